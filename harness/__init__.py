@@ -1,0 +1,3 @@
+"""A training-hang diagnostic harness for MLX."""
+
+__version__ = "0.1.0"

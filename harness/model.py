@@ -1,0 +1,449 @@
+"""The types everything else speaks in: frozen, and without an import from the package.
+
+Four groups, in the order in which data flows: what is asked for (`Settings`, `Plan`), what a
+worker writes (`Beat` and its kinds), what the supervisor sees from outside (`Snapshot`), and what
+is concluded (`Finding`, `Cause`, `ScenarioResult`, `RunResult`).
+
+Times named `t` are seconds of `time.monotonic()`, which all processes of one machine share and
+which stands still while the machine sleeps, so that a closed lid is not a hang. Sizes are bytes.
+"""
+
+from __future__ import annotations
+
+from enum import Enum
+from typing import Any
+
+import msgspec
+
+SCHEMA = 1
+"""Version of run.json and of the beats; raised when a reader of the old form would be misled."""
+
+
+# --- what is asked for -----------------------------------------------------------------------
+
+
+class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """How a scenario's training is set up. A scenario may override any of them for itself."""
+
+    steps: int = 10
+    model: str = "tiny"
+    """`tiny`, `micro` (both built in), a folder of an mlx-lm model, or a Hugging Face id."""
+    train: str = "full"
+    """`full`, `lora`, or `last:N`: the last N blocks."""
+    optimizer: str = "adamw"
+    learning_rate: float = 1e-3
+    dtype: str | None = None
+    """`float32`, `bfloat16`, `float16`; None keeps the model's own."""
+    batch_size: int = 2
+    seq_len: int = 32
+    seed: int = 0
+    device: str | None = None
+    """`cpu` or `gpu`; None takes MLX's default."""
+
+
+class ScenarioInfo(msgspec.Struct, frozen=True, kw_only=True):
+    """What is known of a scenario file without importing it (the supervisor never imports mlx)."""
+
+    name: str
+    path: str
+    summary: str
+    """First line of the docstring."""
+    doc: str
+    source: str
+    expects: tuple[str, ...] = ()
+    """Codes of findings that belong to this scenario by design (`parameters_unchanged`)."""
+    settings: dict[str, Any] = {}
+    """Overrides of `Settings`, by field name."""
+
+
+class WorkerSpec(msgspec.Struct, frozen=True, kw_only=True):
+    """Everything one worker process needs to know; handed over as a JSON file."""
+
+    scenario: str
+    path: str
+    folder: str
+    settings: Settings
+    repeat: int = 0
+    rank: int = 0
+    ranks: int = 1
+
+
+# --- what a worker writes --------------------------------------------------------------------
+
+Number = float | str
+"""A float as it is stored: JSON has no NaN, so the non-finite are "nan", "inf" and "-inf"."""
+
+
+class Beat(msgspec.Struct, frozen=True, kw_only=True, tag_field="k", omit_defaults=True):
+    """One line of beats.jsonl."""
+
+    t: float
+
+
+class StartBeat(Beat, frozen=True, kw_only=True, tag="start"):
+    """The worker is up: before mlx is imported, so that a hang in the import has a beat too."""
+
+    schema: int
+    pid: int
+    wall: float
+    """`time.time()` at `t`: what turns monotonic times into dates."""
+    scenario: str
+    rank: int = 0
+
+
+class ModelBeat(Beat, frozen=True, kw_only=True, tag="model"):
+    """The model is built and evaluated; P, the unit of the memory law, is `trainable_bytes`."""
+
+    parameters: int
+    """Number of scalars."""
+    parameter_bytes: int
+    trainable: int
+    trainable_bytes: int
+    dtype: str
+    description: str = ""
+    active: int | None = None
+    """MLX active memory once the model is there, before the first step."""
+
+
+class BuiltBeat(Beat, frozen=True, kw_only=True, tag="built"):
+    """The graph of this step stands; nothing says yet that the device has done any of it."""
+
+    step: int
+    phases: dict[str, float]
+    """Seconds spent so far in each phase of this step."""
+    nodes: int | None = None
+    """Arrays pending behind the loss, the parameters and the optimizer state, when sampled."""
+    depth: int | None = None
+    """Longest chain among them, when sampled."""
+
+
+class StepBeat(Beat, frozen=True, kw_only=True, tag="step"):
+    """The step's evaluation returned."""
+
+    step: int
+    phases: dict[str, float]
+    """Seconds spent in each phase of the step, those of the BuiltBeat included."""
+    loss: Number | None = None
+    """None when the scenario did not read the loss in this step."""
+    active: int | None = None
+    cache: int | None = None
+    peak: int | None = None
+    """Highest active memory since the step began."""
+    traces: int = 0
+    """How often the user's compiled functions have been traced so far."""
+    calls: int = 0
+    """How often they have been called so far."""
+
+
+class CheckBeat(Beat, frozen=True, kw_only=True, tag="check"):
+    """A scenario compared two numbers that ought to agree."""
+
+    step: int
+    name: str
+    value: Number
+    expected: Number
+    ok: bool
+
+
+class GradientBeat(Beat, frozen=True, kw_only=True, tag="gradient"):
+    """A scenario looked at its evaluated gradients."""
+
+    step: int
+    norm: Number
+    """Global L2 norm; not finite when any gradient is not."""
+
+
+class Tensors(msgspec.Struct, frozen=True, kw_only=True):
+    """How many of a group of tensors changed between the first step and the last."""
+
+    total: int
+    changed: int
+    examples: tuple[str, ...] = ()
+    """Names of a few that changed (frozen ones) or did not (trainable ones)."""
+
+
+class EndBeat(Beat, frozen=True, kw_only=True, tag="end"):
+    """The steps are over and what was still pending has been evaluated."""
+
+    steps: int
+    drain_s: float
+    """Seconds that evaluating the rest took: work that nothing had asked for until now."""
+    trainable: Tensors | None = None
+    frozen: Tensors | None = None
+    not_finite: tuple[str, ...] = ()
+    """Parameters and optimizer state that hold NaN or infinity, by name; a few of them."""
+    compile_works: bool | None = None
+    """Whether a compiled function is really traced once; None when none was compiled."""
+    fault: str | None = None
+    """Why the recorder lost beats (a full disk), if it did."""
+    lost: int = 0
+
+
+class ErrorBeat(Beat, frozen=True, kw_only=True, tag="error"):
+    """An exception ended the worker."""
+
+    type: str
+    message: str
+    traceback: str
+    usage: bool = False
+    """The user's to mend (a broken model folder), not a crash of the training step."""
+    skip: bool = False
+    """The scenario cannot run here (no such device); `message` says why."""
+
+
+AnyBeat = (
+    StartBeat | ModelBeat | BuiltBeat | StepBeat | CheckBeat | GradientBeat | EndBeat | ErrorBeat
+)
+
+
+class Position(msgspec.Struct, frozen=True):
+    """Where a worker is right now: the step, the phase, and since when (`t`)."""
+
+    step: int
+    phase: str
+    t: float
+
+
+# --- what the supervisor sees from outside ------------------------------------------------------
+
+
+class Thread(msgspec.Struct, frozen=True, kw_only=True):
+    """One thread of a watched process. None is "could not be read", never "zero"."""
+
+    tid: int
+    name: str
+    state: str
+    """As in /proc: R running, S sleeping, D uninterruptible, T stopped, t traced, Z zombie."""
+    cpu_s: float
+    syscall: int | None = None
+    """Number of the system call it sits in; -1 when blocked outside one, None when unknown."""
+    args: tuple[int, ...] = ()
+    switches: int | None = None
+    """Voluntary and involuntary context switches since it started."""
+
+
+class Process(msgspec.Struct, frozen=True, kw_only=True):
+    pid: int
+    ppid: int
+    name: str
+    state: str
+    cpu_s: float
+    """User and system time of all its threads, dead ones included."""
+    rss: int | None = None
+    major_faults: int | None = None
+    io_bytes: int | None = None
+    """Bytes read and written through system calls."""
+    threads: tuple[Thread, ...] = ()
+
+
+class Machine(msgspec.Struct, frozen=True, kw_only=True):
+    """The whole machine's memory at one moment."""
+
+    available: int | None = None
+    swap_used: int | None = None
+
+
+class Snapshot(msgspec.Struct, frozen=True, kw_only=True):
+    """Everything seen of one worker at one moment."""
+
+    t: float
+    rank: int = 0
+    position: Position | None = None
+    """None until the worker's first beat."""
+    steps: int = 0
+    """Steps whose evaluation has returned."""
+    loss: float | None = None
+    processes: tuple[Process, ...] = ()
+    """The worker first, then its descendants."""
+    machine: Machine = Machine()
+
+
+class Sample(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """One line of samples.jsonl: what a report needs of a snapshot."""
+
+    t: float
+    step: int | None = None
+    phase: str | None = None
+    rss: int | None = None
+    cpu_s: float = 0.0
+    major_faults: int | None = None
+    threads: int = 0
+    processes: int = 0
+    available: int | None = None
+    swap_used: int | None = None
+
+
+# --- what is concluded -------------------------------------------------------------------------
+
+
+class Outcome(str, Enum):
+    COMPLETED = "completed"
+    HUNG = "hung"
+    DIVERGED = "diverged"
+    CRASHED = "crashed"
+    UNFINISHED = "unfinished"
+    SKIPPED = "skipped"
+
+
+class Severity(str, Enum):
+    ERROR = "error"
+    WARNING = "warning"
+    INFO = "info"
+
+
+class Finding(msgspec.Struct, frozen=True, kw_only=True):
+    """One observed fact. `code` is stable; `summary` is for people; `evidence` is the numbers."""
+
+    code: str
+    severity: Severity
+    summary: str
+    evidence: dict[str, Any] = {}
+    expected: bool = False
+    """The scenario declares that this belongs to it."""
+
+
+class Cause(msgspec.Struct, frozen=True, kw_only=True):
+    """Why a run is hung."""
+
+    code: str
+    """`deadlock`, `stalled`, `waiting`, `stopped` or `starved`."""
+    summary: str
+    proven: bool = False
+    evidence: dict[str, Any] = {}
+
+
+class Ending(msgspec.Struct, frozen=True, kw_only=True):
+    """How a worker ended, as the supervisor knows it: the input to classification."""
+
+    wall_s: float
+    exit_code: int | None = None
+    """None when a signal ended it, or when it never started."""
+    signal: str | None = None
+    cause: Cause | None = None
+    """Set when the watchdog confirmed a hang."""
+    stalled_at_s: float | None = None
+    """Seconds after the start at which the last progress was seen."""
+    detected_at_s: float | None = None
+    over_budget: bool = False
+    interrupted: bool = False
+    position: Position | None = None
+    """The last known place, also when no beat of it reached beats.jsonl."""
+    rss_peak: int | None = None
+
+
+class StepTimes(msgspec.Struct, frozen=True, kw_only=True):
+    """Wall time of a step in seconds: data to evaluation, graph sampling left out."""
+
+    first: float
+    median: float
+    p99: float
+    max: float
+
+
+class LossSummary(msgspec.Struct, frozen=True, kw_only=True):
+    first: float
+    last: float
+    min: float | None
+    """Over the finite losses; None when there are none."""
+    max: float | None
+    finite: bool
+
+
+class MemorySummary(msgspec.Struct, frozen=True, kw_only=True):
+    active_peak: int | None = None
+    """Highest active memory seen when a step returned."""
+    cache_peak: int | None = None
+    rss_peak: int | None = None
+    parameter_bytes: int | None = None
+    """P: bytes of the trainable parameters."""
+    active_over_p: float | None = None
+    peak_over_p: float | None = None
+    """Highest active memory inside any step, in P."""
+
+
+class Metrics(msgspec.Struct, frozen=True, kw_only=True):
+    step_s: StepTimes | None = None
+    phase_s: dict[str, float] = {}
+    """Median seconds of each phase after the first step."""
+    loss: LossSummary | None = None
+    memory: MemorySummary = MemorySummary()
+    traces: int | None = None
+    """None when nothing was compiled by the scenario."""
+    graph_nodes_last: int | None = None
+    parameters_changed: bool | None = None
+    """Whether any trainable tensor changed; None when that could not be seen."""
+    drain_s: float | None = None
+
+
+class ScenarioResult(msgspec.Struct, frozen=True, kw_only=True):
+    scenario: str
+    outcome: Outcome
+    steps_requested: int
+    steps_completed: int
+    wall_s: float
+    repeat: int = 0
+    rank: int = 0
+    reason: str | None = None
+    """One line: why it was skipped, crashed, called diverged or left unfinished."""
+    cause: Cause | None = None
+    last_step: int | None = None
+    last_phase: str | None = None
+    stalled_at_s: float | None = None
+    detected_at_s: float | None = None
+    exit_code: int | None = None
+    signal: str | None = None
+    findings: tuple[Finding, ...] = ()
+    metrics: Metrics = Metrics()
+
+
+class Verdict(str, Enum):
+    SUPPORTED = "supported"
+    REFUTED = "refuted"
+    UNTESTED = "untested"
+
+
+class Hypothesis(msgspec.Struct, frozen=True, kw_only=True):
+    id: str
+    title: str
+    verdict: Verdict
+    because: tuple[str, ...] = ()
+
+
+class Diagnosis(msgspec.Struct, frozen=True, kw_only=True):
+    hypotheses: tuple[Hypothesis, ...] = ()
+    next_experiment: str | None = None
+
+
+class Environment(msgspec.Struct, frozen=True, kw_only=True):
+    """The machine and the versions, chosen field by field: nothing that names a person."""
+
+    platform: str
+    machine: str
+    python: str
+    cpu_count: int
+    memory: int
+    swap: int | None = None
+    versions: dict[str, str | None] = {}
+    """Distribution name to version; None when it is not installed."""
+    device: str | None = None
+    """MLX's default device, as a worker saw it."""
+    compiler: str | None = None
+    variables: dict[str, str] = {}
+    """The few environment variables that change how MLX runs (`MLX_*`)."""
+
+
+class RunResult(msgspec.Struct, frozen=True, kw_only=True):
+    """run.json."""
+
+    schema: int = SCHEMA
+    harness_version: str
+    started: str
+    """ISO 8601, with the zone."""
+    finished: str | None = None
+    command: tuple[str, ...] = ()
+    environment: Environment
+    settings: Settings
+    scenarios: tuple[ScenarioInfo, ...] = ()
+    results: tuple[ScenarioResult, ...] = ()
+    diagnosis: Diagnosis = Diagnosis()
+    interrupted: bool = False

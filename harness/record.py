@@ -1,0 +1,144 @@
+"""What a worker wrote, laid out for arithmetic: one column a quantity, one entry a step.
+
+Columns are `array`s of doubles and 64-bit integers, so that a run of a million steps takes some
+100 MB and no more. A missing size is -1; a missing loss has no entry at all.
+"""
+
+from __future__ import annotations
+
+from array import array
+from collections.abc import Iterable
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+from harness.beats import BeatReader, read_beats
+from harness.model import (
+    AnyBeat,
+    BuiltBeat,
+    CheckBeat,
+    EndBeat,
+    ErrorBeat,
+    GradientBeat,
+    ModelBeat,
+    StartBeat,
+    StepBeat,
+)
+
+NOT_WORK = ("graph",)
+"""Phases that are the harness's own; left out of a step's time."""
+
+
+def doubles() -> array[float]:
+    return array("d")
+
+
+def integers() -> array[int]:
+    return array("q")
+
+
+@dataclass(frozen=True)
+class Record:
+    """The beats of one worker. The arrays are filled once by `gather` and only read afterwards."""
+
+    start: StartBeat | None = None
+    model: ModelBeat | None = None
+    end: EndBeat | None = None
+    error: ErrorBeat | None = None
+    torn: int = 0
+    built: BuiltBeat | None = None
+    """The last graph that was built; of the step after the last one in `step` when it hangs."""
+
+    step: array[int] = field(default_factory=integers)
+    """Indices of the steps that returned. All columns down to `calls` are parallel to it."""
+    t: array[float] = field(default_factory=doubles)
+    """When each returned."""
+    seconds: array[float] = field(default_factory=doubles)
+    """Wall time of each, the harness's own phases left out."""
+    active: array[int] = field(default_factory=integers)
+    cache: array[int] = field(default_factory=integers)
+    peak: array[int] = field(default_factory=integers)
+    traces: array[int] = field(default_factory=integers)
+    calls: array[int] = field(default_factory=integers)
+    phases: dict[str, array[float]] = field(default_factory=dict)
+    """Seconds by phase; a phase that a step did not have counts 0.0 there."""
+
+    loss_step: array[int] = field(default_factory=integers)
+    loss: array[float] = field(default_factory=doubles)
+    """Losses, and the steps that read them."""
+    node_step: array[int] = field(default_factory=integers)
+    nodes: array[int] = field(default_factory=integers)
+    depth: array[int] = field(default_factory=integers)
+    """Pending arrays and their depth, at the steps that were sampled; depth -1 when unknown."""
+    checks: tuple[CheckBeat, ...] = ()
+    gradients: tuple[GradientBeat, ...] = ()
+
+
+def gather(beats: Iterable[AnyBeat], keep: int = 10_000) -> Record:
+    """Lay out `beats`. Of checks and gradients the last `keep` are kept."""
+    record = Record()
+    single: dict[str, object] = {}
+    checks: list[CheckBeat] = []
+    gradients: list[GradientBeat] = []
+    for beat in beats:
+        if isinstance(beat, StepBeat):
+            _add_step(record, beat)
+        elif isinstance(beat, BuiltBeat):
+            single["built"] = beat
+            if beat.nodes is not None:
+                record.node_step.append(beat.step)
+                record.nodes.append(beat.nodes)
+                record.depth.append(-1 if beat.depth is None else beat.depth)
+        elif isinstance(beat, CheckBeat):
+            checks.append(beat)
+        elif isinstance(beat, GradientBeat):
+            gradients.append(beat)
+        else:
+            single[_SINGLE[type(beat)]] = beat
+        if len(checks) > 2 * keep:
+            del checks[:-keep]
+        if len(gradients) > 2 * keep:
+            del gradients[:-keep]
+    return replace(
+        record, checks=tuple(checks[-keep:]), gradients=tuple(gradients[-keep:]), **single
+    )
+
+
+_SINGLE: dict[type, str] = {
+    StartBeat: "start",
+    ModelBeat: "model",
+    EndBeat: "end",
+    ErrorBeat: "error",
+}
+
+
+def _add_step(record: Record, beat: StepBeat) -> None:
+    index = len(record.step)
+    record.step.append(beat.step)
+    record.t.append(beat.t)
+    total = 0.0
+    for phase, seconds in beat.phases.items():
+        column = record.phases.get(phase)
+        if column is None:
+            column = record.phases[phase] = array("d", bytes(8 * index))
+        column.append(seconds)
+        if phase not in NOT_WORK:
+            total += seconds
+    for column in record.phases.values():
+        if len(column) <= index:
+            column.append(0.0)
+    record.seconds.append(total)
+    record.active.append(-1 if beat.active is None else beat.active)
+    record.cache.append(-1 if beat.cache is None else beat.cache)
+    record.peak.append(-1 if beat.peak is None else beat.peak)
+    record.traces.append(beat.traces)
+    record.calls.append(beat.calls)
+    if beat.loss is not None:
+        record.loss_step.append(beat.step)
+        record.loss.append(float(beat.loss))
+
+
+def load(folder: Path) -> Record:
+    """The record of the worker that wrote into `folder`; empty when it wrote nothing."""
+    reader = BeatReader(folder)
+    record = gather(read_beats(folder, reader))
+    return replace(record, torn=reader.torn)
