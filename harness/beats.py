@@ -71,6 +71,11 @@ class Recorder:
             self._failed(error)
             return None
 
+    @staticmethod
+    def now() -> float:
+        """The clock of all beats."""
+        return time.monotonic()
+
     @property
     def step(self) -> int:
         """The step under way; -1 before the first."""

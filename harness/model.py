@@ -28,8 +28,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     steps: int = 10
     model: str = "tiny"
     """`tiny`, `micro` (both built in), a folder of an mlx-lm model, or a Hugging Face id."""
-    train: str = "full"
-    """`full`, `lora`, or `last:N`: the last N blocks."""
+    train: str | None = None
+    """`full`, `lora`, or `last:N`: the last N blocks. None: full, or lora for a quantised model."""
     optimizer: str = "adamw"
     learning_rate: float = 1e-3
     dtype: str | None = None

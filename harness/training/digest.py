@@ -1,0 +1,43 @@
+"""Whether tensors changed, without a copy of them: two checksums each, computed on the device.
+
+Both are sums modulo 2**32 over the bit patterns, one of them weighted by position, so any single
+changed element shows, and so does nearly every swap. A tensor is read in slices of 16 MiB: an 8B
+model is read once at the memory's speed and needs no memory to speak of.
+"""
+
+from __future__ import annotations
+
+import mlx.core as mx
+
+_SLICE = 1 << 22
+_UNSIGNED = {1: mx.uint8, 2: mx.uint16, 4: mx.uint32, 8: mx.uint32}
+
+Digest = tuple[int, int]
+
+
+def digest(array: mx.array) -> Digest:
+    """The two checksums of an evaluated array of any dtype and shape."""
+    if array.dtype == mx.bool_:
+        array = array.astype(mx.uint8)
+    if array.dtype == mx.complex64:
+        array = mx.view(array, mx.float32)
+    flat = mx.view(mx.reshape(array, (-1,)), _UNSIGNED[array.itemsize])
+    plain = weighted = 0
+    for start in range(0, flat.size, _SLICE):
+        part = flat[start : start + _SLICE].astype(mx.uint32)
+        weights = mx.arange(part.size, dtype=mx.uint32) * 2 + (2 * start + 1) % (1 << 32)
+        sums = mx.stack([mx.sum(part), mx.sum(part * weights.astype(mx.uint32))])
+        one, two = sums.tolist()
+        plain, weighted = (plain + one) % (1 << 32), (weighted + two) % (1 << 32)
+    return plain, weighted
+
+
+def is_finite(array: mx.array) -> bool:
+    """Whether an evaluated array holds neither NaN nor infinity; true for integers."""
+    if not mx.issubdtype(array.dtype, mx.inexact):
+        return True
+    flat = mx.reshape(array, (-1,))
+    return all(
+        bool(mx.all(mx.isfinite(flat[start : start + _SLICE])).item())
+        for start in range(0, flat.size, _SLICE)
+    )

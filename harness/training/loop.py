@@ -1,0 +1,117 @@
+"""The loop every scenario runs in: draw a batch, make the step's graph, read its loss."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import mlx.core as mx
+
+from harness.beats import Recorder
+from harness.model import EndBeat, ModelBeat, Tensors
+from harness.training.digest import Digest, digest, is_finite
+from harness.training.models import describe
+from harness.training.probes import CompileProbe
+from harness.training.setup import Training
+
+Step = Callable[..., mx.array | None]
+_EXAMPLES = 8
+
+
+def run(
+    training: Training, step: Step, batches: Iterator[Any], recorder: Recorder, probe: CompileProbe
+) -> None:
+    """All steps of one scenario, with the parameters' digests before and after."""
+    recorder.phase("digest")
+    before = _digests(training)
+    _describe(training, recorder)
+    mx.clear_cache()
+    _steps(training, step, batches, recorder, probe)
+    recorder.begin(training.settings.steps, "drain")
+    began = time.monotonic()
+    pending = [*training.tensors()[0].values(), *training.optimizer_state().values()]
+    mx.eval(pending)
+    drained = time.monotonic() - began
+    recorder.phase("digest")
+    trainable, frozen = _changes(training, before)
+    recorder.write(
+        EndBeat(
+            t=time.monotonic(),
+            steps=training.settings.steps,
+            drain_s=drained,
+            trainable=trainable,
+            frozen=frozen,
+            not_finite=_not_finite(training),
+            compile_works=probe.works(),
+            fault=recorder.fault,
+            lost=recorder.lost,
+        )
+    )
+
+
+def _steps(
+    training: Training, step: Step, batches: Iterator[Any], recorder: Recorder, probe: CompileProbe
+) -> None:
+    for index in range(training.settings.steps):
+        mx.reset_peak_memory()
+        recorder.begin(index)
+        batch = next(batches)
+        recorder.phase("forward")
+        loss = step(*batch) if isinstance(batch, tuple) else step(batch)
+        training.built(loss)
+        value = loss.item() if loss is not None else None
+        recorder.end(
+            loss=value,
+            active=mx.get_active_memory(),
+            cache=mx.get_cache_memory(),
+            peak=mx.get_peak_memory(),
+            traces=probe.traces,
+            calls=probe.calls,
+        )
+
+
+def _describe(training: Training, recorder: Recorder) -> None:
+    if training.known_model is None:
+        return
+    parameters, parameter_bytes, trainable, trainable_bytes, dtype = describe(training.model)
+    recorder.write(
+        ModelBeat(
+            t=time.monotonic(),
+            parameters=parameters,
+            parameter_bytes=parameter_bytes,
+            trainable=trainable,
+            trainable_bytes=trainable_bytes,
+            dtype=dtype,
+            description=type(training.model).__module__.rpartition(".")[2],
+            active=mx.get_active_memory(),
+        )
+    )
+
+
+def _digests(training: Training) -> dict[str, Digest]:
+    trainable, frozen = training.tensors()
+    mx.eval(list(trainable.values()), list(frozen.values()))
+    return {name: digest(value) for name, value in (trainable | frozen).items()}
+
+
+def _changes(
+    training: Training, before: dict[str, Digest]
+) -> tuple[Tensors | None, Tensors | None]:
+    if not before:
+        return None, None
+    trainable, frozen = training.tensors()
+    moved = {n for n, value in trainable.items() if digest(value) != before.get(n)}
+    drifted = {n for n, value in frozen.items() if digest(value) != before.get(n)}
+    still = [name for name in trainable if name not in moved]
+    return (
+        Tensors(total=len(trainable), changed=len(moved), examples=tuple(still[:_EXAMPLES])),
+        Tensors(
+            total=len(frozen), changed=len(drifted), examples=tuple(sorted(drifted)[:_EXAMPLES])
+        ),
+    )
+
+
+def _not_finite(training: Training) -> tuple[str, ...]:
+    arrays = training.tensors()[0] | training.optimizer_state()
+    return tuple(name for name, value in arrays.items() if not is_finite(value))[:_EXAMPLES]

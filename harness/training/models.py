@@ -1,0 +1,122 @@
+"""The model that is trained: built in, or any mlx-lm model, with what is trained of it."""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+import sys
+from collections.abc import Callable
+from types import ModuleType
+from typing import Any
+
+import mlx.core as mx
+import mlx.nn as nn
+from mlx.utils import tree_flatten
+
+from harness.errors import UsageError
+from harness.model import Settings
+from harness.training.data import byte_tokens
+
+BUILT_IN = {
+    "tiny": {"hidden_size": 64, "num_hidden_layers": 2, "intermediate_size": 172},
+    "micro": {"hidden_size": 32, "num_hidden_layers": 1, "intermediate_size": 86},
+}
+LORA = {"rank": 8, "scale": 20.0, "dropout": 0.0}
+"""mlx-lm's own defaults."""
+
+
+def build(settings: Settings) -> tuple[nn.Module, Callable[[str], list[int]]]:
+    """The model in training mode with its parameters evaluated, and its tokenizer's encode.
+
+    Raises UsageError when the model cannot be had or cannot be trained as asked.
+    """
+    mx.random.seed(settings.seed)
+    model, encode = _built_in(settings) if settings.model in BUILT_IN else _load(settings.model)
+    if settings.dtype is not None:
+        model.set_dtype(getattr(mx, settings.dtype))
+    _choose_trainable(model, settings.train)
+    model.train()
+    mx.eval(model.parameters())
+    return model, encode
+
+
+def _built_in(settings: Settings) -> tuple[nn.Module, Callable[[str], list[int]]]:
+    llama = _import_alone("mlx_lm.models.llama")
+    args = llama.ModelArgs(
+        model_type="llama",
+        num_attention_heads=4,
+        num_key_value_heads=2,
+        rms_norm_eps=1e-5,
+        vocab_size=256,
+        **BUILT_IN[settings.model],
+    )
+    model: nn.Module = llama.Model(args)
+    return model, byte_tokens
+
+
+def _import_alone(name: str) -> ModuleType:
+    """Import a module of mlx_lm without running `mlx_lm/__init__.py`.
+
+    That one imports transformers: three seconds a worker, for a model that needs none of it. The
+    stand-in package is taken away again, so that a scenario's own `import mlx_lm` is the real one.
+    """
+    package = name.partition(".")[0]
+    if package not in sys.modules:
+        spec = importlib.util.find_spec(package)
+        if spec is None:
+            raise UsageError(f"{package} is not installed")
+        sys.modules[package] = importlib.util.module_from_spec(spec)
+        try:
+            return importlib.import_module(name)
+        finally:
+            for loaded in [m for m in sys.modules if m == package or m.startswith(package + ".")]:
+                del sys.modules[loaded]
+    return importlib.import_module(name)
+
+
+def _load(path_or_id: str) -> tuple[nn.Module, Callable[[str], list[int]]]:
+    from mlx_lm import load
+
+    try:
+        model, tokenizer = load(path_or_id)[:2]
+    except Exception as error:
+        # mlx-lm, safetensors, the tokenizer and the hub each raise their own kinds.
+        first = (str(error).strip() or type(error).__name__).splitlines()[0]
+        raise UsageError(f"cannot load the model {path_or_id}: {first}") from error
+    return model, tokenizer.encode
+
+
+def _choose_trainable(model: nn.Module, train: str | None) -> None:
+    quantised = any(hasattr(module, "bits") for _, module in model.named_modules())
+    train = train or ("lora" if quantised else "full")
+    if train == "full":
+        if quantised:
+            raise UsageError("a quantised model cannot be trained in full: use --train lora")
+        model.unfreeze()
+        return
+    model.freeze()
+    blocks: list[Any] = model.layers
+    if train == "lora":
+        from mlx_lm.tuner.utils import linear_to_lora_layers
+
+        linear_to_lora_layers(model, len(blocks), LORA)
+        return
+    count = int(train.removeprefix("last:"))
+    if quantised:
+        raise UsageError("the blocks of a quantised model cannot be trained: use --train lora")
+    for block in blocks[-count:]:
+        block.unfreeze()
+
+
+def describe(model: nn.Module) -> tuple[int, int, int, int, str]:
+    """Parameters and their bytes, trainable ones and their bytes, and the trainable dtype."""
+    every = [value for _, value in tree_flatten(model.parameters())]
+    trainable = [value for _, value in tree_flatten(model.trainable_parameters())]
+    dtypes = sorted({str(value.dtype).removeprefix("mlx.core.") for value in trainable})
+    return (
+        sum(value.size for value in every),
+        sum(value.nbytes for value in every),
+        sum(value.size for value in trainable),
+        sum(value.nbytes for value in trainable),
+        "+".join(dtypes) or "none",
+    )

@@ -1,0 +1,176 @@
+"""What a scenario's `make_step` is handed."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from functools import cached_property
+from typing import Any
+
+import mlx.core as mx
+import mlx.nn as nn
+import mlx.optimizers as optim
+from mlx.utils import tree_flatten
+
+from harness.beats import Recorder, number
+from harness.model import CheckBeat, GradientBeat, Settings
+from harness.training import data, models
+from harness.training.probes import CompileProbe, GraphSampler
+
+OPTIMIZERS = {
+    "adam": optim.Adam,
+    "adamw": optim.AdamW,
+    "sgd": optim.SGD,
+    "lion": optim.Lion,
+    "adafactor": optim.Adafactor,
+}
+
+
+class Training:
+    """The parts of one training run, built when they are first asked for.
+
+    A scenario that brings its own model asks for none of them and calls `watch` instead.
+    """
+
+    def __init__(self, settings: Settings, recorder: Recorder, probe: CompileProbe) -> None:
+        self.settings = settings
+        self._recorder = recorder
+        self._probe = probe
+        self._sampler = GraphSampler()
+
+    # -- what the harness brings
+
+    @cached_property
+    def _built(self) -> tuple[nn.Module, Callable[[str], list[int]]]:
+        return models.build(self.settings)
+
+    @cached_property
+    def model(self) -> nn.Module:
+        """The model of `--model`, in training mode, its parameters evaluated."""
+        return self._built[0]
+
+    @cached_property
+    def optimizer(self) -> optim.Optimizer:
+        """The optimizer of `--optimizer`; its state is made by its first update, as usual."""
+        return OPTIMIZERS[self.settings.optimizer](learning_rate=self.settings.learning_rate)
+
+    @property
+    def state(self) -> list[Any]:
+        """What a compiled step reads and writes: the model's state and the optimizer's."""
+        return [self.model.state, self.optimizer.state]
+
+    def batches(self) -> Iterator[tuple[mx.array, mx.array]]:
+        """Endless (inputs, targets), both of shape (batch_size, seq_len)."""
+        s = self.settings
+        brought = "model" in self.__dict__ and "_built" not in self.__dict__
+        encode = data.byte_tokens if brought else self._built[1]
+        return data.batches(encode, s.batch_size, s.seq_len, s.seed)
+
+    @staticmethod
+    def loss(model: nn.Module, inputs: mx.array, targets: mx.array) -> mx.array:
+        """Mean cross entropy of the next token, in nats; a float32 scalar."""
+        logits = model(inputs).astype(mx.float32)
+        return nn.losses.cross_entropy(logits, targets, reduction="mean")
+
+    def value_and_grad(self) -> Callable[..., tuple[mx.array, Any]]:
+        """A new `nn.value_and_grad` of `loss`, to be called with (model, inputs, targets)."""
+
+        def loss(model: nn.Module, inputs: mx.array, targets: mx.array) -> mx.array:
+            value = self.loss(model, inputs, targets)
+            self.phase("backward")
+            return value
+
+        function: Callable[..., tuple[mx.array, Any]] = nn.value_and_grad(self.model, loss)
+        return function
+
+    # -- what a scenario tells the harness
+
+    @property
+    def step(self) -> int:
+        """The step under way, from 0."""
+        return self._recorder.step
+
+    @property
+    def last_step(self) -> bool:
+        return self.step == self.settings.steps - 1
+
+    def phase(self, name: str) -> None:
+        """From here on the step is in the phase `name` (`update`, `clear_cache`, `validate`, ...).
+
+        `phase("eval")` says that the step's graph stands. Inside a function that MLX is tracing
+        it does nothing: tracing is the phase `compile`.
+        """
+        if self._probe.tracing:
+            return
+        if name == "eval":
+            self.built(None)
+        else:
+            self._recorder.phase(name)
+
+    def watch(self, model: nn.Module, optimizer: optim.Optimizer | None = None) -> None:
+        """Use these in place of the built-in ones: their parameters and memory are followed."""
+        self.__dict__["model"] = model
+        if optimizer is not None:
+            self.__dict__["optimizer"] = optimizer
+
+    def gradients(self, gradients: Any) -> None:
+        """Record the norm of `gradients`. Evaluates them."""
+        squares = [mx.sum(mx.square(g.astype(mx.float32))) for _, g in tree_flatten(gradients)]
+        norm = mx.sqrt(sum(squares, mx.array(0.0))).item()
+        self._recorder.write(
+            GradientBeat(t=self._recorder.now(), step=self.step, norm=number(norm))
+        )
+
+    def check(self, name: str, value: float, expected: float, tolerance: float = 1e-4) -> None:
+        """Record whether two numbers agree to a relative (below 1: absolute) `tolerance`."""
+        ok = abs(value - expected) <= tolerance * max(1.0, abs(expected))
+        self._recorder.write(
+            CheckBeat(
+                t=self._recorder.now(),
+                step=self.step,
+                name=name,
+                value=number(value),
+                expected=number(expected),
+                ok=ok,
+            )
+        )
+
+    # -- what the harness looks at
+
+    def built(self, loss: mx.array | None) -> None:
+        """The step's graph stands, pending behind `loss`, the parameters and the optimizer state.
+
+        Its size is measured in the steps that the sampler picks. Once a step; later calls do
+        nothing, since a scenario may say it before the loop does.
+        """
+        if self._recorder.current == "eval":
+            return
+        if not self._sampler.wants(self.step):
+            self._recorder.built()
+            return
+        self._recorder.phase("graph")
+        pending = [*self.tensors()[0].values(), *self.optimizer_state().values()]
+        nodes, depth = self._sampler.measure(pending if loss is None else [loss, *pending])
+        self._recorder.built(nodes, depth)
+
+    @property
+    def known_model(self) -> nn.Module | None:
+        """The model, if the scenario has built or brought one."""
+        return self.__dict__.get("model")
+
+    def tensors(self) -> tuple[dict[str, mx.array], dict[str, mx.array]]:
+        """Trainable and frozen parameters by name; empty without a model."""
+        if self.known_model is None:
+            return {}, {}
+        trainable = dict(tree_flatten(self.model.trainable_parameters()))
+        every = dict(tree_flatten(self.model.parameters()))
+        return trainable, {name: every[name] for name in every if name not in trainable}
+
+    def optimizer_state(self) -> dict[str, mx.array]:
+        optimizer = self.__dict__.get("optimizer")
+        if optimizer is None:
+            return {}
+        return {
+            f"optimizer.{name}": value
+            for name, value in tree_flatten(optimizer.state)
+            if isinstance(value, mx.array)
+        }

@@ -1,0 +1,114 @@
+"""The child process: imports mlx, runs one scenario, writes beats. `python -m harness.worker SPEC`.
+
+The supervisor starts it with exec, never by forking an interpreter that has used MLX: MLX's
+threads do not survive a fork, and its next evaluation would wait for them for ever.
+"""
+
+from __future__ import annotations
+
+import faulthandler
+import importlib.util
+import os
+import sys
+import time
+import traceback
+from collections.abc import Iterator
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import msgspec
+
+from harness.beats import Recorder
+from harness.errors import UsageError
+from harness.model import SCHEMA, ErrorBeat, StartBeat, WorkerSpec
+
+
+class Skip(Exception):
+    """The scenario cannot run here; the message says why."""
+
+
+def main(argv: list[str]) -> int:
+    spec = msgspec.json.decode(Path(argv[1]).read_bytes(), type=WorkerSpec)
+    faulthandler.enable()
+    recorder = Recorder(Path(spec.folder))
+    recorder.write(
+        StartBeat(
+            t=time.monotonic(),
+            schema=SCHEMA,
+            pid=os.getpid(),
+            wall=time.time(),
+            scenario=spec.scenario,
+            rank=spec.rank,
+        )
+    )
+    try:
+        _run(spec, recorder)
+    except Exception as error:
+        recorder.write(_error_beat(error))
+        traceback.print_exc()
+        return 1
+    recorder.phase("exit")
+    return 0
+
+
+def _run(spec: WorkerSpec, recorder: Recorder) -> None:
+    recorder.phase("import")
+    import mlx.core as mx
+
+    from harness.training import loop
+    from harness.training.probes import CompileProbe
+    from harness.training.setup import Training
+
+    _choose_device(mx, spec.settings.device)
+    probe = CompileProbe(recorder)
+    probe.install()
+    scenario = _import_scenario(Path(spec.path))
+    recorder.phase("setup")
+    training = Training(spec.settings, recorder, probe)
+    step = scenario.make_step(training)
+    batches: Iterator[Any] = (
+        iter(scenario.batches(training)) if hasattr(scenario, "batches") else training.batches()
+    )
+    loop.run(training, step, batches, recorder, probe)
+
+
+def _choose_device(mx: Any, device: str | None) -> None:
+    if device is None:
+        return
+    wanted = mx.Device(getattr(mx.DeviceType, device), 0)
+    try:
+        mx.set_default_device(wanted)
+        mx.eval(mx.zeros(1) + 1)
+    except Exception as error:
+        raise Skip(f"MLX has no {device} here: {error}") from error
+
+
+def _import_scenario(path: Path) -> ModuleType:
+    # A scenario may import its neighbours and the ladder's files by name, as it would in a script.
+    from harness.scenario import folders
+
+    sys.path[:0] = [str(path.parent)]
+    sys.path += [str(folder) for folder in folders()]
+    # A file named like a module that is already there (random.py) must not take its place.
+    name = path.stem if path.stem not in sys.modules else f"scenario_{path.stem}"
+    spec = importlib.util.spec_from_file_location(name, path)
+    assert spec is not None and spec.loader is not None
+    module = sys.modules[name] = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def _error_beat(error: Exception) -> ErrorBeat:
+    return ErrorBeat(
+        t=time.monotonic(),
+        type=type(error).__name__,
+        message=str(error),
+        traceback="".join(traceback.format_exception(type(error), error, error.__traceback__)),
+        usage=isinstance(error, UsageError),
+        skip=isinstance(error, Skip),
+    )
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv))
