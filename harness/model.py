@@ -91,6 +91,14 @@ class StartBeat(Beat, frozen=True, kw_only=True, tag="start"):
     rank: int = 0
 
 
+class MlxBeat(Beat, frozen=True, kw_only=True, tag="mlx"):
+    """mlx is imported and its device answers."""
+
+    version: str
+    device: str
+    """Such as `cpu` or `gpu (Apple M3 Max)`."""
+
+
 class ModelBeat(Beat, frozen=True, kw_only=True, tag="model"):
     """The model is built and evaluated; P, the unit of the memory law, is `trainable_bytes`."""
 

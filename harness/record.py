@@ -19,6 +19,7 @@ from harness.model import (
     EndBeat,
     ErrorBeat,
     GradientBeat,
+    MlxBeat,
     ModelBeat,
     StartBeat,
     StepBeat,
@@ -41,6 +42,7 @@ class Record:
     """The beats of one worker. The arrays are filled once by `gather` and only read afterwards."""
 
     start: StartBeat | None = None
+    mlx: MlxBeat | None = None
     model: ModelBeat | None = None
     end: EndBeat | None = None
     error: ErrorBeat | None = None
@@ -105,6 +107,7 @@ def gather(beats: Iterable[AnyBeat], keep: int = 10_000) -> Record:
 
 _SINGLE: dict[type, str] = {
     StartBeat: "start",
+    MlxBeat: "mlx",
     ModelBeat: "model",
     EndBeat: "end",
     ErrorBeat: "error",

@@ -95,7 +95,9 @@ def load(path: Path) -> ScenarioInfo:
         raise UsageError(f"cannot read {path}: {error.strerror}") from error
     except (SyntaxError, ValueError) as error:
         line = getattr(error, "lineno", None)
-        raise UsageError(f"{path}{f':{line}' if line else ''}: not Python: {error.args[0]}") from error
+        raise UsageError(
+            f"{path}{f':{line}' if line else ''}: not Python: {error.args[0]}"
+        ) from error
     if "make_step" not in _names(tree):
         raise UsageError(f"{path} has no make_step(training): see docs/SCENARIOS.md")
     doc = ast.get_docstring(tree) or ""

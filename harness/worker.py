@@ -21,7 +21,7 @@ import msgspec
 
 from harness.beats import Recorder
 from harness.errors import UsageError
-from harness.model import SCHEMA, ErrorBeat, StartBeat, WorkerSpec
+from harness.model import SCHEMA, ErrorBeat, MlxBeat, StartBeat, WorkerSpec
 
 
 class Skip(Exception):
@@ -61,6 +61,7 @@ def _run(spec: WorkerSpec, recorder: Recorder) -> None:
     from harness.training.setup import Training
 
     _choose_device(mx, spec.settings.device)
+    recorder.write(MlxBeat(t=time.monotonic(), version=mx.__version__, device=_device(mx)))
     probe = CompileProbe(recorder)
     probe.install()
     scenario = _import_scenario(Path(spec.path))
@@ -82,6 +83,16 @@ def _choose_device(mx: Any, device: str | None) -> None:
         mx.eval(mx.zeros(1) + 1)
     except Exception as error:
         raise Skip(f"MLX has no {device} here: {error}") from error
+
+
+def _device(mx: Any) -> str:
+    """The default device and, where MLX knows it, the hardware behind it."""
+    kind = str(mx.default_device().type).rpartition(".")[2]
+    try:
+        name = str(mx.device_info().get("device_name", ""))
+    except Exception:  # older versions have no device_info, or only under mx.metal
+        name = ""
+    return f"{kind} ({name})" if name else kind
 
 
 def _import_scenario(path: Path) -> ModuleType:

@@ -7,8 +7,8 @@ when the worker has ended but left something behind, and when the supervisor is 
 signal. On Linux it is the subreaper of all below it: a double fork or a session of its own takes
 nothing out of its reach. It runs as a plain file, without site-packages: it starts in some 15 ms.
 
-Lines to the supervisor: `started PID`, `exited STATUS` (as of os.waitpid), `quiet KILLED`.
-Lines from it: `reap GRACE` (seconds between TERM and KILL), `start` is implied.
+Lines to the supervisor: `started PID`, `exited STATUS PEAK` (as of os.wait4; the worker's highest
+RSS in bytes), `quiet KILLED`. Line from it: `reap GRACE`, the seconds between TERM and KILL.
 """
 
 from __future__ import annotations
@@ -146,14 +146,15 @@ class Guard:
         """Wait for every child that has ended: the worker, and orphans that became ours."""
         while True:
             try:
-                pid, status = os.waitpid(-1, os.WNOHANG)
+                pid, status, usage = os.wait4(-1, os.WNOHANG)
             except ChildProcessError:
                 break
             if pid == 0:
                 break
             if pid == self._worker:
                 self._status = status
-                self._tell(f"exited {status}")
+                unit = 1 if sys.platform == "darwin" else 1024
+                self._tell(f"exited {status} {usage.ru_maxrss * unit}")
                 # Whatever it left behind ends with it.
                 self._reap(0.0)
 

@@ -1,0 +1,49 @@
+"""`harness list`: the shipped scenarios."""
+
+from __future__ import annotations
+
+import argparse
+import json
+
+from rich.console import Console
+from rich.table import Table
+
+from harness import scenario
+from harness.cli import options
+from harness.errors import Exit
+from harness.model import ScenarioInfo
+
+
+def add(commands: options.Commands) -> None:
+    parser = options.command(commands, "list", "list the shipped scenarios", "harness list")
+    parser.set_defaults(command=run)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    groups = {"ladder": scenario.ladder(), "control": scenario.controls()}
+    if arguments.json:
+        found = [_document(kind, info) for kind, infos in groups.items() for info in infos]
+        print(json.dumps({"scenarios": found}, indent=2))
+        return Exit.OK
+    for kind, infos in groups.items():
+        table = Table(
+            box=None, title=kind, title_justify="left", title_style="bold", padding=(0, 2, 0, 0)
+        )
+        table.add_column("scenario", no_wrap=True)
+        table.add_column("what it varies")
+        for info in infos:
+            table.add_row(info.name, info.summary)
+        if infos:
+            Console().print(table)
+    return Exit.OK
+
+
+def _document(kind: str, info: ScenarioInfo) -> dict[str, object]:
+    return {
+        "name": info.name,
+        "kind": kind,
+        "summary": info.summary,
+        "path": info.path,
+        "expects": list(info.expects),
+        "settings": info.settings,
+    }

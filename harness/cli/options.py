@@ -1,0 +1,136 @@
+"""The options that several commands share, and what they turn into."""
+
+from __future__ import annotations
+
+import argparse
+import os
+from pathlib import Path
+from typing import Any
+
+from harness import plan
+from harness.execute import Options
+from harness.model import Outcome, Settings
+
+Commands = Any
+"""What `add_subparsers` returns; argparse keeps its type private."""
+
+DEFAULTS = Settings()
+FAILURES = (Outcome.HUNG, Outcome.DIVERGED, Outcome.CRASHED, Outcome.UNFINISHED)
+
+
+def command(commands: Commands, name: str, summary: str, example: str) -> argparse.ArgumentParser:
+    """A subparser whose help ends with an example."""
+    subparser: argparse.ArgumentParser = commands.add_parser(
+        name,
+        help=summary,
+        description=summary[0].upper() + summary[1:] + ".",
+        epilog=f"example:\n  {example}",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    subparser.add_argument(
+        "--json", action="store_true", help="print one JSON document on stdout and nothing else"
+    )
+    return subparser
+
+
+def add_training(parser: argparse.ArgumentParser) -> None:
+    """What is trained, and how."""
+    group = parser.add_argument_group("training")
+    add = group.add_argument
+    add("--steps", type=positive, default=DEFAULTS.steps, metavar="N", help="steps (%(default)s)")
+    add_model(group)
+    add("--batch-size", type=positive, default=DEFAULTS.batch_size, metavar="N",
+        help="sequences a step (%(default)s)")  # fmt: skip
+    add("--seq-len", type=positive, default=DEFAULTS.seq_len, metavar="N",
+        help="tokens a sequence (%(default)s)")  # fmt: skip
+    add("--learning-rate", type=float, default=DEFAULTS.learning_rate, metavar="X",
+        help="(%(default)s)")  # fmt: skip
+    add("--seed", type=int, default=DEFAULTS.seed, metavar="N", help="(%(default)s)")
+    add("--device", choices=plan.DEVICES, help="MLX's default device if not given")
+
+
+def add_model(group: Any) -> None:
+    """The options that decide how much memory a training needs."""
+    add = group.add_argument
+    add("--model", default=DEFAULTS.model, metavar="tiny|PATH|ID",
+        help="the built-in model, a folder of an mlx-lm model, or a hub's id (%(default)s)")  # fmt: skip
+    add("--train", metavar="full|lora|last:N",
+        help="what is trained (full; lora for a quantised model)")  # fmt: skip
+    add("--optimizer", choices=plan.OPTIMIZERS, default=DEFAULTS.optimizer, help="(%(default)s)")
+    add("--dtype", choices=plan.DTYPES, help="cast the model (its own dtype if not given)")
+
+
+def add_running(parser: argparse.ArgumentParser) -> None:
+    """How it is carried out and reported."""
+    group = parser.add_argument_group("running")
+    add = group.add_argument
+    add("--repeat", type=positive, default=1, metavar="N", help="run each scenario N times")
+    add("--jobs", type=positive, default=1, metavar="N", help="runs at once (%(default)s)")
+    add("--budget", type=positive_seconds, default=Options().budget, metavar="SECONDS",
+        help="for one run; one that still makes progress then is unfinished (%(default)g)")  # fmt: skip
+    add("--cold", action="store_true", help="do not reuse kernels compiled by earlier runs")
+    add("--out", type=Path, default=Options().out, metavar="DIR",
+        help="where the run's folder is made (%(default)s)")  # fmt: skip
+    add("--fail-on", type=outcomes, default=FAILURES, metavar="OUTCOMES",
+        help="outcomes that make the exit code 1, with commas, or none "
+        "(hung,diverged,crashed,unfinished)")  # fmt: skip
+    loudness = group.add_mutually_exclusive_group()
+    loudness.add_argument("-q", "--quiet", action="store_true", help="only the verdicts")
+    loudness.add_argument("-v", "--verbose", action="store_true", help="findings too")
+
+
+def settings(arguments: argparse.Namespace) -> Settings:
+    """The training options as Settings."""
+    model = arguments.model
+    if model not in plan.BUILT_IN_MODELS and Path(model).expanduser().exists():
+        # A worker may run in another folder.
+        model = os.path.abspath(Path(model).expanduser())
+    return Settings(
+        steps=arguments.steps,
+        model=model,
+        train=arguments.train,
+        optimizer=arguments.optimizer,
+        learning_rate=arguments.learning_rate,
+        dtype=arguments.dtype,
+        batch_size=arguments.batch_size,
+        seq_len=arguments.seq_len,
+        seed=arguments.seed,
+        device=arguments.device,
+    )
+
+
+def running(arguments: argparse.Namespace) -> Options:
+    """The running options as Options."""
+    return Options(
+        out=arguments.out, jobs=arguments.jobs, budget=arguments.budget, cold=arguments.cold
+    )
+
+
+def positive(text: str) -> int:
+    try:
+        value = int(text)
+    except ValueError:
+        value = 0
+    if value < 1:
+        raise argparse.ArgumentTypeError(f"must be a whole number of at least 1, not {text}")
+    return value
+
+
+def positive_seconds(text: str) -> float:
+    try:
+        value = float(text)
+    except ValueError:
+        value = 0.0
+    if not 0 < value < float("inf"):
+        raise argparse.ArgumentTypeError(f"must be a number of seconds above 0, not {text}")
+    return value
+
+
+def outcomes(text: str) -> tuple[Outcome, ...]:
+    if text == "none":
+        return ()
+    try:
+        return tuple(Outcome(word.strip()) for word in text.split(","))
+    except ValueError:
+        known = ", ".join(outcome.value for outcome in Outcome)
+        raise argparse.ArgumentTypeError(f"unknown outcome in {text}: {known}") from None

@@ -1,0 +1,37 @@
+"""What `run` and `run-all` have in common."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections.abc import Sequence
+
+from harness import plan
+from harness.cli import options
+from harness.errors import Exit
+from harness.execute import execute
+from harness.model import RunResult, ScenarioInfo
+from harness.report import runjson
+from harness.screen import screen
+
+
+def carry_out(arguments: argparse.Namespace, infos: Sequence[ScenarioInfo]) -> int:
+    """Plan, run, report; returns the exit code."""
+    settings = options.settings(arguments)
+    runs = plan.make(infos, settings, arguments.repeat)
+    with screen(len(runs), quiet=arguments.quiet, verbose=arguments.verbose) as observer:
+        result, folder = execute(
+            runs, settings, options.running(arguments), observer, ["harness", *sys.argv[1:]]
+        )
+        observer.summary(result, folder)
+    if arguments.json:
+        print(json.dumps(runjson.document(result), indent=2))
+    return exit_code(result, arguments)
+
+
+def exit_code(result: RunResult, arguments: argparse.Namespace) -> int:
+    if result.interrupted:
+        return Exit.INTERRUPTED
+    failed = any(one.outcome in arguments.fail_on for one in result.results)
+    return Exit.VERDICT if failed else Exit.OK

@@ -1,0 +1,158 @@
+"""Carries out a plan: makes the run's folder, runs it, and leaves run.json and the reports there."""
+
+from __future__ import annotations
+
+import secrets
+import shutil
+from collections.abc import Sequence
+from datetime import datetime, timezone
+from pathlib import Path
+
+import msgspec
+
+from harness import __version__, environment, record
+from harness.errors import HarnessError, UsageError
+from harness.model import RunResult, ScenarioInfo, ScenarioResult, Settings, WorkerSpec
+from harness.plan import Run
+from harness.report import runjson, write_all
+from harness.supervise import scheduler
+from harness.supervise.job import Job
+
+
+class Options(msgspec.Struct, frozen=True, kw_only=True):
+    """How a plan is carried out, as opposed to what it trains."""
+
+    out: Path = Path("reports")
+    jobs: int = 1
+    budget: float = 600.0
+    """Seconds for one run."""
+    cold: bool = False
+    """Start without the kernels that earlier runs compiled."""
+
+
+def execute(
+    plan: Sequence[Run],
+    settings: Settings,
+    options: Options,
+    observer: scheduler.Observer,
+    command: Sequence[str],
+) -> tuple[RunResult, Path]:
+    """Run all of `plan`; returns the result and the folder it was written to.
+
+    Raises UsageError when the folder cannot be made or a worker finds the user's settings wrong,
+    HarnessError when the disk is full.
+    """
+    folder = new_folder(options.out)
+    session = _Session(plan, settings, options, observer, command, folder)
+    try:
+        return session.run(), folder
+    except UsageError:
+        if not session.results:
+            shutil.rmtree(folder, ignore_errors=True)
+        raise
+    except OSError as error:
+        raise HarnessError(f"cannot write to {folder}: {error.strerror or error}") from error
+
+
+def new_folder(out: Path) -> Path:
+    """A new folder OUT/<YYYYMMDD-HHMMSS>-<id>/; never one that was there before."""
+    stamp = datetime.now().strftime("%Y%m%d-%H%M%S")
+    folder = out / f"{stamp}-{secrets.token_hex(2)}"
+    try:
+        folder.mkdir(parents=True)
+    except OSError as error:
+        raise UsageError(f"cannot write to --out {out}: {error.strerror or error}") from error
+    return folder
+
+
+class _Session:
+    """The state of one run while it is under way; also the observer that writes it down."""
+
+    def __init__(
+        self,
+        plan: Sequence[Run],
+        settings: Settings,
+        options: Options,
+        observer: scheduler.Observer,
+        command: Sequence[str],
+        folder: Path,
+    ) -> None:
+        self._plan = plan
+        self._options = options
+        self._observer = observer
+        self._folder = folder
+        self._device: str | None = None
+        self._usage: str | None = None
+        self.results: dict[tuple[str, int], ScenarioResult] = {}
+        self._run = RunResult(
+            harness_version=__version__,
+            started=_now(),
+            command=tuple(command),
+            environment=environment.gather(),
+            settings=settings,
+            scenarios=_unique(plan),
+        )
+
+    def run(self) -> RunResult:
+        _, interrupted = scheduler.run(
+            [lambda run=run: self._start(run) for run in self._plan],  # type: ignore[misc]
+            self._options.jobs,
+            self,
+            keep_going=lambda: self._usage is None,
+        )
+        if self._usage is not None:
+            raise UsageError(self._usage)
+        self._write(interrupted)
+        write_all(self._folder)
+        return self._run
+
+    def _start(self, run: Run) -> Job:
+        folder = self._folder / run.info.name / str(run.repeat)
+        folder.mkdir(parents=True)
+        spec = WorkerSpec(
+            scenario=run.info.name,
+            path=str(Path(run.info.path).resolve()),
+            folder=str(folder.resolve()),
+            settings=run.settings,
+            repeat=run.repeat,
+        )
+        return Job(run.info, spec, self._options.budget, self._options.cold)
+
+    def _write(self, interrupted: bool | None = None) -> None:
+        ordered = [self.results.get((run.info.name, run.repeat)) for run in self._plan]
+        self._run = msgspec.structs.replace(
+            self._run,
+            finished=_now(),
+            environment=msgspec.structs.replace(self._run.environment, device=self._device),
+            results=tuple(result for result in ordered if result is not None),
+            interrupted=bool(interrupted),
+        )
+        runjson.write(self._run, self._folder)
+
+    # -- as the scheduler's observer
+
+    def started(self, job: Job) -> None:
+        self._observer.started(job)
+
+    def looked(self, jobs: Sequence[Job]) -> None:
+        self._observer.looked(jobs)
+
+    def finished(self, job: Job, result: ScenarioResult) -> None:
+        written = record.load(job.folder)
+        if written.error is not None and written.error.usage:
+            self._usage = f"{result.scenario}: {written.error.message}"
+            return
+        if written.mlx is not None:
+            self._device = self._device or written.mlx.device
+        self.results[result.scenario, result.repeat] = result
+        # After each one, so that whatever ends us leaves what is known so far.
+        self._write()
+        self._observer.finished(job, result)
+
+
+def _unique(plan: Sequence[Run]) -> tuple[ScenarioInfo, ...]:
+    return tuple({run.info.name: run.info for run in plan}.values())
+
+
+def _now() -> str:
+    return datetime.now(timezone.utc).astimezone().isoformat(timespec="seconds")

@@ -1,0 +1,90 @@
+"""From what was asked for to a list of runs, with everything checked before anything is started."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from harness import scenario
+from harness.errors import UsageError
+from harness.model import ScenarioInfo, Settings
+
+BUILT_IN_MODELS = ("tiny", "micro")
+OPTIMIZERS = ("adam", "adamw", "sgd", "lion", "adafactor")
+DTYPES = ("float32", "bfloat16", "float16")
+DEVICES = ("cpu", "gpu")
+
+
+class Run(msgspec.Struct, frozen=True, kw_only=True):
+    """One run of one scenario, with the settings it really gets."""
+
+    info: ScenarioInfo
+    settings: Settings
+    repeat: int
+
+
+def make(infos: Sequence[ScenarioInfo], settings: Settings, repeats: int) -> tuple[Run, ...]:
+    """Every scenario `repeats` times, interleaved: all of them once before any of them twice.
+
+    Raises UsageError when the settings, or a scenario's own, cannot be run.
+    """
+    runs = [
+        Run(info=info, settings=scenario.apply(settings, info), repeat=repeat)
+        for repeat in range(repeats)
+        for info in infos
+    ]
+    for run in runs:
+        check(run.settings)
+    return tuple(runs)
+
+
+def check(settings: Settings) -> None:
+    """Raise UsageError for settings that cannot be run, as far as is seen without mlx."""
+    for name, value, known in (
+        ("optimizer", settings.optimizer, OPTIMIZERS),
+        ("dtype", settings.dtype, DTYPES),
+        ("device", settings.device, DEVICES),
+    ):
+        if value is not None and value not in known:
+            raise UsageError(f"unknown {name} {value}: one of {', '.join(known)}")
+    for name in ("steps", "batch_size", "seq_len"):
+        if getattr(settings, name) < 1:
+            raise UsageError(f"{name.replace('_', ' ')} must be at least 1")
+    train = settings.train
+    if (
+        train is not None
+        and train not in ("full", "lora")
+        and not re.fullmatch(r"last:[1-9]\d*", train)
+    ):
+        raise UsageError(f"unknown --train {train}: full, lora or last:N")
+    config = _config(settings.model)
+    if config.get("quantization") and train not in (None, "lora"):
+        raise UsageError(
+            f"{settings.model} is quantised and cannot be trained with --train {train}: use lora"
+        )
+
+
+def _config(model: str) -> dict[str, Any]:
+    """config.json of a model folder; empty for the built-in models and for ids of a hub."""
+    folder = Path(model).expanduser()
+    if model in BUILT_IN_MODELS:
+        return {}
+    if not folder.is_dir():
+        if re.fullmatch(r"[\w.-]+/[\w.-]+", model) and not folder.exists():
+            return {}
+        raise UsageError(f"no model folder {model} (nor is it tiny, micro or a hub's OWNER/NAME)")
+    file = folder / "config.json"
+    try:
+        config = json.loads(file.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise UsageError(f"{model} is no model folder: it has no config.json") from None
+    except (OSError, ValueError) as error:
+        raise UsageError(f"cannot read {file}: {error}") from error
+    if not isinstance(config, dict):
+        raise UsageError(f"{file} holds no JSON object")
+    return config

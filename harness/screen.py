@@ -1,0 +1,183 @@
+"""What a person sees while it runs. All of it goes to stderr; stdout belongs to `--json`.
+
+On a terminal: a line for each run that ended, and below them a table of those under way, redrawn
+in place. Elsewhere (a file, CI): the lines alone.
+"""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+from rich.console import Console, Group
+from rich.live import Live
+from rich.markup import escape
+from rich.progress_bar import ProgressBar
+from rich.table import Table
+from rich.text import Text
+
+from harness.model import Outcome, RunResult, ScenarioResult, Severity
+from harness.supervise.job import Job
+from harness.watchdog import State
+
+STYLES = {
+    Outcome.COMPLETED: ("✓", "green"),
+    Outcome.HUNG: ("✗", "bold red"),
+    Outcome.DIVERGED: ("✗", "red"),
+    Outcome.CRASHED: ("✗", "red"),
+    Outcome.UNFINISHED: ("…", "yellow"),
+    Outcome.SKIPPED: ("-", "dim"),
+}
+REDRAW_S = 0.5
+
+
+class Screen:
+    """Prints lines; the terminal's version adds the live table."""
+
+    def __init__(self, console: Console, total: int, quiet: bool, verbose: bool) -> None:
+        self.console = console
+        self._total = total
+        self._done = 0
+        self._quiet = quiet
+        self._verbose = verbose
+        self._states: dict[Job, State] = {}
+
+    def started(self, job: Job) -> None:
+        pass
+
+    def looked(self, jobs: Sequence[Job]) -> None:
+        for job in jobs:
+            state = job.judgement.state
+            before = self._states.get(job, State.ALIVE)
+            self._states[job] = state
+            if not self._quiet and state is State.SUSPECT and before is not State.SUSPECT:
+                self.console.print(
+                    f"  {job.info.name}: suspected, {job.judgement.reason}", style="yellow"
+                )
+
+    def finished(self, job: Job, result: ScenarioResult) -> None:
+        self._states.pop(job, None)
+        self._done += 1
+        self.console.print(self._line(result), soft_wrap=True)
+        if self._verbose:
+            for finding in result.findings:
+                mark = " (expected)" if finding.expected else ""
+                self.console.print(f"      {finding.code}{mark}: {escape(finding.summary)}")
+
+    def _line(self, result: ScenarioResult) -> Text:
+        symbol, style = STYLES[result.outcome]
+        name = result.scenario + (f" #{result.repeat}" if result.repeat else "")
+        line = Text()
+        line.append(f"[{self._done:>{len(str(self._total))}}/{self._total}] ", style="dim")
+        line.append(f"{symbol} {result.outcome.value:<10} ", style=style)
+        line.append(f"{name:<30}")
+        line.append(f" {result.steps_completed:>3} steps")
+        times, loss, memory = result.metrics.step_s, result.metrics.loss, result.metrics.memory
+        if times is not None:
+            line.append(f"  {duration(times.median):>8}/step")
+        if loss is not None:
+            line.append(f"  loss {loss.first:.3f} → {loss.last:.3f}")
+        if memory.peak_over_p is not None:
+            line.append(f"  peak {memory.peak_over_p:.1f} P")
+        told = result.cause.summary if result.cause else result.reason
+        if told and not self._quiet:
+            line.append(f"\n      {told}", style=style)
+        unexpected = [
+            finding.code
+            for finding in result.findings
+            if not finding.expected and finding.severity is not Severity.INFO
+        ]
+        if unexpected and not self._quiet:
+            line.append(f"\n      {', '.join(unexpected)}", style="yellow")
+        return line
+
+    def summary(self, run: RunResult, folder: Path) -> None:
+        counts = {
+            outcome: sum(result.outcome is outcome for result in run.results) for outcome in Outcome
+        }
+        told = ", ".join(f"{n} {outcome.value}" for outcome, n in counts.items() if n)
+        if run.interrupted:
+            told += "; interrupted"
+        self.console.print(f"{told or 'nothing was run'}")
+        self.console.print(f"report: {folder / 'report.md'}", soft_wrap=True, highlight=False)
+
+
+class LiveScreen(Screen):
+    """A Screen with a table of what is under way below the lines."""
+
+    def __init__(self, console: Console, total: int, quiet: bool, verbose: bool) -> None:
+        super().__init__(console, total, quiet, verbose)
+        self._next = 0.0
+        self.live = Live(console=console, auto_refresh=False, transient=True)
+
+    def looked(self, jobs: Sequence[Job]) -> None:
+        super().looked(jobs)
+        now = time.monotonic()
+        if now >= self._next:
+            self._next = now + REDRAW_S
+            self.live.update(Group(self._table(jobs), self._bar()), refresh=True)
+
+    def _table(self, jobs: Sequence[Job]) -> Table:
+        table = Table(box=None, padding=(0, 2, 0, 0), header_style="dim")
+        for title in ("scenario", "phase"):
+            table.add_column(title, no_wrap=True)
+        for title in ("step", "loss", "step time", "memory", "time"):
+            table.add_column(title, justify="right", no_wrap=True)
+        table.add_column("state", no_wrap=True)
+        for job in jobs:
+            position, last = job.position, job.last
+            step = position.step if position else -1
+            loss = last.loss if last is not None else None
+            table.add_row(
+                job.info.name,
+                position.phase if position else "start",
+                f"{max(step, 0)}/{job.spec.settings.steps}",
+                "" if loss is None else f"{float(loss):.3f}",
+                "" if last is None else duration(sum(last.phases.values())),
+                size(job.rss_peak),
+                duration(time.monotonic() - job.started),
+                job.judgement.state.value,
+            )
+        return table
+
+    def _bar(self) -> Table:
+        row = Table.grid(padding=(0, 1))
+        row.add_row(
+            ProgressBar(total=self._total, completed=self._done, width=30),
+            f"{self._done}/{self._total}",
+        )
+        return row
+
+
+@contextmanager
+def screen(total: int, quiet: bool = False, verbose: bool = False) -> Iterator[Screen]:
+    """The screen that fits stderr."""
+    console = Console(file=sys.stderr, highlight=False)
+    if not console.is_terminal or quiet:
+        yield Screen(console, total, quiet, verbose)
+        return
+    shown = LiveScreen(console, total, quiet, verbose)
+    with shown.live:
+        yield shown
+
+
+def duration(seconds: float) -> str:
+    """Three digits and a unit: 12.3 ms, 4.56 s, 12 min."""
+    if seconds < 1:
+        return f"{1000 * seconds:.3g} ms"
+    if seconds < 120:
+        return f"{seconds:.3g} s"
+    return f"{seconds / 60:.3g} min"
+
+
+def size(count: int) -> str:
+    """Bytes with a binary unit."""
+    value = float(count)
+    for unit in ("B", "KiB", "MiB", "GiB"):
+        if value < 1024:
+            return f"{value:.3g} {unit}"
+        value /= 1024
+    return f"{value:.3g} TiB"

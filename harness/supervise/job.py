@@ -1,0 +1,184 @@
+"""One worker from its start to its end: launched, looked at, judged, reaped, classified."""
+
+from __future__ import annotations
+
+import time
+from enum import Enum
+from pathlib import Path
+from typing import IO
+
+import msgspec
+
+from harness import classify, record
+from harness.beats import BeatReader, read_position
+from harness.model import (
+    Cause,
+    Ending,
+    Position,
+    Sample,
+    ScenarioInfo,
+    ScenarioResult,
+    Snapshot,
+    StepBeat,
+    WorkerSpec,
+)
+from harness.supervise import launch, observe
+from harness.watchdog import Judgement, State, Watchdog
+
+LOOK_S = 0.25
+"""Between two looks at a worker."""
+GRACE_S = 2.0
+"""Between TERM and KILL."""
+
+
+class Why(str, Enum):
+    """Why a job was ended by us."""
+
+    HUNG = "hung"
+    BUDGET = "budget"
+    INTERRUPT = "interrupt"
+
+
+class Job:
+    """One run of one scenario. `tick` is called often, never blocks for long, and never raises."""
+
+    def __init__(
+        self, info: ScenarioInfo, spec: WorkerSpec, budget: float, cold: bool = False
+    ) -> None:
+        self.info = info
+        self.spec = spec
+        self.folder = Path(spec.folder)
+        self.judgement = Judgement(state=State.ALIVE)
+        self.snapshot: Snapshot | None = None
+        self.last: StepBeat | None = None
+        self.result: ScenarioResult | None = None
+        self.rss_peak = 0
+        self._budget = budget
+        self._why: Why | None = None
+        self._cause: Cause | None = None
+        self._detected_at: float | None = None
+        self._steps = 0
+        self._next_look = 0.0
+        self._next_sample = 0.0
+        self._watchdog = Watchdog()
+        self._reader = BeatReader(self.folder)
+        self._samples: IO[bytes] = (self.folder / "samples.jsonl").open("ab", buffering=0)
+        self.started = time.monotonic()
+        self._process = launch.worker(spec, cold)
+
+    @property
+    def channel(self) -> object:
+        """Becomes readable when the guard has news: wait on it instead of polling."""
+        return self._process.channel
+
+    def interrupt(self, grace: float) -> None:
+        """End it now; what it has done so far is classified as unfinished."""
+        self._end(Why.INTERRUPT, grace)
+
+    def tick(self) -> ScenarioResult | None:
+        """Look, judge and act; the result once everything that was started is gone."""
+        self._process.listen()
+        if self._process.quiet:
+            self.result = self._finish()
+            return self.result
+        now = time.monotonic()
+        self._read_beats()
+        if self._process.pid is not None and now >= self._next_look:
+            self._next_look = now + LOOK_S
+            self._look(now)
+        if self._why is None and now - self.started > self._budget:
+            self._end(Why.BUDGET, GRACE_S)
+        return None
+
+    def _read_beats(self) -> None:
+        for beat in self._reader.read():
+            self._watchdog.learn(beat)
+            if isinstance(beat, StepBeat):
+                self.last = beat
+                self._steps += 1
+
+    def _look(self, now: float) -> None:
+        assert self._process.pid is not None
+        processes = observe.processes(self._process.pid, also=[self._process.guard_pid])
+        processes = tuple(p for p in processes if p.pid != self._process.guard_pid)
+        self.snapshot = Snapshot(
+            t=now,
+            rank=self.spec.rank,
+            position=read_position(self.folder),
+            steps=self._steps,
+            processes=processes,
+            machine=observe.machine(),
+        )
+        self._sample(self.snapshot)
+        if self._process.status is not None or self._why is not None:
+            return
+        self.judgement = self._watchdog.look(self.snapshot)
+        if self.judgement.state is State.CONFIRMED:
+            self._cause = self.judgement.cause
+            self._detected_at = now
+            self._end(Why.HUNG, GRACE_S)
+
+    def _sample(self, snapshot: Snapshot) -> None:
+        processes = snapshot.processes
+        rss = sum(process.rss or 0 for process in processes)
+        self.rss_peak = max(self.rss_peak, rss)
+        if snapshot.t < self._next_sample:
+            return
+        age = snapshot.t - self.started
+        self._next_sample = snapshot.t + (0.0 if age < 60 else 1.0 if age < 3600 else 10.0)
+        position = snapshot.position
+        line = msgspec.json.encode(
+            Sample(
+                t=snapshot.t,
+                step=position.step if position else None,
+                phase=position.phase if position else None,
+                rss=rss,
+                cpu_s=sum(process.cpu_s for process in processes),
+                major_faults=sum(process.major_faults or 0 for process in processes),
+                threads=sum(len(process.threads) for process in processes),
+                processes=len(processes),
+                available=snapshot.machine.available,
+                swap_used=snapshot.machine.swap_used,
+            )
+        )
+        try:
+            self._samples.write(line + b"\n")
+        except OSError:
+            # A full disk costs the samples; the verdict does not need them.
+            pass
+
+    def _end(self, why: Why, grace: float) -> None:
+        self._why = self._why or why
+        self._process.reap(grace)
+
+    def _finish(self) -> ScenarioResult:
+        process = self._process
+        ended = process.status is not None and self._why is None
+        process.close(keep_kernels=ended and process.exit_code == 0)
+        self._samples.close()
+        self._read_beats()
+        position = read_position(self.folder)
+        ending = Ending(
+            wall_s=time.monotonic() - self.started,
+            exit_code=process.exit_code,
+            signal=process.signal,
+            cause=self._cause,
+            stalled_at_s=self._stalled_at(),
+            detected_at_s=self._detected_at and self._detected_at - self.started,
+            over_budget=self._why is Why.BUDGET,
+            interrupted=self._why is Why.INTERRUPT,
+            position=position,
+            rss_peak=max(self.rss_peak, process.rss_peak or 0) or None,
+        )
+        return classify.classify(
+            record.load(self.folder), ending, self.info, self.spec.settings, self.spec.repeat
+        )
+
+    def _stalled_at(self) -> float | None:
+        if self._cause is None:
+            return None
+        return max(0.0, self.judgement.last_progress - self.started)
+
+    @property
+    def position(self) -> Position | None:
+        return self.snapshot.position if self.snapshot else None

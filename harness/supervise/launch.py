@@ -1,0 +1,139 @@
+"""Starting a worker: its folders, its environment, its guard, its drained output."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+
+import msgspec
+
+from harness.model import WorkerSpec
+from harness.supervise import guard, kernels
+from harness.supervise.streams import Drain
+
+_BOOT = (
+    "import sys; sys.path[0] = sys.argv.pop(1); "
+    "from harness.worker import main; sys.exit(main(sys.argv))"
+)
+"""Starts the worker from our own package, whatever a folder named `harness` in the current
+directory holds."""
+
+
+class Launched:
+    """A worker under its guard. The guard kills the whole tree when this process goes away."""
+
+    def __init__(self, command: Sequence[str], folder: Path, cold: bool = False) -> None:
+        """Start `command`; stdout.log and stderr.log go to `folder`.
+
+        Raises OSError when no process can be started.
+        """
+        self.temporary = Path(tempfile.mkdtemp(prefix="harness-"))
+        if not cold:
+            kernels.lend(kernels.store(), self.temporary)
+        environment = os.environ | {"TMPDIR": str(self.temporary), "PYTHONUNBUFFERED": "1"}
+        ours, theirs = socket.socketpair()
+        pipes = [os.pipe(), os.pipe()]
+        try:
+            self._guard = subprocess.Popen(
+                [sys.executable, "-I", "-S", guard.__file__, str(theirs.fileno()), *command],
+                stdin=subprocess.DEVNULL,
+                stdout=pipes[0][1],
+                stderr=pipes[1][1],
+                env=environment,
+                pass_fds=[theirs.fileno()],
+                start_new_session=True,
+            )
+        finally:
+            theirs.close()
+            for _, writer in pipes:
+                os.close(writer)
+        self._drains = [
+            Drain(reader, folder / name)
+            for (reader, _), name in zip(pipes, ("stdout.log", "stderr.log"), strict=True)
+        ]
+        ours.setblocking(False)
+        self.channel = ours
+        self._rest = b""
+        self.pid: int | None = None
+        self.status: int | None = None
+        self.rss_peak: int | None = None
+        self.left_behind = 0
+        self.quiet = False
+
+    @property
+    def guard_pid(self) -> int:
+        return self._guard.pid
+
+    def listen(self) -> None:
+        """Take in what the guard has said; never blocks."""
+        while not self.quiet:
+            try:
+                data = self.channel.recv(4096)
+            except BlockingIOError:
+                return
+            except OSError:
+                data = b""
+            if not data:
+                # The guard never leaves without a word, unless something killed it.
+                self.quiet = True
+                return
+            *lines, self._rest = (self._rest + data).split(b"\n")
+            for line in lines:
+                self._heard(line.decode().split())
+
+    def _heard(self, words: list[str]) -> None:
+        if words[0] == "started":
+            self.pid = int(words[1])
+        elif words[0] == "exited":
+            self.status, self.rss_peak = int(words[1]), int(words[2])
+        elif words[0] == "quiet":
+            self.left_behind, self.quiet = int(words[1]), True
+
+    def reap(self, grace: float) -> None:
+        """TERM the whole tree now, KILL what is left after `grace` seconds."""
+        with contextlib.suppress(OSError):
+            self.channel.send(f"reap {grace}\n".encode())
+
+    def close(self, keep_kernels: bool) -> None:
+        """Call once quiet: waits for the last output, keeps or drops what was compiled."""
+        self._guard.wait()
+        self.channel.close()
+        for drain in self._drains:
+            drain.join(5.0)
+        if keep_kernels:
+            kernels.keep(self.temporary, kernels.store())
+        shutil.rmtree(self.temporary, ignore_errors=True)
+
+    @property
+    def exit_code(self) -> int | None:
+        if self.status is None or os.WIFSIGNALED(self.status):
+            return None
+        return os.waitstatus_to_exitcode(self.status)
+
+    @property
+    def signal(self) -> str | None:
+        """Name of the signal that ended the worker."""
+        if self.status is None or not os.WIFSIGNALED(self.status):
+            return None
+        number = os.WTERMSIG(self.status)
+        try:
+            return signal.Signals(number).name
+        except ValueError:
+            return f"signal {number}"
+
+
+def worker(spec: WorkerSpec, cold: bool = False) -> Launched:
+    """Start the worker of `spec`, whose folder exists."""
+    folder = Path(spec.folder)
+    file = folder / "spec.json"
+    file.write_bytes(msgspec.json.encode(spec))
+    package_root = Path(__file__).resolve().parents[2]
+    return Launched([sys.executable, "-c", _BOOT, str(package_root), str(file)], folder, cold)

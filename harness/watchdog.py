@@ -1,0 +1,177 @@
+"""Whether a worker still makes progress. Pure: beats and snapshots in, a judgement out.
+
+No timeout is fixed. A phase is suspected when it has lasted far beyond what the same phase took
+before in this run, and a suspicion is confirmed only after several looks at which nothing at all
+moved: no beat, no thread that runs or wants to, no I/O, no page fault, no child that came or went.
+A slow step uses the CPU; a first compile has a busy compiler as its child; both stay alive here
+however long they take.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from enum import Enum
+from typing import Any
+
+import msgspec
+
+from harness.model import AnyBeat, Cause, Process, Snapshot, StepBeat
+from harness.stats import quantile
+
+
+class Policy(msgspec.Struct, frozen=True, kw_only=True):
+    floor_s: float = 4.0
+    """No phase is suspected sooner, however fast it usually is."""
+    factor: float = 3.0
+    """Nor before it has lasted this many times its own p99."""
+    confirm_s: float = 4.0
+    """How long nothing may have moved before a suspicion is confirmed..."""
+    confirm_looks: int = 8
+    """... and at how many looks. A supervisor that was starved itself has not looked."""
+    cpu_share: float = 0.02
+    """CPU time of the whole tree, as a share of one core, that counts as work."""
+    gap_s: float = 2.0
+    """Two looks further apart than this: we were stopped or asleep, and the time does not count."""
+
+
+class State(str, Enum):
+    ALIVE = "alive"
+    SUSPECT = "suspect"
+    STOPPED = "stopped"
+    CONFIRMED = "confirmed"
+
+
+class Judgement(msgspec.Struct, frozen=True, kw_only=True):
+    state: State
+    reason: str = ""
+    cause: Cause | None = None
+    """Set when confirmed."""
+    last_progress: float = 0.0
+    """`t` of the last look at which a beat had come."""
+
+
+class Watchdog:
+    """Folds the beats and snapshots of one worker, in the order in which they came."""
+
+    def __init__(self, policy: Policy | None = None) -> None:
+        self._policy = policy or Policy()
+        self._durations: dict[str, deque[float]] = {}
+        self._before: Snapshot | None = None
+        self._moved_at = 0.0
+        """Last look at which anything moved at all."""
+        self._beat_at = 0.0
+        """Last look at which a beat had come."""
+        self._still_looks = 0
+        self._not_counted = 0.0
+        """Seconds since the last beat in which the worker or we could not run."""
+
+    def learn(self, beat: AnyBeat) -> None:
+        """Take the phases of a finished step into the history."""
+        if isinstance(beat, StepBeat):
+            for phase, seconds in beat.phases.items():
+                self._durations.setdefault(phase, deque(maxlen=512)).append(seconds)
+
+    def allowance(self, phase: str) -> float:
+        """Seconds after which `phase` is suspected."""
+        durations = self._durations.get(phase)
+        usual = quantile(durations, 0.99) if durations else 0.0
+        return max(self._policy.floor_s, self._policy.factor * usual)
+
+    def look(self, now: Snapshot) -> Judgement:
+        """Judge the worker at `now`, given all that came before."""
+        before, self._before = self._before, now
+        if before is None or _beat_came(before, now):
+            self._beat_at = self._moved_at = now.t
+            self._still_looks = 0
+            self._not_counted = 0.0
+            return self._judgement(State.ALIVE)
+        passed = now.t - before.t
+        stopped = bool(now.processes) and now.processes[0].state in "Tt"
+        if stopped or passed > self._policy.gap_s:
+            self._not_counted += passed
+            self._moved_at = now.t
+            self._still_looks = 0
+            return self._judgement(
+                State.STOPPED if stopped else State.ALIVE, "stopped by a signal" if stopped else ""
+            )
+        if why := _activity(before, now, self._policy.cpu_share):
+            self._moved_at = now.t
+            self._still_looks = 0
+            return self._judgement(State.ALIVE, why)
+        self._still_looks += 1
+        return self._doubt(now)
+
+    def _doubt(self, now: Snapshot) -> Judgement:
+        phase = now.position.phase if now.position else "start"
+        lasted = now.t - self._beat_at - self._not_counted
+        allowed = self.allowance(phase)
+        if lasted < allowed:
+            return self._judgement(State.ALIVE)
+        still = now.t - self._moved_at
+        policy = self._policy
+        if still < policy.confirm_s or self._still_looks < policy.confirm_looks:
+            return self._judgement(State.SUSPECT, f"phase {phase} has lasted {lasted:.1f} s")
+        return self._judgement(State.CONFIRMED, cause=self._stalled(now, phase, lasted, still))
+
+    def _stalled(self, now: Snapshot, phase: str, lasted: float, still: float) -> Cause:
+        durations = self._durations.get(phase)
+        step = now.position.step if now.position else -1
+        place = f"phase {phase} of step {step}" if step >= 0 else f"phase {phase}"
+        usual = f" (before, at most {max(durations):.3g} s)" if durations else ""
+        evidence: dict[str, Any] = {
+            "phase_s": round(lasted, 3),
+            "allowed_s": round(self.allowance(phase), 3),
+            "still_s": round(still, 3),
+            "looks": self._still_looks,
+            "phase_max_s": round(max(durations), 6) if durations else None,
+            "threads": _threads(now.processes),
+        }
+        return Cause(
+            code="stalled",
+            summary=f"{place} has lasted {lasted:.1f} s{usual}, and nothing has moved for "
+            f"{still:.1f} s: no CPU time, no I/O, no page fault, no child",
+            evidence=evidence,
+        )
+
+    def _judgement(self, state: State, reason: str = "", cause: Cause | None = None) -> Judgement:
+        return Judgement(state=state, reason=reason, cause=cause, last_progress=self._beat_at)
+
+
+def _beat_came(before: Snapshot, now: Snapshot) -> bool:
+    return now.position != before.position or now.steps != before.steps
+
+
+def _activity(before: Snapshot, now: Snapshot, cpu_share: float) -> str:
+    """What moved between two looks, in words; empty when nothing did."""
+    old = {process.pid: process for process in before.processes}
+    new = {process.pid: process for process in now.processes}
+    if old.keys() != new.keys():
+        return "a child process came or went"
+    spent = sum(new[pid].cpu_s - old[pid].cpu_s for pid in new)
+    if spent > cpu_share * (now.t - before.t):
+        return "uses the CPU"
+    for process in now.processes:
+        states = {thread.state for thread in process.threads} or {process.state}
+        if "R" in states:
+            return "a thread is runnable"
+        if "D" in states:
+            return "waits for a disk"
+    for pid, process in new.items():
+        if _grew(old[pid].major_faults, process.major_faults):
+            return "pages are read in"
+        if _grew(old[pid].io_bytes, process.io_bytes):
+            return "reads or writes"
+    return ""
+
+
+def _grew(before: int | None, now: int | None) -> bool:
+    return before is not None and now is not None and now > before
+
+
+def _threads(processes: tuple[Process, ...]) -> list[dict[str, Any]]:
+    """The threads of the tree as evidence; enough of them to see what they are."""
+    return [
+        {"pid": process.pid, "tid": thread.tid, "name": thread.name, "state": thread.state}
+        for process in processes
+        for thread in process.threads
+    ][:64]
