@@ -42,7 +42,8 @@ def keep(temporary: Path, store: Path) -> int:
         if kernel.is_symlink() or kernel.stat().st_size == 0:
             continue
         target = store / kernel.relative_to(temporary / _KERNELS)
-        partial = target.with_name(f".{target.name}.{os.getpid()}")
+        # MLX's file names use up the longest name a file can have: nothing can be added to them.
+        partial = store / f".{os.getpid()}-{kept}"
         try:
             target.parent.mkdir(parents=True, exist_ok=True)
             shutil.copyfile(kernel, partial)

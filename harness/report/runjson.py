@@ -1,0 +1,62 @@
+"""run.json: written whole or not at all, and read back."""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from harness.errors import UsageError
+from harness.model import SCHEMA, RunResult
+
+NAME = "run.json"
+
+
+def document(run: RunResult) -> dict[str, Any]:
+    """The run as JSON can hold it: NaN and the infinities are "nan", "inf" and "-inf"."""
+    built: dict[str, Any] = _storable(msgspec.to_builtins(run))
+    return built
+
+
+def _storable(value: Any) -> Any:
+    if isinstance(value, float):
+        return value if math.isfinite(value) else str(value)
+    if isinstance(value, dict):
+        return {key: _storable(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_storable(item) for item in value]
+    return value
+
+
+def write(run: RunResult, folder: Path) -> None:
+    """Replace run.json in `folder`. Raises OSError; the old file then still stands."""
+    partial = folder / f".{NAME}.{os.getpid()}"
+    try:
+        partial.write_text(json.dumps(document(run), indent=1) + "\n", encoding="utf-8")
+        partial.replace(folder / NAME)
+    except OSError:
+        partial.unlink(missing_ok=True)
+        raise
+
+
+def read(folder: Path) -> RunResult:
+    """The run in `folder`. Raises UsageError when there is none that can be read."""
+    file = folder / NAME
+    try:
+        raw = json.loads(file.read_bytes())
+    except OSError as error:
+        raise UsageError(f"{folder} is no run's folder: {NAME}: {error.strerror}") from error
+    except ValueError as error:
+        raise UsageError(f"{file} is not JSON: {error}") from error
+    schema = raw.get("schema") if isinstance(raw, dict) else None
+    if schema != SCHEMA:
+        raise UsageError(f"{file} has schema {schema}; this version reads {SCHEMA}")
+    try:
+        # Not strict: numbers may be the strings "nan", "inf" and "-inf".
+        return msgspec.convert(raw, type=RunResult, strict=False)
+    except msgspec.ValidationError as error:
+        raise UsageError(f"{file}: {error}") from error
