@@ -38,7 +38,7 @@ def number(value: float) -> Number:
 
 
 class Recorder:
-    """Writes beats. Never raises into the training loop: a full disk is counted and told at the end.
+    """Writes beats. Never raises into the training loop: what a full disk loses is counted.
 
     One thread writes; it is the training loop's own.
     """

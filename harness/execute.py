@@ -1,4 +1,4 @@
-"""Carries out a plan: makes the run's folder, runs it, and leaves run.json and the reports there."""
+"""Carries out a plan: makes the run's folder, runs it, leaves run.json and the reports there."""
 
 from __future__ import annotations
 

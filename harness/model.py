@@ -200,7 +200,15 @@ class ErrorBeat(Beat, frozen=True, kw_only=True, tag="error"):
 
 
 AnyBeat = (
-    StartBeat | ModelBeat | BuiltBeat | StepBeat | CheckBeat | GradientBeat | EndBeat | ErrorBeat
+    StartBeat
+    | MlxBeat
+    | ModelBeat
+    | BuiltBeat
+    | StepBeat
+    | CheckBeat
+    | GradientBeat
+    | EndBeat
+    | ErrorBeat
 )
 
 

@@ -10,6 +10,7 @@ from array import array
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 from harness.beats import BeatReader, read_beats
 from harness.model import (
@@ -78,7 +79,7 @@ class Record:
 def gather(beats: Iterable[AnyBeat], keep: int = 10_000) -> Record:
     """Lay out `beats`. Of checks and gradients the last `keep` are kept."""
     record = Record()
-    single: dict[str, object] = {}
+    single: dict[str, Any] = {}
     checks: list[CheckBeat] = []
     gradients: list[GradientBeat] = []
     for beat in beats:

@@ -7,6 +7,7 @@ threads do not survive a fork, and its next evaluation would wait for them for e
 from __future__ import annotations
 
 import faulthandler
+import importlib.metadata
 import importlib.util
 import os
 import sys
@@ -24,7 +25,7 @@ from harness.errors import UsageError
 from harness.model import SCHEMA, ErrorBeat, MlxBeat, StartBeat, WorkerSpec
 
 
-class Skip(Exception):
+class SkipError(Exception):
     """The scenario cannot run here; the message says why."""
 
 
@@ -61,7 +62,9 @@ def _run(spec: WorkerSpec, recorder: Recorder) -> None:
     from harness.training.setup import Training
 
     _choose_device(mx, spec.settings.device)
-    recorder.write(MlxBeat(t=time.monotonic(), version=mx.__version__, device=_device(mx)))
+    recorder.write(
+        MlxBeat(t=time.monotonic(), version=importlib.metadata.version("mlx"), device=_device(mx))
+    )
     probe = CompileProbe(recorder)
     probe.install()
     scenario = _import_scenario(Path(spec.path))
@@ -82,7 +85,7 @@ def _choose_device(mx: Any, device: str | None) -> None:
         mx.set_default_device(wanted)
         mx.eval(mx.zeros(1) + 1)
     except Exception as error:
-        raise Skip(f"MLX has no {device} here: {error}") from error
+        raise SkipError(f"MLX has no {device} here: {error}") from error
 
 
 def _device(mx: Any) -> str:
@@ -104,7 +107,8 @@ def _import_scenario(path: Path) -> ModuleType:
     # A file named like a module that is already there (random.py) must not take its place.
     name = path.stem if path.stem not in sys.modules else f"scenario_{path.stem}"
     spec = importlib.util.spec_from_file_location(name, path)
-    assert spec is not None and spec.loader is not None
+    assert spec is not None
+    assert spec.loader is not None
     module = sys.modules[name] = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     return module
@@ -117,7 +121,7 @@ def _error_beat(error: Exception) -> ErrorBeat:
         message=str(error),
         traceback="".join(traceback.format_exception(type(error), error, error.__traceback__)),
         usage=isinstance(error, UsageError),
-        skip=isinstance(error, Skip),
+        skip=isinstance(error, SkipError),
     )
 
 

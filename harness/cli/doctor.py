@@ -56,7 +56,7 @@ def examine() -> dict[str, Any]:
             "swap_total": swap.total,
             "swap_used": swap.used,
         },
-        "stack_tools": [msgspec.to_builtins(tool) for tool in stacks.available(probe=True)],
+        "stack_tools": [msgspec.to_builtins(tool) for tool in stacks.available()],
     }
 
 

@@ -53,7 +53,7 @@ def add_model(group: Any) -> None:
     """The options that decide how much memory a training needs."""
     add = group.add_argument
     add("--model", default=DEFAULTS.model, metavar="tiny|PATH|ID",
-        help="the built-in model, a folder of an mlx-lm model, or a hub's id (%(default)s)")  # fmt: skip
+        help="built-in model, folder of an mlx-lm model, or hub id (%(default)s)")  # fmt: skip
     add("--train", metavar="full|lora|last:N",
         help="what is trained (full; lora for a quantised model)")  # fmt: skip
     add("--optimizer", choices=plan.OPTIMIZERS, default=DEFAULTS.optimizer, help="(%(default)s)")
@@ -67,7 +67,7 @@ def add_running(parser: argparse.ArgumentParser) -> None:
     add("--repeat", type=positive, default=1, metavar="N", help="run each scenario N times")
     add("--jobs", type=positive, default=1, metavar="N", help="runs at once (%(default)s)")
     add("--budget", type=positive_seconds, default=Options().budget, metavar="SECONDS",
-        help="for one run; one that still makes progress then is unfinished (%(default)g)")  # fmt: skip
+        help="for one run; what still makes progress then is unfinished (%(default)g)")  # fmt: skip
     add("--cold", action="store_true", help="do not reuse kernels compiled by earlier runs")
     add("--out", type=Path, default=Options().out, metavar="DIR",
         help="where the run's folder is made (%(default)s)")  # fmt: skip

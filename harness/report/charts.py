@@ -29,7 +29,7 @@ def line(title: str, unit: str, steps: Sequence[int], values: Sequence[float]) -
 
 
 def downsample(pairs: Sequence[tuple[int, float]]) -> list[tuple[int, float]]:
-    """At most POINTS of the pairs: of each slice the lowest and the highest, so no spike is lost."""
+    """At most POINTS of the pairs: each slice's lowest and highest, so that no spike is lost."""
     if len(pairs) <= POINTS:
         return list(pairs)
     kept: list[tuple[int, float]] = []

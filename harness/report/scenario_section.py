@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from harness.model import ScenarioInfo, ScenarioResult
-from harness.record import Record
+from harness.record import NOT_WORK, Record
 from harness.report import charts as chart
 from harness.report.text import cell, details, fence, plain, seconds, size, table
 from harness.report.verdicts import SYMBOLS
@@ -34,13 +34,13 @@ def numbers(info: ScenarioInfo, results: Sequence[ScenarioResult]) -> str:
     rows = [([str(r.repeat)] if many else []) + _figures(r) for r in results]
     lines = [f"### {info.name}", cell(info.summary)]
     lines.append(table((["repeat"] if many else []) + titles, rows, "r" * many + "l" + "r" * 9))
-    phases = results[0].metrics.phase_s
+    phases = {n: s for n, s in results[0].metrics.phase_s.items() if s and n not in NOT_WORK}
     if phases:
-        told = ", ".join(f"{cell(name)} {seconds(value)}" for name, value in phases.items())
-        lines.append(f"Median by phase: {told}.")
+        each = ", ".join(f"{cell(name)} {seconds(value)}" for name, value in phases.items())
+        lines.append(f"Median by phase: {each}.")
     found = {f.code: f for r in results for f in r.findings}
     told = [
-        f"- **{cell(f.code)}**{' (expected)' if f.expected else ''}: {cell(f.summary)}"
+        f"- `{f.code}`{' (expected)' if f.expected else ''}: {cell(f.summary)}"
         for f in found.values()
     ]
     reasons = dict.fromkeys(r.reason for r in results if r.reason)

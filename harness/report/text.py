@@ -42,7 +42,7 @@ def cell(text: str, limit: int = 240) -> str:
 
 
 def plain(text: str) -> str:
-    """`text` without terminal sequences, without what is redrawn over, without unseen characters."""
+    """`text` without terminal sequences, unseen characters, and what was redrawn over."""
     text = _CONTROL.sub("", text.replace("\r\n", "\n"))
     lines = [line.rstrip("\r").rpartition("\r")[2] for line in text.split("\n")]
     return _UNSEEN.sub("", "\n".join(lines))

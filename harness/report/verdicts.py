@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Sequence
 
 from harness.model import Finding, Outcome, RunResult, ScenarioResult, Severity
-from harness.report.text import cell, seconds, table
+from harness.report.text import seconds, table
 from harness.stats import median
 
 SYMBOLS = {
@@ -88,5 +88,5 @@ def findings_cell(found: Sequence[Finding]) -> str:
     ranked = sorted(found, key=lambda f: (f.expected, order.index(f.severity)))
     codes = {f.code: f for f in ranked}
     return ", ".join(
-        f"{cell(code)} (expected)" if f.expected else cell(code) for code, f in codes.items()
+        f"`{code}` (expected)" if f.expected else f"`{code}`" for code, f in codes.items()
     )

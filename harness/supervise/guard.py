@@ -13,6 +13,7 @@ RSS in bytes), `quiet KILLED`. Line from it: `reap GRACE`, the seconds between T
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import os
 import select
@@ -88,10 +89,8 @@ def _parents() -> list[tuple[int, int]]:
 
 def _signal(pids: list[int], number: int) -> None:
     for pid in pids:
-        try:
+        with contextlib.suppress(OSError):
             os.kill(pid, number)
-        except OSError:
-            pass
 
 
 class Guard:
@@ -159,7 +158,9 @@ class Guard:
                 self._reap(0.0)
 
     def _wait(self, seconds: float | None) -> None:
-        sources = [self._woken] if self._alone else [self._woken, self._channel]
+        sources: list[int | socket.socket] = [self._woken]
+        if not self._alone:
+            sources.append(self._channel)
         ready, _, _ = select.select(sources, [], [], seconds)
         if self._woken in ready:
             os.read(self._woken, 4096)

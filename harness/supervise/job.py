@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
 from enum import Enum
 from pathlib import Path
@@ -141,11 +142,9 @@ class Job:
                 swap_used=snapshot.machine.swap_used,
             )
         )
-        try:
+        # A full disk costs the samples; the verdict does not need them.
+        with contextlib.suppress(OSError):
             self._samples.write(line + b"\n")
-        except OSError:
-            # A full disk costs the samples; the verdict does not need them.
-            pass
 
     def _end(self, why: Why, grace: float) -> None:
         self._why = self._why or why

@@ -27,7 +27,7 @@ def digest(array: mx.array) -> Digest:
         part = flat[start : start + _SLICE].astype(mx.uint32)
         weights = mx.arange(part.size, dtype=mx.uint32) * 2 + (2 * start + 1) % (1 << 32)
         sums = mx.stack([mx.sum(part), mx.sum(part * weights.astype(mx.uint32))])
-        one, two = sums.tolist()
+        one, two = (int(total.item()) for total in sums)  # type: ignore[arg-type]
         plain, weighted = (plain + one) % (1 << 32), (weighted + two) % (1 << 32)
     return plain, weighted
 

@@ -60,7 +60,7 @@ def _steps(
         recorder.phase("forward")
         loss = step(*batch) if isinstance(batch, tuple) else step(batch)
         training.built(loss)
-        value = loss.item() if loss is not None else None
+        value = None if loss is None else float(loss.item())  # type: ignore[arg-type]
         recorder.end(
             loss=value,
             active=mx.get_active_memory(),

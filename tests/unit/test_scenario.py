@@ -1,0 +1,100 @@
+"""Scenario files are read without being run."""
+
+from __future__ import annotations
+
+import pytest
+
+from harness import scenario
+from harness.errors import UsageError
+from harness.model import Settings
+
+GOOD = '''"""First line.
+
+More."""
+import mlx_that_does_not_exist
+
+def make_step(training):
+    ...
+'''
+LITERALS = """
+EXPECTS = ("loss_flat",)
+SETTINGS = {"steps": 3}
+"""
+
+
+def write(folder, text, name="mine.py"):
+    path = folder / name
+    path.write_text(text)
+    return path
+
+
+def test_a_file_is_read_without_importing_it(tmp_path):
+    info = scenario.load(
+        write(tmp_path, GOOD + 'EXPECTS = ("loss_flat",)\nSETTINGS = {"steps": 3}\n')
+    )
+    assert (info.name, info.summary, info.expects) == ("mine", "First line.", ("loss_flat",))
+    assert scenario.apply(Settings(), info).steps == 3
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("def make_step(:\n", ":1: not Python"),
+        ("x = 1\n", "no make_step"),
+        (GOOD + "SETTINGS = dict(steps=3)\n", "must be a literal"),
+        (GOOD + "SETTINGS = [1]\n", "must be a dict"),
+        (GOOD + "SETTINGS = {'stepz': 3}\n", "stepz"),
+        (GOOD + "SETTINGS = {'steps': 'many'}\n", "SETTINGS"),
+        (GOOD + "EXPECTS = 3\n", "EXPECTS must be"),
+        ("\x00", "not Python"),
+    ],
+)
+def test_a_broken_file_is_one_clear_line(tmp_path, text, told):
+    with pytest.raises(UsageError) as caught:
+        scenario.load(write(tmp_path, text))
+    assert told in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_make_step_may_be_imported_or_assigned(tmp_path):
+    for text in (
+        "from baseline_update import make_step\n",
+        "import x\nmake_step = x.f\n",
+        "from x import f as make_step\n",
+    ):
+        assert scenario.load(write(tmp_path, text)).name == "mine"
+
+
+def test_unknown_names_are_answered_with_close_ones():
+    with pytest.raises(UsageError, match="did you mean baseline_update"):
+        scenario.find(["baseline_updat"])
+    with pytest.raises(UsageError, match="harness list"):
+        scenario.find(["zzzz"])
+    with pytest.raises(UsageError, match="no such scenario file"):
+        scenario.find(["nowhere/mine.py"])
+
+
+def test_the_same_name_twice_is_refused(tmp_path):
+    path = write(tmp_path, GOOD)
+    with pytest.raises(UsageError, match="two scenarios are named mine"):
+        scenario.find([str(path), str(path)])
+
+
+def test_a_folder_stands_for_its_files(tmp_path):
+    write(tmp_path, GOOD, "b.py")
+    write(tmp_path, GOOD, "a.py")
+    write(tmp_path, "not a scenario", "_helper.py")
+    assert [info.name for info in scenario.find([str(tmp_path)])] == ["a", "b"]
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(UsageError, match="no scenario in the folder"):
+        scenario.find([str(tmp_path / "empty")])
+
+
+def test_every_shipped_scenario_loads_and_says_what_it_separates():
+    ladder = scenario.ladder()
+    assert ladder[0].name == scenario.BASELINE
+    assert len(ladder) == 21
+    for info in ladder:
+        assert info.summary.endswith(".")
+        assert "Varies:" in info.doc, info.name
+        assert "Separates:" in info.doc, info.name

@@ -1,0 +1,155 @@
+"""The watchdog's rules, on snapshots built in memory."""
+
+from __future__ import annotations
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from harness.model import Position, Process, Snapshot, StepBeat, Thread
+from harness.watchdog import Policy, State, Watchdog
+
+LOOK = 0.25
+
+
+def process(pid=1, cpu=0.0, state="S", thread_state="S", faults=0, io=0):
+    return Process(
+        pid=pid,
+        ppid=0,
+        name="python",
+        state=state,
+        cpu_s=cpu,
+        major_faults=faults,
+        io_bytes=io,
+        threads=(Thread(tid=pid, name="python", state=thread_state, cpu_s=cpu),),
+    )
+
+
+def snapshot(t, phase="eval", step=3, processes=None, since=0.0):
+    return Snapshot(
+        t=t,
+        position=Position(step, phase, since),
+        steps=step,
+        processes=(process(),) if processes is None else processes,
+    )
+
+
+def watched(history=(0.1,) * 20):
+    watchdog = Watchdog()
+    for step, seconds in enumerate(history):
+        watchdog.learn(StepBeat(t=float(step), step=step, phases={"eval": seconds}))
+    return watchdog
+
+
+def looks(watchdog, seconds, make=snapshot, start=0.0):
+    """Look every quarter of a second; the judgements in their order."""
+    count = int(seconds / LOOK) + 1
+    return [watchdog.look(make(start + index * LOOK)) for index in range(count)]
+
+
+def first(judgements, state):
+    return next((i * LOOK for i, j in enumerate(judgements) if j.state is state), None)
+
+
+def test_a_still_worker_is_suspected_then_confirmed():
+    judgements = looks(watched(), 20)
+    assert first(judgements, State.CONFIRMED) is not None
+    assert first(judgements, State.CONFIRMED) <= 10
+    cause = next(j.cause for j in judgements if j.cause)
+    assert cause.code == "stalled"
+    assert not cause.proven
+    assert "phase eval of step 3" in cause.summary
+
+
+def test_a_phase_that_is_usually_long_gets_its_time():
+    judgements = looks(watched(history=(10.0,) * 20), 29)
+    assert {j.state for j in judgements} == {State.ALIVE}
+    assert first(looks(watched(history=(10.0,) * 20), 60), State.CONFIRMED) <= 50
+
+
+def test_a_slow_step_that_uses_the_cpu_is_alive():
+    def busy(t):
+        return snapshot(t, processes=(process(cpu=t * 0.9),))
+
+    assert {j.state for j in looks(watched(), 300, busy)} == {State.ALIVE}
+
+
+def test_a_runnable_thread_that_gets_no_cpu_is_alive():
+    def starved(t):
+        return snapshot(t, processes=(process(thread_state="R"),))
+
+    assert {j.state for j in looks(watched(), 60, starved)} == {State.ALIVE}
+
+
+def test_a_first_compile_is_alive_while_its_compiler_works():
+    def compiling(t):
+        compiler = process(pid=2, cpu=t)
+        return snapshot(t, "eval", 0, (process(), compiler))
+
+    assert {j.state for j in looks(Watchdog(), 120, compiling)} == {State.ALIVE}
+
+
+def test_a_compiler_that_never_returns_is_confirmed():
+    def waiting(t):
+        return snapshot(t, "eval", 0, (process(), process(pid=2)))
+
+    assert first(looks(Watchdog(), 20, waiting), State.CONFIRMED) is not None
+
+
+def test_pages_read_in_and_io_are_progress():
+    def swapping(t):
+        return snapshot(t, processes=(process(faults=int(t * 100)),))
+
+    def reading(t):
+        return snapshot(t, processes=(process(io=int(t * 1000)),))
+
+    for make in (swapping, reading):
+        assert {j.state for j in looks(watched(), 60, make)} == {State.ALIVE}
+
+
+def test_a_stopped_worker_is_stopped_and_recovers():
+    watchdog = watched()
+    looks(watchdog, 1)
+
+    def stopped(t):
+        return snapshot(t, processes=(process(state="T", thread_state="T"),))
+
+    assert {j.state for j in looks(watchdog, 100, stopped, 1.25)} == {State.STOPPED}
+    after = looks(watchdog, 2, snapshot, 101.5)
+    assert {j.state for j in after} == {State.ALIVE}
+
+
+def test_the_time_in_which_we_did_not_look_does_not_count():
+    watchdog = watched()
+    looks(watchdog, 1)
+    assert watchdog.look(snapshot(1000.0)).state is State.ALIVE
+    assert watchdog.look(snapshot(1000.25)).state is State.ALIVE
+
+
+def test_last_progress_is_when_the_last_beat_came():
+    watchdog = watched()
+    looks(watchdog, 2, lambda t: snapshot(t, step=int(t / LOOK)))
+    judgements = looks(watchdog, 20, lambda t: snapshot(t, step=99), start=2.25)
+    confirmed = next(j for j in judgements if j.state is State.CONFIRMED)
+    assert confirmed.last_progress == 2.25
+
+
+@given(st.lists(st.floats(min_value=0.0, max_value=3.0), min_size=1, max_size=60))
+def test_a_worker_whose_beats_keep_coming_is_never_suspected(gaps):
+    watchdog, t = watched(), 0.0
+    for step, gap in enumerate(gaps):
+        for _ in range(int(gap / LOOK) + 1):
+            t += LOOK
+            assert watchdog.look(snapshot(t, step=step)).state is State.ALIVE
+
+
+@given(
+    st.floats(min_value=0.001, max_value=30.0),
+    st.integers(min_value=1, max_value=300),
+)
+def test_a_stall_is_found_within_its_bound(usual, count):
+    watchdog = watched(history=(usual,) * count)
+    bound = max(10.0, 5 * usual)
+    found = first(looks(watchdog, bound + 1), State.CONFIRMED)
+    assert found is not None
+    assert found <= bound
+    assert found >= Policy().floor_s
