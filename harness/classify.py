@@ -1,13 +1,26 @@
-"""From the records of one run to its outcome, its findings and its figures. Pure."""
+"""From a worker's record and its ending to a result: outcome, reason, findings, metrics. Pure.
+
+The outcome is the first of these that holds; VERDICTS.md gives the reasons for the order.
+
+1. `skipped`: the worker said that the scenario cannot run here.
+2. `crashed`: the worker wrote down an exception.
+3. `hung`: the watchdog confirmed it.
+4. `diverged`: losses, gradients or parameters are not finite, or the loss exploded; for a run that
+   was ended from outside or that completed.
+5. `unfinished`: ended by the budget or by the user.
+6. `crashed`: a signal, an exit code, no word of an end, or too few steps.
+7. `completed`.
+"""
 
 from __future__ import annotations
 
 import math
-from array import array
+from collections.abc import Sequence
 
 import msgspec
 
-from harness import findings
+from harness import findings, stats
+from harness.findings.make import count, seconds, warning
 from harness.model import (
     Ending,
     Finding,
@@ -15,6 +28,7 @@ from harness.model import (
     MemorySummary,
     Metrics,
     Outcome,
+    Position,
     ScenarioInfo,
     ScenarioResult,
     Settings,
@@ -22,10 +36,14 @@ from harness.model import (
     StepTimes,
 )
 from harness.record import Record
-from harness.stats import median, quantile
 
-DIVERGED = ("loss_not_finite", "gradients_not_finite", "parameters_not_finite", "loss_exploded")
-"""Findings that make a run diverged, in the order in which they name the reason."""
+DIVERGES = frozenset(
+    ("loss_not_finite", "gradients_not_finite", "parameters_not_finite", "loss_exploded")
+)
+"""Findings that, as errors, make a run diverged."""
+_JUDGED_STEPS = 3
+"""Below this many steps a missing finding says nothing: a second trace shows in step 2."""
+_REASON = 300
 
 
 def classify(
@@ -36,130 +54,171 @@ def classify(
     repeat: int = 0,
     rank: int = 0,
 ) -> ScenarioResult:
-    """The verdict on one run."""
     found = findings.find(record, settings)
     outcome, reason = _outcome(record, ending, settings, found)
-    position = ending.position
-    last_step = record.step[-1] if record.step else None
-    if position is not None and 0 <= position.step < settings.steps:
-        last_step = position.step
+    if outcome is Outcome.COMPLETED and settings.steps >= _JUDGED_STEPS:
+        found += tuple(_missed(info, found))
+    place = _place(record, ending)
     return ScenarioResult(
         scenario=info.name,
+        outcome=outcome,
+        steps_requested=settings.steps,
+        steps_completed=_completed(record),
+        wall_s=ending.wall_s,
         repeat=repeat,
         rank=rank,
-        outcome=outcome,
         reason=reason,
         cause=ending.cause,
-        steps_requested=settings.steps,
-        steps_completed=len(record.step),
-        last_step=last_step,
-        last_phase=position.phase if position else None,
-        wall_s=ending.wall_s,
+        last_step=min(place.step, settings.steps - 1) if place and place.step >= 0 else None,
+        last_phase=place.phase if place else None,
         stalled_at_s=ending.stalled_at_s,
         detected_at_s=ending.detected_at_s,
         exit_code=ending.exit_code,
         signal=ending.signal,
-        findings=_against_expectations(found, info, outcome),
+        findings=tuple(_expected(finding, info) for finding in found),
         metrics=metrics(record, ending),
     )
 
 
 def _outcome(
-    record: Record, ending: Ending, settings: Settings, found: tuple[Finding, ...]
+    record: Record, ending: Ending, settings: Settings, found: Sequence[Finding]
 ) -> tuple[Outcome, str | None]:
-    """Strongest first: a run that hangs is hung whatever its loss was before."""
-    if record.error is not None and record.error.skip:
-        return Outcome.SKIPPED, record.error.message
+    where = _where(_place(record, ending), settings)
+    error = record.error
+    if error is not None and error.skip:
+        return Outcome.SKIPPED, _line(error.message)
+    if error is not None:
+        message = _line(error.message)
+        return Outcome.CRASHED, _line(f"{error.type}{message and ': '}{message} ({where})")
     if ending.cause is not None:
-        return Outcome.HUNG, ending.cause.summary
-    crash = _crash(record, ending, settings)
-    if crash and not (ending.over_budget or ending.interrupted):
-        return Outcome.CRASHED, crash
-    by_code = {finding.code: finding for finding in found}
-    for code in DIVERGED:
-        if code in by_code:
-            return Outcome.DIVERGED, by_code[code].summary
+        return Outcome.HUNG, _line(ending.cause.summary)
+    stopped = _stopped(record, ending, where)
+    broken = None if stopped else _broken(record, ending, settings, where)
+    if broken:
+        return Outcome.CRASHED, broken
+    diverged = [f for f in found if f.code in DIVERGES and f.severity is Severity.ERROR]
+    if diverged:
+        return Outcome.DIVERGED, diverged[0].summary
+    return (Outcome.UNFINISHED, stopped) if stopped else (Outcome.COMPLETED, None)
+
+
+def _stopped(record: Record, ending: Ending, where: str) -> str | None:
+    """Why it was ended from outside while it still made progress; None when it was not."""
     if ending.interrupted:
-        return Outcome.UNFINISHED, "interrupted by the user"
-    if ending.over_budget:
-        return Outcome.UNFINISHED, f"still making progress after {ending.wall_s:.0f} s, its budget"
-    return Outcome.COMPLETED, None
+        return f"interrupted {where}"
+    if not ending.over_budget:
+        return None
+    reason = f"the budget was spent {where}"
+    place = ending.position
+    if place is not None and record.start is not None:
+        lasted = record.start.t + ending.wall_s - place.t
+        reason += f", which had lasted {seconds(max(0.0, lasted))}"
+    if len(record.seconds) > 0:
+        reason += f"; a step took {seconds(stats.median(record.seconds))}"
+    return reason
 
 
-def _crash(record: Record, ending: Ending, settings: Settings) -> str | None:
-    """Why the run did not come to its end by itself, in one line; None when it did."""
-    position = ending.position
-    where = ""
-    if position is not None:
-        step = f"step {position.step}, " if 0 <= position.step < settings.steps else ""
-        where = f" in {step}phase {position.phase}"
-    if record.error is not None:
-        message = record.error.message.strip().partition("\n")[0]
-        return f"{record.error.type}: {message}{where}" if message else record.error.type + where
+def _broken(record: Record, ending: Ending, settings: Settings, where: str) -> str | None:
+    """Why a run that ended by itself did not end well; None when it did."""
     if ending.signal is not None:
-        return f"killed by {ending.signal}{where}"
+        return f"killed by {ending.signal} {where}"
     if ending.exit_code is None:
-        return f"gone without an exit status{where}"
+        return "the worker did not start"
     if ending.exit_code != 0:
-        return f"exit code {ending.exit_code}{where}"
+        return f"exited with code {ending.exit_code} {where}"
     if record.end is None:
-        return f"exit code 0 after {len(record.step)} of {settings.steps} steps{where}"
+        return f"exited with code 0 {where}, before its steps were over"
+    if _completed(record) < settings.steps and not record.torn:
+        return f"returned from {_completed(record)} of {count(settings.steps, 'step')}"
     return None
 
 
-def _against_expectations(
-    found: tuple[Finding, ...], info: ScenarioInfo, outcome: Outcome
-) -> tuple[Finding, ...]:
-    """Mark what the scenario declares as its own, and tell what it declares and did not show."""
-    marked = tuple(
-        msgspec.structs.replace(finding, expected=True) if finding.code in info.expects else finding
-        for finding in found
-    )
-    if outcome is not Outcome.COMPLETED:
-        return marked
-    missed = set(info.expects) - {finding.code for finding in found}
-    return marked + tuple(
-        Finding(
-            code="expectation_missed",
-            severity=Severity.INFO,
-            summary=f"the scenario expects {code}, which did not show",
-            evidence={"expected": code},
+def _completed(record: Record) -> int:
+    """Steps whose evaluation returned. Where beats were lost, the worker's own count says it."""
+    if record.end is not None and record.end.lost:
+        return record.end.steps
+    return len(record.step)
+
+
+def _place(record: Record, ending: Ending) -> Position | None:
+    if ending.position is not None:
+        return ending.position
+    if record.built is not None and (not record.step or record.built.step > record.step[-1]):
+        return Position(record.built.step, "eval", record.built.t)
+    if record.step:
+        return Position(record.step[-1], "eval", record.t[-1])
+    return Position(-1, "start", record.start.t) if record.start else None
+
+
+def _where(place: Position | None, settings: Settings) -> str:
+    if place is None:
+        return "before its first beat"
+    if place.step < 0:
+        return f"before the first step, phase {place.phase}"
+    if place.step >= settings.steps:
+        return f"after the last step, phase {place.phase}"
+    return f"in step {place.step}, phase {place.phase}"
+
+
+def _line(text: str) -> str:
+    """The first line that says something, cut to a readable length."""
+    line = next((line.strip() for line in text.splitlines() if line.strip()), "")
+    return line if len(line) <= _REASON else line[: _REASON - 3] + "..."
+
+
+def _expected(finding: Finding, info: ScenarioInfo) -> Finding:
+    return msgspec.structs.replace(finding, expected=finding.code in info.expects)
+
+
+def _missed(info: ScenarioInfo, found: Sequence[Finding]) -> list[Finding]:
+    codes = {finding.code for finding in found}
+    return [
+        warning(
+            "expectation_missed",
+            f"the scenario declares {code}, and it did not show up",
+            code=code,
         )
-        for code in sorted(missed)
-    )
+        for code in info.expects
+        if code not in codes
+    ]
+
+
+# --- metrics -------------------------------------------------------------------------------------
 
 
 def metrics(record: Record, ending: Ending) -> Metrics:
-    """The figures of one run; what was not recorded is None."""
-    compiled = bool(record.calls) and record.calls[-1] > 0
     trainable = record.end.trainable if record.end else None
     return Metrics(
-        step_s=_step_times(record.seconds),
-        phase_s={name: median(column[1:] or column) for name, column in record.phases.items()},
-        loss=_loss(record.loss),
+        step_s=_step_times(record),
+        phase_s={
+            name: stats.median(column[1:] or column) for name, column in record.phases.items()
+        },
+        loss=_loss(record),
         memory=_memory(record, ending),
-        traces=record.traces[-1] if compiled else None,
+        traces=record.traces[-1] if record.calls and record.calls[-1] else None,
         graph_nodes_last=record.nodes[-1] if record.nodes else None,
         parameters_changed=trainable.changed > 0 if trainable else None,
         drain_s=record.end.drain_s if record.end else None,
     )
 
 
-def _step_times(seconds: array[float]) -> StepTimes | None:
-    if not seconds:
+def _step_times(record: Record) -> StepTimes | None:
+    if not record.seconds:
         return None
+    ordered = sorted(record.seconds)
     return StepTimes(
-        first=seconds[0],
-        median=median(seconds),
-        p99=quantile(seconds, 0.99),
-        max=max(seconds),
+        first=record.seconds[0],
+        median=stats.quantile_of_sorted(ordered, 0.5),
+        p99=stats.quantile_of_sorted(ordered, 0.99),
+        max=ordered[-1],
     )
 
 
-def _loss(losses: array[float]) -> LossSummary | None:
+def _loss(record: Record) -> LossSummary | None:
+    losses = record.loss
     if not losses:
         return None
-    finite = [value for value in losses if math.isfinite(value)]
+    finite = [loss for loss in losses if math.isfinite(loss)]
     return LossSummary(
         first=losses[0],
         last=losses[-1],
@@ -170,17 +229,18 @@ def _loss(losses: array[float]) -> LossSummary | None:
 
 
 def _memory(record: Record, ending: Ending) -> MemorySummary:
-    def highest(column: array[int]) -> int | None:
-        top = max(column, default=-1)
-        return top if top >= 0 else None
-
-    active, peak = highest(record.active), highest(record.peak)
-    p = record.model.trainable_bytes if record.model else None
+    active, peak = _highest(record.active), _highest(record.peak)
+    unit = record.model.trainable_bytes if record.model else 0
     return MemorySummary(
         active_peak=active,
-        cache_peak=highest(record.cache),
+        cache_peak=_highest(record.cache),
         rss_peak=ending.rss_peak,
-        parameter_bytes=p,
-        active_over_p=active / p if active is not None and p else None,
-        peak_over_p=peak / p if peak is not None and p else None,
+        parameter_bytes=record.model.trainable_bytes if record.model else None,
+        active_over_p=active / unit if unit and active is not None else None,
+        peak_over_p=peak / unit if unit and peak is not None else None,
     )
+
+
+def _highest(sizes: Sequence[int]) -> int | None:
+    highest = max(sizes, default=-1)
+    return highest if highest >= 0 else None

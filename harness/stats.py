@@ -1,15 +1,39 @@
-"""The few statistics that are needed, over plain sequences of numbers."""
+"""Robust statistics over long columns: a million values cost milliseconds, not seconds.
+
+What needs all values sorted or all pairs is computed over a bounded, deterministic sample. It is
+drawn at random, because every k-th value would alias with whatever happens every k steps.
+"""
 
 from __future__ import annotations
 
 import math
+import random
 from collections.abc import Sequence
-from typing import NamedTuple
+from dataclasses import dataclass
+from itertools import accumulate, combinations
+
+SAMPLE = 10_000
+"""Values that a quantile is taken over at most."""
+BLOCKS = 200
+"""Points that a line or a change of level is looked for in at most."""
+_PER_BLOCK = 31
+
+
+def sample(values: Sequence[float], limit: int = SAMPLE) -> Sequence[float]:
+    """At most `limit` of `values`, in no particular order; all of them when they are few."""
+    if len(values) <= limit:
+        return values
+    return random.Random(0).sample(values, limit)
 
 
 def quantile(values: Sequence[float], q: float) -> float:
-    """The `q` quantile by linear interpolation between order statistics (Hyndman-Fan type 7)."""
-    ordered = sorted(values)
+    """The `q`-quantile (0 to 1), linear between neighbours. Raises ValueError without values."""
+    return quantile_of_sorted(sorted(sample(values)), q)
+
+
+def quantile_of_sorted(ordered: Sequence[float], q: float) -> float:
+    if not ordered:
+        raise ValueError("no values")
     place = q * (len(ordered) - 1)
     low = math.floor(place)
     high = min(low + 1, len(ordered) - 1)
@@ -21,43 +45,72 @@ def median(values: Sequence[float]) -> float:
 
 
 def spread(values: Sequence[float]) -> float:
-    """1.4826 times the median absolute deviation: the standard deviation, were they normal."""
-    middle = median(values)
-    return 1.4826 * median([abs(value - middle) for value in values])
+    """1.4826 times the median absolute deviation: the standard deviation, if it were normal."""
+    center = median(values)
+    return 1.4826 * median([abs(value - center) for value in sample(values)])
 
 
-class Slope(NamedTuple):
-    """A slope with the bounds of its 95 % confidence interval."""
+def blocks(values: Sequence[float], count: int = BLOCKS) -> list[tuple[int, float]]:
+    """At most `count` (start, median) of equal stretches of `values`; each value when they are few.
+
+    The median of a long stretch is that of 31 of its values.
+    """
+    size = -(-len(values) // count)
+    if size <= 1:
+        return list(enumerate(values))
+    draw = random.Random(0)
+    return [
+        (start, median(_some(values[start : start + size], draw)))
+        for start in range(0, len(values), size)
+    ]
+
+
+def _some(values: Sequence[float], draw: random.Random) -> Sequence[float]:
+    return values if len(values) <= _PER_BLOCK else draw.sample(values, _PER_BLOCK)
+
+
+@dataclass(frozen=True)
+class Slope:
+    """A slope and the bounds of its 95 % confidence interval."""
 
     value: float
     low: float
     high: float
 
+    @property
+    def margin(self) -> float:
+        return (self.high - self.low) / 2
 
-def slope(xs: Sequence[float], ys: Sequence[float], limit: int = 150) -> Slope:
-    """The Theil-Sen slope of ys over xs, with Sen's interval (Sen 1968, JASA 63:1379).
 
-    A median of the slopes of all pairs: a fifth of the points may be anything at all. Of longer
-    series `limit` evenly spaced points are used. At least two points with different x.
+def theil_sen(points: Sequence[tuple[float, float]]) -> Slope:
+    """Median slope of all pairs of (x, y), x strictly increasing, with Sen's interval.
+
+    Up to 29 % of the points may be anything. The interval comes from the variance of Kendall's
+    statistic (Hollander and Wolfe, Nonparametric Statistical Methods, section 9.3). Quadratic:
+    pass the `blocks` of a long column. Raises ValueError below two points.
     """
-    xs, ys = thin(xs, limit), thin(ys, limit)
-    n = len(xs)
-    slopes = sorted(
-        (ys[j] - ys[i]) / (xs[j] - xs[i])
-        for i in range(n)
-        for j in range(i + 1, n)
-        if xs[j] != xs[i]
-    )
-    # Kendall's variance of the number of concordant pairs.
-    half = 1.96 * math.sqrt(n * (n - 1) * (2 * n + 5) / 18) / 2
-    middle = len(slopes) / 2
-    low = max(0, math.floor(middle - half))
-    high = min(len(slopes) - 1, math.ceil(middle + half))
-    return Slope(median(slopes), slopes[low], slopes[high])
+    slopes = sorted((d - b) / (c - a) for (a, b), (c, d) in combinations(points, 2))
+    if not slopes:
+        raise ValueError("a slope needs two points")
+    n, pairs = len(points), len(slopes)
+    width = 1.96 * math.sqrt(n * (n - 1) * (2 * n + 5) / 18)
+    lowest = max(0, math.floor((pairs - width) / 2))
+    return Slope(quantile_of_sorted(slopes, 0.5), slopes[lowest], slopes[pairs - 1 - lowest])
 
 
-def thin(values: Sequence[float], limit: int) -> Sequence[float]:
-    """At most `limit` of the values, evenly spaced, the first and the last among them."""
-    if len(values) <= limit:
-        return values
-    return [values[round(i * (len(values) - 1) / (limit - 1))] for i in range(limit)]
+def change_of_level(values: Sequence[float]) -> int:
+    """Index k that splits `values` best, by least squares, into a level before k and one from k on.
+
+    There always is a best one; whether it means anything is for the caller to judge. Raises
+    ValueError below two values.
+    """
+    count = len(values)
+    if count < 2:
+        raise ValueError("a change needs two values")
+    *sums, total = accumulate(values)
+    mean = total / count
+
+    def between(k: int) -> float:
+        return (sums[k - 1] - k * mean) ** 2 / (k * (count - k))
+
+    return max(range(1, count), key=between)

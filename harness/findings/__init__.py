@@ -1,29 +1,69 @@
-"""Findings: what the records of one run show. One module a family, one function a fact.
+"""Findings: one observed fact each, with its numbers and a stable code.
 
-A detector is a pure function of the record and the settings. A new one is written in the module of
-its family, with its code in that module's CODES, and registered below.
+A detector is a function of a record and its settings that yields findings, mostly one or none. It
+must take any record: one without an end, without a step, without a model. To add one, write the
+function, register it in `DETECTORS`, and say what its code means in `CODES` and in VERDICTS.md.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
-from harness.findings import compiling, loss, memory, parameters, recording, timing
+from harness.findings import compile, loss, memory, parameters, recording, timing
 from harness.model import Finding, Settings
 from harness.record import Record
 
-Detector = Callable[[Record, Settings], Finding | None]
+Detector = Callable[[Record, Settings], Iterable[Finding]]
 
-FAMILIES = (loss, parameters, memory, compiling, timing, recording)
-
-DETECTORS: tuple[Detector, ...] = tuple(
-    detector for family in FAMILIES for detector in family.DETECTORS
+DETECTORS: tuple[Detector, ...] = (
+    loss.loss_not_finite,
+    loss.gradients_not_finite,
+    loss.parameters_not_finite,
+    loss.loss_exploded,
+    recording.check_failed,
+    parameters.parameters_unchanged,
+    parameters.frozen_parameters_changed,
+    parameters.parameters_partly_unchanged,
+    loss.loss_flat,
+    loss.loss_spike,
+    memory.memory_growth,
+    memory.graph_growth,
+    compile.compile_disabled,
+    compile.retrace_every_step,
+    compile.double_trace,
+    timing.step_time_jump,
+    timing.slow_step,
+    timing.first_step_slow,
+    timing.deferred_work,
+    recording.beats_lost,
 )
-CODES: dict[str, str] = {code: text for family in FAMILIES for code, text in family.CODES.items()}
-"""Every code with what it means."""
+"""In the order in which a report lists them: what makes a run worthless comes first."""
+
+CODES: dict[str, str] = {
+    "loss_not_finite": "a loss that was read is NaN or infinite",
+    "gradients_not_finite": "the norm of the gradients is NaN or infinite",
+    "parameters_not_finite": "parameters or optimizer state hold NaN or infinity at the end",
+    "loss_exploded": "the last losses lie far above the run's own first ones",
+    "check_failed": "two numbers that the scenario compared do not agree",
+    "parameters_unchanged": "no trainable tensor changed: nothing was learned",
+    "frozen_parameters_changed": "a tensor that is not trained changed",
+    "parameters_partly_unchanged": "some trainable tensors never changed",
+    "loss_flat": "all losses are the same, but for rounding",
+    "loss_spike": "the loss rose far above its level and came down again",
+    "memory_growth": "active memory grows from step to step and has not come to rest",
+    "graph_growth": "the graph that waits to be evaluated grows from step to step",
+    "compile_disabled": "the scenario compiles functions, and they run uncompiled",
+    "retrace_every_step": "MLX traces the compiled step anew in almost every step",
+    "double_trace": "MLX traces the compiled step in step 0 and again in step 1",
+    "step_time_jump": "from some step on steps take far longer, or step 1 alone does",
+    "slow_step": "a few steps take far longer than the others",
+    "first_step_slow": "step 0 takes far longer than later steps: compiling and warming up",
+    "deferred_work": "much work was left over that no step had asked for",
+    "beats_lost": "the record has gaps: beats not written, or lines not readable",
+    "expectation_missed": "a finding that the scenario declares did not show up",
+}
+"""Every code and its meaning in one line. `expectation_missed` is found by `classify`."""
 
 
 def find(record: Record, settings: Settings) -> tuple[Finding, ...]:
-    """All findings of one run."""
-    found = (detector(record, settings) for detector in DETECTORS)
-    return tuple(finding for finding in found if finding is not None)
+    return tuple(finding for detect in DETECTORS for finding in detect(record, settings))

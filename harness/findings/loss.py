@@ -1,132 +1,199 @@
-"""What the loss and the gradients show."""
+"""What the losses, the gradients and the final parameters say about numbers going wrong.
+
+An explosion is judged against the run's own first losses, never against an absolute value; see
+VERDICTS.md for the thresholds and the reasons.
+"""
 
 from __future__ import annotations
 
 import math
+import statistics
+from array import array
+from collections.abc import Iterator
 
-from harness.model import Finding, Settings, Severity
+from harness import stats
+from harness.beats import number
+from harness.findings.make import count, error, info, warning
+from harness.model import Finding, Settings
 from harness.record import Record
-from harness.stats import median, quantile, spread
 
-CODES = {
-    "loss_not_finite": "the loss became NaN or infinite",
-    "gradients_not_finite": "a gradient was NaN or infinite",
-    "loss_exploded": "the loss stays far above where it began",
-    "loss_spike": "the loss jumped and came back",
-    "loss_flat": "the loss is the same in every step",
-    "check_failed": "two numbers that ought to agree differ",
-}
-REFERENCE = 20
-"""How many of the first losses are the measure of the later ones, at most."""
+FLAT = 1e-6
+"""Relative range below which losses differ by rounding only: some ten units of a float32."""
+SPREADS = 10.0
+"""How many spreads above what came before a loss must lie to be out of the ordinary."""
+FLOOR = 1.0
+"""A smaller rise is no explosion: losses that start around 0 give no scale of their own."""
+WINDOW = 50
+"""Losses that "the first" or "those around it" are at most."""
 
 
-def not_finite(record: Record, settings: Settings) -> Finding | None:
-    for step, value in zip(record.loss_step, record.loss, strict=True):
-        if not math.isfinite(value):
-            return Finding(
-                code="loss_not_finite",
-                severity=Severity.ERROR,
-                summary=f"the loss is {value} in step {step}",
-                evidence={"step": step, "loss": value},
-            )
-    return None
+def loss_not_finite(record: Record, settings: Settings) -> Iterator[Finding]:
+    losses = record.loss
+    bad = len(losses) - sum(map(math.isfinite, losses))
+    if not bad:
+        return
+    first = next(i for i, loss in enumerate(losses) if not math.isfinite(loss))
+    step = record.loss_step[first]
+    yield error(
+        "loss_not_finite",
+        f"the loss is {losses[first]} from step {step} on"
+        if bad == len(losses) - first
+        else f"the loss is {losses[first]} at step {step}, and not finite in {bad} of "
+        f"{len(losses)} reads",
+        step=step,
+        value=number(losses[first]),
+        count=bad,
+        reads=len(losses),
+    )
 
 
-def gradients_not_finite(record: Record, settings: Settings) -> Finding | None:
-    for beat in record.gradients:
-        if not math.isfinite(float(beat.norm)):
-            return Finding(
-                code="gradients_not_finite",
-                severity=Severity.ERROR,
-                summary=f"the gradients' norm is {beat.norm} in step {beat.step}",
-                evidence={"step": beat.step, "norm": float(beat.norm)},
-            )
-    return None
+def gradients_not_finite(record: Record, settings: Settings) -> Iterator[Finding]:
+    norms = [(beat.step, float(beat.norm)) for beat in record.gradients]
+    bad = [(step, norm) for step, norm in norms if not math.isfinite(norm)]
+    if not bad:
+        return
+    # A trainer that scales its loss overflows now and then on purpose, skips the step and goes on.
+    recovered = math.isfinite(norms[-1][1])
+    step, norm = bad[0]
+    yield (warning if recovered else error)(
+        "gradients_not_finite",
+        f"the norm of the gradients is {norm} at step {step}, in {len(bad)} of "
+        f"{count(len(norms), 'look')}" + (", and finite again later" if recovered else ""),
+        step=step,
+        value=number(norm),
+        count=len(bad),
+        looks=len(norms),
+        recovered=recovered,
+    )
 
 
-def exploded(record: Record, settings: Settings) -> Finding | None:
-    """Every one of the last losses is beyond what the first ones make plausible.
+def parameters_not_finite(record: Record, settings: Settings) -> Iterator[Finding]:
+    names = record.end.not_finite if record.end else ()
+    if names:
+        yield error(
+            "parameters_not_finite",
+            f"after the last step these hold NaN or infinity: {', '.join(names[:3])}"
+            + (", ..." if len(names) > 3 else ""),
+            names=list(names),
+        )
 
-    The level is median + max(10 robust standard deviations, twice the median's size) of the first
-    third. A spike recovers and so does not fill the end of the run; a noisy run has a large
-    deviation of its own; a rise by some per cent stays below three times the start.
+
+def loss_exploded(record: Record, settings: Settings) -> Iterator[Finding]:
+    losses = record.loss
+    if len(losses) < 3 or not _all_finite(losses):
+        return
+    head = max(3, min(len(losses) // 5, WINDOW))
+    tail, first = _above_the_first(losses, head), stats.median(losses[:head])
+    if not tail:
+        tail, first = _above_the_very_first(losses), losses[0]
+    if not tail:
+        return
+    level, step = stats.median(losses[-tail:]), record.loss_step[len(losses) - tail]
+    yield error(
+        "loss_exploded",
+        f"the loss went from {first:.4g} to {level:.4g} at step {step} and stays there: "
+        f"the last {count(tail, 'read')} lie far above the first",
+        step=step,
+        first=first,
+        level=level,
+        last=losses[-1],
+        reads=tail,
+    )
+
+
+def _above_the_first(losses: array[float], head: int) -> int:
+    """How many of the last losses lie far above the first `head`; 0 when too few to count.
+
+    The fewer reads there are to show it, the farther above they must be.
     """
+    center = stats.median(losses[:head])
+    for enough, factor in ((max(5, len(losses) // 10), 3.0), (3, 10.0)):
+        tail = _tail_above(losses, center + max((factor - 1) * abs(center), FLOOR))
+        before = losses[: len(losses) - tail]
+        if tail < max(enough, len(losses) // 10) or len(before) < 2:
+            continue
+        if stats.median(losses[-tail:]) > center + SPREADS * _noise(before):
+            return tail
+    return 0
+
+
+def _above_the_very_first(losses: array[float]) -> int:
+    """How many losses there are after the first, if all of them lie far above it; else 0.
+
+    The first update alone may blow up a run, and then only the first loss was ever sane. One value
+    has no spread: that of the later ones, as factors, has to say how far apart losses may be.
+    """
+    first, others = losses[0], losses[1:]
+    if first < FLOOR / 10 or min(others) <= 2 * first or stats.median(others) - first < FLOOR:
+        return 0
+    factors = [math.log(loss) - math.log(first) for loss in stats.sample(others)]
+    settled = [
+        math.log(loss) - math.log(first) for loss in stats.sample(others[len(others) // 2 :])
+    ]
+    if len(others) < 5:
+        enough = math.log(1000)
+    else:
+        enough = max(math.log(10), 3 * statistics.stdev(factors), 6 * statistics.stdev(settled))
+    return len(others) if stats.median(settled) > enough else 0
+
+
+def _noise(losses: array[float]) -> float:
+    """The spread of `losses`; of a few, whose median deviation is small by chance, a third of
+    their range if that is more."""
+    few = len(losses) < 10
+    return max(stats.spread(losses), (max(losses) - min(losses)) / 3 if few else 0.0)
+
+
+def _tail_above(losses: array[float], threshold: float) -> int:
+    for below, loss in enumerate(reversed(losses)):
+        if loss <= threshold:
+            return below
+    return len(losses)
+
+
+def loss_spike(record: Record, settings: Settings) -> Iterator[Finding]:
     losses = record.loss
-    if len(losses) < 6:
-        return None
-    first = losses[: min(REFERENCE, max(3, len(losses) // 3))]
-    last = losses[-max(3, len(losses) // 10) :]
-    if not all(math.isfinite(value) for value in (*first, *last)):
-        return None
-    start = median(first)
-    level = start + max(10 * spread(first), 2 * abs(start))
-    if min(last) <= level or min(last) <= max(first):
-        return None
-    return Finding(
-        code="loss_exploded",
-        severity=Severity.ERROR,
-        summary=f"the loss began at {start:.4g} and is at least {min(last):.4g} in each of the "
-        f"last {len(last)} steps",
-        evidence={"start": start, "level": level, "last_min": min(last), "reads": len(last)},
+    if len(losses) < 6 or not _all_finite(losses):
+        return
+    top = max(losses)
+    at = losses.index(top)
+    before, after = losses[max(0, at - WINDOW) : at], losses[at + 1 : at + 1 + WINDOW]
+    if len(before) < 3 or len(after) < 2:
+        return
+    level = stats.median(before)
+    height = top - level
+    if height <= max(SPREADS * _noise(before), abs(level)):
+        return
+    if min(after) - level > height / 2:
+        return
+    yield info(
+        "loss_spike",
+        f"the loss rises to {top:.4g} at step {record.loss_step[at]}, from {level:.4g} before it, "
+        "and comes down again",
+        step=record.loss_step[at],
+        value=top,
+        before=level,
+        after=stats.median(after),
     )
 
 
-def spike(record: Record, settings: Settings) -> Finding | None:
-    """A loss above what its neighbours on both sides make plausible."""
+def loss_flat(record: Record, settings: Settings) -> Iterator[Finding]:
     losses = record.loss
-    if len(losses) < 8 or not all(map(math.isfinite, losses)) or exploded(record, settings):
-        return None
-    index = max(
-        range(2, len(losses) - 2), key=lambda i: losses[i] - max(losses[i - 2], losses[i - 1])
-    )
-    near = [*losses[max(0, index - 8) : index], *losses[index + 1 : index + 9]]
-    level = median(near) + max(10 * spread(near), abs(median(near)))
-    if losses[index] <= max(level, quantile(near, 1.0)) or losses[-1] > level:
-        return None
-    return Finding(
-        code="loss_spike",
-        severity=Severity.INFO,
-        summary=f"the loss is {losses[index]:.4g} in step {record.loss_step[index]} and "
-        f"{median(near):.4g} around it",
-        evidence={"step": record.loss_step[index], "loss": losses[index], "around": median(near)},
-    )
-
-
-def flat(record: Record, settings: Settings) -> Finding | None:
-    """No change beyond the last digits of a float32; a loss that varies by batch is not flat."""
-    losses = record.loss
-    if len(losses) < 5 or not all(map(math.isfinite, losses)):
-        return None
+    if len(losses) < 3 or not _all_finite(losses):
+        return
     low, high = min(losses), max(losses)
-    if high - low > 1e-6 * max(abs(low), abs(high)):
-        return None
-    return Finding(
-        code="loss_flat",
-        severity=Severity.WARNING,
-        summary=f"the loss is {losses[0]:.6g} in all {len(losses)} steps that read it",
-        evidence={"loss": losses[0], "reads": len(losses)},
+    if high - low > FLAT * max(abs(low), abs(high)):
+        return
+    yield warning(
+        "loss_flat",
+        f"all {len(losses)} losses are "
+        + ("the same to the last bit" if low == high else "the same but for rounding")
+        + f": {low:.6g}",
+        reads=len(losses),
+        value=low,
+        range=high - low,
     )
 
 
-def check_failed(record: Record, settings: Settings) -> Finding | None:
-    failed = [beat for beat in record.checks if not beat.ok]
-    if not failed:
-        return None
-    first = failed[0]
-    return Finding(
-        code="check_failed",
-        severity=Severity.ERROR,
-        summary=f"{first.name}: {first.value} where {first.expected} was expected, in step "
-        f"{first.step}" + (f" and {len(failed) - 1} more" if len(failed) > 1 else ""),
-        evidence={
-            "name": first.name,
-            "step": first.step,
-            "value": float(first.value),
-            "expected": float(first.expected),
-            "failed": len(failed),
-            "checked": len(record.checks),
-        },
-    )
-
-
-DETECTORS = (not_finite, gradients_not_finite, exploded, spike, flat, check_failed)
+def _all_finite(losses: array[float]) -> bool:
+    return all(map(math.isfinite, losses))

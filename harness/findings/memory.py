@@ -1,84 +1,80 @@
-"""Whether memory or the pending graph grow from step to step."""
+"""What grows from step to step: active memory, and the graph that waits to be evaluated."""
 
 from __future__ import annotations
 
-from harness.model import Finding, Settings, Severity
+from collections.abc import Iterator
+from itertools import pairwise
+
+from harness import stats
+from harness.findings.make import warning
+from harness.model import Finding, Settings
 from harness.record import Record
-from harness.stats import slope
 
-CODES = {
-    "memory_growth": "active memory grows in every step",
-    "graph_growth": "the graph of pending operations grows in every step",
-}
-LEAST_BYTES = 1 << 20
-"""Growth over the whole run below this is the allocator's business."""
+WARM_UP = 2
+"""Steps left out: optimizer state and the first deferred backward pass arrive in steps 0 and 1."""
+MATERIAL = 0.2
+"""Growth over the whole run, in units of P, below which it does not matter."""
+MATERIAL_BYTES = 1 << 20
+NODES_PER_STEP = 5.0
+"""Reading only the loss leaves one or two unused scalars a step behind, which is harmless."""
+NODES_TOTAL = 0.5
+"""Growth relative to the first graph that was looked at."""
 
 
-def memory_growth(record: Record, settings: Settings) -> Finding | None:
-    """A slope that is surely positive, that matters, and that has not ended.
-
-    The first steps are left out: buffers and optimizer state are made there. Growth that levels
-    off is no leak, so the last third must carry at least half its share.
-    """
-    skipped = min(3, len(record.step) // 4)
-    steps, active = record.step[skipped:], record.active[skipped:]
-    if len(steps) < 5 or min(active) < 0:
-        return None
-    found = slope(steps, active)
-    span = steps[-1] - steps[0]
-    p = record.model.trainable_bytes if record.model else 0
-    grown = found.low * span
-    third = len(steps) // 3
-    recent = active[-1] - active[-1 - third]
-    if grown < max(LEAST_BYTES, 0.2 * p) or recent < 0.5 * grown * third / len(steps):
-        return None
-    each = f"{found.value / p:.3g} P" if p else f"{found.value / 2**20:.3g} MiB"
-    return Finding(
-        code="memory_growth",
-        severity=Severity.ERROR,
-        summary=f"active memory grows by {each} a step over steps {steps[0]} to {steps[-1]}, "
-        f"{(active[-1] - active[0]) / 2**20:.1f} MiB in all",
-        evidence={
-            "bytes_per_step": found.value,
-            "low": found.low,
-            "high": found.high,
-            "p_per_step": found.value / p if p else None,
-            "p_low": found.low / p if p else None,
-            "p_high": found.high / p if p else None,
-            "first_step": steps[0],
-            "last_step": steps[-1],
-        },
+def memory_growth(record: Record, settings: Settings) -> Iterator[Finding]:
+    warm_up = max(WARM_UP, len(record.active) // 10)
+    points = [
+        (warm_up + index, float(size))
+        for index, size in stats.blocks(record.active[warm_up:])
+        if size >= 0
+    ]
+    if len(points) < 4:
+        return
+    known = record.model is not None and record.model.trainable_bytes > 0
+    unit = float(record.model.trainable_bytes) if known and record.model else points[0][1]
+    slope = stats.theil_sen(points)
+    last = stats.theil_sen(points[-max(3, len(points) // 3) :])
+    growth = slope.low * (points[-1][0] - points[0][0])
+    if growth <= max(MATERIAL * unit, MATERIAL_BYTES):
+        return
+    if last.value < slope.value / 3:  # it has come to rest
+        return
+    steps = record.step[warm_up], record.step[-1]
+    name = "P" if known else "times its first size"
+    yield warning(
+        "memory_growth",
+        f"active memory grows by {slope.value / unit:.2f} {name} per step "
+        f"(+-{slope.margin / unit:.2f}) over steps {steps[0]} to {steps[1]}",
+        p_per_step=slope.value / unit if known else None,
+        p_per_step_margin=slope.margin / unit if known else None,
+        bytes_per_step=round(slope.value),
+        first_step=steps[0],
+        last_step=steps[1],
+        growth_bytes=round(slope.value * (points[-1][0] - points[0][0])),
     )
 
 
-def graph_growth(record: Record, settings: Settings) -> Finding | None:
-    """Every sampled step from step 1 on has clearly more pending than the one before.
-
-    A loop that reads its loss adds an operation or two a step (schedules, unused scalars); one
-    that evaluates nothing adds a whole step's graph.
-    """
-    sampled = [
-        (step, nodes)
-        for step, nodes in zip(record.node_step, record.nodes, strict=True)
-        if step > 0
+def graph_growth(record: Record, settings: Settings) -> Iterator[Finding]:
+    # Step 0 is left out: from step 1 on, the update of the step before may wait in the graph too.
+    points = [
+        (step, nodes) for step, nodes in zip(record.node_step, record.nodes, strict=True) if step
     ]
-    if len(sampled) < 4:
-        return None
-    rates = [
-        (n2 - n1) / (s2 - s1)
-        for (s1, n1), (s2, n2) in zip(sampled, sampled[1:], strict=False)
-        if s2 > s1
-    ]
-    if min(rates) < max(10, 0.05 * sampled[0][1]):
-        return None
-    (s1, n1), (s2, n2) = sampled[0], sampled[-1]
-    return Finding(
-        code="graph_growth",
-        severity=Severity.ERROR,
-        summary=f"the pending graph grows by {(n2 - n1) / (s2 - s1):.0f} operations a step: "
-        f"{n1} in step {s1}, {n2} in step {s2}",
-        evidence={"per_step": (n2 - n1) / (s2 - s1), "steps": [s1, s2], "nodes": [n1, n2]},
+    if len(points) < 3:
+        return
+    if any(d - b <= NODES_PER_STEP * (c - a) for (a, b), (c, d) in pairwise(points)):
+        return
+    (first_step, first), (last_step, last) = points[0], points[-1]
+    if last - first <= NODES_TOTAL * first:
+        return
+    slope = (last - first) / (last_step - first_step)
+    yield warning(
+        "graph_growth",
+        f"the graph that waits to be evaluated grows by {slope:.0f} operations per step: "
+        f"{first} at step {first_step}, {last} at step {last_step}",
+        nodes_per_step=slope,
+        first_step=first_step,
+        first=first,
+        last_step=last_step,
+        last=last,
+        depth_last=record.depth[-1] if record.depth[-1] >= 0 else None,
     )
-
-
-DETECTORS = (memory_growth, graph_growth)

@@ -1,27 +1,44 @@
-"""Whether the records themselves are whole: a blind watcher must not look healthy."""
+"""What the scenario checked itself, and whether the record can be trusted to be whole."""
 
 from __future__ import annotations
 
-from harness.model import Finding, Settings, Severity
+from collections.abc import Iterator
+
+from harness.findings.make import count, error, warning
+from harness.model import Finding, Settings
 from harness.record import Record
 
-CODES = {
-    "beats_lost": "some of what the worker recorded did not reach the disk whole",
-}
+
+def check_failed(record: Record, settings: Settings) -> Iterator[Finding]:
+    for name in dict.fromkeys(check.name for check in record.checks):
+        checks = [check for check in record.checks if check.name == name]
+        failed = [check for check in checks if not check.ok]
+        if not failed:
+            continue
+        first = failed[0]
+        yield error(
+            "check_failed",
+            f"the check {name} failed {len(failed)} of {count(len(checks), 'time')}, first at step "
+            f"{first.step}: {first.value}, where {first.expected} was expected",
+            name=name,
+            failed=len(failed),
+            checks=len(checks),
+            step=first.step,
+            value=first.value,
+            expected=first.expected,
+        )
 
 
-def beats_lost(record: Record, settings: Settings) -> Finding | None:
+def beats_lost(record: Record, settings: Settings) -> Iterator[Finding]:
     lost = record.end.lost if record.end else 0
-    if not lost and not record.torn:
-        return None
     fault = record.end.fault if record.end else None
-    parts = [f"{lost} not written" * bool(lost), f"{record.torn} unreadable" * bool(record.torn)]
-    return Finding(
-        code="beats_lost",
-        severity=Severity.WARNING,
-        summary="beats: " + ", ".join(filter(None, parts)) + (f" ({fault})" if fault else ""),
-        evidence={"lost": lost, "torn": record.torn},
+    if not lost and not record.torn:
+        return
+    yield warning(
+        "beats_lost",
+        f"{count(lost, 'beat')} could not be written and {count(record.torn, 'line')} could not "
+        "be read" + (f": {fault}" if fault else ""),
+        lost=lost,
+        torn=record.torn,
+        fault=fault,
     )
-
-
-DETECTORS = (beats_lost,)

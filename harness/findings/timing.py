@@ -1,105 +1,169 @@
-"""What the step times show."""
+"""What the steps' wall times say. They are noisy, so a finding needs a large difference twice
+over: as a ratio, and in seconds. One step that is slow is one sample of whatever else the machine
+was doing; it needs far more of both than a level that stays.
+"""
 
 from __future__ import annotations
 
-from harness.model import Finding, Settings, Severity
-from harness.record import Record
-from harness.stats import median
+import math
+from array import array
+from collections.abc import Iterator
 
-CODES = {
-    "step_time_jump": "from one step on, every step takes several times as long",
-    "slow_step": "a single step took far longer than the others",
-    "first_step_slow": "the first step took far longer than the others",
-    "deferred_work": "much was left to evaluate after the last step",
-}
-RATIO = 3.0
-LEAST_S = 0.1
-"""Differences below this are a busy machine's, not the program's."""
-_WINDOW = 64
+from harness import stats
+from harness.findings.make import info, seconds, warning
+from harness.model import Finding, Settings
+from harness.record import NOT_WORK, Record
+
+JUMP = 3.0
+JUMP_AT_ONE = 2.0
+"""Less is asked at step 1: step 0 has every first-call cost, so that it is slow by right."""
+JUMP_S = 0.1
+OUTLIER = 5.0
+OUTLIER_S = 0.5
+FIRST = 10.0
+FIRST_S = 1.0
+DRAIN = 3.0
+DRAIN_S = 0.25
 
 
-def step_time_jump(record: Record, settings: Settings) -> Finding | None:
-    """A lasting change of level, by at least three times: medians of the steps on both sides."""
-    seconds = record.seconds
-    if len(seconds) < 4:
-        return None
-    stride = max(1, len(seconds) // 256)
-    best = None
-    for k in sorted({1, 2, 3, *range(1, len(seconds) - 2, stride)}):
-        if k > len(seconds) - 3:
-            continue
-        before = median(seconds[max(0, k - _WINDOW) : k])
-        # The lower quartile would do for one outlier; the minimum of a few asks that all are slow.
-        after = seconds[k : k + _WINDOW]
-        level = median(after)
-        slow = min(after[:3]) > RATIO * before
-        if slow and level > RATIO * before and level - before > LEAST_S:
-            gain = level / max(before, 1e-9)
-            if best is None or gain > best[3]:
-                best = (k, before, level, gain)
-    if best is None:
-        return None
-    k, before, level, gain = best
-    return Finding(
-        code="step_time_jump",
-        severity=Severity.WARNING,
-        summary=f"from step {record.step[k]} on a step takes {level:.3g} s, {gain:.1f} times the "
-        f"{before:.3g} s before",
-        evidence={"step": record.step[k], "before_s": before, "after_s": level, "ratio": gain},
+def step_time_jump(record: Record, settings: Settings) -> Iterator[Finding]:
+    jump = _jump(record)
+    if jump is None:
+        return
+    step, before, after, lasting = jump
+    later = stats.median(record.seconds[2:]) if len(record.seconds) > 2 else None
+    if lasting:
+        summary = f"from step {step} on a step takes {seconds(after)}, before it {seconds(before)}"
+    else:
+        summary = f"step {step} takes {seconds(after)}, step 0 took {seconds(before)}"
+        summary += "" if later is None else f", later steps {seconds(later)}"
+    phase = _slower_phase(record, step, lasting)
+    yield warning(
+        "step_time_jump",
+        summary + (f"; the time goes into {phase}" if phase else ""),
+        step=step,
+        before_s=before,
+        after_s=after,
+        ratio=after / before if before > 0 else None,
+        lasting=lasting,
+        phase=phase,
     )
 
 
-def slow_step(record: Record, settings: Settings) -> Finding | None:
-    seconds = record.seconds
-    if len(seconds) < 4:
-        return None
-    usual = median(seconds)
-    index = max(range(1, len(seconds)), key=lambda i: seconds[i])
-    if seconds[index] < 10 * usual or seconds[index] - usual < 5 * LEAST_S:
-        return None
-    phase = max(record.phases, key=lambda name: record.phases[name][index])
-    return Finding(
-        code="slow_step",
-        severity=Severity.INFO,
-        summary=f"step {record.step[index]} took {seconds[index]:.3g} s, most of it in phase "
-        f"{phase}; the median is {usual:.3g} s",
-        evidence={
-            "step": record.step[index],
-            "seconds": seconds[index],
-            "median_s": usual,
-            "phase": phase,
-        },
+def slow_step(record: Record, settings: Settings) -> Iterator[Finding]:
+    times = record.seconds
+    if len(times) < 4:
+        return
+    usual = stats.median(times[1:])
+    limit = max(OUTLIER * usual, usual + OUTLIER_S)
+    jump = _jump(record)
+    slow = [
+        index
+        for index, time in enumerate(times)
+        if time > limit and index and (jump is None or record.step[index] != jump[0])
+    ]
+    # More than these are no exceptions but a second kind of step, such as every k-th.
+    if not slow or len(slow) > max(2, len(times) // 10) or (jump and jump[3]):
+        return
+    worst = max(slow, key=times.__getitem__)
+    phase = max(_phases(record), key=lambda name: record.phases[name][worst], default=None)
+    others = f" ({len(slow)} such steps in all)" if len(slow) > 1 else ""
+    yield info(
+        "slow_step",
+        f"step {record.step[worst]} takes {seconds(times[worst])}, others {seconds(usual)}"
+        f"{others}; most of it is {phase}",
+        step=record.step[worst],
+        seconds=times[worst],
+        median_s=usual,
+        count=len(slow),
+        phase=phase,
     )
 
 
-def first_step_slow(record: Record, settings: Settings) -> Finding | None:
-    seconds = record.seconds
-    if len(seconds) < 3:
-        return None
-    usual = median(seconds[1:])
-    if seconds[0] < 5 * usual or seconds[0] - usual < 5 * LEAST_S:
-        return None
-    return Finding(
-        code="first_step_slow",
-        severity=Severity.INFO,
-        summary=f"step 0 took {seconds[0]:.3g} s, later ones {usual:.3g} s: compilation or warm-up",
-        evidence={"first_s": seconds[0], "median_s": usual},
+def first_step_slow(record: Record, settings: Settings) -> Iterator[Finding]:
+    times = record.seconds
+    if len(times) < 3:
+        return
+    usual = stats.median(times[1:])
+    if times[0] <= max(FIRST * usual, usual + FIRST_S):
+        return
+    yield info(
+        "first_step_slow",
+        f"step 0 takes {seconds(times[0])}, later steps {seconds(usual)}: kernels are compiled "
+        "and loaded once",
+        first_s=times[0],
+        median_s=usual,
     )
 
 
-def deferred_work(record: Record, settings: Settings) -> Finding | None:
+def deferred_work(record: Record, settings: Settings) -> Iterator[Finding]:
     if record.end is None or not record.seconds:
-        return None
-    usual = median(record.seconds)
-    if record.end.drain_s < max(LEAST_S, RATIO * usual):
-        return None
-    return Finding(
-        code="deferred_work",
-        severity=Severity.WARNING,
-        summary=f"{record.end.drain_s:.3g} s of work was still pending after the last step; a step "
-        f"takes {usual:.3g} s",
-        evidence={"drain_s": record.end.drain_s, "median_s": usual},
+        return
+    drain, usual = record.end.drain_s, stats.median(record.seconds)
+    if drain <= max(DRAIN * usual, DRAIN_S):
+        return
+    yield info(
+        "deferred_work",
+        f"after the last step, work was left that took {seconds(drain)}, a step takes "
+        f"{seconds(usual)}: no step had asked for it",
+        drain_s=drain,
+        median_step_s=usual,
     )
 
 
-DETECTORS = (step_time_jump, slow_step, first_step_slow, deferred_work)
+def _jump(record: Record) -> tuple[int, float, float, bool] | None:
+    """(step, seconds before, seconds after, whether it lasts) of the jump upwards, if any."""
+    times = record.seconds
+    if len(times) < 2:
+        return None
+    rest = times[1:]
+    if len(rest) >= 3 and _far(times[0], stats.quantile(rest, 0.1), JUMP_AT_ONE, JUMP_S):
+        return record.step[1], times[0], stats.median(rest), True
+    if _far(times[0], times[1], OUTLIER, OUTLIER_S):
+        return record.step[1], times[0], times[1], False
+    if len(rest) < 5:
+        return None
+    at = 1 + _split(rest)
+    before, after = times[1:at], times[at:]
+    if len(before) < 2 or len(after) < 3:
+        return None
+    # Where a slow kind of step comes every so often, the two sides overlap: no change of level.
+    if stats.quantile(before, 0.9) >= stats.quantile(after, 0.1):
+        return None
+    level, raised = stats.median(before), stats.median(after)
+    return (record.step[at], level, raised, True) if _far(level, raised, JUMP, JUMP_S) else None
+
+
+def _far(low: float, high: float, ratio: float, difference: float) -> bool:
+    return high >= ratio * low and high - low >= difference
+
+
+def _split(times: array[float]) -> int:
+    """Where the level of `times` changes most, on a log scale: first roughly, then exactly."""
+    rough = stats.blocks(times)
+    start = rough[stats.change_of_level([_log(time) for _, time in rough])][0]
+    size = rough[1][0]
+    if size == 1:
+        return start
+    low = max(0, start - size)
+    return low + stats.change_of_level([_log(time) for time in times[low : start + size]])
+
+
+def _log(time: float) -> float:
+    return math.log(max(time, 1e-6))
+
+
+def _phases(record: Record) -> list[str]:
+    return [name for name in record.phases if name not in NOT_WORK]
+
+
+def _slower_phase(record: Record, step: int, lasting: bool) -> str | None:
+    at = record.step.index(step)
+    end = len(record.step) if lasting else at + 1
+    start = min(1, at - 1)
+
+    def more(name: str) -> float:
+        column = record.phases[name]
+        return stats.median(column[at:end]) - stats.median(column[start:at])
+
+    return max(_phases(record), key=more, default=None)
