@@ -5,10 +5,9 @@ The outcome is the first of these that holds; VERDICTS.md gives the reasons for 
 1. `skipped`: the worker said that the scenario cannot run here.
 2. `crashed`: the worker wrote down an exception.
 3. `hung`: the watchdog confirmed it.
-4. `diverged`: losses, gradients or parameters are not finite, or the loss exploded; for a run that
-   was ended from outside or that completed.
-5. `unfinished`: ended by the budget or by the user.
-6. `crashed`: a signal, an exit code, no word of an end, or too few steps.
+4. `crashed`: ended by itself with a signal, an exit code, no word of an end, or too few steps.
+5. `diverged`: losses, gradients or parameters are not finite, or the loss exploded.
+6. `unfinished`: ended by the budget or by the user.
 7. `completed`.
 """
 

@@ -117,10 +117,14 @@ def _jump(record: Record) -> tuple[int, float, float, bool] | None:
     if len(times) < 2:
         return None
     rest = times[1:]
-    if len(rest) >= 3 and _far(times[0], stats.quantile(rest, 0.1), JUMP_AT_ONE, JUMP_S):
-        return record.step[1], times[0], stats.median(rest), True
-    if _far(times[0], times[1], OUTLIER, OUTLIER_S):
+    if _far(times[0], times[1], OUTLIER, OUTLIER_S) and (
+        len(rest) < 3 or _far(stats.median(rest[1:]), times[1], OUTLIER, OUTLIER_S)
+    ):
         return record.step[1], times[0], times[1], False
+    if len(rest) >= 3:
+        least = min(times[1], stats.quantile(rest, 0.1))
+        if _far(times[0], least, JUMP_AT_ONE, JUMP_S):
+            return record.step[1], times[0], stats.median(rest), True
     if len(rest) < 5:
         return None
     at = 1 + _split(rest)

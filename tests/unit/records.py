@@ -1,0 +1,108 @@
+"""Records built in memory, through the beats a worker would have written."""
+
+from __future__ import annotations
+
+import msgspec
+
+from harness.beats import number
+from harness.model import (
+    BuiltBeat,
+    CheckBeat,
+    EndBeat,
+    Ending,
+    ErrorBeat,
+    GradientBeat,
+    ModelBeat,
+    ScenarioInfo,
+    Settings,
+    StartBeat,
+    StepBeat,
+    Tensors,
+)
+from harness.record import Record, gather
+
+P = 100_000_000
+"""Bytes of the trainable parameters of every record made here."""
+INFO = ScenarioInfo(name="some", path="some.py", summary="", doc="", source="")
+COMPLETED = Ending(wall_s=10.0, exit_code=0)
+
+
+def at(value, step, default):
+    """A column given as a constant, a list, or a function of the step."""
+    if value is None:
+        return default
+    if callable(value):
+        return value(step)
+    return value[step] if isinstance(value, (list, tuple)) else value
+
+
+def make(
+    steps=10,
+    losses=lambda step: 5.0 - 0.1 * step,
+    seconds=0.02,
+    active=3 * P,
+    nodes=None,
+    traces=0,
+    calls=None,
+    checks=(),
+    norms=(),
+    end=True,
+    error=None,
+    torn=0,
+    **ends,
+) -> Record:
+    """The record of a run of `steps` steps; `ends` are fields of its EndBeat."""
+    beats = [
+        StartBeat(t=0.0, schema=1, pid=1, wall=0.0, scenario="some"),
+        ModelBeat(
+            t=0.1,
+            parameters=P // 4,
+            parameter_bytes=P,
+            trainable=P // 4,
+            trainable_bytes=P,
+            dtype="float32",
+        ),
+    ]
+    for step in range(steps):
+        loss, duration = at(losses, step, None), at(seconds, step, 0.02)
+        phases = {"forward": 0.1 * duration, "eval": 0.9 * duration, "graph": 1.0}
+        beats.append(
+            BuiltBeat(t=float(step), step=step, phases={}, nodes=at(nodes, step, None), depth=9)
+        )
+        beats.append(
+            StepBeat(
+                t=step + 0.5,
+                step=step,
+                phases=phases,
+                loss=None if loss is None else number(loss),
+                active=at(active, step, None),
+                cache=0,
+                peak=at(active, step, None),
+                traces=at(traces, step, 0),
+                calls=at(calls, step, step + 1 if traces else 0),
+            )
+        )
+    beats += [
+        CheckBeat(t=1.0, step=step, name="stale_loss", value=1.0 + (not ok), expected=1.0, ok=ok)
+        for step, ok in enumerate(checks)
+    ]
+    beats += [GradientBeat(t=1.0, step=i, norm=number(norm)) for i, norm in enumerate(norms)]
+    if end:
+        fields = {"steps": steps, "drain_s": 0.0, "trainable": Tensors(total=4, changed=4)}
+        beats.append(EndBeat(t=99.0, **(fields | ends)))
+    if error is not None:
+        beats.append(error)
+    record = gather(beats)
+    return record if not torn else record.__class__(**(vars(record) | {"torn": torn}))
+
+
+def failure(message="boom", **fields) -> ErrorBeat:
+    return ErrorBeat(t=5.0, type="ValueError", message=message, traceback="", **fields)
+
+
+def settings(steps=10) -> Settings:
+    return Settings(steps=steps)
+
+
+def expecting(*codes) -> ScenarioInfo:
+    return msgspec.structs.replace(INFO, expects=codes)

@@ -1,0 +1,323 @@
+"""Each detector: the record that must trigger it, and the ordinary ones that must not."""
+
+from __future__ import annotations
+
+import math
+import random
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from records import P, make, settings
+
+from harness import findings
+from harness.model import Severity, Tensors
+from harness.record import Record
+
+NAN, INF = math.nan, math.inf
+
+
+def tensors(changed, total=4, **fields):
+    return Tensors(total=total, changed=changed, **fields)
+
+
+TRIGGERS = {
+    "loss_not_finite": lambda: make(losses=[5.0] * 6 + [NAN] * 4),
+    "gradients_not_finite": lambda: make(norms=[1.0, INF]),
+    "parameters_not_finite": lambda: make(not_finite=("wq", "optimizer.wq.m")),
+    "loss_exploded": lambda: make(losses=[5.5, 5.4, 5.5, 5.3, 60, 80, 90, 85, 88, 90]),
+    "check_failed": lambda: make(checks=[True, False, True]),
+    "parameters_unchanged": lambda: make(trainable=tensors(0)),
+    "frozen_parameters_changed": lambda: make(frozen=tensors(1, examples=("wk",))),
+    "parameters_partly_unchanged": lambda: make(trainable=tensors(3, examples=("wk",))),
+    "loss_flat": lambda: make(losses=5.5),
+    "loss_spike": lambda: make(losses=[5.5, 5.4, 5.3, 5.2, 60, 5.3, 5.2, 5.1, 5.0, 5.0]),
+    "memory_growth": lambda: make(active=lambda step: P * (1 if step == 0 else 3 + step)),
+    "graph_growth": lambda: make(nodes=lambda step: 350 * (step + 1)),
+    "compile_disabled": lambda: make(traces=lambda step: step + 1, compile_works=False),
+    "retrace_every_step": lambda: make(traces=lambda step: step + 1, compile_works=True),
+    "double_trace": lambda: make(traces=[1] + [2] * 9),
+    "step_time_jump": lambda: make(seconds=[0.5] + [4.0] * 9),
+    "slow_step": lambda: make(seconds=[0.02] * 5 + [3.0] + [0.02] * 4),
+    "first_step_slow": lambda: make(seconds=[8.0] + [0.02] * 9),
+    "deferred_work": lambda: make(drain_s=9.0),
+    "beats_lost": lambda: make(lost=3, fault="No space left on device"),
+}
+
+
+def found(record):
+    return {finding.code: finding for finding in findings.find(record, settings())}
+
+
+@pytest.mark.parametrize("code", TRIGGERS)
+def test_a_detector_finds_what_it_is_for_and_nothing_else(code):
+    finding = found(TRIGGERS[code]())
+    assert set(finding) == {code}
+    assert finding[code].evidence
+    assert "\n" not in finding[code].summary
+
+
+def test_every_code_has_a_meaning_a_place_in_the_docs_and_a_test():
+    assert set(findings.CODES) == set(TRIGGERS) | {"expectation_missed"}
+    assert {detect.__name__ for detect in findings.DETECTORS} == set(TRIGGERS)
+    verdicts = Path(__file__).parents[2] / "docs" / "VERDICTS.md"
+    text = verdicts.read_text(encoding="utf-8")
+    assert [code for code in findings.CODES if f"| `{code}` |" not in text] == []
+
+
+def test_an_ordinary_run_has_no_findings():
+    assert not found(make())
+
+
+@given(st.integers(0, 4), st.booleans())
+def test_any_short_or_empty_record_can_be_judged(steps, end):
+    assert not set(found(make(steps=steps, end=end))) - {"loss_flat"}
+    assert not found(Record())
+
+
+# --- loss ----------------------------------------------------------------------------------------
+
+LENGTHS = st.one_of(st.integers(1, 15), st.integers(16, 200))
+
+
+def exploded(losses):
+    return "loss_exploded" in found(make(steps=len(losses), losses=list(losses)))
+
+
+NOISES = {
+    "normal, 10 %": lambda r, i: 5 * (1 + 0.1 * r.gauss(0, 1)),
+    "normal, falling": lambda r, i: 5 / (1 + 0.1 * i) * (1 + 0.1 * r.gauss(0, 1)),
+    "lognormal": lambda r, i: math.exp(r.gauss(0, 0.5)),
+    "heavy tails": lambda r, i: 2 * r.paretovariate(2.0),
+    "batches of one": lambda r, i: r.uniform(0.8, 3.0),
+    "cyclic": lambda r, i: 3 + 2 * math.sin(0.3 * i) + 0.1 * r.gauss(0, 1),
+    "rising slowly": lambda r, i: 5 * (1 + 0.005 * i) + 0.05 * r.gauss(0, 1),
+    "around zero": lambda r, i: 0.05 * r.gauss(0, 1),
+    "from zero": lambda r, i: 0.01 * i * r.random(),
+    "negative": lambda r, i: -100 + 20 * r.gauss(0, 1),
+    "spikes of ten times": lambda r, i: 5.0 * (10 if r.random() < 0.05 else 1 + 0.1 * r.random()),
+}
+
+
+@pytest.mark.parametrize("noise", NOISES)
+@given(seed=st.integers(0, 10_000), length=LENGTHS)
+def test_an_ordinary_loss_is_no_explosion(noise, seed, length):
+    r = random.Random(f"{noise} {seed}")
+    assert not exploded([NOISES[noise](r, i) for i in range(length)])
+
+
+@given(
+    start=st.floats(0.5, 12),
+    calm=st.integers(2, 40),
+    factor=st.floats(15, 1e9),
+    seed=st.integers(0, 10_000),
+)
+def test_a_loss_that_jumps_and_stays_is_an_explosion(start, calm, factor, seed):
+    r = random.Random(seed)
+    after = max(5, calm // 2)
+    values = [start * r.uniform(0.95, 1.05) for _ in range(calm)]
+    values += [start * factor * r.uniform(0.8, 1.2) for _ in range(after)]
+    assert exploded(values)
+
+
+@pytest.mark.parametrize(
+    "losses",
+    [
+        [5.0 * 2**i for i in range(10)],
+        # Ten steps of a small Llama under AdamW at learning rates of 0.5 and 10, and Lion at 1.
+        [5.53, 36.2, 78.8, 221.0, 163.0, 654.0, 397.0, 396.0, 379.0, 259.0],
+        [5.53, 15400.0, 18400.0, 74500.0, 71700.0, 82400.0, 109000.0, 92300.0, 89200.0, 62000.0],
+        [5.53, 15.3, 36.6, 134.0, 66.6, 227.0, 82.6, 96.7, 138.0, 102.0],
+        [5.0, 500.0, 5e6],
+        [-5.0] * 10 + [200.0] * 5,
+    ],
+)
+def test_explosions_that_were_seen(losses):
+    assert exploded(losses)
+
+
+@pytest.mark.parametrize(
+    "losses",
+    [
+        [5.0, 7.0, 9.0],
+        [1e-4, 0.1, 0.3, 0.5, 0.6, 0.6, 0.7, 0.6, 0.7, 0.6],
+        [0.0] + [50.0] * 9,
+        [5.5] * 5 + [80.0] * 3 + [5.5] * 2,
+        [5.53, 5.39, 7.48, 14.5, 18.8, 10.3, 11.3, 12.3, 10.7, 13.5],
+    ],
+)
+def test_what_is_bad_or_odd_but_no_explosion(losses):
+    assert not exploded(losses)
+
+
+def test_gradients_that_overflow_once_and_recover_are_only_a_warning():
+    finding = found(make(norms=[1.0, INF, 1.0]))["gradients_not_finite"]
+    assert finding.severity is Severity.WARNING
+    assert finding.evidence["recovered"]
+
+
+def test_a_loss_that_is_the_same_but_for_rounding_is_flat_and_a_slow_one_is_not():
+    assert "loss_flat" in found(make(losses=lambda step: 5.0 + 1e-7 * (step % 3)))
+    assert "loss_flat" not in found(make(losses=lambda step: 5.0 - 1e-4 * step))
+    assert "loss_flat" not in found(make(steps=2, losses=5.0))
+
+
+# --- memory and graph ----------------------------------------------------------------------------
+
+
+@given(st.floats(0.05, 5), st.integers(8, 300), st.integers(0, 1000))
+def test_the_slope_of_a_leak_is_measured_in_p(slope, steps, seed):
+    r = random.Random(seed)
+    record = make(
+        steps=steps, active=lambda step: round(P * (3 + slope * (step + 0.05 * r.gauss(0, 1))))
+    )
+    finding = found(record)["memory_growth"]
+    assert finding.evidence["p_per_step"] == pytest.approx(slope, rel=0.15)
+
+
+def test_a_slow_leak_shows_in_a_long_run():
+    assert "memory_growth" in found(make(steps=2000, active=lambda step: 3 * P + step * P // 1000))
+
+
+@given(st.integers(0, 10_000), st.integers(1, 200))
+def test_memory_that_only_varies_does_not_grow(seed, steps):
+    r = random.Random(seed)
+    assert "memory_growth" not in found(
+        make(steps=steps, active=lambda step: round(P * (3 + 0.03 * r.random())))
+    )
+
+
+@pytest.mark.parametrize(
+    "active",
+    [
+        lambda step: P * (1 if step == 0 else 3),
+        lambda step: P * min(1 + step, 6),
+        lambda step: 3 * P + 8 * step,
+        lambda step: P * (3 + step % 3),
+    ],
+    ids=["deferred", "plateau", "a scalar a step", "every third step"],
+)
+def test_a_plateau_is_not_growth(active):
+    assert "memory_growth" not in found(make(steps=12, active=active))
+
+
+@pytest.mark.parametrize(
+    "nodes",
+    [
+        [1223, 2026, 1947, 1948, 1949, None, None, None, 1953, None],
+        [400, 800, 1200, 400, 800, None, None, None, 1200, None],
+        [350, 700, None, None, None, None, None, None, None, None],
+    ],
+    ids=["a scalar a step", "read every third step", "too few looks"],
+)
+def test_a_graph_that_is_read_does_not_grow(nodes):
+    assert "graph_growth" not in found(make(nodes=nodes))
+
+
+def test_the_growth_of_the_graph_is_measured_where_it_was_sampled():
+    sampled = [0, 1, 2, 3, 4, 8, 16]
+    record = make(steps=20, nodes=lambda step: 350 * (step + 1) if step in sampled else None)
+    assert found(record)["graph_growth"].evidence["nodes_per_step"] == pytest.approx(350)
+
+
+# --- compile -------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "traces",
+    [[1] * 10, [1, 2, 3, 4, 4, 4, 4, 4, 4, 4], [0] * 10, [1, 1, 1, 2, 2, 2, 3, 3, 3, 3]],
+    ids=["once", "settled", "not compiled", "now and then"],
+)
+def test_traces_that_settle_are_no_finding(traces):
+    assert not found(make(traces=traces))
+
+
+@given(st.integers(3, 60))
+def test_a_trace_in_every_step_is_counted_and_not_called_double(steps):
+    finding = found(make(steps=steps, traces=lambda step: step + 1))
+    assert set(finding) == {"retrace_every_step"}
+    assert finding["retrace_every_step"].evidence["traces"] == steps
+
+
+# --- time ----------------------------------------------------------------------------------------
+
+
+def timing(seconds):
+    return {
+        code: finding
+        for code, finding in found(make(steps=len(seconds), seconds=list(seconds))).items()
+        if code in ("step_time_jump", "slow_step", "first_step_slow")
+    }
+
+
+@given(at=st.integers(3, 300), after=st.integers(3, 300), seed=st.integers(0, 1000))
+def test_a_lasting_jump_is_found_at_its_step(at, after, seed):
+    r = random.Random(seed)
+    times = [r.uniform(0.09, 0.11) for _ in range(at)]
+    times += [r.uniform(0.9, 1.1) for _ in range(after)]
+    jump = timing(times)["step_time_jump"]
+    assert jump.evidence["step"] == at
+    assert jump.evidence["lasting"]
+    assert jump.evidence["phase"] == "eval"
+    assert jump.evidence["ratio"] == pytest.approx(10, rel=0.3)
+
+
+def test_a_jump_in_a_long_run_is_found_at_its_very_step():
+    times = [0.1] * 12_345 + [0.9] * 30_000
+    assert timing(times)["step_time_jump"].evidence["step"] == 12_345
+
+
+@given(st.integers(0, 10_000), st.integers(1, 200))
+def test_noisy_steps_have_no_jump(seed, steps):
+    r = random.Random(seed)
+    assert not timing([0.05 * math.exp(r.gauss(0, 0.4)) for _ in range(steps)])
+
+
+@given(every=st.integers(2, 10), seed=st.integers(0, 1000))
+def test_a_slow_kind_of_step_every_so_often_is_no_jump(every, seed):
+    r = random.Random(seed)
+    times = [r.uniform(0.9, 1.1) if i % every == 0 else 0.1 for i in range(60)]
+    assert "step_time_jump" not in timing(times)
+
+
+def test_a_slow_step_one_that_passes_is_reported_as_such():
+    finding = timing([0.1, 60.0, *[0.3] * 8])
+    assert set(finding) == {"step_time_jump"}
+    assert not finding["step_time_jump"].evidence["lasting"]
+    assert set(timing([0.1, 60.0])) == {"step_time_jump"}
+    assert set(timing([0.1, 60.0, 60.0])) == {"step_time_jump"}
+    assert timing([0.1, *[60.0] * 9])["step_time_jump"].evidence["lasting"]
+
+
+def test_a_slow_first_step_is_no_jump():
+    assert set(timing([14.0] + [0.001] * 9)) == {"first_step_slow"}
+
+
+def test_the_harness_own_phases_are_no_part_of_a_step():
+    # Every record made here spends a second a step in the phase `graph`.
+    assert not found(make(seconds=0.001, drain_s=0.2))
+    assert "deferred_work" in found(make(seconds=0.001, drain_s=0.3))
+
+
+# --- parameters and record -----------------------------------------------------------------------
+
+
+def test_a_model_with_nothing_to_train_learns_nothing():
+    finding = found(make(trainable=tensors(0, total=0)))["parameters_unchanged"]
+    assert "no trainable parameter" in finding.summary
+
+
+def test_a_run_without_a_known_model_says_nothing_about_parameters():
+    assert not found(make(trainable=None))
+
+
+def test_checks_are_counted_by_name():
+    finding = found(make(checks=[True, False, True, False]))["check_failed"]
+    assert finding.evidence["failed"] == 2
+    assert finding.evidence["step"] == 1
+    assert not found(make(checks=[True] * 5))
+
+
+def test_torn_lines_are_reported():
+    assert found(make(torn=2))["beats_lost"].evidence["torn"] == 2
