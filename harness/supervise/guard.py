@@ -7,8 +7,9 @@ when the worker has ended but left something behind, and when the supervisor is 
 signal. On Linux it is the subreaper of all below it: a double fork or a session of its own takes
 nothing out of its reach. It runs as a plain file, without site-packages: it starts in some 15 ms.
 
-Lines to the supervisor: `started PID`, `exited STATUS PEAK` (as of os.wait4; the worker's highest
-RSS in bytes), `quiet KILLED`. Line from it: `reap GRACE`, the seconds between TERM and KILL.
+Lines to the supervisor: `started PID`; `exited STATUS PEAK`, as of os.wait4, the peak RSS in bytes;
+`quiet LEFT`, the number of processes that a worker left behind. Line from it: `reap GRACE`, the
+seconds between TERM and KILL.
 """
 
 from __future__ import annotations
@@ -103,7 +104,7 @@ class Guard:
         signal.set_wakeup_fd(wake, warn_on_full_buffer=False)
         self._alone = False
         self._reap_at: float | None = None
-        self._killed = 0
+        self._left = 0
         self._worker = _spawn(command)
         self._status: int | None = None
         # The worker has its own copies now; ours would keep the pipes open after it.
@@ -116,18 +117,23 @@ class Guard:
         try:
             self._channel.sendall(line.encode() + b"\n")
         except OSError:
-            self._alone = True
+            self._orphaned()
+
+    def _orphaned(self) -> None:
+        """The supervisor has gone, whether it was reading or we were writing."""
+        self._alone = True
+        self._reap(ORPHAN_GRACE)
 
     def run(self) -> None:
         """Until the worker and everything below it are gone."""
         while True:
             self._collect()
             left = descendants(os.getpid()) if self._ending() else None
-            if left == []:
-                self._tell(f"quiet {self._killed}")
+            # A worker that has just died is no descendant any more, and not yet waited for.
+            if left == [] and self._status is not None:
+                self._tell(f"quiet {self._left}")
                 return
             if left and self._reap_at is not None and time.monotonic() >= self._reap_at:
-                self._killed += len(left)
                 _signal(left, signal.SIGKILL)
                 self._wait(0.002)
             else:
@@ -154,6 +160,8 @@ class Guard:
                 self._status = status
                 unit = 1 if sys.platform == "darwin" else 1024
                 self._tell(f"exited {status} {usage.ru_maxrss * unit}")
+                if self._reap_at is None:
+                    self._left = len(descendants(os.getpid()))
                 # Whatever it left behind ends with it.
                 self._reap(0.0)
 
@@ -173,8 +181,7 @@ class Guard:
         except OSError:
             data = b""
         if not data:
-            self._alone = True
-            self._reap(ORPHAN_GRACE)
+            self._orphaned()
             return
         for line in data.decode().splitlines():
             verb, _, value = line.partition(" ")

@@ -8,6 +8,7 @@ what it compiled to the store, each file by an atomic rename.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import platform
 import shutil
@@ -50,7 +51,8 @@ def keep(temporary: Path, store: Path) -> int:
             partial.replace(target)
             kept += 1
         except OSError:
-            partial.unlink(missing_ok=True)
+            with contextlib.suppress(OSError):
+                partial.unlink()
     return kept
 
 

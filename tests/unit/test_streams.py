@@ -1,0 +1,37 @@
+"""Bounded logs: the first and the last MiB of anything."""
+
+from __future__ import annotations
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from harness.supervise import streams
+
+
+@given(st.lists(st.binary(max_size=40), max_size=40))
+def test_head_and_tail_are_kept_and_the_rest_is_counted(tmp_path_factory, chunks):
+    path = tmp_path_factory.mktemp("log") / "stdout.log"
+    keep, streams.KEEP = streams.KEEP, 64
+    try:
+        log = streams.Log(path)
+        for chunk in chunks:
+            log.write(chunk)
+        log.close()
+    finally:
+        streams.KEEP = keep
+    whole = b"".join(chunks)
+    kept = path.read_bytes()
+    if len(whole) <= 128:
+        assert kept == whole
+    else:
+        left_out = len(whole) - 128
+        assert kept == whole[:64] + b"\n[... %d bytes left out ...]\n" % left_out + whole[-64:]
+
+
+def test_everything_is_on_disk_before_it_is_closed(tmp_path):
+    log = streams.Log(tmp_path / "stderr.log")
+    log.write(b"a" * streams.KEEP)
+    log.write(b"the end")
+    on_disk = b"".join(path.read_bytes() for path in sorted(tmp_path.iterdir()))
+    log.close()
+    assert on_disk.count(b"the end") == 1
