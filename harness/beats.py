@@ -1,9 +1,9 @@
 """The one on-disk format of a run: the recorder that a worker writes with, and its reader.
 
-`beats.jsonl` holds a line for each thing that happened; `now.json` is one fixed-size line, mapped
-into memory and overwritten in place, which says where the worker is at this moment. Both are in
-the page cache the moment the call returns: they survive the death of the worker by any signal.
-Two lines and a few slot writes a step are what the recording costs; see benchmarks/overhead.py.
+`beats.jsonl` holds a line for each thing that happened; `now.bin` is a small slot, mapped into
+memory and overwritten in place, which says where the worker is at this moment. Both are in the page
+cache the moment the call returns: they survive the death of the worker by any signal. Two lines
+and five slot writes a step are what the recording costs; see benchmarks/overhead.py.
 """
 
 from __future__ import annotations
@@ -11,6 +11,8 @@ from __future__ import annotations
 import math
 import mmap
 import os
+import struct
+import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -27,9 +29,17 @@ from harness.model import (
 )
 
 BEATS = "beats.jsonl"
-NOW = "now.json"
-_SLOT = 160
+NOW = "now.bin"
+_SLOT = struct.Struct("<QqdqQ")
+"""Sequence number, step, time, index of the phase's name from 1, the sequence number again."""
+_NAMES = 32
+_NAME = 40
+"""The slot is followed by a table of so many phase names of so many bytes, padded with zeros."""
+_SLOT_SIZE = _SLOT.size + _NAMES * _NAME
 _LONGEST_LINE = 1 << 20
+_now = time.monotonic
+_MAX = sys.float_info.max
+_pack = _SLOT.pack_into
 
 
 def number(value: float) -> Number:
@@ -54,27 +64,28 @@ class Recorder:
         self._phase = "start"
         self._since = time.monotonic()
         self._phases: dict[str, float] = {}
-        self._names: dict[str, bytes] = {}
+        self._names: dict[str, int] = {}
         self._torn = False
         self.phase("start")
 
-    def _open_slot(self, path: Path) -> mmap.mmap | None:
+    def _open_slot(self, path: Path) -> mmap.mmap | bytearray:
+        """The mapped slot; one in memory alone, which nobody reads, when the disk has no room."""
         try:
             file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_TRUNC, 0o644)
             try:
                 # Really allocate the block: a write through a mapping to a full disk is a SIGBUS.
-                os.write(file, b" " * (_SLOT - 1) + b"\n")
-                return mmap.mmap(file, _SLOT)
+                os.write(file, bytes(_SLOT_SIZE))
+                return mmap.mmap(file, _SLOT_SIZE)
             finally:
                 os.close(file)
         except OSError as error:
             self._failed(error)
-            return None
+            return bytearray(_SLOT_SIZE)
 
     @staticmethod
     def now() -> float:
         """The clock of all beats."""
-        return time.monotonic()
+        return _now()
 
     @property
     def step(self) -> int:
@@ -90,24 +101,34 @@ class Recorder:
         """A new step begins, in `phase`."""
         self._step = step
         self._phases = {}
-        self._since = time.monotonic()
         self._phase = phase
-        self._mark(phase, self._since)
+        self._since = now = _now()
+        self._seq = seq = self._seq + 1
+        _pack(self._slot, 0, seq, step, now, self._names.get(phase) or self._name(phase), seq)
 
-    def phase(self, name: str) -> None:
-        """The phase `name` begins; the one before it ends here and gets its seconds."""
-        now = time.monotonic()
-        self._close(now)
+    def phase(self, name: str) -> float:
+        """The phase `name` begins; the one before it ends here and gets its seconds.
+
+        Returns the time of the change. The slot is written here and not in a function of its own:
+        this is called several times a step, and a call costs as much as the write.
+        """
+        now = _now()
+        phases, before = self._phases, self._phase
+        phases[before] = phases.get(before, 0.0) + (now - self._since)
+        self._since = now
         self._phase = name
-        self._mark(name, now)
+        self._seq = seq = self._seq + 1
+        _pack(self._slot, 0, seq, self._step, now, self._names.get(name) or self._name(name), seq)
+        return now
 
     def built(self, nodes: int | None = None, depth: int | None = None) -> None:
         """The step's graph stands and its evaluation begins."""
-        now = time.monotonic()
-        self._close(now)
-        self._phase = "eval"
-        self._mark("eval", now)
-        self.write(BuiltBeat(t=now, step=self._step, phases=self._phases, nodes=nodes, depth=depth))
+        now = self.phase("eval")
+        if nodes is None:
+            # The BuiltBeat of nearly every step, formatted by hand: half the price.
+            self._append(b'{"k":"built","t":%.6f,"step":%d}\n' % (now, self._step))
+        else:
+            self.write(BuiltBeat(t=now, step=self._step, nodes=nodes, depth=depth))
 
     def end(
         self,
@@ -119,14 +140,16 @@ class Recorder:
         calls: int = 0,
     ) -> None:
         """The step's evaluation returned."""
-        now = time.monotonic()
-        self._close(now)
+        now = _now()
+        phases, phase = self._phases, self._phase
+        phases[phase] = phases.get(phase, 0.0) + (now - self._since)
+        self._since = now
         self.write(
             StepBeat(
                 t=now,
                 step=self._step,
-                phases=self._phases,
-                loss=None if loss is None else number(loss),
+                phases=phases,
+                loss=loss if loss is None or -_MAX <= loss <= _MAX else str(loss),
                 active=active,
                 cache=cache,
                 peak=peak,
@@ -137,7 +160,9 @@ class Recorder:
 
     def write(self, beat: Beat) -> None:
         """Append one beat. A line that does not reach the disk whole is counted in `lost`."""
-        line = self._encode(beat) + b"\n"
+        self._append(self._encode(beat) + b"\n")
+
+    def _append(self, line: bytes) -> None:
         if self._torn:
             line = b"\n" + line
         try:
@@ -145,52 +170,30 @@ class Recorder:
         except OSError as error:
             self._failed(error)
             return
-        self._torn = written < len(line)
-        if self._torn:
+        if written < len(line):
             self.lost += 1
             self.fault = self.fault or "a beat was written only in part: the disk is full"
+            self._torn = True
+        else:
+            self._torn = False
 
     def close(self) -> None:
         os.close(self._file)
-        if self._slot is not None:
+        if isinstance(self._slot, mmap.mmap):
             self._slot.close()
 
-    def _close(self, now: float) -> None:
-        phases, phase = self._phases, self._phase
-        phases[phase] = phases.get(phase, 0.0) + (now - self._since)
-        self._since = now
-
-    def _mark(self, phase: str, now: float) -> None:
-        if self._slot is None:
-            return
-        name = self._names.get(phase)
-        if name is None:
-            safe = "".join(c if c.isalnum() or c in "_-." else "_" for c in phase)
-            name = self._names[phase] = safe.encode("ascii", "replace").replace(b"?", b"_")[:40]
-        self._seq = seq = self._seq + 1
-        text = b'{"seq":%d,"step":%d,"phase":"%b","t":%.6f,"end":%d}' % (
-            seq,
-            self._step,
-            name,
-            now,
-            seq,
-        )
-        self._slot[:] = text.ljust(_SLOT - 1) + b"\n"
+    def _name(self, phase: str) -> int:
+        """A place in the slot's table, from 1; what comes when it is full shares the last one."""
+        index = self._names[phase] = min(len(self._names) + 1, _NAMES)
+        start = _SLOT.size + (index - 1) * _NAME
+        self._slot[start : start + _NAME] = phase.encode()[:_NAME].ljust(_NAME, b"\0")
+        return index
 
     def _failed(self, error: OSError) -> None:
         self.lost += 1
         self.fault = self.fault or f"{error.strerror or error}"
 
 
-class _Slot(msgspec.Struct, frozen=True):
-    seq: int
-    step: int
-    phase: str
-    t: float
-    end: int
-
-
-_decode_slot = msgspec.json.Decoder(_Slot).decode
 _decode_beat = msgspec.json.Decoder(AnyBeat).decode
 
 
@@ -201,11 +204,16 @@ def read_position(folder: Path) -> Position | None:
     """
     for _ in range(3):
         try:
-            slot = _decode_slot((folder / NOW).read_bytes())
-        except (OSError, msgspec.MsgspecError, UnicodeDecodeError):
-            continue
-        if slot.seq == slot.end:
-            return Position(slot.step, slot.phase, slot.t)
+            slot = (folder / NOW).read_bytes()
+        except OSError:
+            return None
+        if len(slot) != _SLOT_SIZE:
+            return None
+        seq, step, t, index, end = _SLOT.unpack_from(slot)
+        if seq == end and 1 <= index <= _NAMES:
+            start = _SLOT.size + (index - 1) * _NAME
+            name = slot[start : start + _NAME].rstrip(b"\0").decode("utf-8", "replace")
+            return Position(step, name, t)
     return None
 
 

@@ -117,8 +117,6 @@ class BuiltBeat(Beat, frozen=True, kw_only=True, tag="built"):
     """The graph of this step stands; nothing says yet that the device has done any of it."""
 
     step: int
-    phases: dict[str, float]
-    """Seconds spent so far in each phase of this step."""
     nodes: int | None = None
     """Arrays pending behind the loss, the parameters and the optimizer state, when sampled."""
     depth: int | None = None
@@ -130,7 +128,7 @@ class StepBeat(Beat, frozen=True, kw_only=True, tag="step"):
 
     step: int
     phases: dict[str, float]
-    """Seconds spent in each phase of the step, those of the BuiltBeat included."""
+    """Seconds spent in each phase of the step."""
     loss: Number | None = None
     """None when the scenario did not read the loss in this step."""
     active: int | None = None

@@ -68,7 +68,9 @@ def noted(path):
 
 
 def test_exit_code_signal_and_output_are_those_of_the_worker(tmp_path):
-    launched = start(tmp_path, "import sys; print('out'); print('err', file=sys.stderr); sys.exit(7)")
+    launched = start(
+        tmp_path, "import sys; print('out'); print('err', file=sys.stderr); sys.exit(7)"
+    )
     finished(launched)
     assert (launched.exit_code, launched.signal) == (7, None)
     assert (tmp_path / "stdout.log").read_text() == "out\n"

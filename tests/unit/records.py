@@ -66,9 +66,7 @@ def make(
     for step in range(steps):
         loss, duration = at(losses, step, None), at(seconds, step, 0.02)
         phases = {"forward": 0.1 * duration, "eval": 0.9 * duration, "graph": 1.0}
-        beats.append(
-            BuiltBeat(t=float(step), step=step, phases={}, nodes=at(nodes, step, None), depth=9)
-        )
+        beats.append(BuiltBeat(t=float(step), step=step, nodes=at(nodes, step, None), depth=9))
         beats.append(
             StepBeat(
                 t=step + 0.5,

@@ -29,7 +29,6 @@ def test_a_step_is_two_beats_and_they_come_back(tmp_path):
     assert [type(beat) for beat in beats] == [BuiltBeat, StepBeat] * 3
     assert [beat.loss for beat in beats if isinstance(beat, StepBeat)] == [0.0, 1.0, 2.0]
     assert set(beats[1].phases) == {"data", "forward", "eval"}
-    assert set(beats[0].phases) == {"data", "forward"}
 
 
 def test_a_beat_is_on_disk_before_the_step_goes_on(tmp_path):
@@ -144,7 +143,10 @@ def test_a_phase_that_comes_late_has_zeros_before(tmp_path):
     assert [bool(seconds) for seconds in record.phases["validate"]] == [False, True, False]
 
 
-def test_phase_names_cannot_break_the_slot(tmp_path):
+def test_any_phase_name_and_any_number_of_them_fit_the_slot(tmp_path):
     recorder = Recorder(tmp_path)
     recorder.phase('my "odd" \n phase ü' + "x" * 500)
-    assert read_position(tmp_path).phase.startswith("my__odd")
+    assert read_position(tmp_path).phase.startswith('my "odd" \n phase ü')
+    for number in range(100):
+        recorder.phase(f"phase {number}")
+    assert read_position(tmp_path).phase.startswith("phase ")
