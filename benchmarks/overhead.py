@@ -22,6 +22,7 @@ from typing import Any
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 import mlx.core as mx
+from msgspec import to_builtins
 
 from harness.beats import Recorder
 from harness.environment import gather
@@ -103,8 +104,7 @@ def main() -> None:
     print(f"on {env.platform}, {platform.processor() or env.machine}, {env.cpu_count} CPUs, "
           f"Python {env.python}, mlx {env.versions.get('mlx')}")  # fmt: skip
     if arguments.out:
-        document = {"benchmark": "overhead", "result": result, "python": env.python,
-                    "platform": env.platform, "cpus": env.cpu_count, "versions": env.versions}  # fmt: skip
+        document = {"benchmark": "overhead", "result": result, "environment": to_builtins(env)}
         arguments.out.write_text(json.dumps(document, indent=1) + "\n")
 
 

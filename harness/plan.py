@@ -75,7 +75,7 @@ def _config(model: str) -> dict[str, Any]:
     if model in BUILT_IN_MODELS:
         return {}
     if not folder.is_dir():
-        if re.fullmatch(r"[\w.-]+/[\w.-]+", model) and not folder.exists():
+        if re.fullmatch(r"\w[\w.-]*/\w[\w.-]*", model) and not folder.exists():
             return {}
         raise UsageError(f"no model folder {model} (nor is it tiny, micro or a hub's OWNER/NAME)")
     file = folder / "config.json"

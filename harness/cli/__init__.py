@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import os
 import sys
+import traceback
 from collections.abc import Sequence
 from types import ModuleType
 from typing import NoReturn
@@ -36,8 +37,15 @@ def main(argv: Sequence[str] | None = None) -> int:
         # The reader of our output has gone (`| head`): nothing left to say, and nowhere to say it.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return Exit.INTERNAL
+    except OSError as error:
+        print(f"harness: error: {error}", file=sys.stderr)
+        return Exit.INTERNAL
     except KeyboardInterrupt:
         return Exit.INTERRUPTED
+    except Exception:
+        # Ours, and not the user's: the whole traceback is what a report of it needs.
+        traceback.print_exc()
+        return Exit.INTERNAL
 
 
 def parser() -> argparse.ArgumentParser:
