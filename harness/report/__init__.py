@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from harness.report import junit, load, markdown
+from harness.report import files, junit, markdown
+from harness.report.input import load_run
 
 __all__ = ["write_all"]
 
@@ -14,6 +15,6 @@ def write_all(folder: Path) -> None:
 
     Raises UsageError when there is no readable run.json, OSError when a report cannot be written.
     """
-    data = load.load(folder)
-    (folder / "report.md").write_text(markdown.render(data), encoding="utf-8")
-    (folder / "junit.xml").write_bytes(junit.render(data.run))
+    data = load_run(folder)
+    files.replace(folder / "report.md", markdown.render(data).encode())
+    files.replace(folder / "junit.xml", junit.render(data.run))

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import math
 import xml.etree.ElementTree as ET
 
 from harness.model import Outcome, RunResult, ScenarioResult
-from harness.report.text import plain
+from harness.report.input import Group, groups
+from harness.report.text import line
 
 FAILURES = (Outcome.HUNG, Outcome.DIVERGED, Outcome.UNFINISHED)
+LIMIT = 500
+"""Characters of a message."""
 
 
 def render(run: RunResult) -> bytes:
@@ -20,11 +24,11 @@ def render(run: RunResult) -> bytes:
         failures=str(sum(kind in FAILURES for kind in kinds)),
         errors=str(kinds.count(Outcome.CRASHED)),
         skipped=str(kinds.count(Outcome.SKIPPED)),
-        time=f"{sum(result.wall_s for result in run.results):.3f}",
-        timestamp=run.started,
+        time=_time(sum(result.wall_s for result in run.results)),
+        timestamp=line(run.started, 40),
     )
-    for result in run.results:
-        suite.append(_case(result))
+    for group in groups(run):
+        suite.extend(_case(result, group) for result in group.results)
     root = ET.Element("testsuites")
     root.append(suite)
     ET.indent(root)
@@ -32,21 +36,22 @@ def render(run: RunResult) -> bytes:
     return document + b"\n"
 
 
-def _case(result: ScenarioResult) -> ET.Element:
-    case = ET.Element(
-        "testcase",
-        classname="harness",
-        name=result.scenario + (f"[{result.repeat}]" if result.repeat else ""),
-        time=f"{result.wall_s:.3f}",
-    )
-    reason = plain(result.reason or result.outcome.value)
+def _case(result: ScenarioResult, group: Group) -> ET.Element:
+    repeated = len(group.results) > 1
+    name = line(result.scenario, LIMIT) + (f"[{result.repeat}]" if repeated else "")
+    case = ET.Element("testcase", classname="harness", name=name, time=_time(result.wall_s))
+    reason = line(result.reason or result.outcome.value, LIMIT)
     if result.outcome in FAILURES:
         ET.SubElement(case, "failure", type=result.outcome.value, message=reason)
     elif result.outcome is Outcome.CRASHED:
         ET.SubElement(case, "error", type="crashed", message=reason)
     elif result.outcome is Outcome.SKIPPED:
         ET.SubElement(case, "skipped", message=reason)
-    findings = "\n".join(f"{f.code}: {plain(f.summary)}" for f in result.findings)
-    if findings:
-        ET.SubElement(case, "system-out").text = findings
+    found = [f"{line(f.code, LIMIT)}: {line(f.summary, LIMIT)}" for f in result.findings]
+    if found:
+        ET.SubElement(case, "system-out").text = "\n".join(found)
     return case
+
+
+def _time(seconds: float) -> str:
+    return f"{seconds if math.isfinite(seconds) else 0:.3f}"

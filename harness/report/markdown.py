@@ -1,156 +1,117 @@
 """report.md: the verdicts first, then what differs, then each scenario, the environment last.
 
-Each block below is a function from the run's data to markdown. When the whole is longer than
-LIMIT, whole kinds of block are left out, in the order of DROPPED, never a part of a table.
+When the whole is longer than LIMIT, pieces are left out one by one, never a part of a table: kind
+by kind in the order of DROPPED, and within a kind those of completed scenarios first.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
-from harness.model import Outcome, RunResult, ScenarioInfo, ScenarioResult
-from harness.report import scenario_section
-from harness.report.differences import differences
-from harness.report.load import RunData
-from harness.report.text import cell, seconds, size, table
-from harness.report.verdicts import headline, verdicts
+from harness.report.charts import charts
+from harness.report.input import Group, ReportInput, groups
+from harness.report.sections import scenario
+from harness.report.sections.diagnosis import diagnosis
+from harness.report.sections.differences import differences
+from harness.report.sections.environment import environment
+from harness.report.sections.verdicts import verdicts
+from harness.report.text import counted
 
 LIMIT = 60_000
 """Characters. GitHub cuts an issue at 65,536; the rest is left to whoever attaches it."""
+_NOTE = 400
+"""Characters kept for the line that says what was left out."""
 
-DROPPED = ("charts", "logs", "code", "completed scenarios", "details", "scenarios")
-"""What is left out when the report is too long, the first one first."""
+Section = Callable[[ReportInput], str]
+Part = Callable[[Group, ReportInput], str]
+
+BEFORE: tuple[Section, ...] = (verdicts, differences, diagnosis)
+"""These and AFTER always stay; their tables are bounded, so that together they fit."""
+AFTER: tuple[Section, ...] = (environment,)
+
+CHART, LOG, CODE, COMPLETED, EVIDENCE, FAILED = DROPPED = (
+    "chart",
+    "log tail",
+    "code",
+    "section of a completed scenario",
+    "cause",
+    "section",
+)
+"""What is left out when the report is too long, the first kind first."""
+
+PARTS: tuple[tuple[str, Part], ...] = (
+    (FAILED, scenario.numbers),
+    (EVIDENCE, scenario.cause),
+    (CHART, charts),
+    (CODE, scenario.source),
+    (LOG, scenario.log_tail),
+)
+"""The parts of a scenario's section, in the order in which they are read."""
+
+_PLURALS = {
+    CHART: "charts of {}",
+    LOG: "log tails of {}",
+    CODE: "the code of {}",
+    COMPLETED: "the sections of {} that completed",
+    EVIDENCE: "the causes of {}",
+    FAILED: "the sections of {} that did not",
+}
 
 
 @dataclass(frozen=True)
 class Block:
-    """A piece of the report; `kind` is one of DROPPED, or empty for what always stays."""
+    """A piece of a scenario's section."""
 
     text: str
-    kind: str = ""
+    kind: str
+    fine: bool
+    """Whether the scenario completed."""
 
 
-def render(data: RunData) -> str:
-    """The report of a run, under LIMIT characters."""
-    blocks = list(_blocks(data))
-    left_out: list[str] = []
-    for kind in ("", *DROPPED):
-        if kind:
-            blocks = [block for block in blocks if block.kind != kind]
-            left_out.append(kind)
-        text = _join(blocks, left_out)
-        if len(text) <= LIMIT:
-            return text
-    # Only the tables are left: a plan of hundreds of scenarios. Rows go, from the end.
-    return _cut(text)
+def render(data: ReportInput) -> str:
+    """The report of a run, at most LIMIT characters. Pure but for what `data` reads."""
+    before = [text for section in BEFORE if (text := section(data))]
+    after = [text for section in AFTER if (text := section(data))]
+    blocks = [block for group in groups(data.run) for block in _blocks(group, data)]
+    room = LIMIT - _NOTE - len("\n\n## Scenarios") - sum(len(t) + 2 for t in before + after)
+    kept, left_out = _fitted(blocks, room)
+    scenarios = ["## Scenarios", *(block.text for block in kept)] if kept else []
+    return "\n\n".join([*before, *scenarios, *after, *_note(left_out)]) + "\n"
 
 
-def _blocks(data: RunData) -> Sequence[Block]:
-    run = data.run
-    blocks = [Block(f"# {headline(run)}"), Block(verdicts(run))]
-    blocks.append(Block("## What differs between the variations\n\n" + differences(run)))
-    if run.diagnosis.hypotheses:
-        blocks.append(Block(_diagnosis(run)))
-    blocks.append(Block("## Scenarios"))
-    for info in run.scenarios:
-        results = [result for result in run.results if result.scenario == info.name]
-        if results:
-            blocks += _scenario(data, info, results)
-    blocks.append(Block(_environment(run)))
-    return blocks
+def _blocks(group: Group, data: ReportInput) -> Iterator[Block]:
+    for kind, part in PARTS:
+        if text := part(group, data):
+            fine = group.fine
+            yield Block(text, COMPLETED if kind == FAILED and fine else kind, fine)
 
 
-def _scenario(
-    data: RunData, info: ScenarioInfo, results: Sequence[ScenarioResult]
-) -> Sequence[Block]:
-    worst = min(results, key=lambda result: _ORDER.index(result.outcome))
-    fine = worst.outcome is Outcome.COMPLETED
-    kind = "completed scenarios" if fine else "scenarios"
-    # The parts of a section leave with the section, or before it.
-    blocks = [Block(scenario_section.numbers(info, results), kind)]
-    if worst.cause is not None:
-        blocks.append(Block(scenario_section.cause(worst), kind if fine else "details"))
-    written = data.record(worst)
-    blocks += [Block(chart, "charts") for chart in scenario_section.charts(worst, written)]
-    blocks.append(Block(scenario_section.code(info), "code"))
-    if log := scenario_section.log(data.log_tail(worst)):
-        blocks.append(Block(log, "logs"))
-    return blocks
+def _fitted(blocks: Sequence[Block], room: int) -> tuple[list[Block], list[Block]]:
+    """Those that stay within `room` characters, and those that are left out."""
+    excess = sum(len(block.text) + 2 for block in blocks) - room
+    dropped = set()
+    # The first to go: by kind, completed before failed, the last before the first.
+    order = sorted(
+        range(len(blocks)),
+        key=lambda i: (DROPPED.index(blocks[i].kind), not blocks[i].fine, -i),
+    )
+    for index in order:
+        if excess <= 0:
+            break
+        excess -= len(blocks[index].text) + 2
+        dropped.add(index)
+    kept = [block for i, block in enumerate(blocks) if i not in dropped]
+    return kept, [block for i, block in enumerate(blocks) if i in dropped]
 
 
-_ORDER = (
-    Outcome.HUNG,
-    Outcome.CRASHED,
-    Outcome.DIVERGED,
-    Outcome.UNFINISHED,
-    Outcome.COMPLETED,
-    Outcome.SKIPPED,
-)
-"""Worst first: the run a section shows when a scenario was repeated."""
-
-
-def _diagnosis(run: RunResult) -> str:
-    rows = [
-        [cell(h.title), f"**{h.verdict.value}**", "; ".join(cell(why) for why in h.because)]
-        for h in run.diagnosis.hypotheses
+def _note(left_out: Sequence[Block]) -> list[str]:
+    if not left_out:
+        return []
+    counts = Counter(block.kind for block in left_out)
+    told = [_PLURALS[k].format(counted(counts[k], "scenario")) for k in DROPPED if counts[k]]
+    return [
+        f"*Left out to stay under {LIMIT:,} characters: {', '.join(told)}. "
+        "The run's folder has all of it.*"
     ]
-    text = "## Diagnosis\n\n" + table(["hypothesis", "verdict", "because"], rows)
-    if run.diagnosis.next_experiment:
-        text += f"\n\nNext: `{run.diagnosis.next_experiment}`"
-    return text
-
-
-def _environment(run: RunResult) -> str:
-    env = run.environment
-    settings = run.settings
-    rows = [
-        ["command", cell(" ".join(run.command))],
-        ["harness", run.harness_version],
-        *[[cell(name), cell(version or "not installed")] for name, version in env.versions.items()],
-        ["device", cell(env.device or "not known")],
-        ["platform", cell(f"{env.platform}, {env.machine}, {env.cpu_count} CPUs")],
-        ["memory", f"{size(env.memory)}, swap {size(env.swap)}"],
-        ["Python", env.python],
-        ["C++ compiler", cell(env.compiler or "none")],
-        *[[cell(name), cell(value)] for name, value in env.variables.items()],
-        ["model", cell(_last_part(settings.model))],
-        [
-            "training",
-            cell(
-                f"{settings.train or 'default'}, {settings.optimizer}, learning rate "
-                f"{settings.learning_rate:g}, batch {settings.batch_size} x {settings.seq_len}, "
-                f"{settings.dtype or 'dtype of the model'}, seed {settings.seed}"
-            ),
-        ],
-        ["started", run.started],
-        ["runs took", seconds(sum(result.wall_s for result in run.results))],
-    ]
-    return "## Environment\n\n" + table(["", ""], rows)
-
-
-def _last_part(model: str) -> str:
-    """A hub's id as it is; of a folder its name alone, for the path is its owner's."""
-    return model.rstrip("/").rpartition("/")[2] if model.startswith(("/", "~", ".")) else model
-
-
-def _join(blocks: Sequence[Block], left_out: Sequence[str]) -> str:
-    text = "\n\n".join(block.text for block in blocks)
-    if left_out:
-        text += (
-            f"\n\n*Left out to stay under {LIMIT:,} characters: {', '.join(left_out)}. "
-            "They are in the run's folder.*"
-        )
-    return text + "\n"
-
-
-def _cut(text: str) -> str:
-    """Drop whole lines that are rows of tables, the last first, until it fits."""
-    lines = text.splitlines()
-    index = len(lines) - 1
-    excess = len(text) - LIMIT + 200
-    while excess > 0 and index > 0:
-        if lines[index].startswith("| ") and lines[index - 1].startswith("| "):
-            excess -= len(lines.pop(index)) + 1
-        index -= 1
-    return "\n".join(lines) + "\n\n*Rows were left out; run.json has them all.*\n"

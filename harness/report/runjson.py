@@ -1,10 +1,9 @@
-"""run.json: written whole or not at all, and read back."""
+"""run.json: written whole or not at all, and read back. docs/FORMAT.md describes it."""
 
 from __future__ import annotations
 
 import json
 import math
-import os
 from pathlib import Path
 from typing import Any
 
@@ -12,13 +11,14 @@ import msgspec
 
 from harness.errors import UsageError
 from harness.model import SCHEMA, RunResult
+from harness.report import files
 
 NAME = "run.json"
 
 
 def document(run: RunResult) -> dict[str, Any]:
     """The run as JSON can hold it: NaN and the infinities are "nan", "inf" and "-inf"."""
-    built: dict[str, Any] = _storable(msgspec.to_builtins(run))
+    built: dict[str, Any] = _storable(msgspec.to_builtins(run, str_keys=True))
     return built
 
 
@@ -34,13 +34,8 @@ def _storable(value: Any) -> Any:
 
 def write(run: RunResult, folder: Path) -> None:
     """Replace run.json in `folder`. Raises OSError; the old file then still stands."""
-    partial = folder / f".{NAME}.{os.getpid()}"
-    try:
-        partial.write_text(json.dumps(document(run), indent=1) + "\n", encoding="utf-8")
-        partial.replace(folder / NAME)
-    except OSError:
-        partial.unlink(missing_ok=True)
-        raise
+    text = json.dumps(document(run), indent=1, allow_nan=False)
+    files.replace(folder / NAME, text.encode() + b"\n")
 
 
 def read(folder: Path) -> RunResult:
@@ -50,13 +45,13 @@ def read(folder: Path) -> RunResult:
         raw = json.loads(file.read_bytes())
     except OSError as error:
         raise UsageError(f"{folder} is no run's folder: {NAME}: {error.strerror}") from error
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise UsageError(f"{file} is not JSON: {error}") from error
     schema = raw.get("schema") if isinstance(raw, dict) else None
     if schema != SCHEMA:
-        raise UsageError(f"{file} has schema {schema}; this version reads {SCHEMA}")
+        raise UsageError(f"{file} has schema {schema!r}; this version reads {SCHEMA}")
     try:
-        # Not strict: numbers may be the strings "nan", "inf" and "-inf".
+        # Not strict: floats may be the strings "nan", "inf" and "-inf".
         return msgspec.convert(raw, type=RunResult, strict=False)
     except msgspec.ValidationError as error:
-        raise UsageError(f"{file}: {error}") from error
+        raise UsageError(f"{file} is no run's result: {error}") from error

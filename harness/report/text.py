@@ -2,68 +2,142 @@
 
 from __future__ import annotations
 
+import html
+import math
 import re
+import unicodedata
 from collections.abc import Iterable, Sequence
 
-_CONTROL = re.compile(r"\x1b\[[0-9;?]*[ -/]*[@-~]|\x1b\][^\x07\x1b]*(?:\x07|\x1b\\)|\x1b.?")
-_UNSEEN = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u200b-\u200f\u2028-\u202e\u2066-\u2069]")
+NOTHING = "–"
+"""What a table shows where there is no figure."""
 
-
-def seconds(value: float) -> str:
-    """Three digits and a unit."""
-    if value < 1e-3:
-        return f"{1e6 * value:.3g} µs"
-    if value < 1:
-        return f"{1e3 * value:.3g} ms"
-    return f"{value:.3g} s" if value < 1000 else f"{value:.0f} s"
-
-
-def size(count: float | None) -> str:
-    """Bytes with a binary unit; a dash for what is not known."""
-    if count is None:
-        return "–"
-    value = float(count)
-    for unit in ("B", "KiB", "MiB", "GiB"):
-        if abs(value) < 1024:
-            return f"{value:.3g} {unit}"
-        value /= 1024
-    return f"{value:.3g} TiB"
-
-
-def cell(text: str, limit: int = 240) -> str:
-    """`text` for a table's cell or a line of prose: one line, no markup, no mention of anybody."""
-    text = plain(text)
-    text = " ".join(text.split())
-    if len(text) > limit:
-        text = text[: limit - 1] + "…"
-    text = text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
-    text = re.sub(r"([\\`*_\[\]|~#])", r"\\\1", text)
-    return text.replace("@", "@\u200b").replace("://", ":\u200b//")
+_SEQUENCE = re.compile(
+    r"(?:\x1b\[|\x9b)[0-9;:<=>?]*[ -/]*[@-~]"  # colours, the cursor
+    r"|\x1b[\]P^_X][^\x07\x1b]*(?:\x07|\x1b\\)"  # titles, links and other strings
+    r"|\x1b[ -/]*[0-~]?"
+)
+_UNCOMMON = re.compile(r"[^\n\t -~]")
+_UNSEEN = frozenset(("Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"))
+"""Unicode categories with nothing to see, or that no encoder or XML takes."""
+_MARKUP = re.compile(r"([\\`*\[\]|~$])|(?<![A-Za-z0-9])_|_(?![A-Za-z0-9])")
+_BLOCK = re.compile(r"^(\d*)([-+=#.)]+)(?=\s|$)")
+"""What at the start of a line would make it a list, a title or a rule."""
+_LINKED = re.compile(r"(@|#|www|(?i:gh)|:)(?=[\w\[.-]|//)")
+_BREAK = "\u200b"
+"""A space of no width: GitHub links mentions and issues in the finished text, past any escape."""
 
 
 def plain(text: str) -> str:
     """`text` without terminal sequences, unseen characters, and what was redrawn over."""
-    text = _CONTROL.sub("", text.replace("\r\n", "\n"))
+    text = _SEQUENCE.sub("", text.replace("\r\n", "\n"))
     lines = [line.rstrip("\r").rpartition("\r")[2] for line in text.split("\n")]
-    return _UNSEEN.sub("", "\n".join(lines))
+    return _UNCOMMON.sub(_seen, "\n".join(lines))
+
+
+def _seen(match: re.Match[str]) -> str:
+    return "" if unicodedata.category(match[0]) in _UNSEEN else match[0]
+
+
+def line(text: str, limit: int) -> str:
+    """`text` as one plain line of at most `limit` characters."""
+    text = " ".join(plain(text).split())
+    return text if len(text) <= limit else text[: limit - 1] + "…"
+
+
+def cell(text: str, limit: int = 240) -> str:
+    """`text` for a table's cell or a line of prose: no markup, no mention, no link of its own."""
+    text = html.escape(line(text, limit), quote=False)
+    text = _MARKUP.sub(lambda match: "\\" + match[0], text)
+    return _unlinked(_BLOCK.sub(r"\1\\\2", text))
+
+
+def heading(text: str, limit: int = 80) -> str:
+    """`text` for a `<summary>`, where GitHub reads HTML and no markdown."""
+    return _unlinked(html.escape(line(text, limit), quote=False))
+
+
+def _unlinked(text: str) -> str:
+    return _LINKED.sub(lambda match: match[0] + _BREAK, text)
+
+
+def code(text: str, limit: int = 60) -> str:
+    """`text` as a code span; as words where a span could not hold it."""
+    text = line(text, limit)
+    return cell(text, limit) if not text or set(text) & set("`|\\") else f"`{text}`"
 
 
 def fence(text: str, language: str = "") -> str:
     """`text` in a fence longer than any run of backticks in it: nothing in it can end it."""
-    text = plain(text)
-    longest = max((len(run) for run in re.findall(r"`+", text)), default=0)
+    text = plain(text).rstrip()
+    longest = max((len(run) for run in re.findall("`+", text)), default=0)
     mark = "`" * max(3, longest + 1)
-    return f"{mark}{language}\n{text.rstrip()}\n{mark}"
-
-
-def table(titles: Sequence[str], rows: Iterable[Sequence[str]], align: str = "") -> str:
-    """A markdown table; `align` has one of `l` and `r` a column. Cells are ready-made markdown."""
-    marks = {"l": ":--", "r": "--:"}
-    align = align or "l" * len(titles)
-    lines = [titles, [marks[a] for a in align], *rows]
-    return "\n".join("| " + " | ".join(line) + " |" for line in lines)
+    return f"{mark}{language}\n{text}\n{mark}"
 
 
 def details(summary: str, body: str) -> str:
     """A block that opens on a click. GitHub wants the empty lines."""
-    return f"<details>\n<summary>{summary}</summary>\n\n{body}\n\n</details>"
+    return f"<details>\n<summary>{heading(summary)}</summary>\n\n{body}\n\n</details>"
+
+
+def table(
+    titles: Sequence[str], rows: Iterable[Sequence[str]], align: str = "", limit: int = 20_000
+) -> str:
+    """A markdown table; cells are ready-made markdown.
+
+    `align` has one of `l` and `r` a column. Rows that would make it longer than `limit` characters
+    are left out whole, from the end, and counted below it.
+    """
+    marks = {"l": ":--", "r": "--:"}
+    lines = [_row(titles), _row([marks[a] for a in align or "l" * len(titles)])]
+    room = limit - sum(map(len, lines))
+    rest = 0
+    for text in map(_row, rows):
+        room -= len(text) + 1
+        if room >= 0:
+            lines.append(text)
+        else:
+            rest += 1
+    more = f"\n\n*{rest} more rows are left out; run.json has them.*" if rest else ""
+    return "\n".join(lines) + more
+
+
+def _row(cells: Sequence[str]) -> str:
+    return "| " + " | ".join(cells) + " |"
+
+
+def seconds(value: float | None) -> str:
+    """Three digits and a unit."""
+    if value is None or not math.isfinite(value):
+        return NOTHING if value is None else str(value)
+    for scale, unit in ((1e6, "µs"), (1e3, "ms")):
+        if abs(value) * scale < 999.5:
+            return f"{digits(value * scale)} {unit}"
+    return f"{digits(value)} s"
+
+
+def size(count: float | None) -> str:
+    """Bytes with a binary unit; a dash for what is not known."""
+    if count is None or not math.isfinite(count):
+        return NOTHING if count is None else str(count)
+    for unit in ("B", "KiB", "MiB", "GiB"):
+        if abs(count) < 999.5:
+            return f"{digits(count)} {unit}"
+        count /= 1024
+    return f"{digits(count)} TiB"
+
+
+def digits(value: float) -> str:
+    """Three significant digits, written without an exponent."""
+    whole = abs(value)
+    if whole >= 99.95 or value == 0:
+        return f"{value:.0f}"
+    return f"{value:.1f}" if whole >= 9.995 else f"{value:.2f}"
+
+
+def number(value: float) -> str:
+    """A loss: four digits, an exponent where it needs one."""
+    return f"{value:.4g}"
+
+
+def counted(number: int, noun: str) -> str:
+    return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"

@@ -1,0 +1,97 @@
+"""What a report is made from: the result, and of the streams beside it what a report asks for."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from harness import record
+from harness.model import Outcome, RunResult, ScenarioInfo, ScenarioResult
+from harness.record import Record
+from harness.report import runjson
+
+TAIL = 1 << 14
+"""Bytes at the end of a log that a report may show."""
+LOGS = ("stdout", "stderr")
+
+WORST_FIRST = (
+    Outcome.HUNG,
+    Outcome.CRASHED,
+    Outcome.DIVERGED,
+    Outcome.UNFINISHED,
+    Outcome.COMPLETED,
+    Outcome.SKIPPED,
+)
+
+
+@dataclass(frozen=True)
+class ReportInput:
+    """Everything a report is made from. The functions read files only when they are called."""
+
+    run: RunResult
+    record: Callable[[ScenarioResult], Record] = lambda _: Record()
+    log_tails: Callable[[ScenarioResult], Mapping[str, str]] = lambda _: {}
+    """By stream, `stdout` and `stderr`: at most the last TAIL bytes."""
+    stacks: Callable[[ScenarioResult], tuple[str, ...]] = lambda _: ()
+    """Names of the files with stacks."""
+
+
+@dataclass(frozen=True)
+class Group:
+    """All runs of one scenario."""
+
+    name: str
+    info: ScenarioInfo | None
+    results: tuple[ScenarioResult, ...]
+
+    @property
+    def worst(self) -> ScenarioResult:
+        """The run that a section shows; the first of the worst."""
+        return min(self.results, key=lambda result: WORST_FIRST.index(result.outcome))
+
+    @property
+    def fine(self) -> bool:
+        """Nothing but completed and skipped runs."""
+        return self.worst.outcome in (Outcome.COMPLETED, Outcome.SKIPPED)
+
+
+def groups(run: RunResult) -> tuple[Group, ...]:
+    """The results by scenario, in the order in which the scenarios were planned."""
+    infos = {info.name: info for info in run.scenarios}
+    by_name: dict[str, list[ScenarioResult]] = {name: [] for name in infos}
+    for result in run.results:
+        by_name.setdefault(result.scenario, []).append(result)
+    return tuple(
+        Group(name, infos.get(name), tuple(results)) for name, results in by_name.items() if results
+    )
+
+
+def load_run(folder: Path) -> ReportInput:
+    """The run in `folder`. Raises UsageError when it has no readable run.json."""
+
+    def home(result: ScenarioResult) -> Path:
+        return folder / result.scenario / str(result.repeat)
+
+    return ReportInput(
+        run=runjson.read(folder),
+        record=lambda result: record.load(home(result)),
+        log_tails=lambda result: {name: _tail(home(result) / f"{name}.log") for name in LOGS},
+        stacks=lambda result: _names(home(result) / "stacks"),
+    )
+
+
+def _tail(path: Path) -> str:
+    try:
+        with path.open("rb") as file:
+            file.seek(max(0, path.stat().st_size - TAIL))
+            return file.read().decode("utf-8", "replace")
+    except OSError:
+        return ""
+
+
+def _names(folder: Path) -> tuple[str, ...]:
+    try:
+        return tuple(sorted(path.name for path in folder.iterdir()))
+    except OSError:
+        return ()

@@ -1,0 +1,28 @@
+"""Which hypotheses the evidence supports, which it refutes, and what nothing has tested."""
+
+from __future__ import annotations
+
+from harness.model import Verdict
+from harness.report.input import ReportInput
+from harness.report.text import cell, fence, line, table
+
+ORDER = (Verdict.SUPPORTED, Verdict.REFUTED, Verdict.UNTESTED)
+
+
+def diagnosis(data: ReportInput) -> str:
+    found = data.run.diagnosis
+    if not found.hypotheses:
+        return ""
+    rows = [
+        [cell(h.title), _verdict(h.verdict), "; ".join(cell(why, 200) for why in h.because[:6])]
+        for h in sorted(found.hypotheses, key=lambda h: ORDER.index(h.verdict))
+    ]
+    text = "## Diagnosis\n\n" + table(("hypothesis", "verdict", "because"), rows, limit=9_000)
+    if found.next_experiment:
+        text += "\n\nThe run that would tell most next:\n\n"
+        text += fence(line(found.next_experiment, 500), "sh")
+    return text
+
+
+def _verdict(verdict: Verdict) -> str:
+    return f"**{verdict.value}**" if verdict is Verdict.SUPPORTED else verdict.value

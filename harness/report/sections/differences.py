@@ -1,0 +1,177 @@
+"""What differs between the variations: each against the baseline, only where it matters."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Callable, Sequence
+
+from harness import stats
+from harness.model import Finding, ScenarioResult, Severity
+from harness.report.input import Group, ReportInput, groups
+from harness.report.sections import verdicts
+from harness.report.text import NOTHING, code, number, seconds, table
+from harness.scenario import BASELINE
+
+PEAK_FACTOR = 1.25
+"""Peaks that differ by less are not told apart: they repeat to within a few per cent."""
+TIME_FACTOR = 2.0
+"""Nor step times: on a busy machine the baseline and its twin differ by up to half."""
+LOSS_RELATIVE = 1e-3
+
+TITLES = ("scenario", "outcome", "step 1", "step time", "peak memory", "last loss", "findings")
+LEGEND = "×: against the baseline, step times by their median and peaks in bytes."
+Difference = Callable[[Group, Group], str]
+
+
+def differences(data: ReportInput) -> str:
+    """A row for each scenario that differs from the baseline; only what differs is filled in."""
+    everything = groups(data.run)
+    base = next((group for group in everything if group.name == BASELINE), None)
+    others = [group for group in everything if group.name != BASELINE]
+    if not others or len(everything) < 2:
+        return ""
+    title = "## What differs between the variations\n\n"
+    if base is None:
+        return f"{title}{code(BASELINE)} was not run: there is nothing to compare with."
+    rows = [
+        [code(group.name), *told]
+        for group in others
+        if any(told := [differs(base, group) for differs in DIFFERENCES])
+    ]
+    if not rows:
+        return f"{title}Nothing that matters: every variation does what {code(BASELINE)} does."
+    same = len(others) - len(rows)
+    # A column in which nothing differs says nothing.
+    columns = [0, *(i for i in range(1, len(TITLES)) if any(row[i] for row in rows))]
+    rows.insert(0, _reference(base))
+    picked = [[row[i] for i in columns] for row in (TITLES, *rows)]
+    text = f"{title}{table(picked[0], picked[1:], limit=9_000)}\n\n{LEGEND}"
+    return text + (f" The other {same} do as the baseline does." if same else "")
+
+
+def _reference(base: Group) -> list[str]:
+    time, peak, last = _time(base), _peak(base), _last(base)
+    return [
+        f"{code(BASELINE)} (reference)",
+        _outcome_counts(base),
+        f"jumps {jump:.2g} times" if (jump := _jump(base)) else "no jump",
+        seconds(time),
+        NOTHING if peak is None else f"{peak[1]:.1f} P",
+        NOTHING if last is None else number(last),
+        verdicts.findings(_told(base)),
+    ]
+
+
+def _outcome(base: Group, other: Group) -> str:
+    ours, theirs = _shares(other), _shares(base)
+    return "" if ours == theirs else _outcome_counts(other)
+
+
+def _outcome_counts(group: Group) -> str:
+    counts = Counter(result.outcome.value for result in group.results)
+    total = len(group.results)
+    return ", ".join(f"{n}/{total} {name}" if total > 1 else name for name, n in counts.items())
+
+
+def _shares(group: Group) -> dict[str, float]:
+    counts = Counter(result.outcome.value for result in group.results)
+    return {name: n / len(group.results) for name, n in counts.items()}
+
+
+def _step_1(base: Group, other: Group) -> str:
+    ours, theirs = _jump(other), _jump(base)
+    if (ours is None) == (theirs is None):
+        return ""
+    return "no jump" if ours is None else f"jumps {ours:.2g} times"
+
+
+def _jump(group: Group) -> float | None:
+    """How many times longer step 1 took than step 0, where that was a finding."""
+    for result in group.results:
+        for finding in result.findings:
+            evidence = finding.evidence
+            ratio = evidence.get("ratio")
+            if (
+                finding.code == "step_time_jump"
+                and evidence.get("step") == 1
+                and isinstance(ratio, int | float)
+            ):
+                return float(ratio)
+    return None
+
+
+def _step_time(base: Group, other: Group) -> str:
+    ours, theirs = _time(other), _time(base)
+    if ours is None or not theirs or 1 / TIME_FACTOR < (ratio := ours / theirs) < TIME_FACTOR:
+        return ""
+    return f"× {ratio:.2g} ({seconds(ours)})"
+
+
+def _peak_memory(base: Group, other: Group) -> str:
+    ours, theirs = _peak(other), _peak(base)
+    if ours is None or theirs is None or theirs[0] <= 0:
+        return ""
+    ratio = ours[0] / theirs[0]
+    if 1 / PEAK_FACTOR < ratio < PEAK_FACTOR:
+        return ""
+    return f"× {ratio:.2g} ({ours[1]:.1f} P)"
+
+
+def _last_loss(base: Group, other: Group) -> str:
+    ours, theirs = _last(other), _last(base)
+    if ours is None or theirs is None or (math.isnan(ours) and math.isnan(theirs)):
+        return ""
+    return "" if math.isclose(ours, theirs, rel_tol=LOSS_RELATIVE) else number(ours)
+
+
+def _findings(base: Group, other: Group) -> str:
+    known = {finding.code for finding in _told(base)}
+    ours = _told(other)
+    more = verdicts.findings([finding for finding in ours if finding.code not in known])
+    less = sorted(known - {finding.code for finding in ours} - {"step_time_jump"})
+    return ", ".join([more] * bool(more) + [f"no {code(name)}" for name in less])
+
+
+def _told(group: Group) -> list[Finding]:
+    """The findings that tell variations apart; what is only for information does not."""
+    found = [finding for result in group.results for finding in result.findings]
+    return [finding for finding in found if finding.severity is not Severity.INFO]
+
+
+DIFFERENCES: tuple[Difference, ...] = (
+    _outcome,
+    _step_1,
+    _step_time,
+    _peak_memory,
+    _last_loss,
+    _findings,
+)
+"""A column each, in the order of TITLES; an empty string where there is nothing to tell apart."""
+
+
+def _time(group: Group) -> float | None:
+    return _median([r.metrics.step_s.median for r in group.results if r.metrics.step_s])
+
+
+def _last(group: Group) -> float | None:
+    losses = [r.metrics.loss.last for r in group.results if r.metrics.loss]
+    finite = [loss for loss in losses if math.isfinite(loss)]
+    return _median(finite) if finite else next(iter(losses), None)
+
+
+def _peak(group: Group) -> tuple[float, float] | None:
+    """Highest active memory inside a step over all runs, in bytes and in P."""
+    peaks = [peak for result in group.results if (peak := _peak_of(result)) is not None]
+    return max(peaks, default=None)
+
+
+def _peak_of(result: ScenarioResult) -> tuple[float, float] | None:
+    memory = result.metrics.memory
+    if memory.peak_over_p is None or memory.parameter_bytes is None:
+        return None
+    return memory.peak_over_p * memory.parameter_bytes, memory.peak_over_p
+
+
+def _median(values: Sequence[float]) -> float | None:
+    return stats.median(values) if values else None

@@ -1,0 +1,230 @@
+"""One scenario's part of the report, piece by piece; its charts are in `report.charts`."""
+
+from __future__ import annotations
+
+import ast
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+
+from harness import stats
+from harness.model import Cause, Finding, ScenarioResult
+from harness.record import NOT_WORK
+from harness.report.input import LOGS, Group, ReportInput
+from harness.report.sections.verdicts import SYMBOLS, outcomes, place
+from harness.report.sections.verdicts import loss as loss_of
+from harness.report.text import (
+    NOTHING,
+    cell,
+    code,
+    counted,
+    details,
+    digits,
+    fence,
+    line,
+    plain,
+    seconds,
+    size,
+    table,
+)
+
+LOG_LINES = 20
+LOG_WIDTH = 300
+KINDS = 8
+"""Ways in which the runs of one scenario ended, and findings, that are listed at most."""
+
+Figure = Callable[[ScenarioResult], float | None]
+
+Show = Callable[[float], str]
+
+FIGURES: tuple[tuple[str, Figure, Show], ...] = (
+    ("step 0", lambda r: r.metrics.step_s.first if r.metrics.step_s else None, seconds),
+    ("median step", lambda r: r.metrics.step_s.median if r.metrics.step_s else None, seconds),
+    ("p99", lambda r: r.metrics.step_s.p99 if r.metrics.step_s else None, seconds),
+    ("max", lambda r: r.metrics.step_s.max if r.metrics.step_s else None, seconds),
+    ("active", lambda r: r.metrics.memory.active_peak, size),
+    ("active / P", lambda r: r.metrics.memory.active_over_p, digits),
+    ("peak / P", lambda r: r.metrics.memory.peak_over_p, digits),
+    ("RSS", lambda r: r.metrics.memory.rss_peak, size),
+    ("traces", lambda r: r.metrics.traces, digits),
+    ("graph nodes", lambda r: r.metrics.graph_nodes_last, digits),
+    ("wall", lambda r: r.wall_s, seconds),
+)
+
+
+def numbers(group: Group, data: ReportInput) -> str:
+    """Title, what it varies, how it ended, its figures, phases and findings."""
+    worst, info = group.worst, group.info
+    parts = [f"### {SYMBOLS[worst.outcome]} {code(group.name)}"]
+    if info is not None and info.summary:
+        parts.append(cell(info.summary))
+    if info is not None and info.settings:
+        own = ", ".join(f"{name} = {value!r}" for name, value in info.settings.items())
+        parts.append(f"Its own settings: {cell(own)}.")
+    if len(group.results) > 1:
+        parts.append(_endings(group.results))
+    else:
+        why = "" if worst.cause or not worst.reason else f": {cell(worst.reason, 320)}"
+        steps = f"{worst.steps_completed} of {counted(worst.steps_requested, 'step')}"
+        parts.append(f"**{outcomes(group)}**, {steps}, loss {loss_of([worst])}{why}")
+    parts += [_figures(group.results), _phases(worst), _findings(group.results)]
+    return "\n\n".join(part for part in parts if part)
+
+
+def _endings(results: Sequence[ScenarioResult]) -> str:
+    """How the repeats ended, equal endings together."""
+    kinds: dict[tuple[str, str], list[ScenarioResult]] = defaultdict(list)
+    for result in results:
+        told = f"{SYMBOLS[result.outcome]} {result.outcome.value}"
+        told += f": {cell(result.cause.code, 40)}" if result.cause else ""
+        kinds[told, place(result).removeprefix(" in ")].append(result)
+    rows = [
+        [
+            told,
+            where or NOTHING,
+            f"{len(same)}/{len(results)}",
+            cell(", ".join(str(result.repeat) for result in same), 80),
+            cell((same[0].cause and same[0].cause.summary) or same[0].reason or NOTHING),
+        ]
+        for (told, where), same in sorted(kinds.items(), key=lambda kind: -len(kind[1]))
+    ]
+    return table(("outcome", "last seen in", "runs", "repeats", "the first says"), rows[:KINDS]) + (
+        f"\n\nand {len(rows) - KINDS} more ways." if len(rows) > KINDS else ""
+    )
+
+
+def _figures(results: Sequence[ScenarioResult]) -> str:
+    """The figures; of several runs the lowest, the median and the highest of each."""
+    columns = [
+        (title, values, show)
+        for title, figure, show in FIGURES
+        if (values := [value for result in results if (value := figure(result)) is not None])
+    ]
+    titles = [title for title, _, _ in columns]
+    if len(results) == 1:
+        return table(titles, [[show(v[0]) for _, v, show in columns]], "r" * len(titles))
+    rows = [
+        [name, *(show(pick(values)) for _, values, show in columns)]
+        for name, pick in (("lowest", min), ("median", stats.median), ("highest", max))
+    ]
+    return table(["of all runs", *titles], rows, "l" + "r" * len(titles))
+
+
+def _phases(result: ScenarioResult) -> str:
+    """The median of each phase, without those that are the harness's own."""
+    phases = [
+        f"{cell(name, 40)} {seconds(value)}"
+        for name, value in result.metrics.phase_s.items()
+        if value and name not in NOT_WORK
+    ]
+    return f"Median by phase: {', '.join(phases[:12])}." if phases else ""
+
+
+def _findings(results: Sequence[ScenarioResult]) -> str:
+    first: dict[str, Finding] = {}
+    for result in results:
+        for finding in result.findings:
+            first.setdefault(finding.code, finding)
+    seen = Counter(code for result in results for code in {f.code for f in result.findings})
+    lines = [
+        f"- {finding.severity.value} {code(name)}"
+        + (" (expected)" if finding.expected else "")
+        + (f", in {seen[name]} of {len(results)} runs" if len(results) > 1 else "")
+        + f": {cell(finding.summary)}"
+        for name, finding in first.items()
+    ]
+    return "\n".join(lines[:KINDS] + [f"- {len(lines) - KINDS} more"] * (len(lines) > KINDS))
+
+
+def cause(group: Group, data: ReportInput) -> str:
+    """Why it hangs: proven or not, when that was known, the wait site, the evidence, the stacks."""
+    result = group.worst
+    if result.cause is None:
+        return ""
+    return "\n\n".join(part for part in _cause(result, result.cause, data) if part)
+
+
+def _cause(result: ScenarioResult, found: Cause, data: ReportInput) -> Iterator[str]:
+    how = "proven" if found.proven else "confirmed by lack of progress, not proven"
+    which = f" of repeat {result.repeat}" if result.repeat else ""
+    yield f"**Cause{which}: {cell(found.code, 40)}**, {how}. {_sentence(found.summary)}"
+    if result.stalled_at_s is not None and result.detected_at_s is not None:
+        since = seconds(result.detected_at_s - result.stalled_at_s)
+        yield (
+            f"Last progress {seconds(result.stalled_at_s)} after the start; verdict {since} later."
+        )
+    if site := found.evidence.get("wait_site"):
+        yield f"Wait site: {code(_brief(site), 200)}"
+    rows = [
+        (cell(key, 60), cell(_brief(value)))
+        for key, value in found.evidence.items()
+        if key != "wait_site" and value is not None
+    ]
+    yield table(("evidence", "value"), rows, limit=4_000) if rows else ""
+    if files := data.stacks(result):
+        named = ", ".join(code(f"stacks/{name}", 120) for name in files[:KINDS])
+        yield f"Stacks: {named}" + (f" and {len(files) - KINDS} more" * (len(files) > KINDS))
+
+
+def _sentence(text: str) -> str:
+    text = cell(text, 400)
+    return text if text.endswith((".", "…", "!", "?")) else f"{text}."
+
+
+def _brief(value: Any) -> str:
+    """A value of the evidence in one line; equal members of a list are counted together."""
+    if isinstance(value, dict):
+        return ", ".join(f"{key} {_brief(item)}" for key, item in value.items())
+    if isinstance(value, list | tuple):
+        counts = Counter(_brief(_without_ids(item)) for item in value)
+        return "; ".join(f"{text} (× {n})" if n > 1 else text for text, n in counts.items())
+    return digits(value) if isinstance(value, float) else str(value)
+
+
+def _without_ids(item: Any) -> Any:
+    """A thread or process without its number, which nobody can look up any more."""
+    if not isinstance(item, dict):
+        return item
+    return {key: part for key, part in item.items() if key not in ("pid", "tid") and part != ""}
+
+
+def source(group: Group, data: ReportInput) -> str:
+    """The scenario's source without its docstring: the difference, ready to paste."""
+    if group.info is None or not group.info.source.strip():
+        return ""
+    text = without_docstring(group.info.source)
+    return details(f"Code of {group.name}", fence(text, "python"))
+
+
+def without_docstring(text: str) -> str:
+    """Python source without the docstring of the module; as it is when it cannot be parsed."""
+    try:
+        first = ast.parse(text).body[0]
+    except (SyntaxError, ValueError, IndexError, RecursionError):
+        return text
+    is_docstring = (
+        isinstance(first, ast.Expr)
+        and isinstance(first.value, ast.Constant)
+        and isinstance(first.value.value, str)
+    )
+    if not is_docstring or first.end_lineno is None:
+        return text
+    lines = text.splitlines()
+    return "\n".join(lines[: first.lineno - 1] + lines[first.end_lineno :]).strip("\n")
+
+
+def log_tail(group: Group, data: ReportInput) -> str:
+    """The last lines of the worker's output; empty when it wrote nothing."""
+    tails = data.log_tails(group.worst)
+    blocks = [
+        f"{name}:\n\n{fence(text, 'text')}" for name in LOGS if (text := _end(tails.get(name, "")))
+    ]
+    if not blocks:
+        return ""
+    which = f", repeat {group.worst.repeat}" if group.worst.repeat else ""
+    return details(f"End of the output of {group.name}{which}", "\n\n".join(blocks))
+
+
+def _end(tail: str) -> str:
+    lines = plain(tail).rstrip().split("\n")[-LOG_LINES:]
+    return "\n".join(line(one, LOG_WIDTH) if len(one) > LOG_WIDTH else one for one in lines)

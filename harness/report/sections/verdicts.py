@@ -1,0 +1,173 @@
+"""The report's first lines: the verdict in words, and the table of verdicts."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Iterable, Sequence
+
+from harness import stats
+from harness.model import Finding, Outcome, ScenarioResult, Severity
+from harness.report.input import WORST_FIRST, Group, ReportInput, groups
+from harness.report.text import NOTHING, cell, code, counted, line, number, seconds, table
+
+SYMBOLS = {
+    Outcome.COMPLETED: "✅",
+    Outcome.HUNG: "⛔",
+    Outcome.DIVERGED: "📈",
+    Outcome.CRASHED: "💥",
+    Outcome.UNFINISHED: "⏳",
+    Outcome.SKIPPED: "⏭️",
+}
+TITLES = ("scenario", "outcome", "steps", "step time", "loss", "active / peak", "findings")
+LEGEND = (
+    "Step time: median. Active / peak: the highest MLX memory after a step and inside one, in P, "
+    "the size of the trainable parameters. A finding is *expected* when the scenario declares it."
+)
+CODES = 8
+"""Findings that a row of the table names at most."""
+
+
+def verdicts(data: ReportInput) -> str:
+    """Title, what was run on what, and the table: a row a scenario, repeats counted together."""
+    run = data.run
+    all_groups = groups(run)
+    title = f"# MLX training step: {headline(all_groups)}" + " (interrupted)" * run.interrupted
+    settings, versions = run.settings, run.environment.versions
+    about = (
+        f"{counted(settings.steps, 'step')} of {code(model(settings.model))} with "
+        f"{cell(settings.optimizer, 40)}, mlx {cell(versions.get('mlx') or 'not known', 40)}, "
+        f"{cell(run.environment.device or 'device not known', 80)}, "
+        f"{cell(run.environment.platform, 80)}."
+    )
+    if not all_groups:
+        return f"{title}\n\n{about}"
+    rows = [_row(group) for group in all_groups]
+    return f"{title}\n\n{about}\n\n{table(TITLES, rows, 'llrrlrl', 24_000)}\n\n{LEGEND}"
+
+
+def model(name: str) -> str:
+    """A hub's id as it is; of a folder its last part alone, for the rest is its owner's."""
+    is_path = name.startswith(("/", "~", ".")) or name.count("/") > 1
+    return name.rstrip("/").rpartition("/")[2] if is_path else name
+
+
+def headline(all_groups: Sequence[Group]) -> str:
+    """The whole run in a few words. That all completed never hides that one learned nothing."""
+    results = [result for group in all_groups for result in group.results]
+    if not results:
+        return "nothing was run"
+    counts = Counter(result.outcome for result in results)
+    repeated = len(results) > len(all_groups)
+    scenarios = counted(len(all_groups), "scenario")
+    of = f"{counted(len(results), 'run')} of {scenarios}" if repeated else scenarios
+    if len(counts) == 1:
+        told = f"{'all ' if len(results) > 1 else ''}{of} {results[0].outcome.value}"
+    else:
+        each = [f"{counts[o]} {o.value}" for o in WORST_FIRST if counts[o]]
+        told = f"{', '.join(each)}, of {of}"
+    return told + _but(results)
+
+
+def _but(results: Sequence[ScenarioResult]) -> str:
+    """What completed and is wrong all the same."""
+    wrong = [
+        {f.code for f in result.findings if f.severity is Severity.ERROR and not f.expected}
+        for result in results
+        if result.outcome is Outcome.COMPLETED
+    ]
+    nothing = sum("parameters_unchanged" in codes for codes in wrong)
+    others = sum(bool(codes - {"parameters_unchanged"}) for codes in wrong)
+    told = [f"{nothing} learned nothing"] if nothing else []
+    told += [f"{others} completed with errors"] if others else []
+    return f", but {' and '.join(told)}" if told else ""
+
+
+def _row(group: Group) -> list[str]:
+    results = group.results
+    times = [r.metrics.step_s.median for r in results if r.metrics.step_s]
+    return [
+        code(group.name),
+        outcomes(group),
+        _steps(results),
+        seconds(stats.median(times)) if times else NOTHING,
+        loss(results),
+        _memory(results),
+        findings([finding for result in results for finding in result.findings]),
+    ]
+
+
+def outcomes(group: Group) -> str:
+    """One run: its outcome, and where and why it hung. Several: how many of each, worst first."""
+    if len(group.results) > 1:
+        counts = Counter(result.outcome for result in group.results)
+        total = len(group.results)
+        return ", ".join(
+            f"{SYMBOLS[o]} {counts[o]}/{total} {o.value}" for o in WORST_FIRST if counts[o]
+        )
+    (result,) = group.results
+    text = f"{SYMBOLS[result.outcome]} {result.outcome.value}"
+    if result.outcome in (Outcome.HUNG, Outcome.CRASHED, Outcome.UNFINISHED):
+        text += place(result)
+    if result.cause is not None:
+        text += f": {cell(result.cause.code, 40)}" + (" (proven)" if result.cause.proven else "")
+    return text
+
+
+def place(result: ScenarioResult) -> str:
+    """Where it ended, such as ` in step 1, eval`; empty when that is not known."""
+    parts = [] if result.last_step is None else [f"step {result.last_step}"]
+    parts += [cell(result.last_phase, 40)] if result.last_phase else []
+    return f" in {', '.join(parts)}" if parts else ""
+
+
+def _steps(results: Sequence[ScenarioResult]) -> str:
+    done = sorted(result.steps_completed for result in results)
+    span = str(done[0]) if done[0] == done[-1] else f"{done[0]} to {done[-1]}"
+    return f"{span} of {results[0].steps_requested}"
+
+
+def loss(results: Sequence[ScenarioResult]) -> str:
+    """First to last loss; of several runs the medians, and how many were not finite."""
+    losses = [result.metrics.loss for result in results if result.metrics.loss]
+    if not losses:
+        return NOTHING
+    text = f"{_middle(one.first for one in losses)} → {_middle(one.last for one in losses)}"
+    bad = sum(not one.finite for one in losses)
+    return text + (f" (not finite in {bad})" if bad and len(results) > 1 else "")
+
+
+def _middle(values: Iterable[float]) -> str:
+    every = list(values)
+    finite = [value for value in every if math.isfinite(value)]
+    return number(stats.median(finite) if finite else every[0])
+
+
+def _memory(results: Sequence[ScenarioResult]) -> str:
+    every = [result.metrics.memory for result in results]
+    active = [m.active_over_p for m in every if m.active_over_p is not None]
+    peak = [m.peak_over_p for m in every if m.peak_over_p is not None]
+    if not active and not peak:
+        return NOTHING
+    parts = [f"{max(part):.1f}" if part else NOTHING for part in (active, peak)]
+    return " / ".join(parts) + " P"
+
+
+def findings(found: Sequence[Finding]) -> str:
+    """The codes, the worst first and each once; errors are bold, expected ones marked."""
+    order = (Severity.ERROR, Severity.WARNING, Severity.INFO)
+    ranked = sorted(found, key=lambda f: (f.expected, order.index(f.severity)))
+    first: dict[str, Finding] = {}
+    for finding in ranked:
+        first.setdefault(finding.code, finding)
+    shown = [_marked(finding) for finding in list(first.values())[:CODES]]
+    if len(first) > CODES:
+        shown.append(f"{len(first) - CODES} more")
+    return ", ".join(shown)
+
+
+def _marked(finding: Finding) -> str:
+    text = code(line(finding.code, 40))
+    if finding.expected:
+        return f"{text} (expected)"
+    return f"**{text}**" if finding.severity is Severity.ERROR else text
