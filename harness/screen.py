@@ -68,20 +68,19 @@ class Screen:
                 self.console.print(f"      {finding.code}{mark}: {escape(finding.summary)}")
 
     def _line(self, result: ScenarioResult) -> Text:
+        """The verdict and the main figures; they fit 80 columns, what is told below need not."""
         symbol, style = STYLES[result.outcome]
-        name = result.scenario + (f" #{result.repeat}" if result.repeat else "")
+        times, loss, memory = result.metrics.step_s, result.metrics.loss, result.metrics.memory
         line = Text()
         line.append(f"[{self._done:>{len(str(self._total))}}/{self._total}] ", style="dim")
         line.append(f"{symbol} {result.outcome.value:<10} ", style=style)
-        line.append(f"{name:<30}")
-        line.append(f" {result.steps_completed:>3} steps")
-        times, loss, memory = result.metrics.step_s, result.metrics.loss, result.metrics.memory
-        if times is not None:
-            line.append(f"  {duration(times.median):>8}/step")
-        if loss is not None:
-            line.append(f"  loss {loss.first:.3f} → {loss.last:.3f}")
+        name = result.scenario + (f" #{result.repeat}" if result.repeat else "")
+        line.append(f"{name:<29} {duration(times.median) if times else '':>8}")
+        line.append(f" {f'{loss.first:.3f}→{loss.last:.3f}' if loss else '':>11}")
         if memory.peak_over_p is not None:
-            line.append(f"  peak {memory.peak_over_p:.1f} P")
+            line.append(f" {memory.peak_over_p:>5.1f} P")
+        if result.steps_completed < result.steps_requested:
+            line.append(f"\n      {result.steps_completed} of {result.steps_requested} steps")
         told = result.cause.summary if result.cause else result.reason
         if told and not self._quiet:
             line.append(f"\n      {told}", style=style)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -30,3 +31,50 @@ print(json.dumps([tokens.tokens, tokenizer.decode(tokens.ids)]))
     tokens, decoded = json.loads(said)
     assert decoded == text
     assert set("1789") <= set(tokens)
+
+
+def test_lora_steps_of_a_quantised_model_train_the_adapters_and_nothing_else(
+    smollm2_folder: Path, tmp_path: Path
+):
+    command = [sys.executable, "-m", "harness", "run", "constant_batch", "--json", "--steps", "3"]
+    command += ["--model", smollm2_folder, "--batch-size", "1", "--seq-len", "16"]
+    command += ["--learning-rate", "1e-4"]
+    root = Path(__file__).parents[2]
+    done = subprocess.run(
+        command,
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": str(root)},
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stderr
+    (result,) = json.loads(done.stdout)["results"]
+    assert result["outcome"] == "completed"
+    loss = result["metrics"]["loss"]
+    assert loss["finite"] is True
+    assert loss["last"] < loss["first"]
+    assert result["metrics"]["parameters_changed"] is True
+    assert not {f["code"] for f in result["findings"]} & {
+        "frozen_parameters_changed",
+        "parameters_unchanged",
+    }
+    (beats,) = tmp_path.glob("reports/*/constant_batch/0/beats.jsonl")
+    end = next(b for b in map(json.loads, beats.read_text().splitlines()) if b["k"] == "end")
+    # LoRA's B matrices start at zero, so that A gets no gradient in the first step only.
+    assert end["trainable"]["changed"] == end["trainable"]["total"] > 0
+    assert end["frozen"]["total"] > 0
+    assert end["frozen"]["changed"] == 0
+
+
+def test_a_quantised_model_is_not_trained_in_full(smollm2_folder: Path, tmp_path: Path):
+    command = [sys.executable, "-m", "harness", "run-all", "--model", smollm2_folder]
+    done = subprocess.run(
+        [*command, "--train", "full"],
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])},
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 2
+    assert "quantised" in done.stderr
+    assert len(done.stderr.splitlines()) == 1

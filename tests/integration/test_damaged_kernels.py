@@ -1,0 +1,71 @@
+"""A worker killed while it compiles leaves nothing that a later run could load."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+COMPILES = """
+from functools import partial
+import mlx.core as mx
+
+def make_step(training):
+    @partial(mx.compile)
+    def step(inputs, targets):
+        return (mx.exp(inputs * 0.123) * mx.sin(targets + 0.456)).sum()
+    return step
+"""
+TRUNCATING = """#!/bin/sh
+for last; do :; done
+if [ "$1" = --version ] || [ "$1" = -dumpversion ]; then exec {real} "$@"; fi
+while [ "$1" != -o ]; do shift; done
+printf 'half a library' > "$2"
+sleep 600
+"""
+
+
+def harness(folder, *arguments, **environment):
+    done = subprocess.run(
+        [sys.executable, "-m", "harness", *map(str, arguments), "--json"],
+        cwd=folder,
+        env={**os.environ, "PYTHONPATH": str(ROOT), **environment},
+        capture_output=True,
+        text=True,
+    )
+    (result,) = json.loads(done.stdout)["results"]
+    return result
+
+
+@pytest.mark.skipif(shutil.which("g++") is None, reason="needs a C++ compiler")
+@pytest.mark.skipif(sys.platform != "linux", reason="on the CPU backend only")
+def test_a_kernel_left_half_written_is_never_loaded(tmp_path):
+    (tmp_path / "bin").mkdir()
+    fake = tmp_path / "bin" / "g++"
+    fake.write_text(TRUNCATING.format(real=shutil.which("g++")))
+    fake.chmod(0o755)
+    (tmp_path / "compiles.py").write_text(COMPILES)
+    mine = {"XDG_CACHE_HOME": str(tmp_path / "cache")}
+    run = ("run", "compiles.py", "--steps", 3, "--device", "cpu")
+
+    broken = {**mine, "PATH": f"{fake.parent}:{os.environ['PATH']}"}
+    killed = harness(tmp_path, *run, "--budget", 5, **broken)
+    assert killed["outcome"] in ("unfinished", "hung")
+    assert not list((tmp_path / "cache").rglob("*.so"))
+
+    first = harness(tmp_path, *run, **mine)
+    assert first["outcome"] == "completed", first
+    kept = list((tmp_path / "cache").rglob("*.so"))
+    assert kept
+
+    # With a compiler that would spoil anything: only what was kept can make this complete.
+    again = harness(tmp_path, *run, **broken)
+    assert again["outcome"] == "completed", again
+    cold = harness(tmp_path, *run, "--cold", "--budget", 5, **broken)
+    assert cold["outcome"] in ("unfinished", "hung")
