@@ -58,8 +58,8 @@ def run(
     """Start and finish every job of `plan`, at most `jobs` at once.
 
     Returns the results in the plan's order, and whether the user stopped us. `keep_going` is asked
-    after each result; once it says no, nothing more is started. The first request to stop ends the
-    running workers with their grace, a second one at once.
+    after each result; once it says no, all is ended. The first request to stop ends the running
+    workers with their grace, a second one at once.
     """
     interrupts = Interrupts()
     waiting = list(enumerate(plan))
@@ -93,5 +93,7 @@ def run(
                 observer.finished(job, result)
                 if not keep_going():
                     waiting.clear()
+                    for other in active:
+                        other.interrupt(GRACE_S)
             observer.looked(tuple(active))
     return tuple(results[index] for index in sorted(results)), interrupts.count > 0
