@@ -118,11 +118,24 @@ def _error_beat(error: Exception) -> ErrorBeat:
     return ErrorBeat(
         t=time.monotonic(),
         type=type(error).__name__,
-        message=str(error),
-        traceback="".join(traceback.format_exception(type(error), error, error.__traceback__)),
+        message=_message(error),
+        traceback=_storable("".join(traceback.format_exception(error))),
         usage=isinstance(error, UsageError),
         skip=isinstance(error, SkipError),
     )
+
+
+def _message(error: Exception) -> str:
+    """Whatever its class makes of it: an exception that cannot be printed must not hide itself."""
+    try:
+        return _storable(str(error))
+    except Exception:
+        return "(it cannot be printed)"
+
+
+def _storable(text: str) -> str:
+    """Without lone surrogates, which file names bring and no JSON takes."""
+    return text.encode("utf-8", "backslashreplace").decode()
 
 
 if __name__ == "__main__":
