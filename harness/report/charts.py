@@ -51,7 +51,8 @@ def charts(group: Group, data: ReportInput) -> str:
 
 
 def draw(curve: Curve, name: str, record: Record) -> str:
-    """One chart; empty below three finite values, and for those that cannot be written down."""
+    """One chart; empty below three finite values, for a flat line, and where Mermaid has no way to
+    write the values."""
     pairs = [
         (step, value * curve.scale)
         for step, value in zip(curve.steps(record), curve.values(record), strict=True)
@@ -62,21 +63,22 @@ def draw(curve: Curve, name: str, record: Record) -> str:
         return ""
     values, unit = [value for _, value in pairs], curve.unit
     low, high = min(values), max(values)
+    if low == high:
+        return ""
     if low > 0 and high / low > 1e3:
         values, unit = [math.log10(value) for value in values], f"log10 of {unit}"
     elif max(abs(low), abs(high)) > HUGE:
         return ""
     values = downsample(values)
-    low, high = min(0.0, *values), max(values)
-    top = high if high > low else low + 1
-    places = max(0, 4 - math.ceil(math.log10(max(abs(low), abs(top), 1e-6))))
+    low, high = min(0.0, *values), max(0.0, *values)
+    places = max(0, 4 - math.ceil(math.log10(max(-low, high, 1e-6))))
     title = f"{re.sub(r'[^A-Za-z0-9_. -]', '_', name)[:60]}: {curve.title}"
     if curve.unit == "loss" and missing:
         title += f" ({missing} not finite)"
     return (
         f'```mermaid\nxychart-beta\n    title "{title}"\n'
         f'    x-axis "step" {pairs[0][0]} --> {pairs[-1][0]}\n'
-        f'    y-axis "{unit}" {low:.{places}f} --> {top:.{places}f}\n'
+        f'    y-axis "{unit}" {low:.{places}f} --> {high:.{places}f}\n'
         f"    line [{', '.join(f'{value:.{places}f}' for value in values)}]\n```"
     )
 

@@ -22,7 +22,7 @@ _UNSEEN = frozenset(("Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"))
 _MARKUP = re.compile(r"([\\`*\[\]|~$])|(?<![A-Za-z0-9])_|_(?![A-Za-z0-9])")
 _BLOCK = re.compile(r"^(\d*)([-+=#.)]+)(?=\s|$)")
 """What at the start of a line would make it a list, a title or a rule."""
-_LINKED = re.compile(r"(@|#|www|(?i:gh)|:)(?=[\w\[.-]|//)")
+_LINKED = re.compile(r"[@#](?=\S)|www(?=\.)|gh(?=-)|:(?=//)", re.IGNORECASE)
 _BREAK = "\u200b"
 """A space of no width: GitHub links mentions and issues in the finished text, past any escape."""
 

@@ -178,7 +178,13 @@ def mixed() -> RunResult:
             reason="ValueError: shapes (2, 32) and <3> | do not match, ask @someone (in step 3)",
             exit_code=1,
         ),
-        result("gpu_step", Outcome.SKIPPED, metrics=Metrics(), reason="MLX has no gpu here"),
+        result(
+            "gpu_step",
+            Outcome.SKIPPED,
+            steps_completed=0,
+            metrics=Metrics(),
+            reason="MLX has no gpu here",
+        ),
         result("slow_step", Outcome.UNFINISHED, steps_completed=4, reason="the budget was spent"),
         diagnosis=Diagnosis(
             hypotheses=(

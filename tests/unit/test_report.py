@@ -91,7 +91,7 @@ def test_the_table_of_verdicts_says_what_matters():
         "| `compiled_step` | ⛔ hung in step 1, eval: deadlock (proven) | 1 of 10 |",
         "| `half_precision` | 📈 diverged | 10 of 10 | 20.0 ms | 5.5 → nan | 3.0 / 5.5 P | "
         "**`loss_not_finite`** |",
-        "| `gpu_step` | ⏭️ skipped | 10 of 10 | – | – | – |  |",
+        "| `gpu_step` | ⏭️ skipped | 0 of 10 | – | – | – |  |",
     ):
         assert row in table, rows
 
@@ -99,7 +99,7 @@ def test_the_table_of_verdicts_says_what_matters():
 def test_a_hang_shows_cause_wait_site_evidence_and_stacks(tmp_path):
     data = load_run(fakes.write(fakes.mixed(), tmp_path))
     report = markdown.render(data)
-    assert "**Cause: deadlock**, proven. every thread waits for another." in report
+    assert "**Cause: deadlock** (proven): every thread waits for another" in report
     assert "Wait site: `mlx::core::Event::wait`" in report
     assert "verdict 1.25 s later" in report
     assert "| threads | name python, state S (× 2) |" in report
@@ -209,6 +209,11 @@ def test_a_jump_that_a_variation_clears_is_told():
     assert "| `a` | no jump |" in text
 
 
+def test_a_run_that_did_not_get_past_step_1_has_cleared_no_jump():
+    jump = fakes.finding("step_time_jump", Severity.WARNING, evidence={"step": 1, "ratio": 20.0})
+    assert "no jump" not in told(fakes.result(findings=(jump,)), fakes.hung("a"))
+
+
 def test_without_a_baseline_or_others_there_is_nothing_to_compare():
     assert "was not run" in told(fakes.result("a"), fakes.result("b"))
     assert told(fakes.result()) == ""
@@ -251,7 +256,8 @@ def test_mermaid_can_read_every_chart(values, curve):
 def test_only_curves_that_say_something_are_drawn():
     growth = fakes.finding("memory_growth", Severity.WARNING)
     run = fakes.run(fakes.result(), fakes.result("a"), fakes.result("b", findings=(growth,)))
-    report = render(run, record=lambda _: fakes.record())
+    rising = fakes.record(seconds=lambda step: 0.01 * (step + 1), active=lambda step: step << 20)
+    report = render(run, record=lambda _: rising)
     drawn = re.findall(r'title "(.*)"', report)
     assert drawn == [
         "baseline_update: step time",
@@ -259,6 +265,10 @@ def test_only_curves_that_say_something_are_drawn():
         "baseline_update: loss",
         "b: active memory",
     ]
+
+
+def test_a_flat_line_is_not_drawn():
+    assert charts.draw(charts.CURVES[0], "some", fakes.record()) == ""
 
 
 def test_streams_that_are_not_needed_are_not_read():

@@ -18,6 +18,8 @@ PEAK_FACTOR = 1.25
 TIME_FACTOR = 2.0
 """Nor step times: on a busy machine the baseline and its twin differ by up to half."""
 LOSS_RELATIVE = 1e-3
+JUDGED_STEPS = 3
+"""A run that did not get past step 1 has not cleared the baseline's jump."""
 
 TITLES = ("scenario", "outcome", "step 1", "step time", "peak memory", "last loss", "findings")
 LEGEND = "×: against the baseline, step times by their median and peaks in bytes."
@@ -81,7 +83,8 @@ def _shares(group: Group) -> dict[str, float]:
 
 def _step_1(base: Group, other: Group) -> str:
     ours, theirs = _jump(other), _jump(base)
-    if (ours is None) == (theirs is None):
+    went_on = min(result.steps_completed for result in other.results) >= JUDGED_STEPS
+    if (ours is None) == (theirs is None) or not went_on:
         return ""
     return "no jump" if ours is None else f"jumps {ours:.2g} times"
 

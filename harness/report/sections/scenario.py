@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 from harness import stats
-from harness.model import Cause, Finding, ScenarioResult
+from harness.model import Cause, Finding, Outcome, ScenarioResult
 from harness.record import NOT_WORK
 from harness.report.input import LOGS, Group, ReportInput
 from harness.report.sections.verdicts import SYMBOLS, outcomes, place
@@ -61,14 +61,19 @@ def numbers(group: Group, data: ReportInput) -> str:
     if info is not None and info.settings:
         own = ", ".join(f"{name} = {value!r}" for name, value in info.settings.items())
         parts.append(f"Its own settings: {cell(own)}.")
-    if len(group.results) > 1:
-        parts.append(_endings(group.results))
-    else:
-        why = "" if worst.cause or not worst.reason else f": {cell(worst.reason, 320)}"
-        steps = f"{worst.steps_completed} of {counted(worst.steps_requested, 'step')}"
-        parts.append(f"**{outcomes(group)}**, {steps}, loss {loss_of([worst])}{why}")
+    parts.append(_endings(group.results) if len(group.results) > 1 else _ending(group))
     parts += [_figures(group.results), _phases(worst), _findings(group.results)]
     return "\n\n".join(part for part in parts if part)
+
+
+def _ending(group: Group) -> str:
+    """How the only run ended."""
+    result = group.worst
+    text = f"**{outcomes(group)}**"
+    if result.outcome is not Outcome.SKIPPED:
+        text += f", {result.steps_completed} of {counted(result.steps_requested, 'step')}"
+        text += f", loss {loss_of([result])}" if result.metrics.loss else ""
+    return text + (f": {cell(result.reason, 320)}" if result.reason and not result.cause else "")
 
 
 def _endings(results: Sequence[ScenarioResult]) -> str:
@@ -95,6 +100,8 @@ def _endings(results: Sequence[ScenarioResult]) -> str:
 
 def _figures(results: Sequence[ScenarioResult]) -> str:
     """The figures; of several runs the lowest, the median and the highest of each."""
+    if all(result.outcome is Outcome.SKIPPED for result in results):
+        return ""
     columns = [
         (title, values, show)
         for title, figure, show in FIGURES
@@ -147,7 +154,7 @@ def cause(group: Group, data: ReportInput) -> str:
 def _cause(result: ScenarioResult, found: Cause, data: ReportInput) -> Iterator[str]:
     how = "proven" if found.proven else "confirmed by lack of progress, not proven"
     which = f" of repeat {result.repeat}" if result.repeat else ""
-    yield f"**Cause{which}: {cell(found.code, 40)}**, {how}. {_sentence(found.summary)}"
+    yield f"**Cause{which}: {cell(found.code, 40)}** ({how}): {cell(found.summary, 400)}"
     if result.stalled_at_s is not None and result.detected_at_s is not None:
         since = seconds(result.detected_at_s - result.stalled_at_s)
         yield (
@@ -164,11 +171,6 @@ def _cause(result: ScenarioResult, found: Cause, data: ReportInput) -> Iterator[
     if files := data.stacks(result):
         named = ", ".join(code(f"stacks/{name}", 120) for name in files[:KINDS])
         yield f"Stacks: {named}" + (f" and {len(files) - KINDS} more" * (len(files) > KINDS))
-
-
-def _sentence(text: str) -> str:
-    text = cell(text, 400)
-    return text if text.endswith((".", "…", "!", "?")) else f"{text}."
 
 
 def _brief(value: Any) -> str:
