@@ -7,7 +7,7 @@ from typing import Any
 
 import msgspec
 
-from harness.model import RunResult
+from harness.model import SCHEMA, RunResult
 
 NOT_FINITE = {"enum": ["nan", "inf", "-inf"]}
 
@@ -15,6 +15,7 @@ NOT_FINITE = {"enum": ["nan", "inf", "-inf"]}
 def schema() -> dict[str, Any]:
     """JSON Schema, draft 2020-12. Stricter than the types: no field may be missing or unknown."""
     (reference,), definitions = msgspec.json.schema_components([RunResult])
+    definitions["RunResult"]["properties"]["schema"] = {"const": SCHEMA}
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         "title": "run.json of a harness run",

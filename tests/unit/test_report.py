@@ -159,6 +159,12 @@ def test_repeats_are_counted_together():
     assert "| of all runs |" in report
 
 
+def test_repeats_that_all_completed_need_one_line():
+    report = render(fakes.run(*(fakes.result("a", repeat=i) for i in range(3))))
+    assert "**✅ completed** in all 3 runs, loss 5.5 → 3.2" in report
+    assert "last seen in" not in report
+
+
 # --- what differs --------------------------------------------------------------------------------
 
 

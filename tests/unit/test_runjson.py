@@ -68,6 +68,7 @@ def test_what_is_not_finite_is_a_string_and_a_float_again(tmp_path):
     "spoil",
     [
         lambda document: document.update(surprise=1),
+        lambda document: document.update(schema=2),
         lambda document: document.pop("finished"),
         lambda document: document["results"][0].update(outcome="odd"),
         lambda document: document["results"][0]["metrics"]["loss"].update(last="NaN"),

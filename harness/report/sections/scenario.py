@@ -83,6 +83,8 @@ def _endings(results: Sequence[ScenarioResult]) -> str:
         told = f"{SYMBOLS[result.outcome]} {result.outcome.value}"
         told += f": {cell(result.cause.code, 40)}" if result.cause else ""
         kinds[told, place(result).removeprefix(" in ")].append(result)
+    if len(kinds) == 1 and results[0].outcome is Outcome.COMPLETED:
+        return f"**{told}** in all {len(results)} runs, loss {loss_of(results)}"
     rows = [
         [
             told,
