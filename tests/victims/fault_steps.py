@@ -336,7 +336,7 @@ def deletes_the_whole_run(training):
 
 
 def waits_for_a_signal(training):
-    """Goes on when the test has done its part and made the file; until then it is slow, not dead."""
+    """Goes on when the test has made the file; until then it is slow, not dead."""
     Path(os.environ["READY"]).write_text(str(os.getpid()))
     while not Path(os.environ["GO"]).exists():
         sum(range(10_000))
