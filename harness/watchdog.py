@@ -46,6 +46,8 @@ class Judgement(msgspec.Struct, frozen=True, kw_only=True):
     reason: str = ""
     cause: Cause | None = None
     """Set when confirmed."""
+    still: bool = False
+    """Whether nothing at all moved since the look before."""
     last_progress: float = 0.0
     """`t` of the last look at which a beat had come."""
 
@@ -134,7 +136,13 @@ class Watchdog:
         )
 
     def _judgement(self, state: State, reason: str = "", cause: Cause | None = None) -> Judgement:
-        return Judgement(state=state, reason=reason, cause=cause, last_progress=self._beat_at)
+        return Judgement(
+            state=state,
+            reason=reason,
+            cause=cause,
+            still=self._still_looks > 0,
+            last_progress=self._beat_at,
+        )
 
 
 def _beat_came(before: Snapshot, now: Snapshot) -> bool:

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import contextlib
+import platform
+import sys
+import threading
 import time
 from enum import Enum
 from pathlib import Path
-from typing import IO
+from typing import IO, Any
 
 import msgspec
 
-from harness import classify, record
+from harness import classify, proof, record
 from harness.beats import BeatReader, read_position
 from harness.model import (
     Cause,
@@ -23,13 +26,18 @@ from harness.model import (
     StepBeat,
     WorkerSpec,
 )
-from harness.supervise import launch, observe
+from harness.supervise import evidence, launch, observe, procfs
 from harness.watchdog import Judgement, State, Watchdog
 
 LOOK_S = 0.25
 """Between two looks at a worker."""
 GRACE_S = 2.0
 """Between TERM and KILL."""
+
+
+_KEPT_WORLDS = 8
+_PROOF_LOOKS = 12
+"""After so many looks without a proof, one in _PROOF_LOOKS is tried: each costs a few ms."""
 
 
 class Why(str, Enum):
@@ -58,6 +66,10 @@ class Job:
         self._why: Why | None = None
         self._cause: Cause | None = None
         self._detected_at: float | None = None
+        self._worlds: list[proof.World] = []
+        self._still_looks = 0
+        self._collecting: threading.Thread | None = None
+        self._collected: dict[str, Any] = {}
         self._steps = 0
         self._next_look = 0.0
         self._next_sample = 0.0
@@ -87,7 +99,9 @@ class Job:
         if self._process.pid is not None and now >= self._next_look:
             self._next_look = now + LOOK_S
             self._look(now)
-        if self._why is None and now - self.started > self._budget:
+        if self._collecting is not None:
+            self._await_evidence()
+        elif self._why is None and now - self.started > self._budget:
             self._end(Why.BUDGET, GRACE_S)
         return None
 
@@ -111,13 +125,63 @@ class Job:
             machine=observe.machine(),
         )
         self._sample(self.snapshot)
-        if self._process.status is not None or self._why is not None:
+        if self._process.status is not None or self._why is not None or self._cause is not None:
             return
         self.judgement = self._watchdog.look(self.snapshot)
-        if self.judgement.state is State.CONFIRMED:
-            self._cause = self.judgement.cause
-            self._detected_at = now
-            self._end(Why.HUNG, GRACE_S)
+        cause = self._proven() or self.judgement.cause
+        if cause is not None:
+            self._confirmed(cause, now)
+
+    def _proven(self) -> Cause | None:
+        """A proof, once nothing has moved for long enough to try one."""
+        if not self.judgement.still or sys.platform != "linux":
+            self._worlds.clear()
+            self._still_looks = 0
+            return None
+        self._still_looks += 1
+        if self._still_looks > _PROOF_LOOKS and self._still_looks % _PROOF_LOOKS:
+            return None
+        assert self._process.pid is not None
+        look = procfs.world((self._process.pid, self._process.guard_pid))
+        below = tuple(p for p in look.processes if p.pid != self._process.guard_pid)
+        self._worlds.append(msgspec.structs.replace(look, processes=below))
+        del self._worlds[:-_KEPT_WORLDS]
+        if proof.prove(self._worlds, platform.machine()):
+            return None
+        return proof.deadlock(self._worlds, self._place())
+
+    def _place(self) -> str:
+        position = self.position
+        if position is None:
+            return "phase start"
+        step = f" of step {position.step}" if 0 <= position.step < self.spec.settings.steps else ""
+        return f"phase {position.phase}{step}"
+
+    def _confirmed(self, cause: Cause, now: float) -> None:
+        """Keep the verdict, and the evidence before anything is signalled."""
+        self._cause = cause
+        self._detected_at = now
+        snapshot = self.snapshot
+        assert snapshot is not None
+
+        def collect() -> None:
+            handler = self.folder / launch.FAULTHANDLER
+            self._collected = evidence.collect(self.folder, snapshot, self.last, handler)
+
+        # In a thread of its own: a tool may take seconds, and other workers are looked at too.
+        self._collecting = threading.Thread(target=collect, name="evidence", daemon=True)
+        self._collecting.start()
+
+    def _await_evidence(self) -> None:
+        assert self._collecting is not None
+        assert self._cause is not None
+        if self._collecting.is_alive():
+            return
+        self._collecting = None
+        self._cause = msgspec.structs.replace(
+            self._cause, evidence={**self._collected, **self._cause.evidence}
+        )
+        self._end(Why.HUNG, GRACE_S)
 
     def _sample(self, snapshot: Snapshot) -> None:
         processes = snapshot.processes

@@ -19,6 +19,8 @@ from harness.model import WorkerSpec
 from harness.supervise import guard, kernels
 from harness.supervise.streams import Drain
 
+FAULTHANDLER = "faulthandler.txt"
+"""Where a worker's interpreter writes its stacks when SIGUSR1 asks it to."""
 _BOOT = (
     "import sys; sys.path[0] = sys.argv.pop(1); "
     "from harness.worker import main; sys.exit(main(sys.argv))"

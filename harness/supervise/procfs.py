@@ -7,12 +7,18 @@ reads a small file for each process and thread; benchmarks/run_all.py shows what
 from __future__ import annotations
 
 import os
+import signal
+import time
 from collections.abc import Iterable
 
 from harness.model import Machine, Process, Thread
+from harness.proof import Surroundings, World
 
 _TICK_S = 1.0 / os.sysconf("SC_CLK_TCK")
 _PAGE = os.sysconf("SC_PAGE_SIZE")
+_DEVICES = (b"/dev/nvidia", b"/dev/dri", b"/dev/kfd", b"/dev/accel", b"/dev/infiniband")
+_ASYNCHRONOUS = (b"anon_inode:[io_uring]", b"/[aio]")
+_O_ASYNC = 0o20000
 
 
 def processes(roots: Iterable[int], deep: bool = False) -> tuple[Process, ...]:
@@ -146,3 +152,103 @@ def _read(path: str) -> bytes:
         return b""
     finally:
         os.close(file)
+
+
+def world(roots: Iterable[int]) -> World:
+    """A deep look at a whole tree: what a proof of deadlock is made from."""
+    found = processes(roots, deep=True)
+    return World(
+        t=time.monotonic(),
+        processes=found,
+        surroundings={process.pid: _surroundings(process.pid) for process in found},
+    )
+
+
+def _surroundings(pid: int) -> Surroundings:
+    status = {
+        line.partition(b":")[0]: line.partition(b":")[2].split()
+        for line in _read(f"/proc/{pid}/status").splitlines()
+    }
+    devices, asynchronous = _files(pid)
+    return Surroundings(
+        tracer=int(status[b"TracerPid"][0]) if b"TracerPid" in status else None,
+        pending=_pending(status),
+        alarm_caught=_has(status, b"SigCgt", signal.SIGALRM),
+        timers=_timers(pid),
+        devices=devices,
+        asynchronous=asynchronous,
+    )
+
+
+def _pending(status: dict[bytes, list[bytes]]) -> bool | None:
+    """Whether a signal waits that the main thread does not block; it stands for its process."""
+    try:
+        blocked, ours, shared = (int(status[n][0], 16) for n in (b"SigBlk", b"SigPnd", b"ShdPnd"))
+    except (KeyError, IndexError):
+        return None
+    return bool((ours | shared) & ~blocked)
+
+
+def _has(status: dict[bytes, list[bytes]], mask: bytes, number: int) -> bool | None:
+    if mask not in status:
+        return None
+    return bool(int(status[mask][0], 16) >> (number - 1) & 1)
+
+
+def _timers(pid: int) -> int | None:
+    """POSIX timers; 0 also on a kernel built without them in /proc, where there is no such file."""
+    path = f"/proc/{pid}/timers"
+    if not os.path.exists(path):
+        return 0 if os.path.exists(f"/proc/{pid}") else None
+    return _read(path).count(b"ID:")
+
+
+def _files(pid: int) -> tuple[tuple[str, ...] | None, tuple[str, ...] | None]:
+    """Open files that work on their own: devices, and those that raise signals or complete."""
+    folder = f"/proc/{pid}/fd"
+    try:
+        names = os.listdir(folder)
+    except OSError:
+        return None, None
+    devices, asynchronous = set(), set()
+    for name in names:
+        try:
+            target = os.readlink(f"{folder}/{name}".encode())
+        except OSError:
+            continue
+        if target.startswith(_DEVICES):
+            devices.add(target.decode("utf-8", "replace"))
+        if target.startswith(_ASYNCHRONOUS) or _signals(pid, name):
+            asynchronous.add(target.decode("utf-8", "replace"))
+    return tuple(sorted(devices)), tuple(sorted(asynchronous))
+
+
+def _signals(pid: int, name: str) -> bool:
+    for line in _read(f"/proc/{pid}/fdinfo/{name}").splitlines():
+        if line.startswith(b"flags:"):
+            return bool(int(line.split()[1], 8) & _O_ASYNC)
+    return False
+
+
+def open_files(pid: int) -> dict[str, int]:
+    """How many files a process has open, by kind; empty when that cannot be read."""
+    counts: dict[str, int] = {}
+    folder = f"/proc/{pid}/fd"
+    try:
+        names = os.listdir(folder)
+    except OSError:
+        return counts
+    for name in names:
+        try:
+            target = os.readlink(f"{folder}/{name}")
+        except OSError:
+            continue
+        counts[_kind(target)] = counts.get(_kind(target), 0) + 1
+    return counts
+
+
+def _kind(target: str) -> str:
+    """socket, pipe, eventfd, eventpoll, device, file, ..."""
+    if target.startswith("/"):
+        return "device" if target.startswith("/dev/") else "file"
+    return target.removeprefix("anon_inode:").partition(":")[0].strip("[]")

@@ -1,27 +1,47 @@
 """Stacks of a live process, taken from outside by whichever tool answers first.
 
-pystack and gdb attach by ptrace: they stop the process for as long as they read it and let it go
-on; py-spy reads its memory and, without `--nonblocking`, pauses it likewise. None of them runs
-code inside it. A process that is stopped by a signal stays stopped.
+What each does to the process while it looks (seen with strace on Linux):
+
+- pystack attaches to each thread by PTRACE_ATTACH: all of it stands still for about 0.1 s.
+- py-spy `--native` attaches by PTRACE_SEIZE and PTRACE_INTERRUPT: some 20 ms. It fails on a process
+  that a signal has stopped. With `--nonblocking` it only reads memory, and stops nothing.
+- gdb attaches by PTRACE_ATTACH: half a second to two seconds.
+- macOS `sample` suspends the task for each of its looks; py-spy there needs root.
+- faulthandler answers SIGUSR1 inside the process: only when it is known to be registered.
+
+None of them runs code inside it but the last. A process that a signal has stopped stays stopped. A
+tool that dies in the middle of PTRACE_ATTACH can leave a process stopped for good: that is undone
+here. A system call that is interrupted in this way is restarted by the kernel, but for a few with a
+timeout (epoll_wait, recv on a socket with SO_RCVTIMEO) which may return EINTR.
 """
 
 from __future__ import annotations
 
 import contextlib
 import os
+import re
 import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Iterator, Sequence
+from importlib.util import find_spec
 from pathlib import Path
 
 import msgspec
+import psutil
+
+from harness import waitsite
+from harness.stackparse import ThreadStack, parse
+from harness.supervise import bounded
 
 TIMEOUT_S = 10.0
-LIMIT = 4 << 20
-"""Bytes of a tool's output that are kept."""
+"""For one tool."""
+PAUSE_S = 1.0
+"""Between the two captures that show whether anything moves."""
+SIGNAL_TIMEOUT_S = 2.0
 
 
 class Tool(msgspec.Struct, frozen=True, kw_only=True):
@@ -29,7 +49,9 @@ class Tool(msgspec.Struct, frozen=True, kw_only=True):
 
     name: str
     command: tuple[str, ...]
-    """With `{pid}` where the process goes."""
+    """With `{pid}` where the process goes, and `{file}` if the tool itself writes its answer."""
+    parser: str
+    """Which of `harness.stackparse` reads the answer."""
     only_on: str | None = None
     """The `sys.platform` it exists on; None for all."""
 
@@ -37,17 +59,37 @@ class Tool(msgspec.Struct, frozen=True, kw_only=True):
 TOOLS = (
     Tool(
         name="pystack",
-        command=(sys.executable, "-m", "pystack", "remote", "--native-all", "{pid}"),
+        command=(sys.executable, "-m", "pystack", "remote", "--no-color", "--native-all", "{pid}"),
+        parser="pystack",
         only_on="linux",
     ),
-    Tool(name="sample", command=("sample", "{pid}", "1", "-mayDie"), only_on="darwin"),
-    Tool(name="py-spy", command=("py-spy", "dump", "--pid", "{pid}")),
+    Tool(
+        name="sample",
+        command=("sample", "{pid}", "1", "-mayDie", "-file", "{file}"),
+        parser="sample",
+        only_on="darwin",
+    ),
+    Tool(
+        name="py-spy",
+        command=("py-spy", "dump", "--native", "--pid", "{pid}"),
+        parser="py-spy",
+        only_on="linux",
+    ),
+    Tool(
+        name="py-spy-nonblocking",
+        command=("py-spy", "dump", "--nonblocking", "--pid", "{pid}"),
+        parser="py-spy",
+    ),
     Tool(
         name="gdb",
-        command=("gdb", "-p", "{pid}", "-batch", "-nx", "-ex", "thread apply all bt"),
+        command=(
+            *("gdb", "-p", "{pid}", "-batch", "-nx", "-iex", "set auto-load python-scripts off"),
+            *("-ex", "thread apply all bt 128"),
+        ),
+        parser="gdb",
         only_on="linux",
     ),
-)  # fmt: skip
+)
 
 
 class Attempt(msgspec.Struct, frozen=True, kw_only=True):
@@ -59,7 +101,26 @@ class Attempt(msgspec.Struct, frozen=True, kw_only=True):
     reason: str = ""
     """Why it failed, in one line."""
     file: str | None = None
-    """Name of the file its output was written to."""
+    """Name of the file its answer is in."""
+
+
+class StackCapture(msgspec.Struct, frozen=True, kw_only=True):
+    """One look at a process. Nothing was seen when `tool` is None: `attempts` says why."""
+
+    attempts: tuple[Attempt, ...]
+    tool: str | None = None
+    file: str | None = None
+    threads: tuple[ThreadStack, ...] = ()
+
+
+class StackEvidence(msgspec.Struct, frozen=True, kw_only=True):
+    """Two looks at a process."""
+
+    captures: tuple[StackCapture, ...]
+    moved: bool | None = None
+    """Whether the threads that matter moved between the two; None when that was not seen."""
+    waits: waitsite.Waits | None = None
+    """What it waits for, by the last look that saw anything."""
 
 
 class ToolStatus(msgspec.Struct, frozen=True, kw_only=True):
@@ -73,49 +134,163 @@ class ToolStatus(msgspec.Struct, frozen=True, kw_only=True):
 def capture(
     pid: int,
     folder: Path,
-    label: str,
-    tools: Sequence[Tool] = TOOLS,
+    tools: Sequence[Tool] | None = None,
+    *,
+    label: str = "1",
     timeout: float = TIMEOUT_S,
-) -> tuple[Attempt, ...]:
-    """Try `tools` in their order until one answers; its output goes to FOLDER/<label>-<tool>.txt.
+    faulthandler_file: Path | None = None,
+    may_signal: bool = False,
+) -> StackCapture:
+    """Try the tools of this platform in their order until one answers with a stack.
 
-    Never raises for a tool that is missing, fails, or hangs: that is an Attempt with its reason.
+    Its answer goes to FOLDER/<label>-<tool>.txt. As the last resort, and only when `may_signal`,
+    SIGUSR1 asks the faulthandler that writes to `faulthandler_file`. Never raises for a tool that
+    is missing, fails, crashes, floods or hangs: that is an Attempt with its reason.
     """
-    attempts = []
-    for tool in tools:
-        if tool.only_on not in (None, sys.platform):
-            continue
-        attempts.append(_attempt(tool, pid, folder / f"{label}-{tool.name}.txt", timeout))
-        if attempts[-1].ok:
-            break
-    return tuple(attempts)
+    attempts: list[Attempt] = []
+    for tool in _here() if tools is None else tools:
+        file = folder / f"{label}-{tool.name}.txt"
+        attempt, threads = _attempt(tool, pid, file, timeout)
+        attempts.append(attempt)
+        if attempt.ok:
+            return StackCapture(
+                attempts=tuple(attempts), tool=tool.name, file=attempt.file, threads=threads
+            )
+    if faulthandler_file is not None and may_signal:
+        attempt, threads = _by_signal(pid, faulthandler_file, folder / f"{label}-faulthandler.txt")
+        attempts.append(attempt)
+        if attempt.ok:
+            return StackCapture(
+                attempts=tuple(attempts), tool=attempt.tool, file=attempt.file, threads=threads
+            )
+    return StackCapture(attempts=tuple(attempts))
 
 
-def _attempt(tool: Tool, pid: int, file: Path, timeout: float) -> Attempt:
+def capture_twice(
+    pid: int,
+    folder: Path,
+    tools: Sequence[Tool] | None = None,
+    *,
+    pause_s: float = PAUSE_S,
+    timeout: float = TIMEOUT_S,
+    faulthandler_file: Path | None = None,
+    may_signal: bool = False,
+) -> StackEvidence:
+    """Look, wait for `pause_s` seconds, and look again with the tool that answered."""
+    tools = _here() if tools is None else tuple(tools)
+    first = capture(
+        pid,
+        folder,
+        tools,
+        label="1",
+        timeout=timeout,
+        faulthandler_file=faulthandler_file,
+        may_signal=may_signal,
+    )
+    if first.tool is None:
+        return StackEvidence(captures=(first,))
+    time.sleep(pause_s)
+    second = capture(
+        pid,
+        folder,
+        [tool for tool in tools if tool.name == first.tool],
+        label="2",
+        timeout=timeout,
+        faulthandler_file=faulthandler_file if first.tool == "faulthandler" else None,
+        may_signal=may_signal,
+    )
+    if second.tool is None:
+        moved, seen = None, first
+    else:
+        moved, seen = not waitsite.same_place(first.threads, second.threads), second
+    return StackEvidence(
+        captures=(first, second), moved=moved, waits=waitsite.explain(seen.threads)
+    )
+
+
+def available(probe: bool = True) -> tuple[ToolStatus, ...]:
+    """Which tools can be used here: installed, and with `probe` tried on a process of our own."""
+    if not probe:
+        found = ((tool, _missing(tool)) for tool in _here())
+        return tuple(ToolStatus(name=t.name, ok=not why, reason=why) for t, why in found)
+    with _sleeper() as pid, tempfile.TemporaryDirectory() as folder:
+        tried = [_attempt(tool, pid, Path(folder, tool.name), TIMEOUT_S)[0] for tool in _here()]
+    return tuple(ToolStatus(name=one.tool, ok=one.ok, reason=one.reason) for one in tried)
+
+
+def _here() -> tuple[Tool, ...]:
+    return tuple(tool for tool in TOOLS if tool.only_on in (None, sys.platform))
+
+
+def _attempt(
+    tool: Tool, pid: int, file: Path, timeout: float
+) -> tuple[Attempt, tuple[ThreadStack, ...]]:
     began = time.monotonic()
+    threads: tuple[ThreadStack, ...] = ()
+    reason = _missing(tool)
+    if not reason:
+        try:
+            threads, reason = _ask(tool, pid, file, timeout)
+        except OSError as error:
+            reason = f"{error.strerror or error}: {error.filename or tool.name}"
+    return (
+        Attempt(
+            tool=tool.name,
+            ok=not reason,
+            seconds=time.monotonic() - began,
+            reason=reason,
+            file=None if reason else file.name,
+        ),
+        threads if not reason else (),
+    )
 
-    def failed(reason: str) -> Attempt:
-        return Attempt(tool=tool.name, ok=False, seconds=time.monotonic() - began, reason=reason)
 
-    program = _program(tool.command[0])
-    if program is None:
-        return failed("not installed")
-    command = [program, *(part.format(pid=pid) for part in tool.command[1:])]
-    try:
-        code, output, errors = _run(command, timeout)
-    except subprocess.TimeoutExpired:
-        return failed(f"no answer in {timeout:.0f} s")
-    except OSError as error:
-        return failed(str(error.strerror or error))
-    if code != 0 or not output.strip():
-        lines = (errors or output).decode("utf-8", "replace").strip().splitlines()
-        return failed(lines[-1][:300] if lines else f"exit code {code}, no output")
-    try:
-        file.parent.mkdir(parents=True, exist_ok=True)
-        file.write_bytes(output)
-    except OSError as error:
-        return failed(f"cannot write {file.name}: {error.strerror}")
-    return Attempt(tool=tool.name, ok=True, seconds=time.monotonic() - began, file=file.name)
+def _ask(tool: Tool, pid: int, file: Path, timeout: float) -> tuple[tuple[ThreadStack, ...], str]:
+    """The threads as the tool sees them, or the reason why there are none."""
+    file.parent.mkdir(parents=True, exist_ok=True)
+    program = _program(tool.command[0]) or tool.command[0]
+    rest = [part.format(pid=pid, file=file.absolute()) for part in tool.command[1:]]
+    was_stopped = _is_stopped(pid)
+    answer = bounded.run([program, *rest], timeout)
+    if (answer.code is None or answer.code < 0) and not was_stopped:
+        _resume(pid)
+    if answer.code != 0:
+        return (), answer.problem or _reason(answer)
+    if "{file}" in tool.command:
+        with file.open("rb") as written:
+            text = written.read(bounded.LIMIT).decode("utf-8", "replace")
+    else:
+        text = answer.output
+        file.write_text(text, encoding="utf-8")
+    threads = parse(tool.parser, text, pid)
+    if not threads:
+        file.unlink()
+    return threads, "" if threads else f"no stack in its answer; {_reason(answer)}"
+
+
+def _reason(answer: bounded.Answer) -> str:
+    """The line of a failed tool's output that says most."""
+    text = answer.errors.strip() or answer.output.strip()
+    lines = [" ".join(re.sub(r"[^\x20-\x7e]", " ", line).split()) for line in text.splitlines()]
+    lines = [line for line in lines if line]
+    telling = [
+        line for line in lines if re.search(r"error|denied|not permitted|no such", line, re.I)
+    ]
+    reason = (telling or lines or [f"exit code {answer.code}"])[0][:200]
+    if re.search(r"denied|not permitted", text, re.I):
+        with contextlib.suppress(OSError):
+            scope = Path("/proc/sys/kernel/yama/ptrace_scope").read_text().strip()
+            if scope != "0":
+                reason += f" (kernel.yama.ptrace_scope is {scope})"
+    return reason
+
+
+def _missing(tool: Tool) -> str:
+    if _program(tool.command[0]) is None:
+        return "not installed"
+    if tool.name == "pystack" and tool.command[0] == sys.executable:
+        return "" if find_spec("pystack") else "not installed"
+    return ""
 
 
 def _program(name: str) -> str | None:
@@ -124,60 +299,89 @@ def _program(name: str) -> str | None:
     return shutil.which(name) or (str(beside) if os.access(beside, os.X_OK) else None)
 
 
-def _run(command: Sequence[str], timeout: float) -> tuple[int, bytes, bytes]:
-    """Run a tool in a session of its own, and end all of it when it does not answer."""
-    with subprocess.Popen(
-        command,
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        start_new_session=True,
-    ) as process:
-        try:
-            output, errors = process.communicate(timeout=timeout)
-        except subprocess.TimeoutExpired:
-            with contextlib.suppress(ProcessLookupError):
-                os.killpg(process.pid, signal.SIGKILL)
-            raise
-        return process.returncode, output[:LIMIT], errors[:LIMIT]
-
-
-def available() -> tuple[ToolStatus, ...]:
-    """Which tools can be used here, each tried on a process of our own."""
-    here = [tool for tool in TOOLS if tool.only_on in (None, sys.platform)]
-    with _sleeper() as pid:
-        return tuple(_status(tool, pid) for tool in here)
-
-
-def _status(tool: Tool, pid: int) -> ToolStatus:
-    program = _program(tool.command[0])
-    if program is None:
-        return ToolStatus(name=tool.name, ok=False, reason="not installed")
+def _is_stopped(pid: int) -> bool:
     try:
-        code, output, errors = _run(
-            [program, *(part.format(pid=pid) for part in tool.command[1:])], TIMEOUT_S
-        )
-    except (subprocess.TimeoutExpired, OSError) as error:
-        return ToolStatus(name=tool.name, ok=False, reason=type(error).__name__)
-    if code == 0 and output.strip():
-        return ToolStatus(name=tool.name, ok=True)
-    lines = errors.decode("utf-8", "replace").strip().splitlines()
-    return ToolStatus(name=tool.name, ok=False, reason=lines[-1] if lines else f"exit code {code}")
+        return psutil.Process(pid).status() == psutil.STATUS_STOPPED
+    except psutil.Error:
+        return False
+
+
+def _resume(pid: int) -> None:
+    """Undo what a tool leaves that was killed between asking for a stop and seeing it."""
+    end = time.monotonic() + 0.2
+    while time.monotonic() < end:
+        if _is_stopped(pid):
+            with contextlib.suppress(OSError):
+                os.kill(pid, signal.SIGCONT)
+            return
+        time.sleep(0.01)
+
+
+def _by_signal(pid: int, source: Path, file: Path) -> tuple[Attempt, tuple[ThreadStack, ...]]:
+    """Ask the faulthandler inside the process, which appends to `source`."""
+    began = time.monotonic()
+    threads: tuple[ThreadStack, ...] = ()
+    reason = ""
+    if _is_stopped(pid):
+        reason = "the process is stopped and would not answer"
+    elif _ignores_or_dies(pid):
+        reason = "SIGUSR1 is not handled there: it would kill the process"
+    else:
+        try:
+            text = _signalled(pid, source)
+            threads = parse("faulthandler", text, pid)
+            reason = "" if threads else f"no answer in {SIGNAL_TIMEOUT_S:g} s"
+            if threads:
+                file.parent.mkdir(parents=True, exist_ok=True)
+                file.write_text(text, encoding="utf-8")
+        except OSError as error:
+            reason = str(error.strerror or error)
+    attempt = Attempt(
+        tool="faulthandler",
+        ok=not reason,
+        seconds=time.monotonic() - began,
+        reason=reason,
+        file=None if reason else file.name,
+    )
+    return attempt, threads if not reason else ()
+
+
+def _signalled(pid: int, source: Path) -> str:
+    """What is appended to `source` after SIGUSR1, once it has stopped growing."""
+    start = before = source.stat().st_size
+    os.kill(pid, signal.SIGUSR1)
+    end = time.monotonic() + SIGNAL_TIMEOUT_S
+    while time.monotonic() < end:
+        time.sleep(0.05)
+        size = source.stat().st_size
+        if size == before > start:
+            break
+        before = size
+    with source.open("rb") as written:
+        written.seek(start)
+        return written.read(bounded.LIMIT).decode("utf-8", "replace")
+
+
+def _ignores_or_dies(pid: int) -> bool:
+    """Whether /proc says that the process has no handler of SIGUSR1; False where it cannot say."""
+    try:
+        status = Path(f"/proc/{pid}/status").read_text()
+    except OSError:
+        return False
+    caught = re.search(r"^SigCgt:\s*([0-9a-f]+)", status, re.M)
+    return caught is not None and not int(caught[1], 16) >> (signal.SIGUSR1 - 1) & 1
 
 
 @contextlib.contextmanager
 def _sleeper() -> Iterator[int]:
     """A Python process that sleeps, for the tools to be tried on."""
-    process = subprocess.Popen(
-        [sys.executable, "-c", "print('up', flush=True); import time; time.sleep(60)"],
+    with subprocess.Popen(
+        [sys.executable, "-c", "print('up', flush=True); import time; time.sleep(600)"],
         stdout=subprocess.PIPE,
-    )
-    try:
-        assert process.stdout is not None
-        process.stdout.readline()
-        yield process.pid
-    finally:
-        process.kill()
-        process.wait()
-        assert process.stdout is not None
-        process.stdout.close()
+    ) as process:
+        try:
+            assert process.stdout is not None
+            process.stdout.readline()
+            yield process.pid
+        finally:
+            process.kill()

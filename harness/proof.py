@@ -1,0 +1,237 @@
+"""Proof of deadlock on Linux: a closed world in which nothing can ever wake anything. Pure.
+
+Claimed, when `prove` returns no reason against it: no thread of the process tree will run again
+unless something outside sends one of its processes a signal, or changes its memory by force. It
+holds because each thread sits in an untimed wait on a *private* futex, which only a thread of its
+own process can wake, or waits for a child that itself cannot move; none of them has used the CPU or
+has been switched in or out over several looks; and nothing is armed that would deliver a signal or
+an event by itself. docs/VERDICTS.md states each condition with its reason.
+
+Anything else forbids the claim and says why, by a stable code. What could not be read forbids it
+too: unknown is not gone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+import msgspec
+
+from harness import syscalls
+from harness.model import Cause, Process, Thread
+
+LOOKS = 3
+SPAN_S = 0.5
+"""The looks at least, and the time at least between the first and the last."""
+
+_FUTEX_WAIT, _FUTEX_WAIT_BITSET = 0, 9
+_COMMAND, _PRIVATE = 0x7F, 0x80
+_FUTEX2_PRIVATE = 0x80
+_WNOHANG = 1
+_TIMED = frozenset(("nanosleep", "clock_nanosleep", "restart_syscall", "semtimedop"))
+_SIGNALS = frozenset(("pause", "rt_sigsuspend", "rt_sigtimedwait"))
+_POLLS = frozenset(
+    ("poll", "ppoll", "select", "pselect6", "epoll_wait", "epoll_pwait", "epoll_pwait2")
+)
+
+
+class Surroundings(msgspec.Struct, frozen=True, kw_only=True):
+    """What could wake a process from outside its threads. None is "could not be read"."""
+
+    tracer: int | None = None
+    """Pid of a debugger that is attached; 0 for none."""
+    pending: bool | None = None
+    """Whether a signal is waiting to be delivered that is not blocked."""
+    alarm_caught: bool | None = None
+    """Whether SIGALRM has a handler: an interval timer, which /proc does not show, may be armed."""
+    timers: int | None = None
+    """POSIX timers."""
+    devices: tuple[str, ...] | None = None
+    """Open device files that work on their own: GPUs and the like."""
+    asynchronous: tuple[str, ...] | None = None
+    """Open files that can raise a signal or complete by themselves: O_ASYNC, io_uring, aio."""
+
+
+class World(msgspec.Struct, frozen=True, kw_only=True):
+    """One deep look at a whole process tree."""
+
+    t: float
+    processes: tuple[Process, ...]
+    surroundings: dict[int, Surroundings] = {}
+    """By pid."""
+
+
+class Reason(msgspec.Struct, frozen=True):
+    """Why the claim cannot be made."""
+
+    code: str
+    told: str
+
+
+def prove(looks: Sequence[World], machine: str) -> tuple[Reason, ...]:
+    """Reasons against the claim that the tree of `looks` is dead; empty when it is proven.
+
+    `looks` are in the order in which they were taken, `machine` is as of platform.machine().
+    """
+    if machine not in syscalls.TABLES:
+        return (Reason("machine", f"system calls of {machine} are not known here"),)
+    if not looks or not looks[-1].processes:
+        return (Reason("unreadable", "no process was seen"),)
+    reasons = list(_still(looks))
+    world = looks[-1]
+    for process in world.processes:
+        reasons += _alone(process, world.surroundings.get(process.pid))
+        reasons += _waits(process, world, machine)
+    return tuple(dict.fromkeys(reasons))
+
+
+def _still(looks: Sequence[World]) -> Iterator[Reason]:
+    if len(looks) < LOOKS or looks[-1].t - looks[0].t < SPAN_S:
+        yield Reason("too_soon", f"fewer than {LOOKS} looks over {SPAN_S} s")
+    marks = [_mark(look) for look in looks]
+    if any(mark != marks[0] for mark in marks[1:]):
+        yield Reason("moved", "a thread ran, came, went or changed its wait between the looks")
+
+
+def _mark(look: World) -> frozenset[tuple[object, ...]]:
+    """All that may not change from look to look."""
+    return frozenset(
+        (process.pid, process.state, thread.tid, thread.state, thread.syscall, thread.args,
+         thread.cpu_s, thread.switches)
+        for process in look.processes
+        for thread in process.threads
+    )  # fmt: skip
+
+
+def _alone(process: Process, around: Surroundings | None) -> Iterator[Reason]:
+    """Against what could wake the process from outside its threads."""
+    if process.state == "Z":
+        return
+    who = f"process {process.pid}"
+    known = around is not None and None not in msgspec.structs.astuple(around)
+    if around is None or not known:
+        yield Reason("unreadable", f"not everything about {who} could be read")
+        return
+    if around.tracer:
+        yield Reason("traced", f"{who} is traced by process {around.tracer}")
+    if around.pending:
+        yield Reason("signal_pending", f"a signal is on its way to {who}")
+    if around.timers:
+        yield Reason("timer", f"{who} has {around.timers} POSIX timers")
+    if around.alarm_caught:
+        yield Reason("timer", f"{who} handles SIGALRM: an interval timer may be armed")
+    if around.devices:
+        yield Reason("device", f"{who} has {around.devices[0]} open, which works on its own")
+    if around.asynchronous:
+        yield Reason("async_io", f"{who} has {around.asynchronous[0]} open")
+
+
+def _waits(process: Process, world: World, machine: str) -> Iterator[Reason]:
+    if process.state == "Z":
+        return
+    if not process.threads:
+        yield Reason("unreadable", f"no thread of process {process.pid} could be read")
+    for thread in process.threads:
+        against = _against(process, thread, world, machine)
+        if against is not None:
+            code, told = against
+            yield Reason(code, f"thread {thread.tid} ({thread.name}) {told}")
+
+
+_STATES = {
+    "R": ("running", "is running or wants to"),
+    "D": ("uninterruptible", "waits in the kernel, as for a disk"),
+    "T": ("stopped", "is stopped by a signal"),
+    "t": ("traced", "is held by a tracer"),
+}
+
+
+def _against(
+    process: Process, thread: Thread, world: World, machine: str
+) -> tuple[str, str] | None:
+    """Code and words of why this thread may still move; None when only its own kind can wake it."""
+    if thread.state in _STATES:
+        return _STATES[thread.state]
+    if thread.state != "S":
+        return "unknown_wait", f"is in state {thread.state}"
+    if thread.syscall is None or thread.switches is None:
+        return "unreadable", "cannot be looked into"
+    name = syscalls.name(thread.syscall, machine)
+    if name in ("futex", "futex_wait", "futex_waitv"):
+        return _futex(name, thread.args)
+    if name in ("wait4", "waitid"):
+        return _child(name, process, thread, world)
+    if name in _TIMED:
+        return "timed_wait", f"sleeps in {name}, which ends by itself"
+    if name in _POLLS:
+        return "poll", f"waits in {name} for what comes from outside"
+    if name in _SIGNALS:
+        return "signal_wait", f"waits in {name} for a signal"
+    if name is None:
+        return "unknown_wait", f"is blocked in system call {thread.syscall}"
+    return "io", f"is blocked in {name}"
+
+
+def _futex(name: str, args: tuple[int, ...]) -> tuple[str, str] | None:
+    if len(args) < 6:
+        return "unreadable", "has a futex wait whose arguments cannot be read"
+    if name == "futex_waitv":
+        # Whether each of its futexes is private stands in memory that we do not read.
+        return "shared_futex", "waits for several futexes, which may be shared"
+    if name == "futex_wait":
+        private, untimed = bool(args[3] & _FUTEX2_PRIVATE), args[4] == 0
+    else:
+        if args[1] & _COMMAND not in (_FUTEX_WAIT, _FUTEX_WAIT_BITSET):
+            return "unknown_wait", f"is in futex operation {args[1] & _COMMAND}"
+        private, untimed = bool(args[1] & _PRIVATE), args[3] == 0
+    if not untimed:
+        return "timed_wait", "waits for a futex with a timeout"
+    if not private:
+        return "shared_futex", "waits for a futex that other processes may share"
+    return None
+
+
+def _child(name: str, process: Process, thread: Thread, world: World) -> tuple[str, str] | None:
+    """A wait for children is closed when all of them are in the tree, alive, and closed themselves.
+
+    That they are closed themselves is checked where their own threads are.
+    """
+    if len(thread.args) < 4:
+        return "unreadable", f"has a {name} whose arguments cannot be read"
+    options = thread.args[2] if name == "wait4" else thread.args[3]
+    if options & _WNOHANG:
+        return "running", f"is in {name} and will not block"
+    children = [other for other in world.processes if other.ppid == process.pid]
+    if not children:
+        return "child", f"waits in {name} for a child that is not seen"
+    if any(child.state in "ZX" for child in children):
+        return "child", f"waits in {name}, and a child has ended"
+    return None
+
+
+def deadlock(looks: Sequence[World], place: str) -> Cause:
+    """The proven cause, with what proves it. `place` names the phase and step."""
+    world = looks[-1]
+    threads = [(process, thread) for process in world.processes for thread in process.threads]
+    span = world.t - looks[0].t
+    return Cause(
+        code="deadlock",
+        proven=True,
+        summary=f"deadlock in {place}: each of {len(threads)} threads in "
+        f"{len(world.processes)} processes waits for another of them, and nothing else can end it",
+        evidence={
+            "looks": len(looks),
+            "span_s": round(span, 3),
+            "threads": [
+                {
+                    "pid": process.pid,
+                    "tid": thread.tid,
+                    "name": thread.name,
+                    "waits_in": "futex" if len(thread.args) < 4 else f"futex {thread.args[0]:#x}",
+                    "cpu_s": thread.cpu_s,
+                    "switches": thread.switches,
+                }
+                for process, thread in threads
+            ][:64],
+        },
+    )

@@ -1,0 +1,99 @@
+"""A helper program run so that it can neither hang us nor flood us."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import selectors
+import signal
+import subprocess
+import time
+from collections.abc import Sequence
+from typing import IO
+
+import msgspec
+
+LIMIT = 16 << 20
+"""Bytes of output that are kept; 1,000 threads take about 2 MiB."""
+
+
+class Answer(msgspec.Struct, frozen=True, kw_only=True):
+    """What a program said. `code` is None when it was ended by us; `problem` says why."""
+
+    output: str
+    errors: str
+    code: int | None
+    problem: str = ""
+
+
+def run(command: Sequence[str], timeout: float, limit: int = LIMIT) -> Answer:
+    """Run `command` in a session of its own for at most `timeout` seconds.
+
+    Whatever it started goes with it when it is ended. Raises OSError when it cannot be started.
+    """
+    environment = {k: v for k, v in os.environ.items() if k != "DEBUGINFOD_URLS"}
+    process = subprocess.Popen(
+        command,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        cwd="/",  # not in a folder whose files could shadow the tool's own modules
+        env=environment,  # debug information is not to be fetched over the network
+        start_new_session=True,
+    )
+    assert process.stdout is not None
+    assert process.stderr is not None
+    deadline = time.monotonic() + timeout
+    try:
+        output, errors, problem = _read(process.stdout, process.stderr, deadline, limit)
+        if not problem:
+            try:
+                process.wait(max(0.0, deadline - time.monotonic()))
+            except subprocess.TimeoutExpired:
+                problem = "timeout"
+    finally:
+        _end(process)
+    if problem == "timeout":
+        problem = f"no answer in {timeout:g} s"
+    return Answer(
+        output=output.decode("utf-8", "replace"),
+        errors=errors.decode("utf-8", "replace"),
+        code=None if problem else process.returncode,
+        problem=problem,
+    )
+
+
+def _read(
+    out: IO[bytes], err: IO[bytes], deadline: float, limit: int
+) -> tuple[bytearray, bytearray, str]:
+    """Both streams up to their ends, and what prevented that."""
+    kept = {out: bytearray(), err: bytearray()}
+    problem = ""
+    with selectors.DefaultSelector() as selector:
+        for stream in kept:
+            selector.register(stream, selectors.EVENT_READ)
+        while selector.get_map() and not problem:
+            ready = selector.select(max(0.0, deadline - time.monotonic()))
+            if time.monotonic() >= deadline:
+                problem = "timeout"
+            for key, _ in ready:
+                stream = next(stream for stream in kept if stream is key.fileobj)
+                data = os.read(key.fd, 1 << 16)
+                kept[stream] += data
+                if not data:
+                    selector.unregister(stream)
+                elif len(kept[stream]) > limit:
+                    problem = f"printed more than {limit} bytes"
+    return kept[out], kept[err], problem
+
+
+def _end(process: subprocess.Popen[bytes]) -> None:
+    """End the program and its group, and do not wait for one that even SIGKILL cannot end."""
+    if process.returncode is None:
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            os.killpg(process.pid, signal.SIGKILL)
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            process.wait(2.0)
+    for stream in (process.stdout, process.stderr):
+        if stream is not None:
+            stream.close()

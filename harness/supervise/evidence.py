@@ -1,0 +1,81 @@
+"""What is kept of a hang before anything is signalled: stacks, and the state of the whole tree."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from harness.model import Snapshot, StepBeat
+from harness.supervise import observe, procfs, stacks
+
+MOST = 4
+"""Of a large tree so many processes' stacks are taken, the worker's first."""
+
+
+def collect(
+    folder: Path, snapshot: Snapshot, last: StepBeat | None, faulthandler: Path
+) -> dict[str, Any]:
+    """Save stacks/ and state.json into `folder`; returns what a cause says of them.
+
+    Takes some seconds: two looks at each process, a second apart. Never raises: what cannot be had
+    or written is missing, and the attempts say why.
+    """
+    processes = [process for process in snapshot.processes if process.state != "Z"][:MOST]
+    found: dict[str, Any] = {}
+    seen = []
+    for index, process in enumerate(processes):
+        home = folder / "stacks" if index == 0 else folder / "stacks" / str(process.pid)
+        evidence = stacks.capture_twice(
+            process.pid,
+            home,
+            faulthandler_file=faulthandler if index == 0 else None,
+            may_signal=index == 0,
+        )
+        seen.append((process.pid, evidence))
+        found.update({k: v for k, v in _told(evidence).items() if k not in found})
+    try:
+        (folder / "state.json").write_bytes(
+            msgspec.json.format(msgspec.json.encode(_state(snapshot, last, seen)), indent=1)
+        )
+    except OSError:
+        found["state"] = "could not be written"
+    return found
+
+
+def _told(evidence: stacks.StackEvidence) -> dict[str, Any]:
+    """A few words of a process's stacks for the report."""
+    first = evidence.captures[0]
+    told: dict[str, Any] = {
+        "stack_tool": first.tool,
+        "stack_attempts": [
+            f"{a.tool}: {'ok' if a.ok else a.reason} ({a.seconds:.1f} s)" for a in first.attempts
+        ],
+        "stacks_moved": evidence.moved,
+    }
+    if evidence.waits is not None:
+        site = evidence.waits.overall
+        told["wait_site"] = f"{site.description} ({site.function})" + (
+            f", from {site.python_frame}" if site.python_frame else ""
+        )
+        told["wait_category"] = site.category.value
+        told["fingerprint"] = evidence.waits.fingerprint
+    return told
+
+
+def _state(
+    snapshot: Snapshot, last: StepBeat | None, seen: list[tuple[int, stacks.StackEvidence]]
+) -> dict[str, Any]:
+    pids = [process.pid for process in snapshot.processes]
+    deep = observe.processes(pids[0], also=pids[1:], deep=True) if pids else ()
+    return {
+        "position": snapshot.position,
+        "steps": snapshot.steps,
+        "last_step": last,
+        "machine": snapshot.machine,
+        "processes": deep,
+        "open_files": {str(pid): procfs.open_files(pid) for pid in pids if sys.platform == "linux"},
+        "waits": {str(pid): evidence.waits for pid, evidence in seen},
+    }

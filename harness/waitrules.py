@@ -1,0 +1,131 @@
+"""What a frame on a stack says about the thread: an ordered table, the first match decides.
+
+Names of frames are matched in one form: `file.py:function` for Python, the C++ name without
+parameters and template arguments for native code.
+"""
+
+from __future__ import annotations
+
+import re
+from enum import Enum
+from typing import NamedTuple
+
+
+class Category(str, Enum):
+    STREAM_EVALUATION = "stream_evaluation"
+    COLLECTIVE = "collective"
+    JIT = "jit"
+    MEMORY = "memory"
+    LOCK = "lock"
+    GIL = "gil"
+    CHILD = "child"
+    IO = "io"
+    QUEUE = "queue"
+    SLEEP = "sleep"
+    IDLE = "idle"
+    """A worker thread that has nothing to do."""
+    RUNNING = "running"
+    UNKNOWN = "unknown"
+
+
+class Scope(Enum):
+    ANYWHERE = 0
+    TIP = 1
+    """The innermost frames, as long as they are the C library's, the interpreter's or Python's."""
+    ANYWHERE_BLOCKED = 2
+    """Anywhere, if the tip waits: these functions compute as well."""
+
+
+class Rule(NamedTuple):
+    category: Category
+    pattern: re.Pattern[str]
+    """Searched in `file.py:function` for a Python frame, in the plain name for a native one."""
+    description: str
+    scope: Scope = Scope.TIP
+
+
+def _native(names: str) -> re.Pattern[str]:
+    """C functions, whatever the C library puts around them: `__GI___poll`, `recv$NOCANCEL`."""
+    return re.compile(
+        rf"^(_*GI_)?_*(libc_|new_|pthread_)?({names})(64|_common|_common64)?(\$\w+)?$"
+    )
+
+
+_CONDITION = _native(
+    r"cond_(timed|clock)?wait\w*|psynch_cvwait|ulock_wait2?|sem_(timed|clock)?wait\w*"
+    r"|futex_\w+|std::\S*_M_futex_wait_until\w*|semaphore_(timed)?wait_trap|join|clockjoin\w*"
+    r"|syscall"
+)
+_MUTEX = _native(
+    r"mutex_(timed)?lock\w*|lll_lock_wait|psynch_mutexwait|rwlock_(rd|wr)lock|ulock_wait|spin_lock"
+    r"|os_unfair_lock_lock_slow"
+)
+_NETWORK = _native(r"accept4?|connect|recv(from|m?msg)?|send(to|m?msg)?")
+_READY = _native(r"p?poll|p?select|epoll_p?wait2?|kevent|kevent_qos|mach_msg\w*")
+_FILE = _native(r"p?(read|write)v?|fsync|fdatasync|openat?|flock|fcntl|ioctl|lockf|sendfile")
+_CHILD = _native(r"wait[34]|waitpid|waitid|do_system|system|pclose|os_waitpid")
+_SLEEP = _native(
+    r"time_sleep|pysleep|floatsleep|clock_nanosleep|nanosleep|usleep|pause|sigsuspend"
+    r"|semwait_signal"
+)
+BLOCKING = (_CONDITION, _MUTEX, _NETWORK, _READY, _FILE, _CHILD, _SLEEP)
+
+RULES = tuple(
+    Rule(category, pattern if isinstance(pattern, re.Pattern) else re.compile(pattern), *rest)
+    for category, pattern, *rest in (
+        (Category.JIT,
+         r"JitCompiler|JitModule|^nvrtc|newLibraryWith|newComputePipelineState",
+         "waits for a kernel to be compiled", Scope.ANYWHERE),
+        (Category.MEMORY, r"malloc_or_wait|(Metal|Cuda|Common)Allocator::malloc",
+         "waits for memory", Scope.ANYWHERE),
+        (Category.COLLECTIVE, r"distributed::(\w+::)?init$|\b(ncclCommInit|P?MPI_Init)",
+         "waits for the other ranks to join", Scope.ANYWHERE),
+        (Category.COLLECTIVE,
+         r"mlx::core::distributed::|^P?nccl[A-Z]|^P?MPI_|^ompi_|(AllReduce|AllGather)::",
+         "waits for another rank in a collective", Scope.ANYWHERE),
+        (Category.STREAM_EVALUATION,
+         r"mlx::core::Event::wait|CudaEvent::(wait|synchronize)"
+         r"|^cu(da)?(Event|Stream|Device|Ctx)Synchronize|waitUntil(Completed|SignaledValue)",
+         "waits for a stream to finish an evaluation", Scope.ANYWHERE),
+        (Category.STREAM_EVALUATION,
+         r"mlx::core::(eval|eval_impl|async_eval|synchronize|array::(wait|eval))$",
+         "waits for a stream to finish an evaluation", Scope.ANYWHERE_BLOCKED),
+        (Category.GIL,
+         r"^(take_gil|drop_gil|create_gil|PyEval_(Restore|Acquire)Thread|PyGILState_Ensure"
+         r"|_?PyThreadState_Attach)$",
+         "waits for Python's global interpreter lock"),
+        (Category.IDLE,
+         r"^thread\.py:_worker$|^queues\.py:_feed$|^pool\.py:(worker|_handle_\w+)$|workq_kernreturn",
+         "has nothing to do"),
+        (Category.CHILD,
+         r"^subprocess\.py:(wait|_wait|_try_wait|_?communicate)$|^popen_\w+\.py:(wait|poll)$"
+         r"|^process\.py:join$", "waits for a child process"),
+        (Category.QUEUE, r"^queues?\.py:(get|put)$|SimpleQueue_get|^pool\.py:(next|get|wait)$",
+         "waits for a queue"),
+        (Category.QUEUE, r"^_base\.py:(result|exception|wait)$", "waits for a future"),
+        (Category.LOCK, r"^threading\.py:(join|_wait_for_tstate_lock|_shutdown)$",
+         "waits for another thread to end"),
+        (Category.QUEUE, r"^threading\.py:(wait|wait_for)$",
+         "waits for another thread to notify it"),
+        (Category.CHILD, _CHILD, "waits for a child process"),
+        (Category.SLEEP, _SLEEP, "sleeps"),
+        (Category.IO, _NETWORK, "waits for the network"),
+        (Category.IO, r"^socket\.py:(accept|readinto|create_connection)$|^ssl\.py:(read|recv)",
+         "waits for the network"),
+        (Category.IO, _READY, "waits for a file or socket to become ready"),
+        (Category.IO, r"^selectors\.py:select$|^connection\.py:(poll|wait)$",
+         "waits for a file or socket to become ready"),
+        (Category.IO, _FILE, "waits for a file or pipe"),
+        (Category.IO, r"^connection\.py:_(recv|send)$", "waits for a file or pipe"),
+        (Category.LOCK, _MUTEX, "waits for a native mutex"),
+        (Category.LOCK, r"^(lock_PyThread_acquire_lock|rlock_acquire|PyThread_acquire_lock(_timed)?"
+         r"|lock_acquire|_?PyMutex_Lock\w*|threading\.py:acquire)$", "waits for a Python lock"),
+        (Category.LOCK, _CONDITION, "waits for another thread"),
+    )
+)  # fmt: skip
+
+WORKER = re.compile(
+    r"StreamThread::thread_fn$|SocketThread::worker$|std::thread::_State_impl::_M_run$"
+    r"|__thread_proxy$|^blas_thread_server$|^gomp_thread_start$|__kmp_launch_worker$"
+)
+"""What a pool's thread runs: waiting right in here, it has nothing to do."""

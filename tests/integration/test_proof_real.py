@@ -1,0 +1,201 @@
+"""The proof on real processes: the dead are proven so, what something can wake never is."""
+
+from __future__ import annotations
+
+import os
+import platform
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+
+from harness import proof
+
+pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
+
+from harness.supervise import procfs  # noqa: E402
+
+DEAD = {
+    "event": "threading.Event().wait()",
+    "lock taken twice": "lock = threading.Lock(); lock.acquire(); lock.acquire()",
+    "queue": "import queue; queue.Queue().get()",
+    "joined thread": "t = threading.Thread(target=threading.Event().wait); t.start(); t.join()",
+    "two locks": (
+        "a, b = threading.Lock(), threading.Lock()\n"
+        "both = threading.Barrier(2)\n"
+        "def take(one, other):\n"
+        "    with one:\n"
+        "        both.wait()\n"
+        "        other.acquire()\n"
+        "threading.Thread(target=take, args=(a, b)).start()\n"
+        "take(b, a)"
+    ),
+    "waits for a dead child": (
+        "child = os.fork()\nif child == 0: threading.Event().wait()\nos.waitpid(child, 0)"
+    ),
+    "an idle socket and pipe": (
+        "import socket; kept = socket.socketpair(), os.pipe(); threading.Event().wait()"
+    ),
+    "a zombie beside it": "os.fork() or os._exit(0); threading.Event().wait()",
+}
+ALIVE = {
+    "sleep": ("time.sleep(600)", "timed_wait"),
+    "event with a timeout": ("threading.Event().wait(600)", "timed_wait"),
+    "one thread sleeps": (
+        "threading.Thread(target=time.sleep, args=(600,)).start(); threading.Event().wait()",
+        "timed_wait",
+    ),
+    "pipe": ("r, w = os.pipe(); os.read(r, 1)", "io"),
+    "full pipe": ("r, w = os.pipe(); os.write(w, b'x' * (1 << 22))", "io"),
+    "socket": ("import socket; a, b = socket.socketpair(); a.recv(1)", "io"),
+    "accept": (
+        "import socket; s = socket.socket(); s.bind(('127.0.0.1', 0)); s.listen(); s.accept()",
+        "io",
+    ),
+    "terminal": ("import pty; m, s = pty.openpty(); os.read(s, 1)", "io"),
+    "eventfd": (
+        "import ctypes; fd = ctypes.CDLL(None).eventfd(0, 0); os.read(fd, 8)",
+        "io",
+    ),
+    "select": ("import select; select.select([os.pipe()[0]], [], [])", "poll"),
+    "epoll": (
+        "import select; e = select.epoll(); e.register(os.pipe()[0]); e.poll()",
+        "poll",
+    ),
+    "pause": ("signal.pause()", "signal_wait"),
+    "sigwait": ("signal.sigwait([signal.SIGUSR2])", "signal_wait"),
+    "spin": ("while True: pass", "running"),
+    "interval timer": (
+        "signal.signal(signal.SIGALRM, lambda *_: None)\n"
+        "signal.setitimer(signal.ITIMER_REAL, 600); threading.Event().wait()",
+        "timer",
+    ),
+    "posix timer": (
+        "import ctypes\n"
+        "signal.signal(signal.SIGUSR2, lambda *_: None)\n"
+        "event = (ctypes.c_int * 16)(0, 0, signal.SIGUSR2, 0)\n"
+        "timer = ctypes.c_void_p()\n"
+        "ctypes.CDLL('librt.so.1').timer_create(1, event, ctypes.byref(timer))\n"
+        "threading.Event().wait()",
+        "timer",
+    ),
+    "shared semaphore": (
+        "import multiprocessing as m; s = m.Semaphore(0); s.acquire()",
+        "shared_futex",
+    ),
+    "live child": (
+        "child = os.fork()\nif child == 0: time.sleep(600)\nos.waitpid(child, 0)",
+        "timed_wait",
+    ),
+    "signal on input": (
+        "import fcntl, socket\n"
+        "a, b = socket.socketpair()\n"
+        "fcntl.fcntl(a, fcntl.F_SETOWN, os.getpid())\n"
+        "fcntl.fcntl(a, fcntl.F_SETFL, fcntl.fcntl(a, fcntl.F_GETFL) | os.O_ASYNC)\n"
+        "threading.Event().wait()",
+        "async_io",
+    ),
+    "blocked signal on its way is no way out": (
+        "signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGUSR2])\n"
+        "os.kill(os.getpid(), signal.SIGUSR2); threading.Event().wait(600)",
+        "timed_wait",
+    ),
+    "stopped": ("os.kill(os.getpid(), signal.SIGSTOP)", "stopped"),
+}
+
+
+class Victim:
+    """A Python process that runs `code` and then does whatever the code does, for ever."""
+
+    def __init__(self, code):
+        program = f"import os, signal, sys, threading, time\nprint('up', flush=True)\n{code}\n"
+        self.process = subprocess.Popen(
+            [sys.executable, "-c", program], stdout=subprocess.PIPE, start_new_session=True
+        )
+        self.process.stdout.readline()
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        os.killpg(self.process.pid, signal.SIGKILL)
+        self.process.wait()
+        self.process.stdout.close()
+
+    def reasons(self):
+        """Codes that forbid the claim, by looks like the supervisor's."""
+        looks = []
+        for _ in range(proof.LOOKS):
+            looks.append(procfs.world([self.process.pid]))
+            time.sleep(proof.SPAN_S / (proof.LOOKS - 1) + 0.05)
+        return {reason.code for reason in proof.prove(looks, platform.machine())}
+
+    def settles(self, wanted):
+        """Until the victim has come to rest, which a loaded machine may take long for."""
+        end = time.monotonic() + 60
+        while (seen := self.reasons()) != wanted and time.monotonic() < end:
+            pass
+        return seen
+
+
+@pytest.mark.parametrize("code", DEAD.values(), ids=DEAD)
+def test_what_nothing_can_wake_is_proven(code):
+    with Victim(code) as victim:
+        assert victim.settles(set()) == set()
+
+
+@pytest.mark.parametrize(("code", "reason"), ALIVE.values(), ids=ALIVE)
+def test_what_something_can_wake_is_never_proven(code, reason):
+    with Victim(code) as victim:
+        end = time.monotonic() + 60
+        while reason not in (seen := victim.reasons()) and time.monotonic() < end:
+            assert seen, "proven dead, and it is not"
+        assert reason in seen
+        # Once at rest, the reason stays: no later look proves what an earlier one could not.
+        assert reason in victim.reasons()
+
+
+def test_a_tracer_forbids_it():
+    with Victim("threading.Event().wait()") as victim:
+        assert victim.settles(set()) == set()
+        code = (
+            "import ctypes, sys; libc = ctypes.CDLL(None, use_errno=True)\n"
+            f"sys.exit(3) if libc.ptrace(0x4206, {victim.process.pid}, None, None) else None\n"
+            "print('traced', flush=True); input()"
+        )
+        with subprocess.Popen(
+            [sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+        ) as tracer:
+            if not tracer.stdout.readline():
+                pytest.skip("this machine does not let a process be traced")
+            assert "traced" in victim.reasons()
+
+
+def test_an_open_device_forbids_it(monkeypatch):
+    # No GPU here: /dev/zero stands for its device file.
+    monkeypatch.setattr(procfs, "_DEVICES", (b"/dev/zero",))
+    with Victim("kept = open('/dev/zero'); threading.Event().wait()") as victim:
+        assert victim.settles({"device"}) == {"device"}
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="needs another user's process")
+def test_what_cannot_be_read_is_not_called_dead():
+    with Victim("threading.Event().wait()") as victim:
+        assert victim.settles(set()) == set()
+        code = (
+            "import os, sys, time; os.setgid(65534); os.setuid(65534)\n"
+            "from harness.supervise import procfs; from harness import proof\n"
+            f"looks = [(procfs.world([{victim.process.pid}]), time.sleep(0.3))[0] for _ in '123']\n"
+            "print({reason.code for reason in proof.prove(looks, os.uname().machine)})"
+        )
+        done = subprocess.run(
+            [sys.executable, "-c", code],
+            capture_output=True,
+            text=True,
+            env={**os.environ, "PYTHONDONTWRITEBYTECODE": "1"},
+        )
+        if done.returncode:
+            pytest.skip(f"the other user cannot run this Python: {done.stderr[-200:]}")
+        assert "unreadable" in done.stdout
