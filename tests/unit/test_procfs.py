@@ -6,6 +6,7 @@ import os
 import subprocess
 import sys
 import threading
+import time
 
 import pytest
 
@@ -45,12 +46,17 @@ def test_what_it_says_of_ourselves_is_true():
     thread = threading.Thread(target=held.wait, name="waiter")
     thread.start()
     try:
-        (me, *_) = procfs.processes([os.getpid()], deep=True)
+        # The thread may not yet have come to its wait.
+        end = time.monotonic() + 60
+        while time.monotonic() < end:
+            (me, *_) = procfs.processes([os.getpid()], deep=True)
+            waiting = [t for t in me.threads if t.tid == thread.native_id]
+            if waiting[0].state == "S" and waiting[0].syscall is not None:
+                break
         assert len(me.threads) >= 2
         assert me.rss > 1 << 20
         assert me.cpu_s > 0
         assert me.io_bytes > 0
-        waiting = [t for t in me.threads if t.tid == thread.native_id]
         assert waiting[0].state == "S"
         assert waiting[0].syscall is not None
         assert waiting[0].switches >= 1
