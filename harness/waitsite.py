@@ -93,7 +93,9 @@ def _judge(thread: ThreadStack) -> tuple[Category, str | None, str]:
     blocked = any(pattern.search(key) for key in keys[:tip] for pattern in BLOCKING)
     if thread.gil is Gil.WAITS or _interrupted(frames):
         return Category.GIL, "take_gil", "waits for Python's global interpreter lock"
-    if blocked and tip < len(frames) and WORKER.search(keys[tip]):
+    worker = tip < len(frames) and WORKER.search(keys[tip])
+    # The ring's socket threads poll at full speed: running in their loop is no work either.
+    if worker and (blocked or "SocketThread" in keys[tip]):
         return Category.IDLE, plain(frames[tip].function), "has nothing to do"
     for rule in RULES:
         if rule.scope is Scope.ANYWHERE_BLOCKED and not blocked:

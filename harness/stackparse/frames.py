@@ -116,4 +116,4 @@ def plain(function: str) -> str:
             kept.append(character)
     words = [word for word in "".join(kept).split() if word not in ("const", "&", "&&")]
     last = (words[-1] if words else function).lstrip("*&").replace("operator\0", "operator()")
-    return re.sub(r"^__(GI_+|libc_)(libc_)?(?=\w)", "", last)
+    return re.sub(r"^__(GI_+)?(libc_)?(?=[a-z]+\d?$)|^__GI_+(libc_)?", "", last)

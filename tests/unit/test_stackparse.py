@@ -1,0 +1,210 @@
+"""Parsers of stack tools, on what the tools really printed (stack_samples/README.md)."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from harness.stackparse import PARSERS, Gil, parse
+from harness.stackparse.frames import Frame, ThreadStack, native, plain, python
+
+SAMPLES = Path(__file__).parent / "stack_samples"
+
+
+def threads(name: str, pid: int = 0) -> tuple[ThreadStack, ...]:
+    tool = name.partition("-")[2].removesuffix("-native")
+    return parse(tool, (SAMPLES / f"{name}.txt").read_text(), pid)
+
+
+def functions(thread: ThreadStack) -> list[str]:
+    return [frame.function for frame in thread.frames]
+
+
+def test_pystack_merges_python_and_native_frames_innermost_first() -> None:
+    first, main = threads("locks-pystack")
+    pid = main.tid
+    assert pid is not None
+    assert functions(main)[-2:] == ["locks", "<module>"]
+    assert main.frames[0].function.startswith("__futex_abstimed_wait")
+    assert [thread.main for thread in threads("locks-pystack", pid)] == [False, True]
+    other = next(frame for frame in first.frames if frame.function == "other")
+    assert other == Frame(function="other", file="stacks_hangs.py", line=other.line, python=True)
+
+
+def test_pystack_says_who_holds_the_gil() -> None:
+    assert [thread.gil for thread in threads("gil-pystack")] == [Gil.WAITS, Gil.HOLDS]
+
+
+def test_pystack_keeps_cpp_names_whole_and_drops_the_library_after_them() -> None:
+    names = {name for thread in threads("ring-pystack") for name in functions(thread)}
+    assert "mlx::core::Event::wait()" in names
+    assert not any(name.endswith(".so)") for name in names)
+
+
+def test_pystack_inlined_frames_lose_their_mark_in_the_plain_name() -> None:
+    (main,) = threads("fork_deadlock-pystack")
+    assert plain(functions(main)[0]) == "__futex_abstimed_wait_common64"
+
+
+def test_py_spy_tells_python_from_native_and_the_library_from_the_system() -> None:
+    (main,) = threads("empty_queue-py-spy-native")
+    assert main.main
+    assert main.native
+    assert main.running is False
+    found = {frame.function: frame for frame in main.frames}
+    assert found["PyThread_acquire_lock_timed"].system
+    assert not found["PyThread_acquire_lock_timed"].python
+    assert found["Queue.get"].python
+    assert found["Queue.get"].system
+    assert found["empty_queue"].python
+    assert not found["empty_queue"].system
+    assert main.frames[0].function == "???"
+
+
+def test_py_spy_without_native_frames_says_so() -> None:
+    assert not any(thread.native for thread in threads("locks-py-spy"))
+    assert [thread.name for thread in threads("locks-py-spy")] == ["MainThread", "Thread-1 (other)"]
+
+
+def test_py_spy_knows_who_runs_with_the_gil() -> None:
+    (main,) = threads("spins-py-spy")
+    assert main.running
+    assert main.gil is Gil.HOLDS
+
+
+def test_gdb_reads_threads_and_cuts_arguments_off() -> None:
+    found = threads("ring-gdb")
+    main = min(found, key=lambda thread: thread.tid or 0)
+    assert "mlx::core::Event::wait()" in functions(main)
+    assert not any("futex_word=" in name for thread in found for name in functions(thread))
+    assert sum("StreamThread" in name for thread in found for name in functions(thread)) == 1
+
+
+def test_gdb_of_a_process_without_thread_library_and_of_one_thread() -> None:
+    text = (
+        'Thread 1 (LWP 77 "python"):\n'
+        "#0  0x00007f21 in ?? () from /lib/libc.so.6\n"
+        '#1  0x00007f22 in run (f=0x7 <g(int)>, s=0x8 "a") at ./src/train.cc:12\n'
+        "#2  <signal handler called>\n"
+        "Thread 2 (process 78):\n#0  main () at train.c:1\n"
+    )
+    one, two = parse("gdb", text, 77)
+    assert one.main
+    assert not two.main
+    assert two.tid == 78
+    assert [(f.function, f.file, f.line) for f in one.frames[:2]] == [
+        ("???", "libc.so.6", None),
+        ("run", "train.cc", 12),
+    ]
+
+
+def test_sample_follows_the_branch_seen_most() -> None:
+    main, worker = threads("fork_deadlock-sample")
+    assert main.main
+    assert not worker.main
+    assert [plain(name) for name in functions(main)][:4] == [
+        "__psynch_cvwait",
+        "_pthread_cond_wait",
+        "std::__1::condition_variable::wait",
+        "mlx::core::Event::wait",
+    ]
+    assert main.frames[-1].function == "start"
+    assert len(worker.frames) == 5
+
+
+def test_faulthandler_finds_the_main_thread_by_its_module() -> None:
+    other, main = threads("locks-faulthandler")
+    assert not other.main
+    assert main.main
+    assert functions(main) == ["locks", "<module>"]
+    assert not main.native
+
+
+@pytest.mark.parametrize("file", sorted(SAMPLES.glob("*-*.txt")), ids=lambda file: file.stem)
+def test_every_recording_has_threads_and_every_frame_of_them(file: Path) -> None:
+    found = threads(file.stem)
+    text = file.read_text()
+    starts = ("    (C)", "    (Python)", '  File "', "#")
+    if "py-spy" in file.stem:
+        expected = sum(line.startswith("    ") for line in text.splitlines())
+    else:
+        expected = sum(line.startswith(starts) for line in text.splitlines())
+    assert found
+    if "sample" not in file.stem:
+        assert sum(len(thread.frames) for thread in found) == expected
+
+
+@pytest.mark.parametrize(
+    ("long", "short"),
+    [
+        ("void mlx::core::matmul<float>(float const*, float*, bool)", "mlx::core::matmul"),
+        ("mlx::core::distributed::ring::(anonymous namespace)::SocketThread::worker()",
+         "mlx::core::distributed::ring::SocketThread::worker"),
+        ("RingGroup::all_reduce<float, Op<float> >(array const&)::{lambda()#1}::operator()() const",
+         "RingGroup::all_reduce::{lambda#1}::operator()"),
+        ("std::vector<int>::operator<<(int)", "std::vector::operator"),
+        ("pthread_cond_wait@@GLIBC_2.3.2", "pthread_cond_wait"),
+        ("__new_sem_wait_slow64.constprop.0", "__new_sem_wait_slow64"),
+        ("__GI___poll", "poll"),
+        ("__libc_recv (inlined)", "recv"),
+        ("-[_MTLSharedEvent waitUntilSignaledValue:timeoutMS:]",
+         "-[_MTLSharedEvent waitUntilSignaledValue:timeoutMS:]"),
+        ("???", "???"),
+    ],
+)  # fmt: skip
+def test_plain_names(long: str, short: str) -> None:
+    assert plain(long) == short
+
+
+@pytest.mark.parametrize(
+    ("path", "system"),
+    [
+        ("/usr/lib/python3.11/threading.py", True),
+        ("/usr/lib/python3.11/multiprocessing/queues.py", True),
+        ("/opt/venv/lib/python3.13/site-packages/mlx_lm/trainer.py", False),
+        ("/usr/lib/python3/dist-packages/numpy/core.py", False),
+        ("mlx_lm/tuner/trainer.py", False),
+        ("multiprocessing/queues.py", True),
+        ("/srv/train/queue.py", False),
+        ("<frozen importlib._bootstrap>", True),
+    ],
+)
+def test_the_standard_library_is_told_from_other_python(path: str, system: bool) -> None:
+    assert python("f", path, 1).system is system
+
+
+def test_the_c_library_and_the_interpreter_are_told_from_other_native_code() -> None:
+    def system(source: str | None, library: str | None) -> bool:
+        return native("f", source, 1, library).system
+
+    assert system(None, "/lib/x86_64-linux-gnu/libc.so.6")
+    assert system(None, "/usr/lib/libpython3.11.so.1.0")
+    assert system(None, "libsystem_kernel.dylib")
+    assert system("Modules/_threadmodule.c", None)
+    assert system("../sysdeps/unix/sysv/linux/read.c", None)
+    assert system(None, "/usr/lib/python3.11/lib-dynload/_socket.cpython-311.so")
+    assert not system(None, "/opt/venv/lib/python3.11/site-packages/mlx/lib/libmlx.so")
+    assert not system("src/train.cc", None)
+
+
+@given(st.text(), st.sampled_from(sorted(PARSERS)))
+def test_no_text_makes_a_parser_raise(text: str, tool: str) -> None:
+    parse(tool, text, 1)
+
+
+@given(
+    st.sampled_from(sorted(SAMPLES.glob("*-*.txt"))),
+    st.integers(min_value=0, max_value=12_000),
+)
+def test_an_answer_cut_anywhere_gives_what_is_there(file: Path, end: int) -> None:
+    tool = file.stem.partition("-")[2].removesuffix("-native")
+    text = file.read_text()
+    assert len(parse(tool, text[:end], 1)) <= len(parse(tool, text, 1))
+
+
+@given(st.text())
+def test_a_plain_name_is_never_empty_for_a_name(name: str) -> None:
+    assert plain(name) or not name.strip("*& ")

@@ -1,0 +1,305 @@
+"""Wait sites and fingerprints, on recorded stacks and on stacks made up here."""
+
+from __future__ import annotations
+
+import random
+from pathlib import Path
+
+import msgspec
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from harness import waitsite
+from harness.stackparse import Frame, Gil, ThreadStack, parse
+from harness.waitrules import Category
+
+SAMPLES = Path(__file__).parent / "stack_samples"
+PYSTACK = sorted(path.stem for path in SAMPLES.glob("*-pystack.txt"))
+
+
+def load(name: str) -> tuple[ThreadStack, ...]:
+    """The threads of a recording; its main thread has the lowest number, as on Linux."""
+    tool = name.partition("-")[2].removesuffix("-native")
+    found = parse(tool, (SAMPLES / f"{name}.txt").read_text(), 0)
+    first = min(thread.tid or 0 for thread in found)
+    if tool in ("pystack", "gdb"):
+        found = tuple(msgspec.structs.replace(t, main=t.tid == first) for t in found)
+    return found
+
+
+def explain(name: str) -> waitsite.Waits:
+    waits = waitsite.explain(load(name))
+    assert waits is not None
+    return waits
+
+
+@pytest.mark.parametrize(
+    ("name", "category", "function"),
+    [
+        ("fork_deadlock-pystack", "stream_evaluation", "mlx::core::Event::wait"),
+        ("fork_deadlock-py-spy-native", "stream_evaluation", "mlx::core::Event::wait"),
+        ("fork_deadlock-gdb", "stream_evaluation", "mlx::core::Event::wait"),
+        ("fork_deadlock-sample", "stream_evaluation", "mlx::core::Event::wait"),
+        ("fork_deadlock-py-spy", "unknown", "fork_deadlock"),
+        ("metal-sample", "stream_evaluation", None),
+        ("ring-pystack", "collective", None),
+        ("ring-gdb", "collective", None),
+        ("ring-py-spy-native", "stream_evaluation", "mlx::core::Event::wait"),
+        ("alone-pystack", "collective", "mlx::core::distributed::ring::init"),
+        ("alone-py-spy-native", "collective", "mlx::core::distributed::ring::init"),
+        ("locks-pystack", "lock", "PyThread_acquire_lock_timed"),
+        ("locks-py-spy-native", "lock", "PyThread_acquire_lock_timed"),
+        ("locks-gdb", "lock", "PyThread_acquire_lock_timed"),
+        ("locks-faulthandler", "unknown", "locks"),
+        ("mutex-pystack", "lock", "lll_lock_wait"),
+        ("mutex-gdb", "lock", "lll_lock_wait"),
+        ("mutex-py-spy-native", "lock", "pthread_mutex_lock"),
+        ("joined-pystack", "lock", "_wait_for_tstate_lock"),
+        ("empty_queue-pystack", "queue", "get"),
+        ("empty_queue-py-spy", "queue", "get"),
+        ("process_queue-pystack", "queue", "get"),
+        ("child-pystack", "child", "_try_wait"),
+        ("child-gdb", "child", "wait4"),
+        ("sleeps-pystack", "sleep", "clock_nanosleep"),
+        ("receives-pystack", "io", "recv"),
+        ("receives-gdb", "io", "recv"),
+        ("accepts-py-spy-native", "io", "accept4"),
+        ("reads-pystack", "io", "read"),
+        ("gil-pystack", "gil", "pause"),
+        ("gil-py-spy-native", "gil", "pause"),
+        ("gil-gdb", "gil", "pause"),
+        ("jit-pystack", "jit", "mlx::core::JitCompiler::exec"),
+        ("jit-gdb", "jit", "mlx::core::JitCompiler::exec"),
+        ("spins-pystack", "running", None),
+        ("spins-py-spy", "running", "spins"),
+        ("spins_native-pystack", "running", None),
+        ("healthy-pystack", "running", None),
+        ("healthy-gdb", "running", None),
+    ],
+)
+def test_recorded_hangs(name: str, category: str, function: str | None) -> None:
+    overall = explain(name).overall
+    assert overall.category == category
+    if function is not None:
+        assert overall.function == function
+
+
+def test_every_kind_of_hang_is_recorded() -> None:
+    named = {explain(name).overall.category for name in PYSTACK}
+    # A sample of waiting for memory needs a machine that has run out of it.
+    assert set(Category) - named == {Category.MEMORY, Category.IDLE, Category.UNKNOWN}
+
+
+def test_the_users_own_line_is_named() -> None:
+    assert explain("empty_queue-pystack").overall.python_frame is not None
+    for tool in ("pystack", "py-spy-native", "py-spy"):
+        frame = explain(f"empty_queue-{tool}").overall.python_frame
+        assert frame is not None
+        assert frame.startswith("stacks_hangs.py:")
+        assert frame.endswith(" in empty_queue")
+
+
+def test_a_worker_names_the_cause_with_the_line_that_waits_for_it() -> None:
+    waits = explain("ring-pystack")
+    assert not waits.overall.main
+    assert "RingGroup::all_reduce" in (waits.overall.function or "")
+    assert (waits.overall.python_frame or "").endswith(" in rank")
+    assert waits.threads[0].main
+    assert waits.threads[0].category is Category.STREAM_EVALUATION
+    assert sum(site.category is Category.IDLE for site in waits.threads) >= 2
+
+
+def test_a_lock_says_that_another_python_thread_waits_for_one() -> None:
+    assert "another Python thread" in explain("locks-pystack").overall.description
+    assert "another" not in explain("mutex-pystack").overall.description
+
+
+def test_who_holds_the_gil_is_said() -> None:
+    assert explain("mutex-pystack").overall.holds_gil
+    assert not explain("locks-pystack").overall.holds_gil
+
+
+# --- made up ------------------------------------------------------------------------------------
+
+
+def c(function: str, system: bool = True) -> Frame:
+    return Frame(function=function, file="libc.so.6" if system else "libmlx.so", system=system)
+
+
+def py(function: str, file: str = "train.py", line: int = 7, system: bool = False) -> Frame:
+    return Frame(function=function, file=file, line=line, python=True, system=system)
+
+
+def thread(*frames: Frame, tid: int = 1, **changes: object) -> ThreadStack:
+    made = ThreadStack(frames=frames, tid=tid, main=tid == 1)
+    return msgspec.structs.replace(made, **changes)
+
+
+MAIN = (py("step"), py("<module>", line=90))
+EVAL = (c("pthread_cond_wait"), c("mlx::core::Event::wait()", False), *MAIN)
+IDLE = (c("pthread_cond_wait"), c("mlx::core::scheduler::StreamThread::thread_fn()", False))
+
+
+def overall(*threads: ThreadStack) -> Category:
+    waits = waitsite.explain(threads)
+    assert waits is not None
+    return waits.overall.category
+
+
+@pytest.mark.parametrize(
+    ("frames", "category"),
+    [
+        ((c("mlx::core::allocator::malloc_or_wait(unsigned long)", False),), "memory"),
+        ((c("cudaEventSynchronize", False), c("mlx::core::CudaEvent::wait()", False)),
+         "stream_evaluation"),
+        ((c("poll"), c("ncclAllReduce", False), *MAIN), "collective"),
+        ((c("poll"), c("PMPI_Init", False), *MAIN), "collective"),
+        ((c("__psynch_mutexwait"), c("f", False)), "lock"),
+        ((c("kevent"), *MAIN), "io"),
+        ((c("take_gil"), *MAIN), "gil"),
+        ((c("???"), c("pthread_cond_timedwait"), *MAIN), "gil"),
+        ((c("pthread_cond_timedwait"), c("lock_PyThread_acquire_lock"), *MAIN), "lock"),
+        ((c("mlx::core::eval_impl(int)", False), *MAIN), "running"),
+        ((c("futex_wait"), c("mlx::core::eval_impl(int)", False), *MAIN), "stream_evaluation"),
+        ((c("???"), *MAIN), "unknown"),
+        ((c("sre_match"), *MAIN), "running"),
+        (MAIN, "running"),
+        ((py("wait", "threading.py", system=True), *MAIN), "queue"),
+        ((py("join", "process.py", system=True), *MAIN), "child"),
+        ((py("get", "queue.py"), *MAIN), "queue"),
+    ],
+)  # fmt: skip
+def test_made_up_stacks(frames: tuple[Frame, ...], category: str) -> None:
+    if frames[0] == py("get", "queue.py"):
+        # A user's own queue.py is not Python's.
+        assert overall(thread(*frames)) is Category.RUNNING
+    else:
+        assert overall(thread(*frames)) == category
+
+
+def test_python_frames_alone_do_not_claim_that_a_thread_runs() -> None:
+    assert overall(thread(*MAIN, native=False)) is Category.UNKNOWN
+    assert overall(thread(*MAIN, native=False, running=True)) is Category.RUNNING
+    assert overall(thread(*MAIN, native=False, running=False)) is Category.UNKNOWN
+
+
+def test_an_idle_stream_leaves_the_evaluation_as_the_cause() -> None:
+    assert overall(thread(*EVAL), thread(*IDLE, tid=2)) is Category.STREAM_EVALUATION
+
+
+def test_a_stream_at_work_is_running() -> None:
+    kernel = thread(c("sgemm_", False), *IDLE[1:], tid=2)
+    assert overall(thread(*EVAL), kernel) is Category.RUNNING
+
+
+def test_a_driver_thread_is_not_taken_for_the_cause() -> None:
+    driver = thread(c("poll"), c("???", False), tid=2)
+    assert overall(thread(*EVAL), driver) is Category.STREAM_EVALUATION
+
+
+def test_another_python_thread_does_not_explain_an_evaluation() -> None:
+    reader = thread(c("read"), py("read_log"), tid=2)
+    assert overall(thread(*EVAL), reader) is Category.STREAM_EVALUATION
+
+
+def test_who_holds_the_gil_names_the_cause_of_waiting_for_it() -> None:
+    main = thread(c("take_gil"), *MAIN, gil=Gil.WAITS)
+    holder = thread(c("poll"), c("f", False), py("loader"), tid=2, gil=Gil.HOLDS)
+    waits = waitsite.explain([main, holder])
+    assert waits is not None
+    assert waits.overall.tid == 2
+    assert waits.overall.category is Category.IO
+
+
+def test_nothing_seen_is_nothing_said() -> None:
+    assert waitsite.explain([]) is None
+
+
+# --- fingerprint --------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("hang", ["ring", "fork_deadlock"])
+def test_two_recorded_runs_of_a_hang_have_one_fingerprint(hang: str) -> None:
+    one, two = load(f"{hang}-pystack"), load(f"{hang}_again-pystack")
+    assert {thread.tid for thread in one} != {thread.tid for thread in two}
+    assert waitsite.fingerprint(one) == waitsite.fingerprint(two)
+
+
+def test_recorded_hangs_have_fingerprints_of_their_own() -> None:
+    names = [name for name in PYSTACK if "_again" not in name]
+    assert len({waitsite.fingerprint(load(name)) for name in names}) == len(names)
+
+
+def test_pystack_and_py_spy_agree_where_both_see_everything() -> None:
+    for hang in ("fork_deadlock", "locks", "empty_queue", "child"):
+        seen = {
+            waitsite.fingerprint(load(f"{hang}-{tool}")) for tool in ("pystack", "py-spy-native")
+        }
+        assert len(seen) == 1
+
+
+@given(st.sampled_from(PYSTACK), st.randoms(), st.integers(1, 1 << 40), st.integers(1, 500))
+def test_a_fingerprint_ignores_order_numbers_lines_of_libraries_and_idle_workers(
+    name: str, chance: random.Random, shift: int, lines: int
+) -> None:
+    threads = load(name)
+    changed = [
+        msgspec.structs.replace(
+            one,
+            tid=(one.tid or 0) + shift,
+            frames=tuple(
+                msgspec.structs.replace(frame, line=(frame.line or 0) + lines)
+                if frame.system or not frame.python
+                else frame
+                for frame in one.frames
+            ),
+        )
+        for one in threads
+    ]
+    idle = [one for one in changed if waitsite.wait_site(one).category is Category.IDLE]
+    changed += idle * 3
+    chance.shuffle(changed)
+    assert waitsite.fingerprint(changed) == waitsite.fingerprint(threads)
+
+
+def test_a_fingerprint_sees_another_line_and_another_category() -> None:
+    here = waitsite.fingerprint([thread(*EVAL)])
+    elsewhere = (*EVAL[:2], py("step", line=8), EVAL[-1])
+    assert waitsite.fingerprint([thread(*elsewhere)]) != here
+    assert waitsite.fingerprint([thread(c("recv"), *EVAL[1:])]) == here
+    assert waitsite.fingerprint([thread(c("recv"), *MAIN)]) != here
+
+
+def test_a_spinning_thread_has_one_fingerprint_wherever_it_was_caught() -> None:
+    one = thread(c("list_extend"), py("<genexpr>"), py("spins", line=4), MAIN[1])
+    two = thread(py("spins", line=5), MAIN[1])
+    assert waitsite.fingerprint([one]) == waitsite.fingerprint([two])
+
+
+# --- moved --------------------------------------------------------------------------------------
+
+
+def test_what_stands_still_is_in_the_same_place() -> None:
+    for name in PYSTACK:
+        assert waitsite.same_place(load(name), load(name))
+
+
+def test_a_spinning_network_thread_is_not_movement() -> None:
+    worker = c("mlx::core::distributed::ring::SocketThread::worker()", False)
+    waits, spins = thread(c("recv"), worker, tid=2), thread(worker, tid=2)
+    assert waitsite.same_place([thread(*EVAL), waits], [thread(*EVAL), spins])
+
+
+def test_another_line_is_movement() -> None:
+    one, two = thread(py("step", line=4)), thread(py("step", line=5))
+    assert not waitsite.same_place([one], [two])
+
+
+def test_a_stream_in_another_kernel_is_movement() -> None:
+    kernels = [thread(c(name, False), *IDLE[1:], tid=2) for name in ("sgemm_", "exp")]
+    assert not waitsite.same_place([thread(*EVAL), kernels[0]], [thread(*EVAL), kernels[1]])
+
+
+def test_a_process_that_is_gone_has_moved() -> None:
+    assert not waitsite.same_place([thread(*EVAL)], [])
