@@ -209,6 +209,38 @@ def _child(name: str, process: Process, thread: Thread, world: World) -> tuple[s
     return None
 
 
+def asleep(looks: Sequence[World], machine: str) -> bool:
+    """Whether the first process's main thread is in one single timed wait, which ends by itself.
+
+    A thread that polls is switched in and out between two looks; one that sleeps is not.
+    """
+    if len(looks) < LOOKS:
+        return False
+    marks = set()
+    for look in looks[-LOOKS:]:
+        process = look.processes[0]
+        main = next((thread for thread in process.threads if thread.tid == process.pid), None)
+        if main is None or not _ends_by_itself(process, main, look, machine):
+            return False
+        marks.add((main.syscall, main.args, main.switches))
+    return len(marks) == 1
+
+
+def _ends_by_itself(process: Process, thread: Thread, look: World, machine: str) -> bool:
+    code, _ = _against(process, thread, look, machine) or ("", "")
+    return code == "timed_wait" or (code == "poll" and _timed_poll(thread, machine))
+
+
+def _timed_poll(thread: Thread, machine: str) -> bool:
+    """Whether a poll has a timeout: its place among the arguments differs from call to call."""
+    name = syscalls.name(thread.syscall or 0, machine)
+    place = {"poll": 2, "ppoll": 2, "select": 4, "pselect6": 4}.get(name or "", 3)
+    value = thread.args[place] if len(thread.args) > place else 0
+    if name in ("poll", "epoll_wait", "epoll_pwait"):
+        return 0 < value < 1 << 31
+    return value != 0
+
+
 def deadlock(looks: Sequence[World], place: str) -> Cause:
     """The proven cause, with what proves it. `place` names the phase and step."""
     world = looks[-1]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import os
 from pathlib import Path
 from typing import Any
 
@@ -84,7 +83,7 @@ def settings(arguments: argparse.Namespace) -> Settings:
     model = arguments.model
     if model not in plan.BUILT_IN_MODELS and Path(model).expanduser().exists():
         # A worker may run in another folder.
-        model = os.path.abspath(Path(model).expanduser())
+        model = str(Path(model).expanduser().absolute())
     return Settings(
         steps=arguments.steps,
         model=model,

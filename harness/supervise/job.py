@@ -37,7 +37,7 @@ GRACE_S = 2.0
 
 _KEPT_WORLDS = 8
 _PROOF_LOOKS = 12
-"""After so many looks without a proof, one in _PROOF_LOOKS is tried: each costs a few ms."""
+"""After so many still looks only each fourth is a deep one: it costs a millisecond or two."""
 
 
 class Why(str, Enum):
@@ -102,8 +102,16 @@ class Job:
         if self._collecting is not None:
             self._await_evidence()
         elif self._why is None and now - self.started > self._budget:
-            self._end(Why.BUDGET, GRACE_S)
+            self._spent(now)
         return None
+
+    def _spent(self, now: float) -> None:
+        """The budget is over: unfinished, unless it was stopped and so could not go on."""
+        if self.judgement.state is State.STOPPED:
+            summary = f"stopped by a signal in {self._place()}, and not continued"
+            self._confirmed(Cause(code="stopped", summary=summary), now)
+        else:
+            self._end(Why.BUDGET, GRACE_S)
 
     def _read_beats(self) -> None:
         for beat in self._reader.read():
@@ -128,27 +136,34 @@ class Job:
         if self._process.status is not None or self._why is not None or self._cause is not None:
             return
         self.judgement = self._watchdog.look(self.snapshot)
+        self._look_deeper()
         cause = self._proven() or self.judgement.cause
-        if cause is not None:
+        if cause is not None and (cause.proven or not self._sleeps()):
             self._confirmed(cause, now)
 
-    def _proven(self) -> Cause | None:
-        """A proof, once nothing has moved for long enough to try one."""
+    def _look_deeper(self) -> None:
+        """Once nothing moves: what each thread waits in, for the proof or against a suspicion."""
         if not self.judgement.still or sys.platform != "linux":
             self._worlds.clear()
             self._still_looks = 0
-            return None
+            return
         self._still_looks += 1
-        if self._still_looks > _PROOF_LOOKS and self._still_looks % _PROOF_LOOKS:
-            return None
+        if self._still_looks > _PROOF_LOOKS and self._still_looks % 4:
+            return
         assert self._process.pid is not None
         look = procfs.world((self._process.pid, self._process.guard_pid))
         below = tuple(p for p in look.processes if p.pid != self._process.guard_pid)
         self._worlds.append(msgspec.structs.replace(look, processes=below))
         del self._worlds[:-_KEPT_WORLDS]
-        if proof.prove(self._worlds, platform.machine()):
+
+    def _proven(self) -> Cause | None:
+        if not self._worlds or proof.prove(self._worlds, platform.machine()):
             return None
         return proof.deadlock(self._worlds, self._place())
+
+    def _sleeps(self) -> bool:
+        """Whether it only waits for a time to pass: slow, and bound to go on."""
+        return bool(self._worlds) and proof.asleep(self._worlds, platform.machine())
 
     def _place(self) -> str:
         position = self.position

@@ -181,6 +181,11 @@ def test_a_worker_that_stands_still_is_hung(tmp_path):
     )
     (result,) = run_json(tmp_path, "run", path, code=1)["results"]
     assert result["outcome"] == "hung"
+    assert (result["cause"]["code"], result["cause"]["proven"]) == ("deadlock", True)
+    assert "stuck.py:8 in step" in result["cause"]["evidence"]["wait_site"]
+    home = only_run(tmp_path / "reports") / "stuck" / "0"
+    assert len(list((home / "stacks").iterdir())) == 2
+    assert (home / "state.json").is_file()
     assert (result["last_step"], result["steps_completed"]) == (3, 3)
     assert 0 <= result["stalled_at_s"] < result["detected_at_s"]
     report = (only_run(tmp_path / "reports") / "report.md").read_text()
@@ -363,3 +368,19 @@ def test_a_disk_that_fills_up_is_told_and_touches_no_earlier_run(tmp_path, small
     assert "No space left" in done.stderr
     assert "Traceback" not in done.stderr
     assert {path: path.read_bytes() for path in earlier} == earlier
+
+
+def test_a_loader_that_sleeps_long_once_is_slow_not_dead(tmp_path):
+    path = scenario(
+        tmp_path,
+        "sleepy",
+        "import time\n"
+        "from baseline_update import make_step\n"
+        "def batches(training):\n"
+        "    for index, batch in enumerate(training.batches()):\n"
+        "        if index == 4:\n"
+        "            time.sleep(13)\n"
+        "        yield batch\n",
+    )
+    (result,) = run_json(tmp_path, "run", path)["results"]
+    assert result["outcome"] == "completed"

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from harness import syscalls
 from harness.model import Process, Thread
-from harness.proof import LOOKS, SPAN_S, Surroundings, World, prove
+from harness.proof import LOOKS, SPAN_S, Surroundings, World, asleep, prove
 
 FUTEX = {"x86_64": 202, "aarch64": 98}
 WAIT4 = {"x86_64": 61, "aarch64": 260}
@@ -242,3 +242,28 @@ def test_every_call_that_is_judged_has_its_number(machine):
     names = set(syscalls.TABLES[machine].values())
     assert names >= set(CALLS) | {"futex", "futex_wait", "wait4", "waitid"}
     assert len(names) == len(syscalls.TABLES[machine])
+
+
+SLEEPS = [
+    (230, (0, 1, 0x7FFC, 0, 0, 0)),
+    (202, (0x7F00, WAIT_BITSET_PRIVATE_REALTIME, 0, 0x7FFC, 0, 0)),
+    (7, (1, 1, 60_000, 0, 0, 0)),
+    (270, (4, 1, 0, 0, 0x7FFC, 0)),
+]
+
+
+@pytest.mark.parametrize(("call", "args"), SLEEPS)
+def test_a_single_timed_wait_is_sleep_and_a_poll_loop_is_not(call, args):
+    sleeper = replace(waiting(1, "x86_64"), syscall=call, args=args)
+    worlds = looks((process(1, 0, [sleeper, waiting(2, "x86_64")]),))
+    assert asleep(worlds, "x86_64")
+    woken = (process(1, 0, [replace(sleeper, switches=41), waiting(2, "x86_64")]),)
+    assert not asleep([*worlds[:2], replace(worlds[2], processes=woken)], "x86_64")
+    assert not asleep(worlds[:2], "x86_64")
+
+
+def test_an_untimed_wait_is_not_sleep_whatever_another_thread_does():
+    sleeper = replace(waiting(2, "x86_64"), syscall=230, args=(0, 1, 0x7FFC, 0, 0, 0))
+    for call, args in ((202, (1, 128, 2, 0, 0, 0)), (7, (1, 1, 2**64 - 1, 0, 0, 0)), (0, (3,))):
+        main = replace(waiting(1, "x86_64"), syscall=call, args=args)
+        assert not asleep(looks((process(1, 0, [main, sleeper]),)), "x86_64")
