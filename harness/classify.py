@@ -122,9 +122,13 @@ def _broken(record: Record, ending: Ending, settings: Settings, where: str) -> s
     if ending.signal is not None:
         return f"killed by {ending.signal} {where}"
     if ending.exit_code is None:
-        return "the worker did not start"
+        if record.start is None:
+            return "the worker did not start"
+        return f"lost {where}: its guard, the process above it, was killed"
     if ending.exit_code != 0:
         return f"exited with code {ending.exit_code} {where}"
+    if record.end is None and ending.position and ending.position.phase == "exit":
+        return "its record is cut short: all steps were over, but the last beats are not on disk"
     if record.end is None:
         return f"exited with code 0 {where}, before its steps were over"
     if _completed(record) < settings.steps and not record.torn:

@@ -94,6 +94,8 @@ class _Session:
         )
 
     def run(self) -> RunResult:
+        # Before the first result too: whatever kills us leaves a run that can be reported.
+        runjson.write(self._run, self._folder)
         _, interrupted = scheduler.run(
             [lambda run=run: self._start(run) for run in self._plan],  # type: ignore[misc]
             self._options.jobs,

@@ -6,11 +6,13 @@ in place. Elsewhere (a file, CI): the lines alone.
 
 from __future__ import annotations
 
+import os
 import sys
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import IO, Any, cast
 
 from rich.console import Console, Group
 from rich.live import Live
@@ -151,10 +153,38 @@ class LiveScreen(Screen):
         return row
 
 
+class _Stderr:
+    """sys.stderr, but a terminal that went away or a full disk behind it does not end the run."""
+
+    def __init__(self) -> None:
+        # Kept: rich puts a proxy of its own in the place of sys.stderr.
+        self._stream = sys.stderr
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._stream, name)
+
+    def write(self, text: str) -> int:
+        with self._forgiving():
+            self._stream.write(text)
+        return len(text)
+
+    def flush(self) -> None:
+        with self._forgiving():
+            self._stream.flush()
+
+    @contextmanager
+    def _forgiving(self) -> Iterator[None]:
+        try:
+            yield
+        except OSError:
+            # What is still in the buffer has to go somewhere, or the interpreter's end fails.
+            os.dup2(os.open(os.devnull, os.O_WRONLY), self._stream.fileno())
+
+
 @contextmanager
 def screen(total: int, quiet: bool = False, verbose: bool = False) -> Iterator[Screen]:
     """The screen that fits stderr."""
-    console = Console(file=sys.stderr, highlight=False)
+    console = Console(file=cast(IO[str], _Stderr()), highlight=False)
     if not console.is_terminal or quiet:
         yield Screen(console, total, quiet, verbose)
         return

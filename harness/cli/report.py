@@ -6,6 +6,7 @@ import argparse
 import json
 from pathlib import Path
 
+from harness import recover
 from harness.cli import options
 from harness.errors import Exit
 from harness.report import runjson, write_all
@@ -23,7 +24,10 @@ def add(commands: options.Commands) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    result = runjson.read(arguments.run)
+    read = runjson.read(arguments.run)
+    result = recover.complete(read, arguments.run)
+    if result is not read:
+        runjson.write(result, arguments.run)
     write_all(arguments.run)
     if arguments.json:
         print(json.dumps(runjson.document(result), indent=2))

@@ -18,6 +18,7 @@ import contextlib
 import ctypes
 import os
 import select
+import shutil
 import signal
 import socket
 import sys
@@ -102,7 +103,7 @@ class Guard:
         os.set_blocking(self._woken, False)
         signal.signal(signal.SIGCHLD, lambda *_: None)
         signal.set_wakeup_fd(wake, warn_on_full_buffer=False)
-        self._alone = False
+        self.alone = False
         self._reap_at: float | None = None
         self._left = 0
         self._worker = _spawn(command)
@@ -121,7 +122,7 @@ class Guard:
 
     def _orphaned(self) -> None:
         """The supervisor has gone, whether it was reading or we were writing."""
-        self._alone = True
+        self.alone = True
         self._reap(ORPHAN_GRACE)
 
     def run(self) -> None:
@@ -167,7 +168,7 @@ class Guard:
 
     def _wait(self, seconds: float | None) -> None:
         sources: list[int | socket.socket] = [self._woken]
-        if not self._alone:
+        if not self.alone:
             sources.append(self._channel)
         ready, _, _ = select.select(sources, [], [], seconds)
         if self._woken in ready:
@@ -206,7 +207,11 @@ def main() -> None:
     for ignored in (signal.SIGINT, signal.SIGHUP, signal.SIGTERM, signal.SIGPIPE):
         signal.signal(ignored, signal.SIG_IGN)
     _prctl(_PR_SET_CHILD_SUBREAPER, 1)
-    Guard(channel, sys.argv[2:]).run()
+    guard = Guard(channel, sys.argv[3:])
+    guard.run()
+    if guard.alone:
+        # Otherwise it is the supervisor's, who wants what was compiled.
+        shutil.rmtree(sys.argv[2], ignore_errors=True)
 
 
 if __name__ == "__main__":

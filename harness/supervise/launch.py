@@ -14,6 +14,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import msgspec
+import psutil
 
 from harness.model import WorkerSpec
 from harness.supervise import guard, kernels
@@ -45,7 +46,11 @@ class Launched:
         pipes = [os.pipe(), os.pipe()]
         try:
             self._guard = subprocess.Popen(
-                [sys.executable, "-I", "-S", guard.__file__, str(theirs.fileno()), *command],
+                [
+                    *(sys.executable, "-I", "-S", guard.__file__),
+                    *(str(theirs.fileno()), str(self.temporary)),
+                    *command,
+                ],
                 stdin=subprocess.DEVNULL,
                 stdout=pipes[0][1],
                 stderr=pipes[1][1],
@@ -85,6 +90,7 @@ class Launched:
                 data = b""
             if not data:
                 # The guard never leaves without a word, unless something killed it.
+                self._end_abandoned()
                 self.quiet = True
                 return
             *lines, self._rest = (self._rest + data).split(b"\n")
@@ -103,6 +109,28 @@ class Launched:
         """TERM the whole tree now, KILL what is left after `grace` seconds."""
         with contextlib.suppress(OSError):
             self.channel.send(f"reap {grace}\n".encode())
+            # One that somebody stopped could not hear us.
+            os.kill(self._guard.pid, signal.SIGCONT)
+
+    def _end_abandoned(self) -> None:
+        """The guard was killed: end all that it held, known by the temporary folder it was given.
+
+        The worker itself dies with its guard (Linux); what it started would live on.
+        """
+        for _ in range(10):  # what is killed may have started something in between
+            found = [p for p in psutil.process_iter() if self._is_ours(p)]
+            if not found:
+                break
+            for process in found:
+                with contextlib.suppress(psutil.Error):
+                    process.kill()
+            psutil.wait_procs(found, timeout=1.0)
+
+    def _is_ours(self, process: psutil.Process) -> bool:
+        try:
+            return process.environ().get("TMPDIR") == str(self.temporary)
+        except (psutil.Error, OSError):
+            return False
 
     def close(self, keep_kernels: bool) -> None:
         """Call once quiet: waits for the last output, keeps or drops what was compiled."""
