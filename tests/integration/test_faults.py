@@ -1,4 +1,4 @@
-"""What can go wrong in a worker and around it: the right outcome, nothing left, nothing lost.
+"""What can go wrong in a worker: the right outcome, nothing left, nothing lost.
 
 Every test runs `harness run` on tests/victims/fault_steps.py in a real process. Afterwards no
 process that descends from it may be alive, its temporary folders must be gone, and each step whose
@@ -7,150 +7,12 @@ beat reached the disk must be counted in the report.
 
 from __future__ import annotations
 
-import json
-import os
-import subprocess
 import sys
-import time
-import xml.etree.ElementTree as ElementTree
-from pathlib import Path
 
-import psutil
 import pytest
-
-ROOT = Path(__file__).parents[2]
-VICTIM = ROOT / "tests" / "victims" / "fault_steps.py"
-STEP = 3
-"""The step in which the victim's faults happen."""
+from trial import STEP
 
 linux = pytest.mark.skipif(sys.platform != "linux", reason="as only Linux does it")
-
-
-class Trial:
-    """One run of the victim under the harness, and what must be true of it whatever happens."""
-
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
-        self.temporary = folder / "tmp"
-        self.temporary.mkdir()
-        self.ready = folder / "ready"
-        self.go = folder / "go"
-        self.environment = {
-            **os.environ,
-            "PYTHONPATH": str(ROOT),
-            "TMPDIR": str(self.temporary),
-            "READY": str(self.ready),
-            "GO": str(self.go),
-            "TRIAL": str(folder),
-        }
-
-    def command(self, *options) -> list[str]:
-        """`python -m harness run VICTIM`, to be started by the test itself."""
-        arguments = ["run", VICTIM, "--json", "--out", self.folder / "reports", *options]
-        return [sys.executable, "-m", "harness", *map(str, arguments)]
-
-    def start(self, fault: str, *options, **popen) -> subprocess.Popen:
-        self.environment["FAULT"] = fault
-        return subprocess.Popen(
-            self.command(*options),
-            env=self.environment,
-            cwd=self.folder,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-            **popen,
-        )
-
-    def run(self, fault: str, *options, **popen) -> dict:
-        """The run's only result."""
-        with self.start(fault, *options, **popen) as process:
-            return self.finish(process)
-
-    def finish(self, process: subprocess.Popen) -> dict:
-        self.output, self.errors = process.communicate()
-        self.code = process.returncode
-        self.nothing_is_left()
-        assert "Traceback" not in self.errors
-        (result,) = json.loads(self.output)["results"]
-        assert self.code == (result["outcome"] not in ("completed", "skipped")), self.errors
-        self.nothing_is_lost(result)
-        return result
-
-    def nothing_is_left(self) -> None:
-        assert until(lambda: not self.processes())
-        assert until(lambda: not list(self.temporary.iterdir()))
-
-    def processes(self) -> list[psutil.Process]:
-        """All that descend from this trial's harness, known by their environment."""
-        return [
-            process
-            for process in psutil.process_iter()
-            if environment(process).get("TRIAL") == str(self.folder)
-        ]
-
-    def nothing_is_lost(self, result: dict) -> None:
-        losses = {beat["step"]: beat["loss"] for beat in self.beats() if beat["k"] == "step"}
-        assert result["steps_completed"] == len(losses)
-        if losses:
-            assert result["metrics"]["loss"]["last"] == losses[max(losses)]
-        assert json.loads((self.run_folder / "run.json").read_text())["results"] == [result]
-        report = (self.run_folder / "report.md").read_text(encoding="utf-8")
-        assert result["outcome"] in report
-        assert "\x1b" not in report
-        ElementTree.parse(self.run_folder / "junit.xml")
-
-    def beats(self) -> list[dict]:
-        """Every line of beats.jsonl that is a beat."""
-        try:
-            lines = (self.home / "beats.jsonl").read_bytes().splitlines()
-        except FileNotFoundError:
-            return []
-        return [beat for beat in map(parsed, lines) if isinstance(beat, dict) and "k" in beat]
-
-    @property
-    def run_folder(self) -> Path:
-        (folder,) = (self.folder / "reports").iterdir()
-        return folder
-
-    @property
-    def home(self) -> Path:
-        """The folder of the only run of the only scenario."""
-        return self.run_folder / VICTIM.stem / "0"
-
-    def worker(self) -> psutil.Process:
-        """The worker, once it has said that it waits in its fault."""
-        assert until(lambda: self.ready.exists() and self.ready.read_text())
-        return psutil.Process(int(self.ready.read_text()))
-
-
-@pytest.fixture
-def trial(tmp_path):
-    trial = Trial(tmp_path)
-    yield trial
-    for process in trial.processes():
-        process.kill()
-
-
-def environment(process: psutil.Process) -> dict:
-    try:
-        return process.environ()
-    except (psutil.Error, OSError):
-        return {}
-
-
-def parsed(line: bytes):
-    try:
-        return json.loads(line)
-    except (ValueError, RecursionError):
-        return None
-
-
-def until(condition, seconds=120.0):
-    """Wait for `condition`; its last value. Generous: a loaded machine is slow, not wrong."""
-    end = time.monotonic() + seconds
-    while not (value := condition()) and time.monotonic() < end:
-        time.sleep(0.02)
-    return value
 
 
 def codes(result):
@@ -241,3 +103,38 @@ def test_a_record_with_garbage_in_it(trial):
     assert result["outcome"] == "completed"
     (finding,) = [f for f in result["findings"] if f["code"] == "beats_lost"]
     assert finding["evidence"]["torn"] == 5
+
+
+@pytest.mark.parametrize(
+    ("fault", "steps"),
+    [
+        ("closes_every_file", STEP),
+        ("may_write_nothing", STEP),
+        ("deletes_its_record", 0),
+    ],
+)
+def test_a_record_that_does_not_reach_the_end_is_no_success(trial, fault, steps):
+    result = trial.run(fault)
+    assert result["outcome"] == "crashed"
+    assert "its record is cut short" in result["reason"]
+    assert result["steps_completed"] == steps
+
+
+def test_a_record_cut_off_at_its_front(trial):
+    result = trial.run("truncates_its_record")
+    assert result["outcome"] == "crashed"
+    assert "7 of 10 steps" in result["reason"]
+
+
+def test_a_record_whose_folder_is_gone(trial):
+    result = trial.run("deletes_its_folder")
+    assert result["outcome"] == "crashed"
+    assert "before its first beat" in result["reason"]
+
+
+def test_beats_that_are_lost_for_a_while_are_counted(trial):
+    result = trial.run("may_write_nothing_for_a_while", completed=10)
+    assert result["outcome"] == "completed"
+    (finding,) = [f for f in result["findings"] if f["code"] == "beats_lost"]
+    assert finding["evidence"]["lost"] == 4  # two a step, until halfway
+    assert "File too large" in finding["summary"]

@@ -1,11 +1,13 @@
 """A scenario of ten quick steps; in step 3 the fault happens that the variable FAULT names.
 
-Each fault is one function of `training`. What returns is survived: the run goes on.
+Each fault is one function of `training`. What returns is survived: the run goes on. What it returns
+is called halfway through the steps, to undo it.
 """
 
 from __future__ import annotations
 
 import atexit
+import contextlib
 import ctypes
 import mmap
 import os
@@ -28,10 +30,14 @@ BOMB = 200
 
 def make_step(training):
     fault = globals()[os.environ["FAULT"]]
+    undo = None
 
     def step():
+        nonlocal undo
         if training.step == STEP:
-            fault(training)
+            undo = fault(training)
+        if training.step == training.settings.steps // 2 and undo:
+            undo()
         return mx.array(1.0 / (1 + training.step))
 
     return step
@@ -251,19 +257,23 @@ def may_open_nothing(training):
     resource.setrlimit(resource.RLIMIT_NOFILE, (0, 0))
 
 
-def file_size_limit(training):
-    """No file may grow any more: what a full disk or a quota does, for two steps."""
+def may_write_nothing(training):
+    """What a quota does: no file may grow any more."""
     resource.setrlimit(resource.RLIMIT_FSIZE, (0, resource.RLIM_INFINITY))
 
-    def lift():
-        while training.step < STEP + 2:
-            time.sleep(0.001)
-        resource.setrlimit(resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY,) * 2)
-        lifted.set()
 
-    lifted = threading.Event()
-    threading.Thread(target=lift, daemon=True).start()
-    atexit.register(lifted.wait)
+def may_write_nothing_for_a_while(training):
+    may_write_nothing(training)
+    return lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY,) * 2)
+
+
+def fills_the_disk(training):
+    """To the last byte, and soon into the middle of a beat."""
+    filler = record() / "filler"
+    with filler.open("wb", buffering=0) as file, contextlib.suppress(OSError):
+        while True:
+            file.write(bytes(100))
+    return filler.unlink
 
 
 def time_stands_back(training):
@@ -336,13 +346,19 @@ def deletes_the_whole_run(training):
 
 
 def waits_for_a_signal(training):
-    """Goes on when the test has made the file; until then it is slow, not dead."""
+    """Slow, not dead, until the test has done its part and made the file GO."""
     Path(os.environ["READY"]).write_text(str(os.getpid()))
     while not Path(os.environ["GO"]).exists():
-        sum(range(10_000))
+        sum(range(100_000))
         time.sleep(0.01)
 
 
 def child_of_its_own_session(training):
     subprocess.Popen(["sleep", "600"], start_new_session=True)
+    waits_for_a_signal(training)
+
+
+def waits_deaf_to_term(training):
+    """Says that it was told to end, and goes on waiting."""
+    signal.signal(signal.SIGTERM, lambda *_: Path(os.environ["READY"]).write_text("TERM"))
     waits_for_a_signal(training)
