@@ -145,6 +145,25 @@ class Watchdog:
         )
 
 
+_OUTSIDE = {
+    "io": "for something outside",
+    "child": "for a child process",
+    "collective": "for another rank",
+}
+
+
+def refine(cause: Cause, category: str | None) -> Cause:
+    """A stall whose wait site is known to lie outside the worker is `waiting`.
+
+    `category` is that of the wait site, as in `harness.waitrules`.
+    """
+    if cause.code != "stalled" or category not in _OUTSIDE:
+        return cause
+    return msgspec.structs.replace(
+        cause, code="waiting", summary=f"waits {_OUTSIDE[category]}: {cause.summary}"
+    )
+
+
 def _beat_came(before: Snapshot, now: Snapshot) -> bool:
     return now.position != before.position or now.steps != before.steps
 

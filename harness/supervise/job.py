@@ -27,7 +27,7 @@ from harness.model import (
     WorkerSpec,
 )
 from harness.supervise import evidence, launch, observe, procfs
-from harness.watchdog import Judgement, State, Watchdog
+from harness.watchdog import Judgement, State, Watchdog, refine
 
 LOOK_S = 0.25
 """Between two looks at a worker."""
@@ -193,8 +193,9 @@ class Job:
         if self._collecting.is_alive():
             return
         self._collecting = None
-        self._cause = msgspec.structs.replace(
-            self._cause, evidence={**self._collected, **self._cause.evidence}
+        told = {**self._collected, **self._cause.evidence}
+        self._cause = refine(
+            msgspec.structs.replace(self._cause, evidence=told), told.get("wait_category")
         )
         self._end(Why.HUNG, GRACE_S)
 

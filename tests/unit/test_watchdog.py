@@ -5,8 +5,8 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from harness.model import Position, Process, Snapshot, StepBeat, Thread
-from harness.watchdog import Policy, State, Watchdog
+from harness.model import Cause, Position, Process, Snapshot, StepBeat, Thread
+from harness.watchdog import Policy, State, Watchdog, refine
 
 LOOK = 0.25
 
@@ -153,3 +153,15 @@ def test_a_stall_is_found_within_its_bound(usual, count):
     assert found is not None
     assert found <= bound
     assert found >= Policy().floor_s
+
+
+def test_a_stall_whose_wait_lies_outside_is_waiting():
+    stalled = Cause(code="stalled", summary="phase data has lasted 9 s")
+    for category in ("io", "child", "collective"):
+        refined = refine(stalled, category)
+        assert refined.code == "waiting"
+        assert stalled.summary in refined.summary
+    for category in ("lock", "queue", "running", None):
+        assert refine(stalled, category) is stalled
+    proven = Cause(code="deadlock", summary="", proven=True)
+    assert refine(proven, "child") is proven

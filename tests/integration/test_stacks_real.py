@@ -1,0 +1,380 @@
+"""Stack tools on real processes that really hang, and tools that misbehave."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import psutil
+import pytest
+
+from harness import waitsite
+from harness.supervise import bounded, stacks
+from harness.supervise.stacks import StackCapture, Tool
+
+VICTIM = Path(__file__).parents[1] / "victims" / "stacks_hangs.py"
+PATIENCE_S = 60.0
+"""How long a victim may take to get where it hangs; generous, for a busy machine."""
+
+PYSTACK, PY_SPY, NONBLOCKING, GDB = (
+    next(tool for tool in stacks.TOOLS if tool.name == name)
+    for name in ("pystack", "py-spy", "py-spy-nonblocking", "gdb")
+)
+pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="the tools of Linux")
+
+
+@pytest.fixture(scope="module")
+def works() -> Callable[[Tool], None]:
+    """Skips the test when a tool cannot be used here, with the reason that `doctor` gives."""
+    status = {one.name: one for one in stacks.available()}
+
+    def check(tool: Tool) -> None:
+        if not status[tool.name].ok:
+            pytest.skip(f"{tool.name}: {status[tool.name].reason}")
+
+    return check
+
+
+class Victim:
+    """A process of `stacks_hangs.py`; `pid` is the one to look at, which may be its child."""
+
+    def __init__(self, process: subprocess.Popen[str]) -> None:
+        assert process.stdout is not None
+        self.process = process
+        self.pid = int(process.stdout.readline())
+
+    def rest(self) -> str:
+        """What it still prints until it ends."""
+        assert self.process.stdout is not None
+        return self.process.stdout.read()
+
+
+@contextlib.contextmanager
+def victim(*arguments: str, **environment: str) -> Iterator[Victim]:
+    with subprocess.Popen(
+        [sys.executable, str(VICTIM), *arguments],
+        stdout=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+        env={**os.environ, **environment},
+    ) as process:
+        try:
+            yield Victim(process)
+        finally:
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)
+
+
+def settle(pid: int, tool: Tool, folder: Path, *categories: str) -> StackCapture:
+    """Look until the victim is where it hangs: it announces itself just before."""
+    end = time.monotonic() + PATIENCE_S
+    while True:
+        seen = stacks.capture(pid, folder, [tool], timeout=PATIENCE_S)
+        waits = waitsite.explain(seen.threads)
+        if waits is not None and waits.overall.category.value in categories:
+            return seen
+        if time.monotonic() > end:
+            pytest.fail(f"not {categories}: {waits and waits.overall}, {seen.attempts}")
+        time.sleep(0.1)
+
+
+def state(pid: int) -> str:
+    return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+
+
+CATEGORIES = {
+    # py-spy sees the threads of Python alone: of a ring only the main one, which waits for it.
+    "fork_deadlock": {"": "stream_evaluation"},
+    "ring": {"": "collective", "py-spy": "stream_evaluation"},
+    "locks": {"": "lock"},
+    "mutex": {"": "lock"},
+    "gil": {"": "gil"},
+    "child": {"": "child"},
+    "receives": {"": "io"},
+    "sleeps": {"": "sleep"},
+    "jit": {"": "jit"},
+    "spins": {"": "running"},
+    "spins_native": {"": "running"},
+    # gdb does not see the queue, only the lock or the pipe in it.
+    "empty_queue": {"": "queue", "gdb": "lock"},
+    "process_queue": {"": "queue", "gdb": "io"},
+}
+
+
+@pytest.mark.parametrize("hang", CATEGORIES)
+def test_each_tool_names_the_wait_site(
+    hang: str, tmp_path: Path, works: Callable[[Tool], None]
+) -> None:
+    works(PYSTACK)
+    with victim(hang, TMPDIR=str(tmp_path)) as it:
+        for tool in (PYSTACK, PY_SPY, GDB):
+            if shutil.which(tool.command[0]) is None:
+                continue
+            if tool is not PYSTACK and not stacks.capture(it.pid, tmp_path, [tool]).tool:
+                continue
+            category = CATEGORIES[hang].get(tool.name, CATEGORIES[hang][""])
+            seen = settle(it.pid, tool, tmp_path / "stacks", category)
+            assert seen.tool == tool.name
+            assert (tmp_path / "stacks" / f"1-{tool.name}.txt").stat().st_size > 0
+
+
+def test_two_runs_of_a_hang_have_one_fingerprint_and_two_hangs_have_two(
+    tmp_path: Path, works: Callable[[Tool], None]
+) -> None:
+    works(PYSTACK)
+    found: dict[str, set[str]] = {}
+    for hang in ("fork_deadlock", "ring", "locks", "spins") * 2:
+        with victim(hang) as it:
+            category = CATEGORIES[hang][""]
+            seen = settle(it.pid, PYSTACK, tmp_path, category)
+            found.setdefault(hang, set()).add(waitsite.fingerprint(seen.threads))
+    assert [len(prints) for prints in found.values()] == [1, 1, 1, 1]
+    assert len(set().union(*found.values())) == 4
+
+
+def test_two_captures_show_that_a_deadlock_does_not_move(
+    tmp_path: Path, works: Callable[[Tool], None]
+) -> None:
+    works(PYSTACK)
+    with victim("fork_deadlock") as it:
+        settle(it.pid, PYSTACK, tmp_path, "stream_evaluation")
+        evidence = stacks.capture_twice(it.pid, tmp_path / "stacks", pause_s=0.2)
+    assert evidence.moved is False
+    assert evidence.waits is not None
+    assert (evidence.waits.overall.python_frame or "").endswith(" in fork_deadlock")
+    files = sorted(path.name for path in (tmp_path / "stacks").iterdir())
+    assert files == ["1-pystack.txt", "2-pystack.txt"]
+
+
+def test_two_captures_of_a_healthy_training_are_told_apart(
+    tmp_path: Path, works: Callable[[Tool], None]
+) -> None:
+    works(PYSTACK)
+    with victim("healthy") as it:
+        settle(it.pid, PYSTACK, tmp_path, "running", "stream_evaluation")
+        looks = (stacks.capture_twice(it.pid, tmp_path, pause_s=0.05).moved for _ in range(50))
+        assert any(looks)
+
+
+def test_a_process_that_ends_between_the_captures_is_no_evidence_of_standing_still(
+    tmp_path: Path,
+) -> None:
+    """The tool answers once, and its process dies of something else before the second look."""
+    with victim("sleeps") as it:
+        script = "[ -e /proc/{pid}/fd/0 ] && kill -9 {pid} && printf '%s\\n' " + (
+            "'Thread 1 (LWP {pid}):' '#0  main () at a.c:1'"
+        )
+        evidence = stacks.capture_twice(it.pid, tmp_path, [shell(script)], pause_s=0.5)
+    assert [seen.tool for seen in evidence.captures] == ["fake", None]
+    assert evidence.moved is None
+    assert evidence.waits is not None
+
+
+# --- the target is unharmed ---------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("tool", [PYSTACK, PY_SPY, NONBLOCKING, GDB], ids=lambda tool: tool.name)
+def test_a_healthy_process_goes_on_and_ends_right(
+    tool: Tool, tmp_path: Path, works: Callable[[Tool], None]
+) -> None:
+    works(tool)
+    with victim("counts", "3000") as it:
+        looks = 0
+        while it.process.poll() is None and looks < 20:
+            seen = stacks.capture(it.pid, tmp_path, [tool], timeout=PATIENCE_S)
+            looks += seen.tool is not None
+        assert it.rest() == f"{sum(range(3000))}\n"
+        assert it.process.wait() == 0
+    assert looks > 0
+
+
+@pytest.mark.parametrize("tool", [PYSTACK, PY_SPY, NONBLOCKING, GDB], ids=lambda tool: tool.name)
+def test_a_stopped_process_stays_stopped_and_can_be_continued(
+    tool: Tool, tmp_path: Path, works: Callable[[Tool], None]
+) -> None:
+    works(tool)
+    with victim("counts", "200") as it:
+        os.kill(it.pid, signal.SIGSTOP)
+        os.waitpid(it.pid, os.WUNTRACED)
+        seen = stacks.capture(it.pid, tmp_path, [tool], timeout=PATIENCE_S)
+        assert seen.tool == (None if tool is PY_SPY else tool.name)
+        assert state(it.pid) == "T"
+        os.kill(it.pid, signal.SIGCONT)
+        assert it.rest() == f"{sum(range(200))}\n"
+        assert it.process.wait() == 0
+
+
+@pytest.mark.parametrize("tool", [PYSTACK, GDB], ids=lambda tool: tool.name)
+def test_a_tool_that_is_killed_while_it_holds_the_process_leaves_it_running(
+    tool: Tool, tmp_path: Path, works: Callable[[Tool], None]
+) -> None:
+    works(tool)
+    with victim("counts", "6000") as it:
+        took = stacks.capture(it.pid, tmp_path, [tool], timeout=PATIENCE_S).attempts[0].seconds
+        killed = 0
+        for part in range(1, 16):
+            seen = stacks.capture(it.pid, tmp_path, [tool], timeout=took * part / 15)
+            if it.process.poll() is not None:
+                break
+            if seen.tool is None:
+                assert "no answer in" in seen.attempts[0].reason
+                killed += 1
+        assert it.rest() == f"{sum(range(6000))}\n"
+        assert it.process.wait() == 0
+    assert killed > 0
+
+
+def test_a_process_that_a_dead_tool_left_stopped_is_continued(tmp_path: Path) -> None:
+    rogue = Tool(name="rogue", command=("sh", "-c", "kill -STOP {pid}; sleep 600"), parser="gdb")
+    with victim("counts", "200") as it:
+        seen = stacks.capture(it.pid, tmp_path, [rogue], timeout=1.0)
+        assert seen.tool is None
+        assert it.rest() == f"{sum(range(200))}\n"
+
+
+# --- tools that misbehave -----------------------------------------------------------------------
+
+
+def shell(script: str, name: str = "fake") -> Tool:
+    return Tool(name=name, command=("sh", "-c", script), parser="gdb")
+
+
+ANSWER = shell("printf 'Thread 1 (LWP 1):\\n#0  main () at a.c:1\\n'", "answer")
+
+
+@pytest.mark.parametrize(
+    ("script", "reason"),
+    [
+        ("sleep 600", "no answer in 0.5 s"),
+        ("sleep 600 & echo $!; exit 0", "no answer in 0.5 s"),
+        ("trap '' TERM INT HUP; while :; do sleep 600; done", "no answer in 0.5 s"),
+        ("kill -SEGV $$", "exit code -11"),
+        ("echo some prose; echo 'Error: no luck' >&2; echo at >&2; exit 3", "Error: no luck"),
+        ("exit 0", "no stack in its answer; exit code 0"),
+        ("echo nothing of use", "no stack in its answer; nothing of use"),
+        ("printf '\\377\\376'; exit 1", "exit code 1"),
+    ],
+)
+def test_a_tool_that_fails_is_recorded_and_the_next_one_asked(
+    script: str, reason: str, tmp_path: Path
+) -> None:
+    seen = stacks.capture(os.getpid(), tmp_path, [shell(script), ANSWER], timeout=0.5)
+    failed = seen.attempts[0]
+    assert (failed.ok, failed.file) == (False, None)
+    assert failed.reason == reason
+    assert "\n" not in failed.reason
+    assert (seen.tool, seen.file, len(seen.threads)) == ("answer", "1-answer.txt", 1)
+    assert [path.name for path in tmp_path.iterdir()] == ["1-answer.txt"]
+
+
+def test_what_a_hanging_tool_started_is_ended_with_it(tmp_path: Path) -> None:
+    note = tmp_path / "pid"
+    stacks.capture(1, tmp_path, [shell(f"sleep 600 & echo $! > {note}; wait")], timeout=1.0)
+    child = int(note.read_text())
+    end = time.monotonic() + PATIENCE_S
+    while psutil.pid_exists(child) and psutil.Process(child).status() != psutil.STATUS_ZOMBIE:
+        assert time.monotonic() < end
+        time.sleep(0.05)
+
+
+def test_a_tool_that_floods_is_cut_off() -> None:
+    answer = bounded.run(["sh", "-c", "yes"], timeout=PATIENCE_S, limit=1 << 20)
+    assert answer.code is None
+    assert answer.problem == "printed more than 1048576 bytes"
+    assert len(answer.output) < 2 << 20
+
+
+def test_a_flood_of_errors_is_cut_off_too() -> None:
+    assert bounded.run(["sh", "-c", "yes >&2"], timeout=PATIENCE_S, limit=4096).code is None
+
+
+def test_a_missing_tool_and_a_file_that_cannot_be_written_are_reasons(tmp_path: Path) -> None:
+    missing = Tool(name="missing", command=("no-such-tool-anywhere",), parser="gdb")
+    (tmp_path / "file").touch()
+    seen = stacks.capture(os.getpid(), tmp_path / "file" / "stacks", [missing, ANSWER])
+    assert [attempt.ok for attempt in seen.attempts] == [False, False]
+    assert seen.attempts[0].reason == "not installed"
+    assert "file" in seen.attempts[1].reason.lower()
+
+
+def test_a_process_that_is_gone_is_a_reason(tmp_path: Path) -> None:
+    with subprocess.Popen(["true"]) as process:
+        pass
+    seen = stacks.capture(process.pid, tmp_path)
+    assert seen.tool is None
+    assert all(attempt.reason for attempt in seen.attempts)
+
+
+def test_a_module_beside_the_user_is_not_taken_for_the_tool(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, works: Callable[[Tool], None]
+) -> None:
+    works(PYSTACK)
+    (tmp_path / "pystack.py").write_text("raise SystemExit('the wrong one')")
+    monkeypatch.chdir(tmp_path)
+    with victim("sleeps") as it:
+        assert settle(it.pid, PYSTACK, tmp_path, "sleep").tool == "pystack"
+
+
+# --- faulthandler -------------------------------------------------------------------------------
+
+
+def test_faulthandler_answers_when_nothing_else_does(tmp_path: Path) -> None:
+    log = tmp_path / "faults.txt"
+    with victim("gil", STACKS_FAULTHANDLER=str(log)) as it:
+        seen = stacks.capture(it.pid, tmp_path, [], faulthandler_file=log, may_signal=True)
+        assert (seen.tool, seen.file) == ("faulthandler", "1-faulthandler.txt")
+        main = next(thread for thread in seen.threads if thread.main)
+        assert main.frames[-2].function == "gil"
+
+
+def test_no_signal_is_sent_without_leave(tmp_path: Path) -> None:
+    log = tmp_path / "faults.txt"
+    with victim("sleeps", STACKS_FAULTHANDLER=str(log)) as it:
+        assert stacks.capture(it.pid, tmp_path, [], faulthandler_file=log).attempts == ()
+        assert log.read_text() == ""
+
+
+def test_a_signal_that_would_kill_is_not_sent(tmp_path: Path) -> None:
+    log = tmp_path / "faults.txt"
+    log.touch()
+    with victim("counts", "200") as it:
+        seen = stacks.capture(it.pid, tmp_path, [], faulthandler_file=log, may_signal=True)
+        assert "would kill" in seen.attempts[0].reason
+        assert it.rest() == f"{sum(range(200))}\n"
+
+
+def test_a_stopped_process_gets_no_signal_that_it_would_answer_later(tmp_path: Path) -> None:
+    log = tmp_path / "faults.txt"
+    with victim("counts", "200", STACKS_FAULTHANDLER=str(log)) as it:
+        os.kill(it.pid, signal.SIGSTOP)
+        os.waitpid(it.pid, os.WUNTRACED)
+        seen = stacks.capture(it.pid, tmp_path, [], faulthandler_file=log, may_signal=True)
+        assert "stopped" in seen.attempts[0].reason
+        os.kill(it.pid, signal.SIGCONT)
+        it.rest()
+    assert log.read_text() == ""
+
+
+# --- doctor -------------------------------------------------------------------------------------
+
+
+def test_doctor_names_every_tool_of_the_platform_with_a_reason_or_none() -> None:
+    for probe in (False, True):
+        found = stacks.available(probe=probe)
+        assert [one.name for one in found] == ["pystack", "py-spy", "py-spy-nonblocking", "gdb"]
+        assert all(one.ok or one.reason for one in found)
+
+
+def test_doctor_says_not_installed(monkeypatch: pytest.MonkeyPatch) -> None:
+    gone = Tool(name="gone", command=("no-such-tool-anywhere",), parser="gdb")
+    monkeypatch.setattr(stacks, "TOOLS", (gone,))
+    for probe in (False, True):
+        (one,) = stacks.available(probe=probe)
+        assert (one.name, one.ok, one.reason) == ("gone", False, "not installed")
