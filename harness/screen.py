@@ -45,7 +45,7 @@ class Screen:
         self._done = 0
         self._quiet = quiet
         self._verbose = verbose
-        self._states: dict[Job, State] = {}
+        self._suspected: set[Job] = set()
 
     def started(self, job: Job) -> None:
         pass
@@ -53,15 +53,14 @@ class Screen:
     def looked(self, jobs: Sequence[Job]) -> None:
         for job in jobs:
             state = job.judgement.state
-            before = self._states.get(job, State.ALIVE)
-            self._states[job] = state
-            if not self._quiet and state is State.SUSPECT and before is not State.SUSPECT:
+            if not self._quiet and state is State.SUSPECT and job not in self._suspected:
+                self._suspected.add(job)
                 self.console.print(
                     f"  {job.info.name}: suspected, {job.judgement.reason}", style="yellow"
                 )
 
     def finished(self, job: Job, result: ScenarioResult) -> None:
-        self._states.pop(job, None)
+        self._suspected.discard(job)
         self._done += 1
         self.console.print(self._line(result), soft_wrap=True)
         if self._verbose:

@@ -10,6 +10,7 @@ however long they take.
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Sequence
 from enum import Enum
 from typing import Any
 
@@ -30,6 +31,11 @@ class Policy(msgspec.Struct, frozen=True, kw_only=True):
     """... and at how many looks. A supervisor that was starved itself has not looked."""
     cpu_share: float = 0.02
     """CPU time of the whole tree, as a share of one core, that counts as work."""
+    busy_floor_s: float = 6.0
+    busy_factor: float = 4.0
+    """A phase that uses the CPU is overdue after this long, and this many times its longest..."""
+    busy_history: int = 3
+    """... once that many of its kind are known. A first one is never overdue."""
     gap_s: float = 2.0
     """Two looks further apart than this: we were stopped or asleep, and the time does not count."""
 
@@ -48,6 +54,8 @@ class Judgement(msgspec.Struct, frozen=True, kw_only=True):
     """Set when confirmed."""
     still: bool = False
     """Whether nothing at all moved since the look before."""
+    overdue: bool = False
+    """Busy, and for far longer than this phase ever was: the stacks must say with what."""
     last_progress: float = 0.0
     """`t` of the last look at which a beat had come."""
 
@@ -99,9 +107,21 @@ class Watchdog:
         if why := _activity(before, now, self._policy.cpu_share):
             self._moved_at = now.t
             self._still_looks = 0
-            return self._judgement(State.ALIVE, why)
+            return self._busy(now, why)
         self._still_looks += 1
         return self._doubt(now)
+
+    def _busy(self, now: Snapshot, why: str) -> Judgement:
+        phase = now.position.phase if now.position else "start"
+        durations = self._durations.get(phase, ())
+        policy = self._policy
+        lasted = now.t - self._beat_at - self._not_counted
+        if len(durations) < policy.busy_history or lasted < max(
+            policy.busy_floor_s, policy.busy_factor * max(durations)
+        ):
+            return self._judgement(State.ALIVE, why)
+        told = f"busy in phase {phase} for {lasted:.1f} s (before, at most {max(durations):.3g} s)"
+        return msgspec.structs.replace(self._judgement(State.SUSPECT, told), overdue=True)
 
     def _doubt(self, now: Snapshot) -> Judgement:
         phase = now.position.phase if now.position else "start"
@@ -143,6 +163,45 @@ class Watchdog:
             still=self._still_looks > 0,
             last_progress=self._beat_at,
         )
+
+
+_BLOCKED = frozenset(("collective", "lock", "gil", "queue", "child", "io"))
+
+
+class Inspection(msgspec.Struct, frozen=True, kw_only=True):
+    """What two captures of an overdue worker's stacks, a second apart, showed."""
+
+    category: str
+    """Of the wait site, as in `harness.waitrules`."""
+    main: bool
+    """Whether it is the main thread's own."""
+    moved: bool
+    fingerprint: str
+    told: str
+
+
+def burns(looks: Sequence[Inspection]) -> Cause | None:
+    """The cause when an overdue worker uses the CPU and gets nowhere; None when it may be working.
+
+    So it is when its last two inspections agree and show either that the thread which matters is
+    blocked, so that another one spins (a ring's socket thread does), or that the main thread itself
+    runs the same code still. A stream's thread that computes is work, however long it takes.
+    """
+    if len(looks) < 2 or looks[-1].fingerprint != looks[-2].fingerprint:
+        return None
+    last = looks[-2:]
+    blocked = all(one.category in _BLOCKED and not one.moved for one in last)
+    loops = all(one.category == "running" and one.main for one in last)
+    if not (blocked or loops):
+        return None
+    told = last[-1].told
+    return Cause(
+        code="stalled",
+        summary=f"uses the CPU and gets nowhere: the main thread {told}"
+        if loops
+        else f"{told}, while another thread spins",
+        evidence={"inspections": len(looks), "fingerprint": last[-1].fingerprint},
+    )
 
 
 _OUTSIDE = {

@@ -8,8 +8,10 @@ from typing import Any
 
 import msgspec
 
+from harness import waitsite
 from harness.model import Snapshot, StepBeat
 from harness.supervise import observe, procfs, stacks
+from harness.watchdog import Inspection
 
 MOST = 4
 """Of a large tree so many processes' stacks are taken, the worker's first."""
@@ -45,6 +47,29 @@ def collect(
     return found
 
 
+def inspect(pid: int, folder: Path) -> Inspection | None:
+    """What the stacks of a busy worker show; None when no tool could read them."""
+    seen = stacks.capture_twice(pid, folder)
+    if seen.waits is None:
+        return None
+    site = seen.waits.overall
+    return Inspection(
+        category=site.category.value,
+        main=site.main,
+        moved=seen.moved is not False,
+        fingerprint=seen.waits.fingerprint,
+        told=_site(site),
+    )
+
+
+def _site(site: waitsite.WaitSite) -> str:
+    """`waits for ... (function), from file.py:12 in step`."""
+    function = f" ({site.function})" if site.function else ""
+    return (
+        site.description + function + (f", from {site.python_frame}" if site.python_frame else "")
+    )
+
+
 def _told(evidence: stacks.StackEvidence) -> dict[str, Any]:
     """A few words of a process's stacks for the report."""
     first = evidence.captures[0]
@@ -57,9 +82,7 @@ def _told(evidence: stacks.StackEvidence) -> dict[str, Any]:
     }
     if evidence.waits is not None:
         site = evidence.waits.overall
-        told["wait_site"] = f"{site.description} ({site.function})" + (
-            f", from {site.python_frame}" if site.python_frame else ""
-        )
+        told["wait_site"] = _site(site)
         told["wait_category"] = site.category.value
         told["fingerprint"] = evidence.waits.fingerprint
     return told

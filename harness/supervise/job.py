@@ -27,7 +27,7 @@ from harness.model import (
     WorkerSpec,
 )
 from harness.supervise import evidence, launch, observe, procfs
-from harness.watchdog import Judgement, State, Watchdog, refine
+from harness.watchdog import Inspection, Judgement, State, Watchdog, burns, refine
 
 LOOK_S = 0.25
 """Between two looks at a worker."""
@@ -68,6 +68,11 @@ class Job:
         self._detected_at: float | None = None
         self._worlds: list[proof.World] = []
         self._still_looks = 0
+        self._inspector: threading.Thread | None = None
+        self._inspections: list[Inspection] = []
+        self._next_inspection = 0.0
+        self._patience = 1.0
+        self._inspected_since = 0.0
         self._collecting: threading.Thread | None = None
         self._collected: dict[str, Any] = {}
         self._steps = 0
@@ -135,9 +140,12 @@ class Job:
         self._sample(self.snapshot)
         if self._process.status is not None or self._why is not None or self._cause is not None:
             return
+        if self._inspector is not None and self._inspector.is_alive():
+            # Our own tool holds the worker: what is seen now says nothing about it.
+            return
         self.judgement = self._watchdog.look(self.snapshot)
         self._look_deeper()
-        cause = self._proven() or self.judgement.cause
+        cause = self._proven() or self.judgement.cause or self._burns(now)
         if cause is not None and (cause.proven or not self._sleeps()):
             self._confirmed(cause, now)
 
@@ -164,6 +172,35 @@ class Job:
     def _sleeps(self) -> bool:
         """Whether it only waits for a time to pass: slow, and bound to go on."""
         return bool(self._worlds) and proof.asleep(self._worlds, platform.machine())
+
+    def _burns(self, now: float) -> Cause | None:
+        """Inspect the stacks of a worker that is busy for far too long, again and again."""
+        if self.judgement.last_progress != self._inspected_since:
+            self._inspected_since = self.judgement.last_progress
+            self._inspections.clear()
+            self._patience = 1.0
+        if not self.judgement.overdue:
+            return None
+        cause = burns(self._inspections)
+        if cause is not None:
+            return msgspec.structs.replace(
+                cause, summary=f"{self.judgement.reason}: {cause.summary}"
+            )
+        if now >= self._next_inspection:
+            # Each inspection that shows work makes the next one rarer: it stops the worker shortly.
+            self._patience = min(60.0, 2 * self._patience) if len(self._inspections) > 1 else 1.0
+            self._next_inspection = now + self._patience
+            pid = self._process.pid
+            assert pid is not None
+
+            def inspect() -> None:
+                found = evidence.inspect(pid, self.folder / "looks")
+                if found is not None:
+                    self._inspections.append(found)
+
+            self._inspector = threading.Thread(target=inspect, name="inspector", daemon=True)
+            self._inspector.start()
+        return None
 
     def _place(self) -> str:
         position = self.position

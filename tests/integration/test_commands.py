@@ -384,3 +384,40 @@ def test_a_loader_that_sleeps_long_once_is_slow_not_dead(tmp_path):
     )
     (result,) = run_json(tmp_path, "run", path)["results"]
     assert result["outcome"] == "completed"
+
+
+def test_a_step_that_spins_is_hung_and_one_that_computes_is_not(tmp_path):
+    head = (
+        "import mlx.core as mx\n"
+        "from baseline_update import make_step as make_baseline\n"
+        "def make_step(training):\n"
+        "    baseline = make_baseline(training)\n"
+        "    def step(*batch):\n"
+        "        loss = baseline(*batch)\n"
+        "        if training.step == 5:\n"
+    )
+    spins = scenario(
+        tmp_path,
+        "spins",
+        head + "            while True: pass\n        return loss\n    return step\n",
+    )
+    # Measured, not guessed: enough of a product for some ten seconds on this machine as it is now.
+    computes = scenario(
+        tmp_path,
+        "computes",
+        "import time\n"
+        + head
+        + "            began, n = time.monotonic(), 1\n"
+        + "            square = mx.random.normal((1024, 1024))\n"
+        + "            mx.eval(square @ square)\n"
+        + "            n = int(10 / (time.monotonic() - began)) + 1\n"
+        + "            for _ in range(n): square = square @ square * 1e-3\n"
+        + "            loss = loss + 0 * mx.nan_to_num(square).sum()\n"
+        + "        return loss\n    return step\n",
+    )
+    document = run_json(tmp_path, "run", spins, computes, code=1)
+    stuck, slow = document["results"]
+    assert stuck["outcome"] == "hung"
+    assert stuck["cause"]["code"] == "stalled"
+    assert "spins.py" in stuck["cause"]["summary"]
+    assert slow["outcome"] == "completed"

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from harness.model import Cause, Position, Process, Snapshot, StepBeat, Thread
-from harness.watchdog import Policy, State, Watchdog, refine
+from harness.watchdog import Inspection, Policy, State, Watchdog, burns, refine
 
 LOOK = 0.25
 
@@ -165,3 +165,51 @@ def test_a_stall_whose_wait_lies_outside_is_waiting():
         assert refine(stalled, category) is stalled
     proven = Cause(code="deadlock", summary="", proven=True)
     assert refine(proven, "child") is proven
+
+
+def busy(t, step=3):
+    return snapshot(t, step=step, processes=(process(cpu=t * 0.9),))
+
+
+def test_busy_far_beyond_its_longest_is_overdue_never_confirmed():
+    judgements = looks(watched(), 300, busy)
+    assert {j.state for j in judgements} <= {State.ALIVE, State.SUSPECT}
+    overdue = [index * LOOK for index, j in enumerate(judgements) if j.overdue]
+    assert overdue
+    assert overdue[0] >= Policy().busy_floor_s
+    longer = looks(watched(history=(10.0,) * 5), 39, busy)
+    assert not any(j.overdue for j in longer)
+
+
+def test_a_phase_never_seen_before_is_never_overdue():
+    judgements = looks(watched(), 300, lambda t: snapshot(t, "validate", 3, (process(cpu=t),)))
+    assert not any(j.overdue for j in judgements)
+
+
+def inspected(category, main=True, moved=False, fingerprint="abc"):
+    return Inspection(
+        category=category, main=main, moved=moved, fingerprint=fingerprint, told="is at x.py:1"
+    )
+
+
+def test_a_main_thread_that_runs_the_same_code_still_gets_nowhere():
+    once = inspected("running", moved=True)
+    assert burns([]) is None
+    assert burns([once]) is None
+    cause = burns([once, once])
+    assert cause.code == "stalled"
+    assert "x.py:1" in cause.summary
+    assert burns([once, inspected("running", fingerprint="other")]) is None
+
+
+def test_a_thread_that_spins_beside_a_blocked_one_is_no_progress():
+    for category in ("collective", "lock", "gil", "queue", "child", "io"):
+        still = inspected(category, main=False)
+        assert burns([still, still]).code == "stalled"
+        assert burns([still, inspected(category, main=False, moved=True)]) is None
+
+
+def test_a_stream_that_computes_is_work_however_long():
+    for category in ("running", "stream_evaluation", "jit", "memory", "unknown", "sleep"):
+        computing = inspected(category, main=False)
+        assert burns([computing] * 10) is None
