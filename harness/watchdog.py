@@ -20,6 +20,9 @@ from harness.model import AnyBeat, Cause, Process, Snapshot, StepBeat
 from harness.stats import quantile
 
 
+_CPU, _RUNNABLE = "uses the CPU", "a thread is runnable"
+
+
 class Policy(msgspec.Struct, frozen=True, kw_only=True):
     floor_s: float = 4.0
     """No phase is suspected sooner, however fast it usually is."""
@@ -107,7 +110,11 @@ class Watchdog:
         if why := _activity(before, now, self._policy.cpu_share):
             self._moved_at = now.t
             self._still_looks = 0
-            return self._busy(now, why)
+            return (
+                self._busy(now, why)
+                if why in (_CPU, _RUNNABLE)
+                else self._judgement(State.ALIVE, why)
+            )
         self._still_looks += 1
         return self._doubt(now)
 
@@ -235,11 +242,11 @@ def _activity(before: Snapshot, now: Snapshot, cpu_share: float) -> str:
         return "a child process came or went"
     spent = sum(new[pid].cpu_s - old[pid].cpu_s for pid in new)
     if spent > cpu_share * (now.t - before.t):
-        return "uses the CPU"
+        return _CPU
     for process in now.processes:
         states = {thread.state for thread in process.threads} or {process.state}
         if "R" in states:
-            return "a thread is runnable"
+            return _RUNNABLE
         if "D" in states:
             return "waits for a disk"
     for pid, process in new.items():

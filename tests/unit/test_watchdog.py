@@ -70,14 +70,14 @@ def test_a_slow_step_that_uses_the_cpu_is_alive():
     def busy(t):
         return snapshot(t, processes=(process(cpu=t * 0.9),))
 
-    assert {j.state for j in looks(watched(), 300, busy)} == {State.ALIVE}
+    assert State.CONFIRMED not in {j.state for j in looks(watched(), 300, busy)}
 
 
 def test_a_runnable_thread_that_gets_no_cpu_is_alive():
     def starved(t):
         return snapshot(t, processes=(process(thread_state="R"),))
 
-    assert {j.state for j in looks(watched(), 60, starved)} == {State.ALIVE}
+    assert State.CONFIRMED not in {j.state for j in looks(watched(), 60, starved)}
 
 
 def test_a_first_compile_is_alive_while_its_compiler_works():
