@@ -19,7 +19,6 @@ import msgspec
 from harness.model import AnyBeat, Cause, Process, Snapshot, StepBeat
 from harness.stats import quantile
 
-
 _CPU, _RUNNABLE = "uses the CPU", "a thread is runnable"
 
 
