@@ -1,0 +1,62 @@
+"""What the documents say is so."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import jsonschema
+import pytest
+
+from harness import scenario
+from harness.report import markdown
+
+ROOT = Path(__file__).parents[2]
+SCENARIOS = (ROOT / "docs" / "SCENARIOS.md").read_text()
+SAMPLE = ROOT / "reports" / "samples" / "run-all"
+
+
+@pytest.mark.parametrize("block", re.findall(r"```python\n(.*?)```", SCENARIOS, flags=re.S))
+def test_a_scenario_from_the_documents_runs(tmp_path, block):
+    (tmp_path / "mine.py").write_text(block)
+    done = subprocess.run(
+        [sys.executable, "-m", "harness", "run", "mine.py", "--json"],
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stderr
+    (result,) = json.loads(done.stdout)["results"]
+    assert result["metrics"]["parameters_changed"] is True
+    assert len(block.splitlines()) <= 25
+
+
+def test_the_documents_name_every_scenario_of_the_ladder_and_no_other():
+    table = SCENARIOS.partition("## The ladder")[2].partition("\n## ")[0]
+    named = re.findall(r"^\| `(\w+)` \|", table, flags=re.M)
+    assert sorted(named) == sorted(info.name for info in scenario.ladder())
+
+
+def test_the_readme_shows_the_sample_and_the_sample_is_whole():
+    spec = importlib.util.spec_from_file_location("sample", ROOT / "benchmarks" / "sample.py")
+    sample = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(sample)
+    report = (SAMPLE / "report.md").read_text()
+    assert sample.excerpt(report) in (ROOT / "README.md").read_text()
+    assert len(report) <= markdown.LIMIT
+    document = json.loads((SAMPLE / "run.json").read_text())
+    jsonschema.validate(document, json.loads((ROOT / "docs" / "run.schema.json").read_text()))
+    assert {r["scenario"] for r in document["results"]} == {s.name for s in scenario.ladder()}
+
+
+@pytest.mark.parametrize("page", ["README.md", *(f"docs/{p.name}" for p in ROOT.glob("docs/*.md"))])
+def test_links_between_the_documents_lead_somewhere(page):
+    text = (ROOT / page).read_text()
+    for target in re.findall(r"\]\(([^)#:]+)(?:#[^)]*)?\)", text):
+        assert ((ROOT / page).parent / target).exists(), target
