@@ -63,7 +63,7 @@ def native(function: str, source: str | None, line: int | None, library: str | N
     known = source if source and source != UNKNOWN else None
     system = bool(
         (library and (_SYSTEM.match(PurePath(library).name) or "/lib-dynload/" in library))
-        or (known and (_INTERPRETER.match(known) or _SYSTEM.match(PurePath(known).name)))
+        or (known and (_INTERPRETER.search(known) or _SYSTEM.match(PurePath(known).name)))
     )
     file = known or library
     return Frame(

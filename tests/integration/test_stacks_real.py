@@ -131,7 +131,7 @@ def test_two_runs_of_a_hang_have_one_fingerprint_and_two_hangs_have_two(
     works(PYSTACK)
     found: dict[str, set[str]] = {}
     for hang in ("fork_deadlock", "ring", "locks", "spins") * 2:
-        with victim(hang) as it:
+        with victim(hang, TMPDIR=str(tmp_path)) as it:
             category = CATEGORIES[hang][""]
             seen = settle(it.pid, PYSTACK, tmp_path, category)
             found.setdefault(hang, set()).add(waitsite.fingerprint(seen.threads))

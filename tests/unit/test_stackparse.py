@@ -184,6 +184,8 @@ def test_the_c_library_and_the_interpreter_are_told_from_other_native_code() -> 
     assert system(None, "/usr/lib/libpython3.11.so.1.0")
     assert system(None, "libsystem_kernel.dylib")
     assert system("Modules/_threadmodule.c", None)
+    assert system("./Modules/timemodule.c", None)
+    assert system("/build/Python-3.11.7/Modules/_ctypes/callproc.c", None)
     assert system("../sysdeps/unix/sysv/linux/read.c", None)
     assert system(None, "/usr/lib/python3.11/lib-dynload/_socket.cpython-311.so")
     assert not system(None, "/opt/venv/lib/python3.11/site-packages/mlx/lib/libmlx.so")
