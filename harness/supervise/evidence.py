@@ -37,7 +37,10 @@ def collect(
             may_signal=index == 0,
         )
         seen.append((process.pid, evidence))
-        found.update({k: v for k, v in _told(evidence).items() if k not in found})
+        told = _told(evidence)
+        if not found or found.get("wait_category") == "child":
+            # What a worker's child waits for says more than that the worker waits for its child.
+            found.update(told)
     try:
         (folder / "state.json").write_bytes(
             msgspec.json.format(msgspec.json.encode(_state(snapshot, last, seen)), indent=1)

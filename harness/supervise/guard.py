@@ -28,6 +28,7 @@ ORPHAN_GRACE = 2.0
 """Seconds the tree gets to end by itself when the supervisor is gone."""
 _PR_SET_PDEATHSIG = 1
 _PR_SET_CHILD_SUBREAPER = 36
+_PR_SET_PTRACER = 0x59616D61
 
 
 def _prctl(option: int, value: int) -> None:
@@ -39,6 +40,7 @@ def _spawn(command: list[str]) -> int:
     """Fork and exec. This interpreter has one thread and has never seen MLX: forking is safe."""
     # Loaded before the fork: between fork and exec nothing may take a lock.
     libc = ctypes.CDLL(None) if sys.platform == "linux" else None
+    supervisor = os.getppid()
     pid = os.fork()
     if pid:
         return pid
@@ -49,6 +51,8 @@ def _spawn(command: list[str]) -> int:
         signal.set_wakeup_fd(-1)
         if libc is not None:
             libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
+            # Where Yama restricts ptrace, the supervisor's stack tools may look at it all the same.
+            libc.prctl(_PR_SET_PTRACER, supervisor, 0, 0, 0)
         os.execvp(command[0], command)
     except OSError as error:
         os.write(2, f"{command[0]}: {error.strerror}\n".encode())
