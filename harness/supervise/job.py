@@ -31,6 +31,8 @@ from harness.watchdog import Inspection, Judgement, State, Watchdog, burns, refi
 
 LOOK_S = 0.25
 """Between two looks at a worker."""
+SLEEP_S = 60.0
+"""A main thread in one single timed wait goes on by itself; for so long it is believed."""
 GRACE_S = 2.0
 """Between TERM and KILL."""
 
@@ -170,8 +172,10 @@ class Job:
         return proof.deadlock(self._worlds, self._place())
 
     def _sleeps(self) -> bool:
-        """Whether it only waits for a time to pass: slow, and bound to go on."""
-        return bool(self._worlds) and proof.asleep(self._worlds, platform.machine())
+        """Whether it only waits for a time to pass, and has not done so for very long."""
+        assert self.snapshot is not None
+        slept = self.snapshot.t - self.judgement.last_progress
+        return slept < SLEEP_S and proof.asleep(self._worlds, platform.machine())
 
     def _burns(self, now: float) -> Cause | None:
         """Inspect the stacks of a worker that is busy for far too long, again and again."""
