@@ -118,7 +118,9 @@ def test_the_terminal_goes_away(trial):
 
 def test_a_second_interrupt_is_honoured_at_once(trial):
     """The first grants an hour here, and the worker would use it."""
-    trial.on_every_start("from harness.supervise import scheduler; scheduler.GRACE_S = 3600.0\n")
+    trial.with_module(
+        "sitecustomize", "from harness.supervise import scheduler; scheduler.GRACE_S = 3600.0\n"
+    )
     harness = trial.start("waits_deaf_to_term")
     worker = trial.worker()
     harness.send_signal(signal.SIGINT)
@@ -170,10 +172,11 @@ def test_a_huge_environment(trial):
 
 def test_a_clock_that_is_set_back_all_the_time(trial):
     """`time.time` of every process goes backwards, by an hour at each look."""
-    trial.on_every_start(
+    trial.with_module(
+        "sitecustomize",
         "import itertools, time\n"
         "t, n = time.time(), itertools.count()\n"
-        "time.time = lambda: t - 3600.0 * next(n)\n"
+        "time.time = lambda: t - 3600.0 * next(n)\n",
     )
     result = trial.run("changes_folder")
     assert result["outcome"] == "completed"
@@ -187,6 +190,30 @@ def test_progress_that_cannot_be_printed_costs_nothing(trial):
         trial.start("changes_folder", stderr=full)
         result = trial.finish()
     assert result["outcome"] == "completed"
+
+
+@linux
+@pytest.mark.parametrize(
+    ("code", "told"),
+    [
+        ("import time; time.sleep(600)", "no answer in"),
+        ("import os; os.abort()", "exit code -6"),
+        ("print('these are no stacks')", "no stack in its answer"),
+    ],
+    ids=["hangs", "crashes", "babbles"],
+)
+def test_a_stack_tool_that_is_broken(trial, code, told):
+    """The next one is asked, and the report says what became of the first."""
+    trial.with_module("pystack", code)
+    result = trial.run("hangs")
+    assert result["outcome"] == "hung"
+    first, *others = result["cause"]["evidence"]["stack_attempts"]
+    assert first.startswith("pystack: ")
+    assert "pystack: ok" not in first
+    assert told in first
+    assert any(": ok" in attempt for attempt in others)
+    (file,) = {path.name.partition("-")[2] for path in (trial.home / "stacks").glob("1-*")}
+    assert "pystack" not in file
 
 
 @linux

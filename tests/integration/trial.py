@@ -55,11 +55,14 @@ class Trial:
         )
         return self.harness
 
-    def on_every_start(self, code: str) -> None:
-        """Let every Python that is started run `code` first."""
-        folder = self.folder / "site"
+    def with_module(self, name: str, code: str) -> None:
+        """Let every Python that is started find this module first.
+
+        Of the name `sitecustomize` it is run before anything else.
+        """
+        folder = self.folder / "modules"
         folder.mkdir()
-        (folder / "sitecustomize.py").write_text(code)
+        (folder / f"{name}.py").write_text(code)
         self.environment["PYTHONPATH"] += f"{os.pathsep}{folder}"
 
     def run(self, fault: str, *options, completed: int | None = None) -> dict:

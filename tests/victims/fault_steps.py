@@ -115,8 +115,8 @@ def becomes_another_program(training):
     os.execvp("true", ["true"])
 
 
-def becomes_a_program_that_sleeps(training):
-    os.execvp("sleep", ["sleep", "600"])
+def becomes_a_program_that_waits(training):
+    os.execvp("tail", ["tail", "-f", "/dev/null"])
 
 
 # --- it stands still
