@@ -55,7 +55,9 @@ def test_broken_model_folders(tmp_path):
 
 
 def test_a_hub_id_is_left_to_the_worker():
-    plan.check(Settings(model="mlx-community/SmolLM-135M-4bit"))
+    settings = Settings(model="mlx-community/SmolLM-135M-4bit")
+    (run,) = plan.make(scenario.find(["baseline_update"]), settings, 1)
+    assert run.settings.model == "mlx-community/SmolLM-135M-4bit"
 
 
 def test_repeats_are_interleaved_and_overrides_apply():
