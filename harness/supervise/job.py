@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import platform
-import sys
 import threading
 import time
 from enum import Enum
@@ -13,7 +11,7 @@ from typing import IO, Any
 
 import msgspec
 
-from harness import classify, proof, record
+from harness import classify, record
 from harness.beats import BeatReader, read_position
 from harness.model import (
     Cause,
@@ -26,20 +24,16 @@ from harness.model import (
     StepBeat,
     WorkerSpec,
 )
-from harness.supervise import evidence, launch, observe, procfs
-from harness.watchdog import Inspection, Judgement, State, Watchdog, burns, refine
+from harness.supervise import evidence, launch, observe
+from harness.supervise.doubt import Inspector, Prover
+from harness.watchdog import Judgement, State, Watchdog, refine
 
 LOOK_S = 0.25
 """Between two looks at a worker."""
 SLEEP_S = 60.0
-"""A main thread in one single timed wait goes on by itself; for so long it is believed."""
+"""For so long a worker that only sleeps is believed to go on."""
 GRACE_S = 2.0
 """Between TERM and KILL."""
-
-
-_KEPT_WORLDS = 8
-_PROOF_LOOKS = 12
-"""After so many still looks only each fourth is a deep one: it costs a millisecond or two."""
 
 
 class Why(str, Enum):
@@ -68,13 +62,7 @@ class Job:
         self._why: Why | None = None
         self._cause: Cause | None = None
         self._detected_at: float | None = None
-        self._worlds: list[proof.World] = []
-        self._still_looks = 0
-        self._inspector: threading.Thread | None = None
-        self._inspections: list[Inspection] = []
-        self._next_inspection = 0.0
-        self._patience = 1.0
-        self._inspected_since = 0.0
+        self._doubt: tuple[Prover, Inspector] | None = None
         self._collecting: threading.Thread | None = None
         self._collected: dict[str, Any] = {}
         self._steps = 0
@@ -105,7 +93,7 @@ class Job:
         self._read_beats()
         if self._process.pid is not None and now >= self._next_look:
             self._next_look = now + LOOK_S
-            self._look(now)
+            self._look(now, self._process.pid)
         if self._collecting is not None:
             self._await_evidence()
         elif self._why is None and now - self.started > self._budget:
@@ -127,84 +115,47 @@ class Job:
                 self.last = beat
                 self._steps += 1
 
-    def _look(self, now: float) -> None:
-        assert self._process.pid is not None
-        processes = observe.processes(self._process.pid, also=[self._process.guard_pid])
-        processes = tuple(p for p in processes if p.pid != self._process.guard_pid)
+    def _look(self, now: float, pid: int) -> None:
+        guard = self._process.guard_pid
+        processes = observe.processes(pid, also=[guard])
         self.snapshot = Snapshot(
             t=now,
             rank=self.spec.rank,
             position=read_position(self.folder),
             steps=self._steps,
-            processes=processes,
+            processes=tuple(process for process in processes if process.pid != guard),
             machine=observe.machine(),
         )
         self._sample(self.snapshot)
         if self._process.status is not None or self._why is not None or self._cause is not None:
             return
-        if self._inspector is not None and self._inspector.is_alive():
-            # Our own tool holds the worker: what is seen now says nothing about it.
+        if self._doubt is None:
+            self._doubt = Prover(pid, guard), Inspector(pid, self.folder / "looks")
+        prover, inspector = self._doubt
+        if inspector.busy:
             return
         self.judgement = self._watchdog.look(self.snapshot)
-        self._look_deeper()
-        cause = self._proven() or self.judgement.cause or self._burns(now)
-        if cause is not None and (cause.proven or not self._sleeps()):
+        cause = self._in_doubt(prover, inspector, now)
+        if cause is not None:
             self._confirmed(cause, now)
 
-    def _look_deeper(self) -> None:
-        """Once nothing moves: what each thread waits in, for the proof or against a suspicion."""
-        if not self.judgement.still or sys.platform != "linux":
-            self._worlds.clear()
-            self._still_looks = 0
-            return
-        self._still_looks += 1
-        if self._still_looks > _PROOF_LOOKS and self._still_looks % 4:
-            return
-        assert self._process.pid is not None
-        look = procfs.world((self._process.pid, self._process.guard_pid))
-        below = tuple(p for p in look.processes if p.pid != self._process.guard_pid)
-        self._worlds.append(msgspec.structs.replace(look, processes=below))
-        del self._worlds[:-_KEPT_WORLDS]
-
-    def _proven(self) -> Cause | None:
-        if not self._worlds or proof.prove(self._worlds, platform.machine()):
+    def _in_doubt(self, prover: Prover, inspector: Inspector, now: float) -> Cause | None:
+        """Why it is hung, by the strongest of the ways to say so; None while it may go on."""
+        judged = self.judgement
+        prover.look(judged.still)
+        proven = prover.proven(self._place())
+        if proven is not None:
+            return proven
+        if judged.cause is not None:
+            # A main thread in one single timed wait goes on by itself.
+            sleeps = now - judged.last_progress < SLEEP_S and prover.asleep()
+            return None if sleeps else judged.cause
+        if not judged.overdue:
             return None
-        return proof.deadlock(self._worlds, self._place())
-
-    def _sleeps(self) -> bool:
-        """Whether it only waits for a time to pass, and has not done so for very long."""
-        assert self.snapshot is not None
-        slept = self.snapshot.t - self.judgement.last_progress
-        return slept < SLEEP_S and proof.asleep(self._worlds, platform.machine())
-
-    def _burns(self, now: float) -> Cause | None:
-        """Inspect the stacks of a worker that is busy for far too long, again and again."""
-        if self.judgement.last_progress != self._inspected_since:
-            self._inspected_since = self.judgement.last_progress
-            self._inspections.clear()
-            self._patience = 1.0
-        if not self.judgement.overdue:
+        burns = inspector.look(now, judged.last_progress)
+        if burns is None:
             return None
-        cause = burns(self._inspections)
-        if cause is not None:
-            return msgspec.structs.replace(
-                cause, summary=f"{self.judgement.reason}: {cause.summary}"
-            )
-        if now >= self._next_inspection:
-            # Each inspection that shows work makes the next one rarer: it stops the worker shortly.
-            self._patience = min(60.0, 2 * self._patience) if len(self._inspections) > 1 else 1.0
-            self._next_inspection = now + self._patience
-            pid = self._process.pid
-            assert pid is not None
-
-            def inspect() -> None:
-                found = evidence.inspect(pid, self.folder / "looks")
-                if found is not None:
-                    self._inspections.append(found)
-
-            self._inspector = threading.Thread(target=inspect, name="inspector", daemon=True)
-            self._inspector.start()
-        return None
+        return msgspec.structs.replace(burns, summary=f"{judged.reason}: {burns.summary}")
 
     def _place(self) -> str:
         position = self.position

@@ -1,0 +1,92 @@
+"""Two closer looks at a worker in doubt: when nothing in it moves, and when it is busy too long."""
+
+from __future__ import annotations
+
+import platform
+import sys
+import threading
+from pathlib import Path
+
+import msgspec
+
+from harness import proof
+from harness.model import Cause
+from harness.supervise import evidence, procfs
+from harness.watchdog import Inspection, burns
+
+_KEPT = 8
+_EAGER = 12
+_LATER = 4
+"""After _EAGER deep looks only each _LATER-th is taken: it costs a millisecond or two."""
+_LONGEST_S = 60.0
+
+
+class Prover:
+    """Deep looks at a tree in which nothing moves: is it dead, or does it sleep? Linux only."""
+
+    def __init__(self, pid: int, guard: int) -> None:
+        self._roots = (pid, guard)
+        self._worlds: list[proof.World] = []
+        self._still = 0
+
+    def look(self, still: bool) -> None:
+        """Call at each look; `still` says that nothing has moved since the one before."""
+        if not still or sys.platform != "linux":
+            self._worlds.clear()
+            self._still = 0
+            return
+        self._still += 1
+        if self._still > _EAGER and self._still % _LATER:
+            return
+        seen = procfs.world(self._roots)
+        # The guard is ours: it waits for the supervisor, which is outside the worker's world.
+        below = tuple(process for process in seen.processes if process.pid != self._roots[1])
+        self._worlds.append(msgspec.structs.replace(seen, processes=below))
+        del self._worlds[:-_KEPT]
+
+    def proven(self, place: str) -> Cause | None:
+        """The deadlock, if the looks prove one. `place` names the phase and step."""
+        if not self._worlds or proof.prove(self._worlds, platform.machine()):
+            return None
+        return proof.deadlock(self._worlds, place)
+
+    def asleep(self) -> bool:
+        """Whether the worker's main thread only waits for a time to pass."""
+        return proof.asleep(self._worlds, platform.machine())
+
+
+class Inspector:
+    """Captures the stacks of an overdue worker, again and again, in a thread of its own."""
+
+    def __init__(self, pid: int, folder: Path) -> None:
+        self._pid = pid
+        self._folder = folder
+        self._thread: threading.Thread | None = None
+        self._seen: list[Inspection] = []
+        self._since = 0.0
+        self._next = 0.0
+        self._patience = 1.0
+
+    @property
+    def busy(self) -> bool:
+        """Whether a tool holds the worker at this moment: what is seen of it then says nothing."""
+        return self._thread is not None and self._thread.is_alive()
+
+    def look(self, now: float, last_progress: float) -> Cause | None:
+        """Call while the worker is overdue; the cause once the inspections agree on one."""
+        if last_progress != self._since:
+            self._since = last_progress
+            self._seen.clear()
+        cause = burns(self._seen)
+        if cause is None and now >= self._next:
+            # Each one that shows work makes the next one rarer: it stops the worker for a moment.
+            self._patience = min(_LONGEST_S, 2 * self._patience) if len(self._seen) > 1 else 1.0
+            self._next = now + self._patience
+            self._thread = threading.Thread(target=self._inspect, name="inspector", daemon=True)
+            self._thread.start()
+        return cause
+
+    def _inspect(self) -> None:
+        found = evidence.inspect(self._pid, self._folder)
+        if found is not None:
+            self._seen.append(found)
