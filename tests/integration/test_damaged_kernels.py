@@ -69,3 +69,49 @@ def test_a_kernel_left_half_written_is_never_loaded(tmp_path):
     assert again["outcome"] == "completed", again
     cold = harness(tmp_path, *run, "--cold", "--budget", 5, **broken)
     assert cold["outcome"] in ("unfinished", "hung")
+
+
+SLOW = """#!/bin/sh
+case "$1" in --version | -dumpversion) exec {real} "$@" ;; esac
+{first}
+exec {real} "$@"
+"""
+needs_compiler = pytest.mark.skipif(
+    shutil.which("g++") is None or sys.platform != "linux", reason="needs g++ on Linux"
+)
+
+
+def compiler(tmp_path, first):
+    (tmp_path / "bin").mkdir()
+    fake = tmp_path / "bin" / "g++"
+    fake.write_text(SLOW.format(real=shutil.which("g++"), first=first))
+    fake.chmod(0o755)
+    (tmp_path / "compiles.py").write_text(COMPILES)
+    return {
+        "XDG_CACHE_HOME": str(tmp_path / "cache"),
+        "PATH": f"{fake.parent}:{os.environ['PATH']}",
+    }
+
+
+@needs_compiler
+def test_a_long_first_compile_is_not_suspected(tmp_path):
+    environment = compiler(tmp_path, "timeout 9 sh -c 'while :; do :; done'")
+    done = subprocess.run(
+        [sys.executable, "-m", "harness", "run", "compiles.py", "--steps", "3", "--device", "cpu"],
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": str(ROOT), **environment},
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stderr
+    assert "suspected" not in done.stderr
+    assert "completed" in done.stderr
+
+
+@needs_compiler
+def test_a_compiler_that_never_returns_is_hung_and_named(tmp_path):
+    environment = compiler(tmp_path, "sleep infinity")
+    result = harness(tmp_path, "run", "compiles.py", "--steps", 3, "--device", "cpu", **environment)
+    assert result["outcome"] == "hung"
+    assert result["cause"]["proven"] is False
+    assert result["last_step"] == 0

@@ -78,3 +78,54 @@ def test_a_quantised_model_is_not_trained_in_full(smollm2_folder: Path, tmp_path
     assert done.returncode == 2
     assert "quantised" in done.stderr
     assert len(done.stderr.splitlines()) == 1
+
+
+MAKE_FOLDER = """
+import json, shutil, sys
+from pathlib import Path
+import mlx.core as mx
+from mlx.utils import tree_flatten
+from mlx_lm.models import llama
+source, folder = Path(sys.argv[1]), Path(sys.argv[2])
+for file in source.glob("tokenizer*"):
+    shutil.copy(file, folder)
+config = {
+    "model_type": "llama", "hidden_size": 32, "num_hidden_layers": 2, "intermediate_size": 64,
+    "num_attention_heads": 4, "rms_norm_eps": 1e-5, "vocab_size": 49152, "num_key_value_heads": 2,
+    "tie_word_embeddings": True,
+}
+model = llama.Model(llama.ModelArgs.from_dict(config))
+mx.save_safetensors(str(folder / "model.safetensors"), dict(tree_flatten(model.parameters())))
+(folder / "config.json").write_text(json.dumps(config))
+"""
+
+
+def test_a_model_folder_that_is_not_quantised_is_trained_as_asked(
+    smollm2_folder: Path, tmp_path: Path
+):
+    folder = tmp_path / "small"
+    folder.mkdir()
+    subprocess.run([sys.executable, "-c", MAKE_FOLDER, smollm2_folder, folder], check=True)
+    trained = {}
+    for train in ("full", "last:1", "lora"):
+        command = [sys.executable, "-m", "harness", "run", "baseline_update", "--steps", "2"]
+        command += ["--json", "--model", folder, "--train", train, "--out", tmp_path / train]
+        done = subprocess.run(
+            command,
+            cwd=tmp_path,
+            env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])},
+            capture_output=True,
+            text=True,
+        )
+        assert done.returncode == 0, done.stderr
+        (result,) = json.loads(done.stdout)["results"]
+        assert result["metrics"]["loss"]["finite"] is True
+        (beats,) = (tmp_path / train).glob("*/baseline_update/0/beats.jsonl")
+        end = next(b for b in map(json.loads, beats.read_text().splitlines()) if b["k"] == "end")
+        assert end["trainable"]["changed"] > 0
+        assert end["frozen"]["changed"] == 0
+        trained[train] = (result["metrics"]["memory"]["parameter_bytes"], end["frozen"]["total"])
+    assert trained["full"][1] == 0
+    assert trained["last:1"][0] < trained["full"][0]
+    assert trained["last:1"][1] > 0
+    assert trained["lora"][0] < trained["full"][0]
