@@ -161,7 +161,8 @@ def _against(
         return _futex(name, thread.args)
     if name in ("wait4", "waitid"):
         return _child(name, process, thread, world)
-    if name in _TIMED:
+    if name in _TIMED or (name in ("select", "pselect6") and thread.args[:1] == (0,)):
+        # select on no file at all is how Python up to 3.10 sleeps.
         return "timed_wait", f"sleeps in {name}, which ends by itself"
     if name in _POLLS:
         return "poll", f"waits in {name} for what comes from outside"
@@ -212,23 +213,42 @@ def _child(name: str, process: Process, thread: Thread, world: World) -> tuple[s
 def asleep(looks: Sequence[World], machine: str) -> bool:
     """Whether the first process's main thread is in one single timed wait, which ends by itself.
 
-    A thread that polls is switched in and out between two looks; one that sleeps is not.
+    Or waits for children, and all of these are asleep in this way. A thread that polls is switched
+    in and out between two looks; one that sleeps is not.
     """
     if len(looks) < LOOKS:
         return False
-    marks = set()
-    for look in looks[-LOOKS:]:
-        process = look.processes[0]
-        main = next((thread for thread in process.threads if thread.tid == process.pid), None)
-        if main is None or not _ends_by_itself(process, main, look, machine):
-            return False
-        marks.add((main.syscall, main.args, main.switches))
-    return len(marks) == 1
+    marks = [_slumber(look.processes[0], look, machine) for look in looks[-LOOKS:]]
+    return None not in marks and len(set(marks)) == 1
 
 
-def _ends_by_itself(process: Process, thread: Thread, look: World, machine: str) -> bool:
-    code, _ = _against(process, thread, look, machine) or ("", "")
-    return code == "timed_wait" or (code == "poll" and _timed_poll(thread, machine))
+def polls(looks: Sequence[World]) -> bool:
+    """Whether the first process's main thread ran between the last two looks, however shortly."""
+    mains = [_main(look.processes[0]) for look in looks[-2:]]
+    return len(mains) == 2 and len({main and main.switches for main in mains}) == 2
+
+
+def _main(process: Process) -> Thread | None:
+    return next((thread for thread in process.threads if thread.tid == process.pid), None)
+
+
+_Slumber = tuple[object, ...]
+
+
+def _slumber(process: Process, look: World, machine: str) -> _Slumber | None:
+    """What must not change while it sleeps; None when it may be anything but asleep."""
+    main = _main(process)
+    if main is None or main.syscall is None:
+        return None
+    name = syscalls.name(main.syscall, machine)
+    mark = (main.tid, main.syscall, main.args, main.switches)
+    if name in ("wait4", "waitid") and main.state == "S":
+        children = [other for other in look.processes if other.ppid == process.pid]
+        below = [_slumber(child, look, machine) for child in children]
+        return (mark, *below) if below and None not in below else None
+    code, _ = _against(process, main, look, machine) or ("", "")
+    ends = code == "timed_wait" or (code == "poll" and _timed_poll(main, machine))
+    return mark if ends else None
 
 
 def _timed_poll(thread: Thread, machine: str) -> bool:

@@ -171,7 +171,8 @@ class Watchdog:
         )
 
 
-_BLOCKED = frozenset(("collective", "lock", "gil", "queue", "child", "io"))
+_BLOCKED = frozenset(("collective", "lock", "gil", "queue", "io"))
+"""Waits beside which CPU time is no progress; a child that is waited for may be working."""
 
 
 class Inspection(msgspec.Struct, frozen=True, kw_only=True):

@@ -54,6 +54,10 @@ class Prover:
         """Whether the worker's main thread only waits for a time to pass."""
         return proof.asleep(self._worlds, platform.machine())
 
+    def polls(self) -> bool:
+        """Whether it wakes now and then, to look for something and to wait again."""
+        return proof.polls(self._worlds)
+
 
 class Inspector:
     """Captures the stacks of an overdue worker, again and again, in a thread of its own."""

@@ -32,6 +32,8 @@ LOOK_S = 0.25
 """Between two looks at a worker."""
 SLEEP_S = 60.0
 """For so long a worker that only sleeps is believed to go on."""
+POLL_S = 9.0
+"""And for so long one that wakes now and then."""
 GRACE_S = 2.0
 """Between TERM and KILL."""
 
@@ -147,9 +149,12 @@ class Job:
         if proven is not None:
             return proven
         if judged.cause is not None:
-            # A main thread in one single timed wait goes on by itself.
-            sleeps = now - judged.last_progress < SLEEP_S and prover.asleep()
-            return None if sleeps else judged.cause
+            # One that sleeps goes on by itself; one that polls may find what it looks for.
+            lasted = now - judged.last_progress
+            believed = (lasted < SLEEP_S and prover.asleep()) or (
+                lasted < POLL_S and prover.polls()
+            )
+            return None if believed else judged.cause
         if not judged.overdue:
             return None
         burns = inspector.look(now, judged.last_progress)

@@ -110,7 +110,8 @@ def test_a_long_first_compile_is_not_suspected(tmp_path):
 
 @needs_compiler
 def test_a_compiler_that_never_returns_is_hung_and_named(tmp_path):
-    environment = compiler(tmp_path, "sleep infinity")
+    os.mkfifo(tmp_path / "never")
+    environment = compiler(tmp_path, f"read _ < {tmp_path / 'never'}")
     result = harness(tmp_path, "run", "compiles.py", "--steps", 3, "--device", "cpu", **environment)
     assert result["outcome"] == "hung"
     assert result["cause"]["proven"] is False

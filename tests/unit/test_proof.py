@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from harness import syscalls
 from harness.model import Process, Thread
-from harness.proof import LOOKS, SPAN_S, Surroundings, World, asleep, prove
+from harness.proof import LOOKS, SPAN_S, Surroundings, World, asleep, polls, prove
 
 FUTEX = {"x86_64": 202, "aarch64": 98}
 WAIT4 = {"x86_64": 61, "aarch64": 260}
@@ -110,6 +110,7 @@ WAYS_OUT = [
     ("unknown_wait", {"args": (1, 6 | 128, 2, 0, 0, 0)}),
     ("unreadable", {"args": ()}),
 ]
+SELECT = {"x86_64": 270, "aarch64": 72}
 CALLS = {
     "nanosleep": "timed_wait",
     "clock_nanosleep": "timed_wait",
@@ -147,7 +148,7 @@ def test_any_call_that_something_outside_can_end_forbids_it(data, machine, call)
     processes = data.draw(trees(machine))
     count = sum(len(p.threads) for p in processes)
     index = data.draw(st.integers(0, count - 1))
-    changed = with_thread(processes, index, syscall=number, args=(3, 0, 0, 0, 0, 0))
+    changed = with_thread(processes, index, syscall=number, args=(3, 1, 0, 0, 0, 0))
     assert CALLS[call] in codes(looks(changed), machine)
 
 
@@ -267,3 +268,28 @@ def test_an_untimed_wait_is_not_sleep_whatever_another_thread_does():
     for call, args in ((202, (1, 128, 2, 0, 0, 0)), (7, (1, 1, 2**64 - 1, 0, 0, 0)), (0, (3,))):
         main = replace(waiting(1, "x86_64"), syscall=call, args=args)
         assert not asleep(looks((process(1, 0, [main, sleeper]),)), "x86_64")
+
+
+def test_a_parent_sleeps_as_its_children_do():
+    parent = replace(waiting(1, "x86_64"), syscall=61, args=(2**64 - 1, 0, 0, 0, 0, 0))
+    child = replace(waiting(2, "x86_64"), syscall=230, args=(0, 0, 0x7FFC, 0, 0, 0))
+    assert asleep(looks((process(1, 0, [parent]), process(2, 1, [child]))), "x86_64")
+    assert not asleep(looks((process(1, 0, [parent]),)), "x86_64")
+    stuck = waiting(3, "x86_64")
+    family = (process(1, 0, [parent]), process(2, 1, [child]), process(3, 1, [stuck]))
+    assert not asleep(looks(family), "x86_64")
+
+
+def test_who_is_switched_in_and_out_polls():
+    before = looks((process(1, 0, [waiting(1, "x86_64")]),))
+    assert not polls(before)
+    assert not polls(before[:1])
+    woken = (process(1, 0, [replace(waiting(1, "x86_64"), switches=41)]),)
+    assert polls([*before[:2], replace(before[2], processes=woken)])
+
+
+@pytest.mark.parametrize("machine", ["x86_64", "aarch64"])
+def test_select_on_no_file_is_a_sleep(machine):
+    sleeper = replace(waiting(1, machine), syscall=SELECT[machine], args=(0, 0, 0, 0, 0x7FFC, 0))
+    assert codes(looks((process(1, 0, [sleeper]),)), machine) == {"timed_wait"}
+    assert asleep(looks((process(1, 0, [sleeper]),)), machine)

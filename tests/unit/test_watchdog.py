@@ -203,13 +203,13 @@ def test_a_main_thread_that_runs_the_same_code_still_gets_nowhere():
 
 
 def test_a_thread_that_spins_beside_a_blocked_one_is_no_progress():
-    for category in ("collective", "lock", "gil", "queue", "child", "io"):
+    for category in ("collective", "lock", "gil", "queue", "io"):
         still = inspected(category, main=False)
         assert burns([still, still]).code == "stalled"
         assert burns([still, inspected(category, main=False, moved=True)]) is None
 
 
 def test_a_stream_that_computes_is_work_however_long():
-    for category in ("running", "stream_evaluation", "jit", "memory", "unknown", "sleep"):
+    for category in ("running", "stream_evaluation", "jit", "memory", "unknown", "sleep", "child"):
         computing = inspected(category, main=False)
         assert burns([computing] * 10) is None
