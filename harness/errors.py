@@ -28,3 +28,7 @@ class UsageError(HarnessError):
     """The user can mend this: an option, a scenario file, a model folder."""
 
     exit = Exit.USAGE
+
+
+class SkipError(Exception):
+    """Raised in a worker: the scenario cannot run here; the message says why."""

@@ -118,7 +118,10 @@ class _Session:
             settings=run.settings,
             repeat=run.repeat,
         )
-        return Job(run.info, spec, self._options.budget, self._options.cold)
+        budget = self._options.budget
+        if run.info.verdict is not None and run.info.verdict.budget is not None:
+            budget = min(budget, run.info.verdict.budget)
+        return Job(run.info, spec, budget, self._options.cold)
 
     def _write(self, interrupted: bool | None = None) -> None:
         ordered = [self.results.get((run.info.name, run.repeat)) for run in self._plan]

@@ -41,6 +41,21 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     """`cpu` or `gpu`; None takes MLX's default."""
 
 
+class Expected(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The verdict that a control must get. What is left out may be anything."""
+
+    outcome: tuple[Outcome, ...]
+    """Several where MLX itself varies."""
+    cause: tuple[str, ...] = ()
+    """Codes of a hang's cause; of another outcome, words of which its reason holds one."""
+    step: int | None = None
+    """The last step."""
+    findings: tuple[str, ...] = ()
+    """Codes that must be among the findings."""
+    budget: float | None = None
+    """Seconds after which its run is ended, if the user's budget is not shorter."""
+
+
 class ScenarioInfo(msgspec.Struct, frozen=True, kw_only=True):
     """What is known of a scenario file without importing it (the supervisor never imports mlx)."""
 
@@ -54,6 +69,8 @@ class ScenarioInfo(msgspec.Struct, frozen=True, kw_only=True):
     """Codes of findings that belong to this scenario by design (`parameters_unchanged`)."""
     settings: dict[str, Any] = {}
     """Overrides of `Settings`, by field name."""
+    verdict: Expected | None = None
+    """What must come of a control; None for every other scenario."""
 
 
 class WorkerSpec(msgspec.Struct, frozen=True, kw_only=True):

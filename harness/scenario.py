@@ -2,9 +2,9 @@
 
 A scenario is a Python file that defines `make_step(training)`, which returns the training step, a
 function of one batch that returns the loss. Its docstring says what it varies. It may define
-`batches(training)`, and two literals: `SETTINGS`, overrides of the run's settings, and `EXPECTS`,
-codes of findings that belong to it. They are read from the syntax tree, because importing the
-file would import mlx.
+`batches(training)`, and three literals: `SETTINGS`, overrides of the run's settings, `EXPECTS`,
+codes of findings that belong to it, and for a control `VERDICT`, what must come of it. They are
+read from the syntax tree, because importing the file would import mlx.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from typing import Any
 import msgspec
 
 from harness.errors import UsageError
-from harness.model import ScenarioInfo, Settings
+from harness.model import Expected, ScenarioInfo, Settings
 
 BASELINE = "baseline_update"
 
@@ -85,8 +85,8 @@ def _files(folder: Path) -> list[Path]:
 def load(path: Path) -> ScenarioInfo:
     """Read a scenario file without running it.
 
-    Raises UsageError when it cannot be read or parsed, has no `make_step`, or when its SETTINGS or
-    EXPECTS are not literals of the right kind.
+    Raises UsageError when it cannot be read or parsed, has no `make_step`, or when its SETTINGS,
+    EXPECTS or VERDICT are not literals of the right kind.
     """
     try:
         source = path.read_text(encoding="utf-8")
@@ -115,6 +115,7 @@ def load(path: Path) -> ScenarioInfo:
         source=source,
         expects=tuple(str(code) for code in expects),
         settings=settings,
+        verdict=_verdict(_literal(tree, "VERDICT", None, path), path),
     )
     apply(Settings(), info)
     return info
@@ -126,6 +127,21 @@ def apply(settings: Settings, info: ScenarioInfo) -> Settings:
         return msgspec.convert(msgspec.to_builtins(settings) | info.settings, type=Settings)
     except msgspec.ValidationError as error:
         raise UsageError(f"{info.path}: SETTINGS: {error}") from error
+
+
+def _verdict(literal: Any, path: Path) -> Expected | None:
+    """VERDICT as its type; a single outcome or cause may stand without a tuple around it."""
+    if literal is None:
+        return None
+    if isinstance(literal, dict):
+        literal = {
+            key: (value,) if key in ("outcome", "cause") and isinstance(value, str) else value
+            for key, value in literal.items()
+        }
+    try:
+        return msgspec.convert(literal, type=Expected)
+    except msgspec.ValidationError as error:
+        raise UsageError(f"{path}: VERDICT: {error}") from error
 
 
 def _names(tree: ast.Module) -> set[str]:

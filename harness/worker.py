@@ -22,12 +22,8 @@ from typing import Any
 import msgspec
 
 from harness.beats import Recorder
-from harness.errors import UsageError
+from harness.errors import SkipError, UsageError
 from harness.model import SCHEMA, ErrorBeat, MlxBeat, StartBeat, WorkerSpec
-
-
-class SkipError(Exception):
-    """The scenario cannot run here; the message says why."""
 
 
 def main(argv: list[str]) -> int:
