@@ -38,6 +38,16 @@ def excerpt(report: str) -> str:
     return "\n".join([f"> **{title}**", "", head, marks, *shown])
 
 
+def put(shown: str, page: str) -> str:
+    """`page` with what stands between its two marks replaced."""
+    begin, end = "<!-- sample: begin -->", "<!-- sample: end -->"
+    before, _, rest = page.partition(begin)
+    _, mark, after = rest.partition(end)
+    if not mark:
+        raise ValueError(f"the page has no {begin} ... {end}")
+    return f"{before}{begin}\n{shown}\n{end}{after}"
+
+
 def main() -> None:
     with tempfile.TemporaryDirectory() as out:
         command = [sys.executable, "-m", "harness", "run-all", "--out", out]
@@ -48,11 +58,8 @@ def main() -> None:
             text = (folder / name).read_text().replace(out, "reports").replace(str(ROOT) + "/", "")
             (SAMPLE / name).write_text(text)
     readme = ROOT / "README.md"
-    begin, end = "<!-- sample: begin -->\n", "\n<!-- sample: end -->"
-    before, _, rest = readme.read_text().partition(begin)
-    after = rest.partition(end)[2]
     shown = excerpt((SAMPLE / "report.md").read_text())
-    readme.write_text(before + begin + shown + end + after)
+    readme.write_text(put(shown, readme.read_text()))
 
 
 if __name__ == "__main__":

@@ -48,7 +48,9 @@ def test_the_readme_shows_the_sample_and_the_sample_is_whole():
     sample = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(sample)
     report = (SAMPLE / "report.md").read_text()
-    assert sample.excerpt(report) in (ROOT / "README.md").read_text()
+    readme = (ROOT / "README.md").read_text()
+    assert sample.put(sample.excerpt(report), readme) == readme
+    assert readme.rstrip().endswith("docs/ARCHITECTURE.md.")
     assert len(report) <= markdown.LIMIT
     document = json.loads((SAMPLE / "run.json").read_text())
     jsonschema.validate(document, json.loads((ROOT / "docs" / "run.schema.json").read_text()))
