@@ -27,6 +27,7 @@ def collect(
     """
     processes = [process for process in snapshot.processes if process.state != "Z"][:MOST]
     found: dict[str, Any] = {}
+    deeper = True
     seen = []
     for index, process in enumerate(processes):
         home = folder / "stacks" if index == 0 else folder / "stacks" / str(process.pid)
@@ -38,9 +39,13 @@ def collect(
         )
         seen.append((process.pid, evidence))
         told = _told(evidence)
-        if not found or found.get("wait_category") == "child":
-            # What a worker's child waits for says more than that the worker waits for its child.
-            found.update(told)
+        if not found:
+            found = told
+        elif deeper:
+            # What a worker's child waits for says more than that the worker waits for its child;
+            # but a child is what it waits for.
+            found |= told | {"wait_category": "child"}
+        deeper = deeper and told.get("wait_category") == "child"
     try:
         (folder / "state.json").write_bytes(
             msgspec.json.format(msgspec.json.encode(_state(snapshot, last, seen)), indent=1)

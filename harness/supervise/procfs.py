@@ -66,7 +66,7 @@ def _process(pid: int, deep: bool) -> Process | None:
         cpu_s=(int(fields[11]) + int(fields[12])) * _TICK_S,
         rss=int(fields[21]) * _PAGE,
         major_faults=int(fields[9]),
-        io_bytes=_io(pid) if deep else None,
+        io_bytes=_io(pid),
         threads=_threads(pid, deep),
     )
 
