@@ -1,0 +1,224 @@
+"""Expected against got: rows and the confusion matrix, from results built in memory."""
+
+from __future__ import annotations
+
+import msgspec
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from harness import scenario, selftest
+from harness.errors import UsageError
+from harness.model import (
+    Cause,
+    Environment,
+    Expected,
+    Finding,
+    Outcome,
+    RunResult,
+    ScenarioInfo,
+    ScenarioResult,
+    Settings,
+    Severity,
+)
+
+DEADLOCK = Expected(outcome=(Outcome.HUNG,), cause=("deadlock",), step=3)
+PROVEN = Cause(code="deadlock", summary="", proven=True)
+STALLED = Cause(code="stalled", summary="")
+
+
+def came(outcome, cause=None, **fields):
+    fields = {"last_step": 3, **fields}
+    return ScenarioResult(
+        scenario="control",
+        outcome=Outcome(outcome),
+        steps_requested=10,
+        steps_completed=3,
+        wall_s=1.0,
+        cause=cause,
+        **fields,
+    )
+
+
+def run(*pairs):
+    """A run of controls named by their number, from pairs of what is expected and what came."""
+    named = [(f"c{index}", *pair) for index, pair in enumerate(pairs)]
+    return RunResult(
+        harness_version="0",
+        started="",
+        environment=Environment(
+            platform="Linux", machine="x86_64", python="3.11", cpu_count=2, memory=1
+        ),
+        settings=Settings(),
+        scenarios=tuple(
+            ScenarioInfo(name=name, path="", summary="", doc="", source="", verdict=expected)
+            for name, expected, _ in named
+        ),
+        results=tuple(msgspec.structs.replace(got, scenario=name) for name, _, got in named),
+    )
+
+
+def row(expected, got, provable=True):
+    (only,) = selftest.rows(run((expected, got)), provable)
+    return only
+
+
+def finding(code, severity=Severity.WARNING):
+    return Finding(code=code, severity=severity, summary="told")
+
+
+def test_the_verdict_it_has_to_get_is_right():
+    got = row(DEADLOCK, came("hung", PROVEN))
+    assert (got.expected, got.got, got.ok, got.wrong) == ("hung/deadlock",) * 2 + (True, ())
+
+
+@pytest.mark.parametrize(
+    ("got", "wrong"),
+    [
+        (came("completed"), "completed, not hung"),
+        (came("hung", STALLED), "cause stalled, not deadlock"),
+        (came("hung", msgspec.structs.replace(PROVEN, proven=False)), "cause deadlock, not"),
+        (came("hung"), "cause None, not deadlock"),
+        (came("hung", PROVEN, last_step=4), "step 4, not 3"),
+        (came("hung", PROVEN, last_step=None), "step None, not 3"),
+    ],
+)
+def test_whatever_else_comes_is_wrong_and_says_how(got, wrong):
+    judged = row(DEADLOCK, got)
+    assert judged.ok is False
+    assert judged.wrong[0].startswith(wrong)
+
+
+def test_where_no_deadlock_can_be_proven_a_stall_is_all_that_can_be_had():
+    assert row(DEADLOCK, came("hung", STALLED), provable=False).ok is True
+    assert row(DEADLOCK, came("completed"), provable=False).ok is False
+
+
+def test_a_crash_is_known_by_words_of_its_reason():
+    expected = Expected(outcome=(Outcome.CRASHED,), cause=("SIGSEGV", "SIGBUS"))
+    assert row(expected, came("crashed", reason="killed by SIGBUS in step 3")).ok is True
+    assert row(expected, came("crashed", reason="killed by SIGABRT in step 3")).ok is False
+    assert row(expected, came("crashed")).ok is False
+
+
+def test_findings_that_must_be_there():
+    expected = Expected(outcome=(Outcome.COMPLETED,), findings=("memory_growth",))
+    growth = finding("memory_growth")
+    assert row(expected, came("completed", findings=(growth,))).ok is True
+    assert row(expected, came("completed")).wrong == ("no memory_growth",)
+
+
+def test_a_healthy_run_may_carry_no_error_that_is_not_asked_for():
+    healthy = Expected(outcome=(Outcome.COMPLETED,))
+    unchanged = finding("parameters_unchanged", Severity.ERROR)
+    assert row(healthy, came("completed", findings=(finding("loss_spike"),))).ok is True
+    assert row(healthy, came("completed", findings=(unchanged,))).ok is False
+    asked = msgspec.structs.replace(healthy, findings=("parameters_unchanged",))
+    assert row(asked, came("completed", findings=(unchanged,))).ok is True
+
+
+def test_what_was_skipped_is_neither_right_nor_wrong_and_nothing_alone_is_no_success():
+    skipped = (DEADLOCK, came("skipped", reason="no g++ here"))
+    right = (DEADLOCK, came("hung", PROVEN))
+    rows = selftest.rows(run(skipped, right), True)
+    assert [one.ok for one in rows] == [None, True]
+    assert rows[0].wrong == ("no g++ here",)
+    assert selftest.matrix(rows) == {"hung/deadlock": {"hung/deadlock": 1}}
+    assert selftest.passed(rows)
+    assert not selftest.passed(rows[:1])
+    assert not selftest.passed(())
+
+
+def test_a_scenario_without_a_verdict_has_no_row():
+    assert selftest.rows(run((None, came("completed"))), True) == ()
+
+
+def test_of_several_outcomes_each_is_right_and_counts_as_expected():
+    either = Expected(outcome=(Outcome.HUNG, Outcome.CRASHED), cause=("waiting", "stalled", "lost"))
+    waiting = Cause(code="waiting", summary="")
+    rows = selftest.rows(
+        run(
+            (either, came("hung", STALLED)),
+            (either, came("crashed", reason="the peer was lost")),
+            (either, came("hung", waiting)),
+            (either, came("completed")),
+        ),
+        True,
+    )
+    assert [one.ok for one in rows] == [True, True, True, False]
+    assert selftest.matrix(rows) == {
+        "hung/stalled": {"hung/stalled": 1},
+        "crashed": {"crashed": 1},
+        "hung/waiting": {"hung/waiting": 1, "completed": 1},
+    }
+
+
+EXPECTED = st.builds(
+    Expected,
+    outcome=st.sets(st.sampled_from(Outcome), min_size=1).map(tuple),
+    cause=st.sets(st.sampled_from(("deadlock", "stalled", "waiting"))).map(tuple),
+    step=st.none() | st.integers(0, 4),
+)
+GOT = st.builds(
+    came,
+    st.sampled_from(Outcome),
+    st.none() | st.just(PROVEN) | st.just(STALLED),
+    last_step=st.none() | st.integers(0, 4),
+)
+
+
+@given(pairs=st.lists(st.tuples(EXPECTED, GOT), max_size=8), provable=st.booleans())
+def test_the_matrix_counts_every_judged_row_once(pairs, provable):
+    rows = selftest.rows(run(*pairs), provable)
+    assert len(rows) == len(pairs)
+    matrix = selftest.matrix(rows)
+    judged = [one for one in rows if one.ok is not None]
+    assert sum(sum(line.values()) for line in matrix.values()) == len(judged)
+    for one in rows:
+        assert bool(one.wrong) == (one.ok is not True)
+        assert matrix[one.expected][one.got] >= 1 if one.ok is not None else True
+    if selftest.passed(rows):
+        assert all(one.ok is not False for one in rows)
+
+
+# --- the declarations ----------------------------------------------------------------------------
+
+
+def declared(folder, verdict):
+    path = folder / "mine.py"
+    path.write_text(f"def make_step(training): ...\nVERDICT = {verdict}\n")
+    return scenario.load(path).verdict
+
+
+def test_a_verdict_is_read_without_running_the_file(tmp_path):
+    verdict = declared(tmp_path, '{"outcome": "hung", "cause": "deadlock", "step": 3}')
+    assert verdict == DEADLOCK
+    several = declared(tmp_path, '{"outcome": ("hung", "crashed"), "findings": ["loss_flat"]}')
+    assert several == Expected(outcome=(Outcome.HUNG, Outcome.CRASHED), findings=("loss_flat",))
+
+
+@pytest.mark.parametrize(
+    ("verdict", "told"),
+    [
+        ('"hung"', "VERDICT"),
+        ("{}", "outcome"),
+        ('{"outcome": "dead"}', "dead"),
+        ('{"outcome": "hung", "stepp": 3}', "stepp"),
+        ('{"outcome": "hung", "step": "three"}', "step"),
+        ("dict(outcome=1)", "literal"),
+    ],
+)
+def test_a_wrong_verdict_is_one_clear_line(tmp_path, verdict, told):
+    with pytest.raises(UsageError) as caught:
+        declared(tmp_path, verdict)
+    assert told in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_every_control_declares_its_verdict_and_no_scenario_of_the_ladder_does():
+    controls = scenario.controls()
+    assert len(controls) >= 28
+    assert [info.name for info in controls if info.verdict is None] == []
+    assert [info.name for info in scenario.ladder() if info.verdict is not None] == []
+    healthy = [info for info in controls if info.summary.startswith("Healthy: ")]
+    assert {info.verdict for info in healthy} == {Expected(outcome=(Outcome.COMPLETED,))}
