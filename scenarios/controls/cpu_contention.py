@@ -6,7 +6,7 @@ import sys
 
 from baseline_update import make_step as make_baseline
 
-SETTINGS = {"steps": 40}
+SETTINGS = {"steps": 100}
 VERDICT = {"outcome": "completed"}
 SPIN = "while True: pass"
 

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import re
+from pathlib import Path
+
 import msgspec
 import pytest
 from hypothesis import given
@@ -22,6 +25,7 @@ from harness.model import (
     Severity,
 )
 
+ROOT = Path(__file__).parents[2]
 DEADLOCK = Expected(outcome=(Outcome.HUNG,), cause=("deadlock",), step=3)
 PROVEN = Cause(code="deadlock", summary="", proven=True)
 STALLED = Cause(code="stalled", summary="")
@@ -222,3 +226,15 @@ def test_every_control_declares_its_verdict_and_no_scenario_of_the_ladder_does()
     assert [info.name for info in scenario.ladder() if info.verdict is not None] == []
     healthy = [info for info in controls if info.summary.startswith("Healthy: ")]
     assert {info.verdict for info in healthy} == {Expected(outcome=(Outcome.COMPLETED,))}
+
+
+def test_the_documents_name_every_control_and_what_it_must_come_to():
+    table = (ROOT / "docs" / "CONTROLS.md").read_text()
+    rows = dict(re.findall(r"^\| `(\w+)` \|.*\| (.*) \|$", table, flags=re.M))
+    controls = {info.name: info.verdict for info in scenario.controls()}
+    assert rows.keys() == controls.keys()
+    for name, verdict in controls.items():
+        assert rows[name].startswith(verdict.outcome[0].value), name
+        told = verdict.findings + (verdict.cause if Outcome.HUNG in verdict.outcome else ())
+        assert set(re.findall(r"`(\w+)`", rows[name])) == set(told), name
+        assert (f"step {verdict.step}" in rows[name]) == (verdict.step is not None), name

@@ -1,0 +1,112 @@
+"""The harness proves itself: every control gets the verdict that it must."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import jsonschema
+import pytest
+
+from harness import scenario
+
+ROOT = Path(__file__).parents[2]
+SCHEMA = json.loads((ROOT / "docs" / "run.schema.json").read_text())
+QUICK = (
+    "abort",
+    "exit_before_first_step",
+    "exploding_learning_rate",
+    "fork_deadlock",
+    "frozen_parameters",
+    "gil_held",
+    "half_precision_overflow",
+    "loader_never_yields",
+    "nan_gradients_only",
+    "never_evaluated",
+    "noisy_loss",
+    "out_of_memory",
+    "output_flood",
+    "retained_gradients",
+    "segfault",
+    "two_locks",
+    "uncaught_exception",
+)
+
+
+def selftest(folder, *arguments):
+    return subprocess.run(
+        [sys.executable, "-m", "harness", "selftest", *arguments],
+        cwd=folder,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+    )
+
+
+def checked(folder, *arguments):
+    """The document of a selftest in which everything must be right."""
+    done = selftest(folder, *arguments, "--json")
+    document = json.loads(done.stdout)
+    wrong = [row for row in document["controls"] if row["ok"] is False]
+    assert wrong == [], done.stderr
+    assert done.returncode == 0
+    jsonschema.validate(document["run"], SCHEMA)
+    return document
+
+
+def test_the_quick_controls_get_their_verdicts(tmp_path):
+    document = checked(tmp_path, *QUICK, "--jobs", "2")
+    assert {row["control"] for row in document["controls"]} == set(QUICK)
+    causes = {
+        result["scenario"]: result["cause"]
+        for result in document["run"]["results"]
+        if result["outcome"] == "hung"
+    }
+    assert set(causes) == {"fork_deadlock", "gil_held", "loader_never_yields", "two_locks"}
+    for cause in causes.values():
+        assert cause["evidence"]["wait_site"]
+
+
+def test_a_control_that_gets_another_verdict_fails_the_selftest(tmp_path):
+    control = tmp_path / "not_hung.py"
+    control.write_text(
+        "from baseline_update import make_step\n"
+        'VERDICT = {"outcome": "hung", "cause": "deadlock"}\n'
+    )
+    done = selftest(tmp_path, str(control), "abort")
+    assert done.returncode == 1
+    assert "completed, not hung" in done.stdout
+    assert "1 of 2 got the expected verdict" in done.stdout
+
+
+def test_a_control_that_cannot_run_here_is_neither_right_nor_wrong(tmp_path):
+    control = tmp_path / "elsewhere.py"
+    control.write_text(
+        "from harness.errors import SkipError\n"
+        'VERDICT = {"outcome": "hung"}\n'
+        "def make_step(training):\n"
+        "    raise SkipError('it takes a machine with wings')\n"
+    )
+    document = checked(tmp_path, str(control), "abort")
+    skipped, ran = document["controls"]
+    assert (skipped["ok"], skipped["wrong"]) == (None, ["it takes a machine with wings"])
+    assert ran["ok"] is True
+    assert selftest(tmp_path, str(control)).returncode == 1
+
+
+def test_what_declares_no_verdict_is_refused(tmp_path):
+    done = selftest(tmp_path, "baseline_update")
+    assert done.returncode == 2
+    assert done.stderr.count("\n") == 1
+    assert "declares no VERDICT" in done.stderr
+    assert not (tmp_path / "reports").exists()
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(6000)
+def test_every_control_gets_its_verdict_ten_times_in_a_row(tmp_path):
+    document = checked(tmp_path, "--repeat", "10")
+    assert len(document["controls"]) == 10 * len(scenario.controls())
