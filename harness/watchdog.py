@@ -25,6 +25,8 @@ _CPU, _RUNNABLE = "uses the CPU", "a thread is runnable"
 class Policy(msgspec.Struct, frozen=True, kw_only=True):
     floor_s: float = 4.0
     """No phase is suspected sooner, however fast it usually is."""
+    first_s: float = 30.0
+    """Nor so soon when it is the first of its kind: nothing is known of how long it takes."""
     factor: float = 3.0
     """Nor before it has lasted this many times its own p99."""
     confirm_s: float = 4.0
@@ -86,8 +88,9 @@ class Watchdog:
     def allowance(self, phase: str) -> float:
         """Seconds after which `phase` is suspected."""
         durations = self._durations.get(phase)
-        usual = quantile(durations, 0.99) if durations else 0.0
-        return max(self._policy.floor_s, self._policy.factor * usual)
+        if not durations:
+            return self._policy.first_s
+        return max(self._policy.floor_s, self._policy.factor * quantile(durations, 0.99))
 
     def look(self, now: Snapshot) -> Judgement:
         """Judge the worker at `now`, given all that came before."""

@@ -92,7 +92,14 @@ def test_a_compiler_that_never_returns_is_confirmed():
     def waiting(t):
         return snapshot(t, "eval", 0, (process(), process(pid=2)))
 
-    assert first(looks(Watchdog(), 20, waiting), State.CONFIRMED) is not None
+    found = first(looks(Watchdog(), 60, waiting), State.CONFIRMED)
+    assert found == Policy().first_s
+
+
+def test_the_first_of_its_kind_gets_more_time_than_one_that_is_known():
+    judgements = looks(watched(), 60, lambda t: snapshot(t, "checkpoint"))
+    assert first(judgements, State.CONFIRMED) == Policy().first_s
+    assert first(looks(watched(), 60), State.CONFIRMED) < 10
 
 
 def test_pages_read_in_and_io_are_progress():
