@@ -54,6 +54,8 @@ class Tool(msgspec.Struct, frozen=True, kw_only=True):
     """Which of `harness.stackparse` reads the answer."""
     only_on: str | None = None
     """The `sys.platform` it exists on; None for all."""
+    sees_stopped: bool = True
+    """Whether it can look at a process that a signal has stopped; else it is not let near one."""
 
 
 TOOLS = (
@@ -74,6 +76,7 @@ TOOLS = (
         command=("py-spy", "dump", "--native", "--pid", "{pid}"),
         parser="py-spy",
         only_on="linux",
+        sees_stopped=False,
     ),
     Tool(
         name="py-spy-nonblocking",
@@ -247,10 +250,12 @@ def _attempt(
 
 def _ask(tool: Tool, pid: int, file: Path, timeout: float) -> tuple[tuple[ThreadStack, ...], str]:
     """The threads as the tool sees them, or the reason why there are none."""
+    was_stopped = _is_stopped(pid)
+    if was_stopped and not tool.sees_stopped:
+        return (), "cannot look at a process that a signal has stopped"
     file.parent.mkdir(parents=True, exist_ok=True)
     program = _program(tool.command[0]) or tool.command[0]
     rest = [part.format(pid=pid, file=file.absolute()) for part in tool.command[1:]]
-    was_stopped = _is_stopped(pid)
     answer = bounded.run([program, *rest], timeout)
     if (answer.code is None or answer.code < 0) and not was_stopped:
         _resume(pid)
