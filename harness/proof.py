@@ -42,8 +42,9 @@ class Surroundings(msgspec.Struct, frozen=True, kw_only=True):
     """Pid of a debugger that is attached; 0 for none."""
     pending: bool | None = None
     """Whether a signal is waiting to be delivered that is not blocked."""
-    alarm_caught: bool | None = None
-    """Whether SIGALRM has a handler: an interval timer, which /proc does not show, may be armed."""
+    alarm: bool | None = None
+    """Whether an interval timer, which /proc does not show, may be armed: SIGALRM has a handler, or
+    this is a child that was started by exec, over which a timer is kept."""
     timers: int | None = None
     """POSIX timers."""
     devices: tuple[str, ...] | None = None
@@ -77,12 +78,24 @@ def prove(looks: Sequence[World], machine: str) -> tuple[Reason, ...]:
         return (Reason("machine", f"system calls of {machine} are not known here"),)
     if not looks or not looks[-1].processes:
         return (Reason("unreadable", "no process was seen"),)
-    reasons = list(_still(looks))
     world = looks[-1]
+    if world.processes[0].state in "ZX" and not _lives(world.processes[0]):
+        return (Reason("ended", f"process {world.processes[0].pid} has ended"),)
+    reasons = list(_still(looks))
     for process in world.processes:
+        if process.state in "ZX":
+            if _lives(process):
+                told = f"the main thread of process {process.pid} has ended, others have not"
+                reasons.append(Reason("main_thread_ended", told))
+            continue
         reasons += _alone(process, world.surroundings.get(process.pid))
         reasons += _waits(process, world, machine)
     return tuple(dict.fromkeys(reasons))
+
+
+def _lives(process: Process) -> bool:
+    """Whether a thread of a process whose main thread has ended is still there."""
+    return any(thread.state not in "ZX" for thread in process.threads)
 
 
 def _still(looks: Sequence[World]) -> Iterator[Reason]:
@@ -105,8 +118,6 @@ def _mark(look: World) -> frozenset[tuple[object, ...]]:
 
 def _alone(process: Process, around: Surroundings | None) -> Iterator[Reason]:
     """Against what could wake the process from outside its threads."""
-    if process.state == "Z":
-        return
     who = f"process {process.pid}"
     known = around is not None and None not in msgspec.structs.astuple(around)
     if around is None or not known:
@@ -118,8 +129,8 @@ def _alone(process: Process, around: Surroundings | None) -> Iterator[Reason]:
         yield Reason("signal_pending", f"a signal is on its way to {who}")
     if around.timers:
         yield Reason("timer", f"{who} has {around.timers} POSIX timers")
-    if around.alarm_caught:
-        yield Reason("timer", f"{who} handles SIGALRM: an interval timer may be armed")
+    if around.alarm:
+        yield Reason("timer", f"an interval timer of {who} may be armed")
     if around.devices:
         yield Reason("device", f"{who} has {around.devices[0]} open, which works on its own")
     if around.asynchronous:
@@ -127,8 +138,6 @@ def _alone(process: Process, around: Surroundings | None) -> Iterator[Reason]:
 
 
 def _waits(process: Process, world: World, machine: str) -> Iterator[Reason]:
-    if process.state == "Z":
-        return
     if not process.threads:
         yield Reason("unreadable", f"no thread of process {process.pid} could be read")
     for thread in process.threads:
@@ -141,7 +150,7 @@ def _waits(process: Process, world: World, machine: str) -> Iterator[Reason]:
 _STATES = {
     "R": ("running", "is running or wants to"),
     "D": ("uninterruptible", "waits in the kernel, as for a disk"),
-    "T": ("stopped", "is stopped by a signal"),
+    "T": ("stopped", "is stopped by a signal, or frozen with its control group"),
     "t": ("traced", "is held by a tracer"),
 }
 

@@ -7,8 +7,6 @@ import sys
 import threading
 from pathlib import Path
 
-import msgspec
-
 from harness import proof
 from harness.model import Cause
 from harness.supervise import evidence, procfs
@@ -38,10 +36,7 @@ class Prover:
         self._still += 1
         if self._still > _EAGER and self._still % _LATER:
             return
-        seen = procfs.world(self._roots)
-        # The guard is ours: it waits for the supervisor, which is outside the worker's world.
-        below = tuple(process for process in seen.processes if process.pid != self._roots[1])
-        self._worlds.append(msgspec.structs.replace(seen, processes=below))
+        self._worlds.append(procfs.world(*self._roots))
         del self._worlds[:-_KEPT]
 
     def proven(self, place: str) -> Cause | None:

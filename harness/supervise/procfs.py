@@ -6,9 +6,11 @@ reads a small file for each process and thread; benchmarks/run_all.py shows what
 
 from __future__ import annotations
 
+import functools
 import os
 import signal
 import time
+from collections import deque
 from collections.abc import Iterable
 
 from harness.model import Machine, Process, Thread
@@ -19,6 +21,9 @@ _PAGE = os.sysconf("SC_PAGE_SIZE")
 _DEVICES = (b"/dev/nvidia", b"/dev/dri", b"/dev/kfd", b"/dev/accel", b"/dev/infiniband")
 _ASYNCHRONOUS = (b"anon_inode:[io_uring]", b"/[aio]")
 _O_ASYNC = 0o20000
+_LISTED = "children"
+_START_OF_STACK = 25
+"""Its place among a stat's fields after the name. The address is drawn anew at each exec."""
 
 
 def processes(roots: Iterable[int], deep: bool = False) -> tuple[Process, ...]:
@@ -27,15 +32,16 @@ def processes(roots: Iterable[int], deep: bool = False) -> tuple[Process, ...]:
     `deep` adds what costs more: each thread's system call and context switches, and I/O.
     """
     found: dict[int, Process] = {}
-    todo = list(roots)
+    children = _Children()
+    todo = deque(roots)
     while todo:
-        pid = todo.pop(0)
+        pid = todo.popleft()
         if pid in found:
             continue
         process = _process(pid, deep)
         if process is not None:
             found[pid] = process
-            todo += _children(process)
+            todo += children.of(process)
     return tuple(found.values())
 
 
@@ -58,20 +64,48 @@ def _process(pid: int, deep: bool) -> Process | None:
     if stat is None:
         return None
     name, fields = stat
+    frozen = _frozen(pid)
     return Process(
         pid=pid,
         ppid=int(fields[1]),
         name=name,
-        state=fields[0],
+        state=_state(fields[0], frozen),
         cpu_s=(int(fields[11]) + int(fields[12])) * _TICK_S,
         rss=int(fields[21]) * _PAGE,
         major_faults=int(fields[9]),
         io_bytes=_io(pid),
-        threads=_threads(pid, deep),
+        threads=_threads(pid, deep, frozen),
     )
 
 
-def _threads(pid: int, deep: bool) -> tuple[Thread, ...]:
+def _state(shown: str, frozen: bool) -> str:
+    """What a frozen control group holds is shown as asleep, and is stopped."""
+    return "T" if frozen and shown in "RS" else shown
+
+
+def _frozen(pid: int) -> bool:
+    """Whether its control group (the second version's) is frozen, as a paused container's is."""
+    mount = _unified()
+    if mount is None:
+        return False
+    for line in _read(f"/proc/{pid}/cgroup").splitlines():
+        if line.startswith(b"0::"):
+            path = os.fsdecode(mount + line[3:].rstrip(b"/"))
+            return b"frozen 1" in _read(f"{path}/cgroup.events")
+    return False
+
+
+@functools.cache
+def _unified() -> bytes | None:
+    """Where the second version of control groups is mounted, if it is."""
+    for line in _read("/proc/self/mountinfo").splitlines():
+        place, _, kind = line.partition(b" - ")
+        if kind.startswith(b"cgroup2 "):
+            return place.split()[4]
+    return None
+
+
+def _threads(pid: int, deep: bool, frozen: bool) -> tuple[Thread, ...]:
     try:
         names = os.listdir(f"/proc/{pid}/task")
     except OSError:
@@ -88,7 +122,7 @@ def _threads(pid: int, deep: bool) -> tuple[Thread, ...]:
             Thread(
                 tid=int(name),
                 name=title,
-                state=fields[0],
+                state=_state(fields[0], frozen),
                 cpu_s=(int(fields[11]) + int(fields[12])) * _TICK_S,
                 syscall=call,
                 args=arguments,
@@ -108,13 +142,33 @@ def _stat(path: str) -> tuple[str, list[str]] | None:
     return head.partition(b"(")[2].decode("utf-8", "replace"), tail.decode("ascii").split()
 
 
-def _children(process: Process) -> list[int]:
-    """Children are listed by the thread that started them."""
-    found = []
-    for thread in process.threads:
-        text = _read(f"/proc/{process.pid}/task/{thread.tid}/children")
-        found += [int(word) for word in text.split()]
-    return found
+class _Children:
+    """Who descends from whom: as the kernel lists it, or, where it does not, from all processes."""
+
+    def __init__(self) -> None:
+        self._all: dict[int, list[int]] | None = None
+        if not os.path.exists(f"/proc/self/task/{os.getpid()}/{_LISTED}"):
+            self._all = _families()
+
+    def of(self, process: Process) -> list[int]:
+        if self._all is not None:
+            return self._all.get(process.pid, [])
+        # Children are listed by the thread that started them.
+        return [
+            int(word)
+            for thread in process.threads
+            for word in _read(f"/proc/{process.pid}/task/{thread.tid}/{_LISTED}").split()
+        ]
+
+
+def _families() -> dict[int, list[int]]:
+    """The children of every process, by its pid."""
+    families: dict[int, list[int]] = {}
+    for name in os.listdir("/proc"):
+        stat = _stat(f"/proc/{name}/stat") if name.isdigit() else None
+        if stat is not None:
+            families.setdefault(int(stat[1][1]), []).append(int(name))
+    return families
 
 
 def _syscall(folder: str) -> tuple[int | None, tuple[int, ...]]:
@@ -141,30 +195,50 @@ def _io(pid: int) -> int | None:
 
 
 def _read(path: str) -> bytes:
-    """The whole of a small file; empty when it cannot be read."""
+    """The whole of a file; empty when it cannot be read. /proc hands out a page at a time."""
     try:
         file = os.open(path, os.O_RDONLY)
     except OSError:
         return b""
+    text = b""
     try:
-        return os.read(file, 1 << 16)
+        while part := os.read(file, 1 << 16):
+            text += part
+        return text
     except OSError:
         return b""
     finally:
         os.close(file)
 
 
-def world(roots: Iterable[int]) -> World:
-    """A deep look at a whole tree: what a proof of deadlock is made from."""
-    found = processes(roots, deep=True)
+def world(pid: int, guard: int | None = None) -> World:
+    """A deep look at a whole tree: what a proof of deadlock is made from.
+
+    `guard` adopts what is orphaned in the tree of `pid`; it is no part of that itself.
+    """
+    roots = [pid] if guard is None else [pid, guard]
+    found = tuple(one for one in processes(roots, deep=True) if one.pid != guard)
+    stacks = {process.pid: _start_of_stack(process.pid) for process in found}
     return World(
         t=time.monotonic(),
         processes=found,
-        surroundings={process.pid: _surroundings(process.pid) for process in found},
+        surroundings={
+            # A child whose stack begins where its parent's does was forked and has not called exec.
+            process.pid: _surroundings(
+                process.pid,
+                process.ppid in stacks and stacks[process.ppid] != stacks[process.pid],
+            )
+            for process in found
+        },
     )
 
 
-def _surroundings(pid: int) -> Surroundings:
+def _start_of_stack(pid: int) -> str | None:
+    stat = _stat(f"/proc/{pid}/stat")
+    return stat and stat[1][_START_OF_STACK]
+
+
+def _surroundings(pid: int, executed: bool) -> Surroundings:
     status = {
         line.partition(b":")[0]: line.partition(b":")[2].split()
         for line in _read(f"/proc/{pid}/status").splitlines()
@@ -173,7 +247,7 @@ def _surroundings(pid: int) -> Surroundings:
     return Surroundings(
         tracer=int(status[b"TracerPid"][0]) if b"TracerPid" in status else None,
         pending=_pending(status),
-        alarm_caught=_has(status, b"SigCgt", signal.SIGALRM),
+        alarm=_alarm(status, executed),
         timers=_timers(pid),
         devices=devices,
         asynchronous=asynchronous,
@@ -187,6 +261,19 @@ def _pending(status: dict[bytes, list[bytes]]) -> bool | None:
     except (KeyError, IndexError):
         return None
     return bool((ours | shared) & ~blocked)
+
+
+def _alarm(status: dict[bytes, list[bytes]], executed: bool) -> bool | None:
+    """Whether an interval timer may be armed that would end a wait.
+
+    Without a handler it ends its process, which wakes a parent that waits. A fork disarms it and an
+    exec does not: `perl -e 'alarm 9; exec ...'` is how some limit a command's time.
+    """
+    caught = _has(status, b"SigCgt", signal.SIGALRM)
+    ignored = _has(status, b"SigIgn", signal.SIGALRM)
+    if caught is None or ignored is None:
+        return None
+    return caught or (executed and not ignored)
 
 
 def _has(status: dict[bytes, list[bytes]], mask: bytes, number: int) -> bool | None:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import platform
 import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import pytest
 
@@ -103,6 +105,21 @@ ALIVE = {
         "timed_wait",
     ),
     "stopped": ("os.kill(os.getpid(), signal.SIGSTOP)", "stopped"),
+    "only the main thread has ended": (
+        "import ctypes, platform\n"
+        "r, w = os.pipe(); threading.Thread(target=os.read, args=(r, 1)).start()\n"
+        "ctypes.CDLL(None).syscall({'x86_64': 60, 'aarch64': 93}[platform.machine()], 0)",
+        "main_thread_ended",
+    ),
+    "an alarm that a child has kept over its exec": (
+        "child = os.fork()\n"
+        "if child == 0:\n"
+        "    signal.alarm(600)\n"
+        "    os.execv(sys.executable,\n"
+        "        [sys.executable, '-c', 'import threading; threading.Event().wait()'])\n"
+        "os.waitpid(child, 0)",
+        "timer",
+    ),
 }
 
 
@@ -128,7 +145,7 @@ class Victim:
         """Codes that forbid the claim, by looks like the supervisor's."""
         looks = []
         for _ in range(proof.LOOKS):
-            looks.append(procfs.world([self.process.pid]))
+            looks.append(procfs.world(self.process.pid))
             time.sleep(proof.SPAN_S / (proof.LOOKS - 1) + 0.05)
         return {reason.code for reason in proof.prove(looks, platform.machine())}
 
@@ -155,6 +172,47 @@ def test_what_something_can_wake_is_never_proven(code, reason):
         assert reason in seen
         # Once at rest, the reason stays: no later look proves what an earlier one could not.
         assert reason in victim.reasons()
+
+
+def test_one_that_has_ended_is_not_called_dead():
+    with Victim("os._exit(0)") as victim:
+        assert victim.settles({"ended"}) == {"ended"}
+
+
+def test_one_child_among_many_that_goes_on_forbids_it():
+    # The kernel hands out a page of children at a time.
+    code = (
+        "for index in range(1000):\n"
+        "    if os.fork() == 0:\n"
+        "        time.sleep(600) if index == 999 else threading.Event().wait()\n"
+        "threading.Event().wait()"
+    )
+    with Victim(code) as victim:
+        assert victim.settles({"timed_wait"}) == {"timed_wait"}
+
+
+def test_a_frozen_control_group_is_stopped_not_dead():
+    groups = procfs._unified()
+    if groups is None:
+        pytest.skip("no control groups of the second version")
+    group = Path(os.fsdecode(groups), f"harness-test-{os.getpid()}")
+    try:
+        group.mkdir()
+    except OSError:
+        pytest.skip("this user may not make control groups")
+    try:
+        with Victim("threading.Event().wait()") as victim:
+            assert victim.settles(set()) == set()
+            (group / "cgroup.procs").write_text(str(victim.process.pid))
+            (group / "cgroup.freeze").write_text("1")
+            assert victim.settles({"stopped"}) == {"stopped"}
+            assert procfs.processes([victim.process.pid])[0].state == "T"
+            (group / "cgroup.freeze").write_text("0")
+            assert victim.settles(set()) == set()
+    finally:
+        while group.exists():
+            with contextlib.suppress(OSError):
+                group.rmdir()
 
 
 def test_a_tracer_forbids_it():
@@ -187,7 +245,7 @@ def test_what_cannot_be_read_is_not_called_dead():
         code = (
             "import os, sys, time; os.setgid(65534); os.setuid(65534)\n"
             "from harness.supervise import procfs; from harness import proof\n"
-            f"looks = [(procfs.world([{victim.process.pid}]), time.sleep(0.3))[0] for _ in '123']\n"
+            f"looks = [(procfs.world({victim.process.pid}), time.sleep(0.3))[0] for _ in '123']\n"
             "print({reason.code for reason in proof.prove(looks, os.uname().machine)})"
         )
         done = subprocess.run(

@@ -41,6 +41,16 @@ def test_a_process_and_its_descendants_parents_first():
                 os.kill(process.pid, 9)
 
 
+def test_children_are_found_on_a_kernel_that_does_not_list_them(monkeypatch):
+    monkeypatch.setattr(procfs, "_LISTED", "no-such-file")
+    with sleeper() as child:
+        child.stdout.readline()
+        try:
+            assert child.pid in {process.pid for process in procfs.processes([os.getpid()])}
+        finally:
+            child.kill()
+
+
 def test_what_it_says_of_ourselves_is_true():
     held = threading.Event()
     thread = threading.Thread(target=held.wait, name="waiter")

@@ -14,9 +14,7 @@ from harness.proof import LOOKS, SPAN_S, Surroundings, World, asleep, polls, pro
 FUTEX = {"x86_64": 202, "aarch64": 98}
 WAIT4 = {"x86_64": 61, "aarch64": 260}
 WAIT_PRIVATE, WAIT_BITSET_PRIVATE_REALTIME = 128, 9 | 128 | 256
-ALONE = Surroundings(
-    tracer=0, pending=False, alarm_caught=False, timers=0, devices=(), asynchronous=()
-)
+ALONE = Surroundings(tracer=0, pending=False, alarm=False, timers=0, devices=(), asynchronous=())
 machines = st.sampled_from(["x86_64", "aarch64"])
 replace = msgspec.structs.replace
 
@@ -156,7 +154,7 @@ SURROUNDINGS = [
     ("traced", {"tracer": 77}),
     ("signal_pending", {"pending": True}),
     ("timer", {"timers": 1}),
-    ("timer", {"alarm_caught": True}),
+    ("timer", {"alarm": True}),
     ("device", {"devices": ("/dev/nvidia0",)}),
     ("async_io", {"asynchronous": ("anon_inode:[io_uring]",)}),
 ] + [("unreadable", {name: None}) for name in Surroundings.__struct_fields__]
@@ -224,6 +222,21 @@ def test_a_wait_for_children_is_as_closed_as_they_are():
 def test_a_zombie_that_nobody_waits_for_changes_nothing():
     tree = (process(1, 0, [waiting(1, "x86_64")]), process(2, 1, [], state="Z"))
     assert codes(looks(tree)) == set()
+
+
+def test_a_tree_that_has_ended_is_not_hung():
+    assert codes(looks((process(1, 0, [], state="Z"),))) == {"ended"}
+    ended = replace(waiting(1, "x86_64"), state="Z", syscall=None, args=())
+    assert codes(looks((process(1, 0, [ended], state="Z"),))) == {"ended"}
+    tree = (process(1, 0, [], state="Z"), process(2, 1, [waiting(2, "x86_64")]))
+    assert codes(looks(tree)) == {"ended"}
+
+
+def test_a_process_whose_main_thread_alone_has_ended_is_alive():
+    ended = replace(waiting(2, "x86_64"), state="Z", syscall=None, args=())
+    left = process(2, 1, [ended, waiting(3, "x86_64")], state="Z")
+    assert codes(looks((process(1, 0, [waiting(1, "x86_64")]), left))) == {"main_thread_ended"}
+    assert "main_thread_ended" in codes(looks((left,)))
 
 
 def test_processes_without_readable_threads_or_surroundings_are_unknown_not_dead():
