@@ -19,7 +19,9 @@ from collections.abc import Sequence
 import msgspec
 
 from harness import findings, stats
+from harness.findings.hangs import hang_transient
 from harness.findings.make import count, seconds, warning
+from harness.findings.memory import WARM_UP
 from harness.model import (
     Ending,
     Finding,
@@ -53,7 +55,7 @@ def classify(
     repeat: int = 0,
     rank: int = 0,
 ) -> ScenarioResult:
-    found = findings.find(record, settings)
+    found = (*hang_transient(ending.transients), *findings.find(record, settings))
     outcome, reason = _outcome(record, ending, settings, found)
     if outcome is Outcome.COMPLETED and settings.steps >= _JUDGED_STEPS:
         found += tuple(_missed(info, found))
@@ -214,6 +216,7 @@ def _step_times(record: Record) -> StepTimes | None:
         median=stats.quantile_of_sorted(ordered, 0.5),
         p99=stats.quantile_of_sorted(ordered, 0.99),
         max=ordered[-1],
+        second=record.seconds[1] if len(record.seconds) > 1 else None,
     )
 
 
@@ -234,6 +237,7 @@ def _loss(record: Record) -> LossSummary | None:
 def _memory(record: Record, ending: Ending) -> MemorySummary:
     active, peak = _highest(record.active), _highest(record.peak)
     unit = record.model.trainable_bytes if record.model else 0
+    slope = _slope(record.active)
     return MemorySummary(
         active_peak=active,
         cache_peak=_highest(record.cache),
@@ -241,7 +245,18 @@ def _memory(record: Record, ending: Ending) -> MemorySummary:
         parameter_bytes=record.model.trainable_bytes if record.model else None,
         active_over_p=active / unit if unit and active is not None else None,
         peak_over_p=peak / unit if unit and peak is not None else None,
+        p_per_step=slope.value / unit if unit and slope else None,
+        p_per_step_margin=slope.margin / unit if unit and slope else None,
+        swap_growth=record.swap_growth,
+        major_faults=record.major_faults,
     )
+
+
+def _slope(active: Sequence[int]) -> stats.Slope | None:
+    """Bytes per step after the warm-up, whether or not that is a finding."""
+    start = max(WARM_UP, len(active) // 10)
+    points = [(i, float(size)) for i, size in stats.blocks(active[start:]) if size >= 0]
+    return stats.theil_sen(points) if len(points) >= 3 else None
 
 
 def _highest(sizes: Sequence[int]) -> int | None:

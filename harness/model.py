@@ -41,6 +41,16 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     """`cpu` or `gpu`; None takes MLX's default."""
 
 
+class OnHang(str, Enum):
+    """What is done with a worker that is hung, once its evidence is saved."""
+
+    KILL = "kill"
+    KEEP = "keep"
+    """It is left alone, to be looked at with a debugger; the harness goes on without it."""
+    WAIT = "wait"
+    """It is watched until its budget ends: a hang may resolve itself."""
+
+
 class Expected(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """The verdict that a control must get. What is left out may be anything."""
 
@@ -343,6 +353,17 @@ class Cause(msgspec.Struct, frozen=True, kw_only=True):
     evidence: dict[str, Any] = {}
 
 
+class Transient(msgspec.Struct, frozen=True, kw_only=True):
+    """A hang that was confirmed, and resolved itself later."""
+
+    cause: Cause
+    step: int | None = None
+    phase: str | None = None
+    stalled_at_s: float
+    """Seconds after the start at which the last progress before it was seen."""
+    lasted_s: float
+
+
 class Ending(msgspec.Struct, frozen=True, kw_only=True):
     """How a worker ended, as the supervisor knows it: the input to classification."""
 
@@ -355,6 +376,7 @@ class Ending(msgspec.Struct, frozen=True, kw_only=True):
     stalled_at_s: float | None = None
     """Seconds after the start at which the last progress was seen."""
     detected_at_s: float | None = None
+    transients: tuple[Transient, ...] = ()
     over_budget: bool = False
     interrupted: bool = False
     position: Position | None = None
@@ -369,6 +391,8 @@ class StepTimes(msgspec.Struct, frozen=True, kw_only=True):
     median: float
     p99: float
     max: float
+    second: float | None = None
+    """Of step 1, which in a lazy framework may pay for step 0."""
 
 
 class LossSummary(msgspec.Struct, frozen=True, kw_only=True):
@@ -390,6 +414,14 @@ class MemorySummary(msgspec.Struct, frozen=True, kw_only=True):
     active_over_p: float | None = None
     peak_over_p: float | None = None
     """Highest active memory inside any step, in P."""
+    p_per_step: float | None = None
+    """Slope of the active memory after the warm-up, in P; None below three points."""
+    p_per_step_margin: float | None = None
+    """Half the width of its 95 % confidence interval."""
+    swap_growth: int | None = None
+    """The most by which the machine's used swap exceeded what it was at the first look."""
+    major_faults: int | None = None
+    """Pages that were read in from a disk while it ran."""
 
 
 class Metrics(msgspec.Struct, frozen=True, kw_only=True):
@@ -438,6 +470,8 @@ class Hypothesis(msgspec.Struct, frozen=True, kw_only=True):
     title: str
     verdict: Verdict
     because: tuple[str, ...] = ()
+    conflicts: tuple[str, ...] = ()
+    """Evidence that speaks against the verdict, or the two sides when there is none."""
 
 
 class Diagnosis(msgspec.Struct, frozen=True, kw_only=True):

@@ -6,11 +6,14 @@ Columns are `array`s of doubles and 64-bit integers, so that a run of a million 
 
 from __future__ import annotations
 
+import contextlib
 from array import array
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
+
+import msgspec
 
 from harness.beats import BeatReader, read_beats
 from harness.model import (
@@ -22,10 +25,13 @@ from harness.model import (
     GradientBeat,
     MlxBeat,
     ModelBeat,
+    Sample,
     StartBeat,
     StepBeat,
 )
 
+SAMPLES = "samples.jsonl"
+_DECODER = msgspec.json.Decoder(Sample)
 NOT_WORK = ("graph",)
 """Phases that are the harness's own; left out of a step's time."""
 
@@ -74,6 +80,9 @@ class Record:
     """Pending arrays and their depth, at the steps that were sampled; depth -1 when unknown."""
     checks: tuple[CheckBeat, ...] = ()
     gradients: tuple[GradientBeat, ...] = ()
+    swap_growth: int | None = None
+    """Bytes by which used swap rose at most above the first look at it; None: not looked at."""
+    major_faults: int | None = None
 
 
 def gather(beats: Iterable[AnyBeat], keep: int = 10_000) -> Record:
@@ -145,4 +154,28 @@ def load(folder: Path) -> Record:
     """The record of the worker that wrote into `folder`; empty when it wrote nothing."""
     reader = BeatReader(folder)
     record = gather(read_beats(folder, reader))
-    return replace(record, torn=reader.torn)
+    swap, faults = _pressure(folder)
+    return replace(record, torn=reader.torn, swap_growth=swap, major_faults=faults)
+
+
+def _pressure(folder: Path) -> tuple[int | None, int | None]:
+    """(growth of used swap, major faults) of samples.jsonl; None where no look had them."""
+    swap: list[int] = []  # the first and the highest
+    faults: int | None = None
+    for sample in _samples(folder):
+        if sample.swap_used is not None:
+            swap = [swap[0], max(swap[1], sample.swap_used)] if swap else [sample.swap_used] * 2
+        if sample.major_faults is not None:
+            faults = max(faults or 0, sample.major_faults)
+    return swap[1] - swap[0] if swap else None, faults
+
+
+def _samples(folder: Path) -> Iterator[Sample]:
+    try:
+        with (folder / SAMPLES).open("rb") as file:
+            for line in file:
+                # A killed supervisor leaves a torn last line, a full disk others.
+                with contextlib.suppress(msgspec.MsgspecError):
+                    yield _DECODER.decode(line)
+    except OSError:
+        return
