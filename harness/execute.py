@@ -12,7 +12,7 @@ import msgspec
 
 from harness import __version__, environment, record
 from harness.errors import HarnessError, UsageError
-from harness.model import RunResult, ScenarioInfo, ScenarioResult, Settings, WorkerSpec
+from harness.model import OnHang, RunResult, ScenarioInfo, ScenarioResult, Settings, WorkerSpec
 from harness.plan import Run
 from harness.report import runjson, write_all
 from harness.supervise import scheduler
@@ -26,6 +26,7 @@ class Options(msgspec.Struct, frozen=True, kw_only=True):
     jobs: int = 1
     budget: float = 600.0
     """Seconds for one run."""
+    on_hang: OnHang = OnHang.KILL
     cold: bool = False
     """Start without the kernels that earlier runs compiled."""
 
@@ -121,7 +122,7 @@ class _Session:
         budget = self._options.budget
         if run.info.verdict is not None and run.info.verdict.budget is not None:
             budget = min(budget, run.info.verdict.budget)
-        return Job(run.info, spec, budget, self._options.cold)
+        return Job(run.info, spec, budget, self._options.cold, self._options.on_hang)
 
     def _write(self, interrupted: bool | None = None) -> None:
         ordered = [self.results.get((run.info.name, run.repeat)) for run in self._plan]

@@ -218,6 +218,7 @@ _OUTSIDE = {
     "io": "for something outside",
     "child": "for a child process",
     "collective": "for another rank",
+    "jit": "for a compiler",
 }
 
 

@@ -8,7 +8,7 @@ from typing import Any
 
 from harness import plan
 from harness.execute import Options
-from harness.model import Outcome, Settings
+from harness.model import OnHang, Outcome, Settings
 
 Commands = Any
 """What `add_subparsers` returns; argparse keeps its type private."""
@@ -67,6 +67,9 @@ def add_running(parser: argparse.ArgumentParser) -> None:
     add("--jobs", type=positive, default=1, metavar="N", help="runs at once (%(default)s)")
     add("--budget", type=positive_seconds, default=Options().budget, metavar="SECONDS",
         help="for one run; what still makes progress then is unfinished (%(default)g)")  # fmt: skip
+    add("--on-hang", choices=[one.value for one in OnHang], default=Options().on_hang.value,
+        help="what is hung, once its evidence is saved: kill it, keep it for a debugger, or wait "
+        "until the budget ends for it to resolve itself (%(default)s)")  # fmt: skip
     add("--cold", action="store_true", help="do not reuse kernels compiled by earlier runs")
     add("--out", type=Path, default=Options().out, metavar="DIR",
         help="where the run's folder is made (%(default)s)")  # fmt: skip
@@ -101,7 +104,11 @@ def settings(arguments: argparse.Namespace) -> Settings:
 def running(arguments: argparse.Namespace) -> Options:
     """The running options as Options."""
     return Options(
-        out=arguments.out, jobs=arguments.jobs, budget=arguments.budget, cold=arguments.cold
+        out=arguments.out,
+        jobs=arguments.jobs,
+        budget=arguments.budget,
+        cold=arguments.cold,
+        on_hang=OnHang(arguments.on_hang),
     )
 
 

@@ -60,9 +60,10 @@ CODES: dict[str, str] = {
     "first_step_slow": "step 0 takes far longer than later steps: compiling and warming up",
     "deferred_work": "much work was left over that no step had asked for",
     "beats_lost": "the record has gaps: beats not written, or lines not readable",
+    "hang_transient": "a hang that was waited for (--on-hang wait) resolved itself",
     "expectation_missed": "a finding that the scenario declares did not show up",
 }
-"""Every code and its meaning in one line. `expectation_missed` is found by `classify`."""
+"""Every code and its meaning in one line. The last two `classify` finds, from more than records."""
 
 
 def find(record: Record, settings: Settings) -> tuple[Finding, ...]:

@@ -9,7 +9,7 @@ from typing import Any
 import msgspec
 
 from harness import waitsite
-from harness.model import Snapshot, StepBeat
+from harness.model import BuiltBeat, Snapshot, StepBeat
 from harness.supervise import observe, procfs, stacks
 from harness.watchdog import Inspection
 
@@ -17,20 +17,31 @@ MOST = 4
 """Of a large tree so many processes' stacks are taken, the worker's first."""
 
 
+class Last(msgspec.Struct, frozen=True):
+    """The last beats of their kinds: MLX's memory is in one, the pending graph in the other."""
+
+    step: StepBeat | None = None
+    graph: BuiltBeat | None = None
+
+
 def collect(
-    folder: Path, snapshot: Snapshot, last: StepBeat | None, faulthandler: Path
+    folder: Path, snapshot: Snapshot, last: Last, faulthandler: Path, before: int = 0
 ) -> dict[str, Any]:
     """Save stacks/ and state.json into `folder`; returns what a cause says of them.
+
+    Of a worker that has had so many hangs `before`, to stacks-N/ and state-N.json.
 
     Takes some seconds: two looks at each process, a second apart. Never raises: what cannot be had
     or written is missing, and the attempts say why.
     """
+    name = f"-{before + 1}" if before else ""
     processes = [process for process in snapshot.processes if process.state != "Z"][:MOST]
     found: dict[str, Any] = {}
     deeper = True
     seen = []
     for index, process in enumerate(processes):
-        home = folder / "stacks" if index == 0 else folder / "stacks" / str(process.pid)
+        stack_folder = folder / f"stacks{name}"
+        home = stack_folder if index == 0 else stack_folder / str(process.pid)
         evidence = stacks.capture_twice(
             process.pid,
             home,
@@ -47,7 +58,7 @@ def collect(
             found |= told | {"wait_category": "child"}
         deeper = deeper and told.get("wait_category") == "child"
     try:
-        (folder / "state.json").write_bytes(
+        (folder / f"state{name}.json").write_bytes(
             msgspec.json.format(msgspec.json.encode(_state(snapshot, last, seen)), indent=1)
         )
     except OSError:
@@ -97,14 +108,15 @@ def _told(evidence: stacks.StackEvidence) -> dict[str, Any]:
 
 
 def _state(
-    snapshot: Snapshot, last: StepBeat | None, seen: list[tuple[int, stacks.StackEvidence]]
+    snapshot: Snapshot, last: Last, seen: list[tuple[int, stacks.StackEvidence]]
 ) -> dict[str, Any]:
     pids = [process.pid for process in snapshot.processes]
     deep = observe.processes(pids[0], also=pids[1:], deep=True) if pids else ()
     return {
         "position": snapshot.position,
         "steps": snapshot.steps,
-        "last_step": last,
+        "last_step": last.step,
+        "last_graph": last.graph,
         "machine": snapshot.machine,
         "processes": deep,
         "open_files": {str(pid): procfs.open_files(pid) for pid in pids if sys.platform == "linux"},

@@ -8,8 +8,8 @@ signal. On Linux it is the subreaper of all below it: a double fork or a session
 nothing out of its reach. It runs as a plain file, without site-packages: it starts in some 15 ms.
 
 Lines to the supervisor: `started PID`; `exited STATUS PEAK`, as of os.wait4, the peak RSS in bytes;
-`quiet LEFT`, the number of processes that a worker left behind. Line from it: `reap GRACE`, the
-seconds between TERM and KILL.
+`quiet LEFT`, the number of processes that a worker left behind. Lines from it: `reap GRACE`, the
+seconds between TERM and KILL; `keep`: the worker may live on without a supervisor.
 """
 
 from __future__ import annotations
@@ -108,6 +108,8 @@ class Guard:
         signal.signal(signal.SIGCHLD, lambda *_: None)
         signal.set_wakeup_fd(wake, warn_on_full_buffer=False)
         self.alone = False
+        """Whether the supervisor has gone, or has no more use for us."""
+        self._kept = False
         self._reap_at: float | None = None
         self._left = 0
         self._worker = _spawn(command)
@@ -127,7 +129,8 @@ class Guard:
     def _orphaned(self) -> None:
         """The supervisor has gone, whether it was reading or we were writing."""
         self.alone = True
-        self._reap(ORPHAN_GRACE)
+        if not self._kept:
+            self._reap(ORPHAN_GRACE)
 
     def run(self) -> None:
         """Until the worker and everything below it are gone."""
@@ -192,6 +195,8 @@ class Guard:
             verb, _, value = line.partition(" ")
             if verb == "reap":
                 self._reap(float(value))
+            elif verb == "keep":
+                self._kept = True
 
     def _reap(self, grace: float) -> None:
         """TERM now, KILL after `grace` seconds; a later call can only shorten it."""

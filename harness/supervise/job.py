@@ -14,14 +14,17 @@ import msgspec
 from harness import classify, record
 from harness.beats import BeatReader, read_position
 from harness.model import (
+    BuiltBeat,
     Cause,
     Ending,
+    OnHang,
     Position,
     Sample,
     ScenarioInfo,
     ScenarioResult,
     Snapshot,
     StepBeat,
+    Transient,
     WorkerSpec,
 )
 from harness.supervise import evidence, launch, observe
@@ -50,7 +53,12 @@ class Job:
     """One run of one scenario. `tick` is called often, never blocks for long, and never raises."""
 
     def __init__(
-        self, info: ScenarioInfo, spec: WorkerSpec, budget: float, cold: bool = False
+        self,
+        info: ScenarioInfo,
+        spec: WorkerSpec,
+        budget: float,
+        cold: bool = False,
+        on_hang: OnHang = OnHang.KILL,
     ) -> None:
         self.info = info
         self.spec = spec
@@ -61,17 +69,21 @@ class Job:
         self.result: ScenarioResult | None = None
         self.rss_peak = 0
         self._budget = budget
+        self._on_hang = on_hang
         self._why: Why | None = None
         self._cause: Cause | None = None
         self._detected_at: float | None = None
         self._doubt: tuple[Prover, Inspector] | None = None
         self._collecting: threading.Thread | None = None
         self._collected: dict[str, Any] = {}
+        self._transients: list[Transient] = []
+        self._stalled_in: tuple[int | None, str | None] = (None, None)
         self._steps = 0
         self._next_look = 0.0
         self._next_sample = 0.0
         self._watchdog = Watchdog()
         self._reader = BeatReader(self.folder)
+        self._graph: BuiltBeat | None = None
         self._samples: IO[bytes] = (self.folder / "samples.jsonl").open("ab", buffering=0)
         self.started = time.monotonic()
         self._process = launch.worker(spec, cold)
@@ -104,7 +116,9 @@ class Job:
 
     def _spent(self, now: float) -> None:
         """The budget is over: unfinished, unless it was stopped and so could not go on."""
-        if self.judgement.state is State.STOPPED:
+        if self._cause is not None:
+            self._end(Why.HUNG, GRACE_S)
+        elif self.judgement.state is State.STOPPED:
             summary = f"stopped by a signal in {self._place()}, and not continued"
             self._confirmed(Cause(code="stopped", summary=summary), now)
         else:
@@ -116,6 +130,8 @@ class Job:
             if isinstance(beat, StepBeat):
                 self.last = beat
                 self._steps += 1
+            elif isinstance(beat, BuiltBeat) and beat.nodes is not None:
+                self._graph = beat
 
     def _look(self, now: float, pid: int) -> None:
         guard = self._process.guard_pid
@@ -129,7 +145,10 @@ class Job:
             machine=observe.machine(),
         )
         self._sample(self.snapshot)
-        if self._process.status is not None or self._why is not None or self._cause is not None:
+        if self._process.status is not None or self._why is not None:
+            return
+        if self._cause is not None:
+            self._await_progress(self.snapshot)
             return
         if self._doubt is None:
             self._doubt = Prover(pid, guard), Inspector(pid, self.folder / "looks")
@@ -162,6 +181,30 @@ class Job:
             return None
         return msgspec.structs.replace(burns, summary=f"{judged.reason}: {burns.summary}")
 
+    def _await_progress(self, snapshot: Snapshot) -> None:
+        """A hang that is waited out is over when a beat comes."""
+        if self._collecting is not None:
+            return
+        since = self.judgement.last_progress
+        judged = self._watchdog.look(snapshot)
+        if judged.last_progress > since:
+            self.judgement = judged
+            self._resolved(since, snapshot.t)
+
+    def _resolved(self, since: float, now: float) -> None:
+        assert self._cause is not None
+        step, phase = self._stalled_in
+        self._transients.append(
+            Transient(
+                cause=self._cause,
+                step=step,
+                phase=phase,
+                stalled_at_s=max(0.0, since - self.started),
+                lasted_s=now - since,
+            )
+        )
+        self._cause = self._detected_at = None
+
     def _place(self) -> str:
         position = self.position
         if position is None:
@@ -173,12 +216,16 @@ class Job:
         """Keep the verdict, and the evidence before anything is signalled."""
         self._cause = cause
         self._detected_at = now
+        position = self.position
+        self._stalled_in = (position.step, position.phase) if position else (None, None)
         snapshot = self.snapshot
         assert snapshot is not None
+        last = evidence.Last(self.last, self._graph)
+        count = len(self._transients)
 
         def collect() -> None:
             handler = self.folder / launch.FAULTHANDLER
-            self._collected = evidence.collect(self.folder, snapshot, self.last, handler)
+            self._collected = evidence.collect(self.folder, snapshot, last, handler, count)
 
         # In a thread of its own: a tool may take seconds, and other workers are looked at too.
         self._collecting = threading.Thread(target=collect, name="evidence", daemon=True)
@@ -194,7 +241,20 @@ class Job:
         self._cause = refine(
             msgspec.structs.replace(self._cause, evidence=told), told.get("wait_category")
         )
-        self._end(Why.HUNG, GRACE_S)
+        if self._on_hang is OnHang.KEEP and self._process.status is None:
+            self._keep()
+        elif self._on_hang is not OnHang.WAIT or time.monotonic() - self.started > self._budget:
+            self._end(Why.HUNG, GRACE_S)
+
+    def _keep(self) -> None:
+        assert self._cause is not None
+        self._why = Why.HUNG
+        self._process.keep()
+        self._cause = msgspec.structs.replace(
+            self._cause,
+            summary=f"{self._cause.summary}; it is kept, as process {self._process.pid}",
+            evidence=self._cause.evidence | {"kept_pid": self._process.pid},
+        )
 
     def _sample(self, snapshot: Snapshot) -> None:
         processes = snapshot.processes
@@ -234,6 +294,9 @@ class Job:
         self._samples.close()
         self._read_beats()
         position = read_position(self.folder)
+        if self._cause is not None and self._why is None:
+            # It was waited for, and ended by itself.
+            self._resolved(self.judgement.last_progress, time.monotonic())
         ending = Ending(
             wall_s=time.monotonic() - self.started,
             exit_code=process.exit_code,
@@ -241,6 +304,7 @@ class Job:
             cause=self._cause,
             stalled_at_s=self._stalled_at(),
             detected_at_s=self._detected_at and self._detected_at - self.started,
+            transients=tuple(self._transients),
             over_budget=self._why is Why.BUDGET,
             interrupted=self._why is Why.INTERRUPT,
             position=position,

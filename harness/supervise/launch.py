@@ -74,6 +74,7 @@ class Launched:
         self.rss_peak: int | None = None
         self.left_behind = 0
         self.quiet = False
+        self.kept = False
 
     @property
     def guard_pid(self) -> int:
@@ -112,6 +113,12 @@ class Launched:
             # One that somebody stopped could not hear us.
             os.kill(self._guard.pid, signal.SIGCONT)
 
+    def keep(self) -> None:
+        """Let it live on without us, under its guard; for us it is over."""
+        with contextlib.suppress(OSError):
+            self.channel.send(b"keep\n")
+        self.kept = self.quiet = True
+
     def _end_abandoned(self) -> None:
         """The guard was killed: end all that it held, known by the temporary folder it was given.
 
@@ -134,6 +141,9 @@ class Launched:
 
     def close(self, keep_kernels: bool) -> None:
         """Call once quiet: waits for the last output, keeps or drops what was compiled."""
+        if self.kept:
+            self.channel.close()
+            return
         self._guard.wait()
         self.channel.close()
         for drain in self._drains:

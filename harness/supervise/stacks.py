@@ -273,6 +273,14 @@ def _ask(tool: Tool, pid: int, file: Path, timeout: float) -> tuple[tuple[Thread
     return threads, "" if threads else f"no stack in its answer; {_reason(answer)}"
 
 
+def _ended(code: int | None) -> str:
+    """How a tool ended that said nothing, in words."""
+    if code is not None and code < 0:
+        with contextlib.suppress(ValueError):
+            return f"ended by {signal.Signals(-code).name}"
+    return f"exit code {code}"
+
+
 def _reason(answer: bounded.Answer) -> str:
     """The line of a failed tool's output that says most."""
     text = answer.errors.strip() or answer.output.strip()
@@ -281,7 +289,7 @@ def _reason(answer: bounded.Answer) -> str:
     telling = [
         line for line in lines if re.search(r"error|denied|not permitted|no such", line, re.I)
     ]
-    reason = (telling or lines or [f"exit code {answer.code}"])[0][:200]
+    reason = (telling or lines or [_ended(answer.code)])[0][:200]
     if re.search(r"denied|not permitted", text, re.I):
         with contextlib.suppress(OSError):
             scope = Path("/proc/sys/kernel/yama/ptrace_scope").read_text().strip()

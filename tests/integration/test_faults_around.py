@@ -197,7 +197,7 @@ def test_progress_that_cannot_be_printed_costs_nothing(trial):
     ("code", "told"),
     [
         ("import time; time.sleep(600)", "no answer in"),
-        ("import os; os.abort()", "exit code -6"),
+        ("import os; os.abort()", "ended by SIGABRT"),
         ("print('these are no stacks')", "no stack in its answer"),
     ],
     ids=["hangs", "crashes", "babbles"],

@@ -260,7 +260,7 @@ ANSWER = shell("printf 'Thread 1 (LWP 1):\\n#0  main () at a.c:1\\n'", "answer")
         ("sleep 600", "no answer in 0.5 s"),
         ("sleep 600 & echo $!; exit 0", "no answer in 0.5 s"),
         ("trap '' TERM INT HUP; while :; do sleep 600; done", "no answer in 0.5 s"),
-        ("kill -SEGV $$", "exit code -11"),
+        ("kill -SEGV $$", "ended by SIGSEGV"),
         ("echo some prose; echo 'Error: no luck' >&2; echo at >&2; exit 3", "Error: no luck"),
         ("exit 0", "no stack in its answer; exit code 0"),
         ("echo nothing of use", "no stack in its answer; nothing of use"),

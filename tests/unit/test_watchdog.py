@@ -164,7 +164,7 @@ def test_a_stall_is_found_within_its_bound(usual, count):
 
 def test_a_stall_whose_wait_lies_outside_is_waiting():
     stalled = Cause(code="stalled", summary="phase data has lasted 9 s")
-    for category in ("io", "child", "collective"):
+    for category in ("io", "child", "collective", "jit"):
         refined = refine(stalled, category)
         assert refined.code == "waiting"
         assert stalled.summary in refined.summary

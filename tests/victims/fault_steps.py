@@ -353,6 +353,23 @@ def waits_for_a_signal(training):
         time.sleep(0.01)
 
 
+def hangs_until_a_signal(training):
+    """Dead, as far as anybody inside can tell."""
+    woken = threading.Event()
+    signal.signal(signal.SIGUSR2, lambda *_: woken.set())
+    Path(os.environ["READY"]).write_text(str(os.getpid()))
+    woken.wait()
+
+
+def hangs_twice_until_a_signal(training):
+    hangs_until_a_signal(training)
+    return lambda: hangs_until_a_signal(training)
+
+
+def nothing(training):
+    pass
+
+
 def child_of_its_own_session(training):
     subprocess.Popen(["sleep", "600"], start_new_session=True)
     waits_for_a_signal(training)

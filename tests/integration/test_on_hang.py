@@ -1,0 +1,99 @@
+"""What is done with a hung worker: kept, or waited for."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import signal
+import sys
+
+import psutil
+import pytest
+from trial import STEP, until
+
+pytestmark = pytest.mark.skipif(
+    sys.platform != "linux", reason="a hang is proven in a second on Linux only"
+)
+
+
+def state(trial, name="state.json"):
+    """Whether the evidence of a hang has been saved."""
+    reports = trial.folder / "reports"
+    return list(reports.glob(f"*/*/*/{name}")) if reports.exists() else []
+
+
+def test_a_hang_that_is_waited_for_and_resolves_itself_is_transient(trial):
+    trial.start("hangs_until_a_signal", "--on-hang", "wait")
+    worker = trial.worker()
+    assert until(lambda: state(trial))
+    worker.send_signal(signal.SIGUSR2)
+    result = trial.finish()
+    assert result["outcome"] == "completed"
+    assert result["cause"] is None
+    (finding,) = [one for one in result["findings"] if one["code"] == "hang_transient"]
+    assert finding["evidence"]["step"] == STEP
+    assert finding["evidence"]["cause"] == "deadlock"
+    assert finding["evidence"]["lasted_s"] > 0
+    assert list((trial.home / "stacks").iterdir())
+    assert "hang_transient" in (trial.run_folder / "report.md").read_text()
+
+
+def test_a_second_hang_has_evidence_of_its_own(trial):
+    trial.start("hangs_twice_until_a_signal", "--on-hang", "wait")
+    worker = trial.worker()
+    for name in ("state.json", "state-2.json"):
+        assert until(lambda name=name: state(trial, name))
+        worker.send_signal(signal.SIGUSR2)
+    result = trial.finish()
+    assert result["outcome"] == "completed"
+    codes = [one["code"] for one in result["findings"]]
+    assert codes.count("hang_transient") == 2
+    assert list((trial.home / "stacks-2").iterdir())
+
+
+def test_a_hang_that_is_waited_for_in_vain_is_hung_when_the_budget_ends(trial):
+    result = trial.run("hangs_until_a_signal", "--on-hang", "wait", "--budget", "8")
+    assert result["outcome"] == "hung"
+    assert result["cause"]["proven"]
+    assert result["detected_at_s"] < result["wall_s"]
+    assert result["last_step"] == STEP
+
+
+def test_a_hang_that_is_waited_for_and_killed_by_somebody_else_is_a_crash(trial):
+    trial.start("hangs_until_a_signal", "--on-hang", "wait")
+    worker = trial.worker()
+    assert until(lambda: state(trial))
+    worker.kill()
+    result = trial.finish()
+    assert result["outcome"] == "crashed"
+    assert "SIGKILL" in result["reason"]
+    assert "hang_transient" in [one["code"] for one in result["findings"]]
+
+
+def test_a_hung_worker_that_is_kept_outlives_the_harness_and_dies_whole(trial):
+    harness = trial.start("hangs_until_a_signal", "--on-hang", "keep")
+    output, errors = harness.communicate()
+    assert harness.returncode == 1, errors
+    (result,) = json.loads(output)["results"]
+    assert result["outcome"] == "hung"
+    worker = psutil.Process(result["cause"]["evidence"]["kept_pid"])
+    guard = worker.parent()
+    assert str(worker.pid) in result["reason"]
+    assert worker.is_running()
+    assert worker.status() != psutil.STATUS_ZOMBIE
+    assert list((trial.home / "stacks").iterdir())
+    with contextlib.suppress(ProcessLookupError):
+        os.kill(worker.pid, signal.SIGKILL)
+    # The guard sees its end, removes what was lent to it, and goes.
+    assert until(lambda: not guard.is_running() or guard.status() == psutil.STATUS_ZOMBIE)
+    trial.nothing_is_left()
+
+
+def test_a_healthy_run_is_the_same_whatever_is_done_with_the_hung(trial):
+    for policy in ("keep", "wait"):
+        trial.start("nothing", "--on-hang", policy, "--out", str(trial.folder / policy))
+        output, errors = trial.harness.communicate()
+        assert trial.harness.returncode == 0, errors
+        assert json.loads(output)["results"][0]["outcome"] == "completed"
+        trial.nothing_is_left()
