@@ -43,6 +43,7 @@ KINDS = (
     "python_spin",
     "native_spin",
 )
+ON_GPU = ("gpu_kernel",)
 STEPS_BEFORE = {0.005: 100, 0.1: 20, 1.0: 5, 5.0: 3, 20.0: 2}
 """By seconds of a step: how many run before the stall."""
 QUICK = ("fork_deadlock", "two_locks", "silent_peer"), (0.005, 0.1), 2
@@ -141,7 +142,7 @@ def main() -> None:
     parser.add_argument("--quick", action="store_true", help="a few kinds, two runs each")
     parser.add_argument("--runs", type=int, help="of each kind at each step time (20)")
     parser.add_argument("--jobs", type=int, default=1, help="runs at once (1)")
-    parser.add_argument("--kinds", nargs="+", choices=KINDS)
+    parser.add_argument("--kinds", nargs="+", choices=KINDS + ON_GPU)
     parser.add_argument("--step-s", nargs="+", type=float, choices=list(STEPS_BEFORE))
     parser.add_argument("--out", type=Path)
     arguments = parser.parse_args()

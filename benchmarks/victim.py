@@ -126,6 +126,13 @@ def native_spin() -> None:
     re.match(r"(a+)+$", "a" * 64 + "b")
 
 
+def gpu_kernel() -> None:
+    """Only on an NVIDIA GPU: the host waits, the device is busy."""
+    from _gpu import FOR_EVER_NS, busy  # type: ignore[import-not-found]
+
+    mx.eval(busy(FOR_EVER_NS))
+
+
 # --- harmless
 
 

@@ -80,7 +80,8 @@ def _provable() -> bool:
 def _print(rows: Sequence[selftest.Row], matrix: selftest.Matrix) -> None:
     console = Console(highlight=False)
     console.print(_table(rows))
-    console.print(_crossed(matrix))
+    if matrix:
+        console.print(_crossed(matrix))
     judged = [row for row in rows if row.ok is not None]
     right = sum(1 for row in judged if row.ok)
     console.print(f"{right} of {len(judged)} got the expected verdict", end="")

@@ -10,7 +10,7 @@ import msgspec
 
 from harness import waitsite
 from harness.model import BuiltBeat, Snapshot, StepBeat
-from harness.supervise import observe, procfs, stacks
+from harness.supervise import gpu, observe, procfs, stacks
 from harness.watchdog import Inspection
 
 MOST = 4
@@ -57,6 +57,8 @@ def collect(
             # but a child is what it waits for.
             found |= told | {"wait_category": "child"}
         deeper = deeper and told.get("wait_category") == "child"
+    if sys.platform == "linux" and any(procfs.devices(process.pid) for process in processes):
+        found["gpu"] = gpu.utilisation()
     try:
         (folder / f"state{name}.json").write_bytes(
             msgspec.json.format(msgspec.json.encode(_state(snapshot, last, seen)), indent=1)

@@ -310,6 +310,11 @@ def _files(pid: int) -> tuple[tuple[str, ...] | None, tuple[str, ...] | None]:
     return tuple(sorted(devices)), tuple(sorted(asynchronous))
 
 
+def devices(pid: int) -> tuple[str, ...]:
+    """Open device files that work on their own; empty too when that cannot be read."""
+    return _files(pid)[0] or ()
+
+
 def _signals(pid: int, name: str) -> bool:
     for line in _read(f"/proc/{pid}/fdinfo/{name}").splitlines():
         if line.startswith(b"flags:"):

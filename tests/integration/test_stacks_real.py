@@ -16,7 +16,7 @@ import psutil
 import pytest
 
 from harness import waitsite
-from harness.supervise import bounded, stacks
+from harness.supervise import bounded, gpu, stacks
 from harness.supervise.stacks import StackCapture, Tool
 
 VICTIM = Path(__file__).parents[1] / "victims" / "stacks_hangs.py"
@@ -383,3 +383,18 @@ def test_doctor_says_not_installed(monkeypatch: pytest.MonkeyPatch) -> None:
     for probe in (False, True):
         (one,) = stacks.available(probe=probe)
         assert (one.name, one.ok, one.reason) == ("gone", False, "not installed")
+
+
+def test_the_gpus_are_asked_what_they_do(tmp_path, monkeypatch):
+    tool = tmp_path / "nvidia-smi"
+    tool.write_text("#!/bin/sh\necho 'NVIDIA H100 80GB HBM3, 100 %, 1034 MiB'\n")
+    tool.chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path), prepend=os.pathsep)
+    assert gpu.utilisation() == ["NVIDIA H100 80GB HBM3, 100 %, 1034 MiB"]
+    tool.write_text("#!/bin/sh\necho 'no devices were found'; exit 6\n")
+    assert gpu.utilisation() == []
+
+
+def test_without_a_tool_nothing_is_known_of_gpus(tmp_path, monkeypatch):
+    monkeypatch.setenv("PATH", str(tmp_path))
+    assert gpu.utilisation() == []

@@ -1,0 +1,20 @@
+"""What the GPUs of this machine are doing, as their vendor's tool says. NVIDIA's only."""
+
+from __future__ import annotations
+
+from harness.supervise import bounded
+
+_QUERY = ("--query-gpu=name,utilization.gpu,memory.used", "--format=csv,noheader")
+
+
+def utilisation(timeout: float = 5.0) -> list[str]:
+    """A line for each GPU, such as `NVIDIA H100, 100 %, 1024 MiB`; empty when nobody can say.
+
+    A host that waits for a kernel which never ends, and one that waits for work which was never
+    queued, look the same from /proc: whether the GPU is busy tells them apart.
+    """
+    try:
+        answer = bounded.run(["nvidia-smi", *_QUERY], timeout)
+    except OSError:
+        return []
+    return answer.output.split("\n")[:-1] if answer.code == 0 else []
