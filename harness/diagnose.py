@@ -1,0 +1,49 @@
+"""From the differences between scenarios to a cause. Pure.
+
+`diagnose` gives a verdict on each hypothesis and the run that would tell most next; `order` and
+`decided` plan a run of the ladder. The expectations are `harness.diagnosis.hypotheses`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from harness.diagnosis import judge, plan
+from harness.diagnosis.hypotheses import LADDER
+from harness.diagnosis.plan import order
+from harness.model import Diagnosis, Environment, ScenarioResult, Settings
+
+__all__ = ["LADDER", "decided", "diagnose", "order"]
+
+
+def diagnose(
+    results: Sequence[ScenarioResult],
+    settings: Settings,
+    environment: Environment,
+    available: Sequence[str] = LADDER,
+) -> Diagnosis:
+    """What `results` say of each hypothesis; several repeats of one scenario are welcome.
+
+    `settings` are those of the run, before a scenario's own overrides. `available` names what could
+    be run next.
+    """
+    world = judge.arrange(results, settings, environment)
+    hypotheses = judge.judge(world)
+    return Diagnosis(
+        hypotheses=hypotheses,
+        next_experiment=plan.next_experiment(hypotheses, world, available),
+    )
+
+
+def decided(
+    results: Sequence[ScenarioResult],
+    settings: Settings,
+    environment: Environment,
+    remaining: Sequence[str],
+) -> bool:
+    """Whether nothing in `remaining` could turn an untested hypothesis into another verdict.
+
+    A verdict that has been reached is not waited for to be overturned.
+    """
+    world = judge.arrange(results, settings, environment)
+    return plan.decided(judge.judge(world), world, remaining)

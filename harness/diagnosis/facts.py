@@ -1,0 +1,222 @@
+"""What one run shows, in the words of the table. Pure."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from harness.diagnosis.hypotheses import STOPS, Kind
+from harness.model import Finding, Outcome, ScenarioResult
+from harness.scenario import BASELINE
+
+HOST_WAITS = frozenset(("queue", "io"))
+HOST_PHASES = frozenset(("data", "checkpoint", "validate", "log"))
+DEVICE_WAITS = frozenset(("stream_evaluation", "collective"))
+"""Waits that are the runtime's whatever phase the trainer is in."""
+KILLS = frozenset(("SIGKILL", "SIGSEGV", "SIGBUS", "SIGABRT"))
+"""Signals as which the end of memory can show. SIGTERM and SIGINT are somebody's wish."""
+OUT_OF_MEMORY = re.compile(
+    r"out of memory|unable to allocate|cannot allocate|insufficient memory|bad_alloc|MemoryError"
+    r"|\[malloc|failed to allocate",
+    re.IGNORECASE,
+)
+TRACE_FACTOR, TRACE_S = 5.0, 0.5
+"""A second trace matters when its step takes this many usual steps, and this much longer."""
+DATA_SHARE, DATA_S = 0.5, 0.25
+"""Data matters when it takes this share of a step, and this long."""
+DIFFERS = 1e-3
+"""Relative difference of losses that are computed alike."""
+
+
+@dataclass(frozen=True)
+class Facts:
+    """One run."""
+
+    result: ScenarioResult
+    kinds: frozenset[Kind]
+    informative: bool
+    """False when it was skipped, or ended for reasons of its own: it says nothing either way."""
+
+    @property
+    def name(self) -> str:
+        return self.result.scenario
+
+    @property
+    def steps(self) -> int:
+        return self.result.steps_completed
+
+    @property
+    def completed(self) -> bool:
+        return self.result.outcome is Outcome.COMPLETED
+
+    @property
+    def place(self) -> str | None:
+        """Where it waits: the wait site's category, or the phase where no stack was had."""
+        category = self.result.cause.evidence.get("wait_category") if self.result.cause else None
+        return str(category) if category else self.result.last_phase
+
+    @property
+    def pace(self) -> float | None:
+        """Seconds of a step after the first; of one that never came back, at least its wall time.
+
+        A median over two steps would be half of step 0, hence step 1 itself.
+        """
+        times = self.result.metrics.step_s
+        if Kind.SLOW in self.kinds and self.steps < 2:
+            return self.result.wall_s
+        if times is None:
+            return None
+        return times.second if self.steps < 4 and times.second is not None else times.median
+
+
+def gather(results: Sequence[ScenarioResult]) -> tuple[Facts, ...]:
+    """The facts of each run, with what only a comparison of twins can show."""
+    wrong = _recreated_differs(results)
+    found = []
+    for result in results:
+        kinds = _kinds(result)
+        if wrong and result.scenario == "value_and_grad_recreated":
+            kinds |= {Kind.MISMATCH}
+        found.append(Facts(result, frozenset(kinds), _informative(result, kinds)))
+    return tuple(found)
+
+
+def _informative(result: ScenarioResult, kinds: set[Kind]) -> bool:
+    if result.outcome in (Outcome.COMPLETED, Outcome.DIVERGED):
+        return True
+    return bool(kinds & (STOPS | {Kind.SLOW, Kind.SLOW_DATA}))
+
+
+def _kinds(result: ScenarioResult) -> set[Kind]:
+    kinds = _ending(result)
+    found = {f.code: f for f in result.findings if not f.expected}
+    if "graph_growth" in found or "deferred_work" in found:
+        kinds.add(Kind.PILING)
+    if "memory_growth" in found and "graph_growth" not in found:
+        kinds.add(Kind.GROWING)
+    if "retrace_every_step" in found or "double_trace" in found or _traced_twice(result):
+        kinds.add(Kind.RETRACED)
+    if "loss_flat" in found or "parameters_unchanged" in found:
+        kinds.add(Kind.INERT)
+    if any(f.code == "check_failed" and _stale(f) for f in result.findings):
+        kinds.add(Kind.MISMATCH)
+    return kinds | _times(result, found.get("step_time_jump"))
+
+
+def _ending(result: ScenarioResult) -> set[Kind]:
+    if result.outcome is Outcome.HUNG:
+        return _hang(result)
+    if result.outcome is Outcome.CRASHED:
+        return _crash(result)
+    if result.outcome is Outcome.DIVERGED:
+        return {Kind.DIVERGED}
+    interrupted = (result.reason or "").startswith("interrupted")
+    if result.outcome is Outcome.UNFINISHED and not interrupted:
+        if result.last_phase == "compile":
+            return {Kind.COMPILING}
+        return {Kind.SLOW_DATA if result.last_phase == "data" else Kind.SLOW}
+    return set()
+
+
+def _hang(result: ScenarioResult) -> set[Kind]:
+    cause = result.cause
+    if cause is None or cause.code == "stopped":
+        return set()
+    category = cause.evidence.get("wait_category")
+    if category == "jit":
+        return {Kind.COMPILING}
+    if category == "memory" or cause.code == "starved":
+        return {Kind.STARVED}
+    in_host_phase = result.last_phase in HOST_PHASES and category not in DEVICE_WAITS
+    # A child that is proven to wait for itself is a deadlock; any other child is the host's.
+    if category in HOST_WAITS or in_host_phase or (category == "child" and not cause.proven):
+        return {Kind.HOST}
+    return {Kind.DEAD, Kind.PROVEN} if cause.proven else {Kind.DEAD}
+
+
+def _crash(result: ScenarioResult) -> set[Kind]:
+    if OUT_OF_MEMORY.search(result.reason or ""):
+        return {Kind.NO_MEMORY}
+    if result.signal is not None:
+        return {Kind.KILLED} if result.signal in KILLS else set()
+    # Without an exit code its guard was killed: nothing is known of the worker itself.
+    return {Kind.RAISED} if result.exit_code is not None else set()
+
+
+def _times(result: ScenarioResult, jump: Finding | None) -> set[Kind]:
+    phases = result.metrics.phase_s
+    data, total = phases.get("data", 0.0), sum(phases.values())
+    kinds = {Kind.SLOW_DATA} if data >= DATA_S and data >= DATA_SHARE * total else set()
+    if jump is None or not jump.evidence.get("lasting"):
+        return kinds
+    if jump.evidence.get("phase") == "data":
+        return kinds | {Kind.SLOW_DATA}
+    return kinds | {Kind.JUMP if jump.evidence.get("step") == 1 else Kind.SLOW}
+
+
+def _traced_twice(result: ScenarioResult) -> bool:
+    """Whether a second trace that belongs to the scenario costs what would be felt."""
+    times = result.metrics.step_s
+    if times is None:
+        return False
+    limit = max(TRACE_FACTOR * times.median, times.median + TRACE_S)
+    return any(
+        f.code == "double_trace" and float(f.evidence.get("seconds_step_1") or 0.0) >= limit
+        for f in result.findings
+    )
+
+
+def _stale(finding: Finding) -> bool:
+    return str(finding.evidence.get("name", "")).startswith("stale_loss")
+
+
+def _recreated_differs(results: Sequence[ScenarioResult]) -> bool:
+    """Whether a new value_and_grad in each step gives another loss than one that is kept.
+
+    The baseline and its twin compute the same: what differs between them is not to be told apart.
+    """
+    base, kept, new = (
+        _last_loss(results, name)
+        for name in (BASELINE, "value_and_grad_reused", "value_and_grad_recreated")
+    )
+    if base is None or kept is None or new is None:
+        return False
+    noise = max(DIFFERS * abs(kept), 10 * abs(base - kept))
+    return min(abs(new - kept), abs(new - base)) > noise
+
+
+def _last_loss(results: Sequence[ScenarioResult], name: str) -> float | None:
+    for result in results:
+        loss = result.metrics.loss
+        if result.scenario == name and result.outcome is Outcome.COMPLETED and loss is not None:
+            return loss.last
+    return None
+
+
+# --- in words ------------------------------------------------------------------------------------
+
+
+def told(runs: Sequence[Facts]) -> str:
+    """`sgd_step completes (peak 2.5 P)`, `baseline_update hangs in step 1, phase eval (3/3)`."""
+    shown = next((run for run in runs if run.kinds & STOPS), runs[0])
+    same = sum(run.kinds & STOPS == shown.kinds & STOPS for run in runs)
+    share = f" ({same} of {len(runs)} runs)" if len(runs) > 1 else ""
+    return f"{shown.name} {_verb(shown)}{share}"
+
+
+def _verb(run: Facts) -> str:
+    result = run.result
+    stops = [kind for kind in Kind if kind in run.kinds & STOPS]
+    if stops:
+        verb = f"is killed by {result.signal}" if stops[0] is Kind.KILLED else stops[-1].value
+        where = f" in step {result.last_step}" if result.last_step is not None else ""
+        return verb + where + (f", phase {result.last_phase}" if result.last_phase else "")
+    verb = {
+        Outcome.COMPLETED: f"completes {run.steps} steps",
+        Outcome.DIVERGED: "diverges",
+        Outcome.UNFINISHED: f"is unfinished after {run.steps} steps",
+    }.get(result.outcome, f"is {result.outcome.value}")
+    kinds = [kind.value for kind in Kind if kind in run.kinds - {Kind.DIVERGED}]
+    peak = result.metrics.memory.peak_over_p
+    return " and ".join([verb, *kinds]) + ("" if peak is None else f" (peak {peak:.1f} P)")

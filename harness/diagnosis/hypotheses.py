@@ -1,0 +1,210 @@
+"""What could be the matter, and what each scenario then does: the one table, as data.
+
+docs/DIAGNOSIS.md gives the reason for each column. A symptom is a `Kind`; slow, dead, crashed and
+compiling are four different ones on purpose. To add a hypothesis, add it to `HYPOTHESES` and a
+column to `_TABLE`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import Enum
+
+from harness.scenario import BASELINE
+
+
+class Kind(str, Enum):
+    """What one run can show; the value is said of a run: "baseline_update hangs"."""
+
+    DEAD = "hangs"
+    PROVEN = "is in a proven deadlock"
+    COMPILING = "waits for a compiler"
+    HOST = "waits for data, a file or a child process"
+    STARVED = "waits for memory"
+    NO_MEMORY = "runs out of memory"
+    KILLED = "is killed by a signal"
+    RAISED = "raises an exception"
+    SLOW = "becomes slow"
+    SLOW_DATA = "spends its time on data"
+    JUMP = "takes longer from step 1 on"
+    INERT = "learns nothing"
+    DIVERGED = "diverges"
+    MISMATCH = "computes a wrong value"
+    GROWING = "keeps more memory in every step"
+    PILING = "leaves work unevaluated"
+    RETRACED = "traces its compiled step again"
+
+
+STOPS = frozenset(
+    (Kind.DEAD, Kind.PROVEN, Kind.COMPILING, Kind.HOST, Kind.STARVED, Kind.NO_MEMORY,
+     Kind.KILLED, Kind.RAISED)
+)  # fmt: skip
+"""The kinds that end a run before its steps are over."""
+
+ALIKE = (
+    frozenset((Kind.DEAD, Kind.PROVEN)),
+    frozenset((Kind.KILLED, Kind.NO_MEMORY, Kind.STARVED)),
+)
+"""Kinds that one and the same fault shows as, from run to run."""
+
+
+class Effect(str, Enum):
+    """What a scenario does to the baseline's symptom."""
+
+    STAYS = "stays"
+    CLEARS = "clears"
+    MOVES = "moves to step 0"
+    SHOWS = "would show it"
+    """Says nothing of the baseline's symptom, but has a sign of its own for this hypothesis."""
+
+
+@dataclass(frozen=True)
+class Cell:
+    effect: Effect
+    firm: bool
+    """Whether the opposite refutes the hypothesis; otherwise the effect depends on quantities."""
+
+
+@dataclass(frozen=True)
+class Theory:
+    """A hypothesis as the engine needs it."""
+
+    id: str
+    title: str
+    explains: frozenset[Kind]
+    """The symptoms that it can cause."""
+    signs: frozenset[Kind] = frozenset()
+    """Symptoms that convict it wherever they are seen, without a comparison."""
+    needs: frozenset[str] = frozenset()
+    """Without a sign, one of these scenarios must have done what the table says."""
+    references: tuple[str, ...] = (BASELINE,)
+    """Where its symptom is looked for; the first that shows it is compared with."""
+    steps: int = 3
+    """A completed run must have had so many before the absence of a symptom says anything."""
+
+
+HYPOTHESES: tuple[Theory, ...] = (
+    Theory(
+        id="memory",
+        title="memory oversubscription",
+        explains=frozenset(
+            (Kind.NO_MEMORY, Kind.KILLED, Kind.STARVED, Kind.DEAD, Kind.SLOW, Kind.JUMP)
+        ),
+        signs=frozenset((Kind.NO_MEMORY, Kind.STARVED)),
+        needs=frozenset(("sgd_step", "lora_step", "half_precision", "tiny_model")),
+    ),
+    Theory(
+        id="deferred",
+        title="deferred work: nothing evaluated it until now",
+        explains=frozenset((Kind.JUMP, Kind.PILING)),
+        signs=frozenset((Kind.PILING,)),
+        needs=frozenset(("eval_after_update", "eval_parameters_only")),
+    ),
+    Theory(
+        id="stale_compile",
+        title="stale compile cache",
+        explains=frozenset((Kind.INERT, Kind.DIVERGED, Kind.DEAD, Kind.KILLED, Kind.RAISED)),
+        needs=frozenset(("uncompiled_step", "rebuild_compiled")),
+        references=(BASELINE, "compiled_step", "compiled_step_initialized"),
+    ),
+    Theory(
+        id="corruption",
+        title="graph corruption",
+        explains=frozenset(
+            (Kind.MISMATCH, Kind.DIVERGED, Kind.INERT, Kind.DEAD, Kind.KILLED, Kind.RAISED)
+        ),
+        signs=frozenset((Kind.MISMATCH,)),
+        needs=frozenset(("vjp_step", "value_and_grad_recreated")),
+    ),
+    Theory(
+        id="leak",
+        title="leak: gradients or graphs retained",
+        explains=frozenset((Kind.GROWING,)),
+        signs=frozenset((Kind.GROWING,)),
+        steps=6,
+    ),
+    Theory(
+        id="retrace",
+        title="retracing or JIT compilation",
+        explains=frozenset((Kind.RETRACED, Kind.COMPILING, Kind.SLOW, Kind.JUMP)),
+        signs=frozenset((Kind.RETRACED, Kind.COMPILING)),
+        needs=frozenset(("uncompiled_step", "compiled_step_initialized")),
+        references=(BASELINE, "compiled_step"),
+    ),
+    Theory(
+        id="deadlock",
+        title="deadlock in the runtime",
+        explains=frozenset((Kind.DEAD, Kind.PROVEN)),
+        signs=frozenset((Kind.PROVEN,)),
+        needs=frozenset(("tiny_model",)),
+    ),
+    Theory(
+        id="data",
+        title="data or host: loader, checkpoint, log",
+        explains=frozenset((Kind.HOST, Kind.SLOW_DATA)),
+        signs=frozenset((Kind.HOST, Kind.SLOW_DATA)),
+        needs=frozenset(("constant_batch",)),
+    ),
+)
+
+_TABLE = """
+                              memory deferred stale corrupt leak retrace deadlock data
+baseline_update               S      S        S     S       S    S       S        S
+value_and_grad_reused         S      S        S     S       S    S       S        S
+clear_cache_after_update      S      S        S     S       S    S       S        S
+sgd_step                      c      s        S     S       s    -       S        S
+grad_evaluated_without_update c      C        s     c       s    -       -        S
+tiny_model                    C      -        S     S       -    -       S        S
+eval_after_update             M      C        S     C       S    s       S        S
+uncompiled_step               S      S        C     S       S    C       S        S
+lora_step                     c      -        S     S       s    -       S        S
+vjp_step                      S      S        S     C       -    S       S        S
+constant_batch                S      S        S     S       S    c       S        C
+update_without_grad           s      C        s     c       c    -       -        S
+stale_loss_oracle             -      -        -     !       -    -       -        -
+compiled_step                 s      s        !     s       s    !       -        S
+rebuild_compiled              s      s        C     S       s    s       S        S
+compiled_step_initialized     s      -        -     s       s    c       s        S
+grad_without_update           c      c        -     c       c    c       -        S
+half_precision                c      -        s     s       s    -       s        S
+eval_parameters_only          M      c        S     C       S    s       S        S
+value_and_grad_recreated      S      S        S     c       S    S       S        S
+loss_read_every_k             -      -        -     -       -    -       s        s
+"""
+"""S stays, C clears, M moves to step 0, ! would show it, - says nothing. A small letter: expected,
+but a quantity decides (how much memory there is), so that the opposite does not refute."""
+
+_EFFECTS = {"s": Effect.STAYS, "c": Effect.CLEARS, "m": Effect.MOVES, "!": Effect.SHOWS}
+
+
+def _parse(text: str) -> dict[str, dict[str, Cell]]:
+    ids = [theory.id for theory in HYPOTHESES]
+    table = {}
+    for line in text.strip().splitlines()[1:]:
+        name, *letters = line.split()
+        table[name] = {
+            id: Cell(_EFFECTS[letter.lower()], not letter.islower())
+            for id, letter in zip(ids, letters, strict=True)
+            if letter != "-"
+        }
+    return table
+
+
+TABLE = _parse(_TABLE)
+"""By scenario and hypothesis; a missing cell says nothing."""
+
+LADDER = tuple(TABLE)
+
+TWINS = frozenset(
+    name
+    for name, row in TABLE.items()
+    if len(row) == len(HYPOTHESES) and all(c == Cell(Effect.STAYS, True) for c in row.values())
+)
+"""Nobody expects these to differ from the baseline: they are more runs of it."""
+
+COMPILED = frozenset(("rebuild_compiled", "uncompiled_step", "compiled_step_initialized"))
+"""What may be compared with a compiled step when the baseline, which is not compiled, is well."""
+
+PEAK_P = {"adamw": (5.0, 6.5), "adam": (5.0, 6.5), "lion": (4.0, 5.5), "adafactor": (3.0, 5.5),
+          "sgd": (2.5, 4.0)}  # fmt: skip
+"""Peak of a full update in P, without the activations: the memory law's lower and upper end."""

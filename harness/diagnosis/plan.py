@@ -1,0 +1,130 @@
+"""Which run tells most: the ladder's order, what is left to tell, and the next one. Pure."""
+
+from __future__ import annotations
+
+import math
+import shlex
+from collections.abc import Iterable, Mapping, Sequence
+from itertools import combinations
+
+from harness.diagnosis.compare import CHANCE
+from harness.diagnosis.hypotheses import HYPOTHESES, TABLE, TWINS, Cell, Effect, Theory
+from harness.diagnosis.judge import World, cell
+from harness.model import Hypothesis, Settings, Verdict
+from harness.scenario import BASELINE
+
+DEFAULTS = Settings()
+RARE_RUNS, RARE_STEPS = 10, 10
+"""Of a training that is well: so many runs, of so many times the steps, before it is called so."""
+
+
+def order(names: Sequence[str]) -> tuple[str, ...]:
+    """`names` in the order that separates the hypotheses fastest; those not in the table last.
+
+    Each next one is that which tells most pairs of hypotheses apart; a pair that has been told
+    apart n times before counts 1 / (1 + n) as much.
+    """
+    left = sorted((n for n in names if n in TABLE), key=list(TABLE).index)
+    told = dict.fromkeys(combinations([theory.id for theory in HYPOTHESES], 2), 0)
+    ordered = [name for name in left if name == BASELINE]
+    left = [name for name in left if name != BASELINE]
+    while left:
+        best = max(left, key=lambda name: sum(_worth(name, pair, n) for pair, n in told.items()))
+        for pair in told:
+            told[pair] += _worth(best, pair, 0) > 0
+        left.remove(best)
+        ordered.append(best)
+    return (*ordered, *(name for name in names if name not in TABLE))
+
+
+def _worth(name: str, pair: tuple[str, str], before: int) -> float:
+    """How much `name` tells a pair apart: 2 when whatever happens contradicts one of the two."""
+    a, b = (TABLE[name].get(id) for id in pair)
+    if _clears(a) == _clears(b) and not _shows(a) and not _shows(b):
+        return 0.0
+    firm = [c.firm for c in (a, b) if c is not None]
+    return sum(firm) / (1 + before)
+
+
+def _clears(expected: Cell | None) -> bool | None:
+    return None if expected is None else expected.effect is Effect.CLEARS
+
+
+def _shows(expected: Cell | None) -> bool:
+    return expected is not None and expected.effect is Effect.SHOWS
+
+
+def tells(name: str, theory: Theory, world: World) -> float:
+    """What a run of `name` could still say of a hypothesis that is untested; 0: nothing."""
+    expected = cell(name, theory)
+    if expected is None:
+        return 0.0
+    references = [run for twin in TWINS for run in world.groups.get(twin, ())]
+    if not references:
+        return float(name == BASELINE)
+    if expected.effect is Effect.SHOWS:
+        return 2.0
+    well = all(run.completed and not run.kinds for run in references)
+    symptom = any(run.kinds & theory.explains for run in world.runs)
+    if well and not symptom:
+        return 0.0  # nothing there that could stay or clear
+    if name in TWINS:
+        return 0.5 * (name == BASELINE)
+    return 0.5 + expected.firm + 2.0 * (name in theory.needs)
+
+
+def open_theories(hypotheses: Iterable[Hypothesis]) -> list[Theory]:
+    untested = {h.id for h in hypotheses if h.verdict is Verdict.UNTESTED}
+    return [theory for theory in HYPOTHESES if theory.id in untested]
+
+
+def decided(hypotheses: Sequence[Hypothesis], world: World, remaining: Sequence[str]) -> bool:
+    """Whether nothing in `remaining` could say anything of a hypothesis that is untested."""
+    still = open_theories(hypotheses)
+    return not any(tells(name, theory, world) for name in remaining for theory in still)
+
+
+def next_experiment(
+    hypotheses: Sequence[Hypothesis], world: World, available: Sequence[str]
+) -> str | None:
+    """The single run that would tell most, as a command; None when nothing is left to ask."""
+    still = open_theories(hypotheses)
+    left = [name for name in order(available) if name in TABLE and name not in world.groups]
+    if BASELINE in left and not world.groups.keys() & TWINS:
+        return command(BASELINE, world.settings)
+    worth = {name: sum(tells(name, theory, world) for theory in still) for name in left}
+    best = max(left, key=lambda name: worth[name], default=None)
+    if best is not None and worth[best]:
+        return command(best, world.settings)
+    if any(h.verdict is Verdict.SUPPORTED for h in hypotheses):
+        return None
+    return _again(world, available)
+
+
+def _again(world: World, available: Sequence[str]) -> str | None:
+    """Every scenario has been run, and nothing is supported: more of the baseline."""
+    runs = [run for twin in sorted(TWINS) for run in world.groups.get(twin, ())]
+    if BASELINE not in available or not runs or len(runs) >= RARE_RUNS + len(TWINS):
+        return None
+    rate = sum(bool(run.kinds) for run in runs) / len(runs)
+    if 0 < rate < 1:
+        need = math.ceil(math.log(CHANCE) / math.log(1 - rate))
+        return command(BASELINE, world.settings, repeat=max(need, RARE_RUNS))
+    if rate == 0:
+        more = {"steps": RARE_STEPS * world.settings.steps}
+        return command(BASELINE, world.settings, more, repeat=RARE_RUNS)
+    return None
+
+
+def command(
+    name: str, settings: Settings, more: Mapping[str, int] | None = None, repeat: int = 1
+) -> str:
+    """`python -m harness run NAME --steps N ...`, with the settings that are not the default."""
+    words = ["python", "-m", "harness", "run", name]
+    for field in Settings.__struct_fields__:
+        value = (more or {}).get(field, getattr(settings, field))
+        if value is not None and (field == "steps" or value != getattr(DEFAULTS, field)):
+            words += [f"--{field.replace('_', '-')}", f"{value}"]
+    if repeat > 1:
+        words += ["--repeat", str(repeat)]
+    return shlex.join(words)

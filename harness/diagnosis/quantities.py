@@ -1,0 +1,119 @@
+"""The figures behind a verdict: memory against the machine, slopes, traces, wait sites. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from harness.diagnosis.compare import Reference
+from harness.diagnosis.facts import Facts, told
+from harness.diagnosis.hypotheses import PEAK_P, Kind
+from harness.model import Environment, Finding, Settings
+
+GB = 1e9
+SWAP = 256 << 20
+"""Growth of used swap below this is other programs' business."""
+FAULTS = 10_000
+"""Major faults below this are the loading of programs and models."""
+AMPLE = 0.5
+"""A projection below this share of the memory excludes that it is too little."""
+FEW_TRACES = 2
+
+_SIGN_CODES = {
+    Kind.GROWING: ("memory_growth",),
+    Kind.RETRACED: ("retrace_every_step", "double_trace"),
+    Kind.PILING: ("graph_growth", "deferred_work"),
+    Kind.MISMATCH: ("check_failed",),
+    Kind.SLOW_DATA: ("step_time_jump",),
+}
+
+
+def weigh(
+    id: str, base: Reference, environment: Environment, settings: Settings
+) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """(figures for, figures against) a hypothesis, of the runs that show its symptom."""
+    if id == "memory":
+        return _memory(base, environment, settings)
+    if id == "retrace":
+        traces = [run.result.metrics.traces for run in base.shown]
+        if all(count is None for count in traces):
+            return (), ("the step compiles nothing",)
+        if all(count is not None and count <= FEW_TRACES for count in traces):
+            return (), (f"traced {max(count or 0 for count in traces)} times in all",)
+    return (), ()
+
+
+def _memory(
+    base: Reference, environment: Environment, settings: Settings
+) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    memory = [run.result.metrics.memory for run in base.shown]
+    p = next((m.parameter_bytes for m in memory if m.parameter_bytes), None)
+    swap = max((m.swap_growth or 0 for m in memory), default=0)
+    faults = max((m.major_faults or 0 for m in memory), default=0)
+    low, high = PEAK_P.get(settings.optimizer, (2.5, 6.5))
+    figures = []
+    if p and low * p > environment.memory:
+        figures.append(
+            f"{settings.optimizer} peaks at {low:g} to {high:g} P = {low * p / GB:.3g} to "
+            f"{high * p / GB:.3g} GB; this machine has {environment.memory / GB:.3g} GB"
+        )
+    if swap >= SWAP:
+        figures.append(f"used swap grew by {swap / GB:.2g} GB")
+    if faults >= FAULTS:
+        figures.append(f"{faults} pages were read in from a disk")
+    if figures:
+        return tuple(figures), ()
+    if any(Kind.PROVEN in run.kinds for run in base.shown):
+        return (), ("a proven deadlock waits for no memory",)
+    measured = max((m.peak_over_p or 0.0 for m in memory), default=0.0)
+    need = max(high, measured) * (p or 0)
+    # A limit on the process is not seen here, so that a kill excludes nothing.
+    if (
+        p
+        and need < AMPLE * environment.memory
+        and base.wanted
+        <= {
+            Kind.DEAD,
+            Kind.SLOW,
+            Kind.JUMP,
+        }
+    ):
+        return (), (
+            f"at most {max(high, measured):.2g} P = {need / GB:.2g} GB are needed, and this "
+            f"machine has {environment.memory / GB:.3g} GB",
+        )
+    return (), ()
+
+
+def sign(run: Facts, signs: frozenset[Kind]) -> str:
+    """The sentence for a run that shows one of `signs`, with its figures."""
+    kind = next(kind for kind in reversed(Kind) if kind in run.kinds & signs)
+    finding = _finding(run, _SIGN_CODES.get(kind, ()))
+    if finding is not None:
+        return f"{run.name}: {finding.summary}"
+    cause = run.result.cause
+    if cause is not None:
+        site = cause.evidence.get("wait_site")
+        mark = cause.evidence.get("fingerprint")
+        text = f"{told([run])}: {site}" if site else f"{told([run])}: {cause.summary}"
+        return text + (f" [{mark}]" if mark else "")
+    return told([run]) + (f": {run.result.reason}" if run.result.reason else "")
+
+
+def _finding(run: Facts, codes: Sequence[str]) -> Finding | None:
+    return next((f for code in codes for f in run.result.findings if f.code == code), None)
+
+
+def absence(id: str, looked: Sequence[Facts]) -> str:
+    """Why the absence of a symptom in these runs says that a hypothesis is wrong."""
+    names = list(dict.fromkeys(run.name for run in looked))
+    some = ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")
+    text = f"not seen in {len(looked)} completed runs ({some})"
+    first = looked[0].result.metrics
+    if id == "leak" and first.memory.p_per_step is not None:
+        margin = first.memory.p_per_step_margin or 0.0
+        text += f": {first.memory.p_per_step:.3f} +- {margin:.3f} P per step"
+    if id == "deferred" and first.step_s is not None and first.step_s.second is not None:
+        text += f": step 0 takes {first.step_s.first:.3g} s, step 1 {first.step_s.second:.3g} s"
+    if id == "memory" and first.memory.peak_over_p is not None:
+        text += f": peak {first.memory.peak_over_p:.1f} P"
+    return text
