@@ -3,7 +3,7 @@
     python benchmarks/false_hangs.py [--quick] [--rounds 10] [--jobs 4] [--out FILE.json]
 
 Every run is healthy: scenarios of the ladder, and a victim that does something in one of its steps
-that is easily taken for a stall, for 12 s where all others take 5 ms. Each runs undisturbed, with
+that is easily taken for a stall, for 6 to 12 s where others take 5 ms. Each runs undisturbed, with
 four spinning processes for each core, and with SIGSTOP and, 10 s later, SIGCONT to the worker or to
 the supervisor, wherever it happens to be.
 
@@ -11,8 +11,10 @@ Measure: no false verdict in at least 300 runs. A verdict is false when the outc
 other end than `completed` is counted too. The bound is Clopper and Pearson's, one-sided, 95 %: for
 no event in n runs about 3 / n.
 
-A worker that waits without a timeout for something outside cannot be told from one whose peer is
-dead, but by waiting longer than the harness promises: late_peer is measured and told apart.
+Two kinds cannot be told from a hang but by waiting longer than the harness promises to take: a
+worker that waits without a timeout for something outside, whose peer may be dead (late_peer), and
+one that runs the same Python code for longer than 10 s in a phase that took milliseconds before,
+which is what a livelock does (long_python). They are measured and told apart.
 """
 
 from __future__ import annotations
@@ -52,7 +54,7 @@ EVENTS = (
     "cold_compiles",
     "flood",
 )
-UNDECIDABLE = ("late_peer",)
+UNDECIDABLE = ("late_peer", "long_python")
 DISTURBANCES = ("none", "spinners", "worker stopped", "supervisor stopped")
 QUICK = ("baseline_update", "slow_step", "patient_loader", "long_sleep")
 SPINNERS_A_CORE = 4

@@ -145,7 +145,15 @@ def slow_step() -> None:
 
 
 def slow_python() -> None:
-    until = time.monotonic() + LONG_S
+    python_for(LONG_S / 2)
+
+
+def long_python() -> None:
+    python_for(LONG_S)
+
+
+def python_for(seconds: float) -> None:
+    until = time.monotonic() + seconds
     while time.monotonic() < until:
         sum(range(1_000_000))
 

@@ -8,6 +8,7 @@ import platform
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from pathlib import Path
 
@@ -104,6 +105,12 @@ ALIVE = {
         "os.kill(os.getpid(), signal.SIGUSR2); threading.Event().wait(600)",
         "timed_wait",
     ),
+    "a parent that waits in the kernel for its child's exec": (
+        "os.mkfifo('fifo')\n"
+        "opened = [(os.POSIX_SPAWN_OPEN, 0, 'fifo', os.O_RDONLY, 0)]\n"
+        "os.posix_spawn(sys.executable, [sys.executable], {}, file_actions=opened)",
+        "uninterruptible",
+    ),
     "stopped": ("os.kill(os.getpid(), signal.SIGSTOP)", "stopped"),
     "only the main thread has ended": (
         "import ctypes, platform\n"
@@ -128,8 +135,12 @@ class Victim:
 
     def __init__(self, code):
         program = f"import os, signal, sys, threading, time\nprint('up', flush=True)\n{code}\n"
+        self._home = tempfile.TemporaryDirectory()
         self.process = subprocess.Popen(
-            [sys.executable, "-c", program], stdout=subprocess.PIPE, start_new_session=True
+            [sys.executable, "-c", program],
+            stdout=subprocess.PIPE,
+            start_new_session=True,
+            cwd=self._home.name,
         )
         self.process.stdout.readline()
 
@@ -140,6 +151,7 @@ class Victim:
         os.killpg(self.process.pid, signal.SIGKILL)
         self.process.wait()
         self.process.stdout.close()
+        self._home.cleanup()
 
     def reasons(self):
         """Codes that forbid the claim, by looks like the supervisor's."""
@@ -229,6 +241,18 @@ def test_a_tracer_forbids_it():
             if not tracer.stdout.readline():
                 pytest.skip("this machine does not let a process be traced")
             assert "traced" in victim.reasons()
+
+
+def test_an_io_uring_forbids_it():
+    code = (
+        "import ctypes\n"
+        "ring = ctypes.CDLL(None).syscall(425, 8, ctypes.create_string_buffer(120))\n"
+        "print(ring, flush=True); threading.Event().wait()"
+    )
+    with Victim(code) as victim:
+        if int(victim.process.stdout.readline()) < 0:
+            pytest.skip("this kernel does not let us make an io_uring")
+        assert victim.settles({"async_io"}) == {"async_io"}
 
 
 def test_an_open_device_forbids_it(monkeypatch):
