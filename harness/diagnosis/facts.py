@@ -217,6 +217,14 @@ def _verb(run: Facts) -> str:
         Outcome.DIVERGED: "diverges",
         Outcome.UNFINISHED: f"is unfinished after {run.steps} steps",
     }.get(result.outcome, f"is {result.outcome.value}")
-    kinds = [kind.value for kind in Kind if kind in run.kinds - {Kind.DIVERGED}]
     peak = result.metrics.memory.peak_over_p
-    return " and ".join([verb, *kinds]) + ("" if peak is None else f" (peak {peak:.1f} P)")
+    verb += "" if peak is None else f" at a peak of {peak:.1f} P"
+    kinds = [_told_kind(kind, run) for kind in Kind if kind in run.kinds - {Kind.DIVERGED}]
+    return " and ".join([verb, *kinds])
+
+
+def _told_kind(kind: Kind, run: Facts) -> str:
+    times = run.result.metrics.step_s
+    if kind is Kind.JUMP and times is not None and times.second is not None:
+        return f"jumps from {times.first:.3g} s in step 0 to {times.second:.3g} s in step 1"
+    return kind.value

@@ -160,6 +160,8 @@ def _verdict(case: Case, cases: dict[str, Case], world: World) -> Hypothesis:
         return _unseen(theory, world)
     passed = theory.needs & set(case.kept)
     if case.against and not (passed or case.figures):
+        if other := _other_symptom(case, world):
+            return _say(theory, Verdict.UNTESTED, (other,), case.against)
         return _say(theory, Verdict.REFUTED, case.against)
     if case.against:
         for_it = (*case.figures, *_sentences(sorted(passed), world))
@@ -181,6 +183,8 @@ def _doubt(case: Case, passed: frozenset[str], world: World) -> str | None:
     """What is missing before it can be supported; None when nothing is."""
     theory, base = case.theory, case.base
     assert base is not None
+    if base.runs[0].name not in TWINS:
+        passed &= {"rebuild_compiled"}  # that an uncompiled step is well is how it was chosen
     if not passed:
         return f"needs {' or '.join(n for n in TABLE if n in theory.needs)}"
     if theory.id != "memory":
@@ -196,13 +200,27 @@ def _doubt(case: Case, passed: frozenset[str], world: World) -> str | None:
     return None
 
 
+def _other_symptom(case: Case, world: World) -> str | None:
+    """Another symptom that it explains: what refutes it as the cause of one says nothing of that.
+
+    Step times are left out: each variation has its own.
+    """
+    assert case.base is not None
+    mine = case.theory.explains - compare.alike(case.base.wanted) - compare.SLOWNESS
+    runs = [run for run in world.runs if run.kinds & mine]
+    return f"not the cause of the baseline's symptom, but {told(runs)}" if runs else None
+
+
 def _rivals(case: Case, cases: dict[str, Case]) -> str | None:
     base = case.base
     assert base is not None
+    # Where only a compiled step shows it, the others would show in the baseline as well.
+    own = base.runs[0].name not in TWINS
     open_ = [
         other.theory.title
         for other in cases.values()
         if other.theory.id != case.theory.id
+        and not (own and other.base is None)
         and COMPANIONS.get(case.theory.id) != other.theory.id
         and COMPANIONS.get(other.theory.id) != case.theory.id
         and other.theory.explains & base.wanted

@@ -7,6 +7,7 @@ import shlex
 from collections.abc import Iterable, Mapping, Sequence
 from itertools import combinations
 
+from harness.diagnosis import compare
 from harness.diagnosis.compare import CHANCE
 from harness.diagnosis.hypotheses import HYPOTHESES, TABLE, TWINS, Cell, Effect, Theory
 from harness.diagnosis.judge import World, cell
@@ -57,20 +58,22 @@ def _shows(expected: Cell | None) -> bool:
 def tells(name: str, theory: Theory, world: World) -> float:
     """What a run of `name` could still say of a hypothesis that is untested; 0: nothing."""
     expected = cell(name, theory)
+    references = [run for twin in TWINS for run in world.groups.get(twin, ())]
     if expected is None:
         return 0.0
-    references = [run for twin in TWINS for run in world.groups.get(twin, ())]
     if not references:
         return float(name == BASELINE)
     if expected.effect is Effect.SHOWS:
-        return 2.0
-    well = all(run.completed and not run.kinds for run in references)
-    symptom = any(run.kinds & theory.explains for run in world.runs)
-    if well and not symptom:
-        return 0.0  # nothing there that could stay or clear
+        return 1.0
     if name in TWINS:
-        return 0.5 * (name == BASELINE)
-    return 0.5 + expected.firm + 2.0 * (name in theory.needs)
+        return 0.0
+    if compare.reference(theory, world.groups) is not None:
+        return 1.0 + expected.firm + 2.0 * (name in theory.needs)
+    # There is no symptom of its own to compare with: it may show where something else is out of
+    # the way, but not where all is well.
+    well = all(run.completed and not run.kinds for run in references)
+    elsewhere = any(run.kinds & theory.explains for run in world.runs)
+    return 0.0 if well and not elsewhere else 0.25
 
 
 def open_theories(hypotheses: Iterable[Hypothesis]) -> list[Theory]:
