@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from harness.diagnosis.facts import Facts
 from harness.diagnosis.hypotheses import ALIKE, COMPILED, STOPS, TWINS, Effect, Kind, Theory
 from harness.model import Outcome
-from harness.scenario import BASELINE
 from harness.stats import median
 
 Groups = Mapping[str, Sequence[Facts]]
@@ -55,10 +54,10 @@ class Reference:
 
 
 def reference(theory: Theory, groups: Groups) -> Reference | None:
-    """Where the symptom that `theory` explains is seen; None when the references are without."""
-    for name in theory.references:
-        names = sorted(TWINS) if name == BASELINE else [name]
-        runs = tuple(run for twin in names for run in groups.get(twin, ()))
+    """Where the symptom that `theory` explains is seen: in the baseline and its twins, or else in
+    the other references of the hypothesis; None when they are all without."""
+    for names in (sorted(TWINS), theory.references):
+        runs = tuple(run for name in names for run in groups.get(name, ()))
         shown = [run for run in runs if run.kinds & theory.explains]
         if shown:
             wanted = frozenset().union(*(run.kinds & theory.explains for run in shown))
@@ -86,11 +85,20 @@ def effect(theory: Theory, base: Reference, runs: Sequence[Facts]) -> Effect | N
 
 def _one(base: Reference, run: Facts) -> Effect | None:
     if run.kinds & alike(base.wanted):
-        if run.kinds & {Kind.DEAD} and run.place not in base.places:
-            return None  # another hang
+        if _another(base, run):
+            return Effect.CLEARS if base.stop is not None and run.steps > base.stop else None
         first = bool(base.stop) and run.steps == 0
         return Effect.MOVES if first else Effect.STAYS
     return Effect.CLEARS if _past(base, run) else None
+
+
+def _another(base: Reference, run: Facts) -> bool:
+    """Whether it is another hang, or another death: SIGKILL comes from outside, faults do not."""
+    if Kind.DEAD in run.kinds:
+        return run.place not in base.places
+    signals = {other.result.signal == "SIGKILL" for other in base.shown}
+    both_killed = Kind.KILLED in run.kinds and Kind.KILLED in base.wanted
+    return both_killed and (run.result.signal == "SIGKILL") not in signals
 
 
 def _past(base: Reference, run: Facts) -> bool:

@@ -28,6 +28,7 @@ from harness.model import Environment, Hypothesis, ScenarioResult, Settings, Ver
 
 COMPANIONS = {"deferred": "memory"}
 """When something is done, and how much of it there is, are no rivals: both can be true."""
+COMES_AND_GOES = "no hypothesis explains all the runs: the symptom may come and go, repeat it"
 MOST = 6
 """Sentences that a verdict gives."""
 
@@ -41,12 +42,13 @@ class Case:
     signs: tuple[str, ...] = ()
     kept: tuple[str, ...] = ()
     """Scenarios that did what it expects."""
-    broken: tuple[str, ...] = ()
-    """Those that did the opposite of what it firmly expects."""
     against: tuple[str, ...] = ()
-    """Sentences: the broken ones, and figures that exclude it."""
+    """Sentences: scenarios that did the opposite of what it firmly expects, figures that exclude
+    it."""
     figures: tuple[str, ...] = ()
     """Figures that it alone explains."""
+    chance: bool = False
+    """All that is against it are runs without the symptom, and one that comes and goes has such."""
 
 
 @dataclass(frozen=True)
@@ -91,7 +93,9 @@ def _case(theory: Theory, world: World) -> Case:
     case = Case(theory, base, signs=_signs(theory, world))
     if base is None:
         return case
-    kept, broken, against = [], [], []
+    kept: list[str] = []
+    against: list[str] = []
+    chance = True
     within = compare.comparable(base)
     for name, runs in world.groups.items():
         expected = cell(name, theory)
@@ -103,15 +107,15 @@ def _case(theory: Theory, world: World) -> Case:
         if _agrees(expected, seen, base):
             kept.append(name)
         elif expected.firm and _opposite(expected, seen):
-            broken.append(name)
+            chance = chance and seen is Effect.CLEARS
             against.append(f"{told(runs)}; expected: {expected.effect.value}")
     figures, excluded = quantities.weigh(theory.id, base, world.environment, world.settings)
     return replace(
         case,
         kept=tuple(kept),
-        broken=tuple(broken),
         against=(*against, *excluded),
         figures=figures,
+        chance=chance and bool(against) and not excluded,
     )
 
 
@@ -162,6 +166,8 @@ def _verdict(case: Case, cases: dict[str, Case], world: World) -> Hypothesis:
     if case.against and not (passed or case.figures):
         if other := _other_symptom(case, world):
             return _say(theory, Verdict.UNTESTED, (other,), case.against)
+        if case.chance and not _explained(case.base, cases):
+            return _say(theory, Verdict.UNTESTED, (COMES_AND_GOES,), case.against)
         return _say(theory, Verdict.REFUTED, case.against)
     if case.against:
         for_it = (*case.figures, *_sentences(sorted(passed), world))
@@ -184,6 +190,8 @@ def _doubt(case: Case, passed: frozenset[str], world: World) -> str | None:
     theory, base = case.theory, case.base
     assert base is not None
     if base.runs[0].name not in TWINS:
+        if len(base.shown) < 2:
+            return "one failure of a scenario that is not the baseline can be chance"
         passed &= {"rebuild_compiled"}  # that an uncompiled step is well is how it was chosen
     if not passed:
         return f"needs {' or '.join(n for n in TABLE if n in theory.needs)}"
@@ -209,6 +217,14 @@ def _other_symptom(case: Case, world: World) -> str | None:
     mine = case.theory.explains - compare.alike(case.base.wanted) - compare.SLOWNESS
     runs = [run for run in world.runs if run.kinds & mine]
     return f"not the cause of the baseline's symptom, but {told(runs)}" if runs else None
+
+
+def _explained(base: Reference, cases: dict[str, Case]) -> bool:
+    """Whether some hypothesis explains this symptom and is not contradicted."""
+    return any(
+        other.base is not None and other.theory.explains & base.wanted and not other.against
+        for other in cases.values()
+    )
 
 
 def _rivals(case: Case, cases: dict[str, Case]) -> str | None:

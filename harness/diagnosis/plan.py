@@ -101,15 +101,17 @@ def next_experiment(
         return command(best, world.settings)
     if any(h.verdict is Verdict.SUPPORTED for h in hypotheses):
         return None
-    return _again(world, available)
+    return _again(hypotheses, world, available)
 
 
-def _again(world: World, available: Sequence[str]) -> str | None:
+def _again(hypotheses: Sequence[Hypothesis], world: World, available: Sequence[str]) -> str | None:
     """Every scenario has been run, and nothing is supported: more of the baseline."""
     runs = [run for twin in sorted(TWINS) for run in world.groups.get(twin, ())]
     if BASELINE not in available or not runs or len(runs) >= RARE_RUNS + len(TWINS):
         return None
     rate = sum(bool(run.kinds) for run in runs) / len(runs)
+    if any(h.conflicts for h in hypotheses if h.verdict is Verdict.UNTESTED):
+        return command(BASELINE, world.settings, repeat=RARE_RUNS)
     if 0 < rate < 1:
         need = math.ceil(math.log(CHANCE) / math.log(1 - rate))
         return command(BASELINE, world.settings, repeat=max(need, RARE_RUNS))
