@@ -11,10 +11,11 @@ Measure: no false verdict in at least 300 runs. A verdict is false when the outc
 other end than `completed` is counted too. The bound is Clopper and Pearson's, one-sided, 95 %: for
 no event in n runs about 3 / n.
 
-Two kinds cannot be told from a hang but by waiting longer than the harness promises to take: a
-worker that waits without a timeout for something outside, whose peer may be dead (late_peer), and
-one that runs the same Python code for longer than 10 s in a phase that took milliseconds before,
-which is what a livelock does (long_python). They are measured and told apart.
+Three kinds cannot be told from a hang but by waiting longer than the harness promises to take, 10 s
+for a phase that took milliseconds before: a worker that waits without a timeout for something
+outside, whose peer may be dead (late_peer); one that polls for what may never come
+(very_patient_loader); one that runs the same Python code all that time, as a livelock does
+(long_python). They are measured and told apart.
 """
 
 from __future__ import annotations
@@ -54,7 +55,7 @@ EVENTS = (
     "cold_compiles",
     "flood",
 )
-UNDECIDABLE = ("late_peer", "long_python")
+UNDECIDABLE = ("late_peer", "long_python", "very_patient_loader")
 DISTURBANCES = ("none", "spinners", "worker stopped", "supervisor stopped")
 QUICK = ("baseline_update", "slow_step", "patient_loader", "long_sleep")
 SPINNERS_A_CORE = 4

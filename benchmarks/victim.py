@@ -27,6 +27,8 @@ import mlx.core as mx
 ASKED = json.loads(os.environ["VICTIM"])
 LONG_S = 12.0
 """What a harmless event takes: long enough to be taken for a stall."""
+SHORT_S = 6.0
+"""And one that shows no progress of any kind."""
 
 
 def make_step(training: Any) -> Callable[[], mx.array]:
@@ -145,7 +147,7 @@ def slow_step() -> None:
 
 
 def slow_python() -> None:
-    python_for(LONG_S / 2)
+    python_for(SHORT_S)
 
 
 def long_python() -> None:
@@ -160,7 +162,15 @@ def python_for(seconds: float) -> None:
 
 def patient_loader() -> None:
     """Looks ten times a second for what comes late."""
-    until = time.monotonic() + LONG_S
+    poll_for(SHORT_S)
+
+
+def very_patient_loader() -> None:
+    poll_for(LONG_S)
+
+
+def poll_for(seconds: float) -> None:
+    until = time.monotonic() + seconds
     while time.monotonic() < until:
         time.sleep(0.1)
 

@@ -261,6 +261,8 @@ class Thread(msgspec.Struct, frozen=True, kw_only=True):
     args: tuple[int, ...] = ()
     switches: int | None = None
     """Voluntary and involuntary context switches since it started."""
+    wakes_in: float | None = None
+    """Seconds until the timed wait it is in ends by itself, where that can be read."""
 
 
 class Process(msgspec.Struct, frozen=True, kw_only=True):

@@ -231,6 +231,24 @@ def asleep(looks: Sequence[World], machine: str) -> bool:
     return None not in marks and len(set(marks)) == 1
 
 
+def wakes_in(look: World, machine: str) -> float | None:
+    """Seconds until what `asleep` saw is over at the soonest; None when that cannot be told."""
+    return _wakes_in(look.processes[0], look, machine)
+
+
+def _wakes_in(process: Process, look: World, machine: str) -> float | None:
+    main = _main(process)
+    if main is None or main.syscall is None:
+        return None
+    if syscalls.name(main.syscall, machine) not in ("wait4", "waitid"):
+        return main.wakes_in
+    below = [
+        _wakes_in(child, look, machine) for child in look.processes if child.ppid == process.pid
+    ]
+    known = [one for one in below if one is not None]
+    return min(known) if known and len(known) == len(below) else None
+
+
 def polls(looks: Sequence[World]) -> bool:
     """Whether the first process's main thread ran between the last two looks, however shortly."""
     mains = [_main(look.processes[0]) for look in looks[-2:]]

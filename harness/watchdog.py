@@ -35,8 +35,8 @@ class Policy(msgspec.Struct, frozen=True, kw_only=True):
     """... and at how many looks. A supervisor that was starved itself has not looked."""
     cpu_share: float = 0.02
     """CPU time of the whole tree, as a share of one core, that counts as work."""
-    busy_floor_s: float = 6.0
-    busy_factor: float = 4.0
+    busy_floor_s: float = 4.0
+    busy_factor: float = 3.5
     """A phase that uses the CPU is overdue after this long, and this many times its longest..."""
     busy_history: int = 3
     """... once that many of its kind are known. A first one is never overdue."""

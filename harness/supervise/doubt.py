@@ -45,9 +45,15 @@ class Prover:
             return None
         return proof.deadlock(self._worlds, place)
 
-    def asleep(self) -> bool:
-        """Whether the worker's main thread only waits for a time to pass."""
-        return proof.asleep(self._worlds, platform.machine())
+    def asleep(self) -> float | None:
+        """Seconds until the worker's main thread, which only waits for a time to pass, wakes.
+
+        0.0 when it sleeps and nobody can say how long; None when it does anything else.
+        """
+        machine = platform.machine()
+        if not proof.asleep(self._worlds, machine):
+            return None
+        return proof.wakes_in(self._worlds[-1], machine) or 0.0
 
     def polls(self) -> bool:
         """Whether it wakes now and then, to look for something and to wait again."""

@@ -34,8 +34,8 @@ from harness.watchdog import Judgement, State, Watchdog, refine
 LOOK_S = 0.25
 """Between two looks at a worker."""
 SLEEP_S = 60.0
-"""For so long a worker that only sleeps is believed to go on."""
-POLL_S = 9.0
+"""A worker that only sleeps is believed to go on, if it wakes within so long."""
+POLL_S = 7.0
 """And for so long one that wakes now and then."""
 GRACE_S = 2.0
 """Between TERM and KILL."""
@@ -170,10 +170,13 @@ class Job:
         if judged.cause is not None:
             # One that sleeps goes on by itself; one that polls may find what it looks for.
             lasted = now - judged.last_progress
-            believed = (lasted < SLEEP_S and prover.asleep()) or (
-                lasted < POLL_S and prover.polls()
-            )
-            return None if believed else judged.cause
+            wakes_in = prover.asleep()
+            if wakes_in is None:
+                return None if lasted < POLL_S and prover.polls() else judged.cause
+            if lasted + wakes_in < SLEEP_S:
+                return None
+            asleep = f"asleep, and wakes in {wakes_in:.0f} s: " if wakes_in else "asleep: "
+            return msgspec.structs.replace(judged.cause, summary=asleep + judged.cause.summary)
         if not judged.overdue:
             return None
         burns = inspector.look(now, judged.last_progress)

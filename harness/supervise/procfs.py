@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import functools
 import os
+import platform
 import signal
 import time
 from collections import deque
@@ -15,8 +16,10 @@ from collections.abc import Iterable
 
 from harness.model import Machine, Process, Thread
 from harness.proof import Surroundings, World
+from harness.supervise import timeouts
 
 _TICK_S = 1.0 / os.sysconf("SC_CLK_TCK")
+_MACHINE = platform.machine()
 _PAGE = os.sysconf("SC_PAGE_SIZE")
 _DEVICES = (b"/dev/nvidia", b"/dev/dri", b"/dev/kfd", b"/dev/accel", b"/dev/infiniband")
 _ASYNCHRONOUS = (b"anon_inode:[io_uring]", b"/[aio]")
@@ -127,6 +130,9 @@ def _threads(pid: int, deep: bool, frozen: bool) -> tuple[Thread, ...]:
                 syscall=call,
                 args=arguments,
                 switches=_switches(folder) if deep else None,
+                wakes_in=None
+                if call is None
+                else timeouts.wakes_in(pid, call, arguments, _MACHINE),
             )
         )
     return tuple(threads)

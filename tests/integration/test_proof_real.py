@@ -186,6 +186,33 @@ def test_what_something_can_wake_is_never_proven(code, reason):
         assert reason in victim.reasons()
 
 
+SLEEPS = {
+    "sleep": "time.sleep(600)",
+    "event": "threading.Event().wait(600)",
+    "poll": "import select; p = select.poll(); p.register(os.pipe()[0]); p.poll(600_000)",
+    "select": "import select; select.select([os.pipe()[0]], [], [], 600)",
+    "epoll": "import select; select.epoll().poll(600)",
+    "nanosleep": ("import ctypes; ctypes.CDLL(None).nanosleep((ctypes.c_long * 2)(600, 0), None)"),
+    "child": "import subprocess; subprocess.run(['sleep', '600'])",
+}
+
+
+@pytest.mark.parametrize("code", SLEEPS.values(), ids=SLEEPS)
+def test_a_sleeper_is_asked_when_it_wakes(code):
+    machine = platform.machine()
+    with Victim(code) as victim:
+
+        def seen():
+            looks = [procfs.world(victim.process.pid) for _ in range(proof.LOOKS)]
+            return looks[-1] if proof.asleep(looks, machine) else None
+
+        end = time.monotonic() + 60
+        while (look := seen()) is None and time.monotonic() < end:
+            time.sleep(0.05)
+        assert look is not None
+        assert 400 < proof.wakes_in(look, machine) <= 600
+
+
 def test_one_that_has_ended_is_not_called_dead():
     with Victim("os._exit(0)") as victim:
         assert victim.settles({"ended"}) == {"ended"}

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from harness import syscalls
 from harness.model import Process, Thread
-from harness.proof import LOOKS, SPAN_S, Surroundings, World, asleep, polls, prove
+from harness.proof import LOOKS, SPAN_S, Surroundings, World, asleep, polls, prove, wakes_in
 
 FUTEX = {"x86_64": 202, "aarch64": 98}
 WAIT4 = {"x86_64": 61, "aarch64": 260}
@@ -291,6 +291,20 @@ def test_a_parent_sleeps_as_its_children_do():
     stuck = waiting(3, "x86_64")
     family = (process(1, 0, [parent]), process(2, 1, [child]), process(3, 1, [stuck]))
     assert not asleep(looks(family), "x86_64")
+
+
+def test_a_sleep_ends_when_it_says_or_when_a_childs_does():
+    sleeper = replace(
+        waiting(1, "x86_64"), syscall=230, args=(0, 0, 0x7FFC, 0, 0, 0), wakes_in=12.0
+    )
+    (look, *_) = looks((process(1, 0, [sleeper]),))
+    assert wakes_in(look, "x86_64") == 12.0
+    parent = replace(waiting(9, "x86_64"), syscall=61, args=(2**64 - 1, 0, 0, 0, 0, 0))
+    other = replace(sleeper, tid=2, wakes_in=7.0)
+    family = (process(9, 0, [parent]), process(1, 9, [sleeper]), process(2, 9, [other]))
+    assert wakes_in(looks(family)[0], "x86_64") == 7.0
+    unknown = (*family[:2], process(2, 9, [replace(other, wakes_in=None)]))
+    assert wakes_in(looks(unknown)[0], "x86_64") is None
 
 
 def test_who_is_switched_in_and_out_polls():

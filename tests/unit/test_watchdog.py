@@ -184,7 +184,7 @@ def test_busy_far_beyond_its_longest_is_overdue_never_confirmed():
     overdue = [index * LOOK for index, j in enumerate(judgements) if j.overdue]
     assert overdue
     assert overdue[0] >= Policy().busy_floor_s
-    longer = looks(watched(history=(10.0,) * 5), 39, busy)
+    longer = looks(watched(history=(10.0,) * 5), 34, busy)
     assert not any(j.overdue for j in longer)
 
 

@@ -1,0 +1,67 @@
+"""When a timed wait will end, read from the memory of the process that waits. Linux only.
+
+Reading takes what a debugger would need and alters nothing. Where it is not allowed, or the wait is
+of another kind, the answer is None.
+"""
+
+from __future__ import annotations
+
+import os
+import struct
+import time
+
+from harness import syscalls
+
+_TIMESPEC = struct.Struct("<qq")
+_ABSOLUTE = 1
+_FUTEX_COMMAND, _FUTEX_WAIT, _FUTEX_WAIT_BITSET, _FUTEX_REALTIME = 0x7F, 0, 9, 256
+_MILLISECONDS = {"poll": 2, "epoll_wait": 3, "epoll_pwait": 3}
+"""Which argument is the timeout itself, a C int; negative for ever."""
+_RELATIVE = {"nanosleep": 0, "ppoll": 2, "select": 4, "pselect6": 4, "epoll_pwait2": 3}
+"""Which argument is the address of a relative one."""
+
+
+def wakes_in(pid: int, number: int, args: tuple[int, ...], machine: str) -> float | None:
+    """Seconds until the wait ends by itself, at most: of a relative timeout all of it."""
+    name = syscalls.name(number, machine)
+    if name is None or len(args) < 6:
+        return None
+    if name in _MILLISECONDS:
+        value = args[_MILLISECONDS[name]] & 0xFFFFFFFF
+        return value / 1000 if value < 1 << 31 else None
+    if name in _RELATIVE:
+        unit = 1e-6 if name == "select" else 1e-9
+        return _read(pid, args[_RELATIVE[name]], unit)
+    if name == "clock_nanosleep":
+        return _until(_read(pid, args[2]), args[0], bool(args[1] & _ABSOLUTE))
+    if name == "futex" and args[1] & _FUTEX_COMMAND in (_FUTEX_WAIT, _FUTEX_WAIT_BITSET):
+        clock = time.CLOCK_REALTIME if args[1] & _FUTEX_REALTIME else time.CLOCK_MONOTONIC
+        absolute = args[1] & _FUTEX_COMMAND == _FUTEX_WAIT_BITSET
+        return _until(_read(pid, args[3]), clock, absolute)
+    return None
+
+
+def _until(value: float | None, clock: int, absolute: bool) -> float | None:
+    if value is None or not absolute:
+        return value
+    try:
+        return max(0.0, value - time.clock_gettime(clock))
+    except OSError:
+        return None
+
+
+def _read(pid: int, address: int, unit: float = 1e-9) -> float | None:
+    """A struct timespec (or timeval) at `address` of another process, in seconds."""
+    if address == 0:
+        return None
+    try:
+        memory = os.open(f"/proc/{pid}/mem", os.O_RDONLY)
+    except OSError:
+        return None
+    try:
+        seconds, fraction = _TIMESPEC.unpack(os.pread(memory, _TIMESPEC.size, address))
+    except (OSError, OverflowError, struct.error):
+        return None
+    finally:
+        os.close(memory)
+    return float(seconds + fraction * unit)
