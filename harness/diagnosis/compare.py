@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from harness.diagnosis.facts import Facts
+from harness.diagnosis.facts import Facts, told
 from harness.diagnosis.hypotheses import ALIKE, COMPILED, STOPS, TWINS, Effect, Kind, Theory
 from harness.model import Outcome
 from harness.stats import median
@@ -38,6 +38,10 @@ class Reference:
     @property
     def shown(self) -> tuple[Facts, ...]:
         return tuple(run for run in self.runs if run.kinds & self.wanted)
+
+    @property
+    def told(self) -> str:
+        return told(self.runs, self.wanted)
 
     @property
     def stop(self) -> int | None:

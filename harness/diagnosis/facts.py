@@ -197,12 +197,18 @@ def _last_loss(results: Sequence[ScenarioResult], name: str) -> float | None:
 # --- in words ------------------------------------------------------------------------------------
 
 
-def told(runs: Sequence[Facts]) -> str:
-    """`sgd_step completes (peak 2.5 P)`, `baseline_update hangs in step 1, phase eval (3/3)`."""
-    shown = next((run for run in runs if run.kinds & STOPS), runs[0])
-    same = sum(run.kinds & STOPS == shown.kinds & STOPS for run in runs)
-    share = f" ({same} of {len(runs)} runs)" if len(runs) > 1 else ""
-    return f"{shown.name} {_verb(shown)}{share}"
+def told(runs: Sequence[Facts], kinds: frozenset[Kind] = STOPS) -> str:
+    """`sgd_step completes 10 steps`, `baseline_update hangs in step 1, phase eval (3 of 4 runs)`.
+
+    Told of the first run that shows one of `kinds`, if any does, with how many do as it does.
+    """
+    shown = next((run for run in runs if run.kinds & kinds), runs[0])
+    same = sum(bool(run.kinds & kinds) == bool(shown.kinds & kinds) for run in runs)
+    text = f"{shown.name} {_verb(shown)}"
+    if len(runs) == 1:
+        return text
+    others = " of it and its like" if any(run.name != shown.name for run in runs) else ""
+    return f"{text} ({same} of {len(runs)} runs{others})"
 
 
 def _verb(run: Facts) -> str:

@@ -168,15 +168,15 @@ def _verdict(case: Case, cases: dict[str, Case], world: World) -> Hypothesis:
             return _say(theory, Verdict.UNTESTED, (other,), case.against)
         if case.chance and not _explained(case.base, cases):
             return _say(theory, Verdict.UNTESTED, (COMES_AND_GOES,), case.against)
-        return _say(theory, Verdict.REFUTED, case.against)
+        return _say(theory, Verdict.REFUTED, (case.base.told, *case.against))
     if case.against:
         for_it = (*case.figures, *_sentences(sorted(passed), world))
         return _say(theory, Verdict.UNTESTED, ("the evidence conflicts",), for_it + case.against)
     doubt = _doubt(case, passed, world) or _rivals(case, cases)
     if doubt:
-        return _say(theory, Verdict.UNTESTED, (told(case.base.shown), *case.figures, doubt))
+        return _say(theory, Verdict.UNTESTED, (case.base.told, *case.figures, doubt))
     because = (
-        told(case.base.shown),
+        case.base.told,
         *case.figures,
         *_sentences([name for name in case.kept if name in theory.needs], world),
         *_place_of(theory, world),
@@ -284,7 +284,7 @@ def _rides(
     if memory.verdict is not Verdict.SUPPORTED or base is None or base.stop != 1:
         return deferred
     theory = cases["deferred"].theory
-    because = [f"{told(base.shown)}: its loss asks for the backward pass and update of step 0"]
+    because = [f"{base.told}: its loss asks for the backward pass and update of step 0"]
     for name in ("eval_after_update", "eval_parameters_only"):
         runs = world.groups.get(name)
         seen = compare.effect(cases["memory"].theory, base, runs) if runs else None

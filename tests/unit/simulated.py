@@ -10,7 +10,7 @@ the supervisor would have seen; outcomes, findings and figures are then `classif
 from __future__ import annotations
 
 import random
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from harness import scenario
 from harness.beats import number
@@ -178,7 +178,7 @@ class Machine:
         return next((f for f in self.faults if isinstance(f, kind)), None)
 
 
-class _Stop(Exception):
+class Stopped(Exception):  # noqa: N818
     def __init__(self, phase, seconds=0.0, **ending):
         self.phase, self.seconds, self.ending = phase, seconds, ending
 
@@ -200,10 +200,14 @@ class Run:
     frozen: bool = False
     broken: bool = False
     updates: int = 0
+    silent: bool = False
+    lucky: bool | None = None
+    """Whether a deadlock that comes and goes spares this run; not known before it is due."""
+    high: float = 0.0
+    """Peak of the last evaluation, bytes."""
     beats: list = field(default_factory=list)
     t: float = 0.0
     phases: dict = field(default_factory=dict)
-    stuck: bool = False
 
     # -- what it costs
 
@@ -245,12 +249,12 @@ class Run:
         self.phases[phase] = self.phases.get(phase, 0.0) + seconds
         self.t += seconds
         if self.t > BUDGET_S:
-            raise _Stop(phase, over_budget=True)
+            raise Stopped(phase, over_budget=True)
 
     # -- what happens in a step
 
     def step(self, step: int) -> None:
-        v, machine = self.variation, self.machine
+        v = self.variation
         self.phases = {}
         self.load(step)
         self.spend("forward", 0.002)
@@ -287,12 +291,10 @@ class Run:
         )
         self.checkpoint(step)
 
-    high: float = 0.0
-
     def load(self, step: int) -> None:
         fault = self.machine.fault(Data)
         if fault and fault.how == "blocks" and step == fault.step and self.variation.loader:
-            self.hang("data", "Data", "data", "waiting", fault.category)
+            self.hang("data", "data", "waiting", fault.category)
         if fault and fault.how == "slow" and step >= fault.step and self.variation.loader:
             self.acted.add("data")
             self.spend("data", fault.seconds * self.draw.lognormvariate(0, 0.3))
@@ -301,7 +303,7 @@ class Run:
     def checkpoint(self, step: int) -> None:
         fault = self.machine.fault(Data)
         if fault and fault.how == "checkpoint" and step == fault.step:
-            self.hang("data", "Data", "checkpoint", "waiting", fault.category)
+            self.hang("data", "checkpoint", "waiting", fault.category)
 
     def trace(self, step: int) -> None:
         """Tracing, and the compiler's time for kernels that are not there yet."""
@@ -324,14 +326,13 @@ class Run:
             self.spend("forward", fault.seconds * self.draw.lognormvariate(0, 0.2))
         if fault and fault.why == "compiler" and v.kernels and step == 0:
             self.acted.add("retrace")
-            self.hang("retrace", "Retrace", "eval", "waiting", "jit")
+            self.hang("retrace", "eval", "waiting", "jit")
         if self.machine.cold and v.compiled and v.kernels and (step == 0 or second):
             if second:
                 self.acted.add("retrace")
             self.spend("forward", (8.0 if step == 0 else 3.0) * self.draw.uniform(0.8, 1.2))
 
     def evaluate(self, jobs: list[tuple[str, int]]) -> None:
-        v = self.variation
         for job, step in jobs:
             self.deadlock(job, step)
             self.stale(job, step)
@@ -345,8 +346,6 @@ class Run:
                 self.acted.add("leak")
                 self.leaked += leak.share * self.trained
             self.updates += job == "update"
-        if not v.every == 1:
-            return
 
     def leaks(self, leak: Leak, job: str) -> bool:
         if leak.where == "update":
@@ -371,23 +370,20 @@ class Run:
             self.swap = max(self.swap, self.high - capacity)
             return fault.slowdown
         if mode == "killer":
-            raise _Stop("eval", 0.5, signal="SIGKILL")
+            raise Stopped("eval", 0.5, signal="SIGKILL")
         if self.draw.random() < 0.3:
-            raise _Stop("eval", 0.5, error="[malloc_or_wait] Unable to allocate 1073741824 bytes.")
-        raise _Stop("eval", 0.5, signal=self.draw.choice(["SIGSEGV", "SIGSEGV", "SIGABRT"]))
+            raise Stopped("eval", 0.5, error="[malloc_or_wait] Unable to allocate 1073741824")
+        raise Stopped("eval", 0.5, signal=self.draw.choice(["SIGSEGV", "SIGSEGV", "SIGABRT"]))
 
     def deadlock(self, job: str, step: int) -> None:
         fault = self.machine.fault(Deadlock)
-        if fault and job == fault.job and step == fault.step and not self.lucky(fault.rate):
+        if fault is None or job != fault.job or step != fault.step:
+            return
+        if self.lucky is None:
+            self.lucky = self.draw.random() >= fault.rate
+        if not self.lucky:
             code = "deadlock" if fault.proven else "stalled"
-            self.hang("deadlock", "Deadlock", "eval", code, fault.category)
-
-    _luck: bool | None = None
-
-    def lucky(self, rate: float) -> bool:
-        if self._luck is None:
-            self._luck = self.draw.random() >= rate
-        return self._luck
+            self.hang("deadlock", "eval", code, fault.category)
 
     def stale(self, job: str, step: int) -> None:
         fault = self.machine.fault(Stale)
@@ -398,11 +394,9 @@ class Run:
             return
         self.acted.add("stale_compile")
         if fault.symptom == "hang":
-            self.hang("stale_compile", "Stale", "eval", "stalled", "stream_evaluation")
+            self.hang("stale_compile", "eval", "stalled", "stream_evaluation")
         self.frozen |= fault.symptom == "frozen"
         self.broken |= fault.symptom == "nan"
-
-    silent: bool = False
 
     def corrupt(self, job: str, step: int) -> None:
         fault, v = self.machine.fault(Corruption), self.variation
@@ -415,9 +409,9 @@ class Run:
             return
         self.acted.add("corruption")
         if fault.symptom == "hang":
-            self.hang("corruption", "Corruption", "eval", "stalled", "stream_evaluation")
+            self.hang("corruption", "eval", "stalled", "stream_evaluation")
         if fault.symptom == "segfault":
-            raise _Stop("eval", 0.1, signal="SIGSEGV")
+            raise Stopped("eval", 0.1, signal="SIGSEGV")
         self.broken |= fault.symptom == "nan"
         self.silent |= fault.symptom == "silent"
 
@@ -432,12 +426,12 @@ class Run:
                       expected=number(loss), ok=not wrong)
         )  # fmt: skip
 
-    def hang(self, name: str, _why: str, phase: str, code: str, category: str | None) -> None:
+    def hang(self, name: str, phase: str, code: str, category: str | None) -> None:
         self.acted.add(name)
         evidence = {"wait_category": category, "fingerprint": name} if category else {}
         proven = code == "deadlock"
         cause = Cause(code=code, summary=f"{phase} {code}", proven=proven, evidence=evidence)
-        raise _Stop(phase, 2.0 if proven else 40.0, cause=cause)
+        raise Stopped(phase, 2.0 if proven else 40.0, cause=cause)
 
     def loss(self, step: int) -> float:
         if self.broken:
@@ -464,7 +458,9 @@ def simulate(machine: Machine, name: str, repeat: int, draw: random.Random):
     try:
         for step in range(STEPS):
             if step == stray:
-                raise _Stop("forward", error=draw.choice(["KeyError: 'x'", "skip: no such device"]))
+                raise Stopped(
+                    "forward", error=draw.choice(["KeyError: 'x'", "skip: no such device"])
+                )
             run.step(step)
         drain = sum(run.cost(job) for job, _ in run.pending)
         moved = 0 if run.frozen or not variation.update else 20
@@ -473,7 +469,7 @@ def simulate(machine: Machine, name: str, repeat: int, draw: random.Random):
                     trainable=Tensors(total=20, changed=moved))
         )  # fmt: skip
         step, phase = STEPS, "exit"
-    except _Stop as stop:
+    except Stopped as stop:
         ending, phase = dict(stop.ending), stop.phase
         run.t += stop.seconds
         error = ending.pop("error", None)
@@ -496,8 +492,6 @@ def simulate(machine: Machine, name: str, repeat: int, draw: random.Random):
 
 
 def _with_pressure(record, run: Run, draw: random.Random):
-    from dataclasses import replace
-
     return replace(
         record,
         swap_growth=round(run.swap + draw.uniform(0, 30e6)),
@@ -556,7 +550,9 @@ def draw_case(seed: int, faults: tuple[str, ...], missing: float, repeats: int =
     environment = Environment(
         platform="Linux", machine="x86_64", python="3.11", cpu_count=8, memory=round(room)
     )
-    return Case(seed, faults, tuple(results), environment, true, frozenset((acted | felt) - true), machine)
+    return Case(
+        seed, faults, tuple(results), environment, true, frozenset((acted | felt) - true), machine
+    )
 
 
 def _fault(name: str, draw: random.Random) -> object:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from harness.model import Verdict
+from harness.model import Hypothesis, Verdict
 from harness.report.input import ReportInput
 from harness.report.text import cell, fence, line, table
 
@@ -14,7 +14,7 @@ def diagnosis(data: ReportInput) -> str:
     if not found.hypotheses:
         return ""
     rows = [
-        [cell(h.title), _verdict(h.verdict), "; ".join(cell(why, 200) for why in h.because[:6])]
+        [cell(h.title), _verdict(h), "; ".join(cell(why, 200) for why in _reasons(h))]
         for h in sorted(found.hypotheses, key=lambda h: ORDER.index(h.verdict))
     ]
     text = "## Diagnosis\n\n" + table(("hypothesis", "verdict", "because"), rows, limit=9_000)
@@ -24,5 +24,10 @@ def diagnosis(data: ReportInput) -> str:
     return text
 
 
-def _verdict(verdict: Verdict) -> str:
-    return f"**{verdict.value}**" if verdict is Verdict.SUPPORTED else verdict.value
+def _verdict(h: Hypothesis) -> str:
+    text = f"**{h.verdict.value}**" if h.verdict is Verdict.SUPPORTED else h.verdict.value
+    return f"{text}, evidence conflicts" if h.conflicts else text
+
+
+def _reasons(h: Hypothesis) -> list[str]:
+    return [*h.because[:6], *(f"but {why}" for why in h.conflicts[:4])]

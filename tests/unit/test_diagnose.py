@@ -1,0 +1,468 @@
+"""The rules of the diagnosis, one by one, on results made by hand."""
+
+from __future__ import annotations
+
+import shlex
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from harness import scenario
+from harness.diagnose import LADDER, decided, diagnose, order
+from harness.diagnosis.hypotheses import HYPOTHESES, TABLE, TWINS
+from harness.findings.make import error, warning
+from harness.model import (
+    Cause,
+    Environment,
+    Finding,
+    MemorySummary,
+    Metrics,
+    Outcome,
+    ScenarioResult,
+    Settings,
+    StepTimes,
+    Verdict,
+)
+
+GB = 10**9
+SETTINGS = Settings()
+SMALLER = ("sgd_step", "lora_step", "half_precision", "tiny_model")
+
+
+def machine(memory=96 * GB):
+    return Environment(
+        platform="Linux", machine="x86_64", python="3.11", cpu_count=8, memory=memory
+    )
+
+
+def done(name, *findings, p=GB, peak=3.0, times=(0.1, 0.1, 0.1), repeat=0, **metrics):
+    first, second, median = times
+    return ScenarioResult(
+        scenario=name,
+        outcome=Outcome.COMPLETED,
+        steps_requested=10,
+        steps_completed=10,
+        wall_s=10 * median,
+        repeat=repeat,
+        last_step=9,
+        last_phase="exit",
+        exit_code=0,
+        findings=findings,
+        metrics=Metrics(
+            step_s=StepTimes(first=first, second=second, median=median, p99=median, max=median),
+            memory=MemorySummary(parameter_bytes=p, peak_over_p=peak),
+            **metrics,
+        ),
+    )
+
+
+def stopped(name, outcome, step=1, phase="eval", p=GB, findings=(), repeat=0, **fields):
+    return ScenarioResult(
+        scenario=name,
+        outcome=outcome,
+        steps_requested=10,
+        steps_completed=step,
+        wall_s=60.0,
+        repeat=repeat,
+        last_step=step,
+        last_phase=phase,
+        findings=findings,
+        metrics=Metrics(memory=MemorySummary(parameter_bytes=p)),
+        **fields,
+    )
+
+
+def hung(name, category="stream_evaluation", code="stalled", **fields):
+    evidence = {"wait_category": category} if category else {}
+    cause = Cause(code=code, summary="hangs", proven=code == "deadlock", evidence=evidence)
+    return stopped(name, Outcome.HUNG, cause=cause, **fields)
+
+
+def killed(name, signal="SIGSEGV", **fields):
+    return stopped(name, Outcome.CRASHED, signal=signal, reason=f"killed by {signal}", **fields)
+
+
+def raised(name, reason, **fields):
+    return stopped(name, Outcome.CRASHED, exit_code=1, reason=reason, **fields)
+
+
+def said(results, memory=96 * GB, settings=SETTINGS):
+    found = diagnose(results, settings, machine(memory))
+    return {h.id: h for h in found.hypotheses}
+
+
+def supported(results, **around):
+    return {id for id, h in said(results, **around).items() if h.verdict is Verdict.SUPPORTED}
+
+
+def ladder(make, others=done, names=LADDER):
+    """Every scenario: `make(name)`, or `others(name)` where that gives None."""
+    return [make(name) or others(name) for name in names]
+
+
+def hangs_everywhere(*but, **how):
+    return lambda name: None if name in but else hung(name, **how)
+
+
+GROWTH = warning(
+    "memory_growth",
+    "active memory grows by 1.00 P per step (+-0.02) over steps 2 to 9",
+    p_per_step=1.0,
+    p_per_step_margin=0.02,
+)
+JUMP = warning("step_time_jump", "from step 1 on", step=1, lasting=True, ratio=3.0)
+FLAT = warning("loss_flat", "all 10 losses are the same to the last bit: 5.5")
+UNCHANGED = error("parameters_unchanged", "none of the 20 trainable tensors changed")
+
+
+# --- the table and the plan ---------------------------------------------------------------------
+
+
+def test_the_table_has_each_scenario_of_the_ladder_once():
+    assert {info.name for info in scenario.ladder()} == set(TABLE)
+    assert "baseline_update" in TWINS
+    assert "value_and_grad_reused" in TWINS
+
+
+def test_what_a_hypothesis_needs_is_in_its_column():
+    for theory in HYPOTHESES:
+        for name in theory.needs:
+            assert theory.id in TABLE[name], (theory.id, name)
+
+
+@given(st.permutations(LADDER))
+def test_the_order_does_not_depend_on_how_it_is_asked(names):
+    assert order(names) == order(LADDER)
+    assert order(names)[0] == "baseline_update"
+    assert sorted(order(names)) == sorted(LADDER)
+
+
+def test_scenarios_that_are_not_in_the_table_come_last():
+    assert order(["mine", "tiny_model", "baseline_update"]) == (
+        "baseline_update",
+        "tiny_model",
+        "mine",
+    )
+
+
+def test_twins_tell_nothing_apart_and_come_late():
+    assert {order(LADDER).index(name) > 12 for name in TWINS - {"baseline_update"}} == {True}
+
+
+# --- what may never be said ----------------------------------------------------------------------
+
+
+def test_without_results_all_is_untested_and_the_baseline_is_next():
+    found = diagnose([], SETTINGS, machine())
+    assert {h.verdict for h in found.hypotheses} == {Verdict.UNTESTED}
+    assert found.next_experiment == "python -m harness run baseline_update --steps 10"
+    assert not decided([], SETTINGS, machine(), LADDER)
+
+
+def test_a_healthy_ladder_supports_nothing():
+    found = said([done(name) for name in LADDER])
+    assert {h.verdict for h in found.values()} == {Verdict.REFUTED}
+    assert decided([done(name) for name in LADDER], SETTINGS, machine(), ())
+
+
+def test_of_a_healthy_training_more_runs_of_the_baseline_are_next():
+    results = [done(name) for name in LADDER]
+    command = diagnose(results, SETTINGS, machine()).next_experiment
+    assert command == "python -m harness run baseline_update --steps 100 --repeat 10"
+
+
+def test_completing_without_the_update_convicts_nothing():
+    results = [hung("baseline_update"), done("grad_without_update", UNCHANGED)]
+    assert supported(results) == set()
+    # And not with everything else that does not evaluate a backward pass or an update.
+    more = [hung(name) for name in sorted(TWINS)] + [done("grad_without_update", UNCHANGED)]
+    assert supported(more) == set()
+
+
+def test_the_update_is_named_only_when_both_sides_agree():
+    def told(results):
+        return " ".join(said(results)["deadlock"].because)
+
+    where = hangs_everywhere("grad_without_update", "grad_evaluated_without_update")
+    assert "it lies in the update" in told(ladder(where))
+    unconfirmed = [r for r in ladder(where) if r.scenario != "update_without_grad"]
+    assert "it lies in" not in told(unconfirmed)
+    contradicted = hangs_everywhere("grad_without_update")
+    assert "it lies in" not in told(ladder(contradicted))
+
+
+def test_a_fault_in_the_backward_pass_is_named():
+    where = hangs_everywhere("grad_without_update", "update_without_grad")
+    assert "it lies in the backward pass" in " ".join(said(ladder(where))["deadlock"].because)
+
+
+def test_a_deadlock_needs_the_tiny_model_to_hang_too():
+    everything = ladder(hangs_everywhere("grad_without_update"))
+    assert "deadlock" in supported(everything)
+    without = [result for result in everything if result.scenario != "tiny_model"]
+    assert said(without)["deadlock"].verdict is Verdict.UNTESTED
+    assert "tiny_model" in " ".join(said(without)["deadlock"].because)
+    small = ladder(hangs_everywhere("grad_without_update", *SMALLER, p=32 * GB))
+    assert said(small)["deadlock"].verdict is Verdict.REFUTED
+
+
+def test_a_proven_deadlock_needs_no_other_run():
+    found = said([hung("two_locks", "lock", code="deadlock")])
+    assert found["deadlock"].verdict is Verdict.SUPPORTED
+    assert {h.verdict for id, h in found.items() if id != "deadlock"} == {Verdict.UNTESTED}
+
+
+def test_skipped_is_untested_not_refuted():
+    results = ladder(
+        lambda name: stopped(name, Outcome.SKIPPED) if name == "tiny_model" else None, hung
+    )
+    assert said(results)["deadlock"].verdict is Verdict.UNTESTED
+
+
+def test_interrupted_and_stopped_runs_say_nothing():
+    for result in (
+        stopped("baseline_update", Outcome.UNFINISHED, reason="interrupted in step 1"),
+        hung("baseline_update", None, code="stopped"),
+        killed("baseline_update", "SIGTERM"),
+    ):
+        assert {h.verdict for h in said([result]).values()} == {Verdict.UNTESTED}
+
+
+def test_slow_dead_crashed_and_compiling_are_four_answers():
+    slow = stopped("baseline_update", Outcome.UNFINISHED, reason="the budget was spent")
+    said_of = [
+        " ".join(said([result])["memory"].because)
+        for result in (slow, hung("baseline_update"), killed("baseline_update"))
+    ]
+    assert len(set(said_of)) == 3
+    assert supported([hung("baseline_update", "jit", code="waiting")]) == {"retrace"}
+
+
+# --- each hypothesis -----------------------------------------------------------------------------
+
+
+def original_report(name):
+    """Below 3 P of address space: step 0 passes, step 1 dies."""
+    if name in ("grad_without_update", "grad_evaluated_without_update", *SMALLER):
+        return None
+    evaluated = name in (
+        "eval_after_update",
+        "eval_parameters_only",
+        "update_without_grad",
+        "stale_loss_oracle",
+    )
+    return killed(name, step=0 if evaluated else 1)
+
+
+def test_the_original_report_is_memory_with_deferred_work():
+    found = said(ladder(original_report))
+    assert {id for id, h in found.items() if h.verdict is Verdict.SUPPORTED} == {
+        "memory",
+        "deferred",
+    }
+    for id in ("corruption", "deadlock", "stale_compile", "data"):
+        assert found[id].verdict is Verdict.REFUTED
+    assert any("sgd_step" in why for why in found["memory"].because)
+
+
+def test_four_runs_are_enough_for_it():
+    names = (
+        "baseline_update", "grad_without_update", "grad_evaluated_without_update",
+        "eval_after_update", "sgd_step", "tiny_model",
+    )  # fmt: skip
+    assert supported(ladder(original_report, names=names)) == {"memory", "deferred"}
+
+
+def test_one_smaller_training_that_passes_does_not_convict_memory():
+    names = ("baseline_update", "tiny_model")
+    assert supported(ladder(original_report, names=names)) == set()
+
+
+def test_a_stall_of_a_training_larger_than_the_machine_is_memory():
+    """8B parameters in float32 on 96 GB: SGD passes, and it is not the SIGSEGV of anything."""
+    results = [hung("baseline_update", None, p=32 * GB), done("sgd_step", p=32 * GB, peak=2.5)]
+    found = said(results)
+    assert found["memory"].verdict is Verdict.SUPPORTED
+    assert any("160" in why and "96" in why for why in found["memory"].because)
+    assert found["deadlock"].verdict is Verdict.REFUTED
+
+
+def test_the_same_stall_of_a_small_training_is_not_memory():
+    results = [hung("baseline_update", None, p=GB), done("sgd_step", p=GB)]
+    assert said(results)["memory"].verdict is not Verdict.SUPPORTED
+
+
+def test_the_end_of_memory_in_words_needs_no_other_run():
+    result = raised("out_of_memory", "RuntimeError: [malloc_or_wait] Unable to allocate 1 bytes")
+    assert supported([result]) == {"memory"}
+    assert supported([raised("mine", "KeyError: 'missing'")]) == set()
+    assert supported([killed("segfault", step=3)]) == set()
+
+
+def test_the_end_of_memory_after_growth_is_a_leak():
+    result = raised("mine", "MemoryError", step=8, findings=(GROWTH,))
+    assert supported([result]) == {"leak"}
+
+
+def test_swap_convicts_memory_when_sgd_is_fast():
+    def one(name, median):
+        result = done(name, JUMP, times=(1.0, median, median))
+        memory = MemorySummary(parameter_bytes=GB, swap_growth=20 * GB, major_faults=10**6)
+        return ScenarioResult(**{**fields(result), "metrics": Metrics(
+            step_s=result.metrics.step_s, memory=memory)})  # fmt: skip
+
+    results = [
+        one("baseline_update", 90.0),
+        one("uncompiled_step", 88.0),
+        done("sgd_step", times=(1.0, 3.0, 3.0)),
+    ]
+    assert "memory" in supported(results)
+    slow = [*results[:2], one("sgd_step", 80.0)]
+    assert "memory" not in supported(slow)
+
+
+def fields(struct):
+    return {name: getattr(struct, name) for name in struct.__struct_fields__}
+
+
+def test_a_jump_that_evaluating_clears_is_deferred_work():
+    lazy = done("baseline_update", JUMP, times=(0.5, 1.5, 1.5))
+    assert supported([lazy]) == set()
+    eager = done("eval_after_update", times=(1.5, 1.5, 1.5))
+    assert supported([lazy, eager]) == {"deferred"}
+    still = done("eval_after_update", JUMP, times=(0.5, 1.5, 1.5))
+    assert said([lazy, still])["deferred"].verdict is Verdict.REFUTED
+
+
+def test_a_graph_that_piles_up_is_deferred_work():
+    growth = warning("graph_growth", "the graph grows by 350 operations per step")
+    assert supported([done("never_evaluated", growth)]) == {"deferred"}
+    # Reading the loss every third step piles up by design.
+    assert supported([done("loss_read_every_k", growth)]) == set()
+
+
+def test_retained_gradients_alone_are_a_leak_with_its_slope():
+    found = said([done("retained_gradients", GROWTH)])
+    assert found["leak"].verdict is Verdict.SUPPORTED
+    assert "1.00 P per step (+-0.02)" in found["leak"].because[0]
+    assert {id for id, h in found.items() if h.verdict is Verdict.SUPPORTED} == {"leak"}
+
+
+@pytest.mark.parametrize("code", ["retrace_every_step", "double_trace"])
+def test_traces_that_are_not_expected_are_retracing(code):
+    assert supported([done("mine", warning(code, "traced again"))]) == {"retrace"}
+    by_design = Finding(**{**fields(warning(code, "traced again")), "expected": True})
+    assert supported([done("mine", by_design)]) == set()
+
+
+def test_an_expected_second_trace_counts_when_it_is_felt():
+    def compiled(seconds):
+        twice = warning("double_trace", "traced in steps 0 and 1", seconds_step_1=seconds)
+        twice = Finding(**{**fields(twice), "expected": True})
+        return done("compiled_step", twice, times=(12.0, seconds, 0.002), traces=2)
+
+    assert supported([compiled(3.2)]) == {"retrace"}
+    assert supported([compiled(0.02)]) == set()
+
+
+@pytest.mark.parametrize(
+    "how",
+    [{"category": "io", "phase": "data"}, {"category": None, "phase": "data"},
+     {"category": "queue", "code": "deadlock"}, {"category": "child", "code": "waiting"}],
+)  # fmt: skip
+def test_waits_for_data_a_queue_or_a_child_are_the_hosts(how):
+    assert supported([hung("mine", **how)]) == {"data"}
+
+
+def test_a_child_that_is_proven_dead_is_a_deadlock():
+    assert supported([hung("fork_deadlock", "child", code="deadlock")]) == {"deadlock"}
+
+
+def test_a_slow_loader_is_data():
+    assert supported([done("mine", phase_s={"data": 2.0, "eval": 0.1})]) == {"data"}
+    assert supported([done("mine", phase_s={"data": 0.02, "eval": 0.001})]) == set()
+
+
+def test_a_failed_stale_loss_is_corruption():
+    failed = error("check_failed", "the check stale_loss failed", name="stale_loss")
+    assert supported([done("stale_loss_oracle", failed)]) == {"corruption"}
+    own = error("check_failed", "the check mine failed", name="mine")
+    assert supported([done("mine", own)]) == set()
+
+
+def test_a_symptom_that_an_uncompiled_step_clears_is_a_stale_cache():
+    clears = ("uncompiled_step", "rebuild_compiled")
+    results = ladder(lambda name: None if name in clears else done(name, FLAT, UNCHANGED))
+    found = said(results)
+    assert {id for id, h in found.items() if h.verdict is Verdict.SUPPORTED} == {"stale_compile"}
+    assert any("uncompiled_step" in why for why in found["stale_compile"].because)
+
+
+def test_compiled_steps_that_learn_nothing_beside_a_good_baseline_are_a_stale_cache():
+    bad = ("compiled_step", "compiled_step_initialized")
+    results = ladder(lambda name: done(name, FLAT, UNCHANGED) if name in bad else None)
+    assert supported(results) == {"stale_compile"}
+
+
+def test_diverging_everywhere_supports_none_of_the_eight():
+    results = ladder(lambda name: stopped(name, Outcome.DIVERGED, step=10))
+    assert supported(results) == set()
+
+
+# --- conflicts, repeats, what is next ------------------------------------------------------------
+
+
+def test_conflicting_evidence_is_said_to_conflict():
+    found = said([*(hung(name) for name in sorted(TWINS)), done("uncompiled_step"),
+                  hung("rebuild_compiled"), hung("tiny_model")])  # fmt: skip
+    stale = found["stale_compile"]
+    assert stale.verdict is Verdict.UNTESTED
+    assert any("uncompiled_step" in side for side in stale.conflicts)
+    assert any("rebuild_compiled" in side for side in stale.conflicts)
+
+
+def test_one_run_that_passes_does_not_clear_what_comes_and_goes():
+    sometimes = [hung("baseline_update", repeat=n) for n in range(2)]
+    sometimes += [done("baseline_update", repeat=n) for n in range(2, 4)]
+    once = [*sometimes, done("uncompiled_step")]
+    assert said(once)["deadlock"].verdict is not Verdict.REFUTED
+    often = sometimes + [done("uncompiled_step", repeat=n) for n in range(5)]
+    assert said(often)["deadlock"].verdict is Verdict.REFUTED
+
+
+def test_shares_are_told():
+    runs = [hung("baseline_update", repeat=n) for n in range(3)]
+    runs += [done("baseline_update", repeat=3)]
+    text = " ".join(why for h in said(runs).values() for why in h.because)
+    assert "3 of 4 runs" in text
+
+
+def test_next_is_what_tells_most_of_the_symptom():
+    assert "tiny_model" in LADDER
+    results = [r for r in ladder(hangs_everywhere("grad_without_update"))
+               if r.scenario not in ("tiny_model", "half_precision")]  # fmt: skip
+    command = diagnose(results, SETTINGS, machine()).next_experiment
+    assert command == "python -m harness run tiny_model --steps 10"
+    only = ("half_precision",)
+    left = diagnose(results, SETTINGS, machine(), only).next_experiment
+    assert left is None or "half_precision" in left
+
+
+def test_the_command_carries_the_settings_and_is_quoted():
+    settings = Settings(steps=20, model="my models/8b", train="last:2", batch_size=4)
+    command = diagnose([], settings, machine()).next_experiment
+    assert command is not None
+    words = shlex.split(command)
+    assert words[:5] == ["python", "-m", "harness", "run", "baseline_update"]
+    assert words[5:] == ["--steps", "20", "--model", "my models/8b", "--train", "last:2",
+                         "--batch-size", "4"]  # fmt: skip
+
+
+def test_it_is_decided_only_when_what_is_left_says_nothing():
+    results = ladder(original_report, names=("baseline_update", "sgd_step", "tiny_model"))
+    assert not decided(results, SETTINGS, machine(), ["eval_after_update"])
+    assert decided(results, SETTINGS, machine(), [])
+    healthy = [done(name) for name in LADDER if name != "stale_loss_oracle"]
+    assert not decided(healthy, SETTINGS, machine(), ["stale_loss_oracle"])
+    assert decided(healthy, SETTINGS, machine(), ["mine"])
