@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shlex
+from pathlib import Path
 
 import pytest
 from hypothesis import given
@@ -10,7 +11,7 @@ from hypothesis import strategies as st
 
 from harness import scenario
 from harness.diagnose import LADDER, decided, diagnose, order
-from harness.diagnosis.hypotheses import HYPOTHESES, TABLE, TWINS
+from harness.diagnosis.hypotheses import HYPOTHESES, TABLE, TWINS, Effect
 from harness.findings.make import error, warning
 from harness.model import (
     Cause,
@@ -123,6 +124,22 @@ def test_the_table_has_each_scenario_of_the_ladder_once():
     assert {info.name for info in scenario.ladder()} == set(TABLE)
     assert "baseline_update" in TWINS
     assert "value_and_grad_reused" in TWINS
+
+
+def test_the_document_shows_the_table_as_it_is():
+    lines = (Path(__file__).parents[2] / "docs" / "DIAGNOSIS.md").read_text().splitlines()
+    rows = [[word.strip("| `") for word in line.split(" | ")] for line in lines]
+    letters = {Effect.STAYS: "s", Effect.CLEARS: "c", Effect.MOVES: "m", Effect.SHOWS: "!"}
+
+    def letter(cell):
+        if cell is None:
+            return "-"
+        return letters[cell.effect].upper() if cell.firm else letters[cell.effect]
+
+    shown = {row[0]: row[1:] for row in rows if row[0] in TABLE and len(row) == 9}
+    assert shown == {
+        name: [letter(row.get(theory.id)) for theory in HYPOTHESES] for name, row in TABLE.items()
+    }
 
 
 def test_what_a_hypothesis_needs_is_in_its_column():
