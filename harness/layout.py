@@ -1,0 +1,223 @@
+"""How an array lies in its buffer, and what MLX's operations make of it. Pure.
+
+The rules are those of MLX 0.32's `backend/common` and `backend/cpu`: which operations are views,
+which write into an input's buffer when nobody else needs it, and which copy an input first.
+"""
+
+from __future__ import annotations
+
+from math import prod
+from typing import Any
+
+import msgspec
+
+Shape = tuple[int, ...]
+
+_SAME = {"Copy", "StopGradient", "Depends", "CustomTransforms", "CustomVJP"}
+_RESHAPES = {"Reshape", "Flatten", "Unflatten"}
+_MOVING_COPIES = {"AsType", "Scatter", "ScatterAxis", "SliceUpdate", "Full", "MaskedScatter"}
+"""They begin with a copy of their first input, which may as well be the input itself."""
+_UNARY = {
+    "Abs", "Cos", "Erf", "ErfInv", "Exp", "Expm1", "Floor", "Log", "Log1p", "LogicalNot",
+    "Negative", "Round", "Sigmoid", "Sign", "Sin", "Softmax", "Sqrt", "Square", "Tanh",
+    "RMSNorm", "LayerNorm",
+}  # fmt: skip
+_BINARY = {
+    "Add", "Divide", "Equal", "Greater", "GreaterEqual", "Less", "LessEqual", "LogAddExp",
+    "LogicalAnd", "LogicalOr", "Maximum", "Minimum", "Multiply", "NotEqual", "Power",
+    "Remainder", "Subtract", "BitwiseBinary", "ArcTan2",
+}  # fmt: skip
+_MATMULS = {"Matmul", "AddMM"}
+_QUANTISED = {"QuantizedMatmul", "GatherQMM"}
+
+
+class Layout(msgspec.Struct, frozen=True):
+    """Strides in elements, and MLX's flags. `data_size` counts the buffer's elements in use."""
+
+    shape: Shape
+    strides: Shape
+    data_size: int
+    row: bool
+    column: bool
+    contiguous: bool
+
+
+def size(shape: Shape) -> int:
+    return prod(shape)
+
+
+def plain(shape: Shape) -> Layout:
+    """Row-major, as a fresh array lies."""
+    strides = []
+    step = 1
+    for extent in reversed(shape):
+        strides.append(step)
+        step *= extent
+    vector = step <= 1 or step == max(shape, default=1)
+    return Layout(shape, tuple(reversed(strides)), step, True, vector, True)
+
+
+def view(name: str, arguments: tuple[Any, ...], first: Layout, shape: Shape) -> Layout | None:
+    """The output's layout if it shares the first input's buffer whatever happens, else None."""
+    if name in _SAME:
+        return msgspec.structs.replace(first, shape=shape)
+    if name in ("Broadcast", "BroadcastAxes"):
+        return _broadcast(first, shape)
+    if name == "Transpose":
+        return _transpose(first, arguments[0])
+    if name == "Slice":
+        return _slice(first, arguments[2], shape)
+    if name == "ExpandDims":
+        strides = list(first.strides)
+        for axis in arguments[0]:
+            strides.insert(axis, 1)
+        return msgspec.structs.replace(first, shape=shape, strides=tuple(strides))
+    if name == "Squeeze":
+        kept = [s for axis, s in enumerate(first.strides) if axis not in arguments[0]]
+        return msgspec.structs.replace(first, shape=shape, strides=tuple(kept))
+    if name in _RESHAPES:
+        return _reshape(first, shape)
+    if name == "Split":
+        return msgspec.structs.replace(first, shape=shape, row=False, column=False)
+    return None
+
+
+def result(name: str, where: list[Layout], shape: Shape) -> tuple[Layout, tuple[int, ...]]:
+    """The output's layout in a buffer of its own, and the inputs whose buffer would do as well."""
+    if name in _UNARY and where[0].contiguous:
+        return msgspec.structs.replace(where[0], shape=shape), (0,)
+    if name in _BINARY:
+        return _binary(where[0], where[1], shape)
+    if name == "Select":
+        return _select(where, shape)
+    if name in _MOVING_COPIES and where and where[0].data_size > 1:
+        whole = where[0].contiguous if name == "AsType" else where[0].row
+        if whole:
+            return msgspec.structs.replace(where[0], shape=shape), (0,)
+    if name == "AddMM" and where[2].row and where[2].data_size > 1:
+        return msgspec.structs.replace(where[2], shape=shape), (2,)
+    return plain(shape), ()
+
+
+def copied(name: str, where: list[Layout]) -> list[int]:
+    """The inputs that the operation copies into a temporary buffer first."""
+    if name in _MATMULS:
+        return [i for i in (0, 1) if not _is_matrix(where[i])]
+    if name in _QUANTISED:
+        return [i for i, one in enumerate(where) if not one.row]
+    if name == "LogSumExp":
+        return [i for i, one in enumerate(where) if not one.contiguous or one.strides[-1] != 1]
+    return []
+
+
+def kernels(name: str, inputs: int) -> int:
+    """How many pieces of work an operation hands to the device."""
+    if name == "Concatenate":
+        return inputs
+    return 2 if name in ("Scatter", "ScatterAxis", "SliceUpdate", "AddMM") else 1
+
+
+def _is_matrix(one: Layout) -> bool:
+    rows, columns = one.strides[-2:]
+    return (rows == one.shape[-1] and columns == 1) or (rows == 1 and columns == one.shape[-2])
+
+
+def _broadcast(first: Layout, shape: Shape) -> Layout:
+    extra = len(shape) - len(first.shape)
+    strides = tuple(
+        0 if extent == 1 else s for extent, s in zip(first.shape, first.strides, strict=True)
+    )
+    grown = prod(shape) > prod(first.shape)
+    return msgspec.structs.replace(
+        first,
+        shape=shape,
+        strides=(0,) * extra + strides,
+        row=first.row and not grown,
+        column=first.column and not grown,
+    )
+
+
+def _transpose(first: Layout, axes: Shape) -> Layout:
+    shape = tuple(first.shape[axis] for axis in axes)
+    strides = tuple(first.strides[axis] for axis in axes)
+    row, column = first.row, first.column
+    if first.contiguous and first.data_size == prod(shape):
+        row, column, _ = _contiguity(shape, strides)
+    return msgspec.structs.replace(first, shape=shape, strides=strides, row=row, column=column)
+
+
+def _slice(first: Layout, steps: Shape, shape: Shape) -> Layout:
+    strides = tuple(s * step for s, step in zip(first.strides, steps, strict=True))
+    reach = 1 + sum(abs(s) * (n - 1) for s, n in zip(strides, shape, strict=True))
+    row, column, distinct = _contiguity(shape, strides)
+    return Layout(shape, strides, reach, row, column, distinct == reach)
+
+
+def _reshape(first: Layout, shape: Shape) -> Layout | None:
+    """None when the elements have to be copied (`prepare_reshape`)."""
+    if first.row or prod(shape) == 0:
+        target = plain(shape)
+        return msgspec.structs.replace(target, data_size=first.data_size)
+    extents, steps = _collapse(first)
+    strides: list[int] = []
+    j = 0
+    for n in shape:
+        if j < len(extents) and extents[j] % n == 0:
+            extents[j] //= n
+            strides.append(extents[j] * steps[j])
+            j += extents[j] == 1
+        elif n == 1 and strides:
+            strides.append(strides[-1])
+        else:
+            return None
+    return msgspec.structs.replace(first, shape=shape, strides=tuple(strides))
+
+
+def _collapse(one: Layout) -> tuple[list[int], list[int]]:
+    """Neighbouring axes that lie as one, merged; axes of extent 1 left out."""
+    extents: list[int] = []
+    steps: list[int] = []
+    for n, step in zip(one.shape, one.strides, strict=True):
+        if n == 1:
+            continue
+        if steps and steps[-1] == n * step:
+            extents[-1] *= n
+            steps[-1] = step
+        else:
+            extents.append(n)
+            steps.append(step)
+    return (extents, steps) if extents else ([1], [0])
+
+
+def _contiguity(shape: Shape, strides: Shape) -> tuple[bool, bool, int]:
+    """Row and column contiguity, and the elements that are not repeats."""
+    row = column = True
+    forward = backward = distinct = 1
+    for i, n in enumerate(shape):
+        column &= strides[i] == forward or n == 1
+        forward *= n
+        last = len(shape) - 1 - i
+        row &= strides[last] == backward or shape[last] == 1
+        backward *= shape[last]
+        distinct *= n if strides[i] else 1
+    return row, column, distinct
+
+
+def _binary(a: Layout, b: Layout, shape: Shape) -> tuple[Layout, tuple[int, ...]]:
+    if a.data_size == 1 and b.data_size == 1:
+        return msgspec.structs.replace(a, shape=shape), ()
+    if a.data_size == 1 and b.contiguous:
+        return msgspec.structs.replace(b, shape=shape), (1,)
+    if b.data_size == 1 and a.contiguous:
+        return msgspec.structs.replace(a, shape=shape), (0,)
+    if (a.row and b.row) or (a.column and b.column):
+        return msgspec.structs.replace(a, shape=shape), (0, 1)
+    return plain(shape), tuple(i for i, one in enumerate((a, b)) if one.row)
+
+
+def _select(where: list[Layout], shape: Shape) -> tuple[Layout, tuple[int, ...]]:
+    if all(one.data_size == 1 for one in where):
+        return msgspec.structs.replace(where[1], shape=shape), ()
+    if all(one.row for one in where) or all(one.column for one in where):
+        return msgspec.structs.replace(where[1], shape=shape), (0, 1, 2)
+    return plain(shape), tuple(i for i, one in enumerate(where) if one.row)

@@ -1,0 +1,259 @@
+"""The memory law: what a training step will hold, from its shapes alone. Pure.
+
+A step is traced without being evaluated (`harness.training.shapes`), and a few such steps are
+replayed under MLX's rules (`harness.replay`). What a scenario evaluates, and when, is a `Pattern`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from enum import Enum
+
+import msgspec
+
+from harness.replay import CPU, METAL, Array, Lag, Memory, Node, Op
+
+LAGS = {"metal": METAL}
+"""By backend; the others' are like the CPU's."""
+ROLES = ("parameters", "frozen", "gradients", "optimizer", "")
+STEPS = 4
+"""Replayed steps. Step 1 pays for step 0's update and makes the optimizer's state, step 2 is the
+first that holds all of it from its beginning; later ones are like it."""
+
+
+class Trace(msgspec.Struct, frozen=True, kw_only=True):
+    """One training step as MLX would evaluate it. The tuples of integers index `arrays`."""
+
+    arrays: tuple[tuple[tuple[int, ...], int], ...]
+    """Shape and bytes per element."""
+    ops: tuple[Op, ...]
+    trainable: tuple[int, ...]
+    frozen: tuple[int, ...]
+    state: tuple[int, ...]
+    """The optimizer's, before the step."""
+    batch: tuple[int, ...]
+    loss: int
+    gradients: tuple[int, ...]
+    """One for each of `trainable`, as are `updated`."""
+    updated: tuple[int, ...]
+    next_state: tuple[int, ...]
+
+    def nbytes(self, indices: Iterable[int]) -> int:
+        total = 0
+        for index in indices:
+            shape, itemsize = self.arrays[index]
+            for extent in shape:
+                itemsize *= extent
+            total += itemsize
+        return total
+
+
+class Shapes(msgspec.Struct, frozen=True, kw_only=True):
+    """A model as it would be trained, with one of its steps traced and nothing evaluated."""
+
+    parameters: int
+    """Number of scalars."""
+    parameter_bytes: int
+    trainable: int
+    trainable_bytes: int
+    """P, the unit of the law."""
+    dtype: str
+    blocks: int | None
+    width: int | None
+    vocabulary: int | None
+    backend: str
+    """`cpu`, `metal` or `cuda`."""
+    allocated: int
+    """Highest MLX memory while the model was built and traced."""
+    trace: Trace
+
+
+class Pattern(msgspec.Struct, frozen=True):
+    """What a scenario's step evaluates before it returns; its loss is read afterwards."""
+
+    evaluates: tuple[str, ...] = ()
+    """Of `loss`, `gradients`, `updated`, `next_state`."""
+    updates: bool = True
+    every: int = 1
+    """The loss is read in every so many steps."""
+    given: bool = False
+    """The gradients are made up: there is no backward pass."""
+
+
+BASELINE = Pattern()
+PATTERNS = {
+    "baseline_update": BASELINE,
+    "clear_cache_after_update": BASELINE,
+    "constant_batch": BASELINE,
+    "half_precision": BASELINE,
+    "lora_step": BASELINE,
+    "sgd_step": BASELINE,
+    "uncompiled_step": BASELINE,
+    "value_and_grad_recreated": BASELINE,
+    "value_and_grad_reused": BASELINE,
+    "vjp_step": BASELINE,
+    "tiny_model": BASELINE,
+    "eval_after_update": Pattern(("loss", "updated", "next_state")),
+    "eval_parameters_only": Pattern(("loss", "updated")),
+    "grad_without_update": Pattern(updates=False),
+    "grad_evaluated_without_update": Pattern(("loss", "gradients"), updates=False),
+    "loss_read_every_k": Pattern(every=3),
+    "update_without_grad": Pattern(("loss", "updated", "next_state"), given=True),
+}
+"""By the name of the ladder's scenario."""
+
+
+class Projection(msgspec.Struct, frozen=True, kw_only=True):
+    """Bytes of MLX memory that a training will hold."""
+
+    active: int
+    """At the end of a step, the highest."""
+    peak: int
+    trainable: int
+    """P, the unit of the law: bytes of the trainable parameters."""
+    parts: tuple[tuple[str, int], ...]
+    """What the peak is made of, by role: parameters, frozen, gradients, optimizer, and the rest,
+    activations and temporary results."""
+    steps: tuple[tuple[int, int], ...]
+    """(active at its end, peak) of each replayed step."""
+
+    @property
+    def peak_over_p(self) -> float:
+        return self.peak / self.trainable
+
+    @property
+    def active_over_p(self) -> float:
+        return self.active / self.trainable
+
+
+class Fit(str, Enum):
+    """Whether a peak fits into a machine."""
+
+    FITS = "fits"
+    SWAPS = "swaps"
+    """Only together with the swap: far slower, and it may look like a hang."""
+    TOO_LARGE = "too large"
+
+
+def fit(peak: int, memory: int, swap: int) -> Fit:
+    if peak <= memory:
+        return Fit.FITS
+    return Fit.SWAPS if peak <= memory + swap else Fit.TOO_LARGE
+
+
+def gigabytes(count: float) -> str:
+    """Bytes with a decimal unit, as the sizes of models and machines are given."""
+    for unit in ("B", "kB", "MB"):
+        if count < 1000:
+            return f"{count:.3g} {unit}"
+        count /= 1000
+    return f"{count:.3g} GB" if count < 1000 else f"{count:.0f} GB"
+
+
+def project(
+    trace: Trace, pattern: Pattern = BASELINE, lag: Lag = CPU, steps: int = STEPS
+) -> Projection:
+    """What a training holds that repeats the traced step under `pattern`."""
+    memory = Memory(lag)
+    current = _begin(trace, memory)
+    measured: list[tuple[int, int]] = []
+    best: dict[str, int] = {}
+    for step in range(steps):
+        memory.reset_peak()
+        _step(trace, pattern, memory, current, read=(step + 1) % pattern.every == 0)
+        if not measured or memory.peak > max(peak for _, peak in measured):
+            best = memory.at_peak
+        measured.append((memory.active, memory.peak))
+    return Projection(
+        active=max(active for active, _ in measured),
+        peak=max(peak for _, peak in measured),
+        trainable=trace.nbytes(trace.trainable),
+        parts=tuple((role or "activations", best[role]) for role in ROLES if best.get(role)),
+        steps=tuple(measured),
+    )
+
+
+def _begin(trace: Trace, memory: Memory) -> dict[int, Array]:
+    """The parameters, evaluated, and the optimizer's state, pending: its first update makes it."""
+    current: dict[int, Array] = {}
+    for role, indices in (("parameters", trace.trainable), ("frozen", trace.frozen)):
+        for index in indices:
+            current[index] = memory.store(Array(*trace.arrays[index], role))
+    for index in trace.state:
+        current[index] = _full(trace, index, "optimizer")
+    for array in current.values():
+        array.references += 1
+    return current
+
+
+def _full(trace: Trace, index: int, role: str) -> Array:
+    array = Array(*trace.arrays[index], role)
+    Node("Full", (), [], [array])
+    return array
+
+
+def _step(
+    trace: Trace, pattern: Pattern, memory: Memory, current: dict[int, Array], read: bool
+) -> None:
+    made = _build(trace, pattern, memory, current)
+    # Python holds what the step's function returned, and until the step ends its gradients.
+    held = {name: [made[i] for i in _named(trace, name)] for name in _OUTPUTS}
+    for arrays in held.values():
+        for array in arrays:
+            array.references += 1
+    for array in made.values():
+        array.references += 1
+    memory.release(made.values())
+    if pattern.updates:
+        old = [current[i] for i in (*trace.trainable, *trace.state)]
+        for before, after in zip(
+            (*trace.trainable, *trace.state), (*held["updated"], *held["next_state"]), strict=True
+        ):
+            after.references += 1
+            current[before] = after
+        memory.release(old)
+    memory.release(held.pop("updated") if "updated" not in pattern.evaluates else [])
+    memory.release(held.pop("next_state") if "next_state" not in pattern.evaluates else [])
+    if pattern.evaluates:
+        memory.evaluate([array for name in pattern.evaluates for array in held[name]])
+    memory.release(held.pop("gradients"))
+    if read:
+        memory.evaluate(held["loss"])
+    for arrays in held.values():
+        memory.release(arrays)
+
+
+_OUTPUTS = ("loss", "gradients", "updated", "next_state")
+
+
+def _named(trace: Trace, name: str) -> Sequence[int]:
+    return {
+        "loss": (trace.loss,),
+        "gradients": trace.gradients,
+        "updated": trace.updated,
+        "next_state": trace.next_state,
+    }[name]
+
+
+def _build(
+    trace: Trace, pattern: Pattern, memory: Memory, current: dict[int, Array]
+) -> dict[int, Array]:
+    """The lazy graph of one step over the current parameters and state."""
+    roles = (
+        dict.fromkeys(trace.gradients, "gradients")
+        | dict.fromkeys(trace.updated, "parameters")
+        | dict.fromkeys(trace.next_state, "optimizer")
+    )
+    made = dict(current)
+    if pattern.given:
+        made |= {i: _full(trace, i, "gradients") for i in trace.gradients}
+    produced = {i for op in trace.ops for i in op.outputs}
+    for index, (shape, itemsize) in enumerate(trace.arrays):
+        if index not in made:
+            made[index] = Array(shape, itemsize, roles.get(index, ""))
+            if index not in produced:
+                memory.store(made[index])
+    for op in trace.ops:
+        if not any(made[i].node for i in op.outputs):
+            Node(op.name, op.arguments, [made[i] for i in op.inputs], [made[i] for i in op.outputs])
+    return made

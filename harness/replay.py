@@ -1,0 +1,302 @@
+"""How MLX evaluates a traced step, replayed on shapes: which buffers are alive together.
+
+MLX's order of evaluation, its rules for sharing and donating buffers and the lag of the device
+behind the host decide a training step's peak, and all of them follow from shapes. They are
+carried out here as in MLX 0.32 (`transforms.cpp`, `backend/common`, `backend/cpu`), without MLX
+and without a byte allocated. Pure.
+"""
+
+from __future__ import annotations
+
+from collections import Counter, deque
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import msgspec
+
+from harness import layout
+from harness.layout import Layout
+
+WIDTH = 20
+"""MLX's `MLX_BFS_MAX_WIDTH`: how broadly the graph is walked before it is walked deeper."""
+DONATION_SLACK = 16384
+"""Bytes by which a donated buffer may be larger than what is put into it."""
+
+
+class Lag(msgspec.Struct, frozen=True):
+    """How far the host may run ahead of the device: buffers are freed when the device is done."""
+
+    dispatches: int = 10
+    """Pieces of work to a task."""
+    tasks: int = 10
+    """Tasks under way before the host waits for one; `MAX_ACTIVE_TASKS`."""
+    elements: int | None = None
+    """A task ends too when its operations read more elements than this."""
+
+
+CPU = Lag()
+"""`DISPATCHES_PER_TASK` of the CPU backend; verified against measured peaks."""
+METAL = Lag(dispatches=50, elements=50 << 20)
+"""Largest command buffer of `backend/metal/device.cpp`; read there, not measured."""
+
+
+class Op(msgspec.Struct, frozen=True, array_like=True):
+    """One operation of a traced step; inputs and outputs are indices into the trace's arrays."""
+
+    name: str
+    inputs: tuple[int, ...]
+    outputs: tuple[int, ...]
+    arguments: tuple[Any, ...] = ()
+
+
+class Buffer:
+    """Memory, and how many hold it: arrays, and operations that the device has yet to do."""
+
+    __slots__ = ("holders", "nbytes", "role")
+
+    def __init__(self, nbytes: int, role: str) -> None:
+        self.nbytes = nbytes
+        self.role = role
+        self.holders = 0
+
+
+class Array:
+    """An array of the lazy graph: pending while it has a `node`, then with a layout and a buffer.
+
+    `references` counts what MLX's reference count would: Python's handles and the inputs of
+    pending operations.
+    """
+
+    __slots__ = ("buffer", "itemsize", "layout", "node", "references", "role", "shape")
+
+    def __init__(self, shape: tuple[int, ...], itemsize: int, role: str) -> None:
+        self.shape = shape
+        self.itemsize = itemsize
+        self.role = role
+        self.references = 0
+        self.node: Node | None = None
+        self.layout: Layout | None = None
+        self.buffer: Buffer | None = None
+
+
+class Node:
+    """A pending operation."""
+
+    __slots__ = ("arguments", "inputs", "name", "outputs")
+
+    def __init__(
+        self, name: str, arguments: tuple[Any, ...], inputs: list[Array], outputs: list[Array]
+    ) -> None:
+        self.name = name
+        self.arguments = arguments
+        self.inputs = inputs
+        self.outputs = outputs
+        for array in outputs:
+            array.node = self
+        for array in inputs:
+            array.references += len(outputs)
+
+
+class Memory:
+    """What is allocated, its peak, and what the buffers were for at the peak."""
+
+    def __init__(self, lag: Lag) -> None:
+        self.live: Counter[str] = Counter()
+        self.active = 0
+        self.peak = 0
+        self.at_peak: dict[str, int] = {}
+        self._lag = lag
+        self._task = self._dispatches = self._elements = 0
+        self._held: deque[tuple[int, list[Buffer]]] = deque()
+
+    # -- buffers
+
+    def place(self, array: Array, where: Layout, buffer: Buffer) -> None:
+        """Give an array its layout and buffer."""
+        array.layout, array.buffer = where, buffer
+        buffer.holders += 1
+        if array.role:
+            self.live[buffer.role] -= buffer.nbytes
+            buffer.role = array.role
+            self.live[buffer.role] += buffer.nbytes
+            if self.active == self.peak:
+                self.at_peak = dict(self.live)
+
+    def allocate(self, nbytes: int) -> Buffer:
+        buffer = Buffer(nbytes, "")
+        self.active += nbytes
+        self.live[""] += nbytes
+        if self.active > self.peak:
+            self.peak = self.active
+            self.at_peak = dict(self.live)
+        return buffer
+
+    def store(self, array: Array) -> Array:
+        """Give an array that nothing computes (a parameter, a batch, a constant) its buffer."""
+        where = layout.plain(array.shape)
+        self.place(array, where, self.allocate(where.data_size * array.itemsize))
+        return array
+
+    def drop(self, buffer: Buffer) -> None:
+        buffer.holders -= 1
+        if buffer.holders == 0:
+            self.active -= buffer.nbytes
+            self.live[buffer.role] -= buffer.nbytes
+
+    def reset_peak(self) -> None:
+        self.peak = self.active
+        self.at_peak = dict(self.live)
+
+    # -- references
+
+    def release(self, arrays: Iterable[Array]) -> None:
+        """Take one reference from each array; what nobody refers to any more is freed."""
+        pending = list(arrays)
+        while pending:
+            array = pending.pop()
+            array.references -= 1
+            if array.references:
+                continue
+            if array.buffer is not None:
+                self.drop(array.buffer)
+                array.buffer = None
+            node = array.node
+            if node is not None and not any(out.references for out in node.outputs):
+                pending += self._detach(node)
+
+    def _detach(self, node: Node) -> list[Array]:
+        for array in node.outputs:
+            array.node = None
+        return node.inputs * len(node.outputs)
+
+    # -- the device
+
+    def dispatch(self, pieces: int, elements: int, held: list[Buffer]) -> None:
+        """Queue an operation that holds buffers until the device, slower than the host, did it."""
+        for buffer in held:
+            buffer.holders += 1
+        self._dispatches += pieces
+        self._elements += elements
+        if self._dispatches > self._lag.dispatches:
+            self._next_task(self._dispatches - self._lag.dispatches)
+        self._held.append((self._task, held))
+        full = self._lag.elements is not None and self._elements > self._lag.elements
+        if full or self._dispatches == self._lag.dispatches:
+            self._next_task(0)
+        self._finish(self._task - self._lag.tasks)
+
+    def _next_task(self, dispatches: int) -> None:
+        self._task += 1
+        self._dispatches = dispatches
+        self._elements = 0
+
+    def _finish(self, task: int) -> None:
+        """All tasks before this one are done."""
+        while self._held and self._held[0][0] < task:
+            for buffer in self._held.popleft()[1]:
+                self.drop(buffer)
+
+    # -- evaluation
+
+    def evaluate(self, outputs: Sequence[Array]) -> None:
+        """As `mx.eval(outputs)`."""
+        for array in outputs:
+            array.references += 1
+        for node in _tape(outputs):
+            self._run(node)
+        self._finish(self._task + 1)
+        self.release(outputs)
+
+    def _run(self, node: Node) -> None:
+        kernels, temporaries = _execute(self, node)
+        buffers = {id(a.buffer): a.buffer for a in [*node.inputs, *node.outputs[1:]] if a.buffer}
+        buffers.pop(id(node.outputs[0].buffer), None)
+        for temporary in temporaries:
+            buffers[id(temporary)] = temporary
+        elements = sum(array.layout.data_size for array in node.inputs if array.layout)
+        self.dispatch(kernels + 1, elements, list(buffers.values()))
+        for out in node.outputs:
+            if out.references == 0 and out.buffer is not None:
+                self.drop(out.buffer)
+                out.buffer = None
+        self.release(self._detach(node))
+
+
+def _tape(outputs: Sequence[Array]) -> list[Node]:
+    """Pending operations behind `outputs` in the order in which MLX evaluates them.
+
+    Breadth first from the outputs, limited in width, each once its last consumer was met; then
+    in reverse (`eval_impl`).
+    """
+    degree: Counter[int] = Counter()
+    visit = [outputs]
+    while visit:
+        for array in visit.pop():
+            node = array.node
+            if node is not None:
+                if id(node) not in degree:
+                    visit.append(node.inputs)
+                degree[id(node)] += 1
+    tape: list[Node] = []
+    # The first entry stands for MLX's synchronizer, whose inputs are the outputs.
+    inputs: list[Sequence[Array]] = [outputs]
+    deeper: list[tuple[Sequence[Array], int]] = []
+    at = 0
+    while at < len(inputs) or deeper:
+        if at < len(inputs):
+            arrays, first = inputs[at], 0
+            at += 1
+        else:
+            arrays, first = deeper.pop()
+        for index in range(first, len(arrays)):
+            node = arrays[index].node
+            if node is None:
+                continue
+            if len(inputs) - at >= WIDTH:
+                deeper.append((arrays, index))
+                break
+            degree[id(node)] -= 1
+            if degree[id(node)] == 0:
+                tape.append(node)
+                inputs.append(node.inputs)
+    return tape[::-1]
+
+
+def _execute(memory: Memory, node: Node) -> tuple[int, list[Buffer]]:
+    """Place the outputs of an operation; returns its kernels and its temporary buffers."""
+    out, inputs = node.outputs[0], node.inputs
+    where = [array.layout for array in inputs if array.layout is not None]
+    shared = layout.view(node.name, node.arguments, where[0], out.shape) if where else None
+    if shared is not None:
+        assert inputs[0].buffer is not None
+        for each in node.outputs:
+            memory.place(each, shared, inputs[0].buffer)
+        return 0, []
+    chosen, donors = layout.result(node.name, where, out.shape)
+    temporaries = [
+        memory.allocate(inputs[i].itemsize * layout.size(inputs[i].shape))
+        for i in layout.copied(node.name, where)
+    ]
+    for buffer in temporaries:
+        buffer.holders = 0
+    donor = next((inputs[i] for i in donors if _donatable(inputs[i], out)), None)
+    if donor is not None and donor.buffer is not None:
+        memory.place(out, chosen, donor.buffer)
+    else:
+        memory.place(out, chosen, memory.allocate(chosen.data_size * out.itemsize))
+    for each in node.outputs[1:]:
+        plain = layout.plain(each.shape)
+        memory.place(each, plain, memory.allocate(plain.data_size * each.itemsize))
+    return layout.kernels(node.name, len(inputs)) + len(temporaries), temporaries
+
+
+def _donatable(array: Array, out: Array) -> bool:
+    """Whether nobody but this operation will need the array's buffer (`is_donatable`)."""
+    buffer = array.buffer
+    return (
+        buffer is not None
+        and array.references == 1
+        and buffer.holders == 1
+        and array.itemsize == out.itemsize
+        and buffer.nbytes <= layout.size(out.shape) * out.itemsize + DONATION_SLACK
+    )

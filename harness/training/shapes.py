@@ -1,0 +1,147 @@
+"""Trace a training step without evaluating anything. `python -m harness.training.shapes`.
+
+Settings, a list, come as JSON on stdin; what each would train goes as JSON to stdout. MLX's arrays
+are lazy: a model that is built, or loaded lazily, and never evaluated allocates next to nothing,
+and `mx.export_function` shows every operation of a step with its shapes. The supervisor starts
+this as a process of its own, since it never imports mlx.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import sys
+from collections.abc import Iterator
+from typing import Any
+
+import mlx.core as mx
+import mlx.nn as nn
+import msgspec
+from mlx.utils import tree_flatten, tree_map, tree_unflatten
+
+from harness.errors import UsageError
+from harness.memlaw import Shapes, Trace
+from harness.model import Settings
+from harness.replay import Op
+from harness.training import models
+from harness.training.setup import OPTIMIZERS, Training
+
+
+def main() -> None:
+    asked = msgspec.json.decode(sys.stdin.buffer.read(), type=list[Settings])
+    with contextlib.redirect_stdout(sys.stderr):  # mlx-lm and the hub talk
+        answers = [_answer(settings) for settings in asked]
+    sys.stdout.buffer.write(msgspec.json.encode(answers))
+
+
+def _answer(settings: Settings) -> Shapes | str:
+    """A string says why the model cannot be had or trained as asked."""
+    try:
+        return measure(settings)
+    except UsageError as error:
+        return str(error)
+
+
+def measure(settings: Settings) -> Shapes:
+    """What would be trained. Raises UsageError as `models.build` does."""
+    if settings.device is not None:
+        mx.set_default_device(mx.Device(getattr(mx.DeviceType, settings.device), 0))
+    mx.reset_peak_memory()
+    model = models.prepare(settings, lazy=True)[0]
+    parameters, parameter_bytes, trainable, trainable_bytes, dtype = models.describe(model)
+    optimizer = OPTIMIZERS[settings.optimizer](learning_rate=settings.learning_rate)
+    optimizer.init(model.trainable_parameters())
+    args = getattr(model, "args", None)
+    return Shapes(
+        parameters=parameters,
+        parameter_bytes=parameter_bytes,
+        trainable=trainable,
+        trainable_bytes=trainable_bytes,
+        dtype=dtype,
+        blocks=len(model.layers) if hasattr(model, "layers") else None,
+        width=getattr(args, "hidden_size", None),
+        vocabulary=getattr(args, "vocab_size", None),
+        backend=_backend(),
+        trace=_trace(model, optimizer, settings),
+        allocated=mx.get_peak_memory(),
+    )
+
+
+def _backend() -> str:
+    if mx.default_device().type == mx.DeviceType.cpu:
+        return "cpu"
+    return "metal" if mx.metal.is_available() else "cuda"
+
+
+def _trace(model: nn.Module, optimizer: Any, settings: Settings) -> Trace:
+    trainable = tree_flatten(model.trainable_parameters())
+    names = {name for name, _ in trainable}
+    frozen = [(k, v) for k, v in tree_flatten(model.parameters()) if k not in names]
+    state = [v for _, v in tree_flatten(optimizer.state)]
+    batch = [mx.zeros((settings.batch_size, settings.seq_len), mx.int32)] * 2
+    parameters = trainable + frozen
+
+    def step(*arrays: mx.array) -> list[mx.array]:
+        rest = iter(arrays)
+        model.update(tree_unflatten([(name, next(rest)) for name, _ in parameters]))
+        optimizer.state = tree_map(lambda _: next(rest), optimizer.state)
+        optimizer._initialized = True
+        loss, gradients = nn.value_and_grad(model, Training.loss)(model, *rest)
+        flat = [v for _, v in tree_flatten(gradients)]
+        optimizer.update(model, gradients)
+        updated = [v for _, v in tree_flatten(model.trainable_parameters())]
+        return [loss, *flat, *updated, *[v for _, v in tree_flatten(optimizer.state)]]
+
+    events: list[dict[str, Any]] = []
+    mx.export_function(events.append, step, *[v for _, v in parameters], *state, *batch)
+    return _read(events, len(trainable), len(frozen), len(state))
+
+
+def _read(events: list[dict[str, Any]], trainable: int, frozen: int, state: int) -> Trace:
+    known: dict[str, int] = {}
+    arrays: list[tuple[tuple[int, ...], int]] = []
+
+    def index(name: str, shape: tuple[int, ...], dtype: mx.Dtype) -> int:
+        if name not in known:
+            known[name] = len(arrays)
+            arrays.append((tuple(shape), dtype.size))
+        return known[name]
+
+    def indices(kind: str) -> list[int]:
+        return [index(*one) for event in events if event["type"] == kind for one in event[kind]]
+
+    inputs: Iterator[int] = iter(indices("inputs"))
+    outputs: Iterator[int] = iter(indices("outputs"))
+
+    def take(source: Iterator[int], count: int) -> tuple[int, ...]:
+        return tuple(next(source) for _ in range(count))
+
+    ops = [
+        Op(
+            event["name"],
+            tuple(index(*one) for one in event["inputs"]),
+            tuple(index(*one) for one in event["outputs"]),
+            tuple(_plain(one) for one in event["arguments"]),
+        )
+        for event in events
+        if event["type"] == "primitive"
+    ]
+    return Trace(
+        trainable=take(inputs, trainable),
+        frozen=take(inputs, frozen),
+        state=take(inputs, state),
+        batch=tuple(inputs),
+        loss=next(outputs),
+        gradients=take(outputs, trainable),
+        updated=take(outputs, trainable),
+        next_state=take(outputs, state),
+        ops=tuple(ops),
+        arrays=tuple(arrays),
+    )
+
+
+def _plain(argument: Any) -> Any:
+    return list(argument) if isinstance(argument, (list, tuple)) else None
+
+
+if __name__ == "__main__":
+    main()
