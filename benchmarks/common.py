@@ -57,3 +57,13 @@ def save(file: Path | None, benchmark: str, result: Any) -> None:
         return
     document = {"benchmark": benchmark, "result": result, "environment": to_builtins(gather())}
     file.write_text(json.dumps(document, indent=1) + "\n")
+
+
+def put(shown: str, page: str, name: str) -> str:
+    """`page` with what stands between the marks `<!-- NAME: begin -->` and `end` replaced."""
+    begin, end = f"<!-- {name}: begin -->", f"<!-- {name}: end -->"
+    before, _, rest = page.partition(begin)
+    _, mark, after = rest.partition(end)
+    if not mark:
+        raise ValueError(f"the page has no {begin} ... {end}")
+    return f"{before}{begin}\n{shown}\n{end}{after}"

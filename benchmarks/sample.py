@@ -11,6 +11,10 @@ import sys
 import tempfile
 from pathlib import Path
 
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+from benchmarks.common import put
+
 ROOT = Path(__file__).resolve().parents[1]
 SAMPLE = ROOT / "reports" / "samples" / "run-all"
 SHOWN = (
@@ -38,16 +42,6 @@ def excerpt(report: str) -> str:
     return "\n".join([f"> **{title}**", "", head, marks, *shown])
 
 
-def put(shown: str, page: str) -> str:
-    """`page` with what stands between its two marks replaced."""
-    begin, end = "<!-- sample: begin -->", "<!-- sample: end -->"
-    before, _, rest = page.partition(begin)
-    _, mark, after = rest.partition(end)
-    if not mark:
-        raise ValueError(f"the page has no {begin} ... {end}")
-    return f"{before}{begin}\n{shown}\n{end}{after}"
-
-
 def main() -> None:
     with tempfile.TemporaryDirectory() as out:
         command = [sys.executable, "-m", "harness", "run-all", "--out", out]
@@ -59,7 +53,7 @@ def main() -> None:
             (SAMPLE / name).write_text(text)
     readme = ROOT / "README.md"
     shown = excerpt((SAMPLE / "report.md").read_text())
-    readme.write_text(put(shown, readme.read_text()))
+    readme.write_text(put(shown, readme.read_text(), "sample"))
 
 
 if __name__ == "__main__":

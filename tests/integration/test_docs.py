@@ -49,7 +49,7 @@ def test_the_readme_shows_the_sample_and_the_sample_is_whole():
     spec.loader.exec_module(sample)
     report = (SAMPLE / "report.md").read_text()
     readme = (ROOT / "README.md").read_text()
-    assert sample.put(sample.excerpt(report), readme) == readme
+    assert sample.put(sample.excerpt(report), readme, "sample") == readme
     assert readme.rstrip().endswith("docs/ARCHITECTURE.md.")
     assert len(report) <= markdown.LIMIT
     document = json.loads((SAMPLE / "run.json").read_text())
