@@ -19,7 +19,7 @@ from collections.abc import Sequence
 import msgspec
 
 from harness import findings, stats
-from harness.findings.hangs import hang_transient
+from harness.findings.ending import find as seen_from_outside
 from harness.findings.make import count, seconds, warning
 from harness.findings.memory import WARM_UP
 from harness.model import (
@@ -55,7 +55,7 @@ def classify(
     repeat: int = 0,
     rank: int = 0,
 ) -> ScenarioResult:
-    found = (*hang_transient(ending.transients), *findings.find(record, settings))
+    found = (*seen_from_outside(ending), *findings.find(record, settings))
     outcome, reason = _outcome(record, ending, settings, found)
     if outcome is Outcome.COMPLETED and settings.steps >= _JUDGED_STEPS:
         found += tuple(_missed(info, found))

@@ -379,6 +379,10 @@ class Ending(msgspec.Struct, frozen=True, kw_only=True):
     """Seconds after the start at which the last progress was seen."""
     detected_at_s: float | None = None
     transients: tuple[Transient, ...] = ()
+    address_space: int | None = None
+    """Bytes that it was limited to, as last seen; None without a limit."""
+    oom_kills: int = 0
+    """How often the kernel's out-of-memory killer struck, on the whole machine, while it ran."""
     over_budget: bool = False
     interrupted: bool = False
     position: Position | None = None

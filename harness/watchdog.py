@@ -214,24 +214,24 @@ def burns(looks: Sequence[Inspection]) -> Cause | None:
     )
 
 
-_OUTSIDE = {
-    "io": "for something outside",
-    "child": "for a child process",
-    "collective": "for another rank",
-    "jit": "for a compiler",
+_REFINED = {
+    "io": ("waiting", "waits for something outside"),
+    "child": ("waiting", "waits for a child process"),
+    "collective": ("waiting", "waits for another rank"),
+    "jit": ("waiting", "waits for a compiler"),
+    "memory": ("starved", "waits for memory"),
 }
 
 
 def refine(cause: Cause, category: str | None) -> Cause:
-    """A stall whose wait site is known to lie outside the worker is `waiting`.
+    """A stall whose wait site is known to lie outside the worker is `waiting`, or `starved`.
 
     `category` is that of the wait site, as in `harness.waitrules`.
     """
-    if cause.code != "stalled" or category not in _OUTSIDE:
+    if cause.code != "stalled" or category not in _REFINED:
         return cause
-    return msgspec.structs.replace(
-        cause, code="waiting", summary=f"waits {_OUTSIDE[category]}: {cause.summary}"
-    )
+    code, told = _REFINED[category]
+    return msgspec.structs.replace(cause, code=code, summary=f"{told}: {cause.summary}")
 
 
 def _beat_came(before: Snapshot, now: Snapshot) -> bool:

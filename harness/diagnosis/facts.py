@@ -136,7 +136,8 @@ def _hang(result: ScenarioResult) -> set[Kind]:
 
 
 def _crash(result: ScenarioResult) -> set[Kind]:
-    if OUT_OF_MEMORY.search(result.reason or ""):
+    codes = {finding.code for finding in result.findings}
+    if OUT_OF_MEMORY.search(result.reason or "") or codes & {"memory_limited", "oom_killer"}:
         return {Kind.NO_MEMORY}
     if result.signal is not None:
         return {Kind.KILLED} if result.signal in KILLS else set()

@@ -61,9 +61,11 @@ CODES: dict[str, str] = {
     "deferred_work": "much work was left over that no step had asked for",
     "beats_lost": "the record has gaps: beats not written, or lines not readable",
     "hang_transient": "a hang that was waited for (--on-hang wait) resolved itself",
+    "memory_limited": "killed by a signal while its address space was limited",
+    "oom_killer": "killed while the kernel's out-of-memory killer struck",
     "expectation_missed": "a finding that the scenario declares did not show up",
 }
-"""Every code and its meaning in one line. The last two `classify` finds, from more than records."""
+"""Every code and its meaning in one line. `classify` finds the last; `ending` those of no detector."""
 
 
 def find(record: Record, settings: Settings) -> tuple[Finding, ...]:

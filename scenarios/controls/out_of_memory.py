@@ -9,7 +9,7 @@ from _event import in_step
 
 from harness.errors import SkipError
 
-VERDICT = {"outcome": "crashed", "step": 3}
+VERDICT = {"outcome": "crashed", "step": 3, "findings": ("memory_limited",)}
 ROOM = 64 << 20
 
 

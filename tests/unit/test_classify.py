@@ -250,3 +250,19 @@ def test_a_long_run_is_judged_through_bounded_samples():
     )
     result = judge(record, steps=steps)
     assert (result.outcome, result.findings) == (Outcome.COMPLETED, ())
+
+
+def codes_of(ending):
+    return {finding.code for finding in judge(make(), ending).findings}
+
+
+def test_a_kill_under_an_address_space_limit_says_so():
+    assert "memory_limited" in codes_of(ended(signal="SIGSEGV", address_space=1 << 30))
+    assert "memory_limited" not in codes_of(ended(signal="SIGSEGV"))
+    assert "memory_limited" not in codes_of(ended(exit_code=1, address_space=1 << 30))
+
+
+def test_the_out_of_memory_killer_is_named():
+    assert "oom_killer" in codes_of(ended(signal="SIGKILL", oom_kills=1))
+    assert "oom_killer" not in codes_of(ended(signal="SIGKILL"))
+    assert "oom_killer" not in codes_of(ended(exit_code=0, oom_kills=1))

@@ -168,6 +168,7 @@ def test_a_stall_whose_wait_lies_outside_is_waiting():
         refined = refine(stalled, category)
         assert refined.code == "waiting"
         assert stalled.summary in refined.summary
+    assert refine(stalled, "memory").code == "starved"
     for category in ("lock", "queue", "running", None):
         assert refine(stalled, category) is stalled
     proven = Cause(code="deadlock", summary="", proven=True)
