@@ -37,6 +37,8 @@ _NAME = 40
 """The slot is followed by a table of so many phase names of so many bytes, padded with zeros."""
 _SLOT_SIZE = _SLOT.size + _NAMES * _NAME
 _LONGEST_LINE = 1 << 20
+_CHUNK = 1 << 16
+"""Bytes read at a time from a whole file: what is made of them stays in the processor's cache."""
 _now = time.monotonic
 _MAX = sys.float_info.max
 _pack = _SLOT.pack_into
@@ -269,5 +271,5 @@ def read_beats(folder: Path, reader: BeatReader | None = None) -> Iterator[AnyBe
     before = -1
     while reader._offset != before:
         before = reader._offset
-        yield from reader.read()
+        yield from reader.read(_CHUNK)
     reader.finish()

@@ -4,8 +4,12 @@ from __future__ import annotations
 
 import math
 import re
+from array import array
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
+from itertools import compress
+from operator import le
 
 from harness.record import Record
 from harness.report.input import Group, ReportInput
@@ -53,31 +57,28 @@ def charts(group: Group, data: ReportInput) -> str:
 def draw(curve: Curve, name: str, record: Record) -> str:
     """One chart; empty below three finite values, for a flat line, and where Mermaid has no way to
     write the values."""
-    pairs = [
-        (step, value * curve.scale)
-        for step, value in zip(curve.steps(record), curve.values(record), strict=True)
-        if math.isfinite(value) and (curve.unit == "loss" or value >= 0)
-    ]
-    missing = len(curve.steps(record)) - len(pairs)
-    if len(pairs) < 3 or pairs[0][0] >= pairs[-1][0]:
+    steps, column = curve.steps(record), curve.values(record)
+    known = bytearray(map(math.isfinite if curve.unit == "loss" else partial(le, 0), column))
+    values: Sequence[float] = array("d", compress(column, known))
+    if len(values) < 3:
         return ""
-    values, unit = [value for _, value in pairs], curve.unit
+    first, last = steps[known.index(True)], steps[known.rindex(True)]
     low, high = min(values), max(values)
-    if low == high:
+    if low == high or first >= last:
         return ""
+    values, unit = [value * curve.scale for value in downsample(values)], curve.unit
     if low > 0 and high / low > 1e3:
         values, unit = [math.log10(value) for value in values], f"log10 of {unit}"
-    elif max(abs(low), abs(high)) > HUGE:
+    elif max(abs(low), abs(high)) * curve.scale > HUGE:
         return ""
-    values = downsample(values)
     low, high = min(0.0, *values), max(0.0, *values)
     places = max(0, 4 - math.ceil(math.log10(max(-low, high, 1e-6))))
     title = f"{re.sub(r'[^A-Za-z0-9_. -]', '_', name)[:60]}: {curve.title}"
-    if curve.unit == "loss" and missing:
+    if curve.unit == "loss" and (missing := known.count(False)):
         title += f" ({missing} not finite)"
     return (
         f'```mermaid\nxychart-beta\n    title "{title}"\n'
-        f'    x-axis "step" {pairs[0][0]} --> {pairs[-1][0]}\n'
+        f'    x-axis "step" {first} --> {last}\n'
         f'    y-axis "{unit}" {low:.{places}f} --> {high:.{places}f}\n'
         f"    line [{', '.join(f'{value:.{places}f}' for value in values)}]\n```"
     )
@@ -91,7 +92,7 @@ def downsample(values: Sequence[float]) -> list[float]:
     kept: list[float] = []
     slices = POINTS // 2
     for i in range(slices):
-        part = range(i * len(values) // slices, (i + 1) * len(values) // slices)
-        ends = min(part, key=values.__getitem__), max(part, key=values.__getitem__)
-        kept += [values[index] for index in sorted(ends)]
+        part = values[i * len(values) // slices : (i + 1) * len(values) // slices]
+        low, high = min(part), max(part)
+        kept += [low, high] if part.index(low) <= part.index(high) else [high, low]
     return kept
