@@ -133,12 +133,21 @@ def stop(harness: subprocess.Popen[bytes], disturbance: str, draw: random.Random
         target = psutil.Process(harness.pid)
         if disturbance == "worker stopped":
             # Below the harness is the guard, and below that the worker.
-            target = target.children()[0].children()[0]
+            target = only_child(only_child(target))
         target.send_signal(signal.SIGSTOP)
         try:
             time.sleep(STOPPED_S)
         finally:
             target.send_signal(signal.SIGCONT)
+
+
+def only_child(process: psutil.Process) -> psutil.Process:
+    """Waits for it to be started. Raises psutil.NoSuchProcess when that does not happen."""
+    while not (children := process.children()):
+        if process.status() == psutil.STATUS_ZOMBIE:
+            raise psutil.NoSuchProcess(process.pid)
+        time.sleep(0.01)
+    return children[0]
 
 
 def measure(

@@ -380,7 +380,7 @@ class Ending(msgspec.Struct, frozen=True, kw_only=True):
     detected_at_s: float | None = None
     transients: tuple[Transient, ...] = ()
     address_space: int | None = None
-    """Bytes that it was limited to, as last seen; None without a limit."""
+    """Bytes that it was limited to at its end; None without a limit."""
     oom_kills: int = 0
     """How often the kernel's out-of-memory killer struck, on the whole machine, while it ran."""
     over_budget: bool = False

@@ -65,7 +65,7 @@ CODES: dict[str, str] = {
     "oom_killer": "killed while the kernel's out-of-memory killer struck",
     "expectation_missed": "a finding that the scenario declares did not show up",
 }
-"""Every code and its meaning in one line. `classify` finds the last; `ending` those of no detector."""
+"""Every code and its meaning in one line. `classify` finds the last, `ending` three more."""
 
 
 def find(record: Record, settings: Settings) -> tuple[Finding, ...]:

@@ -7,7 +7,8 @@ when the worker has ended but left something behind, and when the supervisor is 
 signal. On Linux it is the subreaper of all below it: a double fork or a session of its own takes
 nothing out of its reach. It runs as a plain file, without site-packages: it starts in some 15 ms.
 
-Lines to the supervisor: `started PID`; `exited STATUS PEAK`, as of os.wait4, the peak RSS in bytes;
+Lines to the supervisor: `started PID`; `exited STATUS PEAK ROOM`, as of os.wait4, the peak RSS and
+the limit of the address space in bytes (-1 without one);
 `quiet LEFT`, the number of processes that a worker left behind. Lines from it: `reap GRACE`, the
 seconds between TERM and KILL; `keep`: the worker may live on without a supervisor.
 """
@@ -17,6 +18,7 @@ from __future__ import annotations
 import contextlib
 import ctypes
 import os
+import resource
 import select
 import shutil
 import signal
@@ -158,6 +160,7 @@ class Guard:
     def _collect(self) -> None:
         """Wait for every child that has ended: the worker, and orphans that became ours."""
         while True:
+            room = self._room()
             try:
                 pid, status, usage = os.wait4(-1, os.WNOHANG)
             except ChildProcessError:
@@ -167,11 +170,21 @@ class Guard:
             if pid == self._worker:
                 self._status = status
                 unit = 1 if sys.platform == "darwin" else 1024
-                self._tell(f"exited {status} {usage.ru_maxrss * unit}")
+                self._tell(f"exited {status} {usage.ru_maxrss * unit} {room}")
                 if self._reap_at is None:
                     self._left = len(descendants(os.getpid()))
                 # Whatever it left behind ends with it.
                 self._reap(0.0)
+
+    def _room(self) -> int:
+        """The worker's address-space limit; while it is a zombie it can still be asked for."""
+        if not hasattr(resource, "prlimit") or self._status is not None:
+            return -1
+        try:
+            room, _ = resource.prlimit(self._worker, resource.RLIMIT_AS)
+        except OSError:
+            return -1
+        return -1 if room == resource.RLIM_INFINITY else room
 
     def _wait(self, seconds: float | None) -> None:
         sources: list[int | socket.socket] = [self._woken]

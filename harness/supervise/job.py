@@ -78,7 +78,6 @@ class Job:
         self._collected: dict[str, Any] = {}
         self._transients: list[Transient] = []
         self._stalled_in: tuple[int | None, str | None] = (None, None)
-        self._address_space: int | None = None
         self._oom_kills = observe.oom_kills()
         self._steps = 0
         self._next_look = 0.0
@@ -146,7 +145,6 @@ class Job:
             processes=tuple(process for process in processes if process.pid != guard),
             machine=observe.machine(),
         )
-        self._address_space = observe.address_space(pid)
         self._sample(self.snapshot)
         if self._process.status is not None or self._why is not None:
             return
@@ -311,7 +309,7 @@ class Job:
             stalled_at_s=self._stalled_at(),
             detected_at_s=self._detected_at and self._detected_at - self.started,
             transients=tuple(self._transients),
-            address_space=self._address_space,
+            address_space=process.address_space,
             oom_kills=observe.oom_kills() - self._oom_kills,
             over_budget=self._why is Why.BUDGET,
             interrupted=self._why is Why.INTERRUPT,

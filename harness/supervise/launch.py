@@ -72,6 +72,7 @@ class Launched:
         self.pid: int | None = None
         self.status: int | None = None
         self.rss_peak: int | None = None
+        self.address_space: int | None = None
         self.left_behind = 0
         self.quiet = False
         self.kept = False
@@ -103,6 +104,7 @@ class Launched:
             self.pid = int(words[1])
         elif words[0] == "exited":
             self.status, self.rss_peak = int(words[1]), int(words[2])
+            self.address_space = int(words[3]) if int(words[3]) >= 0 else None
         elif words[0] == "quiet":
             self.left_behind, self.quiet = int(words[1]), True
 

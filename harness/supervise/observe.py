@@ -38,11 +38,6 @@ def machine() -> Machine:
     return Machine(available=psutil.virtual_memory().available, swap_used=psutil.swap_memory().used)
 
 
-def address_space(pid: int) -> int | None:
-    """Bytes that the process may map; None without a limit, or where that cannot be seen."""
-    return procfs.address_space(pid) if sys.platform == "linux" else None
-
-
 def oom_kills() -> int:
     """How often the out-of-memory killer has struck on this machine; 0 where nobody counts."""
     return procfs.oom_kills() if sys.platform == "linux" else 0

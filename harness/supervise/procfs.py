@@ -62,15 +62,6 @@ def machine() -> Machine:
     )
 
 
-def address_space(pid: int) -> int | None:
-    """The soft limit, RLIMIT_AS, in bytes; None without one."""
-    for line in _read(f"/proc/{pid}/limits").splitlines():
-        if line.startswith(b"Max address space"):
-            value = line.split()[3]
-            return int(value) if value.isdigit() else None
-    return None
-
-
 def oom_kills() -> int:
     """Since the machine started; 0 on a kernel before 4.13, which does not count them."""
     for line in _read("/proc/vmstat").splitlines():
