@@ -76,6 +76,8 @@ class Pattern(msgspec.Struct, frozen=True):
     updates: bool = True
     every: int = 1
     """The loss is read in every so many steps."""
+    norm: bool = False
+    """The norm of the gradients is read before the step ends."""
     given: bool = False
     """The gradients are made up: there is no backward pass."""
 
@@ -96,7 +98,7 @@ PATTERNS = {
     "eval_after_update": Pattern(("loss", "updated", "next_state")),
     "eval_parameters_only": Pattern(("loss", "updated")),
     "grad_without_update": Pattern(updates=False),
-    "grad_evaluated_without_update": Pattern(("loss", "gradients"), updates=False),
+    "grad_evaluated_without_update": Pattern(("loss", "gradients"), updates=False, norm=True),
     "loss_read_every_k": Pattern(every=3),
     "update_without_grad": Pattern(("loss", "updated", "next_state"), given=True),
 }
@@ -216,11 +218,30 @@ def _step(
     memory.release(held.pop("next_state") if "next_state" not in pattern.evaluates else [])
     if pattern.evaluates:
         memory.evaluate([array for name in pattern.evaluates for array in held[name]])
+    if pattern.norm:
+        memory.evaluate([_norm(held["gradients"])])
     memory.release(held.pop("gradients"))
     if read:
         memory.evaluate(held["loss"])
     for arrays in held.values():
         memory.release(arrays)
+
+
+def _norm(gradients: Sequence[Array]) -> Array:
+    """As `Training.gradients` computes it."""
+    total = Array((), 4, "")
+    Node("Full", (), [], [total])
+    for array in gradients:
+        gradient = array
+        if array.itemsize != 4:
+            gradient = Array(array.shape, 4, "")
+            Node("AsType", (), [array], [gradient])
+        square, one, last = Array(gradient.shape, 4, ""), Array((), 4, ""), total
+        Node("Square", (), [gradient], [square])
+        Node("Reduce", (), [square], [one])
+        total = Array((), 4, "")
+        Node("Add", (), [last, one], [total])
+    return total
 
 
 _OUTPUTS = ("loss", "gradients", "updated", "next_state")
@@ -248,11 +269,12 @@ def _build(
     if pattern.given:
         made |= {i: _full(trace, i, "gradients") for i in trace.gradients}
     produced = {i for op in trace.ops for i in op.outputs}
-    for index, (shape, itemsize) in enumerate(trace.arrays):
-        if index not in made:
-            made[index] = Array(shape, itemsize, roles.get(index, ""))
-            if index not in produced:
-                memory.store(made[index])
+    named = [i for name in _OUTPUTS for i in _named(trace, name)]
+    for index in {i for op in trace.ops for i in op.inputs}.union(produced, named) - made.keys():
+        shape, itemsize = trace.arrays[index]
+        made[index] = Array(shape, itemsize, roles.get(index, ""))
+        if index not in produced:
+            memory.store(made[index])
     for op in trace.ops:
         if not any(made[i].node for i in op.outputs):
             Node(op.name, op.arguments, [made[i] for i in op.inputs], [made[i] for i in op.outputs])

@@ -9,6 +9,7 @@ this as a process of its own, since it never imports mlx.
 from __future__ import annotations
 
 import contextlib
+import io
 import sys
 from collections.abc import Iterator
 from typing import Any
@@ -24,6 +25,7 @@ from harness.model import Settings
 from harness.replay import Op
 from harness.training import models
 from harness.training.setup import OPTIMIZERS, Training
+from harness.unmerge import unmerge
 
 
 def main() -> None:
@@ -91,9 +93,13 @@ def _trace(model: nn.Module, optimizer: Any, settings: Settings) -> Trace:
         updated = [v for _, v in tree_flatten(model.trainable_parameters())]
         return [loss, *flat, *updated, *[v for _, v in tree_flatten(optimizer.state)]]
 
+    arrays = [*[v for _, v in parameters], *state, *batch]
     events: list[dict[str, Any]] = []
-    mx.export_function(events.append, step, *[v for _, v in parameters], *state, *batch)
-    return _read(events, len(trainable), len(frozen), len(state))
+    mx.export_function(events.append, step, *arrays)
+    outputs = step(*arrays)
+    dot = io.StringIO()
+    mx.export_to_dot(dot, mx.depends(outputs, outputs[:1])[0])
+    return unmerge(_read(events, len(trainable), len(frozen), len(state)), dot.getvalue())
 
 
 def _read(events: list[dict[str, Any]], trainable: int, frozen: int, state: int) -> Trace:

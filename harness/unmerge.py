@@ -1,0 +1,162 @@
+"""Undo what exporting a step merges. Pure.
+
+`mx.export_function` gives every operation with its shapes, but merges equal ones, which an
+uncompiled step evaluates one by one. `mx.export_to_dot` gives the graph as it will be evaluated,
+but without shapes. Both are walked from the outputs side by side.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import msgspec
+
+from harness.memlaw import Trace
+from harness.replay import Op
+
+NO_OPS = ("Copy", "StopGradient")
+"""Left out by the export altogether."""
+
+
+class Graph:
+    """The operations of a DOT graph by the arrays they make."""
+
+    def __init__(self, dot: str) -> None:
+        self.label: dict[str, str] = {}
+        self.made_by: dict[str, str] = {}
+        self.inputs: dict[str, list[str]] = {}
+        self.outputs: dict[str, list[str]] = {}
+        self.last = ""
+        """The operation that depends on all others."""
+        for line in dot.splitlines():
+            if "[label" in line:
+                number = line.split()[1]
+                self.label[number] = line.split('"')[1]
+                self.last = number
+                continue
+            source, arrow, target = line.partition(" -> ")
+            if not arrow:
+                continue
+            if source.startswith('"'):
+                self.inputs.setdefault(target, []).append(source.strip('"'))
+            else:
+                name = target.strip('"')
+                self.made_by[name] = source
+                self.outputs.setdefault(source, []).append(name)
+
+
+def unmerge(trace: Trace, dot: str) -> Trace:
+    """The traced step with the operations of the graph `dot`.
+
+    The graph's last operation takes the outputs of the step first, in the order of the trace's:
+    loss, gradients, updated parameters, next state. Where the two differ by more than merging
+    (a function that was compiled by itself), the trace's operations are kept.
+    """
+    graph = Graph(dot)
+    outputs = (trace.loss, *trace.gradients, *trace.updated, *trace.next_state)
+    names = graph.inputs[graph.last][: len(outputs)]
+    produced = {i for op in trace.ops for i in op.outputs}
+    pairs = zip(names, outputs, strict=True)
+    return _Walk(trace, graph).run([(name, index) for name, index in pairs if index in produced])
+
+
+class _Walk:
+    def __init__(self, trace: Trace, graph: Graph) -> None:
+        self.trace = trace
+        self.graph = graph
+        self.made_by = {i: op for op in trace.ops for i in op.outputs}
+        self.arrays = list(trace.arrays)
+        self.known: dict[str, int] = {}
+        """Arrays of the graph, as arrays of the trace that is made."""
+        self.ops: list[Op] = []
+        self.kept: set[int] = set()
+
+    def run(self, outputs: Sequence[tuple[str, int]]) -> Trace:
+        pending = list(outputs)
+        while pending:
+            name, index = pending[-1]
+            if name in self.known:
+                pending.pop()
+                continue
+            wanted = [one for one in self._inputs(name, index) if one[0] not in self.known]
+            if wanted:
+                pending += wanted
+            else:
+                pending.pop()
+                self._make(name, index)
+        final = {index: self.known[name] for name, index in outputs}
+
+        def mapped(indices: tuple[int, ...]) -> tuple[int, ...]:
+            return tuple(final.get(index, index) for index in indices)
+
+        return msgspec.structs.replace(
+            self.trace,
+            arrays=tuple(self.arrays),
+            ops=tuple(self.ops),
+            loss=final.get(self.trace.loss, self.trace.loss),
+            gradients=mapped(self.trace.gradients),
+            updated=mapped(self.trace.updated),
+            next_state=mapped(self.trace.next_state),
+        )
+
+    def _alike(self, name: str, index: int) -> Op | None:
+        """The trace's operation that the one making `name` is, if it is any."""
+        op, number = self.made_by.get(index), self.graph.made_by.get(name)
+        # The labels are of no use: the export calls a Sum a Reduce, and an Rsqrt a Sqrt.
+        if op is None or number is None or self.graph.label[number].startswith("Compiled"):
+            return None
+        same = (len(self.graph.inputs.get(number, ())), len(self.graph.outputs[number])) == (
+            len(op.inputs),
+            len(op.outputs),
+        )
+        return op if same else None
+
+    def _is_no_op(self, name: str) -> bool:
+        return self.graph.label.get(self.graph.made_by.get(name, "")) in NO_OPS
+
+    def _inputs(self, name: str, index: int) -> list[tuple[str, int]]:
+        if index not in self.made_by and not self._is_no_op(name):
+            return []
+        number = self.graph.made_by.get(name)
+        if number is None:
+            return []
+        if self._is_no_op(name):
+            return [(self.graph.inputs[number][0], index)]
+        op = self._alike(name, index)
+        return list(zip(self.graph.inputs.get(number, ()), op.inputs, strict=True)) if op else []
+
+    def _make(self, name: str, index: int) -> None:
+        number = self.graph.made_by.get(name)
+        if number is not None and self._is_no_op(name):
+            source = self.known[self.graph.inputs[number][0]]
+            self.known[name] = self._add("Copy", (), (source,), [index])[0]
+            return
+        op = self._alike(name, index)
+        if op is None or number is None:
+            self._keep([index])
+            self.known[name] = index
+            return
+        inputs = tuple(self.known[one] for one in self.graph.inputs.get(number, ()))
+        made = self._add(op.name, op.arguments, inputs, op.outputs)
+        self.known.update(zip(self.graph.outputs[number], made, strict=True))
+
+    def _add(
+        self, name: str, arguments: tuple[object, ...], inputs: tuple[int, ...], like: Sequence[int]
+    ) -> tuple[int, ...]:
+        first = len(self.arrays)
+        self.arrays += [self.trace.arrays[index] for index in like]
+        outputs = tuple(range(first, len(self.arrays)))
+        self.ops.append(Op(name, inputs, outputs, arguments))
+        return outputs
+
+    def _keep(self, indices: list[int]) -> None:
+        """Take the trace's operations behind these arrays as they are."""
+        needed: set[int] = set()
+        pending = [i for i in indices if i in self.made_by]
+        while pending:
+            op = self.made_by[pending.pop()]
+            if op.outputs[0] not in self.kept and op.outputs[0] not in needed:
+                needed.add(op.outputs[0])
+                pending += [i for i in op.inputs if i in self.made_by]
+        self.ops += [op for op in self.trace.ops if op.outputs[0] in needed]
+        self.kept |= needed

@@ -1,0 +1,93 @@
+"""`doctor --model`: what it projects, and what runs of the harness then really hold."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+
+
+def python(*arguments) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, *map(str, arguments)],
+        capture_output=True,
+        text=True,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+    )
+
+
+def projection(*options) -> dict:
+    done = python("-m", "harness", "doctor", "--json", *options)
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout)["projection"]
+
+
+def scenarios(document: dict) -> dict:
+    return {row["scenario"]: row for row in document["scenarios"]}
+
+
+@pytest.mark.parametrize("optimizer", ["sgd", "adamw", "adafactor"])
+def test_a_run_holds_what_was_projected(tmp_path, optimizer):
+    expected = scenarios(projection("--model", "tiny", "--optimizer", optimizer))
+    done = python("-m", "harness", "run", "baseline_update", "eval_after_update",
+                  "--optimizer", optimizer, "--steps", 3, "--repeat", 3, "--json",
+                  "--out", tmp_path)  # fmt: skip
+    for name in ("baseline_update", "eval_after_update"):
+        results = [r for r in json.loads(done.stdout)["results"] if r["scenario"] == name]
+        memory = [result["metrics"]["memory"] for result in results]
+        row = expected[name]
+        assert memory[0]["active_over_p"] == pytest.approx(row["active_over_p"], rel=0.02)
+        # How far the host really runs ahead is the machine's affair; the law has the farthest.
+        peak = max(one["peak_over_p"] for one in memory)
+        assert 0.75 * row["peak_over_p"] < peak < 1.1 * row["peak_over_p"]
+
+
+def test_every_scenario_is_projected_or_says_why_not():
+    document = projection("--model", "tiny", "--train", "full", "--optimizer", "adamw")
+    for row in document["scenarios"]:
+        if row["reason"]:
+            continue
+        assert row["fit"] == "fits"
+        assert row["active"] <= row["peak"] == sum(row["parts"].values())
+    assert document["verdict"].startswith("full AdamW on this model peaks at about ")
+    rows = scenarios(document)
+    assert rows["sgd_step"]["peak"] < rows["baseline_update"]["peak"]
+    assert rows["lora_step"]["trainable"] < rows["baseline_update"]["trainable"]
+    assert rows["lora_step"]["parts"]["frozen"] == document["model"]["parameter_bytes"]
+
+
+def test_nothing_is_allocated_for_a_model_in_a_folder(tmp_path):
+    code = "import sys, pathlib, benchmarks.memory_law as b; b.middle(pathlib.Path(sys.argv[1]))"
+    made = python("-c", code, tmp_path / "model")
+    assert made.returncode == 0, made.stderr
+    model = projection("--model", tmp_path / "model", "--dtype", "bfloat16")["model"]
+    assert (model["blocks"], model["width"], model["vocabulary"]) == (8, 256, 8192)
+    assert model["trainable_bytes"] == 2 * model["parameters"]
+    assert model["allocated"] < model["parameter_bytes"] / 100
+
+
+def test_without_a_model_doctor_projects_nothing():
+    done = python("-m", "harness", "doctor", "--json")
+    assert "projection" not in json.loads(done.stdout)
+
+
+def test_a_model_that_cannot_be_had_is_a_mistake_of_the_user(tmp_path):
+    (tmp_path / "config.json").write_text('{"model_type": "llama"}')
+    done = python("-m", "harness", "doctor", "--model", tmp_path)
+    assert done.returncode == 2
+    assert "cannot load the model" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_the_table_ends_with_the_verdict_and_what_fits():
+    done = python("-m", "harness", "doctor", "--model", "micro", "--train", "lora")
+    assert done.returncode == 0, done.stderr
+    verdict, fits = done.stdout.rstrip().splitlines()[-2:]
+    assert verdict.startswith("LoRA with AdamW on this model peaks at about ")
+    assert fits.startswith("fits: baseline_update, ")

@@ -1,0 +1,335 @@
+"""The memory law on traces made by hand: peaks that can be worked out on paper."""
+
+from __future__ import annotations
+
+import msgspec
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from harness import forecast, layout, memlaw
+from harness.errors import HarnessError
+from harness.memlaw import Fit, Pattern, Trace
+from harness.model import Settings
+from harness.replay import METAL, Array, Lag, Memory, Node, Op
+from harness.unmerge import unmerge
+
+N = 1 << 20
+P = 4 * N
+"""Bytes of one parameter of N numbers."""
+PROMPT = Lag(dispatches=1, tasks=0)
+"""A device that is done as soon as the host has asked."""
+
+
+def sgd(parameters: int = 1) -> Trace:
+    """Parameters w and inputs x: loss = sum(w * x), gradient 2 * x, update w - lr * gradient."""
+    arrays: list[tuple[tuple[int, ...], int]] = []
+    ops: list[Op] = []
+
+    def array(*shape: int) -> int:
+        arrays.append((shape, 4))
+        return len(arrays) - 1
+
+    def op(name: str, *inputs: int, shape: tuple[int, ...] = (N,)) -> int:
+        out = array(*shape)
+        ops.append(Op(name, inputs, (out,)))
+        return out
+
+    weights = tuple(array(N) for _ in range(parameters))
+    batch, two, rate = array(1), array(), array()
+    losses = [op("Reduce", op("Multiply", w, op("Broadcast", batch)), shape=()) for w in weights]
+    loss = losses[0]
+    for other in losses[1:]:
+        loss = op("Add", loss, other, shape=())
+    gradients = tuple(op("Multiply", w, op("Broadcast", two)) for w in weights)
+    updated = tuple(
+        op("Subtract", w, op("Multiply", g, op("Broadcast", rate)))
+        for w, g in zip(weights, gradients, strict=True)
+    )
+    return Trace(
+        arrays=tuple(arrays),
+        ops=tuple(ops),
+        trainable=weights,
+        frozen=(),
+        state=(),
+        batch=(batch,),
+        loss=loss,
+        gradients=gradients,
+        updated=updated,
+        next_state=(),
+    )
+
+
+def in_p(count: int) -> float:
+    return round(count / P, 2)
+
+
+def test_gradients_that_nobody_evaluates_cost_nothing():
+    held = memlaw.project(sgd(), Pattern(updates=False), PROMPT)
+    assert [in_p(active) for active, _ in held.steps] == [1, 1, 1, 1]
+    # The parameters and the product whose sum is the loss.
+    assert in_p(held.peak) == 2
+
+
+def test_what_is_evaluated_together_is_alive_together():
+    # MLX begins with the last output: the gradient is there when the loss makes its product.
+    both = memlaw.project(sgd(), Pattern(("loss", "gradients"), updates=False), PROMPT)
+    assert in_p(both.peak) == 3
+    assert in_p(both.active) == 1
+    # The other way round the product is gone by then.
+    turned = memlaw.project(sgd(), Pattern(("gradients", "loss"), updates=False), PROMPT)
+    assert in_p(turned.peak) == 2
+
+
+def test_the_update_is_paid_for_in_the_next_step():
+    held = memlaw.project(sgd(), memlaw.BASELINE, PROMPT)
+    (_, first), (_, second), *_ = held.steps
+    assert in_p(first) == 2
+    assert second >= first
+    assert in_p(held.active) == 1
+
+
+def test_a_gradient_that_nobody_else_needs_becomes_the_new_parameter():
+    """2 P, not 4: the gradient's buffer is scaled and subtracted in place."""
+    held = memlaw.project(sgd(), Pattern(("updated",)), PROMPT)
+    # The gradient itself is held by the step's function, so that only its product is donated.
+    assert in_p(held.peak) == 3
+    lazy = memlaw.project(sgd(), memlaw.BASELINE, PROMPT, steps=2)
+    assert in_p(lazy.peak) <= 3
+
+
+def test_a_slow_device_keeps_buffers_alive():
+    peaks = [memlaw.project(sgd(8), lag=Lag(2, tasks)).peak for tasks in (0, 2, 10)]
+    assert peaks[0] < peaks[-1]
+    assert peaks == sorted(peaks)
+
+
+def test_a_task_ends_with_the_elements_it_read():
+    eager = memlaw.project(sgd(8), lag=msgspec.structs.replace(METAL, elements=N))
+    assert eager.peak <= memlaw.project(sgd(8), lag=METAL).peak
+
+
+def test_the_parts_add_up_to_the_peak():
+    for pattern in memlaw.PATTERNS.values():
+        held = memlaw.project(sgd(3), pattern)
+        assert sum(count for _, count in held.parts) == held.peak
+
+
+def test_nothing_is_left_but_parameters_when_all_is_evaluated():
+    held = memlaw.project(sgd(3), memlaw.PATTERNS["eval_after_update"])
+    assert {in_p(active) for active, _ in held.steps} == {3}
+
+
+@given(st.integers(1, 12), st.integers(1, 20), st.integers(0, 12), st.integers(1, 6))
+def test_memory_is_bounded_and_never_lost(parameters, dispatches, tasks, steps):
+    trace = sgd(parameters)
+    held = memlaw.project(trace, memlaw.BASELINE, Lag(dispatches, tasks), steps=steps)
+    assert len(held.steps) == steps
+    assert all(parameters * P <= active <= peak for active, peak in held.steps)
+    everything = sum(trace.nbytes([i]) for op in trace.ops for i in op.outputs)
+    assert held.peak <= trace.nbytes(trace.trainable) + 2 * everything + P
+
+
+def chain(*, held: bool) -> int:
+    """Peak of exp(exp(x)) over P; `held`: somebody keeps the value in between."""
+    memory = Memory(PROMPT)
+    x, middle, last = (Array((N,), 4, "") for _ in range(3))
+    memory.store(x).references += 1
+    Node("Exp", (), [x], [middle])
+    Node("Exp", (), [middle], [last])
+    last.references += 1
+    middle.references += held
+    memory.evaluate([last])
+    return round(memory.peak / P)
+
+
+def test_a_buffer_is_donated_only_when_nobody_holds_it():
+    assert chain(held=False) == 2
+    assert chain(held=True) == 3
+
+
+def test_arrays_of_another_width_are_not_donated():
+    memory = Memory(PROMPT)
+    x, narrow, wide = Array((N,), 4, ""), Array((N,), 2, ""), Array((N,), 4, "")
+    memory.store(x).references += 1
+    Node("AsType", (), [x], [narrow])
+    Node("AsType", (), [narrow], [wide])
+    memory.evaluate([wide])
+    assert memory.peak == 2.5 * P
+
+
+def test_a_dropped_graph_frees_what_it_held():
+    memory = Memory(PROMPT)
+    x, y = Array((N,), 4, ""), Array((N,), 4, "")
+    memory.store(x)
+    x.references += 1
+    Node("Exp", (), [x], [y])
+    y.references += 1
+    memory.release([x])
+    assert memory.active == P
+    memory.release([y])
+    assert memory.active == 0
+
+
+@pytest.mark.parametrize(
+    ("name", "arguments", "shape", "strides", "row"),
+    [
+        ("Transpose", ([1, 0],), (3, 2), (1, 3), False),
+        ("Broadcast", ((4, 2, 3),), (4, 2, 3), (0, 3, 1), False),
+        ("ExpandDims", ([0],), (1, 2, 3), (1, 3, 1), True),
+        ("Slice", ((0, 1), (2, 3), (1, 1)), (2, 2), (3, 1), False),
+        ("Reshape", ((6,),), (6,), (1,), True),
+        ("Copy", (), (2, 3), (3, 1), True),
+    ],
+)
+def test_views(name, arguments, shape, strides, row):
+    seen = layout.view(name, arguments, layout.plain((2, 3)), shape)
+    assert seen is not None
+    assert (seen.shape, seen.strides, seen.row) == (shape, strides, row)
+
+
+def test_a_transposed_matrix_is_copied_to_be_flattened():
+    turned = layout.view("Transpose", ([1, 0],), layout.plain((2, 3)), (3, 2))
+    assert layout.view("Flatten", (), turned, (6,)) is None
+    assert layout.view("Unflatten", (), turned, (3, 1, 2)) is not None
+    assert layout.copied("Matmul", [turned, layout.plain((2, 3))]) == []
+
+
+@given(st.lists(st.integers(1, 4), min_size=1, max_size=4), st.randoms())
+def test_transposing_there_and_back(shape, random):
+    axes = list(range(len(shape)))
+    random.shuffle(axes)
+    back = [axes.index(i) for i in range(len(axes))]
+    there = layout.view("Transpose", (axes,), layout.plain(tuple(shape)), ())
+    again = layout.view("Transpose", (back,), there, ())
+    assert again == layout.plain(tuple(shape))
+
+
+def test_fit():
+    assert memlaw.fit(10, 10, 0) is Fit.FITS
+    assert memlaw.fit(11, 10, 1) is Fit.SWAPS
+    assert memlaw.fit(12, 10, 1) is Fit.TOO_LARGE
+
+
+@pytest.mark.parametrize(
+    ("count", "text"),
+    [(0, "0 B"), (999, "999 B"), (429312, "429 kB"), (96e9, "96 GB"), (1.765e12, "1765 GB")],
+)
+def test_gigabytes(count, text):
+    assert memlaw.gigabytes(count) == text
+
+
+# --- what an export merges
+
+
+MERGED = Trace(
+    arrays=(((4,), 4), ((), 4), ((4,), 4), ((4,), 4), ((), 4)),
+    ops=(Op("Exp", (0,), (2,)), Op("Multiply", (2, 2), (3,)), Op("Reduce", (3,), (4,))),
+    trainable=(0,),
+    frozen=(),
+    state=(),
+    batch=(),
+    loss=4,
+    gradients=(3,),
+    updated=(2,),
+    next_state=(),
+)
+"""loss = sum(g), g = exp(w) * exp(w), updated = exp(w), where the export has one exp for two."""
+
+
+def dot(*edges: str, labels: dict[str, str]) -> str:
+    lines = [
+        f'{{ {number} [label ="{label}", shape=rectangle]; }}' for number, label in labels.items()
+    ]
+    return "\n".join(["digraph {", *lines, *edges, "}"])
+
+
+def test_merged_operations_are_taken_apart():
+    graph = dot(
+        *['"w" -> 10', '10 -> "c"', '"c" -> 1', '1 -> "a"', '"c" -> 2', '2 -> "b"'],
+        *['"a" -> 3', '"b" -> 3', '3 -> "g"', '"g" -> 4', '4 -> "l"'],
+        *['"l" -> 5', '"g" -> 5', '"a" -> 5', '"l" -> 5', '5 -> "end"'],
+        labels={"10": "Copy", "1": "Exp", "2": "Exp", "3": "Multiply", "4": "Sum", "5": "Depends"},
+    )
+    apart = unmerge(MERGED, graph)
+    assert sorted(op.name for op in apart.ops) == ["Copy", "Exp", "Exp", "Multiply", "Reduce"]
+    made = {out: op for op in apart.ops for out in op.outputs}
+    product = made[apart.gradients[0]]
+    assert product.name == "Multiply"
+    assert product.inputs[0] == apart.updated[0] != product.inputs[1]
+    assert made[apart.loss].inputs == apart.gradients
+    assert all(i in made or i == 0 for op in apart.ops for i in op.inputs)
+
+
+def test_what_was_compiled_by_itself_stays_as_it_was_traced():
+    graph = dot(
+        *['"w" -> 1', '1 -> "g"', '"w" -> 2', '2 -> "a"', '"g" -> 4', '4 -> "l"'],
+        *['"l" -> 5', '"g" -> 5', '"a" -> 5', '"l" -> 5', '5 -> "end"'],
+        labels={"1": "CompiledExpMultiply", "2": "Exp", "4": "Sum", "5": "Depends"},
+    )
+    apart = unmerge(MERGED, graph)
+    assert sorted(op.name for op in apart.ops) == ["Exp", "Exp", "Multiply", "Reduce"]
+    position = {out: at for at, op in enumerate(apart.ops) for out in op.outputs}
+    assert all(
+        position[i] < at for at, op in enumerate(apart.ops) for i in op.inputs if i in position
+    )
+
+
+# --- the forecast for a machine
+
+
+def shapes(trace: Trace) -> memlaw.Shapes:
+    return memlaw.Shapes(
+        parameters=N,
+        parameter_bytes=P,
+        trainable=N,
+        trainable_bytes=P,
+        dtype="float32",
+        blocks=1,
+        width=8,
+        vocabulary=16,
+        backend="cpu",
+        allocated=0,
+        trace=trace,
+    )
+
+
+@pytest.fixture
+def asked(monkeypatch):
+    """Every training is the one of `sgd`, but for LoRA, which cannot be had."""
+
+    def ask(settings):
+        return ["no adapters here" if s.train == "lora" else shapes(sgd()) for s in settings]
+
+    monkeypatch.setattr(forecast, "ask", ask)
+
+
+@pytest.mark.usefixtures("asked")
+def test_the_verdict_names_the_peak_the_machine_and_what_fits():
+    held = forecast.forecast(Settings(train="full", optimizer="sgd"), memory=P, swap=0)
+    assert held.verdict == (
+        "full SGD on this model peaks at about 3.0 P = 12.6 MB; this machine has 4.19 MB"
+    )
+    fits = {row.scenario: row.fit for row in held.rows}
+    assert fits["baseline_update"] is Fit.TOO_LARGE
+    assert fits["lora_step"] is None
+    assert {row.scenario: row.reason for row in held.rows}["lora_step"] == "no adapters here"
+    swapped = forecast.forecast(Settings(train="full", optimizer="sgd"), memory=P, swap=3 * P)
+    assert swapped.verdict.endswith("this machine has 4.19 MB and 12.6 MB of swap")
+    roomy = forecast.forecast(Settings(train="full", optimizer="sgd"), memory=9 * P, swap=0)
+    assert roomy.verdict.endswith("it fits")
+
+
+def test_the_verdict_offers_lora(monkeypatch):
+    def ask(settings):
+        return [shapes(sgd(1 if s.train == "lora" else 8)) for s in settings]
+
+    monkeypatch.setattr(forecast, "ask", ask)
+    held = forecast.forecast(Settings(train="full"), memory=10 * P, swap=0)
+    assert held.verdict.endswith("this machine has 41.9 MB; LoRA needs 12.6 MB")
+
+
+def test_a_child_that_dies_is_an_error_of_one_line(monkeypatch):
+    monkeypatch.setattr(forecast.sys, "executable", "/bin/false")
+    with pytest.raises(HarnessError, match="cannot be traced: exit code 1"):
+        forecast.ask([Settings()])
