@@ -10,9 +10,18 @@ from pathlib import Path
 
 import msgspec
 
-from harness import __version__, environment, record
+from harness import __version__, diagnose, environment, record
 from harness.errors import HarnessError, UsageError
-from harness.model import OnHang, RunResult, ScenarioInfo, ScenarioResult, Settings, WorkerSpec
+from harness.model import (
+    LeftOut,
+    OnHang,
+    Outcome,
+    RunResult,
+    ScenarioInfo,
+    ScenarioResult,
+    Settings,
+    WorkerSpec,
+)
 from harness.plan import Run
 from harness.report import runjson, write_all
 from harness.supervise import scheduler
@@ -27,6 +36,10 @@ class Options(msgspec.Struct, frozen=True, kw_only=True):
     budget: float = 600.0
     """Seconds for one run."""
     on_hang: OnHang = OnHang.KILL
+    until_decided: bool = False
+    """Start nothing more once nothing left could change the diagnosis."""
+    stop_after: int | None = None
+    """Repeat a scenario no more once so many of its runs were not completed."""
     cold: bool = False
     """Start without the kernels that earlier runs compiled."""
 
@@ -102,6 +115,7 @@ class _Session:
             self._options.jobs,
             self,
             keep_going=lambda: self._usage is None,
+            wanted=self._wanted,
         )
         if self._usage is not None:
             raise UsageError(self._usage)
@@ -124,14 +138,39 @@ class _Session:
             budget = min(budget, run.info.verdict.budget)
         return Job(run.info, spec, budget, self._options.cold, self._options.on_hang)
 
+    def _wanted(self, index: int) -> bool:
+        """Whether the run at `index` of the plan can still tell anything that was asked for."""
+        run, options = self._plan[index], self._options
+        mine = [one for (name, _), one in self.results.items() if name == run.info.name]
+        failed = sum(one.outcome not in (Outcome.COMPLETED, Outcome.SKIPPED) for one in mine)
+        if options.stop_after is not None and failed >= options.stop_after:
+            self._leave_out(run, f"{failed} of its runs were not completed")
+            return False
+        if options.until_decided and self.results:
+            remaining = [later.info.name for later in self._plan[index:]]
+            results, world = self._ordered(), self._run
+            if diagnose.decided(results, world.settings, world.environment, remaining):
+                self._leave_out(run, "it could not change the diagnosis")
+                return False
+        return True
+
+    def _leave_out(self, run: Run, reason: str) -> None:
+        left = LeftOut(scenario=run.info.name, repeat=run.repeat, reason=reason)
+        self._run = msgspec.structs.replace(self._run, left_out=(*self._run.left_out, left))
+
+    def _ordered(self) -> tuple[ScenarioResult, ...]:
+        found = [self.results.get((run.info.name, run.repeat)) for run in self._plan]
+        return tuple(result for result in found if result is not None)
+
     def _write(self, interrupted: bool | None = None) -> None:
-        ordered = [self.results.get((run.info.name, run.repeat)) for run in self._plan]
-        self._run = msgspec.structs.replace(
-            self._run,
-            finished=_now(),
-            environment=msgspec.structs.replace(self._run.environment, device=self._device),
-            results=tuple(result for result in ordered if result is not None),
-            interrupted=bool(interrupted),
+        self._run = concluded(
+            msgspec.structs.replace(
+                self._run,
+                finished=_now(),
+                environment=msgspec.structs.replace(self._run.environment, device=self._device),
+                results=self._ordered(),
+                interrupted=bool(interrupted),
+            )
         )
         runjson.write(self._run, self._folder)
 
@@ -154,6 +193,12 @@ class _Session:
         # After each one, so that whatever ends us leaves what is known so far.
         self._write()
         self._observer.finished(job, result)
+
+
+def concluded(run: RunResult) -> RunResult:
+    """`run` with what its results come to, taken together."""
+    found = diagnose.diagnose(run.results, run.settings, run.environment)
+    return msgspec.structs.replace(run, diagnosis=found)
 
 
 def _unique(plan: Sequence[Run]) -> tuple[ScenarioInfo, ...]:

@@ -166,6 +166,10 @@ class StepBeat(Beat, frozen=True, kw_only=True, tag="step"):
     """How often the user's compiled functions have been traced so far."""
     calls: int = 0
     """How often they have been called so far."""
+    left: int | None = None
+    """Operations still pending behind the parameters and the optimizer state, when sampled."""
+    carried: int | None = None
+    """Operations that earlier steps had left pending and this one's evaluation ran, when sampled."""
 
 
 class CheckBeat(Beat, frozen=True, kw_only=True, tag="check"):
@@ -503,6 +507,14 @@ class Environment(msgspec.Struct, frozen=True, kw_only=True):
     """The few environment variables that change how MLX runs (`MLX_*`)."""
 
 
+class LeftOut(msgspec.Struct, frozen=True, kw_only=True):
+    """A run that was planned and, by the user's wish, not started."""
+
+    scenario: str
+    repeat: int
+    reason: str
+
+
 class RunResult(msgspec.Struct, frozen=True, kw_only=True):
     """run.json."""
 
@@ -516,5 +528,6 @@ class RunResult(msgspec.Struct, frozen=True, kw_only=True):
     settings: Settings
     scenarios: tuple[ScenarioInfo, ...] = ()
     results: tuple[ScenarioResult, ...] = ()
+    left_out: tuple[LeftOut, ...] = ()
     diagnosis: Diagnosis = Diagnosis()
     interrupted: bool = False

@@ -21,7 +21,8 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from harness.model import Outcome, RunResult, ScenarioResult, Severity
+from harness.model import Diagnosis, Outcome, RunResult, ScenarioResult, Severity, Verdict
+from harness.report.sections.verdicts import left_out
 from harness.supervise.job import Job
 from harness.watchdog import State
 
@@ -102,7 +103,22 @@ class Screen:
         if run.interrupted:
             told += "; interrupted"
         self.console.print(f"{told or 'nothing was run'}")
+        for line in left_out(run):
+            self.console.print(escape(line), style="dim")
+        if run.results:
+            self._diagnosis(run.diagnosis)
         self.console.print(f"report: {folder / 'report.md'}", soft_wrap=True, highlight=False)
+
+    def _diagnosis(self, found: Diagnosis) -> None:
+        supported = [one for one in found.hypotheses if one.verdict is Verdict.SUPPORTED]
+        if not supported:
+            self.console.print("the evidence supports no hypothesis")
+        for one in supported:
+            why = f": {one.because[0]}" if one.because else ""
+            self.console.print(Text.assemble("supported: ", (one.title, "bold"), why))
+        if found.next_experiment:
+            told = Text.assemble("next: ", (found.next_experiment, "cyan"))
+            self.console.print(told, soft_wrap=True)
 
 
 class LiveScreen(Screen):

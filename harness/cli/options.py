@@ -64,6 +64,8 @@ def add_running(parser: argparse.ArgumentParser) -> None:
     group = parser.add_argument_group("running")
     add = group.add_argument
     add("--repeat", type=positive, default=1, metavar="N", help="run each scenario N times")
+    add("--stop-after", type=positive, metavar="K",
+        help="repeat a scenario no more once K of its runs were not completed")  # fmt: skip
     add("--jobs", type=positive, default=1, metavar="N", help="runs at once (%(default)s)")
     add("--budget", type=positive_seconds, default=Options().budget, metavar="SECONDS",
         help="for one run; what still makes progress then is unfinished (%(default)g)")  # fmt: skip
@@ -107,8 +109,10 @@ def running(arguments: argparse.Namespace) -> Options:
         out=arguments.out,
         jobs=arguments.jobs,
         budget=arguments.budget,
+        stop_after=arguments.stop_after,
         cold=arguments.cold,
         on_hang=OnHang(arguments.on_hang),
+        until_decided=getattr(arguments, "until_decided", False),
     )
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from harness import recover
 from harness.cli import options
 from harness.errors import Exit
+from harness.execute import concluded
 from harness.report import runjson, write_all
 
 
@@ -25,7 +26,7 @@ def add(commands: options.Commands) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     read = runjson.read(arguments.run)
-    result = recover.complete(read, arguments.run)
+    result = concluded(recover.complete(read, arguments.run))
     if result is not read:
         runjson.write(result, arguments.run)
     write_all(arguments.run)

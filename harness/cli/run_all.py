@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 
-from harness import scenario
+from harness import diagnose, scenario
 from harness.cli import options, running
 
 
@@ -17,8 +17,15 @@ def add(commands: options.Commands) -> None:
     )
     options.add_training(parser)
     options.add_running(parser)
+    parser.add_argument(
+        "--until-decided",
+        action="store_true",
+        help="start nothing more once nothing left could change the diagnosis",
+    )
     parser.set_defaults(command=run)
 
 
 def run(arguments: argparse.Namespace) -> int:
-    return running.carry_out(arguments, scenario.ladder())
+    ladder = {info.name: info for info in scenario.ladder()}
+    # In the order that tells the hypotheses apart soonest.
+    return running.carry_out(arguments, [ladder[name] for name in diagnose.order(list(ladder))])

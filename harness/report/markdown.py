@@ -1,4 +1,4 @@
-"""report.md: the verdicts first, then what differs, then each scenario, the environment last.
+"""report.md: the verdicts first, the diagnosis, what differs, each scenario, the environment last.
 
 When the whole is longer than LIMIT, pieces are left out one by one, never a part of a table: kind
 by kind in the order of DROPPED, and within a kind those of completed scenarios first.
@@ -27,7 +27,7 @@ _NOTE = 400
 Section = Callable[[ReportInput], str]
 Part = Callable[[Group, ReportInput], str]
 
-BEFORE: tuple[Section, ...] = (verdicts, differences, diagnosis)
+BEFORE: tuple[Section, ...] = (verdicts, diagnosis, differences)
 """These and AFTER always stay; their tables are bounded, so that together they fit."""
 AFTER: tuple[Section, ...] = (environment,)
 

@@ -54,12 +54,14 @@ def run(
     jobs: int,
     observer: Observer,
     keep_going: Callable[[], bool] = lambda: True,
+    wanted: Callable[[int], bool] = lambda index: True,
 ) -> tuple[tuple[ScenarioResult, ...], bool]:
     """Start and finish every job of `plan`, at most `jobs` at once.
 
     Returns the results in the plan's order, and whether the user stopped us. `keep_going` is asked
-    after each result; once it says no, all is ended. The first request to stop ends the running
-    workers with their grace, a second one at once.
+    after each result; once it says no, all is ended. `wanted` is asked before each job, by its
+    place in the plan; one that is not wanted is not started. The first request to stop ends the
+    running workers with their grace, a second one at once.
     """
     interrupts = Interrupts()
     waiting = list(enumerate(plan))
@@ -71,6 +73,8 @@ def run(
         while waiting or active:
             while waiting and len(active) < jobs:
                 index, start = waiting.pop(0)
+                if not wanted(index):
+                    continue
                 job = start()
                 active[job] = index
                 selector.register(job.channel, selectors.EVENT_READ)  # type: ignore[arg-type]

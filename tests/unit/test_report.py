@@ -64,8 +64,8 @@ def test_the_order_of_the_report(tmp_path):
     assert titles(report) == [
         "MLX training step: 1 hung, 1 crashed, 1 diverged, 1 unfinished, 2 completed, 1 skipped, "
         "of 7 scenarios",
-        "What differs between the variations",
         "Diagnosis",
+        "What differs between the variations",
         "Scenarios",
         "✅ `baseline_update`",
         "✅ `grad_without_update`",

@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 
 from harness import stats
-from harness.model import Finding, Outcome, ScenarioResult, Severity
+from harness.model import Finding, Outcome, RunResult, ScenarioResult, Severity
 from harness.report.input import WORST_FIRST, Group, ReportInput, groups
 from harness.report.text import NOTHING, cell, code, counted, line, number, seconds, table
 
@@ -43,7 +43,21 @@ def verdicts(data: ReportInput) -> str:
     if not all_groups:
         return f"{title}\n\n{about}"
     rows = [_row(group) for group in all_groups]
-    return f"{title}\n\n{about}\n\n{table(TITLES, rows, 'llrrlrl', 24_000)}\n\n{LEGEND}"
+    text = f"{title}\n\n{about}\n\n{table(TITLES, rows, 'llrrlrl', 24_000)}\n\n{LEGEND}"
+    return text + "".join(f"\n\n{cell(told)}." for told in left_out(run))
+
+
+def left_out(run: RunResult) -> list[str]:
+    """What was planned and not started, in words, by its reason."""
+    by_reason: dict[str, list[str]] = {}
+    for one in run.left_out:
+        by_reason.setdefault(one.reason, []).append(one.scenario)
+    told = []
+    for reason, names in by_reason.items():
+        some = list(dict.fromkeys(names))
+        shown = ", ".join(some[:6]) + (f" and {len(some) - 6} more" if len(some) > 6 else "")
+        told.append(f"{counted(len(names), 'run')} not started, since {reason}: {shown}")
+    return told
 
 
 def model(name: str) -> str:

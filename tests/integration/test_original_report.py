@@ -1,0 +1,74 @@
+"""The report that the harness started from: what its author saw, and what explains it."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="limits the address space")
+ROOT = Path(__file__).parents[2]
+CASE = ROOT / "scenarios" / "cases" / "original_report"
+
+
+@pytest.fixture(scope="module")
+def document(tmp_path_factory):
+    done = subprocess.run(
+        [sys.executable, "-m", "harness", "run", str(CASE), "--json", "--jobs", "2"],
+        cwd=tmp_path_factory.mktemp("case"),
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 1, done.stderr
+    return json.loads(done.stdout)
+
+
+@pytest.fixture(scope="module")
+def results(document):
+    return {result["scenario"]: result for result in document["results"]}
+
+
+@pytest.mark.parametrize(
+    "name", ["baseline_update", "clear_cache_after_update", "vjp_step", "value_and_grad_recreated"]
+)
+def test_the_reports_step_and_its_cures_pass_step_0_and_die_in_step_1(results, name):
+    assert results[name]["outcome"] == "crashed"
+    assert (results[name]["steps_completed"], results[name]["last_step"]) == (1, 1)
+
+
+@pytest.mark.parametrize("name", ["eval_after_update", "update_without_grad"])
+def test_what_defers_nothing_dies_in_step_0(results, name):
+    assert results[name]["outcome"] == "crashed"
+    assert (results[name]["steps_completed"], results[name]["last_step"]) == (0, 0)
+
+
+@pytest.mark.parametrize(
+    "name", ["grad_without_update", "grad_evaluated_without_update", "sgd_step", "tiny_model",
+             "room_for_7_p", "stale_loss_oracle"]
+)  # fmt: skip
+def test_what_needs_less_or_has_more_room_completes(results, name):
+    assert results[name]["outcome"] == "completed"
+    assert "check_failed" not in {finding["code"] for finding in results[name]["findings"]}
+
+
+def test_test_2_tested_nothing(results):
+    """Its gradients were never computed: it needs no memory for them, and what reads them does."""
+    lazy, evaluated = (
+        results[name]["metrics"]["memory"]["peak_over_p"]
+        for name in ("grad_without_update", "grad_evaluated_without_update")
+    )
+    assert lazy < 1.5
+    assert evaluated > lazy + 0.8
+    assert not results["grad_without_update"]["metrics"]["parameters_changed"]
+
+
+def test_it_is_memory_with_deferred_work_not_corruption_not_deadlock(document):
+    verdicts = {one["id"]: one["verdict"] for one in document["diagnosis"]["hypotheses"]}
+    supported = {id for id, verdict in verdicts.items() if verdict == "supported"}
+    assert supported == {"memory", "deferred"}
+    assert verdicts["corruption"] == verdicts["deadlock"] == "refuted"

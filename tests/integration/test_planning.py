@@ -1,0 +1,56 @@
+"""Runs that are not started, because nobody would learn from them."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+from harness import scenario
+
+ROOT = Path(__file__).parents[2]
+VICTIM = ROOT / "tests" / "victims" / "fault_steps.py"
+
+
+def harness(folder, *arguments, **environment):
+    return subprocess.run(
+        [sys.executable, "-m", "harness", *map(str, arguments), "--json", "--out", str(folder)],
+        cwd=folder,
+        env={**os.environ, "PYTHONPATH": str(ROOT), **environment},
+        capture_output=True,
+        text=True,
+    )
+
+
+def test_a_ladder_ends_when_nothing_left_could_change_the_diagnosis(tmp_path):
+    done = harness(tmp_path, "run-all", "--until-decided", "--jobs", "2", "--model", "micro")
+    document = json.loads(done.stdout)
+    ran = {result["scenario"] for result in document["results"]}
+    left = {one["scenario"] for one in document["left_out"]}
+    assert ran | left == {info.name for info in scenario.ladder()}
+    assert not ran & left
+    assert left
+    assert document["results"][0]["scenario"] == scenario.BASELINE
+    # What is left out is not what it then asks for.
+    assert not left & set((document["diagnosis"]["next_experiment"] or "").split())
+    assert f"{len(left)} runs not started" in " ".join(done.stderr.split())
+    (report,) = tmp_path.glob("*/report.md")
+    assert f"{len(left)} runs not started" in report.read_text()
+
+
+def test_a_scenario_that_failed_so_often_is_not_repeated(tmp_path):
+    arguments = ("run", VICTIM, "--repeat", "5", "--stop-after", "2")
+    done = harness(tmp_path, *arguments, FAULT="segmentation_fault")
+    document = json.loads(done.stdout)
+    assert [result["outcome"] for result in document["results"]] == ["crashed"] * 2
+    assert [one["repeat"] for one in document["left_out"]] == [2, 3, 4]
+    assert done.returncode == 1
+
+
+def test_a_healthy_scenario_is_repeated_to_the_end(tmp_path):
+    arguments = ("run", VICTIM, "--repeat", "3", "--stop-after", "1")
+    document = json.loads(harness(tmp_path, *arguments, FAULT="nothing").stdout)
+    assert [result["outcome"] for result in document["results"]] == ["completed"] * 3
+    assert document["left_out"] == []
