@@ -28,6 +28,7 @@ import msgspec
 from benchmarks import common
 from harness import forecast, memlaw, plan
 from harness.model import Settings
+from harness.trace import Shapes
 
 STEPS = 3
 MIDDLE = {
@@ -108,8 +109,8 @@ def measure(cell: Cell, folder: Path) -> list[int]:
     return [round(one["peak_over_p"] * one["parameter_bytes"]) for one in memory]
 
 
-def compare(cell: Cell, shapes: memlaw.Shapes, folder: Path) -> Outcome:
-    held = memlaw.project(shapes.trace, memlaw.PATTERNS[cell.scenario], steps=STEPS)
+def compare(cell: Cell, shapes: Shapes, folder: Path) -> Outcome:
+    held = memlaw.project(shapes, memlaw.PATTERNS[cell.scenario], STEPS)
     peaks = measure(cell, folder)
     peak = max(peaks, default=None)
     return Outcome(

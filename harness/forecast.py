@@ -10,9 +10,9 @@ import msgspec
 
 from harness import memlaw, plan, scenario
 from harness.errors import HarnessError, UsageError
-from harness.memlaw import Fit, Projection, Shapes, gigabytes
+from harness.memlaw import Fit, Projection, gigabytes
 from harness.model import Settings
-from harness.replay import CPU
+from harness.trace import Shapes
 
 TIMEOUT = 600
 """Seconds for building and tracing; a model of a hub may have to be downloaded."""
@@ -86,7 +86,7 @@ def _row(name: str, shapes: Shapes | str, memory: int, swap: int) -> Row:
         return Row(scenario=name, reason=shapes)
     if pattern is None:
         return Row(scenario=name, reason="the law does not cover it")
-    projection = memlaw.project(shapes.trace, pattern, memlaw.LAGS.get(shapes.backend, CPU))
+    projection = memlaw.project(shapes, pattern)
     return Row(scenario=name, projection=projection, fit=memlaw.fit(projection.peak, memory, swap))
 
 

@@ -17,12 +17,12 @@ _SAME = {"Copy", "StopGradient", "Depends", "CustomTransforms", "CustomVJP"}
 _RESHAPES = {"Reshape", "Flatten", "Unflatten"}
 _MOVING_COPIES = {"AsType", "Scatter", "ScatterAxis", "SliceUpdate", "Full", "MaskedScatter"}
 """They begin with a copy of their first input, which may as well be the input itself."""
-_UNARY = {
+UNARY = {
     "Abs", "Cos", "Erf", "ErfInv", "Exp", "Expm1", "Floor", "Log", "Log1p", "LogicalNot",
     "Negative", "Round", "Sigmoid", "Sign", "Sin", "Softmax", "Sqrt", "Square", "Tanh",
     "RMSNorm", "LayerNorm",
 }  # fmt: skip
-_BINARY = {
+BINARY = {
     "Add", "Divide", "Equal", "Greater", "GreaterEqual", "Less", "LessEqual", "LogAddExp",
     "LogicalAnd", "LogicalOr", "Maximum", "Minimum", "Multiply", "NotEqual", "Power",
     "Remainder", "Subtract", "BitwiseBinary", "ArcTan2",
@@ -84,10 +84,12 @@ def view(name: str, arguments: tuple[Any, ...], first: Layout, shape: Shape) -> 
 
 def result(name: str, where: list[Layout], shape: Shape) -> tuple[Layout, tuple[int, ...]]:
     """The output's layout in a buffer of its own, and the inputs whose buffer would do as well."""
-    if name in _UNARY and where[0].contiguous:
+    if name in UNARY and where[0].contiguous:
         return msgspec.structs.replace(where[0], shape=shape), (0,)
-    if name in _BINARY:
+    if name in BINARY:
         return _binary(where[0], where[1], shape)
+    if name == "Compiled":
+        return _compiled(where, shape)
     if name == "Select":
         return _select(where, shape)
     if name in _MOVING_COPIES and where and where[0].data_size > 1:
@@ -221,3 +223,15 @@ def _select(where: list[Layout], shape: Shape) -> tuple[Layout, tuple[int, ...]]
     if all(one.row for one in where) or all(one.column for one in where):
         return msgspec.structs.replace(where[1], shape=shape), (0, 1, 2)
     return plain(shape), tuple(i for i, one in enumerate(where) if one.row)
+
+
+def _compiled(where: list[Layout], shape: Shape) -> tuple[Layout, tuple[int, ...]]:
+    """Fused operations (`compiled_allocate_outputs`)."""
+    wide = [i for i, one in enumerate(where) if prod(one.shape) > 1]
+    alike = all(where[i].shape == shape for i in wide)
+    rows = alike and all(where[i].row for i in wide)
+    columns = alike and all(where[i].column for i in wide)
+    alone = alike and len(wide) == 1 and where[wide[0]].contiguous
+    if wide and (rows or columns or alone):
+        return where[wide[0]], tuple(wide)
+    return plain(shape), tuple(i for i in wide if where[i].row)

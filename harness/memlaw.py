@@ -6,12 +6,14 @@ replayed under MLX's rules (`harness.replay`). What a scenario evaluates, and wh
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from enum import Enum
 
 import msgspec
 
-from harness.replay import CPU, METAL, Array, Lag, Memory, Node, Op
+from harness.fuse import fuse
+from harness.replay import CPU, METAL, Array, Lag, Memory, Node
+from harness.trace import Shapes, Trace
 
 LAGS = {"metal": METAL}
 """By backend; the others' are like the CPU's."""
@@ -19,53 +21,6 @@ ROLES = ("parameters", "frozen", "gradients", "optimizer", "")
 STEPS = 4
 """Replayed steps. Step 1 pays for step 0's update and makes the optimizer's state, step 2 is the
 first that holds all of it from its beginning; later ones are like it."""
-
-
-class Trace(msgspec.Struct, frozen=True, kw_only=True):
-    """One training step as MLX would evaluate it. The tuples of integers index `arrays`."""
-
-    arrays: tuple[tuple[tuple[int, ...], int], ...]
-    """Shape and bytes per element."""
-    ops: tuple[Op, ...]
-    trainable: tuple[int, ...]
-    frozen: tuple[int, ...]
-    state: tuple[int, ...]
-    """The optimizer's, before the step."""
-    batch: tuple[int, ...]
-    loss: int
-    gradients: tuple[int, ...]
-    """One for each of `trainable`, as are `updated`."""
-    updated: tuple[int, ...]
-    next_state: tuple[int, ...]
-
-    def nbytes(self, indices: Iterable[int]) -> int:
-        total = 0
-        for index in indices:
-            shape, itemsize = self.arrays[index]
-            for extent in shape:
-                itemsize *= extent
-            total += itemsize
-        return total
-
-
-class Shapes(msgspec.Struct, frozen=True, kw_only=True):
-    """A model as it would be trained, with one of its steps traced and nothing evaluated."""
-
-    parameters: int
-    """Number of scalars."""
-    parameter_bytes: int
-    trainable: int
-    trainable_bytes: int
-    """P, the unit of the law."""
-    dtype: str
-    blocks: int | None
-    width: int | None
-    vocabulary: int | None
-    backend: str
-    """`cpu`, `metal` or `cuda`."""
-    allocated: int
-    """Highest MLX memory while the model was built and traced."""
-    trace: Trace
 
 
 class Pattern(msgspec.Struct, frozen=True):
@@ -78,6 +33,7 @@ class Pattern(msgspec.Struct, frozen=True):
     """The loss is read in every so many steps."""
     norm: bool = False
     """The norm of the gradients is read before the step ends."""
+    compiled: bool = False
     given: bool = False
     """The gradients are made up: there is no backward pass."""
 
@@ -95,6 +51,9 @@ PATTERNS = {
     "value_and_grad_reused": BASELINE,
     "vjp_step": BASELINE,
     "tiny_model": BASELINE,
+    "compiled_step": Pattern(compiled=True),
+    "compiled_step_initialized": Pattern(compiled=True),
+    "rebuild_compiled": Pattern(compiled=True),
     "eval_after_update": Pattern(("loss", "updated", "next_state")),
     "eval_parameters_only": Pattern(("loss", "updated")),
     "grad_without_update": Pattern(updates=False),
@@ -152,10 +111,16 @@ def gigabytes(count: float) -> str:
     return f"{count:.3g} GB" if count < 1000 else f"{count:.0f} GB"
 
 
-def project(
+def project(shapes: Shapes, pattern: Pattern = BASELINE, steps: int = STEPS) -> Projection:
+    """What the first `steps` steps of a training hold that repeats the traced one."""
+    trace = fuse(shapes.merged) if pattern.compiled else shapes.trace
+    return replay(trace, pattern, LAGS.get(shapes.backend, CPU), steps)
+
+
+def replay(
     trace: Trace, pattern: Pattern = BASELINE, lag: Lag = CPU, steps: int = STEPS
 ) -> Projection:
-    """What a training holds that repeats the traced step under `pattern`."""
+    """As `project`, for a given trace and device."""
     memory = Memory(lag)
     current = _begin(trace, memory)
     measured: list[tuple[int, int]] = []

@@ -40,15 +40,6 @@ METAL = Lag(dispatches=50, elements=50 << 20)
 """Largest command buffer of `backend/metal/device.cpp`; read there, not measured."""
 
 
-class Op(msgspec.Struct, frozen=True, array_like=True):
-    """One operation of a traced step; inputs and outputs are indices into the trace's arrays."""
-
-    name: str
-    inputs: tuple[int, ...]
-    outputs: tuple[int, ...]
-    arguments: tuple[Any, ...] = ()
-
-
 class Buffer:
     """Memory, and how many hold it: arrays, and operations that the device has yet to do."""
 
@@ -285,8 +276,8 @@ def _execute(memory: Memory, node: Node) -> tuple[int, list[Buffer]]:
     else:
         memory.place(out, chosen, memory.allocate(chosen.data_size * out.itemsize))
     for each in node.outputs[1:]:
-        plain = layout.plain(each.shape)
-        memory.place(each, plain, memory.allocate(plain.data_size * each.itemsize))
+        own = chosen if node.name == "Compiled" else layout.plain(each.shape)
+        memory.place(each, own, memory.allocate(own.data_size * each.itemsize))
     return layout.kernels(node.name, len(inputs)) + len(temporaries), temporaries
 
 

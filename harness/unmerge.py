@@ -11,8 +11,7 @@ from collections.abc import Sequence
 
 import msgspec
 
-from harness.memlaw import Trace
-from harness.replay import Op
+from harness.trace import Op, Trace
 
 NO_OPS = ("Copy", "StopGradient")
 """Left out by the export altogether."""

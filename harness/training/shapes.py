@@ -20,9 +20,8 @@ import msgspec
 from mlx.utils import tree_flatten, tree_map, tree_unflatten
 
 from harness.errors import UsageError
-from harness.memlaw import Shapes, Trace
 from harness.model import Settings
-from harness.replay import Op
+from harness.trace import Op, Shapes, Trace
 from harness.training import models
 from harness.training.setup import OPTIMIZERS, Training
 from harness.unmerge import unmerge
@@ -53,6 +52,7 @@ def measure(settings: Settings) -> Shapes:
     optimizer = OPTIMIZERS[settings.optimizer](learning_rate=settings.learning_rate)
     optimizer.init(model.trainable_parameters())
     args = getattr(model, "args", None)
+    merged, dot = _trace(model, optimizer, settings)
     return Shapes(
         parameters=parameters,
         parameter_bytes=parameter_bytes,
@@ -63,7 +63,8 @@ def measure(settings: Settings) -> Shapes:
         width=getattr(args, "hidden_size", None),
         vocabulary=getattr(args, "vocab_size", None),
         backend=_backend(),
-        trace=_trace(model, optimizer, settings),
+        merged=merged,
+        trace=unmerge(merged, dot),
         allocated=mx.get_peak_memory(),
     )
 
@@ -74,7 +75,8 @@ def _backend() -> str:
     return "metal" if mx.metal.is_available() else "cuda"
 
 
-def _trace(model: nn.Module, optimizer: Any, settings: Settings) -> Trace:
+def _trace(model: nn.Module, optimizer: Any, settings: Settings) -> tuple[Trace, str]:
+    """One step as it is exported, and the graph that it really makes."""
     trainable = tree_flatten(model.trainable_parameters())
     names = {name for name, _ in trainable}
     frozen = [(k, v) for k, v in tree_flatten(model.parameters()) if k not in names]
@@ -99,7 +101,7 @@ def _trace(model: nn.Module, optimizer: Any, settings: Settings) -> Trace:
     outputs = step(*arrays)
     dot = io.StringIO()
     mx.export_to_dot(dot, mx.depends(outputs, outputs[:1])[0])
-    return unmerge(_read(events, len(trainable), len(frozen), len(state)), dot.getvalue())
+    return _read(events, len(trainable), len(frozen), len(state)), dot.getvalue()
 
 
 def _read(events: list[dict[str, Any]], trainable: int, frozen: int, state: int) -> Trace:

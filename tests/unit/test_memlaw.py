@@ -9,9 +9,11 @@ from hypothesis import strategies as st
 
 from harness import forecast, layout, memlaw
 from harness.errors import HarnessError
-from harness.memlaw import Fit, Pattern, Trace
+from harness.fuse import DEPTH, fuse
+from harness.memlaw import Fit, Pattern
 from harness.model import Settings
-from harness.replay import METAL, Array, Lag, Memory, Node, Op
+from harness.replay import METAL, Array, Lag, Memory, Node
+from harness.trace import Op, Shapes, Trace
 from harness.unmerge import unmerge
 
 N = 1 << 20
@@ -65,7 +67,7 @@ def in_p(count: int) -> float:
 
 
 def test_gradients_that_nobody_evaluates_cost_nothing():
-    held = memlaw.project(sgd(), Pattern(updates=False), PROMPT)
+    held = memlaw.replay(sgd(), Pattern(updates=False), PROMPT)
     assert [in_p(active) for active, _ in held.steps] == [1, 1, 1, 1]
     # The parameters and the product whose sum is the loss.
     assert in_p(held.peak) == 2
@@ -73,16 +75,16 @@ def test_gradients_that_nobody_evaluates_cost_nothing():
 
 def test_what_is_evaluated_together_is_alive_together():
     # MLX begins with the last output: the gradient is there when the loss makes its product.
-    both = memlaw.project(sgd(), Pattern(("loss", "gradients"), updates=False), PROMPT)
+    both = memlaw.replay(sgd(), Pattern(("loss", "gradients"), updates=False), PROMPT)
     assert in_p(both.peak) == 3
     assert in_p(both.active) == 1
     # The other way round the product is gone by then.
-    turned = memlaw.project(sgd(), Pattern(("gradients", "loss"), updates=False), PROMPT)
+    turned = memlaw.replay(sgd(), Pattern(("gradients", "loss"), updates=False), PROMPT)
     assert in_p(turned.peak) == 2
 
 
 def test_the_update_is_paid_for_in_the_next_step():
-    held = memlaw.project(sgd(), memlaw.BASELINE, PROMPT)
+    held = memlaw.replay(sgd(), memlaw.BASELINE, PROMPT)
     (_, first), (_, second), *_ = held.steps
     assert in_p(first) == 2
     assert second >= first
@@ -91,39 +93,39 @@ def test_the_update_is_paid_for_in_the_next_step():
 
 def test_a_gradient_that_nobody_else_needs_becomes_the_new_parameter():
     """2 P, not 4: the gradient's buffer is scaled and subtracted in place."""
-    held = memlaw.project(sgd(), Pattern(("updated",)), PROMPT)
+    held = memlaw.replay(sgd(), Pattern(("updated",)), PROMPT)
     # The gradient itself is held by the step's function, so that only its product is donated.
     assert in_p(held.peak) == 3
-    lazy = memlaw.project(sgd(), memlaw.BASELINE, PROMPT, steps=2)
+    lazy = memlaw.replay(sgd(), memlaw.BASELINE, PROMPT, steps=2)
     assert in_p(lazy.peak) <= 3
 
 
 def test_a_slow_device_keeps_buffers_alive():
-    peaks = [memlaw.project(sgd(8), lag=Lag(2, tasks)).peak for tasks in (0, 2, 10)]
+    peaks = [memlaw.replay(sgd(8), lag=Lag(2, tasks)).peak for tasks in (0, 2, 10)]
     assert peaks[0] < peaks[-1]
     assert peaks == sorted(peaks)
 
 
 def test_a_task_ends_with_the_elements_it_read():
-    eager = memlaw.project(sgd(8), lag=msgspec.structs.replace(METAL, elements=N))
-    assert eager.peak <= memlaw.project(sgd(8), lag=METAL).peak
+    eager = memlaw.replay(sgd(8), lag=msgspec.structs.replace(METAL, elements=N))
+    assert eager.peak <= memlaw.replay(sgd(8), lag=METAL).peak
 
 
 def test_the_parts_add_up_to_the_peak():
     for pattern in memlaw.PATTERNS.values():
-        held = memlaw.project(sgd(3), pattern)
+        held = memlaw.replay(sgd(3), pattern)
         assert sum(count for _, count in held.parts) == held.peak
 
 
 def test_nothing_is_left_but_parameters_when_all_is_evaluated():
-    held = memlaw.project(sgd(3), memlaw.PATTERNS["eval_after_update"])
+    held = memlaw.replay(sgd(3), memlaw.PATTERNS["eval_after_update"])
     assert {in_p(active) for active, _ in held.steps} == {3}
 
 
 @given(st.integers(1, 12), st.integers(1, 20), st.integers(0, 12), st.integers(1, 6))
 def test_memory_is_bounded_and_never_lost(parameters, dispatches, tasks, steps):
     trace = sgd(parameters)
-    held = memlaw.project(trace, memlaw.BASELINE, Lag(dispatches, tasks), steps=steps)
+    held = memlaw.replay(trace, memlaw.BASELINE, Lag(dispatches, tasks), steps=steps)
     assert len(held.steps) == steps
     assert all(parameters * P <= active <= peak for active, peak in held.steps)
     everything = sum(trace.nbytes([i]) for op in trace.ops for i in op.outputs)
@@ -275,11 +277,54 @@ def test_what_was_compiled_by_itself_stays_as_it_was_traced():
     )
 
 
+# --- what a compiled step fuses
+
+
+def names(trace: Trace) -> list[str]:
+    return sorted(op.name for op in trace.ops)
+
+
+def test_a_chain_of_elementwise_operations_becomes_one():
+    fused = fuse(sgd())
+    # loss = sum(w * x), and the whole update: nothing is evaluated in between.
+    assert names(fused) == ["Compiled", "Compiled", "Reduce"]
+    update = next(op for op in fused.ops if fused.updated[0] in op.outputs)
+    assert fused.trainable[0] in update.inputs
+    assert in_p(memlaw.replay(fused, memlaw.PATTERNS["compiled_step"], PROMPT).active) == 1
+
+
+def test_what_somebody_else_needs_is_not_fused_away():
+    # exp(w) is an output and an input of the product: it comes out of the fused operation.
+    fused = fuse(MERGED)
+    (compiled,) = (op for op in fused.ops if op.name == "Compiled")
+    assert compiled.outputs == (2, 3)
+    assert compiled.inputs == (0,)
+    assert names(fused) == ["Compiled", "Reduce"]
+
+
+@given(st.integers(1, 60))
+def test_fusing_stops_at_a_depth_and_loses_nothing(length):
+    ops = tuple(Op("Exp", (i,), (i + 1,)) for i in range(length))
+    chain = msgspec.structs.replace(
+        MERGED,
+        arrays=(((4,), 4),) * (length + 1),
+        ops=ops,
+        loss=length,
+        gradients=(),
+        updated=(length,),
+    )
+    fused = fuse(chain)
+    assert len(fused.ops) == -(-length // DEPTH)
+    made = {out for op in fused.ops for out in op.outputs}
+    assert all(i in made or i == 0 for op in fused.ops for i in op.inputs)
+    assert length in made
+
+
 # --- the forecast for a machine
 
 
-def shapes(trace: Trace) -> memlaw.Shapes:
-    return memlaw.Shapes(
+def shapes(trace: Trace) -> Shapes:
+    return Shapes(
         parameters=N,
         parameter_bytes=P,
         trainable=N,
@@ -291,6 +336,7 @@ def shapes(trace: Trace) -> memlaw.Shapes:
         backend="cpu",
         allocated=0,
         trace=trace,
+        merged=trace,
     )
 
 
