@@ -147,15 +147,22 @@ def _begin(trace: Trace, memory: Memory) -> dict[int, Array]:
         for index in indices:
             current[index] = memory.store(Array(*trace.arrays[index], role))
     for index in trace.state:
-        current[index] = _full(trace, index, "optimizer")
+        current[index] = _full(trace, index, "optimizer", memory)
     for array in current.values():
         array.references += 1
     return current
 
 
-def _full(trace: Trace, index: int, role: str) -> Array:
-    array = Array(*trace.arrays[index], role)
-    Node("Full", (), [], [array])
+def _full(trace: Trace, index: int, role: str, memory: Memory) -> Array:
+    """As `mx.zeros`: one number, broadcast, then written out."""
+    shape, itemsize = trace.arrays[index]
+    number, wide, array = (
+        Array((), itemsize, ""),
+        Array(shape, itemsize, ""),
+        Array(shape, itemsize, role),
+    )
+    Node("Broadcast", (), [memory.store(number)], [wide])
+    Node("Full", (), [wide], [array])
     return array
 
 
@@ -232,7 +239,7 @@ def _build(
     )
     made = dict(current)
     if pattern.given:
-        made |= {i: _full(trace, i, "gradients") for i in trace.gradients}
+        made |= {i: _full(trace, i, "gradients", memory) for i in trace.gradients}
     produced = {i for op in trace.ops for i in op.outputs}
     named = [i for name in _OUTPUTS for i in _named(trace, name)]
     for index in {i for op in trace.ops for i in op.inputs}.union(produced, named) - made.keys():
