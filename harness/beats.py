@@ -140,6 +140,8 @@ class Recorder:
         peak: int | None = None,
         traces: int = 0,
         calls: int = 0,
+        left: int | None = None,
+        carried: int | None = None,
     ) -> None:
         """The step's evaluation returned."""
         now = _now()
@@ -157,6 +159,8 @@ class Recorder:
                 peak=peak,
                 traces=traces,
                 calls=calls,
+                left=left,
+                carried=carried,
             )
         )
 

@@ -77,7 +77,12 @@ class Record:
     node_step: array[int] = field(default_factory=integers)
     nodes: array[int] = field(default_factory=integers)
     depth: array[int] = field(default_factory=integers)
-    """Pending arrays and their depth, at the steps that were sampled; depth -1 when unknown."""
+    """Pending operations and their depth, at the steps that were sampled; depth -1 when unknown."""
+    left_step: array[int] = field(default_factory=integers)
+    left: array[int] = field(default_factory=integers)
+    carried: array[int] = field(default_factory=integers)
+    """At the sampled steps that returned: operations left pending, and those of earlier steps that
+    were run."""
     checks: tuple[CheckBeat, ...] = ()
     gradients: tuple[GradientBeat, ...] = ()
     swap_growth: int | None = None
@@ -148,6 +153,10 @@ def _add_step(record: Record, beat: StepBeat) -> None:
     if beat.loss is not None:
         record.loss_step.append(beat.step)
         record.loss.append(float(beat.loss))
+    if beat.left is not None:
+        record.left_step.append(beat.step)
+        record.left.append(beat.left)
+        record.carried.append(beat.carried or 0)
 
 
 def load(folder: Path) -> Record:

@@ -34,6 +34,7 @@ DETECTORS: tuple[Detector, ...] = (
     timing.step_time_jump,
     timing.slow_step,
     timing.first_step_slow,
+    timing.deferred_evaluation,
     timing.deferred_work,
     recording.beats_lost,
 )
@@ -58,6 +59,7 @@ CODES: dict[str, str] = {
     "step_time_jump": "from some step on steps take far longer, or step 1 alone does",
     "slow_step": "a few steps take far longer than the others",
     "first_step_slow": "step 0 takes far longer than later steps: compiling and warming up",
+    "deferred_evaluation": "a step's evaluation runs what earlier steps had left pending",
     "deferred_work": "much work was left over that no step had asked for",
     "beats_lost": "the record has gaps: beats not written, or lines not readable",
     "hang_transient": "a hang that was waited for (--on-hang wait) resolved itself",

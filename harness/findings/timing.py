@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import math
 from array import array
-from collections.abc import Iterator
+from bisect import bisect_left, bisect_right
+from collections.abc import Iterator, Sequence
 
 from harness import stats
 from harness.findings.make import info, seconds, warning
@@ -22,6 +23,9 @@ OUTLIER = 5.0
 OUTLIER_S = 0.5
 FIRST = 10.0
 FIRST_S = 1.0
+CARRIED = 0.2
+"""Share of a step's pending operations that have to be those of earlier steps. Reading only the
+loss leaves one or two a step behind for good."""
 DRAIN = 3.0
 DRAIN_S = 0.25
 
@@ -109,6 +113,89 @@ def deferred_work(record: Record, settings: Settings) -> Iterator[Finding]:
         drain_s=drain,
         median_step_s=usual,
     )
+
+
+def deferred_evaluation(record: Record, settings: Settings) -> Iterator[Finding]:
+    nodes = dict(zip(record.node_step, record.nodes, strict=True))
+    ran = {
+        step: carried
+        for step, carried in zip(record.left_step, record.carried, strict=True)
+        if step and carried > CARRIED * nodes.get(step, carried)
+    }
+    if not ran:
+        yield from _deferred_to_the_last(record, nodes)
+        return
+    step, carried = next(iter(ran.items()))
+    at = record.step.index(step)
+    own = nodes.get(step, 0) - record.left[record.left_step.index(step)]
+    share = f" of the {own}" if own >= carried else ""
+    later = sum(other > step for other in record.left_step)
+    again = f"; {len(ran) - 1} of {later} later steps looked at do likewise" if later else ""
+    first, what = _origin(record, step, nodes)
+    yield info(
+        "deferred_evaluation",
+        f"step {step}'s {seconds(record.seconds[at])} evaluate {what}: {carried}{share} "
+        f"operations that it runs were pending when step {step - 1} returned after "
+        f"{seconds(record.seconds[at - 1])}{again}",
+        step=step,
+        seconds=record.seconds[at],
+        before_s=record.seconds[at - 1],
+        operations=carried,
+        of=own if own >= carried else None,
+        from_step=first,
+        steps=len(ran),
+        looked_at=len(record.left_step),
+    )
+
+
+def _deferred_to_the_last(record: Record, nodes: dict[int, int]) -> Iterator[Finding]:
+    """The same of a step whose evaluation has not returned: a hang or a crash."""
+    step = record.built.step if record.built else 0
+    if not record.left_step or record.left_step[-1] != step - 1 or step not in nodes:
+        return
+    left = record.left[-1]
+    if left <= CARRIED * nodes[step]:
+        return
+    first, what = _origin(record, step, nodes)
+    yield info(
+        "deferred_evaluation",
+        f"step {step}, whose evaluation has not returned, has to evaluate {what}: {left} of the "
+        f"{nodes[step]} operations pending in it were so when step {step - 1} returned after "
+        f"{seconds(record.seconds[-1])}",
+        step=step,
+        before_s=record.seconds[-1],
+        operations=left,
+        of=nodes[step],
+        from_step=first,
+        looked_at=len(record.left_step),
+    )
+
+
+def _origin(record: Record, step: int, nodes: dict[int, int]) -> tuple[int, str]:
+    """(the first step, words) of what was pending when `step` began.
+
+    A step that read its loss has run its forward pass; what is left of it is the backward pass and
+    the update, if it announced a backward pass and reading the loss ran a part of its graph.
+    """
+    at = bisect_left(record.loss_step, step)
+    read = record.loss_step[at - 1] if at else -1
+    whole = record.step[bisect_right(record.step, read) : bisect_left(record.step, step)]
+    what = f"all of step{'s' * (len(whole) > 1)} {_span(whole)}"
+    if read < 0:
+        return whole[0], what
+    left = dict(zip(record.left_step, record.left, strict=True)).get(read)
+    announced = any(record.phases.get("backward", ()))
+    if left is not None and left < nodes.get(read, 0) and announced:
+        rest = f"step {read}'s backward pass and update"
+    else:
+        rest = f"what step {read} left"
+    return read, f"{rest} and {what}" if whole else rest
+
+
+def _span(steps: Sequence[int]) -> str:
+    if len(steps) < 3:
+        return " and ".join(map(str, steps))
+    return f"{steps[0]} to {steps[-1]}"
 
 
 def _jump(record: Record) -> tuple[int, float, float, bool] | None:

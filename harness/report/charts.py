@@ -13,6 +13,7 @@ from operator import le
 
 from harness.record import Record
 from harness.report.input import Group, ReportInput
+from harness.report.sections.scenario import pending
 from harness.scenario import BASELINE
 
 POINTS = 50
@@ -45,12 +46,17 @@ CURVES = (
 
 
 def charts(group: Group, data: ReportInput) -> str:
-    """The charts of the scenario's worst run: all of the baseline's, else what a finding is on."""
+    """The charts of the scenario's worst run, and what was pending in its steps: all of the
+    baseline's, else what a finding is on."""
     result = group.worst
     codes = {finding.code for finding in result.findings}
     wanted = [c for c in CURVES if group.name == BASELINE or codes & c.codes]
-    record = data.record(result) if wanted else Record()
+    looked_at = group.name == BASELINE or "graph_growth" in codes
+    if not wanted and not looked_at:
+        return ""
+    record = data.record(result)
     drawn = [draw(curve, group.name, record) for curve in wanted]
+    drawn.append(pending(record) if looked_at else "")
     return "\n\n".join(chart for chart in drawn if chart)
 
 

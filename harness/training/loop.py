@@ -30,8 +30,7 @@ def run(
     _steps(training, step, batches, recorder, probe)
     recorder.begin(training.settings.steps, "drain")
     began = time.monotonic()
-    pending = [*training.tensors()[0].values(), *training.optimizer_state().values()]
-    mx.eval(pending)
+    mx.eval(training.pending())
     drained = time.monotonic() - began
     recorder.phase("digest")
     trainable, frozen = _changes(training, before)
@@ -56,11 +55,13 @@ def _steps(
     for index in range(training.settings.steps):
         mx.reset_peak_memory()
         recorder.begin(index)
+        training.begin()
         batch = next(batches)
         recorder.phase("forward")
         loss = step(*batch) if isinstance(batch, tuple) else step(batch)
         training.built(loss)
         value = None if loss is None else float(loss.item())  # type: ignore[arg-type]
+        left, carried = training.returned()
         recorder.end(
             loss=value,
             active=mx.get_active_memory(),
@@ -68,6 +69,8 @@ def _steps(
             peak=mx.get_peak_memory(),
             traces=probe.traces,
             calls=probe.calls,
+            left=left,
+            carried=carried,
         )
 
 

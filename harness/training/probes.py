@@ -4,13 +4,19 @@ from __future__ import annotations
 
 import functools
 import io
+import time
+from collections import Counter
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import mlx.core as mx
 
 from harness.beats import Recorder
 
+SHARE = 0.01
+FREE_S = 0.2
+"""What looking at the pending graph may cost: this share of the time, or so many seconds."""
 DEEPEST = 10_000
 """Depth up to which the pending graph is walked. MLX walks it recursively, and a graph some
 tens of thousands deep overflows the 8 MB stack: the probe must not kill what it looks at."""
@@ -80,19 +86,39 @@ class CompileProbe:
         return bodies == 1
 
 
-def graph_size(arrays: Sequence[mx.array]) -> tuple[int, int]:
-    """Operations pending behind `arrays`, and the longest chain of them.
+@dataclass(frozen=True)
+class Graph:
+    """What is pending behind some arrays."""
 
-    Takes about a microsecond an operation. The export lists operations in the order in which they
-    will run, an operation's inputs before its outputs, so that one pass gives the depth.
+    operations: Counter[str]
+    """How often each primitive is pending, by its address. An operation has a primitive of its
+    own; those of a compiled function are the same at each of its calls."""
+    depth: int
+    """Operations in the longest chain."""
+
+    @property
+    def nodes(self) -> int:
+        return self.operations.total()
+
+
+NOTHING = Graph(Counter(), 0)
+
+
+def pending(arrays: Sequence[mx.array]) -> Graph:
+    """The operations pending behind `arrays`.
+
+    Takes 2 or 3 microseconds an operation, half of them MLX's. The export lists operations in the
+    order in which they will run, an operation's inputs before its outputs, so that one pass gives
+    the depth.
     """
     text = io.StringIO()
     mx.export_to_dot(text, *arrays)
-    nodes = deepest = 0
+    found: list[str] = []
+    deepest = 0
     depth: dict[str, int] = {}
     for line in text.getvalue().splitlines():
         if "[label" in line:
-            nodes += 1
+            found.append(line[2 : line.index(" ", 2)])
             continue
         source, arrow, target = line.partition(" -> ")
         if not arrow:
@@ -102,23 +128,80 @@ def graph_size(arrays: Sequence[mx.array]) -> tuple[int, int]:
         if reached > depth.get(target, 0):
             depth[target] = reached
             deepest = max(deepest, reached)
-    return nodes, deepest
+    return Graph(Counter(found), deepest)
+
+
+def carried(before: Graph, built: Graph, after: Graph) -> int:
+    """How many of the operations that were pending `before` a step its evaluation has run.
+
+    `built` is what was pending when the step's graph stood, `after` what still was when the
+    evaluation had returned. Where one primitive is pending several times, those that are left are
+    taken for the newest.
+    """
+    total = 0
+    for primitive, old in before.operations.items():
+        new = max(0, built.operations[primitive] - old)
+        total += old - min(old, max(0, after.operations[primitive] - new))
+    return total
 
 
 class GraphSampler:
-    """Decides at which steps the pending graph is measured: 0 to 3, then the powers of two.
+    """Looks at the pending graph in as many steps as the time allows.
 
-    A look costs a millisecond or two on the built-in model and more on a large one, too much for
-    every step; it is timed as the phase `graph` and left out of the step's time.
+    A sampled step is looked at when it begins, when its graph stands and when its evaluation has
+    returned. That takes some milliseconds on the built-in model, too much for each of its steps
+    and nothing beside a step of a large one. So a step is sampled while all looks together stay
+    below FREE_S seconds or SHARE of the time since the first step; and always when its index is 0
+    or a power of two, and when it is the last one.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, steps: int, roots: Callable[[], list[mx.array]]) -> None:
+        """`roots` gives the parameters and the optimizer state, which outlive a step."""
+        self.on = False
+        """Whether the step under way is sampled."""
+        self._last = steps - 1
+        self._roots = roots
+        self._began: float | None = None
+        self._spent = 0.0
+        self._price = 0.0
         self._deepest = 0
+        self._before = self._built = NOTHING
+        self._seen_after: int | None = None
+        """The step after which `_before` was looked at."""
 
     def wants(self, step: int) -> bool:
-        return (step < 4 or step & (step - 1) == 0) and 2 * self._deepest < DEEPEST
+        """Whether `step`, which begins now, is sampled. To be asked once a step."""
+        now = time.monotonic()
+        if self._began is None:
+            self._began = now
+        affordable = self._spent + self._price <= FREE_S + SHARE * (now - self._began)
+        wanted = affordable or step & (step - 1) == 0 or step == self._last
+        self.on = wanted and 2 * self._deepest < DEEPEST
+        return self.on
 
-    def measure(self, arrays: Sequence[mx.array]) -> tuple[int, int]:
-        nodes, depth = graph_size(arrays)
-        self._deepest = max(self._deepest, depth)
-        return nodes, depth
+    def begin(self, step: int) -> None:
+        """Look at what earlier steps left, unless the step before was sampled too."""
+        self._price = 0.0
+        if self._seen_after is None or self._seen_after != step - 1:
+            self._before = self._look()
+
+    def built(self, loss: mx.array | None) -> tuple[int, int]:
+        """(operations, depth) of what is pending when the step's graph stands."""
+        self._built = self._look([] if loss is None else [loss])
+        self._deepest = max(self._deepest, self._built.depth)
+        return self._built.nodes, self._built.depth
+
+    def returned(self, step: int) -> tuple[int, int]:
+        """(operations left pending, those left by earlier steps that this evaluation has run)."""
+        after = self._look()
+        ran = carried(self._before, self._built, after)
+        self._before, self._seen_after = after, step
+        return after.nodes, ran
+
+    def _look(self, arrays: Sequence[mx.array] = ()) -> Graph:
+        began = time.monotonic()
+        graph = pending([*arrays, *self._roots()])
+        took = time.monotonic() - began
+        self._spent += took
+        self._price += took
+        return graph

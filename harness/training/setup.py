@@ -35,7 +35,7 @@ class Training:
         self.settings = settings
         self._recorder = recorder
         self._probe = probe
-        self._sampler = GraphSampler()
+        self._sampler = GraphSampler(settings.steps, self.pending)
 
     # -- what the harness brings
 
@@ -137,21 +137,40 @@ class Training:
 
     # -- what the harness looks at
 
+    def begin(self) -> None:
+        """A step begins. What earlier ones left is looked at, if the sampler wants this step."""
+        if self._sampler.wants(self.step):
+            self._recorder.phase("graph")
+            self._sampler.begin(self.step)
+            self._recorder.phase("data")
+
     def built(self, loss: mx.array | None) -> None:
         """The step's graph stands, pending behind `loss`, the parameters and the optimizer state.
 
-        Its size is measured in the steps that the sampler picks. Once a step; later calls do
-        nothing, since a scenario may say it before the loop does.
+        Once a step; later calls do nothing, since a scenario may say it before the loop does.
         """
         if self._recorder.current == "eval":
             return
-        if not self._sampler.wants(self.step):
+        if not self._sampler.on:
             self._recorder.built()
             return
         self._recorder.phase("graph")
-        pending = [*self.tensors()[0].values(), *self.optimizer_state().values()]
-        nodes, depth = self._sampler.measure(pending if loss is None else [loss, *pending])
+        nodes, depth = self._sampler.built(loss)
         self._recorder.built(nodes, depth)
+
+    def returned(self) -> tuple[int | None, int | None]:
+        """The step's evaluation returned: what it left pending, and what it ran of earlier steps.
+
+        None for both in a step that is not sampled.
+        """
+        if not self._sampler.on:
+            return None, None
+        self._recorder.phase("graph")
+        return self._sampler.returned(self.step)
+
+    def pending(self) -> list[mx.array]:
+        """What outlives a step: the trainable parameters and the optimizer state."""
+        return [*self.tensors()[0].values(), *self.optimizer_state().values()]
 
     @property
     def known_model(self) -> nn.Module | None:

@@ -42,6 +42,8 @@ def make(
     seconds=0.02,
     active=3 * P,
     nodes=None,
+    left=None,
+    carried=0,
     traces=0,
     calls=None,
     checks=(),
@@ -65,7 +67,8 @@ def make(
     ]
     for step in range(steps):
         loss, duration = at(losses, step, None), at(seconds, step, 0.02)
-        phases = {"forward": 0.1 * duration, "eval": 0.9 * duration, "graph": 1.0}
+        parts = {"forward": 0.05, "backward": 0.05, "eval": 0.9}
+        phases = {name: part * duration for name, part in parts.items()} | {"graph": 1.0}
         beats.append(BuiltBeat(t=float(step), step=step, nodes=at(nodes, step, None), depth=9))
         beats.append(
             StepBeat(
@@ -78,6 +81,8 @@ def make(
                 peak=at(active, step, None),
                 traces=at(traces, step, 0),
                 calls=at(calls, step, step + 1 if traces else 0),
+                left=at(left, step, None),
+                carried=None if left is None else at(carried, step, 0),
             )
         )
     beats += [

@@ -41,6 +41,9 @@ TRIGGERS = {
     "step_time_jump": lambda: make(seconds=[0.5] + [4.0] * 9),
     "slow_step": lambda: make(seconds=[0.02] * 5 + [3.0] + [0.02] * 4),
     "first_step_slow": lambda: make(seconds=[8.0] + [0.02] * 9),
+    "deferred_evaluation": lambda: make(
+        nodes=[1200] + [2000] * 9, left=800, carried=[0] + [800] * 9
+    ),
     "deferred_work": lambda: make(drain_s=9.0),
     "beats_lost": lambda: make(lost=3, fault="No space left on device"),
 }

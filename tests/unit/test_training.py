@@ -68,29 +68,6 @@ def test_finite_is_finite():
         assert not digest.is_finite(mx.array([1.0, bad], dtype=mx.bfloat16))
 
 
-def test_the_pending_graph_is_counted_and_its_longest_chain_found():
-    x = mx.ones(3)
-    mx.eval(x)
-    assert probes.graph_size([x]) == (0, 0)
-    chain = x
-    for _ in range(7):
-        chain = mx.abs(chain)
-    side = mx.sin(x)
-    assert probes.graph_size([chain, side]) == (8, 7)
-    mx.eval(chain, side)
-    assert probes.graph_size([chain, side]) == (0, 0)
-
-
-def test_a_graph_that_could_be_too_deep_to_walk_is_not_walked():
-    sampler = probes.GraphSampler()
-    assert [step for step in range(40) if sampler.wants(step)] == [0, 1, 2, 3, 4, 8, 16, 32]
-    x = mx.ones(3)
-    for _ in range(probes.DEEPEST // 2 + 1):
-        x = mx.abs(x)
-    sampler.measure([x])
-    assert not any(sampler.wants(step) for step in range(40))
-
-
 def test_traces_and_calls_of_a_compiled_function_are_counted(probe):
     step = mx.compile(lambda x: x * 2 + 1)
     for _ in range(3):

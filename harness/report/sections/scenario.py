@@ -9,7 +9,7 @@ from typing import Any
 
 from harness import stats
 from harness.model import Cause, Finding, Outcome, ScenarioResult
-from harness.record import NOT_WORK
+from harness.record import NOT_WORK, Record
 from harness.report.input import LOGS, Group, ReportInput
 from harness.report.sections.verdicts import SYMBOLS, outcomes, place
 from harness.report.sections.verdicts import loss as loss_of
@@ -32,6 +32,9 @@ LOG_LINES = 20
 LOG_WIDTH = 300
 KINDS = 8
 """Ways in which the runs of one scenario ended, and findings, that are listed at most."""
+
+LOOKS = 4
+"""Sampled steps that are shown from the beginning of a run, and from its end."""
 
 Figure = Callable[[ScenarioResult], float | None]
 
@@ -143,6 +146,33 @@ def _findings(results: Sequence[ScenarioResult]) -> str:
         for name, finding in first.items()
     ]
     return "\n".join(lines[:KINDS] + [f"- {len(lines) - KINDS} more"] * (len(lines) > KINDS))
+
+
+def pending(record: Record) -> str:
+    """What was pending in the first and the last of the sampled steps, and how it grows."""
+    looked = list(zip(record.node_step, record.nodes, record.depth, strict=True))
+    if not looked:
+        return ""
+    returned = dict(
+        zip(record.left_step, zip(record.carried, record.left, strict=True), strict=True)
+    )
+    rows = []
+    for step, nodes, depth in looked[:LOOKS] + looked[LOOKS:][-LOOKS:]:
+        carried, left = returned.get(step, (None, None))
+        ran = None if left is None or left > nodes else nodes - left
+        row = (step, nodes, depth if depth >= 0 else None, ran, carried, left)
+        rows.append([NOTHING if value is None else f"{value:,}" for value in row])
+    later = looked[1:]  # in step 0 no step before has left anything
+    later = later[:: max(1, len(later) // stats.BLOCKS)]
+    growth = ""
+    if len(later) > 2:
+        slope = stats.theil_sen([(float(step), float(nodes)) for step, nodes, _ in later])
+        growth = f", growing by {digits(slope.value)} a step"
+    return (
+        f"Pending operations{growth}. Looked at in {len(looked)} of "
+        f"{counted(len(record.step), 'step')}, among them:\n\n"
+        + table(("step", "pending", "depth", "run", "of earlier steps", "left"), rows, "r" * 6)
+    )
 
 
 def cause(group: Group, data: ReportInput) -> str:
