@@ -45,7 +45,10 @@ def _answer(settings: Settings) -> Shapes | str:
 def measure(settings: Settings) -> Shapes:
     """What would be trained. Raises UsageError as `models.build` does."""
     if settings.device is not None:
-        mx.set_default_device(mx.Device(getattr(mx.DeviceType, settings.device), 0))
+        try:
+            mx.set_default_device(mx.Device(getattr(mx.DeviceType, settings.device), 0))
+        except Exception as error:
+            raise UsageError(f"MLX has no {settings.device} here: {error}") from error
     mx.reset_peak_memory()
     model = models.prepare(settings, lazy=True)[0]
     parameters, parameter_bytes, trainable, trainable_bytes, dtype = models.describe(model)
