@@ -10,9 +10,10 @@ from pathlib import Path
 
 import msgspec
 
-from harness import __version__, diagnose, environment, record
+from harness import __version__, diagnose, environment, record, repeats
 from harness.errors import HarnessError, UsageError
 from harness.model import (
+    Diagnosis,
     LeftOut,
     OnHang,
     Outcome,
@@ -197,8 +198,14 @@ class _Session:
 
 def concluded(run: RunResult) -> RunResult:
     """`run` with what its results come to, taken together."""
+    # Controls are broken on purpose, each in its own way: several have no cause in common.
+    related = sum(info.verdict is not None for info in run.scenarios) <= 1
     found = diagnose.diagnose(run.results, run.settings, run.environment)
-    return msgspec.structs.replace(run, diagnosis=found)
+    return msgspec.structs.replace(
+        run,
+        diagnosis=found if related else Diagnosis(),
+        repeats=repeats.summarize(run.results),
+    )
 
 
 def _unique(plan: Sequence[Run]) -> tuple[ScenarioInfo, ...]:

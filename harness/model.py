@@ -507,6 +507,48 @@ class Environment(msgspec.Struct, frozen=True, kw_only=True):
     """The few environment variables that change how MLX runs (`MLX_*`)."""
 
 
+class Share(msgspec.Struct, frozen=True, kw_only=True):
+    """So many of so many, with the 95 % interval of the probability behind it."""
+
+    count: int
+    of: int
+    low: float
+    high: float
+
+
+class Hang(msgspec.Struct, frozen=True, kw_only=True):
+    """The runs that hung in one and the same way: their stacks have one fingerprint."""
+
+    share: Share
+    fingerprint: str | None
+    """None when no stack could be had; then only cause and place are known to agree."""
+    cause: str
+    step: int | None = None
+    phase: str | None = None
+    wait_site: str | None = None
+    repeats: tuple[int, ...] = ()
+
+
+class Spread(msgspec.Struct, frozen=True, kw_only=True):
+    """A figure over the repeats that have it."""
+
+    runs: int
+    min: float
+    median: float
+    max: float
+
+
+class RepeatSummary(msgspec.Struct, frozen=True, kw_only=True):
+    """The repeats of one scenario, taken together."""
+
+    scenario: str
+    outcomes: dict[str, Share]
+    """By outcome, those that came."""
+    hangs: tuple[Hang, ...] = ()
+    figures: dict[str, Spread] = {}
+    """By name, as in `harness.repeats.FIGURES`."""
+
+
 class LeftOut(msgspec.Struct, frozen=True, kw_only=True):
     """A run that was planned and, by the user's wish, not started."""
 
@@ -528,6 +570,8 @@ class RunResult(msgspec.Struct, frozen=True, kw_only=True):
     settings: Settings
     scenarios: tuple[ScenarioInfo, ...] = ()
     results: tuple[ScenarioResult, ...] = ()
+    repeats: tuple[RepeatSummary, ...] = ()
+    """Of the scenarios that were run more than once."""
     left_out: tuple[LeftOut, ...] = ()
     diagnosis: Diagnosis = Diagnosis()
     interrupted: bool = False

@@ -21,6 +21,7 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
+from harness import repeats
 from harness.model import Diagnosis, Outcome, RunResult, ScenarioResult, Severity, Verdict
 from harness.report.sections.verdicts import left_out
 from harness.supervise.job import Job
@@ -105,7 +106,10 @@ class Screen:
         self.console.print(f"{told or 'nothing was run'}")
         for line in left_out(run):
             self.console.print(escape(line), style="dim")
-        if run.results:
+        for one in run.repeats:
+            for hang in one.hangs:
+                self.console.print(f"{one.scenario}: {repeats.told(hang)}")
+        if run.diagnosis.hypotheses:
             self._diagnosis(run.diagnosis)
         self.console.print(f"report: {folder / 'report.md'}", soft_wrap=True, highlight=False)
 

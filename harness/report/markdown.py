@@ -16,6 +16,7 @@ from harness.report.sections import scenario
 from harness.report.sections.diagnosis import diagnosis
 from harness.report.sections.differences import differences
 from harness.report.sections.environment import environment
+from harness.report.sections.repeats import repeats
 from harness.report.sections.verdicts import verdicts
 from harness.report.text import counted
 
@@ -27,7 +28,7 @@ _NOTE = 400
 Section = Callable[[ReportInput], str]
 Part = Callable[[Group, ReportInput], str]
 
-BEFORE: tuple[Section, ...] = (verdicts, diagnosis, differences)
+BEFORE: tuple[Section, ...] = (verdicts, diagnosis, repeats, differences)
 """These and AFTER always stay; their tables are bounded, so that together they fit."""
 AFTER: tuple[Section, ...] = (environment,)
 

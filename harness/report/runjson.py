@@ -18,17 +18,18 @@ NAME = "run.json"
 
 def document(run: RunResult) -> dict[str, Any]:
     """The run as JSON can hold it: NaN and the infinities are "nan", "inf" and "-inf"."""
-    built: dict[str, Any] = _storable(msgspec.to_builtins(run, str_keys=True))
+    built: dict[str, Any] = storable(msgspec.to_builtins(run, str_keys=True))
     return built
 
 
-def _storable(value: Any) -> Any:
+def storable(value: Any) -> Any:
+    """`value`, made of builtins, with NaN and the infinities as strings."""
     if isinstance(value, float):
         return value if math.isfinite(value) else str(value)
     if isinstance(value, dict):
-        return {key: _storable(item) for key, item in value.items()}
+        return {key: storable(item) for key, item in value.items()}
     if isinstance(value, list | tuple):
-        return [_storable(item) for item in value]
+        return [storable(item) for item in value]
     return value
 
 

@@ -8,6 +8,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 from harness import scenario
 
 ROOT = Path(__file__).parents[2]
@@ -54,3 +56,35 @@ def test_a_healthy_scenario_is_repeated_to_the_end(tmp_path):
     document = json.loads(harness(tmp_path, *arguments, FAULT="nothing").stdout)
     assert [result["outcome"] for result in document["results"]] == ["completed"] * 3
     assert document["left_out"] == []
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="a hang is proven in a second on Linux only")
+def test_a_hang_that_comes_now_and_then_is_one_hang_with_its_probability(tmp_path):
+    done = harness(tmp_path, "run", VICTIM, "--repeat", "6", "--stop-after", "2",
+                   FAULT="hangs_in_odd_repeats")  # fmt: skip
+    document = json.loads(done.stdout)
+    outcomes = [result["outcome"] for result in document["results"]]
+    assert outcomes == ["completed", "hung", "completed", "hung"]
+    (summary,) = document["repeats"]
+    (hang,) = summary["hangs"]
+    assert (hang["share"]["count"], hang["share"]["of"], hang["step"]) == (2, 4, 3)
+    assert hang["fingerprint"]
+    assert "hung at step 3 in 2 of 4 runs (15 to 85 %)" in " ".join(done.stderr.split())
+    (report,) = tmp_path.glob("*/report.md")
+    assert "hung at step 3 in 2 of 4 runs" in report.read_text()
+    folder = str(report.parent)
+    compared = harness_compare(tmp_path, folder, folder)
+    assert compared["setup"] == []
+    assert compared["scenarios"][0]["outcomes"]["mark"] == "same"
+
+
+def harness_compare(folder, a, b):
+    done = subprocess.run(
+        [sys.executable, "-m", "harness", "compare", a, b, "--json"],
+        cwd=folder,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout)

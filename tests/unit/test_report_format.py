@@ -24,6 +24,8 @@ def structs(kind):
             yield from structs(field.type)
     elif isinstance(kind, msgspec.inspect.VarTupleType):
         yield from structs(kind.item_type)
+    elif isinstance(kind, msgspec.inspect.DictType):
+        yield from structs(kind.value_type)
     elif isinstance(kind, msgspec.inspect.UnionType):
         for part in kind.types:
             yield from structs(part)

@@ -361,6 +361,11 @@ def hangs_until_a_signal(training):
     woken.wait()
 
 
+def hangs_in_odd_repeats(training):
+    if int(record().name) % 2:
+        threading.Event().wait()
+
+
 def hangs_twice_until_a_signal(training):
     hangs_until_a_signal(training)
     return lambda: hangs_until_a_signal(training)

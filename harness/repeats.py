@@ -1,0 +1,105 @@
+"""What repeats of one scenario say together: how often it hangs, how its figures spread. Pure."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from itertools import groupby
+
+from harness import stats
+from harness.model import (
+    Hang,
+    Outcome,
+    RepeatSummary,
+    ScenarioResult,
+    Share,
+    Spread,
+)
+
+FIGURES: dict[str, Callable[[ScenarioResult], float | None]] = {
+    "step_median_s": lambda r: r.metrics.step_s.median if r.metrics.step_s else None,
+    "step_p99_s": lambda r: r.metrics.step_s.p99 if r.metrics.step_s else None,
+    "step_first_s": lambda r: r.metrics.step_s.first if r.metrics.step_s else None,
+    "peak_over_p": lambda r: r.metrics.memory.peak_over_p,
+    "active_over_p": lambda r: r.metrics.memory.active_over_p,
+    "rss_peak": lambda r: r.metrics.memory.rss_peak,
+    "loss_last": lambda r: r.metrics.loss.last if r.metrics.loss else None,
+    "traces": lambda r: r.metrics.traces,
+    "graph_nodes_last": lambda r: r.metrics.graph_nodes_last,
+}
+"""The figures of a run that repeats and comparisons look at, by name; seconds, bytes and P."""
+
+
+def summarize(results: Sequence[ScenarioResult]) -> tuple[RepeatSummary, ...]:
+    """A summary for each scenario with more than one result, in their order."""
+    names = dict.fromkeys(result.scenario for result in results)
+    groups = ([r for r in results if r.scenario == name] for name in names)
+    return tuple(_summary(group) for group in groups if len(group) > 1)
+
+
+def share(count: int, of: int) -> Share:
+    low, high = stats.wilson(count, of)
+    return Share(count=count, of=of, low=low, high=high)
+
+
+def values(results: Sequence[ScenarioResult], name: str) -> list[float]:
+    """The figure of those results that have it."""
+    found = (FIGURES[name](result) for result in results)
+    return [float(value) for value in found if value is not None]
+
+
+def _summary(results: Sequence[ScenarioResult]) -> RepeatSummary:
+    ran = [result for result in results if result.outcome is not Outcome.SKIPPED]
+    counts = Counter(result.outcome.value for result in ran)
+    return RepeatSummary(
+        scenario=results[0].scenario,
+        outcomes={outcome: share(count, len(ran)) for outcome, count in counts.most_common()},
+        hangs=tuple(_hangs(ran)),
+        figures={name: found for name in FIGURES if (found := spread(values(ran, name)))},
+    )
+
+
+def spread(found: Sequence[float]) -> Spread | None:
+    """None without values."""
+    if not found:
+        return None
+    return Spread(runs=len(found), min=min(found), median=stats.median(found), max=max(found))
+
+
+def _hangs(ran: Sequence[ScenarioResult]) -> Iterator[Hang]:
+    """One for each way to hang, the most frequent first."""
+    hung = sorted((r for r in ran if r.outcome is Outcome.HUNG), key=_kind)
+    alike = [list(runs) for _, runs in groupby(hung, _kind)]
+    for runs in sorted(alike, key=len, reverse=True):
+        first = runs[0]
+        evidence = first.cause.evidence if first.cause else {}
+        steps = {result.last_step for result in runs}
+        yield Hang(
+            share=share(len(runs), len(ran)),
+            fingerprint=evidence.get("fingerprint"),
+            cause=first.cause.code if first.cause else "",
+            step=first.last_step if len(steps) == 1 else None,
+            phase=first.last_phase,
+            wait_site=evidence.get("wait_site"),
+            repeats=tuple(result.repeat for result in runs),
+        )
+
+
+def _kind(result: ScenarioResult) -> tuple[str, ...]:
+    """What two runs that hang in the same way have in common."""
+    cause = result.cause
+    fingerprint = cause.evidence.get("fingerprint") if cause else None
+    if fingerprint:
+        return (str(fingerprint),)
+    return ("", cause.code if cause else "", str(result.last_phase))
+
+
+def told(hang: Hang) -> str:
+    """`hung at step 1 in 3 of 20 runs (5 to 36 %)`."""
+    at = "" if hang.step is None else f" at step {hang.step}"
+    return f"hung{at} in {counted(hang.share)}"
+
+
+def counted(one: Share) -> str:
+    """`3 of 20 runs (5 to 36 %)`."""
+    return f"{one.count} of {one.of} runs ({100 * one.low:.0f} to {100 * one.high:.0f} %)"

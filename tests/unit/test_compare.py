@@ -1,0 +1,110 @@
+"""Two runs side by side: what differs, what is significant, and what is the same."""
+
+from __future__ import annotations
+
+import json
+import math
+import random
+
+import fakes
+import msgspec
+import pytest
+from hypothesis import given, settings
+
+from harness.compare import REPEATS, Mark, compare
+from harness.model import Outcome
+from harness.report import runjson
+
+replace = msgspec.structs.replace
+
+
+def runs(step_s=0.02, count=REPEATS, hung=0, seed=0, **fields):
+    """So many repeats of the baseline, some of them hung, with step times a tenth apart."""
+    draw = random.Random(seed)
+    results = [
+        fakes.hung("baseline_update", repeat=n)
+        if n < hung
+        else fakes.result(
+            repeat=n, metrics=fakes.metrics(step_s * draw.uniform(0.95, 1.05), **fields)
+        )
+        for n in range(count)
+    ]
+    return fakes.run(*results)
+
+
+def marks(a, b):
+    (one,) = compare(a, b).scenarios
+    return {"outcomes": one.outcomes.mark} | {figure.name: figure.mark for figure in one.figures}
+
+
+@given(fakes.RUNS)
+@settings(max_examples=30)
+def test_a_run_is_the_same_as_itself_whatever_it_is(run):
+    found = compare(run, run)
+    assert found.setup == ()
+    every = [mark for one in found.scenarios for mark in (one.outcomes.mark, *_marks(one))]
+    assert set(every) <= {Mark.SAME, Mark.MISSING}
+    json.dumps(runjson.storable(msgspec.to_builtins(found)), allow_nan=False)
+
+
+def _marks(one):
+    return [figure.mark for figure in one.figures]
+
+
+def test_twice_the_time_is_significant_with_repeats_and_differs_without():
+    slow = {"step_median_s", "step_p99_s", "step_first_s"}
+    found = marks(runs(0.02, 10), runs(0.05, 10, seed=1))
+    assert {name for name, mark in found.items() if mark is Mark.SIGNIFICANT} == slow
+    found = marks(runs(0.02, 1), runs(0.05, 1))
+    assert found["step_median_s"] is Mark.DIFFERS
+    assert found["peak_over_p"] is Mark.SAME
+
+
+def test_noise_alone_is_the_same():
+    assert set(marks(runs(count=10), runs(count=10, seed=1)).values()) == {Mark.SAME}
+
+
+def test_a_hang_that_came_with_a_version_is_significant():
+    found = compare(runs(count=20), runs(count=20, hung=12)).scenarios[0].outcomes
+    assert (found.a, found.b) == ({"completed": 20}, {"hung": 12, "completed": 8})
+    assert found.mark is Mark.SIGNIFICANT
+    assert found.p < 0.001
+    rare = compare(runs(count=20), runs(count=20, hung=1)).scenarios[0].outcomes
+    assert rare.mark is Mark.SAME
+
+
+def test_one_run_each_with_another_outcome_only_differs():
+    found = marks(runs(count=1), runs(count=1, hung=1))
+    assert found["outcomes"] is Mark.DIFFERS
+    assert Mark.SIGNIFICANT not in found.values()
+
+
+def test_what_was_run_on_one_side_only_is_missing_not_different():
+    both = fakes.run(fakes.result(), fakes.result("sgd_step"))
+    found = {one.scenario: one.outcomes.mark for one in compare(both, runs(count=1)).scenarios}
+    assert found == {"baseline_update": Mark.SAME, "sgd_step": Mark.MISSING}
+    skipped = fakes.run(fakes.result(outcome=Outcome.SKIPPED))
+    assert compare(runs(count=1), skipped).scenarios[0].outcomes.mark is Mark.MISSING
+
+
+@pytest.mark.parametrize("value", [math.nan, math.inf])
+def test_a_loss_that_is_no_number_differs_from_one_that_is(value):
+    found = marks(runs(count=1), runs(count=1, last=value))
+    assert found["loss_last"] is Mark.DIFFERS
+    assert marks(runs(count=1, last=value), runs(count=1, last=value))["loss_last"] is Mark.SAME
+
+
+def test_versions_settings_and_code_that_are_not_the_same_are_named():
+    base = runs(count=1)
+    newer = replace(base.environment, versions=base.environment.versions | {"mlx": "0.33.0"})
+    other = replace(
+        base,
+        environment=newer,
+        settings=replace(base.settings, batch_size=8),
+        scenarios=(replace(base.scenarios[0], source="def make_step(training): ..."),),
+    )
+    assert {(one.name, one.a, one.b) for one in compare(base, other).setup} == {
+        ("mlx", "0.32.4", "0.33.0"),
+        ("batch_size", "2", "8"),
+        ("code of baseline_update", "A's", "B's"),
+    }
