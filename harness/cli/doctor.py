@@ -144,6 +144,7 @@ def _print_forecast(asked: Forecast) -> None:
     """Scenarios that hold the same are one row."""
     model = asked.model
     console = Console()
+    console.width = max(console.width, 100)  # of a pipe: 80
     console.print(
         f"\n{model.parameters:,} parameters, {model.trainable:,} of them trained: "
         f"P = {gigabytes(model.trainable_bytes)} ({model.dtype}); "
@@ -152,8 +153,10 @@ def _print_forecast(asked: Forecast) -> None:
         soft_wrap=True,
     )
     table = Table(box=None, padding=(0, 2, 0, 0))
-    for name in ("scenario", "peak", "in P", "active", "at the peak"):
-        table.add_column(name, justify="left" if name in ("scenario", "at the peak") else "right")
+    table.add_column("scenario", min_width=max(len(row.scenario) for row in asked.rows))
+    for name in ("peak", "in P", "active"):
+        table.add_column(name, justify="right")
+    table.add_column("at the peak")
     same: dict[Projection | None, list[Row]] = {}
     for row in asked.rows:
         same.setdefault(row.projection, []).append(row)
