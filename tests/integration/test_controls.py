@@ -9,9 +9,12 @@ import sys
 from pathlib import Path
 
 import jsonschema
+import msgspec
 import pytest
 
 from harness import scenario
+from harness.diagnose import diagnose
+from harness.model import RunResult, Verdict
 
 ROOT = Path(__file__).parents[2]
 SCHEMA = json.loads((ROOT / "docs" / "run.schema.json").read_text())
@@ -34,6 +37,34 @@ QUICK = (
     "two_locks",
     "uncaught_exception",
 )
+
+
+HYPOTHESES = {
+    "child_never_ends": "data",
+    "compiler_never_returns": "retrace",
+    "fork_deadlock": "deadlock",
+    "gil_held": "deadlock",
+    "loader_never_yields": "data",
+    "never_evaluated": "deferred",
+    "out_of_memory": "memory",
+    "retained_gradients": "leak",
+    "two_locks": "deadlock",
+}
+"""What the run of one control alone supports. No other supports anything, but for cold_compile: its
+optimizer state is created lazily, and that it is traced twice is true."""
+
+
+def supported(run):
+    """By control: the hypotheses that its runs support, each taken alone."""
+    run = msgspec.convert(run, RunResult, strict=False)
+    return {
+        result.scenario: {
+            one.id
+            for one in diagnose([result], run.settings, run.environment).hypotheses
+            if one.verdict is Verdict.SUPPORTED
+        }
+        for result in run.results
+    }
 
 
 def selftest(folder, *arguments):
@@ -68,6 +99,8 @@ def test_the_quick_controls_get_their_verdicts(tmp_path):
     assert set(causes) == {"fork_deadlock", "gil_held", "loader_never_yields", "two_locks"}
     for cause in causes.values():
         assert cause["evidence"]["wait_site"]
+    found = {name: ids for name, ids in supported(document["run"]).items() if ids}
+    assert found == {name: {HYPOTHESES[name]} for name in QUICK if name in HYPOTHESES}
 
 
 def test_a_control_that_gets_another_verdict_fails_the_selftest(tmp_path):
@@ -110,3 +143,7 @@ def test_what_declares_no_verdict_is_refused(tmp_path):
 def test_every_control_gets_its_verdict_ten_times_in_a_row(tmp_path):
     document = checked(tmp_path, "--repeat", "10")
     assert len(document["controls"]) == 10 * len(scenario.controls())
+    found = supported(document["run"])
+    assert found.pop("cold_compile") <= {"retrace"}
+    found = {name: ids for name, ids in found.items() if ids}
+    assert found == {name: {id} for name, id in HYPOTHESES.items()}
