@@ -57,7 +57,7 @@ _CONDITION = _native(
     r"|syscall"
 )
 _MUTEX = _native(
-    r"mutex_(timed)?lock\w*|lll_lock_wait|psynch_mutexwait|rwlock_(rd|wr)lock|ulock_wait|spin_lock"
+    r"mutex_(timed)?lock\w*|lll_lock_wait|psynch_mutexwait|rwlock_(rd|wr)lock|ulock_wait"
     r"|os_unfair_lock_lock_slow"
 )
 _NETWORK = _native(r"accept4?|connect|recv(from|m?msg)?|send(to|m?msg)?")

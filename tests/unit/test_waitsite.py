@@ -277,6 +277,13 @@ def test_a_spinning_thread_has_one_fingerprint_wherever_it_was_caught() -> None:
     assert waitsite.fingerprint([one]) == waitsite.fingerprint([two])
 
 
+def test_a_spin_lock_is_run_not_waited_for() -> None:
+    spins = thread(c("pthread_spin_lock"), py("spin"), MAIN[1])
+    assert waitsite.wait_site(spins).category is Category.RUNNING
+    locked = thread(c("pthread_mutex_lock"), py("spin"), MAIN[1])
+    assert waitsite.wait_site(locked).category is Category.LOCK
+
+
 # --- moved --------------------------------------------------------------------------------------
 
 
