@@ -16,6 +16,7 @@ import argparse
 import math
 import os
 import random
+import resource
 import subprocess
 import sys
 import tempfile
@@ -85,8 +86,8 @@ def beats(steps: int) -> Iterator[AnyBeat]:
     )
     for step in range(steps):
         t = 1 + 0.03 * step
-        looked = step < 4 or step & (step - 1) == 0
-        size = {"nodes": 1900, "depth": 300} if looked else {}
+        looked = step % 15 == 0
+        size = {"nodes": 1950, "depth": 416} if looked else {}
         yield BuiltBeat(t=t, step=step, **size)
         noise = lot.lognormvariate(0, 0.2)
         phases = {"data": 4.1e-5, "forward": 0.0012, "backward": 0.002, "update": 0.001}
@@ -98,6 +99,7 @@ def beats(steps: int) -> Iterator[AnyBeat]:
             active=3 * P + lot.randrange(4096),
             cache=5 * P,
             peak=5 * P + lot.randrange(4096),
+            **({"left": 805, "carried": 802 if step else 0} if looked else {}),
         )
     yield EndBeat(
         t=2 + 0.03 * steps, steps=steps, drain_s=0.01, trainable=Tensors(total=20, changed=20)
@@ -138,8 +140,8 @@ def write_run(folder: Path, steps: int) -> None:
     runjson.write(run, folder)
 
 
-def reported(folder: Path) -> tuple[float, int]:
-    """(seconds, highest RSS in bytes) of one `harness report`. Raises when it fails.
+def reported(folder: Path) -> dict[str, float]:
+    """Wall and CPU seconds and the highest RSS of one `harness report`. Raises when it fails.
 
     Linux counts the RSS of who started a process as that process's own: this one has to be small.
     """
@@ -154,7 +156,12 @@ def reported(folder: Path) -> tuple[float, int]:
     process.returncode = os.waitstatus_to_exitcode(status)
     if process.returncode:
         raise RuntimeError(f"harness report {folder} exited with {process.returncode}")
-    return took, usage.ru_maxrss * (1 if sys.platform == "darwin" else 1024)
+    return {"s": took, "cpu_s": usage.ru_utime + usage.ru_stime, "rss": highest(usage)}
+
+
+def highest(usage: resource.struct_rusage) -> int:
+    """Highest RSS in bytes; macOS counts in bytes, Linux in KiB."""
+    return usage.ru_maxrss * (1 if sys.platform == "darwin" else 1024)
 
 
 def report_sizes(most: int) -> list[dict[str, float]]:
@@ -164,19 +171,19 @@ def report_sizes(most: int) -> list[dict[str, float]]:
     while steps <= most:
         with tempfile.TemporaryDirectory() as folder:
             write_run(Path(folder), steps)
-            judged, judged_rss = reported(Path(folder))
-            again, again_rss = reported(Path(folder))
+            judged = reported(Path(folder))
+            again = reported(Path(folder))
         results.append(
-            {
-                "steps": steps,
-                "judge_and_report_s": judged,
-                "judge_and_report_rss": judged_rss,
-                "report_s": again,
-                "report_rss": again_rss,
-            }
+            {"steps": steps}
+            | {f"judge_and_report_{name}": value for name, value in judged.items()}
+            | {f"report_{name}": value for name, value in again.items()}
         )
         steps *= 10
     return results
+
+
+def shown_as(name: str, value: float) -> str:
+    return f"{value / 2**20:.0f}" if name.endswith("rss") else f"{value:.2f}"
 
 
 def per_step(results: list[dict[str, float]], figure: str) -> list[float]:
@@ -206,7 +213,7 @@ def supervised(steps: int) -> dict[str, Any]:
         "rss_first": running[0],
         "rss_last": running[-1],
         "rss_highest": max(running),
-        "rss_with_the_end": usage.ru_maxrss * (1 if sys.platform == "darwin" else 1024),
+        "rss_with_the_end": highest(usage),
     }
 
 
@@ -229,23 +236,17 @@ def main() -> None:
     parser.add_argument("--out", type=Path)
     arguments = parser.parse_args()
     results = report_sizes(arguments.most)
+    columns = [name for name in results[0] if name != "steps"]
     rows = [
-        [
-            f"{one['steps']:,}",
-            f"{one['judge_and_report_s']:.2f}",
-            f"{one['judge_and_report_rss'] / 2**20:.0f}",
-            f"{one['report_s']:.2f}",
-            f"{one['report_rss'] / 2**20:.0f}",
-        ]
-        for one in results
+        [f"{one['steps']:,}", *(shown_as(name, one[name]) for name in columns)] for one in results
     ]
-    head = ("steps", "judge and report, s", "MiB", "report, s", "MiB")
+    head = ("steps", "judge and report, s", "CPU s", "MiB", "report, s", "CPU s", "MiB")
     print(table(head, rows))
-    marginal = {name: per_step(results, name) for name in results[0] if name != "steps"}
-    for name, costs in marginal.items():
+    marginal = {name: per_step(results, name) for name in columns}
+    for name in ("judge_and_report_cpu_s", "judge_and_report_rss", "report_cpu_s", "report_rss"):
         unit, scale = ("us", 1e6) if name.endswith("_s") else ("bytes", 1)
-        told = ", ".join(f"{cost * scale:.2f}" for cost in costs)
-        print(f"{name}: {told} {unit} for each further step")
+        told = ", ".join(f"{cost * scale:.2f}" for cost in marginal[name])
+        print(f"{name}: {told} {unit} for each further step, from each size to the next")
     held = supervised(arguments.supervised)
     print(
         f"supervisor of {held['steps']:,} steps: {held['rss_first'] / 2**20:.1f} MiB after a tenth "

@@ -253,15 +253,17 @@ class BeatReader:
         if len(self._rest) > _LONGEST_LINE:
             self.torn += not self._skipping
             self._rest, self._skipping = b"", True
-        beats = []
-        for line in lines:
-            if not line:
-                continue
-            try:
-                beats.append(_decode_beat(line))
-            except (msgspec.MsgspecError, UnicodeDecodeError):
-                self.torn += 1
-        return beats
+        try:
+            return [_decode_beat(line) for line in lines]
+        except (msgspec.MsgspecError, UnicodeDecodeError):
+            return [beat for line in lines if (beat := self._decoded(line)) is not None]
+
+    def _decoded(self, line: bytes) -> AnyBeat | None:
+        try:
+            return _decode_beat(line) if line else None
+        except (msgspec.MsgspecError, UnicodeDecodeError):
+            self.torn += 1
+            return None
 
     def finish(self) -> None:
         """Call after the last read: what is left without a line end was torn off."""

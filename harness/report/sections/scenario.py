@@ -167,7 +167,7 @@ def pending(record: Record) -> str:
     growth = ""
     if len(later) > 2:
         slope = stats.theil_sen([(float(step), float(nodes)) for step, nodes, _ in later])
-        growth = f", growing by {digits(slope.value)} a step"
+        growth = f", growing by {digits(slope.value)} a step" if slope.low > 0 else ""
     return (
         f"Pending operations{growth}. Looked at in {len(looked)} of "
         f"{counted(len(record.step), 'step')}, among them:\n\n"
