@@ -26,6 +26,9 @@ from harness.training import models
 from harness.training.setup import OPTIMIZERS, Training
 from harness.unmerge import unmerge
 
+TRACES = (0, 29, 3)
+"""The first version whose `mx.export_function` takes a callback."""
+
 
 def main() -> None:
     asked = msgspec.json.decode(sys.stdin.buffer.read(), type=list[Settings])
@@ -49,6 +52,8 @@ def measure(settings: Settings) -> Shapes:
             mx.set_default_device(mx.Device(getattr(mx.DeviceType, settings.device), 0))
         except Exception as error:
             raise UsageError(f"MLX has no {settings.device} here: {error}") from error
+    if tuple(map(int, mx.__version__.split(".")[:3])) < TRACES:
+        raise UsageError(f"MLX {mx.__version__} cannot show a step's operations: 0.29.3 can")
     mx.reset_peak_memory()
     model = models.prepare(settings, lazy=True)[0]
     parameters, parameter_bytes, trainable, trainable_bytes, dtype = models.describe(model)
