@@ -98,6 +98,7 @@ class _Session:
         self._folder = folder
         self._device: str | None = None
         self._usage: str | None = None
+        self._active: list[str] = []
         self.results: dict[tuple[str, int], ScenarioResult] = {}
         self._run = RunResult(
             harness_version=__version__,
@@ -148,7 +149,8 @@ class _Session:
             self._leave_out(run, f"{failed} of its runs were not completed")
             return False
         if options.until_decided and self.results:
-            remaining = [later.info.name for later in self._plan[index:]]
+            # What is still under way may yet tell something: it counts as if it were to come.
+            remaining = [*self._active, *(later.info.name for later in self._plan[index:])]
             results, world = self._ordered(), self._run
             if diagnose.decided(results, world.settings, world.environment, remaining):
                 self._leave_out(run, "it could not change the diagnosis")
@@ -178,12 +180,14 @@ class _Session:
     # -- as the scheduler's observer
 
     def started(self, job: Job) -> None:
+        self._active.append(job.info.name)
         self._observer.started(job)
 
     def looked(self, jobs: Sequence[Job]) -> None:
         self._observer.looked(jobs)
 
     def finished(self, job: Job, result: ScenarioResult) -> None:
+        self._active.remove(job.info.name)
         written = record.load(job.folder)
         if written.error is not None and written.error.usage:
             self._usage = f"{result.scenario}: {written.error.message}"

@@ -27,7 +27,7 @@ def harness(folder, *arguments, **environment):
 
 
 def test_a_ladder_ends_when_nothing_left_could_change_the_diagnosis(tmp_path):
-    done = harness(tmp_path, "run-all", "--until-decided", "--jobs", "2", "--model", "micro")
+    done = harness(tmp_path, "run-all", "--until-decided", "--model", "micro")
     document = json.loads(done.stdout)
     ran = {result["scenario"] for result in document["results"]}
     left = {one["scenario"] for one in document["left_out"]}
