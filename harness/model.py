@@ -169,7 +169,7 @@ class StepBeat(Beat, frozen=True, kw_only=True, tag="step"):
     left: int | None = None
     """Operations still pending behind the parameters and the optimizer state, when sampled."""
     carried: int | None = None
-    """Operations that earlier steps had left pending and this one's evaluation ran, when sampled."""
+    """Operations left pending by earlier steps that this one's evaluation ran, when sampled."""
 
 
 class CheckBeat(Beat, frozen=True, kw_only=True, tag="check"):
