@@ -10,7 +10,7 @@ from pathlib import Path
 
 import msgspec
 
-from harness import __version__, diagnose, environment, record, repeats
+from harness import __version__, diagnose, environment, repeats
 from harness.errors import HarnessError, UsageError
 from harness.model import (
     Diagnosis,
@@ -188,12 +188,11 @@ class _Session:
 
     def finished(self, job: Job, result: ScenarioResult) -> None:
         self._active.remove(job.info.name)
-        written = record.load(job.folder)
-        if written.error is not None and written.error.usage:
-            self._usage = f"{result.scenario}: {written.error.message}"
+        if job.error is not None and job.error.usage:
+            self._usage = f"{result.scenario}: {job.error.message}"
             return
-        if written.mlx is not None:
-            self._device = self._device or written.mlx.device
+        if job.mlx is not None:
+            self._device = self._device or job.mlx.device
         self.results[result.scenario, result.repeat] = result
         # After each one, so that whatever ends us leaves what is known so far.
         self._write()

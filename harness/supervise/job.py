@@ -17,6 +17,8 @@ from harness.model import (
     BuiltBeat,
     Cause,
     Ending,
+    ErrorBeat,
+    MlxBeat,
     OnHang,
     Position,
     Sample,
@@ -67,6 +69,9 @@ class Job:
         self.snapshot: Snapshot | None = None
         self.last: StepBeat | None = None
         self.result: ScenarioResult | None = None
+        self.error: ErrorBeat | None = None
+        self.mlx: MlxBeat | None = None
+        """These two are known once there is a result."""
         self.rss_peak = 0
         self._budget = budget
         self._on_hang = on_hang
@@ -316,9 +321,9 @@ class Job:
             position=position,
             rss_peak=max(self.rss_peak, process.rss_peak or 0) or None,
         )
-        return classify.classify(
-            record.load(self.folder), ending, self.info, self.spec.settings, self.spec.repeat
-        )
+        written = record.load(self.folder)
+        self.error, self.mlx = written.error, written.mlx
+        return classify.classify(written, ending, self.info, self.spec.settings, self.spec.repeat)
 
     def _stalled_at(self) -> float | None:
         if self._cause is None:
