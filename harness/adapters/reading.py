@@ -1,0 +1,229 @@
+"""What a line of a log says, and the names and numbers that the formats have in common."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Iterable
+from functools import lru_cache
+from typing import Any
+
+import msgspec
+
+
+class Reading(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """What one line says of a training; None where it says nothing."""
+
+    step: int | None = None
+    """Of the training; as the log counts, from 0 or from 1. From a `Recognizer` it is counted
+    through all epochs."""
+    epoch: float | None = None
+    """As the log counts; a fraction where it gives one."""
+    phase: str | None = None
+    """What is under way, where the line says so: `validate`, `checkpoint`, `clear_cache`, or the
+    log's own word."""
+    loss: float | None = None
+    """May be nan or infinite. The training's, where a line gives two."""
+    learning_rate: float | None = None
+    memory_bytes: int | None = None
+    """Whatever memory the log reports: active, peak or resident."""
+    tokens_per_s: float | None = None
+    batch: int | None = None
+    """Of the validation that is under way."""
+    total: int | None = None
+    """How many there are of what the line counts: steps (of an epoch, where they restart with
+    each), batches of a validation, or epochs."""
+    validation: bool = False
+    """The loss is a validation's, or the bar is."""
+
+
+NAN = float("nan")
+"""The one nan of all readings: a tuple with it equals itself, so that redraws are known as such."""
+
+NUMBER = (
+    r"[-+]?(?:(?:\d{1,18}(?:[.,]\d{1,30}){0,6}|\.\d{1,30})(?:[eE][-+]?\d{1,4})?"
+    r"|(?:nan|NaN|NAN|inf|Inf|INF|infinity|Infinity)(?![a-zA-Z]))"
+)
+"""A regex. It takes no more than some 200 characters and cannot backtrack over them twice."""
+
+PAIR = re.compile(
+    rf"(?<![A-Za-z0-9_/.-])([A-Za-z_][A-Za-z_/.-]{{0,40}})\s{{0,8}}[=:\[( ]\s{{0,8}}\[?({NUMBER})"
+    r"(?:\s{0,8}/\s{0,8}(\d{1,15})|\s{0,2}([KMGT]i?B|M|G)(?![A-Za-z/]))?",
+    re.ASCII,
+)
+"""name=1.2, name: 1.2, name 1.2, name [1/10], name: 1.2 GB -> name, number, total, unit."""
+
+_THOUSANDS = re.compile(r"[-+]?\d{1,3}(,\d{3}){1,6}(\.\d+)?", re.ASCII)
+_THOUSANDS_DOTTED = re.compile(r"[-+]?\d{1,3}(\.\d{3}){1,6},\d+", re.ASCII)
+_FIRST = re.compile(r"[-+]?\d*[.,]?\d+(?:[eE][-+]?\d+)?", re.ASCII)
+_MAX_COUNT = 2**53  # beyond it a float is no count
+
+UNITS = {
+    unit + suffix: scale
+    for letter, power in (("K", 1), ("M", 2), ("G", 3), ("T", 4))
+    for unit, suffix, scale in (
+        (letter, "B", 1000**power),
+        (letter, "iB", 1024**power),
+        (letter, "", 1024**power),
+    )
+}
+"""Bytes of each unit of memory. A letter alone is what PyTorch's and NVIDIA's tools print."""
+
+
+def number(value: object, comma_is_decimal: bool = True) -> float | None:
+    """The number in `value`, a number or a text that begins with one; None when there is none.
+
+    `1,234` is ambiguous: 1.234 where `comma_is_decimal`, else 1234. `1,234.5`, `1.234,5` and
+    `0,5` are what they look like.
+    """
+    result: float | None
+    if isinstance(value, str):
+        try:
+            result = float(value)
+        except ValueError:
+            result = _localised(value, comma_is_decimal)
+    elif isinstance(value, (float, int)) and not isinstance(value, bool):
+        try:
+            result = float(value)
+        except OverflowError:  # an int of 400 digits
+            return None
+    else:
+        return None
+    return NAN if result is not None and math.isnan(result) else result
+
+
+def _localised(text: str, comma_is_decimal: bool) -> float | None:
+    text = text.strip()[:200]
+    found = _THOUSANDS.fullmatch(text)
+    if found and (found[2] or text.count(",") > 1 or not comma_is_decimal):
+        return float(text.replace(",", ""))
+    if _THOUSANDS_DOTTED.fullmatch(text):
+        return float(text.replace(".", "").replace(",", "."))
+    first = _FIRST.match(text)
+    return float(first[0].replace(",", ".")) if first else None
+
+
+def count(value: object) -> int | None:
+    """The whole number, zero or more, in `value`; None when there is none."""
+    result = number(value, comma_is_decimal=False)
+    if result is None or not 0 <= result < _MAX_COUNT:
+        return None
+    return int(result)
+
+
+def size(value: object, scale: int) -> int | None:
+    """Bytes of `value` times `scale`. In gigabytes, `28,349` has a decimal comma."""
+    result = number(value, comma_is_decimal=scale >= 10**9)
+    if result is None or not 0 <= result * scale < _MAX_COUNT:
+        return None
+    return int(result * scale)
+
+
+# --- names -----------------------------------------------------------------------------------
+
+_STEP = """step steps global_step globalstep train_step training_step current_step _step step_num
+    iter iters iteration iterations it num_updates batch batch_idx train_iter global_iter"""
+_EPOCH = "epoch epochs current_epoch train_epoch"
+_LOSS = """loss train_loss training_loss loss_train trainloss total_loss loss_total lm_loss ce_loss
+    nll_loss mlm_loss loss_step train_loss_step train_loss_total tr_loss mean_loss losses"""
+_VALIDATION = """val_loss valid_loss validation_loss eval_loss test_loss dev_loss loss_val loss_eval
+    valloss val_loss_step val_loss_epoch"""
+_RATE = "lr learning_rate learningrate train_lr train_learning_rate"
+_TOKENS = """tokens_per_second tokens_per_sec tokens_per_s tokens_sec tokens_s tok_s tok_sec toks_s
+    tok_per_sec toks_sec toks_per_sec tps tgs wps
+    train_tokens_per_second tokens_per_second_per_gpu"""
+_MEMORY = """mem memory max_mem max_memory peak_mem peak_memory gpu_mem gpu_memory memory_used rss
+    mem_used active_memory memory_allocated max_memory_allocated
+    peak_memory_allocated memory_reserved memory_usage mlx_active mlx_peak active_mem"""
+
+_KINDS = {
+    name: kind
+    for kind, names in (
+        ("step", _STEP),
+        ("epoch", _EPOCH),
+        ("loss", _LOSS),
+        ("validation", _VALIDATION),
+        ("rate", _RATE),
+        ("tokens", _TOKENS),
+        ("memory", _MEMORY),
+        ("phase", "phase stage split mode subset"),
+    )
+    for name in names.split()
+}
+_SCALES = {
+    "kb": 10**3, "mb": 10**6, "gb": 10**9, "kib": 2**10, "mib": 2**20, "gib": 2**30, "bytes": 1
+}  # fmt: skip
+_SIGNS = str.maketrans("/.- ", "____")
+VALIDATIONS = frozenset(
+    {"val", "valid", "validation", "validate", "eval", "evaluation", "test", "dev"}
+)
+BEFORE_VALIDATION = (*VALIDATIONS, "evaluating", "validating")
+
+
+@lru_cache(4096)
+def field(name: str) -> tuple[str, int]:
+    """What a figure of this name is, and of memory the bytes of its unit (0: it names none).
+
+    The kind is empty for a figure that no reading has.
+    """
+    name = name[:60].lower().translate(_SIGNS).strip("_")
+    kind = _KINDS.get(name) or _KINDS.get("_" + name, "")
+    if kind:
+        return kind, 0
+    base, _, unit = name.rpartition("_")
+    scale = _SCALES.get(unit, 0)
+    return ("memory", scale) if scale and _KINDS.get(base) == "memory" else ("", 0)
+
+
+def from_pairs(pairs: Iterable[tuple[str, Any]]) -> dict[str, Any]:
+    """The fields of a `Reading` that named figures give, the first of each kind.
+
+    A figure is a number or its text; memory without a unit counts as bytes where it is a number
+    of at least 1 MiB, and is left out otherwise.
+    """
+    given: dict[str, Any] = {}
+    for name, value in pairs:
+        kind, scale = field(name)
+        if kind:
+            take(given, kind, value, scale)
+    return settle(given)
+
+
+def take(given: dict[str, Any], kind: str, value: Any, scale: int = 0) -> None:
+    """Add one figure to `given`, unless it holds one of this kind or the value says nothing."""
+    result: Any = None
+    if kind == "step":
+        result = count(value)
+    elif kind in ("loss", "validation"):
+        result = number(value)
+    elif kind == "rate":
+        kind, result = "learning_rate", number(value)
+    elif kind == "tokens":
+        kind, result = "tokens_per_s", number(value, comma_is_decimal=False)
+    elif kind == "epoch":
+        result = number(value)
+        if result is not None and not 0 <= result < _MAX_COUNT:
+            return
+    elif kind == "memory":
+        kind, result = "memory_bytes", size(value, scale or 1)
+        if not scale and (result is None or result < 2**20):
+            return
+    elif kind == "phase" and isinstance(value, str):
+        result = value[:40]
+    if result is not None:
+        given.setdefault(kind, result)
+
+
+def settle(given: dict[str, Any]) -> dict[str, Any]:
+    """A validation's loss counts where there is no other; `split: val` marks the only one."""
+    validation = given.pop("validation", None)
+    if validation is not None and "loss" not in given:
+        given["loss"] = validation
+        given["validation"] = True
+    phase = given.get("phase")
+    if phase is not None and phase.lower() in VALIDATIONS:
+        del given["phase"]
+        given["validation"] = True
+    elif phase is not None and phase.lower() in ("train", "training"):
+        del given["phase"]
+    return given

@@ -1,0 +1,80 @@
+"""Steps that restart with each epoch, counted through."""
+
+from __future__ import annotations
+
+from msgspec.structs import replace
+
+from harness.adapters.reading import Reading
+
+
+class Steps:
+    """Places one log's readings on one count of steps.
+
+    A step begins a new epoch when it is not above the last one and the epoch has changed since,
+    or, in logs without epochs, when it is not above the epoch's first step or the last one was
+    its epoch's last (`100/100`). The length of the epoch that ended is the total that its lines
+    give, and else follows from the last step and the stride of the reports. Any other step that
+    goes back (another rank's line that came late) stays as it is.
+    """
+
+    def __init__(self) -> None:
+        self._offset = 0
+        self._before = 0  # the offset of the epoch before
+        self._epoch: int | None = None
+        self._turned = False
+        self._first: int | None = None
+        self._last = 0
+        self._stride = 0
+        self._total = 0
+
+    def place(self, reading: Reading) -> Reading:
+        """The reading with its step counted through; a loss without a step gets the last one."""
+        late = reading.epoch is not None and self._turn(int(reading.epoch))
+        step = reading.step
+        if step is None:
+            if reading.loss is None or self._first is None:
+                return reading
+            return replace(reading, step=self._offset + self._last)
+        if late:
+            return replace(reading, step=self._before + step)
+        if not reading.validation:
+            self._count(step, reading.total or 0)
+        return replace(reading, step=self._offset + step) if self._offset else reading
+
+    def _turn(self, epoch: int) -> bool:
+        """Note the epoch; True when it is one that has been left."""
+        if self._epoch is not None and epoch < self._epoch:
+            return True
+        self._turned = self._turned or (self._epoch is not None and epoch > self._epoch)
+        self._epoch = epoch
+        return False
+
+    def _count(self, step: int, total: int) -> None:
+        if self._first is None:
+            self._first = step
+        elif self._restarts(step):
+            self._before = self._offset
+            self._offset += self._length(step)
+            self._first, self._stride = step, 0
+        elif not self._stride and step > self._last:
+            self._stride = step - self._last
+        elif step < self._last:
+            return
+        self._last, self._total, self._turned = step, total, False
+
+    def _restarts(self, step: int) -> bool:
+        assert self._first is not None
+        if step > self._last:
+            return False
+        if self._turned:
+            return True
+        ended = 0 < self._total <= self._last
+        return step < self._last and (step <= self._first or ended)
+
+    def _length(self, step: int) -> int:
+        """Of the epoch that ended, such that the count never goes back."""
+        if self._total >= self._last:
+            return max(self._total, 1)
+        if not self._stride:  # one report an epoch
+            return max(self._last, self._last - step + 1)
+        return self._last + max(self._stride - step, 1 - step)
