@@ -18,9 +18,10 @@ from harness.trace import Shapes, Trace
 LAGS = {"metal": METAL}
 """By backend; the others' are like the CPU's."""
 ROLES = ("parameters", "frozen", "gradients", "optimizer", "")
-STEPS = 4
+STEPS = 6
 """Replayed steps. Step 1 pays for step 0's update and makes the optimizer's state, step 2 is the
-first that holds all of it from its beginning; later ones are like it."""
+first that holds all of it from its beginning; later ones are like it. Six hold two readings of a
+loss that is read in every third."""
 
 
 class Pattern(msgspec.Struct, frozen=True):

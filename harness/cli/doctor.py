@@ -84,8 +84,8 @@ def examine() -> dict[str, Any]:
 
 def _document(asked: Forecast) -> dict[str, Any]:
     """The forecast without the traced operations."""
-    model = {name: value for name, value in msgspec.structs.asdict(asked.model).items()
-             if name != "trace"}  # fmt: skip
+    model = msgspec.structs.asdict(asked.model)
+    del model["trace"], model["merged"]
     rows = []
     for row in asked.rows:
         one: dict[str, Any] = {"scenario": row.scenario, "fit": row.fit, "reason": row.reason}

@@ -9,6 +9,7 @@ this as a process of its own, since it never imports mlx.
 from __future__ import annotations
 
 import contextlib
+import importlib.metadata
 import io
 import sys
 from collections.abc import Iterator
@@ -52,8 +53,9 @@ def measure(settings: Settings) -> Shapes:
             mx.set_default_device(mx.Device(getattr(mx.DeviceType, settings.device), 0))
         except Exception as error:
             raise UsageError(f"MLX has no {settings.device} here: {error}") from error
-    if tuple(map(int, mx.__version__.split(".")[:3])) < TRACES:
-        raise UsageError(f"MLX {mx.__version__} cannot show a step's operations: 0.29.3 can")
+    version = importlib.metadata.version("mlx")
+    if tuple(map(int, version.split(".")[:3])) < TRACES:
+        raise UsageError(f"MLX {version} cannot show a step's operations: 0.29.3 can")
     mx.reset_peak_memory()
     model = models.prepare(settings, lazy=True)[0]
     parameters, parameter_bytes, trainable, trainable_bytes, dtype = models.describe(model)

@@ -68,7 +68,7 @@ def in_p(count: int) -> float:
 
 def test_gradients_that_nobody_evaluates_cost_nothing():
     held = memlaw.replay(sgd(), Pattern(updates=False), PROMPT)
-    assert [in_p(active) for active, _ in held.steps] == [1, 1, 1, 1]
+    assert [in_p(active) for active, _ in held.steps] == [1] * memlaw.STEPS
     # The parameters and the product whose sum is the loss.
     assert in_p(held.peak) == 2
 
