@@ -203,7 +203,14 @@ def concluded(run: RunResult) -> RunResult:
     """`run` with what its results come to, taken together."""
     # Controls are broken on purpose, each in its own way: several have no cause in common.
     related = sum(info.verdict is not None for info in run.scenarios) <= 1
-    found = diagnose.diagnose(run.results, run.settings, run.environment)
+    # A case's own baseline is not to be compared with the ladder's other scenarios.
+    own = any(
+        info.name in diagnose.LADDER and Path(info.path).parent.name != "ladder"
+        for info in run.scenarios
+    )
+    found = diagnose.diagnose(
+        run.results, run.settings, run.environment, () if own else diagnose.LADDER
+    )
     return msgspec.structs.replace(
         run,
         diagnosis=found if related else Diagnosis(),

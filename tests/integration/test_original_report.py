@@ -72,3 +72,5 @@ def test_it_is_memory_with_deferred_work_not_corruption_not_deadlock(document):
     supported = {id for id, verdict in verdicts.items() if verdict == "supported"}
     assert supported == {"memory", "deferred"}
     assert verdicts["corruption"] == verdicts["deadlock"] == "refuted"
+    # The shipped ladder has another model, and no limit.
+    assert document["diagnosis"]["next_experiment"] is None

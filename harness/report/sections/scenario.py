@@ -170,7 +170,7 @@ def pending(record: Record) -> str:
         growth = f", growing by {digits(slope.value)} a step" if slope.low > 0 else ""
     return (
         f"Pending operations{growth}. Looked at in {len(looked)} of "
-        f"{counted(len(record.step), 'step')}, among them:\n\n"
+        f"{counted(max(len(record.step), looked[-1][0] + 1), 'step')}, among them:\n\n"
         + table(("step", "pending", "depth", "run", "of earlier steps", "left"), rows, "r" * 6)
     )
 
