@@ -67,6 +67,8 @@ class Recognition(msgspec.Struct, frozen=True, kw_only=True):
 
 CERTAIN = 10
 """So many readings, some with a loss, decide the format."""
+CERTAIN_WITHOUT_LOSS = 100
+"""So many decide it when no other format could say as much."""
 LOST = 200
 """So many lines in a row that the chosen format cannot read open the choice again: what was
 recognised may have been the preparation of the data only."""
@@ -148,9 +150,9 @@ class Recognizer:
             if chosen is not None:
                 self._missed = 0
                 self._matched[chosen.name] += 1
-            reading = self._steps.place(reading)
-            if self._is_new(reading):
-                readings.append(reading)
+            placed = self._steps.place(reading)
+            if placed is not None and self._is_new(placed):
+                readings.append(placed)
         return readings
 
     def _miss(self) -> None:
@@ -174,17 +176,23 @@ class Recognizer:
         if best is None:
             return None
         self._matched[self._adapters[best].name] += 1
-        decided = self._reads[best] >= CERTAIN and self._losses[best]
-        if decided and self._scores[best] == max(self._scores):
+        if self._is_certain(best):
             self._chosen = self._adapters[best]
         return said
 
+    def _is_certain(self, index: int) -> bool:
+        score, reads = self._scores[index], self._reads[index]
+        if self._losses[index]:
+            return reads >= CERTAIN and score == max(self._scores)
+        # Bars of tqdm may be those of Hugging Face's Trainer, whose losses come much later.
+        return reads >= CERTAIN_WITHOUT_LOSS and sorted(self._scores)[-2] < score
+
     def _is_new(self, reading: Reading) -> bool:
         """Whether it says something else than the last one of its kind."""
-        counted = reading.step is not None, reading.batch is not None, reading.epoch is not None
-        if not any(counted[:2]) and (reading.loss is not None or not counted[2]):
+        no_step, no_batch = reading.step is None, reading.batch is None
+        if no_step and no_batch and (reading.loss is not None or reading.epoch is None):
             return True  # nothing counts: a line with the same figures may be a further step
-        kind = (*counted, reading.validation, reading.phase is not None)
+        kind = (no_step, no_batch, reading.validation, reading.phase is None)
         figures = msgspec.structs.astuple(reading)
         if self._latest.get(kind) == figures:
             return False

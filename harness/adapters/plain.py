@@ -11,88 +11,69 @@ from __future__ import annotations
 import re
 from typing import Any
 
-from harness.adapters.reading import (
-    BEFORE_VALIDATION,
-    NUMBER,
-    PAIR,
-    UNITS,
-    Reading,
-    count,
-    field,
-    settle,
-    take,
-)
+from harness.adapters.reading import NUMBER, PAIR, UNITS, Reading, count, field, settle, take
 
 LONGEST = 4096
 """Characters of a line that are looked at: the work for a line stays small, whatever it holds."""
 
-_IN_EPOCH = re.compile(r"[\]\s:,|-]{1,6}[\[(]?\s{0,8}(\d{1,15})\s{0,8}/\s{0,8}(\d{1,15})", re.ASCII)
-_ONLY_FIGURE = re.compile(rf"\]?\)?\s{{0,4}}[:,|-]\s{{0,8}}({NUMBER})\s{{0,8}}", re.ASCII)
+_IN_EPOCH = re.compile(
+    r"[Ee](?:POCH|poch)[: =\t]{0,4}\[?\d{1,9}(?:/\d{1,9})?[\] \t:,|-]{1,6}[\[(]? {0,8}"
+    r"(\d{1,15}) {0,8}/ {0,8}(\d{1,15})",
+    re.ASCII,
+)
 _MMENGINE = re.compile(
     r"Epoch\((train|val|test)\) {1,3}(?:\[(\d{1,9})\])?\[ {0,8}(\d{1,15})/ {0,8}(\d{1,15})\]",
     re.ASCII,
 )
-_SPEED = re.compile(rf"({NUMBER}) ?(?:tok(?:en)?s?/s(?:ec)?)(?![A-Za-z])", re.ASCII)
-_NO_LOSS = frozenset({"best", "final", "average", "avg", "mean", "min", "max", "lowest", "initial"})
-_LAST_WORD = re.compile(r"[A-Za-z]{1,20}$", re.ASCII)
+_ONLY_FIGURE = re.compile(rf"\d[\])]{{0,2}} {{0,4}}[:,|-] {{1,8}}({NUMBER}) {{0,8}}$", re.ASCII)
+_TOKENS = re.compile(r"tok(?:en)?s?/s(?:ec)?(?![a-z])", re.ASCII)
+_FIGURE = re.compile(NUMBER, re.ASCII)
 
 
 def read(line: str) -> Reading | None:
     lower = line.lower()
     if not ("loss" in lower or "step" in lower or "iter" in lower or "epoch" in lower):
         return None
+    if len(line) > LONGEST:
+        line, lower = line[:LONGEST], lower[:LONGEST]
     given: dict[str, Any] = {}
-    places: dict[str, re.Match[str]] = {}
-    for pair in PAIR.finditer(line, 0, LONGEST):
-        kind, scale = field(pair[1])
+    counted = ""  # the name of what was counted
+    for name, figure, total, unit in PAIR.findall(line):
+        kind, scale = field(name)
         if not kind:
-            kind, scale = _with_word_before(line, pair)
-        if kind == "loss":
-            kind = _which_loss(line, pair)
-        if kind and kind not in places:
-            places[kind] = pair
-            take(given, kind, pair[2], scale or UNITS.get(pair[4] or "", 0))
+            continue
+        if kind == "step" and "step" not in given:
+            counted = name
+            if total:
+                given["total"] = count(total)
+        take(given, kind, figure, scale or UNITS.get(unit, 0))
     if "Epoch(" in line:
         _mmengine(line, given)
-    elif "epoch" in places and "step" not in places:
-        _step_in_epoch(line, places["epoch"], given)
-    elif "step" in places and places["step"][3]:
-        given["total"] = count(places["step"][3])
-    if "step" in places and "loss" not in given and "validation" not in given:
-        only = _ONLY_FIGURE.fullmatch(line, places["step"].end())
-        if only:
+    elif "epoch" in given and "step" not in given:
+        _step_in_epoch(line, given)
+    if "step" in given and "loss" not in given and "validation" not in given:
+        only = _ONLY_FIGURE.search(line)
+        if only and not only[1].isdigit():
             take(given, "loss", only[1])
     if "tok" in lower and "tokens_per_s" not in given:
-        speed = _SPEED.search(line)
-        if speed:
-            take(given, "tokens", speed[1])
+        _speed(line, lower, given)
     settle(given)
-    return Reading(**given) if _says_enough(line, given, places) else None
+    return Reading(**given) if _says_enough(line, given, counted) else None
 
 
-def _word_before(line: str, at: int) -> str:
-    found = _LAST_WORD.search(line[max(0, at - 21) : at].rstrip(" _/"))
-    return found[0].lower() if found else ""
-
-
-def _with_word_before(line: str, pair: re.Match[str]) -> tuple[str, int]:
-    """`learning rate: 1e-4`, `peak mem 3.1 GB`."""
-    word = _word_before(line, pair.start())
-    return field(f"{word}_{pair[1]}") if word else ("", 0)
-
-
-def _which_loss(line: str, pair: re.Match[str]) -> str:
-    word = _word_before(line, pair.start())
-    if word in BEFORE_VALIDATION:
-        return "validation"
-    return "" if word in _NO_LOSS else "loss"
-
-
-def _step_in_epoch(line: str, epoch: re.Match[str], given: dict[str, Any]) -> None:
+def _step_in_epoch(line: str, given: dict[str, Any]) -> None:
     """`Epoch: [0][10/391]`, `Train Epoch: 1 [640/60000 (1%)]`, `epoch 001:  10 / 100`."""
-    found = _IN_EPOCH.match(line, epoch.end())
+    found = _IN_EPOCH.search(line)
     if found:
         given["step"], given["total"] = count(found[1]), count(found[2])
+
+
+def _speed(line: str, lower: str, given: dict[str, Any]) -> None:
+    """`5000 tok/s`."""
+    unit = _TOKENS.search(lower)
+    before = line[max(0, unit.start() - 30) : unit.start()].split() if unit else []
+    if before and _FIGURE.fullmatch(before[-1]):
+        take(given, "tokens", before[-1])
 
 
 def _mmengine(line: str, given: dict[str, Any]) -> None:
@@ -109,7 +90,7 @@ def _mmengine(line: str, given: dict[str, Any]) -> None:
             given.update(batch=count(done), phase="validate", validation=True)
 
 
-def _says_enough(line: str, given: dict[str, Any], places: dict[str, re.Match[str]]) -> bool:
+def _says_enough(line: str, given: dict[str, Any], counted: str) -> bool:
     """Whether this is a report. A step or an epoch alone must not stand in the midst of prose."""
     if "loss" in given:
         return True
@@ -117,7 +98,7 @@ def _says_enough(line: str, given: dict[str, Any], places: dict[str, re.Match[st
         return False
     if len(given) > 1 + ("total" in given):
         return True
-    if not places:
-        return True
-    before = line[: (places.get("step") or places["epoch"]).start()].rstrip()
-    return not before or not (before[-1].islower() or before[-1] == "(")
+    if "step" not in given:
+        return line.lstrip().lower().startswith("epoch")
+    before = counted.rpartition(" ")[0]
+    return not before.islower() and f"({counted}" not in line

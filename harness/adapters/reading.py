@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import math
 import re
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from functools import lru_cache
 from typing import Any
 
@@ -41,17 +40,19 @@ NAN = float("nan")
 """The one nan of all readings: a tuple with it equals itself, so that redraws are known as such."""
 
 NUMBER = (
-    r"[-+]?(?:(?:\d{1,18}(?:[.,]\d{1,30}){0,6}|\.\d{1,30})(?:[eE][-+]?\d{1,4})?"
-    r"|(?:nan|NaN|NAN|inf|Inf|INF|infinity|Infinity)(?![a-zA-Z]))"
+    r"[-+]?(?:\d{1,18}(?:[.,]\d{1,30}){0,6}(?:[eE][-+]?\d{1,4})?"
+    r"|(?:nan|NaN|NAN|inf|Inf|INF|infinity|Infinity)(?![a-zA-Z])|\.\d{1,30}(?:[eE][-+]?\d{1,4})?)"
 )
 """A regex. It takes no more than some 200 characters and cannot backtrack over them twice."""
 
 PAIR = re.compile(
-    rf"(?<![A-Za-z0-9_/.-])([A-Za-z_][A-Za-z_/.-]{{0,40}})\s{{0,8}}[=:\[( ]\s{{0,8}}\[?({NUMBER})"
-    r"(?:\s{0,8}/\s{0,8}(\d{1,15})|\s{0,2}([KMGT]i?B|M|G)(?![A-Za-z/]))?",
+    # That it begins a word is looked at after its first letter: what cannot be one is skipped fast.
+    r"([A-Za-z_](?<![A-Za-z0-9_/.-][A-Za-z_])[A-Za-z_/.-]{0,40}(?: [A-Za-z]{1,20})?)"
+    rf"[=:\[(\t ]{{1,12}}({NUMBER})"
+    r"(?: {0,8}/ {0,8}(\d{1,15})| ?([KMGT]i?B|M|G)(?![A-Za-z/]))?",
     re.ASCII,
 )
-"""name=1.2, name: 1.2, name 1.2, name [1/10], name: 1.2 GB -> name, number, total, unit."""
+"""name=1.2, name: 1.2, Some name 1.2, name [1/10], name: 1.2 GB -> name, number, total, unit."""
 
 _THOUSANDS = re.compile(r"[-+]?\d{1,3}(,\d{3}){1,6}(\.\d+)?", re.ASCII)
 _THOUSANDS_DOTTED = re.compile(r"[-+]?\d{1,3}(\.\d{3}){1,6},\d+", re.ASCII)
@@ -79,7 +80,7 @@ def number(value: object, comma_is_decimal: bool = True) -> float | None:
     result: float | None
     if isinstance(value, str):
         try:
-            result = float(value)
+            result = float(value) if "," not in value else _localised(value, comma_is_decimal)
         except ValueError:
             result = _localised(value, comma_is_decimal)
     elif isinstance(value, (float, int)) and not isinstance(value, bool):
@@ -89,7 +90,7 @@ def number(value: object, comma_is_decimal: bool = True) -> float | None:
             return None
     else:
         return None
-    return NAN if result is not None and math.isnan(result) else result
+    return NAN if result != result else result
 
 
 def _localised(text: str, comma_is_decimal: bool) -> float | None:
@@ -105,6 +106,8 @@ def _localised(text: str, comma_is_decimal: bool) -> float | None:
 
 def count(value: object) -> int | None:
     """The whole number, zero or more, in `value`; None when there is none."""
+    if isinstance(value, str) and len(value) < 16 and value.isascii() and value.isdecimal():
+        return int(value)
     result = number(value, comma_is_decimal=False)
     if result is None or not 0 <= result < _MAX_COUNT:
         return None
@@ -121,7 +124,7 @@ def size(value: object, scale: int) -> int | None:
 
 # --- names -----------------------------------------------------------------------------------
 
-_STEP = """step steps global_step globalstep train_step training_step current_step _step step_num
+_STEP = """step steps global_step globalstep train_step training_step current_step step_num
     iter iters iteration iterations it num_updates batch batch_idx train_iter global_iter"""
 _EPOCH = "epoch epochs current_epoch train_epoch"
 _LOSS = """loss train_loss training_loss loss_train trainloss total_loss loss_total lm_loss ce_loss
@@ -157,17 +160,28 @@ _SIGNS = str.maketrans("/.- ", "____")
 VALIDATIONS = frozenset(
     {"val", "valid", "validation", "validate", "eval", "evaluation", "test", "dev"}
 )
-BEFORE_VALIDATION = (*VALIDATIONS, "evaluating", "validating")
+_NOT_NOW = frozenset({"best", "final", "min", "max", "lowest", "initial", "previous", "last"})
 
 
 @lru_cache(4096)
 def field(name: str) -> tuple[str, int]:
     """What a figure of this name is, and of memory the bytes of its unit (0: it names none).
 
-    The kind is empty for a figure that no reading has.
+    Of a name of two words, `train loss` or `then loss`, the last one may be enough. The kind is
+    empty for a figure that no reading has.
     """
+    kind, scale = _field(name)
+    first, _, last = name.rpartition(" ")
+    if kind or not first or first.lower() in _NOT_NOW:
+        return kind, scale
+    if first.lower() in ("validating", "evaluating") and last.lower() == "loss":
+        return "validation", 0
+    return _field(last)
+
+
+def _field(name: str) -> tuple[str, int]:
     name = name[:60].lower().translate(_SIGNS).strip("_")
-    kind = _KINDS.get(name) or _KINDS.get("_" + name, "")
+    kind = _KINDS.get(name, "")
     if kind:
         return kind, 0
     base, _, unit = name.rpartition("_")
@@ -191,27 +205,42 @@ def from_pairs(pairs: Iterable[tuple[str, Any]]) -> dict[str, Any]:
 
 def take(given: dict[str, Any], kind: str, value: Any, scale: int = 0) -> None:
     """Add one figure to `given`, unless it holds one of this kind or the value says nothing."""
-    result: Any = None
-    if kind == "step":
-        result = count(value)
-    elif kind in ("loss", "validation"):
-        result = number(value)
-    elif kind == "rate":
-        kind, result = "learning_rate", number(value)
-    elif kind == "tokens":
-        kind, result = "tokens_per_s", number(value, comma_is_decimal=False)
-    elif kind == "epoch":
-        result = number(value)
-        if result is not None and not 0 <= result < _MAX_COUNT:
-            return
-    elif kind == "memory":
-        kind, result = "memory_bytes", size(value, scale or 1)
-        if not scale and (result is None or result < 2**20):
-            return
-    elif kind == "phase" and isinstance(value, str):
-        result = value[:40]
-    if result is not None:
-        given.setdefault(kind, result)
+    name, parse = _PARSERS[kind]
+    if name not in given:
+        result = parse(value) if kind != "memory" else _memory(value, scale)
+        if result is not None:
+            given[name] = result
+
+
+def _epoch(value: object) -> float | None:
+    result = number(value)
+    return result if result is not None and 0 <= result < _MAX_COUNT else None
+
+
+def _tokens(value: object) -> float | None:
+    return number(value, comma_is_decimal=False)
+
+
+def _phase(value: object) -> str | None:
+    return value[:40] if isinstance(value, str) else None
+
+
+def _memory(value: object, scale: int = 0) -> int | None:
+    result = size(value, scale or 1)
+    return result if scale or (result is not None and result >= 2**20) else None
+
+
+_PARSERS: dict[str, tuple[str, Callable[[object], float | str | None]]] = {
+    "step": ("step", count),
+    "epoch": ("epoch", _epoch),
+    "loss": ("loss", number),
+    "validation": ("validation", number),
+    "rate": ("learning_rate", number),
+    "tokens": ("tokens_per_s", _tokens),
+    "memory": ("memory_bytes", _memory),
+    "phase": ("phase", _phase),
+}
+"""The field that a kind of figure fills, but for a validation's loss (see `settle`)."""
 
 
 def settle(given: dict[str, Any]) -> dict[str, Any]:

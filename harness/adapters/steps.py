@@ -27,8 +27,11 @@ class Steps:
         self._stride = 0
         self._total = 0
 
-    def place(self, reading: Reading) -> Reading:
-        """The reading with its step counted through; a loss without a step gets the last one."""
+    def place(self, reading: Reading) -> Reading | None:
+        """The reading with its step counted through; a loss without a step gets the last one.
+
+        None for a bar that is drawn again as it stood before the last step.
+        """
         late = reading.epoch is not None and self._turn(int(reading.epoch))
         step = reading.step
         if step is None:
@@ -37,8 +40,10 @@ class Steps:
             return replace(reading, step=self._offset + self._last)
         if late:
             return replace(reading, step=self._before + step)
-        if not reading.validation:
-            self._count(step, reading.total or 0)
+        if not reading.validation and not self._count(step, reading.total or 0):
+            bar = reading.total is not None and reading.loss is None and reading.phase is None
+            if bar:
+                return None
         return replace(reading, step=self._offset + step) if self._offset else reading
 
     def _turn(self, epoch: int) -> bool:
@@ -49,7 +54,8 @@ class Steps:
         self._epoch = epoch
         return False
 
-    def _count(self, step: int, total: int) -> None:
+    def _count(self, step: int, total: int) -> bool:
+        """Count a step; False when it goes back."""
         if self._first is None:
             self._first = step
         elif self._restarts(step):
@@ -59,8 +65,9 @@ class Steps:
         elif not self._stride and step > self._last:
             self._stride = step - self._last
         elif step < self._last:
-            return
+            return False
         self._last, self._total, self._turned = step, total, False
+        return True
 
     def _restarts(self, step: int) -> bool:
         assert self._first is not None

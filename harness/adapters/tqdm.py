@@ -7,14 +7,13 @@ Also those without a total, `12it [00:03,  3.9it/s, loss=1.23]`. Bars of anythin
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 
 from harness.adapters.reading import PAIR, Reading, count, from_pairs
 
 _COUNTS = re.compile(r"\s{0,20}(\d{1,15})/(\d{1,15}) ?\[", re.ASCII)
 _OPEN = re.compile(r"(?<!\d)(\d{1,15})(?:it|batch|batches|step|steps) \[\d\d:", re.ASCII)
-_UNIT = re.compile(
-    r"[\d?](?:s/|)(?:[kMGT]?i?B|ex|examples?|files?|shards?|rows?|tables?)(?:/s)?[,\]]"
-)
+_NO_STEPS = re.compile(r"[kMGT]?i?B|ex|examples?|files?|shards?|rows?|tables?|tokens?")
 _OTHER = re.compile(
     r"\s*(?:map|filter|download|fetch|load|tokeni[sz]|generat|sav|writ|cast|sort|prepar|upload|"
     r"convert|pack|resolv|extract|creat|pre-?process|comput|group|quanti|merg|flatten|import)",
@@ -26,9 +25,9 @@ _VALIDATION = re.compile(
     re.IGNORECASE,
 )
 _EPOCH = re.compile(r"epochs?\W{0,3}(?:(\d{1,9})(?:\s?/\s?\d{1,9})?)?", re.IGNORECASE)
-_PER_EPOCH = re.compile(r"(?:epochs?/s|s/epochs?)[,\]]", re.IGNORECASE)
 
 
+@lru_cache(1)  # while it is open whose bar it is, several formats ask
 def read(line: str) -> Reading | None:
     bar = line.find("%|")
     if bar < 0:
@@ -47,23 +46,46 @@ def _without_total(line: str) -> Reading | None:
 
 def _reading(description: str, figures: str, done: str, total: str | None) -> Reading | None:
     """`description` is what stands before the bar, `figures` what stands in its brackets."""
-    epoch = None
-    if not description.isspace():
-        if _OTHER.match(description):
-            return None
-        if _VALIDATION.search(description):
-            return Reading(batch=count(done), total=count(total), phase="validate", validation=True)
-        epoch = _EPOCH.search(description)
-    if _UNIT.search(figures):
+    what, epoch = _meaning(description)
+    if what == "other":
         return None
-    if (epoch and not epoch[1]) or _PER_EPOCH.search(figures):
+    if what == "validation":
+        return Reading(batch=count(done), total=count(total), phase="validate", validation=True)
+    # "00:03<00:22,  3.9it/s, loss=1.23, lr=1e-4]": the clock, the rate, the user's figures.
+    _, rate, own = (*figures.split(", ", 2), "", "")[:3]
+    unit = _unit(rate)
+    if unit and _NO_STEPS.fullmatch(unit):
+        return None
+    if what == "epochs" or unit in ("epoch", "epochs"):
         return Reading(epoch=count(done), total=count(total))
-    # The rate is the last thing before the figures of the user, and never a pair.
-    pairs = PAIR.findall(figures)
-    if ":" in description:
+    pairs = PAIR.findall(own) if own else []
+    if what and ":" in description:
         pairs += PAIR.findall(description)
-    given = from_pairs((name, value) for name, value, *_ in pairs)
-    given.update(step=count(done), total=count(total))
-    if epoch:
-        given["epoch"] = float(epoch[1])
+    given = from_pairs([pair[:2] for pair in pairs]) if pairs else {}
+    given["step"], given["total"] = count(done), count(total)
+    if epoch is not None:
+        given["epoch"] = epoch
     return Reading(**given)
+
+
+@lru_cache(1024)
+def _meaning(description: str) -> tuple[str, float | None]:
+    """What a bar with this description counts, and of steps the epoch."""
+    if not description or description.isspace():
+        return "", None
+    if _OTHER.match(description):
+        return "other", None
+    if _VALIDATION.search(description):
+        return "validation", None
+    epoch = _EPOCH.search(description)
+    if epoch is None:
+        return "steps", None
+    return ("steps", float(epoch[1])) if epoch[1] else ("epochs", None)
+
+
+def _unit(rate: str) -> str:
+    """`kB` of `1.20kB/s`; empty for the usual `it`."""
+    rate = rate.rstrip("]")
+    if rate.endswith(("it/s", "s/it")):
+        return ""
+    return rate.lstrip(" ?0123456789.").removesuffix("/s").removeprefix("s/")
