@@ -28,6 +28,8 @@ from harness.model import Environment, Hypothesis, ScenarioResult, Settings, Ver
 
 COMPANIONS = {"deferred": "memory"}
 """When something is done, and how much of it there is, are no rivals: both can be true."""
+JIT = frozenset(("stale_compile", "retrace"))
+"""What only a step that is really compiled can show."""
 COMES_AND_GOES = "no hypothesis explains all the runs: the symptom may come and go, repeat it"
 MOST = 6
 """Sentences that a verdict gives."""
@@ -159,7 +161,11 @@ def _opposite(expected: Cell, seen: Effect) -> bool:
 def _verdict(case: Case, cases: dict[str, Case], world: World) -> Hypothesis:
     theory = case.theory
     if case.signs:
-        return _say(theory, Verdict.SUPPORTED, case.signs, case.against)
+        more = len(case.signs) - 2
+        beside = (f"and {more} more scenarios show it",) if more > 0 else ()
+        cleared = _sentences([name for name in case.kept if name in theory.needs], world)
+        because = (*case.signs[:2], *beside, *cleared, *_place_of(theory, world))
+        return _say(theory, Verdict.SUPPORTED, because, case.against)
     if case.base is None:
         return _unseen(theory, world)
     passed = theory.needs & set(case.kept)
@@ -249,9 +255,14 @@ def _unseen(theory: Theory, world: World) -> Hypothesis:
     """Nothing that it explains is seen in the references: refuted, if one has looked."""
     elsewhere = [run for run in world.runs if run.kinds & theory.explains]
     if elsewhere:
-        return _say(theory, Verdict.UNTESTED, (f"{told(elsewhere)}, the baseline does not",))
+        seen = told(world.groups[elsewhere[0].name], theory.explains)
+        known = any(world.groups.get(name) for name in TWINS)
+        beside = "the baseline does not" if known else "and the baseline was not run"
+        return _say(theory, Verdict.UNTESTED, (f"{seen}, {beside}",))
     shows = [n for n in TABLE if (c := cell(n, theory)) and c.effect is Effect.SHOWS]
     if missing := [name for name in shows if not _looked(theory, [name], world)]:
+        if any(not run.compiles for name in missing for run in world.groups.get(name, ())):
+            return _say(theory, Verdict.UNTESTED, ("compilation was not in force",))
         return _say(theory, Verdict.UNTESTED, (f"needs {', '.join(missing)}",))
     steady = [n for n in TABLE if (c := cell(n, theory)) == Cell(Effect.STAYS, True)]
     if looked := _looked(theory, steady, world):
@@ -272,7 +283,7 @@ def _looked(theory: Theory, names: Sequence[str], world: World) -> list[Facts]:
         run
         for name in names
         for run in world.groups.get(name, ())
-        if run.completed and run.steps >= theory.steps
+        if run.completed and run.steps >= theory.steps and (run.compiles or theory.id not in JIT)
     ]
 
 

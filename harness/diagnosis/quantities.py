@@ -8,6 +8,7 @@ from harness.diagnosis.compare import Reference
 from harness.diagnosis.facts import Facts, told
 from harness.diagnosis.hypotheses import PEAK_P, Kind
 from harness.model import Environment, Finding, Settings
+from harness.stats import wilson
 
 GB = 1e9
 SWAP = 256 << 20
@@ -15,7 +16,7 @@ SWAP = 256 << 20
 FAULTS = 10_000
 """Major faults below this are the loading of programs and models."""
 AMPLE = 0.5
-"""A projection below this share of the memory excludes that it is too little."""
+"""A measured peak below this share of the memory excludes that it is too little."""
 FEW_TRACES = 2
 
 _SIGN_CODES = {
@@ -53,8 +54,9 @@ def _memory(
     figures = []
     if p and low * p > environment.memory:
         figures.append(
-            f"{settings.optimizer} peaks at {low:g} to {high:g} P = {low * p / GB:.3g} to "
-            f"{high * p / GB:.3g} GB; this machine has {environment.memory / GB:.3g} GB"
+            f"a full {settings.optimizer} update peaks at {low:g} to {high:g} P = "
+            f"{low * p / GB:.3g} to {high * p / GB:.3g} GB and its activations; this machine has "
+            f"{environment.memory / GB:.3g} GB"
         )
     if swap >= SWAP:
         figures.append(f"used swap grew by {swap / GB:.2g} GB")
@@ -64,23 +66,14 @@ def _memory(
         return tuple(figures), ()
     if any(Kind.PROVEN in run.kinds for run in base.shown):
         return (), ("a proven deadlock waits for no memory",)
-    measured = max((m.peak_over_p or 0.0 for m in memory), default=0.0)
-    need = max(high, measured) * (p or 0)
-    # A limit on the process is not seen here, so that a kill excludes nothing.
-    if (
-        p
-        and need < AMPLE * environment.memory
-        and base.wanted
-        <= {
-            Kind.DEAD,
-            Kind.SLOW,
-            Kind.JUMP,
-        }
-    ):
-        return (), (
-            f"at most {max(high, measured):.2g} P = {need / GB:.2g} GB are needed, and this "
-            f"machine has {environment.memory / GB:.3g} GB",
-        )
+    # Only what was measured excludes it: frozen weights and activations are in no formula here.
+    # A limit on the process is not seen either, so that a kill excludes nothing.
+    measured = max((m.peak_over_p or 0.0 for m in memory), default=0.0) * (p or 0)
+    came_far = all(run.steps > 1 for run in base.shown)
+    slow_or_dead = base.wanted <= {Kind.DEAD, Kind.SLOW, Kind.JUMP}
+    if measured and came_far and slow_or_dead and measured < AMPLE * environment.memory:
+        has = f"this machine has {environment.memory / GB:.3g} GB"
+        return (), (f"peaks at {measured / GB:.2g} GB, and {has}",)
     return (), ()
 
 
@@ -107,13 +100,18 @@ def absence(id: str, looked: Sequence[Facts]) -> str:
     """Why the absence of a symptom in these runs says that a hypothesis is wrong."""
     names = list(dict.fromkeys(run.name for run in looked))
     some = ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")
-    text = f"not seen in {len(looked)} completed runs ({some})"
+    runs = "run" if len(looked) == 1 else "runs"
+    text = f"not seen in {len(looked)} completed {runs} ({some})"
     first = looked[0].result.metrics
     if id == "leak" and first.memory.p_per_step is not None:
         margin = first.memory.p_per_step_margin or 0.0
         text += f": {first.memory.p_per_step:.3f} +- {margin:.3f} P per step"
     if id == "deferred" and first.step_s is not None and first.step_s.second is not None:
-        text += f": step 0 takes {first.step_s.first:.3g} s, step 1 {first.step_s.second:.3g} s"
+        times = f"step 0 takes {first.step_s.first:.3g} s, step 1 {first.step_s.second:.3g} s"
+        text += f": what a lazy step puts off is not felt, {times}"
+    if id == "deadlock":
+        unseen = 100 * wilson(0, len(looked))[1]
+        text += f"; one that comes in less than {unseen:.0f} % of runs may go unseen"
     if id == "memory" and first.memory.peak_over_p is not None:
         text += f": peak {first.memory.peak_over_p:.1f} P"
     return text

@@ -17,6 +17,7 @@ from harness.model import (
     Cause,
     Environment,
     Finding,
+    LossSummary,
     MemorySummary,
     Metrics,
     Outcome,
@@ -301,7 +302,7 @@ def test_a_stall_of_a_training_larger_than_the_machine_is_memory():
     results = [hung("baseline_update", None, p=32 * GB), done("sgd_step", p=32 * GB, peak=2.5)]
     found = said(results)
     assert found["memory"].verdict is Verdict.SUPPORTED
-    assert any("160" in why and "96" in why for why in found["memory"].because)
+    assert any("115" in why and "96" in why for why in found["memory"].because)
     assert found["deadlock"].verdict is Verdict.REFUTED
 
 
@@ -483,3 +484,29 @@ def test_it_is_decided_only_when_what_is_left_says_nothing():
     healthy = [done(name) for name in LADDER if name != "stale_loss_oracle"]
     assert not decided(healthy, SETTINGS, machine(), ["stale_loss_oracle"])
     assert decided(healthy, SETTINGS, machine(), ["mine"])
+
+
+def test_what_was_not_compiled_says_nothing_of_compiling():
+    disabled = warning("compile_disabled", "run uncompiled")
+    results = ladder(lambda name: done(name, disabled) if name == "compiled_step" else None)
+    found = said(results)
+    assert found["stale_compile"].verdict is Verdict.UNTESTED
+    assert found["retrace"].verdict is Verdict.UNTESTED
+    assert "compilation was not in force" in found["retrace"].because
+
+
+def lost(name, last):
+    loss = LossSummary(first=5.9, last=last, min=last, max=5.9, finite=True)
+    return done(name, loss=loss)
+
+
+def test_where_others_agree_with_the_new_one_the_kept_one_is_wrong():
+    twins = [lost("baseline_update", 5.8), lost("value_and_grad_reused", 5.8)]
+    new = lost("value_and_grad_recreated", 3.1)
+    assert "corruption" not in supported([*twins, new, lost("vjp_step", 3.1)])
+    assert "corruption" in supported([*twins, new, lost("vjp_step", 5.8)])
+
+
+def test_a_formula_without_frozen_weights_does_not_refute_memory():
+    results = [hung("baseline_update", None, step=0, p=GB / 100), done("sgd_step", p=GB / 100)]
+    assert said(results)["memory"].verdict is not Verdict.REFUTED
