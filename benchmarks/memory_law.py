@@ -26,9 +26,10 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 import msgspec
 
 from benchmarks import common
-from harness import forecast, memlaw, plan
+from harness import forecast, plan
+from harness.memory import law
+from harness.memory.trace import Shapes
 from harness.model import Settings
-from harness.trace import Shapes
 
 STEPS = 3
 MIDDLE = {
@@ -83,9 +84,9 @@ def cells(models: dict[str, str]) -> Iterator[Cell]:
             continue  # minutes each
         chosen = settings(model, train=train, dtype=dtype, optimizer=optimizer)
         yield Cell(model, "baseline_update", chosen)
-    for model, name in product(models, memlaw.PATTERNS):
-        pattern = memlaw.PATTERNS[name]
-        if model != "smollm2" and pattern != memlaw.BASELINE:
+    for model, name in product(models, law.PATTERNS):
+        pattern = law.PATTERNS[name]
+        if model != "smollm2" and pattern != law.BASELINE:
             yield Cell(model, name, settings(model, train="full", dtype="float32"))
 
 
@@ -110,7 +111,7 @@ def measure(cell: Cell, folder: Path) -> list[int]:
 
 
 def compare(cell: Cell, shapes: Shapes, folder: Path) -> Outcome:
-    held = memlaw.project(shapes, memlaw.PATTERNS[cell.scenario], STEPS)
+    held = law.project(shapes, law.PATTERNS[cell.scenario], STEPS)
     peaks = measure(cell, folder)
     peak = max(peaks, default=None)
     return Outcome(
@@ -202,13 +203,11 @@ HEAD = ("model", "scenario", "train", "dtype", "optimizer", "projected", "measur
 
 
 def row(one: Outcome) -> tuple[str, ...]:
-    measured, lowest = (
-        "–" if n is None else memlaw.gigabytes(n) for n in (one.measured, one.lowest)
-    )
+    measured, lowest = ("–" if n is None else law.gigabytes(n) for n in (one.measured, one.lowest))
     in_p = "–" if one.measured is None else f"{one.measured / one.p:.2f}"
     error = "–" if one.error_percent is None else f"{one.error_percent:+.1f} %"
     return (one.model, one.scenario, one.train, one.dtype, one.optimizer,
-            memlaw.gigabytes(one.projected), measured, lowest, in_p, error)  # fmt: skip
+            law.gigabytes(one.projected), measured, lowest, in_p, error)  # fmt: skip
 
 
 def main() -> None:

@@ -8,11 +8,12 @@ from collections.abc import Sequence
 
 import msgspec
 
-from harness import memlaw, plan, scenario
+from harness import plan, scenario
 from harness.errors import HarnessError, UsageError
-from harness.memlaw import Fit, Projection, gigabytes
+from harness.memory import law
+from harness.memory.law import Fit, Projection, gigabytes
+from harness.memory.trace import Shapes
 from harness.model import Settings
-from harness.trace import Shapes
 
 TIMEOUT = 600
 """Seconds for building and tracing; a model of a hub may have to be downloaded."""
@@ -81,13 +82,13 @@ def ask(settings: Sequence[Settings]) -> list[Shapes | str]:
 
 
 def _row(name: str, shapes: Shapes | str, memory: int, swap: int) -> Row:
-    pattern = memlaw.PATTERNS.get(name)
+    pattern = law.PATTERNS.get(name)
     if isinstance(shapes, str):
         return Row(scenario=name, reason=shapes)
     if pattern is None:
         return Row(scenario=name, reason="the law does not cover it")
-    projection = memlaw.project(shapes, pattern)
-    return Row(scenario=name, projection=projection, fit=memlaw.fit(projection.peak, memory, swap))
+    projection = law.project(shapes, pattern)
+    return Row(scenario=name, projection=projection, fit=law.fit(projection.peak, memory, swap))
 
 
 def _verdict(settings: Settings, base: Shapes, rows: Sequence[Row], memory: int, swap: int) -> str:
@@ -95,7 +96,7 @@ def _verdict(settings: Settings, base: Shapes, rows: Sequence[Row], memory: int,
     own = projected[scenario.BASELINE]
     train = settings.train or ("full" if base.trainable == base.parameters else "lora")
     lora = projected.get("lora_step")
-    verdict = memlaw.fit(own.peak, memory, swap)
+    verdict = law.fit(own.peak, memory, swap)
     parts = [
         f"{'LoRA with' if train == 'lora' else train} {_NAMES[settings.optimizer]} on this model "
         f"peaks at about {own.peak_over_p:.1f} P = {gigabytes(own.peak)}",

@@ -11,7 +11,7 @@ class Steps:
     """Places one log's readings on one count of steps.
 
     A step begins a new epoch when it is not above the last one and the epoch has changed since,
-    or, in logs without epochs, when it is not above the epoch's first step or the last one was
+    or, in logs without epochs, when it is not above the epoch's first step or when the last one was
     its epoch's last (`100/100`). The length of the epoch that ended is the total that its lines
     give, and else follows from the last step and the stride of the reports. Any other step that
     goes back (another rank's line that came late) stays as it is.
@@ -21,7 +21,7 @@ class Steps:
         self._offset = 0
         self._before = 0  # the offset of the epoch before
         self._epoch: int | None = None
-        self._turned = False
+        self._turned = False  # the epoch has changed since the last step
         self._first: int | None = None
         self._last = 0
         self._stride = 0
@@ -30,7 +30,8 @@ class Steps:
     def place(self, reading: Reading) -> Reading | None:
         """The reading with its step counted through; a loss without a step gets the last one.
 
-        None for a bar that is drawn again as it stood before the last step.
+        A bar of fewer than the training's steps is one within it: it counts batches. None for a
+        bar that is drawn again as it stood before the last step.
         """
         late = reading.epoch is not None and self._turn(int(reading.epoch))
         step = reading.step
@@ -40,9 +41,12 @@ class Steps:
             return replace(reading, step=self._offset + self._last)
         if late:
             return replace(reading, step=self._before + step)
-        if not reading.validation and not self._count(step, reading.total or 0):
-            bar = reading.total is not None and reading.loss is None and reading.phase is None
-            if bar:
+        total = reading.total or 0
+        if total and total < self._total and not self._turned:
+            return replace(reading, step=None, batch=step)
+        if not reading.validation and not self._count(step, total):
+            only_drawn = total and reading.loss is None and reading.phase is None
+            if only_drawn:
                 return None
         return replace(reading, step=self._offset + step) if self._offset else reading
 
@@ -56,17 +60,19 @@ class Steps:
 
     def _count(self, step: int, total: int) -> bool:
         """Count a step; False when it goes back."""
-        if self._first is None:
-            self._first = step
+        another_bar = total > self._total > 0 and not self._turned and step < self._last
+        if self._first is None or another_bar:
+            self._first, self._stride = step, 0
         elif self._restarts(step):
             self._before = self._offset
             self._offset += self._length(step)
             self._first, self._stride = step, 0
-        elif not self._stride and step > self._last:
-            self._stride = step - self._last
         elif step < self._last:
             return False
-        self._last, self._total, self._turned = step, total, False
+        elif not self._stride:
+            self._stride = step - self._last
+        self._last, self._turned = step, False
+        self._total = total or self._total
         return True
 
     def _restarts(self, step: int) -> bool:
@@ -76,7 +82,7 @@ class Steps:
         if self._turned:
             return True
         ended = 0 < self._total <= self._last
-        return step < self._last and (step <= self._first or ended)
+        return step < self._last and (step <= self._first or (ended and 2 * step < self._last))
 
     def _length(self, step: int) -> int:
         """Of the epoch that ended, such that the count never goes back."""

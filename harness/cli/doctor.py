@@ -17,7 +17,7 @@ from harness import environment, plan
 from harness.cli import options
 from harness.errors import Exit
 from harness.forecast import Forecast, Row, forecast
-from harness.memlaw import Fit, Projection, gigabytes
+from harness.memory.law import Fit, Projection, gigabytes
 from harness.supervise import stacks
 
 _ASK_MLX = """

@@ -21,11 +21,11 @@ import msgspec
 from mlx.utils import tree_flatten, tree_map, tree_unflatten
 
 from harness.errors import UsageError
+from harness.memory.trace import Op, Shapes, Trace
+from harness.memory.unmerge import unmerge
 from harness.model import Settings
-from harness.trace import Op, Shapes, Trace
 from harness.training import models
 from harness.training.setup import OPTIMIZERS, Training
-from harness.unmerge import unmerge
 
 TRACES = (0, 29, 3)
 """The first version whose `mx.export_function` takes a callback."""

@@ -7,14 +7,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from harness import forecast, layout, memlaw
+from harness import forecast
 from harness.errors import HarnessError
-from harness.fuse import DEPTH, fuse
-from harness.memlaw import Fit, Pattern
+from harness.memory import law, layout
+from harness.memory.fuse import DEPTH, fuse
+from harness.memory.law import Fit, Pattern
+from harness.memory.replay import METAL, Array, Lag, Memory, Node
+from harness.memory.trace import Op, Shapes, Trace
+from harness.memory.unmerge import unmerge
 from harness.model import Settings
-from harness.replay import METAL, Array, Lag, Memory, Node
-from harness.trace import Op, Shapes, Trace
-from harness.unmerge import unmerge
 
 N = 1 << 20
 P = 4 * N
@@ -67,24 +68,24 @@ def in_p(count: int) -> float:
 
 
 def test_gradients_that_nobody_evaluates_cost_nothing():
-    held = memlaw.replay(sgd(), Pattern(updates=False), PROMPT)
-    assert [in_p(active) for active, _ in held.steps] == [1] * memlaw.STEPS
+    held = law.replay(sgd(), Pattern(updates=False), PROMPT)
+    assert [in_p(active) for active, _ in held.steps] == [1] * law.STEPS
     # The parameters and the product whose sum is the loss.
     assert in_p(held.peak) == 2
 
 
 def test_what_is_evaluated_together_is_alive_together():
     # MLX begins with the last output: the gradient is there when the loss makes its product.
-    both = memlaw.replay(sgd(), Pattern(("loss", "gradients"), updates=False), PROMPT)
+    both = law.replay(sgd(), Pattern(("loss", "gradients"), updates=False), PROMPT)
     assert in_p(both.peak) == 3
     assert in_p(both.active) == 1
     # The other way round the product is gone by then.
-    turned = memlaw.replay(sgd(), Pattern(("gradients", "loss"), updates=False), PROMPT)
+    turned = law.replay(sgd(), Pattern(("gradients", "loss"), updates=False), PROMPT)
     assert in_p(turned.peak) == 2
 
 
 def test_the_update_is_paid_for_in_the_next_step():
-    held = memlaw.replay(sgd(), memlaw.BASELINE, PROMPT)
+    held = law.replay(sgd(), law.BASELINE, PROMPT)
     (_, first), (_, second), *_ = held.steps
     assert in_p(first) == 2
     assert second >= first
@@ -93,39 +94,39 @@ def test_the_update_is_paid_for_in_the_next_step():
 
 def test_a_gradient_that_nobody_else_needs_becomes_the_new_parameter():
     """2 P, not 4: the gradient's buffer is scaled and subtracted in place."""
-    held = memlaw.replay(sgd(), Pattern(("updated",)), PROMPT)
+    held = law.replay(sgd(), Pattern(("updated",)), PROMPT)
     # The gradient itself is held by the step's function, so that only its product is donated.
     assert in_p(held.peak) == 3
-    lazy = memlaw.replay(sgd(), memlaw.BASELINE, PROMPT, steps=2)
+    lazy = law.replay(sgd(), law.BASELINE, PROMPT, steps=2)
     assert in_p(lazy.peak) <= 3
 
 
 def test_a_slow_device_keeps_buffers_alive():
-    peaks = [memlaw.replay(sgd(8), lag=Lag(2, tasks)).peak for tasks in (0, 2, 10)]
+    peaks = [law.replay(sgd(8), lag=Lag(2, tasks)).peak for tasks in (0, 2, 10)]
     assert peaks[0] < peaks[-1]
     assert peaks == sorted(peaks)
 
 
 def test_a_task_ends_with_the_elements_it_read():
-    eager = memlaw.replay(sgd(8), lag=msgspec.structs.replace(METAL, elements=N))
-    assert eager.peak <= memlaw.replay(sgd(8), lag=METAL).peak
+    eager = law.replay(sgd(8), lag=msgspec.structs.replace(METAL, elements=N))
+    assert eager.peak <= law.replay(sgd(8), lag=METAL).peak
 
 
 def test_the_parts_add_up_to_the_peak():
-    for pattern in memlaw.PATTERNS.values():
-        held = memlaw.replay(sgd(3), pattern)
+    for pattern in law.PATTERNS.values():
+        held = law.replay(sgd(3), pattern)
         assert sum(count for _, count in held.parts) == held.peak
 
 
 def test_nothing_is_left_but_parameters_when_all_is_evaluated():
-    held = memlaw.replay(sgd(3), memlaw.PATTERNS["eval_after_update"])
+    held = law.replay(sgd(3), law.PATTERNS["eval_after_update"])
     assert {in_p(active) for active, _ in held.steps} == {3}
 
 
 @given(st.integers(1, 12), st.integers(1, 20), st.integers(0, 12), st.integers(1, 6))
 def test_memory_is_bounded_and_never_lost(parameters, dispatches, tasks, steps):
     trace = sgd(parameters)
-    held = memlaw.replay(trace, memlaw.BASELINE, Lag(dispatches, tasks), steps=steps)
+    held = law.replay(trace, law.BASELINE, Lag(dispatches, tasks), steps=steps)
     assert len(held.steps) == steps
     assert all(parameters * P <= active <= peak for active, peak in held.steps)
     everything = sum(trace.nbytes([i]) for op in trace.ops for i in op.outputs)
@@ -208,9 +209,9 @@ def test_transposing_there_and_back(shape, random):
 
 
 def test_fit():
-    assert memlaw.fit(10, 10, 0) is Fit.FITS
-    assert memlaw.fit(11, 10, 1) is Fit.SWAPS
-    assert memlaw.fit(12, 10, 1) is Fit.TOO_LARGE
+    assert law.fit(10, 10, 0) is Fit.FITS
+    assert law.fit(11, 10, 1) is Fit.SWAPS
+    assert law.fit(12, 10, 1) is Fit.TOO_LARGE
 
 
 @pytest.mark.parametrize(
@@ -218,7 +219,7 @@ def test_fit():
     [(0, "0 B"), (999, "999 B"), (429312, "429 kB"), (96e9, "96 GB"), (1.765e12, "1765 GB")],
 )
 def test_gigabytes(count, text):
-    assert memlaw.gigabytes(count) == text
+    assert law.gigabytes(count) == text
 
 
 # --- what an export merges
@@ -290,7 +291,7 @@ def test_a_chain_of_elementwise_operations_becomes_one():
     assert names(fused) == ["Compiled", "Compiled", "Reduce"]
     update = next(op for op in fused.ops if fused.updated[0] in op.outputs)
     assert fused.trainable[0] in update.inputs
-    assert in_p(memlaw.replay(fused, memlaw.PATTERNS["compiled_step"], PROMPT).active) == 1
+    assert in_p(law.replay(fused, law.PATTERNS["compiled_step"], PROMPT).active) == 1
 
 
 def test_what_somebody_else_needs_is_not_fused_away():

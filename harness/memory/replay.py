@@ -14,8 +14,8 @@ from typing import Any
 
 import msgspec
 
-from harness import layout
-from harness.layout import Layout
+from harness.memory import layout
+from harness.memory.layout import Layout
 
 WIDTH = 20
 """MLX's `MLX_BFS_MAX_WIDTH`: how broadly the graph is walked before it is walked deeper."""

@@ -1,7 +1,7 @@
 """The memory law: what a training step will hold, from its shapes alone. Pure.
 
 A step is traced without being evaluated (`harness.training.shapes`), and a few such steps are
-replayed under MLX's rules (`harness.replay`). What a scenario evaluates, and when, is a `Pattern`.
+replayed under MLX's rules (`harness.memory.replay`). What a scenario evaluates, and when, is a `Pattern`.
 """
 
 from __future__ import annotations
@@ -11,9 +11,9 @@ from enum import Enum
 
 import msgspec
 
-from harness.fuse import fuse
-from harness.replay import CPU, METAL, Array, Lag, Memory, Node
-from harness.trace import Shapes, Trace
+from harness.memory.fuse import fuse
+from harness.memory.replay import CPU, METAL, Array, Lag, Memory, Node
+from harness.memory.trace import Shapes, Trace
 
 LAGS = {"metal": METAL}
 """By backend; the others' are like the CPU's."""

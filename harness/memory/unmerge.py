@@ -11,7 +11,7 @@ from collections.abc import Sequence
 
 import msgspec
 
-from harness.trace import Op, Trace
+from harness.memory.trace import Op, Trace
 
 NO_OPS = ("Copy", "StopGradient")
 """Left out by the export altogether."""

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import msgspec
 
-from harness.layout import BINARY, UNARY
-from harness.trace import Op, Trace
+from harness.memory.layout import BINARY, UNARY
+from harness.memory.trace import Op, Trace
 
 DEPTH = 11
 ARRAYS = 24
