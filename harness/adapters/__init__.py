@@ -85,12 +85,12 @@ class Recognizer:
     def __init__(self, adapters: Sequence[Adapter] = ADAPTERS) -> None:
         self._adapters = adapters
         self._lines = Lines()
-        self._steps = Steps()
+        self._steps = [Steps() for _ in adapters]
         self._peeked = ""
         self._latest: dict[tuple[bool, ...], tuple[object, ...]] = {}
         self._count = 0
-        self._matched: Counter[str] = Counter()
-        self._chosen: Adapter | None = None
+        self._matched: Counter[int] = Counter()
+        self._chosen: int | None = None  # indices of `adapters`, here and below
         self._missed = 0
         self._open()
 
@@ -132,7 +132,7 @@ class Recognizer:
     def recognition(self) -> Recognition:
         best = self._matched.most_common(1)
         return Recognition(
-            format=best[0][0] if best else None,
+            format=self._adapters[best[0][0]].name if best else None,
             matched=self._matched.total(),
             lines=self._count,
         )
@@ -142,27 +142,26 @@ class Recognizer:
         readings = []
         for line in lines:
             chosen = self._chosen
-            reading = self._compete(line) if chosen is None else chosen.read(line)
-            if reading is None:
-                if chosen is not None:
-                    self._miss()
-                continue
-            if chosen is not None:
-                self._missed = 0
-                self._matched[chosen.name] += 1
-            placed = self._steps.place(reading)
-            if placed is not None and self._is_new(placed):
-                readings.append(placed)
+            reading = self._compete(line) if chosen is None else self._read(line, chosen)
+            if reading is not None and self._is_new(reading):
+                readings.append(reading)
         return readings
 
-    def _miss(self) -> None:
-        self._missed += 1
-        if self._missed >= LOST:
-            self._open()
+    def _read(self, line: str, chosen: int) -> Reading | None:
+        """What the chosen format says of the line."""
+        reading = self._adapters[chosen].read(line)
+        if reading is None:
+            self._missed += 1
+            if self._missed >= LOST:
+                self._open()
+            return None
+        self._missed = 0
+        self._matched[chosen] += 1
+        return self._steps[chosen].place(reading)
 
     def _compete(self, line: str) -> Reading | None:
         """What the most convincing of the formats that can read the line says of it."""
-        best: int | None = None
+        best = None
         said: Reading | None = None
         for index, adapter in enumerate(self._adapters):
             reading = adapter.read(line)
@@ -171,13 +170,15 @@ class Recognizer:
             self._scores[index] += _figures(reading)
             self._reads[index] += 1
             self._losses[index] += reading.loss is not None
+            # Each counts its steps, also those that another is believed about.
+            placed = self._steps[index].place(reading)
             if best is None or self._scores[index] > self._scores[best]:
-                best, said = index, reading
+                best, said = index, placed
         if best is None:
             return None
-        self._matched[self._adapters[best].name] += 1
+        self._matched[best] += 1
         if self._is_certain(best):
-            self._chosen = self._adapters[best]
+            self._chosen = best
         return said
 
     def _is_certain(self, index: int) -> bool:

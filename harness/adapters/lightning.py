@@ -23,7 +23,7 @@ def read(line: str) -> Reading | None:
     if " • " in line:
         return _rich(line)
     if "v_num=" in line or "DataLoader " in line:
-        return tqdm.read(line)
+        return tqdm.read_bar(line)
     return None
 
 

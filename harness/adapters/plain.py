@@ -94,8 +94,8 @@ def _says_enough(line: str, given: dict[str, Any], counted: str) -> bool:
     """Whether this is a report. A step or an epoch alone must not stand in the midst of prose."""
     if "loss" in given:
         return True
-    if "step" not in given and "epoch" not in given:
-        return False
+    if ("step" not in given and "epoch" not in given) or counted.lower().endswith("batch"):
+        return False  # `batch=32` may be a size
     if len(given) > 1 + ("total" in given):
         return True
     if "step" not in given:

@@ -124,9 +124,9 @@ def size(value: object, scale: int) -> int | None:
 
 # --- names -----------------------------------------------------------------------------------
 
-_STEP = """step steps global_step globalstep train_step training_step current_step step_num
-    iter iters iteration iterations it num_updates batch batch_idx train_iter global_iter"""
-_EPOCH = "epoch epochs current_epoch train_epoch"
+_STEP = """step global_step globalstep train_step training_step current_step step_num iter iteration
+    it num_updates batch batch_idx train_iter global_iter"""  # no plural: that is how many
+_EPOCH = "epoch current_epoch train_epoch"
 _LOSS = """loss train_loss training_loss loss_train trainloss total_loss loss_total lm_loss ce_loss
     nll_loss mlm_loss loss_step train_loss_step train_loss_total tr_loss mean_loss losses"""
 _VALIDATION = """val_loss valid_loss validation_loss eval_loss test_loss dev_loss loss_val loss_eval

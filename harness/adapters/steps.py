@@ -22,6 +22,8 @@ class Steps:
         self._before = 0  # the offset of the epoch before
         self._epoch: int | None = None
         self._turned = False  # the epoch has changed since the last step
+        self._ahead = False  # the steps have restarted, and the epoch has not changed yet
+        self._fractions = False
         self._first: int | None = None
         self._last = 0
         self._stride = 0
@@ -33,12 +35,13 @@ class Steps:
         A bar of fewer than the training's steps is one within it: it counts batches. None for a
         bar that is drawn again as it stood before the last step.
         """
-        late = reading.epoch is not None and self._turn(int(reading.epoch))
         step = reading.step
+        if step is None and reading.loss is not None:
+            # Its epoch is where the training is, in fractions or whole, and begins nothing.
+            return reading if self._first is None else replace(reading, step=self._now())
+        late = reading.epoch is not None and self._turn(reading.epoch)
         if step is None:
-            if reading.loss is None or self._first is None:
-                return reading
-            return replace(reading, step=self._offset + self._last)
+            return reading
         if late:
             return replace(reading, step=self._before + step)
         total = reading.total or 0
@@ -50,11 +53,19 @@ class Steps:
                 return None
         return replace(reading, step=self._offset + step) if self._offset else reading
 
-    def _turn(self, epoch: int) -> bool:
+    def _now(self) -> int:
+        return self._offset + self._last
+
+    def _turn(self, exact: float) -> bool:
         """Note the epoch; True when it is one that has been left."""
+        epoch = int(exact)
+        self._fractions = self._fractions or epoch != exact
+        if self._fractions:  # steps of such logs go on through all epochs
+            return False
         if self._epoch is not None and epoch < self._epoch:
             return True
-        self._turned = self._turned or (self._epoch is not None and epoch > self._epoch)
+        if self._epoch is not None and epoch > self._epoch:
+            self._turned, self._ahead = not self._ahead, False
         self._epoch = epoch
         return False
 
@@ -66,6 +77,7 @@ class Steps:
         elif self._restarts(step):
             self._before = self._offset
             self._offset += self._length(step)
+            self._ahead = not self._turned
             self._first, self._stride = step, 0
         elif step < self._last:
             return False

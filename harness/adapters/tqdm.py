@@ -27,8 +27,13 @@ _VALIDATION = re.compile(
 _EPOCH = re.compile(r"epochs?\W{0,3}(?:(\d{1,9})(?:\s?/\s?\d{1,9})?)?", re.IGNORECASE)
 
 
-@lru_cache(1)  # while it is open whose bar it is, several formats ask
 def read(line: str) -> Reading | None:
+    return None if "v_num=" in line or "DataLoader " in line else read_bar(line)  # Lightning's
+
+
+@lru_cache(1)  # while it is open whose bar it is, several formats ask
+def read_bar(line: str) -> Reading | None:
+    """Any bar."""
     bar = line.find("%|")
     if bar < 0:
         return _without_total(line) if "it [" in line or "/s" in line else None
