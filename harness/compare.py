@@ -104,10 +104,12 @@ def _setup(a: RunResult, b: RunResult) -> Iterator[Setup]:
     for name in left | right:
         if left.get(name) != right.get(name):
             yield Setup(name=name, a=left.get(name), b=right.get(name))
-    code = {info.name: (info.source, info.settings) for info in a.scenarios}
-    for info in b.scenarios:
-        if code.get(info.name, (info.source, info.settings)) != (info.source, info.settings):
-            yield Setup(name=f"code of {info.name}", a="A's", b="B's")
+    ours, theirs = (
+        {info.name: (info.source, info.settings) for info in run.scenarios} for run in (a, b)
+    )
+    for name in ours.keys() & theirs.keys():
+        if ours[name] != theirs[name]:
+            yield Setup(name=f"code of {name}", a="A's", b="B's")
 
 
 def _described(run: RunResult) -> dict[str, str | None]:

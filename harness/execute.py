@@ -146,14 +146,14 @@ class _Session:
         mine = [one for (name, _), one in self.results.items() if name == run.info.name]
         failed = sum(one.outcome not in (Outcome.COMPLETED, Outcome.SKIPPED) for one in mine)
         if options.stop_after is not None and failed >= options.stop_after:
-            self._leave_out(run, f"{failed} of its runs were not completed")
+            self._leave_out(run, f"{failed} runs before it were not completed")
             return False
         if options.until_decided and self.results:
             # What is still under way may yet tell something: it counts as if it were to come.
             remaining = [*self._active, *(later.info.name for later in self._plan[index:])]
             results, world = self._ordered(), self._run
             if diagnose.decided(results, world.settings, world.environment, remaining):
-                self._leave_out(run, "it could not change the diagnosis")
+                self._leave_out(run, "none of it could change the diagnosis")
                 return False
         return True
 

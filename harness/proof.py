@@ -288,6 +288,10 @@ def _timed_poll(thread: Thread, machine: str) -> bool:
     return value != 0
 
 
+def _counted(count: int, one: str, more: str = "") -> str:
+    return f"{count} {one if count == 1 else more or one + 's'}"
+
+
 def deadlock(looks: Sequence[World], place: str) -> Cause:
     """The proven cause, with what proves it. `place` names the phase and step."""
     world = looks[-1]
@@ -296,8 +300,9 @@ def deadlock(looks: Sequence[World], place: str) -> Cause:
     return Cause(
         code="deadlock",
         proven=True,
-        summary=f"deadlock in {place}: each of {len(threads)} threads in "
-        f"{len(world.processes)} processes waits for another of them, and nothing else can end it",
+        summary=f"deadlock in {place}: {_counted(len(threads), 'thread')} in "
+        f"{_counted(len(world.processes), 'process', 'processes')} can only be woken by one "
+        "another, and nothing else can end it",
         evidence={
             "looks": len(looks),
             "span_s": round(span, 3),

@@ -13,7 +13,7 @@ import re
 from harness.adapters.reading import PAIR, Reading, count, from_pairs
 
 _COUNTS = re.compile(
-    r"\s{0,20}(\d{1,15})/(?:(\d{1,15})|Unknown)\s{1,20}(?:[━\[=>.\]]{1,200}\s|- )", re.ASCII
+    r"\s{0,20}(\d{1,15})/(?:(\d{1,15})\s{1,20}(?:[━\[=>.\]]{1,200}\s|- )|Unknown\s{1,20})", re.ASCII
 )
 _EPOCH = re.compile(r"Epoch (\d{1,9})/(\d{1,9})\s{0,9}", re.ASCII)
 _SAVED = re.compile(

@@ -45,6 +45,8 @@ def run(arguments: argparse.Namespace) -> int:
 
 def _print(found: Comparison) -> None:
     console = Console(highlight=False)
+    if not console.is_terminal:
+        console.width = 200  # a pipe has none, and 80 would cut the marks off
     if found.setup:
         table = _table("not the same", "A", "B")
         for one in found.setup:

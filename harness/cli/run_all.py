@@ -6,6 +6,7 @@ import argparse
 
 from harness import diagnose, scenario
 from harness.cli import options, running
+from harness.errors import UsageError
 
 
 def add(commands: options.Commands) -> None:
@@ -26,6 +27,8 @@ def add(commands: options.Commands) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
+    if arguments.until_decided and arguments.repeat > 1:
+        raise UsageError("--until-decided leaves out what --repeat asks for: give one of them")
     ladder = {info.name: info for info in scenario.ladder()}
     # In the order that tells the hypotheses apart soonest.
     return running.carry_out(arguments, [ladder[name] for name in diagnose.order(list(ladder))])

@@ -23,7 +23,7 @@ def info(code: str, summary: str, /, **evidence: Any) -> Finding:
 
 
 def seconds(value: float) -> str:
-    return f"{value:.2f} s" if value >= 1 else f"{value * 1000:.3g} ms"
+    return f"{value:.2f} s" if value >= 0.9995 else f"{value * 1000:.3g} ms"
 
 
 def count(number: int, noun: str) -> str:

@@ -1,7 +1,8 @@
 """The memory law: what a training step will hold, from its shapes alone. Pure.
 
 A step is traced without being evaluated (`harness.training.shapes`), and a few such steps are
-replayed under MLX's rules (`harness.memory.replay`). What a scenario evaluates, and when, is a `Pattern`.
+replayed under MLX's rules (`harness.memory.replay`). What a scenario evaluates, and when, is a
+`Pattern`.
 """
 
 from __future__ import annotations

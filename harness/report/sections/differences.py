@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 
 from harness import stats
-from harness.model import Finding, ScenarioResult, Severity
+from harness.model import Finding, Outcome, ScenarioResult, Severity
 from harness.report.input import Group, ReportInput, groups
 from harness.report.sections import verdicts
 from harness.report.text import NOTHING, code, number, seconds, table
@@ -67,7 +67,13 @@ def _reference(base: Group) -> list[str]:
 
 def _outcome(base: Group, other: Group) -> str:
     ours, theirs = _shares(other), _shares(base)
-    return "" if ours == theirs else _outcome_counts(other)
+    if ours != theirs:
+        return _outcome_counts(other)
+    # The same end in another step is another answer.
+    steps = {r.last_step for r in other.results}, {r.last_step for r in base.results}
+    if other.fine or base.fine or steps[0] & steps[1]:
+        return ""
+    return f"{_outcome_counts(other)} in step {other.worst.last_step}"
 
 
 def _outcome_counts(group: Group) -> str:
@@ -158,7 +164,9 @@ def _time(group: Group) -> float | None:
 
 
 def _last(group: Group) -> float | None:
-    losses = [r.metrics.loss.last for r in group.results if r.metrics.loss]
+    # The last loss of a run that stopped is that of another step.
+    results = [r for r in group.results if r.outcome in (Outcome.COMPLETED, Outcome.DIVERGED)]
+    losses = [r.metrics.loss.last for r in results if r.metrics.loss]
     finite = [loss for loss in losses if math.isfinite(loss)]
     return _median(finite) if finite else next(iter(losses), None)
 

@@ -34,8 +34,11 @@ def verdicts(data: ReportInput) -> str:
     all_groups = groups(run)
     title = f"# MLX training step: {headline(all_groups)}" + " (interrupted)" * run.interrupted
     settings, versions = run.settings, run.environment.versions
+    asked = {result.steps_requested for result in run.results} or {settings.steps}
+    own = " (settings of their own)" if asked != {settings.steps} else ""
     about = (
-        f"{counted(settings.steps, 'step')} of {code(model(settings.model))} with "
+        f"{'/'.join(str(n) for n in sorted(asked))} {'step' if asked == {1} else 'steps'}{own} of "
+        f"{code(model(settings.model))} with "
         f"{cell(settings.optimizer, 40)}, mlx {cell(versions.get('mlx') or 'not known', 40)}, "
         f"{cell(run.environment.device or 'device not known', 80)}, "
         f"{cell(run.environment.platform, 80)}."
@@ -53,6 +56,10 @@ def left_out(run: RunResult) -> list[str]:
     for one in run.left_out:
         by_reason.setdefault(one.reason, []).append(one.scenario)
     told = []
+    if run.interrupted:
+        done = {result.scenario for result in run.results}
+        missing = [info.name for info in run.scenarios if info.name not in done]
+        by_reason |= {"it was interrupted": missing} if missing else {}
     for reason, names in by_reason.items():
         some = list(dict.fromkeys(names))
         shown = ", ".join(some[:6]) + (f" and {len(some) - 6} more" if len(some) > 6 else "")
