@@ -31,6 +31,7 @@ def diagnose(
     hypotheses = judge.judge(world)
     return Diagnosis(
         hypotheses=hypotheses,
+        unexplained=judge.unexplained(world, hypotheses),
         next_experiment=plan.next_experiment(hypotheses, world, available),
     )
 

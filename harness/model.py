@@ -486,6 +486,8 @@ class Hypothesis(msgspec.Struct, frozen=True, kw_only=True):
 
 class Diagnosis(msgspec.Struct, frozen=True, kw_only=True):
     hypotheses: tuple[Hypothesis, ...] = ()
+    unexplained: str | None = None
+    """The baseline's symptom, when every hypothesis is refuted or does not explain it."""
     next_experiment: str | None = None
 
 

@@ -117,6 +117,8 @@ class Screen:
         supported = [one for one in found.hypotheses if one.verdict is Verdict.SUPPORTED]
         if not supported:
             self.console.print("the evidence supports no hypothesis")
+        if found.unexplained:
+            self.console.print(escape(f"none of the eight explains it: {found.unexplained}"))
         for one in supported:
             why = f": {one.because[0]}" if one.because else ""
             self.console.print(Text.assemble("supported: ", (one.title, "bold"), why))

@@ -47,9 +47,7 @@ def read(line: str) -> Reading | None:
             if total:
                 given["total"] = count(total)
         take(given, kind, figure, scale or UNITS.get(unit, 0))
-    if "Epoch(" in line:
-        _mmengine(line, given)
-    elif "epoch" in given and "step" not in given:
+    if "epoch" in given and "step" not in given:
         _step_in_epoch(line, given)
     if "step" in given and "loss" not in given and "validation" not in given:
         only = _ONLY_FIGURE.search(line)
@@ -58,6 +56,10 @@ def read(line: str) -> Reading | None:
     if "tok" in lower and "tokens_per_s" not in given:
         _speed(line, lower, given)
     settle(given)
+    if "Epoch(" in line:
+        _mmengine(line, given)
+    elif "loss" in given and lower.lstrip(" [").startswith(("val", "eval", "test")):
+        given["validation"] = True  # `Test set: Average loss: 0.05`
     return Reading(**given) if _says_enough(line, given, counted) else None
 
 

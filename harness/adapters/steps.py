@@ -47,10 +47,9 @@ class Steps:
         total = reading.total or 0
         if total and total < self._total and not self._turned:
             return replace(reading, step=None, batch=step)
-        if not reading.validation and not self._count(step, total):
-            only_drawn = total and reading.loss is None and reading.phase is None
-            if only_drawn:
-                return None
+        drawn = total > 0 and reading.loss is None and reading.phase is None
+        if not reading.validation and not self._count(step, total, drawn) and drawn:
+            return None
         return replace(reading, step=self._offset + step) if self._offset else reading
 
     def _now(self) -> int:
@@ -69,12 +68,12 @@ class Steps:
         self._epoch = epoch
         return False
 
-    def _count(self, step: int, total: int) -> bool:
-        """Count a step; False when it goes back."""
+    def _count(self, step: int, total: int, drawn: bool) -> bool:
+        """Count a step; False when it goes back. `drawn`: it is nothing but a bar."""
         another_bar = total > self._total > 0 and not self._turned and step < self._last
         if self._first is None or another_bar:
             self._first, self._stride = step, 0
-        elif self._restarts(step):
+        elif self._restarts(step, drawn):
             self._before = self._offset
             self._offset += self._length(step)
             self._ahead = not self._turned
@@ -87,14 +86,15 @@ class Steps:
         self._total = total or self._total
         return True
 
-    def _restarts(self, step: int) -> bool:
+    def _restarts(self, step: int, drawn: bool) -> bool:
         assert self._first is not None
         if step > self._last:
             return False
         if self._turned:
             return True
-        ended = 0 < self._total <= self._last
-        return step < self._last and (step <= self._first or (ended and 2 * step < self._last))
+        if 0 < self._total <= self._last:
+            return 2 * step < self._last  # more than one bar that was drawn late
+        return step < self._last and step <= self._first and not drawn
 
     def _length(self, step: int) -> int:
         """Of the epoch that ended, such that the count never goes back."""

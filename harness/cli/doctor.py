@@ -15,7 +15,7 @@ from rich.table import Table
 
 from harness import environment, plan
 from harness.cli import options
-from harness.errors import Exit
+from harness.errors import Exit, UsageError
 from harness.forecast import Forecast, Row, forecast
 from harness.memory.law import Fit, Projection, gigabytes
 from harness.supervise import stacks
@@ -49,7 +49,14 @@ def add(commands: options.Commands) -> None:
     parser.set_defaults(command=run, model=None, **unused)
 
 
+ASKED_OF_A_MODEL = ("train", "optimizer", "dtype", "batch_size", "seq_len", "device")
+
+
 def run(arguments: argparse.Namespace) -> int:
+    for name in ASKED_OF_A_MODEL:
+        given = getattr(arguments, name) != getattr(options.DEFAULTS, name)
+        if arguments.model is None and given:
+            raise UsageError(f"--{name.replace('_', '-')} says nothing without --model")
     document = examine()
     asked = None
     if arguments.model is not None:

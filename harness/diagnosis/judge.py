@@ -72,6 +72,16 @@ def judge(world: World) -> tuple[Hypothesis, ...]:
     return tuple(verdicts.values())
 
 
+def unexplained(world: World, hypotheses: Sequence[Hypothesis]) -> str | None:
+    """The symptom of the baseline that none of the hypotheses is left to explain."""
+    runs = [run for name in TWINS for run in world.groups.get(name, ())]
+    shown = frozenset().union(*(run.kinds for run in runs))
+    left = {one.id for one in hypotheses if one.verdict is not Verdict.REFUTED}
+    if not shown or any(theory.id in left and theory.explains & shown for theory in HYPOTHESES):
+        return None
+    return told(runs, shown)
+
+
 def arrange(
     results: Sequence[ScenarioResult], settings: Settings, environment: Environment
 ) -> World:

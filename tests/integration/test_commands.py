@@ -305,6 +305,18 @@ def test_no_compiler_is_seen_not_guessed(tmp_path):
         assert not codes(result) & {"double_trace", "retrace_every_step"}
 
 
+def test_what_says_nothing_together_is_refused(tmp_path):
+    for words in (
+        ("doctor", "--train", "lora"),
+        ("run-all", "--until-decided", "--repeat", "2"),
+        ("run", "baseline_update", "--on-hang", "pray"),
+        ("compare", "nowhere", "nowhere"),
+    ):
+        done = harness(tmp_path, *words)
+        assert done.returncode == 2, words
+        assert done.stderr.count("\n") == 1, done.stderr
+
+
 def test_list_and_doctor_answer_in_json(tmp_path):
     listed = json.loads(harness(tmp_path, "list", "--json").stdout)
     names = [entry["name"] for entry in listed["scenarios"]]

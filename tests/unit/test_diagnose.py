@@ -510,3 +510,9 @@ def test_where_others_agree_with_the_new_one_the_kept_one_is_wrong():
 def test_a_formula_without_frozen_weights_does_not_refute_memory():
     results = [hung("baseline_update", None, step=0, p=GB / 100), done("sgd_step", p=GB / 100)]
     assert said(results)["memory"].verdict is not Verdict.REFUTED
+
+
+def test_a_symptom_that_no_hypothesis_explains_is_said_aloud():
+    raising = diagnose(ladder(lambda name: raised(name, "KeyError: 'x'")), SETTINGS, machine())
+    assert "raises an exception" in raising.unexplained
+    assert diagnose(ladder(done), SETTINGS, machine()).unexplained is None

@@ -18,6 +18,8 @@ def diagnosis(data: ReportInput) -> str:
         for h in sorted(found.hypotheses, key=lambda h: ORDER.index(h.verdict))
     ]
     text = "## Diagnosis\n\n" + table(("hypothesis", "verdict", "because"), rows, limit=9_000)
+    if found.unexplained:
+        text += f"\n\n**None of the eight explains it:** {cell(found.unexplained)}."
     if found.next_experiment:
         text += "\n\nThe run that would tell most next:\n\n"
         text += fence(line(found.next_experiment, 500), "sh")
