@@ -114,7 +114,8 @@ def _row(group: Group) -> list[str]:
         seconds(stats.median(times)) if times else NOTHING,
         loss(results),
         _memory(results),
-        findings([finding for result in results for finding in result.findings]),
+        # What is ordinary is told in the scenario's own section.
+        findings([f for r in results for f in r.findings if f.severity is not Severity.INFO]),
     ]
 
 
