@@ -1,0 +1,326 @@
+"""Prints a log in the format of a trainer that is not run here: `python prints.py NAME`.
+
+Each function follows the trainer's own print statement, which its docstring names.
+"""
+
+import json
+import math
+import sys
+from collections.abc import Iterator
+
+
+def loss(step: int) -> float:
+    return 2.0 * math.exp(-step / 20) + 0.1
+
+
+def lr(step: int) -> float:
+    return 3e-4 * min(1.0, (step + 1) / 5)
+
+
+# --- the original report's Rust trainer ------------------------------------------------------
+
+
+def original_clearing() -> Iterator[str]:
+    """eprintln of Test 1; one line a step."""
+    for step in range(8):
+        yield f"[DEBUG] Step {step}: Clearing MLX cache\n"
+
+
+def original_skipping() -> Iterator[str]:
+    """eprintln of Test 2."""
+    yield "Loading model...\n"
+    for step in range(10):
+        yield f"[DEBUG] Step {step}: Skipping gradient update (diagnostic mode)\n"
+
+
+def original_bar() -> Iterator[str]:
+    """The message of its indicatif bar, redrawn with a carriage return."""
+    for step in range(0, 60, 10):
+        bar = "#" * (step // 10) + "-" * (6 - step // 10)
+        trend = " ↓1.2%" if step else ""
+        for second in range(2):  # its clock ticks on while the step is under way
+            yield (
+                f"\r[00:00:{step + second:02d}] {bar} {step}/5000 ETA:1h loss: {loss(step):.4f} "
+                f"(avg: {loss(step) + 0.01:.2f}){trend} | lr: {lr(step):.2e} | 0.2 steps/s | "
+                f"ETA: 1h23m | mem: {18 + step / 100:.2f} GB"
+            )
+
+
+def original_template() -> Iterator[str]:
+    """The bar by the template `{spinner} [{elapsed}] [{bar}] {pos}/{len} ({eta}) {msg}`."""
+    yield "  [DEBUG] Optimizer updating 3 parameter groups\n"
+    for step in range(0, 31, 10):
+        yield (
+            f"\r\x1b[2K\x1b[32m⠋\x1b[0m [00:01:{step:02d}] [\x1b[36m###>\x1b[34m-----\x1b[0m] "
+            f"{step}/100 (2m) loss: {loss(step):.4f} (avg: 2.00) ~ | lr: {lr(step):.2e} | "
+            "0.5 steps/s | ETA: 3m 20s | mem: 512.00 MB"
+        )
+        yield "\n  [MEM] Active: 18.42 GB | Peak: 30.10 GB | Cache: 1.20 GB\n"
+
+
+def original_metrics() -> Iterator[str]:
+    """Its file of metrics: serde_json's maps are sorted."""
+    for step in range(0, 60, 10):
+        record = {
+            "avg_loss": loss(step) + 0.01,
+            "elapsed_secs": step * 5.0,
+            "loss": loss(step) if step < 40 else None,  # serde_json writes nan as null
+            "lr": lr(step),
+            "memory_gb": 18.5,
+            "step": step,
+            "timestamp": "2025-01-01T00:00:00+00:00",
+        }
+        yield json.dumps(record, separators=(",", ":")) + "\n"
+
+
+def original_phases() -> Iterator[str]:
+    """Its debug log: `log_debug`."""
+    for step in range(2):
+        for phase in ("init", "pre_grad", "post_grad", "post_adamw", "end"):
+            record = {
+                "avail_mb": 70000.5,
+                "hypothesisId": "B-metal-memory",
+                "location": f"trainer.rs:{phase}",
+                "message": "Memory",
+                "mlx_active_mb": 1024.0 * (step + 1),
+                "mlx_cache_mb": 0.0,
+                "mlx_peak_mb": 2048.0,
+                "phase": phase,
+                "rss_mb": 900.25,
+                "step": step,
+                "timestamp": 1735689600000 + step,
+            }
+            yield json.dumps(record, separators=(",", ":")) + "\n"
+
+
+# --- JSON lines ------------------------------------------------------------------------------
+
+
+def json_common() -> Iterator[str]:
+    for step in range(1, 8):
+        record = {"step": step, "loss": loss(step), "lr": lr(step), "tokens_per_sec": 1234.5}
+        yield json.dumps(record) + "\n"
+
+
+def json_nan() -> Iterator[str]:
+    """Python's json writes NaN and Infinity."""
+    for step, figure in enumerate([2.5, math.inf, math.nan, -math.inf]):
+        yield json.dumps({"iter": step, "train_loss": figure, "learning_rate": 1e-5}) + "\n"
+
+
+def json_nested() -> Iterator[str]:
+    for step in range(3):
+        metrics = {"loss": loss(step), "grad_norm": 1.5}
+        yield json.dumps({"global_step": step, "epoch": 0, "metrics": metrics}) + "\n"
+        yield json.dumps({"global_step": step, "val": {"loss": loss(step) + 0.2}}) + "\n"
+
+
+def json_logger() -> Iterator[str]:
+    """A time and a level before each; one split or another; two writers run together."""
+    for step in range(4):
+        for split in ("train", "val"):
+            record = json.dumps({"split": split, "step": step, "loss": round(loss(step), 3)})
+            yield f"2025-01-01 12:00:0{step} INFO {record}\n"
+    yield '{"step": 4, "loss": 1.5}{"step": 4, "loss": 1.6}\n\n'
+    yield '{"step": 5, "lo'  # killed while it wrote
+
+
+# --- text ------------------------------------------------------------------------------------
+
+
+def plain_step() -> Iterator[str]:
+    for step in range(1, 13):
+        yield f"step {step} loss={loss(step):.4f}\n"
+
+
+def plain_epoch_iter() -> Iterator[str]:
+    """Iterations that start anew with each epoch, every 20th."""
+    for epoch in range(1, 4):
+        for iteration in range(20, 101, 20):
+            yield f"epoch {epoch}, iter {iteration}: {loss(iteration * epoch):.3f}\n"
+
+
+def plain_restart() -> Iterator[str]:
+    """No word of an epoch."""
+    for _ in range(3):
+        for step in range(0, 50, 10):
+            yield f"[step {step}] loss: {loss(step):.3f}\n"
+
+
+def plain_tutorial() -> Iterator[str]:
+    """Of many a tutorial of PyTorch."""
+    for epoch in range(1, 3):
+        for step in range(100, 601, 100):
+            yield f"Epoch [{epoch}/2], Step [{step}/600], Loss: {loss(step):.4f}\n"
+
+
+def plain_mnist() -> Iterator[str]:
+    """pytorch/examples, mnist/main.py."""
+    for epoch in range(1, 3):
+        for batch in range(0, 60000, 19200):
+            done = f"{batch}/60000 ({batch / 600:.0f}%)"
+            yield f"Train Epoch: {epoch} [{done}]\tLoss: {loss(batch // 6000):.6f}\n"
+        yield "\nTest set: Average loss: 0.0500, Accuracy: 9825/10000 (98%)\n\n"
+
+
+def plain_imagenet() -> Iterator[str]:
+    """pytorch/examples, imagenet/main.py."""
+    for epoch in range(2):
+        for batch in range(0, 391, 130):
+            yield (
+                f"Epoch: [{epoch}][{batch:3d}/391]\tTime  0.312 ( 0.350)\tData  0.001 ( 0.020)\t"
+                f"Loss {loss(batch // 10):.4e} (2.0000e+00)\tAcc@1  10.16 ( 12.00)\n"
+            )
+
+
+def plain_nanogpt() -> Iterator[str]:
+    """karpathy/nanoGPT, train.py."""
+    for step in range(0, 31, 10):
+        if step % 20 == 0:
+            yield f"step {step}: train loss {loss(step):.4f}, val loss {loss(step) + 0.1:.4f}\n"
+        yield f"iter {step}: loss {loss(step):.4f}, time {123.4:.2f}ms, mfu {3.1:.2f}%\n"
+
+
+def plain_llm_c() -> Iterator[str]:
+    """karpathy/llm.c, train_gpt2.py."""
+    for step in range(1, 8):
+        yield (
+            f"step {step:4d}/74 | train loss {loss(step):.6f} | norm 15.3000 | lr {lr(step):.2e} | "
+            f"({1000:.2f} ms | {5000:.0f} tok/s)\n"
+        )
+
+
+def plain_modded() -> Iterator[str]:
+    """KellerJordan/modded-nanogpt."""
+    yield "step:0/1750 val_loss:10.8258 train_time:0ms step_avg:nanms\n"
+    for step in range(1, 6):
+        yield f"step:{step}/1750 train_time:{step * 140}ms step_avg:140.00ms\n"
+
+
+def plain_megatron() -> Iterator[str]:
+    """NVIDIA/Megatron-LM, training_log."""
+    for step in range(100, 501, 100):
+        skipped = 1 if step == 500 else 0
+        yield (
+            f" [2025-01-01 12:00:00] iteration {step:8d}/{500:8d} | consumed samples: {step:12d}"
+            f" | elapsed time per iteration (ms): 1234.5 | learning rate: {lr(step):.6E} | "
+            f"global batch size: {8:5d} | lm loss: {loss(step // 10):.6E} | loss scale: 1.0 | "
+            f"grad norm: 1.234 | number of skipped iterations: {skipped:3d} |\n"
+        )
+
+
+def plain_torchtitan() -> Iterator[str]:
+    """pytorch/torchtitan, with its colours."""
+    for step in (1, *range(10, 41, 10)):
+        yield (
+            f"[titan] 2025-01-01 12:00:00,123 - root - INFO - \x1b[31mstep: {step:2}  "
+            f"\x1b[32mloss: {loss(step):7.4f}  \x1b[38;2;180;60;0mgrad_norm: {1.2:7.4f}  "
+            "\x1b[38;2;54;234;195mmemory: 40.12GiB(43.10%)  \x1b[34mtps: 5,123  "
+            "\x1b[36mtflops: 123.40  \x1b[35mmfu: 12.30%\x1b[39m\n"
+        )
+
+
+def plain_detectron() -> Iterator[str]:
+    """facebookresearch/detectron2, CommonMetricPrinter."""
+    for step in range(19, 100, 20):
+        yield (
+            f"\x1b[32m[01/01 12:00:00 d2.utils.events]: \x1b[0m eta: 0:10:10  iter: {step}  "
+            f"total_loss: {loss(step):.4g}  loss_cls: 0.31  loss_box_reg: 0.2  time: 0.3521  "
+            f"last_time: 0.3413  data_time: 0.0123  lr: {lr(step):.5g}  max_mem: 2345M\n"
+        )
+
+
+def plain_mmengine() -> Iterator[str]:
+    """open-mmlab/mmengine, LogProcessor."""
+    for epoch in (1, 2):
+        for step in (50, 100):
+            yield (
+                f"01/01 12:00:00 - mmengine - INFO - Epoch(train)  [{epoch}][{step:3d}/100]  "
+                f"lr: {lr(step):.4e}  eta: 0:00:10  time: 0.1010  data_time: 0.0010  memory: 500  "
+                f"loss: {loss(step):.4f}\n"
+            )
+        yield f"01/01 12:00:00 - mmengine - INFO - Epoch(val)  [{epoch}][10/10]    acc: 0.5\n"
+
+
+def plain_fairseq() -> Iterator[str]:
+    """facebookresearch/fairseq, SimpleProgressBar."""
+    for epoch in (1, 2):
+        for step in range(10, 41, 10):
+            yield (
+                f"2025-01-01 12:00:00 | INFO | train_inner | epoch {epoch:03d}: {step:6d} / 40 "
+                f"loss={loss(step * epoch):.3f}, ppl=12.3, wps=4567.8, ups=1.2, wpb=3800, bsz=64, "
+                f"num_updates={step + 40 * (epoch - 1)}, lr=0.0001, gnorm=1.5, wall=12\n"
+            )
+
+
+def plain_mlx_lm_lora() -> Iterator[str]:
+    """Trainers that grew out of mlx-lm: a preference loss, and no capital letters."""
+    yield "Starting DPO training..., iters: 30\n"
+    for step in range(10, 31, 10):
+        yield (
+            f"Iter {step}: loss {loss(step):.3f}, chosen_r 0.1, rejected_r -0.1, acc 0.750, "
+            f"margin 0.2, lr {lr(step):.3e}, it/s 0.522, tok/s 201.1, peak_mem 28.349GB\n"
+        )
+
+
+def plain_decimal_commas() -> Iterator[str]:
+    """A German locale."""
+    for step in range(1, 6):
+        figure = f"{loss(step):.4f}".replace(".", ",")
+        yield f"Schritt step {step}: loss = {figure}; lr = 3,0e-04; 1.234,5 tok/s\n"
+
+
+def plain_nan() -> Iterator[str]:
+    for step, figure in enumerate(["2.5", "1e4", "inf", "nan", "NaN", "-inf"]):
+        yield f"Step: {step} | Loss: {figure} | LR: 1e-3\n"
+
+
+def plain_partial() -> Iterator[str]:
+    """A line in pieces, and ranks whose lines run into each other."""
+    for step in range(1, 5):
+        yield f"[rank0]: step {step} "
+        yield f"loss={loss(step):.3f}\n[rank1]: step {step} loss={loss(step):.3f}"
+        yield "\n" if step % 2 else "[rank2]: done\n\n"
+
+
+def plain_steps_only() -> Iterator[str]:
+    yield "max_steps=6 batch=32 epochs: 3 steps: 6\n"
+    yield "Resuming from checkpoint step 500\n"
+    for step in range(6):
+        yield f"2025-01-01 12:00:00 INFO step {step}/6\n"
+    yield "Best loss: 0.3 (step 4)\n"
+
+
+def prose() -> Iterator[str]:
+    """A program that is no training."""
+    yield "Loading the configuration from config.toml\n"
+    yield "The loss of step by step guides is felt: 3 of 5 epochs of history have one\n"
+    yield "worker 3: fetched 12 objects in 3 ms (100%)\n"
+    yield "\x1b[33mwarning\x1b[0m: unused variable at line 12\n"
+
+
+def keras_2() -> Iterator[str]:
+    """Keras up to 2, in a pipe."""
+    for epoch in (1, 2):
+        yield f"Epoch {epoch}/2\n"
+        for step in range(1, 5):
+            bar = "=" * (step * 7) + ">" + "." * (28 - step * 7)
+            yield (
+                f"\r{step}/4 [{bar[:29]}] - ETA: 0s - loss: {loss(step):.4f} - acc: 0.5"
+                + "\x08" * 70
+            )
+        yield f"\r4/4 [{'=' * 30}] - 1s 12ms/step - loss: 1.5 - acc: 0.5 - val_loss: 1.6\n"
+
+
+def huggingface_4() -> Iterator[str]:
+    """transformers up to 4: figures, not texts."""
+    for step in (10, 20, 30):
+        record = {"loss": round(loss(step), 4), "grad_norm": 1.5, "learning_rate": 4.5e-05}
+        yield f"{ {**record, 'epoch': step / 30} }\n"
+    yield "{'eval_loss': 0.61, 'eval_runtime': 0.5, 'eval_steps_per_second': 12.0, 'epoch': 1.0}\n"
+    yield "{'train_runtime': 9.1, 'train_steps_per_second': 3.3, 'train_loss': 1.0, 'epoch': 1.0}\n"
+
+
+if __name__ == "__main__":
+    sys.stdout.reconfigure(encoding="utf-8", newline="")
+    sys.stdout.writelines(globals()[sys.argv[1]]())

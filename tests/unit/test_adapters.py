@@ -1,0 +1,469 @@
+"""Lines of foreign logs become readings; no input raises, stalls or grows the memory."""
+
+from __future__ import annotations
+
+import itertools
+import json
+import math
+import time
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from harness.adapters import ADAPTERS, LOST, Reading, Recognizer, from_pattern
+from harness.adapters.lines import LIMIT, Lines
+from harness.adapters.reading import NAN, count, field, number, size
+from harness.adapters.steps import Steps
+
+LOGS = sorted((Path(__file__).parent / "logs").glob("*.log"))
+BY_NAME = {adapter.name: adapter.read for adapter in ADAPTERS}
+plain = BY_NAME["plain text"]
+PATTERN = from_pattern(r"batch (?P<step>\d+) gave (?P<loss>\S+)")
+
+
+def read(log: bytes, piece: int | None = None) -> tuple[Recognizer, list[Reading]]:
+    """All of `log` at once, or so many bytes at a time."""
+    recognizer = Recognizer()
+    readings = []
+    for start in range(0, len(log), piece or len(log) or 1):
+        readings += recognizer.feed(log[start : start + (piece or len(log))])
+    return recognizer, readings + recognizer.close()
+
+
+def written(reading: Reading) -> dict[str, Any]:
+    return {
+        name: str(value) if isinstance(value, float) and not math.isfinite(value) else value
+        for name, value in msgspec.to_builtins(reading).items()
+    }
+
+
+# --- the corpus ------------------------------------------------------------------------------
+
+
+def test_the_corpus_is_there():
+    assert len(LOGS) >= 40
+    assert {adapter.name for adapter in ADAPTERS} <= {
+        json.loads(log.with_suffix(".json").read_text())["format"] for log in LOGS
+    }
+
+
+@pytest.mark.parametrize("piece", [None, 7])
+@pytest.mark.parametrize("log", LOGS, ids=lambda log: log.stem)
+def test_a_log_gives_its_beats(log: Path, piece: int | None):
+    expected = json.loads(log.with_suffix(".json").read_text())
+    recognizer, readings = read(log.read_bytes(), piece)
+    assert [written(reading) for reading in readings] == expected.pop("readings")
+    assert msgspec.to_builtins(recognizer.recognition) == expected
+
+
+@pytest.mark.parametrize("log", LOGS, ids=lambda log: log.stem)
+def test_steps_of_a_log_never_go_back(log: Path):
+    _, readings = read(log.read_bytes())
+    steps = [reading.step for reading in readings if reading.step is not None]
+    assert steps == sorted(steps)
+
+
+# --- lines -----------------------------------------------------------------------------------
+
+
+def test_lines_are_what_a_person_sees():
+    lines = Lines()
+    assert lines.feed(b"\x1b[1mone\x1b[0m\r\n\x1b]0;title\x07two\x08\n   \nthr") == ["one", "two"]
+    assert lines.rest() == "thr"
+    assert lines.feed(b"ee\r\x1b[2K\x1b[1Afo") == ["three"]
+    assert lines.close() == "fo"
+    assert lines.close() == ""
+
+
+def test_a_character_or_a_sequence_that_is_cut_in_two_is_one():
+    text = "\x1b[38;5;244m10\x1b[0m ▼ é\r\nnext\n".encode()
+    lines = Lines()
+    seen = [line for byte in text for line in lines.feed(bytes([byte]))]
+    assert seen == ["10 ▼ é", "next"]
+
+
+def test_a_line_without_an_end_is_cut_and_the_next_is_whole():
+    lines = Lines()
+    for _ in range(100):
+        assert lines.feed(b"x" * 10_000) == []
+    assert len(lines.rest()) == LIMIT
+    assert lines.feed(b"tail\nnext\n") == ["x" * LIMIT, "next"]
+
+
+def test_a_long_line_within_a_chunk_is_cut_too():
+    assert Lines().feed(b"y" * (LIMIT + 9) + b"\nnext\n") == ["y" * LIMIT, "next"]
+
+
+def test_an_unfinished_sequence_costs_its_own_line_only():
+    assert Lines().feed(b"a\x1b]0;no end\nb\x1b[12\nc\x1b\nd\n") == ["a", "b", "c", "d"]
+
+
+# --- what is unfinished, and what is drawn again ---------------------------------------------
+
+
+def test_the_last_redraw_before_a_hang_is_seen_in_the_pause():
+    recognizer = Recognizer()
+    bar = "\r  1%|▏   | {}/100 [00:01<01:48,  1.20s/it, loss=2.5]"
+    assert recognizer.feed(bar.format(1).encode()) == []
+    (reading,) = recognizer.peek()
+    assert (reading.step, reading.loss, reading.total) == (1, 2.5, 100)
+    assert recognizer.peek() == []
+    assert recognizer.feed(bar.format(2).encode()) == []
+    assert [reading.step for reading in recognizer.close()] == [2]
+    assert recognizer.recognition.lines == 2
+
+
+def test_a_line_that_was_looked_at_unfinished_is_read_again_when_it_grew():
+    recognizer = Recognizer()
+    recognizer.feed(b"step 3 ")
+    assert [reading.step for reading in recognizer.peek()] == [3]
+    (reading,) = recognizer.feed(b"loss=1.5\n")
+    assert (reading.step, reading.loss) == (3, 1.5)
+
+
+@pytest.mark.parametrize("loss", ["2.5", "nan"])
+def test_a_clock_that_ticks_on_is_no_progress(loss: str):
+    bar = "\r[00:00:{:02d}] ##-- 10/50 ETA:1h loss: {} (avg: 2.5) | lr: 1e-4 | 0.2 steps/s"
+    recognizer = Recognizer()
+    seen = [recognizer.feed(bar.format(second, loss).encode()) for second in range(30)]
+    assert sum(map(len, seen)) == 1
+    assert recognizer.recognition.matched == 29
+
+
+def test_lines_that_count_nothing_are_progress_each():
+    _, readings = read(b"loss: 0.5\n" * 3)
+    assert [reading.loss for reading in readings] == [0.5] * 3
+
+
+# --- recognition -----------------------------------------------------------------------------
+
+
+def test_nothing_recognised_is_told_as_such():
+    recognizer, readings = read(b"hello\n\nworld\n")
+    assert readings == []
+    found = recognizer.recognition
+    assert (found.format, found.matched, found.lines) == (None, 0, 2)
+
+
+def test_a_format_that_was_chosen_too_early_is_given_up():
+    preparation = "".join(f"step {i} loss=0.{i}\n" for i in range(20))
+    noise = "reading a file\n" * LOST
+    training = "".join(f'{{"step": {i}, "loss": 1.5}}\n' for i in range(50))
+    recognizer, readings = read((preparation + noise + training).encode())
+    assert readings[-1] == Reading(step=49, loss=1.5)
+    assert recognizer.recognition.format == "JSON lines"
+
+
+def test_bars_alone_do_not_hide_the_reports_that_come_late():
+    bars = "".join(f"\r {i // 30}%|#  | {i}/3000 [00:01<00:02, 9.1it/s]" for i in range(1, 501))
+    report = "\n{'loss': '2.5', 'learning_rate': '1e-05', 'epoch': '0.5'}\n"
+    recognizer, readings = read((bars + report).encode())
+    assert readings[-1] == Reading(step=500, loss=2.5, learning_rate=1e-5, epoch=0.5)
+    assert recognizer.recognition.matched == 501
+
+
+def test_once_certain_another_format_is_not_listened_to():
+    lines = "".join(f"Iter {i}: Train loss 2.5, Learning Rate 1e-05\n" for i in range(1, 20))
+    _, readings = read((lines + "step 99 loss=7\nIter 20: Train loss 2.0\n").encode())
+    assert [reading.step for reading in readings] == list(range(1, 21))
+
+
+# --- steps -----------------------------------------------------------------------------------
+
+
+@given(
+    length=st.integers(1, 50),
+    stride=st.integers(1, 10),
+    epochs=st.integers(1, 5),
+    start=st.integers(0, 1),
+    named=st.booleans(),
+    total=st.booleans(),
+)
+def test_steps_are_counted_through_the_epochs(
+    length: int, stride: int, epochs: int, start: int, named: bool, total: bool
+):
+    """Reports every `stride` steps of epochs of so many strides."""
+    steps = Steps()
+    placed, true = [], []
+    whole = length * stride
+    raw = range(0, whole, stride) if start == 0 else range(stride, whole + 1, stride)
+    if not named and len(raw) == 1:
+        return  # one and the same step, again and again
+    for epoch in range(epochs):
+        for step in raw:
+            reading = Reading(
+                step=step,
+                loss=1.0,
+                epoch=float(epoch) if named else None,
+                total=whole if total else None,
+            )
+            after = steps.place(reading)
+            assert after is not None
+            placed.append(after.step)
+            true.append(epoch * whole + step)
+    if len(raw) > 1 or total or start == 1:
+        assert placed == true
+    assert all(a < b for a, b in itertools.pairwise(placed))
+
+
+def test_another_ranks_line_that_comes_late_begins_no_epoch():
+    steps = Steps()
+    seen = [steps.place(Reading(step=step, epoch=0.0)) for step in (1, 2, 3, 2, 4)]
+    assert [reading.step for reading in seen if reading] == [1, 2, 3, 2, 4]
+    again = [steps.place(Reading(step=s, epoch=e)) for s, e in ((1, 1.0), (4, 0.0), (2, 1.0))]
+    assert [reading.step for reading in again if reading] == [5, 4, 6]
+
+
+def test_a_bar_within_the_training_counts_batches():
+    steps = Steps()
+    steps.place(Reading(step=10, total=24))
+    assert steps.place(Reading(step=1, total=4)) == Reading(batch=1, total=4)
+    assert steps.place(Reading(step=11, total=24)) == Reading(step=11, total=24)
+
+
+def test_a_setup_bar_before_the_training_is_no_epoch_of_it():
+    steps = Steps()
+    steps.place(Reading(step=3, total=4))
+    assert steps.place(Reading(step=0, total=100)) == Reading(step=0, total=100)
+
+
+def test_a_loss_without_a_step_belongs_to_the_last_one():
+    steps = Steps()
+    assert steps.place(Reading(loss=1.0)) == Reading(loss=1.0)
+    steps.place(Reading(step=7))
+    assert steps.place(Reading(loss=1.0)) == Reading(step=7, loss=1.0)
+
+
+# --- figures ---------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [
+        ("1.5", 1.5),
+        ("1,5", 1.5),
+        ("0,123", 0.123),
+        ("1,234.5", 1234.5),
+        ("1.234,5", 1234.5),
+        ("1,234,567", 1234567.0),
+        ("1,0e-04", 1e-4),
+        ("-inf", -math.inf),
+        ("Infinity", math.inf),
+        (3, 3.0),
+        (True, None),
+        (None, None),
+        ("", None),
+        ("x", None),
+        (10**400, None),
+    ],
+)
+def test_number(text: object, value: float | None):
+    assert number(text) == value
+
+
+def test_every_nan_is_the_same_one():
+    assert number("NaN") is number(math.nan) is NAN
+
+
+def test_a_comma_is_of_thousands_where_one_counts():
+    assert number("1,234", comma_is_decimal=False) == 1234
+    assert count("1,234") == 1234
+    assert size("28,349", 10**9) == 28_349_000_000
+    assert size("1,234", 2**20) == 1234 * 2**20
+
+
+@pytest.mark.parametrize("value", ["nan", "inf", "-1", "1e300", "", None, [], "9" * 5000])
+def test_what_is_no_count_is_none(value: object):
+    assert count(value) is None
+    assert size(value, 1) is None
+
+
+@pytest.mark.parametrize(
+    ("name", "kind"),
+    [
+        ("train/loss", "loss"),
+        ("Train loss", "loss"),
+        ("then loss", "loss"),
+        ("Best loss", ""),
+        ("eval_loss", "validation"),
+        ("Evaluating loss", "validation"),
+        ("Learning Rate", "rate"),
+        ("Tokens/sec", "tokens"),
+        ("grad_norm", ""),
+        ("loss_scale", ""),
+    ],
+)
+def test_names(name: str, kind: str):
+    assert field(name)[0] == kind
+
+
+# --- single lines ----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("line", "reading"),
+    [
+        ("step 12 loss=1.23", Reading(step=12, loss=1.23)),
+        ("epoch 1, iter 20: 0.123", Reading(step=20, epoch=1.0, loss=0.123)),
+        ("global_step=7;train_loss=2", Reading(step=7, loss=2.0)),
+        ("Epoch 3: train_loss=nan val_loss=inf", Reading(epoch=3.0, loss=NAN)),
+        ("Epoch 3 - val_loss: 0.5", Reading(epoch=3.0, loss=0.5, validation=True)),
+        ("[val] step 3 loss 0.5", Reading(step=3, loss=0.5, validation=True)),
+        ("step 5", Reading(step=5)),
+        ("INFO step 5/10", Reading(step=5, total=10)),
+        ("Epoch 2", Reading(epoch=2.0)),
+        ("step 5, loss", Reading(step=5)),
+        ("Resuming from checkpoint step 500", None),
+        ("Best loss: 0.3 (step 20)", None),
+        ("Starting training..., iters: 25", None),
+        ("batch=32 epochs=3 lr=0.1", None),
+        ("lr: 0.1", None),
+        ("the loss of step by step guides", None),
+    ],
+)
+def test_plain_text(line: str, reading: Reading | None):
+    found = plain(line)
+    if reading is None or found is None:
+        assert found is reading
+    else:
+        assert msgspec.structs.astuple(found) == msgspec.structs.astuple(reading)
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "Downloading: 12%|#2  | 1.20M/9.99M [00:03<00:22, 3.9MB/s]",
+        "Map: 12%|#2   | 12/100 [00:03<00:22, 3.9 examples/s]",
+        "Tokenizing: 12%|#2  | 12/100 [00:03<00:22, 3.9it/s]",
+        "100%|##| broken",
+        "Epoch 0: 12%|# | 1/10 [00:01<00:01, 4.90it/s, v_num=0]",
+    ],
+)
+def test_bars_of_other_things_are_no_steps(line: str):
+    assert BY_NAME["tqdm"](line) is None
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        '{"step": "twelve", "loss": null}',
+        '{"a": 1}',
+        '[{"step": 1}]',
+        '{"step": 1, "loss": 2',
+        '{"step": NaN}',
+        '{"x":' * 10_000,
+        "{" * 10_000,
+    ],
+)
+def test_json_that_says_nothing(line: str):
+    assert BY_NAME["JSON lines"](line) is None
+    assert BY_NAME["original trainer"](line) is None
+
+
+# --- the user's pattern ----------------------------------------------------------------------
+
+
+def test_a_pattern_names_its_groups():
+    _, *readings = Recognizer((PATTERN,)).feed(b"batch 1 gave 2.5\nbatch 2 gave nan\nbatch 3\n")
+    assert [(reading.step, reading.loss) for reading in readings] == [(2, NAN)]
+    read_line = from_pattern(
+        r"(?P<epoch>\d+)/(?P<step>\d+) (?P<phase>\w+) (?P<memory_gb>\S+) (?P<lr>\S+)"
+    ).read
+    assert read_line("1/20 update 1.5 1e-4") == Reading(
+        epoch=1.0, step=20, phase="update", memory_bytes=1_500_000_000, learning_rate=1e-4
+    )
+    assert from_pattern(r"(?P<step>\d*)x(?P<loss>y)?").read("x") is None
+
+
+@pytest.mark.parametrize(
+    ("pattern", "words"),
+    [
+        ("(", "not a regular expression"),
+        (r"step (\d+)", "names no group"),
+        (r"(?P<stepp>\d+)", "no such figure: stepp"),
+        (r"(?P<step>(\d+)+)x", "repetition of a repetition"),
+    ],
+)
+def test_a_pattern_that_cannot_be_used(pattern: str, words: str):
+    with pytest.raises(ValueError, match=words):
+        from_pattern(pattern)
+
+
+# --- no input whatever -----------------------------------------------------------------------
+
+FRAGMENTS = [
+    "Iter ", "Train loss ", ", Learning Rate ", " ▼ ", " val ", "train ", "██", "% · ", "_adapters",
+    "[DEBUG] Step ", "[00:00:12] ", "#--", "loss: ", " | lr: ", " | mem: ", " GB", "[MEM] Active: ",
+    '{"', '"step": ', '"loss": ', '"elapsed_secs": ', '"location": ', "NaN", "Infinity", "}", "}{",
+    "{'", "'loss': ", "'epoch': '", "'train_runtime'", "%|", "| ", " [", "00:01<00:02, ", "it/s, ",
+    "it [00:", "Epoch ", "Epoch(train) [", "][", "epoch", "/", "v_num=0", "DataLoader 0: ", " • ",
+    "━━╸", "0:00:01", "Epoch 1/5", "/step", " - ", "/Unknown ", "step ", "iter=", ": ", ", ", "=",
+    "tok/s", "tokens/sec ", " ", "\t", "\x1b[", "\x1b]", "\x07", "\r", "\n", "\x08", "1", "0", "99",
+    "1,234", "1.5", "e-5", "-", "+", ".", "nan", "inf", "9" * 400, "٣", "²", "\ud800", "é",
+]  # fmt: skip
+
+
+@given(st.lists(st.one_of(st.sampled_from(FRAGMENTS), st.text(max_size=5)), max_size=30))
+def test_no_line_raises(parts: list[str]):
+    line = "".join(parts)
+    for adapter in (*ADAPTERS, PATTERN):
+        reading = adapter.read(line)
+        assert reading is None or isinstance(reading, Reading)
+        if reading is not None:
+            msgspec.convert(msgspec.to_builtins(reading), Reading)  # each field has its type
+
+
+@given(st.lists(st.one_of(st.binary(max_size=40), st.sampled_from(FRAGMENTS)), max_size=40))
+def test_no_stream_raises(chunks: list[bytes | str]):
+    recognizer = Recognizer()
+    for chunk in chunks:
+        data = chunk if isinstance(chunk, bytes) else chunk.encode("utf-8", "surrogatepass")
+        recognizer.feed(data)
+        recognizer.peek()
+    recognizer.close()
+    found = recognizer.recognition
+    assert 0 <= found.matched <= found.lines
+
+
+@given(
+    st.lists(
+        st.tuples(
+            st.integers(0, 9), st.none() | st.integers(0, 3), st.none() | st.integers(0, 9),
+            st.booleans(), st.booleans(),
+        )
+    )
+)  # fmt: skip
+def test_no_order_of_steps_raises(seen: list[tuple[int, int | None, int | None, bool, bool]]):
+    steps = Steps()
+    for step, epoch, total, validation, loss in seen:
+        placed = steps.place(
+            Reading(
+                step=step,
+                epoch=None if epoch is None else epoch / 2,
+                total=total,
+                validation=validation,
+                loss=1.0 if loss else None,
+            )
+        )
+        assert placed is None or placed.step is None or placed.step >= 0
+
+
+LONG = [fragment * (LIMIT // len(fragment)) for fragment in FRAGMENTS]
+LONG += [start + fragment * 30_000 for start in ("step ", "Iter 1: ", "{'loss': ", '{"step": 1') for
+         fragment in (" ", "1", "a", "a ", "1,", "1.", "'a", "e", "\x1b[", " 1/", "(")]  # fmt: skip
+LONG += ["1 ━" + "━" * 60_000, "9%|" + "|" * 60_000, "train " + "█" * 20_000, "a=" * 30_000]
+
+
+def test_no_long_line_stalls():
+    """Anything worse than linear would take hours for some of these."""
+    began = time.process_time()
+    for line in LONG:
+        for adapter in (*ADAPTERS, PATTERN):
+            adapter.read(line)
+        recognizer = Recognizer()
+        recognizer.feed(line.encode("utf-8", "surrogatepass") + b"\n")
+    assert time.process_time() - began < 120
