@@ -34,7 +34,7 @@ def decode(text: str) -> dict[str, Any] | None:
         text = text[: end + 1]
     try:
         document = _decoder.decode(text)
-    except (msgspec.DecodeError, RecursionError):
+    except (msgspec.DecodeError, RecursionError, UnicodeEncodeError):
         if "NaN" not in text and "Infinity" not in text:
             return None
         plain = _NOT_JSON.sub(lambda m: '"nan"' if m[2] else f'"{m[1]}inf"', text)

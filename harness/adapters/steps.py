@@ -92,9 +92,11 @@ class Steps:
             return False
         if self._turned:
             return True
-        if 0 < self._total <= self._last:
-            return 2 * step < self._last  # more than one bar that was drawn late
-        return step < self._last and step <= self._first and not drawn
+        if step == self._last:
+            return False
+        # A bar may be drawn late, and is then a step or two behind.
+        ended = 0 < self._total <= self._last and 2 * step < self._last
+        return ended or (step <= self._first and not drawn)
 
     def _length(self, step: int) -> int:
         """Of the epoch that ended, such that the count never goes back."""
