@@ -23,7 +23,7 @@ _CPU, _RUNNABLE = "uses the CPU", "a thread is runnable"
 
 
 class Policy(msgspec.Struct, frozen=True, kw_only=True):
-    floor_s: float = 4.0
+    floor_s: float = 6.0
     """No phase is suspected sooner, however fast it usually is."""
     first_s: float = 30.0
     """Nor so soon when it is the first of its kind: nothing is known of how long it takes."""
