@@ -202,4 +202,5 @@ class Recognizer:
 
 
 def _figures(reading: Reading) -> int:
-    return sum(figure is not None for figure in msgspec.structs.astuple(reading))
+    figures = msgspec.structs.astuple(reading)
+    return len(figures) - figures.count(None)

@@ -13,7 +13,7 @@ LIMIT = 64 * 1024
 _ESCAPES = re.compile(
     r"\x1b(?:\[[0-?]*[ -/]*[@-~]?|[\]PX^_][^\x07\x1b\n]*(?:\x07|\x1b\\)?|[ -/]*[0-~]?)"
 )
-_CONTROLS = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]")
+_CONTROLS = bytes({*range(32), 127} - set(b"\t\n\r\x07\x1b"))  # \x07 may end a sequence
 
 
 class Lines:
@@ -53,10 +53,10 @@ class Lines:
 
 
 def _lines(data: bytes) -> list[str]:
-    text = data.decode("utf-8", "replace").replace("\r", "\n")
+    text = data.translate(None, _CONTROLS).decode("utf-8", "replace").replace("\r", "\n")
     if "\x1b" in text:
         text = _ESCAPES.sub("", text)
-    if not text.isprintable():
-        text = _CONTROLS.sub("", text)
+    if "\x07" in text:
+        text = text.replace("\x07", "")
     lines = [line for line in text.split("\n") if line and not line.isspace()]
     return [line[:LIMIT] for line in lines] if len(data) > LIMIT else lines

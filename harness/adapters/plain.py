@@ -42,18 +42,20 @@ def read(line: str) -> Reading | None:
         kind, scale = field(name)
         if not kind:
             continue
-        if kind == "step" and "step" not in given:
+        if kind == "step" and not counted:
             counted = name
             if total:
                 given["total"] = count(total)
-        take(given, kind, figure, scale or UNITS.get(unit, 0))
+        if unit:
+            scale = scale or UNITS[unit]
+        take(given, kind, figure, scale)
     if "epoch" in given and "step" not in given:
         _step_in_epoch(line, given)
     if "step" in given and "loss" not in given and "validation" not in given:
         only = _ONLY_FIGURE.search(line)
         if only and not only[1].isdigit():
             take(given, "loss", only[1])
-    if "tok" in lower and "tokens_per_s" not in given:
+    if "tokens_per_s" not in given and "tok" in lower:
         _speed(line, lower, given)
     settle(given)
     if "Epoch(" in line:

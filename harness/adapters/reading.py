@@ -95,6 +95,8 @@ def number(value: object, comma_is_decimal: bool = True) -> float | None:
 
 def _localised(text: str, comma_is_decimal: bool) -> float | None:
     text = text.strip()[:200]
+    if not comma_is_decimal and text[-4:-3] == "," and text.replace(",", "").isdecimal():
+        return float(text.replace(",", ""))
     found = _THOUSANDS.fullmatch(text)
     if found and (found[2] or text.count(",") > 1 or not comma_is_decimal):
         return float(text.replace(",", ""))

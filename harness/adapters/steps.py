@@ -70,9 +70,10 @@ class Steps:
 
     def _count(self, step: int, total: int, drawn: bool) -> bool:
         """Count a step; False when it goes back. `drawn`: it is nothing but a bar."""
-        another_bar = total > self._total > 0 and not self._turned and step < self._last
-        if self._first is None or another_bar:
-            self._first, self._stride = step, 0
+        if self._first is not None and step > self._last:
+            self._stride = self._stride or step - self._last
+        elif self._first is None or (total > self._total > 0 and not self._turned):
+            self._first, self._stride = step, 0  # the first of all, or another bar's
         elif self._restarts(step, drawn):
             self._before = self._offset
             self._offset += self._length(step)
@@ -80,16 +81,12 @@ class Steps:
             self._first, self._stride = step, 0
         elif step < self._last:
             return False
-        elif not self._stride:
-            self._stride = step - self._last
         self._last, self._turned = step, False
         self._total = total or self._total
         return True
 
     def _restarts(self, step: int, drawn: bool) -> bool:
         assert self._first is not None
-        if step > self._last:
-            return False
         if self._turned:
             return True
         if step == self._last:
