@@ -250,9 +250,13 @@ class Job:
         self._cause = refine(
             msgspec.structs.replace(self._cause, evidence=told), told.get("wait_category")
         )
-        if self._on_hang is OnHang.KEEP and self._process.status is None:
+        if self._process.status is not None:
+            return  # it has ended by itself in the meantime
+        ended = self._why is not None
+        over = time.monotonic() - self.started > self._budget
+        if self._on_hang is OnHang.KEEP and not ended:
             self._keep()
-        elif self._on_hang is not OnHang.WAIT or time.monotonic() - self.started > self._budget:
+        elif ended or over or self._on_hang is not OnHang.WAIT:
             self._end(Why.HUNG, GRACE_S)
 
     def _keep(self) -> None:

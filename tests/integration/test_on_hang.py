@@ -90,6 +90,17 @@ def test_a_hung_worker_that_is_kept_outlives_the_harness_and_dies_whole(trial):
     trial.nothing_is_left()
 
 
+@pytest.mark.parametrize("policy", ["kill", "keep", "wait"])
+def test_a_hang_that_is_killed_by_somebody_else_while_it_is_looked_at(trial, policy):
+    trial.start("hangs_until_a_signal", "--on-hang", policy)
+    worker = trial.worker()
+    # The folder is made before the first tool is started, which takes a tenth of a second at least.
+    assert until(lambda: state(trial, "stacks"))
+    worker.kill()
+    result = trial.finish()
+    assert (result["outcome"], result["signal"]) == ("crashed", "SIGKILL")
+
+
 def test_a_healthy_run_is_the_same_whatever_is_done_with_the_hung(trial):
     for policy in ("keep", "wait"):
         trial.start("nothing", "--on-hang", policy, "--out", str(trial.folder / policy))
