@@ -57,11 +57,14 @@ def read(line: str) -> Reading | None:
             take(given, "loss", only[1])
     if "tokens_per_s" not in given and "tok" in lower:
         _speed(line, lower, given)
-    settle(given)
+    if "validation" in given or "phase" in given:
+        settle(given)
     if "Epoch(" in line:
         _mmengine(line, given)
-    elif "loss" in given and lower.lstrip(" [").startswith(("val", "eval", "test")):
-        given["validation"] = True  # `Test set: Average loss: 0.05`
+    if "loss" in given:
+        if lower[:6].lstrip(" [").startswith(("val", "eval", "test")):
+            given["validation"] = True  # `Test set: Average loss: 0.05`
+        return Reading(**given)
     return Reading(**given) if _says_enough(line, given, counted) else None
 
 
@@ -95,9 +98,7 @@ def _mmengine(line: str, given: dict[str, Any]) -> None:
 
 
 def _says_enough(line: str, given: dict[str, Any], counted: str) -> bool:
-    """Whether this is a report. A step or an epoch alone must not stand in the midst of prose."""
-    if "loss" in given:
-        return True
+    """Whether a line without a loss is a report. A step alone must not stand amid prose."""
     if ("step" not in given and "epoch" not in given) or counted.lower().endswith("batch"):
         return False  # `batch=32` may be a size
     if len(given) > 1 + ("total" in given):

@@ -40,14 +40,15 @@ NAN = float("nan")
 """The one nan of all readings: a tuple with it equals itself, so that redraws are known as such."""
 
 NUMBER = (
-    r"[-+]?(?:\d{1,18}(?:[.,]\d{1,30}){0,6}(?:[eE][-+]?\d{1,4})?"
+    r"[-+]?(?:\d[\d.,]{0,40}(?<=\d)(?:[eE][-+]?\d{1,4})?"
     r"|(?:nan|NaN|NAN|inf|Inf|INF|infinity|Infinity)(?![a-zA-Z])|\.\d{1,30}(?:[eE][-+]?\d{1,4})?)"
 )
-"""A regex. It takes no more than some 200 characters and cannot backtrack over them twice."""
+"""A regex, which takes no more than some 50 characters."""
 
 PAIR = re.compile(
     # That it begins a word is looked at after its first letter: what cannot be one is skipped fast.
-    r"([A-Za-z_](?<![A-Za-z0-9_/.-][A-Za-z_])[A-Za-z_/.-]{0,40}(?: [A-Za-z]{1,20})?)"
+    r"([A-Za-z_](?<![A-Za-z0-9_/.-][A-Za-z_])[A-Za-z_/.-]{0,40}(?![A-Za-z_/.-])"
+    r"(?: [A-Za-z]{1,20})?)"
     rf"[=:\[(\t ]{{1,12}}({NUMBER})"
     r"(?: {0,8}/ {0,8}(\d{1,15})| ?([KMGT]i?B|M|G)(?![A-Za-z/]))?",
     re.ASCII,
