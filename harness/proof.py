@@ -50,7 +50,7 @@ class Surroundings(msgspec.Struct, frozen=True, kw_only=True):
     devices: tuple[str, ...] | None = None
     """Open device files that work on their own: GPUs and the like."""
     asynchronous: tuple[str, ...] | None = None
-    """Open files that can raise a signal or complete by themselves: O_ASYNC, io_uring, aio."""
+    """What can raise a signal or complete by itself: O_ASYNC, io_uring, a handler for SIGIO."""
 
 
 class World(msgspec.Struct, frozen=True, kw_only=True):
@@ -134,7 +134,7 @@ def _alone(process: Process, around: Surroundings | None) -> Iterator[Reason]:
     if around.devices:
         yield Reason("device", f"{who} has {around.devices[0]} open, which works on its own")
     if around.asynchronous:
-        yield Reason("async_io", f"{who} has {around.asynchronous[0]} open")
+        yield Reason("async_io", f"{who} has {around.asynchronous[0]}")
 
 
 def _waits(process: Process, world: World, machine: str) -> Iterator[Reason]:
@@ -250,9 +250,9 @@ def _wakes_in(process: Process, look: World, machine: str) -> float | None:
 
 
 def polls(looks: Sequence[World]) -> bool:
-    """Whether the first process's main thread ran between the last two looks, however shortly."""
-    mains = [_main(look.processes[0]) for look in looks[-2:]]
-    return len(mains) == 2 and len({main and main.switches for main in mains}) == 2
+    """Whether the first process's main thread ran between any two looks, however shortly."""
+    mains = [_main(look.processes[0]) for look in looks]
+    return len({main and main.switches for main in mains}) > 1
 
 
 def _main(process: Process) -> Thread | None:

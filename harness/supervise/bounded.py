@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import selectors
+import shutil
 import signal
 import subprocess
+import sys
 import time
 from collections.abc import Sequence
 from typing import IO
@@ -15,6 +18,13 @@ import msgspec
 
 LIMIT = 16 << 20
 """Bytes of output that are kept; 1,000 threads take about 2 MiB."""
+
+
+_TIED = (
+    "import ctypes, os, sys; ctypes.CDLL(None).prctl(1, 9); "
+    "os.getppid() == 1 or os.execvp(sys.argv[1], sys.argv[1:])"
+)
+"""Starts a program that the kernel kills when we die, and with us the thread that waits for it."""
 
 
 class Answer(msgspec.Struct, frozen=True, kw_only=True):
@@ -32,6 +42,10 @@ def run(command: Sequence[str], timeout: float, limit: int = LIMIT) -> Answer:
     Whatever it started goes with it when it is ended. Raises OSError when it cannot be started.
     """
     environment = {k: v for k, v in os.environ.items() if k != "DEBUGINFOD_URLS"}
+    if shutil.which(command[0]) is None:
+        raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), command[0])
+    if sys.platform == "linux":
+        command = [sys.executable, "-I", "-S", "-c", _TIED, *command]
     process = subprocess.Popen(
         command,
         stdin=subprocess.DEVNULL,

@@ -35,7 +35,11 @@ def collect(
     or written is missing, and the attempts say why.
     """
     name = f"-{before + 1}" if before else ""
-    processes = [process for process in snapshot.processes if process.state != "Z"][:MOST]
+    processes = [
+        process
+        for process in snapshot.processes
+        if process.state != "Z" or len(process.threads) > 1
+    ][:MOST]
     found: dict[str, Any] = {}
     deeper = True
     seen = []

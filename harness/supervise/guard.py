@@ -15,7 +15,6 @@ seconds between TERM and KILL; `keep`: the worker may live on without a supervis
 
 from __future__ import annotations
 
-import contextlib
 import ctypes
 import os
 import resource
@@ -31,6 +30,8 @@ ORPHAN_GRACE = 2.0
 _PR_SET_PDEATHSIG = 1
 _PR_SET_CHILD_SUBREAPER = 36
 _PR_SET_PTRACER = 0x59616D61
+_THREADS = 17
+"""The place of the number of threads among a stat's fields after the name."""
 
 
 def _prctl(option: int, value: int) -> None:
@@ -87,18 +88,26 @@ def _parents() -> list[tuple[int, int]]:
             continue
         try:
             with open(f"/proc/{name}/stat", "rb") as file:
-                state, parent = file.read().rpartition(b")")[2].split()[:2]
+                fields = file.read().rpartition(b")")[2].split()
         except OSError:
             continue
-        if state not in (b"Z", b"X"):
-            pairs.append((int(name), int(parent)))
+        # A zombie with other threads than its main one has not ended.
+        if fields[0] not in (b"Z", b"X") or int(fields[_THREADS]) > 1:
+            pairs.append((int(name), int(fields[1])))
     return pairs
 
 
-def _signal(pids: list[int], number: int) -> None:
+def _signal(pids: list[int], number: int) -> set[int]:
+    """Send it to all; returns those that may not be signalled, as what sudo has started."""
+    beyond = set()
     for pid in pids:
-        with contextlib.suppress(OSError):
+        try:
             os.kill(pid, number)
+        except PermissionError:
+            beyond.add(pid)
+        except OSError:
+            pass
+    return beyond
 
 
 class Guard:
@@ -114,6 +123,8 @@ class Guard:
         self._kept = False
         self._reap_at: float | None = None
         self._left = 0
+        self._beyond: set[int] = set()
+        """What is left, and may not be signalled by us."""
         self._worker = _spawn(command)
         self._status: int | None = None
         # The worker has its own copies now; ours would keep the pipes open after it.
@@ -138,13 +149,15 @@ class Guard:
         """Until the worker and everything below it are gone."""
         while True:
             self._collect()
-            left = descendants(os.getpid()) if self._ending() else None
+            left = None
+            if self._ending():
+                left = [pid for pid in descendants(os.getpid()) if pid not in self._beyond]
             # A worker that has just died is no descendant any more, and not yet waited for.
             if left == [] and self._status is not None:
                 self._tell(f"quiet {self._left}")
                 return
             if left and self._reap_at is not None and time.monotonic() >= self._reap_at:
-                _signal(left, signal.SIGKILL)
+                self._beyond |= _signal(left, signal.SIGKILL)
                 self._wait(0.002)
             else:
                 self._wait(self._patience())

@@ -83,6 +83,7 @@ class Job:
         self._collected: dict[str, Any] = {}
         self._transients: list[Transient] = []
         self._stalled_in: tuple[int | None, str | None] = (None, None)
+        self._stalled_with = 0
         self._oom_kills = observe.oom_kills()
         self._steps = 0
         self._next_look = 0.0
@@ -227,6 +228,7 @@ class Job:
         self._detected_at = now
         position = self.position
         self._stalled_in = (position.step, position.phase) if position else (None, None)
+        self._stalled_with = self._steps
         snapshot = self.snapshot
         assert snapshot is not None
         last = evidence.Last(self.last, self._graph)
@@ -252,6 +254,11 @@ class Job:
         )
         if self._process.status is not None:
             return  # it has ended by itself in the meantime
+        position = read_position(self.folder)
+        here = (position.step, position.phase) if position else (None, None)
+        if self._why is None and (here != self._stalled_in or self._steps != self._stalled_with):
+            self._resolved(self.judgement.last_progress, time.monotonic())
+            return  # it went on while it was looked at
         ended = self._why is not None
         over = time.monotonic() - self.started > self._budget
         if self._on_hang is OnHang.KEEP and not ended:

@@ -22,7 +22,8 @@ _TICK_S = 1.0 / os.sysconf("SC_CLK_TCK")
 _MACHINE = platform.machine()
 _PAGE = os.sysconf("SC_PAGE_SIZE")
 _DEVICES = (b"/dev/nvidia", b"/dev/dri", b"/dev/kfd", b"/dev/accel", b"/dev/infiniband")
-_ASYNCHRONOUS = (b"anon_inode:[io_uring]", b"/[aio]")
+_ASYNCHRONOUS = (b"anon_inode:[io_uring]",)
+_ADDR_NO_RANDOMIZE = 0x0040000
 _O_ASYNC = 0o20000
 _LISTED = "children"
 _START_OF_STACK = 25
@@ -240,11 +241,19 @@ def world(pid: int, guard: int | None = None) -> World:
             # A child whose stack begins where its parent's does was forked and has not called exec.
             process.pid: _surroundings(
                 process.pid,
-                process.ppid in stacks and stacks[process.ppid] != stacks[process.pid],
+                process.ppid in stacks
+                and (stacks[process.ppid] != stacks[process.pid] or _not_random(process.pid)),
             )
             for process in found
         },
     )
+
+
+def _not_random(pid: int) -> bool:
+    """Whether its addresses are not drawn at random, so that they tell nothing of an exec."""
+    personality = _read(f"/proc/{pid}/personality") or b"0"
+    fixed = _read("/proc/sys/kernel/randomize_va_space").strip() == b"0"
+    return fixed or bool(int(personality, 16) & _ADDR_NO_RANDOMIZE)
 
 
 def _start_of_stack(pid: int) -> str | None:
@@ -258,6 +267,8 @@ def _surroundings(pid: int, executed: bool) -> Surroundings:
         for line in _read(f"/proc/{pid}/status").splitlines()
     }
     devices, asynchronous = _files(pid)
+    if asynchronous is not None and _has(status, b"SigCgt", signal.SIGIO):
+        asynchronous += ("a handler for SIGIO",)  # dnotify and F_SETSIG leave no other trace
     return Surroundings(
         tracer=int(status[b"TracerPid"][0]) if b"TracerPid" in status else None,
         pending=_pending(status),

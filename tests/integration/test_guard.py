@@ -195,3 +195,20 @@ def test_a_flood_of_output_is_bounded_and_never_blocks(tmp_path):
     assert b"bytes left out" in log
     assert len(log) < (2 << 20) + 100
     assert [path.name for path in tmp_path.glob("stdout*")] == ["stdout.log"]
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="a main thread that ends alone")
+def test_a_process_whose_main_thread_has_ended_is_reaped_too(tmp_path):
+    note = tmp_path / "pid"
+    code = (
+        "import ctypes, os, platform, threading, time\n"
+        "threading.Thread(target=time.sleep, args=(600,)).start()\n"
+        f"open({str(note)!r}, 'w').write(str(os.getpid()))\n"
+        "ctypes.CDLL(None).syscall({'x86_64': 60, 'aarch64': 93}[platform.machine()], 0)"
+    )
+    launched = start(tmp_path, code)
+    pid = noted(note)
+    assert until(lambda: Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "Z")
+    launched.reap(0.0)
+    finished(launched)
+    assert gone(pid)

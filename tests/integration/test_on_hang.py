@@ -91,6 +91,17 @@ def test_a_hung_worker_that_is_kept_outlives_the_harness_and_dies_whole(trial):
 
 
 @pytest.mark.parametrize("policy", ["kill", "keep", "wait"])
+def test_what_goes_on_while_it_is_looked_at_is_not_hung(trial, policy):
+    trial.start("hangs_until_a_signal", "--on-hang", policy)
+    worker = trial.worker()
+    assert until(lambda: state(trial, "stacks"))
+    worker.send_signal(signal.SIGUSR2)
+    result = trial.finish()
+    assert result["outcome"] == "completed"
+    assert "hang_transient" in [one["code"] for one in result["findings"]]
+
+
+@pytest.mark.parametrize("policy", ["kill", "keep", "wait"])
 def test_a_hang_that_is_killed_by_somebody_else_while_it_is_looked_at(trial, policy):
     trial.start("hangs_until_a_signal", "--on-hang", policy)
     worker = trial.worker()

@@ -111,6 +111,13 @@ ALIVE = {
         "os.posix_spawn(sys.executable, [sys.executable], {}, file_actions=opened)",
         "uninterruptible",
     ),
+    "a folder that signals its changes": (
+        "import fcntl\n"
+        "signal.signal(signal.SIGIO, lambda *_: None)\n"
+        "fcntl.fcntl(os.open('.', os.O_RDONLY), fcntl.F_NOTIFY, fcntl.DN_CREATE)\n"
+        "threading.Event().wait()",
+        "async_io",
+    ),
     "stopped": ("os.kill(os.getpid(), signal.SIGSTOP)", "stopped"),
     "only the main thread has ended": (
         "import ctypes, platform\n"

@@ -398,3 +398,22 @@ def test_the_gpus_are_asked_what_they_do(tmp_path, monkeypatch):
 def test_without_a_tool_nothing_is_known_of_gpus(tmp_path, monkeypatch):
     monkeypatch.setenv("PATH", str(tmp_path))
     assert gpu.utilisation() == []
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="as only Linux does it")
+def test_a_tool_dies_with_whoever_started_it(tmp_path):
+    note = tmp_path / "pid"
+    tool = f"echo $$ > {note}.new; mv {note}.new {note}; exec sleep 600"
+    code = f"from harness.supervise import bounded; bounded.run(['sh', '-c', {tool!r}], 600)"
+    root = str(Path(stacks.__file__).parents[2])
+    owner = subprocess.Popen([sys.executable, "-c", code], env={**os.environ, "PYTHONPATH": root})
+    try:
+        end = time.monotonic() + 60
+        while not note.exists() and time.monotonic() < end:
+            time.sleep(0.02)
+        tool = psutil.Process(int(note.read_text()))
+    finally:
+        owner.kill()
+        owner.wait()
+    psutil.wait_procs([tool], timeout=60)
+    assert not tool.is_running() or tool.status() == psutil.STATUS_ZOMBIE
