@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from itertools import groupby
@@ -60,10 +61,12 @@ def _summary(results: Sequence[ScenarioResult]) -> RepeatSummary:
 
 
 def spread(found: Sequence[float]) -> Spread | None:
-    """None without values."""
+    """None without values. A NaN compares with nothing; it is ranked above every number."""
     if not found:
         return None
-    return Spread(runs=len(found), min=min(found), median=stats.median(found), max=max(found))
+    ordered = sorted(found, key=lambda value: (math.isnan(value), value))
+    middle = stats.quantile_of_sorted(ordered, 0.5)
+    return Spread(runs=len(ordered), min=ordered[0], median=middle, max=ordered[-1])
 
 
 def _hangs(ran: Sequence[ScenarioResult]) -> Iterator[Hang]:

@@ -37,8 +37,9 @@ def quantile_of_sorted(ordered: Sequence[float], q: float) -> float:
         raise ValueError("no values")
     place = q * (len(ordered) - 1)
     low = math.floor(place)
-    high = min(low + 1, len(ordered) - 1)
-    return ordered[low] + (ordered[high] - ordered[low]) * (place - low)
+    before, after = ordered[low], ordered[math.ceil(place)]
+    # Of equal ones no difference is taken: between two infinities it would be NaN.
+    return before if before == after else before + (after - before) * (place - low)
 
 
 def median(values: Sequence[float]) -> float:

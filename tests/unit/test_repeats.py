@@ -24,6 +24,10 @@ def test_wilson_holds_the_share_and_stays_a_probability(drawn):
     assert low < high
     assert math.isclose(low, 1 - stats.wilson(of - count, of)[1], abs_tol=1e-12)
     assert stats.wilson(10 * count, 10 * of)[1] - stats.wilson(10 * count, 10 * of)[0] < high - low
+    if count < of:
+        more = stats.wilson(count + 1, of)
+        assert low < more[0]
+        assert high < more[1] or high == 1
 
 
 @pytest.mark.parametrize(
@@ -92,6 +96,28 @@ def test_one_run_is_no_repeat_and_skipped_ones_do_not_count():
     assert repeats.summarize([fakes.result("a"), fakes.result("b")]) == ()
     runs = [fakes.result("a"), fakes.result("a", Outcome.SKIPPED, repeat=1)]
     assert repeats.summarize(runs)[0].outcomes["completed"].of == 1
+
+
+@given(st.lists(st.floats(), min_size=1, max_size=9).flatmap(lambda v: st.tuples(
+    st.just(v), st.permutations(v))))  # fmt: skip
+def test_a_spread_does_not_care_for_order_whatever_the_values_are(drawn):
+    first, second = (repeats.spread(values) for values in drawn)
+    figures = [(found.min, found.median, found.max) for found in (first, second)]
+    assert figures[0] == pytest.approx(figures[1], rel=0, abs=0, nan_ok=True)
+
+
+@pytest.mark.parametrize(
+    ("values", "told"),
+    [
+        ([math.nan, 2.0, 1.0], (1.0, 2.0, math.nan)),
+        ([1.0, math.inf, 2.0], (1.0, 2.0, math.inf)),
+        ([1.0, math.nan, math.inf], (1.0, math.inf, math.nan)),
+        ([math.inf, math.inf], (math.inf,) * 3),
+    ],
+)
+def test_a_loss_that_is_no_number_is_the_worst_of_the_repeats(values, told):
+    found = repeats.spread(values)
+    assert (found.min, found.median, found.max) == pytest.approx(told, nan_ok=True)
 
 
 def test_figures_have_their_spread_and_missing_ones_are_left_out():
