@@ -52,7 +52,7 @@ class Setup(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Outcomes(msgspec.Struct, frozen=True, kw_only=True):
-    """How often each outcome came; p is of the one that differs most."""
+    """How often each outcome came; p is of the one that differs most, for so many that could."""
 
     a: dict[str, int]
     b: dict[str, int]
@@ -107,8 +107,8 @@ def _setup(a: RunResult, b: RunResult) -> Iterator[Setup]:
     ours, theirs = (
         {info.name: (info.source, info.settings) for info in run.scenarios} for run in (a, b)
     )
-    for name in ours.keys() & theirs.keys():
-        if ours[name] != theirs[name]:
+    for name in ours:
+        if ours[name] != theirs.get(name, ours[name]):
             yield Setup(name=f"code of {name}", a="A's", b="B's")
 
 
@@ -118,7 +118,11 @@ def _described(run: RunResult) -> dict[str, str | None]:
     settings: dict[str, object] = msgspec.to_builtins(run.settings)
     nested = {"versions", "variables"}
     plain = {key: value for key, value in (env | settings).items() if key not in nested}
-    plain |= {"harness": run.harness_version, **run.environment.versions}
+    # Both have a device: the one that was asked for, and the one that there was.
+    plain |= {"device": run.environment.device, "device asked for": run.settings.device}
+    # The command tells what no setting does, such as how many runs there were at once.
+    plain |= {"command": " ".join(run.command), "harness": run.harness_version}
+    plain |= run.environment.versions
     plain |= run.environment.variables
     return {name: None if value is None else str(value) for name, value in plain.items()}
 
@@ -140,7 +144,9 @@ def _outcomes(a: Sequence[ScenarioResult], b: Sequence[ScenarioResult]) -> Outco
     differs = any(x * len(b) != y * len(a) for x, y in shares.values())
     p = None
     if min(len(a), len(b)) >= REPEATS:
-        p = min(stats.fisher(x, len(a), y, len(b)) for x, y in shares.values())
+        least = min(stats.fisher(x, len(a), y, len(b)) for x, y in shares.values())
+        # Bonferroni: the least of many p-values is small by chance. Two outcomes are one table.
+        p = min(1.0, least * (len(shares) if len(shares) > 2 else 1))
     return Outcomes(a=left, b=right, mark=Mark.DIFFERS if differs else Mark.SAME, p=p)
 
 

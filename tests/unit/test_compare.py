@@ -94,6 +94,49 @@ def test_a_loss_that_is_no_number_differs_from_one_that_is(value):
     assert marks(runs(count=1, last=value), runs(count=1, last=value))["loss_last"] is Mark.SAME
 
 
+def test_an_outcome_is_not_significant_for_being_one_of_several():
+    kinds = (Outcome.COMPLETED, Outcome.CRASHED, Outcome.DIVERGED, Outcome.UNFINISHED)
+
+    def of(*counts):
+        each = [kind for kind, count in zip(kinds, counts, strict=True) for _ in range(count)]
+        return fakes.run(
+            *(
+                fakes.result(outcome=kind, repeat=n, metrics=fakes.Metrics())
+                for n, kind in enumerate(each)
+            )
+        )
+
+    two = compare(of(14, 6, 0, 0), of(6, 14, 0, 0)).scenarios[0].outcomes
+    four = compare(of(14, 2, 2, 2), of(6, 6, 4, 4)).scenarios[0].outcomes
+    assert two.p == pytest.approx(0.0256, abs=1e-4)  # both outcomes make the same table
+    assert two.mark is Mark.SIGNIFICANT
+    assert four.p == pytest.approx(4 * two.p)
+    assert four.mark is Mark.SAME
+
+
+def test_another_device_is_named_though_nobody_asked_for_one():
+    base = runs(count=1)
+    other = replace(base, environment=replace(base.environment, device="gpu (NVIDIA H100)"))
+    (one,) = compare(base, other).setup
+    assert (one.name, one.a, one.b) == ("device", "cpu (AMD EPYC)", "gpu (NVIDIA H100)")
+    asked = replace(base, settings=replace(base.settings, device="cpu"))
+    assert [one.name for one in compare(base, asked).setup] == ["device asked for"]
+
+
+def test_runs_beside_each_other_are_told_from_runs_alone():
+    base = runs(count=1)
+    beside = replace(base, command=(*base.command, "--jobs", "4"))
+    (one,) = compare(base, beside).setup
+    assert (one.name, one.a, one.b) == ("command", "harness run-all", "harness run-all --jobs 4")
+
+
+def test_what_is_not_the_same_comes_in_the_order_of_the_runs():
+    names = [f"scenario_{n}" for n in range(20)]
+    base = fakes.run(*map(fakes.result, names))
+    other = replace(base, scenarios=tuple(replace(one, source="") for one in base.scenarios))
+    assert [one.name for one in compare(base, other).setup] == [f"code of {n}" for n in names]
+
+
 def test_versions_settings_and_code_that_are_not_the_same_are_named():
     base = runs(count=1)
     newer = replace(base.environment, versions=base.environment.versions | {"mlx": "0.33.0"})
