@@ -25,6 +25,7 @@ from harness.model import (
 )
 from harness.plan import Run
 from harness.report import runjson, write_all
+from harness.report.text import counted
 from harness.supervise import scheduler
 from harness.supervise.job import Job
 
@@ -146,7 +147,7 @@ class _Session:
         mine = [one for (name, _), one in self.results.items() if name == run.info.name]
         failed = sum(one.outcome not in (Outcome.COMPLETED, Outcome.SKIPPED) for one in mine)
         if options.stop_after is not None and failed >= options.stop_after:
-            self._leave_out(run, f"{failed} runs before it were not completed")
+            self._leave_out(run, f"{counted(failed, 'run')} of it had not completed")
             return False
         if options.until_decided and self.results:
             # What is still under way may yet tell something: it counts as if it were to come.
