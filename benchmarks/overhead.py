@@ -29,7 +29,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 import mlx.core as mx
 from msgspec import to_builtins
 
-from harness.beats import Recorder
+from harness.beatfile import Recorder
 from harness.environment import gather
 from harness.stats import median, quantile
 

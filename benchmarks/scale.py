@@ -33,7 +33,7 @@ import psutil
 
 from benchmarks.common import machine, save, table
 from harness import scenario
-from harness.beats import BEATS, read_position
+from harness.beatfile import BEATS, read_position
 from harness.environment import gather
 from harness.model import (
     AnyBeat,

@@ -15,7 +15,7 @@ from typing import Any
 
 import msgspec
 
-from harness.beats import BeatReader, read_beats
+from harness.beatfile import BeatReader, read_beats
 from harness.model import (
     AnyBeat,
     BuiltBeat,

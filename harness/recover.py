@@ -8,7 +8,7 @@ from pathlib import Path
 import msgspec
 
 from harness import classify, record
-from harness.beats import read_position
+from harness.beatfile import read_position
 from harness.model import Ending, RunResult, ScenarioResult, WorkerSpec
 
 

@@ -21,7 +21,7 @@ from typing import Any
 
 import msgspec
 
-from harness.beats import Recorder
+from harness.beatfile import Recorder
 from harness.errors import SkipError, UsageError
 from harness.model import SCHEMA, ErrorBeat, MlxBeat, StartBeat, WorkerSpec
 

@@ -12,7 +12,7 @@ from array import array
 from collections.abc import Iterator
 
 from harness import stats
-from harness.beats import number
+from harness.beatfile import number
 from harness.findings.make import count, error, info, warning
 from harness.model import Finding, Settings
 from harness.record import Record

@@ -12,7 +12,7 @@ from typing import IO, Any
 import msgspec
 
 from harness import classify, record
-from harness.beats import BeatReader, read_position
+from harness.beatfile import BeatReader, read_position
 from harness.model import (
     BuiltBeat,
     Cause,

@@ -12,7 +12,7 @@ from typing import Any
 
 import mlx.core as mx
 
-from harness.beats import Recorder
+from harness.beatfile import Recorder
 
 SHARE = 0.01
 FREE_S = 0.2

@@ -9,7 +9,7 @@ from typing import Any
 import msgspec
 from hypothesis import strategies as st
 
-from harness.beats import BEATS, number
+from harness.beatfile import BEATS, number
 from harness.model import (
     Cause,
     Diagnosis,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import msgspec
 
-from harness.beats import number
+from harness.beatfile import number
 from harness.model import (
     BuiltBeat,
     CheckBeat,

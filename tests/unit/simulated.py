@@ -13,7 +13,7 @@ import random
 from dataclasses import dataclass, field, replace
 
 from harness import scenario
-from harness.beats import number
+from harness.beatfile import number
 from harness.classify import classify
 from harness.model import (
     Cause,

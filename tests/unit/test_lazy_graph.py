@@ -17,7 +17,7 @@ from hypothesis import strategies as st  # noqa: E402
 from records import make, settings  # noqa: E402
 
 from harness import findings  # noqa: E402
-from harness.beats import Recorder  # noqa: E402
+from harness.beatfile import Recorder  # noqa: E402
 from harness.model import BuiltBeat, Settings  # noqa: E402
 from harness.record import Record, gather, load  # noqa: E402
 from harness.report.sections.scenario import pending as shown  # noqa: E402

@@ -8,7 +8,7 @@ import os
 from hypothesis import given
 from hypothesis import strategies as st
 
-from harness.beats import BEATS, NOW, BeatReader, Recorder, read_beats, read_position
+from harness.beatfile import BEATS, NOW, BeatReader, Recorder, read_beats, read_position
 from harness.model import BuiltBeat, StepBeat
 from harness.record import load
 
