@@ -10,6 +10,7 @@ from _event import in_step
 from harness.errors import SkipError
 
 VERDICT = {"outcome": "crashed", "step": 3, "findings": ("memory_limited",)}
+SETTINGS = {"device": "cpu"}  # a GPU's memory is not in the address space
 ROOM = 64 << 20
 
 
