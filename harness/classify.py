@@ -55,7 +55,7 @@ def classify(
     repeat: int = 0,
     rank: int = 0,
 ) -> ScenarioResult:
-    found = (*seen_from_outside(ending), *findings.find(record, settings))
+    found = (*seen_from_outside(ending), *findings.find(record))
     outcome, reason = _outcome(record, ending, settings, found)
     if outcome is Outcome.COMPLETED and settings.steps >= _JUDGED_STEPS:
         found += tuple(_missed(info, found))

@@ -1,8 +1,8 @@
 """Findings: one observed fact each, with its numbers and a stable code.
 
-A detector is a function of a record and its settings that yields findings, mostly one or none. It
-must take any record: one without an end, without a step, without a model. To add one, write the
-function, register it in `DETECTORS`, and say what its code means in `CODES` and in VERDICTS.md.
+A detector is a function of a record that yields findings, mostly one or none. It must take any
+record: one without an end, without a step, without a model. To add one, write the function,
+register it in `DETECTORS`, and say what its code means in `CODES` and in VERDICTS.md.
 """
 
 from __future__ import annotations
@@ -10,10 +10,10 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 
 from harness.findings import compile, loss, memory, parameters, recording, timing
-from harness.model import Finding, Settings
+from harness.model import Finding
 from harness.record import Record
 
-Detector = Callable[[Record, Settings], Iterable[Finding]]
+Detector = Callable[[Record], Iterable[Finding]]
 
 DETECTORS: tuple[Detector, ...] = (
     loss.loss_not_finite,
@@ -70,5 +70,5 @@ CODES: dict[str, str] = {
 """Every code and its meaning in one line. `classify` finds the last, `ending` three more."""
 
 
-def find(record: Record, settings: Settings) -> tuple[Finding, ...]:
-    return tuple(finding for detect in DETECTORS for finding in detect(record, settings))
+def find(record: Record) -> tuple[Finding, ...]:
+    return tuple(finding for detect in DETECTORS for finding in detect(record))

@@ -6,13 +6,13 @@ from collections.abc import Iterator
 from operator import lt
 
 from harness.findings.make import warning
-from harness.model import Finding, Settings
+from harness.model import Finding
 from harness.record import Record
 
 ALMOST_EVERY = 0.8
 
 
-def compile_disabled(record: Record, settings: Settings) -> Iterator[Finding]:
+def compile_disabled(record: Record) -> Iterator[Finding]:
     if _disabled(record):
         calls = record.calls[-1] if record.calls else 0
         yield warning(
@@ -24,7 +24,7 @@ def compile_disabled(record: Record, settings: Settings) -> Iterator[Finding]:
         )
 
 
-def retrace_every_step(record: Record, settings: Settings) -> Iterator[Finding]:
+def retrace_every_step(record: Record) -> Iterator[Finding]:
     traces = record.traces
     if len(traces) < 3 or _disabled(record):
         return
@@ -45,7 +45,7 @@ def retrace_every_step(record: Record, settings: Settings) -> Iterator[Finding]:
     )
 
 
-def double_trace(record: Record, settings: Settings) -> Iterator[Finding]:
+def double_trace(record: Record) -> Iterator[Finding]:
     traces = record.traces
     if len(traces) < 3 or not 0 < traces[0] < traces[1] == traces[-1]:
         return

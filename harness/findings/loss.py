@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from harness import stats
 from harness.beatfile import number
 from harness.findings.make import count, error, info, warning
-from harness.model import Finding, Settings
+from harness.model import Finding
 from harness.record import Record
 
 FLAT = 1e-6
@@ -27,7 +27,7 @@ WINDOW = 50
 """Losses that "the first" or "those around it" are at most."""
 
 
-def loss_not_finite(record: Record, settings: Settings) -> Iterator[Finding]:
+def loss_not_finite(record: Record) -> Iterator[Finding]:
     losses = record.loss
     bad = len(losses) - sum(map(math.isfinite, losses))
     if not bad:
@@ -47,7 +47,7 @@ def loss_not_finite(record: Record, settings: Settings) -> Iterator[Finding]:
     )
 
 
-def gradients_not_finite(record: Record, settings: Settings) -> Iterator[Finding]:
+def gradients_not_finite(record: Record) -> Iterator[Finding]:
     norms = [(beat.step, float(beat.norm)) for beat in record.gradients]
     bad = [(step, norm) for step, norm in norms if not math.isfinite(norm)]
     if not bad:
@@ -67,7 +67,7 @@ def gradients_not_finite(record: Record, settings: Settings) -> Iterator[Finding
     )
 
 
-def parameters_not_finite(record: Record, settings: Settings) -> Iterator[Finding]:
+def parameters_not_finite(record: Record) -> Iterator[Finding]:
     names = record.end.not_finite if record.end else ()
     if names:
         yield error(
@@ -78,7 +78,7 @@ def parameters_not_finite(record: Record, settings: Settings) -> Iterator[Findin
         )
 
 
-def loss_exploded(record: Record, settings: Settings) -> Iterator[Finding]:
+def loss_exploded(record: Record) -> Iterator[Finding]:
     losses = record.loss
     if len(losses) < 3 or not _all_finite(losses):
         return
@@ -151,7 +151,7 @@ def _tail_above(losses: array[float], threshold: float) -> int:
     return len(losses)
 
 
-def loss_spike(record: Record, settings: Settings) -> Iterator[Finding]:
+def loss_spike(record: Record) -> Iterator[Finding]:
     losses = record.loss
     if len(losses) < 6 or not _all_finite(losses):
         return
@@ -177,7 +177,7 @@ def loss_spike(record: Record, settings: Settings) -> Iterator[Finding]:
     )
 
 
-def loss_flat(record: Record, settings: Settings) -> Iterator[Finding]:
+def loss_flat(record: Record) -> Iterator[Finding]:
     losses = record.loss
     if len(losses) < 3 or not _all_finite(losses):
         return

@@ -7,7 +7,7 @@ from itertools import pairwise
 
 from harness import stats
 from harness.findings.make import warning
-from harness.model import Finding, Settings
+from harness.model import Finding
 from harness.record import Record
 
 WARM_UP = 2
@@ -22,7 +22,7 @@ NODES_TOTAL = 0.5
 """Growth relative to the first graph that was looked at."""
 
 
-def memory_growth(record: Record, settings: Settings) -> Iterator[Finding]:
+def memory_growth(record: Record) -> Iterator[Finding]:
     warm_up = max(WARM_UP, len(record.active) // 10)
     points = [
         (warm_up + index, float(size))
@@ -55,7 +55,7 @@ def memory_growth(record: Record, settings: Settings) -> Iterator[Finding]:
     )
 
 
-def graph_growth(record: Record, settings: Settings) -> Iterator[Finding]:
+def graph_growth(record: Record) -> Iterator[Finding]:
     # Step 0 is left out: from step 1 on, the update of the step before may wait in the graph too.
     points = [
         (step, nodes) for step, nodes in zip(record.node_step, record.nodes, strict=True) if step

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from harness.findings.make import count, error, info
-from harness.model import Finding, Settings, Tensors
+from harness.model import Finding, Tensors
 from harness.record import Record
 
 
-def parameters_unchanged(record: Record, settings: Settings) -> Iterator[Finding]:
+def parameters_unchanged(record: Record) -> Iterator[Finding]:
     tensors = record.end.trainable if record.end else None
     if tensors is None or tensors.changed:
         return
@@ -24,7 +24,7 @@ def parameters_unchanged(record: Record, settings: Settings) -> Iterator[Finding
     )
 
 
-def parameters_partly_unchanged(record: Record, settings: Settings) -> Iterator[Finding]:
+def parameters_partly_unchanged(record: Record) -> Iterator[Finding]:
     tensors = record.end.trainable if record.end else None
     if tensors is None or not 0 < tensors.changed < tensors.total:
         return
@@ -38,7 +38,7 @@ def parameters_partly_unchanged(record: Record, settings: Settings) -> Iterator[
     )
 
 
-def frozen_parameters_changed(record: Record, settings: Settings) -> Iterator[Finding]:
+def frozen_parameters_changed(record: Record) -> Iterator[Finding]:
     tensors = record.end.frozen if record.end else None
     if tensors is None or not tensors.changed:
         return

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from harness.findings.make import count, error, warning
-from harness.model import Finding, Settings
+from harness.model import Finding
 from harness.record import Record
 
 
-def check_failed(record: Record, settings: Settings) -> Iterator[Finding]:
+def check_failed(record: Record) -> Iterator[Finding]:
     for name in dict.fromkeys(check.name for check in record.checks):
         checks = [check for check in record.checks if check.name == name]
         failed = [check for check in checks if not check.ok]
@@ -29,7 +29,7 @@ def check_failed(record: Record, settings: Settings) -> Iterator[Finding]:
         )
 
 
-def beats_lost(record: Record, settings: Settings) -> Iterator[Finding]:
+def beats_lost(record: Record) -> Iterator[Finding]:
     lost = record.end.lost if record.end else 0
     fault = record.end.fault if record.end else None
     if not lost and not record.torn:

@@ -12,7 +12,7 @@ from collections.abc import Iterator, Sequence
 
 from harness import stats
 from harness.findings.make import info, seconds, warning
-from harness.model import Finding, Settings
+from harness.model import Finding
 from harness.record import NOT_WORK, Record
 
 JUMP = 3.0
@@ -30,7 +30,7 @@ DRAIN = 3.0
 DRAIN_S = 0.25
 
 
-def step_time_jump(record: Record, settings: Settings) -> Iterator[Finding]:
+def step_time_jump(record: Record) -> Iterator[Finding]:
     jump = _jump(record)
     if jump is None:
         return
@@ -54,7 +54,7 @@ def step_time_jump(record: Record, settings: Settings) -> Iterator[Finding]:
     )
 
 
-def slow_step(record: Record, settings: Settings) -> Iterator[Finding]:
+def slow_step(record: Record) -> Iterator[Finding]:
     times = record.seconds
     if len(times) < 4:
         return
@@ -84,7 +84,7 @@ def slow_step(record: Record, settings: Settings) -> Iterator[Finding]:
     )
 
 
-def first_step_slow(record: Record, settings: Settings) -> Iterator[Finding]:
+def first_step_slow(record: Record) -> Iterator[Finding]:
     times = record.seconds
     if len(times) < 3:
         return
@@ -100,7 +100,7 @@ def first_step_slow(record: Record, settings: Settings) -> Iterator[Finding]:
     )
 
 
-def deferred_work(record: Record, settings: Settings) -> Iterator[Finding]:
+def deferred_work(record: Record) -> Iterator[Finding]:
     if record.end is None or not record.seconds:
         return
     drain, usual = record.end.drain_s, stats.median(record.seconds)
@@ -115,7 +115,7 @@ def deferred_work(record: Record, settings: Settings) -> Iterator[Finding]:
     )
 
 
-def deferred_evaluation(record: Record, settings: Settings) -> Iterator[Finding]:
+def deferred_evaluation(record: Record) -> Iterator[Finding]:
     nodes = dict(zip(record.node_step, record.nodes, strict=True))
     ran = {
         step: carried

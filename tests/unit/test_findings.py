@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from records import P, make, settings
+from records import P, make
 
 from harness import findings
 from harness.model import Severity, Tensors
@@ -50,7 +50,7 @@ TRIGGERS = {
 
 
 def found(record):
-    return {finding.code: finding for finding in findings.find(record, settings())}
+    return {finding.code: finding for finding in findings.find(record)}
 
 
 @pytest.mark.parametrize("code", TRIGGERS)

@@ -14,7 +14,7 @@ import mlx.nn as nn  # noqa: E402
 import mlx.optimizers as optim  # noqa: E402
 from hypothesis import given  # noqa: E402
 from hypothesis import strategies as st  # noqa: E402
-from records import make, settings  # noqa: E402
+from records import make  # noqa: E402
 
 from harness import findings  # noqa: E402
 from harness.beatfile import Recorder  # noqa: E402
@@ -176,7 +176,7 @@ def train(folder, variation, steps=6) -> Record:
 
 
 def deferred(record):
-    return [f for f in findings.find(record, settings()) if f.code == "deferred_evaluation"]
+    return [f for f in findings.find(record) if f.code == "deferred_evaluation"]
 
 
 def test_a_step_whose_loss_alone_is_read_pays_for_the_one_before(tmp_path):
