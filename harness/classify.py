@@ -51,26 +51,29 @@ def classify(
     record: Record,
     ending: Ending,
     info: ScenarioInfo,
-    settings: Settings,
+    settings: Settings | None,
     repeat: int = 0,
     rank: int = 0,
 ) -> ScenarioResult:
+    """`settings` are None for an outside command: how it ended is then what its exit code says."""
     found = (*seen_from_outside(ending), *findings.find(record))
     outcome, reason = _outcome(record, ending, settings, found)
-    if outcome is Outcome.COMPLETED and settings.steps >= _JUDGED_STEPS:
+    completed = _completed(record, settings)
+    asked = settings.steps if settings else max(ending.steps or 0, completed)
+    if outcome is Outcome.COMPLETED and asked >= _JUDGED_STEPS:
         found += tuple(_missed(info, found))
     place = _place(record, ending)
     return ScenarioResult(
         scenario=info.name,
         outcome=outcome,
-        steps_requested=settings.steps,
-        steps_completed=_completed(record),
+        steps_requested=asked,
+        steps_completed=completed,
         wall_s=ending.wall_s,
         repeat=repeat,
         rank=rank,
         reason=reason,
         cause=ending.cause,
-        last_step=min(place.step, settings.steps - 1) if place and place.step >= 0 else None,
+        last_step=_last_step(place, settings),
         last_phase=place.phase if place else None,
         stalled_at_s=ending.stalled_at_s,
         detected_at_s=ending.detected_at_s,
@@ -82,7 +85,7 @@ def classify(
 
 
 def _outcome(
-    record: Record, ending: Ending, settings: Settings, found: Sequence[Finding]
+    record: Record, ending: Ending, settings: Settings | None, found: Sequence[Finding]
 ) -> tuple[Outcome, str | None]:
     where = _where(_place(record, ending), settings)
     error = record.error
@@ -119,7 +122,7 @@ def _stopped(record: Record, ending: Ending, where: str) -> str | None:
     return reason
 
 
-def _broken(record: Record, ending: Ending, settings: Settings, where: str) -> str | None:
+def _broken(record: Record, ending: Ending, settings: Settings | None, where: str) -> str | None:
     """Why a run that ended by itself did not end well; None when it did."""
     if ending.signal is not None:
         return f"killed by {ending.signal} {where}"
@@ -129,17 +132,29 @@ def _broken(record: Record, ending: Ending, settings: Settings, where: str) -> s
         return f"lost {where}: its guard, the process above it, was killed"
     if ending.exit_code != 0:
         return f"exited with code {ending.exit_code} {where}"
+    if settings is None:
+        return None
     if record.end is None and ending.position and ending.position.phase == "exit":
         return "its record is cut short: all steps were over, but the last beats are not on disk"
     if record.end is None:
         return f"exited with code 0 {where}, before its steps were over"
-    if _completed(record) < settings.steps and not record.torn:
-        return f"returned from {_completed(record)} of {count(settings.steps, 'step')}"
+    completed = _completed(record, settings)
+    if completed < settings.steps and not record.torn:
+        return f"returned from {completed} of {count(settings.steps, 'step')}"
     return None
 
 
-def _completed(record: Record) -> int:
+def _last_step(place: Position | None, settings: Settings | None) -> int | None:
+    if place is None or place.step < 0:
+        return None
+    return min(place.step, settings.steps - 1) if settings else place.step
+
+
+def _completed(record: Record, settings: Settings | None) -> int:
     """Steps whose evaluation returned. Where beats were lost, the worker's own count says it."""
+    if settings is None:
+        # As its log counts, from 0 or from 1; it may report only some of them.
+        return record.step[-1] + (record.step[0] == 0) if record.step else 0
     if record.end is not None and record.end.lost:
         return record.end.steps
     return len(record.step)
@@ -155,12 +170,12 @@ def _place(record: Record, ending: Ending) -> Position | None:
     return Position(-1, "start", record.start.t) if record.start else None
 
 
-def _where(place: Position | None, settings: Settings) -> str:
+def _where(place: Position | None, settings: Settings | None) -> str:
     if place is None:
         return "before its first beat"
     if place.step < 0:
         return f"before the first step, phase {place.phase}"
-    if place.step >= settings.steps:
+    if settings is not None and place.step >= settings.steps:
         return f"after the last step, phase {place.phase}"
     return f"in step {place.step}, phase {place.phase}"
 

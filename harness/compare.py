@@ -105,7 +105,8 @@ def _setup(a: RunResult, b: RunResult) -> Iterator[Setup]:
         if left.get(name) != right.get(name):
             yield Setup(name=name, a=left.get(name), b=right.get(name))
     ours, theirs = (
-        {info.name: (info.source, info.settings) for info in run.scenarios} for run in (a, b)
+        {info.name: (info.source, info.settings, info.command) for info in run.scenarios}
+        for run in (a, b)
     )
     for name in ours:
         if ours[name] != theirs.get(name, ours[name]):
@@ -115,11 +116,14 @@ def _setup(a: RunResult, b: RunResult) -> Iterator[Setup]:
 def _described(run: RunResult) -> dict[str, str | None]:
     """Everything that could make two runs differ, by name."""
     env: dict[str, object] = msgspec.to_builtins(run.environment)
-    settings: dict[str, object] = msgspec.to_builtins(run.settings)
+    settings: dict[str, object] = msgspec.to_builtins(run.settings or {})
     nested = {"versions", "variables"}
     plain = {key: value for key, value in (env | settings).items() if key not in nested}
     # Both have a device: the one that was asked for, and the one that there was.
-    plain |= {"device": run.environment.device, "device asked for": run.settings.device}
+    plain |= {
+        "device": run.environment.device,
+        "device asked for": run.settings and run.settings.device,
+    }
     # The command tells what no setting does, such as how many runs there were at once.
     plain |= {"command": " ".join(run.command), "harness": run.harness_version}
     plain |= run.environment.versions

@@ -153,7 +153,9 @@ class _Session:
             # What is still under way may yet tell something: it counts as if it were to come.
             remaining = [*self._active, *(later.info.name for later in self._plan[index:])]
             results, world = self._ordered(), self._run
-            if diagnose.decided(results, world.settings, world.environment, remaining):
+            if diagnose.decided(
+                results, world.settings or Settings(), world.environment, remaining
+            ):
                 self._leave_out(run, "none of it could change the diagnosis")
                 return False
         return True
@@ -210,7 +212,10 @@ def concluded(run: RunResult) -> RunResult:
         for info in run.scenarios
     )
     found = diagnose.diagnose(
-        run.results, run.settings, run.environment, () if own else diagnose.LADDER
+        run.results,
+        run.settings or Settings(),
+        run.environment,
+        () if own else diagnose.LADDER,
     )
     return msgspec.structs.replace(
         run,

@@ -66,8 +66,23 @@ class Expected(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     """Seconds after which its run is ended, if the user's budget is not shorter."""
 
 
+class Command(msgspec.Struct, frozen=True, kw_only=True):
+    """Somebody's own program, which is run as it is and watched."""
+
+    argv: tuple[str, ...]
+    variables: dict[str, str] = {}
+    """Environment variables that are set for it."""
+    pattern: str | None = None
+    """The regex by which steps are found in its output; None: its format is recognised."""
+    inject: bool = True
+    """Whether a Python that uses mlx-lm may be made to report its steps itself."""
+
+
 class ScenarioInfo(msgspec.Struct, frozen=True, kw_only=True):
-    """What is known of a scenario file without importing it (the supervisor never imports mlx)."""
+    """What is known of a scenario file without importing it (the supervisor never imports mlx).
+
+    Or of an outside command, which has no file, and neither docstring nor source.
+    """
 
     name: str
     path: str
@@ -81,6 +96,8 @@ class ScenarioInfo(msgspec.Struct, frozen=True, kw_only=True):
     """Overrides of `Settings`, by field name."""
     verdict: Expected | None = None
     """What must come of a control; None for every other scenario."""
+    command: Command | None = None
+    """Set for an outside command, and for nothing else."""
 
 
 class WorkerSpec(msgspec.Struct, frozen=True, kw_only=True):
@@ -89,7 +106,8 @@ class WorkerSpec(msgspec.Struct, frozen=True, kw_only=True):
     scenario: str
     path: str
     folder: str
-    settings: Settings
+    settings: Settings | None
+    """None for an outside command."""
     repeat: int = 0
     rank: int = 0
     ranks: int = 1
@@ -166,6 +184,8 @@ class StepBeat(Beat, frozen=True, kw_only=True, tag="step"):
     """How often the user's compiled functions have been traced so far."""
     calls: int = 0
     """How often they have been called so far."""
+    covers: int = 1
+    """Steps whose seconds these are: a log may report only every 10th."""
     left: int | None = None
     """Operations still pending behind the parameters and the optimizer state, when sampled."""
     carried: int | None = None
@@ -392,6 +412,10 @@ class Ending(msgspec.Struct, frozen=True, kw_only=True):
     position: Position | None = None
     """The last known place, also when no beat of it reached beats.jsonl."""
     rss_peak: int | None = None
+    steps: int | None = None
+    """How many there were to be, where an outside command's log says so."""
+    findings: tuple[Finding, ...] = ()
+    """What the supervisor has to say of how it watched."""
 
 
 class StepTimes(msgspec.Struct, frozen=True, kw_only=True):
@@ -569,7 +593,8 @@ class RunResult(msgspec.Struct, frozen=True, kw_only=True):
     finished: str | None = None
     command: tuple[str, ...] = ()
     environment: Environment
-    settings: Settings
+    settings: Settings | None
+    """None when outside commands were run."""
     scenarios: tuple[ScenarioInfo, ...] = ()
     results: tuple[ScenarioResult, ...] = ()
     repeats: tuple[RepeatSummary, ...] = ()

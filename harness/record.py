@@ -138,9 +138,9 @@ def _add_step(record: Record, beat: StepBeat) -> None:
         column = record.phases.get(phase)
         if column is None:
             column = record.phases[phase] = array("d", bytes(8 * index))
-        column.append(seconds)
+        column.append(seconds / beat.covers)
         if phase not in NOT_WORK:
-            total += seconds
+            total += seconds / beat.covers
     for column in record.phases.values():
         if len(column) <= index:
             column.append(0.0)

@@ -156,7 +156,9 @@ class LiveScreen(Screen):
             table.add_row(
                 job.info.name,
                 position.phase if position else "start",
-                f"{max(step, 0)}/{job.spec.settings.steps}",
+                f"{max(step, 0)}/{job.spec.settings.steps}"
+                if job.spec.settings
+                else f"{max(step, 0)}",
                 "" if loss is None else f"{float(loss):.3f}",
                 "" if last is None else duration(sum(last.phases.values())),
                 size(job.rss_peak),

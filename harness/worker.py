@@ -55,6 +55,8 @@ def main(argv: list[str]) -> int:
 
 
 def _run(spec: WorkerSpec, recorder: Recorder) -> None:
+    settings = spec.settings
+    assert settings is not None  # only an outside command has none, and it is no worker of ours
     recorder.phase("import")
     import mlx.core as mx
 
@@ -62,7 +64,7 @@ def _run(spec: WorkerSpec, recorder: Recorder) -> None:
     from harness.training.probes import CompileProbe
     from harness.training.setup import Training
 
-    _choose_device(mx, spec.settings.device)
+    _choose_device(mx, settings.device)
     recorder.write(
         MlxBeat(t=time.monotonic(), version=importlib.metadata.version("mlx"), device=_device(mx))
     )
@@ -70,7 +72,7 @@ def _run(spec: WorkerSpec, recorder: Recorder) -> None:
     probe.install()
     scenario = _import_scenario(Path(spec.path))
     recorder.phase("setup")
-    training = Training(spec.settings, recorder, probe)
+    training = Training(settings, recorder, probe)
     step = scenario.make_step(training)
     batches: Iterator[Any] = (
         iter(scenario.batches(training)) if hasattr(scenario, "batches") else training.batches()

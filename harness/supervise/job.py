@@ -219,7 +219,9 @@ class Job:
         position = self.position
         if position is None:
             return "phase start"
-        step = f" of step {position.step}" if 0 <= position.step < self.spec.settings.steps else ""
+        settings = self.spec.settings
+        within = position.step >= 0 and (settings is None or position.step < settings.steps)
+        step = f" of step {position.step}" if within else ""
         return f"phase {position.phase}{step}"
 
     def _confirmed(self, cause: Cause, now: float) -> None:

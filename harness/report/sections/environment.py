@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from harness.model import Settings
 from harness.report.input import ReportInput
 from harness.report.sections.verdicts import model
 from harness.report.text import cell, code, counted, seconds, size, table
@@ -19,8 +20,11 @@ def environment(data: ReportInput) -> str:
         ("memory", memory),
         ("C++ compiler", cell(env.compiler or "none", 120)),
         *((cell(name, 60), cell(value, 60)) for name, value in sorted(env.variables.items())),
-        ("model", code(model(settings.model))),
-        ("training", cell(_training(data))),
+        *(
+            (("model", code(model(settings.model))), ("training", cell(_training(settings))))
+            if settings
+            else ()
+        ),
         ("command", cell(" ".join(run.command), 400)),
         ("started", cell(run.started, 40)),
         ("runs took", seconds(sum(result.wall_s for result in run.results))),
@@ -33,8 +37,7 @@ def _versions(data: ReportInput) -> list[tuple[str, str | None]]:
     return sorted(data.run.environment.versions.items())
 
 
-def _training(data: ReportInput) -> str:
-    s = data.run.settings
+def _training(s: Settings) -> str:
     return (
         f"{s.train or 'what the model allows'}, {counted(s.steps, 'step')}, {s.optimizer}, "
         f"learning rate {s.learning_rate:g}, batch {s.batch_size} × {s.seq_len} tokens, "

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import math
+import shlex
 from collections import Counter
 from collections.abc import Iterable, Sequence
 
 from harness import stats
-from harness.model import Finding, Outcome, RunResult, ScenarioResult, Severity
+from harness.model import Finding, Outcome, RunResult, ScenarioResult, Settings, Severity
 from harness.report.input import WORST_FIRST, Group, ReportInput, groups
 from harness.report.text import NOTHING, cell, code, counted, line, number, seconds, table
 
@@ -34,12 +35,9 @@ def verdicts(data: ReportInput) -> str:
     all_groups = groups(run)
     title = f"# MLX training step: {headline(all_groups)}" + " (interrupted)" * run.interrupted
     settings, versions = run.settings, run.environment.versions
-    asked = {result.steps_requested for result in run.results} or {settings.steps}
-    own = " (settings of their own)" if asked != {settings.steps} else ""
+    what = _asked(run, settings) if settings else _commands(run)
     about = (
-        f"{'/'.join(str(n) for n in sorted(asked))} {'step' if asked == {1} else 'steps'}{own} of "
-        f"{code(model(settings.model))} with "
-        f"{cell(settings.optimizer, 40)}, mlx {cell(versions.get('mlx') or 'not known', 40)}, "
+        f"{what}, mlx {cell(versions.get('mlx') or 'not known', 40)}, "
         f"{cell(run.environment.device or 'device not known', 80)}, "
         f"{cell(run.environment.platform, 80)}."
     )
@@ -48,6 +46,21 @@ def verdicts(data: ReportInput) -> str:
     rows = [_row(group) for group in all_groups]
     text = f"{title}\n\n{about}\n\n{table(TITLES, rows, 'llrrlrl', 24_000)}\n\n{LEGEND}"
     return text + "".join(f"\n\n{cell(told)}." for told in left_out(run))
+
+
+def _asked(run: RunResult, settings: Settings) -> str:
+    asked = {result.steps_requested for result in run.results} or {settings.steps}
+    own = " (settings of their own)" if asked != {settings.steps} else ""
+    return (
+        f"{'/'.join(str(n) for n in sorted(asked))} {'step' if asked == {1} else 'steps'}{own} of "
+        f"{code(model(settings.model))} with {cell(settings.optimizer, 40)}"
+    )
+
+
+def _commands(run: RunResult) -> str:
+    given = [shlex.join(info.command.argv) for info in run.scenarios if info.command]
+    first = code(given[0], 200) if given else "nothing"
+    return first + (f" and {len(given) - 1} more" if len(given) > 1 else "")
 
 
 def left_out(run: RunResult) -> list[str]:
