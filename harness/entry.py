@@ -1,0 +1,142 @@
+"""How a function in somebody's file or notebook becomes a scenario, which is a file.
+
+The supervisor writes a small file (`write`) that, in the worker, imports the function from where
+it stands (`function`), with the module's own name and the same `sys.path`. A function that
+stands in no file, as in a notebook, is written out with all that it uses (harness/inline.py).
+"""
+
+from __future__ import annotations
+
+import ast
+import importlib.util
+import inspect
+import os
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+from harness import inline
+from harness.errors import UsageError
+
+Function = Callable[..., Any]
+
+
+# -- the supervisor's side
+
+
+def write(file: Path, functions: Mapping[str, Function]) -> None:
+    """Write `file`, a scenario that binds each of `functions` to its name.
+
+    They stand at the top level of a module, or are a `functools.partial` of one that does, with
+    literals for arguments. Raises UsageError for any other.
+    """
+    plain = [_plain(function) for function in functions.values()]
+    homeless = [function for function in plain if not _file(function).is_file()]
+    text = inline.source(homeless) if homeless else ""
+    doc = " ".join(summary(plain[0]).replace("\\", "").replace('"', "'").split())
+    lines = [f'"""{doc}"""', "", "from functools import partial", "from harness import entry", ""]
+    lines += [text] if text else []
+    for (name, function), standing in zip(functions.items(), plain, strict=True):
+        found = standing.__name__ if standing in homeless else _found(standing)
+        lines.append(f"{name} = {_with_arguments(found, function)}")
+    file.write_text("\n".join(lines) + "\n", encoding="utf-8")
+
+
+def summary(function: Function) -> str:
+    """First line of the function's docstring, or where it is from."""
+    plain = _plain(function)
+    doc = inspect.getdoc(plain) or f"{plain.__name__} of {_file(plain).name}."
+    return doc.partition("\n")[0]
+
+
+def name(function: Function) -> str:
+    """What the function is called where it stands. Raises UsageError as `write` does."""
+    found: str = _plain(function).__name__
+    return found
+
+
+def text(function: Function) -> str:
+    """The function's source; empty when it cannot be had."""
+    try:
+        return inspect.getsource(_plain(function))
+    except (OSError, TypeError):
+        return ""
+
+
+def _plain(function: Function) -> Any:
+    while isinstance(function, partial):
+        function = function.func
+    if not inspect.isfunction(function) or function.__qualname__ != function.__name__:
+        told = getattr(function, "__qualname__", repr(function))
+        raise UsageError(
+            f"{told} is no function at the top level of a module, which alone another process "
+            "can import; functools.partial gives such a function its arguments"
+        )
+    if function.__name__ == "<lambda>":
+        raise UsageError("a lambda has no name by which another process could import it")
+    return function
+
+
+def _file(function: Any) -> Path:
+    return Path(os.path.abspath(inspect.unwrap(function).__code__.co_filename))  # noqa: PTH100
+
+
+def _found(function: Any) -> str:
+    path = [os.path.abspath(one) for one in sys.path]  # noqa: PTH100
+    known = (function.__module__, str(_file(function)), function.__name__, path)
+    return f"entry.function{known!r}"
+
+
+def _with_arguments(text: str, function: Function) -> str:
+    if not isinstance(function, partial):
+        return text
+    arguments = [repr(one) for one in function.args]
+    arguments += [f"{key}={value!r}" for key, value in function.keywords.items()]
+    try:
+        same = ast.literal_eval(repr((function.args, function.keywords))) == (
+            function.args,
+            function.keywords,
+        )
+    except (ValueError, SyntaxError):
+        same = False
+    if not same:
+        raise UsageError(f"the arguments of {function!r} are no literals: give numbers and strings")
+    return f"partial({', '.join([text, *arguments])})"
+
+
+# -- the worker's side
+
+
+def function(module: str, file: str, name: str, path: Sequence[str]) -> Function:
+    """The function `name` of `module`, which stands in `file` and saw `path` as its `sys.path`."""
+    sys.path[:] = [*path, *(one for one in sys.path if one not in path)]
+    found: Function = getattr(_module(module, Path(file)), name)
+    return found
+
+
+def _module(name: str, file: Path) -> ModuleType:
+    if name == "__main__":
+        # A script that calls us: it is imported, and what stands under its `if` is left alone.
+        name = f"{file.stem}__main"
+    if name in sys.modules:
+        return sys.modules[name]
+    try:
+        spec = importlib.util.find_spec(name)
+    except (ImportError, ValueError):
+        spec = None
+    if spec is None or spec.origin is None or Path(spec.origin) != file:
+        # Found by other means, such as pytest's import mode `importlib`.
+        spec = importlib.util.spec_from_file_location(name, file)
+    assert spec is not None
+    assert spec.loader is not None
+    module = sys.modules[name] = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def inside_worker() -> bool:
+    """Whether this process is a worker, which imports the files of its scenario."""
+    return any("harness.worker" in word for word in sys.orig_argv)

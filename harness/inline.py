@@ -1,0 +1,110 @@
+"""The text of functions that stand in no file, with all that they use: for notebooks.
+
+A worker is a process of its own and sees nothing of a notebook's variables. What a function uses
+of them is written out before it: imports, other functions and classes, and literals.
+"""
+
+from __future__ import annotations
+
+import ast
+import builtins
+import inspect
+import linecache
+import sys
+import textwrap
+from collections.abc import Sequence
+from types import FunctionType, ModuleType
+from typing import Any
+
+from harness.errors import UsageError
+
+
+def source(functions: Sequence[FunctionType]) -> str:
+    """A module's text that defines `functions`.
+
+    Raises UsageError when one of them uses what cannot be written out: an array, a model.
+    """
+    writer = _Writer()
+    for function in functions:
+        writer.define(function.__name__, function, function.__globals__)
+    return "\n".join([*writer.imports, "", *writer.parts])
+
+
+class _Writer:
+    def __init__(self) -> None:
+        self.imports: list[str] = []
+        self.parts: list[str] = []
+        self._seen: set[str] = set()
+
+    def define(self, name: str, value: Any, world: dict[str, Any], user: str = "") -> None:
+        """Write what makes `name` mean `value`, after all that this needs itself."""
+        if name in self._seen:
+            return
+        self._seen.add(name)
+        if isinstance(value, ModuleType):
+            self.imports.append(f"import {value.__name__} as {name}")
+        elif _importable(value):
+            self.imports.append(f"from {value.__module__} import {value.__qualname__} as {name}")
+        elif isinstance(value, FunctionType | type):
+            text = _text(value)
+            for used in sorted(_names(text)):
+                if used in world and not hasattr(builtins, used):
+                    self.define(used, world[used], world, user=name)
+            self.parts.append(text)
+        elif _literal(value):
+            self.parts.append(f"{name} = {value!r}")
+        else:
+            raise UsageError(
+                f"{user} uses {name}, a {type(value).__name__}, which another process cannot have: "
+                "make it inside the function, or move the code into a file"
+            )
+
+
+def _importable(value: Any) -> bool:
+    module = sys.modules.get(getattr(value, "__module__", None) or "")
+    if module is None or module.__name__ == "__main__":
+        return False
+    return getattr(module, getattr(value, "__qualname__", ""), None) is value
+
+
+def _literal(value: Any) -> bool:
+    try:
+        return bool(ast.literal_eval(repr(value)) == value)
+    except (ValueError, SyntaxError, TypeError):
+        return False
+
+
+def _names(text: str) -> set[str]:
+    """Names that are read anywhere in `text`."""
+    tree = ast.parse(text)
+    return {
+        node.id
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Load)
+    }
+
+
+def _text(value: FunctionType | type) -> str:
+    try:
+        if isinstance(value, FunctionType):
+            return textwrap.dedent(inspect.getsource(value))
+        return _class_text(value)
+    except (OSError, TypeError, StopIteration) as error:
+        raise UsageError(
+            f"the source of {value.__qualname__} cannot be had: move it into a file"
+        ) from error
+
+
+def _class_text(value: type) -> str:
+    """The source of a class, by one of its methods: of a class itself no notebook knows it."""
+    code = next(one.__code__ for one in vars(value).values() if isinstance(one, FunctionType))
+    lines = linecache.getlines(code.co_filename)
+    node = next(
+        node
+        for node in ast.walk(ast.parse("".join(lines)))
+        if isinstance(node, ast.ClassDef)
+        and node.name == value.__name__
+        and node.lineno <= code.co_firstlineno <= (node.end_lineno or 0)
+    )
+    first = min([node.lineno, *(one.lineno for one in node.decorator_list)])
+    return textwrap.dedent("".join(lines[first - 1 : node.end_lineno]))

@@ -1,0 +1,100 @@
+"""Results as a person sees them in a terminal, a test's failure or a notebook. Pure."""
+
+from __future__ import annotations
+
+import html
+from collections.abc import Iterable, Sequence
+
+from harness.model import Finding, Outcome, ScenarioResult, Severity
+from harness.report.text import NOTHING, counted, line, number, seconds, size
+
+Rows = Sequence[tuple[str, str]]
+TITLES = ("scenario", "outcome", "steps", "median step", "loss", "findings")
+
+
+def verdict(result: ScenarioResult) -> str:
+    """Outcome, place and cause in some words: `hung in step 3, eval: deadlock (proven)`."""
+    text: str = result.outcome.value
+    if result.outcome in (Outcome.HUNG, Outcome.CRASHED, Outcome.UNFINISHED):
+        place = [f"step {result.last_step}"] if result.last_step is not None else []
+        place += [line(result.last_phase, 40)] if result.last_phase else []
+        text += f" in {', '.join(place)}" if place else ""
+    if result.cause is not None:
+        proven = " (proven)" if result.cause.proven else ""
+        return f"{text}: {line(result.cause.code, 40)}{proven}"
+    return text + (f": {line(result.reason, 240)}" if result.reason else "")
+
+
+def wait_site(result: ScenarioResult) -> str:
+    """What a hung run waits for, and where; empty when no stack could be had."""
+    return line(str(result.cause.evidence.get("wait_site", "")), 400) if result.cause else ""
+
+
+def told(finding: Finding) -> str:
+    expected = " (expected)" if finding.expected else ""
+    return (
+        f"{finding.severity.value} {line(finding.code, 40)}{expected}: {line(finding.summary, 240)}"
+    )
+
+
+def steps(result: ScenarioResult) -> str:
+    return f"{result.steps_completed} of {counted(result.steps_requested, 'step')}"
+
+
+def loss(result: ScenarioResult) -> str:
+    found = result.metrics.loss
+    return f"{number(found.first)} → {number(found.last)}" if found else NOTHING
+
+
+def rows(result: ScenarioResult) -> Rows:
+    """What is known of one run, as (title, text), what is not known left out."""
+    times, memory = result.metrics.step_s, result.metrics.memory
+    found = [
+        ("outcome", verdict(result)),
+        ("waits", wait_site(result)),
+        ("steps", steps(result)),
+        ("step time", f"median {seconds(times.median)}, first {seconds(times.first)}, "
+         f"p99 {seconds(times.p99)}, max {seconds(times.max)}" if times else ""),
+        ("loss", loss(result) if result.metrics.loss else ""),
+        ("active memory", size(memory.active_peak) if memory.active_peak is not None else ""),
+        ("RSS", size(memory.rss_peak) if memory.rss_peak is not None else ""),
+        *(("finding", told(finding)) for finding in result.findings),
+        ("wall", seconds(result.wall_s)),
+    ]  # fmt: skip
+    return [(title, text) for title, text in found if text]
+
+
+def row(result: ScenarioResult) -> tuple[str, ...]:
+    """One run as a line of a table under TITLES."""
+    name = result.scenario + (f" #{result.repeat}" if result.repeat else "")
+    times = result.metrics.step_s
+    codes = [f.code for f in result.findings if f.severity is not Severity.INFO and not f.expected]
+    return (
+        line(name, 60),
+        verdict(result),
+        steps(result),
+        seconds(times.median if times else None),
+        loss(result),
+        line(", ".join(dict.fromkeys(codes)), 120),
+    )
+
+
+def as_text(lines: Iterable[Sequence[str]]) -> str:
+    """Lines of cells in columns."""
+    every = [tuple(one) for one in lines]
+    widths = [max(map(len, column)) for column in zip(*every, strict=True)]
+    padded = ("  ".join(map(str.ljust, one, widths)).rstrip() for one in every)
+    return "\n".join(padded)
+
+
+def as_html(titles: Sequence[str], lines: Iterable[Sequence[str]], below: str = "") -> str:
+    """A table that any page can hold; `titles` may be empty."""
+
+    def cells(tag: str, texts: Sequence[str]) -> str:
+        style = ' style="text-align: left"'
+        return "<tr>" + "".join(f"<{tag}{style}>{html.escape(t)}</{tag}>" for t in texts) + "</tr>"
+
+    head = f"<thead>{cells('th', titles)}</thead>" if titles else ""
+    body = "".join(cells("td", one) for one in lines)
+    after = f"<p>{html.escape(below)}</p>" if below else ""
+    return f"<table>{head}<tbody>{body}</tbody></table>{after}"
