@@ -1,0 +1,114 @@
+"""The pytest plugin: trainings as tests, each in a watched process of its own. See docs/PYTEST.md.
+
+Installed with the package and inert until it is used: this module imports nothing but pytest, and
+what does the work is imported by the first test that needs it.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Generator
+from fnmatch import fnmatch
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+if TYPE_CHECKING:
+    from harness.pytest_plugin.running import HarnessRun
+
+MARKER = (
+    "training(steps=10, budget=60, expect='completed', **settings): what the fixture harness_run "
+    "trains with, in how many seconds, and the outcome (or outcomes) that it must have"
+)
+TIMER = pytest.StashKey[tuple[float, Any]]()
+"""pytest-timeout's limit of a test: when it is over, by time.monotonic(), and its settings."""
+FAILED = pytest.StashKey[bool]()
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    add = parser.getgroup("harness", "watched trainings").addoption
+    add("--harness", action="store_true", dest="harness_scenarios",
+        help="collect scenario files, those with a make_step, as tests")  # fmt: skip
+    add("--harness-out", metavar="DIR", dest="harness_out",
+        help="keep each run's folder in DIR (else those of failed tests, in pytest's temporary "
+        "folder)")  # fmt: skip
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    config.addinivalue_line("markers", MARKER)
+
+
+@pytest.fixture
+def harness_run(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Generator[HarnessRun, None, None]:
+    """Run a training in a process of its own: `run = harness_run(make_step, steps=20)`.
+
+    It fails the test when the outcome is not the expected one, within seconds of a hang.
+    """
+    from harness.pytest_plugin.running import HarnessRun
+
+    run = HarnessRun(request.node, tmp_path_factory)
+    yield run
+    run.home.leave()
+
+
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    marked = any(mark.name == "training" for mark in item.own_markers)
+    if marked and "harness_run" not in getattr(item, "fixturenames", ("harness_run",)):
+        pytest.fail(
+            f"{item.name} is marked `training` and trains nothing: it does not use the fixture "
+            "harness_run",
+            pytrace=False,
+        )
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, Any, Any]:
+    report = yield
+    if report.failed:
+        item.stash[FAILED] = True
+    return report
+
+
+# -- scenario files as tests
+
+
+def pytest_collect_file(file_path: Path, parent: pytest.Collector) -> pytest.Collector | None:
+    # What is named on the command line itself comes by the next hook: it is a module to pytest.
+    return None if parent.session.isinitpath(file_path) else _scenario(file_path, parent)
+
+
+def pytest_pycollect_makemodule(module_path: Path, parent: pytest.Collector) -> Any:
+    return _scenario(module_path, parent)
+
+
+def _scenario(path: Path, parent: pytest.Collector) -> pytest.Collector | None:
+    config = parent.config
+    if not config.getoption("harness_scenarios") or path.suffix != ".py" or path.name[0] == "_":
+        return None
+    if any(fnmatch(path.name, pattern) for pattern in config.getini("python_files")):
+        return None
+    if b"make_step" not in path.read_bytes():
+        return None
+    from harness.pytest_plugin.collect import ScenarioFile
+
+    found: pytest.Collector = ScenarioFile.from_parent(parent, path=path)
+    return found
+
+
+# -- pytest-timeout's limit, where it is installed
+
+
+@pytest.hookimpl(wrapper=True, optionalhook=True)
+def pytest_timeout_set_timer(item: pytest.Item, settings: Any) -> Generator[None, Any, Any]:
+    item.stash[TIMER] = (time.monotonic() + settings.timeout, settings)
+    return (yield)
+
+
+@pytest.hookimpl(wrapper=True, optionalhook=True)
+def pytest_timeout_cancel_timer(item: pytest.Item) -> Generator[None, Any, Any]:
+    if TIMER in item.stash:
+        del item.stash[TIMER]
+    return (yield)

@@ -1,0 +1,64 @@
+"""Scenario files as tests: a control must get its verdict, any other scenario must complete."""
+
+from __future__ import annotations
+
+import platform
+import sys
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from harness import scenario, selftest, syscalls
+from harness.errors import HarnessError, UsageError
+from harness.model import Outcome, ScenarioInfo
+from harness.pytest_plugin import told
+from harness.pytest_plugin.running import Home, watched
+
+BUDGET_S = 180.0
+"""Of one scenario: several times what the longest control takes on two cores."""
+
+
+class ScenarioFile(pytest.File):
+    """One file, one test."""
+
+    def collect(self) -> Iterator[pytest.Item]:
+        try:
+            info = scenario.load(self.path)
+        except UsageError as error:
+            raise self.CollectError(str(error)) from error
+        yield ScenarioItem.from_parent(self, name=info.name, info=info)
+
+
+class ScenarioItem(pytest.Item):
+    """One run of one scenario."""
+
+    def __init__(self, *, info: ScenarioInfo, **node: Any) -> None:
+        super().__init__(**node)
+        self._info = info
+        # The fixture of that name is no more than this; an item that is no function has none.
+        self._home = Home(self, self.config._tmp_path_factory)  # type: ignore[attr-defined]
+
+    def runtest(self) -> None:
+        try:
+            runs = watched(self, self._info, self._home.new(), BUDGET_S)
+        except HarnessError as error:
+            pytest.fail(str(error), pytrace=False)
+        (run,) = runs
+        if run.outcome is Outcome.SKIPPED:
+            pytest.skip(run.reason or "it cannot run here")
+        wrong: tuple[str, ...] = ()
+        for row in selftest.rows(runs.result, _provable()):
+            wrong = row.wrong
+        if wrong or (self._info.verdict is None and run.outcome is not Outcome.COMPLETED):
+            pytest.fail("\n".join([told.failure(run), *wrong]), pytrace=False)
+
+    def teardown(self) -> None:
+        self._home.leave()
+
+    def reportinfo(self) -> tuple[Any, int | None, str]:
+        return self.path, None, f"scenario {self.name}"
+
+
+def _provable() -> bool:
+    return sys.platform == "linux" and platform.machine() in syscalls.TABLES

@@ -1,0 +1,79 @@
+"""pytest-timeout stays the outer limit of a test, and does not end it without the evidence.
+
+While a training runs, its supervisor enforces the limit in pytest-timeout's place: at a moment when
+nothing is half done, with the stacks taken first, and by failing the test, where pytest-timeout's
+method `thread` would end all of pytest. Its own timer is set to somewhat later, for the case that
+the supervisor itself does not come back.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import pytest
+
+from harness.api import Silent
+from harness.pytest_plugin import TIMER
+from harness.supervise import evidence, launch
+from harness.supervise.job import Job
+
+EVIDENCE_S = 30.0
+"""For taking stacks and ending the worker, beyond the limit."""
+
+
+class Limit(Silent):
+    """An observer that ends the run when the limit is over."""
+
+    def __init__(self, at: float | None = None, settings: Any = None) -> None:
+        self.fired = False
+        self.told: dict[str, Any] = {}
+        """What the stacks say, with the keys of a cause's evidence."""
+        self._at = at
+        self.settings = settings
+
+    def looked(self, jobs: Sequence[Job]) -> None:  # type: ignore[override]
+        if self._at is None or self.fired or time.monotonic() < self._at or self._debugged():
+            return
+        for job in jobs:
+            taken = (job.folder / "stacks").exists()
+            if taken and time.monotonic() < self._at + EVIDENCE_S / 2:
+                return  # it has just been found to hang: its evidence is being saved
+            if job.snapshot is not None and not taken:
+                handler = job.folder / launch.FAULTHANDLER
+                last = evidence.Last(job.last)
+                self.told = evidence.collect(job.folder, job.snapshot, last, handler)
+            job.interrupt(0.0)
+        self.fired = True
+
+    def _debugged(self) -> bool:
+        from pytest_timeout import is_debugging  # type: ignore[import-untyped]
+
+        return bool(not self.settings.disable_debugger_detection and is_debugging())
+
+
+@contextlib.contextmanager
+def taken_over(item: pytest.Item) -> Iterator[Limit]:
+    """The limit of the test `item`, which is ours to enforce until the block ends."""
+    if TIMER not in item.stash:
+        yield Limit()
+        return
+    at, settings = item.stash[TIMER]
+    limit = Limit(at, settings)
+    _set(item, settings, at + EVIDENCE_S)
+    try:
+        yield limit
+    finally:
+        if limit.fired:
+            item.ihook.pytest_timeout_cancel_timer(item=item)
+        else:
+            _set(item, settings, at)
+            item.stash[TIMER] = (at, settings)
+
+
+def _set(item: pytest.Item, settings: Any, at: float) -> None:
+    item.ihook.pytest_timeout_cancel_timer(item=item)
+    left = max(0.001, at - time.monotonic())
+    item.ihook.pytest_timeout_set_timer(item=item, settings=settings._replace(timeout=left))
