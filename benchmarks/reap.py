@@ -98,7 +98,7 @@ def command(shape: tuple[int, int, int, int], ready: Path) -> list[str]:
 def reap(shape: tuple[int, int, int, int]) -> float:
     """Seconds from the end of the grace, or the request, until the guard says that all is quiet."""
     with tempfile.TemporaryDirectory() as folder, tempfile.TemporaryDirectory() as ready:
-        launched = Launched(command(shape, Path(ready)), Path(folder), cold=True)
+        launched = Launched(command(shape, Path(ready)), Path(folder))
         pids = wait_for(Path(ready), processes(shape))
         asked = time.monotonic()
         launched.reap(GRACE_S)
@@ -116,7 +116,7 @@ SUPERVISOR = """
 import sys, time
 from pathlib import Path
 from harness.supervise.launch import Launched
-launched = Launched(sys.argv[2:], Path(sys.argv[1]), cold=True)
+launched = Launched(sys.argv[2:], Path(sys.argv[1]))
 time.sleep(600)
 """
 

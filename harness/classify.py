@@ -56,7 +56,7 @@ def classify(
     rank: int = 0,
 ) -> ScenarioResult:
     """`settings` are None for an outside command: how it ended is then what its exit code says."""
-    found = (*seen_from_outside(ending), *findings.find(record))
+    found = (*seen_from_outside(ending), *findings.find(record), *ending.findings)
     outcome, reason = _outcome(record, ending, settings, found)
     completed = _completed(record, settings)
     asked = settings.steps if settings else max(ending.steps or 0, completed)
@@ -154,7 +154,13 @@ def _completed(record: Record, settings: Settings | None) -> int:
     """Steps whose evaluation returned. Where beats were lost, the worker's own count says it."""
     if settings is None:
         # As its log counts, from 0 or from 1; it may report only some of them.
-        return record.step[-1] + (record.step[0] == 0) if record.step else 0
+        reported = (
+            *record.loss_step[:1],
+            *record.step[:1],
+            *record.loss_step[-1:],
+            *record.step[-1:],
+        )
+        return max(reported) + (min(reported) == 0) if reported else 0
     if record.end is not None and record.end.lost:
         return record.end.steps
     return len(record.step)

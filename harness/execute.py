@@ -26,8 +26,10 @@ from harness.model import (
 from harness.plan import Run
 from harness.report import runjson, write_all
 from harness.report.text import counted
-from harness.supervise import scheduler
+from harness.supervise import foreground, scheduler
+from harness.supervise.command import CommandJob
 from harness.supervise.job import Job
+from harness.supervise.terminal import Terminal
 
 
 class Options(msgspec.Struct, frozen=True, kw_only=True):
@@ -48,18 +50,21 @@ class Options(msgspec.Struct, frozen=True, kw_only=True):
 
 def execute(
     plan: Sequence[Run],
-    settings: Settings,
+    settings: Settings | None,
     options: Options,
     observer: scheduler.Observer,
     command: Sequence[str],
+    terminal: Terminal | None = None,
 ) -> tuple[RunResult, Path]:
     """Run all of `plan`; returns the result and the folder it was written to.
+
+    With a `terminal`, the plan is a single outside command that runs in it, as if started there.
 
     Raises UsageError when the folder cannot be made or a worker finds the user's settings wrong,
     HarnessError when the disk is full.
     """
     folder = new_folder(options.out)
-    session = _Session(plan, settings, options, observer, command, folder)
+    session = _Session(plan, settings, options, observer, command, folder, terminal)
     try:
         return session.run(), folder
     except UsageError:
@@ -87,16 +92,18 @@ class _Session:
     def __init__(
         self,
         plan: Sequence[Run],
-        settings: Settings,
+        settings: Settings | None,
         options: Options,
         observer: scheduler.Observer,
         command: Sequence[str],
         folder: Path,
+        terminal: Terminal | None,
     ) -> None:
         self._plan = plan
         self._options = options
         self._observer = observer
         self._folder = folder
+        self._terminal = terminal
         self._device: str | None = None
         self._usage: str | None = None
         self._active: list[str] = []
@@ -113,13 +120,18 @@ class _Session:
     def run(self) -> RunResult:
         # Before the first result too: whatever kills us leaves a run that can be reported.
         runjson.write(self._run, self._folder)
-        _, interrupted = scheduler.run(
-            [lambda run=run: self._start(run) for run in self._plan],  # type: ignore[misc]
-            self._options.jobs,
-            self,
-            keep_going=lambda: self._usage is None,
-            wanted=self._wanted,
-        )
+        if self._terminal is not None:
+            _, interrupted = foreground.run(
+                self._terminal, lambda: self._start(self._plan[0]), self
+            )
+        else:
+            _, interrupted = scheduler.run(
+                [lambda run=run: self._start(run) for run in self._plan],  # type: ignore[misc]
+                self._options.jobs,
+                self,
+                keep_going=lambda: self._usage is None,
+                wanted=self._wanted,
+            )
         if self._usage is not None:
             raise UsageError(self._usage)
         self._write(interrupted)
@@ -131,7 +143,7 @@ class _Session:
         folder.mkdir(parents=True)
         spec = WorkerSpec(
             scenario=run.info.name,
-            path=str(Path(run.info.path).resolve()),
+            path=str(Path(run.info.path).resolve()) if run.info.path else "",
             folder=str(folder.resolve()),
             settings=run.settings,
             repeat=run.repeat,
@@ -139,7 +151,13 @@ class _Session:
         budget = self._options.budget
         if run.info.verdict is not None and run.info.verdict.budget is not None:
             budget = min(budget, run.info.verdict.budget)
-        return Job(run.info, spec, budget, self._options.cold, self._options.on_hang)
+        on_hang = self._options.on_hang
+        if run.info.command is None:
+            return Job(run.info, spec, budget, self._options.cold, on_hang)
+        if self._terminal is None:
+            return CommandJob(run.info, spec, budget, on_hang)
+        ends, prompts = self._terminal.ends(), self._terminal.prompts
+        return CommandJob(run.info, spec, budget, on_hang, ends, prompts)
 
     def _wanted(self, index: int) -> bool:
         """Whether the run at `index` of the plan can still tell anything that was asked for."""
@@ -207,7 +225,7 @@ def concluded(run: RunResult) -> RunResult:
     # Controls are broken on purpose, each in its own way: several have no cause in common.
     related = sum(info.verdict is not None for info in run.scenarios) <= 1
     # A case's own baseline is not to be compared with the ladder's other scenarios.
-    own = any(
+    own = run.settings is None or any(
         info.name in diagnose.LADDER and Path(info.path).parent.name != "ladder"
         for info in run.scenarios
     )

@@ -11,6 +11,7 @@ from typing import Any
 import msgspec
 
 from harness import scenario
+from harness.adapters import from_pattern
 from harness.errors import UsageError
 from harness.model import ScenarioInfo, Settings
 
@@ -24,7 +25,8 @@ class Run(msgspec.Struct, frozen=True, kw_only=True):
     """One run of one scenario, with the settings it really gets."""
 
     info: ScenarioInfo
-    settings: Settings
+    settings: Settings | None
+    """None for an outside command."""
     repeat: int
 
 
@@ -39,8 +41,37 @@ def make(infos: Sequence[ScenarioInfo], settings: Settings, repeats: int) -> tup
         for info in infos
     ]
     for run in runs:
+        assert run.settings is not None
         check(run.settings)
     return tuple(runs)
+
+
+def commands(infos: Sequence[ScenarioInfo], repeats: int) -> tuple[Run, ...]:
+    """The same of outside commands, which have no settings.
+
+    Raises UsageError when a pattern is no regex that names a figure.
+    """
+    for info in infos:
+        pattern = info.command.pattern if info.command else None
+        if pattern is not None:
+            try:
+                from_pattern(pattern)
+            except ValueError as error:
+                raise UsageError(f"pattern {pattern}: {error}") from None
+    return tuple(
+        Run(info=info, settings=None, repeat=repeat) for repeat in range(repeats) for info in infos
+    )
+
+
+def name_of(argv: Sequence[str]) -> str:
+    """What a command is called: its script or module where an interpreter runs one, else itself."""
+    words = list(argv)
+    name = Path(words[0]).name
+    if re.fullmatch(r"(python|bash|sh|uv|uvx|env|nice|time)[\d.]*", name):
+        named = [word for word in words[1:] if re.fullmatch(r"[\w./-]*\w", word)]
+        named = [word for word in named if not word.startswith("-") and word != "run"]
+        name = Path(named[0]).name if named else name
+    return re.sub(r"[^\w.-]", "_", name).strip(".") or "command"
 
 
 def check(settings: Settings) -> None:

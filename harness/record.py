@@ -130,6 +130,11 @@ _SINGLE: dict[type, str] = {
 
 
 def _add_step(record: Record, beat: StepBeat) -> None:
+    if beat.loss is not None:
+        record.loss_step.append(beat.step)
+        record.loss.append(float(beat.loss))
+    if not beat.covers:
+        return
     index = len(record.step)
     record.step.append(beat.step)
     record.t.append(beat.t)
@@ -150,9 +155,6 @@ def _add_step(record: Record, beat: StepBeat) -> None:
     record.peak.append(-1 if beat.peak is None else beat.peak)
     record.traces.append(beat.traces)
     record.calls.append(beat.calls)
-    if beat.loss is not None:
-        record.loss_step.append(beat.step)
-        record.loss.append(float(beat.loss))
     if beat.left is not None:
         record.left_step.append(beat.step)
         record.left.append(beat.left)

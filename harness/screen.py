@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any, cast
@@ -109,7 +109,8 @@ class Screen:
         for one in run.repeats:
             for hang in one.hangs:
                 self.console.print(f"{one.scenario}: {repeats.told(hang)}")
-        if run.diagnosis.hypotheses:
+        supported = any(one.verdict is Verdict.SUPPORTED for one in run.diagnosis.hypotheses)
+        if run.diagnosis.hypotheses and (supported or run.settings is not None):
             self._diagnosis(run.diagnosis)
         self.console.print(f"report: {folder / 'report.md'}", soft_wrap=True, highlight=False)
 
@@ -179,16 +180,17 @@ class LiveScreen(Screen):
 class _Stderr:
     """sys.stderr, but a terminal that went away or a full disk behind it does not end the run."""
 
-    def __init__(self) -> None:
+    def __init__(self, raw: Callable[[], bool]) -> None:
         # Kept: rich puts a proxy of its own in the place of sys.stderr.
         self._stream = sys.stderr
+        self._raw = raw
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._stream, name)
 
     def write(self, text: str) -> int:
         with self._forgiving():
-            self._stream.write(text)
+            self._stream.write(text.replace("\n", "\r\n") if self._raw() else text)
         return len(text)
 
     def flush(self) -> None:
@@ -205,10 +207,20 @@ class _Stderr:
 
 
 @contextmanager
-def screen(total: int, quiet: bool = False, verbose: bool = False) -> Iterator[Screen]:
-    """The screen that fits stderr."""
-    console = Console(file=cast(IO[str], _Stderr()), highlight=False)
-    if not console.is_terminal or quiet:
+def screen(
+    total: int,
+    quiet: bool = False,
+    verbose: bool = False,
+    raw: Callable[[], bool] | None = None,
+) -> Iterator[Screen]:
+    """The screen that fits stderr.
+
+    Where a command has our terminal, `raw` says whether it has it now: a line then does not begin
+    on the left by itself, and no table is drawn over what the command writes.
+    """
+    stderr = _Stderr(raw or (lambda: False))
+    console = Console(file=cast(IO[str], stderr), highlight=False)
+    if not console.is_terminal or quiet or raw is not None:
         yield Screen(console, total, quiet, verbose)
         return
     shown = LiveScreen(console, total, quiet, verbose)

@@ -40,6 +40,8 @@ class Policy(msgspec.Struct, frozen=True, kw_only=True):
     """A phase that uses the CPU is overdue after this long, and this many times its longest..."""
     busy_history: int = 3
     """... once that many of its kind are known. A first one is never overdue."""
+    loops: bool = True
+    """Whether a main thread that uses the CPU in the same place still is taken to be hung."""
     gap_s: float = 2.0
     """Two looks further apart than this: we were stopped or asleep, and the time does not count."""
 
@@ -190,7 +192,7 @@ class Inspection(msgspec.Struct, frozen=True, kw_only=True):
     told: str
 
 
-def burns(looks: Sequence[Inspection]) -> Cause | None:
+def burns(looks: Sequence[Inspection], policy: Policy | None = None) -> Cause | None:
     """The cause when an overdue worker uses the CPU and gets nowhere; None when it may be working.
 
     So it is when its last two inspections agree and show either that the thread which matters is
@@ -201,7 +203,8 @@ def burns(looks: Sequence[Inspection]) -> Cause | None:
         return None
     last = looks[-2:]
     blocked = all(one.category in _BLOCKED and not one.moved for one in last)
-    loops = all(one.category == "running" and one.main for one in last)
+    may_loop = (policy or Policy()).loops
+    loops = may_loop and all(one.category == "running" and one.main for one in last)
     if not (blocked or loops):
         return None
     told = last[-1].told

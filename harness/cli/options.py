@@ -69,10 +69,16 @@ def add_running(parser: argparse.ArgumentParser) -> None:
     add("--jobs", type=positive, default=1, metavar="N", help="runs at once (%(default)s)")
     add("--budget", type=positive_seconds, default=Options().budget, metavar="SECONDS",
         help="for one run; what still makes progress then is unfinished (%(default)g)")  # fmt: skip
+    add("--cold", action="store_true", help="do not reuse kernels compiled by earlier runs")
+    add_outcome(group)
+
+
+def add_outcome(group: Any) -> None:
+    """What is done with what becomes of it."""
+    add = group.add_argument
     add("--on-hang", choices=[one.value for one in OnHang], default=Options().on_hang.value,
         help="what is hung, once its evidence is saved: kill it, keep it for a debugger, or wait "
         "until the budget ends for it to resolve itself (%(default)s)")  # fmt: skip
-    add("--cold", action="store_true", help="do not reuse kernels compiled by earlier runs")
     add("--out", type=Path, default=Options().out, metavar="DIR",
         help="where the run's folder is made (%(default)s)")  # fmt: skip
     add("--fail-on", type=outcomes, default=FAILURES, metavar="OUTCOMES",

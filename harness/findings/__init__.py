@@ -65,9 +65,15 @@ CODES: dict[str, str] = {
     "hang_transient": "a hang that was waited for (--on-hang wait) resolved itself",
     "memory_limited": "killed by a signal while its address space was limited",
     "oom_killer": "killed while the kernel's out-of-memory killer struck",
+    "steps_reported": "an outside command reported its steps itself",
+    "steps_printed": "an outside command's steps are read from what it printed",
+    "no_steps_seen": "nothing that an outside command printed names a step",
+    "output_skipped": "an outside command printed faster than its lines could be read",
+    "hook_disabled": "the hook into mlx-lm switched itself off",
     "expectation_missed": "a finding that the scenario declares did not show up",
 }
-"""Every code and its meaning in one line. `classify` finds the last, `ending` three more."""
+"""Every code and its meaning in one line. `classify` finds the last; `ending` and `watching` see
+what no record shows."""
 
 
 def find(record: Record) -> tuple[Finding, ...]:

@@ -10,7 +10,7 @@ from pathlib import Path
 from harness import proof
 from harness.model import Cause
 from harness.supervise import evidence, procfs
-from harness.watchdog import Inspection, burns
+from harness.watchdog import Inspection, Policy, burns
 
 _KEPT = 8
 _EAGER = 12
@@ -55,6 +55,12 @@ class Prover:
             return None
         return proof.wakes_in(self._worlds[-1], machine) or 0.0
 
+    def prompts(self) -> bool:
+        """Whether a thread of it waits for what a person types."""
+        return bool(self._worlds) and any(
+            procfs.at_prompt(process, platform.machine()) for process in self._worlds[-1].processes
+        )
+
     def polls(self) -> bool:
         """Whether it wakes now and then, to look for something and to wait again."""
         return proof.polls(self._worlds)
@@ -63,8 +69,9 @@ class Prover:
 class Inspector:
     """Captures the stacks of an overdue worker, again and again, in a thread of its own."""
 
-    def __init__(self, pid: int, folder: Path) -> None:
+    def __init__(self, pid: int, folder: Path, policy: Policy) -> None:
         self._pid = pid
+        self._policy = policy
         self._folder = folder
         self._thread: threading.Thread | None = None
         self._seen: list[Inspection] = []
@@ -82,7 +89,7 @@ class Inspector:
         if last_progress != self._since:
             self._since = last_progress
             self._seen.clear()
-        cause = burns(self._seen)
+        cause = burns(self._seen, self._policy)
         if cause is None and now >= self._next:
             # Each one that shows work makes the next one rarer: it stops the worker for a moment.
             self._patience = min(_LONGEST_S, 2 * self._patience) if len(self._seen) > 1 else 1.0

@@ -16,6 +16,7 @@ seconds between TERM and KILL; `keep`: the worker may live on without a supervis
 from __future__ import annotations
 
 import ctypes
+import fcntl
 import os
 import resource
 import select
@@ -23,6 +24,7 @@ import shutil
 import signal
 import socket
 import sys
+import termios
 import time
 
 ORPHAN_GRACE = 2.0
@@ -56,10 +58,22 @@ def _spawn(command: list[str]) -> int:
             libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
             # Where Yama restricts ptrace, the supervisor's stack tools may look at it all the same.
             libc.prctl(_PR_SET_PTRACER, supervisor, 0, 0, 0)
+        _take_terminal()
         os.execvp(command[0], command)
     except OSError as error:
         os.write(2, f"{command[0]}: {error.strerror}\n".encode())
     os._exit(127)
+
+
+def _take_terminal() -> None:
+    """Make the terminal that we were given, if it is nobody's yet, that of the new session."""
+    for stream in (0, 1, 2):
+        if os.isatty(stream):
+            try:
+                fcntl.ioctl(stream, termios.TIOCSCTTY, 0)
+                return
+            except OSError:  # it is the supervisor's own
+                pass
 
 
 def descendants(root: int) -> list[int]:

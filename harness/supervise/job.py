@@ -31,7 +31,7 @@ from harness.model import (
 )
 from harness.supervise import evidence, launch, observe
 from harness.supervise.doubt import Inspector, Prover
-from harness.watchdog import Judgement, State, Watchdog, refine
+from harness.watchdog import Judgement, Policy, State, Watchdog, refine
 
 LOOK_S = 0.25
 """Between two looks at a worker."""
@@ -88,12 +88,18 @@ class Job:
         self._steps = 0
         self._next_look = 0.0
         self._next_sample = 0.0
-        self._watchdog = Watchdog()
+        self._watchdog = Watchdog(self.policy)
         self._reader = BeatReader(self.folder)
         self._graph: BuiltBeat | None = None
         self._samples: IO[bytes] = (self.folder / "samples.jsonl").open("ab", buffering=0)
         self.started = time.monotonic()
-        self._process = launch.worker(spec, cold)
+        self._process = self._launch(cold)
+
+    policy = Policy()
+    """What counts as a hang."""
+
+    def _launch(self, cold: bool) -> launch.Launched:
+        return launch.worker(self.spec, cold)
 
     @property
     def channel(self) -> object:
@@ -146,7 +152,7 @@ class Job:
         self.snapshot = Snapshot(
             t=now,
             rank=self.spec.rank,
-            position=read_position(self.folder),
+            position=self._position(),
             steps=self._steps,
             processes=tuple(process for process in processes if process.pid != guard),
             machine=observe.machine(),
@@ -158,7 +164,7 @@ class Job:
             self._await_progress(self.snapshot)
             return
         if self._doubt is None:
-            self._doubt = Prover(pid, guard), Inspector(pid, self.folder / "looks")
+            self._doubt = Prover(pid, guard), Inspector(pid, self.folder / "looks", self.policy)
         prover, inspector = self._doubt
         if inspector.busy:
             return
@@ -256,7 +262,7 @@ class Job:
         )
         if self._process.status is not None:
             return  # it has ended by itself in the meantime
-        position = read_position(self.folder)
+        position = self._position()
         here = (position.step, position.phase) if position else (None, None)
         if self._why is None and (here != self._stalled_in or self._steps != self._stalled_with):
             self._resolved(self.judgement.last_progress, time.monotonic())
@@ -314,8 +320,9 @@ class Job:
         ended = process.status is not None and self._why is None
         process.close(keep_kernels=ended and process.exit_code == 0)
         self._samples.close()
+        self._settle()
         self._read_beats()
-        position = read_position(self.folder)
+        position = self._position()
         if self._cause is not None and self._why is None:
             # It was waited for, and ended by itself.
             self._resolved(self.judgement.last_progress, time.monotonic())
@@ -334,9 +341,20 @@ class Job:
             position=position,
             rss_peak=max(self.rss_peak, process.rss_peak or 0) or None,
         )
+        ending = self._completed(ending)
         written = record.load(self.folder)
         self.error, self.mlx = written.error, written.mlx
         return classify.classify(written, ending, self.info, self.spec.settings, self.spec.repeat)
+
+    def _settle(self) -> None:
+        """The process is gone and its output read: bring its beats to their last place."""
+
+    def _completed(self, ending: Ending) -> Ending:
+        """`ending` with what only this kind of job knows."""
+        return ending
+
+    def _position(self) -> Position | None:
+        return read_position(self.folder)
 
     def _stalled_at(self) -> float | None:
         if self._cause is None:

@@ -10,7 +10,8 @@ import socket
 import subprocess
 import sys
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
+from itertools import chain, repeat
 from pathlib import Path
 
 import msgspec
@@ -18,10 +19,12 @@ import psutil
 
 from harness.model import WorkerSpec
 from harness.supervise import guard, kernels
-from harness.supervise.streams import Drain
+from harness.supervise.streams import Ends, Relay, captured
 
 FAULTHANDLER = "faulthandler.txt"
 """Where a worker's interpreter writes its stacks when SIGUSR1 asks it to."""
+_MARK = "HARNESS_FOLDER"
+"""Variable by which a process is known as ours, whatever became of its parents."""
 _BOOT = (
     "import sys; sys.path[0] = sys.argv.pop(1); "
     "from harness.worker import main; sys.exit(main(sys.argv))"
@@ -31,40 +34,49 @@ directory holds."""
 
 
 class Launched:
-    """A worker under its guard. The guard kills the whole tree when this process goes away."""
+    """A process under its guard. The guard kills the whole tree when this process goes away."""
 
-    def __init__(self, command: Sequence[str], folder: Path, cold: bool = False) -> None:
-        """Start `command`; stdout.log and stderr.log go to `folder`.
+    def __init__(
+        self,
+        command: Sequence[str],
+        folder: Path,
+        environment: Mapping[str, str] = os.environ,
+        ends: Ends | None = None,
+        hear: Sequence[Callable[[bytes], None]] = (),
+        temporary: Path | None = None,
+    ) -> None:
+        """Start `command`. Its outputs go to logs in `folder`, and to `hear`, one for each.
 
-        Raises OSError when no process can be started.
+        Without `ends` nobody sees them, and it has nothing to read. The folder `temporary` is
+        deleted when it has ended. Raises OSError when no process can be started.
         """
-        self.temporary = Path(tempfile.mkdtemp(prefix="harness-"))
-        if not cold:
-            kernels.lend(kernels.store(), self.temporary)
-        environment = os.environ | {"TMPDIR": str(self.temporary), "PYTHONUNBUFFERED": "1"}
+        self.temporary = temporary
+        self._mark = str(folder)
+        ends = ends or captured()
         ours, theirs = socket.socketpair()
-        pipes = [os.pipe(), os.pipe()]
         try:
             self._guard = subprocess.Popen(
                 [
                     *(sys.executable, "-I", "-S", guard.__file__),
-                    *(str(theirs.fileno()), str(self.temporary)),
+                    *(str(theirs.fileno()), str(temporary or "")),
                     *command,
                 ],
-                stdin=subprocess.DEVNULL,
-                stdout=pipes[0][1],
-                stderr=pipes[1][1],
-                env=environment,
+                stdin=ends.stdin,
+                stdout=ends.stdout,
+                stderr=ends.stderr,
+                env={**environment, _MARK: self._mark},
                 pass_fds=[theirs.fileno()],
                 start_new_session=True,
             )
         finally:
             theirs.close()
-            for _, writer in pipes:
-                os.close(writer)
-        self._drains = [
-            Drain(reader, folder / name)
-            for (reader, _), name in zip(pipes, ("stdout.log", "stderr.log"), strict=True)
+            for end in {ends.stdin, ends.stdout, ends.stderr}:
+                if end > 2:  # our own, or none at all
+                    os.close(end)
+        listeners = chain(hear, repeat(lambda data: None))
+        self._relays = [
+            Relay(output, folder, listener)
+            for output, listener in zip(ends.outputs, listeners, strict=False)
         ]
         ours.setblocking(False)
         self.channel = ours
@@ -122,7 +134,7 @@ class Launched:
         self.kept = self.quiet = True
 
     def _end_abandoned(self) -> None:
-        """The guard was killed: end all that it held, known by the temporary folder it was given.
+        """The guard was killed: end all that it held, known by a variable that it was given.
 
         The worker itself dies with its guard (Linux); what it started would live on.
         """
@@ -137,7 +149,7 @@ class Launched:
 
     def _is_ours(self, process: psutil.Process) -> bool:
         try:
-            return process.environ().get("TMPDIR") == str(self.temporary)
+            return process.environ().get(_MARK) == self._mark
         except (psutil.Error, OSError):
             return False
 
@@ -148,11 +160,12 @@ class Launched:
             return
         self._guard.wait()
         self.channel.close()
-        for drain in self._drains:
-            drain.join(5.0)
-        if keep_kernels:
-            kernels.keep(self.temporary, kernels.store())
-        shutil.rmtree(self.temporary, ignore_errors=True)
+        for relay in self._relays:
+            relay.join(5.0)
+        if self.temporary is not None:
+            if keep_kernels:
+                kernels.keep(self.temporary, kernels.store())
+            shutil.rmtree(self.temporary, ignore_errors=True)
 
     @property
     def exit_code(self) -> int | None:
@@ -178,4 +191,12 @@ def worker(spec: WorkerSpec, cold: bool = False) -> Launched:
     file = folder / "spec.json"
     file.write_bytes(msgspec.json.encode(spec))
     package_root = Path(__file__).resolve().parents[2]
-    return Launched([sys.executable, "-c", _BOOT, str(package_root), str(file)], folder, cold)
+    temporary = Path(tempfile.mkdtemp(prefix="harness-"))
+    if not cold:
+        kernels.lend(kernels.store(), temporary)
+    return Launched(
+        [sys.executable, "-c", _BOOT, str(package_root), str(file)],
+        folder,
+        os.environ | {"TMPDIR": str(temporary), "PYTHONUNBUFFERED": "1"},
+        temporary=temporary,
+    )

@@ -6,6 +6,7 @@ reads a small file for each process and thread; benchmarks/run_all.py shows what
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import os
 import platform
@@ -14,6 +15,7 @@ import time
 from collections import deque
 from collections.abc import Iterable
 
+from harness import syscalls
 from harness.model import Machine, Process, Thread
 from harness.proof import Surroundings, World
 from harness.supervise import timeouts
@@ -22,6 +24,7 @@ _TICK_S = 1.0 / os.sysconf("SC_CLK_TCK")
 _MACHINE = platform.machine()
 _PAGE = os.sysconf("SC_PAGE_SIZE")
 _DEVICES = (b"/dev/nvidia", b"/dev/dri", b"/dev/kfd", b"/dev/accel", b"/dev/infiniband")
+_TERMINALS = ("/dev/pts/", "/dev/tty", "/dev/console")
 _ASYNCHRONOUS = (b"anon_inode:[io_uring]",)
 _ADDR_NO_RANDOMIZE = 0x0040000
 _O_ASYNC = 0o20000
@@ -344,6 +347,27 @@ def _signals(pid: int, name: str) -> bool:
     for line in _read(f"/proc/{pid}/fdinfo/{name}").splitlines():
         if line.startswith(b"flags:"):
             return bool(int(line.split()[1], 8) & _O_ASYNC)
+    return False
+
+
+def at_prompt(process: Process, machine: str) -> bool:
+    """Whether a thread reads from a terminal, or does nothing but wait until it can.
+
+    What a `select` or `poll` of a single file waits for is taken to be the input.
+    """
+    for thread in process.threads:
+        call = None if thread.syscall is None else syscalls.name(thread.syscall, machine)
+        if call in ("read", "readv"):
+            file = thread.args[0]
+        elif (call in ("select", "pselect6") and thread.args[0] == 1) or (
+            call in ("poll", "ppoll") and thread.args[1] == 1
+        ):
+            file = 0
+        else:
+            continue
+        with contextlib.suppress(OSError):
+            if os.readlink(f"/proc/{process.pid}/fd/{file}").startswith(_TERMINALS):
+                return True
     return False
 
 

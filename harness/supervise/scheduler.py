@@ -25,23 +25,37 @@ class Observer(Protocol):
 
 
 class Interrupts:
-    """Counts the user's requests to stop: Ctrl-C, TERM, or a terminal that went away."""
+    """Takes the user's requests to stop: Ctrl-C, TERM, or a terminal that went away."""
 
-    def __init__(self) -> None:
+    def __init__(
+        self, signals: Sequence[int] = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+    ) -> None:
         self.count = 0
+        """Requests so far; to be suspended is none."""
+        self._signals = signals
+        self._caught_so_far: list[int] = []
         self.woken, self._wake = os.pipe()
         os.set_blocking(self.woken, False)
         os.set_blocking(self._wake, False)
 
     def _caught(self, number: int, frame: FrameType | None) -> None:
-        self.count += 1
+        self.count += number != signal.SIGTSTP
+        self._caught_so_far.append(number)
         with contextlib.suppress(BlockingIOError):
             os.write(self._wake, b"!")
 
+    def taken(self) -> list[int]:
+        """The signals that have come since the last call."""
+        with contextlib.suppress(BlockingIOError):
+            os.read(self.woken, 64)
+        taken, self._caught_so_far = self._caught_so_far, []
+        return taken
+
     @contextlib.contextmanager
     def caught(self) -> Iterator[None]:
-        signals = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
-        before: dict[int, Any] = {number: signal.signal(number, self._caught) for number in signals}
+        before: dict[int, Any] = {
+            number: signal.signal(number, self._caught) for number in self._signals
+        }
         try:
             yield
         finally:
@@ -80,8 +94,7 @@ def run(
                 selector.register(job.channel, selectors.EVENT_READ)  # type: ignore[arg-type]
                 observer.started(job)
             selector.select(TICK_S)
-            with contextlib.suppress(BlockingIOError):
-                os.read(interrupts.woken, 64)
+            interrupts.taken()
             if interrupts.count > honoured:
                 honoured = interrupts.count
                 waiting.clear()

@@ -1,4 +1,4 @@
-"""A worker's stdout and stderr: always drained, kept bounded.
+"""A process's stdout and stderr: always drained, kept bounded, shown where somebody looks on.
 
 The first and the last MiB are kept. What is drained is written at once, the first part into the
 file itself and the rest into two segments that take turns, so that a killed supervisor loses
@@ -8,7 +8,11 @@ nothing and a gigabyte of output costs neither memory nor disk.
 from __future__ import annotations
 
 import os
+import select
+import subprocess
 import threading
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
 
@@ -72,17 +76,76 @@ class Log:
             segment.unlink(missing_ok=True)
 
 
-class Drain(threading.Thread):
-    """Empties one pipe into a log, as fast as it fills. Ends when every writer is gone."""
+@dataclass(frozen=True)
+class Output:
+    """One of a process's outputs, from our side."""
 
-    def __init__(self, pipe: int, path: Path) -> None:
-        super().__init__(name=f"drain {path.name}", daemon=True)
-        self._pipe = pipe
-        self._log = Log(path)
+    source: int
+    """The descriptor that we read it from."""
+    log: str
+    """Name of the file that keeps it."""
+    sink: int | None = None
+    """The descriptor on which a person sees it, if it is shown."""
+
+
+@dataclass(frozen=True)
+class Ends:
+    """The descriptors that a process is started with, and what we read of it."""
+
+    stdin: int
+    stdout: int
+    stderr: int
+    outputs: tuple[Output, ...]
+
+
+def captured() -> Ends:
+    """Pipes for both outputs, which nobody sees, and nothing to read."""
+    out, err = os.pipe(), os.pipe()
+    return Ends(
+        stdin=subprocess.DEVNULL,
+        stdout=out[1],
+        stderr=err[1],
+        outputs=(Output(out[0], "stdout.log"), Output(err[0], "stderr.log")),
+    )
+
+
+class Relay(threading.Thread):
+    """Passes one output on as fast as it comes: to whoever sees it, to its log, to who listens.
+
+    Ends when every writer is gone, or, as a pipe between two programs would, when who sees it is.
+    """
+
+    def __init__(
+        self, output: Output, folder: Path, hear: Callable[[bytes], None] = lambda data: None
+    ) -> None:
+        super().__init__(name=f"relay {output.log}", daemon=True)
+        self._output = output
+        self._log = Log(folder / output.log)
+        self._hear = hear
         self.start()
 
     def run(self) -> None:
-        while data := os.read(self._pipe, 1 << 18):
+        while (data := self._read()) and self._show(data):
             self._log.write(data)
-        os.close(self._pipe)
+            self._hear(data)
+        os.close(self._output.source)
         self._log.close()
+
+    def _read(self) -> bytes:
+        try:
+            return os.read(self._output.source, 1 << 18)
+        except OSError:  # how a pseudo-terminal says that nobody has it open any more
+            return b""
+
+    def _show(self, data: bytes) -> bool:
+        """Write all of it; False when whoever saw it has gone."""
+        sink = self._output.sink
+        rest = memoryview(data)
+        while sink is not None and rest:
+            try:
+                rest = rest[os.write(sink, rest) :]
+            except BlockingIOError:  # somebody else who has the terminal open made it so
+                select.select([], [sink], [])
+            except OSError:
+                return False
+        return True

@@ -50,7 +50,9 @@ def gone(pid):
 
 
 def start(tmp_path, code):
-    return Launched([sys.executable, "-c", code], tmp_path)
+    temporary = tmp_path / "temporary"
+    temporary.mkdir()
+    return Launched([sys.executable, "-c", code], tmp_path, temporary=temporary)
 
 
 def finished(launched):

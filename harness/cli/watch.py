@@ -1,0 +1,83 @@
+"""`harness watch`: any command, watched as a scenario would be."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import math
+import signal
+import sys
+
+from harness import plan
+from harness.cli import options, running
+from harness.errors import Exit, UsageError
+from harness.execute import Options, execute
+from harness.model import Command, OnHang, Outcome, RunResult, ScenarioInfo
+from harness.report import runjson
+from harness.screen import screen
+from harness.supervise.terminal import Terminal
+
+OVERRULED = (Outcome.HUNG, Outcome.DIVERGED)
+"""What is found of a command that its own exit code does not tell."""
+
+
+def add(commands: options.Commands) -> None:
+    parser = options.command(
+        commands,
+        "watch",
+        "run any command, and find out whether it hangs or diverges",
+        "harness watch -- python -m mlx_lm lora --model my_model --train --data my_data",
+    )
+    parser.usage = "harness watch [options] -- COMMAND [ARGUMENT ...]"
+    parser.add_argument("argv", nargs=argparse.REMAINDER, metavar="COMMAND", help="what to run")
+    add = parser.add_argument
+    add("--pattern", metavar="REGEX",
+        help="find steps in the output by named groups, such as 'it (?P<step>\\d+) (?P<loss>\\S+)' "
+        "(the format is recognised if not given)")  # fmt: skip
+    add("--no-inject", dest="inject", action="store_false",
+        help="do not make a Python that trains with mlx-lm report its steps")  # fmt: skip
+    add("--exit-code", choices=("own", "verdict"), default="own",
+        help="the command's own, but 1 if it hangs or diverges; or the verdict's, as of "
+        "harness run (%(default)s)")  # fmt: skip
+    add("--budget", type=options.positive_seconds, default=math.inf, metavar="SECONDS",
+        help="after which the command is ended (never)")  # fmt: skip
+    options.add_outcome(parser)
+    parser.set_defaults(command=run)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    argv = arguments.argv[1:] if arguments.argv[:1] == ["--"] else arguments.argv
+    if not argv:
+        raise UsageError("watch needs a command: harness watch -- COMMAND [ARGUMENT ...]")
+    command = Command(argv=tuple(argv), pattern=arguments.pattern, inject=arguments.inject)
+    info = ScenarioInfo(
+        name=plan.name_of(argv), path="", summary="", doc="", source="", command=command
+    )
+    runs = plan.commands([info], 1)
+    # With --json our stdout is the document's, and the command's is seen where prose goes.
+    terminal = Terminal(stdout=2 if arguments.json else 1)
+    with screen(1, arguments.quiet, arguments.verbose, lambda: terminal.raw) as observer:
+        result, folder = execute(
+            runs,
+            None,
+            Options(out=arguments.out, budget=arguments.budget, on_hang=OnHang(arguments.on_hang)),
+            observer,
+            ["harness", *sys.argv[1:]],
+            terminal,
+        )
+        observer.summary(result, folder)
+    if arguments.json:
+        print(json.dumps(runjson.document(result), indent=2))
+    return exit_code(result, arguments)
+
+
+def exit_code(result: RunResult, arguments: argparse.Namespace) -> int:
+    (one,) = result.results
+    if arguments.exit_code == "verdict":
+        return running.exit_code(result, arguments)
+    if one.outcome in OVERRULED:
+        return Exit.VERDICT
+    if one.exit_code is not None:
+        return one.exit_code
+    known = signal.Signals.__members__.get(one.signal or "")
+    return Exit.VERDICT if known is None else 128 + known

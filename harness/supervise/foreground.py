@@ -1,0 +1,79 @@
+"""Runs one command in our own place: its output is seen, its input and signals are the user's."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import selectors
+import signal
+from collections.abc import Callable
+
+from harness.model import ScenarioResult
+from harness.supervise.command import CommandJob
+from harness.supervise.job import GRACE_S, Job
+from harness.supervise.scheduler import TICK_S, Interrupts, Observer
+from harness.supervise.terminal import Terminal, Typed
+
+
+def run(
+    terminal: Terminal, start: Callable[[], Job], observer: Observer
+) -> tuple[ScenarioResult, bool]:
+    """Start the command, pass everything on, and wait until it is over.
+
+    Returns the result, and whether the user ended it. The first Ctrl-C is the command's own; a
+    second one ends it at once, as do several typed in a row where a terminal hands them on.
+    """
+    interrupts = Interrupts((signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGTSTP))
+    with interrupts.caught():
+        job = start()
+        assert isinstance(job, CommandJob)
+        observer.started(job)
+        with terminal.lent(), selectors.DefaultSelector() as selector:
+            selector.register(interrupts.woken, selectors.EVENT_READ, "signals")
+            selector.register(job.channel, selectors.EVENT_READ, "guard")  # type: ignore[arg-type]
+            if terminal.typing:
+                selector.register(0, selectors.EVENT_READ, "keys")
+            result = None
+            while result is None:
+                ready = {key.data for key, _ in selector.select(TICK_S)}
+                if "keys" in ready:
+                    _obey(terminal.typed(), job, terminal)
+                    if not terminal.typing:
+                        selector.unregister(0)
+                for number in interrupts.taken():
+                    _signalled(number, interrupts.count, job, terminal)
+                result = job.tick()
+                observer.looked((job,))
+        observer.finished(job, result)
+    return result, job.ended_by_user
+
+
+def _obey(typed: Typed, job: CommandJob, terminal: Terminal) -> None:
+    if typed is Typed.INTERRUPT:
+        job.told_to_stop()
+    elif typed is Typed.INSIST:
+        job.interrupt(0.0)
+    elif typed is Typed.SUSPEND:
+        _suspend(job, terminal)
+
+
+def _signalled(number: int, count: int, job: CommandJob, terminal: Terminal) -> None:
+    if number == signal.SIGTSTP:
+        _suspend(job, terminal)
+    elif number == signal.SIGINT and count == 1:
+        job.signal(number)
+    else:
+        job.interrupt(GRACE_S if count == 1 else 0.0)
+
+
+def _suspend(job: CommandJob, terminal: Terminal) -> None:
+    """Ctrl-Z: the command stops, and so do we, until the shell continues us."""
+    job.signal(signal.SIGSTOP)
+    terminal.take_back()
+    handler = signal.signal(signal.SIGTSTP, signal.SIG_DFL)
+    with contextlib.suppress(OSError):
+        os.kill(0, signal.SIGTSTP)
+    signal.signal(signal.SIGTSTP, handler)
+    terminal.lend()
+    terminal.resize()
+    job.signal(signal.SIGCONT)

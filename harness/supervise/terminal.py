@@ -1,0 +1,149 @@
+"""Our own terminal, lent to a command: all is as if the command had been started directly in it.
+
+Where our outputs are a terminal the command gets a pseudo-terminal in its place, the same one for
+all streams that are. What is none is handed on as it is (its input) or goes through a pipe.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import os
+import select
+import signal
+import termios
+import time
+import tty
+from collections import deque
+from collections.abc import Iterator
+from enum import Enum
+from typing import Any
+
+from harness.supervise.streams import Ends, Output
+
+_INTERRUPT, _SUSPEND = b"\x03", b"\x1a"
+_PIECE = 64
+"""Bytes typed that are handed on at once: little enough for a pseudo-terminal to take them."""
+INSIST = 3
+INSIST_S = 2.0
+"""So many Ctrl-C in so many seconds are meant for us: the command does not listen."""
+
+
+class Typed(Enum):
+    """What the user wants, by what was typed."""
+
+    NOTHING = "nothing"
+    INTERRUPT = "interrupt"
+    """Of the command, which has been told."""
+    INSIST = "insist"
+    SUSPEND = "suspend"
+
+
+class Terminal:
+    def __init__(self, stdout: int = 1) -> None:
+        """What the command writes to its stdout is shown on the descriptor `stdout`."""
+        self._sinks = (stdout, 2)
+        self.prompts = os.isatty(0)
+        """Whether there is a person who can answer."""
+        self._shows = [os.isatty(sink) for sink in self._sinks]
+        self._interrupts: deque[float] = deque(maxlen=INSIST)
+        self._cooked: list[Any] | None = None
+        self._master: int | None = None
+        self.typing = False
+        """Whether what is typed comes to us, for the command."""
+
+    def ends(self) -> Ends:
+        """The descriptors for the command; call once."""
+        slave = None
+        if any(self._shows):
+            self._master, slave = os.openpty()
+            if self.prompts:
+                termios.tcsetattr(slave, termios.TCSANOW, termios.tcgetattr(0))
+            self.resize()
+            self.typing = self.prompts and os.tcgetpgrp(0) == os.getpgrp()
+        theirs, outputs = [], []
+        for sink, name, shows in zip(
+            self._sinks, ("stdout.log", "stderr.log"), self._shows, strict=True
+        ):
+            if slave is None or not shows:
+                reader, writer = os.pipe()
+                theirs.append(writer)
+                outputs.append(Output(reader, name, sink))
+            else:
+                if slave not in theirs:
+                    assert self._master is not None
+                    # A copy: the relay closes its own when the command has gone.
+                    outputs.append(Output(os.dup(self._master), name, sink))
+                theirs.append(slave)
+        stdin = slave if slave is not None and self.prompts else 0
+        return Ends(stdin, theirs[0], theirs[1], tuple(outputs))
+
+    @contextlib.contextmanager
+    def lent(self) -> Iterator[None]:
+        """As long as this lasts, what is typed goes to the command as it is."""
+        before = signal.signal(signal.SIGWINCH, lambda *_: self.resize())
+        self.lend()
+        try:
+            yield
+        finally:
+            self.take_back()
+            signal.signal(signal.SIGWINCH, before)
+
+    def lend(self) -> None:
+        if self.typing and self._cooked is None:
+            self._cooked = termios.tcgetattr(0)
+            tty.setraw(0, termios.TCSADRAIN)
+
+    def take_back(self) -> None:
+        if self._cooked is not None:
+            with contextlib.suppress(termios.error):
+                termios.tcsetattr(0, termios.TCSADRAIN, self._cooked)
+            self._cooked = None
+
+    @property
+    def raw(self) -> bool:
+        """Whether a line that we write ourselves needs its own carriage return."""
+        return self._cooked is not None
+
+    def resize(self) -> None:
+        """Give the command's terminal the size of ours."""
+        if self._master is None:
+            return
+        ours = self._sinks[0] if self._shows[0] else self._sinks[1]
+        with contextlib.suppress(OSError):
+            size = fcntl.ioctl(ours, termios.TIOCGWINSZ, bytes(8))
+            fcntl.ioctl(self._master, termios.TIOCSWINSZ, size)
+
+    def typed(self) -> Typed:
+        """Hand on what was typed; call when our stdin has something to read."""
+        master = self._master
+        assert master is not None
+        if not select.select([], [master], [], 0.05)[1]:
+            return Typed.NOTHING  # the command does not read; what is typed waits
+        try:
+            data = os.read(0, _PIECE)
+        except OSError:
+            data = b""
+        self.typing = bool(data)
+        wanted = self._meant(data, master)
+        if wanted is Typed.SUSPEND:
+            data = data.replace(_SUSPEND, b"")
+        with contextlib.suppress(OSError):
+            os.write(master, data)
+        return wanted
+
+    def _meant(self, data: bytes, master: int) -> Typed:
+        try:
+            signals = termios.tcgetattr(master)[3] & termios.ISIG
+        except termios.error:  # the command has just gone
+            return Typed.NOTHING
+        if not signals:
+            return Typed.NOTHING  # an editor, or whoever else takes the keys as they are
+        if _SUSPEND in data:
+            return Typed.SUSPEND
+        if _INTERRUPT not in data:
+            return Typed.NOTHING
+        now = time.monotonic()
+        self._interrupts.extend([now] * data.count(_INTERRUPT))
+        often = len(self._interrupts) == INSIST and now - self._interrupts[0] < INSIST_S
+        return Typed.INSIST if often else Typed.INTERRUPT
