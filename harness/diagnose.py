@@ -18,14 +18,14 @@ __all__ = ["LADDER", "decided", "diagnose", "order"]
 
 def diagnose(
     results: Sequence[ScenarioResult],
-    settings: Settings,
+    settings: Settings | None,
     environment: Environment,
     available: Sequence[str] = LADDER,
 ) -> Diagnosis:
     """What `results` say of each hypothesis; several repeats of one scenario are welcome.
 
-    `settings` are those of the run, before a scenario's own overrides. `available` names what could
-    be run next.
+    `settings` are those of the run, before a scenario's own overrides; None of outside commands.
+    `available` names what could be run next.
     """
     world = judge.arrange(results, settings, environment)
     hypotheses = judge.judge(world)
@@ -38,7 +38,7 @@ def diagnose(
 
 def decided(
     results: Sequence[ScenarioResult],
-    settings: Settings,
+    settings: Settings | None,
     environment: Environment,
     remaining: Sequence[str],
 ) -> bool:

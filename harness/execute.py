@@ -171,9 +171,7 @@ class _Session:
             # What is still under way may yet tell something: it counts as if it were to come.
             remaining = [*self._active, *(later.info.name for later in self._plan[index:])]
             results, world = self._ordered(), self._run
-            if diagnose.decided(
-                results, world.settings or Settings(), world.environment, remaining
-            ):
+            if diagnose.decided(results, world.settings, world.environment, remaining):
                 self._leave_out(run, "none of it could change the diagnosis")
                 return False
         return True
@@ -225,13 +223,13 @@ def concluded(run: RunResult) -> RunResult:
     # Controls are broken on purpose, each in its own way: several have no cause in common.
     related = sum(info.verdict is not None for info in run.scenarios) <= 1
     # A case's own baseline is not to be compared with the ladder's other scenarios.
-    own = run.settings is None or any(
-        info.name in diagnose.LADDER and Path(info.path).parent.name != "ladder"
-        for info in run.scenarios
-    )
+    ladder = [info for info in run.scenarios if info.name in diagnose.LADDER]
+    own = any(info.command is None and Path(info.path).parent.name != "ladder" for info in ladder)
+    # Nor is a command that is no variant of anything.
+    own = own or (run.settings is None and not ladder)
     found = diagnose.diagnose(
         run.results,
-        run.settings or Settings(),
+        run.settings,
         run.environment,
         () if own else diagnose.LADDER,
     )

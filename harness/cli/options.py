@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from harness import plan
 from harness.execute import Options
-from harness.model import OnHang, Outcome, Settings
+from harness.model import OnHang, Outcome, ScenarioInfo, Settings
 
 Commands = Any
 """What `add_subparsers` returns; argparse keeps its type private."""
@@ -107,6 +108,14 @@ def settings(arguments: argparse.Namespace) -> Settings:
         seed=arguments.seed,
         device=arguments.device,
     )
+
+
+def planned(
+    arguments: argparse.Namespace, infos: Sequence[ScenarioInfo]
+) -> tuple[Sequence[plan.Run], Settings]:
+    """The runs of scenarios that the options ask for, and the settings that they share."""
+    asked = settings(arguments)
+    return plan.make(infos, asked, arguments.repeat), asked
 
 
 def running(arguments: argparse.Namespace) -> Options:

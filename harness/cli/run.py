@@ -24,4 +24,6 @@ def add(commands: options.Commands) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    return running.carry_out(arguments, scenario.find(arguments.scenario))
+    return running.carry_out(
+        arguments, *options.planned(arguments, scenario.find(arguments.scenario))
+    )

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import argparse
+from pathlib import Path
 
-from harness import diagnose, scenario
+from harness import diagnose, plan, scenario, variants
 from harness.cli import options, running
 from harness.errors import UsageError
 
@@ -19,6 +20,12 @@ def add(commands: options.Commands) -> None:
     options.add_training(parser)
     options.add_running(parser)
     parser.add_argument(
+        "--variants",
+        type=Path,
+        metavar="FILE.toml",
+        help="run the variants of a command of your own that the file describes, not the ladder",
+    )
+    parser.add_argument(
         "--until-decided",
         action="store_true",
         help="start nothing more once nothing left could change the diagnosis",
@@ -29,6 +36,12 @@ def add(commands: options.Commands) -> None:
 def run(arguments: argparse.Namespace) -> int:
     if arguments.until_decided and arguments.repeat > 1:
         raise UsageError("--until-decided leaves out what --repeat asks for: give one of them")
+    if arguments.variants is not None:
+        if arguments.until_decided:
+            raise UsageError("--until-decided is for the ladder; variants are all run")
+        runs = plan.commands(variants.load(arguments.variants), arguments.repeat)
+        return running.carry_out(arguments, runs, None)
     ladder = {info.name: info for info in scenario.ladder()}
     # In the order that tells the hypotheses apart soonest.
-    return running.carry_out(arguments, [ladder[name] for name in diagnose.order(list(ladder))])
+    infos = [ladder[name] for name in diagnose.order(list(ladder))]
+    return running.carry_out(arguments, *options.planned(arguments, infos))

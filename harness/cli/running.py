@@ -7,19 +7,17 @@ import json
 import sys
 from collections.abc import Sequence
 
-from harness import plan
 from harness.cli import options
 from harness.errors import Exit
 from harness.execute import execute
-from harness.model import RunResult, ScenarioInfo
+from harness.model import RunResult, Settings
+from harness.plan import Run
 from harness.report import runjson
 from harness.screen import screen
 
 
-def carry_out(arguments: argparse.Namespace, infos: Sequence[ScenarioInfo]) -> int:
-    """Plan, run, report; returns the exit code."""
-    settings = options.settings(arguments)
-    runs = plan.make(infos, settings, arguments.repeat)
+def carry_out(arguments: argparse.Namespace, runs: Sequence[Run], settings: Settings | None) -> int:
+    """Run and report what is planned; returns the exit code."""
     with screen(len(runs), quiet=arguments.quiet, verbose=arguments.verbose) as observer:
         result, folder = execute(
             runs, settings, options.running(arguments), observer, ["harness", *sys.argv[1:]]

@@ -59,7 +59,8 @@ class World:
 
     runs: tuple[Facts, ...]
     groups: Groups
-    settings: Settings
+    settings: Settings | None
+    """None of outside commands."""
     environment: Environment
 
 
@@ -83,7 +84,7 @@ def unexplained(world: World, hypotheses: Sequence[Hypothesis]) -> str | None:
 
 
 def arrange(
-    results: Sequence[ScenarioResult], settings: Settings, environment: Environment
+    results: Sequence[ScenarioResult], settings: Settings | None, environment: Environment
 ) -> World:
     runs = tuple(run for run in facts.gather(results) if run.informative)
     groups: dict[str, list[Facts]] = {}
@@ -284,7 +285,11 @@ def _unseen(theory: Theory, world: World) -> Hypothesis:
         return _say(theory, Verdict.REFUTED, (f"{told(stopped)}; it would be: {kinds}",))
     if stopped:
         return _say(theory, Verdict.UNTESTED, (f"{told(stopped)}, before it could show",))
-    return _say(theory, Verdict.UNTESTED, ("nothing was run that would show it",))
+    blind = world.settings is None and not any(
+        quantities.measured(theory.id, r) for r in world.runs
+    )
+    reason = "the command does not report it" if blind else "nothing was run that would show it"
+    return _say(theory, Verdict.UNTESTED, (reason,))
 
 
 def _looked(theory: Theory, names: Sequence[str], world: World) -> list[Facts]:
@@ -293,7 +298,10 @@ def _looked(theory: Theory, names: Sequence[str], world: World) -> list[Facts]:
         run
         for name in names
         for run in world.groups.get(name, ())
-        if run.completed and run.steps >= theory.steps and (run.compiles or theory.id not in JIT)
+        if run.completed
+        and run.steps >= theory.steps
+        and (run.compiles or theory.id not in JIT)
+        and (world.settings is not None or quantities.measured(theory.id, run))
     ]
 
 

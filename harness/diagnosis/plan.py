@@ -116,15 +116,23 @@ def _again(hypotheses: Sequence[Hypothesis], world: World, available: Sequence[s
         need = math.ceil(math.log(CHANCE) / math.log(1 - rate))
         return command(BASELINE, world.settings, repeat=max(need, RARE_RUNS))
     if rate == 0:
+        if world.settings is None:
+            return None
         more = {"steps": RARE_STEPS * world.settings.steps}
         return command(BASELINE, world.settings, more, repeat=RARE_RUNS)
     return None
 
 
 def command(
-    name: str, settings: Settings, more: Mapping[str, int] | None = None, repeat: int = 1
+    name: str, settings: Settings | None, more: Mapping[str, int] | None = None, repeat: int = 1
 ) -> str:
-    """`python -m harness run NAME --steps N ...`, with the settings that are not the default."""
+    """`python -m harness run NAME --steps N ...`, with the settings that are not the default.
+
+    Of outside commands, whose variants somebody has to describe, what is to be added to them.
+    """
+    if settings is None:
+        again = f", run with --repeat {repeat}" if repeat > 1 else ""
+        return f"a variant [variants.{name}] of the command (see: harness list){again}"
     words = ["python", "-m", "harness", "run", name]
     for field in Settings.__struct_fields__:
         value = (more or {}).get(field, getattr(settings, field))

@@ -29,14 +29,14 @@ _SIGN_CODES = {
 
 
 def weigh(
-    id: str, base: Reference, environment: Environment, settings: Settings
+    id: str, base: Reference, environment: Environment, settings: Settings | None
 ) -> tuple[tuple[str, ...], tuple[str, ...]]:
     """(figures for, figures against) a hypothesis, of the runs that show its symptom."""
     if id == "memory":
         return _memory(base, environment, settings)
     if id == "retrace":
         traces = [run.result.metrics.traces for run in base.shown]
-        if all(count is None for count in traces):
+        if settings is not None and all(count is None for count in traces):
             return (), ("the step compiles nothing",)
         if all(count is not None and count <= FEW_TRACES for count in traces):
             return (), (f"traced {max(count or 0 for count in traces)} times in all",)
@@ -44,17 +44,18 @@ def weigh(
 
 
 def _memory(
-    base: Reference, environment: Environment, settings: Settings
+    base: Reference, environment: Environment, settings: Settings | None
 ) -> tuple[tuple[str, ...], tuple[str, ...]]:
     memory = [run.result.metrics.memory for run in base.shown]
     p = next((m.parameter_bytes for m in memory if m.parameter_bytes), None)
     swap = max((m.swap_growth or 0 for m in memory), default=0)
     faults = max((m.major_faults or 0 for m in memory), default=0)
-    low, high = PEAK_P.get(settings.optimizer, (2.5, 6.5))
+    optimizer = settings.optimizer if settings else "optimizer's"
+    low, high = PEAK_P.get(optimizer, (2.5, 6.5))
     figures = []
     if p and low * p > environment.memory:
         figures.append(
-            f"a full {settings.optimizer} update peaks at {low:g} to {high:g} P = "
+            f"a full {optimizer} update peaks at {low:g} to {high:g} P = "
             f"{low * p / GB:.3g} to {high * p / GB:.3g} GB and its activations; this machine has "
             f"{environment.memory / GB:.3g} GB"
         )
@@ -75,6 +76,18 @@ def _memory(
         has = f"this machine has {environment.memory / GB:.3g} GB"
         return (), (f"peaks at {measured / GB:.2g} GB, and {has}",)
     return (), ()
+
+
+def measured(id: str, run: Facts) -> bool:
+    """Whether what would show a hypothesis was measured at all: an outside command tells less."""
+    metrics = run.result.metrics
+    if id == "leak":
+        return metrics.memory.active_peak is not None
+    if id == "data":
+        return "data" in metrics.phase_s
+    if id == "retrace":
+        return metrics.traces is not None
+    return True
 
 
 def sign(run: Facts, signs: frozenset[Kind]) -> str:
