@@ -1,0 +1,369 @@
+"""Any command under `harness watch`: as if started directly, and judged like a scenario."""
+
+from __future__ import annotations
+
+import json
+import platform
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import psutil
+import pytest
+from pty_session import Session
+from trial import ROOT, until
+
+from harness.supervise import procfs
+
+WATCH = [sys.executable, "-m", "harness", "watch", "--out", "reports"]
+STEPS = "for i in 1 2 3 4 5; do echo step $i loss 2.$i; sleep 0.1; done"
+
+
+@pytest.fixture(autouse=True)
+def from_the_source(monkeypatch):
+    monkeypatch.setenv("PYTHONPATH", str(ROOT))
+
+
+def watch(tmp_path, *argv, options=(), **popen):
+    return subprocess.run(
+        [*WATCH, *options, "--", *argv], cwd=tmp_path, capture_output=True, text=True, **popen
+    )
+
+
+def result(tmp_path):
+    (file,) = tmp_path.glob("reports/*/run.json")
+    (one,) = json.loads(file.read_text())["results"]
+    return one
+
+
+def codes(one):
+    return {finding["code"] for finding in one["findings"]}
+
+
+@pytest.fixture
+def session(tmp_path):
+    sessions = []
+
+    def start(*argv, options=()):
+        sessions.append(Session([*WATCH, *options, "--", *argv], str(tmp_path)))
+        return sessions[-1]
+
+    yield start
+    for one in sessions:
+        one.close()
+
+
+# --- through pipes -------------------------------------------------------------------------------
+
+
+def test_its_output_input_and_exit_code_are_the_commands_own(tmp_path):
+    code = "import sys; print(sys.stdin.read().upper()); print('err', file=sys.stderr); sys.exit(7)"
+    ran = watch(tmp_path, sys.executable, "-c", code, input="hello")
+    assert (ran.returncode, ran.stdout) == (7, "HELLO\n")
+    assert ran.stderr.startswith("err\n")
+    one = result(tmp_path)
+    assert (one["outcome"], one["exit_code"]) == ("crashed", 7)
+
+
+def test_a_signal_is_told_as_a_shell_tells_it(tmp_path):
+    assert watch(tmp_path, "sh", "-c", "kill -SEGV $$").returncode == 128 + signal.SIGSEGV
+    assert result(tmp_path)["signal"] == "SIGSEGV"
+
+
+def test_a_command_that_does_not_exist_is_one_that_failed(tmp_path):
+    ran = watch(tmp_path, "no-such-program")
+    assert ran.returncode == 127
+    assert "no-such-program" in ran.stderr
+
+
+@pytest.mark.parametrize(("code", "returned"), [("own", 3), ("verdict", 1)])
+def test_the_exit_code_is_chosen(tmp_path, code, returned):
+    options = ["--exit-code", code]
+    assert watch(tmp_path, "sh", "-c", "exit 3", options=options).returncode == returned
+
+
+def test_a_divergence_overrules_its_exit_code(tmp_path):
+    script = "for i in 1 2 3; do echo step $i loss 2.0; done; echo step 4 loss nan; exit 0"
+    assert watch(tmp_path, "sh", "-c", script).returncode == 1
+    assert result(tmp_path)["outcome"] == "diverged"
+
+
+def test_its_steps_are_those_that_it_prints(tmp_path):
+    ran = watch(tmp_path, "sh", "-c", STEPS)
+    assert ran.returncode == 0
+    one = result(tmp_path)
+    assert (one["steps_completed"], one["last_step"]) == (5, 5)
+    assert one["metrics"]["loss"] == {
+        "first": 2.1, "last": 2.5, "min": 2.1, "max": 2.5, "finite": True
+    }  # fmt: skip
+    assert "steps_printed" in codes(one)
+    report = next(tmp_path.glob("reports/*/report.md")).read_text()
+    assert "plain text, 5 of 5 lines" in report
+
+
+def test_a_pattern_of_ones_own(tmp_path):
+    script = "for i in 1 2 3; do echo '>>' $i '~' 0.$i; done"
+    pattern = r">> (?P<step>\d+) ~ (?P<loss>\S+)"
+    watch(tmp_path, "sh", "-c", script, options=["--pattern", pattern])
+    assert result(tmp_path)["metrics"]["loss"]["last"] == 0.3
+
+
+def test_without_a_step_it_is_watched_from_outside(tmp_path):
+    assert watch(tmp_path, "echo", "nothing").returncode == 0
+    one = result(tmp_path)
+    assert (one["outcome"], one["steps_completed"]) == ("completed", 0)
+    assert "no_steps_seen" in codes(one)
+
+
+def test_json_has_stdout_to_itself(tmp_path):
+    ran = watch(tmp_path, "sh", "-c", STEPS, options=["--json"])
+    assert json.loads(ran.stdout)["results"][0]["steps_completed"] == 5
+    assert "step 5 loss 2.5" in ran.stderr
+
+
+@pytest.mark.parametrize("argv", [[], ["--"]])
+def test_a_command_is_needed(tmp_path, argv):
+    ran = subprocess.run([*WATCH, *argv], cwd=tmp_path, capture_output=True, text=True)
+    assert ran.returncode == 2
+    assert "harness watch -- COMMAND" in ran.stderr
+
+
+def test_a_reader_that_goes_away_ends_it_as_it_would_end_the_command(tmp_path):
+    ran = subprocess.run(
+        f"{' '.join(WATCH)} -- yes | head -n 2", shell=True, cwd=tmp_path, capture_output=True
+    )
+    assert ran.stdout == b"y\ny\n"
+    assert result(tmp_path)["signal"] == "SIGPIPE"
+
+
+def test_what_it_leaves_behind_ends_with_it(tmp_path):
+    script = "sleep 1000 & echo $! > pid"
+    assert watch(tmp_path, "sh", "-c", script).returncode == 0
+    pid = int((tmp_path / "pid").read_text())
+    assert until(lambda: not psutil.pid_exists(pid))
+
+
+def test_a_fork_deadlock_is_proven(tmp_path):
+    ran = watch(tmp_path, sys.executable, ROOT / "tests/victims/foreign_deadlock.py")
+    assert ran.returncode == 1
+    one = result(tmp_path)
+    assert (one["outcome"], one["cause"]["code"]) == ("hung", "deadlock")
+    assert (one["last_step"], one["cause"]["proven"]) == (4, True)
+
+
+def test_a_log_of_every_tenth_step_neither_looks_like_a_hang_nor_hides_one(tmp_path):
+    code = """
+import time
+for step in range(1, 31):
+    time.sleep(0.4)
+    if step % 10 == 0:
+        print(f"step {step} loss {3 - step / 100}", flush=True)
+time.sleep(10_000)
+"""
+    ran = watch(tmp_path, sys.executable, "-c", code)
+    one = result(tmp_path)
+    assert (ran.returncode, one["outcome"], one["last_step"]) == (1, "hung", 30)
+    assert one["stalled_at_s"] > 11
+    assert 0.2 < one["metrics"]["step_s"]["median"] < 4
+
+
+def test_an_interrupt_goes_to_the_command(tmp_path):
+    code = """
+import time
+print("ready", flush=True)
+try:
+    time.sleep(1000)
+except KeyboardInterrupt:
+    print("saved", flush=True)
+    raise SystemExit(5)
+"""
+    pipes = dict.fromkeys(("stdout", "stderr"), subprocess.PIPE)
+    harness = subprocess.Popen([*WATCH, "--", sys.executable, "-c", code], cwd=tmp_path, **pipes)
+    assert harness.stdout.readline() == b"ready\n"
+    harness.send_signal(signal.SIGINT)
+    out, _ = harness.communicate()
+    assert (harness.returncode, out) == (5, b"saved\n")
+    assert result(tmp_path)["outcome"] == "unfinished"
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_second_request_ends_what_does_not_listen(tmp_path, number):
+    code = "trap '' INT TERM; echo ready; while true; do sleep 0.1; done"
+    harness = subprocess.Popen(
+        [*WATCH, "--", "sh", "-c", code], cwd=tmp_path, stdout=subprocess.PIPE
+    )
+    assert harness.stdout.readline() == b"ready\n"
+    harness.send_signal(number)
+    assert until(lambda: not (harness.send_signal(number) or harness.poll() is None))
+    harness.communicate()
+    assert result(tmp_path)["outcome"] == "unfinished"
+
+
+def test_the_harness_killed_takes_the_command_with_it(tmp_path):
+    code = "echo $$; sleep 1000"
+    harness = subprocess.Popen(
+        [*WATCH, "--", "sh", "-c", code], cwd=tmp_path, stdout=subprocess.PIPE
+    )
+    pid = int(harness.stdout.readline())
+    harness.kill()
+    harness.communicate()
+    assert until(lambda: not psutil.pid_exists(pid))
+    (folder,) = (tmp_path / "reports").iterdir()
+    report = [sys.executable, "-m", "harness", "report", str(folder)]
+    assert subprocess.run(report, cwd=tmp_path, capture_output=True).returncode == 0
+    assert "interrupted" in (folder / "report.md").read_text()
+
+
+# --- in a terminal -------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "script",
+    [
+        "printf 'a\\rb\\033[31mred\\033[0m\\n'; printf 'no end'",
+        "stty size; test -t 0 && test -t 1 && test -t 2 && echo terminal",
+        "printf '\\200\\377\\n'; seq 1 2000",
+    ],
+)
+def test_a_terminal_shows_the_same_as_without_us(tmp_path, session, script):
+    bare = Session(["sh", "-c", script], str(tmp_path))
+    assert bare.end() == 0
+    watched = session("sh", "-c", script, options=["--quiet"])
+    assert watched.end() == 0
+    assert watched.output.startswith(bare.output)
+    bare.close()
+
+
+def test_what_is_typed_is_read_by_the_command(tmp_path, session):
+    terminal = session("sh", "-c", "printf 'name? '; read name; echo hello $name")
+    terminal.until(b"name? ")
+    terminal.type(b"you\r")
+    terminal.until(b"hello you")
+    assert terminal.end() == 0
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
+@pytest.mark.parametrize(
+    ("code", "prompts"),
+    [
+        ("input()", True),
+        ("import sys; sys.stdin.read(1)", True),
+        ("open('/dev/tty').read(1)", True),
+        ("import os; os.read(os.pipe()[0], 1)", False),
+        ("import threading; threading.Lock().acquire() and threading.Event().wait()", False),
+    ],
+)
+def test_who_waits_for_the_keyboard_is_seen(tmp_path, code, prompts):
+    terminal = Session([sys.executable, "-c", f"print('here', flush=True); {code}"], str(tmp_path))
+    try:
+        terminal.until(b"here")
+        settled = until(lambda: procfs.processes([terminal.pid])[0].state == "S")
+
+        def seen():
+            (process,) = procfs.processes([terminal.pid], deep=True)
+            return procfs.at_prompt(process, platform.machine())
+
+        assert settled
+        assert until(seen) if prompts else not seen()
+    finally:
+        terminal.close()
+
+
+@pytest.mark.slow
+def test_a_prompt_that_nobody_answers_is_no_hang(tmp_path, session):
+    code = "import time; print('step 1 loss 2', flush=True); input('go? '); print('gone')"
+    terminal = session(sys.executable, "-c", code, options=["--budget", "60"])
+    terminal.until(b"go? ")
+    terminal.look(45.0)  # longer than a first phase is given
+    terminal.type(b"\r")
+    terminal.until(b"gone")
+    assert terminal.end() == 0
+    assert result(tmp_path)["outcome"] == "completed"
+
+
+def test_ctrl_c_is_the_commands(tmp_path, session):
+    code = (
+        "import time\nprint('ready', flush=True)\ntry:\n  time.sleep(1000)\n"
+        "except KeyboardInterrupt:\n  print('saved'); raise SystemExit(5)"
+    )
+    terminal = session(sys.executable, "-c", code)
+    terminal.until(b"ready")
+    terminal.type(b"\x03")
+    assert terminal.end() == 5
+    assert b"saved" in terminal.output
+
+
+def test_ctrl_c_again_and_again_ends_what_does_not_listen(tmp_path, session):
+    terminal = session("sh", "-c", "trap '' INT; echo ready; sleep 1000")
+    terminal.until(b"ready")
+    terminal.type(b"\x03\x03\x03")
+    terminal.end()
+    assert result(tmp_path)["outcome"] == "unfinished"
+
+
+def test_the_window_keeps_its_size(tmp_path, session):
+    terminal = session(
+        "sh", "-c", "trap 'stty size' WINCH; echo ready; while true; do sleep 0.1; done"
+    )
+    terminal.until(b"ready")
+    terminal.resize(10, 20)
+    terminal.until(b"10 20")
+    terminal.type(b"\x03")
+    terminal.end()
+
+
+def test_ctrl_z_stops_both_until_they_are_continued(tmp_path, session):
+    shell = Session(["bash", "--norc", "-i"], str(tmp_path))
+    code = (
+        "trap 'echo over; exit' TERM; i=0; while true; do i=$((i+1)); echo step $i; sleep 0.1; done"
+    )
+    Path(tmp_path / "run.sh").write_text(code)
+    shell.type(f"{' '.join(WATCH)} -- bash run.sh\n".encode())
+    shell.until(b"step 3")
+    shell.type(b"\x1a")
+    shell.until(b"Stopped")
+    shown = len(shell.output)
+    shell.type(b"echo the shell $((40+2))\n")
+    shell.until(b"the shell 42")
+    assert b"step" not in shell.output[shown:]
+    shell.type(b"fg\n")
+    shell.until(lambda: (shell._look(), b"step" in shell.output[shown:])[1])
+    shell.type(b"\x03")
+    shell.until(b"report: ")
+    shell.type(b"exit\n")
+    shell.end()
+    shell.close()
+
+
+def test_the_terminal_is_left_as_it_was_found(tmp_path, session):
+    shell = Session(["sh"], str(tmp_path))
+    shell.type(f"stty -a > before; {' '.join(WATCH)} -- true; stty -a > after; exit\n".encode())
+    shell.end()
+    shell.close()
+    assert (tmp_path / "after").read_text() == (tmp_path / "before").read_text()
+
+
+# --- what reports its steps itself ---------------------------------------------------------------
+
+
+def test_variants_of_a_command_are_compared(tmp_path):
+    (tmp_path / "train.py").write_text(
+        "import sys\nfor i in range(5): print(f'step {i} loss {3 - i / 10}', flush=True)\n"
+        "if '--broken' in sys.argv: raise RuntimeError('no')\n"
+    )
+    (tmp_path / "v.toml").write_text(
+        f"command = ['{sys.executable}', 'train.py']\n"
+        "[variants.baseline_update]\n[variants.sgd_step]\nargs = ['--broken']\n"
+    )
+    arguments = ["run-all", "--variants", "v.toml", "--out", "reports", "--json"]
+    ran = subprocess.run(
+        [sys.executable, "-m", "harness", *arguments], cwd=tmp_path, capture_output=True, text=True
+    )
+    assert ran.returncode == 1, ran.stderr
+    told = json.loads(ran.stdout)
+    assert [(one["scenario"], one["outcome"]) for one in told["results"]] == [
+        ("baseline_update", "completed"), ("sgd_step", "crashed")
+    ]  # fmt: skip
+    verdicts = {one["id"]: one["verdict"] for one in told["diagnosis"]["hypotheses"]}
+    assert verdicts["leak"] == "untested"
