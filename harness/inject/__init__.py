@@ -1,14 +1,26 @@
-"""Beats from inside a foreign training: what a command's environment needs for it."""
+"""Beats from inside a foreign training: the supervisor's side.
+
+What runs in the command's own Python lies below: `hook/` holds the one module that its interpreter
+finds, `inside/` what that loads once mlx-lm's trainer is imported. Both need the standard library
+alone, from Python 3.9 on: the command's environment need not be ours. docs/BEATS.md describes it.
+"""
 
 from __future__ import annotations
 
+import json
+import os
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
-import msgspec
+from harness.inject.inside.writer import HOOK, VARIABLE
+
+FOLDER = Path(__file__).parent / "hook"
+"""What goes in front of PYTHONPATH."""
 
 
-class Told(msgspec.Struct, frozen=True, kw_only=True):
+@dataclass(frozen=True)
+class Told:
     """What became of the hook."""
 
     wrapped: str | None = None
@@ -18,10 +30,25 @@ class Told(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def environment(folder: Path, environ: Mapping[str, str], hook: bool) -> dict[str, str]:
-    """`environ` with what a command needs to write its beats to `folder`."""
-    return {**environ, "HARNESS_BEATS": str(folder)}
+    """`environ` with what a command needs to write its beats to `folder`.
+
+    Without `hook` it can only do so itself, with `harness.beats`.
+    """
+    variables = {**environ, VARIABLE: str(folder.absolute())}
+    if hook:
+        found = environ.get("PYTHONPATH")
+        variables["PYTHONPATH"] = f"{FOLDER}{os.pathsep}{found}" if found else str(FOLDER)
+    return variables
 
 
 def told(folder: Path) -> Told | None:
-    """What the hook of the command that ran with `folder` left there."""
-    return None
+    """What the hook of the command that ran with `folder` left there; None when it left nothing:
+    no mlx-lm training was started, or no hook was asked for."""
+    try:
+        found = json.loads((folder / HOOK).read_bytes())
+    except (OSError, ValueError):
+        return None
+    if not isinstance(found, dict):
+        return None
+    known = {name: found.get(name) for name in ("wrapped", "disabled")}
+    return Told(**{name: value for name, value in known.items() if isinstance(value, str)})

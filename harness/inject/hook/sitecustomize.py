@@ -1,0 +1,96 @@
+"""Found by every Python whose PYTHONPATH begins with this folder; waits for mlx-lm's trainer.
+
+Until `mlx_lm.tuner.trainer` is imported, one function that compares two strings for each import is
+all that it adds. The sitecustomize that would have been found without this one is run after it.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+
+TYPE_CHECKING = False  # known to type checkers by its name; importing typing would take longer
+if TYPE_CHECKING:
+    from importlib.machinery import ModuleSpec
+    from types import ModuleType
+    from typing import Any, Callable
+
+TRAINER = "mlx_lm.tuner.trainer"
+INSIDE = "_harness_inside"
+HERE = os.path.dirname(os.path.abspath(__file__))
+
+
+class Finder:
+    """Lets the import of the trainer go its ordinary way, and hooks into it once it is loaded."""
+
+    def __init__(self, folder: str) -> None:
+        self._folder = folder
+
+    def find_spec(self, name: str, path: Any = None, target: Any = None) -> ModuleSpec | None:
+        if name != TRAINER:
+            return None
+        sys.meta_path.remove(self)
+        import importlib.util
+
+        spec = importlib.util.find_spec(name)
+        if spec is not None:
+            try:
+                _after(spec.loader, lambda module: _hook(module, self._folder))
+            except Exception as error:
+                _note(self._folder, error)
+        return spec
+
+
+def _after(loader: Any, then: Callable[[ModuleType], None]) -> None:
+    """Let `loader`, which loads this one module, call `then` with it afterwards."""
+    execute = loader.exec_module
+
+    def exec_module(module: ModuleType) -> None:
+        del loader.exec_module
+        execute(module)
+        then(module)
+
+    loader.exec_module = exec_module
+
+
+def _hook(module: ModuleType, folder: str) -> None:
+    try:
+        import importlib
+        import types
+
+        # By its path and under a name of its own: the harness need not be installed here.
+        package = types.ModuleType(INSIDE)
+        package.__path__ = [os.path.join(os.path.dirname(HERE), "inside")]
+        sys.modules[INSIDE] = package
+        importlib.import_module(f"{INSIDE}.trainer").wrap(module, folder)
+    except Exception as error:
+        _note(folder, error)
+
+
+def _note(folder: str, error: Exception) -> None:
+    """As `note` of inside/writer.py does it, which may be what could not be loaded."""
+    import json
+
+    try:
+        with open(os.path.join(folder, "hook.json"), "x", encoding="utf-8") as file:
+            json.dump({"disabled": f"{type(error).__name__}: {error}"}, file)
+    except OSError:
+        pass
+
+
+def _run_the_other() -> None:
+    """Run the sitecustomize that this one hides; as with any, its errors are Python's to report."""
+    from importlib.machinery import PathFinder
+    from importlib.util import module_from_spec
+
+    spec = PathFinder.find_spec(__name__, sys.path)
+    if spec is not None and spec.loader is not None:
+        module = sys.modules[__name__] = module_from_spec(spec)
+        spec.loader.exec_module(module)
+
+
+sys.path[:] = [path for path in sys.path if os.path.abspath(path or ".") != HERE]
+if os.environ.get("HARNESS_BEATS"):
+    sys.meta_path.insert(0, Finder(os.environ["HARNESS_BEATS"]))
+if __name__ == "sitecustomize":
+    _run_the_other()

@@ -1,0 +1,266 @@
+"""Per-step beats from mlx-lm's `train`, through its own arguments.
+
+Its training loop asks `iterate_batches` for a batch once a step, and a validation asks for batches
+of its own; it calls its callback at each report. Where these calls come from says which phase is
+under way. The arguments are wrapped and the module is not changed but for `train` itself.
+"""
+
+from __future__ import annotations
+
+import functools
+import inspect
+import sys
+from types import CodeType, FrameType
+from typing import Any, Callable, Iterable, Iterator, Optional
+
+from .writer import Writer, note, open_writer, reason
+
+NEEDED = ("model", "args", "loss", "iterate_batches", "training_callback")
+_writers: dict[str, Optional[Writer]] = {}
+"""By folder. A second training in the same process goes on where the first one ended."""
+
+
+def wrap(module: Any, folder: str) -> None:
+    """Replace `train` in `module`, mlx-lm's trainer."""
+    original = module.train
+
+    @functools.wraps(original)
+    def train(*args: Any, **kwargs: Any) -> Any:
+        watch = None
+        try:
+            bound = inspect.signature(original).bind(*args, **kwargs)
+            watch = _watch(bound, original.__code__, folder)
+        except Exception as error:
+            if folder not in _writers:
+                note(folder, disabled=reason(error))
+        if watch is None:
+            return original(*args, **kwargs)
+        result = original(*bound.args, **bound.kwargs)
+        watch.returned()
+        return result
+
+    module.train = train
+
+
+def _watch(bound: inspect.BoundArguments, code: CodeType, folder: str) -> Optional[Watch]:
+    """A watch whose wrappers are in `bound`; None when another process reports already.
+
+    Raises what is wrong before a writer is opened: from then on the supervisor relies on it.
+    """
+    bound.apply_defaults()
+    arguments = bound.arguments
+    library = f"mlx-lm {getattr(sys.modules.get('mlx_lm'), '__version__', '?')}"
+    missing = [name for name in NEEDED if name not in arguments]
+    if missing:
+        raise TypeError(f"train() of {library} has no argument {' or '.join(missing)}")
+    for name in ("loss", "iterate_batches"):
+        if not callable(arguments[name]):
+            raise TypeError(f"{name} of {library} is no function")
+    described, compiles = _described(arguments["model"]), _compiles()
+    if folder not in _writers:
+        _writers[folder] = open_writer(folder, library)
+    writer = _writers[folder]
+    if writer is None or writer.off:
+        return None
+    writer.wrapped(library)
+    if described is not None:
+        writer.model(**described)
+    watch = Watch(writer, arguments, code, compiles)
+    arguments["loss"] = watch.loss()
+    arguments["iterate_batches"] = watch.iterate_batches
+    arguments["training_callback"] = Callback(watch, arguments["training_callback"])
+    return watch
+
+
+class Watch:
+    """One call of `train`, with these `arguments`."""
+
+    def __init__(
+        self, writer: Writer, arguments: dict[str, Any], code: CodeType, compiles: Optional[bool]
+    ) -> None:
+        self._writer = writer
+        self._iterate_batches = arguments["iterate_batches"]
+        self._loss = arguments["loss"]
+        self._saves_every = getattr(arguments["args"], "steps_per_save", None)
+        # Its loss is read where the source is as it is known to be: the loss of one step, which
+        # has been evaluated when the next batch is asked for.
+        known = "lvalue" in code.co_varnames and "eval" in code.co_names
+        self._code = code if known else None
+        self._compiles = compiles
+        self._traces = 0
+        self._first = writer.ended
+        self._started = False
+        self._open = False
+        """A step is under way, and nothing has said yet that it returned."""
+
+    def iterate_batches(self, *args: Any, **kwargs: Any) -> Iterator[Any]:
+        batches = self._iterate_batches(*args, **kwargs)
+        if self._started:
+            return self._validation(batches)
+        self._started = True
+        return self._training(batches)
+
+    def loss(self) -> Callable[..., Any]:
+        """The loss function; it runs when a step is traced, and for each batch of a validation."""
+        own = self._loss
+
+        @functools.wraps(own)
+        def loss(*args: Any, **kwargs: Any) -> Any:
+            self._traces += self._writer.phase != "validate"
+            return own(*args, **kwargs)
+
+        return loss
+
+    def _training(self, batches: Iterable[Any]) -> Iterator[Any]:
+        writer, step = self._writer, self._first
+        iterator = iter(batches)
+        try:
+            while True:
+                if self._open:
+                    self._end(sys._getframe(1), None, "data")
+                writer.at("data", step)
+                try:
+                    batch = next(iterator)
+                except StopIteration:
+                    return
+                writer.at("step")
+                self._open = True
+                yield batch
+                step += 1
+        finally:
+            # The loop lets go of us where it ends; the last step's report came before.
+            if not self._open:
+                writer.at("checkpoint")
+
+    def _validation(self, batches: Iterable[Any]) -> Iterator[Any]:
+        self._writer.at("validate")
+        for batch in batches:
+            yield batch
+            self._writer.at("validate")
+
+    def reported(self, info: Any) -> None:
+        """The step has returned: its loss is being reported."""
+        if self._open:
+            self._end(sys._getframe(2), info, "report")
+
+    def after_report(self, info: Any) -> None:
+        iteration, every = _get(info, "iteration"), self._saves_every
+        if iteration and every and iteration % every == 0:
+            self._writer.at("checkpoint")
+
+    def validated(self) -> None:
+        self._writer.at("report")
+
+    def after_validation(self) -> None:
+        self._writer.at("step")
+
+    def returned(self) -> None:
+        self._writer.at("after_train")
+        self._writer.finish(compile_works=self._compiles)
+
+    def _end(self, frame: Optional[FrameType], info: Any, then: str) -> None:
+        """`frame` was called, directly or not, by the training loop."""
+        self._open = False
+        loss = self._loss_in(frame)
+        if loss is None:
+            loss = _float(_get(info, "train_loss"))
+        counted = self._compiles is True
+        self._writer.end(
+            loss=loss,
+            traces=self._traces if counted else 0,
+            calls=self._writer.ended - self._first + 1 if counted else 0,
+            then=then,
+        )
+
+    def _loss_in(self, frame: Optional[FrameType]) -> Optional[float]:
+        """The loss of the step that has just been evaluated, out of the loop's own variables."""
+        if self._code is None:
+            return None
+        try:
+            while frame is not None and frame.f_code is not self._code:
+                frame = frame.f_back
+            if frame is None:
+                return None
+            variables = frame.f_locals
+            loss: Any = variables.get("lvalue")
+            if type(variables) is dict:
+                # Before Python 3.13 this is a copy that the frame keeps: it must not keep a
+                # batch or gradients in memory which the loop has let go of.
+                variables.clear()
+            return _float(loss.item())
+        except Exception:
+            self._code = None
+            return None
+
+
+class Callback:
+    """Hears the reports, and hands them on to the training's own callback."""
+
+    def __init__(self, watch: Watch, own: Any) -> None:
+        self._watch = watch
+        self._own = own
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._own, name)
+
+    def on_train_loss_report(self, train_info: Any) -> None:
+        self._watch.reported(train_info)
+        if self._own is not None:
+            self._own.on_train_loss_report(train_info)
+        self._watch.after_report(train_info)
+
+    def on_val_loss_report(self, val_info: Any) -> None:
+        self._watch.validated()
+        if self._own is not None:
+            self._own.on_val_loss_report(val_info)
+        self._watch.after_validation()
+
+
+def _get(info: Any, name: str) -> Any:
+    return info.get(name) if isinstance(info, dict) else None
+
+
+def _float(value: Any) -> Optional[float]:
+    return float(value) if isinstance(value, (int, float)) else None
+
+
+def _compiles() -> Optional[bool]:
+    """Whether compilation is in force: a compiled function called twice is traced once.
+
+    Nothing is evaluated, so no kernel is built.
+    """
+    mx: Any = sys.modules.get("mlx.core")
+    traces = 0
+
+    def body(x: Any) -> Any:
+        nonlocal traces
+        traces += 1
+        return mx.exp(x) * 2
+
+    try:
+        compiled = mx.compile(body)
+        x = mx.zeros(2)
+        compiled(x)
+        compiled(x)
+    except Exception:
+        return None
+    return traces == 1
+
+
+def _described(model: Any) -> Optional[dict[str, Any]]:
+    """The fields of a ModelBeat, if `model` is one of MLX. Sizes are known unevaluated."""
+    try:
+        flatten = sys.modules["mlx.utils"].tree_flatten
+        every = [value for _, value in flatten(model.parameters())]
+        trainable = [value for _, value in flatten(model.trainable_parameters())]
+    except Exception:
+        return None
+    dtypes = sorted({str(value.dtype).rpartition(".")[2] for value in trainable})
+    return {
+        "parameters": sum(value.size for value in every),
+        "parameter_bytes": sum(value.nbytes for value in every),
+        "trainable": sum(value.size for value in trainable),
+        "trainable_bytes": sum(value.nbytes for value in trainable),
+        "dtype": "+".join(dtypes) or "none",
+        "description": type(model).__module__.rpartition(".")[2],
+    }
