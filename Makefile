@@ -17,7 +17,7 @@ endif
 comma := ,
 EXTRAS = $(if $(1),[$(1)])
 
-.PHONY: run-all test test-slow lint clean
+.PHONY: run-all test test-slow test-pytest8 lint clean
 
 run-all: $(VENV)/installed
 	$(BIN)/harness run-all $(ARGS)
@@ -28,6 +28,12 @@ test: lint
 # The long ones: many repeats, long stalls, big outputs.
 test-slow: $(VENV)/test-installed
 	$(BIN)/python -m pytest -n 2 -m slow $(ARGS)
+
+# `make test` tests the plugin on the newest pytest; this does on the oldest that it works with.
+test-pytest8: $(VENV)/test-installed
+	$(PIP) install --upgrade --target $(VENV)/pytest8 'pytest<9'
+	PYTHONPATH=$(VENV)/pytest8 $(BIN)/python -m pytest -n 2 \
+	  tests/integration/test_pytest_plugin.py $(ARGS)
 
 lint: $(VENV)/test-installed
 	$(BIN)/ruff check .

@@ -6,6 +6,7 @@ with the same folder and the same report. The calling process never imports mlx 
 
 from __future__ import annotations
 
+import re
 import tempfile
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -90,6 +91,8 @@ class Scenario:
             if len(found) > 1:
                 raise UsageError(f"{self.step} is a folder of {len(found)} scenarios: use run_all")
             info = found[0]
+        if self.name and not re.fullmatch(r"\w[\w.-]*", self.name):
+            raise UsageError(f"{self.name!r} cannot be a scenario's name: a folder gets it")
         return msgspec.structs.replace(
             info,
             name=self.name or info.name,
@@ -166,7 +169,7 @@ class Run:
         return record.load(self.folder)
 
     def __repr__(self) -> str:
-        return f"<Run {self.scenario}: {shown.verdict(self.result)}>"
+        return f"<Run {shown.name(self.result)}: {shown.verdict(self.result)}>"
 
     def __str__(self) -> str:
         return shown.as_text([*shown.rows(self.result), ("report", str(self.report))])

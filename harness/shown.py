@@ -64,13 +64,16 @@ def rows(result: ScenarioResult) -> Rows:
     return [(title, text) for title, text in found if text]
 
 
+def name(result: ScenarioResult) -> str:
+    return line(result.scenario, 60) + (f" #{result.repeat}" if result.repeat else "")
+
+
 def row(result: ScenarioResult) -> tuple[str, ...]:
     """One run as a line of a table under TITLES."""
-    name = result.scenario + (f" #{result.repeat}" if result.repeat else "")
     times = result.metrics.step_s
     codes = [f.code for f in result.findings if f.severity is not Severity.INFO and not f.expected]
     return (
-        line(name, 60),
+        name(result),
         verdict(result),
         steps(result),
         seconds(times.median if times else None),

@@ -23,7 +23,7 @@ MARKER = (
 )
 TIMER = pytest.StashKey[tuple[float, Any]]()
 """pytest-timeout's limit of a test: when it is over, by time.monotonic(), and its settings."""
-FAILED = pytest.StashKey[bool]()
+PASSED = pytest.StashKey[bool]()
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -67,8 +67,8 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, Any, Any]:
     report = yield
-    if report.failed:
-        item.stash[FAILED] = True
+    if report.when == "call":
+        item.stash[PASSED] = report.passed
     return report
 
 

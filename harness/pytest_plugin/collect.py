@@ -51,7 +51,7 @@ class ScenarioItem(pytest.Item):
         for row in selftest.rows(runs.result, _provable()):
             wrong = row.wrong
         if wrong or (self._info.verdict is None and run.outcome is not Outcome.COMPLETED):
-            pytest.fail("\n".join([told.failure(run), *wrong]), pytrace=False)
+            pytest.fail(told.failure(run, *wrong), pytrace=False)
 
     def teardown(self) -> None:
         self._home.leave()

@@ -14,7 +14,7 @@ from harness.api import Changes, Run, Runnable, Runs, Scenario, Step, carry_out,
 from harness.errors import HarnessError, UsageError
 from harness.execute import Options
 from harness.model import Outcome, ScenarioInfo, Settings
-from harness.pytest_plugin import FAILED, told
+from harness.pytest_plugin import PASSED, told
 from harness.pytest_plugin.limit import taken_over
 
 if TYPE_CHECKING:
@@ -49,7 +49,7 @@ class Home:
 
     def leave(self) -> None:
         """The test is over. What one that passed has left in a temporary folder is removed."""
-        if self._out is None and not self._item.stash.get(FAILED, False):
+        if self._out is None and self._item.stash.get(PASSED, False):
             for folder in self._made:
                 shutil.rmtree(folder, ignore_errors=True)
 
@@ -87,7 +87,12 @@ class HarnessRun:
         if run.outcome not in wanted:
             if run.outcome is Outcome.SKIPPED:
                 pytest.skip(run.reason or "it cannot run here")
-            pytest.fail(told.failure(run))
+            other = (
+                [f"expected: {' or '.join(one.value for one in wanted)}"]
+                if wanted != (Outcome.COMPLETED,)
+                else []
+            )
+            pytest.fail(told.failure(run, *other))
         return run
 
 

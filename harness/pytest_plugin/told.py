@@ -19,9 +19,10 @@ LOG_LINES = 15
 LOG_BYTES = 1 << 14
 
 
-def failure(run: Run) -> str:
-    """Of a run whose outcome is not the expected one."""
-    return "\n".join([f"{run.scenario} {headline(run)}", *_details(run)])
+def failure(run: Run, *wrong: str) -> str:
+    """Of a run that is not as expected; `wrong` says what is not, if the outcome does not."""
+    aside = f" ({'; '.join(wrong)})" if wrong else ""
+    return "\n".join([f"{run.scenario} {headline(run)}{aside}", *_details(run)])
 
 
 def headline(run: Run) -> str:
