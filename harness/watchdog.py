@@ -250,18 +250,28 @@ def _activity(before: Snapshot, now: Snapshot, cpu_share: float) -> str:
     spent = sum(new[pid].cpu_s - old[pid].cpu_s for pid in new)
     if spent > cpu_share * (now.t - before.t):
         return _CPU
-    for process in now.processes:
-        states = {thread.state for thread in process.threads} or {process.state}
-        if "R" in states:
-            return _RUNNABLE
-        if "D" in states:
-            return "waits for a disk"
+    # Runnable at one look alone is a thread that wakes for a moment: one that polls. What has too
+    # little of the CPU is so at every look.
+    if _in_state(before, "R") & _in_state(now, "R"):
+        return _RUNNABLE
+    if _in_state(now, "D"):
+        return "waits for a disk"
     for pid, process in new.items():
         if _grew(old[pid].major_faults, process.major_faults):
             return "pages are read in"
         if _grew(old[pid].io_bytes, process.io_bytes):
             return "reads or writes"
     return ""
+
+
+def _in_state(snapshot: Snapshot, state: str) -> set[int]:
+    """The threads in this state; of a process whose threads are not known, the process."""
+    return {
+        thread.tid
+        for process in snapshot.processes
+        for thread in process.threads
+        if thread.state == state
+    } | {p.pid for p in snapshot.processes if not p.threads and p.state == state}
 
 
 def _grew(before: int | None, now: int | None) -> bool:

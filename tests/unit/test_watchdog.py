@@ -73,6 +73,14 @@ def test_a_slow_step_that_uses_the_cpu_is_alive():
     assert State.CONFIRMED not in {j.state for j in looks(watched(), 300, busy)}
 
 
+def test_a_thread_that_wakes_for_a_moment_now_and_then_moves_nothing():
+    def polls(t):
+        awake = round(t / LOOK) % 3 == 0
+        return snapshot(t, processes=(process(thread_state="R" if awake else "S"),))
+
+    assert first(looks(watched(), 20, polls), State.CONFIRMED) <= 10
+
+
 def test_a_runnable_thread_that_gets_no_cpu_is_alive():
     def starved(t):
         return snapshot(t, processes=(process(thread_state="R"),))
