@@ -28,27 +28,34 @@ def wrap(module: Any, folder: str) -> None:
     def train(*args: Any, **kwargs: Any) -> Any:
         watch = None
         try:
-            bound = inspect.signature(original).bind(*args, **kwargs)
-            watch = _watch(bound, original.__code__, folder)
+            signature = inspect.signature(original)
+            bound = signature.bind(*args, **kwargs)
+            bound.apply_defaults()
+            watch = _watch(bound.arguments, original.__code__, folder)
         except Exception as error:
             if folder not in _writers:
                 note(folder, disabled=reason(error))
         if watch is None:
             return original(*args, **kwargs)
-        result = original(*bound.args, **bound.kwargs)
+        changed = list(args)
+        for name, value in watch.wrappers.items():
+            index = list(signature.parameters).index(name)
+            if index < len(changed):
+                changed[index] = value
+            else:
+                kwargs[name] = value
+        result = original(*changed, **kwargs)
         watch.returned()
         return result
 
     module.train = train
 
 
-def _watch(bound: inspect.BoundArguments, code: CodeType, folder: str) -> Optional[Watch]:
-    """A watch whose wrappers are in `bound`; None when another process reports already.
+def _watch(arguments: dict[str, Any], code: CodeType, folder: str) -> Optional[Watch]:
+    """None when another process reports already.
 
     Raises what is wrong before a writer is opened: from then on the supervisor relies on it.
     """
-    bound.apply_defaults()
-    arguments = bound.arguments
     library = f"mlx-lm {getattr(sys.modules.get('mlx_lm'), '__version__', '?')}"
     missing = [name for name in NEEDED if name not in arguments]
     if missing:
@@ -65,11 +72,7 @@ def _watch(bound: inspect.BoundArguments, code: CodeType, folder: str) -> Option
     writer.wrapped(library)
     if described is not None:
         writer.model(**described)
-    watch = Watch(writer, arguments, code, compiles)
-    arguments["loss"] = watch.loss()
-    arguments["iterate_batches"] = watch.iterate_batches
-    arguments["training_callback"] = Callback(watch, arguments["training_callback"])
-    return watch
+    return Watch(writer, arguments, code, compiles)
 
 
 class Watch:
@@ -80,7 +83,6 @@ class Watch:
     ) -> None:
         self._writer = writer
         self._iterate_batches = arguments["iterate_batches"]
-        self._loss = arguments["loss"]
         self._saves_every = getattr(arguments["args"], "steps_per_save", None)
         # Its loss is read where the source is as it is known to be: the loss of one step, which
         # has been evaluated when the next batch is asked for.
@@ -92,6 +94,12 @@ class Watch:
         self._started = False
         self._open = False
         """A step is under way, and nothing has said yet that it returned."""
+        self.wrappers = {
+            "loss": self._counted(arguments["loss"]),
+            "iterate_batches": self.iterate_batches,
+            "training_callback": Callback(self, arguments["training_callback"]),
+        }
+        """What `train` gets in place of its own arguments."""
 
     def iterate_batches(self, *args: Any, **kwargs: Any) -> Iterator[Any]:
         batches = self._iterate_batches(*args, **kwargs)
@@ -100,16 +108,15 @@ class Watch:
         self._started = True
         return self._training(batches)
 
-    def loss(self) -> Callable[..., Any]:
+    def _counted(self, loss: Callable[..., Any]) -> Callable[..., Any]:
         """The loss function; it runs when a step is traced, and for each batch of a validation."""
-        own = self._loss
 
-        @functools.wraps(own)
-        def loss(*args: Any, **kwargs: Any) -> Any:
+        @functools.wraps(loss)
+        def counted(*args: Any, **kwargs: Any) -> Any:
             self._traces += self._writer.phase != "validate"
-            return own(*args, **kwargs)
+            return loss(*args, **kwargs)
 
-        return loss
+        return counted
 
     def _training(self, batches: Iterable[Any]) -> Iterator[Any]:
         writer, step = self._writer, self._first
