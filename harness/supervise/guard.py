@@ -251,8 +251,11 @@ class Guard:
 
 
 def main() -> None:
-    channel = socket.socket(fileno=int(sys.argv[1]))
-    os.set_inheritable(channel.fileno(), False)
+    files = [int(word) for word in sys.argv[1].split(",")]
+    for file in files:
+        os.set_inheritable(file, False)
+    # The others are held for the worker: a terminal that closes would end one that is kept.
+    channel = socket.socket(fileno=files[0])
     for ignored in (signal.SIGINT, signal.SIGHUP, signal.SIGTERM, signal.SIGPIPE):
         signal.signal(ignored, signal.SIG_IGN)
     _prctl(_PR_SET_CHILD_SUBREAPER, 1)

@@ -54,18 +54,19 @@ class Launched:
         self._mark = str(folder)
         ends = ends or captured()
         ours, theirs = socket.socketpair()
+        handed = [theirs.fileno(), *ends.held]
         try:
             self._guard = subprocess.Popen(
                 [
                     *(sys.executable, "-I", "-S", guard.__file__),
-                    *(str(theirs.fileno()), str(temporary or "")),
+                    *(",".join(map(str, handed)), str(temporary or "")),
                     *command,
                 ],
                 stdin=ends.stdin,
                 stdout=ends.stdout,
                 stderr=ends.stderr,
                 env={**environment, _MARK: self._mark},
-                pass_fds=[theirs.fileno()],
+                pass_fds=handed,
                 start_new_session=True,
             )
         finally:

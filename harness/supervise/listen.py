@@ -38,6 +38,7 @@ class LogBeats:
         self._phases: dict[str, float] = {}
         self._phase = "start"
         self._step: int | None = None
+        self._closed = False
 
     def started(self, pid: int, name: str) -> None:
         """Write down that the command runs, as a worker would."""
@@ -47,6 +48,8 @@ class LogBeats:
 
     def take(self, reading: Reading) -> None:
         """Turn what a line said into what happened. Never raises."""
+        if self._closed:
+            return  # of one that is kept: for us it is over
         now = time.monotonic()
         if reading.validation and (reading.batch is not None or reading.loss is None):
             self._turn(VALIDATES, now)  # under way, as a bar shows it
@@ -90,7 +93,9 @@ class LogBeats:
         )
 
     def close(self) -> None:
-        self._recorder.close()
+        with self.lock:
+            self._closed = True
+            self._recorder.close()
 
 
 class Ear:

@@ -96,6 +96,8 @@ class Ends:
     stdout: int
     stderr: int
     outputs: tuple[Output, ...]
+    held: tuple[int, ...] = ()
+    """Descriptors that must stay open as long as the process lives, whether or not we do."""
 
 
 def captured() -> Ends:

@@ -76,7 +76,8 @@ class Terminal:
                     outputs.append(Output(os.dup(self._master), name, sink))
                 theirs.append(slave)
         stdin = slave if slave is not None and self.prompts else 0
-        return Ends(stdin, theirs[0], theirs[1], tuple(outputs))
+        held = () if self._master is None else (self._master,)
+        return Ends(stdin, theirs[0], theirs[1], tuple(outputs), held)
 
     @contextlib.contextmanager
     def lent(self) -> Iterator[None]:

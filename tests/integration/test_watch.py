@@ -336,6 +336,19 @@ def test_ctrl_z_stops_both_until_they_are_continued(tmp_path, session):
     shell.close()
 
 
+def test_what_is_kept_lives_on_without_us_and_without_its_terminal(tmp_path, session):
+    code = "import os, time; print('step 1 loss 2', os.getpid(), flush=True); "
+    code += "os.kill(os.getpid(), 19)"
+    terminal = session(sys.executable, "-c", code, options=["--on-hang", "keep", "--budget", "3"])
+    assert terminal.end() == 1
+    pid = result(tmp_path)["cause"]["evidence"]["kept_pid"]
+    kept = psutil.Process(pid)
+    try:
+        assert kept.status() == psutil.STATUS_STOPPED
+    finally:
+        kept.kill()
+
+
 def test_the_terminal_is_left_as_it_was_found(tmp_path, session):
     shell = Session(["sh"], str(tmp_path))
     shell.type(f"stty -a > before; {' '.join(WATCH)} -- true; stty -a > after; exit\n".encode())
