@@ -42,6 +42,9 @@ class Policy(msgspec.Struct, frozen=True, kw_only=True):
     """... once that many of its kind are known. A first one is never overdue."""
     loops: bool = True
     """Whether a main thread that uses the CPU in the same place still is taken to be hung."""
+    tick_s: float = 0.0101
+    """CPU time is counted in ticks of a hundredth of a second: a single one, at a look between two
+    that saw none, has been gathered by many wakes over seconds."""
     gap_s: float = 2.0
     """Two looks further apart than this: we were stopped or asleep, and the time does not count."""
 
@@ -78,6 +81,8 @@ class Watchdog:
         self._beat_at = 0.0
         """Last look at which a beat had come."""
         self._still_looks = 0
+        self._ticked = False
+        """Whether the look before saw CPU time."""
         self._not_counted = 0.0
         """Seconds since the last beat in which the worker or we could not run."""
 
@@ -111,7 +116,11 @@ class Watchdog:
             return self._judgement(
                 State.STOPPED if stopped else State.ALIVE, "stopped by a signal" if stopped else ""
             )
-        if why := _activity(before, now, self._policy.cpu_share):
+        why = _activity(before, now, self._policy.cpu_share)
+        ticked, self._ticked = self._ticked, why == _CPU
+        if why == _CPU and not ticked and _spent(before, now) <= self._policy.tick_s:
+            why = ""
+        if why:
             self._moved_at = now.t
             self._still_looks = 0
             return (
@@ -247,8 +256,7 @@ def _activity(before: Snapshot, now: Snapshot, cpu_share: float) -> str:
     new = {process.pid: process for process in now.processes}
     if old.keys() != new.keys():
         return "a child process came or went"
-    spent = sum(new[pid].cpu_s - old[pid].cpu_s for pid in new)
-    if spent > cpu_share * (now.t - before.t):
+    if _spent(before, now) > cpu_share * (now.t - before.t):
         return _CPU
     # Runnable at one look alone is a thread that wakes for a moment: one that polls. What has too
     # little of the CPU is so at every look.
@@ -262,6 +270,11 @@ def _activity(before: Snapshot, now: Snapshot, cpu_share: float) -> str:
         if _grew(old[pid].io_bytes, process.io_bytes):
             return "reads or writes"
     return ""
+
+
+def _spent(before: Snapshot, now: Snapshot) -> float:
+    """Seconds of CPU time between two looks at the same processes."""
+    return sum(p.cpu_s for p in now.processes) - sum(p.cpu_s for p in before.processes)
 
 
 def _in_state(snapshot: Snapshot, state: str) -> set[int]:

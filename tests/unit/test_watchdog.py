@@ -81,6 +81,20 @@ def test_a_thread_that_wakes_for_a_moment_now_and_then_moves_nothing():
     assert first(looks(watched(), 20, polls), State.CONFIRMED) <= 10
 
 
+def test_a_tick_of_cpu_time_now_and_then_moves_nothing():
+    def wakes(t):
+        return snapshot(t, processes=(process(cpu=0.01 * (t // 2.5)),))
+
+    assert first(looks(watched(), 20, wakes), State.CONFIRMED) <= 10
+
+
+def test_ticks_at_every_look_are_work():
+    def works(t):
+        return snapshot(t, processes=(process(cpu=0.01 * round(t / LOOK)),))
+
+    assert first(looks(watched(), 20, works), State.CONFIRMED) is None
+
+
 def test_a_runnable_thread_that_gets_no_cpu_is_alive():
     def starved(t):
         return snapshot(t, processes=(process(thread_state="R"),))
