@@ -80,13 +80,14 @@ def _note(folder: str, error: Exception) -> None:
 
 def _run_the_other() -> None:
     """Run the sitecustomize that this one hides; as with any, its errors are Python's to report."""
-    from importlib.machinery import PathFinder
-    from importlib.util import module_from_spec
-
-    spec = PathFinder.find_spec(__name__, sys.path)
-    if spec is not None and spec.loader is not None:
-        module = sys.modules[__name__] = module_from_spec(spec)
-        spec.loader.exec_module(module)
+    own = sys.modules.pop(__name__)
+    try:
+        __import__(__name__)
+    except ImportError as error:
+        if error.name != __name__:
+            raise
+    finally:
+        sys.modules.setdefault(__name__, own)
 
 
 sys.path[:] = [path for path in sys.path if os.path.abspath(path or ".") != HERE]

@@ -31,7 +31,8 @@ def wrap(module: Any, folder: str) -> None:
             signature = inspect.signature(original)
             bound = signature.bind(*args, **kwargs)
             bound.apply_defaults()
-            watch = _watch(bound.arguments, original.__code__, folder)
+            code = getattr(inspect.unwrap(original), "__code__", None)
+            watch = _watch(bound.arguments, code, folder)
         except Exception as error:
             if folder not in _writers:
                 note(folder, disabled=reason(error))
@@ -51,7 +52,7 @@ def wrap(module: Any, folder: str) -> None:
     module.train = train
 
 
-def _watch(arguments: dict[str, Any], code: CodeType, folder: str) -> Optional[Watch]:
+def _watch(arguments: dict[str, Any], code: Optional[CodeType], folder: str) -> Optional[Watch]:
     """None when another process reports already.
 
     Raises what is wrong before a writer is opened: from then on the supervisor relies on it.
@@ -79,14 +80,18 @@ class Watch:
     """One call of `train`, with these `arguments`."""
 
     def __init__(
-        self, writer: Writer, arguments: dict[str, Any], code: CodeType, compiles: Optional[bool]
+        self,
+        writer: Writer,
+        arguments: dict[str, Any],
+        code: Optional[CodeType],
+        compiles: Optional[bool],
     ) -> None:
         self._writer = writer
         self._iterate_batches = arguments["iterate_batches"]
         self._saves_every = getattr(arguments["args"], "steps_per_save", None)
         # Its loss is read where the source is as it is known to be: the loss of one step, which
         # has been evaluated when the next batch is asked for.
-        known = "lvalue" in code.co_varnames and "eval" in code.co_names
+        known = code is not None and "lvalue" in code.co_varnames and "eval" in code.co_names
         self._code = code if known else None
         self._compiles = compiles
         self._traces = 0
