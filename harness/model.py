@@ -39,6 +39,10 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     seed: int = 0
     device: str | None = None
     """`cpu` or `gpu`; None takes MLX's default."""
+    ranks: int = 1
+    """Processes that train together, each on batches of its own, their gradients averaged."""
+    backend: str = "any"
+    """Of mx.distributed: `any`, `ring`, `mpi` or `nccl`."""
 
 
 class OnHang(str, Enum):
@@ -211,6 +215,21 @@ class GradientBeat(Beat, frozen=True, kw_only=True, tag="gradient"):
     """Global L2 norm; not finite when any gradient is not."""
 
 
+class CollectiveBeat(Beat, frozen=True, kw_only=True, tag="collective"):
+    """A collective has been put into the graph; it runs when the graph is evaluated.
+
+    Ranks that work together issue the same ones in the same order, so that `n` names it for all.
+    """
+
+    n: int
+    """How many this rank had issued before."""
+    step: int
+    op: str
+    """Such as `all_sum`, `all_gather`, `send`."""
+    shape: tuple[int, ...]
+    dtype: str
+
+
 class Tensors(msgspec.Struct, frozen=True, kw_only=True):
     """How many of a group of tensors changed between the first step and the last."""
 
@@ -257,6 +276,7 @@ AnyBeat = (
     | StepBeat
     | CheckBeat
     | GradientBeat
+    | CollectiveBeat
     | EndBeat
     | ErrorBeat
 )

@@ -20,6 +20,7 @@ from harness.model import (
     AnyBeat,
     BuiltBeat,
     CheckBeat,
+    CollectiveBeat,
     EndBeat,
     ErrorBeat,
     GradientBeat,
@@ -85,17 +86,19 @@ class Record:
     were run."""
     checks: tuple[CheckBeat, ...] = ()
     gradients: tuple[GradientBeat, ...] = ()
+    collectives: tuple[CollectiveBeat, ...] = ()
     swap_growth: int | None = None
     """Bytes by which used swap rose at most above the first look at it; None: not looked at."""
     major_faults: int | None = None
 
 
 def gather(beats: Iterable[AnyBeat], keep: int = 10_000) -> Record:
-    """Lay out `beats`. Of checks and gradients the last `keep` are kept."""
+    """Lay out `beats`. Of checks, gradients and collectives the last `keep` are kept."""
     record = Record()
     single: dict[str, Any] = {}
     checks: list[CheckBeat] = []
     gradients: list[GradientBeat] = []
+    collectives: list[CollectiveBeat] = []
     for beat in beats:
         if isinstance(beat, StepBeat):
             _add_step(record, beat)
@@ -109,14 +112,22 @@ def gather(beats: Iterable[AnyBeat], keep: int = 10_000) -> Record:
             checks.append(beat)
         elif isinstance(beat, GradientBeat):
             gradients.append(beat)
+        elif isinstance(beat, CollectiveBeat):
+            collectives.append(beat)
         else:
             single[_SINGLE[type(beat)]] = beat
         if len(checks) > 2 * keep:
             del checks[:-keep]
         if len(gradients) > 2 * keep:
             del gradients[:-keep]
+        if len(collectives) > 2 * keep:
+            del collectives[:-keep]
     return replace(
-        record, checks=tuple(checks[-keep:]), gradients=tuple(gradients[-keep:]), **single
+        record,
+        checks=tuple(checks[-keep:]),
+        gradients=tuple(gradients[-keep:]),
+        collectives=tuple(collectives[-keep:]),
+        **single,
     )
 
 
