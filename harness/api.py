@@ -289,8 +289,12 @@ def carry_out(
     options: Options,
     repeat: int = 1,
     observer: Observer | None = None,
+    command: Sequence[str] = ("harness.run",),
 ) -> Runs:
-    """Plan, run and report. Raises as `run` does."""
+    """Plan, run and report; `command` is what the report names. Raises as `run` does."""
+    for name, value in (("budget", options.budget), ("repeat", repeat), ("jobs", options.jobs)):
+        if not value > 0:
+            raise UsageError(f"{name} must be above 0, not {value}")
     if entry.inside_worker():
         raise UsageError(
             "a scenario's own file starts a run when it is imported: put that under "
@@ -299,7 +303,7 @@ def carry_out(
     if threading.current_thread() is not threading.main_thread():
         raise UsageError("a run can be started from the main thread only: it takes signals")
     runs = plan.make(infos, settings, repeat)
-    result, folder = execute(runs, settings, options, observer or Silent(), ["harness.run"])
+    result, folder = execute(runs, settings, options, observer or Silent(), command)
     if result.interrupted:
         raise KeyboardInterrupt(f"what was known by then is in {folder}")
     return Runs(result, folder)

@@ -78,8 +78,8 @@ class HarnessRun:
         """
         __tracebackhide__ = True
         marked = _marked(self._item)
-        wanted = _outcomes(expect or marked.pop("expect", Outcome.COMPLETED))
-        seconds = budget or marked.pop("budget", BUDGET_S)
+        wanted = _outcomes(expect or marked.get("expect", Outcome.COMPLETED))
+        seconds = marked.get("budget", BUDGET_S) if budget is None else budget
         changes = {k: v for k, v in marked.items() if k not in ("expect", "budget")} | settings
         folder = self.home.new()
         one = scenario if isinstance(scenario, Scenario) else Scenario(scenario, batches=batches)
@@ -102,7 +102,8 @@ def watched(item: pytest.Item, info: ScenarioInfo, folder: Path, budget: float) 
     options = Options(out=folder, budget=budget)
     try:
         with taken_over(item) as limit:
-            runs = carry_out([info], Settings(), options, observer=limit)
+            command = ("pytest", item.nodeid)
+            runs = carry_out([info], Settings(), options, observer=limit, command=command)
     except HarnessError as error:
         # Its message says it all; where in the harness it was raised says nothing to the user.
         raise error.with_traceback(None) from None

@@ -67,6 +67,12 @@ def test_arguments_win_over_a_scenarios_own_settings():
     assert api.own(info, {"steps": 3}).settings == {"steps": 3, "model": "micro"}
 
 
+@pytest.mark.parametrize("name", ["budget", "repeat", "jobs"])
+def test_what_must_be_above_nothing(name, tmp_path):
+    with pytest.raises(UsageError, match=f"{name} must be above 0, not 0"):
+        api.run_all(["sgd_step"], out=tmp_path, **{name: 0})
+
+
 def test_on_hang_is_a_word():
     assert api._on_hang("wait") is OnHang.WAIT
     with pytest.raises(UsageError, match="one of kill, keep, wait"):
