@@ -56,6 +56,8 @@ class Changes(TypedDict, total=False):
     seq_len: int
     seed: int
     device: str | None
+    ranks: int
+    backend: str
 
 
 @dataclass(frozen=True)

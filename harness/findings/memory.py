@@ -16,6 +16,8 @@ MATERIAL = 0.2
 """Growth over the whole run, in units of P, below which it does not matter."""
 MATERIAL_BYTES = 1 << 20
 """The same where P is not known."""
+SMALL = 1 << 16
+"""Bytes below which no growth matters, however small P is."""
 NODES_PER_STEP = 5.0
 """Reading only the loss leaves one or two unused scalars a step behind, which is harmless."""
 NODES_TOTAL = 0.5
@@ -36,7 +38,7 @@ def memory_growth(record: Record) -> Iterator[Finding]:
     slope = stats.theil_sen(points)
     last = stats.theil_sen(points[-max(3, len(points) // 3) :])
     growth = slope.low * (points[-1][0] - points[0][0])
-    if growth <= (MATERIAL * unit if known else max(MATERIAL * unit, MATERIAL_BYTES)):
+    if growth <= max(MATERIAL * unit, SMALL if known else MATERIAL_BYTES):
         return
     if last.value < slope.value / 3:  # it has come to rest
         return
