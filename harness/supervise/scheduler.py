@@ -84,33 +84,39 @@ def run(
     honoured = 0
     with interrupts.caught(), selectors.DefaultSelector() as selector:
         selector.register(interrupts.woken, selectors.EVENT_READ)
-        while waiting or active:
-            while waiting and len(active) < jobs:
-                index, start = waiting.pop(0)
-                if not wanted(index):
-                    continue
-                job = start()
-                active[job] = index
-                selector.register(job.channel, selectors.EVENT_READ)  # type: ignore[arg-type]
-                observer.started(job)
-            selector.select(TICK_S)
-            interrupts.taken()
-            if interrupts.count > honoured:
-                honoured = interrupts.count
-                waiting.clear()
-                for job in active:
-                    job.interrupt(GRACE_S if honoured == 1 else 0.0)
-            for job in list(active):
-                channel = job.channel
-                result = job.tick()
-                if result is None:
-                    continue
-                selector.unregister(channel)  # type: ignore[arg-type]
-                results[active.pop(job)] = result
-                observer.finished(job, result)
-                if not keep_going():
+        try:
+            while waiting or active:
+                while waiting and len(active) < jobs:
+                    index, start = waiting.pop(0)
+                    if not wanted(index):
+                        continue
+                    job = start()
+                    active[job] = index
+                    selector.register(job.channel, selectors.EVENT_READ)  # type: ignore[arg-type]
+                    observer.started(job)
+                selector.select(TICK_S)
+                interrupts.taken()
+                if interrupts.count > honoured:
+                    honoured = interrupts.count
                     waiting.clear()
-                    for other in active:
-                        other.interrupt(GRACE_S)
-            observer.looked(tuple(active))
+                    for job in active:
+                        job.interrupt(GRACE_S if honoured == 1 else 0.0)
+                for job in list(active):
+                    channel = job.channel
+                    result = job.tick()
+                    if result is None:
+                        continue
+                    selector.unregister(channel)  # type: ignore[arg-type]
+                    results[active.pop(job)] = result
+                    observer.finished(job, result)
+                    if not keep_going():
+                        waiting.clear()
+                        for other in active:
+                            other.interrupt(GRACE_S)
+                observer.looked(tuple(active))
+        except BaseException:
+            # Whoever called us may live on, and keep what is under way with the traceback.
+            for job in active:
+                job.interrupt(0.0)
+            raise
     return tuple(results[index] for index in sorted(results)), interrupts.count > 0
