@@ -115,7 +115,7 @@ class Track(Generic[T]):
             self._loss = None
             writer.at("step")
             yield batch
-            writer.end(self._loss)
+            writer.end(self._loss, then=None)
 
 
 class Phase:

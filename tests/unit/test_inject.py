@@ -111,7 +111,7 @@ def test_a_forked_child_is_silent(tmp_path, monkeypatch):
     one = Writer(str(tmp_path), "")
     one.at("data", 0)
     before = read_position(tmp_path)
-    monkeypatch.setattr(os, "getpid", lambda: -1)
+    monkeypatch.setattr(writer, "_process", one._pid + 1)
     one.at("step", 1)
     one.end(loss=1.0)
     one.finish()

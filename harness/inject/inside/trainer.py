@@ -129,7 +129,7 @@ class Watch:
         try:
             while True:
                 if self._open:
-                    self._end(sys._getframe(1), None, "data")
+                    self._end(sys._getframe(1), None, None)
                 writer.at("data", step)
                 try:
                     batch = next(iterator)
@@ -170,7 +170,7 @@ class Watch:
         self._writer.at("after_train")
         self._writer.finish(compile_works=self._compiles)
 
-    def _end(self, frame: Optional[FrameType], info: Any, then: str) -> None:
+    def _end(self, frame: Optional[FrameType], info: Any, then: Optional[str]) -> None:
         """`frame` was called, directly or not, by the training loop."""
         self._open = False
         loss = self._loss_in(frame)

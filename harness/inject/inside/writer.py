@@ -27,6 +27,16 @@ SLOT = struct.Struct("<QqdqQ")
 NAMES = 32
 NAME = 40
 _now = time.monotonic
+_process = os.getpid()
+"""This process; kept here because asking costs more than the rest of a phase's change."""
+
+
+def _forked() -> None:
+    global _process
+    _process = os.getpid()
+
+
+os.register_at_fork(after_in_child=_forked)
 
 
 def note(folder: str, **told: Optional[str]) -> None:
@@ -64,7 +74,7 @@ def _harmless(method: Callable[..., None]) -> Callable[..., None]:
 
     @functools.wraps(method)
     def guarded(self: Writer, *args: Any, **kwargs: Any) -> None:
-        if self.off or os.getpid() != self._pid:
+        if self.off or self._pid != _process:
             return
         try:
             method(self, *args, **kwargs)
@@ -91,7 +101,7 @@ class Writer:
         """Steps that have ended."""
         self._folder = folder
         self._wrapped: Optional[str] = None
-        self._pid = os.getpid()
+        self._pid = _process
         self._lost = 0
         self._fault: Optional[str] = None
         self._torn = False
@@ -146,12 +156,13 @@ class Writer:
         traces: int = 0,
         calls: int = 0,
         covers: int = 1,
-        then: str = "between",
+        then: Optional[str] = "between",
     ) -> None:
-        """The step's evaluation has returned; from now on the phase `then` is under way."""
+        """The step's evaluation has returned; from now on the phase `then` is under way. None where
+        the caller says so itself at once."""
         now = self._charge()
         seconds = ",".join(
-            f"{(self._names.get(name) or self._name(name))[1]}:{spent!r}"
+            f"{(self._names.get(name) or self._name(name))[1]}:{spent:.9f}"
             for name, spent in self._phases.items()
         )
         line = f'{{"k":"step","t":{now:.6f},"step":{self.step},"phases":{{{seconds}}}'
@@ -166,7 +177,8 @@ class Writer:
         self._append(f'{line},"traces":{traces},"calls":{calls},"covers":{covers}}}\n')
         self._phases = {}
         self.ended += 1
-        self.at(then)
+        if then is not None:
+            self.at(then)
 
     @_harmless
     def model(self, **described: Any) -> None:
