@@ -11,10 +11,12 @@ from types import ModuleType
 from typing import NoReturn
 
 from harness import __version__
-from harness.cli import compare, doctor, list_, report, run, run_all, selftest, watch
+from harness.cli import attach, compare, doctor, list_, report, run, run_all, selftest, watch
 from harness.errors import Exit, HarnessError
 
-COMMANDS: tuple[ModuleType, ...] = (run_all, run, watch, list_, report, compare, selftest, doctor)
+COMMANDS: tuple[ModuleType, ...] = (
+    run_all, run, watch, attach, list_, report, compare, selftest, doctor,
+)  # fmt: skip
 
 
 class _Parser(argparse.ArgumentParser):

@@ -1,0 +1,317 @@
+"""Looks at a tree that runs elsewhere, and captures of its stacks. Read-only, but for what the
+stack tools do (`harness.supervise.stacks`), and SIGUSR1 where that was asked for."""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import os
+import platform
+import re
+import sys
+import time
+from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import msgspec
+
+from harness.attach import links, target
+from harness.attach.judge import COMPILERS, Answer
+from harness.attach.motion import process_at
+from harness.attach.seen import Capture, Look, More, Seen, Window
+from harness.attach.tree import Tree, judge_tree
+from harness.model import Process
+from harness.supervise import gpu, observe, procfs, stacks
+from harness.supervise.stacks import StackCapture
+
+BETWEEN_S = 0.15
+"""Between two looks."""
+FIRST, SECOND = 0.45, 0.3
+"""The windows' shares of the time; the rest is for the stacks, twice some half a second."""
+SETTLE_S = 0.1
+"""After a tool has let go of the tree, until its threads wait again where they did."""
+WORLDS = 8
+CAPTURED = 8
+"""Processes of a tree that are proven dead if they are, and whose stacks are taken, at most."""
+TOOL_S = 5.0
+"""For one tool at one process."""
+_KCMP = {"x86_64": 312, "aarch64": 272}
+_KCMP_VM = 1
+
+LINUX = sys.platform == "linux"
+
+
+class Watched(msgspec.Struct, frozen=True, kw_only=True):
+    """What came of the looks."""
+
+    seen: Seen
+    tree: Tree
+    captures: dict[int, tuple[StackCapture, ...]]
+    """By pid, with what became of each tool."""
+    seconds: float
+    not_read: tuple[str, ...] = ()
+    """What could not be read, in words."""
+
+
+def watch(pid: int, seconds: float, folder: Path, may_signal: bool = False) -> Watched:
+    """Look at `pid` and its descendants for about `seconds`; stacks go to FOLDER/stacks.
+
+    Takes longer on a machine on which a tool takes longer. Never raises for what has gone.
+    """
+    began = time.monotonic()
+    taker = _Taker(folder / "stacks", may_signal)
+    names = _Names()
+    windows = [_window(pid, FIRST * seconds)]
+    seen = _complete(Seen(root=pid, windows=tuple(windows), machine=platform.machine()), names)
+    tree = judge_tree(seen)
+    blind = LINUX and not _may_read(pid)
+    if not blind or may_signal:
+        taker.take(_wanted(tree, seen), "1")
+        seen = msgspec.structs.replace(seen, stacks=taker.stacks())
+    if seen.last.processes:
+        time.sleep(0.0 if blind else SETTLE_S)
+        windows.append(_window(pid, SECOND * seconds))
+        seen = _complete(msgspec.structs.replace(seen, windows=tuple(windows)), names)
+        tree = judge_tree(seen)
+    if in_doubt := [one for one in _doubtful(tree) if one in taker.found]:
+        taker.take(in_doubt, "2")
+        seen = msgspec.structs.replace(seen, stacks=taker.stacks())
+        tree = judge_tree(seen)
+    return Watched(
+        seen=seen,
+        tree=tree,
+        captures=taker.found,
+        seconds=time.monotonic() - began,
+        not_read=_not_read(blind, pid, seen, taker),
+    )
+
+
+def _window(pid: int, seconds: float) -> Window:
+    """Looks for so long, and at least two; fewer if it ends."""
+    end = time.monotonic() + seconds
+    looks = [_look(pid)]
+    while looks[-1].processes and (len(looks) < 2 or time.monotonic() < end):
+        time.sleep(min(BETWEEN_S, seconds))
+        looks.append(_look(pid))
+    return tuple(looks)
+
+
+def _look(pid: int) -> Look:
+    processes = observe.processes(pid, deep=True)
+    if processes and processes[0].pid != pid:
+        processes = ()
+    return Look(
+        t=time.monotonic(),
+        processes=processes,
+        worlds={one.pid: procfs.world(one.pid) for one in processes[:WORLDS]} if LINUX else {},
+        more={one.pid: _more(one) for one in processes} if LINUX else {},
+        machine=observe.machine(),
+    )
+
+
+def _more(process: Process) -> More:
+    stat = _read(f"/proc/{process.pid}/stat").rpartition(")")[2].split()
+    swap = re.search(r"^VmSwap:\s*(\d+)", _read(f"/proc/{process.pid}/status"), re.M)
+    sleeps, waits_in = {}, {}
+    for thread in process.threads:
+        folder = f"/proc/{process.pid}/task/{thread.tid}"
+        found = re.search(r"^voluntary_ctxt_switches:\s*(\d+)", _read(f"{folder}/status"), re.M)
+        if found:
+            sleeps[thread.tid] = int(found[1])
+        waits_in[thread.tid] = _read(f"{folder}/wchan")
+    return More(
+        started=int(stat[19]) if len(stat) > 19 else None,
+        minor_faults=int(stat[7]) if len(stat) > 7 else None,
+        swap=int(swap[1]) * 1024 if swap else None,
+        sleeps=sleeps,
+        waits_in=waits_in,
+    )
+
+
+def _read(path: str) -> str:
+    try:
+        return Path(path).read_text(errors="replace")
+    except OSError:
+        return ""
+
+
+class _Names:
+    """What processes are called, asked once each."""
+
+    def __init__(self) -> None:
+        self._known: dict[int, str] = {}
+
+    def of(self, pids: Iterable[int]) -> dict[int, str]:
+        for pid in pids:
+            if pid not in self._known and (found := target.named(pid)):
+                self._known[pid] = " ".join(found)
+        return dict(self._known)
+
+
+def _complete(seen: Seen, names: _Names) -> Seen:
+    """`seen` with what is asked once: links, names, shared memory, the GPU."""
+    processes = seen.last.processes
+    change = msgspec.structs.replace
+    if not LINUX:
+        return change(seen, names=names.of(one.pid for one in processes))
+    ends = links.Ends()
+    found = {
+        thread.tid: link
+        for process in processes
+        for thread in process.threads
+        if (link := links.waited_for(process, thread, seen.machine, ends))
+    }
+    listed = {one.pid for one in processes}
+    peers = {peer for each in found.values() for link in each for peer in link.peers}
+    return change(
+        seen,
+        links=found,
+        sockets={pid: tuple(p for p in ends.peers(pid) if p in listed) for pid in listed},
+        names=names.of(listed | peers),
+        shares=frozenset(one.pid for one in processes[:WORLDS] if _shares(one, seen.machine)),
+        gpu=seen.gpu or _gpu(seen.last),
+    )
+
+
+def _gpu(look: Look) -> tuple[str, ...]:
+    opened = any(
+        around.devices for world in look.worlds.values() for around in world.surroundings.values()
+    )
+    return tuple(gpu.utilisation(timeout=2.0)) if opened else ()
+
+
+def _shares(process: Process, machine: str) -> bool:
+    """Whether its memory may be its parent's as well, as it is between vfork and exec.
+
+    A thread of the parent could then wake it through what is called a private futex.
+    """
+    call = ctypes.CDLL(None, use_errno=True).syscall
+    number = _KCMP.get(machine)
+    if number is not None:
+        answer = call(number, process.pid, process.ppid, _KCMP_VM, 0, 0)
+        if answer >= 0:
+            return bool(answer == 0)
+    # It may not be asked. What has called exec since has a stack that begins elsewhere.
+    stacks_begin = [
+        _read(f"/proc/{pid}/stat").rpartition(")")[2].split()[25:26]
+        for pid in (process.pid, process.ppid)
+    ]
+    return stacks_begin[0] == stacks_begin[1] and stacks_begin[0] != ["0"]
+
+
+def _may_read(pid: int) -> bool:
+    """Whether we have a debugger's rights, without which no tool could see a stack."""
+    try:
+        os.close(os.open(f"/proc/{pid}/mem", os.O_RDONLY))
+    except OSError:
+        return False
+    return True
+
+
+def _wanted(tree: Tree, seen: Seen) -> list[int]:
+    """Whose stacks are taken: the root's, and of what it waits for, first what is in doubt."""
+    root = tree.by_pid.get(seen.root)
+    rest = [one.pid for one in tree.processes if one.pid != seen.root and _tells(seen, one.pid)]
+    if root is None or tree.answer is Answer.COMPILING or (root.good and not root.on):
+        rest = []
+    return [seen.root, *rest][:CAPTURED]
+
+
+def _tells(seen: Seen, pid: int) -> bool:
+    """Whether a descendant's stacks are worth a tool: those of Python, and of several threads."""
+    process = process_at(seen.last, pid)
+    if process is None or process.name in COMPILERS:
+        return False
+    return len(process.threads) > 1 or "python" in seen.names.get(pid, "").partition(" ")[0]
+
+
+def _doubtful(tree: Tree) -> list[int]:
+    """Whose stacks are taken again: where that could alter or confirm what is said of it."""
+    settled = (Answer.DEADLOCK, Answer.STOPPED, Answer.TRACED, Answer.ENDED)
+    return [
+        one.pid
+        for one in tree.processes
+        if one.answer not in settled and not (one.good and one.sure)
+    ]
+
+
+class _Taker:
+    """Takes the stacks of several processes at once, again by the tool that answered before."""
+
+    def __init__(self, folder: Path, may_signal: bool) -> None:
+        self._folder = folder
+        self._may_signal = may_signal
+        self.found: dict[int, tuple[StackCapture, ...]] = {}
+
+    def take(self, pids: Sequence[int], label: str) -> None:
+        with ThreadPoolExecutor(max_workers=len(pids)) as pool:
+            for pid, capture in zip(pids, pool.map(self._one(label, pids[0]), pids), strict=True):
+                self.found[pid] = (*self.found.get(pid, ()), capture)
+
+    def stacks(self) -> dict[int, tuple[Capture, ...]]:
+        return {
+            pid: tuple(one.threads for one in captures if one.threads)
+            for pid, captures in self.found.items()
+        }
+
+    def _one(self, label: str, first: int) -> Callable[[int], StackCapture]:
+        def take(pid: int) -> StackCapture:
+            folder = self._folder if pid == first else self._folder / str(pid)
+            before = self.found.get(pid, ())
+            same = [tool for tool in stacks.TOOLS if before and tool.name == before[0].tool]
+            source = _faulthandler(pid) if self._may_signal else None
+            taken = stacks.capture(
+                pid,
+                folder,
+                same or None,
+                label=label,
+                timeout=TOOL_S,
+                faulthandler_file=source,
+                may_signal=source is not None,
+            )
+            if taken.file is not None:
+                _redact(folder / taken.file)
+            return taken
+
+        return take
+
+
+def _redact(file: Path) -> None:
+    """py-spy's answer begins with the command line, whose arguments are nobody's business."""
+    with contextlib.suppress(OSError):
+        text = file.read_text(encoding="utf-8")
+        file.write_text(re.sub(r"(?m)^(Process \d+):.*$", r"\1", text), encoding="utf-8")
+
+
+def _faulthandler(pid: int) -> Path | None:
+    """Where its faulthandler is likely to write: a file that is called so, or its stderr."""
+    folder = Path(f"/proc/{pid}/fd")
+    opened = []
+    with contextlib.suppress(OSError):
+        for file in folder.iterdir():
+            with contextlib.suppress(OSError):
+                opened.append((file.name, file.readlink()))
+    for wanted in (
+        [path for _, path in opened if "faulthandler" in path.name],
+        [path for name, path in opened if name == "2"],
+    ):
+        for path in wanted:
+            if path.is_file():
+                return path
+    return None
+
+
+def _not_read(blind: bool, pid: int, seen: Seen, taker: _Taker) -> tuple[str, ...]:
+    told = []
+    if blind:
+        scope = _read("/proc/sys/kernel/yama/ptrace_scope").strip()
+        why = f" (kernel.yama.ptrace_scope is {scope})" if scope not in ("", "0") else ""
+        told.append(f"stacks, system calls and timeouts: a debugger's rights are needed{why}")
+    for one, captures in taker.found.items():
+        if captures[0].tool is None:
+            last = next((a.reason for a in captures[0].attempts if a.reason), "no tool")
+            told.append(f"the stacks of process {one}: {last}")
+    if not LINUX:
+        told.append("single threads, system calls and open files, which only Linux shows")
+    return tuple(told)

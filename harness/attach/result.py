@@ -1,0 +1,192 @@
+"""What was found of a process elsewhere, as a run's result, folder and report."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from datetime import datetime, timezone
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from harness import __version__, environment
+from harness.attach.judge import Answer, Judged
+from harness.attach.look import Watched
+from harness.attach.tree import Tree
+from harness.model import (
+    Cause,
+    Command,
+    Finding,
+    Outcome,
+    RunResult,
+    ScenarioInfo,
+    ScenarioResult,
+    Severity,
+)
+from harness.supervise import procfs
+
+FOUND = "attached"
+"""The code of the finding that holds the answer, of the tree and of each of its processes."""
+MOST = 64
+"""Processes that are told of."""
+_CAUSES = {
+    Answer.DEADLOCK: "deadlock",
+    Answer.STOPPED: "stopped",
+    Answer.TRACED: "stopped",
+    Answer.STARVED: "starved",
+    Answer.STALLED: "stalled",
+    Answer.SPINNING: "stalled",
+    Answer.WAITING: "waiting",
+    Answer.ASLEEP: "waiting",
+}
+
+
+def result(watched: Watched, name: str) -> ScenarioResult:
+    """The scenario's result: `hung` with a cause, or `unfinished` with the reason that it lives."""
+    tree = watched.tree
+    rss = [process.rss for process in watched.seen.last.processes if process.rss is not None]
+    made = ScenarioResult(
+        scenario=name,
+        outcome=Outcome.UNFINISHED if tree.good else Outcome.HUNG,
+        reason=says(tree) if tree.good else None,
+        cause=None if tree.good else cause(watched),
+        steps_requested=0,
+        steps_completed=0,
+        wall_s=watched.seconds,
+        findings=(_finding(watched),),
+    )
+    memory = msgspec.structs.replace(made.metrics.memory, rss_peak=sum(rss) or None)
+    return msgspec.structs.replace(
+        made, metrics=msgspec.structs.replace(made.metrics, memory=memory)
+    )
+
+
+def says(tree: Tree) -> str:
+    """The answer, and what is said of it."""
+    repeats = tree.summary.startswith(tree.answer.value)
+    return tree.summary if repeats else f"{tree.answer.value}: {tree.summary}"
+
+
+def cause(watched: Watched) -> Cause:
+    tree = watched.tree
+    deciding = tree.processes[0] if tree.processes else None
+    evidence = dict(deciding.evidence) if deciding else {}
+    captures = watched.captures.get(tree.decided_by, ())
+    if captures:
+        evidence["stack_tool"] = captures[0].tool
+        evidence["stack_attempts"] = [
+            f"{a.tool}: {'ok' if a.ok else a.reason} ({a.seconds:.1f} s)"
+            for a in captures[0].attempts
+        ]
+    if watched.seen.gpu:
+        evidence["gpu"] = list(watched.seen.gpu)
+    return Cause(
+        code=_CAUSES[tree.answer],
+        summary=says(tree),
+        proven=tree.answer is Answer.DEADLOCK,
+        evidence={"answer": tree.answer.value, "pid": tree.decided_by} | evidence,
+    )
+
+
+def _finding(watched: Watched) -> Finding:
+    tree, seen = watched.tree, watched.seen
+    return Finding(
+        code=FOUND,
+        severity=Severity.INFO,
+        summary=f"looked at {seen.name(seen.root)} from outside for {watched.seconds:.1f} s",
+        evidence={
+            "answer": tree.answer.value,
+            "summary": tree.summary,
+            "pid": seen.root,
+            "decided_by": tree.decided_by,
+            "processes": [_told(one, watched) for one in tree.processes[:MOST]],
+            "not_read": list(watched.not_read),
+        },
+    )
+
+
+def _told(one: Judged, watched: Watched) -> dict[str, Any]:
+    kept = ("watched_s", "cpu", "io_bytes", "major_faults", "switches", "threads", "rss",
+            "wait_site", "wait_category", "stacks_moved", "fingerprint", "wakes_in_s")  # fmt: skip
+    return {
+        "pid": one.pid,
+        "name": watched.seen.names.get(one.pid, ""),
+        "answer": one.answer.value,
+        "summary": one.summary,
+        "waits_for": list(one.on),
+        # Threads are a number here, and the list of them in the cause's evidence.
+        **{
+            key: value
+            for key in kept
+            if not isinstance(value := one.evidence.get(key), list) and value is not None
+        },
+    }
+
+
+def run(
+    watched: Watched, name: str, argv: Sequence[str], began: datetime, command: Sequence[str]
+) -> RunResult:
+    """run.json of an attachment. `argv` is what may be shown of the process's command line."""
+    env = environment.gather()
+    info = ScenarioInfo(
+        name=name, path="", summary="", doc="", source="", command=Command(argv=tuple(argv))
+    )
+    return RunResult(
+        harness_version=__version__,
+        started=_stamp(began),
+        finished=_stamp(datetime.now(timezone.utc)),
+        command=tuple(command),
+        # Which MLX runs there is not known: what is installed here may be another one.
+        environment=msgspec.structs.replace(env, versions={}),
+        settings=None,
+        scenarios=(info,),
+        results=(result(watched, name),),
+    )
+
+
+def state(watched: Watched) -> bytes:
+    """state.json: the last look, and what each thread of whose stack was seen does."""
+    last = watched.seen.last
+    pids = [process.pid for process in last.processes]
+    return msgspec.json.format(
+        msgspec.json.encode(
+            {
+                "machine": last.machine,
+                "processes": last.processes,
+                "more": {str(pid): more for pid, more in last.more.items()},
+                "open_files": {
+                    str(pid): procfs.open_files(pid) for pid in pids if sys.platform == "linux"
+                },
+                "links": {str(tid): found for tid, found in watched.seen.links.items()},
+                "stacks": {str(pid): found for pid, found in watched.captures.items()},
+            }
+        ),
+        indent=1,
+    )
+
+
+def lines(tree: Tree, watched: Watched) -> list[str]:
+    """What is told on the terminal: the answer, then each process, the odd one out first."""
+    seen = watched.seen
+    others = len(tree.processes) - 1
+    below = f" and {others} below it" if others > 0 else ""
+    told = [f"{seen.name(seen.root)}{below}: {tree.answer.value}", f"  {tree.summary}"]
+    if others > 0:
+        told += [
+            f"  {seen.name(one.pid)}: {one.answer.value}: {one.summary}"
+            for one in tree.processes[:8]
+        ]
+        told += [f"  and {len(tree.processes) - 8} more"] * (len(tree.processes) > 8)
+    elif tree.processes and (site := tree.processes[0].evidence.get("wait_site")):
+        told += [f"  {site}"] if site not in tree.summary else []
+    return told + [f"  not read: {one}" for one in watched.not_read]
+
+
+def home(folder: Path, name: str) -> Path:
+    """Where the evidence of the only scenario lies in a run's folder."""
+    return folder / name / "0"
+
+
+def _stamp(moment: datetime) -> str:
+    return moment.astimezone().isoformat(timespec="seconds")
