@@ -259,7 +259,8 @@ def _memory(record: Record, ending: Ending) -> MemorySummary:
     active, peak = _highest(record.active), _highest(record.peak)
     unit = record.model.trainable_bytes if record.model else 0
     slope = _slope(record.active)
-    return MemorySummary(
+    return msgspec.structs.replace(
+        record.memory,
         active_peak=active,
         cache_peak=_highest(record.cache),
         rss_peak=ending.rss_peak,
@@ -268,8 +269,7 @@ def _memory(record: Record, ending: Ending) -> MemorySummary:
         peak_over_p=peak / unit if unit and peak is not None else None,
         p_per_step=slope.value / unit if unit and slope else None,
         p_per_step_margin=slope.margin / unit if unit and slope else None,
-        swap_growth=record.swap_growth,
-        major_faults=record.major_faults,
+        unread=ending.unread,
     )
 
 

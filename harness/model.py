@@ -329,6 +329,12 @@ class Machine(msgspec.Struct, frozen=True, kw_only=True):
 
     available: int | None = None
     swap_used: int | None = None
+    compressed: int | None = None
+    """Memory that compressed pages take: macOS's compressor, Linux's zswap and zram."""
+    pressure: float | None = None
+    """Percent of the last 10 s in which something waited for memory (Linux)."""
+    pressure_level: int | None = None
+    """1 normal, 2 warning, 4 critical (macOS)."""
 
 
 class Snapshot(msgspec.Struct, frozen=True, kw_only=True):
@@ -359,6 +365,15 @@ class Sample(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     processes: int = 0
     available: int | None = None
     swap_used: int | None = None
+    footprint: int | None = None
+    """Memory that is the processes' own, in RAM, compressed or swapped out: unlike the RSS it does
+    not fall when they swap. macOS's phys_footprint; Linux's RssAnon + RssShmem + VmSwap."""
+    swapped: int | None = None
+    """Of the processes' own memory, what is swapped out (Linux)."""
+    compressed: int | None = None
+    pressure: float | None = None
+    pressure_level: int | None = None
+    """These three are the machine's."""
 
 
 # --- what is concluded -------------------------------------------------------------------------
@@ -433,6 +448,8 @@ class Ending(msgspec.Struct, frozen=True, kw_only=True):
     position: Position | None = None
     """The last known place, also when no beat of it reached beats.jsonl."""
     rss_peak: int | None = None
+    unread: dict[str, str] = {}
+    """What of the memory could not be read, and why."""
     steps: int | None = None
     """How many there were to be, where an outside command's log says so."""
     findings: tuple[Finding, ...] = ()
@@ -477,6 +494,14 @@ class MemorySummary(msgspec.Struct, frozen=True, kw_only=True):
     """The most by which the machine's used swap exceeded what it was at the first look."""
     major_faults: int | None = None
     """Pages that were read in from a disk while it ran."""
+    footprint_peak: int | None = None
+    """Highest memory of its own, in RAM or not, of the worker and all it started."""
+    swapped_peak: int | None = None
+    compressed_peak: int | None = None
+    pressure_peak: float | None = None
+    pressure_level_peak: int | None = None
+    unread: dict[str, str] = {}
+    """Of the figures that are null, why they could not be read."""
 
 
 class Metrics(msgspec.Struct, frozen=True, kw_only=True):

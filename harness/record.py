@@ -24,6 +24,7 @@ from harness.model import (
     EndBeat,
     ErrorBeat,
     GradientBeat,
+    MemorySummary,
     MlxBeat,
     ModelBeat,
     Sample,
@@ -33,6 +34,16 @@ from harness.model import (
 
 SAMPLES = "samples.jsonl"
 _DECODER = msgspec.json.Decoder(Sample)
+_PEAKS = {
+    "swap_used": "",
+    "major_faults": "major_faults",
+    "footprint": "footprint_peak",
+    "swapped": "swapped_peak",
+    "compressed": "compressed_peak",
+    "pressure": "pressure_peak",
+    "pressure_level": "pressure_level_peak",
+}
+"""Figures of a sample, and what the highest of each is called in the summary."""
 NOT_WORK = ("graph",)
 """Phases that are the harness's own; left out of a step's time."""
 
@@ -87,9 +98,8 @@ class Record:
     checks: tuple[CheckBeat, ...] = ()
     gradients: tuple[GradientBeat, ...] = ()
     collectives: tuple[CollectiveBeat, ...] = ()
-    swap_growth: int | None = None
-    """Bytes by which used swap rose at most above the first look at it; None: not looked at."""
-    major_faults: int | None = None
+    memory: MemorySummary = field(default_factory=MemorySummary)
+    """What samples.jsonl says of it."""
 
 
 def gather(beats: Iterable[AnyBeat], keep: int = 10_000) -> Record:
@@ -176,20 +186,24 @@ def load(folder: Path) -> Record:
     """The record of the worker that wrote into `folder`; empty when it wrote nothing."""
     reader = BeatReader(folder)
     record = gather(read_beats(folder, reader))
-    swap, faults = _pressure(folder)
-    return replace(record, torn=reader.torn, swap_growth=swap, major_faults=faults)
+    return replace(record, torn=reader.torn, memory=_memory(_samples(folder)))
 
 
-def _pressure(folder: Path) -> tuple[int | None, int | None]:
-    """(growth of used swap, major faults) of samples.jsonl; None where no look had them."""
-    swap: list[int] = []  # the first and the highest
-    faults: int | None = None
-    for sample in _samples(folder):
-        if sample.swap_used is not None:
-            swap = [swap[0], max(swap[1], sample.swap_used)] if swap else [sample.swap_used] * 2
-        if sample.major_faults is not None:
-            faults = max(faults or 0, sample.major_faults)
-    return swap[1] - swap[0] if swap else None, faults
+def _memory(samples: Iterable[Sample]) -> MemorySummary:
+    """The highest of each figure, and by how much used swap rose above the first look at it."""
+    first_swap: int | None = None
+    peaks = dict.fromkeys(_PEAKS)
+    for sample in samples:
+        if first_swap is None:
+            first_swap = sample.swap_used
+        for name in peaks:
+            value = getattr(sample, name)
+            if value is not None:
+                peaks[name] = max(value, peaks[name] or 0)
+    swap = peaks.pop("swap_used")
+    named: dict[str, Any] = {_PEAKS[name]: value for name, value in peaks.items()}
+    growth = None if swap is None or first_swap is None else swap - first_swap
+    return MemorySummary(swap_growth=growth, **named)
 
 
 def _samples(folder: Path) -> Iterator[Sample]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import shutil
 import signal
 from pathlib import Path
 
@@ -27,12 +28,15 @@ PRINTED = "printed"
 """Where in that case those beats are kept that were made of what it printed."""
 
 
+LOG_POLICY = Policy(floor_s=10.0, loops=False)
+"""What a training does between two reports nobody knows: it gets more time, and a main thread that
+is long in one place is no hang."""
+
+
 class CommandJob(Job):
     """One run of an outside command. Its steps are those it reports, or else those it prints."""
 
-    policy = Policy(floor_s=10.0, loops=False)
-    """What a training does between two reports nobody knows: it gets more time, and a main thread
-    that is long in one place is no hang."""
+    policy = LOG_POLICY
 
     def __init__(
         self,
@@ -88,6 +92,9 @@ class CommandJob(Job):
         self._told_to_stop = True
 
     def _in_doubt(self, prover: Prover, inspector: Inspector, now: float) -> Cause | None:
+        if self._home != self.folder and (hook := inject.told(self._home)) and hook.disabled:
+            self._listen_to(self.folder, LOG_POLICY)  # it has fallen silent, which is no hang
+            return None
         cause = super()._in_doubt(prover, inspector, now)
         return None if cause is not None and self._prompts and prover.prompts() else cause
 
@@ -99,13 +106,18 @@ class CommandJob(Job):
             ear.pause()
         own = self.folder / OWN
         if self._home == self.folder and (own / NOW).exists():
-            # It has its own word from now on, which says more, and sooner.
-            self._home = own
-            self._reader = BeatReader(own)
-            self._watchdog = Watchdog(Policy())
-            self._doubt = None
-            self._steps = 0
+            hook = inject.told(own)
+            if hook is None or hook.disabled is None:
+                # It has its own word from now on, which says more, and sooner.
+                self._listen_to(own, Policy())
         super()._read_beats()
+
+    def _listen_to(self, home: Path, policy: Policy) -> None:
+        self._home, self.policy = home, policy
+        self._reader = BeatReader(home)
+        self._watchdog = Watchdog(policy)
+        self._doubt = None
+        self._steps = 0
 
     def _position(self) -> Position | None:
         return read_position(self._home)
@@ -123,8 +135,7 @@ class CommandJob(Job):
                 (self.folder / name).rename(printed / name)
                 (own / name).rename(self.folder / name)
             self._home = self.folder
-        with contextlib.suppress(OSError):
-            own.rmdir()
+        shutil.rmtree(own, ignore_errors=True)
 
     def _completed(self, ending: Ending) -> Ending:
         itself = (self.folder / PRINTED).exists()

@@ -88,6 +88,7 @@ class Job:
         self._steps = 0
         self._next_look = 0.0
         self._next_sample = 0.0
+        self._last_sample: Sample | None = None
         self._watchdog = Watchdog(self.policy)
         self._reader = BeatReader(self.folder)
         self._graph: BuiltBeat | None = None
@@ -155,7 +156,7 @@ class Job:
             position=self._position(),
             steps=self._steps,
             processes=tuple(process for process in processes if process.pid != guard),
-            machine=observe.machine(),
+            machine=observe.machine(whole=now >= self._next_sample),
         )
         self._sample(self.snapshot)
         if self._process.status is not None or self._why is not None:
@@ -293,20 +294,26 @@ class Job:
         age = snapshot.t - self.started
         self._next_sample = snapshot.t + (0.0 if age < 60 else 1.0 if age < 3600 else 10.0)
         position = snapshot.position
-        line = msgspec.json.encode(
-            Sample(
-                t=snapshot.t,
-                step=position.step if position else None,
-                phase=position.phase if position else None,
-                rss=rss,
-                cpu_s=sum(process.cpu_s for process in processes),
-                major_faults=sum(process.major_faults or 0 for process in processes),
-                threads=sum(len(process.threads) for process in processes),
-                processes=len(processes),
-                available=snapshot.machine.available,
-                swap_used=snapshot.machine.swap_used,
-            )
+        machine = snapshot.machine
+        footprint, swapped = observe.held(process.pid for process in processes)
+        self._last_sample = Sample(
+            t=snapshot.t,
+            step=position.step if position else None,
+            phase=position.phase if position else None,
+            rss=rss,
+            cpu_s=sum(process.cpu_s for process in processes),
+            major_faults=sum(process.major_faults or 0 for process in processes),
+            threads=sum(len(process.threads) for process in processes),
+            processes=len(processes),
+            available=machine.available,
+            swap_used=machine.swap_used,
+            footprint=footprint,
+            swapped=swapped,
+            compressed=machine.compressed,
+            pressure=machine.pressure,
+            pressure_level=machine.pressure_level,
         )
+        line = msgspec.json.encode(self._last_sample)
         # A full disk costs the samples; the verdict does not need them.
         with contextlib.suppress(OSError):
             self._samples.write(line + b"\n")
@@ -339,6 +346,7 @@ class Job:
             over_budget=self._why is Why.BUDGET,
             interrupted=self._why is Why.INTERRUPT,
             position=position,
+            unread=observe.unread(self._last_sample) if self._last_sample else {},
             rss_peak=max(self.rss_peak, process.rss_peak or 0) or None,
         )
         ending = self._completed(ending)

@@ -7,8 +7,29 @@ from collections.abc import Iterable
 
 import psutil
 
-from harness.model import Machine, Process, Thread
-from harness.supervise import procfs
+from harness.model import Machine, Process, Sample, Thread
+from harness.supervise import darwin, procfs
+
+_UNREAD = {
+    "linux": {
+        "swap_used": "/proc/meminfo does not tell",
+        "major_faults": "/proc/PID/stat could not be read",
+        "footprint": "/proc/PID/status does not tell (a kernel before 4.5)",
+        "swapped": "/proc/PID/status does not tell (a kernel before 4.5)",
+        "compressed": "there is neither zswap nor zram",
+        "pressure": "the kernel has no /proc/pressure/memory",
+        "pressure_level": "macOS alone has it",
+    },
+    "darwin": {
+        "swap_used": "sysctl vm.swapusage does not tell",
+        "major_faults": "the process's counters could not be read",
+        "footprint": "proc_pid_rusage failed",
+        "swapped": "macOS does not tell it of a process",
+        "compressed": "vm_stat does not tell",
+        "pressure": "Linux alone has it",
+        "pressure_level": "sysctl kern.memorystatus_vm_pressure_level does not tell",
+    },
+}
 
 _STATES = {
     psutil.STATUS_RUNNING: "R",
@@ -31,11 +52,27 @@ def processes(pid: int, also: Iterable[int] = (), deep: bool = False) -> tuple[P
     return tuple(found.values())
 
 
-def machine() -> Machine:
-    """The whole machine's memory."""
+def machine(whole: bool = False) -> Machine:
+    """The whole machine's memory; `whole`: also what takes longer to find out."""
     if sys.platform == "linux":
-        return procfs.machine()
-    return Machine(available=psutil.virtual_memory().available, swap_used=psutil.swap_memory().used)
+        return procfs.machine(whole)
+    found = Machine(
+        available=psutil.virtual_memory().available, swap_used=psutil.swap_memory().used
+    )
+    return darwin.strained(found) if whole and sys.platform == "darwin" else found
+
+
+def held(pids: Iterable[int]) -> tuple[int | None, int | None]:
+    """(memory of their own in RAM, compressed or swapped; that swapped out), each if known."""
+    if sys.platform == "linux":
+        return procfs.held(pids)
+    return darwin.footprint(pids) if sys.platform == "darwin" else None, None
+
+
+def unread(sample: Sample) -> dict[str, str]:
+    """Why the figures of memory that `sample` lacks could not be read, by their name."""
+    reasons = _UNREAD.get(sys.platform, {})
+    return {name: why for name, why in reasons.items() if getattr(sample, name) is None}
 
 
 def oom_kills() -> int:

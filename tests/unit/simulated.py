@@ -22,6 +22,7 @@ from harness.model import (
     Ending,
     Environment,
     ErrorBeat,
+    MemorySummary,
     ModelBeat,
     Position,
     ScenarioResult,
@@ -494,8 +495,10 @@ def simulate(machine: Machine, name: str, repeat: int, draw: random.Random):
 def _with_pressure(record, run: Run, draw: random.Random):
     return replace(
         record,
-        swap_growth=round(run.swap + draw.uniform(0, 30e6)),
-        major_faults=round(run.swap / 16_384) + draw.randrange(300),
+        memory=MemorySummary(
+            swap_growth=round(run.swap + draw.uniform(0, 30e6)),
+            major_faults=round(run.swap / 16_384) + draw.randrange(300),
+        ),
     )
 
 

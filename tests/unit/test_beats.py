@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import sys
 from decimal import Decimal
 from itertools import pairwise
 
@@ -12,6 +13,14 @@ from harness import beats
 from harness.beatfile import BEATS, read_beats, read_position
 from harness.inject import told
 from harness.model import StartBeat, StepBeat
+
+
+@pytest.fixture(autouse=True)
+def without_mlx():
+    """Another test of this process may have imported it, and then there would be beats of it."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.delitem(sys.modules, "mlx.core", raising=False)
+        yield
 
 
 @pytest.fixture

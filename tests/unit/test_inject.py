@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import os
+import sys
 import types
 
 import pytest
@@ -31,6 +32,14 @@ events = st.lists(
 
 
 # --- the writer --------------------------------------------------------------------------------
+
+
+@pytest.fixture(autouse=True)
+def without_mlx():
+    """Another test of this process may have imported it, and then there would be beats of it."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.delitem(sys.modules, "mlx.core", raising=False)
+        yield
 
 
 def test_the_formats_constants_are_those_of_the_reader():

@@ -40,6 +40,11 @@ Figure = Callable[[ScenarioResult], float | None]
 
 Show = Callable[[float], str]
 
+
+def percent(value: float) -> str:
+    return f"{value:.0f} %"
+
+
 FIGURES: tuple[tuple[str, Figure, Show], ...] = (
     ("step 0", lambda r: r.metrics.step_s.first if r.metrics.step_s else None, seconds),
     ("median step", lambda r: r.metrics.step_s.median if r.metrics.step_s else None, seconds),
@@ -49,6 +54,10 @@ FIGURES: tuple[tuple[str, Figure, Show], ...] = (
     ("active / P", lambda r: r.metrics.memory.active_over_p, digits),
     ("peak / P", lambda r: r.metrics.memory.peak_over_p, digits),
     ("RSS", lambda r: r.metrics.memory.rss_peak, size),
+    ("footprint", lambda r: r.metrics.memory.footprint_peak, size),
+    ("swapped", lambda r: r.metrics.memory.swapped_peak or None, size),
+    ("page-ins", lambda r: r.metrics.memory.major_faults or None, digits),
+    ("pressure", lambda r: r.metrics.memory.pressure_peak or None, percent),
     ("traces", lambda r: r.metrics.traces, digits),
     ("graph nodes", lambda r: r.metrics.graph_nodes_last, digits),
     ("wall", lambda r: r.wall_s, seconds),

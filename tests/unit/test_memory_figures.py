@@ -1,0 +1,82 @@
+"""Memory as the machine tells it: what is read, what is not, and why."""
+
+from __future__ import annotations
+
+import struct
+import sys
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from harness.model import Sample
+from harness.record import load
+from harness.supervise import darwin, observe
+
+VM_STAT = """Mach Virtual Memory Statistics: (page size of 16384 bytes)
+Pages free:                               12345.
+Pages active:                            678901.
+Pages stored in compressor:             1500000.
+Pages occupied by compressor:            400000.
+Swapins:                                 777777.
+"""
+"""In the form that macOS prints on Apple silicon."""
+
+
+def test_the_compressors_memory_counts_in_the_pages_that_are_told():
+    assert darwin.compressed(VM_STAT) == 400_000 * 16_384
+    assert darwin.compressed(VM_STAT.replace("16384", "4096")) == 400_000 * 4_096
+    assert darwin.compressed("vm_stat: no") is None
+
+
+@pytest.mark.parametrize(("text", "level"), [("1\n", 1), ("4\n", 4), ("", None), ("x", None)])
+def test_the_level_of_pressure(text, level):
+    assert darwin.level(text) == level
+
+
+def test_the_footprint_is_the_ninth_field():
+    info = struct.pack("<16s10Q", b"u" * 16, *range(10))
+    assert darwin.in_rusage(info) == 7
+
+
+def test_a_tool_that_is_not_there_tells_nothing():
+    assert darwin._told("no-such-tool") == ""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
+def test_this_process_is_held_in_memory():
+    footprint, swapped = observe.held([1 << 30])
+    assert (footprint, swapped) == (None, None)
+    import os
+
+    block = bytearray(b"x" * (64 << 20))
+    footprint, swapped = observe.held([os.getpid()])
+    assert footprint > len(block)
+    assert 0 <= swapped <= footprint
+    assert observe.machine().compressed is None
+    whole = observe.machine(whole=True)
+    has_pressure = Path("/proc/pressure/memory").exists()
+    assert (whole.pressure is not None) == has_pressure
+
+
+def test_what_could_not_be_read_has_a_reason(monkeypatch):
+    monkeypatch.setattr(sys, "platform", "linux")
+    unread = observe.unread(Sample(t=0.0, footprint=3, swap_used=0, pressure=0.0))
+    assert {"swapped", "compressed", "pressure_level", "major_faults"} == set(unread)
+    assert all(unread.values())
+    monkeypatch.setattr(sys, "platform", "darwin")
+    assert "pressure" in observe.unread(Sample(t=0.0))
+
+
+def test_the_summary_keeps_the_peaks(tmp_path):
+    samples = [
+        Sample(t=0.0, swap_used=100, footprint=5, pressure=1.5, compressed=9),
+        Sample(t=1.0, swap_used=300, footprint=8, swapped=2, pressure=40.0, compressed=3),
+        Sample(t=2.0, swap_used=50, footprint=7, swapped=1, pressure=0.0),
+    ]
+    lines = b"\n".join(map(msgspec.json.encode, samples))
+    (tmp_path / "samples.jsonl").write_bytes(lines + b'\n{"t": 3.0, "foot')
+    memory = load(tmp_path).memory
+    assert memory.swap_growth == 200
+    assert (memory.footprint_peak, memory.swapped_peak, memory.compressed_peak) == (8, 2, 9)
+    assert (memory.pressure_peak, memory.pressure_level_peak) == (40.0, None)
