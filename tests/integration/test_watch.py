@@ -171,8 +171,8 @@ time.sleep(10_000)
 def test_an_interrupt_goes_to_the_command(tmp_path):
     code = """
 import time
-print("ready", flush=True)
 try:
+    print("ready", flush=True)
     time.sleep(1000)
 except KeyboardInterrupt:
     print("saved", flush=True)
@@ -284,7 +284,7 @@ def test_a_prompt_that_nobody_answers_is_no_hang(tmp_path, session):
 
 def test_ctrl_c_is_the_commands(tmp_path, session):
     code = (
-        "import time\nprint('ready', flush=True)\ntry:\n  time.sleep(1000)\n"
+        "import time\ntry:\n  print('ready', flush=True); time.sleep(1000)\n"
         "except KeyboardInterrupt:\n  print('saved'); raise SystemExit(5)"
     )
     terminal = session(sys.executable, "-c", code)
