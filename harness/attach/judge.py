@@ -39,6 +39,8 @@ SLEEP_S = 60.0
 """A sleeper is believed to go on if it wakes within so long, as by `harness run`."""
 _COMPREHENSION = ("<genexpr>", "<listcomp>", "<dictcomp>", "<setcomp>")
 """Whether it is caught in one of these or in the function around it is chance."""
+_JOINS = ("join", "_wait_for_tstate_lock", "_shutdown")
+"""Where Python waits for a thread to end, whose work it then is to go on."""
 COMPILERS = frozenset(
     ("g++", "gcc", "c++", "cc", "cc1plus", "cc1", "clang", "clang++", "as", "ld", "collect2", "lld",
      "nvcc", "cicc", "ptxas", "nvlink", "metal", "metallib", "xcrun", "air-lld", "ninja", "make")
@@ -512,7 +514,11 @@ def _through_a_thread(case: Case) -> Says | None:
             return _file(case, thread, who)
         if case.wait(thread) is Wait.CHILD:
             return Says(Answer.WAITING, f"{who}waits for a child process", case.living)
-        if case.wait(thread) is Wait.SLEEP and thread.wakes_in is not None:
+        joined = case.waits is not None and case.waits.overall.function in _JOINS
+        # One that sleeps again and again feeds nobody: a heartbeat beside a main thread that hangs.
+        beats = thread.tid in case.motion.threads and case.motion.threads[thread.tid].wakes
+        asleep = case.wait(thread) is Wait.SLEEP and (joined or not beats)
+        if asleep and thread.wakes_in is not None:
             left = thread.wakes_in
             wakes = f"{who}sleeps, and wakes in {left:.3g} s at the latest"
             return Says(Answer.ASLEEP, wakes, good=left <= SLEEP_S)
@@ -521,15 +527,20 @@ def _through_a_thread(case: Case) -> Says | None:
 
 def _collective(case: Case, also: str = "") -> Says:
     peers = case.seen.sockets.get(case.pid, ())
-    names = _named(case, peers)
+    listed = {one.pid for one in case.seen.last.processes}
+    description = case.waits.overall.description if case.waits else "waits for another rank"
     return Says(
-        Answer.WAITING, f"waits for another rank in a collective{names}{_from(case)}{also}", peers
+        Answer.WAITING,
+        f"{description}{_named(case, peers)}{_from(case)}{also}",
+        tuple(pid for pid in peers if pid in listed),
     )
 
 
 def _still(case: Case) -> Says:
     """Nothing is left that could tell it apart: it has not moved."""
     what = f": {_site(case)}" if case.waits else "; its stacks could not be read"
+    if case.main is not None and case.wait(case.main) is None and not case.waits:
+        what += ", so that it may be asleep"
     awake = any(pace.wakes for pace in case.motion.threads.values())
     how = (
         "its main thread has not run, and others only wake and wait again"

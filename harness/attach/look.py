@@ -163,11 +163,13 @@ def _complete(seen: Seen, names: _Names) -> Seen:
         if (link := links.waited_for(process, thread, seen.machine, ends))
     }
     listed = {one.pid for one in processes}
+    sockets = {pid: ends.peers(pid) for pid in listed}
     peers = {peer for each in found.values() for link in each for peer in link.peers}
+    peers |= {peer for each in sockets.values() for peer in each}
     return change(
         seen,
         links=found,
-        sockets={pid: tuple(p for p in ends.peers(pid) if p in listed) for pid in listed},
+        sockets=sockets,
         names=names.of(listed | peers),
         shares=frozenset(one.pid for one in processes[:WORLDS] if _shares(one, seen.machine)),
         gpu=seen.gpu or _gpu(seen.last),

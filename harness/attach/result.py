@@ -24,10 +24,9 @@ from harness.model import (
     ScenarioResult,
     Severity,
 )
+from harness.report.sections.attached import FOUND
 from harness.supervise import procfs
 
-FOUND = "attached"
-"""The code of the finding that holds the answer, of the tree and of each of its processes."""
 MOST = 64
 """Processes that are told of."""
 _CAUSES = {
@@ -174,7 +173,7 @@ def lines(tree: Tree, watched: Watched) -> list[str]:
     told = [f"{seen.name(seen.root)}{below}: {tree.answer.value}", f"  {tree.summary}"]
     if others > 0:
         told += [
-            f"  {seen.name(one.pid)}: {one.answer.value}: {one.summary}"
+            f"  {one.answer.value:<9} {seen.name(one.pid)} {one.summary}"
             for one in tree.processes[:8]
         ]
         told += [f"  and {len(tree.processes) - 8} more"] * (len(tree.processes) > 8)

@@ -59,7 +59,7 @@ class Seen(msgspec.Struct, frozen=True, kw_only=True):
     links: dict[int, tuple[Link, ...]] = {}
     """By thread: what those wait for that wait for a file."""
     sockets: dict[int, tuple[int, ...]] = {}
-    """By process: those of the tree that it has a connection to."""
+    """By process: those that it has a connection to."""
     names: dict[int, str] = {}
     """Program and script of the tree's processes, and of those at the other end of a link."""
     shares: frozenset[int] = frozenset()

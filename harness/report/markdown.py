@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from harness.report.charts import charts
 from harness.report.input import Group, ReportInput, groups
 from harness.report.sections import scenario
+from harness.report.sections.attached import attached
 from harness.report.sections.diagnosis import diagnosis
 from harness.report.sections.differences import differences
 from harness.report.sections.environment import environment
@@ -28,7 +29,7 @@ _NOTE = 400
 Section = Callable[[ReportInput], str]
 Part = Callable[[Group, ReportInput], str]
 
-BEFORE: tuple[Section, ...] = (verdicts, diagnosis, repeats, differences)
+BEFORE: tuple[Section, ...] = (verdicts, attached, diagnosis, repeats, differences)
 """These and AFTER always stay; their tables are bounded, so that together they fit."""
 AFTER: tuple[Section, ...] = (environment,)
 
