@@ -186,14 +186,14 @@ def load(folder: Path) -> Record:
     """The record of the worker that wrote into `folder`; empty when it wrote nothing."""
     reader = BeatReader(folder)
     record = gather(read_beats(folder, reader))
-    return replace(record, torn=reader.torn, memory=_memory(_samples(folder)))
+    return replace(record, torn=reader.torn, memory=_memory(samples(folder)))
 
 
-def _memory(samples: Iterable[Sample]) -> MemorySummary:
+def _memory(seen: Iterable[Sample]) -> MemorySummary:
     """The highest of each figure, and by how much used swap rose above the first look at it."""
     first_swap: int | None = None
     peaks = dict.fromkeys(_PEAKS)
-    for sample in samples:
+    for sample in seen:
         if first_swap is None:
             first_swap = sample.swap_used
         for name in peaks:
@@ -206,7 +206,8 @@ def _memory(samples: Iterable[Sample]) -> MemorySummary:
     return MemorySummary(swap_growth=growth, **named)
 
 
-def _samples(folder: Path) -> Iterator[Sample]:
+def samples(folder: Path) -> Iterator[Sample]:
+    """The lines of samples.jsonl in `folder`, those that can be read."""
     try:
         with (folder / SAMPLES).open("rb") as file:
             for line in file:

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from harness import record
-from harness.model import Outcome, RunResult, ScenarioInfo, ScenarioResult
+from harness.model import Outcome, RunResult, Sample, ScenarioInfo, ScenarioResult
 from harness.record import Record
 from harness.report import runjson
 
 TAIL = 1 << 14
 """Bytes at the end of a log that a report may show."""
+STACK = 1 << 15
+"""Bytes of a file with stacks that a report may show."""
 LOGS = ("stdout", "stderr")
 
 WORST_FIRST = (
@@ -35,6 +37,9 @@ class ReportInput:
     """By stream, `stdout` and `stderr`: at most the last TAIL bytes."""
     stacks: Callable[[ScenarioResult], tuple[str, ...]] = lambda _: ()
     """Names of the files with stacks."""
+    stack_texts: Callable[[ScenarioResult], Mapping[str, str]] = lambda _: {}
+    """What is in them, by path below stacks/: at most the first STACK bytes of each."""
+    samples: Callable[[ScenarioResult], Iterable[Sample]] = lambda _: ()
 
 
 @dataclass(frozen=True)
@@ -78,6 +83,8 @@ def load_run(folder: Path) -> ReportInput:
         record=lambda result: record.load(home(result)),
         log_tails=lambda result: {name: _tail(home(result) / f"{name}.log") for name in LOGS},
         stacks=lambda result: _names(home(result) / "stacks"),
+        stack_texts=lambda result: _heads(home(result) / "stacks"),
+        samples=lambda result: record.samples(home(result)),
     )
 
 
@@ -95,3 +102,18 @@ def _names(folder: Path) -> tuple[str, ...]:
         return tuple(sorted(path.name for path in folder.iterdir()))
     except OSError:
         return ()
+
+
+def _heads(folder: Path) -> dict[str, str]:
+    try:
+        return {
+            path.relative_to(folder).as_posix(): _head(path)
+            for path in sorted(folder.rglob("*.txt"))
+        }
+    except OSError:
+        return {}
+
+
+def _head(path: Path) -> str:
+    with path.open("rb") as file:
+        return file.read(STACK).decode("utf-8", "replace")
