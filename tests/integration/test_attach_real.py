@@ -1,0 +1,335 @@
+"""`harness attach` on real processes, started by hand: the right answer, and no harm done."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from harness import record, scenario
+from harness.attach import look
+from harness.beatfile import read_position
+from harness.model import Settings, WorkerSpec
+from harness.supervise import stacks
+
+ROOT = Path(__file__).parents[2]
+VICTIM = ROOT / "tests" / "victims" / "stacks_hangs.py"
+PATIENCE_S = 90.0
+"""How long a victim may take to get where it is looked at, and there be seen; a busy machine."""
+SECRET = "hunter2-of-the-command-line"
+
+pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
+
+
+@contextlib.contextmanager
+def started(*command, **options) -> Iterator[subprocess.Popen]:
+    """A process in a group of its own, which ends with the test."""
+    given = {"stdin": subprocess.DEVNULL, "stdout": subprocess.PIPE, "text": True, **options}
+    with subprocess.Popen([*map(str, command)], start_new_session=True, **given) as process:
+        try:
+            yield process
+        finally:
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)
+
+
+def victim(*arguments, **options):
+    return started(sys.executable, VICTIM, *arguments, **options)
+
+
+class Control:
+    """A control's worker, started without a supervisor."""
+
+    def __init__(self, name: str, folder: Path, **settings) -> None:
+        (info,) = scenario.find([name])
+        self.folder = folder
+        folder.mkdir(exist_ok=True)
+        spec = WorkerSpec(
+            scenario=name,
+            path=info.path,
+            folder=str(folder),
+            settings=msgspec.structs.replace(scenario.apply(Settings(), info), **settings),
+        )
+        self.spec = folder / "spec.json"
+        self.spec.write_bytes(msgspec.json.encode(spec))
+
+    @contextlib.contextmanager
+    def start(self):
+        command = (sys.executable, "-m", "harness.worker", self.spec)
+        with (
+            (self.folder / "out").open("w") as out,
+            started(*command, cwd=ROOT, stdout=out) as process,
+        ):
+            yield process
+
+    def reach(self, process, step: int, phase: str = "") -> None:
+        end = time.monotonic() + PATIENCE_S
+        while time.monotonic() < end and process.poll() is None:
+            at = read_position(self.folder)
+            if at is not None and at.step >= step and phase in ("", at.phase):
+                return
+            time.sleep(0.02)
+        raise AssertionError("it never came there")
+
+    def losses(self, process) -> list[float]:
+        assert process.wait(PATIENCE_S) == 0
+        return list(record.load(self.folder).loss)
+
+
+def attach(*arguments, out: Path, through=(), seconds=2.5) -> tuple[int, dict, str]:
+    """Exit code, what was found, and what was printed for people."""
+    done = subprocess.run(
+        [*through, sys.executable, "-m", "harness", "attach", *map(str, arguments),
+         "--json", "--out", str(out), "--for", str(seconds)],
+        cwd=ROOT, capture_output=True, text=True,
+    )  # fmt: skip
+    if done.returncode not in (0, 1):
+        return done.returncode, {}, done.stderr
+    (result,) = json.loads(done.stdout)["results"]
+    (found,) = (one for one in result["findings"] if one["code"] == "attached")
+    return done.returncode, {**found["evidence"], "result": result}, done.stderr
+
+
+def settle(pid: int, out: Path, *answers: str) -> tuple[int, dict, str]:
+    """Ask until the answer is one of these: a victim may be slow to come to rest."""
+    end = time.monotonic() + PATIENCE_S
+    while True:
+        code, found, shown = attach(pid, out=out)
+        if found.get("answer") in answers or time.monotonic() > end:
+            assert found.get("answer") in answers, (found, shown)
+            return code, found, shown
+
+
+HUNG = {
+    "fork_deadlock": ("deadlock",),
+    "two_locks": ("deadlock",),
+    "gil_held": ("deadlock",),
+    "peer_skips_collective": ("waiting",),
+    "loader_never_yields": ("waiting",),
+    "child_never_ends": ("waiting",),
+    "compiler_never_returns": ("waiting",),
+    "livelock": ("spinning",),
+    "native_spin": ("spinning",),
+}
+NEEDS = {"compiler_never_returns": "g++"}
+
+
+@pytest.mark.parametrize("name", HUNG)
+def test_a_control_that_hangs_is_told(tmp_path, name):
+    if name in NEEDS and shutil.which(NEEDS[name]) is None:
+        pytest.skip(f"needs {NEEDS[name]}")
+    control = Control(name, tmp_path / "run")
+    with control.start() as process:
+        control.reach(process, 3)
+        code, found, _ = settle(process.pid, tmp_path / "out", *HUNG[name])
+        assert code == 1
+        assert found["result"]["outcome"] == "hung"
+        assert process.poll() is None
+        assert list((tmp_path / "out").glob("*/*/0/stacks/*.txt"))
+
+
+def test_one_that_is_stopped_is_told_and_goes_on_afterwards(tmp_path):
+    control = Control("stopped_by_signal", tmp_path / "run")
+    with control.start() as process:
+        control.reach(process, 3)
+        code, found, _ = settle(process.pid, tmp_path / "out", "stopped")
+        assert (code, found["result"]["cause"]["code"]) == (1, "stopped")
+        os.kill(process.pid, signal.SIGCONT)
+        assert len(control.losses(process)) == 10
+
+
+HEALTHY = {
+    "one_slow_step": (5, "", ("alive",)),
+    "long_validation": (5, "validate", ("alive",)),
+    "sleeping_loader": (4, "data", ("asleep", "alive")),
+}
+
+
+@pytest.mark.parametrize("name", HEALTHY)
+def test_a_healthy_control_is_alive_and_gives_the_same_results(tmp_path, name):
+    step, phase, answers = HEALTHY[name]
+    control, twin = Control(name, tmp_path / "run"), Control(name, tmp_path / "twin")
+    with control.start() as process, twin.start() as other:
+        control.reach(process, step, phase)
+        code, found, shown = attach(process.pid, out=tmp_path / "out")
+        assert found["answer"] in answers, shown
+        assert code == 0
+        assert control.losses(process) == twin.losses(other)
+
+
+def test_a_trainer_that_is_looked_at_all_the_time_gives_the_same_results(tmp_path):
+    settings = {"steps": 400}
+    control = Control("baseline_update", tmp_path / "run", **settings)
+    twin = Control("baseline_update", tmp_path / "twin", **settings)
+    with control.start() as process, twin.start() as other:
+        control.reach(process, 5)
+        answers = set()
+        while process.poll() is None:
+            _, found, _ = attach(process.pid, out=tmp_path / "out", seconds=1.0)
+            answers.add(found.get("answer", "ended"))
+        assert answers <= {"alive", "ended"}
+        assert control.losses(process) == twin.losses(other)
+
+
+def test_a_flood_into_a_slow_pipe_is_alive_and_into_one_that_nobody_reads_is_not(tmp_path):
+    code = "import sys\nwhile True: sys.stdout.write('x' * 999)"
+    reads = "import sys, time\nwhile sys.stdin.read(50_000): time.sleep(0.05)"
+    with started(sys.executable, "-c", code) as flood:
+        told = settle(flood.pid, tmp_path / "out", "waiting")
+        assert "pipe" in told[1]["summary"]
+        assert str(os.getpid()) in told[1]["summary"]
+        with started(sys.executable, "-c", reads, stdin=flood.stdout):
+            assert settle(flood.pid, tmp_path / "out", "alive")[0] == 0
+
+
+VICTIMS = {
+    "sleeps": ("asleep", 1),
+    "process_queue": ("waiting", 1),
+    "receives": ("waiting", 1),
+    "accepts": ("waiting", 1),
+    "healthy": ("alive", 0),
+}
+
+
+@pytest.mark.parametrize("name", VICTIMS)
+def test_a_victim_is_told(tmp_path, name):
+    answer, code = VICTIMS[name]
+    with victim(name) as process:
+        process.stdout.readline()
+        assert settle(process.pid, tmp_path / "out", answer)[0] == code
+
+
+def test_it_counts_on_while_it_is_looked_at(tmp_path):
+    with victim("counts", "4000") as process:
+        process.stdout.readline()
+        attach(process.pid, out=tmp_path / "out")
+        assert int(process.stdout.read()) == sum(range(4000))
+
+
+def test_the_ranks_of_a_launcher_are_told_the_odd_one_out_first(tmp_path):
+    launcher = (
+        "import subprocess, sys\n"
+        "ranks = [subprocess.Popen([sys.executable, *sys.argv[1:]], stdout=subprocess.PIPE)\n"
+        "         for _ in range(3)]\n"
+        "[rank.stdout.readline() for rank in ranks]\n"
+        "print(*[rank.pid for rank in ranks], flush=True)\n"
+        "[rank.wait() for rank in ranks]\n"
+    )
+    with started(sys.executable, "-c", launcher, VICTIM, "empty_queue") as process:
+        ranks = [int(word) for word in process.stdout.readline().split()]
+        os.kill(ranks[1], signal.SIGSTOP)
+        _, found, _ = settle(process.pid, tmp_path / "out", "stopped", "deadlock")
+        assert {one["pid"] for one in found["processes"]} == {process.pid, *ranks}
+        assert found["processes"][0]["pid"] == found["decided_by"]
+        by_pid = {one["pid"]: one["answer"] for one in found["processes"]}
+        assert by_pid[ranks[1]] == "stopped"
+        assert by_pid[ranks[0]] == by_pid[ranks[2]] == "deadlock"
+
+
+def test_it_is_found_by_name_and_its_arguments_are_told_nowhere(tmp_path):
+    script = tmp_path / "train_of_the_test.py"
+    script.write_text("import threading; print('up', flush=True); threading.Event().wait()")
+    with started(sys.executable, script, SECRET, env={**os.environ, "KEY": SECRET}) as process:
+        process.stdout.readline()
+        code, found, shown = attach("--name", "train_of_the_test", out=tmp_path / "out")
+        assert (code, found["pid"], found["answer"]) == (1, process.pid, "deadlock")
+        assert "train_of_the_test.py ..." in shown
+        assert SECRET not in shown
+        for file in (tmp_path / "out").rglob("*"):
+            assert not file.is_file() or SECRET not in file.read_text(errors="replace"), file
+        with started(sys.executable, script, "second") as other:
+            other.stdout.readline()
+            code, _, shown = attach("--name", "train_of_the_test", out=tmp_path / "out")
+            assert code == 2
+            assert str(process.pid) in shown
+            assert str(other.pid) in shown
+            assert SECRET not in shown
+
+
+def test_a_report_can_be_made_anew(tmp_path):
+    with victim("locks") as process:
+        process.stdout.readline()
+        settle(process.pid, tmp_path, "deadlock")
+    folder = min(tmp_path.iterdir())
+    before = (folder / "report.md").read_text()
+    (folder / "report.md").unlink()
+    subprocess.run([sys.executable, "-m", "harness", "report", folder], cwd=ROOT, check=True)
+    assert (folder / "report.md").read_text() == before
+    assert "Answer: " in before
+
+
+def test_what_cannot_be_looked_at_is_one_line(tmp_path):
+    with started("true") as gone:
+        gone.wait()
+    for pid, words in ((gone.pid, "no process"), (os.getpid(), "has started it")):
+        code, _, shown = attach(pid, out=tmp_path / "out")
+        assert code == 2
+        assert words in shown
+        assert shown.count("\n") == 1
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.skipif(
+    shutil.which("capsh") is None or os.geteuid() != 0, reason="needs root, and capsh"
+)
+@pytest.mark.parametrize(
+    ("code", "answer"), [("threading.Event().wait()", "stalled"), ("exec('while 1: 0')", "alive")]
+)
+def test_without_a_debuggers_rights_it_still_answers(tmp_path, code, answer):
+    hides = "import ctypes, threading; ctypes.CDLL(None).prctl(4, 0); print('up', flush=True); "
+    drop = ("capsh", "--drop=cap_sys_ptrace", "--", "-c", 'exec "$@"', "sh")
+    with started(sys.executable, "-c", hides + code) as process:
+        process.stdout.readline()
+        _, found, _ = attach(process.pid, out=tmp_path / "out", through=drop)
+        assert found["answer"] == answer
+        assert found["not_read"]
+
+
+def test_no_signal_is_sent_unless_asked_for(tmp_path):
+    log = tmp_path / "signals"
+    code = (
+        "import signal, sys, time\n"
+        "for number in set(signal.Signals) - {signal.SIGKILL, signal.SIGSTOP}:\n"
+        "    signal.signal(number, lambda got, _: open(sys.argv[1], 'a').write(f'{got} '))\n"
+        "print('up', flush=True)\n"
+        "while True: time.sleep(600)\n"
+    )
+    with started(sys.executable, "-c", code, log) as process:
+        process.stdout.readline()
+        attach(process.pid, out=tmp_path / "out")
+        assert process.poll() is None
+    assert not log.exists()
+
+
+def test_the_faulthandler_is_asked_only_when_that_is_wanted(tmp_path, monkeypatch):
+    monkeypatch.setattr(stacks, "TOOLS", ())
+    log = tmp_path / "faulthandler.txt"
+    with victim("sleeps", env={**os.environ, "STACKS_FAULTHANDLER": str(log)}) as process:
+        process.stdout.readline()
+        watched = look.watch(process.pid, 1.0, tmp_path / "silent")
+        assert log.read_text() == ""
+        assert any("stacks" in told for told in watched.not_read)
+        watched = look.watch(process.pid, 1.0, tmp_path / "asked", may_signal=True)
+        assert watched.captures[process.pid][0].tool == "faulthandler"
+        assert "in sleeps" in log.read_text()
+        assert process.poll() is None
+
+
+def test_one_without_a_handler_is_never_signalled(tmp_path, monkeypatch):
+    monkeypatch.setattr(stacks, "TOOLS", ())
+    log = (tmp_path / "faulthandler.txt").open("w")  # open, and no handler writes to it
+    with log, victim("sleeps", stderr=log) as process:
+        process.stdout.readline()
+        watched = look.watch(process.pid, 1.0, tmp_path / "asked", may_signal=True)
+        assert watched.captures[process.pid][0].tool is None
+        assert process.poll() is None
