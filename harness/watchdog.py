@@ -199,6 +199,8 @@ class Inspection(msgspec.Struct, frozen=True, kw_only=True):
     moved: bool
     fingerprint: str
     told: str
+    gpu_busy: bool = False
+    """Whether it has a GPU open, and a GPU of this machine was at work."""
 
 
 def burns(looks: Sequence[Inspection], policy: Policy | None = None) -> Cause | None:
@@ -206,11 +208,14 @@ def burns(looks: Sequence[Inspection], policy: Policy | None = None) -> Cause | 
 
     So it is when its last two inspections agree and show either that the thread which matters is
     blocked, so that another one spins (a ring's socket thread does), or that the main thread itself
-    runs the same code still. A stream's thread that computes is work, however long it takes.
+    runs the same code still. A stream's thread that computes is work, however long it takes, and so
+    is what a GPU does: the host then waits, or hands out the same work over and over.
     """
     if len(looks) < 2 or looks[-1].fingerprint != looks[-2].fingerprint:
         return None
     last = looks[-2:]
+    if any(one.gpu_busy for one in last):
+        return None
     blocked = all(one.category in _BLOCKED and not one.moved for one in last)
     may_loop = (policy or Policy()).loops
     loops = may_loop and all(one.category == "running" and one.main for one in last)

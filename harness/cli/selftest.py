@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import platform
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -14,7 +13,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from harness import plan, scenario, selftest, syscalls
+from harness import plan, scenario, selftest
 from harness.cli import options
 from harness.errors import Exit, UsageError
 from harness.execute import Options, execute
@@ -49,7 +48,7 @@ def run(arguments: argparse.Namespace) -> int:
     with screen(len(runs), quiet=arguments.quiet) as observer:
         result, folder = execute(runs, Settings(), how, observer, ["harness", *sys.argv[1:]])
         observer.summary(result, folder)
-    rows = selftest.rows(result, provable=_provable())
+    rows = selftest.rows(result)
     matrix = selftest.matrix(rows)
     if arguments.json:
         document = {
@@ -71,10 +70,6 @@ def _controls(words: Sequence[str]) -> Sequence[ScenarioInfo]:
         if info.verdict is None:
             raise UsageError(f"{info.name} is no control: it declares no VERDICT")
     return infos
-
-
-def _provable() -> bool:
-    return sys.platform == "linux" and platform.machine() in syscalls.TABLES
 
 
 def _print(rows: Sequence[selftest.Row], matrix: selftest.Matrix) -> None:

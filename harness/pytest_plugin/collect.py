@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import platform
-import sys
 from collections.abc import Iterator
 from typing import Any
 
 import pytest
 
-from harness import scenario, selftest, syscalls
+from harness import scenario, selftest
 from harness.errors import HarnessError, UsageError
 from harness.model import Outcome, ScenarioInfo
 from harness.pytest_plugin import told
@@ -48,7 +46,7 @@ class ScenarioItem(pytest.Item):
         if run.outcome is Outcome.SKIPPED:
             pytest.skip(run.reason or "it cannot run here")
         wrong: tuple[str, ...] = ()
-        for row in selftest.rows(runs.result, _provable()):
+        for row in selftest.rows(runs.result):
             wrong = row.wrong
         if wrong or (self._info.verdict is None and run.outcome is not Outcome.COMPLETED):
             pytest.fail(told.failure(run, *wrong), pytrace=False)
@@ -58,7 +56,3 @@ class ScenarioItem(pytest.Item):
 
     def reportinfo(self) -> tuple[Any, int | None, str]:
         return self.path, None, f"scenario {self.name}"
-
-
-def _provable() -> bool:
-    return sys.platform == "linux" and platform.machine() in syscalls.TABLES

@@ -78,12 +78,14 @@ def inspect(pid: int, folder: Path) -> Inspection | None:
     if seen.waits is None:
         return None
     site = seen.waits.overall
+    on_gpu = sys.platform == "linux" and bool(procfs.devices(pid))
     return Inspection(
         category=site.category.value,
         main=site.main,
         moved=seen.moved is not False,
         fingerprint=seen.waits.fingerprint,
         told=_site(site),
+        gpu_busy=on_gpu and gpu.busy(gpu.utilisation()),
     )
 
 

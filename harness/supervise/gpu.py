@@ -2,9 +2,16 @@
 
 from __future__ import annotations
 
+import re
+
 from harness.supervise import bounded
 
 _QUERY = ("--query-gpu=name,utilization.gpu,memory.used", "--format=csv,noheader")
+
+
+def busy(told: list[str]) -> bool:
+    """Whether one of the lines of `utilisation` tells of work."""
+    return any(re.search(r", [1-9]\d* %", line) for line in told)
 
 
 def utilisation(timeout: float = 5.0) -> list[str]:

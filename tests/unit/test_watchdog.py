@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import msgspec
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -237,6 +239,13 @@ def test_a_thread_that_spins_beside_a_blocked_one_is_no_progress():
         still = inspected(category, main=False)
         assert burns([still, still]).code == "stalled"
         assert burns([still, inspected(category, main=False, moved=True)]) is None
+
+
+@pytest.mark.parametrize("category", ["running", "lock", "collective"])
+def test_a_host_whose_gpu_is_at_work_is_working(category):
+    seen = inspected(category)
+    assert burns([seen, seen]) is not None
+    assert burns([seen, msgspec.structs.replace(seen, gpu_busy=True)]) is None
 
 
 def test_a_stream_that_computes_is_work_however_long():
