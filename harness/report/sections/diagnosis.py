@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from harness.model import Hypothesis, Verdict
 from harness.report.input import ReportInput
 from harness.report.text import cell, fence, line, table
@@ -15,7 +17,7 @@ def diagnosis(data: ReportInput) -> str:
         return ""
     rows = [
         [cell(h.title), _verdict(h), "; ".join(cell(why, 200) for why in _reasons(h))]
-        for h in sorted(found.hypotheses, key=lambda h: ORDER.index(h.verdict))
+        for h in ranked(found.hypotheses)
     ]
     text = "## Diagnosis\n\n" + table(("hypothesis", "verdict", "because"), rows, limit=9_000)
     if found.unexplained:
@@ -24,6 +26,11 @@ def diagnosis(data: ReportInput) -> str:
         text += "\n\nThe run that would tell most next:\n\n"
         text += fence(line(found.next_experiment, 500), "sh")
     return text
+
+
+def ranked(hypotheses: Iterable[Hypothesis]) -> list[Hypothesis]:
+    """Those that the evidence supports first, those that nothing tested last."""
+    return sorted(hypotheses, key=lambda h: ORDER.index(h.verdict))
 
 
 def _verdict(h: Hypothesis) -> str:

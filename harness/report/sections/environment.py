@@ -2,39 +2,45 @@
 
 from __future__ import annotations
 
-from harness.model import Settings
+from harness.model import RunResult, Settings
 from harness.report.input import ReportInput
 from harness.report.sections.verdicts import model
-from harness.report.text import cell, code, counted, seconds, size, table
+from harness.report.text import cell, code, counted, line, seconds, size, table
+
+LIMITS = {"command": 400, "platform": 240, "training": 240}
+"""Characters that are shown of some; of the others 120."""
 
 
 def environment(data: ReportInput) -> str:
-    run = data.run
-    env, settings = run.environment, run.settings
-    memory = size(env.memory) + ("" if env.swap is None else f", swap {size(env.swap)}")
     rows = [
-        *((cell(name, 60), cell(found or "not installed", 60)) for name, found in _versions(data)),
-        ("Python", cell(env.python, 60)),
-        ("device", cell(env.device or "not known", 120)),
-        ("platform", cell(f"{env.platform}, {env.machine}, {counted(env.cpu_count, 'CPU')}")),
-        ("memory", memory),
-        ("C++ compiler", cell(env.compiler or "none", 120)),
-        *((cell(name, 60), cell(value, 60)) for name, value in sorted(env.variables.items())),
-        *(
-            (("model", code(model(settings.model))), ("training", cell(_training(settings))))
-            if settings
-            else ()
-        ),
-        ("command", cell(" ".join(run.command), 400)),
-        ("started", cell(run.started, 40)),
-        ("runs took", seconds(sum(result.wall_s for result in run.results))),
-        ("harness", cell(run.harness_version, 40)),
+        (cell(name), code(value) if name == "model" else cell(value, 400))
+        for name, value in facts(data.run)
     ]
     return "## Environment\n\n" + table(("what", "value"), rows, limit=4_000)
 
 
-def _versions(data: ReportInput) -> list[tuple[str, str | None]]:
-    return sorted(data.run.environment.versions.items())
+def facts(run: RunResult) -> list[tuple[str, str]]:
+    """What there is to know of it, each as its name and one plain line."""
+    env, settings = run.environment, run.settings
+    told = [
+        *((name, version or "not installed") for name, version in sorted(env.versions.items())),
+        ("Python", env.python),
+        ("device", env.device or "not known"),
+        ("platform", f"{env.platform}, {env.machine}, {counted(env.cpu_count, 'CPU')}"),
+        ("memory", size(env.memory) + ("" if env.swap is None else f", swap {size(env.swap)}")),
+        ("C++ compiler", env.compiler or "none"),
+        *sorted(env.variables.items()),
+        *(
+            (("model", model(settings.model)), ("training", _training(settings)))
+            if settings
+            else ()
+        ),
+        ("command", " ".join(run.command)),
+        ("started", run.started),
+        ("runs took", seconds(sum(result.wall_s for result in run.results))),
+        ("harness", run.harness_version),
+    ]
+    return [(line(name, 60), line(value, LIMITS.get(name, 120))) for name, value in told]
 
 
 def _training(s: Settings) -> str:

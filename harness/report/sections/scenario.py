@@ -202,9 +202,9 @@ def _cause(result: ScenarioResult, found: Cause, data: ReportInput) -> Iterator[
             f"Last progress {seconds(result.stalled_at_s)} after the start; verdict {since} later."
         )
     if site := found.evidence.get("wait_site"):
-        yield f"Wait site: {code(_brief(site), 200)}"
+        yield f"Wait site: {code(brief(site), 200)}"
     rows = [
-        (cell(key, 60), cell(_brief(value)))
+        (cell(key, 60), cell(brief(value)))
         for key, value in found.evidence.items()
         if key != "wait_site" and value is not None
     ]
@@ -214,12 +214,12 @@ def _cause(result: ScenarioResult, found: Cause, data: ReportInput) -> Iterator[
         yield f"Stacks: {named}" + (f" and {len(files) - KINDS} more" * (len(files) > KINDS))
 
 
-def _brief(value: Any) -> str:
+def brief(value: Any) -> str:
     """A value of the evidence in one line; equal members of a list are counted together."""
     if isinstance(value, dict):
-        return ", ".join(f"{key} {_brief(item)}" for key, item in value.items())
+        return ", ".join(f"{key} {brief(item)}" for key, item in value.items())
     if isinstance(value, list | tuple):
-        counts = Counter(_brief(_without_ids(item)) for item in value)
+        counts = Counter(brief(_without_ids(item)) for item in value)
         return "; ".join(f"{text} (× {n})" if n > 1 else text for text, n in counts.items())
     return digits(value) if isinstance(value, float) else str(value)
 
@@ -260,7 +260,9 @@ def log_tail(group: Group, data: ReportInput) -> str:
     """The last lines of the worker's output; empty when it wrote nothing."""
     tails = data.log_tails(group.worst)
     blocks = [
-        f"{name}:\n\n{fence(text, 'text')}" for name in LOGS if (text := _end(tails.get(name, "")))
+        f"{name}:\n\n{fence(text, 'text')}"
+        for name in LOGS
+        if (text := last_lines(tails.get(name, "")))
     ]
     if not blocks:
         return ""
@@ -268,6 +270,7 @@ def log_tail(group: Group, data: ReportInput) -> str:
     return details(f"End of the output of {group.name}{which}", "\n\n".join(blocks))
 
 
-def _end(tail: str) -> str:
+def last_lines(tail: str) -> str:
+    """The end of a log as plain text, long lines shortened."""
     lines = plain(tail).rstrip().split("\n")[-LOG_LINES:]
     return "\n".join(line(one, LOG_WIDTH) if len(one) > LOG_WIDTH else one for one in lines)

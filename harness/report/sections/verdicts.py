@@ -123,10 +123,10 @@ def _row(group: Group) -> list[str]:
     return [
         code(group.name),
         outcomes(group),
-        _steps(results),
+        steps(results),
         seconds(stats.median(times)) if times else NOTHING,
         loss(results),
-        _memory(results),
+        memory(results),
         # What is ordinary is told in the scenario's own section.
         findings([f for r in results for f in r.findings if f.severity is not Severity.INFO]),
     ]
@@ -156,7 +156,8 @@ def place(result: ScenarioResult) -> str:
     return f" in {', '.join(parts)}" if parts else ""
 
 
-def _steps(results: Sequence[ScenarioResult]) -> str:
+def steps(results: Sequence[ScenarioResult]) -> str:
+    """How many were completed, from the fewest to the most, and how many there were to be."""
     done = sorted(result.steps_completed for result in results)
     span = str(done[0]) if done[0] == done[-1] else f"{done[0]} to {done[-1]}"
     return f"{span} of {results[0].steps_requested}"
@@ -178,7 +179,8 @@ def _middle(values: Iterable[float]) -> str:
     return number(stats.median(finite) if finite else every[0])
 
 
-def _memory(results: Sequence[ScenarioResult]) -> str:
+def memory(results: Sequence[ScenarioResult]) -> str:
+    """The highest MLX memory after a step and inside one, in P."""
     every = [result.metrics.memory for result in results]
     active = [m.active_over_p for m in every if m.active_over_p is not None]
     peak = [m.peak_over_p for m in every if m.peak_over_p is not None]
