@@ -131,7 +131,7 @@ def test_a_healthy_run_may_carry_no_error_that_is_not_asked_for():
 def test_what_was_skipped_is_neither_right_nor_wrong_and_nothing_alone_is_no_success():
     skipped = (DEADLOCK, came("skipped", reason="no g++ here"))
     right = (DEADLOCK, came("hung", PROVEN))
-    rows = selftest.rows(run(skipped, right), True)
+    rows = selftest.rows(run(skipped, right))
     assert [one.ok for one in rows] == [None, True]
     assert rows[0].wrong == ("no g++ here",)
     assert selftest.matrix(rows) == {"hung/deadlock": {"hung/deadlock": 1}}
@@ -141,7 +141,7 @@ def test_what_was_skipped_is_neither_right_nor_wrong_and_nothing_alone_is_no_suc
 
 
 def test_a_scenario_without_a_verdict_has_no_row():
-    assert selftest.rows(run((None, came("completed"))), True) == ()
+    assert selftest.rows(run((None, came("completed")))) == ()
 
 
 def test_of_several_outcomes_each_is_right_and_counts_as_expected():
@@ -154,7 +154,6 @@ def test_of_several_outcomes_each_is_right_and_counts_as_expected():
             (either, came("hung", waiting)),
             (either, came("completed")),
         ),
-        True,
     )
     assert [one.ok for one in rows] == [True, True, True, False]
     assert selftest.matrix(rows) == {
