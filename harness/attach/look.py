@@ -17,8 +17,9 @@ from pathlib import Path
 import msgspec
 
 from harness.attach import links, target
-from harness.attach.judge import COMPILERS, Answer
+from harness.attach.answers import Answer
 from harness.attach.motion import process_at
+from harness.attach.rules import COMPILERS
 from harness.attach.seen import Capture, Look, More, Seen, Window
 from harness.attach.tree import Tree, judge_tree
 from harness.model import Process

@@ -11,7 +11,7 @@ from typing import Any
 import msgspec
 
 from harness import __version__, environment
-from harness.attach.judge import Answer, Judged
+from harness.attach.answers import Answer, Judged
 from harness.attach.look import Watched
 from harness.attach.tree import Tree
 from harness.model import (

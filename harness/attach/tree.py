@@ -7,7 +7,8 @@ from collections.abc import Mapping
 
 import msgspec
 
-from harness.attach.judge import Answer, Judged, judge
+from harness.attach.answers import Answer, Judged
+from harness.attach.judge import judge
 from harness.attach.seen import Seen
 
 FATAL = (Answer.DEADLOCK, Answer.STOPPED, Answer.TRACED)

@@ -13,7 +13,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from harness.attach import result, target, tree
-from harness.attach.judge import Answer, Judged, judge
+from harness.attach.answers import Answer, Judged
+from harness.attach.judge import judge
 from harness.attach.look import Watched
 from harness.attach.motion import motion
 from harness.attach.seen import Link, Look, More, Seen

@@ -1,0 +1,54 @@
+"""The answers, and what carries them."""
+
+from __future__ import annotations
+
+from enum import Enum
+from typing import Any
+
+import msgspec
+
+
+class Answer(str, Enum):
+    DEADLOCK = "deadlock"
+    STOPPED = "stopped"
+    TRACED = "traced"
+    STARVED = "starved"
+    STALLED = "stalled"
+    SPINNING = "spinning"
+    WAITING = "waiting"
+    ASLEEP = "asleep"
+    COMPILING = "compiling"
+    ALIVE = "alive"
+    ENDED = "ended"
+
+
+GOOD = (Answer.ALIVE, Answer.COMPILING, Answer.ENDED)
+
+
+class Judged(msgspec.Struct, frozen=True, kw_only=True):
+    """The answer for one process."""
+
+    pid: int
+    answer: Answer
+    summary: str
+    """A sentence's end: "waits for its child process 12 (sleep ...)"."""
+    good: bool
+    """Whether it goes on by itself, as far as can be told."""
+    on: tuple[int, ...] = ()
+    """The processes of the tree that it waits for."""
+    sure: bool = True
+    """Whether another capture of its stacks could not alter the answer."""
+    fingerprint: str | None = None
+    evidence: dict[str, Any] = {}
+
+
+class Says(msgspec.Struct, frozen=True):
+    """What a rule has to say."""
+
+    answer: Answer
+    summary: str
+    on: tuple[int, ...] = ()
+    sure: bool = True
+    good: bool | None = None
+    """None: as the answer is."""
+    evidence: dict[str, Any] = {}
