@@ -15,6 +15,9 @@ def write_all(folder: Path) -> None:
 
     Raises UsageError when there is no readable run.json, OSError when a report cannot be written.
     """
+    from harness.report import html  # what only starts and watches need not load jinja2
+
     data = load_run(folder)
     files.replace(folder / "report.md", markdown.render(data).encode())
+    files.replace(folder / "report.html", html.render(data).encode())
     files.replace(folder / "junit.xml", junit.render(data.run))

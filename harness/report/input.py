@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 
 from harness import record
@@ -78,9 +79,13 @@ def load_run(folder: Path) -> ReportInput:
     def home(result: ScenarioResult) -> Path:
         return folder / result.scenario / str(result.repeat)
 
+    @lru_cache(maxsize=1)  # the reports ask one after the other, and a long one takes seconds
+    def recorded(folder: Path) -> Record:
+        return record.load(folder)
+
     return ReportInput(
         run=runjson.read(folder),
-        record=lambda result: record.load(home(result)),
+        record=lambda result: recorded(home(result)),
         log_tails=lambda result: {name: _tail(home(result) / f"{name}.log") for name in LOGS},
         stacks=lambda result: _names(home(result) / "stacks"),
         stack_texts=lambda result: _heads(home(result) / "stacks"),

@@ -1,0 +1,113 @@
+"""What a run recorded, as curves over its steps that are short enough to be shipped in a page."""
+
+from __future__ import annotations
+
+import math
+from array import array
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from functools import partial
+from itertools import compress, pairwise
+from operator import le
+
+from harness.model import Sample
+from harness.record import NOT_WORK, Record
+from harness.report.text import line
+
+WHOLE = "whole step"
+TIME, MEMORY, LOSS, GRAPH = "time", "memory", "loss", "graph"
+
+
+@dataclass(frozen=True)
+class Curve:
+    """One quantity of one run, in seconds, bytes, or what the quantity is counted in."""
+
+    chart: str
+    quantity: str
+    steps: list[int]
+    """In ascending order, parallel to `values`."""
+    values: list[float]
+    not_finite: int = 0
+    """Values that are left out because they are NaN or infinite."""
+
+
+def curves(record: Record, samples: Iterable[Sample], points: int) -> list[Curve]:
+    """Every quantity of a run that has a value, each in at most about `points` points."""
+    columns: list[tuple[str, str, Sequence[int], Sequence[float]]] = [
+        (TIME, WHOLE, record.step, record.seconds),
+        *(
+            (TIME, line(name, 60), record.step, seconds)
+            for name, seconds in record.phases.items()
+            if name not in NOT_WORK
+        ),
+        (MEMORY, "active", record.step, record.active),
+        (MEMORY, "peak", record.step, record.peak),
+        (MEMORY, "cache", record.step, record.cache),
+        *((MEMORY, name, *column) for name, column in highest(samples).items()),
+        (LOSS, "loss", record.loss_step, record.loss),
+        (GRAPH, "pending", record.node_step, record.nodes),
+        (GRAPH, "depth", record.node_step, record.depth),
+        (GRAPH, "left", record.left_step, record.left),
+        (GRAPH, "of earlier steps", record.left_step, record.carried),
+    ]
+    made = (curve(*column, points) for column in columns)
+    return [one for one in made if one.values or one.not_finite]
+
+
+def curve(
+    chart: str, quantity: str, steps: Sequence[int], values: Sequence[float], points: int
+) -> Curve:
+    """The curve of a column, in which a missing size is negative."""
+    whole = all(map(math.isfinite, values)) if chart == LOSS else min(values, default=0) >= 0
+    missing = 0
+    if not whole:
+        known = math.isfinite if chart == LOSS else partial(le, 0)
+        mask = bytearray(map(known, values))
+        missing = mask.count(0) if chart == LOSS else 0
+        steps, values = array("q", compress(steps, mask)), array("d", compress(values, mask))
+    kept = landmarks(values, points)
+    if any(a >= b for a, b in pairwise(steps[i] for i in kept)):  # a log that began anew
+        kept.sort(key=steps.__getitem__)
+    return Curve(
+        chart, quantity, [steps[i] for i in kept], [rounded(values[i]) for i in kept], missing
+    )
+
+
+def landmarks(values: Sequence[float], points: int) -> list[int]:
+    """Indices of the first value, the last, and of each slice the lowest and the highest, so that
+    no spike is lost; all of them when there are no more than `points`."""
+    count = len(values)
+    if count <= points:
+        return list(range(count))
+    kept = {0, count - 1}
+    slices = points // 2
+    for i in range(slices):
+        begin = i * count // slices
+        part = list(values[begin : (i + 1) * count // slices])
+        kept.add(begin + part.index(min(part)))
+        kept.add(begin + part.index(max(part)))
+    return sorted(kept)
+
+
+def rounded(value: float) -> float:
+    """Six digits: more than a screen can show. Whole numbers stay as they are."""
+    return int(value) if value == int(value) and abs(value) < 1e15 else float(f"{value:.6g}")
+
+
+def highest(samples: Iterable[Sample]) -> dict[str, tuple[array[int], array[int]]]:
+    """The highest RSS, and memory of its own in RAM or not, that was seen in each step."""
+    found = {name: (array("q"), array("q")) for name in ("RSS", "footprint")}
+    for sample in samples:
+        if sample.step is None:
+            continue
+        for (steps, values), value in zip(
+            found.values(), (sample.rss, sample.footprint), strict=True
+        ):
+            if value is None:
+                continue
+            if steps and steps[-1] == sample.step:
+                values[-1] = max(values[-1], value)
+            else:
+                steps.append(sample.step)
+                values.append(value)
+    return found

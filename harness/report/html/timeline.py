@@ -1,0 +1,123 @@
+"""Each run as a bar of time: when it started up, stepped, stood still and was judged."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from harness.model import Outcome, ScenarioResult
+from harness.record import Record
+from harness.report.text import seconds
+
+WIDTH = 1000
+"""Of a bar's drawing; a unit is about a pixel."""
+TICKS = 400
+"""Steps that are marked one by one at most: more would be a block of colour."""
+
+
+@dataclass(frozen=True)
+class Course:
+    """Seconds since the worker's start; None or empty when no beat says."""
+
+    ready: float | None = None
+    """When the first step began."""
+    steps: tuple[float, ...] = ()
+    """When each step returned; only the last one when there are more than TICKS."""
+
+
+@dataclass(frozen=True)
+class Part:
+    kind: str
+    """`startup`, `steps`, `stalled` or `after`."""
+    x: float
+    width: float
+    title: str
+
+
+@dataclass(frozen=True)
+class Mark:
+    kind: str
+    """`stall` or `verdict`."""
+    x: float
+
+
+@dataclass(frozen=True)
+class Bar:
+    name: str
+    outcome: str
+    parts: tuple[Part, ...]
+    marks: tuple[Mark, ...]
+    ticks: str
+    """The path of an SVG."""
+    told: str
+
+
+def course(record: Record) -> Course:
+    """When what happened in a run."""
+    if record.start is None or not record.t:
+        return Course()
+    times = record.t if len(record.t) <= TICKS else record.t[-1:]
+    took = sum(column[0] for column in record.phases.values())
+    return Course(
+        ready=max(0.0, record.t[0] - took - record.start.t),
+        steps=tuple(t - record.start.t for t in times),
+    )
+
+
+def bar(name: str, result: ScenarioResult, found: Course, longest: float) -> Bar:
+    """The bar of a run beside others of which the longest took `longest` seconds."""
+    end = min(result.wall_s, longest)
+    known = [(kind, t) for kind, t in _begins(result, found) if t is not None and t < end]
+    ends = [t for _, t in known[1:]] + [end]
+    parts = tuple(
+        Part(
+            kind,
+            _x(begin, longest),
+            max(1.0, _x(until - begin, longest)),
+            f"{_TOLD[kind]}: {seconds(begin)} to {seconds(until)}",
+        )
+        for (kind, begin), until in zip(known, ends, strict=True)
+    )
+    moments = (("stall", result.stalled_at_s), ("verdict", result.detected_at_s))
+    marks = tuple(Mark(kind, _x(t, longest)) for kind, t in moments if t is not None and t <= end)
+    steps = {round(_x(t, longest), 1) for t in found.steps if 0 <= t <= end}
+    ticks = "".join(f"M{x:g} 7v10" for x in sorted(steps)) if len(found.steps) > 1 else ""
+    return Bar(name, result.outcome.value, parts, marks, ticks, _told(result))
+
+
+_TOLD = {
+    "startup": "start-up",
+    "steps": "steps",
+    "stalled": "no progress",
+    "after": "evidence taken, and ended",
+}
+
+
+def _begins(result: ScenarioResult, found: Course) -> list[tuple[str, float | None]]:
+    """The parts in the order in which they come, and when each begins."""
+    begins = [("startup", 0.0), ("steps", found.ready)]
+    if result.stalled_at_s is not None and result.detected_at_s is not None:
+        stalled = result.stalled_at_s
+        begins = [(kind, t) for kind, t in begins if t is not None and t <= stalled]
+        begins += [("stalled", stalled), ("after", max(stalled, result.detected_at_s))]
+    return list(begins)
+
+
+def _told(result: ScenarioResult) -> str:
+    if result.outcome is Outcome.SKIPPED:
+        return "not run"
+    if result.stalled_at_s is None or result.detected_at_s is None:
+        return f"{seconds(result.wall_s)}"
+    return (
+        f"last progress {seconds(result.stalled_at_s)}, "
+        f"verdict {seconds(result.detected_at_s - result.stalled_at_s)} later"
+    )
+
+
+def _x(t: float, longest: float) -> float:
+    return round(max(0.0, t) / longest * WIDTH, 2) if longest > 0 else 0.0
+
+
+def scale(longest: float) -> Sequence[str]:
+    """The labels below the bars, evenly placed."""
+    return [seconds(longest * i / 4) if i else "0" for i in range(5)]

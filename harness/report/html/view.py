@@ -1,0 +1,186 @@
+"""What the page says in words and tables: plain text, which the template escapes."""
+
+from __future__ import annotations
+
+import shlex
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass
+from itertools import chain
+
+from harness import shown, stats
+from harness.model import Finding, Outcome, RunResult, ScenarioResult, Severity
+from harness.report.input import LOGS, WORST_FIRST, Group, ReportInput
+from harness.report.sections import scenario, verdicts
+from harness.report.sections.environment import facts
+from harness.report.text import NOTHING, counted, line, seconds
+
+SEVERITIES = (Severity.ERROR, Severity.WARNING, Severity.INFO)
+
+
+@dataclass(frozen=True)
+class Badge:
+    kind: str
+    """An outcome, a severity or a verdict: what the style sheet colours it by."""
+    text: str
+
+
+@dataclass(frozen=True)
+class Row:
+    """A scenario in the table of scenarios."""
+
+    name: str
+    summary: str
+    outcomes: tuple[Badge, ...]
+    where: str
+    steps: str
+    time: str
+    loss: str
+    memory: str
+    findings: tuple[Badge, ...]
+
+
+@dataclass(frozen=True)
+class Found:
+    """A finding, with how many of a scenario's runs have it."""
+
+    severity: Severity
+    expected: bool
+    scenario: str
+    code: str
+    summary: str
+    runs: str
+    evidence: Mapping[str, str]
+
+
+@dataclass(frozen=True)
+class Detail:
+    """What only somebody who asks for it reads of a scenario."""
+
+    name: str
+    outcome: Outcome
+    summary: str
+    settings: str
+    reason: str
+    figures: tuple[tuple[str, str], ...]
+    cause: Mapping[str, str]
+    logs: Mapping[str, str]
+    code: str
+
+
+def about(run: RunResult) -> list[str]:
+    """What was run on what, each a short line."""
+    versions, settings = run.environment.versions, run.settings
+    given = [shlex.join(info.command.argv) for info in run.scenarios if info.command]
+    if settings:
+        what = f"{verdicts.model(settings.model)} with {settings.optimizer}"
+    else:
+        what = line(given[0], 200) if given else "nothing"
+        what += f" and {len(given) - 1} more" if len(given) > 1 else ""
+    return [
+        what,
+        f"mlx {versions.get('mlx') or 'not known'}",
+        run.environment.device or "device not known",
+        run.environment.platform,
+        line(run.started, 40),
+    ]
+
+
+def row(group: Group) -> Row:
+    results = group.results
+    times = [r.metrics.step_s.median for r in results if r.metrics.step_s]
+    # What is ordinary is told below the table.
+    every = [f for r in results for f in r.findings if f.severity is not Severity.INFO]
+    first = {f.code: f for f in sorted(every, key=_rank, reverse=True)}
+    return Row(
+        name=group.name,
+        summary=group.info.summary if group.info else "",
+        outcomes=_outcomes(results),
+        where=_where(group),
+        steps=verdicts.steps(results),
+        time=seconds(stats.median(times)) if times else NOTHING,
+        loss=verdicts.loss(results),
+        memory=verdicts.memory(results),
+        findings=tuple(
+            Badge("expected" if f.expected else f.severity.value, line(f.code, 40))
+            for f in sorted(first.values(), key=_rank)
+        ),
+    )
+
+
+def _rank(finding: Finding) -> tuple[bool, int]:
+    return finding.expected, SEVERITIES.index(finding.severity)
+
+
+def _outcomes(results: tuple[ScenarioResult, ...]) -> tuple[Badge, ...]:
+    counts = Counter(result.outcome for result in results)
+    return tuple(
+        Badge(o.value, f"{counts[o]}/{len(results)} {o.value}" if len(results) > 1 else o.value)
+        for o in WORST_FIRST
+        if counts[o]
+    )
+
+
+def _where(group: Group) -> str:
+    """Where and why the worst run ended, if it did not end well."""
+    worst = group.worst
+    if worst.outcome is Outcome.COMPLETED:
+        return ""
+    told = shown.verdict(worst).removeprefix(worst.outcome.value).lstrip(": ")
+    return told or line(worst.reason or "", 240)
+
+
+def found(groups: tuple[Group, ...]) -> list[Found]:
+    """The findings, each once a scenario, the worst first and those that were expected last."""
+    made = []
+    for group in groups:
+        of_runs = Counter(
+            chain.from_iterable({f.code for f in result.findings} for result in group.results)
+        )
+        first: dict[str, Finding] = {}
+        for result in group.results:
+            for finding in result.findings:
+                first.setdefault(finding.code, finding)
+        many = len(group.results)
+        made += [
+            Found(
+                f.severity,
+                f.expected,
+                group.name,
+                f.code,
+                f.summary,
+                f"in {of_runs[f.code]} of {counted(many, 'run')}" if many > 1 else "",
+                {key: line(scenario.brief(value), 400) for key, value in f.evidence.items()},
+            )
+            for f in first.values()
+        ]
+    return sorted(made, key=lambda one: (one.expected, SEVERITIES.index(one.severity)))
+
+
+def detail(group: Group, data: ReportInput) -> Detail:
+    worst, info = group.worst, group.info
+    own = info.settings if info else {}
+    cause = worst.cause.evidence if worst.cause else {}
+    tails = data.log_tails(worst)
+    return Detail(
+        name=group.name,
+        outcome=worst.outcome,
+        summary=info.summary if info else "",
+        settings=", ".join(f"{name} = {value!r}" for name, value in own.items()),
+        reason=(worst.cause and worst.cause.summary) or worst.reason or "",
+        figures=tuple(
+            (title, show(value))
+            for title, figure, show in scenario.FIGURES
+            if (value := figure(worst)) is not None
+        ),
+        cause={
+            key: line(scenario.brief(value), 2000)
+            for key, value in cause.items()
+            if value is not None
+        },
+        logs={name: text for name in LOGS if (text := scenario.last_lines(tails.get(name, "")))},
+        code=scenario.without_docstring(info.source).strip("\n") if info else "",
+    )
+
+
+__all__ = ["Badge", "Detail", "Found", "Row", "about", "detail", "facts", "found", "row"]
