@@ -70,10 +70,18 @@ CODES: dict[str, str] = {
     "no_steps_seen": "nothing that an outside command printed names a step",
     "output_skipped": "an outside command printed faster than its lines could be read",
     "hook_disabled": "the hook into mlx-lm switched itself off",
+    "rank_died": "a rank was killed, crashed or raised, and its job could not go on",
+    "rank_left_early": "a rank ended well before its steps were over, and the others wait for it",
+    "rank_never_started": "a rank never started, and the others wait for it to join",
+    "rank_stopped": "a rank is stopped by a signal, and the others wait for it",
+    "rank_cut_off": "the host of a rank is not heard any more",
+    "rank_silent": "a rank does not move, and the others wait for it",
+    "collective_mismatch": "a rank issued other collectives than the others",
+    "rank_slow": "a rank is slower than the others, and they wait for it in each step",
     "expectation_missed": "a finding that the scenario declares did not show up",
 }
 """Every code and its meaning in one line. `classify` finds the last; `ending` and `watching` see
-what no record shows."""
+what no record shows, and `harness.ranks` what shows only in several records together."""
 
 
 def find(record: Record) -> tuple[Finding, ...]:

@@ -1,0 +1,157 @@
+"""All that is known of a job at the moment of its verdict, and why it does not go on."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from harness.ranks.fate import Fate, Kind, fates, first
+from harness.ranks.pace import Slow, slow_ranks
+from harness.ranks.sequences import Mismatch, first_mismatch
+from harness.ranks.state import RankState
+from harness.ranks.words import where
+from harness.waitrules import Category
+
+_PEERS = (Category.COLLECTIVE, Category.STREAM_EVALUATION, Category.IO, Category.IDLE)
+"""As what a wait for a peer shows: the ring's survivors wait in a future or in recv."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Problem:
+    """Why a job does not go on."""
+
+    code: str
+    """Of the finding."""
+    culprits: tuple[int, ...]
+    clause: str
+    """What follows "rank 2 "; a sentence of its own where there is a mismatch."""
+    ended: bool = False
+    """Whether the culprits are gone: then that is said first."""
+    evidence: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Case:
+    ranks: Sequence[RankState]
+    now: float
+    hung: bool
+    met: dict[int, Fate]
+    """What happened to whom."""
+    mismatch: Mismatch | None
+    slow: tuple[Slow, ...]
+    problem: Problem | None
+    late: tuple[int, ...]
+    """The ranks that the others wait for, by how far they are; empty where all are even."""
+
+    @property
+    def culprits(self) -> tuple[int, ...]:
+        return self.problem.culprits if self.problem else ()
+
+    @property
+    def lost(self) -> bool:
+        """Whether nothing can move any more: it hangs, or a rank is gone."""
+        return self.hung or any(fate.kind.gone for fate in self.met.values())
+
+    @property
+    def waiting(self) -> list[RankState]:
+        """Alive ranks that wait for the culprits, or for whoever is late."""
+        causes = set(self.culprits or self.late)
+        joining = self.problem is not None and self.problem.code == "rank_never_started"
+        return [
+            state
+            for state in self.ranks
+            if state.rank not in causes
+            and state.rank not in self.met
+            and not state.finished
+            and (place := state.place) is not None
+            and (state.waits or (joining and place.step < 0))
+        ]
+
+
+def look(ranks: Sequence[RankState], now: float, hung: bool) -> Case:
+    met = fates(ranks, now, hung)
+    lost = hung or any(fate.kind.gone for fate in met.values())
+    # A graph that stands is complete, unless its rank came to grief by itself.
+    blameless = [s.rank for s in ranks if s.rank not in met or met[s.rank].kind.follows]
+    mismatch = first_mismatch(ranks, frozenset(blameless if lost else ()))
+    late = _late(ranks, hung)
+    return Case(
+        ranks=ranks,
+        now=now,
+        hung=hung,
+        met=met,
+        mismatch=mismatch,
+        slow=() if lost else slow_ranks(ranks),
+        problem=_problem(ranks, met, mismatch, late, hung),
+        late=late,
+    )
+
+
+def _problem(
+    ranks: Sequence[RankState],
+    met: dict[int, Fate],
+    mismatch: Mismatch | None,
+    late: tuple[int, ...],
+    hung: bool,
+) -> Problem | None:
+    origin = first(met.values())
+    if mismatch is not None and (origin is None or not origin.kind.outside):
+        return Problem(
+            code="collective_mismatch",
+            culprits=mismatch.odd,
+            clause=mismatch.told,
+            evidence=mismatch.evidence(),
+        )
+    if origin is not None:
+        return Problem(
+            code=origin.code,
+            culprits=_together(met, origin),
+            clause=origin.told,
+            ended=origin.kind.gone,
+            evidence={"kind": origin.kind.word},
+        )
+    if not hung:
+        return None
+    clause = next((_stays(state) for state in ranks if state.rank in late), "")
+    return Problem(code="rank_silent", culprits=late, clause=clause)
+
+
+def _together(met: dict[int, Fate], origin: Fate) -> tuple[int, ...]:
+    """Whom the same thing befell at the same moment: a host's ranks, mostly."""
+    alike = (fate for fate in met.values() if fate.kind is origin.kind)
+    shared = origin.kind in (Kind.STOPPED, Kind.CUT_OFF, Kind.NEVER_STARTED)
+    return tuple(sorted(fate.rank for fate in alike if shared or fate.rank == origin.rank))
+
+
+def _late(ranks: Sequence[RankState], hung: bool) -> tuple[int, ...]:
+    """The ranks that the others wait for, of those that are alive."""
+    alive = [state for state in ranks if not state.ended and not state.finished]
+    keys = {state.rank: _progress(state) for state in alive}
+    if not keys:
+        return ()
+    least = min(keys.values())
+    if least < max(keys.values()):
+        return tuple(rank for rank, key in keys.items() if key == least)
+    waiting = [state for state in alive if state.waits]
+    if waiting and len(waiting) < len(alive):
+        return tuple(state.rank for state in alive if not state.waits)
+    # All evaluate the same: only what their stacks show can tell them apart.
+    looked = [state for state in alive if state.wait is not None]
+    elsewhere = [s.rank for s in looked if s.wait and s.wait.category not in _PEERS]
+    return tuple(elsewhere) if hung and 2 * len(elsewhere) < len(looked) else ()
+
+
+def _progress(state: RankState) -> tuple[int, int]:
+    """Steps whose collectives are all issued, and collectives issued: these only ever rise."""
+    place = state.place
+    if place is None:
+        return -2, state.columns.total
+    return place.step + (place.step >= 0 and state.waits), state.columns.total
+
+
+def _stays(state: RankState) -> str:
+    if state.place is None:
+        return "has not told anything yet"
+    wait = f", where it {state.wait.description}" if state.wait else ""
+    return f"stays {where(state.place)}{wait}"

@@ -1,0 +1,176 @@
+"""What became of each rank, and which of them came to grief first.
+
+One rank's end is the end of all: those that had a connection to it raise, abort, or are ended by
+the launcher, and which of these differs from run to run. So an end that a lost peer explains is
+never the cause while there is another one; between the others, the first wins.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from enum import IntEnum
+
+from harness.ranks.state import RankState
+from harness.ranks.words import cut, where
+
+START_S = 30.0
+"""A rank that has not started so long after another one did never will."""
+LOOK_S = 0.5
+"""A kill that was seen from outside may be so much older; an exception says itself when it was."""
+_LOST = re.compile(
+    r"peer|connection (was |is )?(lost|reset|refused|aborted|closed|timed out)|broken pipe"
+    r"|couldn't (connect|accept)|socket|\[ring\]|nccl|MPI_",
+    re.IGNORECASE,
+)
+_CRASHES = ("SIGSEGV", "SIGBUS", "SIGILL", "SIGFPE", "SIGSYS", "SIGTRAP")
+_ENDED_BY_LAUNCHER = ("SIGTERM", "SIGINT", "SIGHUP", "SIGPIPE")
+
+
+class Kind(IntEnum):
+    """What can befall a rank; of two at the same moment the smaller one is the cause."""
+
+    KILLED = 0
+    CRASHED = 1
+    STOPPED = 2
+    CUT_OFF = 3
+    RAISED = 4
+    EXITED = 5
+    VANISHED = 6
+    LEFT = 7
+    NEVER_STARTED = 8
+    ABORTED = 9
+    TERMINATED = 10
+    LOST = 11
+    """Raised because a peer was gone."""
+
+    @property
+    def follows(self) -> bool:
+        """Whether the end of another rank explains it."""
+        return self in (Kind.ABORTED, Kind.TERMINATED, Kind.LOST)
+
+    @property
+    def outside(self) -> bool:
+        """Whether nothing that the ranks do to each other can be its cause."""
+        return self in (Kind.KILLED, Kind.STOPPED, Kind.CUT_OFF)
+
+    @property
+    def gone(self) -> bool:
+        """Whether the rank is no more, so that its peers cannot go on."""
+        return self not in (Kind.STOPPED, Kind.CUT_OFF, Kind.NEVER_STARTED)
+
+    @property
+    def word(self) -> str:
+        return self.name.lower()
+
+
+CODES = {
+    Kind.STOPPED: "rank_stopped",
+    Kind.CUT_OFF: "rank_cut_off",
+    Kind.LEFT: "rank_left_early",
+    Kind.NEVER_STARTED: "rank_never_started",
+}
+"""Codes of findings; every other kind is `rank_died`."""
+
+
+@dataclass(frozen=True)
+class Fate:
+    rank: int
+    kind: Kind
+    t: float
+    """When, at the earliest; infinite when it is not known to have happened at all."""
+    told: str
+    """What follows "rank 2 ": a clause with its verb."""
+
+    @property
+    def code(self) -> str:
+        return CODES.get(self.kind, "rank_died")
+
+
+def fates(ranks: Sequence[RankState], now: float, hung: bool) -> dict[int, Fate]:
+    """By rank, of those to which something happened."""
+    furthest = max((state.begun for state in ranks), default=-1)
+    met = {
+        state.rank: fate
+        for state in ranks
+        if (fate := _cut_off(state) or _ended(state, furthest) or _stopped(state))
+    }
+    started = [s.columns.start.t for s in ranks if s.columns.start is not None]
+    late = bool(started) and now - min(started) > START_S
+    if late or hung or any(fate.kind.gone for fate in met.values()):
+        for state in ranks:
+            if not state.started and state.rank not in met:
+                told = "has never started"
+                met[state.rank] = Fate(state.rank, Kind.NEVER_STARTED, math.inf, told)
+    return met
+
+
+def first(met: Iterable[Fate]) -> Fate | None:
+    """The one that explains the others."""
+    return min(met, key=lambda fate: (fate.kind.follows, fate.t, fate.kind), default=None)
+
+
+def _cut_off(state: RankState) -> Fate | None:
+    if state.cut_off_since is None:
+        return None
+    told = f"has been cut off: its host is silent, and it was last heard {where(state.place)}"
+    return Fate(state.rank, Kind.CUT_OFF, state.cut_off_since, told)
+
+
+def _stopped(state: RankState) -> Fate | None:
+    if state.process != "T":
+        return None
+    since = state.process_since
+    place = state.place
+    if since is None:
+        since = place.t if place else 0.0
+    return Fate(state.rank, Kind.STOPPED, since, "is stopped by a signal")
+
+
+def _ended(state: RankState, furthest: int) -> Fate | None:
+    at = where(state.place)
+    seen = state.ended_t if state.ended_t is not None else math.inf
+    if state.signal is not None:
+        kind = _of_signal(state.signal)
+        t = seen - LOOK_S * (kind is Kind.KILLED)
+        return Fate(state.rank, kind, t, f"was killed by {state.signal} {at}")
+    text = state.exception
+    if text is not None:
+        beat = state.columns.error
+        kind = Kind.LOST if _LOST.search(text) else Kind.RAISED
+        return Fate(state.rank, kind, beat.t if beat else seen, f"raised {cut(text)} ({at})")
+    if state.ended and not state.started:
+        code = f": it exited with code {state.exit_code}" if state.exit_code is not None else ""
+        return Fate(state.rank, Kind.NEVER_STARTED, seen, f"has never started{code}")
+    if state.exit_code:
+        told = f"exited with code {state.exit_code} {at}"
+        return Fate(state.rank, Kind.EXITED, seen, told)
+    return _left(state, seen, furthest)
+
+
+def _left(state: RankState, seen: float, furthest: int) -> Fate | None:
+    """Ended well, but too soon: it says so itself, or others have begun steps that it never did."""
+    end, done = state.columns.end, state.columns.done
+    if state.finished:
+        if furthest <= (-1 if done is None else done) or (done is None and end is None):
+            return None
+        after = "before its first step" if done is None else f"after step {done}"
+        told = f"left {after}, while others have begun step {furthest}"
+        return Fate(state.rank, Kind.LEFT, end.t if end else seen, told)
+    if state.exit_code == 0:
+        told = f"exited with code 0 {where(state.place)}, before its steps were over"
+        return Fate(state.rank, Kind.LEFT, seen, told)
+    if state.ended:
+        told = f"is gone without a word {where(state.place)}"
+        return Fate(state.rank, Kind.VANISHED, seen, told)
+    return None
+
+
+def _of_signal(name: str) -> Kind:
+    if name == "SIGABRT":
+        return Kind.ABORTED
+    if name in _ENDED_BY_LAUNCHER:
+        return Kind.TERMINATED
+    return Kind.CRASHED if name in _CRASHES else Kind.KILLED

@@ -1,0 +1,53 @@
+"""One verdict for a job of several ranks, and one for each of them. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from harness.model import Finding, RankResult
+from harness.ranks.case import look
+from harness.ranks.found import findings
+from harness.ranks.standing import results
+from harness.ranks.state import RankState
+from harness.ranks.tell import summary
+
+
+@dataclass(frozen=True)
+class JobVerdict:
+    """What is wrong with a job, and because of whom."""
+
+    code: str | None
+    """Of the first finding; None when nothing is wrong."""
+    culprits: tuple[int, ...]
+    """The slow ones where nothing worse is wrong; empty also where nobody can be named."""
+    summary: str
+    """One sentence."""
+    ranks: tuple[RankResult, ...]
+    """In the order in which they were given."""
+    findings: tuple[Finding, ...]
+
+    @property
+    def failed(self) -> bool:
+        """Whether the job cannot go on; slow is not that."""
+        return self.code is not None and self.code != "rank_slow"
+
+
+def judge(ranks: Sequence[RankState], now: float, hung: bool = False) -> JobVerdict:
+    """The verdict on the job of these `ranks` at `now`, a time of the beats' clock.
+
+    Without `hung` only facts count: who died, is stopped, cut off or slow, left, never started, or
+    issued other collectives than the rest. With it, when a watchdog has confirmed that the job
+    does not move, also who is behind the others.
+    """
+    case = look(ranks, now, hung)
+    told = summary(case)
+    found = findings(case, told)
+    slow = tuple(sorted(one.rank for one in case.slow))
+    return JobVerdict(
+        code=found[0].code if found else None,
+        culprits=case.culprits if case.problem else slow,
+        summary=told,
+        ranks=results(case),
+        findings=found,
+    )

@@ -1,0 +1,78 @@
+"""Ranks, places and times in sentences."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+from harness.findings.make import count, seconds
+from harness.model import Position
+from harness.ranks.columns import Signature
+from harness.ranks.state import RankState
+
+RUNS = 6
+"""Runs of ranks that a sentence lists at most."""
+TEXT = 160
+
+
+def joined(parts: Sequence[str]) -> str:
+    return " and ".join(filter(None, (", ".join(parts[:-1]), *parts[-1:])))
+
+
+def named(ranks: Iterable[int]) -> str:
+    """`rank 2`, `ranks 0, 1 and 3`, `ranks 0 to 998`."""
+    ordered = sorted(ranks)
+    runs: list[list[int]] = []
+    for rank in ordered:
+        if runs and runs[-1][-1] == rank - 1:
+            runs[-1].append(rank)
+        else:
+            runs.append([rank])
+    parts = [
+        part
+        for run in runs
+        for part in ([f"{run[0]} to {run[-1]}"] if len(run) > 3 else map(str, run))
+    ]
+    if len(parts) > RUNS:
+        parts = [*parts[: RUNS - 1], f"others, {len(ordered)} in all"]
+    return f"rank{'s' * (len(ordered) > 1)} {joined(parts)}"
+
+
+def are(ranks: Sequence[object], singular: str, plural: str) -> str:
+    return singular if len(ranks) == 1 else plural
+
+
+def lasted(value: float) -> str:
+    """Seconds as one tells them of a wait."""
+    return f"{value:.0f} s" if value >= 9.95 else f"{value:.1f} s" if value >= 1 else seconds(value)
+
+
+def where(place: Position | None) -> str:
+    if place is None:
+        return "before its first beat"
+    if place.step < 0:
+        return f"before the first step, phase {place.phase}"
+    return f"in step {place.step}, phase {place.phase}"
+
+
+def collective(n: int, signature: Signature) -> str:
+    return f"{signature.op} #{n}"
+
+
+def value(signature: Signature) -> str:
+    """`float32[512, 64]`"""
+    return f"{signature.dtype}[{', '.join(map(str, signature.shape))}]"
+
+
+def issued(number: int) -> str:
+    return "none" if number == 0 else count(number, "collective")
+
+
+def cut(text: str) -> str:
+    line = " ".join(text.split())
+    return line if len(line) <= TEXT else line[: TEXT - 3] + "..."
+
+
+def hosts(states: Sequence[RankState]) -> str:
+    """` on host b` for ranks of one host, ` on hosts a and b` of several; empty where unknown."""
+    names = sorted({state.host for state in states if state.host})
+    return f" on host{'s' * (len(names) > 1)} {joined(names[:RUNS])}" if names else ""
