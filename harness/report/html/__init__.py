@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import math
 from pathlib import Path
 from typing import Any
 
@@ -49,13 +50,16 @@ def render(data: ReportInput) -> str:
     units: dict[str, int] = {}
     for group in every:
         record = data.record(group.worst)
-        drawn[group.name] = curves(record, data.samples(group.worst), points)
+        if found := curves(record, data.samples(group.worst), points):
+            drawn[group.name] = found
         courses[group.name] = timeline.course(record)
         if record.model is not None and record.model.trainable_bytes > 0:
             units[group.name] = record.model.trainable_bytes
     charts = _charts(drawn)
-    longest = max((result.wall_s for result in run.results), default=0.0)
-    scripts = [_file("vendor/uPlot.iife.min.js"), _file("report.js")]
+    walls = [result.wall_s for result in run.results if math.isfinite(result.wall_s)]
+    longest = max(walls, default=0.0)
+    licence = f"/*!\n{_file('vendor/uPlot.LICENSE')}*/\n"
+    scripts = [licence + _file("vendor/uPlot.iife.min.js"), _file("report.js")]
     style = _file("vendor/uPlot.min.css") + _file("report.css")
     return (
         _environment()
@@ -71,6 +75,7 @@ def render(data: ReportInput) -> str:
             hypotheses=ranked(run.diagnosis.hypotheses),
             rows=[view.row(group) for group in every],
             charts=charts,
+            drawn=list(drawn),
             data=_json({"charts": charts, **_data(every, drawn, units)}),
             bars=[
                 timeline.bar(
@@ -150,6 +155,7 @@ def _data(
             ],
         }
         for group in every
+        if group.name in drawn
     ]
     return {"steps": list(steps), "scenarios": found}
 

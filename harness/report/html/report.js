@@ -37,7 +37,7 @@
     const highest = lasts.reduce((a, b) => Math.max(a, b), -Infinity);
     const margin = Math.max(0.3, (highest - lowest) * 0.02);
     const whole = highest >= lowest ? [lowest - margin, highest + margin] : [0, 1];
-    let range = whole, only = null, plots = [];
+    let range = whole, only = scenarios.length === 1 ? 0 : null, plots = [];
     const hidden = new Set();
 
     // A colour of the style sheet, as the theme that is in force has it.
@@ -61,11 +61,13 @@
     const POWERS = { 2: [...Array(50).keys()].map((i) => 2 ** i) };
     const INTEGERS = [...Array(12).keys()].flatMap((i) => [1, 2, 5].map((n) => n * 10 ** i));
 
+    const extent = document.getElementById("range");
     function setRange(from, to) {
       const least = 2, most = whole[1] - whole[0];
       const span = Math.min(most, Math.max(least, to - from));
       const start = Math.min(Math.max(from + (to - from - span) / 2, whole[0]), whole[1] - span);
       range = [start, start + span];
+      extent.textContent = `steps ${Math.max(lowest, Math.ceil(range[0])).toLocaleString("en")} to ${Math.min(highest, Math.floor(range[1])).toLocaleString("en")}`;
       plots.forEach((u) => u.setScale("x", { min: range[0], max: range[1] }));
     }
 
@@ -138,9 +140,14 @@
             dash: [[], [7, 4], [2, 3]][Math.floor(i / 10) % 3],
             width: line.bold ? 2.5 : 1.5,
             spanGaps: true,
+            // Where a run that did not complete ended.
+            points: line.bold && line.steps.length
+              ? { show: true, size: 8, fill: colour(`c${i % 10}`), filter: () => [data[0].indexOf(line.steps.at(-1))] }
+              : {},
             value: (_, v) => (v == null ? "–" : shown(v)),
           })),
         ],
+        legend: { markers: { dash: (_, i) => ["solid", "dashed", "dotted"][Math.floor((i - 1) / 10) % 3] } },
         focus: { alpha: 0.25 },
         cursor: {
           focus: { prox: 24 },
@@ -204,13 +211,16 @@
       figure.querySelectorAll("select, input").forEach((control) => (control.onchange = drawAll));
     });
     document.querySelectorAll("#charts [data-do]").forEach((button) => (button.onclick = () => act(button.dataset.do)));
-    document.getElementById("shown").onchange = (event) => {
+    const choice = document.getElementById("shown");
+    choice.value = only ?? "";
+    choice.onchange = (event) => {
       only = event.target.value === "" ? null : Number(event.target.value);
       hidden.clear();
       drawAll();
     };
     document.querySelectorAll("#charts [hidden]").forEach((control) => (control.hidden = false));
     drawAll();
+    setRange(...whole);
     onTheme.push(drawAll);
     new ResizeObserver(() => plots.forEach((u) => {
       const width = u.root.parentElement.clientWidth;

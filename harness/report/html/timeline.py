@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -66,9 +67,8 @@ def course(record: Record) -> Course:
 
 def bar(name: str, result: ScenarioResult, found: Course, longest: float) -> Bar:
     """The bar of a run beside others of which the longest took `longest` seconds."""
-    end = min(result.wall_s, longest)
-    known = [(kind, t) for kind, t in _begins(result, found) if t is not None and t < end]
-    ends = [t for _, t in known[1:]] + [end]
+    end = result.wall_s
+    begins = _begins(result, found)
     parts = tuple(
         Part(
             kind,
@@ -76,7 +76,7 @@ def bar(name: str, result: ScenarioResult, found: Course, longest: float) -> Bar
             max(1.0, _x(until - begin, longest)),
             f"{_TOLD[kind]}: {seconds(begin)} to {seconds(until)}",
         )
-        for (kind, begin), until in zip(known, ends, strict=True)
+        for (kind, begin), until in zip(begins, [t for _, t in begins[1:]] + [end], strict=False)
     )
     moments = (("stall", result.stalled_at_s), ("verdict", result.detected_at_s))
     marks = tuple(Mark(kind, _x(t, longest)) for kind, t in moments if t is not None and t <= end)
@@ -93,29 +93,34 @@ _TOLD = {
 }
 
 
-def _begins(result: ScenarioResult, found: Course) -> list[tuple[str, float | None]]:
+def _begins(result: ScenarioResult, found: Course) -> list[tuple[str, float]]:
     """The parts in the order in which they come, and when each begins."""
-    begins = [("startup", 0.0), ("steps", found.ready)]
+    if result.outcome is Outcome.SKIPPED:
+        return []
+    begins = [("startup", 0.0)]
+    if found.ready is not None:
+        begins.append(("steps", found.ready))
     if result.stalled_at_s is not None and result.detected_at_s is not None:
         stalled = result.stalled_at_s
-        begins = [(kind, t) for kind, t in begins if t is not None and t <= stalled]
-        begins += [("stalled", stalled), ("after", max(stalled, result.detected_at_s))]
-    return list(begins)
+        begins = [(kind, t) for kind, t in begins if t <= stalled]
+        begins += [("stalled", stalled), ("after", result.detected_at_s)]
+    return [(kind, t) for kind, t in begins if 0 <= t <= result.wall_s]
 
 
 def _told(result: ScenarioResult) -> str:
     if result.outcome is Outcome.SKIPPED:
         return "not run"
     if result.stalled_at_s is None or result.detected_at_s is None:
-        return f"{seconds(result.wall_s)}"
+        return seconds(result.wall_s)
     return (
-        f"last progress {seconds(result.stalled_at_s)}, "
+        f"last progress at {seconds(result.stalled_at_s)}, "
         f"verdict {seconds(result.detected_at_s - result.stalled_at_s)} later"
     )
 
 
 def _x(t: float, longest: float) -> float:
-    return round(max(0.0, t) / longest * WIDTH, 2) if longest > 0 else 0.0
+    share = max(0.0, t) / longest if longest > 0 else 0.0
+    return round(min(share, 1.0) * WIDTH, 2) if math.isfinite(share) else 0.0
 
 
 def scale(longest: float) -> Sequence[str]:
