@@ -144,10 +144,12 @@ def _late(ranks: Sequence[RankState], hung: bool) -> tuple[int, ...]:
 
 def _progress(state: RankState) -> tuple[int, int]:
     """Steps whose collectives are all issued, and collectives issued: these only ever rise."""
-    place = state.place
+    place, columns = state.place, state.columns
+    # Of a compiled step only what was traced is known, and when that is differs from rank to rank.
+    issued = 0 if columns.compiles else columns.total
     if place is None:
-        return -2, state.columns.total
-    return place.step + (place.step >= 0 and state.waits), state.columns.total
+        return -2, issued
+    return place.step + (place.step >= 0 and state.waits), issued
 
 
 def _stays(state: RankState) -> str:

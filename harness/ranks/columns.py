@@ -140,12 +140,10 @@ class RankColumns:
         return bool(self.total) or self.built is not None or self.left >= 0
 
     @property
-    def left(self) -> float:
+    def left(self) -> int:
         """The last step that can issue nothing any more; -2 when there is none."""
-        if self.end is not None:
-            return float("inf")
-        before = -2 if self.open_step is None else self.open_step - 1
-        return max(before, -2 if self.done is None else self.done)
+        before = -2 if self.open_step is None else self.open_step - (self.end is None)
+        return before if self.done is None else max(before, self.done)
 
     def issued_in(self, step: int) -> Pattern:
         """What `step` has issued so far."""

@@ -11,7 +11,6 @@ nothing moves any more (`settled`), also when its graph stands.
 from __future__ import annotations
 
 from array import array
-from bisect import bisect_left
 from collections import Counter
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
@@ -23,8 +22,6 @@ from harness.ranks.words import are, collective, issued, named, value
 
 MANY = 16
 """Collectives of a step that the evidence lists at most."""
-OFTEN = 0.9
-"""Share of the steps that issue collectives, in a job that does not compile them away."""
 
 
 @dataclass(frozen=True)
@@ -68,10 +65,10 @@ def first_mismatch(ranks: Sequence[RankState], settled: Collection[int]) -> Mism
         {step for state in known if (step := _divides(reference, state.columns)) is not None}
     )
     for step in steps:
-        if compiled and _traced_now_and_then(known, reference, step):
-            continue
         views = [_View(state, step, state.rank in settled) for state in known]
-        if (found := _compared(views, step)) is not None:
+        found = _compared(views, step)
+        # A rank that issued nothing has not traced its step anew, when another one has.
+        if found is not None and not (compiled and not (found.usual and found.found)):
             return found
     return None
 
@@ -100,8 +97,12 @@ def _divides(one: RankColumns, other: RankColumns) -> int | None:
         _agreeing(one.steps, other.steps, common), _agreeing(one.patterns, other.patterns, common)
     )
     ours, theirs = _entry(one, at), _entry(other, at)
-    if ours == theirs:
-        return None
+    while ours == theirs:
+        if ours is None:
+            return None
+        # One of them is still open; the other rank may have gone on.
+        at += 1
+        ours, theirs = _entry(one, at), _entry(other, at)
     return min(entry[0] for entry in (ours, theirs) if entry is not None)
 
 
@@ -125,15 +126,6 @@ def _entry(columns: RankColumns, at: int) -> tuple[int, Pattern] | None:
     if at == len(columns.steps) and columns.open_step is not None:
         return columns.open_step, tuple(columns.open)
     return None
-
-
-def _traced_now_and_then(known: Sequence[RankState], reference: RankColumns, step: int) -> bool:
-    """Whether few steps before issued any: then one that did was only traced anew."""
-    start = min(
-        (s.columns.first_step for s in known if s.columns.first_step is not None), default=0
-    )
-    before = bisect_left(reference.steps, step) - bisect_left(reference.steps, start)
-    return before < OFTEN * (step - start)
 
 
 def _compared(views: Sequence[_View], step: int) -> Mismatch | None:

@@ -48,9 +48,10 @@ def _fate(case: Case, problem: Problem, who: str) -> str:
 def _missing(case: Case, problem: Problem) -> tuple[str, int] | None:
     """(name, step) of the first collective that the culprits have not issued and another rank has.
 
-    Between two ranks of which one has skipped something the numbers do not match: not told then.
+    None also where that cannot be said: of compiled steps, and where what they issued differs.
     """
-    if problem.code == "collective_mismatch" or not problem.culprits:
+    compiled = any(state.columns.compiles for state in case.ranks)
+    if compiled or case.mismatch is not None or not problem.culprits:
         return None
     culprits = set(problem.culprits)
     n = min(state.columns.total for state in case.ranks if state.rank in culprits)

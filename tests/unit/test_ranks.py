@@ -1,0 +1,80 @@
+"""Made-up jobs with one fault each: the verdict names it, however the others reacted to it."""
+
+from __future__ import annotations
+
+import pytest
+import ranked_jobs as jobs
+from hypothesis import given
+from hypothesis import strategies as st
+
+from harness import findings
+from harness.model import Severity, Standing
+from harness.ranks import judge
+
+SIZES, PER_STEP = st.integers(2, 16), st.integers(1, 5)
+STEPS, SEEDS = st.integers(0, 9), st.integers(0, 10**9)
+STORIES = {
+    **{
+        how: lambda *a, how=how: jobs.gone(*a, how)
+        for how in ("killed", "crashes", "raises", "exits", "vanishes", "exits with 0")
+    },
+    "breaks off": jobs.breaks_off,
+    **{
+        how: lambda *a, how=how: jobs.stuck(*a, how)
+        for how in ("stopped", "blocked", "cut off")
+    },
+    "never starts": jobs.never_starts,
+    **{
+        how: lambda *a, how=how: jobs.differs(*a, how)
+        for how in ("skips", "extra", "op", "shape", "dtype")
+    },
+    **{
+        f"compiled, {how}": lambda *a, how=how: jobs.compiled(*a, how)
+        for how in ("killed", "stopped", "blocked")
+    },
+    "slow": jobs.slow,
+}  # fmt: skip
+
+
+def verdict(story):
+    return judge(story.states, story.now, story.hung)
+
+
+@pytest.mark.parametrize("name", STORIES)
+@given(size=SIZES, per_step=PER_STEP, at=STEPS, seed=SEEDS)
+def test_the_fault_and_the_rank_are_named_however_the_others_react(name, size, per_step, at, seed):
+    story = STORIES[name](size, per_step, at, seed)
+    found = verdict(story)
+    assert found.code == story.code, found.summary
+    undecided = size == 2 and at == 0 and story.kind in ("extra", "op", "shape", "dtype")
+    if undecided:  # the first step of two ranks: neither a majority nor a habit
+        assert set(story.culprits) <= {0, 1}
+    else:
+        assert found.culprits == story.culprits, found.summary
+    if story.kind:
+        evidence = found.findings[0].evidence
+        assert evidence["n"] == story.n
+        assert undecided or evidence["kind"] == story.kind
+
+
+@pytest.mark.parametrize("make", [jobs.healthy, lambda *a: jobs.compiled(*a, "healthy")])
+@given(size=SIZES, per_step=PER_STEP, at=STEPS, seed=SEEDS)
+def test_a_healthy_job_has_no_culprit(make, size, per_step, at, seed):
+    found = verdict(make(size, per_step, at, seed))
+    assert (found.code, found.culprits, found.findings) == (None, (), ()), found.summary
+    good = {Standing.WORKING, Standing.WAITING, Standing.AHEAD, Standing.BEHIND, Standing.FINISHED}
+    assert {one.state for one in found.ranks} <= good
+
+
+@pytest.mark.parametrize("name", STORIES)
+@given(size=SIZES, seed=SEEDS)
+def test_a_verdict_is_whole_and_in_one_line(name, size, seed):
+    found = verdict(STORIES[name](size, 3, 4, seed))
+    assert [one.rank for one in found.ranks] == list(range(size))
+    assert found.failed == (name != "slow")
+    assert all(one.reason and "\n" not in one.reason for one in found.ranks)
+    assert "\n" not in found.summary
+    for finding in found.findings:
+        assert finding.code in findings.CODES
+        assert finding.evidence
+        assert finding.severity is (Severity.WARNING if name == "slow" else Severity.ERROR)
