@@ -161,7 +161,7 @@ def opened(executable: str) -> Iterator[Page]:
     # Its ends have to be descriptors 3 and 4: out of the way first, one may be the other's number.
     high = [fcntl.fcntl(fd, fcntl.F_DUPFD, 10) for fd in (theirs_in, theirs_out)]
 
-    def arranged() -> None:
+    def arranged() -> None:  # two system calls: safe after a fork, whatever threads there are
         os.dup2(high[0], 3)
         os.dup2(high[1], 4)
 
@@ -169,7 +169,7 @@ def opened(executable: str) -> Iterator[Page]:
         process = subprocess.Popen(
             [executable, *OPTIONS, f"--user-data-dir={profile}", "about:blank"],
             pass_fds=(3, 4, *high),
-            preexec_fn=arranged,
+            preexec_fn=arranged,  # noqa: PLW1509
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,

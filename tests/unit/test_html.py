@@ -24,59 +24,9 @@ from harness.report.input import ReportInput, groups, load_run
 
 FLOATS = st.floats(allow_nan=False, allow_infinity=False, width=32)
 HOSTILE = "</script><!--</title></style>\"'><img src=x onerror=alert(1)>{{7*7}}&lt;\u202e\x1b[31m"
-TAGS = set(
-    [
-        "html",
-        "head",
-        "meta",
-        "title",
-        "style",
-        "body",
-        "a",
-        "header",
-        "div",
-        "nav",
-        "button",
-        "h1",
-        "p",
-        "span",
-        "main",
-        "section",
-        "h2",
-        "h3",
-        "h4",
-        "h5",
-        "table",
-        "thead",
-        "tbody",
-        "tr",
-        "th",
-        "td",
-        "pre",
-        "strong",
-        "noscript",
-        "label",
-        "select",
-        "option",
-        "output",
-        "figure",
-        "figcaption",
-        "input",
-        "svg",
-        "rect",
-        "path",
-        "article",
-        "ol",
-        "li",
-        "details",
-        "summary",
-        "code",
-        "dl",
-        "dt",
-        "dd",
-        "script",
-    ]
-)
+TAGS = """html head meta title style body a header div nav button h1 p span main section h2 h3 h4
+h5 table thead tbody tr th td pre strong noscript label select option output figure figcaption input
+svg rect path article ol li details summary code dl dt dd script"""
 WITH_ADDRESS = {"href", "src", "action", "data", "formaction", "poster", "srcset", "style"}
 
 
@@ -107,7 +57,7 @@ def check(page):
     page.encode()
     elements = Elements(page)
     for tag, attributes in elements.found:
-        assert tag.removeprefix("/") in TAGS
+        assert tag.removeprefix("/") in TAGS.split()
         assert not [name for name in attributes if name.startswith("on")]
         for name in WITH_ADDRESS & attributes.keys():
             assert attributes[name].startswith("#")
@@ -138,9 +88,8 @@ def test_each_of_a_hundred_spikes_stays_where_it_was():
     for i in spikes:
         values[i] = 5.0
     curve = series.curve(series.TIME, "eval", range(100_000), values, 1000)
-    assert [
-        step for step, value in zip(curve.steps, curve.values, strict=True) if value == 5.0
-    ] == [*spikes]
+    shown = dict(zip(curve.steps, curve.values, strict=True))
+    assert [step for step, value in shown.items() if value == 5.0] == list(spikes)
 
 
 def test_missing_sizes_are_left_out_and_losses_that_are_no_number_are_counted():

@@ -182,7 +182,7 @@
           if (event.key !== "Enter" && event.key !== " ") return;
           event.preventDefault();
           event.stopPropagation();
-          u.setSeries(i, { show: !u.series[i].show });
+          u.setSeries(i, { show: !u.series[i].show }, true, only === null);
         };
       });
       return u;
