@@ -72,9 +72,10 @@ class Case:
 def look(ranks: Sequence[RankState], now: float, hung: bool) -> Case:
     met = fates(ranks, now, hung)
     lost = hung or any(fate.kind.gone for fate in met.values())
-    # A graph that stands is complete, unless its rank came to grief by itself.
-    blameless = [s.rank for s in ranks if s.rank not in met or met[s.rank].kind.follows]
-    mismatch = first_mismatch(ranks, frozenset(blameless if lost else ()))
+    # A graph that is evaluated is complete, unless its rank came to grief by itself.
+    blameless = (s for s in ranks if s.rank not in met or met[s.rank].kind.follows)
+    evaluating = frozenset(state.rank for state in blameless if lost and state.waits)
+    mismatch = first_mismatch(ranks, evaluating)
     late = _late(ranks, hung)
     return Case(
         ranks=ranks,

@@ -16,6 +16,9 @@ from enum import IntEnum
 from harness.ranks.state import RankState
 from harness.ranks.words import cut, where
 
+JOINING = "distributed_init"
+EARLIER = ("start", "import")
+"""The phase in which ranks wait for each other, and those before it."""
 START_S = 30.0
 """A rank that has not started so long after another one did never will."""
 LOOK_S = 0.5
@@ -99,11 +102,18 @@ def fates(ranks: Sequence[RankState], now: float, hung: bool) -> dict[int, Fate]
     }
     started = [s.columns.start.t for s in ranks if s.columns.start is not None]
     late = bool(started) and now - min(started) > START_S
-    if late or hung or any(fate.kind.gone for fate in met.values()):
-        for state in ranks:
-            if not state.started and state.rank not in met:
-                told = "has never started"
-                met[state.rank] = Fate(state.rank, Kind.NEVER_STARTED, math.inf, told)
+    lost = hung or any(fate.kind.gone for fate in met.values())
+    joining = any(s.place is not None and s.place.phase == JOINING for s in ranks)
+    for state in ranks:
+        if state.rank in met and not met[state.rank].kind.follows:
+            continue
+        if not state.started and (late or lost):
+            told = "has never started"
+        elif joining and lost and state.place is not None and state.place.phase in EARLIER:
+            told = f"has never come to join the others: it is {where(state.place)}"
+        else:
+            continue
+        met[state.rank] = Fate(state.rank, Kind.NEVER_STARTED, math.inf, told)
     return met
 
 

@@ -10,6 +10,8 @@ from harness.ranks.fate import Kind
 from harness.ranks.state import RankState
 from harness.ranks.words import lasted, named, where
 
+SPINS = 0.5
+"""Cores that a rank uses at least that waits for a socket without sleeping."""
 _OF_KIND = {
     Kind.STOPPED: Standing.STOPPED,
     Kind.CUT_OFF: Standing.CUT_OFF,
@@ -71,7 +73,8 @@ def _standing(
     if rank in waiting and (case.problem or rank not in case.late):
         causes = case.culprits or case.late
         if causes:
-            return Standing.WAITING, f"waits for {named(causes)} {at}{_since(state, case)}"
+            spins = ", spinning" if (state.cpu or 0.0) > SPINS else ""
+            return Standing.WAITING, f"waits for {named(causes)} {at}{_since(state, case)}{spins}"
     if case.hung:
         wait = f": {state.wait.description}" if state.wait else ""
         return Standing.STALLED, f"does not move {at}{_since(state, case)}{wait}{differs}"

@@ -175,8 +175,13 @@ def gone(size, per_step, at, seed, how):
     bad = lot.randrange(size)
     enters(told[bad], at, ops, lot.randrange(per_step + 1), lot)
     others = [rank for rank in range(size) if rank != bad]
+    had_all = told[bad].issued == per_step * (at + 1)
     for rank in others:
-        told[rank].enter(at, ops)
+        if had_all and lot.random() < 0.3:
+            told[rank].step(at, ops)  # it got what it waited for, and goes on to the next
+            told[rank].enter(at + 1, ops)
+        else:
+            told[rank].enter(at, ops)
     since = max(one.t for one in told) + 0.05
     story = Story(told, "rank_died", (bad,))
     one = told[bad]
@@ -243,6 +248,24 @@ def stuck(size, per_step, at, seed, how):
     return Story(told, code, together, hung=hung, now=since + 12)
 
 
+def evaluates_twice(size, per_step, at, seed, how):
+    """Each step evaluates after its first collective and again after the others."""
+    lot = random.Random(seed)
+    told, ops = begun(size, per_step + 1, at, seed)
+    bad = lot.randrange(size)
+    for one in told:
+        one.enter(at, ops[:1])
+        if one.rank == bad or (how == "healthy" and lot.random() < 0.5):
+            one.at(at, "update")
+        else:
+            one.issue(at, ops[1:])
+            one.at(at, "eval")
+    story = Story(told, now=max(one.t for one in told) + 12)
+    if how == "blocked":
+        story.code, story.culprits, story.hung = "rank_silent", (bad,), True
+    return story
+
+
 def never_starts(size, per_step, at, seed):
     lot = random.Random(seed)
     told, _ = begun(size, per_step, 0, seed)
@@ -255,6 +278,21 @@ def never_starts(size, per_step, at, seed):
         told[bad].fields |= {"exit_code": 127, "ended_t": T0 + 0.5}
         reacted(told, others, lot, T0 + 0.6, REACTIONS[:3])
     return Story(told, "rank_never_started", (bad,), hung=hung, now=T0 + 40)
+
+
+def never_joins(size, per_step, at, seed):
+    """One rank is up and does not come to where the others wait for it."""
+    lot = random.Random(seed)
+    told, _ = begun(size, per_step, 0, seed)
+    bad = lot.randrange(size)
+    for one in told:
+        one.at(-1, lot.choice(("start", "import")) if one.rank == bad else "distributed_init")
+    others = [rank for rank in range(size) if rank != bad]
+    if lot.random() < 0.5:
+        reacted(told, others, lot, T0 + 5, REACTIONS[:3])
+        if all("ended_t" in told[rank].fields for rank in others):
+            told[bad].dies("SIGTERM", T0 + 9)
+    return Story(told, "rank_never_started", (bad,), hung=True, now=T0 + 40)
 
 
 def differs(size, per_step, at, seed, how, steps=12):

@@ -24,6 +24,7 @@ STORIES = {
         for how in ("stopped", "blocked", "cut off")
     },
     "never starts": jobs.never_starts,
+    "never joins": jobs.never_joins,
     **{
         how: lambda *a, how=how: jobs.differs(*a, how)
         for how in ("skips", "extra", "op", "shape", "dtype")
@@ -32,6 +33,9 @@ STORIES = {
         f"compiled, {how}": lambda *a, how=how: jobs.compiled(*a, how)
         for how in ("killed", "stopped", "blocked")
     },
+    "evaluates twice": lambda size, per_step, *a: jobs.evaluates_twice(
+        size, min(per_step, 4), *a, "blocked"
+    ),
     "slow": jobs.slow,
 }  # fmt: skip
 
@@ -57,7 +61,14 @@ def test_the_fault_and_the_rank_are_named_however_the_others_react(name, size, p
         assert undecided or evidence["kind"] == story.kind
 
 
-@pytest.mark.parametrize("make", [jobs.healthy, lambda *a: jobs.compiled(*a, "healthy")])
+@pytest.mark.parametrize(
+    "make",
+    [
+        jobs.healthy,
+        lambda *a: jobs.compiled(*a, "healthy"),
+        lambda size, per_step, *a: jobs.evaluates_twice(size, min(per_step, 4), *a, "healthy"),
+    ],
+)
 @given(size=SIZES, per_step=PER_STEP, at=STEPS, seed=SEEDS)
 def test_a_healthy_job_has_no_culprit(make, size, per_step, at, seed):
     found = verdict(make(size, per_step, at, seed))
