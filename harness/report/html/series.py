@@ -58,14 +58,16 @@ def curve(
     chart: str, quantity: str, steps: Sequence[int], values: Sequence[float], points: int
 ) -> Curve:
     """The curve of a column, in which a missing size is negative."""
-    whole = all(map(math.isfinite, values)) if chart == LOSS else min(values, default=0) >= 0
     missing = 0
+    kept = landmarks(values, points)
+    # The lowest of all is among the landmarks, unless NaN is: no pass over a million values more.
+    whole = math.isfinite(sum(values)) if chart == LOSS else all(values[i] >= 0 for i in kept)
     if not whole:
         known = math.isfinite if chart == LOSS else partial(le, 0)
         mask = bytearray(map(known, values))
         missing = mask.count(0) if chart == LOSS else 0
         steps, values = array("q", compress(steps, mask)), array("d", compress(values, mask))
-    kept = landmarks(values, points)
+        kept = landmarks(values, points)
     if any(a >= b for a, b in pairwise(steps[i] for i in kept)):  # a log that began anew
         kept.sort(key=steps.__getitem__)
     return Curve(
