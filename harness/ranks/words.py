@@ -9,7 +9,7 @@ from harness.model import Position
 from harness.ranks.columns import Signature
 from harness.ranks.state import RankState
 
-RUNS = 6
+RUNS = 8
 """Runs of ranks that a sentence lists at most."""
 TEXT = 160
 

@@ -17,6 +17,7 @@ from harness.report.sections.attached import attached
 from harness.report.sections.diagnosis import diagnosis
 from harness.report.sections.differences import differences
 from harness.report.sections.environment import environment
+from harness.report.sections.ranks import ranks
 from harness.report.sections.repeats import repeats
 from harness.report.sections.verdicts import verdicts
 from harness.report.text import counted
@@ -33,11 +34,12 @@ BEFORE: tuple[Section, ...] = (verdicts, attached, diagnosis, repeats, differenc
 """These and AFTER always stay; their tables are bounded, so that together they fit."""
 AFTER: tuple[Section, ...] = (environment,)
 
-CHART, LOG, CODE, COMPLETED, EVIDENCE, FAILED = DROPPED = (
+CHART, LOG, CODE, COMPLETED, RANKS, EVIDENCE, FAILED = DROPPED = (
     "chart",
     "log tail",
     "code",
     "section of a completed scenario",
+    "ranks",
     "cause",
     "section",
 )
@@ -46,6 +48,7 @@ CHART, LOG, CODE, COMPLETED, EVIDENCE, FAILED = DROPPED = (
 PARTS: tuple[tuple[str, Part], ...] = (
     (FAILED, scenario.numbers),
     (EVIDENCE, scenario.cause),
+    (RANKS, ranks),
     (CHART, charts),
     (CODE, scenario.source),
     (LOG, scenario.log_tail),
@@ -57,6 +60,7 @@ _PLURALS = {
     LOG: "log tails of {}",
     CODE: "the code of {}",
     COMPLETED: "the sections of {} that completed",
+    RANKS: "the ranks of {}",
     EVIDENCE: "the causes of {}",
     FAILED: "the sections of {} that did not",
 }
