@@ -66,6 +66,8 @@ class Expected(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     """The last step."""
     findings: tuple[str, ...] = ()
     """Codes that must be among the findings."""
+    culprit: int | None = None
+    """The rank that one of the findings must name."""
     budget: float | None = None
     """Seconds after which its run is ended, if the user's budget is not shorter."""
 

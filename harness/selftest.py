@@ -110,10 +110,22 @@ def _wrong(result: ScenarioResult, expected: Expected) -> Iterator[str]:
     for code in expected.findings:
         if code not in codes:
             yield f"no {code}"
+    if expected.culprit is not None and _named(result) != [expected.culprit]:
+        yield f"names rank {_named(result)}, not {expected.culprit}"
     if result.outcome is Outcome.COMPLETED:
         for finding in result.findings:
             if finding.severity is Severity.ERROR and finding.code not in expected.findings:
                 yield f"{finding.code}: {finding.summary}"
+
+
+def _named(result: ScenarioResult) -> list[int]:
+    """The ranks that the first finding about ranks is about."""
+    for finding in result.findings:
+        if "ranks" in finding.evidence:
+            return list(finding.evidence["ranks"])
+        if "rank" in finding.evidence:
+            return [finding.evidence["rank"]]
+    return []
 
 
 def _cause_fits(result: ScenarioResult, causes: Sequence[str]) -> bool:
