@@ -29,6 +29,7 @@ from harness.report.text import counted
 from harness.supervise import foreground, scheduler
 from harness.supervise.command import CommandJob
 from harness.supervise.job import Job
+from harness.supervise.ranked import RankedJob
 from harness.supervise.terminal import Terminal
 
 
@@ -147,11 +148,14 @@ class _Session:
             folder=str(folder.resolve()),
             settings=run.settings,
             repeat=run.repeat,
+            ranks=run.settings.ranks if run.settings else 1,
         )
         budget = self._options.budget
         if run.info.verdict is not None and run.info.verdict.budget is not None:
             budget = min(budget, run.info.verdict.budget)
         on_hang = self._options.on_hang
+        if spec.ranks > 1:
+            return RankedJob(run.info, spec, budget, self._options.cold, on_hang)
         if run.info.command is None:
             return Job(run.info, spec, budget, self._options.cold, on_hang)
         if self._terminal is None:

@@ -19,6 +19,7 @@ BUILT_IN_MODELS = ("tiny", "micro")
 OPTIMIZERS = ("adam", "adamw", "sgd", "lion", "adafactor")
 DTYPES = ("float32", "bfloat16", "float16")
 DEVICES = ("cpu", "gpu")
+BACKENDS = ("any", "ring", "mpi", "nccl")
 
 
 class Run(msgspec.Struct, frozen=True, kw_only=True):
@@ -80,10 +81,11 @@ def check(settings: Settings) -> None:
         ("optimizer", settings.optimizer, OPTIMIZERS),
         ("dtype", settings.dtype, DTYPES),
         ("device", settings.device, DEVICES),
+        ("backend", settings.backend, BACKENDS),
     ):
         if value is not None and value not in known:
             raise UsageError(f"unknown {name} {value}: one of {', '.join(known)}")
-    for name in ("steps", "batch_size", "seq_len"):
+    for name in ("steps", "batch_size", "seq_len", "ranks"):
         if getattr(settings, name) < 1:
             raise UsageError(f"{name.replace('_', ' ')} must be at least 1")
     train = settings.train

@@ -183,9 +183,14 @@ def _add_step(record: Record, beat: StepBeat) -> None:
 
 
 def load(folder: Path) -> Record:
-    """The record of the worker that wrote into `folder`; empty when it wrote nothing."""
-    reader = BeatReader(folder)
-    record = gather(read_beats(folder, reader))
+    """The record of the worker that wrote into `folder`, of several ranks that of the first one.
+
+    Empty when it wrote nothing.
+    """
+    first = folder / "rank-0"
+    beats = first if first.is_dir() else folder
+    reader = BeatReader(beats)
+    record = gather(read_beats(beats, reader))
     return replace(record, torn=reader.torn, memory=_memory(samples(folder)))
 
 

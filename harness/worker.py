@@ -33,7 +33,10 @@ def main(argv: list[str]) -> int:
     # answer is what came since the question.
     stacks = (Path(spec.folder) / "faulthandler.txt").open("a")
     faulthandler.register(signal.SIGUSR1, file=stacks, all_threads=True)
-    recorder = Recorder(Path(spec.folder))
+    rank = _rank(spec)
+    folder = Path(spec.folder) / (f"rank-{rank}" if spec.ranks > 1 else "")
+    folder.mkdir(exist_ok=True)
+    recorder = Recorder(folder)
     recorder.write(
         StartBeat(
             t=time.monotonic(),
@@ -41,11 +44,11 @@ def main(argv: list[str]) -> int:
             pid=os.getpid(),
             wall=time.time(),
             scenario=spec.scenario,
-            rank=spec.rank,
+            rank=rank,
         )
     )
     try:
-        _run(spec, recorder)
+        _run(spec, recorder, rank)
     except Exception as error:
         recorder.write(_error_beat(error))
         traceback.print_exc()
@@ -54,13 +57,13 @@ def main(argv: list[str]) -> int:
     return 0
 
 
-def _run(spec: WorkerSpec, recorder: Recorder) -> None:
+def _run(spec: WorkerSpec, recorder: Recorder, rank: int) -> None:
     settings = spec.settings
     assert settings is not None  # only an outside command has none, and it is no worker of ours
     recorder.phase("import")
     import mlx.core as mx
 
-    from harness.training import loop
+    from harness.training import collectives, loop
     from harness.training.probes import CompileProbe
     from harness.training.setup import Training
 
@@ -68,16 +71,29 @@ def _run(spec: WorkerSpec, recorder: Recorder) -> None:
     recorder.write(
         MlxBeat(t=time.monotonic(), version=importlib.metadata.version("mlx"), device=_device(mx))
     )
+    if spec.ranks > 1:
+        collectives.watch(recorder)
     probe = CompileProbe(recorder)
     probe.install()
     scenario = _import_scenario(Path(spec.path))
+    if spec.ranks > 1:
+        recorder.phase("distributed_init")
+        # It waits for ever for a rank that does not come.
+        mx.distributed.init(strict=True, backend=settings.backend)
     recorder.phase("setup")
-    training = Training(settings, recorder, probe)
+    training = Training(settings, recorder, probe, rank)
     step = scenario.make_step(training)
     batches: Iterator[Any] = (
         iter(scenario.batches(training)) if hasattr(scenario, "batches") else training.batches()
     )
     loop.run(training, step, batches, recorder, probe)
+
+
+def _rank(spec: WorkerSpec) -> int:
+    """Which of the ranks this is, as the launchers of MLX's backends tell it."""
+    if spec.ranks == 1:
+        return spec.rank
+    return int(os.environ.get("MLX_RANK") or os.environ.get("OMPI_COMM_WORLD_RANK") or spec.rank)
 
 
 def _choose_device(mx: Any, device: str | None) -> None:

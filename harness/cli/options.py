@@ -46,6 +46,10 @@ def add_training(parser: argparse.ArgumentParser) -> None:
     add("--learning-rate", type=float, default=DEFAULTS.learning_rate, metavar="X",
         help="(%(default)s)")  # fmt: skip
     add("--seed", type=int, default=DEFAULTS.seed, metavar="N", help="(%(default)s)")
+    add("--ranks", type=positive, default=DEFAULTS.ranks, metavar="N",
+        help="processes that train together, their gradients averaged (%(default)s)")  # fmt: skip
+    add("--backend", choices=plan.BACKENDS, default=DEFAULTS.backend,
+        help="of mx.distributed (%(default)s)")  # fmt: skip
     add("--device", choices=plan.DEVICES, help="MLX's default device if not given")
 
 
@@ -107,6 +111,8 @@ def settings(arguments: argparse.Namespace) -> Settings:
         seq_len=arguments.seq_len,
         seed=arguments.seed,
         device=arguments.device,
+        ranks=arguments.ranks,
+        backend=arguments.backend,
     )
 
 

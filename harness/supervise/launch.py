@@ -179,15 +179,24 @@ class Launched:
         """Name of the signal that ended the worker."""
         if self.status is None or not os.WIFSIGNALED(self.status):
             return None
-        number = os.WTERMSIG(self.status)
-        try:
-            return signal.Signals(number).name
-        except ValueError:
-            return f"signal {number}"
+        return signal_name(os.WTERMSIG(self.status))
 
 
-def worker(spec: WorkerSpec, cold: bool = False) -> Launched:
-    """Start the worker of `spec`, whose folder exists."""
+def signal_name(number: int) -> str:
+    try:
+        return signal.Signals(number).name
+    except ValueError:
+        return f"signal {number}"
+
+
+def worker(
+    spec: WorkerSpec,
+    cold: bool = False,
+    through: Sequence[str] = (),
+    ends: Ends | None = None,
+    hear: Sequence[Callable[[bytes], None]] = (),
+) -> Launched:
+    """Start the worker of `spec`, whose folder exists; `through`: by a launcher in front of it."""
     folder = Path(spec.folder)
     file = folder / "spec.json"
     file.write_bytes(msgspec.json.encode(spec))
@@ -196,8 +205,10 @@ def worker(spec: WorkerSpec, cold: bool = False) -> Launched:
     if not cold:
         kernels.lend(kernels.store(), temporary)
     return Launched(
-        [sys.executable, "-c", _BOOT, str(package_root), str(file)],
+        [*through, sys.executable, "-c", _BOOT, str(package_root), str(file)],
         folder,
         os.environ | {"TMPDIR": str(temporary), "PYTHONUNBUFFERED": "1"},
+        ends=ends,
+        hear=hear,
         temporary=temporary,
     )

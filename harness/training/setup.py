@@ -13,7 +13,7 @@ from mlx.utils import tree_flatten
 
 from harness.beatfile import Recorder, number
 from harness.model import CheckBeat, GradientBeat, Settings
-from harness.training import data, models
+from harness.training import collectives, data, models
 from harness.training.probes import CompileProbe, GraphSampler
 
 OPTIMIZERS = {
@@ -31,8 +31,11 @@ class Training:
     A scenario that brings its own model asks for none of them and calls `watch` instead.
     """
 
-    def __init__(self, settings: Settings, recorder: Recorder, probe: CompileProbe) -> None:
+    def __init__(
+        self, settings: Settings, recorder: Recorder, probe: CompileProbe, rank: int = 0
+    ) -> None:
         self.settings = settings
+        self.rank = rank
         self._recorder = recorder
         self._probe = probe
         self._sampler = GraphSampler(settings.steps, self.pending)
@@ -51,7 +54,8 @@ class Training:
     @cached_property
     def optimizer(self) -> optim.Optimizer:
         """The optimizer of `--optimizer`; its state is made by its first update, as usual."""
-        return OPTIMIZERS[self.settings.optimizer](learning_rate=self.settings.learning_rate)
+        optimizer = OPTIMIZERS[self.settings.optimizer](learning_rate=self.settings.learning_rate)
+        return self._of_all_ranks(optimizer)
 
     @property
     def state(self) -> list[Any]:
@@ -59,11 +63,11 @@ class Training:
         return [self.model.state, self.optimizer.state]
 
     def batches(self) -> Iterator[tuple[mx.array, mx.array]]:
-        """Endless (inputs, targets), both of shape (batch_size, seq_len)."""
+        """Endless (inputs, targets), both of shape (batch_size, seq_len); each rank has its own."""
         s = self.settings
         brought = "model" in self.__dict__ and "_built" not in self.__dict__
         encode = data.byte_tokens if brought else self._built[1]
-        return data.batches(encode, s.batch_size, s.seq_len, s.seed)
+        return data.batches(encode, s.batch_size, s.seq_len, s.seed + self.rank)
 
     @staticmethod
     def loss(model: nn.Module, inputs: mx.array, targets: mx.array) -> mx.array:
@@ -111,7 +115,12 @@ class Training:
         """Use these in place of the built-in ones: their parameters and memory are followed."""
         self.__dict__["model"] = model
         if optimizer is not None:
-            self.__dict__["optimizer"] = optimizer
+            self.__dict__["optimizer"] = self._of_all_ranks(optimizer)
+
+    def _of_all_ranks(self, optimizer: optim.Optimizer) -> optim.Optimizer:
+        if self.settings.ranks > 1:
+            collectives.average(optimizer)
+        return optimizer
 
     def gradients(self, gradients: Any) -> None:
         """Record the norm of `gradients`. Evaluates them."""

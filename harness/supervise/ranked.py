@@ -1,0 +1,232 @@
+"""One run of a scenario on several ranks, which MLX's own launcher starts."""
+
+from __future__ import annotations
+
+import os
+import re
+import socket
+import sys
+import time
+from collections.abc import Sequence
+from dataclasses import replace
+
+import msgspec
+
+from harness.beatfile import BeatReader, read_position
+from harness.model import (
+    Cause,
+    Outcome,
+    Position,
+    Process,
+    ScenarioResult,
+    StartBeat,
+    StepBeat,
+)
+from harness.ranks import JobColumns, JobVerdict, RankState, judge
+from harness.supervise import launch
+from harness.supervise.doubt import Inspector, Prover
+from harness.supervise.job import SLEEP_S, Job
+from harness.supervise.streams import captured
+from harness.watchdog import State
+
+_LAUNCH = (
+    "import sys; from importlib.metadata import entry_points; sys.argv[0] = 'mlx.launch'; "
+    "sys.exit(next(iter(entry_points(group='console_scripts', name='mlx.launch'))).load()())"
+)
+"""`mlx.launch` of the MLX that our own interpreter has, wherever its script lies."""
+_EXITED = re.compile(rb"Node with rank (\d+) exited with code (-?\d+)")
+"""What it prints of a rank that did not end well; it returns 0 all the same."""
+PEER_GRACE_S = 2.5
+"""So long after a rank's death the others may end by themselves, or be ended by the launcher."""
+STOPPED_S = 6.0
+"""A rank that has been stopped for so long, while nothing moves, is spoken of."""
+INSPECTED = 4
+"""Ranks whose stacks are looked at while it is in doubt whether the job moves."""
+
+
+class RankedJob(Job):
+    """Beats, processes and verdicts by rank. The watchdog sees progress when any of them moves."""
+
+    def _launch(self, cold: bool) -> launch.Launched:
+        settings = self.spec.settings
+        assert settings is not None
+        self._size = settings.ranks
+        self._folders = [self.folder / f"rank-{rank}" for rank in range(self._size)]
+        self._readers = [BeatReader(folder) for folder in self._folders]
+        self._columns = JobColumns(self._size)
+        self._pids: dict[int, int] = {}
+        self._ended: dict[int, float] = {}
+        self._codes: dict[int, int] = {}
+        self._inspectors: dict[int, Inspector] = {}
+        self._provers: dict[int, Prover] = {}
+        self._verdict: JobVerdict | None = None
+        self._failed_at: float | None = None
+        # The launcher reads its input as fast as it comes, the end of it over and over.
+        silent, writer = os.pipe()
+        try:
+            return launch.worker(
+                self.spec,
+                cold,
+                through=_launcher(self._size, settings.backend),
+                ends=replace(captured(), stdin=silent, held=(writer,)),
+                hear=(self._heard, self._heard),
+            )
+        finally:
+            os.close(writer)
+
+    def _heard(self, data: bytes) -> None:
+        for rank, code in _EXITED.findall(data):
+            self._codes[int(rank)] = int(code)
+
+    def _read_beats(self) -> None:
+        for rank, reader in enumerate(self._readers):
+            for beat in reader.read():
+                self._watchdog.learn(beat)
+                self._columns[rank].add(beat)
+                if isinstance(beat, StepBeat):
+                    self._steps += 1
+                    self.last = beat if rank == 0 else self.last
+                elif isinstance(beat, StartBeat):
+                    self._pids[rank] = beat.pid
+
+    def _position(self) -> Position | None:
+        """Of the rank that is furthest behind; its time is that of the last move of any."""
+        known = [p for folder in self._folders if (p := read_position(folder)) is not None]
+        if not known:
+            return None
+        slowest = min(known, key=lambda position: position.step)
+        return Position(slowest.step, slowest.phase, max(position.t for position in known))
+
+    def _states(self, now: float) -> list[RankState]:
+        # In this order: no beat must be missing of what the positions and the ends say.
+        positions = [read_position(folder) for folder in self._folders]
+        seen = {p.pid: p for p in self.snapshot.processes} if self.snapshot else {}
+        gone = {rank for rank, pid in self._pids.items() if _over(seen.get(pid))}
+        self._read_beats()
+        for rank in gone:
+            self._ended.setdefault(rank, now)
+        return [self._state(rank, positions[rank], seen) for rank in range(self._size)]
+
+    def _state(self, rank: int, position: Position | None, seen: dict[int, Process]) -> RankState:
+        code = self._codes.get(rank)
+        process = seen.get(self._pids.get(rank, -1))
+        return RankState(
+            rank=rank,
+            columns=self._columns[rank],
+            started=rank in self._pids,
+            position=position,
+            process=process.state if process else None,
+            ended_t=self._ended.get(rank),
+            exit_code=code if code is not None and code >= 0 else None,
+            signal=launch.signal_name(-code) if code is not None and code < 0 else None,
+        )
+
+    def _in_doubt(self, prover: Prover, inspector: Inspector, now: float) -> Cause | None:
+        """The ranks' own story first: who died or was stopped needs no patience."""
+        states = self._states(now)
+        self._verdict = verdict = judge(states, now)
+        if verdict.code == "rank_stopped":
+            if now - self.judgement.last_progress > STOPPED_S:
+                self.judgement = msgspec.structs.replace(
+                    self.judgement, state=State.STOPPED, reason=verdict.summary
+                )
+            return None
+        if verdict.failed:
+            self._failed_at = self._failed_at or now
+            return self._because(verdict) if now - self._failed_at > PEER_GRACE_S else None
+        self._failed_at = None
+        if self._asleep():
+            return None
+        if self.judgement.cause is None and not self._stuck(states, now):
+            return None
+        self._verdict = judge(states, now, hung=True)
+        return self._because(self._verdict)
+
+    def _spent(self, now: float) -> None:
+        verdict = self._verdict
+        if self._cause is None and verdict is not None and verdict.code == "rank_stopped":
+            cause = msgspec.structs.replace(self._because(verdict), code="stopped")
+            self._confirmed(cause, now)
+        else:
+            super()._spent(now)
+
+    def _because(self, verdict: JobVerdict) -> Cause:
+        return Cause(
+            code="waiting",
+            summary=verdict.summary,
+            evidence={"culprits": list(verdict.culprits), "reason": verdict.code},
+        )
+
+    def _asleep(self) -> bool:
+        """Whether a rank only waits for a time to pass: it will go on, and the others with it."""
+        for rank, pid in self._pids.items():
+            prover = self._provers.setdefault(rank, Prover(pid, self._process.guard_pid))
+            prover.look(self.judgement.still)
+            wakes_in = prover.asleep()
+            if wakes_in is not None and wakes_in < SLEEP_S:
+                return True
+        return False
+
+    def _stuck(self, states: Sequence[RankState], now: float) -> bool:
+        """Whether each rank that is looked at uses the CPU and gets nowhere."""
+        if not self.judgement.overdue:
+            return False
+        # Those that do not wait first: one of them may be at work, for which the others wait.
+        alive = sorted((s for s in states if not s.ended), key=lambda state: state.waits)
+        stuck = []
+        for state in alive[:INSPECTED]:
+            pid = self._pids.get(state.rank)
+            if pid is None:
+                return False
+            inspector = self._inspectors.setdefault(
+                state.rank, Inspector(pid, self.folder / f"looks-{state.rank}", self.policy)
+            )
+            if not inspector.busy:
+                stuck.append(inspector.look(now, self.judgement.last_progress) is not None)
+        return bool(stuck) and len(stuck) == len(alive[:INSPECTED]) and all(stuck)
+
+    def _finish(self) -> ScenarioResult:
+        if self._cause is None:
+            now = time.monotonic()
+            self._verdict = judge(self._states(now), now)
+        result = super()._finish()
+        verdict = self._verdict
+        if verdict is None:
+            return result
+        result = msgspec.structs.replace(
+            result, ranks=verdict.ranks, findings=(*result.findings, *verdict.findings)
+        )
+        if verdict.failed and result.outcome in (Outcome.COMPLETED, Outcome.CRASHED):
+            # The launcher returns 0, and what the first rank says may be a consequence only.
+            return msgspec.structs.replace(result, outcome=Outcome.CRASHED, reason=verdict.summary)
+        return result
+
+
+def _over(process: Process | None) -> bool:
+    return process is None or process.state in "ZX"
+
+
+def _launcher(ranks: int, backend: str) -> list[str]:
+    """The command in front of a worker's that starts it `ranks` times on this machine."""
+    kind = "ring" if backend == "any" else backend
+    return [
+        *(sys.executable, "-c", _LAUNCH, "-n", str(ranks), "--backend", kind),
+        *(["--starting-port", str(_free_ports(ranks))] if kind == "ring" else []),
+        "--",
+    ]
+
+
+def _free_ports(count: int) -> int:
+    """The first of so many free ports in a row on loopback, out of the kernel's own range."""
+    for first in range(20_000 + os.getpid() % 1_000 * 10, 32_000, count):
+        sockets = [socket.socket() for _ in range(count)]
+        try:
+            for offset, one in enumerate(sockets):
+                one.bind(("127.0.0.1", first + offset))
+            return first
+        except OSError:
+            continue
+        finally:
+            for one in sockets:
+                one.close()
+    raise OSError("no free ports on loopback")
