@@ -6,6 +6,12 @@ STEP = 3
 """Late enough that what the phases usually take is known."""
 
 
+def in_rank(training, happens, rank=1, number=STEP):
+    """The same in one of several ranks alone."""
+    never = -1
+    return in_step(training, happens, number if training.rank == rank else never)
+
+
 def in_step(training, happens, number=STEP):
     """A step that calls `happens()` before its own work when it is the `number`th, from 0."""
     baseline = make_baseline(training)

@@ -1,0 +1,12 @@
+"""One of three ranks ends well, and too soon: the launcher waits for the others for ever."""
+
+import os
+
+from _event import in_rank
+
+SETTINGS = {"ranks": 3}
+VERDICT = {"outcome": ("hung", "crashed"), "culprit": 1}
+
+
+def make_step(training):
+    return in_rank(training, lambda: os._exit(0))

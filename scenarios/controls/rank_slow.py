@@ -1,0 +1,15 @@
+"""Healthy: one of three ranks takes long to load its data, and the others wait for it."""
+
+import time
+
+SETTINGS = {"ranks": 3, "steps": 30}
+VERDICT = {"outcome": "completed", "findings": ("rank_slow",), "culprit": 1}
+
+from baseline_update import make_step  # noqa: E402, F401
+
+
+def batches(training):
+    for batch in training.batches():
+        if training.rank == 1:
+            time.sleep(0.4)
+        yield batch
