@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import itertools
 import json
 import math
 import re
 from array import array
 from dataclasses import replace
 from html.parser import HTMLParser
+from operator import itemgetter
 
 import fakes
 import msgspec
@@ -105,12 +107,52 @@ def test_steps_of_a_log_that_began_anew_are_in_order():
     assert (curve.steps, curve.values) == ([0, 1, 5, 6], [3, 4, 1, 2])
 
 
+def test_a_spike_of_a_step_that_came_again_is_kept_beside_it():
+    curve = series.curve(series.TIME, "eval", [0, 1, 2, 0, 1, 2], [1, 9, 1, 1, 2, 3], 10)
+    assert (curve.steps, curve.values) == ([0, 1, 1.5, 2, 2.5], [1, 9, 2, 1, 3])
+
+
+ENTRIES = st.lists(st.tuples(st.integers(0, 30), st.integers(0, 1000)), min_size=1, max_size=200)
+
+
+@given(ENTRIES, st.integers(2, 60))
+def test_no_spike_is_lost_however_often_a_log_begins_anew(entries, points):
+    steps, values = zip(*entries, strict=True)
+    curve = series.curve(series.TIME, "eval", steps, values, points)
+    assert all(a < b for a, b in itertools.pairwise(curve.steps))
+    shown = {}
+    for at, value in zip(curve.steps, curve.values, strict=True):
+        shown.setdefault(int(at), []).append(value)
+    # Only what was measured is shown, at its step.
+    assert all((step, value) in entries for step, found in shown.items() for value in found)
+    assert {min(values), max(values)} <= set(curve.values)
+    if len(entries) <= points:
+        for step in set(steps):
+            of_step = [value for at, value in entries if at == step]
+            assert {min(of_step), max(of_step)} == set(shown[step])
+    else:
+        slices = points // 2
+        for i in range(slices):
+            begin, end = i * len(entries) // slices, (i + 1) * len(entries) // slices
+            for step, value in (min(entries[begin:end], key=itemgetter(1)),
+                                max(entries[begin:end], key=itemgetter(1))):  # fmt: skip
+                assert min(shown[step]) <= value <= max(shown[step])
+
+
 def test_the_highest_of_the_samples_in_each_step():
     seen = [(None, 9), (0, 3), (0, 5), (0, 4), (1, None), (2, 6)]
     samples = [Sample(t=0.0, step=step, rss=rss) for step, rss in seen]
     found = series.highest(samples)
     assert [list(column) for column in found["RSS"]] == [[0, 2], [5, 6]]
     assert not found["footprint"][0]
+
+
+def test_samples_before_the_first_step_and_after_the_last_add_no_steps():
+    seen = [(-1, "import", 9), (0, "eval", 3), (1, "eval", 4), (2, "drain", 7), (2, "exit", 5)]
+    samples = [Sample(t=0.0, step=step, phase=phase, rss=rss) for step, phase, rss in seen]
+    # What the last step had put off until after it counts to it.
+    assert list(map(list, series.highest(samples)["RSS"])) == [[0, 1], [3, 7]]
+    assert list(map(list, series.highest(samples[:1])["RSS"])) == [[], []]
 
 
 def test_many_long_runs_together_stay_within_what_a_page_may_hold():

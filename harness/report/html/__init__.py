@@ -138,7 +138,7 @@ def _data(
     every: tuple[Group, ...], drawn: dict[str, list[Curve]], units: dict[str, int]
 ) -> dict[str, Any]:
     """What the charts draw. Curves over the same steps share them."""
-    steps: dict[tuple[int, ...], int] = {}
+    steps: dict[tuple[float, ...], int] = {}
     found = [
         {
             "name": line(group.name, 80),

@@ -32,7 +32,7 @@
   if (source) charts(JSON.parse(source.textContent), onTheme);
 
   function charts({ charts, scenarios, steps }, onTheme) {
-    const firsts = steps.map((s) => s[0]), lasts = steps.map((s) => s.at(-1));
+    const firsts = steps.map((s) => s[0]), lasts = steps.map((s) => Math.floor(s.at(-1)));
     const lowest = firsts.reduce((a, b) => Math.min(a, b), Infinity);
     const highest = lasts.reduce((a, b) => Math.max(a, b), -Infinity);
     const margin = Math.max(0.3, (highest - lowest) * 0.02);
@@ -132,7 +132,8 @@
             values: (_, ticks) => ticks.map((v) => (v === null ? null : shown(v))) },
         ],
         series: [
-          { label: "step", value: (_, v) => (v == null ? "–" : v.toLocaleString("en")) },
+          // Of a step that came twice the second point stands half a step further on.
+          { label: "step", value: (_, v) => (v == null ? "–" : Math.floor(v).toLocaleString("en")) },
           ...lines.map((line, i) => ({
             label: line.label,
             show: !hidden.has(line.label),

@@ -11,6 +11,7 @@ from itertools import compress, pairwise
 from operator import le
 
 from harness.model import Sample
+from harness.ranks.state import AFTER
 from harness.record import NOT_WORK, Record
 from harness.report.text import line
 
@@ -24,8 +25,9 @@ class Curve:
 
     chart: str
     quantity: str
-    steps: list[int]
-    """In ascending order, parallel to `values`."""
+    steps: list[float]
+    """Strictly ascending, parallel to `values`. A step that came more than once may have two: its
+    lowest value and its highest, half a step apart."""
     values: list[float]
     not_finite: int = 0
     """Values that are left out because they are NaN or infinite."""
@@ -68,11 +70,27 @@ def curve(
         missing = mask.count(0) if chart == LOSS else 0
         steps, values = array("q", compress(steps, mask)), array("d", compress(values, mask))
         kept = landmarks(values, points)
-    if any(a >= b for a, b in pairwise(steps[i] for i in kept)):  # a log that began anew
-        kept.sort(key=steps.__getitem__)
-    return Curve(
-        chart, quantity, [steps[i] for i in kept], [rounded(values[i]) for i in kept], missing
-    )
+    at: Sequence[float] = [steps[i] for i in kept]
+    if any(a >= b for a, b in pairwise(at)):  # a log that began anew
+        at, kept = ascending(steps, values, kept)
+    return Curve(chart, quantity, list(at), [rounded(values[i]) for i in kept], missing)
+
+
+def ascending(
+    steps: Sequence[int], values: Sequence[float], kept: Iterable[int]
+) -> tuple[list[float], list[int]]:
+    """Where to draw which of the `kept` entries, so that each step has its lowest and highest."""
+    by_step: dict[int, list[int]] = {}
+    for i in kept:
+        by_step.setdefault(steps[i], []).append(i)
+    at: list[float] = []
+    chosen: list[int] = []
+    for step in sorted(by_step):
+        same = by_step[step]
+        ends = {min(same, key=values.__getitem__), max(same, key=values.__getitem__)}
+        at += [step, step + 0.5][: len(ends)]
+        chosen += sorted(ends)
+    return at, chosen
 
 
 def landmarks(values: Sequence[float], points: int) -> list[int]:
@@ -97,19 +115,26 @@ def rounded(value: float) -> float:
 
 
 def highest(samples: Iterable[Sample]) -> dict[str, tuple[array[int], array[int]]]:
-    """The highest RSS, and memory of its own in RAM or not, that was seen in each step."""
+    """The highest RSS, and memory of its own in RAM or not, that was seen in each step.
+
+    What was seen before the first step is none's; work that was put off until after the last is
+    the last one's.
+    """
     found = {name: (array("q"), array("q")) for name in ("RSS", "footprint")}
     for sample in samples:
         if sample.step is None:
+            continue
+        step = sample.step - (sample.phase in AFTER)
+        if step < 0:
             continue
         for (steps, values), value in zip(
             found.values(), (sample.rss, sample.footprint), strict=True
         ):
             if value is None:
                 continue
-            if steps and steps[-1] == sample.step:
+            if steps and steps[-1] == step:
                 values[-1] = max(values[-1], value)
             else:
-                steps.append(sample.step)
+                steps.append(step)
                 values.append(value)
     return found
