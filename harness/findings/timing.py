@@ -219,10 +219,11 @@ def _jump(record: Record) -> tuple[int, float, float, bool] | None:
     before, after = times[1:at], times[at:]
     if len(before) < 2 or len(after) < 3:
         return None
+    level, raised, least = stats.median(before), stats.median(after), stats.quantile(after, 0.1)
     # Where a slow kind of step comes every so often, the two sides overlap: no change of level.
-    if stats.quantile(before, 0.9) >= stats.quantile(after, 0.1):
+    # And of a few noisy steps at the end two may be long by chance, but not all of them.
+    if stats.quantile(before, 0.9) >= least or least < JUMP_AT_ONE * level:
         return None
-    level, raised = stats.median(before), stats.median(after)
     return (record.step[at], level, raised, True) if _far(level, raised, JUMP, JUMP_S) else None
 
 

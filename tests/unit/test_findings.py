@@ -7,7 +7,7 @@ import random
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from records import P, make
 
@@ -276,6 +276,7 @@ def test_a_jump_in_a_long_run_is_found_at_its_very_step():
     assert timing(times)["step_time_jump"].evidence["step"] == 12_345
 
 
+@example(6, 73)
 @given(st.integers(0, 10_000), st.integers(1, 200))
 def test_noisy_steps_have_no_jump(seed, steps):
     r = random.Random(seed)
