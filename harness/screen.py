@@ -35,6 +35,8 @@ STYLES = {
     Outcome.UNFINISHED: ("…", "yellow"),
     Outcome.SKIPPED: ("-", "dim"),
 }
+DOUBTS = {State.SUSPECT: "suspected, ", State.STOPPED: ""}
+"""Of these a line tells as soon as they come; no other is there until the run has ended."""
 REDRAW_S = 0.5
 
 
@@ -47,7 +49,7 @@ class Screen:
         self._done = 0
         self._quiet = quiet
         self._verbose = verbose
-        self._suspected: set[Job] = set()
+        self._told: set[tuple[Job, State]] = set()
 
     def started(self, job: Job) -> None:
         pass
@@ -55,14 +57,13 @@ class Screen:
     def looked(self, jobs: Sequence[Job]) -> None:
         for job in jobs:
             state = job.judgement.state
-            if not self._quiet and state is State.SUSPECT and job not in self._suspected:
-                self._suspected.add(job)
-                self.console.print(
-                    f"  {job.info.name}: suspected, {job.judgement.reason}", style="yellow"
-                )
+            if not self._quiet and state in DOUBTS and (job, state) not in self._told:
+                self._told.add((job, state))
+                told = f"  {job.info.name}: {DOUBTS[state]}{job.judgement.reason}"
+                self.console.print(escape(told), style="yellow")
 
     def finished(self, job: Job, result: ScenarioResult) -> None:
-        self._suspected.discard(job)
+        self._told -= {(job, state) for state in DOUBTS}
         self._done += 1
         self.console.print(self._line(result), soft_wrap=True)
         if self._verbose:

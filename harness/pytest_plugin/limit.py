@@ -44,7 +44,7 @@ class Limit(Silent):
             if job.snapshot is not None and not taken:
                 handler = job.folder / launch.FAULTHANDLER
                 last = evidence.Last(job.last)
-                self.told = evidence.collect(job.folder, job.snapshot, last, handler)
+                self.told = evidence.collect(job.folder, job.snapshot, last, handler).told
             job.interrupt(0.0)
         self.fired = True
 

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +17,8 @@ from harness.supervise import gpu, observe, procfs, stacks
 from harness.watchdog import Inspection
 
 MOST = 4
-"""Of a large tree so many processes' stacks are taken, the worker's first."""
+"""Of a large tree so many processes' stacks are taken."""
+AT_ONCE = 4
 
 
 class Last(msgspec.Struct, frozen=True):
@@ -24,51 +28,73 @@ class Last(msgspec.Struct, frozen=True):
     graph: BuiltBeat | None = None
 
 
-def collect(
-    folder: Path, snapshot: Snapshot, last: Last, faulthandler: Path, before: int = 0
-) -> dict[str, Any]:
-    """Save stacks/ and state.json into `folder`; returns what a cause says of them.
+@dataclass(frozen=True)
+class Evidence:
+    told: dict[str, Any] = field(default_factory=dict)
+    """What a cause says of it."""
+    waits: dict[int, waitsite.WaitSite] = field(default_factory=dict)
+    """By process, what names the cause in its stacks."""
 
-    Of a worker that has had so many hangs `before`, to stacks-N/ and state-N.json.
+
+def collect(
+    folder: Path,
+    snapshot: Snapshot,
+    last: Last,
+    faulthandler: Path,
+    before: int = 0,
+    of: Sequence[int] = (),
+) -> Evidence:
+    """Save stacks/ and state.json into `folder`.
+
+    Of a worker that has had so many hangs `before`, to stacks-N/ and state-N.json. Stacks are taken
+    of the processes `of`, or else of the first few, of which the first is the worker.
 
     Takes some seconds: two looks at each process, a second apart. Never raises: what cannot be had
     or written is missing, and the attempts say why.
     """
     name = f"-{before + 1}" if before else ""
-    processes = [
-        process
-        for process in snapshot.processes
-        if process.state != "Z" or len(process.threads) > 1
-    ][:MOST]
-    found: dict[str, Any] = {}
-    deeper = True
-    seen = []
-    for index, process in enumerate(processes):
-        stack_folder = folder / f"stacks{name}"
-        home = stack_folder if index == 0 else stack_folder / str(process.pid)
-        evidence = stacks.capture_twice(
-            process.pid,
-            home,
-            faulthandler_file=faulthandler if index == 0 else None,
-            may_signal=index == 0,
-        )
-        seen.append((process.pid, evidence))
-        told = _told(evidence)
-        if not found:
-            found = told
-        elif deeper:
-            # What a worker's child waits for says more than that the worker waits for its child;
-            # but a child is what it waits for.
-            found |= told | {"wait_category": "child"}
-        deeper = deeper and told.get("wait_category") == "child"
-    if sys.platform == "linux" and any(procfs.devices(process.pid) for process in processes):
-        found["gpu"] = gpu.utilisation()
+    seen = _stacks(folder / f"stacks{name}", _chosen(snapshot, of), faulthandler)
+    told = _deepest([_told(evidence) for _, evidence in seen])
+    if sys.platform == "linux" and any(procfs.devices(pid) for pid, _ in seen):
+        told["gpu"] = gpu.utilisation()
     try:
         (folder / f"state{name}.json").write_bytes(
             msgspec.json.format(msgspec.json.encode(_state(snapshot, last, seen)), indent=1)
         )
     except OSError:
-        found["state"] = "could not be written"
+        told["state"] = "could not be written"
+    return Evidence(told, {pid: one.waits.overall for pid, one in seen if one.waits is not None})
+
+
+def _chosen(snapshot: Snapshot, of: Sequence[int]) -> list[int]:
+    alive = [p.pid for p in snapshot.processes if p.state != "Z" or len(p.threads) > 1]
+    return [pid for pid in of if pid in alive] or alive[:MOST]
+
+
+def _stacks(
+    home: Path, pids: Sequence[int], faulthandler: Path
+) -> list[tuple[int, stacks.StackEvidence]]:
+    def look(index: int) -> stacks.StackEvidence:
+        main = index == 0
+        return stacks.capture_twice(
+            pids[index],
+            home if main else home / str(pids[index]),
+            faulthandler_file=faulthandler if main else None,
+            may_signal=main,
+        )
+
+    with ThreadPoolExecutor(AT_ONCE, thread_name_prefix="stacks") as pool:
+        return list(zip(pids, pool.map(look, range(len(pids))), strict=True))
+
+
+def _deepest(processes: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    """What a worker's child waits for says more than that the worker waits for its child."""
+    found: dict[str, Any] = {}
+    for told in processes:
+        # But a child is what the worker waits for.
+        found |= told | ({"wait_category": "child"} if found else {})
+        if told.get("wait_category") != "child":
+            break
     return found
 
 

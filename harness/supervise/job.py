@@ -5,9 +5,10 @@ from __future__ import annotations
 import contextlib
 import threading
 import time
+from collections.abc import Sequence
 from enum import Enum
 from pathlib import Path
-from typing import IO, Any
+from typing import IO
 
 import msgspec
 
@@ -80,7 +81,7 @@ class Job:
         self._detected_at: float | None = None
         self._doubt: tuple[Prover, Inspector] | None = None
         self._collecting: threading.Thread | None = None
-        self._collected: dict[str, Any] = {}
+        self._collected = evidence.Evidence()
         self._transients: list[Transient] = []
         self._stalled_in: tuple[int | None, str | None] = (None, None)
         self._stalled_with = 0
@@ -241,15 +242,19 @@ class Job:
         snapshot = self.snapshot
         assert snapshot is not None
         last = evidence.Last(self.last, self._graph)
-        count = len(self._transients)
+        count, of = len(self._transients), self._suspects()
 
         def collect() -> None:
             handler = self.folder / launch.FAULTHANDLER
-            self._collected = evidence.collect(self.folder, snapshot, last, handler, count)
+            self._collected = evidence.collect(self.folder, snapshot, last, handler, count, of)
 
         # In a thread of its own: a tool may take seconds, and other workers are looked at too.
         self._collecting = threading.Thread(target=collect, name="evidence", daemon=True)
         self._collecting.start()
+
+    def _suspects(self) -> Sequence[int]:
+        """The processes whose stacks are evidence; empty: those of the worker and its children."""
+        return ()
 
     def _await_evidence(self) -> None:
         assert self._collecting is not None
@@ -257,7 +262,7 @@ class Job:
         if self._collecting.is_alive():
             return
         self._collecting = None
-        told = {**self._collected, **self._cause.evidence}
+        told = {**self._collected.told, **self._cause.evidence}
         self._cause = refine(
             msgspec.structs.replace(self._cause, evidence=told), told.get("wait_category")
         )

@@ -7,8 +7,9 @@ import re
 import socket
 import sys
 import time
+from collections import Counter
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import msgspec
 
@@ -40,6 +41,11 @@ PEER_GRACE_S = 2.5
 """So long after a rank's death the others may end by themselves, or be ended by the launcher."""
 STOPPED_S = 6.0
 """A rank that has been stopped for so long, while nothing moves, is spoken of."""
+CPU_S = 1.0
+"""A rank's use of the CPU is told of so long a while."""
+LOOKED_AT = 8
+"""So many ranks' stacks are evidence."""
+LOST = ("rank_died", "rank_left_early", "collective_mismatch")
 INSPECTED = 4
 """Ranks whose stacks are looked at while it is in doubt whether the job moves."""
 
@@ -61,6 +67,8 @@ class RankedJob(Job):
         self._provers: dict[int, Prover] = {}
         self._verdict: JobVerdict | None = None
         self._failed_at: float | None = None
+        self._used: dict[int, _Used] = {}
+        self._in_state: dict[int, tuple[str, float]] = {}
         # The launcher reads its input as fast as it comes, the end of it over and over.
         silent, writer = os.pipe()
         try:
@@ -105,20 +113,36 @@ class RankedJob(Job):
         self._read_beats()
         for rank in gone:
             self._ended.setdefault(rank, now)
-        return [self._state(rank, positions[rank], seen) for rank in range(self._size)]
+            self._used.pop(rank, None)
+        for rank, pid in self._pids.items():
+            if rank not in gone and pid in seen:
+                self._follow(rank, seen[pid], now)
+        return [self._state(rank, positions[rank]) for rank in range(self._size)]
 
-    def _state(self, rank: int, position: Position | None, seen: dict[int, Process]) -> RankState:
-        code = self._codes.get(rank)
-        process = seen.get(self._pids.get(rank, -1))
+    def _follow(self, rank: int, process: Process, now: float) -> None:
+        used = self._used.get(rank)
+        if used is None or now - used.t >= CPU_S:
+            cores = (process.cpu_s - used.cpu_s) / (now - used.t) if used else None
+            self._used[rank] = _Used(now, process.cpu_s, cores)
+        if self._in_state.get(rank, ("", 0.0))[0] != process.state:
+            self._in_state[rank] = (process.state, now)
+
+    def _state(self, rank: int, position: Position | None) -> RankState:
+        code, used = self._codes.get(rank), self._used.get(rank)
+        state, since = self._in_state.get(rank, (None, None))
+        alive = used is not None
         return RankState(
             rank=rank,
             columns=self._columns[rank],
             started=rank in self._pids,
             position=position,
-            process=process.state if process else None,
+            process=state if alive else None,
+            process_since=since if alive else None,
             ended_t=self._ended.get(rank),
             exit_code=code if code is not None and code >= 0 else None,
             signal=launch.signal_name(-code) if code is not None and code < 0 else None,
+            wait=self._collected.waits.get(self._pids.get(rank, -1)),
+            cpu=used.cores if used else None,
         )
 
     def _in_doubt(self, prover: Prover, inspector: Inspector, now: float) -> Cause | None:
@@ -133,6 +157,9 @@ class RankedJob(Job):
             return None
         if verdict.failed:
             self._failed_at = self._failed_at or now
+            self.judgement = msgspec.structs.replace(
+                self.judgement, state=State.SUSPECT, reason=verdict.summary
+            )
             return self._because(verdict) if now - self._failed_at > PEER_GRACE_S else None
         self._failed_at = None
         if self._asleep():
@@ -149,6 +176,34 @@ class RankedJob(Job):
             self._confirmed(cause, now)
         else:
             super()._spent(now)
+
+    def _suspects(self) -> Sequence[int]:
+        """The ranks that are alive, and of many those first that are like no other."""
+        told = self._verdict.ranks if self._verdict else ()
+        likes = Counter((one.state, one.last_step, one.last_phase) for one in told)
+        first = sorted(
+            (one for one in told if one.rank in self._pids and one.rank not in self._ended),
+            key=lambda one: (not one.culprit, likes[one.state, one.last_step, one.last_phase]),
+        )
+        return [self._pids[one.rank] for one in first[:LOOKED_AT]]
+
+    def _await_evidence(self) -> None:
+        assert self._collecting is not None
+        assert self._cause is not None
+        if not self._collecting.is_alive() and self._collected.waits:
+            # Where a rank waits may tell more than where the others are.
+            now = self._detected_at or 0.0
+            self._verdict = verdict = judge(self._states(now), now, hung=True)
+            told = self._because(verdict)
+            self._cause = msgspec.structs.replace(told, code=self._cause.code)
+        super()._await_evidence()
+
+    def _resolved(self, since: float, now: float) -> None:
+        """What was lost for good is not over because the survivors end while they are looked at."""
+        if self._verdict is not None and self._verdict.code in LOST:
+            self._cause = self._detected_at = None
+        else:
+            super()._resolved(since, now)
 
     def _because(self, verdict: JobVerdict) -> Cause:
         return Cause(
@@ -200,6 +255,15 @@ class RankedJob(Job):
             # The launcher returns 0, and what the first rank says may be a consequence only.
             return msgspec.structs.replace(result, outcome=Outcome.CRASHED, reason=verdict.summary)
         return result
+
+
+@dataclass(frozen=True)
+class _Used:
+    """A rank's CPU time at some moment, and the cores that it had used lately."""
+
+    t: float
+    cpu_s: float
+    cores: float | None
 
 
 def _over(process: Process | None) -> bool:
