@@ -58,6 +58,7 @@ class Changes(TypedDict, total=False):
     device: str | None
     ranks: int
     backend: str
+    collective_beats: bool
 
 
 @dataclass(frozen=True)

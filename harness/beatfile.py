@@ -279,3 +279,17 @@ def read_beats(folder: Path, reader: BeatReader | None = None) -> Iterator[AnyBe
         before = reader._offset
         yield from reader.read(_CHUNK)
     reader.finish()
+
+
+def read_ends(folder: Path, size: int) -> list[AnyBeat]:
+    """The first beat, and those in the last `size` bytes: all of them where there are no more."""
+    reader = BeatReader(folder)
+    beats = reader.read(size)
+    try:
+        behind = (folder / BEATS).stat().st_size - size
+    except OSError:
+        return beats
+    if behind > 0:
+        reader._offset, reader._rest, reader._skipping = behind, b"", True
+        beats = beats[:1] + reader.read(size)
+    return beats

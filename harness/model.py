@@ -43,6 +43,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     """Processes that train together, each on batches of its own, their gradients averaged."""
     backend: str = "any"
     """Of mx.distributed: `any`, `ring`, `mpi` or `nccl`."""
+    collective_beats: bool = True
+    """Whether each rank writes down the collectives that it issues."""
 
 
 class OnHang(str, Enum):

@@ -71,7 +71,7 @@ def _run(spec: WorkerSpec, recorder: Recorder, rank: int) -> None:
     recorder.write(
         MlxBeat(t=time.monotonic(), version=importlib.metadata.version("mlx"), device=_device(mx))
     )
-    if spec.ranks > 1:
+    if spec.ranks > 1 and settings.collective_beats:
         collectives.watch(recorder)
     probe = CompileProbe(recorder)
     probe.install()

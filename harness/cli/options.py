@@ -50,6 +50,8 @@ def add_training(parser: argparse.ArgumentParser) -> None:
         help="processes that train together, their gradients averaged (%(default)s)")  # fmt: skip
     add("--backend", choices=plan.BACKENDS, default=DEFAULTS.backend,
         help="of mx.distributed (%(default)s)")  # fmt: skip
+    add("--no-collective-beats", dest="collective_beats", action="store_false",
+        help="do not record the collectives of each rank")  # fmt: skip
     add("--device", choices=plan.DEVICES, help="MLX's default device if not given")
 
 
@@ -113,6 +115,7 @@ def settings(arguments: argparse.Namespace) -> Settings:
         device=arguments.device,
         ranks=arguments.ranks,
         backend=arguments.backend,
+        collective_beats=arguments.collective_beats,
     )
 
 

@@ -2,13 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 
 from harness import record
-from harness.model import Outcome, RunResult, Sample, ScenarioInfo, ScenarioResult
+from harness.beatfile import read_beats, read_ends
+from harness.model import (
+    AnyBeat,
+    Outcome,
+    RunResult,
+    Sample,
+    ScenarioInfo,
+    ScenarioResult,
+    StartBeat,
+)
 from harness.record import Record
 from harness.report import runjson
 
@@ -16,6 +25,9 @@ TAIL = 1 << 14
 """Bytes at the end of a log that a report may show."""
 STACK = 1 << 15
 """Bytes of a file with stacks that a report may show."""
+BEATS_END = 1 << 16
+"""Bytes at the end of a rank's beats that a report reads: what came before the end is told by the
+result."""
 LOGS = ("stdout", "stderr")
 
 WORST_FIRST = (
@@ -41,6 +53,10 @@ class ReportInput:
     stack_texts: Callable[[ScenarioResult], Mapping[str, str]] = lambda _: {}
     """What is in them, by path below stacks/: at most the first STACK bytes of each."""
     samples: Callable[[ScenarioResult], Iterable[Sample]] = lambda _: ()
+    rank_beats: Callable[[ScenarioResult, int], Sequence[AnyBeat]] = lambda _, __: ()
+    """Of one rank of a job the first beat and the last ones."""
+    rank_pids: Callable[[ScenarioResult], Mapping[int, int]] = lambda _: {}
+    """By process of a job its rank."""
 
 
 @dataclass(frozen=True)
@@ -90,7 +106,14 @@ def load_run(folder: Path) -> ReportInput:
         stacks=lambda result: _names(home(result) / "stacks"),
         stack_texts=lambda result: _heads(home(result) / "stacks"),
         samples=lambda result: record.samples(home(result)),
+        rank_beats=lambda result, rank: read_ends(home(result) / f"rank-{rank}", BEATS_END),
+        rank_pids=lambda result: _pids(home(result)),
     )
+
+
+def _pids(home: Path) -> dict[int, int]:
+    firsts = {path: next(read_beats(path), None) for path in home.glob("rank-*")}
+    return {beat.pid: beat.rank for beat in firsts.values() if isinstance(beat, StartBeat)}
 
 
 def _tail(path: Path) -> str:

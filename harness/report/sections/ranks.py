@@ -4,17 +4,22 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
+from functools import partial
 
 from harness.model import RankResult, ScenarioResult, Standing
 from harness.ranks.words import named
+from harness.report import lanes
 from harness.report.input import Group, ReportInput
-from harness.report.text import NOTHING, cell, code, counted, seconds, table
+from harness.report.lanes import alike
+from harness.report.text import NOTHING, cell, code, counted, fence, line, seconds, table
 
 TITLES = ("rank", "state", "step", "phase", "for", "last collective", "waits in", "why")
 HOST = "host"
 ROWS = 24
 """Rows of a table, and wait sites, at most. Ranks of which the same is to be said share one."""
-ORDINARY = (Standing.WAITING, Standing.WORKING, Standing.FINISHED)
+LANES = 16
+SLOTS = 64
+SIGNS = {"startup": ".", "step": "=", "collective": "+", "waiting": "-", "still": "!"}
 
 Row = tuple[str, ...]
 
@@ -24,43 +29,53 @@ def ranks(group: Group, data: ReportInput) -> str:
     result = group.worst
     if not result.ranks:
         return ""
-    return "\n\n".join(part for part in _parts(result) if part)
+    return "\n\n".join(part for part in _parts(result, data) if part)
 
 
-def _parts(result: ScenarioResult) -> Iterator[str]:
+def _parts(result: ScenarioResult, data: ReportInput) -> Iterator[str]:
     counts = Counter(one.state for one in result.ranks)
     told = ", ".join(f"{number} {_state(state)}" for state, number in counts.most_common())
     which = f" of repeat {result.repeat}" if result.repeat else ""
     yield f"**{counted(len(result.ranks), 'rank')}{which}**: {told}"
-    alike = _alike(result.ranks)
+    groups = alike(result.ranks)
     hosts = any(one.host for one in result.ranks)
     titles = (*TITLES[:1], HOST, *TITLES[1:]) if hosts else TITLES
-    rows = [_row(same, hosts) for same in alike[:ROWS]]
+    rows = [_row(same, hosts) for same in groups[:ROWS]]
     align = ["l"] * len(titles)
     align[titles.index("step")] = align[titles.index("for")] = "r"
     yield table(titles, rows, "".join(align), 10_000)
-    if len(alike) > ROWS:
-        rest = sum(len(same) for same in alike[ROWS:])
+    if len(groups) > ROWS:
+        rest = sum(len(same) for same in groups[ROWS:])
         yield f"*Left out: {counted(rest, 'rank')}; run.json has them.*"
+    yield _timeline(lanes.lanes(result, partial(data.rank_beats, result), LANES))
     yield _sites(result.ranks)
 
 
-def _alike(results: Sequence[RankResult]) -> list[list[RankResult]]:
-    """Ranks of which the same is to be said; culprits first, then what few of them do."""
-    groups: dict[object, list[RankResult]] = defaultdict(list)
-    for one in results:
-        key = (one.culprit, one.state, one.last_step, one.last_phase, one.collective)
-        ending = (one.exit_code, one.signal, one.wait_site)
-        groups[key, one.collective_op, ending].append(one)
-    return sorted(
-        groups.values(),
-        key=lambda same: (
-            not same[0].culprit,
-            same[0].state in ORDINARY,
-            len(same),
-            same[0].rank,
-        ),
-    )
+def _timeline(found: lanes.Lanes | None) -> str:
+    """A line of text for each lane; a character shows what took most of its time."""
+    if found is None or found.end <= found.begin:
+        return ""
+    width = max(len(line(lane.name, 30)) for lane in found.lanes)
+    rows = [f"{line(lane.name, 30):{width}}  {_strip(lane, found)}" for lane in found.lanes]
+    begin, end = seconds(found.begin), seconds(found.end)
+    scale = f"{begin}{(end + ' verdict' * found.verdict).rjust(SLOTS - len(begin))}"
+    signs = "   ".join(f"{sign} {lanes.TOLD[kind]}" for kind, sign in SIGNS.items())
+    more = [f"{counted(found.left_out, 'rank')} more"] if found.left_out else []
+    return fence("\n".join([*rows, *more, " " * (width + 2) + scale, f"{signs}   x died"]))
+
+
+def _strip(lane: lanes.Lane, found: lanes.Lanes) -> str:
+    slot = (found.end - found.begin) / SLOTS
+    took: list[defaultdict[str, float]] = [defaultdict(float) for _ in range(SLOTS)]
+    for span in lane.spans:
+        first = int((span.begin - found.begin) / slot)
+        for i in range(first, min(SLOTS, int((span.end - found.begin) / slot) + 1)):
+            edge = found.begin + i * slot
+            took[i][span.kind] += min(span.end, edge + slot) - max(span.begin, edge)
+    signs = [SIGNS[max(one, key=one.__getitem__)] if one else " " for one in took]
+    if lane.died is not None:
+        signs[min(SLOTS - 1, int((lane.died - found.begin) / slot))] = "x"
+    return "".join(signs).rstrip()
 
 
 def _row(same: Sequence[RankResult], hosts: bool) -> Row:
