@@ -72,6 +72,10 @@ class Group:
         """The run that a section shows; the first of the worst."""
         return min(self.results, key=lambda result: WORST_FIRST.index(result.outcome))
 
+    def label(self, result: ScenarioResult) -> str:
+        """Its name, with the repeat's number where there is more than one."""
+        return self.name + (f" [{result.repeat}]" if len(self.results) > 1 else "")
+
     @property
     def fine(self) -> bool:
         """Nothing but completed and skipped runs."""

@@ -18,7 +18,8 @@ from jinja2.utils import htmlsafe_json_dumps
 from markupsafe import Markup
 
 from harness.model import Severity
-from harness.report.html import stacks, timeline, view
+from harness.report import lanes
+from harness.report.html import ranks, stacks, timeline, view
 from harness.report.html.series import GRAPH, LOSS, MEMORY, TIME, Curve, curves
 from harness.report.input import Group, ReportInput, groups
 from harness.report.sections import verdicts
@@ -79,7 +80,7 @@ def render(data: ReportInput) -> str:
             data=_json({"charts": charts, **_data(every, drawn, units)}),
             bars=[
                 timeline.bar(
-                    group.name + (f" [{result.repeat}]" if len(group.results) > 1 else ""),
+                    group.label(result),
                     result,
                     courses[group.name] if result is group.worst else timeline.Course(),
                     longest,
@@ -88,6 +89,8 @@ def render(data: ReportInput) -> str:
                 for result in group.results
             ],
             scale=timeline.scale(longest),
+            jobs=ranks.jobs(every, data),
+            kinds=lanes.TOLD,
             columns=stacks.columns(every, data),
             findings=view.found(every),
             details=[view.detail(group, data) for group in every],

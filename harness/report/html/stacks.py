@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
-from itertools import groupby
+from dataclasses import dataclass, replace
+from itertools import chain, groupby, islice
 
 from harness import stackparse
-from harness.model import Outcome, ScenarioResult
+from harness.model import Outcome, RankResult, ScenarioResult
+from harness.ranks.words import named
 from harness.report.input import Group, ReportInput
 from harness.shown import wait_site
 from harness.stackparse import Frame, ThreadStack
@@ -41,6 +42,8 @@ class Process:
     threads: tuple[Thread, ...]
     text: str
     """What the tool printed, where no thread could be read in it."""
+    pids: tuple[int, ...] = ()
+    """Its threads' numbers and its folder's, of which one is its own."""
 
 
 @dataclass(frozen=True)
@@ -52,6 +55,7 @@ class Column:
     processes: tuple[Process, ...]
     same: int
     """How many runs of this scenario hung with these stacks."""
+    culprit: bool = False
 
 
 def columns(groups: tuple[Group, ...], data: ReportInput) -> list[Column]:
@@ -64,7 +68,52 @@ def columns(groups: tuple[Group, ...], data: ReportInput) -> list[Column]:
                 key = str(result.cause.evidence.get("fingerprint") or result.repeat)
                 kinds.setdefault(key, []).append(result)
         found += [(group, same) for same in kinds.values()]
-    return [_column(group, same, data) for group, same in found[:COLUMNS]]
+    made = (
+        _of_ranks(group, same, data) if same[0].ranks else [_column(group, same, data)]
+        for group, same in found[:COLUMNS]
+    )
+    return list(islice(chain.from_iterable(made), COLUMNS))
+
+
+def _of_ranks(group: Group, same: list[ScenarioResult], data: ReportInput) -> list[Column]:
+    """A column for each wait site of a job; the culprits' first, then what few ranks wait in."""
+    result = same[0]
+    whole = _column(group, same, data)
+    pids = data.rank_pids(result)
+    stacks = {rank: one for one in whole.processes if (rank := _rank(one, pids)) is not None}
+    sites: dict[object, list[RankResult]] = {}
+    for one in result.ranks:
+        if one.wait_site or one.wait:
+            sites.setdefault((one.wait_site, one.wait), []).append(one)
+        elif one.rank in stacks:
+            sites.setdefault(_functions(stacks[one.rank]), []).append(one)
+    ordered = sorted(sites.values(), key=lambda at: (not any(o.culprit for o in at), len(at)))
+    made = [
+        replace(
+            whole,
+            name=f"{whole.name}: {named(one.rank for one in at)}",
+            site=": ".join(filter(None, (at[0].wait_site, at[0].wait))),
+            culprit=any(one.culprit for one in at),
+            processes=tuple(
+                replace(stacks[one.rank], title=f"rank {one.rank}, {stacks[one.rank].title}")
+                for one in [one for one in at if one.rank in stacks][:1]
+            ),
+        )
+        for at in ordered
+    ]
+    others = tuple(one for one in whole.processes if _rank(one, pids) is None)
+    if others or not made:
+        made.append(replace(whole, name=f"{whole.name}: other processes", processes=others))
+    return made
+
+
+def _rank(process: Process, pids: Mapping[int, int]) -> int | None:
+    return next((pids[pid] for pid in process.pids if pid in pids), None)
+
+
+def _functions(process: Process) -> tuple[str, ...]:
+    """What its main thread is in: ranks of which this is equal wait at one site."""
+    return tuple(call.function for thread in process.threads[:1] for call in thread.calls)
 
 
 def _column(group: Group, same: list[ScenarioResult], data: ReportInput) -> Column:
@@ -73,7 +122,7 @@ def _column(group: Group, same: list[ScenarioResult], data: ReportInput) -> Colu
     assert cause is not None
     tool = str(cause.evidence.get("stack_tool"))
     return Column(
-        name=group.name + (f" [{result.repeat}]" if len(group.results) > 1 else ""),
+        name=group.label(result),
         cause=cause.code,
         proven=cause.proven,
         site=wait_site(result),
@@ -90,13 +139,15 @@ def _processes(texts: Mapping[str, str], tool: str) -> Iterator[Process]:
         names = list(files)
         last = next((n for n in reversed(names) if n.endswith(f"-{tool}.txt")), names[-1])
         title = f"process {folder}" if folder else "the worker"
-        yield _process(f"{title}, by stacks/{last}", texts[last], tool)
+        made = _process(f"{title}, by stacks/{last}", texts[last], tool)
+        yield replace(made, pids=(int(folder),)) if folder.isdecimal() else made
 
 
 def _process(title: str, text: str, tool: str) -> Process:
     parsed = stackparse.parse(tool, text, 0) if tool in stackparse.PARSERS else ()
     threads = tuple(map(_thread, sorted(parsed, key=lambda t: not t.main)[:THREADS]))
-    return Process(title, threads, "" if threads else text)
+    tids = tuple(stack.tid for stack in parsed if stack.tid is not None)
+    return Process(title, threads, "" if threads else text, tids)
 
 
 def _thread(stack: ThreadStack) -> Thread:

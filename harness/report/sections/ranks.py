@@ -18,6 +18,7 @@ HOST = "host"
 ROWS = 24
 """Rows of a table, and wait sites, at most. Ranks of which the same is to be said share one."""
 LANES = 16
+"""Of the timeline at most; ranks of which the same is to be said share one where there are more."""
 SLOTS = 64
 SIGNS = {"startup": ".", "step": "=", "collective": "+", "waiting": "-", "still": "!"}
 
@@ -57,7 +58,7 @@ def _timeline(found: lanes.Lanes | None) -> str:
         return ""
     width = max(len(line(lane.name, 30)) for lane in found.lanes)
     rows = [f"{line(lane.name, 30):{width}}  {_strip(lane, found)}" for lane in found.lanes]
-    begin, end = seconds(found.begin), seconds(found.end)
+    begin, end = seconds(found.begin) if found.begin else "0 s", seconds(found.end)
     scale = f"{begin}{(end + ' verdict' * found.verdict).rjust(SLOTS - len(begin))}"
     signs = "   ".join(f"{sign} {lanes.TOLD[kind]}" for kind, sign in SIGNS.items())
     more = [f"{counted(found.left_out, 'rank')} more"] if found.left_out else []

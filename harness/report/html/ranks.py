@@ -1,0 +1,143 @@
+"""The ranks of a job: a lane of time for each, and a table; the odd one out comes first."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import partial
+
+from harness import shown
+from harness.model import RankResult
+from harness.ranks.words import named
+from harness.report import lanes
+from harness.report.html.timeline import WIDTH
+from harness.report.input import Group, ReportInput
+from harness.report.sections import ranks
+from harness.report.text import NOTHING, counted, line, seconds
+
+LANES = 256
+"""On a page at most, some 2 kB each."""
+LEAST_LANES = 8
+
+
+@dataclass(frozen=True)
+class Lane:
+    name: str
+    state: str
+    culprit: bool
+    told: str
+    paths: tuple[tuple[str, str], ...]
+    """By kind of span the path of an SVG."""
+    died: float | None
+
+
+@dataclass(frozen=True)
+class Row:
+    """Ranks of which the same is to be said."""
+
+    name: str
+    hosts: str
+    state: str
+    culprit: bool
+    step: str
+    phase: str
+    lasted: str
+    collective: str
+    site: str
+    why: str
+
+
+@dataclass(frozen=True)
+class Job:
+    name: str
+    told: str
+    lanes: tuple[Lane, ...]
+    rest: str
+    """Of ranks without a lane."""
+    scale: tuple[str, ...]
+    verdict: bool
+    rows: tuple[Row, ...]
+    hosts: bool
+    more: str
+    """Of ranks without a row."""
+
+
+def jobs(groups: Sequence[Group], data: ReportInput) -> list[Job]:
+    """Of each scenario the worst run, if several ranks took part in it."""
+    ranked = [group for group in groups if group.worst.ranks]
+    most = max(LEAST_LANES, LANES // max(1, len(ranked)))
+    return [_job(group, data, most) for group in ranked]
+
+
+def _job(group: Group, data: ReportInput, most: int) -> Job:
+    result = group.worst
+    found = lanes.lanes(result, partial(data.rank_beats, result), most)
+    same = lanes.alike(result.ranks)
+    more = sum(map(len, same[ranks.ROWS :]))
+    return Job(
+        name=group.label(result),
+        told=line(result.reason or shown.verdict(result), 400),
+        lanes=tuple(_lane(lane, found) for lane in found.lanes) if found else (),
+        rest=_rest(found.left_out) if found else "",
+        scale=tuple(_scale(found)) if found else (),
+        verdict=found is not None and found.verdict,
+        rows=tuple(map(_row, same[: ranks.ROWS])),
+        hosts=any(one.host for one in result.ranks),
+        more=_rest(more),
+    )
+
+
+def _rest(count: int) -> str:
+    return f"{counted(count, 'more rank')}; run.json has them" if count else ""
+
+
+def _scale(found: lanes.Lanes) -> list[str]:
+    span = found.end - found.begin
+    return [seconds(t) if (t := found.begin + span * i / 4) else "0" for i in range(5)]
+
+
+def _lane(lane: lanes.Lane, found: lanes.Lanes) -> Lane:
+    def x(t: float) -> float:
+        span = found.end - found.begin
+        return round((t - found.begin) / span * WIDTH, 1) if span > 0 else 0.0
+
+    paths: dict[str, list[str]] = defaultdict(list)
+    for span in lane.spans:
+        begin = x(span.begin)
+        width = max(0.5, x(span.end) - begin)
+        paths[span.kind].append(f"M{begin:g} 5h{width:g}v14h-{width:g}z")
+    return Lane(
+        name=lane.name,
+        state=_state(lane.result),
+        culprit=lane.result.culprit,
+        told=line(lane.result.reason, 200),
+        paths=tuple((kind, "".join(parts)) for kind, parts in paths.items()),
+        died=None if lane.died is None else x(lane.died),
+    )
+
+
+def _state(one: RankResult) -> str:
+    return one.state.value.replace("_", " ")
+
+
+def _row(same: Sequence[RankResult]) -> Row:
+    first = same[0]
+    where = sorted({one.host for one in same if one.host})
+    longest = max((one.phase_s for one in same if one.phase_s is not None), default=None)
+    collective = NOTHING
+    if first.collective is not None:
+        step = "" if first.collective_step is None else f" (step {first.collective_step})"
+        collective = line(f"{first.collective_op} #{first.collective}", 60) + step
+    return Row(
+        name=named(one.rank for one in same),
+        hosts=line(", ".join(where[:2]), 80) + (f" and {len(where) - 2} more" * (len(where) > 2)),
+        state=_state(first),
+        culprit=first.culprit,
+        step=NOTHING if first.last_step is None else str(first.last_step),
+        phase=line(first.last_phase or NOTHING, 40),
+        lasted=seconds(longest),
+        collective=collective,
+        site=line(first.wait_site or "", 120),
+        why=line(first.reason, 240),
+    )
