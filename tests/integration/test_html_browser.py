@@ -312,6 +312,41 @@ def test_a_long_name_does_not_make_a_phone_scroll_to_the_side(tab, report, tmp_p
     assert tab.problems == []
 
 
+def test_the_lanes_of_ranks_are_drawn_on_a_phone_too(tab, report, tmp_path):
+    run = json.loads((report.parent / "run.json").read_text())
+    ranks = [
+        {"rank": n, "state": state, "culprit": n == 1, "reason": "as " + "long_as_it_gets_" * 6,
+         "phase_s": 1.0, "collective": 3, "collective_op": "all_sum",
+         "wait_site": "mlx::core::distributed::ring::RingGroup::all_reduce::" * 2}
+        for n, state in enumerate(("waiting", "stopped", "waiting"))
+    ]  # fmt: skip
+    run["results"][0]["ranks"] = ranks
+    (tmp_path / "run.json").write_text(json.dumps(run))
+    name = run["results"][0]["scenario"]
+    for one in ranks:
+        folder = tmp_path / name / "0" / f"rank-{one['rank']}"
+        folder.mkdir(parents=True)
+        (folder / "beats.jsonl").symlink_to(report.parent / name / "0" / "beats.jsonl")
+    subprocess.run(
+        [sys.executable, "-m", "harness", "report", str(tmp_path)], cwd=ROOT, check=True,
+        capture_output=True,
+    )  # fmt: skip
+    tab.problems.clear()
+    tab.window(1280, 900)
+    tab.open(tmp_path / "report.html")
+    names = "[...document.querySelectorAll('.lane .name')].map(one => one.textContent)"
+    assert tab.evaluate(names) == ["rank 1", "rank 0", "rank 2"]
+    # Each stepped, and its last span is as wide as the seconds until the verdict.
+    drawn = tab.evaluate(
+        "[...document.querySelectorAll('.lane')].map(one => ['step', 'still', 'waiting']"
+        ".map(kind => one.querySelector('path.' + kind)?.getBoundingClientRect().width > 3))"
+    )
+    assert drawn == [[True, True, False], [True, False, True], [True, False, True]]
+    tab.window(390, 844)
+    assert tab.evaluate("document.documentElement.scrollWidth") <= 390
+    assert tab.problems == []
+
+
 def test_what_a_worker_wrote_is_never_run(tab, report, tmp_path):
     def spoiled(run):
         run["results"][0]["scenario"] = run["scenarios"][0]["name"] = HOSTILE
