@@ -129,6 +129,18 @@ def test_a_chart_shows_the_values_that_were_measured(page, report):
     assert float(shown["baseline_update"]) == pytest.approx(first, rel=1e-3)
 
 
+def test_no_value_is_shown_of_a_run_that_had_ended(page):
+    x, y, width, height = box(page, "time")
+    page.mouse("mouseMoved", x + width / 2, y + height / 2)
+    page.settle()
+    shown = page.evaluate(
+        "Object.fromEntries([...document.querySelectorAll('#chart-time .u-series')].map("
+        "row => [row.firstElementChild.innerText.trim(), row.lastElementChild.innerText.trim()]))"
+    )
+    assert shown["baseline_update"][0].isdigit()
+    assert shown["two_locks"] == "–"  # it hung in step 3
+
+
 def test_the_cursor_is_at_one_step_in_all_charts(page):
     x, y, width, height = box(page, "time")
     page.mouse("mouseMoved", x + width / 2, y + height / 2)

@@ -240,6 +240,7 @@ def test_the_stacks_of_ranks_are_grouped_by_where_they_wait(sites):
     ]  # fmt: skip
     assert [column.culprit for column in found] == [True, False, False]
     (odd,), (waiting,), (launcher,) = (column.processes for column in found)
+    assert odd.threads[0].title == "thread 101 (python), main"
     assert odd.threads[0].calls[0].function == "stop"
     assert waiting.title.startswith("rank 0, process 100")
     assert launcher.threads[0].calls[0].function == "launch"

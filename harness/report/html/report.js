@@ -107,6 +107,8 @@
       return one.curves.filter((c) => c.chart === chart.id).map((c) => ({ ...made(one, c, c.quantity), bold: false }));
     }
 
+    const reaches = (line, step) => line.steps[0] <= step && step <= line.steps.at(-1);
+
     function draw(chart) {
       const figure = document.getElementById(`chart-${chart.id}`);
       const place = figure.querySelector(".plot");
@@ -145,7 +147,8 @@
             points: line.bold && line.steps.length
               ? { show: true, size: 8, fill: colour(`c${i % 10}`), filter: () => [data[0].indexOf(line.steps.at(-1))] }
               : {},
-            value: (_, v) => (v == null ? "–" : shown(v)),
+            // Between its points a curve shows the nearest; before the first and after the last, nothing.
+            value: (u, v) => (v == null || !reaches(line, u.data[0][u.cursor.idx]) ? "–" : shown(v)),
           })),
         ],
         legend: { markers: { dash: (_, i) => ["solid", "dashed", "dotted"][Math.floor((i - 1) / 10) % 3] } },

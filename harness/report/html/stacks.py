@@ -6,6 +6,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from itertools import chain, groupby, islice
 
+import msgspec
+
 from harness import stackparse
 from harness.model import Outcome, RankResult, ScenarioResult
 from harness.ranks.words import named
@@ -42,8 +44,7 @@ class Process:
     threads: tuple[Thread, ...]
     text: str
     """What the tool printed, where no thread could be read in it."""
-    pids: tuple[int, ...] = ()
-    """Its threads' numbers and its folder's, of which one is its own."""
+    pid: int | None = None
 
 
 @dataclass(frozen=True)
@@ -108,7 +109,7 @@ def _of_ranks(group: Group, same: list[ScenarioResult], data: ReportInput) -> li
 
 
 def _rank(process: Process, pids: Mapping[int, int]) -> int | None:
-    return next((pids[pid] for pid in process.pids if pid in pids), None)
+    return None if process.pid is None else pids.get(process.pid)
 
 
 def _functions(process: Process) -> tuple[str, ...]:
@@ -139,15 +140,21 @@ def _processes(texts: Mapping[str, str], tool: str) -> Iterator[Process]:
         names = list(files)
         last = next((n for n in reversed(names) if n.endswith(f"-{tool}.txt")), names[-1])
         title = f"process {folder}" if folder else "the worker"
-        made = _process(f"{title}, by stacks/{last}", texts[last], tool)
-        yield replace(made, pids=(int(folder),)) if folder.isdecimal() else made
+        pid = int(folder) if folder.isdecimal() else None
+        yield _process(f"{title}, by stacks/{last}", texts[last], tool, pid)
 
 
-def _process(title: str, text: str, tool: str) -> Process:
-    parsed = stackparse.parse(tool, text, 0) if tool in stackparse.PARSERS else ()
-    threads = tuple(map(_thread, sorted(parsed, key=lambda t: not t.main)[:THREADS]))
-    tids = tuple(stack.tid for stack in parsed if stack.tid is not None)
-    return Process(title, threads, "" if threads else text, tids)
+def _process(title: str, text: str, tool: str, pid: int | None) -> Process:
+    parsed = stackparse.parse(tool, text, pid or 0) if tool in stackparse.PARSERS else ()
+    if pid is None:
+        # That of a process is its first thread's, which has the lowest one.
+        pid = min((stack.tid for stack in parsed if stack.tid is not None), default=None)
+    marked = [
+        msgspec.structs.replace(stack, main=stack.main or (pid is not None and stack.tid == pid))
+        for stack in parsed
+    ]
+    threads = tuple(map(_thread, sorted(marked, key=lambda t: not t.main)[:THREADS]))
+    return Process(title, threads, "" if threads else text, pid)
 
 
 def _thread(stack: ThreadStack) -> Thread:
