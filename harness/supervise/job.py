@@ -170,10 +170,14 @@ class Job:
         prover, inspector = self._doubt
         if inspector.busy:
             return
-        self.judgement = self._watchdog.look(self.snapshot)
+        self.judgement = self._watchdog.look(self._watched(self.snapshot))
         cause = self._in_doubt(prover, inspector, now)
         if cause is not None:
             self._confirmed(cause, now)
+
+    def _watched(self, snapshot: Snapshot) -> Snapshot:
+        """What of it may count as progress."""
+        return snapshot
 
     def _in_doubt(self, prover: Prover, inspector: Inspector, now: float) -> Cause | None:
         """Why it is hung, by the strongest of the ways to say so; None while it may go on."""
@@ -204,7 +208,7 @@ class Job:
         if self._collecting is not None:
             return
         since = self.judgement.last_progress
-        judged = self._watchdog.look(snapshot)
+        judged = self._watchdog.look(self._watched(snapshot))
         if judged.last_progress > since:
             self.judgement = judged
             self._resolved(since, snapshot.t)

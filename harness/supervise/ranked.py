@@ -20,6 +20,7 @@ from harness.model import (
     Position,
     Process,
     ScenarioResult,
+    Snapshot,
     StartBeat,
     StepBeat,
 )
@@ -104,6 +105,14 @@ class RankedJob(Job):
             return None
         slowest = min(known, key=lambda position: position.step)
         return Position(slowest.step, slowest.phase, max(position.t for position in known))
+
+    def _watched(self, snapshot: Snapshot) -> Snapshot:
+        """The launcher's threads spin while they wait for the ranks' output: that is no progress."""
+        launcher, *others = snapshot.processes or (None,)
+        if launcher is None or launcher.pid != self._process.pid:
+            return snapshot
+        at_rest = msgspec.structs.replace(launcher, cpu_s=0.0, io_bytes=None, threads=())
+        return msgspec.structs.replace(snapshot, processes=(at_rest, *others))
 
     def _states(self, now: float) -> list[RankState]:
         # In this order: no beat must be missing of what the positions and the ends say.
