@@ -133,7 +133,8 @@ class RankedJob(Job):
         if used is None or now - used.t >= CPU_S:
             cores = (process.cpu_s - used.cpu_s) / (now - used.t) if used else None
             self._used[rank] = _Used(now, process.cpu_s, cores)
-        if self._in_state.get(rank, ("", 0.0))[0] != process.state:
+        # While its stacks are taken it stands still, whatever it did before and does afterwards.
+        if process.state not in ("t", self._in_state.get(rank, ("", 0.0))[0]):
             self._in_state[rank] = (process.state, now)
 
     def _state(self, rank: int, position: Position | None) -> RankState:
