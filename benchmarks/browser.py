@@ -146,7 +146,7 @@ class Page:
 
     def screenshot(self, file: Path, clip: tuple[float, float, float, float] | None = None) -> None:
         """A PNG of the window, or of x, y, width and height of the page."""
-        options: dict[str, Any] = {"format": "png", "captureBeyondViewport": clip is not None}
+        options: dict[str, Any] = {"format": "png", "captureBeyondViewport": False}
         if clip is not None:
             names = ("x", "y", "width", "height")
             options["clip"] = {**dict(zip(names, clip, strict=True)), "scale": 1}

@@ -28,7 +28,7 @@ FLOATS = st.floats(allow_nan=False, allow_infinity=False, width=32)
 HOSTILE = "</script><!--</title></style>\"'><img src=x onerror=alert(1)>{{7*7}}&lt;\u202e\x1b[31m"
 TAGS = """html head meta title style body a header div nav button h1 p span main section h2 h3 h4
 h5 table thead tbody tr th td pre strong noscript label select option output figure figcaption input
-svg rect path article ol li details summary code dl dt dd script"""
+svg rect path article ol li details summary code dl dt dd i script"""
 WITH_ADDRESS = {"href", "src", "action", "data", "formaction", "poster", "srcset", "style"}
 
 
