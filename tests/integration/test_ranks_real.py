@@ -1,0 +1,98 @@
+"""Real ranks on loopback, started by MLX's own launcher and judged together."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import psutil
+import pytest
+
+from harness.beatfile import read_beats
+from harness.model import CollectiveBeat
+
+ROOT = Path(__file__).parents[2]
+
+
+def run(folder, *arguments, status):
+    done = subprocess.run(
+        [sys.executable, "-m", "harness", "run", *arguments, "--json", "--out", str(folder)],
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == status, done.stderr
+    (result,) = json.loads(done.stdout)["results"]
+    return result, next(folder.glob("*/*/0"))
+
+
+def collectives(folder, rank):
+    beats = read_beats(folder / f"rank-{rank}")
+    return [(b.n, b.step, b.op) for b in beats if isinstance(b, CollectiveBeat)]
+
+
+def left(folder):
+    """Processes that still know of this run."""
+    return [p for p in psutil.process_iter(["cmdline"]) if str(folder) in str(p.info["cmdline"])]
+
+
+def test_ranks_train_together_on_data_of_their_own(tmp_path):
+    result, folder = run(
+        tmp_path, "baseline_update", "--ranks", "2", "--steps", "4", "--model", "micro", status=0
+    )
+    assert result["outcome"] == "completed"
+    assert [one["state"] for one in result["ranks"]] == ["finished", "finished"]
+    assert collectives(folder, 0) == collectives(folder, 1) == [(n, n, "all_sum") for n in range(4)]
+    first, second = (
+        [b.loss for b in read_beats(folder / f"rank-{rank}") if getattr(b, "loss", None)]
+        for rank in (0, 1)
+    )
+    assert len(first) == len(second) == 4
+    assert first != second
+    assert not left(folder)
+
+
+def test_the_record_of_collectives_can_be_switched_off(tmp_path):
+    result, folder = run(
+        tmp_path,
+        *("baseline_update", "--ranks", "2", "--steps", "2", "--model", "micro"),
+        "--no-collective-beats",
+        status=0,
+    )
+    assert result["outcome"] == "completed"
+    assert collectives(folder, 0) == collectives(folder, 1) == []
+    assert all(one["collective"] is None for one in result["ranks"])
+
+
+def test_a_killed_rank_is_named_whatever_the_others_did_then(tmp_path):
+    result, folder = run(tmp_path, "rank_killed", status=1)
+    assert result["outcome"] in ("hung", "crashed")
+    (died,) = [one for one in result["findings"] if one["code"] == "rank_died"]
+    assert died["evidence"]["ranks"] == [1]
+    assert "rank 1 was killed by SIGKILL" in (
+        result["reason"] or "" if result["cause"] is None else result["cause"]["summary"]
+    )
+    assert [one["rank"] for one in result["ranks"] if one["culprit"]] == [1]
+    assert not left(folder)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="wait sites of all threads need pystack")
+def test_ranks_that_wait_are_told_from_the_one_that_is_stopped_by_their_wait_sites(tmp_path):
+    result, folder = run(tmp_path, "rank_stopped", status=1)
+    assert result["cause"]["code"] == "stopped"
+    by_rank = {one["rank"]: one for one in result["ranks"]}
+    assert {rank: one["state"] for rank, one in by_rank.items()} == {
+        0: "waiting",
+        1: "stopped",
+        2: "waiting",
+    }
+    assert by_rank[0]["wait_site"] is not None
+    assert by_rank[0]["wait"] != by_rank[1]["wait"]
+    stacks = [path for path in (folder / "stacks").rglob("*") if path.is_file()]
+    assert stacks
+    report = next(tmp_path.glob("*/report.md")).read_text()
+    assert "**3 ranks**" in report
+    assert not left(folder)
