@@ -107,7 +107,7 @@ class RankedJob(Job):
         return Position(slowest.step, slowest.phase, max(position.t for position in known))
 
     def _watched(self, snapshot: Snapshot) -> Snapshot:
-        """The launcher's threads spin while they wait for the ranks' output: that is no progress."""
+        """The launcher's threads spin while they wait for output of the ranks: no progress."""
         launcher, *others = snapshot.processes or (None,)
         if launcher is None or launcher.pid != self._process.pid:
             return snapshot
