@@ -10,7 +10,7 @@ from pathlib import Path
 
 import msgspec
 
-from harness import __version__, diagnose, environment, repeats
+from harness import __version__, diagnose, environment, privacy, repeats
 from harness.errors import HarnessError, UsageError
 from harness.model import (
     Diagnosis,
@@ -24,6 +24,7 @@ from harness.model import (
     WorkerSpec,
 )
 from harness.plan import Run
+from harness.privacy import Personal, personal
 from harness.report import runjson, write_all
 from harness.report.text import counted
 from harness.supervise import foreground, scheduler
@@ -47,6 +48,8 @@ class Options(msgspec.Struct, frozen=True, kw_only=True):
     """Repeat a scenario no more once so many of its runs were not completed."""
     cold: bool = False
     """Start without the kernels that earlier runs compiled."""
+    full: bool = False
+    """Redact nothing in what is written."""
 
 
 def execute(
@@ -87,6 +90,11 @@ def new_folder(out: Path) -> Path:
     return folder
 
 
+def save(run: RunResult, folder: Path, known: Personal) -> None:
+    """run.json of `run`, redacted unless it is to be full. Raises OSError."""
+    runjson.write(run if run.full else privacy.published(run, known), folder)
+
+
 class _Session:
     """The state of one run while it is under way; also the observer that writes it down."""
 
@@ -105,6 +113,7 @@ class _Session:
         self._observer = observer
         self._folder = folder
         self._terminal = terminal
+        self._personal = personal.gather()
         self._device: str | None = None
         self._usage: str | None = None
         self._active: list[str] = []
@@ -116,11 +125,13 @@ class _Session:
             environment=environment.gather(),
             settings=settings,
             scenarios=_unique(plan),
+            full=options.full,
         )
 
     def run(self) -> RunResult:
         # Before the first result too: whatever kills us leaves a run that can be reported.
-        runjson.write(self._run, self._folder)
+        personal.keep(self._personal, self._folder)
+        save(self._run, self._folder, self._personal)
         if self._terminal is not None:
             _, interrupted = foreground.run(
                 self._terminal, lambda: self._start(self._plan[0]), self
@@ -136,7 +147,7 @@ class _Session:
         if self._usage is not None:
             raise UsageError(self._usage)
         self._write(interrupted)
-        write_all(self._folder)
+        write_all(self._folder, self._options.full)
         return self._run
 
     def _start(self, run: Run) -> Job:
@@ -198,7 +209,11 @@ class _Session:
                 interrupted=bool(interrupted),
             )
         )
-        runjson.write(self._run, self._folder)
+        known = privacy.with_hosts(self._run, self._personal)
+        if known != self._personal:
+            personal.keep(known, self._folder)
+            self._personal = known
+        save(self._run, self._folder, known)
 
     # -- as the scheduler's observer
 

@@ -699,3 +699,5 @@ class RunResult(msgspec.Struct, frozen=True, kw_only=True):
     left_out: tuple[LeftOut, ...] = ()
     diagnosis: Diagnosis = Diagnosis()
     interrupted: bool = False
+    full: bool = False
+    """Whether nothing was redacted, so that it must not be published."""

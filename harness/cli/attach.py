@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import argparse
-import json
 import sys
 from datetime import datetime, timezone
 from pathlib import Path
 
+import msgspec
 from rich.console import Console
 
 from harness import plan
 from harness.cli import options
 from harness.errors import Exit, HarnessError, UsageError
-from harness.execute import Options, concluded, new_folder
+from harness.execute import Options, concluded, new_folder, save
+from harness.privacy import personal
 from harness.report import runjson, write_all
 
 LOOK_S = 4.0
@@ -38,6 +39,7 @@ def add(commands: options.Commands) -> None:
         "where the process handles that signal")  # fmt: skip
     add("--out", type=Path, default=Options().out, metavar="DIR",
         help="where the folder with the report is made (%(default)s)")  # fmt: skip
+    options.add_full(parser)
     add("-q", "--quiet", action="store_true", help="only the answer")
     parser.set_defaults(command=run)
 
@@ -62,8 +64,10 @@ def run(arguments: argparse.Namespace) -> int:
         watched = look.watch(pid, arguments.seconds, home, arguments.signal_stacks)
         (home / "state.json").write_bytes(result.state(watched))
         told = concluded(result.run(watched, name, argv, began, ["harness", *sys.argv[1:]]))
-        runjson.write(told, folder)
-        write_all(folder)
+        known = personal.gather()
+        personal.keep(known, folder)
+        save(msgspec.structs.replace(told, full=arguments.full), folder, known)
+        write_all(folder, arguments.full)
     except OSError as error:
         raise HarnessError(f"cannot write to {folder}: {error.strerror or error}") from error
     for line in result.lines(watched.tree, watched)[: 2 if arguments.quiet else None]:
@@ -71,5 +75,5 @@ def run(arguments: argparse.Namespace) -> int:
     if not arguments.quiet:
         console.print(f"report: {folder / 'report.md'}")
     if arguments.json:
-        print(json.dumps(runjson.document(told), indent=2))
+        print(runjson.text(folder), end="")
     return Exit.OK if watched.tree.good else Exit.VERDICT

@@ -91,6 +91,7 @@ def add_outcome(group: Any) -> None:
     add("--fail-on", type=outcomes, default=FAILURES, metavar="OUTCOMES",
         help="outcomes that make the exit code 1, with commas, or none "
         "(hung,diverged,crashed,unfinished)")  # fmt: skip
+    add_full(group)
     loudness = group.add_mutually_exclusive_group()
     loudness.add_argument("-q", "--quiet", action="store_true", help="only the verdicts")
     loudness.add_argument("-v", "--verbose", action="store_true", help="findings too")
@@ -127,6 +128,13 @@ def planned(
     return plan.make(infos, asked, arguments.repeat), asked
 
 
+def add_full(group: Any) -> None:
+    group.add_argument(
+        "--full", action="store_true",
+        help="redact nothing in what is written: names, paths, addresses and tokens stay",
+    )  # fmt: skip
+
+
 def running(arguments: argparse.Namespace) -> Options:
     """The running options as Options."""
     return Options(
@@ -135,6 +143,7 @@ def running(arguments: argparse.Namespace) -> Options:
         budget=arguments.budget,
         stop_after=arguments.stop_after,
         cold=arguments.cold,
+        full=arguments.full,
         on_hang=OnHang(arguments.on_hang),
         until_decided=getattr(arguments, "until_decided", False),
     )

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import argparse
-import json
 from pathlib import Path
+
+import msgspec
 
 from harness import recover
 from harness.cli import options
 from harness.errors import Exit
-from harness.execute import concluded
+from harness.execute import concluded, save
+from harness.privacy.personal import recall
 from harness.report import runjson, write_all
 
 
@@ -21,17 +23,19 @@ def add(commands: options.Commands) -> None:
         "harness report reports/20260101-120000-ab12",
     )
     parser.add_argument("run", type=Path, metavar="RUN", help="the run's folder")
+    options.add_full(parser)
     parser.set_defaults(command=run)
 
 
 def run(arguments: argparse.Namespace) -> int:
-    read = runjson.read(arguments.run)
-    result = concluded(recover.complete(read, arguments.run))
-    if result is not read:
-        runjson.write(result, arguments.run)
-    write_all(arguments.run)
+    folder = arguments.run
+    read = runjson.read(folder)
+    result = concluded(recover.complete(read, folder))
+    if result is not read or (read.full and not arguments.full):
+        save(msgspec.structs.replace(result, full=arguments.full), folder, recall(folder))
+    write_all(folder, arguments.full)
     if arguments.json:
-        print(json.dumps(runjson.document(result), indent=2))
+        print(runjson.text(folder), end="")
     else:
-        print(arguments.run / "report.md")
+        print(folder / "report.md")
     return Exit.OK

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import json
 import sys
 from collections.abc import Sequence
 
@@ -24,7 +23,7 @@ def carry_out(arguments: argparse.Namespace, runs: Sequence[Run], settings: Sett
         )
         observer.summary(result, folder)
     if arguments.json:
-        print(json.dumps(runjson.document(result), indent=2))
+        print(runjson.text(folder), end="")
     return exit_code(result, arguments)
 
 

@@ -54,7 +54,7 @@ def run(arguments: argparse.Namespace) -> int:
         document = {
             "controls": msgspec.to_builtins(rows),
             "matrix": matrix,
-            "run": runjson.document(result),
+            "run": json.loads(runjson.text(folder)),
         }
         print(json.dumps(document, indent=2))
     else:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import json
 import math
 import signal
 import sys
@@ -67,7 +66,7 @@ def run(arguments: argparse.Namespace) -> int:
         )
         observer.summary(result, folder)
     if arguments.json:
-        print(json.dumps(runjson.document(result), indent=2))
+        print(runjson.text(folder), end="")
     return exit_code(result, arguments)
 
 

@@ -10,14 +10,16 @@ from harness.report.input import load_run
 __all__ = ["write_all"]
 
 
-def write_all(folder: Path) -> None:
+def write_all(folder: Path, full: bool = False) -> None:
     """Write every report of the run in `folder`, from what is in the folder alone.
+
+    They are redacted unless everything is asked for in `full`.
 
     Raises UsageError when there is no readable run.json, OSError when a report cannot be written.
     """
     from harness.report import html  # what only starts and watches need not load jinja2
 
-    data = load_run(folder)
+    data = load_run(folder, full)
     files.replace(folder / "report.md", markdown.render(data).encode())
     files.replace(folder / "report.html", html.render(data).encode())
     files.replace(folder / "junit.xml", junit.render(data.run))

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
+from typing import Any, TypeVar
 
-from harness import record
+import msgspec
+
+from harness import privacy, record
 from harness.beatfile import read_beats, read_ends
 from harness.model import (
     AnyBeat,
@@ -18,8 +21,13 @@ from harness.model import (
     ScenarioResult,
     StartBeat,
 )
+from harness.privacy import Personal
+from harness.privacy.personal import recall
 from harness.record import Record
 from harness.report import runjson
+from harness.report.text import plain
+
+T = TypeVar("T")
 
 TAIL = 1 << 14
 """Bytes at the end of a log that a report may show."""
@@ -93,9 +101,18 @@ def groups(run: RunResult) -> tuple[Group, ...]:
     )
 
 
-def load_run(folder: Path) -> ReportInput:
-    """The run in `folder`. Raises UsageError when it has no readable run.json."""
+def load_run(folder: Path, full: bool = False) -> ReportInput:
+    """The run in `folder`, redacted unless it is asked for in `full`.
 
+    Raises UsageError when it has no readable run.json.
+    """
+    data = _raw(folder)
+    if full:
+        return replace(data, run=msgspec.structs.replace(data.run, full=True))
+    return _redacted(data, privacy.with_hosts(data.run, recall(folder)))
+
+
+def _raw(folder: Path) -> ReportInput:
     def home(result: ScenarioResult) -> Path:
         return folder / result.scenario / str(result.repeat)
 
@@ -115,18 +132,62 @@ def load_run(folder: Path) -> ReportInput:
     )
 
 
+def _redacted(data: ReportInput, personal: Personal) -> ReportInput:
+    def clean(value: T) -> T:
+        cleaned: T = privacy.cleaned(value, personal)
+        return cleaned
+
+    def texts(found: Mapping[str, str]) -> dict[str, str]:
+        # Without colours first: they may stand in the middle of a word.
+        return {name: clean(plain(text)) for name, text in found.items()}
+
+    return ReportInput(
+        run=msgspec.structs.replace(privacy.published(data.run, personal), full=False),
+        record=lambda result: _record(data.record(result), clean),
+        log_tails=lambda result: texts(data.log_tails(result)),
+        stacks=data.stacks,
+        stack_texts=lambda result: texts(data.stack_texts(result)),
+        samples=lambda result: (
+            sample if sample.phase is None else _renamed(sample, clean(sample.phase))
+            for sample in data.samples(result)
+        ),
+        rank_beats=lambda result, rank: [clean(beat) for beat in data.rank_beats(result, rank)],
+        rank_pids=data.rank_pids,
+    )
+
+
+def _record(found: Record, clean: Callable[[Any], Any]) -> Record:
+    """What its user named: phases, errors, tensors."""
+    return replace(
+        found,
+        error=clean(found.error),
+        model=clean(found.model),
+        phases={clean(name): column for name, column in found.phases.items()},
+        checks=clean(found.checks),
+        gradients=clean(found.gradients),
+        collectives=clean(found.collectives),
+    )
+
+
+def _renamed(sample: Sample, phase: str) -> Sample:
+    return sample if phase == sample.phase else msgspec.structs.replace(sample, phase=phase)
+
+
 def _pids(home: Path) -> dict[int, int]:
     firsts = {path: next(read_beats(path), None) for path in home.glob("rank-*")}
     return {beat.pid: beat.rank for beat in firsts.values() if isinstance(beat, StartBeat)}
 
 
 def _tail(path: Path) -> str:
+    """Of a long log the end, from the first whole line on: half a token is no token any more."""
     try:
         with path.open("rb") as file:
-            file.seek(max(0, path.stat().st_size - TAIL))
-            return file.read().decode("utf-8", "replace")
+            start = max(0, path.stat().st_size - TAIL)
+            file.seek(start)
+            text = file.read().decode("utf-8", "replace")
     except OSError:
         return ""
+    return text.partition("\n")[2] if start and "\n" in text else text
 
 
 def _names(folder: Path) -> tuple[str, ...]:

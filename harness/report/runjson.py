@@ -39,6 +39,11 @@ def write(run: RunResult, folder: Path) -> None:
     files.replace(folder / NAME, text.encode() + b"\n")
 
 
+def text(folder: Path) -> str:
+    """The document in `folder`, as `--json` prints it."""
+    return (folder / NAME).read_text(encoding="utf-8")
+
+
 def read(folder: Path) -> RunResult:
     """The run in `folder`. Raises UsageError when there is none that can be read."""
     file = folder / NAME

@@ -67,9 +67,8 @@ def render(data: ReportInput) -> str:
         .get_template("report.html.j2")
         .render(
             Severity=Severity,
-            title="MLX training step: "
-            + verdicts.headline(every)
-            + " (interrupted)" * run.interrupted,
+            title=verdicts.title(run),
+            warning=verdicts.NOT_REDACTED if run.full else "",
             run=run,
             about=view.about(run),
             left_out=verdicts.left_out(run),

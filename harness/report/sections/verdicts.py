@@ -29,11 +29,22 @@ CODES = 8
 """Findings that a row of the table names at most."""
 
 
+NOT_REDACTED = "Nothing in this file is redacted: do not publish it."
+
+
+def title(run: RunResult) -> str:
+    """What was run, and what came of it."""
+    whose = "MLX training step"
+    if run.settings is None and len(run.scenarios) == 1:
+        whose = run.scenarios[0].name
+    return f"{whose}: {headline(groups(run))}" + " (interrupted)" * run.interrupted
+
+
 def verdicts(data: ReportInput) -> str:
     """Title, what was run on what, and the table: a row a scenario, repeats counted together."""
     run = data.run
     all_groups = groups(run)
-    title = f"# MLX training step: {headline(all_groups)}" + " (interrupted)" * run.interrupted
+    heading = f"# {cell(title(run))}" + f"\n\n**{NOT_REDACTED}**" * run.full
     settings, versions = run.settings, run.environment.versions
     what = _asked(run, settings) if settings else _commands(run)
     about = (
@@ -42,9 +53,9 @@ def verdicts(data: ReportInput) -> str:
         f"{cell(run.environment.platform, 80)}."
     )
     if not all_groups:
-        return f"{title}\n\n{about}"
+        return f"{heading}\n\n{about}"
     rows = [_row(group) for group in all_groups]
-    text = f"{title}\n\n{about}\n\n{table(TITLES, rows, 'llrrlrl', 24_000)}\n\n{LEGEND}"
+    text = f"{heading}\n\n{about}\n\n{table(TITLES, rows, 'llrrlrl', 24_000)}\n\n{LEGEND}"
     return text + "".join(f"\n\n{cell(told)}." for told in left_out(run))
 
 

@@ -1,0 +1,83 @@
+"""What leaves this machine: a run without whatever names a person, a machine or a secret."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+
+from harness.environment import VARIABLES
+from harness.model import RunResult
+from harness.privacy.redact import Personal, arguments, redacted
+from harness.privacy.rules import RULES, Rule
+
+__all__ = ["Personal", "cleaned", "published", "redacted", "with_hosts"]
+
+
+def published(run: RunResult, personal: Personal) -> RunResult:
+    """`run` as it may be published, by the rules of each of its fields."""
+    made: RunResult = _struct(run, with_hosts(run, personal))
+    return made
+
+
+def with_hosts(run: RunResult, personal: Personal) -> Personal:
+    """`personal`, and the hosts of the run's ranks, numbered in the order in which they come."""
+    ranks = (rank.host for result in run.results for rank in result.ranks)
+    marks = dict(personal.hosts)
+    taken = {mark for mark in marks.values() if mark != "<host>"}
+    for name in dict.fromkeys(ranks):
+        if name and name not in taken and marks.get(name, "<host>") == "<host>":
+            marks[name] = f"host-{len(taken)}"
+            taken.add(marks[name])
+    return msgspec.structs.replace(personal, hosts=tuple(marks.items()))
+
+
+def cleaned(value: Any, personal: Personal) -> Any:
+    """`value` with each text in it redacted, in mappings also the keys, in a struct all fields."""
+    if isinstance(value, str):
+        return redacted(value, personal)
+    if isinstance(value, dict):
+        return {cleaned(key, personal): cleaned(item, personal) for key, item in value.items()}
+    if isinstance(value, tuple | list):
+        return type(value)(cleaned(item, personal) for item in value)
+    if isinstance(value, msgspec.Struct):
+        told = {name: getattr(value, name) for name in value.__struct_fields__}
+        new = {name: made for name, old in told.items() if (made := cleaned(old, personal)) != old}
+        return msgspec.structs.replace(value, **new) if new else value
+    return value
+
+
+def _struct(value: Any, personal: Personal) -> Any:
+    rules = RULES[type(value)]
+    return type(value)(
+        **{
+            name: _field(getattr(value, name), rules[name], personal)
+            for name in value.__struct_fields__
+        }
+    )
+
+
+def _field(value: Any, rule: Rule, personal: Personal) -> Any:
+    if value is None or rule is Rule.KEEP:
+        return value
+    if rule is Rule.TEXT:
+        return cleaned(value, personal)
+    if rule is Rule.WORDS:
+        return arguments(value, personal)
+    if rule is Rule.HOST:
+        return dict(personal.hosts).get(value, value)
+    if rule is Rule.VARIABLES:
+        return {name: _variable(name, text, personal) for name, text in value.items()}
+    return _nested(value, personal)
+
+
+def _nested(value: Any, personal: Personal) -> Any:
+    if isinstance(value, msgspec.Struct):
+        return _struct(value, personal)
+    if isinstance(value, dict):
+        return {key: _nested(item, personal) for key, item in value.items()}
+    return tuple(_nested(item, personal) for item in value)
+
+
+def _variable(name: str, text: str, personal: Personal) -> str:
+    return redacted(text, personal) if name in VARIABLES else "<hidden>"

@@ -1,0 +1,80 @@
+"""What of a run is published, field by field: what is not named here cannot be published at all."""
+
+from __future__ import annotations
+
+from enum import Enum
+
+from harness import model
+
+
+class Rule(Enum):
+    KEEP = "as it is: a number, a code, or a name that the user gave"
+    TEXT = "redacted: free text, also as the keys and values of a mapping"
+    NESTED = "by the rules of its own fields"
+    WORDS = "a command's words, redacted; what follows an option for a secret is left out"
+    VARIABLES = "the values of the few variables that change how MLX runs; of others the names"
+    HOST = "a number in place of its name"
+
+
+K, T, N = Rule.KEEP, Rule.TEXT, Rule.NESTED
+
+RULES: dict[type, dict[str, Rule]] = {
+    model.RunResult: {
+        "schema": K, "harness_version": K, "started": K, "finished": K, "command": Rule.WORDS,
+        "environment": N, "settings": N, "scenarios": N, "results": N, "repeats": N,
+        "left_out": N, "diagnosis": N, "interrupted": K, "full": K,
+    },
+    model.Environment: {
+        "platform": K, "machine": K, "python": K, "cpu_count": K, "memory": K, "swap": K,
+        "versions": K, "device": T, "compiler": T, "variables": Rule.VARIABLES,
+    },
+    model.Settings: {
+        "steps": K, "model": T, "train": K, "optimizer": K, "learning_rate": K, "dtype": K,
+        "batch_size": K, "seq_len": K, "seed": K, "device": K, "ranks": K, "backend": K,
+        "collective_beats": K,
+    },
+    model.ScenarioInfo: {
+        "name": K, "path": T, "summary": T, "doc": T, "source": T, "expects": K, "settings": T,
+        "verdict": N, "command": N,
+    },
+    model.Command: {"argv": Rule.WORDS, "variables": Rule.VARIABLES, "pattern": T, "inject": K},
+    model.Expected: {
+        "outcome": K, "cause": T, "step": K, "findings": K, "culprit": K, "budget": K,
+    },
+    model.ScenarioResult: {
+        "scenario": K, "outcome": K, "steps_requested": K, "steps_completed": K, "wall_s": K,
+        "repeat": K, "rank": K, "reason": T, "cause": N, "last_step": K, "last_phase": T,
+        "stalled_at_s": K, "detected_at_s": K, "exit_code": K, "signal": K, "findings": N,
+        "metrics": N, "ranks": N,
+    },
+    model.Cause: {"code": K, "summary": T, "proven": K, "evidence": T},
+    model.Finding: {"code": K, "severity": K, "summary": T, "evidence": T, "expected": K},
+    model.Metrics: {
+        "step_s": N, "phase_s": T, "loss": N, "memory": N, "traces": K, "graph_nodes_last": K,
+        "parameters_changed": K, "drain_s": K,
+    },
+    model.StepTimes: {"first": K, "median": K, "p99": K, "max": K, "second": K},
+    model.LossSummary: {"first": K, "last": K, "min": K, "max": K, "finite": K},
+    model.MemorySummary: {
+        "active_peak": K, "cache_peak": K, "rss_peak": K, "parameter_bytes": K,
+        "active_over_p": K, "peak_over_p": K, "p_per_step": K, "p_per_step_margin": K,
+        "swap_growth": K, "major_faults": K, "footprint_peak": K, "swapped_peak": K,
+        "compressed_peak": K, "pressure_peak": K, "pressure_level_peak": K, "unread": T,
+    },
+    model.RankResult: {
+        "rank": K, "state": K, "reason": T, "culprit": K, "host": Rule.HOST,
+        "steps_completed": K, "last_step": K, "last_phase": T, "phase_s": K, "collective": K,
+        "collective_op": T, "collective_step": K, "exit_code": K, "signal": K, "wait_site": T,
+        "wait": T,
+    },
+    model.RepeatSummary: {"scenario": K, "outcomes": N, "hangs": N, "figures": N},
+    model.Share: {"count": K, "of": K, "low": K, "high": K},
+    model.Hang: {
+        "share": N, "fingerprint": K, "cause": T, "step": K, "phase": T, "wait_site": T,
+        "repeats": K,
+    },
+    model.Spread: {"runs": K, "min": K, "median": K, "max": K},
+    model.LeftOut: {"scenario": K, "repeat": K, "reason": T},
+    model.Diagnosis: {"hypotheses": N, "unexplained": T, "next_experiment": T},
+    model.Hypothesis: {"id": K, "title": K, "verdict": K, "because": T, "conflicts": T},
+}  # fmt: skip

@@ -1,0 +1,76 @@
+"""Fifty kinds of what must never be published: a text that holds it, and what must be gone."""
+
+from __future__ import annotations
+
+from harness.privacy import Personal
+
+PERSONAL = Personal(
+    folders=(("/home/alice/work", "<project>"), ("/home/alice", "~")),
+    users=("alice", "asmith42"),
+    hosts=(("studio-7.corp.example", "<host>"), ("studio-7", "<host>")),
+)
+_A = "Zq9Xw3Lk7"
+"""Stands in each marker that needs some random text; split, so that no scanner takes offence."""
+
+MARKERS: dict[str, tuple[str, tuple[str, ...]]] = {
+    "home folder": ("/home/alice/models/x", ("/home/alice", "alice")),
+    "home of another user": ("/home/bob/models/x", ("/home/bob", "bob")),
+    "home on macOS": ("/Users/carol/models/x", ("/Users/carol", "carol")),
+    "home of root": ("saved to /root/models/x", ("/root",)),
+    "home on Windows": (r"C:\Users\dave\models", ("dave",)),
+    "project folder": ("/home/alice/work/train.py", ("/home/alice", "alice")),
+    "folder of a customer": ("/mnt/acme-secret/run7/train.py", ("acme-secret",)),
+    "volume": ("/Volumes/Acme/weights.npz", ("Acme",)),
+    "temporary folder of macOS": ("/private/var/folders/q9/x3k_77/T/a", ("q9", "x3k_77")),
+    "user name": ("started by alice today", ("alice",)),
+    "login name": ("uid=501(asmith42)", ("asmith42",)),
+    "user name in capitals": ("ALICE logged in", ("ALICE",)),
+    "host name": ("rank 1 on studio-7 is silent", ("studio-7",)),
+    "host name in full": ("connect to studio-7.corp.example failed", ("studio-7", "corp.example")),
+    "user at host": ("alice@studio-7:~$", ("alice", "studio-7")),
+    "somebody at a host": ("ssh eve@gpubox: denied", ("eve@", "gpubox")),
+    "e-mail": ("mail alice.smith@example.org now", ("alice.smith", "example.org")),
+    "e-mail with a tag": ("bob+ml@mail.example.co.uk", ("bob+ml", "mail.example")),
+    "IPv4": ("peer 10.37.4.21 is gone", ("10.37.4.21",)),
+    "IPv4 with a port": ("connect 192.168.7.13:5432", ("192.168.7.13",)),
+    "IPv6": ("from 2001:db8:7::42 port 9", ("2001:db8:7::42",)),
+    "IPv6 of a link": ("via fe80::1ff:fe23:4567:890a%en0", ("fe80::1ff",)),
+    "MAC": ("ether a4:83:e7:12:9b:c0", ("a4:83:e7:12:9b:c0",)),
+    "Hugging Face token": (f"hf_{_A}abcdefghijklmnop", (f"{_A}abc",)),
+    "GitHub token": (f"ghp_{_A}abcdefghijklmnopqrstuv", (f"{_A}abc",)),
+    "GitHub fine-grained": (f"github_pat_11{_A}_abcdefghijklm", (_A,)),
+    "GitLab token": (f"glpat-{_A}-abcdefghij", (_A,)),
+    "OpenAI key": (f"sk-proj-{_A}abcdefghijk", (_A,)),
+    "Anthropic key": (f"sk-ant-api03-{_A}-abcdef", (_A,)),
+    "AWS key id": ("AKIA" + "IOSFODNN7EXAMPLE", ("IOSFODNN7",)),
+    "AWS secret": (f"aws_secret_access_key = {_A}/K7MDENG/bPx", (_A, "K7MDENG")),
+    "Google key": (f"AIza{_A}abcdefghijklmnopqrstuvwx", (_A,)),
+    "Google OAuth": (f"ya29.{_A}-abc", (_A,)),
+    "Slack token": (f"xoxb-1234-{_A}", (_A,)),
+    "Stripe key": (f"sk_live_{_A}abc", (_A,)),
+    "npm token": (f"npm_{_A}abcdefghijklmnop", (_A,)),
+    "PyPI token": (f"pypi-AgEI{_A}abcdefgh", (_A,)),
+    "SendGrid key": (f"SG.{_A}.{_A}abc", (_A,)),
+    "wandb key": ("0123456789abcdef0123456789abcdef01234567", ("89abcdef0123",)),
+    "JWT": (f"eyJhbGciOiJI.eyJzdWI{_A}.c2ln", (_A,)),
+    "bearer": (f"Authorization: Bearer {_A}.abc", (_A,)),
+    "bearer alone": (f"sent bearer {_A}abcdef", (_A,)),
+    "basic": ("Authorization: Basic " + "YWxpY2U6c2VjcmV0", ("YWxpY2U6",)),
+    "cookie": (f"Set-Cookie: session={_A}; Path=/", (_A,)),
+    "header of a key": (f"X-Api-Key: {_A}", (_A,)),
+    "URL with a password": (f"https://bob:{_A}@pypi.example/simple", (_A, "bob:")),
+    "URL with a query": (f"https://s3.example/x?X-Amz-Signature={_A}", (_A,)),
+    "database URL": (f"postgres://svc:{_A}@db/prod", (_A, "svc:")),
+    "password": (f"password={_A}", (_A,)),
+    "password in JSON": (f"'password': '{_A} and more'", (_A, "and more")),
+    "password of digits": ("passwd: 48213377", ("48213377",)),
+    "option": (f"--api-key {_A}", (_A,)),
+    "option with a sign": (f"--hf-token={_A}", (_A,)),
+    "variable": (f"HF_TOKEN={_A}abc", (_A,)),
+    "private key": (
+        f"-----BEGIN OPENSSH PRIVATE KEY-----\n{_A}\n-----END OPENSSH PRIVATE KEY-----",
+        (_A,),
+    ),
+    "random word": (f"got {_A}{_A}{_A}{_A}{_A}", (_A,)),
+    "client secret": (f"client_secret: {_A}", (_A,)),
+}

@@ -1,0 +1,193 @@
+"""No name, address or secret in what is published; and nothing lost that is none."""
+
+from __future__ import annotations
+
+import time
+import typing
+
+import fakes
+import msgspec
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from private_markers import MARKERS, PERSONAL
+
+from harness import model, privacy
+from harness.privacy import Personal, personal, redacted
+from harness.privacy.redact import arguments
+from harness.privacy.rules import RULES, Rule
+
+
+@pytest.mark.parametrize("kind", sorted(MARKERS))
+def test_no_marker_stays_in_a_line(kind):
+    text, secrets = MARKERS[kind]
+    for around in ("{}", "step 3: {} and so on", '{{"message": "{}"}}', "({})", "x\n{}\ny"):
+        told = redacted(around.format(text), PERSONAL)
+        assert not [secret for secret in secrets if secret in told], told
+
+
+@pytest.mark.parametrize("kind", sorted(MARKERS))
+def test_a_second_pass_changes_nothing(kind):
+    once = redacted(MARKERS[kind][0], PERSONAL)
+    assert redacted(once, PERSONAL) == once
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "Iter 10: Train loss 0.986, Learning Rate 1.000e-05, It/sec 0.522, Tokens/sec 201.1",
+        "Trained Tokens 3855, Peak mem 28.349 GB",
+        "  iter   train_loss     tok/s     tokens",
+        "[00:00:12] ####---- 10/5000 ETA:1h loss: 2.4521 (avg: 2.50) | lr: 5.00e-05 | 12:34:56",
+        "pad_token_id: 128001, eos_token: </s>, num_tokens = 12",
+        "tokenizer = load(config)",
+        "mlx::core::distributed::ring::RingGroup::all_reduce",
+        "pthread_cond_wait@@GLIBC_2.3.2 in /usr/lib/x86_64-linux-gnu/libc.so.6",
+        "deadlock in phase eval of step 3: 3 threads in 2 processes",
+        "0x7f5ada31c9ec fingerprint 82afb37e3928",
+        "mlx 0.32.4, Python 3.11.7, Linux 6.18.44",
+        "listening on 127.0.0.1:8080 and [::1]",
+        "x @ w.T, loss = nn.losses.cross_entropy(model(x), y)",
+        "@partial(mx.compile, inputs=state, outputs=state)",
+        "root cause: a user of the test",
+        "rank 1 never issued all_sum #3 (step 3): none in that step, the others 1",
+        "https://github.com/ml-explore/mlx/issues/1",
+        "and/or, n/a, 3/4, tokens/sec",
+        "_ZN3mlx4core11distributed4ring9RingGroup10all_reduceEv",
+    ],
+)
+def test_what_names_nobody_stays(text):
+    assert redacted(text, PERSONAL) == text
+
+
+def test_paths_keep_what_is_needed_to_find_the_place():
+    assert redacted("/home/alice/work/train.py:12", PERSONAL) == "<project>/train.py:12"
+    assert redacted("/home/alice/data/x.bin", PERSONAL) == "~/data/x.bin"
+    assert redacted('File "/home/bob/a.py"', PERSONAL) == 'File "~/a.py"'
+    assert redacted("/Volumes/Acme/secret/w.npz", PERSONAL) == "<path>/w.npz"
+    assert redacted("/usr/lib/libc.so.6", PERSONAL) == "/usr/lib/libc.so.6"
+
+
+def test_what_follows_an_option_for_a_secret_is_left_out():
+    argv = ("train", "--hf-token", "abc", "--api-key=def", "--lr", "1e-3", "--password", "x")
+    assert arguments(argv, PERSONAL) == (
+        *("train", "--hf-token", "<secret>", "--api-key=<secret>", "--lr", "1e-3"),
+        *("--password", "<secret>"),
+    )
+
+
+def structs(kind, found=None):
+    """All structs that a value of this type may hold."""
+    found = {} if found is None else found
+    if isinstance(kind, type) and issubclass(kind, msgspec.Struct) and kind not in found:
+        found[kind] = typing.get_type_hints(kind)
+        for hint in found[kind].values():
+            structs(hint, found)
+    for part in typing.get_args(kind):
+        structs(part, found)
+    return found
+
+
+def test_each_field_of_a_run_has_a_rule_and_only_those():
+    for kind, hints in structs(model.RunResult).items():
+        assert list(RULES[kind]) == list(hints), kind
+    assert set(RULES) == set(structs(model.RunResult))
+
+
+def test_free_text_is_never_kept_as_it_is():
+    for kind, hints in structs(model.RunResult).items():
+        for name, hint in hints.items():
+            if structs(hint):
+                assert RULES[kind][name] is Rule.NESTED, (kind, name)
+            elif typing.Any in flat(hint):
+                assert RULES[kind][name] is Rule.TEXT, (kind, name)
+
+
+def flat(hint):
+    return {hint}.union(*(flat(part) for part in typing.get_args(hint)))
+
+
+@given(fakes.drawn(model.RunResult))
+def test_any_run_can_be_published_and_no_number_changes(run):
+    told = privacy.published(run, PERSONAL)
+    assert numbers(msgspec.to_builtins(told)) == numbers(msgspec.to_builtins(run))
+    assert type(told) is type(run)
+
+
+def numbers(value):
+    if isinstance(value, dict):
+        return [n for item in value.values() for n in numbers(item)]
+    if isinstance(value, list | tuple):
+        return [n for item in value for n in numbers(item)]
+    return [repr(value)] if isinstance(value, int | float | None) else []
+
+
+def test_hosts_of_ranks_are_numbered_alike_everywhere():
+    ranks = tuple(
+        model.RankResult(rank=n, state=model.Standing.WORKING, reason=f"is on {host}", host=host)
+        for n, host in enumerate(("lab-mini-7", "lab-mini-9", "lab-mini-7"))
+    )
+    run = fakes.run(fakes.result(ranks=ranks, reason="lab-mini-9 is silent"))
+    told = privacy.published(run, PERSONAL).results[0]
+    assert [one.host for one in told.ranks] == ["host-0", "host-1", "host-0"]
+    assert told.ranks[1].reason == "is on host-1"
+    assert told.reason == "host-1 is silent"
+    again = privacy.published(privacy.published(run, PERSONAL), PERSONAL)
+    assert again.results[0] == told
+
+
+@given(st.text(max_size=400))
+def test_no_text_raises_and_a_short_one_is_short_afterwards(text):
+    assert len(redacted(text, PERSONAL)) <= 40 * len(text) + 40
+
+
+@pytest.mark.parametrize(
+    "unit",
+    [
+        "-",
+        "a",
+        "/",
+        "a/",
+        "-/",
+        "x-",
+        "a@",
+        "token",
+        "eyJ",
+        ":",
+        "1.",
+        "a://",
+        "--token ",
+        "-----BEGIN",
+    ],
+)
+def test_long_lines_cost_little_more_than_short_ones(unit):
+    # In units of its own speed: what grows with the square would take a hundred times as long.
+    def cost(size):
+        text = unit * (size // len(unit)) + str(time.monotonic_ns())
+        began = time.process_time()
+        redacted(text, PERSONAL)
+        return time.process_time() - began
+
+    short = min(cost(4_000) for _ in range(5))
+    long = min(cost(40_000) for _ in range(3))
+    assert long < 60 * short + 0.05
+
+
+def test_common_words_are_no_names():
+    known = Personal(users=("root", "me"), hosts=(("localhost", "<host>"),))
+    assert redacted("root cause on localhost: me", known) == "root cause on localhost: me"
+
+
+def test_home_and_names_of_this_machine_are_known(tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    known = personal.gather()
+    assert redacted(f"{tmp_path}/x.py", known) in ("~/x.py", "<project>/x.py")
+    personal.keep(known, tmp_path)
+    assert personal.recall(tmp_path) == known
+    assert (tmp_path / personal.NAME).stat().st_mode & 0o077 == 0
+    assert personal.recall(tmp_path / "nowhere") == personal.gather()
+
+
+def test_each_marker_is_of_another_kind():
+    assert len(MARKERS) >= 50
+    assert all(secret in text for text, secrets in MARKERS.values() for secret in secrets)
