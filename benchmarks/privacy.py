@@ -11,14 +11,13 @@ Measure: none of 100,000.
 from __future__ import annotations
 
 import argparse
+import importlib
 import random
 import sys
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
-sys.path[:0] = [str(ROOT), str(ROOT / "tests" / "unit")]
-
-import escapes
+sys.path.insert(0, str(ROOT))
 
 from benchmarks.common import machine, save
 from harness.report.sections.scenario import LOG_LINES
@@ -32,6 +31,8 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--out", type=Path)
     arguments = parser.parse_args()
+    sys.path.insert(0, str(ROOT / "tests" / "unit"))
+    escapes = importlib.import_module("escapes")
     draw = random.Random(arguments.seed)
     tried, wrong = 0, []
     while tried < arguments.lines:

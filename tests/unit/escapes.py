@@ -16,54 +16,15 @@ from harness.report import html, markdown
 from harness.report.input import ReportInput
 
 PARTS = (
-    *(
-        "`",
-        "```",
-        "````",
-        "~~~",
-        "\n```\n",
-        "</details>",
-        "</summary>",
-        "<script>alert(1)</script>",
-    ),
-    *(
-        "</script>",
-        "<!--",
-        "-->",
-        "]]>",
-        "<img src=x onerror=alert(1)>",
-        "</pre>",
-        "</code>",
-        "&lt;",
-    ),
-    *("@octocat", "@org/team", "#1", "GH-1", "http://evil.example", "![x](y)", "[a](b)", "|", "\\"),
-    *(
-        "\x00",
-        "\x07",
-        "\x1b[31m",
-        "\x1b]8;;http://evil.example\x07",
-        "\r",
-        "\t",
-        "\u2028",
-        "\u202e",
-    ),
-    *("\ud7ff", "\ufffe", "🦊", "{{ x }}", "{% x %}", "${x}", "$$", "# title", "- item", "> quote"),
-    *(
-        "&#96;&#96;&#96;",
-        "%0A",
-        "'",
-        '"',
-        "loss",
-        " 3.25 ",
-        "step 4",
-        "    ",
-        "\x0b",
-        "\x0c",
-        "\x85",
-    ),
+    *("`", "```", "````", "~~~", "\n```\n", "</details>", "</summary>", "</pre>", "</code>"),
+    *("<script>alert(1)</script>", "</script>", "<img src=x onerror=alert(1)>", "<!--", "-->"),
+    *("]]>", "&lt;", "&#96;&#96;&#96;", "@octocat", "@org/team", "#1", "GH-1"),
+    *("http://evil.example", "![x](y)", "[a](b)", "|", "\\", "'", '"', "$$", "${x}"),
+    *("\x00", "\x07", "\x1b[31m", "\x1b]8;;http://evil.example\x07", "\r", "\t"),
+    *("\u2028", "\u202e", "\ud7ff", "\ufffe", "\x0b", "\x0c", "\x85", "🦊"),
+    *("{{ x }}", "{% x %}", "# title", "- item", "> quote", "    ", "%0A"),
+    *("loss", " 3.25 ", "step 4"),
 )
-
-
 MENTION = re.compile(r"@(?:octocat|org)|(?<![\w\u200b])#1\b")
 
 
