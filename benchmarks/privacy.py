@@ -16,11 +16,12 @@ import random
 import sys
 from pathlib import Path
 
-ROOT = Path(__file__).resolve().parents[1]
-sys.path.insert(0, str(ROOT))
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from benchmarks.common import machine, save
 from harness.report.sections.scenario import LOG_LINES
+
+TESTS = Path(__file__).resolve().parents[1] / "tests" / "unit"
 
 
 def main() -> None:
@@ -31,7 +32,7 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--out", type=Path)
     arguments = parser.parse_args()
-    sys.path.insert(0, str(ROOT / "tests" / "unit"))
+    sys.path.insert(0, str(TESTS))
     escapes = importlib.import_module("escapes")
     draw = random.Random(arguments.seed)
     tried, wrong = 0, []
