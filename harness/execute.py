@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import secrets
 import shutil
 from collections.abc import Sequence
@@ -76,7 +77,12 @@ def execute(
             shutil.rmtree(folder, ignore_errors=True)
         raise
     except OSError as error:
-        raise HarnessError(f"cannot write to {folder}: {error.strerror or error}") from error
+        ours = error.filename is not None and str(error.filename).startswith(str(folder))
+        if ours or error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EROFS):
+            told = f"cannot write to {folder}: {error.strerror or error}"
+        else:
+            told = str(error)
+        raise HarnessError(told) from error
 
 
 def new_folder(out: Path) -> Path:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from harness import plan
+from harness.cli import github
 from harness.execute import Options
 from harness.model import OnHang, Outcome, ScenarioInfo, Settings
 
@@ -92,6 +93,7 @@ def add_outcome(group: Any) -> None:
         help="outcomes that make the exit code 1, with commas, or none "
         "(hung,diverged,crashed,unfinished)")  # fmt: skip
     add_full(group)
+    github.add(group)
     loudness = group.add_mutually_exclusive_group()
     loudness.add_argument("-q", "--quiet", action="store_true", help="only the verdicts")
     loudness.add_argument("-v", "--verbose", action="store_true", help="findings too")

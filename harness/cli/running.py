@@ -6,7 +6,7 @@ import argparse
 import sys
 from collections.abc import Sequence
 
-from harness.cli import options
+from harness.cli import github, options
 from harness.errors import Exit
 from harness.execute import execute
 from harness.model import RunResult, Settings
@@ -22,6 +22,7 @@ def carry_out(arguments: argparse.Namespace, runs: Sequence[Run], settings: Sett
             runs, settings, options.running(arguments), observer, ["harness", *sys.argv[1:]]
         )
         observer.summary(result, folder)
+    github.show(arguments, folder, arguments.fail_on)
     if arguments.json:
         print(runjson.text(folder), end="")
     return exit_code(result, arguments)

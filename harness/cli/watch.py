@@ -8,7 +8,7 @@ import signal
 import sys
 
 from harness import plan
-from harness.cli import options, running
+from harness.cli import github, options, running
 from harness.errors import Exit, UsageError
 from harness.execute import Options, execute
 from harness.model import Command, OnHang, Outcome, RunResult, ScenarioInfo
@@ -65,6 +65,7 @@ def run(arguments: argparse.Namespace) -> int:
             terminal,
         )
         observer.summary(result, folder)
+    github.show(arguments, folder, arguments.fail_on)
     if arguments.json:
         print(runjson.text(folder), end="")
     return exit_code(result, arguments)

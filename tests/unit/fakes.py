@@ -58,8 +58,8 @@ def make_step(training):
 
 
 def info(name="baseline_update", **fields) -> ScenarioInfo:
-    fields = {"summary": "Vary one thing.", "doc": "Vary one thing.", "source": SOURCE} | fields
-    return ScenarioInfo(name=name, path=f"ladder/{name}.py", **fields)
+    usual = {"summary": "Vary one thing.", "doc": "Vary one thing.", "source": SOURCE}
+    return ScenarioInfo(name=name, **({"path": f"ladder/{name}.py"} | usual | fields))
 
 
 def metrics(step_s=0.02, peak_over_p=5.5, last=3.2, p=P, first=5.5, **fields) -> Metrics:

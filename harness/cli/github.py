@@ -1,0 +1,48 @@
+"""`--github-summary`: what a step of GitHub Actions shows."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from harness.model import Outcome
+from harness.report import github, runjson
+
+
+def add(group: Any) -> None:
+    group.add_argument(
+        "--github-summary", action="store_true",
+        help="add report.md to the summary of the step of GitHub Actions, annotate what failed",
+    )  # fmt: skip
+
+
+def show(arguments: argparse.Namespace, folder: Path, failures: Sequence[Outcome]) -> None:
+    """Do so for the run in `folder`, if it was asked for. A full disk does not change the code."""
+    if not arguments.github_summary:
+        return
+    try:
+        _summarise(folder)
+    except OSError as error:
+        print(f"no step summary: {error}", file=sys.stderr)
+    if os.environ.get("GITHUB_ACTIONS") == "true":
+        # GitHub reads both streams; with --json stdout is the document's.
+        stream = sys.stderr if arguments.json else sys.stdout
+        for command in github.commands(runjson.read(folder), failures):
+            print(command, file=stream, flush=True)
+
+
+def _summarise(folder: Path) -> None:
+    name = os.environ.get("GITHUB_STEP_SUMMARY")
+    if not name:
+        print("no step summary: GITHUB_STEP_SUMMARY is not set", file=sys.stderr)
+        return
+    report = (folder / "report.md").read_text(encoding="utf-8")
+    with Path(name).open("ab") as file:
+        told = github.summary(report, github.SUMMARY - file.tell())
+        file.write(told.encode())
+    if not told:
+        print("no step summary: the file is full", file=sys.stderr)

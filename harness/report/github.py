@@ -1,0 +1,108 @@
+"""What GitHub Actions shows of a run: a step's summary, and annotations at the scenarios. Pure."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+
+from harness.model import Outcome, RunResult, ScenarioInfo, ScenarioResult, Severity
+from harness.report.text import counted, line
+
+SUMMARY = 1 << 20
+"""Bytes that a step's summary may have; GitHub shows nothing of a longer one."""
+MESSAGE = 1_000
+MOST = 10
+"""Annotations of a kind that GitHub shows of one step."""
+_CUT = "\n\n*Cut short: a summary has at most 1 MiB. report.md has all of it.*\n"
+_FENCE = re.compile(r"^ {0,3}(`{3,}|~{3,})")
+
+
+def summary(report: str, room: int) -> str:
+    """`report`, cut between two lines so that it has at most `room` bytes; empty if none fits."""
+    if len(report.encode()) <= room:
+        return report
+    kept: list[str] = []
+    closing: list[str] = []
+    best = 0
+    size = len(_CUT.encode())
+    for text in report.splitlines(keepends=True):
+        size += len(text.encode())
+        if size > room:
+            break
+        kept.append(text)
+        _follow(text, closing)
+        if size + sum(len(end.encode()) + 2 for end in closing) <= room:
+            best = len(kept)
+    closing.clear()
+    for text in kept[:best]:
+        _follow(text, closing)
+    ends = "".join(f"\n{end}\n" for end in reversed(closing))
+    return "".join(kept[:best]) + ends + _CUT if best else ""
+
+
+def _follow(text: str, closing: list[str]) -> None:
+    """Keep what must be written to end the blocks that are open after this line."""
+    fence = _FENCE.match(text)
+    inside = bool(closing) and closing[-1] != "</details>"
+    if inside:
+        if fence and text.strip().startswith(closing[-1]) and not text.strip(" `~\n"):
+            closing.pop()
+    elif fence:
+        closing.append(fence[1])
+    elif text.startswith("<details"):
+        closing.append("</details>")
+    elif text.startswith("</details>") and closing:
+        closing.pop()
+
+
+def commands(run: RunResult, failures: Sequence[Outcome]) -> Iterator[str]:
+    """A workflow command for each run that failed, and for each that completed with a fault.
+
+    `run` is as it is published: a scenario's file is shown when it lies in the project.
+    """
+    infos = {info.name: info for info in run.scenarios}
+    errors = [one for one in run.results if one.outcome in failures]
+    warned = [one for one in run.results if one not in errors and _faults(one)]
+    for kind, results in (("error", errors), ("warning", warned)):
+        for result in results[:MOST]:
+            yield _command(kind, _place(infos.get(result.scenario)), *_told(result))
+    rest = max(0, len(errors) - MOST)
+    if rest:
+        yield _command("error", {}, "harness", f"{counted(rest, 'more run')} failed: see report.md")
+
+
+def _faults(result: ScenarioResult) -> list[str]:
+    return [
+        one.summary
+        for one in result.findings
+        if one.severity is Severity.ERROR and not one.expected
+    ]
+
+
+def _told(result: ScenarioResult) -> tuple[str, str]:
+    """Title and message."""
+    name = result.scenario + (f" #{result.repeat}" if result.repeat else "")
+    why = result.cause.summary if result.cause else result.reason
+    told = why or "; ".join(_faults(result)) or result.outcome.value
+    return f"{name}: {result.outcome.value}", line(told, MESSAGE)
+
+
+def _place(info: ScenarioInfo | None) -> dict[str, str]:
+    if info is None or not info.path.startswith("<project>/"):
+        return {}
+    before = info.source.partition("def make_step")[0]
+    return {"file": info.path.removeprefix("<project>/"), "line": str(before.count("\n") + 1)}
+
+
+def _command(kind: str, place: dict[str, str], title: str, message: str) -> str:
+    properties = ",".join(f"{name}={_property(value)}" for name, value in place.items())
+    comma = "," if properties else ""
+    return f"::{kind} {properties}{comma}title={_property(title)}::{_data(message)}"
+
+
+def _data(text: str) -> str:
+    return text.replace("%", "%25").replace("\r", "%0D").replace("\n", "%0A")
+
+
+def _property(text: str) -> str:
+    return _data(text).replace(":", "%3A").replace(",", "%2C")

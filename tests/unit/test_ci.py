@@ -1,0 +1,113 @@
+"""What other programs read: junit.xml by a library that is not ours, the workflow, the examples."""
+
+from __future__ import annotations
+
+import re
+import shlex
+from pathlib import Path
+
+import fakes
+import junitparser
+import pytest
+import yaml
+from hypothesis import given
+from hypothesis import strategies as st
+
+from harness import cli
+from harness.model import Outcome
+from harness.report import junit, markdown
+from harness.report.input import ReportInput
+
+ROOT = Path(__file__).parents[2]
+NAMES = [one.__name__.rpartition(".")[2].strip("_").replace("_", "-") for one in cli.COMMANDS]
+WORKFLOW = ROOT / "docs" / "ci" / "harness.yml"
+
+
+def read(run):
+    suites = junitparser.JUnitXml.fromstring(junit.render(run))
+    (suite,) = suites
+    return suite, list(suite)
+
+
+def test_a_reader_finds_each_run_with_what_became_of_it():
+    outcomes = [*Outcome, Outcome.HUNG]
+    runs = [
+        fakes.result(f"s{n % 6}", outcome=one, repeat=n // 6, reason=f"why {n}", wall_s=1.5)
+        for n, one in enumerate(outcomes)
+    ]
+    suite, cases = read(fakes.run(*runs))
+    assert (suite.tests, suite.failures, suite.errors, suite.skipped) == (7, 4, 1, 1)
+    assert suite.time == pytest.approx(7 * 1.5)
+    kinds = {
+        Outcome.COMPLETED: None,
+        Outcome.HUNG: junitparser.Failure,
+        Outcome.DIVERGED: junitparser.Failure,
+        Outcome.UNFINISHED: junitparser.Failure,
+        Outcome.CRASHED: junitparser.Error,
+        Outcome.SKIPPED: junitparser.Skipped,
+    }
+    by_name = {one.name: one for one in cases}
+    assert len(by_name) == 7
+    for n, outcome in enumerate(outcomes):
+        name = f"s{n % 6}" + (f"[{n // 6}]" if n % 6 == 0 else "")
+        told = by_name[name].result
+        if kinds[outcome] is None:
+            assert told == []
+        else:
+            assert [type(one) for one in told] == [kinds[outcome]]
+            assert f"why {n}" in told[0].message
+
+
+@given(st.text())
+def test_a_reader_takes_any_reason_and_any_name(text):
+    _, (case,) = read(fakes.run(fakes.result(text or "x", outcome=Outcome.CRASHED, reason=text)))
+    assert case.classname == "harness"
+
+
+def commands():
+    """The harness's command lines of the workflow."""
+    document = yaml.safe_load(WORKFLOW.read_text())
+    steps = [step for job in document["jobs"].values() for step in job["steps"]]
+    return [step["run"] for step in steps if step.get("run", "").startswith("harness")]
+
+
+def test_the_workflow_names_only_options_that_there_are():
+    assert commands()
+    for command in commands():
+        cli.parser().parse_args(shlex.split(command)[1:])
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_help_shows_an_example_that_can_be_typed(name, capsys, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "80")
+    with pytest.raises(SystemExit) as ended:
+        cli.parser().parse_args([name, "--help"])
+    assert ended.value.code == 0
+    text = capsys.readouterr().out
+    assert max(map(len, text.splitlines())) <= 80
+    examples = re.findall(r"^  harness (.+)$", text.partition("example")[2], re.MULTILINE)
+    assert examples
+    for example in examples:
+        words = shlex.split(example, comments=True)
+        assert words[0] == name
+        cli.parser().parse_args(words)
+
+
+def test_the_report_of_five_hundred_hung_runs_fits_an_issue():
+    stack = "".join(f"  File x.py, line {n}, in function_{n}\n" for n in range(400))
+    runs = [
+        fakes.hung(f"scenario_{n}_with_a_long_name", repeat, "nothing has moved for 12 s " * 8)
+        for n in range(25)
+        for repeat in range(20)
+    ]
+    log = "".join(f"line {n} of a log that goes on and on and on\n" for n in range(500))
+    text = markdown.render(
+        ReportInput(
+            fakes.run(*runs),
+            log_tails=lambda _: {"stdout": log, "stderr": log},
+            stack_texts=lambda _: {"pystack-1.txt": stack},
+            stacks=lambda _: ("pystack-1.txt",),
+        )
+    )
+    assert len(text) < 60_000
+    assert all(f"scenario\\_{n}\\_" in text or f"scenario_{n}_" in text for n in range(25))
