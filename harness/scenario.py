@@ -10,6 +10,7 @@ read from the syntax tree, because importing the file would import mlx.
 from __future__ import annotations
 
 import ast
+import contextlib
 import difflib
 from collections.abc import Iterable
 from pathlib import Path
@@ -119,6 +120,17 @@ def load(path: Path) -> ScenarioInfo:
     )
     apply(Settings(), info)
     return info
+
+
+def siblings(info: ScenarioInfo) -> dict[str, str]:
+    """By module, sources of what `info` may import: what lies beside it, and what is shipped."""
+    beside = Path(info.path.replace("<project>", ".", 1)).expanduser().parent
+    found = {}
+    for folder in (*reversed(folders()), *((beside,) if info.path else ())):
+        for file in sorted(folder.glob("*.py")):
+            with contextlib.suppress(OSError, UnicodeDecodeError):
+                found[file.stem] = file.read_text(encoding="utf-8")
+    return found
 
 
 def apply(settings: Settings, info: ScenarioInfo) -> Settings:

@@ -79,7 +79,7 @@ def harness(project, command, *arguments):
 
 def texts(done, folder):
     yield "--json", done.stdout
-    for name in PUBLISHED:
+    for name in (*PUBLISHED, *(path.name for path in folder.glob("issue.md"))):
         yield name, (folder / name).read_text()
 
 
@@ -117,12 +117,13 @@ def test_no_marker_of_a_scenario_is_published(project, happens, outcome):
     assert HERE["password"][0] in logs(folder)  # it was really said
     assert found(done, folder, project) == set()
     again = subprocess.run(
-        [sys.executable, "-m", "harness", "report", str(folder), "--json"],
+        [sys.executable, "-m", "harness", "report", str(folder), "--json", "--issue"],
         env={**os.environ, "PYTHONPATH": str(ROOT)},
         capture_output=True,
         text=True,
     )
     assert again.returncode == 0, again.stderr
+    assert (folder / "issue.md").exists()
     assert found(again, folder, project) == set()
 
 

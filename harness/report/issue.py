@@ -1,0 +1,180 @@
+"""A draft for MLX's issue tracker: what reproduces it, and what was measured. Pure.
+
+In the order of MLX's own template. That asks for words of a person's own and forbids those of a
+machine: the description and what was expected are left blank, and nothing is stated but facts.
+"""
+
+from __future__ import annotations
+
+import shlex
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+
+from harness.environment import PACKAGES
+from harness.errors import UsageError
+from harness.model import Outcome, ScenarioInfo, ScenarioResult, Severity
+from harness.report import repro
+from harness.report.input import LOGS, WORST_FIRST, Group, ReportInput, groups
+from harness.report.sections.scenario import last_lines
+from harness.report.text import cell, code, details, fence, line, number, seconds, size
+from harness.scenario import apply
+
+LIMIT = 65_000
+"""GitHub cuts a body at 65,536 characters, as UTF-16 counts them."""
+CODE = 40_000
+STACK = 12_000
+OTHERS = 30
+
+
+def draft(data: ReportInput, siblings: Mapping[str, str]) -> str:
+    """At most LIMIT characters. `siblings` are sources of what scenarios import, by module."""
+    group = chosen(groups(data.run))
+    parts = [
+        "**Describe the bug**\n\n<!-- In your own words: what did you do, what did you see? -->",
+        _reproduce(group, data, siblings),
+        "**Expected behavior**\n\n<!-- In your own words. -->",
+        _desktop(data),
+        "**Additional context**\n\n" + _made_by(data),
+        *(_facts(group.worst) if group else ()),
+        _others(data, group),
+        *(_evidence(group, data) if group else ()),
+    ]
+    return _fitted([part for part in parts if part])
+
+
+def chosen(every: Sequence[Group]) -> Group | None:
+    """What the issue is about: the first of the worst, or of those that completed with a fault."""
+    return min(
+        every,
+        key=lambda group: (
+            WORST_FIRST.index(group.worst.outcome),
+            not any(one.severity is Severity.ERROR for one in group.worst.findings),
+        ),
+        default=None,
+    )
+
+
+def _reproduce(group: Group | None, data: ReportInput, siblings: Mapping[str, str]) -> str:
+    return "**To Reproduce**\n\n" + (_code(group.info, data, siblings) if group else "")
+
+
+def _code(info: ScenarioInfo | None, data: ReportInput, siblings: Mapping[str, str]) -> str:
+    if info is None:
+        return ""
+    if info.command is not None or data.run.settings is None:
+        words = info.command.argv if info.command else data.run.command
+        return fence(line(shlex.join(words), 4_000), "sh")
+    try:
+        script = repro.script(info, apply(data.run.settings, info), siblings)
+    except (ValueError, UsageError) as error:
+        return f"The scenario cannot be shown as one file: {cell(str(error))}."
+    shown = fence(script, "python")
+    if _units(shown) > CODE:
+        return f"The scenario's code is too long for an issue ({len(script):,} characters)."
+    return "One file, which needs MLX alone (`python repro.py`):\n\n" + shown
+
+
+def _desktop(data: ReportInput) -> str:
+    env = data.run.environment
+    versions = [f"{name} {env.versions[name]}" for name in PACKAGES if env.versions.get(name)]
+    rows = (
+        f"OS Version: {env.platform}, {env.machine}",
+        f"Version: {', '.join(versions) or 'not known'}",
+        f"Device: {env.device or 'not known'}; memory {size(env.memory)}; Python {env.python}",
+        *(f"{name}={value}" for name, value in env.variables.items()),
+    )
+    return "**Desktop**\n\n" + "\n".join(f" - {cell(row)}" for row in rows)
+
+
+def _made_by(data: ReportInput) -> str:
+    return (
+        f"What follows, and the code above, was written by a program (mlx-hang-harness "
+        f"{cell(data.run.harness_version, 40)}) from measurements, not by a person and not by a "
+        "language model."
+    )
+
+
+def _facts(result: ScenarioResult) -> Iterator[str]:
+    metrics, memory = result.metrics, result.metrics.memory
+    facts = [
+        ("outcome", result.outcome.value),
+        ("steps", f"{result.steps_completed} of {result.steps_requested}"),
+        ("reason", None if result.cause else result.reason),
+        ("cause", result.cause and f"{result.cause.code}: {result.cause.summary}"),
+        ("proven", "yes" if result.cause and result.cause.proven else None),
+        ("waits", result.cause and result.cause.evidence.get("wait_site")),
+        ("place", _place(result)),
+        ("ended by", _ended_by(result)),
+        ("loss", metrics.loss and f"{number(metrics.loss.first)} to {number(metrics.loss.last)}"),
+        ("step time", metrics.step_s and _times(metrics.step_s.first, metrics.step_s.median)),
+        ("active memory, highest", memory.active_peak and size(memory.active_peak)),
+        ("RSS, highest", memory.rss_peak and size(memory.rss_peak)),
+        *((one.code, one.summary) for one in result.findings if not one.expected),
+        *((f"rank {one.rank}", f"{one.state.value}: {one.reason}") for one in result.ranks[:16]),
+    ]
+    yield "\n".join(f"- {cell(name, 40)}: {cell(str(told), 400)}" for name, told in facts if told)
+
+
+def _ended_by(result: ScenarioResult) -> str | None:
+    """Of one that is hung it was the harness."""
+    if result.outcome is not Outcome.CRASHED:
+        return None
+    return result.signal or (None if result.exit_code is None else f"exit code {result.exit_code}")
+
+
+def _place(result: ScenarioResult) -> str | None:
+    if result.outcome is Outcome.COMPLETED or result.last_phase is None:
+        return None
+    return f"step {result.last_step}, phase {result.last_phase}"
+
+
+def _times(first: float, median: float) -> str:
+    return f"{seconds(first)} the first, {seconds(median)} the median"
+
+
+def _others(data: ReportInput, about: Group | None) -> str:
+    """What became of the same step in other variations."""
+    rest = [group for group in groups(data.run) if about is None or group.name != about.name]
+    lines = [
+        f"- {code(group.name)}: {_became(group.results)}"
+        + (f" ({cell(group.info.summary, 120)})" if group.info and group.info.summary else "")
+        for group in rest[:OTHERS]
+    ]
+    return "Variations of the step:\n\n" + "\n".join(lines) if lines else ""
+
+
+def _became(results: Sequence[ScenarioResult]) -> str:
+    counts = Counter(result.outcome for result in results)
+    if len(results) == 1:
+        return results[0].outcome.value
+    return ", ".join(f"{counts[one]} of {len(results)} {one.value}" for one in counts)
+
+
+def _evidence(group: Group, data: ReportInput) -> Iterator[str]:
+    result = group.worst
+    for name, text in list(data.stack_texts(result).items())[:2]:
+        told = "\n".join(text.split("\n")[:200])[:STACK]
+        yield details(f"Stacks ({line(name, 60)})", fence(told, "text"))
+    tails = data.log_tails(result)
+    for name in LOGS:
+        if text := last_lines(tails.get(name, "")):
+            yield details(f"End of {name}", fence(text, "text"))
+
+
+def _fitted(parts: Sequence[str]) -> str:
+    """Whole parts only, from the first; what does not fit is left out."""
+    kept, room = [], LIMIT - 200
+    left_out = 0
+    for part in parts:
+        cost = _units(part) + 2
+        if cost <= room:
+            kept.append(part)
+            room -= cost
+        else:
+            left_out += 1
+    note = [f"*{left_out} more parts do not fit: report.md has them.*"] if left_out else []
+    return "\n\n".join([*kept, *note]) + "\n"
+
+
+def _units(text: str) -> int:
+    return len(text.encode("utf-16-le", "surrogatepass")) // 2

@@ -1,0 +1,112 @@
+"""The draft of an issue: in MLX's order, short enough for GitHub, with code that is one file."""
+
+from __future__ import annotations
+
+import ast
+import re
+
+import fakes
+import msgspec
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from harness import scenario
+from harness.model import Command, Outcome, Settings
+from harness.report import issue, repro
+from harness.report.input import ReportInput, groups
+
+TITLES = ["Describe the bug", "To Reproduce", "Expected behavior", "Desktop", "Additional context"]
+GITHUB = 65_536
+
+
+def draft(run, siblings=None, **streams):
+    return issue.draft(ReportInput(run, **streams), siblings or {})
+
+
+def test_the_order_is_that_of_mlxs_template_and_the_description_is_left_to_the_person():
+    text = draft(fakes.mixed())
+    assert re.findall(r"^\*\*(.+?)\*\*$", text, re.MULTILINE) == TITLES
+    for title in ("Describe the bug", "Expected behavior"):
+        blank = text.partition(f"**{title}**\n\n")[2].partition("\n\n**")[0]
+        assert re.fullmatch(r"<!--[^<>]*-->", blank)
+    assert "written by a program" in text
+
+
+def test_it_is_about_the_worst_run_and_names_the_variations():
+    run = fakes.mixed()
+    worst = issue.chosen(groups(run))
+    assert worst.worst.outcome is Outcome.HUNG
+    text = draft(run)
+    assert f"# --- {worst.name}\n" in text
+    for group in groups(run):
+        if group.name != worst.name:
+            assert f"- `{group.name}`: " in text
+
+
+def test_of_a_command_the_command_is_what_reproduces_it():
+    info = fakes.info(
+        "train", path="", source="", command=Command(argv=("python", "train.py", "--lr", "1 e"))
+    )
+    result = fakes.result("train", outcome=Outcome.HUNG)
+    run = msgspec.structs.replace(fakes.run(result), scenarios=(info,), settings=None)
+    assert "```sh\npython train.py --lr '1 e'\n```" in draft(run)
+
+
+def units(text):
+    return len(text.encode("utf-16-le")) // 2
+
+
+@settings(suppress_health_check=[HealthCheck.too_slow], max_examples=40)
+@given(
+    st.integers(0, 60_000), st.integers(0, 60_000), st.integers(1, 60), st.sampled_from("a🦊`\n<")
+)
+def test_it_is_never_too_long_for_github(source, log, many, letter):
+    results = [
+        fakes.result(f"s{n}", outcome=Outcome.CRASHED, reason=letter * 3_000) for n in range(many)
+    ]
+    info = fakes.info("s0", source=f"x = {letter * source!r}\ndef make_step(t): pass\n")
+    run = fakes.run(*results)
+    run = msgspec.structs.replace(run, scenarios=(info, *run.scenarios[1:]))
+    text = draft(
+        run,
+        log_tails=lambda _: {"stdout": letter * log, "stderr": letter * log},
+        stack_texts=lambda _: {"a": letter * log, "b": letter * log},
+    )
+    assert units(text) < GITHUB
+    assert "**To Reproduce**" in text
+
+
+@pytest.mark.parametrize("info", [*scenario.ladder(), *scenario.controls()], ids=lambda i: i.name)
+def test_each_shipped_scenario_becomes_one_file_without_this_project(info):
+    text = repro.script(info, scenario.apply(Settings(), info), scenario.siblings(info))
+    tree = ast.parse(text)
+    brought = set(re.findall(r"^module\('([\w.]+)'", text, re.MULTILINE))
+    for node in ast.walk(tree):
+        names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
+        names += [node.module] if isinstance(node, ast.ImportFrom) else []
+        for name in names:
+            assert not name.startswith("harness") or name in brought
+
+
+def test_imports_of_imports_come_first_and_once():
+    siblings = {"a": "import b\nimport c\n", "b": "import c\n", "c": "x = 1\n", "d": "unused = 1\n"}
+    info = fakes.info("mine", source="import a\nimport c\ndef make_step(t): pass\n")
+    text = repro.script(info, Settings(), siblings)
+    assert re.findall(r"^module\('(\w+)'", text, re.MULTILINE) == ["c", "b", "a"]
+
+
+def test_a_source_that_is_no_python_is_said_to_be_none():
+    with pytest.raises(ValueError, match="mine"):
+        repro.script(fakes.info("mine", source="def make_step(:"), Settings(), {})
+    info = fakes.info("mine", source="def make_step(:")
+    run = msgspec.structs.replace(
+        fakes.run(fakes.result("mine", outcome=Outcome.CRASHED)), scenarios=(info,)
+    )
+    assert "cannot be shown as one file" in draft(run)
+
+
+def test_what_may_stand_at_the_top_only_is_left_out():
+    source = "from __future__ import annotations\ndef make_step(t): pass\n"
+    ast.parse(repro.script(fakes.info("mine", source=source), Settings(), {}))
+    compile(repro.script(fakes.info("mine", source=source), Settings(), {}), "x", "exec")
