@@ -16,6 +16,7 @@ from harness.model import Outcome, ScenarioInfo, ScenarioResult, Severity
 from harness.report import repro
 from harness.report.input import LOGS, WORST_FIRST, Group, ReportInput, groups
 from harness.report.sections.scenario import last_lines
+from harness.report.sections.verdicts import steps
 from harness.report.text import cell, code, details, fence, line, number, seconds, size
 from harness.scenario import apply
 
@@ -98,7 +99,7 @@ def _facts(result: ScenarioResult) -> Iterator[str]:
     metrics, memory = result.metrics, result.metrics.memory
     facts = [
         ("outcome", result.outcome.value),
-        ("steps", f"{result.steps_completed} of {result.steps_requested}"),
+        ("steps", steps([result]) if result.steps_requested else None),
         ("reason", None if result.cause else result.reason),
         ("cause", result.cause and f"{result.cause.code}: {result.cause.summary}"),
         ("proven", "yes" if result.cause and result.cause.proven else None),

@@ -7,6 +7,7 @@ import xml.etree.ElementTree as ET
 
 from harness.model import Outcome, RunResult, ScenarioResult
 from harness.report.input import Group, groups
+from harness.report.sections.attached import attachments
 from harness.report.text import line
 
 FAILURES = (Outcome.HUNG, Outcome.DIVERGED, Outcome.UNFINISHED)
@@ -21,7 +22,7 @@ def render(run: RunResult) -> bytes:
         "testsuite",
         name="harness",
         tests=str(len(kinds)),
-        failures=str(sum(kind in FAILURES for kind in kinds)),
+        failures=str(sum(map(_failed, run.results))),
         errors=str(kinds.count(Outcome.CRASHED)),
         skipped=str(kinds.count(Outcome.SKIPPED)),
         time=_time(sum(result.wall_s for result in run.results)),
@@ -43,7 +44,7 @@ def _case(result: ScenarioResult, group: Group) -> ET.Element:
     name = line(result.scenario, LIMIT) + (f"[{result.repeat}]" if repeated else "")
     case = ET.Element("testcase", classname="harness", name=name, time=_time(result.wall_s))
     reason = line(result.reason or result.outcome.value, LIMIT)
-    if result.outcome in FAILURES:
+    if _failed(result):
         ET.SubElement(case, "failure", type=result.outcome.value, message=reason)
     elif result.outcome is Outcome.CRASHED:
         ET.SubElement(case, "error", type="crashed", message=reason)
@@ -53,6 +54,12 @@ def _case(result: ScenarioResult, group: Group) -> ET.Element:
     if found:
         ET.SubElement(case, "system-out").text = "\n".join(found)
     return case
+
+
+def _failed(result: ScenarioResult) -> bool:
+    """An attached process that is left alive has not failed by not having ended."""
+    alive = result.outcome is Outcome.UNFINISHED and attachments(result)
+    return result.outcome in FAILURES and not alive
 
 
 def _time(seconds: float) -> str:

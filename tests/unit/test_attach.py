@@ -22,7 +22,7 @@ from harness.attach.tree import judge_tree
 from harness.attach.waits import Wait, kernel_wait
 from harness.model import Machine, Outcome, Process, Thread
 from harness.proof import Surroundings, World
-from harness.report import runjson
+from harness.report import html, junit, markdown, runjson
 from harness.report.input import ReportInput
 from harness.report.sections.attached import attached
 from harness.stackparse import ThreadStack
@@ -465,6 +465,19 @@ def test_the_report_names_the_answer_and_each_process():
     text = attached(ReportInput(run=told(DEAD)))
     assert "Answer: deadlock" in text
     assert "| 1 python train.py ... |" in text
+
+
+@pytest.mark.parametrize(("found", "answer"), [(DEAD, "deadlock"), (ALIVE, "alive")])
+def test_a_report_is_titled_by_the_process_and_counts_no_steps(found, answer):
+    run = told(found)
+    text = markdown.render(ReportInput(run=run))
+    assert text.startswith(f"# train.py (process 1): {answer}\n")
+    assert "of 0" not in text
+    assert "MLX training step" not in text
+    page = html.render(ReportInput(run=run))
+    assert f"<h1>train.py (process 1): {answer}</h1>" in page
+    assert "0 of 0" not in page
+    assert f'failures="{int(found is DEAD)}"' in junit.render(run).decode()
 
 
 def test_other_runs_have_no_such_section():

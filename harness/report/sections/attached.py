@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from harness.model import ScenarioResult
 from harness.report.input import ReportInput
 from harness.report.text import NOTHING, cell, digits, size, table
 
@@ -15,13 +16,13 @@ TITLES = ("process", "answer", "what it does", "CPU", "I/O", "RSS")
 
 def attached(data: ReportInput) -> str:
     """The answer for the tree, its processes with the odd one out first, and what was not read."""
-    found = [
-        finding.evidence
-        for result in data.run.results
-        for finding in result.findings
-        if finding.code == FOUND
-    ]
+    found = [evidence for result in data.run.results for evidence in attachments(result)]
     return "\n\n".join(_one(evidence) for evidence in found)
+
+
+def attachments(result: ScenarioResult) -> list[dict[str, Any]]:
+    """What was found of the process that `result` is of; nothing unless it was attached to."""
+    return [finding.evidence for finding in result.findings if finding.code == FOUND]
 
 
 def _one(evidence: dict[str, Any]) -> str:

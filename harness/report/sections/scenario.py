@@ -83,7 +83,8 @@ def _ending(group: Group) -> str:
     result = group.worst
     text = f"**{outcomes(group)}**"
     if result.outcome is not Outcome.SKIPPED:
-        text += f", {result.steps_completed} of {counted(result.steps_requested, 'step')}"
+        if result.steps_requested:
+            text += f", {result.steps_completed} of {counted(result.steps_requested, 'step')}"
         text += f", loss {loss_of([result])}" if result.metrics.loss else ""
     return text + (f": {cell(result.reason, 320)}" if result.reason and not result.cause else "")
 

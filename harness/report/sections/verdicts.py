@@ -10,6 +10,7 @@ from collections.abc import Iterable, Sequence
 from harness import stats
 from harness.model import Finding, Outcome, RunResult, ScenarioResult, Settings, Severity
 from harness.report.input import WORST_FIRST, Group, ReportInput, groups
+from harness.report.sections.attached import attachments
 from harness.report.text import NOTHING, cell, code, counted, line, number, seconds, table
 
 SYMBOLS = {
@@ -34,6 +35,9 @@ NOT_REDACTED = "Nothing in this file is redacted: do not publish it."
 
 def title(run: RunResult) -> str:
     """What was run, and what came of it."""
+    for result in run.results:
+        for evidence in attachments(result):
+            return f"{result.scenario} (process {evidence.get('pid')}): {evidence.get('answer')}"
     whose = "MLX training step"
     if run.settings is None and len(run.scenarios) == 1:
         whose = run.scenarios[0].name
@@ -52,7 +56,8 @@ def verdicts(data: ReportInput) -> str:
         f"{cell(run.environment.device or 'device not known', 80)}, "
         f"{cell(run.environment.platform, 80)}."
     )
-    if not all_groups:
+    if not all_groups or any(map(attachments, run.results)):
+        # What is said of an attached process has a table of its own; there are no steps of it.
         return f"{heading}\n\n{about}"
     rows = [_row(group) for group in all_groups]
     text = f"{heading}\n\n{about}\n\n{table(TITLES, rows, 'llrrlrl', 24_000)}\n\n{LEGEND}"
@@ -168,7 +173,12 @@ def place(result: ScenarioResult) -> str:
 
 
 def steps(results: Sequence[ScenarioResult]) -> str:
-    """How many were completed, from the fewest to the most, and how many there were to be."""
+    """How many were completed, from the fewest to the most, and how many there were to be.
+
+    Of a command that named no step there is nothing to count.
+    """
+    if not any(result.steps_requested for result in results):
+        return NOTHING
     done = sorted(result.steps_completed for result in results)
     span = str(done[0]) if done[0] == done[-1] else f"{done[0]} to {done[-1]}"
     return f"{span} of {results[0].steps_requested}"
