@@ -9,12 +9,14 @@ from __future__ import annotations
 import os
 import sys
 import time
+from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any, cast
 
 from rich.console import Console, Group
+from rich.control import Control
 from rich.live import Live
 from rich.markup import escape
 from rich.progress_bar import ProgressBar
@@ -38,6 +40,13 @@ STYLES = {
 DOUBTS = {State.SUSPECT: "suspected, ", State.STOPPED: ""}
 """Of these a line tells as soon as they come; no other is there until the run has ended."""
 REDRAW_S = 0.5
+WIDE = 76
+"""Columns that a line with its figures takes; below, they stand on a line of their own."""
+COLUMNS = ("scenario", "phase", "step", "loss", "step time", "memory", "time", "state")
+FIRST_LEFT_OUT = ("step time", "memory", "loss", "phase", "time")
+"""Columns of the table that a narrow terminal has no room for, in this order."""
+ROOM = 10
+"""For one column, about."""
 
 
 class Screen:
@@ -60,16 +69,19 @@ class Screen:
             if not self._quiet and state in DOUBTS and (job, state) not in self._told:
                 self._told.add((job, state))
                 told = f"  {job.info.name}: {DOUBTS[state]}{job.judgement.reason}"
-                self.console.print(escape(told), style="yellow")
+                self.say(Text(told, style="yellow"))
+
+    def say(self, told: Text) -> None:
+        self.console.print(told, soft_wrap=True)
 
     def finished(self, job: Job, result: ScenarioResult) -> None:
         self._told -= {(job, state) for state in DOUBTS}
         self._done += 1
-        self.console.print(self._line(result), soft_wrap=True)
+        self.say(self._line(result))
         if self._verbose:
             for finding in result.findings:
                 mark = " (expected)" if finding.expected else ""
-                self.console.print(f"      {finding.code}{mark}: {escape(finding.summary)}")
+                self.say(Text(f"      {finding.code}{mark}: {finding.summary}"))
 
     def _line(self, result: ScenarioResult) -> Text:
         """The verdict and the main figures; they fit 80 columns, what is told below need not."""
@@ -79,10 +91,17 @@ class Screen:
         line.append(f"[{self._done:>{len(str(self._total))}}/{self._total}] ", style="dim")
         line.append(f"{symbol} {result.outcome.value:<10} ", style=style)
         name = result.scenario + (f" #{result.repeat}" if result.repeat else "")
-        line.append(f"{name:<29} {duration(times.median) if times else '':>8}")
-        line.append(f" {f'{loss.first:.3f}→{loss.last:.3f}' if loss else '':>11}")
-        if memory.peak_over_p is not None:
-            line.append(f" {memory.peak_over_p:>5.1f} P")
+        cells = (
+            f"{duration(times.median) if times else '':>8}",
+            f"{f'{loss.first:.3f}→{loss.last:.3f}' if loss else '':>11}",
+            f"{memory.peak_over_p:>5.1f} P" if memory.peak_over_p is not None else "",
+        )
+        if self.console.width >= WIDE:
+            line.append(f"{name:<29} {' '.join(cells)}".rstrip())
+        else:
+            line.append(name)
+            figures = " ".join(filter(None, map(str.strip, cells)))
+            line.append(f"\n      {figures}" if figures else "")
         if result.steps_completed < result.steps_requested:
             line.append(f"\n      {result.steps_completed} of {result.steps_requested} steps")
         told = result.cause.summary if result.cause else result.reason
@@ -135,44 +154,67 @@ class LiveScreen(Screen):
     def __init__(self, console: Console, total: int, quiet: bool, verbose: bool) -> None:
         super().__init__(console, total, quiet, verbose)
         self._next = 0.0
+        self._width = 0
+        self._said: deque[Text] = deque(maxlen=50)
         self.live = Live(console=console, auto_refresh=False, transient=True)
 
     def looked(self, jobs: Sequence[Job]) -> None:
+        self._redraw()
         super().looked(jobs)
         now = time.monotonic()
         if now >= self._next:
             self._next = now + REDRAW_S
             self.live.update(Group(self._table(jobs), self._bar()), refresh=True)
 
+    def finished(self, job: Job, result: ScenarioResult) -> None:
+        self._redraw()
+        super().finished(job, result)
+
+    def say(self, told: Text) -> None:
+        self._said.append(told)
+        super().say(told)
+
+    def _redraw(self) -> None:
+        """After the window became narrower: what was wrapped cannot be taken away line by line."""
+        before, self._width = self._width, self.console.width
+        if self._width < before:
+            self.console.control(Control.clear(), Control.home())
+            self.console.print(Group(*self._said), soft_wrap=True)
+
     def _table(self, jobs: Sequence[Job]) -> Table:
+        too_many = max(0, len(COLUMNS) - self.console.width // ROOM)
+        shown = [title for title in COLUMNS if title not in FIRST_LEFT_OUT[:too_many]]
         table = Table(box=None, padding=(0, 2, 0, 0), header_style="dim")
-        for title in ("scenario", "phase"):
-            table.add_column(title, no_wrap=True)
-        for title in ("step", "loss", "step time", "memory", "time"):
-            table.add_column(title, justify="right", no_wrap=True)
-        table.add_column("state", no_wrap=True)
+        for title in shown:
+            left = title in ("scenario", "phase", "state")
+            table.add_column(title, justify="left" if left else "right", no_wrap=True)
         for job in jobs:
-            position, last = job.position, job.last
-            step = position.step if position else -1
-            loss = last.loss if last is not None else None
-            table.add_row(
-                job.info.name,
-                position.phase if position else "start",
-                f"{max(step, 0)}/{job.spec.settings.steps}"
-                if job.spec.settings
-                else f"{max(step, 0)}",
-                "" if loss is None else f"{float(loss):.3f}",
-                "" if last is None else duration(sum(last.phases.values())),
-                size(job.rss_peak),
-                duration(time.monotonic() - job.started),
-                job.judgement.state.value,
-            )
+            row = dict(zip(COLUMNS, self._row(job), strict=True))
+            table.add_row(*(row[title] for title in shown))
         return table
+
+    def _row(self, job: Job) -> tuple[str, ...]:
+        position, last = job.position, job.last
+        step = position.step if position else -1
+        loss = last.loss if last is not None else None
+        of = f"/{job.spec.settings.steps}" if job.spec.settings else ""
+        return (
+            job.info.name,
+            position.phase if position else "start",
+            f"{max(step, 0)}{of}",
+            "" if loss is None else f"{float(loss):.3f}",
+            "" if last is None else duration(sum(last.phases.values())),
+            size(job.rss_peak),
+            duration(time.monotonic() - job.started),
+            job.judgement.state.value,
+        )
 
     def _bar(self) -> Table:
         row = Table.grid(padding=(0, 1))
         row.add_row(
-            ProgressBar(total=self._total, completed=self._done, width=30),
+            ProgressBar(
+                total=self._total, completed=self._done, width=min(30, self.console.width // 2)
+            ),
             f"{self._done}/{self._total}",
         )
         return row

@@ -1,0 +1,122 @@
+"""What a person sees in terminals of some width, in one that changes, and where there is none."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pyte
+import pytest
+from pty_session import Session
+
+ROOT = Path(__file__).parents[2]
+ROWS = 50
+
+
+class Terminal:
+    """A terminal's screen, as `pyte` makes it of what the harness writes."""
+
+    def __init__(self, folder, columns, *command):
+        words = " ".join(f"'{word}'" for word in (sys.executable, "-m", "harness", *command))
+        # Whoever sets COLUMNS wants that width, whatever the terminal's is.
+        environment = f"env -u COLUMNS -u LINES PYTHONPATH='{ROOT}' TERM=xterm-256color"
+        self.session = Session(["sh", "-c", f"{environment} {words}"], str(folder), (ROWS, columns))
+        self.screen = pyte.Screen(columns, ROWS)
+        self._stream = pyte.ByteStream(self.screen)
+        self._fed = 0
+
+    @property
+    def lines(self):
+        self._stream.feed(self.session.output[self._fed :])
+        self._fed = len(self.session.output)
+        return [line.rstrip() for line in self.screen.display if line.strip()]
+
+    def resize(self, columns):
+        _ = self.lines
+        self.screen.resize(ROWS, columns)
+        self.session.resize(ROWS, columns)
+
+    def until(self, told):
+        self.session.until(lambda: any(told in line for line in self.lines))
+
+
+@pytest.fixture
+def terminal(tmp_path):
+    made = []
+
+    def start(columns, *command):
+        made.append(Terminal(tmp_path, columns, *command))
+        return made[-1]
+
+    yield start
+    for one in made:
+        one.session.close()
+
+
+@pytest.mark.parametrize("columns", [200, 80, 40, 28])
+def test_the_picture_fits_whatever_the_width(terminal, columns):
+    seen = terminal(columns, "run", "two_locks", "baseline_update", "--model", "micro")
+    seen.until("━")
+    (head,) = [line for line in seen.lines if "scenario" in line]
+    titles = head.split()
+    assert titles[0] == "scenario"
+    assert titles[-1] == "state"
+    if columns >= 80:
+        assert " ".join(titles) == "scenario phase step loss step time memory time state"
+    assert not any("…" in line for line in seen.lines)
+    assert seen.session.end() == 1
+    lines = seen.lines
+    # The table is gone, and each run has its line and its figures.
+    assert not any("scenario  " in line or "━" in line for line in lines)
+    assert [line for line in lines if line.startswith("[1/2] ✗ hung       two_locks")]
+    assert [line for line in lines if line.startswith("[2/2] ✓ completed")]
+    figures = [line for line in lines if re.search(r"5\.\d+→\d\.\d+", line)]
+    assert len(figures) == 2
+    assert ("completed" in figures[1]) is (columns >= 80)
+
+
+@pytest.mark.parametrize(("before", "after"), [(120, 50), (50, 120), (80, 30)])
+def test_the_picture_stays_right_when_the_window_changes(terminal, before, after):
+    seen = terminal(before, "run", "baseline_update", "two_locks", "--model", "micro")
+    seen.until("two_locks  ")
+    seen.resize(after)
+    since = len(seen.session.output)
+    seen.session.until(lambda: "━".encode() in seen.session.output[since:])
+    assert sum("scenario " in line for line in seen.lines) == 1
+    assert sum("completed" in line for line in seen.lines) == 1
+    assert seen.session.end() == 1
+    assert not any("scenario  " in line or "━" in line for line in seen.lines)
+    assert sum("[1/2] ✓ completed" in line for line in seen.lines) == 1
+    assert sum("[2/2] ✗ hung" in line for line in seen.lines) == 1
+
+
+def piped(folder, *command, **variables):
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), **variables}
+    return subprocess.run(
+        [sys.executable, "-m", "harness", *command],
+        cwd=folder,
+        env=environment,
+        capture_output=True,
+        text=True,
+    )
+
+
+@pytest.mark.parametrize("variables", [{}, {"CI": "true"}, {"NO_COLOR": "1"}, {"TERM": "dumb"}])
+def test_where_there_is_no_terminal_there_are_lines_alone(tmp_path, variables):
+    done = piped(tmp_path, "run", "two_locks", "--model", "micro", **variables)
+    assert done.returncode == 1
+    assert done.stdout == ""
+    assert "\x1b" not in done.stderr
+    assert "━" not in done.stderr
+    assert done.stderr.startswith("[1/1] ✗ hung       two_locks")
+
+
+def test_no_colour_is_no_colour(terminal, monkeypatch):
+    monkeypatch.setenv("NO_COLOR", "1")
+    seen = terminal(80, "run", "baseline_update", "--model", "micro")
+    assert seen.session.end() == 0
+    assert not re.search(rb"\x1b\[[0-9;]*3[0-9][;m]", seen.session.output)
+    assert any(line.startswith("[1/1] ✓ completed") for line in seen.lines)
