@@ -5,11 +5,11 @@ from __future__ import annotations
 import argparse
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
-from harness.model import Outcome
+from harness.model import RunResult
 from harness.report import github, runjson
 
 
@@ -20,8 +20,15 @@ def add(group: Any) -> None:
     )  # fmt: skip
 
 
-def show(arguments: argparse.Namespace, folder: Path, failures: Sequence[Outcome]) -> None:
-    """Do so for the run in `folder`, if it was asked for. A full disk does not change the code."""
+def show(
+    arguments: argparse.Namespace,
+    folder: Path,
+    commands: Callable[[RunResult], Iterable[str]],
+) -> None:
+    """Do so for the run in `folder`, if it was asked for; `commands` annotate what is published.
+
+    A full disk does not change the exit code.
+    """
     if not arguments.github_summary:
         return
     try:
@@ -31,7 +38,7 @@ def show(arguments: argparse.Namespace, folder: Path, failures: Sequence[Outcome
     if os.environ.get("GITHUB_ACTIONS") == "true":
         # GitHub reads both streams; with --json stdout is the document's.
         stream = sys.stderr if arguments.json else sys.stdout
-        for command in github.commands(runjson.read(folder), failures):
+        for command in commands(runjson.read(folder)):
             print(command, file=stream, flush=True)
 
 

@@ -92,8 +92,10 @@ def add_outcome(group: Any) -> None:
     add("--fail-on", type=outcomes, default=FAILURES, metavar="OUTCOMES",
         help="outcomes that make the exit code 1, with commas, or none "
         "(hung,diverged,crashed,unfinished)")  # fmt: skip
-    add_full(group)
-    github.add(group)
+    # What GitHub shows is published.
+    publishing = group.add_mutually_exclusive_group()
+    add_full(publishing)
+    github.add(publishing)
     loudness = group.add_mutually_exclusive_group()
     loudness.add_argument("-q", "--quiet", action="store_true", help="only the verdicts")
     loudness.add_argument("-v", "--verbose", action="store_true", help="findings too")

@@ -12,6 +12,7 @@ from harness.execute import execute
 from harness.model import RunResult, Settings
 from harness.plan import Run
 from harness.report import runjson
+from harness.report.github import commands as annotate
 from harness.screen import screen
 
 
@@ -22,7 +23,7 @@ def carry_out(arguments: argparse.Namespace, runs: Sequence[Run], settings: Sett
             runs, settings, options.running(arguments), observer, ["harness", *sys.argv[1:]]
         )
         observer.summary(result, folder)
-    github.show(arguments, folder, arguments.fail_on)
+    github.show(arguments, folder, lambda run: annotate(run, arguments.fail_on))
     if arguments.json:
         print(runjson.text(folder), end="")
     return exit_code(result, arguments)

@@ -14,11 +14,12 @@ from rich.markup import escape
 from rich.table import Table
 
 from harness import plan, scenario, selftest
-from harness.cli import options
+from harness.cli import github, options
 from harness.errors import Exit, UsageError
 from harness.execute import Options, execute
 from harness.model import ScenarioInfo, Settings
 from harness.report import runjson
+from harness.report.github import missed
 from harness.screen import screen
 
 BUDGET_S = 180.0
@@ -38,6 +39,7 @@ def add(commands: options.Commands) -> None:
     add("--jobs", type=options.positive, default=1, metavar="N", help="runs at once (%(default)s)")
     add("--out", type=Path, default=Options().out, metavar="DIR",
         help="where the run's folder is made (%(default)s)")  # fmt: skip
+    github.add(parser)
     add("-q", "--quiet", action="store_true", help="only the verdicts while it runs")
     parser.set_defaults(command=run)
 
@@ -59,6 +61,7 @@ def run(arguments: argparse.Namespace) -> int:
         print(json.dumps(document, indent=2))
     else:
         _print(rows, matrix)
+    github.show(arguments, folder, lambda run: missed(run, selftest.rows(run)))
     if result.interrupted:
         return Exit.INTERRUPTED
     return Exit.OK if selftest.passed(rows) else Exit.VERDICT

@@ -13,6 +13,7 @@ from harness.errors import Exit, UsageError
 from harness.execute import Options, execute
 from harness.model import Command, OnHang, Outcome, RunResult, ScenarioInfo
 from harness.report import runjson
+from harness.report.github import commands as annotate
 from harness.screen import screen
 from harness.supervise.terminal import Terminal
 
@@ -59,13 +60,18 @@ def run(arguments: argparse.Namespace) -> int:
         result, folder = execute(
             runs,
             None,
-            Options(out=arguments.out, budget=arguments.budget, on_hang=OnHang(arguments.on_hang)),
+            Options(
+                out=arguments.out,
+                budget=arguments.budget,
+                full=arguments.full,
+                on_hang=OnHang(arguments.on_hang),
+            ),
             observer,
             ["harness", *sys.argv[1:]],
             terminal,
         )
         observer.summary(result, folder)
-    github.show(arguments, folder, arguments.fail_on)
+    github.show(arguments, folder, lambda run: annotate(run, arguments.fail_on))
     if arguments.json:
         print(runjson.text(folder), end="")
     return exit_code(result, arguments)

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 
 from harness.model import Outcome, RunResult, ScenarioInfo, ScenarioResult, Severity
 from harness.report.text import counted, line
+from harness.selftest import Row
 
 SUMMARY = 1 << 20
 """Bytes that a step's summary may have; GitHub shows nothing of a longer one."""
@@ -60,15 +61,32 @@ def commands(run: RunResult, failures: Sequence[Outcome]) -> Iterator[str]:
 
     `run` is as it is published: a scenario's file is shown when it lies in the project.
     """
+    failed = [one for one in run.results if one.outcome in failures]
+    faulty = [one for one in run.results if one not in failed and _faults(one)]
+    yield from _annotations("error", run, [(one.scenario, *_told(one)) for one in failed])
+    yield from _annotations("warning", run, [(one.scenario, *_told(one)) for one in faulty])
+
+
+def missed(run: RunResult, rows: Sequence[Row]) -> Iterator[str]:
+    """A workflow command for each control that got another verdict than it has to."""
+    told = [
+        (row.control, f"{_named(row.control, row.repeat)}: {row.got}", "; ".join(row.wrong))
+        for row in rows
+        if row.ok is False
+    ]
+    yield from _annotations("error", run, told)
+
+
+def _annotations(kind: str, run: RunResult, told: Sequence[tuple[str, str, str]]) -> Iterator[str]:
+    """Of each the scenario, a title and a message; those that GitHub would not show are counted."""
     infos = {info.name: info for info in run.scenarios}
-    errors = [one for one in run.results if one.outcome in failures]
-    warned = [one for one in run.results if one not in errors and _faults(one)]
-    for kind, results in (("error", errors), ("warning", warned)):
-        for result in results[:MOST]:
-            yield _command(kind, _place(infos.get(result.scenario)), *_told(result))
-    rest = max(0, len(errors) - MOST)
+    # The last one that is shown says how many are not.
+    shown = told if len(told) <= MOST else told[: MOST - 1]
+    for scenario, title, message in shown:
+        yield _command(kind, _place(infos.get(scenario)), title, line(message, MESSAGE))
+    rest = len(told) - len(shown)
     if rest:
-        yield _command("error", {}, "harness", f"{counted(rest, 'more run')} failed: see report.md")
+        yield _command(kind, {}, "harness", f"and {counted(rest, 'more run')}: see report.md")
 
 
 def _faults(result: ScenarioResult) -> list[str]:
@@ -81,10 +99,13 @@ def _faults(result: ScenarioResult) -> list[str]:
 
 def _told(result: ScenarioResult) -> tuple[str, str]:
     """Title and message."""
-    name = result.scenario + (f" #{result.repeat}" if result.repeat else "")
     why = result.cause.summary if result.cause else result.reason
     told = why or "; ".join(_faults(result)) or result.outcome.value
-    return f"{name}: {result.outcome.value}", line(told, MESSAGE)
+    return f"{_named(result.scenario, result.repeat)}: {result.outcome.value}", told
+
+
+def _named(scenario: str, repeat: int) -> str:
+    return scenario + (f" #{repeat}" if repeat else "")
 
 
 def _place(info: ScenarioInfo | None) -> dict[str, str]:

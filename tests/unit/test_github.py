@@ -13,8 +13,11 @@ from hypothesis import strategies as st
 from markdown_it import MarkdownIt
 
 from harness.cli import github as cli
+from harness.cli import parser
+from harness.errors import Exit
 from harness.model import Outcome
 from harness.report import github, runjson
+from harness.selftest import Row
 
 FAILURES = (Outcome.HUNG, Outcome.DIVERGED, Outcome.CRASHED, Outcome.UNFINISHED)
 COMMAND = re.compile(r"::(error|warning) ((?:\w+=[^,:\r\n]*,?)*)::([^\r\n]*)")
@@ -57,8 +60,8 @@ def test_a_run_that_completed_and_learned_nothing_is_a_warning():
 def test_not_more_than_github_shows_and_the_rest_is_counted():
     many = [fakes.result(f"s{n}", outcome=Outcome.CRASHED, reason="no") for n in range(25)]
     found = commands(run_of(*many))
-    assert len(found) == github.MOST + 1
-    assert "15 more runs" in found[-1][2]
+    assert len(found) == github.MOST
+    assert "16 more runs" in found[-1][2]
 
 
 @given(st.text())
@@ -66,6 +69,28 @@ def test_no_reason_breaks_out_of_its_command(reason):
     crashed = fakes.result("mine", outcome=Outcome.CRASHED, reason=reason)
     (told,) = github.commands(run_of(crashed, path=f"<project>/{reason}"), FAILURES)
     assert COMMAND.fullmatch(told)
+
+
+def test_of_a_selftest_what_had_to_hang_and_did_is_no_error():
+    rows = [
+        Row(control=name, repeat=2, expected="hung/deadlock", got=got, ok=ok, wrong=("not hung",))
+        for name, got, ok in (
+            ("mine", "completed", False),
+            ("other", "hung/deadlock", True),
+            ("third", "skipped", None),
+        )
+    ]
+    (told,) = github.missed(run_of(fakes.hung("mine", 2), fakes.hung("other", 2)), rows)
+    place = "file=train/mine.py,line=4"
+    assert told == f"::error {place},title=mine #2%3A completed::not hung"
+
+
+@pytest.mark.parametrize("command", ["run-all", "watch"])
+def test_what_is_not_redacted_is_not_put_before_all_eyes(command, capsys):
+    with pytest.raises(SystemExit) as ended:
+        parser().parse_args([command, "--full", "--github-summary", "true"])
+    assert ended.value.code == Exit.USAGE
+    assert "not allowed with" in capsys.readouterr().err
 
 
 BLOCKS = st.lists(
@@ -107,7 +132,7 @@ def folder(tmp_path):
 
 def show(folder, json=False, wanted=True):
     arguments = argparse.Namespace(github_summary=wanted, json=json)
-    cli.show(arguments, folder, FAILURES)
+    cli.show(arguments, folder, lambda run: github.commands(run, FAILURES))
 
 
 def test_the_summary_is_added_to_what_is_there(folder, monkeypatch, capsys):
