@@ -23,10 +23,11 @@ def add(group: Any) -> None:
 def show(
     arguments: argparse.Namespace,
     folder: Path,
-    commands: Callable[[RunResult], Iterable[str]],
+    commands: Callable[[RunResult, str], Iterable[str]],
 ) -> None:
-    """Do so for the run in `folder`, if it was asked for; `commands` annotate what is published.
+    """Do so for the run in `folder`, if it was asked for.
 
+    `commands` is called with what is published of it, and our folder's path in the repository.
     A full disk does not change the exit code.
     """
     if not arguments.github_summary:
@@ -38,8 +39,15 @@ def show(
     if os.environ.get("GITHUB_ACTIONS") == "true":
         # GitHub reads both streams; with --json stdout is the document's.
         stream = sys.stderr if arguments.json else sys.stdout
-        for command in commands(runjson.read(folder)):
+        for command in commands(runjson.read(folder), _root()):
             print(command, file=stream, flush=True)
+
+
+def _root() -> str:
+    try:
+        return Path.cwd().relative_to(os.environ.get("GITHUB_WORKSPACE", "")).as_posix()
+    except ValueError:
+        return ""
 
 
 def _summarise(folder: Path) -> None:

@@ -23,7 +23,7 @@ def carry_out(arguments: argparse.Namespace, runs: Sequence[Run], settings: Sett
             runs, settings, options.running(arguments), observer, ["harness", *sys.argv[1:]]
         )
         observer.summary(result, folder)
-    github.show(arguments, folder, lambda run: annotate(run, arguments.fail_on))
+    github.show(arguments, folder, lambda run, root: annotate(run, arguments.fail_on, root))
     if arguments.json:
         print(runjson.text(folder), end="")
     return exit_code(result, arguments)

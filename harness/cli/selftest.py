@@ -61,7 +61,7 @@ def run(arguments: argparse.Namespace) -> int:
         print(json.dumps(document, indent=2))
     else:
         _print(rows, matrix)
-    github.show(arguments, folder, lambda run: missed(run, selftest.rows(run)))
+    github.show(arguments, folder, lambda run, root: missed(run, selftest.rows(run), root))
     if result.interrupted:
         return Exit.INTERRUPTED
     return Exit.OK if selftest.passed(rows) else Exit.VERDICT

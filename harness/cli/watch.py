@@ -71,7 +71,7 @@ def run(arguments: argparse.Namespace) -> int:
             terminal,
         )
         observer.summary(result, folder)
-    github.show(arguments, folder, lambda run: annotate(run, arguments.fail_on))
+    github.show(arguments, folder, lambda run, root: annotate(run, arguments.fail_on, root))
     if arguments.json:
         print(runjson.text(folder), end="")
     return exit_code(result, arguments)

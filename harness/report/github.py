@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import posixpath
 import re
 from collections.abc import Iterator, Sequence
 
@@ -56,34 +57,37 @@ def _follow(text: str, closing: list[str]) -> None:
         closing.pop()
 
 
-def commands(run: RunResult, failures: Sequence[Outcome]) -> Iterator[str]:
+def commands(run: RunResult, failures: Sequence[Outcome], root: str = "") -> Iterator[str]:
     """A workflow command for each run that failed, and for each that completed with a fault.
 
-    `run` is as it is published: a scenario's file is shown when it lies in the project.
+    `run` is as it is published: a scenario's file is shown when it lies in the project, which
+    itself lies at `root` in the repository.
     """
     failed = [one for one in run.results if one.outcome in failures]
     faulty = [one for one in run.results if one not in failed and _faults(one)]
-    yield from _annotations("error", run, [(one.scenario, *_told(one)) for one in failed])
-    yield from _annotations("warning", run, [(one.scenario, *_told(one)) for one in faulty])
+    yield from _annotations("error", run, [(one.scenario, *_told(one)) for one in failed], root)
+    yield from _annotations("warning", run, [(one.scenario, *_told(one)) for one in faulty], root)
 
 
-def missed(run: RunResult, rows: Sequence[Row]) -> Iterator[str]:
+def missed(run: RunResult, rows: Sequence[Row], root: str = "") -> Iterator[str]:
     """A workflow command for each control that got another verdict than it has to."""
     told = [
         (row.control, f"{_named(row.control, row.repeat)}: {row.got}", "; ".join(row.wrong))
         for row in rows
         if row.ok is False
     ]
-    yield from _annotations("error", run, told)
+    yield from _annotations("error", run, told, root)
 
 
-def _annotations(kind: str, run: RunResult, told: Sequence[tuple[str, str, str]]) -> Iterator[str]:
+def _annotations(
+    kind: str, run: RunResult, told: Sequence[tuple[str, str, str]], root: str
+) -> Iterator[str]:
     """Of each the scenario, a title and a message; those that GitHub would not show are counted."""
     infos = {info.name: info for info in run.scenarios}
     # The last one that is shown says how many are not.
     shown = told if len(told) <= MOST else told[: MOST - 1]
     for scenario, title, message in shown:
-        yield _command(kind, _place(infos.get(scenario)), title, line(message, MESSAGE))
+        yield _command(kind, _place(infos.get(scenario), root), title, line(message, MESSAGE))
     rest = len(told) - len(shown)
     if rest:
         yield _command(kind, {}, "harness", f"and {counted(rest, 'more run')}: see report.md")
@@ -108,11 +112,16 @@ def _named(scenario: str, repeat: int) -> str:
     return scenario + (f" #{repeat}" if repeat else "")
 
 
-def _place(info: ScenarioInfo | None) -> dict[str, str]:
-    if info is None or not info.path.startswith("<project>/"):
+def _place(info: ScenarioInfo | None, root: str) -> dict[str, str]:
+    """Nothing for a file that lies outside the project, or was given by such a path."""
+    if info is None:
+        return {}
+    path = posixpath.normpath(info.path.removeprefix("<project>/"))
+    if path.startswith(("/", "~", "<", "..")) or path == ".":
         return {}
     before = info.source.partition("def make_step")[0]
-    return {"file": info.path.removeprefix("<project>/"), "line": str(before.count("\n") + 1)}
+    file = posixpath.normpath(posixpath.join(root, path))
+    return {"file": file, "line": str(before.count("\n") + 1)}
 
 
 def _command(kind: str, place: dict[str, str], title: str, message: str) -> str:

@@ -45,10 +45,23 @@ def test_a_failed_run_is_an_error_at_its_step():
     assert told == "ValueError: no more"
 
 
-def test_a_file_outside_the_project_is_not_named():
+@pytest.mark.parametrize(
+    ("path", "file"),
+    [
+        ("mine.py", "a/b/mine.py"),
+        ("./sub/mine.py", "a/b/sub/mine.py"),
+        ("<project>/mine.py", "a/b/mine.py"),
+        ("../mine.py", None),
+        ("~/mine.py", None),
+        ("/x/mine.py", None),
+        ("<harness>/scenarios/ladder/mine.py", None),
+        ("", None),
+    ],
+)
+def test_a_file_is_named_where_the_repository_has_it(path, file):
     crashed = fakes.result("mine", outcome=Outcome.CRASHED, reason="no")
-    ((_, where, _),) = commands(run_of(crashed, path="<path>/mine.py"))
-    assert where == {"title": "mine%3A crashed"}
+    (told,) = github.commands(run_of(crashed, path=path), FAILURES, "./a/b")
+    assert (f"file={file},line=4" in told) if file else ("file=" not in told)
 
 
 def test_a_run_that_completed_and_learned_nothing_is_a_warning():
@@ -132,7 +145,7 @@ def folder(tmp_path):
 
 def show(folder, json=False, wanted=True):
     arguments = argparse.Namespace(github_summary=wanted, json=json)
-    cli.show(arguments, folder, lambda run: github.commands(run, FAILURES))
+    cli.show(arguments, folder, lambda run, root: github.commands(run, FAILURES, root))
 
 
 def test_the_summary_is_added_to_what_is_there(folder, monkeypatch, capsys):
@@ -140,10 +153,13 @@ def test_the_summary_is_added_to_what_is_there(folder, monkeypatch, capsys):
     file.write_text("before\n")
     monkeypatch.setenv("GITHUB_STEP_SUMMARY", str(file))
     monkeypatch.setenv("GITHUB_ACTIONS", "true")
+    monkeypatch.setenv("GITHUB_WORKSPACE", str(folder))
+    (folder / "sub").mkdir()
+    monkeypatch.chdir(folder / "sub")
     show(folder)
     assert file.read_text() == "before\n# it crashed\n"
     told = capsys.readouterr()
-    assert told.out.startswith("::error ")
+    assert told.out.startswith("::error file=sub/train/mine.py,line=4,")
     assert told.err == ""
 
 
