@@ -77,12 +77,15 @@ def execute(
             shutil.rmtree(folder, ignore_errors=True)
         raise
     except OSError as error:
-        ours = error.filename is not None and str(error.filename).startswith(str(folder))
-        if ours or error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EROFS):
-            told = f"cannot write to {folder}: {error.strerror or error}"
-        else:
-            told = str(error)
-        raise HarnessError(told) from error
+        raise HarnessError(why(error, folder)) from error
+
+
+def why(error: OSError, folder: Path) -> str:
+    """What ended a run in `folder`, in words: the disk only where it is the disk."""
+    ours = error.filename is not None and str(error.filename).startswith(str(folder))
+    if ours or error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EROFS):
+        return f"cannot write to {folder}: {error.strerror or error}"
+    return str(error)
 
 
 def new_folder(out: Path) -> Path:

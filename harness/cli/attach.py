@@ -13,7 +13,7 @@ from rich.console import Console
 from harness import plan
 from harness.cli import options
 from harness.errors import Exit, HarnessError, UsageError
-from harness.execute import Options, concluded, new_folder, save
+from harness.execute import Options, concluded, new_folder, save, why
 from harness.privacy import personal
 from harness.report import runjson, write_all
 
@@ -69,7 +69,7 @@ def run(arguments: argparse.Namespace) -> int:
         save(msgspec.structs.replace(told, full=arguments.full), folder, known)
         write_all(folder, arguments.full)
     except OSError as error:
-        raise HarnessError(f"cannot write to {folder}: {error.strerror or error}") from error
+        raise HarnessError(why(error, folder)) from error
     for line in result.lines(watched.tree, watched)[: 2 if arguments.quiet else None]:
         console.print(line)
     if not arguments.quiet:

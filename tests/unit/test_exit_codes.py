@@ -1,0 +1,106 @@
+"""The exit codes that other programs read, each for what it stands for."""
+
+from __future__ import annotations
+
+import argparse
+from types import SimpleNamespace
+
+import fakes
+import msgspec
+import pytest
+
+from harness import cli
+from harness.cli import options, running, watch
+from harness.errors import Exit, HarnessError, UsageError
+from harness.model import Outcome
+
+FAILED = {Outcome.HUNG, Outcome.DIVERGED, Outcome.CRASHED, Outcome.UNFINISHED}
+
+
+def ended(monkeypatch, act):
+    """The exit code of a command that does `act`."""
+    parsed = argparse.Namespace(command=act)
+    monkeypatch.setattr(cli, "parser", lambda: SimpleNamespace(parse_args=lambda _: parsed))
+    return cli.main([])
+
+
+def raises(error):
+    def act(_):
+        raise error
+
+    return act
+
+
+def test_the_numbers_are_those_that_are_documented():
+    assert [int(one) for one in Exit] == [0, 1, 2, 3, 130]
+
+
+@pytest.mark.parametrize("code", list(Exit))
+def test_a_commands_own_code_is_passed_on(monkeypatch, code):
+    assert ended(monkeypatch, lambda _: code) == code
+
+
+@pytest.mark.parametrize(
+    ("error", "code"),
+    [
+        (UsageError("no such scenario"), 2),
+        (HarnessError("cannot write"), 3),
+        (OSError(28, "No space left on device"), 3),
+        (KeyboardInterrupt(), 130),
+    ],
+)
+def test_what_ends_a_command_is_told_in_at_most_one_line(monkeypatch, capsys, error, code):
+    assert ended(monkeypatch, raises(error)) == code
+    told = capsys.readouterr()
+    assert told.out == ""
+    assert len(told.err.splitlines()) == (0 if code == 130 else 1)
+
+
+def test_a_fault_of_our_own_keeps_its_traceback(monkeypatch, capsys):
+    assert ended(monkeypatch, raises(ZeroDivisionError("ours"))) == 3
+    assert "Traceback" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("argv", [[], ["nonsense"], ["run"], ["run-all", "--steps", "0"]])
+def test_a_command_line_that_is_wrong(argv):
+    with pytest.raises(SystemExit) as left:
+        cli.main(argv)
+    assert left.value.code == 2
+
+
+def arguments(**given):
+    return argparse.Namespace(**{"fail_on": options.FAILURES, "exit_code": "own"} | given)
+
+
+def run(outcome, **fields):
+    return fakes.run(fakes.result("fine"), fakes.result("other", outcome=outcome, **fields))
+
+
+@pytest.mark.parametrize("outcome", list(Outcome))
+def test_each_outcome_of_a_run(outcome):
+    assert running.exit_code(run(outcome), arguments()) == (1 if outcome in FAILED else 0)
+    assert running.exit_code(run(outcome), arguments(fail_on=())) == 0
+    assert running.exit_code(run(outcome), arguments(fail_on=(outcome,))) == 1
+
+
+@pytest.mark.parametrize("outcome", list(Outcome))
+def test_interrupted_is_told_before_any_verdict(outcome):
+    stopped = msgspec.structs.replace(run(outcome), interrupted=True)
+    assert running.exit_code(stopped, arguments()) == 130
+
+
+@pytest.mark.parametrize(
+    ("outcome", "fields", "own", "verdict"),
+    [
+        (Outcome.COMPLETED, {"exit_code": 0}, 0, 0),
+        (Outcome.CRASHED, {"exit_code": 7}, 7, 1),
+        (Outcome.CRASHED, {"signal": "SIGKILL", "exit_code": None}, 137, 1),
+        (Outcome.CRASHED, {"signal": "SIGNAL_OF_ANOTHER_MACHINE", "exit_code": None}, 1, 1),
+        (Outcome.HUNG, {"signal": "SIGTERM"}, 1, 1),
+        (Outcome.DIVERGED, {"exit_code": 0}, 1, 1),
+    ],
+)
+def test_a_watched_command(outcome, fields, own, verdict):
+    watched = fakes.run(fakes.result("trainer", outcome=outcome, **fields))
+    assert watch.exit_code(watched, arguments()) == own
+    assert watch.exit_code(watched, arguments(exit_code="verdict")) == verdict
