@@ -28,8 +28,9 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from benchmarks.common import VICTIM, figures, machine, save, shown, table
 from harness import plan, scenario
-from harness.execute import Options, execute
+from harness.execute import execute
 from harness.model import Outcome, ScenarioResult, Settings
+from harness.plan import Options
 from harness.stats import median
 from harness.supervise.job import Job
 

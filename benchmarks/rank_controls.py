@@ -32,8 +32,9 @@ from benchmarks.common import machine, save, table
 from harness import plan, scenario, selftest
 from harness.beatfile import read_position
 from harness.cli.selftest import BUDGET_S
-from harness.execute import Options, execute
+from harness.execute import execute
 from harness.model import ScenarioResult, Settings
+from harness.plan import Options
 from harness.screen import Screen
 from harness.stats import median
 from harness.supervise.job import Job

@@ -20,7 +20,7 @@ import msgspec
 
 from harness import diagnose, entry, plan, record, scenario, shown
 from harness.errors import UsageError
-from harness.execute import Options, execute
+from harness.execute import execute
 from harness.model import (
     Cause,
     Diagnosis,
@@ -34,6 +34,7 @@ from harness.model import (
     Settings,
     Verdict,
 )
+from harness.plan import Options
 from harness.supervise.scheduler import Observer
 
 if TYPE_CHECKING:

@@ -16,7 +16,6 @@ from harness.errors import HarnessError, UsageError
 from harness.model import (
     Diagnosis,
     LeftOut,
-    OnHang,
     Outcome,
     RunResult,
     ScenarioInfo,
@@ -24,7 +23,7 @@ from harness.model import (
     Settings,
     WorkerSpec,
 )
-from harness.plan import Run
+from harness.plan import Options, Run
 from harness.privacy import Personal, personal
 from harness.report import runjson, write_all
 from harness.report.text import counted
@@ -33,24 +32,6 @@ from harness.supervise.command import CommandJob
 from harness.supervise.job import Job
 from harness.supervise.ranked import RankedJob
 from harness.supervise.terminal import Terminal
-
-
-class Options(msgspec.Struct, frozen=True, kw_only=True):
-    """How a plan is carried out, as opposed to what it trains."""
-
-    out: Path = Path("reports")
-    jobs: int = 1
-    budget: float = 600.0
-    """Seconds for one run."""
-    on_hang: OnHang = OnHang.KILL
-    until_decided: bool = False
-    """Start nothing more once nothing left could change the diagnosis."""
-    stop_after: int | None = None
-    """Repeat a scenario no more once so many of its runs were not completed."""
-    cold: bool = False
-    """Start without the kernels that earlier runs compiled."""
-    full: bool = False
-    """Redact nothing in what is written."""
 
 
 def execute(

@@ -13,7 +13,7 @@ import msgspec
 from harness import scenario
 from harness.adapters import from_pattern
 from harness.errors import UsageError
-from harness.model import ScenarioInfo, Settings
+from harness.model import OnHang, ScenarioInfo, Settings
 
 BUILT_IN_MODELS = ("tiny", "micro")
 OPTIMIZERS = ("adam", "adamw", "sgd", "lion", "adafactor")
@@ -29,6 +29,24 @@ class Run(msgspec.Struct, frozen=True, kw_only=True):
     settings: Settings | None
     """None for an outside command."""
     repeat: int
+
+
+class Options(msgspec.Struct, frozen=True, kw_only=True):
+    """How a plan is carried out, as opposed to what it trains."""
+
+    out: Path = Path("reports")
+    jobs: int = 1
+    budget: float = 600.0
+    """Seconds for one run."""
+    on_hang: OnHang = OnHang.KILL
+    until_decided: bool = False
+    """Start nothing more once nothing left could change the diagnosis."""
+    stop_after: int | None = None
+    """Repeat a scenario no more once so many of its runs were not completed."""
+    cold: bool = False
+    """Start without the kernels that earlier runs compiled."""
+    full: bool = False
+    """Redact nothing in what is written."""
 
 
 def make(infos: Sequence[ScenarioInfo], settings: Settings, repeats: int) -> tuple[Run, ...]:

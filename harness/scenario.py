@@ -36,6 +36,11 @@ def folders() -> tuple[Path, ...]:
     return (root() / "ladder", root() / "controls")
 
 
+def shipped() -> dict[str, Path]:
+    """The files of all shipped scenarios by name; none of them is read."""
+    return {file.stem: file for folder in folders() for file in _files(folder)}
+
+
 def ladder() -> tuple[ScenarioInfo, ...]:
     """All scenarios of the ladder, the baseline first."""
     found = [load(path) for path in _files(root() / "ladder")]
@@ -71,12 +76,12 @@ def _find(word: str) -> list[ScenarioInfo]:
         if not path.is_file():
             raise UsageError(f"no such scenario file: {word}")
         return [load(path)]
-    shipped = {file.stem: file for folder in folders() for file in _files(folder)}
-    if word not in shipped:
-        close = difflib.get_close_matches(word, shipped, n=3)
+    known = shipped()
+    if word not in known:
+        close = difflib.get_close_matches(word, known, n=3)
         hint = f" (did you mean {' or '.join(close)}?)" if close else " (see: harness list)"
         raise UsageError(f"unknown scenario {word}{hint}")
-    return [load(shipped[word])]
+    return [load(known[word])]
 
 
 def _files(folder: Path) -> list[Path]:

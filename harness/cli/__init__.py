@@ -1,4 +1,8 @@
-"""The command line: one module a command, each with `add(subparsers)` and `run(arguments)`."""
+"""The command line: one module a command, each with `add(subparsers)` and `run(arguments)`.
+
+A module is imported when its command is named, and of some what `run` needs only when it runs: a
+shell that completes a word starts us anew at each press of a key.
+"""
 
 from __future__ import annotations
 
@@ -7,16 +11,25 @@ import os
 import sys
 import traceback
 from collections.abc import Sequence
-from types import ModuleType
+from importlib import import_module
 from typing import NoReturn
 
 from harness import __version__
-from harness.cli import attach, compare, doctor, list_, report, run, run_all, selftest, watch
 from harness.errors import Exit, HarnessError
 
-COMMANDS: tuple[ModuleType, ...] = (
-    run_all, run, watch, attach, list_, report, compare, selftest, doctor,
-)  # fmt: skip
+COMMANDS = {
+    "run-all": "run_all",
+    "run": "run",
+    "watch": "watch",
+    "attach": "attach",
+    "list": "list_",
+    "report": "report",
+    "compare": "compare",
+    "selftest": "selftest",
+    "doctor": "doctor",
+    "completion": "completion",
+}
+"""The commands, and the modules here that they are in."""
 
 
 class _Parser(argparse.ArgumentParser):
@@ -27,7 +40,12 @@ class _Parser(argparse.ArgumentParser):
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command; returns its exit code."""
-    arguments = parser().parse_args(argv)
+    words = sys.argv[1:] if argv is None else argv
+    if "_ARGCOMPLETE" in os.environ:
+        from harness.cli import completion
+
+        completion.answer(COMMANDS, parser)
+    arguments = parser(words).parse_args(words)
     try:
         code = arguments.command(arguments)
         sys.stdout.flush()
@@ -50,14 +68,14 @@ def main(argv: Sequence[str] | None = None) -> int:
         return Exit.INTERNAL
 
 
-def parser() -> argparse.ArgumentParser:
-    """The parser of all commands."""
+def parser(words: Sequence[str] = ()) -> argparse.ArgumentParser:
+    """The parser of all commands, or of the one that `words` begin with."""
     top = _Parser(
         prog="harness",
         description="Finds out why an MLX training step hangs, diverges, leaks or learns nothing.",
     )
     top.add_argument("--version", action="version", version=f"harness {__version__}")
     commands = top.add_subparsers(title="commands", required=True, metavar="COMMAND")
-    for module in COMMANDS:
-        module.add(commands)
+    for name in words[:1] if words and words[0] in COMMANDS else COMMANDS:
+        import_module(f"harness.cli.{COMMANDS[name]}").add(commands)
     return top

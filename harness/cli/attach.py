@@ -13,7 +13,8 @@ from rich.console import Console
 from harness import plan
 from harness.cli import options
 from harness.errors import Exit, HarnessError, UsageError
-from harness.execute import Options, concluded, new_folder, save, why
+from harness.execute import concluded, new_folder, save, why
+from harness.plan import Options
 from harness.privacy import personal
 from harness.report import runjson, write_all
 

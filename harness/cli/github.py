@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any
 
 from harness.model import RunResult
-from harness.report import github, runjson
 
 
 def add(group: Any) -> None:
@@ -30,6 +29,8 @@ def show(
     `commands` is called with what is published of it, and our folder's path in the repository.
     A full disk does not change the exit code.
     """
+    from harness.report import runjson
+
     if not arguments.github_summary:
         return
     try:
@@ -51,6 +52,8 @@ def _root() -> str:
 
 
 def _summarise(folder: Path) -> None:
+    from harness.report import github
+
     name = os.environ.get("GITHUB_STEP_SUMMARY")
     if not name:
         print("no step summary: GITHUB_STEP_SUMMARY is not set", file=sys.stderr)

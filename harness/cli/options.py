@@ -7,10 +7,11 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from harness import plan
+from harness import plan, scenario
 from harness.cli import github
-from harness.execute import Options
-from harness.model import OnHang, Outcome, ScenarioInfo, Settings
+from harness.errors import Exit
+from harness.model import OnHang, Outcome, RunResult, ScenarioInfo, Settings
+from harness.plan import Options
 
 Commands = Any
 """What `add_subparsers` returns; argparse keeps its type private."""
@@ -101,6 +102,18 @@ def add_outcome(group: Any) -> None:
     loudness.add_argument("-v", "--verbose", action="store_true", help="findings too")
 
 
+def add_scenarios(parser: argparse.ArgumentParser, nargs: str, **more: Any) -> None:
+    """Scenarios by name, file or folder."""
+    action = parser.add_argument("scenario", nargs=nargs, **more)
+    action.completer = _scenarios  # type: ignore[attr-defined]  # what argcomplete looks for
+
+
+def _scenarios(prefix: str, **_: Any) -> list[str]:
+    from argcomplete.completers import FilesCompleter
+
+    return [*scenario.shipped(), *FilesCompleter(["py"])(prefix)]
+
+
 def settings(arguments: argparse.Namespace) -> Settings:
     """The training options as Settings."""
     model = arguments.model
@@ -151,6 +164,14 @@ def running(arguments: argparse.Namespace) -> Options:
         on_hang=OnHang(arguments.on_hang),
         until_decided=getattr(arguments, "until_decided", False),
     )
+
+
+def exit_code(result: RunResult, arguments: argparse.Namespace) -> int:
+    """Of a run, as `--fail-on` wants it."""
+    if result.interrupted:
+        return Exit.INTERRUPTED
+    failed = any(one.outcome in arguments.fail_on for one in result.results)
+    return Exit.VERDICT if failed else Exit.OK
 
 
 def positive(text: str) -> int:

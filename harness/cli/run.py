@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 
 from harness import scenario
-from harness.cli import options, running
+from harness.cli import options
 
 
 def add(commands: options.Commands) -> None:
@@ -15,8 +15,8 @@ def add(commands: options.Commands) -> None:
         "run single scenarios, or one's own",
         "harness run baseline_update my_scenario.py --steps 20",
     )
-    parser.add_argument(
-        "scenario", nargs="+", metavar="NAME|FILE.py|FOLDER", help="what to run; see: harness list"
+    options.add_scenarios(
+        parser, "+", metavar="NAME|FILE.py|FOLDER", help="what to run; see: harness list"
     )
     options.add_training(parser)
     options.add_running(parser)
@@ -24,6 +24,8 @@ def add(commands: options.Commands) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
+    from harness.cli import running
+
     return running.carry_out(
         arguments, *options.planned(arguments, scenario.find(arguments.scenario))
     )

@@ -5,8 +5,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from harness import diagnose, plan, scenario, variants
-from harness.cli import options, running
+from harness.cli import options
 from harness.errors import UsageError
 
 
@@ -34,6 +33,9 @@ def add(commands: options.Commands) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
+    from harness import diagnose, plan, scenario, variants
+    from harness.cli import running
+
     if arguments.until_decided and arguments.repeat > 1:
         raise UsageError("--until-decided leaves out what --repeat asks for: give one of them")
     if arguments.variants is not None:

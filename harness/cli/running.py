@@ -7,9 +7,8 @@ import sys
 from collections.abc import Sequence
 
 from harness.cli import github, options
-from harness.errors import Exit
 from harness.execute import execute
-from harness.model import RunResult, Settings
+from harness.model import Settings
 from harness.plan import Run
 from harness.report import runjson
 from harness.report.github import commands as annotate
@@ -26,11 +25,4 @@ def carry_out(arguments: argparse.Namespace, runs: Sequence[Run], settings: Sett
     github.show(arguments, folder, lambda run, root: annotate(run, arguments.fail_on, root))
     if arguments.json:
         print(runjson.text(folder), end="")
-    return exit_code(result, arguments)
-
-
-def exit_code(result: RunResult, arguments: argparse.Namespace) -> int:
-    if result.interrupted:
-        return Exit.INTERRUPTED
-    failed = any(one.outcome in arguments.fail_on for one in result.results)
-    return Exit.VERDICT if failed else Exit.OK
+    return options.exit_code(result, arguments)

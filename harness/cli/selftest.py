@@ -16,11 +16,8 @@ from rich.table import Table
 from harness import plan, scenario, selftest
 from harness.cli import github, options
 from harness.errors import Exit, UsageError
-from harness.execute import Options, execute
 from harness.model import ScenarioInfo, Settings
-from harness.report import runjson
-from harness.report.github import missed
-from harness.screen import screen
+from harness.plan import Options
 
 BUDGET_S = 180.0
 """For one control: several times what the longest takes on two cores."""
@@ -34,7 +31,9 @@ def add(commands: options.Commands) -> None:
         "harness selftest fork_deadlock long_validation --repeat 10",
     )
     add = parser.add_argument
-    add("control", nargs="*", metavar="NAME|FILE.py", help="all of them if none is named")
+    options.add_scenarios(
+        parser, "*", metavar="NAME|FILE.py", help="all the controls if none is named"
+    )
     add("--repeat", type=options.positive, default=1, metavar="N", help="run each N times")
     add("--jobs", type=options.positive, default=1, metavar="N", help="runs at once (%(default)s)")
     add("--out", type=Path, default=Options().out, metavar="DIR",
@@ -45,7 +44,12 @@ def add(commands: options.Commands) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    runs = plan.make(_controls(arguments.control), Settings(), arguments.repeat)
+    from harness.execute import execute
+    from harness.report import runjson
+    from harness.report.github import missed
+    from harness.screen import screen
+
+    runs = plan.make(_controls(arguments.scenario), Settings(), arguments.repeat)
     how = Options(out=arguments.out, jobs=arguments.jobs, budget=BUDGET_S)
     with screen(len(runs), quiet=arguments.quiet) as observer:
         result, folder = execute(runs, Settings(), how, observer, ["harness", *sys.argv[1:]])

@@ -8,14 +8,9 @@ import signal
 import sys
 
 from harness import plan
-from harness.cli import github, options, running
+from harness.cli import github, options
 from harness.errors import Exit, UsageError
-from harness.execute import Options, execute
 from harness.model import Command, OnHang, Outcome, RunResult, ScenarioInfo
-from harness.report import runjson
-from harness.report.github import commands as annotate
-from harness.screen import screen
-from harness.supervise.terminal import Terminal
 
 OVERRULED = (Outcome.HUNG, Outcome.DIVERGED)
 """What is found of a command that its own exit code does not tell."""
@@ -46,6 +41,12 @@ def add(commands: options.Commands) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
+    from harness.execute import execute
+    from harness.report import runjson
+    from harness.report.github import commands
+    from harness.screen import screen
+    from harness.supervise.terminal import Terminal
+
     argv = arguments.argv[1:] if arguments.argv[:1] == ["--"] else arguments.argv
     if not argv:
         raise UsageError("watch needs a command: harness watch -- COMMAND [ARGUMENT ...]")
@@ -60,7 +61,7 @@ def run(arguments: argparse.Namespace) -> int:
         result, folder = execute(
             runs,
             None,
-            Options(
+            plan.Options(
                 out=arguments.out,
                 budget=arguments.budget,
                 full=arguments.full,
@@ -71,7 +72,7 @@ def run(arguments: argparse.Namespace) -> int:
             terminal,
         )
         observer.summary(result, folder)
-    github.show(arguments, folder, lambda run, root: annotate(run, arguments.fail_on, root))
+    github.show(arguments, folder, lambda run, root: commands(run, arguments.fail_on, root))
     if arguments.json:
         print(runjson.text(folder), end="")
     return exit_code(result, arguments)
@@ -80,7 +81,7 @@ def run(arguments: argparse.Namespace) -> int:
 def exit_code(result: RunResult, arguments: argparse.Namespace) -> int:
     (one,) = result.results
     if arguments.exit_code == "verdict":
-        return running.exit_code(result, arguments)
+        return options.exit_code(result, arguments)
     if one.outcome in OVERRULED:
         return Exit.VERDICT
     if one.exit_code is not None:

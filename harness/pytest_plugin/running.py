@@ -12,8 +12,8 @@ import pytest
 
 from harness.api import Changes, Run, Runnable, Runs, Scenario, Step, carry_out, own
 from harness.errors import HarnessError, UsageError
-from harness.execute import Options
 from harness.model import Outcome, ScenarioInfo, Settings
+from harness.plan import Options
 from harness.pytest_plugin import PASSED, told
 from harness.pytest_plugin.limit import taken_over
 

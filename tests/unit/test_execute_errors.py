@@ -8,8 +8,9 @@ import pytest
 
 from harness import execute as module
 from harness.errors import HarnessError
-from harness.execute import Options, execute
+from harness.execute import execute
 from harness.model import Settings
+from harness.plan import Options
 
 
 @pytest.mark.parametrize(

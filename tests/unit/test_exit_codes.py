@@ -10,7 +10,7 @@ import msgspec
 import pytest
 
 from harness import cli
-from harness.cli import options, running, watch
+from harness.cli import options, watch
 from harness.errors import Exit, HarnessError, UsageError
 from harness.model import Outcome
 
@@ -20,7 +20,7 @@ FAILED = {Outcome.HUNG, Outcome.DIVERGED, Outcome.CRASHED, Outcome.UNFINISHED}
 def ended(monkeypatch, act):
     """The exit code of a command that does `act`."""
     parsed = argparse.Namespace(command=act)
-    monkeypatch.setattr(cli, "parser", lambda: SimpleNamespace(parse_args=lambda _: parsed))
+    monkeypatch.setattr(cli, "parser", lambda _: SimpleNamespace(parse_args=lambda _: parsed))
     return cli.main([])
 
 
@@ -78,15 +78,15 @@ def run(outcome, **fields):
 
 @pytest.mark.parametrize("outcome", list(Outcome))
 def test_each_outcome_of_a_run(outcome):
-    assert running.exit_code(run(outcome), arguments()) == (1 if outcome in FAILED else 0)
-    assert running.exit_code(run(outcome), arguments(fail_on=())) == 0
-    assert running.exit_code(run(outcome), arguments(fail_on=(outcome,))) == 1
+    assert options.exit_code(run(outcome), arguments()) == (1 if outcome in FAILED else 0)
+    assert options.exit_code(run(outcome), arguments(fail_on=())) == 0
+    assert options.exit_code(run(outcome), arguments(fail_on=(outcome,))) == 1
 
 
 @pytest.mark.parametrize("outcome", list(Outcome))
 def test_interrupted_is_told_before_any_verdict(outcome):
     stopped = msgspec.structs.replace(run(outcome), interrupted=True)
-    assert running.exit_code(stopped, arguments()) == 130
+    assert options.exit_code(stopped, arguments()) == 130
 
 
 @pytest.mark.parametrize(
