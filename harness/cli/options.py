@@ -131,9 +131,10 @@ def settings(arguments: argparse.Namespace) -> Settings:
         seq_len=arguments.seq_len,
         seed=arguments.seed,
         device=arguments.device,
-        ranks=arguments.ranks,
-        backend=arguments.backend,
-        collective_beats=arguments.collective_beats,
+        # What only runs something has no use for: `doctor` has no ranks.
+        ranks=getattr(arguments, "ranks", DEFAULTS.ranks),
+        backend=getattr(arguments, "backend", DEFAULTS.backend),
+        collective_beats=getattr(arguments, "collective_beats", DEFAULTS.collective_beats),
     )
 
 
