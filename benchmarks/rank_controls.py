@@ -4,7 +4,8 @@
                                        [--out FILE.json] [CONTROL ...]
 
 Each lane is a process of its own that is bound to so many cores and runs its share of the controls
-one after the other: a machine of 16 cores is eight machines of two.
+one after the other: a machine of 16 cores is eight machines of two. More lanes than there are cores
+for share them.
 
 Measures: 10 of 10 of every control; a rank that is gone is reported within 5 s, a stopped one
 within 10 s, counted from what it did last.
@@ -100,7 +101,7 @@ def lanes(jobs: Sequence[tuple[str, int]], count: int, cores: int) -> list[dict[
         started = []
         for number in range(count):
             share = Path(folder) / f"{number}.json"
-            bound = [number * cores + core for core in range(cores)]
+            bound = [(number * cores + core) % (os.cpu_count() or 1) for core in range(cores)]
             share.write_text(json.dumps({"cores": bound, "jobs": jobs[number::count]}))
             command = [sys.executable, __file__, "--share", str(share)]
             started.append(subprocess.Popen(command, cwd=ROOT))
