@@ -18,7 +18,6 @@ from typing import IO, Any, cast
 from rich.console import Console, Group
 from rich.control import Control
 from rich.live import Live
-from rich.markup import escape
 from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
@@ -40,13 +39,16 @@ STYLES = {
 DOUBTS = {State.SUSPECT: "suspected, ", State.STOPPED: ""}
 """Of these a line tells as soon as they come; no other is there until the run has ended."""
 REDRAW_S = 0.5
+INDENT = " " * 6
 WIDE = 76
 """Columns that a line with its figures takes; below, they stand on a line of their own."""
-COLUMNS = ("scenario", "phase", "step", "loss", "step time", "memory", "time", "state")
+COLUMNS = {
+    "scenario": 8, "phase": 8, "step": 5, "loss": 5, "step time": 9, "memory": 8, "time": 6,
+    "state": 7,
+}  # fmt: skip
+"""Of the table, and the widths that keep them where they are while their figures change."""
 FIRST_LEFT_OUT = ("step time", "memory", "loss", "phase", "time")
 """Columns of the table that a narrow terminal has no room for, in this order."""
-ROOM = 10
-"""For one column, about."""
 
 
 class Screen:
@@ -72,7 +74,25 @@ class Screen:
                 self.say(Text(told, style="yellow"))
 
     def say(self, told: Text) -> None:
-        self.console.print(told, soft_wrap=True)
+        """Print lines: whole ones into a file, on a terminal between words and set in."""
+        shown = self._wrapped(told) if self.console.is_terminal else told
+        self.console.print(shown, soft_wrap=True)
+
+    def _wrapped(self, told: Text) -> Text:
+        width = self.console.width
+        lines: list[Text] = []
+        for line in told.split("\n"):
+            line.expand_tabs(8)
+            if line.cell_len <= width:
+                lines.append(line)
+                continue
+            set_in = line.plain.startswith(INDENT)
+            text = line[len(INDENT) :] if set_in else line
+            for piece in text.wrap(self.console, max(1, width - len(INDENT))):
+                piece.rstrip()
+                lines.append(Text.assemble(INDENT, piece) if set_in else piece)
+                set_in = True
+        return Text("\n").join(lines)
 
     def finished(self, job: Job, result: ScenarioResult) -> None:
         self._told -= {(job, state) for state in DOUBTS}
@@ -81,7 +101,7 @@ class Screen:
         if self._verbose:
             for finding in result.findings:
                 mark = " (expected)" if finding.expected else ""
-                self.say(Text(f"      {finding.code}{mark}: {finding.summary}"))
+                self.say(Text(f"{INDENT}{finding.code}{mark}: {finding.summary}"))
 
     def _line(self, result: ScenarioResult) -> Text:
         """The verdict and the main figures; they fit 80 columns, what is told below need not."""
@@ -101,19 +121,19 @@ class Screen:
         else:
             line.append(name)
             figures = " ".join(filter(None, map(str.strip, cells)))
-            line.append(f"\n      {figures}" if figures else "")
+            line.append(f"\n{INDENT}{figures}" if figures else "")
         if result.steps_completed < result.steps_requested:
-            line.append(f"\n      {result.steps_completed} of {result.steps_requested} steps")
+            line.append(f"\n{INDENT}{result.steps_completed} of {result.steps_requested} steps")
         told = result.cause.summary if result.cause else result.reason
         if told and not self._quiet:
-            line.append(f"\n      {told}", style=style)
+            line.append(f"\n{INDENT}{told}", style=style)
         unexpected = [
             finding.code
             for finding in result.findings
             if not finding.expected and finding.severity is not Severity.INFO
         ]
         if unexpected and not self._quiet:
-            line.append(f"\n      {', '.join(unexpected)}", style="yellow")
+            line.append(f"\n{INDENT}{', '.join(unexpected)}", style="yellow")
         return line
 
     def summary(self, run: RunResult, folder: Path) -> None:
@@ -123,12 +143,12 @@ class Screen:
         told = ", ".join(f"{n} {outcome.value}" for outcome, n in counts.items() if n)
         if run.interrupted:
             told += "; interrupted"
-        self.console.print(f"{told or 'nothing was run'}")
+        self.say(Text(told or "nothing was run"))
         for line in left_out(run):
-            self.console.print(escape(line), style="dim")
+            self.say(Text(line, style="dim"))
         for one in run.repeats:
             for hang in one.hangs:
-                self.console.print(f"{one.scenario}: {repeats.told(hang)}")
+                self.say(Text(f"{one.scenario}: {repeats.told(hang)}"))
         supported = any(one.verdict is Verdict.SUPPORTED for one in run.diagnosis.hypotheses)
         if run.diagnosis.hypotheses and (supported or run.settings is not None):
             self._diagnosis(run.diagnosis)
@@ -137,12 +157,12 @@ class Screen:
     def _diagnosis(self, found: Diagnosis) -> None:
         supported = [one for one in found.hypotheses if one.verdict is Verdict.SUPPORTED]
         if not supported:
-            self.console.print("the evidence supports no hypothesis")
+            self.say(Text("the evidence supports no hypothesis"))
         if found.unexplained:
-            self.console.print(escape(f"none of the eight explains it: {found.unexplained}"))
+            self.say(Text(f"none of the eight explains it: {found.unexplained}"))
         for one in supported:
             why = f": {one.because[0]}" if one.because else ""
-            self.console.print(Text.assemble("supported: ", (one.title, "bold"), why))
+            self.say(Text.assemble("supported: ", (one.title, "bold"), why))
         if found.next_experiment:
             told = Text.assemble("next: ", (found.next_experiment, "cyan"))
             self.console.print(told, soft_wrap=True)
@@ -179,19 +199,19 @@ class LiveScreen(Screen):
         before, self._width = self._width, self.console.width
         if self._width < before:
             self.console.control(Control.clear(), Control.home())
-            self.console.print(Group(*self._said), soft_wrap=True)
+            for told in self._said:
+                super().say(told)
 
     def _table(self, jobs: Sequence[Job]) -> Table:
-        too_many = max(0, len(COLUMNS) - self.console.width // ROOM)
-        shown = [title for title in COLUMNS if title not in FIRST_LEFT_OUT[:too_many]]
-        table = Table(box=None, padding=(0, 2, 0, 0), header_style="dim")
-        for title in shown:
-            left = title in ("scenario", "phase", "state")
-            table.add_column(title, justify="left" if left else "right", no_wrap=True)
-        for job in jobs:
-            row = dict(zip(COLUMNS, self._row(job), strict=True))
-            table.add_row(*(row[title] for title in shown))
-        return table
+        rows = [dict(zip(COLUMNS, self._row(job), strict=True)) for job in jobs]
+        unlimited = self.console.options.update(width=1_000)
+        shown = list(COLUMNS)
+        for title in FIRST_LEFT_OUT:
+            table = _columns(shown, rows)
+            if self.console.measure(table, options=unlimited).maximum <= self.console.width:
+                return table
+            shown.remove(title)
+        return _columns(shown, rows)
 
     def _row(self, job: Job) -> tuple[str, ...]:
         position, last = job.position, job.last
@@ -218,6 +238,18 @@ class LiveScreen(Screen):
             f"{self._done}/{self._total}",
         )
         return row
+
+
+def _columns(titles: Sequence[str], rows: Sequence[dict[str, str]]) -> Table:
+    table = Table(box=None, padding=(0, 2, 0, 0), pad_edge=False, header_style="dim")
+    for title in titles:
+        left = title in ("scenario", "phase", "state")
+        table.add_column(
+            title, justify="left" if left else "right", no_wrap=True, min_width=COLUMNS[title]
+        )
+    for row in rows:
+        table.add_row(*(row[title] for title in titles))
+    return table
 
 
 class _Stderr:
@@ -263,7 +295,8 @@ def screen(
     """
     stderr = _Stderr(raw or (lambda: False))
     console = Console(file=cast(IO[str], stderr), highlight=False)
-    if not console.is_terminal or quiet or raw is not None:
+    redrawn = console.is_terminal and not os.environ.get("CI")
+    if not redrawn or quiet or raw is not None:
         yield Screen(console, total, quiet, verbose)
         return
     shown = LiveScreen(console, total, quiet, verbose)

@@ -11,6 +11,7 @@ from pathlib import Path
 import msgspec
 from rich.console import Console
 from rich.markup import escape
+from rich.padding import Padding
 from rich.table import Table
 
 from harness import plan, scenario, selftest
@@ -21,6 +22,7 @@ from harness.plan import Options
 
 BUDGET_S = 180.0
 """For one control: several times what the longest takes on two cores."""
+MARKS = {True: "[green]✓[/]", False: "[bold red]✗[/]", None: "[dim]-[/]"}
 
 
 def add(commands: options.Commands) -> None:
@@ -81,9 +83,15 @@ def _controls(words: Sequence[str]) -> Sequence[ScenarioInfo]:
 
 def _print(rows: Sequence[selftest.Row], matrix: selftest.Matrix) -> None:
     console = Console(highlight=False)
-    console.print(_table(rows))
-    if matrix:
-        console.print(_crossed(matrix))
+    if not console.is_terminal:
+        console.width = 200  # a pipe has none, and 80 would cut words off
+    table = _table(rows)
+    if _fits(table, console):
+        console.print(table)
+    else:
+        _list(rows, console)
+    if matrix and _fits(crossed := _crossed(matrix, console), console):
+        console.print(crossed)
     judged = [row for row in rows if row.ok is not None]
     right = sum(1 for row in judged if row.ok)
     console.print(f"{right} of {len(judged)} got the expected verdict", end="")
@@ -92,28 +100,52 @@ def _print(rows: Sequence[selftest.Row], matrix: selftest.Matrix) -> None:
 
 
 def _table(rows: Sequence[selftest.Row]) -> Table:
-    table = Table(box=None, padding=(0, 2, 0, 0))
-    for column in ("", "control", "expected", "got", "what is wrong"):
-        table.add_column(column, no_wrap=column == "control")
-    marks = {True: "[green]✓[/]", False: "[bold red]✗[/]", None: "[dim]-[/]"}
+    table = Table(box=None, padding=(0, 2, 0, 0), pad_edge=False)
+    for column in ("", "control", "expected", "got"):
+        table.add_column(column, no_wrap=True)
+    if any(row.wrong for row in rows):
+        table.add_column("what is wrong", min_width=20)
     for row in rows:
-        name = row.control + (f" #{row.repeat}" if row.repeat else "")
-        told = escape("; ".join(row.wrong))
-        table.add_row(marks[row.ok], name, row.expected, row.got, told)
+        told = [escape("; ".join(row.wrong))] if len(table.columns) > 4 else []
+        table.add_row(MARKS[row.ok], _name(row), row.expected, row.got, *told)
     return table
 
 
-def _crossed(matrix: selftest.Matrix) -> Table:
-    """The confusion matrix: a line for each expected class, a column for each that came."""
+def _fits(table: Table, console: Console) -> bool:
+    unlimited = console.options.update(width=1_000)
+    return console.measure(table, options=unlimited).minimum <= console.width
+
+
+def _list(rows: Sequence[selftest.Row], console: Console) -> None:
+    """The table's rows where it has no room."""
+    for row in rows:
+        console.print(f"{MARKS[row.ok]} {_name(row)}: {row.got}")
+        for told in (f"expected {row.expected}", *row.wrong) if not row.ok else ():
+            console.print(Padding(escape(told), (0, 0, 0, 2), expand=False))
+
+
+def _name(row: selftest.Row) -> str:
+    return row.control + (f" #{row.repeat}" if row.repeat else "")
+
+
+def _crossed(matrix: selftest.Matrix, console: Console) -> Table:
+    """The confusion matrix: a line for each expected class, a column for each that came.
+
+    Where their names have no room, the columns are numbered as the lines are.
+    """
     came = sorted({got for line in matrix.values() for got in line})
-    table = Table(box=None, padding=(0, 2, 0, 0), title="expected ↓  got →", title_justify="left")
+    lines = sorted({*matrix, *came})
+    wide = max(map(len, lines)) + 2 + sum(len(got) + 2 for got in came) <= console.width
+    table = Table(box=None, padding=(0, 2 if wide else 1, 0, 0), pad_edge=False,
+                  title="expected ↓  got →", title_justify="left")  # fmt: skip
     table.add_column("", no_wrap=True)
     for got in came:
-        table.add_column(got, justify="right")
-    for expected in sorted(matrix):
-        line = matrix[expected]
-        cells = (_cell(line.get(got, 0), got == expected) for got in came)
-        table.add_row(expected, *cells)
+        table.add_column(got if wide else str(lines.index(got) + 1), justify="right", no_wrap=True)
+    for number, name in enumerate(lines, 1):
+        line = matrix.get(name, {})
+        if line or not wide:
+            cells = (_cell(line.get(got, 0), got == name) for got in came)
+            table.add_row(name if wide else f"{number} {name}", *cells)
     return table
 
 

@@ -1,0 +1,123 @@
+"""What is drawn into terminals of any width, without one."""
+
+from __future__ import annotations
+
+import io
+import time
+from types import SimpleNamespace
+
+import fakes
+import pytest
+import rich.console
+from hypothesis import given
+from hypothesis import strategies as st
+from rich.cells import cell_len
+from rich.text import Text
+
+from harness import selftest
+from harness.cli import selftest as command
+from harness.model import Outcome
+from harness.screen import COLUMNS, LiveScreen, Screen
+from harness.watchdog import State
+
+LONG = "grad_evaluated_without_update"
+REASON = "deadlock in phase forward of step 3: 3 threads in 2 processes wait for one another"
+
+
+def console(width, terminal=True):
+    return rich.console.Console(
+        file=io.StringIO(), width=width, force_terminal=terminal, color_system=None, highlight=False
+    )
+
+
+def written(screen):
+    return screen.console.file.getvalue().splitlines()
+
+
+@pytest.mark.parametrize("width", [20, 32, 40, 80, 200])
+def test_what_became_of_a_run_is_wrapped_between_words_and_set_in(width):
+    screen = Screen(console(width), 1, False, False)
+    screen.finished(None, fakes.result(LONG, outcome=Outcome.CRASHED, reason=REASON))
+    lines = written(screen)
+    assert max(map(cell_len, lines)) <= width
+    told = " ".join(" ".join(lines).split())
+    # A name longer than a line is the only word that may be broken.
+    assert REASON in told
+    assert (LONG in told) is (width > len(LONG) + 6)
+    assert all(line.startswith(" " * 6) for line in lines[1:])
+
+
+def test_lines_of_a_file_are_whole():
+    screen = Screen(console(80, terminal=False), 1, False, False)
+    screen.finished(None, fakes.result(LONG, outcome=Outcome.CRASHED, reason=REASON * 3))
+    assert f"{' ' * 6}{REASON * 3}" in written(screen)
+
+
+@given(st.text(), st.integers(1, 60))
+def test_any_text_fits_any_width(text, width):
+    screen = Screen(console(width), 1, False, False)
+    screen.say(Text(f"      {text}"))
+    # A terminal of one column has no room for a sign of two.
+    assert max(map(cell_len, written(screen)), default=0) <= max(width, 8)
+
+
+def job(name, phase="optimizer_update", steps=1000, seconds=700):
+    return SimpleNamespace(
+        info=SimpleNamespace(name=name),
+        spec=SimpleNamespace(settings=SimpleNamespace(steps=steps)),
+        position=SimpleNamespace(step=steps - 1, phase=phase),
+        last=SimpleNamespace(loss=12.345, phases={"forward": 0.0123}),
+        rss_peak=1 << 30,
+        started=time.monotonic() - seconds,
+        judgement=SimpleNamespace(state=State.ALIVE, reason=""),
+    )
+
+
+@pytest.mark.parametrize("width", range(20, 140))
+def test_a_table_has_as_many_columns_as_there_is_room_for(width):
+    screen = LiveScreen(console(width), 2, False, False)
+    screen.console.print(screen._table([job(LONG), job("two_locks", "eval")]))
+    head, *rows = written(screen)
+    assert len(rows) == 2
+    assert max(map(cell_len, (head, *rows))) <= width
+    assert ("step time" in head) is (width >= 105)
+    if width >= 49:
+        assert "…" not in "".join(rows)
+        assert all(row.rstrip().endswith("alive") for row in rows)
+
+
+def test_all_columns_have_room_in_eighty():
+    screen = LiveScreen(console(80), 1, False, False)
+    screen.console.print(screen._table([job("baseline_update", "backward", 10, 9)]))
+    assert written(screen)[0].split() == " ".join(COLUMNS).split()
+
+
+def row(n, expected, got=None, wrong=()):
+    return selftest.Row(
+        control=f"control_number_{n}",
+        repeat=0,
+        expected=expected,
+        got=got or expected,
+        ok=got is None,
+        wrong=wrong,
+    )
+
+
+@pytest.mark.parametrize("width", [24, 40, 80, 200])
+def test_the_verdicts_on_the_controls_fit_with_their_matrix(width, monkeypatch):
+    classes = [f"hung/{n}" for n in ("deadlock", "stalled", "stopped", "starved", "waiting")]
+    classes += [one.value for one in Outcome]
+    rows = [row(n, kind) for n, kind in enumerate(classes)]
+    rows.append(row(99, "completed", "crashed", ("it was crashed",)))
+    made = console(width)
+    monkeypatch.setattr(command, "Console", lambda **_: made)
+    command._print(rows, selftest.matrix(rows))
+    text = made.file.getvalue()
+    assert max(map(cell_len, text.splitlines())) <= width
+    assert "…" not in text
+    for one in rows:
+        assert one.control in text
+        assert one.got in text
+    assert "it was crashed" in " ".join(text.split())
+    assert ("expected ↓" in text) is (width >= 40)
+    assert "11 of 12 got the expected verdict" in " ".join(text.split())
