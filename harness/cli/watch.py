@@ -82,7 +82,8 @@ def exit_code(result: RunResult, arguments: argparse.Namespace) -> int:
     (one,) = result.results
     if arguments.exit_code == "verdict":
         return options.exit_code(result, arguments)
-    if one.outcome in OVERRULED:
+    # A launcher returns 0 also when one of its ranks has died.
+    if one.outcome in OVERRULED or (one.outcome is Outcome.CRASHED and one.exit_code == 0):
         return Exit.VERDICT
     if one.exit_code is not None:
         return one.exit_code

@@ -6,6 +6,7 @@ import contextlib
 import os
 import shutil
 import signal
+from collections.abc import Callable
 from pathlib import Path
 
 import msgspec
@@ -14,9 +15,20 @@ from harness import inject
 from harness.adapters import ADAPTERS, from_pattern
 from harness.beatfile import BEATS, NOW, BeatReader, read_position
 from harness.findings import watching
-from harness.model import Cause, Ending, OnHang, Position, ScenarioInfo, WorkerSpec
+from harness.findings.make import error
+from harness.model import (
+    Cause,
+    Ending,
+    OnHang,
+    Outcome,
+    Position,
+    ScenarioInfo,
+    ScenarioResult,
+    WorkerSpec,
+)
 from harness.supervise import launch
 from harness.supervise.doubt import Inspector, Prover
+from harness.supervise.exits import Exits
 from harness.supervise.job import Job, Why
 from harness.supervise.listen import Ear, LogBeats
 from harness.supervise.streams import Ends, captured
@@ -66,14 +78,42 @@ class CommandJob(Job):
         self._log = LogBeats(self.folder)
         ends = self._ends or captured()
         self._ears = [Ear(self._log, adapters) for _ in ends.outputs]
+        # One for each stream: a sentence is not to be put together from two.
+        self._exits = [Exits() for _ in ends.outputs]
         environment = inject.environment(
             own, os.environ | self._command.variables, self._command.inject
         )
         # What Python would keep in its buffer while it hangs is the step that it hangs in.
         environment.setdefault("PYTHONUNBUFFERED", "1")
-        return launch.Launched(
-            self._command.argv, self.folder, environment, ends, [ear.hear for ear in self._ears]
+        return launch.Launched(self._command.argv, self.folder, environment, ends, self._hearers())
+
+    def _hearers(self) -> list[Callable[[bytes], None]]:
+        def both(ear: Ear, exits: Exits) -> Callable[[bytes], None]:
+            def hear(data: bytes) -> None:
+                ear.hear(data)
+                exits.hear(data)
+
+            return hear
+
+        return [both(ear, exits) for ear, exits in zip(self._ears, self._exits, strict=True)]
+
+    def _finish(self) -> ScenarioResult:
+        result = super()._finish()
+        codes = {rank: code for exits in self._exits for rank, code in exits.codes.items()}
+        if not codes:
+            return result
+        told = "; ".join(filter(None, (exits.told() for exits in self._exits)))
+        found = error(
+            "rank_died",
+            f"the launcher says that {told}",
+            ranks=sorted(codes),
+            codes=[codes[rank] for rank in sorted(codes)],
         )
+        result = msgspec.structs.replace(result, findings=(*result.findings, found))
+        if result.outcome is not Outcome.COMPLETED:
+            return result
+        # It returns 0 all the same.
+        return msgspec.structs.replace(result, outcome=Outcome.CRASHED, reason=told)
 
     def signal(self, number: int) -> None:
         """Hand a signal of the terminal on to the command and what it has started with it."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import re
 import socket
 import sys
 import time
@@ -27,6 +26,7 @@ from harness.model import (
 from harness.ranks import JobColumns, JobVerdict, RankState, judge
 from harness.supervise import launch
 from harness.supervise.doubt import Inspector, Prover
+from harness.supervise.exits import Exits
 from harness.supervise.job import SLEEP_S, Job
 from harness.supervise.streams import captured
 from harness.watchdog import State
@@ -36,8 +36,6 @@ _LAUNCH = (
     "sys.exit(next(iter(entry_points(group='console_scripts', name='mlx.launch'))).load()())"
 )
 """`mlx.launch` of the MLX that our own interpreter has, wherever its script lies."""
-_EXITED = re.compile(rb"Node with rank (\d+) exited with code (-?\d+)")
-"""What it prints of a rank that did not end well; it returns 0 all the same."""
 PEER_GRACE_S = 2.5
 """So long after a rank's death the others may end by themselves, or be ended by the launcher."""
 STOPPED_S = 6.0
@@ -63,7 +61,7 @@ class RankedJob(Job):
         self._columns = JobColumns(self._size)
         self._pids: dict[int, int] = {}
         self._ended: dict[int, float] = {}
-        self._codes: dict[int, int] = {}
+        self._exits = Exits()
         self._inspectors: dict[int, Inspector] = {}
         self._provers: dict[int, Prover] = {}
         self._verdict: JobVerdict | None = None
@@ -78,14 +76,10 @@ class RankedJob(Job):
                 cold,
                 through=_launcher(self._size, settings.backend),
                 ends=replace(captured(), stdin=silent, held=(writer,)),
-                hear=(self._heard, self._heard),
+                hear=(self._exits.hear, self._exits.hear),
             )
         finally:
             os.close(writer)
-
-    def _heard(self, data: bytes) -> None:
-        for rank, code in _EXITED.findall(data):
-            self._codes[int(rank)] = int(code)
 
     def _read_beats(self) -> None:
         for rank, reader in enumerate(self._readers):
@@ -138,7 +132,7 @@ class RankedJob(Job):
             self._in_state[rank] = (process.state, now)
 
     def _state(self, rank: int, position: Position | None) -> RankState:
-        code, used = self._codes.get(rank), self._used.get(rank)
+        code, used = self._exits.codes.get(rank), self._used.get(rank)
         state, since = self._in_state.get(rank, (None, None))
         alive = used is not None
         return RankState(
@@ -285,12 +279,12 @@ def _launcher(ranks: int, backend: str) -> list[str]:
     kind = "ring" if backend == "any" else backend
     return [
         *(sys.executable, "-c", _LAUNCH, "-n", str(ranks), "--backend", kind),
-        *(["--starting-port", str(_free_ports(ranks))] if kind == "ring" else []),
+        *(["--starting-port", str(free_ports(ranks))] if kind == "ring" else []),
         "--",
     ]
 
 
-def _free_ports(count: int) -> int:
+def free_ports(count: int) -> int:
     """The first of so many free ports in a row on loopback, out of the kernel's own range."""
     for first in range(20_000 + os.getpid() % 1_000 * 10, 32_000, count):
         sockets = [socket.socket() for _ in range(count)]

@@ -124,3 +124,47 @@ def test_no_colour_is_no_colour(terminal, monkeypatch):
     assert seen.session.end() == 0
     assert not re.search(rb"\x1b\[[0-9;]*3[0-9][;m]", seen.session.output)
     assert any(line.startswith("[1/1] ✓ completed") for line in seen.lines)
+
+
+def test_a_terminal_of_a_ci_system_gets_lines_alone(terminal, monkeypatch):
+    monkeypatch.setenv("CI", "true")
+    seen = terminal(80, "run", "two_locks", "--model", "micro")
+    assert seen.session.end() == 1
+    assert "━".encode() not in seen.session.output
+    assert b"\x1b[2K" not in seen.session.output
+    assert any(line.startswith("[1/1] ✗ hung       two_locks") for line in seen.lines)
+
+
+@pytest.mark.parametrize("columns", [200, 80, 34])
+def test_the_verdicts_of_a_selftest_are_whole(terminal, columns):
+    seen = terminal(columns, "selftest", "two_locks", "abort")
+    assert seen.session.end() == 0
+    lines = seen.lines
+    assert not any("…" in line for line in lines)
+    for control, verdict in (("two_locks", "hung/deadlock"), ("abort", "crashed")):
+        assert sum("✓" in line and control in line and verdict in line for line in lines) == 1
+    assert "2 of 2 got the expected verdict" in lines
+    # What is told in words is broken between them.
+    told = " ".join(" ".join(lines).split())
+    assert "can only be woken by one another, and nothing else can end it" in told
+
+
+@pytest.mark.parametrize("columns", [200, 80, 34])
+def test_ranks_are_one_line_as_any_run_is(terminal, columns):
+    seen = terminal(columns, "run", "baseline_update", "--model", "micro", "--ranks", "2")
+    seen.until("━")
+    assert seen.count("baseline_update") == 1
+    assert seen.session.end() == 0
+    assert seen.count("✓ completed  baseline_update") == 1
+    assert not any("━" in line for line in seen.lines)
+
+
+@pytest.mark.parametrize("columns", [200, 40])
+def test_a_watched_command_keeps_its_own_lines(terminal, columns):
+    code = "print(*(f'Iter {n}: loss {5 - n}.5' for n in range(3)), sep=chr(10))"
+    seen = terminal(columns, "watch", "--", sys.executable, "-c", code.replace("'", '"'))
+    assert seen.session.end() == 0
+    lines = seen.lines
+    assert lines[:3] == [f"Iter {n}: loss {5 - n}.5" for n in range(3)]
+    assert lines[3].startswith("[1/1] ✓ completed")
+    assert not any("━" in line for line in lines)
