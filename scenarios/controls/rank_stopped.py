@@ -11,7 +11,7 @@ VERDICT = {
     "cause": "stopped",
     "findings": ("rank_stopped",),
     "culprit": 1,
-    "budget": 15.0,
+    "budget": 25.0,
 }
 
 
