@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import shutil
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -20,6 +21,13 @@ DEFAULTS = Settings()
 FAILURES = (Outcome.HUNG, Outcome.DIVERGED, Outcome.CRASHED, Outcome.UNFINISHED)
 
 
+class _Help(argparse.RawDescriptionHelpFormatter):
+    """Long lines are no easier to read where there is room for them."""
+
+    def __init__(self, prog: str) -> None:
+        super().__init__(prog, width=min(80, shutil.get_terminal_size().columns) - 2)
+
+
 def command(commands: Commands, name: str, summary: str, example: str) -> argparse.ArgumentParser:
     """A subparser whose help ends with an example."""
     subparser: argparse.ArgumentParser = commands.add_parser(
@@ -27,7 +35,7 @@ def command(commands: Commands, name: str, summary: str, example: str) -> argpar
         help=summary,
         description=summary[0].upper() + summary[1:] + ".",
         epilog=f"example:\n  {example}",
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+        formatter_class=_Help,
     )
     subparser.add_argument(
         "--json", action="store_true", help="print one JSON document on stdout and nothing else"

@@ -8,12 +8,14 @@ from pathlib import Path
 
 import fakes
 import junitparser
+import msgspec
 import pytest
 import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
 from harness import cli
+from harness.execute import concluded
 from harness.model import Outcome
 from harness.report import junit, markdown
 from harness.report.input import ReportInput
@@ -76,9 +78,10 @@ def test_the_workflow_names_only_options_that_there_are():
         cli.parser().parse_args(shlex.split(command)[1:])
 
 
+@pytest.mark.parametrize("columns", ["80", "200"])
 @pytest.mark.parametrize("name", cli.COMMANDS)
-def test_help_shows_an_example_that_can_be_typed(name, capsys, monkeypatch):
-    monkeypatch.setenv("COLUMNS", "80")
+def test_help_shows_an_example_that_can_be_typed(name, columns, capsys, monkeypatch):
+    monkeypatch.setenv("COLUMNS", columns)
     with pytest.raises(SystemExit) as ended:
         cli.parser().parse_args([name, "--help"])
     assert ended.value.code == 0
@@ -92,17 +95,34 @@ def test_help_shows_an_example_that_can_be_typed(name, capsys, monkeypatch):
         cli.parser().parse_args(words)
 
 
+@pytest.mark.parametrize("line", [["list"], ["completion", "bash"], ["completion", "fish"]])
+def test_an_example_that_is_cheap_runs(line, capsys):
+    assert cli.main(line) == 0
+    assert capsys.readouterr().out
+
+
 def test_the_report_of_five_hundred_hung_runs_fits_an_issue():
     stack = "".join(f"  File x.py, line {n}, in function_{n}\n" for n in range(400))
+    faults = tuple(fakes.finding(f"code_{n}_{'z' * 50}", summary="fault " * 99) for n in range(30))
     runs = [
-        fakes.hung(f"scenario_{n}_with_a_long_name", repeat, "nothing has moved for 12 s " * 8)
+        msgspec.structs.replace(
+            fakes.hung(
+                f"scenario_{n}_with_a_{'long_' * 20}name",
+                repeat,
+                f"{n} and {repeat} have not moved for 12 s " * 20,
+                # No two of them are the same hang.
+                fingerprint=f"{n:06x}{repeat:06x}",
+                **{f"evidence_{one}": "x" * 500 for one in range(30)},
+            ),
+            findings=faults,
+        )
         for n in range(25)
         for repeat in range(20)
     ]
     log = "".join(f"line {n} of a log that goes on and on and on\n" for n in range(500))
     text = markdown.render(
         ReportInput(
-            fakes.run(*runs),
+            concluded(fakes.run(*runs)),
             log_tails=lambda _: {"stdout": log, "stderr": log},
             stack_texts=lambda _: {"pystack-1.txt": stack},
             stacks=lambda _: ("pystack-1.txt",),
