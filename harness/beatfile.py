@@ -223,6 +223,17 @@ def read_position(folder: Path) -> Position | None:
     return None
 
 
+def write_position(folder: Path, position: Position) -> None:
+    """Let `read_position` of `folder` return `position`: for a worker of another machine."""
+    slot = bytearray(_SLOT_SIZE)
+    _pack(slot, 0, 1, position.step, position.t, 1, 1)
+    name = position.phase.encode()[:_NAME]
+    slot[_SLOT.size : _SLOT.size + len(name)] = name
+    file = folder / f"{NOW}.new"
+    file.write_bytes(slot)
+    file.replace(folder / NOW)
+
+
 class BeatReader:
     """Reads beats.jsonl from where it last stopped; the file may still be growing.
 

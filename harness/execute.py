@@ -11,7 +11,7 @@ from pathlib import Path
 
 import msgspec
 
-from harness import __version__, diagnose, environment, privacy, repeats
+from harness import __version__, diagnose, environment, hosts, privacy, repeats
 from harness.errors import HarnessError, UsageError
 from harness.model import (
     Diagnosis,
@@ -143,13 +143,15 @@ class _Session:
     def _start(self, run: Run) -> Job:
         folder = self._folder / run.info.name / str(run.repeat)
         folder.mkdir(parents=True)
+        ranks = run.settings.ranks if run.settings else 1
         spec = WorkerSpec(
             scenario=run.info.name,
             path=str(Path(run.info.path).resolve()) if run.info.path else "",
             folder=str(folder.resolve()),
             settings=run.settings,
             repeat=run.repeat,
-            ranks=run.settings.ranks if run.settings else 1,
+            ranks=ranks,
+            hostfile=hosts.of(self._options.hostfile, ranks),
         )
         budget = self._options.budget
         if run.info.verdict is not None and run.info.verdict.budget is not None:

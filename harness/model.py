@@ -108,6 +108,25 @@ class ScenarioInfo(msgspec.Struct, frozen=True, kw_only=True):
     """Set for an outside command, and for nothing else."""
 
 
+class Host(msgspec.Struct, frozen=True, kw_only=True):
+    """One rank's machine, as MLX's host files name it."""
+
+    ssh: str
+    """What ssh is told; `127.0.0.1` is this machine itself, without ssh."""
+    ips: tuple[str, ...] = ()
+    """The addresses at which its peers reach it."""
+    rdma: tuple[Any, ...] = ()
+
+
+class Hostfile(msgspec.Struct, frozen=True, kw_only=True):
+    """The machines of a job, the first one that of rank 0, in MLX's own format."""
+
+    hosts: tuple[Host, ...]
+    backend: str = ""
+    envs: tuple[str, ...] = ()
+    """`NAME=VALUE`, set for all ranks."""
+
+
 class WorkerSpec(msgspec.Struct, frozen=True, kw_only=True):
     """Everything one worker process needs to know; handed over as a JSON file."""
 
@@ -119,6 +138,8 @@ class WorkerSpec(msgspec.Struct, frozen=True, kw_only=True):
     repeat: int = 0
     rank: int = 0
     ranks: int = 1
+    hostfile: Hostfile | None = None
+    """Where the ranks are; None: all on this machine."""
 
 
 # --- what a worker writes --------------------------------------------------------------------

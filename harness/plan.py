@@ -13,7 +13,7 @@ import msgspec
 from harness import scenario
 from harness.adapters import from_pattern
 from harness.errors import UsageError
-from harness.model import OnHang, ScenarioInfo, Settings
+from harness.model import Hostfile, OnHang, ScenarioInfo, Settings
 
 BUILT_IN_MODELS = ("tiny", "micro")
 OPTIMIZERS = ("adam", "adamw", "sgd", "lion", "adafactor")
@@ -47,6 +47,8 @@ class Options(msgspec.Struct, frozen=True, kw_only=True):
     """Start without the kernels that earlier runs compiled."""
     full: bool = False
     """Redact nothing in what is written."""
+    hostfile: Hostfile | None = None
+    """The machines of the ranks; None: this one."""
 
 
 def make(infos: Sequence[ScenarioInfo], settings: Settings, repeats: int) -> tuple[Run, ...]:

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from harness import plan, scenario
+from harness import hosts, plan, scenario
 from harness.cli import github
 from harness.errors import Exit
 from harness.model import OnHang, Outcome, RunResult, ScenarioInfo, Settings
@@ -56,8 +56,14 @@ def add_training(parser: argparse.ArgumentParser) -> None:
     add("--learning-rate", type=float, default=DEFAULTS.learning_rate, metavar="X",
         help="(%(default)s)")  # fmt: skip
     add("--seed", type=int, default=DEFAULTS.seed, metavar="N", help="(%(default)s)")
-    add("--ranks", type=positive, default=DEFAULTS.ranks, metavar="N",
-        help="processes that train together, their gradients averaged (%(default)s)")  # fmt: skip
+    add(
+        "--ranks",
+        type=positive,
+        metavar="N",
+        help="processes that train together, their gradients averaged (1, or one for each host)",
+    )
+    add("--hostfile", type=hosts.read, metavar="FILE",
+        help="the ranks' machines, in the format of mlx.launch (this one)")  # fmt: skip
     add("--backend", choices=plan.BACKENDS, default=DEFAULTS.backend,
         help="of mx.distributed (%(default)s)")  # fmt: skip
     add("--no-collective-beats", dest="collective_beats", action="store_false",
@@ -140,7 +146,7 @@ def settings(arguments: argparse.Namespace) -> Settings:
         seed=arguments.seed,
         device=arguments.device,
         # What only runs something has no use for: `doctor` has no ranks.
-        ranks=getattr(arguments, "ranks", DEFAULTS.ranks),
+        ranks=hosts.ranks(getattr(arguments, "ranks", None), getattr(arguments, "hostfile", None)),
         backend=getattr(arguments, "backend", DEFAULTS.backend),
         collective_beats=getattr(arguments, "collective_beats", DEFAULTS.collective_beats),
     )
@@ -151,7 +157,9 @@ def planned(
 ) -> tuple[Sequence[plan.Run], Settings]:
     """The runs of scenarios that the options ask for, and the settings that they share."""
     asked = settings(arguments)
-    return plan.make(infos, asked, arguments.repeat), asked
+    runs = plan.make(infos, asked, arguments.repeat)
+    hosts.check(runs, arguments.hostfile)
+    return runs, asked
 
 
 def add_full(group: Any) -> None:
@@ -170,6 +178,7 @@ def running(arguments: argparse.Namespace) -> Options:
         stop_after=arguments.stop_after,
         cold=arguments.cold,
         full=arguments.full,
+        hostfile=getattr(arguments, "hostfile", None),
         on_hang=OnHang(arguments.on_hang),
         until_decided=getattr(arguments, "until_decided", False),
     )

@@ -25,12 +25,8 @@ FAULTHANDLER = "faulthandler.txt"
 """Where a worker's interpreter writes its stacks when SIGUSR1 asks it to."""
 _MARK = "HARNESS_FOLDER"
 """Variable by which a process is known as ours, whatever became of its parents."""
-_BOOT = (
-    "import sys; sys.path[0] = sys.argv.pop(1); "
-    "from harness.worker import main; sys.exit(main(sys.argv))"
-)
-"""Starts the worker from our own package, whatever a folder named `harness` in the current
-directory holds."""
+SPEC = "spec.json"
+"""Where a worker of this machine finds its WorkerSpec."""
 
 
 class Launched:
@@ -189,25 +185,42 @@ def signal_name(number: int) -> str:
         return f"signal {number}"
 
 
+def boot(module: str, *arguments: str) -> list[str]:
+    """The command that runs `main` of a module of our own package.
+
+    Whatever a folder named `harness` in the current directory holds.
+    """
+    code = (
+        "import sys; sys.path[0] = sys.argv.pop(1); "
+        f"from {module} import main; sys.exit(main(sys.argv))"
+    )
+    return [sys.executable, "-c", code, str(Path(__file__).resolve().parents[2]), *arguments]
+
+
 def worker(
     spec: WorkerSpec,
     cold: bool = False,
-    through: Sequence[str] = (),
+    command: Sequence[str] = (),
     ends: Ends | None = None,
     hear: Sequence[Callable[[bytes], None]] = (),
+    variables: Mapping[str, str] | None = None,
 ) -> Launched:
-    """Start the worker of `spec`, whose folder exists; `through`: by a launcher in front of it."""
+    """Start the worker of `spec`, whose folder exists; by `command` where a launcher starts it."""
     folder = Path(spec.folder)
-    file = folder / "spec.json"
+    file = folder / SPEC
     file.write_bytes(msgspec.json.encode(spec))
-    package_root = Path(__file__).resolve().parents[2]
     temporary = Path(tempfile.mkdtemp(prefix="harness-"))
     if not cold:
         kernels.lend(kernels.store(), temporary)
     return Launched(
-        [*through, sys.executable, "-c", _BOOT, str(package_root), str(file)],
+        command or boot("harness.worker", str(file)),
         folder,
-        os.environ | {"TMPDIR": str(temporary), "PYTHONUNBUFFERED": "1"},
+        {
+            **os.environ,
+            **(variables or {}),
+            "TMPDIR": str(temporary),
+            "PYTHONUNBUFFERED": "1",
+        },
         ends=ends,
         hear=hear,
         temporary=temporary,

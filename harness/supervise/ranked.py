@@ -7,7 +7,7 @@ import socket
 import sys
 import time
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
 import msgspec
@@ -15,16 +15,18 @@ import msgspec
 from harness.beatfile import BeatReader, read_position
 from harness.model import (
     Cause,
+    Finding,
     Outcome,
     Position,
     Process,
     ScenarioResult,
     Snapshot,
+    Standing,
     StartBeat,
     StepBeat,
 )
 from harness.ranks import JobColumns, JobVerdict, RankState, judge
-from harness.supervise import launch
+from harness.supervise import hosts, launch
 from harness.supervise.doubt import Inspector, Prover
 from harness.supervise.exits import Exits
 from harness.supervise.job import SLEEP_S, Job
@@ -36,6 +38,8 @@ _LAUNCH = (
     "sys.exit(next(iter(entry_points(group='console_scripts', name='mlx.launch'))).load()())"
 )
 """`mlx.launch` of the MLX that our own interpreter has, wherever its script lies."""
+CUT_OFF_S = 20.0
+"""So long without progress a host may be silent: a link that was cut may come back."""
 PEER_GRACE_S = 2.5
 """So long after a rank's death the others may end by themselves, or be ended by the launcher."""
 STOPPED_S = 6.0
@@ -45,6 +49,8 @@ CPU_S = 1.0
 LOOKED_AT = 8
 """So many ranks' stacks are evidence."""
 LOST = ("rank_died", "rank_left_early", "collective_mismatch")
+ENDURED = {"rank_stopped": "stopped", "rank_cut_off": "waiting"}
+"""What may pass by itself, and the cause's code if it has not when the budget is over."""
 INSPECTED = 4
 """Ranks whose stacks are looked at while it is in doubt whether the job moves."""
 
@@ -68,18 +74,29 @@ class RankedJob(Job):
         self._failed_at: float | None = None
         self._used: dict[int, _Used] = {}
         self._in_state: dict[int, tuple[str, float]] = {}
+        self._hosts = hosts.Hosts(self.spec, self._folders)
+        command, variables = self._started_by(settings.backend)
         # The launcher reads its input as fast as it comes, the end of it over and over.
         silent, writer = os.pipe()
         try:
             return launch.worker(
                 self.spec,
                 cold,
-                through=_launcher(self._size, settings.backend),
+                command,
                 ends=replace(captured(), stdin=silent, held=(writer,)),
                 hear=(self._exits.hear, self._exits.hear),
+                variables=variables,
             )
         finally:
-            os.close(writer)
+            self._hosts.speak(writer)
+
+    def _started_by(self, backend: str) -> tuple[list[str], dict[str, str]]:
+        """The launcher's command, and the variables that it needs."""
+        if self.spec.hostfile is not None:
+            launcher = [sys.executable, "-c", _LAUNCH]
+            return hosts.command(self.spec, launcher, self.policy), hosts.variables(self.folder)
+        worker = launch.boot("harness.worker", str(self.folder / launch.SPEC))
+        return [*_launcher(self._size, backend), *worker], {}
 
     def _read_beats(self) -> None:
         for rank, reader in enumerate(self._readers):
@@ -90,7 +107,7 @@ class RankedJob(Job):
                     self._steps += 1
                     self.last = beat if rank == 0 else self.last
                 elif isinstance(beat, StartBeat):
-                    self._pids[rank] = beat.pid
+                    self._pids[rank] = self._hosts.number(rank, beat.pid)
 
     def _position(self) -> Position | None:
         """Of the rank that is furthest behind; its time is that of the last move of any."""
@@ -100,19 +117,27 @@ class RankedJob(Job):
         slowest = min(known, key=lambda position: position.step)
         return Position(slowest.step, slowest.phase, max(position.t for position in known))
 
+    def _look(self, now: float, pid: int) -> None:
+        self._hosts.look(now)
+        super()._look(now, pid)
+
     def _watched(self, snapshot: Snapshot) -> Snapshot:
         """The launcher's threads spin while they wait for output of the ranks: no progress."""
         launcher, *others = snapshot.processes or (None,)
         if launcher is None or launcher.pid != self._process.pid:
             return snapshot
+        if self.spec.hostfile is not None:
+            # Nor is it progress that the hosts are heard.
+            others = [*_below(others, self._pids.values()), *self._hosts.processes()]
         at_rest = msgspec.structs.replace(launcher, cpu_s=0.0, io_bytes=None, threads=())
         return msgspec.structs.replace(snapshot, processes=(at_rest, *others))
 
     def _states(self, now: float) -> list[RankState]:
         # In this order: no beat must be missing of what the positions and the ends say.
         positions = [read_position(folder) for folder in self._folders]
-        seen = {p.pid: p for p in self.snapshot.processes} if self.snapshot else {}
-        gone = {rank for rank, pid in self._pids.items() if _over(seen.get(pid))}
+        near = self.snapshot.processes if self.snapshot else ()
+        seen = {p.pid: p for p in (*near, *self._hosts.processes())}
+        gone = {rank for rank, pid in self._pids.items() if self._gone(rank, seen.get(pid))}
         self._read_beats()
         for rank in gone:
             self._ended.setdefault(rank, now)
@@ -120,7 +145,12 @@ class RankedJob(Job):
         for rank, pid in self._pids.items():
             if rank not in gone and pid in seen:
                 self._follow(rank, seen[pid], now)
-        return [self._state(rank, positions[rank]) for rank in range(self._size)]
+        return [self._state(rank, positions[rank], now) for rank in range(self._size)]
+
+    def _gone(self, rank: int, process: Process | None) -> bool:
+        if rank in self._hosts:
+            return self._hosts.of(rank).status is not None
+        return process is None or process.state in "ZX"
 
     def _follow(self, rank: int, process: Process, now: float) -> None:
         used = self._used.get(rank)
@@ -131,12 +161,13 @@ class RankedJob(Job):
         if process.state not in ("t", self._in_state.get(rank, ("", 0.0))[0]):
             self._in_state[rank] = (process.state, now)
 
-    def _state(self, rank: int, position: Position | None) -> RankState:
-        code, used = self._exits.codes.get(rank), self._used.get(rank)
+    def _state(self, rank: int, position: Position | None, now: float) -> RankState:
+        code, used = self._exit_code(rank), self._used.get(rank)
         state, since = self._in_state.get(rank, (None, None))
         alive = used is not None
         return RankState(
             rank=rank,
+            host=self._hosts.names[rank],
             columns=self._columns[rank],
             started=rank in self._pids,
             position=position,
@@ -147,7 +178,16 @@ class RankedJob(Job):
             signal=launch.signal_name(-code) if code is not None and code < 0 else None,
             wait=self._collected.waits.get(self._pids.get(rank, -1)),
             cpu=used.cores if used else None,
+            cut_off_since=None if self._why else self._hosts.cut_off_since(rank, now),
+            error=self._hosts.of(rank).said or None,
         )
+
+    def _exit_code(self, rank: int) -> int | None:
+        """The rank's own; that of its connection only if nothing else was ever heard of it."""
+        seen = self._hosts.of(rank)
+        if seen.status is not None:
+            return os.waitstatus_to_exitcode(seen.status)
+        return self._exits.codes.get(rank) if seen.heard is None else None
 
     def _in_doubt(self, prover: Prover, inspector: Inspector, now: float) -> Cause | None:
         """The ranks' own story first: who died or was stopped needs no patience."""
@@ -161,10 +201,13 @@ class RankedJob(Job):
             return None
         if verdict.failed:
             self._failed_at = self._failed_at or now
+            over = now - self._failed_at > PEER_GRACE_S
+            if verdict.code == "rank_cut_off":
+                over = now - max(self._failed_at, self.judgement.last_progress) > CUT_OFF_S
             self.judgement = msgspec.structs.replace(
                 self.judgement, state=State.SUSPECT, reason=verdict.summary
             )
-            return self._because(verdict) if now - self._failed_at > PEER_GRACE_S else None
+            return self._because(verdict) if over else None
         self._failed_at = None
         if self._asleep():
             return None
@@ -175,9 +218,9 @@ class RankedJob(Job):
 
     def _spent(self, now: float) -> None:
         verdict = self._verdict
-        if self._cause is None and verdict is not None and verdict.code == "rank_stopped":
-            cause = msgspec.structs.replace(self._because(verdict), code="stopped")
-            self._confirmed(cause, now)
+        if self._cause is None and verdict is not None and verdict.code in ENDURED:
+            code = ENDURED[verdict.code]
+            self._confirmed(msgspec.structs.replace(self._because(verdict), code=code), now)
         else:
             super()._spent(now)
 
@@ -186,7 +229,13 @@ class RankedJob(Job):
         told = self._verdict.ranks if self._verdict else ()
         likes = Counter((one.state, one.last_step, one.last_phase) for one in told)
         first = sorted(
-            (one for one in told if one.rank in self._pids and one.rank not in self._ended),
+            (
+                one
+                for one in told
+                if one.rank in self._pids
+                and one.rank not in self._ended
+                and one.rank not in self._hosts
+            ),
             key=lambda one: (not one.culprit, likes[one.state, one.last_step, one.last_phase]),
         )
         return [self._pids[one.rank] for one in first[:LOOKED_AT]]
@@ -219,6 +268,11 @@ class RankedJob(Job):
     def _asleep(self) -> bool:
         """Whether a rank only waits for a time to pass: it will go on, and the others with it."""
         for rank, pid in self._pids.items():
+            if rank in self._hosts:
+                wakes_in = self._hosts.of(rank).wakes_in
+                if wakes_in is not None and wakes_in < SLEEP_S:
+                    return True
+                continue
             prover = self._provers.setdefault(rank, Prover(pid, self._process.guard_pid))
             prover.look(self.judgement.still)
             wakes_in = prover.asleep()
@@ -230,6 +284,7 @@ class RankedJob(Job):
         """Whether each rank that is looked at uses the CPU and gets nowhere."""
         if not self.judgement.overdue:
             return False
+        self._hosts.inspect()
         # Those that do not wait first: one of them may be at work, for which the others wait.
         alive = sorted((s for s in states if not s.ended), key=lambda state: state.waits)
         stuck = []
@@ -237,6 +292,9 @@ class RankedJob(Job):
             pid = self._pids.get(state.rank)
             if pid is None:
                 return False
+            if state.rank in self._hosts:
+                stuck.append(self._hosts.of(state.rank).stuck)
+                continue
             inspector = self._inspectors.setdefault(
                 state.rank, Inspector(pid, self.folder / f"looks-{state.rank}", self.policy)
             )
@@ -245,20 +303,29 @@ class RankedJob(Job):
         return bool(stuck) and len(stuck) == len(alive[:INSPECTED]) and all(stuck)
 
     def _finish(self) -> ScenarioResult:
+        self._hosts.close()
         if self._cause is None:
             now = time.monotonic()
+            self._hosts.look(now)
             self._verdict = judge(self._states(now), now)
         result = super()._finish()
         verdict = self._verdict
         if verdict is None:
             return result
         result = msgspec.structs.replace(
-            result, ranks=verdict.ranks, findings=(*result.findings, *verdict.findings)
+            result,
+            ranks=verdict.ranks,
+            findings=(*result.findings, *verdict.findings, *self._silent(verdict)),
         )
         if verdict.failed and result.outcome in (Outcome.COMPLETED, Outcome.CRASHED):
             # The launcher returns 0, and what the first rank says may be a consequence only.
             return msgspec.structs.replace(result, outcome=Outcome.CRASHED, reason=verdict.summary)
         return result
+
+    def _silent(self, verdict: JobVerdict) -> list[Finding]:
+        """The hosts that were not heard for a while, and came back."""
+        lost = [one.rank for one in verdict.ranks if one.state is Standing.CUT_OFF]
+        return self._hosts.findings(rank for rank in range(self._size) if rank not in lost)
 
 
 @dataclass(frozen=True)
@@ -270,8 +337,13 @@ class _Used:
     cores: float | None
 
 
-def _over(process: Process | None) -> bool:
-    return process is None or process.state in "ZX"
+def _below(processes: Sequence[Process], roots: Iterable[int]) -> list[Process]:
+    """Of `processes`, parents before children, those that are `roots` or descend from one."""
+    kept = set(roots)
+    for process in processes:
+        if process.ppid in kept:
+            kept.add(process.pid)
+    return [process for process in processes if process.pid in kept]
 
 
 def _launcher(ranks: int, backend: str) -> list[str]:

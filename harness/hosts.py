@@ -1,0 +1,68 @@
+"""MLX's host files: which machine each rank of a job is on."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Sequence
+from pathlib import Path
+
+import msgspec
+
+from harness.errors import UsageError
+from harness.model import Host, Hostfile
+from harness.plan import Run
+
+
+def read(path: str) -> Hostfile:
+    """The host file at `path`, in either of the two forms that `mlx.launch` takes.
+
+    Raises argparse.ArgumentTypeError when it is none.
+    """
+    try:
+        found = msgspec.json.decode(Path(path).read_bytes(), type=tuple[Host, ...] | Hostfile)
+    except OSError as error:
+        raise argparse.ArgumentTypeError(f"{path}: {error.strerror or error}") from None
+    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+        raise argparse.ArgumentTypeError(f"{path} is no host file: {error}") from None
+    file = found if isinstance(found, Hostfile) else Hostfile(hosts=found)
+    if len(file.hosts) < 2:
+        raise argparse.ArgumentTypeError(f"{path} names {len(file.hosts)} hosts: at least 2")
+    return file
+
+
+def ranks(asked: int | None, file: Hostfile | None) -> int:
+    """How many ranks there are: as many as asked for, else as there are hosts."""
+    return asked or (len(file.hosts) if file else 1)
+
+
+def check(runs: Sequence[Run], file: Hostfile | None) -> None:
+    """Raise UsageError when a run cannot have its ranks on the hosts of `file`."""
+    if file is None:
+        return
+    for run in runs:
+        assert run.settings is not None
+        asked = run.settings.ranks
+        if not 1 < asked <= len(file.hosts):
+            raise UsageError(
+                f"{run.info.name} has {asked} ranks, the host file {len(file.hosts)} hosts: "
+                "name one host for each rank, at least 2"
+            )
+        backend = file.backend if run.settings.backend == "any" else run.settings.backend
+        if backend == "mpi":
+            raise UsageError(
+                "ranks on other hosts are started by mlx.launch's own ssh, which mpi does not "
+                "use: take --backend ring, or --backend mpi on this machine alone"
+            )
+        lacking = [host.ssh for host in file.hosts[:asked] if not host.ips]
+        if lacking:
+            raise UsageError(f"the host file gives no ips of {lacking[0]}")
+
+
+def of(file: Hostfile | None, count: int) -> Hostfile | None:
+    """`file` with the hosts of the first `count` ranks."""
+    if file is None:
+        return None
+    hosts = tuple(
+        msgspec.structs.replace(host, rdma=host.rdma[:count]) for host in file.hosts[:count]
+    )
+    return msgspec.structs.replace(file, hosts=hosts)
