@@ -7,9 +7,10 @@ from pathlib import Path
 
 import msgspec
 
-from harness import classify, record
+from harness import classify, privacy, record
 from harness.beatfile import read_position
 from harness.model import Ending, RunResult, ScenarioResult, WorkerSpec
+from harness.privacy.personal import recall
 
 
 def complete(run: RunResult, folder: Path) -> RunResult:
@@ -30,9 +31,10 @@ def _order(run: RunResult, result: ScenarioResult) -> tuple[int, int]:
 
 
 def _missing(run: RunResult, folder: Path) -> Iterator[ScenarioResult]:
+    personal = recall(folder)
     known = {(result.scenario, result.repeat) for result in run.results}
     for info in run.scenarios:
-        for file in (folder / info.name).glob("*/spec.json"):
+        for file in privacy.home(folder, info.name, personal).glob("*/spec.json"):
             try:
                 spec = msgspec.json.decode(file.read_bytes(), type=WorkerSpec)
             except (OSError, msgspec.MsgspecError):

@@ -11,9 +11,10 @@ from harness import privacy, recover, scenario
 from harness.cli import options
 from harness.errors import Exit
 from harness.execute import concluded, save
+from harness.model import ScenarioInfo, WorkerSpec
 from harness.privacy.personal import recall
 from harness.report import files, issue, runjson, write_all
-from harness.report.input import groups, load_run
+from harness.report.input import Group, groups, load_run
 
 
 def add(commands: options.Commands) -> None:
@@ -52,8 +53,25 @@ def run(arguments: argparse.Namespace) -> int:
 
 def _issue(folder: Path, full: bool) -> str:
     data = load_run(folder, full)
+    known = recall(folder)
     about = issue.chosen(groups(data.run))
-    siblings = scenario.siblings(about.info) if about and about.info else {}
-    draft = issue.draft(data, siblings if full else privacy.cleaned(siblings, recall(folder)))
+    siblings = scenario.siblings(_located(about, folder, known)) if about and about.info else {}
+    if not full:
+        siblings = {
+            privacy.named(name, known): privacy.redacted(source, known)
+            for name, source in siblings.items()
+        }
+    draft = issue.draft(data, siblings)
     files.replace(folder / "issue.md", draft.encode())
     return draft
+
+
+def _located(group: Group, folder: Path, known: privacy.Personal) -> ScenarioInfo:
+    """The scenario by the path it was run by; the published one leads nowhere from elsewhere."""
+    assert group.info is not None
+    home = privacy.home(folder, group.name, known) / str(group.worst.repeat)
+    try:
+        spec = msgspec.json.decode((home / "spec.json").read_bytes(), type=WorkerSpec)
+    except (OSError, msgspec.MsgspecError):
+        return group.info
+    return msgspec.structs.replace(group.info, path=spec.path)

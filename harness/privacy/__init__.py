@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import re
+from functools import cache
+from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -10,8 +13,11 @@ from harness.environment import VARIABLES
 from harness.model import RunResult
 from harness.privacy.redact import Personal, arguments, redacted
 from harness.privacy.rules import RULES, Rule
+from harness.scenario import shipped
 
-__all__ = ["Personal", "cleaned", "published", "redacted", "with_hosts"]
+__all__ = ["Personal", "cleaned", "home", "named", "published", "redacted", "with_hosts"]
+
+_MARK = re.compile(r"<([a-z]+)>")
 
 
 def published(run: RunResult, personal: Personal) -> RunResult:
@@ -30,6 +36,27 @@ def with_hosts(run: RunResult, personal: Personal) -> Personal:
             marks[name] = f"host-{len(taken)}"
             taken.add(marks[name])
     return msgspec.structs.replace(personal, hosts=tuple(marks.items()))
+
+
+def named(name: str, personal: Personal) -> str:
+    """A scenario's name, or a module's, as it is published: still a name."""
+    return name if name in _shipped() else _MARK.sub(r"\1", redacted(name, personal))
+
+
+def home(folder: Path, scenario: str, personal: Personal) -> Path:
+    """Where in a run's folder the files of a scenario lie, which may be published by another
+    name than it has there."""
+    found = folder / scenario
+    if not found.is_dir() and folder.is_dir():
+        for path in sorted(folder.iterdir()):
+            if path.is_dir() and named(path.name, personal) == scenario:
+                return path
+    return found
+
+
+@cache
+def _shipped() -> frozenset[str]:
+    return frozenset(shipped())
 
 
 def cleaned(value: Any, personal: Personal) -> Any:
@@ -62,6 +89,8 @@ def _field(value: Any, rule: Rule, personal: Personal) -> Any:
         return value
     if rule is Rule.TEXT:
         return cleaned(value, personal)
+    if rule is Rule.NAME:
+        return named(value, personal)
     if rule is Rule.WORDS:
         return arguments(value, personal)
     if rule is Rule.HOST:

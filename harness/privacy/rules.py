@@ -10,13 +10,14 @@ from harness import model
 class Rule(Enum):
     KEEP = "as it is: a number, a code, or a name that the user gave"
     TEXT = "redacted: free text, also as the keys and values of a mapping"
+    NAME = "redacted as a scenario's name, which a shipped one keeps"
     NESTED = "by the rules of its own fields"
     WORDS = "a command's words, redacted; what follows an option for a secret is left out"
     VARIABLES = "the values of the few variables that change how MLX runs; of others the names"
     HOST = "a number in place of its name"
 
 
-K, T, N = Rule.KEEP, Rule.TEXT, Rule.NESTED
+K, T, N, NAME = Rule.KEEP, Rule.TEXT, Rule.NESTED, Rule.NAME
 
 RULES: dict[type, dict[str, Rule]] = {
     model.RunResult: {
@@ -34,15 +35,15 @@ RULES: dict[type, dict[str, Rule]] = {
         "collective_beats": K,
     },
     model.ScenarioInfo: {
-        "name": K, "path": T, "summary": T, "doc": T, "source": T, "expects": K, "settings": T,
+        "name": NAME, "path": T, "summary": T, "doc": T, "source": T, "expects": T, "settings": T,
         "verdict": N, "command": N,
     },
     model.Command: {"argv": Rule.WORDS, "variables": Rule.VARIABLES, "pattern": T, "inject": K},
     model.Expected: {
-        "outcome": K, "cause": T, "step": K, "findings": K, "culprit": K, "budget": K,
+        "outcome": K, "cause": T, "step": K, "findings": T, "culprit": K, "budget": K,
     },
     model.ScenarioResult: {
-        "scenario": K, "outcome": K, "steps_requested": K, "steps_completed": K, "wall_s": K,
+        "scenario": NAME, "outcome": K, "steps_requested": K, "steps_completed": K, "wall_s": K,
         "repeat": K, "rank": K, "reason": T, "cause": N, "last_step": K, "last_phase": T,
         "stalled_at_s": K, "detected_at_s": K, "exit_code": K, "signal": K, "findings": N,
         "metrics": N, "ranks": N,
@@ -67,14 +68,14 @@ RULES: dict[type, dict[str, Rule]] = {
         "collective_op": T, "collective_step": K, "exit_code": K, "signal": K, "wait_site": T,
         "wait": T,
     },
-    model.RepeatSummary: {"scenario": K, "outcomes": N, "hangs": N, "figures": N},
+    model.RepeatSummary: {"scenario": NAME, "outcomes": N, "hangs": N, "figures": N},
     model.Share: {"count": K, "of": K, "low": K, "high": K},
     model.Hang: {
         "share": N, "fingerprint": K, "cause": T, "step": K, "phase": T, "wait_site": T,
         "repeats": K,
     },
     model.Spread: {"runs": K, "min": K, "median": K, "max": K},
-    model.LeftOut: {"scenario": K, "repeat": K, "reason": T},
+    model.LeftOut: {"scenario": NAME, "repeat": K, "reason": T},
     model.Diagnosis: {"hypotheses": N, "unexplained": T, "next_experiment": T},
     model.Hypothesis: {"id": K, "title": K, "verdict": K, "because": T, "conflicts": T},
 }  # fmt: skip

@@ -9,7 +9,8 @@ from typing import Any
 
 from harness import shown, waitsite
 from harness.api import Run
-from harness.report.text import line, plain, seconds
+from harness.plain import plain
+from harness.report.text import line, seconds
 from harness.stackparse import PARSERS, Frame, ThreadStack, parse
 
 THREADS = 6

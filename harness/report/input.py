@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from array import array
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, TypeVar
@@ -21,11 +22,11 @@ from harness.model import (
     ScenarioResult,
     StartBeat,
 )
+from harness.plain import plain
 from harness.privacy import Personal
 from harness.privacy.personal import recall
 from harness.record import Record
 from harness.report import runjson
-from harness.report.text import plain
 
 T = TypeVar("T")
 
@@ -106,15 +107,16 @@ def load_run(folder: Path, full: bool = False) -> ReportInput:
 
     Raises UsageError when it has no readable run.json.
     """
-    data = _raw(folder)
+    personal = recall(folder)
+    data = _raw(folder, personal)
     if full:
         return replace(data, run=msgspec.structs.replace(data.run, full=True))
-    return _redacted(data, privacy.with_hosts(data.run, recall(folder)))
+    return _redacted(data, privacy.with_hosts(data.run, personal))
 
 
-def _raw(folder: Path) -> ReportInput:
+def _raw(folder: Path, personal: Personal) -> ReportInput:
     def home(result: ScenarioResult) -> Path:
-        return folder / result.scenario / str(result.repeat)
+        return privacy.home(folder, result.scenario, personal) / str(result.repeat)
 
     @lru_cache(maxsize=1)  # the reports ask one after the other, and a long one takes seconds
     def recorded(folder: Path) -> Record:
@@ -157,15 +159,10 @@ def _redacted(data: ReportInput, personal: Personal) -> ReportInput:
 
 
 def _record(found: Record, clean: Callable[[Any], Any]) -> Record:
-    """What its user named: phases, errors, tensors."""
+    """What its user named, in whichever field: numbers stand in arrays, which stay."""
+    told = {one.name: getattr(found, one.name) for one in fields(found)}
     return replace(
-        found,
-        error=clean(found.error),
-        model=clean(found.model),
-        phases={clean(name): column for name, column in found.phases.items()},
-        checks=clean(found.checks),
-        gradients=clean(found.gradients),
-        collectives=clean(found.collectives),
+        found, **{name: clean(v) for name, v in told.items() if not isinstance(v, array)}
     )
 
 

@@ -5,37 +5,19 @@ from __future__ import annotations
 import html
 import math
 import re
-import unicodedata
 from collections.abc import Iterable, Sequence
+
+from harness.plain import plain
 
 NOTHING = "–"
 """What a table shows where there is no figure."""
 
-_SEQUENCE = re.compile(
-    r"(?:\x1b\[|\x9b)[0-9;:<=>?]*[ -/]*[@-~]"  # colours, the cursor
-    r"|\x1b[\]P^_X][^\x07\x1b]*(?:\x07|\x1b\\)"  # titles, links and other strings
-    r"|\x1b[ -/]*[0-~]?"
-)
-_UNCOMMON = re.compile(r"[^\n\t -~]")
-_UNSEEN = frozenset(("Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"))
-"""Unicode categories with nothing to see, or that no encoder or XML takes."""
 _MARKUP = re.compile(r"([\\`*\[\]|~$])|(?<![A-Za-z0-9])_|_(?![A-Za-z0-9])")
 _BLOCK = re.compile(r"^(\d*)([-+=#.)]+)(?=\s|$)")
 """What at the start of a line would make it a list, a title or a rule."""
 _LINKED = re.compile(r"[@#](?=\S)|www(?=\.)|gh(?=-)|:(?=//)", re.IGNORECASE)
 _BREAK = "\u200b"
 """A space of no width: GitHub links mentions and issues in the finished text, past any escape."""
-
-
-def plain(text: str) -> str:
-    """`text` without terminal sequences, unseen characters, and what was redrawn over."""
-    text = _SEQUENCE.sub("", text.replace("\r\n", "\n"))
-    lines = [line.rstrip("\r").rpartition("\r")[2] for line in text.split("\n")]
-    return _UNCOMMON.sub(_seen, "\n".join(lines))
-
-
-def _seen(match: re.Match[str]) -> str:
-    return "" if unicodedata.category(match[0]) in _UNSEEN else match[0]
 
 
 def line(text: str, limit: int) -> str:

@@ -18,13 +18,14 @@ from jinja2.utils import htmlsafe_json_dumps
 from markupsafe import Markup
 
 from harness.model import Severity
+from harness.plain import plain
 from harness.report import lanes
 from harness.report.html import ranks, stacks, timeline, view
 from harness.report.html.series import GRAPH, LOSS, MEMORY, TIME, Curve, curves
 from harness.report.input import Group, ReportInput, groups
 from harness.report.sections import verdicts
 from harness.report.sections.diagnosis import ranked
-from harness.report.text import line, plain
+from harness.report.text import line
 
 HERE = Path(__file__).parent
 POINTS = 4000

@@ -10,6 +10,7 @@ from typing import Any
 from harness import stats
 from harness.model import Cause, Finding, Outcome, ScenarioResult
 from harness.record import NOT_WORK, Record
+from harness.plain import plain
 from harness.report.input import LOGS, Group, ReportInput
 from harness.report.sections.verdicts import SYMBOLS, outcomes, place
 from harness.report.sections.verdicts import loss as loss_of
