@@ -13,6 +13,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from harness.environment import PACKAGES
 from harness.errors import UsageError
 from harness.model import Outcome, ScenarioInfo, ScenarioResult, Severity
+from harness.plan import BUILT_IN_MODELS
 from harness.report import repro
 from harness.report.input import LOGS, WORST_FIRST, Group, ReportInput, groups
 from harness.report.sections.scenario import last_lines
@@ -25,13 +26,17 @@ LIMIT = 65_000
 CODE = 40_000
 STACK = 12_000
 OTHERS = 30
+_BLANK = """**Describe the bug**
+
+<!-- In your own words: what did you do, what did you see? MLX's template begins with a line on the
+use of AI, which is yours to confirm: https://github.com/ml-explore/mlx/issues/new/choose -->"""
 
 
 def draft(data: ReportInput, siblings: Mapping[str, str]) -> str:
     """At most LIMIT characters. `siblings` are sources of what scenarios import, by module."""
     group = chosen(groups(data.run))
     parts = [
-        "**Describe the bug**\n\n<!-- In your own words: what did you do, what did you see? -->",
+        _BLANK,
         _reproduce(group, data, siblings),
         "**Expected behavior**\n\n<!-- In your own words. -->",
         _desktop(data),
@@ -66,13 +71,18 @@ def _code(info: ScenarioInfo | None, data: ReportInput, siblings: Mapping[str, s
         words = info.command.argv if info.command else data.run.command
         return fence(line(shlex.join(words), 4_000), "sh")
     try:
-        script = repro.script(info, apply(data.run.settings, info), siblings)
+        settings = apply(data.run.settings, info)
+        script = repro.script(info, settings, siblings)
     except (ValueError, UsageError) as error:
         return f"The scenario cannot be shown as one file: {cell(str(error))}."
     shown = fence(script, "python")
     if _units(shown) > CODE:
         return f"The scenario's code is too long for an issue ({len(script):,} characters)."
-    return "One file, which needs MLX alone (`python repro.py`):\n\n" + shown
+    needs = [*repro.requires(script)]
+    if settings.model not in BUILT_IN_MODELS:
+        needs.append(f"the model {code(settings.model)}")
+    told = f"MLX, {', '.join(needs)}" if needs else "MLX alone"
+    return f"One file, which needs {told} (`python repro.py`):\n\n{shown}"
 
 
 def _desktop(data: ReportInput) -> str:

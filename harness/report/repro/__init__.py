@@ -4,13 +4,18 @@ from __future__ import annotations
 
 import ast
 import re
-from collections.abc import Mapping
+import sys
+from collections.abc import Mapping, Sequence
 from functools import cache
 from importlib.resources import files
 
 from harness.model import ScenarioInfo, Settings
+from harness.plan import BUILT_IN_MODELS
 
 _SETTINGS = re.compile(r"# settings: begin\n.*?# settings: end\n", re.DOTALL)
+_ONLY = re.compile(r"^ *# only: (.*)\n((?:.*\n)*?) *# end\n", re.MULTILINE)
+_MARK = re.compile(r"<([a-z]+)>")
+"""What stands in place of something redacted."""
 _ERROR = "class {}(Exception):\n    pass\n"
 _STANDS_IN = {"harness.errors": _ERROR.format("SkipError") + "\n\n" + _ERROR.format("UsageError")}
 """What a scenario may import of this package."""
@@ -21,21 +26,72 @@ def script(info: ScenarioInfo, settings: Settings, siblings: Mapping[str, str]) 
 
     Raises ValueError for a scenario whose source cannot be read as Python.
     """
-    try:
-        tree = ast.parse(info.source)
-    except (SyntaxError, ValueError) as error:
-        raise ValueError(f"{info.name}: {error}") from error
+    source, tree = _parsed(info.name, info.source)
     needed = _needed(tree, siblings)
-    modules = "".join(f"module({name!r}, {_quoted(source)})\n\n" for name, source in needed.items())
+    modules = "".join(f"module({name!r}, {_quoted(text)})\n\n" for name, text in needed.items())
     brought = {node.name for node in tree.body if isinstance(node, ast.FunctionDef)}
     run = "main(make_step, batches)" if "batches" in brought else "main(make_step)"
     how = f"mlx.launch -n {settings.ranks} -- python repro.py" if settings.ranks > 1 else ""
     parts = [
         *([f"# Run by: {how}\n"] if how else []),
-        _SETTINGS.sub(lambda _: _constants(settings), _alone()),
-        f"\n\n{modules}# --- {info.name}\n{_source(info, tree)}\n\n{run}\n",
+        _SETTINGS.sub(lambda _: _constants(settings), _only(settings, [source, *needed.values()])),
+        f"\n\n{modules}# --- {info.name}\n{_without_future(source, tree)}\n\n{run}\n",
     ]
     return "".join(parts)
+
+
+def requires(script: str) -> tuple[str, ...]:
+    """What has to be installed, besides MLX, or lie beside it, for `script` to run."""
+    tree = ast.parse(script)
+    sources = [tree, *map(ast.parse, _inlined(tree).values())]
+    named = {name.partition(".")[0] for source in sources for name in _imported(source)}
+    provided = {name.partition(".")[0] for name in _inlined(tree)}
+    return tuple(sorted(named - provided - sys.stdlib_module_names - {"mlx"}))
+
+
+def _inlined(tree: ast.Module) -> dict[str, str]:
+    """By name, the modules that a script brings with it."""
+    calls = [node.value for node in tree.body if isinstance(node, ast.Expr)]
+    return {
+        ast.literal_eval(call.args[0]): ast.literal_eval(call.args[1])
+        for call in calls
+        if isinstance(call, ast.Call) and ast.unparse(call.func) == "module"
+    }
+
+
+def _parsed(name: str, source: str) -> tuple[str, ast.Module]:
+    """`source`, and what it says. What was redacted in it may be a part of a name."""
+    try:
+        return source, ast.parse(source)
+    except (SyntaxError, ValueError):
+        source = _MARK.sub(r"\1", source)
+    try:
+        return source, ast.parse(source)
+    except (SyntaxError, ValueError) as error:
+        raise ValueError(f"{name}: {error}") from error
+
+
+def _only(settings: Settings, sources: Sequence[str]) -> str:
+    """Of alone.py what is needed: the shorter, the sooner it is read."""
+    conditions = {
+        "built_in": settings.model in BUILT_IN_MODELS,
+        "loaded": settings.model not in BUILT_IN_MODELS,
+        "dtype": settings.dtype,
+        "lora": settings.train == "lora"
+        or (settings.train is None and settings.model not in BUILT_IN_MODELS),
+        "last": (settings.train or "").startswith("last:"),
+        "ranks": settings.ranks > 1,
+        "device": settings.device,
+        "module": len(sources) > 1,
+    }
+    used = {f".{name}" for text in sources for name in re.findall(r"\.(\w+)", text)}
+    used |= {name for name, holds in conditions.items() if holds}
+
+    def kept(match: re.Match[str]) -> str:
+        return match[2] if used.intersection(match[1].split()) else ""
+
+    text = _ONLY.sub(kept, _alone())
+    return re.sub(r"\n{3,}(?= )", "\n\n", re.sub(r"\n{4,}", "\n\n\n", text))
 
 
 @cache
@@ -53,9 +109,9 @@ def _constants(s: Settings) -> str:
     )
 
 
-def _source(info: ScenarioInfo, tree: ast.Module) -> str:
+def _without_future(source: str, tree: ast.Module) -> str:
     """Without `from __future__`, which may stand at a file's beginning only."""
-    lines = info.source.rstrip().split("\n")
+    lines = source.rstrip().split("\n")
     for node in tree.body:
         if isinstance(node, ast.ImportFrom) and node.module == "__future__":
             for number in range(node.lineno - 1, node.end_lineno or node.lineno):
@@ -70,7 +126,8 @@ def _needed(tree: ast.Module, siblings: Mapping[str, str]) -> dict[str, str]:
         source = siblings.get(name, _STANDS_IN.get(name))
         if source is None or name in found:
             continue
-        found |= _needed(ast.parse(source), siblings)
+        source, read = _parsed(name, source)
+        found |= _needed(read, siblings)
         if name in _STANDS_IN:
             found.setdefault("harness", "")
         found[name] = source

@@ -1,17 +1,15 @@
 import random
-import sys
-import types
 
 import mlx.core as mx
 import mlx.nn as nn
 import mlx.optimizers as optim
-from mlx.utils import tree_flatten
 
 # settings: begin
 STEPS, BATCH_SIZE, SEQ_LEN, SEED, RANKS = 10, 2, 32, 0, 1
 MODEL, TRAIN, OPTIMIZER, LEARNING_RATE, DTYPE, DEVICE = "tiny", None, "adamw", 0.001, None, None
 # settings: end
 
+# only: built_in
 # A Llama of this many (hidden units, layers, units of the MLP); 4 heads, 2 for keys and values.
 SIZES = {"tiny": (64, 2, 172), "micro": (32, 1, 86)}
 HEADS, KV_HEADS, VOCABULARY = 4, 2, 256
@@ -67,7 +65,7 @@ class Block(nn.Module):
         return x + self.mlp(self.post_attention_layernorm(x))
 
 
-class Llama(nn.Module):
+class Decoder(nn.Module):
     def __init__(self, dim, layers, hidden):
         super().__init__()
         self.embed_tokens = nn.Embedding(VOCABULARY, dim)
@@ -78,31 +76,54 @@ class Llama(nn.Module):
         x = self.embed_tokens(x)
         for layer in self.layers:
             x = layer(x)
-        return self.embed_tokens.as_linear(self.norm(x))
+        return self.norm(x)
+
+
+class Llama(nn.Module):
+    def __init__(self, dim, layers, hidden):
+        super().__init__()
+        self.model = Decoder(dim, layers, hidden)
+
+    def __call__(self, x):
+        return self.model.embed_tokens.as_linear(self.model(x))
+
+    @property
+    def layers(self):
+        return self.model.layers
+
+
+# end
 
 
 def build():
     """The model, and what turns a text into tokens."""
     mx.random.seed(SEED)
-    if MODEL in SIZES:
-        model, encode = Llama(*SIZES[MODEL]), lambda text: list(text.encode())
-    else:
-        from mlx_lm import load
+    # only: built_in
+    model, encode = Llama(*SIZES[MODEL]), lambda text: list(text.encode())
+    # end
+    # only: loaded
+    from mlx_lm import load
 
-        model, tokenizer = load(MODEL)[:2]
-        encode = tokenizer.encode
-    if DTYPE:
-        model.set_dtype(getattr(mx, DTYPE))
-    if TRAIN == "lora":
+    model, tokenizer = load(MODEL)[:2]
+    encode = tokenizer.encode
+    # end
+    # only: dtype
+    model.set_dtype(getattr(mx, DTYPE))
+    # end
+    # only: lora
+    quantised = any(hasattr(one, "bits") for _, one in model.named_modules())
+    if TRAIN == "lora" or (TRAIN is None and quantised):
         from mlx_lm.tuner.utils import linear_to_lora_layers
 
         model.freeze()
         lora = {"rank": 8, "scale": 20.0, "dropout": 0.0}
         linear_to_lora_layers(model, len(model.layers), lora)
-    elif TRAIN and TRAIN.startswith("last:"):
-        model.freeze()
-        for block in model.layers[-int(TRAIN[5:]) :]:
-            block.unfreeze()
+    # end
+    # only: last
+    model.freeze()
+    for block in model.layers[-int(TRAIN[5:]) :]:
+        block.unfreeze()
+    # end
     model.train()
     mx.eval(model.parameters())
     return model, encode
@@ -113,14 +134,21 @@ class Training:
 
     step = -1
     rank = 0
-    settings = types.SimpleNamespace(
-        steps=STEPS, batch_size=BATCH_SIZE, seq_len=SEQ_LEN, seed=SEED, learning_rate=LEARNING_RATE
-    )
+
+    # only: .settings
+    class Settings:
+        steps, batch_size, seq_len, seed = STEPS, BATCH_SIZE, SEQ_LEN, SEED
+        learning_rate = LEARNING_RATE
+
+    settings = Settings
+
+    # end
 
     def __init__(self):
         self._encode = None
-        if RANKS > 1:
-            self.rank = mx.distributed.init(strict=True).rank()
+        # only: ranks
+        self.rank = mx.distributed.init(strict=True).rank()
+        # end
 
     def __getattr__(self, name):
         # Made when they are asked for: some steps bring their own.
@@ -129,7 +157,10 @@ class Training:
         elif name == "optimizer":
             make = {"adamw": optim.AdamW, "adam": optim.Adam, "sgd": optim.SGD,
                     "lion": optim.Lion, "adafactor": optim.Adafactor}[OPTIMIZER]  # fmt: skip
-            self.optimizer = averaged(make(learning_rate=LEARNING_RATE))
+            self.optimizer = make(learning_rate=LEARNING_RATE)
+            # only: ranks
+            self.optimizer = averaged(self.optimizer)
+            # end
         else:
             raise AttributeError(name)
         return self.__dict__[name]
@@ -138,10 +169,12 @@ class Training:
     def state(self):
         return [self.model.state, self.optimizer.state]
 
+    # only: .last_step
     @property
     def last_step(self):
         return self.step == STEPS - 1
 
+    # end
     def batches(self):
         from pydoc_data.topics import topics
 
@@ -159,25 +192,39 @@ class Training:
         logits = model(inputs).astype(mx.float32)
         return nn.losses.cross_entropy(logits, targets, reduction="mean")
 
+    # only: .value_and_grad
     def value_and_grad(self):
         return nn.value_and_grad(self.model, self.loss)
 
+    # end
+    # only: .watch
     def watch(self, model, optimizer=None):
         self.model = model
         if optimizer is not None:
             self.optimizer = averaged(optimizer)
 
+    # end
+    # only: .phase
     def phase(self, name):
         pass
 
+    # end
+    # only: .gradients
     def gradients(self, gradients):
+        from mlx.utils import tree_flatten
+
         squares = [mx.sum(mx.square(g.astype(mx.float32))) for _, g in tree_flatten(gradients)]
         print("gradient norm", mx.sqrt(sum(squares, mx.array(0.0))).item(), flush=True)
 
+    # end
+    # only: .check
     def check(self, name, value, expected, tolerance=1e-4):
         print(name, value, "expected", expected, flush=True)
 
+    # end
 
+
+# only: ranks .watch
 def averaged(optimizer):
     if RANKS > 1:
         apply = optimizer.apply_gradients
@@ -185,15 +232,22 @@ def averaged(optimizer):
     return optimizer
 
 
+# end
+# only: module
 def module(name, source):
     """Something that the step imports."""
+    import sys
+    import types
+
     made = sys.modules[name] = types.ModuleType(name)
     exec(compile(source, f"{name}.py", "exec"), made.__dict__)
 
 
+# end
 def main(make_step, batches=None):
-    if DEVICE:
-        mx.set_default_device(getattr(mx, DEVICE))
+    # only: device
+    mx.set_default_device(getattr(mx, DEVICE))
+    # end
     training = Training()
     step = make_step(training)
     data = iter(batches(training)) if batches else training.batches()
