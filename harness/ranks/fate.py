@@ -146,14 +146,15 @@ def _ended(state: RankState, furthest: int) -> Fate | None:
         kind = _of_signal(state.signal)
         t = seen - LOOK_S * (kind is Kind.KILLED)
         return Fate(state.rank, kind, t, f"was killed by {state.signal} {at}")
+    if state.ended and not state.started:
+        why = f"it exited with code {state.exit_code}" if state.exit_code is not None else ""
+        told = ": ".join(filter(None, ("has never started", why, state.error and cut(state.error))))
+        return Fate(state.rank, Kind.NEVER_STARTED, seen, told)
     text = state.exception
     if text is not None:
         beat = state.columns.error
         kind = Kind.LOST if _LOST.search(text) else Kind.RAISED
         return Fate(state.rank, kind, beat.t if beat else seen, f"raised {cut(text)} ({at})")
-    if state.ended and not state.started:
-        code = f": it exited with code {state.exit_code}" if state.exit_code is not None else ""
-        return Fate(state.rank, Kind.NEVER_STARTED, seen, f"has never started{code}")
     if state.exit_code:
         told = f"exited with code {state.exit_code} {at}"
         return Fate(state.rank, Kind.EXITED, seen, told)

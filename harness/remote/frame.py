@@ -42,6 +42,8 @@ class Seen(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     status: int | None = None
     closed: bool = False
     """Whether the connection to it is over."""
+    ended: bool = False
+    """Whether that was the launcher's doing, as after the end of another rank."""
     said: str = ""
     """What ssh, or the shell there, said last, if the worker never came to say anything."""
 

@@ -14,11 +14,13 @@ import subprocess
 import tempfile
 import time
 from pathlib import Path
+from types import FrameType
 from typing import Any
 
 import msgspec
 
 from harness.beatfile import BEATS, write_position
+from harness.model import StartBeat
 from harness.remote.frame import Clock, Frame, Seen, Splitter
 
 SEEN = "host.json"
@@ -33,7 +35,6 @@ class Book:
     def __init__(self, folder: Path) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         self._folder = folder
-        self._file = (folder / BEATS).open("ab", buffering=0)
         self._clock = Clock()
         self._last = 0.0
         self._seen = Seen()
@@ -41,9 +42,10 @@ class Book:
     def write(self, frame: Frame, now: float) -> None:
         """Keep a frame that arrived at `now`."""
         self._clock.heard(frame.now, now)
-        lines = b"".join(self._line(beat) for beat in frame.beats)
+        lines = b"".join(self._line(beat, now) for beat in frame.beats)
         if lines:
-            self._file.write(lines)
+            with (self._folder / BEATS).open("ab") as file:
+                file.write(lines)
         if frame.position is not None:
             t = self._clock.ours(frame.position.t)
             write_position(self._folder, msgspec.structs.replace(frame.position, t=t))
@@ -58,14 +60,19 @@ class Book:
             status=before.status if frame.status is None else frame.status,
         )
 
-    def _line(self, beat: Any) -> bytes:
+    def _line(self, beat: Any, now: float) -> bytes:
         # That of a later message may be told to be nearer: time must not go back for it.
-        self._last = max(self._last, self._clock.ours(beat.t))
-        return msgspec.json.encode(msgspec.structs.replace(beat, t=self._last)) + b"\n"
+        self._last = t = max(self._last, self._clock.ours(beat.t))
+        if isinstance(beat, StartBeat):
+            beat = msgspec.structs.replace(beat, wall=time.time() - (now - t))
+        return msgspec.json.encode(msgspec.structs.replace(beat, t=t)) + b"\n"
 
-    def close(self, said: str) -> None:
-        """The connection is over; `said`: the last words, which count if no frame ever came."""
-        self._keep(closed=True, said=said if self._seen.heard is None else "")
+    def close(self, ended: bool, said: str) -> None:
+        """The connection is over, maybe `ended` from here.
+
+        `said`: the last words, which count if no frame ever came.
+        """
+        self._keep(closed=True, ended=ended, said=said if self._seen.heard is None else "")
 
     def _keep(self, **news: Any) -> None:
         self._seen = msgspec.structs.replace(self._seen, **news)
@@ -92,7 +99,13 @@ def main(argv: list[str]) -> int:
     arguments = [_ERRORS if word == _QUIET else word for word in arguments]
     with tempfile.TemporaryFile() as complaints:
         child = subprocess.Popen([real, *arguments], stdout=subprocess.PIPE, stderr=complaints)
-        signal.signal(signal.SIGTERM, lambda *_: child.terminate())
+        ended: list[int] = []
+
+        def end(number: int, frame: FrameType | None) -> None:
+            ended.append(number)
+            child.terminate()
+
+        signal.signal(signal.SIGTERM, end)
         assert child.stdout is not None
         book = Book(Path(folder) / f"rank-{asked[1]}")
         last = _relay(child.stdout.fileno(), book)
@@ -101,7 +114,7 @@ def main(argv: list[str]) -> int:
         said = complaints.read()[-4096:]
     with contextlib.suppress(OSError):
         os.write(2, said)
-    book.close(_last_line(said) or last)
+    book.close(bool(ended), _last_line(said) or last)
     return code if code >= 0 else 255
 
 

@@ -94,7 +94,7 @@ class Hosts:
     def cut_off_since(self, rank: int, now: float) -> float | None:
         """When its host was last heard, if it is not any more, though its worker has not ended."""
         seen = self.of(rank)
-        if seen.heard is None or seen.status is not None:
+        if seen.heard is None or seen.status is not None or seen.ended:
             return None
         return seen.heard if seen.closed or now - seen.heard > SILENT_S else None
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import socket
 import sys
 import time
@@ -149,7 +150,7 @@ class RankedJob(Job):
 
     def _gone(self, rank: int, process: Process | None) -> bool:
         if rank in self._hosts:
-            return self._hosts.of(rank).status is not None
+            return self._hosts.of(rank).status is not None or self._hosts.of(rank).ended
         return process is None or process.state in "ZX"
 
     def _follow(self, rank: int, process: Process, now: float) -> None:
@@ -187,6 +188,8 @@ class RankedJob(Job):
         seen = self._hosts.of(rank)
         if seen.status is not None:
             return os.waitstatus_to_exitcode(seen.status)
+        if seen.ended:
+            return -signal.SIGTERM
         return self._exits.codes.get(rank) if seen.heard is None else None
 
     def _in_doubt(self, prover: Prover, inspector: Inspector, now: float) -> Cause | None:
