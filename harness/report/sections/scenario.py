@@ -9,8 +9,8 @@ from typing import Any
 
 from harness import stats
 from harness.model import Cause, Finding, Outcome, ScenarioResult
-from harness.record import NOT_WORK, Record
 from harness.plain import plain
+from harness.record import NOT_WORK, Record
 from harness.report.input import LOGS, Group, ReportInput
 from harness.report.sections.verdicts import SYMBOLS, outcomes, place
 from harness.report.sections.verdicts import loss as loss_of
@@ -23,7 +23,6 @@ from harness.report.text import (
     digits,
     fence,
     line,
-    plain,
     seconds,
     size,
     table,
