@@ -64,7 +64,7 @@ def cleaned(value: Any, personal: Personal) -> Any:
     if isinstance(value, str):
         return redacted(value, personal)
     if isinstance(value, dict):
-        return {cleaned(key, personal): cleaned(item, personal) for key, item in value.items()}
+        return _cleaned_mapping(value, personal)
     if isinstance(value, tuple | list):
         return type(value)(cleaned(item, personal) for item in value)
     if isinstance(value, msgspec.Struct):
@@ -72,6 +72,17 @@ def cleaned(value: Any, personal: Personal) -> Any:
         new = {name: made for name, old in told.items() if (made := cleaned(old, personal)) != old}
         return msgspec.structs.replace(value, **new) if new else value
     return value
+
+
+def _cleaned_mapping(value: dict[Any, Any], personal: Personal) -> dict[Any, Any]:
+    """With as many entries as before, also where two keys were alike but for what is redacted."""
+    told: dict[Any, Any] = {}
+    for key, item in value.items():
+        name = cleaned(key, personal)
+        while name in told:
+            name = f"{name}'"
+        told[name] = cleaned(item, personal)
+    return told
 
 
 def _struct(value: Any, personal: Personal) -> Any:

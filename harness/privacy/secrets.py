@@ -38,7 +38,7 @@ _SECRET = (
 _QUOTED = r"\\\"[^\"\\\n]*\\\"|\"[^\"\n]*\"|'[^'\n]*'"
 _OPTION = re.compile(
     rf"(--?(?:[\w-]{{0,40}}{_SECRET}[\w-]{{0,40}}|auth)(?:[\"'],\s{{0,4}}|\s+|=))"
-    rf"(?:{_QUOTED}|[^\s\"'-][^\s\"']*)",
+    rf"(?:{_QUOTED}|[^\s\"'<-][^\s\"']*)",
     re.IGNORECASE,
 )
 _USER_OPTION = re.compile(r"(\s-u\s+)[^\s:/]{1,64}:[^\s:/]{1,256}(?!\S)")

@@ -28,22 +28,27 @@ def say():
         print("\\x1b[31merr\\x1b[0m", text, file=sys.stderr)
         print(json.dumps({"message": text}))
     sys.stdout.flush()
-    for number, text in enumerate(MARKERS):
-        threading.Thread(target=threading.Event().wait, name=text[:60], daemon=True).start()
-        if number > 10:
-            break
+    for text in MARKERS:
+        threading.Thread(target=threading.Event().wait, name=text, daemon=True).start()
 """
 SCENARIO = (
     SAY
     + """
 from baseline_update import make_step as make_baseline
 
+def alice_password(*words, secret="password=Zq9Xw3Lk7"):
+    happens()
+
 def make_step(training):
     baseline = make_baseline(training)
     def step(*batch):
+        if training.step == 1:
+            for number, text in enumerate(MARKERS):
+                training.check(text, 1.0, 2.0)
+                training.phase(text)
         if training.step == 2:
             say()
-            happens()
+            alice_password(*MARKERS)
         return baseline(*batch)
     return step
 """
@@ -108,11 +113,12 @@ def logs(folder):
 )
 def test_no_marker_of_a_scenario_is_published(project, happens, outcome):
     doc = "\n".join(text for text, _ in HERE.values()).replace("\\", "\\\\")
-    (project / "mine.py").write_text(
+    (project / "alice_mine.py").write_text(
         f'"""What alice@example.org does.\n\n{doc}\n"""\nimport threading\n'
         f"def happens():\n    {happens}\n" + SCENARIO
     )
-    done, folder = harness(project, "run", "mine.py")
+    done, folder = harness(project, "run", "alice_mine.py")
+    assert json.loads(done.stdout)["results"][0]["scenario"] == "user_mine"
     assert json.loads(done.stdout)["results"][0]["outcome"] == outcome, done.stderr
     assert HERE["password"][0] in logs(folder)  # it was really said
     assert found(done, folder, project) == set()
@@ -123,7 +129,10 @@ def test_no_marker_of_a_scenario_is_published(project, happens, outcome):
         text=True,
     )
     assert again.returncode == 0, again.stderr
-    assert (folder / "issue.md").exists()
+    draft = (folder / "issue.md").read_text()
+    # What was redacted in the source has not made it unreadable, and its logs were found.
+    assert "# --- user_mine" in draft
+    assert "End of stderr" in draft
     assert found(again, folder, project) == set()
 
 

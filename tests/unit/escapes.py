@@ -12,7 +12,7 @@ from markdown_it import MarkdownIt
 from markdown_it.token import Token
 
 from harness.model import Outcome
-from harness.report import html, markdown
+from harness.report import html, issue, markdown
 from harness.report.input import ReportInput
 
 PARTS = (
@@ -62,6 +62,7 @@ def escaped(lines: list[str]) -> list[str]:
     made, calm = data(lines), data(["x"] * len(lines))
     return [
         *_markdown(markdown.render(made), markdown.render(calm)),
+        *_markdown(issue.draft(made, {}), issue.draft(calm, {})),
         *_html(html.render(made), html.render(calm)),
     ]
 

@@ -106,6 +106,55 @@ def test_a_source_that_is_no_python_is_said_to_be_none():
     assert "cannot be shown as one file" in draft(run)
 
 
+def test_a_sibling_that_is_no_python_is_said_to_be_none():
+    info = fakes.info("mine", source="import a\ndef make_step(t): pass\n")
+    run = msgspec.structs.replace(
+        fakes.run(fakes.result("mine", outcome=Outcome.CRASHED)), scenarios=(info,)
+    )
+    assert "cannot be shown as one file: a:" in draft(run, {"a": "def (:"})
+
+
+def test_code_with_a_name_redacted_in_it_is_still_code():
+    source = "import <user>_data\ndef make_step(t):\n    <user>_rate = 1\n"
+    text = repro.script(fakes.info("mine", source=source), Settings(), {"user_data": "x = 1\n"})
+    ast.parse(text)
+    assert "user_rate = 1" in text
+    assert re.findall(r"^module\('(\w+)'", text, re.MULTILINE) == ["user_data"]
+
+
+@pytest.mark.parametrize(
+    ("imported", "model", "needs"),
+    [
+        ("import math", "tiny", "MLX alone"),
+        ("import numpy.linalg, mlx.nn", "tiny", "MLX, numpy"),
+        ("from helper import x", "tiny", "MLX, helper"),
+        ("import math", "~/models/llama", "MLX, mlx_lm, the model `~/models/llama`"),
+    ],
+)
+def test_it_says_what_the_code_needs(imported, model, needs):
+    info = fakes.info("mine", source=f"{imported}\ndef make_step(t): pass\n")
+    run = fakes.run(fakes.result("mine", outcome=Outcome.CRASHED))
+    run = msgspec.structs.replace(run, scenarios=(info,), settings=Settings(model=model))
+    assert f"which needs {needs} (`python repro.py`)" in draft(run)
+
+
+def test_the_file_has_only_what_its_scenario_uses():
+    def text(source, **settings):
+        info = fakes.info("mine", source=f"def make_step(training):\n    {source}\n")
+        return repro.script(info, Settings(**settings), {})
+
+    for part in ("# only", "# end", "def check(", "mlx_lm", "set_dtype", "distributed"):
+        assert part not in text("pass")
+    assert "class Llama" in text("pass")
+    assert "class Llama" not in text("pass", model="~/other")
+    assert "def check(" in text("training.check('a', 1, 1)")
+    assert "mlx_lm" in text("pass", train="lora")
+    assert "set_dtype" in text("pass", dtype="float16")
+    assert "distributed" in text("pass", ranks=2)
+    for changed in ({}, {"train": "last:1"}, {"device": "cpu"}, {"ranks": 2}, {"model": "~/x"}):
+        ast.parse(text("training.watch(training.settings)", **changed))
+
+
 def test_what_may_stand_at_the_top_only_is_left_out():
     source = "from __future__ import annotations\ndef make_step(t): pass\n"
     ast.parse(repro.script(fakes.info("mine", source=source), Settings(), {}))
