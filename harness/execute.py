@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import os
 import secrets
 import shutil
 from collections.abc import Sequence
@@ -62,9 +63,14 @@ def execute(
 
 
 def why(error: OSError, folder: Path) -> str:
-    """What ended a run in `folder`, in words: the disk only where it is the disk."""
-    ours = error.filename is not None and str(error.filename).startswith(str(folder))
-    if ours or error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EROFS):
+    """What ended a run in `folder`, in words: its disk only where it is its disk."""
+    if isinstance(error.filename, (str, bytes)):
+        file = Path(os.fsdecode(error.filename))
+        ours = file.resolve().is_relative_to(folder.resolve())
+    else:
+        # A write names no file.
+        ours = error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EROFS)
+    if ours:
         return f"cannot write to {folder}: {error.strerror or error}"
     return str(error)
 

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import errno
+from pathlib import Path
 
 import pytest
 
 from harness import execute as module
 from harness.errors import HarnessError
-from harness.execute import execute
+from harness.execute import execute, why
 from harness.model import Settings
 from harness.plan import Options
 
@@ -19,6 +20,12 @@ from harness.plan import Options
         (OSError("no free ports on loopback"), "no free ports on loopback"),
         (OSError(errno.ENOSPC, "No space left on device"), "cannot write to {}: No space left"),
         (PermissionError(errno.EACCES, "Permission denied", "/dev/kfd"), "/dev/kfd"),
+        # Another disk than the run's is full.
+        (
+            OSError(errno.ENOSPC, "No space left on device", "/mnt/x"),
+            "left on device: '/mnt/x'",
+        ),
+        (OSError(errno.ENOSPC, "No space left on device", 7), "cannot write to {}: No space left"),
     ],
 )
 def test_an_error_is_told_as_what_it_is(tmp_path, monkeypatch, error, told):
@@ -41,3 +48,15 @@ def test_a_file_of_the_run_that_cannot_be_written_is_the_runs(tmp_path, monkeypa
     monkeypatch.setattr(module, "write_all", fails)
     with pytest.raises(HarnessError, match="cannot write to"):
         execute((), Settings(), Options(out=tmp_path), None, ("harness",))
+
+
+@pytest.mark.parametrize(
+    ("name", "ours"), [("a/run/mine/0", True), ("a/run", True), ("a/run-2/x", False), ("a", False)]
+)
+def test_a_folder_is_told_by_whatever_path_it_was_named(tmp_path, monkeypatch, name, ours):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "true").mkdir()
+    (tmp_path / "a").symlink_to("true")
+    for file in (name, str(tmp_path / name), str((tmp_path / name).resolve())):
+        error = PermissionError(errno.EACCES, "Permission denied", file)
+        assert why(error, Path("a/run")).startswith("cannot write to a/run: ") is ours
