@@ -47,7 +47,9 @@ class Terminal:
 
 
 @pytest.fixture
-def terminal(tmp_path):
+def terminal(tmp_path, monkeypatch):
+    # In CI nothing is redrawn, and the tests run there too.
+    monkeypatch.delenv("CI", raising=False)
     made = []
 
     def start(columns, *command):
