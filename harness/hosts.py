@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import argparse
+import shutil
 from collections.abc import Sequence
 from pathlib import Path
 
 import msgspec
 
 from harness.errors import UsageError
-from harness.model import Host, Hostfile
+from harness.model import Host, Hostfile, Settings
 from harness.plan import Run
 
 
@@ -36,26 +37,31 @@ def ranks(asked: int | None, file: Hostfile | None) -> int:
 
 
 def check(runs: Sequence[Run], file: Hostfile | None) -> None:
-    """Raise UsageError when a run cannot have its ranks on the hosts of `file`."""
-    if file is None:
-        return
+    """Raise UsageError when the ranks of a run cannot be started, on the hosts of `file` if any."""
     for run in runs:
-        assert run.settings is not None
-        asked = run.settings.ranks
-        if not 1 < asked <= len(file.hosts):
-            raise UsageError(
-                f"{run.info.name} has {asked} ranks, the host file {len(file.hosts)} hosts: "
-                "name one host for each rank, at least 2"
-            )
-        backend = file.backend if run.settings.backend == "any" else run.settings.backend
-        if backend == "mpi":
-            raise UsageError(
-                "ranks on other hosts are started by mlx.launch's own ssh, which mpi does not "
-                "use: take --backend ring, or --backend mpi on this machine alone"
-            )
-        lacking = [host.ssh for host in file.hosts[:asked] if not host.ips]
-        if lacking:
-            raise UsageError(f"the host file gives no ips of {lacking[0]}")
+        settings = run.settings
+        if settings is None:
+            continue
+        if file is not None:
+            _check(run.info.name, settings, file)
+        elif settings.ranks > 1 and settings.backend == "mpi" and not shutil.which("mpirun"):
+            raise UsageError("--backend mpi needs Open MPI, and there is no mpirun here")
+
+
+def _check(name: str, settings: Settings, file: Hostfile) -> None:
+    if not 1 < settings.ranks <= len(file.hosts):
+        raise UsageError(
+            f"{name} has {settings.ranks} ranks, the host file {len(file.hosts)} hosts: "
+            "name one host for each rank, at least 2"
+        )
+    if "mpi" in (settings.backend, settings.backend == "any" and file.backend):
+        raise UsageError(
+            "ranks on other hosts are started through mlx.launch's ssh, which mpi does not use: "
+            "take --backend ring, or --backend mpi on this machine alone"
+        )
+    lacking = [host.ssh for host in file.hosts[: settings.ranks] if not host.ips]
+    if lacking:
+        raise UsageError(f"the host file gives no ips of {lacking[0]}")
 
 
 def of(file: Hostfile | None, count: int) -> Hostfile | None:

@@ -166,25 +166,32 @@ class Network:
         hidden.mkdir(exist_ok=True)
         # What the harness writes cannot be seen from the hosts: each has a disk of its own there.
         script = f"mount -t tmpfs none {hidden} && exec {_SSHD} -D -e -f {config}"
-        self._servers.append(
-            subprocess.Popen(
-                [*self.inside(index), *_clock(index), "sh", "-c", script],
-                stderr=(self.folder / f"sshd-{index}.log").open("w"),
-                stdin=subprocess.DEVNULL,
+        with (self.folder / f"sshd-{index}.log").open("w") as log:
+            self._servers.append(
+                subprocess.Popen(
+                    [*self.inside(index), *_clock(index), "sh", "-c", script],
+                    stdin=subprocess.DEVNULL,
+                    stderr=log,
+                )
             )
-        )
+
+    def stop_server(self, index: int) -> None:
+        """Nobody answers ssh on this host any more."""
+        self._servers[index - 1].kill()
+        self._servers[index - 1].wait()
 
     def inside(self, index: int) -> list[str]:
         """The words in front of a command that let it run on a host."""
         return ["ip", "netns", "exec", self._spaces[index]]
 
     def processes(self, index: int) -> set[int]:
-        """What runs on a host, but for its ssh server."""
-        told = subprocess.run(
-            ["ip", "netns", "pids", self._spaces[index]], capture_output=True, text=True
-        )
-        ours = {server.pid for server in self._servers}
-        return {int(word) for word in told.stdout.split()} - ours
+        """What runs on a host, but for ssh's servers: one whose client is silent waits for long."""
+        return {pid for pid in self._pids(index) if not _serves(pid)}
+
+    def _pids(self, index: int) -> list[int]:
+        command = ["ip", "netns", "pids", self._spaces[index]]
+        told = subprocess.run(command, capture_output=True, text=True)
+        return [int(word) for word in told.stdout.split()]
 
     def start(self, *command: str, **popen) -> subprocess.Popen:
         """Start a command on the first host, where ssh knows the others."""
@@ -197,7 +204,7 @@ class Network:
             server.kill()
             server.wait()
         for index in range(len(self._spaces)):
-            for pid in self.processes(index):
+            for pid in self._pids(index):
                 with contextlib.suppress(ProcessLookupError):
                     os.kill(pid, 9)
         self._closing = True
@@ -225,6 +232,13 @@ def _clock(index: int) -> list[str]:
     command = ["unshare", "--time", "--monotonic", str(index * CLOCK_APART_S), "--"]
     tried = subprocess.run([*command, "true"], capture_output=True)
     return command if tried.returncode == 0 else []
+
+
+def _serves(pid: int) -> bool:
+    try:
+        return Path(f"/proc/{pid}/comm").read_text().startswith("sshd")
+    except OSError:
+        return True
 
 
 def _ip(*words: str) -> None:

@@ -75,6 +75,7 @@ CODES: dict[str, str] = {
     "rank_never_started": "a rank never started, and the others wait for it to join",
     "rank_stopped": "a rank is stopped by a signal, and the others wait for it",
     "rank_cut_off": "the host of a rank is not heard any more",
+    "host_silent": "the host of a rank was not heard for a while, and then again",
     "rank_silent": "a rank does not move, and the others wait for it",
     "collective_mismatch": "a rank issued other collectives than the others",
     "rank_slow": "a rank is slower than the others, and they wait for it in each step",

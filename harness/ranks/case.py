@@ -122,7 +122,8 @@ def _together(met: dict[int, Fate], origin: Fate) -> tuple[int, ...]:
     """Whom the same thing befell at the same moment: a host's ranks, mostly."""
     alike = (fate for fate in met.values() if fate.kind is origin.kind)
     shared = origin.kind in (Kind.STOPPED, Kind.CUT_OFF, Kind.NEVER_STARTED)
-    return tuple(sorted(fate.rank for fate in alike if shared or fate.rank == origin.rank))
+    same = (f for f in alike if f.rank == origin.rank or (shared and f.known == origin.known))
+    return tuple(sorted(fate.rank for fate in same))
 
 
 def _late(ranks: Sequence[RankState], hung: bool) -> tuple[int, ...]:

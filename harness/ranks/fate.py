@@ -88,6 +88,11 @@ class Fate:
     """What follows "rank 2 ": a clause with its verb."""
 
     @property
+    def known(self) -> bool:
+        """Whether it was seen to happen."""
+        return math.isfinite(self.t)
+
+    @property
     def code(self) -> str:
         return CODES.get(self.kind, "rank_died")
 

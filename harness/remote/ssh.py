@@ -20,7 +20,7 @@ from typing import Any
 import msgspec
 
 from harness.beatfile import BEATS, write_position
-from harness.model import StartBeat
+from harness.model import Position, StartBeat
 from harness.remote.frame import Clock, Frame, Seen, Splitter
 
 SEEN = "host.json"
@@ -38,6 +38,7 @@ class Book:
         self._clock = Clock()
         self._last = 0.0
         self._seen = Seen()
+        self._position: Position | None = None
 
     def write(self, frame: Frame, now: float) -> None:
         """Keep a frame that arrived at `now`."""
@@ -46,7 +47,9 @@ class Book:
         if lines:
             with (self._folder / BEATS).open("ab") as file:
                 file.write(lines)
-        if frame.position is not None:
+        # Once the clocks are better known, it would be written at another time, as if it had moved.
+        if frame.position is not None and frame.position != self._position:
+            self._position = frame.position
             t = self._clock.ours(frame.position.t)
             write_position(self._folder, msgspec.structs.replace(frame.position, t=t))
         before = self._seen

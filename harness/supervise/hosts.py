@@ -98,6 +98,11 @@ class Hosts:
             return None
         return seen.heard if seen.closed or now - seen.heard > SILENT_S else None
 
+    def unreached(self) -> list[int]:
+        """The ranks of which nothing was ever heard, and nothing will be."""
+        seen = self._seen.items()
+        return [rank for rank, one in seen if one.closed and one.heard is None and not one.ended]
+
     def findings(self, ranks: Iterable[int]) -> list[Finding]:
         """The hosts of `ranks` that were silent for a while."""
         silent = [(rank, self.of(rank).silence) for rank in ranks if rank in self._far]

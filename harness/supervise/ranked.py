@@ -39,6 +39,16 @@ _LAUNCH = (
     "sys.exit(next(iter(entry_points(group='console_scripts', name='mlx.launch'))).load()())"
 )
 """`mlx.launch` of the MLX that our own interpreter has, wherever its script lies."""
+_MPIRUN = ("mpirun", "--oversubscribe")
+"""MPI's own launcher: mlx.launch knows only how to call that of Open MPI 5."""
+_TELLING = (
+    'trap : TERM; "$@"; code=$?; if [ $code -gt 128 ]; then code=-$((code - 128)); fi; if '
+    '[ $code != 0 ]; then echo "Node with rank $OMPI_COMM_WORLD_RANK exited with code $code" >&2; '
+    "exit 1; fi"
+)
+"""Says of a rank that did not end well what mlx.launch would; mpirun does not say who it was."""
+_MPI = {"OMPI_ALLOW_RUN_AS_ROOT": "1", "OMPI_ALLOW_RUN_AS_ROOT_CONFIRM": "1"}
+"""In a container one is root, and nobody else's account is at risk."""
 CUT_OFF_S = 20.0
 """So long without progress a host may be silent: a link that was cut may come back."""
 PEER_GRACE_S = 2.5
@@ -97,6 +107,9 @@ class RankedJob(Job):
             launcher = [sys.executable, "-c", _LAUNCH]
             return hosts.command(self.spec, launcher, self.policy), hosts.variables(self.folder)
         worker = launch.boot("harness.worker", str(self.folder / launch.SPEC))
+        if backend == "mpi":
+            ranks = [*_MPIRUN, "-n", str(self._size), "--"]
+            return [*ranks, "sh", "-c", _TELLING, "sh", *worker], _MPI
         return [*_launcher(self._size, backend), *worker], {}
 
     def _read_beats(self) -> None:
@@ -139,6 +152,7 @@ class RankedJob(Job):
         near = self.snapshot.processes if self.snapshot else ()
         seen = {p.pid: p for p in (*near, *self._hosts.processes())}
         gone = {rank for rank, pid in self._pids.items() if self._gone(rank, seen.get(pid))}
+        gone.update(self._hosts.unreached())
         self._read_beats()
         for rank in gone:
             self._ended.setdefault(rank, now)

@@ -64,6 +64,13 @@ def test_what_cannot_be_run_is_refused_at_once(settings, file, words):
         hosts.check(runs(**settings), file)
 
 
+def test_mpi_needs_its_launcher(monkeypatch):
+    monkeypatch.setattr(hosts.shutil, "which", lambda name: None)
+    with pytest.raises(UsageError, match="no mpirun"):
+        hosts.check(runs(ranks=2, backend="mpi"), None)
+    hosts.check(runs(backend="mpi"), None)
+
+
 def test_what_fits_is_not_refused():
     hosts.check(runs(ranks=2), FILE)
     hosts.check(runs(ranks=3), FILE)

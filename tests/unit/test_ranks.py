@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from harness import findings
 from harness.model import Severity, Standing
-from harness.ranks import judge
+from harness.ranks import JobColumns, RankState, judge
 
 SIZES, PER_STEP = st.integers(2, 16), st.integers(1, 5)
 STEPS, SEEDS = st.integers(0, 9), st.integers(0, 10**9)
@@ -75,6 +75,25 @@ def test_a_healthy_job_has_no_culprit(make, size, per_step, at, seed):
     assert (found.code, found.culprits, found.findings) == (None, (), ()), found.summary
     good = {Standing.WORKING, Standing.WAITING, Standing.AHEAD, Standing.BEHIND, Standing.FINISHED}
     assert {one.state for one in found.ranks} <= good
+
+
+def test_a_host_that_could_not_be_reached_is_to_blame_and_not_those_that_then_did_not_start():
+    job = JobColumns(3)
+    waiting = RankState(rank=0, columns=job[0], started=False)
+    refused = RankState(
+        rank=1,
+        columns=job[1],
+        host="b",
+        started=False,
+        ended_t=5.0,
+        exit_code=255,
+        error="ssh: connect to host b port 22: Connection refused",
+    )
+    ended = RankState(rank=2, columns=job[2], host="c", started=False, signal="SIGTERM")
+    found = judge([waiting, refused, ended], 6.0)
+    assert (found.code, found.culprits) == ("rank_never_started", (1,))
+    assert "rank 1 on host b has never started" in found.summary
+    assert "Connection refused" in found.summary
 
 
 @pytest.mark.parametrize("name", STORIES)

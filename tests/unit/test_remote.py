@@ -85,6 +85,16 @@ def test_beats_of_another_clock_are_kept_in_ours_and_in_order(tmp_path):
     assert read_position(tmp_path / "rank-1") == Position(2, "eval", 1000.5)
 
 
+def test_a_worker_that_stays_where_it_is_does_not_seem_to_move(tmp_path):
+    book = ssh.Book(tmp_path)
+    seen = set()
+    for arrives in (10.5, 20.1, 30.3):
+        book.write(Frame(now=arrives - 10.0, position=Position(3, "eval", 0.25)), arrives)
+        book.write(Frame(now=arrives - 9.0, position=Position(3, "eval", 0.25)), arrives + 1.5)
+        seen.add(read_position(tmp_path))
+    assert len(seen) == 1
+
+
 def test_what_is_known_of_a_host_grows_and_is_not_forgotten(tmp_path):
     book = ssh.Book(tmp_path)
     assert ssh.read(tmp_path).heard is None
