@@ -7,17 +7,14 @@ import signal
 import socket
 import sys
 import time
-from collections import Counter
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import msgspec
 
 from harness.beatfile import BeatReader, read_position
 from harness.model import (
-    Cause,
     Finding,
-    Outcome,
     Position,
     Process,
     ScenarioResult,
@@ -26,13 +23,12 @@ from harness.model import (
     StartBeat,
     StepBeat,
 )
-from harness.ranks import JobColumns, JobVerdict, RankState, judge
+from harness.ranks import JobColumns, JobVerdict, RankState
+from harness.remote.frame import Seen
 from harness.supervise import hosts, launch
-from harness.supervise.doubt import Inspector, Prover
 from harness.supervise.exits import Exits
-from harness.supervise.job import SLEEP_S, Job
+from harness.supervise.judged import JudgedJob
 from harness.supervise.streams import captured
-from harness.watchdog import State
 
 _LAUNCH = (
     "import sys; from importlib.metadata import entry_points; sys.argv[0] = 'mlx.launch'; "
@@ -51,22 +47,9 @@ _MPI = {"OMPI_ALLOW_RUN_AS_ROOT": "1", "OMPI_ALLOW_RUN_AS_ROOT_CONFIRM": "1"}
 """In a container one is root, and nobody else's account is at risk."""
 CUT_OFF_S = 20.0
 """So long without progress a host may be silent: a link that was cut may come back."""
-PEER_GRACE_S = 2.5
-"""So long after a rank's death the others may end by themselves, or be ended by the launcher."""
-STOPPED_S = 6.0
-"""A rank that has been stopped for so long, while nothing moves, is spoken of."""
-CPU_S = 1.0
-"""A rank's use of the CPU is told of so long a while."""
-LOOKED_AT = 8
-"""So many ranks' stacks are evidence."""
-LOST = ("rank_died", "rank_left_early", "collective_mismatch")
-ENDURED = {"rank_stopped": "stopped", "rank_cut_off": "waiting"}
-"""What may pass by itself, and the cause's code if it has not when the budget is over."""
-INSPECTED = 4
-"""Ranks whose stacks are looked at while it is in doubt whether the job moves."""
 
 
-class RankedJob(Job):
+class RankedJob(JudgedJob):
     """Beats, processes and verdicts by rank. The watchdog sees progress when any of them moves."""
 
     def _launch(self, cold: bool) -> launch.Launched:
@@ -76,15 +59,7 @@ class RankedJob(Job):
         self._folders = [self.folder / f"rank-{rank}" for rank in range(self._size)]
         self._readers = [BeatReader(folder) for folder in self._folders]
         self._columns = JobColumns(self._size)
-        self._pids: dict[int, int] = {}
-        self._ended: dict[int, float] = {}
         self._exits = Exits()
-        self._inspectors: dict[int, Inspector] = {}
-        self._provers: dict[int, Prover] = {}
-        self._verdict: JobVerdict | None = None
-        self._failed_at: float | None = None
-        self._used: dict[int, _Used] = {}
-        self._in_state: dict[int, tuple[str, float]] = {}
         self._hosts = hosts.Hosts(self.spec, self._folders)
         command, variables = self._started_by(settings.backend)
         # The launcher reads its input as fast as it comes, the end of it over and over.
@@ -162,19 +137,21 @@ class RankedJob(Job):
                 self._follow(rank, seen[pid], now)
         return [self._state(rank, positions[rank], now) for rank in range(self._size)]
 
+    def _afar(self, rank: int) -> Seen | None:
+        return self._hosts.of(rank) if rank in self._hosts else None
+
+    def _inspect_afar(self) -> None:
+        self._hosts.inspect()
+
+    def _over(self, verdict: JobVerdict, now: float) -> bool:
+        if verdict.code == "rank_cut_off":
+            return now - max(self._failed_at or now, self.judgement.last_progress) > CUT_OFF_S
+        return super()._over(verdict, now)
+
     def _gone(self, rank: int, process: Process | None) -> bool:
         if rank in self._hosts:
             return self._hosts.of(rank).status is not None or self._hosts.of(rank).ended
         return process is None or process.state in "ZX"
-
-    def _follow(self, rank: int, process: Process, now: float) -> None:
-        used = self._used.get(rank)
-        if used is None or now - used.t >= CPU_S:
-            cores = (process.cpu_s - used.cpu_s) / (now - used.t) if used else None
-            self._used[rank] = _Used(now, process.cpu_s, cores)
-        # While its stacks are taken it stands still, whatever it did before and does afterwards.
-        if process.state not in ("t", self._in_state.get(rank, ("", 0.0))[0]):
-            self._in_state[rank] = (process.state, now)
 
     def _state(self, rank: int, position: Position | None, now: float) -> RankState:
         code, used = self._exit_code(rank), self._used.get(rank)
@@ -206,152 +183,16 @@ class RankedJob(Job):
             return -signal.SIGTERM
         return self._exits.codes.get(rank) if seen.heard is None else None
 
-    def _in_doubt(self, prover: Prover, inspector: Inspector, now: float) -> Cause | None:
-        """The ranks' own story first: who died or was stopped needs no patience."""
-        states = self._states(now)
-        self._verdict = verdict = judge(states, now)
-        if verdict.code == "rank_stopped":
-            if now - self.judgement.last_progress > STOPPED_S:
-                self.judgement = msgspec.structs.replace(
-                    self.judgement, state=State.STOPPED, reason=verdict.summary
-                )
-            return None
-        if verdict.failed:
-            self._failed_at = self._failed_at or now
-            over = now - self._failed_at > PEER_GRACE_S
-            if verdict.code == "rank_cut_off":
-                over = now - max(self._failed_at, self.judgement.last_progress) > CUT_OFF_S
-            self.judgement = msgspec.structs.replace(
-                self.judgement, state=State.SUSPECT, reason=verdict.summary
-            )
-            return self._because(verdict) if over else None
-        self._failed_at = None
-        if self._asleep():
-            return None
-        if self.judgement.cause is None and not self._stuck(states, now):
-            return None
-        self._verdict = judge(states, now, hung=True)
-        return self._because(self._verdict)
-
-    def _spent(self, now: float) -> None:
-        verdict = self._verdict
-        if self._cause is None and verdict is not None and verdict.code in ENDURED:
-            code = ENDURED[verdict.code]
-            self._confirmed(msgspec.structs.replace(self._because(verdict), code=code), now)
-        else:
-            super()._spent(now)
-
-    def _suspects(self) -> Sequence[int]:
-        """The ranks that are alive, and of many those first that are like no other."""
-        told = self._verdict.ranks if self._verdict else ()
-        likes = Counter((one.state, one.last_step, one.last_phase) for one in told)
-        first = sorted(
-            (
-                one
-                for one in told
-                if one.rank in self._pids
-                and one.rank not in self._ended
-                and one.rank not in self._hosts
-            ),
-            key=lambda one: (not one.culprit, likes[one.state, one.last_step, one.last_phase]),
-        )
-        return [self._pids[one.rank] for one in first[:LOOKED_AT]]
-
-    def _await_evidence(self) -> None:
-        assert self._collecting is not None
-        assert self._cause is not None
-        if not self._collecting.is_alive() and self._collected.waits:
-            # Where a rank waits may tell more than where the others are.
-            now = self._detected_at or 0.0
-            self._verdict = verdict = judge(self._states(now), now, hung=True)
-            told = self._because(verdict)
-            self._cause = msgspec.structs.replace(told, code=self._cause.code)
-        super()._await_evidence()
-
-    def _resolved(self, since: float, now: float) -> None:
-        """What was lost for good is not over because the survivors end while they are looked at."""
-        if self._verdict is not None and self._verdict.code in LOST:
-            self._cause = self._detected_at = None
-        else:
-            super()._resolved(since, now)
-
-    def _because(self, verdict: JobVerdict) -> Cause:
-        return Cause(
-            code="waiting",
-            summary=verdict.summary,
-            evidence={"culprits": list(verdict.culprits), "reason": verdict.code},
-        )
-
-    def _asleep(self) -> bool:
-        """Whether a rank only waits for a time to pass: it will go on, and the others with it."""
-        for rank, pid in self._pids.items():
-            if rank in self._hosts:
-                wakes_in = self._hosts.of(rank).wakes_in
-                if wakes_in is not None and wakes_in < SLEEP_S:
-                    return True
-                continue
-            prover = self._provers.setdefault(rank, Prover(pid, self._process.guard_pid))
-            prover.look(self.judgement.still)
-            wakes_in = prover.asleep()
-            if wakes_in is not None and wakes_in < SLEEP_S:
-                return True
-        return False
-
-    def _stuck(self, states: Sequence[RankState], now: float) -> bool:
-        """Whether each rank that is looked at uses the CPU and gets nowhere."""
-        if not self.judgement.overdue:
-            return False
-        self._hosts.inspect()
-        # Those that do not wait first: one of them may be at work, for which the others wait.
-        alive = sorted((s for s in states if not s.ended), key=lambda state: state.waits)
-        stuck = []
-        for state in alive[:INSPECTED]:
-            pid = self._pids.get(state.rank)
-            if pid is None:
-                return False
-            if state.rank in self._hosts:
-                stuck.append(self._hosts.of(state.rank).stuck)
-                continue
-            inspector = self._inspectors.setdefault(
-                state.rank, Inspector(pid, self.folder / f"looks-{state.rank}", self.policy)
-            )
-            if not inspector.busy:
-                stuck.append(inspector.look(now, self.judgement.last_progress) is not None)
-        return bool(stuck) and len(stuck) == len(alive[:INSPECTED]) and all(stuck)
-
     def _finish(self) -> ScenarioResult:
         self._hosts.close()
         if self._cause is None:
-            now = time.monotonic()
-            self._hosts.look(now)
-            self._verdict = judge(self._states(now), now)
-        result = super()._finish()
-        verdict = self._verdict
-        if verdict is None:
-            return result
-        result = msgspec.structs.replace(
-            result,
-            ranks=verdict.ranks,
-            findings=(*result.findings, *verdict.findings, *self._silent(verdict)),
-        )
-        if verdict.failed and result.outcome in (Outcome.COMPLETED, Outcome.CRASHED):
-            # The launcher returns 0, and what the first rank says may be a consequence only.
-            return msgspec.structs.replace(result, outcome=Outcome.CRASHED, reason=verdict.summary)
-        return result
+            self._hosts.look(time.monotonic())
+        return super()._finish()
 
-    def _silent(self, verdict: JobVerdict) -> list[Finding]:
+    def _more(self, verdict: JobVerdict) -> list[Finding]:
         """The hosts that were not heard for a while, and came back."""
         lost = [one.rank for one in verdict.ranks if one.state is Standing.CUT_OFF]
         return self._hosts.findings(rank for rank in range(self._size) if rank not in lost)
-
-
-@dataclass(frozen=True)
-class _Used:
-    """A rank's CPU time at some moment, and the cores that it had used lately."""
-
-    t: float
-    cpu_s: float
-    cores: float | None
 
 
 def _below(processes: Sequence[Process], roots: Iterable[int]) -> list[Process]:

@@ -1,0 +1,231 @@
+"""A job that may be of several ranks: their own story comes first, and whose fault it is."""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import msgspec
+
+from harness.model import (
+    Cause,
+    Finding,
+    OnHang,
+    Outcome,
+    Process,
+    ScenarioInfo,
+    ScenarioResult,
+    WorkerSpec,
+)
+from harness.ranks import JobVerdict, RankState, judge
+from harness.remote.frame import Seen
+from harness.supervise.doubt import Inspector, Prover
+from harness.supervise.job import SLEEP_S, Job
+from harness.watchdog import State
+
+PEER_GRACE_S = 2.5
+"""So long after a rank's death the others may end by themselves, or be ended by the launcher."""
+STOPPED_S = 6.0
+"""A rank that has been stopped for so long, while nothing moves, is spoken of."""
+CPU_S = 1.0
+"""A rank's use of the CPU is told of so long a while."""
+LOOKED_AT = 8
+"""So many ranks' stacks are evidence."""
+LOST = ("rank_died", "rank_left_early", "collective_mismatch")
+ENDURED = {"rank_stopped": "stopped", "rank_cut_off": "waiting"}
+"""What may pass by itself, and the cause's code if it has not when the budget is over."""
+INSPECTED = 4
+"""Ranks whose stacks are looked at while it is in doubt whether the job moves."""
+
+
+@dataclass(frozen=True)
+class Used:
+    """A rank's CPU time at some moment, and the cores that it had used lately."""
+
+    t: float
+    cpu_s: float
+    cores: float | None
+
+
+class JudgedJob(Job):
+    """A job whose ranks, where it has any, are judged by their own states."""
+
+    def __init__(
+        self,
+        info: ScenarioInfo,
+        spec: WorkerSpec,
+        budget: float,
+        cold: bool = False,
+        on_hang: OnHang = OnHang.KILL,
+    ) -> None:
+        self._pids: dict[int, int] = {}
+        """By rank, its process."""
+        self._ended: dict[int, float] = {}
+        """By rank, when it was found to have ended."""
+        self._used: dict[int, Used] = {}
+        self._in_state: dict[int, tuple[str, float]] = {}
+        self._inspectors: dict[int, Inspector] = {}
+        self._provers: dict[int, Prover] = {}
+        self._verdict: JobVerdict | None = None
+        self._failed_at: float | None = None
+        super().__init__(info, spec, budget, cold, on_hang)
+
+    def _states(self, now: float) -> list[RankState]:
+        """Of all ranks; empty where there are none."""
+        raise NotImplementedError
+
+    def _afar(self, rank: int) -> Seen | None:
+        """What the host of a rank tells of it; None of one on this machine."""
+        return None
+
+    def _inspect_afar(self) -> None:
+        """Ask the hosts of ranks for the stacks."""
+
+    def _over(self, verdict: JobVerdict, now: float) -> bool:
+        """Whether a job with this verdict, known since `_failed_at`, has had its time."""
+        assert self._failed_at is not None
+        return now - self._failed_at > PEER_GRACE_S
+
+    def _follow(self, rank: int, process: Process, now: float) -> None:
+        used = self._used.get(rank)
+        if used is None or now - used.t >= CPU_S:
+            cores = (process.cpu_s - used.cpu_s) / (now - used.t) if used else None
+            self._used[rank] = Used(now, process.cpu_s, cores)
+        # While its stacks are taken it stands still, whatever it did before and does afterwards.
+        if process.state not in ("t", self._in_state.get(rank, ("", 0.0))[0]):
+            self._in_state[rank] = (process.state, now)
+
+    def _in_doubt(self, prover: Prover, inspector: Inspector, now: float) -> Cause | None:
+        """The ranks' own story first: who died or was stopped needs no patience."""
+        states = self._states(now)
+        if not states:
+            return super()._in_doubt(prover, inspector, now)
+        self._verdict = verdict = judge(states, now)
+        if verdict.code == "rank_stopped":
+            if now - self.judgement.last_progress > STOPPED_S:
+                self.judgement = msgspec.structs.replace(
+                    self.judgement, state=State.STOPPED, reason=verdict.summary
+                )
+            return None
+        if verdict.failed:
+            self._failed_at = self._failed_at or now
+            self.judgement = msgspec.structs.replace(
+                self.judgement, state=State.SUSPECT, reason=verdict.summary
+            )
+            return self._because(verdict) if self._over(verdict, now) else None
+        self._failed_at = None
+        if self._asleep():
+            return None
+        if self.judgement.cause is None and not self._stuck(states, now):
+            return None
+        self._verdict = judge(states, now, hung=True)
+        return self._because(self._verdict)
+
+    def _spent(self, now: float) -> None:
+        verdict = self._verdict
+        if self._cause is None and verdict is not None and verdict.code in ENDURED:
+            code = ENDURED[verdict.code]
+            self._confirmed(msgspec.structs.replace(self._because(verdict), code=code), now)
+        else:
+            super()._spent(now)
+
+    def _suspects(self) -> Sequence[int]:
+        """The ranks that are alive, and of many those first that are like no other."""
+        told = self._verdict.ranks if self._verdict else ()
+        likes = Counter((one.state, one.last_step, one.last_phase) for one in told)
+        first = sorted(
+            (
+                one
+                for one in told
+                if one.rank in self._pids
+                and one.rank not in self._ended
+                and self._afar(one.rank) is None
+            ),
+            key=lambda one: (not one.culprit, likes[one.state, one.last_step, one.last_phase]),
+        )
+        return [self._pids[one.rank] for one in first[:LOOKED_AT]]
+
+    def _await_evidence(self) -> None:
+        assert self._collecting is not None
+        assert self._cause is not None
+        if self._verdict is not None and not self._collecting.is_alive() and self._collected.waits:
+            # Where a rank waits may tell more than where the others are.
+            now = self._detected_at or 0.0
+            self._verdict = verdict = judge(self._states(now), now, hung=True)
+            told = self._because(verdict)
+            self._cause = msgspec.structs.replace(told, code=self._cause.code)
+        super()._await_evidence()
+
+    def _resolved(self, since: float, now: float) -> None:
+        """What was lost for good is not over because the survivors end while they are looked at."""
+        if self._verdict is not None and self._verdict.code in LOST:
+            self._cause = self._detected_at = None
+        else:
+            super()._resolved(since, now)
+
+    def _because(self, verdict: JobVerdict) -> Cause:
+        return Cause(
+            code="waiting",
+            summary=verdict.summary,
+            evidence={"culprits": list(verdict.culprits), "reason": verdict.code},
+        )
+
+    def _asleep(self) -> bool:
+        """Whether a rank only waits for a time to pass: it will go on, and the others with it."""
+        for rank, pid in self._pids.items():
+            afar = self._afar(rank)
+            if afar is None:
+                prover = self._provers.setdefault(pid, Prover(pid, self._process.guard_pid))
+                prover.look(self.judgement.still)
+            wakes_in = prover.asleep() if afar is None else afar.wakes_in
+            if wakes_in is not None and wakes_in < SLEEP_S:
+                return True
+        return False
+
+    def _stuck(self, states: Sequence[RankState], now: float) -> bool:
+        """Whether each rank that is looked at uses the CPU and gets nowhere."""
+        if not self.judgement.overdue:
+            return False
+        self._inspect_afar()
+        # Those that do not wait first: one of them may be at work, for which the others wait.
+        alive = sorted((s for s in states if not s.ended), key=lambda state: state.waits)
+        stuck = []
+        for state in alive[:INSPECTED]:
+            pid = self._pids.get(state.rank)
+            if pid is None:
+                return False
+            afar = self._afar(state.rank)
+            if afar is not None:
+                stuck.append(afar.stuck)
+                continue
+            inspector = self._inspectors.setdefault(
+                pid, Inspector(pid, self.folder / f"looks-{state.rank}", self.policy)
+            )
+            if not inspector.busy:
+                stuck.append(inspector.look(now, self.judgement.last_progress) is not None)
+        return bool(stuck) and len(stuck) == len(alive[:INSPECTED]) and all(stuck)
+
+    def _finish(self) -> ScenarioResult:
+        if self._cause is None:
+            now = time.monotonic()
+            states = self._states(now)
+            self._verdict = judge(states, now) if states else None
+        result = super()._finish()
+        verdict = self._verdict
+        if verdict is None:
+            return result
+        result = msgspec.structs.replace(
+            result,
+            ranks=verdict.ranks,
+            findings=(*result.findings, *verdict.findings, *self._more(verdict)),
+        )
+        if verdict.failed and result.outcome in (Outcome.COMPLETED, Outcome.CRASHED):
+            # The launcher returns 0, and what the first rank says may be a consequence only.
+            return msgspec.structs.replace(result, outcome=Outcome.CRASHED, reason=verdict.summary)
+        return result
+
+    def _more(self, verdict: JobVerdict) -> Sequence[Finding]:
+        """What only this kind of job finds."""
+        return ()
