@@ -35,6 +35,12 @@ COMMON = frozenset(
 """Names that name nobody: they are words of any log or of any training's code."""
 _SHORTEST = 3
 
+_WRITTEN = re.compile(
+    r"\\+(?:u001b|x1b|033|e)\[[\d;?]*[A-Za-z]|\\+(?:u(?:00ad|200[b-f]|2060|feff)|xad)",
+    re.IGNORECASE,
+)
+"""Terminal sequences and unseen characters as JSON and `repr` write them."""
+
 _EMAIL = re.compile(
     r"(?<![\w.+-])[\w.+-]{1,64}(?:@|%40|&#64;)(?!GLIBC|GCC|CXXABI|LIB)"
     r"(?:[\w-]{1,63}\.){1,8}[A-Za-z]{2,24}\b"
@@ -42,7 +48,7 @@ _EMAIL = re.compile(
 _AT_HOST = re.compile(
     # Not the matrix product of two names.
     r"(?<![\w.+@-])(?<![=+*/,(-] )(?<!return )"
-    r"[A-Za-z_][\w.-]{2,31}@(?!GLIBC|GCC|CXXABI|LIB)[A-Za-z][\w.-]{3,63}(?=[:\s,;\"')\]]|$)"
+    r"[A-Za-z_][\w.-]{2,31}@(?!GLIBC|GCC|CXXABI|LIB)[A-Za-z][\w.-]{3,63}(?=[:\s,;\"')\]\\]|$)"
 )
 _MAC = re.compile(r"(?<![\w:-])(?:[0-9A-Fa-f]{2}[:-]){5}[0-9A-Fa-f]{2}(?![\w:-])")
 _DOTTED = r"\d{1,3}(?:\.\d{1,3}){3}"
@@ -82,7 +88,7 @@ def redacted(text: str, personal: Personal) -> str:
 @lru_cache(maxsize=1 << 15)
 def _redacted(text: str, personal: Personal) -> str:
     # A colour in the middle of a word would hide it here, and be gone where it is shown.
-    text = secrets.hidden(plain(text))
+    text = secrets.hidden(_WRITTEN.sub("", plain(text)))
     for replace in (_paths(personal), *_ADDRESSES, _names(personal)):
         text = replace(text)
     return text

@@ -35,15 +35,17 @@ _SECRET = (
     r"|(?:access|account|api|auth|encryption|license|private|service|shared|signing|storage)[_-]?key"
     r"|credentials?|session[_-]?id|csrf|token(?!s|iz))"
 )
-_QUOTED = r"\\\"[^\"\\\n]*\\\"|\"[^\"\n]*\"|'[^'\n]*'"
+_BACK = r"\\{0,64}"
+"""JSON within JSON has a backslash before its quotes, and twice as many and one in each further."""
+_QUOTED = r"\\{1,64}\"[^\"\\\n]*\\{1,64}\"|\\{1,64}'[^'\\\n]*\\{1,64}'|\"[^\"\n]*\"|'[^'\n]*'"
 _OPTION = re.compile(
-    rf"(--?(?:[\w-]{{0,40}}{_SECRET}[\w-]{{0,40}}|auth)(?:[\"'],\s{{0,4}}|\s+|=))"
+    rf"(--?(?:[\w-]{{0,40}}{_SECRET}[\w-]{{0,40}}|auth)(?:{_BACK}[\"'],\s{{0,4}}|\s+|=))"
     rf"(?:{_QUOTED}|[^\s\"'<-][^\s\"']*)",
     re.IGNORECASE,
 )
 _USER_OPTION = re.compile(r"(\s-u\s+)[^\s:/]{1,64}:[^\s:/]{1,256}(?!\S)")
 _ASSIGNED = re.compile(
-    rf"({_SECRET}[\w.-]{{0,64}}\\?[\"']?\s{{0,8}}(?::=|[:=])\s{{0,8}})"
+    rf"({_SECRET}[\w.-]{{0,64}}{_BACK}[\"']?\s{{0,8}}(?::=|[:=])\s{{0,8}})"
     rf"({_QUOTED}|[^\s,;\"'(){{}}\[\]]+)",
     re.IGNORECASE,
 )

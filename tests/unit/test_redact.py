@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import time
 import typing
 from array import array
@@ -28,6 +29,18 @@ def test_no_marker_stays_in_a_line(kind):
     for around in ("{}", "step 3: {} and so on", '{{"message": "{}"}}', "({})", "x\n{}\ny"):
         told = redacted(around.format(text), PERSONAL)
         assert not [secret for secret in secrets if secret in told], told
+
+
+@pytest.mark.parametrize("kind", sorted(MARKERS))
+@pytest.mark.parametrize("times", [1, 2, 3])
+def test_no_marker_stays_however_often_it_was_written_as_json(kind, times):
+    text, secrets = MARKERS[kind]
+    for _ in range(times):
+        text = json.dumps({"message": text})
+    told = redacted(text, PERSONAL)
+    assert not [secret for secret in secrets if secret in told], told
+    told = redacted(repr(text), PERSONAL)
+    assert not [secret for secret in secrets if secret in told], told
 
 
 @pytest.mark.parametrize("kind", sorted(MARKERS))
