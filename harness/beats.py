@@ -17,7 +17,8 @@ Without a harness that listens (HARNESS_BEATS names the folder where it does) al
 nothing, in less than a microsecond. Nothing here raises into the training, prints, or evaluates an
 array: a loss that is still an array is left out.
 
-Call it from one thread, the training loop's. In a forked or a second process it does nothing.
+Call it from one thread, the training loop's. In a forked or a second process it does nothing; each
+rank of a launcher reports its own steps.
 """
 
 from __future__ import annotations
@@ -169,9 +170,9 @@ def _listener() -> Writer | None:
     global _folder, _writer
     if _folder is None or _writer is not None:
         return _writer
-    from harness.inject.inside.writer import open_writer
+    from harness.inject.inside.writer import home, open_writer
 
-    _writer = open_writer(_folder, "harness.beats")
+    _writer = open_writer(home(_folder), "harness.beats")
     if _writer is None:
         _folder = None
     return _writer

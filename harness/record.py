@@ -15,7 +15,7 @@ from typing import Any
 
 import msgspec
 
-from harness.beatfile import BeatReader, read_beats
+from harness.beatfile import BEATS, BeatReader, read_beats
 from harness.model import (
     AnyBeat,
     BuiltBeat,
@@ -188,7 +188,7 @@ def load(folder: Path) -> Record:
     Empty when it wrote nothing.
     """
     first = folder / "rank-0"
-    beats = first if first.is_dir() else folder
+    beats = first if first.is_dir() and not (folder / BEATS).exists() else folder
     reader = BeatReader(beats)
     record = gather(read_beats(beats, reader))
     return replace(record, torn=reader.torn, memory=_memory(samples(folder)))

@@ -1,8 +1,9 @@
 """Beats from inside a foreign training: the supervisor's side.
 
 What runs in the command's own Python lies below: `hook/` holds the one module that its interpreter
-finds, `inside/` what that loads once mlx-lm's trainer is imported. Both need the standard library
-alone, from Python 3.9 on: the command's environment need not be ours. docs/BEATS.md describes it.
+finds, `inside/` what that loads once mlx-lm's trainer or MLX's launcher is imported. Both need the
+standard library alone, from Python 3.9 on: the command's environment need not be ours.
+docs/BEATS.md describes it.
 """
 
 from __future__ import annotations
@@ -42,11 +43,12 @@ def environment(folder: Path, environ: Mapping[str, str], hook: bool) -> dict[st
 
 
 def told(folder: Path) -> Told | None:
-    """What the hook of the command that ran with `folder` left there; None when it left nothing:
-    no mlx-lm training was started, or no hook was asked for."""
+    """What the hook of the command that ran with `folder` left there, of several ranks that of the
+    first one; None when it left nothing: no mlx-lm training was started, or no hook asked for."""
+    files = [folder / HOOK, *sorted(folder.glob(f"rank-*/{HOOK}"))]
     try:
-        found = json.loads((folder / HOOK).read_bytes())
-    except (OSError, ValueError):
+        found = json.loads(next(file for file in files if file.exists()).read_bytes())
+    except (OSError, ValueError, StopIteration):
         return None
     if not isinstance(found, dict):
         return None

@@ -99,12 +99,9 @@ class Fate:
 
 def fates(ranks: Sequence[RankState], now: float, hung: bool) -> dict[int, Fate]:
     """By rank, of those to which something happened."""
-    furthest = max((state.begun for state in ranks), default=-1)
-    met = {
-        state.rank: fate
-        for state in ranks
-        if (fate := _cut_off(state) or _ended(state, furthest) or _stopped(state))
-    }
+    met = _met(ranks, hung)
+    if met and all(fate.kind.follows for fate in met.values()):
+        met = _met(ranks, left=True)
     started = [s.columns.start.t for s in ranks if s.columns.start is not None]
     late = bool(started) and now - min(started) > START_S
     lost = hung or any(fate.kind.gone for fate in met.values())
@@ -120,6 +117,16 @@ def fates(ranks: Sequence[RankState], now: float, hung: bool) -> dict[int, Fate]
             continue
         met[state.rank] = Fate(state.rank, Kind.NEVER_STARTED, math.inf, told)
     return met
+
+
+def _met(ranks: Sequence[RankState], left: bool) -> dict[int, Fate]:
+    """`left` says that the others do not go on without those that have ended."""
+    furthest = max((state.begun for state in ranks), default=-1)
+    return {
+        state.rank: fate
+        for state in ranks
+        if (fate := _cut_off(state) or _ended(state, furthest, left) or _stopped(state))
+    }
 
 
 def first(met: Iterable[Fate]) -> Fate | None:
@@ -144,7 +151,7 @@ def _stopped(state: RankState) -> Fate | None:
     return Fate(state.rank, Kind.STOPPED, since, "is stopped by a signal")
 
 
-def _ended(state: RankState, furthest: int) -> Fate | None:
+def _ended(state: RankState, furthest: int, left: bool) -> Fate | None:
     at = where(state.place)
     seen = state.ended_t if state.ended_t is not None else math.inf
     if state.signal is not None:
@@ -163,16 +170,20 @@ def _ended(state: RankState, furthest: int) -> Fate | None:
     if state.exit_code:
         told = f"exited with code {state.exit_code} {at}"
         return Fate(state.rank, Kind.EXITED, seen, told)
-    return _left(state, seen, furthest)
+    return _left(state, seen, furthest, left)
 
 
-def _left(state: RankState, seen: float, furthest: int) -> Fate | None:
+def _left(state: RankState, seen: float, furthest: int, left: bool) -> Fate | None:
     """Ended well, but too soon: it says so itself, or others have begun steps that it never did."""
     end, done = state.columns.end, state.columns.done
     if state.finished:
+        after = "before its first step" if done is None else f"after step {done}"
+        if left and end is None:
+            at = "" if done is None else f" {after}"
+            told = f"exited with code 0{at}, and the others were left"
+            return Fate(state.rank, Kind.LEFT, seen, told)
         if furthest <= (-1 if done is None else done) or (done is None and end is None):
             return None
-        after = "before its first step" if done is None else f"after step {done}"
         told = f"left {after}, while others have begun step {furthest}"
         return Fate(state.rank, Kind.LEFT, end.t if end else seen, told)
     if state.exit_code == 0:

@@ -41,7 +41,7 @@ def _result(state: RankState, case: Case, waiting: set[int], usual: int | None) 
         reason=reason,
         culprit=state.rank in case.culprits,
         host=state.host,
-        steps_completed=state.columns.returned,
+        steps_completed=state.steps,
         last_step=place.step if place and place.step >= 0 else None,
         last_phase=place.phase if place else None,
         phase_s=max(0.0, case.now - place.t) if place and not state.ended else None,

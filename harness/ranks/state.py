@@ -9,8 +9,9 @@ from harness.ranks.columns import RankColumns
 from harness.waitrules import Category
 from harness.waitsite import WaitSite
 
-WAITING = ("eval",)
-"""Phases in which a step has issued its collectives, and may be blocked in any of them."""
+WAITING = ("eval", "step")
+"""Phases in which a step has issued its collectives, and may be blocked in any of them; `step` is
+all that is known of a training that is not ours."""
 AFTER = ("drain", "digest", "exit")
 """Phases after the last step."""
 
@@ -74,6 +75,14 @@ class RankState:
         if columns.recent:
             return Position(columns.recent[-1].step, "eval", columns.recent[-1].t)
         return Position(-1, "start", columns.start.t) if columns.start else None
+
+    @property
+    def steps(self) -> int:
+        """How many steps returned; of an outside command as its log counts, from 0 or from 1."""
+        columns = self.columns
+        if self.says_end or columns.done is None:
+            return columns.returned
+        return columns.done + (columns.first_step == 0)
 
     @property
     def begun(self) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from harness.beatfile import BETWEEN
 from harness.ranks.case import Case, Problem
 from harness.ranks.fate import Kind
 from harness.ranks.words import are, collective, hosts, lasted, named
@@ -68,14 +69,16 @@ def _waiting(case: Case, named_before: bool) -> str:
     places = [state.place for state in states if state.place]
     ranks = [state.rank for state in states]
     long = lasted(max(0.0, case.now - max(place.t for place in places)))
-    step = max(place.step for place in places)
+    last = max(places, key=lambda place: place.step)
     mismatch = case.problem is not None and case.problem.code == "collective_mismatch"
-    if step < 0:
+    if last.step < 0:
         what = "for it to join"
     elif named_before and not mismatch:
         what = "in it"
+    elif last.phase == BETWEEN:
+        what = f"since the report of step {last.step}"
     else:
-        what = f"in the evaluation of step {step}"
+        what = f"in the evaluation of step {last.step}"
     return f"{named(ranks)} {are(ranks, 'has', 'have')} waited {what} for {long}"
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
+from harness.beatfile import BETWEEN
 from harness.findings.make import count, seconds
 from harness.model import Position
 from harness.ranks.columns import Signature
@@ -51,6 +52,8 @@ def where(place: Position | None) -> str:
         return "before its first beat"
     if place.step < 0:
         return f"before the first step, phase {place.phase}"
+    if place.phase == BETWEEN:
+        return f"after its report of step {place.step}"
     return f"in step {place.step}, phase {place.phase}"
 
 

@@ -24,29 +24,35 @@ from harness.model import (
     Position,
     ScenarioInfo,
     ScenarioResult,
+    Snapshot,
+    StepBeat,
     WorkerSpec,
 )
+from harness.ranks import JobVerdict, RankColumns, RankState
 from harness.supervise import launch
 from harness.supervise.doubt import Inspector, Prover
 from harness.supervise.exits import Exits
-from harness.supervise.job import Job, Why
+from harness.supervise.job import Why
+from harness.supervise.judged import JudgedJob, below
 from harness.supervise.listen import Ear, LogBeats
+from harness.supervise.rankwatch import Numbers, Ranks
 from harness.supervise.streams import Ends, captured
 from harness.watchdog import Policy, Watchdog
 
 OWN = "own"
 """The folder, in the run's, where a command that reports its steps itself does so."""
 PRINTED = "printed"
-"""Where in that case those beats are kept that were made of what it printed."""
-
-
+"""Where then, and of several ranks, those beats are kept that were made of what it printed."""
+LEFT_S = 10.0
+"""So long without progress those may be silent that are left of a job that has lost a rank."""
 LOG_POLICY = Policy(floor_s=10.0, loops=False)
 """What a training does between two reports nobody knows: it gets more time, and a main thread that
 is long in one place is no hang."""
 
 
-class CommandJob(Job):
-    """One run of an outside command. Its steps are those it reports, or else those it prints."""
+class CommandJob(JudgedJob):
+    """One run of an outside command. Its steps are those it reports, or else those it prints; when
+    it is found to start ranks, they are judged as a job of ours would be."""
 
     policy = LOG_POLICY
 
@@ -66,22 +72,24 @@ class CommandJob(Job):
         self._ends = ends
         self._prompts = prompts
         self._home = Path(spec.folder)
-        self._begun = self._told_to_stop = False
+        self._own, self._first = self._home / OWN, self._home / "rank-0"
+        self._begun = self._told_to_stop = self._itself = False
         super().__init__(info, spec, budget, on_hang=on_hang)
 
     def _launch(self, cold: bool) -> launch.Launched:
         (self.folder / "spec.json").write_bytes(msgspec.json.encode(self.spec))
-        own = self.folder / OWN
-        own.mkdir()
+        self._own.mkdir()
         pattern = self._command.pattern
         adapters = ADAPTERS if pattern is None else (from_pattern(pattern),)
         self._log = LogBeats(self.folder)
+        self._ranks = Ranks(self.folder, self._own, adapters)
+        self._numbers = Numbers()
         ends = self._ends or captured()
         self._ears = [Ear(self._log, adapters) for _ in ends.outputs]
         # One for each stream: a sentence is not to be put together from two.
         self._exits = [Exits() for _ in ends.outputs]
         environment = inject.environment(
-            own, os.environ | self._command.variables, self._command.inject
+            self._own, os.environ | self._command.variables, self._command.inject
         )
         # What Python would keep in its buffer while it hangs is the step that it hangs in.
         environment.setdefault("PYTHONUNBUFFERED", "1")
@@ -97,10 +105,15 @@ class CommandJob(Job):
 
         return [both(ear, exits) for ear, exits in zip(self._ears, self._exits, strict=True)]
 
+    @property
+    def _codes(self) -> dict[int, int]:
+        """Exit codes of ranks that did not end well, as the launcher tells them."""
+        return {rank: code for exits in self._exits for rank, code in exits.codes.items()}
+
     def _finish(self) -> ScenarioResult:
         result = super()._finish()
-        codes = {rank: code for exits in self._exits for rank, code in exits.codes.items()}
-        if not codes:
+        codes = self._codes
+        if not codes or result.ranks:
             return result
         told = "; ".join(filter(None, (exits.told() for exits in self._exits)))
         found = error(
@@ -131,8 +144,77 @@ class CommandJob(Job):
         """Note that the user has typed Ctrl-C, which the terminal hands to the command."""
         self._told_to_stop = True
 
+    def _watched(self, snapshot: Snapshot) -> Snapshot:
+        """Of a job of ranks, those: what starts them spins while it waits for their output."""
+        found = self._numbers.of(snapshot.processes)
+        for rank, pid in found.items():
+            if self._pids.get(rank) != pid:
+                self._pids[rank] = pid
+                self._ended.pop(rank, None)
+        self._ranks.begun(self._pids, self.info.name)
+        if not self._several or not found:
+            return snapshot
+        return msgspec.structs.replace(
+            snapshot, processes=tuple(below(snapshot.processes, found.values()))
+        )
+
+    @property
+    def _several(self) -> bool:
+        return len(self._pids) > 1
+
+    def _states(self, now: float) -> list[RankState]:
+        """Empty also where all have ended and the command goes on, and when the user ended it."""
+        processes = self.snapshot.processes if self.snapshot and not self._process.quiet else ()
+        seen = {process.pid: process for process in processes if process.state not in "ZX"}
+        gone = {rank for rank, pid in self._pids.items() if pid not in seen}
+        after = self._process.quiet and not self.ended_by_user
+        if not self._several or (len(gone) == len(self._pids) and not after):
+            return []
+        # In this order: no beat must be missing of what the positions and the ends say.
+        positions = {rank: self._ranks.position(rank) for rank in self._pids}
+        self._read_beats()
+        for rank, pid in self._pids.items():
+            if rank in gone:
+                self._ended.setdefault(rank, now)
+                self._used.pop(rank, None)
+            else:
+                self._follow(rank, seen[pid], now)
+        # One that prints nothing is nowhere; where the others are then says nothing of it.
+        known = all(positions.values()) and self._ranks.comparable(positions)
+        return [
+            self._state(rank, positions.get(rank) if known else None)
+            for rank in range(max(self._pids) + 1)
+        ]
+
+    def _state(self, rank: int, position: Position | None) -> RankState:
+        used = self._used.get(rank)
+        state, since = self._in_state.get(rank, (None, None)) if used else (None, None)
+        ended = self._ended.get(rank)
+        # Of one that ends well the launcher says nothing.
+        code = self._codes.get(rank, None if ended is None else 0)
+        return RankState(
+            rank=rank,
+            columns=self._ranks.columns(rank) if position else RankColumns(),
+            started=rank in self._pids,
+            position=position,
+            process=state,
+            process_since=since,
+            ended_t=ended,
+            exit_code=code if code is not None and code >= 0 else None,
+            signal=launch.signal_name(-code) if code is not None and code < 0 else None,
+            says_end=False,
+            error=self._ranks.error(rank) if code else None,
+            wait=self._collected.waits.get(self._pids.get(rank, -1)),
+            cpu=used.cores if used else None,
+        )
+
+    def _over(self, verdict: JobVerdict, now: float) -> bool:
+        """Those that are left may know what to do without a peer, as long as they go on."""
+        assert self._failed_at is not None
+        return now - max(self._failed_at, self.judgement.last_progress) > LEFT_S
+
     def _in_doubt(self, prover: Prover, inspector: Inspector, now: float) -> Cause | None:
-        if self._home != self.folder and (hook := inject.told(self._home)) and hook.disabled:
+        if self._home == self._own and (hook := inject.told(self._own)) and hook.disabled:
             self._listen_to(self.folder, LOG_POLICY)  # it has fallen silent, which is no hang
             return None
         cause = super()._in_doubt(prover, inspector, now)
@@ -144,13 +226,28 @@ class CommandJob(Job):
             self._log.started(self._process.pid, self.info.name)
         for ear in self._ears:
             ear.pause()
-        own = self.folder / OWN
-        if self._home == self.folder and (own / NOW).exists():
+        self._ranks.listen()
+        own = self._own
+        if self._home != own and ((own / NOW).exists() or self._ranks.reporting):
             hook = inject.told(own)
             if hook is None or hook.disabled is None:
                 # It has its own word from now on, which says more, and sooner.
                 self._listen_to(own, Policy())
+        elif self._home == self.folder and self._first_prints:
+            # What all print together has the steps of each: their times would be mixed.
+            self._listen_to(self._first, LOG_POLICY)
         super()._read_beats()
+        for rank, beat, itself in self._ranks.beats():
+            if itself and self._home == own:
+                self._watchdog.learn(beat)
+                if isinstance(beat, StepBeat):
+                    self._steps += 1
+                    self.last = beat if rank == 0 else self.last
+
+    @property
+    def _first_prints(self) -> bool:
+        """Whether there are several ranks and the first prints its steps."""
+        return self._several and self._ranks.columns(0).done is not None
 
     def _listen_to(self, home: Path, policy: Policy) -> None:
         self._home, self.policy = home, policy
@@ -160,31 +257,45 @@ class CommandJob(Job):
         self._steps = 0
 
     def _position(self) -> Position | None:
-        return read_position(self._home)
+        """Of ranks, since the last move of any: where the one is that is furthest behind of those
+        that report, or else where the first is."""
+        if self._home == self.folder:
+            return read_position(self._home)
+        ranks = self._ranks.reporting if self._home == self._own else tuple(self._pids)
+        known = [position for rank in ranks if (position := self._ranks.position(rank))]
+        if not known:
+            return read_position(self._home)
+        at = min(known, key=lambda position: position.step)
+        if self._home == self._first:
+            at = self._ranks.position(0) or at
+        return Position(at.step, at.phase, max(position.t for position in known))
 
     def _settle(self) -> None:
         self._recognitions = tuple(ear.close() for ear in self._ears)
         self._log.close()
+        self._ranks.close()
         self._read_beats()
-        own = self.folder / OWN
-        self._hook = inject.told(own)
-        if self._home == own:
+        self._hook = inject.told(self._own)
+        self._itself = self._home == self._own
+        if self._home == self.folder and self._first_prints:
+            self._home = self._first  # it was all too quick
+        if self._home != self.folder:
             printed = self.folder / PRINTED
             printed.mkdir()
             for name in (BEATS, NOW):
                 (self.folder / name).rename(printed / name)
-                (own / name).rename(self.folder / name)
-            self._home = self.folder
-        shutil.rmtree(own, ignore_errors=True)
+                if (self._own / name).exists():
+                    (self._own / name).rename(self.folder / name)
+        self._home = self.folder
+        shutil.rmtree(self._own, ignore_errors=True)
 
     def _completed(self, ending: Ending) -> Ending:
-        itself = (self.folder / PRINTED).exists()
         failed = ending.exit_code != 0
         return msgspec.structs.replace(
             ending,
-            steps=None if itself else self._log.total,
+            steps=None if self._itself else (self._ranks.total(0) or self._log.total),
             findings=watching.find(
-                self._recognitions, sum(ear.skipped for ear in self._ears), itself, self._hook
+                self._recognitions, sum(ear.skipped for ear in self._ears), self._itself, self._hook
             ),
             interrupted=ending.interrupted or (self._told_to_stop and failed),
         )

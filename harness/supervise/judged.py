@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import msgspec
@@ -93,7 +93,8 @@ class JudgedJob(Job):
         if used is None or now - used.t >= CPU_S:
             cores = (process.cpu_s - used.cpu_s) / (now - used.t) if used else None
             self._used[rank] = Used(now, process.cpu_s, cores)
-        # While its stacks are taken it stands still, whatever it did before and does afterwards.
+        if self._cause is not None:
+            return  # while its stacks are taken it stands still, or starts up for a moment
         if process.state not in ("t", self._in_state.get(rank, ("", 0.0))[0]):
             self._in_state[rank] = (process.state, now)
 
@@ -101,6 +102,7 @@ class JudgedJob(Job):
         """The ranks' own story first: who died or was stopped needs no patience."""
         states = self._states(now)
         if not states:
+            self._verdict = None
             return super()._in_doubt(prover, inspector, now)
         self._verdict = verdict = judge(states, now)
         if verdict.code == "rank_stopped":
@@ -229,3 +231,12 @@ class JudgedJob(Job):
     def _more(self, verdict: JobVerdict) -> Sequence[Finding]:
         """What only this kind of job finds."""
         return ()
+
+
+def below(processes: Sequence[Process], roots: Iterable[int]) -> list[Process]:
+    """Of `processes`, parents before children, those that are `roots` or descend from one."""
+    kept = set(roots)
+    for process in processes:
+        if process.ppid in kept:
+            kept.add(process.pid)
+    return [process for process in processes if process.pid in kept]

@@ -4,15 +4,13 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from harness.adapters import Adapter, Reading, Recognition, Recognizer
-from harness.beatfile import Recorder
+from harness.beatfile import BETWEEN, Recorder
 from harness.model import SCHEMA, StartBeat, StepBeat
 
-BETWEEN = "after_report"
-"""The phase from one report to the next, whatever the training does in it."""
 VALIDATES = "validate"
 SHARE = 0.5
 """Of the time, that may go into reading what is printed; what is printed faster is skipped."""
@@ -28,29 +26,34 @@ class LogBeats:
     beat says so (`covers`). The position stays at the last step that was reported.
     """
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, clock: Callable[[], float] = time.monotonic) -> None:
+        """`clock` tells when it was printed."""
+        self._clock = clock
         self.total: int | None = None
         """Steps that there are to be, where the log says so."""
+        self.every: int | None = None
+        """Of so many steps one is told of, by the last two; None before there are two."""
         self.lock = threading.Lock()
         """Held by whoever takes a reading: a command has two outputs."""
         self._recorder = Recorder(folder)
-        self._since = time.monotonic()
+        self._since = clock()
         self._phases: dict[str, float] = {}
         self._phase = "start"
         self._step: int | None = None
         self._closed = False
 
-    def started(self, pid: int, name: str) -> None:
+    def started(self, pid: int, name: str, rank: int = 0) -> None:
         """Write down that the command runs, as a worker would."""
+        now, wall = self._clock(), time.time()
         self._recorder.write(
-            StartBeat(t=time.monotonic(), schema=SCHEMA, pid=pid, wall=time.time(), scenario=name)
+            StartBeat(t=now, schema=SCHEMA, pid=pid, wall=wall, scenario=name, rank=rank)
         )
 
     def take(self, reading: Reading) -> None:
         """Turn what a line said into what happened. Never raises."""
         if self._closed:
             return  # of one that is kept: for us it is over
-        now = time.monotonic()
+        now = self._clock()
         if reading.validation and (reading.batch is not None or reading.loss is None):
             self._turn(VALIDATES, now)  # under way, as a bar shows it
         elif reading.validation:
@@ -66,7 +69,7 @@ class LogBeats:
             self._turn(BETWEEN, now)
 
     def _turn(self, phase: str, now: float, step: int | None = None) -> None:
-        self._phases[self._phase] = self._phases.get(self._phase, 0.0) + now - self._since
+        self._phases[self._phase] = self._phases.get(self._phase, 0.0) + max(0.0, now - self._since)
         self._phase, self._since = phase, now
         # Also where the phase is the same: that something was printed is progress.
         self._recorder.begin(-1 if self._step is None else max(self._step, step or 0), phase)
@@ -74,6 +77,8 @@ class LogBeats:
     def _stepped(self, reading: Reading, step: int, now: float) -> None:
         again = step == self._step
         before, self._step = self._step, step
+        if before is not None and not again:
+            self.every = step - before
         if reading.total and reading.epoch is None:
             self.total = reading.total
         self._turn(BETWEEN, now)

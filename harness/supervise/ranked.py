@@ -7,7 +7,6 @@ import signal
 import socket
 import sys
 import time
-from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
 import msgspec
@@ -27,7 +26,7 @@ from harness.ranks import JobColumns, JobVerdict, RankState
 from harness.remote.frame import Seen
 from harness.supervise import hosts, launch
 from harness.supervise.exits import Exits
-from harness.supervise.judged import JudgedJob
+from harness.supervise.judged import JudgedJob, below
 from harness.supervise.streams import captured
 
 _LAUNCH = (
@@ -117,7 +116,7 @@ class RankedJob(JudgedJob):
             return snapshot
         if self.spec.hostfile is not None:
             # Nor is it progress that the hosts are heard.
-            others = [*_below(others, self._pids.values()), *self._hosts.processes()]
+            others = [*below(others, self._pids.values()), *self._hosts.processes()]
         at_rest = msgspec.structs.replace(launcher, cpu_s=0.0, io_bytes=None, threads=())
         return msgspec.structs.replace(snapshot, processes=(at_rest, *others))
 
@@ -193,15 +192,6 @@ class RankedJob(JudgedJob):
         """The hosts that were not heard for a while, and came back."""
         lost = [one.rank for one in verdict.ranks if one.state is Standing.CUT_OFF]
         return self._hosts.findings(rank for rank in range(self._size) if rank not in lost)
-
-
-def _below(processes: Sequence[Process], roots: Iterable[int]) -> list[Process]:
-    """Of `processes`, parents before children, those that are `roots` or descend from one."""
-    kept = set(roots)
-    for process in processes:
-        if process.ppid in kept:
-            kept.add(process.pid)
-    return [process for process in processes if process.pid in kept]
 
 
 def _launcher(ranks: int, backend: str) -> list[str]:

@@ -11,6 +11,8 @@ from pathlib import Path
 
 import pytest
 
+from harness.beatfile import read_beats
+from harness.model import StepBeat
 from harness.supervise.ranked import free_ports
 
 ROOT = Path(__file__).parents[2]
@@ -18,8 +20,7 @@ LAUNCH = shutil.which("mlx.launch", path=str(Path(sys.executable).parent))
 pytestmark = pytest.mark.skipif(LAUNCH is None, reason="this MLX brings no mlx.launch")
 
 
-def watch(folder, fault, *options):
-    train = ROOT / "tests" / "victims" / "ranks_train.py"
+def watch(folder, fault="", *options, train=ROOT / "tests" / "victims" / "ranks_train.py"):
     launch = [LAUNCH, "-n", "3", "--backend", "ring", "--starting-port", str(free_ports(3))]
     done = subprocess.run(
         [sys.executable, "-m", "harness", "watch", "--json", "--out", str(folder), *options]
@@ -30,24 +31,86 @@ def watch(folder, fault, *options):
         text=True,
     )
     (result,) = json.loads(done.stdout)["results"]
-    return result, done
+    (run,) = folder.iterdir()
+    return result, done, run / "mlx.launch" / "0"
 
 
-def test_ranks_that_end_well_are_completed(tmp_path):
-    result, done = watch(tmp_path, "nothing")
+def test_ranks_that_end_well_are_completed_and_their_output_is_told_apart(tmp_path):
+    result, done, folder = watch(tmp_path, "nothing")
     assert result["outcome"] == "completed", done.stderr
     assert done.returncode == 0
+    assert [one["state"] for one in result["ranks"]] == ["finished"] * 3
+    assert [one["steps_completed"] for one in result["ranks"]] == [10] * 3
+    for rank in range(3):
+        said = (folder / f"rank-{rank}" / "stdout.log").read_text().splitlines()
+        # Three ranks add up 1 / (step + 1); each adds its number to what it prints.
+        assert said == [f"step {step} loss {3 / (step + 1) + rank:.4f}" for step in range(10)]
+    # The losses and times of the job are those of its first rank, not of all in turn.
     assert result["steps_completed"] == 10
+    assert result["metrics"]["loss"]["last"] == pytest.approx(0.3)
 
 
-@pytest.mark.parametrize("fault", ["killed", "raises"])
-def test_a_rank_that_died_is_named_whatever_the_launcher_returns(tmp_path, fault):
-    result, done = watch(tmp_path, fault)
+@pytest.mark.parametrize(
+    ("fault", "reason"),
+    [
+        ("killed", "was killed by SIGKILL"),
+        ("raises", "ValueError: rank 1 has had enough"),
+        ("leaves", "code 0"),
+    ],
+)
+def test_a_rank_that_is_gone_is_named_whatever_the_launcher_returns(tmp_path, fault, reason):
+    result, done, _ = watch(tmp_path, fault)
     assert result["outcome"] in ("crashed", "hung"), done.stderr
     assert done.returncode != 0
-    (died,) = [one for one in result["findings"] if one["code"] == "rank_died"]
-    # Those that lost their connection to it may be named as well.
-    assert 1 in died["evidence"]["ranks"]
-    if fault == "killed":
-        assert died["evidence"]["codes"][died["evidence"]["ranks"].index(1)] == -9
-        assert "rank 1 was killed by SIGKILL" in died["summary"]
+    assert [one["rank"] for one in result["ranks"] if one["culprit"]] == [1]
+    assert reason in result["ranks"][1]["reason"]
+    assert reason in (result["cause"] or {}).get("summary", result["reason"])
+
+
+def test_without_the_hook_the_ranks_are_told_by_their_processes(tmp_path):
+    result, done, folder = watch(tmp_path, "killed", "--no-inject")
+    assert result["outcome"] in ("crashed", "hung"), done.stderr
+    assert [one["rank"] for one in result["ranks"] if one["culprit"]] == [1]
+    assert "was killed by SIGKILL" in result["ranks"][1]["reason"]
+    assert not (folder / "rank-1" / "stdout.log").exists()
+
+
+REPORTS = """
+import time
+import mlx.core as mx
+from harness import beats
+group = mx.distributed.init(strict=True, backend="ring")
+for step in range(6):
+    with beats.step() as told:
+        total = mx.distributed.all_sum(mx.array(1.0)).item()
+        told.loss = total + group.rank()
+"""
+
+
+def test_each_rank_reports_its_own_steps(tmp_path):
+    (tmp_path / "train.py").write_text(REPORTS)
+    out = tmp_path / "out"
+    result, done, folder = watch(out, train=tmp_path / "train.py")
+    assert result["outcome"] == "completed", done.stderr
+    for rank in range(3):
+        losses = [b.loss for b in read_beats(folder / f"rank-{rank}") if isinstance(b, StepBeat)]
+        assert losses == [3.0 + rank] * 6
+    assert [one["steps_completed"] for one in result["ranks"]] == [6] * 3
+    assert result["steps_completed"] == 6
+    assert result["metrics"]["loss"]["last"] == 3.0
+
+
+def test_a_rank_that_never_comes_is_named_by_where_it_waits(tmp_path):
+    result, done, _ = watch(tmp_path, "waits")
+    assert result["outcome"] == "hung", done.stderr
+    assert done.returncode == 1
+    assert [one["rank"] for one in result["ranks"] if one["culprit"]] == [1]
+    assert "rank 1" in result["cause"]["summary"]
+
+
+def test_a_rank_that_is_stopped_is_named(tmp_path):
+    result, done, _ = watch(tmp_path, "stopped", "--budget", "25")
+    assert result["outcome"] == "hung", done.stderr
+    assert result["cause"]["code"] == "stopped"
+    assert [one["rank"] for one in result["ranks"] if one["culprit"]] == [1]
+    assert "is stopped by a signal" in result["ranks"][1]["reason"]

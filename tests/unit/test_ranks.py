@@ -40,6 +40,25 @@ STORIES = {
 }  # fmt: skip
 
 
+def test_of_a_command_one_that_ended_well_is_to_blame_if_all_that_is_wrong_follows_from_it():
+    lost = {
+        "exit_code": 1,
+        "ended_t": 9.0,
+        "error": "RuntimeError: [ring] connection to a peer was lost",
+    }
+    left = {"exit_code": 0, "ended_t": 9.0}
+    job = JobColumns(3)
+    states = [
+        RankState(rank=rank, columns=job[rank], says_end=False, **(left if rank == 1 else lost))
+        for rank in range(3)
+    ]
+    found = judge(states, now=10.0)
+    assert (found.code, found.culprits) == ("rank_left_early", (1,))
+    assert "exited with code 0, and the others were left" in found.summary
+    well = [RankState(rank=rank, columns=job[rank], says_end=False, **left) for rank in range(3)]
+    assert not judge(well, now=10.0).failed
+
+
 def verdict(story):
     return judge(story.states, story.now, story.hung)
 

@@ -2,7 +2,7 @@
 
     mlx.launch -n 3 --backend ring -- python ranks_train.py FAULT
 
-FAULT is what befalls rank 1 in step 5: killed, raises, leaves or nothing.
+FAULT is what befalls rank 1 in step 5: killed, raises, leaves, waits, stopped or nothing.
 """
 
 import os
@@ -13,15 +13,19 @@ import time
 import mlx.core as mx
 
 group = mx.distributed.init(strict=True, backend="ring")
+rank, fault = group.rank(), sys.argv[1]
 for step in range(10):
-    if group.rank() == 1 and step == 5:
-        if sys.argv[1] == "killed":
+    if rank == 1 and step == 5:
+        if fault == "killed":
             os.kill(os.getpid(), signal.SIGKILL)
-        elif sys.argv[1] == "raises":
+        elif fault == "stopped":
+            os.kill(os.getpid(), signal.SIGSTOP)
+        elif fault == "raises":
             raise ValueError("rank 1 has had enough")
-        elif sys.argv[1] == "leaves":
-            sys.exit(0)
+        elif fault == "leaves":
+            os._exit(0)
+        elif fault == "waits":
+            os.read(os.pipe()[0], 1)
     loss = mx.distributed.all_sum(mx.array(1.0 / (step + 1))).item()
-    if group.rank() == 0:
-        print(f"step {step} loss {loss:.4f}", flush=True)
+    print(f"step {step} loss {loss + rank:.4f}", flush=True)
     time.sleep(0.05)

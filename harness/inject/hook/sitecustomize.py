@@ -1,7 +1,8 @@
-"""Found by every Python whose PYTHONPATH begins with this folder; waits for mlx-lm's trainer.
+"""Found by every Python whose PYTHONPATH begins with this folder; waits for what it can hook into:
+mlx-lm's trainer and MLX's launcher.
 
-Until `mlx_lm.tuner.trainer` is imported, one function that compares two strings for each import is
-all that it adds. The sitecustomize that would have been found without this one is run after it.
+Until one of them is imported, one function that looks a name up for each import is all that it
+adds. The sitecustomize that would have been found without this one is run after it.
 """
 
 from __future__ import annotations
@@ -15,27 +16,32 @@ if TYPE_CHECKING:
     from types import ModuleType
     from typing import Any, Callable
 
-TRAINER = "mlx_lm.tuner.trainer"
+HOOKS = {
+    "mlx_lm.tuner.trainer": "trainer",
+    "mlx._distributed_utils.launch": "launcher",
+}
+"""What is hooked into, and the module beside this folder that does it."""
 INSIDE = "_harness_inside"
 HERE = os.path.dirname(os.path.abspath(__file__))
 
 
 class Finder:
-    """Lets the import of the trainer go its ordinary way, and hooks into it once it is loaded."""
+    """Lets each import go its ordinary way, and hooks into what is in HOOKS once it is loaded."""
 
     def __init__(self, folder: str) -> None:
         self._folder = folder
+        self._left = dict(HOOKS)
 
     def find_spec(self, name: str, path: Any = None, target: Any = None) -> ModuleSpec | None:
-        if name != TRAINER:
+        inside = self._left.pop(name, None)
+        if inside is None:
             return None
-        sys.meta_path.remove(self)
         import importlib.util
 
         spec = importlib.util.find_spec(name)
         if spec is not None:
             try:
-                _after(spec.loader, lambda module: _hook(module, self._folder))
+                _after(spec.loader, lambda module: _hook(inside, module, self._folder))
             except Exception as error:
                 _note(self._folder, error)
         return spec
@@ -53,16 +59,17 @@ def _after(loader: Any, then: Callable[[ModuleType], None]) -> None:
     loader.exec_module = exec_module
 
 
-def _hook(module: ModuleType, folder: str) -> None:
+def _hook(inside: str, module: ModuleType, folder: str) -> None:
     try:
         import importlib
         import types
 
-        # By its path and under a name of its own: the harness need not be installed here.
-        package = types.ModuleType(INSIDE)
-        package.__path__ = [os.path.join(os.path.dirname(HERE), "inside")]
-        sys.modules[INSIDE] = package
-        importlib.import_module(f"{INSIDE}.trainer").wrap(module, folder)
+        if INSIDE not in sys.modules:
+            # By its path and under a name of its own: the harness need not be installed here.
+            package = types.ModuleType(INSIDE)
+            package.__path__ = [os.path.join(os.path.dirname(HERE), "inside")]
+            sys.modules[INSIDE] = package
+        importlib.import_module(f"{INSIDE}.{inside}").wrap(module, folder)
     except Exception as error:
         _note(folder, error)
 

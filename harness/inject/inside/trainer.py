@@ -13,7 +13,7 @@ import sys
 from types import CodeType, FrameType
 from typing import Any, Callable, Iterable, Iterator, Optional
 
-from .writer import Writer, note, open_writer, reason
+from .writer import Writer, home, note, open_writer, reason
 
 NEEDED = ("model", "args", "loss", "iterate_batches", "training_callback")
 _writers: dict[str, Optional[Writer]] = {}
@@ -22,6 +22,7 @@ _writers: dict[str, Optional[Writer]] = {}
 
 def wrap(module: Any, folder: str) -> None:
     """Replace `train` in `module`, mlx-lm's trainer."""
+    folder = home(folder)
     original = module.train
 
     @functools.wraps(original)

@@ -1,8 +1,8 @@
 """Writes beats in the format of harness/beatfile.py, and needs nothing but the standard library.
 
-One process writes, the first one that starts to: data loaders, other ranks, a second library in the
-same process stay silent, and so does what is forked off later. Nothing here raises into the
-training: what goes wrong switches the writer off and is left in hook.json.
+One process writes, of several ranks one of each, the first one that starts to: data loaders and a
+second library in the same process stay silent, and so does what is forked off later. Nothing here
+raises into the training: what goes wrong switches the writer off and is left in hook.json.
 """
 
 from __future__ import annotations
@@ -19,6 +19,8 @@ from typing import Any, Callable, Optional
 
 VARIABLE = "HARNESS_BEATS"
 """The environment variable that names the folder."""
+RANKS = ("MLX_RANK", "OMPI_COMM_WORLD_RANK")
+"""Where a launcher tells a process which rank it is."""
 HOOK = "hook.json"
 BEATS = "beats.jsonl"
 NOW = "now.bin"
@@ -39,11 +41,25 @@ def _forked() -> None:
 os.register_at_fork(after_in_child=_forked)
 
 
+def rank() -> Optional[int]:
+    """Which rank this process is; None when it was not started as one."""
+    for name in RANKS:
+        if os.environ.get(name, "").isdecimal():
+            return int(os.environ[name])
+    return None
+
+
+def home(folder: str) -> str:
+    """Where this process writes: a rank has a folder of its own in `folder`."""
+    return folder if rank() is None else os.path.join(folder, f"rank-{rank()}")
+
+
 def note(folder: str, **told: Optional[str]) -> None:
     """Leave hook.json: which library was `wrapped`, why the writer was `disabled`."""
     path = os.path.join(folder, HOOK)
     temporary = f"{path}.{os.getpid()}"
     try:
+        os.makedirs(folder, exist_ok=True)
         with open(temporary, "w", encoding="utf-8") as file:
             json.dump({name: value for name, value in told.items() if value is not None}, file)
         os.replace(temporary, path)
@@ -61,6 +77,7 @@ def open_writer(folder: str, source: str) -> Optional[Writer]:
     `source` says who reports: it is the StartBeat's scenario.
     """
     try:
+        os.makedirs(folder, exist_ok=True)
         return Writer(folder, source)
     except FileExistsError:
         return None
@@ -114,7 +131,7 @@ class Writer:
         self._file = os.open(os.path.join(folder, BEATS), flags, 0o644)
         self._append(
             f'{{"k":"start","t":{_now():.6f},"schema":{SCHEMA},"pid":{self._pid},'
-            f'"wall":{time.time():.6f},"scenario":{_quoted(source)}}}\n'
+            f'"wall":{time.time():.6f},"scenario":{_quoted(source)},"rank":{rank() or 0}}}\n'
         )
         self._slot = _open_slot(os.path.join(folder, NOW))
         self.at("start")

@@ -1,0 +1,27 @@
+"""Which rank of a job a process is, as its launcher has told it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import psutil
+
+RANKS = ("MLX_RANK", "OMPI_COMM_WORLD_RANK", "PMI_RANK")
+"""Of a process's environment these are read, and no others."""
+
+
+def rank_of(pid: int) -> int | None:
+    """The rank that process `pid` was started as; None when it is none, or cannot be asked.
+
+    What a rank starts inherits the variable: only the uppermost of a tree is the rank.
+    """
+    try:
+        return among(psutil.Process(pid).environ())
+    except (psutil.Error, OSError):
+        return None
+
+
+def among(variables: Mapping[str, str]) -> int | None:
+    """The rank that these variables name."""
+    told = [variables[name] for name in RANKS if variables.get(name, "").isdecimal()]
+    return int(told[0]) if told else None
