@@ -6,8 +6,7 @@ from collections.abc import Mapping
 
 import psutil
 
-RANKS = ("MLX_RANK", "OMPI_COMM_WORLD_RANK", "PMI_RANK")
-"""Of a process's environment these are read, and no others."""
+from harness.inject.inside.writer import RANKS
 
 
 def rank_of(pid: int) -> int | None:

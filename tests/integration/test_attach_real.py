@@ -155,7 +155,14 @@ HEALTHY = {
 }
 
 
-@pytest.mark.parametrize("name", HEALTHY)
+@pytest.mark.parametrize(
+    "name",
+    ["one_slow_step"]
+    + [
+        pytest.param(name, marks=pytest.mark.slow)
+        for name in ("long_validation", "sleeping_loader")
+    ],
+)
 def test_a_healthy_control_is_alive_and_gives_the_same_results(tmp_path, name):
     step, phase, answers = HEALTHY[name]
     control, twin = Control(name, tmp_path / "run"), Control(name, tmp_path / "twin")

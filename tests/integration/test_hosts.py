@@ -37,6 +37,9 @@ def make_step(training):
 '''
 
 
+SLOW = pytest.mark.slow
+
+
 class Job:
     """A run of the harness on the hosts of a network."""
 
@@ -185,7 +188,7 @@ def test_a_host_that_is_cut_off_is_named_and_what_it_wrote_is_kept(job):
     assert result["ranks"][1]["steps_completed"] == job.steps(1) >= 5
 
 
-@pytest.mark.slow
+@SLOW
 def test_a_worker_that_nobody_can_reach_any_more_ends_by_itself(job):
     job.start("--steps", "5000")
     job.reached(1, 5)
@@ -195,7 +198,7 @@ def test_a_worker_that_nobody_can_reach_any_more_ends_by_itself(job):
     job.nothing_is_left()
 
 
-@pytest.mark.parametrize("how", ["cable", "device"])
+@pytest.mark.parametrize("how", ["cable", pytest.param("device", marks=SLOW)])
 def test_a_link_that_comes_back_costs_time_and_nothing_else(job, how):
     job.start("--steps", "100")
     job.reached(1, 5)
@@ -219,7 +222,14 @@ def test_a_link_that_comes_back_costs_time_and_nothing_else(job, how):
     job.nothing_is_left()
 
 
-@pytest.mark.parametrize("trouble", [{"loss": 0.03}, {"delay": 0.1}, {"loss": 0.01, "delay": 0.02}])
+@pytest.mark.parametrize(
+    "trouble",
+    [
+        {"loss": 0.01, "delay": 0.02},
+        pytest.param({"loss": 0.03}, marks=SLOW),
+        pytest.param({"delay": 0.1}, marks=SLOW),
+    ],
+)
 def test_a_bad_link_is_not_a_hang(job, trouble):
     link = job.network.links[2]
     link.loss, link.delay = trouble.get("loss", 0.0), trouble.get("delay", 0.0)

@@ -109,7 +109,7 @@ def test_a_rank_that_never_comes_is_named_by_where_it_waits(tmp_path):
 
 
 def test_a_rank_that_is_stopped_is_named(tmp_path):
-    result, done, _ = watch(tmp_path, "stopped", "--budget", "25")
+    result, done, _ = watch(tmp_path, "stopped", "--budget", "14")
     assert result["outcome"] == "hung", done.stderr
     assert result["cause"]["code"] == "stopped"
     assert [one["rank"] for one in result["ranks"] if one["culprit"]] == [1]

@@ -19,8 +19,8 @@ from typing import Any, Callable, Optional
 
 VARIABLE = "HARNESS_BEATS"
 """The environment variable that names the folder."""
-RANKS = ("MLX_RANK", "OMPI_COMM_WORLD_RANK")
-"""Where a launcher tells a process which rank it is."""
+RANKS = ("MLX_RANK", "OMPI_COMM_WORLD_RANK", "PMI_RANK")
+"""Where a launcher tells a process which rank it is; no other variable of a process is read."""
 HOOK = "hook.json"
 BEATS = "beats.jsonl"
 NOW = "now.bin"
