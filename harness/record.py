@@ -185,10 +185,10 @@ def _add_step(record: Record, beat: StepBeat) -> None:
 def load(folder: Path) -> Record:
     """The record of the worker that wrote into `folder`, of several ranks that of the first one.
 
-    Empty when it wrote nothing.
+    Of several ranks it is that of the first. Empty when it wrote nothing.
     """
-    first = folder / "rank-0"
-    beats = first if first.is_dir() and not (folder / BEATS).exists() else folder
+    ranks = sorted(folder.glob(f"rank-*/{BEATS}"), key=lambda path: int(path.parent.name[5:]))
+    beats = ranks[0].parent if ranks and not (folder / BEATS).exists() else folder
     reader = BeatReader(beats)
     record = gather(read_beats(beats, reader))
     return replace(record, torn=reader.torn, memory=_memory(samples(folder)))

@@ -72,7 +72,7 @@ class CommandJob(JudgedJob):
         self._ends = ends
         self._prompts = prompts
         self._home = Path(spec.folder)
-        self._own, self._first = self._home / OWN, self._home / "rank-0"
+        self._own = self._home / OWN
         self._begun = self._told_to_stop = self._itself = False
         super().__init__(info, spec, budget, on_hang=on_hang)
 
@@ -190,8 +190,8 @@ class CommandJob(JudgedJob):
         used = self._used.get(rank)
         state, since = self._in_state.get(rank, (None, None)) if used else (None, None)
         ended = self._ended.get(rank)
-        # Of one that ends well the launcher says nothing.
-        code = self._codes.get(rank, None if ended is None else 0)
+        # Of one that ends well the launcher says nothing, as long as it lives.
+        code = self._codes.get(rank, None if ended is None or self._killed else 0)
         return RankState(
             rank=rank,
             columns=self._ranks.columns(rank) if position else RankColumns(),
@@ -233,21 +233,24 @@ class CommandJob(JudgedJob):
             if hook is None or hook.disabled is None:
                 # It has its own word from now on, which says more, and sooner.
                 self._listen_to(own, Policy())
-        elif self._home == self.folder and self._first_prints:
+        elif self._home == self.folder and (first := self._first_home) is not None:
             # What all print together has the steps of each: their times would be mixed.
-            self._listen_to(self._first, LOG_POLICY)
+            self._listen_to(first, LOG_POLICY)
         super()._read_beats()
+        first = self._ranks.first
         for rank, beat, itself in self._ranks.beats():
             if itself and self._home == own:
                 self._watchdog.learn(beat)
                 if isinstance(beat, StepBeat):
                     self._steps += 1
-                    self.last = beat if rank == 0 else self.last
+                    self.last = beat if rank == first else self.last
 
     @property
-    def _first_prints(self) -> bool:
-        """Whether there are several ranks and the first prints its steps."""
-        return self._several and self._ranks.columns(0).done is not None
+    def _first_home(self) -> Path | None:
+        """Where the beats are of the first of several ranks, if it prints its steps."""
+        first = self._ranks.first if self._several else None
+        printed = first is not None and self._ranks.columns(first).done is not None
+        return self.folder / f"rank-{first}" if printed else None
 
     def _listen_to(self, home: Path, policy: Policy) -> None:
         self._home, self.policy = home, policy
@@ -266,8 +269,8 @@ class CommandJob(JudgedJob):
         if not known:
             return read_position(self._home)
         at = min(known, key=lambda position: position.step)
-        if self._home == self._first:
-            at = self._ranks.position(0) or at
+        if self._home != self._own:
+            at = read_position(self._home) or at
         return Position(at.step, at.phase, max(position.t for position in known))
 
     def _settle(self) -> None:
@@ -277,8 +280,8 @@ class CommandJob(JudgedJob):
         self._read_beats()
         self._hook = inject.told(self._own)
         self._itself = self._home == self._own
-        if self._home == self.folder and self._first_prints:
-            self._home = self._first  # it was all too quick
+        if self._home == self.folder:
+            self._home = self._first_home or self._home  # it was all too quick
         if self._home != self.folder:
             printed = self.folder / PRINTED
             printed.mkdir()
@@ -293,7 +296,7 @@ class CommandJob(JudgedJob):
         failed = ending.exit_code != 0
         return msgspec.structs.replace(
             ending,
-            steps=None if self._itself else (self._ranks.total(0) or self._log.total),
+            steps=None if self._itself else (self._ranks.total or self._log.total),
             findings=watching.find(
                 self._recognitions, sum(ear.skipped for ear in self._ears), self._itself, self._hook
             ),

@@ -209,11 +209,17 @@ class JudgedJob(Job):
                 stuck.append(inspector.look(now, self.judgement.last_progress) is not None)
         return bool(stuck) and len(stuck) == len(alive[:INSPECTED]) and all(stuck)
 
+    @property
+    def _killed(self) -> str | None:
+        """The signal, not one of ours, that has ended what starts the ranks."""
+        return self._process.signal if self._why is None else None
+
     def _finish(self) -> ScenarioResult:
-        if self._cause is None:
+        killed = self._killed
+        if self._cause is None or killed is not None:
             now = time.monotonic()
             states = self._states(now)
-            self._verdict = judge(states, now) if states else None
+            self._verdict = judge(states, now, launcher=killed) if states else None
         result = super()._finish()
         verdict = self._verdict
         if verdict is None:

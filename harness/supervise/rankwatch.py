@@ -116,9 +116,15 @@ class Ranks:
         every = {voice.beats.every if voice else None for voice in voices}
         return len(every) < 2 and None not in every
 
-    def total(self, rank: int) -> int | None:
-        """The steps that there are to be, as this rank prints it."""
-        voice = self._voices.get(rank)
+    @property
+    def first(self) -> int | None:
+        """The lowest rank that has said anything: others may run elsewhere."""
+        return min((*self.reporting, *self._voices), default=None)
+
+    @property
+    def total(self) -> int | None:
+        """The steps that there are to be, as the first rank prints it."""
+        voice = self._voices.get(-1 if self.first is None else self.first)
         return voice.beats.total if voice else None
 
     def error(self, rank: int) -> str | None:

@@ -100,6 +100,25 @@ def test_each_rank_reports_its_own_steps(tmp_path):
     assert result["metrics"]["loss"]["last"] == 3.0
 
 
+def test_one_rank_of_a_job_can_be_watched_by_itself(tmp_path):
+    alone = REPORTS.replace("strict=True", "strict=False").replace(
+        'backend="ring"', 'backend="any"'
+    )
+    (tmp_path / "train.py").write_text(alone)
+    done = subprocess.run(
+        [sys.executable, "-m", "harness", "watch", "--json", "--out", str(tmp_path / "out")]
+        + ["--", sys.executable, str(tmp_path / "train.py")],
+        env={**os.environ, "PYTHONPATH": str(ROOT), "MLX_RANK": "2"},
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+    )
+    (result,) = json.loads(done.stdout)["results"]
+    assert (result["outcome"], result["steps_completed"]) == ("completed", 6), done.stderr
+    assert result["metrics"]["loss"]["last"] == 1.0
+    assert result["ranks"] == []
+
+
 def test_a_rank_that_never_comes_is_named_by_where_it_waits(tmp_path):
     result, done, _ = watch(tmp_path, "waits")
     assert result["outcome"] == "hung", done.stderr
