@@ -71,6 +71,7 @@ CODES: dict[str, str] = {
     "output_skipped": "an outside command printed faster than its lines could be read",
     "hook_disabled": "the hook into mlx-lm switched itself off",
     "rank_died": "a rank was killed, crashed or raised, and its job could not go on",
+    "launcher_died": "what had started the ranks was killed, and they ended with it",
     "rank_left_early": "a rank ended well before its steps were over, and the others wait for it",
     "rank_never_started": "a rank never started, and the others wait for it to join",
     "rank_stopped": "a rank is stopped by a signal, and the others wait for it",

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from harness.ranks.fate import Fate, Kind, fates, first
+from harness.ranks.fate import Fate, Kind, fates, first, orphaned
 from harness.ranks.pace import Slow, slow_ranks
 from harness.ranks.sequences import Mismatch, first_mismatch
 from harness.ranks.state import RankState
@@ -69,8 +69,10 @@ class Case:
         ]
 
 
-def look(ranks: Sequence[RankState], now: float, hung: bool) -> Case:
+def look(ranks: Sequence[RankState], now: float, hung: bool, launcher: str | None) -> Case:
     met = fates(ranks, now, hung)
+    if launcher is not None:
+        met = orphaned(ranks, met)
     lost = hung or any(fate.kind.gone for fate in met.values())
     # A graph that is evaluated is complete, unless its rank came to grief by itself.
     blameless = (s for s in ranks if s.rank not in met or met[s.rank].kind.follows)
@@ -84,7 +86,7 @@ def look(ranks: Sequence[RankState], now: float, hung: bool) -> Case:
         met=met,
         mismatch=mismatch,
         slow=() if lost else slow_ranks(ranks),
-        problem=_problem(ranks, met, mismatch, late, hung),
+        problem=_problem(ranks, met, mismatch, late, hung, launcher),
         late=late,
     )
 
@@ -95,8 +97,17 @@ def _problem(
     mismatch: Mismatch | None,
     late: tuple[int, ...],
     hung: bool,
+    launcher: str | None,
 ) -> Problem | None:
     origin = first(met.values())
+    if launcher is not None and (origin is None or not origin.kind.witnessed):
+        return Problem(
+            code="launcher_died",
+            culprits=(),
+            clause=f"the launcher was killed by {launcher}",
+            ended=True,
+            evidence={"signal": launcher},
+        )
     if mismatch is not None and (origin is None or not origin.kind.outside):
         return Problem(
             code="collective_mismatch",

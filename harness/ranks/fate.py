@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import IntEnum
 
 from harness.ranks.state import RankState
@@ -48,16 +48,23 @@ class Kind(IntEnum):
     TERMINATED = 10
     LOST = 11
     """Raised because a peer was gone."""
+    ORPHANED = 12
+    """Ended after the launcher had died, and nobody says how."""
 
     @property
     def follows(self) -> bool:
         """Whether the end of another rank explains it."""
-        return self in (Kind.ABORTED, Kind.TERMINATED, Kind.LOST)
+        return self in (Kind.ABORTED, Kind.TERMINATED, Kind.LOST, Kind.ORPHANED)
 
     @property
     def outside(self) -> bool:
         """Whether nothing that the ranks do to each other can be its cause."""
         return self in (Kind.KILLED, Kind.STOPPED, Kind.CUT_OFF)
+
+    @property
+    def witnessed(self) -> bool:
+        """Whether the launcher was still there to tell of it, or the rank itself does."""
+        return self in (Kind.KILLED, Kind.CRASHED, Kind.RAISED, Kind.EXITED)
 
     @property
     def gone(self) -> bool:
@@ -126,6 +133,17 @@ def _met(ranks: Sequence[RankState], left: bool) -> dict[int, Fate]:
         state.rank: fate
         for state in ranks
         if (fate := _cut_off(state) or _ended(state, furthest, left) or _stopped(state))
+    }
+
+
+def orphaned(ranks: Sequence[RankState], met: dict[int, Fate]) -> dict[int, Fate]:
+    """`met` of a job whose launcher has died: that is why ranks are gone without a word."""
+    return met | {
+        state.rank: replace(
+            fate, kind=Kind.ORPHANED, told=f"ended with the launcher {where(state.place)}"
+        )
+        for state in ranks
+        if (fate := met.get(state.rank)) and fate.kind is Kind.VANISHED
     }
 
 

@@ -33,14 +33,17 @@ class JobVerdict:
         return self.code is not None and self.code != "rank_slow"
 
 
-def judge(ranks: Sequence[RankState], now: float, hung: bool = False) -> JobVerdict:
+def judge(
+    ranks: Sequence[RankState], now: float, hung: bool = False, launcher: str | None = None
+) -> JobVerdict:
     """The verdict on the job of these `ranks` at `now`, a time of the beats' clock.
 
     Without `hung` only facts count: who died, is stopped, cut off or slow, left, never started, or
     issued other collectives than the rest. With it, when a watchdog has confirmed that the job
-    does not move, also who is behind the others.
+    does not move, also who is behind the others. `launcher` is the signal that has killed what had
+    started the ranks: nobody tells any more how they ended then.
     """
-    case = look(ranks, now, hung)
+    case = look(ranks, now, hung, launcher)
     told = summary(case)
     found = findings(case, told)
     slow = tuple(sorted(one.rank for one in case.slow))

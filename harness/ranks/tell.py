@@ -35,7 +35,7 @@ def _wrong(case: Case, problem: Problem) -> str:
 
 
 def _fate(case: Case, problem: Problem, who: str) -> str:
-    if problem.code == "collective_mismatch":
+    if problem.code in ("collective_mismatch", "launcher_died"):
         return problem.clause
     if not who:
         return "no rank is behind the others and none has ended, but nothing moves"
@@ -96,4 +96,5 @@ _FOLLOWED = {
     Kind.TERMINATED: "ended by a signal",
     Kind.ABORTED: "aborted",
     Kind.NEVER_STARTED: "did not start",
+    Kind.ORPHANED: "ended with it",
 }

@@ -79,6 +79,16 @@ def test_a_killed_rank_is_named_whatever_the_others_did_then(tmp_path):
     assert not left(folder)
 
 
+def test_a_launcher_that_dies_is_told_of_and_no_rank_is_blamed(tmp_path):
+    result, folder = run(tmp_path, "rank_launcher_dies", status=1)
+    assert (result["outcome"], result["signal"]) == ("crashed", "SIGKILL")
+    assert result["reason"].startswith("the launcher was killed by SIGKILL")
+    codes = [one["code"] for one in result["findings"] if one["severity"] == "error"]
+    assert codes == ["launcher_died"]
+    assert [one["culprit"] for one in result["ranks"]] == [False] * 3
+    assert not left(folder)
+
+
 @pytest.mark.skipif(sys.platform != "linux", reason="wait sites of all threads need pystack")
 def test_ranks_that_wait_are_told_from_the_one_that_is_stopped_by_their_wait_sites(tmp_path):
     result, folder = run(tmp_path, "rank_stopped", status=1)

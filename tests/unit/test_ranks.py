@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from harness import findings
-from harness.model import Severity, Standing
+from harness.model import Position, Severity, Standing
 from harness.ranks import JobColumns, RankState, judge
 
 SIZES, PER_STEP = st.integers(2, 16), st.integers(1, 5)
@@ -57,6 +57,45 @@ def test_of_a_command_one_that_ended_well_is_to_blame_if_all_that_is_wrong_follo
     assert "exited with code 0, and the others were left" in found.summary
     well = [RankState(rank=rank, columns=job[rank], says_end=False, **left) for rank in range(3)]
     assert not judge(well, now=10.0).failed
+
+
+@given(
+    ended=st.lists(st.sampled_from([None, "lost", "aborted", "late"]), min_size=2, max_size=8),
+    at=STEPS,
+)
+def test_a_launcher_that_died_is_what_is_wrong_however_the_ranks_ended_then(ended, at):
+    job = JobColumns(len(ended))
+    how = {
+        None: {},
+        "lost": {"error": "RuntimeError: [ring] connection to a peer was lost"},
+        "aborted": {"signal": "SIGABRT"},
+        "late": {"started": False},
+    }
+    states = [
+        RankState(
+            rank=rank,
+            columns=job[rank],
+            **({"ended_t": 9.0, "position": Position(at, "eval", 8.0)} | how[kind]),
+        )
+        for rank, kind in enumerate(ended)
+    ]
+    found = judge(states, 10.0, launcher="SIGKILL")
+    assert (found.code, found.culprits, found.failed) == ("launcher_died", (), True)
+    assert found.summary.startswith("the launcher was killed by SIGKILL")
+    assert found.findings[0].evidence["signal"] == "SIGKILL"
+    assert not any(one.culprit for one in found.ranks)
+    gone = [one.reason for one, kind in zip(found.ranks, ended, strict=True) if kind is None]
+    assert gone == [f"ended with the launcher in step {at}, phase eval"] * len(gone)
+
+
+def test_of_a_rank_that_died_the_launcher_has_told_before_it_died_itself():
+    job = JobColumns(2)
+    states = [
+        RankState(rank=0, columns=job[0], ended_t=9.0),
+        RankState(rank=1, columns=job[1], ended_t=8.0, signal="SIGKILL"),
+    ]
+    found = judge(states, 10.0, launcher="SIGKILL")
+    assert (found.code, found.culprits) == ("rank_died", (1,))
 
 
 def verdict(story):
