@@ -23,6 +23,19 @@ class Answer(str, Enum):
 
 
 GOOD = (Answer.ALIVE, Answer.COMPILING, Answer.ENDED)
+FATAL = (Answer.DEADLOCK, Answer.STOPPED, Answer.TRACED)
+"""One of these below is enough: who waits for it waits in vain, whatever the others do."""
+WORST_FIRST = (
+    *FATAL,
+    Answer.STARVED,
+    Answer.STALLED,
+    Answer.SPINNING,
+    Answer.WAITING,
+    Answer.ASLEEP,
+    Answer.COMPILING,
+    Answer.ALIVE,
+    Answer.ENDED,
+)
 
 
 class Judged(msgspec.Struct, frozen=True, kw_only=True):
@@ -40,6 +53,20 @@ class Judged(msgspec.Struct, frozen=True, kw_only=True):
     """Whether another capture of its stacks could not alter the answer."""
     fingerprint: str | None = None
     evidence: dict[str, Any] = {}
+
+
+class Whole(msgspec.Struct, frozen=True, kw_only=True):
+    """The answer for a process together with what it waits for below it."""
+
+    own: Judged
+    deciding: Judged
+    """Of the process whose answer it is."""
+    answer: Answer
+    summary: str
+
+    @property
+    def good(self) -> bool:
+        return self.deciding.good
 
 
 class Says(msgspec.Struct, frozen=True):

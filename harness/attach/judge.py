@@ -10,7 +10,7 @@ from typing import Any
 from harness import waitsite
 from harness.attach.answers import GOOD, Answer, Judged
 from harness.attach.case import Case, switches, told
-from harness.attach.motion import process_at
+from harness.attach.motion import has_ended, process_at
 from harness.attach.rules import RULES
 from harness.attach.seen import Seen
 
@@ -18,7 +18,7 @@ from harness.attach.seen import Seen
 def judge(pid: int, seen: Seen) -> Judged:
     """The answer for one process of the tree."""
     process = process_at(seen.last, pid)
-    if process is None or (process.state in "ZX" and all(t.state in "ZX" for t in process.threads)):
+    if process is None or has_ended(process):
         return Judged(pid=pid, answer=Answer.ENDED, summary="has ended", good=True)
     case = Case(seen, process)
     says = next(found for rule in RULES if (found := rule(case)) is not None)

@@ -16,7 +16,7 @@ from pathlib import Path
 
 import msgspec
 
-from harness.attach import links, target
+from harness.attach import launchers, links, target
 from harness.attach.answers import Answer
 from harness.attach.motion import process_at
 from harness.attach.rules import COMPILERS
@@ -24,6 +24,7 @@ from harness.attach.seen import Capture, Look, More, Seen, Window
 from harness.attach.tree import Tree, judge_tree
 from harness.model import Process
 from harness.supervise import gpu, observe, procfs, stacks
+from harness.supervise.rankwatch import Numbers
 from harness.supervise.stacks import StackCapture
 
 BETWEEN_S = 0.15
@@ -35,6 +36,8 @@ SETTLE_S = 0.1
 WORLDS = 8
 CAPTURED = 8
 """Processes of a tree that are proven dead if they are, and whose stacks are taken, at most."""
+RANKS = 32
+"""Ranks of a job whose stacks are taken at most, so many processes' at a time as of any tree."""
 TOOL_S = 5.0
 """For one tool at one process."""
 _KCMP = {"x86_64": 312, "aarch64": 272}
@@ -61,10 +64,10 @@ def watch(pid: int, seconds: float, folder: Path, may_signal: bool = False) -> W
     Takes longer on a machine on which a tool takes longer. Never raises for what has gone.
     """
     began = time.monotonic()
-    taker = _Taker(folder / "stacks", may_signal)
-    names = _Names()
+    taker = _Taker(folder / "stacks", pid, may_signal)
+    asked = _Asked()
     windows = [_window(pid, FIRST * seconds)]
-    seen = _complete(Seen(root=pid, windows=tuple(windows), machine=platform.machine()), names)
+    seen = _complete(Seen(root=pid, windows=tuple(windows), machine=platform.machine()), asked)
     tree = judge_tree(seen)
     blind = LINUX and not _may_read(pid)
     if not blind or may_signal:
@@ -73,7 +76,7 @@ def watch(pid: int, seconds: float, folder: Path, may_signal: bool = False) -> W
     if seen.last.processes:
         time.sleep(0.0 if blind else SETTLE_S)
         windows.append(_window(pid, SECOND * seconds))
-        seen = _complete(msgspec.structs.replace(seen, windows=tuple(windows)), names)
+        seen = _complete(msgspec.structs.replace(seen, windows=tuple(windows)), asked)
         tree = judge_tree(seen)
     if in_doubt := [one for one in _doubtful(tree) if one in taker.found]:
         taker.take(in_doubt, "2")
@@ -137,25 +140,49 @@ def _read(path: str) -> str:
         return ""
 
 
-class _Names:
-    """What processes are called, asked once each."""
+class _Asked:
+    """What processes are called, and which of them are ranks, asked once each."""
 
     def __init__(self) -> None:
         self._known: dict[int, str] = {}
+        self._numbers = Numbers()
+        self._ranks: dict[int, int] = {}
 
-    def of(self, pids: Iterable[int]) -> dict[int, str]:
+    def names(self, pids: Iterable[int]) -> dict[int, str]:
         for pid in pids:
             if pid not in self._known and (found := target.named(pid)):
                 self._known[pid] = " ".join(found)
         return dict(self._known)
 
+    def job(self, seen: Seen) -> Seen:
+        """`seen` with the ranks of its tree, and what their launcher was told of them."""
+        processes = seen.last.processes
+        self._ranks |= self._numbers.of(processes)
+        if not self._ranks:
+            return seen
+        below = set(self._ranks.values())
+        argvs = []
+        for one in processes:  # parents before children
+            if one.pid in below or one.ppid in below:
+                below.add(one.pid)
+            else:
+                argvs.append((target.argv(one.pid), one.name))
+        told = [number for argv, _ in argvs if (number := launchers.asked(argv)) is not None]
+        return msgspec.structs.replace(
+            seen,
+            ranks=dict(self._ranks),
+            asked=max(told, default=None),
+            elsewhere=any(launchers.elsewhere(argv, name) for argv, name in argvs),
+        )
 
-def _complete(seen: Seen, names: _Names) -> Seen:
-    """`seen` with what is asked once: links, names, shared memory, the GPU."""
+
+def _complete(seen: Seen, asked: _Asked) -> Seen:
+    """`seen` with what is asked once: ranks, links, names, shared memory, the GPU."""
     processes = seen.last.processes
     change = msgspec.structs.replace
+    seen = asked.job(seen)
     if not LINUX:
-        return change(seen, names=names.of(one.pid for one in processes))
+        return change(seen, names=asked.names(one.pid for one in processes))
     ends = links.Ends()
     found = {
         thread.tid: link
@@ -171,7 +198,7 @@ def _complete(seen: Seen, names: _Names) -> Seen:
         seen,
         links=found,
         sockets=sockets,
-        names=names.of(listed | peers),
+        names=asked.names(listed | peers),
         shares=frozenset(one.pid for one in processes[:WORLDS] if _shares(one, seen.machine)),
         gpu=seen.gpu or _gpu(seen.last),
     )
@@ -213,7 +240,11 @@ def _may_read(pid: int) -> bool:
 
 
 def _wanted(tree: Tree, seen: Seen) -> list[int]:
-    """Whose stacks are taken: the root's, and of what it waits for, first what is in doubt."""
+    """Whose stacks are taken: the root's, and of what it waits for, first what is in doubt. Of a
+    job the ranks', for its launcher tells nothing."""
+    if tree.job is not None:
+        ranks = set(seen.ranks.values())
+        return [one.pid for one in tree.processes if one.pid in ranks][:RANKS]
     root = tree.by_pid.get(seen.root)
     rest = [one.pid for one in tree.processes if one.pid != seen.root and _tells(seen, one.pid)]
     if root is None or tree.answer is Answer.COMPILING or (root.good and not root.on):
@@ -242,14 +273,15 @@ def _doubtful(tree: Tree) -> list[int]:
 class _Taker:
     """Takes the stacks of several processes at once, again by the tool that answered before."""
 
-    def __init__(self, folder: Path, may_signal: bool) -> None:
+    def __init__(self, folder: Path, root: int, may_signal: bool) -> None:
         self._folder = folder
+        self._root = root
         self._may_signal = may_signal
         self.found: dict[int, tuple[StackCapture, ...]] = {}
 
     def take(self, pids: Sequence[int], label: str) -> None:
-        with ThreadPoolExecutor(max_workers=len(pids)) as pool:
-            for pid, capture in zip(pids, pool.map(self._one(label, pids[0]), pids), strict=True):
+        with ThreadPoolExecutor(max_workers=min(len(pids), CAPTURED)) as pool:
+            for pid, capture in zip(pids, pool.map(self._one(label), pids), strict=True):
                 self.found[pid] = (*self.found.get(pid, ()), capture)
 
     def stacks(self) -> dict[int, tuple[Capture, ...]]:
@@ -258,9 +290,9 @@ class _Taker:
             for pid, captures in self.found.items()
         }
 
-    def _one(self, label: str, first: int) -> Callable[[int], StackCapture]:
+    def _one(self, label: str) -> Callable[[int], StackCapture]:
         def take(pid: int) -> StackCapture:
-            folder = self._folder if pid == first else self._folder / str(pid)
+            folder = self._folder if pid == self._root else self._folder / str(pid)
             before = self.found.get(pid, ())
             same = [tool for tool in stacks.TOOLS if before and tool.name == before[0].tool]
             source = _faulthandler(pid) if self._may_signal else None

@@ -56,6 +56,13 @@ def process_at(look: Look, pid: int) -> Process | None:
     return next((process for process in look.processes if process.pid == pid), None)
 
 
+def has_ended(process: Process | None) -> bool:
+    """Whether nothing of it runs any more; its parent may not have noticed."""
+    return process is None or (
+        process.state in "ZX" and all(thread.state in "ZX" for thread in process.threads)
+    )
+
+
 def motion(windows: Sequence[Window], pid: int) -> Motion:
     """How `pid` moved. A window in which it is not all the time, as one and the same, says only
     that something came or went."""

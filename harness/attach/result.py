@@ -23,6 +23,7 @@ from harness.model import (
     ScenarioInfo,
     ScenarioResult,
     Severity,
+    Standing,
 )
 from harness.report.sections.attached import FOUND
 from harness.supervise import procfs
@@ -53,7 +54,8 @@ def result(watched: Watched, name: str) -> ScenarioResult:
         steps_requested=0,
         steps_completed=0,
         wall_s=watched.seconds,
-        findings=(_finding(watched),),
+        findings=(_finding(watched), *(tree.job.findings if tree.job else ())),
+        ranks=tree.job.ranks if tree.job else (),
     )
     memory = msgspec.structs.replace(made.metrics.memory, rss_peak=sum(rss) or None)
     return msgspec.structs.replace(
@@ -80,6 +82,8 @@ def cause(watched: Watched) -> Cause:
         ]
     if watched.seen.gpu:
         evidence["gpu"] = list(watched.seen.gpu)
+    if tree.job is not None:
+        evidence |= {"culprits": list(tree.job.culprits), "reason": tree.job.reason}
     return Cause(
         code=_CAUSES[tree.answer],
         summary=says(tree),
@@ -108,8 +112,10 @@ def _finding(watched: Watched) -> Finding:
 def _told(one: Judged, watched: Watched) -> dict[str, Any]:
     kept = ("watched_s", "cpu", "io_bytes", "major_faults", "switches", "threads", "rss",
             "wait_site", "wait_category", "stacks_moved", "fingerprint", "wakes_in_s")  # fmt: skip
+    rank = next((rank for rank, pid in watched.seen.ranks.items() if pid == one.pid), None)
     return {
         "pid": one.pid,
+        **({} if rank is None else {"rank": rank}),
         "name": watched.seen.names.get(one.pid, ""),
         "answer": one.answer.value,
         "summary": one.summary,
@@ -158,7 +164,11 @@ def state(watched: Watched) -> bytes:
                     str(pid): procfs.open_files(pid) for pid in pids if sys.platform == "linux"
                 },
                 "links": {str(tid): found for tid, found in watched.seen.links.items()},
-                "stacks": {str(pid): found for pid, found in watched.captures.items()},
+                "stacks": {
+                    str(one.pid): watched.captures[one.pid]
+                    for one in watched.tree.processes
+                    if one.pid in watched.captures
+                },
             }
         ),
         indent=1,
@@ -177,6 +187,9 @@ def lines(tree: Tree, watched: Watched) -> list[str]:
             for one in tree.processes[:8]
         ]
         told += [f"  and {len(tree.processes) - 8} more"] * (len(tree.processes) > 8)
+        ranks = tree.job.ranks if tree.job else ()
+        gone = [one for one in ranks if one.state in (Standing.DEAD, Standing.FINISHED)]
+        told += [f"  {one.state.value:<9} rank {one.rank} {one.reason}" for one in gone[:8]]
     elif tree.processes and (site := tree.processes[0].evidence.get("wait_site")):
         told += [f"  {site}"] if site not in tree.summary else []
     return told + [f"  not read: {one}" for one in watched.not_read]

@@ -149,6 +149,8 @@ def _nowhere(case: Case, busy: dict[int, Pace]) -> Says:
     ]
     if case.category is Category.COLLECTIVE:
         return _collective(case, ", while a thread of its own spins")
+    if not runs and case.pid not in busy and _steps(case, case.pid):
+        return Says(Answer.ALIVE, at_work(case))
     if runs:
         tid, site = next((pair for pair in runs if pair[0] == case.pid), runs[0])
         who = "the main thread" if tid == case.pid else f"thread {tid} ({busy[tid].name})"
@@ -322,7 +324,17 @@ def _through_a_thread(case: Case) -> Says | None:
     return None
 
 
+def _steps(case: Case, tid: int | None) -> bool:
+    """Whether a thread went to wait again and again, as between collectives, or parts of one."""
+    pace = case.motion.threads.get(tid) if tid is not None else None
+    return pace is not None and (pace.sleeps or 0) > FEW_SLEEPS
+
+
 def _collective(case: Case, also: str = "") -> Says:
+    sites = case.waits.threads if case.waits else ()
+    inside = [site.tid for site in sites if site.category is Category.COLLECTIVE]
+    if any(_steps(case, tid) for tid in (case.pid, *inside)):
+        return Says(Answer.ALIVE, at_work(case))
     peers = case.seen.sockets.get(case.pid, ())
     listed = {one.pid for one in case.seen.last.processes}
     description = case.waits.overall.description if case.waits else "waits for another rank"

@@ -68,11 +68,20 @@ class Seen(msgspec.Struct, frozen=True, kw_only=True):
     """As of `harness.supervise.gpu`, when the root's tree has a device open."""
     machine: str = ""
     """As of platform.machine()."""
+    ranks: dict[int, int] = {}
+    """By rank its process, of the ranks of a job; of one that has ended, the process it was."""
+    asked: int | None = None
+    """How many ranks the job's launcher was told to start, where that can be read."""
+    elsewhere: bool = False
+    """Whether ranks may run on other machines, where they are not seen."""
 
     @property
     def last(self) -> Look:
         return self.windows[-1][-1]
 
     def name(self, pid: int) -> str:
-        """Such as `process 12 (python train.py ...)`."""
+        """Such as `process 12 (python train.py ...)`, or `rank 2 (process 12)`."""
+        rank = next((rank for rank, one in self.ranks.items() if one == pid), None)
+        if rank is not None:
+            return f"rank {rank} (process {pid})"
         return f"process {pid}" + (f" ({self.names[pid]})" if pid in self.names else "")

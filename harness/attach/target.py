@@ -16,6 +16,11 @@ _TAKES_ONE = ("-X", "-W", "--check-hash-based-pycs")
 """Python's own options that take another word."""
 
 
+def is_python(word: str) -> bool:
+    """Whether this is a Python interpreter, by its name."""
+    return _PYTHON.match(Path(word).name) is not None
+
+
 def words(argv: Sequence[str], program: str = "") -> tuple[str, ...]:
     """What may be shown of a command line: the program, and the script or module it runs.
 
@@ -27,7 +32,7 @@ def words(argv: Sequence[str], program: str = "") -> tuple[str, ...]:
     name = Path(program if " " in first and program else first.split(" ")[0]).name or program
     kept = [name.lstrip("-") or "?"]
     rest = list(argv[1:])
-    if _PYTHON.match(name):
+    if is_python(name):
         while rest:
             word = rest.pop(0)
             if word == "-m" and rest:
@@ -50,6 +55,14 @@ def named(pid: int) -> tuple[str, ...]:
         process = psutil.Process(pid)
         with process.oneshot():
             return words(process.cmdline(), process.name())
+    except psutil.Error:
+        return ()
+
+
+def argv(pid: int) -> tuple[str, ...]:
+    """The command line of a process; empty when it has gone."""
+    try:
+        return tuple(psutil.Process(pid).cmdline())
     except psutil.Error:
         return ()
 

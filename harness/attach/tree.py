@@ -3,27 +3,14 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import msgspec
 
-from harness.attach.answers import Answer, Judged
+from harness.attach.answers import FATAL, WORST_FIRST, Answer, Judged, Whole
+from harness.attach.job import Job, judge_job, ranks_of
 from harness.attach.judge import judge
 from harness.attach.seen import Seen
-
-FATAL = (Answer.DEADLOCK, Answer.STOPPED, Answer.TRACED)
-"""One of these below is enough: who waits for it waits in vain, whatever the others do."""
-_WORST_FIRST = (
-    *FATAL,
-    Answer.STARVED,
-    Answer.STALLED,
-    Answer.SPINNING,
-    Answer.WAITING,
-    Answer.ASLEEP,
-    Answer.COMPILING,
-    Answer.ALIVE,
-    Answer.ENDED,
-)
 
 
 class Tree(msgspec.Struct, frozen=True, kw_only=True):
@@ -36,6 +23,8 @@ class Tree(msgspec.Struct, frozen=True, kw_only=True):
     """The process whose answer it is."""
     processes: tuple[Judged, ...]
     """Those that matter, the odd one out first."""
+    job: Job | None = None
+    """Where the ranks of a job are below the root."""
 
     @property
     def by_pid(self) -> dict[int, Judged]:
@@ -43,19 +32,53 @@ class Tree(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def judge_tree(seen: Seen) -> Tree:
-    """The root's answer; where it waits for others of the tree, what is to be said of those."""
+    """The root's answer; where it waits for others of the tree, what is to be said of those. Where
+    those are the ranks of a job, theirs: a launcher has other things to do than to wait."""
     judged = {one.pid: judge(one.pid, seen) for one in seen.last.processes}
     if seen.root not in judged:
         judged[seen.root] = judge(seen.root, seen)
-    root = judged[seen.root]
-    ends = _ends(seen.root, judged)
-    deciding = _deciding([judged[pid] for pid in ends]) if seen.root not in ends else root
+    root = _whole(seen.root, judged, seen)
+    job = _job(judged, seen)
+    if job is not None and root.own.answer not in FATAL:
+        first = [pid for rank, pid in seen.ranks.items() if rank in job.culprits]
+        return Tree(
+            answer=job.answer,
+            summary=job.summary,
+            good=job.good,
+            decided_by=job.decided_by,
+            processes=_ordered(judged, [job.decided_by, *first], seen),
+            job=job,
+        )
     return Tree(
-        answer=_answer(root, deciding),
-        summary=_summary(root, deciding, seen),
-        good=deciding.good,
-        decided_by=deciding.pid,
-        processes=_ordered(judged, deciding, seen),
+        answer=root.answer,
+        summary=root.summary,
+        good=root.good,
+        decided_by=root.deciding.pid,
+        processes=_ordered(judged, [root.deciding.pid], seen),
+        job=job,
+    )
+
+
+def _job(judged: Mapping[int, Judged], seen: Seen) -> Job | None:
+    ranks = ranks_of(seen)
+    alive = {rank: pid for rank, pid in ranks.items() if pid is not None}
+    whole = {}
+    for rank, pid in alive.items():
+        others = {one for one in alive.values() if one != pid}
+        apart = {one: found for one, found in judged.items() if one not in others}
+        whole[rank] = _whole(pid, apart, seen)
+    return judge_job(ranks, whole, seen) if ranks else None
+
+
+def _whole(pid: int, judged: Mapping[int, Judged], seen: Seen) -> Whole:
+    own = judged[pid]
+    ends = _ends(pid, judged)
+    deciding = _deciding([judged[one] for one in ends]) if pid not in ends else own
+    return Whole(
+        own=own,
+        deciding=deciding,
+        answer=_answer(own, deciding),
+        summary=_summary(own, deciding, seen),
     )
 
 
@@ -85,7 +108,7 @@ def _deciding(ends: list[Judged]) -> Judged:
         [one for one in ends if one.answer is not Answer.ENDED],
     ):
         if wanted:
-            return min(wanted, key=lambda one: _WORST_FIRST.index(one.answer))
+            return min(wanted, key=lambda one: WORST_FIRST.index(one.answer))
     return ends[0]
 
 
@@ -102,18 +125,18 @@ def _summary(root: Judged, deciding: Judged, seen: Seen) -> str:
     return f"{root.summary}; {seen.name(deciding.pid)} {deciding.summary}"
 
 
-def _ordered(judged: Mapping[int, Judged], deciding: Judged, seen: Seen) -> tuple[Judged, ...]:
-    """The deciding one, then by how few are in the same place, then the worst; launchers last."""
+def _ordered(judged: Mapping[int, Judged], first: Sequence[int], seen: Seen) -> tuple[Judged, ...]:
+    """The deciding ones, then by how few are in the same place, then the worst; launchers last."""
     alike = Counter(_kind(one) for one in judged.values())
     order = {pid: index for index, pid in enumerate(judged)}
     return tuple(
         sorted(
             (one for one in judged.values() if one.answer is not Answer.ENDED or len(judged) == 1),
             key=lambda one: (
-                one is not deciding,
-                one.pid == seen.root and bool(one.on),
+                first.index(one.pid) if one.pid in first else len(first),
+                one.pid == seen.root and bool(one.on or seen.ranks),
                 alike[_kind(one)],
-                _WORST_FIRST.index(one.answer),
+                WORST_FIRST.index(one.answer),
                 order[one.pid],
             ),
         )

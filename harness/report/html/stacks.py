@@ -12,6 +12,7 @@ from harness import stackparse
 from harness.model import Outcome, RankResult, ScenarioResult
 from harness.ranks.words import named
 from harness.report.input import Group, ReportInput
+from harness.report.sections import attached
 from harness.shown import wait_site
 from harness.stackparse import Frame, ThreadStack
 
@@ -80,7 +81,7 @@ def _of_ranks(group: Group, same: list[ScenarioResult], data: ReportInput) -> li
     """A column for each wait site of a job; the culprits' first, then what few ranks wait in."""
     result = same[0]
     whole = _column(group, same, data)
-    pids = data.rank_pids(result)
+    pids = data.rank_pids(result) or attached.ranks(result)
     stacks = {rank: one for one in whole.processes if (rank := _rank(one, pids)) is not None}
     sites: dict[object, list[RankResult]] = {}
     for one in result.ranks:

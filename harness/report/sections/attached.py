@@ -25,6 +25,12 @@ def attachments(result: ScenarioResult) -> list[dict[str, Any]]:
     return [finding.evidence for finding in result.findings if finding.code == FOUND]
 
 
+def ranks(result: ScenarioResult) -> dict[int, int]:
+    """By process its rank, of the ranks of a job that was attached to."""
+    processes = [one for found in attachments(result) for one in found.get("processes", [])]
+    return {one["pid"]: one["rank"] for one in processes if "rank" in one}
+
+
 def _one(evidence: dict[str, Any]) -> str:
     processes = evidence.get("processes", [])
     parts = [
@@ -41,8 +47,9 @@ def _one(evidence: dict[str, Any]) -> str:
 def _row(one: dict[str, Any]) -> list[str]:
     watched, io, rss = one.get("watched_s"), one.get("io_bytes"), one.get("rss")
     cpu = one.get("cpu")
+    rank = "" if one.get("rank") is None else f"rank {one['rank']}: "
     return [
-        f"{one.get('pid')} {cell(str(one.get('name', '')), 80)}",
+        f"{rank}{one.get('pid')} {cell(str(one.get('name', '')), 80)}",
         cell(str(one.get("answer")), 40),
         cell(str(one.get("summary")), 300),
         NOTHING if cpu is None else f"{digits(100 * cpu)} %",
