@@ -102,6 +102,9 @@ def _culprits(
             cpu = one.own.evidence.get("cpu")
             states.append(RankState(rank=rank, process=state, wait=site, cpu=cpu, says_end=False))
     verdict = judge(states, now, hung=True)
+    gone = tuple(rank for rank in ranks if rank not in whole)
+    if set(gone) & set(verdict.culprits):
+        return gone, verdict.code  # which of them was the first nobody has seen
     if verdict.culprits:
         return verdict.culprits, verdict.code
     fatal = tuple(rank for rank, one in whole.items() if one.answer in FATAL)

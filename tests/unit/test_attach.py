@@ -9,6 +9,23 @@ from pathlib import Path
 import jsonschema
 import msgspec
 import pytest
+from attached_trees import (
+    ALONE,
+    LAUNCHER,
+    NANOSLEEP,
+    PAUSE,
+    READ,
+    RUNNING,
+    SHARED,
+    SPIN,
+    WAIT4,
+    busy,
+    process,
+    seen,
+    stack,
+    thread,
+    twice,
+)
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -17,100 +34,22 @@ from harness.attach.answers import Answer, Judged
 from harness.attach.judge import judge
 from harness.attach.look import Watched
 from harness.attach.motion import motion
-from harness.attach.seen import Link, Look, More, Seen
+from harness.attach.seen import Link, More
 from harness.attach.tree import judge_tree
 from harness.attach.waits import Wait, kernel_wait
-from harness.model import Machine, Outcome, Process, Thread
-from harness.proof import Surroundings, World
+from harness.model import Outcome
 from harness.report import html, junit, markdown, runjson
 from harness.report.input import ReportInput
 from harness.report.sections.attached import attached
-from harness.stackparse import ThreadStack
-from harness.stackparse.frames import Frame
 
 ROOT = Path(__file__).parents[2]
 replace = msgspec.structs.replace
-ALONE = Surroundings(tracer=0, pending=False, alarm=False, timers=0, devices=(), asynchronous=())
-FUTEX, WAIT4, READ, NANOSLEEP, PAUSE, POLL = 202, 61, 0, 230, 34, 7
-FOR_EVER = (0x7F00, 128, 2, 0, 0, 0)
-SHARED = (0x7F00, 0, 2, 0, 0, 0)
-RUNNING = {"state": "R", "syscall": None, "args": ()}
-
-
-def thread(tid=1, **fields):
-    given = {"name": "python", "state": "S", "cpu_s": 1.0, "syscall": FUTEX, "args": FOR_EVER,
-             "switches": 40}  # fmt: skip
-    return Thread(tid=tid, **{**given, **fields})
-
-
-def process(pid=1, *threads, ppid=0, **fields):
-    given = {"name": "python", "state": "S", "cpu_s": 2.0, "rss": 1 << 20, "major_faults": 0,
-             "io_bytes": 100}  # fmt: skip
-    return Process(pid=pid, ppid=ppid, threads=threads or (thread(pid),), **{**given, **fields})
-
-
-def seen(*processes, later=(), more=None, around=ALONE, **fields):
-    """Two windows of looks over two seconds each; `later` is how the tree is at the last look."""
-    windows = []
-    more = more or {}
-    steps = ((0.0, processes), (1.0, processes), (2.0, processes))
-    for start, last in ((10.0, processes), (14.0, later or processes)):
-        chosen = [*steps[:2], (2.0, last)]
-        windows.append(
-            tuple(
-                Look(
-                    t=start + passed,
-                    processes=found,
-                    worlds={one.pid: _world(start + passed, one, found, around) for one in found},
-                    more={p.pid: more.get(p.pid, More(started=p.pid)) for p in found},
-                    machine=Machine(available=8 << 30),
-                )
-                for passed, found in chosen
-            )
-        )  # fmt: skip
-    names = {one.pid: f"{one.name} train.py ..." for one in processes}
-    return Seen(
-        **{"root": 1, "windows": tuple(windows), "machine": "x86_64", "names": names, **fields}
-    )
-
-
-def _world(t, top, found, around):
-    below = {top.pid}
-    for one in found:
-        if one.ppid in below:
-            below.add(one.pid)
-    kept = tuple(one for one in found if one.pid in below)
-    return World(t=t, processes=kept, surroundings={one.pid: around for one in kept})
-
-
-def stack(*names, tid=1, main=True, lines=None):
-    """Innermost first: `py:name` is a Python frame, others are native."""
-    frames = tuple(
-        Frame(function=name[3:], file="train.py", line=(lines or {}).get(name, 7), python=True)
-        if name.startswith("py:")
-        else Frame(function=name, file="libmlx.so" if "mlx::" in name else "libc.so.6",
-                   system="mlx::" not in name)
-        for name in names
-    )  # fmt: skip
-    return ThreadStack(frames=frames, tid=tid, main=main)
-
-
-def twice(*stacks):
-    return {1: (stacks, stacks)}
-
-
-def busy(one, seconds=2.0, **fields):
-    """`one` after its main thread has used the CPU for so many seconds."""
-    first, *rest = one.threads
-    first = replace(first, cpu_s=first.cpu_s + seconds, **fields)
-    return replace(one, cpu_s=one.cpu_s + seconds, threads=(first, *rest))
 
 
 def answer(found, pid=1):
     return judge(pid, found).answer
 
 
-SPIN = process(1, thread(1, **RUNNING))
 LOOP = twice(stack("py:look_for_ever", "py:step"))
 
 
@@ -338,8 +277,6 @@ def test_what_cannot_be_read_is_not_called_dead_for_sure():
 
 
 # --- trees ---------------------------------------------------------------------------------------
-
-LAUNCHER = process(1, thread(1, syscall=WAIT4, args=(2**64 - 1, 0, 0, 0, 0, 0)))
 
 
 def rank(pid, main):
