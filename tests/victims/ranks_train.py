@@ -1,6 +1,6 @@
 """Ranks that add up, step by step, and print; knows nothing of the harness.
 
-    mlx.launch -n 3 --backend ring -- python ranks_train.py FAULT
+    mlx.launch -n 3 --backend ring -- python ranks_train.py FAULT [BACKEND]
 
 FAULT is what befalls rank 1 in step 5: killed, raises, leaves, waits, stopped or nothing.
 """
@@ -12,7 +12,7 @@ import time
 
 import mlx.core as mx
 
-group = mx.distributed.init(strict=True, backend="ring")
+group = mx.distributed.init(strict=True, backend=(*sys.argv[2:], "ring")[0])
 rank, fault = group.rank(), sys.argv[1]
 for step in range(10):
     if rank == 1 and step == 5:
