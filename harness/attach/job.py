@@ -68,8 +68,9 @@ def judge_job(ranks: Mapping[int, int | None], whole: Mapping[int, Whole], seen:
     told = tuple(
         _result(rank, whole.get(rank), sites.get(rank), rank in culprits, good) for rank in ranks
     )
-    deciding = _deciding(whole, culprits, good)
-    summary = "; ".join(_goes_on(told, deciding, seen) if good else _stands(told, whole, seen))
+    odd = () if good or culprits else _odd(sites)
+    deciding = _deciding(whole, culprits or odd, good)
+    summary = "; ".join(_goes_on(told, deciding, seen) if good else _stands(told, odd, whole, seen))
     return Job(
         # A process that waits for one that is gone may do so in any way.
         answer=deciding.answer if good or deciding.own.pid in map(ranks.get, culprits)
@@ -123,6 +124,16 @@ def _site(one: Whole, seen: Seen) -> WaitSite | None:
     return site
 
 
+def _odd(sites: Mapping[int, WaitSite | None]) -> tuple[int, ...]:
+    """The ranks that wait where fewest do; empty where they cannot be told from the others."""
+    places: dict[tuple[str | None, str], list[int]] = {}
+    for rank, site in sites.items():
+        if site is not None:
+            places.setdefault((site.python_frame, site.description), []).append(rank)
+    least = min(places.values(), key=len, default=[])
+    return tuple(least) if 2 * len(least) < sum(map(len, places.values())) else ()
+
+
 def _result(
     rank: int, one: Whole | None, site: WaitSite | None, culprit: bool, good: bool
 ) -> RankResult:
@@ -167,13 +178,20 @@ def _goes_on(told: Sequence[RankResult], deciding: Whole, seen: Seen) -> list[st
     ]
 
 
-def _stands(told: Sequence[RankResult], whole: Mapping[int, Whole], seen: Seen) -> list[str]:
+def _stands(
+    told: Sequence[RankResult], odd: Sequence[int], whole: Mapping[int, Whole], seen: Seen
+) -> list[str]:
     """Why it does not go on."""
     culprits = [one for one in told if one.culprit]
     if not culprits:
-        first = next(iter(whole.values()))
+        first = whole[odd[0]] if odd else next(iter(whole.values()))
+        where = (
+            f"{named(odd)} {are(odd, 'waits', 'wait')} elsewhere than the others"
+            if odd
+            else ("no rank differs from the others")
+        )
         return [
-            "no rank differs from the others, and none goes on",
+            f"no rank goes on, and {where}",
             f"{seen.name(first.own.pid)} {first.summary}",
             *_others(told, "another one"),
         ]

@@ -56,9 +56,9 @@ def spun(one):
     )
 
 
-def collective(pid):
+def collective(pid, line=7):
     """Its stacks, twice: the main thread is in the collective, the other one in its loop."""
-    main = stack("futex_wait", *reversed(IN_EVAL), tid=pid)
+    main = stack("futex_wait", *reversed(IN_EVAL), tid=pid, lines={"py:step": line})
     spins = stack("mlx::core::distributed::SocketThread::worker", tid=pid + 90, main=False)
     return ((main, spins),) * 2
 
@@ -190,7 +190,17 @@ def test_ranks_of_which_none_differs_are_told_to_be_alike():
     found = judge_tree(job(rank1=waits(1), later1=spun(waits(1)), stacks1={11: collective(11)}))
     assert not found.good
     assert culprits(found) == []
-    assert "no rank differs" in found.summary
+    assert "no rank differs from the others" in found.summary
+
+
+def test_of_ranks_that_all_wait_for_each_other_the_odd_one_is_told_but_not_blamed():
+    stacks = {11: collective(11, line=31)}
+    found = judge_tree(job(rank1=waits(1), later1=spun(waits(1)), stacks1=stacks))
+    assert not found.good
+    assert culprits(found) == []
+    assert found.decided_by == found.processes[0].pid == 11
+    assert "rank 1 waits elsewhere than the others; rank 1 (process 11) waits" in found.summary
+    assert "from train.py:31 in step" in found.summary
 
 
 def test_ranks_that_step_are_alive_wherever_they_were_seen():
