@@ -68,6 +68,8 @@ _SLEEP = _native(
     r"time_sleep|pysleep|floatsleep|clock_nanosleep|nanosleep|usleep|pause|sigsuspend"
     r"|semwait_signal"
 )
+LEAVES = "waits for the other ranks to leave"
+"""What a rank does that has left them: none of them waits for it to do that."""
 BLOCKING = (_CONDITION, _MUTEX, _NETWORK, _READY, _FILE, _CHILD, _SLEEP)
 
 RULES = tuple(
@@ -80,6 +82,7 @@ RULES = tuple(
          "waits for memory", Scope.ANYWHERE),
         (Category.COLLECTIVE, r"distributed::(\w+::)?init$|\b(ncclCommInit|P?MPI_Init)",
          "waits for the other ranks to join", Scope.ANYWHERE),
+        (Category.COLLECTIVE, r"^P?MPI_Finalize$|^ompi_mpi_finalize$", LEAVES, Scope.ANYWHERE),
         (Category.COLLECTIVE,
          r"mlx::core::distributed::|^P?nccl[A-Z]|^P?MPI_|^ompi_|(AllReduce|AllGather)::",
          "waits for another rank in a collective", Scope.ANYWHERE),

@@ -64,8 +64,7 @@ class Case:
             if state.rank not in causes
             and state.rank not in self.met
             and not state.finished
-            and (place := state.place) is not None
-            and (state.waits or (joining and place.step < 0))
+            and (state.waits or (joining and state.place is not None and state.place.step < 0))
         ]
 
 
@@ -167,6 +166,7 @@ def _progress(state: RankState) -> tuple[int, int]:
 
 def _stays(state: RankState) -> str:
     if state.place is None:
-        return "has not told anything yet"
+        return state.wait.description if state.wait else "has not told anything yet"
     wait = f", where it {state.wait.description}" if state.wait else ""
-    return f"stays {where(state.place)}{wait}"
+    at = where(state)
+    return f"stays {at}{wait}" if at else f"does not go on{wait}"

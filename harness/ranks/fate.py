@@ -119,7 +119,7 @@ def fates(ranks: Sequence[RankState], now: float, hung: bool) -> dict[int, Fate]
         if not state.started and (late or lost):
             told = "has never started"
         elif joining and lost and state.place is not None and state.place.phase in EARLIER:
-            told = f"has never come to join the others: it is {where(state.place)}"
+            told = f"has never come to join the others: it is {where(state)}"
         else:
             continue
         met[state.rank] = Fate(state.rank, Kind.NEVER_STARTED, math.inf, told)
@@ -140,7 +140,7 @@ def orphaned(ranks: Sequence[RankState], met: dict[int, Fate]) -> dict[int, Fate
     """`met` of a job whose launcher has died: that is why ranks are gone without a word."""
     return met | {
         state.rank: replace(
-            fate, kind=Kind.ORPHANED, told=f"ended with the launcher {where(state.place)}"
+            fate, kind=Kind.ORPHANED, told=f"ended with the launcher {where(state)}".rstrip()
         )
         for state in ranks
         if (fate := met.get(state.rank)) and fate.kind is Kind.VANISHED
@@ -155,7 +155,7 @@ def first(met: Iterable[Fate]) -> Fate | None:
 def _cut_off(state: RankState) -> Fate | None:
     if state.cut_off_since is None:
         return None
-    told = f"has been cut off: its host is silent, and it was last heard {where(state.place)}"
+    told = f"has been cut off: its host is silent, and it was last heard {where(state)}"
     return Fate(state.rank, Kind.CUT_OFF, state.cut_off_since, told)
 
 
@@ -170,12 +170,12 @@ def _stopped(state: RankState) -> Fate | None:
 
 
 def _ended(state: RankState, furthest: int, left: bool) -> Fate | None:
-    at = where(state.place)
+    at = where(state)
     seen = state.ended_t if state.ended_t is not None else math.inf
     if state.signal is not None:
         kind = _of_signal(state.signal)
         t = seen - LOOK_S * (kind is Kind.KILLED)
-        return Fate(state.rank, kind, t, f"was killed by {state.signal} {at}")
+        return Fate(state.rank, kind, t, f"was killed by {state.signal} {at}".rstrip())
     if state.ended and not state.started:
         why = f"it exited with code {state.exit_code}" if state.exit_code is not None else ""
         told = ": ".join(filter(None, ("has never started", why, state.error and cut(state.error))))
@@ -184,10 +184,13 @@ def _ended(state: RankState, furthest: int, left: bool) -> Fate | None:
     if text is not None:
         beat = state.columns.error
         kind = Kind.LOST if _LOST.search(text) else Kind.RAISED
-        return Fate(state.rank, kind, beat.t if beat else seen, f"raised {cut(text)} ({at})")
+        told = f"raised {cut(text)}" + (f" ({at})" if at else "")
+        return Fate(state.rank, kind, beat.t if beat else seen, told)
     if state.exit_code:
-        told = f"exited with code {state.exit_code} {at}"
+        told = f"exited with code {state.exit_code} {at}".rstrip()
         return Fate(state.rank, Kind.EXITED, seen, told)
+    if state.swept and not state.finished:
+        return Fate(state.rank, Kind.TERMINATED, seen, f"was ended by the launcher {at}".rstrip())
     return _left(state, seen, furthest, left)
 
 
@@ -205,10 +208,10 @@ def _left(state: RankState, seen: float, furthest: int, left: bool) -> Fate | No
         told = f"left {after}, while others have begun step {furthest}"
         return Fate(state.rank, Kind.LEFT, end.t if end else seen, told)
     if state.exit_code == 0:
-        told = f"exited with code 0 {where(state.place)}, before its steps were over"
+        told = f"exited with code 0 {where(state)}, before its steps were over"
         return Fate(state.rank, Kind.LEFT, seen, told)
     if state.ended:
-        told = f"is gone without a word {where(state.place)}"
+        told = f"is gone without a word {where(state)}".rstrip()
         return Fate(state.rank, Kind.VANISHED, seen, told)
     return None
 

@@ -58,7 +58,8 @@ def _result(state: RankState, case: Case, waiting: set[int], usual: int | None) 
 def _standing(
     state: RankState, case: Case, waiting: set[int], usual: int | None
 ) -> tuple[Standing, str]:
-    rank, fate, at = state.rank, case.met.get(state.rank), where(state.place)
+    rank, fate, at = state.rank, case.met.get(state.rank), where(state)
+    at = f" {at}" if at else ""
     if fate is not None:
         standing = _OF_KIND.get(fate.kind, Standing.DEAD)
         if fate.kind is Kind.LEFT and state.finished:
@@ -74,10 +75,10 @@ def _standing(
         causes = case.culprits or case.late
         if causes:
             spins = ", spinning" if (state.cpu or 0.0) > SPINS else ""
-            return Standing.WAITING, f"waits for {named(causes)} {at}{_since(state, case)}{spins}"
+            return Standing.WAITING, f"waits for {named(causes)}{at}{_since(state, case)}{spins}"
     if case.hung:
         wait = f": {state.wait.description}" if state.wait else ""
-        return Standing.STALLED, f"does not move {at}{_since(state, case)}{wait}{differs}"
+        return Standing.STALLED, f"does not move{at}{_since(state, case)}{wait}{differs}"
     for one in case.slow:
         if one.rank == rank:
             return Standing.SLOW, one.told
@@ -87,10 +88,10 @@ def _standing(
 def _moving(state: RankState, usual: int | None, at: str) -> tuple[Standing, str]:
     step = state.place.step if state.place else None
     if step is None or usual is None or step == usual:
-        return Standing.WORKING, f"is at work {at}"
+        return Standing.WORKING, f"is at work{at}"
     if step > usual:
-        return Standing.AHEAD, f"is {at}, most others in step {usual}"
-    return Standing.BEHIND, f"is {at}, most others in step {usual}"
+        return Standing.AHEAD, f"is{at}, most others in step {usual}"
+    return Standing.BEHIND, f"is{at}, most others in step {usual}"
 
 
 def _since(state: RankState, case: Case) -> str:

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 
 from harness.model import Position
 from harness.ranks.columns import RankColumns
-from harness.waitrules import Category
+from harness.waitrules import LEAVES, Category
 from harness.waitsite import WaitSite
 
 WAITING = ("eval", "step")
@@ -41,6 +41,8 @@ class RankState:
     exit_code: int | None = None
     signal: str | None = None
     """Such as `SIGKILL`."""
+    swept: bool = False
+    """Whether the launcher has ended it, because of another rank."""
     says_end: bool = True
     """Whether it writes down that its steps are over: workers do, an outside command does not."""
     error: str | None = None
@@ -94,6 +96,6 @@ class RankState:
     def waits(self) -> bool:
         """Whether it may be blocked by its peers: it evaluates, or its stacks say so."""
         if self.wait is not None and self.wait.category is Category.COLLECTIVE:
-            return True
+            return self.wait.description != LEAVES
         place = self.place
         return place is not None and place.phase in WAITING and not self.finished

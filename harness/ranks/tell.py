@@ -68,6 +68,8 @@ def _waiting(case: Case, named_before: bool) -> str:
         return ""
     places = [state.place for state in states if state.place]
     ranks = [state.rank for state in states]
+    if not places:
+        return f"{named(ranks)} {are(ranks, 'waits', 'wait')} in a collective"
     long = lasted(max(0.0, case.now - max(place.t for place in places)))
     last = max(places, key=lambda place: place.step)
     mismatch = case.problem is not None and case.problem.code == "collective_mismatch"

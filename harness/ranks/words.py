@@ -6,7 +6,6 @@ from collections.abc import Iterable, Sequence
 
 from harness.beatfile import BETWEEN
 from harness.findings.make import count, seconds
-from harness.model import Position
 from harness.ranks.columns import Signature
 from harness.ranks.state import RankState
 
@@ -47,9 +46,11 @@ def lasted(value: float) -> str:
     return f"{value:.0f} s" if value >= 9.95 else f"{value:.1f} s" if value >= 1 else seconds(value)
 
 
-def where(place: Position | None) -> str:
+def where(state: RankState) -> str:
+    """`in step 4, phase eval`; empty of a command's rank that does not tell."""
+    place = state.place
     if place is None:
-        return "before its first beat"
+        return "before its first beat" if state.says_end else ""
     if place.step < 0:
         return f"before the first step, phase {place.phase}"
     if place.phase == BETWEEN:

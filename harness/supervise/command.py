@@ -22,6 +22,7 @@ from harness.model import (
     OnHang,
     Outcome,
     Position,
+    RankResult,
     ScenarioInfo,
     ScenarioResult,
     Snapshot,
@@ -112,6 +113,7 @@ class CommandJob(JudgedJob):
 
     def _finish(self) -> ScenarioResult:
         result = super()._finish()
+        result = msgspec.structs.replace(result, ranks=tuple(map(self._placed, result.ranks)))
         codes = self._codes
         if not codes or result.ranks:
             return result
@@ -127,6 +129,16 @@ class CommandJob(JudgedJob):
             return result
         # It returns 0 all the same.
         return msgspec.structs.replace(result, outcome=Outcome.CRASHED, reason=told)
+
+    def _placed(self, told: RankResult) -> RankResult:
+        """Where it was last, also where that could not be compared with the others."""
+        at = self._ranks.position(told.rank)
+        if told.last_step is not None or at is None or at.step < 0:
+            return told
+        steps = self._state(told.rank, at).steps
+        return msgspec.structs.replace(
+            told, steps_completed=steps, last_step=at.step, last_phase=at.phase
+        )
 
     def signal(self, number: int) -> None:
         """Hand a signal of the terminal on to the command and what it has started with it."""
@@ -191,7 +203,9 @@ class CommandJob(JudgedJob):
         state, since = self._in_state.get(rank, (None, None)) if used else (None, None)
         ended = self._ended.get(rank)
         # Of one that ends well the launcher says nothing, as long as it lives.
-        code = self._codes.get(rank, None if ended is None or self._killed else 0)
+        swept = ended is not None and any(exits.ends_all for exits in self._exits)
+        silent = ended is None or swept or self._killed
+        code = self._codes.get(rank, None if silent else 0)
         return RankState(
             rank=rank,
             columns=self._ranks.columns(rank) if position else RankColumns(),
@@ -200,6 +214,7 @@ class CommandJob(JudgedJob):
             process=state,
             process_since=since,
             ended_t=ended,
+            swept=swept and code is None,
             exit_code=code if code is not None and code >= 0 else None,
             signal=launch.signal_name(-code) if code is not None and code < 0 else None,
             says_end=False,
@@ -233,9 +248,9 @@ class CommandJob(JudgedJob):
             if hook is None or hook.disabled is None:
                 # It has its own word from now on, which says more, and sooner.
                 self._listen_to(own, Policy())
-        elif self._home == self.folder and (first := self._first_home) is not None:
+        elif self._home == self.folder and (printed := self._first_home) is not None:
             # What all print together has the steps of each: their times would be mixed.
-            self._listen_to(first, LOG_POLICY)
+            self._listen_to(printed, LOG_POLICY)
         super()._read_beats()
         first = self._ranks.first
         for rank, beat, itself in self._ranks.beats():

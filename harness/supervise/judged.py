@@ -216,7 +216,8 @@ class JudgedJob(Job):
 
     def _finish(self) -> ScenarioResult:
         killed = self._killed
-        if self._cause is None or killed is not None:
+        # Of what we have ended ourselves, how it was before.
+        if killed is not None or (self._cause is None and self._why is None):
             now = time.monotonic()
             states = self._states(now)
             self._verdict = judge(states, now, launcher=killed) if states else None

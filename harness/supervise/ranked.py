@@ -155,6 +155,7 @@ class RankedJob(JudgedJob):
 
     def _state(self, rank: int, position: Position | None, now: float) -> RankState:
         code, used = self._exit_code(rank), self._used.get(rank)
+        ended = self._ended.get(rank)
         state, since = self._in_state.get(rank, (None, None))
         alive = used is not None
         return RankState(
@@ -165,7 +166,8 @@ class RankedJob(JudgedJob):
             position=position,
             process=state if alive else None,
             process_since=since if alive else None,
-            ended_t=self._ended.get(rank),
+            ended_t=ended,
+            swept=self._exits.ends_all and ended is not None and code is None,
             exit_code=code if code is not None and code >= 0 else None,
             signal=launch.signal_name(-code) if code is not None and code < 0 else None,
             wait=self._collected.waits.get(self._pids.get(rank, -1)),

@@ -100,6 +100,14 @@ def test_each_rank_reports_its_own_steps(tmp_path):
     assert result["metrics"]["loss"]["last"] == 3.0
 
 
+def test_ranks_that_are_ended_with_their_job_have_not_finished(tmp_path):
+    (tmp_path / "train.py").write_text("import time\ntime.sleep(600)\n")
+    out = tmp_path / "out"
+    result, done, _ = watch(out, "", "--budget", "6", train=tmp_path / "train.py")
+    assert result["outcome"] == "unfinished", done.stderr
+    assert [one["state"] for one in result["ranks"]] == ["working"] * 3
+
+
 def test_one_rank_of_a_job_can_be_watched_by_itself(tmp_path):
     alone = REPORTS.replace("strict=True", "strict=False").replace(
         'backend="ring"', 'backend="any"'

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 import ranked_jobs as jobs
 from hypothesis import given
@@ -10,6 +12,8 @@ from hypothesis import strategies as st
 from harness import findings
 from harness.model import Position, Severity, Standing
 from harness.ranks import JobColumns, RankState, judge
+from harness.waitrules import LEAVES, Category
+from harness.waitsite import WaitSite
 
 SIZES, PER_STEP = st.integers(2, 16), st.integers(1, 5)
 STEPS, SEEDS = st.integers(0, 9), st.integers(0, 10**9)
@@ -96,6 +100,71 @@ def test_of_a_rank_that_died_the_launcher_has_told_before_it_died_itself():
     ]
     found = judge(states, 10.0, launcher="SIGKILL")
     assert (found.code, found.culprits) == ("rank_died", (1,))
+
+
+def test_of_a_command_that_tells_nothing_no_place_is_told():
+    job = JobColumns(3)
+    wait = {
+        "peer": WaitSite(category=Category.COLLECTIVE, description="waits for another rank"),
+        "pipe": WaitSite(category=Category.IO, description="waits for a file or pipe"),
+    }
+    states = [
+        RankState(
+            rank=rank,
+            columns=job[rank],
+            says_end=False,
+            process="S",
+            wait=wait["pipe" if rank == 1 else "peer"],
+        )
+        for rank in range(3)
+    ]
+    found = judge(states, now=10.0, hung=True)
+    assert found.culprits == (1,)
+    assert "ranks 0 and 2 wait in a collective" in found.summary
+    dead = [replace(states[1], process=None, ended_t=9.0, signal="SIGKILL"), *states[::2]]
+    told = judge(sorted(dead, key=lambda state: state.rank), now=10.0)
+    assert told.summary.startswith("rank 1 was killed by SIGKILL;")
+    for one in (*found.ranks, *told.ranks):
+        assert "before its first" not in one.reason
+        assert "  " not in one.reason
+
+
+def test_ranks_that_the_launcher_ended_because_of_one_are_not_to_blame():
+    job = JobColumns(3)
+    others = {"swept": True, "ended_t": 8.0}
+    for how, code in (({"exit_code": 3}, "rank_died"), ({"exit_code": 0}, "rank_left_early")):
+        states = [
+            RankState(
+                rank=rank,
+                columns=job[rank],
+                says_end=False,
+                **({"ended_t": 9.0} | how if rank == 1 else others),
+            )
+            for rank in range(3)
+        ]
+        found = judge(states, now=10.0)
+        assert (found.code, found.culprits) == (code, (1,))
+        assert found.ranks[2].reason == "was ended by the launcher, after rank 1 had failed"
+
+
+def test_nobody_waits_for_a_rank_to_leave_but_it_for_them():
+    job = JobColumns(3)
+
+    def waits(what):
+        return WaitSite(category=Category.COLLECTIVE, description=what)
+
+    states = [
+        RankState(
+            rank=rank,
+            columns=job[rank],
+            says_end=False,
+            wait=waits(LEAVES if rank == 1 else "waits for another rank in a collective"),
+        )
+        for rank in range(3)
+    ]
+    found = judge(states, now=10.0, hung=True)
+    assert (found.code, found.culprits) == ("rank_silent", (1,))
+    assert found.summary.startswith(f"rank 1 {LEAVES}")
 
 
 def verdict(story):
