@@ -14,6 +14,7 @@ from array import array
 from collections import Counter
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
+from itertools import chain
 from typing import Any
 
 from harness.ranks.columns import Pattern, RankColumns, Signature
@@ -175,9 +176,14 @@ def _kinds(views: Sequence[_View]) -> dict[_View, int]:
 
 
 def _habit(views: Sequence[_View], pattern: Pattern) -> int:
-    """How many steps of all ranks issued just that."""
-    index = views[0].columns.tables.known(pattern)
-    return 0 if index is None else sum(view.columns.patterns.count(index) for view in views)
+    """How many steps of all ranks issued just that, or began so where this one was broken off."""
+    tables = views[0].columns.tables
+    if any(view.complete for view in views if view.pattern == pattern):
+        index = tables.known(pattern)
+        return 0 if index is None else sum(view.columns.patterns.count(index) for view in views)
+    alike = {i for i, one in enumerate(tables.patterns) if one[: len(pattern)] == pattern}
+    used = Counter(chain.from_iterable(view.columns.patterns for view in views))
+    return sum(used[index] for index in alike)
 
 
 def _difference(usual: Sequence[Signature], found: Sequence[Signature]) -> tuple[str, int]:

@@ -41,7 +41,7 @@ _TELLING = (
     '[ $code != 0 ]; then echo "Node with rank $OMPI_COMM_WORLD_RANK exited with code $code" >&2; '
     "exit 1; fi"
 )
-"""Says of a rank that did not end well what mlx.launch would; mpirun does not say who it was."""
+"""Says of a rank that did not end well what mlx.launch would; mpirun does so of the first alone."""
 _MPI = {"OMPI_ALLOW_RUN_AS_ROOT": "1", "OMPI_ALLOW_RUN_AS_ROOT_CONFIRM": "1"}
 """In a container one is root, and nobody else's account is at risk."""
 CUT_OFF_S = 20.0

@@ -167,6 +167,20 @@ def test_nobody_waits_for_a_rank_to_leave_but_it_for_them():
     assert found.summary.startswith(f"rank 1 {LEAVES}")
 
 
+@given(per_step=st.integers(2, 5), at=st.integers(1, 9), bad=st.integers(0, 1))
+def test_of_two_ranks_one_is_odd_by_its_other_steps_also_where_the_step_was_broken_off(
+    per_step, at, bad
+):
+    told, ops = jobs.begun(2, per_step, at)
+    for one in told:
+        one.at(at, "forward")
+        op, shape, dtype = ops[0]
+        one.issue(at, [(op, (*shape, 2) if one.rank == bad else shape, dtype)])
+        one.dies("SIGABRT" if one.rank == bad else "SIGTERM", one.t)
+    found = judge([one.state() for one in told], now=told[0].t + 1)
+    assert (found.code, found.culprits) == ("collective_mismatch", (bad,)), found.summary
+
+
 def verdict(story):
     return judge(story.states, story.now, story.hung)
 
