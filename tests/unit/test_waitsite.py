@@ -155,6 +155,7 @@ def overall(*threads: ThreadStack) -> Category:
          "stream_evaluation"),
         ((c("poll"), c("ncclAllReduce", False), *MAIN), "collective"),
         ((c("poll"), c("PMPI_Init", False), *MAIN), "collective"),
+        ((c("usleep"), c("ompi_mpi_finalize", False), *MAIN), "collective"),
         ((c("__psynch_mutexwait"), c("f", False)), "lock"),
         ((c("kevent"), *MAIN), "io"),
         ((c("take_gil"), *MAIN), "gil"),
