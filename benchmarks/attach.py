@@ -45,7 +45,7 @@ ANSWERS = {
     "livelock": ("spinning",),
     "loader_never_yields": ("waiting",),
     "native_spin": ("spinning",),
-    "peer_skips_collective": ("waiting", "stalled"),
+    "own_peer_skips_collective": ("waiting", "stalled"),
     "stopped_by_signal": ("stopped",),
     "two_locks": ("deadlock",),
     "cold_compile": ("alive", "compiling"),

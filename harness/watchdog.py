@@ -49,6 +49,10 @@ class Policy(msgspec.Struct, frozen=True, kw_only=True):
     """Two looks further apart than this: we were stopped or asleep, and the time does not count."""
 
 
+QUIET = Policy(floor_s=0.0, first_s=0.0)
+"""For one rank of a job that is overdue as a whole: does anything move in it?"""
+
+
 class State(str, Enum):
     ALIVE = "alive"
     SUSPECT = "suspect"

@@ -23,11 +23,11 @@ import msgspec
 
 from harness import worker
 from harness.beatfile import BeatReader, read_position
-from harness.model import Position, Process, WorkerSpec
+from harness.model import Position, Process, Snapshot, WorkerSpec
 from harness.remote.frame import MARK, Frame, line
 from harness.supervise import launch, observe
 from harness.supervise.doubt import Inspector, Prover
-from harness.watchdog import Policy
+from harness.watchdog import QUIET, Judgement, Policy, Watchdog
 
 LEASE_S = 60.0
 """So long a worker goes on without a word from the supervisor."""
@@ -130,7 +130,7 @@ class _Far:
         self._looked_at = -LOOK_S
         self._beat_at = time.monotonic()
         self._position: Position | None = None
-        self._cpu_s = -1.0
+        self._watchdog = Watchdog(QUIET)
         spec = msgspec.structs.replace(
             sent.spec, folder=str(folder), path=str(_scenario(sent, folder))
         )
@@ -181,12 +181,12 @@ class _Far:
         )
         if looks and self._worker.pid is not None and not last:
             self._looked_at = now
-            frame = self._look(frame, observe.processes(self._worker.pid), moved)
+            frame = self._look(frame, observe.processes(self._worker.pid))
         self._position = position
         self._say(line(frame))
         return bool(beats)
 
-    def _look(self, frame: Frame, processes: tuple[Process, ...], moved: bool) -> Frame:
+    def _look(self, frame: Frame, processes: tuple[Process, ...]) -> Frame:
         """`frame` with what is seen of the worker from outside."""
         pid = self._worker.pid
         assert pid is not None
@@ -195,17 +195,25 @@ class _Far:
                 Prover(pid, self._worker.guard_pid),
                 Inspector(pid, self._folder / "looks", self._policy),
             )
-        prover, inspector = self._doubt
-        cpu_s = sum(process.cpu_s for process in processes)
-        prover.look(not moved and cpu_s == self._cpu_s)
-        self._cpu_s = cpu_s
+        prover = self._doubt[0]
+        snapshot = Snapshot(t=frame.now, position=frame.position, processes=processes)
+        alone = self._watchdog.look(snapshot)
+        prover.look(alone.still)
         asked = frame.now - self._lease.asked < ASKED_S
         return msgspec.structs.replace(
             frame,
             processes=processes,
             wakes_in=prover.asleep(),
-            stuck=asked and inspector.look(frame.now, self._beat_at) is not None,
+            stuck=asked and self._stuck(alone, frame.now),
         )
+
+    def _stuck(self, alone: Judgement, now: float) -> bool:
+        """Whether it does nothing, or uses the CPU and gets nowhere."""
+        assert self._doubt is not None
+        prover, inspector = self._doubt
+        if alone.cause is not None:
+            return not prover.may_find(now - self._beat_at)
+        return inspector.look(now, self._beat_at) is not None
 
     @staticmethod
     def _say(data: bytes) -> None:

@@ -185,12 +185,12 @@ class CommandJob(JudgedJob):
         # In this order: no beat must be missing of what the positions and the ends say.
         positions = {rank: self._ranks.position(rank) for rank in self._pids}
         self._read_beats()
-        for rank, pid in self._pids.items():
+        for rank in self._pids:
             if rank in gone:
                 self._ended.setdefault(rank, now)
                 self._used.pop(rank, None)
             else:
-                self._follow(rank, seen[pid], now)
+                self._follow(rank, tuple(seen.values()), positions[rank], now)
         # One that prints nothing is nowhere; where the others are then says nothing of it.
         known = all(positions.values()) and self._ranks.comparable(positions)
         return [

@@ -12,6 +12,8 @@ from harness.model import Cause
 from harness.supervise import evidence, procfs
 from harness.watchdog import Inspection, Policy, burns
 
+POLL_S = 7.0
+"""One that wakes now and then is believed for so long to find what it looks for."""
 _KEPT = 8
 _EAGER = 12
 _LATER = 4
@@ -61,9 +63,9 @@ class Prover:
             procfs.at_prompt(process, platform.machine()) for process in self._worlds[-1].processes
         )
 
-    def polls(self) -> bool:
-        """Whether it wakes now and then, to look for something and to wait again."""
-        return proof.polls(self._worlds)
+    def may_find(self, lasted: float) -> bool:
+        """Whether it wakes now and then to look for something, and has for `lasted` seconds."""
+        return lasted < POLL_S and proof.polls(self._worlds)
 
 
 class Inspector:

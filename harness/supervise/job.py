@@ -38,8 +38,6 @@ LOOK_S = 0.25
 """Between two looks at a worker."""
 SLEEP_S = 60.0
 """A worker that only sleeps is believed to go on, if it wakes within so long."""
-POLL_S = 7.0
-"""And for so long one that wakes now and then."""
 GRACE_S = 2.0
 """Between TERM and KILL."""
 
@@ -191,7 +189,7 @@ class Job:
             lasted = now - judged.last_progress
             wakes_in = prover.asleep()
             if wakes_in is None:
-                return None if lasted < POLL_S and prover.polls() else judged.cause
+                return None if prover.may_find(lasted) else judged.cause
             if lasted + wakes_in < SLEEP_S:
                 return None
             asleep = f"asleep, and wakes in {wakes_in:.0f} s: " if wakes_in else "asleep: "

@@ -14,16 +14,18 @@ from harness.model import (
     Finding,
     OnHang,
     Outcome,
+    Position,
     Process,
     ScenarioInfo,
     ScenarioResult,
+    Snapshot,
     WorkerSpec,
 )
 from harness.ranks import JobVerdict, RankState, judge
 from harness.remote.frame import Seen
 from harness.supervise.doubt import Inspector, Prover
 from harness.supervise.job import SLEEP_S, Job
-from harness.watchdog import State
+from harness.watchdog import QUIET, Judgement, State, Watchdog
 
 PEER_GRACE_S = 2.5
 """So long after a rank's death the others may end by themselves, or be ended by the launcher."""
@@ -68,6 +70,10 @@ class JudgedJob(Job):
         self._in_state: dict[int, tuple[str, float]] = {}
         self._inspectors: dict[int, Inspector] = {}
         self._provers: dict[int, Prover] = {}
+        self._watchdogs: dict[int, Watchdog] = {}
+        """By process: whether anything moves in it and below it."""
+        self._alone: dict[int, Judgement] = {}
+        """By rank, what that says."""
         self._verdict: JobVerdict | None = None
         self._failed_at: float | None = None
         super().__init__(info, spec, budget, cold, on_hang)
@@ -88,8 +94,15 @@ class JudgedJob(Job):
         assert self._failed_at is not None
         return now - self._failed_at > PEER_GRACE_S
 
-    def _follow(self, rank: int, process: Process, now: float) -> None:
-        used = self._used.get(rank)
+    def _follow(
+        self, rank: int, processes: Sequence[Process], position: Position | None, now: float
+    ) -> None:
+        """`processes` has its own, and what it has started."""
+        tree = below(processes, [self._pids[rank]])
+        process, used = tree[0], self._used.get(rank)
+        watchdog = self._watchdogs.setdefault(process.pid, Watchdog(QUIET))
+        snapshot = Snapshot(t=now, rank=rank, position=position, processes=tuple(tree))
+        self._alone[rank] = watchdog.look(snapshot)
         if used is None or now - used.t >= CPU_S:
             cores = (process.cpu_s - used.cpu_s) / (now - used.t) if used else None
             self._used[rank] = Used(now, process.cpu_s, cores)
@@ -180,14 +193,14 @@ class JudgedJob(Job):
             afar = self._afar(rank)
             if afar is None:
                 prover = self._provers.setdefault(pid, Prover(pid, self._process.guard_pid))
-                prover.look(self.judgement.still)
+                prover.look(rank in self._alone and self._alone[rank].still)
             wakes_in = prover.asleep() if afar is None else afar.wakes_in
             if wakes_in is not None and wakes_in < SLEEP_S:
                 return True
         return False
 
     def _stuck(self, states: Sequence[RankState], now: float) -> bool:
-        """Whether each rank that is looked at uses the CPU and gets nowhere."""
+        """Whether each rank that is looked at uses the CPU and gets nowhere, or does nothing."""
         if not self.judgement.overdue:
             return False
         self._inspect_afar()
@@ -201,6 +214,11 @@ class JudgedJob(Job):
             afar = self._afar(state.rank)
             if afar is not None:
                 stuck.append(afar.stuck)
+                continue
+            alone = self._alone.get(state.rank)
+            if alone is not None and alone.cause is not None:
+                lasted = now - self.judgement.last_progress
+                stuck.append(not self._provers[pid].may_find(lasted))
                 continue
             inspector = self._inspectors.setdefault(
                 pid, Inspector(pid, self.folder / f"looks-{state.rank}", self.policy)

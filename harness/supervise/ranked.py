@@ -134,7 +134,7 @@ class RankedJob(JudgedJob):
             self._used.pop(rank, None)
         for rank, pid in self._pids.items():
             if rank not in gone and pid in seen:
-                self._follow(rank, seen[pid], now)
+                self._follow(rank, tuple(seen.values()), positions[rank], now)
         return [self._state(rank, positions[rank], now) for rank in range(self._size)]
 
     def _afar(self, rank: int) -> Seen | None:

@@ -114,7 +114,7 @@ HUNG = {
     "fork_deadlock": ("deadlock",),
     "two_locks": ("deadlock",),
     "gil_held": ("deadlock",),
-    "peer_skips_collective": ("waiting",),
+    "own_peer_skips_collective": ("waiting",),
     "loader_never_yields": ("waiting",),
     "child_never_ends": ("waiting",),
     "compiler_never_returns": ("waiting",),

@@ -106,3 +106,38 @@ def test_ranks_that_wait_are_told_from_the_one_that_is_stopped_by_their_wait_sit
     report = next(tmp_path.glob("*/report.md")).read_text()
     assert "**3 ranks**" in report
     assert not left(folder)
+
+
+def test_a_rank_that_does_nothing_while_its_peer_spins_is_named(tmp_path):
+    result, folder = run(tmp_path, "peer_skips_collective", status=1)
+    assert result["outcome"] == "hung"
+    assert result["cause"]["code"] == "waiting"
+    assert result["cause"]["evidence"]["culprits"] == [1]
+    assert result["cause"]["summary"].startswith("rank 1 never issued all_sum #3 (step 3); rank 0")
+    assert not left(folder)
+
+
+WAITS_WELL = """
+import subprocess, sys, time
+from baseline_update import make_step as make_baseline
+
+SETTINGS = {"ranks": 2, "steps": 8, "model": "micro"}
+WORK = "import time; until = time.monotonic() + 9\\nwhile time.monotonic() < until: pass"
+
+def make_step(training):
+    baseline = make_baseline(training)
+    def step(*batch):
+        if training.rank == 1 and training.step == 4:
+            time.sleep(9)
+        if training.rank == 1 and training.step == 6:
+            subprocess.run([sys.executable, "-c", WORK])
+        return baseline(*batch)
+    return step
+"""
+
+
+def test_a_rank_that_sleeps_or_waits_for_a_child_at_work_is_no_hang(tmp_path):
+    (tmp_path / "waits_well.py").write_text(WAITS_WELL)
+    result, _ = run(tmp_path / "out", str(tmp_path / "waits_well.py"), status=0)
+    assert result["outcome"] == "completed"
+    assert not [one for one in result["findings"] if one["severity"] == "error"]
