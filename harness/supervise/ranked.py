@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import signal
-import socket
 import sys
 import time
 from dataclasses import replace
@@ -27,6 +26,7 @@ from harness.remote.frame import Seen
 from harness.supervise import hosts, launch
 from harness.supervise.exits import Exits
 from harness.supervise.judged import JudgedJob, below
+from harness.supervise.ports import Ports
 from harness.supervise.streams import captured
 
 _LAUNCH = (
@@ -60,6 +60,7 @@ class RankedJob(JudgedJob):
         self._columns = JobColumns(self._size)
         self._exits = Exits()
         self._hosts = hosts.Hosts(self.spec, self._folders)
+        self._ports: Ports | None = None
         command, variables = self._started_by(settings.backend)
         # The launcher reads its input as fast as it comes, the end of it over and over.
         silent, writer = os.pipe()
@@ -84,7 +85,12 @@ class RankedJob(JudgedJob):
         if backend == "mpi":
             ranks = [*_MPIRUN, "-n", str(self._size), "--"]
             return [*ranks, "sh", "-c", _TELLING, "sh", *worker], _MPI
-        return [*_launcher(self._size, backend), *worker], {}
+        kind = "ring" if backend == "any" else backend
+        ranks = [sys.executable, "-c", _LAUNCH, "-n", str(self._size), "--backend", kind]
+        if kind == "ring":
+            self._ports = Ports(self._size)
+            ranks += ["--starting-port", str(self._ports.first)]
+        return [*ranks, "--", *worker], {}
 
     def _read_beats(self) -> None:
         for rank, reader in enumerate(self._readers):
@@ -187,6 +193,8 @@ class RankedJob(JudgedJob):
 
     def _finish(self) -> ScenarioResult:
         self._hosts.close()
+        if self._ports is not None:
+            self._ports.close()
         if self._cause is None:
             self._hosts.look(time.monotonic())
         return super()._finish()
@@ -195,29 +203,3 @@ class RankedJob(JudgedJob):
         """The hosts that were not heard for a while, and came back."""
         lost = [one.rank for one in verdict.ranks if one.state is Standing.CUT_OFF]
         return self._hosts.findings(rank for rank in range(self._size) if rank not in lost)
-
-
-def _launcher(ranks: int, backend: str) -> list[str]:
-    """The command in front of a worker's that starts it `ranks` times on this machine."""
-    kind = "ring" if backend == "any" else backend
-    return [
-        *(sys.executable, "-c", _LAUNCH, "-n", str(ranks), "--backend", kind),
-        *(["--starting-port", str(free_ports(ranks))] if kind == "ring" else []),
-        "--",
-    ]
-
-
-def free_ports(count: int) -> int:
-    """The first of so many free ports in a row on loopback, out of the kernel's own range."""
-    for first in range(20_000 + os.getpid() % 1_000 * 10, 32_000, count):
-        sockets = [socket.socket() for _ in range(count)]
-        try:
-            for offset, one in enumerate(sockets):
-                one.bind(("127.0.0.1", first + offset))
-            return first
-        except OSError:
-            continue
-        finally:
-            for one in sockets:
-                one.close()
-    raise OSError("no free ports on loopback")

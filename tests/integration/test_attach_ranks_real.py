@@ -15,7 +15,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from harness.supervise.ranked import free_ports
+from harness.supervise.ports import Ports
 from harness.supervise.rankof import rank_of
 
 ROOT = Path(__file__).parents[2]
@@ -56,10 +56,14 @@ def started(*command, **options):
 @contextlib.contextmanager
 def launched(folder, *train):
     """mlx.launch with three ranks that run `train`; what they print goes to FOLDER/out."""
-    launch = (LAUNCH, "-n", 3, "--backend", "ring", "--starting-port", free_ports(3))
     with (
+        contextlib.closing(Ports(3)) as ports,
         (folder / "out").open("w") as out,
-        started(*launch, "--", sys.executable, *train, stdout=out) as process,
+        started(
+            *(LAUNCH, "-n", 3, "--backend", "ring", "--starting-port", ports.first),
+            *("--", sys.executable, *train),
+            stdout=out,
+        ) as process,
     ):
         yield process
 

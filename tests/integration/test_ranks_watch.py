@@ -7,13 +7,14 @@ import os
 import shutil
 import subprocess
 import sys
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 
 from harness.beatfile import read_beats
 from harness.model import StepBeat
-from harness.supervise.ranked import free_ports
+from harness.supervise.ports import Ports
 
 ROOT = Path(__file__).parents[2]
 LAUNCH = shutil.which("mlx.launch", path=str(Path(sys.executable).parent))
@@ -21,15 +22,16 @@ pytestmark = pytest.mark.skipif(LAUNCH is None, reason="this MLX brings no mlx.l
 
 
 def watch(folder, fault="", *options, train=ROOT / "tests" / "victims" / "ranks_train.py"):
-    launch = [LAUNCH, "-n", "3", "--backend", "ring", "--starting-port", str(free_ports(3))]
-    done = subprocess.run(
-        [sys.executable, "-m", "harness", "watch", "--json", "--out", str(folder), *options]
-        + ["--", *launch, "--", sys.executable, str(train), fault],
-        env={**os.environ, "PYTHONPATH": str(ROOT)},
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        text=True,
-    )
+    with closing(Ports(3)) as ports:
+        launch = [LAUNCH, "-n", "3", "--backend", "ring", "--starting-port", str(ports.first)]
+        done = subprocess.run(
+            [sys.executable, "-m", "harness", "watch", "--json", "--out", str(folder), *options]
+            + ["--", *launch, "--", sys.executable, str(train), fault],
+            env={**os.environ, "PYTHONPATH": str(ROOT)},
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+        )
     (result,) = json.loads(done.stdout)["results"]
     (run,) = folder.iterdir()
     return result, done, run / "mlx.launch" / "0"
