@@ -129,8 +129,8 @@ class RankedJob(JudgedJob):
     def _states(self, now: float) -> list[RankState]:
         # In this order: no beat must be missing of what the positions and the ends say.
         positions = [read_position(folder) for folder in self._folders]
-        # What outlived its launcher has been ended since the last look.
-        near = self.snapshot.processes if self.snapshot and not self._killed else ()
+        # The last look may be older than the end of it all, and nothing outlives its launcher.
+        near = self.snapshot.processes if self.snapshot and self._process.status is None else ()
         seen = {p.pid: p for p in (*near, *self._hosts.processes())}
         gone = {rank for rank, pid in self._pids.items() if self._gone(rank, seen.get(pid))}
         gone.update(self._hosts.unreached())

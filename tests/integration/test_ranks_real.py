@@ -141,3 +141,12 @@ def test_a_rank_that_sleeps_or_waits_for_a_child_at_work_is_no_hang(tmp_path):
     result, _ = run(tmp_path / "out", str(tmp_path / "waits_well.py"), status=0)
     assert result["outcome"] == "completed"
     assert not [one for one in result["findings"] if one["severity"] == "error"]
+
+
+def test_of_two_ranks_the_one_that_left_is_named_and_not_the_one_that_lost_it(tmp_path):
+    scenario = (ROOT / "scenarios" / "controls" / "rank_leaves_early.py").read_text()
+    (tmp_path / "leaves.py").write_text(scenario.replace('"ranks": 3', '"ranks": 2'))
+    # All may be over before the supervisor has looked again.
+    result, _ = run(tmp_path / "out", str(tmp_path / "leaves.py"), status=1)
+    assert result["outcome"] in ("crashed", "hung")
+    assert [one["rank"] for one in result["ranks"] if one["culprit"]] == [1]
