@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 from harness.report.charts import charts
 from harness.report.input import Group, ReportInput, groups
-from harness.report.sections import scenario
+from harness.report.sections import scenario, stacks
 from harness.report.sections.attached import attached
 from harness.report.sections.diagnosis import diagnosis
 from harness.report.sections.differences import differences
@@ -34,10 +34,11 @@ BEFORE: tuple[Section, ...] = (verdicts, attached, diagnosis, repeats, differenc
 """These and AFTER always stay; their tables are bounded, so that together they fit."""
 AFTER: tuple[Section, ...] = (environment,)
 
-CHART, LOG, CODE, COMPLETED, RANKS, EVIDENCE, FAILED = DROPPED = (
+CHART, LOG, CODE, STACKS, COMPLETED, RANKS, EVIDENCE, FAILED = DROPPED = (
     "chart",
     "log tail",
     "code",
+    "stacks",
     "section of a completed scenario",
     "ranks",
     "cause",
@@ -49,6 +50,7 @@ PARTS: tuple[tuple[str, Part], ...] = (
     (FAILED, scenario.numbers),
     (EVIDENCE, scenario.cause),
     (RANKS, ranks),
+    (STACKS, stacks.told),
     (CHART, charts),
     (CODE, scenario.source),
     (LOG, scenario.log_tail),
@@ -59,6 +61,7 @@ _PLURALS = {
     CHART: "charts of {}",
     LOG: "log tails of {}",
     CODE: "the code of {}",
+    STACKS: "the stacks of {}",
     COMPLETED: "the sections of {} that completed",
     RANKS: "the ranks of {}",
     EVIDENCE: "the causes of {}",

@@ -8,7 +8,8 @@ from harness.stackparse.frames import UNKNOWN, Frame, Gil, ThreadStack, native, 
 
 _THREAD = re.compile(r"Traceback for thread (\d+)(?: \((.*?)\))? \[(.*?)\]")
 _FRAME = re.compile(r'\s+\((C|Python)\) File "(.*?)", line (\d+), in (.+)$')
-_LIBRARY = re.compile(r" \((/[^()]*)(?: \(deleted\))?\)$")
+_LIBRARY = re.compile(r" \(((?:~|<\w+>)?/[^()]*)(?: \(deleted\))?\)$")
+"""Its path, also as it is after redaction."""
 
 
 def parse(text: str, pid: int) -> tuple[ThreadStack, ...]:

@@ -20,8 +20,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from harness.model import Outcome, Sample
-from harness.report import html, write_all
-from harness.report.html import series, stacks, timeline
+from harness.report import html, stacks, write_all
+from harness.report.html import series, timeline
 from harness.report.input import ReportInput, groups, load_run
 
 FLOATS = st.floats(allow_nan=False, allow_infinity=False, width=32)

@@ -21,8 +21,7 @@ from harness.model import (
     StartBeat,
     StepBeat,
 )
-from harness.report import html, markdown
-from harness.report.html import stacks
+from harness.report import html, markdown, stacks
 from harness.report.input import ReportInput, groups, load_run
 from harness.report.lanes import STEPS, lanes
 from harness.report.sections.ranks import LANES, SLOTS, ranks

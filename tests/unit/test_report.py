@@ -106,6 +106,20 @@ def test_a_hang_shows_cause_wait_site_evidence_and_stacks(tmp_path):
     assert "Stacks: `stacks/first-pystack.txt`" in report
 
 
+def test_a_hang_shows_its_stacks_without_the_calls_that_nobody_wrote(request):
+    text = (request.path.parent / "stack_samples" / "locks-pystack.txt").read_text()
+    data = ReportInput(
+        fakes.run(fakes.hung(stack_tool="pystack")),
+        stacks=lambda _: ("1-pystack.txt",),
+        stack_texts=lambda _: {"1-pystack.txt": text},
+    )
+    report = markdown.render(data)
+    check(report)
+    assert "the worker, by stacks/1-pystack.txt\n  thread" in report
+    assert re.search(r"\n    locks  stacks_hangs.py:\d+\n    <module>  stacks_hangs", report)
+    assert "_PyEval_EvalFrameDefault" not in report
+
+
 def test_the_log_is_shown_without_what_the_terminal_redrew(tmp_path):
     report = markdown.render(load_run(fakes.write(fakes.run(fakes.result()), tmp_path)))
     check(report)

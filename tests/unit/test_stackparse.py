@@ -8,6 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from harness.privacy import redacted
+from harness.privacy.redact import Personal
 from harness.stackparse import PARSERS, Gil, parse
 from harness.stackparse.frames import Frame, ThreadStack, native, plain, python
 
@@ -121,6 +123,14 @@ def test_faulthandler_finds_the_main_thread_by_its_module() -> None:
     assert main.main
     assert functions(main) == ["locks", "<module>"]
     assert not main.native
+
+
+@pytest.mark.parametrize("file", sorted(SAMPLES.glob("*-*.txt")), ids=lambda file: file.stem)
+def test_what_is_published_of_a_recording_reads_like_it(file: Path) -> None:
+    tool = file.stem.partition("-")[2].removesuffix("-native")
+    here = Personal(folders=(("/usr/lib", "<python>"), ("/work", "<project>"), ("/root", "~")))
+    published = parse(tool, redacted(file.read_text(), here), 0)
+    assert list(map(functions, published)) == list(map(functions, threads(file.stem)))
 
 
 @pytest.mark.parametrize("file", sorted(SAMPLES.glob("*-*.txt")), ids=lambda file: file.stem)

@@ -19,8 +19,8 @@ from markupsafe import Markup
 
 from harness.model import Severity
 from harness.plain import plain
-from harness.report import lanes
-from harness.report.html import ranks, stacks, timeline, view
+from harness.report import lanes, stacks
+from harness.report.html import ranks, timeline, view
 from harness.report.html.series import GRAPH, LOSS, MEMORY, TIME, Curve, curves
 from harness.report.input import Group, ReportInput, groups
 from harness.report.sections import verdicts

@@ -70,11 +70,15 @@ def columns(groups: tuple[Group, ...], data: ReportInput) -> list[Column]:
                 key = str(result.cause.evidence.get("fingerprint") or result.repeat)
                 kinds.setdefault(key, []).append(result)
         found += [(group, same) for same in kinds.values()]
-    made = (
-        _of_ranks(group, same, data) if same[0].ranks else [_column(group, same, data)]
-        for group, same in found[:COLUMNS]
-    )
+    made = (of(group, same, data) for group, same in found[:COLUMNS])
     return list(islice(chain.from_iterable(made), COLUMNS))
+
+
+def of(group: Group, same: list[ScenarioResult], data: ReportInput) -> list[Column]:
+    """The columns of a hang, `same` being all runs in which it was seen; of ranks, several."""
+    if same[0].ranks:
+        return _of_ranks(group, same, data)
+    return [_column(group, same, data)]
 
 
 def _of_ranks(group: Group, same: list[ScenarioResult], data: ReportInput) -> list[Column]:
