@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import contextlib
 from array import array
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
+from itertools import chain
+from operator import add, truediv
 from pathlib import Path
 from typing import Any
 
@@ -44,6 +46,8 @@ _PEAKS = {
     "pressure_level": "pressure_level_peak",
 }
 """Figures of a sample, and what the highest of each is called in the summary."""
+_AT_ONCE = 1000
+"""Steps that are laid out together."""
 NOT_WORK = ("graph",)
 """Phases that are the harness's own; left out of a step's time."""
 
@@ -109,9 +113,13 @@ def gather(beats: Iterable[AnyBeat], keep: int = 10_000) -> Record:
     checks: list[CheckBeat] = []
     gradients: list[GradientBeat] = []
     collectives: list[CollectiveBeat] = []
+    steps: list[StepBeat] = []
     for beat in beats:
         if isinstance(beat, StepBeat):
-            _add_step(record, beat)
+            steps.append(beat)
+            if len(steps) == _AT_ONCE:
+                _add_steps(record, steps)
+                steps.clear()
         elif isinstance(beat, BuiltBeat):
             single["built"] = beat
             if beat.nodes is not None:
@@ -132,6 +140,7 @@ def gather(beats: Iterable[AnyBeat], keep: int = 10_000) -> Record:
             del gradients[:-keep]
         if len(collectives) > 2 * keep:
             del collectives[:-keep]
+    _add_steps(record, steps)
     return replace(
         record,
         checks=tuple(checks[-keep:]),
@@ -150,36 +159,36 @@ _SINGLE: dict[type, str] = {
 }
 
 
-def _add_step(record: Record, beat: StepBeat) -> None:
-    if beat.loss is not None:
-        record.loss_step.append(beat.step)
-        record.loss.append(float(beat.loss))
-    if not beat.covers:
-        return
-    index = len(record.step)
-    record.step.append(beat.step)
-    record.t.append(beat.t)
-    total = 0.0
-    for phase, seconds in beat.phases.items():
-        column = record.phases.get(phase)
-        if column is None:
-            column = record.phases[phase] = array("d", bytes(8 * index))
-        column.append(seconds / beat.covers)
+def _add_steps(record: Record, beats: Sequence[StepBeat]) -> None:
+    """Many at once, a column after the other: that takes half the time of one after the other."""
+    read = [(beat.step, float(beat.loss)) for beat in beats if beat.loss is not None]
+    record.loss_step.extend([step for step, _ in read])
+    record.loss.extend([loss for _, loss in read])
+    beats = [beat for beat in beats if beat.covers]
+    before = len(record.step)
+    record.step.extend([beat.step for beat in beats])
+    record.t.extend([beat.t for beat in beats])
+    totals = [0.0] * len(beats)
+    rows = [beat.phases for beat in beats]
+    covers = [beat.covers for beat in beats]
+    for phase in dict.fromkeys(chain(record.phases, chain.from_iterable(rows))):
+        if phase not in record.phases:
+            record.phases[phase] = array("d", bytes(8 * before))
+        seconds = list(map(truediv, [row.get(phase, 0.0) for row in rows], covers))
+        record.phases[phase].extend(seconds)
         if phase not in NOT_WORK:
-            total += seconds / beat.covers
-    for column in record.phases.values():
-        if len(column) <= index:
-            column.append(0.0)
-    record.seconds.append(total)
-    record.active.append(-1 if beat.active is None else beat.active)
-    record.cache.append(-1 if beat.cache is None else beat.cache)
-    record.peak.append(-1 if beat.peak is None else beat.peak)
-    record.traces.append(beat.traces)
-    record.calls.append(beat.calls)
-    if beat.left is not None:
-        record.left_step.append(beat.step)
-        record.left.append(beat.left)
-        record.carried.append(beat.carried or 0)
+            totals = list(map(add, totals, seconds))
+    record.seconds.extend(totals)
+    record.active.extend([-1 if beat.active is None else beat.active for beat in beats])
+    record.cache.extend([-1 if beat.cache is None else beat.cache for beat in beats])
+    record.peak.extend([-1 if beat.peak is None else beat.peak for beat in beats])
+    record.traces.extend([beat.traces for beat in beats])
+    record.calls.extend([beat.calls for beat in beats])
+    for beat in beats:
+        if beat.left is not None:
+            record.left_step.append(beat.step)
+            record.left.append(beat.left)
+            record.carried.append(beat.carried or 0)
 
 
 def load(folder: Path) -> Record:
