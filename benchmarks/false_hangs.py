@@ -14,7 +14,7 @@ no event in n runs about 3 / n.
 Three kinds cannot be told from a hang but by waiting longer than the harness promises to take, 10 s
 for a phase that took milliseconds before: a worker that waits without a timeout for something
 outside, whose peer may be dead (late_peer); one that polls for what may never come
-(very_patient_loader); one that runs the same Python code all that time, as a livelock does
+(very_patient_loader); one that runs a single function all that time, as a livelock does
 (long_python). They are measured and told apart.
 """
 
@@ -47,6 +47,8 @@ EVENTS = (
     "nothing",
     "slow_step",
     "slow_python",
+    "tokenizing",
+    "compressing",
     "patient_loader",
     "long_sleep",
     "working_child",

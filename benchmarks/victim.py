@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import ctypes
 import json
+import lzma
 import os
 import queue
 import re
@@ -158,6 +159,22 @@ def python_for(seconds: float) -> None:
     until = time.monotonic() + seconds
     while time.monotonic() < until:
         sum(range(1_000_000))
+
+
+def tokenizing() -> None:
+    """Python code of many functions, as a loader's."""
+    until = time.monotonic() + LONG_S
+    while time.monotonic() < until:
+        text = json.dumps([hash(word) % 1000 for word in ("a word " * 400).split()])
+        json.loads(text)
+
+
+def compressing() -> None:
+    """Native code of many functions, on the main thread."""
+    until = time.monotonic() + LONG_S
+    data = os.urandom(1 << 20)
+    while time.monotonic() < until:
+        lzma.compress(data)
 
 
 def patient_loader() -> None:

@@ -200,6 +200,15 @@ def same_place(one: Sequence[ThreadStack], other: Sequence[ThreadStack]) -> bool
     return _places(one) == _places(other) and fingerprint(one) == fingerprint(other)
 
 
+def calls(threads: Sequence[ThreadStack]) -> str:
+    """The functions that the main thread is in, innermost first, without their lines.
+
+    Those of the C library and the interpreter do not count: any loop calls one or the other.
+    """
+    main = _look(threads)[0][0]
+    return " ".join(_key(frame) for frame in main.frames if frame.python or not frame.system)
+
+
 def _places(threads: Sequence[ThreadStack]) -> set[tuple[object, ...]]:
     if not threads:
         return set()

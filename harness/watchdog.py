@@ -203,6 +203,8 @@ class Inspection(msgspec.Struct, frozen=True, kw_only=True):
     moved: bool
     fingerprint: str
     told: str
+    calls: frozenset[str] = frozenset()
+    """The functions that the main thread was in, one line a capture."""
     gpu_busy: bool = False
     """Whether it has a GPU open, and a GPU of this machine was at work."""
 
@@ -210,10 +212,11 @@ class Inspection(msgspec.Struct, frozen=True, kw_only=True):
 def burns(looks: Sequence[Inspection], policy: Policy | None = None) -> Cause | None:
     """The cause when an overdue worker uses the CPU and gets nowhere; None when it may be working.
 
-    So it is when its last two inspections agree and show either that the thread which matters is
-    blocked, so that another one spins (a ring's socket thread does), or that the main thread itself
-    runs the same code still. A stream's thread that computes is work, however long it takes, and so
-    is what a GPU does: the host then waits, or hands out the same work over and over.
+    So it is when its last two inspections agree and show that the thread which matters is blocked,
+    so that another one spins (a ring's socket thread does). So it is, too, when most inspections,
+    the last ones of all, saw the main thread in the very same functions at each capture: one that
+    goes from function to function works. A stream's thread that computes is work, however long it
+    takes, and so is what a GPU does: the host then waits, or hands out the same work over and over.
     """
     if len(looks) < 2 or looks[-1].fingerprint != looks[-2].fingerprint:
         return None
@@ -221,8 +224,12 @@ def burns(looks: Sequence[Inspection], policy: Policy | None = None) -> Cause | 
     if any(one.gpu_busy for one in last):
         return None
     blocked = all(one.category in _BLOCKED and not one.moved for one in last)
-    may_loop = (policy or Policy()).loops
-    loops = may_loop and all(one.category == "running" and one.main for one in last)
+    most = looks[-max(2, len(looks) // 2 + 1) :]
+    loops = (
+        (policy or Policy()).loops
+        and all(one.category == "running" and one.main for one in most)
+        and len(frozenset[str]().union(*(one.calls for one in most))) == 1
+    )
     if not (blocked or loops):
         return None
     told = last[-1].told

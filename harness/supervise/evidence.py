@@ -111,6 +111,7 @@ def inspect(pid: int, folder: Path) -> Inspection | None:
         moved=seen.moved is not False,
         fingerprint=seen.waits.fingerprint,
         told=_site(site),
+        calls=frozenset(waitsite.calls(one.threads) for one in seen.captures if one.threads),
         gpu_busy=on_gpu and gpu.busy(gpu.utilisation()),
     )
 

@@ -218,9 +218,14 @@ def test_a_phase_never_seen_before_is_never_overdue():
     assert not any(j.overdue for j in judgements)
 
 
-def inspected(category, main=True, moved=False, fingerprint="abc"):
+def inspected(category, main=True, moved=False, fingerprint="abc", calls=("x.py:step",)):
     return Inspection(
-        category=category, main=main, moved=moved, fingerprint=fingerprint, told="is at x.py:1"
+        category=category,
+        main=main,
+        moved=moved,
+        fingerprint=fingerprint,
+        told="is at x.py:1",
+        calls=frozenset(calls),
     )
 
 
@@ -232,6 +237,17 @@ def test_a_main_thread_that_runs_the_same_code_still_gets_nowhere():
     assert cause.code == "stalled"
     assert "x.py:1" in cause.summary
     assert burns([once, inspected("running", fingerprint="other")]) is None
+
+
+def test_a_main_thread_that_goes_from_function_to_function_works():
+    same = inspected("running", moved=True)
+    works = inspected("running", moved=True, calls=("x.py:step", "encoder.py:encode x.py:step"))
+    elsewhere = inspected("running", moved=True, calls=("encoder.py:encode x.py:step",))
+    assert burns([works, works]) is None
+    assert burns([same, elsewhere]) is None
+    assert burns([works, same]) is None
+    assert burns([works, works, same, same]) is None, "in half of them it was at work"
+    assert burns([works, works, same, same, same]) is not None
 
 
 def test_a_thread_that_spins_beside_a_blocked_one_is_no_progress():
