@@ -13,7 +13,7 @@ from harness.model import Outcome, RankResult, ScenarioResult
 from harness.ranks.words import named
 from harness.report.input import Group, ReportInput
 from harness.report.sections import attached
-from harness.shown import wait_site
+from harness.report.text import line
 from harness.stackparse import Frame, ThreadStack
 
 COLUMNS = 40
@@ -131,7 +131,7 @@ def _column(group: Group, same: list[ScenarioResult], data: ReportInput) -> Colu
         name=group.label(result),
         cause=cause.code,
         proven=cause.proven,
-        site=wait_site(result),
+        site=line(str(cause.evidence.get("wait_site", "")), 400),
         processes=tuple(_processes(data.stack_texts(result), tool)),
         same=len(same),
     )
