@@ -1,15 +1,18 @@
 """Two runs side by side: what differs, and what of it is more than chance. Pure.
 
-Outcomes are compared by Fisher's exact test, figures by Mann and Whitney's. Of the differences
-marked significant at most 5 % are expected to be chance (Benjamini and Hochberg), and each must be
-large enough to matter. With fewer than REPEATS runs on either side nothing is called significant:
-what is beyond a figure's threshold, or another outcome, is only said to differ.
+What is counted (outcomes, findings, how runs hang) is compared by Fisher's exact test, figures by
+Mann and Whitney's. Of the differences marked significant at most 5 % are expected to be chance
+(Benjamini and Hochberg, for counts and for figures each by themselves), and each must be large
+enough to matter. What is not significant, or has too few runs on either side to be, is said to
+differ when it would between two single runs: when it is beyond a figure's factor, or when no run of
+one side came to what a run of the other did.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
 from enum import Enum
 
 import msgspec
@@ -24,6 +27,7 @@ ALONE = {
     "step_first_s": 3.0,
     "peak_over_p": 1.1,
     "active_over_p": 1.1,
+    "p_per_step": 1.25,
     "rss_peak": 1.25,
     "loss_last": 1.01,
     "traces": 1.0,
@@ -32,7 +36,9 @@ ALONE = {
 """By figure: the factor beyond which two single runs differ. Step times of one and the same
 scenario vary by half on a busy machine; counts do not vary at all."""
 MATTERS = 1.02
-"""The factor below which no difference matters, however sure it is."""
+"""The factor below which no difference matters, however sure it is; none above a figure's own."""
+NOISE = {"p_per_step": 0.02}
+"""A figure whose values lie around zero, and how far apart two of them may be in any case."""
 
 
 class Mark(str, Enum):
@@ -51,9 +57,12 @@ class Setup(msgspec.Struct, frozen=True, kw_only=True):
     b: str | None
 
 
-class Outcomes(msgspec.Struct, frozen=True, kw_only=True):
-    """How often each outcome came; p is of the one that differs most, for so many that could."""
+class Counted(msgspec.Struct, frozen=True, kw_only=True):
+    """How many runs came to what; p is of the one that differs most, for so many that could."""
 
+    name: str
+    """`outcome`; `finding CODE`; of those that hung `cause`, `hang` (its fingerprint) and `step`,
+    the step in which they did."""
     a: dict[str, int]
     b: dict[str, int]
     mark: Mark
@@ -72,8 +81,13 @@ class Figure(msgspec.Struct, frozen=True, kw_only=True):
 
 class Compared(msgspec.Struct, frozen=True, kw_only=True):
     scenario: str
-    outcomes: Outcomes
+    counts: tuple[Counted, ...]
+    """Its outcomes first."""
     figures: tuple[Figure, ...] = ()
+
+    @property
+    def outcomes(self) -> Counted:
+        return self.counts[0]
 
 
 class Comparison(msgspec.Struct, frozen=True, kw_only=True):
@@ -135,30 +149,50 @@ def _scenario(name: str, a: Sequence[ScenarioResult], b: Sequence[ScenarioResult
     figures = (_figure(figure, a, b) for figure in repeats.FIGURES)
     return Compared(
         scenario=name,
-        outcomes=_outcomes(a, b),
+        counts=tuple(_counts(a, b)),
         figures=tuple(one for one in figures if one.a or one.b),
     )
 
 
-def _outcomes(a: Sequence[ScenarioResult], b: Sequence[ScenarioResult]) -> Outcomes:
-    left, right = _counts(a), _counts(b)
+def _counts(a: Sequence[ScenarioResult], b: Sequence[ScenarioResult]) -> Iterator[Counted]:
+    yield _counted("outcome", *([one.outcome.value for one in side] for side in (a, b)))
     if not a or not b:
-        return Outcomes(a=left, b=right, mark=Mark.MISSING)
-    shares = {name: (left.get(name, 0), right.get(name, 0)) for name in left | right}
-    differs = any(x * len(b) != y * len(a) for x, y in shares.values())
+        return
+    found = [[{finding.code for finding in one.findings} for one in side] for side in (a, b)]
+    for code in sorted(set[str]().union(*found[0], *found[1])):
+        seen = ([("yes" if code in one else "no") for one in side] for side in found)
+        yield _counted(f"finding {code}", *seen)
+    hung = [[one for one in side if one.outcome is Outcome.HUNG] for side in (a, b)]
+    if all(hung):
+        for name, kind in _HANGS.items():
+            kinds = [[kind(one) for one in side] for side in hung]
+            if None not in kinds[0] + kinds[1]:
+                yield _counted(name, *([str(one) for one in side] for side in kinds))
+
+
+def _fingerprint(result: ScenarioResult) -> str | None:
+    return result.cause.evidence.get("fingerprint") if result.cause else None
+
+
+_HANGS: dict[str, Callable[[ScenarioResult], object]] = {
+    "cause": lambda result: result.cause and result.cause.code,
+    "hang": _fingerprint,
+    "step": lambda result: result.last_step,
+}
+
+
+def _counted(name: str, a: Sequence[str], b: Sequence[str]) -> Counted:
+    left, right = dict(Counter(a)), dict(Counter(b))
+    if not a or not b:
+        return Counted(name=name, a=left, b=right, mark=Mark.MISSING)
+    shares = {kind: (left.get(kind, 0), right.get(kind, 0)) for kind in left | right}
     p = None
-    if min(len(a), len(b)) >= REPEATS:
+    if len(shares) > 1 and min(len(a), len(b)) >= REPEATS:
         least = min(stats.fisher(x, len(a), y, len(b)) for x, y in shares.values())
-        # Bonferroni: the least of many p-values is small by chance. Two outcomes are one table.
+        # Bonferroni: the least of many p-values is small by chance. Two kinds are one table.
         p = min(1.0, least * (len(shares) if len(shares) > 2 else 1))
-    return Outcomes(a=left, b=right, mark=Mark.DIFFERS if differs else Mark.SAME, p=p)
-
-
-def _counts(results: Sequence[ScenarioResult]) -> dict[str, int]:
-    counts: dict[str, int] = {}
-    for result in results:
-        counts[result.outcome.value] = counts.get(result.outcome.value, 0) + 1
-    return counts
+    apart = not left.keys() & right.keys() or (p is None and left.keys() != right.keys())
+    return Counted(name=name, a=left, b=right, mark=Mark.DIFFERS if apart else Mark.SAME, p=p)
 
 
 def _figure(name: str, a: Sequence[ScenarioResult], b: Sequence[ScenarioResult]) -> Figure:
@@ -167,8 +201,8 @@ def _figure(name: str, a: Sequence[ScenarioResult], b: Sequence[ScenarioResult])
     if spreads[0] is None or spreads[1] is None:
         return Figure(name=name, a=spreads[0], b=spreads[1], mark=Mark.MISSING)
     before, after = spreads[0].median, spreads[1].median
-    enough = min(len(left), len(right)) >= REPEATS
-    differs = _beyond(before, after, MATTERS if enough else ALONE[name])
+    enough = min(len(left), len(right)) >= REPEATS and len({*left, *right}) > 1
+    differs = _beyond(name, before, after, ALONE[name])
     return Figure(
         name=name,
         a=spreads[0],
@@ -187,36 +221,54 @@ def _p(left: Sequence[float], right: Sequence[float]) -> float:
     return stats.mann_whitney([rank(v) for v in left], [rank(v) for v in right])
 
 
-def _beyond(a: float, b: float, factor: float) -> bool:
-    """Whether two values lie further apart than by `factor`."""
+def _beyond(name: str, a: float, b: float, factor: float) -> bool:
+    """Whether two values of a figure lie further apart than by `factor`."""
+    if abs(a - b) <= NOISE.get(name, 0.0):
+        return False
     if not (math.isfinite(a) and math.isfinite(b)):
         return not (a == b or (math.isnan(a) and math.isnan(b)))
-    if a == b:
-        return False
     low, high = sorted((abs(a), abs(b)))
     return a * b <= 0 or high > factor * low
 
 
 def _marked(found: Comparison) -> Comparison:
     """With the differences that stand after the correction for many tests marked significant."""
-    every: list[Outcomes | Figure] = []
-    for compared in found.scenarios:
-        every += [compared.outcomes, *compared.figures]
-    tested = [one.p for one in every if one.p is not None]
-    stands = dict(zip(tested, stats.discoveries(tested), strict=True))
+    counts = [one.p for compared in found.scenarios for one in compared.counts if one.p is not None]
+    figures = [one.p for both in found.scenarios for one in both.figures if one.p is not None]
+    sure, surely = _standing(counts), _standing(figures)
 
-    def mark(one: Outcomes | Figure) -> Mark:
-        if one.p is None or one.mark is not Mark.DIFFERS:
-            return one.mark
-        return Mark.SIGNIFICANT if stands[one.p] else Mark.SAME
+    def figure(one: Figure) -> Figure:
+        assert one.a is not None
+        assert one.b is not None
+        factor = min(MATTERS, ALONE[one.name])
+        if one.p in surely and _beyond(one.name, one.a.median, one.b.median, factor):
+            return msgspec.structs.replace(one, mark=Mark.SIGNIFICANT)
+        return one
 
-    replace = msgspec.structs.replace
+    def count(one: Counted) -> Counted:
+        return msgspec.structs.replace(one, mark=Mark.SIGNIFICANT) if one.p in sure else one
+
     scenarios = tuple(
-        replace(
+        msgspec.structs.replace(
             compared,
-            outcomes=replace(compared.outcomes, mark=mark(compared.outcomes)),
-            figures=tuple(replace(figure, mark=mark(figure)) for figure in compared.figures),
+            counts=tuple(map(count, compared.counts)),
+            figures=tuple(one if one.p is None else figure(one) for one in compared.figures),
         )
         for compared in found.scenarios
     )
-    return replace(found, scenarios=scenarios, tests=len(tested))
+    tests = len(counts) + len(figures)
+    return msgspec.structs.replace(found, scenarios=scenarios, tests=tests)
+
+
+def _standing(p_values: Sequence[float]) -> set[float | None]:
+    return {p for p, stands in zip(p_values, stats.discoveries(p_values), strict=True) if stands}
+
+
+def enough(found: Comparison) -> int:
+    """Runs on each side that can make a single difference significant among all that there are."""
+    every = [figure for one in found.scenarios for figure in one.figures]
+    tests = found.tests or sum(one.mark is not Mark.MISSING for one in every)
+    runs = REPEATS
+    while 2 / math.comb(2 * runs, runs) > 0.05 / max(1, tests):
+        runs += 1
+    return runs

@@ -23,6 +23,7 @@ FIGURES: dict[str, Callable[[ScenarioResult], float | None]] = {
     "step_first_s": lambda r: r.metrics.step_s.first if r.metrics.step_s else None,
     "peak_over_p": lambda r: r.metrics.memory.peak_over_p,
     "active_over_p": lambda r: r.metrics.memory.active_over_p,
+    "p_per_step": lambda r: r.metrics.memory.p_per_step,
     "rss_peak": lambda r: r.metrics.memory.rss_peak,
     "loss_last": lambda r: r.metrics.loss.last if r.metrics.loss else None,
     "traces": lambda r: r.metrics.traces,

@@ -17,6 +17,8 @@ SAMPLE = 10_000
 """Values that a quantile is taken over at most."""
 BLOCKS = 200
 """Points that a line or a change of level is looked for in at most."""
+EXACT = 8
+"""Values on each side up to which two samples are compared exactly."""
 _PER_BLOCK = 31
 
 
@@ -153,20 +155,40 @@ def fisher(a: int, of_a: int, b: int, of_b: int) -> float:
 def mann_whitney(a: Sequence[float], b: Sequence[float]) -> float:
     """Two-sided p-value that `a` and `b` come from one distribution; 1.0 without values or spread.
 
-    Mann and Whitney (1947), Annals of Mathematical Statistics 18, 50, by the normal approximation
-    with corrections for ties and continuity: good from some 5 values on each side.
+    Mann and Whitney (1947), Annals of Mathematical Statistics 18, 50. With at most EXACT values on
+    each side it is exact, ties included: the normal approximation, with its corrections for ties
+    and continuity, cannot fall below 0.012 for five against five, where 0.008 is right.
     """
     n, m = len(a), len(b)
     if not n or not m:
         return 1.0
     above = sum((x > y) + 0.5 * (x == y) for x in a for y in b)
-    counts = Counter([*a, *b]).values()
-    ties = sum(t**3 - t for t in counts) / ((n + m) * (n + m - 1))
+    counts = Counter([*a, *b])
+    ties = sum(t**3 - t for t in counts.values()) / ((n + m) * (n + m - 1))
     variance = n * m / 12 * (n + m + 1 - ties)
     if variance <= 0:
         return 1.0
+    if max(n, m) <= EXACT:
+        return _exact(counts, n, m, above)
     z = max(0.0, abs(above - n * m / 2) - 0.5) / math.sqrt(variance)
     return math.erfc(z / math.sqrt(2))
+
+
+def _exact(counts: Counter[float], n: int, m: int, above: float) -> float:
+    """Share of all ways to draw n of the values that lie at least as far from the middle."""
+    # By how many were drawn, and by twice the pairs in which a drawn one is above one that is not.
+    ways: list[Counter[int]] = [Counter({0: 1}), *(Counter[int]() for _ in range(n))]
+    seen = 0
+    for _, alike in sorted(counts.items()):
+        after: list[Counter[int]] = [Counter() for _ in range(n + 1)]
+        for drawn, sums in enumerate(ways):
+            for more in range(min(alike, n - drawn) + 1):
+                pairs = more * (2 * (seen - drawn) + alike - more)
+                for total, number in sums.items():
+                    after[drawn + more][total + pairs] += number * math.comb(alike, more)
+        ways, seen = after, seen + alike
+    found = sum(k for total, k in ways[n].items() if abs(total - n * m) >= abs(2 * above - n * m))
+    return found / math.comb(n + m, n)
 
 
 def discoveries(p_values: Sequence[float], rate: float = 0.05) -> list[bool]:

@@ -13,7 +13,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from harness.cli import options
-from harness.compare import REPEATS, Compared, Comparison, Figure, Mark, compare
+from harness.compare import REPEATS, Compared, Comparison, Figure, Mark, compare, enough
 from harness.errors import Exit
 from harness.model import Spread
 from harness.report import runjson
@@ -62,12 +62,15 @@ def _print(found: Comparison) -> None:
     missing = [one.scenario for one in found.scenarios if one.outcomes.mark is Mark.MISSING]
     if missing:
         console.print(f"not in both: {', '.join(missing)}")
-    console.print(
-        f"{found.tests} comparisons were tested; of those marked significant at most 5 % are "
+    least = enough(found)
+    tested = (
+        f"{found.tests} differences were tested; of those marked significant at most 5 % are "
         "expected to be chance"
         if found.tests
-        else f"nothing could be tested: that takes {REPEATS} runs of a scenario on both sides "
-        f"(--repeat {REPEATS})"
+        else f"nothing could be tested: that takes {REPEATS} runs of a scenario on both sides"
+    )
+    console.print(
+        f"{tested}. To be sure of a single difference here: --repeat {least} on each side"
     )
 
 
@@ -79,10 +82,10 @@ def _table(*titles: str) -> Table:
 
 
 def _rows(compared: Compared) -> Iterator[tuple[str, ...]]:
-    outcomes = compared.outcomes
-    if outcomes.mark in MARKS:
-        told = (_counts(outcomes.a), _counts(outcomes.b))
-        yield compared.scenario, "outcome", *told, "", _mark(outcomes.mark, outcomes.p)
+    for one in compared.counts:
+        if one.mark in MARKS:
+            told = (_counts(one.a), _counts(one.b))
+            yield compared.scenario, one.name, *told, "", _mark(one.mark, one.p)
     for figure in compared.figures:
         if figure.mark in MARKS:
             ratio = NOTHING if figure.ratio is None else f"{figure.ratio:.3g}"

@@ -11,7 +11,7 @@ import msgspec
 import pytest
 from hypothesis import given, settings
 
-from harness.compare import REPEATS, Mark, compare
+from harness.compare import REPEATS, Mark, compare, enough
 from harness.model import Outcome
 from harness.report import runjson
 
@@ -34,7 +34,7 @@ def runs(step_s=0.02, count=REPEATS, hung=0, seed=0, **fields):
 
 def marks(a, b):
     (one,) = compare(a, b).scenarios
-    return {"outcomes": one.outcomes.mark} | {figure.name: figure.mark for figure in one.figures}
+    return {one.name: one.mark for one in (*one.counts, *one.figures)}
 
 
 @given(fakes.RUNS)
@@ -42,13 +42,9 @@ def marks(a, b):
 def test_a_run_is_the_same_as_itself_whatever_it_is(run):
     found = compare(run, run)
     assert found.setup == ()
-    every = [mark for one in found.scenarios for mark in (one.outcomes.mark, *_marks(one))]
+    every = [other.mark for one in found.scenarios for other in (*one.counts, *one.figures)]
     assert set(every) <= {Mark.SAME, Mark.MISSING}
     json.dumps(runjson.storable(msgspec.to_builtins(found)), allow_nan=False)
-
-
-def _marks(one):
-    return [figure.mark for figure in one.figures]
 
 
 def test_twice_the_time_is_significant_with_repeats_and_differs_without():
@@ -73,9 +69,87 @@ def test_a_hang_that_came_with_a_version_is_significant():
     assert rare.mark is Mark.SAME
 
 
+def ladder(count, seed=0, odd=None):
+    """So many repeats of 21 scenarios, one of them other than the rest."""
+    draw = random.Random(seed)
+    step_s = {True: 0.2, False: 0.02}
+    return fakes.run(
+        *(
+            fakes.hung(name, repeat=n)
+            if odd == "hangs" and name == "s03"
+            else fakes.result(
+                name,
+                repeat=n,
+                metrics=fakes.metrics(step_s[odd == "slow" and name == "s03"] * draw.uniform(1, 2)),
+            )
+            for name in (f"s{i:02d}" for i in range(21))
+            for n in range(count)
+        )
+    )
+
+
+@pytest.mark.parametrize("odd", ["hangs", "slow"])
+def test_more_runs_never_hide_what_single_ones_show(odd):
+    seen = []
+    for count in range(1, 13):
+        found = compare(ladder(count), ladder(count, 1, odd))
+        (one,) = [one for one in found.scenarios if one.scenario == "s03"]
+        name = "outcome" if odd == "hangs" else "step_median_s"
+        seen += [other.mark for other in (*one.counts, *one.figures) if other.name == name]
+    assert seen[:4] == [Mark.DIFFERS] * 4
+    assert seen[-1] is Mark.SIGNIFICANT
+    assert seen == sorted(seen, key=[Mark.DIFFERS, Mark.SIGNIFICANT].index)
+    assert seen.index(Mark.SIGNIFICANT) + 1 <= enough(found)
+
+
+def test_one_figure_thrice_as_high_is_significant_with_five_runs():
+    def of(peak):
+        made = runs().results
+        memory = [replace(one.metrics.memory, peak_over_p=peak) for one in made]
+        metrics = [replace(one.metrics, memory=m) for one, m in zip(made, memory, strict=True)]
+        return fakes.run(*(replace(one, metrics=m) for one, m in zip(made, metrics, strict=True)))
+
+    assert marks(of(5.0), of(15.0))["peak_over_p"] is Mark.SIGNIFICANT
+
+
+def test_what_no_two_runs_share_is_not_lost_by_repeating():
+    """A loss that is the same in each run of one version, and another in each of the next."""
+    for count in (1, 5, 20):
+        a, b = (fakes.run(*runs(count=count, last=last).results) for last in (3.0, 3.05))
+        assert marks(a, b)["loss_last"] in (Mark.DIFFERS, Mark.SIGNIFICANT)
+
+
+def test_a_finding_that_one_side_has_is_named():
+    finding = fakes.finding("parameters_unchanged")
+    plain = runs(count=1)
+    learns_nothing = fakes.run(replace(plain.results[0], findings=(finding,)))
+    found = marks(plain, learns_nothing)
+    assert found["finding parameters_unchanged"] is Mark.DIFFERS
+    assert found["outcome"] is Mark.SAME
+
+
+def test_two_hangs_of_different_cause_are_told_apart():
+    one = fakes.hung("x")
+    cause = replace(one.cause, code="waiting", proven=False, evidence={"fingerprint": "other"})
+    other = replace(one, last_step=7, cause=cause)
+    found = marks(fakes.run(one), fakes.run(other))
+    assert found["outcome"] is Mark.SAME
+    assert found["cause"] is found["step"] is Mark.DIFFERS
+
+
+def test_a_leak_that_one_side_has_differs_and_a_slope_of_noise_does_not():
+    def of(slope):
+        one = runs(count=1).results[0]
+        memory = replace(one.metrics.memory, p_per_step=slope)
+        return fakes.run(replace(one, metrics=replace(one.metrics, memory=memory)))
+
+    assert marks(of(0.0), of(1.0))["p_per_step"] is Mark.DIFFERS
+    assert marks(of(-0.001), of(0.009))["p_per_step"] is Mark.SAME
+
+
 def test_one_run_each_with_another_outcome_only_differs():
     found = marks(runs(count=1), runs(count=1, hung=1))
-    assert found["outcomes"] is Mark.DIFFERS
+    assert found["outcome"] is Mark.DIFFERS
     assert Mark.SIGNIFICANT not in found.values()
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from itertools import combinations
 
 import fakes
 import pytest
@@ -57,6 +58,23 @@ def test_mann_whitney_is_a_probability_and_does_not_care_for_order_or_scale(a, b
     assert 0 <= p <= 1
     assert p == pytest.approx(stats.mann_whitney(b, a))
     assert stats.mann_whitney(a, a) == 1
+
+
+def test_mann_whitney_of_few_values_is_exact():
+    """Against the published tables, and by counting every way to draw them."""
+    assert stats.mann_whitney(range(5), range(5, 10)) == pytest.approx(2 / 252)
+    assert stats.mann_whitney(range(4), range(4, 8)) == pytest.approx(2 / 70)
+    a, b = [1.0, 2.0, 2.0, 5.0], [2.0, 3.0, 5.0, 5.0, 7.0]
+    every = [*a, *b]
+
+    def above(chosen):
+        rest = [v for i, v in enumerate(every) if i not in chosen]
+        return sum((every[i] > y) + 0.5 * (every[i] == y) for i in chosen for y in rest)
+
+    ways = [above(chosen) for chosen in combinations(range(len(every)), len(a))]
+    far = abs(above((0, 1, 2, 3)) - len(a) * len(b) / 2)
+    share = sum(abs(way - len(a) * len(b) / 2) >= far for way in ways) / len(ways)
+    assert stats.mann_whitney(a, b) == pytest.approx(share)
 
 
 def test_mann_whitney_sees_what_is_apart_and_not_what_is_mixed():
