@@ -346,6 +346,8 @@ class Process(msgspec.Struct, frozen=True, kw_only=True):
     major_faults: int | None = None
     io_bytes: int | None = None
     """Bytes read and written through system calls."""
+    io_main: int | None = None
+    """Those of them that its main thread did."""
     threads: tuple[Thread, ...] = ()
 
 

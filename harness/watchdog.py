@@ -18,6 +18,7 @@ import msgspec
 
 from harness.model import AnyBeat, Cause, Process, Snapshot, StepBeat
 from harness.stats import quantile
+from harness.trickle import io_done
 
 _CPU, _RUNNABLE = "uses the CPU", "a thread is runnable"
 
@@ -283,7 +284,7 @@ def _activity(before: Snapshot, now: Snapshot, cpu_share: float) -> str:
     for pid, process in new.items():
         if _grew(old[pid].major_faults, process.major_faults):
             return "pages are read in"
-        if _grew(old[pid].io_bytes, process.io_bytes):
+        if io_done(old[pid], process, now.t - before.t):
             return "reads or writes"
     return ""
 

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 import msgspec
 
 from harness.attach.seen import Look, Window
 from harness.model import Process, Thread
+from harness.trickle import io_done
 
 
 class Pace(msgspec.Struct, frozen=True, kw_only=True):
@@ -41,6 +42,7 @@ class Motion(msgspec.Struct, frozen=True, kw_only=True):
     cpu: float
     """Shares of a core, of all threads together."""
     io: int | None
+    """Bytes, as `harness.trickle` counts them."""
     major: int | None
     minor: int | None
     came_or_went: bool
@@ -81,7 +83,7 @@ def motion(windows: Sequence[Window], pid: int) -> Motion:
         cpu=sum(after.cpu_s - before.cpu_s for before, after in pairs) / seconds
         if seconds
         else 0.0,
-        io=_sum([(b.io_bytes, a.io_bytes) for b, a in pairs]),
+        io=_known(io_done(before, after, last.t - first.t) for first, last, before, after in whole),
         major=_sum([(b.major_faults, a.major_faults) for b, a in pairs]),
         minor=_sum(
             [(b.minor_faults if b else None, a.minor_faults if a else None) for b, a in faults]
@@ -112,7 +114,13 @@ def _crowd(window: Window, pid: int) -> bool:
 
 
 def _sum(pairs: Sequence[tuple[int | None, int | None]]) -> int | None:
-    known = [after - before for before, after in pairs if before is not None and after is not None]
+    return _known(
+        None if before is None or after is None else after - before for before, after in pairs
+    )
+
+
+def _known(figures: Iterable[int | None]) -> int | None:
+    known = [one for one in figures if one is not None]
     return sum(known) if known else None
 
 

@@ -125,7 +125,8 @@ def _process(pid: int, deep: bool) -> Process | None:
         cpu_s=(int(fields[11]) + int(fields[12])) * _TICK_S,
         rss=int(fields[21]) * _PAGE,
         major_faults=int(fields[9]),
-        io_bytes=_io(pid),
+        io_bytes=_io(f"/proc/{pid}/io"),
+        io_main=_io(f"/proc/{pid}/task/{pid}/io"),
         threads=_threads(pid, deep, frozen),
     )
 
@@ -243,8 +244,8 @@ def _switches(folder: str) -> int | None:
     return sum(counts) if counts else None
 
 
-def _io(pid: int) -> int | None:
-    lines = _read(f"/proc/{pid}/io").splitlines()
+def _io(path: str) -> int | None:
+    lines = _read(path).splitlines()
     counts = [int(line.split()[1]) for line in lines if line.startswith((b"rchar", b"wchar"))]
     return sum(counts) if counts else None
 

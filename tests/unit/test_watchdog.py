@@ -13,7 +13,7 @@ from harness.watchdog import Inspection, Policy, State, Watchdog, burns, refine
 LOOK = 0.25
 
 
-def process(pid=1, cpu=0.0, state="S", thread_state="S", faults=0, io=0):
+def process(pid=1, cpu=0.0, state="S", thread_state="S", faults=0, io=0, main=None):
     return Process(
         pid=pid,
         ppid=0,
@@ -22,6 +22,7 @@ def process(pid=1, cpu=0.0, state="S", thread_state="S", faults=0, io=0):
         cpu_s=cpu,
         major_faults=faults,
         io_bytes=io,
+        io_main=main,
         threads=(Thread(tid=pid, name="python", state=thread_state, cpu_s=cpu),),
     )
 
@@ -88,6 +89,31 @@ def test_a_tick_of_cpu_time_now_and_then_moves_nothing():
         return snapshot(t, processes=(process(cpu=0.01 * (t // 2.5)),))
 
     assert first(looks(watched(), 20, wakes), State.CONFIRMED) <= 10
+
+
+def test_a_line_that_another_thread_writes_now_and_then_moves_nothing():
+    """A heartbeat beside a main thread that waits for what never comes."""
+
+    def heartbeat(t):
+        return snapshot(t, processes=(process(io=80 * round(t), main=0),))
+
+    assert first(looks(watched(), 20, heartbeat), State.CONFIRMED) <= 10
+
+
+@pytest.mark.parametrize(
+    "written",
+    [
+        lambda t: process(io=80 * round(t), main=80 * round(t)),
+        lambda t: process(io=80 * round(t), main=None),
+        lambda t: process(io=100_000 * round(t), main=0),
+    ],
+    ids=["by the main thread", "by nobody knows whom", "much of it"],
+)
+def test_what_is_written_is_work(written):
+    def writes(t):
+        return snapshot(t, processes=(written(t),))
+
+    assert first(looks(watched(), 20, writes), State.CONFIRMED) is None
 
 
 def test_ticks_at_every_look_are_work():
