@@ -120,6 +120,24 @@ def test_a_hang_shows_its_stacks_without_the_calls_that_nobody_wrote(request):
     assert "_PyEval_EvalFrameDefault" not in report
 
 
+def test_threads_that_are_alike_are_shown_once_the_main_one_first():
+    frame = '    (C) File "???", line 0, in {} (/lib/libmlx.so)\n'
+    thread = "Traceback for thread {} (python) [] (most recent call last):\n" + frame
+    text = "\n".join(
+        thread.format(tid, function)
+        for tid, function in ((7, "mlx::main"), (8, "mlx::idle"), (9, "mlx::idle"))
+    )
+    data = ReportInput(
+        fakes.run(fakes.hung(stack_tool="pystack")),
+        stacks=lambda _: ("1-pystack.txt",),
+        stack_texts=lambda _: {"1-pystack.txt": text},
+    )
+    report = markdown.render(data)
+    main = report.index("  thread 7 (python), main\n    mlx::main  libmlx.so\n")
+    assert report.index("  thread 8 (python) and 1 more like it\n    mlx::idle  libmlx.so\n") > main
+    assert "thread 9" not in report
+
+
 def test_the_log_is_shown_without_what_the_terminal_redrew(tmp_path):
     report = markdown.render(load_run(fakes.write(fakes.run(fakes.result()), tmp_path)))
     check(report)

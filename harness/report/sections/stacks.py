@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator
 from functools import partial
 from itertools import islice
@@ -22,7 +23,8 @@ def told(group: Group, data: ReportInput) -> str:
     if result.cause is None or not data.stacks(result):
         return ""
     columns = stacks.of(group, [result], data)
-    lines = list(islice((one for column in columns for one in _column(column)), LINES + 1))
+    shown = (one for column in columns for one in _column(column, named=bool(result.ranks)))
+    lines = list(islice(shown, LINES + 1))
     if not lines:
         return ""
     more = ["..."] if len(lines) > LINES else []
@@ -30,13 +32,20 @@ def told(group: Group, data: ReportInput) -> str:
     return details(f"Stacks of {group.name}, the innermost call first", fence(text, "text"))
 
 
-def _column(column: stacks.Column) -> Iterator[str]:
+def _column(column: stacks.Column, named: bool) -> Iterator[str]:
+    """`named`: it stands for the ranks that wait at one site, and not for the whole worker."""
+    if named:
+        blame = " (to blame)" if column.culprit else ""
+        yield shortened(f"{column.name}{blame}: {column.site or 'no wait site'}")
     for process in column.processes:
         yield shortened(process.title)
         yield from map(shortened, process.text.splitlines())
-        for thread in process.threads:
-            yield "  " + shortened(thread.title)
-            for call in thread.calls[:CALLS]:
+        alike = Counter(thread.calls for thread in process.threads)
+        first = {thread.calls: thread.title for thread in reversed(process.threads)}
+        for calls, title in reversed(first.items()):
+            others = f" and {alike[calls] - 1} more like it" if alike[calls] > 1 else ""
+            yield f"  {shortened(title)}{others}"
+            for call in calls[:CALLS]:
                 yield f"    {shortened(call.function)}  {shortened(call.place)}".rstrip()
-            if len(thread.calls) > CALLS:
-                yield f"    and {len(thread.calls) - CALLS} more"
+            if len(calls) > CALLS:
+                yield f"    and {len(calls) - CALLS} more"
