@@ -59,8 +59,8 @@ def classify(
     found = (*seen_from_outside(ending), *findings.find(record), *ending.findings)
     outcome, reason = _outcome(record, ending, settings, found)
     completed = _completed(record, settings)
-    asked = settings.steps if settings else max(ending.steps or 0, completed)
-    if outcome is Outcome.COMPLETED and asked >= _JUDGED_STEPS:
+    asked = settings.steps if settings else ending.steps and max(ending.steps, completed)
+    if outcome is Outcome.COMPLETED and (asked or completed) >= _JUDGED_STEPS:
         found += tuple(_missed(info, found))
     place = _place(record, ending)
     return ScenarioResult(

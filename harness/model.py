@@ -593,7 +593,8 @@ class RankResult(msgspec.Struct, frozen=True, kw_only=True):
 class ScenarioResult(msgspec.Struct, frozen=True, kw_only=True):
     scenario: str
     outcome: Outcome
-    steps_requested: int
+    steps_requested: int | None
+    """None when nobody said how many: an outside command that names no total."""
     steps_completed: int
     wall_s: float
     repeat: int = 0

@@ -122,7 +122,7 @@ class Screen:
             line.append(name)
             figures = " ".join(filter(None, map(str.strip, cells)))
             line.append(f"\n{INDENT}{figures}" if figures else "")
-        if result.steps_completed < result.steps_requested:
+        if result.steps_completed < (result.steps_requested or 0):
             line.append(f"\n{INDENT}{result.steps_completed} of {result.steps_requested} steps")
         told = result.cause.summary if result.cause else result.reason
         if told and not self._quiet:

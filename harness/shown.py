@@ -38,6 +38,8 @@ def told(finding: Finding) -> str:
 
 
 def steps(result: ScenarioResult) -> str:
+    if result.steps_requested is None:
+        return counted(result.steps_completed, "step")
     return f"{result.steps_completed} of {counted(result.steps_requested, 'step')}"
 
 

@@ -18,7 +18,7 @@ from harness.report import repro
 from harness.report.input import LOGS, WORST_FIRST, Group, ReportInput, groups
 from harness.report.sections.scenario import last_lines
 from harness.report.sections.verdicts import steps
-from harness.report.text import cell, code, details, fence, line, number, seconds, size
+from harness.report.text import NOTHING, cell, code, details, fence, line, number, seconds, size
 from harness.scenario import apply
 
 LIMIT = 65_000
@@ -109,7 +109,7 @@ def _facts(result: ScenarioResult) -> Iterator[str]:
     metrics, memory = result.metrics, result.metrics.memory
     facts = [
         ("outcome", result.outcome.value),
-        ("steps", steps([result]) if result.steps_requested else None),
+        ("steps", done if (done := steps([result])) != NOTHING else None),
         ("reason", None if result.cause else result.reason),
         ("cause", result.cause and f"{result.cause.code}: {result.cause.summary}"),
         ("proven", "yes" if result.cause and result.cause.proven else None),

@@ -12,7 +12,7 @@ from harness.model import Cause, Finding, Outcome, ScenarioResult
 from harness.plain import plain
 from harness.record import NOT_WORK, Record
 from harness.report.input import LOGS, Group, ReportInput
-from harness.report.sections.verdicts import SYMBOLS, outcomes, place
+from harness.report.sections.verdicts import SYMBOLS, outcomes, place, steps
 from harness.report.sections.verdicts import loss as loss_of
 from harness.report.text import (
     NOTHING,
@@ -83,8 +83,8 @@ def _ending(group: Group) -> str:
     result = group.worst
     text = f"**{outcomes(group)}**"
     if result.outcome is not Outcome.SKIPPED:
-        if result.steps_requested:
-            text += f", {result.steps_completed} of {counted(result.steps_requested, 'step')}"
+        if (done := steps([result])) != NOTHING:
+            text += f", {done} steps"
         text += f", loss {loss_of([result])}" if result.metrics.loss else ""
     return text + (f": {cell(result.reason, 320)}" if result.reason and not result.cause else "")
 

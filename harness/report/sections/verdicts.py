@@ -65,7 +65,7 @@ def verdicts(data: ReportInput) -> str:
 
 
 def _asked(run: RunResult, settings: Settings) -> str:
-    asked = {result.steps_requested for result in run.results} or {settings.steps}
+    asked = {result.steps_requested or settings.steps for result in run.results} or {settings.steps}
     own = " (settings of their own)" if asked != {settings.steps} else ""
     return (
         f"{'/'.join(str(n) for n in sorted(asked))} {'step' if asked == {1} else 'steps'}{own} of "
@@ -177,11 +177,12 @@ def steps(results: Sequence[ScenarioResult]) -> str:
 
     Of a command that named no step there is nothing to count.
     """
-    if not any(result.steps_requested for result in results):
+    if not any(result.steps_requested or result.steps_completed for result in results):
         return NOTHING
     done = sorted(result.steps_completed for result in results)
     span = str(done[0]) if done[0] == done[-1] else f"{done[0]} to {done[-1]}"
-    return f"{span} of {results[0].steps_requested}"
+    asked = results[0].steps_requested
+    return span if asked is None else f"{span} of {asked}"
 
 
 def loss(results: Sequence[ScenarioResult]) -> str:
