@@ -86,7 +86,7 @@ def _row(name: str, shapes: Shapes | str, memory: int, swap: int) -> Row:
     if isinstance(shapes, str):
         return Row(scenario=name, reason=shapes)
     if pattern is None:
-        return Row(scenario=name, reason="the law does not cover it")
+        return Row(scenario=name, reason="not projected: the law does not cover it")
     projection = law.project(shapes, pattern)
     return Row(scenario=name, projection=projection, fit=law.fit(projection.peak, memory, swap))
 
