@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from harness import proof
+from harness import proof, slumber
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
 
@@ -211,13 +211,13 @@ def test_a_sleeper_is_asked_when_it_wakes(code):
 
         def seen():
             looks = [procfs.world(victim.process.pid) for _ in range(proof.LOOKS)]
-            return looks[-1] if proof.asleep(looks, machine) else None
+            return looks[-1] if slumber.asleep(looks, machine) else None
 
         end = time.monotonic() + 60
         while (look := seen()) is None and time.monotonic() < end:
             time.sleep(0.05)
         assert look is not None
-        assert 400 < proof.wakes_in(look, machine) <= 600
+        assert 400 < slumber.wakes_in(look, machine) <= 600
 
 
 def test_one_that_has_ended_is_not_called_dead():
