@@ -48,9 +48,10 @@ class Surroundings(msgspec.Struct, frozen=True, kw_only=True):
     timers: int | None = None
     """POSIX timers."""
     devices: tuple[str, ...] | None = None
-    """Open device files that work on their own: GPUs and the like."""
+    """Open device files that work on their own: all that are not known to be harmless."""
     asynchronous: tuple[str, ...] | None = None
-    """What can raise a signal or complete by itself: O_ASYNC, io_uring, a handler for SIGIO."""
+    """What can raise a signal or complete by itself: O_ASYNC, a lease, an open folder, io_uring, a
+    handler for SIGIO or SIGURG."""
 
 
 class World(msgspec.Struct, frozen=True, kw_only=True):
