@@ -28,6 +28,7 @@ _FUTEX_WAIT, _FUTEX_WAIT_BITSET = 0, 9
 _COMMAND, _PRIVATE = 0x7F, 0x80
 _FUTEX2_PRIVATE = 0x80
 _WNOHANG = 1
+_P_PID = 1
 _TIMED = frozenset(("nanosleep", "clock_nanosleep", "restart_syscall", "semtimedop"))
 _SIGNALS = frozenset(("pause", "rt_sigsuspend", "rt_sigtimedwait"))
 _POLLS = frozenset(
@@ -201,7 +202,7 @@ def _futex(name: str, args: tuple[int, ...]) -> tuple[str, str] | None:
 
 
 def _child(name: str, process: Process, thread: Thread, world: World) -> tuple[str, str] | None:
-    """A wait for children is closed when all of them are in the tree, alive, and closed themselves.
+    """A wait is closed when all children that it may be for are in the tree, alive, and closed.
 
     That they are closed themselves is checked where their own threads are.
     """
@@ -210,7 +211,12 @@ def _child(name: str, process: Process, thread: Thread, world: World) -> tuple[s
     options = thread.args[2] if name == "wait4" else thread.args[3]
     if options & _WNOHANG:
         return "running", f"is in {name} and will not block"
-    children = [other for other in world.processes if other.ppid == process.pid]
+    only = _awaited(name, thread.args)
+    children = [
+        other
+        for other in world.processes
+        if other.ppid == process.pid and only in (None, other.pid)
+    ]
     if not children:
         return "child", f"waits in {name} for a child that is not seen"
     if any(child.state in "ZX" for child in children):
@@ -218,21 +224,32 @@ def _child(name: str, process: Process, thread: Thread, world: World) -> tuple[s
     return None
 
 
-def _counted(count: int, one: str, more: str = "") -> str:
-    return f"{count} {one if count == 1 else more or one + 's'}"
+def _awaited(name: str, args: tuple[int, ...]) -> int | None:
+    """The only child that a wait is for; None when it may be for any.
+
+    Which children are in a process group, or behind a file, is not looked up: all of them may be.
+    """
+    if name == "waitid":
+        return _int(args[1]) if _int(args[0]) == _P_PID else None
+    pid = _int(args[0])
+    return pid if pid > 0 else None
 
 
-def deadlock(looks: Sequence[World], place: str) -> Cause:
+def _int(register: int) -> int:
+    """An argument of the type int, of which a register holds more."""
+    return (register & 0xFFFFFFFF ^ 0x80000000) - 0x80000000
+
+
+def deadlock(looks: Sequence[World], place: str, machine: str) -> Cause:
     """The proven cause, with what proves it. `place` names the phase and step."""
     world = looks[-1]
-    threads = [(process, thread) for process in world.processes for thread in process.threads]
+    alive = [process for process in world.processes if process.state not in "ZX"]
+    threads = [(process, thread) for process in alive for thread in process.threads]
     span = world.t - looks[0].t
     return Cause(
         code="deadlock",
         proven=True,
-        summary=f"deadlock in {place}: {_counted(len(threads), 'thread')} in "
-        f"{_counted(len(world.processes), 'process', 'processes')} can only be woken by one "
-        "another, and nothing else can end it",
+        summary=f"deadlock in {place}: {_wait_for_one_another(len(threads), len(alive))}",
         evidence={
             "looks": len(looks),
             "span_s": round(span, 3),
@@ -241,7 +258,7 @@ def deadlock(looks: Sequence[World], place: str) -> Cause:
                     "pid": process.pid,
                     "tid": thread.tid,
                     "name": thread.name,
-                    "waits_in": "futex" if len(thread.args) < 4 else f"futex {thread.args[0]:#x}",
+                    "waits_in": _call(thread, machine),
                     "cpu_s": thread.cpu_s,
                     "switches": thread.switches,
                 }
@@ -249,3 +266,23 @@ def deadlock(looks: Sequence[World], place: str) -> Cause:
             ][:64],
         },
     )
+
+
+def _wait_for_one_another(threads: int, processes: int) -> str:
+    if threads == 1:
+        return "its only thread waits for what only that thread could do"
+    of = "one process" if processes == 1 else f"{processes} processes"
+    return (
+        f"{threads} threads of {of} can only be woken by one another, and nothing else can end it"
+    )
+
+
+def _call(thread: Thread, machine: str) -> str:
+    """`futex 0x7f0012345678`, `wait4 of process 4711`, `wait4 of any child`."""
+    name = thread.syscall is not None and syscalls.name(thread.syscall, machine)
+    if not name or not thread.args:
+        return name or "unknown"
+    if name not in ("wait4", "waitid"):
+        return f"{name} {thread.args[0]:#x}"
+    pid = _awaited(name, thread.args)
+    return f"{name} of {'any child' if pid is None else f'process {pid}'}"

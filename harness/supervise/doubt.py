@@ -43,9 +43,10 @@ class Prover:
 
     def proven(self, place: str) -> Cause | None:
         """The deadlock, if the looks prove one. `place` names the phase and step."""
-        if not self._worlds or proof.prove(self._worlds, platform.machine()):
+        machine = platform.machine()
+        if not self._worlds or proof.prove(self._worlds, machine):
             return None
-        return proof.deadlock(self._worlds, place)
+        return proof.deadlock(self._worlds, place, machine)
 
     def asleep(self) -> float | None:
         """Seconds until the worker's main thread, which only waits for a time to pass, wakes.

@@ -38,6 +38,15 @@ DEAD = {
     "waits for a dead child": (
         "child = os.fork()\nif child == 0: threading.Event().wait()\nos.waitpid(child, 0)"
     ),
+    "waits for one dead child beside one that has ended": (
+        "os.fork() or os._exit(0)\n"
+        "child = os.fork()\nif child == 0: threading.Event().wait()\nos.waitpid(child, 0)"
+    ),
+    "waits for a dead child by another call": (
+        "os.fork() or os._exit(0)\n"
+        "child = os.fork()\nif child == 0: threading.Event().wait()\n"
+        "os.waitid(os.P_PID, child, os.WEXITED)"
+    ),
     "an idle socket and pipe": (
         "import socket; kept = socket.socketpair(), os.pipe(); threading.Event().wait()"
     ),
