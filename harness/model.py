@@ -661,11 +661,12 @@ class Share(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Hang(msgspec.Struct, frozen=True, kw_only=True):
-    """The runs that hung in one and the same way: their stacks have one fingerprint."""
+    """The runs that hung in one and the same way, as far as their stacks or their cause tell."""
 
     share: Share
     fingerprint: str | None
-    """None when no stack could be had; then only cause and place are known to agree."""
+    """None when no stack could be had, or several tools took them, which cannot be compared; then
+    only cause and place are known to agree."""
     cause: str
     step: int | None = None
     phase: str | None = None
