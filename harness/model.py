@@ -65,7 +65,7 @@ class Expected(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     cause: tuple[str, ...] = ()
     """Codes of a hang's cause; of another outcome, words of which its reason holds one."""
     step: int | None = None
-    """The last step."""
+    """The last step; of one that diverges, the first in which its numbers are wrong."""
     findings: tuple[str, ...] = ()
     """Codes that must be among the findings."""
     culprit: int | None = None
