@@ -164,19 +164,21 @@ def _counts(a: Sequence[ScenarioResult], b: Sequence[ScenarioResult]) -> Iterato
         yield _counted(f"finding {code}", *seen)
     hung = [[one for one in side if one.outcome is Outcome.HUNG] for side in (a, b)]
     if all(hung):
+        tools = {_evidence(one, "stack_tool") for side in hung for one in side}
         for name, kind in _HANGS.items():
             kinds = [[kind(one) for one in side] for side in hung]
-            if None not in kinds[0] + kinds[1]:
+            # The fingerprints of two tools tell nothing of each other.
+            if None not in kinds[0] + kinds[1] and (name != "hang" or len(tools) == 1):
                 yield _counted(name, *([str(one) for one in side] for side in kinds))
 
 
-def _fingerprint(result: ScenarioResult) -> str | None:
-    return result.cause.evidence.get("fingerprint") if result.cause else None
+def _evidence(result: ScenarioResult, name: str) -> str | None:
+    return result.cause.evidence.get(name) if result.cause else None
 
 
 _HANGS: dict[str, Callable[[ScenarioResult], object]] = {
     "cause": lambda result: result.cause and result.cause.code,
-    "hang": _fingerprint,
+    "hang": lambda result: _evidence(result, "fingerprint"),
     "step": lambda result: result.last_step,
 }
 

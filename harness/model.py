@@ -65,7 +65,7 @@ class Expected(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     cause: tuple[str, ...] = ()
     """Codes of a hang's cause; of another outcome, words of which its reason holds one."""
     step: int | None = None
-    """The last step."""
+    """The last step; of one that diverges, the first in which its numbers are wrong."""
     findings: tuple[str, ...] = ()
     """Codes that must be among the findings."""
     culprit: int | None = None
@@ -664,11 +664,12 @@ class Share(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Hang(msgspec.Struct, frozen=True, kw_only=True):
-    """The runs that hung in one and the same way: their stacks have one fingerprint."""
+    """The runs that hung in one and the same way, as far as their stacks or their cause tell."""
 
     share: Share
     fingerprint: str | None
-    """None when no stack could be had; then only cause and place are known to agree."""
+    """None when no stack could be had, or several tools took them, which cannot be compared; then
+    only cause and place are known to agree."""
     cause: str
     step: int | None = None
     phase: str | None = None

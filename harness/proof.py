@@ -28,6 +28,7 @@ _FUTEX_WAIT, _FUTEX_WAIT_BITSET = 0, 9
 _COMMAND, _PRIVATE = 0x7F, 0x80
 _FUTEX2_PRIVATE = 0x80
 _WNOHANG = 1
+_P_PID = 1
 _TIMED = frozenset(("nanosleep", "clock_nanosleep", "restart_syscall", "semtimedop"))
 _SIGNALS = frozenset(("pause", "rt_sigsuspend", "rt_sigtimedwait"))
 _POLLS = frozenset(
@@ -48,9 +49,10 @@ class Surroundings(msgspec.Struct, frozen=True, kw_only=True):
     timers: int | None = None
     """POSIX timers."""
     devices: tuple[str, ...] | None = None
-    """Open device files that work on their own: GPUs and the like."""
+    """Open device files that work on their own: all that are not known to be harmless."""
     asynchronous: tuple[str, ...] | None = None
-    """What can raise a signal or complete by itself: O_ASYNC, io_uring, a handler for SIGIO."""
+    """What can raise a signal or complete by itself: O_ASYNC, a lease, an open folder, io_uring, a
+    handler for SIGIO or SIGURG."""
 
 
 class World(msgspec.Struct, frozen=True, kw_only=True):
@@ -141,9 +143,9 @@ def _waits(process: Process, world: World, machine: str) -> Iterator[Reason]:
     if not process.threads:
         yield Reason("unreadable", f"no thread of process {process.pid} could be read")
     for thread in process.threads:
-        against = _against(process, thread, world, machine)
-        if against is not None:
-            code, told = against
+        way_out = against(process, thread, world, machine)
+        if way_out is not None:
+            code, told = way_out
             yield Reason(code, f"thread {thread.tid} ({thread.name}) {told}")
 
 
@@ -155,9 +157,7 @@ _STATES = {
 }
 
 
-def _against(
-    process: Process, thread: Thread, world: World, machine: str
-) -> tuple[str, str] | None:
+def against(process: Process, thread: Thread, world: World, machine: str) -> tuple[str, str] | None:
     """Code and words of why this thread may still move; None when only its own kind can wake it."""
     if thread.state in _STATES:
         return _STATES[thread.state]
@@ -202,7 +202,7 @@ def _futex(name: str, args: tuple[int, ...]) -> tuple[str, str] | None:
 
 
 def _child(name: str, process: Process, thread: Thread, world: World) -> tuple[str, str] | None:
-    """A wait for children is closed when all of them are in the tree, alive, and closed themselves.
+    """A wait is closed when all children that it may be for are in the tree, alive, and closed.
 
     That they are closed themselves is checked where their own threads are.
     """
@@ -211,7 +211,12 @@ def _child(name: str, process: Process, thread: Thread, world: World) -> tuple[s
     options = thread.args[2] if name == "wait4" else thread.args[3]
     if options & _WNOHANG:
         return "running", f"is in {name} and will not block"
-    children = [other for other in world.processes if other.ppid == process.pid]
+    only = _awaited(name, thread.args)
+    children = [
+        other
+        for other in world.processes
+        if other.ppid == process.pid and only in (None, other.pid)
+    ]
     if not children:
         return "child", f"waits in {name} for a child that is not seen"
     if any(child.state in "ZX" for child in children):
@@ -219,90 +224,32 @@ def _child(name: str, process: Process, thread: Thread, world: World) -> tuple[s
     return None
 
 
-def asleep(looks: Sequence[World], machine: str) -> bool:
-    """Whether the first process's main thread is in one single timed wait, which ends by itself.
+def _awaited(name: str, args: tuple[int, ...]) -> int | None:
+    """The only child that a wait is for; None when it may be for any.
 
-    Or waits for children, and all of these are asleep in this way. A thread that polls is switched
-    in and out between two looks; one that sleeps is not.
+    Which children are in a process group, or behind a file, is not looked up: all of them may be.
     """
-    if len(looks) < LOOKS:
-        return False
-    marks = [_slumber(look.processes[0], look, machine) for look in looks[-LOOKS:]]
-    return None not in marks and len(set(marks)) == 1
+    if name == "waitid":
+        return _int(args[1]) if _int(args[0]) == _P_PID else None
+    pid = _int(args[0])
+    return pid if pid > 0 else None
 
 
-def wakes_in(look: World, machine: str) -> float | None:
-    """Seconds until what `asleep` saw is over at the soonest; None when that cannot be told."""
-    return _wakes_in(look.processes[0], look, machine)
+def _int(register: int) -> int:
+    """An argument of the type int, of which a register holds more."""
+    return (register & 0xFFFFFFFF ^ 0x80000000) - 0x80000000
 
 
-def _wakes_in(process: Process, look: World, machine: str) -> float | None:
-    main = _main(process)
-    if main is None or main.syscall is None:
-        return None
-    if syscalls.name(main.syscall, machine) not in ("wait4", "waitid"):
-        return main.wakes_in
-    below = [
-        _wakes_in(child, look, machine) for child in look.processes if child.ppid == process.pid
-    ]
-    known = [one for one in below if one is not None]
-    return min(known) if known and len(known) == len(below) else None
-
-
-def polls(looks: Sequence[World]) -> bool:
-    """Whether the first process's main thread ran between any two looks, however shortly."""
-    mains = [_main(look.processes[0]) for look in looks]
-    return len({main and main.switches for main in mains}) > 1
-
-
-def _main(process: Process) -> Thread | None:
-    return next((thread for thread in process.threads if thread.tid == process.pid), None)
-
-
-_Slumber = tuple[object, ...]
-
-
-def _slumber(process: Process, look: World, machine: str) -> _Slumber | None:
-    """What must not change while it sleeps; None when it may be anything but asleep."""
-    main = _main(process)
-    if main is None or main.syscall is None:
-        return None
-    name = syscalls.name(main.syscall, machine)
-    mark = (main.tid, main.syscall, main.args, main.switches)
-    if name in ("wait4", "waitid") and main.state == "S":
-        children = [other for other in look.processes if other.ppid == process.pid]
-        below = [_slumber(child, look, machine) for child in children]
-        return (mark, *below) if below and None not in below else None
-    code, _ = _against(process, main, look, machine) or ("", "")
-    ends = code == "timed_wait" or (code == "poll" and _timed_poll(main, machine))
-    return mark if ends else None
-
-
-def _timed_poll(thread: Thread, machine: str) -> bool:
-    """Whether a poll has a timeout: its place among the arguments differs from call to call."""
-    name = syscalls.name(thread.syscall or 0, machine)
-    place = {"poll": 2, "ppoll": 2, "select": 4, "pselect6": 4}.get(name or "", 3)
-    value = thread.args[place] if len(thread.args) > place else 0
-    if name in ("poll", "epoll_wait", "epoll_pwait"):
-        return 0 < value < 1 << 31
-    return value != 0
-
-
-def _counted(count: int, one: str, more: str = "") -> str:
-    return f"{count} {one if count == 1 else more or one + 's'}"
-
-
-def deadlock(looks: Sequence[World], place: str) -> Cause:
+def deadlock(looks: Sequence[World], place: str, machine: str) -> Cause:
     """The proven cause, with what proves it. `place` names the phase and step."""
     world = looks[-1]
-    threads = [(process, thread) for process in world.processes for thread in process.threads]
+    alive = [process for process in world.processes if process.state not in "ZX"]
+    threads = [(process, thread) for process in alive for thread in process.threads]
     span = world.t - looks[0].t
     return Cause(
         code="deadlock",
         proven=True,
-        summary=f"deadlock in {place}: {_counted(len(threads), 'thread')} in "
-        f"{_counted(len(world.processes), 'process', 'processes')} can only be woken by one "
-        "another, and nothing else can end it",
+        summary=f"deadlock in {place}: {_wait_for_one_another(len(threads), len(alive))}",
         evidence={
             "looks": len(looks),
             "span_s": round(span, 3),
@@ -311,7 +258,7 @@ def deadlock(looks: Sequence[World], place: str) -> Cause:
                     "pid": process.pid,
                     "tid": thread.tid,
                     "name": thread.name,
-                    "waits_in": "futex" if len(thread.args) < 4 else f"futex {thread.args[0]:#x}",
+                    "waits_in": _call(thread, machine),
                     "cpu_s": thread.cpu_s,
                     "switches": thread.switches,
                 }
@@ -319,3 +266,23 @@ def deadlock(looks: Sequence[World], place: str) -> Cause:
             ][:64],
         },
     )
+
+
+def _wait_for_one_another(threads: int, processes: int) -> str:
+    if threads == 1:
+        return "its only thread waits for what only that thread could do"
+    of = "one process" if processes == 1 else f"{processes} processes"
+    return (
+        f"{threads} threads of {of} can only be woken by one another, and nothing else can end it"
+    )
+
+
+def _call(thread: Thread, machine: str) -> str:
+    """`futex 0x7f0012345678`, `wait4 of process 4711`, `wait4 of any child`."""
+    name = thread.syscall is not None and syscalls.name(thread.syscall, machine)
+    if not name or not thread.args:
+        return name or "unknown"
+    if name not in ("wait4", "waitid"):
+        return f"{name} {thread.args[0]:#x}"
+    pid = _awaited(name, thread.args)
+    return f"{name} of {'any child' if pid is None else f'process {pid}'}"

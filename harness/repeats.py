@@ -72,30 +72,38 @@ def spread(found: Sequence[float]) -> Spread | None:
 
 def _hangs(ran: Sequence[ScenarioResult]) -> Iterator[Hang]:
     """One for each way to hang, the most frequent first."""
-    hung = sorted((r for r in ran if r.outcome is Outcome.HUNG), key=_kind)
-    alike = [list(runs) for _, runs in groupby(hung, _kind)]
+    hung = [result for result in ran if result.outcome is Outcome.HUNG]
+    # Each tool sees other frames, so that the fingerprints of two tools tell nothing of each other.
+    compared = len({_evidence(r, "stack_tool") for r in hung if _evidence(r, "fingerprint")}) < 2
+    kind = _kind if compared else _circumstances
+    alike = [list(runs) for _, runs in groupby(sorted(hung, key=kind), kind)]
     for runs in sorted(alike, key=len, reverse=True):
         first = runs[0]
-        evidence = first.cause.evidence if first.cause else {}
         steps = {result.last_step for result in runs}
         yield Hang(
             share=share(len(runs), len(ran)),
-            fingerprint=evidence.get("fingerprint"),
+            fingerprint=_evidence(first, "fingerprint") if compared else None,
             cause=first.cause.code if first.cause else "",
             step=first.last_step if len(steps) == 1 else None,
             phase=first.last_phase,
-            wait_site=evidence.get("wait_site"),
+            wait_site=_evidence(first, "wait_site"),
             repeats=tuple(result.repeat for result in runs),
         )
 
 
 def _kind(result: ScenarioResult) -> tuple[str, ...]:
     """What two runs that hang in the same way have in common."""
-    cause = result.cause
-    fingerprint = cause.evidence.get("fingerprint") if cause else None
-    if fingerprint:
-        return (str(fingerprint),)
-    return ("", cause.code if cause else "", str(result.last_phase))
+    fingerprint = _evidence(result, "fingerprint")
+    return (str(fingerprint),) if fingerprint else _circumstances(result)
+
+
+def _circumstances(result: ScenarioResult) -> tuple[str, ...]:
+    """What two runs that hang have in common as far as no stacks are asked."""
+    return ("", result.cause.code if result.cause else "", str(result.last_phase))
+
+
+def _evidence(result: ScenarioResult, name: str) -> str | None:
+    return result.cause.evidence.get(name) if result.cause else None
 
 
 def told(hang: Hang) -> str:

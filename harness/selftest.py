@@ -104,8 +104,8 @@ def _wrong(result: ScenarioResult, expected: Expected) -> Iterator[str]:
     if expected.cause and not _cause_fits(result, expected.cause):
         got = result.cause.code if result.cause else result.reason
         yield f"cause {got}, not {_either(expected.cause)}"
-    if expected.step is not None and result.last_step != expected.step:
-        yield f"step {result.last_step}, not {expected.step}"
+    if expected.step is not None and (step := _step(result)) != expected.step:
+        yield f"step {step}, not {expected.step}"
     codes = {finding.code for finding in result.findings}
     for code in expected.findings:
         if code not in codes:
@@ -116,6 +116,14 @@ def _wrong(result: ScenarioResult, expected: Expected) -> Iterator[str]:
         for finding in result.findings:
             if finding.severity is Severity.ERROR and finding.code not in expected.findings:
                 yield f"{finding.code}: {finding.summary}"
+
+
+def _step(result: ScenarioResult) -> int | None:
+    """The last step; of one that diverged, the first in which its numbers were wrong."""
+    if result.outcome is not Outcome.DIVERGED:
+        return result.last_step
+    errors = [one for one in result.findings if one.severity is Severity.ERROR]
+    return min((one.evidence["step"] for one in errors if "step" in one.evidence), default=None)
 
 
 def _named(result: ScenarioResult) -> list[int]:

@@ -2,7 +2,8 @@
 
 Pure. Each thread is judged by the first rule of an ordered table that matches one of its frames;
 then the thread that names the cause is picked. The fingerprint is the same for each run of the
-same hang, whatever the addresses, the number of idle workers and the order of the threads.
+same hang, whatever the addresses, the number of idle workers and the order of the threads, as long
+as the same tool takes the stacks.
 """
 
 from __future__ import annotations

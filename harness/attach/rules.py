@@ -6,7 +6,7 @@ having moved at all, and for staying in one place while it moves.
 
 from __future__ import annotations
 
-from harness import proof, waitsite
+from harness import proof, slumber, waitsite
 from harness.attach.answers import Answer, Says
 from harness.attach.case import BUSY, Case, at_site, at_work, mib, named, percent, place_from
 from harness.attach.motion import Motion, Pace, motion, process_at
@@ -60,7 +60,7 @@ def _dead(case: Case) -> Says | None:
     ]
     if not enough or any(proof.prove(one, case.seen.machine) for one in enough):
         return None
-    found = proof.deadlock(enough[-1], case.seen.name(case.pid))
+    found = proof.deadlock(enough[-1], case.seen.name(case.pid), case.seen.machine)
     return Says(Answer.DEADLOCK, found.summary, evidence=found.evidence)
 
 
@@ -198,7 +198,7 @@ def _asleep(case: Case) -> Says | None:
         return None
     sleeps = case.wait(main) is Wait.SLEEP
     worlds = [look.worlds[case.pid] for look in case.seen.windows[-1] if case.pid in look.worlds]
-    if not sleeps and not proof.asleep(worlds, case.seen.machine):
+    if not sleeps and not slumber.asleep(worlds, case.seen.machine):
         return None
     what = f"sleeps{place_from(case)}" if sleeps else at_site(case)
     left = _left(case)

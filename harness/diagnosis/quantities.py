@@ -100,7 +100,9 @@ def sign(run: Facts, signs: frozenset[Kind]) -> str:
     if cause is not None:
         site = cause.evidence.get("wait_site")
         mark = cause.evidence.get("fingerprint")
-        text = f"{told([run])}: {site}" if site else f"{told([run])}: {cause.summary}"
+        # A proof's summary begins with what is told of the run: `deadlock in phase P of step N: `.
+        why = (cause.proven and cause.summary.partition(": ")[2]) or cause.summary
+        text = f"{told([run])}: {site or why}"
         return text + (f" [{mark}]" if mark else "")
     return told([run]) + (f": {run.result.reason}" if run.result.reason else "")
 

@@ -7,7 +7,7 @@ import sys
 import threading
 from pathlib import Path
 
-from harness import proof
+from harness import proof, slumber
 from harness.model import Cause
 from harness.supervise import evidence, procfs
 from harness.watchdog import Inspection, Policy, burns
@@ -43,9 +43,10 @@ class Prover:
 
     def proven(self, place: str) -> Cause | None:
         """The deadlock, if the looks prove one. `place` names the phase and step."""
-        if not self._worlds or proof.prove(self._worlds, platform.machine()):
+        machine = platform.machine()
+        if not self._worlds or proof.prove(self._worlds, machine):
             return None
-        return proof.deadlock(self._worlds, place)
+        return proof.deadlock(self._worlds, place, machine)
 
     def asleep(self) -> float | None:
         """Seconds until the worker's main thread, which only waits for a time to pass, wakes.
@@ -53,9 +54,9 @@ class Prover:
         0.0 when it sleeps and nobody can say how long; None when it does anything else.
         """
         machine = platform.machine()
-        if not proof.asleep(self._worlds, machine):
+        if not slumber.asleep(self._worlds, machine):
             return None
-        return proof.wakes_in(self._worlds[-1], machine) or 0.0
+        return slumber.wakes_in(self._worlds[-1], machine) or 0.0
 
     def prompts(self) -> bool:
         """Whether a thread of it waits for what a person types."""
@@ -65,7 +66,7 @@ class Prover:
 
     def may_find(self, lasted: float) -> bool:
         """Whether it wakes now and then to look for something, and has for `lasted` seconds."""
-        return lasted < POLL_S and proof.polls(self._worlds)
+        return lasted < POLL_S and slumber.polls(self._worlds)
 
 
 class Inspector:

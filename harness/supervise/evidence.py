@@ -88,13 +88,19 @@ def _stacks(
 
 
 def _deepest(processes: Sequence[dict[str, Any]]) -> dict[str, Any]:
-    """What a worker's child waits for says more than that the worker waits for its child."""
-    found: dict[str, Any] = {}
-    for told in processes:
-        # But a child is what the worker waits for.
-        found |= told | ({"wait_category": "child"} if found else {})
-        if told.get("wait_category") != "child":
+    """What the worker waits for; where that is a child, also what the child waits for, and so on.
+
+    The category stays the worker's own. Tool and fingerprint are of the last that is told of, whose
+    stacks say most.
+    """
+    found: dict[str, Any] = dict(processes[0]) if processes else {}
+    last = found
+    for told in processes[1:]:
+        if last.get("wait_category") != "child" or "wait_site" not in told:
             break
+        site = f"{found['wait_site']}; the child {told['wait_site']}"
+        found |= told | {"wait_category": "child", "wait_site": site}
+        last = told
     return found
 
 

@@ -7,11 +7,14 @@ reads a small file for each process and thread; benchmarks/run_all.py shows what
 from __future__ import annotations
 
 import contextlib
+import ctypes
 import functools
 import os
 import platform
 import re
 import signal
+import stat as modes
+import struct
 import time
 from collections import deque
 from collections.abc import Iterable, Iterator
@@ -27,12 +30,23 @@ from harness.supervise import timeouts
 _TICK_S = 1.0 / os.sysconf("SC_CLK_TCK")
 _MACHINE = platform.machine()
 _PAGE = os.sysconf("SC_PAGE_SIZE")
-_DEVICES = (b"/dev/nvidia", b"/dev/dri", b"/dev/kfd", b"/dev/accel", b"/dev/infiniband")
+_GPUS = ("/dev/nvidia", "/dev/dri", "/dev/kfd", "/dev/accel", "/dev/infiniband")
+_MEMORY, _VIRTUAL_TERMINALS, _SPECIAL_TERMINALS, _PSEUDO_TERMINALS = 1, 4, 5, range(136, 144)
+_HARMLESS = frozenset(
+    # null, zero, full, random, urandom; tty, console, ptmx
+    [(_MEMORY, minor) for minor in (3, 5, 7, 8, 9)]
+    + [(_SPECIAL_TERMINALS, minor) for minor in (0, 1, 2)]
+)
+"""Character devices, by their numbers, that wake only who waits for them in a call of its own."""
 _TERMINALS = ("/dev/pts/", "/dev/tty", "/dev/console")
-_ASYNCHRONOUS = (b"anon_inode:[io_uring]",)
+_ASYNCHRONOUS = ("anon_inode:[io_uring]",)
 _ADDR_NO_RANDOMIZE = 0x0040000
 _O_ASYNC = 0o20000
+_CALLED = (signal.SIGIO, signal.SIGURG)
+"""Signals that a file sends to its owner, which the kernel does not show. The owner need not be who
+has the file open. Without a handler SIGURG does nothing."""
 _LISTED = "children"
+_TIMERS = "timers"
 _START_OF_STACK = 25
 """Its place among a stat's fields after the name. The address is drawn anew at each exec."""
 
@@ -308,13 +322,13 @@ def _surroundings(pid: int, executed: bool) -> Surroundings:
         for line in _read(f"/proc/{pid}/status").splitlines()
     }
     devices, asynchronous = _files(pid)
-    if asynchronous is not None and _has(status, b"SigCgt", signal.SIGIO):
-        asynchronous += ("a handler for SIGIO",)  # dnotify and F_SETSIG leave no other trace
+    if asynchronous is not None:
+        asynchronous += _called(status)
     return Surroundings(
         tracer=int(status[b"TracerPid"][0]) if b"TracerPid" in status else None,
         pending=_pending(status),
         alarm=_alarm(status, executed),
-        timers=_timers(pid),
+        timers=_timers(pid, status),
         devices=devices,
         asynchronous=asynchronous,
     )
@@ -348,12 +362,25 @@ def _has(status: dict[bytes, list[bytes]], mask: bytes, number: int) -> bool | N
     return bool(int(status[mask][0], 16) >> (number - 1) & 1)
 
 
-def _timers(pid: int) -> int | None:
-    """POSIX timers; 0 also on a kernel built without them in /proc, where there is no such file."""
-    path = f"/proc/{pid}/timers"
-    if not os.path.exists(path):
-        return 0 if os.path.exists(f"/proc/{pid}") else None
-    return _read(path).count(b"ID:")
+def _called(status: dict[bytes, list[bytes]]) -> tuple[str, ...]:
+    """Handlers for signals that a file may send to its owner, of which nothing else can be seen."""
+    return tuple(f"a handler for {one.name}" for one in _CALLED if _has(status, b"SigCgt", one))
+
+
+def _timers(pid: int, status: dict[bytes, list[bytes]]) -> int | None:
+    """POSIX timers; None when nobody can say.
+
+    A kernel built without CONFIG_CHECKPOINT_RESTORE does not list them. But each timer holds one of
+    the signals that its user may have queued, so where none is held there is no timer.
+    """
+    try:
+        with open(f"/proc/{pid}/{_TIMERS}", "rb") as file:
+            return file.read().count(b"ID:")
+    except FileNotFoundError:
+        held = status.get(b"SigQ", [b""])[0].partition(b"/")[0]
+        return 0 if held == b"0" else None
+    except OSError:
+        return None
 
 
 def _files(pid: int) -> tuple[tuple[str, ...] | None, tuple[str, ...] | None]:
@@ -366,25 +393,62 @@ def _files(pid: int) -> tuple[tuple[str, ...] | None, tuple[str, ...] | None]:
     devices, asynchronous = set(), set()
     for name in names:
         try:
-            target = os.readlink(f"{folder}/{name}".encode())
+            target = os.readlink(f"{folder}/{name}")
+            mode, numbers = _kind_of(f"{folder}/{name}")
+        except FileNotFoundError:
+            continue  # closed since they were listed
         except OSError:
-            continue
-        if target.startswith(_DEVICES):
-            devices.add(target.decode("utf-8", "replace"))
-        if target.startswith(_ASYNCHRONOUS) or _signals(pid, name):
-            asynchronous.add(target.decode("utf-8", "replace"))
+            return None, None
+        told = target.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
+        if modes.S_ISBLK(mode) or (modes.S_ISCHR(mode) and not _harmless(numbers)):
+            devices.add(told)
+        if modes.S_ISDIR(mode):
+            # It may tell of its changes (dnotify), by any signal: the kernel does not show it.
+            asynchronous.add(f"the folder {told} open, which may signal its changes")
+        elif target.startswith(_ASYNCHRONOUS) or _signals(pid, name):
+            asynchronous.add(f"{told} open, which can signal or complete by itself")
     return tuple(sorted(devices)), tuple(sorted(asynchronous))
 
 
+def _harmless(numbers: tuple[int, int]) -> bool:
+    major, _ = numbers
+    return numbers in _HARMLESS or major == _VIRTUAL_TERMINALS or major in _PSEUDO_TERMINALS
+
+
+_AT_FDCWD, _AT_STATX_DONT_SYNC, _STATX_TYPE = -100, 0x4000, 1
+_MODE, _NUMBERS = slice(28, 30), slice(128, 136)
+_statx = getattr(ctypes.CDLL(None, use_errno=True), "statx", None)
+
+
+def _kind_of(path: str) -> tuple[int, tuple[int, int]]:
+    """The type of a file, as in its mode, and the numbers of a device.
+
+    Of a file on a server that does not answer, stat would wait for it: this does not ask.
+    """
+    if _statx is None:
+        found = os.stat(path)
+        return found.st_mode, (os.major(found.st_rdev), os.minor(found.st_rdev))
+    buffer = ctypes.create_string_buffer(256)
+    if _statx(_AT_FDCWD, os.fsencode(path), _AT_STATX_DONT_SYNC, _STATX_TYPE, buffer):
+        number = ctypes.get_errno()
+        raise OSError(number, os.strerror(number))
+    (mode,) = struct.unpack("=H", buffer.raw[_MODE])
+    major, minor = struct.unpack("=II", buffer.raw[_NUMBERS])
+    return mode, (major, minor)
+
+
 def devices(pid: int) -> tuple[str, ...]:
-    """Open device files that work on their own; empty too when that cannot be read."""
-    return _files(pid)[0] or ()
+    """Open GPUs and their like; empty too when that cannot be read."""
+    return tuple(one for one in _files(pid)[0] or () if one.startswith(_GPUS))
 
 
 def _signals(pid: int, name: str) -> bool:
+    """Whether a file was asked to raise signals: by O_ASYNC, or by a lease, which others break."""
     for line in _read(f"/proc/{pid}/fdinfo/{name}").splitlines():
-        if line.startswith(b"flags:"):
-            return bool(int(line.split()[1], 8) & _O_ASYNC)
+        if line.startswith(b"flags:") and int(line.split()[1], 8) & _O_ASYNC:
+            return True
+        if line.startswith(b"lock:") and (b" LEASE " in line or b" DELEG " in line):
+            return True
     return False
 
 

@@ -10,7 +10,11 @@ import mlx.core as mx
 import mlx.nn as nn
 from mlx.utils import tree_flatten
 
-VERDICT = {"outcome": "diverged", "findings": ("gradients_not_finite", "parameters_unchanged")}
+VERDICT = {
+    "outcome": "diverged",
+    "step": 0,
+    "findings": ("gradients_not_finite", "parameters_unchanged"),
+}
 
 
 def make_step(training):

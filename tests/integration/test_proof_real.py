@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from harness import proof
+from harness import proof, slumber
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
 
@@ -38,10 +38,34 @@ DEAD = {
     "waits for a dead child": (
         "child = os.fork()\nif child == 0: threading.Event().wait()\nos.waitpid(child, 0)"
     ),
+    "waits for one dead child beside one that has ended": (
+        "os.fork() or os._exit(0)\n"
+        "child = os.fork()\nif child == 0: threading.Event().wait()\nos.waitpid(child, 0)"
+    ),
+    "waits for a dead child by another call": (
+        "os.fork() or os._exit(0)\n"
+        "child = os.fork()\nif child == 0: threading.Event().wait()\n"
+        "os.waitid(os.P_PID, child, os.WEXITED)"
+    ),
     "an idle socket and pipe": (
         "import socket; kept = socket.socketpair(), os.pipe(); threading.Event().wait()"
     ),
     "a zombie beside it": "os.fork() or os._exit(0); threading.Event().wait()",
+    "a signal that is blocked": (
+        "signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGUSR2])\n"
+        "os.kill(os.getpid(), signal.SIGUSR2); threading.Event().wait()"
+    ),
+    "handlers for signals that no file sends": (
+        "import faulthandler; faulthandler.enable(); faulthandler.register(signal.SIGUSR1)\n"
+        "signal.signal(signal.SIGTERM, lambda *_: None); threading.Event().wait()"
+    ),
+    "harmless devices, a terminal, shared memory and a deleted file": (
+        "import pty, tempfile\n"
+        "names = ('null', 'zero', 'full', 'random', 'urandom')\n"
+        "kept = [open('/dev/' + name) for name in names], pty.openpty()\n"
+        "shared = os.memfd_create('shared'), tempfile.TemporaryFile(dir='/dev/shm')\n"
+        "threading.Event().wait()"
+    ),
 }
 ALIVE = {
     "sleep": ("time.sleep(600)", "timed_wait"),
@@ -100,11 +124,6 @@ ALIVE = {
         "threading.Event().wait()",
         "async_io",
     ),
-    "blocked signal on its way is no way out": (
-        "signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGUSR2])\n"
-        "os.kill(os.getpid(), signal.SIGUSR2); threading.Event().wait(600)",
-        "timed_wait",
-    ),
     "a parent that waits in the kernel for its child's exec": (
         "os.mkfifo('fifo')\n"
         "opened = [(os.POSIX_SPAWN_OPEN, 0, 'fifo', os.O_RDONLY, 0)]\n"
@@ -117,6 +136,49 @@ ALIVE = {
         "fcntl.fcntl(os.open('.', os.O_RDONLY), fcntl.F_NOTIFY, fcntl.DN_CREATE)\n"
         "threading.Event().wait()",
         "async_io",
+    ),
+    "a folder that signals its changes by another signal": (
+        "import fcntl\n"
+        "signal.signal(signal.SIGUSR2, lambda *_: None)\n"
+        "folder = os.open('.', os.O_RDONLY)\n"
+        "fcntl.fcntl(folder, 10, int(signal.SIGUSR2))  # F_SETSIG\n"
+        "fcntl.fcntl(folder, fcntl.F_NOTIFY, fcntl.DN_CREATE)\n"
+        "threading.Event().wait()",
+        "async_io",
+    ),
+    "a lease on a file that another may break": (
+        "import fcntl\n"
+        "signal.signal(signal.SIGUSR2, lambda *_: None)\n"
+        "open('leased', 'w').close()\n"
+        "leased = os.open('leased', os.O_RDONLY)\n"
+        "fcntl.fcntl(leased, 10, int(signal.SIGUSR2))  # F_SETSIG\n"
+        "fcntl.fcntl(leased, fcntl.F_SETLEASE, fcntl.F_RDLCK)\n"
+        "threading.Event().wait()",
+        "async_io",
+    ),
+    "a handler for what comes out of band": (
+        "import fcntl, socket\n"
+        "signal.signal(signal.SIGURG, lambda *_: None)\n"
+        "listens = socket.create_server(('127.0.0.1', 0))\n"
+        "a = socket.create_connection(listens.getsockname()); b = listens.accept()\n"
+        "fcntl.fcntl(a, fcntl.F_SETOWN, os.getpid())\n"
+        "threading.Event().wait()",
+        "async_io",
+    ),
+    "a futex that hands on a priority": (
+        "import ctypes, platform\n"
+        "held = ctypes.c_int(threading.get_native_id())\n"
+        "call, lock = {'x86_64': 202, 'aarch64': 98}[platform.machine()], 6 | 128\n"
+        "libc, where = ctypes.CDLL(None), ctypes.c_void_p(ctypes.addressof(held))\n"
+        "threading.Thread(target=libc.syscall, args=(call, where, lock, 0, None)).start()\n"
+        "threading.Event().wait()",
+        "unknown_wait",
+    ),
+    "a child that has ended, while another one may stop": (
+        "ended = os.fork() or os._exit(0)\n"
+        "child = os.fork()\nif child == 0: threading.Event().wait()\n"
+        "os.waitid(os.P_ALL, 0, os.WSTOPPED)",
+        "child",
     ),
     "stopped": ("os.kill(os.getpid(), signal.SIGSTOP)", "stopped"),
     "only the main thread has ended": (
@@ -211,13 +273,13 @@ def test_a_sleeper_is_asked_when_it_wakes(code):
 
         def seen():
             looks = [procfs.world(victim.process.pid) for _ in range(proof.LOOKS)]
-            return looks[-1] if proof.asleep(looks, machine) else None
+            return looks[-1] if slumber.asleep(looks, machine) else None
 
         end = time.monotonic() + 60
         while (look := seen()) is None and time.monotonic() < end:
             time.sleep(0.05)
         assert look is not None
-        assert 400 < proof.wakes_in(look, machine) <= 600
+        assert 400 < slumber.wakes_in(look, machine) <= 600
 
 
 def test_one_that_has_ended_is_not_called_dead():
@@ -289,11 +351,77 @@ def test_an_io_uring_forbids_it():
         assert victim.settles({"async_io"}) == {"async_io"}
 
 
-def test_an_open_device_forbids_it(monkeypatch):
-    # No GPU here: /dev/zero stands for its device file.
-    monkeypatch.setattr(procfs, "_DEVICES", (b"/dev/zero",))
-    with Victim("kept = open('/dev/zero'); threading.Event().wait()") as victim:
+def test_an_open_device_forbids_it():
+    code = (
+        "import contextlib\n"
+        "nodes = 'kmsg', 'loop-control', 'fuse', 'net/tun', 'mem', 'kvm', 'hwrng', 'rtc0'\n"
+        "found = ''\n"
+        "for node in nodes:\n"
+        "    with contextlib.suppress(OSError):\n"
+        "        kept = os.open('/dev/' + node, os.O_RDONLY | os.O_NONBLOCK); found = node; break\n"
+        "print(found, flush=True); threading.Event().wait()"
+    )
+    with Victim(code) as victim:
+        if not victim.process.stdout.readline().strip():
+            pytest.skip("none of the devices can be opened here")
         assert victim.settles({"device"}) == {"device"}
+
+
+def test_a_signal_on_its_way_forbids_it():
+    # It stays on its way for as long as the process is stopped.
+    with Victim("threading.Event().wait()") as victim:
+        os.kill(victim.process.pid, signal.SIGSTOP)
+        assert victim.settles({"stopped"}) == {"stopped"}
+        os.kill(victim.process.pid, signal.SIGUSR2)
+        assert victim.reasons() == {"stopped", "signal_pending"}
+
+
+def test_one_that_ran_between_two_looks_and_waits_as_before_has_moved():
+    code = "signal.signal(signal.SIGUSR2, lambda *_: None); threading.Event().wait()"
+    with Victim(code) as victim:
+        assert victim.settles(set()) == set()
+        looks = [procfs.world(victim.process.pid)]
+        os.kill(victim.process.pid, signal.SIGUSR2)
+        assert victim.settles(set()) == set()
+        looks += [procfs.world(victim.process.pid) for _ in range(proof.LOOKS - 1)]
+        assert {reason.code for reason in proof.prove(looks, platform.machine())} == {"moved"}
+
+
+def test_a_wait_for_what_is_no_child_of_the_tree_forbids_it():
+    # A tracer can wait for a process that somebody else has started.
+    code = (
+        "import ctypes; libc = ctypes.CDLL(None, use_errno=True)\n"
+        "r, w = os.pipe()\n"
+        "between = os.fork()\n"
+        "if between == 0:\n"
+        "    other = os.fork()\n"
+        "    if other == 0:\n"
+        "        libc.prctl(0x59616D61, ctypes.c_ulong(-1))  # any process may trace it\n"
+        "        os.write(w, b'%d' % os.getpid())\n"
+        "        threading.Event().wait()\n"
+        "    os._exit(0)\n"
+        "os.waitpid(between, 0)\n"
+        "other = int(os.read(r, 20))\n"
+        "print(libc.ptrace(0x4206, other, None, None), flush=True)\n"
+        "os.waitpid(other, 0)"
+    )
+    with Victim(code) as victim:
+        if int(victim.process.stdout.readline()):
+            pytest.skip("this machine does not let a process be traced")
+        assert victim.settles({"child"}) == {"child"}
+
+
+def test_timers_that_a_kernel_does_not_list_are_not_taken_to_be_gone(monkeypatch):
+    monkeypatch.setattr(procfs, "_TIMERS", "no-such-file")
+    with Victim(ALIVE["posix timer"][0]) as victim:
+        assert victim.settles({"unreadable"}) == {"unreadable"}
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="needs a user who has no other process")
+def test_where_the_user_has_no_timer_at_all_the_kernel_need_not_list_them(monkeypatch):
+    monkeypatch.setattr(procfs, "_TIMERS", "no-such-file")
+    with Victim(f"os.setuid({1 << 30 | os.getpid()}); threading.Event().wait()") as victim:
+        assert victim.settles(set()) == set()
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="needs another user's process")

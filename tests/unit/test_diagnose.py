@@ -231,6 +231,16 @@ def test_a_proven_deadlock_needs_no_other_run():
     assert {h.verdict for id, h in found.items() if id != "deadlock"} == {Verdict.UNTESTED}
 
 
+def test_a_proof_without_stacks_tells_its_place_once():
+    summary = "deadlock in phase eval of step 3: 2 threads of one process can only be woken by"
+    cause = Cause(code="deadlock", summary=summary, proven=True)
+    found = said([stopped("hang", Outcome.HUNG, step=3, cause=cause)])["deadlock"]
+    assert found.because[0] == (
+        "hang is in a proven deadlock in step 3, phase eval: "
+        "2 threads of one process can only be woken by"
+    )
+
+
 def test_skipped_is_untested_not_refuted():
     results = ladder(
         lambda name: stopped(name, Outcome.SKIPPED) if name == "tiny_model" else None, hung

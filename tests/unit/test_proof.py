@@ -6,35 +6,22 @@ import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from still_worlds import (
+    ALONE,
+    FUTEX,
+    WAIT4,
+    WAIT_BITSET_PRIVATE_REALTIME,
+    WAIT_PRIVATE,
+    looks,
+    process,
+    waiting,
+)
 
 from harness import syscalls
-from harness.model import Process, Thread
-from harness.proof import LOOKS, SPAN_S, Surroundings, World, asleep, polls, prove, wakes_in
+from harness.proof import SPAN_S, Surroundings, deadlock, prove
 
-FUTEX = {"x86_64": 202, "aarch64": 98}
-WAIT4 = {"x86_64": 61, "aarch64": 260}
-WAIT_PRIVATE, WAIT_BITSET_PRIVATE_REALTIME = 128, 9 | 128 | 256
-ALONE = Surroundings(tracer=0, pending=False, alarm=False, timers=0, devices=(), asynchronous=())
 machines = st.sampled_from(["x86_64", "aarch64"])
 replace = msgspec.structs.replace
-
-
-def waiting(tid, machine, operation=WAIT_PRIVATE, timeout=0):
-    return Thread(
-        tid=tid,
-        name="python",
-        state="S",
-        cpu_s=1.5,
-        syscall=FUTEX[machine],
-        args=(0x7F00, operation, 2, timeout, 0, 0xFFFFFFFF),
-        switches=40,
-    )
-
-
-def process(pid, ppid, threads, state="S"):
-    return Process(
-        pid=pid, ppid=ppid, name="python", state=state, cpu_s=1.5, threads=tuple(threads)
-    )
 
 
 @st.composite
@@ -60,14 +47,6 @@ def trees(draw, machine):
         ppid = 1 if index == 0 else 100 * (parents[index] + 1)
         processes.append(process(pid, ppid, threads))
     return tuple(processes)
-
-
-def looks(processes, count=LOOKS, span=SPAN_S, around=None):
-    around = around or {p.pid: ALONE for p in processes}
-    return [
-        World(t=10 + i * span / (count - 1), processes=processes, surroundings=around)
-        for i in range(count)
-    ]
 
 
 def codes(worlds, machine="x86_64"):
@@ -202,21 +181,83 @@ def test_too_few_looks_or_too_short_a_time_is_too_soon():
     assert codes(looks(())) == {"unreadable"}
 
 
-def waits_for_child(options=0, children=("S",)):
-    parent = replace(waiting(1, "x86_64"), syscall=61, args=(2**64 - 1, 0, options, 0, 0, 0))
-    tree = [process(1, 0, [parent])]
-    tree += [
-        process(10 + n, 1, [waiting(10 + n, "x86_64")] if state == "S" else [], state)
-        for n, state in enumerate(children)
+WAITID = {"x86_64": 247, "aarch64": 95}
+ANY = 2**64 - 1
+ENDED = "Z"
+
+
+@st.composite
+def families(draw, machine):
+    """(parent without its wait, its children, some of which have ended)."""
+    states = draw(st.lists(st.sampled_from(["S", "S", ENDED]), min_size=1, max_size=5))
+    children = [
+        process(10 + n, 1, [waiting(10 + n, machine)] if state == "S" else [], state)
+        for n, state in enumerate(states)
     ]
-    return looks(tuple(tree))
+    return waiting(1, machine), children
 
 
-def test_a_wait_for_children_is_as_closed_as_they_are():
-    assert codes(waits_for_child()) == set()
-    assert codes(waits_for_child(options=1)) == {"running"}
-    assert codes(waits_for_child(children=())) == {"child"}
-    assert codes(waits_for_child(children=("S", "Z"))) == {"child"}
+def wait(parent, machine, call, first, second=0, options=0):
+    """`parent` in wait4(first) or waitid(first, second)."""
+    args = (first, 0, options, 0) if call is WAIT4 else (first, second, 0, options)
+    return replace(parent, syscall=call[machine], args=(*args, 0, 0))
+
+
+def waits_for(data, machine, parent, pid):
+    """`parent` in a wait for the child `pid` alone."""
+    if data.draw(st.booleans()):
+        return wait(parent, machine, WAIT4, pid)
+    return wait(parent, machine, WAITID, 1, pid, options=4)
+
+
+def waits_for_any(data, machine, parent, options=0):
+    """`parent` in a wait for which any child may do."""
+    first = data.draw(st.sampled_from([ANY, 0xFFFFFFFF, 0, ANY - 4711]))  # -1, a group, a group
+    if data.draw(st.booleans()):
+        return wait(parent, machine, WAIT4, first, options=options)
+    kind, id = data.draw(st.sampled_from([(0, 0), (2, 4711), (3, 5)]))  # P_ALL, P_PGID, P_PIDFD
+    return wait(parent, machine, WAITID, kind, id, options=4 | options)
+
+
+@given(st.data(), machines)
+def test_a_wait_for_one_child_is_as_closed_as_that_one_whatever_the_others_are(data, machine):
+    parent, children = data.draw(families(machine))
+    chosen = data.draw(st.sampled_from(children))
+    tree = (process(1, 0, [waits_for(data, machine, parent, chosen.pid)]), *children)
+    assert codes(looks(tree), machine) == ({"child"} if chosen.state == ENDED else set())
+
+
+@given(st.data(), machines)
+def test_a_wait_for_any_child_is_as_closed_as_all_of_them(data, machine):
+    parent, children = data.draw(families(machine))
+    tree = (process(1, 0, [waits_for_any(data, machine, parent)]), *children)
+    ended = any(child.state == ENDED for child in children)
+    assert codes(looks(tree), machine) == ({"child"} if ended else set())
+
+
+@given(st.data(), machines)
+def test_a_wait_for_a_child_that_is_not_seen_forbids_it(data, machine):
+    parent, children = data.draw(families(machine))
+    tree = (process(1, 0, [waits_for(data, machine, parent, 99)]), *children)
+    assert codes(looks(tree), machine) == {"child"}
+    alone = (process(1, 0, [waits_for_any(data, machine, parent)]),)
+    assert codes(looks(alone), machine) == {"child"}
+
+
+@given(st.data(), machines)
+def test_a_look_for_children_that_does_not_block_is_no_wait(data, machine):
+    parent, children = data.draw(families(machine))
+    tree = (process(1, 0, [waits_for_any(data, machine, parent, options=1)]), *children)
+    assert codes(looks(tree), machine) == {"running"}
+
+
+@given(st.data(), machines)
+def test_a_child_that_may_move_is_told_whoever_waits_for_it(data, machine):
+    parent, children = data.draw(families(machine))
+    runs = process(50, 1, [replace(waiting(50, machine), state="R")])
+    how = data.draw(st.sampled_from([waits_for_any, lambda *a: waits_for(*a, children[0].pid)]))
+    tree = (process(1, 0, [how(data, machine, parent)]), *children, runs)
+    assert "running" in codes(looks(tree), machine)
 
 
 def test_a_zombie_that_nobody_waits_for_changes_nothing():
@@ -232,11 +273,19 @@ def test_a_tree_that_has_ended_is_not_hung():
     assert codes(looks(tree)) == {"ended"}
 
 
-def test_a_process_whose_main_thread_alone_has_ended_is_alive():
-    ended = replace(waiting(2, "x86_64"), state="Z", syscall=None, args=())
-    left = process(2, 1, [ended, waiting(3, "x86_64")], state="Z")
-    assert codes(looks((process(1, 0, [waiting(1, "x86_64")]), left))) == {"main_thread_ended"}
-    assert "main_thread_ended" in codes(looks((left,)))
+@given(st.data(), machines)
+def test_a_process_whose_main_thread_alone_has_ended_is_alive(data, machine):
+    processes = list(data.draw(trees(machine)))
+    index = data.draw(st.integers(0, len(processes) - 1))
+    one = processes[index]
+    ended = replace(waiting(one.pid, machine), state="Z", syscall=None, args=())
+    left = replace(one, state="Z", threads=(ended, waiting(one.pid + 50, machine)))
+    processes[index] = left
+    assert "main_thread_ended" in codes(looks(tuple(processes)), machine)
+    processes[index] = replace(left, threads=(ended,))
+    # The first one's end is the tree's; another's may be what a parent waits for.
+    found = codes(looks(tuple(processes)), machine)
+    assert found == {"ended"} if index == 0 else found <= {"child"}
 
 
 def test_processes_without_readable_threads_or_surroundings_are_unknown_not_dead():
@@ -258,65 +307,43 @@ def test_every_call_that_is_judged_has_its_number(machine):
     assert len(names) == len(syscalls.TABLES[machine])
 
 
-SLEEPS = [
-    (230, (0, 1, 0x7FFC, 0, 0, 0)),
-    (202, (0x7F00, WAIT_BITSET_PRIVATE_REALTIME, 0, 0x7FFC, 0, 0)),
-    (7, (1, 1, 60_000, 0, 0, 0)),
-    (270, (4, 1, 0, 0, 0x7FFC, 0)),
-]
+@pytest.mark.parametrize("machine", ["x86_64", "aarch64"])
+def test_select_on_no_file_is_a_timed_wait(machine):
+    sleeper = replace(waiting(1, machine), syscall=SELECT[machine], args=(0, 0, 0, 0, 0x7FFC, 0))
+    assert codes(looks((process(1, 0, [sleeper]),)), machine) == {"timed_wait"}
 
 
-@pytest.mark.parametrize(("call", "args"), SLEEPS)
-def test_a_single_timed_wait_is_sleep_and_a_poll_loop_is_not(call, args):
-    sleeper = replace(waiting(1, "x86_64"), syscall=call, args=args)
-    worlds = looks((process(1, 0, [sleeper, waiting(2, "x86_64")]),))
-    assert asleep(worlds, "x86_64")
-    woken = (process(1, 0, [replace(sleeper, switches=41), waiting(2, "x86_64")]),)
-    assert not asleep([*worlds[:2], replace(worlds[2], processes=woken)], "x86_64")
-    assert not asleep(worlds[:2], "x86_64")
+def told(*processes, machine="x86_64"):
+    return deadlock(looks(processes), "phase forward of step 3", machine)
 
 
-def test_an_untimed_wait_is_not_sleep_whatever_another_thread_does():
-    sleeper = replace(waiting(2, "x86_64"), syscall=230, args=(0, 1, 0x7FFC, 0, 0, 0))
-    for call, args in ((202, (1, 128, 2, 0, 0, 0)), (7, (1, 1, 2**64 - 1, 0, 0, 0)), (0, (3,))):
-        main = replace(waiting(1, "x86_64"), syscall=call, args=args)
-        assert not asleep(looks((process(1, 0, [main, sleeper]),)), "x86_64")
-
-
-def test_a_parent_sleeps_as_its_children_do():
-    parent = replace(waiting(1, "x86_64"), syscall=61, args=(2**64 - 1, 0, 0, 0, 0, 0))
-    child = replace(waiting(2, "x86_64"), syscall=230, args=(0, 0, 0x7FFC, 0, 0, 0))
-    assert asleep(looks((process(1, 0, [parent]), process(2, 1, [child]))), "x86_64")
-    assert not asleep(looks((process(1, 0, [parent]),)), "x86_64")
-    stuck = waiting(3, "x86_64")
-    family = (process(1, 0, [parent]), process(2, 1, [child]), process(3, 1, [stuck]))
-    assert not asleep(looks(family), "x86_64")
-
-
-def test_a_sleep_ends_when_it_says_or_when_a_childs_does():
-    sleeper = replace(
-        waiting(1, "x86_64"), syscall=230, args=(0, 0, 0x7FFC, 0, 0, 0), wakes_in=12.0
-    )
-    (look, *_) = looks((process(1, 0, [sleeper]),))
-    assert wakes_in(look, "x86_64") == 12.0
-    parent = replace(waiting(9, "x86_64"), syscall=61, args=(2**64 - 1, 0, 0, 0, 0, 0))
-    other = replace(sleeper, tid=2, wakes_in=7.0)
-    family = (process(9, 0, [parent]), process(1, 9, [sleeper]), process(2, 9, [other]))
-    assert wakes_in(looks(family)[0], "x86_64") == 7.0
-    unknown = (*family[:2], process(2, 9, [replace(other, wakes_in=None)]))
-    assert wakes_in(looks(unknown)[0], "x86_64") is None
-
-
-def test_who_is_switched_in_and_out_polls():
-    before = looks((process(1, 0, [waiting(1, "x86_64")]),))
-    assert not polls(before)
-    assert not polls(before[:1])
-    woken = (process(1, 0, [replace(waiting(1, "x86_64"), switches=41)]),)
-    assert polls([*before[:2], replace(before[2], processes=woken)])
+def test_the_cause_says_who_waits_for_whom():
+    one, two = waiting(1, "x86_64"), waiting(2, "x86_64")
+    zombie = process(9, 1, [replace(waiting(9, "x86_64"), state="Z", syscall=None, args=())], "Z")
+    place = "deadlock in phase forward of step 3: "
+    alone = told(process(1, 0, [one]), zombie)
+    assert alone.summary == place + "its only thread waits for what only that thread could do"
+    both = "2 threads of {} can only be woken by one another, and nothing else can end it"
+    assert told(process(1, 0, [one, two])).summary == place + both.format("one process")
+    family = told(process(1, 0, [one]), process(2, 1, [two]), zombie)
+    assert family.summary == place + both.format("2 processes")
 
 
 @pytest.mark.parametrize("machine", ["x86_64", "aarch64"])
-def test_select_on_no_file_is_a_sleep(machine):
-    sleeper = replace(waiting(1, machine), syscall=SELECT[machine], args=(0, 0, 0, 0, 0x7FFC, 0))
-    assert codes(looks((process(1, 0, [sleeper]),)), machine) == {"timed_wait"}
-    assert asleep(looks((process(1, 0, [sleeper]),)), machine)
+def test_the_cause_names_each_threads_call(machine):
+    parent = waiting(1, machine)
+    waits = (
+        parent,
+        wait(parent, machine, WAIT4, 4711),
+        wait(parent, machine, WAIT4, ANY),
+        wait(parent, machine, WAITID, 1, 4711),
+        wait(parent, machine, WAITID, 0),
+    )
+    threads = told(process(1, 0, waits), machine=machine).evidence["threads"]
+    assert [one["waits_in"] for one in threads] == [
+        "futex 0x7f00",
+        "wait4 of process 4711",
+        "wait4 of any child",
+        "waitid of process 4711",
+        "waitid of any child",
+    ]

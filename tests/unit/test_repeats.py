@@ -110,6 +110,21 @@ def test_hangs_with_one_fingerprint_are_one_and_others_are_apart():
     ]  # fmt: skip
 
 
+def test_fingerprints_are_compared_only_where_one_tool_took_all_the_stacks():
+    def summed(*tools):
+        prints = ["f1", "f1", "f2"]
+        runs = [
+            fakes.hung("a", repeat=n, fingerprint=mark, stack_tool=tool)
+            for n, (mark, tool) in enumerate(zip(prints, tools, strict=True))
+        ]
+        (one,) = repeats.summarize(runs)
+        return [(hang.fingerprint, hang.repeats) for hang in one.hangs]
+
+    assert summed("pystack", "pystack", "pystack") == [("f1", (0, 1)), ("f2", (2,))]
+    # The other one may be the same hang, seen by a tool that shows less of it.
+    assert summed("pystack", "pystack", "faulthandler") == [(None, (0, 1, 2))]
+
+
 def test_one_run_is_no_repeat_and_skipped_ones_do_not_count():
     assert repeats.summarize([fakes.result("a"), fakes.result("b")]) == ()
     runs = [fakes.result("a"), fakes.result("a", Outcome.SKIPPED, repeat=1)]

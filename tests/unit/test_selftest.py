@@ -73,8 +73,8 @@ def row(expected, got, here=HERE):
     return only
 
 
-def finding(code, severity=Severity.WARNING):
-    return Finding(code=code, severity=severity, summary="told")
+def finding(code, severity=Severity.WARNING, **evidence):
+    return Finding(code=code, severity=severity, summary="told", evidence=evidence)
 
 
 def test_the_verdict_it_has_to_get_is_right():
@@ -110,6 +110,21 @@ def test_a_crash_is_known_by_words_of_its_reason():
     assert row(expected, came("crashed", reason="killed by SIGBUS in step 3")).ok is True
     assert row(expected, came("crashed", reason="killed by SIGABRT in step 3")).ok is False
     assert row(expected, came("crashed")).ok is False
+
+
+def test_the_step_of_one_that_diverged_is_where_its_numbers_were_wrong_first():
+    expected = Expected(outcome=(Outcome.DIVERGED,), step=1)
+
+    def found(*findings):
+        return row(expected, came("diverged", last_step=9, findings=findings))
+
+    wrong = finding("loss_not_finite", Severity.ERROR, step=1)
+    later = finding("gradients_not_finite", Severity.ERROR, step=2)
+    other = finding("double_trace", step=0)
+    nowhere = finding("parameters_not_finite", Severity.ERROR)
+    assert found(later, nowhere, wrong, other).ok is True
+    assert found(later, other).wrong == ("step 2, not 1",)
+    assert found(nowhere).wrong == ("step None, not 1",)
 
 
 def test_findings_that_must_be_there():

@@ -49,7 +49,9 @@ def _spread(found: Spread | None, shown: Callable[[float], str]) -> str:
 
 def _hang(scenario: str, hang: Hang) -> list[str]:
     return [
-        code(hang.fingerprint) if hang.fingerprint else "no stacks",
+        code(hang.fingerprint)
+        if hang.fingerprint
+        else ("by several tools" if hang.wait_site else "no stacks"),
         code(scenario),
         cell(together.told(hang)),
         cell(hang.cause),

@@ -203,7 +203,7 @@ def _cause(result: ScenarioResult, found: Cause, data: ReportInput) -> Iterator[
             f"Last progress {seconds(result.stalled_at_s)} after the start; verdict {since} later."
         )
     if site := found.evidence.get("wait_site"):
-        yield f"Wait site: {code(brief(site), 200)}"
+        yield f"Wait site: {code(brief(site), 400)}"
     rows = [
         (cell(key, 60), cell(brief(value)))
         for key, value in found.evidence.items()

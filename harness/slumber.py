@@ -1,0 +1,78 @@
+"""Whether a process whose threads all wait only sleeps, and when it will wake. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from harness import proof, syscalls
+from harness.model import Process, Thread
+from harness.proof import World
+
+
+def asleep(looks: Sequence[World], machine: str) -> bool:
+    """Whether the first process's main thread is in one single timed wait, which ends by itself.
+
+    Or waits for children, and all of these are asleep in this way. A thread that polls is switched
+    in and out between two looks; one that sleeps is not.
+    """
+    if len(looks) < proof.LOOKS:
+        return False
+    marks = [_slumber(look.processes[0], look, machine) for look in looks[-proof.LOOKS :]]
+    return None not in marks and len(set(marks)) == 1
+
+
+def wakes_in(look: World, machine: str) -> float | None:
+    """Seconds until what `asleep` saw is over at the soonest; None when that cannot be told."""
+    return _wakes_in(look.processes[0], look, machine)
+
+
+def _wakes_in(process: Process, look: World, machine: str) -> float | None:
+    main = _main(process)
+    if main is None or main.syscall is None:
+        return None
+    if syscalls.name(main.syscall, machine) not in ("wait4", "waitid"):
+        return main.wakes_in
+    below = [
+        _wakes_in(child, look, machine) for child in look.processes if child.ppid == process.pid
+    ]
+    known = [one for one in below if one is not None]
+    return min(known) if known and len(known) == len(below) else None
+
+
+def polls(looks: Sequence[World]) -> bool:
+    """Whether the first process's main thread ran between any two looks, however shortly."""
+    mains = [_main(look.processes[0]) for look in looks]
+    return len({main and main.switches for main in mains}) > 1
+
+
+def _main(process: Process) -> Thread | None:
+    return next((thread for thread in process.threads if thread.tid == process.pid), None)
+
+
+_Slumber = tuple[object, ...]
+
+
+def _slumber(process: Process, look: World, machine: str) -> _Slumber | None:
+    """What must not change while it sleeps; None when it may be anything but asleep."""
+    main = _main(process)
+    if main is None or main.syscall is None:
+        return None
+    name = syscalls.name(main.syscall, machine)
+    mark = (main.tid, main.syscall, main.args, main.switches)
+    if name in ("wait4", "waitid") and main.state == "S":
+        children = [other for other in look.processes if other.ppid == process.pid]
+        below = [_slumber(child, look, machine) for child in children]
+        return (mark, *below) if below and None not in below else None
+    code, _ = proof.against(process, main, look, machine) or ("", "")
+    ends = code == "timed_wait" or (code == "poll" and _timed_poll(main, machine))
+    return mark if ends else None
+
+
+def _timed_poll(thread: Thread, machine: str) -> bool:
+    """Whether a poll has a timeout: its place among the arguments differs from call to call."""
+    name = syscalls.name(thread.syscall or 0, machine)
+    place = {"poll": 2, "ppoll": 2, "select": 4, "pselect6": 4}.get(name or "", 3)
+    value = thread.args[place] if len(thread.args) > place else 0
+    if name in ("poll", "epoll_wait", "epoll_pwait"):
+        return 0 < value < 1 << 31
+    return value != 0
