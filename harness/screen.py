@@ -60,18 +60,23 @@ class Screen:
         self._done = 0
         self._quiet = quiet
         self._verbose = verbose
-        self._told: set[tuple[Job, State]] = set()
+        self._told: set[tuple[Job, State, str]] = set()
 
     def started(self, job: Job) -> None:
         pass
 
     def looked(self, jobs: Sequence[Job]) -> None:
         for job in jobs:
-            state = job.judgement.state
-            if not self._quiet and state in DOUBTS and (job, state) not in self._told:
-                self._told.add((job, state))
-                told = f"  {job.info.name}: {DOUBTS[state]}{job.judgement.reason}"
-                self.say(Text(told, style="yellow"))
+            notes = job.notes[:]
+            del job.notes[:]
+            judged = job.judgement
+            doubt = (job, judged.state, judged.about)
+            if judged.state in DOUBTS and doubt not in self._told:
+                self._told.add(doubt)
+                notes.insert(0, DOUBTS[judged.state] + judged.reason)
+            if not self._quiet:
+                for note in notes:
+                    self.say(Text(f"  {job.info.name}: {note}", style="yellow"))
 
     def say(self, told: Text) -> None:
         """Print lines: whole ones into a file, on a terminal between words and set in."""
@@ -95,7 +100,7 @@ class Screen:
         return Text("\n").join(lines)
 
     def finished(self, job: Job, result: ScenarioResult) -> None:
-        self._told -= {(job, state) for state in DOUBTS}
+        self._told = {doubt for doubt in self._told if doubt[0] is not job}
         self._done += 1
         self.say(self._line(result))
         if self._verbose:

@@ -64,6 +64,8 @@ class State(str, Enum):
 class Judgement(msgspec.Struct, frozen=True, kw_only=True):
     state: State
     reason: str = ""
+    about: str = ""
+    """What the doubt is about, where a state can have several reasons: another one is told anew."""
     cause: Cause | None = None
     """Set when confirmed."""
     still: bool = False
@@ -113,8 +115,10 @@ class Watchdog:
             self._not_counted = 0.0
             return self._judgement(State.ALIVE)
         passed = now.t - before.t
-        stopped = bool(now.processes) and now.processes[0].state in "Tt"
-        if stopped or passed > self._policy.gap_s:
+        state = now.processes[0].state if now.processes else ""
+        stopped = state == "T"
+        # One that is traced is looked at, by us most likely: it cannot run, and nobody stopped it.
+        if stopped or state == "t" or passed > self._policy.gap_s:
             self._not_counted += passed
             self._moved_at = now.t
             self._still_looks = 0

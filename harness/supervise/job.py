@@ -65,6 +65,8 @@ class Job:
         self.spec = spec
         self.folder = Path(spec.folder)
         self.judgement = Judgement(state=State.ALIVE)
+        self.notes: list[str] = []
+        """What else is to be told as it happens; who has told it takes it away."""
         self.snapshot: Snapshot | None = None
         self.last: StepBeat | None = None
         self.result: ScenarioResult | None = None

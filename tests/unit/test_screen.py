@@ -69,8 +69,43 @@ def job(name, phase="optimizer_update", steps=1000, seconds=700):
         last=SimpleNamespace(loss=12.345, phases={"forward": 0.0123}),
         rss_peak=1 << 30,
         started=time.monotonic() - seconds,
-        judgement=SimpleNamespace(state=State.ALIVE, reason=""),
+        judgement=SimpleNamespace(state=State.ALIVE, reason="", about=""),
+        notes=[],
     )
+
+
+class Looked:
+    """A job as `looked` sees it."""
+
+    def __init__(self):
+        self.info = SimpleNamespace(name="train")
+        self.notes = []
+
+    def doubts(self, screen, state, reason, about=""):
+        self.judgement = SimpleNamespace(state=state, reason=reason, about=about)
+        screen.looked([self])
+
+
+def test_a_doubt_is_told_once_and_another_one_is_told_too():
+    screen, one = Screen(console(80, terminal=False), 1, False, False), Looked()
+    for seconds in (4, 5):
+        one.doubts(screen, State.SUSPECT, f"busy for {seconds} s")
+    for _ in range(2):
+        one.doubts(screen, State.SUSPECT, "rank 1 was killed", "rank_died (1,)")
+    one.doubts(screen, State.SUSPECT, "busy for 9 s")
+    assert written(screen) == [
+        "  train: suspected, busy for 4 s",
+        "  train: suspected, rank 1 was killed",
+    ]
+
+
+@pytest.mark.parametrize("quiet", [False, True])
+def test_a_note_is_told_once_and_to_nobody_who_wants_none(quiet):
+    screen, one = Screen(console(80, terminal=False), 1, quiet, False), Looked()
+    one.notes.append("rank 1 exited with code 0")
+    for _ in range(2):
+        one.doubts(screen, State.ALIVE, "")
+    assert written(screen) == ["  train: rank 1 exited with code 0"] * (not quiet)
 
 
 @pytest.mark.parametrize("width", range(20, 140))

@@ -175,6 +175,17 @@ def test_a_stopped_worker_is_stopped_and_recovers():
     assert {j.state for j in after} == {State.ALIVE}
 
 
+def test_a_worker_that_is_traced_is_not_stopped_and_the_time_does_not_count():
+    watchdog = watched()
+    looks(watchdog, 1)
+
+    def traced(t):
+        return snapshot(t, processes=(process(state="t", thread_state="t"),))
+
+    assert {j.state for j in looks(watchdog, 100, traced, 1.25)} == {State.ALIVE}
+    assert {j.state for j in looks(watchdog, 2, snapshot, 101.5)} == {State.ALIVE}
+
+
 def test_the_time_in_which_we_did_not_look_does_not_count():
     watchdog = watched()
     looks(watchdog, 1)
