@@ -588,6 +588,8 @@ class RankResult(msgspec.Struct, frozen=True, kw_only=True):
     """The function that its stacks show it to wait in."""
     wait: str | None = None
     """What it waits for there, in words."""
+    python_frame: str | None = None
+    """The line of the user's code that it was called from, such as `train.py:12 in step`."""
 
 
 class ScenarioResult(msgspec.Struct, frozen=True, kw_only=True):

@@ -157,6 +157,7 @@ def _result(
         culprit=culprit,
         wait_site=site.function if site else None,
         wait=site.description if site else None,
+        python_frame=site.python_frame if site else None,
     )
 
 

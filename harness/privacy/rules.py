@@ -66,7 +66,7 @@ RULES: dict[type, dict[str, Rule]] = {
         "rank": K, "state": K, "reason": T, "culprit": K, "host": Rule.HOST,
         "steps_completed": K, "last_step": K, "last_phase": T, "phase_s": K, "collective": K,
         "collective_op": T, "collective_step": K, "exit_code": K, "signal": K, "wait_site": T,
-        "wait": T,
+        "wait": T, "python_frame": T,
     },
     model.RepeatSummary: {"scenario": NAME, "outcomes": N, "hangs": N, "figures": N},
     model.Share: {"count": K, "of": K, "low": K, "high": K},

@@ -166,7 +166,7 @@ def _progress(state: RankState) -> tuple[int, int]:
 
 def _stays(state: RankState) -> str:
     if state.place is None:
-        return state.wait.description if state.wait else "has not told anything yet"
-    wait = f", where it {state.wait.description}" if state.wait else ""
+        return state.doing or "has not told anything yet"
+    wait = f", where it {state.doing}" if state.doing else ""
     at = where(state)
     return f"stays {at}{wait}" if at else f"does not go on{wait}"

@@ -65,6 +65,14 @@ class RankState:
         return self.columns.end is not None or (not self.says_end and self.exit_code == 0)
 
     @property
+    def doing(self) -> str:
+        """What its stacks show it to do: `sleeps, from train.py:12 in step`; empty if unknown."""
+        if self.wait is None:
+            return ""
+        frame = self.wait.python_frame
+        return self.wait.description + (f", from {frame}" if frame else "")
+
+    @property
     def ended(self) -> bool:
         return self.ended_t is not None or self.exit_code is not None or self.signal is not None
 

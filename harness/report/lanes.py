@@ -82,7 +82,7 @@ def alike(results: Iterable[RankResult]) -> list[list[RankResult]]:
     groups: dict[object, list[RankResult]] = defaultdict(list)
     for one in results:
         key = (one.culprit, one.state, one.last_step, one.last_phase, one.collective)
-        ending = (one.exit_code, one.signal, one.wait_site)
+        ending = (one.exit_code, one.signal, one.wait_site, one.python_frame)
         groups[key, one.collective_op, ending].append(one)
     return sorted(
         groups.values(),

@@ -138,6 +138,6 @@ def _row(same: Sequence[RankResult]) -> Row:
         phase=line(first.last_phase or NOTHING, 40),
         lasted=seconds(longest),
         collective=collective,
-        site=line(first.wait_site or "", 120),
+        site=line(", from ".join(filter(None, (first.wait_site, first.python_frame))), 160),
         why=line(first.reason, 240),
     )

@@ -98,9 +98,15 @@ def _row(same: Sequence[RankResult], hosts: bool) -> Row:
         cell(first.last_phase or NOTHING, 40),
         seconds(longest),
         last,
-        code(first.wait_site, 80) if first.wait_site else NOTHING,
+        _site(first),
         cell(first.reason, 200),
     )
+
+
+def _site(one: RankResult) -> str:
+    """The function, and the user's line that leads to it."""
+    parts = (one.wait_site and code(one.wait_site, 80), one.python_frame)
+    return ", from ".join(filter(None, (parts[0], parts[1] and code(parts[1], 80)))) or NOTHING
 
 
 def _sites(results: Sequence[RankResult]) -> str:
