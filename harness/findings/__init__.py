@@ -75,6 +75,7 @@ CODES: dict[str, str] = {
     "rank_left_early": "a rank ended well before its steps were over, and the others wait for it",
     "rank_never_started": "a rank never started, and the others wait for it to join",
     "rank_stopped": "a rank is stopped by a signal, and the others wait for it",
+    "rank_was_stopped": "a rank was stopped by a signal for a while, and then continued",
     "rank_cut_off": "the host of a rank is not heard any more",
     "host_silent": "the host of a rank was not heard for a while, and then again",
     "rank_silent": "a rank does not move, and the others wait for it",

@@ -166,7 +166,8 @@ def _stopped(state: RankState) -> Fate | None:
     place = state.place
     if since is None:
         since = place.t if place else 0.0
-    return Fate(state.rank, Kind.STOPPED, since, "is stopped by a signal")
+    told = f"is stopped by a signal {where(state)}".rstrip()
+    return Fate(state.rank, Kind.STOPPED, since, told)
 
 
 def _ended(state: RankState, furthest: int, left: bool) -> Fate | None:

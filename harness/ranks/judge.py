@@ -26,6 +26,8 @@ class JobVerdict:
     ranks: tuple[RankResult, ...]
     """In the order in which they were given."""
     findings: tuple[Finding, ...]
+    gone: tuple[int, ...] = ()
+    """The ranks that are no more though the others need them: nothing brings those back."""
 
     @property
     def failed(self) -> bool:
@@ -53,4 +55,5 @@ def judge(
         summary=told,
         ranks=results(case),
         findings=found,
+        gone=tuple(sorted(rank for rank, fate in case.met.items() if fate.kind.gone)),
     )

@@ -166,9 +166,10 @@ class CommandJob(JudgedJob):
         self._ranks.begun(self._pids, self.info.name)
         if not self._several or not found:
             return snapshot
-        return msgspec.structs.replace(
-            snapshot, processes=tuple(below(snapshot.processes, found.values()))
-        )
+        ranks = below(snapshot.processes, found.values())
+        # In the place of the command itself: its state would be taken for that of the job.
+        first = msgspec.structs.replace(snapshot.processes[0], pid=0, ppid=0)
+        return msgspec.structs.replace(snapshot, processes=(self._at_rest(first, ranks), *ranks))
 
     @property
     def _several(self) -> bool:

@@ -34,27 +34,31 @@ class Evidence:
     """What a cause says of it."""
     waits: dict[int, waitsite.WaitSite] = field(default_factory=dict)
     """By process, what names the cause in its stacks."""
+    each: dict[int, dict[str, Any]] = field(default_factory=dict)
+    """By process, what a cause that lies in it says of its stacks."""
 
 
 def collect(
     folder: Path,
     snapshot: Snapshot,
     last: Last,
-    faulthandler: Path,
+    faulthandler: Path | None,
     before: int = 0,
     of: Sequence[int] = (),
 ) -> Evidence:
     """Save stacks/ and state.json into `folder`.
 
     Of a worker that has had so many hangs `before`, to stacks-N/ and state-N.json. Stacks are taken
-    of the processes `of`, or else of the first few, of which the first is the worker.
+    of the processes `of`, or else of the first few, of which the first is the worker. It is sent no
+    signal where no `faulthandler` is given.
 
     Takes some seconds: two looks at each process, a second apart. Never raises: what cannot be had
     or written is missing, and the attempts say why.
     """
     name = f"-{before + 1}" if before else ""
     seen = _stacks(folder / f"stacks{name}", _chosen(snapshot, of), faulthandler)
-    told = _deepest([_told(evidence) for _, evidence in seen])
+    each = {pid: _told(evidence) for pid, evidence in seen}
+    told = _deepest(list(each.values()))
     if sys.platform == "linux" and any(procfs.devices(pid) for pid, _ in seen):
         told["gpu"] = gpu.utilisation()
     try:
@@ -63,7 +67,8 @@ def collect(
         )
     except OSError:
         told["state"] = "could not be written"
-    return Evidence(told, {pid: one.waits.overall for pid, one in seen if one.waits is not None})
+    waits = {pid: one.waits.overall for pid, one in seen if one.waits is not None}
+    return Evidence(told, waits, each)
 
 
 def _chosen(snapshot: Snapshot, of: Sequence[int]) -> list[int]:
@@ -72,7 +77,7 @@ def _chosen(snapshot: Snapshot, of: Sequence[int]) -> list[int]:
 
 
 def _stacks(
-    home: Path, pids: Sequence[int], faulthandler: Path
+    home: Path, pids: Sequence[int], faulthandler: Path | None
 ) -> list[tuple[int, stacks.StackEvidence]]:
     def look(index: int) -> stacks.StackEvidence:
         main = index == 0

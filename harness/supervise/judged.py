@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Any
 
 import msgspec
 
@@ -22,9 +24,14 @@ from harness.model import (
     WorkerSpec,
 )
 from harness.ranks import JobVerdict, RankState, judge
+from harness.ranks.words import are, named, where
 from harness.remote.frame import Seen
+from harness.supervise import evidence
 from harness.supervise.doubt import Inspector, Prover
 from harness.supervise.job import SLEEP_S, Job
+from harness.supervise.stops import Stops
+from harness.waitrules import Category
+from harness.waitsite import WaitSite
 from harness.watchdog import QUIET, Judgement, State, Watchdog
 
 PEER_GRACE_S = 2.5
@@ -33,6 +40,8 @@ STOPPED_S = 6.0
 """A rank that has been stopped for so long, while nothing moves, is spoken of."""
 CPU_S = 1.0
 """A rank's use of the CPU is told of so long a while."""
+STOPPED = "stopped"
+"""Where, in the run's folder, is kept what the job was like when a rank was found to be stopped."""
 LOOKED_AT = 8
 """So many ranks' stacks are evidence."""
 LOST = ("rank_died", "rank_left_early", "collective_mismatch")
@@ -76,11 +85,36 @@ class JudgedJob(Job):
         """By rank, what that says."""
         self._verdict: JobVerdict | None = None
         self._failed_at: float | None = None
+        self._stops = Stops()
+        self._stops_told: set[int] = set()
+        """Ranks of whose stop, which is not over, was told."""
+        self._saving: threading.Thread | None = None
+        self._saved: dict[int, WaitSite] | None = None
+        """By process, what the ranks of a stopped job waited for; None: not known, or told."""
+        self._left_told: set[int] = set()
         super().__init__(info, spec, budget, cold, on_hang)
 
     def _states(self, now: float) -> list[RankState]:
         """Of all ranks; empty where there are none."""
         raise NotImplementedError
+
+    def _at_rest(self, launcher: Process, ranks: Sequence[Process]) -> Process:
+        """What starts the ranks, as the watchdog is to see it: it spins while it waits for them,
+        which is no progress. While one of them is stopped, time does not count for the job."""
+        held = {self._pids[rank] for rank, (state, _) in self._in_state.items() if state == "T"}
+        mine = set(self._pids.values())
+        stopped = any(
+            one.pid in mine and (one.state == "T" or (one.state == "t" and one.pid in held))
+            for one in ranks
+        )
+        return msgspec.structs.replace(
+            launcher,
+            state="T" if stopped else "S",
+            cpu_s=0.0,
+            io_bytes=None,
+            major_faults=None,
+            threads=(),
+        )
 
     def _afar(self, rank: int) -> Seen | None:
         """What the host of a rank tells of it; None of one on this machine."""
@@ -118,17 +152,18 @@ class JudgedJob(Job):
             self._verdict = None
             return super()._in_doubt(prover, inspector, now)
         self._verdict = verdict = judge(states, now)
-        if verdict.code == "rank_stopped":
-            if now - self.judgement.last_progress > STOPPED_S:
-                self.judgement = msgspec.structs.replace(
-                    self.judgement, state=State.STOPPED, reason=verdict.summary
-                )
+        self._tell_continued(states, now)
+        self._tell_left(states, verdict, now)
+        self._tell_saved(states)
+        if verdict.code == "rank_stopped" and not verdict.gone:
+            self._failed_at = None
+            self._endure(verdict, now)
             return None
         if verdict.failed:
             self._failed_at = self._failed_at or now
-            self.judgement = msgspec.structs.replace(
-                self.judgement, state=State.SUSPECT, reason=verdict.summary
-            )
+            late = now - self._failed_at > PEER_GRACE_S
+            if late or not self._may_have_ended_well(states, verdict):
+                self._doubted(State.SUSPECT, verdict)
             return self._because(verdict) if self._over(verdict, now) else None
         self._failed_at = None
         if self._asleep():
@@ -138,11 +173,91 @@ class JudgedJob(Job):
         self._verdict = judge(states, now, hung=True)
         return self._because(self._verdict)
 
+    def _may_have_ended_well(self, states: Sequence[RankState], verdict: JobVerdict) -> bool:
+        """Of a command's rank, what it printed last may still be on its way."""
+        early = verdict.code == "rank_left_early"
+        return early and any(s.rank in verdict.culprits and not s.says_end for s in states)
+
+    def _doubted(self, state: State, verdict: JobVerdict) -> None:
+        # One that dies because another one has is no news; one that dies beside a stopped one is.
+        about = f"{verdict.code} {verdict.culprits} {bool(verdict.gone)} {len(self._stops.over)}"
+        self.judgement = msgspec.structs.replace(
+            self.judgement, state=state, reason=verdict.summary, about=about
+        )
+
+    def _endure(self, verdict: JobVerdict, now: float) -> None:
+        """A rank is stopped, and may be continued: told once nothing moves, and not ended."""
+        if now - self.judgement.last_progress <= STOPPED_S:
+            # Nobody has stopped the job itself.
+            self.judgement = msgspec.structs.replace(self.judgement, state=State.ALIVE, reason="")
+            return
+        self._doubted(State.STOPPED, verdict)
+        self._stops_told.update(verdict.culprits)
+        if self._saving is None:
+            self._save()
+
+    def _save(self) -> None:
+        """What a stopped job is like, while it is: nobody can look when it has been continued."""
+        snapshot, last = self.snapshot, evidence.Last(self.last, self._graph)
+        assert snapshot is not None
+        home, of = self.folder / STOPPED, self._suspects()
+
+        def save() -> None:
+            self._saved = evidence.collect(home, snapshot, last, None, 0, of).waits
+
+        home.mkdir(exist_ok=True)
+        # No signal is sent, and a process that is stopped stays so while its stacks are read.
+        self._saving = threading.Thread(target=save, name="stopped", daemon=True)
+        self._saving.start()
+
+    def _tell_saved(self, states: Sequence[RankState]) -> None:
+        if self._saved is None:
+            return
+        saved, self._saved = self._saved, None
+        looked = [replace(s, wait=saved.get(self._pids.get(s.rank, -1))) for s in states]
+        waiting = [
+            state.rank
+            for state in looked
+            if state.wait is not None
+            and state.wait.category is Category.COLLECTIVE
+            and state.process != "T"
+        ]
+        told = f"stacks and state are saved in {self.folder / STOPPED}"
+        if waiting:
+            told = f"{named(waiting)} {are(waiting, 'waits', 'wait')} in a collective; {told}"
+        self.notes.append(told)
+
+    def _tell_continued(self, states: Sequence[RankState], now: float) -> None:
+        for stop in self._stops.look(states, now):
+            if stop.rank in self._stops_told:
+                self._stops_told.remove(stop.rank)
+                self.notes.append(f"{stop.told}, and is continued")
+
+    def _tell_left(self, states: Sequence[RankState], verdict: JobVerdict, now: float) -> None:
+        """Who of a command's ranks has ended well while others run: that may be as it should."""
+        left = [
+            state
+            for state in states
+            if not state.says_end
+            and state.exit_code == 0
+            and state.ended_t is not None
+            and now - state.ended_t > PEER_GRACE_S
+            and state.rank not in self._left_told
+        ]
+        running = [state.rank for state in states if not state.ended]
+        if not left or not running:
+            return
+        self._left_told.update(state.rank for state in left)
+        for state in left:
+            if not verdict.failed or state.rank not in verdict.culprits:
+                told = f"rank {state.rank} exited with code 0 {where(state)}".rstrip()
+                still = f"{named(running)} {are(running, 'is', 'are')} still running"
+                self.notes.append(f"{told}; {still}")
+
     def _spent(self, now: float) -> None:
         verdict = self._verdict
         if self._cause is None and verdict is not None and verdict.code in ENDURED:
-            code = ENDURED[verdict.code]
-            self._confirmed(msgspec.structs.replace(self._because(verdict), code=code), now)
+            self._confirmed(self._because(verdict), now)
         else:
             super()._spent(now)
 
@@ -170,19 +285,32 @@ class JudgedJob(Job):
             now = self._detected_at or 0.0
             self._verdict = verdict = judge(self._states(now), now, hung=True)
             told = self._because(verdict)
-            self._cause = msgspec.structs.replace(told, code=self._cause.code)
+            self._cause = msgspec.structs.replace(
+                told, code=self._cause.code, evidence=self._blamed(verdict) | told.evidence
+            )
         super()._await_evidence()
+
+    def _blamed(self, verdict: JobVerdict) -> dict[str, Any]:
+        """What the stacks say of the rank that is to blame, or else of the first that has any."""
+        ranks = {pid: rank for rank, pid in self._pids.items()}
+        first = [self._pids[rank] for rank in verdict.culprits if rank in self._pids]
+        each = self._collected.each
+        pid = next((pid for pid in (*first, *each) if "wait_site" in each.get(pid, ())), None)
+        if pid is None or pid not in ranks:
+            return {}
+        return each[pid] | {"wait_site": f"rank {ranks[pid]} {each[pid]['wait_site']}"}
 
     def _resolved(self, since: float, now: float) -> None:
         """What was lost for good is not over because the survivors end while they are looked at."""
-        if self._verdict is not None and self._verdict.code in LOST:
+        verdict = self._verdict
+        if verdict is not None and (verdict.code in LOST or verdict.gone):
             self._cause = self._detected_at = None
         else:
             super()._resolved(since, now)
 
     def _because(self, verdict: JobVerdict) -> Cause:
         return Cause(
-            code="waiting",
+            code=ENDURED.get(verdict.code or "", "waiting"),
             summary=verdict.summary,
             evidence={"culprits": list(verdict.culprits), "reason": verdict.code},
         )
@@ -239,6 +367,7 @@ class JudgedJob(Job):
             now = time.monotonic()
             states = self._states(now)
             self._verdict = judge(states, now, launcher=killed) if states else None
+            self._stops.look(states, now)
         result = super()._finish()
         verdict = self._verdict
         if verdict is None:
@@ -246,7 +375,12 @@ class JudgedJob(Job):
         result = msgspec.structs.replace(
             result,
             ranks=verdict.ranks,
-            findings=(*result.findings, *verdict.findings, *self._more(verdict)),
+            findings=(
+                *result.findings,
+                *verdict.findings,
+                *self._stops.findings(),
+                *self._more(verdict),
+            ),
         )
         if verdict.failed and result.outcome in (Outcome.COMPLETED, Outcome.CRASHED):
             # The launcher returns 0, and what the first rank says may be a consequence only.

@@ -123,8 +123,9 @@ class RankedJob(JudgedJob):
         if self.spec.hostfile is not None:
             # Nor is it progress that the hosts are heard.
             others = [*below(others, self._pids.values()), *self._hosts.processes()]
-        at_rest = msgspec.structs.replace(launcher, cpu_s=0.0, io_bytes=None, threads=())
-        return msgspec.structs.replace(snapshot, processes=(at_rest, *others))
+        return msgspec.structs.replace(
+            snapshot, processes=(self._at_rest(launcher, others), *others)
+        )
 
     def _states(self, now: float) -> list[RankState]:
         # In this order: no beat must be missing of what the positions and the ends say.

@@ -6,7 +6,7 @@ import subprocess
 from _event import in_rank
 
 SETTINGS = {"ranks": 3}
-VERDICT = {"outcome": "completed"}
+VERDICT = {"outcome": "completed", "findings": ("rank_was_stopped",)}
 
 
 def stop_for_a_while():

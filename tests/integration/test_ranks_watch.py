@@ -138,8 +138,13 @@ def test_a_rank_that_never_comes_is_named_by_where_it_waits(tmp_path):
 
 
 def test_a_rank_that_is_stopped_is_named(tmp_path):
-    result, done, _ = watch(tmp_path, "stopped", "--budget", "14")
+    result, done, folder = watch(tmp_path, "stopped", "--budget", "14")
     assert result["outcome"] == "hung", done.stderr
     assert result["cause"]["code"] == "stopped"
     assert [one["rank"] for one in result["ranks"] if one["culprit"]] == [1]
     assert "is stopped by a signal" in result["ranks"][1]["reason"]
+    # It was told as it happened, and what it was like then is kept.
+    assert "mlx.launch: rank 1 is stopped by a signal" in done.stderr
+    assert (folder / "stopped" / "state.json").exists()
+    assert result["cause"]["evidence"]["wait_site"].startswith("rank 1 ")
+    assert "ranks_train.py:" in result["ranks"][1]["python_frame"]

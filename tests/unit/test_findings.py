@@ -66,6 +66,7 @@ def test_every_code_has_a_meaning_a_place_in_the_docs_and_a_test():
         "expectation_missed", "hang_transient", "memory_limited", "oom_killer",
         "steps_reported", "steps_printed", "no_steps_seen", "output_skipped", "hook_disabled",
         "rank_died", "rank_left_early", "rank_never_started", "rank_stopped", "rank_cut_off",
+        "rank_was_stopped",
         "rank_silent", "collective_mismatch", "rank_slow", "host_silent", "launcher_died",
     }  # fmt: skip
     assert {detect.__name__ for detect in findings.DETECTORS} == set(TRIGGERS)
