@@ -90,7 +90,8 @@ class JudgedJob(Job):
         """Ranks of whose stop, which is not over, was told."""
         self._saving: threading.Thread | None = None
         self._saved: dict[int, WaitSite] | None = None
-        """By process, what the ranks of a stopped job waited for; None: not known, or told."""
+        """By process, what the ranks of a stopped job waited for; None: not known yet."""
+        self._saved_told = False
         self._left_told: set[int] = set()
         super().__init__(info, spec, budget, cold, on_hang)
 
@@ -140,7 +141,7 @@ class JudgedJob(Job):
         if used is None or now - used.t >= CPU_S:
             cores = (process.cpu_s - used.cpu_s) / (now - used.t) if used else None
             self._used[rank] = Used(now, process.cpu_s, cores)
-        if self._cause is not None:
+        if self._cause is not None or (self._saving is not None and not self._saved_told):
             return  # while its stacks are taken it stands still, or starts up for a moment
         if process.state not in ("t", self._in_state.get(rank, ("", 0.0))[0]):
             self._in_state[rank] = (process.state, now)
@@ -211,9 +212,10 @@ class JudgedJob(Job):
         self._saving.start()
 
     def _tell_saved(self, states: Sequence[RankState]) -> None:
-        if self._saved is None:
+        saved = self._saved
+        if saved is None or self._saved_told:
             return
-        saved, self._saved = self._saved, None
+        self._saved_told = True
         looked = [replace(s, wait=saved.get(self._pids.get(s.rank, -1))) for s in states]
         waiting = [
             state.rank

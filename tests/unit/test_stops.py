@@ -193,6 +193,21 @@ def test_the_stacks_that_are_told_are_those_of_the_rank_to_blame(watch):
     }
 
 
+def test_who_starts_up_while_stacks_are_taken_is_not_continued(watch):
+    told, now = caught()
+    told[0].fields |= {"process": "T", "process_since": now}
+    job = watch(told, now, now)
+    job._pids = {0: 10, 1: 11, 2: 12}
+    job._follow(0, [process(10, "T")], None, now)
+    job = watch(told, now + STOPPED_S + 1, now)
+    job._saving.join()
+    job._follow(0, [process(10, "R")], None, now + 8)
+    assert job._in_state[0] == ("T", now)
+    watch(told, now + 8, now)
+    job._follow(0, [process(10, "S")], None, now + 9)
+    assert job._in_state[0] == ("S", now + 9)
+
+
 def process(pid, state="S"):
     return Process(pid=pid, ppid=1, name="python", state=state, cpu_s=1.0, threads=())
 
