@@ -16,6 +16,7 @@ from pathlib import Path
 
 import msgspec
 
+from harness import syscalls
 from harness.attach import launchers, links, target
 from harness.attach.answers import Answer
 from harness.attach.motion import process_at
@@ -71,7 +72,7 @@ def watch(pid: int, seconds: float, folder: Path, may_signal: bool = False) -> W
     tree = judge_tree(seen)
     blind = LINUX and not _may_read(pid)
     if not blind or may_signal:
-        taker.take(_wanted(tree, seen), "1")
+        taker.take(_wanted(tree, seen), "1", seen)
         seen = msgspec.structs.replace(seen, stacks=taker.stacks())
     if seen.last.processes:
         time.sleep(0.0 if blind else SETTLE_S)
@@ -79,7 +80,7 @@ def watch(pid: int, seconds: float, folder: Path, may_signal: bool = False) -> W
         seen = _complete(msgspec.structs.replace(seen, windows=tuple(windows)), asked)
         tree = judge_tree(seen)
     if in_doubt := [one for one in _doubtful(tree) if one in taker.found]:
-        taker.take(in_doubt, "2")
+        taker.take(in_doubt, "2", seen)
         seen = msgspec.structs.replace(seen, stacks=taker.stacks())
         tree = judge_tree(seen)
     return Watched(
@@ -279,9 +280,9 @@ class _Taker:
         self._may_signal = may_signal
         self.found: dict[int, tuple[StackCapture, ...]] = {}
 
-    def take(self, pids: Sequence[int], label: str) -> None:
+    def take(self, pids: Sequence[int], label: str, seen: Seen) -> None:
         with ThreadPoolExecutor(max_workers=min(len(pids), CAPTURED)) as pool:
-            for pid, capture in zip(pids, pool.map(self._one(label), pids), strict=True):
+            for pid, capture in zip(pids, pool.map(self._one(label, seen), pids), strict=True):
                 self.found[pid] = (*self.found.get(pid, ()), capture)
 
     def stacks(self) -> dict[int, tuple[Capture, ...]]:
@@ -290,7 +291,7 @@ class _Taker:
             for pid, captures in self.found.items()
         }
 
-    def _one(self, label: str) -> Callable[[int], StackCapture]:
+    def _one(self, label: str, seen: Seen) -> Callable[[int], StackCapture]:
         def take(pid: int) -> StackCapture:
             folder = self._folder if pid == self._root else self._folder / str(pid)
             before = self.found.get(pid, ())
@@ -304,12 +305,27 @@ class _Taker:
                 timeout=TOOL_S,
                 faulthandler_file=source,
                 may_signal=source is not None,
+                spare=transfers(seen, pid),
             )
             if taken.file is not None:
                 _redact(folder / taken.file)
             return taken
 
         return take
+
+
+def transfers(seen: Seen, pid: int) -> bool:
+    """Whether a thread of it was seen in a transfer: the next one may begin at any moment."""
+    return any(
+        thread.state == "S"
+        and thread.syscall is not None
+        and syscalls.transfer(thread.syscall, thread.args, seen.machine)
+        for window in seen.windows
+        for look in window
+        for process in look.processes
+        if process.pid == pid
+        for thread in process.threads
+    )
 
 
 def _redact(file: Path) -> None:
@@ -347,6 +363,8 @@ def _not_read(blind: bool, pid: int, seen: Seen, taker: _Taker) -> tuple[str, ..
         if captures[0].tool is None:
             last = next((a.reason for a in captures[0].attempts if a.reason), "no tool")
             told.append(f"the stacks of process {one}: {last}")
+        elif any("cut short" in attempt.reason for attempt in captures[0].attempts):
+            told.append(f"native frames of process {one}: to stop it would cut a transfer short")
     if not LINUX:
         told.append("single threads, system calls and open files, which only Linux shows")
     return tuple(told)

@@ -130,7 +130,10 @@ def _works(case: Case, tid: int, pace: Pace) -> bool | None:
     went_on = case.went_on(tid)
     if went_on is False and site.category in (Category.SLEEP, Category.GIL):
         return False
-    return True if went_on or often else went_on
+    if went_on or often:
+        return True
+    # Without native frames a loop of Python looks like one long call of a library.
+    return went_on if stack.native else None
 
 
 def _in_mlx(thread: ThreadStack) -> bool:

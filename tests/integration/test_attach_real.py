@@ -340,3 +340,23 @@ def test_one_without_a_handler_is_never_signalled(tmp_path, monkeypatch):
         watched = look.watch(process.pid, 1.0, tmp_path / "asked", may_signal=True)
         assert watched.captures[process.pid][0].tool is None
         assert process.poll() is None
+
+
+def test_a_write_that_is_blocked_goes_on_whole(tmp_path):
+    """To stop the process would make it return what fitted into the pipe, and lose the rest."""
+    code = "import os; r, w = os.pipe(); print('wrote', os.write(w, bytes(10**6)), flush=True)"
+    with started(sys.executable, "-c", code) as process:
+        code, found, shown = settle(process.pid, tmp_path / "out", "waiting")
+        assert code == 1
+        assert "waits for a pipe" in found["processes"][0]["summary"]
+        assert "<module>" in found["processes"][0]["wait_site"]
+        assert "native frames" in shown
+        assert process.poll() is None
+        reader = next(
+            file
+            for file in Path(f"/proc/{process.pid}/fd").iterdir()
+            if str(file.readlink()).startswith("pipe:") and int(file.name) > 2
+        )
+        with reader.open("rb") as pipe:
+            assert len(pipe.read(10**6)) == 10**6
+        assert process.communicate(timeout=PATIENCE_S)[0] == "wrote 1000000\n"
