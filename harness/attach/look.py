@@ -24,7 +24,7 @@ from harness.attach.rules import COMPILERS
 from harness.attach.seen import Capture, Look, More, Seen, Window
 from harness.attach.tree import Tree, judge_tree
 from harness.model import Process
-from harness.supervise import gpu, observe, procfs, stacks
+from harness.supervise import gpu, observe, procfs, stacks, timeouts
 from harness.supervise.rankwatch import Numbers
 from harness.supervise.stacks import StackCapture
 
@@ -66,8 +66,8 @@ def watch(pid: int, seconds: float, folder: Path, may_signal: bool = False) -> W
     """
     began = time.monotonic()
     taker = _Taker(folder / "stacks", pid, may_signal)
-    asked = _Asked()
-    windows = [_window(pid, FIRST * seconds)]
+    asked, left = _Asked(), timeouts.Left(platform.machine())
+    windows = [_window(pid, FIRST * seconds, left)]
     seen = _complete(Seen(root=pid, windows=tuple(windows), machine=platform.machine()), asked)
     tree = judge_tree(seen)
     blind = LINUX and not _may_read(pid)
@@ -76,7 +76,7 @@ def watch(pid: int, seconds: float, folder: Path, may_signal: bool = False) -> W
         seen = msgspec.structs.replace(seen, stacks=taker.stacks())
     if seen.last.processes:
         time.sleep(0.0 if blind else SETTLE_S)
-        windows.append(_window(pid, SECOND * seconds))
+        windows.append(_window(pid, SECOND * seconds, left))
         seen = _complete(msgspec.structs.replace(seen, windows=tuple(windows)), asked)
         tree = judge_tree(seen)
     if in_doubt := [one for one in _doubtful(tree) if one in taker.found]:
@@ -92,23 +92,24 @@ def watch(pid: int, seconds: float, folder: Path, may_signal: bool = False) -> W
     )
 
 
-def _window(pid: int, seconds: float) -> Window:
+def _window(pid: int, seconds: float, left: timeouts.Left) -> Window:
     """Looks for so long, and at least two; fewer if it ends."""
     end = time.monotonic() + seconds
-    looks = [_look(pid)]
+    looks = [_look(pid, left)]
     while looks[-1].processes and (len(looks) < 2 or time.monotonic() < end):
         time.sleep(min(BETWEEN_S, seconds))
-        looks.append(_look(pid))
+        looks.append(_look(pid, left))
     return tuple(looks)
 
 
-def _look(pid: int) -> Look:
+def _look(pid: int, left: timeouts.Left) -> Look:
     processes = observe.processes(pid, deep=True)
     if processes and processes[0].pid != pid:
         processes = ()
+    t = time.monotonic()
     return Look(
-        t=time.monotonic(),
-        processes=processes,
+        t=t,
+        processes=left.of(processes, t),
         worlds={one.pid: procfs.world(one.pid) for one in processes[:WORLDS]} if LINUX else {},
         more={one.pid: _more(one) for one in processes} if LINUX else {},
         machine=observe.machine(),
