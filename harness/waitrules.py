@@ -63,7 +63,7 @@ _MUTEX = _native(
 _NETWORK = _native(r"accept4?|connect|recv(from|m?msg)?|send(to|m?msg)?")
 _READY = _native(r"p?poll|p?select|epoll_p?wait2?|kevent|kevent_qos|mach_msg\w*")
 _FILE = _native(
-    r"p?(read|write)v?|pwritev2|fsync|fdatasync|openat?|creat|flock|fcntl|ioctl|lockf|sendfile"
+    r"p?(read|write)v?|pwritev2|fsync|fdatasync|open(at2?)?|creat|flock|fcntl|ioctl|lockf|sendfile"
     r"|(vm)?splice|tee"
 )
 _CHILD = _native(r"wait[34]|waitpid|waitid|do_system|system|pclose|os_waitpid")

@@ -19,7 +19,7 @@ import msgspec
 from harness import syscalls
 from harness.attach import launchers, links, target
 from harness.attach.answers import Answer
-from harness.attach.motion import process_at
+from harness.attach.motion import has_ended, process_at
 from harness.attach.rules import COMPILERS
 from harness.attach.seen import Capture, Look, More, Seen, Window
 from harness.attach.tree import Tree, judge_tree
@@ -70,7 +70,8 @@ def watch(pid: int, seconds: float, folder: Path, may_signal: bool = False) -> W
     windows = [_window(pid, FIRST * seconds, left)]
     seen = _complete(Seen(root=pid, windows=tuple(windows), machine=platform.machine()), asked)
     tree = judge_tree(seen)
-    blind = LINUX and not _may_read(pid)
+    closed = _closed(pid) if LINUX else ""
+    blind = bool(closed)
     if not blind or may_signal:
         taker.take(_wanted(tree, seen), "1", seen)
         seen = msgspec.structs.replace(seen, stacks=taker.stacks())
@@ -88,7 +89,7 @@ def watch(pid: int, seconds: float, folder: Path, may_signal: bool = False) -> W
         tree=tree,
         captures=taker.found,
         seconds=time.monotonic() - began,
-        not_read=_not_read(blind, pid, seen, taker),
+        not_read=_not_read(closed, seen, taker),
     )
 
 
@@ -232,13 +233,19 @@ def _shares(process: Process, machine: str) -> bool:
     return stacks_begin[0] == stacks_begin[1] and stacks_begin[0] != ["0"]
 
 
-def _may_read(pid: int) -> bool:
-    """Whether we have a debugger's rights, without which no tool could see a stack."""
+def _closed(pid: int) -> str:
+    """Why no tool could see a stack; empty when one can."""
     try:
         os.close(os.open(f"/proc/{pid}/mem", os.O_RDONLY))
-    except OSError:
-        return False
-    return True
+    except PermissionError:
+        scope = _read("/proc/sys/kernel/yama/ptrace_scope").strip()
+        why = f" (kernel.yama.ptrace_scope is {scope})" if scope not in ("", "0") else ""
+        return f"a debugger's rights are needed{why}"
+    except (FileNotFoundError, ProcessLookupError):
+        return "it had ended"
+    except OSError as error:
+        return error.strerror or str(error)
+    return ""
 
 
 def _wanted(tree: Tree, seen: Seen) -> list[int]:
@@ -354,13 +361,14 @@ def _faulthandler(pid: int) -> Path | None:
     return None
 
 
-def _not_read(blind: bool, pid: int, seen: Seen, taker: _Taker) -> tuple[str, ...]:
+def _not_read(closed: str, seen: Seen, taker: _Taker) -> tuple[str, ...]:
+    ended = [one for one in (seen.root, *taker.found) if has_ended(process_at(seen.last, one))]
     told = []
-    if blind:
-        scope = _read("/proc/sys/kernel/yama/ptrace_scope").strip()
-        why = f" (kernel.yama.ptrace_scope is {scope})" if scope not in ("", "0") else ""
-        told.append(f"stacks, system calls and timeouts: a debugger's rights are needed{why}")
+    if closed and seen.root not in ended:
+        told.append(f"stacks, system calls and timeouts: {closed}")
     for one, captures in taker.found.items():
+        if one in ended:
+            continue  # what is said of it is that
         if captures[0].tool is None:
             last = next((a.reason for a in captures[0].attempts if a.reason), "no tool")
             told.append(f"the stacks of process {one}: {last}")

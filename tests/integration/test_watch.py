@@ -76,6 +76,7 @@ def test_a_command_that_does_not_exist_is_one_that_failed(tmp_path):
     ran = watch(tmp_path, "no-such-program")
     assert ran.returncode == 127
     assert "no-such-program" in ran.stderr
+    assert result(tmp_path)["reason"] == "the program no-such-program was not found"
 
 
 @pytest.mark.parametrize(("code", "returned"), [("own", 3), ("verdict", 1)])
