@@ -7,9 +7,11 @@ import sys
 import threading
 from pathlib import Path
 
+import msgspec
+
 from harness import proof, slumber
 from harness.model import Cause
-from harness.supervise import evidence, procfs
+from harness.supervise import evidence, procfs, timeouts
 from harness.watchdog import Inspection, Policy, burns
 
 POLL_S = 7.0
@@ -28,6 +30,7 @@ class Prover:
         self._roots = (pid, guard)
         self._worlds: list[proof.World] = []
         self._still = 0
+        self._left = timeouts.Left(platform.machine())
 
     def look(self, still: bool) -> None:
         """Call at each look; `still` says that nothing has moved since the one before."""
@@ -38,7 +41,9 @@ class Prover:
         self._still += 1
         if self._still > _EAGER and self._still % _LATER:
             return
-        self._worlds.append(procfs.world(*self._roots))
+        world = procfs.world(*self._roots)
+        left = self._left.of(world.processes, world.t)
+        self._worlds.append(msgspec.structs.replace(world, processes=left))
         del self._worlds[:-_KEPT]
 
     def proven(self, place: str) -> Cause | None:

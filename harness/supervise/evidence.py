@@ -14,6 +14,7 @@ import msgspec
 from harness import waitsite
 from harness.model import BuiltBeat, Snapshot, StepBeat
 from harness.supervise import gpu, observe, procfs, stacks
+from harness.waitrules import Category
 from harness.watchdog import Inspection
 
 MOST = 4
@@ -110,6 +111,9 @@ def inspect(pid: int, folder: Path) -> Inspection | None:
     if seen.waits is None:
         return None
     site = seen.waits.overall
+    natives = any(one.native for capture in seen.captures for one in capture.threads)
+    if site.category is Category.RUNNING and not natives:
+        return None  # a loop of Python, or one long call of a library: that cannot be told
     on_gpu = sys.platform == "linux" and bool(procfs.devices(pid))
     return Inspection(
         category=site.category.value,

@@ -33,6 +33,7 @@ from harness.model import (
 from harness.supervise import evidence, launch, observe
 from harness.supervise.doubt import Inspector, Prover
 from harness.watchdog import Judgement, Policy, State, Watchdog, refine
+from harness.words import duration
 
 LOOK_S = 0.25
 """Between two looks at a worker."""
@@ -192,7 +193,7 @@ class Job:
                 return None if prover.may_find(lasted) else judged.cause
             if lasted + wakes_in < SLEEP_S:
                 return None
-            asleep = f"asleep, and wakes in {wakes_in:.0f} s: " if wakes_in else "asleep: "
+            asleep = f"asleep, and wakes in {duration(wakes_in)}: " if wakes_in else "asleep: "
             return msgspec.structs.replace(judged.cause, summary=asleep + judged.cause.summary)
         if not judged.overdue:
             return None

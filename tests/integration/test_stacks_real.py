@@ -16,10 +16,11 @@ import psutil
 import pytest
 
 from harness import waitsite
-from harness.supervise import bounded, gpu, stacks
+from harness.supervise import bounded, gpu, procfs, stacks
 from harness.supervise.stacks import StackCapture, Tool
 
 VICTIM = Path(__file__).parents[1] / "victims" / "stacks_hangs.py"
+TRANSFERS = VICTIM.with_name("blocked_transfers.py")
 PATIENCE_S = 60.0
 """How long a victim may take to get where it hangs; generous, for a busy machine."""
 
@@ -242,6 +243,77 @@ def test_a_process_that_a_dead_tool_left_stopped_is_continued(tmp_path: Path) ->
         seen = stacks.capture(it.pid, tmp_path, [rogue], timeout=1.0)
         assert seen.tool is None
         assert it.rest() == f"{sum(range(200))}\n"
+
+
+# --- transfers that are under way ---------------------------------------------------------------
+
+
+@contextlib.contextmanager
+def transferring(*calls: str) -> Iterator[subprocess.Popen[str]]:
+    """A process with a thread in each of these transfers, which goes on once it reads a line."""
+    with subprocess.Popen(
+        [sys.executable, str(TRANSFERS), *calls],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    ) as process:
+        try:
+            assert process.stdout is not None
+            assert int(process.stdout.readline()) == process.pid
+            end = time.monotonic() + PATIENCE_S
+            while len(procfs.transfers(process.pid)) < len(calls):
+                assert time.monotonic() < end, procfs.transfers(process.pid)
+                time.sleep(0.01)
+            yield process
+        finally:
+            process.kill()
+
+
+@pytest.mark.parametrize("tool", [PYSTACK, PY_SPY, GDB], ids=lambda tool: tool.name)
+def test_a_tool_that_stops_the_process_is_not_let_near_a_transfer(
+    tool: Tool, tmp_path: Path
+) -> None:
+    with transferring("write") as it:
+        seen = stacks.capture(it.pid, tmp_path, [tool], timeout=PATIENCE_S)
+        assert seen.tool is None
+        if seen.attempts[0].reason != "not installed":
+            assert "would cut short the write that thread" in seen.attempts[0].reason
+        assert it.communicate("go on\n") == ("write whole\n", None)
+
+
+def test_every_kind_of_transfer_goes_on_whole_when_its_stacks_are_taken(
+    tmp_path: Path, works: Callable[[Tool], None]
+) -> None:
+    works(NONBLOCKING)
+    calls = ("write", "writev", "send", "sendfile", "receive")
+    log = tmp_path / "faults.txt"
+    log.touch()
+    with transferring(*calls) as it:
+        found = stacks.capture_twice(
+            it.pid, tmp_path, pause_s=0.1, faulthandler_file=log, may_signal=True
+        )
+        assert [one.tool for one in found.captures] == [NONBLOCKING.name] * 2
+        assert found.waits is not None
+        assert [site.function for site in found.waits.threads if site.category.value == "io"] == [
+            "write", "writev", "sendto", "sendfile", "recvfrom"
+        ]  # fmt: skip
+        out, _ = it.communicate("go on\n")
+    assert out.splitlines() == [f"{call} whole" for call in calls]
+
+
+def test_no_signal_is_sent_into_a_transfer(tmp_path: Path) -> None:
+    log = tmp_path / "faults.txt"
+    log.touch()
+    with transferring("write") as it:
+        seen = stacks.capture(it.pid, tmp_path, [], faulthandler_file=log, may_signal=True)
+        assert "would cut short the write" in seen.attempts[0].reason
+        assert it.communicate("go on\n") == ("write whole\n", None)
+
+
+def test_one_that_was_seen_in_a_transfer_is_spared_between_two(tmp_path: Path) -> None:
+    with victim("sleeps") as it:
+        seen = stacks.capture(it.pid, tmp_path, [PYSTACK], timeout=PATIENCE_S, spare=True)
+        assert "could cut short" in seen.attempts[0].reason
 
 
 # --- tools that misbehave -----------------------------------------------------------------------

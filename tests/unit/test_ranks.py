@@ -106,7 +106,7 @@ def test_of_a_command_that_tells_nothing_no_place_is_told():
     job = JobColumns(3)
     wait = {
         "peer": WaitSite(category=Category.COLLECTIVE, description="waits for another rank"),
-        "pipe": WaitSite(category=Category.IO, description="waits for a file or pipe"),
+        "pipe": WaitSite(category=Category.IO, description="waits for a file, pipe or socket"),
     }
     states = [
         RankState(
