@@ -22,9 +22,12 @@ LIMIT = 16 << 20
 
 _TIED = (
     "import ctypes, os, sys; ctypes.CDLL(None).prctl(1, 9); "
-    "os.getppid() == 1 or os.execvp(sys.argv[1], sys.argv[1:])"
+    "os.getppid() == int(sys.argv[1]) and os.execvp(sys.argv[2], sys.argv[2:])"
 )
-"""Starts a program that the kernel kills when we die, and with us the thread that waits for it."""
+"""Starts a program that the kernel kills when we die, and with us the thread that waits for it.
+
+It is given our number: once we have died it has another parent, and which one nobody can say (1, or
+a subreaper); and in a container it may be us who are 1."""
 
 
 class Answer(msgspec.Struct, frozen=True, kw_only=True):
@@ -45,7 +48,7 @@ def run(command: Sequence[str], timeout: float, limit: int = LIMIT) -> Answer:
     if shutil.which(command[0]) is None:
         raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), command[0])
     if sys.platform == "linux":
-        command = [sys.executable, "-I", "-S", "-c", _TIED, *command]
+        command = [sys.executable, "-I", "-S", "-c", _TIED, str(os.getpid()), *command]
     process = subprocess.Popen(
         command,
         stdin=subprocess.DEVNULL,

@@ -133,6 +133,20 @@ def test_a_second_interrupt_is_honoured_at_once(trial):
     trial.nothing_is_left()
 
 
+@linux
+def test_a_harness_that_is_the_first_process_of_its_container(trial):
+    alone = ["unshare", "--pid", "--fork", "--mount-proc"]
+    made = subprocess.run([*alone, "true"], capture_output=True, text=True)
+    if made.returncode:
+        pytest.skip(f"cannot make a name space of processes: {made.stderr.strip()}")
+    trial.start("hangs_with_an_escapee", through=alone)
+    result = trial.finish()
+    assert result["outcome"] == "hung"
+    first, *_ = result["cause"]["evidence"]["stack_attempts"]
+    assert ": ok" in first
+    assert list((trial.home / "stacks").iterdir())
+
+
 def test_the_whole_run_deleted_under_its_feet(trial):
     harness = trial.start("deletes_the_whole_run")
     _, errors = harness.communicate()

@@ -289,6 +289,15 @@ def test_what_a_hanging_tool_started_is_ended_with_it(tmp_path: Path) -> None:
         time.sleep(0.05)
 
 
+@pytest.mark.parametrize("whose", ["ours", "of one that has died"])
+def test_a_tool_is_started_for_who_is_still_there(whose: str) -> None:
+    """By its own number: who has become the parent of an orphan may have any."""
+    owner = os.getpid() + (whose != "ours")
+    command = [sys.executable, "-I", "-S", "-c", bounded._TIED, str(owner), "echo", "started"]
+    answer = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert answer.stdout == ("started\n" if whose == "ours" else "")
+
+
 def test_a_tool_that_floods_is_cut_off() -> None:
     answer = bounded.run(["sh", "-c", "yes"], timeout=PATIENCE_S, limit=1 << 20)
     assert answer.code is None
