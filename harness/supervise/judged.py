@@ -165,7 +165,8 @@ class JudgedJob(Job):
     def _await_evidence(self) -> None:
         assert self._collecting is not None
         assert self._cause is not None
-        if self._verdict is not None and not self._collecting.is_alive() and self._collected.waits:
+        done = not self._collecting.is_alive() and self._why is None
+        if self._verdict is not None and done and self._collected.waits:
             # Where a rank waits may tell more than where the others are.
             now = self._detected_at or 0.0
             self._verdict = verdict = judge(self._states(now), now, hung=True)
@@ -221,7 +222,8 @@ class JudgedJob(Job):
                 stuck.append(not self._provers[pid].may_find(lasted))
                 continue
             inspector = self._inspectors.setdefault(
-                pid, Inspector(pid, self.folder / f"looks-{state.rank}", self.policy)
+                pid,
+                Inspector(pid, self.folder / f"looks-{state.rank}", self.policy, self._no_tools),
             )
             if not inspector.busy:
                 stuck.append(inspector.look(now, self.judgement.last_progress) is not None)

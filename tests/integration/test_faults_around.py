@@ -133,6 +133,62 @@ def test_a_second_interrupt_is_honoured_at_once(trial):
     trial.nothing_is_left()
 
 
+@pytest.fixture
+def endless_tool(trial):
+    """Of a trial, a stack tool that never answers and has all the time in the world.
+
+    Its file is there once it runs.
+    """
+    trial.with_module(
+        "sitecustomize",
+        "import os\n"
+        "from harness.supervise import scheduler, stacks\n"
+        "stacks.capture_twice.__kwdefaults__['timeout'] = 3600.0\n"
+        "scheduler.GRACE_S = float(os.environ.get('GRACE', scheduler.GRACE_S))\n",
+    )
+    trial.with_module(
+        "pystack",
+        "import os, signal, time\n"
+        "signal.signal(signal.SIGTERM, signal.SIG_IGN)\n"
+        "open(os.path.join(os.environ['TRIAL'], 'tool'), 'w').close()\n"
+        "time.sleep(3600)\n",
+    )
+    return trial.folder / "tool"
+
+
+@linux
+@pytest.mark.parametrize(
+    ("fault", "signals"),
+    [
+        ("hangs_deaf_to_term", ["SIGINT", "SIGINT"]),
+        ("hangs", ["SIGINT"]),
+        ("hangs", ["SIGTERM"]),
+        ("hangs", ["SIGHUP"]),
+    ],
+)
+def test_no_stack_tool_is_waited_for_by_who_asks_to_stop(trial, endless_tool, fault, signals):
+    """Neither for its own time nor, with two requests, for the worker's, an hour each."""
+    trial.environment["GRACE"] = "3600"
+    harness = trial.start(fault)
+    assert until(endless_tool.exists)
+    first, *more = (getattr(signal, name) for name in signals)
+    harness.send_signal(first)
+    for again in more:
+        assert until(lambda: trial.ready.exists() and trial.ready.read_text() == "TERM")
+        harness.send_signal(again)
+    output, errors = harness.communicate()
+    assert harness.returncode == 130
+    assert errors.count("Traceback") == 0, errors
+    trial.nothing_is_left()
+    (result,) = json.loads(output)["results"]
+    assert result["outcome"] == "hung"
+    assert result["cause"]["proven"]
+    trial.nothing_is_lost(result)
+    assert (trial.run_folder / "report.html").exists()
+    (attempt,) = result["cause"]["evidence"]["stack_attempts"]
+    assert attempt.startswith("pystack: ended together with the run")
+
+
 @linux
 def test_a_harness_that_is_the_first_process_of_its_container(trial):
     alone = ["unshare", "--pid", "--fork", "--mount-proc"]
