@@ -303,6 +303,21 @@ class Job:
         here = (position.step, position.phase) if position else (None, None)
         return (here, self._steps, self._failed) != (self._stalled_in, *self._stalled_with)
 
+    def _went_on(self) -> bool:
+        """Whether what was hung, and has ended, was hung no more by then.
+
+        One that was killed, or that fails without a beat, may have been hung to its very end.
+        """
+        return self._moved() or self._process.exit_code == 0
+
+    def _how_it_ended(self) -> str:
+        process = self._process
+        if process.signal is not None:
+            return f"it was then killed by {process.signal}"
+        if process.exit_code is not None:
+            return f"it then exited with code {process.exit_code}"
+        return "then its guard was killed, and it ended with it"
+
     def _keep(self) -> None:
         assert self._cause is not None
         self._why = Why.HUNG
@@ -358,12 +373,16 @@ class Job:
         self._samples.close()
         self._end_evidence()
         self._read_beats()
+        if self._cause is not None and self._why is None:
+            # It ended while it was looked at or waited for, and not by us.
+            if self._went_on():
+                self._resolved(self.judgement.last_progress, time.monotonic())
+            else:
+                summary = f"{self._cause.summary}; {self._how_it_ended()}"
+                self._cause = msgspec.structs.replace(self._cause, summary=summary)
         self._settle()
         self._read_beats()
         position = self._position()
-        if self._cause is not None and self._why is None:
-            # It was waited for, and ended by itself.
-            self._resolved(self.judgement.last_progress, time.monotonic())
         ending = Ending(
             wall_s=time.monotonic() - self.started,
             exit_code=process.exit_code,

@@ -190,6 +190,30 @@ def test_no_stack_tool_is_waited_for_by_who_asks_to_stop(trial, endless_tool, fa
 
 
 @linux
+def test_a_command_that_is_interrupted_while_its_stacks_are_taken_was_hung(trial, endless_tool):
+    code = "import threading; print('Iter 1: Train loss 2.5', flush=True); threading.Event().wait()"
+    harness = trial.harness = subprocess.Popen(
+        [sys.executable, "-m", "harness", "watch", "--json", "--out", trial.folder / "reports"]
+        + ["--", sys.executable, "-c", code],
+        env=trial.environment,
+        cwd=trial.folder,
+        text=True,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    )
+    assert until(endless_tool.exists)
+    harness.send_signal(signal.SIGINT)
+    output, _ = harness.communicate()
+    assert harness.returncode == 1
+    trial.nothing_is_left()
+    (result,) = json.loads(output)["results"]
+    assert (result["outcome"], result["cause"]["proven"]) == ("hung", True)
+    assert result["reason"].endswith("; it was then killed by SIGINT")
+    assert "hang_transient" not in [one["code"] for one in result["findings"]]
+
+
+@linux
 def test_a_harness_that_is_the_first_process_of_its_container(trial):
     alone = ["unshare", "--pid", "--fork", "--mount-proc"]
     made = subprocess.run([*alone, "true"], capture_output=True, text=True)
