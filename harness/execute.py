@@ -128,23 +128,35 @@ class _Session:
         # Before the first result too: whatever kills us leaves a run that can be reported.
         personal.keep(self._personal, self._folder)
         save(self._run, self._folder, self._personal)
+        with scheduler.requests() as interrupts:
+            interrupted = self._carry_out(interrupts)
+            if self._usage is not None:
+                raise UsageError(self._usage)
+            asked = interrupts.count
+            # Who asks to stop once more asks for no half of a report, and this takes no long time.
+            self._write(interrupted)
+            write_all(self._folder, self._options.full)
+            late = interrupts.count > asked
+        if late and not interrupted:
+            raise KeyboardInterrupt(f"the run was over by then: it is in {self._folder}")
+        return self._run
+
+    def _carry_out(self, interrupts: scheduler.Interrupts) -> bool:
+        """Run the plan; whether the user has ended it."""
         if self._terminal is not None:
             _, interrupted = foreground.run(
-                self._terminal, lambda: self._start(self._plan[0]), self
+                self._terminal, lambda: self._start(self._plan[0]), self, interrupts
             )
         else:
             _, interrupted = scheduler.run(
                 [lambda run=run: self._start(run) for run in self._plan],  # type: ignore[misc]
                 self._options.jobs,
                 self,
+                interrupts,
                 keep_going=lambda: self._usage is None,
                 wanted=self._wanted,
             )
-        if self._usage is not None:
-            raise UsageError(self._usage)
-        self._write(interrupted)
-        write_all(self._folder, self._options.full)
-        return self._run
+        return interrupted
 
     def _start(self, run: Run) -> Job:
         folder = self._folder / run.info.name / str(run.repeat)

@@ -9,9 +9,9 @@ import os
 import platform
 import re
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import msgspec
@@ -24,7 +24,7 @@ from harness.attach.rules import COMPILERS
 from harness.attach.seen import Capture, Look, More, Seen, Window
 from harness.attach.tree import Tree, judge_tree
 from harness.model import Process
-from harness.supervise import gpu, observe, procfs, stacks, timeouts
+from harness.supervise import gpu, observe, procfs, stacks, timeouts, together
 from harness.supervise.rankwatch import Numbers
 from harness.supervise.stacks import StackCapture
 
@@ -286,12 +286,14 @@ class _Taker:
         self._folder = folder
         self._root = root
         self._may_signal = may_signal
+        self._stop = threading.Event()
+        """Set by a Ctrl-C: the tools are ended, which sets free what they look at."""
         self.found: dict[int, tuple[StackCapture, ...]] = {}
 
     def take(self, pids: Sequence[int], label: str, seen: Seen) -> None:
-        with ThreadPoolExecutor(max_workers=min(len(pids), CAPTURED)) as pool:
-            for pid, capture in zip(pids, pool.map(self._one(label, seen), pids), strict=True):
-                self.found[pid] = (*self.found.get(pid, ()), capture)
+        taken = together.each(pids, self._one(label, seen), CAPTURED, self._stop)
+        for pid, capture in zip(pids, taken, strict=True):
+            self.found[pid] = (*self.found.get(pid, ()), capture)
 
     def stacks(self) -> dict[int, tuple[Capture, ...]]:
         return {
@@ -314,6 +316,7 @@ class _Taker:
                 faulthandler_file=source,
                 may_signal=source is not None,
                 spare=transfers(seen, pid),
+                stop=self._stop,
             )
             if taken.file is not None:
                 _redact(folder / taken.file)

@@ -167,6 +167,10 @@ class CommandJob(JudgedJob):
     def ended_by_user(self) -> bool:
         return self._why is Why.INTERRUPT or self._told_to_stop
 
+    def _went_on(self) -> bool:
+        """One that ends because the user has typed Ctrl-C has not, whatever its exit code is."""
+        return self._moved() if self._told_to_stop and not self._lost else super()._went_on()
+
     def told_to_stop(self) -> None:
         """Note that the user has typed Ctrl-C, which the terminal hands to the command."""
         self._told_to_stop = True

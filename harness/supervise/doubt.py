@@ -77,8 +77,12 @@ class Prover:
 class Inspector:
     """Captures the stacks of an overdue worker, again and again, in a thread of its own."""
 
-    def __init__(self, pid: int, folder: Path, policy: Policy) -> None:
+    def __init__(
+        self, pid: int, folder: Path, policy: Policy, stop: threading.Event | None = None
+    ) -> None:
+        """Once `stop` is set, a tool that runs is ended."""
         self._pid = pid
+        self._stop = stop or threading.Event()
         self._policy = policy
         self._folder = folder
         self._thread: threading.Thread | None = None
@@ -107,6 +111,6 @@ class Inspector:
         return cause
 
     def _inspect(self) -> None:
-        found = evidence.inspect(self._pid, self._folder)
-        if found is not None:
+        found = evidence.inspect(self._pid, self._folder, self._stop)
+        if found is not None and not self._stop.is_set():
             self._seen.append(found)

@@ -165,7 +165,8 @@ class JudgedJob(Job):
     def _await_evidence(self) -> None:
         assert self._collecting is not None
         assert self._cause is not None
-        if self._verdict is not None and not self._collecting.is_alive() and self._collected.waits:
+        done = not self._collecting.is_alive() and self._why is None
+        if self._verdict is not None and done and self._collected.waits:
             # Where a rank waits may tell more than where the others are.
             now = self._detected_at or 0.0
             self._verdict = verdict = judge(self._states(now), now, hung=True)
@@ -173,9 +174,18 @@ class JudgedJob(Job):
             self._cause = msgspec.structs.replace(told, code=self._cause.code)
         super()._await_evidence()
 
+    @property
+    def _lost(self) -> bool:
+        """Whether what is found is no hang that could pass: something is lost for good."""
+        return self._verdict is not None and self._verdict.code in LOST
+
+    def _went_on(self) -> bool:
+        """The survivors of a job that has lost a rank end, in whatever way: that is no hang."""
+        return self._lost or super()._went_on()
+
     def _resolved(self, since: float, now: float) -> None:
         """What was lost for good is not over because the survivors end while they are looked at."""
-        if self._verdict is not None and self._verdict.code in LOST:
+        if self._lost:
             self._cause = self._detected_at = None
         else:
             super()._resolved(since, now)
@@ -221,7 +231,8 @@ class JudgedJob(Job):
                 stuck.append(not self._provers[pid].may_find(lasted))
                 continue
             inspector = self._inspectors.setdefault(
-                pid, Inspector(pid, self.folder / f"looks-{state.rank}", self.policy)
+                pid,
+                Inspector(pid, self.folder / f"looks-{state.rank}", self.policy, self._no_tools),
             )
             if not inspector.busy:
                 stuck.append(inspector.look(now, self.judgement.last_progress) is not None)
@@ -234,8 +245,8 @@ class JudgedJob(Job):
 
     def _finish(self) -> ScenarioResult:
         killed = self._killed
-        # Of what we have ended ourselves, how it was before.
-        if killed is not None or (self._cause is None and self._why is None):
+        # Of what we have ended ourselves, or was hung before it was killed, how it was before.
+        if self._why is None and (self._cause is None or (killed is not None and self._lost)):
             now = time.monotonic()
             states = self._states(now)
             self._verdict = judge(states, now, launcher=killed) if states else None

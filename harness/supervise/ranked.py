@@ -12,6 +12,7 @@ import msgspec
 
 from harness.beatfile import BeatReader, read_position
 from harness.model import (
+    ErrorBeat,
     Finding,
     Position,
     Process,
@@ -100,6 +101,8 @@ class RankedJob(JudgedJob):
                 if isinstance(beat, StepBeat):
                     self._steps += 1
                     self.last = beat if rank == 0 else self.last
+                elif isinstance(beat, ErrorBeat):
+                    self._failed = True
                 elif isinstance(beat, StartBeat):
                     self._pids[rank] = self._hosts.number(rank, beat.pid)
 

@@ -28,6 +28,7 @@ import signal
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from importlib.util import find_spec
@@ -150,26 +151,31 @@ def capture(
     faulthandler_file: Path | None = None,
     may_signal: bool = False,
     spare: bool = False,
+    stop: threading.Event | None = None,
 ) -> StackCapture:
     """Try the tools of this platform in their order until one answers with a stack.
 
     Its answer goes to FOLDER/<label>-<tool>.txt. As the last resort, and only when `may_signal`,
     SIGUSR1 asks the faulthandler that writes to `faulthandler_file`. Never raises for a tool that
     is missing, fails, crashes, floods or hangs: that is an Attempt with its reason. A process in
-    the middle of a transfer is not stopped, nor is one, with `spare`, that was seen in one.
+    the middle of a transfer is not stopped, nor is one, with `spare`, that was seen in one. Once
+    `stop` is set, the tool that runs is ended, and no other is tried.
     """
+    stop = stop or threading.Event()
     attempts: list[Attempt] = []
     for tool in _here() if tools is None else tools:
+        if stop.is_set():
+            break
         file = folder / f"{label}-{tool.name}.txt"
-        attempt, threads = _attempt(tool, pid, file, timeout, spare)
+        attempt, threads = _attempt(tool, pid, file, timeout, spare, stop)
         attempts.append(attempt)
         if attempt.ok:
             return StackCapture(
                 attempts=tuple(attempts), tool=tool.name, file=attempt.file, threads=threads
             )
-    if faulthandler_file is not None and may_signal:
+    if faulthandler_file is not None and may_signal and not stop.is_set():
         file = folder / f"{label}-faulthandler.txt"
-        attempt, threads = _by_signal(pid, faulthandler_file, file, spare)
+        attempt, threads = _by_signal(pid, faulthandler_file, file, spare, stop)
         attempts.append(attempt)
         if attempt.ok:
             return StackCapture(
@@ -187,8 +193,13 @@ def capture_twice(
     timeout: float = TIMEOUT_S,
     faulthandler_file: Path | None = None,
     may_signal: bool = False,
+    stop: threading.Event | None = None,
 ) -> StackEvidence:
-    """Look, wait for `pause_s` seconds, and look again with the tool that answered."""
+    """Look, wait for `pause_s` seconds, and look again with the tool that answered.
+
+    Once `stop` is set, what has been seen by then is all.
+    """
+    stop = stop or threading.Event()
     tools = _here() if tools is None else tuple(tools)
     first = capture(
         pid,
@@ -198,10 +209,11 @@ def capture_twice(
         timeout=timeout,
         faulthandler_file=faulthandler_file,
         may_signal=may_signal,
+        stop=stop,
     )
     if first.tool is None:
         return StackEvidence(captures=(first,))
-    time.sleep(pause_s)
+    stop.wait(pause_s)
     second = capture(
         pid,
         folder,
@@ -210,6 +222,7 @@ def capture_twice(
         timeout=timeout,
         faulthandler_file=faulthandler_file if first.tool == "faulthandler" else None,
         may_signal=may_signal,
+        stop=stop,
     )
     if second.tool is None:
         moved, seen = None, first
@@ -235,14 +248,19 @@ def _here() -> tuple[Tool, ...]:
 
 
 def _attempt(
-    tool: Tool, pid: int, file: Path, timeout: float, spare: bool = False
+    tool: Tool,
+    pid: int,
+    file: Path,
+    timeout: float,
+    spare: bool = False,
+    stop: threading.Event | None = None,
 ) -> tuple[Attempt, tuple[ThreadStack, ...]]:
     began = time.monotonic()
     threads: tuple[ThreadStack, ...] = ()
     reason = _missing(tool)
     if not reason:
         try:
-            threads, reason = _ask(tool, pid, file, timeout, spare)
+            threads, reason = _ask(tool, pid, file, timeout, spare, stop)
         except OSError as error:
             reason = f"{error.strerror or error}: {error.filename or tool.name}"
     return (
@@ -258,7 +276,7 @@ def _attempt(
 
 
 def _ask(
-    tool: Tool, pid: int, file: Path, timeout: float, spare: bool
+    tool: Tool, pid: int, file: Path, timeout: float, spare: bool, stop: threading.Event | None
 ) -> tuple[tuple[ThreadStack, ...], str]:
     """The threads as the tool sees them, or the reason why there are none."""
     transfers = procfs.transfers(pid)
@@ -270,7 +288,7 @@ def _ask(
     file.parent.mkdir(parents=True, exist_ok=True)
     program = _program(tool.command[0]) or tool.command[0]
     rest = [part.format(pid=pid, file=file.absolute()) for part in tool.command[1:]]
-    answer = bounded.run([program, *rest], timeout)
+    answer = bounded.run([program, *rest], timeout, stop=stop)
     if (answer.code is None or answer.code < 0) and not was_stopped:
         _resume(pid)
     if answer.code != 0:
@@ -362,7 +380,7 @@ def _resume(pid: int) -> None:
 
 
 def _by_signal(
-    pid: int, source: Path, file: Path, spare: bool
+    pid: int, source: Path, file: Path, spare: bool, stop: threading.Event
 ) -> tuple[Attempt, tuple[ThreadStack, ...]]:
     """Ask the faulthandler inside the process, which appends to `source`."""
     began = time.monotonic()
@@ -377,7 +395,7 @@ def _by_signal(
         reason = "SIGUSR1 is not handled there: it would kill the process"
     else:
         try:
-            text = _signalled(pid, source)
+            text = _signalled(pid, source, stop)
             threads = parse("faulthandler", text, pid)
             reason = "" if threads else f"no answer in {SIGNAL_TIMEOUT_S:g} s"
             if threads:
@@ -395,13 +413,12 @@ def _by_signal(
     return attempt, threads if not reason else ()
 
 
-def _signalled(pid: int, source: Path) -> str:
+def _signalled(pid: int, source: Path, stop: threading.Event) -> str:
     """What is appended to `source` after SIGUSR1, once it has stopped growing."""
     start = before = source.stat().st_size
     os.kill(pid, signal.SIGUSR1)
     end = time.monotonic() + SIGNAL_TIMEOUT_S
-    while time.monotonic() < end:
-        time.sleep(0.05)
+    while time.monotonic() < end and not stop.wait(0.05):
         size = source.stat().st_size
         if size == before > start:
             break

@@ -8,6 +8,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -359,6 +360,47 @@ def test_what_a_hanging_tool_started_is_ended_with_it(tmp_path: Path) -> None:
     while psutil.pid_exists(child) and psutil.Process(child).status() != psutil.STATUS_ZOMBIE:
         assert time.monotonic() < end
         time.sleep(0.05)
+
+
+def test_a_tool_is_ended_when_it_is_told_to_stop(tmp_path: Path) -> None:
+    """In all the time that it may take: also one that has closed its outputs."""
+    for silent in ("", "exec >&- 2>&-; "):
+        note = tmp_path / f"pid{len(silent)}"
+        stop = threading.Event()
+        script = f"{silent}echo $$ > {note}.new; mv {note}.new {note}; exec sleep 3600"
+        answers: list[bounded.Answer] = []
+        command = ["sh", "-c", script]
+        thread = threading.Thread(
+            target=lambda command=command, stop=stop, answers=answers: answers.append(
+                bounded.run(command, 3600.0, stop=stop)
+            ),
+            daemon=True,
+        )
+        thread.start()
+        end = time.monotonic() + PATIENCE_S
+        while not note.exists() and time.monotonic() < end:
+            time.sleep(0.02)
+        stop.set()
+        thread.join(PATIENCE_S)
+        (answer,) = answers
+        assert (answer.code, answer.problem) == (None, "ended together with the run")
+        assert not psutil.pid_exists(int(note.read_text()))
+
+
+def test_no_tool_is_tried_once_there_is_no_use_for_it(tmp_path: Path) -> None:
+    stop = threading.Event()
+    stop.set()
+    seen = stacks.capture_twice(os.getpid(), tmp_path, [shell("echo never")], stop=stop)
+    assert seen.captures == (StackCapture(attempts=()),)
+
+
+@pytest.mark.parametrize("whose", ["ours", "of one that has died"])
+def test_a_tool_is_started_for_who_is_still_there(whose: str) -> None:
+    """By its own number: who has become the parent of an orphan may have any."""
+    owner = os.getpid() + (whose != "ours")
+    command = [sys.executable, "-I", "-S", "-c", bounded._TIED, str(owner), "echo", "started"]
+    answer = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert answer.stdout == ("started\n" if whose == "ours" else "")
 
 
 def test_a_tool_that_floods_is_cut_off() -> None:
