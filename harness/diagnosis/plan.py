@@ -137,7 +137,17 @@ def command(
     for field in Settings.__struct_fields__:
         value = (more or {}).get(field, getattr(settings, field))
         if value is not None and (field == "steps" or value != getattr(DEFAULTS, field)):
-            words += [f"--{field.replace('_', '-')}", f"{value}"]
+            words += option(field, value)
     if repeat > 1:
         words += ["--repeat", str(repeat)]
     return shlex.join(words)
+
+
+def option(field: str, value: object) -> list[str]:
+    """The words by which the command line is given a field of Settings."""
+    name = f"--{field.replace('_', '-')}"
+    if isinstance(value, bool):
+        # What is on if nothing is said can only be turned off.
+        return [] if value else [f"--no-{name[2:]}"]
+    # In one word where the value could be taken for an option.
+    return [f"{name}={value}"] if f"{value}".startswith("-") else [name, f"{value}"]

@@ -9,7 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from harness import scenario
+from harness import cli, plan, scenario
+from harness.cli import options
 from harness.diagnose import LADDER, decided, diagnose, order
 from harness.diagnosis.hypotheses import HYPOTHESES, TABLE, TWINS, Effect
 from harness.findings.make import error, warning
@@ -476,6 +477,35 @@ def test_the_command_carries_the_settings_and_is_quoted():
     assert words[:5] == ["python", "-m", "harness", "run", "baseline_update"]
     assert words[5:] == ["--steps", "20", "--model", "my models/8b", "--train", "last:2",
                          "--batch-size", "4"]  # fmt: skip
+
+
+COUNT = st.integers(1, 1 << 20)
+ANY_SETTINGS = st.builds(
+    Settings,
+    steps=COUNT,
+    model=st.sampled_from(("tiny", "micro", "some/model"))
+    | st.text(st.characters(codec="ascii", min_codepoint=32)).map(lambda text: f"-no/{text}"),
+    train=st.none() | st.sampled_from(("full", "lora", "last:2")),
+    optimizer=st.sampled_from(plan.OPTIMIZERS),
+    learning_rate=st.floats(allow_nan=False),
+    dtype=st.none() | st.sampled_from(plan.DTYPES),
+    batch_size=COUNT,
+    seq_len=COUNT,
+    seed=st.integers(),
+    device=st.none() | st.sampled_from(plan.DEVICES),
+    ranks=COUNT,
+    backend=st.sampled_from(plan.BACKENDS),
+    collective_beats=st.booleans(),
+)
+
+
+@given(ANY_SETTINGS)
+def test_the_command_is_one_that_gives_the_same_settings(settings):
+    words = shlex.split(diagnose([], settings, machine()).next_experiment)
+    assert words[:3] == ["python", "-m", "harness"]
+    arguments = cli.parser(words[3:]).parse_args(words[3:])
+    assert arguments.scenario == ["baseline_update"]
+    assert options.settings(arguments) == settings
 
 
 def test_it_is_decided_only_when_what_is_left_says_nothing():
