@@ -17,10 +17,9 @@ from harness.screen import screen
 
 def carry_out(arguments: argparse.Namespace, runs: Sequence[Run], settings: Settings | None) -> int:
     """Run and report what is planned; returns the exit code."""
+    how = options.running(arguments)
     with screen(len(runs), quiet=arguments.quiet, verbose=arguments.verbose) as observer:
-        result, folder = execute(
-            runs, settings, options.running(arguments), observer, ["harness", *sys.argv[1:]]
-        )
+        result, folder = execute(runs, settings, how, observer, ["harness", *sys.argv[1:]])
         observer.summary(result, folder)
     github.show(arguments, folder, lambda run, root: annotate(run, arguments.fail_on, root))
     if arguments.json:
