@@ -29,10 +29,13 @@ def diagnose(
     """
     world = judge.arrange(results, settings, environment)
     hypotheses = judge.judge(world)
+    following = plan.next_experiment(hypotheses, world, available)
+    none = plan.no_experiment(hypotheses, world, available) if following is None else None
     return Diagnosis(
         hypotheses=hypotheses,
         unexplained=judge.unexplained(world, hypotheses),
-        next_experiment=plan.next_experiment(hypotheses, world, available),
+        next_experiment=following,
+        no_experiment=none,
     )
 
 

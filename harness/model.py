@@ -631,6 +631,8 @@ class Diagnosis(msgspec.Struct, frozen=True, kw_only=True):
     unexplained: str | None = None
     """The baseline's symptom, when every hypothesis is refuted or does not explain it."""
     next_experiment: str | None = None
+    no_experiment: str | None = None
+    """Why there is none, although something is untested."""
 
 
 class Environment(msgspec.Struct, frozen=True, kw_only=True):

@@ -15,6 +15,15 @@ from harness.model import Hypothesis, Settings, Verdict
 from harness.scenario import BASELINE
 
 DEFAULTS = Settings()
+OWN = (
+    "these scenarios are your own, and the ladder's are not to be compared with them: what an "
+    "untested hypothesis needs has to be a file of your own, by that name"
+)
+COMMAND = (
+    "a command is compared with variants of it alone: what an untested hypothesis needs has to be "
+    "a variant of yours, by that name (docs/WATCH.md)"
+)
+NOTHING = "no scenario of the ladder could say more of what is untested"
 RARE_RUNS, RARE_STEPS = 10, 10
 """Of a training that is well: so many runs, of so many times the steps, before it is called so."""
 
@@ -102,6 +111,17 @@ def next_experiment(
     if any(h.verdict is Verdict.SUPPORTED for h in hypotheses):
         return None
     return _again(hypotheses, world, available)
+
+
+def no_experiment(
+    hypotheses: Sequence[Hypothesis], world: World, available: Sequence[str]
+) -> str | None:
+    """Why `next_experiment` has nothing to name; None when nothing is untested."""
+    if not open_theories(hypotheses):
+        return None
+    if available:
+        return NOTHING
+    return COMMAND if world.settings is None else OWN
 
 
 def _again(hypotheses: Sequence[Hypothesis], world: World, available: Sequence[str]) -> str | None:

@@ -76,6 +76,6 @@ RULES: dict[type, dict[str, Rule]] = {
     },
     model.Spread: {"runs": K, "min": K, "median": K, "max": K},
     model.LeftOut: {"scenario": NAME, "repeat": K, "reason": T},
-    model.Diagnosis: {"hypotheses": N, "unexplained": T, "next_experiment": T},
+    model.Diagnosis: {"hypotheses": N, "unexplained": T, "next_experiment": T, "no_experiment": T},
     model.Hypothesis: {"id": K, "title": K, "verdict": K, "because": T, "conflicts": T},
 }  # fmt: skip

@@ -469,6 +469,19 @@ def test_next_is_what_tells_most_of_the_symptom():
     assert left is None or "half_precision" in left
 
 
+def test_where_no_run_can_be_suggested_it_is_said_why():
+    alone = [hung("baseline_update")]
+    own, command = (diagnose(alone, given, machine(), ()) for given in (SETTINGS, None))
+    assert own.next_experiment is command.next_experiment is None
+    assert "file of your own" in own.no_experiment
+    assert "variant of yours" in command.no_experiment
+    assert diagnose(alone, SETTINGS, machine()).no_experiment is None
+    memory = diagnose(ladder(original_report), SETTINGS, machine())
+    untested = any(h.verdict is Verdict.UNTESTED for h in memory.hypotheses)
+    assert memory.next_experiment is None
+    assert (memory.no_experiment is not None) is untested
+
+
 def test_the_command_carries_the_settings_and_is_quoted():
     settings = Settings(steps=20, model="my models/8b", train="last:2", batch_size=4)
     command = diagnose([], settings, machine()).next_experiment
