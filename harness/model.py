@@ -703,6 +703,15 @@ class LeftOut(msgspec.Struct, frozen=True, kw_only=True):
     reason: str
 
 
+class Continuation(msgspec.Struct, frozen=True, kw_only=True):
+    """A command that added runs to a run."""
+
+    command: tuple[str, ...]
+    started: str
+    """ISO 8601, with the zone."""
+    interrupted: bool = False
+
+
 class RunResult(msgspec.Struct, frozen=True, kw_only=True):
     """run.json."""
 
@@ -724,3 +733,5 @@ class RunResult(msgspec.Struct, frozen=True, kw_only=True):
     interrupted: bool = False
     full: bool = False
     """Whether nothing was redacted, so that it must not be published."""
+    continued: tuple[Continuation, ...] = ()
+    """What has been added since the first command ended."""

@@ -46,6 +46,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
         completion.answer(COMMANDS, parser)
     arguments = parser(words).parse_args(words)
+    arguments.words = words
     try:
         code = arguments.command(arguments)
         sys.stdout.flush()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import shlex
 from pathlib import Path
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -490,6 +491,60 @@ def test_the_command_carries_the_settings_and_is_quoted():
     assert words[:5] == ["python", "-m", "harness", "run", "baseline_update"]
     assert words[5:] == ["--steps", "20", "--model", "my models/8b", "--train", "last:2",
                          "--batch-size", "4"]  # fmt: skip
+
+
+def skipped_where_compiled(name):
+    compiled = "compile" in name
+    return stopped(name, Outcome.SKIPPED, reason="no compiler") if compiled else done(name)
+
+
+def hangs_at_times(name, repeat):
+    return hung(name) if repeat % 4 == 1 else done(name)
+
+
+@pytest.mark.parametrize(
+    "act",
+    [
+        done,
+        original_report,
+        hangs_everywhere(),
+        hangs_everywhere("tiny_model"),
+        hangs_everywhere("uncompiled_step", "rebuild_compiled"),
+        hangs_at_times,
+        skipped_where_compiled,
+        lambda name: raised(name, "KeyError: 'x'"),
+        lambda name: stopped(name, Outcome.CRASHED, signal="SIGTERM", reason="killed by SIGTERM"),
+    ],
+)
+def test_whoever_follows_the_suggestions_comes_to_an_end(act):
+    results, untested = [], []
+    while True:
+        found = diagnose(results, SETTINGS, machine(), run="my runs/x")
+        untested.append(sum(h.verdict is Verdict.UNTESTED for h in found.hypotheses))
+        if found.next_experiment is None:
+            break
+        words = shlex.split(found.next_experiment)
+        name, repeats = words[4], int(words[8]) if words[7:8] == ["--repeat"] else 1
+        assert words[5:7] == ["--continue", "my runs/x"]
+        first = sum(one.scenario == name for one in results)
+        for repeat in range(first, first + repeats):
+            made = act(name, repeat) if act is hangs_at_times else act(name) or done(name)
+            results.append(msgspec.structs.replace(made, repeat=repeat))
+        assert len(results) <= len(LADDER) + 100
+    # What somebody else ended says nothing.
+    assert untested[-1] < untested[0] or {one.signal for one in results} == {"SIGTERM"}
+
+
+def test_of_steps_too_few_to_tell_anything_that_is_said():
+    settings = Settings(steps=2)
+    results = [
+        msgspec.structs.replace(one, steps_completed=2, repeat=n)
+        for n in range(10)
+        for one in ladder(done)
+    ]
+    found = diagnose(results, settings, machine(), run="x")
+    assert found.next_experiment is None
+    assert "2 steps are too few" in found.no_experiment
 
 
 COUNT = st.integers(1, 1 << 20)
