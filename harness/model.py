@@ -634,6 +634,8 @@ class Diagnosis(msgspec.Struct, frozen=True, kw_only=True):
     unexplained: str | None = None
     """The baseline's symptom, when every hypothesis is refuted or does not explain it."""
     next_experiment: str | None = None
+    no_experiment: str | None = None
+    """Why there is none, although something is untested."""
 
 
 class Environment(msgspec.Struct, frozen=True, kw_only=True):
@@ -705,6 +707,15 @@ class LeftOut(msgspec.Struct, frozen=True, kw_only=True):
     reason: str
 
 
+class Continuation(msgspec.Struct, frozen=True, kw_only=True):
+    """A command that added runs to a run."""
+
+    command: tuple[str, ...]
+    started: str
+    """ISO 8601, with the zone."""
+    interrupted: bool = False
+
+
 class RunResult(msgspec.Struct, frozen=True, kw_only=True):
     """run.json."""
 
@@ -726,3 +737,5 @@ class RunResult(msgspec.Struct, frozen=True, kw_only=True):
     interrupted: bool = False
     full: bool = False
     """Whether nothing was redacted, so that it must not be published."""
+    continued: tuple[Continuation, ...] = ()
+    """What has been added since the first command ended."""

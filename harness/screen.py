@@ -166,6 +166,8 @@ class Screen:
         if found.next_experiment:
             told = Text.assemble("next: ", (found.next_experiment, "cyan"))
             self.console.print(told, soft_wrap=True)
+        if found.no_experiment:
+            self.say(Text(f"no run is suggested: {found.no_experiment}", style="dim"))
 
 
 class LiveScreen(Screen):

@@ -55,6 +55,7 @@ def _main(words: Sequence[str]) -> int:
 
         completion.answer(COMMANDS, parser)
     arguments = parser(words).parse_args(words)
+    arguments.words = words
     try:
         code = arguments.command(arguments)
         sys.stdout.flush()

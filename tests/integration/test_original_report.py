@@ -74,3 +74,4 @@ def test_it_is_memory_with_deferred_work_not_corruption_not_deadlock(document):
     assert verdicts["corruption"] == verdicts["deadlock"] == "refuted"
     # The shipped ladder has another model, and no limit.
     assert document["diagnosis"]["next_experiment"] is None
+    assert "your own" in document["diagnosis"]["no_experiment"]

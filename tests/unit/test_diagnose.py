@@ -5,11 +5,13 @@ from __future__ import annotations
 import shlex
 from pathlib import Path
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from harness import scenario
+from harness import cli, plan, scenario
+from harness.cli import options
 from harness.diagnose import LADDER, decided, diagnose, order
 from harness.diagnosis.hypotheses import HYPOTHESES, TABLE, TWINS, Effect
 from harness.findings.make import error, warning
@@ -478,6 +480,19 @@ def test_next_is_what_tells_most_of_the_symptom():
     assert left is None or "half_precision" in left
 
 
+def test_where_no_run_can_be_suggested_it_is_said_why():
+    alone = [hung("baseline_update")]
+    own, command = (diagnose(alone, given, machine(), ()) for given in (SETTINGS, None))
+    assert own.next_experiment is command.next_experiment is None
+    assert "file of your own" in own.no_experiment
+    assert "variant of yours" in command.no_experiment
+    assert diagnose(alone, SETTINGS, machine()).no_experiment is None
+    memory = diagnose(ladder(original_report), SETTINGS, machine())
+    untested = any(h.verdict is Verdict.UNTESTED for h in memory.hypotheses)
+    assert memory.next_experiment is None
+    assert (memory.no_experiment is not None) is untested
+
+
 def test_the_command_carries_the_settings_and_is_quoted():
     settings = Settings(steps=20, model="my models/8b", train="last:2", batch_size=4)
     command = diagnose([], settings, machine()).next_experiment
@@ -486,6 +501,89 @@ def test_the_command_carries_the_settings_and_is_quoted():
     assert words[:5] == ["python", "-m", "harness", "run", "baseline_update"]
     assert words[5:] == ["--steps", "20", "--model", "my models/8b", "--train", "last:2",
                          "--batch-size", "4"]  # fmt: skip
+
+
+def skipped_where_compiled(name):
+    compiled = "compile" in name
+    return stopped(name, Outcome.SKIPPED, reason="no compiler") if compiled else done(name)
+
+
+def hangs_at_times(name, repeat):
+    return hung(name) if repeat % 4 == 1 else done(name)
+
+
+@pytest.mark.parametrize(
+    "act",
+    [
+        done,
+        original_report,
+        hangs_everywhere(),
+        hangs_everywhere("tiny_model"),
+        hangs_everywhere("uncompiled_step", "rebuild_compiled"),
+        hangs_at_times,
+        skipped_where_compiled,
+        lambda name: raised(name, "KeyError: 'x'"),
+        lambda name: stopped(name, Outcome.CRASHED, signal="SIGTERM", reason="killed by SIGTERM"),
+    ],
+)
+def test_whoever_follows_the_suggestions_comes_to_an_end(act):
+    results, untested = [], []
+    while True:
+        found = diagnose(results, SETTINGS, machine(), run="my runs/x")
+        untested.append(sum(h.verdict is Verdict.UNTESTED for h in found.hypotheses))
+        if found.next_experiment is None:
+            break
+        words = shlex.split(found.next_experiment)
+        name, repeats = words[4], int(words[8]) if words[7:8] == ["--repeat"] else 1
+        assert words[5:7] == ["--continue", "my runs/x"]
+        first = sum(one.scenario == name for one in results)
+        for repeat in range(first, first + repeats):
+            made = act(name, repeat) if act is hangs_at_times else act(name) or done(name)
+            results.append(msgspec.structs.replace(made, repeat=repeat))
+        assert len(results) <= len(LADDER) + 100
+    # What somebody else ended says nothing.
+    assert untested[-1] < untested[0] or {one.signal for one in results} == {"SIGTERM"}
+
+
+def test_of_steps_too_few_to_tell_anything_that_is_said():
+    settings = Settings(steps=2)
+    results = [
+        msgspec.structs.replace(one, steps_completed=2, repeat=n)
+        for n in range(10)
+        for one in ladder(done)
+    ]
+    found = diagnose(results, settings, machine(), run="x")
+    assert found.next_experiment is None
+    assert "2 steps are too few" in found.no_experiment
+
+
+COUNT = st.integers(1, 1 << 20)
+ANY_SETTINGS = st.builds(
+    Settings,
+    steps=COUNT,
+    model=st.sampled_from(("tiny", "micro", "some/model"))
+    | st.text(st.characters(codec="ascii", min_codepoint=32)).map(lambda text: f"-no/{text}"),
+    train=st.none() | st.sampled_from(("full", "lora", "last:2")),
+    optimizer=st.sampled_from(plan.OPTIMIZERS),
+    learning_rate=st.floats(allow_nan=False),
+    dtype=st.none() | st.sampled_from(plan.DTYPES),
+    batch_size=COUNT,
+    seq_len=COUNT,
+    seed=st.integers(),
+    device=st.none() | st.sampled_from(plan.DEVICES),
+    ranks=COUNT,
+    backend=st.sampled_from(plan.BACKENDS),
+    collective_beats=st.booleans(),
+)
+
+
+@given(ANY_SETTINGS)
+def test_the_command_is_one_that_gives_the_same_settings(settings):
+    words = shlex.split(diagnose([], settings, machine()).next_experiment)
+    assert words[:3] == ["python", "-m", "harness"]
+    arguments = cli.parser(words[3:]).parse_args(words[3:])
+    assert arguments.scenario == ["baseline_update"]
+    assert options.settings(arguments) == settings
 
 
 def test_it_is_decided_only_when_what_is_left_says_nothing():

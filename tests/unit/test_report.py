@@ -57,6 +57,16 @@ def titles(report):
     return [b.content for a, b in pairwise(tokens) if a.type == "heading_open"]
 
 
+def test_why_no_run_is_suggested_stands_where_the_suggestion_would(tmp_path):
+    run = fakes.mixed()
+    none = msgspec.structs.replace(run.diagnosis, next_experiment=None, no_experiment="all is own")
+    write_all(fakes.write(msgspec.structs.replace(run, diagnosis=none), tmp_path))
+    for name in ("report.md", "report.html"):
+        told = (tmp_path / name).read_text()
+        assert "No run is suggested: all is own." in told
+        assert "The run that would tell most" not in told
+
+
 def test_the_order_of_the_report(tmp_path):
     write_all(fakes.write(fakes.mixed(), tmp_path))
     report = (tmp_path / "report.md").read_text(encoding="utf-8")

@@ -25,6 +25,8 @@ def diagnosis(data: ReportInput) -> str:
     if found.next_experiment:
         text += "\n\nThe run that would tell most next:\n\n"
         text += fence(line(found.next_experiment, 500), "sh")
+    if found.no_experiment:
+        text += f"\n\nNo run is suggested: {cell(found.no_experiment)}."
     return text
 
 
