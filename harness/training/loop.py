@@ -88,6 +88,7 @@ def _describe(training: Training, recorder: Recorder) -> None:
             dtype=dtype,
             description=type(training.model).__module__.rpartition(".")[2],
             active=mx.get_active_memory(),
+            own=training.brought,
         )
     )
 
