@@ -16,6 +16,7 @@ from harness.beatfile import read_beats, read_ends
 from harness.model import (
     AnyBeat,
     BuiltBeat,
+    EndBeat,
     ModelBeat,
     Outcome,
     RunResult,
@@ -171,7 +172,8 @@ def _own_model(home: Path) -> int | None:
         for beat in read_beats(home):
             if isinstance(beat, ModelBeat):
                 return beat.parameters if beat.own else None
-            if isinstance(beat, BuiltBeat | StepBeat):
+            # The first step may be what builds it.
+            if isinstance(beat, EndBeat) or (isinstance(beat, BuiltBeat | StepBeat) and beat.step):
                 return 0
     except OSError:
         pass

@@ -93,7 +93,8 @@ def test_whose_model_it_is_is_read_from_the_first_beats(tmp_path, beats, own):
     folder = fakes.write(fakes.run(fakes.result("baseline_update")), tmp_path)
     home = folder / "baseline_update" / "0"
     home.mkdir(parents=True, exist_ok=True)
-    lines = [*models, StepBeat(t=1.0, step=0, phases={})]
+    first, second = (StepBeat(t=1.0, step=step, phases={}) for step in range(2))
+    lines = [first, *models, second]
     (home / BEATS).write_bytes(b"".join(msgspec.json.encode(line) + b"\n" for line in lines))
     data = load_run(folder)
     assert data.own_model(data.run.results[0]) == own
