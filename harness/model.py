@@ -185,6 +185,8 @@ class ModelBeat(Beat, frozen=True, kw_only=True, tag="model"):
     description: str = ""
     active: int | None = None
     """MLX active memory once the model is there, before the first step."""
+    own: bool = False
+    """The scenario has brought it; it is not that of the settings."""
 
 
 class BuiltBeat(Beat, frozen=True, kw_only=True, tag="built"):

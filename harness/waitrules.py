@@ -111,7 +111,7 @@ RULES = tuple(
         (Category.QUEUE, r"^_base\.py:(result|exception|wait)$", "waits for a future"),
         (Category.LOCK, r"^threading\.py:(join|_wait_for_tstate_lock|_shutdown)$",
          "waits for another thread to end"),
-        (Category.QUEUE, r"^threading\.py:(wait|wait_for)$",
+        (Category.LOCK, r"^threading\.py:(wait|wait_for)$",
          "waits for another thread to notify it"),
         (Category.CHILD, _CHILD, "waits for a child process"),
         (Category.SLEEP, _SLEEP, "sleeps"),

@@ -10,7 +10,8 @@ from itertools import combinations
 from harness.diagnosis import compare
 from harness.diagnosis.compare import CHANCE
 from harness.diagnosis.hypotheses import HYPOTHESES, TABLE, TWINS, Cell, Effect, Theory
-from harness.diagnosis.judge import World, cell
+from harness.diagnosis.judge import World, cell, looked, stays
+from harness.diagnosis.quantities import may_hide
 from harness.model import Hypothesis, Settings, Verdict
 from harness.scenario import BASELINE
 
@@ -74,6 +75,8 @@ def tells(name: str, theory: Theory, world: World) -> float:
         return float(name == BASELINE)
     if expected.effect is Effect.SHOWS:
         return 1.0
+    if _may_hide(theory, world) and stays(name, theory):
+        return 0.5
     if name in TWINS:
         return 0.0
     if compare.reference(theory, world.groups) is not None:
@@ -83,6 +86,13 @@ def tells(name: str, theory: Theory, world: World) -> float:
     well = all(run.completed and not run.kinds for run in references)
     elsewhere = any(run.kinds & theory.explains for run in world.runs)
     return 0.0 if well and not elsewhere else 0.25
+
+
+def _may_hide(theory: Theory, world: World) -> bool:
+    """Whether it has not been seen, in too few runs to say so."""
+    if any(run.kinds & theory.explains for run in world.runs):
+        return False
+    return may_hide(looked(theory, world)) > theory.unseen
 
 
 def open_theories(hypotheses: Iterable[Hypothesis]) -> list[Theory]:

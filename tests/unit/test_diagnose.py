@@ -14,7 +14,7 @@ from harness import cli, plan, scenario
 from harness.cli import options
 from harness.diagnose import LADDER, decided, diagnose, order
 from harness.diagnosis.hypotheses import HYPOTHESES, TABLE, TWINS, Effect
-from harness.findings.make import error, warning
+from harness.findings.make import error, info, warning
 from harness.model import (
     Cause,
     Environment,
@@ -25,6 +25,7 @@ from harness.model import (
     Outcome,
     ScenarioResult,
     Settings,
+    Severity,
     StepTimes,
     Verdict,
 )
@@ -269,6 +270,30 @@ def test_slow_dead_crashed_and_compiling_are_four_answers():
     assert supported([hung("baseline_update", "jit", code="waiting")]) == {"retrace"}
 
 
+def test_one_healthy_run_does_not_refute_a_deadlock():
+    """One that comes in half of the runs would spare it as likely as not."""
+    few = [done("baseline_update", repeat=n) for n in range(3)]
+    found = said(few)["deadlock"]
+    assert found.verdict is Verdict.UNTESTED
+    assert "less than 56 % of runs may hide" in found.because[0]
+    assert not decided(few, SETTINGS, machine(), ["sgd_step"])
+    # The healthy runs of all scenarios count that would hang with it.
+    assert said([*few, done("grad_without_update")])["deadlock"].verdict is Verdict.UNTESTED
+    enough = [*few, done("sgd_step")]
+    assert said(enough)["deadlock"].verdict is Verdict.REFUTED
+    assert decided(enough, SETTINGS, machine(), ["tiny_model"])
+
+
+def test_without_a_reference_nothing_is_refuted():
+    found = said([done("compiled_step"), done("rebuild_compiled"), done("sgd_step")])
+    assert {h.verdict for h in found.values()} == {Verdict.UNTESTED}
+
+
+def test_that_work_is_deferred_and_costs_nothing_is_told_without_a_contradiction():
+    told = " ".join(said([done("baseline_update")])["deferred"].because)
+    assert "what a step leaves to the next one costs nothing extra" in told
+
+
 # --- each hypothesis -----------------------------------------------------------------------------
 
 
@@ -302,6 +327,20 @@ def test_four_runs_are_enough_for_it():
         "eval_after_update", "sgd_step", "tiny_model",
     )  # fmt: skip
     assert supported(ladder(original_report, names=names)) == {"memory", "deferred"}
+
+
+def test_what_completes_with_more_room_comes_first():
+    limited = info("memory_limited", "killed by SIGSEGV, and its address space was limited")
+    runs = [killed("baseline_update", findings=(limited,)), done("room_for_7_p", peak=3.8)]
+    found = said(runs)["memory"]
+    assert found.because == (
+        "baseline_update is killed by SIGSEGV in step 1, phase eval; with as many parameters, "
+        "room_for_7_p completes 10 steps at a peak of 3.8 P",
+        "baseline_update: killed by SIGSEGV, and its address space was limited",
+    )
+    for other in (done("mine", p=GB // 2, peak=3.8), done("mine", peak=0.0), killed("mine")):
+        told = " ".join(said([runs[0], other])["memory"].because)
+        assert "as many parameters" not in told
 
 
 def test_one_smaller_training_that_passes_does_not_convict_memory():
@@ -385,29 +424,77 @@ def test_traces_in_each_step_are_retracing_unless_they_are_expected():
     assert supported([done("mine", Finding(**{**fields(again), "expected": True}))]) == set()
 
 
-@pytest.mark.parametrize("expected", [True, False])
-def test_a_second_trace_counts_when_it_is_felt(expected):
-    # mlx-lm's own step is traced twice: that alone is nothing.
-    def compiled(seconds):
+def test_a_second_trace_counts_when_it_is_felt_and_nobody_expects_it():
+    def compiled(seconds, severity=Severity.WARNING, expected=False):
         twice = warning("double_trace", "traced in steps 0 and 1", seconds_step_1=seconds)
-        twice = Finding(**{**fields(twice), "expected": expected})
+        twice = Finding(**{**fields(twice), "expected": expected, "severity": severity})
         return done("compiled_step", twice, times=(12.0, seconds, 0.002), traces=2)
 
     assert supported([compiled(3.2)]) == {"retrace"}
     assert supported([compiled(0.02)]) == set()
+    # The ladder's compiled step is traced twice by design, and kernels are compiled once.
+    assert supported([compiled(6.85, expected=True)]) == set()
+    # mlx-lm's own step is.
+    assert supported([compiled(3.2, severity=Severity.INFO)]) == set()
 
 
 @pytest.mark.parametrize(
     "how",
     [{"category": "io", "phase": "data"}, {"category": None, "phase": "data"},
-     {"category": "queue", "code": "deadlock"}, {"category": "child", "code": "waiting"}],
+     {"category": "queue", "code": "waiting"}, {"category": "child", "code": "waiting"}],
 )  # fmt: skip
 def test_waits_for_data_a_queue_or_a_child_are_the_hosts(how):
     assert supported([hung("mine", **how)]) == {"data"}
 
 
-def test_a_child_that_is_proven_dead_is_a_deadlock():
-    assert supported([hung("fork_deadlock", "child", code="deadlock")]) == {"deadlock"}
+@pytest.mark.parametrize("category", ["child", "lock", "gil", None])
+@pytest.mark.parametrize("phase", ["eval", "data"])
+def test_a_proven_deadlock_is_a_deadlock_whatever_the_phase(category, phase):
+    one = hung("mine", category, code="deadlock", phase=phase)
+    assert supported([one]) == {"deadlock"}
+
+
+def test_a_queue_that_nobody_will_ever_fill_is_a_deadlock_and_the_loaders():
+    assert supported([hung("mine", "queue", code="deadlock")]) == {"deadlock", "data"}
+
+
+def waiting(category, site, phase="forward", code="deadlock"):
+    place = f"phase {phase} of step 1"
+    cause = Cause(
+        code=code,
+        summary=f"{code} in {place}: 3 threads can only be woken by one another",
+        proven=code == "deadlock",
+        evidence={"wait_category": category, "wait_site": site, "fingerprint": "0123456789ab"},
+    )
+    return stopped("mine", Outcome.HUNG, phase=phase, cause=cause)
+
+
+def test_a_proven_deadlock_is_told_once_with_what_is_waited_for():
+    site = "waits for another thread to notify it (wait), from mine.py:7 in step"
+    found = said([waiting("lock", site)])
+    told = "mine is in a proven deadlock in step 1, phase forward: the main thread " + site
+    assert found["deadlock"].because == (told,)
+    assert found["data"].verdict is Verdict.UNTESTED
+    assert "what nobody will do" in found["deadlock"].title
+    (blind,) = said([waiting("lock", None)])["deadlock"].because
+    assert blind.count("step 1") == 1
+    assert blind.endswith(": 3 threads can only be woken by one another")
+
+
+def test_what_spins_while_data_is_loaded_is_not_said_to_wait():
+    site = "is running (tokenize), from mine.py:7 in batches"
+    found = said([waiting("running", site, phase="data", code="stalled")])
+    assert found["data"].because == (f"mine hangs in step 1, phase data: it {site}",)
+    assert not any("waits" in why for h in found.values() for why in h.because)
+
+
+def test_of_a_child_that_is_waited_for_its_own_wait_is_told():
+    (theirs,) = said([waiting("child", "waits for a Python lock (acquire)")])["deadlock"].because
+    assert "a child process waits for a Python lock" in theirs
+    (ours,) = said([waiting("child", "waits for a child process (wait)", code="waiting")])[
+        "data"
+    ].because
+    assert "the main thread waits for a child process" in ours
 
 
 def test_a_slow_loader_is_data():
