@@ -69,7 +69,11 @@ class Expected(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     findings: tuple[str, ...] = ()
     """Codes that must be among the findings."""
     culprit: int | None = None
-    """The rank that one of the findings must name."""
+    """The rank that the first finding about ranks must name, and no other."""
+    culprits: tuple[int, ...] = ()
+    """The ranks, where it must name several."""
+    says: tuple[str, ...] = ()
+    """Words that the reason must hold, each of them."""
     budget: float | None = None
     """Seconds after which its run is ended, if the user's budget is not shorter."""
 

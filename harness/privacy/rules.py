@@ -41,7 +41,8 @@ RULES: dict[type, dict[str, Rule]] = {
     },
     model.Command: {"argv": Rule.WORDS, "variables": Rule.VARIABLES, "pattern": T, "inject": K},
     model.Expected: {
-        "outcome": K, "cause": T, "step": K, "findings": T, "culprit": K, "budget": K,
+        "outcome": K, "cause": T, "step": K, "findings": T, "culprit": K,
+        "culprits": K, "says": T, "budget": K,
     },
     model.ScenarioResult: {
         "scenario": NAME, "outcome": K, "steps_requested": K, "steps_completed": K, "wall_s": K,

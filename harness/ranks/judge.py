@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from harness.model import Finding, RankResult
+from harness.model import Finding, RankResult, Severity
 from harness.ranks.case import look
 from harness.ranks.found import findings
 from harness.ranks.standing import results
@@ -26,11 +26,13 @@ class JobVerdict:
     ranks: tuple[RankResult, ...]
     """In the order in which they were given."""
     findings: tuple[Finding, ...]
+    skipped: str | None = None
+    """Why this cannot run here, if a rank says so and nothing else is wrong."""
 
     @property
     def failed(self) -> bool:
-        """Whether the job cannot go on; slow is not that."""
-        return self.code is not None and self.code != "rank_slow"
+        """Whether the job cannot go on, or has not ended well; slow is not that."""
+        return any(finding.severity is Severity.ERROR for finding in self.findings)
 
 
 def judge(
@@ -53,4 +55,5 @@ def judge(
         summary=told,
         ranks=results(case),
         findings=found,
+        skipped=case.skipped if case.problem is None else None,
     )

@@ -93,6 +93,11 @@ class RankState:
         return place.step if place and place.phase not in AFTER and not self.finished else -1
 
     @property
+    def reached(self) -> int:
+        """The last step that it has begun or done, also when it is over."""
+        return max(self.begun, -1 if self.columns.done is None else self.columns.done)
+
+    @property
     def waits(self) -> bool:
         """Whether it may be blocked by its peers: it evaluates, or its stacks say so."""
         if self.wait is not None and self.wait.category is Category.COLLECTIVE:
