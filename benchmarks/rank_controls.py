@@ -7,6 +7,8 @@ Each lane is a process of its own that is bound to so many cores and runs its sh
 one after the other: a machine of 16 cores is eight machines of two. More lanes than there are cores
 for share them.
 
+The culprit is the first rank, the last, and one between them in turn.
+
 Measures: 10 of 10 of every control; a rank that is gone is reported within 5 s, a stopped one
 within 10 s, counted from what it did last.
 """
@@ -34,7 +36,7 @@ from harness import plan, scenario, selftest
 from harness.beatfile import read_position
 from harness.cli.selftest import BUDGET_S
 from harness.execute import execute
-from harness.model import ScenarioResult, Settings
+from harness.model import Expected, ScenarioResult, Settings
 from harness.plan import Options
 from harness.screen import Screen
 from harness.stats import median
@@ -42,60 +44,89 @@ from harness.supervise.job import Job
 
 ROOT = Path(__file__).resolve().parents[1]
 
+Planned = tuple[str, int, int]
+"""A control, how many ranks it has, and which of them comes to grief."""
+
 
 class Told(Screen):
     """A screen that remembers when each job was first said to have come to grief."""
 
-    def __init__(self, console: Console, total: int) -> None:
+    def __init__(self, console: Console, total: int, culprit: int) -> None:
         super().__init__(console, total, quiet=True, verbose=False)
+        self.culprit = culprit
         self.after: dict[int, float] = {}
 
     def looked(self, jobs: Sequence[Job]) -> None:
         super().looked(jobs)
         for job in jobs:
             if "rank" in job.judgement.reason and job.spec.repeat not in self.after:
-                self.after[job.spec.repeat] = since_the_culprit(job)
+                self.after[job.spec.repeat] = since_it_moved(job, self.culprit)
 
     def finished(self, job: Job, result: ScenarioResult) -> None:
         super().finished(job, result)
-        self.after.setdefault(job.spec.repeat, since_the_culprit(job))
+        self.after.setdefault(job.spec.repeat, since_it_moved(job, self.culprit))
 
 
-def since_the_culprit(job: Job) -> float:
-    """Seconds since rank 1, which is to blame in each control, did anything."""
-    position = read_position(job.folder / "rank-1")
+def since_it_moved(job: Job, rank: int) -> float:
+    """Seconds since this rank did anything."""
+    position = read_position(job.folder / f"rank-{rank}")
     return time.monotonic() - (position.t if position else job.started)
 
 
-def lane(jobs: Sequence[tuple[str, int]], out: Path) -> list[dict[str, Any]]:
-    """The verdicts on these controls, each with so many ranks."""
-    runs = []
-    for number, (name, ranks) in enumerate(jobs):
+def culprit_of(size: int, turn: int) -> int:
+    """Which of `size` ranks comes to grief: each of those that may be told of differently."""
+    places = sorted({0, 1, size - 1})
+    return places[turn % len(places)]
+
+
+def expected(verdict: Expected, culprit: int, size: int) -> Expected:
+    """`verdict` of a control in which the next rank to this one, if two, comes to grief with it."""
+    if verdict.culprits:
+        return msgspec.structs.replace(verdict, culprits=(culprit, (culprit + 1) % size))
+    named = None if verdict.culprit is None else culprit
+    return msgspec.structs.replace(verdict, culprit=named)
+
+
+def lane(jobs: Sequence[Planned], out: Path) -> list[dict[str, Any]]:
+    """The verdicts on these jobs, those with one culprit together: the environment names it."""
+    found = []
+    for culprit in sorted({culprit for _, _, culprit in jobs}):
+        os.environ["CONTROL_CULPRIT"] = str(culprit)
+        found += same_culprit([one for one in jobs if one[2] == culprit], out, culprit)
+    return found
+
+
+def same_culprit(jobs: Sequence[Planned], out: Path, culprit: int) -> list[dict[str, Any]]:
+    runs, verdicts = [], []
+    for number, (name, size, _) in enumerate(jobs):
         (info,) = scenario.find([name])
-        info = msgspec.structs.replace(info, settings=info.settings | {"ranks": ranks})
+        assert info.verdict is not None
+        verdicts.append(expected(info.verdict, culprit, size))
+        info = msgspec.structs.replace(info, settings=info.settings | {"ranks": size})
         (run,) = plan.make([info], Settings(), 1)
         runs.append(msgspec.structs.replace(run, repeat=number))
     how = Options(out=out, budget=BUDGET_S)
-    told = Told(Console(stderr=True), len(runs))
+    told = Told(Console(stderr=True), len(runs), culprit)
     result, _ = execute(runs, Settings(), how, told, ["benchmarks/rank_controls.py"])
-    judged = {row.repeat: row for row in selftest.rows(result)}
+    judged = [selftest.row(one, verdicts[one.repeat], result.environment) for one in result.results]
     return [
         {
             "control": one.scenario,
             "ranks": jobs[one.repeat][1],
-            "ok": judged[one.repeat].ok,
-            "wrong": judged[one.repeat].wrong,
+            "culprit": culprit,
+            "ok": row.ok,
+            "wrong": row.wrong,
             "outcome": one.outcome.value,
-            "told": one.cause.summary if one.cause else one.reason,
+            "told": one.reason,
             "told_after_s": told.after[one.repeat],
             "codes": [finding.code for finding in one.findings],
             "wall_s": one.wall_s,
         }
-        for one in result.results
+        for one, row in zip(result.results, judged, strict=True)
     ]
 
 
-def lanes(jobs: Sequence[tuple[str, int]], count: int, cores: int) -> list[dict[str, Any]]:
+def lanes(jobs: Sequence[Planned], count: int, cores: int) -> list[dict[str, Any]]:
     """The jobs dealt out to `count` processes, each bound to `cores` cores of its own."""
     with tempfile.TemporaryDirectory() as folder:
         started = []
@@ -135,7 +166,12 @@ def main() -> None:
     controls = arguments.control or [
         info.name for info in scenario.controls() if info.settings.get("ranks")
     ]
-    jobs = [(n, size) for _ in range(arguments.repeat) for n in controls for size in ranks]
+    jobs = [
+        (name, size, culprit_of(size, turn))
+        for turn in range(arguments.repeat)
+        for name in controls
+        for size in ranks
+    ]
     count = arguments.lanes or max(1, (os.cpu_count() or 1) // arguments.cores)
     found = lanes(jobs, count, arguments.cores)
     rows = [row(name, [one for one in found if one["control"] == name], ranks) for name in controls]
@@ -143,7 +179,8 @@ def main() -> None:
     print(table(head, rows))
     for one in found:
         if not one["ok"]:
-            print(f"{one['control']} with {one['ranks']} ranks: {one['wrong']}: {one['told']}")
+            where = f"{one['control']} with {one['ranks']} ranks, in rank {one['culprit']}"
+            print(f"{where}: {one['wrong']}: {one['told']}")
     print(f"on {machine()}, {count} times {arguments.cores} cores")
     save(arguments.out, "rank_controls", {"cores": arguments.cores, "runs": found})
 

@@ -79,7 +79,7 @@ def classify(
         detected_at_s=ending.detected_at_s,
         exit_code=ending.exit_code,
         signal=ending.signal,
-        findings=tuple(_expected(finding, info) for finding in found),
+        findings=tuple(_known(finding, info) for finding in found),
         metrics=metrics(record, ending),
     )
 
@@ -192,7 +192,12 @@ def _line(text: str) -> str:
     return line if len(line) <= _REASON else line[: _REASON - 3] + "..."
 
 
-def _expected(finding: Finding, info: ScenarioInfo) -> Finding:
+def _known(finding: Finding, info: ScenarioInfo) -> Finding:
+    """A finding in the light of what is run."""
+    if finding.code == "double_trace" and info.command is not None:
+        # Traces are counted in mlx-lm's trainer alone, whose step is always traced twice: its
+        # optimizer's state comes with the first update.
+        finding = msgspec.structs.replace(finding, severity=Severity.INFO)
     return msgspec.structs.replace(finding, expected=finding.code in info.expects)
 
 

@@ -21,19 +21,31 @@ def diagnose(
     settings: Settings | None,
     environment: Environment,
     available: Sequence[str] = LADDER,
+    run: str | None = None,
 ) -> Diagnosis:
     """What `results` say of each hypothesis; several repeats of one scenario are welcome.
 
     `settings` are those of the run, before a scenario's own overrides; None of outside commands.
-    `available` names what could be run next.
+    `available` names what could be run next, and `run` the folder of the run that it can be added
+    to, if it can.
     """
     world = judge.arrange(results, settings, environment)
     hypotheses = judge.judge(world)
+    tried = {result.scenario for result in results if not _interrupted(result)}
+    # What was skipped, or ended for reasons of its own, would do so again.
+    worth = [name for name in available if name in world.groups or name not in tried]
+    following = plan.next_experiment(hypotheses, world, worth, run)
+    none = plan.no_experiment(hypotheses, world, available) if following is None else None
     return Diagnosis(
         hypotheses=hypotheses,
         unexplained=judge.unexplained(world, hypotheses),
-        next_experiment=plan.next_experiment(hypotheses, world, available),
+        next_experiment=following,
+        no_experiment=none,
     )
+
+
+def _interrupted(result: ScenarioResult) -> bool:
+    return (result.reason or "").startswith("interrupted")
 
 
 def decided(

@@ -7,12 +7,14 @@ import os
 import secrets
 import shutil
 from collections.abc import Sequence
+from contextlib import nullcontext, suppress
 from datetime import datetime, timezone
 from pathlib import Path
 
 import msgspec
 
-from harness import __version__, diagnose, environment, hosts, privacy, repeats
+from harness import __version__, continuing, diagnose, environment, hosts, privacy, repeats
+from harness.continuing import Earlier
 from harness.errors import HarnessError, UsageError
 from harness.model import (
     Diagnosis,
@@ -42,21 +44,23 @@ def execute(
     observer: scheduler.Observer,
     command: Sequence[str],
     terminal: Terminal | None = None,
+    earlier: Earlier | None = None,
 ) -> tuple[RunResult, Path]:
     """Run all of `plan`; returns the result and the folder it was written to.
 
     With a `terminal`, the plan is a single outside command that runs in it, as if started there.
+    With `earlier`, which the caller holds open, it is added to that run.
 
     Raises UsageError when the folder cannot be made or a worker finds the user's settings wrong,
     HarnessError when the disk is full.
     """
-    folder = new_folder(options.out)
-    session = _Session(plan, settings, options, observer, command, folder, terminal)
+    folder = earlier.folder if earlier else new_folder(options.out)
+    session = _Session(plan, settings, options, observer, command, folder, terminal, earlier)
     try:
-        return session.run(), folder
+        with nullcontext() if earlier else continuing.alone(folder):
+            return session.run(), folder
     except UsageError:
-        if not session.results:
-            shutil.rmtree(folder, ignore_errors=True)
+        session.withdraw()
         raise
     except OSError as error:
         raise HarnessError(why(error, folder)) from error
@@ -103,48 +107,88 @@ class _Session:
         command: Sequence[str],
         folder: Path,
         terminal: Terminal | None,
+        earlier: Earlier | None,
     ) -> None:
         self._plan = plan
         self._options = options
         self._observer = observer
         self._folder = folder
         self._terminal = terminal
+        self._earlier = earlier
         self._personal = personal.gather()
-        self._device: str | None = None
         self._usage: str | None = None
         self._active: list[str] = []
-        self.results: dict[tuple[str, int], ScenarioResult] = {}
-        self._run = RunResult(
-            harness_version=__version__,
-            started=_now(),
-            command=tuple(command),
-            environment=environment.gather(),
-            settings=settings,
-            scenarios=_unique(plan),
-            full=options.full,
-        )
+        if earlier is not None:
+            self._personal = personal.joined(personal.recall(folder), self._personal)
+            self._kept: continuing.Kept | None = continuing.kept(earlier, plan)
+            self._run = continuing.begun(earlier, plan, command, _now())
+        else:
+            found = environment.gather()
+            self._kept = continuing.of(plan, settings, options, found)
+            self._run = RunResult(
+                harness_version=__version__,
+                started=_now(),
+                command=tuple(command),
+                environment=found,
+                settings=settings,
+                scenarios=_unique(plan),
+                full=options.full,
+            )
+        self._before = self._run
+        self._device = self._run.environment.device
+        self.results = {(one.scenario, one.repeat): one for one in self._run.results}
+        self._order = [*self.results, *((run.info.name, run.repeat) for run in plan)]
 
     def run(self) -> RunResult:
         # Before the first result too: whatever kills us leaves a run that can be reported.
         personal.keep(self._personal, self._folder)
+        if self._kept is not None:
+            continuing.keep(self._kept, self._folder)
         save(self._run, self._folder, self._personal)
+        with scheduler.requests() as interrupts:
+            interrupted = self._carry_out(interrupts)
+            if self._usage is not None:
+                raise UsageError(self._usage)
+            asked = interrupts.count
+            # Who asks to stop once more asks for no half of a report, and this takes no long time.
+            self._write(interrupted)
+            write_all(self._folder, self._options.full)
+            late = interrupts.count > asked
+        if late and not interrupted:
+            raise KeyboardInterrupt(f"the run was over by then: it is in {self._folder}")
+        return self._run
+
+    def _carry_out(self, interrupts: scheduler.Interrupts) -> bool:
+        """Run the plan; whether the user has ended it."""
         if self._terminal is not None:
             _, interrupted = foreground.run(
-                self._terminal, lambda: self._start(self._plan[0]), self
+                self._terminal, lambda: self._start(self._plan[0]), self, interrupts
             )
         else:
             _, interrupted = scheduler.run(
                 [lambda run=run: self._start(run) for run in self._plan],  # type: ignore[misc]
                 self._options.jobs,
                 self,
+                interrupts,
                 keep_going=lambda: self._usage is None,
                 wanted=self._wanted,
             )
-        if self._usage is not None:
-            raise UsageError(self._usage)
-        self._write(interrupted)
-        write_all(self._folder, self._options.full)
-        return self._run
+        return interrupted
+
+    def withdraw(self) -> None:
+        """After a mistake of the user's that came before any result, all is as it was before."""
+        if len(self.results) > len(self._before.results):
+            return
+        if self._earlier is None:
+            shutil.rmtree(self._folder, ignore_errors=True)
+            return
+        for run in self._plan:
+            home = self._folder / run.info.name
+            shutil.rmtree(home / str(run.repeat), ignore_errors=True)
+            with suppress(OSError):
+                home.rmdir()  # only if nothing else is in it
+        continuing.keep(self._earlier.kept, self._folder)
+        save(self._earlier.run, self._folder, self._personal)
 
     def _start(self, run: Run) -> Job:
         folder = self._folder / run.info.name / str(run.repeat)
@@ -194,18 +238,29 @@ class _Session:
         self._run = msgspec.structs.replace(self._run, left_out=(*self._run.left_out, left))
 
     def _ordered(self) -> tuple[ScenarioResult, ...]:
-        found = [self.results.get((run.info.name, run.repeat)) for run in self._plan]
+        found = map(self.results.get, self._order)
         return tuple(result for result in found if result is not None)
 
     def _write(self, interrupted: bool | None = None) -> None:
+        continued = self._run.continued
+        if continued:
+            last = msgspec.structs.replace(continued[-1], interrupted=bool(interrupted))
+            continued = (*continued[:-1], last)
         self._run = concluded(
             msgspec.structs.replace(
                 self._run,
                 finished=_now(),
                 environment=msgspec.structs.replace(self._run.environment, device=self._device),
                 results=self._ordered(),
-                interrupted=bool(interrupted),
-            )
+                left_out=tuple(
+                    one
+                    for one in self._run.left_out
+                    if (one.scenario, one.repeat) not in self.results
+                ),
+                interrupted=bool(interrupted) or self._before.interrupted,
+                continued=continued,
+            ),
+            self._folder,
         )
         known = privacy.with_hosts(self._run, self._personal)
         if known != self._personal:
@@ -235,8 +290,8 @@ class _Session:
         self._observer.finished(job, result)
 
 
-def concluded(run: RunResult) -> RunResult:
-    """`run` with what its results come to, taken together."""
+def concluded(run: RunResult, folder: Path) -> RunResult:
+    """`run`, which lies in `folder`, with what its results come to, taken together."""
     # Controls are broken on purpose, each in its own way: several have no cause in common.
     related = sum(info.verdict is not None for info in run.scenarios) <= 1
     # A case's own baseline is not to be compared with the ladder's other scenarios.
@@ -249,6 +304,7 @@ def concluded(run: RunResult) -> RunResult:
         run.settings,
         run.environment,
         () if own else diagnose.LADDER,
+        continuing.named(folder),
     )
     return msgspec.structs.replace(
         run,

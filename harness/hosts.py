@@ -10,6 +10,7 @@ from pathlib import Path
 import msgspec
 
 from harness.errors import UsageError
+from harness.findings.make import count
 from harness.model import Host, Hostfile, Settings
 from harness.plan import Run
 
@@ -27,7 +28,8 @@ def read(path: str) -> Hostfile:
         raise argparse.ArgumentTypeError(f"{path} is no host file: {error}") from None
     file = found if isinstance(found, Hostfile) else Hostfile(hosts=found)
     if len(file.hosts) < 2:
-        raise argparse.ArgumentTypeError(f"{path} names {len(file.hosts)} hosts: at least 2")
+        names = count(len(file.hosts), "host")
+        raise argparse.ArgumentTypeError(f"{path} names {names}, and at least 2 are needed")
     return file
 
 
@@ -51,8 +53,8 @@ def check(runs: Sequence[Run], file: Hostfile | None) -> None:
 def _check(name: str, settings: Settings, file: Hostfile) -> None:
     if not 1 < settings.ranks <= len(file.hosts):
         raise UsageError(
-            f"{name} has {settings.ranks} ranks, the host file {len(file.hosts)} hosts: "
-            "name one host for each rank, at least 2"
+            f"{name} has {count(settings.ranks, 'rank')}, the host file "
+            f"{count(len(file.hosts), 'host')}: name one host for each rank, at least 2"
         )
     if "mpi" in (settings.backend, settings.backend == "any" and file.backend):
         raise UsageError(
@@ -64,11 +66,11 @@ def _check(name: str, settings: Settings, file: Hostfile) -> None:
         raise UsageError(f"the host file gives no ips of {lacking[0]}")
 
 
-def of(file: Hostfile | None, count: int) -> Hostfile | None:
-    """`file` with the hosts of the first `count` ranks."""
+def of(file: Hostfile | None, number: int) -> Hostfile | None:
+    """`file` with the hosts of the first `number` ranks."""
     if file is None:
         return None
     hosts = tuple(
-        msgspec.structs.replace(host, rdma=host.rdma[:count]) for host in file.hosts[:count]
+        msgspec.structs.replace(host, rdma=host.rdma[:number]) for host in file.hosts[:number]
     )
     return msgspec.structs.replace(file, hosts=hosts)

@@ -69,7 +69,11 @@ class Expected(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     findings: tuple[str, ...] = ()
     """Codes that must be among the findings."""
     culprit: int | None = None
-    """The rank that one of the findings must name."""
+    """The rank that the first finding about ranks must name, and no other."""
+    culprits: tuple[int, ...] = ()
+    """The ranks, where it must name several."""
+    says: tuple[str, ...] = ()
+    """Words that the reason must hold, each of them."""
     budget: float | None = None
     """Seconds after which its run is ended, if the user's budget is not shorter."""
 
@@ -185,6 +189,8 @@ class ModelBeat(Beat, frozen=True, kw_only=True, tag="model"):
     description: str = ""
     active: int | None = None
     """MLX active memory once the model is there, before the first step."""
+    own: bool = False
+    """The scenario has brought it; it is not that of the settings."""
 
 
 class BuiltBeat(Beat, frozen=True, kw_only=True, tag="built"):
@@ -636,6 +642,8 @@ class Diagnosis(msgspec.Struct, frozen=True, kw_only=True):
     unexplained: str | None = None
     """The baseline's symptom, when every hypothesis is refuted or does not explain it."""
     next_experiment: str | None = None
+    no_experiment: str | None = None
+    """Why there is none, although something is untested."""
 
 
 class Environment(msgspec.Struct, frozen=True, kw_only=True):
@@ -707,6 +715,15 @@ class LeftOut(msgspec.Struct, frozen=True, kw_only=True):
     reason: str
 
 
+class Continuation(msgspec.Struct, frozen=True, kw_only=True):
+    """A command that added runs to a run."""
+
+    command: tuple[str, ...]
+    started: str
+    """ISO 8601, with the zone."""
+    interrupted: bool = False
+
+
 class RunResult(msgspec.Struct, frozen=True, kw_only=True):
     """run.json."""
 
@@ -728,3 +745,5 @@ class RunResult(msgspec.Struct, frozen=True, kw_only=True):
     interrupted: bool = False
     full: bool = False
     """Whether nothing was redacted, so that it must not be published."""
+    continued: tuple[Continuation, ...] = ()
+    """What has been added since the first command ended."""

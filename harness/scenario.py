@@ -147,12 +147,14 @@ def apply(settings: Settings, info: ScenarioInfo) -> Settings:
 
 
 def _verdict(literal: Any, path: Path) -> Expected | None:
-    """VERDICT as its type; a single outcome or cause may stand without a tuple around it."""
+    """VERDICT as its type; one word where there may be several may stand without a tuple."""
     if literal is None:
         return None
     if isinstance(literal, dict):
         literal = {
-            key: (value,) if key in ("outcome", "cause") and isinstance(value, str) else value
+            key: (value,)
+            if key in ("outcome", "cause", "findings", "says") and isinstance(value, str)
+            else value
             for key, value in literal.items()
         }
     try:

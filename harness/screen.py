@@ -23,7 +23,8 @@ from rich.table import Table
 from rich.text import Text
 
 from harness import repeats
-from harness.model import Diagnosis, Outcome, RunResult, ScenarioResult, Severity, Verdict
+from harness.model import Outcome, RunResult, ScenarioResult, Severity, Verdict
+from harness.report.sections.diagnosis import none_supported
 from harness.report.sections.verdicts import left_out
 from harness.supervise.job import Job
 from harness.watchdog import State
@@ -156,13 +157,14 @@ class Screen:
                 self.say(Text(f"{one.scenario}: {repeats.told(hang)}"))
         supported = any(one.verdict is Verdict.SUPPORTED for one in run.diagnosis.hypotheses)
         if run.diagnosis.hypotheses and (supported or run.settings is not None):
-            self._diagnosis(run.diagnosis)
+            self._diagnosis(run)
         self.console.print(f"report: {folder / 'report.md'}", soft_wrap=True, highlight=False)
 
-    def _diagnosis(self, found: Diagnosis) -> None:
+    def _diagnosis(self, run: RunResult) -> None:
+        found = run.diagnosis
         supported = [one for one in found.hypotheses if one.verdict is Verdict.SUPPORTED]
         if not supported:
-            self.say(Text("the evidence supports no hypothesis"))
+            self.say(Text(none_supported(run.results)))
         if found.unexplained:
             self.say(Text(f"none of the eight explains it: {found.unexplained}"))
         for one in supported:
@@ -171,6 +173,8 @@ class Screen:
         if found.next_experiment:
             told = Text.assemble("next: ", (found.next_experiment, "cyan"))
             self.console.print(told, soft_wrap=True)
+        if found.no_experiment:
+            self.say(Text(f"no run is suggested: {found.no_experiment}", style="dim"))
 
 
 class LiveScreen(Screen):

@@ -8,6 +8,7 @@ import msgspec
 
 from harness import syscalls
 from harness.model import Environment, Expected, Outcome, RunResult, ScenarioResult, Severity
+from harness.ranks.words import named
 
 _UNPROVEN = ("stalled", "waiting")
 
@@ -36,10 +37,9 @@ def rows(run: RunResult) -> tuple[Row, ...]:
     Where a deadlock cannot be proven, one that is found to be stalled or waiting is all that can be
     had.
     """
-    provable = _provable(run.environment)
     verdicts = {info.name: info.verdict for info in run.scenarios}
     return tuple(
-        _row(result, _here(expected, provable))
+        row(result, expected, run.environment)
         for result in run.results
         if (expected := verdicts.get(result.scenario)) is not None
     )
@@ -73,7 +73,9 @@ def _here(expected: Expected, provable: bool) -> Expected:
     return msgspec.structs.replace(expected, cause=expected.cause + _UNPROVEN)
 
 
-def _row(result: ScenarioResult, expected: Expected) -> Row:
+def row(result: ScenarioResult, expected: Expected, here: Environment) -> Row:
+    """What came of one run of a control, held against what had to."""
+    expected = _here(expected, _provable(here))
     skipped = result.outcome is Outcome.SKIPPED and Outcome.SKIPPED not in expected.outcome
     wrong = (result.reason or "",) if skipped else tuple(_wrong(result, expected))
     return Row(
@@ -110,8 +112,11 @@ def _wrong(result: ScenarioResult, expected: Expected) -> Iterator[str]:
     for code in expected.findings:
         if code not in codes:
             yield f"no {code}"
-    if expected.culprit is not None and _named(result) != [expected.culprit]:
-        yield f"names rank {_named(result)}, not {expected.culprit}"
+    reason = result.reason or ""
+    for words in expected.says:
+        if words not in reason:
+            yield f"the reason does not say {words!r}: {reason}"
+    yield from _misnamed(result, expected)
     if result.outcome is Outcome.COMPLETED:
         for finding in result.findings:
             if finding.severity is Severity.ERROR and finding.code not in expected.findings:
@@ -124,6 +129,13 @@ def _step(result: ScenarioResult) -> int | None:
         return result.last_step
     errors = [one for one in result.findings if one.severity is Severity.ERROR]
     return min((one.evidence["step"] for one in errors if "step" in one.evidence), default=None)
+
+
+def _misnamed(result: ScenarioResult, expected: Expected) -> Iterator[str]:
+    wanted = expected.culprits or (() if expected.culprit is None else (expected.culprit,))
+    got = _named(result)
+    if wanted and got != sorted(wanted):
+        yield f"names {named(got) if got else 'no rank'}, not {named(wanted)}"
 
 
 def _named(result: ScenarioResult) -> list[int]:

@@ -62,7 +62,10 @@ _MUTEX = _native(
 )
 _NETWORK = _native(r"accept4?|connect|recv(from|m?msg)?|send(to|m?msg)?")
 _READY = _native(r"p?poll|p?select|epoll_p?wait2?|kevent|kevent_qos|mach_msg\w*")
-_FILE = _native(r"p?(read|write)v?|fsync|fdatasync|openat?|flock|fcntl|ioctl|lockf|sendfile")
+_FILE = _native(
+    r"p?(read|write)v?|pwritev2|fsync|fdatasync|open(at2?)?|creat|flock|fcntl|ioctl|lockf|sendfile"
+    r"|(vm)?splice|tee"
+)
 _CHILD = _native(r"wait[34]|waitpid|waitid|do_system|system|pclose|os_waitpid")
 _SLEEP = _native(
     r"time_sleep|pysleep|floatsleep|clock_nanosleep|nanosleep|usleep|pause|sigsuspend"
@@ -108,7 +111,7 @@ RULES = tuple(
         (Category.QUEUE, r"^_base\.py:(result|exception|wait)$", "waits for a future"),
         (Category.LOCK, r"^threading\.py:(join|_wait_for_tstate_lock|_shutdown)$",
          "waits for another thread to end"),
-        (Category.QUEUE, r"^threading\.py:(wait|wait_for)$",
+        (Category.LOCK, r"^threading\.py:(wait|wait_for)$",
          "waits for another thread to notify it"),
         (Category.CHILD, _CHILD, "waits for a child process"),
         (Category.SLEEP, _SLEEP, "sleeps"),
@@ -118,8 +121,8 @@ RULES = tuple(
         (Category.IO, _READY, "waits for a file or socket to become ready"),
         (Category.IO, r"^selectors\.py:select$|^connection\.py:(poll|wait)$",
          "waits for a file or socket to become ready"),
-        (Category.IO, _FILE, "waits for a file or pipe"),
-        (Category.IO, r"^connection\.py:_(recv|send)$", "waits for a file or pipe"),
+        (Category.IO, _FILE, "waits for a file, pipe or socket"),
+        (Category.IO, r"^connection\.py:_(recv|send)$", "waits for a file, pipe or socket"),
         (Category.LOCK, _MUTEX, "waits for a native mutex"),
         (Category.LOCK, r"^(lock_PyThread_acquire_lock|rlock_acquire|PyThread_acquire_lock(_timed)?"
          r"|lock_acquire|_?PyMutex_Lock\w*|threading\.py:acquire)$", "waits for a Python lock"),

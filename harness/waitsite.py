@@ -168,8 +168,11 @@ def fingerprint(threads: Iterable[ThreadStack]) -> str:
     code it is in, lines of Python included; of one that runs only the functions of Python, or
     the outermost native one: where exactly it was caught is chance.
     """
-    signatures = sorted({_signature(thread) for thread in threads})
-    return hashlib.sha256("\n".join(signatures).encode()).hexdigest()[:12]
+    return digest(sorted({_signature(thread) for thread in threads}))
+
+
+def digest(parts: Iterable[str]) -> str:
+    return hashlib.sha256("\n".join(parts).encode()).hexdigest()[:12]
 
 
 def _signature(thread: ThreadStack) -> str:

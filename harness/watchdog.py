@@ -19,6 +19,7 @@ import msgspec
 from harness.model import AnyBeat, Cause, Process, Snapshot, StepBeat
 from harness.stats import quantile
 from harness.trickle import io_done
+from harness.words import duration
 
 _CPU, _RUNNABLE = "uses the CPU", "a thread is runnable"
 
@@ -149,7 +150,9 @@ class Watchdog:
             policy.busy_floor_s, policy.busy_factor * max(durations)
         ):
             return self._judgement(State.ALIVE, why)
-        told = f"busy in phase {phase} for {lasted:.1f} s (before, at most {max(durations):.3g} s)"
+        told = (
+            f"busy in phase {phase} for {lasted:.1f} s (before, at most {duration(max(durations))})"
+        )
         return msgspec.structs.replace(self._judgement(State.SUSPECT, told), overdue=True)
 
     def _doubt(self, now: Snapshot) -> Judgement:
@@ -168,7 +171,7 @@ class Watchdog:
         durations = self._durations.get(phase)
         step = now.position.step if now.position else -1
         place = f"phase {phase} of step {step}" if step >= 0 else f"phase {phase}"
-        usual = f" (before, at most {max(durations):.3g} s)" if durations else ""
+        usual = f" (before, at most {duration(max(durations))})" if durations else ""
         evidence: dict[str, Any] = {
             "phase_s": round(lasted, 3),
             "allowed_s": round(self.allowance(phase), 3),

@@ -78,8 +78,7 @@ def _run(spec: WorkerSpec, recorder: Recorder, rank: int) -> None:
     scenario = _import_scenario(Path(spec.path))
     if spec.ranks > 1:
         recorder.phase("distributed_init")
-        # It waits for ever for a rank that does not come.
-        mx.distributed.init(strict=True, backend=settings.backend)
+        _join(mx, settings.backend)
     recorder.phase("setup")
     training = Training(settings, recorder, probe, rank)
     step = scenario.make_step(training)
@@ -105,6 +104,17 @@ def _choose_device(mx: Any, device: str | None) -> None:
         mx.eval(mx.zeros(1) + 1)
     except Exception as error:
         raise SkipError(f"MLX has no {device} here: {error}") from error
+
+
+def _join(mx: Any, backend: str) -> None:
+    """Come to the other ranks. It waits for ever for one that does not come."""
+    try:
+        mx.distributed.init(strict=True, backend=backend)
+    except RuntimeError as error:
+        # It was not even tried: MLX was built without it, or what it needs is not there.
+        if "nitialize" not in str(error):
+            raise
+        raise SkipError(f"MLX cannot start the backend {backend}: {error}") from error
 
 
 def _device(mx: Any) -> str:

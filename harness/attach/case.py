@@ -5,7 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import cached_property
 
-from harness import waitsite
+import msgspec
+
+from harness import waitsite, words
 from harness.attach.motion import Motion, motion
 from harness.attach.seen import Capture, Seen
 from harness.attach.waits import Wait, kernel_wait
@@ -42,7 +44,15 @@ class Case:
 
     @cached_property
     def waits(self) -> waitsite.Waits | None:
-        return waitsite.explain(self.captures[-1]) if self.captures else None
+        if not self.captures:
+            return None
+        return waitsite.explain([self._at_rest(one) for one in self.captures[-1]])
+
+    def _at_rest(self, stack: ThreadStack) -> ThreadStack:
+        """Not every tool says that a thread does not run; the looks do."""
+        pace = self.motion.threads.get(stack.tid or 0)
+        rests = pace is not None and set(pace.states) <= set("SD") and not pace.wakes
+        return msgspec.structs.replace(stack, running=False) if rests else stack
 
     @property
     def category(self) -> Category | None:
@@ -159,9 +169,9 @@ def at_work(case: Case) -> str:
     if moved.io:
         parts.append(f"reads and writes {mib(moved.rate(moved.io))} a second")
     if count := switches(moved):
-        parts.append(f"switches threads {moved.rate(count):.3g} times a second")
+        parts.append(f"switches threads {words.count(moved.rate(count))} times a second")
     if moved.major:
-        parts.append(f"pages in {moved.rate(moved.major):.3g} times a second")
+        parts.append(f"pages in {words.count(moved.rate(moved.major))} times a second")
     if moved.came_or_went:
         parts.append("threads or children come and go")
     return ", ".join(parts) + (f"; {at_site(case)}" if case.waits else "")
@@ -175,4 +185,5 @@ def mib(count: float | None) -> str:
     """Bytes, in words."""
     if count is None:
         return "an unknown amount"
-    return f"{count / (1 << 20):.3g} MiB" if count >= 1 << 20 else f"{count / 1024:.3g} KiB"
+    size, unit = (count / (1 << 20), "MiB") if count >= 1 << 20 else (count / 1024, "KiB")
+    return f"{words.count(size)} {unit}"

@@ -10,6 +10,7 @@ import contextlib
 import os
 import re
 import socket
+import stat
 import struct
 from collections import defaultdict
 from collections.abc import Iterator
@@ -22,9 +23,15 @@ from harness.model import Process, Thread
 _MOST = 64
 """Files of one wait that are looked into."""
 _POLLFD = struct.Struct("<ihh")
+_LONGEST_PATH, _AT_FDCWD = 4096, 0xFFFFFF9C
 _ACCESS, _READ_ONLY, _WRITE_ONLY = 0o3, 0, 1
 _READS = ("read", "readv", "pread64")
-_WRITES = ("write", "writev")
+_WRITES = ("write", "writev", "pwrite64", "pwritev", "pwritev2", "sendfile", "vmsplice")
+_TRANSFERS = {"splice": 2, "tee": 1}
+"""The first argument is what is read from; the place of what is written to."""
+_OPENS = {"open": 0, "creat": 0, "openat": 1, "openat2": 1}
+"""Which argument is the address of the path."""
+_NO_FILES = ("", "futex", "io_getevents", "msgsnd", "msgrcv", "semop", "semtimedop")
 _POLLS = ("poll", "ppoll")
 _SELECTS = ("select", "pselect6")
 _EPOLLS = ("epoll_wait", "epoll_pwait", "epoll_pwait2")
@@ -74,16 +81,15 @@ class Ends:
         if state == _LISTENS:
             return Link(told=f"a connection to its port {port}")
         ends = [one for one in rows if one[0] == remote and one[1] == local]
-        peers = tuple(
-            holder
-            for end in ends
-            for holder, _ in self._holders.get(f"socket:[{end[3]}]", [])
-            if holder != pid
-        )
+        holders = [
+            holder for end in ends for holder, _ in self._holders.get(f"socket:[{end[3]}]", [])
+        ]
+        peers = tuple(dict.fromkeys(holder for holder in holders if holder != pid))
         far = int(remote.rpartition(":")[2], 16)
         here = bool(ends) or _is_loopback(remote)
         where = "of this machine" if here else "of another machine"
-        return Link(told=f"a socket to port {far} {where}", peers=tuple(dict.fromkeys(peers)))
+        told = f"a socket to port {far} {where}"
+        return Link(told=told, peers=peers, only_own=bool(holders) and not peers)
 
     def peers(self, pid: int) -> tuple[int, ...]:
         """All processes that `pid` has a connection to."""
@@ -99,15 +105,41 @@ def waited_for(process: Process, thread: Thread, machine: str, ends: Ends) -> tu
     if thread.state != "S" or thread.syscall is None or thread.syscall < 0:
         return ()
     name = syscalls.name(thread.syscall, machine) or ""
+    if name in _OPENS:
+        opened = _opening(process.pid, name, thread.args)
+        return (opened,) if opened else ()
     reads = True if name in _READS else False if name in _WRITES else None
+    both = [(file, reads) for file in _files(process.pid, name, thread.args)[:_MOST]]
+    if name in _TRANSFERS:
+        both = [(thread.args[0], True), (thread.args[_TRANSFERS[name]], False)]
     links = []
-    for file in _files(process.pid, name, thread.args)[:_MOST]:
+    for file, reads in both:
         with contextlib.suppress(OSError):
             target = str(Path(f"/proc/{process.pid}/fd/{file}").readlink())
             links.append(_link(target, process.pid, reads, ends))
     # A thread that polls has pipes of its own among them, to be woken by: they say nothing.
     telling = [link for link in links if not (link.only_own and len(links) > 1)]
     return tuple(dict.fromkeys(telling))
+
+
+def _opening(pid: int, name: str, args: tuple[int, ...]) -> Link | None:
+    """The file that it tries to open: a named pipe, unless it is a device or a lock in its way."""
+    place = _OPENS[name]
+    if len(args) < place + 2:
+        return None
+    path = os.fsdecode(_memory(pid, args[place], _LONGEST_PATH).partition(b"\0")[0])
+    if not path:
+        return None
+    folder = f"fd/{args[0]}" if place and args[0] & 0xFFFFFFFF != _AT_FDCWD else "cwd"
+    base = "root" if path.startswith("/") else folder
+    told = Path(path).name
+    with contextlib.suppress(OSError, ValueError):
+        if stat.S_ISFIFO(Path(f"/proc/{pid}/{base}/{path}").stat().st_mode):
+            flags = args[place + 1] if name in ("open", "openat") else None
+            access = {None: "at the other end", _READ_ONLY: "for writing"}
+            way = access.get(flags if flags is None else flags & _ACCESS, "for reading")
+            return Link(told=f"the pipe {told}, which nobody has open {way}")
+    return Link(told=f"the file {told} to be opened")
 
 
 def _link(target: str, pid: int, reads: bool | None, ends: Ends) -> Link:
@@ -135,7 +167,7 @@ def _files(pid: int, name: str, args: tuple[int, ...]) -> list[int]:
         return [file for file in range(args[0]) if any(one >> file & 1 for one in sets)]
     if name in _EPOLLS:
         return [int(number) for number in re.findall(r"^tfd:\s*(\d+)", _info(pid, args[0]), re.M)]
-    return [args[0]] if args and name not in ("", "futex") else []
+    return [args[0]] if args and name not in _NO_FILES else []
 
 
 def _memory(pid: int, address: int, size: int) -> bytes:

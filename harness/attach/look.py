@@ -9,21 +9,22 @@ import os
 import platform
 import re
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import msgspec
 
+from harness import syscalls
 from harness.attach import launchers, links, target
 from harness.attach.answers import Answer
-from harness.attach.motion import process_at
+from harness.attach.motion import has_ended, process_at
 from harness.attach.rules import COMPILERS
 from harness.attach.seen import Capture, Look, More, Seen, Window
 from harness.attach.tree import Tree, judge_tree
 from harness.model import Process
-from harness.supervise import gpu, observe, procfs, stacks
+from harness.supervise import gpu, observe, procfs, stacks, timeouts, together
 from harness.supervise.rankwatch import Numbers
 from harness.supervise.stacks import StackCapture
 
@@ -65,21 +66,22 @@ def watch(pid: int, seconds: float, folder: Path, may_signal: bool = False) -> W
     """
     began = time.monotonic()
     taker = _Taker(folder / "stacks", pid, may_signal)
-    asked = _Asked()
-    windows = [_window(pid, FIRST * seconds)]
+    asked, left = _Asked(), timeouts.Left(platform.machine())
+    windows = [_window(pid, FIRST * seconds, left)]
     seen = _complete(Seen(root=pid, windows=tuple(windows), machine=platform.machine()), asked)
     tree = judge_tree(seen)
-    blind = LINUX and not _may_read(pid)
+    closed = _closed(pid) if LINUX else ""
+    blind = bool(closed)
     if not blind or may_signal:
-        taker.take(_wanted(tree, seen), "1")
+        taker.take(_wanted(tree, seen), "1", seen)
         seen = msgspec.structs.replace(seen, stacks=taker.stacks())
     if seen.last.processes:
         time.sleep(0.0 if blind else SETTLE_S)
-        windows.append(_window(pid, SECOND * seconds))
+        windows.append(_window(pid, SECOND * seconds, left))
         seen = _complete(msgspec.structs.replace(seen, windows=tuple(windows)), asked)
         tree = judge_tree(seen)
     if in_doubt := [one for one in _doubtful(tree) if one in taker.found]:
-        taker.take(in_doubt, "2")
+        taker.take(in_doubt, "2", seen)
         seen = msgspec.structs.replace(seen, stacks=taker.stacks())
         tree = judge_tree(seen)
     return Watched(
@@ -87,27 +89,28 @@ def watch(pid: int, seconds: float, folder: Path, may_signal: bool = False) -> W
         tree=tree,
         captures=taker.found,
         seconds=time.monotonic() - began,
-        not_read=_not_read(blind, pid, seen, taker),
+        not_read=_not_read(closed, seen, taker),
     )
 
 
-def _window(pid: int, seconds: float) -> Window:
+def _window(pid: int, seconds: float, left: timeouts.Left) -> Window:
     """Looks for so long, and at least two; fewer if it ends."""
     end = time.monotonic() + seconds
-    looks = [_look(pid)]
+    looks = [_look(pid, left)]
     while looks[-1].processes and (len(looks) < 2 or time.monotonic() < end):
         time.sleep(min(BETWEEN_S, seconds))
-        looks.append(_look(pid))
+        looks.append(_look(pid, left))
     return tuple(looks)
 
 
-def _look(pid: int) -> Look:
+def _look(pid: int, left: timeouts.Left) -> Look:
     processes = observe.processes(pid, deep=True)
     if processes and processes[0].pid != pid:
         processes = ()
+    t = time.monotonic()
     return Look(
-        t=time.monotonic(),
-        processes=processes,
+        t=t,
+        processes=left.of(processes, t),
         worlds={one.pid: procfs.world(one.pid) for one in processes[:WORLDS]} if LINUX else {},
         more={one.pid: _more(one) for one in processes} if LINUX else {},
         machine=observe.machine(),
@@ -230,13 +233,19 @@ def _shares(process: Process, machine: str) -> bool:
     return stacks_begin[0] == stacks_begin[1] and stacks_begin[0] != ["0"]
 
 
-def _may_read(pid: int) -> bool:
-    """Whether we have a debugger's rights, without which no tool could see a stack."""
+def _closed(pid: int) -> str:
+    """Why no tool could see a stack; empty when one can."""
     try:
         os.close(os.open(f"/proc/{pid}/mem", os.O_RDONLY))
-    except OSError:
-        return False
-    return True
+    except PermissionError:
+        scope = _read("/proc/sys/kernel/yama/ptrace_scope").strip()
+        why = f" (kernel.yama.ptrace_scope is {scope})" if scope not in ("", "0") else ""
+        return f"a debugger's rights are needed{why}"
+    except (FileNotFoundError, ProcessLookupError):
+        return "it had ended"
+    except OSError as error:
+        return error.strerror or str(error)
+    return ""
 
 
 def _wanted(tree: Tree, seen: Seen) -> list[int]:
@@ -277,12 +286,14 @@ class _Taker:
         self._folder = folder
         self._root = root
         self._may_signal = may_signal
+        self._stop = threading.Event()
+        """Set by a Ctrl-C: the tools are ended, which sets free what they look at."""
         self.found: dict[int, tuple[StackCapture, ...]] = {}
 
-    def take(self, pids: Sequence[int], label: str) -> None:
-        with ThreadPoolExecutor(max_workers=min(len(pids), CAPTURED)) as pool:
-            for pid, capture in zip(pids, pool.map(self._one(label), pids), strict=True):
-                self.found[pid] = (*self.found.get(pid, ()), capture)
+    def take(self, pids: Sequence[int], label: str, seen: Seen) -> None:
+        taken = together.each(pids, self._one(label, seen), CAPTURED, self._stop)
+        for pid, capture in zip(pids, taken, strict=True):
+            self.found[pid] = (*self.found.get(pid, ()), capture)
 
     def stacks(self) -> dict[int, tuple[Capture, ...]]:
         return {
@@ -290,7 +301,7 @@ class _Taker:
             for pid, captures in self.found.items()
         }
 
-    def _one(self, label: str) -> Callable[[int], StackCapture]:
+    def _one(self, label: str, seen: Seen) -> Callable[[int], StackCapture]:
         def take(pid: int) -> StackCapture:
             folder = self._folder if pid == self._root else self._folder / str(pid)
             before = self.found.get(pid, ())
@@ -304,12 +315,28 @@ class _Taker:
                 timeout=TOOL_S,
                 faulthandler_file=source,
                 may_signal=source is not None,
+                spare=transfers(seen, pid),
+                stop=self._stop,
             )
             if taken.file is not None:
                 _redact(folder / taken.file)
             return taken
 
         return take
+
+
+def transfers(seen: Seen, pid: int) -> bool:
+    """Whether a thread of it was seen in a transfer: the next one may begin at any moment."""
+    return any(
+        thread.state == "S"
+        and thread.syscall is not None
+        and syscalls.transfer(thread.syscall, thread.args, seen.machine)
+        for window in seen.windows
+        for look in window
+        for process in look.processes
+        if process.pid == pid
+        for thread in process.threads
+    )
 
 
 def _redact(file: Path) -> None:
@@ -337,16 +364,19 @@ def _faulthandler(pid: int) -> Path | None:
     return None
 
 
-def _not_read(blind: bool, pid: int, seen: Seen, taker: _Taker) -> tuple[str, ...]:
+def _not_read(closed: str, seen: Seen, taker: _Taker) -> tuple[str, ...]:
+    ended = [one for one in (seen.root, *taker.found) if has_ended(process_at(seen.last, one))]
     told = []
-    if blind:
-        scope = _read("/proc/sys/kernel/yama/ptrace_scope").strip()
-        why = f" (kernel.yama.ptrace_scope is {scope})" if scope not in ("", "0") else ""
-        told.append(f"stacks, system calls and timeouts: a debugger's rights are needed{why}")
+    if closed and seen.root not in ended:
+        told.append(f"stacks, system calls and timeouts: {closed}")
     for one, captures in taker.found.items():
+        if one in ended:
+            continue  # what is said of it is that
         if captures[0].tool is None:
             last = next((a.reason for a in captures[0].attempts if a.reason), "no tool")
             told.append(f"the stacks of process {one}: {last}")
+        elif any("cut short" in attempt.reason for attempt in captures[0].attempts):
+            told.append(f"native frames of process {one}: to stop it would cut a transfer short")
     if not LINUX:
         told.append("single threads, system calls and open files, which only Linux shows")
     return tuple(told)

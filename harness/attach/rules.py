@@ -15,6 +15,7 @@ from harness.attach.waits import Wait
 from harness.model import Thread
 from harness.stackparse import ThreadStack
 from harness.waitrules import Category
+from harness.words import count, duration
 
 FEW_SLEEPS = 1
 """A loop without end goes to wait for nothing; so many times may be chance."""
@@ -130,7 +131,10 @@ def _works(case: Case, tid: int, pace: Pace) -> bool | None:
     went_on = case.went_on(tid)
     if went_on is False and site.category in (Category.SLEEP, Category.GIL):
         return False
-    return True if went_on or often else went_on
+    if went_on or often:
+        return True
+    # Without native frames a loop of Python looks like one long call of a library.
+    return went_on if stack.native else None
 
 
 def _in_mlx(thread: ThreadStack) -> bool:
@@ -182,7 +186,7 @@ def _moving(case: Case) -> Says | None:
 
 def _polls(case: Case) -> Says:
     pace = case.motion.threads[case.pid]
-    often = f"wakes {case.motion.rate(pace.switches):.3g} times a second, and waits again"
+    often = f"wakes {count(case.motion.rate(pace.switches))} times a second, and waits again"
     if case.living:
         return Says(
             Answer.WAITING, f"{often}, as who waits for children does", case.living, sure=False
@@ -206,7 +210,7 @@ def _asleep(case: Case) -> Says | None:
         return Says(Answer.ASLEEP, f"{what}; when it wakes cannot be read", good=True)
     return Says(
         Answer.ASLEEP,
-        f"{what}, and wakes in {left:.3g} s at the latest",
+        f"{what}, and wakes in {duration(left)} at the latest",
         good=left <= SLEEP_S,
         evidence={"wakes_in_s": round(left, 3)},
     )
@@ -254,6 +258,8 @@ def _outside(case: Case) -> Says | None:
             f"waits for a semaphore or lock that processes share{place_from(case)}",
             case.living,
         )
+    if wait is Wait.MESSAGE:
+        return Says(Answer.WAITING, f"waits for a message queue{place_from(case)}", case.living)
     if main is not None and main.state == "D":
         return Says(Answer.WAITING, f"waits in the kernel, as for a disk{place_from(case)}")
     return _device(case) or _through_a_thread(case)
@@ -319,7 +325,7 @@ def _through_a_thread(case: Case) -> Says | None:
         asleep = case.wait(thread) is Wait.SLEEP and (joined or not beats)
         if asleep and thread.wakes_in is not None:
             left = thread.wakes_in
-            wakes = f"{who}sleeps, and wakes in {left:.3g} s at the latest"
+            wakes = f"{who}sleeps, and wakes in {duration(left)} at the latest"
             return Says(Answer.ASLEEP, wakes, good=left <= SLEEP_S)
     return None
 

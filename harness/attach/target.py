@@ -12,6 +12,7 @@ import psutil
 from harness.errors import UsageError
 
 _PYTHON = re.compile(r"^(python|pypy)[\d.]*$", re.IGNORECASE)
+_PF_KTHREAD = 0x00200000
 _TAKES_ONE = ("-X", "-W", "--check-hash-based-pycs")
 """Python's own options that take another word."""
 
@@ -80,9 +81,19 @@ def by_pid(pid: int) -> int:
         raise UsageError(f"process {pid} has ended; its parent has not noticed yet")
     if os.geteuid() not in (0, owner):
         raise UsageError(f"process {pid} belongs to another user")
+    if _is_kernels(pid):
+        raise UsageError(f"process {pid} is a thread of the kernel, which cannot be looked into")
     if pid in _ours():
         raise UsageError(f"process {pid} is the harness itself, or has started it")
     return pid
+
+
+def _is_kernels(pid: int) -> bool:
+    try:
+        flags = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[6]
+    except (OSError, IndexError):
+        return False
+    return bool(int(flags) & _PF_KTHREAD)
 
 
 def by_name(pattern: str) -> int:
@@ -92,6 +103,8 @@ def by_name(pattern: str) -> int:
     Of processes that descend from one another the uppermost is meant. Raises UsageError when there
     is none, or several, and then lists them.
     """
+    if not pattern.strip():
+        raise UsageError("an empty name is the name of no process")
     found = {
         process.pid: process.info["cmdline"]
         for process in psutil.process_iter(["cmdline", "uids", "name", "status"])

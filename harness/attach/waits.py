@@ -22,26 +22,32 @@ class Wait(str, Enum):
     FUTEX = "futex"
     SHARED = "shared"
     """A futex that other processes may share: a semaphore of multiprocessing, for example."""
+    MESSAGE = "message"
+    """Of a queue of the kernel's: that one comes, or that there is room for one."""
 
 
 _FILES = frozenset(
-    ("read", "write", "readv", "writev", "pread64", "connect", "accept", "accept4", "sendto",
-     "recvfrom", "sendmsg", "recvmsg", "recvmmsg", "ioctl", "fcntl", "flock", "fsync", "fdatasync",
-     "poll", "ppoll", "select", "pselect6", "epoll_wait", "epoll_pwait", "epoll_pwait2")
+    ("read", "write", "readv", "writev", "pread64", "pwrite64", "pwritev", "pwritev2", "connect",
+     "accept", "accept4", "sendto", "recvfrom", "sendmsg", "sendmmsg", "recvmsg", "recvmmsg",
+     "ioctl", "fcntl", "flock", "fsync", "fdatasync", "poll", "ppoll", "select", "pselect6",
+     "epoll_wait", "epoll_pwait", "epoll_pwait2", "open", "openat", "openat2", "creat",
+     "sendfile", "splice", "tee", "vmsplice", "io_getevents", "io_uring_enter")
 )  # fmt: skip
 _CALLS = {
     **dict.fromkeys(_FILES, Wait.FILE),
     **dict.fromkeys(("wait4", "waitid"), Wait.CHILD),
     **dict.fromkeys(("pause", "rt_sigsuspend", "rt_sigtimedwait"), Wait.SIGNAL),
     **dict.fromkeys(("nanosleep", "clock_nanosleep", "restart_syscall"), Wait.SLEEP),
-    **dict.fromkeys(("semop", "semtimedop", "msgrcv", "mq_timedreceive"), Wait.SHARED),
+    **dict.fromkeys(("semop", "semtimedop"), Wait.SHARED),
+    **dict.fromkeys(("msgsnd", "msgrcv", "mq_timedsend", "mq_timedreceive"), Wait.MESSAGE),
 }
 _KERNEL = (
     (re.compile(r"nanosleep"), Wait.SLEEP),
     (re.compile(r"^futex_|^do_futex"), Wait.FUTEX),
     (re.compile(r"^(do|kernel)_wait"), Wait.CHILD),
     (re.compile(r"sigsuspend|sigtimedwait|_pause$|^pause"), Wait.SIGNAL),
-    (re.compile(r"pipe|poll|select|^sk_|skb|tcp|unix|inet_|tty|wait_woken|sock|flock|eventfd"),
+    (re.compile(r"^do_msg|^wq_sleep|mq_timed"), Wait.MESSAGE),
+    (re.compile(r"pipe|wait_for_partner|fifo_open|io_uring|io_cqring|read_events|poll|select|^sk_|skb|tcp|unix|inet_|tty|wait_woken|sock|flock|eventfd"),
      Wait.FILE),
 )  # fmt: skip
 _FUTEX_PRIVATE = 0x80

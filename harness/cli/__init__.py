@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import signal
 import sys
 import traceback
 from collections.abc import Sequence
@@ -40,12 +41,21 @@ class _Parser(argparse.ArgumentParser):
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command; returns its exit code."""
-    words = sys.argv[1:] if argv is None else argv
+    if argv is not None:
+        return _main(argv)
+    code = _main(sys.argv[1:])
+    # All is over: a Ctrl-C while the interpreter ends could only spoil the exit code.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    return code
+
+
+def _main(words: Sequence[str]) -> int:
     if "_ARGCOMPLETE" in os.environ:
         from harness.cli import completion
 
         completion.answer(COMMANDS, parser)
     arguments = parser(words).parse_args(words)
+    arguments.words = words
     try:
         code = arguments.command(arguments)
         sys.stdout.flush()

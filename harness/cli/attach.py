@@ -64,7 +64,7 @@ def run(arguments: argparse.Namespace) -> int:
         home.mkdir(parents=True)
         watched = look.watch(pid, arguments.seconds, home, arguments.signal_stacks)
         (home / "state.json").write_bytes(result.state(watched))
-        told = concluded(result.run(watched, name, argv, began, ["harness", *sys.argv[1:]]))
+        told = concluded(result.run(watched, name, argv, began, ["harness", *sys.argv[1:]]), folder)
         known = personal.gather()
         personal.keep(known, folder)
         save(msgspec.structs.replace(told, full=arguments.full), folder, known)

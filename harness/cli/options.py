@@ -10,7 +10,7 @@ from typing import Any
 
 from harness import hosts, plan, scenario
 from harness.cli import github
-from harness.errors import Exit
+from harness.errors import Exit, UsageError
 from harness.model import OnHang, Outcome, RunResult, ScenarioInfo, Settings
 from harness.plan import Options
 
@@ -170,7 +170,9 @@ def add_full(group: Any) -> None:
 
 
 def running(arguments: argparse.Namespace) -> Options:
-    """The running options as Options."""
+    """The running options as Options. Raises UsageError for those that contradict each other."""
+    if arguments.stop_after is not None and arguments.repeat == 1:
+        raise UsageError("--stop-after K says when to stop repeating: give --repeat N as well")
     return Options(
         out=arguments.out,
         jobs=arguments.jobs,

@@ -36,7 +36,7 @@ def add(commands: options.Commands) -> None:
 def run(arguments: argparse.Namespace) -> int:
     folder = arguments.run
     read = runjson.read(folder)
-    result = concluded(recover.complete(read, folder))
+    result = concluded(recover.complete(read, folder), folder)
     if result is not read or (read.full and not arguments.full):
         save(msgspec.structs.replace(result, full=arguments.full), folder, recall(folder))
     write_all(folder, arguments.full)

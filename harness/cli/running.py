@@ -6,23 +6,47 @@ import argparse
 import sys
 from collections.abc import Sequence
 
+import msgspec
+
+from harness import continuing
 from harness.cli import github, options
+from harness.continuing import Earlier
 from harness.execute import execute
-from harness.model import Settings
+from harness.model import RunResult, Settings
 from harness.plan import Run
 from harness.report import runjson
 from harness.report.github import commands as annotate
 from harness.screen import screen
 
 
-def carry_out(arguments: argparse.Namespace, runs: Sequence[Run], settings: Settings | None) -> int:
-    """Run and report what is planned; returns the exit code."""
+def carry_out(
+    arguments: argparse.Namespace,
+    runs: Sequence[Run],
+    settings: Settings | None,
+    earlier: Earlier | None = None,
+) -> int:
+    """Run and report what is planned, in addition to `earlier`; returns the exit code."""
+    how = options.running(arguments)
+    if earlier is not None:
+        how = continuing.options(earlier, how)
     with screen(len(runs), quiet=arguments.quiet, verbose=arguments.verbose) as observer:
         result, folder = execute(
-            runs, settings, options.running(arguments), observer, ["harness", *sys.argv[1:]]
+            runs, settings, how, observer, ["harness", *sys.argv[1:]], earlier=earlier
         )
         observer.summary(result, folder)
     github.show(arguments, folder, lambda run, root: annotate(run, arguments.fail_on, root))
     if arguments.json:
         print(runjson.text(folder), end="")
-    return options.exit_code(result, arguments)
+    return options.exit_code(_own(result, runs), arguments)
+
+
+def _own(result: RunResult, runs: Sequence[Run]) -> RunResult:
+    """Of `result` what this command ran: its exit code is for that."""
+    if not result.continued:
+        return result
+    mine = {(run.info.name, run.repeat) for run in runs}
+    return msgspec.structs.replace(
+        result,
+        results=tuple(one for one in result.results if (one.scenario, one.repeat) in mine),
+        interrupted=result.continued[-1].interrupted,
+    )

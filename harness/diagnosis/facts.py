@@ -7,13 +7,15 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from harness.diagnosis.hypotheses import STOPS, Kind
-from harness.model import Finding, Outcome, ScenarioResult
+from harness.model import Finding, Outcome, ScenarioResult, Severity
 from harness.scenario import BASELINE
 
 HOST_WAITS = frozenset(("queue", "io"))
 HOST_PHASES = frozenset(("data", "checkpoint", "validate", "log"))
 DEVICE_WAITS = frozenset(("stream_evaluation", "collective"))
 """Waits that are the runtime's whatever phase the trainer is in."""
+NOT_ITS_OWN = frozenset(("running", "gil", "jit", "memory", "unknown"))
+"""What a hang may be called after another thread than the main one."""
 KILLS = frozenset(("SIGKILL", "SIGSEGV", "SIGBUS", "SIGABRT"))
 """Signals as which the end of memory can show. SIGTERM and SIGINT are somebody's wish."""
 OUT_OF_MEMORY = re.compile(
@@ -100,7 +102,7 @@ def _kinds(result: ScenarioResult) -> set[Kind]:
         kinds.add(Kind.PILING)
     if "memory_growth" in found and "graph_growth" not in found:
         kinds.add(Kind.GROWING)
-    if "retrace_every_step" in found or _traced_twice(result):
+    if "retrace_every_step" in found or _traced_twice(result, found.get("double_trace")):
         kinds.add(Kind.RETRACED)
     if "loss_flat" in found or "parameters_unchanged" in found:
         kinds.add(Kind.INERT)
@@ -129,15 +131,16 @@ def _hang(result: ScenarioResult) -> set[Kind]:
     if cause is None or cause.code == "stopped":
         return set()
     category = cause.evidence.get("wait_category")
+    if cause.proven:
+        # What nobody will ever put into a queue is the loader's fault as well.
+        return {Kind.DEAD, Kind.PROVEN} | ({Kind.HOST} if category in HOST_WAITS else set())
     if category == "jit":
         return {Kind.COMPILING}
     if category == "memory" or cause.code == "starved":
         return {Kind.STARVED}
     in_host_phase = result.last_phase in HOST_PHASES and category not in DEVICE_WAITS
-    # A child that is proven to wait for itself is a deadlock; any other child is the host's.
-    if category in HOST_WAITS or in_host_phase or (category == "child" and not cause.proven):
-        return {Kind.HOST}
-    return {Kind.DEAD, Kind.PROVEN} if cause.proven else {Kind.DEAD}
+    host = category in HOST_WAITS or category == "child" or in_host_phase
+    return {Kind.HOST if host else Kind.DEAD}
 
 
 def _crash(result: ScenarioResult) -> set[Kind]:
@@ -161,20 +164,13 @@ def _times(result: ScenarioResult, jump: Finding | None) -> set[Kind]:
     return kinds | {Kind.JUMP if jump.evidence.get("step") == 1 else Kind.SLOW}
 
 
-def _traced_twice(result: ScenarioResult) -> bool:
-    """Whether a second trace costs what would be felt.
-
-    By itself it is no symptom: mlx-lm's own training step is traced twice, since its optimizer's
-    state comes with the first update.
-    """
+def _traced_twice(result: ScenarioResult, found: Finding | None) -> bool:
+    """Whether a second trace that nobody expects costs what would be felt."""
     times = result.metrics.step_s
-    if times is None:
+    if times is None or found is None or found.severity is Severity.INFO:
         return False
     limit = max(TRACE_FACTOR * times.median, times.median + TRACE_S)
-    return any(
-        f.code == "double_trace" and float(f.evidence.get("seconds_step_1") or 0.0) >= limit
-        for f in result.findings
-    )
+    return float(found.evidence.get("seconds_step_1") or 0.0) >= limit
 
 
 def _stale(finding: Finding) -> bool:
@@ -230,7 +226,7 @@ def _verb(run: Facts) -> str:
     result = run.result
     stops = [kind for kind in Kind if kind in run.kinds & STOPS]
     if stops:
-        verb = f"is killed by {result.signal}" if stops[0] is Kind.KILLED else stops[-1].value
+        verb = _ends(run, stops)
         where = f" in step {result.last_step}" if result.last_step is not None else ""
         return verb + where + (f", phase {result.last_phase}" if result.last_phase else "")
     verb = {
@@ -242,6 +238,27 @@ def _verb(run: Facts) -> str:
     verb += "" if peak is None else f" at a peak of {peak:.1f} P"
     kinds = [_told_kind(kind, run) for kind in Kind if kind in run.kinds - {Kind.DIVERGED}]
     return " and ".join([verb, *kinds])
+
+
+def _ends(run: Facts, stops: Sequence[Kind]) -> str:
+    if stops[0] is Kind.KILLED or (run.result.signal and stops[0] is Kind.NO_MEMORY):
+        return f"is killed by {run.result.signal}"
+    if Kind.PROVEN in stops:
+        return Kind.PROVEN.value
+    # What it waits for is known from its stacks alone; a phase does not say it.
+    return Kind.DEAD.value if Kind.HOST in stops else stops[-1].value
+
+
+def waits(run: Facts) -> str | None:
+    """`the main thread waits for a queue (get), from train.py:12 in step`; None without stacks."""
+    evidence = run.result.cause.evidence if run.result.cause else {}
+    site, category = evidence.get("wait_site"), evidence.get("wait_category")
+    if not site:
+        return None
+    if category == "child" and not site.startswith("waits for a child"):
+        return f"a child process {site}"
+    # The thread that computes for a stream may be the one that names the cause.
+    return f"{'it' if category in NOT_ITS_OWN else 'the main thread'} {site}"
 
 
 def _told_kind(kind: Kind, run: Facts) -> str:

@@ -17,7 +17,7 @@ class Kind(str, Enum):
     DEAD = "hangs"
     PROVEN = "is in a proven deadlock"
     COMPILING = "waits for a compiler"
-    HOST = "waits for data, a file or a child process"
+    HOST = "is held up by data, a file or a child process"
     STARVED = "waits for memory"
     NO_MEMORY = "runs out of memory"
     KILLED = "is killed by a signal"
@@ -79,6 +79,9 @@ class Theory:
     """Where its symptom is looked for when the baseline does not show it."""
     steps: int = 3
     """A completed run must have had so many before the absence of a symptom says anything."""
+    unseen: float = 1.0
+    """It is refuted only by so many runs without it that one which comes in this share of runs
+    would have been seen: those of 0.5 need 4. Most faults come in each run."""
 
 
 HYPOTHESES: tuple[Theory, ...] = (
@@ -131,10 +134,11 @@ HYPOTHESES: tuple[Theory, ...] = (
     ),
     Theory(
         id="deadlock",
-        title="deadlock: threads that wait for each other",
+        title="deadlock: threads that wait for each other, or for what nobody will do",
         explains=frozenset((Kind.DEAD, Kind.PROVEN)),
         signs=frozenset((Kind.PROVEN,)),
         needs=frozenset(("tiny_model",)),
+        unseen=0.5,
     ),
     Theory(
         id="data",

@@ -25,6 +25,7 @@ from harness.diagnosis.hypotheses import (
     Theory,
 )
 from harness.model import Environment, Hypothesis, ScenarioResult, Settings, Verdict
+from harness.scenario import BASELINE
 
 COMPANIONS = {"deferred": "memory"}
 """When something is done, and how much of it there is, are no rivals: both can be true."""
@@ -49,6 +50,8 @@ class Case:
     it."""
     figures: tuple[str, ...] = ()
     """Figures that it alone explains."""
+    contrast: str | None = None
+    """A run that the table does not know, and that no other hypothesis explains as well."""
     chance: bool = False
     """All that is against it are runs without the symptom, and one that comes and goes has such."""
 
@@ -98,6 +101,16 @@ def cell(scenario: str, theory: Theory) -> Cell | None:
     return TABLE.get(scenario, {}).get(theory.id)
 
 
+def stays(scenario: str, theory: Theory) -> bool:
+    """Whether the symptom of `theory` shows in this scenario wherever the baseline has it."""
+    return cell(scenario, theory) == Cell(Effect.STAYS, True)
+
+
+def looked(theory: Theory, world: World) -> list[Facts]:
+    """Runs that are well and would have shown it."""
+    return _looked(theory, [name for name in TABLE if stays(name, theory)], world)
+
+
 # --- for and against -----------------------------------------------------------------------------
 
 
@@ -122,12 +135,15 @@ def _case(theory: Theory, world: World) -> Case:
         elif expected.firm and _opposite(expected, seen):
             chance = chance and seen is Effect.CLEARS
             against.append(f"{told(runs)}; expected: {expected.effect.value}")
+    own = [runs for name, runs in world.groups.items() if name not in TABLE]
+    contrast = quantities.contrast(base, own) if theory.id == "memory" else None
     figures, excluded = quantities.weigh(theory.id, base, world.environment, world.settings)
     return replace(
         case,
         kept=tuple(kept),
         against=(*against, *excluded),
         figures=figures,
+        contrast=contrast,
         chance=chance and bool(against) and not excluded,
     )
 
@@ -175,7 +191,10 @@ def _verdict(case: Case, cases: dict[str, Case], world: World) -> Hypothesis:
         more = len(case.signs) - 2
         beside = (f"and {more} more scenarios show it",) if more > 0 else ()
         cleared = _sentences([name for name in case.kept if name in theory.needs], world)
-        because = (*case.signs[:2], *beside, *cleared, *_place_of(theory, world))
+        # What was done to it says more than how it ended.
+        lead = [f"{case.base.told}; {case.contrast}"] if case.base and case.contrast else []
+        lead += case.figures
+        because = (*lead, *case.signs[:2], *beside, *cleared, *_place_of(theory, world))
         return _say(theory, Verdict.SUPPORTED, because, case.against)
     if case.base is None:
         return _unseen(theory, world)
@@ -195,6 +214,7 @@ def _verdict(case: Case, cases: dict[str, Case], world: World) -> Hypothesis:
     because = (
         case.base.told,
         *case.figures,
+        *([case.contrast] if case.contrast else []),
         *_sentences([name for name in case.kept if name in theory.needs], world),
         *_place_of(theory, world),
         *_sentences([name for name in case.kept if name not in theory.needs], world),
@@ -275,16 +295,21 @@ def _unseen(theory: Theory, world: World) -> Hypothesis:
         if any(not run.compiles for name in missing for run in world.groups.get(name, ())):
             return _say(theory, Verdict.UNTESTED, ("compilation was not in force",))
         return _say(theory, Verdict.UNTESTED, (f"needs {', '.join(missing)}",))
-    steady = [n for n in TABLE if (c := cell(n, theory)) == Cell(Effect.STAYS, True)]
-    if looked := _looked(theory, steady, world):
-        because = quantities.absence(theory.id, looked)
-        return _say(theory, Verdict.REFUTED, (because, *_sentences(shows, world)))
+    well = looked(theory, world)
+    if well and not any(world.groups.get(name) for name in TWINS):
+        return _say(theory, Verdict.UNTESTED, (f"needs {BASELINE}",))
+    absence = quantities.absence(theory.id, well) if well else None
+    if absence and quantities.may_hide(well) <= theory.unseen:
+        return _say(theory, Verdict.REFUTED, (absence, *_sentences(shows, world)))
     stopped = [r for n in TWINS for r in world.groups.get(n, ()) if r.kinds & STOPS]
     if stopped and theory.explains & STOPS:
         kinds = " or ".join(kind.value for kind in Kind if kind in theory.explains)
         return _say(theory, Verdict.REFUTED, (f"{told(stopped)}; it would be: {kinds}",))
     if stopped:
         return _say(theory, Verdict.UNTESTED, (f"{told(stopped)}, before it could show",))
+    if absence:
+        more = f"{absence}, and that is to be below {100 * theory.unseen:.0f} %"
+        return _say(theory, Verdict.UNTESTED, (more,))
     blind = world.settings is None and not any(
         quantities.measured(theory.id, r) for r in world.runs
     )

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from harness.diagnosis.compare import Reference
-from harness.diagnosis.facts import Facts, told
+from harness.diagnosis.facts import Facts, told, waits
 from harness.diagnosis.hypotheses import PEAK_P, Kind
 from harness.model import Environment, Finding, Settings
 from harness.stats import wilson
@@ -25,6 +25,7 @@ _SIGN_CODES = {
     Kind.PILING: ("graph_growth", "deferred_work"),
     Kind.MISMATCH: ("check_failed",),
     Kind.SLOW_DATA: ("step_time_jump",),
+    Kind.NO_MEMORY: ("memory_limited", "oom_killer"),
 }
 
 
@@ -98,17 +99,36 @@ def sign(run: Facts, signs: frozenset[Kind]) -> str:
         return f"{run.name}: {finding.summary}"
     cause = run.result.cause
     if cause is not None:
-        site = cause.evidence.get("wait_site")
-        mark = cause.evidence.get("fingerprint")
-        # A proof's summary begins with what is told of the run: `deadlock in phase P of step N: `.
+        # `deadlock in phase forward of step 3: ...`: the place has been told.
         why = (cause.proven and cause.summary.partition(": ")[2]) or cause.summary
-        text = f"{told([run])}: {site or why}"
-        return text + (f" [{mark}]" if mark else "")
+        return f"{told([run])}: {waits(run) or why}"
     return told([run]) + (f": {run.result.reason}" if run.result.reason else "")
 
 
 def _finding(run: Facts, codes: Sequence[str]) -> Finding | None:
     return next((f for code in codes for f in run.result.findings if f.code == code), None)
+
+
+def may_hide(looked: Sequence[Facts]) -> float:
+    """The share of runs in which something can come, and yet be seen in none of these."""
+    return wilson(0, len(looked))[1]
+
+
+def contrast(base: Reference, others: Sequence[Sequence[Facts]]) -> str | None:
+    """The best contrast to a death of memory: the runs of another scenario, of one's own, train as
+    many parameters, need more memory than was had, and complete."""
+    if not base.wanted & {Kind.NO_MEMORY, Kind.KILLED, Kind.STARVED}:
+        return None
+    sizes = {run.result.metrics.memory.parameter_bytes for run in base.shown} - {None}
+    had = max(run.result.metrics.memory.peak_over_p or 0.0 for run in base.shown)
+    for runs in others:
+        memory = [run.result.metrics.memory for run in runs]
+        if all(
+            run.completed and m.parameter_bytes in sizes and (m.peak_over_p or 0.0) > had
+            for run, m in zip(runs, memory, strict=True)
+        ):
+            return f"with as many parameters, {told(runs)}"
+    return None
 
 
 def absence(id: str, looked: Sequence[Facts]) -> str:
@@ -123,10 +143,9 @@ def absence(id: str, looked: Sequence[Facts]) -> str:
         text += f": {first.memory.p_per_step:.3f} +- {margin:.3f} P per step"
     if id == "deferred" and first.step_s is not None and first.step_s.second is not None:
         times = f"step 0 takes {first.step_s.first:.3g} s, step 1 {first.step_s.second:.3g} s"
-        text += f": what a lazy step puts off is not felt, {times}"
+        text += f": what a step leaves to the next one costs nothing extra, {times}"
     if id == "deadlock":
-        unseen = 100 * wilson(0, len(looked))[1]
-        text += f"; one that comes in less than {unseen:.0f} % of runs may go unseen"
+        text += f"; one that comes in less than {100 * may_hide(looked):.0f} % of runs may hide"
     if id == "memory" and first.memory.peak_over_p is not None:
         text += f": peak {first.memory.peak_over_p:.1f} P"
     return text

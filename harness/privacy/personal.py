@@ -31,6 +31,15 @@ def gather() -> Personal:
     return Personal(folders=tuple(_both(folders)), users=_users(home), hosts=tuple(named.items()))
 
 
+def joined(one: Personal, other: Personal) -> Personal:
+    """What either of them knows; a host that both know is called as the first one calls it."""
+    return Personal(
+        folders=tuple(dict.fromkeys((*one.folders, *other.folders))),
+        users=tuple(dict.fromkeys((*one.users, *other.users))),
+        hosts=tuple((dict(other.hosts) | dict(one.hosts)).items()),
+    )
+
+
 def keep(personal: Personal, folder: Path) -> None:
     """Write it into `folder`, readable by this user alone. Raises OSError."""
     file = os.open(folder / NAME, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)

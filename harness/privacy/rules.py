@@ -23,8 +23,9 @@ RULES: dict[type, dict[str, Rule]] = {
     model.RunResult: {
         "schema": K, "harness_version": K, "started": K, "finished": K, "command": Rule.WORDS,
         "environment": N, "settings": N, "scenarios": N, "results": N, "repeats": N,
-        "left_out": N, "diagnosis": N, "interrupted": K, "full": K,
+        "left_out": N, "diagnosis": N, "interrupted": K, "full": K, "continued": N,
     },
+    model.Continuation: {"command": Rule.WORDS, "started": K, "interrupted": K},
     model.Environment: {
         "platform": K, "machine": K, "python": K, "cpu_count": K, "memory": K, "swap": K,
         "versions": K, "device": T, "compiler": T, "variables": Rule.VARIABLES,
@@ -40,7 +41,8 @@ RULES: dict[type, dict[str, Rule]] = {
     },
     model.Command: {"argv": Rule.WORDS, "variables": Rule.VARIABLES, "pattern": T, "inject": K},
     model.Expected: {
-        "outcome": K, "cause": T, "step": K, "findings": T, "culprit": K, "budget": K,
+        "outcome": K, "cause": T, "step": K, "findings": T, "culprit": K,
+        "culprits": K, "says": T, "budget": K,
     },
     model.ScenarioResult: {
         "scenario": NAME, "outcome": K, "steps_requested": K, "steps_completed": K, "wall_s": K,
@@ -76,6 +78,6 @@ RULES: dict[type, dict[str, Rule]] = {
     },
     model.Spread: {"runs": K, "min": K, "median": K, "max": K},
     model.LeftOut: {"scenario": NAME, "repeat": K, "reason": T},
-    model.Diagnosis: {"hypotheses": N, "unexplained": T, "next_experiment": T},
+    model.Diagnosis: {"hypotheses": N, "unexplained": T, "next_experiment": T, "no_experiment": T},
     model.Hypothesis: {"id": K, "title": K, "verdict": K, "because": T, "conflicts": T},
 }  # fmt: skip

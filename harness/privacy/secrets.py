@@ -25,11 +25,16 @@ _TOKENS = re.compile(
     r")|(?<![0-9A-Fa-f])[0-9A-Fa-f]{32,}"
 )
 _LONG = re.compile(r"(?<![\w/+-])(?!_[ZR])[\w/+-]{24,}={0,2}")
+_GAP = r"[^\S\r\n]"
+"""Between a key and its value, which are on one line."""
 _HEADER = re.compile(
-    r"\b((?:proxy-)?authorization|(?:set-)?cookie|x-[\w-]{0,40}(?:key|token))\b(\s*[\"']?\s*[:=]\s*)[^\n]*",
+    r"\b((?:proxy-)?authorization|(?:set-)?cookie|x-[\w-]{0,40}(?:key|token))\b"
+    rf"({_GAP}*[\"']?{_GAP}*[:=]{_GAP}*)(?=\S)[^\n]*",
     re.IGNORECASE,
 )
-_BEARER = re.compile(r"\b(bearer|basic)(\s+)(?=[\w.~+/-]*[\d=])[\w.~+/=-]{8,}", re.IGNORECASE)
+_BEARER = re.compile(
+    rf"\b(bearer|basic)({_GAP}+)(?=[\w.~+/-]*[\d=])[\w.~+/=-]{{8,}}", re.IGNORECASE
+)
 _SECRET = (
     r"(?:secret|passw(?:or)?d|passphrase|passcode|(?<![a-z])pwd(?![a-z])|(?-i:_PASS(?![A-Z]))"
     r"|(?:access|account|api|auth|encryption|license|private|service|shared|signing|storage)[_-]?key"
@@ -39,18 +44,19 @@ _BACK = r"\\{0,64}"
 """JSON within JSON has a backslash before its quotes, and twice as many and one in each further."""
 _QUOTED = r"\\{1,64}\"[^\"\\\n]*\\{1,64}\"|\\{1,64}'[^'\\\n]*\\{1,64}'|\"[^\"\n]*\"|'[^'\n]*'"
 _OPTION = re.compile(
-    rf"(--?(?:[\w-]{{0,40}}{_SECRET}[\w-]{{0,40}}|auth)(?:{_BACK}[\"'],\s{{0,4}}|\s+|=))"
+    rf"(--?(?:[\w-]{{0,40}}{_SECRET}[\w-]{{0,40}}|auth)(?:{_BACK}[\"'],\s{{0,4}}|{_GAP}+|=))"
     rf"(?:{_QUOTED}|[^\s\"'<-][^\s\"']*)",
     re.IGNORECASE,
 )
-_USER_OPTION = re.compile(r"(\s-u\s+)[^\s:/]{1,64}:[^\s:/]{1,256}(?!\S)")
+_USER_OPTION = re.compile(rf"(\s-u{_GAP}+)[^\s:/]{{1,64}}:[^\s:/]{{1,256}}(?!\S)")
 _ASSIGNED = re.compile(
-    rf"({_SECRET}[\w.-]{{0,64}}{_BACK}[\"']?\s{{0,8}}(?::=|[:=])\s{{0,8}})"
+    rf"({_SECRET}[\w.-]{{0,64}}{_BACK}[\"']?{_GAP}{{0,8}}(?::=|[:=]){_GAP}{{0,8}})"
     rf"({_QUOTED}|[^\s,;\"'(){{}}\[\]]+)",
     re.IGNORECASE,
 )
 _SPOKEN = re.compile(
-    r"\b(passwords?|passphrase|passcode|(?:secret|api|access)[ _-]key)(\s+(?:is\s+|was\s+)?)"
+    r"\b(passwords?|passphrase|passcode|(?:secret|api|access)[ _-]key)"
+    rf"({_GAP}+(?:is{_GAP}+|was{_GAP}+)?)"
     r"(?=\S{0,64}\d)(?=\S{0,64}[A-Za-z])[^\s'\"<]{6,}",
     re.IGNORECASE,
 )

@@ -10,7 +10,7 @@ from harness.ranks.fate import Fate, Kind, fates, first, orphaned
 from harness.ranks.pace import Slow, slow_ranks
 from harness.ranks.sequences import Mismatch, first_mismatch
 from harness.ranks.state import RankState
-from harness.ranks.words import where
+from harness.ranks.words import named
 from harness.waitrules import Category
 
 _PEERS = (Category.COLLECTIVE, Category.STREAM_EVALUATION, Category.IO, Category.IDLE)
@@ -24,8 +24,9 @@ class Problem:
     code: str
     """Of the finding."""
     culprits: tuple[int, ...]
-    clause: str
-    """What follows "rank 2 "; a sentence of its own where there is a mismatch."""
+    """Empty where nobody can be named."""
+    told: str = ""
+    """What is wrong, where that is more than what befell the culprits or where they are."""
     ended: bool = False
     """Whether the culprits are gone: then that is said first."""
     evidence: dict[str, Any] = field(default_factory=dict)
@@ -41,6 +42,12 @@ class Case:
     mismatch: Mismatch | None
     slow: tuple[Slow, ...]
     problem: Problem | None
+    origin: Fate | None
+    """The fate that explains the others."""
+    uneven: tuple[Fate, ...]
+    """Ranks that had done fewer steps than others when all were over, and well."""
+    skipped: str | None
+    """Why this cannot run here, as a rank says."""
     late: tuple[int, ...]
     """The ranks that the others wait for, by how far they are; empty where all are even."""
 
@@ -78,6 +85,11 @@ def look(ranks: Sequence[RankState], now: float, hung: bool, launcher: str | Non
     evaluating = frozenset(state.rank for state in blameless if lost and state.waits)
     mismatch = first_mismatch(ranks, evaluating)
     late = _late(ranks, hung)
+    origin = first(met.values())
+    over = not hung and all(state.finished for state in ranks)
+    uneven = over and all(fate.kind is Kind.LEFT for fate in met.values())
+    skipped = origin is not None and origin.kind is Kind.SKIPPED
+    harmless = uneven or skipped
     return Case(
         ranks=ranks,
         now=now,
@@ -85,7 +97,10 @@ def look(ranks: Sequence[RankState], now: float, hung: bool, launcher: str | Non
         met=met,
         mismatch=mismatch,
         slow=() if lost else slow_ranks(ranks),
-        problem=_problem(ranks, met, mismatch, late, hung, launcher),
+        problem=_problem(ranks, met, None if harmless else origin, mismatch, late, hung, launcher),
+        origin=origin,
+        uneven=tuple(met.values()) if uneven else (),
+        skipped=origin.told if origin is not None and skipped else None,
         late=late,
     )
 
@@ -93,17 +108,17 @@ def look(ranks: Sequence[RankState], now: float, hung: bool, launcher: str | Non
 def _problem(
     ranks: Sequence[RankState],
     met: dict[int, Fate],
+    origin: Fate | None,
     mismatch: Mismatch | None,
     late: tuple[int, ...],
     hung: bool,
     launcher: str | None,
 ) -> Problem | None:
-    origin = first(met.values())
     if launcher is not None and (origin is None or not origin.kind.witnessed):
         return Problem(
             code="launcher_died",
             culprits=(),
-            clause=f"the launcher was killed by {launcher}",
+            told=f"the launcher was killed by {launcher}",
             ended=True,
             evidence={"signal": launcher},
         )
@@ -111,29 +126,53 @@ def _problem(
         return Problem(
             code="collective_mismatch",
             culprits=mismatch.odd,
-            clause=mismatch.told,
+            told=mismatch.told,
             evidence=mismatch.evidence(),
         )
     if origin is not None:
+        among = _undecided(ranks, met, origin)
+        evidence = {"kind": origin.kind.word}
+        if len(among) > 1:
+            return Problem(
+                code=origin.code,
+                culprits=(),
+                told=f"{named(among)} {origin.did} at the same time; which of them failed first is "
+                "not known",
+                ended=True,
+                evidence=evidence | {"among": list(among)},
+            )
         return Problem(
             code=origin.code,
-            culprits=_together(met, origin),
-            clause=origin.told,
+            culprits=among or _together(met, origin),
             ended=origin.kind.gone,
-            evidence={"kind": origin.kind.word},
+            evidence=evidence,
         )
-    if not hung:
-        return None
-    clause = next((_stays(state) for state in ranks if state.rank in late), "")
-    return Problem(code="rank_silent", culprits=late, clause=clause)
+    return Problem(code="rank_silent", culprits=late) if hung else None
 
 
 def _together(met: dict[int, Fate], origin: Fate) -> tuple[int, ...]:
     """Whom the same thing befell at the same moment: a host's ranks, mostly."""
     alike = (fate for fate in met.values() if fate.kind is origin.kind)
-    shared = origin.kind in (Kind.STOPPED, Kind.CUT_OFF, Kind.NEVER_STARTED)
-    same = (f for f in alike if f.rank == origin.rank or (shared and f.known == origin.known))
-    return tuple(sorted(fate.rank for fate in same))
+    return tuple(sorted(fate.rank for fate in alike if _joint(fate, origin)))
+
+
+def _joint(fate: Fate, origin: Fate) -> bool:
+    if fate.rank == origin.rank:
+        return True
+    if origin.kind in (Kind.STOPPED, Kind.CUT_OFF, Kind.NEVER_STARTED):
+        return fate.known == origin.known
+    # An end that a lost peer explains is explained by the first of them.
+    return not origin.kind.follows and not fate.after(origin)
+
+
+def _undecided(ranks: Sequence[RankState], met: dict[int, Fate], origin: Fate) -> tuple[int, ...]:
+    """The ranks that one look found to have exited, of which exceptions are not known: one is to
+    blame, and the others may have raised because of it, and have exited just the same."""
+    told = any(fate.kind in (Kind.RAISED, Kind.LOST) for fate in met.values())
+    if origin.kind is not Kind.EXITED or told or all(state.says_end for state in ranks):
+        return ()
+    alike = (fate for fate in met.values() if fate.kind is Kind.EXITED and fate.t == origin.t)
+    return tuple(sorted(fate.rank for fate in alike if fate.exit_code == origin.exit_code))
 
 
 def _late(ranks: Sequence[RankState], hung: bool) -> tuple[int, ...]:
@@ -162,11 +201,3 @@ def _progress(state: RankState) -> tuple[int, int]:
     if place is None:
         return -2, issued
     return place.step + (place.step >= 0 and state.waits), issued
-
-
-def _stays(state: RankState) -> str:
-    if state.place is None:
-        return state.doing or "has not told anything yet"
-    wait = f", where it {state.doing}" if state.doing else ""
-    at = where(state)
-    return f"stays {at}{wait}" if at else f"does not go on{wait}"

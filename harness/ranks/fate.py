@@ -22,12 +22,16 @@ EARLIER = ("start", "import")
 START_S = 30.0
 """A rank that has not started so long after another one did never will."""
 LOOK_S = 0.5
-"""A kill that was seen from outside may be so much older; an exception says itself when it was."""
+"""A kill that was seen from outside may be so much older; an exception says itself when it was.
+What befell two ranks within such a while befell them together."""
 _LOST = re.compile(
-    r"peer|connection (was |is )?(lost|reset|refused|aborted|closed|timed out)|broken pipe"
-    r"|couldn't (connect|accept)|socket|\[ring\]|nccl|MPI_",
-    re.IGNORECASE,
+    r"\[ring\] connection to a peer was lost"
+    r"|\[(ring|jaccl|ibv)\] (Couldn't connect|Accept failed)"
+    r"|\[(ring|jaccl|ibv)\] (Recv|Send|Receiving|Sending)\b.* failed"
+    r"|\[ring\] Too many send/recv errors"
 )
+"""What MLX's backends raise when a peer is gone. Else they tell of a rank's own fault, and
+a file or a server of the training's own may be called anything."""
 _CRASHES = ("SIGSEGV", "SIGBUS", "SIGILL", "SIGFPE", "SIGSYS", "SIGTRAP")
 _ENDED_BY_LAUNCHER = ("SIGTERM", "SIGINT", "SIGHUP", "SIGPIPE")
 
@@ -50,6 +54,8 @@ class Kind(IntEnum):
     """Raised because a peer was gone."""
     ORPHANED = 12
     """Ended after the launcher had died, and nobody says how."""
+    SKIPPED = 13
+    """It says that this cannot run here."""
 
     @property
     def follows(self) -> bool:
@@ -91,8 +97,21 @@ class Fate:
     kind: Kind
     t: float
     """When, at the earliest; infinite when it is not known to have happened at all."""
-    told: str
+    did: str
     """What follows "rank 2 ": a clause with its verb."""
+    at: str = ""
+    """Where it was, and what follows then; either may be empty."""
+    more: str = ""
+    exit_code: int | None = None
+    """Of one that has exited by itself, and badly."""
+
+    @property
+    def told(self) -> str:
+        return f"{self.did} {self.at}".rstrip() + self.more
+
+    def after(self, other: Fate) -> bool:
+        """Whether this is known to have happened because of `other`, or later."""
+        return self.kind.follows or (self.known and self.t > other.t + LOOK_S)
 
     @property
     def known(self) -> bool:
@@ -117,18 +136,19 @@ def fates(ranks: Sequence[RankState], now: float, hung: bool) -> dict[int, Fate]
         if state.rank in met and not met[state.rank].kind.follows:
             continue
         if not state.started and (late or lost):
-            told = "has never started"
+            did, at = "has never started", ""
         elif joining and lost and state.place is not None and state.place.phase in EARLIER:
-            told = f"has never come to join the others: it is {where(state)}"
+            did = "has never come to join the others"
+            at = f"(last seen in phase {state.place.phase})"
         else:
             continue
-        met[state.rank] = Fate(state.rank, Kind.NEVER_STARTED, math.inf, told)
+        met[state.rank] = Fate(state.rank, Kind.NEVER_STARTED, math.inf, did, at)
     return met
 
 
 def _met(ranks: Sequence[RankState], left: bool) -> dict[int, Fate]:
     """`left` says that the others do not go on without those that have ended."""
-    furthest = max((state.begun for state in ranks), default=-1)
+    furthest = max((state.reached for state in ranks), default=-1)
     return {
         state.rank: fate
         for state in ranks
@@ -140,7 +160,7 @@ def orphaned(ranks: Sequence[RankState], met: dict[int, Fate]) -> dict[int, Fate
     """`met` of a job whose launcher has died: that is why ranks are gone without a word."""
     return met | {
         state.rank: replace(
-            fate, kind=Kind.ORPHANED, told=f"ended with the launcher {where(state)}".rstrip()
+            fate, kind=Kind.ORPHANED, did="ended with the launcher", at=where(state)
         )
         for state in ranks
         if (fate := met.get(state.rank)) and fate.kind is Kind.VANISHED
@@ -149,14 +169,24 @@ def orphaned(ranks: Sequence[RankState], met: dict[int, Fate]) -> dict[int, Fate
 
 def first(met: Iterable[Fate]) -> Fate | None:
     """The one that explains the others."""
-    return min(met, key=lambda fate: (fate.kind.follows, fate.t, fate.kind), default=None)
+    return min(met, key=_order, default=None)
+
+
+def _order(fate: Fate) -> tuple[bool, bool, float, Kind, bool]:
+    # One that is stopped may be continued, one that was killed is gone for good. Code 1 is that of
+    # any exception, also of one that a lost peer explains.
+    never = fate.kind is Kind.NEVER_STARTED and not fate.known
+    endured = never or fate.kind is Kind.STOPPED
+    return fate.kind.follows, endured, fate.t, fate.kind, fate.exit_code == 1
 
 
 def _cut_off(state: RankState) -> Fate | None:
     if state.cut_off_since is None:
         return None
-    told = f"has been cut off: its host is silent, and it was last heard {where(state)}"
-    return Fate(state.rank, Kind.CUT_OFF, state.cut_off_since, told)
+    more = ": nothing is heard from there any more"
+    return Fate(
+        state.rank, Kind.CUT_OFF, state.cut_off_since, "has been cut off", where(state), more
+    )
 
 
 def _stopped(state: RankState) -> Fate | None:
@@ -166,32 +196,33 @@ def _stopped(state: RankState) -> Fate | None:
     place = state.place
     if since is None:
         since = place.t if place else 0.0
-    told = f"is stopped by a signal {where(state)}".rstrip()
-    return Fate(state.rank, Kind.STOPPED, since, told)
+    return Fate(state.rank, Kind.STOPPED, since, "is stopped by a signal", where(state))
 
 
 def _ended(state: RankState, furthest: int, left: bool) -> Fate | None:
-    at = where(state)
+    rank, at = state.rank, where(state)
     seen = state.ended_t if state.ended_t is not None else math.inf
     if state.signal is not None:
         kind = _of_signal(state.signal)
         t = seen - LOOK_S * (kind is Kind.KILLED)
-        return Fate(state.rank, kind, t, f"was killed by {state.signal} {at}".rstrip())
+        return Fate(rank, kind, t, f"was killed by {state.signal}", at)
     if state.ended and not state.started:
-        why = f"it exited with code {state.exit_code}" if state.exit_code is not None else ""
-        told = ": ".join(filter(None, ("has never started", why, state.error and cut(state.error))))
-        return Fate(state.rank, Kind.NEVER_STARTED, seen, told)
-    text = state.exception
+        exited = f"exit code {state.exit_code}" if state.exit_code is not None else ""
+        why = ": ".join(filter(None, (exited, state.error and cut(state.error))))
+        more = f": {why}" if why else ""
+        return Fate(rank, Kind.NEVER_STARTED, seen, "has never started", more=more)
+    text, beat = state.exception, state.columns.error
+    if beat is not None and beat.skip:
+        return Fate(rank, Kind.SKIPPED, beat.t, f"cannot run here: {cut(beat.message)}")
     if text is not None:
-        beat = state.columns.error
         kind = Kind.LOST if _LOST.search(text) else Kind.RAISED
-        told = f"raised {cut(text)}" + (f" ({at})" if at else "")
-        return Fate(state.rank, kind, beat.t if beat else seen, told)
+        t = beat.t if beat else seen
+        return Fate(rank, kind, t, f"raised {cut(text)}", f"({at})" if at else "")
     if state.exit_code:
-        told = f"exited with code {state.exit_code} {at}".rstrip()
-        return Fate(state.rank, Kind.EXITED, seen, told)
+        code = state.exit_code
+        return Fate(rank, Kind.EXITED, seen, f"exited with code {code}", at, exit_code=code)
     if state.swept and not state.finished:
-        return Fate(state.rank, Kind.TERMINATED, seen, f"was ended by the launcher {at}".rstrip())
+        return Fate(rank, Kind.TERMINATED, seen, "was ended by the launcher", at)
     return _left(state, seen, furthest, left)
 
 
@@ -201,19 +232,18 @@ def _left(state: RankState, seen: float, furthest: int, left: bool) -> Fate | No
     if state.finished:
         after = "before its first step" if done is None else f"after step {done}"
         if left and end is None:
-            at = "" if done is None else f" {after}"
-            told = f"exited with code 0{at}, and the others were left"
-            return Fate(state.rank, Kind.LEFT, seen, told)
+            at = "" if done is None else after
+            more = ", and the others were left"
+            return Fate(state.rank, Kind.LEFT, seen, "exited with code 0", at, more)
         if furthest <= (-1 if done is None else done) or (done is None and end is None):
             return None
-        told = f"left {after}, while others have begun step {furthest}"
-        return Fate(state.rank, Kind.LEFT, end.t if end else seen, told)
+        more = f", while others have begun step {furthest}"
+        return Fate(state.rank, Kind.LEFT, end.t if end else seen, "left", after, more)
     if state.exit_code == 0:
-        told = f"exited with code 0 {where(state)}, before its steps were over"
-        return Fate(state.rank, Kind.LEFT, seen, told)
+        more = ", before all steps were over"
+        return Fate(state.rank, Kind.LEFT, seen, "exited with code 0", where(state), more)
     if state.ended:
-        told = f"is gone without a word {where(state)}".rstrip()
-        return Fate(state.rank, Kind.VANISHED, seen, told)
+        return Fate(state.rank, Kind.VANISHED, seen, "is gone without a word", where(state))
     return None
 
 

@@ -16,7 +16,7 @@ MANY = 64
 
 def findings(case: Case, summary: str) -> tuple[Finding, ...]:
     """Why the job does not go on first, if so."""
-    return (*_why(case, summary), *_differ(case), *_slow(case))
+    return (*_why(case, summary), *_differ(case), *_uneven(case, summary), *_slow(case))
 
 
 def _why(case: Case, summary: str) -> Iterator[Finding]:
@@ -53,6 +53,16 @@ def _differ(case: Case) -> Iterator[Finding]:
     if mismatch is None or (case.problem and case.problem.code == "collective_mismatch"):
         return
     yield error("collective_mismatch", mismatch.told, **_of(mismatch.odd), **mismatch.evidence())
+
+
+def _uneven(case: Case, summary: str) -> Iterator[Finding]:
+    """All have ended well, and some of them long before the others."""
+    if case.uneven and case.mismatch is None:
+        done = {state.rank: state.columns.done for state in case.ranks}
+        ranks = [fate.rank for fate in case.uneven]
+        steps = [done[rank] for rank in ranks[:MANY]]
+        most = max(step for step in done.values() if step is not None)
+        yield warning("rank_left_early", summary, **_of(ranks), last_steps=steps, others=most)
 
 
 def _slow(case: Case) -> Iterator[Finding]:

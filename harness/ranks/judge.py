@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from harness.model import Finding, RankResult
+from harness.model import Finding, RankResult, Severity
 from harness.ranks.case import look
 from harness.ranks.found import findings
 from harness.ranks.standing import results
@@ -28,11 +28,13 @@ class JobVerdict:
     findings: tuple[Finding, ...]
     gone: tuple[int, ...] = ()
     """The ranks that are no more though the others need them: nothing brings those back."""
+    skipped: str | None = None
+    """Why this cannot run here, if a rank says so and nothing else is wrong."""
 
     @property
     def failed(self) -> bool:
-        """Whether the job cannot go on; slow is not that."""
-        return self.code is not None and self.code != "rank_slow"
+        """Whether the job cannot go on, or has not ended well; slow is not that."""
+        return any(finding.severity is Severity.ERROR for finding in self.findings)
 
 
 def judge(
@@ -56,4 +58,5 @@ def judge(
         ranks=results(case),
         findings=found,
         gone=tuple(sorted(rank for rank, fate in case.met.items() if fate.kind.gone)),
+        skipped=case.skipped if case.problem is None else None,
     )

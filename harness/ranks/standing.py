@@ -6,7 +6,7 @@ from collections import Counter
 
 from harness.model import RankResult, Standing
 from harness.ranks.case import Case
-from harness.ranks.fate import Kind
+from harness.ranks.fate import Fate, Kind
 from harness.ranks.state import RankState
 from harness.ranks.words import lasted, named, where
 
@@ -65,9 +65,7 @@ def _standing(
         standing = _OF_KIND.get(fate.kind, Standing.DEAD)
         if fate.kind is Kind.LEFT and state.finished:
             standing = Standing.FINISHED
-        culprits = case.culprits
-        after = culprits and rank not in culprits
-        return standing, fate.told + (f", after {named(culprits)} had failed" if after else "")
+        return standing, fate.told + _after(fate, case)
     odd = case.mismatch is not None and rank in case.mismatch.odd
     differs = f"; it differs in collective #{case.mismatch.n}" if odd and case.mismatch else ""
     if state.finished:
@@ -84,6 +82,16 @@ def _standing(
         if one.rank == rank:
             return Standing.SLOW, one.told
     return _moving(state, usual, f"{at}{differs}")
+
+
+def _after(fate: Fate, case: Case) -> str:
+    """That the culprits explain it, or came before it."""
+    culprits, origin = case.culprits, case.origin
+    if not culprits or fate.rank in culprits or origin is None:
+        return ""
+    if case.problem is not None and case.problem.code == "collective_mismatch":
+        return f", after {named(culprits)} had issued other collectives"
+    return f", after {named(culprits)} had failed" if fate.after(origin) else ""
 
 
 def _moving(state: RankState, usual: int | None, at: str) -> tuple[Standing, str]:

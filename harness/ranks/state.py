@@ -65,14 +65,6 @@ class RankState:
         return self.columns.end is not None or (not self.says_end and self.exit_code == 0)
 
     @property
-    def doing(self) -> str:
-        """What its stacks show it to do: `sleeps, from train.py:12 in step`; empty if unknown."""
-        if self.wait is None:
-            return ""
-        frame = self.wait.python_frame
-        return self.wait.description + (f", from {frame}" if frame else "")
-
-    @property
     def ended(self) -> bool:
         return self.ended_t is not None or self.exit_code is not None or self.signal is not None
 
@@ -99,6 +91,11 @@ class RankState:
         """The last step that it has begun; -1 before the first and after the last."""
         place = self.place
         return place.step if place and place.phase not in AFTER and not self.finished else -1
+
+    @property
+    def reached(self) -> int:
+        """The last step that it has begun or done, also when it is over."""
+        return max(self.begun, -1 if self.columns.done is None else self.columns.done)
 
     @property
     def waits(self) -> bool:

@@ -2,19 +2,36 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
+
 from harness.beatfile import BETWEEN
 from harness.ranks.case import Case, Problem
-from harness.ranks.fate import Kind
-from harness.ranks.words import are, collective, hosts, lasted, named
+from harness.ranks.fate import Fate, Kind
+from harness.ranks.state import RankState
+from harness.ranks.words import (
+    are,
+    collective,
+    few,
+    hosts,
+    lasted,
+    named,
+    plural,
+    shared,
+    where,
+)
 
 
 def summary(case: Case) -> str:
     if case.problem is not None:
         return _wrong(case, case.problem)
+    if case.skipped is not None:
+        return case.skipped
     if case.slow:
         worst, *rest = case.slow
         also = f"; so {are(rest, 'is', 'are')} {named(one.rank for one in rest)}" if rest else ""
         return f"rank {worst.rank} {worst.told}{also}"
+    if case.uneven:
+        return "; ".join(befell(case, [fate.rank for fate in case.uneven]))
     if all(state.finished for state in case.ranks):
         return "all ranks have finished"
     if case.waiting and case.late:
@@ -24,30 +41,82 @@ def summary(case: Case) -> str:
 
 
 def _wrong(case: Case, problem: Problem) -> str:
-    who = named(problem.culprits) if problem.culprits else ""
     missing = _missing(case, problem)
-    never = f"{who} never issued {missing[0]} (step {missing[1]})" if missing else ""
+    never = f"{missing[0]} never issued {missing[1]} (step {missing[2]})" if missing else ""
     waiting = _waiting(case, never != "" or problem.code == "collective_mismatch")
-    parts = [_fate(case, problem, who), never, waiting]
+    fault = [problem.told] if problem.told else _fault(case, problem)
+    parts = [*fault, never, waiting]
     if never and not problem.ended:
-        parts = [never, waiting, parts[0]]
+        parts = [never, waiting, *fault]
     return "; ".join(part for part in (*parts, *_consequences(case)) if part)
 
 
-def _fate(case: Case, problem: Problem, who: str) -> str:
-    if problem.code in ("collective_mismatch", "launcher_died"):
-        return problem.clause
-    if not who:
-        return "no rank is behind the others and none has ended, but nothing moves"
-    if len(problem.culprits) == 1:
-        host = next(state.host for state in case.ranks if state.rank == problem.culprits[0])
-        return f"{who}{f' on host {host}' if host else ''} {problem.clause}"
-    which = hosts([state for state in case.ranks if state.rank in problem.culprits])
-    return f"{who}{which} alike: the first {problem.clause}"
+def _fault(case: Case, problem: Problem) -> list[str]:
+    if problem.code == "rank_silent":
+        return _stay(case, problem.culprits)
+    return befell(case, problem.culprits)
 
 
-def _missing(case: Case, problem: Problem) -> tuple[str, int] | None:
-    """(name, step) of the first collective that the culprits have not issued and another rank has.
+def befell(case: Case, ranks: Iterable[int]) -> list[str]:
+    """What happened to each of `ranks`; those with the same story share a clause."""
+    alike: dict[tuple[str, str], list[Fate]] = {}
+    for rank in sorted(ranks):
+        fate = case.met[rank]
+        alike.setdefault((fate.did, fate.more), []).append(fate)
+    told = []
+    for (did, more), fates in alike.items():
+        who, at = [fate.rank for fate in fates], shared(fate.at for fate in fates)
+        at = are(who, at, at.replace("its", "their"))
+        clause = f"{are(who, did, plural(did))} {at}".rstrip()
+        told.append(f"{_who(case, who)} {clause}{more}")
+    return few(told)
+
+
+def _who(case: Case, ranks: Sequence[int]) -> str:
+    return named(ranks) + hosts([state for state in case.ranks if state.rank in ranks])
+
+
+def _stay(case: Case, ranks: Sequence[int]) -> list[str]:
+    """Where the ranks are for which the others wait, and what they do there."""
+    if not ranks:
+        return ["no rank is behind the others and none has ended, but nothing moves"]
+    alike: dict[tuple[bool, str, str], list[RankState]] = {}
+    for state in case.ranks:
+        if state.rank in ranks:
+            key = (state.place is None, _since(state), _does(state))
+            alike.setdefault(key, []).append(state)
+    told = []
+    for (nowhere, since, one_does), states in alike.items():
+        who = [state.rank for state in states]
+        it, has = are(who, "it", "they"), are(who, "has", "have")
+        does = are(who, one_does, plural(one_does))
+        if nowhere:
+            clause = does or f"{has} not told anything yet"
+        elif since:
+            clause = f"{has} not moved since {it} {since}" + (f"; {it} {does}" if does else "")
+        else:
+            at = shared(map(where, states))
+            stays = f"{are(who, 'stays', 'stay')} {at}" if at else f"{has} not moved"
+            clause = stays + (f", where {it} {does}" if does else "")
+        told.append(f"{_who(case, who)} {clause}")
+    return few(told)
+
+
+def _since(state: RankState) -> str:
+    """What it did last, of a rank of which no place within a step is known."""
+    place = state.place
+    return f"reported step {place.step}" if place and place.phase == BETWEEN else ""
+
+
+def _does(state: RankState) -> str:
+    if state.wait is None:
+        return ""
+    frame = state.wait.python_frame
+    return state.wait.description + (f" at {frame}" if frame else "")
+
+
+def _missing(case: Case, problem: Problem) -> tuple[str, str, int] | None:
+    """(ranks, name, step) of the first collective that culprits have not issued and another has.
 
     None also where that cannot be said: of compiled steps, and where what they issued differs.
     """
@@ -55,10 +124,12 @@ def _missing(case: Case, problem: Problem) -> tuple[str, int] | None:
     if compiled or case.mismatch is not None or not problem.culprits:
         return None
     culprits = set(problem.culprits)
-    n = min(state.columns.total for state in case.ranks if state.rank in culprits)
+    issued = {s.rank: s.columns.total for s in case.ranks if s.rank in culprits}
+    n = min(issued.values())
     ahead = max((state.columns for state in case.ranks), key=lambda columns: columns.total)
     found = ahead.nth(n)
-    return (collective(n, found[1]), found[0]) if found else None
+    who = named(rank for rank, total in issued.items() if total == n)
+    return (who, collective(n, found[1]), found[0]) if found else None
 
 
 def _waiting(case: Case, named_before: bool) -> str:
@@ -85,18 +156,33 @@ def _waiting(case: Case, named_before: bool) -> str:
 
 
 def _consequences(case: Case) -> list[str]:
-    """What became of the others, because of that."""
-    groups: dict[str, list[int]] = {}
+    """What became of the others, because of that, or besides."""
+    groups: dict[tuple[bool, Kind], list[int]] = {}
+    among = case.problem.evidence.get("among", ()) if case.problem else ()
     for rank, fate in sorted(case.met.items()):
-        if rank not in case.culprits:
-            groups.setdefault(_FOLLOWED.get(fate.kind, fate.kind.word), []).append(rank)
-    return [f"then {named(who)} {what}" for what, who in groups.items()]
+        if rank not in case.culprits and rank not in among:
+            then = case.origin is not None and fate.after(case.origin)
+            groups.setdefault((then, fate.kind), []).append(rank)
+    return [
+        f"{'then ' * then}{named(who)} {are(who, _BECAME[kind], plural(_BECAME[kind]))}"
+        + " at the same time" * (not then and kind.gone)
+        for (then, kind), who in groups.items()
+    ]
 
 
-_FOLLOWED = {
-    Kind.LOST: "lost the connection to a peer",
-    Kind.TERMINATED: "ended by a signal",
-    Kind.ABORTED: "aborted",
+_BECAME = {
+    Kind.KILLED: "was killed",
+    Kind.CRASHED: "crashed",
+    Kind.STOPPED: "is stopped by a signal",
+    Kind.CUT_OFF: "was cut off",
+    Kind.RAISED: "raised an exception",
+    Kind.EXITED: "exited with an error",
+    Kind.VANISHED: "ended without a word",
+    Kind.LEFT: "left",
     Kind.NEVER_STARTED: "did not start",
+    Kind.ABORTED: "aborted",
+    Kind.TERMINATED: "was ended by a signal",
+    Kind.LOST: "lost the connection to a peer",
     Kind.ORPHANED: "ended with it",
+    Kind.SKIPPED: "could not run here",
 }

@@ -11,6 +11,8 @@ from harness.ranks.state import RankState
 
 RUNS = 8
 """Runs of ranks that a sentence lists at most."""
+CLAUSES = 4
+"""Clauses that it lists at most, one for each kind of story."""
 TEXT = 160
 
 
@@ -37,8 +39,23 @@ def named(ranks: Iterable[int]) -> str:
     return f"rank{'s' * (len(ordered) > 1)} {joined(parts)}"
 
 
+def few(clauses: Sequence[str]) -> list[str]:
+    """`clauses`, or the first of many and how many there are."""
+    more = len(clauses) - CLAUSES
+    return [*clauses[:CLAUSES], *([f"and so on of {more} more"] if more > 0 else [])]
+
+
 def are(ranks: Sequence[object], singular: str, plural: str) -> str:
     return singular if len(ranks) == 1 else plural
+
+
+def plural(clause: str) -> str:
+    """`clause`, which follows `rank 2`, as it follows `ranks 2 and 3`."""
+    verb, space, rest = clause.partition(" ")
+    return _PLURAL.get(verb, verb.removesuffix("s")) + space + rest
+
+
+_PLURAL = {"was": "were", "is": "are", "has": "have", "does": "do", "cannot": "cannot"}
 
 
 def lasted(value: float) -> str:
@@ -56,6 +73,17 @@ def where(state: RankState) -> str:
     if place.phase == BETWEEN:
         return f"after its report of step {place.step}"
     return f"in step {place.step}, phase {place.phase}"
+
+
+def shared(places: Iterable[str]) -> str:
+    """The place of all, or the step of all; empty where they have none in common."""
+    places = set(places)
+    if len(places) == 1:
+        return places.pop()
+    steps = {place.partition(",")[0] for place in places}
+    step = steps.pop()
+    common = not steps and step.lstrip("(").startswith("in step ")
+    return step + ")" * step.startswith("(") if common else ""
 
 
 def collective(n: int, signature: Signature) -> str:

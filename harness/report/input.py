@@ -15,12 +15,16 @@ from harness import privacy, record
 from harness.beatfile import read_beats, read_ends
 from harness.model import (
     AnyBeat,
+    BuiltBeat,
+    EndBeat,
+    ModelBeat,
     Outcome,
     RunResult,
     Sample,
     ScenarioInfo,
     ScenarioResult,
     StartBeat,
+    StepBeat,
 )
 from harness.plain import plain
 from harness.privacy import Personal
@@ -55,6 +59,9 @@ class ReportInput:
 
     run: RunResult
     record: Callable[[ScenarioResult], Record] = lambda _: Record()
+    own_model: Callable[[ScenarioResult], int | None] = lambda _: None
+    """Parameters of a model that the scenario has brought; 0 of one that it did not show us, None
+    where it trains the model of the settings."""
     log_tails: Callable[[ScenarioResult], Mapping[str, str]] = lambda _: {}
     """By stream, `stdout` and `stderr`: at most the last TAIL bytes."""
     stacks: Callable[[ScenarioResult], tuple[str, ...]] = lambda _: ()
@@ -125,6 +132,7 @@ def _raw(folder: Path, personal: Personal) -> ReportInput:
     return ReportInput(
         run=runjson.read(folder),
         record=lambda result: recorded(home(result)),
+        own_model=lambda result: _own_model(home(result)),
         log_tails=lambda result: {name: _tail(home(result) / f"{name}.log") for name in LOGS},
         stacks=lambda result: _names(home(result) / "stacks"),
         stack_texts=lambda result: _heads(home(result) / "stacks"),
@@ -146,6 +154,7 @@ def _redacted(data: ReportInput, personal: Personal) -> ReportInput:
     return ReportInput(
         run=msgspec.structs.replace(privacy.published(data.run, personal), full=False),
         record=lambda result: _record(data.record(result), clean),
+        own_model=data.own_model,
         log_tails=lambda result: texts(data.log_tails(result)),
         stacks=data.stacks,
         stack_texts=lambda result: texts(data.stack_texts(result)),
@@ -156,6 +165,19 @@ def _redacted(data: ReportInput, personal: Personal) -> ReportInput:
         rank_beats=lambda result, rank: [clean(beat) for beat in data.rank_beats(result, rank)],
         rank_pids=data.rank_pids,
     )
+
+
+def _own_model(home: Path) -> int | None:
+    try:
+        for beat in read_beats(home):
+            if isinstance(beat, ModelBeat):
+                return beat.parameters if beat.own else None
+            # The first step may be what builds it.
+            if isinstance(beat, EndBeat) or (isinstance(beat, BuiltBeat | StepBeat) and beat.step):
+                return 0
+    except OSError:
+        pass
+    return None
 
 
 def _record(found: Record, clean: Callable[[Any], Any]) -> Record:

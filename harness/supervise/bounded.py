@@ -10,6 +10,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Sequence
 from typing import IO
@@ -22,9 +23,14 @@ LIMIT = 16 << 20
 
 _TIED = (
     "import ctypes, os, sys; ctypes.CDLL(None).prctl(1, 9); "
-    "os.getppid() == 1 or os.execvp(sys.argv[1], sys.argv[1:])"
+    "os.getppid() == int(sys.argv[1]) and os.execvp(sys.argv[2], sys.argv[2:])"
 )
-"""Starts a program that the kernel kills when we die, and with us the thread that waits for it."""
+"""Starts a program that the kernel kills when we die, and with us the thread that waits for it.
+
+It is given our number: once we have died it has another parent, and which one nobody can say (1, or
+a subreaper); and in a container it may be us who are 1."""
+_NOTICE_S = 0.05
+"""In so many seconds it is seen that a program is to be ended."""
 
 
 class Answer(msgspec.Struct, frozen=True, kw_only=True):
@@ -36,16 +42,22 @@ class Answer(msgspec.Struct, frozen=True, kw_only=True):
     problem: str = ""
 
 
-def run(command: Sequence[str], timeout: float, limit: int = LIMIT) -> Answer:
-    """Run `command` in a session of its own for at most `timeout` seconds.
+def run(
+    command: Sequence[str],
+    timeout: float,
+    limit: int = LIMIT,
+    stop: threading.Event | None = None,
+) -> Answer:
+    """Run `command` in a session of its own for at most `timeout` seconds, or until `stop` is set.
 
     Whatever it started goes with it when it is ended. Raises OSError when it cannot be started.
     """
+    stop = stop or threading.Event()
     environment = {k: v for k, v in os.environ.items() if k != "DEBUGINFOD_URLS"}
     if shutil.which(command[0]) is None:
         raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), command[0])
     if sys.platform == "linux":
-        command = [sys.executable, "-I", "-S", "-c", _TIED, *command]
+        command = [sys.executable, "-I", "-S", "-c", _TIED, str(os.getpid()), *command]
     process = subprocess.Popen(
         command,
         stdin=subprocess.DEVNULL,
@@ -59,12 +71,10 @@ def run(command: Sequence[str], timeout: float, limit: int = LIMIT) -> Answer:
     assert process.stderr is not None
     deadline = time.monotonic() + timeout
     try:
-        output, errors, problem = _read(process.stdout, process.stderr, deadline, limit)
-        if not problem:
-            try:
-                process.wait(max(0.0, deadline - time.monotonic()))
-            except subprocess.TimeoutExpired:
-                problem = "timeout"
+        output, errors, problem = _read(process.stdout, process.stderr, deadline, limit, stop)
+        # One that has closed its outputs may take its time to end.
+        while not problem and _runs(process):
+            problem = _over(deadline, stop)
     finally:
         _end(process)
     if problem == "timeout":
@@ -78,7 +88,7 @@ def run(command: Sequence[str], timeout: float, limit: int = LIMIT) -> Answer:
 
 
 def _read(
-    out: IO[bytes], err: IO[bytes], deadline: float, limit: int
+    out: IO[bytes], err: IO[bytes], deadline: float, limit: int, stop: threading.Event
 ) -> tuple[bytearray, bytearray, str]:
     """Both streams up to their ends, and what prevented that."""
     kept = {out: bytearray(), err: bytearray()}
@@ -87,9 +97,8 @@ def _read(
         for stream in kept:
             selector.register(stream, selectors.EVENT_READ)
         while selector.get_map() and not problem:
-            ready = selector.select(max(0.0, deadline - time.monotonic()))
-            if time.monotonic() >= deadline:
-                problem = "timeout"
+            ready = selector.select(min(_NOTICE_S, max(0.0, deadline - time.monotonic())))
+            problem = _over(deadline, stop)
             for key, _ in ready:
                 stream = next(stream for stream in kept if stream is key.fileobj)
                 data = os.read(key.fd, 1 << 16)
@@ -99,6 +108,21 @@ def _read(
                 elif len(kept[stream]) > limit:
                     problem = f"printed more than {limit} bytes"
     return kept[out], kept[err], problem
+
+
+def _over(deadline: float, stop: threading.Event) -> str:
+    """Why a program may not run any longer; empty while it may."""
+    if stop.is_set():
+        return "ended together with the run"
+    return "timeout" if time.monotonic() >= deadline else ""
+
+
+def _runs(process: subprocess.Popen[bytes]) -> bool:
+    try:
+        process.wait(_NOTICE_S)
+    except subprocess.TimeoutExpired:
+        return True
+    return False
 
 
 def _end(process: subprocess.Popen[bytes]) -> None:

@@ -40,6 +40,8 @@ from harness.supervise.rankwatch import Numbers, Ranks
 from harness.supervise.streams import Ends, captured
 from harness.watchdog import Policy, Watchdog
 
+_NO_PROGRAM = 127
+"""The exit code where a program cannot be started, as of a shell."""
 OWN = "own"
 """The folder, in the run's, where a command that reports its steps itself does so."""
 PRINTED = "printed"
@@ -114,6 +116,8 @@ class CommandJob(JudgedJob):
     def _finish(self) -> ScenarioResult:
         result = super()._finish()
         result = msgspec.structs.replace(result, ranks=tuple(map(self._placed, result.ranks)))
+        if result.outcome is Outcome.CRASHED and (why := self._not_started(result)):
+            return msgspec.structs.replace(result, reason=why)
         codes = self._codes
         if not codes or result.ranks:
             return result
@@ -129,6 +133,17 @@ class CommandJob(JudgedJob):
             return result
         # It returns 0 all the same.
         return msgspec.structs.replace(result, outcome=Outcome.CRASHED, reason=told)
+
+    def _not_started(self, result: ScenarioResult) -> str | None:
+        """Why there never was a program, where that is so; a shell gives the same exit code."""
+        if result.exit_code != _NO_PROGRAM:
+            return None
+        name = self._command.argv[0]
+        search = self._command.variables.get("PATH", os.environ.get("PATH"))
+        if shutil.which(name, path=search) is not None:
+            return None
+        found = shutil.which(name, os.F_OK, search) is not None
+        return f"the program {name} " + ("cannot be executed" if found else "was not found")
 
     def _placed(self, told: RankResult) -> RankResult:
         """Where it was last, also where that could not be compared with the others."""
@@ -151,6 +166,10 @@ class CommandJob(JudgedJob):
     @property
     def ended_by_user(self) -> bool:
         return self._why is Why.INTERRUPT or self._told_to_stop
+
+    def _went_on(self) -> bool:
+        """One that ends because the user has typed Ctrl-C has not, whatever its exit code is."""
+        return self._moved() if self._told_to_stop and not self._lost else super()._went_on()
 
     def told_to_stop(self) -> None:
         """Note that the user has typed Ctrl-C, which the terminal hands to the command."""

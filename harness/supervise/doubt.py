@@ -7,9 +7,11 @@ import sys
 import threading
 from pathlib import Path
 
+import msgspec
+
 from harness import proof, slumber
 from harness.model import Cause
-from harness.supervise import evidence, procfs
+from harness.supervise import evidence, procfs, timeouts
 from harness.watchdog import Inspection, Policy, burns
 
 POLL_S = 7.0
@@ -28,6 +30,7 @@ class Prover:
         self._roots = (pid, guard)
         self._worlds: list[proof.World] = []
         self._still = 0
+        self._left = timeouts.Left(platform.machine())
 
     def look(self, still: bool) -> None:
         """Call at each look; `still` says that nothing has moved since the one before."""
@@ -38,7 +41,9 @@ class Prover:
         self._still += 1
         if self._still > _EAGER and self._still % _LATER:
             return
-        self._worlds.append(procfs.world(*self._roots))
+        world = procfs.world(*self._roots)
+        left = self._left.of(world.processes, world.t)
+        self._worlds.append(msgspec.structs.replace(world, processes=left))
         del self._worlds[:-_KEPT]
 
     def proven(self, place: str) -> Cause | None:
@@ -72,8 +77,12 @@ class Prover:
 class Inspector:
     """Captures the stacks of an overdue worker, again and again, in a thread of its own."""
 
-    def __init__(self, pid: int, folder: Path, policy: Policy) -> None:
+    def __init__(
+        self, pid: int, folder: Path, policy: Policy, stop: threading.Event | None = None
+    ) -> None:
+        """Once `stop` is set, a tool that runs is ended."""
         self._pid = pid
+        self._stop = stop or threading.Event()
         self._policy = policy
         self._folder = folder
         self._thread: threading.Thread | None = None
@@ -102,6 +111,6 @@ class Inspector:
         return cause
 
     def _inspect(self) -> None:
-        found = evidence.inspect(self._pid, self._folder)
-        if found is not None:
+        found = evidence.inspect(self._pid, self._folder, self._stop)
+        if found is not None and not self._stop.is_set():
             self._seen.append(found)

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import sys
+import threading
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -13,7 +13,8 @@ import msgspec
 
 from harness import waitsite
 from harness.model import BuiltBeat, Snapshot, StepBeat
-from harness.supervise import gpu, observe, procfs, stacks
+from harness.supervise import gpu, observe, procfs, stacks, together
+from harness.waitrules import Category
 from harness.watchdog import Inspection
 
 MOST = 4
@@ -45,6 +46,7 @@ def collect(
     faulthandler: Path | None,
     before: int = 0,
     of: Sequence[int] = (),
+    stop: threading.Event | None = None,
 ) -> Evidence:
     """Save stacks/ and state.json into `folder`.
 
@@ -53,14 +55,16 @@ def collect(
     signal where no `faulthandler` is given.
 
     Takes some seconds: two looks at each process, a second apart. Never raises: what cannot be had
-    or written is missing, and the attempts say why.
+    or written is missing, and the attempts say why. Once `stop` is set, no tool is waited for.
     """
+    stop = stop or threading.Event()
     name = f"-{before + 1}" if before else ""
-    seen = _stacks(folder / f"stacks{name}", _chosen(snapshot, of), faulthandler)
-    each = {pid: _told(evidence) for pid, evidence in seen}
-    told = _deepest(list(each.values()))
+    seen = _stacks(folder / f"stacks{name}", _chosen(snapshot, of), faulthandler, stop)
+    names = {process.pid: process.name for process in snapshot.processes}
+    each = {pid: _told(one) for pid, one in seen}
+    told = _deepest(list(each.values()), [names.get(pid, "") for pid in each])
     if sys.platform == "linux" and any(procfs.devices(pid) for pid, _ in seen):
-        told["gpu"] = gpu.utilisation()
+        told["gpu"] = gpu.utilisation(stop=stop)
     try:
         (folder / f"state{name}.json").write_bytes(
             msgspec.json.format(msgspec.json.encode(_state(snapshot, last, seen)), indent=1)
@@ -77,7 +81,7 @@ def _chosen(snapshot: Snapshot, of: Sequence[int]) -> list[int]:
 
 
 def _stacks(
-    home: Path, pids: Sequence[int], faulthandler: Path | None
+    home: Path, pids: Sequence[int], faulthandler: Path | None, stop: threading.Event
 ) -> list[tuple[int, stacks.StackEvidence]]:
     def look(index: int) -> stacks.StackEvidence:
         main = index == 0
@@ -86,35 +90,39 @@ def _stacks(
             home if main else home / str(pids[index]),
             faulthandler_file=faulthandler if main else None,
             may_signal=main,
+            stop=stop,
         )
 
-    with ThreadPoolExecutor(AT_ONCE, thread_name_prefix="stacks") as pool:
-        return list(zip(pids, pool.map(look, range(len(pids))), strict=True))
+    return list(zip(pids, together.each(range(len(pids)), look, AT_ONCE, stop), strict=True))
 
 
-def _deepest(processes: Sequence[dict[str, Any]]) -> dict[str, Any]:
+def _deepest(processes: Sequence[dict[str, Any]], names: Sequence[str]) -> dict[str, Any]:
     """What the worker waits for; where that is a child, also what the child waits for, and so on.
 
-    The category stays the worker's own. Tool and fingerprint are of the last that is told of, whose
-    stacks say most.
+    The category stays the worker's own. The tool is that of the last that is told of. A fingerprint
+    is of all that are: a child that sleeps sleeps alike, whoever waits for it.
     """
     found: dict[str, Any] = dict(processes[0]) if processes else {}
     last = found
-    for told in processes[1:]:
+    for told, name in zip(processes[1:], names[1:], strict=True):
         if last.get("wait_category") != "child" or "wait_site" not in told:
             break
-        site = f"{found['wait_site']}; the child {told['wait_site']}"
-        found |= told | {"wait_category": "child", "wait_site": site}
+        site = f"{found['wait_site']}; the child ({name}) {told['wait_site']}"
+        mark = waitsite.digest([found["fingerprint"], told["fingerprint"]])
+        found |= told | {"wait_category": "child", "wait_site": site, "fingerprint": mark}
         last = told
     return found
 
 
-def inspect(pid: int, folder: Path) -> Inspection | None:
+def inspect(pid: int, folder: Path, stop: threading.Event | None = None) -> Inspection | None:
     """What the stacks of a busy worker show; None when no tool could read them."""
-    seen = stacks.capture_twice(pid, folder)
+    seen = stacks.capture_twice(pid, folder, stop=stop)
     if seen.waits is None:
         return None
     site = seen.waits.overall
+    natives = any(one.native for capture in seen.captures for one in capture.threads)
+    if site.category is Category.RUNNING and not natives:
+        return None  # a loop of Python, or one long call of a library: that cannot be told
     on_gpu = sys.platform == "linux" and bool(procfs.devices(pid))
     return Inspection(
         category=site.category.value,
@@ -123,7 +131,7 @@ def inspect(pid: int, folder: Path) -> Inspection | None:
         fingerprint=seen.waits.fingerprint,
         told=_site(site),
         calls=frozenset(waitsite.calls(one.threads) for one in seen.captures if one.threads),
-        gpu_busy=on_gpu and gpu.busy(gpu.utilisation()),
+        gpu_busy=on_gpu and gpu.busy(gpu.utilisation(stop=stop)),
     )
 
 

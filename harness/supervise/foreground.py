@@ -16,15 +16,15 @@ from harness.supervise.terminal import Terminal, Typed
 
 
 def run(
-    terminal: Terminal, start: Callable[[], Job], observer: Observer
+    terminal: Terminal, start: Callable[[], Job], observer: Observer, interrupts: Interrupts
 ) -> tuple[ScenarioResult, bool]:
     """Start the command, pass everything on, and wait until it is over.
 
     Returns the result, and whether the user ended it. The first Ctrl-C is the command's own; a
-    second one ends it at once, as do several typed in a row where a terminal hands them on.
+    second one ends it at once, as do several typed in a row where a terminal hands them on. Of
+    those that are signals `interrupts` tells.
     """
-    interrupts = Interrupts((signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGTSTP))
-    with interrupts.caught():
+    with interrupts.caught(signal.SIGTSTP):
         job = start()
         assert isinstance(job, CommandJob)
         observer.started(job)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import threading
 
 from harness.supervise import bounded
 
@@ -14,14 +15,14 @@ def busy(told: list[str]) -> bool:
     return any(re.search(r", [1-9]\d* %", line) for line in told)
 
 
-def utilisation(timeout: float = 5.0) -> list[str]:
+def utilisation(timeout: float = 5.0, stop: threading.Event | None = None) -> list[str]:
     """A line for each GPU, such as `NVIDIA H100, 100 %, 1024 MiB`; empty when nobody can say.
 
     A host that waits for a kernel which never ends, and one that waits for work which was never
     queued, look the same from /proc: whether the GPU is busy tells them apart.
     """
     try:
-        answer = bounded.run(["nvidia-smi", *_QUERY], timeout)
+        answer = bounded.run(["nvidia-smi", *_QUERY], timeout, stop=stop)
     except OSError:
         return []
     return answer.output.split("\n")[:-1] if answer.code == 0 else []

@@ -26,6 +26,7 @@ import socket
 import sys
 import termios
 import time
+from collections.abc import Iterable
 
 ORPHAN_GRACE = 2.0
 """Seconds the tree gets to end by itself when the supervisor is gone."""
@@ -45,7 +46,7 @@ def _spawn(command: list[str]) -> int:
     """Fork and exec. This interpreter has one thread and has never seen MLX: forking is safe."""
     # Loaded before the fork: between fork and exec nothing may take a lock.
     libc = ctypes.CDLL(None) if sys.platform == "linux" else None
-    supervisor = os.getppid()
+    supervisor, guard = os.getppid(), os.getpid()
     pid = os.fork()
     if pid:
         return pid
@@ -56,6 +57,8 @@ def _spawn(command: list[str]) -> int:
         signal.set_wakeup_fd(-1)
         if libc is not None:
             libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
+            if os.getppid() != guard:
+                os._exit(127)  # it has died before that, and its death is told nobody any more
             # Where Yama restricts ptrace, the supervisor's stack tools may look at it all the same.
             libc.prctl(_PR_SET_PTRACER, supervisor, 0, 0, 0)
         _take_terminal()
@@ -77,26 +80,59 @@ def _take_terminal() -> None:
 
 
 def descendants(root: int) -> list[int]:
-    """All processes below `root`, zombies left out. Linux reads /proc, others ask ps."""
-    children: dict[int, list[int]] = {}
-    for pid, parent in _parents():
-        children.setdefault(parent, []).append(pid)
+    """All processes below `root`, zombies left out."""
+    return [pid for pid, ended in below(_parents(), root) if not ended]
+
+
+def below(table: Iterable[tuple[int, int, bool]], root: int) -> list[tuple[int, bool]]:
+    """The processes below `root`, and whether each has ended. Pure.
+
+    `table` has of each process its parent, and whether it is a zombie.
+    """
+    children: dict[int, list[tuple[int, bool]]] = {}
+    for pid, parent, ended in table:
+        children.setdefault(parent, []).append((pid, ended))
     found, todo = [], [root]
     while todo:
-        for pid in children.get(todo.pop(), []):
-            found.append(pid)
+        for pid, ended in children.get(todo.pop(), []):
+            found.append((pid, ended))
             todo.append(pid)
     return found
 
 
-def _parents() -> list[tuple[int, int]]:
+class Calm:
+    """Whether nothing is left, by looks at a table that is not of one moment. Pure.
+
+    While it is read, a process that is read already may get another parent, and one that is not
+    may end: then what is below them is missing. That there is no child any more is certain, and
+    nothing can be below us then, for what has lost its parent becomes our child.
+    """
+
+    def __init__(self) -> None:
+        self._rest: set[int] = set()
+
+    def look(self, left: Iterable[int], rest: Iterable[int], children: bool) -> bool:
+        """`left`: the processes seen that are to end; `rest`: all others seen, zombies and those
+        that may not be signalled; `children`: whether there are any, as the kernel says.
+
+        Where it is certain that there are children, one of the rest seen twice explains them.
+        """
+        before, self._rest = self._rest, set(rest)
+        if list(left):
+            self._rest = set()
+            return False
+        return not children or bool(before & self._rest)
+
+
+def _parents() -> list[tuple[int, int, bool]]:
+    """Of each process its parent, and whether it is a zombie. Linux reads /proc, others ask ps."""
     if sys.platform != "linux":
         import subprocess
 
         table = subprocess.run(["ps", "-axo", "pid=,ppid=,stat="], capture_output=True, text=True)
         rows = [line.split() for line in table.stdout.splitlines()]
-        return [(int(row[0]), int(row[1])) for row in rows if not row[2].startswith("Z")]
-    pairs = []
+        return [(int(row[0]), int(row[1]), row[2].startswith("Z")) for row in rows]
+    found = []
     for name in os.listdir("/proc"):
         if not name.isdigit():
             continue
@@ -106,9 +142,9 @@ def _parents() -> list[tuple[int, int]]:
         except OSError:
             continue
         # A zombie with other threads than its main one has not ended.
-        if fields[0] not in (b"Z", b"X") or int(fields[_THREADS]) > 1:
-            pairs.append((int(name), int(fields[1])))
-    return pairs
+        ended = fields[0] in (b"Z", b"X") and int(fields[_THREADS]) <= 1
+        found.append((int(name), int(fields[1]), ended))
+    return found
 
 
 def _signal(pids: list[int], number: int) -> set[int]:
@@ -137,6 +173,9 @@ class Guard:
         self._kept = False
         self._reap_at: float | None = None
         self._left = 0
+        self._childless = False
+        """Whether the kernel has said so: that none is left is certain."""
+        self._calm = Calm()
         self._beyond: set[int] = set()
         """What is left, and may not be signalled by us."""
         self._worker = _spawn(command)
@@ -163,26 +202,35 @@ class Guard:
         """Until the worker and everything below it are gone."""
         while True:
             self._collect()
-            left = None
-            if self._ending():
-                left = [pid for pid in descendants(os.getpid()) if pid not in self._beyond]
-            # A worker that has just died is no descendant any more, and not yet waited for.
-            if left == [] and self._status is not None:
+            left = self._look() if self._ending() else []
+            if left is None:
                 self._tell(f"quiet {self._left}")
                 return
             if left and self._reap_at is not None and time.monotonic() >= self._reap_at:
                 self._beyond |= _signal(left, signal.SIGKILL)
                 self._wait(0.002)
             else:
-                self._wait(self._patience())
+                self._wait(self._patience(left))
+
+    def _look(self) -> list[int] | None:
+        """What is left and to end; None once that is nothing for sure."""
+        tree = [] if self._childless else below(_parents(), os.getpid())
+        left = [pid for pid, ended in tree if not ended and pid not in self._beyond]
+        rest = {pid for pid, _ in tree}.difference(left)
+        # Elsewhere, what has lost its parent is nobody's child here, and the table is all there is.
+        children = sys.platform == "linux" and not self._childless
+        calm = self._calm.look(left, rest, children)
+        # A worker that has just died is no descendant any more, and not yet waited for.
+        return None if calm and self._status is not None else left
 
     def _ending(self) -> bool:
         return self._status is not None or self._reap_at is not None
 
-    def _patience(self) -> float | None:
+    def _patience(self, left: list[int]) -> float | None:
         if self._reap_at is None:
             return None
-        return min(0.02, max(0.0, self._reap_at - time.monotonic()))
+        # Of what has just ended, and of what no look has shown, the next look tells.
+        return min(0.02, max(0.0, self._reap_at - time.monotonic())) if left else 0.02
 
     def _collect(self) -> None:
         """Wait for every child that has ended: the worker, and orphans that became ours."""
@@ -191,6 +239,7 @@ class Guard:
             try:
                 pid, status, usage = os.wait4(-1, os.WNOHANG)
             except ChildProcessError:
+                self._childless = True
                 break
             if pid == 0:
                 break

@@ -33,6 +33,7 @@ from harness.model import (
 from harness.supervise import evidence, launch, observe
 from harness.supervise.doubt import Inspector, Prover
 from harness.watchdog import Judgement, Policy, State, Watchdog, refine
+from harness.words import duration
 
 LOOK_S = 0.25
 """Between two looks at a worker."""
@@ -40,6 +41,8 @@ SLEEP_S = 60.0
 """A worker that only sleeps is believed to go on, if it wakes within so long."""
 GRACE_S = 2.0
 """Between TERM and KILL."""
+TOOLS_S = 5.0
+"""So long, at most, tools that are to end are waited for, which takes a moment."""
 
 
 class Why(str, Enum):
@@ -82,9 +85,13 @@ class Job:
         self._doubt: tuple[Prover, Inspector] | None = None
         self._collecting: threading.Thread | None = None
         self._collected = evidence.Evidence()
+        self._no_tools = threading.Event()
+        """Set once the stacks are of no use any more: a tool that runs is ended."""
         self._transients: list[Transient] = []
         self._stalled_in: tuple[int | None, str | None] = (None, None)
-        self._stalled_with = 0
+        self._failed = False
+        """Whether it has told of an exception."""
+        self._stalled_with = (0, False)
         self._oom_kills = observe.oom_kills()
         self._steps = 0
         self._next_look = 0.0
@@ -145,6 +152,8 @@ class Job:
             if isinstance(beat, StepBeat):
                 self.last = beat
                 self._steps += 1
+            elif isinstance(beat, ErrorBeat):
+                self._failed = True
             elif isinstance(beat, BuiltBeat) and beat.nodes is not None:
                 self._graph = beat
 
@@ -166,7 +175,10 @@ class Job:
             self._await_progress(self.snapshot)
             return
         if self._doubt is None:
-            self._doubt = Prover(pid, guard), Inspector(pid, self.folder / "looks", self.policy)
+            self._doubt = (
+                Prover(pid, guard),
+                Inspector(pid, self.folder / "looks", self.policy, self._no_tools),
+            )
         prover, inspector = self._doubt
         if inspector.busy:
             return
@@ -194,7 +206,7 @@ class Job:
                 return None if prover.may_find(lasted) else judged.cause
             if lasted + wakes_in < SLEEP_S:
                 return None
-            asleep = f"asleep, and wakes in {wakes_in:.0f} s: " if wakes_in else "asleep: "
+            asleep = f"asleep, and wakes in {duration(wakes_in)}: " if wakes_in else "asleep: "
             return msgspec.structs.replace(judged.cause, summary=asleep + judged.cause.summary)
         if not judged.overdue:
             return None
@@ -242,7 +254,7 @@ class Job:
         self._detected_at = now
         position = self.position
         self._stalled_in = (position.step, position.phase) if position else (None, None)
-        self._stalled_with = self._steps
+        self._stalled_with = (self._steps, self._failed)
         snapshot = self.snapshot
         assert snapshot is not None
         last = evidence.Last(self.last, self._graph)
@@ -250,7 +262,9 @@ class Job:
 
         def collect() -> None:
             handler = self.folder / launch.FAULTHANDLER
-            self._collected = evidence.collect(self.folder, snapshot, last, handler, count, of)
+            self._collected = evidence.collect(
+                self.folder, snapshot, last, handler, count, of, self._no_tools
+            )
 
         # In a thread of its own: a tool may take seconds, and other workers are looked at too.
         self._collecting = threading.Thread(target=collect, name="evidence", daemon=True)
@@ -262,19 +276,12 @@ class Job:
 
     def _await_evidence(self) -> None:
         assert self._collecting is not None
-        assert self._cause is not None
         if self._collecting.is_alive():
             return
-        self._collecting = None
-        told = {**self._collected.told, **self._cause.evidence}
-        self._cause = refine(
-            msgspec.structs.replace(self._cause, evidence=told), told.get("wait_category")
-        )
+        self._take_evidence()
         if self._process.status is not None:
             return  # it has ended by itself in the meantime
-        position = self._position()
-        here = (position.step, position.phase) if position else (None, None)
-        if self._why is None and (here != self._stalled_in or self._steps != self._stalled_with):
+        if self._why is None and self._moved():
             self._resolved(self.judgement.last_progress, time.monotonic())
             return  # it went on while it was looked at
         ended = self._why is not None
@@ -283,6 +290,36 @@ class Job:
             self._keep()
         elif ended or over or self._on_hang is not OnHang.WAIT:
             self._end(Why.HUNG, GRACE_S)
+
+    def _take_evidence(self) -> None:
+        """The thread that collects it has ended: what the stacks say becomes part of the cause."""
+        assert self._cause is not None
+        self._collecting = None
+        told = {**self._collected.told, **self._cause.evidence}
+        self._cause = refine(
+            msgspec.structs.replace(self._cause, evidence=told), told.get("wait_category")
+        )
+
+    def _moved(self) -> bool:
+        """Whether there was a beat since it was confirmed to be hung."""
+        position = self._position()
+        here = (position.step, position.phase) if position else (None, None)
+        return (here, self._steps, self._failed) != (self._stalled_in, *self._stalled_with)
+
+    def _went_on(self) -> bool:
+        """Whether what was hung, and has ended, was hung no more by then.
+
+        One that was killed, or that fails without a beat, may have been hung to its very end.
+        """
+        return self._moved() or self._process.exit_code == 0
+
+    def _how_it_ended(self) -> str:
+        process = self._process
+        if process.signal is not None:
+            return f"it was then killed by {process.signal}"
+        if process.exit_code is not None:
+            return f"it then exited with code {process.exit_code}"
+        return "then its guard was killed, and it ended with it"
 
     def _keep(self) -> None:
         assert self._cause is not None
@@ -329,6 +366,7 @@ class Job:
 
     def _end(self, why: Why, grace: float) -> None:
         self._why = self._why or why
+        self._no_tools.set()
         self._process.reap(grace)
 
     def _finish(self) -> ScenarioResult:
@@ -336,12 +374,18 @@ class Job:
         ended = process.status is not None and self._why is None
         process.close(keep_kernels=ended and process.exit_code == 0)
         self._samples.close()
+        self._end_evidence()
+        self._read_beats()
+        if self._cause is not None and self._why is None:
+            # It ended while it was looked at or waited for, and not by us.
+            if self._went_on():
+                self._resolved(self.judgement.last_progress, time.monotonic())
+            else:
+                summary = f"{self._cause.summary}; {self._how_it_ended()}"
+                self._cause = msgspec.structs.replace(self._cause, summary=summary)
         self._settle()
         self._read_beats()
         position = self._position()
-        if self._cause is not None and self._why is None:
-            # It was waited for, and ended by itself.
-            self._resolved(self.judgement.last_progress, time.monotonic())
         ending = Ending(
             wall_s=time.monotonic() - self.started,
             exit_code=process.exit_code,
@@ -362,6 +406,14 @@ class Job:
         written = record.load(self.folder)
         self.error, self.mlx = written.error, written.mlx
         return classify.classify(written, ending, self.info, self.spec.settings, self.spec.repeat)
+
+    def _end_evidence(self) -> None:
+        """There is nothing left to look at: what was seen by now is the evidence."""
+        self._no_tools.set()
+        if self._collecting is not None:
+            self._collecting.join(TOOLS_S)
+            if not self._collecting.is_alive():
+                self._take_evidence()
 
     def _settle(self) -> None:
         """The process is gone and its output read: bring its beats to their last place."""

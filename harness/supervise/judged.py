@@ -204,7 +204,7 @@ class JudgedJob(Job):
         home, of = self.folder / STOPPED, self._suspects()
 
         def save() -> None:
-            self._saved = evidence.collect(home, snapshot, last, None, 0, of).waits
+            self._saved = evidence.collect(home, snapshot, last, None, 0, of, self._no_tools).waits
 
         home.mkdir(exist_ok=True)
         # No signal is sent, and a process that is stopped stays so while its stacks are read.
@@ -282,7 +282,8 @@ class JudgedJob(Job):
     def _await_evidence(self) -> None:
         assert self._collecting is not None
         assert self._cause is not None
-        if self._verdict is not None and not self._collecting.is_alive() and self._collected.waits:
+        done = not self._collecting.is_alive() and self._why is None
+        if self._verdict is not None and done and self._collected.waits:
             # Where a rank waits may tell more than where the others are.
             now = self._detected_at or 0.0
             self._verdict = verdict = judge(self._states(now), now, hung=True)
@@ -302,10 +303,19 @@ class JudgedJob(Job):
             return {}
         return each[pid] | {"wait_site": f"rank {ranks[pid]} {each[pid]['wait_site']}"}
 
+    @property
+    def _lost(self) -> bool:
+        """Whether what is found is no hang that could pass: something is lost for good."""
+        verdict = self._verdict
+        return verdict is not None and (verdict.code in LOST or bool(verdict.gone))
+
+    def _went_on(self) -> bool:
+        """The survivors of a job that has lost a rank end, in whatever way: that is no hang."""
+        return self._lost or super()._went_on()
+
     def _resolved(self, since: float, now: float) -> None:
         """What was lost for good is not over because the survivors end while they are looked at."""
-        verdict = self._verdict
-        if verdict is not None and (verdict.code in LOST or verdict.gone):
+        if self._lost:
             self._cause = self._detected_at = None
         else:
             super()._resolved(since, now)
@@ -351,7 +361,8 @@ class JudgedJob(Job):
                 stuck.append(not self._provers[pid].may_find(lasted))
                 continue
             inspector = self._inspectors.setdefault(
-                pid, Inspector(pid, self.folder / f"looks-{state.rank}", self.policy)
+                pid,
+                Inspector(pid, self.folder / f"looks-{state.rank}", self.policy, self._no_tools),
             )
             if not inspector.busy:
                 stuck.append(inspector.look(now, self.judgement.last_progress) is not None)
@@ -364,8 +375,8 @@ class JudgedJob(Job):
 
     def _finish(self) -> ScenarioResult:
         killed = self._killed
-        # Of what we have ended ourselves, how it was before.
-        if killed is not None or (self._cause is None and self._why is None):
+        # Of what we have ended ourselves, or was hung before it was killed, how it was before.
+        if self._why is None and (self._cause is None or (killed is not None and self._lost)):
             now = time.monotonic()
             states = self._states(now)
             self._verdict = judge(states, now, launcher=killed) if states else None

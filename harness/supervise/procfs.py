@@ -202,6 +202,20 @@ def _threads(pid: int, deep: bool, frozen: bool) -> tuple[Thread, ...]:
     return tuple(threads)
 
 
+def transfers(pid: int) -> dict[int, str]:
+    """By thread, the call that it waits in with a part of its bytes moved, perhaps.
+
+    What waits so for a disk cannot be interrupted: it is no longer in state S.
+    """
+    found = {}
+    for thread in _threads(pid, deep=True, frozen=False):
+        if thread.state == "S" and thread.syscall is not None:
+            call = syscalls.transfer(thread.syscall, thread.args, _MACHINE)
+            if call is not None:
+                found[thread.tid] = call
+    return found
+
+
 def _stat(path: str) -> tuple[str, list[str]] | None:
     """The name, and the fields that follow it: state first, numbered from 3 in proc(5)."""
     text = _read(path)

@@ -12,7 +12,9 @@ import msgspec
 
 from harness.beatfile import BeatReader, read_position
 from harness.model import (
+    ErrorBeat,
     Finding,
+    Outcome,
     Position,
     Process,
     ScenarioResult,
@@ -44,6 +46,8 @@ _TELLING = (
 """Says of a rank that did not end well what mlx.launch would; mpirun does so of the first alone."""
 _MPI = {"OMPI_ALLOW_RUN_AS_ROOT": "1", "OMPI_ALLOW_RUN_AS_ROOT_CONFIRM": "1"}
 """In a container one is root, and nobody else's account is at risk."""
+WORD_S = 1.0
+"""So long after a rank's end the launcher has said how it ended, if it says anything."""
 CUT_OFF_S = 20.0
 """So long without progress a host may be silent: a link that was cut may come back."""
 
@@ -100,6 +104,8 @@ class RankedJob(JudgedJob):
                 if isinstance(beat, StepBeat):
                     self._steps += 1
                     self.last = beat if rank == 0 else self.last
+                elif isinstance(beat, ErrorBeat):
+                    self._failed = True
                 elif isinstance(beat, StartBeat):
                     self._pids[rank] = self._hosts.number(rank, beat.pid)
 
@@ -190,7 +196,25 @@ class RankedJob(JudgedJob):
             return os.waitstatus_to_exitcode(seen.status)
         if seen.ended:
             return -signal.SIGTERM
-        return self._exits.codes.get(rank) if seen.heard is None else None
+        if seen.heard is not None:
+            return None
+        return self._exits.codes.get(rank, 0 if self._ended_well(rank) else None)
+
+    def _ended_well(self, rank: int) -> bool:
+        """Whether the launcher says nothing of a rank that has ended, which it does of none that
+        ended well; it is given a moment for it."""
+        ended = self._ended.get(rank)
+        if (
+            ended is None
+            or rank in self._hosts
+            or self._exits.ends_all
+            or self._why
+            or self._killed
+        ):
+            return False
+        if self._process.status is None:
+            return time.monotonic() - ended > WORD_S
+        return self._process.exit_code == 0
 
     def _finish(self) -> ScenarioResult:
         self._hosts.close()
@@ -198,7 +222,12 @@ class RankedJob(JudgedJob):
             self._ports.close()
         if self._cause is None:
             self._hosts.look(time.monotonic())
-        return super()._finish()
+        result = super()._finish()
+        # The launcher may have ended the first rank before it could say so itself.
+        skipped = self._verdict.skipped if self._verdict and self._why is None else None
+        if skipped is None:
+            return result
+        return msgspec.structs.replace(result, outcome=Outcome.SKIPPED, reason=skipped)
 
     def _more(self, verdict: JobVerdict) -> list[Finding]:
         """The hosts that were not heard for a while, and came back."""

@@ -14,6 +14,8 @@ from harness.model import ScenarioResult
 from harness.supervise.job import GRACE_S, Job
 
 TICK_S = 0.1
+STOPS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+"""The requests to stop: Ctrl-C, TERM, or a terminal that went away."""
 
 
 class Observer(Protocol):
@@ -25,14 +27,11 @@ class Observer(Protocol):
 
 
 class Interrupts:
-    """Takes the user's requests to stop: Ctrl-C, TERM, or a terminal that went away."""
+    """Takes the user's signals, as long as they are `caught`."""
 
-    def __init__(
-        self, signals: Sequence[int] = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
-    ) -> None:
+    def __init__(self) -> None:
         self.count = 0
-        """Requests so far; to be suspended is none."""
-        self._signals = signals
+        """Requests to stop so far; to be suspended is none."""
         self._caught_so_far: list[int] = []
         self.woken, self._wake = os.pipe()
         os.set_blocking(self.woken, False)
@@ -52,21 +51,36 @@ class Interrupts:
         return taken
 
     @contextlib.contextmanager
-    def caught(self) -> Iterator[None]:
-        before: dict[int, Any] = {
-            number: signal.signal(number, self._caught) for number in self._signals
-        }
+    def caught(self, *signals: int) -> Iterator[None]:
+        before: dict[int, Any] = {number: signal.signal(number, self._caught) for number in signals}
         try:
             yield
         finally:
             for number, handler in before.items():
                 signal.signal(number, handler)
 
+    def close(self) -> None:
+        """Call once nothing is caught any more."""
+        os.close(self.woken)
+        os.close(self._wake)
+
+
+@contextlib.contextmanager
+def requests() -> Iterator[Interrupts]:
+    """As long as this lasts, a request to stop is counted, and nothing is torn by it."""
+    interrupts = Interrupts()
+    try:
+        with interrupts.caught(*STOPS):
+            yield interrupts
+    finally:
+        interrupts.close()
+
 
 def run(
     plan: Sequence[Callable[[], Job]],
     jobs: int,
     observer: Observer,
+    interrupts: Interrupts,
     keep_going: Callable[[], bool] = lambda: True,
     wanted: Callable[[int], bool] = lambda index: True,
 ) -> tuple[tuple[ScenarioResult, ...], bool]:
@@ -74,18 +88,22 @@ def run(
 
     Returns the results in the plan's order, and whether the user stopped us. `keep_going` is asked
     after each result; once it says no, all is ended. `wanted` is asked before each job, by its
-    place in the plan; one that is not wanted is not started. The first request to stop ends the
-    running workers with their grace, a second one at once.
+    place in the plan; one that is not wanted is not started. The first request to stop, of which
+    `interrupts` tells, ends the running workers with their grace, a second one at once.
     """
-    interrupts = Interrupts()
     waiting = list(enumerate(plan))
     active: dict[Job, int] = {}
     results: dict[int, ScenarioResult] = {}
     honoured = 0
-    with interrupts.caught(), selectors.DefaultSelector() as selector:
+    with selectors.DefaultSelector() as selector:
         selector.register(interrupts.woken, selectors.EVENT_READ)
         try:
             while waiting or active:
+                if interrupts.count > honoured:
+                    honoured = interrupts.count
+                    waiting.clear()
+                    for job in active:
+                        job.interrupt(GRACE_S if honoured == 1 else 0.0)
                 while waiting and len(active) < jobs:
                     index, start = waiting.pop(0)
                     if not wanted(index):
@@ -96,11 +114,6 @@ def run(
                     observer.started(job)
                 selector.select(TICK_S)
                 interrupts.taken()
-                if interrupts.count > honoured:
-                    honoured = interrupts.count
-                    waiting.clear()
-                    for job in active:
-                        job.interrupt(GRACE_S if honoured == 1 else 0.0)
                 for job in list(active):
                     channel = job.channel
                     result = job.tick()

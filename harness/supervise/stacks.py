@@ -12,7 +12,10 @@ What each does to the process while it looks (seen with strace on Linux):
 None of them runs code inside it but the last. A process that a signal has stopped stays stopped. A
 tool that dies in the middle of PTRACE_ATTACH can leave a process stopped for good: that is undone
 here. A system call that is interrupted in this way is restarted by the kernel, but for a few with a
-timeout (epoll_wait, recv on a socket with SO_RCVTIMEO) which may return EINTR.
+timeout (epoll_wait, recv on a socket with SO_RCVTIMEO) which may return EINTR, and for one that has
+moved a part of its bytes: a `write` of a megabyte to a full pipe then returns 65536, and a program
+that does not expect that goes on with the rest lost. So a process in such a call is never stopped,
+nor signalled: only what reads its memory looks at it, and the kernel says which call it is in.
 """
 
 from __future__ import annotations
@@ -25,8 +28,9 @@ import signal
 import subprocess
 import sys
 import tempfile
+import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -34,8 +38,8 @@ import msgspec
 import psutil
 
 from harness import waitsite
-from harness.stackparse import ThreadStack, parse
-from harness.supervise import bounded
+from harness.stackparse import Frame, ThreadStack, parse
+from harness.supervise import bounded, procfs
 
 TIMEOUT_S = 10.0
 """For one tool."""
@@ -56,6 +60,8 @@ class Tool(msgspec.Struct, frozen=True, kw_only=True):
     """The `sys.platform` it exists on; None for all."""
     sees_stopped: bool = True
     """Whether it can look at a process that a signal has stopped; else it is not let near one."""
+    stops: bool = True
+    """Whether the process stands still while it looks."""
 
 
 TOOLS = (
@@ -82,6 +88,7 @@ TOOLS = (
         name="py-spy-nonblocking",
         command=("py-spy", "dump", "--nonblocking", "--pid", "{pid}"),
         parser="py-spy",
+        stops=False,
     ),
     Tool(
         name="gdb",
@@ -143,24 +150,32 @@ def capture(
     timeout: float = TIMEOUT_S,
     faulthandler_file: Path | None = None,
     may_signal: bool = False,
+    spare: bool = False,
+    stop: threading.Event | None = None,
 ) -> StackCapture:
     """Try the tools of this platform in their order until one answers with a stack.
 
     Its answer goes to FOLDER/<label>-<tool>.txt. As the last resort, and only when `may_signal`,
     SIGUSR1 asks the faulthandler that writes to `faulthandler_file`. Never raises for a tool that
-    is missing, fails, crashes, floods or hangs: that is an Attempt with its reason.
+    is missing, fails, crashes, floods or hangs: that is an Attempt with its reason. A process in
+    the middle of a transfer is not stopped, nor is one, with `spare`, that was seen in one. Once
+    `stop` is set, the tool that runs is ended, and no other is tried.
     """
+    stop = stop or threading.Event()
     attempts: list[Attempt] = []
     for tool in _here() if tools is None else tools:
+        if stop.is_set():
+            break
         file = folder / f"{label}-{tool.name}.txt"
-        attempt, threads = _attempt(tool, pid, file, timeout)
+        attempt, threads = _attempt(tool, pid, file, timeout, spare, stop)
         attempts.append(attempt)
         if attempt.ok:
             return StackCapture(
                 attempts=tuple(attempts), tool=tool.name, file=attempt.file, threads=threads
             )
-    if faulthandler_file is not None and may_signal:
-        attempt, threads = _by_signal(pid, faulthandler_file, folder / f"{label}-faulthandler.txt")
+    if faulthandler_file is not None and may_signal and not stop.is_set():
+        file = folder / f"{label}-faulthandler.txt"
+        attempt, threads = _by_signal(pid, faulthandler_file, file, spare, stop)
         attempts.append(attempt)
         if attempt.ok:
             return StackCapture(
@@ -178,8 +193,13 @@ def capture_twice(
     timeout: float = TIMEOUT_S,
     faulthandler_file: Path | None = None,
     may_signal: bool = False,
+    stop: threading.Event | None = None,
 ) -> StackEvidence:
-    """Look, wait for `pause_s` seconds, and look again with the tool that answered."""
+    """Look, wait for `pause_s` seconds, and look again with the tool that answered.
+
+    Once `stop` is set, what has been seen by then is all.
+    """
+    stop = stop or threading.Event()
     tools = _here() if tools is None else tuple(tools)
     first = capture(
         pid,
@@ -189,10 +209,11 @@ def capture_twice(
         timeout=timeout,
         faulthandler_file=faulthandler_file,
         may_signal=may_signal,
+        stop=stop,
     )
     if first.tool is None:
         return StackEvidence(captures=(first,))
-    time.sleep(pause_s)
+    stop.wait(pause_s)
     second = capture(
         pid,
         folder,
@@ -201,6 +222,7 @@ def capture_twice(
         timeout=timeout,
         faulthandler_file=faulthandler_file if first.tool == "faulthandler" else None,
         may_signal=may_signal,
+        stop=stop,
     )
     if second.tool is None:
         moved, seen = None, first
@@ -226,14 +248,19 @@ def _here() -> tuple[Tool, ...]:
 
 
 def _attempt(
-    tool: Tool, pid: int, file: Path, timeout: float
+    tool: Tool,
+    pid: int,
+    file: Path,
+    timeout: float,
+    spare: bool = False,
+    stop: threading.Event | None = None,
 ) -> tuple[Attempt, tuple[ThreadStack, ...]]:
     began = time.monotonic()
     threads: tuple[ThreadStack, ...] = ()
     reason = _missing(tool)
     if not reason:
         try:
-            threads, reason = _ask(tool, pid, file, timeout)
+            threads, reason = _ask(tool, pid, file, timeout, spare, stop)
         except OSError as error:
             reason = f"{error.strerror or error}: {error.filename or tool.name}"
     return (
@@ -248,15 +275,20 @@ def _attempt(
     )
 
 
-def _ask(tool: Tool, pid: int, file: Path, timeout: float) -> tuple[tuple[ThreadStack, ...], str]:
+def _ask(
+    tool: Tool, pid: int, file: Path, timeout: float, spare: bool, stop: threading.Event | None
+) -> tuple[tuple[ThreadStack, ...], str]:
     """The threads as the tool sees them, or the reason why there are none."""
+    transfers = procfs.transfers(pid)
+    if tool.stops and (transfers or spare):
+        return (), _would_cut_short(transfers)
     was_stopped = _is_stopped(pid)
     if was_stopped and not tool.sees_stopped:
         return (), "cannot look at a process that a signal has stopped"
     file.parent.mkdir(parents=True, exist_ok=True)
     program = _program(tool.command[0]) or tool.command[0]
     rest = [part.format(pid=pid, file=file.absolute()) for part in tool.command[1:]]
-    answer = bounded.run([program, *rest], timeout)
+    answer = bounded.run([program, *rest], timeout, stop=stop)
     if (answer.code is None or answer.code < 0) and not was_stopped:
         _resume(pid)
     if answer.code != 0:
@@ -268,9 +300,26 @@ def _ask(tool: Tool, pid: int, file: Path, timeout: float) -> tuple[tuple[Thread
         text = answer.output
         file.write_text(text, encoding="utf-8")
     threads = parse(tool.parser, text, pid)
+    if not tool.stops:
+        threads = tuple(_in_call(thread, transfers) for thread in threads)
     if not threads:
         file.unlink()
     return threads, "" if threads else f"no stack in its answer; {_reason(answer)}"
+
+
+def _would_cut_short(transfers: Mapping[int, str]) -> str:
+    for tid, call in transfers.items():
+        return f"not used: it would cut short the {call} that thread {tid} is in"
+    return "not used: it could cut short a transfer, for the process was seen in one"
+
+
+def _in_call(thread: ThreadStack, transfers: Mapping[int, str]) -> ThreadStack:
+    """`thread` with the call that it is in, which who only reads memory does not see."""
+    call = transfers.get(thread.tid or 0)
+    if call is None:
+        return thread
+    frames = (Frame(function=call, system=True), *thread.frames)
+    return msgspec.structs.replace(thread, frames=frames, running=False)
 
 
 def _ended(code: int | None) -> str:
@@ -330,18 +379,23 @@ def _resume(pid: int) -> None:
         time.sleep(0.01)
 
 
-def _by_signal(pid: int, source: Path, file: Path) -> tuple[Attempt, tuple[ThreadStack, ...]]:
+def _by_signal(
+    pid: int, source: Path, file: Path, spare: bool, stop: threading.Event
+) -> tuple[Attempt, tuple[ThreadStack, ...]]:
     """Ask the faulthandler inside the process, which appends to `source`."""
     began = time.monotonic()
     threads: tuple[ThreadStack, ...] = ()
     reason = ""
-    if _is_stopped(pid):
+    transfers = procfs.transfers(pid)
+    if transfers or spare:
+        reason = _would_cut_short(transfers)
+    elif _is_stopped(pid):
         reason = "the process is stopped and would not answer"
     elif _ignores_or_dies(pid):
         reason = "SIGUSR1 is not handled there: it would kill the process"
     else:
         try:
-            text = _signalled(pid, source)
+            text = _signalled(pid, source, stop)
             threads = parse("faulthandler", text, pid)
             reason = "" if threads else f"no answer in {SIGNAL_TIMEOUT_S:g} s"
             if threads:
@@ -359,13 +413,12 @@ def _by_signal(pid: int, source: Path, file: Path) -> tuple[Attempt, tuple[Threa
     return attempt, threads if not reason else ()
 
 
-def _signalled(pid: int, source: Path) -> str:
+def _signalled(pid: int, source: Path, stop: threading.Event) -> str:
     """What is appended to `source` after SIGUSR1, once it has stopped growing."""
     start = before = source.stat().st_size
     os.kill(pid, signal.SIGUSR1)
     end = time.monotonic() + SIGNAL_TIMEOUT_S
-    while time.monotonic() < end:
-        time.sleep(0.05)
+    while time.monotonic() < end and not stop.wait(0.05):
         size = source.stat().st_size
         if size == before > start:
             break

@@ -11,9 +11,9 @@ import fcntl
 import os
 import select
 import signal
+import stat
 import termios
 import time
-import tty
 from collections import deque
 from collections.abc import Iterator
 from enum import Enum
@@ -27,6 +27,25 @@ _PIECE = 64
 INSIST = 3
 INSIST_S = 2.0
 """So many Ctrl-C in so many seconds are meant for us: the command does not listen."""
+
+
+def _is_piped(file: int) -> bool:
+    kind = os.fstat(file).st_mode
+    return stat.S_ISFIFO(kind) or stat.S_ISSOCK(kind)
+
+
+def _raw(mode: list[Any], shared: bool) -> list[Any]:
+    """`mode`, such that what is typed comes as it is. What the command writes has been through its
+    own terminal; what another program writes has not, so where one may, ours still ends the lines.
+    """
+    inputs, outputs, control, local, *speeds, characters = mode
+    inputs &= ~(termios.BRKINT | termios.ICRNL | termios.INPCK | termios.ISTRIP | termios.IXON)
+    outputs &= ~(0 if shared else termios.OPOST)
+    control = control & ~(termios.CSIZE | termios.PARENB) | termios.CS8
+    local &= ~(termios.ECHO | termios.ICANON | termios.IEXTEN | termios.ISIG)
+    characters = list(characters)
+    characters[termios.VMIN], characters[termios.VTIME] = 1, 0
+    return [inputs, outputs, control, local, *speeds, characters]
 
 
 class Typed(Enum):
@@ -46,6 +65,8 @@ class Terminal:
         self.prompts = os.isatty(0)
         """Whether there is a person who can answer."""
         self._shows = [os.isatty(sink) for sink in self._sinks]
+        self._shared = any(self._shows) and any(map(_is_piped, self._sinks))
+        """Whether another program, such as a `tee` behind us, may write to our terminal too."""
         self._interrupts: deque[float] = deque(maxlen=INSIST)
         self._cooked: list[Any] | None = None
         self._master: int | None = None
@@ -93,7 +114,8 @@ class Terminal:
     def lend(self) -> None:
         if self.typing and self._cooked is None:
             self._cooked = termios.tcgetattr(0)
-            tty.setraw(0, termios.TCSADRAIN)
+            raw = _raw(termios.tcgetattr(0), self._shared)
+            termios.tcsetattr(0, termios.TCSADRAIN, raw)
 
     def take_back(self) -> None:
         if self._cooked is not None:
@@ -104,7 +126,7 @@ class Terminal:
     @property
     def raw(self) -> bool:
         """Whether a line that we write ourselves needs its own carriage return."""
-        return self._cooked is not None
+        return self._cooked is not None and not self._shared
 
     def resize(self) -> None:
         """Give the command's terminal the size of ours."""

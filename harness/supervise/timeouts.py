@@ -9,8 +9,12 @@ from __future__ import annotations
 import os
 import struct
 import time
+from collections.abc import Iterable
+
+import msgspec
 
 from harness import syscalls
+from harness.model import Process, Thread
 
 _TIMESPEC = struct.Struct("<qq")
 _ABSOLUTE = 1
@@ -39,6 +43,49 @@ def wakes_in(pid: int, number: int, args: tuple[int, ...], machine: str) -> floa
         absolute = args[1] & _FUTEX_COMMAND == _FUTEX_WAIT_BITSET
         return _until(_read(pid, args[3]), clock, absolute)
     return None
+
+
+def relative(number: int, args: tuple[int, ...], machine: str) -> bool:
+    """Whether what `wakes_in` reads of the call is the whole timeout, from the wait's begin."""
+    name = syscalls.name(number, machine)
+    if name == "clock_nanosleep":
+        return not args[1] & _ABSOLUTE
+    if name == "futex":
+        return args[1] & _FUTEX_COMMAND == _FUTEX_WAIT
+    return name in _MILLISECONDS or name in _RELATIVE
+
+
+class Left:
+    """What is left of relative timeouts, by when each wait was first seen, from look to look.
+
+    How long it had lasted by then nobody knows, so it is what is left at most.
+    """
+
+    def __init__(self, machine: str) -> None:
+        self._machine = machine
+        self._since: dict[tuple[object, ...], float] = {}
+        """By thread, call, arguments and context switches: each new wait has another number."""
+
+    def of(self, processes: Iterable[Process], t: float) -> tuple[Process, ...]:
+        """`processes`, as they were seen at `t`, after those that were given before."""
+        before, self._since = self._since, {}
+        return tuple(
+            msgspec.structs.replace(
+                one, threads=tuple(self._of(one.pid, thread, before, t) for thread in one.threads)
+            )
+            for one in processes
+        )
+
+    def _of(
+        self, pid: int, thread: Thread, before: dict[tuple[object, ...], float], t: float
+    ) -> Thread:
+        if thread.wakes_in is None or thread.syscall is None or thread.switches is None:
+            return thread
+        if not relative(thread.syscall, thread.args, self._machine):
+            return thread
+        wait = (pid, thread.tid, thread.syscall, thread.args, thread.switches)
+        since = self._since[wait] = before.get(wait, t)
+        return msgspec.structs.replace(thread, wakes_in=max(0.0, thread.wakes_in - (t - since)))
 
 
 def _until(value: float | None, clock: int, absolute: bool) -> float | None:

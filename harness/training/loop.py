@@ -25,7 +25,8 @@ def run(
     """All steps of one scenario, with the parameters' digests before and after."""
     recorder.phase("digest")
     before = _digests(training)
-    _describe(training, recorder)
+    if training.known_model is not None:
+        _describe(training, recorder)
     mx.clear_cache()
     _steps(training, step, batches, recorder, probe)
     recorder.begin(training.settings.steps, "drain")
@@ -52,6 +53,7 @@ def run(
 def _steps(
     training: Training, step: Step, batches: Iterator[Any], recorder: Recorder, probe: CompileProbe
 ) -> None:
+    described = training.known_model is not None
     for index in range(training.settings.steps):
         mx.reset_peak_memory()
         recorder.begin(index)
@@ -72,11 +74,13 @@ def _steps(
             left=left,
             carried=carried,
         )
+        if not described and training.known_model is not None:
+            # It was not built before the first step asked for it.
+            _describe(training, recorder)
+            described = True
 
 
 def _describe(training: Training, recorder: Recorder) -> None:
-    if training.known_model is None:
-        return
     parameters, parameter_bytes, trainable, trainable_bytes, dtype = describe(training.model)
     recorder.write(
         ModelBeat(
@@ -88,6 +92,7 @@ def _describe(training: Training, recorder: Recorder) -> None:
             dtype=dtype,
             description=type(training.model).__module__.rpartition(".")[2],
             active=mx.get_active_memory(),
+            own=training.brought,
         )
     )
 

@@ -65,8 +65,7 @@ class Training:
     def batches(self) -> Iterator[tuple[mx.array, mx.array]]:
         """Endless (inputs, targets), both of shape (batch_size, seq_len); each rank has its own."""
         s = self.settings
-        brought = "model" in self.__dict__ and "_built" not in self.__dict__
-        encode = data.byte_tokens if brought else self._built[1]
+        encode = data.byte_tokens if self.brought else self._built[1]
         return data.batches(encode, s.batch_size, s.seq_len, s.seed + self.rank)
 
     @staticmethod
@@ -185,6 +184,11 @@ class Training:
     def known_model(self) -> nn.Module | None:
         """The model, if the scenario has built or brought one."""
         return self.__dict__.get("model")
+
+    @property
+    def brought(self) -> bool:
+        """Whether the model is the scenario's own."""
+        return "model" in self.__dict__ and "_built" not in self.__dict__
 
     def tensors(self) -> tuple[dict[str, mx.array], dict[str, mx.array]]:
         """Trainable and frozen parameters by name; empty without a model."""

@@ -6,6 +6,7 @@ import tempfile
 from compiled_step import make_step as make_compiled
 
 SETTINGS = {"steps": 4}
+EXPECTS = ("double_trace",)
 VERDICT = {"outcome": "completed"}
 
 

@@ -6,7 +6,12 @@ import signal
 from _event import in_rank
 
 SETTINGS = {"ranks": 3}
-VERDICT = {"outcome": ("hung", "crashed"), "findings": ("rank_died",), "culprit": 1}
+VERDICT = {
+    "outcome": ("hung", "crashed"),
+    "findings": "rank_died",
+    "says": " was killed by SIGKILL in step 3",
+    "culprit": 1,
+}
 
 
 def make_step(training):

@@ -9,7 +9,7 @@ SETTINGS = {"ranks": 3}
 VERDICT = {
     "outcome": "crashed",
     "cause": "the launcher was killed by SIGKILL",
-    "findings": ("launcher_died",),
+    "findings": "launcher_died",
 }
 LAUNCHERS = ("mlx.launch", "mpirun")
 

@@ -4,7 +4,12 @@ from _event import in_rank
 from out_of_memory import allocate
 
 SETTINGS = {"ranks": 3}
-VERDICT = {"outcome": ("hung", "crashed"), "findings": ("rank_died",), "culprit": 1}
+VERDICT = {
+    "outcome": ("hung", "crashed"),
+    "findings": "rank_died",
+    "says": " in step 3",
+    "culprit": 1,
+}
 
 
 def make_step(training):

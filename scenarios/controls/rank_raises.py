@@ -3,7 +3,12 @@
 from _event import in_rank
 
 SETTINGS = {"ranks": 3}
-VERDICT = {"outcome": ("hung", "crashed"), "findings": ("rank_died",), "culprit": 1}
+VERDICT = {
+    "outcome": ("hung", "crashed"),
+    "findings": "rank_died",
+    "says": " raised KeyError: 'missing' (in step 3",
+    "culprit": 1,
+}
 
 
 def look_up():

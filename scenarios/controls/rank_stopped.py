@@ -9,7 +9,8 @@ SETTINGS = {"ranks": 3}
 VERDICT = {
     "outcome": "hung",
     "cause": "stopped",
-    "findings": ("rank_stopped",),
+    "findings": "rank_stopped",
+    "says": " is stopped by a signal in step 3",
     "culprit": 1,
     "budget": 25.0,
 }

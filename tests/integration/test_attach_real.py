@@ -340,3 +340,77 @@ def test_one_without_a_handler_is_never_signalled(tmp_path, monkeypatch):
         watched = look.watch(process.pid, 1.0, tmp_path / "asked", may_signal=True)
         assert watched.captures[process.pid][0].tool is None
         assert process.poll() is None
+
+
+def test_a_write_that_is_blocked_goes_on_whole(tmp_path):
+    """To stop the process would make it return what fitted into the pipe, and lose the rest."""
+    code = "import os; r, w = os.pipe(); print('wrote', os.write(w, bytes(10**6)), flush=True)"
+    with started(sys.executable, "-c", code) as process:
+        code, found, shown = settle(process.pid, tmp_path / "out", "waiting")
+        assert code == 1
+        assert "waits for a pipe" in found["processes"][0]["summary"]
+        assert "<module>" in found["processes"][0]["wait_site"]
+        assert "native frames" in shown
+        assert process.poll() is None
+        reader = next(
+            file
+            for file in Path(f"/proc/{process.pid}/fd").iterdir()
+            if str(file.readlink()).startswith("pipe:") and int(file.name) > 2
+        )
+        with reader.open("rb") as pipe:
+            assert len(pipe.read(10**6)) == 10**6
+        assert process.communicate(timeout=PATIENCE_S)[0] == "wrote 1000000\n"
+
+
+def test_a_pipe_that_nobody_writes_to_is_waited_for(tmp_path):
+    os.mkfifo(tmp_path / "fifo")
+    with started("cat", "fifo", cwd=tmp_path) as process:
+        code, found, _ = settle(process.pid, tmp_path / "out", "waiting")
+        (one,) = found["processes"]
+        assert "waits for the pipe fifo, which nobody has open for writing" in one["summary"]
+        assert "running" not in json.dumps(found)
+        assert code == 1
+
+
+def test_a_connection_of_a_process_with_itself_has_no_other_end(tmp_path):
+    code = (
+        "import socket; s = socket.create_server(('127.0.0.1', 0)); "
+        "c = socket.create_connection(s.getsockname()); a, _ = s.accept(); "
+        "print('here', flush=True); c.recv(1)"
+    )
+    with started(sys.executable, "-c", code) as process:
+        process.stdout.readline()
+        _, found, _ = settle(process.pid, tmp_path / "out", "waiting")
+        assert "that no other process has the other end of" in found["processes"][0]["summary"]
+
+
+def test_of_what_ends_meanwhile_nothing_is_said_of_rights(tmp_path):
+    with started("sleep", "600") as process:
+        looking = subprocess.Popen(
+            [sys.executable, "-m", "harness", "attach", str(process.pid), "--for", "2",
+             "--out", str(tmp_path / "out")],
+            cwd=ROOT, stderr=subprocess.PIPE, text=True,
+        )  # fmt: skip
+        assert "looking at" in looking.stderr.readline()
+        process.kill()
+        process.wait()
+        shown = looking.communicate(timeout=PATIENCE_S)[1]
+        assert looking.returncode == 0
+        assert ": ended" in shown
+        assert "rights" not in shown
+
+
+@pytest.mark.parametrize("name", ["", " "])
+def test_an_empty_name_names_no_process(tmp_path, name):
+    code, _, told = attach("--name", name, out=tmp_path / "out")
+    assert code == 2
+    assert "empty name" in told
+
+
+def test_a_thread_of_the_kernel_is_refused(tmp_path):
+    flags = Path("/proc/2/stat")
+    if not flags.exists() or not int(flags.read_text().rpartition(")")[2].split()[6]) & 0x200000:
+        pytest.skip("no thread of the kernel is to be seen here")
+    code, _, told = attach(2, out=tmp_path / "out")
+    assert code == 2
+    assert "another user" in told if os.geteuid() else "thread of the kernel" in told

@@ -133,6 +133,100 @@ def test_a_second_interrupt_is_honoured_at_once(trial):
     trial.nothing_is_left()
 
 
+@pytest.fixture
+def endless_tool(trial):
+    """Of a trial, a stack tool that never answers and has all the time in the world.
+
+    Its file is there once it runs.
+    """
+    trial.with_module(
+        "sitecustomize",
+        "import os\n"
+        "from harness.supervise import scheduler, stacks\n"
+        "stacks.capture_twice.__kwdefaults__['timeout'] = 3600.0\n"
+        "scheduler.GRACE_S = float(os.environ.get('GRACE', scheduler.GRACE_S))\n",
+    )
+    trial.with_module(
+        "pystack",
+        "import os, signal, time\n"
+        "signal.signal(signal.SIGTERM, signal.SIG_IGN)\n"
+        "open(os.path.join(os.environ['TRIAL'], 'tool'), 'w').close()\n"
+        "time.sleep(3600)\n",
+    )
+    return trial.folder / "tool"
+
+
+@linux
+@pytest.mark.parametrize(
+    ("fault", "signals"),
+    [
+        ("hangs_deaf_to_term", ["SIGINT", "SIGINT"]),
+        ("hangs", ["SIGINT"]),
+        ("hangs", ["SIGTERM"]),
+        ("hangs", ["SIGHUP"]),
+    ],
+)
+def test_no_stack_tool_is_waited_for_by_who_asks_to_stop(trial, endless_tool, fault, signals):
+    """Neither for its own time nor, with two requests, for the worker's, an hour each."""
+    trial.environment["GRACE"] = "3600"
+    harness = trial.start(fault)
+    assert until(endless_tool.exists)
+    first, *more = (getattr(signal, name) for name in signals)
+    harness.send_signal(first)
+    for again in more:
+        assert until(lambda: trial.ready.exists() and trial.ready.read_text() == "TERM")
+        harness.send_signal(again)
+    output, errors = harness.communicate()
+    assert harness.returncode == 130
+    assert errors.count("Traceback") == 0, errors
+    trial.nothing_is_left()
+    (result,) = json.loads(output)["results"]
+    assert result["outcome"] == "hung"
+    assert result["cause"]["proven"]
+    trial.nothing_is_lost(result)
+    assert (trial.run_folder / "report.html").exists()
+    (attempt,) = result["cause"]["evidence"]["stack_attempts"]
+    assert attempt.startswith("pystack: ended together with the run")
+
+
+@linux
+def test_a_command_that_is_interrupted_while_its_stacks_are_taken_was_hung(trial, endless_tool):
+    code = "import threading; print('Iter 1: Train loss 2.5', flush=True); threading.Event().wait()"
+    harness = trial.harness = subprocess.Popen(
+        [sys.executable, "-m", "harness", "watch", "--json", "--out", trial.folder / "reports"]
+        + ["--", sys.executable, "-c", code],
+        env=trial.environment,
+        cwd=trial.folder,
+        text=True,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    )
+    assert until(endless_tool.exists)
+    harness.send_signal(signal.SIGINT)
+    output, _ = harness.communicate()
+    assert harness.returncode == 1
+    trial.nothing_is_left()
+    (result,) = json.loads(output)["results"]
+    assert (result["outcome"], result["cause"]["proven"]) == ("hung", True)
+    assert result["reason"].endswith("; it was then killed by SIGINT")
+    assert "hang_transient" not in [one["code"] for one in result["findings"]]
+
+
+@linux
+def test_a_harness_that_is_the_first_process_of_its_container(trial):
+    alone = ["unshare", "--pid", "--fork", "--mount-proc"]
+    made = subprocess.run([*alone, "true"], capture_output=True, text=True)
+    if made.returncode:
+        pytest.skip(f"cannot make a name space of processes: {made.stderr.strip()}")
+    trial.start("hangs_with_an_escapee", through=alone)
+    result = trial.finish()
+    assert result["outcome"] == "hung"
+    first, *_ = result["cause"]["evidence"]["stack_attempts"]
+    assert ": ok" in first
+    assert list((trial.home / "stacks").iterdir())
+
+
 def test_the_whole_run_deleted_under_its_feet(trial):
     harness = trial.start("deletes_the_whole_run")
     _, errors = harness.communicate()

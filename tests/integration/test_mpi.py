@@ -122,7 +122,10 @@ def test_the_rank_is_named_because_of_which_a_watched_mpirun_ends_all(tmp_path, 
 @pytest.mark.skipif(sys.platform != "linux", reason="wait sites of all threads need pystack")
 @pytest.mark.parametrize(
     ("fault", "reason"),
-    [("raises", "waits for the other ranks to leave"), ("waits", "waits for a file or pipe")],
+    [
+        ("raises", "waits for the other ranks to leave"),
+        ("waits", "waits for a file, pipe or socket"),
+    ],
 )
 def test_of_watched_ranks_that_hang_the_one_is_named_that_waits_elsewhere(tmp_path, fault, reason):
     result, done = watch(tmp_path, fault)

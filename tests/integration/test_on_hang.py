@@ -60,15 +60,16 @@ def test_a_hang_that_is_waited_for_in_vain_is_hung_when_the_budget_ends(trial):
     assert result["last_step"] == STEP
 
 
-def test_a_hang_that_is_waited_for_and_killed_by_somebody_else_is_a_crash(trial):
+def test_a_hang_that_is_waited_for_and_killed_by_somebody_else_did_not_go_on(trial):
     trial.start("hangs_until_a_signal", "--on-hang", "wait")
     worker = trial.worker()
     assert until(lambda: state(trial))
     worker.kill()
     result = trial.finish()
-    assert result["outcome"] == "crashed"
-    assert "SIGKILL" in result["reason"]
-    assert "hang_transient" in [one["code"] for one in result["findings"]]
+    assert (result["outcome"], result["signal"]) == ("hung", "SIGKILL")
+    assert result["cause"]["proven"]
+    assert result["reason"].endswith("; it was then killed by SIGKILL")
+    assert "hang_transient" not in [one["code"] for one in result["findings"]]
 
 
 def test_a_hung_worker_that_is_kept_outlives_the_harness_and_dies_whole(trial):
@@ -109,7 +110,29 @@ def test_a_hang_that_is_killed_by_somebody_else_while_it_is_looked_at(trial, pol
     assert until(lambda: state(trial, "stacks"))
     worker.kill()
     result = trial.finish()
-    assert (result["outcome"], result["signal"]) == ("crashed", "SIGKILL")
+    assert (result["outcome"], result["signal"]) == ("hung", "SIGKILL")
+    assert result["cause"]["proven"]
+    assert result["reason"].endswith("; it was then killed by SIGKILL")
+
+
+@pytest.mark.parametrize(
+    ("fault", "outcome", "reason"),
+    [
+        ("hangs_and_fails_at_a_signal", "crashed", "RuntimeError: woken"),
+        ("hangs_and_exits_at_a_signal", "hung", "it then exited with code 7"),
+    ],
+)
+def test_a_hang_that_is_waited_for_and_ends_badly_by_itself(trial, fault, outcome, reason):
+    """An exception is a word of the worker, who went on; an exit code alone is none."""
+    trial.start(fault, "--on-hang", "wait")
+    worker = trial.worker()
+    assert until(lambda: state(trial))
+    worker.send_signal(signal.SIGUSR2)
+    result = trial.finish()
+    assert result["outcome"] == outcome
+    assert reason in result["reason"]
+    passed = "hang_transient" in [one["code"] for one in result["findings"]]
+    assert passed == (outcome == "crashed")
 
 
 def test_a_healthy_run_is_the_same_whatever_is_done_with_the_hung(trial):

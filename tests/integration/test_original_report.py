@@ -72,5 +72,10 @@ def test_it_is_memory_with_deferred_work_not_corruption_not_deadlock(document):
     supported = {id for id, verdict in verdicts.items() if verdict == "supported"}
     assert supported == {"memory", "deferred"}
     assert verdicts["corruption"] == verdicts["deadlock"] == "refuted"
+    (memory,) = (h for h in document["diagnosis"]["hypotheses"] if h["id"] == "memory")
+    first = memory["because"][0]
+    assert "with as many parameters, room_for_7_p completes 4 steps" in first
+    assert first.count("phase eval") == 1
     # The shipped ladder has another model, and no limit.
     assert document["diagnosis"]["next_experiment"] is None
+    assert "your own" in document["diagnosis"]["no_experiment"]

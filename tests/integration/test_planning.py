@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
 import subprocess
 import sys
 from pathlib import Path
@@ -56,6 +57,34 @@ def test_a_healthy_scenario_is_repeated_to_the_end(tmp_path):
     document = json.loads(harness(tmp_path, *arguments, FAULT="nothing").stdout)
     assert [result["outcome"] for result in document["results"]] == ["completed"] * 3
     assert document["left_out"] == []
+
+
+def test_the_suggestions_are_commands_that_add_to_the_run_and_come_to_an_end(tmp_path):
+    words = ["run", "baseline_update", "--model", "micro", "--steps", "6", "--jobs", "2"]
+    words += ["--batch-size", "1", "--seq-len", "4", "--no-collective-beats", "--out", "my runs"]
+    untested, kept = [], []
+    while words:
+        done = subprocess.run(
+            [sys.executable, "-m", "harness", *words, "--json"],
+            cwd=tmp_path,
+            env={**os.environ, "PYTHONPATH": str(ROOT)},
+            capture_output=True,
+            text=True,
+        )
+        assert done.returncode == 0, done.stderr
+        document = json.loads(done.stdout)
+        assert document["results"][: len(kept)] == kept
+        assert len(document["results"]) > len(kept)
+        kept = document["results"]
+        found = document["diagnosis"]
+        untested.append(sum(one["verdict"] == "untested" for one in found["hypotheses"]))
+        words = shlex.split(found["next_experiment"] or "")[3:]
+    assert untested == sorted(untested, reverse=True)
+    assert untested[-1] < untested[0]
+    (folder,) = (tmp_path / "my runs").iterdir()
+    assert json.loads((folder / "run.json").read_text()) == document
+    assert len(document["continued"]) == len(untested) - 1
+    assert {"compiled_step", "stale_loss_oracle"} <= {one["scenario"] for one in kept}
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="a hang is proven in a second on Linux only")

@@ -19,6 +19,7 @@ from harness import proof, slumber
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
 
 from harness.supervise import procfs  # noqa: E402
+from harness.supervise.doubt import Prover  # noqa: E402
 
 DEAD = {
     "event": "threading.Event().wait()",
@@ -280,6 +281,22 @@ def test_a_sleeper_is_asked_when_it_wakes(code):
             time.sleep(0.05)
         assert look is not None
         assert 400 < slumber.wakes_in(look, machine) <= 600
+
+
+@pytest.mark.parametrize("code", SLEEPS.values(), ids=SLEEPS)
+def test_a_sleeper_has_less_and_less_to_sleep(code):
+    """Also one whose timeout counts from its begin, and always reads the same."""
+    with Victim(code) as victim:
+        prover = Prover(victim.process.pid, guard=0)
+        told, end = [], time.monotonic() + 60
+        while len(told) < 2 and time.monotonic() < end:
+            prover.look(still=True)
+            left = prover.asleep()
+            if left and (not told or left < told[0][1]):
+                told.append((time.monotonic(), left))
+            time.sleep(0.05)
+        (first, before), (second, after) = told
+        assert before - after == pytest.approx(second - first, rel=0.2, abs=0.1)
 
 
 def test_one_that_has_ended_is_not_called_dead():

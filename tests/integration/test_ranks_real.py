@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import sys
+from importlib.metadata import distributions
 from pathlib import Path
 
 import psutil
@@ -150,3 +151,35 @@ def test_of_two_ranks_the_one_that_left_is_named_and_not_the_one_that_lost_it(tm
     result, _ = run(tmp_path / "out", str(tmp_path / "leaves.py"), status=1)
     assert result["outcome"] in ("crashed", "hung")
     assert [one["rank"] for one in result["ranks"] if one["culprit"]] == [1]
+    assert result["reason"].startswith("rank 1 exited with code 0 in step 3")
+    assert "rank_left_early" in [one["code"] for one in result["findings"]]
+    assert result["ranks"][1]["exit_code"] == 0
+
+
+@pytest.mark.parametrize("rank", [0, 2])
+def test_the_first_and_the_last_rank_are_named_as_any_other(tmp_path, monkeypatch, rank):
+    monkeypatch.setenv("CONTROL_CULPRIT", str(rank))
+    result, folder = run(tmp_path, "rank_killed", status=1)
+    assert result["reason"].startswith(f"rank {rank} was killed by SIGKILL in step 3")
+    assert [one["rank"] for one in result["ranks"] if one["culprit"]] == [rank]
+    assert not left(folder)
+
+
+def test_ranks_that_are_killed_together_are_named_together(tmp_path):
+    result, folder = run(tmp_path, "ranks_killed_together", status=1)
+    assert result["reason"].startswith("ranks 1 and 2 were killed by SIGKILL")
+    assert [one["rank"] for one in result["ranks"] if one["culprit"]] == [1, 2]
+    assert not left(folder)
+
+
+CUDA = any((one.name or "").startswith("mlx-cuda") for one in distributions())
+
+
+@pytest.mark.skipif(CUDA or sys.platform != "linux", reason="this MLX may have NCCL")
+def test_where_the_backend_is_not_there_the_run_is_skipped_and_no_rank_is_blamed(tmp_path):
+    result, folder = run(tmp_path, "baseline_update", "--ranks", "2", "--backend", "nccl", status=0)
+    assert result["outcome"] == "skipped"
+    assert result["reason"].startswith("cannot run here: MLX cannot start the backend nccl")
+    assert [one for one in result["findings"] if one["severity"] == "error"] == []
+    assert not any(one["culprit"] for one in result["ranks"])
+    assert not left(folder)

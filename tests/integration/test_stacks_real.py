@@ -8,6 +8,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -16,10 +17,11 @@ import psutil
 import pytest
 
 from harness import waitsite
-from harness.supervise import bounded, gpu, stacks
+from harness.supervise import bounded, gpu, procfs, stacks
 from harness.supervise.stacks import StackCapture, Tool
 
 VICTIM = Path(__file__).parents[1] / "victims" / "stacks_hangs.py"
+TRANSFERS = VICTIM.with_name("blocked_transfers.py")
 PATIENCE_S = 60.0
 """How long a victim may take to get where it hangs; generous, for a busy machine."""
 
@@ -244,6 +246,77 @@ def test_a_process_that_a_dead_tool_left_stopped_is_continued(tmp_path: Path) ->
         assert it.rest() == f"{sum(range(200))}\n"
 
 
+# --- transfers that are under way ---------------------------------------------------------------
+
+
+@contextlib.contextmanager
+def transferring(*calls: str) -> Iterator[subprocess.Popen[str]]:
+    """A process with a thread in each of these transfers, which goes on once it reads a line."""
+    with subprocess.Popen(
+        [sys.executable, str(TRANSFERS), *calls],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    ) as process:
+        try:
+            assert process.stdout is not None
+            assert int(process.stdout.readline()) == process.pid
+            end = time.monotonic() + PATIENCE_S
+            while len(procfs.transfers(process.pid)) < len(calls):
+                assert time.monotonic() < end, procfs.transfers(process.pid)
+                time.sleep(0.01)
+            yield process
+        finally:
+            process.kill()
+
+
+@pytest.mark.parametrize("tool", [PYSTACK, PY_SPY, GDB], ids=lambda tool: tool.name)
+def test_a_tool_that_stops_the_process_is_not_let_near_a_transfer(
+    tool: Tool, tmp_path: Path
+) -> None:
+    with transferring("write") as it:
+        seen = stacks.capture(it.pid, tmp_path, [tool], timeout=PATIENCE_S)
+        assert seen.tool is None
+        if seen.attempts[0].reason != "not installed":
+            assert "would cut short the write that thread" in seen.attempts[0].reason
+        assert it.communicate("go on\n") == ("write whole\n", None)
+
+
+def test_every_kind_of_transfer_goes_on_whole_when_its_stacks_are_taken(
+    tmp_path: Path, works: Callable[[Tool], None]
+) -> None:
+    works(NONBLOCKING)
+    calls = ("write", "writev", "send", "sendfile", "receive")
+    log = tmp_path / "faults.txt"
+    log.touch()
+    with transferring(*calls) as it:
+        found = stacks.capture_twice(
+            it.pid, tmp_path, pause_s=0.1, faulthandler_file=log, may_signal=True
+        )
+        assert [one.tool for one in found.captures] == [NONBLOCKING.name] * 2
+        assert found.waits is not None
+        assert [site.function for site in found.waits.threads if site.category.value == "io"] == [
+            "write", "writev", "sendto", "sendfile", "recvfrom"
+        ]  # fmt: skip
+        out, _ = it.communicate("go on\n")
+    assert out.splitlines() == [f"{call} whole" for call in calls]
+
+
+def test_no_signal_is_sent_into_a_transfer(tmp_path: Path) -> None:
+    log = tmp_path / "faults.txt"
+    log.touch()
+    with transferring("write") as it:
+        seen = stacks.capture(it.pid, tmp_path, [], faulthandler_file=log, may_signal=True)
+        assert "would cut short the write" in seen.attempts[0].reason
+        assert it.communicate("go on\n") == ("write whole\n", None)
+
+
+def test_one_that_was_seen_in_a_transfer_is_spared_between_two(tmp_path: Path) -> None:
+    with victim("sleeps") as it:
+        seen = stacks.capture(it.pid, tmp_path, [PYSTACK], timeout=PATIENCE_S, spare=True)
+        assert "could cut short" in seen.attempts[0].reason
+
+
 # --- tools that misbehave -----------------------------------------------------------------------
 
 
@@ -287,6 +360,47 @@ def test_what_a_hanging_tool_started_is_ended_with_it(tmp_path: Path) -> None:
     while psutil.pid_exists(child) and psutil.Process(child).status() != psutil.STATUS_ZOMBIE:
         assert time.monotonic() < end
         time.sleep(0.05)
+
+
+def test_a_tool_is_ended_when_it_is_told_to_stop(tmp_path: Path) -> None:
+    """In all the time that it may take: also one that has closed its outputs."""
+    for silent in ("", "exec >&- 2>&-; "):
+        note = tmp_path / f"pid{len(silent)}"
+        stop = threading.Event()
+        script = f"{silent}echo $$ > {note}.new; mv {note}.new {note}; exec sleep 3600"
+        answers: list[bounded.Answer] = []
+        command = ["sh", "-c", script]
+        thread = threading.Thread(
+            target=lambda command=command, stop=stop, answers=answers: answers.append(
+                bounded.run(command, 3600.0, stop=stop)
+            ),
+            daemon=True,
+        )
+        thread.start()
+        end = time.monotonic() + PATIENCE_S
+        while not note.exists() and time.monotonic() < end:
+            time.sleep(0.02)
+        stop.set()
+        thread.join(PATIENCE_S)
+        (answer,) = answers
+        assert (answer.code, answer.problem) == (None, "ended together with the run")
+        assert not psutil.pid_exists(int(note.read_text()))
+
+
+def test_no_tool_is_tried_once_there_is_no_use_for_it(tmp_path: Path) -> None:
+    stop = threading.Event()
+    stop.set()
+    seen = stacks.capture_twice(os.getpid(), tmp_path, [shell("echo never")], stop=stop)
+    assert seen.captures == (StackCapture(attempts=()),)
+
+
+@pytest.mark.parametrize("whose", ["ours", "of one that has died"])
+def test_a_tool_is_started_for_who_is_still_there(whose: str) -> None:
+    """By its own number: who has become the parent of an orphan may have any."""
+    owner = os.getpid() + (whose != "ours")
+    command = [sys.executable, "-I", "-S", "-c", bounded._TIED, str(owner), "echo", "started"]
+    answer = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert answer.stdout == ("started\n" if whose == "ours" else "")
 
 
 def test_a_tool_that_floods_is_cut_off() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import platform
+import shlex
 import signal
 import subprocess
 import sys
@@ -75,6 +76,7 @@ def test_a_command_that_does_not_exist_is_one_that_failed(tmp_path):
     ran = watch(tmp_path, "no-such-program")
     assert ran.returncode == 127
     assert "no-such-program" in ran.stderr
+    assert result(tmp_path)["reason"] == "the program no-such-program was not found"
 
 
 @pytest.mark.parametrize(("code", "returned"), [("own", 3), ("verdict", 1)])
@@ -150,6 +152,15 @@ def test_a_fork_deadlock_is_proven(tmp_path):
     one = result(tmp_path)
     assert (one["outcome"], one["cause"]["code"]) == ("hung", "deadlock")
     assert (one["last_step"], one["cause"]["proven"]) == (4, True)
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(sys.platform != "linux", reason="reads the timeout of the sleep")
+def test_what_sleeps_for_less_than_a_minute_is_no_hang(tmp_path):
+    """Its timeout counts from its begin: when it is in doubt, half of it is over."""
+    ran = watch(tmp_path, "sh", "-c", "sleep 45; echo done")
+    assert (ran.returncode, ran.stdout) == (0, "done\n")
+    assert result(tmp_path)["outcome"] == "completed"
 
 
 def test_a_log_of_every_tenth_step_neither_looks_like_a_hang_nor_hides_one(tmp_path):
@@ -233,6 +244,34 @@ def test_a_terminal_shows_the_same_as_without_us(tmp_path, session, script):
     assert watched.end() == 0
     assert watched.output.startswith(bare.output)
     bare.close()
+
+
+@pytest.mark.parametrize("redirected", ["", "2>log", "2>&1 2>/dev/null", ">log"])
+def test_a_program_that_ends_its_lines_itself_is_shown_as_without_us(tmp_path, redirected):
+    script = "stty -opost </dev/tty; printf 'a\\nb\\n' >&{}; stty opost </dev/tty; echo over >&{}"
+    where = 2 if redirected == ">log" else 1
+    code = f'sh -c "{script.format(where, where)}" {redirected}'
+    bare = Session(["sh", "-c", code], str(tmp_path))
+    assert bare.end() == 0
+    watched = Session(["sh", "-c", f"{' '.join(WATCH)} --quiet -- {code}"], str(tmp_path))
+    assert watched.end() == 0
+    assert b"a\nb\n" in bare.output
+    assert watched.output.startswith(bare.output)
+    bare.close()
+    watched.close()
+
+
+@pytest.mark.parametrize("through", ["| cat", "2>&1 >/dev/tty | cat"])
+def test_a_program_behind_us_ends_its_lines_as_ever(tmp_path, through):
+    where = 1 if through == "| cat" else 2
+    script = f"printf '1\\n2\\n' >&{where}; read name; printf 'hello %s\\n' $name >&{where}"
+    piped = f"{' '.join(WATCH)} --quiet -- sh -c {shlex.quote(script)} {through}"
+    terminal = Session(["sh", "-c", piped], str(tmp_path))
+    terminal.until(b"1\r\n2\r\n")
+    terminal.type(b"you\r")
+    terminal.until(b"hello you\r\n")
+    assert terminal.end() == 0
+    terminal.close()
 
 
 def test_what_is_typed_is_read_by_the_command(tmp_path, session):

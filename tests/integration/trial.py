@@ -61,9 +61,10 @@ class Trial:
         Of the name `sitecustomize` it is run before anything else.
         """
         folder = self.folder / "modules"
-        folder.mkdir()
+        folder.mkdir(exist_ok=True)
         (folder / f"{name}.py").write_text(code)
-        self.environment["PYTHONPATH"] += f"{os.pathsep}{folder}"
+        if str(folder) not in self.environment["PYTHONPATH"]:
+            self.environment["PYTHONPATH"] += f"{os.pathsep}{folder}"
 
     def run(self, fault: str, *options, completed: int | None = None) -> dict:
         """The run's only result. `completed`: the steps to be told, where beats must get lost."""

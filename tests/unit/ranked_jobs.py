@@ -33,8 +33,19 @@ OPS = (
 LOST = (
     "[ring] connection to a peer was lost",
     "[ring] Receiving from socket 7 failed with errno 104",
-    "Connection reset by peer",
+    "[ring] Couldn't connect (error: 111)",
+    "[jaccl] Recv failed with errno=54",
 )
+"""What MLX's backends say of a peer that is gone."""
+OWN_FAULTS = (
+    "no such file: /data/peer_reviews/17.json",
+    "the socket of the data server is closed",
+    "Connection reset by peer",
+    "NCCL_DEBUG is not a number",
+    "MPI_COMM is not set",
+    "[ring] Send only supported to direct neighbors but tried to send to 3 from 1",
+)
+"""What sounds like it, and is a rank's own fault."""
 REACTIONS = ("hangs", "spins", "raises", "aborts", "terminated")
 
 
@@ -190,7 +201,7 @@ def gone(size, per_step, at, seed, how):
     elif how == "crashes":
         one.dies(lot.choice(("SIGSEGV", "SIGBUS")), since)
     elif how == "raises":
-        one.raises("ValueError", "the batch is empty", since)
+        one.raises("ValueError", lot.choice(("the batch is empty", *OWN_FAULTS)), since)
     elif how == "exits":
         one.fields |= {"exit_code": 3, "ended_t": since + 0.01}
     elif how == "vanishes":

@@ -111,7 +111,11 @@ class Stale:
 
 @dataclass(frozen=True)
 class Corruption:
-    """Replacing a parameter damages the pending graph that a kept gradient function holds."""
+    """What a gradient function still has to read is given away once an evaluation is over.
+
+    It knows the parameters by their names in the model; where an update has put others in their
+    place, nothing but its pending graph holds the old ones, and that is forgotten.
+    """
 
     symptom: str
     """`nan`, `segfault`, `hang` or `silent`."""
@@ -194,6 +198,12 @@ class Run:
     acted: set[str] = field(default_factory=set)
     """Names of the faults that did something which can be seen."""
     pending: list[tuple[str, int]] = field(default_factory=list)
+    version: int = 0
+    """Of the parameters that the model names: each update puts new ones in their place."""
+    given_away: int = 0
+    """Versions below this one are no longer what they were, where nobody but a graph holds them."""
+    reads: dict[int, int] = field(default_factory=dict)
+    """By step, the version that its graph reads."""
     leaked: float = 0.0
     traces: int = 0
     calls: int = 0
@@ -260,6 +270,8 @@ class Run:
         self.load(step)
         self.spend("forward", 0.002)
         self.trace(step)
+        self.reads[step] = self.version
+        self.version += v.update
         jobs = [("forward", step)]
         later = [("backward", step)] * v.backward + [("update", step)] * v.update
         if v.evaluates == "gradients":
@@ -329,8 +341,6 @@ class Run:
             self.acted.add("retrace")
             self.hang("retrace", "eval", "waiting", "jit")
         if self.machine.cold and v.compiled and v.kernels and (step == 0 or second):
-            if second:
-                self.acted.add("retrace")
             self.spend("forward", (8.0 if step == 0 else 3.0) * self.draw.uniform(0.8, 1.2))
 
     def evaluate(self, jobs: list[tuple[str, int]]) -> None:
@@ -347,6 +357,7 @@ class Run:
                 self.acted.add("leak")
                 self.leaked += leak.share * self.trained
             self.updates += job == "update"
+        self.given_away = self.version
 
     def leaks(self, leak: Leak, job: str) -> bool:
         if leak.where == "update":
@@ -400,13 +411,8 @@ class Run:
         self.broken |= fault.symptom == "nan"
 
     def corrupt(self, job: str, step: int) -> None:
-        fault, v = self.machine.fault(Corruption), self.variation
-        # The damage needs a graph that is pending while an update replaces what it reads.
-        if fault is None or job != "backward" or step < fault.step or not v.update:
-            return
-        if v.transform == "vjp" or (v.transform == "new" and fault.new_helps):
-            return
-        if v.evaluates != "loss":
+        fault = self.machine.fault(Corruption)
+        if fault is None or job != "backward" or not self.damaged(fault, step):
             return
         self.acted.add("corruption")
         if fault.symptom == "hang":
@@ -416,9 +422,17 @@ class Run:
         self.broken |= fault.symptom == "nan"
         self.silent |= fault.symptom == "silent"
 
+    def damaged(self, fault: Corruption, step: int) -> bool:
+        """Whether what the graph of `step` reads has been given away by now."""
+        transform = self.variation.transform
+        # A vjp is handed the arrays themselves, so that it holds them.
+        holds = transform == "vjp" or (transform == "new" and fault.new_helps)
+        return step >= fault.step and not holds and self.reads[step] < self.given_away
+
     def check(self, step: int, loss: float) -> None:
+        """The loss is read once more, from its graph, after all has been evaluated."""
         fault = self.machine.fault(Corruption)
-        wrong = fault is not None and step >= fault.step
+        wrong = fault is not None and self.damaged(fault, step)
         if wrong:
             self.acted.add("corruption")
         value = loss * (1.05 if wrong else 1.0)

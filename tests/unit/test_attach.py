@@ -184,6 +184,41 @@ def test_a_sleep_that_was_interrupted_is_told_by_the_look_before():
     assert found.evidence["wakes_in_s"] == pytest.approx(599.0)
 
 
+def test_a_sleep_of_days_is_told_in_days():
+    one = process(1, thread(1, syscall=NANOSLEEP, args=(1, 1, 64, 0, 0, 0), wakes_in=1e6))
+    assert "wakes in 12 days at the latest" in judge(1, seen(one)).summary
+
+
+@pytest.mark.parametrize(
+    ("call", "words"),
+    [(257, "a file, pipe or socket"), (275, "a file, pipe or socket"), (69, "a message queue"),
+     (242, "a message queue"), (426, "a file, pipe or socket")],
+)  # fmt: skip
+def test_calls_that_are_rare_are_waits_too(call, words):
+    found = judge(1, seen(process(1, thread(1, syscall=call, args=(3, 0, 0, 0, 0, 0)))))
+    assert (found.answer, f"waits for {words}" in found.summary) == (Answer.WAITING, True)
+
+
+def test_what_sleeps_in_an_unknown_call_does_not_run():
+    stacks = twice(stack("some_call", "py:step"))
+    found = judge(1, seen(process(1, thread(1, syscall=999, args=(0,) * 6)), stacks=stacks))
+    assert found.answer is Answer.STALLED
+    assert "is blocked (some_call)" in found.summary
+
+
+def test_without_native_frames_a_loop_is_not_told_from_a_long_call():
+    loop = tuple(replace(one, native=False) for one in (stack("py:look_for_ever", "py:step"),))
+    found = judge(1, seen(SPIN, later=(busy(SPIN),), stacks={1: (loop, loop)}))
+    assert (found.answer, found.sure) == (Answer.ALIVE, False)
+
+
+def test_a_connection_of_a_process_with_itself_is_told():
+    reads = process(1, thread(1, syscall=READ, args=(5, 0, 1, 0, 0, 0)))
+    links = {1: (Link(told="a socket to port 80 of this machine", only_own=True),)}
+    found = judge(1, seen(reads, links=links))
+    assert "of this machine that no other process has the other end of" in found.summary
+
+
 WAITING = {
     "a pipe": (thread(1, syscall=READ, args=(5, 0, 1, 0, 0, 0)), "a pipe"),
     "a signal": (thread(1, syscall=PAUSE, args=(0,) * 6), "a signal"),

@@ -12,7 +12,7 @@ import pytest
 from records import COMPLETED, INFO, P, expecting, failure, make, settings
 
 from harness.classify import classify, metrics
-from harness.model import Cause, Ending, Outcome, Position, Tensors
+from harness.model import Cause, Command, Ending, Outcome, Position, Severity, Tensors
 from harness.record import Record
 
 NAN = math.nan
@@ -180,6 +180,15 @@ def test_an_expected_finding_is_shown_as_expected():
     result = judge(make(trainable=UNCHANGED), info=expecting("parameters_unchanged"))
     assert [(f.code, f.expected) for f in result.findings] == [("parameters_unchanged", True)]
     assert not judge(make(trainable=UNCHANGED)).findings[0].expected
+
+
+def test_that_a_command_traces_twice_is_ordinary():
+    """What traces there is mlx-lm's own step, of which each training does so."""
+    twice = make(traces=[1] + [2] * 9, compile_works=True)
+    command = msgspec.structs.replace(expecting(), command=Command(argv=("mlx_lm.lora",)))
+    (ours,), (theirs,) = judge(twice).findings, judge(twice, info=command).findings
+    assert (ours.code, ours.severity) == (theirs.code, Severity.WARNING)
+    assert theirs.severity is Severity.INFO
 
 
 def test_an_expectation_that_is_missed_is_a_finding():

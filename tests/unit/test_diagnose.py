@@ -5,14 +5,16 @@ from __future__ import annotations
 import shlex
 from pathlib import Path
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from harness import scenario
+from harness import cli, plan, scenario
+from harness.cli import options
 from harness.diagnose import LADDER, decided, diagnose, order
 from harness.diagnosis.hypotheses import HYPOTHESES, TABLE, TWINS, Effect
-from harness.findings.make import error, warning
+from harness.findings.make import error, info, warning
 from harness.model import (
     Cause,
     Environment,
@@ -23,6 +25,7 @@ from harness.model import (
     Outcome,
     ScenarioResult,
     Settings,
+    Severity,
     StepTimes,
     Verdict,
 )
@@ -267,6 +270,30 @@ def test_slow_dead_crashed_and_compiling_are_four_answers():
     assert supported([hung("baseline_update", "jit", code="waiting")]) == {"retrace"}
 
 
+def test_one_healthy_run_does_not_refute_a_deadlock():
+    """One that comes in half of the runs would spare it as likely as not."""
+    few = [done("baseline_update", repeat=n) for n in range(3)]
+    found = said(few)["deadlock"]
+    assert found.verdict is Verdict.UNTESTED
+    assert "less than 56 % of runs may hide" in found.because[0]
+    assert not decided(few, SETTINGS, machine(), ["sgd_step"])
+    # The healthy runs of all scenarios count that would hang with it.
+    assert said([*few, done("grad_without_update")])["deadlock"].verdict is Verdict.UNTESTED
+    enough = [*few, done("sgd_step")]
+    assert said(enough)["deadlock"].verdict is Verdict.REFUTED
+    assert decided(enough, SETTINGS, machine(), ["tiny_model"])
+
+
+def test_without_a_reference_nothing_is_refuted():
+    found = said([done("compiled_step"), done("rebuild_compiled"), done("sgd_step")])
+    assert {h.verdict for h in found.values()} == {Verdict.UNTESTED}
+
+
+def test_that_work_is_deferred_and_costs_nothing_is_told_without_a_contradiction():
+    told = " ".join(said([done("baseline_update")])["deferred"].because)
+    assert "what a step leaves to the next one costs nothing extra" in told
+
+
 # --- each hypothesis -----------------------------------------------------------------------------
 
 
@@ -300,6 +327,20 @@ def test_four_runs_are_enough_for_it():
         "eval_after_update", "sgd_step", "tiny_model",
     )  # fmt: skip
     assert supported(ladder(original_report, names=names)) == {"memory", "deferred"}
+
+
+def test_what_completes_with_more_room_comes_first():
+    limited = info("memory_limited", "killed by SIGSEGV, and its address space was limited")
+    runs = [killed("baseline_update", findings=(limited,)), done("room_for_7_p", peak=3.8)]
+    found = said(runs)["memory"]
+    assert found.because == (
+        "baseline_update is killed by SIGSEGV in step 1, phase eval; with as many parameters, "
+        "room_for_7_p completes 10 steps at a peak of 3.8 P",
+        "baseline_update: killed by SIGSEGV, and its address space was limited",
+    )
+    for other in (done("mine", p=GB // 2, peak=3.8), done("mine", peak=0.0), killed("mine")):
+        told = " ".join(said([runs[0], other])["memory"].because)
+        assert "as many parameters" not in told
 
 
 def test_one_smaller_training_that_passes_does_not_convict_memory():
@@ -383,29 +424,77 @@ def test_traces_in_each_step_are_retracing_unless_they_are_expected():
     assert supported([done("mine", Finding(**{**fields(again), "expected": True}))]) == set()
 
 
-@pytest.mark.parametrize("expected", [True, False])
-def test_a_second_trace_counts_when_it_is_felt(expected):
-    # mlx-lm's own step is traced twice: that alone is nothing.
-    def compiled(seconds):
+def test_a_second_trace_counts_when_it_is_felt_and_nobody_expects_it():
+    def compiled(seconds, severity=Severity.WARNING, expected=False):
         twice = warning("double_trace", "traced in steps 0 and 1", seconds_step_1=seconds)
-        twice = Finding(**{**fields(twice), "expected": expected})
+        twice = Finding(**{**fields(twice), "expected": expected, "severity": severity})
         return done("compiled_step", twice, times=(12.0, seconds, 0.002), traces=2)
 
     assert supported([compiled(3.2)]) == {"retrace"}
     assert supported([compiled(0.02)]) == set()
+    # The ladder's compiled step is traced twice by design, and kernels are compiled once.
+    assert supported([compiled(6.85, expected=True)]) == set()
+    # mlx-lm's own step is.
+    assert supported([compiled(3.2, severity=Severity.INFO)]) == set()
 
 
 @pytest.mark.parametrize(
     "how",
     [{"category": "io", "phase": "data"}, {"category": None, "phase": "data"},
-     {"category": "queue", "code": "deadlock"}, {"category": "child", "code": "waiting"}],
+     {"category": "queue", "code": "waiting"}, {"category": "child", "code": "waiting"}],
 )  # fmt: skip
 def test_waits_for_data_a_queue_or_a_child_are_the_hosts(how):
     assert supported([hung("mine", **how)]) == {"data"}
 
 
-def test_a_child_that_is_proven_dead_is_a_deadlock():
-    assert supported([hung("fork_deadlock", "child", code="deadlock")]) == {"deadlock"}
+@pytest.mark.parametrize("category", ["child", "lock", "gil", None])
+@pytest.mark.parametrize("phase", ["eval", "data"])
+def test_a_proven_deadlock_is_a_deadlock_whatever_the_phase(category, phase):
+    one = hung("mine", category, code="deadlock", phase=phase)
+    assert supported([one]) == {"deadlock"}
+
+
+def test_a_queue_that_nobody_will_ever_fill_is_a_deadlock_and_the_loaders():
+    assert supported([hung("mine", "queue", code="deadlock")]) == {"deadlock", "data"}
+
+
+def waiting(category, site, phase="forward", code="deadlock"):
+    place = f"phase {phase} of step 1"
+    cause = Cause(
+        code=code,
+        summary=f"{code} in {place}: 3 threads can only be woken by one another",
+        proven=code == "deadlock",
+        evidence={"wait_category": category, "wait_site": site, "fingerprint": "0123456789ab"},
+    )
+    return stopped("mine", Outcome.HUNG, phase=phase, cause=cause)
+
+
+def test_a_proven_deadlock_is_told_once_with_what_is_waited_for():
+    site = "waits for another thread to notify it (wait), from mine.py:7 in step"
+    found = said([waiting("lock", site)])
+    told = "mine is in a proven deadlock in step 1, phase forward: the main thread " + site
+    assert found["deadlock"].because == (told,)
+    assert found["data"].verdict is Verdict.UNTESTED
+    assert "what nobody will do" in found["deadlock"].title
+    (blind,) = said([waiting("lock", None)])["deadlock"].because
+    assert blind.count("step 1") == 1
+    assert blind.endswith(": 3 threads can only be woken by one another")
+
+
+def test_what_spins_while_data_is_loaded_is_not_said_to_wait():
+    site = "is running (tokenize), from mine.py:7 in batches"
+    found = said([waiting("running", site, phase="data", code="stalled")])
+    assert found["data"].because == (f"mine hangs in step 1, phase data: it {site}",)
+    assert not any("waits" in why for h in found.values() for why in h.because)
+
+
+def test_of_a_child_that_is_waited_for_its_own_wait_is_told():
+    (theirs,) = said([waiting("child", "waits for a Python lock (acquire)")])["deadlock"].because
+    assert "a child process waits for a Python lock" in theirs
+    (ours,) = said([waiting("child", "waits for a child process (wait)", code="waiting")])[
+        "data"
+    ].because
+    assert "the main thread waits for a child process" in ours
 
 
 def test_a_slow_loader_is_data():
@@ -478,6 +567,19 @@ def test_next_is_what_tells_most_of_the_symptom():
     assert left is None or "half_precision" in left
 
 
+def test_where_no_run_can_be_suggested_it_is_said_why():
+    alone = [hung("baseline_update")]
+    own, command = (diagnose(alone, given, machine(), ()) for given in (SETTINGS, None))
+    assert own.next_experiment is command.next_experiment is None
+    assert "file of your own" in own.no_experiment
+    assert "variant of yours" in command.no_experiment
+    assert diagnose(alone, SETTINGS, machine()).no_experiment is None
+    memory = diagnose(ladder(original_report), SETTINGS, machine())
+    untested = any(h.verdict is Verdict.UNTESTED for h in memory.hypotheses)
+    assert memory.next_experiment is None
+    assert (memory.no_experiment is not None) is untested
+
+
 def test_the_command_carries_the_settings_and_is_quoted():
     settings = Settings(steps=20, model="my models/8b", train="last:2", batch_size=4)
     command = diagnose([], settings, machine()).next_experiment
@@ -486,6 +588,89 @@ def test_the_command_carries_the_settings_and_is_quoted():
     assert words[:5] == ["python", "-m", "harness", "run", "baseline_update"]
     assert words[5:] == ["--steps", "20", "--model", "my models/8b", "--train", "last:2",
                          "--batch-size", "4"]  # fmt: skip
+
+
+def skipped_where_compiled(name):
+    compiled = "compile" in name
+    return stopped(name, Outcome.SKIPPED, reason="no compiler") if compiled else done(name)
+
+
+def hangs_at_times(name, repeat):
+    return hung(name) if repeat % 4 == 1 else done(name)
+
+
+@pytest.mark.parametrize(
+    "act",
+    [
+        done,
+        original_report,
+        hangs_everywhere(),
+        hangs_everywhere("tiny_model"),
+        hangs_everywhere("uncompiled_step", "rebuild_compiled"),
+        hangs_at_times,
+        skipped_where_compiled,
+        lambda name: raised(name, "KeyError: 'x'"),
+        lambda name: stopped(name, Outcome.CRASHED, signal="SIGTERM", reason="killed by SIGTERM"),
+    ],
+)
+def test_whoever_follows_the_suggestions_comes_to_an_end(act):
+    results, untested = [], []
+    while True:
+        found = diagnose(results, SETTINGS, machine(), run="my runs/x")
+        untested.append(sum(h.verdict is Verdict.UNTESTED for h in found.hypotheses))
+        if found.next_experiment is None:
+            break
+        words = shlex.split(found.next_experiment)
+        name, repeats = words[4], int(words[8]) if words[7:8] == ["--repeat"] else 1
+        assert words[5:7] == ["--continue", "my runs/x"]
+        first = sum(one.scenario == name for one in results)
+        for repeat in range(first, first + repeats):
+            made = act(name, repeat) if act is hangs_at_times else act(name) or done(name)
+            results.append(msgspec.structs.replace(made, repeat=repeat))
+        assert len(results) <= len(LADDER) + 100
+    # What somebody else ended says nothing.
+    assert untested[-1] < untested[0] or {one.signal for one in results} == {"SIGTERM"}
+
+
+def test_of_steps_too_few_to_tell_anything_that_is_said():
+    settings = Settings(steps=2)
+    results = [
+        msgspec.structs.replace(one, steps_completed=2, repeat=n)
+        for n in range(10)
+        for one in ladder(done)
+    ]
+    found = diagnose(results, settings, machine(), run="x")
+    assert found.next_experiment is None
+    assert "2 steps are too few" in found.no_experiment
+
+
+COUNT = st.integers(1, 1 << 20)
+ANY_SETTINGS = st.builds(
+    Settings,
+    steps=COUNT,
+    model=st.sampled_from(("tiny", "micro", "some/model"))
+    | st.text(st.characters(codec="ascii", min_codepoint=32)).map(lambda text: f"-no/{text}"),
+    train=st.none() | st.sampled_from(("full", "lora", "last:2")),
+    optimizer=st.sampled_from(plan.OPTIMIZERS),
+    learning_rate=st.floats(allow_nan=False),
+    dtype=st.none() | st.sampled_from(plan.DTYPES),
+    batch_size=COUNT,
+    seq_len=COUNT,
+    seed=st.integers(),
+    device=st.none() | st.sampled_from(plan.DEVICES),
+    ranks=COUNT,
+    backend=st.sampled_from(plan.BACKENDS),
+    collective_beats=st.booleans(),
+)
+
+
+@given(ANY_SETTINGS)
+def test_the_command_is_one_that_gives_the_same_settings(settings):
+    words = shlex.split(diagnose([], settings, machine()).next_experiment)
+    assert words[:3] == ["python", "-m", "harness"]
+    arguments = cli.parser(words[3:]).parse_args(words[3:])
+    assert arguments.scenario == ["baseline_update"]
+    assert options.settings(arguments) == settings
 
 
 def test_it_is_decided_only_when_what_is_left_says_nothing():

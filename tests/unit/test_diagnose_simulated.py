@@ -44,9 +44,9 @@ def drawn(seed):
 
 
 def wrong(case, found):
-    """Supported without being true, or refuted though it is."""
+    """Supported without being true, or refuted though it is there: also if it never acted."""
     false = those(found, Verdict.SUPPORTED) - case.true - case.also
-    return false | (those(found, Verdict.REFUTED) & case.true)
+    return false | (those(found, Verdict.REFUTED) & {*case.faults})
 
 
 @pytest.mark.parametrize("chunk", range(CHUNKS))

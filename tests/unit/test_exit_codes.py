@@ -68,6 +68,13 @@ def test_a_command_line_that_is_wrong(argv):
     assert left.value.code == 2
 
 
+@pytest.mark.parametrize("command", [["run", "baseline_update"], ["run-all"]])
+def test_to_stop_repeating_what_is_not_repeated_is_no_wish(command, tmp_path, capsys):
+    assert cli.main([*command, "--stop-after", "1", "--out", str(tmp_path)]) == 2
+    assert "--repeat" in capsys.readouterr().err
+    assert not list(tmp_path.iterdir())
+
+
 def arguments(**given):
     return argparse.Namespace(**{"fail_on": options.FAILURES, "exit_code": "own"} | given)
 

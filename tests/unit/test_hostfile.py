@@ -53,7 +53,7 @@ def test_the_first_ranks_get_the_first_hosts():
     ("settings", "file", "words"),
     [
         ({"ranks": 4}, FILE, "4 ranks, the host file 3 hosts"),
-        ({"ranks": 1}, FILE, "1 ranks"),
+        ({"ranks": 1}, FILE, "has 1 rank, the host file 3 hosts"),
         ({"ranks": 3, "backend": "mpi"}, FILE, "--backend ring"),
         ({"ranks": 3}, msgspec.structs.replace(FILE, backend="mpi"), "--backend ring"),
         ({"ranks": 2}, Hostfile(hosts=(Host(ssh="a", ips=("1",)), Host(ssh="b"))), "no ips of b"),

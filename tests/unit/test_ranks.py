@@ -10,7 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from harness import findings
-from harness.model import Position, Severity, Standing
+from harness.beatfile import BETWEEN
+from harness.model import ErrorBeat, Position, Severity, Standing
 from harness.ranks import JobColumns, RankState, judge
 from harness.waitrules import LEAVES, Category
 from harness.waitsite import WaitSite
@@ -106,7 +107,7 @@ def test_of_a_command_that_tells_nothing_no_place_is_told():
     job = JobColumns(3)
     wait = {
         "peer": WaitSite(category=Category.COLLECTIVE, description="waits for another rank"),
-        "pipe": WaitSite(category=Category.IO, description="waits for a file or pipe"),
+        "pipe": WaitSite(category=Category.IO, description="waits for a file, pipe or socket"),
     }
     states = [
         RankState(
@@ -165,6 +166,175 @@ def test_nobody_waits_for_a_rank_to_leave_but_it_for_them():
     found = judge(states, now=10.0, hung=True)
     assert (found.code, found.culprits) == ("rank_silent", (1,))
     assert found.summary.startswith(f"rank 1 {LEAVES}")
+
+
+WORDS = "RuntimeError: [ring] connection to a peer was lost"
+
+
+def command_states(*how):
+    """Ranks of a command that tells nothing but how each of them ended."""
+    job = JobColumns(len(how))
+    return [
+        RankState(rank=rank, columns=job[rank], says_end=False, **fields)
+        for rank, fields in enumerate(how)
+    ]
+
+
+@pytest.mark.parametrize("text", [f"ValueError: {one}" for one in jobs.OWN_FAULTS])
+def test_what_only_sounds_like_a_lost_peer_is_the_ranks_own_fault(text):
+    lost = {"exit_code": 1, "ended_t": 8.0, "error": WORDS}
+    found = judge(command_states(lost, lost | {"ended_t": 9.0, "error": text}, lost), now=10.0)
+    assert (found.code, found.culprits) == ("rank_died", (1,))
+    assert found.summary.startswith(f"rank 1 raised {text}")
+
+
+@pytest.mark.parametrize(
+    ("how", "told"),
+    [
+        ({"signal": "SIGKILL"}, "were killed by SIGKILL"),
+        ({"signal": "SIGSEGV"}, "were killed by SIGSEGV"),
+        ({"exit_code": 1, "error": "OSError: no data"}, "raised OSError: no data"),
+        ({"exit_code": 3}, "exited with code 3"),
+    ],
+)
+@pytest.mark.parametrize("apart", [0.0, 0.25])
+def test_what_befalls_ranks_together_has_no_first(how, told, apart):
+    told_here = jobs.begun(4, 1, 3)[0]
+    for one in told_here:
+        one.at(3, "data")
+        one.fields |= {"ended_t": 2000.0 + apart * (one.rank == 2)}
+        one.fields |= how if one.rank in (1, 2) else {"signal": "SIGTERM", "ended_t": 2001.0}
+    found = judge([one.state() for one in told_here], now=2002.0)
+    assert (found.code, found.culprits) == ("rank_died", (1, 2))
+    assert found.summary.startswith(f"ranks 1 and 2 {told}")
+    assert "; then ranks 0 and 3 were ended by a signal" in found.summary
+    assert [one.culprit for one in found.ranks] == [False, True, True, False]
+    assert [" had failed" in one.reason for one in found.ranks] == [True, False, False, True]
+
+
+def test_of_those_that_fail_a_look_later_it_is_said_that_they_came_after():
+    ends = ({"signal": "SIGKILL", "ended_t": t} for t in (7.0, 9.0))
+    found = judge(command_states(*ends), now=10.0)
+    assert found.culprits == (0,)
+    assert found.summary == "rank 0 was killed by SIGKILL; then rank 1 was killed"
+    assert found.ranks[1].reason == "was killed by SIGKILL, after rank 0 had failed"
+
+
+def test_no_order_is_told_of_different_ends_within_a_look():
+    ends = ({"signal": "SIGKILL", "ended_t": 9.0}, {"signal": "SIGSEGV", "ended_t": 9.0})
+    found = judge(command_states(*ends), now=10.0)
+    assert found.culprits == (0,)
+    assert found.summary == "rank 0 was killed by SIGKILL; rank 1 crashed at the same time"
+    assert found.ranks[1].reason == "was killed by SIGSEGV"
+
+
+def test_a_rank_that_is_gone_comes_before_one_that_may_be_continued():
+    stopped = {"process": "T", "process_since": 5.0}
+    found = judge(command_states(stopped, {"signal": "SIGKILL", "ended_t": 9.0}, {}), now=10.0)
+    assert (found.code, found.culprits) == ("rank_died", (1,))
+    assert found.summary == "rank 1 was killed by SIGKILL; rank 0 is stopped by a signal"
+
+
+@pytest.mark.parametrize("codes", [(1, 1, 1), (3, 3, None), (1, 2, 2)])
+def test_of_ranks_that_exited_alike_in_one_look_nobody_is_named(codes):
+    ends = ({} if code is None else {"exit_code": code, "ended_t": 9.0} for code in codes)
+    found = judge(command_states(*ends), now=10.0)
+    assert (found.code, found.culprits, found.failed) == ("rank_died", (), True)
+    code = max(code for code in codes if code)
+    among = [rank for rank, one in enumerate(codes) if one == code]
+    assert found.findings[0].evidence["among"] == among
+    assert f"exited with code {code} at the same time" in found.summary
+    assert "which of them failed first is not known" in found.summary
+    assert not any(one.culprit for one in found.ranks)
+
+
+def test_the_one_that_exits_with_a_code_of_its_own_is_named_and_one_that_exits_first():
+    own = ({"exit_code": code, "ended_t": 9.0} for code in (1, 7, 1))
+    assert judge(command_states(*own), now=10.0).culprits == (1,)
+    early = ({"exit_code": 1, "ended_t": t} for t in (9.0, 9.0, 8.75))
+    found = judge(command_states(*early), now=10.0)
+    assert found.culprits == (2,)
+    assert found.summary.startswith("rank 2 exited with code 1; ")
+
+
+def test_what_cannot_run_here_is_nobodys_fault():
+    told = jobs.begun(3, 1, 0)[0]
+    for one in told[:2]:
+        text = "MLX cannot start the backend nccl"
+        one.write(ErrorBeat(t=one.t, type="SkipError", message=text, traceback="", skip=True))
+        one.fields |= {"exit_code": 1, "ended_t": one.t + 0.3}
+    told[2].dies("SIGTERM", told[2].t)
+    found = judge([one.state() for one in told], now=jobs.T0 + 2)
+    assert (found.code, found.culprits, found.findings) == (None, (), ())
+    assert found.skipped == found.summary == "cannot run here: MLX cannot start the backend nccl"
+    told[2].dies("SIGSEGV", told[2].t - 5)
+    found = judge([one.state() for one in told], now=jobs.T0 + 2)
+    assert (found.culprits, found.skipped) == ((2,), None)
+
+
+@pytest.mark.parametrize("says_end", [True, False])
+def test_a_rank_that_left_long_before_the_others_is_told_of_when_all_is_over(says_end):
+    told = jobs.begun(3, 1, 0)[0]
+    for one in told:
+        steps = 30 if one.rank == 1 else 120
+        for step in range(steps):
+            one.step(step, ())
+        if says_end:
+            one.over(steps)
+        else:
+            one.fields |= {"says_end": False, "exit_code": 0, "ended_t": one.t + 0.2}
+    found = judge([one.state() for one in told], now=jobs.T0 + 50)
+    (left,) = found.findings
+    assert (left.code, left.severity, left.evidence["ranks"]) == (
+        "rank_left_early", Severity.WARNING, [1]
+    )  # fmt: skip
+    assert found.summary == "rank 1 left after step 29, while others have begun step 119"
+    assert (found.failed, found.culprits) == (False, ())
+    assert [one.state for one in found.ranks] == [Standing.FINISHED] * 3
+
+
+@pytest.mark.parametrize(
+    ("size", "phase", "told"),
+    [
+        (
+            1,
+            BETWEEN,
+            "rank 1 has not moved since it reported step 30; it sleeps at train.py:7 in f",
+        ),
+        (2, BETWEEN, "ranks 1 and 2 have not moved since they reported step 30; they sleep at "),
+        (1, "data", "rank 1 stays in step 30, phase data, where it sleeps at train.py:7 in f"),
+        (2, "data", "ranks 1 and 2 stay in step 30, phase data, where they sleep at train.py"),
+    ],
+)
+def test_where_a_silent_rank_is_and_what_it_does_there_is_said(size, phase, told):
+    wait = WaitSite(category=Category.SLEEP, description="sleeps", python_frame="train.py:7 in f")
+    bad = {"position": Position(30, phase, 8.0), "wait": wait}
+    good = {"position": Position(31, phase, 8.0)}
+    states = command_states(good, *[bad] * size, good, good)
+    found = judge(states, now=20.0, hung=True)
+    assert told in found.summary
+
+
+@pytest.mark.parametrize(
+    ("fields", "told"),
+    [
+        ({"process": "T"}, "ranks 1 and 2 are stopped by a signal in step 4"),
+        (
+            {"cut_off_since": 5.0},
+            "ranks 1 and 2 have been cut off in step 4: nothing is heard from there any more",
+        ),
+        ({"signal": "SIGBUS", "ended_t": 9.0}, "ranks 1 and 2 were killed by SIGBUS in step 4"),
+        ({"exit_code": 0, "ended_t": 9.0}, "ranks 1 and 2 exited with code 0 in step 4, before "),
+        ({"ended_t": 9.0}, "ranks 1 and 2 are gone without a word in step 4"),
+    ],
+)
+def test_several_are_told_of_in_the_plural_with_the_step_that_they_share(fields, told):
+    one = [RankState(rank=0, position=Position(4, "eval", 9.0))]
+    others = [
+        RankState(rank=rank, position=Position(4, phase, 5.0), **fields)
+        for rank, phase in ((1, "data"), (2, "forward"))
+    ]
+    assert judge(one + others, now=10.0).summary.startswith(told)
 
 
 @given(per_step=st.integers(2, 5), at=st.integers(1, 9), bad=st.integers(0, 1))

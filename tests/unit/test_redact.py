@@ -43,6 +43,15 @@ def test_no_marker_stays_however_often_it_was_written_as_json(kind, times):
     assert not [secret for secret in secrets if secret in told], told
 
 
+@pytest.mark.parametrize(
+    "key", ["password: ", "token =", "Authorization:", "--password", "the password is", "bearer "]
+)
+@pytest.mark.parametrize("end", ["\n", "\n  "])
+def test_a_key_without_a_value_takes_none_from_the_next_line(key, end):
+    text = f"{key}{end}hello1234 Bob 6"
+    assert redacted(text, PERSONAL) == text
+
+
 @pytest.mark.parametrize("kind", sorted(MARKERS))
 def test_a_second_pass_changes_nothing(kind):
     once = redacted(MARKERS[kind][0], PERSONAL)

@@ -14,10 +14,12 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from markdown_it import MarkdownIt
 
+from harness.beatfile import BEATS
 from harness.errors import UsageError
-from harness.model import Outcome, Severity
+from harness.model import ModelBeat, Outcome, Severity, StepBeat
 from harness.report import charts, junit, markdown, runjson, write_all
 from harness.report.input import ReportInput, load_run
+from harness.report.sections.diagnosis import none_supported
 from harness.report.sections.differences import differences
 
 MARKDOWN = MarkdownIt("commonmark").enable(["table", "strikethrough"])
@@ -55,6 +57,72 @@ def check(report):
 def titles(report):
     tokens = MARKDOWN.parse(report)
     return [b.content for a, b in pairwise(tokens) if a.type == "heading_open"]
+
+
+def test_why_no_run_is_suggested_stands_where_the_suggestion_would(tmp_path):
+    run = fakes.mixed()
+    none = msgspec.structs.replace(run.diagnosis, next_experiment=None, no_experiment="all is own")
+    write_all(fakes.write(msgspec.structs.replace(run, diagnosis=none), tmp_path))
+    for name in ("report.md", "report.html"):
+        told = (tmp_path / name).read_text()
+        assert "No run is suggested: all is own." in told
+        assert "The run that would tell most" not in told
+
+
+def test_a_model_that_a_scenario_builds_itself_is_not_called_the_settings():
+    results = [fakes.result(name) for name in ("baseline_update", "sgd_step", "mine")]
+    run = fakes.run(*results)
+    first = render(run).splitlines()[2]
+    assert "of `tiny` with adamw" in first
+    sizes = {"baseline_update": 46_670_848, "sgd_step": 46_670_848, "mine": 115_000}
+    first = render(run, own_model=lambda result: sizes[result.scenario]).splitlines()[2]
+    assert "of a model that the scenario builds itself (115,000 to 46,670,848 parameters)" in first
+    assert "tiny" not in first
+    assert "adamw" not in first
+    some = {"mine": 0, "sgd_step": 10}
+    first = render(run, own_model=lambda result: some.get(result.scenario)).splitlines()[2]
+    assert "itself (10 parameters) or of `tiny` with adamw" in first
+    unknown = render(run, own_model=lambda _: 0).splitlines()[2]
+    assert "builds itself, mlx" in unknown
+
+
+@pytest.mark.parametrize(
+    ("beats", "own"),
+    [
+        ([{"own": True}], 1000),
+        ([{}], None),
+        ([], 0),
+    ],
+)
+def test_whose_model_it_is_is_read_from_the_first_beats(tmp_path, beats, own):
+    models = [
+        ModelBeat(t=0.0, parameters=1000, parameter_bytes=1, trainable=1, trainable_bytes=1,
+                  dtype="float32", **fields)
+        for fields in beats
+    ]  # fmt: skip
+    folder = fakes.write(fakes.run(fakes.result("baseline_update")), tmp_path)
+    home = folder / "baseline_update" / "0"
+    home.mkdir(parents=True, exist_ok=True)
+    first, second = (StepBeat(t=1.0, step=step, phases={}) for step in range(2))
+    lines = [first, *models, second]
+    (home / BEATS).write_bytes(b"".join(msgspec.json.encode(line) + b"\n" for line in lines))
+    data = load_run(folder)
+    assert data.own_model(data.run.results[0]) == own
+
+
+def test_where_no_hypothesis_is_supported_it_is_said_whether_all_is_well():
+    wrong = fakes.finding("parameters_unchanged", Severity.ERROR)
+    expected = msgspec.structs.replace(wrong, expected=True)
+    ordinary = fakes.finding("first_step_slow", Severity.INFO)
+    skipped = fakes.result("gpu_step", outcome=Outcome.SKIPPED)
+    well = fakes.result("baseline_update", findings=(expected, ordinary))
+    assert none_supported([well, skipped]) == "no problem was found"
+    for bad in (
+        fakes.result("baseline_update", findings=(wrong,)),
+        fakes.result("baseline_update", outcome=Outcome.DIVERGED),
+    ):
+        assert none_supported([well, bad]) == "none of the eight known causes is confirmed"
+    assert none_supported([skipped]) == "none of the eight known causes is confirmed"
 
 
 def test_the_order_of_the_report(tmp_path):

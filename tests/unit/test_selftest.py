@@ -127,6 +127,40 @@ def test_the_step_of_one_that_diverged_is_where_its_numbers_were_wrong_first():
     assert found(nowhere).wrong == ("step None, not 1",)
 
 
+def blames(code, *culprits):
+    return Finding(
+        code=code, severity=Severity.ERROR, summary="", evidence={"ranks": list(culprits)}
+    )
+
+
+@pytest.mark.parametrize(
+    ("asked", "culprits", "wrong"),
+    [
+        ({"culprit": 1}, [1], ()),
+        ({"culprit": 0}, [0], ()),
+        ({"culprit": 0}, [1], ("names rank 1, not rank 0",)),
+        ({"culprit": 1}, [1, 2], ("names ranks 1 and 2, not rank 1",)),
+        ({"culprit": 1}, [], ("names no rank, not rank 1",)),
+        ({"culprits": (2, 1)}, [1, 2], ()),
+        ({"culprits": (1, 2)}, [2], ("names rank 2, not ranks 1 and 2",)),
+    ],
+)
+def test_all_ranks_that_are_to_blame_must_be_named_and_no_other(asked, culprits, wrong):
+    expected = Expected(outcome=(Outcome.CRASHED,), **asked)
+    got = came("crashed", findings=(finding("slow_step"), blames("rank_died", *culprits)))
+    assert row(expected, got).wrong == wrong
+
+
+@pytest.mark.parametrize("outcome", ["hung", "crashed"])
+def test_all_words_of_the_reason_must_be_there(outcome):
+    expected = Expected(outcome=(Outcome.HUNG, Outcome.CRASHED), says=("SIGKILL", "step 3"))
+    cause = Cause(code="waiting", summary="") if outcome == "hung" else None
+    right = came(outcome, cause, reason="rank 1 was killed by SIGKILL in step 3")
+    assert row(expected, right).ok is True
+    wrong = row(expected, came(outcome, cause, reason="rank 1 is gone in step 3"))
+    assert wrong.wrong == ("the reason does not say 'SIGKILL': rank 1 is gone in step 3",)
+
+
 def test_findings_that_must_be_there():
     expected = Expected(outcome=(Outcome.COMPLETED,), findings=("memory_growth",))
     growth = finding("memory_growth")

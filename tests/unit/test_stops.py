@@ -138,11 +138,10 @@ def test_a_stopped_rank_does_not_hide_a_dead_one(watch):
     assert job.judgement.state is State.SUSPECT
     assert job.judgement.about != before
     assert "rank 2 is stopped" in job.judgement.reason
-    assert "rank 0 killed" in job.judgement.reason
+    assert "rank 0 was killed" in job.judgement.reason
     assert job.cause is None
     job = watch(told, now + 9.1 + PEER_GRACE_S, now)
     assert job.cause is not None
-    assert job.cause.code == "stopped"
 
 
 def test_a_command_s_rank_that_leaves_while_others_run_is_told(watch):
@@ -184,7 +183,7 @@ def test_the_stacks_that_are_told_are_those_of_the_rank_to_blame(watch):
     job._collected = Evidence(each[10], {}, each)
     verdict = judge(job.states, now + 30, hung=True)
     assert verdict.culprits == (2,)
-    assert "where it sleeps, from train.py:2 in step" in verdict.summary
+    assert "where it sleeps at train.py:2 in step" in verdict.summary
     assert verdict.ranks[2].python_frame == "train.py:2 in step"
     assert job._blamed(verdict) == {
         "wait_site": "rank 2 sleeps",

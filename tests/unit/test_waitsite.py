@@ -166,7 +166,7 @@ def overall(*threads: ThreadStack) -> Category:
         ((c("???"), *MAIN), "unknown"),
         ((c("sre_match"), *MAIN), "running"),
         (MAIN, "running"),
-        ((py("wait", "threading.py", system=True), *MAIN), "queue"),
+        ((py("wait", "threading.py", system=True), *MAIN), "lock"),
         ((py("join", "process.py", system=True), *MAIN), "child"),
         ((py("get", "queue.py"), *MAIN), "queue"),
     ],

@@ -139,6 +139,12 @@ def hangs_ignoring_term(training):
     hangs(training)
 
 
+def hangs_deaf_to_term(training):
+    """Says that it was told to end, and hangs on."""
+    signal.signal(signal.SIGTERM, lambda *_: Path(os.environ["READY"]).write_text("TERM"))
+    hangs(training)
+
+
 def hangs_among_zombies(training):
     zombies(training)
     hangs(training)
@@ -359,6 +365,16 @@ def hangs_until_a_signal(training):
     signal.signal(signal.SIGUSR2, lambda *_: woken.set())
     Path(os.environ["READY"]).write_text(str(os.getpid()))
     woken.wait()
+
+
+def hangs_and_fails_at_a_signal(training):
+    hangs_until_a_signal(training)
+    raise RuntimeError("woken")
+
+
+def hangs_and_exits_at_a_signal(training):
+    hangs_until_a_signal(training)
+    os._exit(7)
 
 
 def hangs_in_odd_repeats(training):

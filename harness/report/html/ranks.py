@@ -8,13 +8,12 @@ from dataclasses import dataclass
 from functools import partial
 
 from harness import shown
-from harness.model import RankResult
-from harness.ranks.words import named
 from harness.report import lanes
 from harness.report.html.timeline import WIDTH
 from harness.report.input import Group, ReportInput
+from harness.report.rankrows import Row, row, state
 from harness.report.sections import ranks
-from harness.report.text import NOTHING, counted, line, seconds
+from harness.report.text import counted, line, seconds
 
 LANES = 256
 """On a page at most, some 2 kB each."""
@@ -30,22 +29,6 @@ class Lane:
     paths: tuple[tuple[str, str], ...]
     """By kind of span the path of an SVG."""
     died: float | None
-
-
-@dataclass(frozen=True)
-class Row:
-    """Ranks of which the same is to be said."""
-
-    name: str
-    hosts: str
-    state: str
-    culprit: bool
-    step: str
-    phase: str
-    lasted: str
-    collective: str
-    site: str
-    why: str
 
 
 @dataclass(frozen=True)
@@ -82,7 +65,7 @@ def _job(group: Group, data: ReportInput, most: int) -> Job:
         rest=_rest(found.left_out) if found else "",
         scale=tuple(_scale(found)) if found else (),
         verdict=found is not None and found.verdict,
-        rows=tuple(map(_row, same[: ranks.ROWS])),
+        rows=tuple(map(row, same[: ranks.ROWS])),
         hosts=any(one.host for one in result.ranks),
         more=_rest(more),
     )
@@ -109,35 +92,9 @@ def _lane(lane: lanes.Lane, found: lanes.Lanes) -> Lane:
         paths[span.kind].append(f"M{begin:g} 5h{width:g}v14h-{width:g}z")
     return Lane(
         name=lane.name,
-        state=_state(lane.result),
+        state=state(lane.result),
         culprit=lane.result.culprit,
         told=line(lane.result.reason, 200),
         paths=tuple((kind, "".join(parts)) for kind, parts in paths.items()),
         died=None if lane.died is None else x(lane.died),
-    )
-
-
-def _state(one: RankResult) -> str:
-    return one.state.value.replace("_", " ")
-
-
-def _row(same: Sequence[RankResult]) -> Row:
-    first = same[0]
-    where = sorted({one.host for one in same if one.host})
-    longest = max((one.phase_s for one in same if one.phase_s is not None), default=None)
-    collective = NOTHING
-    if first.collective is not None:
-        step = "" if first.collective_step is None else f" (step {first.collective_step})"
-        collective = line(f"{first.collective_op} #{first.collective}", 60) + step
-    return Row(
-        name=named(one.rank for one in same),
-        hosts=line(", ".join(where[:2]), 80) + (f" and {len(where) - 2} more" * (len(where) > 2)),
-        state=_state(first),
-        culprit=first.culprit,
-        step=NOTHING if first.last_step is None else str(first.last_step),
-        phase=line(first.last_phase or NOTHING, 40),
-        lasted=seconds(longest),
-        collective=collective,
-        site=line(", from ".join(filter(None, (first.wait_site, first.python_frame))), 160),
-        why=line(first.reason, 240),
     )

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
-from harness.model import Hypothesis, Verdict
+from harness.model import Hypothesis, Outcome, ScenarioResult, Severity, Verdict
 from harness.report.input import ReportInput
 from harness.report.text import cell, fence, line, table
 
+NO_PROBLEM = "no problem was found"
+NOT_CONFIRMED = "none of the eight known causes is confirmed"
 ORDER = (Verdict.SUPPORTED, Verdict.REFUTED, Verdict.UNTESTED)
 
 
@@ -20,17 +22,32 @@ def diagnosis(data: ReportInput) -> str:
         for h in ranked(found.hypotheses)
     ]
     text = "## Diagnosis\n\n" + table(("hypothesis", "verdict", "because"), rows, limit=9_000)
+    if not any(h.verdict is Verdict.SUPPORTED for h in found.hypotheses):
+        text += f"\n\n{none_supported(data.run.results).capitalize()}."
     if found.unexplained:
         text += f"\n\n**None of the eight explains it:** {cell(found.unexplained)}."
     if found.next_experiment:
         text += "\n\nThe run that would tell most next:\n\n"
         text += fence(line(found.next_experiment, 500), "sh")
+    if found.no_experiment:
+        text += f"\n\nNo run is suggested: {cell(found.no_experiment)}."
     return text
 
 
 def ranked(hypotheses: Iterable[Hypothesis]) -> list[Hypothesis]:
     """Those that the evidence supports first, those that nothing tested last."""
     return sorted(hypotheses, key=lambda h: ORDER.index(h.verdict))
+
+
+def none_supported(results: Sequence[ScenarioResult]) -> str:
+    """What is said where the evidence supports no hypothesis: that may be good news."""
+    ran = [result for result in results if result.outcome is not Outcome.SKIPPED]
+    well = all(
+        result.outcome is Outcome.COMPLETED
+        and all(f.expected or f.severity is Severity.INFO for f in result.findings)
+        for result in ran
+    )
+    return NO_PROBLEM if ran and well else NOT_CONFIRMED
 
 
 def _verdict(h: Hypothesis) -> str:

@@ -7,7 +7,7 @@ from harness.report.input import ReportInput
 from harness.report.sections.verdicts import model
 from harness.report.text import cell, code, counted, line, seconds, size, table
 
-LIMITS = {"command": 400, "platform": 240, "training": 240}
+LIMITS = {"command": 400, "continued": 400, "platform": 240, "training": 240}
 """Characters that are shown of some; of the others 120."""
 
 
@@ -37,6 +37,7 @@ def facts(run: RunResult) -> list[tuple[str, str]]:
         ),
         ("command", " ".join(run.command)),
         ("started", run.started),
+        *(("continued", f"{one.started}: {' '.join(one.command)}") for one in run.continued),
         ("runs took", seconds(sum(result.wall_s for result in run.results))),
         ("harness", run.harness_version),
     ]

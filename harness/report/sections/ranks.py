@@ -6,11 +6,12 @@ from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
 from functools import partial
 
-from harness.model import RankResult, ScenarioResult, Standing
+from harness.model import RankResult, ScenarioResult
 from harness.ranks.words import named
 from harness.report import lanes
 from harness.report.input import Group, ReportInput
 from harness.report.lanes import alike
+from harness.report.rankrows import Row, row, state
 from harness.report.text import NOTHING, cell, code, counted, fence, line, seconds, table
 
 TITLES = ("rank", "state", "step", "phase", "for", "last collective", "waits in", "why")
@@ -22,8 +23,6 @@ LANES = 16
 SLOTS = 64
 SIGNS = {"startup": ".", "step": "=", "collective": "+", "waiting": "-", "still": "!"}
 
-Row = tuple[str, ...]
-
 
 def ranks(group: Group, data: ReportInput) -> str:
     """A table of the ranks of the run that the section shows, and their stacks by wait site."""
@@ -34,14 +33,14 @@ def ranks(group: Group, data: ReportInput) -> str:
 
 
 def _parts(result: ScenarioResult, data: ReportInput) -> Iterator[str]:
-    counts = Counter(one.state for one in result.ranks)
-    told = ", ".join(f"{number} {_state(state)}" for state, number in counts.most_common())
+    counts = Counter(map(state, result.ranks))
+    told = ", ".join(f"{number} {which}" for which, number in counts.most_common())
     which = f" of repeat {result.repeat}" if result.repeat else ""
     yield f"**{counted(len(result.ranks), 'rank')}{which}**: {told}"
     groups = alike(result.ranks)
     hosts = any(one.host for one in result.ranks)
     titles = (*TITLES[:1], HOST, *TITLES[1:]) if hosts else TITLES
-    rows = [_row(same, hosts) for same in groups[:ROWS]]
+    rows = [_cells(row(same), hosts) for same in groups[:ROWS]]
     align = ["l"] * len(titles)
     align[titles.index("step")] = align[titles.index("for")] = "r"
     yield table(titles, rows, "".join(align), 10_000)
@@ -79,34 +78,19 @@ def _strip(lane: lanes.Lane, found: lanes.Lanes) -> str:
     return "".join(signs).rstrip()
 
 
-def _row(same: Sequence[RankResult], hosts: bool) -> Row:
-    first = same[0]
-    who = named(one.rank for one in same).partition(" ")[2]
-    where = sorted({one.host for one in same if one.host})
-    more = f" and {len(where) - 2} more" if len(where) > 2 else ""
-    state = _state(first.state)
-    longest = max((one.phase_s for one in same if one.phase_s is not None), default=None)
-    last = NOTHING
-    if first.collective is not None:
-        step = "" if first.collective_step is None else f" (step {first.collective_step})"
-        last = cell(f"{first.collective_op} #{first.collective}", 60) + step
+def _cells(row: Row, hosts: bool) -> tuple[str, ...]:
+    who = row.name.partition(" ")[2]
     return (
-        f"**{who}**" if first.culprit else who,
-        *([cell(", ".join(where[:2]) + more, 80) or NOTHING] if hosts else []),
-        f"**{state}**" if first.culprit else state,
-        NOTHING if first.last_step is None else str(first.last_step),
-        cell(first.last_phase or NOTHING, 40),
-        seconds(longest),
-        last,
-        _site(first),
-        cell(first.reason, 200),
+        f"**{who}**" if row.culprit else who,
+        *([cell(row.hosts) or NOTHING] if hosts else []),
+        f"**{row.state}**" if row.culprit else row.state,
+        row.step,
+        cell(row.phase),
+        row.lasted,
+        cell(row.collective),
+        code(row.site, 160) if row.site else NOTHING,
+        cell(row.why),
     )
-
-
-def _site(one: RankResult) -> str:
-    """The function, and the user's line that leads to it."""
-    parts = (one.wait_site and code(one.wait_site, 80), one.python_frame)
-    return ", from ".join(filter(None, (parts[0], parts[1] and code(parts[1], 80)))) or NOTHING
 
 
 def _sites(results: Sequence[RankResult]) -> str:
@@ -129,7 +113,3 @@ def _sites(results: Sequence[RankResult]) -> str:
     more = [f"- {len(lines) - ROWS} more wait sites"] if len(lines) > ROWS else []
     none = [f"- no stacks of {counted(unseen, 'rank')}"] if unseen else []
     return "\n".join(["By wait site:", "", *lines[:ROWS], *more, *none])
-
-
-def _state(state: Standing) -> str:
-    return state.value.replace("_", " ")

@@ -50,7 +50,7 @@ def verdicts(data: ReportInput) -> str:
     all_groups = groups(run)
     heading = f"# {cell(title(run))}" + f"\n\n**{NOT_REDACTED}**" * run.full
     settings, versions = run.settings, run.environment.versions
-    what = _asked(run, settings) if settings else _commands(run)
+    what = _asked(data, settings) if settings else _commands(run)
     about = (
         f"{what}, mlx {cell(versions.get('mlx') or 'not known', 40)}, "
         f"{cell(run.environment.device or 'device not known', 80)}, "
@@ -64,13 +64,19 @@ def verdicts(data: ReportInput) -> str:
     return text + "".join(f"\n\n{cell(told)}." for told in left_out(run))
 
 
-def _asked(run: RunResult, settings: Settings) -> str:
-    asked = {result.steps_requested or settings.steps for result in run.results} or {settings.steps}
+def _asked(data: ReportInput, settings: Settings) -> str:
+    results = data.run.results
+    asked = {one.steps_requested or settings.steps for one in results} or {settings.steps}
     own = " (settings of their own)" if asked != {settings.steps} else ""
-    return (
-        f"{'/'.join(str(n) for n in sorted(asked))} {'step' if asked == {1} else 'steps'}{own} of "
-        f"{code(model(settings.model))} with {cell(settings.optimizer, 40)}"
-    )
+    steps = f"{'/'.join(str(n) for n in sorted(asked))} {'step' if asked == {1} else 'steps'}{own}"
+    built_in = f"{code(model(settings.model))} with {cell(settings.optimizer, 40)}"
+    brought = [data.own_model(result) for result in results]
+    sizes = sorted({n for n in brought if n})
+    if all(n is None for n in brought):
+        return f"{steps} of {built_in}"
+    span = f"{sizes[0]:,}" + (f" to {sizes[-1]:,}" if len(sizes) > 1 else "") if sizes else ""
+    theirs = f"a model that the scenario builds itself{span and f' ({span} parameters)'}"
+    return f"{steps} of {theirs}" + (f" or of {built_in}" if None in brought else "")
 
 
 def _commands(run: RunResult) -> str:

@@ -1,0 +1,63 @@
+"""Several slow things at once, in threads that nobody has to wait for."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Sequence
+from typing import Generic, TypeVar
+
+Item = TypeVar("Item")
+Result = TypeVar("Result")
+
+
+def each(
+    items: Sequence[Item],
+    do: Callable[[Item], Result],
+    at_once: int,
+    stop: threading.Event,
+) -> list[Result]:
+    """What `do` returns of each of `items`, in their order; `at_once` of them are under way.
+
+    When the wait for them is interrupted, `stop` is set, which `do` is to heed, and the wait is a
+    short one. Raises what `do` raises. The threads of a ThreadPoolExecutor would keep an
+    interpreter from ending until the last of them is done.
+    """
+    work = _Work(items, do)
+    threads = [
+        threading.Thread(target=work.run, name="together", daemon=True)
+        for _ in range(min(at_once, len(items)))
+    ]
+    try:
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+    except BaseException:
+        stop.set()
+        for thread in threads:
+            if thread.ident is not None:
+                thread.join()
+        raise
+    if work.errors:
+        raise work.errors[0]
+    return [work.results[index] for index in range(len(items))]
+
+
+class _Work(Generic[Item, Result]):
+    def __init__(self, items: Sequence[Item], do: Callable[[Item], Result]) -> None:
+        self._items = items
+        self._do = do
+        self._todo = list(range(len(items)))[::-1]
+        self.results: dict[int, Result] = {}
+        self.errors: list[Exception] = []
+
+    def run(self) -> None:
+        while not self.errors:
+            try:
+                index = self._todo.pop()  # atomic: no two threads get the same
+            except IndexError:
+                return
+            try:
+                self.results[index] = self._do(self._items[index])
+            except Exception as error:
+                self.errors.append(error)

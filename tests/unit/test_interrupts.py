@@ -1,0 +1,108 @@
+"""Ctrl-C: counted while it matters, never in the middle of a report."""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+from pathlib import Path
+
+import pytest
+
+from harness import execute
+from harness.plan import Options
+from harness.supervise import scheduler, together
+from harness.supervise.scheduler import requests
+
+
+@pytest.fixture(autouse=True)
+def handlers():
+    """Whatever a test does, ours are there afterwards."""
+    before = {number: signal.getsignal(number) for number in scheduler.STOPS}
+    yield
+    assert before == {number: signal.getsignal(number) for number in scheduler.STOPS}
+
+
+class Observer:
+    def looked(self, jobs):
+        pass
+
+
+def test_nothing_is_started_for_who_has_asked_to_stop():
+    with requests() as interrupts:
+        signal.raise_signal(signal.SIGINT)
+        results, stopped = scheduler.run([pytest.fail], 1, Observer(), interrupts)
+    assert (results, stopped) == ((), True)
+
+
+def test_no_request_leaves_a_descriptor_open():
+    with requests() as interrupts:
+        opened = interrupts.woken
+        os.fstat(opened)
+    with pytest.raises(OSError, match="Bad file descriptor"):
+        os.fstat(opened)
+
+
+def run_with(monkeypatch, tmp_path, interrupted, write):
+    monkeypatch.setattr(scheduler, "run", lambda *_, **__: ((), interrupted))
+    monkeypatch.setattr(execute, "write_all", write)
+    return execute.execute([], None, Options(out=tmp_path), Observer(), ["harness"])
+
+
+@pytest.mark.parametrize("number", scheduler.STOPS)
+def test_reports_are_written_whole_whoever_is_impatient(monkeypatch, tmp_path, number):
+    def write(folder: Path, full: bool) -> None:
+        for name in ("one", "two", "three"):
+            signal.raise_signal(number)
+            (folder / name).touch()
+
+    result, folder = run_with(monkeypatch, tmp_path, True, write)
+    assert result.interrupted
+    assert {"one", "two", "three"} <= {path.name for path in folder.iterdir()}
+
+
+def test_a_first_request_while_reports_are_written_is_honoured_after_them(monkeypatch, tmp_path):
+    def write(folder: Path, full: bool) -> None:
+        signal.raise_signal(signal.SIGINT)
+        (folder / "report.md").touch()
+
+    with pytest.raises(KeyboardInterrupt):
+        run_with(monkeypatch, tmp_path, False, write)
+    assert list(tmp_path.glob("*/report.md"))
+
+
+def test_each_of_several_in_their_order():
+    under_way, most = set(), []
+
+    def do(item):
+        under_way.add(item)
+        most.append(len(under_way))
+        assert threading.current_thread().daemon  # an interpreter that ends does not wait for it
+        under_way.discard(item)
+        return 2 * item
+
+    found = together.each(range(20), do, 3, threading.Event())
+    assert found == [2 * item for item in range(20)]
+    assert max(most) <= 3
+    assert together.each([], do, 3, threading.Event()) == []
+
+
+def test_what_one_of_several_raises_is_raised():
+    def do(item):
+        raise ValueError(item)
+
+    with pytest.raises(ValueError, match="7"):
+        together.each([7], do, 2, threading.Event())
+
+
+def test_an_interrupted_wait_tells_the_others_to_stop():
+    stop = threading.Event()
+
+    def do(item):
+        if item == 0:
+            signal.pthread_kill(threading.main_thread().ident, signal.SIGINT)
+        stop.wait()
+
+    with pytest.raises(KeyboardInterrupt):
+        together.each(range(2), do, 2, stop)
+    assert stop.is_set()
