@@ -385,12 +385,55 @@ def test_a_pattern_names_its_groups():
         ("(", "not a regular expression"),
         (r"step (\d+)", "names no group"),
         (r"(?P<stepp>\d+)", "no such figure: stepp"),
-        (r"(?P<step>(\d+)+)x", "repetition of a repetition"),
+        (r"(?P<step>(\d+)+)x", "in several ways"),
     ],
 )
 def test_a_pattern_that_cannot_be_used(pattern: str, words: str):
     with pytest.raises(ValueError, match=words):
         from_pattern(pattern)
+
+
+@pytest.mark.parametrize(
+    "pattern",
+    [
+        r"(?P<loss>(\w+\s?)+)$",
+        r"(?:a?b?)*(?P<step>c)",
+        r"(?:.*,)*(?P<step>\d)",
+        r"(?:a+|b)*(?P<step>c)",
+        r"(?:a|ab|b)*(?P<step>c)",
+        r"(?:a{1,30}){1,30}(?P<step>b)",
+        r"(?=(a+)+b)(?P<step>a)",
+        r"(?:(a+)\1)*(?P<step>b)",
+        r"(?:.*?,){11}(?P<step>\d)",
+        r"(?:\w+)*?(?P<step>!)",
+        r"(?i)(?:a+A)*(?P<step>!)",
+        r"(?:[^,]+,?)*(?P<step>!)",
+    ],
+)
+def test_a_pattern_that_could_take_for_ever_is_refused(pattern: str):
+    with pytest.raises(ValueError, match="in several ways"):
+        from_pattern(pattern)
+
+
+@pytest.mark.parametrize(
+    "pattern",
+    [
+        r"(?:\w+ )*loss=(?P<loss>[\d.]+)",
+        r"(?:\w+=\S+ )*loss=(?P<loss>\S+)",
+        r"^(?:[^,]*,){12}(?P<loss>[^,]+)",
+        r"(?:\[[^\]]*\] )*step (?P<step>\d+)",
+        r"(?P<step>\d{1,3}(?:,\d{3})*) .*?loss.*?(?P<loss>[-+]?\d+\.?\d*(?:[eE][-+]?\d+)?)",
+        r"(?:(?:a+,)+ )+(?P<step>\d)",
+        r"(?:\d|\w)+ (?P<step>\d)",
+        r"(?:\S+\s*){2}(?P<step>\d)",
+    ],
+)
+def test_a_pattern_whose_rounds_are_told_apart_is_fast_whatever_the_line(pattern: str):
+    read_line = from_pattern(pattern).read
+    began = time.process_time()
+    for piece in ("a", " ", ",", "a ", "a, ", "1", "1,", "a=", "a=a ", "[", "[] ", "a,a,,", "loss"):
+        read_line(piece * 1000 + "!")
+    assert time.process_time() - began < 60  # of 2 to the power of the length it would be ages
 
 
 # --- no input whatever -----------------------------------------------------------------------
