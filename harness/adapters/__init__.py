@@ -168,8 +168,8 @@ class Recognizer:
         said: Reading | None = None
         for index, adapter in enumerate(self._adapters):
             reading = adapter.read(line)
-            if reading is None:
-                continue
+            if reading is None or (reading is plain.HEADER and not self._reads[index]):
+                continue  # a validation without a training is none
             self._scores[index] += _figures(reading)
             self._reads[index] += 1
             self._losses[index] += reading.loss is not None
