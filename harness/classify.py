@@ -59,6 +59,8 @@ def classify(
     found = (*seen_from_outside(ending), *findings.find(record), *ending.findings)
     outcome, reason = _outcome(record, ending, settings, found)
     completed = _completed(record, settings)
+    if settings is None and completed - 1 == ending.steps:
+        completed -= 1  # a bar counts from 1 and its losses from 0
     asked = settings.steps if settings else ending.steps and max(ending.steps, completed)
     if outcome is Outcome.COMPLETED and (asked or completed) >= _JUDGED_STEPS:
         found += tuple(_missed(info, found))

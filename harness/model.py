@@ -221,7 +221,7 @@ class StepBeat(Beat, frozen=True, kw_only=True, tag="step"):
     """How often they have been called so far."""
     covers: int = 1
     """Steps whose seconds these are: a log may report only every 10th. 0 of its first report: how
-    long that took to come is no step's time."""
+    long that took to come is no step's time; and of what it adds to a step already reported."""
     left: int | None = None
     """Operations still pending behind the parameters and the optimizer state, when sampled."""
     carried: int | None = None

@@ -164,6 +164,7 @@ def _add_steps(record: Record, beats: Sequence[StepBeat]) -> None:
     read = [(beat.step, float(beat.loss)) for beat in beats if beat.loss is not None]
     record.loss_step.extend([step for step, _ in read])
     record.loss.extend([loss for _, loss in read])
+    later = [beat for beat in beats if not beat.covers and beat.active is not None]
     beats = [beat for beat in beats if beat.covers]
     before = len(record.step)
     record.step.extend([beat.step for beat in beats])
@@ -189,6 +190,17 @@ def _add_steps(record: Record, beats: Sequence[StepBeat]) -> None:
             record.left_step.append(beat.step)
             record.left.append(beat.left)
             record.carried.append(beat.carried or 0)
+    if later:
+        _complete(record, later)
+
+
+def _complete(record: Record, beats: Iterable[StepBeat]) -> None:
+    """Add the memory that a log told later than the step itself. Of its first step is no entry."""
+    last = {record.step[i]: i for i in range(max(0, len(record.step) - _AT_ONCE), len(record.step))}
+    for beat in beats:
+        at = last.get(beat.step)
+        if at is not None and record.active[at] < 0 and beat.active is not None:
+            record.active[at] = beat.active
 
 
 def load(folder: Path) -> Record:

@@ -91,7 +91,10 @@ class Recognizer:
         self._count = 0
         self._matched: Counter[int] = Counter()
         self._chosen: int | None = None  # indices of `adapters`, here and below
+        self._best = 0  # of the last line that said something
         self._missed = 0
+        self.said_by: list[int] = []
+        """Of each of the last readings given, by which of the formats."""
         self._open()
 
     def _open(self) -> None:
@@ -104,9 +107,7 @@ class Recognizer:
     def feed(self, chunk: bytes) -> list[Reading]:
         """The readings of the lines that `chunk` completes; of any size, cut anywhere."""
         lines = self._lines.feed(chunk)
-        if not lines:
-            return []
-        if self._peeked:
+        if lines and self._peeked:
             if lines[0] == self._peeked:
                 del lines[0]
             self._peeked = ""
@@ -119,14 +120,14 @@ class Recognizer:
         """
         rest = self._lines.rest()
         if not rest or rest == self._peeked:
-            return []
+            return self._read_all([])
         self._peeked = rest
         return self._read_all([rest])
 
     def close(self) -> list[Reading]:
         """The reading of the unfinished line at the stream's end."""
         rest = self._lines.close()
-        return self._read_all([rest]) if rest and rest != self._peeked else []
+        return self._read_all([rest] if rest and rest != self._peeked else [])
 
     @property
     def recognition(self) -> Recognition:
@@ -140,11 +141,13 @@ class Recognizer:
     def _read_all(self, lines: list[str]) -> list[Reading]:
         self._count += len(lines)
         readings = []
+        self.said_by = said_by = []
         for line in lines:
             chosen = self._chosen
             reading = self._compete(line) if chosen is None else self._read(line, chosen)
             if reading is not None and self._is_new(reading):
                 readings.append(reading)
+                said_by.append(self._best)
         return readings
 
     def _read(self, line: str, chosen: int) -> Reading | None:
@@ -165,8 +168,8 @@ class Recognizer:
         said: Reading | None = None
         for index, adapter in enumerate(self._adapters):
             reading = adapter.read(line)
-            if reading is None:
-                continue
+            if reading is None or (reading is plain.HEADER and not self._reads[index]):
+                continue  # a validation without a training is none
             self._scores[index] += _figures(reading)
             self._reads[index] += 1
             self._losses[index] += reading.loss is not None
@@ -177,6 +180,7 @@ class Recognizer:
         if best is None:
             return None
         self._matched[best] += 1
+        self._best = best
         if self._is_certain(best):
             self._chosen = best
         return said

@@ -12,7 +12,7 @@ from __future__ import annotations
 import re
 
 from harness.adapters import tqdm
-from harness.adapters.reading import NUMBER, Reading, from_pairs
+from harness.adapters.reading import NUMBER, Reading, from_pairs, plainly
 
 _ITEM = re.compile(rf"'([A-Za-z_][\w/.-]{{0,60}})': '?({NUMBER})", re.ASCII)
 
@@ -23,7 +23,7 @@ def read(line: str) -> Reading | None:
         bar = tqdm.read(line) if "%|" in line else None
         # Trainer's own bars have no figures.
         return bar if bar is None or bar.loss is None else None
-    given = from_pairs(_ITEM.findall(line, start))
+    given = from_pairs(_ITEM.findall(plainly(line[start:])))
     if "'train_runtime'" in line:
         # The summary at the end: its loss is the mean over the whole training.
         given.pop("loss", None)

@@ -18,7 +18,10 @@ from harness.adapters.reading import NUMBER, Reading, count, number, size
 _DEBUG = re.compile(r"\[DEBUG\] Step (\d{1,15}): ([^\n]{0,100})", re.ASCII)
 _PHASES = (("Clearing MLX cache", "clear_cache"), ("Skipping gradient update", "skip_update"))
 _BAR = re.compile(
-    r"\[\d\d:\d\d:\d\d\] \[?[#>=-]{1,400}\]? (\d{1,15})/(\d{1,15})(?= )([^|]{0,60})", re.ASCII
+    r"\[(?:\d{1,4}d )?\d{2,5}:\d\d:\d\d\] "
+    r"(?:\[[#>=█▉▊▋▌▍▎▏░▒▓ -]{1,400}\]|[#>=█▉▊▋▌▍▎▏░▒▓-]{1,400}) "
+    r"([\d,]{1,20})/([\d,]{1,20})(?= )([^|]{0,60})",
+    re.ASCII,
 )
 _LOSS = re.compile(rf"loss: ({NUMBER})", re.ASCII)
 _RATE = re.compile(rf"\| lr: ({NUMBER})", re.ASCII)
@@ -36,12 +39,10 @@ def read(line: str) -> Reading | None:
             return None
         phase = next((phase for words, phase in _PHASES if found[2].startswith(words)), None)
         return Reading(step=count(found[1]), phase=phase)
-    if "] [" in line or "# " in line or "- " in line:
-        return _bar(line)
     if "[MEM] Active" in line:
         found = _ACTIVE.search(line)
         return found and Reading(memory_bytes=size(found[1], 2**30))
-    return None
+    return _bar(line) if "] " in line else None
 
 
 def _bar(line: str) -> Reading | None:

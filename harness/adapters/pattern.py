@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import re
+import time
 from collections.abc import Callable
 
+from harness.adapters.backtracking import ambiguous
 from harness.adapters.reading import Reading, from_pairs
 
 GROUPS = (
@@ -12,16 +14,18 @@ GROUPS = (
     "memory_bytes", "memory_mb", "memory_gb", "tokens_per_s",
 )  # fmt: skip
 LONGEST = 2000
-"""The regex is the user's, so how its time grows with the line is not known: no longer ones."""
-
-_NESTED = re.compile(r"[^\\][+*}]\)[+*{]")
+"""Characters of a line that are searched at most."""
+SHORT = 125
+SLOW_S = 0.01
+"""The regex is the user's: its time may grow with a power of the line's length, and while it runs
+nothing else does. A long line is searched in part first, and no further where that is as slow."""
 
 
 def reader(pattern: str) -> Callable[[str], Reading | None]:
     """`read` for the lines in which `pattern` is found.
 
-    Raises ValueError when it is no regex, has none of the groups in `GROUPS` or others, or
-    repeats a repetition, `(a+)+`, whose time doubles with each character.
+    Raises ValueError when it is no regex, has none of the groups in `GROUPS` or others, or has a
+    repetition, such as `(a+)+`, whose time doubles with each character.
     """
     try:
         regex = re.compile(pattern)
@@ -32,14 +36,29 @@ def reader(pattern: str) -> Callable[[str], Reading | None]:
     unknown = sorted(regex.groupindex.keys() - set(GROUPS))
     if unknown:
         raise ValueError(f"no such figure: {', '.join(unknown)}; there are {', '.join(GROUPS)}")
-    if _NESTED.search(pattern):
-        raise ValueError("a repetition of a repetition, as in (a+)+, can take for ever")
+    if ambiguous(pattern):
+        raise ValueError(
+            "it repeats something that can match the same text in several ways, as (a+)+ does: "
+            "that can take for ever. Where one round ends and the next begins must be clear from "
+            "the next character, as in (?:\\w+ )*"
+        )
 
     def read(line: str) -> Reading | None:
-        found = regex.search(line[:LONGEST])
+        found = _search(regex, line)
         if found is None:
             return None
         given = from_pairs(found.groupdict().items())
         return Reading(**given) if given else None
 
     return read
+
+
+def _search(regex: re.Pattern[str], line: str) -> re.Match[str] | None:
+    size = SHORT
+    while size < min(len(line), LONGEST):
+        began = time.thread_time()
+        found = regex.search(line[:size])
+        if time.thread_time() - began > SLOW_S:
+            return found
+        size *= 2
+    return regex.search(line[:LONGEST])

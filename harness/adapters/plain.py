@@ -4,6 +4,8 @@ step 12 loss=1.23                       epoch 1, iter 20: 0.123
 Epoch [1/10], Step [100/600], Loss: 0.5        iter 100: loss 2.5, time 12.1ms, mfu 3.1%
 step    1/74 | train loss 4.36 | lr 3.0e-04 | 5000 tok/s
 iteration      100/     500 | learning rate: 1.5E-04 | lm loss: 6.5E+00 |
+Epoch 00 [010] | Train loss 1.234              [ 12/100] loss 1.2        12: loss 1.5
+loss: 2.302945  [   64/60000]                  step 12.500 | loss: 1.234,5
 """
 
 from __future__ import annotations
@@ -11,14 +13,27 @@ from __future__ import annotations
 import re
 from typing import Any
 
-from harness.adapters.reading import NUMBER, PAIR, UNITS, Reading, count, field, settle, take
+from harness.adapters.reading import (
+    NUMBER,
+    PAIR,
+    UNITS,
+    Reading,
+    count,
+    field,
+    plainly,
+    settle,
+    take,
+)
 
+HEADER = Reading(phase="validate", validation=True)
+"""`Test Error:` alone on a line: the loss that comes next is a validation's (see `Steps.place`)."""
 LONGEST = 4096
 """Characters of a line that are looked at: the work for a line stays small, whatever it holds."""
 
+_PRECISE = frozenset({"loss", "validation", "rate"})
 _IN_EPOCH = re.compile(
-    r"[Ee](?:POCH|poch)[: =\t]{0,4}\[?\d{1,9}(?:/\d{1,9})?[\] \t:,|-]{1,6}[\[(]? {0,8}"
-    r"(\d{1,15}) {0,8}/ {0,8}(\d{1,15})",
+    r"[Ee](?:POCH|poch)[: =\t]{0,4}\[?\d{1,9}(?:/\d{1,9})?[\] \t:,|-]{1,6}"
+    r"(?:[\[(]? {0,8}(\d{1,15}) {0,8}/ {0,8}(\d{1,15})|\[ {0,8}(\d{1,15})\])",
     re.ASCII,
 )
 _MMENGINE = re.compile(
@@ -26,6 +41,17 @@ _MMENGINE = re.compile(
     re.ASCII,
 )
 _ONLY_FIGURE = re.compile(rf"\d[\])]{{0,2}} {{0,4}}[:,|-] {{1,8}}({NUMBER}) {{0,8}}$", re.ASCII)
+_BRACKETS = re.compile(
+    r"(?:\[ {0,12}(\d{1,9}) {0,12}/ {0,12}\d{1,9} {0,4}\] {0,4})?"
+    r"\[ {0,12}(\d[\d,]{0,18}) {0,12}/ {0,12}(\d[\d,]{0,18}) {0,4}\]",
+    re.ASCII,
+)
+_LEADS = re.compile(r"\s{0,20}(\d{1,15}):\s", re.ASCII)
+_GROUPED = re.compile(r"[=:\[(\t ]{1,12}(\d{1,3}(?:[. ]\d{3}){0,4})(?![\d,])", re.ASCII)
+_BROKEN = re.compile(r"[=:\[(\t ]{1,12}\d{1,15}\.[A-Za-z]", re.ASCII)
+_OF = re.compile(r" {0,8}/ {0,8}(\d{1,3}(?:[. ]\d{3}){0,4})(?![\d,])", re.ASCII)
+_MARKS = re.compile(r"['’\u00a0\u202f](?<=\d.)(?=\d{3}(?!\d))")
+_HEADER = re.compile(r"\s{0,8}(?:Test|Val|Valid|Validation|Eval|Evaluation) (?:Error|Loss):\s{0,8}")
 _TOKENS = re.compile(r"tok(?:en)?s?/s(?:ec)?(?![a-z])", re.ASCII)
 _FIGURE = re.compile(NUMBER, re.ASCII)
 
@@ -33,11 +59,18 @@ _FIGURE = re.compile(NUMBER, re.ASCII)
 def read(line: str) -> Reading | None:
     lower = line.lower()
     if not ("loss" in lower or "step" in lower or "iter" in lower or "epoch" in lower):
+        if len(line) < 40 and _HEADER.fullmatch(line):
+            return HEADER
         return None
     if len(line) > LONGEST:
         line, lower = line[:LONGEST], lower[:LONGEST]
+    if "(" in line or "#" in line:
+        line = plainly(line)
+    if "'" in line or not line.isascii():
+        line = _MARKS.sub("", line)  # 12'500
     given: dict[str, Any] = {}
     counted = ""  # the name of what was counted
+    exact = precise = ""  # the first of what has decimals
     for name, figure, total, unit in PAIR.findall(line):
         kind, scale = field(name)
         if not kind:
@@ -46,11 +79,18 @@ def read(line: str) -> Reading | None:
             counted = name
             if total:
                 given["total"] = count(total)
+        elif not exact and kind in _PRECISE:
+            exact, precise = name, figure
         if unit:
             scale = scale or UNITS[unit]
         take(given, kind, figure, scale)
-    if "epoch" in given and "step" not in given:
-        _step_in_epoch(line, given)
+    if precise.isdigit() and (broken := _BROKEN.match(line, line.find(exact) + len(exact))):
+        # `loss=2.step 2 ...`: the figure's end is lost, and another line begins.
+        return read(line[: broken.start()])
+    if counted and "," in precise:
+        _grouped(line, counted, given)
+    if "step" not in given:
+        _unnamed_step(line, given)
     if "step" in given and "loss" not in given and "validation" not in given:
         only = _ONLY_FIGURE.search(line)
         if only and not only[1].isdigit():
@@ -68,11 +108,37 @@ def read(line: str) -> Reading | None:
     return Reading(**given) if _says_enough(line, given, counted) else None
 
 
+def _unnamed_step(line: str, given: dict[str, Any]) -> None:
+    if "epoch" in given:
+        _step_in_epoch(line, given)
+    elif "loss" not in given:
+        return
+    elif found := _BRACKETS.search(line) if "[" in line else None:
+        epoch, step, total = found.groups()
+        given["step"], given["total"] = count(step), count(total)
+        if epoch:
+            given["epoch"] = float(epoch)
+    elif found := _LEADS.match(line):
+        given["step"] = count(found[1])
+
+
+def _grouped(line: str, name: str, given: dict[str, Any]) -> None:
+    """`step 12.500 loss 1,5`, `step 12 500 loss 1,5`: with decimal commas these are thousands."""
+    found = _GROUPED.match(line, line.find(name) + len(name))
+    if found:
+        given["step"] = int(found[1].replace(".", "").replace(" ", ""))
+        rest = _OF.match(line, found.end())
+        if rest:
+            given["total"] = int(rest[1].replace(".", "").replace(" ", ""))
+
+
 def _step_in_epoch(line: str, given: dict[str, Any]) -> None:
     """`Epoch: [0][10/391]`, `Train Epoch: 1 [640/60000 (1%)]`, `epoch 001:  10 / 100`."""
     found = _IN_EPOCH.search(line)
     if found:
-        given["step"], given["total"] = count(found[1]), count(found[2])
+        given["step"] = count(found[1] or found[3])
+        if found[2]:
+            given["total"] = count(found[2])
 
 
 def _speed(line: str, lower: str, given: dict[str, Any]) -> None:

@@ -50,15 +50,41 @@ PAIR = re.compile(
     r"([A-Za-z_](?<![A-Za-z0-9_/.-][A-Za-z_])[A-Za-z_/.-]{0,40}(?![A-Za-z_/.-])"
     r"(?: [A-Za-z]{1,20})?)"
     rf"[=:\[(\t ]{{1,12}}({NUMBER})"
-    r"(?: {0,8}/ {0,8}(\d{1,15})| ?([KMGT]i?B|M|G)(?![A-Za-z/]))?",
+    r"(?: {0,8}/ {0,8}(\d[\d.,]{0,20}(?<=\d))| ?([KMGT]i?B|M|G)(?![A-Za-z/]))?",
     re.ASCII,
 )
 """name=1.2, name: 1.2, Some name 1.2, name [1/10], name: 1.2 GB -> name, number, total, unit."""
 
+_WRAPPED = re.compile(
+    r"(?:(?<![A-Za-z0-9_.])[A-Za-z]{1,10}\.)?\b(?:array|[Tt]ensor|Array|Parameter|b?float\d{1,3})\("
+    rf"({NUMBER})\.?(?:, [^()]{{0,80}}(?:\([^()]{{0,40}}\)[^()]{{0,80}})?)?\)",
+    re.ASCII,
+)
+_MSVC = re.compile(r"([-+]?)\b1\.#(?:(INF)|IND|[QS]NAN)\d{0,20}", re.ASCII)
+
 _THOUSANDS = re.compile(r"[-+]?\d{1,3}(,\d{3}){1,6}(\.\d+)?", re.ASCII)
 _THOUSANDS_DOTTED = re.compile(r"[-+]?\d{1,3}(\.\d{3}){1,6},\d+", re.ASCII)
+_FIGURE = re.compile(NUMBER, re.ASCII)
 _FIRST = re.compile(r"[-+]?\d*[.,]?\d+(?:[eE][-+]?\d+)?", re.ASCII)
 _MAX_COUNT = 2**53  # beyond it a float is no count
+
+
+def plainly(line: str) -> str:
+    """The line with the figures that a program wraps up written as such.
+
+    `array(2.5, dtype=float32)` and `tensor(2.5, device='cuda:0')` become `2.5`, `1.#QNAN` of
+    Microsoft's C becomes `nan`.
+    """
+    at = line.find("(")
+    while at > 0:  # this is asked of each line, so the regex is tried where it may fit only
+        if line[at - 1] in "yr2468":
+            line = _WRAPPED.sub(r"\1", line)
+            break
+        at = line.find("(", at + 1)
+    if "#" in line:
+        line = _MSVC.sub(lambda found: f"{found[1]}{'inf' if found[2] else 'nan'}", line)
+    return line
+
 
 UNITS = {
     unit + suffix: scale
@@ -96,6 +122,9 @@ def number(value: object, comma_is_decimal: bool = True) -> float | None:
 
 def _localised(text: str, comma_is_decimal: bool) -> float | None:
     text = text.strip()[:200]
+    if "(" in text or "#" in text:
+        figure = _FIGURE.match(plainly(text))
+        return number(figure[0], comma_is_decimal) if figure else None
     if not comma_is_decimal and text[-4:-3] == "," and text.replace(",", "").isdecimal():
         return float(text.replace(",", ""))
     found = _THOUSANDS.fullmatch(text)
@@ -131,7 +160,8 @@ _STEP = """step global_step globalstep train_step training_step current_step ste
     it num_updates batch batch_idx train_iter global_iter"""  # no plural: that is how many
 _EPOCH = "epoch current_epoch train_epoch"
 _LOSS = """loss train_loss training_loss loss_train trainloss total_loss loss_total lm_loss ce_loss
-    nll_loss mlm_loss loss_step train_loss_step train_loss_total tr_loss mean_loss losses"""
+    nll_loss mlm_loss loss_step train_loss_step train_loss_total tr_loss mean_loss losses
+    step_loss avr_loss"""
 _VALIDATION = """val_loss valid_loss validation_loss eval_loss test_loss dev_loss loss_val loss_eval
     valloss val_loss_step val_loss_epoch"""
 _RATE = "lr learning_rate learningrate train_lr train_learning_rate"

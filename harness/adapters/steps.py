@@ -28,6 +28,7 @@ class Steps:
         self._last = 0
         self._stride = 0
         self._total = 0
+        self._validates = False  # the last line said that what comes next is a validation's
 
     def place(self, reading: Reading) -> Reading | None:
         """The reading with its step counted through; a loss without a step gets the last one.
@@ -36,6 +37,9 @@ class Steps:
         bar that is drawn again as it stood before the last step.
         """
         step = reading.step
+        if self._validates and step is None and reading.loss is not None:
+            reading = replace(reading, validation=True)
+        self._validates = reading.validation and reading.batch is None and reading.loss is None
         if step is None and reading.loss is not None:
             # Its epoch is where the training is, in fractions or whole, and begins nothing.
             return reading if self._first is None else replace(reading, step=self._now())

@@ -1,7 +1,7 @@
 """tqdm's bars: `Epoch 2:  12%|█▏  | 12/100 [00:03<00:22,  3.9it/s, loss=1.23, lr=1e-4]`.
 
-Also those without a total, `12it [00:03,  3.9it/s, loss=1.23]`. Bars of anything but steps
-(downloads, tokenising, loading) are no readings.
+Also scaled, `1.20k/10.0k`, and those without a total, `12it [00:03,  3.9it/s, loss=1.23]`. Bars of
+anything but steps (downloads, tokenising, loading) are no readings.
 """
 
 from __future__ import annotations
@@ -9,11 +9,13 @@ from __future__ import annotations
 import re
 from functools import lru_cache
 
-from harness.adapters.reading import PAIR, Reading, count, from_pairs
+from harness.adapters.reading import PAIR, Reading, from_pairs, plainly
 
-_COUNTS = re.compile(r"\s{0,20}(\d{1,15})/(\d{1,15}) ?\[", re.ASCII)
-_OPEN = re.compile(r"(?<!\d)(\d{1,15})(?:it|batch|batches|step|steps) \[\d\d:", re.ASCII)
-_NO_STEPS = re.compile(r"[kMGT]?i?B|ex|examples?|files?|shards?|rows?|tables?|tokens?")
+_COUNT = r"\d{1,15}(?:\.\d{1,2})?[kMGT]?"  # by `unit_scale`: 1.00, 12.0, 1.20k
+_COUNTS = re.compile(rf"\s{{0,20}}({_COUNT})/({_COUNT}) ?\[", re.ASCII)
+_OPEN = re.compile(rf"(?<![\d.])({_COUNT})(?:it|batch|batches|step|steps) \[\d\d:", re.ASCII)
+_SCALES = {"k": 10**3, "M": 10**6, "G": 10**9, "T": 10**12}
+_NO_STEPS = re.compile(r"[kMGT]?(?:i?B|ex|examples?|files?|shards?|rows?|tables?|tokens?)")
 _OTHER = re.compile(
     r"\s*(?:map|filter|download|fetch|load|tokeni[sz]|generat|sav|writ|cast|sort|prepar|upload|"
     r"convert|pack|resolv|extract|creat|pre-?process|comput|group|quanti|merg|flatten|import)",
@@ -55,22 +57,29 @@ def _reading(description: str, figures: str, done: str, total: str | None) -> Re
     if what == "other":
         return None
     if what == "validation":
-        return Reading(batch=count(done), total=count(total), phase="validate", validation=True)
+        return Reading(batch=_count(done), total=_count(total), phase="validate", validation=True)
     # "00:03<00:22,  3.9it/s, loss=1.23, lr=1e-4]": the clock, the rate, the user's figures.
     _, rate, own = (*figures.split(", ", 2), "", "")[:3]
     unit = _unit(rate)
     if unit and _NO_STEPS.fullmatch(unit):
         return None
     if what == "epochs" or unit in ("epoch", "epochs"):
-        return Reading(epoch=count(done), total=count(total))
-    pairs = PAIR.findall(own) if own else []
+        return Reading(epoch=_count(done), total=_count(total))
+    pairs = PAIR.findall(plainly(own)) if own else []
     if what and ":" in description:
-        pairs += PAIR.findall(description)
+        pairs += PAIR.findall(plainly(description))
     given = from_pairs([pair[:2] for pair in pairs]) if pairs else {}
-    given["step"], given["total"] = count(done), count(total)
+    given["step"], given["total"] = _count(done), _count(total)
     if epoch is not None:
         given["epoch"] = epoch
     return Reading(**given)
+
+
+def _count(text: str | None) -> int | None:
+    if text is None or text.isdecimal():
+        return text if text is None else int(text)
+    scale = _SCALES.get(text[-1], 1)
+    return round(float(text[:-1] if scale > 1 else text) * scale)
 
 
 @lru_cache(1024)

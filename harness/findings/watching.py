@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
+import msgspec
+
 from harness.adapters import Recognition
 from harness.findings.make import count, info, warning
 from harness.inject import Told
@@ -17,7 +19,7 @@ def find(
 
     `itself`: it has reported its steps itself. `hook`: what became of the one injected, if any.
     """
-    return (*_hook(hook), *_steps(outputs, itself), *_skipped(skipped))
+    return (*_hook(hook), *_steps(outputs, itself), *_skipped(skipped, itself))
 
 
 def _hook(hook: Told | None) -> Iterator[Finding]:
@@ -31,30 +33,42 @@ def _hook(hook: Told | None) -> Iterator[Finding]:
 
 
 def _steps(outputs: Sequence[Recognition], itself: bool) -> Iterator[Finding]:
-    best = max(outputs, key=lambda output: output.matched, default=None)
+    read = sorted(
+        (output for output in outputs if output.format is not None),
+        key=lambda output: -output.matched,
+    )
     if itself:
         yield info("steps_reported", "the command reported its steps itself")
-    elif best is None or best.format is None:
+    elif not read:
         yield info(
             "no_steps_seen",
             "nothing that it printed names a step: it was watched from outside alone",
             lines=sum(output.lines for output in outputs),
         )
     else:
+        best, *others = read
+        told = [_read(best), *(f"on its other output it is {_read(other)}" for other in others)]
         yield info(
             "steps_printed",
-            f"its steps are read from what it printed: the format is {best.format}, "
-            f"{best.matched} of {count(best.lines, 'line')} say something",
+            f"its steps are read from what it printed: the format is {', and '.join(told)}",
             format=best.format,
             matched=best.matched,
             lines=best.lines,
+            **({"others": [msgspec.to_builtins(other) for other in others]} if others else {}),
         )
 
 
-def _skipped(skipped: int) -> Iterator[Finding]:
+def _read(output: Recognition) -> str:
+    lines = count(output.lines, "line")
+    return f"{output.format}, {output.matched} of {lines} say something"
+
+
+def _skipped(skipped: int, itself: bool) -> Iterator[Finding]:
     if skipped:
+        missed = ", and the steps in them were missed: there may be more steps than are counted"
         yield info(
             "output_skipped",
-            f"it printed faster than it could be read: {skipped} bytes were passed on unread",
+            "it printed faster than it could be read: "
+            f"{skipped} bytes were passed on unread{'' if itself else missed}",
             bytes=skipped,
         )

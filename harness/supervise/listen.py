@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Hashable, Iterable, Sequence
 from pathlib import Path
+
+import msgspec
 
 from harness.adapters import Adapter, Reading, Recognition, Recognizer
 from harness.beatfile import BETWEEN, Recorder
@@ -15,8 +17,30 @@ VALIDATES = "validate"
 SHARE = 0.5
 """Of the time, that may go into reading what is printed; what is printed faster is skipped."""
 CREDIT_S = 1.0
+AHEAD = 5
+"""So many reports in a row make the count that they belong to the one that is believed."""
 PAUSE_S = 0.2
 """Without output for so long, a line without an end is read as it stands."""
+
+
+class _Source:
+    """One count of steps: what one output says in one format."""
+
+    def __init__(self) -> None:
+        self.step: int | None = None
+        """The last that it named; None of one that names none."""
+        self.losses = False
+        """Whether it gives any."""
+        self.said = 0
+        """Steps that it has reported."""
+        self.said_then = 0
+        """How many it had when the one that leads last reported one."""
+        self.lead_then = 0
+        """How many the one that leads had when this one last reported one."""
+        self.below = 0
+        """Steps in a row, rising, that are not above the last one."""
+        self.low = 0
+        """The last of those."""
 
 
 class LogBeats:
@@ -24,6 +48,10 @@ class LogBeats:
 
     A report of a step that is not the one before says how long all of them took together, and its
     beat says so (`covers`). The position stays at the last step that was reported.
+
+    Steps are often reported more than once: by a bar and by a line, by each rank, on both outputs,
+    and one may count from 0 and the other from 1. Only one source's count is believed, that of the
+    one that leads; what else is said of a step completes it, in a beat that covers no step.
     """
 
     def __init__(self, folder: Path, clock: Callable[[], float] = time.monotonic) -> None:
@@ -40,6 +68,10 @@ class LogBeats:
         self._phases: dict[str, float] = {}
         self._phase = "start"
         self._step: int | None = None
+        self._sources: dict[Hashable, _Source] = {}
+        self._lead: _Source | None = None
+        self._known = Reading()
+        """What is known of the last step."""
         self._closed = False
 
     def started(self, pid: int, name: str, rank: int = 0) -> None:
@@ -49,8 +81,8 @@ class LogBeats:
             StartBeat(t=now, schema=SCHEMA, pid=pid, wall=wall, scenario=name, rank=rank)
         )
 
-    def take(self, reading: Reading) -> None:
-        """Turn what a line said into what happened. Never raises."""
+    def take(self, reading: Reading, source: Hashable = None) -> None:
+        """Turn what a line of `source` said into what happened. Never raises."""
         if self._closed:
             return  # of one that is kept: for us it is over
         now = self._clock()
@@ -59,10 +91,11 @@ class LogBeats:
         elif reading.validation:
             self._phase = VALIDATES  # over: it is what has taken the time until now
             self._turn(BETWEEN, now)
-        elif reading.step is not None and (reading.loss is not None or reading.phase is None):
-            self._stepped(reading, reading.step, now)
-        elif reading.loss is not None:
-            self._stepped(reading, 0 if self._step is None else self._step + 1, now)
+        elif reading.loss is not None or (reading.step is not None and reading.phase is None):
+            said = self._sources.setdefault(source, _Source())
+            said.losses = said.losses or reading.loss is not None
+            self._turn(BETWEEN, now)
+            self._stepped(reading, said, now)
         elif reading.phase is not None:
             self._turn(reading.phase, now, reading.step)
         else:
@@ -74,26 +107,109 @@ class LogBeats:
         # Also where the phase is the same: that something was printed is progress.
         self._recorder.begin(-1 if self._step is None else max(self._step, step or 0), phase)
 
-    def _stepped(self, reading: Reading, step: int, now: float) -> None:
-        again = step == self._step
-        before, self._step = self._step, step
-        if before is not None and not again:
-            self.every = step - before
+    def _stepped(self, reading: Reading, source: _Source, now: float) -> None:
+        own = source.step
+        further = reading.step is None or reading.step != own
+        source.step = reading.step
+        source.said += further
+        lead = self._lead
+        if lead is None or (lead is not source and further and self._leads(source, lead)):
+            # How long it took since its own last report is not known where they count differently.
+            before = self._step if own == self._step else None
+            self._lead = source
+            for other in self._sources.values():
+                other.lead_then = source.said
+        elif lead is source:
+            before = self._step
+        else:
+            self._complete(reading, now, own=further and not lead.losses)
+            return
+        if further:
+            for other in self._sources.values():
+                other.said_then = other.said
+        step = reading.step
+        if step is None:
+            step = 0 if self._step is None else self._step + 1
         if reading.total and reading.epoch is None:
             self.total = reading.total
-        self._turn(BETWEEN, now)
-        if again and reading.loss is None:
-            return  # a bar, drawn again
+        if step == self._step or (before is not None and self._is_late(source, step, before)):
+            if before is None:
+                self._phases = {}  # from here on it is its reports that tell how long a step takes
+            self._complete(reading, now, own=False)
+            return
+        if before is not None:
+            self.every = step - before
+        self._step = step
+        self._recorder.begin(step, BETWEEN)
+        covers = 0 if before is None else max(1, step - before)
         phases, self._phases = self._phases, {}
-        loss = reading.loss
+        self._known = reading
+        self._write(now, phases, covers, reading.loss, reading.memory_bytes)
+
+    def _leads(self, source: _Source, lead: _Source) -> bool:
+        """Whether the count of `source` is the better one from now on: a bar's or a line's?
+
+        It is when the one that leads has fallen silent, or tells of fewer steps. Where both tell of
+        each step it is the one that has numbers, and losses with them.
+        """
+        if source.said - source.said_then >= AHEAD:
+            return True
+        as_often = lead.said - source.lead_then <= 2  # each output is read by a thread of its own
+        source.lead_then = lead.said
+        if not as_often or source.step is None:
+            return False
+        return lead.step is None or (source.losses and not lead.losses)
+
+    def _is_late(self, source: _Source, step: int, last: int) -> bool:
+        """Whether a step below the last one is the line of another rank that came late.
+
+        Else the training has gone back, as to a checkpoint: then all that follow are.
+        """
+        rises = source.below == 0 or step > source.low
+        source.below = (source.below + 1 if rises else 1) if step < last else 0
+        source.low = step
+        if source.below < AHEAD:
+            return source.below > 0
+        source.below = 0
+        return False
+
+    def _complete(self, reading: Reading, now: float, own: bool) -> None:
+        """Add to the last step what was not known of it; of its losses the first one counts.
+
+        But none is lost that is no number, nor any where it is the only one that tells losses
+        (`own`): several of its steps may fall into one that is counted.
+        """
+        known, loss = self._known, reading.loss
+        if loss is not None and known.loss is not None and not own:
+            bad = not abs(loss) < float("inf") and abs(known.loss) < float("inf")
+            loss = loss if bad else None
+        memory = reading.memory_bytes if known.memory_bytes is None else None
+        if loss is None and memory is None:
+            return  # a bar, drawn again
+        self._known = msgspec.structs.replace(
+            known,
+            loss=known.loss if loss is None else loss,
+            memory_bytes=known.memory_bytes if memory is None else memory,
+        )
+        self._write(now, {}, 0, loss, memory)
+
+    def _write(
+        self,
+        now: float,
+        phases: dict[str, float],
+        covers: int,
+        loss: float | None,
+        memory: int | None,
+    ) -> None:
+        assert self._step is not None
         self._recorder.write(
             StepBeat(
                 t=now,
-                step=step,
+                step=self._step,
                 phases=phases,
                 loss=loss if loss is None or abs(loss) < float("inf") else str(loss),
-                active=reading.memory_bytes,
-                covers=0 if before is None else max(1, step - before),
+                active=memory,
+                covers=covers,
             )
         )
 
@@ -128,6 +244,9 @@ class Ear:
                 self._missed = data
                 return
             self._read(data)
+            if data.endswith(b"]"):
+                # A bar as it stands: only its next redraw, a step later, ends its line.
+                self._take(self._recognizer.peek())
             self._credit -= time.monotonic() - began
 
     def pause(self) -> None:
@@ -137,20 +256,21 @@ class Ear:
                 return
             self._paused = True
             self._read(b"")
-            for reading in self._recognizer.peek():
-                self._beats.take(reading)
+            self._take(self._recognizer.peek())
 
     def close(self) -> Recognition:
         """Read what is left; returns what the output was found to be."""
         with self._lock:
             self._read(b"")
-            for reading in self._recognizer.close():
-                self._beats.take(reading)
+            self._take(self._recognizer.close())
             return self._recognizer.recognition
 
     def _read(self, data: bytes) -> None:
         if self._missed:
             # What was skipped before it cut a line in two.
             data, self._missed = b"\n" * bool(self.skipped) + self._missed + data, b""
-        for reading in self._recognizer.feed(data):
-            self._beats.take(reading)
+        self._take(self._recognizer.feed(data))
+
+    def _take(self, readings: Iterable[Reading]) -> None:
+        for reading, said_by in zip(readings, self._recognizer.said_by, strict=True):
+            self._beats.take(reading, (self, said_by))

@@ -254,6 +254,11 @@ def test_a_loss_without_a_step_belongs_to_the_last_one():
         ("-inf", -math.inf),
         ("Infinity", math.inf),
         (3, 3.0),
+        ("array(nan, dtype=float32)", NAN),
+        ("tensor(2.5, device='cuda:0')", 2.5),
+        ("-1.#IND00", NAN),
+        ("1.#INF", math.inf),
+        ("array([1, 2])", None),
         (True, None),
         (None, None),
         ("", None),
@@ -262,7 +267,7 @@ def test_a_loss_without_a_step_belongs_to_the_last_one():
     ],
 )
 def test_number(text: object, value: float | None):
-    assert number(text) == value
+    assert number(text) == value or number(text) is value
 
 
 def test_every_nan_is_the_same_one():
@@ -317,6 +322,36 @@ def test_names(name: str, kind: str):
         ("INFO step 5/10", Reading(step=5, total=10)),
         ("Epoch 2", Reading(epoch=2.0)),
         ("step 5, loss", Reading(step=5)),
+        ("step 3 loss array(nan, dtype=float32)", Reading(step=3, loss=NAN)),
+        ("val loss tensor(2.5) step 3", Reading(step=3, loss=2.5, validation=True)),
+        ("step 3 loss: tensor(2., grad_fn=<NllLossBackward0>)", Reading(step=3, loss=2.0)),
+        ("step 3 loss tf.Tensor(2.5, shape=(), dtype=float32)", Reading(step=3, loss=2.5)),
+        ("step 3 loss=np.float32(1.5)", Reading(step=3, loss=1.5)),
+        ("step 3 loss=mx.array(1.5)", Reading(step=3, loss=1.5)),
+        ("step 3 loss array([1.5, 2.5], dtype=float32)", Reading(step=3)),
+        ("step 1 loss=1.#QNAN", Reading(step=1, loss=NAN)),
+        ("step 1 loss: -1.#INF00 lr: 0.1", Reading(step=1, loss=-math.inf, learning_rate=0.1)),
+        ("step 1 loss=2.step 2 loss=3.5", Reading(step=1)),
+        ("step 1 loss=2.5[rank2]: done", Reading(step=1, loss=2.5)),
+        ("step 1.000 loss=0,5", Reading(step=1000, loss=0.5)),
+        ("step 1.000/5.000 loss=0,5", Reading(step=1000, loss=0.5, total=5000)),
+        ("step 12.500 | loss: 1.234,5", Reading(step=12500, loss=1234.5)),
+        ("step 12 500 loss: 0,5", Reading(step=12500, loss=0.5)),
+        ("step 12\u202f500/20\u202f000 loss: 0,5", Reading(step=12500, loss=0.5, total=20000)),
+        ("step 12'500 loss: 0.5", Reading(step=12500, loss=0.5)),
+        ("step 1,000/5,000 loss: 0.5", Reading(step=1000, loss=0.5, total=5000)),
+        ("step 5.000 loss 2.500", Reading(step=5, loss=2.5)),
+        ("step 12 500 loss 2.5", Reading(step=12, loss=2.5)),
+        ("Epoch 00 [010] | Train loss 1.2", Reading(step=10, epoch=0.0, loss=1.2)),
+        ("[ 12/100] loss 1.2", Reading(step=12, loss=1.2, total=100)),
+        ("[0/25][5/1583] loss: 1.3", Reading(step=5, epoch=0.0, loss=1.3, total=1583)),
+        ("loss: 2.3  [   64/60000]", Reading(step=64, loss=2.3, total=60000)),
+        ("12: loss 1.5", Reading(step=12, loss=1.5)),
+        ("12:30:01 loss 1.5", Reading(loss=1.5)),
+        ("[1/10] loss functions tested", None),
+        ("12: the losses of 3 teams", None),
+        ("[2/5] tensor(3) of an epoch", None),
+        ("array(3) steps", None),
         ("Resuming from checkpoint step 500", None),
         ("Best loss: 0.3 (step 20)", None),
         ("Starting training..., iters: 25", None),
@@ -334,9 +369,53 @@ def test_plain_text(line: str, reading: Reading | None):
 
 
 @pytest.mark.parametrize(
+    ("line", "reading"),
+    [
+        ("10%|# | 1.00k/10.0k [00:12<01:48, 1.20kit/s]", Reading(step=1000, total=10_000)),
+        ("10%|# | 1.00/20.0 [00:12<01:48, 1.20it/s]", Reading(step=1, total=20)),
+        ("1.20kit [00:12, 1.20kit/s, loss=2.5]", Reading(step=1200, loss=2.5)),
+        ("10%|# | 1/20 [00:12<01:48, 1.20it/s, step_loss=2]", Reading(step=1, total=20, loss=2.0)),
+        ("10%|# | 1/20 [00:12<01:48, 1.20it/s, avr_loss=2]", Reading(step=1, total=20, loss=2.0)),
+        ("10%|# | 1/2 [00:12<01:48, 1.2it/s, loss=tensor(2.)]", Reading(step=1, total=2, loss=2.0)),
+    ],
+)
+def test_bars_of_steps(line: str, reading: Reading):
+    assert BY_NAME["tqdm"](line) == reading
+
+
+@pytest.mark.parametrize("line", ["{'loss': array(2.5, dtype=float32)}", "{'loss': tensor(2.5)}"])
+def test_a_dict_of_arrays(line: str):
+    assert BY_NAME["Hugging Face Trainer"](line) == Reading(loss=2.5)
+
+
+@pytest.mark.parametrize(
+    "bar",
+    [
+        "[00:00:12] ███░░░ 1,000/5,000 ",
+        "[100:00:12] [#>--] 1000/5000 ",
+        "[4d 01:00:12] [█  ] 1000/5000 ",
+    ],
+)
+def test_the_original_trainers_bar_as_its_library_may_draw_it(bar: str):
+    read_line = BY_NAME["original trainer"]
+    assert read_line(bar + "ETA:1h loss: 2.5") == Reading(step=1000, total=5000, loss=2.5)
+    assert read_line("[00:00:12] done - 3/4 of it") is None
+
+
+def test_the_loss_after_a_heading_is_a_validations():
+    log = "step 1 loss: 2.5\nTest Error: \n Avg loss: 1.91 \nstep 2 loss: 2.25\n"
+    _, readings = read(log.encode())
+    assert [(one.loss, one.validation) for one in readings] == [
+        (2.5, False), (None, True), (1.91, True), (2.25, False)
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize(
     "line",
     [
         "Downloading: 12%|#2  | 1.20M/9.99M [00:03<00:22, 3.9MB/s]",
+        "weights.safetensors: 12%|#2  | 1.20G/9.99G [00:03<00:22, 390MB/s]",
+        "rows: 12%|#2  | 1.20k/9.99k [00:03<00:22, 3.9kexamples/s]",
         "Map: 12%|#2   | 12/100 [00:03<00:22, 3.9 examples/s]",
         "Tokenizing: 12%|#2  | 12/100 [00:03<00:22, 3.9it/s]",
         "100%|##| broken",
@@ -385,12 +464,55 @@ def test_a_pattern_names_its_groups():
         ("(", "not a regular expression"),
         (r"step (\d+)", "names no group"),
         (r"(?P<stepp>\d+)", "no such figure: stepp"),
-        (r"(?P<step>(\d+)+)x", "repetition of a repetition"),
+        (r"(?P<step>(\d+)+)x", "in several ways"),
     ],
 )
 def test_a_pattern_that_cannot_be_used(pattern: str, words: str):
     with pytest.raises(ValueError, match=words):
         from_pattern(pattern)
+
+
+@pytest.mark.parametrize(
+    "pattern",
+    [
+        r"(?P<loss>(\w+\s?)+)$",
+        r"(?:a?b?)*(?P<step>c)",
+        r"(?:.*,)*(?P<step>\d)",
+        r"(?:a+|b)*(?P<step>c)",
+        r"(?:a|ab|b)*(?P<step>c)",
+        r"(?:a{1,30}){1,30}(?P<step>b)",
+        r"(?=(a+)+b)(?P<step>a)",
+        r"(?:(a+)\1)*(?P<step>b)",
+        r"(?:.*?,){11}(?P<step>\d)",
+        r"(?:\w+)*?(?P<step>!)",
+        r"(?i)(?:a+A)*(?P<step>!)",
+        r"(?:[^,]+,?)*(?P<step>!)",
+    ],
+)
+def test_a_pattern_that_could_take_for_ever_is_refused(pattern: str):
+    with pytest.raises(ValueError, match="in several ways"):
+        from_pattern(pattern)
+
+
+@pytest.mark.parametrize(
+    "pattern",
+    [
+        r"(?:\w+ )*loss=(?P<loss>[\d.]+)",
+        r"(?:\w+=\S+ )*loss=(?P<loss>\S+)",
+        r"^(?:[^,]*,){12}(?P<loss>[^,]+)",
+        r"(?:\[[^\]]*\] )*step (?P<step>\d+)",
+        r"(?P<step>\d{1,3}(?:,\d{3})*) .*?loss.*?(?P<loss>[-+]?\d+\.?\d*(?:[eE][-+]?\d+)?)",
+        r"(?:(?:a+,)+ )+(?P<step>\d)",
+        r"(?:\d|\w)+ (?P<step>\d)",
+        r"(?:\S+\s*){2}(?P<step>\d)",
+    ],
+)
+def test_a_pattern_whose_rounds_are_told_apart_is_fast_whatever_the_line(pattern: str):
+    read_line = from_pattern(pattern).read
+    began = time.process_time()
+    for piece in ("a", " ", ",", "a ", "a, ", "1", "1,", "a=", "a=a ", "[", "[] ", "a,a,,", "loss"):
+        read_line(piece * 1000 + "!")
+    assert time.process_time() - began < 60  # of 2 to the power of the length it would be ages
 
 
 # --- no input whatever -----------------------------------------------------------------------
@@ -403,6 +525,8 @@ FRAGMENTS = [
     "it [00:", "Epoch ", "Epoch(train) [", "][", "epoch", "/", "v_num=0", "DataLoader 0: ", " • ",
     "━━╸", "0:00:01", "Epoch 1/5", "/step", " - ", "/Unknown ", "step ", "iter=", ": ", ", ", "=",
     "tok/s", "tokens/sec ", " ", "\t", "\x1b[", "\x1b]", "\x07", "\r", "\n", "\x08", "1", "0", "99",
+    "array(", "tensor(", ", dtype=float32)", ")", "1.#QNAN", ".#", "Test Error:", "k/", "kit [00:",
+    "'", "] ", "░", "[0/25]", "\u202f", "1.000", "2.step",
     "1,234", "1.5", "e-5", "-", "+", ".", "nan", "inf", "9" * 400, "٣", "²", "\ud800", "é",
 ]  # fmt: skip
 

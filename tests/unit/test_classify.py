@@ -35,6 +35,16 @@ def test_a_run_that_ends_well_is_completed():
     assert (result.steps_completed, result.last_step) == (10, 9)
 
 
+@pytest.mark.parametrize(("total", "completed"), [(None, 21), (20, 20), (30, 21)])
+def test_a_bar_from_1_whose_losses_count_from_0_has_no_step_more_than_its_total(total, completed):
+    at = array("d", [1.0, 2.0])
+    record = Record(
+        step=array("q", [19, 20]), t=at, seconds=at, loss_step=array("q", [0, 10]), loss=at
+    )
+    result = classify(record, ended(exit_code=0, steps=total), INFO, None)
+    assert result.steps_completed == completed
+
+
 def test_a_scenario_that_cannot_run_here_is_skipped():
     error = failure("MLX has no gpu here", skip=True)
     result = judge(make(steps=0, end=False, error=error), ended(exit_code=1))

@@ -50,6 +50,136 @@ def test_a_bar_drawn_again_is_progress_and_no_step(tmp_path):
     assert log.total == 100
 
 
+class Clock:
+    """Goes on by a second each time it is told to."""
+
+    def __init__(self):
+        self.now = 0.0
+
+    def __call__(self):
+        return self.now
+
+
+def told(tmp_path, *lines, clock=None):
+    """(step, seconds, covers, loss) of the beats of what is said, by (source, reading) or a pause
+    in seconds between."""
+    clock = clock or Clock()
+    log = LogBeats(tmp_path, clock)
+    for line in lines:
+        if isinstance(line, float):
+            clock.now += line
+        else:
+            log.take(line[1], line[0])
+    return [
+        (beat.step, sum(beat.phases.values()), beat.covers, beat.loss) for beat in steps(tmp_path)
+    ]
+
+
+def test_a_step_that_is_reported_twice_has_its_time_once(tmp_path):
+    lines = []
+    for step in (1, 2, 3):
+        lines += [1.0, ("bar", Reading(step=step, total=3)), 0.0]
+        lines += [("bar", Reading(step=step, loss=2.0 - step, memory_bytes=step))]
+    assert told(tmp_path, *lines) == [
+        (1, 1.0, 0, None), (1, 0, 0, 1.0), (2, 1.0, 1, None), (2, 0, 0, 0.0), (3, 1.0, 1, None),
+        (3, 0, 0, -1.0),
+    ]  # fmt: skip
+    record = load(tmp_path)
+    assert (list(record.step), list(record.seconds)) == ([2, 3], [1.0, 1.0])
+    assert list(record.active) == [2, 3]
+    assert (list(record.loss_step), list(record.loss)) == ([1, 2, 3], [1.0, 0.0, -1.0])
+
+
+def test_of_the_losses_of_several_ranks_the_first_counts_and_none_is_lost_that_is_no_number(
+    tmp_path,
+):
+    losses = {0: [4.0, 4.1], 1: [3.0, float("nan"), float("nan")], 2: [2.0, 2.1]}
+    lines = [
+        line
+        for step, of in losses.items()
+        for line in (1.0, *(("log", Reading(step=step, loss=loss)) for loss in of))
+    ]
+    assert told(tmp_path, *lines) == [
+        (0, 1.0, 0, 4.0), (1, 1.0, 1, 3.0), (1, 0, 0, "nan"), (2, 1.0, 1, 2.0)
+    ]  # fmt: skip
+
+
+def test_the_line_of_another_rank_that_comes_late_is_no_step(tmp_path):
+    seen = (5, 6, 5, 7, 6, 6, 8)
+    lines = [x for step in seen for x in (0.5, ("log", Reading(step=step, loss=1.0)))]
+    assert told(tmp_path, *lines) == [
+        (5, 0.5, 0, 1.0), (6, 0.5, 1, 1.0), (7, 1.0, 1, 1.0), (8, 1.5, 1, 1.0)
+    ]  # fmt: skip
+    assert read_position(tmp_path).step == 8
+
+
+def test_a_training_that_goes_back_to_a_checkpoint_goes_on_from_there(tmp_path):
+    seen = (*range(100), *range(50, 60))
+    lines = [x for step in seen for x in (1.0, ("log", Reading(step=step, loss=1.0)))]
+    beats = told(tmp_path, *lines)
+    assert [step for step, *_ in beats][100:] == [54, 55, 56, 57, 58, 59]
+    assert [seconds for _, seconds, *_ in beats][101:] == [1.0] * 5
+
+
+def bar(step):
+    return "bar", Reading(step=step, total=20)
+
+
+@pytest.mark.parametrize("first", ["bar", "line"])
+def test_a_bar_from_1_and_lines_from_0_on_the_other_output_are_the_same_steps(tmp_path, first):
+    lines = [bar(0)]
+    for step in range(20):
+        both = [("lines", Reading(step=step, loss=2.0)), bar(step + 1)]
+        lines += [0.25, *(both if first == "line" else reversed(both))]
+    beats = told(tmp_path, *lines)
+    assert [beat for beat in beats if beat[2]][-19:] == [
+        (step, 0.25, 1, 2.0) for step in range(1, 20)
+    ]
+    assert [loss for *_, loss in beats if loss is not None] == [2.0] * 20
+    losses = load(tmp_path).loss_step
+    assert (losses[0], losses[-1]) == (0, 19)
+
+
+def test_a_bar_tells_more_steps_than_a_line_every_tenth(tmp_path):
+    lines = [bar(0)]
+    for step in range(40):
+        if step % 10 == 0:
+            lines.append(("lines", Reading(step=step, loss=2.0 - step / 10)))
+        lines += [1.0, bar(step + 1)]
+    beats = told(tmp_path, *lines)
+    assert [loss for *_, loss in beats if loss is not None] == [2.0, 1.0, 0.0, -1.0]
+    timed = [(step, seconds) for step, seconds, covers, _ in beats if covers]
+    assert timed == [(step, 1.0) for step in range(6, 41)]
+
+
+@pytest.mark.parametrize("output", ["same", "other"])
+def test_losses_without_a_number_belong_to_the_steps_of_the_bar(tmp_path, output):
+    lines = [("bar", Reading(step=0, total=20))]
+    for step in range(1, 8):
+        lines += [1.0, bar(step), (output, Reading(loss=2.0))]
+    beats = told(tmp_path, *lines)
+    assert [beat for beat in beats if beat[2]] == [(step, 1.0, 1, None) for step in range(1, 8)]
+    assert [beat[0] for beat in beats if beat[3]] == list(range(1, 8))
+
+
+def test_a_bar_that_has_come_to_its_end_gives_way_to_what_goes_on(tmp_path):
+    lines = [("bar", Reading(step=step, total=4)) for step in range(5)]
+    lines += [x for _ in range(20) for x in (1.0, ("lines", Reading(loss=2.0)))]
+    beats = told(tmp_path, *lines)
+    assert sum(beat[3] is not None for beat in beats) == 20
+    assert [beat[1] for beat in beats[-15:]] == [1.0] * 15
+
+
+def test_a_bar_is_read_as_it_is_drawn(tmp_path):
+    ear = listened(
+        tmp_path, b"\r  0%|   | 0/20 [00:00<?, ?it/s]", b"\r  5%|#  | 1/20 [00:00<00:03,"
+    )
+    assert [beat.step for beat in steps(tmp_path)] == [0]
+    ear.hear(b"  4.88it/s]")
+    ear.hear(b"\r  5%|#  | 1/20 [00:00<00:03,  4.88it/s]\n")
+    assert [beat.step for beat in steps(tmp_path)] == [0, 1]
+
+
 def test_losses_without_a_step_are_counted(tmp_path):
     log = LogBeats(tmp_path)
     for loss in (3.0, 2.0, 1.0):
@@ -145,3 +275,17 @@ UNREAD = Recognition(format=None, matched=0, lines=5)
 )
 def test_how_it_was_watched_is_said(outputs, skipped, itself, hook, codes):
     assert {one.code for one in watching.find(outputs, skipped, itself, hook)} == codes
+
+
+def test_each_output_that_was_read_is_named():
+    other = Recognition(format="plain text", matched=2, lines=4)
+    (one,) = watching.find((UNREAD, other, READ), 0, False, None)
+    assert "tqdm, 3 of 9 lines" in one.summary
+    assert "plain text, 2 of 4 lines" in one.summary
+    assert one.evidence["others"] == [{"format": "plain text", "matched": 2, "lines": 4}]
+
+
+@pytest.mark.parametrize("itself", [False, True])
+def test_what_was_not_read_may_have_told_of_steps(itself):
+    *_, one = watching.find((READ,), 10, itself, None)
+    assert ("there may be more steps than are counted" in one.summary) is not itself

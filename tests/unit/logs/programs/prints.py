@@ -58,6 +58,17 @@ def original_template() -> Iterator[str]:
         yield "\n  [MEM] Active: 18.42 GB | Peak: 30.10 GB | Cache: 1.20 GB\n"
 
 
+def original_days() -> Iterator[str]:
+    """The same after more than 99 hours, with indicatif's counts and blocks for people."""
+    for step in range(4990, 5021, 10):
+        yield (
+            f"\r[100:00:{step % 60:02d}] [███▋░░░░░░] {step:,}/10,000 (2d) "
+            f"loss: {loss(step % 50):.4f} (avg: 2.00) ~ | lr: {lr(step):.2e} | 0.5 steps/s | "
+            "ETA: 2d | mem: 18.42 GB"
+        )
+    yield "\n"
+
+
 def original_metrics() -> Iterator[str]:
     """Its file of metrics: serde_json's maps are sorted."""
     for step in range(0, 60, 10):
@@ -291,11 +302,50 @@ def plain_steps_only() -> Iterator[str]:
     yield "Best loss: 0.3 (step 4)\n"
 
 
+def plain_mlx_cifar() -> Iterator[str]:
+    """ml-explore/mlx-examples, cifar/main.py."""
+    for epoch in range(2):
+        for batch in range(0, 31, 10):
+            figure = loss(batch + 31 * epoch)
+            yield (
+                f"Epoch {epoch:02d} [{batch:03d}] | Train loss {figure:.3f} | Train acc 0.412 | "
+                "Throughput: 1234.56 images/second\n"
+            )
+        yield (
+            f"Epoch: {epoch} | avg. Train loss {loss(15 + 31 * epoch):.3f} | avg. Train acc 0.400 "
+            "| Throughput: 1234.56 images/sec\n"
+        )
+        yield f"Epoch: {epoch} | Test acc 0.500\n"
+
+
+def plain_quickstart() -> Iterator[str]:
+    """PyTorch's quickstart: a validation whose line does not say that it is one."""
+    for epoch in range(2):
+        yield f"Epoch {epoch + 1}\n-------------------------------\n"
+        for batch in range(0, 900, 300):
+            figure, done = loss(batch // 30 + 30 * epoch), (batch + 1) * 64
+            yield f"loss: {figure:>7f}  [{done:>5d}/60000]\n"
+        yield f"Test Error: \n Accuracy: {64.9:>0.1f}%, Avg loss: {1.5:>8f} \n\n"
+
+
+def plain_thousands() -> Iterator[str]:
+    """A German locale, whose counts have points."""
+    for step in range(800, 2401, 400):
+        grouped = f"{step:,}".replace(",", ".")
+        yield f"step {grouped}/10.000 | loss: {f'{loss(step // 100):.3f}'.replace('.', ',')}\n"
+
+
 def prose() -> Iterator[str]:
     """A program that is no training."""
     yield "Loading the configuration from config.toml\n"
     yield "The loss of step by step guides is felt: 3 of 5 epochs of history have one\n"
     yield "worker 3: fetched 12 objects in 3 ms (100%)\n"
+    yield "Test Error: \n"
+    yield "[2/5] Building wheels; [3/5] loss functions tested\n"
+    yield "12: the losses of 3 teams\n"
+    yield "tensor(3) and array(2.5) are no steps\n"
+    yield "[100:00:12] done - 3/4 of it\n"
+    yield "copying: 12%|#2  | 1.20G/9.99G [00:03<00:22, 390MB/s]\n"
     yield "\x1b[33mwarning\x1b[0m: unused variable at line 12\n"
 
 

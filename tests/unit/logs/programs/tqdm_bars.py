@@ -60,6 +60,13 @@ def setup() -> None:
     steps()
 
 
+def scaled() -> None:
+    bar = tqdm(range(1200), unit_scale=True, mininterval=0.02)
+    for step in bar:
+        time.sleep(0.0005)
+        bar.set_postfix(step_loss=loss(step // 20), refresh=False)
+
+
 def nan() -> None:
     bar = tqdm(range(8), desc="loss=?")
     for step in bar:
