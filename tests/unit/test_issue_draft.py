@@ -114,12 +114,22 @@ def test_a_sibling_that_is_no_python_is_said_to_be_none():
     assert "cannot be shown as one file: a:" in draft(run, {"a": "def (:"})
 
 
-def test_code_with_a_name_redacted_in_it_is_still_code():
-    source = "import <user>_data\ndef make_step(t):\n    <user>_rate = 1\n"
-    text = repro.script(fakes.info("mine", source=source), Settings(), {"user_data": "x = 1\n"})
-    ast.parse(text)
-    assert "user_rate = 1" in text
-    assert re.findall(r"^module\('(\w+)'", text, re.MULTILINE) == ["user_data"]
+def test_code_in_which_a_mark_stands_for_a_name_is_not_shown():
+    source = "def make_step(t):\n    <user>_rate = 1\n"
+    with pytest.raises(ValueError, match="mine"):
+        repro.script(fakes.info("mine", source=source), Settings(), {})
+
+
+def test_it_says_what_marks_in_the_code_stand_for():
+    run = fakes.run(fakes.result("mine", outcome=Outcome.CRASHED))
+
+    def text(said):
+        info = fakes.info("mine", source=f"def make_step(t):\n    print({said!r})\n")
+        return draft(msgspec.structs.replace(run, scenarios=(info,)))
+
+    note = "what was redacted: put back what the code needs"
+    assert note in text("<path>/data.npz")
+    assert note not in text("<|im_end|>")
 
 
 @pytest.mark.parametrize(

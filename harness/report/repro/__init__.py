@@ -14,8 +14,6 @@ from harness.plan import BUILT_IN_MODELS
 
 _SETTINGS = re.compile(r"# settings: begin\n.*?# settings: end\n", re.DOTALL)
 _ONLY = re.compile(r"^ *# only: (.*)\n((?:.*\n)*?) *# end\n", re.MULTILINE)
-_MARK = re.compile(r"<([a-z]+)>")
-"""What stands in place of something redacted."""
 _ERROR = "class {}(Exception):\n    pass\n"
 _STANDS_IN = {"harness.errors": _ERROR.format("SkipError") + "\n\n" + _ERROR.format("UsageError")}
 """What a scenario may import of this package."""
@@ -26,7 +24,7 @@ def script(info: ScenarioInfo, settings: Settings, siblings: Mapping[str, str]) 
 
     Raises ValueError for a scenario whose source cannot be read as Python.
     """
-    source, tree = _parsed(info.name, info.source)
+    source, tree = info.source, _parsed(info.name, info.source)
     needed = _needed(tree, siblings)
     modules = "".join(f"module({name!r}, {_quoted(text)})\n\n" for name, text in needed.items())
     brought = {node.name for node in tree.body if isinstance(node, ast.FunctionDef)}
@@ -59,14 +57,9 @@ def _inlined(tree: ast.Module) -> dict[str, str]:
     }
 
 
-def _parsed(name: str, source: str) -> tuple[str, ast.Module]:
-    """`source`, and what it says. What was redacted in it may be a part of a name."""
+def _parsed(name: str, source: str) -> ast.Module:
     try:
-        return source, ast.parse(source)
-    except (SyntaxError, ValueError):
-        source = _MARK.sub(r"\1", source)
-    try:
-        return source, ast.parse(source)
+        return ast.parse(source)
     except (SyntaxError, ValueError) as error:
         raise ValueError(f"{name}: {error}") from error
 
@@ -126,8 +119,7 @@ def _needed(tree: ast.Module, siblings: Mapping[str, str]) -> dict[str, str]:
         source = siblings.get(name, _STANDS_IN.get(name))
         if source is None or name in found:
             continue
-        source, read = _parsed(name, source)
-        found |= _needed(read, siblings)
+        found |= _needed(_parsed(name, source), siblings)
         if name in _STANDS_IN:
             found.setdefault("harness", "")
         found[name] = source
