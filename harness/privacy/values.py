@@ -12,7 +12,7 @@ KEY = (
     r"(?:secret(?:[ _-]key)?|passw(?:or)?d|passphrase|passcode|(?<![a-z])pwd(?![a-z])"
     r"|(?<![a-z_])pw(?=[ \t]*:)"
     r"|(?-i:_PASS(?![A-Z])|(?<![A-Za-z0-9_])PASS(?=[ \t]*=)"
-    r"|(?<![\w.-])(?<!\w )pass(?=[ \t]*[:=]))"
+    r"|(?<![\w.-])(?<!forward )(?<!backward )(?<!first )(?<!second )pass(?=[ \t]*[:=]))"
     r"|(?-i:(?<=[A-Z0-9])_KEY(?![A-Z_]))"
     r"|(?:access|account|admin|api|auth|client|consumer|deploy|encryption|fernet|hmac|jwt|license"
     r"|master|private|service|shared|signing|ssh|storage|webhook)[ _-]?key"
@@ -75,6 +75,7 @@ _OPTION = re.compile(
 )
 _ANY = re.compile(r"pass|secret|pwd?|key|credential|session|csrf|token|auth|-u", re.IGNORECASE)
 """One of these is in each of them: most lines have none."""
+_KEY = re.compile(KEY, re.IGNORECASE)
 _NAMES = re.compile(rf"--?(?:[\w-]*{KEY}[\w-]*|auth|pass)", re.IGNORECASE)
 _USER = re.compile(
     rf"((?<![^\s\"'])(?:-u|--(?:proxy-)?user)"
@@ -89,6 +90,7 @@ _SPOKEN = re.compile(
     re.IGNORECASE,
 )
 _NUMBER = re.compile(r"-?[\d.,]+(?:[eE][+-]?\d+)?%?|<[\w-]+>")
+_TIME = re.compile(r"[\d.,]+\w{0,3}")
 _SPECIAL = re.compile(r"<?([|｜])[^|｜<>]{1,40}\1>?|</?\w{1,8}>|\[[A-Z_]{1,12}\]")
 """A tokenizer's own words: the end of a text, padding."""
 _ODD = re.compile(r"(?=.*\d)(?=.*[A-Za-z])[\w+/=.-]{6,}")
@@ -100,8 +102,11 @@ _CODE = re.compile(r"[A-Za-z_][A-Za-z_.]*")
 def hidden(text: str) -> str:
     """`text` with `<secret>` in place of each such value."""
     if _ANY.search(text):
-        for replace in _ALL:
+        for replace in _OPTIONS:
             text = replace(text)
+        if _KEY.search(text):
+            for replace in _KEYED:
+                text = replace(text)
     return text
 
 
@@ -119,8 +124,8 @@ def stays(key: str, value: str, quoted: bool) -> bool:
     """Whether `value` is none, although `key` has the word: a tokenizer's, a pass's number."""
     if not value or value == "<secret>":
         return True
-    if key.lower() == "pass":
-        return bool(_NUMBER.fullmatch(value))
+    if key == "pass":
+        return bool(_TIME.fullmatch(value))
     if key.startswith("_KEY"):  # any variable's, also a dictionary's
         return not _ODD.fullmatch(value)
     if not _of_words(key):
@@ -207,13 +212,15 @@ def _is_code(bare: str, match: re.Match[str]) -> bool:
     return bool(_CODE.fullmatch(bare)) and match.string[match.end() : match.end() + 1] in ("(", "[")
 
 
-_ALL: tuple[Callable[[str], str], ...] = (
-    lambda text: _ELEMENT.sub(r"\1<secret>", text) if "</" in text else text,
-    lambda text: _BLOCK.sub(_block, text),
+_OPTIONS: tuple[Callable[[str], str], ...] = (
     lambda text: _OPTION.sub(r"\1<secret>", text),
     lambda text: _USER.sub(r"\1<credentials>", text),
     lambda text: _SSHPASS.sub(r"\1<secret>", text),
     lambda text: _NETRC.sub(r"\1<user>\2<secret>", text),
+)
+_KEYED: tuple[Callable[[str], str], ...] = (
+    lambda text: _ELEMENT.sub(r"\1<secret>", text) if "</" in text else text,
+    lambda text: _BLOCK.sub(_block, text),
     lambda text: _ASSIGNED.sub(_assigned, text),
     lambda text: _PAIR.sub(_pair, text),
     lambda text: _CELL.sub(_cell, text),

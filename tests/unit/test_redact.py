@@ -92,7 +92,7 @@ def test_a_second_pass_changes_nothing(kind):
         "train.py:1234, model.safetensors, mlx-0.32.4.tar.gz, harness.worker.main:1234",
         "torch.nn.modules.conv:459 and libcudnn.so.8.9.7.29, v1.2.3.4",
         "x[..., ::2], x[..., 1::2], x[ad::be]",
-        "forward pass: 12 ms; pass: 3",
+        "forward pass: 12 ms; pass: 3, first pass: done",
         "connected to rank 1, connect to the server; host and device",
         "| token | count |",
         "the per-token log-probabilities",
