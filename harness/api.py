@@ -112,8 +112,7 @@ class Scenario:
         entry.write(file, functions)
         info = scenario.load(file)
         # The report shows what a person wrote, not what we did.
-        source = "\n\n".join(filter(None, map(entry.text, functions.values()))) or info.source
-        return msgspec.structs.replace(info, source=source)
+        return msgspec.structs.replace(info, source=entry.text(functions) or info.source)
 
 
 Runnable = str | PathLike[str] | Step | Scenario

@@ -18,7 +18,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from harness import inline, standin
+from harness import inline, sliced, standin
 from harness.errors import UsageError
 
 Function = Callable[..., Any]
@@ -58,10 +58,47 @@ def name(function: Function) -> str:
     return found
 
 
-def text(function: Function) -> str:
-    """The function's source; empty when it cannot be had."""
+NOT_WHOLE = "# Not all that this uses is shown: "
+"""How a text begins that cannot be run alone."""
+
+
+def text(functions: Mapping[str, Function]) -> str:
+    """What a person wrote of `functions`, with all of it that they use; at its end they are bound.
+
+    Where not all of it can be had, their own texts after a line that says why.
+    """
+    plain = {name: _plain(function) for name, function in functions.items()}
+    homeless = [not _file(function).is_file() for function in plain.values()]
     try:
-        return inspect.getsource(_plain(function))
+        if all(homeless):
+            whole = inline.source(list(plain.values()))
+        elif any(homeless):
+            raise UsageError("one function stands in a file, the other in none")
+        else:
+            stand = [(one.__module__, _file(one), one.__name__) for one in plain.values()]
+            whole = sliced.source(stand)
+        bound = {
+            name: _with_arguments(plain[name].__name__, function)
+            for name, function in functions.items()
+        }
+    except UsageError as error:
+        own = "\n\n".join(filter(None, map(_text, plain.values())))
+        return f"{NOT_WHOLE}{' '.join(str(error).split())}\n{own}" if own else ""
+    if any(isinstance(function, partial) for function in functions.values()):
+        whole += "\n\nfrom functools import partial\n"
+    if not all(name == value for name, value in bound.items()):
+        shown = ", ".join(f'"{name}": {value}' for name, value in bound.items())
+        whole += f"\n\n{BOUND} = {{{shown}}}\n"
+    return whole
+
+
+BOUND = "SCENARIO"
+"""What is bound to the functions of a scenario, where they have other names."""
+
+
+def _text(function: Any) -> str:
+    try:
+        return inspect.getsource(function)
     except (OSError, TypeError):
         return ""
 

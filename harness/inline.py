@@ -10,6 +10,7 @@ import ast
 import builtins
 import inspect
 import linecache
+import symtable
 import sys
 import textwrap
 from collections.abc import Sequence
@@ -47,7 +48,7 @@ class _Writer:
             self.imports.append(f"from {value.__module__} import {value.__qualname__} as {name}")
         elif isinstance(value, FunctionType | type):
             text = _text(value)
-            for used in sorted(_names(text)):
+            for used in sorted(names(text)):
                 if used in world and not hasattr(builtins, used):
                     self.define(used, world[used], world, user=name)
             self.parts.append(text)
@@ -74,14 +75,18 @@ def _literal(value: Any) -> bool:
         return False
 
 
-def _names(text: str) -> set[str]:
-    """Names that are read anywhere in `text`."""
-    tree = ast.parse(text)
-    return {
-        node.id
-        for node in ast.walk(tree)
-        if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Load)
+def names(text: str) -> set[str]:
+    """Names that `text` takes from the world around it; in no scope are they its own."""
+    return _taken(symtable.symtable(text, "text", "exec"), top=True)
+
+
+def _taken(table: symtable.SymbolTable, top: bool = False) -> set[str]:
+    found = {
+        one.get_name()
+        for one in table.get_symbols()
+        if one.is_referenced() and (top or one.is_global())
     }
+    return found.union(*(_taken(inner) for inner in table.get_children()))
 
 
 def _text(value: FunctionType | type) -> str:

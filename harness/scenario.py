@@ -104,7 +104,7 @@ def load(path: Path) -> ScenarioInfo:
         raise UsageError(
             f"{path}{f':{line}' if line else ''}: not Python: {error.args[0]}"
         ) from error
-    if "make_step" not in _names(tree):
+    if "make_step" not in names(tree):
         raise UsageError(f"{path} has no make_step(training): see docs/SCENARIOS.md")
     doc = ast.get_docstring(tree) or ""
     settings = _literal(tree, "SETTINGS", {}, path)
@@ -163,7 +163,7 @@ def _verdict(literal: Any, path: Path) -> Expected | None:
         raise UsageError(f"{path}: VERDICT: {error}") from error
 
 
-def _names(tree: ast.Module) -> set[str]:
+def names(tree: ast.Module) -> set[str]:
     """Names that the module's top level binds."""
     names: set[str] = set()
     for node in tree.body:

@@ -58,7 +58,7 @@ def _issue(folder: Path, full: bool) -> str:
     siblings = scenario.siblings(_located(about, folder, known)) if about and about.info else {}
     if not full:
         siblings = {
-            privacy.named(name, known): privacy.redacted(source, known)
+            privacy.named(name, known): privacy.redacted_source(source, known)
             for name, source in siblings.items()
         }
     draft = issue.draft(data, siblings)

@@ -13,9 +13,19 @@ from harness.environment import VARIABLES
 from harness.model import RunResult
 from harness.privacy.redact import Personal, arguments, redacted
 from harness.privacy.rules import RULES, Rule
+from harness.privacy.source import redacted_source
 from harness.scenario import shipped
 
-__all__ = ["Personal", "cleaned", "home", "named", "published", "redacted", "with_hosts"]
+__all__ = [
+    "Personal",
+    "cleaned",
+    "home",
+    "named",
+    "published",
+    "redacted",
+    "redacted_source",
+    "with_hosts",
+]
 
 _MARK = re.compile(r"<([a-z]+)>")
 
@@ -100,6 +110,8 @@ def _field(value: Any, rule: Rule, personal: Personal) -> Any:
         return value
     if rule is Rule.TEXT:
         return cleaned(value, personal)
+    if rule is Rule.SOURCE:
+        return redacted_source(value, personal)
     if rule is Rule.NAME:
         return named(value, personal)
     if rule is Rule.WORDS:

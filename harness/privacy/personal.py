@@ -5,21 +5,22 @@ from __future__ import annotations
 import getpass
 import os
 import platform
+import pwd
 import sys
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import msgspec
 
-from harness.privacy.redact import Personal
+from harness.privacy.redact import COMMON, Personal
 
 NAME = "personal.json"
+_HOSTS, _RESOLVER = Path("/etc/hosts"), Path("/etc/resolv.conf")
 
 
 def gather() -> Personal:
     """The person and the machine, as they are now."""
     home = Path.home()
-    host = platform.node()
     folders = (
         (Path.cwd(), "<project>"),
         (home, "~"),
@@ -27,8 +28,12 @@ def gather() -> Personal:
         (Path(sys.prefix), "<python>"),
         (Path(sys.base_prefix), "<python>"),
     )
-    named = {name: "<host>" for name in (host, host.partition(".")[0]) if name}
-    return Personal(folders=tuple(_both(folders)), users=_users(home), hosts=tuple(named.items()))
+    hosts = _hosts(platform.node(), _text(_HOSTS), _text(_RESOLVER))
+    return Personal(
+        folders=tuple(_both(folders)),
+        users=_users(home),
+        hosts=tuple((name, "<host>") for name in hosts),
+    )
 
 
 def joined(one: Personal, other: Personal) -> Personal:
@@ -65,10 +70,53 @@ def _both(folders: Iterable[tuple[Path, str]]) -> Iterator[tuple[str, str]]:
             seen.add(path)
 
 
+def _hosts(node: str, hosts: str, resolver: str) -> tuple[str, ...]:
+    """The machine's names, also in full: from its files, for the network may be slow to tell."""
+    short = node.partition(".")[0]
+    lines = [line.partition("#")[0].split() for line in hosts.splitlines()]
+    in_full = [
+        name
+        for _, *names in filter(None, lines)
+        for name in names
+        if short and name.partition(".")[0].lower() == short.lower()
+    ]
+    domains = [
+        domain.strip(".")
+        for word, *names in filter(None, map(str.split, resolver.splitlines()))
+        if word in ("domain", "search")
+        for domain in names
+        if domain.strip(".").count(".")
+    ]
+    return tuple(dict.fromkeys(name for name in (node, *in_full, short, *domains) if name))
+
+
+def _text(file: Path) -> str:
+    try:
+        return file.read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        return ""
+
+
 def _users(home: Path) -> tuple[str, ...]:
     try:
         login = getpass.getuser()
     except (OSError, KeyError):
         login = ""  # a container's user may have no name
-    found = (login, os.environ.get("SUDO_USER", ""), home.name)
+    try:
+        # Variables may say another name than the one that files belong to.
+        entry = pwd.getpwuid(os.getuid())
+    except KeyError:
+        entry = None
+    found = [login, os.environ.get("SUDO_USER", ""), home.name]
+    if entry is not None:
+        found += [entry.pw_name, _person(entry.pw_gecos)]
     return tuple(dict.fromkeys(name for name in found if name))
+
+
+def _person(gecos: str) -> str:
+    """The name of a person; nothing where it is one word, which may be of any text."""
+    words = gecos.partition(",")[0].split()
+    generic = COMMON.union(("system", "default", "live", "cloud", "service", "account"))
+    return (
+        " ".join(words) if len(words) > 1 and not generic.issuperset(map(str.lower, words)) else ""
+    )

@@ -7,13 +7,13 @@ from __future__ import annotations
 
 import ipaddress
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from functools import lru_cache
 
 import msgspec
 
 from harness.plain import plain
-from harness.privacy import secrets
+from harness.privacy import hostnames, secrets, values
 
 
 class Personal(msgspec.Struct, frozen=True, kw_only=True):
@@ -22,6 +22,7 @@ class Personal(msgspec.Struct, frozen=True, kw_only=True):
     folders: tuple[tuple[str, str], ...] = ()
     """Folders, and what stands for each: the home, the one the harness was started in."""
     users: tuple[str, ...] = ()
+    """Names to log in by, and names of people, of which the parts stand together."""
     hosts: tuple[tuple[str, str], ...] = ()
     """Names of hosts, and what stands for each."""
 
@@ -34,8 +35,10 @@ COMMON = frozenset(
 )
 """Names that name nobody: they are words of any log or of any training's code."""
 _SHORTEST = 3
+_PAUSE = r"[\s._,-]{0,2}"
+"""What may stand between the parts of a person's name."""
 
-_WRITTEN = re.compile(
+WRITTEN = re.compile(
     r"\\+(?:u001b|x1b|033|e)\[[\d;?]*[A-Za-z]|\\+(?:u(?:00ad|200[b-f]|2060|feff)|xad)",
     re.IGNORECASE,
 )
@@ -46,22 +49,43 @@ _EMAIL = re.compile(
     r"(?:[\w-]{1,63}\.){1,8}[A-Za-z]{2,24}\b"
 )
 _AT_HOST = re.compile(
-    # Not the matrix product of two names.
-    r"(?<![\w.+@-])(?<![=+*/,(-] )(?<!return )"
-    r"[A-Za-z_][\w.-]{2,31}@(?!GLIBC|GCC|CXXABI|LIB)[A-Za-z][\w.-]{3,63}(?=[:\s,;\"')\]\\]|$)"
+    # Not the matrix product of two names; with a path behind it, it is none.
+    r"(?<![\w.+@-])(?:(?<![=+*/,(] )(?<!return )|(?=[\w.-]{3,40}@[\w.-]{3,64}:[/~]))"
+    r"[A-Za-z_][\w.-]{2,31}@(?!GLIBC|GCC|CXXABI|LIB)[A-Za-z][\w.-]{2,63}(?=[:\s,;\"')\]\\>]|$)"
 )
-_MAC = re.compile(r"(?<![\w:-])(?:[0-9A-Fa-f]{2}[:-]){5}[0-9A-Fa-f]{2}(?![\w:-])")
+_MAC = re.compile(
+    r"(?<![\w:-])(?:[0-9A-Fa-f]{2}[:-]){5}[0-9A-Fa-f]{2}(?![\w:-])"
+    r"|(?<![\w:])(?:[0-9A-Fa-f]{4}:){3}[0-9A-Fa-f]{4}(?![\w:])"
+    r"|(?<![\w.])(?:[0-9A-Fa-f]{4}\.){2}[0-9A-Fa-f]{4}(?![\w.]*\w)"
+)
 _DOTTED = r"\d{1,3}(?:\.\d{1,3}){3}"
 _IPV6 = re.compile(
-    rf"(?<![\w:.])(?:[0-9A-Fa-f]{{0,4}}:){{2,7}}(?:{_DOTTED}|[0-9A-Fa-f]{{0,4}})(?:%\w+)?(?![\w:])"
+    r"(?<![A-Za-z0-9:.])(?:[0-9A-Fa-f]{0,4}:){2,7}"
+    rf"(?:{_DOTTED}|[0-9A-Fa-f]{{1,4}}|(?<=::))(?:%\w+)?(?!\w|:[\w:])"
 )
-_IPV4 = re.compile(rf"(?<![\w.]){_DOTTED}(?!\w|\.\d)")
-_HOST_OF_ADDRESS = re.compile(r"\bip-\d{1,3}(?:-\d{1,3}){3}\b(?:\.[\w-]+){0,8}")
+_ROUTED = re.compile(r"[23][0-9a-f]{3}:|f[cd][0-9a-f]{2}:|fe[89ab][0-9a-f]:|ff[0-9a-f]{2}:", re.I)
+"""How an address of IPv6 begins that is in use; `1::2` is a slice."""
+_IPV4 = re.compile(rf"(?<!\d)(?<!\d\.)(?<!\.so\.)(?<!\b[vV]){_DOTTED}(?!\d|\.\d)")
+_ZEROS = re.compile(r"(?<![\w:])0+(?=\d)")
+_HOST_OF_ADDRESS = re.compile(
+    r"\b(?:(?:[a-z]\w{0,30}-){0,3}(?:ip|host|node|ec2|peer|server|vm|compute|worker)-\d{1,3}"
+    r"|[a-z][\w-]{0,30}-(?:10|172|192))(?:-\d{1,3}){3}\b(?:\.[\w-]+){0,8}",
+    re.IGNORECASE,
+)
 _HOMES = re.compile(
-    r"(?:/|%2[Ff])(?:home|Users)(?:/|%2[Ff])[^\s/:\"'<>|,;()\[\]%]+"
+    r"(?:/|%2[Ff])(?:home|Users)(?:/|%2[Ff]){1,8}[^\s/:\"'<>|,;()\[\]%]+"
     r"|(?<![\w./~>-])/root(?![\w-])|(?<![\w./~-])~[a-z_][\w-]{0,31}(?=/)"
+    r"|(?<![^\s\"'])(?<![=&|,+*-] )~[a-z_][\w-]{0,31}(?=[\s:;\"')\\]|$)"
+    r"|(?<=\()~[a-z_][\w-]{0,31}(?=:)"
+)
+_OF_USERS = re.compile(
+    r"(/run/media/|/var/(?:spool/)?mail/|/var/spool/cron/(?:crontabs/)?)[^\s/:\"'<>|,;()\[\]]+"
 )
 _WINDOWS_HOME = re.compile(r"\b[A-Za-z]:\\+Users\\+[^\s\\:\"'<>|]+", re.IGNORECASE)
+_UNC = re.compile(
+    r"(?<![^\s\"'=(:,])(\\{1,32})\1([A-Za-z0-9][\w.-]{1,62})\1([\w$.-]{1,80})(?![\w$.-])"
+)
+"""A share of a file server: in JSON with twice as many backslashes."""
 _PRIVATE_TMP = re.compile(r"(?:/private)?/var/folders/[\w+]+/[\w+]+")
 _FILE_URL = re.compile(r"\bfile://(?=/)")
 _SYSTEM = (
@@ -88,38 +112,55 @@ def redacted(text: str, personal: Personal) -> str:
 @lru_cache(maxsize=1 << 15)
 def _redacted(text: str, personal: Personal) -> str:
     # A colour in the middle of a word would hide it here, and be gone where it is shown.
-    text = secrets.hidden(_WRITTEN.sub("", plain(text)))
+    text = secrets.hidden(WRITTEN.sub("", plain(text)))
     for replace in (_paths(personal), *_ADDRESSES, _names(personal)):
         text = replace(text)
     return text
 
 
+def names_only(text: str, personal: Personal) -> str:
+    """`text` without the names of this person and this machine."""
+    return _names(personal)(text)
+
+
 def arguments(argv: Sequence[str], personal: Personal) -> tuple[str, ...]:
     """A command's words; one that follows an option for a secret is a secret."""
-    told, secret = [], False
+    told, before = [], ""
     for word in argv:
-        told.append("<secret>" if secret and not word.startswith("-") else redacted(word, personal))
-        secret = secrets.names_secret(word)
+        if values.names_secret(before) and not word.startswith("-"):
+            told.append("<secret>")
+        elif values.names_user(before) and ":" in word:
+            told.append("<credentials>")
+        else:
+            told.append(redacted(word, personal))
+        before = word
     return tuple(told)
 
 
 def _address(match: re.Match[str]) -> str:
     word = match[0]
     try:
-        address = ipaddress.ip_address(word.partition("%")[0])
+        # Zeros before a number make it octal to some, and are no address to Python.
+        address = ipaddress.ip_address(_ZEROS.sub("", word.partition("%")[0]))
     except ValueError:
         return word
     everywhere = address.is_loopback or address.is_unspecified or word == "255.255.255.255"
     return word if everywhere else "<address>"
 
 
+def _address6(match: re.Match[str]) -> str:
+    known = "." in match[0] or _ROUTED.match(match[0]) or match[0].count(":") >= 4
+    return _address(match) if known else match[0]
+
+
 _ADDRESSES: tuple[Callable[[str], str], ...] = (
     lambda text: _EMAIL.sub("<email>", text),
     lambda text: _AT_HOST.sub("<user>@<host>", text),
     lambda text: _MAC.sub("<address>", text),
-    lambda text: _IPV6.sub(_address, text),
+    lambda text: _IPV6.sub(_address6, text),
     lambda text: _IPV4.sub(_address, text),
     lambda text: _HOST_OF_ADDRESS.sub("<host>", text),
+    hostnames.hidden,
 )
 
 
@@ -130,11 +171,12 @@ def _paths(personal: Personal) -> Callable[[str], str]:
     own = [(re.compile(rf"{re.escape(path)}(?![\w-])"), mark) for path, mark in known]
 
     def replace(text: str) -> str:
-        if "/" not in text and "\\" not in text and "%2" not in text:
+        if not any(sign in text for sign in ("/", "\\", "%2", "~")):
             return text
         text = _FILE_URL.sub("file:", text)
         for pattern, mark in own:
             text = pattern.sub(mark, text)
+        text = _UNC.sub(r"\1\1<host>\1<path>", _OF_USERS.sub(r"\1<user>", text))
         text = _WINDOWS_HOME.sub("~", _HOMES.sub("~", text))
         text = _QUOTED.sub(r"\1<path>/\2", _PRIVATE_TMP.sub("<tmp>", text))
         return _ABSOLUTE.sub(r"<path>/\1", text)
@@ -145,12 +187,24 @@ def _paths(personal: Personal) -> Callable[[str], str]:
 @lru_cache(maxsize=64)
 def _names(personal: Personal) -> Callable[[str], str]:
     marks = {name.lower(): mark for name, mark in personal.hosts}
-    marks |= {name.lower(): "<user>" for name in personal.users}
-    marks = {
-        name: mark for name, mark in marks.items() if len(name) >= _SHORTEST and name not in COMMON
-    }
-    if not marks:
-        return lambda text: text
-    words = "|".join(re.escape(name) for name in sorted(marks, key=len, reverse=True))
-    pattern = re.compile(rf"(?<![A-Za-z0-9])(?:{words})(?![A-Za-z0-9])", re.IGNORECASE)
-    return lambda text: pattern.sub(lambda match: marks[match[0].lower()], text)
+    hosts = _any_of(f"{re.escape(name)}{hostnames.DOMAIN}" for name in _known(marks))
+    users = _any_of(_PAUSE.join(map(re.escape, name.split())) for name in _known(personal.users))
+
+    def host(match: re.Match[str]) -> str:
+        whole = match[0].lower()
+        return marks.get(whole) or next(
+            marks[name] for name in _known(marks) if whole.startswith(name)
+        )
+
+    return lambda text: users.sub("<user>", hosts.sub(host, text))
+
+
+def _known(names: Iterable[str]) -> list[str]:
+    """Those that name somebody, the longer first."""
+    useful = {name for name in names if len(name) >= _SHORTEST and name.lower() not in COMMON}
+    return sorted(useful, key=lambda name: (-len(name), name))
+
+
+def _any_of(patterns: Iterable[str]) -> re.Pattern[str]:
+    words = "|".join(patterns) or r"(?!)"
+    return re.compile(rf"(?<![A-Za-z0-9])(?:{words})(?![A-Za-z0-9])", re.IGNORECASE)

@@ -10,6 +10,7 @@ from harness import model
 class Rule(Enum):
     KEEP = "as it is: a number, a code, or a name that the user gave"
     TEXT = "redacted: free text, also as the keys and values of a mapping"
+    SOURCE = "redacted as Python source, which does what it did"
     NAME = "redacted as a scenario's name, which a shipped one keeps"
     NESTED = "by the rules of its own fields"
     WORDS = "a command's words, redacted; what follows an option for a secret is left out"
@@ -36,7 +37,8 @@ RULES: dict[type, dict[str, Rule]] = {
         "collective_beats": K,
     },
     model.ScenarioInfo: {
-        "name": NAME, "path": T, "summary": T, "doc": T, "source": T, "expects": T, "settings": T,
+        "name": NAME, "path": T, "summary": T, "doc": T, "source": Rule.SOURCE,
+        "expects": T, "settings": T,
         "verdict": N, "command": N,
     },
     model.Command: {"argv": Rule.WORDS, "variables": Rule.VARIABLES, "pattern": T, "inject": K},

@@ -9,6 +9,8 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 
+from harness.privacy import values
+
 _NAME = r"PRIVATE KEY(?: BLOCK)?-----"
 _KEY_BLOCK = re.compile(rf"-----BEGIN [A-Z ]*{_NAME}.*?(?:-----END [A-Z ]*{_NAME}|\Z)", re.DOTALL)
 _KEY_END = re.compile(rf"-----END [A-Z ]*{_NAME}")
@@ -22,51 +24,22 @@ _TOKENS = re.compile(
     r"|(?:nvapi|xai|pplx|tvly)-[\w-]{16,}|(?:gsk|r8|dckr_pat|lsv2_[a-z]{2}|shp[a-z]{2})_[\w-]{16,}"
     r"|hv[sbr]\.[\w-]{16,}|AGE-SECRET-KEY-1[0-9A-Z]{16,}|\d{8,10}:AA[\w-]{30,}"
     r"|[\w-]{23,28}\.[\w-]{6,7}\.[\w-]{27,}|eyJ[\w-]{8,}\.[\w-]{4,}(?:\.[\w-]*)?"
+    r"|ATATT[\w-]{16,}|xkeysib-[\w-]{8,}|GOCSPX-[\w-]{16,}|tskey-[\w-]{16,}|glsa_\w{16,}"
+    r"|EAA[A-Za-z0-9]{20,}|figd_[\w-]{16,}|lin_api_\w{16,}"
     r")|(?<![0-9A-Fa-f])[0-9A-Fa-f]{32,}"
 )
 _LONG = re.compile(r"(?<![\w/+-])(?!_[ZR])[\w/+-]{24,}={0,2}")
-_GAP = r"[^\S\r\n]"
-"""Between a key and its value, which are on one line."""
 _HEADER = re.compile(
-    r"\b((?:proxy-)?authorization|(?:set-)?cookie|x-[\w-]{0,40}(?:key|token))\b"
-    rf"({_GAP}*[\"']?{_GAP}*[:=]{_GAP}*)(?=\S)[^\n]*",
+    r"\b((?:proxy-)?authorization|(?:set-)?cookies?|x-[\w-]{0,40}(?:key|token))\b"
+    r"([ \t]*[\"']?[ \t]*[:=][ \t]*)[^\s][^\n]*",
     re.IGNORECASE,
 )
-_BEARER = re.compile(
-    rf"\b(bearer|basic)({_GAP}+)(?=[\w.~+/-]*[\d=])[\w.~+/=-]{{8,}}", re.IGNORECASE
-)
-_SECRET = (
-    r"(?:secret|passw(?:or)?d|passphrase|passcode|(?<![a-z])pwd(?![a-z])|(?-i:_PASS(?![A-Z]))"
-    r"|(?:access|account|api|auth|encryption|license|private|service|shared|signing|storage)[_-]?key"
-    r"|credentials?|session[_-]?id|csrf|token(?!s|iz))"
-)
-_BACK = r"\\{0,64}"
-"""JSON within JSON has a backslash before its quotes, and twice as many and one in each further."""
-_QUOTED = r"\\{1,64}\"[^\"\\\n]*\\{1,64}\"|\\{1,64}'[^'\\\n]*\\{1,64}'|\"[^\"\n]*\"|'[^'\n]*'"
-_OPTION = re.compile(
-    rf"(--?(?:[\w-]{{0,40}}{_SECRET}[\w-]{{0,40}}|auth)(?:{_BACK}[\"'],\s{{0,4}}|{_GAP}+|=))"
-    rf"(?:{_QUOTED}|[^\s\"'<-][^\s\"']*)",
-    re.IGNORECASE,
-)
-_USER_OPTION = re.compile(rf"(\s-u{_GAP}+)[^\s:/]{{1,64}}:[^\s:/]{{1,256}}(?!\S)")
-_ASSIGNED = re.compile(
-    rf"({_SECRET}[\w.-]{{0,64}}{_BACK}[\"']?{_GAP}{{0,8}}(?::=|[:=]){_GAP}{{0,8}})"
-    rf"({_QUOTED}|[^\s,;\"'(){{}}\[\]]+)",
-    re.IGNORECASE,
-)
-_SPOKEN = re.compile(
-    r"\b(passwords?|passphrase|passcode|(?:secret|api|access)[ _-]key)"
-    rf"({_GAP}+(?:is{_GAP}+|was{_GAP}+)?)"
-    r"(?=\S{0,64}\d)(?=\S{0,64}[A-Za-z])[^\s'\"<]{6,}",
-    re.IGNORECASE,
-)
-_NUMBER = re.compile(r"-?[\d.,]+(?:[eE][+-]?\d+)?%?|<[\w-]+>")
-_NO_VALUE = re.compile(r"None|True|False|null|true|false|str|bytes|getpass\.getpass")
-_CODE = re.compile(r"[A-Za-z_][A-Za-z_.]*")
+_BEARER = re.compile(r"\b(bearer|basic)([ \t]+)(?=[\w.~+/-]*[\d=])[\w.~+/=-]{8,}", re.IGNORECASE)
 _USERINFO = re.compile(
     r"(\b[A-Za-z][\w+.-]{0,30}://)(?:[^\s/\"']{1,256}@|[^\s@:/\"']{1,64}:[^\s@\"']{1,256}@)"
 )
 _QUERY = re.compile(r"(\b[A-Za-z][\w+.-]{0,30}://[^\s?#\"'<>]{1,512}\?)[^\s\"'<>]+")
+_HOOK = re.compile(r"(\bhooks\.slack\.com/services/|/api/webhooks/)[^\s\"'<>]+")
 _PARAMETER = re.compile(r"([?&](?:sig|signature|key|code|auth|token)=)[^\s&\"'<>]+", re.IGNORECASE)
 
 
@@ -75,11 +48,6 @@ def hidden(text: str) -> str:
     for replace in _ALL:
         text = replace(text)
     return text
-
-
-def names_secret(word: str) -> bool:
-    """Whether a command's word is an option whose value is a secret."""
-    return bool(re.fullmatch(rf"--?(?:[\w-]*{_SECRET}[\w-]*|auth)", word, re.IGNORECASE))
 
 
 def _key_ends(text: str) -> str:
@@ -105,35 +73,6 @@ def _random(match: re.Match[str]) -> str:
     return "<token>" if known else word
 
 
-def _assigned(match: re.Match[str]) -> str:
-    name, value = match[1], match[2]
-    bare = value.strip("\\\"'")
-    quoted = bare != value
-    if not bare or bare == "<secret>" or (not quoted and _is_code(bare, match)):
-        return match[0]
-    if re.search("token", name, re.IGNORECASE) and not re.search(
-        "secret|passw|key|credential", name, re.IGNORECASE
-    ):
-        # A tokenizer's words and counts are a trainer's daily bread.
-        if _NUMBER.fullmatch(bare) or len(bare) < (6 if quoted else 8):
-            return match[0]
-        if not quoted and not any(map(str.isdigit, bare)) and not _one_word(bare):
-            return match[0]
-    mark = value[: value.index(bare)]
-    return f"{name}{mark}<secret>{mark}"
-
-
-def _one_word(bare: str) -> bool:
-    return len(bare) >= 16 and bare.isalpha()
-
-
-def _is_code(bare: str, match: re.Match[str]) -> bool:
-    """Whether it is an expression of a program and no value: what is published must still run."""
-    if _NO_VALUE.fullmatch(bare) or bare == re.split(r"\W", match[1])[0]:
-        return True
-    return bool(_CODE.fullmatch(bare)) and match.string[match.end() : match.end() + 1] in ("(", "[")
-
-
 _ALL: tuple[Callable[[str], str], ...] = (
     lambda text: _KEY_BLOCK.sub("<key>", text),
     _key_ends,
@@ -142,10 +81,8 @@ _ALL: tuple[Callable[[str], str], ...] = (
     lambda text: _USERINFO.sub(r"\1<credentials>@", text),
     lambda text: _QUERY.sub(r"\1<query>", text),
     lambda text: _PARAMETER.sub(r"\1<secret>", text),
+    lambda text: _HOOK.sub(r"\1<token>", text),
     lambda text: _TOKENS.sub("<token>", text),
-    lambda text: _OPTION.sub(r"\1<secret>", text),
-    lambda text: _USER_OPTION.sub(r"\1<credentials>", text),
-    lambda text: _ASSIGNED.sub(_assigned, text),
-    lambda text: _SPOKEN.sub(r"\1\2<secret>", text),
+    values.hidden,
     lambda text: _LONG.sub(_random, text),
 )

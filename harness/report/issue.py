@@ -6,6 +6,7 @@ machine: the description and what was expected are left blank, and nothing is st
 
 from __future__ import annotations
 
+import re
 import shlex
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
@@ -30,6 +31,15 @@ _BLANK = """**Describe the bug**
 
 <!-- In your own words: what did you do, what did you see? MLX's template begins with a line on the
 use of AI, which is yours to confirm: https://github.com/ml-explore/mlx/issues/new/choose -->"""
+
+_MARK = re.compile(
+    r"<(?:user|host|secret|token|path|project|harness|python|email|address|credentials|query|key"
+    r"|hidden|tmp)>"
+)
+_MARKS = (
+    " In its strings and comments words such as `<path>` stand for what was redacted: put back "
+    "what the code needs."
+)
 
 
 def draft(data: ReportInput, siblings: Mapping[str, str]) -> str:
@@ -82,7 +92,8 @@ def _code(info: ScenarioInfo | None, data: ReportInput, siblings: Mapping[str, s
     if settings.model not in BUILT_IN_MODELS:
         needs.append(f"the model {code(settings.model)}")
     told = f"MLX, {', '.join(needs)}" if needs else "MLX alone"
-    return f"One file, which needs {told} (`python repro.py`):\n\n{shown}"
+    note = _MARKS if _MARK.search(info.source) else ""
+    return f"One file, which needs {told} (`python repro.py`).{note}\n\n{shown}"
 
 
 def _desktop(data: ReportInput) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -34,10 +35,13 @@ def drafted(tmp_path, *arguments):
     done = harness(tmp_path, "report", str(folder), "--issue")
     assert done.returncode == 0, done.stderr
     assert (folder / "issue.md").read_text() == done.stdout
-    (code,) = re.findall(r"```python\n(.*?)\n```", done.stdout, re.DOTALL)
-    file = tmp_path / "repro.py"
-    file.write_text(code)
-    return folder, file
+    return folder, code(done.stdout, tmp_path / "repro.py")
+
+
+def code(text, file):
+    (found,) = re.findall(r"```python\n(.*?)\n```", text, re.DOTALL)
+    file.write_text(found)
+    return file
 
 
 def alone(file):
@@ -86,3 +90,75 @@ def test_what_hung_hangs_in_the_same_step(tmp_path):
     finally:
         process.kill()
         process.communicate()
+
+
+SCENARIO = '''"""Slices, a product of matrices and helpers."""
+import mlx.core as mx
+import mlx.nn as nn
+import mlx.optimizers as optim
+
+SETTINGS = {"steps": 3}
+SEQ_LEN = 8
+token_mask = shared_key = 1.0
+
+
+def rotate(x, weight):
+    return mx.concatenate([-x[..., 1::2], x[..., ::2]], axis=-1)@weight
+
+
+def make_step(training):
+    model = nn.Linear(SEQ_LEN, SEQ_LEN)
+    password = "Zq9Xw3Lk7"
+    optimizer = optim.SGD(learning_rate=0.1)
+    training.watch(model, optimizer)
+    weight = mx.eye(SEQ_LEN)
+    loss_and_grad = nn.value_and_grad(
+        model, lambda m, x: rotate(m(x), weight).square().mean() * token_mask
+    )
+
+    def step(x):
+        loss, gradients = loss_and_grad(model, x)
+        optimizer.update(model, gradients)
+        return loss
+
+    return step
+
+
+def batches(training):
+    while True:
+        yield mx.ones((4, SEQ_LEN))
+'''
+
+
+def test_what_redaction_could_take_for_an_address_still_runs(tmp_path):
+    (tmp_path / "mine.py").write_text(SCENARIO)
+    _, file = drafted(tmp_path, "mine.py")
+    text = file.read_text()
+    assert "x[..., 1::2], x[..., ::2]], axis=-1)@weight" in text
+    assert 'password = "<secret>"' in text
+    done = subprocess.run(alone(file), capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert len(printed(done.stdout)) == 3
+
+
+def test_what_a_test_of_another_project_trained_runs_alone(tmp_path):
+    project = tmp_path / "project"
+    shutil.copytree(ROOT / "tests" / "outside_project", project)
+    words = ["-m", "pytest", "-q", "-p", "no:cacheprovider", "--harness-out", str(tmp_path / "out")]
+    subprocess.run(
+        [sys.executable, *words, "-k", "learns and 0.05"],
+        cwd=project,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        check=True,
+        capture_output=True,
+    )
+    (folder,) = (path.parent for path in (tmp_path / "out").glob("*/*/*/run.json"))
+    draft = harness(tmp_path, "report", str(folder), "--issue").stdout
+    assert "which needs MLX alone" in draft
+    done = subprocess.run(
+        alone(code(draft, tmp_path / "repro.py")), capture_output=True, text=True, cwd=tmp_path
+    )
+    assert done.returncode == 0, done.stderr
+    losses = printed(done.stdout)
+    assert len(losses) == 30
+    assert losses[-1] < losses[0] / 10

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from harness import scenario
+from harness import entry, scenario
 from harness.model import Command, Outcome, Settings
 from harness.report import issue, repro
 from harness.report.input import ReportInput, groups
@@ -114,12 +114,22 @@ def test_a_sibling_that_is_no_python_is_said_to_be_none():
     assert "cannot be shown as one file: a:" in draft(run, {"a": "def (:"})
 
 
-def test_code_with_a_name_redacted_in_it_is_still_code():
-    source = "import <user>_data\ndef make_step(t):\n    <user>_rate = 1\n"
-    text = repro.script(fakes.info("mine", source=source), Settings(), {"user_data": "x = 1\n"})
-    ast.parse(text)
-    assert "user_rate = 1" in text
-    assert re.findall(r"^module\('(\w+)'", text, re.MULTILINE) == ["user_data"]
+def test_code_in_which_a_mark_stands_for_a_name_is_not_shown():
+    source = "def make_step(t):\n    <user>_rate = 1\n"
+    with pytest.raises(ValueError, match="mine"):
+        repro.script(fakes.info("mine", source=source), Settings(), {})
+
+
+def test_it_says_what_marks_in_the_code_stand_for():
+    run = fakes.run(fakes.result("mine", outcome=Outcome.CRASHED))
+
+    def text(said):
+        info = fakes.info("mine", source=f"def make_step(t):\n    print({said!r})\n")
+        return draft(msgspec.structs.replace(run, scenarios=(info,)))
+
+    note = "what was redacted: put back what the code needs"
+    assert note in text("<path>/data.npz")
+    assert note not in text("<|im_end|>")
 
 
 @pytest.mark.parametrize(
@@ -159,3 +169,36 @@ def test_what_may_stand_at_the_top_only_is_left_out():
     source = "from __future__ import annotations\ndef make_step(t): pass\n"
     ast.parse(repro.script(fakes.info("mine", source=source), Settings(), {}))
     compile(repro.script(fakes.info("mine", source=source), Settings(), {}), "x", "exec")
+
+
+def test_a_name_that_the_parts_around_have_as_well_keeps_the_scenario_apart():
+    source = "SEQ_LEN = 7\ndef make_step(t): pass\ndef batches(t): pass\n"
+    text = repro.script(fakes.info("mine", source=source), Settings(), {})
+    assert "scenario = module('scenario', " in text
+    assert text.endswith("main(scenario.make_step, scenario.batches)\n")
+    assert repro.requires(text) == ()
+
+
+def test_functions_of_other_names_are_what_is_run():
+    source = 'def mine(t): pass\n\n\nSCENARIO = {"make_step": mine, "batches": mine}\n'
+    text = repro.script(fakes.info("mine", source=source), Settings(), {})
+    assert text.endswith("\nmain(**SCENARIO)\n")
+
+
+def test_batches_may_be_imported():
+    source = "from data import batches\ndef make_step(t): pass\n"
+    text = repro.script(fakes.info("mine", source=source), Settings(), {})
+    assert text.endswith("\nmain(make_step, batches)\n")
+
+
+def test_annotations_stay_unread():
+    source = "from __future__ import annotations\ndef make_step(t: Unknown): pass\n"
+    text = repro.script(fakes.info("mine", source=source), Settings(), {})
+    assert text.startswith("from __future__ import annotations\n")
+
+
+def test_what_is_not_whole_is_not_shown_as_one_file():
+    source = f"{entry.NOT_WHOLE}make_step uses model\ndef make_step(t): pass\n"
+    run = fakes.run(fakes.result("mine", outcome=Outcome.CRASHED))
+    run = msgspec.structs.replace(run, scenarios=(fakes.info("mine", source=source),))
+    assert "The scenario cannot be shown as one file: make_step uses model." in draft(run)

@@ -2,21 +2,26 @@
 
 from __future__ import annotations
 
+import ast
 import json
+import os
+import pwd
 import time
 import typing
 from array import array
+from pathlib import Path
 
 import fakes
+import mlx_lm
 import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from private_markers import MARKERS, PERSONAL
 
-from harness import model, privacy
+from harness import model, privacy, scenario
 from harness.plain import plain
-from harness.privacy import Personal, personal, redacted
+from harness.privacy import Personal, personal, redacted, redacted_source
 from harness.privacy.redact import arguments
 from harness.privacy.rules import RULES, Rule
 from harness.record import Record
@@ -89,6 +94,19 @@ def test_a_second_pass_changes_nothing(kind):
         "0::/user.slice, 127.0.0.2, ::1",
         "https://github.com/ml-explore/mlx/blob/main/README.md",
         "memcpy@GLIBC_2.14 in libc",
+        "password: \nhello Bob",
+        "Cookie:\nhello",
+        "mlx.core.fast, mlx_lm.tuner.trainer, torch.nn, self.model.net, config.local",
+        "threading.local() in pathlib.Path.home, Module.internal = 3",
+        "train.py:1234, model.safetensors, mlx-0.32.4.tar.gz, harness.worker.main:1234",
+        "torch.nn.modules.conv:459 and libcudnn.so.8.9.7.29, v1.2.3.4",
+        "x[..., ::2], x[..., 1::2], x[ad::be]",
+        "forward pass: 12 ms; pass: 3, first pass: done",
+        "connected to rank 1, connect to the server; host and device",
+        "| token | count |",
+        "the per-token log-probabilities",
+        "bos_token: <|begin_of_text|>",
+        "https://docs.python.org/3/library/re.html, see pypi.org and raw.githubusercontent.com",
     ],
 )
 def test_what_names_nobody_stays(text):
@@ -109,6 +127,103 @@ def test_what_follows_an_option_for_a_secret_is_left_out():
         *("train", "--hf-token", "<secret>", "--api-key=<secret>", "--lr", "1e-3"),
         *("--password", "<secret>"),
     )
+
+
+# -- source
+
+
+SITE = Path(mlx_lm.__file__).parent
+SOURCES = sorted(
+    [*SITE.glob("models/*.py"), *SITE.glob("tuner/*.py")]
+    + [file for folder in scenario.folders() for file in folder.glob("*.py")]
+)
+
+
+def shape(text):
+    """What a program does, whatever its strings say."""
+    tree = ast.parse(text)
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Constant) and isinstance(node.value, str | bytes):
+            node.value = ""
+        if isinstance(node, ast.JoinedStr):
+            node.values = [one for one in node.values if not isinstance(one, ast.Constant)]
+    return ast.dump(tree)
+
+
+def test_redacted_source_does_what_it_did():
+    assert len(SOURCES) > 100
+    for file in SOURCES:
+        text = file.read_text()
+        told = redacted_source(text, PERSONAL)
+        assert shape(told) == shape(text), file
+        assert redacted_source(told, PERSONAL) == told, file
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "y = x[..., ::2] + x[..., 1::2] + x[ad::be]",
+        "loss = mx.mean(inputs@weight)",
+        "token_mask = attention_mask_4d",
+        "shared_key = head_key",
+        "session_id: int = 0",
+        "secret_dim = 64; pwd = power2",
+        "c = b /c/ d",
+        "secret = os.environ['X']",
+        "names = ('input_token', 'attention_mask')",
+        "eos_token = '<|im_end|>'",
+        "print('\\x1b[31mred\\x1b[0m', b'\\0')",
+        "folder = f'/proc/{pid}/task/{thread!r:>{width}}'",
+        'class Token:\n    """Of a text, a part."""',
+        "x = f'{d[\"a\"]:{n}}{{}}'",
+    ],
+)
+def test_source_without_a_name_or_secret_stays(text):
+    assert redacted_source(text, PERSONAL) == text
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("password = b'Zq9Xw3Lk7'", "password = b'<secret>'"),
+        ('{"password": b"x"}', '{"password": b"<secret>"}'),
+        ("password: str = f'{a}Zq9Xw3Lk7'", "password: str = f'{a}<secret>'"),
+        ("x = {'password': {'value': 'Zq9Xw3Lk7'}}", "x = {'password': {'value': '<secret>'}}"),
+        ("os.environ['HF_TOKEN'] = 'Zq9Xw3Lk7'", "os.environ['HF_TOKEN'] = '<secret>'"),
+        ("passwords = ['one', 'two']", "passwords = ['<secret>', '<secret>']"),
+        ("password = ('one'\n'two')", "password = ('<secret>'\n'<secret>')"),
+        ("add('--password', default='one')", "add('--password', default='<secret>')"),
+        ("login(cookies={'sid': 'one'})", "login(cookies={'sid': '<secret>'})"),
+        ("alice_x = user_x = alice_x", "user_x_ = user_x = user_x_"),
+        ("x = 'al\\x69ce'", "x = '<user>'"),
+        ("x = '/home/bob/a'  # of alice", "x = '~/a'  # of <user>"),
+        ("x[..., 1::2] # 10.37.4.21\n", "x[..., 1::2] # <address>\n"),
+        ("not Python: password=Zq9Xw3Lk7", "not Python: password=<secret>"),
+    ],
+)
+def test_names_and_secrets_in_source_are_replaced_by_what_can_be_read(text, told):
+    assert redacted_source(text, PERSONAL) == told
+    assert redacted_source(told, PERSONAL) == told
+
+
+@pytest.mark.parametrize("kind", sorted(MARKERS))
+def test_no_marker_stays_in_source(kind):
+    text, secrets = MARKERS[kind]
+    quotes = ["{!r}", "b{!r}", "f{!r}", "print({!r} + x)"]
+    for quote in quotes if text.isascii() and "{" not in text else quotes[:1]:
+        told = redacted_source(quote.format(text), PERSONAL)
+        assert not [secret for secret in secrets if secret in told], told
+        ast.parse(told)
+
+
+@given(st.text(alphabet="abf{}'\"\\\n #:=!()[]/@.rpwd1", max_size=60))
+def test_any_text_is_taken_for_source(text):
+    told = redacted_source(text, PERSONAL)
+    try:
+        expected = shape(plain(text))
+    except (SyntaxError, ValueError):
+        return
+    assert shape(told) == expected
 
 
 def structs(kind, found=None):
@@ -134,6 +249,8 @@ def test_free_text_is_never_kept_as_it_is():
         for name, hint in hints.items():
             if structs(hint):
                 assert RULES[kind][name] is Rule.NESTED, (kind, name)
+            elif name == "source":
+                assert RULES[kind][name] is Rule.SOURCE
             elif typing.Any in flat(hint):
                 assert RULES[kind][name] is Rule.TEXT, (kind, name)
 
@@ -229,8 +346,27 @@ def test_home_and_names_of_this_machine_are_known(tmp_path, monkeypatch):
     assert personal.recall(tmp_path / "nowhere") == personal.gather()
 
 
+def test_a_host_is_known_by_its_names_in_full():
+    hosts = "127.0.0.1 localhost\n127.0.1.1 studio-7.acme.example studio-7 # own\n10.0.0.9 other\n"
+    resolver = "# x\nsearch acme.example lan\nnameserver 10.0.0.1\n"
+    known = personal._hosts("Studio-7", hosts, resolver)
+    assert known == ("Studio-7", "studio-7.acme.example", "studio-7", "acme.example")
+
+
+def test_a_person_is_known_by_a_name_of_more_than_one_word():
+    assert personal._person("Alice Q Smithson,Room 1,,") == "Alice Q Smithson"
+    assert personal._person("root") == personal._person("Ubuntu") == ""
+    assert personal._person("System Administrator") == ""
+
+
+def test_the_owner_of_the_files_is_known_whatever_the_variables_say(monkeypatch):
+    monkeypatch.setenv("LOGNAME", "somebody")
+    entry = pwd.getpwuid(os.getuid())
+    assert {"somebody", entry.pw_name} <= set(personal.gather().users)
+
+
 def test_each_marker_is_of_another_kind():
-    assert len(MARKERS) >= 50
+    assert len(MARKERS) >= 130
     shown = {kind: (text, plain(text), secrets) for kind, (text, secrets) in MARKERS.items()}
     assert all(
         secret in text + seen for text, seen, secrets in shown.values() for secret in secrets

@@ -8,14 +8,16 @@ import sys
 from collections.abc import Mapping, Sequence
 from functools import cache
 from importlib.resources import files
+from typing import Any
 
+from harness.entry import BOUND, NOT_WHOLE
 from harness.model import ScenarioInfo, Settings
 from harness.plan import BUILT_IN_MODELS
+from harness.scenario import names
+from harness.sliced import bound
 
 _SETTINGS = re.compile(r"# settings: begin\n.*?# settings: end\n", re.DOTALL)
 _ONLY = re.compile(r"^ *# only: (.*)\n((?:.*\n)*?) *# end\n", re.MULTILINE)
-_MARK = re.compile(r"<([a-z]+)>")
-"""What stands in place of something redacted."""
 _ERROR = "class {}(Exception):\n    pass\n"
 _STANDS_IN = {"harness.errors": _ERROR.format("SkipError") + "\n\n" + _ERROR.format("UsageError")}
 """What a scenario may import of this package."""
@@ -26,18 +28,39 @@ def script(info: ScenarioInfo, settings: Settings, siblings: Mapping[str, str]) 
 
     Raises ValueError for a scenario whose source cannot be read as Python.
     """
-    source, tree = _parsed(info.name, info.source)
+    source, tree = info.source, _parsed(info.name, info.source)
     needed = _needed(tree, siblings)
     modules = "".join(f"module({name!r}, {_quoted(text)})\n\n" for name, text in needed.items())
-    brought = {node.name for node in tree.body if isinstance(node, ast.FunctionDef)}
-    run = "main(make_step, batches)" if "batches" in brought else "main(make_step)"
+    if source.startswith(NOT_WHOLE):
+        raise ValueError(source.partition("\n")[0].removeprefix(NOT_WHOLE))
+    body = _without_future(source, tree)
+    # Where it has a name for something that the parts around it have as well, it is kept apart.
+    apart = bool(_own(tree) & _own(ast.parse(_alone())))
     how = f"mlx.launch -n {settings.ranks} -- python repro.py" if settings.ranks > 1 else ""
+    around = _only(settings, [source, *needed.values()], bool(needed) or apart)
     parts = [
+        *(["from __future__ import annotations\n\n"] if _future(tree) else []),
         *([f"# Run by: {how}\n"] if how else []),
-        _SETTINGS.sub(lambda _: _constants(settings), _only(settings, [source, *needed.values()])),
-        f"\n\n{modules}# --- {info.name}\n{_without_future(source, tree)}\n\n{run}\n",
+        _SETTINGS.sub(lambda _: _constants(settings), around),
+        f"\n\n{modules}# --- {info.name}\n",
+        f"scenario = module('scenario', {_quoted(body)})" if apart else body,
+        f"\n\n{_run(tree, 'scenario.' if apart else '')}\n",
     ]
     return "".join(parts)
+
+
+def _run(tree: ast.Module, at: str) -> str:
+    brought = names(tree)
+    if BOUND in brought and "make_step" in _keys(tree):
+        return f"main(**{at}{BOUND})"
+    batches = f", {at}batches" if "batches" in brought else ""
+    return f"main({at}make_step{batches})"
+
+
+def _own(tree: ast.Module) -> set[str]:
+    """Names at its top level that are no import's."""
+    statements = [node for node in tree.body if not isinstance(node, ast.Import | ast.ImportFrom)]
+    return {name for node in statements for name in bound(node)} - {"SETTINGS"}
 
 
 def requires(script: str) -> tuple[str, ...]:
@@ -51,7 +74,7 @@ def requires(script: str) -> tuple[str, ...]:
 
 def _inlined(tree: ast.Module) -> dict[str, str]:
     """By name, the modules that a script brings with it."""
-    calls = [node.value for node in tree.body if isinstance(node, ast.Expr)]
+    calls = [node.value for node in tree.body if isinstance(node, ast.Expr | ast.Assign)]
     return {
         ast.literal_eval(call.args[0]): ast.literal_eval(call.args[1])
         for call in calls
@@ -59,19 +82,14 @@ def _inlined(tree: ast.Module) -> dict[str, str]:
     }
 
 
-def _parsed(name: str, source: str) -> tuple[str, ast.Module]:
-    """`source`, and what it says. What was redacted in it may be a part of a name."""
+def _parsed(name: str, source: str) -> ast.Module:
     try:
-        return source, ast.parse(source)
-    except (SyntaxError, ValueError):
-        source = _MARK.sub(r"\1", source)
-    try:
-        return source, ast.parse(source)
+        return ast.parse(source)
     except (SyntaxError, ValueError) as error:
         raise ValueError(f"{name}: {error}") from error
 
 
-def _only(settings: Settings, sources: Sequence[str]) -> str:
+def _only(settings: Settings, sources: Sequence[str], module: bool) -> str:
     """Of alone.py what is needed: the shorter, the sooner it is read."""
     conditions = {
         "built_in": settings.model in BUILT_IN_MODELS,
@@ -82,7 +100,7 @@ def _only(settings: Settings, sources: Sequence[str]) -> str:
         "last": (settings.train or "").startswith("last:"),
         "ranks": settings.ranks > 1,
         "device": settings.device,
-        "module": len(sources) > 1,
+        "module": module,
     }
     used = {f".{name}" for text in sources for name in re.findall(r"\.(\w+)", text)}
     used |= {name for name, holds in conditions.items() if holds}
@@ -109,8 +127,25 @@ def _constants(s: Settings) -> str:
     )
 
 
+def _keys(tree: ast.Module) -> list[Any]:
+    """Of the functions that a scenario binds by its last statement, the names of their roles."""
+    last = tree.body[-1]
+    if not isinstance(last, ast.Assign) or not isinstance(last.value, ast.Dict):
+        return []
+    return [key.value for key in last.value.keys if isinstance(key, ast.Constant)]
+
+
+def _future(tree: ast.Module) -> bool:
+    return any(
+        isinstance(node, ast.ImportFrom)
+        and node.module == "__future__"
+        and any(one.name == "annotations" for one in node.names)
+        for node in tree.body
+    )
+
+
 def _without_future(source: str, tree: ast.Module) -> str:
-    """Without `from __future__`, which may stand at a file's beginning only."""
+    """Without `from __future__`, which may stand at a file's beginning only: it does."""
     lines = source.rstrip().split("\n")
     for node in tree.body:
         if isinstance(node, ast.ImportFrom) and node.module == "__future__":
@@ -126,8 +161,7 @@ def _needed(tree: ast.Module, siblings: Mapping[str, str]) -> dict[str, str]:
         source = siblings.get(name, _STANDS_IN.get(name))
         if source is None or name in found:
             continue
-        source, read = _parsed(name, source)
-        found |= _needed(read, siblings)
+        found |= _needed(_parsed(name, source), siblings)
         if name in _STANDS_IN:
             found.setdefault("harness", "")
         found[name] = source

@@ -241,6 +241,7 @@ def module(name, source):
 
     made = sys.modules[name] = types.ModuleType(name)
     exec(compile(source, f"{name}.py", "exec"), made.__dict__)
+    return made
 
 
 # end
