@@ -91,3 +91,10 @@ def test_the_table_ends_with_the_verdict_and_what_fits():
     verdict, fits = done.stdout.rstrip().splitlines()[-2:]
     assert verdict.startswith("LoRA with AdamW on this model peaks at about ")
     assert fits.startswith("fits: baseline_update, ")
+
+
+def test_no_run_trains_more_blocks_than_there_are(tmp_path):
+    done = python("-m", "harness", "run", "baseline_update", "--train", "last:3", "--quiet",
+                  "--out", tmp_path)  # fmt: skip
+    assert done.returncode == 2
+    assert "--train last:3: the model has 2 blocks" in done.stderr
