@@ -110,7 +110,6 @@ class _Session:
         self._folder = folder
         self._terminal = terminal
         self._personal = personal.gather()
-        self._device: str | None = None
         self._usage: str | None = None
         self._active: list[str] = []
         self.results: dict[tuple[str, int], ScenarioResult] = {}
@@ -202,7 +201,6 @@ class _Session:
             msgspec.structs.replace(
                 self._run,
                 finished=_now(),
-                environment=msgspec.structs.replace(self._run.environment, device=self._device),
                 results=self._ordered(),
                 interrupted=bool(interrupted),
             )
@@ -227,8 +225,9 @@ class _Session:
         if job.error is not None and job.error.usage:
             self._usage = f"{result.scenario}: {job.error.message}"
             return
-        if job.mlx is not None:
-            self._device = self._device or job.mlx.device
+        if job.mlx is not None and self._run.environment.device is None:
+            known = environment.on_device(self._run.environment, job.mlx.device, job.mlx.memory)
+            self._run = msgspec.structs.replace(self._run, environment=known)
         self.results[result.scenario, result.repeat] = result
         # After each one, so that whatever ends us leaves what is known so far.
         self._write()
