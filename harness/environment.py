@@ -8,8 +8,10 @@ import platform
 import shutil
 import subprocess
 
+import msgspec
 import psutil
 
+from harness import capacity
 from harness.model import Environment
 
 PACKAGES = ("mlx", "mlx-cpu", "mlx-cuda", "mlx-cuda-12", "mlx-cuda-13", "mlx-metal", "mlx-lm")
@@ -20,7 +22,7 @@ VARIABLES = ("MLX_DISABLE_COMPILE", "MLX_MAX_OPS_PER_BUFFER", "MLX_MAX_MB_PER_BU
 
 def gather(device: str | None = None) -> Environment:
     """This machine as it is now; `device` as a worker reported it."""
-    memory = psutil.virtual_memory()
+    memory, usable = psutil.virtual_memory(), capacity.usable()
     return Environment(
         platform=_platform(),
         machine=platform.machine(),
@@ -28,10 +30,20 @@ def gather(device: str | None = None) -> Environment:
         cpu_count=os.cpu_count() or 1,
         memory=memory.total,
         swap=psutil.swap_memory().total,
+        usable_memory=usable.memory,
+        usable_of=usable.bound,
         versions={name: found for name in PACKAGES if (found := version(name))},
         device=device,
         compiler=compiler(),
         variables={name: os.environ[name] for name in VARIABLES if name in os.environ},
+    )
+
+
+def on_device(environment: Environment, device: str, memory: int | None) -> Environment:
+    """`environment` for the device that a worker reported, and what MLX told of its memory."""
+    usable = capacity.usable(device, memory)
+    return msgspec.structs.replace(
+        environment, device=device, usable_memory=usable.memory, usable_of=usable.bound
     )
 
 

@@ -250,7 +250,6 @@ class _Session:
             msgspec.structs.replace(
                 self._run,
                 finished=_now(),
-                environment=msgspec.structs.replace(self._run.environment, device=self._device),
                 results=self._ordered(),
                 left_out=tuple(
                     one
@@ -282,8 +281,9 @@ class _Session:
         if job.error is not None and job.error.usage:
             self._usage = f"{result.scenario}: {job.error.message}"
             return
-        if job.mlx is not None:
-            self._device = self._device or job.mlx.device
+        if job.mlx is not None and self._run.environment.device is None:
+            known = environment.on_device(self._run.environment, job.mlx.device, job.mlx.memory)
+            self._run = msgspec.structs.replace(self._run, environment=known)
         self.results[result.scenario, result.repeat] = result
         # After each one, so that whatever ends us leaves what is known so far.
         self._write()

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 import msgspec
 
-from harness import plan, scenario
+from harness import capacity, plan, scenario
+from harness.capacity import Usable
 from harness.errors import HarnessError, UsageError
 from harness.memory import law
 from harness.memory.law import Fit, Projection, gigabytes
@@ -34,14 +35,18 @@ class Forecast(msgspec.Struct, frozen=True, kw_only=True):
     """The ladder on one machine."""
 
     model: Shapes
-    memory: int
-    swap: int
+    usable: Usable
     rows: tuple[Row, ...]
     verdict: str
 
 
-def forecast(settings: Settings, memory: int, swap: int) -> Forecast:
-    """Project every scenario of the ladder. Raises UsageError when the model cannot be had."""
+def forecast(
+    settings: Settings, usable: Callable[[str, int | None], Usable] = capacity.usable
+) -> Forecast:
+    """Project every scenario of the ladder. Raises UsageError when the model cannot be had.
+
+    `usable` tells what there is, for a device and what MLX told of its memory.
+    """
     plan.check(settings)
     infos = scenario.ladder()
     wanted = {info.name: scenario.apply(settings, info) for info in infos}
@@ -50,13 +55,13 @@ def forecast(settings: Settings, memory: int, swap: int) -> Forecast:
     base = shapes[settings]
     if isinstance(base, str):
         raise UsageError(base)
-    rows = tuple(_row(name, shapes[own], memory, swap) for name, own in wanted.items())
+    has = usable("cpu" if base.backend == "cpu" else "gpu", base.memory)
+    rows = tuple(_row(name, shapes[own], has) for name, own in wanted.items())
     return Forecast(
         model=base,
-        memory=memory,
-        swap=swap,
+        usable=has,
         rows=rows,
-        verdict=_verdict(settings, base, rows, memory, swap),
+        verdict=_verdict(settings, base, rows, has),
     )
 
 
@@ -81,30 +86,73 @@ def ask(settings: Sequence[Settings]) -> list[Shapes | str]:
     return msgspec.json.decode(answer.stdout, type=list[Shapes | str])
 
 
-def _row(name: str, shapes: Shapes | str, memory: int, swap: int) -> Row:
+def _row(name: str, shapes: Shapes | str, has: Usable) -> Row:
     pattern = law.PATTERNS.get(name)
     if isinstance(shapes, str):
         return Row(scenario=name, reason=shapes)
     if pattern is None:
         return Row(scenario=name, reason="not projected: the law does not cover it")
     projection = law.project(shapes, pattern)
-    return Row(scenario=name, projection=projection, fit=law.fit(projection.peak, memory, swap))
+    return Row(scenario=name, projection=projection, fit=_fit(projection, has))
 
 
-def _verdict(settings: Settings, base: Shapes, rows: Sequence[Row], memory: int, swap: int) -> str:
+def _fit(projection: Projection, has: Usable) -> Fit:
+    return law.fit(projection.peak, has.memory, has.swap)
+
+
+def _verdict(settings: Settings, base: Shapes, rows: Sequence[Row], has: Usable) -> str:
     projected = {row.scenario: row.projection for row in rows if row.projection}
     own = projected[scenario.BASELINE]
     train = settings.train or ("full" if base.trainable == base.parameters else "lora")
-    lora = projected.get("lora_step")
-    verdict = law.fit(own.peak, memory, swap)
+    fit = _fit(own, has)
     parts = [
         f"{'LoRA with' if train == 'lora' else train} {_NAMES[settings.optimizer]} on this model "
         f"peaks at about {own.peak_over_p:.1f} P = {gigabytes(own.peak)}",
-        f"this machine has {gigabytes(memory)}"
-        + (f" and {gigabytes(swap)} of swap" if verdict is Fit.SWAPS else ""),
+        f"{has.bound.sentence} {gigabytes(has.memory)}",
+        _told(own, has),
     ]
-    if verdict is Fit.FITS:
-        parts.append("it fits")
-    elif lora is not None and train != "lora":
-        parts.append(f"LoRA needs {gigabytes(lora.peak)}")
+    if fit is not Fit.FITS:
+        lora = projected.get("lora_step")
+        if lora is not None and train != "lora":
+            also = " as well" if _fit(lora, has) is fit is Fit.TOO_LARGE else ""
+            parts.append(f"LoRA needs {gigabytes(lora.peak)}: {_told(lora, has)}{also}")
+        if lora is None or train == "lora" or _fit(lora, has) is not Fit.FITS:
+            parts.append(_smaller(settings, base, has))
     return "; ".join(parts)
+
+
+def _told(held: Projection, has: Usable) -> str:
+    fit = _fit(held, has)
+    if fit is Fit.SWAPS:
+        return f"it fits only with {gigabytes(held.peak - has.memory)} of swap"
+    return "it fits" if fit is Fit.FITS else "too large"
+
+
+def _smaller(settings: Settings, base: Shapes, has: Usable) -> str:
+    """The most that fits of what trains less than LoRA, or in half the bytes."""
+    for dtype in dict.fromkeys((settings.dtype, "bfloat16")):
+        weights = base.parameter_bytes if dtype == settings.dtype else 2 * base.parameters
+        if weights > has.memory:
+            continue  # not worth tracing
+        found = None
+        for train in _less(base):
+            asked = msgspec.structs.replace(settings, train=train, dtype=dtype)
+            (shapes,) = ask([asked])
+            if isinstance(shapes, str):
+                break
+            held = law.project(shapes)
+            if _fit(held, has) is not Fit.FITS:
+                break
+            found = f"`--train {train}{'' if dtype == settings.dtype else f' --dtype {dtype}'}`"
+            found += f" needs {gigabytes(held.peak)}: it fits"
+        if found is not None:
+            return found
+    return "nothing smaller that was tried fits"
+
+
+def _less(base: Shapes) -> Iterator[str]:
+    """From what holds least on."""
+    count = 1
+    while count < (base.blocks or 0):
+        yield f"last:{count}"
+        count *= 2

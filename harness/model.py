@@ -175,6 +175,8 @@ class MlxBeat(Beat, frozen=True, kw_only=True, tag="mlx"):
     version: str
     device: str
     """Such as `cpu` or `gpu (Apple M3 Max)`."""
+    memory: int | None = None
+    """Bytes that a GPU may use, as MLX tells; None: it does not, or the device is no GPU."""
 
 
 class ModelBeat(Beat, frozen=True, kw_only=True, tag="model"):
@@ -646,6 +648,29 @@ class Diagnosis(msgspec.Struct, frozen=True, kw_only=True):
     """Why there is none, although something is untested."""
 
 
+class Bound(str, Enum):
+    """Whose memory a training is given."""
+
+    MACHINE = "machine"
+    CONTAINER = "container"
+    PROCESS = "process"
+    """There is a limit on its address space."""
+    GPU = "gpu"
+
+    @property
+    def sentence(self) -> str:
+        """A size follows."""
+        return _HAS[self]
+
+
+_HAS = {
+    Bound.MACHINE: "this machine has",
+    Bound.CONTAINER: "this container may use",
+    Bound.PROCESS: "this process may use",
+    Bound.GPU: "the GPU has",
+}
+
+
 class Environment(msgspec.Struct, frozen=True, kw_only=True):
     """The machine and the versions, chosen field by field: nothing that names a person."""
 
@@ -654,7 +679,12 @@ class Environment(msgspec.Struct, frozen=True, kw_only=True):
     python: str
     cpu_count: int
     memory: int
+    """Physical memory, whatever of it may be used."""
     swap: int | None = None
+    usable_memory: int | None = None
+    """Bytes that a training on the device may use; None: not known, in an older run."""
+    usable_of: Bound = Bound.MACHINE
+    """Whose memory that is."""
     versions: dict[str, str | None] = {}
     """Distribution name to version; None when it is not installed."""
     device: str | None = None

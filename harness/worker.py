@@ -63,13 +63,18 @@ def _run(spec: WorkerSpec, recorder: Recorder, rank: int) -> None:
     recorder.phase("import")
     import mlx.core as mx
 
-    from harness.training import collectives, loop
+    from harness.training import collectives, device, loop
     from harness.training.probes import CompileProbe
     from harness.training.setup import Training
 
     _choose_device(mx, settings.device)
     recorder.write(
-        MlxBeat(t=time.monotonic(), version=importlib.metadata.version("mlx"), device=_device(mx))
+        MlxBeat(
+            t=time.monotonic(),
+            version=importlib.metadata.version("mlx"),
+            device=_device(mx),
+            memory=device.memory(mx),
+        )
     )
     if spec.ranks > 1 and settings.collective_beats:
         collectives.watch(recorder)

@@ -18,15 +18,17 @@ from harness.cli import options
 from harness.errors import Exit, UsageError
 from harness.forecast import Forecast, Row, forecast
 from harness.memory.law import Fit, Projection, gigabytes
+from harness.model import Bound
 from harness.supervise import stacks
 
 _ASK_MLX = """
 import json, mlx.core as mx
+from harness.training.device import memory
 device = mx.default_device()
 mx.eval(mx.zeros(1) + 1)
 info = mx.device_info() if hasattr(mx, "device_info") else {}
 print(json.dumps({"version": mx.__version__, "device": str(device.type).rpartition(".")[2],
-                  "name": str(info.get("device_name", ""))}))
+                  "name": str(info.get("device_name", "")), "memory": memory(mx)}))
 """
 
 
@@ -60,9 +62,9 @@ def run(arguments: argparse.Namespace) -> int:
     document = examine()
     asked = None
     if arguments.model is not None:
-        memory = document["memory"]
-        settings = options.settings(arguments)
-        asked = forecast(settings, memory["total"], memory["swap_total"])
+        if not arguments.json:
+            print("tracing the training's steps: a large model takes minutes", file=sys.stderr)
+        asked = forecast(options.settings(arguments))
         document["projection"] = _document(asked)
     if arguments.json:
         print(json.dumps(document, indent=2))
@@ -76,12 +78,17 @@ def run(arguments: argparse.Namespace) -> int:
 def examine() -> dict[str, Any]:
     """Everything doctor knows. MLX is asked in a process of its own: it may hang or crash."""
     memory, swap = psutil.virtual_memory(), psutil.swap_memory()
+    mlx, machine = _ask_mlx(), environment.gather()
+    if mlx["ok"]:
+        machine = environment.on_device(machine, mlx["device"], mlx.pop("memory"))
     return {
-        "mlx": _ask_mlx(),
-        "environment": msgspec.to_builtins(environment.gather()),
+        "mlx": mlx,
+        "environment": msgspec.to_builtins(machine),
         "memory": {
             "total": memory.total,
             "available": memory.available,
+            "usable": machine.usable_memory,
+            "usable_of": machine.usable_of.value,
             "swap_total": swap.total,
             "swap_used": swap.used,
         },
@@ -92,7 +99,7 @@ def examine() -> dict[str, Any]:
 def _document(asked: Forecast) -> dict[str, Any]:
     """The forecast without the traced operations."""
     model = msgspec.structs.asdict(asked.model)
-    del model["trace"], model["merged"]
+    del model["trace"], model["merged"], model["memory"]
     rows = []
     for row in asked.rows:
         one: dict[str, Any] = {"scenario": row.scenario, "fit": row.fit, "reason": row.reason}
@@ -104,8 +111,9 @@ def _document(asked: Forecast) -> dict[str, Any]:
         rows.append(one)
     return {
         "model": model,
-        "memory": asked.memory,
-        "swap": asked.swap,
+        "memory": asked.usable.memory,
+        "memory_of": asked.usable.bound.value,
+        "swap": asked.usable.swap,
         "scenarios": rows,
         "verdict": asked.verdict,
     }
@@ -126,8 +134,8 @@ def _ask_mlx() -> dict[str, Any]:
 
 def _print(document: dict[str, Any]) -> None:
     mlx, machine, memory = document["mlx"], document["environment"], document["memory"]
+    bound = Bound(memory["usable_of"])
     table = Table(box=None, show_header=False, padding=(0, 2, 0, 0))
-    gib = 1 << 30
     if mlx["ok"]:
         name = f" ({mlx['name']})" if mlx["name"] else ""
         table.add_row("mlx", f"{mlx['version']}, device {mlx['device']}{name}")
@@ -136,10 +144,12 @@ def _print(document: dict[str, Any]) -> None:
     table.add_row("machine", f"{machine['platform']}, {machine['machine']}, "
                   f"{machine['cpu_count']} CPUs, Python {machine['python']}")  # fmt: skip
     table.add_row(
-        "memory", f"{memory['total'] / gib:.1f} GiB, {memory['available'] / gib:.1f} free"
+        "memory",
+        f"{gigabytes(memory['total'])}, {gigabytes(memory['available'])} free"
+        + ("" if bound is Bound.MACHINE else f"; {bound.sentence} {gigabytes(memory['usable'])}"),
     )
     table.add_row(
-        "swap", f"{memory['swap_total'] / gib:.1f} GiB, {memory['swap_used'] / gib:.1f} used"
+        "swap", f"{gigabytes(memory['swap_total'])}, {gigabytes(memory['swap_used'])} used"
     )
     table.add_row("compiler", machine["compiler"] or "no g++: mx.compile does nothing on the CPU")
     for tool in document["stack_tools"]:

@@ -206,8 +206,3 @@ TWINS = frozenset(
 
 COMPILED = frozenset(("rebuild_compiled", "uncompiled_step"))
 """What may be compared with a compiled step when the baseline, which is not compiled, is well."""
-
-PEAK_P = {"adamw": (3.6, 6.5), "adam": (3.6, 6.5), "lion": (2.9, 6.1), "adafactor": (1.7, 4.3),
-          "sgd": (1.2, 4.2)}  # fmt: skip
-"""Peak of a full update in P, without frozen weights and activations. The lower end is that of a
-deep model, the upper one that of a small one; docs/MEMORY.md says why they differ."""

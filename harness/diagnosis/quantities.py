@@ -6,7 +6,8 @@ from collections.abc import Sequence
 
 from harness.diagnosis.compare import Reference
 from harness.diagnosis.facts import Facts, told, waits
-from harness.diagnosis.hypotheses import PEAK_P, Kind
+from harness.diagnosis.hypotheses import Kind
+from harness.memory.law import STATE
 from harness.model import Environment, Finding, Settings
 from harness.stats import wilson
 
@@ -51,14 +52,18 @@ def _memory(
     p = next((m.parameter_bytes for m in memory if m.parameter_bytes), None)
     swap = max((m.swap_growth or 0 for m in memory), default=0)
     faults = max((m.major_faults or 0 for m in memory), default=0)
-    optimizer = settings.optimizer if settings else "optimizer's"
-    low, high = PEAK_P.get(optimizer, (2.5, 6.5))
+    measured = max((m.peak_over_p or 0.0 for m in memory), default=0.0) * (p or 0)
+    usable = environment.usable_memory or environment.memory
+    has = f"{environment.usable_of.sentence} {usable / GB:.3g} GB"
+    # The whole peak depends on shapes that are not known here; this much is sure.
+    held = 1 + (STATE[settings.optimizer] if settings else 0.0)
     figures = []
-    if p and low * p > environment.memory:
+    if measured > usable:
+        figures.append(f"peaks at {measured / GB:.3g} GB; {has}")
+    elif p and held * p > usable:
         figures.append(
-            f"a full {optimizer} update peaks at {low:g} to {high:g} P = "
-            f"{low * p / GB:.3g} to {high * p / GB:.3g} GB and its activations; this machine has "
-            f"{environment.memory / GB:.3g} GB"
+            f"what is trained and the optimizer's state alone are {held:g} P = "
+            f"{held * p / GB:.3g} GB; {has}"
         )
     if swap >= SWAP:
         figures.append(f"used swap grew by {swap / GB:.2g} GB")
@@ -70,11 +75,9 @@ def _memory(
         return (), ("a proven deadlock waits for no memory",)
     # Only what was measured excludes it: frozen weights and activations are in no formula here.
     # A limit on the process is not seen either, so that a kill excludes nothing.
-    measured = max((m.peak_over_p or 0.0 for m in memory), default=0.0) * (p or 0)
     came_far = all(run.steps > 1 for run in base.shown)
     slow_or_dead = base.wanted <= {Kind.DEAD, Kind.SLOW, Kind.JUMP}
-    if measured and came_far and slow_or_dead and measured < AMPLE * environment.memory:
-        has = f"this machine has {environment.memory / GB:.3g} GB"
+    if measured and came_far and slow_or_dead and measured < AMPLE * usable:
         return (), (f"peaks at {measured / GB:.2g} GB, and {has}",)
     return (), ()
 

@@ -58,12 +58,19 @@ PATTERNS = {
     "rebuild_compiled": Pattern(compiled=True),
     "eval_after_update": Pattern(("loss", "updated", "next_state")),
     "eval_parameters_only": Pattern(("loss", "updated")),
+    # Its other loss, before the step, is read while nothing else is alive: never the peak.
+    "stale_loss_oracle": Pattern(("updated", "next_state")),
     "grad_without_update": Pattern(updates=False),
     "grad_evaluated_without_update": Pattern(("loss", "gradients"), updates=False, norm=True),
     "loss_read_every_k": Pattern(every=3),
     "update_without_grad": Pattern(("loss", "updated", "next_state"), given=True),
 }
 """By the name of the ladder's scenario."""
+
+
+STATE = {"adam": 2.0, "adamw": 2.0, "lion": 1.0, "sgd": 0.0, "adafactor": 0.0}
+"""Of an optimizer, in P: what is sure to be held between steps beside the parameters themselves.
+Adafactor's rows and columns depend on the shapes."""
 
 
 class Projection(msgspec.Struct, frozen=True, kw_only=True):

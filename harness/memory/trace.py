@@ -59,6 +59,8 @@ class Shapes(msgspec.Struct, frozen=True, kw_only=True):
     vocabulary: int | None
     backend: str
     """`cpu`, `metal` or `cuda`."""
+    memory: int | None = None
+    """Bytes that a GPU may use, as MLX tells."""
     allocated: int
     """Highest MLX memory while the model was built and traced."""
     trace: Trace

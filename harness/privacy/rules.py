@@ -29,6 +29,7 @@ RULES: dict[type, dict[str, Rule]] = {
     model.Continuation: {"command": Rule.WORDS, "started": K, "interrupted": K},
     model.Environment: {
         "platform": K, "machine": K, "python": K, "cpu_count": K, "memory": K, "swap": K,
+        "usable_memory": K, "usable_of": K,
         "versions": K, "device": T, "compiler": T, "variables": Rule.VARIABLES,
     },
     model.Settings: {

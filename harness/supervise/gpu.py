@@ -10,6 +10,21 @@ from harness.supervise import bounded
 _QUERY = ("--query-gpu=name,utilization.gpu,memory.used", "--format=csv,noheader")
 
 
+def memory(timeout: float = 5.0) -> list[int]:
+    """The memory of each GPU, in bytes; empty when nobody can say."""
+    query = ("--query-gpu=memory.total", "--format=csv,noheader,nounits")
+    try:
+        answer = bounded.run(["nvidia-smi", *query], timeout)
+    except OSError:
+        return []
+    return parse_memory(answer.output) if answer.code == 0 else []
+
+
+def parse_memory(output: str) -> list[int]:
+    """Of nvidia-smi's lines, which are in MiB; some boards say `[N/A]`."""
+    return [int(line) << 20 for line in output.splitlines() if line.strip().isdigit()]
+
+
 def busy(told: list[str]) -> bool:
     """Whether one of the lines of `utilisation` tells of work."""
     return any(re.search(r", [1-9]\d* %", line) for line in told)

@@ -113,6 +113,9 @@ def _choose_trainable(model: nn.Module, train: str | None) -> None:
     count = int(train.removeprefix("last:"))
     if quantised:
         raise UsageError("the blocks of a quantised model cannot be trained: use --train lora")
+    if count > len(blocks):
+        has = "1 block" if len(blocks) == 1 else f"{len(blocks)} blocks"
+        raise UsageError(f"--train last:{count}: the model has {has}")
     for block in blocks[-count:]:
         block.unfreeze()
 

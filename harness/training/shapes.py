@@ -24,7 +24,7 @@ from harness.errors import UsageError
 from harness.memory.trace import Op, Shapes, Trace
 from harness.memory.unmerge import unmerge
 from harness.model import Settings
-from harness.training import models
+from harness.training import device, models
 from harness.training.setup import OPTIMIZERS, Training
 
 TRACES = (0, 29, 3)
@@ -62,7 +62,13 @@ def measure(settings: Settings) -> Shapes:
     optimizer = OPTIMIZERS[settings.optimizer](learning_rate=settings.learning_rate)
     optimizer.init(model.trainable_parameters())
     args = getattr(model, "args", None)
-    merged, dot = _trace(model, optimizer, settings)
+    try:
+        merged, dot = _trace(model, optimizer, settings)
+    except OverflowError as error:
+        raise UsageError(
+            f"{settings.batch_size} sequences of {settings.seq_len} tokens are more than MLX can "
+            f"hold in one array: {error}"
+        ) from error
     return Shapes(
         parameters=parameters,
         parameter_bytes=parameter_bytes,
@@ -73,6 +79,7 @@ def measure(settings: Settings) -> Shapes:
         width=getattr(args, "hidden_size", None),
         vocabulary=getattr(args, "vocab_size", None),
         backend=_backend(),
+        memory=device.memory(mx),
         merged=merged,
         trace=unmerge(merged, dot),
         allocated=mx.get_peak_memory(),

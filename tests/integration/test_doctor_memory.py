@@ -10,6 +10,8 @@ from pathlib import Path
 
 import pytest
 
+from harness.memory import law
+
 ROOT = Path(__file__).parents[2]
 
 
@@ -28,6 +30,16 @@ def projection(*options) -> dict:
     return json.loads(done.stdout)["projection"]
 
 
+@pytest.fixture(scope="module")
+def middle(tmp_path_factory) -> Path:
+    """A model of 10 million parameters."""
+    folder = tmp_path_factory.mktemp("middle") / "model"
+    code = "import sys, pathlib, benchmarks.memory_law as b; b.middle(pathlib.Path(sys.argv[1]))"
+    made = python("-c", code, folder)
+    assert made.returncode == 0, made.stderr
+    return folder
+
+
 def scenarios(document: dict) -> dict:
     return {row["scenario"]: row for row in document["scenarios"]}
 
@@ -43,17 +55,45 @@ def test_a_run_holds_what_was_projected(tmp_path, optimizer):
         memory = [result["metrics"]["memory"] for result in results]
         row = expected[name]
         assert memory[0]["active_over_p"] == pytest.approx(row["active_over_p"], rel=0.02)
-        # How far the host really runs ahead is the machine's affair; the law has the farthest.
+        # How far the host really runs ahead of operations that take microseconds is the machine's
+        # affair; the law has the farthest.
         peak = max(one["peak_over_p"] for one in memory)
         assert 0.75 * row["peak_over_p"] < peak < 1.1 * row["peak_over_p"]
 
 
-def test_every_scenario_is_projected_or_says_why_not():
+@pytest.mark.parametrize(
+    ("train", "dtype", "optimizer"),
+    [
+        ("full", "float32", "adamw"),
+        ("lora", "float32", "adamw"),
+        ("full", "bfloat16", "adafactor"),
+    ],
+)
+def test_the_law_holds_to_a_tenth_where_operations_take_a_while(
+    tmp_path, middle, train, dtype, optimizer
+):
+    how = ("--model", middle, "--train", train, "--dtype", dtype, "--optimizer", optimizer,
+           "--batch-size", 1)  # fmt: skip
+    expected = scenarios(projection(*how))["baseline_update"]["peak_over_p"]
+    highest = 0.0
+    # A machine that others keep busy may for once hold the host back: the highest of three.
+    for _ in range(3):
+        done = python("-m", "harness", "run", "baseline_update", *how, "--steps", 3, "--json",
+                      "--out", tmp_path)  # fmt: skip
+        (result,) = json.loads(done.stdout)["results"]
+        highest = max(highest, result["metrics"]["memory"]["peak_over_p"])
+        if highest >= 0.9 * expected:
+            break
+    assert highest == pytest.approx(expected, rel=0.1)
+
+
+def test_every_scenario_is_projected():
     document = projection("--model", "tiny", "--train", "full", "--optimizer", "adamw")
     for row in document["scenarios"]:
-        if row["reason"]:
-            continue
+        assert row["reason"] is None
         assert row["fit"] == "fits"
+        # The benchmark measures three steps; the projection is of six.
+        assert max(peak for _, peak in row["steps"][:3]) >= 0.98 * row["peak"]
         assert row["active"] <= row["peak"] == sum(row["parts"].values())
     assert document["verdict"].startswith("full AdamW on this model peaks at about ")
     rows = scenarios(document)
@@ -62,11 +102,15 @@ def test_every_scenario_is_projected_or_says_why_not():
     assert rows["lora_step"]["parts"]["frozen"] == document["model"]["parameter_bytes"]
 
 
-def test_nothing_is_allocated_for_a_model_in_a_folder(tmp_path):
-    code = "import sys, pathlib, benchmarks.memory_law as b; b.middle(pathlib.Path(sys.argv[1]))"
-    made = python("-c", code, tmp_path / "model")
-    assert made.returncode == 0, made.stderr
-    model = projection("--model", tmp_path / "model", "--dtype", "bfloat16")["model"]
+@pytest.mark.parametrize("optimizer", law.STATE)
+def test_what_the_diagnosis_takes_for_sure_is_held(optimizer):
+    rows = scenarios(projection("--model", "micro", "--optimizer", optimizer))
+    for name in ("baseline_update", "eval_after_update"):
+        assert rows[name]["active_over_p"] >= 1 + law.STATE[optimizer]
+
+
+def test_nothing_is_allocated_for_a_model_in_a_folder(middle):
+    model = projection("--model", middle, "--dtype", "bfloat16")["model"]
     assert (model["blocks"], model["width"], model["vocabulary"]) == (8, 256, 8192)
     assert model["trainable_bytes"] == 2 * model["parameters"]
     assert model["allocated"] < model["parameter_bytes"] / 100
@@ -91,3 +135,26 @@ def test_the_table_ends_with_the_verdict_and_what_fits():
     verdict, fits = done.stdout.rstrip().splitlines()[-2:]
     assert verdict.startswith("LoRA with AdamW on this model peaks at about ")
     assert fits.startswith("fits: baseline_update, ")
+    assert len(done.stderr.splitlines()) == 1
+    assert done.stderr.startswith("tracing ")
+
+
+@pytest.mark.parametrize(
+    ("options", "told"),
+    [
+        (("--batch-size", 100_000, "--seq-len", 100_000), "are more than MLX can hold"),
+        (("--train", "last:99"), "--train last:99: the model has 2 blocks"),
+    ],
+)
+def test_what_cannot_be_trained_is_a_mistake_of_the_user(options, told):
+    done = python("-m", "harness", "doctor", "--json", *options, "--model", "tiny")
+    assert done.returncode == 2
+    assert told in done.stderr
+    assert len(done.stderr.splitlines()) == 1
+
+
+def test_no_run_trains_more_blocks_than_there_are(tmp_path):
+    done = python("-m", "harness", "run", "baseline_update", "--train", "last:3", "--quiet",
+                  "--out", tmp_path)  # fmt: skip
+    assert done.returncode == 2
+    assert "--train last:3: the model has 2 blocks" in done.stderr

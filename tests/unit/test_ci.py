@@ -122,7 +122,7 @@ def test_the_report_of_five_hundred_hung_runs_fits_an_issue():
     log = "".join(f"line {n} of a log that goes on and on and on\n" for n in range(500))
     text = markdown.render(
         ReportInput(
-            concluded(fakes.run(*runs)),
+            concluded(fakes.run(*runs), Path("reports") / "run"),
             log_tails=lambda _: {"stdout": log, "stderr": log},
             stack_texts=lambda _: {"pystack-1.txt": stack},
             stacks=lambda _: ("pystack-1.txt",),

@@ -16,6 +16,7 @@ from harness.diagnose import LADDER, decided, diagnose, order
 from harness.diagnosis.hypotheses import HYPOTHESES, TABLE, TWINS, Effect
 from harness.findings.make import error, info, warning
 from harness.model import (
+    Bound,
     Cause,
     Environment,
     Finding,
@@ -349,12 +350,28 @@ def test_one_smaller_training_that_passes_does_not_convict_memory():
 
 
 def test_a_stall_of_a_training_larger_than_the_machine_is_memory():
-    """8B parameters in float32 on 96 GB: SGD passes, and it is not the SIGSEGV of anything."""
+    """8B parameters in float32 on 90 GB: SGD passes, and it is not the SIGSEGV of anything."""
     results = [hung("baseline_update", None, p=32 * GB), done("sgd_step", p=32 * GB, peak=2.5)]
-    found = said(results)
+    found = said(results, memory=90 * GB)
     assert found["memory"].verdict is Verdict.SUPPORTED
-    assert any("115" in why and "96" in why for why in found["memory"].because)
+    assert any("3 P = 96 GB; this machine has 90 GB" in why for why in found["memory"].because)
     assert found["deadlock"].verdict is Verdict.REFUTED
+
+
+def test_it_is_the_memory_that_the_training_may_use_which_counts():
+    results = [hung("baseline_update", None, p=GB), done("sgd_step", p=GB, peak=2.5)]
+    around = msgspec.structs.replace(machine(), usable_memory=2 * GB, usable_of=Bound.CONTAINER)
+    found = {h.id: h for h in diagnose(results, SETTINGS, around).hypotheses}
+    assert found["memory"].verdict is Verdict.SUPPORTED
+    assert any("this container may use 2 GB" in why for why in found["memory"].because)
+
+
+def test_a_measured_peak_above_the_memory_is_a_figure():
+    peak = MemorySummary(parameter_bytes=10 * GB, peak_over_p=10.0)
+    stall = hung("baseline_update", None, p=10 * GB)
+    stall = msgspec.structs.replace(stall, metrics=Metrics(memory=peak))
+    found = said([stall, done("sgd_step", p=10 * GB, peak=2.5)])
+    assert any("peaks at 100 GB; this machine has 96 GB" in w for w in found["memory"].because)
 
 
 def test_the_same_stall_of_a_small_training_is_not_memory():

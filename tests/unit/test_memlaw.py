@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from harness import forecast
+from harness.capacity import Usable
 from harness.errors import HarnessError
 from harness.memory import law, layout
 from harness.memory.fuse import DEPTH, fuse
@@ -15,7 +16,7 @@ from harness.memory.law import Fit, Pattern
 from harness.memory.replay import METAL, Array, Lag, Memory, Node
 from harness.memory.trace import Op, Shapes, Trace
 from harness.memory.unmerge import unmerge
-from harness.model import Settings
+from harness.model import Bound, Settings
 
 N = 1 << 20
 P = 4 * N
@@ -351,29 +352,75 @@ def asked(monkeypatch):
     monkeypatch.setattr(forecast, "ask", ask)
 
 
+def held(settings: Settings, memory: int, swap: int = 0) -> forecast.Forecast:
+    has = Usable(memory=memory, swap=swap, bound=Bound.MACHINE)
+    return forecast.forecast(settings, lambda *_: has)
+
+
 @pytest.mark.usefixtures("asked")
 def test_the_verdict_names_the_peak_the_machine_and_what_fits():
-    held = forecast.forecast(Settings(train="full", optimizer="sgd"), memory=P, swap=0)
-    assert held.verdict == (
-        "full SGD on this model peaks at about 3.0 P = 12.6 MB; this machine has 4.19 MB"
+    sgd_in_full = Settings(train="full", optimizer="sgd")
+    small = held(sgd_in_full, P)
+    assert small.verdict == (
+        "full SGD on this model peaks at about 3.0 P = 12.6 MB; this machine has 4.19 MB; "
+        "too large; nothing smaller that was tried fits"
     )
-    fits = {row.scenario: row.fit for row in held.rows}
+    fits = {row.scenario: row.fit for row in small.rows}
     assert fits["baseline_update"] is Fit.TOO_LARGE
     assert fits["lora_step"] is None
-    assert {row.scenario: row.reason for row in held.rows}["lora_step"] == "no adapters here"
-    swapped = forecast.forecast(Settings(train="full", optimizer="sgd"), memory=P, swap=3 * P)
-    assert swapped.verdict.endswith("this machine has 4.19 MB and 12.6 MB of swap")
-    roomy = forecast.forecast(Settings(train="full", optimizer="sgd"), memory=9 * P, swap=0)
-    assert roomy.verdict.endswith("it fits")
+    assert {row.scenario: row.reason for row in small.rows}["lora_step"] == "no adapters here"
+    swapped = held(sgd_in_full, P, 3 * P).verdict
+    assert "this machine has 4.19 MB; it fits only with 8.39 MB of swap" in swapped
+    assert held(sgd_in_full, 9 * P).verdict.endswith("; this machine has 37.7 MB; it fits")
+
+
+def of_sizes(monkeypatch, **parameters: int) -> None:
+    """Let each way of training be as large as so many parameters of `sgd`, and of six blocks."""
+
+    def ask(settings):
+        sizes = [parameters.get(str(s.train).replace(":", ""), 8) for s in settings]
+        return [
+            msgspec.structs.replace(
+                shapes(sgd(size // 2 if s.dtype == "bfloat16" else size)), blocks=6
+            )
+            for s, size in zip(settings, sizes, strict=True)
+        ]
+
+    monkeypatch.setattr(forecast, "ask", ask)
 
 
 def test_the_verdict_offers_lora(monkeypatch):
-    def ask(settings):
-        return [shapes(sgd(1 if s.train == "lora" else 8)) for s in settings]
+    of_sizes(monkeypatch, lora=1)
+    verdict = held(Settings(train="full"), 10 * P).verdict
+    assert verdict.endswith("has 41.9 MB; too large; LoRA needs 12.6 MB: it fits")
 
-    monkeypatch.setattr(forecast, "ask", ask)
-    held = forecast.forecast(Settings(train="full"), memory=10 * P, swap=0)
-    assert held.verdict.endswith("this machine has 41.9 MB; LoRA needs 12.6 MB")
+
+def test_the_verdict_offers_what_fits_when_lora_does_not(monkeypatch):
+    of_sizes(monkeypatch, lora=6, last1=1, last2=2, last4=6)
+    verdict = held(Settings(train="full"), 8 * P).verdict
+    assert "; LoRA needs " in verdict
+    assert ": too large as well; `--train last:2` needs " in verdict
+    assert verdict.endswith(": it fits")
+
+
+def test_the_verdict_offers_half_the_bytes_last(monkeypatch):
+    of_sizes(monkeypatch, lora=8, last1=6, last2=8, last4=8)
+    verdict = held(Settings(train="full"), 10 * P).verdict
+    assert "too large as well; `--train last:1 --dtype bfloat16` needs " in verdict
+
+
+def test_the_verdict_says_that_nothing_fits(monkeypatch):
+    of_sizes(monkeypatch, lora=8)
+    verdict = held(Settings(train="full"), 2 * P).verdict
+    assert verdict.endswith("too large as well; nothing smaller that was tried fits")
+
+
+@pytest.mark.parametrize("name", law.PATTERNS)
+def test_the_first_steps_show_what_later_ones_hold(name):
+    """Measurements of three steps are compared with a projection of six."""
+    trace, pattern = sgd(6), law.PATTERNS[name]
+    three, six = law.replay(trace, pattern, steps=3), law.replay(trace, pattern)
+    assert three.peak == pytest.approx(six.peak, rel=0.05)
 
 
 def test_a_child_that_dies_is_an_error_of_one_line(monkeypatch):

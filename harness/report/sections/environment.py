@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from harness.model import RunResult, Settings
+from harness.model import Bound, Environment, RunResult, Settings
 from harness.report.input import ReportInput
 from harness.report.sections.verdicts import model
 from harness.report.text import cell, code, counted, line, seconds, size, table
@@ -28,6 +28,7 @@ def facts(run: RunResult) -> list[tuple[str, str]]:
         ("device", env.device or "not known"),
         ("platform", f"{env.platform}, {env.machine}, {counted(env.cpu_count, 'CPU')}"),
         ("memory", size(env.memory) + ("" if env.swap is None else f", swap {size(env.swap)}")),
+        *_usable(env),
         ("C++ compiler", env.compiler or "none"),
         *sorted(env.variables.items()),
         *(
@@ -42,6 +43,13 @@ def facts(run: RunResult) -> list[tuple[str, str]]:
         ("harness", run.harness_version),
     ]
     return [(line(name, 60), line(value, LIMITS.get(name, 120))) for name, value in told]
+
+
+def _usable(env: Environment) -> list[tuple[str, str]]:
+    """Where a training may not use all the memory that the machine has, or another one's."""
+    if env.usable_memory is None or env.usable_of is Bound.MACHINE:
+        return []
+    return [("usable memory", f"{env.usable_of.sentence} {size(env.usable_memory)}")]
 
 
 def _training(s: Settings) -> str:

@@ -1,0 +1,25 @@
+"""What MLX tells of the device it trains on. The one who asks has imported mlx."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+_SIZES = ("max_recommended_working_set_size", "memory_size", "total_memory")
+"""What `mx.device_info` calls a GPU's memory, the most telling first: Metal's two, then CUDA's."""
+
+
+def memory(mx: Any) -> int | None:
+    """Bytes that the default device may use; None: it is no GPU, or MLX does not say."""
+    if mx.default_device().type == mx.DeviceType.cpu:
+        return None
+    try:
+        # Older versions have it only under mx.metal.
+        return size(mx.device_info() if hasattr(mx, "device_info") else mx.metal.device_info())
+    except Exception:  # a figure is no reason not to train
+        return None
+
+
+def size(info: Mapping[str, object]) -> int | None:
+    found = (info.get(name) for name in _SIZES)
+    return next((one for one in found if isinstance(one, int) and one > 0), None)
