@@ -87,7 +87,7 @@ class Recognizer:
         self._lines = Lines()
         self._steps = [Steps() for _ in adapters]
         self._peeked = ""
-        self._latest: dict[tuple[bool, ...], tuple[object, ...]] = {}
+        self._latest: dict[tuple[bool, ...], Reading] = {}
         self._count = 0
         self._matched: Counter[int] = Counter()
         self._chosen: int | None = None  # indices of `adapters`, here and below
@@ -198,10 +198,9 @@ class Recognizer:
         if no_step and no_batch and (reading.loss is not None or reading.epoch is None):
             return True  # nothing counts: a line with the same figures may be a further step
         kind = (no_step, no_batch, reading.validation, reading.phase is None)
-        figures = msgspec.structs.astuple(reading)
-        if self._latest.get(kind) == figures:
+        if self._latest.get(kind) == reading:
             return False
-        self._latest[kind] = figures
+        self._latest[kind] = reading
         return True
 
 

@@ -122,11 +122,11 @@ def number(value: object, comma_is_decimal: bool = True) -> float | None:
 
 def _localised(text: str, comma_is_decimal: bool) -> float | None:
     text = text.strip()[:200]
+    if not comma_is_decimal and text[-4:-3] == "," and text.replace(",", "").isdecimal():
+        return float(text.replace(",", ""))
     if "(" in text or "#" in text:
         figure = _FIGURE.match(plainly(text))
         return number(figure[0], comma_is_decimal) if figure else None
-    if not comma_is_decimal and text[-4:-3] == "," and text.replace(",", "").isdecimal():
-        return float(text.replace(",", ""))
     found = _THOUSANDS.fullmatch(text)
     if found and (found[2] or text.count(",") > 1 or not comma_is_decimal):
         return float(text.replace(",", ""))
@@ -240,7 +240,7 @@ def take(given: dict[str, Any], kind: str, value: Any, scale: int = 0) -> None:
     """Add one figure to `given`, unless it holds one of this kind or the value says nothing."""
     name, parse = _PARSERS[kind]
     if name not in given:
-        result = parse(value) if kind != "memory" else _memory(value, scale)
+        result = _memory(value, scale) if scale or kind == "memory" else parse(value)
         if result is not None:
             given[name] = result
 
