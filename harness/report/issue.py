@@ -10,6 +10,7 @@ import shlex
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 
+from harness import words
 from harness.environment import PACKAGES
 from harness.errors import UsageError
 from harness.model import Outcome, ScenarioInfo, ScenarioResult, Severity
@@ -136,7 +137,7 @@ def _ended_by(result: ScenarioResult) -> str | None:
 def _place(result: ScenarioResult) -> str | None:
     if result.outcome is Outcome.COMPLETED or result.last_phase is None:
         return None
-    return f"step {result.last_step}, phase {result.last_phase}"
+    return words.place(result.last_step, result.last_phase).removeprefix("in ")
 
 
 def _times(first: float, median: float) -> str:

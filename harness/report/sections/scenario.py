@@ -95,7 +95,7 @@ def _endings(results: Sequence[ScenarioResult]) -> str:
     for result in results:
         told = f"{SYMBOLS[result.outcome]} {result.outcome.value}"
         told += f": {cell(result.cause.code, 40)}" if result.cause else ""
-        kinds[told, place(result).removeprefix(" in ")].append(result)
+        kinds[told, place(result).removeprefix(" in ").strip()].append(result)
     if len(kinds) == 1 and results[0].outcome is Outcome.COMPLETED:
         return f"**{told}** in all {len(results)} runs, loss {loss_of(results)}"
     rows = [
