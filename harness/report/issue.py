@@ -94,6 +94,7 @@ def _desktop(data: ReportInput) -> str:
         f"Version: {', '.join(versions) or 'not known'}",
         f"Device: {env.device or 'not known'}; memory {size(env.memory)}; Python {env.python}",
         *(f"{name}={value}" for name, value in env.variables.items()),
+        "Other environment variables: not listed; please add those that matter",
     )
     return "**Desktop**\n\n" + "\n".join(f" - {cell(row)}" for row in rows)
 
