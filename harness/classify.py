@@ -18,7 +18,7 @@ from collections.abc import Sequence
 
 import msgspec
 
-from harness import findings, stats
+from harness import findings, stats, words
 from harness.findings.ending import find as seen_from_outside
 from harness.findings.make import count, seconds, warning
 from harness.findings.memory import WARM_UP
@@ -185,7 +185,7 @@ def _where(place: Position | None, settings: Settings | None) -> str:
         return f"before the first step, phase {place.phase}"
     if settings is not None and place.step >= settings.steps:
         return f"after the last step, phase {place.phase}"
-    return f"in step {place.step}, phase {place.phase}"
+    return words.place(place.step, place.phase)
 
 
 def _line(text: str) -> str:

@@ -241,7 +241,7 @@ def _int(register: int) -> int:
 
 
 def deadlock(looks: Sequence[World], place: str, machine: str) -> Cause:
-    """The proven cause, with what proves it. `place` names the phase and step."""
+    """The proven cause, with what proves it. `place` says where, as in `in phase eval`."""
     world = looks[-1]
     alive = [process for process in world.processes if process.state not in "ZX"]
     threads = [(process, thread) for process in alive for thread in process.threads]
@@ -249,7 +249,7 @@ def deadlock(looks: Sequence[World], place: str, machine: str) -> Cause:
     return Cause(
         code="deadlock",
         proven=True,
-        summary=f"deadlock in {place}: {_wait_for_one_another(len(threads), len(alive))}",
+        summary=f"deadlock {place}: {_wait_for_one_another(len(threads), len(alive))}",
         evidence={
             "looks": len(looks),
             "span_s": round(span, 3),

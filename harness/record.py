@@ -103,7 +103,12 @@ class Record:
     gradients: tuple[GradientBeat, ...] = ()
     collectives: tuple[CollectiveBeat, ...] = ()
     memory: MemorySummary = field(default_factory=MemorySummary)
-    """What samples.jsonl says of it."""
+    """What samples.jsonl says of it. The columns below are from there too, parallel to each other,
+    of the worker and all it started; -1 where it is not known."""
+    seen_t: array[float] = field(default_factory=doubles)
+    seen_step: array[int] = field(default_factory=integers)
+    rss: array[int] = field(default_factory=integers)
+    footprint: array[int] = field(default_factory=integers)
 
 
 def gather(beats: Iterable[AnyBeat], keep: int = 10_000) -> Record:
@@ -212,7 +217,17 @@ def load(folder: Path) -> Record:
     beats = ranks[0].parent if ranks and not (folder / BEATS).exists() else folder
     reader = BeatReader(beats)
     record = gather(read_beats(beats, reader))
-    return replace(record, torn=reader.torn, memory=_memory(samples(folder)))
+    return replace(record, torn=reader.torn, memory=_memory(_noted(record, samples(folder))))
+
+
+def _noted(record: Record, seen: Iterable[Sample]) -> Iterator[Sample]:
+    """`seen`, laid out in the columns of `record` as it passes."""
+    for sample in seen:
+        record.seen_t.append(sample.t)
+        record.seen_step.append(-1 if sample.step is None else sample.step)
+        record.rss.append(-1 if sample.rss is None else sample.rss)
+        record.footprint.append(-1 if sample.footprint is None else sample.footprint)
+        yield sample
 
 
 def _memory(seen: Iterable[Sample]) -> MemorySummary:

@@ -61,6 +61,7 @@ class Screen:
         self._done = 0
         self._quiet = quiet
         self._verbose = verbose
+        self._headed = quiet
         self._told: set[tuple[Job, State, str]] = set()
 
     def started(self, job: Job) -> None:
@@ -103,11 +104,22 @@ class Screen:
     def finished(self, job: Job, result: ScenarioResult) -> None:
         self._told = {doubt for doubt in self._told if doubt[0] is not job}
         self._done += 1
+        if not self._headed and result.metrics.memory.peak_over_p is not None:
+            self._headed = True
+            self._head()
         self.say(self._line(result))
         if self._verbose:
             for finding in result.findings:
                 mark = " (expected)" if finding.expected else ""
                 self.say(Text(f"{INDENT}{finding.code}{mark}: {finding.summary}"))
+
+    def _head(self) -> None:
+        """What the figures of the lines are, above the first that has all of them."""
+        before = 2 * len(str(self._total)) + 17
+        told = "P: size of the trainable parameters"
+        head = f"{told:<{before + 29}} {'step':>8} {'loss':>11} {'peak':>7}"
+        if self.console.is_terminal and self.console.width >= max(WIDE, len(head)):
+            self.say(Text(head, style="dim"))
 
     def _line(self, result: ScenarioResult) -> Text:
         """The verdict and the main figures; they fit 80 columns, what is told below need not."""
@@ -133,13 +145,12 @@ class Screen:
         told = result.cause.summary if result.cause else result.reason
         if told and not self._quiet:
             line.append(f"\n{INDENT}{told}", style=style)
-        unexpected = [
-            finding.code
-            for finding in result.findings
-            if not finding.expected and finding.severity is not Severity.INFO
-        ]
-        if unexpected and not self._quiet:
-            line.append(f"\n{INDENT}{', '.join(unexpected)}", style="yellow")
+        if self._quiet or self._verbose:  # of these the one tells none, the other all
+            return line
+        for finding in result.findings:
+            if not finding.expected and finding.severity is not Severity.INFO:
+                more = f": {finding.summary}" * (finding.summary != told)
+                line.append(f"\n{INDENT}{finding.code}{more}", style="yellow")
         return line
 
     def summary(self, run: RunResult, folder: Path) -> None:

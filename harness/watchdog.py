@@ -16,6 +16,7 @@ from typing import Any
 
 import msgspec
 
+from harness.beatfile import BETWEEN
 from harness.model import AnyBeat, Cause, Process, Snapshot, StepBeat
 from harness.stats import quantile
 from harness.trickle import io_done
@@ -150,9 +151,8 @@ class Watchdog:
             policy.busy_floor_s, policy.busy_factor * max(durations)
         ):
             return self._judgement(State.ALIVE, why)
-        told = (
-            f"busy in phase {phase} for {lasted:.1f} s (before, at most {duration(max(durations))})"
-        )
+        place = "after the last report" if phase == BETWEEN else f"in phase {phase}"
+        told = f"busy {place} for {lasted:.1f} s (before, at most {duration(max(durations))})"
         return msgspec.structs.replace(self._judgement(State.SUSPECT, told), overdue=True)
 
     def _doubt(self, now: Snapshot) -> Judgement:
@@ -164,13 +164,19 @@ class Watchdog:
         still = now.t - self._moved_at
         policy = self._policy
         if still < policy.confirm_s or self._still_looks < policy.confirm_looks:
-            return self._judgement(State.SUSPECT, f"phase {phase} has lasted {lasted:.1f} s")
+            told = f"phase {phase} has lasted {lasted:.1f} s"
+            if phase == BETWEEN:
+                told = f"no report for {lasted:.1f} s"
+            return self._judgement(State.SUSPECT, told)
         return self._judgement(State.CONFIRMED, cause=self._stalled(now, phase, lasted, still))
 
     def _stalled(self, now: Snapshot, phase: str, lasted: float, still: float) -> Cause:
         durations = self._durations.get(phase)
         step = now.position.step if now.position else -1
-        place = f"phase {phase} of step {step}" if step >= 0 else f"phase {phase}"
+        of = f" of step {step}" if step >= 0 else ""
+        told = f"phase {phase}{of} has lasted {lasted:.1f} s"
+        if phase == BETWEEN:
+            told = f"no report after that{of} for {lasted:.1f} s"
         usual = f" (before, at most {duration(max(durations))})" if durations else ""
         evidence: dict[str, Any] = {
             "phase_s": round(lasted, 3),
@@ -182,7 +188,7 @@ class Watchdog:
         }
         return Cause(
             code="stalled",
-            summary=f"{place} has lasted {lasted:.1f} s{usual}, and nothing has moved for "
+            summary=f"{told}{usual}, and nothing has moved for "
             f"{still:.1f} s: no CPU time, no I/O, no page fault, no child",
             evidence=evidence,
         )

@@ -1,11 +1,22 @@
-"""Durations and counts as people write them: no exponents. Pure."""
+"""Durations, counts and places as people write them: no exponents. Pure."""
 
 from __future__ import annotations
 
 import math
 
+from harness.beatfile import BETWEEN
+
 _UNITS = ((120.0, 1.0, "s"), (7200.0, 60.0, "min"), (172_800.0, 3600.0, "h"))
 """Up to how many seconds a unit is used, and how many it has."""
+
+
+def place(step: int | None, phase: str | None) -> str:
+    """`in step 3, phase eval`, as far as it is known; `after the report of step 3`."""
+    if step is None or step < 0:
+        return f"in phase {phase}" if phase else ""
+    if phase == BETWEEN:
+        return f"after the report of step {step}"
+    return f"in step {step}" + (f", phase {phase}" if phase else "")
 
 
 def duration(seconds: float) -> str:

@@ -185,5 +185,7 @@ def mib(count: float | None) -> str:
     """Bytes, in words."""
     if count is None:
         return "an unknown amount"
+    if count < 1024:
+        return f"{words.count(count)} bytes"
     size, unit = (count / (1 << 20), "MiB") if count >= 1 << 20 else (count / 1024, "KiB")
     return f"{words.count(size)} {unit}"

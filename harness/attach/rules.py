@@ -61,7 +61,7 @@ def _dead(case: Case) -> Says | None:
     ]
     if not enough or any(proof.prove(one, case.seen.machine) for one in enough):
         return None
-    found = proof.deadlock(enough[-1], case.seen.name(case.pid), case.seen.machine)
+    found = proof.deadlock(enough[-1], f"in {case.seen.name(case.pid)}", case.seen.machine)
     return Says(Answer.DEADLOCK, found.summary, evidence=found.evidence)
 
 

@@ -25,7 +25,7 @@ def add(commands: options.Commands) -> None:
     parser = options.command(
         commands,
         "attach",
-        "say of a running process whether it is dead, and if not, what it does",
+        "tell whether a running process is stuck, and what it is doing",
         "harness attach 12345\n  harness attach --name mlx_lm.lora",
     )
     add = parser.add_argument

@@ -36,7 +36,7 @@ def add(commands: options.Commands) -> None:
     parser = options.command(
         commands,
         "doctor",
-        "say what can be used on this machine, and what a training will hold",
+        "say what can be used on this machine, and how much memory a training will need",
         "harness doctor --model tiny --train full --optimizer adamw",
     )
     group = parser.add_argument_group("memory that a training will hold, before it is run")

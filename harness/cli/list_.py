@@ -13,6 +13,9 @@ from harness.cli import options
 from harness.errors import Exit
 from harness.model import ScenarioInfo
 
+TITLES = {"control": "controls (known verdicts, used by selftest)"}
+SAYS = {"ladder": "what it varies", "control": "what happens"}
+
 
 def add(commands: options.Commands) -> None:
     parser = options.command(commands, "list", "list the shipped scenarios", "harness list")
@@ -27,10 +30,14 @@ def run(arguments: argparse.Namespace) -> int:
         return Exit.OK
     for kind, infos in groups.items():
         table = Table(
-            box=None, title=kind, title_justify="left", title_style="bold", padding=(0, 2, 0, 0)
+            box=None,
+            title=TITLES.get(kind, kind),
+            title_justify="left",
+            title_style="bold",
+            padding=(0, 2, 0, 0),
         )
         table.add_column("scenario", no_wrap=True)
-        table.add_column("what it varies")
+        table.add_column(SAYS[kind])
         for info in infos:
             table.add_row(info.name, info.summary)
         if infos:

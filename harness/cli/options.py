@@ -88,7 +88,7 @@ def add_running(parser: argparse.ArgumentParser) -> None:
     add = group.add_argument
     add("--repeat", type=positive, default=1, metavar="N", help="run each scenario N times")
     add("--stop-after", type=positive, metavar="K",
-        help="repeat a scenario no more once K of its runs were not completed")  # fmt: skip
+        help="stop repeating a scenario after K runs that did not complete")  # fmt: skip
     add("--jobs", type=positive, default=1, metavar="N", help="runs at once (%(default)s)")
     add("--budget", type=positive_seconds, default=Options().budget, metavar="SECONDS",
         help="for one run; what still makes progress then is unfinished (%(default)g)")  # fmt: skip

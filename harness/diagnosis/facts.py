@@ -6,6 +6,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from harness import words
 from harness.diagnosis.hypotheses import STOPS, Kind
 from harness.model import Finding, Outcome, ScenarioResult, Severity
 from harness.scenario import BASELINE
@@ -227,8 +228,7 @@ def _verb(run: Facts) -> str:
     stops = [kind for kind in Kind if kind in run.kinds & STOPS]
     if stops:
         verb = _ends(run, stops)
-        where = f" in step {result.last_step}" if result.last_step is not None else ""
-        return verb + where + (f", phase {result.last_phase}" if result.last_phase else "")
+        return f"{verb} {words.place(result.last_step, result.last_phase)}".rstrip()
     verb = {
         Outcome.COMPLETED: f"completes {run.steps} steps",
         Outcome.DIVERGED: "diverges",

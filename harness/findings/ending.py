@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from harness import words
 from harness.findings.make import error, info, seconds, warning
 from harness.model import Ending, Finding
 
@@ -17,10 +18,10 @@ def find(ending: Ending) -> tuple[Finding, ...]:
 
 def hang_transient(ending: Ending) -> Iterator[Finding]:
     for one in ending.transients:
-        place = f"phase {one.phase}" + (f" of step {one.step}" if (one.step or 0) >= 0 else "")
+        place = words.place(one.step, one.phase)
         yield warning(
             "hang_transient",
-            f"hung in {place} for {seconds(one.lasted_s)}, then went on: {one.cause.summary}",
+            f"hung {place} for {seconds(one.lasted_s)}, then went on: {one.cause.summary}",
             step=one.step,
             phase=one.phase,
             stalled_at_s=one.stalled_at_s,

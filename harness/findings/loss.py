@@ -25,6 +25,8 @@ FLOOR = 1.0
 """A smaller rise is no explosion: losses that start around 0 give no scale of their own."""
 WINDOW = 50
 """Losses that "the first" or "those around it" are at most."""
+ENOUGH = 50
+"""Losses below which nothing is said of whether they fall."""
 
 
 def loss_not_finite(record: Record) -> Iterator[Finding]:
@@ -193,6 +195,42 @@ def loss_flat(record: Record) -> Iterator[Finding]:
         value=low,
         range=high - low,
     )
+
+
+def loss_not_falling(record: Record) -> Iterator[Finding]:
+    losses = record.loss
+    if len(losses) < ENOUGH or not _all_finite(losses):
+        return
+    if max(losses) - min(losses) <= FLAT * max(map(abs, losses)):
+        return  # which is flat
+    third = len(losses) // 3
+    last = losses[-third:]
+    # What falls at once and rests from then on has fallen all the same.
+    if any(_lower(losses[:head], last) for head in (1, 5, len(losses) // 20, third)):
+        return
+    slope = stats.theil_sen([(float(at), loss) for at, loss in stats.blocks(losses)])
+    if slope.high < 0:
+        return
+    first, level = stats.median(losses[:third]), stats.median(last)
+    yield info(
+        "loss_not_falling",
+        f"the loss has not fallen over {len(losses)} reads (median {first:.4g} in their first "
+        f"third, {level:.4g} in their last): nothing is learned, or it had converged before",
+        first=first,
+        last=level,
+        reads=len(losses),
+        per_read=slope.value,
+        per_read_margin=slope.margin,
+    )
+
+
+def _lower(before: array[float], after: array[float]) -> bool:
+    """Whether the median of `after` is lower by more than two standard errors.
+
+    The noise is that within `after`: the spread of losses that fall has the fall in it.
+    """
+    error = 1.2533 * stats.spread(after) * math.sqrt(1 / len(before) + 1 / len(after))
+    return stats.median(before) - stats.median(after) > 2 * error
 
 
 def _all_finite(losses: array[float]) -> bool:

@@ -11,6 +11,7 @@ import shlex
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 
+from harness import words
 from harness.environment import PACKAGES
 from harness.errors import UsageError
 from harness.model import Outcome, ScenarioInfo, ScenarioResult, Severity
@@ -104,6 +105,7 @@ def _desktop(data: ReportInput) -> str:
         f"Version: {', '.join(versions) or 'not known'}",
         f"Device: {env.device or 'not known'}; memory {size(env.memory)}; Python {env.python}",
         *(f"{name}={value}" for name, value in env.variables.items()),
+        "Other environment variables: not listed; please add those that matter",
     )
     return "**Desktop**\n\n" + "\n".join(f" - {cell(row)}" for row in rows)
 
@@ -147,7 +149,7 @@ def _ended_by(result: ScenarioResult) -> str | None:
 def _place(result: ScenarioResult) -> str | None:
     if result.outcome is Outcome.COMPLETED or result.last_phase is None:
         return None
-    return f"step {result.last_step}, phase {result.last_phase}"
+    return words.place(result.last_step, result.last_phase).removeprefix("in ")
 
 
 def _times(first: float, median: float) -> str:

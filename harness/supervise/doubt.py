@@ -47,7 +47,7 @@ class Prover:
         del self._worlds[:-_KEPT]
 
     def proven(self, place: str) -> Cause | None:
-        """The deadlock, if the looks prove one. `place` names the phase and step."""
+        """The deadlock, if the looks prove one. `place` says where, as in `in phase eval`."""
         machine = platform.machine()
         if not self._worlds or proof.prove(self._worlds, machine):
             return None

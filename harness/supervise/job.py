@@ -12,8 +12,8 @@ from typing import IO
 
 import msgspec
 
-from harness import classify, record
-from harness.beatfile import BeatReader, read_position
+from harness import classify, record, words
+from harness.beatfile import BETWEEN, BeatReader, read_position
 from harness.model import (
     BuiltBeat,
     Cause,
@@ -141,7 +141,7 @@ class Job:
         if self._cause is not None:
             self._end(Why.HUNG, GRACE_S)
         elif self.judgement.state is State.STOPPED:
-            summary = f"stopped by a signal in {self._place()}, and not continued"
+            summary = f"stopped by a signal {self._place()}, and not continued"
             self._confirmed(Cause(code="stopped", summary=summary), now)
         else:
             self._end(Why.BUDGET, GRACE_S)
@@ -242,11 +242,12 @@ class Job:
     def _place(self) -> str:
         position = self.position
         if position is None:
-            return "phase start"
+            return "in phase start"
         settings = self.spec.settings
         within = position.step >= 0 and (settings is None or position.step < settings.steps)
-        step = f" of step {position.step}" if within else ""
-        return f"phase {position.phase}{step}"
+        if within and position.phase == BETWEEN:
+            return words.place(position.step, position.phase)
+        return f"in phase {position.phase}" + (f" of step {position.step}" if within else "")
 
     def _confirmed(self, cause: Cause, now: float) -> None:
         """Keep the verdict, and the evidence before anything is signalled."""

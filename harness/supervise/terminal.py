@@ -1,7 +1,8 @@
 """Our own terminal, lent to a command: all is as if the command had been started directly in it.
 
 Where our outputs are a terminal the command gets a pseudo-terminal in its place, the same one for
-all streams that are. What is none is handed on as it is (its input) or goes through a pipe.
+all streams that are. What is none is handed on as it is (its input) or goes through a pipe, the
+same one for both outputs if both of ours are one file (`2>&1`): two would lose their order.
 """
 
 from __future__ import annotations
@@ -32,6 +33,12 @@ INSIST_S = 2.0
 def _is_piped(file: int) -> bool:
     kind = os.fstat(file).st_mode
     return stat.S_ISFIFO(kind) or stat.S_ISSOCK(kind)
+
+
+def _is_one(first: int, second: int) -> bool:
+    """Whether what is written to both comes to one place, where its order can be seen."""
+    a, b = os.fstat(first), os.fstat(second)
+    return os.path.samestat(a, b) and not stat.S_ISCHR(a.st_mode)  # as /dev/null is
 
 
 def _raw(mode: list[Any], shared: bool) -> list[Any]:
@@ -82,11 +89,14 @@ class Terminal:
                 termios.tcsetattr(slave, termios.TCSANOW, termios.tcgetattr(0))
             self.resize()
             self.typing = self.prompts and os.tcgetpgrp(0) == os.getpgrp()
-        theirs, outputs = [], []
+        theirs: list[int] = []
+        outputs: list[Output] = []
         for sink, name, shows in zip(
             self._sinks, ("stdout.log", "stderr.log"), self._shows, strict=True
         ):
-            if slave is None or not shows:
+            if theirs and not shows and _is_one(*self._sinks):
+                theirs.append(theirs[0])
+            elif slave is None or not shows:
                 reader, writer = os.pipe()
                 theirs.append(writer)
                 outputs.append(Output(reader, name, sink))

@@ -67,6 +67,35 @@ def test_its_output_input_and_exit_code_are_the_commands_own(tmp_path):
     assert (one["outcome"], one["exit_code"]) == ("crashed", 7)
 
 
+BOTH = """
+import sys
+for i in range(50):
+    print("step", i, "loss", 2 - i / 100)
+    print("err", i, file=sys.stderr)
+"""
+
+
+def test_both_outputs_in_one_keep_their_order(tmp_path):
+    ran = subprocess.run(
+        [*WATCH, "--", sys.executable, "-c", BOTH],
+        cwd=tmp_path,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+    lines = [line for i in range(50) for line in (f"step {i} loss {2 - i / 100}", f"err {i}")]
+    assert ran.stdout.splitlines()[:100] == lines
+    assert result(tmp_path)["steps_completed"] == 50
+
+
+def test_outputs_that_go_to_two_places_stay_apart(tmp_path):
+    ran = watch(tmp_path, sys.executable, "-c", BOTH)
+    assert ran.stdout.splitlines() == [f"step {i} loss {2 - i / 100}" for i in range(50)]
+    assert ran.stderr.splitlines()[:50] == [f"err {i}" for i in range(50)]
+    (log,) = tmp_path.glob("reports/*/*/0/stderr.log")
+    assert log.read_text().splitlines() == ran.stderr.splitlines()[:50]
+
+
 def test_a_signal_is_told_as_a_shell_tells_it(tmp_path):
     assert watch(tmp_path, "sh", "-c", "kill -SEGV $$").returncode == 128 + signal.SIGSEGV
     assert result(tmp_path)["signal"] == "SIGSEGV"

@@ -109,3 +109,20 @@ def settings(steps=10) -> Settings:
 
 def expecting(*codes) -> ScenarioInfo:
     return msgspec.structs.replace(INFO, expects=codes)
+
+
+def held(sizes, every=0.25, per_second=30, rss=None) -> Record:
+    """A command's run, known by its log and from outside: what it held, look by look.
+
+    It does `per_second` steps and tells of each tenth; None if it tells of none.
+    """
+    beats = [StartBeat(t=0.0, schema=1, pid=1, wall=0.0, scenario="some")]
+    for step in range(0, round(len(sizes) * every * (per_second or 0)), 10):
+        beats.append(StepBeat(t=step / per_second, step=step, phases={}, loss=None))
+    record = gather(beats)
+    for look, size in enumerate(sizes):
+        record.seen_t.append(look * every)
+        record.seen_step.append(int(look * every * per_second) if per_second else -1)
+        record.footprint.append(round(size) if rss is None else -1)
+        record.rss.append(round(size) if rss is None else rss[look])
+    return record

@@ -265,7 +265,7 @@ def test_a_long_run_is_judged_through_bounded_samples():
         calls=ones,
         phases={"eval": array("d", [0.02]) * steps},
         loss_step=index,
-        loss=array("d", [5.0 + 0.1 * math.sin(i) for i in range(steps)]),
+        loss=array("d", [5.0 - i / steps + 0.1 * math.sin(i) for i in range(steps)]),
     )
     result = judge(record, steps=steps)
     assert (result.outcome, result.findings) == (Outcome.COMPLETED, ())

@@ -9,13 +9,14 @@ from pathlib import Path
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
-from records import P, make
+from records import P, held, make
 
 from harness import findings
 from harness.model import Severity, Tensors
 from harness.record import Record
 
 NAN, INF = math.nan, math.inf
+MIB = 2**20
 
 
 def tensors(changed, total=4, **fields):
@@ -32,8 +33,12 @@ TRIGGERS = {
     "frozen_parameters_changed": lambda: make(frozen=tensors(1, examples=("wk",))),
     "parameters_partly_unchanged": lambda: make(trainable=tensors(3, examples=("wk",))),
     "loss_flat": lambda: make(losses=5.5),
+    "loss_not_falling": lambda: make(
+        steps=60, losses=lambda step: 5 + 0.1 * math.sin(37 * step**2)
+    ),
     "loss_spike": lambda: make(losses=[5.5, 5.4, 5.3, 5.2, 60, 5.3, 5.2, 5.1, 5.0, 5.0]),
     "memory_growth": lambda: make(active=lambda step: P * (1 if step == 0 else 3 + step)),
+    "rss_growth": lambda: held([(200 + 10 * look) * MIB for look in range(40)]),
     "graph_growth": lambda: make(nodes=lambda step: 350 * (step + 1)),
     "compile_disabled": lambda: make(traces=lambda step: step + 1, compile_works=False),
     "retrace_every_step": lambda: make(traces=lambda step: step + 1, compile_works=True),
@@ -172,6 +177,49 @@ def test_a_loss_that_is_the_same_but_for_rounding_is_flat_and_a_slow_one_is_not(
     assert "loss_flat" not in found(make(steps=2, losses=5.0))
 
 
+def not_falling(losses):
+    return "loss_not_falling" in found(make(steps=len(losses), losses=list(losses)))
+
+
+FALLS = {
+    "in a line": lambda part: 1 - part,
+    "more and more slowly": lambda part: math.exp(-3 * part),
+    "at once": lambda part: math.exp(-20 * part),
+    "at last": lambda part: 1 if part < 0.6 else 0,
+    "and rises again": lambda part: (1 - part) if part < 0.7 else part - 0.4,
+}
+
+
+@given(
+    st.sampled_from(sorted(FALLS)),
+    st.integers(50, 600),
+    st.floats(0, 0.12),
+    st.floats(-3, 10),
+    st.integers(0, 10_000),
+)
+def test_a_loss_that_falls_is_never_said_not_to(how, count, noise, level, seed):
+    r = random.Random(seed)
+    assert not not_falling(
+        [level + FALLS[how](i / (count - 1)) + noise * r.gauss(0, 1) for i in range(count)]
+    )
+
+
+def test_a_first_update_that_did_all_is_a_fall():
+    assert not not_falling([5.0] + [1.0 + 0.01 * (i % 7) for i in range(99)])
+
+
+@pytest.mark.parametrize("rise", [0, 3], ids=["level", "rising"])
+def test_a_loss_that_only_varies_is_mostly_seen_and_is_no_more_than_info(rise):
+    r = random.Random(0)
+    runs = [
+        [50 + rise * i / 300 + 2 * r.gauss(0, 1) for i in range(300)] for _ in range(40)
+    ]  # fmt: skip
+    assert sum(map(not_falling, runs)) >= 32
+    assert not not_falling([50 + (i % 3) for i in range(49)])
+    record = make(steps=300, losses=runs[0])
+    assert found(record)["loss_not_falling"].severity is Severity.INFO
+
+
 # --- memory and graph ----------------------------------------------------------------------------
 
 
@@ -209,6 +257,75 @@ def test_memory_that_only_varies_does_not_grow(seed, steps):
 )
 def test_a_plateau_is_not_growth(active):
     assert "memory_growth" not in found(make(steps=12, active=active))
+
+
+@given(st.floats(1, 50), st.integers(24, 600), st.integers(0, 1000))
+def test_a_leak_is_seen_from_outside_and_told_per_step(per_step, looks, seed):
+    r = random.Random(seed)
+    total = per_step * 30 * 0.25 * looks
+    sizes = [
+        MIB * (50 + total * look / looks + 0.02 * total * r.random()) if look > 2 else 9 * MIB
+        for look in range(looks)
+    ]
+    finding = found(held(sizes))["rss_growth"]
+    assert finding.severity is Severity.WARNING
+    assert finding.evidence["bytes_per_step"] / MIB == pytest.approx(per_step, rel=0.1)
+
+
+SETTLES = {
+    "allocates at the start": lambda look: 500 if look > 3 else 20,
+    "varies": lambda look: 500 + 100 * ((37 * look**2) % 11) / 11,
+    "fills a cache and stays": lambda look: 300 + 10 * min(look, 85),
+    "fills it more and more slowly": lambda look: 300 + 900 * (1 - math.exp(-look / 20)),
+    "jumps once": lambda look: 300 + 500 * (look > 60),
+    "jumps twice": lambda look: 300 + 500 * (look > 40) + 500 * (look > 80),
+    "validates every so often": lambda look: 300 + 400 * (look % 25 > 20),
+    "grows a little": lambda look: 300 + 0.6 * look,
+    "grows little for its size": lambda look: 4000 + 6 * look,
+    "is freed": lambda look: 2000 - 10 * look,
+}
+
+
+@pytest.mark.parametrize("how", SETTLES)
+def test_memory_that_settles_is_no_leak_from_outside(how):
+    assert not found(held([SETTLES[how](look) * MIB for look in range(100)]))
+
+
+@given(st.integers(0, 10_000), st.integers(1, 400), st.floats(0, 0.3))
+def test_memory_that_only_varies_from_outside_does_not_grow(seed, looks, noise):
+    r = random.Random(seed)
+    assert not found(held([500 * MIB * (1 + noise * r.random()) for _ in range(looks)]))
+
+
+@pytest.mark.parametrize("per_second", [30, None])
+def test_what_is_given_back_at_the_end_hides_no_leak(per_second):
+    sizes = [(200 + 10 * look) * MIB for look in range(300)] + [MIB]
+    record = held(sizes, per_second=per_second)
+    record.footprint[-1] = -1
+    assert found(held(sizes, per_second=per_second))["rss_growth"]
+    assert found(record)["rss_growth"].evidence["measure"] == "footprint"
+
+
+def test_what_mlx_says_of_its_memory_counts_for_more():
+    grows = held([(200 + 10 * look) * MIB for look in range(40)])
+    grows.active.extend([P] * len(grows.step))
+    assert "rss_growth" not in found(grows)
+
+
+def test_without_steps_it_takes_a_minute_and_is_only_info():
+    def sizes(looks):
+        return [(200 + 4 * look) * MIB for look in range(looks)]
+
+    assert not found(held(sizes(200), per_second=None))
+    finding = found(held(sizes(400), per_second=None))["rss_growth"]
+    assert finding.severity is Severity.INFO
+    assert finding.evidence["bytes_per_minute"] / MIB == pytest.approx(960, rel=0.01)
+    assert "per minute" in finding.summary
+
+
+def test_the_rss_is_taken_where_the_footprint_is_not_known():
+    sizes = [(200 + 10 * look) * MIB for look in range(40)]
+    assert found(held(sizes, rss=sizes))["rss_growth"].evidence["measure"] == "rss"
 
 
 @pytest.mark.parametrize(

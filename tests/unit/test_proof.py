@@ -314,7 +314,7 @@ def test_select_on_no_file_is_a_timed_wait(machine):
 
 
 def told(*processes, machine="x86_64"):
-    return deadlock(looks(processes), "phase forward of step 3", machine)
+    return deadlock(looks(processes), "in phase forward of step 3", machine)
 
 
 def test_the_cause_says_who_waits_for_whom():

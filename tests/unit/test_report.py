@@ -174,6 +174,20 @@ def test_a_hang_shows_cause_wait_site_evidence_and_stacks(tmp_path):
     assert "Stacks: `stacks/first-pystack.txt`" in report
 
 
+def test_the_evidence_has_plain_names_and_no_addresses():
+    evidence = {
+        "stack_attempts": ["pystack: ok (0.1 s)"],
+        "threads": [{"name": "a", "waits_in": f"futex 0x7f{n}"} for n in range(2)],
+        "some_new_key": 3,
+    }
+    report = markdown.render(ReportInput(fakes.run(fakes.hung(**evidence))))
+    assert "| stack tools tried | pystack: ok (0.1 s) |" in report
+    assert "| seen still for, s | 4" in report
+    assert "| threads | name a, waits in futex (× 2) |" in report
+    assert re.search(r"\| some\S*new\S*key \| 3 \|", report)
+    assert "still_s" not in report
+
+
 def test_a_hang_shows_its_stacks_without_the_calls_that_nobody_wrote(request):
     text = (request.path.parent / "stack_samples" / "locks-pystack.txt").read_text()
     data = ReportInput(

@@ -16,7 +16,7 @@ from rich.text import Text
 
 from harness import selftest
 from harness.cli import selftest as command
-from harness.model import Outcome
+from harness.model import Outcome, Severity
 from harness.screen import COLUMNS, LiveScreen, Screen
 from harness.watchdog import State
 
@@ -40,11 +40,37 @@ def test_what_became_of_a_run_is_wrapped_between_words_and_set_in(width):
     screen.finished(None, fakes.result(LONG, outcome=Outcome.CRASHED, reason=REASON))
     lines = written(screen)
     assert max(map(cell_len, lines)) <= width
+    lines = lines[width >= 80 :]  # below what the figures are
     told = " ".join(" ".join(lines).split())
     # A name longer than a line is the only word that may be broken.
     assert REASON in told
     assert (LONG in told) is (width > len(LONG) + 6)
     assert all(line.startswith(" " * 6) for line in lines[1:])
+
+
+def test_what_the_figures_are_is_told_once_above_them():
+    screen = Screen(console(80), 12, False, False)
+    for _ in range(2):
+        screen.finished(None, fakes.result("baseline_update"))
+    head, first, second = written(screen)
+    assert head.startswith("P: size of the trainable parameters")
+    assert head.rstrip().endswith("peak")
+    assert len(head) == len(first.rstrip()) == len(second.rstrip())
+    assert len(head) <= 80
+    for made in (console(80, terminal=False), console(60)):
+        screen = Screen(made, 12, False, False)
+        screen.finished(None, fakes.result("baseline_update"))
+        assert "P:" not in made.file.getvalue()
+
+
+def test_what_was_found_is_said_in_a_sentence():
+    growth = fakes.finding("memory_growth", Severity.WARNING)
+    for quiet, verbose, times in ((False, False, 1), (False, True, 1), (True, False, 0)):
+        screen = Screen(console(80, terminal=False), 1, quiet, verbose)
+        screen.finished(None, fakes.result("a", findings=(growth,)))
+        text = screen.console.file.getvalue()
+        assert text.count(f"memory_growth: {growth.summary}") == text.count("memory_growth")
+        assert text.count("memory_growth") == times
 
 
 def test_lines_of_a_file_are_whole():

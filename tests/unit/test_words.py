@@ -1,10 +1,11 @@
-"""Numbers in sentences."""
+"""Numbers and places in sentences."""
 
 from __future__ import annotations
 
 import pytest
 
-from harness.words import count, duration
+from harness.attach.case import mib
+from harness.words import count, duration, place
 
 
 @pytest.mark.parametrize(
@@ -24,3 +25,26 @@ def test_a_duration_has_the_unit_that_people_use(seconds, told):
 )  # fmt: skip
 def test_a_count_has_no_exponent(value, told):
     assert count(value) == told
+
+
+@pytest.mark.parametrize(
+    ("step", "phase", "told"),
+    [
+        (3, "eval", "in step 3, phase eval"),
+        (50, "after_report", "after the report of step 50"),
+        (-1, "import", "in phase import"),
+        (None, "start", "in phase start"),
+        (4, None, "in step 4"),
+        (None, None, ""),
+    ],
+)
+def test_a_place_is_told_as_far_as_it_is_known(step, phase, told):
+    assert place(step, phase) == told
+
+
+@pytest.mark.parametrize(
+    ("size", "told"),
+    [(0.986, "0.99 bytes"), (700, "700 bytes"), (1024, "1 KiB"), (3 << 20, "3 MiB")],
+)
+def test_few_bytes_are_told_as_bytes(size, told):
+    assert mib(size) == told

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
@@ -35,6 +36,39 @@ KINDS = 8
 
 LOOKS = 4
 """Sampled steps that are shown from the beginning of a run, and from its end."""
+
+LABELS = {
+    "stack_tool": "stacks taken by",
+    "stack_attempts": "stack tools tried",
+    "stacks_moved": "stacks moved",
+    "wait_category": "kind of wait",
+    "fingerprint": "fingerprint of the hang",
+    "span_s": "seen still for, s",
+    "still_s": "seen still for, s",
+    "phase_s": "phase has lasted, s",
+    "phase_max_s": "longest such phase before, s",
+    "allowed_s": "phase may last, s",
+    "looks": "times looked at",
+    "threads": "threads",
+    "waits_in": "waits in",
+    "cpu_s": "CPU used, s",
+    "switches": "context switches",
+    "watched_s": "watched for, s",
+    "wakes_in_s": "wakes in, s",
+    "cpu": "cores used",
+    "io_bytes": "bytes read and written",
+    "major_faults": "pages read in",
+    "minor_faults": "page faults",
+    "rss": "resident memory, bytes",
+    "gpu": "GPUs in use",
+    "pid": "process",
+    "decided_by": "decided by process",
+    "culprits": "ranks at fault",
+    "not_read": "not read",
+}
+"""What the evidence is called in the report, by its key in run.json."""
+_CALL = re.compile(r"(\w+) 0x[0-9a-f]+")
+"""A system call and its first argument, an address that says nothing to a reader."""
 
 Figure = Callable[[ScenarioResult], float | None]
 
@@ -95,7 +129,7 @@ def _endings(results: Sequence[ScenarioResult]) -> str:
     for result in results:
         told = f"{SYMBOLS[result.outcome]} {result.outcome.value}"
         told += f": {cell(result.cause.code, 40)}" if result.cause else ""
-        kinds[told, place(result).removeprefix(" in ")].append(result)
+        kinds[told, place(result).removeprefix(" in ").strip()].append(result)
     if len(kinds) == 1 and results[0].outcome is Outcome.COMPLETED:
         return f"**{told}** in all {len(results)} runs, loss {loss_of(results)}"
     rows = [
@@ -205,7 +239,7 @@ def _cause(result: ScenarioResult, found: Cause, data: ReportInput) -> Iterator[
     if site := found.evidence.get("wait_site"):
         yield f"Wait site: {code(brief(site), 400)}"
     rows = [
-        (cell(key, 60), cell(brief(value)))
+        (cell(LABELS.get(key, key), 60), cell(brief(value)))
         for key, value in found.evidence.items()
         if key != "wait_site" and value is not None
     ]
@@ -218,10 +252,12 @@ def _cause(result: ScenarioResult, found: Cause, data: ReportInput) -> Iterator[
 def brief(value: Any) -> str:
     """A value of the evidence in one line; equal members of a list are counted together."""
     if isinstance(value, dict):
-        return ", ".join(f"{key} {brief(item)}" for key, item in value.items())
+        return ", ".join(f"{LABELS.get(key, key)} {brief(item)}" for key, item in value.items())
     if isinstance(value, list | tuple):
         counts = Counter(brief(_without_ids(item)) for item in value)
         return "; ".join(f"{text} (× {n})" if n > 1 else text for text, n in counts.items())
+    if isinstance(value, str) and (call := _CALL.fullmatch(value)):
+        return call[1]
     return digits(value) if isinstance(value, float) else str(value)
 
 
