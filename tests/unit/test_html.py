@@ -188,7 +188,7 @@ def test_hostile_text_stays_text(tmp_path):
             return {k: spoiled(v, k) for k, v in value.items()}
         if isinstance(value, (list, tuple)):
             return [spoiled(v, key) for v in value]
-        fixed = ("outcome", "severity", "verdict", "scenario", "started")
+        fixed = ("outcome", "severity", "verdict", "scenario", "started", "usable_of")
         return HOSTILE + value if isinstance(value, str) and key not in fixed else value
 
     run = msgspec.convert(spoiled(raw), type=type(made))
