@@ -104,7 +104,7 @@ def load(path: Path) -> ScenarioInfo:
         raise UsageError(
             f"{path}{f':{line}' if line else ''}: not Python: {error.args[0]}"
         ) from error
-    if "make_step" not in _names(tree):
+    if "make_step" not in names(tree):
         raise UsageError(f"{path} has no make_step(training): see docs/SCENARIOS.md")
     doc = ast.get_docstring(tree) or ""
     settings = _literal(tree, "SETTINGS", {}, path)
@@ -161,17 +161,17 @@ def _verdict(literal: Any, path: Path) -> Expected | None:
         raise UsageError(f"{path}: VERDICT: {error}") from error
 
 
-def _names(tree: ast.Module) -> set[str]:
+def names(tree: ast.Module) -> set[str]:
     """Names that the module's top level binds."""
-    names: set[str] = set()
+    found: set[str] = set()
     for node in tree.body:
         if isinstance(node, ast.FunctionDef | ast.ClassDef):
-            names.add(node.name)
+            found.add(node.name)
         elif isinstance(node, ast.ImportFrom | ast.Import):
-            names.update(alias.asname or alias.name for alias in node.names)
+            found.update(alias.asname or alias.name for alias in node.names)
         elif isinstance(node, ast.Assign):
-            names.update(target.id for target in node.targets if isinstance(target, ast.Name))
-    return names
+            found.update(target.id for target in node.targets if isinstance(target, ast.Name))
+    return found
 
 
 def _literal(tree: ast.Module, name: str, default: Any, path: Path) -> Any:

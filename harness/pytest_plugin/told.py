@@ -35,7 +35,8 @@ def headline(run: Run) -> str:
 def timeout(run: Run, limit: float, evidence: Mapping[str, Any]) -> str:
     """Of a run that pytest-timeout's limit ended; `evidence` is what its stacks said then."""
     site = line(str(evidence.get("wait_site", "")), 400) or shown.wait_site(run.result)
-    place = f"in step {run.result.last_step}, {run.result.last_phase}"
+    at = shown.place(run.result)
+    place = f"in {at}" if at else "before it began"
     told = f"Timeout (>{limit}s) from pytest-timeout: {run.scenario} {place}"
     return "\n".join([told + (f": {site}" if site else ""), *_details(run)])
 
