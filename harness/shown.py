@@ -20,7 +20,11 @@ def verdict(result: ScenarioResult) -> str:
     if result.cause is not None:
         proven = " (proven)" if result.cause.proven else ""
         return f"{text}: {line(result.cause.code, 40)}{proven}"
-    return text + (f": {line(result.reason, 240)}" if result.reason else "")
+    # The place of an exception stands in its reason too.
+    reason = (result.reason or "").removesuffix(
+        f" (in step {result.last_step}, phase {result.last_phase})"
+    )
+    return text + (f": {line(reason, 240)}" if reason else "")
 
 
 def place(result: ScenarioResult) -> str:

@@ -249,6 +249,9 @@ def test_the_outer_limit_of_pytest_timeout_shows_the_stacks(project, method):
             "E *test_it.py:* in <lambda>",
         ]
     )
+    text = report(result).read_text()
+    assert "ended by pytest-timeout after 4 s in step 0, phase forward; it sleeps" in text
+    assert "Stacks of asleep" in text
 
 
 def test_the_outer_limit_is_given_back_after_a_training(project):

@@ -20,7 +20,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from harness.model import Outcome, Sample
-from harness.report import html, stacks, write_all
+from harness.report import html, markdown, stacks, write_all
 from harness.report.html import series, timeline
 from harness.report.input import ReportInput, groups, load_run
 
@@ -254,6 +254,20 @@ def test_runs_that_hung_in_one_way_share_a_column():
         ("compiled_step [0]", 2),
         ("compiled_step [2]", 1),
     ]
+
+
+def test_stacks_are_shown_of_a_run_that_did_not_hang(request):
+    text = (request.path.parent / "stack_samples" / "locks-pystack.txt").read_text()
+    limited = fakes.result("slow", Outcome.UNFINISHED, reason="ended by pytest-timeout after 3 s")
+    data = ReportInput(
+        fakes.run(limited, fakes.result("fine")),
+        stacks=lambda result: ("1-pystack.txt",) if result.scenario == "slow" else (),
+        stack_texts=lambda _: {"1-pystack.txt": text, "2-pystack.txt": text},
+    )
+    (column,) = stacks.columns(groups(data.run), data)
+    assert (column.name, column.told, column.site) == ("slow", "unfinished", limited.reason)
+    assert column.processes[0].threads
+    assert "Stacks of slow" in markdown.render(data)
 
 
 @pytest.mark.parametrize("tool", ["pystack", "py-spy"])
