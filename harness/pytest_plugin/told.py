@@ -82,7 +82,7 @@ def _thread(thread: ThreadStack) -> Iterator[str]:
     name = f"thread {thread.tid or ''} {line(thread.name, 40)}".rstrip()
     yield f"{name}{' (main)' * thread.main}: {waitsite.wait_site(thread).description}"
     # Where it is, and of what leads there what somebody wrote: not the interpreter's own calls.
-    frames = [f for i, f in enumerate(thread.frames) if i == 0 or not f.system]
+    frames = [f for i, f in enumerate(thread.frames) if i == 0 or not (f.system or f.ours)]
     for frame in frames[:FRAMES]:
         yield f"    {_frame(frame)}"
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from itertools import chain, groupby, islice
 
@@ -30,7 +30,8 @@ class Call:
     place: str
     python: bool = False
     system: tuple[str, ...] = ()
-    """The calls of the C library, the interpreter and the standard library, innermost first."""
+    """The calls of the C library, the interpreter, the standard library and the harness, innermost
+    first."""
 
 
 @dataclass(frozen=True)
@@ -172,9 +173,10 @@ def _process(title: str, text: str, tool: str, pid: int | None) -> Process:
 
 def _thread(stack: ThreadStack) -> Thread:
     calls: list[Call] = []
-    for system, part in groupby(stack.frames[:FRAMES], key=lambda frame: frame.system):
+    folded = iter(_folded(stack.frames))
+    for nobodys, part in groupby(stack.frames[:FRAMES], key=lambda _: next(folded)):
         frames = list(part)
-        if system and len(frames) > 1:
+        if nobodys and len(frames) > 1:
             inner = tuple(f"{frame.function}  {_place(frame)}".rstrip() for frame in frames)
             calls.append(Call(frames[0].function, f"and {len(frames) - 1} more", system=inner))
         else:
@@ -182,6 +184,16 @@ def _thread(stack: ThreadStack) -> Thread:
     title = f"thread {stack.tid}" if stack.tid is not None else "a thread"
     title += f" ({stack.name})" if stack.name else ""
     return Thread(title + (", main" if stack.main else ""), tuple(calls))
+
+
+def _folded(frames: Iterable[Frame]) -> Iterator[bool]:
+    """Of each frame, whether it is of no interest to who wrote the program."""
+    ours = False
+    for frame in frames:
+        # What starts a worker is given on the command line, as somebody's program may be.
+        if frame.python and not (ours and frame.file == "<string>"):
+            ours = frame.ours
+        yield frame.system or (ours if frame.python else False)
 
 
 def _place(frame: Frame) -> str:

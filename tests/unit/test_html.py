@@ -284,6 +284,25 @@ def test_stacks_fold_what_nobody_wrote(tool, request):
     assert (child.threads, child.text) == ((), "no frames")
 
 
+def test_stacks_fold_the_frames_of_the_harness(request):
+    text = (
+        'Thread 7 (active): "MainThread"\n    step (<project>/train.py:9)\n'
+        "    _steps (<harness>/harness/training/loop.py:61)\n"
+        "    main (<harness>/harness/worker.py:51)\n    <module> (<string>:1)\n"
+    )
+    data = ReportInput(fakes.run(fakes.hung(stack_tool="py-spy")),
+                       stack_texts=lambda _: {"1-py-spy.txt": text})  # fmt: skip
+    (column,) = stacks.columns(groups(data.run), data)
+    calls = column.processes[0].threads[0].calls
+    assert [(call.function, len(call.system)) for call in calls] == [("step", 0), ("_steps", 3)]
+    theirs = text.replace("    _steps (<harness>/harness/training/loop.py:61)\n", "").replace(
+        "    main (<harness>/harness/worker.py:51)\n", ""
+    )
+    data = replace(data, stack_texts=lambda _: {"1-py-spy.txt": theirs})
+    (column,) = stacks.columns(groups(data.run), data)
+    assert len(column.processes[0].threads[0].calls) == 2
+
+
 def test_a_run_of_nothing_has_a_page():
     page = html.render(ReportInput(fakes.run()))
     assert check(page) is None

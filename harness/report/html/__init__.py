@@ -24,7 +24,7 @@ from harness.report.html import ranks, timeline, view
 from harness.report.html.series import GRAPH, LOSS, MEMORY, TIME, Curve, curves
 from harness.report.input import Group, ReportInput, groups
 from harness.report.sections import verdicts
-from harness.report.sections.diagnosis import ranked
+from harness.report.sections.diagnosis import ranked, worth
 from harness.report.text import line
 
 HERE = Path(__file__).parent
@@ -73,7 +73,7 @@ def render(data: ReportInput) -> str:
             run=run,
             about=view.about(run),
             left_out=verdicts.left_out(run),
-            hypotheses=ranked(run.diagnosis.hypotheses),
+            hypotheses=ranked(run.diagnosis.hypotheses) if worth(run) else [],
             rows=[view.row(group) for group in every],
             charts=charts,
             drawn=list(drawn),

@@ -12,7 +12,7 @@ from harness.report.input import Group, ReportInput
 from harness.report.text import details, fence, line
 
 CALLS = 10
-"""Of each thread; calls of the C library, the interpreter and the standard library count once."""
+"""Of each thread; calls of nobody's own, such as the C library's, count once."""
 LINES = 100
 shortened = partial(line, limit=160)
 
