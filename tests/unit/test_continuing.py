@@ -37,7 +37,7 @@ class Machine:
         self.usage = None
         self.interrupted = False
 
-    def run(self, jobs, _, observer, keep_going, wanted):
+    def run(self, jobs, _, observer, _interrupts, keep_going, wanted):
         for index, start in enumerate(jobs):
             if not keep_going() or not wanted(index) or (self.interrupted and index):
                 continue
