@@ -28,7 +28,7 @@ FLOATS = st.floats(allow_nan=False, allow_infinity=False, width=32)
 HOSTILE = "</script><!--</title></style>\"'><img src=x onerror=alert(1)>{{7*7}}&lt;\u202e\x1b[31m"
 TAGS = """html head meta title style body a header div nav button h1 p span main section h2 h3 h4
 h5 table thead tbody tr th td pre strong noscript label select option output figure figcaption input
-svg rect path article ol li details summary code dl dt dd i script"""
+svg rect path line text article ol li details summary code dl dt dd i script"""
 WITH_ADDRESS = {"href", "src", "action", "data", "formaction", "poster", "srcset", "style"}
 
 
@@ -236,6 +236,29 @@ def test_the_timeline_of_a_hang():
     assert [(mark.kind, mark.x) for mark in bar.marks] == [("stall", 125), ("verdict", 375)]
     assert bar.ticks == "M93.8 7v10M125 7v10"
     assert bar.told == "last progress at 1.00 s, verdict 2.00 s later"
+
+
+@pytest.mark.parametrize(
+    ("begin", "end", "texts"),
+    [
+        (0, 9.54, ["0", "2 s", "4 s", "6 s", "8 s"]),
+        (0, 0.0031, ["0", "1 ms", "2 ms", "3 ms"]),
+        (0, 61, ["0", "15 s", "30 s", "45 s", "1 min"]),
+        (0, 7000, ["0", "30 min", "1 h", "1.5 h"]),
+        (3.3, 7.7, ["4 s", "5 s", "6 s", "7 s"]),
+        (0, 0, ["0"]),
+    ],
+)
+def test_the_axis_of_the_timeline_has_round_times(begin, end, texts):
+    assert [tick.text for tick in timeline.scale(begin, end)] == texts
+
+
+@given(st.floats(0, 1e9), st.floats(0, 1e9))
+def test_any_axis_has_a_few_ticks_in_order(begin, span):
+    ticks = timeline.scale(begin, begin + span)
+    assert len(ticks) <= 7
+    assert all(0 <= tick.x <= timeline.WIDTH for tick in ticks)
+    assert sorted(ticks, key=lambda tick: tick.x) == list(ticks)
 
 
 def test_the_course_of_a_run_begins_when_its_first_step_does(tmp_path):

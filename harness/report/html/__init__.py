@@ -88,7 +88,7 @@ def render(data: ReportInput) -> str:
                 for group in every
                 for result in group.results
             ],
-            scale=timeline.scale(longest),
+            scale=timeline.scale(0.0, longest),
             jobs=ranks.jobs(every, data),
             kinds=lanes.TOLD,
             columns=stacks.columns(every, data),
