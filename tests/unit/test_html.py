@@ -247,6 +247,8 @@ def test_the_timeline_of_a_hang():
         (0, 7000, ["0", "30 min", "1 h", "1.5 h"]),
         (3.3, 7.7, ["4 s", "5 s", "6 s", "7 s"]),
         (0, 0, ["0"]),
+        (0, 1e300, ["0"]),
+        (0, float("nan"), ["0"]),
     ],
 )
 def test_the_axis_of_the_timeline_has_round_times(begin, end, texts):

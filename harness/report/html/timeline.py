@@ -132,7 +132,7 @@ class Tick:
 def scale(begin: float, end: float) -> Sequence[Tick]:
     """Round times between two, at most six, and where they stand below the bars."""
     span = end - begin
-    if not (span > 0 and math.isfinite(span)):
+    if not (0 < span < _AGES and abs(begin) < _AGES):
         return [Tick(0.0, "0")]
     step = next(unit for unit in _round() if span / unit < 6)
     first, last = math.ceil(begin / step - 1e-9), math.floor(end / step + 1e-9)
@@ -140,6 +140,10 @@ def scale(begin: float, end: float) -> Sequence[Tick]:
         Tick(_x(i * step - begin, span), _time(i * step) if i else "0")
         for i in range(first, last + 1)
     ]
+
+
+_AGES = 1e12
+"""Seconds of which no axis makes sense."""
 
 
 def _round() -> Iterator[float]:
