@@ -15,6 +15,8 @@ else
 BACKEND := cpu
 endif
 comma := ,
+# An outer guard: no test relies on that limit.
+PARALLEL = -n 2 --dist worksteal --timeout 300
 EXTRAS = $(if $(1),[$(1)])
 
 .PHONY: run-all test test-slow test-pytest8 lint clean
@@ -23,16 +25,16 @@ run-all: $(VENV)/installed
 	$(BIN)/harness run-all $(ARGS)
 
 test: lint
-	$(BIN)/python -m pytest -n 2 $(ARGS)
+	$(BIN)/python -m pytest $(PARALLEL) $(ARGS)
 
 # The long ones: many repeats, long stalls, big outputs.
 test-slow: $(VENV)/test-installed
-	$(BIN)/python -m pytest -n 2 -m slow $(ARGS)
+	$(BIN)/python -m pytest $(PARALLEL) -m slow $(ARGS)
 
 # `make test` tests the plugin on the newest pytest; this does on the oldest that it works with.
 test-pytest8: $(VENV)/test-installed
 	$(PIP) install --upgrade --target $(VENV)/pytest8 'pytest<9'
-	PYTHONPATH=$(VENV)/pytest8 $(BIN)/python -m pytest -n 2 \
+	PYTHONPATH=$(VENV)/pytest8 $(BIN)/python -m pytest $(PARALLEL) \
 	  tests/integration/test_pytest_plugin.py $(ARGS)
 
 lint: $(VENV)/test-installed

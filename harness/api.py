@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from os import PathLike
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypedDict
+from typing import TYPE_CHECKING, Any, TypedDict, overload
 
 import msgspec
 
@@ -182,7 +182,7 @@ class Run:
 
 
 @dataclass(frozen=True, repr=False)
-class Runs:
+class Runs(Sequence[Run]):
     """The runs of several scenarios, in the order of the plan. Shows itself as a table."""
 
     result: RunResult
@@ -211,7 +211,11 @@ class Runs:
     def __len__(self) -> int:
         return len(self._runs)
 
-    def __getitem__(self, index: int) -> Run:
+    @overload
+    def __getitem__(self, index: int) -> Run: ...
+    @overload
+    def __getitem__(self, index: slice) -> tuple[Run, ...]: ...
+    def __getitem__(self, index: int | slice) -> Run | tuple[Run, ...]:
         return self._runs[index]
 
     def __iter__(self) -> Iterator[Run]:

@@ -110,8 +110,9 @@ def _outcome(
 
 def _stopped(record: Record, ending: Ending, where: str) -> str | None:
     """Why it was ended from outside while it still made progress; None when it was not."""
+    doing = f"; it {ending.doing}" if ending.doing else ""
     if ending.interrupted:
-        return f"interrupted {where}"
+        return f"{ending.ended_by or 'interrupted'} {where}{doing}"
     if not ending.over_budget:
         return None
     reason = f"the budget was spent {where}"
@@ -121,7 +122,7 @@ def _stopped(record: Record, ending: Ending, where: str) -> str | None:
         reason += f", which had lasted {seconds(max(0.0, lasted))}"
     if len(record.seconds) > 0:
         reason += f"; a step took {seconds(stats.median(record.seconds))}"
-    return reason
+    return reason + doing
 
 
 def _broken(record: Record, ending: Ending, settings: Settings | None, where: str) -> str | None:

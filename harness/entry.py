@@ -2,7 +2,8 @@
 
 The supervisor writes a small file (`write`) that, in the worker, imports the function from where
 it stands (`function`), with the module's own name and the same `sys.path`. A function that
-stands in no file, as in a notebook, is written out with all that it uses (harness/inline.py).
+stands in no file, as in a notebook, is written out with all that it uses (harness/inline.py), to a
+second file.
 """
 
 from __future__ import annotations
@@ -13,7 +14,9 @@ import inspect
 import os
 import sys
 from collections.abc import Callable, Mapping, Sequence
+from enum import Enum
 from functools import partial
+from operator import attrgetter
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -31,16 +34,24 @@ def write(file: Path, functions: Mapping[str, Function]) -> None:
     """Write `file`, a scenario that binds each of `functions` to its name.
 
     They stand at the top level of a module, or are a `functools.partial` of one that does, with
-    literals for arguments. Raises UsageError for any other.
+    literals, paths and members of an Enum for arguments. Raises UsageError for any other.
+
+    What stands in no file goes to a file beside it. In `file` itself a name of theirs could be one
+    that means something there: a function may call another one that is named `make_step`.
     """
     plain = [_plain(function) for function in functions.values()]
     homeless = [function for function in plain if not _file(function).is_file()]
-    text = inline.source(homeless) if homeless else ""
+    beside = file.with_name(f"{file.stem}__cells.py")
+    if homeless:
+        beside.write_text(inline.source(homeless) + "\n", encoding="utf-8")
     doc = " ".join(summary(plain[0]).replace("\\", "").replace('"', "'").split())
-    lines = [f'"""{doc}"""', "", "from functools import partial", "from harness import entry", ""]
-    lines += [text] if text else []
+    lines = [f'"""{doc}"""', "", "from functools import partial", "from pathlib import Path", ""]
+    lines += ["from harness import entry", ""]
     for (name, function), standing in zip(functions.items(), plain, strict=True):
-        found = standing.__name__ if standing in homeless else _found(standing)
+        if standing in homeless:
+            found = _found(standing.__name__, beside.stem, beside)
+        else:
+            found = _found(standing.__qualname__, standing.__module__, _file(standing))
         lines.append(f"{name} = {_with_arguments(found, function)}")
     file.write_text("\n".join(lines) + "\n", encoding="utf-8")
 
@@ -106,7 +117,10 @@ def _text(function: Any) -> str:
 def _plain(function: Function) -> Any:
     while isinstance(function, partial):
         function = function.func
-    if not inspect.isfunction(function) or function.__qualname__ != function.__name__:
+    known = inspect.isfunction(function) and (
+        function.__qualname__ == function.__name__ or _is_static(function)
+    )
+    if not known:
         told = getattr(function, "__qualname__", repr(function))
         raise UsageError(
             f"{told} is no function at the top level of a module, which alone another process "
@@ -117,31 +131,51 @@ def _plain(function: Function) -> Any:
     return function
 
 
+def _is_static(function: Any) -> bool:
+    """Whether it is a staticmethod of a class at the top level of its module."""
+    *outer, name = function.__qualname__.split(".")
+    found: Any = sys.modules.get(function.__module__)
+    for part in outer:
+        found = getattr(found, part, None)
+    return inspect.isclass(found) and isinstance(vars(found).get(name), staticmethod)
+
+
 def _file(function: Any) -> Path:
     return Path(os.path.abspath(inspect.unwrap(function).__code__.co_filename))  # noqa: PTH100
 
 
-def _found(function: Any) -> str:
+def _found(name: str, module: str, file: Path) -> str:
     path = [os.path.abspath(one) for one in sys.path]  # noqa: PTH100
-    known = (function.__module__, str(_file(function)), function.__name__, path)
-    return f"entry.function{known!r}"
+    return f"entry.function{(module, str(file), name, path)!r}"
 
 
 def _with_arguments(text: str, function: Function) -> str:
     if not isinstance(function, partial):
         return text
-    arguments = [repr(one) for one in function.args]
-    arguments += [f"{key}={value!r}" for key, value in function.keywords.items()]
+    arguments = [_argument(one) for one in function.args]
+    arguments += [f"{key}={_argument(value)}" for key, value in function.keywords.items()]
+    return f"partial({', '.join([text, *arguments])})"
+
+
+def _argument(value: Any) -> str:
+    """What evaluates to `value` in the worker."""
+    if isinstance(value, Path):
+        return f"Path({str(value)!r})"
+    kind = type(value)
+    home = getattr(sys.modules.get(kind.__module__), "__file__", None)
+    if isinstance(value, Enum) and home and "<locals>" not in kind.__qualname__:
+        file = Path(os.path.abspath(home))  # noqa: PTH100
+        return f"{_found(kind.__qualname__, kind.__module__, file)}[{value.name!r}]"
     try:
-        same = ast.literal_eval(repr((function.args, function.keywords))) == (
-            function.args,
-            function.keywords,
-        )
-    except (ValueError, SyntaxError):
+        same = bool(ast.literal_eval(repr(value)) == value)
+    except (ValueError, SyntaxError, TypeError):
         same = False
     if not same:
-        raise UsageError(f"the arguments of {function!r} are no literals: give numbers and strings")
-    return f"partial({', '.join([text, *arguments])})"
+        raise UsageError(
+            f"the argument {value!r} is none that another process can be given: give literals, "
+            "such as numbers and strings, paths, or members of an Enum"
+        )
+    return repr(value)
 
 
 # -- the worker's side
@@ -150,7 +184,7 @@ def _with_arguments(text: str, function: Function) -> str:
 def function(module: str, file: str, name: str, path: Sequence[str]) -> Function:
     """The function `name` of `module`, which stands in `file` and saw `path` as its `sys.path`."""
     sys.path[:] = [*path, *(one for one in sys.path if one not in path)]
-    found: Function = getattr(_module(module, Path(file)), name)
+    found: Function = attrgetter(name)(_module(module, Path(file)))
     return found
 
 

@@ -101,15 +101,30 @@ def _text(value: FunctionType | type) -> str:
 
 
 def _class_text(value: type) -> str:
-    """The source of a class, by one of its methods: of a class itself no notebook knows it."""
-    code = next(one.__code__ for one in vars(value).values() if isinstance(one, FunctionType))
-    lines = linecache.getlines(code.co_filename)
-    node = next(
-        node
-        for node in ast.walk(ast.parse("".join(lines)))
-        if isinstance(node, ast.ClassDef)
-        and node.name == value.__name__
-        and node.lineno <= code.co_firstlineno <= (node.end_lineno or 0)
-    )
+    """The source of a class, by one of its methods, or by its name: no notebook knows it itself."""
+    codes = [one.__code__ for one in vars(value).values() if isinstance(one, FunctionType)]
+    for code in codes:
+        lines = linecache.getlines(code.co_filename)
+        for node in _classes(lines, value.__name__):
+            if node.lineno <= code.co_firstlineno <= (node.end_lineno or 0):
+                return _lines_of(node, lines)
+    # It has no methods, or those of a dataclass, which stand in no text. The cells that have run
+    # are in order, and the last one that defines the name is meant. (A file has a time.)
+    for entry in reversed(list(linecache.cache.values())):
+        lines = entry[2] if len(entry) == 4 and entry[1] is None else []
+        for node in reversed(_classes(lines, value.__name__)):
+            return _lines_of(node, lines)
+    raise OSError
+
+
+def _classes(lines: Sequence[str], name: str) -> list[ast.ClassDef]:
+    try:
+        tree = ast.parse("".join(lines))
+    except SyntaxError:  # a cell of a magic command
+        return []
+    return [node for node in ast.walk(tree) if isinstance(node, ast.ClassDef) and node.name == name]
+
+
+def _lines_of(node: ast.ClassDef, lines: Sequence[str]) -> str:
     first = min([node.lineno, *(one.lineno for one in node.decorator_list)])
     return textwrap.dedent("".join(lines[first - 1 : node.end_lineno]))

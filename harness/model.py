@@ -480,6 +480,10 @@ class Ending(msgspec.Struct, frozen=True, kw_only=True):
     """How often the kernel's out-of-memory killer struck, on the whole machine, while it ran."""
     over_budget: bool = False
     interrupted: bool = False
+    ended_by: str = ""
+    """Who interrupted it, in words, if not its user: `ended by pytest-timeout after 3 s`."""
+    doing: str = ""
+    """What it was at when it was ended, as stacks that were taken last have shown."""
     position: Position | None = None
     """The last known place, also when no beat of it reached beats.jsonl."""
     rss_peak: int | None = None

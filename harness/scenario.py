@@ -165,15 +165,15 @@ def _verdict(literal: Any, path: Path) -> Expected | None:
 
 def names(tree: ast.Module) -> set[str]:
     """Names that the module's top level binds."""
-    names: set[str] = set()
+    found: set[str] = set()
     for node in tree.body:
         if isinstance(node, ast.FunctionDef | ast.ClassDef):
-            names.add(node.name)
+            found.add(node.name)
         elif isinstance(node, ast.ImportFrom | ast.Import):
-            names.update(alias.asname or alias.name for alias in node.names)
+            found.update(alias.asname or alias.name for alias in node.names)
         elif isinstance(node, ast.Assign):
-            names.update(target.id for target in node.targets if isinstance(target, ast.Name))
-    return names
+            found.update(target.id for target in node.targets if isinstance(target, ast.Name))
+    return found
 
 
 def _literal(tree: ast.Module, name: str, default: Any, path: Path) -> Any:

@@ -16,13 +16,22 @@ def verdict(result: ScenarioResult) -> str:
     """Outcome, place and cause in some words: `hung in step 3, eval: deadlock (proven)`."""
     text: str = result.outcome.value
     if result.outcome in (Outcome.HUNG, Outcome.CRASHED, Outcome.UNFINISHED):
-        place = [f"step {result.last_step}"] if result.last_step is not None else []
-        place += [line(result.last_phase, 40)] if result.last_phase else []
-        text += f" in {', '.join(place)}" if place else ""
+        text += f" in {at}" if (at := place(result)) else ""
     if result.cause is not None:
         proven = " (proven)" if result.cause.proven else ""
         return f"{text}: {line(result.cause.code, 40)}{proven}"
-    return text + (f": {line(result.reason, 240)}" if result.reason else "")
+    # The place of an exception stands in its reason too.
+    reason = (result.reason or "").removesuffix(
+        f" (in step {result.last_step}, phase {result.last_phase})"
+    )
+    return text + (f": {line(reason, 240)}" if reason else "")
+
+
+def place(result: ScenarioResult) -> str:
+    """Where it was last: `step 3, eval`; empty when it had not begun."""
+    found = [f"step {result.last_step}"] if result.last_step is not None else []
+    found += [line(result.last_phase, 40)] if result.last_phase else []
+    return ", ".join(found)
 
 
 def wait_site(result: ScenarioResult) -> str:

@@ -52,6 +52,12 @@ def harness_run(
     run = HarnessRun(request.node, tmp_path_factory)
     yield run
     run.home.leave()
+    if request.node.stash.get(PASSED, False) and not run.called:
+        pytest.fail(
+            f"{request.node.name} has the fixture harness_run, and passed without calling it: it "
+            "trained nothing",
+            pytrace=False,
+        )
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:
@@ -88,11 +94,17 @@ def _scenario(path: Path, parent: pytest.Collector) -> pytest.Collector | None:
     config = parent.config
     if not config.getoption("harness_scenarios") or path.suffix != ".py" or path.name[0] == "_":
         return None
+    if path.name == "conftest.py":
+        return None
     if any(fnmatch(path.name, pattern) for pattern in config.getini("python_files")):
         return None
-    if b"make_step" not in path.read_bytes():
+    source = path.read_bytes()
+    if b"make_step" not in source:
         return None
-    from harness.pytest_plugin.collect import ScenarioFile
+    from harness.pytest_plugin.collect import ScenarioFile, is_scenario
+
+    if not is_scenario(source):
+        return None
 
     found: pytest.Collector = ScenarioFile.from_parent(parent, path=path)
     return found

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import ast
+import re
 from collections.abc import Iterator
 from typing import Any
 
@@ -15,6 +17,16 @@ from harness.pytest_plugin.running import Home, watched
 
 BUDGET_S = 180.0
 """Of one scenario: several times what the longest control takes on two cores."""
+
+
+def is_scenario(source: bytes) -> bool:
+    """Whether it makes a make_step at its top level; that it speaks of one is not enough."""
+    try:
+        tree = ast.parse(source)
+    except (SyntaxError, ValueError, RecursionError):
+        # One that cannot be parsed is told of, if it means to be a scenario.
+        return re.search(rb"^def make_step\b", source, re.MULTILINE) is not None
+    return "make_step" in scenario.names(tree)
 
 
 class ScenarioFile(pytest.File):

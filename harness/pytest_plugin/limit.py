@@ -45,7 +45,8 @@ class Limit(Silent):
                 handler = job.folder / launch.FAULTHANDLER
                 last = evidence.Last(job.last)
                 self.told = evidence.collect(job.folder, job.snapshot, last, handler).told
-            job.interrupt(0.0)
+            by = f"ended by pytest-timeout after {self.settings.timeout:g} s"
+            job.interrupt(0.0, by, str(self.told.get("wait_site", "")))
         self.fired = True
 
     def _debugged(self) -> bool:

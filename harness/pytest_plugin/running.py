@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import re
 import shutil
 from collections.abc import Collection
@@ -38,11 +39,10 @@ class Home:
 
     def new(self) -> Path:
         """A folder for one more run."""
-        name = re.sub(r"[^\w.-]+", "-", self._item.nodeid if self._out else self._item.name)
         if self._out is None:
-            made = self._factory.mktemp(name[:40])
+            made = self._factory.mktemp(re.sub(r"[^\w.-]+", "-", self._item.name)[:40])
         else:
-            made = self._out / name[-100:].strip("-") / str(len(self._made))
+            made = self._out / folder_name(self._item.nodeid) / str(len(self._made))
             made.mkdir(parents=True, exist_ok=True)
         self._made.append(made)
         return made
@@ -54,11 +54,20 @@ class Home:
                 shutil.rmtree(folder, ignore_errors=True)
 
 
+def folder_name(nodeid: str) -> str:
+    """A folder's name that no other test has."""
+    plain = nodeid.replace("::", "-")
+    name = re.sub(r"[^\w.-]+", "-", plain)[-100:].strip("-")
+    # Two tests whose names differ in what a folder's may not have would share one.
+    return name if name == plain else f"{name}-{hashlib.sha256(nodeid.encode()).hexdigest()[:8]}"
+
+
 class HarnessRun:
     """Called by a test with what it trains; see `__call__`."""
 
     def __init__(self, item: pytest.Item, factory: pytest.TempPathFactory) -> None:
         self.home = Home(item, factory)
+        self.called = False
         self._item = item
 
     def __call__(
@@ -77,12 +86,23 @@ class HarnessRun:
         scenario cannot run here. Raises UsageError for a wrong setting or scenario.
         """
         __tracebackhide__ = True
+        self.called = True
+        one = scenario if isinstance(scenario, Scenario) else Scenario(scenario, batches=batches)
+        try:
+            return self._train(one, budget, expect, settings)
+        except HarnessError as error:
+            # Its message says it all; where in the harness it was raised says nothing to the user.
+            raise error.with_traceback(None) from None
+
+    def _train(
+        self, one: Scenario, budget: float | None, expect: Expected | None, settings: Changes
+    ) -> Run:
+        __tracebackhide__ = True
         marked = _marked(self._item)
-        wanted = _outcomes(expect or marked.get("expect", Outcome.COMPLETED))
+        wanted = _outcomes(marked.get("expect", Outcome.COMPLETED) if expect is None else expect)
         seconds = marked.get("budget", BUDGET_S) if budget is None else budget
         changes = {k: v for k, v in marked.items() if k not in ("expect", "budget")} | settings
         folder = self.home.new()
-        one = scenario if isinstance(scenario, Scenario) else Scenario(scenario, batches=batches)
         run = watched(self._item, own(one.info(folder), changes), folder, float(seconds))[0]
         if run.outcome not in wanted:
             if run.outcome is Outcome.SKIPPED:
@@ -100,13 +120,9 @@ def watched(item: pytest.Item, info: ScenarioInfo, folder: Path, budget: float) 
     """Run one scenario within the limits of the test; fails it when pytest-timeout's is over."""
     __tracebackhide__ = True
     options = Options(out=folder, budget=budget)
-    try:
-        with taken_over(item) as limit:
-            command = ("pytest", item.nodeid)
-            runs = carry_out([info], Settings(), options, observer=limit, command=command)
-    except HarnessError as error:
-        # Its message says it all; where in the harness it was raised says nothing to the user.
-        raise error.with_traceback(None) from None
+    with taken_over(item) as limit:
+        command = ("pytest", item.nodeid)
+        runs = carry_out([info], Settings(), options, observer=limit, command=command)
     if limit.fired:
         pytest.fail(told.timeout(runs[0], limit.settings.timeout, limit.told))
     return runs
@@ -124,6 +140,8 @@ def _marked(item: pytest.Item) -> dict[str, Any]:
 
 def _outcomes(expect: Expected) -> tuple[Outcome, ...]:
     words = (expect,) if isinstance(expect, str) else tuple(expect)
+    if not words:
+        raise UsageError("expect: it is empty, so that no outcome would do")
     try:
         return tuple(Outcome(word) for word in words)
     except ValueError as error:

@@ -35,7 +35,8 @@ def headline(run: Run) -> str:
 def timeout(run: Run, limit: float, evidence: Mapping[str, Any]) -> str:
     """Of a run that pytest-timeout's limit ended; `evidence` is what its stacks said then."""
     site = line(str(evidence.get("wait_site", "")), 400) or shown.wait_site(run.result)
-    place = f"in step {run.result.last_step}, {run.result.last_phase}"
+    at = shown.place(run.result)
+    place = f"in {at}" if at else "before it began"
     told = f"Timeout (>{limit}s) from pytest-timeout: {run.scenario} {place}"
     return "\n".join([told + (f": {site}" if site else ""), *_details(run)])
 
@@ -81,7 +82,7 @@ def _thread(thread: ThreadStack) -> Iterator[str]:
     name = f"thread {thread.tid or ''} {line(thread.name, 40)}".rstrip()
     yield f"{name}{' (main)' * thread.main}: {waitsite.wait_site(thread).description}"
     # Where it is, and of what leads there what somebody wrote: not the interpreter's own calls.
-    frames = [f for i, f in enumerate(thread.frames) if i == 0 or not f.system]
+    frames = [f for i, f in enumerate(thread.frames) if i == 0 or not (f.system or f.ours)]
     for frame in frames[:FRAMES]:
         yield f"    {_frame(frame)}"
 

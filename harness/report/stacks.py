@@ -1,8 +1,8 @@
-"""The stacks of what hung, a column each, so that two hangs can be read side by side."""
+"""The stacks that were taken, a column each, so that two hangs can be read side by side."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from itertools import chain, groupby, islice
 
@@ -17,7 +17,7 @@ from harness.report.text import line
 from harness.stackparse import Frame, ThreadStack
 
 COLUMNS = 40
-"""Hangs of one run that are shown at most."""
+"""Of one run that are shown at most."""
 THREADS = 40
 FRAMES = 200
 
@@ -30,7 +30,8 @@ class Call:
     place: str
     python: bool = False
     system: tuple[str, ...] = ()
-    """The calls of the C library, the interpreter and the standard library, innermost first."""
+    """The calls of the C library, the interpreter, the standard library and the harness, innermost
+    first."""
 
 
 @dataclass(frozen=True)
@@ -51,23 +52,26 @@ class Process:
 @dataclass(frozen=True)
 class Column:
     name: str
-    cause: str
-    proven: bool
+    outcome: str
+    told: str
+    """The cause of a hang; of another run its outcome."""
     site: str
     processes: tuple[Process, ...]
     same: int
-    """How many runs of this scenario hung with these stacks."""
+    """How many runs of this scenario ended so with these stacks."""
     culprit: bool = False
 
 
 def columns(groups: tuple[Group, ...], data: ReportInput) -> list[Column]:
-    """A column for each way in which the runs of a scenario hung."""
+    """A column for each way in which the runs of a scenario hung, and for each other run that has
+    stacks: pytest-timeout has ended it, or it was hung and went on."""
     found = []
     for group in groups:
         kinds: dict[str, list[ScenarioResult]] = {}
         for result in group.results:
-            if result.outcome is Outcome.HUNG and result.cause is not None:
-                key = str(result.cause.evidence.get("fingerprint") or result.repeat)
+            if result.outcome is Outcome.HUNG or data.stacks(result):
+                evidence = result.cause.evidence if result.cause else {}
+                key = str(evidence.get("fingerprint") or result.repeat)
                 kinds.setdefault(key, []).append(result)
         found += [(group, same) for same in kinds.values()]
     made = (of(group, same, data) for group, same in found[:COLUMNS])
@@ -75,7 +79,7 @@ def columns(groups: tuple[Group, ...], data: ReportInput) -> list[Column]:
 
 
 def of(group: Group, same: list[ScenarioResult], data: ReportInput) -> list[Column]:
-    """The columns of a hang, `same` being all runs in which it was seen; of ranks, several."""
+    """The columns of the runs `same`, which ended in the same way; of ranks, several."""
     if same[0].ranks:
         return _of_ranks(group, same, data)
     return [_column(group, same, data)]
@@ -125,14 +129,18 @@ def _functions(process: Process) -> tuple[str, ...]:
 def _column(group: Group, same: list[ScenarioResult], data: ReportInput) -> Column:
     result = same[0]
     cause = result.cause
-    assert cause is not None
-    tool = str(cause.evidence.get("stack_tool"))
+    evidence = cause.evidence if cause else {}
+    told = result.outcome.value
+    if cause is not None:
+        told = cause.code + (" (proven)" if cause.proven else "")
     return Column(
         name=group.label(result),
-        cause=cause.code,
-        proven=cause.proven,
-        site=line(str(cause.evidence.get("wait_site", "")), 400),
-        processes=tuple(_processes(data.stack_texts(result), tool)),
+        outcome=result.outcome.value,
+        told=told,
+        site=line(
+            str(evidence.get("wait_site") or (result.reason if not cause else "") or ""), 400
+        ),
+        processes=tuple(_processes(data.stack_texts(result), str(evidence.get("stack_tool", "")))),
         same=len(same),
     )
 
@@ -144,9 +152,10 @@ def _processes(texts: Mapping[str, str], tool: str) -> Iterator[Process]:
     for folder, files in groupby(paths, key=lambda path: path.rpartition("/")[0]):
         names = list(files)
         last = next((n for n in reversed(names) if n.endswith(f"-{tool}.txt")), names[-1])
+        used = tool or last.rpartition("/")[2].removesuffix(".txt").partition("-")[2]
         title = f"process {folder}" if folder else "the worker"
         pid = int(folder) if folder.isdecimal() else None
-        yield _process(f"{title}, by stacks/{last}", texts[last], tool, pid)
+        yield _process(f"{title}, by stacks/{last}", texts[last], used, pid)
 
 
 def _process(title: str, text: str, tool: str, pid: int | None) -> Process:
@@ -164,9 +173,10 @@ def _process(title: str, text: str, tool: str, pid: int | None) -> Process:
 
 def _thread(stack: ThreadStack) -> Thread:
     calls: list[Call] = []
-    for system, part in groupby(stack.frames[:FRAMES], key=lambda frame: frame.system):
+    folded = iter(_folded(stack.frames))
+    for nobodys, part in groupby(stack.frames[:FRAMES], key=lambda _: next(folded)):
         frames = list(part)
-        if system and len(frames) > 1:
+        if nobodys and len(frames) > 1:
             inner = tuple(f"{frame.function}  {_place(frame)}".rstrip() for frame in frames)
             calls.append(Call(frames[0].function, f"and {len(frames) - 1} more", system=inner))
         else:
@@ -174,6 +184,16 @@ def _thread(stack: ThreadStack) -> Thread:
     title = f"thread {stack.tid}" if stack.tid is not None else "a thread"
     title += f" ({stack.name})" if stack.name else ""
     return Thread(title + (", main" if stack.main else ""), tuple(calls))
+
+
+def _folded(frames: Iterable[Frame]) -> Iterator[bool]:
+    """Of each frame, whether it is of no interest to who wrote the program."""
+    ours = False
+    for frame in frames:
+        # What starts a worker is given on the command line, as somebody's program may be.
+        if frame.python and not (ours and frame.file == "<string>"):
+            ours = frame.ours
+        yield frame.system or (ours if frame.python else False)
 
 
 def _place(frame: Frame) -> str:

@@ -27,6 +27,8 @@ class Frame(msgspec.Struct, frozen=True, kw_only=True):
     python: bool = False
     system: bool = False
     """Of the C library, the interpreter or Python's standard library: not what a user wrote."""
+    ours: bool = False
+    """Of the harness, which calls the step that a user wrote."""
 
 
 class ThreadStack(msgspec.Struct, frozen=True, kw_only=True):
@@ -82,6 +84,7 @@ def python(function: str, path: str, line: int | None) -> Frame:
         line=line,
         python=True,
         system=_is_library(path),
+        ours=_is_ours(path),
     )
 
 
@@ -92,9 +95,25 @@ def _is_library(path: str) -> bool:
     parts = PurePath(path).parts
     if "site-packages" in parts or "dist-packages" in parts:
         return False
-    if PurePath(path).is_absolute():
+    # As a report shows them, the interpreter's folder and the home have names.
+    if PurePath(path).is_absolute() or parts[:1] in (("<python>",), ("~",)):
         return any(re.fullmatch(r"python3(\.\d+)?t?", part) for part in parts[:-1])
     return bool(parts) and parts[0].removesuffix(".py") in sys.stdlib_module_names
+
+
+_PACKAGE = PurePath(__file__).parents[1]
+_IN_WORKERS = re.compile(r"^harness/(worker\.py|(training|inject)/)")
+"""What py-spy prints of ours: it leaves out the folder in which a package lies."""
+
+
+def _is_ours(path: str) -> bool:
+    pure = PurePath(path)
+    if not pure.is_absolute() and not path.startswith("<harness>/"):
+        return _IN_WORKERS.match(path) is not None
+    for package in (_PACKAGE, PurePath("<harness>/harness")):
+        if pure.is_relative_to(package):
+            return not pure.is_relative_to(package / "scenarios")
+    return False
 
 
 def plain(function: str) -> str:

@@ -110,6 +110,10 @@ class Inspector:
             self._thread.start()
         return cause
 
+    def told(self, last_progress: float) -> str:
+        """The wait site that it saw last; empty when it has seen none since `last_progress`."""
+        return self._seen[-1].told if self._seen and last_progress == self._since else ""
+
     def _inspect(self) -> None:
         found = evidence.inspect(self._pid, self._folder, self._stop)
         if found is not None and not self._stop.is_set():

@@ -93,6 +93,7 @@ class Job:
         """Whether it has told of an exception."""
         self._stalled_with = (0, False)
         self._oom_kills = observe.oom_kills()
+        self._ended_by = self._doing = ""
         self._steps = 0
         self._next_look = 0.0
         self._next_sample = 0.0
@@ -115,8 +116,12 @@ class Job:
         """Becomes readable when the guard has news: wait on it instead of polling."""
         return self._process.channel
 
-    def interrupt(self, grace: float) -> None:
-        """End it now; what it has done so far is classified as unfinished."""
+    def interrupt(self, grace: float, by: str = "", doing: str = "") -> None:
+        """End it now; what it has done so far is classified as unfinished.
+
+        `by` says who ends it, if not its user, and `doing` what its stacks have shown.
+        """
+        self._ended_by, self._doing = by, doing
         self._end(Why.INTERRUPT, grace)
 
     def tick(self) -> ScenarioResult | None:
@@ -399,6 +404,8 @@ class Job:
             oom_kills=observe.oom_kills() - self._oom_kills,
             over_budget=self._why is Why.BUDGET,
             interrupted=self._why is Why.INTERRUPT,
+            ended_by=self._ended_by,
+            doing=self._doing or self._inspected(),
             position=position,
             unread=observe.unread(self._last_sample) if self._last_sample else {},
             rss_peak=max(self.rss_peak, process.rss_peak or 0) or None,
@@ -407,6 +414,10 @@ class Job:
         written = record.load(self.folder)
         self.error, self.mlx = written.error, written.mlx
         return classify.classify(written, ending, self.info, self.spec.settings, self.spec.repeat)
+
+    def _inspected(self) -> str:
+        """What the last closer look at it showed, if it has made no progress since."""
+        return self._doubt[1].told(self.judgement.last_progress) if self._doubt else ""
 
     def _end_evidence(self) -> None:
         """There is nothing left to look at: what was seen by now is the evidence."""

@@ -45,6 +45,7 @@ def test_the_tests_that_the_documents_show_pass(tmp_path):
 
 
 TYPED = """
+from collections.abc import Sequence
 from pathlib import Path
 
 from harness import Run, Runs, Scenario, run, run_all
@@ -59,6 +60,7 @@ losses: tuple[float, ...] = one.losses
 summary: str = one.findings[0].summary
 first: Run = several[0]
 names: list[str] = [each.scenario for each in several]
+some: Sequence[Run] = several[0:1]
 """
 
 

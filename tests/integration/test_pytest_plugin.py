@@ -133,6 +133,7 @@ def test_a_hang_fails_with_its_wait_site_its_stacks_and_its_report(project):
         ("", "'nothing.py'", "*UsageError: no such scenario file: nothing.py"),
         ("", "lambda training: None", "*UsageError: *no function at the top level of a module*"),
         ("", "make_step, stepps=2", "*UsageError: *unknown field `stepps`*"),
+        ("", "make_step, expect=[]", "*UsageError: expect: it is empty, so that no outcome *"),
         ("expect='fine'", "make_step", "*UsageError: *'fine' is not a valid Outcome*hung*"),
         ("20", "make_step", "*UsageError: the marker training takes keywords alone*"),
     ],
@@ -144,6 +145,8 @@ def test_what_is_not_as_expected_is_said_in_a_line(project, mark, call, told):
     result.assert_outcomes(failed=1)
     result.stdout.fnmatch_lines([f"E *{told}"])
     assert len(result.stdout.lines) < 80
+    if "UsageError" in told:
+        assert not re.search(r"(running|api|entry|scenario)\.py:", result.stdout.str())
 
 
 def test_a_crash_shows_the_end_of_the_workers_output(project):
@@ -168,6 +171,19 @@ def test_a_marked_test_that_trains_nothing_does_not_pass(project):
     result = project("@pytest.mark.training(steps=3)\ndef test_it():\n    pass\n")
     result.assert_outcomes(errors=1)
     result.stdout.fnmatch_lines(["*does not use the fixture harness_run"])
+
+
+@pytest.mark.parametrize(
+    "test",
+    [
+        "@pytest.mark.usefixtures('harness_run')\n@pytest.mark.training(steps=3)\ndef test_it():",
+        "def test_it(harness_run):",
+    ],
+)
+def test_a_test_that_never_calls_the_fixture_does_not_pass(project, test):
+    result = project(f"{test}\n    pass\n\ndef test_no(harness_run):\n    pytest.skip('no')\n")
+    result.assert_outcomes(passed=1, errors=1, skipped=1)
+    result.stdout.fnmatch_lines(["*test_it has the fixture harness_run, and passed without*"])
 
 
 def test_one_can_select_stop_and_repeat(project):
@@ -233,6 +249,9 @@ def test_the_outer_limit_of_pytest_timeout_shows_the_stacks(project, method):
             "E *test_it.py:* in <lambda>",
         ]
     )
+    text = report(result).read_text()
+    assert "ended by pytest-timeout after 4 s in step 0, phase forward; it sleeps" in text
+    assert "Stacks of asleep" in text
 
 
 def test_the_outer_limit_is_given_back_after_a_training(project):
@@ -318,6 +337,8 @@ def test_scenario_files_are_tests(project):
         "two_locks": CONTROL + 'VERDICT = {"outcome": "hung", "cause": "deadlock"}\n',
         "wrongly": HEALTHY + 'VERDICT = {"outcome": "hung"}\n',
         "broken": "def make_step(training):\n    raise ValueError('gone')\n",
+        "conftest": "def make_step(): pass\n",
+        "train": "# make_step\ndef main():\n    from healthy import make_step\n",
         "no_scenario": "raise AssertionError('must not be imported')\n",
         "_helper": "def make_step(training): pass\n",
         "test_steps": "def make_step(training): pass\n\ndef test_plain(): pass\n",

@@ -89,6 +89,14 @@ def test_a_shipped_scenario_by_its_name(tmp_path):
     assert made.expects == ("loss_flat",)
 
 
+def written(file, **functions):
+    """What the scenario binds that is written of `functions`."""
+    entry.write(file, functions)
+    scope: dict = {"__name__": file.stem}
+    exec(compile(file.read_text(), str(file), "exec"), scope)
+    return scope
+
+
 def test_a_function_is_imported_from_where_it_stands(tmp_path):
     step = functools.partial(make_step, scale=2.5)
     info = api.Scenario(step, batches=make_batches).info(tmp_path)
@@ -102,12 +110,33 @@ def test_a_function_is_imported_from_where_it_stands(tmp_path):
     assert scope["batches"] is make_batches
 
 
+class Steps:
+    @staticmethod
+    def make_step(training):
+        return "static"
+
+    def method(self, training): ...
+
+
+def test_a_static_method_is_imported_too(tmp_path):
+    scope = written(tmp_path / "static.py", make_step=Steps.make_step)
+    assert scope["make_step"](None) == "static"
+
+
+def test_paths_and_members_of_an_enum_are_arguments(tmp_path):
+    given = (Path("a b"), Outcome.HUNG, [1, "x"])
+    function = functools.partial(make_step, *given, other=Path("/c"))
+    made = written(tmp_path / "arguments.py", make_step=function)["make_step"]
+    assert (made.args, made.keywords) == (given, {"other": Path("/c")})
+
+
 @pytest.mark.parametrize(
     "function",
     [
         lambda training: None,
         Settings,
         functools.partial(make_step, scale=object()),
+        Steps.method,
         types.SimpleNamespace,
     ],
 )
@@ -157,6 +186,13 @@ def cells(*texts):
     return world
 
 
+DATACLASSES = (
+    "from dataclasses import dataclass\n",
+    "@dataclass\nclass Width:\n    value: int = 7\n",
+    "@dataclass\nclass Width:\n    value: int = 8\n",
+    "class Empty(Exception): pass\n",
+    "def make_step(training):\n    return Width().value, Empty('x').args\n",
+)
 NOTEBOOK = (
     "import math\nimport json as j\nfrom pathlib import Path\nWIDTH = 8\n",
     "class Base:\n    def width(self):\n        return WIDTH\n\n\nclass Model(Base):\n"
@@ -170,12 +206,27 @@ NOTEBOOK = (
 
 def test_a_notebooks_function_is_written_out_with_what_it_uses(tmp_path):
     world = cells(*NOTEBOOK, "unused = object()\n")
-    file = tmp_path / "made.py"
-    entry.write(file, {"make_step": functools.partial(world["make_step"])})
-    scope: dict = {"__name__": "made"}
-    exec(compile(file.read_text(), str(file), "exec"), scope)
+    scope = written(tmp_path / "used.py", make_step=functools.partial(world["make_step"]))
     assert scope["make_step"](None)(2) == '[16, "a", 3]'
     assert scope["__doc__"] == "Of a notebook."
+
+
+def test_a_notebooks_names_mean_what_they_mean_there(tmp_path):
+    world = cells(
+        "SETTINGS = 'none of a scenario'\ndef make_step(training):\n    return training + 1\n",
+        "def batches(training):\n    return SETTINGS\n",
+        "def partial(training):\n    return make_step(training), batches(training)\n",
+    )
+    info = api.Scenario(world["partial"], batches=world["batches"]).info(tmp_path)
+    assert info.settings == {}
+    scope = written(tmp_path / "named.py", make_step=functools.partial(world["partial"]))
+    assert scope["make_step"](1) == (2, "none of a scenario")
+
+
+def test_a_notebooks_classes_without_methods_are_written_out(tmp_path):
+    world = cells(*DATACLASSES)
+    scope = written(tmp_path / "classes.py", make_step=world["make_step"])
+    assert scope["make_step"](None) == (8, ("x",))
 
 
 def test_what_cannot_be_written_out_is_named():
@@ -278,6 +329,8 @@ def test_several_runs_are_a_sequence_of_them():
     assert [run.scenario for run in runs] == ["a", "a", "b", "b"]
     assert [run.result.repeat for run in runs.of("b")] == [0, 1]
     assert runs[3].folder == Path("folder/b/1")
+    assert [run.result.repeat for run in runs[1:3]] == [1, 0]
+    assert runs.index(runs[2]) == 2
     assert runs[0].outcome == "completed"
     assert runs[0].outcome is Outcome.COMPLETED
     assert "folder/report.md" in str(runs)

@@ -101,7 +101,7 @@ def test_an_example_that_is_cheap_runs(line, capsys):
     assert capsys.readouterr().out
 
 
-def test_the_report_of_five_hundred_hung_runs_fits_an_issue():
+def test_the_report_of_five_hundred_hung_runs_fits_an_issue(tmp_path):
     stack = "".join(f"  File x.py, line {n}, in function_{n}\n" for n in range(400))
     faults = tuple(fakes.finding(f"code_{n}_{'z' * 50}", summary="fault " * 99) for n in range(30))
     runs = [
@@ -122,7 +122,7 @@ def test_the_report_of_five_hundred_hung_runs_fits_an_issue():
     log = "".join(f"line {n} of a log that goes on and on and on\n" for n in range(500))
     text = markdown.render(
         ReportInput(
-            concluded(fakes.run(*runs), Path("reports") / "run"),
+            concluded(fakes.run(*runs), tmp_path),
             log_tails=lambda _: {"stdout": log, "stderr": log},
             stack_texts=lambda _: {"pystack-1.txt": stack},
             stacks=lambda _: ("pystack-1.txt",),

@@ -14,6 +14,9 @@ from records import COMPLETED, INFO, P, expecting, failure, make, settings
 from harness.classify import classify, metrics
 from harness.model import Cause, Command, Ending, Outcome, Position, Severity, Tensors
 from harness.record import Record
+from harness.supervise import evidence
+from harness.supervise.doubt import Inspector
+from harness.watchdog import Inspection, Policy
 
 NAN = math.nan
 STALLED = Cause(code="stalled", summary="no progress in phase eval of step 1 for 12.0 s")
@@ -115,6 +118,27 @@ def test_an_interrupted_run_is_unfinished():
     result = judge(make(steps=4, end=False), ended(signal="SIGTERM", interrupted=True))
     assert result.outcome is Outcome.UNFINISHED
     assert result.reason.startswith("interrupted in step 3")
+
+
+def test_what_ended_a_run_and_what_it_was_at_are_in_the_reason():
+    limit = {"ended_by": "ended by pytest-timeout after 3 s", "doing": "sleeps, from a.py:2"}
+    result = judge(make(steps=4, end=False), ended(signal="SIGKILL", interrupted=True, **limit))
+    assert result.reason.startswith("ended by pytest-timeout after 3 s in step 3, phase ")
+    assert result.reason.endswith("; it sleeps, from a.py:2")
+    spent = ended(signal="SIGTERM", over_budget=True, doing="is running (f), from spin.py:2")
+    reason = judge(make(steps=4, end=False), spent).reason
+    assert reason.endswith("; it is running (f), from spin.py:2")
+
+
+def test_a_closer_look_tells_nothing_of_what_has_gone_on_since(monkeypatch, tmp_path):
+    seen = Inspection(category="running", main=True, moved=True, fingerprint="a", told="is running")
+    monkeypatch.setattr(evidence, "inspect", lambda *_: seen)
+    inspector = Inspector(0, tmp_path, Policy())
+    assert inspector.told(0.0) == ""
+    inspector.look(1.0, 0.5)
+    inspector._thread.join()
+    assert inspector.told(0.5) == "is running"
+    assert inspector.told(0.9) == ""
 
 
 @pytest.mark.parametrize(

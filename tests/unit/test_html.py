@@ -20,7 +20,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from harness.model import Outcome, Sample
-from harness.report import html, stacks, write_all
+from harness.report import html, markdown, stacks, write_all
 from harness.report.html import series, timeline
 from harness.report.input import ReportInput, groups, load_run
 
@@ -28,7 +28,7 @@ FLOATS = st.floats(allow_nan=False, allow_infinity=False, width=32)
 HOSTILE = "</script><!--</title></style>\"'><img src=x onerror=alert(1)>{{7*7}}&lt;\u202e\x1b[31m"
 TAGS = """html head meta title style body a header div nav button h1 p span main section h2 h3 h4
 h5 table thead tbody tr th td pre strong noscript label select option output figure figcaption input
-svg rect path article ol li details summary code dl dt dd i script"""
+svg rect path line text article ol li details summary code dl dt dd i script"""
 WITH_ADDRESS = {"href", "src", "action", "data", "formaction", "poster", "srcset", "style"}
 
 
@@ -238,6 +238,31 @@ def test_the_timeline_of_a_hang():
     assert bar.told == "last progress at 1.00 s, verdict 2.00 s later"
 
 
+@pytest.mark.parametrize(
+    ("begin", "end", "texts"),
+    [
+        (0, 9.54, ["0", "2 s", "4 s", "6 s", "8 s"]),
+        (0, 0.0031, ["0", "1 ms", "2 ms", "3 ms"]),
+        (0, 61, ["0", "15 s", "30 s", "45 s", "1 min"]),
+        (0, 7000, ["0", "30 min", "1 h", "1.5 h"]),
+        (3.3, 7.7, ["4 s", "5 s", "6 s", "7 s"]),
+        (0, 0, ["0"]),
+        (0, 1e300, ["0"]),
+        (0, float("nan"), ["0"]),
+    ],
+)
+def test_the_axis_of_the_timeline_has_round_times(begin, end, texts):
+    assert [tick.text for tick in timeline.scale(begin, end)] == texts
+
+
+@given(st.floats(0, 1e9), st.floats(0, 1e9))
+def test_any_axis_has_a_few_ticks_in_order(begin, span):
+    ticks = timeline.scale(begin, begin + span)
+    assert len(ticks) <= 7
+    assert all(0 <= tick.x <= timeline.WIDTH for tick in ticks)
+    assert sorted(ticks, key=lambda tick: tick.x) == list(ticks)
+
+
 def test_the_course_of_a_run_begins_when_its_first_step_does(tmp_path):
     fakes.write(fakes.run(fakes.result()), tmp_path)
     data = load_run(tmp_path)
@@ -256,6 +281,20 @@ def test_runs_that_hung_in_one_way_share_a_column():
     ]
 
 
+def test_stacks_are_shown_of_a_run_that_did_not_hang(request):
+    text = (request.path.parent / "stack_samples" / "locks-pystack.txt").read_text()
+    limited = fakes.result("slow", Outcome.UNFINISHED, reason="ended by pytest-timeout after 3 s")
+    data = ReportInput(
+        fakes.run(limited, fakes.result("fine")),
+        stacks=lambda result: ("1-pystack.txt",) if result.scenario == "slow" else (),
+        stack_texts=lambda _: {"1-pystack.txt": text, "2-pystack.txt": text},
+    )
+    (column,) = stacks.columns(groups(data.run), data)
+    assert (column.name, column.told, column.site) == ("slow", "unfinished", limited.reason)
+    assert column.processes[0].threads
+    assert "Stacks of slow" in markdown.render(data)
+
+
 @pytest.mark.parametrize("tool", ["pystack", "py-spy"])
 def test_stacks_fold_what_nobody_wrote(tool, request):
     text = (request.path.parent / "stack_samples" / f"locks-{tool}.txt").read_text()
@@ -268,6 +307,25 @@ def test_stacks_fold_what_nobody_wrote(tool, request):
     assert all(call.system for call in calls if "more" in call.place)
     assert worker.text == ""
     assert (child.threads, child.text) == ((), "no frames")
+
+
+def test_stacks_fold_the_frames_of_the_harness(request):
+    text = (
+        'Thread 7 (active): "MainThread"\n    step (<project>/train.py:9)\n'
+        "    _steps (<harness>/harness/training/loop.py:61)\n"
+        "    main (<harness>/harness/worker.py:51)\n    <module> (<string>:1)\n"
+    )
+    data = ReportInput(fakes.run(fakes.hung(stack_tool="py-spy")),
+                       stack_texts=lambda _: {"1-py-spy.txt": text})  # fmt: skip
+    (column,) = stacks.columns(groups(data.run), data)
+    calls = column.processes[0].threads[0].calls
+    assert [(call.function, len(call.system)) for call in calls] == [("step", 0), ("_steps", 3)]
+    theirs = text.replace("    _steps (<harness>/harness/training/loop.py:61)\n", "").replace(
+        "    main (<harness>/harness/worker.py:51)\n", ""
+    )
+    data = replace(data, stack_texts=lambda _: {"1-py-spy.txt": theirs})
+    (column,) = stacks.columns(groups(data.run), data)
+    assert len(column.processes[0].threads[0].calls) == 2
 
 
 def test_a_run_of_nothing_has_a_page():

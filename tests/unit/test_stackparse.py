@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+import harness
 from harness.privacy import redacted
 from harness.privacy.redact import Personal
 from harness.stackparse import PARSERS, Gil, parse
@@ -180,10 +181,32 @@ def test_plain_names(long: str, short: str) -> None:
         ("multiprocessing/queues.py", True),
         ("/srv/train/queue.py", False),
         ("<frozen importlib._bootstrap>", True),
+        ("<python>/lib/python3.11/threading.py", True),
+        ("<python>/lib/python3.11/site-packages/mlx_lm/trainer.py", False),
+        ("~/.pyenv/versions/3.12.1/lib/python3.12/threading.py", True),
+        ("~/train/threading.py", False),
     ],
 )
 def test_the_standard_library_is_told_from_other_python(path: str, system: bool) -> None:
     assert python("f", path, 1).system is system
+
+
+@pytest.mark.parametrize(
+    ("path", "ours"),
+    [
+        (str(Path(harness.__file__).parent / "worker.py"), True),
+        (str(Path(harness.__file__).parent / "scenarios" / "ladder" / "sgd_step.py"), False),
+        ("<harness>/harness/training/loop.py", True),
+        ("<harness>/harness/scenarios/ladder/sgd_step.py", False),
+        ("<harness>/scenarios/ladder/sgd_step.py", False),
+        ("<harness>/mlx_lm/trainer.py", False),
+        ("harness/training/loop.py", True),
+        ("/srv/harness/training/loop.py", False),
+        ("<string>", False),
+    ],
+)
+def test_the_frames_of_the_harness_are_known(path: str, ours: bool) -> None:
+    assert python("f", path, 1).ours is ours
 
 
 def test_the_c_library_and_the_interpreter_are_told_from_other_native_code() -> None:

@@ -24,7 +24,7 @@ from harness.report.html import ranks, timeline, view
 from harness.report.html.series import GRAPH, LOSS, MEMORY, TIME, Curve, curves
 from harness.report.input import Group, ReportInput, groups
 from harness.report.sections import verdicts
-from harness.report.sections.diagnosis import ranked
+from harness.report.sections.diagnosis import ranked, worth
 from harness.report.text import line
 
 HERE = Path(__file__).parent
@@ -73,7 +73,7 @@ def render(data: ReportInput) -> str:
             run=run,
             about=view.about(run),
             left_out=verdicts.left_out(run),
-            hypotheses=ranked(run.diagnosis.hypotheses),
+            hypotheses=ranked(run.diagnosis.hypotheses) if worth(run) else [],
             rows=[view.row(group) for group in every],
             charts=charts,
             drawn=list(drawn),
@@ -88,7 +88,7 @@ def render(data: ReportInput) -> str:
                 for group in every
                 for result in group.results
             ],
-            scale=timeline.scale(longest),
+            scale=timeline.scale(0.0, longest),
             jobs=ranks.jobs(every, data),
             kinds=lanes.TOLD,
             columns=stacks.columns(every, data),

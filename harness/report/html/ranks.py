@@ -9,11 +9,12 @@ from functools import partial
 
 from harness import shown
 from harness.report import lanes
+from harness.report.html import timeline
 from harness.report.html.timeline import WIDTH
 from harness.report.input import Group, ReportInput
 from harness.report.rankrows import Row, row, state
 from harness.report.sections import ranks
-from harness.report.text import counted, line, seconds
+from harness.report.text import counted, line
 
 LANES = 256
 """On a page at most, some 2 kB each."""
@@ -38,7 +39,7 @@ class Job:
     lanes: tuple[Lane, ...]
     rest: str
     """Of ranks without a lane."""
-    scale: tuple[str, ...]
+    scale: tuple[timeline.Tick, ...]
     verdict: bool
     rows: tuple[Row, ...]
     hosts: bool
@@ -63,7 +64,7 @@ def _job(group: Group, data: ReportInput, most: int) -> Job:
         told=line(result.reason or shown.verdict(result), 400),
         lanes=tuple(_lane(lane, found) for lane in found.lanes) if found else (),
         rest=_rest(found.left_out) if found else "",
-        scale=tuple(_scale(found)) if found else (),
+        scale=tuple(timeline.scale(found.begin, found.end)) if found else (),
         verdict=found is not None and found.verdict,
         rows=tuple(map(row, same[: ranks.ROWS])),
         hosts=any(one.host for one in result.ranks),
@@ -73,11 +74,6 @@ def _job(group: Group, data: ReportInput, most: int) -> Job:
 
 def _rest(count: int) -> str:
     return f"{counted(count, 'more rank')}; run.json has them" if count else ""
-
-
-def _scale(found: lanes.Lanes) -> list[str]:
-    span = found.end - found.begin
-    return [seconds(t) if (t := found.begin + span * i / 4) else "0" for i in range(5)]
 
 
 def _lane(lane: lanes.Lane, found: lanes.Lanes) -> Lane:

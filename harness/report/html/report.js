@@ -119,6 +119,13 @@
       const data = lines.length
         ? uPlot.join(lines.map((l) => [l.steps, log ? l.values.map((v) => (v > 0 ? v : null)) : l.values]))
         : [[]];
+      // Of curves that lie on one another each later one has wider gaps, which show those below it.
+      const before = new Map();
+      const nth = lines.map((line) => {
+        const key = JSON.stringify([line.steps, line.values.map((v) => v?.toPrecision(3))]), n = before.get(key) ?? 0;
+        before.set(key, n + 1);
+        return n;
+      });
       const ink = colour("soft"), grid = colour("line");
       const axis = { stroke: ink, grid: { stroke: grid, width: 1 }, ticks: { stroke: grid, width: 1, size: 5 } };
       const u = new uPlot({
@@ -140,7 +147,7 @@
             label: line.label,
             show: !hidden.has(line.label),
             stroke: colour(`c${i % 10}`),
-            dash: [[], [7, 4], [2, 3]][Math.floor(i / 10) % 3],
+            dash: nth[i] ? [8, 8 * nth[i]] : [[], [7, 4], [2, 3]][Math.floor(i / 10) % 3],
             width: line.bold ? 2.5 : 1.5,
             spanGaps: true,
             // Where a run that did not complete ended.
@@ -151,7 +158,7 @@
             value: (u, v) => (v == null || !reaches(line, u.data[0][u.cursor.idx]) ? "–" : shown(v)),
           })),
         ],
-        legend: { markers: { dash: (_, i) => ["solid", "dashed", "dotted"][Math.floor((i - 1) / 10) % 3] } },
+        legend: { markers: { dash: (_, i) => (nth[i - 1] ? "dashed" : ["solid", "dashed", "dotted"][Math.floor((i - 1) / 10) % 3]) } },
         focus: { alpha: 0.25 },
         cursor: {
           focus: { prox: 24 },

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from harness.model import Outcome, ScenarioResult
@@ -123,6 +123,38 @@ def _x(t: float, longest: float) -> float:
     return round(min(share, 1.0) * WIDTH, 2) if math.isfinite(share) else 0.0
 
 
-def scale(longest: float) -> Sequence[str]:
-    """The labels below the bars, evenly placed."""
-    return [seconds(longest * i / 4) if i else "0" for i in range(5)]
+@dataclass(frozen=True)
+class Tick:
+    x: float
+    text: str
+
+
+def scale(begin: float, end: float) -> Sequence[Tick]:
+    """Round times between two, at most six, and where they stand below the bars."""
+    span = end - begin
+    if not (0 < span < _AGES and abs(begin) < _AGES):
+        return [Tick(0.0, "0")]
+    step = next(unit for unit in _round() if span / unit < 6)
+    first, last = math.ceil(begin / step - 1e-9), math.floor(end / step + 1e-9)
+    return [
+        Tick(_x(i * step - begin, span), _time(i * step) if i else "0")
+        for i in range(first, last + 1)
+    ]
+
+
+_AGES = 1e12
+"""Seconds of which no axis makes sense."""
+
+
+def _round() -> Iterator[float]:
+    """Steps of a clock from the shortest on: of 1, 2 and 5, then of parts of minutes and hours."""
+    yield from (n * 10.0**power for power in range(-6, 1) for n in (1, 2, 5))
+    yield from (10.0, 15.0, 30.0, 60.0, 120.0, 300.0, 600.0, 900.0, 1800.0, 3600.0, 7200.0)
+    yield from (4 * 3600.0 * 2**n for n in range(40))
+
+
+def _time(t: float) -> str:
+    for unit, name in ((3600.0, "h"), (60.0, "min"), (1.0, "s"), (1e-3, "ms")):
+        if t >= unit * (1 - 1e-9):
+            return f"{t / unit:.4g} {name}"
+    return f"{t * 1e6:.4g} µs"

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from harness.model import Hypothesis, Outcome, ScenarioResult, Severity, Verdict
+from harness.diagnosis.hypotheses import LADDER
+from harness.model import Hypothesis, Outcome, RunResult, ScenarioResult, Severity, Verdict
 from harness.report.input import ReportInput
 from harness.report.text import cell, fence, line, table
 
@@ -15,7 +16,7 @@ ORDER = (Verdict.SUPPORTED, Verdict.REFUTED, Verdict.UNTESTED)
 
 def diagnosis(data: ReportInput) -> str:
     found = data.run.diagnosis
-    if not found.hypotheses:
+    if not worth(data.run):
         return ""
     rows = [
         [cell(h.title), _verdict(h), "; ".join(cell(why, 200) for why in _reasons(h))]
@@ -32,6 +33,14 @@ def diagnosis(data: ReportInput) -> str:
     if found.no_experiment:
         text += f"\n\nNo run is suggested: {cell(found.no_experiment)}."
     return text
+
+
+def worth(run: RunResult) -> bool:
+    """Whether there is anything to say: a run of somebody's own scenarios may test nothing."""
+    found = run.diagnosis
+    tested = any(h.verdict is not Verdict.UNTESTED for h in found.hypotheses)
+    ladder = any(info.name in LADDER for info in run.scenarios)
+    return bool(found.hypotheses) and (tested or ladder or found.unexplained is not None)
 
 
 def ranked(hypotheses: Iterable[Hypothesis]) -> list[Hypothesis]:

@@ -1,4 +1,4 @@
-"""The stacks of a hang as text: of each thread the calls nearest to what it waits in."""
+"""The stacks of a run as text: of each thread the calls nearest to what it waits in."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from harness.report.input import Group, ReportInput
 from harness.report.text import details, fence, line
 
 CALLS = 10
-"""Of each thread; calls of the C library, the interpreter and the standard library count once."""
+"""Of each thread; calls of nobody's own, such as the C library's, count once."""
 LINES = 100
 shortened = partial(line, limit=160)
 
@@ -20,7 +20,7 @@ shortened = partial(line, limit=160)
 def told(group: Group, data: ReportInput) -> str:
     """The stacks of the scenario's worst run; empty when none were taken."""
     result = group.worst
-    if result.cause is None or not data.stacks(result):
+    if not data.stacks(result):
         return ""
     columns = stacks.of(group, [result], data)
     shown = (one for column in columns for one in _column(column, named=bool(result.ranks)))

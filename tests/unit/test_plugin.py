@@ -1,0 +1,51 @@
+"""The pytest plugin's names and words; what it does is tested with real sessions of pytest."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import fakes
+import pytest
+
+from harness.api import Run
+from harness.model import Outcome
+from harness.pytest_plugin import told
+from harness.pytest_plugin.collect import is_scenario
+from harness.pytest_plugin.running import folder_name
+
+
+def test_no_two_tests_share_a_folder():
+    long = "x" * 150
+    nodeids = ["t.py::test_x[a/b]", "t.py::test_x[a-b]", f"t.py::{long}a", f"u.py::{long}a"]
+    names = [folder_name(nodeid) for nodeid in nodeids]
+    assert len(set(names)) == len(names)
+    assert all("/" not in name and len(name) < 120 for name in names)
+    assert folder_name("t.py::test_x") == "t.py-test_x"
+
+
+@pytest.mark.parametrize(
+    ("step", "phase", "place"),
+    [(3, "eval", "in step 3, eval"), (None, "setup", "in setup"), (None, None, "before it began")],
+)
+def test_a_timeout_tells_where_it_was(step, phase, place, tmp_path):
+    result = fakes.result("slow", Outcome.UNFINISHED, last_step=step, last_phase=phase)
+    text = told.timeout(Run(result, tmp_path, Path("report.md")), 3.0, {})
+    assert text.startswith(f"Timeout (>3.0s) from pytest-timeout: slow {place}\n")
+
+
+@pytest.mark.parametrize(
+    ("source", "known"),
+    [
+        (b"def make_step(training): ...", True),
+        (b"from other import make_step", True),
+        (b"from other import build as make_step", True),
+        (b"make_step = partial(build, 3)", True),
+        (b"def make_step(training)\n    pass", True),
+        (b"# calls make_step", False),
+        (b"def main():\n    from other import make_step", False),
+        (b"def make_step_fixture(): ...", False),
+        (b"print 'make_step'", False),
+    ],
+)
+def test_a_scenario_makes_a_step_and_does_not_only_speak_of_one(source, known):
+    assert is_scenario(source) is known
