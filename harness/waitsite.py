@@ -213,6 +213,13 @@ def calls(threads: Sequence[ThreadStack]) -> str:
     return " ".join(_key(frame) for frame in main.frames if frame.python or not frame.system)
 
 
+def in_library(threads: Sequence[ThreadStack]) -> bool:
+    """Whether the main thread is in native code that is neither the C library's nor Python's."""
+    main = _look(threads)[0][0]
+    tip = _tip(main.frames)
+    return tip < len(main.frames) and not main.frames[tip].python
+
+
 def _places(threads: Sequence[ThreadStack]) -> set[tuple[object, ...]]:
     if not threads:
         return set()

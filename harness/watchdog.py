@@ -205,6 +205,8 @@ class Watchdog:
 
 _BLOCKED = frozenset(("collective", "lock", "gil", "queue", "io"))
 """Waits beside which CPU time is no progress; a child that is waited for may be working."""
+_LIBRARY_INSPECTIONS = 6
+"""So many must agree on a loop in a library: most of what it computes may be in one function."""
 
 
 class Inspection(msgspec.Struct, frozen=True, kw_only=True):
@@ -219,6 +221,8 @@ class Inspection(msgspec.Struct, frozen=True, kw_only=True):
     told: str
     calls: frozenset[str] = frozenset()
     """The functions that the main thread was in, one line a capture."""
+    library: bool = False
+    """Whether the innermost of them was native, and neither the C library's nor Python's."""
     gpu_busy: bool = False
     """Whether it has a GPU open, and a GPU of this machine was at work."""
 
@@ -229,8 +233,9 @@ def burns(looks: Sequence[Inspection], policy: Policy | None = None) -> Cause | 
     So it is when its last two inspections agree and show that the thread which matters is blocked,
     so that another one spins (a ring's socket thread does). So it is, too, when most inspections,
     the last ones of all, saw the main thread in the very same functions at each capture: one that
-    goes from function to function works. A stream's thread that computes is work, however long it
-    takes, and so is what a GPU does: the host then waits, or hands out the same work over and over.
+    goes from function to function works. Of a library's native code more of them are asked for. A
+    stream's thread that computes is work, however long it takes, and so is what a GPU does: the
+    host then waits, or hands out the same work over and over.
     """
     if len(looks) < 2 or looks[-1].fingerprint != looks[-2].fingerprint:
         return None
@@ -238,9 +243,11 @@ def burns(looks: Sequence[Inspection], policy: Policy | None = None) -> Cause | 
     if any(one.gpu_busy for one in last):
         return None
     blocked = all(one.category in _BLOCKED and not one.moved for one in last)
-    most = looks[-max(2, len(looks) // 2 + 1) :]
+    wanted = _LIBRARY_INSPECTIONS if last[-1].library else 2
+    most = looks[-max(wanted, len(looks) // 2 + 1) :]
     loops = (
         (policy or Policy()).loops
+        and len(most) >= wanted
         and all(one.category == "running" and one.main for one in most)
         and len(frozenset[str]().union(*(one.calls for one in most))) == 1
     )

@@ -131,6 +131,7 @@ def inspect(pid: int, folder: Path, stop: threading.Event | None = None) -> Insp
         fingerprint=seen.waits.fingerprint,
         told=_site(site),
         calls=frozenset(waitsite.calls(one.threads) for one in seen.captures if one.threads),
+        library=any(waitsite.in_library(one.threads) for one in seen.captures if one.threads),
         gpu_busy=on_gpu and gpu.busy(gpu.utilisation(stop=stop)),
     )
 

@@ -287,6 +287,12 @@ def test_a_main_thread_that_goes_from_function_to_function_works():
     assert burns([works, works, same, same, same]) is not None
 
 
+def test_more_is_asked_of_a_loop_in_a_library():
+    once = msgspec.structs.replace(inspected("running"), library=True)
+    assert burns([once] * 5) is None
+    assert burns([once] * 6) is not None
+
+
 def test_a_thread_that_spins_beside_a_blocked_one_is_no_progress():
     for category in ("collective", "lock", "gil", "queue", "io"):
         still = inspected(category, main=False)
