@@ -81,13 +81,10 @@ class Figure(msgspec.Struct, frozen=True, kw_only=True):
 
 class Compared(msgspec.Struct, frozen=True, kw_only=True):
     scenario: str
-    counts: tuple[Counted, ...]
-    """Its outcomes first."""
+    outcomes: Counted
+    counts: tuple[Counted, ...] = ()
+    """Findings, and how those hang that do."""
     figures: tuple[Figure, ...] = ()
-
-    @property
-    def outcomes(self) -> Counted:
-        return self.counts[0]
 
 
 class Comparison(msgspec.Struct, frozen=True, kw_only=True):
@@ -149,15 +146,13 @@ def _scenario(name: str, a: Sequence[ScenarioResult], b: Sequence[ScenarioResult
     figures = (_figure(figure, a, b) for figure in repeats.FIGURES)
     return Compared(
         scenario=name,
-        counts=tuple(_counts(a, b)),
+        outcomes=_counted("outcome", *([one.outcome.value for one in side] for side in (a, b))),
+        counts=tuple(_counts(a, b)) if a and b else (),
         figures=tuple(one for one in figures if one.a or one.b),
     )
 
 
 def _counts(a: Sequence[ScenarioResult], b: Sequence[ScenarioResult]) -> Iterator[Counted]:
-    yield _counted("outcome", *([one.outcome.value for one in side] for side in (a, b)))
-    if not a or not b:
-        return
     found = [[{finding.code for finding in one.findings} for one in side] for side in (a, b)]
     for code in sorted(set[str]().union(*found[0], *found[1])):
         seen = ([("yes" if code in one else "no") for one in side] for side in found)
@@ -235,7 +230,8 @@ def _beyond(name: str, a: float, b: float, factor: float) -> bool:
 
 def _marked(found: Comparison) -> Comparison:
     """With the differences that stand after the correction for many tests marked significant."""
-    counts = [one.p for compared in found.scenarios for one in compared.counts if one.p is not None]
+    counted = [one for both in found.scenarios for one in (both.outcomes, *both.counts)]
+    counts = [one.p for one in counted if one.p is not None]
     figures = [one.p for both in found.scenarios for one in both.figures if one.p is not None]
     sure, surely = _standing(counts), _standing(figures)
 
@@ -253,6 +249,7 @@ def _marked(found: Comparison) -> Comparison:
     scenarios = tuple(
         msgspec.structs.replace(
             compared,
+            outcomes=count(compared.outcomes),
             counts=tuple(map(count, compared.counts)),
             figures=tuple(one if one.p is None else figure(one) for one in compared.figures),
         )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import fcntl
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -34,3 +35,11 @@ def smollm2_folder(tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> 
             subprocess.run([sys.executable, smollm2.__file__, folder], check=True)
             done.touch()
     return folder
+
+
+@pytest.fixture(autouse=True)
+def ctrl_c():
+    """Whatever a test does, a Ctrl-C does afterwards what it did before."""
+    before = signal.getsignal(signal.SIGINT)
+    yield
+    assert signal.getsignal(signal.SIGINT) is before

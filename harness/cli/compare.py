@@ -82,7 +82,7 @@ def _table(*titles: str) -> Table:
 
 
 def _rows(compared: Compared) -> Iterator[tuple[str, ...]]:
-    for one in compared.counts:
+    for one in (compared.outcomes, *compared.counts):
         if one.mark in MARKS:
             told = (_counts(one.a), _counts(one.b))
             yield compared.scenario, one.name, *told, "", _mark(one.mark, one.p)

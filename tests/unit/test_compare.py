@@ -34,7 +34,7 @@ def runs(step_s=0.02, count=REPEATS, hung=0, seed=0, **fields):
 
 def marks(a, b):
     (one,) = compare(a, b).scenarios
-    return {one.name: one.mark for one in (*one.counts, *one.figures)}
+    return {one.name: one.mark for one in (one.outcomes, *one.counts, *one.figures)}
 
 
 @given(fakes.RUNS)
@@ -42,7 +42,9 @@ def marks(a, b):
 def test_a_run_is_the_same_as_itself_whatever_it_is(run):
     found = compare(run, run)
     assert found.setup == ()
-    every = [other.mark for one in found.scenarios for other in (*one.counts, *one.figures)]
+    every = [
+        other.mark for one in found.scenarios for other in (one.outcomes, *one.counts, *one.figures)
+    ]
     assert set(every) <= {Mark.SAME, Mark.MISSING}
     json.dumps(runjson.storable(msgspec.to_builtins(found)), allow_nan=False)
 
@@ -95,7 +97,9 @@ def test_more_runs_never_hide_what_single_ones_show(odd):
         found = compare(ladder(count), ladder(count, 1, odd))
         (one,) = [one for one in found.scenarios if one.scenario == "s03"]
         name = "outcome" if odd == "hangs" else "step_median_s"
-        seen += [other.mark for other in (*one.counts, *one.figures) if other.name == name]
+        seen += [
+            other.mark for other in (one.outcomes, *one.counts, *one.figures) if other.name == name
+        ]
     assert seen[:4] == [Mark.DIFFERS] * 4
     assert seen[-1] is Mark.SIGNIFICANT
     assert seen == sorted(seen, key=[Mark.DIFFERS, Mark.SIGNIFICANT].index)

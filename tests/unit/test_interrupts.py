@@ -18,6 +18,7 @@ from harness.supervise.scheduler import requests
 @pytest.fixture(autouse=True)
 def handlers():
     """Whatever a test does, ours are there afterwards."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     before = {number: signal.getsignal(number) for number in scheduler.STOPS}
     yield
     assert before == {number: signal.getsignal(number) for number in scheduler.STOPS}
@@ -98,7 +99,10 @@ def test_what_one_of_several_raises_is_raised():
 def test_an_interrupted_wait_tells_the_others_to_stop():
     stop = threading.Event()
 
+    begun = threading.Barrier(2)
+
     def do(item):
+        begun.wait()
         if item == 0:
             signal.pthread_kill(threading.main_thread().ident, signal.SIGINT)
         stop.wait()
