@@ -162,6 +162,7 @@ def test_one_ranks_own_process_is_named_and_judged_by_itself(tmp_path):
         assert f"rank 1 (process {rank}): stopped" in shown
 
 
+@pytest.mark.slow
 def test_a_job_that_runs_is_alive_at_every_look_and_adds_up_right(tmp_path):
     train = tmp_path / "train.py"
     train.write_text(STEPS_ON)

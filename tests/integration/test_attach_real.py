@@ -174,6 +174,7 @@ def test_a_healthy_control_is_alive_and_gives_the_same_results(tmp_path, name):
         assert control.losses(process) == twin.losses(other)
 
 
+@pytest.mark.slow
 def test_a_trainer_that_is_looked_at_all_the_time_gives_the_same_results(tmp_path):
     settings = {"steps": 400}
     control = Control("baseline_update", tmp_path / "run", **settings)

@@ -382,6 +382,7 @@ def test_a_disk_that_fills_up_is_told_and_touches_no_earlier_run(tmp_path, small
     assert {path: path.read_bytes() for path in earlier} == earlier
 
 
+@pytest.mark.slow
 def test_a_loader_that_sleeps_long_once_is_slow_not_dead(tmp_path):
     path = scenario(
         tmp_path,

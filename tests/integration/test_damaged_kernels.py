@@ -108,6 +108,7 @@ def test_a_long_first_compile_is_not_suspected(tmp_path):
     assert "completed" in done.stderr
 
 
+@pytest.mark.slow
 @needs_compiler
 def test_a_compiler_that_never_returns_is_hung_and_named(tmp_path):
     os.mkfifo(tmp_path / "never")

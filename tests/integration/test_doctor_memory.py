@@ -44,6 +44,7 @@ def scenarios(document: dict) -> dict:
     return {row["scenario"]: row for row in document["scenarios"]}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("optimizer", ["sgd", "adamw", "adafactor"])
 def test_a_run_holds_what_was_projected(tmp_path, optimizer):
     expected = scenarios(projection("--model", "tiny", "--optimizer", optimizer))
@@ -65,8 +66,8 @@ def test_a_run_holds_what_was_projected(tmp_path, optimizer):
     ("train", "dtype", "optimizer"),
     [
         ("full", "float32", "adamw"),
-        ("lora", "float32", "adamw"),
-        ("full", "bfloat16", "adafactor"),
+        pytest.param("lora", "float32", "adamw", marks=pytest.mark.slow),
+        pytest.param("full", "bfloat16", "adafactor", marks=pytest.mark.slow),
     ],
 )
 def test_the_law_holds_to_a_tenth_where_operations_take_a_while(
@@ -102,7 +103,10 @@ def test_every_scenario_is_projected():
     assert rows["lora_step"]["parts"]["frozen"] == document["model"]["parameter_bytes"]
 
 
-@pytest.mark.parametrize("optimizer", law.STATE)
+@pytest.mark.parametrize(
+    "optimizer",
+    [pytest.param(one, marks=() if one == "adamw" else pytest.mark.slow) for one in law.STATE],
+)
 def test_what_the_diagnosis_takes_for_sure_is_held(optimizer):
     rows = scenarios(projection("--model", "micro", "--optimizer", optimizer))
     for name in ("baseline_update", "eval_after_update"):

@@ -41,7 +41,10 @@ def test_a_worker_killed_from_outside(trial):
     assert "killed by SIGKILL in step 3" in result["reason"]
 
 
-@pytest.mark.parametrize("who", ["worker", "supervisor", "guard"])
+@pytest.mark.parametrize(
+    "who",
+    ["worker", *(pytest.param(one, marks=pytest.mark.slow) for one in ("supervisor", "guard"))],
+)
 def test_stopped_and_continued_is_not_hung(trial, who):
     harness = trial.start("waits_for_a_signal")
     worker = trial.worker()

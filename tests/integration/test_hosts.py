@@ -166,6 +166,7 @@ def test_a_worker_killed_on_its_host_is_named_with_it(job):
     job.nothing_is_left()
 
 
+@pytest.mark.slow
 def test_a_worker_stopped_on_its_host_is_seen_from_afar(job):
     job.start(scenario="rank_stopped")
     result = job.finish()
@@ -198,6 +199,7 @@ def test_a_worker_that_nobody_can_reach_any_more_ends_by_itself(job):
     job.nothing_is_left()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("how", ["cable", pytest.param("device", marks=SLOW)])
 def test_a_link_that_comes_back_costs_time_and_nothing_else(job, how):
     job.start("--steps", "100")

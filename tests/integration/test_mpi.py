@@ -83,6 +83,7 @@ def test_the_rank_that_fails_is_named(tmp_path, control, reason, code):
     assert [one["code"] for one in result["findings"] if one["severity"] == "error"] == [code]
 
 
+@pytest.mark.slow
 def test_the_rank_that_is_stopped_is_named(tmp_path):
     result, _ = run(tmp_path, "rank_stopped", "--budget", "12")
     assert result["cause"]["code"] == "stopped"

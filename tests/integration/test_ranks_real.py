@@ -90,6 +90,7 @@ def test_a_launcher_that_dies_is_told_of_and_no_rank_is_blamed(tmp_path):
     assert not left(folder)
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform != "linux", reason="wait sites of all threads need pystack")
 def test_ranks_that_wait_are_told_from_the_one_that_is_stopped_by_their_wait_sites(tmp_path):
     result, folder = run(tmp_path, "rank_stopped", status=1)
@@ -137,6 +138,7 @@ def make_step(training):
 """
 
 
+@pytest.mark.slow
 def test_a_rank_that_sleeps_or_waits_for_a_child_at_work_is_no_hang(tmp_path):
     (tmp_path / "waits_well.py").write_text(WAITS_WELL)
     result, _ = run(tmp_path / "out", str(tmp_path / "waits_well.py"), status=0)

@@ -192,6 +192,7 @@ def test_what_sleeps_for_less_than_a_minute_is_no_hang(tmp_path):
     assert result(tmp_path)["outcome"] == "completed"
 
 
+@pytest.mark.slow
 def test_a_log_of_every_tenth_step_neither_looks_like_a_hang_nor_hides_one(tmp_path):
     code = """
 import time
