@@ -204,6 +204,14 @@ def same_place(one: Sequence[ThreadStack], other: Sequence[ThreadStack]) -> bool
     return _places(one) == _places(other) and fingerprint(one) == fingerprint(other)
 
 
+def runs(threads: Sequence[ThreadStack]) -> bool:
+    """Whether the main thread is running, and is what names the cause."""
+    if not threads:
+        return False
+    overall = _overall(_look(threads))[1]
+    return overall.main and overall.category is Category.RUNNING
+
+
 def calls(threads: Sequence[ThreadStack]) -> str:
     """The functions that the main thread is in, innermost first, without their lines.
 

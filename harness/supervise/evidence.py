@@ -20,6 +20,8 @@ from harness.watchdog import Inspection
 MOST = 4
 """Of a large tree so many processes' stacks are taken."""
 AT_ONCE = 4
+GLANCES = 3
+"""Looks between the two of an inspection."""
 
 
 class Last(msgspec.Struct, frozen=True):
@@ -116,13 +118,14 @@ def _deepest(processes: Sequence[dict[str, Any]], names: Sequence[str]) -> dict[
 
 def inspect(pid: int, folder: Path, stop: threading.Event | None = None) -> Inspection | None:
     """What the stacks of a busy worker show; None when no tool could read them."""
-    seen = stacks.capture_twice(pid, folder, stop=stop)
+    seen = stacks.capture_twice(pid, folder, glances=GLANCES, stop=stop)
     if seen.waits is None:
         return None
     site = seen.waits.overall
     natives = any(one.native for capture in seen.captures for one in capture.threads)
     if site.category is Category.RUNNING and not natives:
         return None  # a loop of Python, or one long call of a library: that cannot be told
+    every = [one.threads for one in (*seen.captures, *seen.between) if one.threads]
     on_gpu = sys.platform == "linux" and bool(procfs.devices(pid))
     return Inspection(
         category=site.category.value,
@@ -130,8 +133,8 @@ def inspect(pid: int, folder: Path, stop: threading.Event | None = None) -> Insp
         moved=seen.moved is not False,
         fingerprint=seen.waits.fingerprint,
         told=_site(site),
-        calls=frozenset(waitsite.calls(one.threads) for one in seen.captures if one.threads),
-        library=any(waitsite.in_library(one.threads) for one in seen.captures if one.threads),
+        calls=frozenset(waitsite.calls(one) for one in every),
+        library=any(map(waitsite.in_library, every)),
         gpu_busy=on_gpu and gpu.busy(gpu.utilisation(stop=stop)),
     )
 

@@ -127,6 +127,8 @@ class StackEvidence(msgspec.Struct, frozen=True, kw_only=True):
     """Two looks at a process."""
 
     captures: tuple[StackCapture, ...]
+    between: tuple[StackCapture, ...] = ()
+    """Glances in the pause between the two."""
     moved: bool | None = None
     """Whether the threads that matter moved between the two; None when that was not seen."""
     waits: waitsite.Waits | None = None
@@ -193,11 +195,13 @@ def capture_twice(
     timeout: float = TIMEOUT_S,
     faulthandler_file: Path | None = None,
     may_signal: bool = False,
+    glances: int = 0,
     stop: threading.Event | None = None,
 ) -> StackEvidence:
     """Look, wait for `pause_s` seconds, and look again with the tool that answered.
 
-    Once `stop` is set, what has been seen by then is all.
+    Where the main thread runs, `glances` more looks are taken in the pause: whether it stays in one
+    function two looks cannot tell. Once `stop` is set, what has been seen by then is all.
     """
     stop = stop or threading.Event()
     tools = _here() if tools is None else tuple(tools)
@@ -213,11 +217,16 @@ def capture_twice(
     )
     if first.tool is None:
         return StackEvidence(captures=(first,))
-    stop.wait(pause_s)
+    same = [tool for tool in tools if tool.name == first.tool]
+    between, began = [], time.monotonic()
+    for number in range(glances if waitsite.runs(first.threads) else 0):
+        stop.wait(max(0.0, began + pause_s * (number + 1) / (glances + 1) - time.monotonic()))
+        between.append(capture(pid, folder, same, label="between", timeout=timeout, stop=stop))
+    stop.wait(max(0.0, began + pause_s - time.monotonic()))
     second = capture(
         pid,
         folder,
-        [tool for tool in tools if tool.name == first.tool],
+        same,
         label="2",
         timeout=timeout,
         faulthandler_file=faulthandler_file if first.tool == "faulthandler" else None,
@@ -229,7 +238,10 @@ def capture_twice(
     else:
         moved, seen = not waitsite.same_place(first.threads, second.threads), second
     return StackEvidence(
-        captures=(first, second), moved=moved, waits=waitsite.explain(seen.threads)
+        captures=(first, second),
+        between=tuple(between),
+        moved=moved,
+        waits=waitsite.explain(seen.threads),
     )
 
 

@@ -155,6 +155,20 @@ def test_two_captures_show_that_a_deadlock_does_not_move(
     assert files == ["1-pystack.txt", "2-pystack.txt"]
 
 
+@pytest.mark.parametrize(("hang", "category", "glances"), [
+    ("spins", "running", 3), ("fork_deadlock", "stream_evaluation", 0),
+])  # fmt: skip
+def test_what_runs_is_glanced_at_between_the_captures(
+    tmp_path: Path, works: Callable[[Tool], None], hang: str, category: str, glances: int
+) -> None:
+    works(PYSTACK)
+    with victim(hang) as it:
+        settle(it.pid, PYSTACK, tmp_path, category)
+        seen = stacks.capture_twice(it.pid, tmp_path / "stacks", pause_s=0.2, glances=3)
+    assert len(seen.between) == glances
+    assert all(one.threads for one in seen.between)
+
+
 def test_two_captures_of_a_healthy_training_are_told_apart(
     tmp_path: Path, works: Callable[[Tool], None]
 ) -> None:
