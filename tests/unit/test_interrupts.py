@@ -17,11 +17,12 @@ from harness.supervise.scheduler import requests
 
 @pytest.fixture(autouse=True)
 def handlers():
-    """Whatever a test does, ours are there afterwards."""
-    signal.signal(signal.SIGINT, signal.default_int_handler)
+    """Whatever a test does, ours are there afterwards. Who runs the tests may ignore Ctrl-C."""
+    ignored = signal.signal(signal.SIGINT, signal.default_int_handler)
     before = {number: signal.getsignal(number) for number in scheduler.STOPS}
     yield
     assert before == {number: signal.getsignal(number) for number in scheduler.STOPS}
+    signal.signal(signal.SIGINT, ignored)
 
 
 class Observer:
