@@ -14,7 +14,14 @@ from collections.abc import Iterable, Sequence
 
 import msgspec
 
-from harness.stackparse.frames import UNKNOWN, Frame, Gil, ThreadStack, plain
+from harness.stackparse.frames import (
+    UNKNOWN,
+    Frame,
+    Gil,
+    ThreadStack,
+    in_interpreter,
+    plain,
+)
 from harness.waitrules import BLOCKING, RULES, WORKER, Category, Scope
 
 
@@ -111,10 +118,15 @@ def _judge(thread: ThreadStack) -> tuple[Category, str | None, str]:
 def _unmatched(thread: ThreadStack) -> tuple[Category, str | None, str]:
     first = thread.frames[0]
     known = next((_name(frame) for frame in thread.frames if frame.function != UNKNOWN), None)
-    seen = thread.native and not (first.function == UNKNOWN and first.system)
+    seen = thread.native and not _hidden(first)
     if thread.running or (thread.running is None and seen):
         return Category.RUNNING, known, "is running"
     return Category.UNKNOWN, known, "is blocked" if thread.running is False else "was not seen"
+
+
+def _hidden(frame: Frame) -> bool:
+    """Whether `frame` may wait: the interpreter's own code does so in the C library alone."""
+    return frame.function == UNKNOWN and frame.system and not in_interpreter(frame)
 
 
 def _overall(looked: _Looked) -> tuple[ThreadStack, WaitSite]:

@@ -52,7 +52,7 @@ _SYSTEM = re.compile(
     r"^(lib(c|m|dl|rt|pthread|stdc\+\+|gcc_s|python[\d.]*|ffi|c\+\+|c\+\+abi|system_\w+|dyld)"
     r"|ld-linux[\w-]*|ld|linux-vdso|dyld|python[\d.]*|Python)(-[\d.]+)?(\.(so|dylib)[\d.]*)?t?$"
 )
-_INTERPRETER = re.compile(
+_SOURCE = re.compile(
     r"(^|/)(Python|Objects|Modules|Parser|Include)/[\w/]+\.[ch]$"
     r"|^(\./)?(nptl|sysdeps|csu|stdlib|string|io|socket|posix|misc|time|libio|elf|malloc)/"
     r"|^\.\./(sysdeps|csu)/"
@@ -60,12 +60,20 @@ _INTERPRETER = re.compile(
 """Paths of the sources of CPython and of glibc, as debug information has them."""
 
 
+_INTERPRETER = re.compile(r"^((lib)?python[\d.]*t?(\.(so|dylib)[\d.]*)?|Python)$")
+
+
+def in_interpreter(frame: Frame) -> bool:
+    """Whether a native frame without a name is in the code of Python's interpreter."""
+    return not frame.python and bool(_INTERPRETER.match(frame.file or ""))
+
+
 def native(function: str, source: str | None, line: int | None, library: str | None) -> Frame:
     """A native frame; `source` and `library` are paths, as far as the tool gives them."""
     known = source if source and source != UNKNOWN else None
     system = bool(
         (library and (_SYSTEM.match(PurePath(library).name) or "/lib-dynload/" in library))
-        or (known and (_INTERPRETER.search(known) or _SYSTEM.match(PurePath(known).name)))
+        or (known and (_SOURCE.search(known) or _SYSTEM.match(PurePath(known).name)))
     )
     file = known or library
     return Frame(

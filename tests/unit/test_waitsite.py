@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from harness import waitsite
 from harness.stackparse import Frame, Gil, ThreadStack, parse
+from harness.stackparse.frames import native
 from harness.waitrules import Category
 
 SAMPLES = Path(__file__).parent / "stack_samples"
@@ -131,6 +132,11 @@ def py(function: str, file: str = "train.py", line: int = 7, system: bool = Fals
     return Frame(function=function, file=file, line=line, python=True, system=system)
 
 
+def in_library(file: str) -> Frame:
+    """A native frame that the tool knows no name for, as of a jump to another library."""
+    return native("???", None, None, f"/usr/lib/{file}")
+
+
 def thread(*frames: Frame, tid: int = 1, **changes: object) -> ThreadStack:
     made = ThreadStack(frames=frames, tid=tid, main=tid == 1)
     return msgspec.structs.replace(made, **changes)
@@ -164,6 +170,9 @@ def overall(*threads: ThreadStack) -> Category:
         ((c("mlx::core::eval_impl(int)", False), *MAIN), "running"),
         ((c("futex_wait"), c("mlx::core::eval_impl(int)", False), *MAIN), "stream_evaluation"),
         ((c("???"), *MAIN), "unknown"),
+        ((in_library("libpython3.11.so.1.0"), *MAIN), "running"),
+        ((in_library("python3.13t"), *MAIN), "running"),
+        ((in_library("libc.so.6"), in_library("libpython3.11.so.1.0"), *MAIN), "unknown"),
         ((c("sre_match"), *MAIN), "running"),
         (MAIN, "running"),
         ((py("wait", "threading.py", system=True), *MAIN), "lock"),
