@@ -16,10 +16,9 @@ from typing import Any
 from harness.adapters.reading import (
     NUMBER,
     PAIR,
-    UNITS,
     Reading,
     count,
-    field,
+    meaning,
     plainly,
     settle,
     take,
@@ -72,7 +71,7 @@ def read(line: str) -> Reading | None:
     counted = ""  # the name of what was counted
     exact = precise = ""  # the first of what has decimals
     for name, figure, total, unit in PAIR.findall(line):
-        kind, scale = field(name)
+        kind, fills, parse = meaning(name, unit) if unit else meaning(name)
         if not kind:
             continue
         if kind == "step" and not counted:
@@ -81,9 +80,8 @@ def read(line: str) -> Reading | None:
                 given["total"] = count(total)
         elif not exact and kind in _PRECISE:
             exact, precise = name, figure
-        if unit:
-            scale = scale or UNITS[unit]
-        take(given, kind, figure, scale)
+        if fills not in given and (value := parse(figure)) is not None:
+            given[fills] = value
     if precise.isdigit() and (broken := _BROKEN.match(line, line.find(exact) + len(exact))):
         # `loss=2.step 2 ...`: the figure's end is lost, and another line begins.
         return read(line[: broken.start()])

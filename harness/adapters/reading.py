@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterable
 from functools import lru_cache
-from typing import Any
+from typing import Any, TypeAlias
 
 import msgspec
 
@@ -36,6 +36,8 @@ class Reading(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """The loss is a validation's, or the bar is."""
 
 
+_Parser: TypeAlias = Callable[[object], float | str | None]
+
 NAN = float("nan")
 """The one nan of all readings: a tuple with it equals itself, so that redraws are known as such."""
 
@@ -50,7 +52,9 @@ PAIR = re.compile(
     r"([A-Za-z_](?<![A-Za-z0-9_/.-][A-Za-z_])[A-Za-z_/.-]{0,40}(?![A-Za-z_/.-])"
     r"(?: [A-Za-z]{1,20})?)"
     rf"[=:\[(\t ]{{1,12}}({NUMBER})"
-    r"(?: {0,8}/ {0,8}(\d[\d.,]{0,20}(?<=\d))| ?([KMGT]i?B|M|G)(?![A-Za-z/]))?",
+    # One look at the next letter spares two tries.
+    r"(?: {0,8}(?=[/KMGT])(?:/ {0,8}(\d[\d.,]{0,20}(?<=\d))"
+    r"|(?<!  )([KMGT]i?B|M|G)(?![A-Za-z/])))?",
     re.ASCII,
 )
 """name=1.2, name: 1.2, Some name 1.2, name [1/10], name: 1.2 GB -> name, number, total, unit."""
@@ -106,10 +110,12 @@ def number(value: object, comma_is_decimal: bool = True) -> float | None:
     """
     result: float | None
     if isinstance(value, str):
+        if "," in value:
+            return _localised(value, comma_is_decimal)
         try:
-            result = float(value) if "," not in value else _localised(value, comma_is_decimal)
+            result = float(value)
         except ValueError:
-            result = _localised(value, comma_is_decimal)
+            return _localised(value, comma_is_decimal)
     elif isinstance(value, (float, int)) and not isinstance(value, bool):
         try:
             result = float(value)
@@ -121,9 +127,11 @@ def number(value: object, comma_is_decimal: bool = True) -> float | None:
 
 
 def _localised(text: str, comma_is_decimal: bool) -> float | None:
+    if not comma_is_decimal and text[-4:-3] == ",":
+        digits = text.replace(",", "")
+        if digits.isdecimal():
+            return float(digits)
     text = text.strip()[:200]
-    if not comma_is_decimal and text[-4:-3] == "," and text.replace(",", "").isdecimal():
-        return float(text.replace(",", ""))
     if "(" in text or "#" in text:
         figure = _FIGURE.match(plainly(text))
         return number(figure[0], comma_is_decimal) if figure else None
@@ -148,7 +156,7 @@ def count(value: object) -> int | None:
 
 def size(value: object, scale: int) -> int | None:
     """Bytes of `value` times `scale`. In gigabytes, `28,349` has a decimal comma."""
-    result = number(value, comma_is_decimal=scale >= 10**9)
+    result = number(value, scale >= 10**9)
     if result is None or not 0 <= result * scale < _MAX_COUNT:
         return None
     return int(result * scale)
@@ -240,9 +248,24 @@ def take(given: dict[str, Any], kind: str, value: Any, scale: int = 0) -> None:
     """Add one figure to `given`, unless it holds one of this kind or the value says nothing."""
     name, parse = _PARSERS[kind]
     if name not in given:
-        result = _memory(value, scale) if scale or kind == "memory" else parse(value)
+        result = size(value, scale) if scale else parse(value)
         if result is not None:
             given[name] = result
+
+
+@lru_cache(4096)
+def meaning(name: str, unit: str = "") -> tuple[str, str, _Parser]:
+    """The kind of a figure of this name, the field that it fills, and how its value is read.
+
+    For text, where each name comes again and again. The kind is empty as in `field`.
+    """
+    kind, scale = field(name)
+    if not kind:
+        return "", "", number
+    if unit:
+        scale = scale or UNITS[unit]
+    fills, parse = _PARSERS[kind]
+    return kind, fills, (lambda value: size(value, scale)) if scale else parse
 
 
 def _epoch(value: object) -> float | None:
@@ -251,19 +274,19 @@ def _epoch(value: object) -> float | None:
 
 
 def _tokens(value: object) -> float | None:
-    return number(value, comma_is_decimal=False)
+    return number(value, False)
 
 
 def _phase(value: object) -> str | None:
     return value[:40] if isinstance(value, str) else None
 
 
-def _memory(value: object, scale: int = 0) -> int | None:
-    result = size(value, scale or 1)
-    return result if scale or (result is not None and result >= 2**20) else None
+def _memory(value: object) -> int | None:
+    result = size(value, 1)
+    return result if result is not None and result >= 2**20 else None
 
 
-_PARSERS: dict[str, tuple[str, Callable[[object], float | str | None]]] = {
+_PARSERS: dict[str, tuple[str, _Parser]] = {
     "step": ("step", count),
     "epoch": ("epoch", _epoch),
     "loss": ("loss", number),
