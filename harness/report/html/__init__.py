@@ -10,10 +10,11 @@ from __future__ import annotations
 import base64
 import hashlib
 import math
+from functools import cache
 from pathlib import Path
 from typing import Any
 
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from jinja2 import Environment, FileSystemLoader, StrictUndefined, Template
 from jinja2.utils import htmlsafe_json_dumps
 from markupsafe import Markup
 
@@ -63,47 +64,45 @@ def render(data: ReportInput) -> str:
     licence = f"/*!\n{_file('vendor/uPlot.LICENSE')}*/\n"
     scripts = [licence + _file("vendor/uPlot.iife.min.js"), _file("report.js")]
     style = _file("vendor/uPlot.min.css") + _file("report.css")
-    return (
-        _environment()
-        .get_template("report.html.j2")
-        .render(
-            Severity=Severity,
-            title=verdicts.title(run),
-            warning=verdicts.NOT_REDACTED if run.full else "",
-            run=run,
-            about=view.about(run),
-            left_out=verdicts.left_out(run),
-            hypotheses=ranked(run.diagnosis.hypotheses) if worth(run) else [],
-            rows=[view.row(group) for group in every],
-            charts=charts,
-            drawn=list(drawn),
-            data=_json({"charts": charts, **_data(every, drawn, units)}),
-            bars=[
-                timeline.bar(
-                    group.label(result),
-                    result,
-                    courses[group.name] if result is group.worst else timeline.Course(),
-                    longest,
-                )
-                for group in every
-                for result in group.results
-            ],
-            scale=timeline.scale(0.0, longest),
-            jobs=ranks.jobs(every, data),
-            kinds=lanes.TOLD,
-            columns=stacks.columns(every, data),
-            findings=view.found(every),
-            details=[view.detail(group, data) for group in every],
-            facts=view.facts(run),
-            scripts=[Markup(script) for script in scripts],
-            style=Markup(style),
-            policy=_policy(scripts, style),
-        )
+    return _template().render(
+        Severity=Severity,
+        title=verdicts.title(run),
+        warning=verdicts.NOT_REDACTED if run.full else "",
+        run=run,
+        about=view.about(run),
+        left_out=verdicts.left_out(run),
+        hypotheses=ranked(run.diagnosis.hypotheses) if worth(run) else [],
+        rows=[view.row(group) for group in every],
+        charts=charts,
+        drawn=list(drawn),
+        data=_json({"charts": charts, **_data(every, drawn, units)}),
+        bars=[
+            timeline.bar(
+                group.label(result),
+                result,
+                courses[group.name] if result is group.worst else timeline.Course(),
+                longest,
+            )
+            for group in every
+            for result in group.results
+        ],
+        scale=timeline.scale(0.0, longest),
+        jobs=ranks.jobs(every, data),
+        kinds=lanes.TOLD,
+        columns=stacks.columns(every, data),
+        findings=view.found(every),
+        details=[view.detail(group, data) for group in every],
+        facts=view.facts(run),
+        scripts=[Markup(script) for script in scripts],
+        style=Markup(style),
+        policy=_policy(scripts, style),
     )
 
 
-def _environment() -> Environment:
-    return Environment(
+@cache
+def _template() -> Template:
+    """Compiled once: that takes longer than all the rest of a small run's page."""
+    environment = Environment(
         loader=FileSystemLoader(HERE),
         autoescape=True,
         undefined=StrictUndefined,
@@ -112,6 +111,7 @@ def _environment() -> Environment:
         # No terminal sequence, and nothing that cannot be seen or encoded, reaches the page.
         finalize=lambda value: plain(value) if type(value) is str else value,
     )
+    return environment.get_template("report.html.j2")
 
 
 def _charts(drawn: dict[str, list[Curve]]) -> list[dict[str, Any]]:
