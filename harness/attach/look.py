@@ -1,5 +1,5 @@
 """Looks at a tree that runs elsewhere, and captures of its stacks. Read-only, but for what the
-stack tools do (`harness.supervise.stacks`), and SIGUSR1 where that was asked for."""
+stack tools do (`harness.supervise.stacktools`), and SIGUSR1 where that was asked for."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from harness.attach.rules import COMPILERS
 from harness.attach.seen import Capture, Look, More, Seen, Window
 from harness.attach.tree import Tree, judge_tree
 from harness.model import Process
-from harness.supervise import gpu, observe, procfs, stacks, timeouts, together
+from harness.supervise import gpu, observe, procfs, stacks, stacktools, timeouts, together
 from harness.supervise.rankwatch import Numbers
 from harness.supervise.stacks import StackCapture
 
@@ -305,7 +305,7 @@ class _Taker:
         def take(pid: int) -> StackCapture:
             folder = self._folder if pid == self._root else self._folder / str(pid)
             before = self.found.get(pid, ())
-            same = [tool for tool in stacks.TOOLS if before and tool.name == before[0].tool]
+            same = [tool for tool in stacktools.TOOLS if before and tool.name == before[0].tool]
             source = _faulthandler(pid) if self._may_signal else None
             taken = stacks.capture(
                 pid,

@@ -19,7 +19,7 @@ from harness.errors import Exit, UsageError
 from harness.forecast import Forecast, Row, forecast
 from harness.memory.law import Fit, Projection, gigabytes
 from harness.model import Bound
-from harness.supervise import stacks
+from harness.supervise import stacktools
 
 _ASK_MLX = """
 import json, mlx.core as mx
@@ -92,7 +92,7 @@ def examine() -> dict[str, Any]:
             "swap_total": swap.total,
             "swap_used": swap.used,
         },
-        "stack_tools": [msgspec.to_builtins(tool) for tool in stacks.available()],
+        "stack_tools": [msgspec.to_builtins(tool) for tool in stacktools.available()],
     }
 
 

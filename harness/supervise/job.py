@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import contextlib
 import threading
 import time
 from collections.abc import Sequence
 from enum import Enum
 from pathlib import Path
-from typing import IO
 
 import msgspec
 
@@ -22,7 +20,6 @@ from harness.model import (
     MlxBeat,
     OnHang,
     Position,
-    Sample,
     ScenarioInfo,
     ScenarioResult,
     Snapshot,
@@ -32,6 +29,7 @@ from harness.model import (
 )
 from harness.supervise import evidence, launch, observe
 from harness.supervise.doubt import Inspector, Prover
+from harness.supervise.samples import Samples
 from harness.watchdog import Judgement, Policy, State, Watchdog, refine
 from harness.words import duration
 
@@ -76,7 +74,6 @@ class Job:
         self.error: ErrorBeat | None = None
         self.mlx: MlxBeat | None = None
         """These two are known once there is a result."""
-        self.rss_peak = 0
         self._budget = budget
         self._on_hang = on_hang
         self._why: Why | None = None
@@ -96,12 +93,10 @@ class Job:
         self._ended_by = self._doing = ""
         self._steps = 0
         self._next_look = 0.0
-        self._next_sample = 0.0
-        self._last_sample: Sample | None = None
         self._watchdog = Watchdog(self.policy)
         self._reader = BeatReader(self.folder)
         self._graph: BuiltBeat | None = None
-        self._samples: IO[bytes] = (self.folder / "samples.jsonl").open("ab", buffering=0)
+        self._samples = Samples(self.folder / "samples.jsonl")
         self.started = time.monotonic()
         self._process = self._launch(cold)
 
@@ -171,9 +166,9 @@ class Job:
             position=self._position(),
             steps=self._steps,
             processes=tuple(process for process in processes if process.pid != guard),
-            machine=observe.machine(whole=now >= self._next_sample),
+            machine=observe.machine(whole=self._samples.due(now)),
         )
-        self._sample(self.snapshot)
+        self._samples.take(self.snapshot, now - self.started)
         if self._process.status is not None or self._why is not None:
             return
         if self._cause is not None:
@@ -337,39 +332,6 @@ class Job:
             evidence=self._cause.evidence | {"kept_pid": self._process.pid},
         )
 
-    def _sample(self, snapshot: Snapshot) -> None:
-        processes = snapshot.processes
-        rss = sum(process.rss or 0 for process in processes)
-        self.rss_peak = max(self.rss_peak, rss)
-        if snapshot.t < self._next_sample:
-            return
-        age = snapshot.t - self.started
-        self._next_sample = snapshot.t + (0.0 if age < 60 else 1.0 if age < 3600 else 10.0)
-        position = snapshot.position
-        machine = snapshot.machine
-        footprint, swapped = observe.held(process.pid for process in processes)
-        self._last_sample = Sample(
-            t=snapshot.t,
-            step=position.step if position else None,
-            phase=position.phase if position else None,
-            rss=rss,
-            cpu_s=sum(process.cpu_s for process in processes),
-            major_faults=sum(process.major_faults or 0 for process in processes),
-            threads=sum(len(process.threads) for process in processes),
-            processes=len(processes),
-            available=machine.available,
-            swap_used=machine.swap_used,
-            footprint=footprint,
-            swapped=swapped,
-            compressed=machine.compressed,
-            pressure=machine.pressure,
-            pressure_level=machine.pressure_level,
-        )
-        line = msgspec.json.encode(self._last_sample)
-        # A full disk costs the samples; the verdict does not need them.
-        with contextlib.suppress(OSError):
-            self._samples.write(line + b"\n")
-
     def _end(self, why: Why, grace: float) -> None:
         self._why = self._why or why
         self._no_tools.set()
@@ -407,7 +369,7 @@ class Job:
             ended_by=self._ended_by,
             doing=self._doing or self._inspected(),
             position=position,
-            unread=observe.unread(self._last_sample) if self._last_sample else {},
+            unread=observe.unread(self._samples.last) if self._samples.last else {},
             rss_peak=max(self.rss_peak, process.rss_peak or 0) or None,
         )
         ending = self._completed(ending)
@@ -441,6 +403,10 @@ class Job:
         if self._cause is None:
             return None
         return max(0.0, self.judgement.last_progress - self.started)
+
+    @property
+    def rss_peak(self) -> int:
+        return self._samples.rss_peak
 
     @property
     def position(self) -> Position | None:

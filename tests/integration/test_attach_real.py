@@ -20,7 +20,7 @@ from harness import record, scenario
 from harness.attach import look
 from harness.beatfile import read_position
 from harness.model import Settings, WorkerSpec
-from harness.supervise import stacks
+from harness.supervise import stacktools
 
 ROOT = Path(__file__).parents[2]
 VICTIM = ROOT / "tests" / "victims" / "stacks_hangs.py"
@@ -320,7 +320,7 @@ def test_no_signal_is_sent_unless_asked_for(tmp_path):
 
 
 def test_the_faulthandler_is_asked_only_when_that_is_wanted(tmp_path, monkeypatch):
-    monkeypatch.setattr(stacks, "TOOLS", ())
+    monkeypatch.setattr(stacktools, "TOOLS", ())
     log = tmp_path / "faulthandler.txt"
     with victim("sleeps", env={**os.environ, "STACKS_FAULTHANDLER": str(log)}) as process:
         process.stdout.readline()
@@ -334,7 +334,7 @@ def test_the_faulthandler_is_asked_only_when_that_is_wanted(tmp_path, monkeypatc
 
 
 def test_one_without_a_handler_is_never_signalled(tmp_path, monkeypatch):
-    monkeypatch.setattr(stacks, "TOOLS", ())
+    monkeypatch.setattr(stacktools, "TOOLS", ())
     log = (tmp_path / "faulthandler.txt").open("w")  # open, and no handler writes to it
     with log, victim("sleeps", stderr=log) as process:
         process.stdout.readline()

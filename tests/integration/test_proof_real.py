@@ -20,6 +20,7 @@ pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
 
 from harness.supervise import procfs  # noqa: E402
 from harness.supervise.doubt import Prover  # noqa: E402
+from harness.supervise.procfs import deep, tree  # noqa: E402
 
 DEAD = {
     "event": "threading.Event().wait()",
@@ -317,7 +318,7 @@ def test_one_child_among_many_that_goes_on_forbids_it():
 
 
 def test_a_frozen_control_group_is_stopped_not_dead():
-    groups = procfs._unified()
+    groups = tree._unified()
     if groups is None:
         pytest.skip("no control groups of the second version")
     group = Path(os.fsdecode(groups), f"harness-test-{os.getpid()}")
@@ -429,14 +430,14 @@ def test_a_wait_for_what_is_no_child_of_the_tree_forbids_it():
 
 
 def test_timers_that_a_kernel_does_not_list_are_not_taken_to_be_gone(monkeypatch):
-    monkeypatch.setattr(procfs, "_TIMERS", "no-such-file")
+    monkeypatch.setattr(deep, "_TIMERS", "no-such-file")
     with Victim(ALIVE["posix timer"][0]) as victim:
         assert victim.settles({"unreadable"}) == {"unreadable"}
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="needs a user who has no other process")
 def test_where_the_user_has_no_timer_at_all_the_kernel_need_not_list_them(monkeypatch):
-    monkeypatch.setattr(procfs, "_TIMERS", "no-such-file")
+    monkeypatch.setattr(deep, "_TIMERS", "no-such-file")
     with Victim(f"os.setuid({1 << 30 | os.getpid()}); threading.Event().wait()") as victim:
         assert victim.settles(set()) == set()
 

@@ -17,8 +17,9 @@ import psutil
 import pytest
 
 from harness import waitsite
-from harness.supervise import bounded, gpu, procfs, stacks
-from harness.supervise.stacks import StackCapture, Tool
+from harness.supervise import bounded, gpu, procfs, stacks, stacktools
+from harness.supervise.stacks import StackCapture
+from harness.supervise.stacktools import Tool
 
 VICTIM = Path(__file__).parents[1] / "victims" / "stacks_hangs.py"
 TRANSFERS = VICTIM.with_name("blocked_transfers.py")
@@ -26,7 +27,7 @@ PATIENCE_S = 60.0
 """How long a victim may take to get where it hangs; generous, for a busy machine."""
 
 PYSTACK, PY_SPY, NONBLOCKING, GDB = (
-    next(tool for tool in stacks.TOOLS if tool.name == name)
+    next(tool for tool in stacktools.TOOLS if tool.name == name)
     for name in ("pystack", "py-spy", "py-spy-nonblocking", "gdb")
 )
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="the tools of Linux")
@@ -35,7 +36,7 @@ pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="the tools of Li
 @pytest.fixture(scope="module")
 def works() -> Callable[[Tool], None]:
     """Skips the test when a tool cannot be used here, with the reason that `doctor` gives."""
-    status = {one.name: one for one in stacks.available()}
+    status = {one.name: one for one in stacktools.available()}
 
     def check(tool: Tool) -> None:
         if not status[tool.name].ok:
@@ -500,16 +501,16 @@ def test_a_stopped_process_gets_no_signal_that_it_would_answer_later(tmp_path: P
 
 def test_doctor_names_every_tool_of_the_platform_with_a_reason_or_none() -> None:
     for probe in (False, True):
-        found = stacks.available(probe=probe)
+        found = stacktools.available(probe=probe)
         assert [one.name for one in found] == ["pystack", "py-spy", "py-spy-nonblocking", "gdb"]
         assert all(one.ok or one.reason for one in found)
 
 
 def test_doctor_says_not_installed(monkeypatch: pytest.MonkeyPatch) -> None:
     gone = Tool(name="gone", command=("no-such-tool-anywhere",), parser="gdb")
-    monkeypatch.setattr(stacks, "TOOLS", (gone,))
+    monkeypatch.setattr(stacktools, "TOOLS", (gone,))
     for probe in (False, True):
-        (one,) = stacks.available(probe=probe)
+        (one,) = stacktools.available(probe=probe)
         assert (one.name, one.ok, one.reason) == ("gone", False, "not installed")
 
 

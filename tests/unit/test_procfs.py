@@ -19,6 +19,7 @@ from harness.supervise import observe
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
 
 from harness.supervise import procfs  # noqa: E402
+from harness.supervise.procfs import deep, files, tree  # noqa: E402
 
 
 def sleeper(code="import time; time.sleep(600)"):
@@ -46,7 +47,7 @@ def test_a_process_and_its_descendants_parents_first():
 
 
 def test_children_are_found_on_a_kernel_that_does_not_list_them(monkeypatch):
-    monkeypatch.setattr(procfs, "_LISTED", "no-such-file")
+    monkeypatch.setattr(tree, "_LISTED", "no-such-file")
     with sleeper() as child:
         child.stdout.readline()
         try:
@@ -123,36 +124,36 @@ HARMLESS = {(1, minor) for minor in (3, 5, 7, 8, 9)} | {(5, 0), (5, 1), (5, 2)}
 )
 def test_any_device_but_the_harmless_ones_works_on_its_own(numbers):
     terminal = numbers[0] == 4 or 136 <= numbers[0] <= 143
-    assert procfs._harmless(numbers) == (terminal or numbers in HARMLESS)
+    assert files._harmless(numbers) == (terminal or numbers in HARMLESS)
 
 
 @given(st.sets(st.sampled_from(sorted(signal.valid_signals()))))
 def test_a_handler_for_a_signal_that_files_send_is_seen_among_any_others(caught):
     mask = b"%016x" % sum(1 << (one - 1) for one in caught)
-    told = procfs._called({b"SigCgt": [mask]})
+    told = deep._called({b"SigCgt": [mask]})
     assert len(told) == len(caught & {signal.SIGIO, signal.SIGURG})
 
 
 @given(st.integers(0, 1 << 20), st.integers(0, 1 << 20))
 def test_unlisted_timers_are_none_only_where_their_user_has_nothing_queued(held, most):
     status = {b"SigQ": [b"%d/%d" % (held, most)]}
-    assert procfs._timers(2**22 + 1, status) == (0 if held == 0 else None)
+    assert deep._timers(2**22 + 1, status) == (0 if held == 0 else None)
 
 
 def test_timers_that_cannot_be_read_are_unknown(monkeypatch):
-    assert procfs._timers(os.getpid(), {}) is not None
-    assert procfs._timers(2**22 + 1, {}) is None
-    monkeypatch.setattr(procfs, "_TIMERS", "fd")  # a folder: reading it fails
-    assert procfs._timers(os.getpid(), {b"SigQ": [b"0/9"]}) is None
+    assert deep._timers(os.getpid(), {}) is not None
+    assert deep._timers(2**22 + 1, {}) is None
+    monkeypatch.setattr(deep, "_TIMERS", "fd")  # a folder: reading it fails
+    assert deep._timers(os.getpid(), {b"SigQ": [b"0/9"]}) is None
 
 
 def test_what_a_file_is_does_not_depend_on_the_call_that_tells_it(monkeypatch, tmp_path):
     paths = [str(tmp_path), __file__, "/dev/null", "/dev/urandom"]
-    seen = [procfs._kind_of(path) for path in paths]
-    monkeypatch.setattr(procfs, "_statx", None)
+    seen = [files._kind_of(path) for path in paths]
+    monkeypatch.setattr(files, "_statx", None)
     for path, (mode, numbers) in zip(paths, seen, strict=True):
-        other, others = procfs._kind_of(path)
+        other, others = files._kind_of(path)
         assert stat.S_IFMT(mode) == stat.S_IFMT(other)
         assert numbers == others or not stat.S_ISCHR(mode)
     with pytest.raises(FileNotFoundError):
-        procfs._kind_of(str(tmp_path / "gone"))
+        files._kind_of(str(tmp_path / "gone"))

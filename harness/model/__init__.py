@@ -1,0 +1,144 @@
+"""The types everything else speaks in: frozen, and without an import from the rest of the package.
+
+In the order in which data flows: what is asked for (`asked`), what a worker writes (`beats`), what
+the supervisor sees from outside (`seen`), what is said of one worker (`verdict`, `metrics`,
+`ranks`), and what is told of all of them (`diagnosis`, `environment`, `repeats`, `run`). Others
+import each of them from here.
+
+Times named `t` are seconds of `time.monotonic()`, which all processes of one machine share and
+which stands still while the machine sleeps, so that a closed lid is not a hang. Sizes are bytes.
+"""
+
+from __future__ import annotations
+
+from harness.model.asked import (
+    Command,
+    Expected,
+    Host,
+    Hostfile,
+    OnHang,
+    ScenarioInfo,
+    Settings,
+    WorkerSpec,
+)
+from harness.model.beats import (
+    SCHEMA,
+    AnyBeat,
+    Beat,
+    BuiltBeat,
+    CheckBeat,
+    CollectiveBeat,
+    EndBeat,
+    ErrorBeat,
+    GradientBeat,
+    MlxBeat,
+    ModelBeat,
+    Number,
+    Position,
+    StartBeat,
+    StepBeat,
+    Tensors,
+)
+from harness.model.diagnosis import (
+    Diagnosis,
+    Hypothesis,
+    Verdict,
+)
+from harness.model.environment import (
+    Bound,
+    Environment,
+)
+from harness.model.metrics import (
+    LossSummary,
+    MemorySummary,
+    Metrics,
+    StepTimes,
+)
+from harness.model.ranks import (
+    RankResult,
+    Standing,
+)
+from harness.model.repeats import (
+    Hang,
+    RepeatSummary,
+    Share,
+    Spread,
+)
+from harness.model.run import (
+    Continuation,
+    LeftOut,
+    RunResult,
+    ScenarioResult,
+)
+from harness.model.seen import (
+    Machine,
+    Process,
+    Sample,
+    Snapshot,
+    Thread,
+)
+from harness.model.verdict import (
+    Cause,
+    Ending,
+    Finding,
+    Outcome,
+    Severity,
+    Transient,
+)
+
+__all__ = [
+    "SCHEMA",
+    "AnyBeat",
+    "Beat",
+    "Bound",
+    "BuiltBeat",
+    "Cause",
+    "CheckBeat",
+    "CollectiveBeat",
+    "Command",
+    "Continuation",
+    "Diagnosis",
+    "EndBeat",
+    "Ending",
+    "Environment",
+    "ErrorBeat",
+    "Expected",
+    "Finding",
+    "GradientBeat",
+    "Hang",
+    "Host",
+    "Hostfile",
+    "Hypothesis",
+    "LeftOut",
+    "LossSummary",
+    "Machine",
+    "MemorySummary",
+    "Metrics",
+    "MlxBeat",
+    "ModelBeat",
+    "Number",
+    "OnHang",
+    "Outcome",
+    "Position",
+    "Process",
+    "RankResult",
+    "RepeatSummary",
+    "RunResult",
+    "Sample",
+    "ScenarioInfo",
+    "ScenarioResult",
+    "Settings",
+    "Severity",
+    "Share",
+    "Snapshot",
+    "Spread",
+    "Standing",
+    "StartBeat",
+    "StepBeat",
+    "StepTimes",
+    "Tensors",
+    "Thread",
+    "Transient",
+    "Verdict",
+    "WorkerSpec",
+]

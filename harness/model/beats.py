@@ -1,0 +1,182 @@
+"""What a worker writes: the beats, one line of beats.jsonl each, and where it is."""
+
+from __future__ import annotations
+
+import msgspec
+
+SCHEMA = 1
+"""Version of run.json and of the beats; raised when a reader of the old form would be misled."""
+
+Number = float | str
+"""A float as it is stored: JSON has no NaN, so the non-finite are "nan", "inf" and "-inf"."""
+
+
+class Beat(msgspec.Struct, frozen=True, kw_only=True, tag_field="k", omit_defaults=True, gc=False):
+    """One line of beats.jsonl. Holds no cycles, so the collector need not look at millions."""
+
+    t: float
+
+
+class StartBeat(Beat, frozen=True, kw_only=True, tag="start"):
+    """The worker is up: before mlx is imported, so that a hang in the import has a beat too."""
+
+    schema: int
+    pid: int
+    wall: float
+    """`time.time()` at `t`: what turns monotonic times into dates."""
+    scenario: str
+    rank: int = 0
+
+
+class MlxBeat(Beat, frozen=True, kw_only=True, tag="mlx"):
+    """mlx is imported and its device answers."""
+
+    version: str
+    device: str
+    """Such as `cpu` or `gpu (Apple M3 Max)`."""
+    memory: int | None = None
+    """Bytes that a GPU may use, as MLX tells; None: it does not, or the device is no GPU."""
+
+
+class ModelBeat(Beat, frozen=True, kw_only=True, tag="model"):
+    """The model is built and evaluated; P, the unit of the memory law, is `trainable_bytes`."""
+
+    parameters: int
+    """Number of scalars."""
+    parameter_bytes: int
+    trainable: int
+    trainable_bytes: int
+    dtype: str
+    description: str = ""
+    active: int | None = None
+    """MLX active memory once the model is there, before the first step."""
+    own: bool = False
+    """The scenario has brought it; it is not that of the settings."""
+
+
+class BuiltBeat(Beat, frozen=True, kw_only=True, tag="built"):
+    """The graph of this step stands; nothing says yet that the device has done any of it."""
+
+    step: int
+    nodes: int | None = None
+    """Arrays pending behind the loss, the parameters and the optimizer state, when sampled."""
+    depth: int | None = None
+    """Longest chain among them, when sampled."""
+
+
+class StepBeat(Beat, frozen=True, kw_only=True, tag="step"):
+    """The step's evaluation returned."""
+
+    step: int
+    phases: dict[str, float]
+    """Seconds spent in each phase of the step."""
+    loss: Number | None = None
+    """None when the scenario did not read the loss in this step."""
+    active: int | None = None
+    cache: int | None = None
+    peak: int | None = None
+    """Highest active memory since the step began."""
+    traces: int = 0
+    """How often the user's compiled functions have been traced so far."""
+    calls: int = 0
+    """How often they have been called so far."""
+    covers: int = 1
+    """Steps whose seconds these are: a log may report only every 10th. 0 of its first report: how
+    long that took to come is no step's time; and of what it adds to a step already reported."""
+    left: int | None = None
+    """Operations still pending behind the parameters and the optimizer state, when sampled."""
+    carried: int | None = None
+    """Operations left pending by earlier steps that this one's evaluation ran, when sampled."""
+
+
+class CheckBeat(Beat, frozen=True, kw_only=True, tag="check"):
+    """A scenario compared two numbers that ought to agree."""
+
+    step: int
+    name: str
+    value: Number
+    expected: Number
+    ok: bool
+
+
+class GradientBeat(Beat, frozen=True, kw_only=True, tag="gradient"):
+    """A scenario looked at its evaluated gradients."""
+
+    step: int
+    norm: Number
+    """Global L2 norm; not finite when any gradient is not."""
+
+
+class CollectiveBeat(Beat, frozen=True, kw_only=True, tag="collective"):
+    """A collective has been put into the graph; it runs when the graph is evaluated.
+
+    Ranks that work together issue the same ones in the same order, so that `n` names it for all.
+    """
+
+    n: int
+    """How many this rank had issued before."""
+    step: int
+    op: str
+    """Such as `all_sum`, `all_gather`, `send`."""
+    shape: tuple[int, ...]
+    dtype: str
+
+
+class Tensors(msgspec.Struct, frozen=True, kw_only=True):
+    """How many of a group of tensors changed between the first step and the last."""
+
+    total: int
+    changed: int
+    examples: tuple[str, ...] = ()
+    """Names of a few that changed (frozen ones) or did not (trainable ones)."""
+
+
+class EndBeat(Beat, frozen=True, kw_only=True, tag="end"):
+    """The steps are over and what was still pending has been evaluated."""
+
+    steps: int
+    drain_s: float
+    """Seconds that evaluating the rest took: work that nothing had asked for until now."""
+    trainable: Tensors | None = None
+    frozen: Tensors | None = None
+    not_finite: tuple[str, ...] = ()
+    """Parameters and optimizer state that hold NaN or infinity, by name; a few of them."""
+    compile_works: bool | None = None
+    """Whether a compiled function is really traced once; None when none was compiled."""
+    fault: str | None = None
+    """Why the recorder lost beats (a full disk), if it did."""
+    lost: int = 0
+
+
+class ErrorBeat(Beat, frozen=True, kw_only=True, tag="error"):
+    """An exception ended the worker."""
+
+    type: str
+    message: str
+    traceback: str
+    usage: bool = False
+    """The user's to mend (a broken model folder), not a crash of the training step."""
+    skip: bool = False
+    """The scenario cannot run here (no such device); `message` says why."""
+
+
+AnyBeat = (
+    StartBeat
+    | MlxBeat
+    | ModelBeat
+    | BuiltBeat
+    | StepBeat
+    | CheckBeat
+    | GradientBeat
+    | CollectiveBeat
+    | EndBeat
+    | ErrorBeat
+)
+
+
+class Position(msgspec.Struct, frozen=True):
+    """Where a worker is right now: the step, the phase, and since when (`t`)."""
+
+    step: int
+    phase: str
+    t: float

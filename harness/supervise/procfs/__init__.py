@@ -1,0 +1,24 @@
+"""Processes and threads as /proc shows them, on Linux. Nothing here needs more than one's own user.
+
+What cannot be read is None, and a process that has gone is left out: nothing here raises. A look
+reads a small file for each process and thread; benchmarks/run_all.py shows what it costs.
+"""
+
+from __future__ import annotations
+
+from harness.supervise.procfs.deep import world
+from harness.supervise.procfs.files import at_prompt, devices, open_files
+from harness.supervise.procfs.memory import held, machine, oom_kills
+from harness.supervise.procfs.tree import processes, transfers
+
+__all__ = [
+    "at_prompt",
+    "devices",
+    "held",
+    "machine",
+    "oom_kills",
+    "open_files",
+    "processes",
+    "transfers",
+    "world",
+]

@@ -1,0 +1,32 @@
+"""Reading the small files of /proc."""
+
+from __future__ import annotations
+
+import os
+
+
+def read(path: str) -> bytes:
+    """The whole of a file; empty when it cannot be read. /proc hands out a page at a time."""
+    try:
+        file = os.open(path, os.O_RDONLY)
+    except OSError:
+        return b""
+    text = b""
+    try:
+        while part := os.read(file, 1 << 16):
+            text += part
+        return text
+    except OSError:
+        return b""
+    finally:
+        os.close(file)
+
+
+def stat(path: str) -> tuple[str, list[str]] | None:
+    """The name, and the fields that follow it: state first, numbered from 3 in proc(5)."""
+    text = read(path)
+    # A name may hold spaces and parentheses: it ends at the last one.
+    head, parenthesis, tail = text.rpartition(b")")
+    if not parenthesis:
+        return None
+    return head.partition(b"(")[2].decode("utf-8", "replace"), tail.decode("ascii").split()

@@ -1,0 +1,62 @@
+"""samples.jsonl: what a report needs of a worker's looks, closely at first and later seldom."""
+
+from __future__ import annotations
+
+import contextlib
+from pathlib import Path
+
+import msgspec
+
+from harness.model import Sample, Snapshot
+from harness.supervise import observe
+
+
+class Samples:
+    """The samples of one worker."""
+
+    def __init__(self, file: Path) -> None:
+        self.rss_peak = 0
+        """Of all looks, those without a sample too."""
+        self.last: Sample | None = None
+        self._file = file.open("ab", buffering=0)
+        self._next = 0.0
+
+    def due(self, now: float) -> bool:
+        """Whether the next look is to be a sample."""
+        return now >= self._next
+
+    def take(self, snapshot: Snapshot, age: float) -> None:
+        """Write what a report needs of `snapshot`, if that is due; `age` is the worker's."""
+        processes = snapshot.processes
+        rss = sum(process.rss or 0 for process in processes)
+        self.rss_peak = max(self.rss_peak, rss)
+        if not self.due(snapshot.t):
+            return
+        self._next = snapshot.t + (0.0 if age < 60 else 1.0 if age < 3600 else 10.0)
+        position = snapshot.position
+        machine = snapshot.machine
+        footprint, swapped = observe.held(process.pid for process in processes)
+        self.last = Sample(
+            t=snapshot.t,
+            step=position.step if position else None,
+            phase=position.phase if position else None,
+            rss=rss,
+            cpu_s=sum(process.cpu_s for process in processes),
+            major_faults=sum(process.major_faults or 0 for process in processes),
+            threads=sum(len(process.threads) for process in processes),
+            processes=len(processes),
+            available=machine.available,
+            swap_used=machine.swap_used,
+            footprint=footprint,
+            swapped=swapped,
+            compressed=machine.compressed,
+            pressure=machine.pressure,
+            pressure_level=machine.pressure_level,
+        )
+        line = msgspec.json.encode(self.last)
+        # A full disk costs the samples; the verdict does not need them.
+        with contextlib.suppress(OSError):
+            self._file.write(line + b"\n")
+
+    def close(self) -> None:
+        self._file.close()
