@@ -163,6 +163,11 @@ class CommandJob(JudgedJob):
             with contextlib.suppress(OSError):
                 os.killpg(pid, number)
 
+    def stop(self) -> None:
+        """Stop the command and what it has started with it, until they are continued."""
+        if self._process.status is None:
+            self._process.stop()
+
     @property
     def ended_by_user(self) -> bool:
         return self._why is Why.INTERRUPT or self._told_to_stop
