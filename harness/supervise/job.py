@@ -102,7 +102,8 @@ class Job:
         self._reader = BeatReader(self.folder)
         self._graph: BuiltBeat | None = None
         self._samples: IO[bytes] = (self.folder / "samples.jsonl").open("ab", buffering=0)
-        self.started = time.monotonic()
+        self.started = self._ticked = time.monotonic()
+        self._away = 0.0
         self._process = self._launch(cold)
 
     policy = Policy()
@@ -131,22 +132,29 @@ class Job:
             self.result = self._finish()
             return self.result
         now = time.monotonic()
+        if now - self._ticked > self.policy.gap_s:
+            self._away += now - self._ticked
+        self._ticked = now
         self._read_beats()
         if self._process.pid is not None and now >= self._next_look:
             self._next_look = now + LOOK_S
             self._look(now, self._process.pid)
         if self._collecting is not None:
             self._await_evidence()
-        elif self._why is None and now - self.started > self._budget:
+        elif self._why is None and self._over_budget(now):
             self._spent(now)
         return None
+
+    def _over_budget(self, now: float) -> bool:
+        """Time in which we were stopped or asleep ourselves does not count."""
+        return now - self.started - self._away > self._budget
 
     def _spent(self, now: float) -> None:
         """The budget is over: unfinished, unless it was stopped and so could not go on."""
         if self._cause is not None:
             self._end(Why.HUNG, GRACE_S)
         elif self.judgement.state is State.STOPPED:
-            summary = f"stopped by a signal {self._place()}, and not continued"
+            summary = f"{self.judgement.reason} {self._place()}, and not continued"
             self._confirmed(Cause(code="stopped", summary=summary), now)
         else:
             self._end(Why.BUDGET, GRACE_S)
@@ -291,7 +299,7 @@ class Job:
             self._resolved(self.judgement.last_progress, time.monotonic())
             return  # it went on while it was looked at
         ended = self._why is not None
-        over = time.monotonic() - self.started > self._budget
+        over = self._over_budget(time.monotonic())
         if self._on_hang is OnHang.KEEP and not ended:
             self._keep()
         elif ended or over or self._on_hang is not OnHang.WAIT:
