@@ -6,7 +6,7 @@ import contextlib
 import os
 import shutil
 import signal
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import msgspec
@@ -198,6 +198,10 @@ class CommandJob(JudgedJob):
     @property
     def _several(self) -> bool:
         return len(self._pids) > 1
+
+    @property
+    def ranks(self) -> Mapping[int, int]:
+        return super().ranks if self._several else {}
 
     def _states(self, now: float) -> list[RankState]:
         """Empty also where all have ended and the command goes on, and when the user ended it."""

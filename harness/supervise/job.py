@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from enum import Enum
 from pathlib import Path
 from typing import IO
@@ -272,17 +272,22 @@ class Job:
         snapshot = self.snapshot
         assert snapshot is not None
         last = evidence.Last(self.last, self._graph)
-        count, of = len(self._transients), self._suspects()
+        count, of, ranks = len(self._transients), self._suspects(), self.ranks
 
         def collect() -> None:
             handler = self.folder / launch.FAULTHANDLER
             self._collected = evidence.collect(
-                self.folder, snapshot, last, handler, count, of, self._no_tools
+                self.folder, snapshot, last, handler, count, of, self._no_tools, ranks
             )
 
         # In a thread of its own: a tool may take seconds, and other workers are looked at too.
         self._collecting = threading.Thread(target=collect, name="evidence", daemon=True)
         self._collecting.start()
+
+    @property
+    def ranks(self) -> Mapping[int, int]:
+        """By process its rank, of a job that has several."""
+        return {}
 
     def _suspects(self) -> Sequence[int]:
         """The processes whose stacks are evidence; empty: those of the worker and its children."""
