@@ -23,6 +23,7 @@ from harness.trickle import io_done
 from harness.words import duration
 
 _CPU, _RUNNABLE = "uses the CPU", "a thread is runnable"
+_BY_A_SIGNAL = "stopped by a signal"
 
 
 class Policy(msgspec.Struct, frozen=True, kw_only=True):
@@ -118,15 +119,11 @@ class Watchdog:
             return self._judgement(State.ALIVE)
         passed = now.t - before.t
         state = now.processes[0].state if now.processes else ""
-        stopped = state == "T"
+        if state == "T":
+            return self._paused(now, passed, State.STOPPED, _BY_A_SIGNAL)
         # One that is traced is looked at, by us most likely: it cannot run, and nobody stopped it.
-        if stopped or state == "t" or passed > self._policy.gap_s:
-            self._not_counted += passed
-            self._moved_at = now.t
-            self._still_looks = 0
-            return self._judgement(
-                State.STOPPED if stopped else State.ALIVE, "stopped by a signal" if stopped else ""
-            )
+        if state == "t" or passed > self._policy.gap_s:
+            return self._paused(now, passed, State.ALIVE)
         why = _activity(before, now, self._policy.cpu_share)
         ticked, self._ticked = self._ticked, why == _CPU
         if why == _CPU and not ticked and _spent(before, now) <= self._policy.tick_s:
@@ -139,8 +136,20 @@ class Watchdog:
                 if why in (_CPU, _RUNNABLE)
                 else self._judgement(State.ALIVE, why)
             )
+        held = next((process for process in now.processes if process.state == "T"), None)
+        if held is not None:
+            # What it waits for may be that one, and will then go on when that is continued.
+            told = f"a process that it has started ({held.pid}, {held.name}) is {_BY_A_SIGNAL}"
+            return self._paused(now, passed, State.STOPPED, told)
         self._still_looks += 1
         return self._doubt(now)
+
+    def _paused(self, now: Snapshot, passed: float, state: State, reason: str = "") -> Judgement:
+        """It could not go on, or we could not look: the time does not count."""
+        self._not_counted += passed
+        self._moved_at = now.t
+        self._still_looks = 0
+        return self._judgement(state, reason)
 
     def _busy(self, now: Snapshot, why: str) -> Judgement:
         phase = now.position.phase if now.position else "start"

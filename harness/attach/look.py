@@ -289,6 +289,8 @@ class _Taker:
         self._stop = threading.Event()
         """Set by a Ctrl-C: the tools are ended, which sets free what they look at."""
         self.found: dict[int, tuple[StackCapture, ...]] = {}
+        self._places: dict[int, Path] = {}
+        """Where each one's go, also once it is known to be a rank."""
 
     def take(self, pids: Sequence[int], label: str, seen: Seen) -> None:
         taken = together.each(pids, self._one(label, seen), CAPTURED, self._stop)
@@ -301,9 +303,16 @@ class _Taker:
             for pid, captures in self.found.items()
         }
 
+    def _place(self, pid: int, seen: Seen) -> Path:
+        if pid not in self._places:
+            rank = next((rank for rank, one in seen.ranks.items() if one == pid), None)
+            name = str(pid) if rank is None else f"rank-{rank}"
+            self._places[pid] = self._folder if pid == self._root else self._folder / name
+        return self._places[pid]
+
     def _one(self, label: str, seen: Seen) -> Callable[[int], StackCapture]:
         def take(pid: int) -> StackCapture:
-            folder = self._folder if pid == self._root else self._folder / str(pid)
+            folder = self._place(pid, seen)
             before = self.found.get(pid, ())
             same = [tool for tool in stacktools.TOOLS if before and tool.name == before[0].tool]
             source = _faulthandler(pid) if self._may_signal else None

@@ -44,7 +44,8 @@ class Limit(Silent):
             if job.snapshot is not None and not taken:
                 handler = job.folder / launch.FAULTHANDLER
                 last = evidence.Last(job.last)
-                self.told = evidence.collect(job.folder, job.snapshot, last, handler).told
+                found = evidence.collect(job.folder, job.snapshot, last, handler, ranks=job.ranks)
+                self.told = found.told
             by = f"ended by pytest-timeout after {self.settings.timeout:g} s"
             job.interrupt(0.0, by, str(self.told.get("wait_site", "")))
         self.fired = True

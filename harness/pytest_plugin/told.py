@@ -10,6 +10,7 @@ from typing import Any
 from harness import shown, waitsite
 from harness.api import Run
 from harness.plain import plain
+from harness.report.stacks import rank_of
 from harness.report.text import line, seconds
 from harness.stackparse import PARSERS, Frame, ThreadStack, parse
 
@@ -60,18 +61,24 @@ def _details(run: Run) -> Iterator[str]:
 
 
 def _stacks(run: Run) -> Iterator[str]:
-    """The stacks of the worker, then of the processes below it."""
+    """The stacks of the worker, then of the processes below it and of the ranks of its job."""
     folder = run.folder / "stacks"
-    files = sorted(folder.glob("1-*.txt")) + sorted(folder.glob("*/1-*.txt"))
+    below = sorted(
+        folder.glob("*/1-*.txt"), key=lambda file: (rank_of(file.parent.name) or 0, file)
+    )
+    files = sorted(folder.glob("1-*.txt")) + below
     started = run.record.start
     for file in files:
         tool = next((t for t in PARSERS if file.stem.startswith(f"1-{t}")), None)
         if tool is None:
             continue
-        own = file.parent == folder
-        pid = (started.pid if started else 0) if own else int(file.parent.name)
+        pid, whose = started.pid if started else 0, ""
+        if file.parent != folder:
+            name = file.parent.name
+            rank, pid = rank_of(name), int(name) if name.isdecimal() else 0
+            whose = f", process {pid}" if rank is None else f", rank {rank}"
         threads = parse(tool, file.read_text(encoding="utf-8", errors="replace"), pid)
-        yield f"-- stacks by {tool}" + ("" if own else f", process {pid}") + ", innermost first"
+        yield f"-- stacks by {tool}{whose}, innermost first"
         for thread in threads[:THREADS]:
             yield from _thread(thread)
         if len(threads) > THREADS:

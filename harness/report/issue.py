@@ -176,13 +176,26 @@ def _became(results: Sequence[ScenarioResult]) -> str:
 
 def _evidence(group: Group, data: ReportInput) -> Iterator[str]:
     result = group.worst
-    for name, text in list(data.stack_texts(result).items())[:2]:
+    for name, text in _telling(data.stack_texts(result), result)[:2]:
         told = "\n".join(text.split("\n")[:200])[:STACK]
         yield details(f"Stacks ({line(name, 60)})", fence(told, "text"))
     tails = data.log_tails(result)
     for name in LOGS:
         if text := last_lines(tails.get(name, "")):
             yield details(f"End of {name}", fence(text, "text"))
+
+
+def _telling(texts: Mapping[str, str], result: ScenarioResult) -> list[tuple[str, str]]:
+    """The stacks in the order in which they are to be shown; of a job's ranks the first look at
+    each, and those of who is to blame first."""
+    if not result.ranks:
+        return list(texts.items())
+    first: dict[str, tuple[str, str]] = {}
+    for name, text in texts.items():
+        first.setdefault(name.rpartition("/")[0], (name, text))
+    blamed = {f"rank-{one.rank}" for one in result.ranks if one.culprit}
+    # In runs of old the stacks of who is to blame had no folder.
+    return [first[folder] for folder in sorted(first, key=lambda f: f not in blamed and bool(f))]
 
 
 def _fitted(parts: Sequence[str]) -> str:

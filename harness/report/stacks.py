@@ -47,6 +47,8 @@ class Process:
     text: str
     """What the tool printed, where no thread could be read in it."""
     pid: int | None = None
+    rank: int | None = None
+    """Of a job, where that is known."""
 
 
 @dataclass(frozen=True)
@@ -89,8 +91,7 @@ def _of_ranks(group: Group, same: list[ScenarioResult], data: ReportInput) -> li
     """A column for each wait site of a job; the culprits' first, then what few ranks wait in."""
     result = same[0]
     whole = _column(group, same, data)
-    pids = data.rank_pids(result) or attached.ranks(result)
-    stacks = {rank: one for one in whole.processes if (rank := _rank(one, pids)) is not None}
+    stacks = {one.rank: one for one in whole.processes if one.rank is not None}
     sites: dict[object, list[RankResult]] = {}
     for one in result.ranks:
         if one.wait_site or one.wait:
@@ -104,21 +105,14 @@ def _of_ranks(group: Group, same: list[ScenarioResult], data: ReportInput) -> li
             name=f"{whole.name}: {named(one.rank for one in at)}",
             site=": ".join(filter(None, (at[0].wait_site, at[0].wait))),
             culprit=any(one.culprit for one in at),
-            processes=tuple(
-                replace(stacks[one.rank], title=f"rank {one.rank}, {stacks[one.rank].title}")
-                for one in [one for one in at if one.rank in stacks][:1]
-            ),
+            processes=tuple([stacks[one.rank] for one in at if one.rank in stacks][:1]),
         )
         for at in ordered
     ]
-    others = tuple(one for one in whole.processes if _rank(one, pids) is None)
+    others = tuple(one for one in whole.processes if one.rank is None)
     if others or not made:
         made.append(replace(whole, name=f"{whole.name}: other processes", processes=others))
     return made
-
-
-def _rank(process: Process, pids: Mapping[int, int]) -> int | None:
-    return None if process.pid is None else pids.get(process.pid)
 
 
 def _functions(process: Process) -> tuple[str, ...]:
@@ -140,25 +134,45 @@ def _column(group: Group, same: list[ScenarioResult], data: ReportInput) -> Colu
         site=line(
             str(evidence.get("wait_site") or (result.reason if not cause else "") or ""), 400
         ),
-        processes=tuple(_processes(data.stack_texts(result), str(evidence.get("stack_tool", "")))),
+        processes=tuple(
+            _processes(
+                data.stack_texts(result),
+                str(evidence.get("stack_tool", "")),
+                (data.rank_pids(result) or attached.ranks(result)) if result.ranks else {},
+            )
+        ),
         same=len(same),
     )
 
 
-def _processes(texts: Mapping[str, str], tool: str) -> Iterator[Process]:
-    """Of each process the last look: the worker's files lie in the folder itself, those of a
-    process it started in a folder with that one's number."""
+def rank_of(folder: str) -> int | None:
+    """The rank whose stacks lie in a folder of this name."""
+    head, _, number = folder.partition("-")
+    return int(number) if head == "rank" and number.isdecimal() else None
+
+
+def _processes(texts: Mapping[str, str], tool: str, ranks: Mapping[int, int]) -> Iterator[Process]:
+    """Of each process the last look: the worker's files lie in the folder itself, those of a rank
+    or of another process that it started in a folder with that one's number. In runs of old those
+    of ranks lie as others' do. `ranks` says of a process which rank it is."""
+    pids = {rank: pid for pid, rank in ranks.items()}
     paths = sorted(texts, key=lambda path: (path.count("/"), path))
     for folder, files in groupby(paths, key=lambda path: path.rpartition("/")[0]):
         names = list(files)
         last = next((n for n in reversed(names) if n.endswith(f"-{tool}.txt")), names[-1])
         used = tool or last.rpartition("/")[2].removesuffix(".txt").partition("-")[2]
-        title = f"process {folder}" if folder else "the worker"
-        pid = int(folder) if folder.isdecimal() else None
-        yield _process(f"{title}, by stacks/{last}", texts[last], used, pid)
+        rank = rank_of(folder)
+        pid = int(folder) if folder.isdecimal() else None if rank is None else pids.get(rank)
+        found = _process(texts[last], used, pid)
+        if rank is None and found.pid is not None:
+            rank = ranks.get(found.pid)
+        which = "" if rank is None else f"rank {rank}"
+        process = "the worker" if not folder else "" if pid is None else f"process {pid}"
+        title = ", ".join(filter(None, (which, process, f"by stacks/{last}")))
+        yield replace(found, title=title, rank=rank)
 
 
-def _process(title: str, text: str, tool: str, pid: int | None) -> Process:
+def _process(text: str, tool: str, pid: int | None) -> Process:
     parsed = stackparse.parse(tool, text, pid or 0) if tool in stackparse.PARSERS else ()
     if pid is None:
         # That of a process is its first thread's, which has the lowest one.
@@ -168,7 +182,7 @@ def _process(title: str, text: str, tool: str, pid: int | None) -> Process:
         for stack in parsed
     ]
     threads = tuple(map(_thread, sorted(marked, key=lambda t: not t.main)[:THREADS]))
-    return Process(title, threads, "" if threads else text, pid)
+    return Process("", threads, "" if threads else text, pid)
 
 
 def _thread(stack: ThreadStack) -> Thread:

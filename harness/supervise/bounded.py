@@ -31,6 +31,8 @@ It is given our number: once we have died it has another parent, and which one n
 a subreaper); and in a container it may be us who are 1."""
 _NOTICE_S = 0.05
 """In so many seconds it is seen that a program is to be ended."""
+_END_S = 2.0
+"""So long, at most, what was killed is waited for."""
 
 
 class Answer(msgspec.Struct, frozen=True, kw_only=True):
@@ -131,7 +133,21 @@ def _end(process: subprocess.Popen[bytes]) -> None:
         with contextlib.suppress(ProcessLookupError, PermissionError):
             os.killpg(process.pid, signal.SIGKILL)
         with contextlib.suppress(subprocess.TimeoutExpired):
-            process.wait(2.0)
+            process.wait(_END_S)
+            _bury(process.pid)
     for stream in (process.stdout, process.stderr):
         if stream is not None:
             stream.close()
+
+
+def _bury(group: int) -> None:
+    """Wait for what a killed program has left to us: in a container whose first process we are,
+    all orphans are ours. Nobody else waits for one that is in the program's own group."""
+    end = time.monotonic() + _END_S
+    while time.monotonic() < end:
+        try:
+            pid, _ = os.waitpid(-group, os.WNOHANG)
+        except ChildProcessError:  # there is none, or none any more
+            return
+        if pid == 0:
+            time.sleep(0.001)

@@ -6,7 +6,7 @@ import contextlib
 import os
 import shutil
 import signal
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import msgspec
@@ -163,6 +163,11 @@ class CommandJob(JudgedJob):
             with contextlib.suppress(OSError):
                 os.killpg(pid, number)
 
+    def stop(self) -> None:
+        """Stop the command and what it has started with it, until they are continued."""
+        if self._process.status is None:
+            self._process.stop()
+
     @property
     def ended_by_user(self) -> bool:
         return self._why is Why.INTERRUPT or self._told_to_stop
@@ -193,6 +198,10 @@ class CommandJob(JudgedJob):
     @property
     def _several(self) -> bool:
         return len(self._pids) > 1
+
+    @property
+    def ranks(self) -> Mapping[int, int]:
+        return super().ranks if self._several else {}
 
     def _states(self, now: float) -> list[RankState]:
         """Empty also where all have ended and the command goes on, and when the user ended it."""

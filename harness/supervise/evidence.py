@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 import threading
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -49,19 +49,23 @@ def collect(
     before: int = 0,
     of: Sequence[int] = (),
     stop: threading.Event | None = None,
+    ranks: Mapping[int, int] | None = None,
 ) -> Evidence:
     """Save stacks/ and state.json into `folder`.
 
     Of a worker that has had so many hangs `before`, to stacks-N/ and state-N.json. Stacks are taken
     of the processes `of`, or else of the first few, of which the first is the worker. It is sent no
-    signal where no `faulthandler` is given.
+    signal where no `faulthandler` is given. `ranks` says of a process which rank of a job it is.
 
     Takes some seconds: two looks at each process, a second apart. Never raises: what cannot be had
     or written is missing, and the attempts say why. Once `stop` is set, no tool is waited for.
     """
     stop = stop or threading.Event()
     name = f"-{before + 1}" if before else ""
-    seen = _stacks(folder / f"stacks{name}", _chosen(snapshot, of), faulthandler, stop)
+    home, pids = folder / f"stacks{name}", _chosen(snapshot, of)
+    seen = _stacks(
+        [(pid, _place(home, pid, pids, ranks or {})) for pid in pids], faulthandler, stop
+    )
     names = {process.pid: process.name for process in snapshot.processes}
     each = {pid: _told(one) for pid, one in seen}
     told = _deepest(list(each.values()), [names.get(pid, "") for pid in each])
@@ -82,20 +86,29 @@ def _chosen(snapshot: Snapshot, of: Sequence[int]) -> list[int]:
     return [pid for pid in of if pid in alive] or alive[:MOST]
 
 
+def _place(home: Path, pid: int, pids: Sequence[int], ranks: Mapping[int, int]) -> Path:
+    """Where its stacks go: each rank's by its rank, the worker's into the folder itself."""
+    if pid in ranks:
+        return home / f"rank-{ranks[pid]}"
+    return home if pid == pids[0] else home / str(pid)
+
+
 def _stacks(
-    home: Path, pids: Sequence[int], faulthandler: Path | None, stop: threading.Event
+    of: Sequence[tuple[int, Path]], faulthandler: Path | None, stop: threading.Event
 ) -> list[tuple[int, stacks.StackEvidence]]:
     def look(index: int) -> stacks.StackEvidence:
         main = index == 0
+        pid, folder = of[index]
         return stacks.capture_twice(
-            pids[index],
-            home if main else home / str(pids[index]),
+            pid,
+            folder,
             faulthandler_file=faulthandler if main else None,
             may_signal=main,
             stop=stop,
         )
 
-    return list(zip(pids, together.each(range(len(pids)), look, AT_ONCE, stop), strict=True))
+    found = together.each(range(len(of)), look, AT_ONCE, stop)
+    return [(pid, one) for (pid, _), one in zip(of, found, strict=True)]
 
 
 def _deepest(processes: Sequence[dict[str, Any]], names: Sequence[str]) -> dict[str, Any]:

@@ -68,7 +68,7 @@ def _signalled(number: int, count: int, job: CommandJob, terminal: Terminal) -> 
 
 def _suspend(job: CommandJob, terminal: Terminal) -> None:
     """Ctrl-Z: the command stops, and so do we, until the shell continues us."""
-    job.signal(signal.SIGSTOP)
+    job.stop()
     terminal.take_back()
     handler = signal.signal(signal.SIGTSTP, signal.SIG_DFL)
     with contextlib.suppress(OSError):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from enum import Enum
 from pathlib import Path
 
@@ -97,7 +97,8 @@ class Job:
         self._reader = BeatReader(self.folder)
         self._graph: BuiltBeat | None = None
         self._samples = Samples(self.folder / "samples.jsonl")
-        self.started = time.monotonic()
+        self.started = self._ticked = time.monotonic()
+        self._away = 0.0
         self._process = self._launch(cold)
 
     policy = Policy()
@@ -126,22 +127,29 @@ class Job:
             self.result = self._finish()
             return self.result
         now = time.monotonic()
+        if now - self._ticked > self.policy.gap_s:
+            self._away += now - self._ticked
+        self._ticked = now
         self._read_beats()
         if self._process.pid is not None and now >= self._next_look:
             self._next_look = now + LOOK_S
             self._look(now, self._process.pid)
         if self._collecting is not None:
             self._await_evidence()
-        elif self._why is None and now - self.started > self._budget:
+        elif self._why is None and self._over_budget(now):
             self._spent(now)
         return None
+
+    def _over_budget(self, now: float) -> bool:
+        """Time in which we were stopped or asleep ourselves does not count."""
+        return now - self.started - self._away > self._budget
 
     def _spent(self, now: float) -> None:
         """The budget is over: unfinished, unless it was stopped and so could not go on."""
         if self._cause is not None:
             self._end(Why.HUNG, GRACE_S)
         elif self.judgement.state is State.STOPPED:
-            summary = f"stopped by a signal {self._place()}, and not continued"
+            summary = f"{self.judgement.reason} {self._place()}, and not continued"
             self._confirmed(Cause(code="stopped", summary=summary), now)
         else:
             self._end(Why.BUDGET, GRACE_S)
@@ -259,17 +267,22 @@ class Job:
         snapshot = self.snapshot
         assert snapshot is not None
         last = evidence.Last(self.last, self._graph)
-        count, of = len(self._transients), self._suspects()
+        count, of, ranks = len(self._transients), self._suspects(), self.ranks
 
         def collect() -> None:
             handler = self.folder / launch.FAULTHANDLER
             self._collected = evidence.collect(
-                self.folder, snapshot, last, handler, count, of, self._no_tools
+                self.folder, snapshot, last, handler, count, of, self._no_tools, ranks
             )
 
         # In a thread of its own: a tool may take seconds, and other workers are looked at too.
         self._collecting = threading.Thread(target=collect, name="evidence", daemon=True)
         self._collecting.start()
+
+    @property
+    def ranks(self) -> Mapping[int, int]:
+        """By process its rank, of a job that has several."""
+        return {}
 
     def _suspects(self) -> Sequence[int]:
         """The processes whose stacks are evidence; empty: those of the worker and its children."""
@@ -286,7 +299,7 @@ class Job:
             self._resolved(self.judgement.last_progress, time.monotonic())
             return  # it went on while it was looked at
         ended = self._why is not None
-        over = time.monotonic() - self.started > self._budget
+        over = self._over_budget(time.monotonic())
         if self._on_hang is OnHang.KEEP and not ended:
             self._keep()
         elif ended or over or self._on_hang is not OnHang.WAIT:

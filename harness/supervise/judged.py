@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -201,10 +201,11 @@ class JudgedJob(Job):
         """What a stopped job is like, while it is: nobody can look when it has been continued."""
         snapshot, last = self.snapshot, evidence.Last(self.last, self._graph)
         assert snapshot is not None
-        home, of = self.folder / STOPPED, self._suspects()
+        home, of, ranks = self.folder / STOPPED, self._suspects(), self.ranks
 
         def save() -> None:
-            self._saved = evidence.collect(home, snapshot, last, None, 0, of, self._no_tools).waits
+            found = evidence.collect(home, snapshot, last, None, 0, of, self._no_tools, ranks)
+            self._saved = found.waits
 
         home.mkdir(exist_ok=True)
         # No signal is sent, and a process that is stopped stays so while its stacks are read.
@@ -263,6 +264,10 @@ class JudgedJob(Job):
         else:
             super()._spent(now)
 
+    @property
+    def ranks(self) -> Mapping[int, int]:
+        return {pid: rank for rank, pid in self._pids.items()}
+
     def _suspects(self) -> Sequence[int]:
         """The ranks that are alive, and of many those first that are like no other."""
         told = self._verdict.ranks if self._verdict else ()
@@ -295,7 +300,7 @@ class JudgedJob(Job):
 
     def _blamed(self, verdict: JobVerdict) -> dict[str, Any]:
         """What the stacks say of the rank that is to blame, or else of the first that has any."""
-        ranks = {pid: rank for rank, pid in self._pids.items()}
+        ranks = self.ranks
         first = [self._pids[rank] for rank in verdict.culprits if rank in self._pids]
         each = self._collected.each
         pid = next((pid for pid in (*first, *each) if "wait_site" in each.get(pid, ())), None)

@@ -10,6 +10,7 @@ import socket
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Callable, Mapping, Sequence
 from itertools import chain, repeat
 from pathlib import Path
@@ -17,14 +18,16 @@ from pathlib import Path
 import msgspec
 import psutil
 
-from harness.model import WorkerSpec
-from harness.supervise import guard, kernels
+from harness.model import Process, WorkerSpec
+from harness.supervise import guard, kernels, observe
 from harness.supervise.streams import Ends, Relay, captured
 
 FAULTHANDLER = "faulthandler.txt"
 """Where a worker's interpreter writes its stacks when SIGUSR1 asks it to."""
 _MARK = "HARNESS_FOLDER"
 """Variable by which a process is known as ours, whatever became of its parents."""
+_STAND_STILL_S = 1.0
+"""So long, at most, what is stopped is waited for: a thread in a disk wait stops after that."""
 SPEC = "spec.json"
 """Where a worker of this machine finds its WorkerSpec."""
 
@@ -124,6 +127,24 @@ class Launched:
             # One that somebody stopped could not hear us.
             os.kill(self._guard.pid, signal.SIGCONT)
 
+    def stop(self) -> None:
+        """Stop it and its process group, and return once they stand still, or after a moment.
+
+        A process that forks while both SIGSTOP and SIGCONT come goes on, but its child is stopped
+        (Linux): so it must not be continued before the fork is over.
+        """
+        pid = self.pid
+        if pid is None:
+            return
+        with contextlib.suppress(OSError):
+            os.killpg(pid, signal.SIGSTOP)
+        end = time.monotonic() + _STAND_STILL_S
+        while time.monotonic() < end and any(
+            _moves(one) and _group(one.pid) == pid
+            for one in observe.processes(pid, also=[self.guard_pid])
+        ):
+            time.sleep(0.005)
+
     def keep(self) -> None:
         """Let it live on without us, under its guard; for us it is over."""
         with contextlib.suppress(OSError):
@@ -176,6 +197,18 @@ class Launched:
         if self.status is None or not os.WIFSIGNALED(self.status):
             return None
         return signal_name(os.WTERMSIG(self.status))
+
+
+def _moves(process: Process) -> bool:
+    states = {process.state, *(thread.state for thread in process.threads)}
+    return not states <= set("TtZX")
+
+
+def _group(pid: int) -> int | None:
+    try:
+        return os.getpgid(pid)
+    except OSError:  # it has just gone
+        return None
 
 
 def signal_name(number: int) -> str:

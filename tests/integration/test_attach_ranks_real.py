@@ -136,7 +136,11 @@ def test_the_rank_that_holds_the_others_up_is_named_and_nothing_is_altered(
         assert process.poll() is None
         assert identities(process.pid) == before
         assert (tmp_path / "out").read_text() == written
-    report = (max((tmp_path / "runs").iterdir()) / "report.md").read_text()
+    home = max((tmp_path / "runs").iterdir())
+    taken = {path.parent.name for path in home.rglob("stacks/*/*.txt")}
+    assert taken <= {"rank-0", "rank-1", "rank-2"}
+    assert taken
+    report = (home / "report.md").read_text()
     assert "**3 ranks**" in report
     assert "**1**" in report
 

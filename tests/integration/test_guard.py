@@ -12,6 +12,7 @@ from pathlib import Path
 import psutil
 import pytest
 
+from harness.supervise import launch
 from harness.supervise.launch import Launched
 
 STARTS_CHILD = """
@@ -136,6 +137,22 @@ def test_term_ignored_and_stopped_are_killed(tmp_path):
     assert launched.signal == "SIGKILL"
 
 
+def test_what_is_stopped_stands_still_before_anybody_can_continue_it(tmp_path, monkeypatch):
+    """A process that forks as both signals come goes on, and its child stays stopped (Linux)."""
+    monkeypatch.setattr(launch, "_STAND_STILL_S", 60.0)
+    launched = Launched(["sh", "-c", "echo; while true; do (true); done"], tmp_path)
+    written = tmp_path / "stdout.log"
+    assert until(lambda: launched.listen() or (written.exists() and written.read_text()))
+    for _ in range(20):
+        launched.stop()
+        family = [worker := psutil.Process(launched.pid), *worker.children()]
+        states = {one.status() for one in family}
+        os.killpg(launched.pid, signal.SIGCONT)
+        assert states <= {psutil.STATUS_STOPPED, psutil.STATUS_ZOMBIE}
+    launched.reap(0.0)
+    finished(launched)
+
+
 def test_sigterm_within_its_grace_may_clean_up(tmp_path):
     note, ready = tmp_path / "note", tmp_path / "ready"
     launched = start(
@@ -155,6 +172,7 @@ def test_sigterm_within_its_grace_may_clean_up(tmp_path):
 SUPERVISOR = """
 import sys, time
 from pathlib import Path
+from harness.supervise import launch
 from harness.supervise.launch import Launched
 launched = Launched([sys.executable, "-c", sys.argv[2]], Path(sys.argv[1]))
 print("started", flush=True)

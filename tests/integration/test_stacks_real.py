@@ -377,6 +377,39 @@ def test_what_a_hanging_tool_started_is_ended_with_it(tmp_path: Path) -> None:
         time.sleep(0.05)
 
 
+ADOPTS = """
+import ctypes, os, subprocess
+import psutil
+from harness.supervise import bounded
+
+PR_SET_CHILD_SUBREAPER = 36
+ctypes.CDLL(None).prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
+other = subprocess.Popen(["sh", "-c", "exit 7"])
+os.waitid(os.P_PID, other.pid, os.WEXITED | os.WNOWAIT)
+tool = "(sleep 600 & sleep 600) & yes"
+print(bounded.run(["sh", "-c", tool], 600.0, limit=4096).problem)
+left = [child for child in psutil.Process().children() if child.pid != other.pid]
+print(left, other.wait())
+"""
+
+
+@pytest.mark.parametrize("as_pid_1", [False, True])
+def test_what_a_tool_leaves_to_who_adopts_it_is_waited_for(as_pid_1: bool) -> None:
+    """As the first process of a container does. Another child is whoever's has started it."""
+    alone = ["unshare", "--pid", "--fork", "--mount-proc"] if as_pid_1 else []
+    if as_pid_1 and subprocess.run([*alone, "true"], capture_output=True, check=False).returncode:
+        pytest.skip("cannot make a name space of processes")
+    root = str(Path(stacks.__file__).parents[2])
+    done = subprocess.run(
+        [*alone, sys.executable, "-c", ADOPTS],
+        env={**os.environ, "PYTHONPATH": root},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert done.stdout.splitlines() == ["printed more than 4096 bytes", "[] 7"]
+
+
 def test_a_tool_is_ended_when_it_is_told_to_stop(tmp_path: Path) -> None:
     """In all the time that it may take: also one that has closed its outputs."""
     for silent in ("", "exec >&- 2>&-; "):

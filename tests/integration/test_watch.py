@@ -397,7 +397,7 @@ def test_ctrl_z_stops_both_until_they_are_continued(tmp_path, session):
     shell.until(b"the shell 42")
     assert b"step" not in shell.output[shown:]
     shell.type(b"fg\n")
-    shell.until(lambda: (shell._look(), b"step" in shell.output[shown:])[1])
+    shell.until(lambda: (shell._look(), b"\nstep" in shell.output[shown:])[1])
     shell.type(b"\x03")
     shell.until(b"report: ")
     shell.type(b"exit\n")

@@ -5,7 +5,33 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from harness.supervise import evidence
+from harness.model import Process, Snapshot
+from harness.supervise import evidence, stacks
+
+
+def test_where_stacks_lie_says_whose_they_are(tmp_path, monkeypatch):
+    """The worker's in the folder itself; those of a job's ranks by rank, of others by process."""
+    taken = {}
+
+    def capture_twice(pid, folder, **options):
+        taken[pid] = (folder.relative_to(tmp_path).as_posix(), options["may_signal"])
+        return stacks.StackEvidence(captures=(stacks.StackCapture(attempts=()),))
+
+    monkeypatch.setattr(stacks, "capture_twice", capture_twice)
+    processes = tuple(
+        Process(pid=pid, ppid=1, name="python", state="S", cpu_s=0.0) for pid in (99, 100, 101)
+    )
+    seen = Snapshot(t=0.0, processes=processes)
+    evidence.collect(tmp_path, seen, evidence.Last(), None)
+    assert taken == {99: ("stacks", True), 100: ("stacks/100", False), 101: ("stacks/101", False)}
+    taken.clear()
+    evidence.collect(tmp_path, seen, evidence.Last(), None, ranks={100: 0, 101: 1})
+    assert {pid: home for pid, (home, _) in taken.items()} == {
+        99: "stacks", 100: "stacks/rank-0", 101: "stacks/rank-1"
+    }  # fmt: skip
+    taken.clear()
+    evidence.collect(tmp_path, seen, evidence.Last(), None, 1, [101, 100], ranks={100: 0, 101: 1})
+    assert taken == {101: ("stacks-2/rank-1", True), 100: ("stacks-2/rank-0", False)}
 
 
 def told(category, site, tool="pystack"):

@@ -12,7 +12,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from harness import entry, scenario
-from harness.model import Command, Outcome, Settings
+from harness.model import Command, Outcome, RankResult, Settings, Standing
 from harness.report import issue, repro
 from harness.report.input import ReportInput, groups
 
@@ -75,6 +75,22 @@ def test_it_is_never_too_long_for_github(source, log, many, letter):
     )
     assert units(text) < GITHUB
     assert "**To Reproduce**" in text
+
+
+def test_of_a_job_it_has_the_stacks_of_the_rank_to_blame_and_of_another():
+    ranks = tuple(
+        RankResult(rank=n, state=Standing.WAITING, reason="why", culprit=n == 10)
+        for n in (0, 2, 10)
+    )
+    run = fakes.run(msgspec.structs.replace(fakes.hung("several"), ranks=ranks))
+    new = {f"rank-{one.rank}/{look}-pystack.txt": "x" for one in ranks for look in (1, 2)}
+    old = {"1-pystack.txt": "x", "100/1-pystack.txt": "x", "2-pystack.txt": "x"}
+    for texts, shown in (
+        (new, ["rank-10/1-pystack.txt", "rank-0/1-pystack.txt"]),
+        (old, ["1-pystack.txt", "100/1-pystack.txt"]),
+    ):
+        text = draft(run, stack_texts=lambda _, texts=texts: texts)
+        assert re.findall(r"Stacks \((.*?)\)", text) == shown
 
 
 @pytest.mark.parametrize("info", [*scenario.ladder(), *scenario.controls()], ids=lambda i: i.name)

@@ -211,8 +211,14 @@ PYSTACK = """Traceback for thread {pid} (python) [] (most recent call last):
 """
 
 
+FOLDERS = {"rank 1": "rank-1/", "rank 0": "rank-0/", "rank 2": "rank-2/"}
+OLD = {"rank 1": "", "rank 0": "100/", "rank 2": "102/"}
+"""Of runs of old: by their pids, and the first one's had no folder."""
+
+
+@pytest.mark.parametrize("folders", [FOLDERS, OLD], ids=["rank-N", "pid"])
 @pytest.mark.parametrize("sites", [True, False])
-def test_the_stacks_of_ranks_are_grouped_by_where_they_wait(sites):
+def test_the_stacks_of_ranks_are_grouped_by_where_they_wait(sites, folders):
     site = {"wait_site": "all_reduce", "wait": "waits for another rank"} if sites else {}
     results = [
         rank(n, **site)
@@ -225,9 +231,9 @@ def test_the_stacks_of_ranks_are_grouped_by_where_they_wait(sites):
     )
     run = fakes.run(hung)
     texts = {
-        "1-pystack.txt": PYSTACK.format(pid=101, inner="stop"),  # the first one's has no folder
-        "100/1-pystack.txt": PYSTACK.format(pid=100, inner="all_reduce"),
-        "102/1-pystack.txt": PYSTACK.format(pid=102, inner="all_reduce"),
+        f"{folders['rank 1']}1-pystack.txt": PYSTACK.format(pid=101, inner="stop"),
+        f"{folders['rank 0']}1-pystack.txt": PYSTACK.format(pid=100, inner="all_reduce"),
+        f"{folders['rank 2']}1-pystack.txt": PYSTACK.format(pid=102, inner="all_reduce"),
         "99/1-pystack.txt": PYSTACK.format(pid=99, inner="launch"),
     }
     data = ReportInput(
@@ -241,9 +247,23 @@ def test_the_stacks_of_ranks_are_grouped_by_where_they_wait(sites):
     (odd,), (waiting,), (launcher,) = (column.processes for column in found)
     assert odd.threads[0].title == "thread 101 (python), main"
     assert odd.threads[0].calls[0].function == "stop"
-    assert waiting.title.startswith("rank 0, process 100")
+    assert waiting.title == f"rank 0, process 100, by stacks/{folders['rank 0']}1-pystack.txt"
+    assert odd.title.startswith("rank 1")
+    assert launcher.title == "process 99, by stacks/99/1-pystack.txt"
     assert launcher.threads[0].calls[0].function == "launch"
     check(html.render(data))
+
+
+def test_a_rank_is_known_by_the_folder_of_its_stacks_alone():
+    """Also where it has written no beat, so that nobody can say which process it is."""
+    hung = msgspec.structs.replace(fakes.hung("several", stack_tool="pystack"), ranks=(rank(12),))
+    texts = {"rank-12/1-pystack.txt": PYSTACK.format(pid=101, inner="stop")}
+    run = fakes.run(hung)
+    (column,) = stacks.columns(groups(run), ReportInput(run, stack_texts=lambda _: texts))
+    (process,) = column.processes
+    assert (column.name, process.rank) == ("several: rank 12", 12)
+    assert process.title == "rank 12, by stacks/rank-12/1-pystack.txt"
+    assert process.threads[0].title == "thread 101 (python), main"
 
 
 def test_a_run_on_disk_knows_its_ranks(tmp_path):

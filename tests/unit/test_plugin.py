@@ -33,6 +33,18 @@ def test_a_timeout_tells_where_it_was(step, phase, place, tmp_path):
     assert text.startswith(f"Timeout (>3.0s) from pytest-timeout: slow {place}\n")
 
 
+def test_whose_stacks_they_are_is_told_by_their_folder(tmp_path):
+    text = 'Traceback for thread 7 (python) []:\n    (Python) File "a.py", line 3, in wait\n'
+    for name in (".", "99", "rank-2", "rank-10"):
+        (tmp_path / "stacks" / name).mkdir(parents=True, exist_ok=True)
+        (tmp_path / "stacks" / name / "1-pystack.txt").write_text(text)
+    lines = told.failure(Run(fakes.result(), tmp_path, Path("report.md"))).splitlines()
+    by = "-- stacks by pystack"
+    assert [line for line in lines if line.startswith(by)] == [
+        f"{by}{whose}, innermost first" for whose in ("", ", process 99", ", rank 2", ", rank 10")
+    ]
+
+
 @pytest.mark.parametrize(
     ("source", "known"),
     [

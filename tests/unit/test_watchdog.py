@@ -175,6 +175,40 @@ def test_a_stopped_worker_is_stopped_and_recovers():
     assert {j.state for j in after} == {State.ALIVE}
 
 
+def with_child(state="T", cpu=0.0):
+    def look(t):
+        child = process(pid=2, state=state, thread_state=state)
+        return snapshot(t, processes=(process(cpu=cpu * t), child))
+
+    return look
+
+
+def test_what_waits_for_a_child_that_is_stopped_is_stopped_and_recovers():
+    """Who continues both at once may miss a child: one that is being forked at that moment."""
+    watchdog = watched()
+    looks(watchdog, 1, with_child("S"))
+    stopped = looks(watchdog, 100, with_child(), 1.25)
+    assert {(j.state, j.still) for j in stopped} == {(State.STOPPED, False)}
+    assert stopped[0].reason == "a process that it has started (2, python) is stopped by a signal"
+    assert {j.state for j in looks(watchdog, 2, with_child("S"), 101.5)} == {State.ALIVE}
+    assert first(looks(watchdog, 20, with_child("S"), 103.75), State.CONFIRMED) <= 10
+
+
+def test_the_time_until_a_child_was_stopped_counts_also_when_it_is_continued():
+    watchdog = watched()
+    looks(watchdog, 5, with_child("S"))
+    looks(watchdog, 100, with_child(), 5.25)
+    assert first(looks(watchdog, 20, with_child("S"), 105.5), State.SUSPECT) <= 2
+
+
+def test_what_works_beside_a_child_that_is_stopped_is_alive():
+    assert {j.state for j in looks(Watchdog(), 100, with_child(cpu=0.9))} == {State.ALIVE}
+
+
+def test_a_child_that_is_traced_stops_nothing():
+    assert first(looks(watched(), 20, with_child("t")), State.CONFIRMED) <= 10
+
+
 def test_a_worker_that_is_traced_is_not_stopped_and_the_time_does_not_count():
     watchdog = watched()
     looks(watchdog, 1)

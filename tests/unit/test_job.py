@@ -1,0 +1,80 @@
+"""One run, its worker made up: what its budget counts, and what it is called when that is over."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+
+import pytest
+from fakes import info
+
+from harness.model import WorkerSpec
+from harness.supervise import job
+from harness.watchdog import Judgement, State
+
+BUDGET = 100.0
+
+
+class Worker:
+    """It never ends by itself."""
+
+    quiet = ended = False
+    status = pid = None
+
+    def listen(self) -> None:
+        pass
+
+    def reap(self, grace: float) -> None:
+        self.ended = True
+
+
+class Run(job.Job):
+    def _launch(self, cold):
+        return Worker()
+
+    def close(self) -> None:
+        self._samples.close()
+
+    @property
+    def over(self) -> bool:
+        return self._process.ended or self._cause is not None
+
+
+@pytest.fixture
+def clock(monkeypatch):
+    clock = SimpleNamespace(now=1000.0)
+    monkeypatch.setattr(job, "time", SimpleNamespace(monotonic=lambda: clock.now))
+    return clock
+
+
+@pytest.fixture
+def run(tmp_path, clock):
+    spec = WorkerSpec(scenario="a", path="a.py", folder=str(tmp_path), settings=None)
+    run = Run(info(), spec, BUDGET)
+    yield run
+    run.close()
+
+
+def ticks(run, clock, seconds, every=1.0):
+    for _ in range(round(seconds / every)):
+        clock.now += every
+        run.tick()
+
+
+def test_a_run_is_ended_when_its_budget_is_over(run, clock):
+    ticks(run, clock, BUDGET)
+    assert not run.over
+    ticks(run, clock, 1.0)
+    assert run.over
+
+
+def test_the_time_in_which_we_were_stopped_ourselves_is_not_of_the_budget(run, clock):
+    """Else one that was stopped with us, and is continued a moment later, would be called hung."""
+    ticks(run, clock, 60.0)
+    run.judgement = Judgement(state=State.STOPPED, reason="stopped by a signal")
+    ticks(run, clock, 3600.0, every=3600.0)
+    assert not run.over
+    run.judgement = Judgement(state=State.ALIVE)
+    ticks(run, clock, 40.0)
+    assert not run.over
+    ticks(run, clock, 1.0)
+    assert run.over
