@@ -9,6 +9,8 @@ from typing import Generic, TypeVar
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 
+_BLINK_S = 0.1
+
 
 def each(
     items: Sequence[Item],
@@ -31,7 +33,9 @@ def each(
         for thread in threads:
             thread.start()
         for thread in threads:
-            thread.join()
+            # A signal that comes just before a wait begins is seen only when it ends.
+            while thread.is_alive():
+                thread.join(_BLINK_S)
     except BaseException:
         stop.set()
         for thread in threads:
