@@ -333,7 +333,7 @@ CONTROL = (
 def test_scenario_files_are_tests(project):
     scenarios = project.pytester.mkdir("scenarios")
     files = {
-        "healthy": HEALTHY,
+        "healthy": HEALTHY.replace("baseline_update", "their.steps"),
         "two_locks": CONTROL + 'VERDICT = {"outcome": "hung", "cause": "deadlock"}\n',
         "wrongly": HEALTHY + 'VERDICT = {"outcome": "hung"}\n',
         "broken": "def make_step(training):\n    raise ValueError('gone')\n",
@@ -345,6 +345,11 @@ def test_scenario_files_are_tests(project):
     }
     for name, text in files.items():
         (scenarios / f"{name}.py").write_text(text)
+    # What a test of the project can import, a scenario can.
+    project.pytester.makeini("[pytest]\npythonpath = src\n")
+    their = project.pytester.mkdir("src") / "their"
+    their.mkdir()
+    (their / "steps.py").write_text("from baseline_update import make_step\n")
     run = project.pytester.runpytest_subprocess
     run(*OPTIONS, "scenarios").assert_outcomes(passed=1)
     result = run(*OPTIONS, "--harness", "scenarios", "-v")
