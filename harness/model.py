@@ -47,7 +47,13 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     """Whether each rank writes down the collectives that it issues."""
 
 
-class OnHang(str, Enum):
+class Word(str, Enum):
+    """One of a few words, which is printed as it is."""
+
+    __str__ = str.__str__
+
+
+class OnHang(Word):
     """What is done with a worker that is hung, once its evidence is saved."""
 
     KILL = "kill"
@@ -414,7 +420,7 @@ class Sample(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 # --- what is concluded -------------------------------------------------------------------------
 
 
-class Outcome(str, Enum):
+class Outcome(Word):
     COMPLETED = "completed"
     HUNG = "hung"
     DIVERGED = "diverged"
@@ -423,7 +429,7 @@ class Outcome(str, Enum):
     SKIPPED = "skipped"
 
 
-class Severity(str, Enum):
+class Severity(Word):
     ERROR = "error"
     WARNING = "warning"
     INFO = "info"
@@ -557,7 +563,7 @@ class Metrics(msgspec.Struct, frozen=True, kw_only=True):
     drain_s: float | None = None
 
 
-class Standing(str, Enum):
+class Standing(Word):
     """What one rank of a job is doing, seen among the others."""
 
     DEAD = "dead"
@@ -628,7 +634,7 @@ class ScenarioResult(msgspec.Struct, frozen=True, kw_only=True):
     """Of a job of several; empty where there is one worker."""
 
 
-class Verdict(str, Enum):
+class Verdict(Word):
     SUPPORTED = "supported"
     REFUTED = "refuted"
     UNTESTED = "untested"
@@ -652,7 +658,7 @@ class Diagnosis(msgspec.Struct, frozen=True, kw_only=True):
     """Why there is none, although something is untested."""
 
 
-class Bound(str, Enum):
+class Bound(Word):
     """Whose memory a training is given."""
 
     MACHINE = "machine"
