@@ -335,7 +335,7 @@ def checked(settings: Mapping[str, Any]) -> Settings:
     try:
         return msgspec.convert(dict(settings), type=Settings)
     except msgspec.ValidationError as error:
-        raise UsageError(str(error)) from error
+        raise UsageError(scenario.mistake(error, Settings)) from error
 
 
 def _infos(scenarios: Sequence[Runnable] | None, folder: Path) -> Sequence[ScenarioInfo]:

@@ -12,6 +12,7 @@ from __future__ import annotations
 import ast
 import contextlib
 import difflib
+import re
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -143,7 +144,21 @@ def apply(settings: Settings, info: ScenarioInfo) -> Settings:
     try:
         return msgspec.convert(msgspec.to_builtins(settings) | info.settings, type=Settings)
     except msgspec.ValidationError as error:
-        raise UsageError(f"{info.path}: SETTINGS: {error}") from error
+        told = mistake(error, Settings)
+        raise UsageError(f"{info.path}: SETTINGS: {told}") from error
+
+
+def mistake(error: msgspec.ValidationError, kind: type[msgspec.Struct]) -> str:
+    """What is wrong with what somebody wrote for a `kind`: `steps: expected int, got str`."""
+    text = str(error).replace("`", "")
+    unknown = re.fullmatch(r"Object contains unknown field (\w+)", text)
+    if unknown is None:
+        told, _, place = text.partition(" - at $.")
+        return f"{place}: {told[0].lower()}{told[1:]}" if place else told
+    known = kind.__struct_fields__
+    close = difflib.get_close_matches(unknown[1], known, n=1)
+    hint = f"did you mean {close[0]}?" if close else f"known are {', '.join(known)}"
+    return f"{unknown[1]} is unknown ({hint})"
 
 
 def _verdict(literal: Any, path: Path) -> Expected | None:
@@ -160,7 +175,7 @@ def _verdict(literal: Any, path: Path) -> Expected | None:
     try:
         return msgspec.convert(literal, type=Expected)
     except msgspec.ValidationError as error:
-        raise UsageError(f"{path}: VERDICT: {error}") from error
+        raise UsageError(f"{path}: VERDICT: {mistake(error, Expected)}") from error
 
 
 def names(tree: ast.Module) -> set[str]:

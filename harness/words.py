@@ -1,10 +1,11 @@
-"""Durations, counts and places as people write them: no exponents. Pure."""
+"""Durations, counts, places and reasons as people write them: no exponents. Pure."""
 
 from __future__ import annotations
 
 import math
 
 from harness.beatfile import BETWEEN
+from harness.model import ScenarioResult
 
 _UNITS = ((120.0, 1.0, "s"), (7200.0, 60.0, "min"), (172_800.0, 3600.0, "h"))
 """Up to how many seconds a unit is used, and how many it has."""
@@ -37,3 +38,11 @@ def count(value: float) -> str:
         return str(value)
     places = 2 - math.floor(math.log10(abs(value)))
     return f"{round(value, min(0, places)):,.0f}"
+
+
+def why(result: ScenarioResult) -> str:
+    """Why it did not complete; of a hang also what it waits for, and where."""
+    if result.cause is None:
+        return result.reason or ""
+    told, site = result.cause.summary, str(result.cause.evidence.get("wait_site", ""))
+    return told if site in told else f"{told}: {site}"

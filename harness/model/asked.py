@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from enum import Enum
 from typing import Any
 
 import msgspec
 
 from harness.model.verdict import Outcome
+from harness.model.word import Word
 
 
 class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -35,7 +35,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     """Whether each rank writes down the collectives that it issues."""
 
 
-class OnHang(str, Enum):
+class OnHang(Word):
     """What is done with a worker that is hung, once its evidence is saved."""
 
     KILL = "kill"

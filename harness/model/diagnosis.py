@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from enum import Enum
-
 import msgspec
 
+from harness.model.word import Word
 
-class Verdict(str, Enum):
+
+class Verdict(Word):
     SUPPORTED = "supported"
     REFUTED = "refuted"
     UNTESTED = "untested"

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from enum import Enum
-
 import msgspec
 
+from harness.model.word import Word
 
-class Bound(str, Enum):
+
+class Bound(Word):
     """Whose memory a training is given."""
 
     MACHINE = "machine"

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from enum import Enum
-
 import msgspec
 
+from harness.model.word import Word
 
-class Standing(str, Enum):
+
+class Standing(Word):
     """What one rank of a job is doing, seen among the others."""
 
     DEAD = "dead"

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from enum import Enum
 from typing import Any
 
 import msgspec
 
 from harness.model.beats import Position
+from harness.model.word import Word
 
 
-class Outcome(str, Enum):
+class Outcome(Word):
     COMPLETED = "completed"
     HUNG = "hung"
     DIVERGED = "diverged"
@@ -19,7 +19,7 @@ class Outcome(str, Enum):
     SKIPPED = "skipped"
 
 
-class Severity(str, Enum):
+class Severity(Word):
     ERROR = "error"
     WARNING = "warning"
     INFO = "info"

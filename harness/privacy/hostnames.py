@@ -41,7 +41,7 @@ _MODULES = sys.stdlib_module_names | frozenset((
     "config", "cfg", "model", "models", "training", "trainer", "train", "optimizer", "optim",
     "settings", "com", "org", "net", "io", "data", "dataset", "module", "layer", "tls", "utils",
     "harness", "transformers", "skimage", "state", "cache", "options", "params", "ctx",
-    "context",
+    "context", "py",
 ))  # fmt: skip
 
 _URL = re.compile(
@@ -56,6 +56,19 @@ _SPOKEN = re.compile(
     rf"({_LABEL}(?:\.{_LABEL}){{0,8}})(?![\w(-]|\.\w)",
     re.IGNORECASE,
 )
+_GIVEN = re.compile(
+    r"(\b(?:master_?addr(?:ess)?|\w{0,20}node(?:name|list))[\"']?[ \t]{0,4}[=:][ \t]{0,4}[\"']?"
+    r"|\bssh\\{0,64}[\"'][ \t]{0,4}:[ \t]{0,4}\\{0,64}[\"']"
+    r"|\bhost\\{0,64}[\"']?[ \t]{0,4}[=:][ \t]{0,4}\\{0,64}[\"']"
+    r"|\bconnect(?:ed|ing|ion)?[ \t]{1,2}(?:to|from)[ \t]{1,2}(?=[\w.-]{1,253}:\d{2,5}\b))"
+    rf"({_LABEL}(?:\.{_LABEL}){{0,8}})",
+    re.IGNORECASE,
+)
+_NCCL = re.compile(rf"(?<![\w.-])({_LABEL}(?:\.{_LABEL}){{0,8}})(?=:\d+:\d+ \[\d+\] NCCL )")
+_OPTION = re.compile(
+    r"((?<![\w-])--?hosts?(?:\\{0,64}[\"'],[ \t]{0,4}\\{0,64}[\"']|[ \t]+|=))([\w.,:-]+)"
+)
+_ITEM = re.compile(rf"(?<![\w.-]){_LABEL}(?:\.{_LABEL}){{0,8}}(?![\w.-])")
 _AFTER = re.compile(
     r"(\b(?:connect(?:ed|ing|ion)?[ \t]{1,2}(?:to|from)|host|resolve|reach|ssh|scp|ping)"
     r"[\"']?[ \t:=]{1,4}[\"']?)"
@@ -73,10 +86,27 @@ def hidden(text: str) -> str:
     """`text` with `<host>` in place of hosts, but for those that everybody knows."""
     if "://" in text:
         text = _URL.sub(_in_url, text)
-    text = _SPOKEN.sub(_spoken, text)
+    text = _GIVEN.sub(_spoken, _SPOKEN.sub(_spoken, text))
+    text = _OPTION.sub(lambda match: match[1] + hidden_list(match[2]), text)
+    text = _NCCL.sub("<host>", text)
     if "." in text:
         text = _NAMED.sub(_named, _AFTER.sub(_after, text))
     return text
+
+
+def names_hosts(word: str) -> bool:
+    """Whether a command's word is an option whose value is a list of hosts."""
+    return word in ("--host", "--hosts", "-host", "-hosts")
+
+
+def hidden_list(text: str) -> str:
+    """A list of hosts, each with its port or number of slots."""
+    return _ITEM.sub(_item, text)
+
+
+def _item(match: re.Match[str]) -> str:
+    name = match[0]
+    return name if name.isdigit() or _known(name) or _FILE.search(name) else "<host>"
 
 
 def _known(name: str) -> bool:

@@ -53,10 +53,12 @@ _AT_HOST = re.compile(
     r"(?<![\w.+@-])(?:(?<![=+*/,(] )(?<!return )|(?=[\w.-]{3,40}@[\w.-]{3,64}:[/~]))"
     r"[A-Za-z_][\w.-]{2,31}@(?!GLIBC|GCC|CXXABI|LIB)[A-Za-z][\w.-]{2,63}(?=[:\s,;\"')\]\\>]|$)"
 )
+_AT_ADDRESS = re.compile(r"(?<![\w.+@-])[A-Za-z_][\w.-]{1,31}@(?=<address>)")
 _MAC = re.compile(
     r"(?<![\w:-])(?:[0-9A-Fa-f]{2}[:-]){5}[0-9A-Fa-f]{2}(?![\w:-])"
     r"|(?<![\w:])(?:[0-9A-Fa-f]{4}:){3}[0-9A-Fa-f]{4}(?![\w:])"
     r"|(?<![\w.])(?:[0-9A-Fa-f]{4}\.){2}[0-9A-Fa-f]{4}(?![\w.]*\w)"
+    r"|(?<=HWaddr )[0-9A-Fa-f]{12}\b|(?<=ether )[0-9A-Fa-f]{12}\b"
 )
 _DOTTED = r"\d{1,3}(?:\.\d{1,3}){3}"
 _IPV6 = re.compile(
@@ -72,8 +74,14 @@ _HOST_OF_ADDRESS = re.compile(
     r"|[a-z][\w-]{0,30}-(?:10|172|192))(?:-\d{1,3}){3}\b(?:\.[\w-]+){0,8}",
     re.IGNORECASE,
 )
+_ARN = re.compile(r"(\barn:aws[\w-]{0,10}:)[^\s\"'<>]+")
+_OWNER = re.compile(
+    r"(\b[ug]id=\d{1,10}\(|\b(?:[A-Z_]{0,30}_)?(?:USER|LOGNAME|USERNAME)="
+    r"|\buser_?name\\{0,64}[\"'][ \t]{0,4}[:=][ \t]{0,4}\\{0,64}[\"'])([\w.-]+)"
+)
 _HOMES = re.compile(
-    r"(?:/|%2[Ff])(?:home|Users)(?:/|%2[Ff]){1,8}[^\s/:\"'<>|,;()\[\]%]+"
+    r"(?:/|%2[Ff])(?:home|Users)(?:/|%2[Ff]){1,8}"
+    r"(?:[^\s/:\"'<>|,;()\[\]%]|%(?!2[Ff])[0-9A-Fa-f]{2})+"
     r"|(?<![\w./~>-])/root(?![\w-])|(?<![\w./~-])~[a-z_][\w-]{0,31}(?=/)"
     r"|(?<![^\s\"'])(?<![=&|,+*-] )~[a-z_][\w-]{0,31}(?=[\s:;\"')\\]|$)"
     r"|(?<=\()~[a-z_][\w-]{0,31}(?=:)"
@@ -81,9 +89,17 @@ _HOMES = re.compile(
 _OF_USERS = re.compile(
     r"(/run/media/|/var/(?:spool/)?mail/|/var/spool/cron/(?:crontabs/)?)[^\s/:\"'<>|,;()\[\]]+"
 )
-_WINDOWS_HOME = re.compile(r"\b[A-Za-z]:\\+Users\\+[^\s\\:\"'<>|]+", re.IGNORECASE)
+_OF_PYTEST = re.compile(r"(?<=/pytest-of-)[^\s/:\"']+")
+_QUOTED_HOME = re.compile(r"([\"'])/(?:home|Users)/[^/\"'\n]{1,64}(?=/[^\"'\n]{0,512}\1)")
+_WINDOWS_HOME = re.compile(
+    r"\b[A-Za-z]:\\+Users\\+(?:[^\\/:\"'<>|\n]{1,64}(?=\\)|[^\s\\:\"'<>|]+)", re.IGNORECASE
+)
+_WINDOWS = re.compile(
+    r"(?<![\w\\])[A-Z]:(\\{1,64})(?=[^\\])(?:[^\\/:\"'<>|\n]{1,128}\1(?!\\))+([^\s\\/:\"'<>|,;()]{0,128})"
+)
 _UNC = re.compile(
-    r"(?<![^\s\"'=(:,])(\\{1,32})\1([A-Za-z0-9][\w.-]{1,62})\1([\w$.-]{1,80})(?![\w$.-])"
+    r"(?<![^\s\"'=(:,])(\\{1,32})\1([A-Za-z0-9][\w.$-]{1,62})\1([\w$.-]{1,80}(?:\1[\w$.-]{1,80}){0,16})"
+    r"(?![\w$.-])"
 )
 """A share of a file server: in JSON with twice as many backslashes."""
 _PRIVATE_TMP = re.compile(r"(?:/private)?/var/folders/[\w+]+/[\w+]+")
@@ -95,7 +111,7 @@ _SYSTEM = (
 _QUOTED = re.compile(rf"([\"'])/(?!/){_SYSTEM}(?:[^/\"'\n]{{1,128}}/)+([^/\"'\n]{{0,128}})(?=\1)")
 """A path between quotes may have spaces in it."""
 _ABSOLUTE = re.compile(
-    rf"(?:(?<![\w.~>/<-])|(?<=\s-[A-Z]))/(?!/){_SYSTEM}"
+    rf"(?:(?<![\w.~>/<}}-])|(?<=\s-[A-Z]))/(?![/*]){_SYSTEM}"
     r"(?:[^\s/:\"'<>|,;()\[\]]+/)+([^\s/:\"'<>|,;()\[\]]*)"
 )
 
@@ -131,10 +147,23 @@ def arguments(argv: Sequence[str], personal: Personal) -> tuple[str, ...]:
             told.append("<secret>")
         elif values.names_user(before) and ":" in word:
             told.append("<credentials>")
+        elif hostnames.names_hosts(before):
+            told.append(hostnames.hidden_list(redacted(word, personal)))
         else:
             told.append(redacted(word, personal))
         before = word
     return tuple(told)
+
+
+def _share(match: re.Match[str]) -> str:
+    """Of a path on a file server the file's name is left, if that is not the share."""
+    sign, path = match[1], match[3]
+    _, found, name = path.rpartition(sign)
+    return f"{sign}{sign}<host>{sign}<path>" + (sign + name if found else "")
+
+
+def _owner(match: re.Match[str]) -> str:
+    return match[0] if match[2].lower() in COMMON else f"{match[1]}<user>"
 
 
 def _address(match: re.Match[str]) -> str:
@@ -159,6 +188,9 @@ _ADDRESSES: tuple[Callable[[str], str], ...] = (
     lambda text: _MAC.sub("<address>", text),
     lambda text: _IPV6.sub(_address6, text),
     lambda text: _IPV4.sub(_address, text),
+    lambda text: _AT_ADDRESS.sub("<user>@", text),
+    lambda text: _ARN.sub(r"\1<hidden>", text),
+    lambda text: _OWNER.sub(_owner, text),
     lambda text: _HOST_OF_ADDRESS.sub("<host>", text),
     hostnames.hidden,
 )
@@ -176,8 +208,9 @@ def _paths(personal: Personal) -> Callable[[str], str]:
         text = _FILE_URL.sub("file:", text)
         for pattern, mark in own:
             text = pattern.sub(mark, text)
-        text = _UNC.sub(r"\1\1<host>\1<path>", _OF_USERS.sub(r"\1<user>", text))
-        text = _WINDOWS_HOME.sub("~", _HOMES.sub("~", text))
+        text = _OF_PYTEST.sub("<user>", _OF_USERS.sub(r"\1<user>", text))
+        text = _WINDOWS.sub(r"<path>\1\2", _WINDOWS_HOME.sub("~", _UNC.sub(_share, text)))
+        text = _HOMES.sub("~", _QUOTED_HOME.sub(r"\1~", text))
         text = _QUOTED.sub(r"\1<path>/\2", _PRIVATE_TMP.sub("<tmp>", text))
         return _ABSOLUTE.sub(r"<path>/\1", text)
 

@@ -9,10 +9,12 @@ import re
 from collections.abc import Callable
 
 KEY = (
-    r"(?:secret(?:[ _-]key)?|passw(?:or)?d|passphrase|passcode|(?<![a-z])pwd(?![a-z])"
+    r"(?:secret(?:[ _-]key)?|passw(?:or)?d|passwort|passphrase|passcode|(?<![a-z])pwd(?![a-z])"
     r"|(?<![a-z_])pw(?=[ \t]*:)"
     r"|(?-i:_PASS(?![A-Z])|(?<![A-Za-z0-9_])PASS(?=[ \t]*=)"
-    r"|(?<![\w.-])(?<!forward )(?<!backward )(?<!first )(?<!second )pass(?=[ \t]*[:=]))"
+    r"|(?<![\w.-])(?<!forward )(?<!backward )(?<!first )(?<!second )pass"
+    r"(?=\\{0,64}[\"']?[ \t]*[:=])"
+    r"|(?<=[a-z])(?<!orward)(?<!ackward)Pass(?=\\{0,64}[\"']?[ \t]*[:=]))"
     r"|(?-i:(?<=[A-Z0-9])_KEY(?![A-Z_]))"
     r"|(?:access|account|admin|api|auth|client|consumer|deploy|encryption|fernet|hmac|jwt|license"
     r"|master|private|service|shared|signing|ssh|storage|webhook)[ _-]?key"
@@ -49,7 +51,9 @@ _ASSIGNED = re.compile(
     re.IGNORECASE,
 )
 _PAIR = re.compile(
-    rf"(?P<key>{NAME})(?P<sign>{_BACK}[\"'],[ \t]{{0,8}})(?P<quoted>{_quoted('q')})", re.IGNORECASE
+    rf"(?P<key>{NAME})(?P<sign>{_BACK}[\"'](?:,[ \t]{{0,8}}|[ \t]+value=))"
+    rf"(?P<quoted>{_quoted('q')})",
+    re.IGNORECASE,
 )
 _CELL = re.compile(
     rf"(?P<key>{NAME})"
@@ -95,7 +99,7 @@ _SPECIAL = re.compile(r"<?([|｜])[^|｜<>]{1,40}\1>?|</?\w{1,8}>|\[[A-Z_]{1,12}
 """A tokenizer's own words: the end of a text, padding."""
 _ODD = re.compile(r"(?=.*\d)(?=.*[A-Za-z])[\w+/=.-]{6,}")
 _LONG = re.compile(r"[\"'](?=[^\"'\s]*\d)[^\"'\s]{8,}[\"']")
-_NO_VALUE = re.compile(r"None|True|False|null|true|false|str|bytes|int|getpass\.getpass")
+_NO_VALUE = re.compile(r"None|True|False|null|true|false|str|bytes|int|bool|getpass\.getpass")
 _CODE = re.compile(r"[A-Za-z_][A-Za-z_.]*")
 
 
@@ -124,7 +128,7 @@ def stays(key: str, value: str, quoted: bool) -> bool:
     """Whether `value` is none, although `key` has the word: a tokenizer's, a pass's number."""
     if not value or value == "<secret>":
         return True
-    if key == "pass":
+    if key in ("pass", "Pass"):
         return bool(_TIME.fullmatch(value))
     if key.startswith("_KEY"):  # any variable's, also a dictionary's
         return not _ODD.fullmatch(value)

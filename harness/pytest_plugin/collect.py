@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import ast
+import os
 import re
+import sys
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -29,6 +32,19 @@ def is_scenario(source: bytes) -> bool:
     return "make_step" in scenario.names(tree)
 
 
+def _python_path() -> str:
+    """The worker's PYTHONPATH: what a test beside the scenario could import, by pytest's option
+    `pythonpath` or by a conftest.py, it can."""
+    prefixes = [Path(prefix).resolve() for prefix in (sys.prefix, sys.base_prefix)]
+    added = [
+        path
+        for path in map(os.path.abspath, sys.path)
+        if not any(Path(path).resolve().is_relative_to(prefix) for prefix in prefixes)
+    ]
+    given = filter(None, os.environ.get("PYTHONPATH", "").split(os.pathsep))
+    return os.pathsep.join(dict.fromkeys([*added, *given]))
+
+
 class ScenarioFile(pytest.File):
     """One file, one test."""
 
@@ -51,7 +67,9 @@ class ScenarioItem(pytest.Item):
 
     def runtest(self) -> None:
         try:
-            runs = watched(self, self._info, self._home.new(), BUDGET_S)
+            with pytest.MonkeyPatch.context() as patch:
+                patch.setenv("PYTHONPATH", _python_path())
+                runs = watched(self, self._info, self._home.new(), BUDGET_S)
         except HarnessError as error:
             pytest.fail(str(error), pytrace=False)
         (run,) = runs

@@ -13,6 +13,7 @@ from harness.plain import plain
 from harness.report.stacks import rank_of
 from harness.report.text import line, seconds
 from harness.stackparse import PARSERS, Frame, ThreadStack, parse
+from harness.stackparse.frames import UNKNOWN
 
 THREADS = 6
 FRAMES = 12
@@ -89,9 +90,14 @@ def _thread(thread: ThreadStack) -> Iterator[str]:
     name = f"thread {thread.tid or ''} {line(thread.name, 40)}".rstrip()
     yield f"{name}{' (main)' * thread.main}: {waitsite.wait_site(thread).description}"
     # Where it is, and of what leads there what somebody wrote: not the interpreter's own calls.
-    frames = [f for i, f in enumerate(thread.frames) if i == 0 or not (f.system or f.ours)]
+    frames = [f for i, f in enumerate(thread.frames) if i == 0 or not _of_nobody(f)]
     for frame in frames[:FRAMES]:
         yield f"    {_frame(frame)}"
+
+
+def _of_nobody(frame: Frame) -> bool:
+    nameless = frame.function == UNKNOWN and frame.file is None
+    return frame.system or frame.ours or nameless
 
 
 def _frame(frame: Frame) -> str:

@@ -6,6 +6,7 @@ import posixpath
 import re
 from collections.abc import Iterator, Sequence
 
+from harness import words
 from harness.model import Outcome, RunResult, ScenarioInfo, ScenarioResult, Severity
 from harness.report.text import counted, line
 from harness.selftest import Row
@@ -85,10 +86,10 @@ def _annotations(
     """Of each the scenario, a title and a message; those that GitHub would not show are counted."""
     infos = {info.name: info for info in run.scenarios}
     # The last one that is shown says how many are not.
-    shown = told if len(told) <= MOST else told[: MOST - 1]
-    for scenario, title, message in shown:
+    first = told if len(told) <= MOST else told[: MOST - 1]
+    for scenario, title, message in first:
         yield _command(kind, _place(infos.get(scenario), root), title, line(message, MESSAGE))
-    rest = len(told) - len(shown)
+    rest = len(told) - len(first)
     if rest:
         yield _command(kind, {}, "harness", f"and {counted(rest, 'more run')}: see report.md")
 
@@ -103,8 +104,7 @@ def _faults(result: ScenarioResult) -> list[str]:
 
 def _told(result: ScenarioResult) -> tuple[str, str]:
     """Title and message."""
-    why = result.cause.summary if result.cause else result.reason
-    told = why or "; ".join(_faults(result)) or result.outcome.value
+    told = words.why(result) or "; ".join(_faults(result)) or result.outcome.value
     return f"{_named(result.scenario, result.repeat)}: {result.outcome.value}", told
 
 

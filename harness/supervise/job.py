@@ -151,8 +151,12 @@ class Job:
         elif self.judgement.state is State.STOPPED:
             summary = f"{self.judgement.reason} {self._place()}, and not continued"
             self._confirmed(Cause(code="stopped", summary=summary), now)
-        else:
+        elif self._process.status is not None:
+            return  # it has just ended by itself
+        elif self.snapshot is None:
             self._end(Why.BUDGET, GRACE_S)
+        else:
+            self._collect(self.snapshot)  # where it is by now is all that can be told of it
 
     def _read_beats(self) -> None:
         for beat in self._reader.read():
@@ -178,6 +182,8 @@ class Job:
         )
         self._samples.take(self.snapshot, now - self.started)
         if self._process.status is not None or self._why is not None:
+            return
+        if self._collecting is not None:
             return
         if self._cause is not None:
             self._await_progress(self.snapshot)
@@ -225,8 +231,6 @@ class Job:
 
     def _await_progress(self, snapshot: Snapshot) -> None:
         """A hang that is waited out is over when a beat comes."""
-        if self._collecting is not None:
-            return
         since = self.judgement.last_progress
         judged = self._watchdog.look(self._watched(snapshot))
         if judged.last_progress > since:
@@ -264,8 +268,10 @@ class Job:
         position = self.position
         self._stalled_in = (position.step, position.phase) if position else (None, None)
         self._stalled_with = (self._steps, self._failed)
-        snapshot = self.snapshot
-        assert snapshot is not None
+        assert self.snapshot is not None
+        self._collect(self.snapshot)
+
+    def _collect(self, snapshot: Snapshot) -> None:
         last = evidence.Last(self.last, self._graph)
         count, of, ranks = len(self._transients), self._suspects(), self.ranks
 
@@ -295,6 +301,10 @@ class Job:
         self._take_evidence()
         if self._process.status is not None:
             return  # it has ended by itself in the meantime
+        if self._cause is None:
+            if self._why is None:
+                self._end(Why.BUDGET, GRACE_S)
+            return
         if self._why is None and self._moved():
             self._resolved(self.judgement.last_progress, time.monotonic())
             return  # it went on while it was looked at
@@ -306,9 +316,12 @@ class Job:
             self._end(Why.HUNG, GRACE_S)
 
     def _take_evidence(self) -> None:
-        """The thread that collects it has ended: what the stacks say becomes part of the cause."""
-        assert self._cause is not None
+        """The thread that collects it has ended: what the stacks say becomes part of the cause,
+        or where there is none, of the reason."""
         self._collecting = None
+        if self._cause is None:
+            self._doing = self._doing or str(self._collected.told.get("wait_site", ""))
+            return
         told = {**self._collected.told, **self._cause.evidence}
         self._cause = refine(
             msgspec.structs.replace(self._cause, evidence=told), told.get("wait_category")

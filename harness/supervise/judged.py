@@ -286,15 +286,15 @@ class JudgedJob(Job):
 
     def _await_evidence(self) -> None:
         assert self._collecting is not None
-        assert self._cause is not None
         done = not self._collecting.is_alive() and self._why is None
-        if self._verdict is not None and done and self._collected.waits:
+        found = self._cause if done and self._collected.waits else None
+        if self._verdict is not None and found is not None:
             # Where a rank waits may tell more than where the others are.
             now = self._detected_at or 0.0
             self._verdict = verdict = judge(self._states(now), now, hung=True)
             told = self._because(verdict)
             self._cause = msgspec.structs.replace(
-                told, code=self._cause.code, evidence=self._blamed(verdict) | told.evidence
+                told, code=found.code, evidence=self._blamed(verdict) | told.evidence
             )
         super()._await_evidence()
 

@@ -7,6 +7,7 @@ beat reached the disk must be counted in the report.
 
 from __future__ import annotations
 
+import re
 import sys
 
 import pytest
@@ -96,6 +97,9 @@ def test_a_budget_ends_what_nobody_can_judge(trial, fault):
     result = trial.run(fault, "--budget", 3)
     assert result["outcome"] == "unfinished"
     assert result["last_step"] == result["steps_completed"] == STEP
+    # Where it spins is told none the less.
+    assert re.search(r"; it .* in \w+$", result["reason"])
+    assert [*trial.folder.glob("reports/*/*/0/stacks/1-*.txt")]
 
 
 def test_a_record_with_garbage_in_it(trial):

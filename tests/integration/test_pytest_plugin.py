@@ -129,10 +129,10 @@ def test_a_hang_fails_with_its_wait_site_its_stacks_and_its_report(project):
     [
         ("expect='hung'", "make_step, batches=batches", "make_step completed (expected: hung)"),
         ("", "broken", "broken crashed in *setup: ValueError: the data set is gone*"),
-        ("budget=3", "asleep, batches=batches", "asleep unfinished in step 0, forward*"),
+        ("budget=3", "asleep, batches=batches", "asleep unfinished in step 0, *; it sleeps*"),
         ("", "'nothing.py'", "*UsageError: no such scenario file: nothing.py"),
         ("", "lambda training: None", "*UsageError: *no function at the top level of a module*"),
-        ("", "make_step, stepps=2", "*UsageError: *unknown field `stepps`*"),
+        ("", "make_step, stepps=2", "*UsageError: stepps is unknown (did you mean steps?)"),
         ("", "make_step, expect=[]", "*UsageError: expect: it is empty, so that no outcome *"),
         ("expect='fine'", "make_step", "*UsageError: *'fine' is not a valid Outcome*hung*"),
         ("20", "make_step", "*UsageError: the marker training takes keywords alone*"),
@@ -333,7 +333,7 @@ CONTROL = (
 def test_scenario_files_are_tests(project):
     scenarios = project.pytester.mkdir("scenarios")
     files = {
-        "healthy": HEALTHY,
+        "healthy": HEALTHY.replace("baseline_update", "their.steps"),
         "two_locks": CONTROL + 'VERDICT = {"outcome": "hung", "cause": "deadlock"}\n',
         "wrongly": HEALTHY + 'VERDICT = {"outcome": "hung"}\n',
         "broken": "def make_step(training):\n    raise ValueError('gone')\n",
@@ -345,6 +345,11 @@ def test_scenario_files_are_tests(project):
     }
     for name, text in files.items():
         (scenarios / f"{name}.py").write_text(text)
+    # What a test of the project can import, a scenario can.
+    project.pytester.makeini("[pytest]\npythonpath = src\n")
+    their = project.pytester.mkdir("src") / "their"
+    their.mkdir()
+    (their / "steps.py").write_text("from baseline_update import make_step\n")
     run = project.pytester.runpytest_subprocess
     run(*OPTIONS, "scenarios").assert_outcomes(passed=1)
     result = run(*OPTIONS, "--harness", "scenarios", "-v")
@@ -368,7 +373,7 @@ def test_a_broken_scenario_is_an_error_of_collection(project):
     project.pytester.makepyfile(odd="SETTINGS = {'steps': 'many'}\ndef make_step(t): pass\n")
     result = project.pytester.runpytest_subprocess(*OPTIONS, "--harness")
     result.assert_outcomes(errors=1)
-    result.stdout.fnmatch_lines(["*odd.py: SETTINGS: Expected `int`, got `str`*"])
+    result.stdout.fnmatch_lines(["*odd.py: SETTINGS: steps: expected int, got str"])
 
 
 @pytest.mark.parametrize("used", [False, True])

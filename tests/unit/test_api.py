@@ -20,7 +20,7 @@ from hypothesis import strategies as st
 import harness
 from harness import api, entry, inline, shown, standin
 from harness.errors import UsageError
-from harness.model import OnHang, Outcome, ScenarioResult, Settings
+from harness.model import OnHang, Outcome, ScenarioResult, Settings, Severity, Verdict
 
 ROOT = Path(__file__).parents[2]
 
@@ -320,6 +320,11 @@ def test_any_result_shows_itself(result):
 def test_no_text_of_a_run_becomes_html(text):
     (page,) = {shown.as_html(("a",), [(text,)], text)}
     assert Table(page).tags <= {"table", "thead", "tbody", "tr", "td", "th", "p"}
+
+
+def test_a_word_is_printed_as_it_is():
+    for word in (Outcome.HUNG, Severity.ERROR, Verdict.SUPPORTED):
+        assert word == word.value == str(word) == f"{word}"
 
 
 def test_several_runs_are_a_sequence_of_them():

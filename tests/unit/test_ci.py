@@ -59,6 +59,11 @@ def test_a_reader_finds_each_run_with_what_became_of_it():
             assert f"why {n}" in told[0].message
 
 
+def test_a_reader_finds_what_a_hang_waits_for():
+    _, (case,) = read(fakes.run(fakes.hung(wait_site="waits for a lock, from a.py:3")))
+    assert case.result[0].message.endswith(": waits for a lock, from a.py:3")
+
+
 @given(st.text())
 def test_a_reader_takes_any_reason_and_any_name(text):
     _, (case,) = read(fakes.run(fakes.result(text or "x", outcome=Outcome.CRASHED, reason=text)))

@@ -45,6 +45,15 @@ def test_a_failed_run_is_an_error_at_its_step():
     assert told == "ValueError: no more"
 
 
+def test_a_hang_is_told_with_what_it_waits_for():
+    hung = fakes.hung("mine", message="2 threads wait", wait_site="waits for a lock, from a.py:3")
+    ((_, _, told),) = commands(run_of(hung))
+    assert told == "2 threads wait: waits for a lock, from a.py:3"
+    hung = fakes.hung("mine", message="it waits for a lock", wait_site="waits for a lock")
+    ((_, _, told),) = commands(run_of(hung))
+    assert told == "it waits for a lock"
+
+
 @pytest.mark.parametrize(
     ("path", "file"),
     [

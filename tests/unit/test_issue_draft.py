@@ -181,6 +181,15 @@ def test_the_file_has_only_what_its_scenario_uses():
         ast.parse(text("training.watch(training.settings)", **changed))
 
 
+def test_the_file_has_each_setting_that_a_step_may_ask_for():
+    info = fakes.info("mine", source="def make_step(training):\n    training.settings\n")
+    tree = ast.parse(repro.script(info, Settings(), {}))
+    (found,) = [n for n in ast.walk(tree) if isinstance(n, ast.ClassDef) and n.name == "Settings"]
+    names = {one.id for one in ast.walk(found) if isinstance(one, ast.Name)}
+    # Of the others nothing depends that a step does.
+    assert {*Settings.__struct_fields__} - names == {"backend", "collective_beats"}
+
+
 def test_what_may_stand_at_the_top_only_is_left_out():
     source = "from __future__ import annotations\ndef make_step(t): pass\n"
     ast.parse(repro.script(fakes.info("mine", source=source), Settings(), {}))

@@ -61,3 +61,16 @@ def test_whose_stacks_they_are_is_told_by_their_folder(tmp_path):
 )
 def test_a_scenario_makes_a_step_and_does_not_only_speak_of_one(source, known):
     assert is_scenario(source) is known
+
+
+def test_of_a_stack_calls_without_a_name_are_left_out(tmp_path):
+    (tmp_path / "stacks").mkdir()
+    calls = (
+        "#0  0x01 in wait () from /lib/libc.so.6\n#1  0x02 in ?? ()\n#2  0x03 in mine () at m.c:3"
+    )
+    text = f"Thread 1 (LWP 7):\n{calls}\n#3  0x04 in ?? ()\n"
+    (tmp_path / "stacks" / "1-gdb.txt").write_text(text)
+    told_of = told.failure(Run(fakes.hung(), tmp_path, Path("report.md")))
+    assert "libc.so.6 in wait" in told_of
+    assert "m.c:3 in mine" in told_of
+    assert "???" not in told_of

@@ -481,7 +481,7 @@ def test_junit_counts_and_names():
     }
     assert [case.get("name") for case in suite] == [one.scenario for one in run.results]
     (failure,) = suite.findall("testcase[@name='compiled_step']/failure")
-    assert failure.get("message") == "every thread waits for another"
+    assert failure.get("message") == "every thread waits for another: mlx::core::Event::wait"
 
 
 def test_junit_tells_repeats_apart():

@@ -137,7 +137,8 @@ class Training:
 
     # only: .settings
     class Settings:
-        steps, batch_size, seq_len, seed = STEPS, BATCH_SIZE, SEQ_LEN, SEED
+        steps, batch_size, seq_len, seed, ranks = STEPS, BATCH_SIZE, SEQ_LEN, SEED, RANKS
+        model, train, optimizer, dtype, device = MODEL, TRAIN, OPTIMIZER, DTYPE, DEVICE
         learning_rate = LEARNING_RATE
 
     settings = Settings

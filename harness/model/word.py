@@ -1,0 +1,9 @@
+"""A word out of a few."""
+
+from enum import Enum
+
+
+class Word(str, Enum):
+    """One of a few words, which is printed as it is."""
+
+    __str__ = str.__str__
