@@ -41,6 +41,13 @@ def _is_one(first: int, second: int) -> bool:
     return os.path.samestat(a, b) and not stat.S_ISCHR(a.st_mode)  # as /dev/null is
 
 
+def _in_foreground() -> bool:
+    try:
+        return os.tcgetpgrp(0) == os.getpgrp()
+    except OSError:  # it has gone
+        return False
+
+
 def _raw(mode: list[Any], shared: bool) -> list[Any]:
     """`mode`, such that what is typed comes as it is. What the command writes has been through its
     own terminal; what another program writes has not, so where one may, ours still ends the lines.
@@ -77,6 +84,8 @@ class Terminal:
         self._interrupts: deque[float] = deque(maxlen=INSIST)
         self._cooked: list[Any] | None = None
         self._master: int | None = None
+        self._closed = False
+        """Whether our terminal has gone, and nothing more can be typed."""
         self.typing = False
         """Whether what is typed comes to us, for the command."""
 
@@ -88,7 +97,6 @@ class Terminal:
             if self.prompts:
                 termios.tcsetattr(slave, termios.TCSANOW, termios.tcgetattr(0))
             self.resize()
-            self.typing = self.prompts and os.tcgetpgrp(0) == os.getpgrp()
         theirs: list[int] = []
         outputs: list[Output] = []
         for sink, name, shows in zip(
@@ -112,26 +120,34 @@ class Terminal:
 
     @contextlib.contextmanager
     def lent(self) -> Iterator[None]:
-        """As long as this lasts, what is typed goes to the command as it is."""
+        """As long as this lasts, what is typed may go to the command as it is (see `follow`)."""
         before = signal.signal(signal.SIGWINCH, lambda *_: self.resize())
-        self.lend()
         try:
             yield
         finally:
             self.take_back()
             signal.signal(signal.SIGWINCH, before)
 
-    def lend(self) -> None:
-        if self.typing and self._cooked is None:
-            self._cooked = termios.tcgetattr(0)
-            raw = _raw(termios.tcgetattr(0), self._shared)
-            termios.tcsetattr(0, termios.TCSADRAIN, raw)
+    def follow(self) -> None:
+        """Take what is typed if we are in the foreground, where the shell's `fg` may bring us.
+
+        From the background a terminal is not to be touched: whoever does is stopped.
+        """
+        ours = self.prompts and self._master is not None and not self._closed
+        self.typing = ours and _in_foreground()
+        if not self.typing:
+            self._cooked = None
+        elif self._cooked is None:
+            with contextlib.suppress(termios.error):
+                mode = termios.tcgetattr(0)
+                termios.tcsetattr(0, termios.TCSADRAIN, _raw(mode, self._shared))
+                self._cooked = mode
 
     def take_back(self) -> None:
-        if self._cooked is not None:
+        if self._cooked is not None and _in_foreground():
             with contextlib.suppress(termios.error):
                 termios.tcsetattr(0, termios.TCSADRAIN, self._cooked)
-            self._cooked = None
+        self._cooked = None
 
     @property
     def raw(self) -> bool:
@@ -157,7 +173,7 @@ class Terminal:
             data = os.read(0, _PIECE)
         except OSError:
             data = b""
-        self.typing = bool(data)
+        self._closed = not data
         wanted = self._meant(data, master)
         if wanted is Typed.SUSPEND:
             data = data.replace(_SUSPEND, b"")

@@ -405,6 +405,32 @@ def test_ctrl_z_stops_both_until_they_are_continued(tmp_path, session):
     shell.close()
 
 
+def test_it_goes_on_in_the_background_and_reads_again_in_the_foreground(tmp_path):
+    shell = Session(["bash", "--norc", "-i"], str(tmp_path))
+    code = (
+        "i=0; while [ ! -e read ]; do i=$((i+1)); echo step $i; sleep 0.1; done; "
+        "echo now; read word; echo heard $word"
+    )
+    Path(tmp_path / "run.sh").write_text(code)
+    shell.type(f"{' '.join(WATCH)} -- bash run.sh\n".encode())
+    shell.until(b"step 3")
+    shell.type(b"\x1a")
+    shell.until(b"Stopped")
+    shown = len(shell.output)
+    shell.type(b"bg\n")
+    shell.until(lambda: (shell._look(), shell.output[shown:].count(b"step") > 5)[1])
+    shell.type(b"fg\n")
+    shell.until(lambda: (shell._look(), b"fg" in shell.output[shown:])[1])
+    (tmp_path / "read").touch()
+    shell.until(b"now")
+    # What is typed before we take the keys goes nowhere.
+    shell.until(lambda: (shell.type(b"word\r"), shell._look(), b"heard word" in shell.output)[2])
+    shell.until(b"report: ")
+    shell.type(b"\rexit\n")
+    shell.end()
+    shell.close()
+
+
 def test_what_is_kept_lives_on_without_us_and_without_its_terminal(tmp_path, session):
     code = "import os, time; print('step 1 loss 2', os.getpid(), flush=True); "
     code += "os.kill(os.getpid(), 19)"
