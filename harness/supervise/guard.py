@@ -16,6 +16,7 @@ seconds between TERM and KILL; `keep`: the worker may live on without a supervis
 from __future__ import annotations
 
 import ctypes
+import errno
 import fcntl
 import os
 import resource
@@ -62,10 +63,23 @@ def _spawn(command: list[str]) -> int:
             # Where Yama restricts ptrace, the supervisor's stack tools may look at it all the same.
             libc.prctl(_PR_SET_PTRACER, supervisor, 0, 0, 0)
         _take_terminal()
-        os.execvp(command[0], command)
+        _execute(command)
     except OSError as error:
         os.write(2, f"{command[0]}: {error.strerror}\n".encode())
-    os._exit(127)
+        os._exit(127 if isinstance(error, FileNotFoundError) else 126)
+    finally:
+        os._exit(127)
+
+
+def _execute(command: list[str]) -> None:
+    try:
+        os.execvp(command[0], command)
+    except OSError as error:
+        script = shutil.which(command[0])
+        if error.errno != errno.ENOEXEC or script is None:
+            raise
+        # A script that names no interpreter: a shell and execvp(3) hand it to sh.
+        os.execv("/bin/sh", ["/bin/sh", script, *command[1:]])
 
 
 def _take_terminal() -> None:

@@ -108,6 +108,30 @@ def test_a_command_that_does_not_exist_is_one_that_failed(tmp_path):
     assert result(tmp_path)["reason"] == "the program no-such-program was not found"
 
 
+def test_a_command_line_in_one_text_is_no_program(tmp_path):
+    ran = watch(tmp_path, "echo hi; echo there")
+    assert ran.returncode == 127
+    assert result(tmp_path)["reason"] == (
+        "the program echo hi; echo there was not found; a command line that is one text is run "
+        "by a shell: sh -c '...'"
+    )
+
+
+def test_what_cannot_be_executed_is_told_as_a_shell_tells_it(tmp_path):
+    (tmp_path / "folder").mkdir()
+    ran = watch(tmp_path, "./folder")
+    assert ran.returncode == 126
+    assert result(tmp_path)["reason"] == "the program ./folder cannot be executed"
+
+
+def test_a_script_that_names_no_interpreter_is_run_by_sh(tmp_path):
+    script = tmp_path / "train"
+    script.write_text("echo $# $2; exit 5\n")
+    script.chmod(0o755)
+    ran = watch(tmp_path, "./train", "a", "b c", options=["-q"])
+    assert (ran.returncode, ran.stdout) == (5, "2 b c\n")
+
+
 @pytest.mark.parametrize(("code", "returned"), [("own", 3), ("verdict", 1)])
 def test_the_exit_code_is_chosen(tmp_path, code, returned):
     options = ["--exit-code", code]
