@@ -58,6 +58,14 @@ def session(tmp_path):
 # --- through pipes -------------------------------------------------------------------------------
 
 
+@pytest.mark.parametrize("closed", ["<&-", ">&-", "<&- >&- 2>&-"])
+def test_streams_that_are_closed_are_empty_ones(tmp_path, closed):
+    command = f"{shlex.join([*WATCH, '--', 'sh', '-c', 'cat; exit 7'])} {closed}"
+    ran = subprocess.run(["sh", "-c", command], cwd=tmp_path, capture_output=True, text=True)
+    assert ran.returncode == 7, ran.stderr
+    assert result(tmp_path)["exit_code"] == 7
+
+
 def test_its_output_input_and_exit_code_are_the_commands_own(tmp_path):
     code = "import sys; print(sys.stdin.read().upper()); print('err', file=sys.stderr); sys.exit(7)"
     ran = watch(tmp_path, sys.executable, "-c", code, input="hello")
