@@ -10,13 +10,14 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import os
+import re
 import select
 import signal
 import stat
 import termios
 import time
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from enum import Enum
 from typing import Any
 
@@ -39,6 +40,20 @@ def _is_one(first: int, second: int) -> bool:
     """Whether what is written to both comes to one place, where its order can be seen."""
     a, b = os.fstat(first), os.fstat(second)
     return os.path.samestat(a, b) and not stat.S_ISCHR(a.st_mode)  # as /dev/null is
+
+
+_SEQUENCES = re.compile(rb"(?:\x1b(?:\[[0-?]*[ -/]*[@-~]|[ -/]*[0-Z\\^-~]))+\Z")
+
+
+def ends_open(data: bytes, before: bool) -> bool:
+    """Whether a terminal that is shown `data` is left within a line, as `before` it was. Pure."""
+    data = data[-256:]
+    found = _SEQUENCES.search(data)
+    text, colours = (data[: found.start()], found[0]) if found else (data, b"")
+    if not text:
+        return before
+    erased = text.endswith(b"\r") and (b"\x1b[K" in colours or b"\x1b[2K" in colours)
+    return not (text.endswith(b"\n") or erased)
 
 
 def _in_foreground() -> bool:
@@ -84,6 +99,8 @@ class Terminal:
         self._interrupts: deque[float] = deque(maxlen=INSIST)
         self._cooked: list[Any] | None = None
         self._master: int | None = None
+        self._open_line = False
+        """Whether the command's last line, below which ours come, has no end yet."""
         self._closed = False
         """Whether our terminal has gone, and nothing more can be typed."""
         self.typing = False
@@ -107,16 +124,21 @@ class Terminal:
             elif slave is None or not shows:
                 reader, writer = os.pipe()
                 theirs.append(writer)
-                outputs.append(Output(reader, name, sink))
+                outputs.append(Output(reader, name, sink, self._heard(sink)))
             else:
                 if slave not in theirs:
                     assert self._master is not None
                     # A copy: the relay closes its own when the command has gone.
-                    outputs.append(Output(os.dup(self._master), name, sink))
+                    outputs.append(Output(os.dup(self._master), name, sink, self._heard(sink)))
                 theirs.append(slave)
         stdin = slave if slave is not None and self.prompts else 0
         held = () if self._master is None else (self._master,)
         return Ends(stdin, theirs[0], theirs[1], tuple(outputs), held)
+
+    def _heard(self, sink: int) -> Callable[[bytes], None] | None:
+        """Who listens to what is shown on `sink`, if our own lines are shown there too."""
+        together = sink == 2 or all(self._shows) or _is_one(*self._sinks)
+        return self._shown if together else None
 
     @contextlib.contextmanager
     def lent(self) -> Iterator[None]:
@@ -149,10 +171,17 @@ class Terminal:
                 termios.tcsetattr(0, termios.TCSADRAIN, self._cooked)
         self._cooked = None
 
-    @property
-    def raw(self) -> bool:
-        """Whether a line that we write ourselves needs its own carriage return."""
-        return self._cooked is not None and not self._shared
+    def _shown(self, data: bytes) -> None:
+        """Note how what the command has written ends, where our own lines come next."""
+        self._open_line = ends_open(data, self._open_line)
+
+    def fit(self, text: str) -> str:
+        """Lines of our own, as they must be written to stand below what the command has written."""
+        if text and self._open_line:
+            text, self._open_line = "\n" + text, False
+        # Where the terminal is lent it does not end lines by itself.
+        raw = self._cooked is not None and not self._shared
+        return text.replace("\n", "\r\n") if raw else text
 
     def resize(self) -> None:
         """Give the command's terminal the size of ours."""

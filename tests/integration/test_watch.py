@@ -336,6 +336,14 @@ def test_a_program_behind_us_ends_its_lines_as_ever(tmp_path, through):
     terminal.close()
 
 
+def test_our_lines_begin_on_a_line_of_their_own(tmp_path, session):
+    terminal = session("printf", "to the end")
+    terminal.end()
+    assert b"to the end\r\n" in terminal.output
+    ran = watch(tmp_path, "printf", "to the end")
+    assert ran.stdout == "to the end"
+
+
 def test_what_is_typed_is_read_by_the_command(tmp_path, session):
     terminal = session("sh", "-c", "printf 'name? '; read name; echo hello $name")
     terminal.until(b"name? ")
