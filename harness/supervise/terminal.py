@@ -111,7 +111,7 @@ class Terminal:
         slave = None
         if any(self._shows):
             self._master, slave = os.openpty()
-            if self.prompts:
+            if self.prompts and _in_foreground():  # else it is in the shell's own mode
                 termios.tcsetattr(slave, termios.TCSANOW, termios.tcgetattr(0))
             self.resize()
         theirs: list[int] = []

@@ -471,6 +471,22 @@ def test_it_goes_on_in_the_background_and_reads_again_in_the_foreground(tmp_path
     shell.close()
 
 
+def test_what_began_in_the_background_has_the_mode_of_a_terminal_not_of_the_shell(tmp_path):
+    shell = Session(["bash", "--norc", "-i"], str(tmp_path))
+    shell.until(b"bash")
+    code = "stty -a > mode; read word; echo heard $word"
+    shell.type(f"{' '.join(WATCH)} -- sh -c '{code}' &\n".encode())
+    mode = tmp_path / "mode"
+    shell.until(lambda: (shell._look(), mode.exists() and "echoke" in mode.read_text())[1])
+    assert " icanon" in mode.read_text()
+    shell.type(b"fg\n")
+    shell.until(lambda: (shell.type(b"word\r"), shell._look(), b"heard word" in shell.output)[2])
+    shell.until(b"report: ")
+    shell.type(b"\rexit\n")
+    shell.end()
+    shell.close()
+
+
 def test_what_is_kept_lives_on_without_us_and_without_its_terminal(tmp_path, session):
     code = "import os, time; print('step 1 loss 2', os.getpid(), flush=True); "
     code += "os.kill(os.getpid(), 19)"
