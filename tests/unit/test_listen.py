@@ -203,6 +203,14 @@ def test_a_bar_of_a_validation_is_its_phase(tmp_path):
     assert read_position(tmp_path).phase == VALIDATES
 
 
+def test_a_report_may_say_what_comes_next(tmp_path):
+    log = LogBeats(tmp_path)
+    log.take(Reading(step=5, loss=1.0, phase="clear_cache"))
+    position = read_position(tmp_path)
+    assert [beat.loss for beat in steps(tmp_path)] == [1.0]
+    assert (position.step, position.phase) == (5, "clear_cache")
+
+
 def test_a_line_that_names_a_phase_begins_it(tmp_path):
     log = LogBeats(tmp_path)
     log.take(Reading(step=4, loss=2.0))
