@@ -60,7 +60,7 @@ def _steps(outputs: Sequence[Recognition], itself: bool) -> Iterator[Finding]:
 
 def _read(output: Recognition) -> str:
     lines = count(output.lines, "line")
-    return f"{output.format}, {output.matched} of {lines} say something"
+    return f"{output.format}, found in {output.matched} of {lines}"
 
 
 def _skipped(skipped: int, itself: bool) -> Iterator[Finding]:

@@ -288,8 +288,8 @@ def test_how_it_was_watched_is_said(outputs, skipped, itself, hook, codes):
 def test_each_output_that_was_read_is_named():
     other = Recognition(format="plain text", matched=2, lines=4)
     (one,) = watching.find((UNREAD, other, READ), 0, False, None)
-    assert "tqdm, 3 of 9 lines" in one.summary
-    assert "plain text, 2 of 4 lines" in one.summary
+    assert "tqdm, found in 3 of 9 lines" in one.summary
+    assert "plain text, found in 2 of 4 lines" in one.summary
     assert one.evidence["others"] == [{"format": "plain text", "matched": 2, "lines": 4}]
 
 
