@@ -337,7 +337,11 @@ class CommandJob(JudgedJob):
             ending,
             steps=None if self._itself else (self._ranks.total or self._log.total),
             findings=watching.find(
-                self._recognitions, sum(ear.skipped for ear in self._ears), self._itself, self._hook
+                self._recognitions,
+                sum(ear.skipped for ear in self._ears),
+                self._itself,
+                self._hook,
+                self._process.left_behind,
             ),
             interrupted=ending.interrupted or (self._told_to_stop and failed),
         )

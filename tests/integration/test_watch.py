@@ -162,7 +162,7 @@ def test_its_steps_are_those_that_it_prints(tmp_path):
     }  # fmt: skip
     assert "steps_printed" in codes(one)
     report = next(tmp_path.glob("reports/*/report.md")).read_text()
-    assert "plain text, 5 of 5 lines" in report
+    assert "plain text, found in 5 of 5 lines" in report
 
 
 def test_a_pattern_of_ones_own(tmp_path):
@@ -205,6 +205,18 @@ def test_what_it_leaves_behind_ends_with_it(tmp_path):
     assert watch(tmp_path, "sh", "-c", script).returncode == 0
     pid = int((tmp_path / "pid").read_text())
     assert until(lambda: not psutil.pid_exists(pid))
+    assert "left_behind" in codes(result(tmp_path))
+
+
+def test_what_ends_with_it_by_itself_may_do_so(tmp_path):
+    """As Python's resource tracker, which removes what was left in shared memory."""
+    code = (
+        "import time; from multiprocessing import shared_memory; "
+        "print(shared_memory.SharedMemory(create=True, size=10).name); time.sleep(1)"
+    )
+    ran = watch(tmp_path, sys.executable, "-c", code)
+    assert not Path("/dev/shm", ran.stdout.strip()).exists()
+    assert "left_behind" not in codes(result(tmp_path))
 
 
 def test_a_fork_deadlock_is_proven(tmp_path):

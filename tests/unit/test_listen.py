@@ -285,6 +285,18 @@ def test_how_it_was_watched_is_said(outputs, skipped, itself, hook, codes):
     assert {one.code for one in watching.find(outputs, skipped, itself, hook)} == codes
 
 
+@pytest.mark.parametrize(
+    ("outputs", "itself", "severity"),
+    [((UNREAD,), False, "warning"), ((READ,), False, "info"), ((UNREAD,), True, "info")],
+)
+def test_what_it_leaves_behind_is_told_aloud_where_it_has_done_nothing_else(
+    outputs, itself, severity
+):
+    *_, one = watching.find(outputs, 0, itself, None, left_behind=2)
+    assert (one.code, one.severity.value) == ("left_behind", severity)
+    assert "2 of its processes" in one.summary
+
+
 def test_each_output_that_was_read_is_named():
     other = Recognition(format="plain text", matched=2, lines=4)
     (one,) = watching.find((UNREAD, other, READ), 0, False, None)
