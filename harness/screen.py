@@ -275,17 +275,17 @@ def _columns(titles: Sequence[str], rows: Sequence[dict[str, str]]) -> Table:
 class _Stderr:
     """sys.stderr, but a terminal that went away or a full disk behind it does not end the run."""
 
-    def __init__(self, raw: Callable[[], bool]) -> None:
+    def __init__(self, fit: Callable[[str], str]) -> None:
         # Kept: rich puts a proxy of its own in the place of sys.stderr.
         self._stream = sys.stderr
-        self._raw = raw
+        self._fit = fit
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._stream, name)
 
     def write(self, text: str) -> int:
         with self._forgiving():
-            self._stream.write(text.replace("\n", "\r\n") if self._raw() else text)
+            self._stream.write(self._fit(text))
         return len(text)
 
     def flush(self) -> None:
@@ -306,17 +306,17 @@ def screen(
     total: int,
     quiet: bool = False,
     verbose: bool = False,
-    raw: Callable[[], bool] | None = None,
+    fit: Callable[[str], str] | None = None,
 ) -> Iterator[Screen]:
     """The screen that fits stderr.
 
-    Where a command has our terminal, `raw` says whether it has it now: a line then does not begin
-    on the left by itself, and no table is drawn over what the command writes.
+    Where a command writes to our terminal, `fit` makes our lines stand between its own, and no
+    table is drawn over them.
     """
-    stderr = _Stderr(raw or (lambda: False))
+    stderr = _Stderr(fit or str)
     console = Console(file=cast(IO[str], stderr), highlight=False)
     redrawn = console.is_terminal and not os.environ.get("CI")
-    if not redrawn or quiet or raw is not None:
+    if not redrawn or quiet or fit is not None:
         yield Screen(console, total, quiet, verbose)
         return
     shown = LiveScreen(console, total, quiet, verbose)

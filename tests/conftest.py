@@ -37,6 +37,12 @@ def smollm2_folder(tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> 
     return folder
 
 
+def pytest_configure() -> None:
+    """Who is started by nohup ignores SIGHUP, and so would all that the tests start."""
+    if signal.getsignal(signal.SIGHUP) is signal.SIG_IGN:
+        signal.signal(signal.SIGHUP, lambda *_: None)
+
+
 @pytest.fixture(autouse=True)
 def ctrl_c():
     """Whatever a test does, a Ctrl-C does afterwards what it did before."""

@@ -20,7 +20,8 @@ class Lines:
     """Splits a stream that comes in chunks; holds no more than one unfinished line.
 
     A carriage return ends a line as a newline does: each redraw of a bar is a line. Empty lines
-    are left out. Escape sequences and control characters are removed, undecodable bytes replaced.
+    are left out. Escape sequences, control characters and the echo of Ctrl-C are removed,
+    undecodable bytes replaced.
     """
 
     def __init__(self) -> None:
@@ -56,6 +57,8 @@ def _lines(data: bytes) -> list[str]:
     text = data.translate(None, _CONTROLS).decode("utf-8", "replace").replace("\r", "\n")
     if "\x1b" in text:
         text = _ESCAPES.sub("", text)
+    if "^C" in text:  # how a terminal shows the key that was typed, before what comes next
+        text = text.replace("^C", "")
     if "\x07" in text:
         text = text.replace("\x07", "")
     lines = [line for line in text.split("\n") if line and not line.isspace()]

@@ -12,6 +12,8 @@ from __future__ import annotations
 
 import re
 
+import msgspec
+
 from harness.adapters.jsonlines import decode
 from harness.adapters.reading import NUMBER, Reading, count, number, size
 
@@ -33,16 +35,26 @@ _POWERS = {"K": 2**10, "M": 2**20, "G": 2**30, "T": 2**40}
 def read(line: str) -> Reading | None:
     if "{" in line:
         return _json(line)
-    if "[DEBUG] Step " in line:
-        found = _DEBUG.search(line)
-        if found is None:
-            return None
-        phase = next((phase for words, phase in _PHASES if found[2].startswith(words)), None)
-        return Reading(step=count(found[1]), phase=phase)
-    if "[MEM] Active" in line:
-        found = _ACTIVE.search(line)
-        return found and Reading(memory_bytes=size(found[1], 2**30))
-    return _bar(line) if "] " in line else None
+    bar = _bar(line) if "] " in line else None
+    # On a terminal what is printed stands behind the bar, which has no end of line.
+    said = _debug(line) or _memory(line)
+    if bar is None or said is None:
+        return bar or said
+    memory = said.memory_bytes or bar.memory_bytes
+    return msgspec.structs.replace(bar, phase=said.phase, memory_bytes=memory)
+
+
+def _debug(line: str) -> Reading | None:
+    found = _DEBUG.search(line) if "[DEBUG] Step " in line else None
+    if found is None:
+        return None
+    phase = next((phase for words, phase in _PHASES if found[2].startswith(words)), None)
+    return Reading(step=count(found[1]), phase=phase)
+
+
+def _memory(line: str) -> Reading | None:
+    found = _ACTIVE.search(line) if "[MEM] Active" in line else None
+    return found and Reading(memory_bytes=size(found[1], 2**30))
 
 
 def _bar(line: str) -> Reading | None:

@@ -65,8 +65,7 @@ def result(watched: Watched, name: str) -> ScenarioResult:
 
 def says(tree: Tree) -> str:
     """The answer, and what is said of it."""
-    repeats = tree.summary.startswith(tree.answer.value)
-    return tree.summary if repeats else f"{tree.answer.value}: {tree.summary}"
+    return f"{tree.answer.value}: {tree.summary}"
 
 
 def cause(watched: Watched) -> Cause:

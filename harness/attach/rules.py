@@ -61,8 +61,9 @@ def _dead(case: Case) -> Says | None:
     ]
     if not enough or any(proof.prove(one, case.seen.machine) for one in enough):
         return None
-    found = proof.deadlock(enough[-1], f"in {case.seen.name(case.pid)}", case.seen.machine)
-    return Says(Answer.DEADLOCK, found.summary, evidence=found.evidence)
+    found = proof.deadlock(enough[-1], "here", case.seen.machine)
+    why = found.summary.partition(": ")[2]
+    return Says(Answer.DEADLOCK, f"cannot go on: {why}", evidence=found.evidence)
 
 
 def _starved(case: Case) -> Says | None:

@@ -43,10 +43,24 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run one command; returns its exit code."""
     if argv is not None:
         return _main(argv)
+    _complete_streams()
     code = _main(sys.argv[1:])
     # All is over: a Ctrl-C while the interpreter ends could only spoil the exit code.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     return code
+
+
+def _complete_streams() -> None:
+    """Give us those of the three streams that we were started without (`<&-`, as by a daemon).
+
+    Else their numbers would be those of the next files that are opened.
+    """
+    for number, name in enumerate(("stdin", "stdout", "stderr")):
+        try:
+            os.fstat(number)
+        except OSError:
+            os.set_inheritable(os.open(os.devnull, os.O_RDWR), True)  # the lowest number is taken
+            setattr(sys, name, os.fdopen(number, "w" if number else "r", closefd=False))
 
 
 def _main(words: Sequence[str]) -> int:

@@ -57,7 +57,7 @@ def run(arguments: argparse.Namespace) -> int:
     runs = plan.commands([info], 1)
     # With --json our stdout is the document's, and the command's is seen where prose goes.
     terminal = Terminal(stdout=2 if arguments.json else 1)
-    with screen(1, arguments.quiet, arguments.verbose, lambda: terminal.raw) as observer:
+    with screen(1, arguments.quiet, arguments.verbose, terminal.fit) as observer:
         result, folder = execute(
             runs,
             None,

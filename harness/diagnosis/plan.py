@@ -21,8 +21,8 @@ OWN = (
     "untested hypothesis needs has to be a file of your own, by that name"
 )
 COMMAND = (
-    "a command is compared with variants of it alone: what an untested hypothesis needs has to be "
-    "a variant of yours, by that name (docs/WATCH.md)"
+    "a command is compared with its own variants alone; to test a hypothesis, add the variant that "
+    "it needs (docs/WATCH.md)"
 )
 NOTHING = "no scenario of the ladder could say more of what is untested"
 RARE_RUNS, RARE_STEPS = 10, 10

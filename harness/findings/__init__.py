@@ -73,6 +73,7 @@ CODES: dict[str, str] = {
     "steps_printed": "an outside command's steps are read from what it printed",
     "no_steps_seen": "nothing that an outside command printed names a step",
     "output_skipped": "an outside command printed faster than its lines could be read",
+    "left_behind": "an outside command ended, and what it had started still ran",
     "hook_disabled": "the hook into mlx-lm switched itself off",
     "rank_died": "a rank was killed, crashed or raised, and its job could not go on",
     "launcher_died": "what had started the ranks was killed, and they ended with it",

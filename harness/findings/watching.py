@@ -13,13 +13,23 @@ from harness.model import Finding
 
 
 def find(
-    outputs: Sequence[Recognition], skipped: int, itself: bool, hook: Told | None
+    outputs: Sequence[Recognition],
+    skipped: int,
+    itself: bool,
+    hook: Told | None,
+    left_behind: int = 0,
 ) -> tuple[Finding, ...]:
     """What to say of a command whose `outputs` were read but for so many bytes (`skipped`).
 
     `itself`: it has reported its steps itself. `hook`: what became of the one injected, if any.
+    `left_behind`: so many processes that it had started were there when it ended.
     """
-    return (*_hook(hook), *_steps(outputs, itself), *_skipped(skipped, itself))
+    return (
+        *_hook(hook),
+        *_steps(outputs, itself),
+        *_skipped(skipped, itself),
+        *_left_behind(left_behind, itself or any(one.format is not None for one in outputs)),
+    )
 
 
 def _hook(hook: Told | None) -> Iterator[Finding]:
@@ -60,7 +70,7 @@ def _steps(outputs: Sequence[Recognition], itself: bool) -> Iterator[Finding]:
 
 def _read(output: Recognition) -> str:
     lines = count(output.lines, "line")
-    return f"{output.format}, {output.matched} of {lines} say something"
+    return f"{output.format}, found in {output.matched} of {lines}"
 
 
 def _skipped(skipped: int, itself: bool) -> Iterator[Finding]:
@@ -71,4 +81,15 @@ def _skipped(skipped: int, itself: bool) -> Iterator[Finding]:
             "it printed faster than it could be read: "
             f"{skipped} bytes were passed on unread{'' if itself else missed}",
             bytes=skipped,
+        )
+
+
+def _left_behind(number: int, steps: bool) -> Iterator[Finding]:
+    """One that goes to the background has trained nothing by then: that is worth a warning."""
+    if number:
+        yield (info if steps else warning)(
+            "left_behind",
+            f"it ended, and what it had started still ran and was ended with it ({number} of its "
+            "processes): watch needs a command that stays in the foreground",
+            processes=number,
         )

@@ -40,8 +40,8 @@ from harness.supervise.rankwatch import Numbers, Ranks
 from harness.supervise.streams import Ends, captured
 from harness.watchdog import Policy, Watchdog
 
-_NO_PROGRAM = 127
-"""The exit code where a program cannot be started, as of a shell."""
+_NO_PROGRAM = (126, 127)
+"""The exit codes where a program cannot be started, as of a shell."""
 OWN = "own"
 """The folder, in the run's, where a command that reports its steps itself does so."""
 PRINTED = "printed"
@@ -135,15 +135,19 @@ class CommandJob(JudgedJob):
         return msgspec.structs.replace(result, outcome=Outcome.CRASHED, reason=told)
 
     def _not_started(self, result: ScenarioResult) -> str | None:
-        """Why there never was a program, where that is so; a shell gives the same exit code."""
-        if result.exit_code != _NO_PROGRAM:
+        """Why there never was a program, where that is so; a shell gives the same exit codes."""
+        if result.exit_code not in _NO_PROGRAM:
             return None
         name = self._command.argv[0]
         search = self._command.variables.get("PATH", os.environ.get("PATH"))
         if shutil.which(name, path=search) is not None:
             return None
-        found = shutil.which(name, os.F_OK, search) is not None
-        return f"the program {name} " + ("cannot be executed" if found else "was not found")
+        if shutil.which(name, os.F_OK, search) is not None or (
+            os.sep in name and Path(name).exists()
+        ):
+            return f"the program {name} cannot be executed"
+        hint = "; a command line that is one text is run by a shell: sh -c '...'"
+        return f"the program {name} was not found" + hint * (" " in name)
 
     def _placed(self, told: RankResult) -> RankResult:
         """Where it was last, also where that could not be compared with the others."""
@@ -342,7 +346,11 @@ class CommandJob(JudgedJob):
             ending,
             steps=None if self._itself else (self._ranks.total or self._log.total),
             findings=watching.find(
-                self._recognitions, sum(ear.skipped for ear in self._ears), self._itself, self._hook
+                self._recognitions,
+                sum(ear.skipped for ear in self._ears),
+                self._itself,
+                self._hook,
+                self._process.left_behind,
             ),
             interrupted=ending.interrupted or (self._told_to_stop and failed),
         )

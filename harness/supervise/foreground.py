@@ -31,15 +31,17 @@ def run(
         with terminal.lent(), selectors.DefaultSelector() as selector:
             selector.register(interrupts.woken, selectors.EVENT_READ, "signals")
             selector.register(job.channel, selectors.EVENT_READ, "guard")  # type: ignore[arg-type]
-            if terminal.typing:
-                selector.register(0, selectors.EVENT_READ, "keys")
-            result = None
+            result, keys = None, False
             while result is None:
+                terminal.follow()
+                if terminal.typing and not keys:
+                    selector.register(0, selectors.EVENT_READ, "keys")
+                elif keys and not terminal.typing:
+                    selector.unregister(0)
+                keys = terminal.typing
                 ready = {key.data for key, _ in selector.select(TICK_S)}
                 if "keys" in ready:
                     _obey(terminal.typed(), job, terminal)
-                    if not terminal.typing:
-                        selector.unregister(0)
                 for number in interrupts.taken():
                     _signalled(number, interrupts.count, job, terminal)
                 result = job.tick()
@@ -74,6 +76,6 @@ def _suspend(job: CommandJob, terminal: Terminal) -> None:
     with contextlib.suppress(OSError):
         os.kill(0, signal.SIGTSTP)
     signal.signal(signal.SIGTSTP, handler)
-    terminal.lend()
+    terminal.follow()
     terminal.resize()
     job.signal(signal.SIGCONT)

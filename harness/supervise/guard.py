@@ -16,6 +16,7 @@ seconds between TERM and KILL; `keep`: the worker may live on without a supervis
 from __future__ import annotations
 
 import ctypes
+import errno
 import fcntl
 import os
 import resource
@@ -30,6 +31,9 @@ from collections.abc import Iterable
 
 ORPHAN_GRACE = 2.0
 """Seconds the tree gets to end by itself when the supervisor is gone."""
+LINGER_S = 1.0
+"""So long what a worker leaves behind may take to end by itself, as Python's resource tracker does
+once it has cleaned up."""
 _PR_SET_PDEATHSIG = 1
 _PR_SET_CHILD_SUBREAPER = 36
 _PR_SET_PTRACER = 0x59616D61
@@ -62,10 +66,23 @@ def _spawn(command: list[str]) -> int:
             # Where Yama restricts ptrace, the supervisor's stack tools may look at it all the same.
             libc.prctl(_PR_SET_PTRACER, supervisor, 0, 0, 0)
         _take_terminal()
-        os.execvp(command[0], command)
+        _execute(command)
     except OSError as error:
         os.write(2, f"{command[0]}: {error.strerror}\n".encode())
-    os._exit(127)
+        os._exit(127 if isinstance(error, FileNotFoundError) else 126)
+    finally:
+        os._exit(127)
+
+
+def _execute(command: list[str]) -> None:
+    try:
+        os.execvp(command[0], command)
+    except OSError as error:
+        script = shutil.which(command[0])
+        if error.errno != errno.ENOEXEC or script is None:
+            raise
+        # A script that names no interpreter: a shell and execvp(3) hand it to sh.
+        os.execv("/bin/sh", ["/bin/sh", script, *command[1:]])
 
 
 def _take_terminal() -> None:
@@ -173,6 +190,7 @@ class Guard:
         self._kept = False
         self._reap_at: float | None = None
         self._left = 0
+        self._lingers_until = 0.0
         self._childless = False
         """Whether the kernel has said so: that none is left is certain."""
         self._calm = Calm()
@@ -206,11 +224,18 @@ class Guard:
             if left is None:
                 self._tell(f"quiet {self._left}")
                 return
+            if self._status is not None and time.monotonic() >= self._lingers_until:
+                self._end_what_is_left()
             if left and self._reap_at is not None and time.monotonic() >= self._reap_at:
                 self._beyond |= _signal(left, signal.SIGKILL)
                 self._wait(0.002)
             else:
                 self._wait(self._patience(left))
+
+    def _end_what_is_left(self) -> None:
+        if self._reap_at is None:
+            self._left = len(descendants(os.getpid()))
+        self._reap(0.0)
 
     def _look(self) -> list[int] | None:
         """What is left and to end; None once that is nothing for sure."""
@@ -227,10 +252,11 @@ class Guard:
         return self._status is not None or self._reap_at is not None
 
     def _patience(self, left: list[int]) -> float | None:
-        if self._reap_at is None:
+        if not self._ending():
             return None
         # Of what has just ended, and of what no look has shown, the next look tells.
-        return min(0.02, max(0.0, self._reap_at - time.monotonic())) if left else 0.02
+        until = self._lingers_until if self._reap_at is None else self._reap_at
+        return min(0.02, max(0.0, until - time.monotonic())) if left else 0.02
 
     def _collect(self) -> None:
         """Wait for every child that has ended: the worker, and orphans that became ours."""
@@ -247,10 +273,7 @@ class Guard:
                 self._status = status
                 unit = 1 if sys.platform == "darwin" else 1024
                 self._tell(f"exited {status} {usage.ru_maxrss * unit} {room}")
-                if self._reap_at is None:
-                    self._left = len(descendants(os.getpid()))
-                # Whatever it left behind ends with it.
-                self._reap(0.0)
+                self._lingers_until = time.monotonic() + LINGER_S
 
     def _room(self) -> int:
         """The worker's address-space limit; while it is a zombie it can still be asked for."""

@@ -96,6 +96,8 @@ class LogBeats:
             said.losses = said.losses or reading.loss is not None
             self._turn(BETWEEN, now)
             self._stepped(reading, said, now)
+            if reading.phase is not None:
+                self._turn(reading.phase, now)
         elif reading.phase is not None:
             self._turn(reading.phase, now, reading.step)
         else:

@@ -52,7 +52,12 @@ class Interrupts:
 
     @contextlib.contextmanager
     def caught(self, *signals: int) -> Iterator[None]:
-        before: dict[int, Any] = {number: signal.signal(number, self._caught) for number in signals}
+        before: dict[int, Any] = {
+            number: signal.signal(number, self._caught)
+            for number in signals
+            # Who was started by nohup is to outlive the terminal.
+            if number != signal.SIGHUP or signal.getsignal(number) is not signal.SIG_IGN
+        }
         try:
             yield
         finally:

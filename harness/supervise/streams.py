@@ -86,6 +86,8 @@ class Output:
     """Name of the file that keeps it."""
     sink: int | None = None
     """The descriptor on which a person sees it, if it is shown."""
+    shown: Callable[[bytes], None] | None = None
+    """Who is told what has been shown, before anybody else."""
 
 
 @dataclass(frozen=True)
@@ -128,6 +130,8 @@ class Relay(threading.Thread):
 
     def run(self) -> None:
         while (data := self._read()) and self._show(data):
+            if self._output.shown is not None:
+                self._output.shown(data)
             self._log.write(data)
             self._hear(data)
         os.close(self._output.source)

@@ -10,13 +10,14 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import os
+import re
 import select
 import signal
 import stat
 import termios
 import time
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from enum import Enum
 from typing import Any
 
@@ -39,6 +40,27 @@ def _is_one(first: int, second: int) -> bool:
     """Whether what is written to both comes to one place, where its order can be seen."""
     a, b = os.fstat(first), os.fstat(second)
     return os.path.samestat(a, b) and not stat.S_ISCHR(a.st_mode)  # as /dev/null is
+
+
+_SEQUENCES = re.compile(rb"(?:\x1b(?:\[[0-?]*[ -/]*[@-~]|[ -/]*[0-Z\\^-~]))+\Z")
+
+
+def ends_open(data: bytes, before: bool) -> bool:
+    """Whether a terminal that is shown `data` is left within a line, as `before` it was. Pure."""
+    data = data[-256:]
+    found = _SEQUENCES.search(data)
+    text, colours = (data[: found.start()], found[0]) if found else (data, b"")
+    if not text:
+        return before
+    erased = text.endswith(b"\r") and (b"\x1b[K" in colours or b"\x1b[2K" in colours)
+    return not (text.endswith(b"\n") or erased)
+
+
+def _in_foreground() -> bool:
+    try:
+        return os.tcgetpgrp(0) == os.getpgrp()
+    except OSError:  # it has gone
+        return False
 
 
 def _raw(mode: list[Any], shared: bool) -> list[Any]:
@@ -77,6 +99,10 @@ class Terminal:
         self._interrupts: deque[float] = deque(maxlen=INSIST)
         self._cooked: list[Any] | None = None
         self._master: int | None = None
+        self._open_line = False
+        """Whether the command's last line, below which ours come, has no end yet."""
+        self._closed = False
+        """Whether our terminal has gone, and nothing more can be typed."""
         self.typing = False
         """Whether what is typed comes to us, for the command."""
 
@@ -85,10 +111,9 @@ class Terminal:
         slave = None
         if any(self._shows):
             self._master, slave = os.openpty()
-            if self.prompts:
+            if self.prompts and _in_foreground():  # else it is in the shell's own mode
                 termios.tcsetattr(slave, termios.TCSANOW, termios.tcgetattr(0))
             self.resize()
-            self.typing = self.prompts and os.tcgetpgrp(0) == os.getpgrp()
         theirs: list[int] = []
         outputs: list[Output] = []
         for sink, name, shows in zip(
@@ -99,44 +124,64 @@ class Terminal:
             elif slave is None or not shows:
                 reader, writer = os.pipe()
                 theirs.append(writer)
-                outputs.append(Output(reader, name, sink))
+                outputs.append(Output(reader, name, sink, self._heard(sink)))
             else:
                 if slave not in theirs:
                     assert self._master is not None
                     # A copy: the relay closes its own when the command has gone.
-                    outputs.append(Output(os.dup(self._master), name, sink))
+                    outputs.append(Output(os.dup(self._master), name, sink, self._heard(sink)))
                 theirs.append(slave)
         stdin = slave if slave is not None and self.prompts else 0
         held = () if self._master is None else (self._master,)
         return Ends(stdin, theirs[0], theirs[1], tuple(outputs), held)
 
+    def _heard(self, sink: int) -> Callable[[bytes], None] | None:
+        """Who listens to what is shown on `sink`, if our own lines are shown there too."""
+        together = sink == 2 or all(self._shows) or _is_one(*self._sinks)
+        return self._shown if together else None
+
     @contextlib.contextmanager
     def lent(self) -> Iterator[None]:
-        """As long as this lasts, what is typed goes to the command as it is."""
+        """As long as this lasts, what is typed may go to the command as it is (see `follow`)."""
         before = signal.signal(signal.SIGWINCH, lambda *_: self.resize())
-        self.lend()
         try:
             yield
         finally:
             self.take_back()
             signal.signal(signal.SIGWINCH, before)
 
-    def lend(self) -> None:
-        if self.typing and self._cooked is None:
-            self._cooked = termios.tcgetattr(0)
-            raw = _raw(termios.tcgetattr(0), self._shared)
-            termios.tcsetattr(0, termios.TCSADRAIN, raw)
+    def follow(self) -> None:
+        """Take what is typed if we are in the foreground, where the shell's `fg` may bring us.
+
+        From the background a terminal is not to be touched: whoever does is stopped.
+        """
+        ours = self.prompts and self._master is not None and not self._closed
+        self.typing = ours and _in_foreground()
+        if not self.typing:
+            self._cooked = None
+        elif self._cooked is None:
+            with contextlib.suppress(termios.error):
+                mode = termios.tcgetattr(0)
+                termios.tcsetattr(0, termios.TCSADRAIN, _raw(mode, self._shared))
+                self._cooked = mode
 
     def take_back(self) -> None:
-        if self._cooked is not None:
+        if self._cooked is not None and _in_foreground():
             with contextlib.suppress(termios.error):
                 termios.tcsetattr(0, termios.TCSADRAIN, self._cooked)
-            self._cooked = None
+        self._cooked = None
 
-    @property
-    def raw(self) -> bool:
-        """Whether a line that we write ourselves needs its own carriage return."""
-        return self._cooked is not None and not self._shared
+    def _shown(self, data: bytes) -> None:
+        """Note how what the command has written ends, where our own lines come next."""
+        self._open_line = ends_open(data, self._open_line)
+
+    def fit(self, text: str) -> str:
+        """Lines of our own, as they must be written to stand below what the command has written."""
+        if text and self._open_line:
+            text, self._open_line = "\n" + text, False
+        # Where the terminal is lent it does not end lines by itself.
+        raw = self._cooked is not None and not self._shared
+        return text.replace("\n", "\r\n") if raw else text
 
     def resize(self) -> None:
         """Give the command's terminal the size of ours."""
@@ -157,7 +202,7 @@ class Terminal:
             data = os.read(0, _PIECE)
         except OSError:
             data = b""
-        self.typing = bool(data)
+        self._closed = not data
         wanted = self._meant(data, master)
         if wanted is Typed.SUSPEND:
             data = data.replace(_SUSPEND, b"")

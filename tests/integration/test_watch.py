@@ -58,6 +58,14 @@ def session(tmp_path):
 # --- through pipes -------------------------------------------------------------------------------
 
 
+@pytest.mark.parametrize("closed", ["<&-", ">&-", "<&- >&- 2>&-"])
+def test_streams_that_are_closed_are_empty_ones(tmp_path, closed):
+    command = f"{shlex.join([*WATCH, '--', 'sh', '-c', 'cat; exit 7'])} {closed}"
+    ran = subprocess.run(["sh", "-c", command], cwd=tmp_path, capture_output=True, text=True)
+    assert ran.returncode == 7, ran.stderr
+    assert result(tmp_path)["exit_code"] == 7
+
+
 def test_its_output_input_and_exit_code_are_the_commands_own(tmp_path):
     code = "import sys; print(sys.stdin.read().upper()); print('err', file=sys.stderr); sys.exit(7)"
     ran = watch(tmp_path, sys.executable, "-c", code, input="hello")
@@ -108,6 +116,30 @@ def test_a_command_that_does_not_exist_is_one_that_failed(tmp_path):
     assert result(tmp_path)["reason"] == "the program no-such-program was not found"
 
 
+def test_a_command_line_in_one_text_is_no_program(tmp_path):
+    ran = watch(tmp_path, "echo hi; echo there")
+    assert ran.returncode == 127
+    assert result(tmp_path)["reason"] == (
+        "the program echo hi; echo there was not found; a command line that is one text is run "
+        "by a shell: sh -c '...'"
+    )
+
+
+def test_what_cannot_be_executed_is_told_as_a_shell_tells_it(tmp_path):
+    (tmp_path / "folder").mkdir()
+    ran = watch(tmp_path, "./folder")
+    assert ran.returncode == 126
+    assert result(tmp_path)["reason"] == "the program ./folder cannot be executed"
+
+
+def test_a_script_that_names_no_interpreter_is_run_by_sh(tmp_path):
+    script = tmp_path / "train"
+    script.write_text("echo $# $2; exit 5\n")
+    script.chmod(0o755)
+    ran = watch(tmp_path, "./train", "a", "b c", options=["-q"])
+    assert (ran.returncode, ran.stdout) == (5, "2 b c\n")
+
+
 @pytest.mark.parametrize(("code", "returned"), [("own", 3), ("verdict", 1)])
 def test_the_exit_code_is_chosen(tmp_path, code, returned):
     options = ["--exit-code", code]
@@ -130,7 +162,7 @@ def test_its_steps_are_those_that_it_prints(tmp_path):
     }  # fmt: skip
     assert "steps_printed" in codes(one)
     report = next(tmp_path.glob("reports/*/report.md")).read_text()
-    assert "plain text, 5 of 5 lines" in report
+    assert "plain text, found in 5 of 5 lines" in report
 
 
 def test_a_pattern_of_ones_own(tmp_path):
@@ -173,6 +205,18 @@ def test_what_it_leaves_behind_ends_with_it(tmp_path):
     assert watch(tmp_path, "sh", "-c", script).returncode == 0
     pid = int((tmp_path / "pid").read_text())
     assert until(lambda: not psutil.pid_exists(pid))
+    assert "left_behind" in codes(result(tmp_path))
+
+
+def test_what_ends_with_it_by_itself_may_do_so(tmp_path):
+    """As Python's resource tracker, which removes what was left in shared memory."""
+    code = (
+        "import time; from multiprocessing import shared_memory; "
+        "print(shared_memory.SharedMemory(create=True, size=10).name); time.sleep(1)"
+    )
+    ran = watch(tmp_path, sys.executable, "-c", code)
+    assert not Path("/dev/shm", ran.stdout.strip()).exists()
+    assert "left_behind" not in codes(result(tmp_path))
 
 
 def test_a_fork_deadlock_is_proven(tmp_path):
@@ -304,6 +348,14 @@ def test_a_program_behind_us_ends_its_lines_as_ever(tmp_path, through):
     terminal.close()
 
 
+def test_our_lines_begin_on_a_line_of_their_own(tmp_path, session):
+    terminal = session("printf", "to the end")
+    terminal.end()
+    assert b"to the end\r\n" in terminal.output
+    ran = watch(tmp_path, "printf", "to the end")
+    assert ran.stdout == "to the end"
+
+
 def test_what_is_typed_is_read_by_the_command(tmp_path, session):
     terminal = session("sh", "-c", "printf 'name? '; read name; echo hello $name")
     terminal.until(b"name? ")
@@ -401,6 +453,48 @@ def test_ctrl_z_stops_both_until_they_are_continued(tmp_path, session):
     shell.type(b"\x03")
     shell.until(b"report: ")
     shell.type(b"exit\n")
+    shell.end()
+    shell.close()
+
+
+def test_it_goes_on_in_the_background_and_reads_again_in_the_foreground(tmp_path):
+    shell = Session(["bash", "--norc", "-i"], str(tmp_path))
+    code = (
+        "i=0; while [ ! -e read ]; do i=$((i+1)); echo step $i; sleep 0.1; done; "
+        "echo now; read word; echo heard $word"
+    )
+    Path(tmp_path / "run.sh").write_text(code)
+    shell.type(f"{' '.join(WATCH)} -- bash run.sh\n".encode())
+    shell.until(b"step 3")
+    shell.type(b"\x1a")
+    shell.until(b"Stopped")
+    shown = len(shell.output)
+    shell.type(b"bg\n")
+    shell.until(lambda: (shell._look(), shell.output[shown:].count(b"step") > 5)[1])
+    shell.type(b"fg\n")
+    shell.until(lambda: (shell._look(), b"fg" in shell.output[shown:])[1])
+    (tmp_path / "read").touch()
+    shell.until(b"now")
+    # What is typed before we take the keys goes nowhere.
+    shell.until(lambda: (shell.type(b"word\r"), shell._look(), b"heard word" in shell.output)[2])
+    shell.until(b"report: ")
+    shell.type(b"\rexit\n")
+    shell.end()
+    shell.close()
+
+
+def test_what_began_in_the_background_has_the_mode_of_a_terminal_not_of_the_shell(tmp_path):
+    shell = Session(["bash", "--norc", "-i"], str(tmp_path))
+    shell.until(b"bash")
+    code = "stty -a > mode; read word; echo heard $word"
+    shell.type(f"{' '.join(WATCH)} -- sh -c '{code}' &\n".encode())
+    mode = tmp_path / "mode"
+    shell.until(lambda: (shell._look(), mode.exists() and "echoke" in mode.read_text())[1])
+    assert " icanon" in mode.read_text()
+    shell.type(b"fg\n")
+    shell.until(lambda: (shell.type(b"word\r"), shell._look(), b"heard word" in shell.output)[2])
+    shell.until(b"report: ")
+    shell.type(b"\rexit\n")
     shell.end()
     shell.close()
 

@@ -98,6 +98,10 @@ def test_a_long_line_within_a_chunk_is_cut_too():
     assert Lines().feed(b"y" * (LIMIT + 9) + b"\nnext\n") == ["y" * LIMIT, "next"]
 
 
+def test_the_echo_of_a_key_is_no_part_of_the_line():
+    assert Lines().feed(b"^Cstep 5 loss 1.5\r\n") == ["step 5 loss 1.5"]
+
+
 def test_an_unfinished_sequence_costs_its_own_line_only():
     assert Lines().feed(b"a\x1b]0;no end\nb\x1b[12\nc\x1b\nd\n") == ["a", "b", "c", "d"]
 

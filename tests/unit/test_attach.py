@@ -423,6 +423,7 @@ DEAD, ALIVE = seen(process()), seen(SPIN, later=(busy(SPIN),))
 def test_the_dead_are_hung_with_a_cause_and_the_living_are_not():
     (dead,), (alive,) = told(DEAD).results, told(ALIVE).results
     assert (dead.outcome, dead.cause.code, dead.cause.proven) == (Outcome.HUNG, "deadlock", True)
+    assert dead.cause.summary.startswith("deadlock: cannot go on: ")
     assert (alive.outcome, alive.cause) == (Outcome.UNFINISHED, None)
     assert alive.reason.startswith("alive")
 

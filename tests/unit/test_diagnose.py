@@ -589,7 +589,7 @@ def test_where_no_run_can_be_suggested_it_is_said_why():
     own, command = (diagnose(alone, given, machine(), ()) for given in (SETTINGS, None))
     assert own.next_experiment is command.next_experiment is None
     assert "file of your own" in own.no_experiment
-    assert "variant of yours" in command.no_experiment
+    assert "add the variant" in command.no_experiment
     assert diagnose(alone, SETTINGS, machine()).no_experiment is None
     memory = diagnose(ladder(original_report), SETTINGS, machine())
     untested = any(h.verdict is Verdict.UNTESTED for h in memory.hypotheses)

@@ -329,6 +329,21 @@ def test_each_step_has_a_beat_with_its_loss(hooked, tmp_path):
     assert told(tmp_path).disabled is None
 
 
+@pytest.mark.parametrize("every", ["4", None, 0, Scalar(4)])
+def test_an_interval_that_is_no_number_does_not_break_the_run(hooked, tmp_path, every):
+    class Odd(Args):
+        steps_per_report = 1
+        steps_per_save = every
+
+    def odd(model, train_dataset, args, loss, iterate_batches, training_callback=None):
+        for it, _ in zip(range(3), iterate_batches(train_dataset), strict=False):
+            training_callback.on_train_loss_report({"iteration": it + 1, "train_loss": 1.0})
+        return "trained"
+
+    assert hooked(odd, None, [1, 2, 3], Odd(), default_loss, iterate_batches) == "trained"
+    assert len(steps_of(tmp_path)) == 3
+
+
 def test_one_sees_what_it_is_at(hooked, tmp_path):
     seen = []
 

@@ -111,3 +111,14 @@ def test_an_interrupted_wait_tells_the_others_to_stop():
     with pytest.raises(KeyboardInterrupt):
         together.each(range(2), do, 2, stop)
     assert stop.is_set()
+
+
+def test_what_nohup_ignores_stays_ignored():
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    try:
+        with requests() as interrupts:
+            signal.raise_signal(signal.SIGHUP)
+            assert interrupts.count == 0
+        assert signal.getsignal(signal.SIGHUP) is signal.SIG_IGN
+    finally:
+        signal.signal(signal.SIGHUP, before)

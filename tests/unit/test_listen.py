@@ -203,6 +203,14 @@ def test_a_bar_of_a_validation_is_its_phase(tmp_path):
     assert read_position(tmp_path).phase == VALIDATES
 
 
+def test_a_report_may_say_what_comes_next(tmp_path):
+    log = LogBeats(tmp_path)
+    log.take(Reading(step=5, loss=1.0, phase="clear_cache"))
+    position = read_position(tmp_path)
+    assert [beat.loss for beat in steps(tmp_path)] == [1.0]
+    assert (position.step, position.phase) == (5, "clear_cache")
+
+
 def test_a_line_that_names_a_phase_begins_it(tmp_path):
     log = LogBeats(tmp_path)
     log.take(Reading(step=4, loss=2.0))
@@ -277,11 +285,23 @@ def test_how_it_was_watched_is_said(outputs, skipped, itself, hook, codes):
     assert {one.code for one in watching.find(outputs, skipped, itself, hook)} == codes
 
 
+@pytest.mark.parametrize(
+    ("outputs", "itself", "severity"),
+    [((UNREAD,), False, "warning"), ((READ,), False, "info"), ((UNREAD,), True, "info")],
+)
+def test_what_it_leaves_behind_is_told_aloud_where_it_has_done_nothing_else(
+    outputs, itself, severity
+):
+    *_, one = watching.find(outputs, 0, itself, None, left_behind=2)
+    assert (one.code, one.severity.value) == ("left_behind", severity)
+    assert "2 of its processes" in one.summary
+
+
 def test_each_output_that_was_read_is_named():
     other = Recognition(format="plain text", matched=2, lines=4)
     (one,) = watching.find((UNREAD, other, READ), 0, False, None)
-    assert "tqdm, 3 of 9 lines" in one.summary
-    assert "plain text, 2 of 4 lines" in one.summary
+    assert "tqdm, found in 3 of 9 lines" in one.summary
+    assert "plain text, found in 2 of 4 lines" in one.summary
     assert one.evidence["others"] == [{"format": "plain text", "matched": 2, "lines": 4}]
 
 

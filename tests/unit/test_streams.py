@@ -1,11 +1,13 @@
-"""Bounded logs: the first and the last MiB of anything."""
+"""Bounded logs: the first and the last MiB of anything. And where a line of what is shown ends."""
 
 from __future__ import annotations
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from harness.supervise import streams
+from harness.supervise.terminal import ends_open
 
 
 @given(st.lists(st.binary(max_size=40), max_size=40))
@@ -35,3 +37,24 @@ def test_everything_is_on_disk_before_it_is_closed(tmp_path):
     on_disk = b"".join(path.read_bytes() for path in sorted(tmp_path.iterdir()))
     log.close()
     assert on_disk.count(b"the end") == 1
+
+
+@pytest.mark.parametrize(
+    ("data", "open_line"),
+    [
+        (b"step 1", True),
+        (b"step 1\n", False),
+        (b"step 1\n\x1b[0m\x1b[?25h", False),
+        (b"step 1\x1b[0m", True),
+        (b"\r 10%|# | 1/10", True),
+        (b"\r 10%|# | 1/10\r", True),
+        (b":\r\x1b[K\x1b[?1l\x1b>\x1b[?1049l", False),
+        (b"\x1b" * 100_000, True),
+    ],
+)
+def test_it_is_known_whether_a_line_has_ended(data, open_line):
+    assert ends_open(data, False) is open_line
+
+
+def test_a_colour_neither_ends_nor_begins_a_line():
+    assert [ends_open(b"\x1b[1;31m", before) for before in (True, False)] == [True, False]

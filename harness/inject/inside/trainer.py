@@ -158,7 +158,8 @@ class Watch:
 
     def after_report(self, info: Any) -> None:
         iteration, every = _get(info, "iteration"), self._saves_every
-        if iteration and every and iteration % every == 0:
+        counts = isinstance(iteration, int) and isinstance(every, int)
+        if counts and every and iteration % every == 0:
             self._writer.at("checkpoint")
 
     def validated(self) -> None:

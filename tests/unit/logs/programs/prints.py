@@ -58,6 +58,18 @@ def original_template() -> Iterator[str]:
         yield "\n  [MEM] Active: 18.42 GB | Peak: 30.10 GB | Cache: 1.20 GB\n"
 
 
+def original_terminal() -> Iterator[str]:
+    """Bar and eprintln on one terminal: the line that is printed begins behind the bar."""
+    for step in range(8):
+        yield (
+            f"\r\x1b[2K[00:00:{step:02d}] {'#' * step}{'-' * (8 - step)} {step}/100 ETA:1h "
+            f"loss: {loss(step):.4f} (avg: 2.00) | lr: {lr(step):.2e} | 0.5 steps/s | ETA: 3m | "
+            "mem: 18.42 GB"
+        )
+        yield f"[DEBUG] Step {step}: Clearing MLX cache\r\n"
+        yield "  [MEM] Active: 16.00 GB | Peak: 30.10 GB | Cache: 1.20 GB\r\n"
+
+
 def original_days() -> Iterator[str]:
     """The same after more than 99 hours, with indicatif's counts and blocks for people."""
     for step in range(4990, 5021, 10):
