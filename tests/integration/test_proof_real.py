@@ -301,6 +301,39 @@ def test_a_sleeper_has_less_and_less_to_sleep(code):
         assert before - after == pytest.approx(second - first, rel=0.2, abs=0.1)
 
 
+FEEDS = (
+    "import socket; mine, other = socket.socketpair()\n"
+    "pause = {pause}\n"
+    "if os.fork() == 0:\n"
+    "    mine.close()\n"
+    "    while pause: other.send(b'data'); time.sleep(pause)\n"
+    "    threading.Event().wait()\n"
+)
+TAKES = {
+    "the main thread": "while True: mine.recv(99)",
+    "with a timeout": "mine.settimeout(600)\nwhile True: mine.recv(99)",
+    "a thread beside it": (
+        "def take():\n"
+        "    while True: mine.recv(99)\n"
+        "threading.Thread(target=take).start(); threading.Event().wait()"
+    ),
+    "the child of a shell": "if os.fork() == 0:\n    while True: mine.recv(99)\nos.wait()",
+}
+
+
+@pytest.mark.parametrize("code", TAKES.values(), ids=TAKES)
+def test_who_is_given_data_is_seen_to_go_on(code):
+    for pause, given in ((0.01, True), (0.0, False)):
+        with Victim(FEEDS.format(pause=pause) + code) as victim:
+            prover = Prover(victim.process.pid, guard=0)
+            # One that is given nothing is soon at rest, and stays so.
+            end = time.monotonic() + (60 if given else 3)
+            while not prover.flows() and time.monotonic() < end:
+                prover.look(still=True)
+                time.sleep(0.1)
+            assert prover.flows() == given
+
+
 def test_one_that_has_ended_is_not_called_dead():
     with Victim("os._exit(0)") as victim:
         assert victim.settles({"ended"}) == {"ended"}
