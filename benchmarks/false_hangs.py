@@ -54,6 +54,7 @@ EVENTS = (
     "working_child",
     "sleeping_child",
     "checkpoint",
+    "download",
     "cold_compiles",
     "flood",
 )

@@ -224,6 +224,21 @@ def late_peer() -> None:
     here.recv(1)
 
 
+def download() -> None:
+    """Data comes slowly, and all the time."""
+    here, there = socket.socketpair()
+
+    def serve() -> None:
+        for _ in range(int(LONG_S / 0.02)):
+            time.sleep(0.02)
+            there.send(bytes(4096))
+        there.close()
+
+    threading.Thread(target=serve).start()
+    while here.recv(1 << 16):
+        pass
+
+
 def cold_compiles() -> None:
     """New kernels, each of which takes a compiler a second or two."""
     for number in range(4):

@@ -30,7 +30,7 @@ from harness.plan import Options, Run
 from harness.privacy import Personal, personal
 from harness.report import runjson, write_all
 from harness.report.text import counted
-from harness.supervise import foreground, scheduler
+from harness.supervise import foreground, observe, scheduler
 from harness.supervise.command import CommandJob
 from harness.supervise.job import Job
 from harness.supervise.ranked import RankedJob
@@ -51,9 +51,10 @@ def execute(
     With a `terminal`, the plan is a single outside command that runs in it, as if started there.
     With `earlier`, which the caller holds open, it is added to that run.
 
-    Raises UsageError when the folder cannot be made or a worker finds the user's settings wrong,
-    HarnessError when the disk is full.
+    Raises UsageError when the folder cannot be made, no process could be looked at, or a worker
+    finds the user's settings wrong, HarnessError when the disk is full.
     """
+    observe.check()
     folder = earlier.folder if earlier else new_folder(options.out)
     session = _Session(plan, settings, options, observer, command, folder, terminal, earlier)
     try:

@@ -62,6 +62,8 @@ class World(msgspec.Struct, frozen=True, kw_only=True):
     processes: tuple[Process, ...]
     surroundings: dict[int, Surroundings] = {}
     """By pid."""
+    unseen: tuple[int, ...] = ()
+    """Pids of children that the kernel lists and of which nothing could be read."""
 
 
 class Reason(msgspec.Struct, frozen=True):
@@ -84,6 +86,7 @@ def prove(looks: Sequence[World], machine: str) -> tuple[Reason, ...]:
     if world.processes[0].state in "ZX" and not _lives(world.processes[0]):
         return (Reason("ended", f"process {world.processes[0].pid} has ended"),)
     reasons = list(_still(looks))
+    reasons += [Reason("unreadable", f"process {pid}, a child, is hidden") for pid in world.unseen]
     for process in world.processes:
         if process.state in "ZX":
             if _lives(process):

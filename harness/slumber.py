@@ -27,7 +27,7 @@ def wakes_in(look: World, machine: str) -> float | None:
 
 
 def _wakes_in(process: Process, look: World, machine: str) -> float | None:
-    main = _main(process)
+    main = main_thread(process)
     if main is None or main.syscall is None:
         return None
     if syscalls.name(main.syscall, machine) not in ("wait4", "waitid"):
@@ -41,11 +41,12 @@ def _wakes_in(process: Process, look: World, machine: str) -> float | None:
 
 def polls(looks: Sequence[World]) -> bool:
     """Whether the first process's main thread ran between any two looks, however shortly."""
-    mains = [_main(look.processes[0]) for look in looks]
+    mains = [main_thread(look.processes[0]) for look in looks]
     return len({main and main.switches for main in mains}) > 1
 
 
-def _main(process: Process) -> Thread | None:
+def main_thread(process: Process) -> Thread | None:
+    """The main thread of a process, if it could be seen."""
     return next((thread for thread in process.threads if thread.tid == process.pid), None)
 
 
@@ -54,7 +55,7 @@ _Slumber = tuple[object, ...]
 
 def _slumber(process: Process, look: World, machine: str) -> _Slumber | None:
     """What must not change while it sleeps; None when it may be anything but asleep."""
-    main = _main(process)
+    main = main_thread(process)
     if main is None or main.syscall is None:
         return None
     name = syscalls.name(main.syscall, machine)
@@ -64,15 +65,20 @@ def _slumber(process: Process, look: World, machine: str) -> _Slumber | None:
         below = [_slumber(child, look, machine) for child in children]
         return (mark, *below) if below and None not in below else None
     code, _ = proof.against(process, main, look, machine) or ("", "")
-    ends = code == "timed_wait" or (code == "poll" and _timed_poll(main, machine))
+    ends = code == "timed_wait" or (code == "poll" and timed_poll(main, machine))
     return mark if ends else None
 
 
-def _timed_poll(thread: Thread, machine: str) -> bool:
-    """Whether a poll has a timeout: its place among the arguments differs from call to call."""
-    name = syscalls.name(thread.syscall or 0, machine)
-    place = {"poll": 2, "ppoll": 2, "select": 4, "pselect6": 4}.get(name or "", 3)
-    value = thread.args[place] if len(thread.args) > place else 0
-    if name in ("poll", "epoll_wait", "epoll_pwait"):
-        return 0 < value < 1 << 31
-    return value != 0
+_MILLISECONDS = {"poll": 2, "epoll_wait": 3, "epoll_pwait": 3}
+_TIMEOUTS = {**_MILLISECONDS, "ppoll": 2, "select": 4, "pselect6": 4, "epoll_pwait2": 3}
+"""The place of its timeout among a poll's arguments: a C int, or an address."""
+
+
+def timed_poll(thread: Thread, machine: str) -> bool:
+    """Whether the call that a thread is in is a poll with a timeout."""
+    name = syscalls.name(thread.syscall, machine) if thread.syscall is not None else None
+    place = _TIMEOUTS.get(name or "")
+    if place is None or len(thread.args) <= place:
+        return False
+    value = thread.args[place]
+    return 0 < value & 0xFFFFFFFF < 1 << 31 if name in _MILLISECONDS else value != 0

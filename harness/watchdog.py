@@ -144,6 +144,12 @@ class Watchdog:
         self._still_looks += 1
         return self._doubt(now)
 
+    def flows(self, t: float) -> Judgement:
+        """Take note that data came or went by the look at `t`, which no snapshot shows."""
+        self._moved_at = t
+        self._still_looks = 0
+        return self._judgement(State.ALIVE, "receives or sends data")
+
     def _paused(self, now: Snapshot, passed: float, state: State, reason: str = "") -> Judgement:
         """It could not go on, or we could not look: the time does not count."""
         self._not_counted += passed

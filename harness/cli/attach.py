@@ -48,7 +48,9 @@ def add(commands: options.Commands) -> None:
 def run(arguments: argparse.Namespace) -> int:
     # The other commands need none of this.
     from harness.attach import look, result, target
+    from harness.supervise import observe
 
+    observe.check()
     if (arguments.pid is None) == (arguments.name is None):
         raise UsageError("attach needs a process: a PID, or --name NAME")
     pid = target.by_pid(arguments.pid) if arguments.pid else target.by_name(arguments.name)

@@ -198,12 +198,12 @@ class _Far:
         prover = self._doubt[0]
         snapshot = Snapshot(t=frame.now, position=frame.position, processes=processes)
         alone = self._watchdog.look(snapshot)
-        prover.look(alone.still)
         asked = frame.now - self._lease.asked < ASKED_S
+        prover.look(alone.still, asked)
         return msgspec.structs.replace(
             frame,
             processes=processes,
-            wakes_in=prover.asleep(),
+            wakes_in=0.0 if prover.flows() else prover.asleep(),
             stuck=asked and self._stuck(alone, frame.now),
         )
 

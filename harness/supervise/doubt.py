@@ -9,7 +9,7 @@ from pathlib import Path
 
 import msgspec
 
-from harness import proof, slumber
+from harness import proof, slumber, traffic
 from harness.model import Cause
 from harness.supervise import evidence, procfs, timeouts
 from harness.watchdog import Inspection, Policy, burns
@@ -19,32 +19,54 @@ POLL_S = 7.0
 _KEPT = 8
 _EAGER = 12
 _LATER = 4
-"""After _EAGER deep looks only each _LATER-th is taken: it costs a millisecond or two."""
+"""After _EAGER looks only each _LATER-th is a deep one: it costs a millisecond or two."""
 _LONGEST_S = 60.0
 
 
 class Prover:
-    """Deep looks at a tree in which nothing moves: is it dead, or does it sleep? Linux only."""
+    """Deep looks at a tree in which nothing moves: is it dead, or does it sleep? Linux only.
+
+    Also at one that uses the CPU for too long: does it exchange data with others?
+    """
 
     def __init__(self, pid: int, guard: int) -> None:
         self._roots = (pid, guard)
         self._worlds: list[proof.World] = []
-        self._still = 0
+        """Those between which nothing has moved, as far as the watchdog can see."""
+        self._recent: list[proof.World] = []
+        """The last ones, whatever has moved between them."""
+        self._still = self._busy = 0
         self._left = timeouts.Left(platform.machine())
 
-    def look(self, still: bool) -> None:
-        """Call at each look; `still` says that nothing has moved since the one before."""
-        if not still or sys.platform != "linux":
+    def look(self, still: bool, busy: bool = False) -> None:
+        """Call at each look; `still` says that nothing has moved since the one before, `busy` that
+        it uses the CPU, and is in doubt."""
+        if not still:
             self._worlds.clear()
-            self._still = 0
+        self._still = self._still + 1 if still else 0
+        self._busy = self._busy + 1 if busy and not still else 0
+        looks = self._still or self._busy
+        if not looks or sys.platform != "linux":
+            self._recent.clear()
             return
-        self._still += 1
-        if self._still > _EAGER and self._still % _LATER:
+        if looks > _EAGER and looks % _LATER:
             return
         world = procfs.world(*self._roots)
         left = self._left.of(world.processes, world.t)
-        self._worlds.append(msgspec.structs.replace(world, processes=left))
-        del self._worlds[:-_KEPT]
+        world = msgspec.structs.replace(world, processes=left)
+        self._recent.append(world)
+        del self._recent[: -traffic.LOOKS]
+        if still:
+            self._worlds.append(world)
+            del self._worlds[:-_KEPT]
+
+    def flows(self) -> bool:
+        """Whether it receives or sends data, which a snapshot does not show."""
+        found = traffic.flows(self._recent, platform.machine(), self._still > 0)
+        if found:
+            # A look at which it did not wait for more says nothing: the next is to come soon.
+            self._still, self._busy = min(self._still, 1), min(self._busy, 1)
+        return found
 
     def proven(self, place: str) -> Cause | None:
         """The deadlock, if the looks prove one. `place` says where, as in `in phase eval`."""

@@ -208,7 +208,10 @@ class Job:
     def _in_doubt(self, prover: Prover, inspector: Inspector, now: float) -> Cause | None:
         """Why it is hung, by the strongest of the ways to say so; None while it may go on."""
         judged = self.judgement
-        prover.look(judged.still)
+        prover.look(judged.still, judged.overdue)
+        if prover.flows():
+            self.judgement = self._watchdog.flows(now)
+            return None
         proven = prover.proven(self._place())
         if proven is not None:
             return proven

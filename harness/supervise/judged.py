@@ -167,7 +167,7 @@ class JudgedJob(Job):
                 self._doubted(State.SUSPECT, verdict)
             return self._because(verdict) if self._over(verdict, now) else None
         self._failed_at = None
-        if self._asleep():
+        if self._goes_on(now):
             return None
         if self.judgement.cause is None and not self._stuck(states, now):
             return None
@@ -332,13 +332,17 @@ class JudgedJob(Job):
             evidence={"culprits": list(verdict.culprits), "reason": verdict.code},
         )
 
-    def _asleep(self) -> bool:
-        """Whether a rank only waits for a time to pass: it will go on, and the others with it."""
+    def _goes_on(self, now: float) -> bool:
+        """Whether a rank only waits for a time to pass, or is given data: then all go on."""
         for rank, pid in self._pids.items():
             afar = self._afar(rank)
             if afar is None:
                 prover = self._provers.setdefault(pid, Prover(pid, self._process.guard_pid))
-                prover.look(rank in self._alone and self._alone[rank].still)
+                still = rank in self._alone and self._alone[rank].still
+                prover.look(still, self.judgement.overdue)
+                if prover.flows():
+                    self.judgement = self._watchdog.flows(now)
+                    return True
             wakes_in = prover.asleep() if afar is None else afar.wakes_in
             if wakes_in is not None and wakes_in < SLEEP_S:
                 return True

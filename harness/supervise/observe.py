@@ -7,6 +7,7 @@ from collections.abc import Iterable
 
 import psutil
 
+from harness.errors import UsageError
 from harness.model import Machine, Process, Sample, Thread
 from harness.supervise import darwin, procfs
 
@@ -38,6 +39,15 @@ _STATES = {
     psutil.STATUS_TRACING_STOP: "t",
     psutil.STATUS_ZOMBIE: "Z",
 }
+
+
+def check() -> None:
+    """Raise UsageError where processes cannot be told apart, and so neither watched nor ended."""
+    if sys.platform == "linux" and procfs.foreign():
+        raise UsageError(
+            "/proc does not show the processes of this PID namespace: mount it anew, for example "
+            "with `unshare --pid --fork --mount-proc`"
+        )
 
 
 def processes(pid: int, also: Iterable[int] = (), deep: bool = False) -> tuple[Process, ...]:

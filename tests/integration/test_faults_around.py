@@ -230,6 +230,25 @@ def test_a_harness_that_is_the_first_process_of_its_container(trial):
     assert list((trial.home / "stacks").iterdir())
 
 
+@linux
+def test_a_name_space_whose_processes_cannot_be_seen_is_refused(trial):
+    """With the /proc of another one a healthy run would be judged by a stranger's process."""
+    alone = ["unshare", "--pid", "--fork"]
+    made = subprocess.run([*alone, "true"], capture_output=True, text=True)
+    if made.returncode:
+        pytest.skip(f"cannot make a name space of processes: {made.stderr.strip()}")
+    harness = trial.start("nothing", through=alone)
+    _, errors = harness.communicate()
+    assert harness.returncode == 2
+    assert "--mount-proc" in errors
+    assert "Traceback" not in errors
+    assert not (trial.folder / "reports").exists()
+    trial.nothing_is_left()
+    attach = [*alone, sys.executable, "-m", "harness", "attach", "1"]
+    done = subprocess.run(attach, capture_output=True, text=True, env=trial.environment)
+    assert (done.returncode, "--mount-proc" in done.stderr) == (2, True)
+
+
 def test_the_whole_run_deleted_under_its_feet(trial):
     harness = trial.start("deletes_the_whole_run")
     _, errors = harness.communicate()

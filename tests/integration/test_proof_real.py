@@ -6,6 +6,7 @@ import contextlib
 import os
 import platform
 import signal
+import struct
 import subprocess
 import sys
 import tempfile
@@ -300,6 +301,39 @@ def test_a_sleeper_has_less_and_less_to_sleep(code):
         assert before - after == pytest.approx(second - first, rel=0.2, abs=0.1)
 
 
+FEEDS = (
+    "import socket; mine, other = socket.socketpair()\n"
+    "pause = {pause}\n"
+    "if os.fork() == 0:\n"
+    "    mine.close()\n"
+    "    while pause: other.send(b'data'); time.sleep(pause)\n"
+    "    threading.Event().wait()\n"
+)
+TAKES = {
+    "the main thread": "while True: mine.recv(99)",
+    "with a timeout": "mine.settimeout(600)\nwhile True: mine.recv(99)",
+    "a thread beside it": (
+        "def take():\n"
+        "    while True: mine.recv(99)\n"
+        "threading.Thread(target=take).start(); threading.Event().wait()"
+    ),
+    "the child of a shell": "if os.fork() == 0:\n    while True: mine.recv(99)\nos.wait()",
+}
+
+
+@pytest.mark.parametrize("code", TAKES.values(), ids=TAKES)
+def test_who_is_given_data_is_seen_to_go_on(code):
+    for pause, given in ((0.01, True), (0.0, False)):
+        with Victim(FEEDS.format(pause=pause) + code) as victim:
+            prover = Prover(victim.process.pid, guard=0)
+            # One that is given nothing is soon at rest, and stays so.
+            end = time.monotonic() + (60 if given else 3)
+            while not prover.flows() and time.monotonic() < end:
+                prover.look(still=True)
+                time.sleep(0.1)
+            assert prover.flows() == given
+
+
 def test_one_that_has_ended_is_not_called_dead():
     with Victim("os._exit(0)") as victim:
         assert victim.settles({"ended"}) == {"ended"}
@@ -366,6 +400,47 @@ def test_an_io_uring_forbids_it():
     with Victim(code) as victim:
         if int(victim.process.stdout.readline()) < 0:
             pytest.skip("this kernel does not let us make an io_uring")
+        assert victim.settles({"async_io"}) == {"async_io"}
+
+
+# A fork; then its child waits for a private futex, and itself for the end of an asynchronous read:
+# io_getevents, whose number among the calls of 32 bits is that of waitid among those of 64.
+OF_32_BITS = bytes.fromhex(
+    "b002cd8085c07429b8f50000006a085bb900900408cd80b8f70000008b1d0090"
+    "04086a01596a015abe0091040831ffcd80b8c7010000bb009004086aff5abe82"
+    "0000006a015dcd80f4"
+)
+
+
+def test_the_calls_of_a_program_of_32_bits_are_not_taken_for_those_of_64():
+    start, size = 0x08048000, 0x2000
+    header = struct.pack(
+        "<16sHHIIIIIHHHHHH", b"\x7fELF\1\1\1", 2, 3, 1, start + 84, 52, 0, 0, 52, 32, 1, 0, 0, 0
+    )
+    segment = struct.pack("<8I", 1, 0, start, start, 84 + len(OF_32_BITS), size, 7, 4096)
+    code = (
+        f"open('program', 'wb').write({header + segment + OF_32_BITS!r})\n"
+        "os.chmod('program', 0o755)\n"
+        "os.execv('./program', ['program'])"
+    )
+    with Victim(code) as victim:
+        end = time.monotonic() + 60
+        while (seen := victim.reasons()) not in ({"unreadable"}, {"ended"}):
+            assert time.monotonic() < end, seen
+        if seen == {"ended"}:
+            pytest.skip("this kernel runs no program of 32 bits")
+
+
+def test_a_userfaultfd_forbids_it():
+    code = (
+        "import ctypes, platform\n"
+        "call, of_users_alone = {'x86_64': 323, 'aarch64': 282}[platform.machine()], 1\n"
+        "print(ctypes.CDLL(None).syscall(call, of_users_alone), flush=True)\n"
+        "threading.Event().wait()"
+    )
+    with Victim(code) as victim:
+        if int(victim.process.stdout.readline()) < 0:
+            pytest.skip("this kernel does not let us make a userfaultfd")
         assert victim.settles({"async_io"}) == {"async_io"}
 
 

@@ -19,7 +19,7 @@ from harness.supervise import observe
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
 
 from harness.supervise import procfs  # noqa: E402
-from harness.supervise.procfs import deep, files, tree  # noqa: E402
+from harness.supervise.procfs import deep, files, reading, tree  # noqa: E402
 
 
 def sleeper(code="import time; time.sleep(600)"):
@@ -52,6 +52,23 @@ def test_children_are_found_on_a_kernel_that_does_not_list_them(monkeypatch):
         child.stdout.readline()
         try:
             assert child.pid in {process.pid for process in procfs.processes([os.getpid()])}
+        finally:
+            child.kill()
+
+
+def test_a_child_that_the_kernel_lists_and_hides_is_told_of(monkeypatch):
+    with sleeper() as child:
+        child.stdout.readline()
+        read = reading.read
+        monkeypatch.setattr(
+            reading, "read", lambda path: b"" if f"/{child.pid}/" in path else read(path)
+        )
+        try:
+            world = procfs.world(os.getpid())
+            assert child.pid in world.unseen
+            assert child.pid not in {process.pid for process in world.processes}
+            # What is asked for and has gone is no child that hides.
+            assert procfs.world(child.pid).unseen == ()
         finally:
             child.kill()
 
@@ -157,3 +174,31 @@ def test_what_a_file_is_does_not_depend_on_the_call_that_tells_it(monkeypatch, t
         assert numbers == others or not stat.S_ISCHR(mode)
     with pytest.raises(FileNotFoundError):
         files._kind_of(str(tmp_path / "gone"))
+
+
+STATUS = {b"SigBlk": [b"0000000000000002"], b"SigPnd": [b"0"], b"ShdPnd": [b"0000000000000002"]}
+
+
+def test_a_process_that_is_written_out_as_a_core_has_been_struck_by_a_signal():
+    # It still stands in the call that the signal has interrupted, as long as its core takes.
+    assert deep._pending({**STATUS, b"CoreDumping": [b"0"]}) is False
+    assert deep._pending({**STATUS, b"CoreDumping": [b"1"]}) is True
+    assert deep._pending(STATUS) is False  # a kernel before 4.15
+    assert b"CoreDumping" in reading.read("/proc/self/status")
+
+
+@pytest.mark.parametrize(
+    ("line", "call"),
+    [
+        ("202 0x7f0 0x80 0x2 0x0 0x0 0x0 0x7ffe00000000 0x7f0000000000", 202),
+        # Go's: no libc, and a stack of its own.
+        ("202 0x5c0 0x80 0x0 0x0 0x0 0x0 0xc000000000 0x462000", 202),
+        ("-1 0x7ffe00000000 0x7f0000000000", -1),
+        ("247 0xf7f40000 0x1 0x1 0x8049100 0x0 0x0 0xffd3e1c0 0x804808f", None),
+        ("running", None),
+        ("", None),
+    ],
+)
+def test_the_numbers_of_calls_are_those_of_64_bits_alone(tmp_path, line, call):
+    (tmp_path / "syscall").write_text(line)
+    assert tree._syscall(str(tmp_path))[0] == call

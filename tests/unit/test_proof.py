@@ -300,6 +300,13 @@ def test_a_machine_whose_calls_are_not_known_proves_nothing():
     assert codes(looks(tree), "riscv64") == {"machine"}
 
 
+@given(st.data(), machines, st.sets(st.integers(1000, 1010)))
+def test_a_child_that_is_hidden_may_end_and_signal_its_parent(data, machine, hidden):
+    worlds = looks(data.draw(trees(machine)))
+    worlds[-1] = replace(worlds[-1], unseen=tuple(hidden))
+    assert codes(worlds, machine) == ({"unreadable"} if hidden else set())
+
+
 @pytest.mark.parametrize("machine", ["x86_64", "aarch64"])
 def test_every_call_that_is_judged_has_its_number(machine):
     names = set(syscalls.TABLES[machine].values())

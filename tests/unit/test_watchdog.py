@@ -163,6 +163,17 @@ def test_pages_read_in_and_io_are_progress():
         assert {j.state for j in looks(watched(), 60, make)} == {State.ALIVE}
 
 
+def test_a_worker_that_receives_data_is_not_still_and_what_comes_after_counts():
+    watchdog, policy = watched(), Policy()
+    for index in range(200):
+        watchdog.look(snapshot(index * LOOK))
+        if index >= 4:
+            assert watchdog.flows(index * LOOK).state is State.ALIVE
+    judgements = looks(watchdog, 20, start=200 * LOOK)
+    assert judgements[0].still
+    assert first(judgements, State.CONFIRMED) == pytest.approx(policy.confirm_s, abs=2 * LOOK)
+
+
 def test_a_stopped_worker_is_stopped_and_recovers():
     watchdog = watched()
     looks(watchdog, 1)

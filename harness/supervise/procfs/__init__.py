@@ -9,11 +9,13 @@ from __future__ import annotations
 from harness.supervise.procfs.deep import world
 from harness.supervise.procfs.files import at_prompt, devices, open_files
 from harness.supervise.procfs.memory import held, machine, oom_kills
+from harness.supervise.procfs.reading import foreign
 from harness.supervise.procfs.tree import processes, transfers
 
 __all__ = [
     "at_prompt",
     "devices",
+    "foreign",
     "held",
     "machine",
     "oom_kills",

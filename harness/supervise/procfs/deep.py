@@ -23,7 +23,8 @@ def world(pid: int, guard: int | None = None) -> World:
     `guard` adopts what is orphaned in the tree of `pid`; it is no part of that itself.
     """
     roots = [pid] if guard is None else [pid, guard]
-    found = tuple(one for one in tree.processes(roots, deep=True) if one.pid != guard)
+    seen, unseen = tree.family(roots, deep=True)
+    found = tuple(one for one in seen if one.pid != guard)
     stacks = {process.pid: _start_of_stack(process.pid) for process in found}
     return World(
         t=time.monotonic(),
@@ -37,6 +38,7 @@ def world(pid: int, guard: int | None = None) -> World:
             )
             for process in found
         },
+        unseen=unseen,
     )
 
 
@@ -71,7 +73,12 @@ def _surroundings(pid: int, executed: bool) -> Surroundings:
 
 
 def _pending(status: dict[bytes, list[bytes]]) -> bool | None:
-    """Whether a signal waits that the main thread does not block; it stands for its process."""
+    """Whether a signal waits that the main thread does not block; it stands for its process.
+
+    Also whether one has struck: what is written out as a core is about to end.
+    """
+    if status.get(b"CoreDumping") == [b"1"]:
+        return True
     try:
         blocked, ours, shared = (int(status[n][0], 16) for n in (b"SigBlk", b"SigPnd", b"ShdPnd"))
     except (KeyError, IndexError):

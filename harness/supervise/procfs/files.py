@@ -21,7 +21,8 @@ _HARMLESS = frozenset(
 )
 """Character devices, by their numbers, that wake only who waits for them in a call of its own."""
 _TERMINALS = ("/dev/pts/", "/dev/tty", "/dev/console")
-_ASYNCHRONOUS = ("anon_inode:[io_uring]",)
+_ASYNCHRONOUS = ("anon_inode:[io_uring]", "anon_inode:[userfaultfd]")
+"""The second supplies pages of memory, for which a futex call waits as well, from wherever."""
 _O_ASYNC = 0o20000
 _AT_FDCWD, _AT_STATX_DONT_SYNC, _STATX_TYPE = -100, 0x4000, 1
 _MODE, _NUMBERS = slice(28, 30), slice(128, 136)

@@ -22,6 +22,17 @@ def read(path: str) -> bytes:
         os.close(file)
 
 
+def foreign() -> bool:
+    """Whether /proc is not there, or counts the processes of another name space.
+
+    A process that we know by a number is another one there, or none.
+    """
+    try:
+        return os.readlink("/proc/self") != str(os.getpid())
+    except OSError:
+        return True
+
+
 def stat(path: str) -> tuple[str, list[str]] | None:
     """The name, and the fields that follow it: state first, numbered from 3 in proc(5)."""
     text = read(path)

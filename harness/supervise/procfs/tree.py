@@ -24,9 +24,19 @@ def processes(roots: Iterable[int], deep: bool = False) -> tuple[Process, ...]:
 
     `deep` adds what costs more: each thread's system call and context switches, and I/O.
     """
+    return family(roots, deep)[0]
+
+
+def family(roots: Iterable[int], deep: bool) -> tuple[tuple[Process, ...], tuple[int, ...]]:
+    """What can be read of `roots` and of all below them, and the children of which nothing can.
+
+    These have just gone, or are another user's, where /proc is mounted with `hidepid`.
+    """
     found: dict[int, Process] = {}
+    unseen: list[int] = []
     children = _Children()
-    todo = deque(roots)
+    asked = tuple(roots)
+    todo = deque(asked)
     while todo:
         pid = todo.popleft()
         if pid in found:
@@ -35,7 +45,9 @@ def processes(roots: Iterable[int], deep: bool = False) -> tuple[Process, ...]:
         if process is not None:
             found[pid] = process
             todo += children.of(process)
-    return tuple(found.values())
+        elif pid not in asked:
+            unseen.append(pid)
+    return tuple(found.values()), tuple(unseen)
 
 
 def transfers(pid: int) -> dict[int, str]:
@@ -159,9 +171,15 @@ def _families() -> dict[int, list[int]]:
 
 
 def _syscall(folder: str) -> tuple[int | None, tuple[int, ...]]:
-    """The call a thread is blocked in and its six arguments; -1 when blocked outside one."""
+    """The call a thread is blocked in and its six arguments; -1 when blocked outside one.
+
+    None of a program of 32 bits: its calls have numbers of their own. Its stack and its code are
+    within the first 4 GiB, where those of others never both are.
+    """
     words = reading.read(f"{folder}/syscall").split()
     if not words or words[0] == b"running":
+        return None, ()
+    if all(int(word, 16) < 1 << 32 for word in words[-2:]):
         return None, ()
     return int(words[0]), tuple(int(word, 16) for word in words[1:7])
 
