@@ -67,6 +67,17 @@ def explain(threads: Sequence[ThreadStack]) -> Waits | None:
     )
 
 
+def clearest(looks: Iterable[Sequence[ThreadStack]]) -> Waits | None:
+    """What the first of `looks` shows in which the thread that names the cause could be seen.
+
+    Where none is such, what the first one shows. One caught in code without names, as of a C
+    library that copies memory, may well have been seen by the next.
+    """
+    explained = [waits for threads in looks if (waits := explain(threads)) is not None]
+    seen = (one for one in explained if one.overall.category is not Category.UNKNOWN)
+    return next(seen, explained[0] if explained else None)
+
+
 _Looked = Sequence[tuple[ThreadStack, WaitSite]]
 
 
@@ -216,12 +227,12 @@ def same_place(one: Sequence[ThreadStack], other: Sequence[ThreadStack]) -> bool
     return _places(one) == _places(other) and fingerprint(one) == fingerprint(other)
 
 
-def runs(threads: Sequence[ThreadStack]) -> bool:
-    """Whether the main thread is running, and is what names the cause."""
+def may_run(threads: Sequence[ThreadStack]) -> bool:
+    """Whether the main thread runs or could not be seen, and is what names the cause."""
     if not threads:
         return False
     overall = _overall(_look(threads))[1]
-    return overall.main and overall.category is Category.RUNNING
+    return overall.main and overall.category in (Category.RUNNING, Category.UNKNOWN)
 
 
 def calls(threads: Sequence[ThreadStack]) -> str:

@@ -130,12 +130,14 @@ def _deepest(processes: Sequence[dict[str, Any]], names: Sequence[str]) -> dict[
 
 
 def inspect(pid: int, folder: Path, stop: threading.Event | None = None) -> Inspection | None:
-    """What the stacks of a busy worker show; None when no tool could read them."""
+    """What the stacks of a busy worker show; None when they show nothing."""
     seen = stacks.capture_twice(pid, folder, glances=GLANCES, stop=stop)
     if seen.waits is None:
         return None
     site = seen.waits.overall
     natives = any(one.native for capture in seen.captures for one in capture.threads)
+    if site.category is Category.UNKNOWN:
+        return None
     if site.category is Category.RUNNING and not natives:
         return None  # a loop of Python, or one long call of a library: that cannot be told
     every = [one.threads for one in (*seen.captures, *seen.between) if one.threads]

@@ -99,8 +99,8 @@ def capture_twice(
 ) -> StackEvidence:
     """Look, wait for `pause_s` seconds, and look again with the tool that answered.
 
-    Where the main thread runs, `glances` more looks are taken in the pause: whether it stays in one
-    function two looks cannot tell. Once `stop` is set, what has been seen by then is all.
+    Where the main thread may run, `glances` more looks are taken in the pause: whether it stays in
+    one function two looks cannot tell. Once `stop` is set, what has been seen by then is all.
     """
     stop = stop or threading.Event()
     tools = stacktools.here() if tools is None else tuple(tools)
@@ -118,7 +118,7 @@ def capture_twice(
         return StackEvidence(captures=(first,))
     same = [tool for tool in tools if tool.name == first.tool]
     between, began = [], time.monotonic()
-    for number in range(glances if waitsite.runs(first.threads) else 0):
+    for number in range(glances if waitsite.may_run(first.threads) else 0):
         stop.wait(max(0.0, began + pause_s * (number + 1) / (glances + 1) - time.monotonic()))
         between.append(capture(pid, folder, same, label="between", timeout=timeout, stop=stop))
     stop.wait(max(0.0, began + pause_s - time.monotonic()))
@@ -132,13 +132,12 @@ def capture_twice(
         may_signal=may_signal,
         stop=stop,
     )
-    if second.tool is None:
-        moved, seen = None, first
-    else:
-        moved, seen = not waitsite.same_place(first.threads, second.threads), second
+    moved = None
+    if second.tool is not None:
+        moved = not waitsite.same_place(first.threads, second.threads)
     return StackEvidence(
         captures=(first, second),
         between=tuple(between),
         moved=moved,
-        waits=waitsite.explain(seen.threads),
+        waits=waitsite.clearest(one.threads for one in (second, *reversed(between), first)),
     )

@@ -5,7 +5,9 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
+from harness import waitsite
 from harness.model import Process, Snapshot
+from harness.stackparse.frames import UNKNOWN, Frame, ThreadStack
 from harness.supervise import evidence, stacks
 
 
@@ -82,3 +84,25 @@ def test_category_and_site_begin_with_the_same_process(processes):
     found = deepest(processes)
     assert found.get("wait_category") == processes[0].get("wait_category")
     assert str(found.get("wait_site")).startswith(str(processes[0].get("wait_site")))
+
+
+def test_an_inspection_that_sees_nothing_says_nothing(tmp_path, monkeypatch):
+    frames = (Frame(function="spins", file="train.py", line=3, python=True),)
+    hidden = ThreadStack(
+        frames=(Frame(function=UNKNOWN, file="libc.so.6", system=True), *frames), tid=1, main=True
+    )
+    calls = Frame(function="list_append", file="listobject.c", line=9, system=True)
+    runs = ThreadStack(frames=(calls, *frames), tid=1, main=True)
+
+    def inspect(*looks):
+        captures = tuple(
+            stacks.StackCapture(attempts=(), tool="pystack", threads=(one,)) for one in looks
+        )
+        seen = stacks.StackEvidence(
+            captures=captures, moved=True, waits=waitsite.explain((looks[-1],))
+        )
+        monkeypatch.setattr(stacks, "capture_twice", lambda *_, **__: seen)
+        return evidence.inspect(0, tmp_path)
+
+    assert inspect(hidden, hidden) is None
+    assert inspect(hidden, runs).category == "running"

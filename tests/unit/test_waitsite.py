@@ -226,6 +226,26 @@ def test_nothing_seen_is_nothing_said() -> None:
     assert waitsite.explain([]) is None
 
 
+def test_the_clearest_look_is_the_first_that_shows_anything() -> None:
+    hidden, spins = thread(in_library("libc.so.6"), *MAIN), thread(*MAIN)
+    for looks, category in (
+        ([[hidden], [], [spins]], Category.RUNNING),
+        ([[thread(*EVAL)], [spins]], Category.STREAM_EVALUATION),
+        ([[], [hidden]], Category.UNKNOWN),
+    ):
+        waits = waitsite.clearest(looks)
+        assert waits is not None
+        assert waits.overall.category is category
+    assert waitsite.clearest([[], []]) is None
+
+
+def test_who_could_not_be_seen_may_run() -> None:
+    assert waitsite.may_run([thread(in_library("libc.so.6"), *MAIN)])
+    assert waitsite.may_run([thread(*MAIN)])
+    assert not waitsite.may_run([thread(*EVAL)])
+    assert not waitsite.may_run([])
+
+
 # --- fingerprint --------------------------------------------------------------------------------
 
 
