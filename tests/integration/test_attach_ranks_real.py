@@ -156,6 +156,7 @@ def test_a_rank_that_was_stopped_goes_on_to_its_right_end_after_it_was_looked_at
     assert sorted(filter(None, said)) == sorted(wanted)
 
 
+@pytest.mark.slow
 def test_one_ranks_own_process_is_named_and_judged_by_itself(tmp_path):
     with launched(tmp_path, VICTIMS / "ranks_train.py", "stopped") as process:
         printed(tmp_path, process, "step 4", 3)

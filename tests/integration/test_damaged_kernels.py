@@ -43,6 +43,7 @@ def harness(folder, *arguments, **environment):
     return result
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(shutil.which("g++") is None, reason="needs a C++ compiler")
 @pytest.mark.skipif(sys.platform != "linux", reason="on the CPU backend only")
 def test_a_kernel_left_half_written_is_never_loaded(tmp_path):

@@ -224,6 +224,7 @@ def test_a_link_that_comes_back_costs_time_and_nothing_else(job, how):
     job.nothing_is_left()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "trouble",
     [

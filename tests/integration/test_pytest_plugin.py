@@ -254,6 +254,7 @@ def test_the_outer_limit_of_pytest_timeout_shows_the_stacks(project, method):
     assert "Stacks of asleep" in text
 
 
+@pytest.mark.slow
 def test_the_outer_limit_is_given_back_after_a_training(project):
     pytest.importorskip("pytest_timeout")
     result = project(

@@ -109,6 +109,7 @@ def test_ranks_that_wait_are_told_from_the_one_that_is_stopped_by_their_wait_sit
     assert not left(folder)
 
 
+@pytest.mark.slow
 def test_a_rank_that_does_nothing_while_its_peer_spins_is_named(tmp_path):
     result, folder = run(tmp_path, "peer_skips_collective", status=1)
     assert result["outcome"] == "hung"

@@ -8,6 +8,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 
 def test_mlx_lm_continues_a_sentence_with_what_is_true(smollm2_folder: Path):
     command = [sys.executable, "-m", "mlx_lm", "generate", "--model", smollm2_folder]
@@ -100,6 +102,7 @@ mx.save_safetensors(str(folder / "model.safetensors"), dict(tree_flatten(model.p
 """
 
 
+@pytest.mark.slow
 def test_a_model_folder_that_is_not_quantised_is_trained_as_asked(
     smollm2_folder: Path, tmp_path: Path
 ):
