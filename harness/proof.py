@@ -14,6 +14,7 @@ too: unknown is not gone.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from typing import Any
 
 import msgspec
 
@@ -245,30 +246,42 @@ def _int(register: int) -> int:
 
 def deadlock(looks: Sequence[World], place: str, machine: str) -> Cause:
     """The proven cause, with what proves it. `place` says where, as in `in phase eval`."""
-    world = looks[-1]
-    alive = [process for process in world.processes if process.state not in "ZX"]
-    threads = [(process, thread) for process in alive for thread in process.threads]
-    span = world.t - looks[0].t
     return Cause(
         code="deadlock",
         proven=True,
-        summary=f"deadlock {place}: {_wait_for_one_another(len(threads), len(alive))}",
-        evidence={
-            "looks": len(looks),
-            "span_s": round(span, 3),
-            "threads": [
-                {
-                    "pid": process.pid,
-                    "tid": thread.tid,
-                    "name": thread.name,
-                    "waits_in": _call(thread, machine),
-                    "cpu_s": thread.cpu_s,
-                    "switches": thread.switches,
-                }
-                for process, thread in threads
-            ][:64],
-        },
+        summary=f"deadlock {place}: {why(looks[-1])}",
+        evidence=shown(looks, machine),
     )
+
+
+def why(world: World) -> str:
+    """Why what `prove` has nothing against cannot go on."""
+    alive = _alive(world)
+    return _wait_for_one_another(sum(len(process.threads) for process in alive), len(alive))
+
+
+def shown(looks: Sequence[World], machine: str) -> dict[str, Any]:
+    """What proves it: the looks, and which call each thread waits in."""
+    return {
+        "looks": len(looks),
+        "span_s": round(looks[-1].t - looks[0].t, 3),
+        "threads": [
+            {
+                "pid": process.pid,
+                "tid": thread.tid,
+                "name": thread.name,
+                "waits_in": _call(thread, machine),
+                "cpu_s": thread.cpu_s,
+                "switches": thread.switches,
+            }
+            for process in _alive(looks[-1])
+            for thread in process.threads
+        ][:64],
+    }
+
+
+def _alive(world: World) -> list[Process]:
+    return [process for process in world.processes if process.state not in "ZX"]
 
 
 def _wait_for_one_another(threads: int, processes: int) -> str:

@@ -30,11 +30,9 @@ def _wakes_in(process: Process, look: World, machine: str) -> float | None:
     main = main_thread(process)
     if main is None or main.syscall is None:
         return None
-    if syscalls.name(main.syscall, machine) not in ("wait4", "waitid"):
+    if not for_a_child(main, machine):
         return main.wakes_in
-    below = [
-        _wakes_in(child, look, machine) for child in look.processes if child.ppid == process.pid
-    ]
+    below = [_wakes_in(child, look, machine) for child in children(process, look)]
     known = [one for one in below if one is not None]
     return min(known) if known and len(known) == len(below) else None
 
@@ -50,6 +48,17 @@ def main_thread(process: Process) -> Thread | None:
     return next((thread for thread in process.threads if thread.tid == process.pid), None)
 
 
+def for_a_child(thread: Thread, machine: str) -> bool:
+    """Whether the call that a thread is in waits for a child."""
+    call = thread.syscall
+    return call is not None and syscalls.name(call, machine) in ("wait4", "waitid")
+
+
+def children(process: Process, look: World) -> list[Process]:
+    """Those of `process` that are alive, or not waited for yet."""
+    return [other for other in look.processes if other.ppid == process.pid]
+
+
 _Slumber = tuple[object, ...]
 
 
@@ -58,11 +67,9 @@ def _slumber(process: Process, look: World, machine: str) -> _Slumber | None:
     main = main_thread(process)
     if main is None or main.syscall is None:
         return None
-    name = syscalls.name(main.syscall, machine)
     mark = (main.tid, main.syscall, main.args, main.switches)
-    if name in ("wait4", "waitid") and main.state == "S":
-        children = [other for other in look.processes if other.ppid == process.pid]
-        below = [_slumber(child, look, machine) for child in children]
+    if for_a_child(main, machine) and main.state == "S":
+        below = [_slumber(child, look, machine) for child in children(process, look)]
         return (mark, *below) if below and None not in below else None
     code, _ = proof.against(process, main, look, machine) or ("", "")
     ends = code == "timed_wait" or (code == "poll" and timed_poll(main, machine))

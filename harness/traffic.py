@@ -89,6 +89,6 @@ def _front(look: World, machine: str) -> frozenset[int]:
         if main is None or main.syscall is None:
             continue
         front.add(main.tid)
-        if syscalls.name(main.syscall, machine) in ("wait4", "waitid"):
-            todo += [child for child in look.processes if child.ppid == process.pid]
+        if slumber.for_a_child(main, machine):
+            todo += slumber.children(process, look)
     return frozenset(front)

@@ -19,9 +19,9 @@ from harness.adapters.reading import (
     Reading,
     count,
     meaning,
+    number,
     plainly,
     settle,
-    take,
 )
 
 HEADER = Reading(phase="validate", validation=True)
@@ -92,7 +92,7 @@ def read(line: str) -> Reading | None:
     if "step" in given and "loss" not in given and "validation" not in given:
         only = _ONLY_FIGURE.search(line)
         if only and not only[1].isdigit():
-            take(given, "loss", only[1])
+            given["loss"] = number(only[1])
     if "tokens_per_s" not in given and "tok" in lower:
         _speed(line, lower, given)
     if "validation" in given or "phase" in given:
@@ -144,7 +144,7 @@ def _speed(line: str, lower: str, given: dict[str, Any]) -> None:
     unit = _TOKENS.search(lower)
     before = line[max(0, unit.start() - 30) : unit.start()].split() if unit else []
     if before and _FIGURE.fullmatch(before[-1]):
-        take(given, "tokens", before[-1])
+        given["tokens_per_s"] = number(before[-1], comma_is_decimal=False)
 
 
 def _mmengine(line: str, given: dict[str, Any]) -> None:

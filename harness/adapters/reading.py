@@ -238,19 +238,10 @@ def from_pairs(pairs: Iterable[tuple[str, Any]]) -> dict[str, Any]:
     """
     given: dict[str, Any] = {}
     for name, value in pairs:
-        kind, scale = field(name)
-        if kind:
-            take(given, kind, value, scale)
+        kind, fills, parse = meaning(name)
+        if kind and fills not in given and (result := parse(value)) is not None:
+            given[fills] = result
     return settle(given)
-
-
-def take(given: dict[str, Any], kind: str, value: Any, scale: int = 0) -> None:
-    """Add one figure to `given`, unless it holds one of this kind or the value says nothing."""
-    name, parse = _PARSERS[kind]
-    if name not in given:
-        result = size(value, scale) if scale else parse(value)
-        if result is not None:
-            given[name] = result
 
 
 @lru_cache(4096)

@@ -61,9 +61,9 @@ def _dead(case: Case) -> Says | None:
     ]
     if not enough or any(proof.prove(one, case.seen.machine) for one in enough):
         return None
-    found = proof.deadlock(enough[-1], "here", case.seen.machine)
-    why = found.summary.partition(": ")[2]
-    return Says(Answer.DEADLOCK, f"cannot go on: {why}", evidence=found.evidence)
+    looks = enough[-1]
+    told = f"cannot go on: {proof.why(looks[-1])}"
+    return Says(Answer.DEADLOCK, told, evidence=proof.shown(looks, case.seen.machine))
 
 
 def _starved(case: Case) -> Says | None:

@@ -54,6 +54,7 @@ def _spawn(command: list[str]) -> int:
     pid = os.fork()
     if pid:
         return pid
+    code = 127
     try:
         os.setsid()
         for ignored in (signal.SIGINT, signal.SIGHUP, signal.SIGTERM, signal.SIGPIPE):
@@ -69,9 +70,9 @@ def _spawn(command: list[str]) -> int:
         _execute(command)
     except OSError as error:
         os.write(2, f"{command[0]}: {error.strerror}\n".encode())
-        os._exit(127 if isinstance(error, FileNotFoundError) else 126)
-    finally:
-        os._exit(127)
+        code = 127 if isinstance(error, FileNotFoundError) else 126
+    finally:  # whatever has happened: there must not be a second guard
+        os._exit(code)
 
 
 def _execute(command: list[str]) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
+from abc import ABC, abstractmethod
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -60,7 +61,7 @@ class Used:
     cores: float | None
 
 
-class JudgedJob(Job):
+class JudgedJob(Job, ABC):
     """A job whose ranks, where it has any, are judged by their own states."""
 
     def __init__(
@@ -95,9 +96,9 @@ class JudgedJob(Job):
         self._left_told: set[int] = set()
         super().__init__(info, spec, budget, cold, on_hang)
 
+    @abstractmethod
     def _states(self, now: float) -> list[RankState]:
         """Of all ranks; empty where there are none."""
-        raise NotImplementedError
 
     def _at_rest(self, launcher: Process, ranks: Sequence[Process]) -> Process:
         """What starts the ranks, as the watchdog is to see it: it spins while it waits for them,

@@ -432,19 +432,27 @@ def test_the_window_keeps_its_size(tmp_path, session):
     terminal.until(b"10 20")
     terminal.type(b"\x03")
     terminal.end()
+    assert result(tmp_path)["outcome"] == "unfinished"
 
 
-def test_ctrl_z_stops_both_until_they_are_continued(tmp_path, session):
+def stopped_in_a_shell(tmp_path, script: str) -> tuple[Session, int]:
+    """A shell in which Ctrl-Z has stopped a watched `script` at its third step, and how much it had
+    shown by then."""
     shell = Session(["bash", "--norc", "-i"], str(tmp_path))
-    code = (
-        "trap 'echo over; exit' TERM; i=0; while true; do i=$((i+1)); echo step $i; sleep 0.1; done"
-    )
-    Path(tmp_path / "run.sh").write_text(code)
+    (tmp_path / "run.sh").write_text(script)
     shell.type(f"{' '.join(WATCH)} -- bash run.sh\n".encode())
     shell.until(b"step 3")
     shell.type(b"\x1a")
     shell.until(b"Stopped")
-    shown = len(shell.output)
+    return shell, len(shell.output)
+
+
+def test_ctrl_z_stops_both_until_they_are_continued(tmp_path, session):
+    shell, shown = stopped_in_a_shell(
+        tmp_path,
+        "trap 'echo over; exit' TERM; i=0; "
+        "while true; do i=$((i+1)); echo step $i; sleep 0.1; done",
+    )
     shell.type(b"echo the shell $((40+2))\n")
     shell.until(b"the shell 42")
     assert b"step" not in shell.output[shown:]
@@ -458,17 +466,11 @@ def test_ctrl_z_stops_both_until_they_are_continued(tmp_path, session):
 
 
 def test_it_goes_on_in_the_background_and_reads_again_in_the_foreground(tmp_path):
-    shell = Session(["bash", "--norc", "-i"], str(tmp_path))
-    code = (
+    shell, shown = stopped_in_a_shell(
+        tmp_path,
         "i=0; while [ ! -e read ]; do i=$((i+1)); echo step $i; sleep 0.1; done; "
-        "echo now; read word; echo heard $word"
+        "echo now; read word; echo heard $word",
     )
-    Path(tmp_path / "run.sh").write_text(code)
-    shell.type(f"{' '.join(WATCH)} -- bash run.sh\n".encode())
-    shell.until(b"step 3")
-    shell.type(b"\x1a")
-    shell.until(b"Stopped")
-    shown = len(shell.output)
     shell.type(b"bg\n")
     shell.until(lambda: (shell._look(), shell.output[shown:].count(b"step") > 5)[1])
     shell.type(b"fg\n")
@@ -481,6 +483,7 @@ def test_it_goes_on_in_the_background_and_reads_again_in_the_foreground(tmp_path
     shell.type(b"\rexit\n")
     shell.end()
     shell.close()
+    assert result(tmp_path)["outcome"] == "completed"
 
 
 def test_what_began_in_the_background_has_the_mode_of_a_terminal_not_of_the_shell(tmp_path):

@@ -63,7 +63,8 @@ def test_a_block_in_which_somebody_listens_is_left_out():
 
 def test_what_was_closed_can_be_had_again():
     for _ in range(2 * BLOCKS):
-        Ports(2).close()
+        with closing(Ports(2)) as ports:
+            assert ports.first > 0
 
 
 def test_more_than_there_are_cannot_be_had():

@@ -117,6 +117,7 @@ def test_a_launcher_that_is_not_known_is_left_alone(tmp_path):
 def test_without_the_folder_nothing_is_raised(tmp_path):
     (tmp_path / "file").write_text("")
     Said(str(tmp_path / "file"), 0, "stdout").write(b"x")
+    assert (tmp_path / "file").read_text() == ""
 
 
 # --- what they say ------------------------------------------------------------------------------
