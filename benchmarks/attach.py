@@ -30,9 +30,10 @@ import msgspec
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from benchmarks.common import figures, machine, save, shown, table
-from harness import record, scenario
-from harness.beatfile import read_position
+from harness.beats import record
+from harness.beats.file import read_position
 from harness.model import Outcome, Position, ScenarioInfo, Settings, WorkerSpec
+from harness.scenario import load
 
 ROOT = Path(__file__).resolve().parents[1]
 LIMIT_S = 6.0
@@ -80,7 +81,7 @@ class ByHand:
     def __init__(self, info: ScenarioInfo, folder: Path, name: str = "0") -> None:
         self.folder = folder / name
         self.folder.mkdir()
-        settings = scenario.apply(Settings(), info)
+        settings = load.apply(Settings(), info)
         steps = STEPS.get(info.name, settings.steps)
         spec = WorkerSpec(
             scenario=info.name,
@@ -197,7 +198,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("--out", type=Path)
     arguments = parser.parse_args(argv)
     results = []
-    for info in scenario.controls():
+    for info in load.controls():
         if info.name not in (arguments.only or ANSWERS):
             continue
         one = measure(info)

@@ -23,7 +23,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 import mlx.core as mx
 
 from benchmarks.common import machine, save, table
-from harness.beatfile import Recorder, read_beats
+from harness.beats.file import Recorder, read_beats
 from harness.model import CollectiveBeat
 from harness.stats import median, quantile
 from harness.training import collectives

@@ -10,7 +10,7 @@ from typing import Any
 
 from msgspec import to_builtins
 
-from harness.environment import gather
+from harness.observe.environment import gather
 from harness.stats import median, quantile
 
 VICTIM = Path(__file__).with_name("victim.py")

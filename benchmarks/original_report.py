@@ -23,7 +23,7 @@ import matplotlib
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from benchmarks.common import machine, put, save, shown, table
-from harness import record
+from harness.beats import record
 
 ROOT = Path(__file__).resolve().parents[1]
 CASE = ROOT / "scenarios" / "cases" / "original_report"

@@ -29,8 +29,8 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 import mlx.core as mx
 from msgspec import to_builtins
 
-from harness.beatfile import Recorder
-from harness.environment import gather
+from harness.beats.file import Recorder
+from harness.observe.environment import gather
 from harness.stats import median, quantile
 
 BLOCKS = 20

@@ -19,7 +19,7 @@ from typing import Any
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from benchmarks.common import machine, save, table
-from harness.adapters import ADAPTERS, Adapter, Recognizer, from_pattern
+from harness.logs import ADAPTERS, Adapter, Recognizer, from_pattern
 
 CHUNK = 64 * 1024
 LINES = 20_000

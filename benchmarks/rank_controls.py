@@ -32,13 +32,15 @@ import msgspec
 from rich.console import Console
 
 from benchmarks.common import machine, save, table
-from harness import plan, scenario, selftest
-from harness.beatfile import read_position
+from harness.analysis import controls as selftest
+from harness.beats.file import read_position
+from harness.cli.console import Screen
 from harness.cli.selftest import BUDGET_S
-from harness.execute import execute
 from harness.model import Expected, ScenarioResult, Settings
-from harness.plan import Options
-from harness.screen import Screen
+from harness.scenario import load
+from harness.session import plan
+from harness.session.execute import execute
+from harness.session.plan import Options
 from harness.stats import median
 from harness.supervise.job import Job
 
@@ -99,7 +101,7 @@ def lane(jobs: Sequence[Planned], out: Path) -> list[dict[str, Any]]:
 def same_culprit(jobs: Sequence[Planned], out: Path, culprit: int) -> list[dict[str, Any]]:
     runs, verdicts = [], []
     for number, (name, size, _) in enumerate(jobs):
-        (info,) = scenario.find([name])
+        (info,) = load.find([name])
         assert info.verdict is not None
         verdicts.append(expected(info.verdict, culprit, size))
         info = msgspec.structs.replace(info, settings=info.settings | {"ranks": size})
@@ -164,7 +166,7 @@ def main() -> None:
         return
     ranks = [int(word) for word in arguments.ranks.split(",")]
     controls = arguments.control or [
-        info.name for info in scenario.controls() if info.settings.get("ranks")
+        info.name for info in load.controls() if info.settings.get("ranks")
     ]
     jobs = [
         (name, size, culprit_of(size, turn))

@@ -23,10 +23,10 @@ from typing import Any
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from benchmarks.common import machine, save, table
-from harness.beatfile import BeatReader, Recorder, read_beats
+from harness.beats.file import BeatReader, Recorder, read_beats
+from harness.detect.ranks import JobColumns, JobVerdict, RankState, judge
+from harness.detect.ranks.columns import WINDOW
 from harness.model import AnyBeat, BuiltBeat, CollectiveBeat, Position, StepBeat
-from harness.ranks import JobColumns, JobVerdict, RankState, judge
-from harness.ranks.columns import WINDOW
 
 STEP_S = 0.1
 KINDS = ("alike", "one skips")

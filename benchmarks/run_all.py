@@ -24,7 +24,7 @@ from msgspec import to_builtins
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from harness.environment import gather
+from harness.observe.environment import gather
 from harness.stats import median
 
 ROOT = Path(__file__).resolve().parents[1]

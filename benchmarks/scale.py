@@ -32,9 +32,8 @@ import msgspec
 import psutil
 
 from benchmarks.common import machine, save, table
-from harness import scenario
-from harness.beatfile import BEATS, read_position
-from harness.environment import gather
+from harness.beats.file import BEATS, read_position
+from harness.beats.record import SAMPLES
 from harness.model import (
     AnyBeat,
     BuiltBeat,
@@ -49,11 +48,12 @@ from harness.model import (
     Tensors,
     WorkerSpec,
 )
-from harness.record import SAMPLES
+from harness.observe.environment import gather
 from harness.report import runjson
+from harness.scenario import load
 
 ROOT = Path(__file__).resolve().parents[1]
-NAME = scenario.BASELINE
+NAME = load.BASELINE
 P = 400_000
 SHORT_STEPS = '''"""Steps that do next to nothing."""
 
@@ -127,7 +127,7 @@ def write_run(folder: Path, steps: int) -> None:
         with (home / name).open("wb") as file:
             file.writelines(encode(line) + b"\n" for line in lines)
     settings = Settings(steps=steps)
-    (info,) = scenario.find([NAME])
+    (info,) = load.find([NAME])
     spec = WorkerSpec(scenario=NAME, path=info.path, folder=str(home), settings=settings)
     (home / "spec.json").write_bytes(encode(spec))
     run = RunResult(

@@ -34,7 +34,7 @@ from typing import Any
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from benchmarks.common import machine, save, table
-from harness.beatfile import read_beats
+from harness.beats.file import read_beats
 from harness.model import StepBeat
 from harness.stats import median
 from tests import mlxlm_folder

@@ -18,9 +18,9 @@ from typing import TYPE_CHECKING, Any, TypedDict, overload
 
 import msgspec
 
-from harness import diagnose, entry, plan, record, scenario, shown
+from harness.analysis.diagnosis import diagnose
+from harness.beats import record
 from harness.errors import UsageError
-from harness.execute import execute
 from harness.model import (
     Cause,
     Diagnosis,
@@ -34,7 +34,11 @@ from harness.model import (
     Settings,
     Verdict,
 )
-from harness.plan import Options
+from harness.report import summary
+from harness.scenario import from_function, load
+from harness.session import plan
+from harness.session.execute import execute
+from harness.session.plan import Options
 from harness.supervise.scheduler import Observer
 
 if TYPE_CHECKING:
@@ -91,7 +95,7 @@ class Scenario:
         elif self.batches is not None:
             raise UsageError("batches go with a function; a scenario's file has its own")
         else:
-            found = scenario.find([str(self.step)])
+            found = load.find([str(self.step)])
             if len(found) > 1:
                 raise UsageError(f"{self.step} is a folder of {len(found)} scenarios: use run_all")
             info = found[0]
@@ -108,11 +112,11 @@ class Scenario:
         functions = {"make_step": step}
         if self.batches is not None:
             functions["batches"] = self.batches
-        file = folder / f"{self.name or entry.name(step)}.py"
-        entry.write(file, functions)
-        info = scenario.load(file)
+        file = folder / f"{self.name or from_function.name(step)}.py"
+        from_function.write(file, functions)
+        info = load.load(file)
         # The report shows what a person wrote, not what we did.
-        return msgspec.structs.replace(info, source=entry.text(functions) or info.source)
+        return msgspec.structs.replace(info, source=from_function.text(functions) or info.source)
 
 
 Runnable = str | PathLike[str] | Step | Scenario
@@ -172,13 +176,13 @@ class Run:
         return record.load(self.folder)
 
     def __repr__(self) -> str:
-        return f"<Run {shown.name(self.result)}: {shown.verdict(self.result)}>"
+        return f"<Run {summary.name(self.result)}: {summary.verdict(self.result)}>"
 
     def __str__(self) -> str:
-        return shown.as_text([*shown.rows(self.result), ("report", str(self.report))])
+        return summary.as_text([*summary.rows(self.result), ("report", str(self.report))])
 
     def _repr_html_(self) -> str:
-        return shown.as_html((), [*shown.rows(self.result), ("report", str(self.report))])
+        return summary.as_html((), [*summary.rows(self.result), ("report", str(self.report))])
 
 
 @dataclass(frozen=True, repr=False)
@@ -225,12 +229,12 @@ class Runs(Sequence[Run]):
         return f"<Runs of {len(self)}: {self._told()}>"
 
     def __str__(self) -> str:
-        lines = [shown.TITLES, *map(shown.row, self.result.results)]
-        return f"{shown.as_text(lines)}\n{self._told()}\nreport: {self.report}"
+        lines = [summary.TITLES, *map(summary.row, self.result.results)]
+        return f"{summary.as_text(lines)}\n{self._told()}\nreport: {self.report}"
 
     def _repr_html_(self) -> str:
         told = f"{self._told()}; report: {self.report}"
-        return shown.as_html(shown.TITLES, map(shown.row, self.result.results), told)
+        return summary.as_html(summary.TITLES, map(summary.row, self.result.results), told)
 
     def _told(self) -> str:
         supported = [
@@ -302,7 +306,7 @@ def carry_out(
     for name, value in (("budget", options.budget), ("repeat", repeat), ("jobs", options.jobs)):
         if not value > 0:
             raise UsageError(f"{name} must be above 0, not {value}")
-    if entry.inside_worker():
+    if from_function.inside_worker():
         raise UsageError(
             "a scenario's own file starts a run when it is imported: put that under "
             'if __name__ == "__main__":'
@@ -335,12 +339,12 @@ def checked(settings: Mapping[str, Any]) -> Settings:
     try:
         return msgspec.convert(dict(settings), type=Settings)
     except msgspec.ValidationError as error:
-        raise UsageError(scenario.mistake(error, Settings)) from error
+        raise UsageError(load.mistake(error, Settings)) from error
 
 
 def _infos(scenarios: Sequence[Runnable] | None, folder: Path) -> Sequence[ScenarioInfo]:
     if scenarios is None:
-        ladder = {info.name: info for info in scenario.ladder()}
+        ladder = {info.name: info for info in load.ladder()}
         return [ladder[name] for name in diagnose.order(list(ladder))]
     infos: list[ScenarioInfo] = []
     for one in scenarios:
@@ -349,7 +353,7 @@ def _infos(scenarios: Sequence[Runnable] | None, folder: Path) -> Sequence[Scena
         elif callable(one):
             infos.append(Scenario(one).info(folder))
         else:
-            infos.extend(scenario.find([str(one)]))
+            infos.extend(load.find([str(one)]))
     names = [info.name for info in infos]
     for name in names:
         if names.count(name) > 1:

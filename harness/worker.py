@@ -21,7 +21,7 @@ from typing import Any
 
 import msgspec
 
-from harness.beatfile import Recorder
+from harness.beats.file import Recorder
 from harness.errors import SkipError, UsageError
 from harness.model import SCHEMA, ErrorBeat, MlxBeat, StartBeat, WorkerSpec
 
@@ -134,7 +134,7 @@ def _device(mx: Any) -> str:
 
 def _import_scenario(path: Path) -> ModuleType:
     # A scenario may import its neighbours and the ladder's files by name, as it would in a script.
-    from harness.scenario import folders
+    from harness.scenario.load import folders
 
     sys.path[:0] = [str(path.parent)]
     sys.path += [str(folder) for folder in folders()]

@@ -10,10 +10,10 @@ from typing import Any
 
 import msgspec
 
-from harness import __version__, environment
-from harness.attach.answers import Answer, Judged
-from harness.attach.look import Watched
-from harness.attach.tree import Tree
+from harness import __version__
+from harness.attach.observe import Watched
+from harness.detect.tree import Tree
+from harness.detect.verdicts import Answer, Judged
 from harness.model import (
     Cause,
     Command,
@@ -25,8 +25,8 @@ from harness.model import (
     Severity,
     Standing,
 )
+from harness.observe import environment, linux
 from harness.report.sections.attached import FOUND
-from harness.supervise import procfs
 
 MOST = 64
 """Processes that are told of."""
@@ -160,7 +160,7 @@ def state(watched: Watched) -> bytes:
                 "processes": last.processes,
                 "more": {str(pid): more for pid, more in last.more.items()},
                 "open_files": {
-                    str(pid): procfs.open_files(pid) for pid in pids if sys.platform == "linux"
+                    str(pid): linux.open_files(pid) for pid in pids if sys.platform == "linux"
                 },
                 "links": {str(tid): found for tid, found in watched.seen.links.items()},
                 "stacks": {

@@ -10,13 +10,13 @@ from pathlib import Path
 import msgspec
 from rich.console import Console
 
-from harness import plan
 from harness.cli import options
 from harness.errors import Exit, HarnessError, UsageError
-from harness.execute import concluded, new_folder, save, why
-from harness.plan import Options
 from harness.privacy import personal
 from harness.report import runjson, write_all
+from harness.session import plan
+from harness.session.execute import concluded, new_folder, save, why
+from harness.session.plan import Options
 
 LOOK_S = 4.0
 
@@ -47,10 +47,11 @@ def add(commands: options.Commands) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     # The other commands need none of this.
-    from harness.attach import look, result, target
-    from harness.supervise import observe
+    from harness.attach import observe as look
+    from harness.attach import result, target
+    from harness.observe import processes
 
-    observe.check()
+    processes.check()
     if (arguments.pid is None) == (arguments.name is None):
         raise UsageError("attach needs a process: a PID, or --name NAME")
     pid = target.by_pid(arguments.pid) if arguments.pid else target.by_name(arguments.name)

@@ -12,8 +12,8 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from harness.analysis.compare import REPEATS, Compared, Comparison, Figure, Mark, compare, enough
 from harness.cli import options
-from harness.compare import REPEATS, Compared, Comparison, Figure, Mark, compare, enough
 from harness.errors import Exit
 from harness.model import Spread
 from harness.report import runjson

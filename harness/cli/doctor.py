@@ -13,13 +13,14 @@ import psutil
 from rich.console import Console
 from rich.table import Table
 
-from harness import environment, plan
 from harness.cli import options
 from harness.errors import Exit, UsageError
-from harness.forecast import Forecast, Row, forecast
 from harness.memory.law import Fit, Projection, gigabytes
 from harness.model import Bound
-from harness.supervise import stacktools
+from harness.observe import environment
+from harness.session import plan
+from harness.session.forecast import Forecast, Row, forecast
+from harness.stacks import tools
 
 _ASK_MLX = """
 import json, mlx.core as mx
@@ -92,7 +93,7 @@ def examine() -> dict[str, Any]:
             "swap_total": swap.total,
             "swap_used": swap.used,
         },
-        "stack_tools": [msgspec.to_builtins(tool) for tool in stacktools.available()],
+        "stack_tools": [msgspec.to_builtins(tool) for tool in tools.available()],
     }
 
 

@@ -8,10 +8,10 @@ import json
 from rich.console import Console
 from rich.table import Table
 
-from harness import scenario
 from harness.cli import options
 from harness.errors import Exit
 from harness.model import ScenarioInfo
+from harness.scenario import load
 
 TITLES = {"control": "controls (known verdicts, used by selftest)"}
 SAYS = {"ladder": "what it varies", "control": "what happens"}
@@ -23,7 +23,7 @@ def add(commands: options.Commands) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    groups = {"ladder": scenario.ladder(), "control": scenario.controls()}
+    groups = {"ladder": load.ladder(), "control": load.controls()}
     if arguments.json:
         found = [_document(kind, info) for kind, infos in groups.items() for info in infos]
         print(json.dumps({"scenarios": found}, indent=2))

@@ -8,11 +8,12 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from harness import hosts, plan, scenario
 from harness.cli import github
 from harness.errors import Exit, UsageError
 from harness.model import OnHang, Outcome, RunResult, ScenarioInfo, Settings
-from harness.plan import Options
+from harness.scenario import load
+from harness.session import hostfile, plan
+from harness.session.plan import Options
 
 Commands = Any
 """What `add_subparsers` returns; argparse keeps its type private."""
@@ -62,7 +63,7 @@ def add_training(parser: argparse.ArgumentParser) -> None:
         metavar="N",
         help="processes that train together, their gradients averaged (1, or one for each host)",
     )
-    add("--hostfile", type=hosts.read, metavar="FILE",
+    add("--hostfile", type=hostfile.read, metavar="FILE",
         help="the ranks' machines, in the format of mlx.launch (this one)")  # fmt: skip
     add("--backend", choices=plan.BACKENDS, default=DEFAULTS.backend,
         help="of mx.distributed (%(default)s)")  # fmt: skip
@@ -125,7 +126,7 @@ def add_scenarios(parser: argparse.ArgumentParser, nargs: str, **more: Any) -> N
 def _scenarios(prefix: str, **_: Any) -> list[str]:
     from argcomplete.completers import FilesCompleter
 
-    return [*scenario.shipped(), *FilesCompleter(["py"])(prefix)]
+    return [*load.shipped(), *FilesCompleter(["py"])(prefix)]
 
 
 def settings(arguments: argparse.Namespace) -> Settings:
@@ -146,7 +147,9 @@ def settings(arguments: argparse.Namespace) -> Settings:
         seed=arguments.seed,
         device=arguments.device,
         # What only runs something has no use for: `doctor` has no ranks.
-        ranks=hosts.ranks(getattr(arguments, "ranks", None), getattr(arguments, "hostfile", None)),
+        ranks=hostfile.ranks(
+            getattr(arguments, "ranks", None), getattr(arguments, "hostfile", None)
+        ),
         backend=getattr(arguments, "backend", DEFAULTS.backend),
         collective_beats=getattr(arguments, "collective_beats", DEFAULTS.collective_beats),
     )
@@ -158,7 +161,7 @@ def planned(
     """The runs of scenarios that the options ask for, and the settings that they share."""
     asked = settings(arguments)
     runs = plan.make(infos, asked, arguments.repeat)
-    hosts.check(runs, arguments.hostfile)
+    hostfile.check(runs, arguments.hostfile)
     return runs, asked
 
 

@@ -7,14 +7,16 @@ from pathlib import Path
 
 import msgspec
 
-from harness import privacy, recover, scenario
+from harness import privacy
 from harness.cli import options
 from harness.errors import Exit
-from harness.execute import concluded, save
 from harness.model import ScenarioInfo, WorkerSpec
 from harness.privacy.personal import recall
 from harness.report import files, issue, runjson, write_all
 from harness.report.input import Group, groups, load_run
+from harness.scenario import load
+from harness.session import recover
+from harness.session.execute import concluded, save
 
 
 def add(commands: options.Commands) -> None:
@@ -55,7 +57,7 @@ def _issue(folder: Path, full: bool) -> str:
     data = load_run(folder, full)
     known = recall(folder)
     about = issue.chosen(groups(data.run))
-    siblings = scenario.siblings(_located(about, folder, known)) if about and about.info else {}
+    siblings = load.siblings(_located(about, folder, known)) if about and about.info else {}
     if not full:
         siblings = {
             privacy.named(name, known): privacy.redacted_source(source, known)

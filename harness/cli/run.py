@@ -7,13 +7,13 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from harness import scenario
 from harness.cli import options
 from harness.errors import UsageError
 from harness.model import Settings
+from harness.scenario import load
 
 if TYPE_CHECKING:
-    from harness.continuing import Earlier
+    from harness.session.resume import Earlier
 
 _UNSAID = object()
 NAMES = {"collective_beats": "no-collective-beats"}
@@ -48,28 +48,28 @@ def run(arguments: argparse.Namespace) -> int:
     from harness.cli import running
 
     if arguments.earlier is None:
-        infos = scenario.find(arguments.scenario)
+        infos = load.find(arguments.scenario)
         return running.carry_out(arguments, *options.planned(arguments, infos))
-    from harness import continuing
+    from harness.session import resume
 
-    with continuing.opened(arguments.earlier) as earlier:
+    with resume.opened(arguments.earlier) as earlier:
         _check(arguments, earlier)
-        runs = continuing.added(earlier, arguments.scenario, arguments.repeat)
+        runs = resume.added(earlier, arguments.scenario, arguments.repeat)
         return running.carry_out(arguments, runs, earlier.kept.settings, earlier)
 
 
 def _check(arguments: argparse.Namespace, earlier: Earlier) -> None:
     """Raise UsageError for an option that wants something else than the run that is added to."""
-    from harness import continuing
+    from harness.session import resume
 
     asked, how = options.settings(arguments), options.running(arguments)
-    same = continuing.options(earlier, how)
+    same = resume.options(earlier, how)
     for name in said(arguments.words):
         if name in Settings.__struct_fields__:
             given, there = getattr(asked, name), getattr(earlier.kept.settings, name)
         elif name == "out":
             given, there = how.out.resolve(), earlier.folder.resolve().parent
-        elif name in (*continuing.OPTIONS, "full"):
+        elif name in (*resume.OPTIONS, "full"):
             given, there = getattr(how, name), getattr(same, name)
         else:
             continue

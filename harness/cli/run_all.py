@@ -33,8 +33,10 @@ def add(commands: options.Commands) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    from harness import diagnose, plan, scenario, variants
+    from harness.analysis.diagnosis import diagnose
     from harness.cli import running
+    from harness.scenario import load
+    from harness.session import plan, variants
 
     if arguments.until_decided and arguments.repeat > 1:
         raise UsageError("--until-decided leaves out what --repeat asks for: give one of them")
@@ -43,7 +45,7 @@ def run(arguments: argparse.Namespace) -> int:
             raise UsageError("--until-decided is for the ladder; variants are all run")
         runs = plan.commands(variants.load(arguments.variants), arguments.repeat)
         return running.carry_out(arguments, runs, None)
-    ladder = {info.name: info for info in scenario.ladder()}
+    ladder = {info.name: info for info in load.ladder()}
     # In the order that tells the hypotheses apart soonest.
     infos = [ladder[name] for name in diagnose.order(list(ladder))]
     return running.carry_out(arguments, *options.planned(arguments, infos))

@@ -8,15 +8,15 @@ from collections.abc import Sequence
 
 import msgspec
 
-from harness import continuing
 from harness.cli import github, options
-from harness.continuing import Earlier
-from harness.execute import execute
+from harness.cli.console import screen
 from harness.model import RunResult, Settings
-from harness.plan import Run
 from harness.report import runjson
 from harness.report.github import commands as annotate
-from harness.screen import screen
+from harness.session import resume
+from harness.session.execute import execute
+from harness.session.plan import Run
+from harness.session.resume import Earlier
 
 
 def carry_out(
@@ -28,7 +28,7 @@ def carry_out(
     """Run and report what is planned, in addition to `earlier`; returns the exit code."""
     how = options.running(arguments)
     if earlier is not None:
-        how = continuing.options(earlier, how)
+        how = resume.options(earlier, how)
     with screen(len(runs), quiet=arguments.quiet, verbose=arguments.verbose) as observer:
         result, folder = execute(
             runs, settings, how, observer, ["harness", *sys.argv[1:]], earlier=earlier

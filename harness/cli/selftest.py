@@ -14,11 +14,13 @@ from rich.markup import escape
 from rich.padding import Padding
 from rich.table import Table
 
-from harness import plan, scenario, selftest
+from harness.analysis import controls
 from harness.cli import github, options
 from harness.errors import Exit, UsageError
 from harness.model import ScenarioInfo, Settings
-from harness.plan import Options
+from harness.scenario import load
+from harness.session import plan
+from harness.session.plan import Options
 
 BUDGET_S = 180.0
 """For one control: several times what the longest takes on two cores."""
@@ -46,18 +48,18 @@ def add(commands: options.Commands) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    from harness.execute import execute
+    from harness.cli.console import screen
     from harness.report import runjson
     from harness.report.github import missed
-    from harness.screen import screen
+    from harness.session.execute import execute
 
     runs = plan.make(_controls(arguments.scenario), Settings(), arguments.repeat)
     how = Options(out=arguments.out, jobs=arguments.jobs, budget=BUDGET_S)
     with screen(len(runs), quiet=arguments.quiet) as observer:
         result, folder = execute(runs, Settings(), how, observer, ["harness", *sys.argv[1:]])
         observer.summary(result, folder)
-    rows = selftest.rows(result)
-    matrix = selftest.matrix(rows)
+    rows = controls.rows(result)
+    matrix = controls.matrix(rows)
     if arguments.json:
         document = {
             "controls": msgspec.to_builtins(rows),
@@ -67,21 +69,21 @@ def run(arguments: argparse.Namespace) -> int:
         print(json.dumps(document, indent=2))
     else:
         _print(rows, matrix)
-    github.show(arguments, folder, lambda run, root: missed(run, selftest.rows(run), root))
+    github.show(arguments, folder, lambda run, root: missed(run, controls.rows(run), root))
     if result.interrupted:
         return Exit.INTERRUPTED
-    return Exit.OK if selftest.passed(rows) else Exit.VERDICT
+    return Exit.OK if controls.passed(rows) else Exit.VERDICT
 
 
 def _controls(words: Sequence[str]) -> Sequence[ScenarioInfo]:
-    infos = scenario.find(words) if words else scenario.controls()
+    infos = load.find(words) if words else load.controls()
     for info in infos:
         if info.verdict is None:
             raise UsageError(f"{info.name} is no control: it declares no VERDICT")
     return infos
 
 
-def _print(rows: Sequence[selftest.Row], matrix: selftest.Matrix) -> None:
+def _print(rows: Sequence[controls.Row], matrix: controls.Matrix) -> None:
     console = Console(highlight=False)
     if not console.is_terminal:
         console.width = 200  # a pipe has none, and 80 would cut words off
@@ -99,7 +101,7 @@ def _print(rows: Sequence[selftest.Row], matrix: selftest.Matrix) -> None:
     console.print(f"; {skipped} skipped" if skipped else "")
 
 
-def _table(rows: Sequence[selftest.Row]) -> Table:
+def _table(rows: Sequence[controls.Row]) -> Table:
     table = Table(box=None, padding=(0, 2, 0, 0), pad_edge=False)
     for column in ("", "control", "expected", "got"):
         table.add_column(column, no_wrap=True)
@@ -116,7 +118,7 @@ def _fits(table: Table, console: Console) -> bool:
     return console.measure(table, options=unlimited).minimum <= console.width
 
 
-def _list(rows: Sequence[selftest.Row], console: Console) -> None:
+def _list(rows: Sequence[controls.Row], console: Console) -> None:
     """The table's rows where it has no room."""
     for row in rows:
         console.print(f"{MARKS[row.ok]} {_name(row)}: {row.got}")
@@ -124,11 +126,11 @@ def _list(rows: Sequence[selftest.Row], console: Console) -> None:
             console.print(Padding(escape(told), (0, 0, 0, 2), expand=False))
 
 
-def _name(row: selftest.Row) -> str:
+def _name(row: controls.Row) -> str:
     return row.control + (f" #{row.repeat}" if row.repeat else "")
 
 
-def _crossed(matrix: selftest.Matrix, console: Console) -> Table:
+def _crossed(matrix: controls.Matrix, console: Console) -> Table:
     """The confusion matrix: a line for each expected class, a column for each that came.
 
     Where their names have no room, the columns are numbered as the lines are.

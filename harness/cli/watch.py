@@ -7,10 +7,10 @@ import math
 import signal
 import sys
 
-from harness import plan
 from harness.cli import github, options
 from harness.errors import Exit, UsageError
 from harness.model import Command, OnHang, Outcome, RunResult, ScenarioInfo
+from harness.session import plan
 
 OVERRULED = (Outcome.HUNG, Outcome.DIVERGED)
 """What is found of a command that its own exit code does not tell."""
@@ -41,10 +41,10 @@ def add(commands: options.Commands) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    from harness.execute import execute
+    from harness.cli.console import screen
     from harness.report import runjson
     from harness.report.github import commands
-    from harness.screen import screen
+    from harness.session.execute import execute
     from harness.supervise.terminal import Terminal
 
     argv = arguments.argv[1:] if arguments.argv[:1] == ["--"] else arguments.argv

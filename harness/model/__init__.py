@@ -11,16 +11,6 @@ which stands still while the machine sleeps, so that a closed lid is not a hang.
 
 from __future__ import annotations
 
-from harness.model.asked import (
-    Command,
-    Expected,
-    Host,
-    Hostfile,
-    OnHang,
-    ScenarioInfo,
-    Settings,
-    WorkerSpec,
-)
 from harness.model.beats import (
     SCHEMA,
     AnyBeat,
@@ -54,6 +44,7 @@ from harness.model.metrics import (
     Metrics,
     StepTimes,
 )
+from harness.model.outcome import Cause, Ending, Finding, Outcome, Severity, Transient
 from harness.model.ranks import (
     RankResult,
     Standing,
@@ -70,21 +61,17 @@ from harness.model.run import (
     RunResult,
     ScenarioResult,
 )
-from harness.model.seen import (
-    Machine,
-    Process,
-    Sample,
-    Snapshot,
-    Thread,
+from harness.model.settings import (
+    Command,
+    Expected,
+    Host,
+    Hostfile,
+    OnHang,
+    ScenarioInfo,
+    Settings,
+    WorkerSpec,
 )
-from harness.model.verdict import (
-    Cause,
-    Ending,
-    Finding,
-    Outcome,
-    Severity,
-    Transient,
-)
+from harness.model.snapshot import Machine, Process, Sample, Snapshot, Thread
 
 __all__ = [
     "SCHEMA",

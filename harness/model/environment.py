@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import msgspec
 
-from harness.model.word import Word
+from harness.model.enums import Word
 
 
 class Bound(Word):

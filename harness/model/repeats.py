@@ -45,4 +45,4 @@ class RepeatSummary(msgspec.Struct, frozen=True, kw_only=True):
     """By outcome, those that came."""
     hangs: tuple[Hang, ...] = ()
     figures: dict[str, Spread] = {}
-    """By name, as in `harness.repeats.FIGURES`."""
+    """By name, as in `harness.analysis.repeats.FIGURES`."""

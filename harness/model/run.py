@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import msgspec
 
-from harness.model.asked import ScenarioInfo, Settings
 from harness.model.beats import SCHEMA
 from harness.model.diagnosis import Diagnosis
 from harness.model.environment import Environment
 from harness.model.metrics import Metrics
+from harness.model.outcome import Cause, Finding, Outcome
 from harness.model.ranks import RankResult
 from harness.model.repeats import RepeatSummary
-from harness.model.verdict import Cause, Finding, Outcome
+from harness.model.settings import ScenarioInfo, Settings
 
 
 class ScenarioResult(msgspec.Struct, frozen=True, kw_only=True):

@@ -9,12 +9,12 @@ from typing import Any
 
 import msgspec
 
-from harness.environment import VARIABLES
 from harness.model import RunResult
+from harness.observe.environment import VARIABLES
 from harness.privacy.redact import Personal, arguments, redacted
 from harness.privacy.rules import RULES, Rule
 from harness.privacy.source import redacted_source
-from harness.scenario import shipped
+from harness.scenario.load import shipped
 
 __all__ = [
     "Personal",

@@ -12,8 +12,8 @@ from functools import lru_cache
 
 import msgspec
 
-from harness.plain import plain
 from harness.privacy import hostnames, secrets, values
+from harness.text.sanitize import plain
 
 
 class Personal(msgspec.Struct, frozen=True, kw_only=True):

@@ -14,9 +14,9 @@ import re
 import warnings
 from functools import lru_cache
 
-from harness.plain import plain
 from harness.privacy import values
 from harness.privacy.redact import WRITTEN, Personal, names_only, redacted
+from harness.text.sanitize import plain
 
 _TOKEN = re.compile(
     r"(?P<comment>#[^\n]*(?:\n[ \t]*#[^\n]*)*)"

@@ -12,11 +12,12 @@ from typing import Any
 
 import pytest
 
-from harness import scenario, selftest
+from harness.analysis import controls
 from harness.errors import HarnessError, UsageError
 from harness.model import Outcome, ScenarioInfo
-from harness.pytest_plugin import told
+from harness.pytest_plugin import failure
 from harness.pytest_plugin.running import Home, watched
+from harness.scenario import load
 
 BUDGET_S = 180.0
 """Of one scenario: several times what the longest control takes on two cores."""
@@ -29,7 +30,7 @@ def is_scenario(source: bytes) -> bool:
     except (SyntaxError, ValueError, RecursionError):
         # One that cannot be parsed is told of, if it means to be a scenario.
         return re.search(rb"^def make_step\b", source, re.MULTILINE) is not None
-    return "make_step" in scenario.names(tree)
+    return "make_step" in load.names(tree)
 
 
 def _python_path() -> str:
@@ -50,7 +51,7 @@ class ScenarioFile(pytest.File):
 
     def collect(self) -> Iterator[pytest.Item]:
         try:
-            info = scenario.load(self.path)
+            info = load.load(self.path)
         except UsageError as error:
             raise self.CollectError(str(error)) from error
         yield ScenarioItem.from_parent(self, name=info.name, info=info)
@@ -76,10 +77,10 @@ class ScenarioItem(pytest.Item):
         if run.outcome is Outcome.SKIPPED:
             pytest.skip(run.reason or "it cannot run here")
         wrong: tuple[str, ...] = ()
-        for row in selftest.rows(runs.result):
+        for row in controls.rows(runs.result):
             wrong = row.wrong
         if wrong or (self._info.verdict is None and run.outcome is not Outcome.COMPLETED):
-            pytest.fail(told.failure(run, *wrong), pytrace=False)
+            pytest.fail(failure.failure(run, *wrong), pytrace=False)
 
     def teardown(self) -> None:
         self._home.leave()

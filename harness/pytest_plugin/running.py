@@ -14,9 +14,9 @@ import pytest
 from harness.api import Changes, Run, Runnable, Runs, Scenario, Step, carry_out, own
 from harness.errors import HarnessError, UsageError
 from harness.model import Outcome, ScenarioInfo, Settings
-from harness.plan import Options
-from harness.pytest_plugin import PASSED, told
+from harness.pytest_plugin import PASSED, failure
 from harness.pytest_plugin.limit import taken_over
+from harness.session.plan import Options
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
@@ -112,7 +112,7 @@ class HarnessRun:
                 if wanted != (Outcome.COMPLETED,)
                 else []
             )
-            pytest.fail(told.failure(run, *other))
+            pytest.fail(failure.failure(run, *other))
         return run
 
 
@@ -124,7 +124,7 @@ def watched(item: pytest.Item, info: ScenarioInfo, folder: Path, budget: float) 
         command = ("pytest", item.nodeid)
         runs = carry_out([info], Settings(), options, observer=limit, command=command)
     if limit.fired:
-        pytest.fail(told.timeout(runs[0], limit.settings.timeout, limit.told))
+        pytest.fail(failure.timeout(runs[0], limit.settings.timeout, limit.told))
     return runs
 
 

@@ -11,10 +11,10 @@ from functools import partial
 from itertools import compress
 from operator import le
 
-from harness.record import Record
+from harness.beats.record import Record
 from harness.report.input import Group, ReportInput
 from harness.report.sections.scenario import pending
-from harness.scenario import BASELINE
+from harness.scenario.load import BASELINE
 
 POINTS = 50
 HUGE = 1e12

@@ -6,10 +6,10 @@ import posixpath
 import re
 from collections.abc import Iterator, Sequence
 
-from harness import words
+from harness.analysis.controls import Row
 from harness.model import Outcome, RunResult, ScenarioInfo, ScenarioResult, Severity
 from harness.report.text import counted, line
-from harness.selftest import Row
+from harness.text import phrases
 
 SUMMARY = 1 << 20
 """Bytes that a step's summary may have; GitHub shows nothing of a longer one."""
@@ -104,7 +104,7 @@ def _faults(result: ScenarioResult) -> list[str]:
 
 def _told(result: ScenarioResult) -> tuple[str, str]:
     """Title and message."""
-    told = words.why(result) or "; ".join(_faults(result)) or result.outcome.value
+    told = phrases.why(result) or "; ".join(_faults(result)) or result.outcome.value
     return f"{_named(result.scenario, result.repeat)}: {result.outcome.value}", told
 
 

@@ -11,8 +11,10 @@ from typing import Any, TypeVar
 
 import msgspec
 
-from harness import privacy, record
-from harness.beatfile import read_beats, read_ends
+from harness import privacy
+from harness.beats import record
+from harness.beats.file import read_beats, read_ends
+from harness.beats.record import Record
 from harness.model import (
     AnyBeat,
     BuiltBeat,
@@ -26,11 +28,10 @@ from harness.model import (
     StartBeat,
     StepBeat,
 )
-from harness.plain import plain
 from harness.privacy import Personal
 from harness.privacy.personal import recall
-from harness.record import Record
 from harness.report import runjson
+from harness.text.sanitize import plain
 
 T = TypeVar("T")
 

@@ -11,17 +11,17 @@ import shlex
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 
-from harness import words
-from harness.environment import PACKAGES
 from harness.errors import UsageError
 from harness.model import Outcome, ScenarioInfo, ScenarioResult, Severity
-from harness.plan import BUILT_IN_MODELS
+from harness.observe.environment import PACKAGES
 from harness.report import repro
 from harness.report.input import LOGS, WORST_FIRST, Group, ReportInput, groups
 from harness.report.sections.scenario import last_lines
 from harness.report.sections.verdicts import steps
 from harness.report.text import NOTHING, cell, code, details, fence, line, number, seconds, size
-from harness.scenario import apply
+from harness.scenario.load import apply
+from harness.session.plan import BUILT_IN_MODELS
+from harness.text import phrases
 
 LIMIT = 65_000
 """GitHub cuts a body at 65,536 characters, as UTF-16 counts them."""
@@ -149,7 +149,7 @@ def _ended_by(result: ScenarioResult) -> str | None:
 def _place(result: ScenarioResult) -> str | None:
     if result.outcome is Outcome.COMPLETED or result.last_phase is None:
         return None
-    return words.place(result.last_step, result.last_phase).removeprefix("in ")
+    return phrases.place(result.last_step, result.last_phase).removeprefix("in ")
 
 
 def _times(first: float, median: float) -> str:

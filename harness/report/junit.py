@@ -5,11 +5,11 @@ from __future__ import annotations
 import math
 import xml.etree.ElementTree as ET
 
-from harness import words
 from harness.model import Outcome, RunResult, ScenarioResult
 from harness.report.input import Group, groups
 from harness.report.sections.attached import attachments
 from harness.report.text import line
+from harness.text import phrases
 
 FAILURES = (Outcome.HUNG, Outcome.DIVERGED, Outcome.UNFINISHED)
 LIMIT = 500
@@ -44,7 +44,7 @@ def _case(result: ScenarioResult, group: Group) -> ET.Element:
     repeated = len(group.results) > 1
     name = line(result.scenario, LIMIT) + (f"[{result.repeat}]" if repeated else "")
     case = ET.Element("testcase", classname="harness", name=name, time=_time(result.wall_s))
-    reason = line(words.why(result) or result.outcome.value, LIMIT)
+    reason = line(phrases.why(result) or result.outcome.value, LIMIT)
     if _failed(result):
         ET.SubElement(case, "failure", type=result.outcome.value, message=reason)
     elif result.outcome is Outcome.CRASHED:

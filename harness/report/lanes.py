@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import chain
 
+from harness.detect.ranks.phrases import named
 from harness.model import (
     AnyBeat,
     BuiltBeat,
@@ -22,7 +23,6 @@ from harness.model import (
     StartBeat,
     StepBeat,
 )
-from harness.ranks.words import named
 
 STEPS = 40
 """Of a long job the last steps that are shown."""

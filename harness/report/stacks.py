@@ -8,13 +8,13 @@ from itertools import chain, groupby, islice
 
 import msgspec
 
-from harness import stackparse
+from harness.detect.ranks.phrases import named
 from harness.model import Outcome, RankResult, ScenarioResult
-from harness.ranks.words import named
 from harness.report.input import Group, ReportInput
 from harness.report.sections import attached
 from harness.report.text import line
-from harness.stackparse import Frame, ThreadStack
+from harness.stacks import parse
+from harness.stacks.parse import Frame, ThreadStack
 
 COLUMNS = 40
 """Of one run that are shown at most."""
@@ -173,7 +173,7 @@ def _processes(texts: Mapping[str, str], tool: str, ranks: Mapping[int, int]) ->
 
 
 def _process(text: str, tool: str, pid: int | None) -> Process:
-    parsed = stackparse.parse(tool, text, pid or 0) if tool in stackparse.PARSERS else ()
+    parsed = parse.parse(tool, text, pid or 0) if tool in parse.PARSERS else ()
     if pid is None:
         # That of a process is its first thread's, which has the lowest one.
         pid = min((stack.tid for stack in parsed if stack.tid is not None), default=None)

@@ -7,7 +7,7 @@ import math
 import re
 from collections.abc import Iterable, Sequence
 
-from harness.plain import plain
+from harness.text.sanitize import plain
 
 NOTHING = "–"
 """What a table shows where there is no figure."""

@@ -12,10 +12,11 @@ from pathlib import Path
 import msgspec
 
 from harness import inject
-from harness.adapters import ADAPTERS, from_pattern
-from harness.beatfile import BEATS, NOW, BeatReader, read_position
-from harness.findings import watching
-from harness.findings.make import error
+from harness.analysis.findings import watching
+from harness.beats.file import BEATS, NOW, BeatReader, read_position
+from harness.detect.ranks import JobVerdict, RankColumns, RankState
+from harness.detect.watchdog import Policy, Watchdog
+from harness.logs import ADAPTERS, from_pattern
 from harness.model import (
     Cause,
     Ending,
@@ -29,16 +30,15 @@ from harness.model import (
     StepBeat,
     WorkerSpec,
 )
-from harness.ranks import JobVerdict, RankColumns, RankState
+from harness.model.finding import error
 from harness.supervise import launch
-from harness.supervise.doubt import Inspector, Prover
-from harness.supervise.exits import Exits
+from harness.supervise.inspection import Inspector, Prover
 from harness.supervise.job import Why
 from harness.supervise.judged import JudgedJob, below
+from harness.supervise.launcher_log import Exits
 from harness.supervise.listen import Ear, LogBeats
-from harness.supervise.rankwatch import Numbers, Ranks
+from harness.supervise.rank_tracker import Numbers, Ranks
 from harness.supervise.streams import Ends, captured
-from harness.watchdog import Policy, Watchdog
 
 _NO_PROGRAM = (126, 127)
 """The exit codes where a program cannot be started, as of a shell."""

@@ -11,11 +11,13 @@ from typing import Any
 
 import msgspec
 
-from harness import waitsite
+from harness.detect.watchdog import Inspection
 from harness.model import BuiltBeat, Snapshot, StepBeat
-from harness.supervise import gpu, observe, procfs, stacks, together
-from harness.waitrules import Category
-from harness.watchdog import Inspection
+from harness.observe import gpu, linux, threads
+from harness.observe import processes as observe
+from harness.stacks import capture as stacks
+from harness.stacks import wait_site
+from harness.stacks.wait_rules import Category
 
 MOST = 4
 """Of a large tree so many processes' stacks are taken."""
@@ -35,7 +37,7 @@ class Last(msgspec.Struct, frozen=True):
 class Evidence:
     told: dict[str, Any] = field(default_factory=dict)
     """What a cause says of it."""
-    waits: dict[int, waitsite.WaitSite] = field(default_factory=dict)
+    waits: dict[int, wait_site.WaitSite] = field(default_factory=dict)
     """By process, what names the cause in its stacks."""
     each: dict[int, dict[str, Any]] = field(default_factory=dict)
     """By process, what a cause that lies in it says of its stacks."""
@@ -69,7 +71,7 @@ def collect(
     names = {process.pid: process.name for process in snapshot.processes}
     each = {pid: _told(one) for pid, one in seen}
     told = _deepest(list(each.values()), [names.get(pid, "") for pid in each])
-    if sys.platform == "linux" and any(procfs.devices(pid) for pid, _ in seen):
+    if sys.platform == "linux" and any(linux.devices(pid) for pid, _ in seen):
         told["gpu"] = gpu.utilisation(stop=stop)
     try:
         (folder / f"state{name}.json").write_bytes(
@@ -107,7 +109,7 @@ def _stacks(
             stop=stop,
         )
 
-    found = together.each(range(len(of)), look, AT_ONCE, stop)
+    found = threads.each(range(len(of)), look, AT_ONCE, stop)
     return [(pid, one) for (pid, _), one in zip(of, found, strict=True)]
 
 
@@ -123,7 +125,7 @@ def _deepest(processes: Sequence[dict[str, Any]], names: Sequence[str]) -> dict[
         if last.get("wait_category") != "child" or "wait_site" not in told:
             break
         site = f"{found['wait_site']}; the child ({name}) {told['wait_site']}"
-        mark = waitsite.digest([found["fingerprint"], told["fingerprint"]])
+        mark = wait_site.digest([found["fingerprint"], told["fingerprint"]])
         found |= told | {"wait_category": "child", "wait_site": site, "fingerprint": mark}
         last = told
     return found
@@ -141,20 +143,20 @@ def inspect(pid: int, folder: Path, stop: threading.Event | None = None) -> Insp
     if site.category is Category.RUNNING and not natives:
         return None  # a loop of Python, or one long call of a library: that cannot be told
     every = [one.threads for one in (*seen.captures, *seen.between) if one.threads]
-    on_gpu = sys.platform == "linux" and bool(procfs.devices(pid))
+    on_gpu = sys.platform == "linux" and bool(linux.devices(pid))
     return Inspection(
         category=site.category.value,
         main=site.main,
         moved=seen.moved is not False,
         fingerprint=seen.waits.fingerprint,
         told=_site(site),
-        calls=frozenset(waitsite.calls(one) for one in every),
-        library=any(map(waitsite.in_library, every)),
+        calls=frozenset(wait_site.calls(one) for one in every),
+        library=any(map(wait_site.in_library, every)),
         gpu_busy=on_gpu and gpu.busy(gpu.utilisation(stop=stop)),
     )
 
 
-def _site(site: waitsite.WaitSite) -> str:
+def _site(site: wait_site.WaitSite) -> str:
     """`waits for ... (function), from file.py:12 in step`."""
     function = f" ({site.function})" if site.function else ""
     return (
@@ -192,6 +194,6 @@ def _state(
         "last_graph": last.graph,
         "machine": snapshot.machine,
         "processes": deep,
-        "open_files": {str(pid): procfs.open_files(pid) for pid in pids if sys.platform == "linux"},
+        "open_files": {str(pid): linux.open_files(pid) for pid in pids if sys.platform == "linux"},
         "waits": {str(pid): evidence.waits for pid, evidence in seen},
     }

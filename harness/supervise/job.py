@@ -10,8 +10,10 @@ from pathlib import Path
 
 import msgspec
 
-from harness import classify, record, words
-from harness.beatfile import BETWEEN, BeatReader, read_position
+from harness.analysis import classify
+from harness.beats import record
+from harness.beats.file import BETWEEN, BeatReader, read_position
+from harness.detect.watchdog import Judgement, Policy, State, Watchdog, refine
 from harness.model import (
     BuiltBeat,
     Cause,
@@ -27,11 +29,12 @@ from harness.model import (
     Transient,
     WorkerSpec,
 )
-from harness.supervise import evidence, launch, observe
-from harness.supervise.doubt import Inspector, Prover
+from harness.observe import processes as observe
+from harness.supervise import evidence, launch
+from harness.supervise.inspection import Inspector, Prover
 from harness.supervise.samples import Samples
-from harness.watchdog import Judgement, Policy, State, Watchdog, refine
-from harness.words import duration
+from harness.text import phrases
+from harness.text.phrases import duration
 
 LOOK_S = 0.25
 """Between two looks at a worker."""
@@ -261,7 +264,7 @@ class Job:
         settings = self.spec.settings
         within = position.step >= 0 and (settings is None or position.step < settings.steps)
         if within and position.phase == BETWEEN:
-            return words.place(position.step, position.phase)
+            return phrases.place(position.step, position.phase)
         return f"in phase {position.phase}" + (f" of step {position.step}" if within else "")
 
     def _confirmed(self, cause: Cause, now: float) -> None:

@@ -12,6 +12,10 @@ from typing import Any
 
 import msgspec
 
+from harness.detect.ranks import JobVerdict, RankState, judge
+from harness.detect.ranks.phrases import are, named, where
+from harness.detect.ranks.stopped import Stops
+from harness.detect.watchdog import QUIET, Judgement, State, Watchdog
 from harness.model import (
     Cause,
     Finding,
@@ -24,16 +28,12 @@ from harness.model import (
     Snapshot,
     WorkerSpec,
 )
-from harness.ranks import JobVerdict, RankState, judge
-from harness.ranks.words import are, named, where
-from harness.remote.frame import Seen
+from harness.stacks.wait_rules import Category
+from harness.stacks.wait_site import WaitSite
 from harness.supervise import evidence
-from harness.supervise.doubt import Inspector, Prover
+from harness.supervise.inspection import Inspector, Prover
 from harness.supervise.job import SLEEP_S, Job
-from harness.supervise.stops import Stops
-from harness.waitrules import Category
-from harness.waitsite import WaitSite
-from harness.watchdog import QUIET, Judgement, State, Watchdog
+from harness.supervise.remote.frame import Seen
 
 PEER_GRACE_S = 2.5
 """So long after a rank's death the others may end by themselves, or be ended by the launcher."""

@@ -19,7 +19,8 @@ import msgspec
 import psutil
 
 from harness.model import Process, WorkerSpec
-from harness.supervise import guard, kernels, observe
+from harness.observe import processes
+from harness.supervise import guard, kernel_cache
 from harness.supervise.streams import Ends, Relay, captured
 
 FAULTHANDLER = "faulthandler.txt"
@@ -141,7 +142,7 @@ class Launched:
         end = time.monotonic() + _STAND_STILL_S
         while time.monotonic() < end and any(
             _moves(one) and _group(one.pid) == pid
-            for one in observe.processes(pid, also=[self.guard_pid])
+            for one in processes.processes(pid, also=[self.guard_pid])
         ):
             time.sleep(0.005)
 
@@ -182,7 +183,7 @@ class Launched:
             relay.join(5.0)
         if self.temporary is not None:
             if keep_kernels:
-                kernels.keep(self.temporary, kernels.store())
+                kernel_cache.keep(self.temporary, kernel_cache.store())
             shutil.rmtree(self.temporary, ignore_errors=True)
 
     @property
@@ -244,7 +245,7 @@ def worker(
     file.write_bytes(msgspec.json.encode(spec))
     temporary = Path(tempfile.mkdtemp(prefix="harness-"))
     if not cold:
-        kernels.lend(kernels.store(), temporary)
+        kernel_cache.lend(kernel_cache.store(), temporary)
     return Launched(
         command or boot("harness.worker", str(file)),
         folder,

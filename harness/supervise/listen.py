@@ -9,8 +9,8 @@ from pathlib import Path
 
 import msgspec
 
-from harness.adapters import Adapter, Reading, Recognition, Recognizer
-from harness.beatfile import BETWEEN, Recorder
+from harness.beats.file import BETWEEN, Recorder
+from harness.logs import Adapter, Reading, Recognition, Recognizer
 from harness.model import SCHEMA, StartBeat, StepBeat
 
 VALIDATES = "validate"

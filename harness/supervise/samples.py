@@ -8,7 +8,7 @@ from pathlib import Path
 import msgspec
 
 from harness.model import Sample, Snapshot
-from harness.supervise import observe
+from harness.observe import processes as observe
 
 
 class Samples:

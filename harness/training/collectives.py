@@ -9,7 +9,7 @@ import mlx.core as mx
 import mlx.nn as nn
 import mlx.optimizers as optim
 
-from harness.beatfile import Recorder
+from harness.beats.file import Recorder
 from harness.model import CollectiveBeat
 
 OPERATIONS = (

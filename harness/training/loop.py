@@ -8,7 +8,7 @@ from typing import Any
 
 import mlx.core as mx
 
-from harness.beatfile import Recorder
+from harness.beats.file import Recorder
 from harness.model import EndBeat, ModelBeat, Tensors
 from harness.training.digest import Digest, digest, is_finite
 from harness.training.models import describe

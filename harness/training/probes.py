@@ -12,7 +12,7 @@ from typing import Any
 
 import mlx.core as mx
 
-from harness.beatfile import Recorder
+from harness.beats.file import Recorder
 
 SHARE = 0.01
 FREE_S = 0.2

@@ -11,7 +11,7 @@ import mlx.nn as nn
 import mlx.optimizers as optim
 from mlx.utils import tree_flatten
 
-from harness.beatfile import Recorder, number
+from harness.beats.file import Recorder, number
 from harness.model import CheckBeat, GradientBeat, Settings
 from harness.training import collectives, data, models
 from harness.training.probes import CompileProbe, GraphSampler

@@ -15,8 +15,8 @@ from pathlib import Path
 import psutil
 import pytest
 
+from harness.observe.rank_env import rank_of
 from harness.supervise.ports import Ports
-from harness.supervise.rankof import rank_of
 
 ROOT = Path(__file__).parents[2]
 VICTIMS = ROOT / "tests" / "victims"

@@ -16,11 +16,12 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from harness import record, scenario
-from harness.attach import look
-from harness.beatfile import read_position
+from harness.attach import observe
+from harness.beats import record
+from harness.beats.file import read_position
 from harness.model import Settings, WorkerSpec
-from harness.supervise import stacktools
+from harness.scenario import load
+from harness.stacks import tools
 
 ROOT = Path(__file__).parents[2]
 VICTIM = ROOT / "tests" / "victims" / "stacks_hangs.py"
@@ -51,14 +52,14 @@ class Control:
     """A control's worker, started without a supervisor."""
 
     def __init__(self, name: str, folder: Path, **settings) -> None:
-        (info,) = scenario.find([name])
+        (info,) = load.find([name])
         self.folder = folder
         folder.mkdir(exist_ok=True)
         spec = WorkerSpec(
             scenario=name,
             path=info.path,
             folder=str(folder),
-            settings=msgspec.structs.replace(scenario.apply(Settings(), info), **settings),
+            settings=msgspec.structs.replace(load.apply(Settings(), info), **settings),
         )
         self.spec = folder / "spec.json"
         self.spec.write_bytes(msgspec.json.encode(spec))
@@ -320,25 +321,25 @@ def test_no_signal_is_sent_unless_asked_for(tmp_path):
 
 
 def test_the_faulthandler_is_asked_only_when_that_is_wanted(tmp_path, monkeypatch):
-    monkeypatch.setattr(stacktools, "TOOLS", ())
+    monkeypatch.setattr(tools, "TOOLS", ())
     log = tmp_path / "faulthandler.txt"
     with victim("sleeps", env={**os.environ, "STACKS_FAULTHANDLER": str(log)}) as process:
         process.stdout.readline()
-        watched = look.watch(process.pid, 1.0, tmp_path / "silent")
+        watched = observe.watch(process.pid, 1.0, tmp_path / "silent")
         assert log.read_text() == ""
         assert any("stacks" in told for told in watched.not_read)
-        watched = look.watch(process.pid, 1.0, tmp_path / "asked", may_signal=True)
+        watched = observe.watch(process.pid, 1.0, tmp_path / "asked", may_signal=True)
         assert watched.captures[process.pid][0].tool == "faulthandler"
         assert "in sleeps" in log.read_text()
         assert process.poll() is None
 
 
 def test_one_without_a_handler_is_never_signalled(tmp_path, monkeypatch):
-    monkeypatch.setattr(stacktools, "TOOLS", ())
+    monkeypatch.setattr(tools, "TOOLS", ())
     log = (tmp_path / "faulthandler.txt").open("w")  # open, and no handler writes to it
     with log, victim("sleeps", stderr=log) as process:
         process.stdout.readline()
-        watched = look.watch(process.pid, 1.0, tmp_path / "asked", may_signal=True)
+        watched = observe.watch(process.pid, 1.0, tmp_path / "asked", may_signal=True)
         assert watched.captures[process.pid][0].tool is None
         assert process.poll() is None
 

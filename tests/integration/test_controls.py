@@ -12,10 +12,10 @@ import jsonschema
 import msgspec
 import pytest
 
-from harness import scenario
-from harness.diagnose import diagnose
-from harness.diagnosis.hypotheses import HYPOTHESES as THEORIES
+from harness.analysis.diagnosis.diagnose import diagnose
+from harness.analysis.diagnosis.hypotheses import HYPOTHESES as THEORIES
 from harness.model import RunResult, Verdict
+from harness.scenario import load
 
 ROOT = Path(__file__).parents[2]
 SCHEMA = json.loads((ROOT / "docs" / "run.schema.json").read_text())
@@ -166,7 +166,7 @@ def test_what_declares_no_verdict_is_refused(tmp_path):
 @pytest.mark.timeout(6000)
 def test_every_control_gets_its_verdict_ten_times_in_a_row(tmp_path):
     document = checked(tmp_path, "--repeat", "10")
-    assert len(document["controls"]) == 10 * len(scenario.controls())
+    assert len(document["controls"]) == 10 * len(load.controls())
     found = supported(document["run"])
     found = {name: ids for name, ids in found.items() if ids}
     assert found == {name: {id} for name, id in HYPOTHESES.items()}

@@ -13,8 +13,8 @@ from pathlib import Path
 import jsonschema
 import pytest
 
-from harness import scenario
 from harness.report import markdown
+from harness.scenario import load
 
 ROOT = Path(__file__).parents[2]
 SCENARIOS = (ROOT / "docs" / "SCENARIOS.md").read_text()
@@ -40,7 +40,7 @@ def test_a_scenario_from_the_documents_runs(tmp_path, block):
 def test_the_documents_name_every_scenario_of_the_ladder_and_no_other():
     table = SCENARIOS.partition("## The ladder")[2].partition("\n## ")[0]
     named = re.findall(r"^\| `(\w+)` \|", table, flags=re.M)
-    assert sorted(named) == sorted(info.name for info in scenario.ladder())
+    assert sorted(named) == sorted(info.name for info in load.ladder())
 
 
 def test_the_readme_shows_the_sample_and_the_sample_is_whole():
@@ -54,7 +54,7 @@ def test_the_readme_shows_the_sample_and_the_sample_is_whole():
     assert len(report) <= markdown.LIMIT
     document = json.loads((SAMPLE / "run.json").read_text())
     jsonschema.validate(document, json.loads((ROOT / "docs" / "run.schema.json").read_text()))
-    assert {r["scenario"] for r in document["results"]} == {s.name for s in scenario.ladder()}
+    assert {r["scenario"] for r in document["results"]} == {s.name for s in load.ladder()}
 
 
 @pytest.mark.parametrize("page", ["README.md", *(f"docs/{p.name}" for p in ROOT.glob("docs/*.md"))])

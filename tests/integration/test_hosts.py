@@ -12,9 +12,9 @@ from pathlib import Path
 import netns
 import pytest
 
-from harness.beatfile import read_beats
+from harness.beats.file import read_beats
 from harness.model import StepBeat
-from harness.remote.far import LEASE_S
+from harness.supervise.remote.agent import LEASE_S
 
 ROOT = Path(__file__).parents[2]
 REASON = netns.missing()

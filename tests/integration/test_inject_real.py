@@ -12,7 +12,7 @@ from pathlib import Path
 import mlxlm_folder
 import pytest
 
-from harness.beatfile import BEATS, read_beats
+from harness.beats.file import BEATS, read_beats
 from harness.inject import FOLDER, environment, told
 from harness.model import EndBeat, MlxBeat, ModelBeat, StartBeat, StepBeat
 

@@ -12,7 +12,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from harness.beatfile import read_beats
+from harness.beats.file import read_beats
 from harness.model import CollectiveBeat
 
 ROOT = Path(__file__).parents[2]

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from harness import scenario
+from harness.scenario import load
 
 ROOT = Path(__file__).parents[2]
 VICTIM = ROOT / "tests" / "victims" / "fault_steps.py"
@@ -32,10 +32,10 @@ def test_a_ladder_ends_when_nothing_left_could_change_the_diagnosis(tmp_path):
     document = json.loads(done.stdout)
     ran = {result["scenario"] for result in document["results"]}
     left = {one["scenario"] for one in document["left_out"]}
-    assert ran | left == {info.name for info in scenario.ladder()}
+    assert ran | left == {info.name for info in load.ladder()}
     assert not ran & left
     assert left
-    assert document["results"][0]["scenario"] == scenario.BASELINE
+    assert document["results"][0]["scenario"] == load.BASELINE
     # What is left out is not what it then asks for.
     assert not left & set((document["diagnosis"]["next_experiment"] or "").split())
     assert f"{len(left)} runs not started" in " ".join(done.stderr.split())

@@ -15,13 +15,13 @@ from pathlib import Path
 
 import pytest
 
-from harness import proof, slumber
+from harness.detect import deadlock, sleeping
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
 
-from harness.supervise import procfs  # noqa: E402
-from harness.supervise.doubt import Prover  # noqa: E402
-from harness.supervise.procfs import deep, tree  # noqa: E402
+from harness.observe import linux  # noqa: E402
+from harness.observe.linux import deep, tree  # noqa: E402
+from harness.supervise.inspection import Prover  # noqa: E402
 
 DEAD = {
     "event": "threading.Event().wait()",
@@ -228,10 +228,10 @@ class Victim:
     def reasons(self):
         """Codes that forbid the claim, by looks like the supervisor's."""
         looks = []
-        for _ in range(proof.LOOKS):
-            looks.append(procfs.world(self.process.pid))
-            time.sleep(proof.SPAN_S / (proof.LOOKS - 1) + 0.05)
-        return {reason.code for reason in proof.prove(looks, platform.machine())}
+        for _ in range(deadlock.LOOKS):
+            looks.append(linux.world(self.process.pid))
+            time.sleep(deadlock.SPAN_S / (deadlock.LOOKS - 1) + 0.05)
+        return {reason.code for reason in deadlock.prove(looks, platform.machine())}
 
     def settles(self, wanted):
         """Until the victim has come to rest, which a loaded machine may take long for."""
@@ -275,14 +275,14 @@ def test_a_sleeper_is_asked_when_it_wakes(code):
     with Victim(code) as victim:
 
         def seen():
-            looks = [procfs.world(victim.process.pid) for _ in range(proof.LOOKS)]
-            return looks[-1] if slumber.asleep(looks, machine) else None
+            looks = [linux.world(victim.process.pid) for _ in range(deadlock.LOOKS)]
+            return looks[-1] if sleeping.asleep(looks, machine) else None
 
         end = time.monotonic() + 60
         while (look := seen()) is None and time.monotonic() < end:
             time.sleep(0.05)
         assert look is not None
-        assert 400 < slumber.wakes_in(look, machine) <= 600
+        assert 400 < sleeping.wakes_in(look, machine) <= 600
 
 
 @pytest.mark.parametrize("code", SLEEPS.values(), ids=SLEEPS)
@@ -366,7 +366,7 @@ def test_a_frozen_control_group_is_stopped_not_dead():
             (group / "cgroup.procs").write_text(str(victim.process.pid))
             (group / "cgroup.freeze").write_text("1")
             assert victim.settles({"stopped"}) == {"stopped"}
-            assert procfs.processes([victim.process.pid])[0].state == "T"
+            assert linux.processes([victim.process.pid])[0].state == "T"
             (group / "cgroup.freeze").write_text("0")
             assert victim.settles(set()) == set()
     finally:
@@ -473,11 +473,11 @@ def test_one_that_ran_between_two_looks_and_waits_as_before_has_moved():
     code = "signal.signal(signal.SIGUSR2, lambda *_: None); threading.Event().wait()"
     with Victim(code) as victim:
         assert victim.settles(set()) == set()
-        looks = [procfs.world(victim.process.pid)]
+        looks = [linux.world(victim.process.pid)]
         os.kill(victim.process.pid, signal.SIGUSR2)
         assert victim.settles(set()) == set()
-        looks += [procfs.world(victim.process.pid) for _ in range(proof.LOOKS - 1)]
-        assert {reason.code for reason in proof.prove(looks, platform.machine())} == {"moved"}
+        looks += [linux.world(victim.process.pid) for _ in range(deadlock.LOOKS - 1)]
+        assert {reason.code for reason in deadlock.prove(looks, platform.machine())} == {"moved"}
 
 
 def test_a_wait_for_what_is_no_child_of_the_tree_forbids_it():

@@ -146,7 +146,7 @@ def test_what_is_not_as_expected_is_said_in_a_line(project, mark, call, told):
     result.stdout.fnmatch_lines([f"E *{told}"])
     assert len(result.stdout.lines) < 80
     if "UsageError" in told:
-        assert not re.search(r"(running|api|entry|scenario)\.py:", result.stdout.str())
+        assert not re.search(r"(running|api|from_function|load)\.py:", result.stdout.str())
 
 
 def test_a_crash_shows_the_end_of_the_workers_output(project):

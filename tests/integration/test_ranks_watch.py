@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from harness.beatfile import read_beats
+from harness.beats.file import read_beats
 from harness.model import StepBeat
 from harness.supervise.ports import Ports
 

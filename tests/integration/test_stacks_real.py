@@ -16,10 +16,10 @@ from pathlib import Path
 import psutil
 import pytest
 
-from harness import waitsite
-from harness.supervise import bounded, gpu, procfs, stacks, stacktools
-from harness.supervise.stacks import StackCapture
-from harness.supervise.stacktools import Tool
+from harness.observe import gpu, linux, run_tool
+from harness.stacks import capture, tools, wait_site
+from harness.stacks.capture import StackCapture
+from harness.stacks.tools import Tool
 
 VICTIM = Path(__file__).parents[1] / "victims" / "stacks_hangs.py"
 TRANSFERS = VICTIM.with_name("blocked_transfers.py")
@@ -27,7 +27,7 @@ PATIENCE_S = 60.0
 """How long a victim may take to get where it hangs; generous, for a busy machine."""
 
 PYSTACK, PY_SPY, NONBLOCKING, GDB = (
-    next(tool for tool in stacktools.TOOLS if tool.name == name)
+    next(tool for tool in tools.TOOLS if tool.name == name)
     for name in ("pystack", "py-spy", "py-spy-nonblocking", "gdb")
 )
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="the tools of Linux")
@@ -36,7 +36,7 @@ pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="the tools of Li
 @pytest.fixture(scope="module")
 def works() -> Callable[[Tool], None]:
     """Skips the test when a tool cannot be used here, with the reason that `doctor` gives."""
-    status = {one.name: one for one in stacktools.available()}
+    status = {one.name: one for one in tools.available()}
 
     def check(tool: Tool) -> None:
         if not status[tool.name].ok:
@@ -79,8 +79,8 @@ def settle(pid: int, tool: Tool, folder: Path, *categories: str) -> StackCapture
     """Look until the victim is where it hangs: it announces itself just before."""
     end = time.monotonic() + PATIENCE_S
     while True:
-        seen = stacks.capture(pid, folder, [tool], timeout=PATIENCE_S)
-        waits = waitsite.explain(seen.threads)
+        seen = capture.capture(pid, folder, [tool], timeout=PATIENCE_S)
+        waits = wait_site.explain(seen.threads)
         if waits is not None and waits.overall.category.value in categories:
             return seen
         if time.monotonic() > end:
@@ -120,7 +120,7 @@ def test_each_tool_names_the_wait_site(
         for tool in (PYSTACK, PY_SPY, GDB):
             if shutil.which(tool.command[0]) is None:
                 continue
-            if tool is not PYSTACK and not stacks.capture(it.pid, tmp_path, [tool]).tool:
+            if tool is not PYSTACK and not capture.capture(it.pid, tmp_path, [tool]).tool:
                 continue
             category = CATEGORIES[hang].get(tool.name, CATEGORIES[hang][""])
             seen = settle(it.pid, tool, tmp_path / "stacks", category)
@@ -137,7 +137,7 @@ def test_two_runs_of_a_hang_have_one_fingerprint_and_two_hangs_have_two(
         with victim(hang, TMPDIR=str(tmp_path)) as it:
             category = CATEGORIES[hang][""]
             seen = settle(it.pid, PYSTACK, tmp_path, category)
-            found.setdefault(hang, set()).add(waitsite.fingerprint(seen.threads))
+            found.setdefault(hang, set()).add(wait_site.fingerprint(seen.threads))
     assert [len(prints) for prints in found.values()] == [1, 1, 1, 1]
     assert len(set().union(*found.values())) == 4
 
@@ -148,7 +148,7 @@ def test_two_captures_show_that_a_deadlock_does_not_move(
     works(PYSTACK)
     with victim("fork_deadlock") as it:
         settle(it.pid, PYSTACK, tmp_path, "stream_evaluation")
-        evidence = stacks.capture_twice(it.pid, tmp_path / "stacks", pause_s=0.2)
+        evidence = capture.capture_twice(it.pid, tmp_path / "stacks", pause_s=0.2)
     assert evidence.moved is False
     assert evidence.waits is not None
     assert (evidence.waits.overall.python_frame or "").endswith(" in fork_deadlock")
@@ -165,7 +165,7 @@ def test_what_runs_is_glanced_at_between_the_captures(
     works(PYSTACK)
     with victim(hang) as it:
         settle(it.pid, PYSTACK, tmp_path, category)
-        seen = stacks.capture_twice(it.pid, tmp_path / "stacks", pause_s=0.2, glances=3)
+        seen = capture.capture_twice(it.pid, tmp_path / "stacks", pause_s=0.2, glances=3)
     assert len(seen.between) == glances
     assert all(one.threads for one in seen.between)
 
@@ -176,7 +176,7 @@ def test_two_captures_of_a_healthy_training_are_told_apart(
     works(PYSTACK)
     with victim("healthy") as it:
         settle(it.pid, PYSTACK, tmp_path, "running", "stream_evaluation")
-        looks = (stacks.capture_twice(it.pid, tmp_path, pause_s=0.05).moved for _ in range(50))
+        looks = (capture.capture_twice(it.pid, tmp_path, pause_s=0.05).moved for _ in range(50))
         assert any(looks)
 
 
@@ -188,7 +188,7 @@ def test_a_process_that_ends_between_the_captures_is_no_evidence_of_standing_sti
         script = "[ -e /proc/{pid}/fd/0 ] && kill -9 {pid} && printf '%s\\n' " + (
             "'Thread 1 (LWP {pid}):' '#0  main () at a.c:1'"
         )
-        evidence = stacks.capture_twice(it.pid, tmp_path, [shell(script)], pause_s=0.5)
+        evidence = capture.capture_twice(it.pid, tmp_path, [shell(script)], pause_s=0.5)
     assert [seen.tool for seen in evidence.captures] == ["fake", None]
     assert evidence.moved is None
     assert evidence.waits is not None
@@ -205,7 +205,7 @@ def test_a_healthy_process_goes_on_and_ends_right(
     with victim("counts", "3000") as it:
         looks = 0
         while it.process.poll() is None and looks < 20:
-            seen = stacks.capture(it.pid, tmp_path, [tool], timeout=PATIENCE_S)
+            seen = capture.capture(it.pid, tmp_path, [tool], timeout=PATIENCE_S)
             looks += seen.tool is not None
         assert it.rest() == f"{sum(range(3000))}\n"
         assert it.process.wait() == 0
@@ -220,7 +220,7 @@ def test_a_stopped_process_stays_stopped_and_can_be_continued(
     with victim("counts", "200") as it:
         os.kill(it.pid, signal.SIGSTOP)
         os.waitpid(it.pid, os.WUNTRACED)
-        seen = stacks.capture(it.pid, tmp_path, [tool], timeout=PATIENCE_S)
+        seen = capture.capture(it.pid, tmp_path, [tool], timeout=PATIENCE_S)
         assert seen.tool == (None if tool is PY_SPY else tool.name)
         # A tracer that lets go of a stopped process wakes it for the moment it takes to stop again.
         # One that was really let run would count to its end and never be seen stopped.
@@ -239,10 +239,10 @@ def test_a_tool_that_is_killed_while_it_holds_the_process_leaves_it_running(
 ) -> None:
     works(tool)
     with victim("counts", "6000") as it:
-        took = stacks.capture(it.pid, tmp_path, [tool], timeout=PATIENCE_S).attempts[0].seconds
+        took = capture.capture(it.pid, tmp_path, [tool], timeout=PATIENCE_S).attempts[0].seconds
         killed = 0
         for part in range(1, 16):
-            seen = stacks.capture(it.pid, tmp_path, [tool], timeout=took * part / 15)
+            seen = capture.capture(it.pid, tmp_path, [tool], timeout=took * part / 15)
             if it.process.poll() is not None:
                 break
             if seen.tool is None:
@@ -256,7 +256,7 @@ def test_a_tool_that_is_killed_while_it_holds_the_process_leaves_it_running(
 def test_a_process_that_a_dead_tool_left_stopped_is_continued(tmp_path: Path) -> None:
     rogue = Tool(name="rogue", command=("sh", "-c", "kill -STOP {pid}; sleep 600"), parser="gdb")
     with victim("counts", "200") as it:
-        seen = stacks.capture(it.pid, tmp_path, [rogue], timeout=1.0)
+        seen = capture.capture(it.pid, tmp_path, [rogue], timeout=1.0)
         assert seen.tool is None
         assert it.rest() == f"{sum(range(200))}\n"
 
@@ -277,8 +277,8 @@ def transferring(*calls: str) -> Iterator[subprocess.Popen[str]]:
             assert process.stdout is not None
             assert int(process.stdout.readline()) == process.pid
             end = time.monotonic() + PATIENCE_S
-            while len(procfs.transfers(process.pid)) < len(calls):
-                assert time.monotonic() < end, procfs.transfers(process.pid)
+            while len(linux.transfers(process.pid)) < len(calls):
+                assert time.monotonic() < end, linux.transfers(process.pid)
                 time.sleep(0.01)
             yield process
         finally:
@@ -290,7 +290,7 @@ def test_a_tool_that_stops_the_process_is_not_let_near_a_transfer(
     tool: Tool, tmp_path: Path
 ) -> None:
     with transferring("write") as it:
-        seen = stacks.capture(it.pid, tmp_path, [tool], timeout=PATIENCE_S)
+        seen = capture.capture(it.pid, tmp_path, [tool], timeout=PATIENCE_S)
         assert seen.tool is None
         if seen.attempts[0].reason != "not installed":
             assert "would cut short the write that thread" in seen.attempts[0].reason
@@ -305,7 +305,7 @@ def test_every_kind_of_transfer_goes_on_whole_when_its_stacks_are_taken(
     log = tmp_path / "faults.txt"
     log.touch()
     with transferring(*calls) as it:
-        found = stacks.capture_twice(
+        found = capture.capture_twice(
             it.pid, tmp_path, pause_s=0.1, faulthandler_file=log, may_signal=True
         )
         assert [one.tool for one in found.captures] == [NONBLOCKING.name] * 2
@@ -321,14 +321,14 @@ def test_no_signal_is_sent_into_a_transfer(tmp_path: Path) -> None:
     log = tmp_path / "faults.txt"
     log.touch()
     with transferring("write") as it:
-        seen = stacks.capture(it.pid, tmp_path, [], faulthandler_file=log, may_signal=True)
+        seen = capture.capture(it.pid, tmp_path, [], faulthandler_file=log, may_signal=True)
         assert "would cut short the write" in seen.attempts[0].reason
         assert it.communicate("go on\n") == ("write whole\n", None)
 
 
 def test_one_that_was_seen_in_a_transfer_is_spared_between_two(tmp_path: Path) -> None:
     with victim("sleeps") as it:
-        seen = stacks.capture(it.pid, tmp_path, [PYSTACK], timeout=PATIENCE_S, spare=True)
+        seen = capture.capture(it.pid, tmp_path, [PYSTACK], timeout=PATIENCE_S, spare=True)
         assert "could cut short" in seen.attempts[0].reason
 
 
@@ -358,7 +358,7 @@ ANSWER = shell("printf 'Thread 1 (LWP 1):\\n#0  main () at a.c:1\\n'", "answer")
 def test_a_tool_that_fails_is_recorded_and_the_next_one_asked(
     script: str, reason: str, tmp_path: Path
 ) -> None:
-    seen = stacks.capture(os.getpid(), tmp_path, [shell(script), ANSWER], timeout=0.5)
+    seen = capture.capture(os.getpid(), tmp_path, [shell(script), ANSWER], timeout=0.5)
     failed = seen.attempts[0]
     assert (failed.ok, failed.file) == (False, None)
     assert failed.reason == reason
@@ -369,7 +369,7 @@ def test_a_tool_that_fails_is_recorded_and_the_next_one_asked(
 
 def test_what_a_hanging_tool_started_is_ended_with_it(tmp_path: Path) -> None:
     note = tmp_path / "pid"
-    stacks.capture(1, tmp_path, [shell(f"sleep 600 & echo $! > {note}; wait")], timeout=1.0)
+    capture.capture(1, tmp_path, [shell(f"sleep 600 & echo $! > {note}; wait")], timeout=1.0)
     child = int(note.read_text())
     end = time.monotonic() + PATIENCE_S
     while psutil.pid_exists(child) and psutil.Process(child).status() != psutil.STATUS_ZOMBIE:
@@ -399,7 +399,7 @@ def test_what_a_tool_leaves_to_who_adopts_it_is_waited_for(as_pid_1: bool) -> No
     alone = ["unshare", "--pid", "--fork", "--mount-proc"] if as_pid_1 else []
     if as_pid_1 and subprocess.run([*alone, "true"], capture_output=True, check=False).returncode:
         pytest.skip("cannot make a name space of processes")
-    root = str(Path(stacks.__file__).parents[2])
+    root = str(Path(capture.__file__).parents[2])
     done = subprocess.run(
         [*alone, sys.executable, "-c", ADOPTS],
         env={**os.environ, "PYTHONPATH": root},
@@ -416,11 +416,11 @@ def test_a_tool_is_ended_when_it_is_told_to_stop(tmp_path: Path) -> None:
         note = tmp_path / f"pid{len(silent)}"
         stop = threading.Event()
         script = f"{silent}echo $$ > {note}.new; mv {note}.new {note}; exec sleep 3600"
-        answers: list[bounded.Answer] = []
+        answers: list[run_tool.Answer] = []
         command = ["sh", "-c", script]
         thread = threading.Thread(
             target=lambda command=command, stop=stop, answers=answers: answers.append(
-                bounded.run(command, 3600.0, stop=stop)
+                run_tool.run(command, 3600.0, stop=stop)
             ),
             daemon=True,
         )
@@ -438,7 +438,7 @@ def test_a_tool_is_ended_when_it_is_told_to_stop(tmp_path: Path) -> None:
 def test_no_tool_is_tried_once_there_is_no_use_for_it(tmp_path: Path) -> None:
     stop = threading.Event()
     stop.set()
-    seen = stacks.capture_twice(os.getpid(), tmp_path, [shell("echo never")], stop=stop)
+    seen = capture.capture_twice(os.getpid(), tmp_path, [shell("echo never")], stop=stop)
     assert seen.captures == (StackCapture(attempts=()),)
 
 
@@ -446,26 +446,26 @@ def test_no_tool_is_tried_once_there_is_no_use_for_it(tmp_path: Path) -> None:
 def test_a_tool_is_started_for_who_is_still_there(whose: str) -> None:
     """By its own number: who has become the parent of an orphan may have any."""
     owner = os.getpid() + (whose != "ours")
-    command = [sys.executable, "-I", "-S", "-c", bounded._TIED, str(owner), "echo", "started"]
+    command = [sys.executable, "-I", "-S", "-c", run_tool._TIED, str(owner), "echo", "started"]
     answer = subprocess.run(command, capture_output=True, text=True, check=True)
     assert answer.stdout == ("started\n" if whose == "ours" else "")
 
 
 def test_a_tool_that_floods_is_cut_off() -> None:
-    answer = bounded.run(["sh", "-c", "yes"], timeout=PATIENCE_S, limit=1 << 20)
+    answer = run_tool.run(["sh", "-c", "yes"], timeout=PATIENCE_S, limit=1 << 20)
     assert answer.code is None
     assert answer.problem == "printed more than 1048576 bytes"
     assert len(answer.output) < 2 << 20
 
 
 def test_a_flood_of_errors_is_cut_off_too() -> None:
-    assert bounded.run(["sh", "-c", "yes >&2"], timeout=PATIENCE_S, limit=4096).code is None
+    assert run_tool.run(["sh", "-c", "yes >&2"], timeout=PATIENCE_S, limit=4096).code is None
 
 
 def test_a_missing_tool_and_a_file_that_cannot_be_written_are_reasons(tmp_path: Path) -> None:
     missing = Tool(name="missing", command=("no-such-tool-anywhere",), parser="gdb")
     (tmp_path / "file").touch()
-    seen = stacks.capture(os.getpid(), tmp_path / "file" / "stacks", [missing, ANSWER])
+    seen = capture.capture(os.getpid(), tmp_path / "file" / "stacks", [missing, ANSWER])
     assert [attempt.ok for attempt in seen.attempts] == [False, False]
     assert seen.attempts[0].reason == "not installed"
     assert "file" in seen.attempts[1].reason.lower()
@@ -474,7 +474,7 @@ def test_a_missing_tool_and_a_file_that_cannot_be_written_are_reasons(tmp_path: 
 def test_a_process_that_is_gone_is_a_reason(tmp_path: Path) -> None:
     with subprocess.Popen(["true"]) as process:
         pass
-    seen = stacks.capture(process.pid, tmp_path)
+    seen = capture.capture(process.pid, tmp_path)
     assert seen.tool is None
     assert all(attempt.reason for attempt in seen.attempts)
 
@@ -495,7 +495,7 @@ def test_a_module_beside_the_user_is_not_taken_for_the_tool(
 def test_faulthandler_answers_when_nothing_else_does(tmp_path: Path) -> None:
     log = tmp_path / "faults.txt"
     with victim("gil", STACKS_FAULTHANDLER=str(log)) as it:
-        seen = stacks.capture(it.pid, tmp_path, [], faulthandler_file=log, may_signal=True)
+        seen = capture.capture(it.pid, tmp_path, [], faulthandler_file=log, may_signal=True)
         assert (seen.tool, seen.file) == ("faulthandler", "1-faulthandler.txt")
         main = next(thread for thread in seen.threads if thread.main)
         assert main.frames[-2].function == "gil"
@@ -504,7 +504,7 @@ def test_faulthandler_answers_when_nothing_else_does(tmp_path: Path) -> None:
 def test_no_signal_is_sent_without_leave(tmp_path: Path) -> None:
     log = tmp_path / "faults.txt"
     with victim("sleeps", STACKS_FAULTHANDLER=str(log)) as it:
-        assert stacks.capture(it.pid, tmp_path, [], faulthandler_file=log).attempts == ()
+        assert capture.capture(it.pid, tmp_path, [], faulthandler_file=log).attempts == ()
         assert log.read_text() == ""
 
 
@@ -512,7 +512,7 @@ def test_a_signal_that_would_kill_is_not_sent(tmp_path: Path) -> None:
     log = tmp_path / "faults.txt"
     log.touch()
     with victim("counts", "200") as it:
-        seen = stacks.capture(it.pid, tmp_path, [], faulthandler_file=log, may_signal=True)
+        seen = capture.capture(it.pid, tmp_path, [], faulthandler_file=log, may_signal=True)
         assert "would kill" in seen.attempts[0].reason
         assert it.rest() == f"{sum(range(200))}\n"
 
@@ -522,7 +522,7 @@ def test_a_stopped_process_gets_no_signal_that_it_would_answer_later(tmp_path: P
     with victim("counts", "200", STACKS_FAULTHANDLER=str(log)) as it:
         os.kill(it.pid, signal.SIGSTOP)
         os.waitpid(it.pid, os.WUNTRACED)
-        seen = stacks.capture(it.pid, tmp_path, [], faulthandler_file=log, may_signal=True)
+        seen = capture.capture(it.pid, tmp_path, [], faulthandler_file=log, may_signal=True)
         assert "stopped" in seen.attempts[0].reason
         os.kill(it.pid, signal.SIGCONT)
         it.rest()
@@ -534,16 +534,16 @@ def test_a_stopped_process_gets_no_signal_that_it_would_answer_later(tmp_path: P
 
 def test_doctor_names_every_tool_of_the_platform_with_a_reason_or_none() -> None:
     for probe in (False, True):
-        found = stacktools.available(probe=probe)
+        found = tools.available(probe=probe)
         assert [one.name for one in found] == ["pystack", "py-spy", "py-spy-nonblocking", "gdb"]
         assert all(one.ok or one.reason for one in found)
 
 
 def test_doctor_says_not_installed(monkeypatch: pytest.MonkeyPatch) -> None:
     gone = Tool(name="gone", command=("no-such-tool-anywhere",), parser="gdb")
-    monkeypatch.setattr(stacktools, "TOOLS", (gone,))
+    monkeypatch.setattr(tools, "TOOLS", (gone,))
     for probe in (False, True):
-        (one,) = stacktools.available(probe=probe)
+        (one,) = tools.available(probe=probe)
         assert (one.name, one.ok, one.reason) == ("gone", False, "not installed")
 
 
@@ -567,7 +567,7 @@ def test_a_tool_dies_with_whoever_started_it(tmp_path):
     note = tmp_path / "pid"
     tool = f"echo $$ > {note}.new; mv {note}.new {note}; exec sleep 600"
     code = f"from harness.supervise import bounded; bounded.run(['sh', '-c', {tool!r}], 600)"
-    root = str(Path(stacks.__file__).parents[2])
+    root = str(Path(capture.__file__).parents[2])
     owner = subprocess.Popen([sys.executable, "-c", code], env={**os.environ, "PYTHONPATH": root})
     try:
         end = time.monotonic() + 60

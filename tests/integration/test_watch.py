@@ -15,7 +15,7 @@ import pytest
 from pty_session import Session
 from trial import ROOT, until
 
-from harness.supervise import procfs
+from harness.observe import linux
 
 WATCH = [sys.executable, "-m", "harness", "watch", "--out", "reports"]
 STEPS = "for i in 1 2 3 4 5; do echo step $i loss 2.$i; sleep 0.1; done"
@@ -379,11 +379,11 @@ def test_who_waits_for_the_keyboard_is_seen(tmp_path, code, prompts):
     terminal = Session([sys.executable, "-c", f"print('here', flush=True); {code}"], str(tmp_path))
     try:
         terminal.until(b"here")
-        settled = until(lambda: procfs.processes([terminal.pid])[0].state == "S")
+        settled = until(lambda: linux.processes([terminal.pid])[0].state == "S")
 
         def seen():
-            (process,) = procfs.processes([terminal.pid], deep=True)
-            return procfs.at_prompt(process, platform.machine())
+            (process,) = linux.processes([terminal.pid], deep=True)
+            return linux.at_prompt(process, platform.machine())
 
         assert settled
         assert until(seen) if prompts else not seen()

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import msgspec
 
-from harness.attach.seen import Look, More, Seen
+from harness.detect.deadlock import Surroundings, World
+from harness.detect.observation import Look, More, Seen
 from harness.model import Machine, Process, Thread
-from harness.proof import Surroundings, World
-from harness.stackparse import ThreadStack
-from harness.stackparse.frames import Frame
+from harness.stacks.parse import ThreadStack
+from harness.stacks.parse.frames import Frame
 
 replace = msgspec.structs.replace
 ALONE = Surroundings(tracer=0, pending=False, alarm=False, timers=0, devices=(), asynchronous=())

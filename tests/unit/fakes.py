@@ -9,7 +9,8 @@ from typing import Any
 import msgspec
 from hypothesis import strategies as st
 
-from harness.beatfile import BEATS, number
+from harness.beats.file import BEATS, number
+from harness.beats.record import Record, gather
 from harness.model import (
     Cause,
     Diagnosis,
@@ -30,7 +31,6 @@ from harness.model import (
     StepTimes,
     Verdict,
 )
-from harness.record import Record, gather
 from harness.report import runjson
 
 P = 8 << 20

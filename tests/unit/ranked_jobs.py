@@ -9,6 +9,7 @@ from __future__ import annotations
 import random
 from dataclasses import dataclass, field
 
+from harness.detect.ranks import JobColumns, RankState
 from harness.model import (
     BuiltBeat,
     CollectiveBeat,
@@ -18,9 +19,8 @@ from harness.model import (
     StartBeat,
     StepBeat,
 )
-from harness.ranks import JobColumns, RankState
-from harness.waitrules import Category
-from harness.waitsite import WaitSite
+from harness.stacks.wait_rules import Category
+from harness.stacks.wait_site import WaitSite
 
 T0, STEP_S = 1000.0, 0.1
 OPS = (

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import msgspec
 
-from harness.beatfile import number
+from harness.beats.file import number
+from harness.beats.record import Record, gather
 from harness.model import (
     BuiltBeat,
     CheckBeat,
@@ -19,7 +20,6 @@ from harness.model import (
     StepBeat,
     Tensors,
 )
-from harness.record import Record, gather
 
 P = 100_000_000
 """Bytes of the trainable parameters of every record made here."""

@@ -12,9 +12,9 @@ from __future__ import annotations
 import random
 from dataclasses import dataclass, field, replace
 
-from harness import scenario
-from harness.beatfile import number
-from harness.classify import classify
+from harness.analysis.classify import classify
+from harness.beats.file import number
+from harness.beats.record import gather
 from harness.model import (
     Cause,
     CheckBeat,
@@ -31,7 +31,7 @@ from harness.model import (
     StepBeat,
     Tensors,
 )
-from harness.record import gather
+from harness.scenario import load as scenario
 
 STEPS = 10
 BUDGET_S = 300.0

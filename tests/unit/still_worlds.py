@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from harness.detect.deadlock import LOOKS, SPAN_S, Surroundings, World
 from harness.model import Process, Thread
-from harness.proof import LOOKS, SPAN_S, Surroundings, World
 
 FUTEX = {"x86_64": 202, "aarch64": 98}
 WAIT4 = {"x86_64": 61, "aarch64": 260}

@@ -14,10 +14,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from harness.adapters import ADAPTERS, LOST, Reading, Recognizer, from_pattern
-from harness.adapters.lines import LIMIT, Lines
-from harness.adapters.reading import NAN, count, field, number, size
-from harness.adapters.steps import Steps
+from harness.logs import ADAPTERS, LOST, Reading, Recognizer, from_pattern
+from harness.logs.lines import LIMIT, Lines
+from harness.logs.reading import NAN, count, field, number, size
+from harness.logs.steps import Steps
 
 LOGS = sorted((Path(__file__).parent / "logs").glob("*.log"))
 BY_NAME = {adapter.name: adapter.read for adapter in ADAPTERS}

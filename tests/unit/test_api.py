@@ -18,9 +18,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import harness
-from harness import api, entry, inline, shown, standin
+from harness import api
 from harness.errors import UsageError
 from harness.model import OnHang, Outcome, ScenarioResult, Settings, Severity, Verdict
+from harness.report import summary
+from harness.scenario import from_function, from_notebook, pytest_stub
 
 ROOT = Path(__file__).parents[2]
 
@@ -91,7 +93,7 @@ def test_a_shipped_scenario_by_its_name(tmp_path):
 
 def written(file, **functions):
     """What the scenario binds that is written of `functions`."""
-    entry.write(file, functions)
+    from_function.write(file, functions)
     scope: dict = {"__name__": file.stem}
     exec(compile(file.read_text(), str(file), "exec"), scope)
     return scope
@@ -232,14 +234,14 @@ def test_a_notebooks_classes_without_methods_are_written_out(tmp_path):
 def test_what_cannot_be_written_out_is_named():
     world = cells("model = object()\n", "def make_step(training):\n    return model\n")
     with pytest.raises(UsageError, match="make_step uses model, a object"):
-        inline.source([world["make_step"]])
+        from_notebook.source([world["make_step"]])
 
 
 def test_a_function_without_any_source_is_refused():
     world: dict = {"__name__": "__main__"}
     exec("def make_step(training): ...", world)
     with pytest.raises(UsageError, match="source of make_step cannot be had"):
-        inline.source([world["make_step"]])
+        from_notebook.source([world["make_step"]])
 
 
 # -- what stands in for pytest
@@ -253,7 +255,7 @@ def without_pytest(monkeypatch):
 
 
 def test_marks_mean_nothing_in_a_worker(without_pytest):
-    with standin.for_pytest() as stand_in:
+    with pytest_stub.for_pytest() as stand_in:
         import pytest
 
         assert pytest is stand_in
@@ -279,7 +281,7 @@ def test_a_module_that_needs_the_real_pytest_gets_it(without_pytest, tmp_path, m
     file.write_text("import pytest\nname = pytest.mark.slow.mark.name.upper()\n"
                     "assert isinstance(name, str)\nget = lambda: name\n")  # fmt: skip
     monkeypatch.setattr(sys, "path", [*sys.path])
-    assert entry.function("needs_marks", str(file), "get", [])() == "SLOW"
+    assert from_function.function("needs_marks", str(file), "get", [])() == "SLOW"
     del sys.modules["needs_marks"]
 
 
@@ -313,12 +315,12 @@ def test_any_result_shows_itself(result):
     assert result.outcome.value in str(run)
     assert "\n" not in repr(run)
     assert "\x1b" not in str(run)
-    assert len(shown.row(result)) == len(shown.TITLES)
+    assert len(summary.row(result)) == len(summary.TITLES)
 
 
 @given(st.text())
 def test_no_text_of_a_run_becomes_html(text):
-    (page,) = {shown.as_html(("a",), [(text,)], text)}
+    (page,) = {summary.as_html(("a",), [(text,)], text)}
     assert Table(page).tags <= {"table", "thead", "tbody", "tr", "td", "th", "p"}
 
 
@@ -339,7 +341,7 @@ def test_several_runs_are_a_sequence_of_them():
     assert runs[0].outcome == "completed"
     assert runs[0].outcome is Outcome.COMPLETED
     assert "folder/report.md" in str(runs)
-    assert len(Table(runs._repr_html_()).cells) == 5 * len(shown.TITLES)
+    assert len(Table(runs._repr_html_()).cells) == 5 * len(summary.TITLES)
 
 
 def test_every_public_thing_says_what_it_is():

@@ -29,14 +29,15 @@ from attached_trees import (
 from hypothesis import given
 from hypothesis import strategies as st
 
-from harness.attach import result, target, tree
-from harness.attach.answers import Answer, Judged
-from harness.attach.judge import judge
-from harness.attach.look import Watched
-from harness.attach.motion import motion
-from harness.attach.seen import Link, More
-from harness.attach.tree import judge_tree
-from harness.attach.waits import Wait, kernel_wait
+from harness.attach import result, target
+from harness.attach.observe import Watched
+from harness.detect import tree
+from harness.detect.activity import motion
+from harness.detect.kernel_waits import Wait, kernel_wait
+from harness.detect.observation import Link, More
+from harness.detect.process_verdict import judge
+from harness.detect.tree import judge_tree
+from harness.detect.verdicts import Answer, Judged
 from harness.model import Outcome
 from harness.report import html, junit, markdown, runjson
 from harness.report.input import ReportInput

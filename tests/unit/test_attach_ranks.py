@@ -22,16 +22,16 @@ from attached_trees import (
 from hypothesis import given
 from hypothesis import strategies as st
 
-from harness.attach import launchers, look, result
-from harness.attach.answers import Answer
-from harness.attach.job import ranks_of
-from harness.attach.look import Watched
-from harness.attach.seen import Link
-from harness.attach.tree import judge_tree
+from harness.attach import launchers, observe, result
+from harness.attach.observe import Watched
+from harness.detect.observation import Link
+from harness.detect.ranks.attached import ranks_of
+from harness.detect.tree import judge_tree
+from harness.detect.verdicts import Answer
 from harness.model import Outcome, Standing
 from harness.report import html, markdown, runjson
 from harness.report.input import ReportInput
-from harness.supervise import rankwatch
+from harness.supervise import rank_tracker
 
 ROOT = Path(__file__).parents[2]
 IN_EVAL = ("py:step", "mlx::core::distributed::ring::RingGroup::all_reduce_impl")
@@ -207,7 +207,7 @@ def test_ranks_that_step_are_alive_wherever_they_were_seen():
     """Their sockets' threads spin, and both captures may fall into a wait."""
     before = [waits(rank) for rank in range(3)]
     after = [spun(one) for one in before]
-    slept = {one.pid: look.More(started=one.pid, sleeps={one.pid: 5}) for one in before}
+    slept = {one.pid: observe.More(started=one.pid, sleeps={one.pid: 5}) for one in before}
     stacks = {one.pid: collective(one.pid) for one in before}
     found = seen(BUSY, *before, later=(busy(BUSY), *after), stacks=stacks,
                  ranks={rank: 10 + rank for rank in range(3)})  # fmt: skip
@@ -215,7 +215,7 @@ def test_ranks_that_step_are_alive_wherever_they_were_seen():
     windows = [
         (*window[:-1], msgspec.structs.replace(window[-1], more=slept)) for window in found.windows
     ]
-    firsts = {one.pid: look.More(started=one.pid, sleeps={one.pid: 0}) for one in before}
+    firsts = {one.pid: observe.More(started=one.pid, sleeps={one.pid: 0}) for one in before}
     windows = tuple(
         (msgspec.structs.replace(window[0], more=firsts), *window[1:]) for window in windows
     )
@@ -340,9 +340,9 @@ def test_ranks_and_their_launcher_are_asked_for_and_nothing_below_a_rank(monkeyp
         asked.append(pid)
         return ("mlx.launch", "-n", "4", "x.py")
 
-    monkeypatch.setattr(rankwatch, "rank_of", {10: 0, 11: 1, 20: 7}.get)
-    monkeypatch.setattr(look.target, "argv", argv)
-    told = look._Asked().job(found)
+    monkeypatch.setattr(rank_tracker, "rank_of", {10: 0, 11: 1, 20: 7}.get)
+    monkeypatch.setattr(observe.target, "argv", argv)
+    told = observe._Asked().job(found)
     assert told.ranks == {0: 10, 1: 11}
     assert told.asked == 4
     assert not told.elsewhere

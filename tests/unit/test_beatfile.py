@@ -8,9 +8,9 @@ import os
 from hypothesis import given
 from hypothesis import strategies as st
 
-from harness.beatfile import BEATS, NOW, BeatReader, Recorder, read_beats, read_position
+from harness.beats.file import BEATS, NOW, BeatReader, Recorder, read_beats, read_position
+from harness.beats.record import load
 from harness.model import BuiltBeat, StepBeat
-from harness.record import load
 
 
 def write_steps(folder, count):

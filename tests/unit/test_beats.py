@@ -9,8 +9,8 @@ from itertools import pairwise
 
 import pytest
 
-from harness import beats
-from harness.beatfile import BEATS, read_beats, read_position
+from harness.beats import report as beats
+from harness.beats.file import BEATS, read_beats, read_position
 from harness.inject import told
 from harness.model import StartBeat, StepBeat
 

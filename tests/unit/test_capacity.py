@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from harness import capacity, environment
-from harness.capacity import Limit, Usable
 from harness.model import Bound, Environment
-from harness.supervise import bounded, gpu
+from harness.observe import environment, gpu, memory_limits, run_tool
+from harness.observe.memory_limits import Limit, Usable
 from harness.training import device
 
 GB = 10**9
@@ -28,18 +27,18 @@ def tree(root, cgroup: str, mountinfo: str, **files: object):
 def test_the_smallest_limit_up_the_tree_counts(tmp_path):
     files = {"a/memory.max": 8 * GB, "a/b/memory.max": "max", "a/b/c/memory.max": 9 * GB,
              "a/memory.swap.max": GB}  # fmt: skip
-    assert capacity.limit(tree(tmp_path, "0::/a/b/c\n", UNIFIED, **files)) == Limit(8 * GB, GB)
+    assert memory_limits.limit(tree(tmp_path, "0::/a/b/c\n", UNIFIED, **files)) == Limit(8 * GB, GB)
 
 
 def test_a_container_sees_its_own_group_as_the_root(tmp_path):
     files = {"memory.max": 4 * GB, "memory.swap.max": 0}
-    assert capacity.limit(tree(tmp_path, "0::/\n", UNIFIED, **files)) == Limit(4 * GB, 0)
+    assert memory_limits.limit(tree(tmp_path, "0::/\n", UNIFIED, **files)) == Limit(4 * GB, 0)
 
 
 def test_a_group_above_the_one_that_a_container_shows_is_not_looked_for(tmp_path):
     files = {"memory.max": 4 * GB}
     seen = tree(tmp_path, "0::/../other\n", UNIFIED, **files)
-    assert capacity.limit(seen) == Limit(4 * GB, None)
+    assert memory_limits.limit(seen) == Limit(4 * GB, None)
 
 
 def test_the_first_version_counts_memory_and_swap_together(tmp_path):
@@ -47,18 +46,20 @@ def test_the_first_version_counts_memory_and_swap_together(tmp_path):
              "memory/docker/x/memory.memsw.limit_in_bytes": 5 * GB,
              "memory/memory.limit_in_bytes": 9223372036854771712}  # fmt: skip
     groups = "4:memory:/docker/x\n3:cpuset:/docker\n0::/\n"
-    assert capacity.limit(tree(tmp_path, groups, MEMORY.format("/"), **files)) == Limit(4 * GB, GB)
+    assert memory_limits.limit(tree(tmp_path, groups, MEMORY.format("/"), **files)) == Limit(
+        4 * GB, GB
+    )
 
 
 def test_the_first_version_in_a_container_without_a_name_space(tmp_path):
     files = {"memory/memory.limit_in_bytes": 4 * GB}
     seen = tree(tmp_path, "4:memory:/docker/x\n", MEMORY.format("/docker/x"), **files)
-    assert capacity.limit(seen) == Limit(4 * GB, None)
+    assert memory_limits.limit(seen) == Limit(4 * GB, None)
 
 
 def test_without_control_groups_there_is_no_limit(tmp_path):
-    assert capacity.limit(tmp_path) == Limit()
-    assert capacity.limit(tree(tmp_path, "0::/a\n", UNIFIED)) == Limit()
+    assert memory_limits.limit(tmp_path) == Limit()
+    assert memory_limits.limit(tree(tmp_path, "0::/a\n", UNIFIED)) == Limit()
 
 
 @pytest.mark.parametrize(
@@ -74,7 +75,7 @@ def test_without_control_groups_there_is_no_limit(tmp_path):
     ],
 )
 def test_what_bounds_a_training(group, address, gpu, memory, swap, bound):
-    found = capacity.choose(96, 10, group, address, gpu)
+    found = memory_limits.choose(96, 10, group, address, gpu)
     assert found == Usable(memory=memory, swap=swap, bound=bound)
 
 
@@ -98,11 +99,11 @@ def test_what_mlx_tells_of_a_gpu(info, size):
 )
 def test_what_nvidia_smi_tells_of_a_gpu(monkeypatch, output, sizes):
     def run(command, timeout):
-        return bounded.Answer(output=output, errors="", code=0)
+        return run_tool.Answer(output=output, errors="", code=0)
 
-    monkeypatch.setattr(bounded, "run", run)
+    monkeypatch.setattr(run_tool, "run", run)
     assert gpu.memory() == sizes
-    told = capacity.usable("gpu (NVIDIA H100)")
+    told = memory_limits.usable("gpu (NVIDIA H100)")
     assert (told.bound is Bound.GPU) is bool(sizes)
     assert not sizes or told.memory == 40960 << 20
 

@@ -15,10 +15,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from harness import cli
-from harness.execute import concluded
 from harness.model import Outcome
 from harness.report import junit, markdown
 from harness.report.input import ReportInput
+from harness.session.execute import concluded
 
 ROOT = Path(__file__).parents[2]
 WORKFLOW = ROOT / "docs" / "ci" / "harness.yml"

@@ -11,12 +11,12 @@ import msgspec
 import pytest
 from records import COMPLETED, INFO, P, expecting, failure, make, settings
 
-from harness.classify import classify, metrics
+from harness.analysis.classify import classify, metrics
+from harness.beats.record import Record
+from harness.detect.watchdog import Inspection, Policy
 from harness.model import Cause, Command, Ending, Outcome, Position, Severity, Tensors
-from harness.record import Record
 from harness.supervise import evidence
-from harness.supervise.doubt import Inspector
-from harness.watchdog import Inspection, Policy
+from harness.supervise.inspection import Inspector
 
 NAN = math.nan
 STALLED = Cause(code="stalled", summary="no progress in phase eval of step 1 for 12.0 s")

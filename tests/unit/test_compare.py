@@ -11,7 +11,7 @@ import msgspec
 import pytest
 from hypothesis import given, settings
 
-from harness.compare import REPEATS, Mark, compare, enough
+from harness.analysis.compare import REPEATS, Mark, compare, enough
 from harness.model import Outcome
 from harness.report import runjson
 

@@ -10,10 +10,11 @@ from pathlib import Path
 
 import pytest
 
-from harness import cli, scenario
+from harness import cli
+from harness.scenario import load
 
 ROOT = Path(__file__).parents[2]
-SHIPPED = set(scenario.shipped())
+SHIPPED = set(load.shipped())
 ASKED = """
 import os, sys
 os.dup2(os.open("told", os.O_WRONLY | os.O_CREAT), 8)
@@ -25,7 +26,14 @@ os._exit = ended
 from harness import cli
 cli.main([])
 """
-HEAVY = {"mlx", "mlx_lm", "harness.execute", "harness.supervise", "harness.report", "rich.console"}
+HEAVY = {
+    "mlx",
+    "mlx_lm",
+    "harness.session.execute",
+    "harness.supervise",
+    "harness.report",
+    "rich.console",
+}
 
 
 def asked(folder, line):

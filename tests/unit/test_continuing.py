@@ -12,13 +12,16 @@ import fakes
 import msgspec
 import pytest
 
-from harness import cli, continuing, execute, plan, scenario
+from harness import cli
 from harness.cli import run as command
 from harness.errors import UsageError
 from harness.model import Host, Hostfile, LeftOut, OnHang, Outcome, Settings
-from harness.plan import Options
 from harness.privacy.personal import Personal
 from harness.report import runjson
+from harness.scenario import load
+from harness.session import execute as session
+from harness.session import plan, resume
+from harness.session.plan import Options
 
 SETTINGS = Settings(steps=4)
 HOSTS = Hostfile(hosts=(Host(ssh="a", ips=("10.0.0.1",)), Host(ssh="b", ips=("10.0.0.2",))))
@@ -56,10 +59,10 @@ class Machine:
 @pytest.fixture
 def machine(monkeypatch, tmp_path):
     made = Machine()
-    monkeypatch.setattr(execute.scheduler, "run", made.run)
-    monkeypatch.setattr(execute, "Job", made.job)
-    monkeypatch.setattr(execute, "RankedJob", made.job)
-    monkeypatch.setattr(execute.environment, "gather", lambda: fakes.ENVIRONMENT)
+    monkeypatch.setattr(session.scheduler, "run", made.run)
+    monkeypatch.setattr(session, "Job", made.job)
+    monkeypatch.setattr(session, "RankedJob", made.job)
+    monkeypatch.setattr(session.environment, "gather", lambda: fakes.ENVIRONMENT)
     monkeypatch.chdir(tmp_path)
     return made
 
@@ -70,16 +73,16 @@ class Watcher:
 
 
 def carry_out(words, settings=SETTINGS, repeats=1, **how):
-    runs = plan.make(scenario.find(words), settings, repeats)
-    return execute.execute(runs, settings, Options(**how), Watcher(), ("first", *words))
+    runs = plan.make(load.find(words), settings, repeats)
+    return session.execute(runs, settings, Options(**how), Watcher(), ("first", *words))
 
 
 def go_on(folder, words, repeats=1):
-    with continuing.opened(folder) as earlier:
-        runs = continuing.added(earlier, words, repeats)
-        how = continuing.options(earlier, Options())
+    with resume.opened(folder) as earlier:
+        runs = resume.added(earlier, words, repeats)
+        how = resume.options(earlier, Options())
         given = (runs, earlier.kept.settings, how, Watcher(), ("then", *words))
-        return execute.execute(*given, earlier=earlier)[0]
+        return session.execute(*given, earlier=earlier)[0]
 
 
 def keys(run):
@@ -118,10 +121,10 @@ def test_what_it_was_run_with_is_kept_for_this_user_alone(machine):
     settings = Settings(ranks=2, learning_rate=math.inf, model="some/model")
     how = {"budget": 7.5, "jobs": 3, "cold": True, "on_hang": OnHang.KEEP, "hostfile": HOSTS}
     _, folder = carry_out(["baseline_update"], settings, **how)
-    assert stat.S_IMODE((folder / continuing.NAME).stat().st_mode) == 0o600
-    with continuing.opened(folder) as earlier:
+    assert stat.S_IMODE((folder / resume.NAME).stat().st_mode) == 0o600
+    with resume.opened(folder) as earlier:
         assert earlier.kept.settings == settings
-        told = continuing.options(earlier, Options(stop_after=2))
+        told = resume.options(earlier, Options(stop_after=2))
         assert told == Options(stop_after=2, out=folder.parent, **how)
     go_on(folder, ["baseline_update"])
     assert [(spec.ranks, spec.hostfile) for _, spec in machine.ran] == [(2, HOSTS)] * 2
@@ -129,7 +132,7 @@ def test_what_it_was_run_with_is_kept_for_this_user_alone(machine):
 
 def test_names_that_are_redacted_lead_to_what_they_stand_for(machine, tmp_path, monkeypatch):
     owner = Personal(users=("kowalska",), folders=((str(tmp_path), "<project>"),))
-    monkeypatch.setattr(execute.personal, "gather", lambda: owner)
+    monkeypatch.setattr(session.personal, "gather", lambda: owner)
     file = mine(tmp_path, "kowalska_step")
     _, folder = carry_out([str(file)])
     published = runjson.read(folder)
@@ -176,7 +179,7 @@ def test_a_mistake_that_a_worker_finds_leaves_the_run_as_it_was(machine):
 
 def test_a_run_that_is_under_way_is_left_alone(machine):
     _, folder = carry_out(["baseline_update"])
-    with continuing.opened(folder), pytest.raises(UsageError, match="under way"):
+    with resume.opened(folder), pytest.raises(UsageError, match="under way"):
         go_on(folder, ["baseline_update"])
     go_on(folder, ["baseline_update"])
 
@@ -191,11 +194,11 @@ def test_what_is_no_run_of_scenarios_is_refused(machine, tmp_path):
     assert "no run's folder" in refused(tmp_path / "none")
     assert "no run's folder" in refused(tmp_path)
     made, folder = carry_out(["baseline_update"])
-    (folder / continuing.NAME).write_text("{")
-    assert continuing.NAME in refused(folder)
-    (folder / continuing.NAME).unlink()
-    assert continuing.NAME in refused(folder)
-    assert continuing.named(folder) is None
+    (folder / resume.NAME).write_text("{")
+    assert resume.NAME in refused(folder)
+    (folder / resume.NAME).unlink()
+    assert resume.NAME in refused(folder)
+    assert resume.named(folder) is None
     runjson.write(msgspec.structs.replace(made, settings=None), folder)
     assert "commands" in refused(folder)
     document = json.loads((folder / "run.json").read_text())
@@ -215,7 +218,7 @@ def test_what_is_no_run_of_scenarios_is_refused(machine, tmp_path):
 def test_results_of_another_world_are_not_added(machine, monkeypatch, field, value, told):
     _, folder = carry_out(["baseline_update"])
     now = msgspec.structs.replace(fakes.ENVIRONMENT, **{field: value})
-    monkeypatch.setattr(execute.environment, "gather", lambda: now)
+    monkeypatch.setattr(session.environment, "gather", lambda: now)
     before = files(folder)
     if told is None:
         go_on(folder, ["baseline_update"])
@@ -228,7 +231,7 @@ def test_results_of_another_world_are_not_added(machine, monkeypatch, field, val
 
 def test_nor_those_of_another_version_of_the_harness(machine, monkeypatch):
     _, folder = carry_out(["baseline_update"])
-    monkeypatch.setattr(continuing, "__version__", "99")
+    monkeypatch.setattr(resume, "__version__", "99")
     with pytest.raises(UsageError, match="99 now"):
         go_on(folder, ["baseline_update"])
 
@@ -265,13 +268,13 @@ def test_a_scenario_that_is_not_what_it_was_is_refused(machine, tmp_path):
 
 
 def test_what_is_no_file_by_the_end_of_the_call_cannot_be_added_to(machine):
-    (info,) = scenario.find(["baseline_update"])
+    (info,) = load.find(["baseline_update"])
     function = msgspec.structs.replace(info, source="def make_step(training): ...")
     own = msgspec.structs.replace(info, settings={"steps": 3})
     for one in (function, own):
         runs = plan.make([one], SETTINGS, 1)
-        _, folder = execute.execute(runs, SETTINGS, Options(), Watcher(), ("harness.run",))
-        assert continuing.named(folder) is None
+        _, folder = session.execute(runs, SETTINGS, Options(), Watcher(), ("harness.run",))
+        assert resume.named(folder) is None
 
 
 def test_the_options_that_are_given_also_where_they_are_the_default():

@@ -10,11 +10,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from harness import cli, plan, scenario
+from harness import cli
+from harness.analysis.diagnosis.diagnose import LADDER, decided, diagnose, order
+from harness.analysis.diagnosis.hypotheses import HYPOTHESES, TABLE, TWINS, Effect
 from harness.cli import options
-from harness.diagnose import LADDER, decided, diagnose, order
-from harness.diagnosis.hypotheses import HYPOTHESES, TABLE, TWINS, Effect
-from harness.findings.make import error, info, warning
 from harness.model import (
     Bound,
     Cause,
@@ -30,6 +29,9 @@ from harness.model import (
     StepTimes,
     Verdict,
 )
+from harness.model.finding import error, info, warning
+from harness.scenario import load
+from harness.session import plan
 
 GB = 10**9
 SETTINGS = Settings()
@@ -126,7 +128,7 @@ UNCHANGED = error("parameters_unchanged", "none of the 20 trainable tensors chan
 
 
 def test_the_table_has_each_scenario_of_the_ladder_once():
-    assert {info.name for info in scenario.ladder()} == set(TABLE)
+    assert {info.name for info in load.ladder()} == set(TABLE)
     assert "baseline_update" in TWINS
     assert "value_and_grad_reused" in TWINS
 

@@ -8,7 +8,7 @@ from collections import Counter
 import pytest
 import simulated
 
-from harness.diagnose import LADDER, decided, diagnose, order
+from harness.analysis.diagnosis.diagnose import LADDER, decided, diagnose, order
 from harness.model import Settings, Verdict
 
 CASES, CHUNKS = 1000, 8

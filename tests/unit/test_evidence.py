@@ -5,10 +5,10 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from harness import waitsite
 from harness.model import Process, Snapshot
-from harness.stackparse.frames import UNKNOWN, Frame, ThreadStack
-from harness.supervise import evidence, stacks
+from harness.stacks import capture, wait_site
+from harness.stacks.parse.frames import UNKNOWN, Frame, ThreadStack
+from harness.supervise import evidence
 
 
 def test_where_stacks_lie_says_whose_they_are(tmp_path, monkeypatch):
@@ -17,9 +17,9 @@ def test_where_stacks_lie_says_whose_they_are(tmp_path, monkeypatch):
 
     def capture_twice(pid, folder, **options):
         taken[pid] = (folder.relative_to(tmp_path).as_posix(), options["may_signal"])
-        return stacks.StackEvidence(captures=(stacks.StackCapture(attempts=()),))
+        return capture.StackEvidence(captures=(capture.StackCapture(attempts=()),))
 
-    monkeypatch.setattr(stacks, "capture_twice", capture_twice)
+    monkeypatch.setattr(capture, "capture_twice", capture_twice)
     processes = tuple(
         Process(pid=pid, ppid=1, name="python", state="S", cpu_s=0.0) for pid in (99, 100, 101)
     )
@@ -96,12 +96,12 @@ def test_an_inspection_that_sees_nothing_says_nothing(tmp_path, monkeypatch):
 
     def inspect(*looks):
         captures = tuple(
-            stacks.StackCapture(attempts=(), tool="pystack", threads=(one,)) for one in looks
+            capture.StackCapture(attempts=(), tool="pystack", threads=(one,)) for one in looks
         )
-        seen = stacks.StackEvidence(
-            captures=captures, moved=True, waits=waitsite.explain((looks[-1],))
+        seen = capture.StackEvidence(
+            captures=captures, moved=True, waits=wait_site.explain((looks[-1],))
         )
-        monkeypatch.setattr(stacks, "capture_twice", lambda *_, **__: seen)
+        monkeypatch.setattr(capture, "capture_twice", lambda *_, **__: seen)
         return evidence.inspect(0, tmp_path)
 
     assert inspect(hidden, hidden) is None

@@ -7,11 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from harness import execute as module
 from harness.errors import HarnessError
-from harness.execute import execute, why
 from harness.model import Settings
-from harness.plan import Options
+from harness.session import execute as module
+from harness.session.execute import execute, why
+from harness.session.plan import Options
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from harness.supervise.exits import Exits
+from harness.supervise.launcher_log import Exits
 
 SAID = (
     b"step 1\n\x1b[33m[WARN] Node with rank 2 exited with code -9\x1b[0m\nstep 2\n"

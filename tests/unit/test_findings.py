@@ -11,9 +11,9 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 from records import P, held, make
 
-from harness import findings
+from harness.analysis import findings
+from harness.beats.record import Record
 from harness.model import Severity, Tensors
-from harness.record import Record
 
 NAN, INF = math.nan, math.inf
 MIB = 2**20

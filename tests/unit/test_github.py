@@ -12,12 +12,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 from markdown_it import MarkdownIt
 
+from harness.analysis.controls import Row
 from harness.cli import github as cli
 from harness.cli import parser
 from harness.errors import Exit
 from harness.model import Outcome
 from harness.report import github, runjson
-from harness.selftest import Row
 
 FAILURES = (Outcome.HUNG, Outcome.DIVERGED, Outcome.CRASHED, Outcome.UNFINISHED)
 COMMAND = re.compile(r"::(error|warning) ((?:\w+=[^,:\r\n]*,?)*)::([^\r\n]*)")

@@ -2,7 +2,7 @@
 
 import pytest
 
-from harness.supervise import gpu
+from harness.observe import gpu
 
 
 @pytest.mark.parametrize(

@@ -8,9 +8,10 @@ import json
 import msgspec
 import pytest
 
-from harness import hosts, plan, scenario
 from harness.errors import UsageError
 from harness.model import Host, Hostfile, Settings
+from harness.scenario import load
+from harness.session import hostfile, plan
 
 HOSTS = [{"ssh": name, "ips": [f"10.0.0.{i}"]} for i, name in enumerate("abc")]
 FILE = Hostfile(hosts=tuple(Host(ssh=one["ssh"], ips=tuple(one["ips"])) for one in HOSTS))
@@ -23,30 +24,30 @@ def written(tmp_path, content):
 
 
 def runs(**settings):
-    return plan.make(scenario.find(["baseline_update"]), Settings(**settings), 1)
+    return plan.make(load.find(["baseline_update"]), Settings(**settings), 1)
 
 
 def test_both_forms_are_read(tmp_path):
-    assert hosts.read(written(tmp_path, json.dumps(HOSTS))) == FILE
+    assert hostfile.read(written(tmp_path, json.dumps(HOSTS))) == FILE
     whole = {"backend": "ring", "envs": ["A=1"], "hosts": HOSTS, "more": 1}
     expected = msgspec.structs.replace(FILE, backend="ring", envs=("A=1",))
-    assert hosts.read(written(tmp_path, json.dumps(whole))) == expected
+    assert hostfile.read(written(tmp_path, json.dumps(whole))) == expected
 
 
 @pytest.mark.parametrize("content", ["", "{}", "[1]", "[]", json.dumps(HOSTS[:1]), '[{"ips":[]}]'])
 def test_what_is_no_host_file_is_said_with_its_name(tmp_path, content):
     with pytest.raises(argparse.ArgumentTypeError, match=r"hosts\.json"):
-        hosts.read(written(tmp_path, content))
+        hostfile.read(written(tmp_path, content))
 
 
 def test_there_are_as_many_ranks_as_hosts_unless_asked_for():
-    assert [hosts.ranks(None, FILE), hosts.ranks(2, FILE)] == [3, 2]
-    assert [hosts.ranks(None, None), hosts.ranks(4, None)] == [1, 4]
+    assert [hostfile.ranks(None, FILE), hostfile.ranks(2, FILE)] == [3, 2]
+    assert [hostfile.ranks(None, None), hostfile.ranks(4, None)] == [1, 4]
 
 
 def test_the_first_ranks_get_the_first_hosts():
-    assert [host.ssh for host in hosts.of(FILE, 2).hosts] == ["a", "b"]
-    assert hosts.of(None, 2) is None
+    assert [host.ssh for host in hostfile.of(FILE, 2).hosts] == ["a", "b"]
+    assert hostfile.of(None, 2) is None
 
 
 @pytest.mark.parametrize(
@@ -61,17 +62,17 @@ def test_the_first_ranks_get_the_first_hosts():
 )
 def test_what_cannot_be_run_is_refused_at_once(settings, file, words):
     with pytest.raises(UsageError, match=words):
-        hosts.check(runs(**settings), file)
+        hostfile.check(runs(**settings), file)
 
 
 def test_mpi_needs_its_launcher(monkeypatch):
-    monkeypatch.setattr(hosts.shutil, "which", lambda name: None)
+    monkeypatch.setattr(hostfile.shutil, "which", lambda name: None)
     with pytest.raises(UsageError, match="no mpirun"):
-        hosts.check(runs(ranks=2, backend="mpi"), None)
-    hosts.check(runs(backend="mpi"), None)
+        hostfile.check(runs(ranks=2, backend="mpi"), None)
+    hostfile.check(runs(backend="mpi"), None)
 
 
 def test_what_fits_is_not_refused():
-    hosts.check(runs(ranks=2), FILE)
-    hosts.check(runs(ranks=3), FILE)
-    hosts.check(runs(ranks=4), None)
+    hostfile.check(runs(ranks=2), FILE)
+    hostfile.check(runs(ranks=3), FILE)
+    hostfile.check(runs(ranks=4), None)

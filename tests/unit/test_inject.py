@@ -12,8 +12,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from harness import beatfile, inject
-from harness.beatfile import BEATS, BeatReader, Recorder, read_beats, read_position
+from harness import inject
+from harness.beats import file as beatfile
+from harness.beats.file import BEATS, BeatReader, Recorder, read_beats, read_position
 from harness.inject import Told, environment, told
 from harness.inject.inside import trainer, writer
 from harness.inject.inside.writer import Writer, open_writer

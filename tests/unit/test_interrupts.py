@@ -9,9 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from harness import execute
-from harness.plan import Options
-from harness.supervise import scheduler, together
+from harness.observe import threads
+from harness.session import execute as session
+from harness.session.plan import Options
+from harness.supervise import scheduler
 from harness.supervise.scheduler import requests
 
 
@@ -47,8 +48,8 @@ def test_no_request_leaves_a_descriptor_open():
 
 def run_with(monkeypatch, tmp_path, interrupted, write):
     monkeypatch.setattr(scheduler, "run", lambda *_, **__: ((), interrupted))
-    monkeypatch.setattr(execute, "write_all", write)
-    return execute.execute([], None, Options(out=tmp_path), Observer(), ["harness"])
+    monkeypatch.setattr(session, "write_all", write)
+    return session.execute([], None, Options(out=tmp_path), Observer(), ["harness"])
 
 
 @pytest.mark.parametrize("number", scheduler.STOPS)
@@ -83,10 +84,10 @@ def test_each_of_several_in_their_order():
         under_way.discard(item)
         return 2 * item
 
-    found = together.each(range(20), do, 3, threading.Event())
+    found = threads.each(range(20), do, 3, threading.Event())
     assert found == [2 * item for item in range(20)]
     assert max(most) <= 3
-    assert together.each([], do, 3, threading.Event()) == []
+    assert threads.each([], do, 3, threading.Event()) == []
 
 
 def test_what_one_of_several_raises_is_raised():
@@ -94,7 +95,7 @@ def test_what_one_of_several_raises_is_raised():
         raise ValueError(item)
 
     with pytest.raises(ValueError, match="7"):
-        together.each([7], do, 2, threading.Event())
+        threads.each([7], do, 2, threading.Event())
 
 
 def test_an_interrupted_wait_tells_the_others_to_stop():
@@ -109,7 +110,7 @@ def test_an_interrupted_wait_tells_the_others_to_stop():
         stop.wait()
 
     with pytest.raises(KeyboardInterrupt):
-        together.each(range(2), do, 2, stop)
+        threads.each(range(2), do, 2, stop)
     assert stop.is_set()
 
 

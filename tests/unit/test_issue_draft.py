@@ -11,10 +11,10 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from harness import entry, scenario
 from harness.model import Command, Outcome, RankResult, Settings, Standing
 from harness.report import issue, repro
 from harness.report.input import ReportInput, groups
+from harness.scenario import from_function, load
 
 TITLES = ["Describe the bug", "To Reproduce", "Expected behavior", "Desktop", "Additional context"]
 GITHUB = 65_536
@@ -93,9 +93,9 @@ def test_of_a_job_it_has_the_stacks_of_the_rank_to_blame_and_of_another():
         assert re.findall(r"Stacks \((.*?)\)", text) == shown
 
 
-@pytest.mark.parametrize("info", [*scenario.ladder(), *scenario.controls()], ids=lambda i: i.name)
+@pytest.mark.parametrize("info", [*load.ladder(), *load.controls()], ids=lambda i: i.name)
 def test_each_shipped_scenario_becomes_one_file_without_this_project(info):
-    text = repro.script(info, scenario.apply(Settings(), info), scenario.siblings(info))
+    text = repro.script(info, load.apply(Settings(), info), load.siblings(info))
     tree = ast.parse(text)
     brought = set(re.findall(r"^module\('([\w.]+)'", text, re.MULTILINE))
     for node in ast.walk(tree):
@@ -224,7 +224,7 @@ def test_annotations_stay_unread():
 
 
 def test_what_is_not_whole_is_not_shown_as_one_file():
-    source = f"{entry.NOT_WHOLE}make_step uses model\ndef make_step(t): pass\n"
+    source = f"{from_function.NOT_WHOLE}make_step uses model\ndef make_step(t): pass\n"
     run = fakes.run(fakes.result("mine", outcome=Outcome.CRASHED))
     run = msgspec.structs.replace(run, scenarios=(fakes.info("mine", source=source),))
     assert "The scenario cannot be shown as one file: make_step uses model." in draft(run)

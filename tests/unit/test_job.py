@@ -7,9 +7,9 @@ from types import SimpleNamespace
 import pytest
 from fakes import info
 
+from harness.detect.watchdog import Judgement, State
 from harness.model import WorkerSpec
 from harness.supervise import job
-from harness.watchdog import Judgement, State
 
 BUDGET = 100.0
 

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from test_html import check
 from test_report import check as check_markdown
 
-from harness.beatfile import BEATS, read_beats, read_ends
+from harness.beats.file import BEATS, read_beats, read_ends
 from harness.model import (
     BuiltBeat,
     CollectiveBeat,

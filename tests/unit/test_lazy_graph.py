@@ -16,10 +16,10 @@ from hypothesis import given  # noqa: E402
 from hypothesis import strategies as st  # noqa: E402
 from records import make  # noqa: E402
 
-from harness import findings  # noqa: E402
-from harness.beatfile import Recorder  # noqa: E402
+from harness.analysis import findings  # noqa: E402
+from harness.beats.file import Recorder  # noqa: E402
+from harness.beats.record import Record, gather, load  # noqa: E402
 from harness.model import BuiltBeat, Settings  # noqa: E402
-from harness.record import Record, gather, load  # noqa: E402
 from harness.report.sections.scenario import pending as shown  # noqa: E402
 from harness.training import loop, probes  # noqa: E402
 from harness.training.probes import Graph, GraphSampler, carried, pending  # noqa: E402

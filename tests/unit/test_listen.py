@@ -6,12 +6,12 @@ import time
 
 import pytest
 
-from harness.adapters import ADAPTERS, Reading, Recognition
-from harness.beatfile import read_beats, read_position
-from harness.findings import watching
+from harness.analysis.findings import watching
+from harness.beats.file import read_beats, read_position
+from harness.beats.record import load
 from harness.inject import Told
+from harness.logs import ADAPTERS, Reading, Recognition
 from harness.model import StepBeat
-from harness.record import load
 from harness.supervise import listen
 from harness.supervise.listen import BETWEEN, VALIDATES, Ear, LogBeats
 

@@ -7,8 +7,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from harness import forecast
-from harness.capacity import Usable
 from harness.errors import HarnessError
 from harness.memory import law, layout
 from harness.memory.fuse import DEPTH, fuse
@@ -17,6 +15,8 @@ from harness.memory.replay import METAL, Array, Lag, Memory, Node
 from harness.memory.trace import Op, Shapes, Trace
 from harness.memory.unmerge import unmerge
 from harness.model import Bound, Settings
+from harness.observe.memory_limits import Usable
+from harness.session import forecast
 
 N = 1 << 20
 P = 4 * N

@@ -9,9 +9,10 @@ from pathlib import Path
 import msgspec
 import pytest
 
+from harness.beats.record import load
 from harness.model import Sample
-from harness.record import load
-from harness.supervise import darwin, observe
+from harness.observe import processes
+from harness.observe.macos import memory as darwin
 
 VM_STAT = """Mach Virtual Memory Statistics: (page size of 16384 bytes)
 Pages free:                               12345.
@@ -45,27 +46,27 @@ def test_a_tool_that_is_not_there_tells_nothing():
 
 @pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
 def test_this_process_is_held_in_memory():
-    footprint, swapped = observe.held([1 << 30])
+    footprint, swapped = processes.held([1 << 30])
     assert (footprint, swapped) == (None, None)
     import os
 
     block = bytearray(b"x" * (64 << 20))
-    footprint, swapped = observe.held([os.getpid()])
+    footprint, swapped = processes.held([os.getpid()])
     assert footprint > len(block)
     assert 0 <= swapped <= footprint
-    assert observe.machine().compressed is None
-    whole = observe.machine(whole=True)
+    assert processes.machine().compressed is None
+    whole = processes.machine(whole=True)
     has_pressure = Path("/proc/pressure/memory").exists()
     assert (whole.pressure is not None) == has_pressure
 
 
 def test_what_could_not_be_read_has_a_reason(monkeypatch):
     monkeypatch.setattr(sys, "platform", "linux")
-    unread = observe.unread(Sample(t=0.0, footprint=3, swap_used=0, pressure=0.0))
+    unread = processes.unread(Sample(t=0.0, footprint=3, swap_used=0, pressure=0.0))
     assert {"swapped", "compressed", "pressure_level", "major_faults"} == set(unread)
     assert all(unread.values())
     monkeypatch.setattr(sys, "platform", "darwin")
-    assert "pressure" in observe.unread(Sample(t=0.0))
+    assert "pressure" in processes.unread(Sample(t=0.0))
 
 
 def test_the_summary_keeps_the_peaks(tmp_path):

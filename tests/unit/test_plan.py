@@ -6,9 +6,10 @@ import json
 
 import pytest
 
-from harness import plan, scenario
 from harness.errors import UsageError
 from harness.model import Settings
+from harness.scenario import load
+from harness.session import plan
 
 
 def model_folder(tmp_path, **config):
@@ -56,12 +57,12 @@ def test_broken_model_folders(tmp_path):
 
 def test_a_hub_id_is_left_to_the_worker():
     settings = Settings(model="mlx-community/SmolLM-135M-4bit")
-    (run,) = plan.make(scenario.find(["baseline_update"]), settings, 1)
+    (run,) = plan.make(load.find(["baseline_update"]), settings, 1)
     assert run.settings.model == "mlx-community/SmolLM-135M-4bit"
 
 
 def test_repeats_are_interleaved_and_overrides_apply():
-    infos = scenario.find(["baseline_update", "sgd_step"])
+    infos = load.find(["baseline_update", "sgd_step"])
     runs = plan.make(infos, Settings(), 2)
     assert [(run.info.name, run.repeat) for run in runs] == [
         ("baseline_update", 0),

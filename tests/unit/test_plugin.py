@@ -9,7 +9,7 @@ import pytest
 
 from harness.api import Run
 from harness.model import Outcome
-from harness.pytest_plugin import told
+from harness.pytest_plugin import failure
 from harness.pytest_plugin.collect import is_scenario
 from harness.pytest_plugin.running import folder_name
 
@@ -29,7 +29,7 @@ def test_no_two_tests_share_a_folder():
 )
 def test_a_timeout_tells_where_it_was(step, phase, place, tmp_path):
     result = fakes.result("slow", Outcome.UNFINISHED, last_step=step, last_phase=phase)
-    text = told.timeout(Run(result, tmp_path, Path("report.md")), 3.0, {})
+    text = failure.timeout(Run(result, tmp_path, Path("report.md")), 3.0, {})
     assert text.startswith(f"Timeout (>3.0s) from pytest-timeout: slow {place}\n")
 
 
@@ -38,7 +38,7 @@ def test_whose_stacks_they_are_is_told_by_their_folder(tmp_path):
     for name in (".", "99", "rank-2", "rank-10"):
         (tmp_path / "stacks" / name).mkdir(parents=True, exist_ok=True)
         (tmp_path / "stacks" / name / "1-pystack.txt").write_text(text)
-    lines = told.failure(Run(fakes.result(), tmp_path, Path("report.md"))).splitlines()
+    lines = failure.failure(Run(fakes.result(), tmp_path, Path("report.md"))).splitlines()
     by = "-- stacks by pystack"
     assert [line for line in lines if line.startswith(by)] == [
         f"{by}{whose}, innermost first" for whose in ("", ", process 99", ", rank 2", ", rank 10")
@@ -70,7 +70,7 @@ def test_of_a_stack_calls_without_a_name_are_left_out(tmp_path):
     )
     text = f"Thread 1 (LWP 7):\n{calls}\n#3  0x04 in ?? ()\n"
     (tmp_path / "stacks" / "1-gdb.txt").write_text(text)
-    told_of = told.failure(Run(fakes.hung(), tmp_path, Path("report.md")))
+    told_of = failure.failure(Run(fakes.hung(), tmp_path, Path("report.md")))
     assert "libc.so.6 in wait" in told_of
     assert "m.c:3 in mine" in told_of
     assert "???" not in told_of

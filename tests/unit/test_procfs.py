@@ -14,12 +14,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from harness.supervise import observe
+from harness.observe import processes
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
 
-from harness.supervise import procfs  # noqa: E402
-from harness.supervise.procfs import deep, files, reading, tree  # noqa: E402
+from harness.observe import linux  # noqa: E402
+from harness.observe.linux import deep, files, reading, tree  # noqa: E402
 
 
 def sleeper(code="import time; time.sleep(600)"):
@@ -33,16 +33,16 @@ def test_a_process_and_its_descendants_parents_first():
     with sleeper(nested) as child:
         child.stdout.readline()
         try:
-            while len(family := procfs.processes([os.getpid()])) < 3:
+            while len(family := linux.processes([os.getpid()])) < 3:
                 pass
             assert family[0].pid == os.getpid()
             by_pid = {process.pid: process for process in family}
             assert by_pid[child.pid].ppid == os.getpid()
             (grandchild,) = [process for process in family if process.ppid == child.pid]
             assert family.index(grandchild) > family.index(by_pid[child.pid])
-            assert procfs.processes([child.pid, os.getpid()])[0].pid == child.pid
+            assert linux.processes([child.pid, os.getpid()])[0].pid == child.pid
         finally:
-            for process in procfs.processes([child.pid]):
+            for process in linux.processes([child.pid]):
                 os.kill(process.pid, 9)
 
 
@@ -51,7 +51,7 @@ def test_children_are_found_on_a_kernel_that_does_not_list_them(monkeypatch):
     with sleeper() as child:
         child.stdout.readline()
         try:
-            assert child.pid in {process.pid for process in procfs.processes([os.getpid()])}
+            assert child.pid in {process.pid for process in linux.processes([os.getpid()])}
         finally:
             child.kill()
 
@@ -64,11 +64,11 @@ def test_a_child_that_the_kernel_lists_and_hides_is_told_of(monkeypatch):
             reading, "read", lambda path: b"" if f"/{child.pid}/" in path else read(path)
         )
         try:
-            world = procfs.world(os.getpid())
+            world = linux.world(os.getpid())
             assert child.pid in world.unseen
             assert child.pid not in {process.pid for process in world.processes}
             # What is asked for and has gone is no child that hides.
-            assert procfs.world(child.pid).unseen == ()
+            assert linux.world(child.pid).unseen == ()
         finally:
             child.kill()
 
@@ -81,7 +81,7 @@ def test_what_it_says_of_ourselves_is_true():
         # The thread may not yet have come to its wait.
         end = time.monotonic() + 60
         while time.monotonic() < end:
-            (me, *_) = procfs.processes([os.getpid()], deep=True)
+            (me, *_) = linux.processes([os.getpid()], deep=True)
             waiting = [t for t in me.threads if t.tid == thread.native_id]
             if waiting[0].state == "S" and waiting[0].syscall is not None:
                 break
@@ -103,7 +103,7 @@ def test_a_name_with_parentheses_and_spaces_is_no_trap():
         [sys.executable, "-c", code], stdout=subprocess.PIPE, stdin=subprocess.PIPE
     ) as child:
         child.stdout.readline()
-        (seen,) = procfs.processes([child.pid])
+        (seen,) = linux.processes([child.pid])
         assert seen.name == ") R 1 (x"
         assert seen.ppid == os.getpid()
 
@@ -112,19 +112,19 @@ def test_the_gone_are_left_out():
     with sleeper() as child:
         child.stdout.readline()
         child.kill()
-    assert procfs.processes([child.pid]) == ()
-    assert procfs.processes([2**22 + 1, os.getpid()])[0].pid == os.getpid()
+    assert linux.processes([child.pid]) == ()
+    assert linux.processes([2**22 + 1, os.getpid()])[0].pid == os.getpid()
 
 
 def test_the_machine_has_memory():
-    seen = observe.machine()
+    seen = processes.machine()
     assert seen.available > 0
     assert seen.swap_used >= 0
 
 
 def test_psutil_sees_what_proc_shows():
     """The way taken on macOS, tried where it can be."""
-    ours, theirs = procfs.processes([os.getpid()])[0], observe._family(os.getpid())[0]
+    ours, theirs = linux.processes([os.getpid()])[0], processes._family(os.getpid())[0]
     assert (ours.pid, ours.ppid) == (theirs.pid, theirs.ppid)
     assert len(ours.threads) == len(theirs.threads)
     assert theirs.cpu_s == pytest.approx(ours.cpu_s, abs=0.5)

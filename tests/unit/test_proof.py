@@ -18,7 +18,7 @@ from still_worlds import (
 )
 
 from harness import syscalls
-from harness.proof import SPAN_S, Surroundings, deadlock, prove
+from harness.detect.deadlock import SPAN_S, Surroundings, deadlock, prove
 
 machines = st.sampled_from(["x86_64", "aarch64"])
 replace = msgspec.structs.replace

@@ -9,12 +9,12 @@ import ranked_jobs as jobs
 from hypothesis import given
 from hypothesis import strategies as st
 
-from harness import findings
-from harness.beatfile import BETWEEN
+from harness.analysis import findings
+from harness.beats.file import BETWEEN
+from harness.detect.ranks import JobColumns, RankState, judge
 from harness.model import ErrorBeat, Position, Severity, Standing
-from harness.ranks import JobColumns, RankState, judge
-from harness.waitrules import LEAVES, Category
-from harness.waitsite import WaitSite
+from harness.stacks.wait_rules import LEAVES, Category
+from harness.stacks.wait_site import WaitSite
 
 SIZES, PER_STEP = st.integers(2, 16), st.integers(1, 5)
 STEPS, SEEDS = st.integers(0, 9), st.integers(0, 10**9)

@@ -9,13 +9,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 from test_report import check
 
+from harness.detect.ranks import judge
 from harness.model import Outcome, RankResult, RunResult, Standing
-from harness.ranks import judge
 from harness.report import markdown, runjson
 from harness.report.input import ReportInput, groups
 from harness.report.sections.ranks import ROWS, ranks
-from harness.waitrules import Category
-from harness.waitsite import WaitSite
+from harness.stacks.wait_rules import Category
+from harness.stacks.wait_site import WaitSite
 
 
 def run_of(results: tuple[RankResult, ...]) -> RunResult:

@@ -8,15 +8,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from harness.adapters import ADAPTERS
-from harness.beatfile import read_beats
+from harness.beats.file import read_beats
 from harness.inject.inside import launcher, writer
 from harness.inject.inside.launcher import HEAD, PART, SAID, Said
 from harness.inject.inside.writer import home, open_writer
+from harness.logs import ADAPTERS
 from harness.model import Process, StepBeat
-from harness.supervise import rankof, rankwatch
-from harness.supervise.rankof import among
-from harness.supervise.rankwatch import Numbers, Ranks
+from harness.observe import rank_env
+from harness.observe.rank_env import among
+from harness.supervise import rank_tracker
+from harness.supervise.rank_tracker import Numbers, Ranks
 
 # --- which processes they are -----------------------------------------------------------------
 
@@ -40,7 +41,7 @@ def test_the_rank_is_what_the_launcher_has_told(variables, rank):
 
 
 def test_one_that_cannot_be_asked_is_no_rank():
-    assert rankof.rank_of(2**22 + 1) is None
+    assert rank_env.rank_of(2**22 + 1) is None
 
 
 def process(pid, ppid, name="python"):
@@ -54,7 +55,7 @@ def numbered(monkeypatch, ranks):
         asked.append(pid)
         return ranks.get(pid)
 
-    monkeypatch.setattr(rankwatch, "rank_of", rank_of)
+    monkeypatch.setattr(rank_tracker, "rank_of", rank_of)
     return asked
 
 

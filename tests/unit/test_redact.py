@@ -19,13 +19,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 from private_markers import MARKERS, PERSONAL
 
-from harness import model, privacy, scenario
-from harness.plain import plain
+from harness import model, privacy
+from harness.beats.record import Record
 from harness.privacy import Personal, personal, redacted, redacted_source
 from harness.privacy.redact import arguments
 from harness.privacy.rules import RULES, Rule
-from harness.record import Record
 from harness.report.input import _record
+from harness.scenario import load
+from harness.text.sanitize import plain
 
 
 @pytest.mark.parametrize("kind", sorted(MARKERS))
@@ -143,7 +144,7 @@ def test_what_follows_an_option_for_a_secret_is_left_out():
 SITE = Path(mlx_lm.__file__).parent
 SOURCES = sorted(
     [*SITE.glob("models/*.py"), *SITE.glob("tuner/*.py")]
-    + [file for folder in scenario.folders() for file in folder.glob("*.py")]
+    + [file for folder in load.folders() for file in folder.glob("*.py")]
 )
 
 

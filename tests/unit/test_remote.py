@@ -10,11 +10,11 @@ from pathlib import Path
 from hypothesis import given
 from hypothesis import strategies as st
 
-from harness.beatfile import read_beats, read_position
+from harness.beats.file import read_beats, read_position
+from harness.detect.watchdog import Policy
 from harness.model import Position, Settings, StartBeat, StepBeat, WorkerSpec
-from harness.remote import far, ssh
-from harness.remote.frame import MARK, Clock, Frame, Splitter, line
-from harness.watchdog import Policy
+from harness.supervise.remote import agent, ssh
+from harness.supervise.remote.frame import MARK, Clock, Frame, Splitter, line
 
 
 def beat(t, step=0):
@@ -112,7 +112,7 @@ def stand_in(tmp_path, script, rank="export MLX_RANK=1; "):
     real = tmp_path / "real"
     real.write_text(f"#!/bin/sh\n{script}\n")
     real.chmod(0o755)
-    code = "import sys; from harness.remote.ssh import main; sys.exit(main(sys.argv))"
+    code = "import sys; from harness.supervise.remote.ssh import main; sys.exit(main(sys.argv))"
     arguments = ["-tt", "-o", "LogLevel=QUIET", "host", f"{rank}exec python"]
     return subprocess.run(
         [sys.executable, "-c", code, tmp_path, real, *arguments],
@@ -150,8 +150,8 @@ def test_an_ssh_that_starts_no_rank_is_left_alone(tmp_path):
 
 def test_what_a_host_is_given_fits_a_command_line_and_comes_back():
     spec = WorkerSpec(scenario="s", path="/a b/s.py", folder="/f", settings=Settings(ranks=3))
-    sent = far.Sent(spec=spec, source="Größe = 1\n".encode() * 1000, near=(0,), policy=Policy())
-    word = far.pack(sent)
-    assert far.unpack(word) == sent
+    sent = agent.Sent(spec=spec, source="Größe = 1\n".encode() * 1000, near=(0,), policy=Policy())
+    word = agent.pack(sent)
+    assert agent.unpack(word) == sent
     assert word.isascii()
     assert len(word) < 2000

@@ -14,7 +14,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from markdown_it import MarkdownIt
 
-from harness.beatfile import BEATS
+from harness.beats.file import BEATS
 from harness.errors import UsageError
 from harness.model import ModelBeat, Outcome, Severity, StepBeat
 from harness.report import charts, junit, markdown, runjson, write_all

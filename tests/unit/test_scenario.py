@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from harness import scenario
 from harness.errors import UsageError
 from harness.model import Settings
+from harness.scenario import load
 
 GOOD = '''"""First line.
 
@@ -29,11 +29,9 @@ def write(folder, text, name="mine.py"):
 
 
 def test_a_file_is_read_without_importing_it(tmp_path):
-    info = scenario.load(
-        write(tmp_path, GOOD + 'EXPECTS = ("loss_flat",)\nSETTINGS = {"steps": 3}\n')
-    )
+    info = load.load(write(tmp_path, GOOD + 'EXPECTS = ("loss_flat",)\nSETTINGS = {"steps": 3}\n'))
     assert (info.name, info.summary, info.expects) == ("mine", "First line.", ("loss_flat",))
-    assert scenario.apply(Settings(), info).steps == 3
+    assert load.apply(Settings(), info).steps == 3
 
 
 @pytest.mark.parametrize(
@@ -52,7 +50,7 @@ def test_a_file_is_read_without_importing_it(tmp_path):
 )
 def test_a_broken_file_is_one_clear_line(tmp_path, text, told):
     with pytest.raises(UsageError) as caught:
-        scenario.load(write(tmp_path, text))
+        load.load(write(tmp_path, text))
     assert told in str(caught.value)
     assert "\n" not in str(caught.value)
 
@@ -63,37 +61,37 @@ def test_make_step_may_be_imported_or_assigned(tmp_path):
         "import x\nmake_step = x.f\n",
         "from x import f as make_step\n",
     ):
-        assert scenario.load(write(tmp_path, text)).name == "mine"
+        assert load.load(write(tmp_path, text)).name == "mine"
 
 
 def test_unknown_names_are_answered_with_close_ones():
     with pytest.raises(UsageError, match="did you mean baseline_update"):
-        scenario.find(["baseline_updat"])
+        load.find(["baseline_updat"])
     with pytest.raises(UsageError, match="harness list"):
-        scenario.find(["zzzz"])
+        load.find(["zzzz"])
     with pytest.raises(UsageError, match="no such scenario file"):
-        scenario.find(["nowhere/mine.py"])
+        load.find(["nowhere/mine.py"])
 
 
 def test_the_same_name_twice_is_refused(tmp_path):
     path = write(tmp_path, GOOD)
     with pytest.raises(UsageError, match="two scenarios are named mine"):
-        scenario.find([str(path), str(path)])
+        load.find([str(path), str(path)])
 
 
 def test_a_folder_stands_for_its_files(tmp_path):
     write(tmp_path, GOOD, "b.py")
     write(tmp_path, GOOD, "a.py")
     write(tmp_path, "not a scenario", "_helper.py")
-    assert [info.name for info in scenario.find([str(tmp_path)])] == ["a", "b"]
+    assert [info.name for info in load.find([str(tmp_path)])] == ["a", "b"]
     (tmp_path / "empty").mkdir()
     with pytest.raises(UsageError, match="no scenario in the folder"):
-        scenario.find([str(tmp_path / "empty")])
+        load.find([str(tmp_path / "empty")])
 
 
 def test_every_shipped_scenario_loads_and_says_what_it_separates():
-    ladder = scenario.ladder()
-    assert ladder[0].name == scenario.BASELINE
+    ladder = load.ladder()
+    assert ladder[0].name == load.BASELINE
     assert len(ladder) == 21
     for info in ladder:
         assert info.summary.endswith(".")

@@ -14,11 +14,11 @@ from hypothesis import strategies as st
 from rich.cells import cell_len
 from rich.text import Text
 
-from harness import selftest
+from harness.analysis import controls
 from harness.cli import selftest as command
+from harness.cli.console import COLUMNS, LiveScreen, Screen
+from harness.detect.watchdog import State
 from harness.model import Outcome, Severity
-from harness.screen import COLUMNS, LiveScreen, Screen
-from harness.watchdog import State
 
 LONG = "grad_evaluated_without_update"
 REASON = "deadlock in phase forward of step 3: 3 threads in 2 processes wait for one another"
@@ -154,7 +154,7 @@ def test_all_columns_have_room_in_eighty():
 
 
 def row(n, expected, got=None, wrong=()):
-    return selftest.Row(
+    return controls.Row(
         control=f"control_number_{n}",
         repeat=0,
         expected=expected,
@@ -172,7 +172,7 @@ def test_the_verdicts_on_the_controls_fit_with_their_matrix(width, monkeypatch):
     rows.append(row(99, "completed", "crashed", ("it was crashed",)))
     made = console(width)
     monkeypatch.setattr(command, "Console", lambda **_: made)
-    command._print(rows, selftest.matrix(rows))
+    command._print(rows, controls.matrix(rows))
     text = made.file.getvalue()
     assert max(map(cell_len, text.splitlines())) <= width
     assert "…" not in text

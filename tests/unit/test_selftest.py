@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from harness import scenario, selftest
+from harness.analysis import controls as selftest
 from harness.errors import UsageError
 from harness.model import (
     Cause,
@@ -24,6 +24,7 @@ from harness.model import (
     Settings,
     Severity,
 )
+from harness.scenario import load
 
 ROOT = Path(__file__).parents[2]
 DEADLOCK = Expected(outcome=(Outcome.HUNG,), cause=("deadlock",), step=3)
@@ -246,7 +247,7 @@ def test_the_matrix_counts_every_judged_row_once(pairs, here):
 def declared(folder, verdict):
     path = folder / "mine.py"
     path.write_text(f"def make_step(training): ...\nVERDICT = {verdict}\n")
-    return scenario.load(path).verdict
+    return load.load(path).verdict
 
 
 def test_a_verdict_is_read_without_running_the_file(tmp_path):
@@ -275,10 +276,10 @@ def test_a_wrong_verdict_is_one_clear_line(tmp_path, verdict, told):
 
 
 def test_every_control_declares_its_verdict_and_no_scenario_of_the_ladder_does():
-    controls = scenario.controls()
+    controls = load.controls()
     assert len(controls) >= 28
     assert [info.name for info in controls if info.verdict is None] == []
-    assert [info.name for info in scenario.ladder() if info.verdict is not None] == []
+    assert [info.name for info in load.ladder() if info.verdict is not None] == []
     healthy = [info for info in controls if info.summary.startswith("Healthy: ")]
     assert {info.verdict.outcome for info in healthy} == {(Outcome.COMPLETED,)}
 
@@ -286,7 +287,7 @@ def test_every_control_declares_its_verdict_and_no_scenario_of_the_ladder_does()
 def test_the_documents_name_every_control_and_what_it_must_come_to():
     table = (ROOT / "docs" / "CONTROLS.md").read_text()
     rows = dict(re.findall(r"^\| `(\w+)` \|.*\| (.*) \|$", table, flags=re.M))
-    controls = {info.name: info.verdict for info in scenario.controls()}
+    controls = {info.name: info.verdict for info in load.controls()}
     assert rows.keys() == controls.keys()
     for name, verdict in controls.items():
         assert rows[name].startswith(verdict.outcome[0].value), name

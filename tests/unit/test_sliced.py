@@ -9,8 +9,8 @@ import textwrap
 
 import pytest
 
-from harness import entry, sliced
 from harness.errors import UsageError
+from harness.scenario import from_function, slice_source
 
 SHAPES = """
     from __future__ import annotations
@@ -79,7 +79,7 @@ def ran(text):
 
 def test_what_is_used_comes_with_it_and_nothing_else(project):
     module, _ = project
-    text = entry.text({"make_step": module.make_step})
+    text = from_function.text({"make_step": module.make_step})
     scope = ran(text)
     assert scope["make_step"](None)(0) == 6
     assert not {"UNUSED", "unused", "other", "os"} & set(scope)
@@ -89,22 +89,24 @@ def test_what_is_used_comes_with_it_and_nothing_else(project):
 def test_arguments_and_other_names_are_bound(project):
     module, _ = project
     step = functools.partial(module.other)
-    bound = ran(entry.text({"make_step": step, "batches": module.make_step}))["SCENARIO"]
+    bound = ran(from_function.text({"make_step": step, "batches": module.make_step}))["SCENARIO"]
     assert bound["make_step"](None)(0) == 9
     assert bound["batches"](None, extra=1)(0) == 7
-    bound = ran(entry.text({"make_step": functools.partial(module.make_step, extra=5)}))["SCENARIO"]
+    bound = ran(from_function.text({"make_step": functools.partial(module.make_step, extra=5)}))[
+        "SCENARIO"
+    ]
     assert bound["make_step"](None)(0) == 11
 
 
 def test_what_cannot_be_one_text_is_said(project):
     module, write = project
-    text = entry.text({"make_step": module.whole})
-    assert text.startswith(entry.NOT_WHOLE + "the module own_shapes is used as a whole\n")
+    text = from_function.text({"make_step": module.whole})
+    assert text.startswith(from_function.NOT_WHOLE + "the module own_shapes is used as a whole\n")
     assert "def whole" in text
     other = write("own_other", "import own_shapes\ndef sides(x):\n    return own_shapes.sides(x)\n")
     with pytest.raises(UsageError, match="sides is one thing in own_"):
-        sliced.source([("own_other", tmp(other), "sides")])
+        slice_source.source([("own_other", tmp(other), "sides")])
 
 
 def tmp(module):
-    return entry.Path(module.__file__)
+    return from_function.Path(module.__file__)

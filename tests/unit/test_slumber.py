@@ -6,7 +6,7 @@ import msgspec
 import pytest
 from still_worlds import WAIT_BITSET_PRIVATE_REALTIME, looks, process, waiting
 
-from harness.slumber import asleep, polls, wakes_in
+from harness.detect.sleeping import asleep, polls, wakes_in
 
 SELECT = {"x86_64": 270, "aarch64": 72}
 replace = msgspec.structs.replace

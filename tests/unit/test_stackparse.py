@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 import harness
 from harness.privacy import redacted
 from harness.privacy.redact import Personal
-from harness.stackparse import PARSERS, Gil, parse
-from harness.stackparse.frames import Frame, ThreadStack, native, plain, python
+from harness.stacks.parse import PARSERS, Gil, parse
+from harness.stacks.parse.frames import Frame, ThreadStack, native, plain, python
 
 SAMPLES = Path(__file__).parent / "stack_samples"
 

@@ -8,15 +8,15 @@ import msgspec
 import pytest
 from ranked_jobs import begun
 
+from harness.detect.ranks import judge
+from harness.detect.ranks.stopped import Stop, Stops
+from harness.detect.watchdog import State
 from harness.model import Position, Process, ScenarioInfo, Snapshot, WorkerSpec
-from harness.ranks import judge
+from harness.stacks.wait_rules import Category
+from harness.stacks.wait_site import WaitSite
 from harness.supervise import judged
 from harness.supervise.evidence import Evidence
 from harness.supervise.judged import PEER_GRACE_S, STOPPED_S, JudgedJob
-from harness.supervise.stops import Stop, Stops
-from harness.waitrules import Category
-from harness.waitsite import WaitSite
-from harness.watchdog import State
 
 
 def caught(size=3, at=4):

@@ -6,7 +6,7 @@ import pytest
 from attached_trees import process, thread
 
 from harness import syscalls
-from harness.supervise.timeouts import Left, relative
+from harness.observe.linux.timeouts import Left, relative
 
 ABSOLUTE, BITSET = 1, 9
 SLEEP = (1, 0, 0x7FFC, 0, 0, 0)

@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 from still_worlds import FUTEX, WAIT4, looks, process, waiting
 
 from harness import syscalls
-from harness.slumber import timed_poll
-from harness.traffic import OFTEN, flows
+from harness.detect.sleeping import timed_poll
+from harness.detect.transfers import OFTEN, flows
 
 machines = st.sampled_from(["x86_64", "aarch64"])
 replace = msgspec.structs.replace

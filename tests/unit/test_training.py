@@ -14,10 +14,10 @@ mx = pytest.importorskip("mlx.core")
 import mlx.nn as nn  # noqa: E402
 import mlx.optimizers as optim  # noqa: E402
 
-from harness.beatfile import Recorder  # noqa: E402
+from harness.beats.file import Recorder  # noqa: E402
+from harness.beats.record import load  # noqa: E402
 from harness.errors import UsageError  # noqa: E402
 from harness.model import Settings  # noqa: E402
-from harness.record import load  # noqa: E402
 from harness.training import data, digest, models, probes  # noqa: E402
 from harness.training.setup import Training  # noqa: E402
 

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from harness import diagnose, environment, plan, variants
+from harness.analysis.diagnosis import diagnose
 from harness.errors import UsageError
 from harness.model import (
     LossSummary,
@@ -19,6 +19,8 @@ from harness.model import (
     StepTimes,
     Verdict,
 )
+from harness.observe import environment
+from harness.session import plan, variants
 
 FILE = """
 command = "python 'my train.py' --steps 20"

@@ -10,10 +10,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from harness import waitsite
-from harness.stackparse import Frame, Gil, ThreadStack, parse
-from harness.stackparse.frames import native
-from harness.waitrules import Category
+from harness.stacks import wait_site
+from harness.stacks.parse import Frame, Gil, ThreadStack, parse
+from harness.stacks.parse.frames import native
+from harness.stacks.wait_rules import Category
 
 SAMPLES = Path(__file__).parent / "stack_samples"
 PYSTACK = sorted(path.stem for path in SAMPLES.glob("*-pystack.txt"))
@@ -29,8 +29,8 @@ def load(name: str) -> tuple[ThreadStack, ...]:
     return found
 
 
-def explain(name: str) -> waitsite.Waits:
-    waits = waitsite.explain(load(name))
+def explain(name: str) -> wait_site.Waits:
+    waits = wait_site.explain(load(name))
     assert waits is not None
     return waits
 
@@ -148,7 +148,7 @@ IDLE = (c("pthread_cond_wait"), c("mlx::core::scheduler::StreamThread::thread_fn
 
 
 def overall(*threads: ThreadStack) -> Category:
-    waits = waitsite.explain(threads)
+    waits = wait_site.explain(threads)
     assert waits is not None
     return waits.overall.category
 
@@ -216,14 +216,14 @@ def test_another_python_thread_does_not_explain_an_evaluation() -> None:
 def test_who_holds_the_gil_names_the_cause_of_waiting_for_it() -> None:
     main = thread(c("take_gil"), *MAIN, gil=Gil.WAITS)
     holder = thread(c("poll"), c("f", False), py("loader"), tid=2, gil=Gil.HOLDS)
-    waits = waitsite.explain([main, holder])
+    waits = wait_site.explain([main, holder])
     assert waits is not None
     assert waits.overall.tid == 2
     assert waits.overall.category is Category.IO
 
 
 def test_nothing_seen_is_nothing_said() -> None:
-    assert waitsite.explain([]) is None
+    assert wait_site.explain([]) is None
 
 
 def test_the_clearest_look_is_the_first_that_shows_anything() -> None:
@@ -233,17 +233,17 @@ def test_the_clearest_look_is_the_first_that_shows_anything() -> None:
         ([[thread(*EVAL)], [spins]], Category.STREAM_EVALUATION),
         ([[], [hidden]], Category.UNKNOWN),
     ):
-        waits = waitsite.clearest(looks)
+        waits = wait_site.clearest(looks)
         assert waits is not None
         assert waits.overall.category is category
-    assert waitsite.clearest([[], []]) is None
+    assert wait_site.clearest([[], []]) is None
 
 
 def test_who_could_not_be_seen_may_run() -> None:
-    assert waitsite.may_run([thread(in_library("libc.so.6"), *MAIN)])
-    assert waitsite.may_run([thread(*MAIN)])
-    assert not waitsite.may_run([thread(*EVAL)])
-    assert not waitsite.may_run([])
+    assert wait_site.may_run([thread(in_library("libc.so.6"), *MAIN)])
+    assert wait_site.may_run([thread(*MAIN)])
+    assert not wait_site.may_run([thread(*EVAL)])
+    assert not wait_site.may_run([])
 
 
 # --- fingerprint --------------------------------------------------------------------------------
@@ -253,18 +253,18 @@ def test_who_could_not_be_seen_may_run() -> None:
 def test_two_recorded_runs_of_a_hang_have_one_fingerprint(hang: str) -> None:
     one, two = load(f"{hang}-pystack"), load(f"{hang}_again-pystack")
     assert {thread.tid for thread in one} != {thread.tid for thread in two}
-    assert waitsite.fingerprint(one) == waitsite.fingerprint(two)
+    assert wait_site.fingerprint(one) == wait_site.fingerprint(two)
 
 
 def test_recorded_hangs_have_fingerprints_of_their_own() -> None:
     names = [name for name in PYSTACK if "_again" not in name]
-    assert len({waitsite.fingerprint(load(name)) for name in names}) == len(names)
+    assert len({wait_site.fingerprint(load(name)) for name in names}) == len(names)
 
 
 def test_pystack_and_py_spy_agree_where_both_see_everything() -> None:
     for hang in ("fork_deadlock", "locks", "empty_queue", "child"):
         seen = {
-            waitsite.fingerprint(load(f"{hang}-{tool}")) for tool in ("pystack", "py-spy-native")
+            wait_site.fingerprint(load(f"{hang}-{tool}")) for tool in ("pystack", "py-spy-native")
         }
         assert len(seen) == 1
 
@@ -287,31 +287,31 @@ def test_a_fingerprint_ignores_order_numbers_lines_of_libraries_and_idle_workers
         )
         for one in threads
     ]
-    idle = [one for one in changed if waitsite.wait_site(one).category is Category.IDLE]
+    idle = [one for one in changed if wait_site.wait_site(one).category is Category.IDLE]
     changed += idle * 3
     chance.shuffle(changed)
-    assert waitsite.fingerprint(changed) == waitsite.fingerprint(threads)
+    assert wait_site.fingerprint(changed) == wait_site.fingerprint(threads)
 
 
 def test_a_fingerprint_sees_another_line_and_another_category() -> None:
-    here = waitsite.fingerprint([thread(*EVAL)])
+    here = wait_site.fingerprint([thread(*EVAL)])
     elsewhere = (*EVAL[:2], py("step", line=8), EVAL[-1])
-    assert waitsite.fingerprint([thread(*elsewhere)]) != here
-    assert waitsite.fingerprint([thread(c("recv"), *EVAL[1:])]) == here
-    assert waitsite.fingerprint([thread(c("recv"), *MAIN)]) != here
+    assert wait_site.fingerprint([thread(*elsewhere)]) != here
+    assert wait_site.fingerprint([thread(c("recv"), *EVAL[1:])]) == here
+    assert wait_site.fingerprint([thread(c("recv"), *MAIN)]) != here
 
 
 def test_a_spinning_thread_has_one_fingerprint_wherever_it_was_caught() -> None:
     one = thread(c("list_extend"), py("<genexpr>"), py("spins", line=4), MAIN[1])
     two = thread(py("spins", line=5), MAIN[1])
-    assert waitsite.fingerprint([one]) == waitsite.fingerprint([two])
+    assert wait_site.fingerprint([one]) == wait_site.fingerprint([two])
 
 
 def test_a_spin_lock_is_run_not_waited_for() -> None:
     spins = thread(c("pthread_spin_lock"), py("spin"), MAIN[1])
-    assert waitsite.wait_site(spins).category is Category.RUNNING
+    assert wait_site.wait_site(spins).category is Category.RUNNING
     locked = thread(c("pthread_mutex_lock"), py("spin"), MAIN[1])
-    assert waitsite.wait_site(locked).category is Category.LOCK
+    assert wait_site.wait_site(locked).category is Category.LOCK
 
 
 # --- moved --------------------------------------------------------------------------------------
@@ -319,24 +319,24 @@ def test_a_spin_lock_is_run_not_waited_for() -> None:
 
 def test_what_stands_still_is_in_the_same_place() -> None:
     for name in PYSTACK:
-        assert waitsite.same_place(load(name), load(name))
+        assert wait_site.same_place(load(name), load(name))
 
 
 def test_a_spinning_network_thread_is_not_movement() -> None:
     worker = c("mlx::core::distributed::ring::SocketThread::worker()", False)
     waits, spins = thread(c("recv"), worker, tid=2), thread(worker, tid=2)
-    assert waitsite.same_place([thread(*EVAL), waits], [thread(*EVAL), spins])
+    assert wait_site.same_place([thread(*EVAL), waits], [thread(*EVAL), spins])
 
 
 def test_another_line_is_movement() -> None:
     one, two = thread(py("step", line=4)), thread(py("step", line=5))
-    assert not waitsite.same_place([one], [two])
+    assert not wait_site.same_place([one], [two])
 
 
 def test_a_stream_in_another_kernel_is_movement() -> None:
     kernels = [thread(c(name, False), *IDLE[1:], tid=2) for name in ("sgemm_", "exp")]
-    assert not waitsite.same_place([thread(*EVAL), kernels[0]], [thread(*EVAL), kernels[1]])
+    assert not wait_site.same_place([thread(*EVAL), kernels[0]], [thread(*EVAL), kernels[1]])
 
 
 def test_a_process_that_is_gone_has_moved() -> None:
-    assert not waitsite.same_place([thread(*EVAL)], [])
+    assert not wait_site.same_place([thread(*EVAL)], [])

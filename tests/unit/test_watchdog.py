@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from harness.detect.watchdog import Inspection, Policy, State, Watchdog, burns, refine
 from harness.model import Cause, Position, Process, Snapshot, StepBeat, Thread
-from harness.watchdog import Inspection, Policy, State, Watchdog, burns, refine
 
 LOOK = 0.25
 

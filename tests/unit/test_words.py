@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from harness.attach.case import mib
-from harness.words import count, duration, place
+from harness.detect.process_state import mib
+from harness.text.phrases import count, duration, place
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""Writes beats in the format of harness/beatfile.py, and needs nothing but the standard library.
+"""Writes beats in the format of harness/beats/file.py, and needs nothing but the standard library.
 
 One process writes, of several ranks one of each, the first one that starts to: data loaders and a
 second library in the same process stay silent, and so does what is forked off later. Nothing here

@@ -19,7 +19,6 @@ from jinja2.utils import htmlsafe_json_dumps
 from markupsafe import Markup
 
 from harness.model import Severity
-from harness.plain import plain
 from harness.report import lanes, stacks
 from harness.report.html import ranks, timeline, view
 from harness.report.html.series import GRAPH, LOSS, MEMORY, TIME, Curve, curves
@@ -27,6 +26,7 @@ from harness.report.input import Group, ReportInput, groups
 from harness.report.sections import verdicts
 from harness.report.sections.diagnosis import ranked, worth
 from harness.report.text import line
+from harness.text.sanitize import plain
 
 HERE = Path(__file__).parent
 POINTS = 4000

@@ -7,12 +7,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 
-from harness import shown
-from harness.report import lanes
+from harness.report import lanes, summary
 from harness.report.html import timeline
 from harness.report.html.timeline import WIDTH
 from harness.report.input import Group, ReportInput
-from harness.report.rankrows import Row, row, state
+from harness.report.rank_rows import Row, row, state
 from harness.report.sections import ranks
 from harness.report.text import counted, line
 
@@ -61,7 +60,7 @@ def _job(group: Group, data: ReportInput, most: int) -> Job:
     more = sum(map(len, same[ranks.ROWS :]))
     return Job(
         name=group.label(result),
-        told=line(result.reason or shown.verdict(result), 400),
+        told=line(result.reason or summary.verdict(result), 400),
         lanes=tuple(_lane(lane, found) for lane in found.lanes) if found else (),
         rest=_rest(found.left_out) if found else "",
         scale=tuple(timeline.scale(found.begin, found.end)) if found else (),

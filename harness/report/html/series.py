@@ -10,9 +10,9 @@ from functools import partial
 from itertools import compress, pairwise
 from operator import le
 
+from harness.beats.record import NOT_WORK, Record
+from harness.detect.ranks.state import AFTER
 from harness.model import Sample
-from harness.ranks.state import AFTER
-from harness.record import NOT_WORK, Record
 from harness.report.text import line
 
 WHOLE = "whole step"

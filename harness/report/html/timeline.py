@@ -6,8 +6,8 @@ import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
+from harness.beats.record import Record
 from harness.model import Outcome, ScenarioResult
-from harness.record import Record
 from harness.report.text import seconds
 
 WIDTH = 1000

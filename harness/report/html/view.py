@@ -8,8 +8,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from itertools import chain
 
-from harness import shown, stats
+from harness import stats
 from harness.model import Finding, Outcome, RunResult, ScenarioResult, Severity
+from harness.report import summary as shown
 from harness.report.input import LOGS, WORST_FIRST, Group, ReportInput
 from harness.report.sections import scenario, verdicts
 from harness.report.sections.environment import facts

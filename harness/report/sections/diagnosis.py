@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from harness.diagnosis.hypotheses import LADDER
+from harness.analysis.diagnosis.hypotheses import LADDER
 from harness.model import Hypothesis, Outcome, RunResult, ScenarioResult, Severity, Verdict
 from harness.report.input import ReportInput
 from harness.report.text import cell, fence, line, table

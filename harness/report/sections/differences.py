@@ -11,7 +11,7 @@ from harness.model import Finding, Outcome, ScenarioResult, Severity
 from harness.report.input import Group, ReportInput, groups
 from harness.report.sections import verdicts
 from harness.report.text import NOTHING, code, number, seconds, table
-from harness.scenario import BASELINE
+from harness.scenario.load import BASELINE
 
 PEAK_FACTOR = 1.25
 """Peaks that differ by less are not told apart: they repeat to within a few per cent."""

@@ -6,12 +6,12 @@ from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
 from functools import partial
 
+from harness.detect.ranks.phrases import named
 from harness.model import RankResult, ScenarioResult
-from harness.ranks.words import named
 from harness.report import lanes
 from harness.report.input import Group, ReportInput
 from harness.report.lanes import alike
-from harness.report.rankrows import Row, row, state
+from harness.report.rank_rows import Row, row, state
 from harness.report.text import NOTHING, cell, code, counted, fence, line, seconds, table
 
 TITLES = ("rank", "state", "step", "phase", "for", "last collective", "waits in", "why")

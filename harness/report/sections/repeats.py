@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from harness import repeats as together
+from harness.analysis import repeats as together
 from harness.model import Hang, RepeatSummary, Spread
 from harness.report.input import ReportInput
 from harness.report.text import NOTHING, cell, code, digits, number, seconds, table

@@ -9,9 +9,8 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 from harness import stats
+from harness.beats.record import NOT_WORK, Record
 from harness.model import Cause, Finding, Outcome, ScenarioResult
-from harness.plain import plain
-from harness.record import NOT_WORK, Record
 from harness.report.input import LOGS, Group, ReportInput
 from harness.report.sections.verdicts import SYMBOLS, outcomes, place, steps
 from harness.report.sections.verdicts import loss as loss_of
@@ -28,6 +27,7 @@ from harness.report.text import (
     size,
     table,
 )
+from harness.text.sanitize import plain
 
 LOG_LINES = 20
 LOG_WIDTH = 300

@@ -7,12 +7,13 @@ import shlex
 from collections import Counter
 from collections.abc import Iterable, Sequence
 
-from harness import stats, words
-from harness.beatfile import BETWEEN
+from harness import stats
+from harness.beats.file import BETWEEN
 from harness.model import Finding, Outcome, RunResult, ScenarioResult, Settings, Severity
 from harness.report.input import WORST_FIRST, Group, ReportInput, groups
 from harness.report.sections.attached import attachments
 from harness.report.text import NOTHING, cell, code, counted, line, number, seconds, table
+from harness.text import phrases
 
 SYMBOLS = {
     Outcome.COMPLETED: "✅",
@@ -175,7 +176,7 @@ def outcomes(group: Group) -> str:
 def place(result: ScenarioResult) -> str:
     """Where it ended, such as ` in step 1, eval`; empty when that is not known."""
     if result.last_phase == BETWEEN:
-        return f" {words.place(result.last_step, result.last_phase)}"
+        return f" {phrases.place(result.last_step, result.last_phase)}"
     parts = [] if result.last_step is None else [f"step {result.last_step}"]
     parts += [cell(result.last_phase, 40)] if result.last_phase else []
     return f" in {', '.join(parts)}" if parts else ""

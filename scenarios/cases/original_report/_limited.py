@@ -16,7 +16,7 @@ import mlx.optimizers as optim
 from mlx_lm.models import llama
 
 from harness.errors import SkipError
-from harness.scenario import root
+from harness.scenario.load import root
 
 ROOM = float(os.environ.get("ROOM", "3"))
 SIZE = {"hidden_size": 1024, "intermediate_size": 2752, "num_hidden_layers": 4}

@@ -11,7 +11,7 @@ from typing import Any
 
 import msgspec
 
-from harness.adapters import Reading, Recognizer
+from harness.logs import Reading, Recognizer
 
 
 def plain(reading: Reading) -> dict[str, Any]:

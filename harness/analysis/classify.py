@@ -1,0 +1,295 @@
+"""From a worker's record and its ending to a result: outcome, reason, findings, metrics. Pure.
+
+The outcome is the first of these that holds; VERDICTS.md gives the reasons for the order.
+
+1. `skipped`: the worker said that the scenario cannot run here.
+2. `crashed`: the worker wrote down an exception.
+3. `hung`: the watchdog confirmed it.
+4. `crashed`: ended by itself with a signal, an exit code, no word of an end, or too few steps.
+5. `diverged`: losses, gradients or parameters are not finite, or the loss exploded.
+6. `unfinished`: ended by the budget or by the user.
+7. `completed`.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import msgspec
+
+from harness import stats
+from harness.analysis import findings
+from harness.analysis.findings.ending import find as seen_from_outside
+from harness.analysis.findings.memory import WARM_UP
+from harness.beats.record import Record
+from harness.model import (
+    Ending,
+    Finding,
+    LossSummary,
+    MemorySummary,
+    Metrics,
+    Outcome,
+    Position,
+    ScenarioInfo,
+    ScenarioResult,
+    Settings,
+    Severity,
+    StepTimes,
+)
+from harness.model.finding import count, seconds, warning
+from harness.text import phrases
+
+DIVERGES = frozenset(
+    ("loss_not_finite", "gradients_not_finite", "parameters_not_finite", "loss_exploded")
+)
+"""Findings that, as errors, make a run diverged."""
+_JUDGED_STEPS = 3
+"""Below this many steps a missing finding says nothing: a second trace shows in step 2."""
+_REASON = 300
+
+
+def classify(
+    record: Record,
+    ending: Ending,
+    info: ScenarioInfo,
+    settings: Settings | None,
+    repeat: int = 0,
+    rank: int = 0,
+) -> ScenarioResult:
+    """`settings` are None for an outside command: how it ended is then what its exit code says."""
+    found = (*seen_from_outside(ending), *findings.find(record), *ending.findings)
+    outcome, reason = _outcome(record, ending, settings, found)
+    completed = _completed(record, settings)
+    if settings is None and completed - 1 == ending.steps:
+        completed -= 1  # a bar counts from 1 and its losses from 0
+    asked = settings.steps if settings else ending.steps and max(ending.steps, completed)
+    if outcome is Outcome.COMPLETED and (asked or completed) >= _JUDGED_STEPS:
+        found += tuple(_missed(info, found))
+    place = _place(record, ending)
+    return ScenarioResult(
+        scenario=info.name,
+        outcome=outcome,
+        steps_requested=asked,
+        steps_completed=completed,
+        wall_s=ending.wall_s,
+        repeat=repeat,
+        rank=rank,
+        reason=reason,
+        cause=ending.cause,
+        last_step=_last_step(place, settings),
+        last_phase=place.phase if place else None,
+        stalled_at_s=ending.stalled_at_s,
+        detected_at_s=ending.detected_at_s,
+        exit_code=ending.exit_code,
+        signal=ending.signal,
+        findings=tuple(_known(finding, info) for finding in found),
+        metrics=metrics(record, ending),
+    )
+
+
+def _outcome(
+    record: Record, ending: Ending, settings: Settings | None, found: Sequence[Finding]
+) -> tuple[Outcome, str | None]:
+    where = _where(_place(record, ending), settings)
+    error = record.error
+    if error is not None and error.skip:
+        return Outcome.SKIPPED, _line(error.message)
+    if error is not None:
+        message = _line(error.message)
+        return Outcome.CRASHED, _line(f"{error.type}{message and ': '}{message} ({where})")
+    if ending.cause is not None:
+        return Outcome.HUNG, _line(ending.cause.summary)
+    stopped = _stopped(record, ending, where)
+    broken = None if stopped else _broken(record, ending, settings, where)
+    if broken:
+        return Outcome.CRASHED, broken
+    diverged = [f for f in found if f.code in DIVERGES and f.severity is Severity.ERROR]
+    if diverged:
+        return Outcome.DIVERGED, diverged[0].summary
+    return (Outcome.UNFINISHED, stopped) if stopped else (Outcome.COMPLETED, None)
+
+
+def _stopped(record: Record, ending: Ending, where: str) -> str | None:
+    """Why it was ended from outside while it still made progress; None when it was not."""
+    doing = f"; it {ending.doing}" if ending.doing else ""
+    if ending.interrupted:
+        return f"{ending.ended_by or 'interrupted'} {where}{doing}"
+    if not ending.over_budget:
+        return None
+    reason = f"the budget was spent {where}"
+    place = ending.position
+    if place is not None and record.start is not None:
+        lasted = record.start.t + ending.wall_s - place.t
+        reason += f", which had lasted {seconds(max(0.0, lasted))}"
+    if len(record.seconds) > 0:
+        reason += f"; a step took {seconds(stats.median(record.seconds))}"
+    return reason + doing
+
+
+def _broken(record: Record, ending: Ending, settings: Settings | None, where: str) -> str | None:
+    """Why a run that ended by itself did not end well; None when it did."""
+    if ending.signal is not None:
+        return f"killed by {ending.signal} {where}"
+    if ending.exit_code is None:
+        if record.start is None:
+            return "the worker did not start"
+        return f"lost {where}: its guard, the process above it, was killed"
+    if ending.exit_code != 0:
+        return f"exited with code {ending.exit_code} {where}"
+    if settings is None:
+        return None
+    if record.end is None and ending.position and ending.position.phase == "exit":
+        return "its record is cut short: all steps were over, but the last beats are not on disk"
+    if record.end is None:
+        return f"exited with code 0 {where}, before its steps were over"
+    completed = _completed(record, settings)
+    if completed < settings.steps and not record.torn:
+        return f"returned from {completed} of {count(settings.steps, 'step')}"
+    return None
+
+
+def _last_step(place: Position | None, settings: Settings | None) -> int | None:
+    if place is None or place.step < 0:
+        return None
+    return min(place.step, settings.steps - 1) if settings else place.step
+
+
+def _completed(record: Record, settings: Settings | None) -> int:
+    """Steps whose evaluation returned. Where beats were lost, the worker's own count says it."""
+    if settings is None:
+        # As its log counts, from 0 or from 1; it may report only some of them.
+        reported = (
+            *record.loss_step[:1],
+            *record.step[:1],
+            *record.loss_step[-1:],
+            *record.step[-1:],
+        )
+        return max(reported) + (min(reported) == 0) if reported else 0
+    if record.end is not None and record.end.lost:
+        return record.end.steps
+    return len(record.step)
+
+
+def _place(record: Record, ending: Ending) -> Position | None:
+    if ending.position is not None:
+        return ending.position
+    if record.built is not None and (not record.step or record.built.step > record.step[-1]):
+        return Position(record.built.step, "eval", record.built.t)
+    if record.step:
+        return Position(record.step[-1], "eval", record.t[-1])
+    return Position(-1, "start", record.start.t) if record.start else None
+
+
+def _where(place: Position | None, settings: Settings | None) -> str:
+    if place is None:
+        return "before its first beat"
+    if place.step < 0:
+        return f"before the first step, phase {place.phase}"
+    if settings is not None and place.step >= settings.steps:
+        return f"after the last step, phase {place.phase}"
+    return phrases.place(place.step, place.phase)
+
+
+def _line(text: str) -> str:
+    """The first line that says something, cut to a readable length."""
+    line = next((line.strip() for line in text.splitlines() if line.strip()), "")
+    return line if len(line) <= _REASON else line[: _REASON - 3] + "..."
+
+
+def _known(finding: Finding, info: ScenarioInfo) -> Finding:
+    """A finding in the light of what is run."""
+    if finding.code == "double_trace" and info.command is not None:
+        # Traces are counted in mlx-lm's trainer alone, whose step is always traced twice: its
+        # optimizer's state comes with the first update.
+        finding = msgspec.structs.replace(finding, severity=Severity.INFO)
+    return msgspec.structs.replace(finding, expected=finding.code in info.expects)
+
+
+def _missed(info: ScenarioInfo, found: Sequence[Finding]) -> list[Finding]:
+    codes = {finding.code for finding in found}
+    return [
+        warning(
+            "expectation_missed",
+            f"the scenario declares {code}, and it did not show up",
+            code=code,
+        )
+        for code in info.expects
+        if code not in codes
+    ]
+
+
+# --- metrics -------------------------------------------------------------------------------------
+
+
+def metrics(record: Record, ending: Ending) -> Metrics:
+    trainable = record.end.trainable if record.end else None
+    return Metrics(
+        step_s=_step_times(record),
+        phase_s={
+            name: stats.median(column[1:] or column) for name, column in record.phases.items()
+        },
+        loss=_loss(record),
+        memory=_memory(record, ending),
+        traces=record.traces[-1] if record.calls and record.calls[-1] else None,
+        graph_nodes_last=record.nodes[-1] if record.nodes else None,
+        parameters_changed=trainable.changed > 0 if trainable else None,
+        drain_s=record.end.drain_s if record.end else None,
+    )
+
+
+def _step_times(record: Record) -> StepTimes | None:
+    if not record.seconds:
+        return None
+    ordered = sorted(record.seconds)
+    return StepTimes(
+        first=record.seconds[0],
+        median=stats.quantile_of_sorted(ordered, 0.5),
+        p99=stats.quantile_of_sorted(ordered, 0.99),
+        max=ordered[-1],
+        second=record.seconds[1] if len(record.seconds) > 1 else None,
+    )
+
+
+def _loss(record: Record) -> LossSummary | None:
+    losses = record.loss
+    if not losses:
+        return None
+    finite = [loss for loss in losses if math.isfinite(loss)]
+    return LossSummary(
+        first=losses[0],
+        last=losses[-1],
+        min=min(finite, default=None),
+        max=max(finite, default=None),
+        finite=len(finite) == len(losses),
+    )
+
+
+def _memory(record: Record, ending: Ending) -> MemorySummary:
+    active, peak = _highest(record.active), _highest(record.peak)
+    unit = record.model.trainable_bytes if record.model else 0
+    slope = _slope(record.active)
+    return msgspec.structs.replace(
+        record.memory,
+        active_peak=active,
+        cache_peak=_highest(record.cache),
+        rss_peak=ending.rss_peak,
+        parameter_bytes=record.model.trainable_bytes if record.model else None,
+        active_over_p=active / unit if unit and active is not None else None,
+        peak_over_p=peak / unit if unit and peak is not None else None,
+        p_per_step=slope.value / unit if unit and slope else None,
+        p_per_step_margin=slope.margin / unit if unit and slope else None,
+        unread=ending.unread,
+    )
+
+
+def _slope(active: Sequence[int]) -> stats.Slope | None:
+    """Bytes per step after the warm-up, whether or not that is a finding."""
+    start = max(WARM_UP, len(active) // 10)
+    points = [(i, float(size)) for i, size in stats.blocks(active[start:]) if size >= 0]
+    return stats.theil_sen(points) if len(points) >= 3 else None
+
+
+def _highest(sizes: Sequence[int]) -> int | None:
+    highest = max(sizes, default=-1)
+    return highest if highest >= 0 else None

@@ -1,0 +1,1 @@
+"""The diagnosis: the table of hypotheses, what runs show, how they compare, and the verdicts."""

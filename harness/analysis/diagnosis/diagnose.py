@@ -1,0 +1,64 @@
+"""From the differences between scenarios to a cause. Pure.
+
+`diagnose` gives a verdict on each hypothesis and the run that would tell most next; `order` and
+`decided` plan a run of the ladder. The expectations are `harness.analysis.diagnosis.hypotheses`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from harness.analysis.diagnosis import next_experiment, verdicts
+from harness.analysis.diagnosis.hypotheses import LADDER
+from harness.analysis.diagnosis.next_experiment import order
+from harness.model import Diagnosis, Environment, ScenarioResult, Settings
+
+__all__ = ["LADDER", "decided", "diagnose", "order"]
+
+
+def diagnose(
+    results: Sequence[ScenarioResult],
+    settings: Settings | None,
+    environment: Environment,
+    available: Sequence[str] = LADDER,
+    run: str | None = None,
+) -> Diagnosis:
+    """What `results` say of each hypothesis; several repeats of one scenario are welcome.
+
+    `settings` are those of the run, before a scenario's own overrides; None of outside commands.
+    `available` names what could be run next, and `run` the folder of the run that it can be added
+    to, if it can.
+    """
+    world = verdicts.arrange(results, settings, environment)
+    hypotheses = verdicts.judge(world)
+    tried = {result.scenario for result in results if not _interrupted(result)}
+    # What was skipped, or ended for reasons of its own, would do so again.
+    worth = [name for name in available if name in world.groups or name not in tried]
+    following = next_experiment.next_experiment(hypotheses, world, worth, run)
+    none = (
+        next_experiment.no_experiment(hypotheses, world, available) if following is None else None
+    )
+    return Diagnosis(
+        hypotheses=hypotheses,
+        unexplained=verdicts.unexplained(world, hypotheses),
+        next_experiment=following,
+        no_experiment=none,
+    )
+
+
+def _interrupted(result: ScenarioResult) -> bool:
+    return (result.reason or "").startswith("interrupted")
+
+
+def decided(
+    results: Sequence[ScenarioResult],
+    settings: Settings | None,
+    environment: Environment,
+    remaining: Sequence[str],
+) -> bool:
+    """Whether nothing in `remaining` could turn an untested hypothesis into another verdict.
+
+    A verdict that has been reached is not waited for to be overturned.
+    """
+    world = verdicts.arrange(results, settings, environment)
+    return next_experiment.decided(verdicts.judge(world), world, remaining)

@@ -1,0 +1,142 @@
+"""What a scenario did to the symptom of the reference: stays, clears or moves. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from harness.analysis.diagnosis.hypotheses import (
+    ALIKE,
+    COMPILED,
+    STOPS,
+    TWINS,
+    Effect,
+    Kind,
+    Theory,
+)
+from harness.analysis.diagnosis.symptoms import Facts, told
+from harness.model import Outcome
+from harness.stats import median
+
+Groups = Mapping[str, Sequence[Facts]]
+"""The informative runs of each scenario."""
+
+SLOWNESS = frozenset((Kind.SLOW, Kind.JUMP))
+SAME_PACE, FASTER = 0.5, 1 / 3
+"""A scenario is as slow as the reference above the one share of its step time, and not slow
+below the other; between them nothing is said."""
+SMALLER = frozenset(("tiny_model",))
+"""They have far less to do: that they are faster says nothing."""
+CHANCE = 0.05
+"""A symptom that comes and goes has cleared when its absence by chance is less likely than this."""
+SEEN_STEPS = 6
+"""A run that stopped shows that something does not happen in each step after so many of them."""
+
+
+@dataclass(frozen=True)
+class Reference:
+    """The runs that show the symptom of a hypothesis, and what there is to compare with."""
+
+    runs: tuple[Facts, ...]
+    """Those that show it, and those of the same scenarios that do not."""
+    wanted: frozenset[Kind]
+    rate: float
+    """Share of the runs that show it."""
+
+    @property
+    def shown(self) -> tuple[Facts, ...]:
+        return tuple(run for run in self.runs if run.kinds & self.wanted)
+
+    @property
+    def told(self) -> str:
+        return told(self.runs, self.wanted)
+
+    @property
+    def stop(self) -> int | None:
+        """Steps that returned before it stopped; None when the symptom ends no run."""
+        return min((r.steps for r in self.shown if r.kinds & STOPS & self.wanted), default=None)
+
+    @property
+    def places(self) -> frozenset[str | None]:
+        return frozenset(run.place for run in self.shown)
+
+    @property
+    def pace(self) -> float | None:
+        return _pace(self.shown)
+
+
+def reference(theory: Theory, groups: Groups) -> Reference | None:
+    """Where the symptom that `theory` explains is seen: in the baseline and its twins, or else in
+    the other references of the hypothesis; None when they are all without."""
+    for names in (sorted(TWINS), theory.references):
+        runs = tuple(run for name in names for run in groups.get(name, ()))
+        shown = [run for run in runs if run.kinds & theory.explains]
+        if shown:
+            wanted = frozenset().union(*(run.kinds & theory.explains for run in shown))
+            return Reference(runs, wanted, len(shown) / len(runs))
+    return None
+
+
+def comparable(base: Reference) -> frozenset[str] | None:
+    """The scenarios that vary what the reference does; None: all of them."""
+    return None if base.runs[0].name in TWINS else COMPILED
+
+
+def effect(theory: Theory, base: Reference, runs: Sequence[Facts]) -> Effect | None:
+    """What these runs of one scenario did to it; None when they do not say."""
+    if base.wanted <= SLOWNESS and theory.id != "deferred":
+        return None if runs[0].name in SMALLER else _slowness(base, runs)
+    found = [_one(base, run) for run in runs]
+    stays = sum(one in (Effect.STAYS, Effect.MOVES) for one in found)
+    clears = sum(one is Effect.CLEARS for one in found)
+    if stays:
+        often = stays >= base.rate * (stays + clears) / 2
+        return (Effect.MOVES if Effect.MOVES in found else Effect.STAYS) if often else None
+    return Effect.CLEARS if clears and (1 - base.rate) ** clears < CHANCE else None
+
+
+def _one(base: Reference, run: Facts) -> Effect | None:
+    if run.kinds & alike(base.wanted):
+        if _another(base, run):
+            return Effect.CLEARS if base.stop is not None and run.steps > base.stop else None
+        first = bool(base.stop) and run.steps == 0
+        return Effect.MOVES if first else Effect.STAYS
+    return Effect.CLEARS if _past(base, run) else None
+
+
+def _another(base: Reference, run: Facts) -> bool:
+    """Whether it is another hang, or another death: SIGKILL comes from outside, faults do not."""
+    if Kind.DEAD in run.kinds:
+        return run.place not in base.places
+    signals = {other.result.signal == "SIGKILL" for other in base.shown}
+    both_killed = Kind.KILLED in run.kinds and Kind.KILLED in base.wanted
+    return both_killed and (run.result.signal == "SIGKILL") not in signals
+
+
+def _past(base: Reference, run: Facts) -> bool:
+    """Whether this run came far enough to have shown the symptom."""
+    if run.result.outcome in (Outcome.COMPLETED, Outcome.DIVERGED):
+        return True
+    if base.stop is not None:
+        return run.steps > base.stop
+    return run.steps >= SEEN_STEPS and not base.wanted & {Kind.INERT, Kind.DIVERGED}
+
+
+def alike(kinds: frozenset[Kind]) -> frozenset[Kind]:
+    """`kinds`, and those as which the same fault may show in another run."""
+    return kinds.union(*(group for group in ALIKE if group & kinds))
+
+
+def _slowness(base: Reference, runs: Sequence[Facts]) -> Effect | None:
+    """By the time of a step: each scenario is slower in step 1, the question is by how much."""
+    ours, theirs = _pace(runs), base.pace
+    if ours is None or not theirs:
+        return None
+    if ours >= SAME_PACE * theirs:
+        return Effect.STAYS
+    return Effect.CLEARS if ours <= FASTER * theirs else None
+
+
+def _pace(runs: Sequence[Facts]) -> float | None:
+    paces = [pace for run in runs if (pace := run.pace) is not None]
+    return median(paces) if paces else None

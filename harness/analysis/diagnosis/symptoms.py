@@ -1,0 +1,268 @@
+"""What one run shows, in the words of the table. Pure."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from harness.analysis.diagnosis.hypotheses import STOPS, Kind
+from harness.model import Finding, Outcome, ScenarioResult, Severity
+from harness.scenario.load import BASELINE
+from harness.text import phrases
+
+HOST_WAITS = frozenset(("queue", "io"))
+HOST_PHASES = frozenset(("data", "checkpoint", "validate", "log"))
+DEVICE_WAITS = frozenset(("stream_evaluation", "collective"))
+"""Waits that are the runtime's whatever phase the trainer is in."""
+NOT_ITS_OWN = frozenset(("running", "gil", "jit", "memory", "unknown"))
+"""What a hang may be called after another thread than the main one."""
+KILLS = frozenset(("SIGKILL", "SIGSEGV", "SIGBUS", "SIGABRT"))
+"""Signals as which the end of memory can show. SIGTERM and SIGINT are somebody's wish."""
+OUT_OF_MEMORY = re.compile(
+    r"\[(malloc|malloc_or_wait|metal::malloc|cuda_?malloc)\]|^MemoryError|std::bad_alloc"
+    r"|out of memory|Insufficient Memory|Cannot allocate memory",
+)
+"""In MLX's words, the C++ library's, Python's, CUDA's, Metal's, and the operating system's."""
+TRACE_FACTOR, TRACE_S = 5.0, 0.5
+"""A second trace matters when its step takes this many usual steps, and this much longer."""
+DATA_SHARE, DATA_S = 0.5, 0.25
+"""Data matters when it takes this share of a step, and this long."""
+DIFFERS = 1e-3
+"""Relative difference of losses that are computed alike."""
+
+
+@dataclass(frozen=True)
+class Facts:
+    """One run."""
+
+    result: ScenarioResult
+    kinds: frozenset[Kind]
+    informative: bool
+    """False when it was skipped, or ended for reasons of its own: it says nothing either way."""
+
+    @property
+    def name(self) -> str:
+        return self.result.scenario
+
+    @property
+    def steps(self) -> int:
+        return self.result.steps_completed
+
+    @property
+    def compiles(self) -> bool:
+        """False when it asked for compilation and had none: it says nothing of what that does."""
+        return not any(f.code == "compile_disabled" for f in self.result.findings)
+
+    @property
+    def completed(self) -> bool:
+        return self.result.outcome is Outcome.COMPLETED
+
+    @property
+    def place(self) -> str | None:
+        """Where it waits: the wait site's category, or the phase where no stack was had."""
+        category = self.result.cause.evidence.get("wait_category") if self.result.cause else None
+        return str(category) if category else self.result.last_phase
+
+    @property
+    def pace(self) -> float | None:
+        """Seconds of a step after the first; of one that never came back, at least its wall time.
+
+        A median over two steps would be half of step 0, hence step 1 itself.
+        """
+        times = self.result.metrics.step_s
+        if Kind.SLOW in self.kinds and self.steps < 2:
+            return self.result.wall_s
+        if times is None:
+            return None
+        return times.second if self.steps < 4 and times.second is not None else times.median
+
+
+def gather(results: Sequence[ScenarioResult]) -> tuple[Facts, ...]:
+    """The facts of each run, with what only a comparison of twins can show."""
+    wrong = _recreated_differs(results)
+    found = []
+    for result in results:
+        kinds = _kinds(result)
+        if wrong and result.scenario == "value_and_grad_recreated":
+            kinds |= {Kind.MISMATCH}
+        found.append(Facts(result, frozenset(kinds), _informative(result, kinds)))
+    return tuple(found)
+
+
+def _informative(result: ScenarioResult, kinds: set[Kind]) -> bool:
+    if result.outcome in (Outcome.COMPLETED, Outcome.DIVERGED):
+        return True
+    return bool(kinds & (STOPS | {Kind.SLOW, Kind.SLOW_DATA}))
+
+
+def _kinds(result: ScenarioResult) -> set[Kind]:
+    kinds = _ending(result)
+    found = {f.code: f for f in result.findings if not f.expected}
+    if "graph_growth" in found or "deferred_work" in found:
+        kinds.add(Kind.PILING)
+    if "memory_growth" in found and "graph_growth" not in found:
+        kinds.add(Kind.GROWING)
+    if "retrace_every_step" in found or _traced_twice(result, found.get("double_trace")):
+        kinds.add(Kind.RETRACED)
+    if "loss_flat" in found or "parameters_unchanged" in found:
+        kinds.add(Kind.INERT)
+    if any(f.code == "check_failed" and _stale(f) for f in result.findings):
+        kinds.add(Kind.MISMATCH)
+    return kinds | _times(result, found.get("step_time_jump"))
+
+
+def _ending(result: ScenarioResult) -> set[Kind]:
+    if result.outcome is Outcome.HUNG:
+        return _hang(result)
+    if result.outcome is Outcome.CRASHED:
+        return _crash(result)
+    if result.outcome is Outcome.DIVERGED:
+        return {Kind.DIVERGED}
+    interrupted = (result.reason or "").startswith("interrupted")
+    if result.outcome is Outcome.UNFINISHED and not interrupted:
+        if result.last_phase == "compile":
+            return {Kind.COMPILING}
+        return {Kind.SLOW_DATA if result.last_phase == "data" else Kind.SLOW}
+    return set()
+
+
+def _hang(result: ScenarioResult) -> set[Kind]:
+    cause = result.cause
+    if cause is None or cause.code == "stopped":
+        return set()
+    category = cause.evidence.get("wait_category")
+    if cause.proven:
+        # What nobody will ever put into a queue is the loader's fault as well.
+        return {Kind.DEAD, Kind.PROVEN} | ({Kind.HOST} if category in HOST_WAITS else set())
+    if category == "jit":
+        return {Kind.COMPILING}
+    if category == "memory" or cause.code == "starved":
+        return {Kind.STARVED}
+    in_host_phase = result.last_phase in HOST_PHASES and category not in DEVICE_WAITS
+    host = category in HOST_WAITS or category == "child" or in_host_phase
+    return {Kind.HOST if host else Kind.DEAD}
+
+
+def _crash(result: ScenarioResult) -> set[Kind]:
+    codes = {finding.code for finding in result.findings}
+    if OUT_OF_MEMORY.search(result.reason or "") or codes & {"memory_limited", "oom_killer"}:
+        return {Kind.NO_MEMORY}
+    if result.signal is not None:
+        return {Kind.KILLED} if result.signal in KILLS else set()
+    # Without an exit code its guard was killed: nothing is known of the worker itself.
+    return {Kind.RAISED} if result.exit_code is not None else set()
+
+
+def _times(result: ScenarioResult, jump: Finding | None) -> set[Kind]:
+    phases = result.metrics.phase_s
+    data, total = phases.get("data", 0.0), sum(phases.values())
+    kinds = {Kind.SLOW_DATA} if data >= DATA_S and data >= DATA_SHARE * total else set()
+    if jump is None or not jump.evidence.get("lasting"):
+        return kinds
+    if jump.evidence.get("phase") == "data":
+        return kinds | {Kind.SLOW_DATA}
+    return kinds | {Kind.JUMP if jump.evidence.get("step") == 1 else Kind.SLOW}
+
+
+def _traced_twice(result: ScenarioResult, found: Finding | None) -> bool:
+    """Whether a second trace that nobody expects costs what would be felt."""
+    times = result.metrics.step_s
+    if times is None or found is None or found.severity is Severity.INFO:
+        return False
+    limit = max(TRACE_FACTOR * times.median, times.median + TRACE_S)
+    return float(found.evidence.get("seconds_step_1") or 0.0) >= limit
+
+
+def _stale(finding: Finding) -> bool:
+    return str(finding.evidence.get("name", "")).startswith("stale_loss")
+
+
+def _recreated_differs(results: Sequence[ScenarioResult]) -> bool:
+    """Whether a new value_and_grad in each step gives another loss than one that is kept.
+
+    The baseline and its twin compute the same: what differs between them is not to be told apart.
+    And where scenarios that go another way about it agree with the new one, it is the kept one that
+    is wrong, for which a compiled function is reason enough.
+    """
+    base, kept, new = (
+        _last_loss(results, name)
+        for name in (BASELINE, "value_and_grad_reused", "value_and_grad_recreated")
+    )
+    if base is None or kept is None or new is None:
+        return False
+    noise = max(DIFFERS * abs(kept), 10 * abs(base - kept))
+    if min(abs(new - kept), abs(new - base)) <= noise:
+        return False
+    others = (_last_loss(results, name) for name in ("vjp_step", "eval_after_update"))
+    return not any(other is not None and abs(other - new) <= noise for other in others)
+
+
+def _last_loss(results: Sequence[ScenarioResult], name: str) -> float | None:
+    for result in results:
+        loss = result.metrics.loss
+        if result.scenario == name and result.outcome is Outcome.COMPLETED and loss is not None:
+            return loss.last
+    return None
+
+
+# --- in words ------------------------------------------------------------------------------------
+
+
+def told(runs: Sequence[Facts], kinds: frozenset[Kind] = STOPS) -> str:
+    """`sgd_step completes 10 steps`, `baseline_update hangs in step 1, phase eval (3 of 4 runs)`.
+
+    Told of the first run that shows one of `kinds`, if any does, with how many do as it does.
+    """
+    shown = next((run for run in runs if run.kinds & kinds), runs[0])
+    same = sum(bool(run.kinds & kinds) == bool(shown.kinds & kinds) for run in runs)
+    text = f"{shown.name} {_verb(shown)}"
+    if len(runs) == 1:
+        return text
+    others = " of it and its like" if any(run.name != shown.name for run in runs) else ""
+    return f"{text} ({same} of {len(runs)} runs{others})"
+
+
+def _verb(run: Facts) -> str:
+    result = run.result
+    stops = [kind for kind in Kind if kind in run.kinds & STOPS]
+    if stops:
+        verb = _ends(run, stops)
+        return f"{verb} {phrases.place(result.last_step, result.last_phase)}".rstrip()
+    verb = {
+        Outcome.COMPLETED: f"completes {run.steps} steps",
+        Outcome.DIVERGED: "diverges",
+        Outcome.UNFINISHED: f"is unfinished after {run.steps} steps",
+    }.get(result.outcome, f"is {result.outcome.value}")
+    peak = result.metrics.memory.peak_over_p
+    verb += "" if peak is None else f" at a peak of {peak:.1f} P"
+    kinds = [_told_kind(kind, run) for kind in Kind if kind in run.kinds - {Kind.DIVERGED}]
+    return " and ".join([verb, *kinds])
+
+
+def _ends(run: Facts, stops: Sequence[Kind]) -> str:
+    if stops[0] is Kind.KILLED or (run.result.signal and stops[0] is Kind.NO_MEMORY):
+        return f"is killed by {run.result.signal}"
+    if Kind.PROVEN in stops:
+        return Kind.PROVEN.value
+    # What it waits for is known from its stacks alone; a phase does not say it.
+    return Kind.DEAD.value if Kind.HOST in stops else stops[-1].value
+
+
+def waits(run: Facts) -> str | None:
+    """`the main thread waits for a queue (get), from train.py:12 in step`; None without stacks."""
+    evidence = run.result.cause.evidence if run.result.cause else {}
+    site, category = evidence.get("wait_site"), evidence.get("wait_category")
+    if not site:
+        return None
+    if category == "child" and not site.startswith("waits for a child"):
+        return f"a child process {site}"
+    # The thread that computes for a stream may be the one that names the cause.
+    return f"{'it' if category in NOT_ITS_OWN else 'the main thread'} {site}"
+
+
+def _told_kind(kind: Kind, run: Facts) -> str:
+    times = run.result.metrics.step_s
+    if kind is Kind.JUMP and times is not None and times.second is not None:
+        return f"jumps from {times.first:.3g} s in step 0 to {times.second:.3g} s in step 1"
+    return kind.value

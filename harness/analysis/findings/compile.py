@@ -1,0 +1,63 @@
+"""How often MLX traced what the scenario compiled. Counted, never guessed from times."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from operator import lt
+
+from harness.beats.record import Record
+from harness.model import Finding
+from harness.model.finding import warning
+
+ALMOST_EVERY = 0.8
+
+
+def compile_disabled(record: Record) -> Iterator[Finding]:
+    if _disabled(record):
+        calls = record.calls[-1] if record.calls else 0
+        yield warning(
+            "compile_disabled",
+            "compilation is not in force: the scenario's compiled functions run uncompiled "
+            f"({calls} calls). No C++ compiler, or mx.disable_compile()?",
+            calls=calls,
+            traces=record.traces[-1] if record.traces else 0,
+        )
+
+
+def retrace_every_step(record: Record) -> Iterator[Finding]:
+    traces = record.traces
+    if len(traces) < 3 or _disabled(record):
+        return
+    # The second half: what settled in the first is over, and steps 0 and 1 may trace.
+    start = max(2, len(traces) // 2)
+    looked = len(traces) - start
+    retraced = sum(map(lt, traces[start - 1 : -1], traces[start:]))
+    if retraced < ALMOST_EVERY * looked:
+        return
+    yield warning(
+        "retrace_every_step",
+        f"the compiled step is traced anew in {retraced} of the last {looked} steps: "
+        f"{traces[-1]} traces in {len(traces)} steps",
+        retraced=retraced,
+        looked=looked,
+        traces=traces[-1],
+        steps=len(traces),
+    )
+
+
+def double_trace(record: Record) -> Iterator[Finding]:
+    traces = record.traces
+    if len(traces) < 3 or not 0 < traces[0] < traces[1] == traces[-1]:
+        return
+    yield warning(
+        "double_trace",
+        "the compiled step is traced in step 0 and again in step 1, then no more: state that its "
+        "first call created changed its inputs",
+        traces=traces[-1],
+        traces_step_0=traces[0],
+        seconds_step_1=record.seconds[1],
+    )
+
+
+def _disabled(record: Record) -> bool:
+    return record.end is not None and record.end.compile_works is False

@@ -1,0 +1,56 @@
+"""What only the supervisor saw, from outside and at the end: no record of the worker holds it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from harness.model import Ending, Finding
+from harness.model.finding import error, info, seconds, warning
+from harness.text import phrases
+
+MEMORY_KILLS = frozenset(("SIGKILL", "SIGSEGV", "SIGBUS", "SIGABRT"))
+"""Signals as which the end of memory can show."""
+
+
+def find(ending: Ending) -> tuple[Finding, ...]:
+    return (*hang_transient(ending), *memory_limited(ending), *oom_killer(ending))
+
+
+def hang_transient(ending: Ending) -> Iterator[Finding]:
+    for one in ending.transients:
+        place = phrases.place(one.step, one.phase)
+        yield warning(
+            "hang_transient",
+            f"hung {place} for {seconds(one.lasted_s)}, then went on: {one.cause.summary}",
+            step=one.step,
+            phase=one.phase,
+            stalled_at_s=one.stalled_at_s,
+            lasted_s=one.lasted_s,
+            cause=one.cause.code,
+            proven=one.cause.proven,
+            wait_site=one.cause.evidence.get("wait_site"),
+            fingerprint=one.cause.evidence.get("fingerprint"),
+        )
+
+
+def memory_limited(ending: Ending) -> Iterator[Finding]:
+    """A kill under a limit: MLX dies by SIGSEGV, without a word, of an allocation that fails."""
+    if ending.address_space is None or ending.signal not in MEMORY_KILLS:
+        return
+    yield info(
+        "memory_limited",
+        f"killed by {ending.signal}, and its address space was limited to "
+        f"{ending.address_space / 2**20:.0f} MiB: an allocation beyond that ends MLX in this way",
+        limit=ending.address_space,
+        signal=ending.signal,
+    )
+
+
+def oom_killer(ending: Ending) -> Iterator[Finding]:
+    if not ending.oom_kills or ending.signal != "SIGKILL":
+        return
+    yield error(
+        "oom_killer",
+        "killed by SIGKILL, and the kernel's out-of-memory killer struck in that time",
+        kills=ending.oom_kills,
+    )

@@ -1,0 +1,237 @@
+"""What the losses, the gradients and the final parameters say about numbers going wrong.
+
+An explosion is judged against the run's own first losses, never against an absolute value; see
+VERDICTS.md for the thresholds and the reasons.
+"""
+
+from __future__ import annotations
+
+import math
+import statistics
+from array import array
+from collections.abc import Iterator
+
+from harness import stats
+from harness.beats.file import number
+from harness.beats.record import Record
+from harness.model import Finding
+from harness.model.finding import count, error, info, warning
+
+FLAT = 1e-6
+"""Relative range below which losses differ by rounding only: some ten units of a float32."""
+SPREADS = 10.0
+"""How many spreads above what came before a loss must lie to be out of the ordinary."""
+FLOOR = 1.0
+"""A smaller rise is no explosion: losses that start around 0 give no scale of their own."""
+WINDOW = 50
+"""Losses that "the first" or "those around it" are at most."""
+ENOUGH = 50
+"""Losses below which nothing is said of whether they fall."""
+
+
+def loss_not_finite(record: Record) -> Iterator[Finding]:
+    losses = record.loss
+    bad = len(losses) - sum(map(math.isfinite, losses))
+    if not bad:
+        return
+    first = next(i for i, loss in enumerate(losses) if not math.isfinite(loss))
+    step = record.loss_step[first]
+    yield error(
+        "loss_not_finite",
+        f"the loss is {losses[first]} from step {step} on"
+        if bad == len(losses) - first
+        else f"the loss is {losses[first]} at step {step}, and not finite in {bad} of "
+        f"{len(losses)} reads",
+        step=step,
+        value=number(losses[first]),
+        count=bad,
+        reads=len(losses),
+    )
+
+
+def gradients_not_finite(record: Record) -> Iterator[Finding]:
+    norms = [(beat.step, float(beat.norm)) for beat in record.gradients]
+    bad = [(step, norm) for step, norm in norms if not math.isfinite(norm)]
+    if not bad:
+        return
+    # A trainer that scales its loss overflows now and then on purpose, skips the step and goes on.
+    recovered = math.isfinite(norms[-1][1])
+    step, norm = bad[0]
+    yield (warning if recovered else error)(
+        "gradients_not_finite",
+        f"the norm of the gradients is {norm} at step {step}, in {len(bad)} of "
+        f"{count(len(norms), 'look')}" + (", and finite again later" if recovered else ""),
+        step=step,
+        value=number(norm),
+        count=len(bad),
+        looks=len(norms),
+        recovered=recovered,
+    )
+
+
+def parameters_not_finite(record: Record) -> Iterator[Finding]:
+    names = record.end.not_finite if record.end else ()
+    if names:
+        yield error(
+            "parameters_not_finite",
+            f"after the last step these hold NaN or infinity: {', '.join(names[:3])}"
+            + (", ..." if len(names) > 3 else ""),
+            names=list(names),
+        )
+
+
+def loss_exploded(record: Record) -> Iterator[Finding]:
+    losses = record.loss
+    if len(losses) < 3 or not _all_finite(losses):
+        return
+    head = max(3, min(len(losses) // 5, WINDOW))
+    tail, first = _above_the_first(losses, head), stats.median(losses[:head])
+    if not tail:
+        tail, first = _above_the_very_first(losses), losses[0]
+    if not tail:
+        return
+    level, step = stats.median(losses[-tail:]), record.loss_step[len(losses) - tail]
+    yield error(
+        "loss_exploded",
+        f"the loss went from {first:.4g} to {level:.4g} at step {step} and stays there: "
+        f"the last {count(tail, 'read')} lie far above the first",
+        step=step,
+        first=first,
+        level=level,
+        last=losses[-1],
+        reads=tail,
+    )
+
+
+def _above_the_first(losses: array[float], head: int) -> int:
+    """How many of the last losses lie far above the first `head`; 0 when too few to count.
+
+    The fewer reads there are to show it, the farther above they must be.
+    """
+    center = stats.median(losses[:head])
+    for enough, factor in ((max(5, len(losses) // 10), 3.0), (3, 10.0)):
+        tail = _tail_above(losses, center + max((factor - 1) * abs(center), FLOOR))
+        before = losses[: len(losses) - tail]
+        if tail < max(enough, len(losses) // 10) or len(before) < 2:
+            continue
+        if stats.median(losses[-tail:]) > center + SPREADS * _noise(before):
+            return tail
+    return 0
+
+
+def _above_the_very_first(losses: array[float]) -> int:
+    """How many losses there are after the first, if all of them lie far above it; else 0.
+
+    The first update alone may blow up a run, and then only the first loss was ever sane. One value
+    has no spread: that of the later ones, as factors, has to say how far apart losses may be.
+    """
+    first, others = losses[0], losses[1:]
+    if first < FLOOR / 10 or min(others) <= 2 * first or stats.median(others) - first < FLOOR:
+        return 0
+    factors = [math.log(loss) - math.log(first) for loss in stats.sample(others)]
+    settled = [
+        math.log(loss) - math.log(first) for loss in stats.sample(others[len(others) // 2 :])
+    ]
+    if len(others) < 5:
+        enough = math.log(1000)
+    else:
+        enough = max(math.log(10), 3 * statistics.stdev(factors), 6 * statistics.stdev(settled))
+    return len(others) if stats.median(settled) > enough else 0
+
+
+def _noise(losses: array[float]) -> float:
+    """The spread of `losses`; of a few, whose median deviation is small by chance, a third of
+    their range if that is more."""
+    few = len(losses) < 10
+    return max(stats.spread(losses), (max(losses) - min(losses)) / 3 if few else 0.0)
+
+
+def _tail_above(losses: array[float], threshold: float) -> int:
+    for below, loss in enumerate(reversed(losses)):
+        if loss <= threshold:
+            return below
+    return len(losses)
+
+
+def loss_spike(record: Record) -> Iterator[Finding]:
+    losses = record.loss
+    if len(losses) < 6 or not _all_finite(losses):
+        return
+    top = max(losses)
+    at = losses.index(top)
+    before, after = losses[max(0, at - WINDOW) : at], losses[at + 1 : at + 1 + WINDOW]
+    if len(before) < 3 or len(after) < 2:
+        return
+    level = stats.median(before)
+    height = top - level
+    if height <= max(SPREADS * _noise(before), abs(level)):
+        return
+    if min(after) - level > height / 2:
+        return
+    yield info(
+        "loss_spike",
+        f"the loss rises to {top:.4g} at step {record.loss_step[at]}, from {level:.4g} before it, "
+        "and comes down again",
+        step=record.loss_step[at],
+        value=top,
+        before=level,
+        after=stats.median(after),
+    )
+
+
+def loss_flat(record: Record) -> Iterator[Finding]:
+    losses = record.loss
+    if len(losses) < 3 or not _all_finite(losses):
+        return
+    low, high = min(losses), max(losses)
+    if high - low > FLAT * max(abs(low), abs(high)):
+        return
+    yield warning(
+        "loss_flat",
+        f"all {len(losses)} losses are "
+        + ("the same to the last bit" if low == high else "the same but for rounding")
+        + f": {low:.6g}",
+        reads=len(losses),
+        value=low,
+        range=high - low,
+    )
+
+
+def loss_not_falling(record: Record) -> Iterator[Finding]:
+    losses = record.loss
+    if len(losses) < ENOUGH or not _all_finite(losses):
+        return
+    if max(losses) - min(losses) <= FLAT * max(map(abs, losses)):
+        return  # which is flat
+    third = len(losses) // 3
+    last = losses[-third:]
+    # What falls at once and rests from then on has fallen all the same.
+    if any(_lower(losses[:head], last) for head in (1, 5, len(losses) // 20, third)):
+        return
+    slope = stats.theil_sen([(float(at), loss) for at, loss in stats.blocks(losses)])
+    if slope.high < 0:
+        return
+    first, level = stats.median(losses[:third]), stats.median(last)
+    yield info(
+        "loss_not_falling",
+        f"the loss has not fallen over {len(losses)} reads (median {first:.4g} in their first "
+        f"third, {level:.4g} in their last): nothing is learned, or it had converged before",
+        first=first,
+        last=level,
+        reads=len(losses),
+        per_read=slope.value,
+        per_read_margin=slope.margin,
+    )
+
+
+def _lower(before: array[float], after: array[float]) -> bool:
+    """Whether the median of `after` is lower by more than two standard errors.
+
+    The noise is that within `after`: the spread of losses that fall has the fall in it.
+    """
+    error = 1.2533 * stats.spread(after) * math.sqrt(1 / len(before) + 1 / len(after))
+    return stats.median(before) - stats.median(after) > 2 * error
+
+
+def _all_finite(losses: array[float]) -> bool:
+    return all(map(math.isfinite, losses))

@@ -1,0 +1,164 @@
+"""What grows: active memory, the process's own, and the graph that waits to be evaluated."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from itertools import pairwise
+
+from harness import stats
+from harness.beats.record import Record
+from harness.model import Finding
+from harness.model.finding import info, seconds, warning
+
+WARM_UP = 2
+"""Steps left out: optimizer state and the first deferred backward pass arrive in steps 0 and 1."""
+MATERIAL = 0.2
+"""Growth over the whole run, in units of P, below which it does not matter."""
+MATERIAL_BYTES = 1 << 20
+"""The same where P is not known."""
+SMALL = 1 << 16
+"""Bytes below which no growth matters, however small P is."""
+OWN_BYTES = 64 << 20
+"""The same of all that a process holds, of which caches and allocators are a part."""
+OWN_SHARE = 0.25
+"""The same, relative to what it held after its warm-up."""
+LOOKS = 12
+"""After the warm-up, below which nothing is said of what a process holds."""
+NO_STEPS_S = 60.0
+"""The same in seconds, where nobody knows whether it has begun to train."""
+REST = 0.1
+"""Of the time: what has not grown at the end for so long has come to rest."""
+NODES_PER_STEP = 5.0
+"""Reading only the loss leaves one or two unused scalars a step behind, which is harmless."""
+NODES_TOTAL = 0.5
+"""Growth relative to the first graph that was looked at."""
+
+
+def memory_growth(record: Record) -> Iterator[Finding]:
+    warm_up = max(WARM_UP, len(record.active) // 10)
+    points = [
+        (warm_up + index, float(size))
+        for index, size in stats.blocks(record.active[warm_up:])
+        if size >= 0
+    ]
+    if len(points) < 4:
+        return
+    known = record.model is not None and record.model.trainable_bytes > 0
+    unit = float(record.model.trainable_bytes) if known and record.model else points[0][1]
+    slope = stats.theil_sen(points)
+    last = stats.theil_sen(points[-max(3, len(points) // 3) :])
+    growth = slope.low * (points[-1][0] - points[0][0])
+    if growth <= max(MATERIAL * unit, SMALL if known else MATERIAL_BYTES):
+        return
+    if last.value < slope.value / 3:  # it has come to rest
+        return
+    steps = record.step[warm_up], record.step[-1]
+    name = "P" if known else "times its first size"
+    yield warning(
+        "memory_growth",
+        f"active memory grows by {slope.value / unit:.2f} {name} per step "
+        f"(+-{slope.margin / unit:.2f}) over steps {steps[0]} to {steps[1]}",
+        p_per_step=slope.value / unit if known else None,
+        p_per_step_margin=slope.margin / unit if known else None,
+        bytes_per_step=round(slope.value),
+        first_step=steps[0],
+        last_step=steps[1],
+        growth_bytes=round(slope.value * (points[-1][0] - points[0][0])),
+    )
+
+
+def rss_growth(record: Record) -> Iterator[Finding]:
+    """Of a run whose MLX does not tell what it holds."""
+    if any(size >= 0 for size in record.active) or not record.seen_t:
+        return
+    measure = "rss" if max(record.footprint) < 0 else "footprint"
+    points = _evenly(record, record.rss if measure == "rss" else record.footprint)
+    if len(points) < LOOKS:
+        return
+    (begin, first), (end, _) = points[0], points[-1]
+    stepping = bool(record.step)
+    if not stepping and end - begin < NO_STEPS_S:
+        return
+    slope = stats.theil_sen(points)
+    if slope.low * (end - begin) <= max(OWN_BYTES, OWN_SHARE * first):
+        return
+    # A cache that fills and stays, a model that is loaded again: only what goes on is growth.
+    third = len(points) // 3
+    rest = max(6, round(REST * len(points)))
+    for part in (points[:third], points[third:-third], points[-third:], points[-rest:]):
+        if stats.theil_sen(part).value < slope.value / 3:
+            return
+    growth = slope.value * (end - begin)
+    steps = _steps_between(record, begin, end) if stepping else 0
+    per_step = growth / steps if steps else None
+    pace = f"{per_step / 2**20:.3g} MiB per step" if per_step else ""
+    yield (warning if stepping else info)(
+        "rss_growth",
+        f"its own memory grows by {pace or f'{slope.value * 60 / 2**20:.3g} MiB per minute'}"
+        f", {growth / 2**20:.0f} MiB over {seconds(end - begin)}, and has not come to rest",
+        bytes_per_step=per_step and round(per_step),
+        bytes_per_minute=round(slope.value * 60),
+        growth_bytes=round(growth),
+        first_bytes=round(first),
+        seconds=end - begin,
+        steps=steps or None,
+        measure=measure,
+    )
+
+
+def _evenly(record: Record, sizes: Sequence[int]) -> list[tuple[float, float]]:
+    """(time, size) at looks that are equally far apart, from the end of the warm-up on.
+
+    That is a tenth of the time, or all before the second step that was told of. What comes after
+    the last step is left out as well: a process that ends gives back what it held.
+    """
+    times = record.seen_t
+    end = min(times[-1], record.t[-1]) if record.step else times[-1]
+    begin = times[0] + (end - times[0]) / 10
+    if record.step:
+        begin = max(begin, record.t[min(1, len(record.t) - 1)])
+    width = (end - begin) / stats.BLOCKS
+    parts: dict[int, list[tuple[float, int]]] = {}
+    for t, size in zip(times, sizes, strict=True):
+        # One of nothing was taken while it started or after it had ended.
+        if begin <= t <= end and size > 0:
+            parts.setdefault(int((t - begin) / width) if width > 0 else 0, []).append((t, size))
+    return [
+        (part[0][0], stats.median([float(size) for _, size in part])) for part in parts.values()
+    ]
+
+
+def _steps_between(record: Record, begin: float, end: float) -> int:
+    """By the last steps that were told of by then; 0 where they are counted anew."""
+    known = [
+        step
+        for t, step in zip(record.seen_t, record.seen_step, strict=True)
+        if begin <= t <= end and step >= 0
+    ]
+    return max(0, known[-1] - known[0]) if known else 0
+
+
+def graph_growth(record: Record) -> Iterator[Finding]:
+    # Step 0 is left out: from step 1 on, the update of the step before may wait in the graph too.
+    points = [
+        (step, nodes) for step, nodes in zip(record.node_step, record.nodes, strict=True) if step
+    ]
+    if len(points) < 3:
+        return
+    if any(d - b <= NODES_PER_STEP * (c - a) for (a, b), (c, d) in pairwise(points)):
+        return
+    (first_step, first), (last_step, last) = points[0], points[-1]
+    if last - first <= NODES_TOTAL * first:
+        return
+    slope = (last - first) / (last_step - first_step)
+    yield warning(
+        "graph_growth",
+        f"the graph that waits to be evaluated grows by {slope:.0f} operations per step: "
+        f"{first} at step {first_step}, {last} at step {last_step}",
+        nodes_per_step=slope,
+        first_step=first_step,
+        first=first,
+        last_step=last_step,
+        last=last,
+        depth_last=record.depth[-1] if record.depth[-1] >= 0 else None,
+    )

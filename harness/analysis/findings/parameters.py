@@ -1,0 +1,55 @@
+"""Whether the run changed what it trains, and nothing else."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from harness.beats.record import Record
+from harness.model import Finding, Tensors
+from harness.model.finding import count, error, info
+
+
+def parameters_unchanged(record: Record) -> Iterator[Finding]:
+    tensors = record.end.trainable if record.end else None
+    if tensors is None or tensors.changed:
+        return
+    yield error(
+        "parameters_unchanged",
+        f"none of the {count(tensors.total, 'trainable tensor')} changed from the first step to "
+        "the last: nothing was learned"
+        if tensors.total
+        else "the model has no trainable parameter: nothing can be learned",
+        total=tensors.total,
+        changed=0,
+    )
+
+
+def parameters_partly_unchanged(record: Record) -> Iterator[Finding]:
+    tensors = record.end.trainable if record.end else None
+    if tensors is None or not 0 < tensors.changed < tensors.total:
+        return
+    still = tensors.total - tensors.changed
+    yield info(
+        "parameters_partly_unchanged",
+        f"{still} of {tensors.total} trainable tensors never changed: {_names(tensors)}",
+        total=tensors.total,
+        changed=tensors.changed,
+        examples=list(tensors.examples),
+    )
+
+
+def frozen_parameters_changed(record: Record) -> Iterator[Finding]:
+    tensors = record.end.frozen if record.end else None
+    if tensors is None or not tensors.changed:
+        return
+    yield error(
+        "frozen_parameters_changed",
+        f"{tensors.changed} of {count(tensors.total, 'frozen tensor')} changed: {_names(tensors)}",
+        total=tensors.total,
+        changed=tensors.changed,
+        examples=list(tensors.examples),
+    )
+
+
+def _names(tensors: Tensors) -> str:
+    return ", ".join(tensors.examples[:3]) + (", ..." if len(tensors.examples) > 3 else "")

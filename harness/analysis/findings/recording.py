@@ -1,0 +1,44 @@
+"""What the scenario checked itself, and whether the record can be trusted to be whole."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from harness.beats.record import Record
+from harness.model import Finding
+from harness.model.finding import count, error, warning
+
+
+def check_failed(record: Record) -> Iterator[Finding]:
+    for name in dict.fromkeys(check.name for check in record.checks):
+        checks = [check for check in record.checks if check.name == name]
+        failed = [check for check in checks if not check.ok]
+        if not failed:
+            continue
+        first = failed[0]
+        yield error(
+            "check_failed",
+            f"the check {name} failed {len(failed)} of {count(len(checks), 'time')}, first at step "
+            f"{first.step}: {first.value}, where {first.expected} was expected",
+            name=name,
+            failed=len(failed),
+            checks=len(checks),
+            step=first.step,
+            value=first.value,
+            expected=first.expected,
+        )
+
+
+def beats_lost(record: Record) -> Iterator[Finding]:
+    lost = record.end.lost if record.end else 0
+    fault = record.end.fault if record.end else None
+    if not lost and not record.torn:
+        return
+    yield warning(
+        "beats_lost",
+        f"{count(lost, 'beat')} could not be written and {count(record.torn, 'line')} could not "
+        "be read" + (f": {fault}" if fault else ""),
+        lost=lost,
+        torn=record.torn,
+        fault=fault,
+    )

@@ -1,0 +1,262 @@
+"""What the steps' wall times say. They are noisy, so a finding needs a large difference twice
+over: as a ratio, and in seconds. One step that is slow is one sample of whatever else the machine
+was doing; it needs far more of both than a level that stays.
+"""
+
+from __future__ import annotations
+
+import math
+from array import array
+from bisect import bisect_left, bisect_right
+from collections.abc import Iterator, Sequence
+
+from harness import stats
+from harness.beats.record import NOT_WORK, Record
+from harness.model import Finding
+from harness.model.finding import info, seconds, warning
+
+JUMP = 3.0
+JUMP_AT_ONE = 2.0
+"""Less is asked at step 1: step 0 has every first-call cost, so that it is slow by right."""
+JUMP_S = 0.1
+OUTLIER = 5.0
+OUTLIER_S = 0.5
+FIRST = 10.0
+FIRST_S = 1.0
+CARRIED = 0.2
+"""Share of a step's pending operations that have to be those of earlier steps. Reading only the
+loss leaves one or two a step behind for good."""
+DRAIN = 3.0
+DRAIN_S = 0.25
+
+
+def step_time_jump(record: Record) -> Iterator[Finding]:
+    jump = _jump(record)
+    if jump is None:
+        return
+    step, before, after, lasting = jump
+    later = stats.median(record.seconds[2:]) if len(record.seconds) > 2 else None
+    if lasting:
+        summary = f"from step {step} on a step takes {seconds(after)}, before it {seconds(before)}"
+    else:
+        summary = f"step {step} takes {seconds(after)}, step 0 took {seconds(before)}"
+        summary += "" if later is None else f", later steps {seconds(later)}"
+    phase = _slower_phase(record, step, lasting)
+    yield warning(
+        "step_time_jump",
+        summary + (f"; the time goes into {phase}" if phase else ""),
+        step=step,
+        before_s=before,
+        after_s=after,
+        ratio=after / before if before > 0 else None,
+        lasting=lasting,
+        phase=phase,
+    )
+
+
+def slow_step(record: Record) -> Iterator[Finding]:
+    times = record.seconds
+    if len(times) < 4:
+        return
+    usual = stats.median(times[1:])
+    limit = max(OUTLIER * usual, usual + OUTLIER_S)
+    jump = _jump(record)
+    slow = [
+        index
+        for index, time in enumerate(times)
+        if time > limit and index and (jump is None or record.step[index] != jump[0])
+    ]
+    # More than these are no exceptions but a second kind of step, such as every k-th.
+    if not slow or len(slow) > max(2, len(times) // 10) or (jump and jump[3]):
+        return
+    worst = max(slow, key=times.__getitem__)
+    phase = max(_phases(record), key=lambda name: record.phases[name][worst], default=None)
+    others = f" ({len(slow)} such steps in all)" if len(slow) > 1 else ""
+    yield info(
+        "slow_step",
+        f"step {record.step[worst]} takes {seconds(times[worst])}, others {seconds(usual)}"
+        f"{others}; most of it is {phase}",
+        step=record.step[worst],
+        seconds=times[worst],
+        median_s=usual,
+        count=len(slow),
+        phase=phase,
+    )
+
+
+def first_step_slow(record: Record) -> Iterator[Finding]:
+    times = record.seconds
+    # Of a training that is known by its log, nothing says how long step 0 took.
+    if len(times) < 3 or record.step[0] != 0:
+        return
+    usual = stats.median(times[1:])
+    if times[0] <= max(FIRST * usual, usual + FIRST_S):
+        return
+    yield info(
+        "first_step_slow",
+        f"step 0 takes {seconds(times[0])}, later steps {seconds(usual)}: kernels are compiled "
+        "and loaded once",
+        first_s=times[0],
+        median_s=usual,
+    )
+
+
+def deferred_work(record: Record) -> Iterator[Finding]:
+    if record.end is None or not record.seconds:
+        return
+    drain, usual = record.end.drain_s, stats.median(record.seconds)
+    if drain <= max(DRAIN * usual, DRAIN_S):
+        return
+    yield info(
+        "deferred_work",
+        f"after the last step, work was left that took {seconds(drain)}, a step takes "
+        f"{seconds(usual)}: no step had asked for it",
+        drain_s=drain,
+        median_step_s=usual,
+    )
+
+
+def deferred_evaluation(record: Record) -> Iterator[Finding]:
+    nodes = dict(zip(record.node_step, record.nodes, strict=True))
+    ran = {
+        step: carried
+        for step, carried in zip(record.left_step, record.carried, strict=True)
+        if step and carried > CARRIED * nodes.get(step, carried)
+    }
+    if not ran:
+        yield from _deferred_to_the_last(record, nodes)
+        return
+    step, carried = next(iter(ran.items()))
+    at = record.step.index(step)
+    own = nodes.get(step, 0) - record.left[record.left_step.index(step)]
+    share = f" of the {own}" if own >= carried else ""
+    later = sum(other > step for other in record.left_step)
+    again = f"; {len(ran) - 1} of {later} later steps looked at do likewise" if later else ""
+    first, what = _origin(record, step, nodes)
+    yield info(
+        "deferred_evaluation",
+        f"step {step}'s {seconds(record.seconds[at])} evaluate {what}: {carried}{share} "
+        f"operations that it runs were pending when step {step - 1} returned after "
+        f"{seconds(record.seconds[at - 1])}{again}",
+        step=step,
+        seconds=record.seconds[at],
+        before_s=record.seconds[at - 1],
+        operations=carried,
+        of=own if own >= carried else None,
+        from_step=first,
+        steps=len(ran),
+        looked_at=len(record.left_step),
+    )
+
+
+def _deferred_to_the_last(record: Record, nodes: dict[int, int]) -> Iterator[Finding]:
+    """The same of a step whose evaluation has not returned: a hang or a crash."""
+    step = record.built.step if record.built else 0
+    if not record.left_step or record.left_step[-1] != step - 1 or step not in nodes:
+        return
+    left = record.left[-1]
+    if left <= CARRIED * nodes[step]:
+        return
+    first, what = _origin(record, step, nodes)
+    yield info(
+        "deferred_evaluation",
+        f"step {step}, whose evaluation has not returned, has to evaluate {what}: {left} of the "
+        f"{nodes[step]} operations pending in it were so when step {step - 1} returned after "
+        f"{seconds(record.seconds[-1])}",
+        step=step,
+        before_s=record.seconds[-1],
+        operations=left,
+        of=nodes[step],
+        from_step=first,
+        looked_at=len(record.left_step),
+    )
+
+
+def _origin(record: Record, step: int, nodes: dict[int, int]) -> tuple[int, str]:
+    """(the first step, words) of what was pending when `step` began.
+
+    A step that read its loss has run its forward pass; what is left of it is the backward pass and
+    the update, if it announced a backward pass and reading the loss ran a part of its graph.
+    """
+    at = bisect_left(record.loss_step, step)
+    read = record.loss_step[at - 1] if at else -1
+    whole = record.step[bisect_right(record.step, read) : bisect_left(record.step, step)]
+    what = f"all of step{'s' * (len(whole) > 1)} {_span(whole)}"
+    if read < 0:
+        return whole[0], what
+    left = dict(zip(record.left_step, record.left, strict=True)).get(read)
+    announced = any(record.phases.get("backward", ()))
+    if left is not None and left < nodes.get(read, 0) and announced:
+        rest = f"step {read}'s backward pass and update"
+    else:
+        rest = f"what step {read} left"
+    return read, f"{rest} and {what}" if whole else rest
+
+
+def _span(steps: Sequence[int]) -> str:
+    if len(steps) < 3:
+        return " and ".join(map(str, steps))
+    return f"{steps[0]} to {steps[-1]}"
+
+
+def _jump(record: Record) -> tuple[int, float, float, bool] | None:
+    """(step, seconds before, seconds after, whether it lasts) of the jump upwards, if any."""
+    times = record.seconds
+    if len(times) < 2:
+        return None
+    rest = times[1:]
+    if _far(times[0], times[1], OUTLIER, OUTLIER_S) and (
+        len(rest) < 3 or _far(stats.median(rest[1:]), times[1], OUTLIER, OUTLIER_S)
+    ):
+        return record.step[1], times[0], times[1], False
+    if len(rest) >= 3:
+        least = min(times[1], stats.quantile(rest, 0.1))
+        if _far(times[0], least, JUMP_AT_ONE, JUMP_S):
+            return record.step[1], times[0], stats.median(rest), True
+    if len(rest) < 5:
+        return None
+    at = 1 + _split(rest)
+    before, after = times[1:at], times[at:]
+    if len(before) < 2 or len(after) < 3:
+        return None
+    level, raised, least = stats.median(before), stats.median(after), stats.quantile(after, 0.1)
+    # Where a slow kind of step comes every so often, the two sides overlap: no change of level.
+    # And of a few noisy steps at the end two may be long by chance, but not all of them.
+    if stats.quantile(before, 0.9) >= least or least < JUMP_AT_ONE * level:
+        return None
+    return (record.step[at], level, raised, True) if _far(level, raised, JUMP, JUMP_S) else None
+
+
+def _far(low: float, high: float, ratio: float, difference: float) -> bool:
+    return high >= ratio * low and high - low >= difference
+
+
+def _split(times: array[float]) -> int:
+    """Where the level of `times` changes most, on a log scale: first roughly, then exactly."""
+    rough = stats.blocks(times)
+    start = rough[stats.change_of_level([_log(time) for _, time in rough])][0]
+    size = rough[1][0]
+    if size == 1:
+        return start
+    low = max(0, start - size)
+    return low + stats.change_of_level([_log(time) for time in times[low : start + size]])
+
+
+def _log(time: float) -> float:
+    return math.log(max(time, 1e-6))
+
+
+def _phases(record: Record) -> list[str]:
+    return [name for name in record.phases if name not in NOT_WORK]
+
+
+def _slower_phase(record: Record, step: int, lasting: bool) -> str | None:
+    at = record.step.index(step)
+    end = len(record.step) if lasting else at + 1
+    start = min(1, at - 1)
+
+    def more(name: str) -> float:
+        column = record.phases[name]
+        return stats.median(column[at:end]) - stats.median(column[start:at])
+
+    return max(_phases(record), key=more, default=None)

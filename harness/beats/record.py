@@ -1,0 +1,259 @@
+"""What a worker wrote, laid out for arithmetic: one column a quantity, one entry a step.
+
+Columns are `array`s of doubles and 64-bit integers, so that a run of a million steps takes some
+100 MB and no more. A missing size is -1; a missing loss has no entry at all.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from array import array
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from itertools import chain
+from operator import add, truediv
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from harness.beats.file import BEATS, BeatReader, read_beats
+from harness.model import (
+    AnyBeat,
+    BuiltBeat,
+    CheckBeat,
+    CollectiveBeat,
+    EndBeat,
+    ErrorBeat,
+    GradientBeat,
+    MemorySummary,
+    MlxBeat,
+    ModelBeat,
+    Sample,
+    StartBeat,
+    StepBeat,
+)
+
+SAMPLES = "samples.jsonl"
+_DECODER = msgspec.json.Decoder(Sample)
+_PEAKS = {
+    "swap_used": "",
+    "major_faults": "major_faults",
+    "footprint": "footprint_peak",
+    "swapped": "swapped_peak",
+    "compressed": "compressed_peak",
+    "pressure": "pressure_peak",
+    "pressure_level": "pressure_level_peak",
+}
+"""Figures of a sample, and what the highest of each is called in the summary."""
+_AT_ONCE = 1000
+"""Steps that are laid out together."""
+NOT_WORK = ("graph",)
+"""Phases that are the harness's own; left out of a step's time."""
+
+
+def doubles() -> array[float]:
+    return array("d")
+
+
+def integers() -> array[int]:
+    return array("q")
+
+
+@dataclass(frozen=True)
+class Record:
+    """The beats of one worker. The arrays are filled once by `gather` and only read afterwards."""
+
+    start: StartBeat | None = None
+    mlx: MlxBeat | None = None
+    model: ModelBeat | None = None
+    end: EndBeat | None = None
+    error: ErrorBeat | None = None
+    torn: int = 0
+    built: BuiltBeat | None = None
+    """The last graph that was built; of the step after the last one in `step` when it hangs."""
+
+    step: array[int] = field(default_factory=integers)
+    """Indices of the steps that returned. All columns down to `calls` are parallel to it."""
+    t: array[float] = field(default_factory=doubles)
+    """When each returned."""
+    seconds: array[float] = field(default_factory=doubles)
+    """Wall time of each, the harness's own phases left out."""
+    active: array[int] = field(default_factory=integers)
+    cache: array[int] = field(default_factory=integers)
+    peak: array[int] = field(default_factory=integers)
+    traces: array[int] = field(default_factory=integers)
+    calls: array[int] = field(default_factory=integers)
+    phases: dict[str, array[float]] = field(default_factory=dict)
+    """Seconds by phase; a phase that a step did not have counts 0.0 there."""
+
+    loss_step: array[int] = field(default_factory=integers)
+    loss: array[float] = field(default_factory=doubles)
+    """Losses, and the steps that read them."""
+    node_step: array[int] = field(default_factory=integers)
+    nodes: array[int] = field(default_factory=integers)
+    depth: array[int] = field(default_factory=integers)
+    """Pending operations and their depth, at the steps that were sampled; depth -1 when unknown."""
+    left_step: array[int] = field(default_factory=integers)
+    left: array[int] = field(default_factory=integers)
+    carried: array[int] = field(default_factory=integers)
+    """At the sampled steps that returned: operations left pending, and those of earlier steps that
+    were run."""
+    checks: tuple[CheckBeat, ...] = ()
+    gradients: tuple[GradientBeat, ...] = ()
+    collectives: tuple[CollectiveBeat, ...] = ()
+    memory: MemorySummary = field(default_factory=MemorySummary)
+    """What samples.jsonl says of it. The columns below are from there too, parallel to each other,
+    of the worker and all it started; -1 where it is not known."""
+    seen_t: array[float] = field(default_factory=doubles)
+    seen_step: array[int] = field(default_factory=integers)
+    rss: array[int] = field(default_factory=integers)
+    footprint: array[int] = field(default_factory=integers)
+
+
+def gather(beats: Iterable[AnyBeat], keep: int = 10_000) -> Record:
+    """Lay out `beats`. Of checks, gradients and collectives the last `keep` are kept."""
+    record = Record()
+    single: dict[str, Any] = {}
+    checks: list[CheckBeat] = []
+    gradients: list[GradientBeat] = []
+    collectives: list[CollectiveBeat] = []
+    steps: list[StepBeat] = []
+    for beat in beats:
+        if isinstance(beat, StepBeat):
+            steps.append(beat)
+            if len(steps) == _AT_ONCE:
+                _add_steps(record, steps)
+                steps.clear()
+        elif isinstance(beat, BuiltBeat):
+            single["built"] = beat
+            if beat.nodes is not None:
+                record.node_step.append(beat.step)
+                record.nodes.append(beat.nodes)
+                record.depth.append(-1 if beat.depth is None else beat.depth)
+        elif isinstance(beat, CheckBeat):
+            checks.append(beat)
+        elif isinstance(beat, GradientBeat):
+            gradients.append(beat)
+        elif isinstance(beat, CollectiveBeat):
+            collectives.append(beat)
+        else:
+            single[_SINGLE[type(beat)]] = beat
+        if len(checks) > 2 * keep:
+            del checks[:-keep]
+        if len(gradients) > 2 * keep:
+            del gradients[:-keep]
+        if len(collectives) > 2 * keep:
+            del collectives[:-keep]
+    _add_steps(record, steps)
+    return replace(
+        record,
+        checks=tuple(checks[-keep:]),
+        gradients=tuple(gradients[-keep:]),
+        collectives=tuple(collectives[-keep:]),
+        **single,
+    )
+
+
+_SINGLE: dict[type, str] = {
+    StartBeat: "start",
+    MlxBeat: "mlx",
+    ModelBeat: "model",
+    EndBeat: "end",
+    ErrorBeat: "error",
+}
+
+
+def _add_steps(record: Record, beats: Sequence[StepBeat]) -> None:
+    """Many at once, a column after the other: that takes half the time of one after the other."""
+    read = [(beat.step, float(beat.loss)) for beat in beats if beat.loss is not None]
+    record.loss_step.extend([step for step, _ in read])
+    record.loss.extend([loss for _, loss in read])
+    later = [beat for beat in beats if not beat.covers and beat.active is not None]
+    beats = [beat for beat in beats if beat.covers]
+    before = len(record.step)
+    record.step.extend([beat.step for beat in beats])
+    record.t.extend([beat.t for beat in beats])
+    totals = [0.0] * len(beats)
+    rows = [beat.phases for beat in beats]
+    covers = [beat.covers for beat in beats]
+    for phase in dict.fromkeys(chain(record.phases, chain.from_iterable(rows))):
+        if phase not in record.phases:
+            record.phases[phase] = array("d", bytes(8 * before))
+        seconds = list(map(truediv, [row.get(phase, 0.0) for row in rows], covers))
+        record.phases[phase].extend(seconds)
+        if phase not in NOT_WORK:
+            totals = list(map(add, totals, seconds))
+    record.seconds.extend(totals)
+    record.active.extend([-1 if beat.active is None else beat.active for beat in beats])
+    record.cache.extend([-1 if beat.cache is None else beat.cache for beat in beats])
+    record.peak.extend([-1 if beat.peak is None else beat.peak for beat in beats])
+    record.traces.extend([beat.traces for beat in beats])
+    record.calls.extend([beat.calls for beat in beats])
+    for beat in beats:
+        if beat.left is not None:
+            record.left_step.append(beat.step)
+            record.left.append(beat.left)
+            record.carried.append(beat.carried or 0)
+    if later:
+        _complete(record, later)
+
+
+def _complete(record: Record, beats: Iterable[StepBeat]) -> None:
+    """Add the memory that a log told later than the step itself. Of its first step is no entry."""
+    last = {record.step[i]: i for i in range(max(0, len(record.step) - _AT_ONCE), len(record.step))}
+    for beat in beats:
+        at = last.get(beat.step)
+        if at is not None and record.active[at] < 0 and beat.active is not None:
+            record.active[at] = beat.active
+
+
+def load(folder: Path) -> Record:
+    """The record of the worker that wrote into `folder`, of several ranks that of the first one.
+
+    Of several ranks it is that of the first. Empty when it wrote nothing.
+    """
+    ranks = sorted(folder.glob(f"rank-*/{BEATS}"), key=lambda path: int(path.parent.name[5:]))
+    beats = ranks[0].parent if ranks and not (folder / BEATS).exists() else folder
+    reader = BeatReader(beats)
+    record = gather(read_beats(beats, reader))
+    return replace(record, torn=reader.torn, memory=_memory(_noted(record, samples(folder))))
+
+
+def _noted(record: Record, seen: Iterable[Sample]) -> Iterator[Sample]:
+    """`seen`, laid out in the columns of `record` as it passes."""
+    for sample in seen:
+        record.seen_t.append(sample.t)
+        record.seen_step.append(-1 if sample.step is None else sample.step)
+        record.rss.append(-1 if sample.rss is None else sample.rss)
+        record.footprint.append(-1 if sample.footprint is None else sample.footprint)
+        yield sample
+
+
+def _memory(seen: Iterable[Sample]) -> MemorySummary:
+    """The highest of each figure, and by how much used swap rose above the first look at it."""
+    first_swap: int | None = None
+    peaks = dict.fromkeys(_PEAKS)
+    for sample in seen:
+        if first_swap is None:
+            first_swap = sample.swap_used
+        for name in peaks:
+            value = getattr(sample, name)
+            if value is not None:
+                peaks[name] = max(value, peaks[name] or 0)
+    swap = peaks.pop("swap_used")
+    named: dict[str, Any] = {_PEAKS[name]: value for name, value in peaks.items()}
+    growth = None if swap is None or first_swap is None else swap - first_swap
+    return MemorySummary(swap_growth=growth, **named)
+
+
+def samples(folder: Path) -> Iterator[Sample]:
+    """The lines of samples.jsonl in `folder`, those that can be read."""
+    try:
+        with (folder / SAMPLES).open("rb") as file:
+            for line in file:
+                # A killed supervisor leaves a torn last line, a full disk others.
+                with contextlib.suppress(msgspec.MsgspecError):
+                    yield _DECODER.decode(line)
+    except OSError:
+        return

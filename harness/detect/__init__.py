@@ -1,0 +1,1 @@
+"""The rules that say whether a process goes on, from observations alone. Pure."""

@@ -1,0 +1,169 @@
+"""What moved in a process between the looks of each window. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+
+import msgspec
+
+from harness.detect.io_activity import io_done
+from harness.detect.observation import Look, Window
+from harness.model import Process, Thread
+
+
+class Pace(msgspec.Struct, frozen=True, kw_only=True):
+    """One thread. None: could not be read."""
+
+    name: str
+    cpu: float
+    """Share of a core."""
+    switches: int | None
+    """How often it was switched in or out, in all windows."""
+    sleeps: int | None
+    """How often it went to wait by itself."""
+    states: str
+    """Its state at each look."""
+
+    @property
+    def runnable(self) -> bool:
+        """Whether it ran or wanted to at most looks."""
+        return 2 * self.states.count("R") > len(self.states)
+
+    @property
+    def wakes(self) -> bool:
+        return bool(self.switches)
+
+
+class Motion(msgspec.Struct, frozen=True, kw_only=True):
+    """One process over all windows together. None: could not be read."""
+
+    seconds: float
+    """The windows' lengths together: the time in which no tool held the process."""
+    cpu: float
+    """Shares of a core, of all threads together."""
+    io: int | None
+    """Bytes, as `harness.detect.io_activity` counts them."""
+    major: int | None
+    minor: int | None
+    came_or_went: bool
+    """Whether a thread or child did."""
+    threads: dict[int, Pace]
+
+    def rate(self, count: float | None) -> float:
+        """A second."""
+        return (count or 0) / self.seconds if self.seconds else 0.0
+
+
+def process_at(look: Look, pid: int) -> Process | None:
+    return next((process for process in look.processes if process.pid == pid), None)
+
+
+def has_ended(process: Process | None) -> bool:
+    """Whether nothing of it runs any more; its parent may not have noticed."""
+    return process is None or (
+        process.state in "ZX" and all(thread.state in "ZX" for thread in process.threads)
+    )
+
+
+def motion(windows: Sequence[Window], pid: int) -> Motion:
+    """How `pid` moved. A window in which it is not all the time, as one and the same, says only
+    that something came or went."""
+    spans = [(window[0], window[-1]) for window in windows if len(window) > 1]
+    whole = [
+        (first, last, before, after)
+        for first, last in spans
+        if (before := process_at(first, pid)) and (after := process_at(last, pid))
+        and _same(first, last, pid)
+    ]  # fmt: skip
+    seconds = sum(last.t - first.t for first, last, _, _ in whole)
+    pairs = [(before, after) for _, _, before, after in whole]
+    faults = [(first.more.get(pid), last.more.get(pid)) for first, last, _, _ in whole]
+    return Motion(
+        seconds=seconds,
+        cpu=sum(after.cpu_s - before.cpu_s for before, after in pairs) / seconds
+        if seconds
+        else 0.0,
+        io=_known(io_done(before, after, last.t - first.t) for first, last, before, after in whole),
+        major=_sum([(b.major_faults, a.major_faults) for b, a in pairs]),
+        minor=_sum(
+            [(b.minor_faults if b else None, a.minor_faults if a else None) for b, a in faults]
+        ),
+        came_or_went=len(whole) < len(spans)
+        or any(_crowd(window, pid) for window in windows if len(window) > 1),
+        threads={
+            thread.tid: _pace(thread, windows, whole, seconds)
+            for thread in (pairs[-1][1].threads if pairs else ())
+        },
+    )
+
+
+def _same(first: Look, last: Look, pid: int) -> bool:
+    """Not another process that was given the number of one that has ended."""
+    one, other = first.more.get(pid), last.more.get(pid)
+    return one is None or other is None or one.started == other.started
+
+
+def _crowd(window: Window, pid: int) -> bool:
+    crowds = set()
+    for look in window:
+        found = process_at(look, pid)
+        threads = frozenset(thread.tid for thread in found.threads) if found else frozenset()
+        children = frozenset(one.pid for one in look.processes if one.ppid == pid)
+        crowds.add((threads, children))
+    return len(crowds) > 1
+
+
+def _sum(pairs: Sequence[tuple[int | None, int | None]]) -> int | None:
+    return _known(
+        None if before is None or after is None else after - before for before, after in pairs
+    )
+
+
+def _known(figures: Iterable[int | None]) -> int | None:
+    known = [one for one in figures if one is not None]
+    return sum(known) if known else None
+
+
+def _pace(
+    thread: Thread,
+    windows: Sequence[Window],
+    whole: Sequence[tuple[Look, Look, Process, Process]],
+    seconds: float,
+) -> Pace:
+    tid = thread.tid
+
+    def each(figure: Callable[[Look, Thread], int | None]) -> int | None:
+        pairs = []
+        for first, last, before, after in whole:
+            one, other = _thread(before, tid), _thread(after, tid)
+            if one is not None and other is not None:
+                pairs.append((figure(first, one), figure(last, other)))
+        return _sum(pairs)
+
+    cpu = [
+        other.cpu_s - one.cpu_s
+        for _, _, before, after in whole
+        if (one := _thread(before, tid)) and (other := _thread(after, tid))
+    ]
+    states = [
+        found.state
+        for window in windows
+        for look in window
+        for process in look.processes
+        if (found := _thread(process, tid))
+    ]
+    return Pace(
+        name=thread.name,
+        cpu=sum(cpu) / seconds if seconds else 0.0,
+        switches=each(lambda _, found: found.switches),
+        sleeps=each(lambda look, found: _sleeps(look, found.tid)),
+        states="".join(states),
+    )
+
+
+def _sleeps(look: Look, tid: int) -> int | None:
+    return next((more.sleeps[tid] for more in look.more.values() if tid in more.sleeps), None)
+
+
+def _thread(process: Process, tid: int) -> Thread | None:
+    return next((thread for thread in process.threads if thread.tid == tid), None)

@@ -1,0 +1,87 @@
+"""What was seen of a process tree that runs elsewhere: the input to `process_verdict`."""
+
+from __future__ import annotations
+
+import msgspec
+
+from harness.detect.deadlock import World
+from harness.model import Machine, Process
+from harness.stacks.parse import ThreadStack
+
+Window = tuple["Look", ...]
+"""Looks between which no tool has touched the tree, in the order in which they were taken."""
+Capture = tuple[ThreadStack, ...]
+
+
+class More(msgspec.Struct, frozen=True, kw_only=True):
+    """What a look reads of a process beyond `harness.model.Process`. None: could not be read."""
+
+    started: int | None = None
+    """Clock ticks from the machine's start to the process's: with the pid, it names a process."""
+    minor_faults: int | None = None
+    swap: int | None = None
+    """Bytes of it that are swapped out."""
+    sleeps: dict[int, int] = {}
+    """Voluntary context switches by thread: how often it has gone to wait for something."""
+    waits_in: dict[int, str] = {}
+    """By thread, the kernel's function that it waits in, which needs no debugger's rights."""
+
+
+class Look(msgspec.Struct, frozen=True, kw_only=True):
+    """One deep look."""
+
+    t: float
+    processes: tuple[Process, ...]
+    """The root first, then its descendants."""
+    worlds: dict[int, World] = {}
+    """By pid, the tree below it as a world of its own. Only of some, and only on Linux."""
+    more: dict[int, More] = {}
+    machine: Machine = Machine()
+
+
+class Link(msgspec.Struct, frozen=True, kw_only=True):
+    """What lies behind a file that a thread waits for."""
+
+    told: str
+    """Such as `a pipe`, `a terminal`, `a socket to port 80 of another machine`."""
+    peers: tuple[int, ...] = ()
+    """The processes at its other end, as far as they can be seen."""
+    only_own: bool = False
+    """Whether only the process itself holds the other end, so that nothing will come of it."""
+
+
+class Seen(msgspec.Struct, frozen=True, kw_only=True):
+    """All that was seen. Pids are keys throughout; the root's comes first in each look."""
+
+    root: int
+    windows: tuple[Window, ...]
+    stacks: dict[int, tuple[Capture, ...]] = {}
+    links: dict[int, tuple[Link, ...]] = {}
+    """By thread: what those wait for that wait for a file."""
+    sockets: dict[int, tuple[int, ...]] = {}
+    """By process: those that it has a connection to."""
+    names: dict[int, str] = {}
+    """Program and script of the tree's processes, and of those at the other end of a link."""
+    shares: frozenset[int] = frozenset()
+    """Processes that share, or may share, their memory with their parents."""
+    gpu: tuple[str, ...] = ()
+    """As of `harness.observe.gpu`, when the root's tree has a device open."""
+    machine: str = ""
+    """As of platform.machine()."""
+    ranks: dict[int, int] = {}
+    """By rank its process, of the ranks of a job; of one that has ended, the process it was."""
+    asked: int | None = None
+    """How many ranks the job's launcher was told to start, where that can be read."""
+    elsewhere: bool = False
+    """Whether ranks may run on other machines, where they are not seen."""
+
+    @property
+    def last(self) -> Look:
+        return self.windows[-1][-1]
+
+    def name(self, pid: int) -> str:
+        """Such as `process 12 (python train.py ...)`, or `rank 2 (process 12)`."""
+        rank = next((rank for rank, one in self.ranks.items() if one == pid), None)
+        if rank is not None:
+            return f"rank {rank} (process {pid})"
+        return f"process {pid}" + (f" ({self.names[pid]})" if pid in self.names else "")

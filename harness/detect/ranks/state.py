@@ -1,0 +1,106 @@
+"""What is known of one rank at one moment."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from harness.detect.ranks.columns import RankColumns
+from harness.model import Position
+from harness.stacks.wait_rules import LEAVES, Category
+from harness.stacks.wait_site import WaitSite
+
+WAITING = ("eval", "step")
+"""Phases in which a step has issued its collectives, and may be blocked in any of them; `step` is
+all that is known of a training that is not ours."""
+AFTER = ("drain", "digest", "exit")
+"""Phases after the last step."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class RankState:
+    """Seen from outside, and through its beats.
+
+    The `position` and the end must be looked at before the beats are read into `columns`: then no
+    beat is missing of what they say. Take all states before anything is signalled. Times are
+    those of the beats' clock.
+    """
+
+    rank: int
+    columns: RankColumns = field(default_factory=RankColumns)
+    """Of the job's `JobColumns`: only ranks that share their tables can be compared."""
+    host: str | None = None
+    started: bool = True
+    """Whether its process was ever seen, or its first beat."""
+    position: Position | None = None
+    process: str | None = None
+    """State of its process, as in /proc: R, S, D, T, Z; None when it cannot be seen."""
+    process_since: float | None = None
+    """Since when it is in that state, if known."""
+    ended_t: float | None = None
+    """When it was found to have ended."""
+    exit_code: int | None = None
+    signal: str | None = None
+    """Such as `SIGKILL`."""
+    swept: bool = False
+    """Whether the launcher has ended it, because of another rank."""
+    says_end: bool = True
+    """Whether it writes down that its steps are over: workers do, an outside command does not."""
+    error: str | None = None
+    """The exception that its output shows, where no beat says so."""
+    wait: WaitSite | None = None
+    """What its stacks say, if any were taken."""
+    cpu: float | None = None
+    """Cores used lately: 1.0 is one of them."""
+    cut_off_since: float | None = None
+    """When its host, which is not heard any more, was last heard."""
+
+    @property
+    def exception(self) -> str | None:
+        beat = self.columns.error
+        return f"{beat.type}: {beat.message}".rstrip(": ") if beat else self.error
+
+    @property
+    def finished(self) -> bool:
+        """Whether its steps were over, as it says itself or, if it says nothing, as it exited."""
+        return self.columns.end is not None or (not self.says_end and self.exit_code == 0)
+
+    @property
+    def ended(self) -> bool:
+        return self.ended_t is not None or self.exit_code is not None or self.signal is not None
+
+    @property
+    def place(self) -> Position | None:
+        """Where it is, or was last; by its beats where its slot cannot be read."""
+        if self.position is not None:
+            return self.position
+        columns = self.columns
+        if columns.recent:
+            return Position(columns.recent[-1].step, "eval", columns.recent[-1].t)
+        return Position(-1, "start", columns.start.t) if columns.start else None
+
+    @property
+    def steps(self) -> int:
+        """How many steps returned; of an outside command as its log counts, from 0 or from 1."""
+        columns = self.columns
+        if self.says_end or columns.done is None:
+            return columns.returned
+        return columns.done + (columns.first_step == 0)
+
+    @property
+    def begun(self) -> int:
+        """The last step that it has begun; -1 before the first and after the last."""
+        place = self.place
+        return place.step if place and place.phase not in AFTER and not self.finished else -1
+
+    @property
+    def reached(self) -> int:
+        """The last step that it has begun or done, also when it is over."""
+        return max(self.begun, -1 if self.columns.done is None else self.columns.done)
+
+    @property
+    def waits(self) -> bool:
+        """Whether it may be blocked by its peers: it evaluates, or its stacks say so."""
+        if self.wait is not None and self.wait.category is Category.COLLECTIVE:
+            return self.wait.description != LEAVES
+        place = self.place
+        return place is not None and place.phase in WAITING and not self.finished

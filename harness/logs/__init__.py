@@ -1,0 +1,209 @@
+"""Log formats: lines of a foreign training's output -> what they say of its progress.
+
+Each format is a module with a pure `read(line)`, registered in `ADAPTERS`. A `Recognizer` takes
+the bytes of one stream and finds out by itself which format they are in.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Sequence
+
+import msgspec
+
+from harness.logs import (
+    huggingface,
+    jsonlines,
+    keras,
+    lightning,
+    mlx_lm,
+    original_trainer,
+    pattern,
+    plain,
+    tqdm,
+)
+from harness.logs.lines import Lines
+from harness.logs.reading import Reading
+from harness.logs.steps import Steps
+
+__all__ = ["ADAPTERS", "Adapter", "Reading", "Recognition", "Recognizer", "from_pattern"]
+
+
+class Adapter(msgspec.Struct, frozen=True):
+    """One format. `read` takes a line without its end and never raises, whatever the line."""
+
+    name: str
+    read: Callable[[str], Reading | None]
+
+
+ADAPTERS = (
+    Adapter("mlx-lm", mlx_lm.read),
+    Adapter("original trainer", original_trainer.read),
+    Adapter("JSON lines", jsonlines.read),
+    Adapter("Lightning", lightning.read),
+    Adapter("Keras", keras.read),
+    Adapter("tqdm", tqdm.read),
+    Adapter("Hugging Face Trainer", huggingface.read),
+    Adapter("plain text", plain.read),
+)
+"""The particular before the general: of formats that say the same, the first is meant."""
+
+
+def from_pattern(regex: str) -> Adapter:
+    """The format of a user's regex; ValueError when it cannot be used (see `pattern.reader`)."""
+    return Adapter(f"pattern {regex}", pattern.reader(regex))
+
+
+class Recognition(msgspec.Struct, frozen=True, kw_only=True):
+    """What a stream's format was found to be."""
+
+    format: str | None
+    """That of most of the readings; None without any."""
+    matched: int
+    """Lines that said something; a redraw is a line."""
+    lines: int
+    """All lines but empty ones."""
+
+
+CERTAIN = 10
+"""So many readings, some with a loss, decide the format."""
+CERTAIN_WITHOUT_LOSS = 100
+"""So many decide it when no other format could say as much."""
+LOST = 200
+"""So many lines in a row that the chosen format cannot read open the choice again: what was
+recognised may have been the preparation of the data only."""
+
+
+class Recognizer:
+    """Reads one stream, chunk by chunk, and finds out its format.
+
+    As long as it is open which format it is, all read each line, and the one that has said most so
+    far is believed: nothing waits for the decision. A line that only redraws what is known (a bar's
+    clock ticks on while the training hangs) gives no reading.
+    """
+
+    def __init__(self, adapters: Sequence[Adapter] = ADAPTERS) -> None:
+        self._adapters = adapters
+        self._lines = Lines()
+        self._steps = [Steps() for _ in adapters]
+        self._peeked = ""
+        self._latest: dict[tuple[bool, ...], Reading] = {}
+        self._count = 0
+        self._matched: Counter[int] = Counter()
+        self._chosen: int | None = None  # indices of `adapters`, here and below
+        self._best = 0  # of the last line that said something
+        self._missed = 0
+        self.said_by: list[int] = []
+        """Of each of the last readings given, by which of the formats."""
+        self._open()
+
+    def _open(self) -> None:
+        """Forget what spoke for each format."""
+        self._chosen, self._missed = None, 0
+        self._scores = [0] * len(self._adapters)
+        self._reads = [0] * len(self._adapters)
+        self._losses = [0] * len(self._adapters)
+
+    def feed(self, chunk: bytes) -> list[Reading]:
+        """The readings of the lines that `chunk` completes; of any size, cut anywhere."""
+        lines = self._lines.feed(chunk)
+        if lines and self._peeked:
+            if lines[0] == self._peeked:
+                del lines[0]
+            self._peeked = ""
+        return self._read_all(lines)
+
+    def peek(self) -> list[Reading]:
+        """The reading of the unfinished line as it stands: for a pause in the output.
+
+        A bar's last redraw has no end of line, and before a hang it is the one that counts.
+        """
+        rest = self._lines.rest()
+        if not rest or rest == self._peeked:
+            return self._read_all([])
+        self._peeked = rest
+        return self._read_all([rest])
+
+    def close(self) -> list[Reading]:
+        """The reading of the unfinished line at the stream's end."""
+        rest = self._lines.close()
+        return self._read_all([rest] if rest and rest != self._peeked else [])
+
+    @property
+    def recognition(self) -> Recognition:
+        best = self._matched.most_common(1)
+        return Recognition(
+            format=self._adapters[best[0][0]].name if best else None,
+            matched=self._matched.total(),
+            lines=self._count,
+        )
+
+    def _read_all(self, lines: list[str]) -> list[Reading]:
+        self._count += len(lines)
+        readings = []
+        self.said_by = said_by = []
+        for line in lines:
+            chosen = self._chosen
+            reading = self._compete(line) if chosen is None else self._read(line, chosen)
+            if reading is not None and self._is_new(reading):
+                readings.append(reading)
+                said_by.append(self._best)
+        return readings
+
+    def _read(self, line: str, chosen: int) -> Reading | None:
+        """What the chosen format says of the line."""
+        reading = self._adapters[chosen].read(line)
+        if reading is None:
+            self._missed += 1
+            if self._missed >= LOST:
+                self._open()
+            return None
+        self._missed = 0
+        self._matched[chosen] += 1
+        return self._steps[chosen].place(reading)
+
+    def _compete(self, line: str) -> Reading | None:
+        """What the most convincing of the formats that can read the line says of it."""
+        best = None
+        said: Reading | None = None
+        for index, adapter in enumerate(self._adapters):
+            reading = adapter.read(line)
+            if reading is None or (reading is plain.HEADER and not self._reads[index]):
+                continue  # a validation without a training is none
+            self._scores[index] += _figures(reading)
+            self._reads[index] += 1
+            self._losses[index] += reading.loss is not None
+            # Each counts its steps, also those that another is believed about.
+            placed = self._steps[index].place(reading)
+            if best is None or self._scores[index] > self._scores[best]:
+                best, said = index, placed
+        if best is None:
+            return None
+        self._matched[best] += 1
+        self._best = best
+        if self._is_certain(best):
+            self._chosen = best
+        return said
+
+    def _is_certain(self, index: int) -> bool:
+        score, reads = self._scores[index], self._reads[index]
+        if self._losses[index]:
+            return reads >= CERTAIN and score == max(self._scores)
+        # Bars of tqdm may be those of Hugging Face's Trainer, whose losses come much later.
+        return reads >= CERTAIN_WITHOUT_LOSS and sorted(self._scores)[-2] < score
+
+    def _is_new(self, reading: Reading) -> bool:
+        """Whether it says something else than the last one of its kind."""
+        no_step, no_batch = reading.step is None, reading.batch is None
+        if no_step and no_batch and (reading.loss is not None or reading.epoch is None):
+            return True  # nothing counts: a line with the same figures may be a further step
+        kind = (no_step, no_batch, reading.validation, reading.phase is None)
+        if self._latest.get(kind) == reading:
+            return False
+        self._latest[kind] = reading
+        return True
+
+
+def _figures(reading: Reading) -> int:
+    figures = msgspec.structs.astuple(reading)
+    return len(figures) - figures.count(None)

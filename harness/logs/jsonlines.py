@@ -1,0 +1,52 @@
+"""JSON, an object a line: `{"step": 10, "loss": 2.31, "lr": 1e-05}`, by its keys' common names.
+
+A prefix (time, level) may stand before the object; one level of nesting is looked into. NaN and
+Infinity, as Python writes them, are read though JSON has none.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from typing import Any
+
+import msgspec
+
+from harness.logs.reading import Reading, field, from_pairs
+
+_NOT_JSON = re.compile(r"(?<=[:,\[\s])(-?)(?:(NaN)|Infinity)(?=[,}\]\s])")
+_decoder = msgspec.json.Decoder()
+
+
+def read(line: str) -> Reading | None:
+    start = line.find("{")
+    if start < 0 or '"' not in line:
+        return None
+    document = decode(line[start:])
+    given = from_pairs(_pairs(document)) if document else {}
+    return Reading(**given) if "step" in given or "loss" in given else None
+
+
+def decode(text: str) -> dict[str, Any] | None:
+    """The object with which `text` begins; None when there is none."""
+    end = text.find("}{")
+    if end >= 0:  # two writers' lines, run together
+        text = text[: end + 1]
+    try:
+        document = _decoder.decode(text)
+    except (msgspec.DecodeError, RecursionError, UnicodeEncodeError):
+        if "NaN" not in text and "Infinity" not in text:
+            return None
+        plain = _NOT_JSON.sub(lambda m: '"nan"' if m[2] else f'"{m[1]}inf"', text)
+        return decode(plain) if plain != text else None
+    return document if isinstance(document, dict) else None
+
+
+def _pairs(document: dict[str, Any]) -> Iterator[tuple[str, Any]]:
+    for name, value in document.items():
+        if isinstance(value, dict):
+            for inner, figure in value.items():
+                both = f"{name}_{inner}"
+                yield both if field(both)[0] else inner, figure
+        else:
+            yield name, value

@@ -1,0 +1,42 @@
+"""Keras' `fit`, versions 2 and 3, verbose 1 and 2.
+
+Epoch 1/5
+ 5/10 ━━━━━━━━━━━━━━━━━━━━ 0s 12ms/step - accuracy: 0.5000 - loss: 2.3026
+ 5/10 [=============>................] - ETA: 0s - loss: 2.3026
+10/10 - 1s - 98ms/step - accuracy: 0.5 - loss: 2.3 - val_loss: 2.2
+"""
+
+from __future__ import annotations
+
+import re
+
+from harness.logs.reading import PAIR, Reading, count, from_pairs
+
+_COUNTS = re.compile(
+    r"\s{0,20}(\d{1,15})/(?:(\d{1,15})\s{1,20}(?:[━\[=>.\]]{1,200}\s|- )|Unknown\s{1,20})", re.ASCII
+)
+_EPOCH = re.compile(r"Epoch (\d{1,9})/(\d{1,9})\s{0,9}", re.ASCII)
+_SAVED = re.compile(
+    r"Epoch (\d{1,9}): \w{1,40} (?:improved|did not).{0,200}?saving model", re.ASCII
+)
+
+
+def read(line: str) -> Reading | None:
+    if line.startswith("Epoch "):
+        return _epoch(line)
+    if "/step" not in line and " - " not in line:
+        return None
+    found = _COUNTS.match(line)
+    if found is None:
+        return None
+    given = from_pairs((name, value) for name, value, *_ in PAIR.findall(line, found.end()))
+    given.update(step=count(found[1]), total=count(found[2]))
+    return Reading(**given)
+
+
+def _epoch(line: str) -> Reading | None:
+    found = _EPOCH.fullmatch(line)
+    if found:
+        return Reading(epoch=float(found[1]), total=count(found[2]))
+    saved = _SAVED.match(line)
+    return saved and Reading(epoch=float(saved[1]), phase="checkpoint")

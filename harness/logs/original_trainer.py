@@ -1,0 +1,93 @@
+"""The Rust trainer of the report that this project starts from; its sizes are binary.
+
+[DEBUG] Step 1: Clearing MLX cache
+[DEBUG] Step 1: Skipping gradient update (diagnostic mode)
+[00:00:12] ####---- 10/5000 ETA:1h loss: 2.4521 (avg: 2.50) | lr: 5.00e-05 | ... | mem: 18.42 GB
+{"avg_loss":2.5,"elapsed_secs":12.0,"loss":2.4521,"lr":5e-05,"memory_gb":18.4,"step":10,...}
+{"location":"trainer.rs:...","phase":"post_grad","step":1,"mlx_active_mb":1.0,"rss_mb":1.0,...}
+  [MEM] Active: 18.42 GB | Peak: 30.10 GB | Cache: 1.20 GB
+"""
+
+from __future__ import annotations
+
+import re
+
+import msgspec
+
+from harness.logs.jsonlines import decode
+from harness.logs.reading import NUMBER, Reading, count, number, size
+
+_DEBUG = re.compile(r"\[DEBUG\] Step (\d{1,15}): ([^\n]{0,100})", re.ASCII)
+_PHASES = (("Clearing MLX cache", "clear_cache"), ("Skipping gradient update", "skip_update"))
+_BAR = re.compile(
+    r"\[(?:\d{1,4}d )?\d{2,5}:\d\d:\d\d\] "
+    r"(?:\[[#>=█▉▊▋▌▍▎▏░▒▓ -]{1,400}\]|[#>=█▉▊▋▌▍▎▏░▒▓-]{1,400}) "
+    r"([\d,]{1,20})/([\d,]{1,20})(?= )([^|]{0,60})",
+    re.ASCII,
+)
+_LOSS = re.compile(rf"loss: ({NUMBER})", re.ASCII)
+_RATE = re.compile(rf"\| lr: ({NUMBER})", re.ASCII)
+_MEMORY = re.compile(rf"\| mem: ({NUMBER}) ([KMGT])i?B", re.ASCII)
+_ACTIVE = re.compile(rf"\[MEM\] Active: ({NUMBER}) GB", re.ASCII)
+_POWERS = {"K": 2**10, "M": 2**20, "G": 2**30, "T": 2**40}
+
+
+def read(line: str) -> Reading | None:
+    if "{" in line:
+        return _json(line)
+    bar = _bar(line) if "] " in line else None
+    # On a terminal what is printed stands behind the bar, which has no end of line.
+    said = _debug(line) or _memory(line)
+    if bar is None or said is None:
+        return bar or said
+    memory = said.memory_bytes or bar.memory_bytes
+    return msgspec.structs.replace(bar, phase=said.phase, memory_bytes=memory)
+
+
+def _debug(line: str) -> Reading | None:
+    found = _DEBUG.search(line) if "[DEBUG] Step " in line else None
+    if found is None:
+        return None
+    phase = next((phase for words, phase in _PHASES if found[2].startswith(words)), None)
+    return Reading(step=count(found[1]), phase=phase)
+
+
+def _memory(line: str) -> Reading | None:
+    found = _ACTIVE.search(line) if "[MEM] Active" in line else None
+    return found and Reading(memory_bytes=size(found[1], 2**30))
+
+
+def _bar(line: str) -> Reading | None:
+    found = _BAR.search(line)
+    if found is None:
+        return None
+    at = found.end(2)
+    loss, rate, memory = (pattern.search(line, at) for pattern in (_LOSS, _RATE, _MEMORY))
+    return Reading(
+        step=count(found[1]),
+        total=count(found[2]),
+        loss=number(loss[1]) if loss else None,
+        learning_rate=number(rate[1]) if rate else None,
+        memory_bytes=size(memory[1], _POWERS[memory[2]]) if memory else None,
+    )
+
+
+def _json(line: str) -> Reading | None:
+    if '"elapsed_secs"' not in line and '"location"' not in line:
+        return None
+    given = decode(line[line.find("{") :])
+    if given is None or count(given.get("step")) is None:
+        return None
+    if "elapsed_secs" in given:
+        memory = size(given.get("memory_gb"), 2**30)
+        phase = None
+    else:
+        memory = size(given.get("mlx_active_mb"), 2**20)
+        phase = given.get("phase")
+    return Reading(
+        step=count(given["step"]),
+        phase=phase[:40] if isinstance(phase, str) else None,
+        loss=number(given.get("loss")),
+        learning_rate=number(given.get("lr")),
+        memory_bytes=memory or None,  # it writes 0 where it could not ask
+    )

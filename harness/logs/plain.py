@@ -1,0 +1,164 @@
+"""What people print themselves, and many trainers: names with figures.
+
+step 12 loss=1.23                       epoch 1, iter 20: 0.123
+Epoch [1/10], Step [100/600], Loss: 0.5        iter 100: loss 2.5, time 12.1ms, mfu 3.1%
+step    1/74 | train loss 4.36 | lr 3.0e-04 | 5000 tok/s
+iteration      100/     500 | learning rate: 1.5E-04 | lm loss: 6.5E+00 |
+Epoch 00 [010] | Train loss 1.234              [ 12/100] loss 1.2        12: loss 1.5
+loss: 2.302945  [   64/60000]                  step 12.500 | loss: 1.234,5
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+from harness.logs.reading import NUMBER, PAIR, Reading, count, meaning, number, plainly, settle
+
+HEADER = Reading(phase="validate", validation=True)
+"""`Test Error:` alone on a line: the loss that comes next is a validation's (see `Steps.place`)."""
+LONGEST = 4096
+"""Characters of a line that are looked at: the work for a line stays small, whatever it holds."""
+
+_PRECISE = frozenset({"loss", "validation", "rate"})
+_IN_EPOCH = re.compile(
+    r"[Ee](?:POCH|poch)[: =\t]{0,4}\[?\d{1,9}(?:/\d{1,9})?[\] \t:,|-]{1,6}"
+    r"(?:[\[(]? {0,8}(\d{1,15}) {0,8}/ {0,8}(\d{1,15})|\[ {0,8}(\d{1,15})\])",
+    re.ASCII,
+)
+_MMENGINE = re.compile(
+    r"Epoch\((train|val|test)\) {1,3}(?:\[(\d{1,9})\])?\[ {0,8}(\d{1,15})/ {0,8}(\d{1,15})\]",
+    re.ASCII,
+)
+_ONLY_FIGURE = re.compile(rf"\d[\])]{{0,2}} {{0,4}}[:,|-] {{1,8}}({NUMBER}) {{0,8}}$", re.ASCII)
+_BRACKETS = re.compile(
+    r"(?:\[ {0,12}(\d{1,9}) {0,12}/ {0,12}\d{1,9} {0,4}\] {0,4})?"
+    r"\[ {0,12}(\d[\d,]{0,18}) {0,12}/ {0,12}(\d[\d,]{0,18}) {0,4}\]",
+    re.ASCII,
+)
+_LEADS = re.compile(r"\s{0,20}(\d{1,15}):\s", re.ASCII)
+_GROUPED = re.compile(r"[=:\[(\t ]{1,12}(\d{1,3}(?:[. ]\d{3}){0,4})(?![\d,])", re.ASCII)
+_BROKEN = re.compile(r"[=:\[(\t ]{1,12}\d{1,15}\.[A-Za-z]", re.ASCII)
+_OF = re.compile(r" {0,8}/ {0,8}(\d{1,3}(?:[. ]\d{3}){0,4})(?![\d,])", re.ASCII)
+_MARKS = re.compile(r"['’\u00a0\u202f](?<=\d.)(?=\d{3}(?!\d))")
+_HEADER = re.compile(r"\s{0,8}(?:Test|Val|Valid|Validation|Eval|Evaluation) (?:Error|Loss):\s{0,8}")
+_TOKENS = re.compile(r"tok(?:en)?s?/s(?:ec)?(?![a-z])", re.ASCII)
+_FIGURE = re.compile(NUMBER, re.ASCII)
+
+
+def read(line: str) -> Reading | None:
+    lower = line.lower()
+    if not ("loss" in lower or "step" in lower or "iter" in lower or "epoch" in lower):
+        if len(line) < 40 and _HEADER.fullmatch(line):
+            return HEADER
+        return None
+    if len(line) > LONGEST:
+        line, lower = line[:LONGEST], lower[:LONGEST]
+    if "(" in line or "#" in line:
+        line = plainly(line)
+    if "'" in line or not line.isascii():
+        line = _MARKS.sub("", line)  # 12'500
+    given: dict[str, Any] = {}
+    counted = ""  # the name of what was counted
+    exact = precise = ""  # the first of what has decimals
+    for name, figure, total, unit in PAIR.findall(line):
+        kind, fills, parse = meaning(name, unit) if unit else meaning(name)
+        if not kind:
+            continue
+        if kind == "step" and not counted:
+            counted = name
+            if total:
+                given["total"] = count(total)
+        elif not exact and kind in _PRECISE:
+            exact, precise = name, figure
+        if fills not in given and (value := parse(figure)) is not None:
+            given[fills] = value
+    if precise.isdigit() and (broken := _BROKEN.match(line, line.find(exact) + len(exact))):
+        # `loss=2.step 2 ...`: the figure's end is lost, and another line begins.
+        return read(line[: broken.start()])
+    if counted and "," in precise:
+        _grouped(line, counted, given)
+    if "step" not in given:
+        _unnamed_step(line, given)
+    if "step" in given and "loss" not in given and "validation" not in given:
+        only = _ONLY_FIGURE.search(line)
+        if only and not only[1].isdigit():
+            given["loss"] = number(only[1])
+    if "tokens_per_s" not in given and "tok" in lower:
+        _speed(line, lower, given)
+    if "validation" in given or "phase" in given:
+        settle(given)
+    if "Epoch(" in line:
+        _mmengine(line, given)
+    if "loss" in given:
+        if lower[:6].lstrip(" [").startswith(("val", "eval", "test")):
+            given["validation"] = True  # `Test set: Average loss: 0.05`
+        return Reading(**given)
+    return Reading(**given) if _says_enough(line, given, counted) else None
+
+
+def _unnamed_step(line: str, given: dict[str, Any]) -> None:
+    if "epoch" in given:
+        _step_in_epoch(line, given)
+    elif "loss" not in given:
+        return
+    elif found := _BRACKETS.search(line) if "[" in line else None:
+        epoch, step, total = found.groups()
+        given["step"], given["total"] = count(step), count(total)
+        if epoch:
+            given["epoch"] = float(epoch)
+    elif found := _LEADS.match(line):
+        given["step"] = count(found[1])
+
+
+def _grouped(line: str, name: str, given: dict[str, Any]) -> None:
+    """`step 12.500 loss 1,5`, `step 12 500 loss 1,5`: with decimal commas these are thousands."""
+    found = _GROUPED.match(line, line.find(name) + len(name))
+    if found:
+        given["step"] = int(found[1].replace(".", "").replace(" ", ""))
+        rest = _OF.match(line, found.end())
+        if rest:
+            given["total"] = int(rest[1].replace(".", "").replace(" ", ""))
+
+
+def _step_in_epoch(line: str, given: dict[str, Any]) -> None:
+    """`Epoch: [0][10/391]`, `Train Epoch: 1 [640/60000 (1%)]`, `epoch 001:  10 / 100`."""
+    found = _IN_EPOCH.search(line)
+    if found:
+        given["step"] = count(found[1] or found[3])
+        if found[2]:
+            given["total"] = count(found[2])
+
+
+def _speed(line: str, lower: str, given: dict[str, Any]) -> None:
+    """`5000 tok/s`."""
+    unit = _TOKENS.search(lower)
+    before = line[max(0, unit.start() - 30) : unit.start()].split() if unit else []
+    if before and _FIGURE.fullmatch(before[-1]):
+        given["tokens_per_s"] = number(before[-1], comma_is_decimal=False)
+
+
+def _mmengine(line: str, given: dict[str, Any]) -> None:
+    """`Epoch(train) [1][50/391]  lr: 1.0000e-01 ... loss: 2.3`."""
+    found = _MMENGINE.search(line)
+    if found:
+        kind, epoch, done, total = found.groups()
+        given["total"] = count(total)
+        if epoch:
+            given["epoch"] = float(epoch)
+        if kind == "train":
+            given["step"] = count(done)
+        else:
+            given.update(batch=count(done), phase="validate", validation=True)
+
+
+def _says_enough(line: str, given: dict[str, Any], counted: str) -> bool:
+    """Whether a line without a loss is a report. A step alone must not stand amid prose."""
+    if ("step" not in given and "epoch" not in given) or counted.lower().endswith("batch"):
+        return False  # `batch=32` may be a size
+    if len(given) > 1 + ("total" in given):
+        return True
+    if "step" not in given:
+        return line.lstrip().lower().startswith("epoch")
+    before = counted.rpartition(" ")[0]
+    return not before.islower() and f"({counted}" not in line

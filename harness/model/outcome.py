@@ -1,0 +1,91 @@
+"""What is said of a worker: how it ended, why it hung, and what was found."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+
+from harness.model.beats import Position
+from harness.model.enums import Word
+
+
+class Outcome(Word):
+    COMPLETED = "completed"
+    HUNG = "hung"
+    DIVERGED = "diverged"
+    CRASHED = "crashed"
+    UNFINISHED = "unfinished"
+    SKIPPED = "skipped"
+
+
+class Severity(Word):
+    ERROR = "error"
+    WARNING = "warning"
+    INFO = "info"
+
+
+class Finding(msgspec.Struct, frozen=True, kw_only=True):
+    """One observed fact. `code` is stable; `summary` is for people; `evidence` is the numbers."""
+
+    code: str
+    severity: Severity
+    summary: str
+    evidence: dict[str, Any] = {}
+    expected: bool = False
+    """The scenario declares that this belongs to it."""
+
+
+class Cause(msgspec.Struct, frozen=True, kw_only=True):
+    """Why a run is hung."""
+
+    code: str
+    """`deadlock`, `stalled`, `waiting`, `stopped` or `starved`."""
+    summary: str
+    proven: bool = False
+    evidence: dict[str, Any] = {}
+
+
+class Transient(msgspec.Struct, frozen=True, kw_only=True):
+    """A hang that was confirmed, and resolved itself later."""
+
+    cause: Cause
+    step: int | None = None
+    phase: str | None = None
+    stalled_at_s: float
+    """Seconds after the start at which the last progress before it was seen."""
+    lasted_s: float
+
+
+class Ending(msgspec.Struct, frozen=True, kw_only=True):
+    """How a worker ended, as the supervisor knows it: the input to classification."""
+
+    wall_s: float
+    exit_code: int | None = None
+    """None when a signal ended it, or when it never started."""
+    signal: str | None = None
+    cause: Cause | None = None
+    """Set when the watchdog confirmed a hang."""
+    stalled_at_s: float | None = None
+    """Seconds after the start at which the last progress was seen."""
+    detected_at_s: float | None = None
+    transients: tuple[Transient, ...] = ()
+    address_space: int | None = None
+    """Bytes that it was limited to at its end; None without a limit."""
+    oom_kills: int = 0
+    """How often the kernel's out-of-memory killer struck, on the whole machine, while it ran."""
+    over_budget: bool = False
+    interrupted: bool = False
+    ended_by: str = ""
+    """Who interrupted it, in words, if not its user: `ended by pytest-timeout after 3 s`."""
+    doing: str = ""
+    """What it was at when it was ended, as stacks that were taken last have shown."""
+    position: Position | None = None
+    """The last known place, also when no beat of it reached beats.jsonl."""
+    rss_peak: int | None = None
+    unread: dict[str, str] = {}
+    """What of the memory could not be read, and why."""
+    steps: int | None = None
+    """How many there were to be, where an outside command's log says so."""
+    findings: tuple[Finding, ...] = ()
+    """What the supervisor has to say of how it watched."""

@@ -1,0 +1,134 @@
+"""What is asked for: the settings, the scenarios or commands, and each worker's share of it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+
+from harness.model.enums import Word
+from harness.model.outcome import Outcome
+
+
+class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """How a scenario's training is set up. A scenario may override any of them for itself."""
+
+    steps: int = 10
+    model: str = "tiny"
+    """`tiny`, `micro` (both built in), a folder of an mlx-lm model, or a Hugging Face id."""
+    train: str | None = None
+    """`full`, `lora`, or `last:N`: the last N blocks. None: full, or lora for a quantised model."""
+    optimizer: str = "adamw"
+    learning_rate: float = 1e-3
+    dtype: str | None = None
+    """`float32`, `bfloat16`, `float16`; None keeps the model's own."""
+    batch_size: int = 2
+    seq_len: int = 32
+    seed: int = 0
+    device: str | None = None
+    """`cpu` or `gpu`; None takes MLX's default."""
+    ranks: int = 1
+    """Processes that train together, each on batches of its own, their gradients averaged."""
+    backend: str = "any"
+    """Of mx.distributed: `any`, `ring`, `mpi` or `nccl`."""
+    collective_beats: bool = True
+    """Whether each rank writes down the collectives that it issues."""
+
+
+class OnHang(Word):
+    """What is done with a worker that is hung, once its evidence is saved."""
+
+    KILL = "kill"
+    KEEP = "keep"
+    """It is left alone, to be looked at with a debugger; the harness goes on without it."""
+    WAIT = "wait"
+    """It is watched until its budget ends: a hang may resolve itself."""
+
+
+class Expected(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The verdict that a control must get. What is left out may be anything."""
+
+    outcome: tuple[Outcome, ...]
+    """Several where MLX itself varies."""
+    cause: tuple[str, ...] = ()
+    """Codes of a hang's cause; of another outcome, words of which its reason holds one."""
+    step: int | None = None
+    """The last step; of one that diverges, the first in which its numbers are wrong."""
+    findings: tuple[str, ...] = ()
+    """Codes that must be among the findings."""
+    culprit: int | None = None
+    """The rank that the first finding about ranks must name, and no other."""
+    culprits: tuple[int, ...] = ()
+    """The ranks, where it must name several."""
+    says: tuple[str, ...] = ()
+    """Words that the reason must hold, each of them."""
+    budget: float | None = None
+    """Seconds after which its run is ended, if the user's budget is not shorter."""
+
+
+class Command(msgspec.Struct, frozen=True, kw_only=True):
+    """Somebody's own program, which is run as it is and watched."""
+
+    argv: tuple[str, ...]
+    variables: dict[str, str] = {}
+    """Environment variables that are set for it."""
+    pattern: str | None = None
+    """The regex by which steps are found in its output; None: its format is recognised."""
+    inject: bool = True
+    """Whether a Python that uses mlx-lm may be made to report its steps itself."""
+
+
+class ScenarioInfo(msgspec.Struct, frozen=True, kw_only=True):
+    """What is known of a scenario file without importing it (the supervisor never imports mlx).
+
+    Or of an outside command, which has no file, and neither docstring nor source.
+    """
+
+    name: str
+    path: str
+    summary: str
+    """First line of the docstring."""
+    doc: str
+    source: str
+    expects: tuple[str, ...] = ()
+    """Codes of findings that belong to this scenario by design (`parameters_unchanged`)."""
+    settings: dict[str, Any] = {}
+    """Overrides of `Settings`, by field name."""
+    verdict: Expected | None = None
+    """What must come of a control; None for every other scenario."""
+    command: Command | None = None
+    """Set for an outside command, and for nothing else."""
+
+
+class Host(msgspec.Struct, frozen=True, kw_only=True):
+    """One rank's machine, as MLX's host files name it."""
+
+    ssh: str
+    """What ssh is told; `127.0.0.1` is this machine itself, without ssh."""
+    ips: tuple[str, ...] = ()
+    """The addresses at which its peers reach it."""
+    rdma: tuple[Any, ...] = ()
+
+
+class Hostfile(msgspec.Struct, frozen=True, kw_only=True):
+    """The machines of a job, the first one that of rank 0, in MLX's own format."""
+
+    hosts: tuple[Host, ...]
+    backend: str = ""
+    envs: tuple[str, ...] = ()
+    """`NAME=VALUE`, set for all ranks."""
+
+
+class WorkerSpec(msgspec.Struct, frozen=True, kw_only=True):
+    """Everything one worker process needs to know; handed over as a JSON file."""
+
+    scenario: str
+    path: str
+    folder: str
+    settings: Settings | None
+    """None for an outside command."""
+    repeat: int = 0
+    rank: int = 0
+    ranks: int = 1
+    hostfile: Hostfile | None = None
+    """Where the ranks are; None: all on this machine."""

@@ -1,0 +1,73 @@
+"""The machine and the versions a run was made with. Reads files and metadata; never imports mlx."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import os
+import platform
+import shutil
+import subprocess
+
+import msgspec
+import psutil
+
+from harness.model import Environment
+from harness.observe import memory_limits
+
+PACKAGES = ("mlx", "mlx-cpu", "mlx-cuda", "mlx-cuda-12", "mlx-cuda-13", "mlx-metal", "mlx-lm")
+VARIABLES = ("MLX_DISABLE_COMPILE", "MLX_MAX_OPS_PER_BUFFER", "MLX_MAX_MB_PER_BUFFER",
+             "MLX_METAL_FAST_SYNCH", "MLX_METAL_GPU_ARCH", "MLX_PTX_CACHE_DIR")  # fmt: skip
+"""The variables that change how MLX runs, named one by one: nothing else is ever published."""
+
+
+def gather(device: str | None = None) -> Environment:
+    """This machine as it is now; `device` as a worker reported it."""
+    memory, usable = psutil.virtual_memory(), memory_limits.usable()
+    return Environment(
+        platform=_platform(),
+        machine=platform.machine(),
+        python=platform.python_version(),
+        cpu_count=os.cpu_count() or 1,
+        memory=memory.total,
+        swap=psutil.swap_memory().total,
+        usable_memory=usable.memory,
+        usable_of=usable.bound,
+        versions={name: found for name in PACKAGES if (found := version(name))},
+        device=device,
+        compiler=compiler(),
+        variables={name: os.environ[name] for name in VARIABLES if name in os.environ},
+    )
+
+
+def on_device(environment: Environment, device: str, memory: int | None) -> Environment:
+    """`environment` for the device that a worker reported, and what MLX told of its memory."""
+    usable = memory_limits.usable(device, memory)
+    return msgspec.structs.replace(
+        environment, device=device, usable_memory=usable.memory, usable_of=usable.bound
+    )
+
+
+def version(distribution: str) -> str | None:
+    """The installed version of a distribution, or None."""
+    try:
+        return importlib.metadata.version(distribution)
+    except importlib.metadata.PackageNotFoundError:
+        return None
+
+
+def compiler() -> str | None:
+    """First line of `g++ --version`: what MLX's CPU backend builds its kernels with."""
+    path = shutil.which("g++")
+    if path is None:
+        return None
+    try:
+        answer = subprocess.run([path, "--version"], capture_output=True, text=True, timeout=10)
+    except (OSError, subprocess.TimeoutExpired):
+        return None
+    return answer.stdout.partition("\n")[0].strip() or None
+
+
+def _platform() -> str:
+    if platform.system() == "Darwin":
+        return f"macOS {platform.mac_ver()[0]}"
+    return f"{platform.system()} {platform.release()}"

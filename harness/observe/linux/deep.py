@@ -1,0 +1,126 @@
+"""A deep look at a whole tree: the surroundings of each process, and not only what it does."""
+
+from __future__ import annotations
+
+import signal
+import time
+
+from harness.detect.deadlock import Surroundings, World
+from harness.observe.linux import files, reading, tree
+
+_ADDR_NO_RANDOMIZE = 0x0040000
+_CALLED = (signal.SIGIO, signal.SIGURG)
+"""Signals that a file sends to its owner, which the kernel does not show. The owner need not be who
+has the file open. Without a handler SIGURG does nothing."""
+_TIMERS = "timers"
+_START_OF_STACK = 25
+"""Its place among a stat's fields after the name. The address is drawn anew at each exec."""
+
+
+def world(pid: int, guard: int | None = None) -> World:
+    """A deep look at a whole tree: what a proof of deadlock is made from.
+
+    `guard` adopts what is orphaned in the tree of `pid`; it is no part of that itself.
+    """
+    roots = [pid] if guard is None else [pid, guard]
+    seen, unseen = tree.family(roots, deep=True)
+    found = tuple(one for one in seen if one.pid != guard)
+    stacks = {process.pid: _start_of_stack(process.pid) for process in found}
+    return World(
+        t=time.monotonic(),
+        processes=found,
+        surroundings={
+            # A child whose stack begins where its parent's does was forked and has not called exec.
+            process.pid: _surroundings(
+                process.pid,
+                process.ppid in stacks
+                and (stacks[process.ppid] != stacks[process.pid] or _not_random(process.pid)),
+            )
+            for process in found
+        },
+        unseen=unseen,
+    )
+
+
+def _not_random(pid: int) -> bool:
+    """Whether its addresses are not drawn at random, so that they tell nothing of an exec."""
+    personality = reading.read(f"/proc/{pid}/personality") or b"0"
+    fixed = reading.read("/proc/sys/kernel/randomize_va_space").strip() == b"0"
+    return fixed or bool(int(personality, 16) & _ADDR_NO_RANDOMIZE)
+
+
+def _start_of_stack(pid: int) -> str | None:
+    stat = reading.stat(f"/proc/{pid}/stat")
+    return stat and stat[1][_START_OF_STACK]
+
+
+def _surroundings(pid: int, executed: bool) -> Surroundings:
+    status = {
+        line.partition(b":")[0]: line.partition(b":")[2].split()
+        for line in reading.read(f"/proc/{pid}/status").splitlines()
+    }
+    devices, asynchronous = files.working_alone(pid)
+    if asynchronous is not None:
+        asynchronous += _called(status)
+    return Surroundings(
+        tracer=int(status[b"TracerPid"][0]) if b"TracerPid" in status else None,
+        pending=_pending(status),
+        alarm=_alarm(status, executed),
+        timers=_timers(pid, status),
+        devices=devices,
+        asynchronous=asynchronous,
+    )
+
+
+def _pending(status: dict[bytes, list[bytes]]) -> bool | None:
+    """Whether a signal waits that the main thread does not block; it stands for its process.
+
+    Also whether one has struck: what is written out as a core is about to end.
+    """
+    if status.get(b"CoreDumping") == [b"1"]:
+        return True
+    try:
+        blocked, ours, shared = (int(status[n][0], 16) for n in (b"SigBlk", b"SigPnd", b"ShdPnd"))
+    except (KeyError, IndexError):
+        return None
+    return bool((ours | shared) & ~blocked)
+
+
+def _alarm(status: dict[bytes, list[bytes]], executed: bool) -> bool | None:
+    """Whether an interval timer may be armed that would end a wait.
+
+    Without a handler it ends its process, which wakes a parent that waits. A fork disarms it and an
+    exec does not: `perl -e 'alarm 9; exec ...'` is how some limit a command's time.
+    """
+    caught = _has(status, b"SigCgt", signal.SIGALRM)
+    ignored = _has(status, b"SigIgn", signal.SIGALRM)
+    if caught is None or ignored is None:
+        return None
+    return caught or (executed and not ignored)
+
+
+def _has(status: dict[bytes, list[bytes]], mask: bytes, number: int) -> bool | None:
+    if mask not in status:
+        return None
+    return bool(int(status[mask][0], 16) >> (number - 1) & 1)
+
+
+def _called(status: dict[bytes, list[bytes]]) -> tuple[str, ...]:
+    """Handlers for signals that a file may send to its owner, of which nothing else can be seen."""
+    return tuple(f"a handler for {one.name}" for one in _CALLED if _has(status, b"SigCgt", one))
+
+
+def _timers(pid: int, status: dict[bytes, list[bytes]]) -> int | None:
+    """POSIX timers; None when nobody can say.
+
+    A kernel built without CONFIG_CHECKPOINT_RESTORE does not list them. But each timer holds one of
+    the signals that its user may have queued, so where none is held there is no timer.
+    """
+    try:
+        with open(f"/proc/{pid}/{_TIMERS}", "rb") as file:
+            return file.read().count(b"ID:")
+    except FileNotFoundError:
+        held = status.get(b"SigQ", [b""])[0].partition(b"/")[0]
+        return 0 if held == b"0" else None
+    except OSError:
+        return None

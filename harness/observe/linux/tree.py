@@ -1,0 +1,198 @@
+"""Processes and their threads, and who descends from whom."""
+
+from __future__ import annotations
+
+import functools
+import os
+import platform
+from collections import deque
+from collections.abc import Iterable
+
+from harness import syscalls
+from harness.model import Process, Thread
+from harness.observe.linux import reading, timeouts
+
+_TICK_S = 1.0 / os.sysconf("SC_CLK_TCK")
+_MACHINE = platform.machine()
+_PAGE = os.sysconf("SC_PAGE_SIZE")
+_LISTED = "children"
+
+
+def processes(roots: Iterable[int], deep: bool = False) -> tuple[Process, ...]:
+    """`roots` and all that descends from them, each once, parents before children.
+
+    `deep` adds what costs more: each thread's system call and context switches, and I/O.
+    """
+    return family(roots, deep)[0]
+
+
+def family(roots: Iterable[int], deep: bool) -> tuple[tuple[Process, ...], tuple[int, ...]]:
+    """What can be read of `roots` and of all below them, and the children of which nothing can.
+
+    These have just gone, or are another user's, where /proc is mounted with `hidepid`.
+    """
+    found: dict[int, Process] = {}
+    unseen: list[int] = []
+    children = _Children()
+    asked = tuple(roots)
+    todo = deque(asked)
+    while todo:
+        pid = todo.popleft()
+        if pid in found:
+            continue
+        process = _process(pid, deep)
+        if process is not None:
+            found[pid] = process
+            todo += children.of(process)
+        elif pid not in asked:
+            unseen.append(pid)
+    return tuple(found.values()), tuple(unseen)
+
+
+def transfers(pid: int) -> dict[int, str]:
+    """By thread, the call that it waits in with a part of its bytes moved, perhaps.
+
+    What waits so for a disk cannot be interrupted: it is no longer in state S.
+    """
+    found = {}
+    for thread in _threads(pid, deep=True, frozen=False):
+        if thread.state == "S" and thread.syscall is not None:
+            call = syscalls.transfer(thread.syscall, thread.args, _MACHINE)
+            if call is not None:
+                found[thread.tid] = call
+    return found
+
+
+def _process(pid: int, deep: bool) -> Process | None:
+    stat = reading.stat(f"/proc/{pid}/stat")
+    if stat is None:
+        return None
+    name, fields = stat
+    frozen = _frozen(pid)
+    return Process(
+        pid=pid,
+        ppid=int(fields[1]),
+        name=name,
+        state=_state(fields[0], frozen),
+        cpu_s=(int(fields[11]) + int(fields[12])) * _TICK_S,
+        rss=int(fields[21]) * _PAGE,
+        major_faults=int(fields[9]),
+        io_bytes=_io(f"/proc/{pid}/io"),
+        io_main=_io(f"/proc/{pid}/task/{pid}/io"),
+        threads=_threads(pid, deep, frozen),
+    )
+
+
+def _state(shown: str, frozen: bool) -> str:
+    """What a frozen control group holds is shown as asleep, and is stopped."""
+    return "T" if frozen and shown in "RS" else shown
+
+
+def _frozen(pid: int) -> bool:
+    """Whether its control group (the second version's) is frozen, as a paused container's is."""
+    mount = _unified()
+    if mount is None:
+        return False
+    for line in reading.read(f"/proc/{pid}/cgroup").splitlines():
+        if line.startswith(b"0::"):
+            path = os.fsdecode(mount + line[3:].rstrip(b"/"))
+            return b"frozen 1" in reading.read(f"{path}/cgroup.events")
+    return False
+
+
+@functools.cache
+def _unified() -> bytes | None:
+    """Where the second version of control groups is mounted, if it is."""
+    for line in reading.read("/proc/self/mountinfo").splitlines():
+        place, _, kind = line.partition(b" - ")
+        if kind.startswith(b"cgroup2 "):
+            return place.split()[4]
+    return None
+
+
+def _threads(pid: int, deep: bool, frozen: bool) -> tuple[Thread, ...]:
+    try:
+        names = os.listdir(f"/proc/{pid}/task")
+    except OSError:
+        return ()
+    threads = []
+    for name in names:
+        folder = f"/proc/{pid}/task/{name}"
+        stat = reading.stat(f"{folder}/stat")
+        if stat is None:
+            continue
+        title, fields = stat
+        call, arguments = _syscall(folder) if deep else (None, ())
+        threads.append(
+            Thread(
+                tid=int(name),
+                name=title,
+                state=_state(fields[0], frozen),
+                cpu_s=(int(fields[11]) + int(fields[12])) * _TICK_S,
+                syscall=call,
+                args=arguments,
+                switches=_switches(folder) if deep else None,
+                wakes_in=None
+                if call is None
+                else timeouts.wakes_in(pid, call, arguments, _MACHINE),
+            )
+        )
+    return tuple(threads)
+
+
+class _Children:
+    """Who descends from whom: as the kernel lists it, or, where it does not, from all processes."""
+
+    def __init__(self) -> None:
+        self._all: dict[int, list[int]] | None = None
+        if not os.path.exists(f"/proc/self/task/{os.getpid()}/{_LISTED}"):
+            self._all = _families()
+
+    def of(self, process: Process) -> list[int]:
+        if self._all is not None:
+            return self._all.get(process.pid, [])
+        # Children are listed by the thread that started them.
+        return [
+            int(word)
+            for thread in process.threads
+            for word in reading.read(f"/proc/{process.pid}/task/{thread.tid}/{_LISTED}").split()
+        ]
+
+
+def _families() -> dict[int, list[int]]:
+    """The children of every process, by its pid."""
+    families: dict[int, list[int]] = {}
+    for name in os.listdir("/proc"):
+        stat = reading.stat(f"/proc/{name}/stat") if name.isdigit() else None
+        if stat is not None:
+            families.setdefault(int(stat[1][1]), []).append(int(name))
+    return families
+
+
+def _syscall(folder: str) -> tuple[int | None, tuple[int, ...]]:
+    """The call a thread is blocked in and its six arguments; -1 when blocked outside one.
+
+    None of a program of 32 bits: its calls have numbers of their own. Its stack and its code are
+    within the first 4 GiB, where those of others never both are.
+    """
+    words = reading.read(f"{folder}/syscall").split()
+    if not words or words[0] == b"running":
+        return None, ()
+    if all(int(word, 16) < 1 << 32 for word in words[-2:]):
+        return None, ()
+    return int(words[0]), tuple(int(word, 16) for word in words[1:7])
+
+
+def _switches(folder: str) -> int | None:
+    counts = [
+        int(line.split()[1])
+        for line in reading.read(f"{folder}/status").splitlines()
+        if b"ctxt_switches" in line
+    ]
+    return sum(counts) if counts else None
+
+
+def _io(path: str) -> int | None:
+    lines = reading.read(path).splitlines()
+    counts = [int(line.split()[1]) for line in lines if line.startswith((b"rchar", b"wchar"))]
+    return sum(counts) if counts else None

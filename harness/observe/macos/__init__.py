@@ -1,0 +1,1 @@
+"""What only macOS has. It has never run there: its parsers are tested."""

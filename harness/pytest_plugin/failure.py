@@ -1,0 +1,117 @@
+"""What a test that failed says: the wait site first, then stacks, output and the report's path."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from harness.api import Run
+from harness.report import summary
+from harness.report.stacks import rank_of
+from harness.report.text import line, seconds
+from harness.stacks import wait_site
+from harness.stacks.parse import PARSERS, Frame, ThreadStack, parse
+from harness.stacks.parse.frames import UNKNOWN
+from harness.text.sanitize import plain
+
+THREADS = 6
+FRAMES = 12
+"""Of a thread, from the innermost on."""
+LOG_LINES = 15
+LOG_BYTES = 1 << 14
+
+
+def failure(run: Run, *wrong: str) -> str:
+    """Of a run that is not as expected; `wrong` says what is not, if the outcome does not."""
+    aside = f" ({'; '.join(wrong)})" if wrong else ""
+    return "\n".join([f"{run.scenario} {headline(run)}{aside}", *_details(run)])
+
+
+def headline(run: Run) -> str:
+    """One line, with the wait site of a hang: pytest's summary shows no more."""
+    site = summary.wait_site(run.result)
+    return summary.verdict(run.result) + (f": {site}" if site else "")
+
+
+def timeout(run: Run, limit: float, evidence: Mapping[str, Any]) -> str:
+    """Of a run that pytest-timeout's limit ended; `evidence` is what its stacks said then."""
+    site = line(str(evidence.get("wait_site", "")), 400) or summary.wait_site(run.result)
+    at = summary.place(run.result)
+    place = f"in {at}" if at else "before it began"
+    told = f"Timeout (>{limit}s) from pytest-timeout: {run.scenario} {place}"
+    return "\n".join([told + (f": {site}" if site else ""), *_details(run)])
+
+
+def _details(run: Run) -> Iterator[str]:
+    result = run.result
+    if result.cause is not None:
+        yield line(result.cause.summary, 400)
+    done = summary.steps(result)
+    if result.stalled_at_s is not None and result.detected_at_s is not None:
+        done += f"; last progress {seconds(result.stalled_at_s)} after the start"
+        done += f", verdict {seconds(result.detected_at_s - result.stalled_at_s)} later"
+    yield done
+    yield from map(summary.told, result.findings)
+    yield from _stacks(run)
+    for name in ("stdout", "stderr"):
+        if tail := _tail(run.folder / f"{name}.log"):
+            yield f"-- end of the worker's {name}"
+            yield from tail
+    yield f"report: {run.report}"
+
+
+def _stacks(run: Run) -> Iterator[str]:
+    """The stacks of the worker, then of the processes below it and of the ranks of its job."""
+    folder = run.folder / "stacks"
+    below = sorted(
+        folder.glob("*/1-*.txt"), key=lambda file: (rank_of(file.parent.name) or 0, file)
+    )
+    files = sorted(folder.glob("1-*.txt")) + below
+    started = run.record.start
+    for file in files:
+        tool = next((t for t in PARSERS if file.stem.startswith(f"1-{t}")), None)
+        if tool is None:
+            continue
+        pid, whose = started.pid if started else 0, ""
+        if file.parent != folder:
+            name = file.parent.name
+            rank, pid = rank_of(name), int(name) if name.isdecimal() else 0
+            whose = f", process {pid}" if rank is None else f", rank {rank}"
+        threads = parse(tool, file.read_text(encoding="utf-8", errors="replace"), pid)
+        yield f"-- stacks by {tool}{whose}, innermost first"
+        for thread in threads[:THREADS]:
+            yield from _thread(thread)
+        if len(threads) > THREADS:
+            yield f"and {len(threads) - THREADS} more threads in {file}"
+
+
+def _thread(thread: ThreadStack) -> Iterator[str]:
+    name = f"thread {thread.tid or ''} {line(thread.name, 40)}".rstrip()
+    yield f"{name}{' (main)' * thread.main}: {wait_site.wait_site(thread).description}"
+    # Where it is, and of what leads there what somebody wrote: not the interpreter's own calls.
+    frames = [f for i, f in enumerate(thread.frames) if i == 0 or not _of_nobody(f)]
+    for frame in frames[:FRAMES]:
+        yield f"    {_frame(frame)}"
+
+
+def _of_nobody(frame: Frame) -> bool:
+    nameless = frame.function == UNKNOWN and frame.file is None
+    return frame.system or frame.ours or nameless
+
+
+def _frame(frame: Frame) -> str:
+    where = f"{frame.file or '?'}:{frame.line}" if frame.line else frame.file or "?"
+    return line(f"{where} in {frame.function}", 160)
+
+
+def _tail(file: Path) -> list[str]:
+    try:
+        with file.open("rb") as log:
+            log.seek(max(0, file.stat().st_size - LOG_BYTES))
+            text = log.read().decode("utf-8", "replace")
+    except OSError:
+        return []
+    lines = re.split(r"\n+", plain(text).strip())
+    return [one[:300] for one in lines[-LOG_LINES:] if one]

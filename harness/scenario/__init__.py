@@ -1,0 +1,1 @@
+"""Scenarios: found, loaded, and made from functions, notebooks and test modules."""

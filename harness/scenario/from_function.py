@@ -1,0 +1,221 @@
+"""How a function in somebody's file or notebook becomes a scenario, which is a file.
+
+The supervisor writes a small file (`write`) that, in the worker, imports the function from where
+it stands (`function`), with the module's own name and the same `sys.path`. A function that
+stands in no file, as in a notebook, is written out with all that it uses (`from_notebook`), to a
+second file.
+"""
+
+from __future__ import annotations
+
+import ast
+import importlib.util
+import inspect
+import os
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from enum import Enum
+from functools import partial
+from operator import attrgetter
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+from harness.errors import UsageError
+from harness.scenario import from_notebook, pytest_stub, slice_source
+
+Function = Callable[..., Any]
+
+
+# -- the supervisor's side
+
+
+def write(file: Path, functions: Mapping[str, Function]) -> None:
+    """Write `file`, a scenario that binds each of `functions` to its name.
+
+    They stand at the top level of a module, or are a `functools.partial` of one that does, with
+    literals, paths and members of an Enum for arguments. Raises UsageError for any other.
+
+    What stands in no file goes to a file beside it. In `file` itself a name of theirs could be one
+    that means something there: a function may call another one that is named `make_step`.
+    """
+    plain = [_plain(function) for function in functions.values()]
+    homeless = [function for function in plain if not _file(function).is_file()]
+    beside = file.with_name(f"{file.stem}__cells.py")
+    if homeless:
+        beside.write_text(from_notebook.source(homeless) + "\n", encoding="utf-8")
+    doc = " ".join(summary(plain[0]).replace("\\", "").replace('"', "'").split())
+    lines = [f'"""{doc}"""', "", "from functools import partial", "from pathlib import Path", ""]
+    lines += ["from harness.scenario import from_function", ""]
+    for (name, function), standing in zip(functions.items(), plain, strict=True):
+        if standing in homeless:
+            found = _found(standing.__name__, beside.stem, beside)
+        else:
+            found = _found(standing.__qualname__, standing.__module__, _file(standing))
+        lines.append(f"{name} = {_with_arguments(found, function)}")
+    file.write_text("\n".join(lines) + "\n", encoding="utf-8")
+
+
+def summary(function: Function) -> str:
+    """First line of the function's docstring, or where it is from."""
+    plain = _plain(function)
+    doc = inspect.getdoc(plain) or f"{plain.__name__} of {_file(plain).name}."
+    return doc.partition("\n")[0]
+
+
+def name(function: Function) -> str:
+    """What the function is called where it stands. Raises UsageError as `write` does."""
+    found: str = _plain(function).__name__
+    return found
+
+
+NOT_WHOLE = "# Not all that this uses is shown: "
+"""How a text begins that cannot be run alone."""
+
+
+def text(functions: Mapping[str, Function]) -> str:
+    """What a person wrote of `functions`, with all of it that they use; at its end they are bound.
+
+    Where not all of it can be had, their own texts after a line that says why.
+    """
+    plain = {name: _plain(function) for name, function in functions.items()}
+    homeless = [not _file(function).is_file() for function in plain.values()]
+    try:
+        if all(homeless):
+            whole = from_notebook.source(list(plain.values()))
+        elif any(homeless):
+            raise UsageError("one function stands in a file, the other in none")
+        else:
+            stand = [(one.__module__, _file(one), one.__name__) for one in plain.values()]
+            whole = slice_source.source(stand)
+        bound = {
+            name: _with_arguments(plain[name].__name__, function)
+            for name, function in functions.items()
+        }
+    except UsageError as error:
+        own = "\n\n".join(filter(None, map(_text, plain.values())))
+        return f"{NOT_WHOLE}{' '.join(str(error).split())}\n{own}" if own else ""
+    if any(isinstance(function, partial) for function in functions.values()):
+        whole += "\n\nfrom functools import partial\n"
+    if not all(name == value for name, value in bound.items()):
+        shown = ", ".join(f'"{name}": {value}' for name, value in bound.items())
+        whole += f"\n\n{BOUND} = {{{shown}}}\n"
+    return whole
+
+
+BOUND = "SCENARIO"
+"""What is bound to the functions of a scenario, where they have other names."""
+
+
+def _text(function: Any) -> str:
+    try:
+        return inspect.getsource(function)
+    except (OSError, TypeError):
+        return ""
+
+
+def _plain(function: Function) -> Any:
+    while isinstance(function, partial):
+        function = function.func
+    known = inspect.isfunction(function) and (
+        function.__qualname__ == function.__name__ or _is_static(function)
+    )
+    if not known:
+        told = getattr(function, "__qualname__", repr(function))
+        raise UsageError(
+            f"{told} is no function at the top level of a module, which alone another process "
+            "can import; functools.partial gives such a function its arguments"
+        )
+    if function.__name__ == "<lambda>":
+        raise UsageError("a lambda has no name by which another process could import it")
+    return function
+
+
+def _is_static(function: Any) -> bool:
+    """Whether it is a staticmethod of a class at the top level of its module."""
+    *outer, name = function.__qualname__.split(".")
+    found: Any = sys.modules.get(function.__module__)
+    for part in outer:
+        found = getattr(found, part, None)
+    return inspect.isclass(found) and isinstance(vars(found).get(name), staticmethod)
+
+
+def _file(function: Any) -> Path:
+    return Path(os.path.abspath(inspect.unwrap(function).__code__.co_filename))  # noqa: PTH100
+
+
+def _found(name: str, module: str, file: Path) -> str:
+    path = [os.path.abspath(one) for one in sys.path]  # noqa: PTH100
+    return f"from_function.function{(module, str(file), name, path)!r}"
+
+
+def _with_arguments(text: str, function: Function) -> str:
+    if not isinstance(function, partial):
+        return text
+    arguments = [_argument(one) for one in function.args]
+    arguments += [f"{key}={_argument(value)}" for key, value in function.keywords.items()]
+    return f"partial({', '.join([text, *arguments])})"
+
+
+def _argument(value: Any) -> str:
+    """What evaluates to `value` in the worker."""
+    if isinstance(value, Path):
+        return f"Path({str(value)!r})"
+    kind = type(value)
+    home = getattr(sys.modules.get(kind.__module__), "__file__", None)
+    if isinstance(value, Enum) and home and "<locals>" not in kind.__qualname__:
+        file = Path(os.path.abspath(home))  # noqa: PTH100
+        return f"{_found(kind.__qualname__, kind.__module__, file)}[{value.name!r}]"
+    try:
+        same = bool(ast.literal_eval(repr(value)) == value)
+    except (ValueError, SyntaxError, TypeError):
+        same = False
+    if not same:
+        raise UsageError(
+            f"the argument {value!r} is none that another process can be given: give literals, "
+            "such as numbers and strings, paths, or members of an Enum"
+        )
+    return repr(value)
+
+
+# -- the worker's side
+
+
+def function(module: str, file: str, name: str, path: Sequence[str]) -> Function:
+    """The function `name` of `module`, which stands in `file` and saw `path` as its `sys.path`."""
+    sys.path[:] = [*path, *(one for one in sys.path if one not in path)]
+    found: Function = attrgetter(name)(_module(module, Path(file)))
+    return found
+
+
+def _module(name: str, file: Path) -> ModuleType:
+    if name == "__main__":
+        # A script that calls us: it is imported, and what stands under its `if` is left alone.
+        name = f"{file.stem}__main"
+    if name in sys.modules:
+        return sys.modules[name]
+    try:
+        spec = importlib.util.find_spec(name)
+    except (ImportError, ValueError):
+        spec = None
+    if spec is None or spec.origin is None or Path(spec.origin) != file:
+        # Found by other means, such as pytest's import mode `importlib`.
+        spec = importlib.util.spec_from_file_location(name, file)
+    assert spec is not None
+    assert spec.loader is not None
+    module = sys.modules[name] = importlib.util.module_from_spec(spec)
+    with pytest_stub.for_pytest() as stand_in:
+        try:
+            spec.loader.exec_module(module)
+            return module
+        except Exception:
+            if not stand_in.used:
+                raise
+    # Whether it was for what stood in for pytest, the real one tells.
+    spec.loader.exec_module(module)
+    return module
+
+
+def inside_worker() -> bool:
+    """Whether this process is a worker, which imports the files of its scenario."""
+    return any("harness.worker" in word for word in sys.orig_argv)

@@ -1,0 +1,203 @@
+"""What a scenario is, and where the shipped ones are. Nothing here imports a scenario.
+
+A scenario is a Python file that defines `make_step(training)`, which returns the training step, a
+function of one batch that returns the loss. Its docstring says what it varies. It may define
+`batches(training)`, and three literals: `SETTINGS`, overrides of the run's settings, `EXPECTS`,
+codes of findings that belong to it, and for a control `VERDICT`, what must come of it. They are
+read from the syntax tree, because importing the file would import mlx.
+"""
+
+from __future__ import annotations
+
+import ast
+import contextlib
+import difflib
+import re
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from harness.errors import UsageError
+from harness.model import Expected, ScenarioInfo, Settings
+
+BASELINE = "baseline_update"
+
+
+def root() -> Path:
+    """The folder of the shipped scenarios: inside the installed package, or beside it."""
+    here = Path(__file__).resolve().parents[1]
+    installed = here / "scenarios"
+    return installed if installed.is_dir() else here.parent / "scenarios"
+
+
+def folders() -> tuple[Path, ...]:
+    """The folders in which a scenario is looked up by its name."""
+    return (root() / "ladder", root() / "controls")
+
+
+def shipped() -> dict[str, Path]:
+    """The files of all shipped scenarios by name; none of them is read."""
+    return {file.stem: file for folder in folders() for file in _files(folder)}
+
+
+def ladder() -> tuple[ScenarioInfo, ...]:
+    """All scenarios of the ladder, the baseline first."""
+    found = [load(path) for path in _files(root() / "ladder")]
+    return tuple(sorted(found, key=lambda info: (info.name != BASELINE, info.name)))
+
+
+def controls() -> tuple[ScenarioInfo, ...]:
+    """All controls, by name."""
+    return tuple(load(path) for path in _files(root() / "controls"))
+
+
+def find(words: Iterable[str]) -> tuple[ScenarioInfo, ...]:
+    """The scenarios that `words` name: names of shipped ones, files, or folders of files.
+
+    Raises UsageError when one is unknown or broken, or when two have the same name.
+    """
+    infos = [info for word in words for info in _find(word)]
+    names = [info.name for info in infos]
+    for name in names:
+        if names.count(name) > 1:
+            raise UsageError(f"two scenarios are named {name}")
+    return tuple(infos)
+
+
+def _find(word: str) -> list[ScenarioInfo]:
+    path = Path(word)
+    if path.is_dir():
+        found = [load(file) for file in _files(path)]
+        if not found:
+            raise UsageError(f"no scenario in the folder {word}")
+        return found
+    if word.endswith(".py") or "/" in word:
+        if not path.is_file():
+            raise UsageError(f"no such scenario file: {word}")
+        return [load(path)]
+    known = shipped()
+    if word not in known:
+        close = difflib.get_close_matches(word, known, n=3)
+        hint = f" (did you mean {' or '.join(close)}?)" if close else " (see: harness list)"
+        raise UsageError(f"unknown scenario {word}{hint}")
+    return [load(known[word])]
+
+
+def _files(folder: Path) -> list[Path]:
+    return sorted(path for path in folder.glob("*.py") if not path.name.startswith("_"))
+
+
+def load(path: Path) -> ScenarioInfo:
+    """Read a scenario file without running it.
+
+    Raises UsageError when it cannot be read or parsed, has no `make_step`, or when its SETTINGS,
+    EXPECTS or VERDICT are not literals of the right kind.
+    """
+    try:
+        source = path.read_text(encoding="utf-8")
+        tree = ast.parse(source)
+    except OSError as error:
+        raise UsageError(f"cannot read {path}: {error.strerror}") from error
+    except (SyntaxError, ValueError) as error:
+        line = getattr(error, "lineno", None)
+        raise UsageError(
+            f"{path}{f':{line}' if line else ''}: not Python: {error.args[0]}"
+        ) from error
+    if "make_step" not in names(tree):
+        raise UsageError(f"{path} has no make_step(training): see docs/SCENARIOS.md")
+    doc = ast.get_docstring(tree) or ""
+    settings = _literal(tree, "SETTINGS", {}, path)
+    expects = _literal(tree, "EXPECTS", (), path)
+    if not isinstance(settings, dict):
+        raise UsageError(f"{path}: SETTINGS must be a dict")
+    if not isinstance(expects, list | tuple | set):
+        raise UsageError(f"{path}: EXPECTS must be a tuple of strings")
+    info = ScenarioInfo(
+        name=path.stem,
+        path=str(path),
+        summary=doc.partition("\n")[0],
+        doc=doc,
+        source=source,
+        expects=tuple(str(code) for code in expects),
+        settings=settings,
+        verdict=_verdict(_literal(tree, "VERDICT", None, path), path),
+    )
+    apply(Settings(), info)
+    return info
+
+
+def siblings(info: ScenarioInfo) -> dict[str, str]:
+    """By module, sources of what `info` may import: what lies beside it, and what is shipped."""
+    beside = Path(info.path.replace("<project>", ".", 1)).expanduser().parent
+    found = {}
+    for folder in (*reversed(folders()), *((beside,) if info.path else ())):
+        for file in sorted(folder.glob("*.py")):
+            with contextlib.suppress(OSError, UnicodeDecodeError):
+                found[file.stem] = file.read_text(encoding="utf-8")
+    return found
+
+
+def apply(settings: Settings, info: ScenarioInfo) -> Settings:
+    """`settings` with the scenario's own overrides. Raises UsageError when one does not fit."""
+    try:
+        return msgspec.convert(msgspec.to_builtins(settings) | info.settings, type=Settings)
+    except msgspec.ValidationError as error:
+        told = mistake(error, Settings)
+        raise UsageError(f"{info.path}: SETTINGS: {told}") from error
+
+
+def mistake(error: msgspec.ValidationError, kind: type[msgspec.Struct]) -> str:
+    """What is wrong with what somebody wrote for a `kind`: `steps: expected int, got str`."""
+    text = str(error).replace("`", "")
+    unknown = re.fullmatch(r"Object contains unknown field (\w+)", text)
+    if unknown is None:
+        told, _, place = text.partition(" - at $.")
+        return f"{place}: {told[0].lower()}{told[1:]}" if place else told
+    known = kind.__struct_fields__
+    close = difflib.get_close_matches(unknown[1], known, n=1)
+    hint = f"did you mean {close[0]}?" if close else f"known are {', '.join(known)}"
+    return f"{unknown[1]} is unknown ({hint})"
+
+
+def _verdict(literal: Any, path: Path) -> Expected | None:
+    """VERDICT as its type; one word where there may be several may stand without a tuple."""
+    if literal is None:
+        return None
+    if isinstance(literal, dict):
+        literal = {
+            key: (value,)
+            if key in ("outcome", "cause", "findings", "says") and isinstance(value, str)
+            else value
+            for key, value in literal.items()
+        }
+    try:
+        return msgspec.convert(literal, type=Expected)
+    except msgspec.ValidationError as error:
+        raise UsageError(f"{path}: VERDICT: {mistake(error, Expected)}") from error
+
+
+def names(tree: ast.Module) -> set[str]:
+    """Names that the module's top level binds."""
+    found: set[str] = set()
+    for node in tree.body:
+        if isinstance(node, ast.FunctionDef | ast.ClassDef):
+            found.add(node.name)
+        elif isinstance(node, ast.ImportFrom | ast.Import):
+            found.update(alias.asname or alias.name for alias in node.names)
+        elif isinstance(node, ast.Assign):
+            found.update(target.id for target in node.targets if isinstance(target, ast.Name))
+    return found
+
+
+def _literal(tree: ast.Module, name: str, default: Any, path: Path) -> Any:
+    for node in tree.body:
+        if isinstance(node, ast.Assign) and any(
+            isinstance(target, ast.Name) and target.id == name for target in node.targets
+        ):
+            try:
+                return ast.literal_eval(node.value)
+            except ValueError as error:
+                raise UsageError(f"{path}:{node.lineno}: {name} must be a literal") from error
+    return default

@@ -1,0 +1,143 @@
+"""From what was asked for to a list of runs, with everything checked before anything is started."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from harness.errors import UsageError
+from harness.logs import from_pattern
+from harness.model import Hostfile, OnHang, ScenarioInfo, Settings
+from harness.scenario import load
+
+BUILT_IN_MODELS = ("tiny", "micro")
+OPTIMIZERS = ("adam", "adamw", "sgd", "lion", "adafactor")
+DTYPES = ("float32", "bfloat16", "float16")
+DEVICES = ("cpu", "gpu")
+BACKENDS = ("any", "ring", "mpi", "nccl")
+
+
+class Run(msgspec.Struct, frozen=True, kw_only=True):
+    """One run of one scenario, with the settings it really gets."""
+
+    info: ScenarioInfo
+    settings: Settings | None
+    """None for an outside command."""
+    repeat: int
+
+
+class Options(msgspec.Struct, frozen=True, kw_only=True):
+    """How a plan is carried out, as opposed to what it trains."""
+
+    out: Path = Path("reports")
+    jobs: int = 1
+    budget: float = 600.0
+    """Seconds for one run."""
+    on_hang: OnHang = OnHang.KILL
+    until_decided: bool = False
+    """Start nothing more once nothing left could change the diagnosis."""
+    stop_after: int | None = None
+    """Repeat a scenario no more once so many of its runs were not completed."""
+    cold: bool = False
+    """Start without the kernels that earlier runs compiled."""
+    full: bool = False
+    """Redact nothing in what is written."""
+    hostfile: Hostfile | None = None
+    """The machines of the ranks; None: this one."""
+
+
+def make(infos: Sequence[ScenarioInfo], settings: Settings, repeats: int) -> tuple[Run, ...]:
+    """Every scenario `repeats` times, interleaved: all of them once before any of them twice.
+
+    Raises UsageError when the settings, or a scenario's own, cannot be run.
+    """
+    runs = [
+        Run(info=info, settings=load.apply(settings, info), repeat=repeat)
+        for repeat in range(repeats)
+        for info in infos
+    ]
+    for run in runs:
+        assert run.settings is not None
+        check(run.settings)
+    return tuple(runs)
+
+
+def commands(infos: Sequence[ScenarioInfo], repeats: int) -> tuple[Run, ...]:
+    """The same of outside commands, which have no settings.
+
+    Raises UsageError when a pattern is no regex that names a figure.
+    """
+    for info in infos:
+        pattern = info.command.pattern if info.command else None
+        if pattern is not None:
+            try:
+                from_pattern(pattern)
+            except ValueError as error:
+                raise UsageError(f"pattern {pattern}: {error}") from None
+    return tuple(
+        Run(info=info, settings=None, repeat=repeat) for repeat in range(repeats) for info in infos
+    )
+
+
+def name_of(argv: Sequence[str]) -> str:
+    """What a command is called: its script or module where an interpreter runs one, else itself."""
+    words = list(argv)
+    name = Path(words[0]).name
+    if re.fullmatch(r"(python|bash|sh|uv|uvx|env|nice|time)[\d.]*", name):
+        named = [word for word in words[1:] if re.fullmatch(r"[\w./-]*\w", word)]
+        named = [word for word in named if not word.startswith("-") and word != "run"]
+        name = Path(named[0]).name if named else name
+    return re.sub(r"[^\w.-]", "_", name).strip(".") or "command"
+
+
+def check(settings: Settings) -> None:
+    """Raise UsageError for settings that cannot be run, as far as is seen without mlx."""
+    for name, value, known in (
+        ("optimizer", settings.optimizer, OPTIMIZERS),
+        ("dtype", settings.dtype, DTYPES),
+        ("device", settings.device, DEVICES),
+        ("backend", settings.backend, BACKENDS),
+    ):
+        if value is not None and value not in known:
+            raise UsageError(f"unknown {name} {value}: one of {', '.join(known)}")
+    for name in ("steps", "batch_size", "seq_len", "ranks"):
+        if getattr(settings, name) < 1:
+            raise UsageError(f"{name.replace('_', ' ')} must be at least 1")
+    train = settings.train
+    if (
+        train is not None
+        and train not in ("full", "lora")
+        and not re.fullmatch(r"last:[1-9]\d*", train)
+    ):
+        raise UsageError(f"unknown --train {train}: full, lora or last:N")
+    config = _config(settings.model)
+    if config.get("quantization") and train not in (None, "lora"):
+        raise UsageError(
+            f"{settings.model} is quantised and cannot be trained with --train {train}: use lora"
+        )
+
+
+def _config(model: str) -> dict[str, Any]:
+    """config.json of a model folder; empty for the built-in models and for ids of a hub."""
+    folder = Path(model).expanduser()
+    if model in BUILT_IN_MODELS:
+        return {}
+    if not folder.is_dir():
+        if re.fullmatch(r"\w[\w.-]*/\w[\w.-]*", model) and not folder.exists():
+            return {}
+        raise UsageError(f"no model folder {model} (nor is it tiny, micro or a hub's OWNER/NAME)")
+    file = folder / "config.json"
+    try:
+        config = json.loads(file.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise UsageError(f"{model} is no model folder: it has no config.json") from None
+    except (OSError, ValueError) as error:
+        raise UsageError(f"cannot read {file}: {error}") from error
+    if not isinstance(config, dict):
+        raise UsageError(f"{file} holds no JSON object")
+    return config

@@ -1,0 +1,143 @@
+"""Stacks of a live process, taken from outside by whichever tool answers first: once, or twice.
+
+`harness.stacks.tools` says what each tool does to the process while it looks.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+import msgspec
+
+from harness.stacks import sigusr1, wait_site
+from harness.stacks import tools as stacktools
+from harness.stacks.parse import ThreadStack
+from harness.stacks.tools import TIMEOUT_S, Attempt, Tool
+
+PAUSE_S = 1.0
+"""Between the two captures that show whether anything moves."""
+
+
+class StackCapture(msgspec.Struct, frozen=True, kw_only=True):
+    """One look at a process. Nothing was seen when `tool` is None: `attempts` says why."""
+
+    attempts: tuple[Attempt, ...]
+    tool: str | None = None
+    file: str | None = None
+    threads: tuple[ThreadStack, ...] = ()
+
+
+class StackEvidence(msgspec.Struct, frozen=True, kw_only=True):
+    """Two looks at a process."""
+
+    captures: tuple[StackCapture, ...]
+    between: tuple[StackCapture, ...] = ()
+    """Glances in the pause between the two."""
+    moved: bool | None = None
+    """Whether the threads that matter moved between the two; None when that was not seen."""
+    waits: wait_site.Waits | None = None
+    """What it waits for, by the last look that saw anything."""
+
+
+def capture(
+    pid: int,
+    folder: Path,
+    tools: Sequence[Tool] | None = None,
+    *,
+    label: str = "1",
+    timeout: float = TIMEOUT_S,
+    faulthandler_file: Path | None = None,
+    may_signal: bool = False,
+    spare: bool = False,
+    stop: threading.Event | None = None,
+) -> StackCapture:
+    """Try the tools of this platform in their order until one answers with a stack.
+
+    Its answer goes to FOLDER/<label>-<tool>.txt. As the last resort, and only when `may_signal`,
+    SIGUSR1 asks the faulthandler that writes to `faulthandler_file`. Never raises for a tool that
+    is missing, fails, crashes, floods or hangs: that is an Attempt with its reason. A process in
+    the middle of a transfer is not stopped, nor is one, with `spare`, that was seen in one. Once
+    `stop` is set, the tool that runs is ended, and no other is tried.
+    """
+    stop = stop or threading.Event()
+    attempts: list[Attempt] = []
+    for tool in stacktools.here() if tools is None else tools:
+        if stop.is_set():
+            break
+        file = folder / f"{label}-{tool.name}.txt"
+        attempt, threads = stacktools.attempt(tool, pid, file, timeout, spare, stop)
+        attempts.append(attempt)
+        if attempt.ok:
+            return StackCapture(
+                attempts=tuple(attempts), tool=tool.name, file=attempt.file, threads=threads
+            )
+    if faulthandler_file is not None and may_signal and not stop.is_set():
+        file = folder / f"{label}-faulthandler.txt"
+        attempt, threads = sigusr1.ask(pid, faulthandler_file, file, spare, stop)
+        attempts.append(attempt)
+        if attempt.ok:
+            return StackCapture(
+                attempts=tuple(attempts), tool=attempt.tool, file=attempt.file, threads=threads
+            )
+    return StackCapture(attempts=tuple(attempts))
+
+
+def capture_twice(
+    pid: int,
+    folder: Path,
+    tools: Sequence[Tool] | None = None,
+    *,
+    pause_s: float = PAUSE_S,
+    timeout: float = TIMEOUT_S,
+    faulthandler_file: Path | None = None,
+    may_signal: bool = False,
+    glances: int = 0,
+    stop: threading.Event | None = None,
+) -> StackEvidence:
+    """Look, wait for `pause_s` seconds, and look again with the tool that answered.
+
+    Where the main thread may run, `glances` more looks are taken in the pause: whether it stays in
+    one function two looks cannot tell. Once `stop` is set, what has been seen by then is all.
+    """
+    stop = stop or threading.Event()
+    tools = stacktools.here() if tools is None else tuple(tools)
+    first = capture(
+        pid,
+        folder,
+        tools,
+        label="1",
+        timeout=timeout,
+        faulthandler_file=faulthandler_file,
+        may_signal=may_signal,
+        stop=stop,
+    )
+    if first.tool is None:
+        return StackEvidence(captures=(first,))
+    same = [tool for tool in tools if tool.name == first.tool]
+    between, began = [], time.monotonic()
+    for number in range(glances if wait_site.may_run(first.threads) else 0):
+        stop.wait(max(0.0, began + pause_s * (number + 1) / (glances + 1) - time.monotonic()))
+        between.append(capture(pid, folder, same, label="between", timeout=timeout, stop=stop))
+    stop.wait(max(0.0, began + pause_s - time.monotonic()))
+    second = capture(
+        pid,
+        folder,
+        same,
+        label="2",
+        timeout=timeout,
+        faulthandler_file=faulthandler_file if first.tool == "faulthandler" else None,
+        may_signal=may_signal,
+        stop=stop,
+    )
+    moved = None
+    if second.tool is not None:
+        moved = not wait_site.same_place(first.threads, second.threads)
+    return StackEvidence(
+        captures=(first, second),
+        between=tuple(between),
+        moved=moved,
+        waits=wait_site.clearest(one.threads for one in (second, *reversed(between), first)),
+    )

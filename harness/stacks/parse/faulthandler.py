@@ -1,0 +1,31 @@
+"""What `faulthandler` writes on a signal: Python frames alone, innermost first."""
+
+from __future__ import annotations
+
+import re
+
+from harness.stacks.parse.frames import Frame, ThreadStack, python
+
+_THREAD = re.compile(r"(?:Current thread|Thread) (0x[0-9a-f]+)(?: \[(.*)\])? \(most recent")
+_FRAME = re.compile(r'  File "(.*)", line (\d+|\?\?\?) in (.*)$')
+
+
+def parse(text: str, pid: int) -> tuple[ThreadStack, ...]:
+    """`pid` is not in the text: the main thread is told by its outermost frame, a module's code."""
+    threads: list[tuple[re.Match[str], list[Frame]]] = []
+    for line in text.splitlines():
+        if header := _THREAD.match(line):
+            threads.append((header, []))
+        elif threads and (found := _FRAME.match(line)):
+            number = None if found[2] == "???" else int(found[2])
+            threads[-1][1].append(python(found[3], found[1], number))
+    return tuple(
+        ThreadStack(
+            frames=tuple(frames),
+            tid=int(header[1], 16),
+            name=header[2] or "",
+            main=bool(frames) and frames[-1].function == "<module>",
+            native=False,
+        )
+        for header, frames in threads
+    )

@@ -1,0 +1,146 @@
+"""What a stack is, whatever tool printed it."""
+
+from __future__ import annotations
+
+import re
+import sys
+from enum import Enum
+from pathlib import PurePath
+
+import msgspec
+
+
+class Gil(str, Enum):
+    """What a thread has to do with Python's global interpreter lock, when the tool says so."""
+
+    HOLDS = "holds"
+    WAITS = "waits"
+
+
+class Frame(msgspec.Struct, frozen=True, kw_only=True):
+    """One call. A native function that has no symbol is `???`."""
+
+    function: str
+    file: str | None = None
+    """Name of the source file without its folder; of the library for a native frame without one."""
+    line: int | None = None
+    python: bool = False
+    system: bool = False
+    """Of the C library, the interpreter or Python's standard library: not what a user wrote."""
+    ours: bool = False
+    """Of the harness, which calls the step that a user wrote."""
+
+
+class ThreadStack(msgspec.Struct, frozen=True, kw_only=True):
+    """One thread at one moment."""
+
+    frames: tuple[Frame, ...]
+    """Innermost first."""
+    tid: int | None = None
+    """As the tool numbers threads: the kernel's number, but for faulthandler's and `sample`'s."""
+    name: str = ""
+    main: bool = False
+    running: bool | None = None
+    """Whether it was on a CPU; None when the tool does not say."""
+    native: bool = True
+    """Whether native frames were asked for: if not, what a Python frame waits in is unknown."""
+    gil: Gil | None = None
+
+
+UNKNOWN = "???"
+_SYSTEM = re.compile(
+    r"^(lib(c|m|dl|rt|pthread|stdc\+\+|gcc_s|python[\d.]*|ffi|c\+\+|c\+\+abi|system_\w+|dyld)"
+    r"|ld-linux[\w-]*|ld|linux-vdso|dyld|python[\d.]*|Python)(-[\d.]+)?(\.(so|dylib)[\d.]*)?t?$"
+)
+_SOURCE = re.compile(
+    r"(^|/)(Python|Objects|Modules|Parser|Include)/[\w/]+\.[ch]$"
+    r"|^(\./)?(nptl|sysdeps|csu|stdlib|string|io|socket|posix|misc|time|libio|elf|malloc)/"
+    r"|^\.\./(sysdeps|csu)/"
+)
+"""Paths of the sources of CPython and of glibc, as debug information has them."""
+
+
+_INTERPRETER = re.compile(r"^((lib)?python[\d.]*t?(\.(so|dylib)[\d.]*)?|Python)$")
+
+
+def in_interpreter(frame: Frame) -> bool:
+    """Whether a native frame without a name is in the code of Python's interpreter."""
+    return not frame.python and bool(_INTERPRETER.match(frame.file or ""))
+
+
+def native(function: str, source: str | None, line: int | None, library: str | None) -> Frame:
+    """A native frame; `source` and `library` are paths, as far as the tool gives them."""
+    known = source if source and source != UNKNOWN else None
+    system = bool(
+        (library and (_SYSTEM.match(PurePath(library).name) or "/lib-dynload/" in library))
+        or (known and (_SOURCE.search(known) or _SYSTEM.match(PurePath(known).name)))
+    )
+    file = known or library
+    return Frame(
+        function=function or UNKNOWN,
+        file=PurePath(file).name if file else None,
+        line=line or None,
+        system=system,
+    )
+
+
+def python(function: str, path: str, line: int | None) -> Frame:
+    """A Python frame; `path` may be whole, or from the package on, as py-spy prints it."""
+    return Frame(
+        function=function,
+        file=PurePath(path).name,
+        line=line,
+        python=True,
+        system=_is_library(path),
+        ours=_is_ours(path),
+    )
+
+
+def _is_library(path: str) -> bool:
+    """Whether a Python file belongs to the standard library; installed packages do not."""
+    if path.startswith("<frozen"):
+        return True
+    parts = PurePath(path).parts
+    if "site-packages" in parts or "dist-packages" in parts:
+        return False
+    # As a report shows them, the interpreter's folder and the home have names.
+    if PurePath(path).is_absolute() or parts[:1] in (("<python>",), ("~",)):
+        return any(re.fullmatch(r"python3(\.\d+)?t?", part) for part in parts[:-1])
+    return bool(parts) and parts[0].removesuffix(".py") in sys.stdlib_module_names
+
+
+_PACKAGE = PurePath(__file__).parents[2]
+_IN_WORKERS = re.compile(r"^harness/(worker\.py|(training|inject)/)")
+"""What py-spy prints of ours: it leaves out the folder in which a package lies."""
+
+
+def _is_ours(path: str) -> bool:
+    pure = PurePath(path)
+    if not pure.is_absolute() and not path.startswith("<harness>/"):
+        return _IN_WORKERS.match(path) is not None
+    for package in (_PACKAGE, PurePath("<harness>/harness")):
+        if pure.is_relative_to(package):
+            return not pure.is_relative_to(package / "scenarios")
+    return False
+
+
+def plain(function: str) -> str:
+    """A C++ name without template arguments, parameters, return type, and compilers' marks."""
+    if function.startswith(("-[", "+[")):
+        return function
+    name = function.replace("(anonymous namespace)::", "").replace("operator()", "operator\0")
+    name = re.sub(r" *\((inlined|deleted)\)$|@.*$|\.(constprop|part|isra|cold|lto_priv)\.?\d*", "",
+                  name)  # fmt: skip
+    name = re.sub(r" \[(clone|abi:)[^]]*\]|\[abi:\w+\]", "", name)
+    name = re.sub(r"operator(<<|>>|<=>|<=|>=|->|<|>)", "operator", name)
+    kept, depth = [], 0
+    for character in name:
+        if character in "<(":
+            depth += 1
+        elif character in ">)":
+            depth = max(0, depth - 1)
+        elif depth == 0:
+            kept.append(character)
+    words = [word for word in "".join(kept).split() if word not in ("const", "&", "&&")]
+    last = (words[-1] if words else function).lstrip("*&").replace("operator\0", "operator()")
+    return re.sub(r"^__(GI_+)?(libc_)?(?=[a-z]+\d?$)|^__GI_+(libc_)?", "", last)

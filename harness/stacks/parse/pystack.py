@@ -1,0 +1,45 @@
+"""The text of `pystack remote --native-all`: outermost frame first, Python and native merged."""
+
+from __future__ import annotations
+
+import re
+
+from harness.stacks.parse.frames import UNKNOWN, Frame, Gil, ThreadStack, native, python
+
+_THREAD = re.compile(r"Traceback for thread (\d+)(?: \((.*?)\))? \[(.*?)\]")
+_FRAME = re.compile(r'\s+\((C|Python)\) File "(.*?)", line (\d+), in (.+)$')
+_LIBRARY = re.compile(r" \(((?:~|<\w+>)?/[^()]*)(?: \(deleted\))?\)$")
+"""Its path, also as it is after redaction."""
+
+
+def parse(text: str, pid: int) -> tuple[ThreadStack, ...]:
+    threads: list[tuple[re.Match[str], list[Frame]]] = []
+    for line in text.splitlines():
+        if header := _THREAD.match(line):
+            threads.append((header, []))
+        elif threads and (found := _FRAME.match(line)):
+            threads[-1][1].append(_frame(found))
+    return tuple(_thread(header, frames, pid) for header, frames in threads)
+
+
+def _frame(found: re.Match[str]) -> Frame:
+    kind, path, number, rest = found.groups()
+    if kind == "Python":
+        return python(rest, path, int(number))
+    library = _LIBRARY.search(rest)
+    function = rest[: library.start()] if library else rest
+    source = None if int(number) == 0 and function == UNKNOWN else path
+    return native(function, source, int(number), library[1] if library else None)
+
+
+def _thread(header: re.Match[str], frames: list[Frame], pid: int) -> ThreadStack:
+    tid, name, status = int(header[1]), header[2] or "", header[3]
+    return ThreadStack(
+        frames=tuple(reversed(frames)),
+        tid=tid,
+        name=name,
+        main=tid == pid,
+        gil=Gil.HOLDS if "Has the GIL" in status
+        else Gil.WAITS if "Waiting for the GIL" in status
+        else None,
+    )  # fmt: skip

@@ -1,0 +1,76 @@
+"""SIGUSR1: stacks by the faulthandler inside a process, which writes them to a file."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import threading
+import time
+from pathlib import Path
+
+from harness.observe import linux, run_tool
+from harness.stacks import tools
+from harness.stacks.parse import ThreadStack, parse
+from harness.stacks.tools import Attempt
+
+SIGNAL_TIMEOUT_S = 2.0
+
+
+def ask(
+    pid: int, source: Path, file: Path, spare: bool, stop: threading.Event
+) -> tuple[Attempt, tuple[ThreadStack, ...]]:
+    """Ask the faulthandler inside the process, which appends to `source`."""
+    began = time.monotonic()
+    threads: tuple[ThreadStack, ...] = ()
+    reason = ""
+    transfers = linux.transfers(pid)
+    if transfers or spare:
+        reason = tools.would_cut_short(transfers)
+    elif tools.is_stopped(pid):
+        reason = "the process is stopped and would not answer"
+    elif _ignores_or_dies(pid):
+        reason = "SIGUSR1 is not handled there: it would kill the process"
+    else:
+        try:
+            text = _signalled(pid, source, stop)
+            threads = parse("faulthandler", text, pid)
+            reason = "" if threads else f"no answer in {SIGNAL_TIMEOUT_S:g} s"
+            if threads:
+                file.parent.mkdir(parents=True, exist_ok=True)
+                file.write_text(text, encoding="utf-8")
+        except OSError as error:
+            reason = str(error.strerror or error)
+    attempt = Attempt(
+        tool="faulthandler",
+        ok=not reason,
+        seconds=time.monotonic() - began,
+        reason=reason,
+        file=None if reason else file.name,
+    )
+    return attempt, threads if not reason else ()
+
+
+def _signalled(pid: int, source: Path, stop: threading.Event) -> str:
+    """What is appended to `source` after SIGUSR1, once it has stopped growing."""
+    start = before = source.stat().st_size
+    os.kill(pid, signal.SIGUSR1)
+    end = time.monotonic() + SIGNAL_TIMEOUT_S
+    while time.monotonic() < end and not stop.wait(0.05):
+        size = source.stat().st_size
+        if size == before > start:
+            break
+        before = size
+    with source.open("rb") as written:
+        written.seek(start)
+        return written.read(run_tool.LIMIT).decode("utf-8", "replace")
+
+
+def _ignores_or_dies(pid: int) -> bool:
+    """Whether /proc says that the process has no handler of SIGUSR1; False where it cannot say."""
+    try:
+        status = Path(f"/proc/{pid}/status").read_text()
+    except OSError:
+        return False
+    caught = re.search(r"^SigCgt:\s*([0-9a-f]+)", status, re.M)
+    return caught is not None and not int(caught[1], 16) >> (signal.SIGUSR1 - 1) & 1

@@ -1,0 +1,283 @@
+"""The tools that take stacks from outside, and how one is asked.
+
+What each does to the process while it looks (seen with strace on Linux):
+
+- pystack attaches to each thread by PTRACE_ATTACH: all of it stands still for about 0.1 s.
+- py-spy `--native` attaches by PTRACE_SEIZE and PTRACE_INTERRUPT: some 20 ms. It fails on a process
+  that a signal has stopped. With `--nonblocking` it only reads memory, and stops nothing.
+- gdb attaches by PTRACE_ATTACH: half a second to two seconds.
+- macOS `sample` suspends the task for each of its looks; py-spy there needs root.
+- faulthandler answers SIGUSR1 inside the process (`usr1`): only when it is known to be registered.
+
+None of them runs code inside it but the last. A process that a signal has stopped stays stopped. A
+tool that dies in the middle of PTRACE_ATTACH can leave a process stopped for good: that is undone
+here. A system call that is interrupted in this way is restarted by the kernel, but for a few with a
+timeout (epoll_wait, recv on a socket with SO_RCVTIMEO) which may return EINTR, and for one that has
+moved a part of its bytes: a `write` of a megabyte to a full pipe then returns 65536, and a program
+that does not expect that goes on with the rest lost. So a process in such a call is never stopped,
+nor signalled: only what reads its memory looks at it, and the kernel says which call it is in.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Iterator, Mapping
+from importlib.util import find_spec
+from pathlib import Path
+
+import msgspec
+import psutil
+
+from harness.observe import linux, run_tool
+from harness.stacks.parse import Frame, ThreadStack, parse
+
+TIMEOUT_S = 10.0
+"""For one tool."""
+
+
+class Tool(msgspec.Struct, frozen=True, kw_only=True):
+    """A program that prints the stacks of a process."""
+
+    name: str
+    command: tuple[str, ...]
+    """With `{pid}` where the process goes, and `{file}` if the tool itself writes its answer."""
+    parser: str
+    """Which of `harness.stacks.parse` reads the answer."""
+    only_on: str | None = None
+    """The `sys.platform` it exists on; None for all."""
+    sees_stopped: bool = True
+    """Whether it can look at a process that a signal has stopped; else it is not let near one."""
+    stops: bool = True
+    """Whether the process stands still while it looks."""
+
+
+TOOLS = (
+    Tool(
+        name="pystack",
+        command=(sys.executable, "-m", "pystack", "remote", "--no-color", "--native-all", "{pid}"),
+        parser="pystack",
+        only_on="linux",
+    ),
+    Tool(
+        name="sample",
+        command=("sample", "{pid}", "1", "-mayDie", "-file", "{file}"),
+        parser="sample",
+        only_on="darwin",
+    ),
+    Tool(
+        name="py-spy",
+        command=("py-spy", "dump", "--native", "--pid", "{pid}"),
+        parser="py-spy",
+        only_on="linux",
+        sees_stopped=False,
+    ),
+    Tool(
+        name="py-spy-nonblocking",
+        command=("py-spy", "dump", "--nonblocking", "--pid", "{pid}"),
+        parser="py-spy",
+        stops=False,
+    ),
+    Tool(
+        name="gdb",
+        command=(
+            *("gdb", "-p", "{pid}", "-batch", "-nx", "-iex", "set auto-load python-scripts off"),
+            *("-ex", "thread apply all bt 128"),
+        ),
+        parser="gdb",
+        only_on="linux",
+    ),
+)
+
+
+class Attempt(msgspec.Struct, frozen=True, kw_only=True):
+    """What became of one tool."""
+
+    tool: str
+    ok: bool
+    seconds: float
+    reason: str = ""
+    """Why it failed, in one line."""
+    file: str | None = None
+    """Name of the file its answer is in."""
+
+
+class ToolStatus(msgspec.Struct, frozen=True, kw_only=True):
+    """Whether a tool can be used here."""
+
+    name: str
+    ok: bool
+    reason: str = ""
+
+
+def available(probe: bool = True) -> tuple[ToolStatus, ...]:
+    """Which tools can be used here: installed, and with `probe` tried on a process of our own."""
+    if not probe:
+        found = ((tool, _missing(tool)) for tool in here())
+        return tuple(ToolStatus(name=t.name, ok=not why, reason=why) for t, why in found)
+    with _sleeper() as pid, tempfile.TemporaryDirectory() as folder:
+        tried = [attempt(tool, pid, Path(folder, tool.name), TIMEOUT_S)[0] for tool in here()]
+    return tuple(ToolStatus(name=one.tool, ok=one.ok, reason=one.reason) for one in tried)
+
+
+def here() -> tuple[Tool, ...]:
+    """The tools of this platform."""
+    return tuple(tool for tool in TOOLS if tool.only_on in (None, sys.platform))
+
+
+def attempt(
+    tool: Tool,
+    pid: int,
+    file: Path,
+    timeout: float,
+    spare: bool = False,
+    stop: threading.Event | None = None,
+) -> tuple[Attempt, tuple[ThreadStack, ...]]:
+    """Ask one tool, whose answer goes to `file`. Without a stack the attempt says why."""
+    began = time.monotonic()
+    threads: tuple[ThreadStack, ...] = ()
+    reason = _missing(tool)
+    if not reason:
+        try:
+            threads, reason = _ask(tool, pid, file, timeout, spare, stop)
+        except OSError as error:
+            reason = f"{error.strerror or error}: {error.filename or tool.name}"
+    return (
+        Attempt(
+            tool=tool.name,
+            ok=not reason,
+            seconds=time.monotonic() - began,
+            reason=reason,
+            file=None if reason else file.name,
+        ),
+        threads if not reason else (),
+    )
+
+
+def would_cut_short(transfers: Mapping[int, str]) -> str:
+    """Why a process in one of these calls, or that was seen in one, is left alone."""
+    for tid, call in transfers.items():
+        return f"not used: it would cut short the {call} that thread {tid} is in"
+    return "not used: it could cut short a transfer, for the process was seen in one"
+
+
+def is_stopped(pid: int) -> bool:
+    """Whether a signal has stopped it."""
+    try:
+        return psutil.Process(pid).status() == psutil.STATUS_STOPPED
+    except psutil.Error:
+        return False
+
+
+def _ask(
+    tool: Tool, pid: int, file: Path, timeout: float, spare: bool, stop: threading.Event | None
+) -> tuple[tuple[ThreadStack, ...], str]:
+    """The threads as the tool sees them, or the reason why there are none."""
+    transfers = linux.transfers(pid)
+    if tool.stops and (transfers or spare):
+        return (), would_cut_short(transfers)
+    was_stopped = is_stopped(pid)
+    if was_stopped and not tool.sees_stopped:
+        return (), "cannot look at a process that a signal has stopped"
+    file.parent.mkdir(parents=True, exist_ok=True)
+    program = _program(tool.command[0]) or tool.command[0]
+    rest = [part.format(pid=pid, file=file.absolute()) for part in tool.command[1:]]
+    answer = run_tool.run([program, *rest], timeout, stop=stop)
+    if (answer.code is None or answer.code < 0) and not was_stopped:
+        _resume(pid)
+    if answer.code != 0:
+        return (), answer.problem or _reason(answer)
+    if "{file}" in tool.command:
+        with file.open("rb") as written:
+            text = written.read(run_tool.LIMIT).decode("utf-8", "replace")
+    else:
+        text = answer.output
+        file.write_text(text, encoding="utf-8")
+    threads = parse(tool.parser, text, pid)
+    if not tool.stops:
+        threads = tuple(_in_call(thread, transfers) for thread in threads)
+    if not threads:
+        file.unlink()
+    return threads, "" if threads else f"no stack in its answer; {_reason(answer)}"
+
+
+def _in_call(thread: ThreadStack, transfers: Mapping[int, str]) -> ThreadStack:
+    """`thread` with the call that it is in, which who only reads memory does not see."""
+    call = transfers.get(thread.tid or 0)
+    if call is None:
+        return thread
+    frames = (Frame(function=call, system=True), *thread.frames)
+    return msgspec.structs.replace(thread, frames=frames, running=False)
+
+
+def _ended(code: int | None) -> str:
+    """How a tool ended that said nothing, in words."""
+    if code is not None and code < 0:
+        with contextlib.suppress(ValueError):
+            return f"ended by {signal.Signals(-code).name}"
+    return f"exit code {code}"
+
+
+def _reason(answer: run_tool.Answer) -> str:
+    """The line of a failed tool's output that says most."""
+    text = answer.errors.strip() or answer.output.strip()
+    lines = [" ".join(re.sub(r"[^\x20-\x7e]", " ", line).split()) for line in text.splitlines()]
+    lines = [line for line in lines if line]
+    telling = [
+        line for line in lines if re.search(r"error|denied|not permitted|no such", line, re.I)
+    ]
+    reason = (telling or lines or [_ended(answer.code)])[0][:200]
+    if re.search(r"denied|not permitted", text, re.I):
+        with contextlib.suppress(OSError):
+            scope = Path("/proc/sys/kernel/yama/ptrace_scope").read_text().strip()
+            if scope != "0":
+                reason += f" (kernel.yama.ptrace_scope is {scope})"
+    return reason
+
+
+def _missing(tool: Tool) -> str:
+    if _program(tool.command[0]) is None:
+        return "not installed"
+    if tool.name == "pystack" and tool.command[0] == sys.executable:
+        return "" if find_spec("pystack") else "not installed"
+    return ""
+
+
+def _program(name: str) -> str | None:
+    """The program on the path, or beside our own interpreter (a venv that is not active)."""
+    beside = Path(sys.executable).parent / name
+    return shutil.which(name) or (str(beside) if os.access(beside, os.X_OK) else None)
+
+
+def _resume(pid: int) -> None:
+    """Undo what a tool leaves that was killed between asking for a stop and seeing it."""
+    end = time.monotonic() + 0.2
+    while time.monotonic() < end:
+        if is_stopped(pid):
+            with contextlib.suppress(OSError):
+                os.kill(pid, signal.SIGCONT)
+            return
+        time.sleep(0.01)
+
+
+@contextlib.contextmanager
+def _sleeper() -> Iterator[int]:
+    """A Python process that sleeps, for the tools to be tried on."""
+    with subprocess.Popen(
+        [sys.executable, "-c", "print('up', flush=True); import time; time.sleep(600)"],
+        stdout=subprocess.PIPE,
+    ) as process:
+        try:
+            assert process.stdout is not None
+            process.stdout.readline()
+            yield process.pid
+        finally:
+            process.kill()

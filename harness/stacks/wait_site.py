@@ -1,0 +1,298 @@
+"""From stacks to a wait site: which thread waits for what, and a fingerprint of the whole.
+
+Pure. Each thread is judged by the first rule of an ordered table that matches one of its frames;
+then the thread that names the cause is picked. The fingerprint is the same for each run of the
+same hang, whatever the addresses, the number of idle workers and the order of the threads, as long
+as the same tool takes the stacks.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Iterable, Sequence
+
+import msgspec
+
+from harness.stacks.parse.frames import UNKNOWN, Frame, Gil, ThreadStack, in_interpreter, plain
+from harness.stacks.wait_rules import BLOCKING, RULES, WORKER, Category, Scope
+
+
+class WaitSite(msgspec.Struct, frozen=True, kw_only=True):
+    """What one thread is doing."""
+
+    category: Category
+    description: str
+    """As a sentence's end: "waits for the network"."""
+    function: str | None = None
+    """The frame that says so."""
+    python_frame: str | None = None
+    """The user's code that it is called from, such as `train.py:12 in step`."""
+    tid: int | None = None
+    thread: str = ""
+    main: bool = False
+    holds_gil: bool = False
+
+
+class Waits(msgspec.Struct, frozen=True, kw_only=True):
+    """What a whole process waits for."""
+
+    overall: WaitSite
+    """Of the thread that names the cause; usually, but not always, the main one."""
+    threads: tuple[WaitSite, ...]
+    """All of them, the main one first."""
+    fingerprint: str
+
+
+_STREAM = re.compile(r"mlx::core::")
+_COMPREHENSION = ("<genexpr>", "<listcomp>", "<dictcomp>", "<setcomp>")
+
+
+def explain(threads: Sequence[ThreadStack]) -> Waits | None:
+    """What the process that has `threads` waits for; None when there are none."""
+    if not threads:
+        return None
+    looked = _look(threads)
+    return Waits(
+        overall=_overall(looked)[1],
+        threads=tuple(site for _, site in looked),
+        fingerprint=fingerprint(threads),
+    )
+
+
+def clearest(looks: Iterable[Sequence[ThreadStack]]) -> Waits | None:
+    """What the first of `looks` shows in which the thread that names the cause could be seen.
+
+    Where none is such, what the first one shows. One caught in code without names, as of a C
+    library that copies memory, may well have been seen by the next.
+    """
+    explained = [waits for threads in looks if (waits := explain(threads)) is not None]
+    seen = (one for one in explained if one.overall.category is not Category.UNKNOWN)
+    return next(seen, explained[0] if explained else None)
+
+
+_Looked = Sequence[tuple[ThreadStack, WaitSite]]
+
+
+def _look(threads: Iterable[ThreadStack]) -> _Looked:
+    """Each thread with what it does, the main one first."""
+    looked = [(thread, wait_site(thread)) for thread in threads]
+    return sorted(looked, key=lambda pair: not (pair[0].main or _in_module(pair[0])))
+
+
+def wait_site(thread: ThreadStack) -> WaitSite:
+    """What one thread is doing."""
+    category, function, description = _judge(thread)
+    holds = thread.gil is Gil.HOLDS
+    if holds and category is Category.SLEEP:
+        category, description = Category.GIL, "holds Python's global interpreter lock and sleeps"
+    return WaitSite(
+        category=category,
+        description=description,
+        function=function,
+        python_frame=_python_frame(thread.frames),
+        tid=thread.tid,
+        thread=thread.name,
+        main=thread.main,
+        holds_gil=holds,
+    )
+
+
+def _judge(thread: ThreadStack) -> tuple[Category, str | None, str]:
+    frames = thread.frames
+    tip = _tip(frames)
+    keys = [_key(frame) for frame in frames]
+    blocked = any(pattern.search(key) for key in keys[:tip] for pattern in BLOCKING)
+    if thread.gil is Gil.WAITS or _interrupted(frames):
+        return Category.GIL, "take_gil", "waits for Python's global interpreter lock"
+    worker = tip < len(frames) and WORKER.search(keys[tip])
+    # The ring's socket threads poll at full speed: running in their loop is no work either.
+    if worker and (blocked or "SocketThread" in keys[tip]):
+        return Category.IDLE, plain(frames[tip].function), "has nothing to do"
+    for rule in RULES:
+        if rule.scope is Scope.ANYWHERE_BLOCKED and not blocked:
+            continue
+        end = tip if rule.scope is Scope.TIP else len(frames)
+        for index in range(end):
+            if rule.pattern.search(keys[index]):
+                return rule.category, _name(frames[index]), rule.description
+    return _unmatched(thread)
+
+
+def _unmatched(thread: ThreadStack) -> tuple[Category, str | None, str]:
+    first = thread.frames[0]
+    known = next((_name(frame) for frame in thread.frames if frame.function != UNKNOWN), None)
+    seen = thread.native and not _hidden(first)
+    if thread.running or (thread.running is None and seen):
+        return Category.RUNNING, known, "is running"
+    return Category.UNKNOWN, known, "is blocked" if thread.running is False else "was not seen"
+
+
+def _hidden(frame: Frame) -> bool:
+    """Whether `frame` may wait: the interpreter's own code does so in the C library alone."""
+    return frame.function == UNKNOWN and frame.system and not in_interpreter(frame)
+
+
+def _overall(looked: _Looked) -> tuple[ThreadStack, WaitSite]:
+    """The main thread, unless what it waits for is visible in another one."""
+    (thread, main), *others = looked
+    change = msgspec.structs.replace
+    if main.category is Category.GIL and not main.holds_gil:
+        return next((pair for pair in others if pair[1].holds_gil), looked[0])
+    if main.category is Category.STREAM_EVALUATION:
+        workers = [pair for pair in others if _works_for_a_stream(pair[0])]
+        for category in _NAMED_BY_A_WORKER:
+            for worker, site in workers:
+                if site.category is category:
+                    return worker, change(site, python_frame=main.python_frame)
+    waiting = sum(site.category is Category.GIL for _, site in others)
+    if waiting and main.category in (Category.SLEEP, Category.UNKNOWN):
+        description = "is blocked while another thread waits for the global interpreter lock"
+        return thread, change(main, category=Category.GIL, description=description)
+    locked = sum(
+        site.category is Category.LOCK and site.python_frame is not None for _, site in others
+    )
+    if locked and main.category is Category.LOCK:
+        many = "does another Python thread" if locked == 1 else f"do {locked} other Python threads"
+        also = f"{main.description}, and so {many}"
+        return thread, change(main, description=also)
+    return looked[0]
+
+
+_NAMED_BY_A_WORKER = (
+    Category.COLLECTIVE,
+    Category.JIT,
+    Category.MEMORY,
+    Category.CHILD,
+    Category.LOCK,
+    Category.GIL,
+    Category.IO,
+    Category.RUNNING,
+)
+
+
+def _works_for_a_stream(thread: ThreadStack) -> bool:
+    return not any(frame.python for frame in thread.frames) and any(
+        _STREAM.match(plain(frame.function)) for frame in thread.frames if not frame.python
+    )
+
+
+def fingerprint(threads: Iterable[ThreadStack]) -> str:
+    """12 hexadecimal digits that name this hang.
+
+    Threads count once however many are alike. Of a blocked one counts what it waits for and the
+    code it is in, lines of Python included; of one that runs only the functions of Python, or
+    the outermost native one: where exactly it was caught is chance.
+    """
+    return digest(sorted({_signature(thread) for thread in threads}))
+
+
+def digest(parts: Iterable[str]) -> str:
+    return hashlib.sha256("\n".join(parts).encode()).hexdigest()[:12]
+
+
+def _signature(thread: ThreadStack) -> str:
+    category = _judge(thread)[0]
+    own = [
+        frame
+        for frame in thread.frames
+        if not frame.system and frame.function not in (UNKNOWN, *_COMPREHENSION)
+    ]
+    if own and WORKER.search(_key(own[0])):
+        return f"worker {plain(own[0].function)}"
+    if category in (Category.RUNNING, Category.GIL, Category.UNKNOWN):
+        code = [_last(frame.function) for frame in own if frame.python]
+        names = code or [plain(frame.function) for frame in own[-1:]]
+    else:
+        names = [
+            f"{frame.file}:{frame.line}:{_last(frame.function)}" if frame.python else name
+            for frame in own
+            if frame.python or not (name := plain(frame.function)).startswith("std::")
+        ]
+    return " ".join([category.value, *names])
+
+
+def same_place(one: Sequence[ThreadStack], other: Sequence[ThreadStack]) -> bool:
+    """Whether the main thread and the one that names the cause have not moved between two looks.
+
+    Others are not asked: a network thread may spin for ever in a job that is dead.
+    """
+    return _places(one) == _places(other) and fingerprint(one) == fingerprint(other)
+
+
+def may_run(threads: Sequence[ThreadStack]) -> bool:
+    """Whether the main thread runs or could not be seen, and is what names the cause."""
+    if not threads:
+        return False
+    overall = _overall(_look(threads))[1]
+    return overall.main and overall.category in (Category.RUNNING, Category.UNKNOWN)
+
+
+def calls(threads: Sequence[ThreadStack]) -> str:
+    """The functions that the main thread is in, innermost first, without their lines.
+
+    Those of the C library and the interpreter do not count: any loop calls one or the other.
+    """
+    main = _look(threads)[0][0]
+    return " ".join(_key(frame) for frame in main.frames if frame.python or not frame.system)
+
+
+def in_library(threads: Sequence[ThreadStack]) -> bool:
+    """Whether the main thread is in native code that is neither the C library's nor Python's."""
+    main = _look(threads)[0][0]
+    tip = _tip(main.frames)
+    return tip < len(main.frames) and not main.frames[tip].python
+
+
+def _places(threads: Sequence[ThreadStack]) -> set[tuple[object, ...]]:
+    if not threads:
+        return set()
+    looked = _look(threads)
+    return {
+        (
+            thread.tid,
+            *((_key(frame), frame.line) for frame in thread.frames if not frame.system),
+        )
+        for thread in (looked[0][0], _overall(looked)[0])
+    }
+
+
+def _tip(frames: Sequence[Frame]) -> int:
+    """How many of the innermost frames are the system's."""
+    return next((index for index, frame in enumerate(frames) if not frame.system), len(frames))
+
+
+def _interrupted(frames: Sequence[Frame]) -> bool:
+    """Whether Python code itself waits on a condition: so it does for the GIL and nothing else.
+
+    A Python frame that calls a lock or a sleep has that function of the interpreter in between.
+    """
+    names = []
+    for frame in frames:
+        if frame.python:
+            break
+        names.append(plain(frame.function))
+    return bool(names) and len(names) < len(frames) and names[-1] == "pthread_cond_timedwait"
+
+
+def _in_module(thread: ThreadStack) -> bool:
+    return any(frame.python and frame.function == "<module>" for frame in thread.frames)
+
+
+def _key(frame: Frame) -> str:
+    return f"{frame.file}:{_last(frame.function)}" if frame.python else plain(frame.function)
+
+
+def _name(frame: Frame) -> str:
+    return _last(frame.function) if frame.python else plain(frame.function)
+
+
+def _last(qualified: str) -> str:
+    """`Queue.get` is `get`: not every tool and version of Python knows the class."""
+    return qualified.rpartition(".")[2]
+
+
+def _python_frame(frames: Sequence[Frame]) -> str | None:
+    code = [frame for frame in frames if frame.python]
+    own = next((frame for frame in code if not frame.system), code[0] if code else None)
+    return f"{own.file}:{own.line} in {_last(own.function)}" if own else None

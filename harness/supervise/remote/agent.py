@@ -1,0 +1,235 @@
+"""The host's end of a far rank: starts its worker under a guard, and tells of it on stdout.
+
+Nothing outlives the connection: a line on stdin at least once a minute is the lease of life of all
+that is started here, and the terminal that ssh gives us hangs up with it.
+"""
+
+from __future__ import annotations
+
+import base64
+import os
+import select
+import signal
+import sys
+import tempfile
+import threading
+import time
+import zlib
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from harness import worker
+from harness.beats.file import BeatReader, read_position
+from harness.detect.watchdog import QUIET, Judgement, Policy, Watchdog
+from harness.model import Position, Process, Snapshot, WorkerSpec
+from harness.observe import processes as observe
+from harness.supervise import launch
+from harness.supervise.inspection import Inspector, Prover
+from harness.supervise.remote.frame import MARK, Frame, line
+
+LEASE_S = 60.0
+"""So long a worker goes on without a word from the supervisor."""
+POLL_S = 0.1
+LOOK_S = 0.5
+"""Between two looks at the worker's processes; a frame is sent at least as often."""
+ASKED_S = 2.0
+"""So long an inspection that was asked for is still wanted."""
+INSPECT = b"inspect\n"
+"""The supervisor's question whether the worker uses the CPU and gets nowhere."""
+_CHUNK = 1 << 16
+_KEEP = 1 << 20
+"""Bytes of output that wait to be sent at most."""
+
+
+class Sent(msgspec.Struct, frozen=True, kw_only=True):
+    """What every host is given."""
+
+    spec: WorkerSpec
+    source: bytes
+    """The scenario's file."""
+    near: tuple[int, ...]
+    """The ranks on the supervisor's own machine, which share its file system."""
+    policy: Policy
+
+
+def pack(sent: Sent) -> str:
+    """As one word of a command line."""
+    return base64.b64encode(zlib.compress(msgspec.json.encode(sent), 9)).decode()
+
+
+def unpack(word: str) -> Sent:
+    return msgspec.json.decode(zlib.decompress(base64.b64decode(word)), type=Sent)
+
+
+def main(argv: list[str]) -> int:
+    sent = unpack(argv[1])
+    rank = int(os.environ["MLX_RANK"])
+    if rank in sent.near:
+        return worker.main(["", str(Path(sent.spec.folder) / launch.SPEC)])
+    for number in (signal.SIGHUP, signal.SIGTERM):
+        signal.signal(number, _leave)
+    lease = _Lease()
+    lease.start()
+    with tempfile.TemporaryDirectory(prefix="harness-") as folder:
+        return _Far(sent, rank, Path(folder), lease).run()
+
+
+def _leave(number: int, frame: Any) -> None:
+    for one in (signal.SIGHUP, signal.SIGTERM):
+        signal.signal(one, signal.SIG_IGN)
+    sys.exit(128 + number)
+
+
+class _Lease(threading.Thread):
+    """Reads what the supervisor says; ends us when it says nothing any more."""
+
+    def __init__(self) -> None:
+        super().__init__(name="lease", daemon=True)
+        self.asked = -ASKED_S
+
+    def run(self) -> None:
+        while data := self._heard():
+            if INSPECT in data:
+                self.asked = time.monotonic()
+        os.kill(os.getpid(), signal.SIGHUP)
+
+    def _heard(self) -> bytes:
+        try:
+            return os.read(0, 4096) if select.select([0], [], [], LEASE_S)[0] else b""
+        except OSError:  # how a terminal says that it has hung up
+            return b""
+
+
+class _Output:
+    """What the worker prints, until it is sent: it must never wait for a slow connection."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._data = bytearray()
+
+    def add(self, data: bytes) -> None:
+        with self._lock:
+            self._data += data[: max(0, _KEEP - len(self._data))]
+
+    def take(self) -> bytes:
+        with self._lock:
+            data, self._data = bytes(self._data), bytearray()
+        return data.replace(MARK, b"")
+
+
+class _Far:
+    """A worker of this host, from its start to its end."""
+
+    def __init__(self, sent: Sent, rank: int, folder: Path, lease: _Lease) -> None:
+        self._lease = lease
+        self._output = _Output()
+        self._folder = folder / f"rank-{rank}"
+        self._reader = BeatReader(self._folder)
+        self._looked_at = -LOOK_S
+        self._beat_at = time.monotonic()
+        self._position: Position | None = None
+        self._watchdog = Watchdog(QUIET)
+        spec = msgspec.structs.replace(
+            sent.spec, folder=str(folder), path=str(_scenario(sent, folder))
+        )
+        hear: list[Callable[[bytes], None]] = [self._output.add, self._output.add]
+        self._worker = launch.worker(spec, hear=hear)
+        self._policy = sent.policy
+        self._doubt: tuple[Prover, Inspector] | None = None
+
+    def run(self) -> int:
+        """The worker's exit code, as a shell would tell it."""
+        process = self._worker
+        try:
+            while not process.quiet:
+                select.select([process.channel], [], [], POLL_S)
+                process.listen()
+                self._tell(time.monotonic())
+            process.close(keep_kernels=process.exit_code == 0)
+            self._say(self._output.take())
+            while self._tell(time.monotonic(), last=True):
+                pass
+        finally:
+            if not process.quiet:
+                process.reap(0.0)
+                while not process.quiet:
+                    select.select([process.channel], [], [])
+                    process.listen()
+                process.close(keep_kernels=False)
+        code = os.waitstatus_to_exitcode(process.status or 0)
+        return code if code >= 0 else 128 - code
+
+    def _tell(self, now: float, last: bool = False) -> bool:
+        """Send what is new; returns whether there were beats."""
+        # In this order: no beat must be missing of what the position says.
+        position = read_position(self._folder)
+        beats = self._reader.read(_CHUNK)
+        self._say(self._output.take())
+        moved = bool(beats) or position != self._position
+        if moved:
+            self._beat_at = now
+        looks = now - self._looked_at >= LOOK_S
+        if not (moved or looks or last):
+            return False
+        frame = Frame(
+            now=now,
+            beats=tuple(beats),
+            position=position,
+            status=self._worker.status if last else None,
+        )
+        if looks and self._worker.pid is not None and not last:
+            self._looked_at = now
+            frame = self._look(frame, observe.processes(self._worker.pid))
+        self._position = position
+        self._say(line(frame))
+        return bool(beats)
+
+    def _look(self, frame: Frame, processes: tuple[Process, ...]) -> Frame:
+        """`frame` with what is seen of the worker from outside."""
+        pid = self._worker.pid
+        assert pid is not None
+        if self._doubt is None:
+            self._doubt = (
+                Prover(pid, self._worker.guard_pid),
+                Inspector(pid, self._folder / "looks", self._policy),
+            )
+        prover = self._doubt[0]
+        snapshot = Snapshot(t=frame.now, position=frame.position, processes=processes)
+        alone = self._watchdog.look(snapshot)
+        asked = frame.now - self._lease.asked < ASKED_S
+        prover.look(alone.still, asked)
+        return msgspec.structs.replace(
+            frame,
+            processes=processes,
+            wakes_in=0.0 if prover.flows() else prover.asleep(),
+            stuck=asked and self._stuck(alone, frame.now),
+        )
+
+    def _stuck(self, alone: Judgement, now: float) -> bool:
+        """Whether it does nothing, or uses the CPU and gets nowhere."""
+        assert self._doubt is not None
+        prover, inspector = self._doubt
+        if alone.cause is not None:
+            return not prover.may_find(now - self._beat_at)
+        return inspector.look(now, self._beat_at) is not None
+
+    @staticmethod
+    def _say(data: bytes) -> None:
+        while data:
+            data = data[os.write(1, data) :]
+
+
+def _scenario(sent: Sent, folder: Path) -> Path:
+    """The scenario's file here: among its neighbours where they are as over there, else a copy."""
+    same = Path(sent.spec.path)
+    try:
+        if same.read_bytes() == sent.source:
+            return same
+    except OSError:
+        pass
+    copy = folder / same.name
+    copy.write_bytes(sent.source)
+    return copy
