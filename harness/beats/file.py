@@ -28,8 +28,6 @@ from harness.model import (
     StepBeat,
 )
 
-BETWEEN = "after_report"
-"""The phase of a training that tells of itself, from one report to the next, whatever it does."""
 BEATS = "beats.jsonl"
 NOW = "now.bin"
 _SLOT = struct.Struct("<QqdqQ")

@@ -11,6 +11,7 @@ from typing import Any
 from harness.cli import github
 from harness.errors import Exit, UsageError
 from harness.model import OnHang, Outcome, RunResult, ScenarioInfo, Settings
+from harness.model.settings import BUILT_IN_MODELS
 from harness.scenario import load
 from harness.session import hostfile, plan
 from harness.session.plan import Options
@@ -132,7 +133,7 @@ def _scenarios(prefix: str, **_: Any) -> list[str]:
 def settings(arguments: argparse.Namespace) -> Settings:
     """The training options as Settings."""
     model = arguments.model
-    if model not in plan.BUILT_IN_MODELS and Path(model).expanduser().exists():
+    if model not in BUILT_IN_MODELS and Path(model).expanduser().exists():
         # A worker may run in another folder.
         model = str(Path(model).expanduser().absolute())
     return Settings(

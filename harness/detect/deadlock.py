@@ -20,6 +20,7 @@ import msgspec
 
 from harness import syscalls
 from harness.model import Cause, Process, Thread
+from harness.model.world import Surroundings, World
 
 LOOKS = 3
 SPAN_S = 0.5
@@ -35,36 +36,6 @@ _SIGNALS = frozenset(("pause", "rt_sigsuspend", "rt_sigtimedwait"))
 _POLLS = frozenset(
     ("poll", "ppoll", "select", "pselect6", "epoll_wait", "epoll_pwait", "epoll_pwait2")
 )
-
-
-class Surroundings(msgspec.Struct, frozen=True, kw_only=True):
-    """What could wake a process from outside its threads. None is "could not be read"."""
-
-    tracer: int | None = None
-    """Pid of a debugger that is attached; 0 for none."""
-    pending: bool | None = None
-    """Whether a signal is waiting to be delivered that is not blocked."""
-    alarm: bool | None = None
-    """Whether an interval timer, which /proc does not show, may be armed: SIGALRM has a handler, or
-    this is a child that was started by exec, over which a timer is kept."""
-    timers: int | None = None
-    """POSIX timers."""
-    devices: tuple[str, ...] | None = None
-    """Open device files that work on their own: all that are not known to be harmless."""
-    asynchronous: tuple[str, ...] | None = None
-    """What can raise a signal or complete by itself: O_ASYNC, a lease, an open folder, io_uring, a
-    handler for SIGIO or SIGURG."""
-
-
-class World(msgspec.Struct, frozen=True, kw_only=True):
-    """One deep look at a whole process tree."""
-
-    t: float
-    processes: tuple[Process, ...]
-    surroundings: dict[int, Surroundings] = {}
-    """By pid."""
-    unseen: tuple[int, ...] = ()
-    """Pids of children that the kernel lists and of which nothing could be read."""
 
 
 class Reason(msgspec.Struct, frozen=True):

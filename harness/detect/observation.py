@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import msgspec
 
-from harness.detect.deadlock import World
 from harness.model import Machine, Process
+from harness.model.world import Link, World
 from harness.stacks.parse import ThreadStack
 
 Window = tuple["Look", ...]
@@ -37,17 +37,6 @@ class Look(msgspec.Struct, frozen=True, kw_only=True):
     """By pid, the tree below it as a world of its own. Only of some, and only on Linux."""
     more: dict[int, More] = {}
     machine: Machine = Machine()
-
-
-class Link(msgspec.Struct, frozen=True, kw_only=True):
-    """What lies behind a file that a thread waits for."""
-
-    told: str
-    """Such as `a pipe`, `a terminal`, `a socket to port 80 of another machine`."""
-    peers: tuple[int, ...] = ()
-    """The processes at its other end, as far as they can be seen."""
-    only_own: bool = False
-    """Whether only the process itself holds the other end, so that nothing will come of it."""
 
 
 class Seen(msgspec.Struct, frozen=True, kw_only=True):

@@ -9,7 +9,6 @@ from __future__ import annotations
 from harness.detect import deadlock, sleeping
 from harness.detect.activity import Motion, Pace, motion, process_at
 from harness.detect.kernel_waits import Wait
-from harness.detect.observation import Link
 from harness.detect.process_state import (
     BUSY,
     Case,
@@ -22,6 +21,7 @@ from harness.detect.process_state import (
 )
 from harness.detect.verdicts import Answer, Says
 from harness.model import Thread
+from harness.model.world import Link
 from harness.stacks import wait_site
 from harness.stacks.parse import ThreadStack
 from harness.stacks.wait_rules import Category

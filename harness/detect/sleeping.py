@@ -6,8 +6,8 @@ from collections.abc import Sequence
 
 from harness import syscalls
 from harness.detect import deadlock
-from harness.detect.deadlock import World
 from harness.model import Process, Thread
+from harness.model.world import World
 
 
 def asleep(looks: Sequence[World], machine: str) -> bool:

@@ -11,8 +11,8 @@ from collections.abc import Sequence
 
 from harness import syscalls
 from harness.detect import sleeping
-from harness.detect.deadlock import World
 from harness.model import Process, Thread
+from harness.model.world import World
 
 LOOKS = 3
 OFTEN = 20.0

@@ -16,9 +16,9 @@ from typing import Any
 
 import msgspec
 
-from harness.beats.file import BETWEEN
 from harness.detect.io_activity import io_done
 from harness.model import AnyBeat, Cause, Process, Snapshot, StepBeat
+from harness.model.beats import BETWEEN
 from harness.stats import quantile
 from harness.text.phrases import duration
 

@@ -29,37 +29,29 @@ from harness.model.beats import (
     StepBeat,
     Tensors,
 )
-from harness.model.diagnosis import (
-    Diagnosis,
-    Hypothesis,
-    Verdict,
-)
-from harness.model.environment import (
-    Bound,
-    Environment,
-)
-from harness.model.metrics import (
-    LossSummary,
-    MemorySummary,
-    Metrics,
-    StepTimes,
-)
 from harness.model.outcome import Cause, Ending, Finding, Outcome, Severity, Transient
 from harness.model.ranks import (
     RankResult,
     Standing,
 )
-from harness.model.repeats import (
-    Hang,
-    RepeatSummary,
-    Share,
-    Spread,
-)
 from harness.model.run import (
+    Bound,
     Continuation,
+    Diagnosis,
+    Environment,
+    Hang,
+    Hypothesis,
     LeftOut,
+    LossSummary,
+    MemorySummary,
+    Metrics,
+    RepeatSummary,
     RunResult,
     ScenarioResult,
+    Share,
+    Spread,
+    StepTimes,
+    Verdict,
 )
 from harness.model.settings import (
     Command,

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import msgspec
 
+BETWEEN = "after_report"
+"""The phase of a training that tells of itself, from one report to the next, whatever it does."""
 SCHEMA = 1
 """Version of run.json and of the beats; raised when a reader of the old form would be misled."""
 

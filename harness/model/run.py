@@ -1,17 +1,189 @@
-"""run.json: the results, and all that is told of the run around them."""
+"""run.json: where a run took place, its results and figures, and what they say together."""
 
 from __future__ import annotations
 
 import msgspec
 
 from harness.model.beats import SCHEMA
-from harness.model.diagnosis import Diagnosis
-from harness.model.environment import Environment
-from harness.model.metrics import Metrics
+from harness.model.enums import Word
 from harness.model.outcome import Cause, Finding, Outcome
 from harness.model.ranks import RankResult
-from harness.model.repeats import RepeatSummary
 from harness.model.settings import ScenarioInfo, Settings
+
+
+class Bound(Word):
+    """Whose memory a training is given."""
+
+    MACHINE = "machine"
+    CONTAINER = "container"
+    PROCESS = "process"
+    """There is a limit on its address space."""
+    GPU = "gpu"
+
+    @property
+    def sentence(self) -> str:
+        """A size follows."""
+        return _HAS[self]
+
+
+_HAS = {
+    Bound.MACHINE: "this machine has",
+    Bound.CONTAINER: "this container may use",
+    Bound.PROCESS: "this process may use",
+    Bound.GPU: "the GPU has",
+}
+
+
+class Environment(msgspec.Struct, frozen=True, kw_only=True):
+    """The machine and the versions, chosen field by field: nothing that names a person."""
+
+    platform: str
+    machine: str
+    python: str
+    cpu_count: int
+    memory: int
+    """Physical memory, whatever of it may be used."""
+    swap: int | None = None
+    usable_memory: int | None = None
+    """Bytes that a training on the device may use; None: not known, in an older run."""
+    usable_of: Bound = Bound.MACHINE
+    """Whose memory that is."""
+    versions: dict[str, str | None] = {}
+    """Distribution name to version; None when it is not installed."""
+    device: str | None = None
+    """MLX's default device, as a worker saw it."""
+    compiler: str | None = None
+    variables: dict[str, str] = {}
+    """The few environment variables that change how MLX runs (`MLX_*`)."""
+
+
+class StepTimes(msgspec.Struct, frozen=True, kw_only=True):
+    """Wall time of a step in seconds: data to evaluation, graph sampling left out."""
+
+    first: float
+    median: float
+    p99: float
+    max: float
+    second: float | None = None
+    """Of step 1, which in a lazy framework may pay for step 0."""
+
+
+class LossSummary(msgspec.Struct, frozen=True, kw_only=True):
+    first: float
+    last: float
+    min: float | None
+    """Over the finite losses; None when there are none."""
+    max: float | None
+    finite: bool
+
+
+class MemorySummary(msgspec.Struct, frozen=True, kw_only=True):
+    active_peak: int | None = None
+    """Highest active memory seen when a step returned."""
+    cache_peak: int | None = None
+    rss_peak: int | None = None
+    parameter_bytes: int | None = None
+    """P: bytes of the trainable parameters."""
+    active_over_p: float | None = None
+    peak_over_p: float | None = None
+    """Highest active memory inside any step, in P."""
+    p_per_step: float | None = None
+    """Slope of the active memory after the warm-up, in P; None below three points."""
+    p_per_step_margin: float | None = None
+    """Half the width of its 95 % confidence interval."""
+    swap_growth: int | None = None
+    """The most by which the machine's used swap exceeded what it was at the first look."""
+    major_faults: int | None = None
+    """Pages that were read in from a disk while it ran."""
+    footprint_peak: int | None = None
+    """Highest memory of its own, in RAM or not, of the worker and all it started."""
+    swapped_peak: int | None = None
+    compressed_peak: int | None = None
+    pressure_peak: float | None = None
+    pressure_level_peak: int | None = None
+    unread: dict[str, str] = {}
+    """Of the figures that are null, why they could not be read."""
+
+
+class Metrics(msgspec.Struct, frozen=True, kw_only=True):
+    step_s: StepTimes | None = None
+    phase_s: dict[str, float] = {}
+    """Median seconds of each phase after the first step."""
+    loss: LossSummary | None = None
+    memory: MemorySummary = MemorySummary()
+    traces: int | None = None
+    """None when nothing was compiled by the scenario."""
+    graph_nodes_last: int | None = None
+    parameters_changed: bool | None = None
+    """Whether any trainable tensor changed; None when that could not be seen."""
+    drain_s: float | None = None
+
+
+class Verdict(Word):
+    SUPPORTED = "supported"
+    REFUTED = "refuted"
+    UNTESTED = "untested"
+
+
+class Hypothesis(msgspec.Struct, frozen=True, kw_only=True):
+    id: str
+    title: str
+    verdict: Verdict
+    because: tuple[str, ...] = ()
+    conflicts: tuple[str, ...] = ()
+    """Evidence that speaks against the verdict, or the two sides when there is none."""
+
+
+class Diagnosis(msgspec.Struct, frozen=True, kw_only=True):
+    hypotheses: tuple[Hypothesis, ...] = ()
+    unexplained: str | None = None
+    """The baseline's symptom, when every hypothesis is refuted or does not explain it."""
+    next_experiment: str | None = None
+    no_experiment: str | None = None
+    """Why there is none, although something is untested."""
+
+
+class Share(msgspec.Struct, frozen=True, kw_only=True):
+    """So many of so many, with the 95 % interval of the probability behind it."""
+
+    count: int
+    of: int
+    low: float
+    high: float
+
+
+class Hang(msgspec.Struct, frozen=True, kw_only=True):
+    """The runs that hung in one and the same way, as far as their stacks or their cause tell."""
+
+    share: Share
+    fingerprint: str | None
+    """None when no stack could be had, or several tools took them, which cannot be compared; then
+    only cause and place are known to agree."""
+    cause: str
+    step: int | None = None
+    phase: str | None = None
+    wait_site: str | None = None
+    repeats: tuple[int, ...] = ()
+
+
+class Spread(msgspec.Struct, frozen=True, kw_only=True):
+    """A figure over the repeats that have it."""
+
+    runs: int
+    min: float
+    median: float
+    max: float
+
+
+class RepeatSummary(msgspec.Struct, frozen=True, kw_only=True):
+    """The repeats of one scenario, taken together."""
+
+    scenario: str
+    outcomes: dict[str, Share]
+    """By outcome, those that came."""
+    hangs: tuple[Hang, ...] = ()
+    figures: dict[str, Spread] = {}
+    """By name, as in `harness.analysis.repeats.FIGURES`."""
 
 
 class ScenarioResult(msgspec.Struct, frozen=True, kw_only=True):

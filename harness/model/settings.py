@@ -9,6 +9,9 @@ import msgspec
 from harness.model.enums import Word
 from harness.model.outcome import Outcome
 
+BUILT_IN_MODELS = ("tiny", "micro")
+"""What `--model` takes beside a path and a name on the hub."""
+
 
 class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """How a scenario's training is set up. A scenario may override any of them for itself."""

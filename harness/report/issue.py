@@ -13,6 +13,7 @@ from collections.abc import Iterator, Mapping, Sequence
 
 from harness.errors import UsageError
 from harness.model import Outcome, ScenarioInfo, ScenarioResult, Severity
+from harness.model.settings import BUILT_IN_MODELS
 from harness.observe.environment import PACKAGES
 from harness.report import repro
 from harness.report.input import LOGS, WORST_FIRST, Group, ReportInput, groups
@@ -20,7 +21,6 @@ from harness.report.sections.scenario import last_lines
 from harness.report.sections.verdicts import steps
 from harness.report.text import NOTHING, cell, code, details, fence, line, number, seconds, size
 from harness.scenario.load import apply
-from harness.session.plan import BUILT_IN_MODELS
 from harness.text import phrases
 
 LIMIT = 65_000

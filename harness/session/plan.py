@@ -13,9 +13,9 @@ import msgspec
 from harness.errors import UsageError
 from harness.logs import from_pattern
 from harness.model import Hostfile, OnHang, ScenarioInfo, Settings
+from harness.model.settings import BUILT_IN_MODELS
 from harness.scenario import load
 
-BUILT_IN_MODELS = ("tiny", "micro")
 OPTIMIZERS = ("adam", "adamw", "sgd", "lion", "adafactor")
 DTYPES = ("float32", "bfloat16", "float16")
 DEVICES = ("cpu", "gpu")

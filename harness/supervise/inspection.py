@@ -12,6 +12,7 @@ import msgspec
 from harness.detect import deadlock, sleeping, transfers
 from harness.detect.watchdog import Inspection, Policy, burns
 from harness.model import Cause
+from harness.model.world import World
 from harness.observe import linux
 from harness.observe.linux import timeouts
 from harness.supervise import evidence
@@ -33,9 +34,9 @@ class Prover:
 
     def __init__(self, pid: int, guard: int) -> None:
         self._roots = (pid, guard)
-        self._worlds: list[deadlock.World] = []
+        self._worlds: list[World] = []
         """Those between which nothing has moved, as far as the watchdog can see."""
-        self._recent: list[deadlock.World] = []
+        self._recent: list[World] = []
         """The last ones, whatever has moved between them."""
         self._still = self._busy = 0
         self._left = timeouts.Left(platform.machine())

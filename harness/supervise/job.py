@@ -12,7 +12,7 @@ import msgspec
 
 from harness.analysis import classify
 from harness.beats import record
-from harness.beats.file import BETWEEN, BeatReader, read_position
+from harness.beats.file import BeatReader, read_position
 from harness.detect.watchdog import Judgement, Policy, State, Watchdog, refine
 from harness.model import (
     BuiltBeat,
@@ -29,6 +29,7 @@ from harness.model import (
     Transient,
     WorkerSpec,
 )
+from harness.model.beats import BETWEEN
 from harness.observe import processes as observe
 from harness.supervise import evidence, launch
 from harness.supervise.inspection import Inspector, Prover

@@ -9,9 +9,10 @@ from pathlib import Path
 
 import msgspec
 
-from harness.beats.file import BETWEEN, Recorder
+from harness.beats.file import Recorder
 from harness.logs import Adapter, Reading, Recognition, Recognizer
 from harness.model import SCHEMA, StartBeat, StepBeat
+from harness.model.beats import BETWEEN
 
 VALIDATES = "validate"
 SHARE = 0.5

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import math
 
-from harness.beats.file import BETWEEN
 from harness.model import ScenarioResult
+from harness.model.beats import BETWEEN
 
 _UNITS = ((120.0, 1.0, "s"), (7200.0, 60.0, "min"), (172_800.0, 3600.0, "h"))
 """Up to how many seconds a unit is used, and how many it has."""

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import msgspec
 
-from harness.detect.deadlock import Surroundings, World
 from harness.detect.observation import Look, More, Seen
 from harness.model import Machine, Process, Thread
+from harness.model.world import Surroundings, World
 from harness.stacks.parse import ThreadStack
 from harness.stacks.parse.frames import Frame
 

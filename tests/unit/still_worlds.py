@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from harness.detect.deadlock import LOOKS, SPAN_S, Surroundings, World
+from harness.detect.deadlock import LOOKS, SPAN_S
 from harness.model import Process, Thread
+from harness.model.world import Surroundings, World
 
 FUTEX = {"x86_64": 202, "aarch64": 98}
 WAIT4 = {"x86_64": 61, "aarch64": 260}

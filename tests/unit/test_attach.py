@@ -34,11 +34,12 @@ from harness.attach.observe import Watched
 from harness.detect import tree
 from harness.detect.activity import motion
 from harness.detect.kernel_waits import Wait, kernel_wait
-from harness.detect.observation import Link, More
+from harness.detect.observation import More
 from harness.detect.process_verdict import judge
 from harness.detect.tree import judge_tree
 from harness.detect.verdicts import Answer, Judged
 from harness.model import Outcome
+from harness.model.world import Link
 from harness.report import html, junit, markdown, runjson
 from harness.report.input import ReportInput
 from harness.report.sections.attached import attached

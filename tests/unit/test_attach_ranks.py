@@ -24,11 +24,11 @@ from hypothesis import strategies as st
 
 from harness.attach import launchers, observe, result
 from harness.attach.observe import Watched
-from harness.detect.observation import Link
 from harness.detect.ranks.attached import ranks_of
 from harness.detect.tree import judge_tree
 from harness.detect.verdicts import Answer
 from harness.model import Outcome, Standing
+from harness.model.world import Link
 from harness.report import html, markdown, runjson
 from harness.report.input import ReportInput
 from harness.supervise import rank_tracker

@@ -18,7 +18,8 @@ from still_worlds import (
 )
 
 from harness import syscalls
-from harness.detect.deadlock import SPAN_S, Surroundings, deadlock, prove
+from harness.detect.deadlock import SPAN_S, deadlock, prove
+from harness.model.world import Surroundings
 
 machines = st.sampled_from(["x86_64", "aarch64"])
 replace = msgspec.structs.replace

@@ -10,9 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from harness.analysis import findings
-from harness.beats.file import BETWEEN
 from harness.detect.ranks import JobColumns, RankState, judge
 from harness.model import ErrorBeat, Position, Severity, Standing
+from harness.model.beats import BETWEEN
 from harness.stacks.wait_rules import LEAVES, Category
 from harness.stacks.wait_site import WaitSite
 

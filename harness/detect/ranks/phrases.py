@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from harness.beats.file import BETWEEN
 from harness.detect.ranks.columns import Signature
 from harness.detect.ranks.state import RankState
+from harness.model.beats import BETWEEN
 from harness.model.finding import count, seconds
 
 RUNS = 8

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from harness.beats.file import BETWEEN
 from harness.detect.ranks.job_state import Case, Problem
 from harness.detect.ranks.phrases import (
     are,
@@ -19,6 +18,7 @@ from harness.detect.ranks.phrases import (
 )
 from harness.detect.ranks.rank_end import Fate, Kind
 from harness.detect.ranks.state import RankState
+from harness.model.beats import BETWEEN
 
 
 def summary(case: Case) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import signal
 import time
 
-from harness.detect.deadlock import Surroundings, World
+from harness.model.world import Surroundings, World
 from harness.observe.linux import files, reading, tree
 
 _ADDR_NO_RANDOMIZE = 0x0040000

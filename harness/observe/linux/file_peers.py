@@ -17,8 +17,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from harness import syscalls
-from harness.detect.observation import Link
 from harness.model import Process, Thread
+from harness.model.world import Link
 
 _MOST = 64
 """Files of one wait that are looked into."""

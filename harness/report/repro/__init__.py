@@ -11,10 +11,10 @@ from importlib.resources import files
 from typing import Any
 
 from harness.model import ScenarioInfo, Settings
+from harness.model.settings import BUILT_IN_MODELS
 from harness.scenario.from_function import BOUND, NOT_WHOLE
 from harness.scenario.load import names
 from harness.scenario.slice_source import bound
-from harness.session.plan import BUILT_IN_MODELS
 
 _SETTINGS = re.compile(r"# settings: begin\n.*?# settings: end\n", re.DOTALL)
 _ONLY = re.compile(r"^ *# only: (.*)\n((?:.*\n)*?) *# end\n", re.MULTILINE)

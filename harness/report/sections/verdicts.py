@@ -8,8 +8,8 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 
 from harness import stats
-from harness.beats.file import BETWEEN
 from harness.model import Finding, Outcome, RunResult, ScenarioResult, Settings, Severity
+from harness.model.beats import BETWEEN
 from harness.report.input import WORST_FIRST, Group, ReportInput, groups
 from harness.report.sections.attached import attachments
 from harness.report.text import NOTHING, cell, code, counted, line, number, seconds, table
