@@ -22,6 +22,9 @@ class Thread(msgspec.Struct, frozen=True, kw_only=True):
     """Voluntary and involuntary context switches since it started."""
     wakes_in: float | None = None
     """Seconds until the timed wait it is in ends by itself, where that can be read."""
+    wchan: str | None = None
+    """Kernel function that it waits in, without the compiler's suffixes; "" when the kernel names
+    none. Read in deep looks of threads in state S or D."""
 
 
 class Process(msgspec.Struct, frozen=True, kw_only=True):

@@ -3,9 +3,32 @@ end of its files."""
 
 from __future__ import annotations
 
+from typing import Literal
+
 import msgspec
 
 from harness.model.snapshot import Process
+
+LinkKind = Literal[
+    "pipe",
+    "fifo",
+    "local_socket",
+    "tcp",
+    "udp",
+    "socket",
+    "terminal",
+    "eventfd",
+    "pidfd",
+    "timerfd",
+    "signalfd",
+    "inotify",
+    "io_uring",
+    "lock",
+    "file",
+    "device",
+    "other",
+]
+FutexKind = Literal["mutex", "pi_mutex", "robust", "join", "private", "shared", "vector"]
 
 
 class Surroundings(msgspec.Struct, frozen=True, kw_only=True):
@@ -47,3 +70,51 @@ class Link(msgspec.Struct, frozen=True, kw_only=True):
     """The processes at its other end, as far as they can be seen."""
     only_own: bool = False
     """Whether only the process itself holds the other end, so that nothing will come of it."""
+    kind: LinkKind = "other"
+    remote: str | None = None
+    """Address and port of a TCP peer on another machine, such as `10.0.0.5:443`."""
+    complete: bool = True
+    """False when the files of some process could not be read, so that `peers` may lack one."""
+    reopenable: bool = False
+    """True of a FIFO or a socket that listens: a process that is not a peer now can become one."""
+    queued: int | None = None
+    """Bytes that wait in it to be read or sent, where the kernel tells them."""
+    retransmits: int | None = None
+    """How often TCP has sent its oldest unanswered data again."""
+    mount: str | None = None
+    """Mount point of the file system that a file lies in."""
+    fs: str | None = None
+    """Type of that file system, such as `ext4`, `nfs4` or `fuse.sshfs`."""
+    person: bool = False
+    """True of a terminal in the foreground that the thread waits to read: a person can type."""
+
+
+class Futex(msgspec.Struct, frozen=True, kw_only=True):
+    """The futex that a thread waits in, and who could wake it."""
+
+    kind: FutexKind
+    owner: int | None = None
+    """Thread that holds the lock or that is joined, as our PID namespace numbers it."""
+    sharers: tuple[int, ...] = ()
+    """Processes that map the memory of the futex, the waiting process included."""
+    complete: bool = True
+    """False when the mappings of some process could not be read: `sharers` may lack one."""
+    where: str = ""
+    """The mapping that it lies in: `anonymous`, `heap`, `stack`, or the path of a file."""
+
+
+class GpuUse(msgspec.Struct, frozen=True, kw_only=True):
+    """What the GPUs of the machine have done for some processes in the last seconds."""
+
+    own: int | None = None
+    """Percent of its time in which a GPU's multiprocessors worked for these processes. The GPU with
+    the highest figure counts. None when the driver tells nothing about them."""
+    named: bool = False
+    """True once the driver has named one of these processes, in this call or an earlier one. Only
+    then does its silence mean that they do nothing."""
+    others: bool = False
+    """True when a GPU worked for processes that are not among these."""
+    busy: int | None = None
+    """Percent of the time in which a GPU worked for anybody: the highest of all GPUs."""
+    power_w: float | None = None
+    """Watts that all GPUs draw together."""

@@ -92,6 +92,8 @@ def test_what_it_says_of_ourselves_is_true():
         assert waiting[0].state == "S"
         assert waiting[0].syscall is not None
         assert waiting[0].switches >= 1
+        assert waiting[0].wchan is None or waiting[0].wchan == "" or "futex" in waiting[0].wchan
+        assert all(one.wchan is None for one in linux.processes([os.getpid()])[0].threads)
     finally:
         held.set()
         thread.join()
@@ -174,6 +176,21 @@ def test_what_a_file_is_does_not_depend_on_the_call_that_tells_it(monkeypatch, t
         assert numbers == others or not stat.S_ISCHR(mode)
     with pytest.raises(FileNotFoundError):
         files._kind_of(str(tmp_path / "gone"))
+
+
+@pytest.mark.parametrize(
+    ("text", "name"),
+    [
+        (b"futex_do_wait", "futex_do_wait"),
+        (b"poll_schedule_timeout.constprop.0", "poll_schedule_timeout"),
+        (b"do_sigtimedwait.isra.0", "do_sigtimedwait"),
+        (b"0", ""),
+        (b"", None),
+    ],
+)
+def test_a_wait_is_named_without_what_the_compiler_adds(monkeypatch, text, name):
+    monkeypatch.setattr(reading, "read", lambda path: text)
+    assert tree._wchan("/proc/1/task/1") == name
 
 
 STATUS = {b"SigBlk": [b"0000000000000002"], b"SigPnd": [b"0"], b"ShdPnd": [b"0000000000000002"]}

@@ -135,6 +135,7 @@ def _threads(pid: int, deep: bool, frozen: bool) -> tuple[Thread, ...]:
                 wakes_in=None
                 if call is None
                 else timeouts.wakes_in(pid, call, arguments, _MACHINE),
+                wchan=_wchan(folder) if deep and fields[0] in "SD" else None,
             )
         )
     return tuple(threads)
@@ -181,6 +182,15 @@ def _syscall(folder: str) -> tuple[int | None, tuple[int, ...]]:
     if all(int(word, 16) < 1 << 32 for word in words[-2:]):
         return None, ()
     return int(words[0]), tuple(int(word, 16) for word in words[1:7])
+
+
+def _wchan(folder: str) -> str | None:
+    """The kernel function that a thread waits in; "" when it names none, None when it may not."""
+    text = reading.read(f"{folder}/wchan")
+    if not text:
+        return None
+    name = text.decode("ascii", "replace")
+    return "" if name == "0" else name.partition(".")[0]
 
 
 def _switches(folder: str) -> int | None:
