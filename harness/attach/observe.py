@@ -19,7 +19,7 @@ import msgspec
 from harness import syscalls
 from harness.attach import launchers, target
 from harness.detect.activity import has_ended, process_at
-from harness.detect.observation import Capture, Look, More, Seen, Window
+from harness.detect.observation import Capture, Look, More, Observation, Window
 from harness.detect.process_rules import COMPILERS
 from harness.detect.tree import Tree, judge_tree
 from harness.detect.verdicts import Answer
@@ -54,7 +54,7 @@ LINUX = sys.platform == "linux"
 class Watched(msgspec.Struct, frozen=True, kw_only=True):
     """What came of the looks."""
 
-    seen: Seen
+    seen: Observation
     tree: Tree
     captures: dict[int, tuple[StackCapture, ...]]
     """By pid, with what became of each tool."""
@@ -72,7 +72,7 @@ def watch(pid: int, seconds: float, folder: Path, may_signal: bool = False) -> W
     taker = _Taker(folder / "stacks", pid, may_signal)
     asked, left = _Asked(), timeouts.Left(platform.machine())
     windows = [_window(pid, FIRST * seconds, left)]
-    seen = _complete(Seen(root=pid, windows=tuple(windows), machine=platform.machine()), asked)
+    seen = _complete(Observation(root=pid, windows=tuple(windows), machine=platform.machine()), asked)
     tree = judge_tree(seen)
     closed = _closed(pid) if LINUX else ""
     blind = bool(closed)
@@ -161,7 +161,7 @@ class _Asked:
                 self._known[pid] = " ".join(found)
         return dict(self._known)
 
-    def job(self, seen: Seen) -> Seen:
+    def job(self, seen: Observation) -> Observation:
         """`seen` with the ranks of its tree, and what their launcher was told of them."""
         processes = seen.last.processes
         self._ranks |= self._numbers.of(processes)
@@ -183,7 +183,7 @@ class _Asked:
         )
 
 
-def _complete(seen: Seen, asked: _Asked) -> Seen:
+def _complete(seen: Observation, asked: _Asked) -> Observation:
     """`seen` with what is asked once: ranks, links, names, shared memory, the GPU."""
     processes = seen.last.processes
     change = msgspec.structs.replace
@@ -195,7 +195,7 @@ def _complete(seen: Seen, asked: _Asked) -> Seen:
         thread.tid: link
         for process in processes
         for thread in process.threads
-        if (link := file_peers.waited_for(process, thread, seen.machine, ends))
+        if (link := file_peers.waited_for(process, thread, seen.arch, ends))
     }
     listed = {one.pid for one in processes}
     sockets = {pid: ends.peers(pid) for pid in listed}
@@ -206,7 +206,7 @@ def _complete(seen: Seen, asked: _Asked) -> Seen:
         links=found,
         sockets=sockets,
         names=asked.names(listed | peers),
-        shares=frozenset(one.pid for one in processes[:WORLDS] if _shares(one, seen.machine)),
+        shares=frozenset(one.pid for one in processes[:WORLDS] if _shares(one, seen.arch)),
         gpu=seen.gpu or _gpu(seen.last),
     )
 
@@ -252,7 +252,7 @@ def _closed(pid: int) -> str:
     return ""
 
 
-def _wanted(tree: Tree, seen: Seen) -> list[int]:
+def _wanted(tree: Tree, seen: Observation) -> list[int]:
     """Whose stacks are taken: the root's, and of what it waits for, first what is in doubt. Of a
     job the ranks', for its launcher tells nothing."""
     if tree.job is not None:
@@ -265,7 +265,7 @@ def _wanted(tree: Tree, seen: Seen) -> list[int]:
     return [seen.root, *rest][:CAPTURED]
 
 
-def _tells(seen: Seen, pid: int) -> bool:
+def _tells(seen: Observation, pid: int) -> bool:
     """Whether a descendant's stacks are worth a tool: those of Python, and of several threads."""
     process = process_at(seen.last, pid)
     if process is None or process.name in COMPILERS:
@@ -296,7 +296,7 @@ class _Taker:
         self._places: dict[int, Path] = {}
         """Where each one's go, also once it is known to be a rank."""
 
-    def take(self, pids: Sequence[int], label: str, seen: Seen) -> None:
+    def take(self, pids: Sequence[int], label: str, seen: Observation) -> None:
         taken = threads.each(pids, self._one(label, seen), CAPTURED, self._stop)
         for pid, capture in zip(pids, taken, strict=True):
             self.found[pid] = (*self.found.get(pid, ()), capture)
@@ -307,14 +307,14 @@ class _Taker:
             for pid, captures in self.found.items()
         }
 
-    def _place(self, pid: int, seen: Seen) -> Path:
+    def _place(self, pid: int, seen: Observation) -> Path:
         if pid not in self._places:
             rank = next((rank for rank, one in seen.ranks.items() if one == pid), None)
             name = str(pid) if rank is None else f"rank-{rank}"
             self._places[pid] = self._folder if pid == self._root else self._folder / name
         return self._places[pid]
 
-    def _one(self, label: str, seen: Seen) -> Callable[[int], StackCapture]:
+    def _one(self, label: str, seen: Observation) -> Callable[[int], StackCapture]:
         def take(pid: int) -> StackCapture:
             folder = self._place(pid, seen)
             before = self.found.get(pid, ())
@@ -338,12 +338,12 @@ class _Taker:
         return take
 
 
-def transfers(seen: Seen, pid: int) -> bool:
+def transfers(seen: Observation, pid: int) -> bool:
     """Whether a thread of it was seen in a transfer: the next one may begin at any moment."""
     return any(
         thread.state == "S"
         and thread.syscall is not None
-        and syscalls.transfer(thread.syscall, thread.args, seen.machine)
+        and syscalls.transfer(thread.syscall, thread.args, seen.arch)
         for window in seen.windows
         for look in window
         for process in look.processes
@@ -377,7 +377,7 @@ def _faulthandler(pid: int) -> Path | None:
     return None
 
 
-def _not_read(closed: str, seen: Seen, taker: _Taker) -> tuple[str, ...]:
+def _not_read(closed: str, seen: Observation, taker: _Taker) -> tuple[str, ...]:
     ended = [one for one in (seen.root, *taker.found) if has_ended(process_at(seen.last, one))]
     told = []
     if closed and seen.root not in ended:

@@ -1,11 +1,9 @@
-"""Proof of deadlock on Linux: a closed world in which nothing can ever wake anything. Pure.
+"""Conditions of a proof of deadlock on Linux, thread by thread and process by process. Pure.
 
-Claimed, when `prove` returns no reason against it: no thread of the process tree will run again
-unless something outside sends one of its processes a signal, or changes its memory by force. It
-holds because each thread sits in an untimed wait on a *private* futex, which only a thread of its
-own process can wake, or waits for a child that itself cannot move; none of them has used the CPU or
-has been switched in or out over several looks; and nothing is armed that would deliver a signal or
-an event by itself. docs/VERDICTS.md states each condition with its reason.
+`harness.detect.chain.closure` proves; here stands what each thread and process must fulfil: it sits
+in an untimed wait that only known threads can end; it has not used the CPU and has not been
+switched in or out over several looks; nothing is armed that would deliver a signal or an event by
+itself. docs/VERDICTS.md states each condition with its reason.
 
 Anything else forbids the claim and says why, by a stable code. What could not be read forbids it
 too: unknown is not gone.
@@ -13,7 +11,7 @@ too: unknown is not gone.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from typing import Any
 
 import msgspec
@@ -45,55 +43,27 @@ class Reason(msgspec.Struct, frozen=True):
     told: str
 
 
-def prove(looks: Sequence[World], machine: str) -> tuple[Reason, ...]:
-    """Reasons against the claim that the tree of `looks` is dead; empty when it is proven.
-
-    `looks` are in the order in which they were taken, `machine` is as of platform.machine().
-    """
-    if machine not in syscalls.TABLES:
-        return (Reason("machine", f"system calls of {machine} are not known here"),)
-    if not looks or not looks[-1].processes:
-        return (Reason("unreadable", "no process was seen"),)
-    world = looks[-1]
-    if world.processes[0].state in "ZX" and not _lives(world.processes[0]):
-        return (Reason("ended", f"process {world.processes[0].pid} has ended"),)
-    reasons = list(_still(looks))
-    reasons += [Reason("unreadable", f"process {pid}, a child, is hidden") for pid in world.unseen]
-    for process in world.processes:
-        if process.state in "ZX":
-            if _lives(process):
-                told = f"the main thread of process {process.pid} has ended, others have not"
-                reasons.append(Reason("main_thread_ended", told))
-            continue
-        reasons += _alone(process, world.surroundings.get(process.pid))
-        reasons += _waits(process, world, machine)
-    return tuple(dict.fromkeys(reasons))
-
-
-def _lives(process: Process) -> bool:
-    """Whether a thread of a process whose main thread has ended is still there."""
-    return any(thread.state not in "ZX" for thread in process.threads)
-
-
-def _still(looks: Sequence[World]) -> Iterator[Reason]:
+def still(looks: Sequence[World], tids: Collection[int]) -> Iterator[Reason]:
+    """Reasons against the claim that none of the threads `tids` has moved between the looks."""
     if len(looks) < LOOKS or looks[-1].t - looks[0].t < SPAN_S:
         yield Reason("too_soon", f"fewer than {LOOKS} looks over {SPAN_S} s")
-    marks = [_mark(look) for look in looks]
+    marks = [_mark(look, tids) for look in looks]
     if any(mark != marks[0] for mark in marks[1:]):
         yield Reason("moved", "a thread ran, came, went or changed its wait between the looks")
 
 
-def _mark(look: World) -> frozenset[tuple[object, ...]]:
+def _mark(look: World, tids: Collection[int]) -> frozenset[tuple[object, ...]]:
     """All that may not change from look to look."""
     return frozenset(
         (process.pid, process.state, thread.tid, thread.state, thread.syscall, thread.args,
          thread.cpu_s, thread.switches)
         for process in look.processes
         for thread in process.threads
+        if thread.tid in tids
     )  # fmt: skip
 
 
-def _alone(process: Process, around: Surroundings | None) -> Iterator[Reason]:
+def alone(process: Process, around: Surroundings | None) -> Iterator[Reason]:
     """Against what could wake the process from outside its threads."""
     who = f"process {process.pid}"
     known = around is not None and None not in msgspec.structs.astuple(around)
@@ -112,16 +82,8 @@ def _alone(process: Process, around: Surroundings | None) -> Iterator[Reason]:
         yield Reason("device", f"{who} has {around.devices[0]} open, which works on its own")
     if around.asynchronous:
         yield Reason("async_io", f"{who} has {around.asynchronous[0]}")
-
-
-def _waits(process: Process, world: World, machine: str) -> Iterator[Reason]:
-    if not process.threads:
-        yield Reason("unreadable", f"no thread of process {process.pid} could be read")
-    for thread in process.threads:
-        way_out = against(process, thread, world, machine)
-        if way_out is not None:
-            code, told = way_out
-            yield Reason(code, f"thread {thread.tid} ({thread.name}) {told}")
+    if around.handlers:
+        yield Reason("signal_handler", f"{who} has a handler for {around.handlers[0]}")
 
 
 _STATES = {
@@ -186,7 +148,7 @@ def _child(name: str, process: Process, thread: Thread, world: World) -> tuple[s
     options = thread.args[2] if name == "wait4" else thread.args[3]
     if options & _WNOHANG:
         return "running", f"is in {name} and will not block"
-    only = _awaited(name, thread.args)
+    only = awaited(name, thread.args)
     children = [
         other
         for other in world.processes
@@ -199,7 +161,7 @@ def _child(name: str, process: Process, thread: Thread, world: World) -> tuple[s
     return None
 
 
-def _awaited(name: str, args: tuple[int, ...]) -> int | None:
+def awaited(name: str, args: tuple[int, ...]) -> int | None:
     """The only child that a wait is for; None when it may be for any.
 
     Which children are in a process group, or behind a file, is not looked up: all of them may be.
@@ -215,24 +177,8 @@ def _int(register: int) -> int:
     return (register & 0xFFFFFFFF ^ 0x80000000) - 0x80000000
 
 
-def deadlock(looks: Sequence[World], place: str, machine: str) -> Cause:
-    """The proven cause, with what proves it. `place` says where, as in `in phase eval`."""
-    return Cause(
-        code="deadlock",
-        proven=True,
-        summary=f"deadlock {place}: {why(looks[-1])}",
-        evidence=shown(looks, machine),
-    )
-
-
-def why(world: World) -> str:
-    """Why what `prove` has nothing against cannot go on."""
-    alive = _alive(world)
-    return _wait_for_one_another(sum(len(process.threads) for process in alive), len(alive))
-
-
-def shown(looks: Sequence[World], machine: str) -> dict[str, Any]:
-    """What proves it: the looks, and which call each thread waits in."""
+def shown(looks: Sequence[World], machine: str, tids: Collection[int] = ()) -> dict[str, Any]:
+    """What proves it: the looks, and which call each thread waits in; of `tids`, if given."""
     return {
         "looks": len(looks),
         "span_s": round(looks[-1].t - looks[0].t, 3),
@@ -245,23 +191,11 @@ def shown(looks: Sequence[World], machine: str) -> dict[str, Any]:
                 "cpu_s": thread.cpu_s,
                 "switches": thread.switches,
             }
-            for process in _alive(looks[-1])
+            for process in looks[-1].processes
             for thread in process.threads
+            if process.state not in "ZX" and (not tids or thread.tid in tids)
         ][:64],
     }
-
-
-def _alive(world: World) -> list[Process]:
-    return [process for process in world.processes if process.state not in "ZX"]
-
-
-def _wait_for_one_another(threads: int, processes: int) -> str:
-    if threads == 1:
-        return "its only thread waits for what only that thread could do"
-    of = "one process" if processes == 1 else f"{processes} processes"
-    return (
-        f"{threads} threads of {of} can only be woken by one another, and nothing else can end it"
-    )
 
 
 def _call(thread: Thread, machine: str) -> str:
@@ -271,5 +205,5 @@ def _call(thread: Thread, machine: str) -> str:
         return name or "unknown"
     if name not in ("wait4", "waitid"):
         return f"{name} {thread.args[0]:#x}"
-    pid = _awaited(name, thread.args)
+    pid = awaited(name, thread.args)
     return f"{name} of {'any child' if pid is None else f'process {pid}'}"

@@ -1,11 +1,11 @@
-"""What was seen of a process tree that runs elsewhere: the input to `process_verdict`."""
+"""What was seen of a process tree in doubt: the input to every detector."""
 
 from __future__ import annotations
 
 import msgspec
 
 from harness.model import Machine, Process
-from harness.model.world import Link, World
+from harness.model.world import Futex, GpuUse, Link, World
 from harness.stacks.parse import ThreadStack
 
 Window = tuple["Look", ...]
@@ -23,8 +23,6 @@ class More(msgspec.Struct, frozen=True, kw_only=True):
     """Bytes of it that are swapped out."""
     sleeps: dict[int, int] = {}
     """Voluntary context switches by thread: how often it has gone to wait for something."""
-    waits_in: dict[int, str] = {}
-    """By thread, the kernel's function that it waits in, which needs no debugger's rights."""
 
 
 class Look(msgspec.Struct, frozen=True, kw_only=True):
@@ -39,7 +37,7 @@ class Look(msgspec.Struct, frozen=True, kw_only=True):
     machine: Machine = Machine()
 
 
-class Seen(msgspec.Struct, frozen=True, kw_only=True):
+class Observation(msgspec.Struct, frozen=True, kw_only=True):
     """All that was seen. Pids are keys throughout; the root's comes first in each look."""
 
     root: int
@@ -47,15 +45,27 @@ class Seen(msgspec.Struct, frozen=True, kw_only=True):
     stacks: dict[int, tuple[Capture, ...]] = {}
     links: dict[int, tuple[Link, ...]] = {}
     """By thread: what those wait for that wait for a file."""
+    futexes: dict[int, Futex] = {}
+    """By thread: what those wait for that wait in a futex."""
     sockets: dict[int, tuple[int, ...]] = {}
     """By process: those that it has a connection to."""
     names: dict[int, str] = {}
     """Program and script of the tree's processes, and of those at the other end of a link."""
     shares: frozenset[int] = frozenset()
     """Processes that share, or may share, their memory with their parents."""
+    on_gpu: frozenset[int] = frozenset()
+    """Processes that have a GPU open."""
     gpu: tuple[str, ...] = ()
-    """As of `harness.observe.gpu`, when the root's tree has a device open."""
-    machine: str = ""
+    """As of `harness.observe.gpu`, when the tree has a GPU open."""
+    gpu_use: GpuUse | None = None
+    rearmed: dict[int, int] = {}
+    """By thread, how many clocks it was seen to arm anew since the last step."""
+    spins: dict[int, str] = {}
+    """By thread that is in one place at each look, for as long as it takes to call that a loop: the
+    place."""
+    trains: tuple[int, int] | None = None
+    """Process and thread that report the steps, where they are known."""
+    arch: str = ""
     """As of platform.machine()."""
     ranks: dict[int, int] = {}
     """By rank its process, of the ranks of a job; of one that has ended, the process it was."""
@@ -66,6 +76,7 @@ class Seen(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def last(self) -> Look:
+        """The last look of the last window."""
         return self.windows[-1][-1]
 
     def name(self, pid: int) -> str:

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 
 import msgspec
 
-from harness.detect.observation import Seen
+from harness.detect.observation import Observation
 from harness.detect.process_verdict import judge
 from harness.detect.ranks.attached import Job, judge_job, ranks_of
 from harness.detect.verdicts import FATAL, WORST_FIRST, Answer, Judged, Whole
@@ -31,7 +31,7 @@ class Tree(msgspec.Struct, frozen=True, kw_only=True):
         return {one.pid: one for one in self.processes}
 
 
-def judge_tree(seen: Seen) -> Tree:
+def judge_tree(seen: Observation) -> Tree:
     """The root's answer; where it waits for others of the tree, what is to be said of those. Where
     those are the ranks of a job, theirs: a launcher has other things to do than to wait."""
     judged = {one.pid: judge(one.pid, seen) for one in seen.last.processes}
@@ -59,7 +59,7 @@ def judge_tree(seen: Seen) -> Tree:
     )
 
 
-def _job(judged: Mapping[int, Judged], seen: Seen) -> Job | None:
+def _job(judged: Mapping[int, Judged], seen: Observation) -> Job | None:
     ranks = ranks_of(seen)
     alive = {rank: pid for rank, pid in ranks.items() if pid is not None}
     whole = {}
@@ -70,7 +70,7 @@ def _job(judged: Mapping[int, Judged], seen: Seen) -> Job | None:
     return judge_job(ranks, whole, seen) if ranks else None
 
 
-def _whole(pid: int, judged: Mapping[int, Judged], seen: Seen) -> Whole:
+def _whole(pid: int, judged: Mapping[int, Judged], seen: Observation) -> Whole:
     own = judged[pid]
     ends = _ends(pid, judged)
     deciding = _deciding([judged[one] for one in ends]) if pid not in ends else own
@@ -119,13 +119,15 @@ def _answer(root: Judged, deciding: Judged) -> Answer:
     return deciding.answer
 
 
-def _summary(root: Judged, deciding: Judged, seen: Seen) -> str:
+def _summary(root: Judged, deciding: Judged, seen: Observation) -> str:
     if deciding is root:
         return root.summary
     return f"{root.summary}; {seen.name(deciding.pid)} {deciding.summary}"
 
 
-def _ordered(judged: Mapping[int, Judged], first: Sequence[int], seen: Seen) -> tuple[Judged, ...]:
+def _ordered(
+    judged: Mapping[int, Judged], first: Sequence[int], seen: Observation
+) -> tuple[Judged, ...]:
     """The deciding ones, then by how few are in the same place, then the worst; launchers last."""
     alike = Counter(_kind(one) for one in judged.values())
     order = {pid: index for index, pid in enumerate(judged)}

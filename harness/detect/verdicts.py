@@ -7,8 +7,12 @@ from typing import Any
 
 import msgspec
 
+from harness.detect.chain.links import Chain, Ends
+
 
 class Answer(str, Enum):
+    """The answer for one process, in a word."""
+
     DEADLOCK = "deadlock"
     STOPPED = "stopped"
     TRACED = "traced"
@@ -22,7 +26,6 @@ class Answer(str, Enum):
     ENDED = "ended"
 
 
-GOOD = (Answer.ALIVE, Answer.COMPILING, Answer.ENDED)
 FATAL = (Answer.DEADLOCK, Answer.STOPPED, Answer.TRACED)
 """One of these below is enough: who waits for it waits in vain, whatever the others do."""
 WORST_FIRST = (
@@ -36,6 +39,42 @@ WORST_FIRST = (
     Answer.ALIVE,
     Answer.ENDED,
 )
+OF_END = {
+    Ends.WORKS: Answer.ALIVE,
+    Ends.GPU_WORKS: Answer.ALIVE,
+    Ends.CLOCK: Answer.ASLEEP,
+    Ends.POLLS: Answer.ASLEEP,
+    Ends.PERSON: Answer.WAITING,
+    Ends.NETWORK: Answer.WAITING,
+    Ends.PROGRAM: Answer.WAITING,
+    Ends.PEERS: Answer.WAITING,
+    Ends.OUTSIDE: Answer.WAITING,
+    Ends.FILE_SYSTEM: Answer.WAITING,
+    Ends.IDLE: Answer.WAITING,
+    Ends.MEMORY: Answer.STARVED,
+    Ends.STOPPED: Answer.STOPPED,
+    Ends.TRACED: Answer.TRACED,
+    Ends.SPINS: Answer.SPINNING,
+    Ends.GPU_IDLE: Answer.STALLED,
+    Ends.UNKNOWN: Answer.STALLED,
+    Ends.CYCLE: Answer.STALLED,
+    Ends.DEAD: Answer.STALLED,
+}
+"""The answer for a process whose chain ends so, where nothing is proven."""
+GOOD_ENDS = frozenset(
+    (
+        Ends.WORKS,
+        Ends.GPU_WORKS,
+        Ends.CLOCK,
+        Ends.POLLS,
+        Ends.PERSON,
+        Ends.NETWORK,
+        Ends.PROGRAM,
+        Ends.OUTSIDE,
+        Ends.IDLE,
+    )
+)
+"""Ends of which `attach` says that nothing is wrong as far as can be seen from here."""
 
 
 class Judged(msgspec.Struct, frozen=True, kw_only=True):
@@ -49,33 +88,21 @@ class Judged(msgspec.Struct, frozen=True, kw_only=True):
     """Whether it goes on by itself, as far as can be told."""
     on: tuple[int, ...] = ()
     """The processes of the tree that it waits for."""
+    decided_by: int = 0
+    """The process whose state decides: the last one of its chain."""
     sure: bool = True
     """Whether another capture of its stacks could not alter the answer."""
+    chain: Chain | None = None
     fingerprint: str | None = None
     evidence: dict[str, Any] = {}
 
 
-class Whole(msgspec.Struct, frozen=True, kw_only=True):
-    """The answer for a process together with what it waits for below it."""
-
-    own: Judged
-    deciding: Judged
-    """Of the process whose answer it is."""
-    answer: Answer
-    summary: str
-
-    @property
-    def good(self) -> bool:
-        return self.deciding.good
-
-
-class Says(msgspec.Struct, frozen=True):
-    """What a rule has to say."""
+class Says(msgspec.Struct, frozen=True, kw_only=True):
+    """What a detector has to say about a process."""
 
     answer: Answer
     summary: str
-    on: tuple[int, ...] = ()
+    good: bool
     sure: bool = True
-    good: bool | None = None
-    """None: as the answer is."""
+    chain: Chain | None = None
     evidence: dict[str, Any] = {}

@@ -48,6 +48,9 @@ class Surroundings(msgspec.Struct, frozen=True, kw_only=True):
     asynchronous: tuple[str, ...] | None = None
     """What can raise a signal or complete by itself: O_ASYNC, a lease, an open folder, io_uring, a
     handler for SIGIO or SIGURG."""
+    handlers: tuple[str, ...] | None = ()
+    """Signals that others may send and for which the process has a handler of its own: SIGTERM,
+    SIGUSR1, ... Python's own for SIGINT and those for faults do not count."""
 
 
 class World(msgspec.Struct, frozen=True, kw_only=True):

@@ -24,9 +24,8 @@ def ask(
     began = time.monotonic()
     threads: tuple[ThreadStack, ...] = ()
     reason = ""
-    transfers = linux.transfers(pid)
-    if transfers or spare:
-        reason = tools.would_cut_short(transfers)
+    if harm := tools.harm(pid) or tools.SPARED * spare:
+        reason = harm
     elif tools.is_stopped(pid):
         reason = "the process is stopped and would not answer"
     elif _ignores_or_dies(pid):

@@ -22,6 +22,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import platform
 import re
 import shutil
 import signal
@@ -38,6 +39,7 @@ import msgspec
 import psutil
 
 from harness.observe import linux, run_tool
+from harness.stacks import stopping
 from harness.stacks.parse import Frame, ThreadStack, parse
 
 TIMEOUT_S = 10.0
@@ -79,6 +81,13 @@ TOOLS = (
         parser="py-spy",
         only_on="linux",
         sees_stopped=False,
+    ),
+    Tool(
+        name="pystack-nonblocking",
+        command=(sys.executable, "-m", "pystack", "remote", "--no-color", "--no-block", "{pid}"),
+        parser="pystack",
+        only_on="linux",
+        stops=False,
     ),
     Tool(
         name="py-spy-nonblocking",
@@ -162,11 +171,18 @@ def attempt(
     )
 
 
-def would_cut_short(transfers: Mapping[int, str]) -> str:
-    """Why a process in one of these calls, or that was seen in one, is left alone."""
-    for tid, call in transfers.items():
-        return f"not used: it would cut short the {call} that thread {tid} is in"
-    return "not used: it could cut short a transfer, for the process was seen in one"
+def harm(pid: int) -> str:
+    """Say what a stop would do to the process as it is now; empty when it does no harm."""
+    try:
+        program = os.readlink(f"/proc/{pid}/exe").rpartition("/")[2]
+    except OSError:
+        program = ""
+    looks = (linux.processes([pid], deep=True) if sys.platform == "linux" else ())[:1]
+    why = stopping.any_of(looks, program, platform.machine())
+    return f"not used: {why}" if why else ""
+
+
+SPARED = "not used: it could harm what the process was seen in"
 
 
 def is_stopped(pid: int) -> bool:
@@ -181,9 +197,9 @@ def _ask(
     tool: Tool, pid: int, file: Path, timeout: float, spare: bool, stop: threading.Event | None
 ) -> tuple[tuple[ThreadStack, ...], str]:
     """The threads as the tool sees them, or the reason why there are none."""
+    if tool.stops and (why := harm(pid) or SPARED * spare):
+        return (), why
     transfers = linux.transfers(pid)
-    if tool.stops and (transfers or spare):
-        return (), would_cut_short(transfers)
     was_stopped = is_stopped(pid)
     if was_stopped and not tool.sees_stopped:
         return (), "cannot look at a process that a signal has stopped"
@@ -246,7 +262,7 @@ def _reason(answer: run_tool.Answer) -> str:
 def _missing(tool: Tool) -> str:
     if _program(tool.command[0]) is None:
         return "not installed"
-    if tool.name == "pystack" and tool.command[0] == sys.executable:
+    if "pystack" in tool.command and tool.command[0] == sys.executable:
         return "" if find_spec("pystack") else "not installed"
     return ""
 

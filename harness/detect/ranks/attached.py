@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 import msgspec
 
 from harness.detect.activity import has_ended, process_at
-from harness.detect.observation import Seen
+from harness.detect.observation import Observation
 from harness.detect.ranks import RankState, judge
 from harness.detect.ranks.phrases import are, named
 from harness.detect.verdicts import FATAL, WORST_FIRST, Answer, Whole
@@ -41,7 +41,7 @@ class Job(msgspec.Struct, frozen=True, kw_only=True):
     findings: tuple[Finding, ...]
 
 
-def ranks_of(seen: Seen) -> dict[int, int | None]:
+def ranks_of(seen: Observation) -> dict[int, int | None]:
     """By rank, in order, its process, or None of one that is gone; empty where there are not
     several, or none is left.
 
@@ -59,7 +59,9 @@ def ranks_of(seen: Seen) -> dict[int, int | None]:
     return dict(sorted(known.items())) if len(known) > 1 else {}
 
 
-def judge_job(ranks: Mapping[int, int | None], whole: Mapping[int, Whole], seen: Seen) -> Job:
+def judge_job(
+    ranks: Mapping[int, int | None], whole: Mapping[int, Whole], seen: Observation
+) -> Job:
     """The verdict on `ranks`, of which `whole` has those that are there."""
     sites = {rank: _site(one, seen) for rank, one in whole.items()}
     held = [rank for rank, one in whole.items() if one.answer in FATAL]
@@ -112,7 +114,7 @@ def _culprits(
     return (fatal if len(fatal) < len(ranks) else ()), verdict.code
 
 
-def _site(one: Whole, seen: Seen) -> WaitSite | None:
+def _site(one: Whole, seen: Observation) -> WaitSite | None:
     """What its stacks say; that it waits for another rank its sockets may say as well."""
     captures = seen.stacks.get(one.own.pid, ())
     found = wait_site.explain(captures[-1]) if captures else None
@@ -170,7 +172,7 @@ def _deciding(whole: Mapping[int, Whole], culprits: Sequence[int], good: bool) -
     return min(these, key=lambda one: WORST_FIRST.index(one.answer))
 
 
-def _goes_on(told: Sequence[RankResult], deciding: Whole, seen: Seen) -> list[str]:
+def _goes_on(told: Sequence[RankResult], deciding: Whole, seen: Observation) -> list[str]:
     working = [one.rank for one in told if one.state is Standing.WORKING]
     name = seen.name(deciding.own.pid)
     return [
@@ -180,7 +182,7 @@ def _goes_on(told: Sequence[RankResult], deciding: Whole, seen: Seen) -> list[st
 
 
 def _stands(
-    told: Sequence[RankResult], odd: Sequence[int], whole: Mapping[int, Whole], seen: Seen
+    told: Sequence[RankResult], odd: Sequence[int], whole: Mapping[int, Whole], seen: Observation
 ) -> list[str]:
     """Why it does not go on."""
     culprits = [one for one in told if one.culprit]

@@ -12,6 +12,15 @@ _ADDR_NO_RANDOMIZE = 0x0040000
 _CALLED = (signal.SIGIO, signal.SIGURG)
 """Signals that a file sends to its owner, which the kernel does not show. The owner need not be who
 has the file open. Without a handler SIGURG does nothing."""
+_NOT_SENT = frozenset(
+    signal.Signals(number)
+    for name in ("SIGINT", "SIGSEGV", "SIGBUS", "SIGFPE", "SIGILL", "SIGABRT", "SIGTRAP", "SIGSYS",
+                 "SIGPIPE", "SIGCHLD", "SIGWINCH", "SIGCONT", "SIGALRM", "SIGIO", "SIGURG",
+                 "SIGPROF", "SIGVTALRM", "SIGTSTP", "SIGTTIN", "SIGTTOU")
+    if (number := getattr(signal, name, None)) is not None
+)
+"""Signals whose handlers say nothing about what others might send: a runtime's own, those for
+faults, and those that are asked for elsewhere here."""
 _TIMERS = "timers"
 _START_OF_STACK = 25
 """Its place among a stat's fields after the name. The address is drawn anew at each exec."""
@@ -69,6 +78,7 @@ def _surroundings(pid: int, executed: bool) -> Surroundings:
         timers=_timers(pid, status),
         devices=devices,
         asynchronous=asynchronous,
+        handlers=_handlers(status),
     )
 
 
@@ -108,6 +118,19 @@ def _has(status: dict[bytes, list[bytes]], mask: bytes, number: int) -> bool | N
 def _called(status: dict[bytes, list[bytes]]) -> tuple[str, ...]:
     """Handlers for signals that a file may send to its owner, of which nothing else can be seen."""
     return tuple(f"a handler for {one.name}" for one in _CALLED if _has(status, b"SigCgt", one))
+
+
+def _handlers(status: dict[bytes, list[bytes]]) -> tuple[str, ...] | None:
+    """Signals that others may send, and for which the process has a handler; real-time ones are
+    the C library's and those of runtimes."""
+    if b"SigCgt" not in status:
+        return None
+    caught = int(status[b"SigCgt"][0], 16)
+    return tuple(
+        one.name
+        for one in signal.Signals
+        if one < signal.SIGRTMIN and one not in _NOT_SENT and caught >> (one - 1) & 1
+    )
 
 
 def _timers(pid: int, status: dict[bytes, list[bytes]]) -> int | None:

@@ -19,7 +19,8 @@ def parse(text: str, pid: int) -> tuple[ThreadStack, ...]:
             threads.append((header, []))
         elif threads and (found := _FRAME.match(line)):
             threads[-1][1].append(_frame(found))
-    return tuple(_thread(header, frames, pid) for header, frames in threads)
+    native = any(not frame.python for _, frames in threads for frame in frames)
+    return tuple(_thread(header, frames, pid, native) for header, frames in threads)
 
 
 def _frame(found: re.Match[str]) -> Frame:
@@ -32,13 +33,14 @@ def _frame(found: re.Match[str]) -> Frame:
     return native(function, source, int(number), library[1] if library else None)
 
 
-def _thread(header: re.Match[str], frames: list[Frame], pid: int) -> ThreadStack:
+def _thread(header: re.Match[str], frames: list[Frame], pid: int, native: bool) -> ThreadStack:
     tid, name, status = int(header[1]), header[2] or "", header[3]
     return ThreadStack(
         frames=tuple(reversed(frames)),
         tid=tid,
         name=name,
         main=tid == pid,
+        native=native,
         gil=Gil.HOLDS if "Has the GIL" in status
         else Gil.WAITS if "Waiting for the GIL" in status
         else None,

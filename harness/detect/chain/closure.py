@@ -1,0 +1,205 @@
+"""Proof of deadlock: a set of threads that only they themselves could wake, all of them asleep.
+
+The set starts with the threads of which one trains, and takes in whoever could wake a thread in it:
+the owner of a lock that has one, the thread that is joined, all threads of its process for a lock
+without an owner, the children that are waited for, everybody who holds the other end of a pipe.
+Where somebody or something that is not known could wake one, there is no proof. What lives outside
+the set, such as a heartbeat or a monitor, cannot wake anybody in it. Pure.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from harness import syscalls
+from harness.detect import deadlock
+from harness.detect.chain.links import Node
+from harness.detect.deadlock import Reason
+from harness.detect.observation import Observation
+from harness.model import Process, Thread
+from harness.model.world import Futex, Link, World
+
+_MOST = 20_000
+"""Threads of one set; of more nothing is claimed."""
+_FILES = frozenset(
+    ("read", "readv", "write", "writev", "recvfrom", "recvmsg", "sendto", "sendmsg", "poll", "ppoll",
+     "select", "pselect6", "epoll_wait", "epoll_pwait", "epoll_pwait2")
+)  # fmt: skip
+_TIMEOUT_ARGUMENT = {"poll": 2, "epoll_wait": 3, "epoll_pwait": 3}
+_TIMEOUT_ADDRESS = {"ppoll": 2, "select": 4, "pselect6": 4, "epoll_pwait2": 3}
+_EPOLLS = frozenset(("epoll_wait", "epoll_pwait", "epoll_pwait2"))
+_ANONYMOUS = frozenset(("pipe", "local_socket", "eventfd"))
+_GONE_FOR_OTHERS = ("(deleted)", "anonymous")
+_MAY_SHOW = ("futex", "rt_mutex")
+"""Begins of the kernel functions in which a thread waits for a futex."""
+
+
+def closed(starts: Sequence[Node], looks: Sequence[World], known: Observation) -> tuple[Reason, ...]:
+    """Reasons against the claim that none of `starts` will ever run again; empty when proven."""
+    arch = known.arch
+    if arch not in syscalls.TABLES:
+        return (Reason("machine", f"system calls of {arch} are not known here"),)
+    world = looks[-1]
+    processes = {process.pid: process for process in world.processes}
+    members: dict[Node, None] = dict.fromkeys(starts)
+    todo = list(members)
+    reasons: list[Reason] = []
+    while todo:
+        node = todo.pop()
+        process = processes.get(node.pid)
+        thread = _thread(process, node)
+        if process is None or thread is None:
+            return (Reason("unreadable", f"thread {node.tid} of process {node.pid} is not seen"),)
+        wakers = _wakers(node, process, thread, world, known)
+        if isinstance(wakers, Reason):
+            return (wakers,)
+        for waker in wakers:
+            if waker not in members:
+                members[waker] = None
+                todo.append(waker)
+        if len(members) > _MOST:
+            return (Reason("too_many", f"more than {_MOST} threads could have a part in it"),)
+    reasons += deadlock.still(looks, {node.tid for node in members})
+    for pid in dict.fromkeys(node.pid for node in members):
+        reasons += deadlock.alone(processes[pid], world.surroundings.get(pid))
+        if pid in known.shares:
+            reasons.append(Reason("shared_memory", f"process {pid} may share its parent's memory"))
+    return tuple(dict.fromkeys(reasons))
+
+
+def prove(looks: Sequence[World], known: Observation) -> tuple[Reason, ...]:
+    """Reasons against the claim that the whole tree of `looks` is dead; empty when it is proven."""
+    if not looks or not looks[-1].processes:
+        return (Reason("unreadable", "no process was seen"),)
+    world = looks[-1]
+    root = world.processes[0]
+    living = [process for process in world.processes if _lives(process)]
+    if root not in living:
+        return (Reason("ended", f"process {root.pid} has ended"),)
+    for process in living:
+        if process.state in "ZX":
+            text = f"the main thread of process {process.pid} has ended, others have not"
+            return (Reason("main_thread_ended", text),)
+        if not process.threads:
+            return (Reason("unreadable", f"no thread of process {process.pid} could be read"),)
+    if world.unseen:
+        return (Reason("unreadable", f"process {world.unseen[0]}, a child, is hidden"),)
+    starts = [Node(process.pid, thread.tid) for process in living for thread in process.threads]
+    return closed(starts, looks, known)
+
+
+def _lives(process: Process) -> bool:
+    """Whether a thread of a process is still there; its main thread may have ended."""
+    return process.state not in "ZX" or any(t.state not in "ZX" for t in process.threads)
+
+
+def _thread(process: Process | None, node: Node) -> Thread | None:
+    threads = process.threads if process else ()
+    return next((thread for thread in threads if thread.tid == node.tid), None)
+
+
+def _wakers(
+    node: Node, process: Process, thread: Thread, world: World, known: Observation
+) -> tuple[Node, ...] | Reason:
+    """All threads that could wake a thread, itself included; the reason where others could."""
+    arch = known.arch
+    own = tuple(Node(process.pid, other.tid) for other in process.threads)
+    who = f"thread {thread.tid} ({thread.name})"
+    name = "" if thread.syscall is None else syscalls.name(thread.syscall, arch) or ""
+    if thread.state == "S" and thread.switches is not None:
+        if name in ("futex", "futex_wait", "futex_waitv") and not _in_futex(thread):
+            return Reason("frozen", f"{who} may be frozen, or its wait cannot be read")
+        if name in ("futex", "futex_wait"):
+            futex = known.futexes.get(node.tid)
+            wakers = _of_futex(node, name, thread, futex, own, world)
+            if wakers is not None:
+                return wakers
+        if name in _FILES:
+            return _of_files(who, name, thread, own, known.links.get(node.tid, ()), world)
+    against = deadlock.against(process, thread, world, arch)
+    if against is not None:
+        code, text = against
+        return Reason(code, f"{who} {text}")
+    if name in ("wait4", "waitid"):
+        if world.unseen:
+            return Reason("unreadable", f"process {world.unseen[0]}, a child, is hidden")
+        only = deadlock.awaited(name, thread.args)
+        return tuple(
+            Node(child.pid, other.tid)
+            for child in world.processes
+            if child.ppid == process.pid and only in (None, child.pid)
+            for other in child.threads
+        )
+    return own
+
+
+def _in_futex(thread: Thread) -> bool:
+    """Whether the kernel's word says that it waits for a futex: one that is frozen only seems to."""
+    return thread.wchan is not None and thread.wchan.startswith(_MAY_SHOW)
+
+
+def _of_futex(
+    node: Node, name: str, thread: Thread, futex: Futex | None, own: tuple[Node, ...], world: World
+) -> tuple[Node, ...] | Reason | None:
+    """Who could wake a wait in a futex whose kind is known; None where it is as any other."""
+    who = f"thread {thread.tid} ({thread.name})"
+    timed = thread.args[4] if name == "futex_wait" else thread.args[3]
+    if timed or futex is None:
+        return None
+    if futex.kind in ("mutex", "pi_mutex", "robust", "join") and futex.owner is not None:
+        owner = next(
+            (Node(p.pid, t.tid) for p in world.processes for t in p.threads if t.tid == futex.owner),
+            None,
+        )
+        if owner is None:
+            return Reason("owner", f"{who} waits for thread {futex.owner}, which is not seen")
+        return (owner,)
+    if futex.kind == "shared" and set(futex.sharers) <= {node.pid}:
+        # Without PRIVATE, in memory that nobody else maps: futures, latches and atomics of C++.
+        if futex.complete and futex.where in ("anonymous", "heap", "stack"):
+            return own
+        return Reason("shared_futex", f"{who} waits for a futex that other processes may share")
+    if futex.kind == "shared":
+        if not futex.complete or not any(word in futex.where for word in _GONE_FOR_OTHERS):
+            return Reason("shared_futex", f"{who} waits for a futex that other processes may share")
+        inside = {process.pid for process in world.processes}
+        strangers = [pid for pid in futex.sharers if pid not in inside]
+        if strangers:
+            return Reason("shared_futex", f"process {strangers[0]} shares what {who} waits for")
+        return tuple(
+            Node(p.pid, t.tid) for p in world.processes if p.pid in futex.sharers for t in p.threads
+        )
+    return None
+
+
+def _of_files(
+    who: str, name: str, thread: Thread, own: tuple[Node, ...], links: tuple[Link, ...], world: World
+) -> tuple[Node, ...] | Reason:
+    """Who could wake a wait for files: all that hold the other ends, if no file is of another kind."""
+    code = "poll" if name in _TIMEOUT_ARGUMENT or name in _TIMEOUT_ADDRESS else "io"
+    text = f"{who} is blocked in {name}"
+    if _has_timeout(name, thread):
+        return Reason("timed_wait", f"{who} waits in {name} with a timeout")
+    if not links:
+        return Reason(code, text)
+    wakers: dict[Node, None] = dict.fromkeys(own)
+    alive = {process.pid: process for process in world.processes}
+    for link in links:
+        if link.kind not in _ANONYMOUS or link.reopenable or not link.complete or link.queued:
+            return Reason(code, f"{text}, for {link.told}")
+        for pid in link.peers:
+            if pid not in alive:
+                return Reason(code, f"{text}, for {link.told} that process {pid} has open")
+            wakers |= dict.fromkeys(Node(pid, other.tid) for other in alive[pid].threads)
+    return tuple(wakers)
+
+
+def _has_timeout(name: str, thread: Thread) -> bool:
+    args = thread.args
+    if name in _TIMEOUT_ARGUMENT:
+        place = _TIMEOUT_ARGUMENT[name]
+        return len(args) <= place or (args[place] & 0xFFFFFFFF) < 1 << 31
+    if name in _TIMEOUT_ADDRESS:
+        place = _TIMEOUT_ADDRESS[name]
+        return len(args) <= place or args[place] != 0
+    return False

@@ -1,0 +1,179 @@
+"""Questions that the chain asks of an observation: threads, stacks, activity, relations."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from functools import cached_property
+
+import msgspec
+
+from harness import syscalls
+from harness.detect.activity import Motion, Pace, has_ended, motion
+from harness.detect.chain.links import Node
+from harness.detect.observation import Observation
+from harness.detect.policy import Policy
+from harness.model import Process, Thread
+from harness.model.world import Futex, Link
+from harness.stacks import wait_site
+from harness.stacks.parse import ThreadStack
+from harness.stacks.parse.frames import plain
+from harness.stacks.wait_rules import Category
+from harness.stacks.wait_site import WaitSite
+
+_COMPREHENSION = ("<genexpr>", "<listcomp>", "<dictcomp>", "<setcomp>")
+"""A thread is caught in one of these or in the function around it by chance."""
+_TRAINER_SHARE = 0.2
+"""Share of its process's CPU time from which on a thread may be the one that trains."""
+
+
+@dataclass(frozen=True)
+class Facts:
+    """An observation, with what the chain asks of it computed once."""
+
+    observed: Observation
+    policy: Policy = field(default_factory=Policy)
+
+    @cached_property
+    def processes(self) -> dict[int, Process]:
+        """All processes of the last look that have not ended, by pid."""
+        return {p.pid: p for p in self.observed.last.processes if not has_ended(p)}
+
+    @cached_property
+    def _motions(self) -> dict[int, Motion]:
+        return {}
+
+    def motion(self, pid: int) -> Motion:
+        """How a process moved between the looks."""
+        if pid not in self._motions:
+            self._motions[pid] = motion(self.observed.windows, pid)
+        return self._motions[pid]
+
+    def pace(self, node: Node) -> Pace | None:
+        """How a thread moved between the looks."""
+        return self.motion(node.pid).threads.get(node.tid)
+
+    def thread(self, node: Node) -> Thread | None:
+        """The thread as the last look shows it."""
+        process = self.processes.get(node.pid)
+        threads = process.threads if process else ()
+        return next((thread for thread in threads if thread.tid == node.tid), None)
+
+    def call(self, thread: Thread) -> str:
+        """Name of the system call that a thread is in; empty when it is in none or not known."""
+        if thread.syscall is None or thread.syscall < 0:
+            return ""
+        return syscalls.name(thread.syscall, self.observed.arch) or ""
+
+    def threads(self, pid: int) -> tuple[Node, ...]:
+        """All threads of a process."""
+        process = self.processes.get(pid)
+        return tuple(Node(pid, t.tid) for t in process.threads) if process else ()
+
+    def children(self, pid: int) -> tuple[int, ...]:
+        """The children of a process that have not ended."""
+        return tuple(p.pid for p in self.processes.values() if p.ppid == pid)
+
+    def link(self, node: Node) -> tuple[Link, ...]:
+        """What lies behind the files that a thread waits for."""
+        return self.observed.links.get(node.tid, ())
+
+    def futex(self, node: Node) -> Futex | None:
+        """The futex that a thread waits in."""
+        return self.observed.futexes.get(node.tid)
+
+    def stack(self, node: Node, capture: int = -1) -> ThreadStack | None:
+        """The stack of a thread; `capture` counts from the last one, -1."""
+        captures = self.observed.stacks.get(node.pid, ())
+        if len(captures) < -capture:
+            return None
+        return next(
+            (
+                stack
+                for stack in captures[capture]
+                if stack.tid == node.tid or (stack.main and node.tid == node.pid)
+            ),
+            None,
+        )
+
+    def site(self, node: Node) -> WaitSite | None:
+        """What the stack of a thread says that it does."""
+        stack = self.stack(node)
+        if stack is None:
+            return None
+        pace = self.pace(node)
+        rests = pace is not None and set(pace.states) <= set("SD") and not pace.wakes
+        return wait_site.wait_site(
+            msgspec.structs.replace(stack, running=False) if rests else stack
+        )
+
+    def category(self, node: Node) -> Category | None:
+        """The category of its wait site."""
+        site = self.site(node)
+        return site.category if site else None
+
+    def place(self, node: Node) -> str | None:
+        """The user's own line that a thread is in."""
+        site = self.site(node)
+        return site.python_frame if site else None
+
+    def went_on(self, node: Node) -> bool | None:
+        """Whether a thread was elsewhere in the last capture than in the one before it."""
+        before, after = self.stack(node, -2), self.stack(node)
+        if before is None or after is None:
+            return None
+        return place(before) != place(after)
+
+    def in_mlx(self, node: Node) -> bool:
+        """Whether a frame of MLX is on its stack."""
+        stack = self.stack(node)
+        return stack is not None and any(
+            not frame.python and "mlx::core" in frame.function for frame in stack.frames
+        )
+
+    def name(self, node: Node) -> str:
+        """`main` or `thread loader`; of another process than the root, with its process."""
+        thread = self.thread(node)
+        if node.tid == node.pid:
+            who = "main"
+        else:
+            site = self.site(node)
+            title = (site.thread if site else "") or (thread.name if thread else "")
+            who = f"thread {title or node.tid}"
+        if node.pid == self.observed.root:
+            return who
+        process = self.observed.name(node.pid)
+        return process if node.tid == node.pid else f"{who} of {process}"
+
+    def candidates(self, pid: int) -> tuple[Node, ...]:
+        """The threads of a process that may be the one that trains, the main one first.
+
+        Beside the main thread these are threads with a frame of MLX that are no idle workers, and
+        those that have used a fifth of the process's CPU time.
+        """
+        process = self.processes.get(pid)
+        if process is None:
+            return ()
+        used = sum(thread.cpu_s for thread in process.threads)
+        chosen = [
+            Node(pid, thread.tid)
+            for thread in process.threads
+            if thread.tid == pid
+            or (used > 0 and thread.cpu_s >= _TRAINER_SHARE * used)
+            or self.in_mlx(Node(pid, thread.tid))
+        ]
+        busy = [node for node in chosen if node.tid == pid or not self.idle(node)]
+        return tuple(sorted(busy, key=lambda node: node.tid != pid))
+
+    def idle(self, node: Node) -> bool:
+        """Whether it is a thread of a pool, or of a stream of MLX, that has nothing to do."""
+        return self.category(node) is Category.IDLE
+
+
+def place(thread: ThreadStack) -> tuple[object, ...]:
+    """Return a thread's callers to the line, and the function that it is in.
+
+    The line in that function says nothing, if the thread runs.
+    """
+    own = [f for f in thread.frames if not (f.system or f.function in _COMPREHENSION)]
+    names = [(frame.file, plain(frame.function)) for frame in own]
+    return (names[:1], [(*name, f.line) for name, f in zip(names[1:], own[1:], strict=True)])

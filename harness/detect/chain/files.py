@@ -1,0 +1,119 @@
+"""Waits for pipes, sockets, terminals, locks and files: who is at the other end. Pure."""
+
+from __future__ import annotations
+
+from harness.detect.chain.facts import Facts
+from harness.detect.chain.links import End, Ends, Node, Wait
+from harness.model import Thread
+from harness.model.world import Link
+
+_LOCAL = frozenset(("pipe", "fifo", "local_socket"))
+_EVENTS = frozenset(("signalfd", "inotify", "io_uring", "udp", "other", "device"))
+_NETWORK_FS = ("nfs", "cifs", "smb", "9p", "fuse", "ceph", "lustre", "afs", "gpfs")
+_FUSE_WAIT = "request_wait_answer"
+
+
+def file_wait(node: Node, thread: Thread, call: str, facts: Facts) -> Wait | None:
+    """The wait of a thread for one or several files; None where it waits for none."""
+    links = facts.link(node)
+    if not links:
+        if thread.wchan == _FUSE_WAIT:
+            detail = "waits for a file system whose program does not answer"
+            return _only(End(kind=Ends.FILE_SYSTEM, detail=detail), "file_system")
+        return None
+    waits = [_one(node, thread, call, link, facts) for link in links]
+    if len(waits) == 1:
+        return waits[0]
+    telling = [wait for wait in waits if wait.code != "own"] or waits
+    on = tuple(dict.fromkeys(n for wait in telling for n in wait.on))
+    what = ", ".join(dict.fromkeys(link.told for link in links[:4]))
+    return Wait(
+        code="poll",
+        detail=f"waits for {what}",
+        on=on,
+        known=all(wait.known for wait in telling),
+        ends=tuple(dict.fromkeys(end for wait in telling for end in wait.ends)),
+    )
+
+
+def _only(end: End, code: str) -> Wait:
+    return Wait(code=code, detail=end.detail, ends=(end,))
+
+
+def _one(node: Node, thread: Thread, call: str, link: Link, facts: Facts) -> Wait:
+    if link.kind == "terminal":
+        return _terminal(link)
+    if link.kind in ("tcp", "socket") and (link.remote or not link.peers):
+        return _network(link)
+    if link.kind == "timerfd":
+        return _only(End(kind=Ends.POLLS, detail="waits for a timer", sure=False), "timer")
+    if link.kind == "file":
+        return _file(thread, link, facts)
+    if link.kind in _EVENTS and not link.peers:
+        return _only(End(kind=Ends.OUTSIDE, detail=f"waits for {link.told}"), link.kind)
+    return _peers(node, link, facts)
+
+
+def _terminal(link: Link) -> Wait:
+    if link.person:
+        return _only(End(kind=Ends.PERSON, detail="waits for what a person types"), "terminal")
+    return _only(End(kind=Ends.OUTSIDE, detail=f"waits for {link.told}"), "terminal")
+
+
+def _network(link: Link) -> Wait:
+    if link.remote:
+        more = f", which was sent data {link.retransmits} times" if link.retransmits else ""
+        end = End(kind=Ends.NETWORK, detail=f"waits for {link.remote}{more}")
+    else:
+        end = End(kind=Ends.NETWORK, detail=f"waits for {link.told}")
+    return _only(end, "socket")
+
+
+def _file(thread: Thread, link: Link, facts: Facts) -> Wait:
+    remote = bool(link.fs) and any(word in str(link.fs) for word in _NETWORK_FS)
+    where = f" on {link.mount} ({link.fs})" if link.fs else ""
+    if link.peers:
+        names = " and ".join(facts.observed.name(pid) for pid in link.peers[:2])
+        where += f", which {names} serves"
+    kind = Ends.FILE_SYSTEM
+    detail = f"waits for {link.told}{where}"
+    if remote or thread.state == "D" or thread.wchan == _FUSE_WAIT:
+        return _only(End(kind=kind, detail=detail), "file_system")
+    return _only(End(kind=kind, detail=detail, sure=False), "file")
+
+
+def _peers(node: Node, link: Link, facts: Facts) -> Wait:
+    """Processes hold the other end: those of the tree are followed, others end the chain."""
+    code = link.kind
+    own = tuple(n for n in facts.threads(node.pid) if n != node)
+    if link.only_own or not link.peers:
+        return _nobody(link, own, code)
+    inside = [pid for pid in link.peers if pid in facts.processes and pid != node.pid]
+    outside = [pid for pid in link.peers if pid not in facts.processes]
+    on = tuple(n for pid in inside for n in facts.candidates(pid))
+    names = " and ".join(facts.observed.name(pid) for pid in (inside or outside)[:2])
+    verb = "lock that is held by" if code == "lock" else f"{link.told} to"
+    ends = tuple(
+        End(kind=Ends.PROGRAM, detail=f"waits for {facts.observed.name(pid)}, another program")
+        for pid in outside[:4]
+        if not inside
+    )
+    named = f"waits for a {verb} {names}" if code == "lock" else f"waits for {verb} {names}"
+    return Wait(code=code, detail=named, on=on, ends=ends)
+
+
+def _nobody(link: Link, own: tuple[Node, ...], code: str) -> Wait:
+    """No other process holds the other end."""
+    if link.reopenable or code not in _LOCAL | {"eventfd", "pidfd"}:
+        end = End(kind=Ends.OUTSIDE, detail=f"waits for {link.told}, which nobody has open")
+        return _only(end, code)
+    if own:
+        return Wait(
+            code="own",
+            detail=f"waits for {link.told} of its own process",
+            on=own,
+            known=False,
+        )
+    return _only(
+        End(kind=Ends.DEAD, detail=f"waits for {link.told}, which nobody else has open"), code
+    )

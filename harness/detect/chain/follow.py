@@ -1,0 +1,116 @@
+"""The chain from the thread that trains to the end that decides. Pure."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterable, Mapping, Sequence
+
+import msgspec
+
+from harness.detect.chain.facts import Facts
+from harness.detect.chain.links import (
+    BEST_FIRST,
+    LOST,
+    Chain,
+    ChainLink,
+    End,
+    Ends,
+    Node,
+    Wait,
+)
+from harness.detect.chain.waits import wait_of
+
+_BY_GUESS = frozenset(
+    (Ends.PERSON, Ends.NETWORK, Ends.OUTSIDE, Ends.PROGRAM, Ends.FILE_SYSTEM, Ends.UNKNOWN)
+)
+"""These say little of a thread that need not have anything to do with the wait."""
+
+
+class _Reached(msgspec.Struct, frozen=True):
+    """An end, and the way to it."""
+
+    end: End
+    path: tuple[Node, ...]
+    known: bool
+
+    def rank(self) -> tuple[bool, int, int]:
+        """Order of ends: the one that decides comes first."""
+        guessed = not self.known and self.end.kind in _BY_GUESS
+        lost = self.end.kind in LOST or self.end.kind is Ends.IDLE
+        return guessed or lost, BEST_FIRST.index(self.end.kind), len(self.path)
+
+
+def follow(starts: Sequence[Node], facts: Facts, followed: str = "") -> Chain:
+    """Follow the waits from `starts`, the threads of which one trains.
+
+    The chain lives if one of them lives. Of several ends the best one decides, for what may still
+    go on, does.
+    """
+    waits: dict[Node, Wait] = {}
+    reached = [one for start in starts for one in _reach(start, facts, waits)]
+    if not reached:
+        nothing = End(kind=Ends.UNKNOWN, detail="nothing could be read of it", sure=False)
+        return Chain(links=(), end=nothing, followed=followed)
+    best = min(reached, key=_Reached.rank)
+    return Chain(
+        links=tuple(_link(node, waits[node], facts) for node in best.path),
+        end=best.end,
+        all_ends=tuple(dict.fromkeys(one.end for one in reached)),
+        followed=followed,
+    )
+
+
+def _reach(start: Node, facts: Facts, waits: dict[Node, Wait]) -> Iterable[_Reached]:
+    """All ends that a start leads to, each by its shortest way."""
+    before: dict[Node, Node | None] = {start: None}
+    certain = {start: True}
+    todo = deque([start])
+    found: list[_Reached] = []
+    while todo:
+        node = todo.popleft()
+        wait = waits.get(node)
+        if wait is None:
+            wait = waits[node] = wait_of(node, facts)
+        found += [_Reached(end, _path(node, before), certain[node]) for end in wait.ends]
+        for other in wait.on:
+            if other not in before:
+                before[other] = node
+                certain[other] = certain[node] and wait.known
+                todo.append(other)
+    if any(one.end.kind is not Ends.IDLE for one in found):
+        return found
+    ring = _ring(start, waits)
+    names = " and ".join(facts.name(node) for node in dict.fromkeys(ring))
+    detail = f"{names} wait for one another" if len(set(ring)) > 1 else "waits for itself"
+    return [*found, _Reached(End(kind=Ends.CYCLE, detail=detail), ring, True)]
+
+
+def _path(node: Node, before: Mapping[Node, Node | None]) -> tuple[Node, ...]:
+    path = [node]
+    while (previous := before[path[-1]]) is not None:
+        path.append(previous)
+    return tuple(reversed(path))
+
+
+def _ring(start: Node, waits: Mapping[Node, Wait]) -> tuple[Node, ...]:
+    """The way from `start` into a cycle and once around it."""
+    path: list[Node] = []
+    node = start
+    while node not in path:
+        path.append(node)
+        following = [other for other in waits[node].on if other in waits and waits[other].on]
+        if not following:
+            break
+        node = next((other for other in following if other not in path), following[0])
+    return tuple(path)
+
+
+def _link(node: Node, wait: Wait, facts: Facts) -> ChainLink:
+    return ChainLink(
+        pid=node.pid,
+        tid=node.tid,
+        name=facts.name(node),
+        wait=wait.code,
+        detail=wait.detail,
+        place=facts.place(node),
+    )

@@ -1,0 +1,162 @@
+"""What a chain of waits is made of: threads, the waits between them, and the ends."""
+
+from __future__ import annotations
+
+from enum import Enum
+from typing import Any, NamedTuple
+
+import msgspec
+
+from harness.text import units
+
+
+class Node(NamedTuple):
+    """One thread of one process."""
+
+    pid: int
+    tid: int
+
+
+class Ends(str, Enum):
+    """How a chain ends: the state of the thread, process or thing that the others wait for."""
+
+    WORKS = "works"
+    GPU_WORKS = "gpu_works"
+    CLOCK = "clock"
+    PERSON = "person"
+    POLLS = "polls"
+    SPINS = "spins"
+    NETWORK = "network"
+    FILE_SYSTEM = "file_system"
+    PROGRAM = "program"
+    PEERS = "peers"
+    """The other ranks of a job, in a collective."""
+    MEMORY = "memory"
+    STOPPED = "stopped"
+    TRACED = "traced"
+    OUTSIDE = "outside"
+    """A signal, a message or an event of the kernel, of which nobody can say who sends it."""
+    GPU_IDLE = "gpu_idle"
+    IDLE = "idle"
+    """A thread of a pool that has nothing to do."""
+    UNKNOWN = "unknown"
+    CYCLE = "cycle"
+    """Threads that wait for one another."""
+    DEAD = "dead"
+    """A process or thread that has ended, or an end of a pipe that nobody holds."""
+
+
+ALIVE = frozenset((Ends.WORKS, Ends.GPU_WORKS, Ends.CLOCK, Ends.PERSON))
+"""Nothing is doubted that ends so."""
+LOST = frozenset((Ends.CYCLE, Ends.DEAD))
+"""Nothing can come of these, where each link to them is certain."""
+WAITING = frozenset((Ends.NETWORK, Ends.FILE_SYSTEM, Ends.PROGRAM, Ends.PEERS, Ends.OUTSIDE))
+"""Something outside of the tree must act."""
+BEST_FIRST = (
+    Ends.WORKS,
+    Ends.GPU_WORKS,
+    Ends.CLOCK,
+    Ends.PERSON,
+    Ends.STOPPED,
+    Ends.TRACED,
+    Ends.MEMORY,
+    Ends.GPU_IDLE,
+    Ends.FILE_SYSTEM,
+    Ends.NETWORK,
+    Ends.PROGRAM,
+    Ends.PEERS,
+    Ends.SPINS,
+    Ends.POLLS,
+    Ends.OUTSIDE,
+    Ends.UNKNOWN,
+    Ends.DEAD,
+    Ends.CYCLE,
+    Ends.IDLE,
+)
+"""Of several ends of one chain, the first of these decides: what may still go on, does."""
+
+
+class End(msgspec.Struct, frozen=True, kw_only=True):
+    """One end of a chain."""
+
+    kind: Ends
+    detail: str = ""
+    """A sentence's end: `uses 98 % of a core`, `reads from 10.0.0.5:443`."""
+    left_s: float | None = None
+    """Seconds until the clock rings; None where that cannot be read."""
+    sure: bool = True
+    """False where another look could show something else."""
+
+
+class Wait(msgspec.Struct, frozen=True, kw_only=True):
+    """What one thread waits for."""
+
+    code: str
+    """`mutex`, `join`, `child`, `pipe`, `gil`, `futex`, `sleep`, ...; `run` of one that runs."""
+    detail: str
+    """A sentence's end: `waits for thread loader to end`."""
+    on: tuple[Node, ...] = ()
+    """The threads that work for it, as far as they are known."""
+    known: bool = True
+    """False where `on` is a guess: threads that may have something to do with it."""
+    ends: tuple[End, ...] = ()
+    """What it waits for that is no thread of the tree, and what it does itself."""
+
+
+class ChainLink(msgspec.Struct, frozen=True, kw_only=True):
+    """One link of the chain that is told."""
+
+    pid: int
+    tid: int
+    name: str
+    wait: str
+    detail: str
+    place: str | None = None
+    """The user's own line that the thread is in, such as `train.py:12 in step`."""
+
+
+class Chain(msgspec.Struct, frozen=True, kw_only=True):
+    """From the thread that trains to the end that decides."""
+
+    links: tuple[ChainLink, ...]
+    end: End
+    all_ends: tuple[End, ...] = ()
+    followed: str = ""
+    """Which thread was followed, and why."""
+
+    @property
+    def alive(self) -> bool:
+        """Whether it ends in what goes on by itself."""
+        return self.end.kind in ALIVE
+
+    def evidence(self) -> dict[str, Any]:
+        """The chain as it stands in `cause.evidence` of run.json."""
+        return {
+            "chain": [msgspec.to_builtins(link) for link in self.links],
+            "end": {
+                key: value
+                for key, value in msgspec.to_builtins(self.end).items()
+                if value not in (None, "")
+            },
+            "followed": self.followed,
+        }
+
+    def describe(self) -> str:
+        """`main waits for thread loader (join), which reads from 10.0.0.5:443`."""
+        return describe(self.links, self.end)
+
+
+def describe(links: tuple[ChainLink, ...], end: End) -> str:
+    """Say the chain in one sentence, the user's own line of the first thread included."""
+    if not links:
+        return end.detail
+    first, *rest = links
+    place = f" at {first.place}" if first.place else ""
+    text = f"{first.name}{place} {first.detail}"
+    for link in rest:
+        text += f"; {link.name}" + (f" at {link.place}" if link.place else "") + f" {link.detail}"
+    if end.detail and not text.endswith(end.detail):
+        text += f"; {end.detail}"
+    if end.kind is Ends.CLOCK and end.left_s is not None:
+        text += f" (wakes in {units.duration(end.left_s)})"
+    return text

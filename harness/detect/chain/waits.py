@@ -1,0 +1,338 @@
+"""What one thread waits for, and who works for it: one edge of the chain.
+
+The table of docs/internals/wait-chains.md, row by row. The kernel's words come first (state, system
+call, kernel function), for they are certain. Stacks add what the kernel does not know: whose turn a
+lock without an owner is, which thread is an idle worker, which line of the user's code waits.
+"""
+
+from __future__ import annotations
+
+from harness.detect.activity import Pace
+from harness.detect.chain import files
+from harness.detect.chain.facts import Facts
+from harness.detect.chain.links import End, Ends, Node, Wait
+from harness.model import Thread
+from harness.stacks.wait_rules import Category
+from harness.text import units
+
+_SLEEPS = frozenset(("nanosleep", "clock_nanosleep", "restart_syscall"))
+_CHILDREN = frozenset(("wait4", "waitid"))
+_FUTEXES = frozenset(("futex", "futex_wait", "futex_waitv"))
+_SIGNALS = frozenset(("pause", "rt_sigsuspend", "rt_sigtimedwait"))
+_MESSAGES = frozenset(("msgsnd", "msgrcv", "mq_timedsend", "mq_timedreceive"))
+_SEMAPHORES = frozenset(("semop", "semtimedop"))
+_FROZEN = frozenset(("__refrigerator", "get_signal", "do_signal_stop", "ptrace_stop"))
+_RECLAIM = ("mem_cgroup_oom", "mem_cgroup_handle", "shrink_", "reclaim", "swap_", "throttle_vm")
+_FUSE = frozenset(("request_wait_answer", "fuse_get_req", "rpc_wait_bit_killable", "nfs_wait"))
+_VFORK = "kernel_clone"
+
+
+def wait_of(node: Node, facts: Facts) -> Wait:
+    """Say what a thread waits for. It ends the chain itself where it works."""
+    thread = facts.thread(node)
+    if thread is None:
+        return _ended(node, facts)
+    if thread.state in "Tt":
+        return _stopped(thread, facts)
+    if thread.state in "ZX":
+        return _only(End(kind=Ends.DEAD, detail="has ended"), "ended")
+    held = _held(thread)
+    if held is not None:
+        return held
+    starved = _starved(node, thread, facts)
+    if starved is not None:
+        return starved
+    pace = facts.pace(node)
+    if thread.state == "R" or _busy(pace, facts):
+        return _running(node, pace, facts)
+    if facts.idle(node):
+        return _only(End(kind=Ends.IDLE, detail="has nothing to do"), "idle")
+    return _waiting(node, thread, pace, facts)
+
+
+def _only(end: End, code: str) -> Wait:
+    return Wait(code=code, detail=end.detail, ends=(end,))
+
+
+def _ended(node: Node, facts: Facts) -> Wait:
+    what = "has ended" if node.pid in facts.processes else "is gone"
+    return _only(End(kind=Ends.DEAD, detail=what), "ended")
+
+
+def _stopped(thread: Thread, facts: Facts) -> Wait:
+    if thread.state == "T":
+        end = End(kind=Ends.STOPPED, detail="is stopped by a signal, or frozen with its container")
+    else:
+        end = End(kind=Ends.TRACED, detail="is held by a debugger")
+    return _only(end, end.kind.value)
+
+
+def _held(thread: Thread) -> Wait | None:
+    """A thread that is frozen, or that a file system which lives elsewhere lets wait."""
+    wchan = thread.wchan or ""
+    if wchan in _FROZEN:
+        return _only(End(kind=Ends.STOPPED, detail="is frozen with its container"), "stopped")
+    if wchan in _FUSE:
+        return None
+    return None
+
+
+def _starved(node: Node, thread: Thread, facts: Facts) -> Wait | None:
+    wchan = thread.wchan or ""
+    if any(wchan.startswith(word) or word in wchan for word in _RECLAIM):
+        return _only(End(kind=Ends.MEMORY, detail="waits for memory, which is reclaimed"), "memory")
+    moved, more = facts.motion(node.pid), facts.observed.last.more.get(node.pid)
+    swapped = (more.swap if more else None) or 0
+    available = facts.observed.last.machine.available
+    policy = facts.policy
+    scarce = swapped > policy.swapped or (available is not None and available < policy.scarce)
+    rate = moved.rate(moved.major)
+    if scarce and rate >= policy.thrashing:
+        detail = (
+            f"waits for memory: {units.count(rate)} pages a second come back from the disk, and "
+            f"{units.size(swapped)} are swapped out"
+        )
+        return _only(End(kind=Ends.MEMORY, detail=detail), "memory")
+    if facts.category(node) is Category.MEMORY and not _busy(facts.pace(node), facts):
+        return _only(End(kind=Ends.MEMORY, detail="waits for memory"), "memory")
+    return None
+
+
+def _busy(pace: Pace | None, facts: Facts) -> bool:
+    return pace is not None and (pace.cpu >= facts.policy.cpu_share or pace.runnable)
+
+
+def _running(node: Node, pace: Pace | None, facts: Facts) -> Wait:
+    """It uses the CPU: work, unless it spins for its peers, waits for the GIL, or only polls."""
+    category, thread = facts.category(node), facts.thread(node)
+    share = pace.cpu if pace else 0.0
+    uses = f"uses {units.percent(share)} of a core" if share else "runs"
+    if category is Category.COLLECTIVE or (category is Category.IDLE and share):
+        site = facts.site(node)
+        detail = site.description if site and category is Category.COLLECTIVE else uses
+        kind = Ends.PEERS if category is Category.COLLECTIVE else Ends.IDLE
+        return _only(End(kind=kind, detail=f"{detail}, and spins"), "collective")
+    if category is Category.GIL and not _holds_gil(node, facts):
+        return _gil(node, facts)
+    if thread is not None and _polls(node, thread, pace, facts):
+        return _polling(node, thread, pace, facts)
+    if facts.observed.spins.get(node.tid):
+        detail = f"{uses} and stays in one place: {facts.observed.spins[node.tid]}"
+        return _only(End(kind=Ends.SPINS, detail=detail, sure=False), "spin")
+    return _only(End(kind=Ends.WORKS, detail=uses), "run")
+
+
+def _holds_gil(node: Node, facts: Facts) -> bool:
+    site = facts.site(node)
+    return site is not None and site.holds_gil
+
+
+def _gil(node: Node, facts: Facts) -> Wait:
+    """It wants the lock of the interpreter, which one thread of its process holds."""
+    others = [other for other in facts.threads(node.pid) if other != node]
+    holders = tuple(other for other in others if _holds_gil(other, facts))
+    return Wait(
+        code="gil",
+        detail="waits for Python's global interpreter lock",
+        on=holders or tuple(other for other in others if facts.stack(other)),
+        known=bool(holders),
+    )
+
+
+def _polls(node: Node, thread: Thread, pace: Pace | None, facts: Facts) -> bool:
+    """Whether a thread wakes by its own clock, again and again, and does little else."""
+    if pace is None or pace.cpu >= facts.policy.poll_cpu_share:
+        return False
+    timed = thread.wakes_in is not None or facts.category(node) is Category.SLEEP
+    often = (pace.sleeps or pace.switches or 0) >= facts.policy.rearmed
+    again = facts.observed.rearmed.get(node.tid, 0) >= facts.policy.rearmed
+    return timed and (often or again)
+
+
+def _polling(node: Node, thread: Thread, pace: Pace | None, facts: Facts) -> Wait:
+    """A clock that is armed anew: it looks for something, which others may bring about."""
+    seconds = thread.wakes_in
+    every = f" every {units.duration(seconds)}" if seconds and seconds >= 0.001 else ""
+    poll = End(kind=Ends.POLLS, detail=f"looks for something again and again{every}", sure=False)
+    inner = _blocked(node, thread, facts)
+    return Wait(
+        code="poll",
+        detail=poll.detail,
+        on=tuple(dict.fromkeys((*inner.on, *_helpers(node, facts)))),
+        known=False,
+        ends=(poll, *(end for end in inner.ends if end.kind is not Ends.CLOCK)),
+    )
+
+
+def _helpers(node: Node, facts: Facts) -> tuple[Node, ...]:
+    """The threads of its process and its children, which may do what it looks for."""
+    own = tuple(other for other in facts.threads(node.pid) if other != node)
+    below = tuple(n for child in facts.children(node.pid) for n in facts.candidates(child))
+    return own + below
+
+
+def _waiting(node: Node, thread: Thread, pace: Pace | None, facts: Facts) -> Wait:
+    if _polls(node, thread, pace, facts) and facts.category(node) is not Category.GIL:
+        return _polling(node, thread, pace, facts)
+    wait = _blocked(node, thread, facts)
+    if thread.wakes_in is None or any(end.kind is Ends.CLOCK for end in wait.ends):
+        return wait
+    again = facts.observed.rearmed.get(node.tid, 0) >= facts.policy.rearmed
+    if again:
+        return wait
+    clock = End(kind=Ends.CLOCK, detail=f"{wait.detail}, with a timeout", left_s=thread.wakes_in)
+    return Wait(
+        code=wait.code, detail=wait.detail, on=wait.on, known=wait.known, ends=(*wait.ends, clock)
+    )
+
+
+def _blocked(node: Node, thread: Thread, facts: Facts) -> Wait:
+    """The wait itself, its own timeout left out."""
+    call, category = facts.call(thread), facts.category(node)
+    if category is Category.GIL and not _holds_gil(node, facts):
+        return _gil(node, facts)
+    if thread.wchan == _VFORK:
+        return _child(node, "waits for a child that it starts", facts)
+    if call in _CHILDREN or (not call and category is Category.CHILD):
+        return _child(node, "waits for a child process", facts, thread)
+    if call in _SLEEPS or (call in ("select", "pselect6") and thread.args[:1] == (0,)):
+        end = End(kind=Ends.CLOCK, detail="sleeps", left_s=thread.wakes_in)
+        return _only(end, "sleep")
+    if call in _FUTEXES or (not call and (thread.wchan or "").startswith("futex")):
+        return _futex(node, facts)
+    if call in _SIGNALS:
+        return _only(End(kind=Ends.OUTSIDE, detail="waits for a signal"), "signal")
+    if call in _MESSAGES or call in _SEMAPHORES:
+        what = "a message queue" if call in _MESSAGES else "a semaphore that processes share"
+        return _only(End(kind=Ends.OUTSIDE, detail=f"waits for {what}"), "ipc")
+    wait = files.file_wait(node, thread, call, facts)
+    if wait is not None:
+        return wait
+    if not call and category is Category.SLEEP:
+        return _only(End(kind=Ends.CLOCK, detail="sleeps", left_s=thread.wakes_in), "sleep")
+    if thread.syscall is None and category in (Category.LOCK, Category.QUEUE):
+        return _ownerless(node, facts)
+    if thread.state == "D":
+        return _only(End(kind=Ends.FILE_SYSTEM, detail="waits in the kernel for a disk"), "disk")
+    site = facts.site(node)
+    detail = site.description if site else "waits"
+    named = f" in {call}" if call else ""
+    unknown = End(kind=Ends.UNKNOWN, detail=f"{detail}{named}", sure=False)
+    return Wait(
+        code=call or "unknown", detail=unknown.detail, on=_helpers(node, facts), known=False,
+        ends=(unknown,),
+    )  # fmt: skip
+
+
+def _child(node: Node, detail: str, facts: Facts, thread: Thread | None = None) -> Wait:
+    only = awaited(thread, facts.call(thread)) if thread else None
+    children = [pid for pid in facts.children(node.pid) if only in (None, pid)]
+    on = tuple(n for pid in children for n in facts.candidates(pid))
+    if children:
+        names = " and ".join(facts.observed.name(pid) for pid in children[:2])
+        more = f" and {len(children) - 2} more" if len(children) > 2 else ""
+        return Wait(code="child", detail=f"{detail}: {names}{more}", on=on)
+    end = End(kind=Ends.UNKNOWN, detail=f"{detail}, which is not seen", sure=False)
+    return _only(end, "child")
+
+
+def awaited(thread: Thread, call: str) -> int | None:
+    """The only child that a thread waits for; None when any child will do."""
+    if len(thread.args) < 2:
+        return None
+    if call == "waitid":
+        return _int(thread.args[1]) if _int(thread.args[0]) == 1 else None
+    pid = _int(thread.args[0])
+    return pid if pid > 0 else None
+
+
+def _int(register: int) -> int:
+    """An argument of the type int, of which a register holds more."""
+    return (register & 0xFFFFFFFF ^ 0x80000000) - 0x80000000
+
+
+def _futex(node: Node, facts: Facts) -> Wait:
+    futex = facts.futex(node)
+    if futex is None:
+        return _gpu(node, facts) or _ownerless(node, facts)
+    if futex.owner is not None:
+        owner = next(
+            (n for pid in facts.processes for n in facts.threads(pid) if n.tid == futex.owner), None
+        )
+        if futex.kind == "join":
+            what = "to end"
+            code = "join"
+        else:
+            what, code = "to release a lock", "mutex"
+        if owner is None:
+            end = End(kind=Ends.DEAD, detail="whose owner has ended")
+            return Wait(code=code, detail=f"waits for thread {futex.owner} {what}", ends=(end,))
+        who = "itself" if owner == node else facts.name(owner)
+        return Wait(code=code, detail=f"waits for {who} {what}", on=(owner,))
+    if futex.kind == "shared" and len(futex.sharers) > 1:
+        on = tuple(
+            n for pid in futex.sharers if pid != node.pid and pid in facts.processes
+            for n in facts.candidates(pid)
+        )  # fmt: skip
+        strangers = [pid for pid in futex.sharers if pid not in facts.processes]
+        ends = tuple(
+            End(kind=Ends.PROGRAM, detail=f"shares it with {facts.observed.name(pid)}")
+            for pid in strangers[:2]
+        )
+        own = tuple(n for n in facts.threads(node.pid) if n != node)
+        return Wait(
+            code="shared_lock",
+            detail="waits for a semaphore or lock that processes share",
+            on=on + own,
+            known=False,
+            ends=ends,
+        )
+    return _gpu(node, facts) or _ownerless(node, facts)
+
+
+def _gpu(node: Node, facts: Facts) -> Wait | None:
+    """The host waits for a GPU that its process has open."""
+    observed = facts.observed
+    if node.pid not in observed.on_gpu or facts.category(node) is not Category.STREAM_EVALUATION:
+        return None
+    use, shown = observed.gpu_use, "; ".join(observed.gpu)
+    told = f" ({shown})" if shown else ""
+    if use is None and not shown:
+        end = End(kind=Ends.UNKNOWN, detail="waits for a GPU, which cannot be asked", sure=False)
+    elif gpu_works(facts):
+        end = End(kind=Ends.GPU_WORKS, detail=f"waits for a GPU that works{told}")
+    else:
+        end = End(kind=Ends.GPU_IDLE, detail=f"waits for a GPU that is idle{told}")
+    return _only(end, "gpu")
+
+
+def gpu_works(facts: Facts) -> bool:
+    """Whether a GPU works for the processes, or, where that is not known, for anybody."""
+    use = facts.observed.gpu_use
+    if use is None:
+        return any(_utilization(line) for line in facts.observed.gpu)
+    if use.own or (use.own is None and not use.named):
+        return bool(use.own or use.busy)
+    return False
+
+
+def _utilization(line: str) -> float:
+    """Per cent, of `name, 87 %, 1024 MiB`."""
+    part = line.split(",")[1:2]
+    words = part[0].split() if part else []
+    return float(words[0]) if words and words[0].replace(".", "").isdigit() else 0.0
+
+
+def _ownerless(node: Node, facts: Facts) -> Wait:
+    """A lock, queue, condition or event of which nobody is the owner: any other thread may help."""
+    site = facts.site(node)
+    on = tuple(n for n in facts.threads(node.pid) if n != node and not facts.idle(n))
+    seen = site is not None and site.category not in (Category.UNKNOWN, Category.RUNNING)
+    detail = site.description if site and seen else "waits for another thread"
+    code = site.category.value if site and seen else "futex"
+    if not on:
+        only = len(facts.threads(node.pid)) == 1
+        told = "and its process has no other thread" if only else "and no other thread has work"
+        end = End(kind=Ends.DEAD, detail=told)
+        return Wait(code=code, detail=detail, known=False, ends=(end,))
+    return Wait(code=code, detail=detail, on=on, known=False)

@@ -1,0 +1,58 @@
+"""All thresholds of detection, in one place."""
+
+from __future__ import annotations
+
+import msgspec
+
+
+class Policy(msgspec.Struct, frozen=True, kw_only=True):
+    """When a phase is overdue, what counts as work, and how long is waited. Times in seconds."""
+
+    # When a phase is doubted.
+    floor_s: float = 6.0
+    """No phase is doubted sooner, however fast it usually is."""
+    first_s: float = 30.0
+    """Nor so soon when it is the first of its kind: nothing is known of how long it takes."""
+    factor: float = 3.0
+    """Nor before it has lasted this many times its own p99."""
+    confirm_s: float = 3.0
+    """How long nothing may have moved before a still phase is doubted..."""
+    confirm_looks: int = 8
+    """... and at how many looks. A supervisor that was starved itself has not looked."""
+    busy_floor_s: float = 3.5
+    busy_factor: float = 3.5
+    """A phase that uses the CPU is overdue after this long, and this many times its longest..."""
+    busy_history: int = 3
+    """... once that many of its kind are known. A first one is never overdue."""
+    loops: bool = True
+    """True if a thread that stays in the same Python function is doubted as soon as two inspections
+    agree. Else they must agree for `loop_s`."""
+    loop_s: float = 45.0
+    """How long a thread must be seen in the same function before it is said to spin, where steps
+    are not known well enough."""
+
+    # What a look shows.
+    cpu_share: float = 0.02
+    """CPU time, as a share of one core, that counts as work."""
+    tick_s: float = 0.0101
+    """CPU time is counted in ticks of a hundredth of a second: a single one, at a look between two
+    that saw none, has been gathered by many wakes over seconds."""
+    gap_s: float = 2.0
+    """Two looks further apart than this: we were stopped or asleep, and the time does not count."""
+    poll_cpu_share: float = 0.25
+    """A thread that wakes by its own clock and uses less of a core than this only polls."""
+    rearmed: int = 3
+    """A clock that was armed again so often without a step is no end that can be waited for."""
+    few_faults: int = 8
+    """Minor page faults that are no sign of work."""
+    thrashing: float = 20.0
+    """Pages a second that come back from a disk, from which on a process without memory starves."""
+    swapped: int = 64 << 20
+    scarce: int = 256 << 20
+    """Bytes: of a process that are swapped out, of a machine that are left."""
+
+
+LOG_POLICY = Policy(floor_s=10.0, loops=False)
+"""Of a command that is known by its log alone: what it does between two reports nobody knows."""
+QUIET = Policy(floor_s=0.0, first_s=0.0)
+"""For one rank of a job that is overdue as a whole: does anything move in it?"""

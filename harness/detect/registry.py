@@ -1,0 +1,204 @@
+"""All detectors in the order in which they are asked: the first that has something to say decides.
+
+`run`, `watch`, `attach`, ranks and the far side of ssh all judge by this list. A detector is a pure
+function of an observation. It names what it requires. Where this machine cannot show that, the
+detector is skipped and said to be skipped, for what was not seen is not gone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from harness.detect import deadlock
+from harness.detect.activity import has_ended, process_at
+from harness.detect.chain.closure import closed
+from harness.detect.chain.facts import Facts
+from harness.detect.chain.follow import follow
+from harness.detect.chain.links import Chain, End, Ends, Node
+from harness.detect.compilers import COMPILERS
+from harness.detect.verdicts import GOOD_ENDS, OF_END, Answer, Says
+from harness.text import units
+
+SYSTEM_CALLS, THREADS = "system calls", "threads"
+"""What a detector may require of an observation."""
+
+
+@dataclass(frozen=True)
+class Subject:
+    """One process of an observation, which is to be judged."""
+
+    facts: Facts
+    pid: int
+
+    def starts(self) -> tuple[tuple[Node, ...], str]:
+        """The threads that the chain starts from, and why these."""
+        trains = self.facts.observed.trains
+        if trains is not None and trains[0] == self.pid:
+            node = Node(*trains)
+            if self.facts.thread(node) is not None:
+                return (node,), "it reports the steps"
+        nodes = self.facts.candidates(self.pid)
+        if len(nodes) > 1:
+            return nodes, f"not known which thread trains: all {len(nodes)} candidates"
+        return nodes, "the main thread"
+
+
+class Detector(NamedTuple):
+    """A named rule."""
+
+    name: str
+    requires: frozenset[str]
+    detect: Callable[[Subject], Says | None]
+
+
+class Asked(NamedTuple):
+    """What became of one detector: what it said, or why it was not asked."""
+
+    detector: str
+    outcome: str
+
+
+class Decision(NamedTuple):
+    """What the detectors say of a process, and how that came about."""
+
+    says: Says
+    by: str
+    asked: tuple[Asked, ...]
+
+
+def decide(subject: Subject, detectors: Collection[Detector] | None = None) -> Decision:
+    """Ask the detectors in their order."""
+    shown = shows(subject)
+    asked: list[Asked] = []
+    for detector in DETECTORS if detectors is None else detectors:
+        missing = detector.requires - shown
+        if missing:
+            asked.append(Asked(detector.name, f"skipped: {', '.join(sorted(missing))} not shown"))
+            continue
+        says = detector.detect(subject)
+        if says is not None:
+            asked.append(Asked(detector.name, f"{says.answer.value}: {says.summary}"))
+            return Decision(says, detector.name, tuple(asked))
+        asked.append(Asked(detector.name, "has nothing to say"))
+    blind = Says(answer=Answer.ALIVE, summary="cannot be looked into", good=True, sure=False)
+    return Decision(blind, "none", tuple(asked))
+
+
+def shows(subject: Subject) -> frozenset[str]:
+    """What the observation shows of the process."""
+    process = process_at(subject.facts.observed.last, subject.pid)
+    if process is None or has_ended(process):
+        return frozenset((SYSTEM_CALLS, THREADS))
+    shown = set()
+    if process.threads:
+        shown.add(THREADS)
+    if any(thread.syscall is not None for thread in process.threads if thread.state == "S"):
+        shown.add(SYSTEM_CALLS)
+    return frozenset(shown)
+
+
+def _ended(subject: Subject) -> Says | None:
+    if not has_ended(process_at(subject.facts.observed.last, subject.pid)):
+        return None
+    return Says(answer=Answer.ENDED, summary="has ended", good=True)
+
+
+def _held(subject: Subject) -> Says | None:
+    process = subject.facts.processes[subject.pid]
+    observed = subject.facts.observed
+    if process.state == "T":
+        text = "is stopped by a signal, or frozen with its container"
+        return _end(Ends.STOPPED, text, Answer.STOPPED)
+    if process.state == "t":
+        around = observed.last.worlds.get(subject.pid)
+        tracer = around.surroundings[subject.pid].tracer if around else None
+        by = f", process {tracer}" if tracer else ""
+        return _end(Ends.TRACED, f"is held by a debugger{by}", Answer.TRACED)
+    return None
+
+
+def _end(kind: Ends, text: str, answer: Answer) -> Says:
+    chain = Chain(links=(), end=End(kind=kind, detail=text))
+    return Says(answer=answer, summary=text, good=False, chain=chain)
+
+
+def _deadlock(subject: Subject) -> Says | None:
+    """Proven by each window that is long enough for it, the last one included."""
+    facts, observed = subject.facts, subject.facts.observed
+    windows = [
+        [look.worlds[observed.root] for look in window if observed.root in look.worlds]
+        for window in observed.windows
+    ]
+    enough = [
+        looks
+        for looks in windows
+        if len(looks) >= deadlock.LOOKS and looks[-1].t - looks[0].t >= deadlock.SPAN_S
+    ]
+    starts, followed = subject.starts()
+    if not enough or not starts:
+        return None
+    for looks in enough:
+        if closed(starts, looks, observed):
+            return None
+    chain = follow(starts, facts, followed)
+    evidence = deadlock.shown(enough[-1], observed.arch, {chain_link.tid for chain_link in chain.links})
+    return Says(
+        answer=Answer.DEADLOCK,
+        summary=f"cannot go on: {chain.describe()}",
+        good=False,
+        chain=chain,
+        evidence=evidence,
+    )
+
+
+def _chain(subject: Subject) -> Says | None:
+    starts, followed = subject.starts()
+    if not starts:
+        return None
+    chain = follow(starts, subject.facts, followed)
+    end = chain.end
+    answer = OF_END[end.kind]
+    summary = chain.describe()
+    if end.kind is Ends.WORKS and _compiles(chain, subject.facts):
+        answer = Answer.COMPILING
+    evidence = {} if end.left_s is None else {"wakes_in_s": round(end.left_s, 3)}
+    if end.kind is Ends.WORKS:
+        summary = f"{summary}; {activity(subject)}"
+    return Says(
+        answer=answer,
+        summary=summary,
+        good=end.kind in GOOD_ENDS,
+        sure=end.sure,
+        chain=chain,
+        evidence=evidence,
+    )
+
+
+def _compiles(chain: Chain, facts: Facts) -> bool:
+    last = chain.links[-1].pid if chain.links else 0
+    process = facts.processes.get(last)
+    site = facts.category(Node(last, last))
+    return (process is not None and process.name in COMPILERS) or (site is not None and site.value == "jit")
+
+
+def activity(subject: Subject) -> str:
+    """Say how a process moves, as seen from outside."""
+    moved = subject.facts.motion(subject.pid)
+    parts = [f"uses {units.percent(moved.cpu)} of a core"]
+    if moved.io:
+        parts.append(f"reads and writes {units.size(moved.rate(moved.io))} a second")
+    if moved.major:
+        parts.append(f"pages in {units.count(moved.rate(moved.major))} times a second")
+    if moved.came_or_went:
+        parts.append("threads or children come and go")
+    return ", ".join(parts)
+
+
+DETECTORS = (
+    Detector("ended", frozenset(), _ended),
+    Detector("held", frozenset(), _held),
+    Detector("deadlock", frozenset((SYSTEM_CALLS, THREADS)), _deadlock),
+    Detector("chain", frozenset((THREADS,)), _chain),
+)

@@ -1,0 +1,56 @@
+"""May a tool stop a process while it looks? Pure.
+
+A stop ends some system calls with EINTR, cuts a transfer short, and in D or in a frozen group it
+leaves a signal pending that strikes later. What was measured of each call stands in
+docs/internals/looking.md.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from harness import syscalls
+from harness.model import Process, Thread
+
+_INTERRUPTED = frozenset(
+    ("epoll_wait", "epoll_pwait", "epoll_pwait2", "semop", "semtimedop", "rt_sigtimedwait",
+     "io_uring_enter", "io_getevents", "accept", "accept4", "recvfrom", "recvmsg", "recvmmsg",
+     "sendto", "sendmsg", "sendmmsg")
+)  # fmt: skip
+"""They end with EINTR when stopped: the sockets' ones where they have a timeout of their own."""
+_REPEATING = ("python", "node")
+"""Begins of the names of runtimes that repeat such a call: PEP 475, libuv."""
+_HELD = frozenset(("request_wait_answer", "get_signal", "__refrigerator"))
+"""Kernel functions of a thread that a dead file system holds, or that is frozen."""
+
+
+def why_not(process: Process, program: str, arch: str) -> str:
+    """Say why the process must not be stopped; empty when it may be.
+
+    `program` is the name of its executable, without the folder.
+    """
+    repeats = program.startswith(_REPEATING)
+    reasons = (_of(thread, repeats, arch) for thread in process.threads)
+    return next((reason for reason in reasons if reason), "")
+
+
+def _of(thread: Thread, repeats: bool, arch: str) -> str:
+    who = f"thread {thread.tid}"
+    if thread.state == "D":
+        return f"{who} waits in the kernel, and a stop would strike it later"
+    if thread.wchan in _HELD:
+        return f"{who} is frozen, or waits for a file system that does not answer"
+    if thread.state not in "SR" or thread.syscall is None:
+        return ""
+    cut = syscalls.transfer(thread.syscall, thread.args, arch)
+    if cut:
+        return f"it would cut short the {cut} that {who} is in"
+    name = syscalls.name(thread.syscall, arch)
+    if name in _INTERRUPTED and not repeats:
+        return f"it could end the {name} that {who} is in with an error"
+    return ""
+
+
+def any_of(processes: Iterable[Process], program: str, arch: str) -> str:
+    """As `why_not`, of the same process at several looks: it may have been in such a call before."""
+    return next((why for one in processes if (why := why_not(one, program, arch))), "")
