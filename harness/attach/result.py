@@ -27,6 +27,7 @@ from harness.model import (
 )
 from harness.observe import environment, linux
 from harness.report.sections.attached import FOUND
+from harness.text.units import duration
 
 MOST = 64
 """Processes that are told of."""
@@ -76,7 +77,7 @@ def cause(watched: Watched) -> Cause:
     if captures:
         evidence["stack_tool"] = captures[0].tool
         evidence["stack_attempts"] = [
-            f"{a.tool}: {'ok' if a.ok else a.reason} ({a.seconds:.1f} s)"
+            f"{a.tool}: {'ok' if a.ok else a.reason} ({duration(a.seconds)})"
             for a in captures[0].attempts
         ]
     if watched.seen.gpu:
@@ -96,7 +97,7 @@ def _finding(watched: Watched) -> Finding:
     return Finding(
         code=FOUND,
         severity=Severity.INFO,
-        summary=f"looked at {seen.name(seen.root)} from outside for {watched.seconds:.1f} s",
+        summary=f"looked at {seen.name(seen.root)} from outside for {duration(watched.seconds)}",
         evidence={
             "answer": tree.answer.value,
             "summary": tree.summary,

@@ -21,6 +21,7 @@ import msgspec
 from harness import syscalls
 from harness.model import Cause, Process, Thread
 from harness.model.world import Surroundings, World
+from harness.text.units import duration
 
 LOOKS = 3
 SPAN_S = 0.5
@@ -77,7 +78,7 @@ def _lives(process: Process) -> bool:
 
 def _still(looks: Sequence[World]) -> Iterator[Reason]:
     if len(looks) < LOOKS or looks[-1].t - looks[0].t < SPAN_S:
-        yield Reason("too_soon", f"fewer than {LOOKS} looks over {SPAN_S} s")
+        yield Reason("too_soon", f"fewer than {LOOKS} looks over {duration(SPAN_S)}")
     marks = [_mark(look) for look in looks]
     if any(mark != marks[0] for mark in marks[1:]):
         yield Reason("moved", "a thread ran, came, went or changed its wait between the looks")

@@ -14,9 +14,7 @@ from harness.detect.process_state import (
     Case,
     at_site,
     at_work,
-    mib,
     named,
-    percent,
     place_from,
 )
 from harness.detect.verdicts import Answer, Says
@@ -25,7 +23,7 @@ from harness.model.world import Link
 from harness.stacks import wait_site
 from harness.stacks.parse import ThreadStack
 from harness.stacks.wait_rules import Category
-from harness.text.phrases import count, duration
+from harness.text.units import duration, percent, rate, size
 
 FEW_SLEEPS = 1
 """A loop without end goes to wait for nothing; so many times may be chance."""
@@ -86,8 +84,9 @@ def _starved(case: Case) -> Says | None:
     available = case.seen.last.machine.available
     scarce = (swapped or 0) > SWAPPED or (available is not None and available < SCARCE)
     if scarce and moved.rate(moved.major) >= THRASHING:
-        back = f"has {moved.rate(moved.major):.0f} pages a second read back from the disk"
-        return Says(Answer.STARVED, f"{back}, with {mib(swapped)} of it swapped out")
+        swapped_out = "an unknown amount" if swapped is None else size(swapped)
+        back = f"reads {rate(moved.rate(moved.major), 'page')} back from the disk"
+        return Says(Answer.STARVED, f"{back}, with {swapped_out} of it swapped out")
     return None
 
 
@@ -199,7 +198,7 @@ def _moving(case: Case) -> Says | None:
 
 def _polls(case: Case) -> Says:
     pace = case.motion.threads[case.pid]
-    often = f"wakes {count(case.motion.rate(pace.switches))} times a second, and waits again"
+    often = f"wakes {rate(case.motion.rate(pace.switches), 'time')}, and waits again"
     if case.living:
         return Says(
             Answer.WAITING, f"{often}, as who waits for children does", case.living, sure=False
@@ -377,7 +376,7 @@ def _still(case: Case) -> Says:
     )
     return Says(
         Answer.STALLED,
-        f"{how} for {case.motion.seconds:.1f} s{what}",
+        f"{how} for {duration(case.motion.seconds)}{what}",
         sure=len(case.captures) > 1,
     )
 

@@ -16,7 +16,7 @@ from harness.stacks.parse import ThreadStack
 from harness.stacks.parse.frames import plain
 from harness.stacks.wait_rules import Category
 from harness.stacks.wait_site import WaitSite
-from harness.text import phrases
+from harness.text.units import percent, rate, throughput
 
 BUSY = 0.02
 """Share of a core from which on a thread or process uses the CPU."""
@@ -168,25 +168,11 @@ def at_work(case: Case) -> str:
     ]
     parts = [f"uses {percent(moved.cpu)} of a core" + (f" ({', '.join(threads)})" * bool(threads))]
     if moved.io:
-        parts.append(f"reads and writes {mib(moved.rate(moved.io))} a second")
+        parts.append(f"reads and writes {throughput(moved.rate(moved.io))}")
     if count := switches(moved):
-        parts.append(f"switches threads {phrases.count(moved.rate(count))} times a second")
+        parts.append(f"switches threads {rate(moved.rate(count), 'time')}")
     if moved.major:
-        parts.append(f"pages in {phrases.count(moved.rate(moved.major))} times a second")
+        parts.append(f"pages in {rate(moved.rate(moved.major), 'time')}")
     if moved.came_or_went:
         parts.append("threads or children come and go")
     return ", ".join(parts) + (f"; {at_site(case)}" if case.waits else "")
-
-
-def percent(share: float) -> str:
-    return f"{100 * share:.0f} %"
-
-
-def mib(count: float | None) -> str:
-    """Bytes, in words."""
-    if count is None:
-        return "an unknown amount"
-    if count < 1024:
-        return f"{phrases.count(count)} bytes"
-    size, unit = (count / (1 << 20), "MiB") if count >= 1 << 20 else (count / 1024, "KiB")
-    return f"{phrases.count(size)} {unit}"

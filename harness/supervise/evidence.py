@@ -18,6 +18,7 @@ from harness.observe import processes as observe
 from harness.stacks import capture as stacks
 from harness.stacks import wait_site
 from harness.stacks.wait_rules import Category
+from harness.text.units import duration
 
 MOST = 4
 """Of a large tree so many processes' stacks are taken."""
@@ -170,7 +171,8 @@ def _told(evidence: stacks.StackEvidence) -> dict[str, Any]:
     told: dict[str, Any] = {
         "stack_tool": first.tool,
         "stack_attempts": [
-            f"{a.tool}: {'ok' if a.ok else a.reason} ({a.seconds:.1f} s)" for a in first.attempts
+            f"{a.tool}: {'ok' if a.ok else a.reason} ({duration(a.seconds)})"
+            for a in first.attempts
         ],
         "stacks_moved": evidence.moved,
     }
