@@ -69,7 +69,7 @@ def watch(pid: int, seconds: float, folder: Path, may_signal: bool = False) -> W
     taker = _Taker(folder / "stacks", pid, may_signal)
     asked, left = _Asked(), timeouts.Left(platform.current().arch)
     windows = [_window(pid, FIRST * seconds, left)]
-    seen = _complete(Seen(root=pid, windows=tuple(windows), machine=platform.current().arch), asked)
+    seen = _complete(Seen(root=pid, windows=tuple(windows), arch=platform.current().arch), asked)
     tree = judge_tree(seen)
     closed = _closed(pid) if platform.current().shows_waits else ""
     blind = bool(closed)
@@ -197,7 +197,7 @@ def _complete(seen: Seen, asked: _Asked) -> Seen:
         thread.tid: link
         for process in processes
         for thread in process.threads
-        if (link := file_peers.waited_for(process, thread, seen.machine, ends))
+        if (link := file_peers.waited_for(process, thread, seen.arch, ends))
     }
     listed = {one.pid for one in processes}
     sockets = {pid: ends.peers(pid) for pid in listed}
@@ -208,7 +208,7 @@ def _complete(seen: Seen, asked: _Asked) -> Seen:
         links=found,
         sockets=sockets,
         names=asked.names(listed | peers),
-        shares=frozenset(one.pid for one in processes[:WORLDS] if _shares(one, seen.machine)),
+        shares=frozenset(one.pid for one in processes[:WORLDS] if _shares(one, seen.arch)),
         gpu=seen.gpu or _gpu(seen.last),
     )
 
@@ -220,13 +220,13 @@ def _gpu(look: Look) -> tuple[str, ...]:
     return tuple(gpu.utilisation(timeout=2.0)) if opened else ()
 
 
-def _shares(process: Process, machine: str) -> bool:
+def _shares(process: Process, arch: str) -> bool:
     """Whether its memory may be its parent's as well, as it is between vfork and exec.
 
     A thread of the parent could then wake it through what is called a private futex.
     """
     call = ctypes.CDLL(None, use_errno=True).syscall
-    number = _KCMP.get(machine)
+    number = _KCMP.get(arch)
     if number is not None:
         answer = call(number, process.pid, process.ppid, _KCMP_VM, 0, 0)
         if answer >= 0:
@@ -345,7 +345,7 @@ def transfers(seen: Seen, pid: int) -> bool:
     return any(
         thread.state == "S"
         and thread.syscall is not None
-        and syscalls.transfer(thread.syscall, thread.args, seen.machine)
+        and syscalls.transfer(thread.syscall, thread.args, seen.arch)
         for window in seen.windows
         for look in window
         for process in look.processes

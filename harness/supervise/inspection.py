@@ -73,20 +73,20 @@ class Prover:
 
     def proven(self, place: str) -> Cause | None:
         """The deadlock, if the looks prove one. `place` says where, as in `in phase eval`."""
-        machine = platform.current().arch
-        if not self._worlds or deadlock.prove(self._worlds, machine):
+        arch = platform.current().arch
+        if not self._worlds or deadlock.prove(self._worlds, arch):
             return None
-        return deadlock.deadlock(self._worlds, place, machine)
+        return deadlock.deadlock(self._worlds, place, arch)
 
     def asleep(self) -> float | None:
         """Seconds until the worker's main thread, which only waits for a time to pass, wakes.
 
         0.0 when it sleeps and nobody can say how long; None when it does anything else.
         """
-        machine = platform.current().arch
-        if not sleeping.asleep(self._worlds, machine):
+        arch = platform.current().arch
+        if not sleeping.asleep(self._worlds, arch):
             return None
-        return sleeping.wakes_in(self._worlds[-1], machine) or 0.0
+        return sleeping.wakes_in(self._worlds[-1], arch) or 0.0
 
     def prompts(self) -> bool:
         """Whether a thread of it waits for what a person types."""
