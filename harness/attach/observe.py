@@ -6,9 +6,7 @@ from __future__ import annotations
 import contextlib
 import ctypes
 import os
-import platform
 import re
-import sys
 import threading
 import time
 from collections.abc import Callable, Iterable, Sequence
@@ -24,7 +22,8 @@ from harness.detect.process_rules import COMPILERS
 from harness.detect.tree import Tree, judge_tree
 from harness.detect.verdicts import Answer
 from harness.model import Process
-from harness.observe import gpu, linux, threads
+from harness.model.world import World
+from harness.observe import gpu, platform, threads
 from harness.observe import processes as observe
 from harness.observe.linux import file_peers, timeouts
 from harness.stacks import capture as stacks
@@ -48,8 +47,6 @@ TOOL_S = 5.0
 _KCMP = {"x86_64": 312, "aarch64": 272}
 _KCMP_VM = 1
 
-LINUX = sys.platform == "linux"
-
 
 class Watched(msgspec.Struct, frozen=True, kw_only=True):
     """What came of the looks."""
@@ -70,11 +67,11 @@ def watch(pid: int, seconds: float, folder: Path, may_signal: bool = False) -> W
     """
     began = time.monotonic()
     taker = _Taker(folder / "stacks", pid, may_signal)
-    asked, left = _Asked(), timeouts.Left(platform.machine())
+    asked, left = _Asked(), timeouts.Left(platform.current().arch)
     windows = [_window(pid, FIRST * seconds, left)]
-    seen = _complete(Seen(root=pid, windows=tuple(windows), machine=platform.machine()), asked)
+    seen = _complete(Seen(root=pid, windows=tuple(windows), arch=platform.current().arch), asked)
     tree = judge_tree(seen)
-    closed = _closed(pid) if LINUX else ""
+    closed = _closed(pid) if platform.current().shows_waits else ""
     blind = bool(closed)
     if not blind or may_signal:
         taker.take(_wanted(tree, seen), "1", seen)
@@ -115,10 +112,15 @@ def _look(pid: int, left: timeouts.Left) -> Look:
     return Look(
         t=t,
         processes=left.of(processes, t),
-        worlds={one.pid: linux.world(one.pid) for one in processes[:WORLDS]} if LINUX else {},
-        more={one.pid: _more(one) for one in processes} if LINUX else {},
+        worlds=_worlds(processes),
+        more={one.pid: _more(one) for one in processes} if platform.current().shows_waits else {},
         machine=observe.machine(),
     )
+
+
+def _worlds(processes: Sequence[Process]) -> dict[int, World]:
+    looks = ((one.pid, platform.current().world(one.pid)) for one in processes[:WORLDS])
+    return {pid: world for pid, world in looks if world is not None}
 
 
 def _more(process: Process) -> More:
@@ -188,14 +190,14 @@ def _complete(seen: Seen, asked: _Asked) -> Seen:
     processes = seen.last.processes
     change = msgspec.structs.replace
     seen = asked.job(seen)
-    if not LINUX:
+    if not platform.current().shows_waits:
         return change(seen, names=asked.names(one.pid for one in processes))
     ends = file_peers.Ends()
     found = {
         thread.tid: link
         for process in processes
         for thread in process.threads
-        if (link := file_peers.waited_for(process, thread, seen.machine, ends))
+        if (link := file_peers.waited_for(process, thread, seen.arch, ends))
     }
     listed = {one.pid for one in processes}
     sockets = {pid: ends.peers(pid) for pid in listed}
@@ -206,7 +208,7 @@ def _complete(seen: Seen, asked: _Asked) -> Seen:
         links=found,
         sockets=sockets,
         names=asked.names(listed | peers),
-        shares=frozenset(one.pid for one in processes[:WORLDS] if _shares(one, seen.machine)),
+        shares=frozenset(one.pid for one in processes[:WORLDS] if _shares(one, seen.arch)),
         gpu=seen.gpu or _gpu(seen.last),
     )
 
@@ -218,13 +220,13 @@ def _gpu(look: Look) -> tuple[str, ...]:
     return tuple(gpu.utilisation(timeout=2.0)) if opened else ()
 
 
-def _shares(process: Process, machine: str) -> bool:
+def _shares(process: Process, arch: str) -> bool:
     """Whether its memory may be its parent's as well, as it is between vfork and exec.
 
     A thread of the parent could then wake it through what is called a private futex.
     """
     call = ctypes.CDLL(None, use_errno=True).syscall
-    number = _KCMP.get(machine)
+    number = _KCMP.get(arch)
     if number is not None:
         answer = call(number, process.pid, process.ppid, _KCMP_VM, 0, 0)
         if answer >= 0:
@@ -343,7 +345,7 @@ def transfers(seen: Seen, pid: int) -> bool:
     return any(
         thread.state == "S"
         and thread.syscall is not None
-        and syscalls.transfer(thread.syscall, thread.args, seen.machine)
+        and syscalls.transfer(thread.syscall, thread.args, seen.arch)
         for window in seen.windows
         for look in window
         for process in look.processes
@@ -390,6 +392,6 @@ def _not_read(closed: str, seen: Seen, taker: _Taker) -> tuple[str, ...]:
             told.append(f"the stacks of process {one}: {last}")
         elif any("cut short" in attempt.reason for attempt in captures[0].attempts):
             told.append(f"native frames of process {one}: to stop it would cut a transfer short")
-    if not LINUX:
+    if not platform.current().shows_waits:
         told.append("single threads, system calls and open files, which only Linux shows")
     return tuple(told)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Sequence
 from datetime import datetime, timezone
 from pathlib import Path
@@ -25,7 +24,7 @@ from harness.model import (
     Severity,
     Standing,
 )
-from harness.observe import environment, linux
+from harness.observe import environment, platform
 from harness.report.sections.attached import FOUND
 from harness.text.units import duration
 
@@ -160,9 +159,7 @@ def state(watched: Watched) -> bytes:
                 "machine": last.machine,
                 "processes": last.processes,
                 "more": {str(pid): more for pid, more in last.more.items()},
-                "open_files": {
-                    str(pid): linux.open_files(pid) for pid in pids if sys.platform == "linux"
-                },
+                "open_files": {str(pid): platform.current().open_files(pid) for pid in pids},
                 "links": {str(tid): found for tid, found in watched.seen.links.items()},
                 "stacks": {
                     str(one.pid): watched.captures[one.pid]

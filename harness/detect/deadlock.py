@@ -46,13 +46,13 @@ class Reason(msgspec.Struct, frozen=True):
     told: str
 
 
-def prove(looks: Sequence[World], machine: str) -> tuple[Reason, ...]:
+def prove(looks: Sequence[World], arch: str) -> tuple[Reason, ...]:
     """Reasons against the claim that the tree of `looks` is dead; empty when it is proven.
 
-    `looks` are in the order in which they were taken, `machine` is as of platform.machine().
+    `looks` are in the order in which they were taken, `arch` is as of `harness.observe.platform`.
     """
-    if machine not in syscalls.TABLES:
-        return (Reason("machine", f"system calls of {machine} are not known here"),)
+    if arch not in syscalls.TABLES:
+        return (Reason("machine", f"system calls of {arch} are not known here"),)
     if not looks or not looks[-1].processes:
         return (Reason("unreadable", "no process was seen"),)
     world = looks[-1]
@@ -67,7 +67,7 @@ def prove(looks: Sequence[World], machine: str) -> tuple[Reason, ...]:
                 reasons.append(Reason("main_thread_ended", told))
             continue
         reasons += _alone(process, world.surroundings.get(process.pid))
-        reasons += _waits(process, world, machine)
+        reasons += _waits(process, world, arch)
     return tuple(dict.fromkeys(reasons))
 
 
@@ -115,11 +115,11 @@ def _alone(process: Process, around: Surroundings | None) -> Iterator[Reason]:
         yield Reason("async_io", f"{who} has {around.asynchronous[0]}")
 
 
-def _waits(process: Process, world: World, machine: str) -> Iterator[Reason]:
+def _waits(process: Process, world: World, arch: str) -> Iterator[Reason]:
     if not process.threads:
         yield Reason("unreadable", f"no thread of process {process.pid} could be read")
     for thread in process.threads:
-        way_out = against(process, thread, world, machine)
+        way_out = against(process, thread, world, arch)
         if way_out is not None:
             code, told = way_out
             yield Reason(code, f"thread {thread.tid} ({thread.name}) {told}")
@@ -133,7 +133,7 @@ _STATES = {
 }
 
 
-def against(process: Process, thread: Thread, world: World, machine: str) -> tuple[str, str] | None:
+def against(process: Process, thread: Thread, world: World, arch: str) -> tuple[str, str] | None:
     """Code and words of why this thread may still move; None when only its own kind can wake it."""
     if thread.state in _STATES:
         return _STATES[thread.state]
@@ -141,7 +141,7 @@ def against(process: Process, thread: Thread, world: World, machine: str) -> tup
         return "unknown_wait", f"is in state {thread.state}"
     if thread.syscall is None or thread.switches is None:
         return "unreadable", "cannot be looked into"
-    name = syscalls.name(thread.syscall, machine)
+    name = syscalls.name(thread.syscall, arch)
     if name in ("futex", "futex_wait", "futex_waitv"):
         return _futex(name, thread.args)
     if name in ("wait4", "waitid"):
@@ -216,13 +216,13 @@ def _int(register: int) -> int:
     return (register & 0xFFFFFFFF ^ 0x80000000) - 0x80000000
 
 
-def deadlock(looks: Sequence[World], place: str, machine: str) -> Cause:
+def deadlock(looks: Sequence[World], place: str, arch: str) -> Cause:
     """The proven cause, with what proves it. `place` says where, as in `in phase eval`."""
     return Cause(
         code="deadlock",
         proven=True,
         summary=f"deadlock {place}: {why(looks[-1])}",
-        evidence=shown(looks, machine),
+        evidence=shown(looks, arch),
     )
 
 
@@ -232,7 +232,7 @@ def why(world: World) -> str:
     return _wait_for_one_another(sum(len(process.threads) for process in alive), len(alive))
 
 
-def shown(looks: Sequence[World], machine: str) -> dict[str, Any]:
+def shown(looks: Sequence[World], arch: str) -> dict[str, Any]:
     """What proves it: the looks, and which call each thread waits in."""
     return {
         "looks": len(looks),
@@ -242,7 +242,7 @@ def shown(looks: Sequence[World], machine: str) -> dict[str, Any]:
                 "pid": process.pid,
                 "tid": thread.tid,
                 "name": thread.name,
-                "waits_in": _call(thread, machine),
+                "waits_in": _call(thread, arch),
                 "cpu_s": thread.cpu_s,
                 "switches": thread.switches,
             }
@@ -265,9 +265,9 @@ def _wait_for_one_another(threads: int, processes: int) -> str:
     )
 
 
-def _call(thread: Thread, machine: str) -> str:
+def _call(thread: Thread, arch: str) -> str:
     """`futex 0x7f0012345678`, `wait4 of process 4711`, `wait4 of any child`."""
-    name = thread.syscall is not None and syscalls.name(thread.syscall, machine)
+    name = thread.syscall is not None and syscalls.name(thread.syscall, arch)
     if not name or not thread.args:
         return name or "unknown"
     if name not in ("wait4", "waitid"):

@@ -53,7 +53,7 @@ _KERNEL = (
 _FUTEX_PRIVATE = 0x80
 
 
-def kernel_wait(thread: Thread, waits_in: str, machine: str) -> Wait | None:
+def kernel_wait(thread: Thread, waits_in: str, arch: str) -> Wait | None:
     """What `thread` waits for; None when it runs, or when it is something else.
 
     `waits_in` is the kernel's function that it sleeps in, "" where that is not known.
@@ -62,7 +62,7 @@ def kernel_wait(thread: Thread, waits_in: str, machine: str) -> Wait | None:
         return None
     if thread.syscall is None:
         return next((wait for pattern, wait in _KERNEL if pattern.search(waits_in)), None)
-    name = syscalls.name(thread.syscall, machine)
+    name = syscalls.name(thread.syscall, arch)
     if name in ("futex", "futex_wait", "futex_waitv"):
         place = 1 if name == "futex" else 3
         private = name != "futex_waitv" and len(thread.args) > place and (

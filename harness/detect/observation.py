@@ -55,8 +55,8 @@ class Seen(msgspec.Struct, frozen=True, kw_only=True):
     """Processes that share, or may share, their memory with their parents."""
     gpu: tuple[str, ...] = ()
     """As of `harness.observe.gpu`, when the root's tree has a device open."""
-    machine: str = ""
-    """As of platform.machine()."""
+    arch: str = ""
+    """The processor, as of `harness.observe.platform`."""
     ranks: dict[int, int] = {}
     """By rank its process, of the ranks of a job; of one that has ended, the process it was."""
     asked: int | None = None

@@ -69,11 +69,11 @@ def _dead(case: Case) -> Says | None:
         for one in windows
         if len(one) >= deadlock.LOOKS and one[-1].t - one[0].t >= deadlock.SPAN_S
     ]
-    if not enough or any(deadlock.prove(one, case.seen.machine) for one in enough):
+    if not enough or any(deadlock.prove(one, case.seen.arch) for one in enough):
         return None
     looks = enough[-1]
     told = f"cannot go on: {deadlock.why(looks[-1])}"
-    return Says(Answer.DEADLOCK, told, evidence=deadlock.shown(looks, case.seen.machine))
+    return Says(Answer.DEADLOCK, told, evidence=deadlock.shown(looks, case.seen.arch))
 
 
 def _starved(case: Case) -> Says | None:
@@ -214,7 +214,7 @@ def _asleep(case: Case) -> Says | None:
         return None
     sleeps = case.wait(main) is Wait.SLEEP
     worlds = [look.worlds[case.pid] for look in case.seen.windows[-1] if case.pid in look.worlds]
-    if not sleeps and not sleeping.asleep(worlds, case.seen.machine):
+    if not sleeps and not sleeping.asleep(worlds, case.seen.arch):
         return None
     what = f"sleeps{place_from(case)}" if sleeps else at_site(case)
     left = _left(case)

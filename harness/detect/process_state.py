@@ -86,7 +86,7 @@ class Case:
     def wait(self, thread: Thread) -> Wait | None:
         more = self.seen.last.more.get(self.pid)
         waits_in = more.waits_in.get(thread.tid, "") if more else ""
-        return kernel_wait(thread, waits_in, self.seen.machine)
+        return kernel_wait(thread, waits_in, self.seen.arch)
 
     def stack(self, tid: int, capture: int = -1) -> ThreadStack | None:
         if not self.captures:

@@ -9,7 +9,7 @@ import threading
 import time
 from pathlib import Path
 
-from harness.observe import linux, run_tool
+from harness.observe import platform, run_tool
 from harness.stacks import tools
 from harness.stacks.parse import ThreadStack, parse
 from harness.stacks.tools import Attempt
@@ -24,7 +24,7 @@ def ask(
     began = time.monotonic()
     threads: tuple[ThreadStack, ...] = ()
     reason = ""
-    transfers = linux.transfers(pid)
+    transfers = platform.current().transfers(pid)
     if transfers or spare:
         reason = tools.would_cut_short(transfers)
     elif tools.is_stopped(pid):

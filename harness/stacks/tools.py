@@ -37,7 +37,7 @@ from pathlib import Path
 import msgspec
 import psutil
 
-from harness.observe import linux, run_tool
+from harness.observe import platform, run_tool
 from harness.stacks.parse import Frame, ThreadStack, parse
 
 TIMEOUT_S = 10.0
@@ -130,7 +130,7 @@ def available(probe: bool = True) -> tuple[ToolStatus, ...]:
 
 def here() -> tuple[Tool, ...]:
     """The tools of this platform."""
-    return tuple(tool for tool in TOOLS if tool.only_on in (None, sys.platform))
+    return tuple(tool for tool in TOOLS if tool.only_on in (None, platform.current().name))
 
 
 def attempt(
@@ -181,7 +181,7 @@ def _ask(
     tool: Tool, pid: int, file: Path, timeout: float, spare: bool, stop: threading.Event | None
 ) -> tuple[tuple[ThreadStack, ...], str]:
     """The threads as the tool sees them, or the reason why there are none."""
-    transfers = linux.transfers(pid)
+    transfers = platform.current().transfers(pid)
     if tool.stops and (transfers or spare):
         return (), would_cut_short(transfers)
     was_stopped = is_stopped(pid)

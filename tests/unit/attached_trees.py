@@ -51,7 +51,7 @@ def seen(*processes, later=(), more=None, around=ALONE, **fields):
         )  # fmt: skip
     names = {one.pid: f"{one.name} train.py ..." for one in processes}
     return Seen(
-        **{"root": 1, "windows": tuple(windows), "machine": "x86_64", "names": names, **fields}
+        **{"root": 1, "windows": tuple(windows), "arch": "x86_64", "names": names, **fields}
     )
 
 
