@@ -36,9 +36,9 @@ AARCH64 = {
 TABLES = {"x86_64": X86_64, "aarch64": AARCH64}
 
 
-def name(number: int, machine: str) -> str | None:
+def name(number: int, arch: str) -> str | None:
     """The call's name; None when the number is none of those above, or the machine is another."""
-    return TABLES.get(machine, {}).get(number)
+    return TABLES.get(arch, {}).get(number)
 
 
 _SENDS = frozenset(
@@ -50,13 +50,13 @@ _RECEIVES = {"recvfrom": 3, "recvmsg": 2}
 _WAITALL = 0x100
 
 
-def transfer(number: int, args: Sequence[int], machine: str) -> str | None:
+def transfer(number: int, args: Sequence[int], arch: str) -> str | None:
     """The name of a call that may have moved a part of its bytes and wait to move the rest.
 
     Whoever stops a thread in it cuts it short: the kernel does not restart such a call, and it
     returns how much it has moved.
     """
-    called = name(number, machine)
+    called = name(number, arch)
     if called == "recvmmsg":
         return called  # it counts messages
     if called in _RECEIVES:

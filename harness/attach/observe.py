@@ -6,9 +6,7 @@ from __future__ import annotations
 import contextlib
 import ctypes
 import os
-import platform
 import re
-import sys
 import threading
 import time
 from collections.abc import Callable, Iterable, Sequence
@@ -19,12 +17,13 @@ import msgspec
 from harness import syscalls
 from harness.attach import launchers, target
 from harness.detect.activity import has_ended, process_at
-from harness.detect.observation import Capture, Look, More, Observation, Window
+from harness.detect.observation import Capture, Look, More, Seen, Window
 from harness.detect.process_rules import COMPILERS
 from harness.detect.tree import Tree, judge_tree
 from harness.detect.verdicts import Answer
 from harness.model import Process
-from harness.observe import gpu, linux, threads
+from harness.model.world import World
+from harness.observe import gpu, platform, threads
 from harness.observe import processes as observe
 from harness.observe.linux import file_peers, timeouts
 from harness.stacks import capture as stacks
@@ -48,13 +47,11 @@ TOOL_S = 5.0
 _KCMP = {"x86_64": 312, "aarch64": 272}
 _KCMP_VM = 1
 
-LINUX = sys.platform == "linux"
-
 
 class Watched(msgspec.Struct, frozen=True, kw_only=True):
     """What came of the looks."""
 
-    seen: Observation
+    seen: Seen
     tree: Tree
     captures: dict[int, tuple[StackCapture, ...]]
     """By pid, with what became of each tool."""
@@ -70,11 +67,11 @@ def watch(pid: int, seconds: float, folder: Path, may_signal: bool = False) -> W
     """
     began = time.monotonic()
     taker = _Taker(folder / "stacks", pid, may_signal)
-    asked, left = _Asked(), timeouts.Left(platform.machine())
+    asked, left = _Asked(), timeouts.Left(platform.current().arch)
     windows = [_window(pid, FIRST * seconds, left)]
-    seen = _complete(Observation(root=pid, windows=tuple(windows), machine=platform.machine()), asked)
+    seen = _complete(Seen(root=pid, windows=tuple(windows), arch=platform.current().arch), asked)
     tree = judge_tree(seen)
-    closed = _closed(pid) if LINUX else ""
+    closed = _closed(pid) if platform.current().shows_waits else ""
     blind = bool(closed)
     if not blind or may_signal:
         taker.take(_wanted(tree, seen), "1", seen)
@@ -115,10 +112,15 @@ def _look(pid: int, left: timeouts.Left) -> Look:
     return Look(
         t=t,
         processes=left.of(processes, t),
-        worlds={one.pid: linux.world(one.pid) for one in processes[:WORLDS]} if LINUX else {},
-        more={one.pid: _more(one) for one in processes} if LINUX else {},
+        worlds=_worlds(processes),
+        more={one.pid: _more(one) for one in processes} if platform.current().shows_waits else {},
         machine=observe.machine(),
     )
+
+
+def _worlds(processes: Sequence[Process]) -> dict[int, World]:
+    looks = ((one.pid, platform.current().world(one.pid)) for one in processes[:WORLDS])
+    return {pid: world for pid, world in looks if world is not None}
 
 
 def _more(process: Process) -> More:
@@ -161,7 +163,7 @@ class _Asked:
                 self._known[pid] = " ".join(found)
         return dict(self._known)
 
-    def job(self, seen: Observation) -> Observation:
+    def job(self, seen: Seen) -> Seen:
         """`seen` with the ranks of its tree, and what their launcher was told of them."""
         processes = seen.last.processes
         self._ranks |= self._numbers.of(processes)
@@ -183,12 +185,12 @@ class _Asked:
         )
 
 
-def _complete(seen: Observation, asked: _Asked) -> Observation:
+def _complete(seen: Seen, asked: _Asked) -> Seen:
     """`seen` with what is asked once: ranks, links, names, shared memory, the GPU."""
     processes = seen.last.processes
     change = msgspec.structs.replace
     seen = asked.job(seen)
-    if not LINUX:
+    if not platform.current().shows_waits:
         return change(seen, names=asked.names(one.pid for one in processes))
     ends = file_peers.Ends()
     found = {
@@ -218,13 +220,13 @@ def _gpu(look: Look) -> tuple[str, ...]:
     return tuple(gpu.utilisation(timeout=2.0)) if opened else ()
 
 
-def _shares(process: Process, machine: str) -> bool:
+def _shares(process: Process, arch: str) -> bool:
     """Whether its memory may be its parent's as well, as it is between vfork and exec.
 
     A thread of the parent could then wake it through what is called a private futex.
     """
     call = ctypes.CDLL(None, use_errno=True).syscall
-    number = _KCMP.get(machine)
+    number = _KCMP.get(arch)
     if number is not None:
         answer = call(number, process.pid, process.ppid, _KCMP_VM, 0, 0)
         if answer >= 0:
@@ -252,7 +254,7 @@ def _closed(pid: int) -> str:
     return ""
 
 
-def _wanted(tree: Tree, seen: Observation) -> list[int]:
+def _wanted(tree: Tree, seen: Seen) -> list[int]:
     """Whose stacks are taken: the root's, and of what it waits for, first what is in doubt. Of a
     job the ranks', for its launcher tells nothing."""
     if tree.job is not None:
@@ -265,7 +267,7 @@ def _wanted(tree: Tree, seen: Observation) -> list[int]:
     return [seen.root, *rest][:CAPTURED]
 
 
-def _tells(seen: Observation, pid: int) -> bool:
+def _tells(seen: Seen, pid: int) -> bool:
     """Whether a descendant's stacks are worth a tool: those of Python, and of several threads."""
     process = process_at(seen.last, pid)
     if process is None or process.name in COMPILERS:
@@ -296,7 +298,7 @@ class _Taker:
         self._places: dict[int, Path] = {}
         """Where each one's go, also once it is known to be a rank."""
 
-    def take(self, pids: Sequence[int], label: str, seen: Observation) -> None:
+    def take(self, pids: Sequence[int], label: str, seen: Seen) -> None:
         taken = threads.each(pids, self._one(label, seen), CAPTURED, self._stop)
         for pid, capture in zip(pids, taken, strict=True):
             self.found[pid] = (*self.found.get(pid, ()), capture)
@@ -307,14 +309,14 @@ class _Taker:
             for pid, captures in self.found.items()
         }
 
-    def _place(self, pid: int, seen: Observation) -> Path:
+    def _place(self, pid: int, seen: Seen) -> Path:
         if pid not in self._places:
             rank = next((rank for rank, one in seen.ranks.items() if one == pid), None)
             name = str(pid) if rank is None else f"rank-{rank}"
             self._places[pid] = self._folder if pid == self._root else self._folder / name
         return self._places[pid]
 
-    def _one(self, label: str, seen: Observation) -> Callable[[int], StackCapture]:
+    def _one(self, label: str, seen: Seen) -> Callable[[int], StackCapture]:
         def take(pid: int) -> StackCapture:
             folder = self._place(pid, seen)
             before = self.found.get(pid, ())
@@ -338,7 +340,7 @@ class _Taker:
         return take
 
 
-def transfers(seen: Observation, pid: int) -> bool:
+def transfers(seen: Seen, pid: int) -> bool:
     """Whether a thread of it was seen in a transfer: the next one may begin at any moment."""
     return any(
         thread.state == "S"
@@ -377,7 +379,7 @@ def _faulthandler(pid: int) -> Path | None:
     return None
 
 
-def _not_read(closed: str, seen: Observation, taker: _Taker) -> tuple[str, ...]:
+def _not_read(closed: str, seen: Seen, taker: _Taker) -> tuple[str, ...]:
     ended = [one for one in (seen.root, *taker.found) if has_ended(process_at(seen.last, one))]
     told = []
     if closed and seen.root not in ended:
@@ -390,6 +392,6 @@ def _not_read(closed: str, seen: Observation, taker: _Taker) -> tuple[str, ...]:
             told.append(f"the stacks of process {one}: {last}")
         elif any("cut short" in attempt.reason for attempt in captures[0].attempts):
             told.append(f"native frames of process {one}: to stop it would cut a transfer short")
-    if not LINUX:
+    if not platform.current().shows_waits:
         told.append("single threads, system calls and open files, which only Linux shows")
     return tuple(told)

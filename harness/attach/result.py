@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Sequence
 from datetime import datetime, timezone
 from pathlib import Path
@@ -25,8 +24,9 @@ from harness.model import (
     Severity,
     Standing,
 )
-from harness.observe import environment, linux
+from harness.observe import environment, platform
 from harness.report.sections.attached import FOUND
+from harness.text.units import duration
 
 MOST = 64
 """Processes that are told of."""
@@ -76,7 +76,7 @@ def cause(watched: Watched) -> Cause:
     if captures:
         evidence["stack_tool"] = captures[0].tool
         evidence["stack_attempts"] = [
-            f"{a.tool}: {'ok' if a.ok else a.reason} ({a.seconds:.1f} s)"
+            f"{a.tool}: {'ok' if a.ok else a.reason} ({duration(a.seconds)})"
             for a in captures[0].attempts
         ]
     if watched.seen.gpu:
@@ -96,7 +96,7 @@ def _finding(watched: Watched) -> Finding:
     return Finding(
         code=FOUND,
         severity=Severity.INFO,
-        summary=f"looked at {seen.name(seen.root)} from outside for {watched.seconds:.1f} s",
+        summary=f"looked at {seen.name(seen.root)} from outside for {duration(watched.seconds)}",
         evidence={
             "answer": tree.answer.value,
             "summary": tree.summary,
@@ -159,9 +159,7 @@ def state(watched: Watched) -> bytes:
                 "machine": last.machine,
                 "processes": last.processes,
                 "more": {str(pid): more for pid, more in last.more.items()},
-                "open_files": {
-                    str(pid): linux.open_files(pid) for pid in pids if sys.platform == "linux"
-                },
+                "open_files": {str(pid): platform.current().open_files(pid) for pid in pids},
                 "links": {str(tid): found for tid, found in watched.seen.links.items()},
                 "stacks": {
                     str(one.pid): watched.captures[one.pid]

@@ -19,6 +19,7 @@ import msgspec
 from harness import syscalls
 from harness.model import Cause, Process, Thread
 from harness.model.world import Surroundings, World
+from harness.text.units import duration
 
 LOOKS = 3
 SPAN_S = 0.5
@@ -46,7 +47,7 @@ class Reason(msgspec.Struct, frozen=True):
 def still(looks: Sequence[World], tids: Collection[int]) -> Iterator[Reason]:
     """Reasons against the claim that none of the threads `tids` has moved between the looks."""
     if len(looks) < LOOKS or looks[-1].t - looks[0].t < SPAN_S:
-        yield Reason("too_soon", f"fewer than {LOOKS} looks over {SPAN_S} s")
+        yield Reason("too_soon", f"fewer than {LOOKS} looks over {duration(SPAN_S)}")
     marks = [_mark(look, tids) for look in looks]
     if any(mark != marks[0] for mark in marks[1:]):
         yield Reason("moved", "a thread ran, came, went or changed its wait between the looks")
@@ -94,7 +95,7 @@ _STATES = {
 }
 
 
-def against(process: Process, thread: Thread, world: World, machine: str) -> tuple[str, str] | None:
+def against(process: Process, thread: Thread, world: World, arch: str) -> tuple[str, str] | None:
     """Code and words of why this thread may still move; None when only its own kind can wake it."""
     if thread.state in _STATES:
         return _STATES[thread.state]
@@ -102,7 +103,7 @@ def against(process: Process, thread: Thread, world: World, machine: str) -> tup
         return "unknown_wait", f"is in state {thread.state}"
     if thread.syscall is None or thread.switches is None:
         return "unreadable", "cannot be looked into"
-    name = syscalls.name(thread.syscall, machine)
+    name = syscalls.name(thread.syscall, arch)
     if name in ("futex", "futex_wait", "futex_waitv"):
         return _futex(name, thread.args)
     if name in ("wait4", "waitid"):
@@ -177,7 +178,7 @@ def _int(register: int) -> int:
     return (register & 0xFFFFFFFF ^ 0x80000000) - 0x80000000
 
 
-def shown(looks: Sequence[World], machine: str, tids: Collection[int] = ()) -> dict[str, Any]:
+def shown(looks: Sequence[World], arch: str, tids: Collection[int] = ()) -> dict[str, Any]:
     """What proves it: the looks, and which call each thread waits in; of `tids`, if given."""
     return {
         "looks": len(looks),
@@ -187,7 +188,7 @@ def shown(looks: Sequence[World], machine: str, tids: Collection[int] = ()) -> d
                 "pid": process.pid,
                 "tid": thread.tid,
                 "name": thread.name,
-                "waits_in": _call(thread, machine),
+                "waits_in": _call(thread, arch),
                 "cpu_s": thread.cpu_s,
                 "switches": thread.switches,
             }
@@ -198,9 +199,9 @@ def shown(looks: Sequence[World], machine: str, tids: Collection[int] = ()) -> d
     }
 
 
-def _call(thread: Thread, machine: str) -> str:
+def _call(thread: Thread, arch: str) -> str:
     """`futex 0x7f0012345678`, `wait4 of process 4711`, `wait4 of any child`."""
-    name = thread.syscall is not None and syscalls.name(thread.syscall, machine)
+    name = thread.syscall is not None and syscalls.name(thread.syscall, arch)
     if not name or not thread.args:
         return name or "unknown"
     if name not in ("wait4", "waitid"):

@@ -66,7 +66,7 @@ class Observation(msgspec.Struct, frozen=True, kw_only=True):
     trains: tuple[int, int] | None = None
     """Process and thread that report the steps, where they are known."""
     arch: str = ""
-    """As of platform.machine()."""
+    """As of `harness.observe.platform`."""
     ranks: dict[int, int] = {}
     """By rank its process, of the ranks of a job; of one that has ended, the process it was."""
     asked: int | None = None

@@ -10,7 +10,7 @@ from harness.model import Process, Thread
 from harness.model.world import World
 
 
-def asleep(looks: Sequence[World], machine: str) -> bool:
+def asleep(looks: Sequence[World], arch: str) -> bool:
     """Whether the first process's main thread is in one single timed wait, which ends by itself.
 
     Or waits for children, and all of these are asleep in this way. A thread that polls is switched
@@ -18,22 +18,22 @@ def asleep(looks: Sequence[World], machine: str) -> bool:
     """
     if len(looks) < deadlock.LOOKS:
         return False
-    marks = [_slumber(look.processes[0], look, machine) for look in looks[-deadlock.LOOKS :]]
+    marks = [_slumber(look.processes[0], look, arch) for look in looks[-deadlock.LOOKS :]]
     return None not in marks and len(set(marks)) == 1
 
 
-def wakes_in(look: World, machine: str) -> float | None:
+def wakes_in(look: World, arch: str) -> float | None:
     """Seconds until what `asleep` saw is over at the soonest; None when that cannot be told."""
-    return _wakes_in(look.processes[0], look, machine)
+    return _wakes_in(look.processes[0], look, arch)
 
 
-def _wakes_in(process: Process, look: World, machine: str) -> float | None:
+def _wakes_in(process: Process, look: World, arch: str) -> float | None:
     main = main_thread(process)
     if main is None or main.syscall is None:
         return None
-    if not for_a_child(main, machine):
+    if not for_a_child(main, arch):
         return main.wakes_in
-    below = [_wakes_in(child, look, machine) for child in children(process, look)]
+    below = [_wakes_in(child, look, arch) for child in children(process, look)]
     known = [one for one in below if one is not None]
     return min(known) if known and len(known) == len(below) else None
 
@@ -49,10 +49,10 @@ def main_thread(process: Process) -> Thread | None:
     return next((thread for thread in process.threads if thread.tid == process.pid), None)
 
 
-def for_a_child(thread: Thread, machine: str) -> bool:
+def for_a_child(thread: Thread, arch: str) -> bool:
     """Whether the call that a thread is in waits for a child."""
     call = thread.syscall
-    return call is not None and syscalls.name(call, machine) in ("wait4", "waitid")
+    return call is not None and syscalls.name(call, arch) in ("wait4", "waitid")
 
 
 def children(process: Process, look: World) -> list[Process]:
@@ -63,17 +63,17 @@ def children(process: Process, look: World) -> list[Process]:
 _Slumber = tuple[object, ...]
 
 
-def _slumber(process: Process, look: World, machine: str) -> _Slumber | None:
+def _slumber(process: Process, look: World, arch: str) -> _Slumber | None:
     """What must not change while it sleeps; None when it may be anything but asleep."""
     main = main_thread(process)
     if main is None or main.syscall is None:
         return None
     mark = (main.tid, main.syscall, main.args, main.switches)
-    if for_a_child(main, machine) and main.state == "S":
-        below = [_slumber(child, look, machine) for child in children(process, look)]
+    if for_a_child(main, arch) and main.state == "S":
+        below = [_slumber(child, look, arch) for child in children(process, look)]
         return (mark, *below) if below and None not in below else None
-    code, _ = deadlock.against(process, main, look, machine) or ("", "")
-    ends = code == "timed_wait" or (code == "poll" and timed_poll(main, machine))
+    code, _ = deadlock.against(process, main, look, arch) or ("", "")
+    ends = code == "timed_wait" or (code == "poll" and timed_poll(main, arch))
     return mark if ends else None
 
 
@@ -82,9 +82,9 @@ _TIMEOUTS = {**_MILLISECONDS, "ppoll": 2, "select": 4, "pselect6": 4, "epoll_pwa
 """The place of its timeout among a poll's arguments: a C int, or an address."""
 
 
-def timed_poll(thread: Thread, machine: str) -> bool:
+def timed_poll(thread: Thread, arch: str) -> bool:
     """Whether the call that a thread is in is a poll with a timeout."""
-    name = syscalls.name(thread.syscall, machine) if thread.syscall is not None else None
+    name = syscalls.name(thread.syscall, arch) if thread.syscall is not None else None
     place = _TIMEOUTS.get(name or "")
     if place is None or len(thread.args) <= place:
         return False

@@ -27,7 +27,7 @@ _EXCHANGES = _POLLS | frozenset(
 )  # fmt: skip
 
 
-def flows(looks: Sequence[World], machine: str, still: bool) -> bool:
+def flows(looks: Sequence[World], arch: str, still: bool) -> bool:
     """Whether data came or went in the first process, or below it, between all of the last looks.
 
     `still` says that nothing else has moved. Then each wake of its main thread counts, as does that
@@ -36,21 +36,21 @@ def flows(looks: Sequence[World], machine: str, still: bool) -> bool:
     if len(looks) < LOOKS:
         return False
     last = looks[-LOOKS:]
-    front = _front(last[-1], machine) if still else frozenset()
+    front = _front(last[-1], arch) if still else frozenset()
     kept = [{thread.tid: thread for thread in _threads(look)} for look in last]
     return any(
         _fed(
             [threads[tid] for threads in kept],
             [look.t for look in last],
-            machine,
+            arch,
             0.0 if tid in front else OFTEN,
         )
         for tid in kept[0].keys() & kept[1].keys() & kept[2].keys()
     )
 
 
-def _fed(seen: Sequence[Thread], times: Sequence[float], machine: str, often: float) -> bool:
-    waits = [one.state == "S" and _exchanges(one, machine) for one in seen]
+def _fed(seen: Sequence[Thread], times: Sequence[float], arch: str, often: float) -> bool:
+    waits = [one.state == "S" and _exchanges(one, arch) for one in seen]
     if not waits[1] or not all(w or one.state == "R" for w, one in zip(waits, seen, strict=True)):
         return False
     for index in (1, 2):
@@ -59,14 +59,14 @@ def _fed(seen: Sequence[Thread], times: Sequence[float], machine: str, often: fl
         if before is None or after is None or not after - before > often * passed:
             return False
     # The wait at the second look had begun after the first: has its own timeout ended it?
-    if not sleeping.timed_poll(seen[1], machine):
+    if not sleeping.timed_poll(seen[1], arch):
         return True
     wakes_in = seen[1].wakes_in
     return wakes_in is not None and wakes_in > times[2] - times[0]
 
 
-def _exchanges(thread: Thread, machine: str) -> bool:
-    return thread.syscall is not None and syscalls.name(thread.syscall, machine) in _EXCHANGES
+def _exchanges(thread: Thread, arch: str) -> bool:
+    return thread.syscall is not None and syscalls.name(thread.syscall, arch) in _EXCHANGES
 
 
 def _threads(look: World) -> list[Thread]:
@@ -80,7 +80,7 @@ def _threads(look: World) -> list[Thread]:
     return threads
 
 
-def _front(look: World, machine: str) -> frozenset[int]:
+def _front(look: World, arch: str) -> frozenset[int]:
     """The main thread of the first process, and those of the children for which it waits."""
     todo: list[Process] = list(look.processes[:1])
     front: set[int] = set()
@@ -90,6 +90,6 @@ def _front(look: World, machine: str) -> frozenset[int]:
         if main is None or main.syscall is None:
             continue
         front.add(main.tid)
-        if sleeping.for_a_child(main, machine):
+        if sleeping.for_a_child(main, arch):
             todo += sleeping.children(process, look)
     return frozenset(front)

@@ -20,7 +20,7 @@ from harness.detect.io_activity import io_done
 from harness.model import AnyBeat, Cause, Process, Snapshot, StepBeat
 from harness.model.beats import BETWEEN
 from harness.stats import quantile
-from harness.text.phrases import duration
+from harness.text.units import duration
 
 _CPU, _RUNNABLE = "uses the CPU", "a thread is runnable"
 _BY_A_SIGNAL = "stopped by a signal"
@@ -167,7 +167,7 @@ class Watchdog:
         ):
             return self._judgement(State.ALIVE, why)
         place = "after the last report" if phase == BETWEEN else f"in phase {phase}"
-        told = f"busy {place} for {lasted:.1f} s (before, at most {duration(max(durations))})"
+        told = f"busy {place} for {duration(lasted)} (before, at most {duration(max(durations))})"
         return msgspec.structs.replace(self._judgement(State.SUSPECT, told), overdue=True)
 
     def _doubt(self, now: Snapshot) -> Judgement:
@@ -179,9 +179,9 @@ class Watchdog:
         still = now.t - self._moved_at
         policy = self._policy
         if still < policy.confirm_s or self._still_looks < policy.confirm_looks:
-            told = f"phase {phase} has lasted {lasted:.1f} s"
+            told = f"phase {phase} has lasted {duration(lasted)}"
             if phase == BETWEEN:
-                told = f"no report for {lasted:.1f} s"
+                told = f"no report for {duration(lasted)}"
             return self._judgement(State.SUSPECT, told)
         return self._judgement(State.CONFIRMED, cause=self._stalled(now, phase, lasted, still))
 
@@ -189,9 +189,9 @@ class Watchdog:
         durations = self._durations.get(phase)
         step = now.position.step if now.position else -1
         of = f" of step {step}" if step >= 0 else ""
-        told = f"phase {phase}{of} has lasted {lasted:.1f} s"
+        told = f"phase {phase}{of} has lasted {duration(lasted)}"
         if phase == BETWEEN:
-            told = f"no report after that{of} for {lasted:.1f} s"
+            told = f"no report after that{of} for {duration(lasted)}"
         usual = f" (before, at most {duration(max(durations))})" if durations else ""
         evidence: dict[str, Any] = {
             "phase_s": round(lasted, 3),
@@ -204,7 +204,7 @@ class Watchdog:
         return Cause(
             code="stalled",
             summary=f"{told}{usual}, and nothing has moved for "
-            f"{still:.1f} s: no CPU time, no I/O, no page fault, no child",
+            f"{duration(still)}: no CPU time, no I/O, no page fault, no child",
             evidence=evidence,
         )
 

@@ -9,7 +9,7 @@ import threading
 import time
 from pathlib import Path
 
-from harness.observe import linux, run_tool
+from harness.observe import run_tool
 from harness.stacks import tools
 from harness.stacks.parse import ThreadStack, parse
 from harness.stacks.tools import Attempt

@@ -22,7 +22,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import platform
 import re
 import shutil
 import signal
@@ -38,7 +37,7 @@ from pathlib import Path
 import msgspec
 import psutil
 
-from harness.observe import linux, run_tool
+from harness.observe import platform, run_tool
 from harness.stacks import stopping
 from harness.stacks.parse import Frame, ThreadStack, parse
 
@@ -139,7 +138,7 @@ def available(probe: bool = True) -> tuple[ToolStatus, ...]:
 
 def here() -> tuple[Tool, ...]:
     """The tools of this platform."""
-    return tuple(tool for tool in TOOLS if tool.only_on in (None, sys.platform))
+    return tuple(tool for tool in TOOLS if tool.only_on in (None, platform.current().name))
 
 
 def attempt(
@@ -177,8 +176,8 @@ def harm(pid: int) -> str:
         program = os.readlink(f"/proc/{pid}/exe").rpartition("/")[2]
     except OSError:
         program = ""
-    looks = (linux.processes([pid], deep=True) if sys.platform == "linux" else ())[:1]
-    why = stopping.any_of(looks, program, platform.machine())
+    here = platform.current()
+    why = stopping.any_of(here.processes([pid], deep=True)[:1], program, here.arch)
     return f"not used: {why}" if why else ""
 
 
@@ -199,7 +198,7 @@ def _ask(
     """The threads as the tool sees them, or the reason why there are none."""
     if tool.stops and (why := harm(pid) or SPARED * spare):
         return (), why
-    transfers = linux.transfers(pid)
+    transfers = platform.current().transfers(pid)
     was_stopped = is_stopped(pid)
     if was_stopped and not tool.sees_stopped:
         return (), "cannot look at a process that a signal has stopped"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 import threading
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -13,11 +12,12 @@ import msgspec
 
 from harness.detect.watchdog import Inspection
 from harness.model import BuiltBeat, Snapshot, StepBeat
-from harness.observe import gpu, linux, threads
+from harness.observe import gpu, platform, threads
 from harness.observe import processes as observe
 from harness.stacks import capture as stacks
 from harness.stacks import wait_site
 from harness.stacks.wait_rules import Category
+from harness.text.units import duration
 
 MOST = 4
 """Of a large tree so many processes' stacks are taken."""
@@ -71,7 +71,7 @@ def collect(
     names = {process.pid: process.name for process in snapshot.processes}
     each = {pid: _told(one) for pid, one in seen}
     told = _deepest(list(each.values()), [names.get(pid, "") for pid in each])
-    if sys.platform == "linux" and any(linux.devices(pid) for pid, _ in seen):
+    if any(platform.current().devices(pid) for pid, _ in seen):
         told["gpu"] = gpu.utilisation(stop=stop)
     try:
         (folder / f"state{name}.json").write_bytes(
@@ -143,7 +143,7 @@ def inspect(pid: int, folder: Path, stop: threading.Event | None = None) -> Insp
     if site.category is Category.RUNNING and not natives:
         return None  # a loop of Python, or one long call of a library: that cannot be told
     every = [one.threads for one in (*seen.captures, *seen.between) if one.threads]
-    on_gpu = sys.platform == "linux" and bool(linux.devices(pid))
+    on_gpu = bool(platform.current().devices(pid))
     return Inspection(
         category=site.category.value,
         main=site.main,
@@ -170,7 +170,8 @@ def _told(evidence: stacks.StackEvidence) -> dict[str, Any]:
     told: dict[str, Any] = {
         "stack_tool": first.tool,
         "stack_attempts": [
-            f"{a.tool}: {'ok' if a.ok else a.reason} ({a.seconds:.1f} s)" for a in first.attempts
+            f"{a.tool}: {'ok' if a.ok else a.reason} ({duration(a.seconds)})"
+            for a in first.attempts
         ],
         "stacks_moved": evidence.moved,
     }
@@ -194,6 +195,6 @@ def _state(
         "last_graph": last.graph,
         "machine": snapshot.machine,
         "processes": deep,
-        "open_files": {str(pid): linux.open_files(pid) for pid in pids if sys.platform == "linux"},
+        "open_files": {str(pid): platform.current().open_files(pid) for pid in pids},
         "waits": {str(pid): evidence.waits for pid, evidence in seen},
     }

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import platform
-import sys
 import threading
 from pathlib import Path
 
@@ -13,7 +11,7 @@ from harness.detect import deadlock, sleeping, transfers
 from harness.detect.watchdog import Inspection, Policy, burns
 from harness.model import Cause
 from harness.model.world import World
-from harness.observe import linux
+from harness.observe import platform
 from harness.observe.linux import timeouts
 from harness.supervise import evidence
 
@@ -39,7 +37,7 @@ class Prover:
         self._recent: list[World] = []
         """The last ones, whatever has moved between them."""
         self._still = self._busy = 0
-        self._left = timeouts.Left(platform.machine())
+        self._left = timeouts.Left(platform.current().arch)
 
     def look(self, still: bool, busy: bool = False) -> None:
         """Call at each look; `still` says that nothing has moved since the one before, `busy` that
@@ -49,12 +47,14 @@ class Prover:
         self._still = self._still + 1 if still else 0
         self._busy = self._busy + 1 if busy and not still else 0
         looks = self._still or self._busy
-        if not looks or sys.platform != "linux":
+        if not looks:
             self._recent.clear()
             return
         if looks > _EAGER and looks % _LATER:
             return
-        world = linux.world(*self._roots)
+        world = platform.current().world(*self._roots)
+        if world is None:
+            return
         left = self._left.of(world.processes, world.t)
         world = msgspec.structs.replace(world, processes=left)
         self._recent.append(world)
@@ -65,7 +65,7 @@ class Prover:
 
     def flows(self) -> bool:
         """Whether it receives or sends data, which a snapshot does not show."""
-        found = transfers.flows(self._recent, platform.machine(), self._still > 0)
+        found = transfers.flows(self._recent, platform.current().arch, self._still > 0)
         if found:
             # A look at which it did not wait for more says nothing: the next is to come soon.
             self._still, self._busy = min(self._still, 1), min(self._busy, 1)
@@ -73,25 +73,25 @@ class Prover:
 
     def proven(self, place: str) -> Cause | None:
         """The deadlock, if the looks prove one. `place` says where, as in `in phase eval`."""
-        machine = platform.machine()
-        if not self._worlds or deadlock.prove(self._worlds, machine):
+        arch = platform.current().arch
+        if not self._worlds or deadlock.prove(self._worlds, arch):
             return None
-        return deadlock.deadlock(self._worlds, place, machine)
+        return deadlock.deadlock(self._worlds, place, arch)
 
     def asleep(self) -> float | None:
         """Seconds until the worker's main thread, which only waits for a time to pass, wakes.
 
         0.0 when it sleeps and nobody can say how long; None when it does anything else.
         """
-        machine = platform.machine()
-        if not sleeping.asleep(self._worlds, machine):
+        arch = platform.current().arch
+        if not sleeping.asleep(self._worlds, arch):
             return None
-        return sleeping.wakes_in(self._worlds[-1], machine) or 0.0
+        return sleeping.wakes_in(self._worlds[-1], arch) or 0.0
 
     def prompts(self) -> bool:
         """Whether a thread of it waits for what a person types."""
         return bool(self._worlds) and any(
-            linux.at_prompt(process, platform.machine()) for process in self._worlds[-1].processes
+            platform.current().at_prompt(process) for process in self._worlds[-1].processes
         )
 
     def may_find(self, lasted: float) -> bool:

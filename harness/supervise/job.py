@@ -35,7 +35,7 @@ from harness.supervise import evidence, launch
 from harness.supervise.inspection import Inspector, Prover
 from harness.supervise.samples import Samples
 from harness.text import phrases
-from harness.text.phrases import duration
+from harness.text.units import duration
 
 LOOK_S = 0.25
 """Between two looks at a worker."""

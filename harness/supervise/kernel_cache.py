@@ -10,9 +10,10 @@ from __future__ import annotations
 
 import contextlib
 import os
-import platform
 import shutil
 from pathlib import Path
+
+from harness.observe import platform
 
 _KERNELS = "mlx"
 """MLX's folder inside the temporary one."""
@@ -21,7 +22,7 @@ _KERNELS = "mlx"
 def store() -> Path:
     """Where kernels are kept between runs: one folder for each kind of processor."""
     base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
-    return Path(base) / "mlx-hang-harness" / "kernels" / platform.machine()
+    return Path(base) / "mlx-hang-harness" / "kernels" / platform.current().arch
 
 
 def lend(store: Path, temporary: Path) -> None:

@@ -271,18 +271,18 @@ SLEEPS = {
 
 @pytest.mark.parametrize("code", SLEEPS.values(), ids=SLEEPS)
 def test_a_sleeper_is_asked_when_it_wakes(code):
-    machine = platform.machine()
+    arch = platform.machine()
     with Victim(code) as victim:
 
         def seen():
             looks = [linux.world(victim.process.pid) for _ in range(deadlock.LOOKS)]
-            return looks[-1] if sleeping.asleep(looks, machine) else None
+            return looks[-1] if sleeping.asleep(looks, arch) else None
 
         end = time.monotonic() + 60
         while (look := seen()) is None and time.monotonic() < end:
             time.sleep(0.05)
         assert look is not None
-        assert 400 < sleeping.wakes_in(look, machine) <= 600
+        assert 400 < sleeping.wakes_in(look, arch) <= 600
 
 
 @pytest.mark.parametrize("code", SLEEPS.values(), ids=SLEEPS)
@@ -523,9 +523,9 @@ def test_what_cannot_be_read_is_not_called_dead():
         assert victim.settles(set()) == set()
         code = (
             "import os, sys, time; os.setgid(65534); os.setuid(65534)\n"
-            "from harness.supervise import procfs; from harness import proof\n"
-            f"looks = [(procfs.world({victim.process.pid}), time.sleep(0.3))[0] for _ in '123']\n"
-            "print({reason.code for reason in proof.prove(looks, os.uname().machine)})"
+            "from harness.detect import deadlock; from harness.observe import linux\n"
+            f"looks = [(linux.world({victim.process.pid}), time.sleep(0.3))[0] for _ in '123']\n"
+            "print({reason.code for reason in deadlock.prove(looks, os.uname().machine)})"
         )
         done = subprocess.run(
             [sys.executable, "-c", code],

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import msgspec
 
-from harness.detect.observation import Look, More, Observation
+from harness.detect.observation import Look, More, Seen
 from harness.model import Machine, Process, Thread
 from harness.model.world import Surroundings, World
 from harness.stacks.parse import ThreadStack
@@ -50,8 +50,8 @@ def seen(*processes, later=(), more=None, around=ALONE, **fields):
             )
         )  # fmt: skip
     names = {one.pid: f"{one.name} train.py ..." for one in processes}
-    return Observation(
-        **{"root": 1, "windows": tuple(windows), "machine": "x86_64", "names": names, **fields}
+    return Seen(
+        **{"root": 1, "windows": tuple(windows), "arch": "x86_64", "names": names, **fields}
     )
 
 

@@ -1,4 +1,4 @@
-"""Imports form a tree: whichever module is imported first, it finds all the others whole."""
+"""The layers of the package: what may import what, and who may ask for the platform."""
 
 from __future__ import annotations
 
@@ -13,7 +13,37 @@ import pytest
 import harness
 
 PACKAGE = Path(harness.__file__).parent
-INSIDE = PACKAGE / "inject"  # runs in a command's own Python, where there is no package
+LAYERS = (
+    ("errors", "stats", "syscalls", "model"),
+    ("inject", "text"),
+    ("beats", "logs"),
+    ("observe",),
+    ("stacks",),
+    ("detect",),
+    ("scenario", "memory"),
+    ("analysis", "privacy", "training"),
+    ("report", "worker"),
+    ("supervise",),
+    ("session", "attach"),
+    ("api",),
+    ("cli", "pytest_plugin"),
+    ("__main__",),
+)
+"""A module imports its own package and those of the layers above it in this table."""
+ALONE = (
+    "harness.supervise.guard",
+    "harness.inject.hook.sitecustomize",
+    "harness.inject.inside.launcher",
+    "harness.inject.inside.trainer",
+    "harness.inject.inside.writer",
+)
+"""What runs as a file of its own, where the package cannot be imported or must not be."""
+PLATFORM = {
+    "sys": {"platform"},
+    "platform": {"system", "machine", "uname", "platform"},
+    "os": {"uname", "name"},
+}
+MOST_AT_THE_TOP = 8
 
 
 def name(file: Path) -> str:
@@ -22,34 +52,57 @@ def name(file: Path) -> str:
     )
 
 
-MODULES = {name(file): file for file in PACKAGE.rglob("*.py") if INSIDE not in file.parents}
+MODULES = {name(file): file for file in PACKAGE.rglob("*.py")}
+TREES = {module: ast.parse(file.read_text()) for module, file in MODULES.items()}
 
 
-def imported(statements: list[ast.stmt]) -> Iterator[str]:
-    """What is imported when a module is, and not when one of its functions runs."""
-    for statement in statements:
-        if isinstance(statement, ast.Import):
-            yield from (one.name for one in statement.names)
-        elif isinstance(statement, ast.ImportFrom) and statement.module:
-            yield from (f"{statement.module}.{one.name}" for one in statement.names)
-        elif isinstance(statement, ast.If) and "TYPE_CHECKING" in ast.unparse(statement.test):
-            yield from imported(statement.orelse)
-        elif not isinstance(statement, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
+def imported(nodes: list[ast.stmt], always: bool = False) -> Iterator[str]:
+    """The names of what is imported; `always`: by importing the module, not by calling it."""
+    for node in nodes:
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            yield from (f"{node.module}.{alias.name}" for alias in node.names)
+        elif always and isinstance(node, ast.If) and "TYPE_CHECKING" in ast.unparse(node.test):
+            yield from imported(node.orelse, always)
+        elif not always or not isinstance(
+            node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef
+        ):
             for part in ("body", "orelse", "handlers", "finalbody"):
-                yield from imported(getattr(statement, part, []))
+                yield from imported(getattr(node, part, []), always)
 
 
-def needs(module: str) -> set[str]:
-    """The modules that importing `module` imports; with each the packages that it lies in."""
-    found = set()
-    for one in imported(ast.parse(MODULES[module].read_text()).body):
-        parts = one.split(".")
-        found |= {".".join(parts[:end]) for end in range(1, len(parts) + 1)}
-    return {one for one in found & MODULES.keys() if not f"{module}.".startswith(f"{one}.")}
+def needs(module: str, always: bool = False) -> set[str]:
+    """The modules that `module` imports, each by its full name."""
+    wanted = set(imported(TREES[module].body, always))
+    wanted |= {dotted.rpartition(".")[0] for dotted in wanted - MODULES.keys()}
+    return wanted & MODULES.keys() - {module}
+
+
+def with_packages(modules: set[str]) -> set[str]:
+    """`modules` and the packages in which they lie: Python imports these as well."""
+    return {
+        ".".join(parts[:end])
+        for parts in (module.split(".") for module in modules)
+        for end in range(1, len(parts) + 1)
+    }
+
+
+def top(module: str) -> str:
+    """The package of the table in which a module lies; empty for `harness` itself."""
+    return module.split(".")[1] if "." in module else ""
 
 
 def test_imports_form_a_tree():
-    graph = {module: needs(module) for module in MODULES}
+    """Whichever module is imported first, it sees all the others whole."""
+    graph = {
+        module: {
+            one
+            for one in with_packages(needs(module, always=True)) & MODULES.keys()
+            if not f"{module}.".startswith(f"{one}.")
+        }
+        for module in MODULES
+    }
     done: set[str] = set()
 
     def visit(module: str, path: tuple[str, ...]) -> None:
@@ -61,8 +114,64 @@ def test_imports_form_a_tree():
     for module in sorted(graph):
         visit(module, ())
     assert "harness.model" in done
-    model = {module for module in graph if f"{module}.".startswith("harness.model.")}
-    assert all(graph[module] <= model for module in model)
+
+
+def test_each_package_has_a_place_in_the_layers():
+    assert {top(module) for module in MODULES} - {""} == {one for layer in LAYERS for one in layer}
+
+
+@pytest.mark.parametrize("module", sorted(MODULES))
+def test_imports_point_down(module):
+    """Also those inside functions: a layer that is reached for late is reached for all the same."""
+    package = top(module)
+    depth = next((depth for depth, layer in enumerate(LAYERS) if package in layer), len(LAYERS))
+    allowed = {below for layer in LAYERS[:depth] for below in layer}
+    wanted = {top(one) for one in needs(module)} - {"", package}
+    assert wanted <= allowed, f"{module} imports {sorted(wanted - allowed)}"
+
+
+def questions(tree: ast.Module) -> list[str]:
+    """Where a module asks which platform it runs on."""
+    asked = []
+    names = {"sys": "sys", "platform": "platform", "os": "os"}
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            names |= {alias.asname: alias.name for alias in node.names if alias.asname}
+        elif isinstance(node, ast.ImportFrom) and node.module in PLATFORM:
+            asked += [a.name for a in node.names if a.name in PLATFORM[node.module]]
+    for node in ast.walk(tree):
+        if (
+            isinstance(node, ast.Attribute)
+            and isinstance(node.value, ast.Name)
+            and node.attr in PLATFORM.get(names.get(node.value.id, ""), ())
+        ):
+            asked.append(ast.unparse(node))
+    return asked
+
+
+def test_the_question_for_the_platform_is_recognized():
+    for text in ("import sys; sys.platform", "import os as o\nif o.uname(): pass",
+                 "from platform import machine", "import platform; platform.system()"):  # fmt: skip
+        assert questions(ast.parse(text)), text
+    assert not questions(ast.parse("import sys, platform; sys.path, platform.node()"))
+
+
+@pytest.mark.parametrize("module", sorted(MODULES))
+def test_only_observe_asks_for_the_platform(module):
+    if top(module) != "observe" and module not in ALONE:
+        assert questions(TREES[module]) == []
+
+
+@pytest.mark.parametrize("module", ALONE)
+def test_what_runs_alone_imports_nothing_of_the_package(module):
+    wanted = {one.partition(".")[0] for one in imported(TREES[module].body)}
+    beside = {file.stem for file in MODULES[module].parent.glob("*.py")}
+    assert wanted - beside <= sys.stdlib_module_names | {"__future__"}
+
+
+def test_few_modules_stand_at_the_top():
+    loose = [file.name for file in PACKAGE.glob("*.py") if file.name != "__init__.py"]
+    assert len(loose) <= MOST_AT_THE_TOP, loose
 
 
 @pytest.mark.parametrize("first", ["harness.api", "harness.pytest_plugin", "harness.cli"])

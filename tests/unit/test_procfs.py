@@ -14,7 +14,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from harness.observe import processes
+from harness.observe import portable, processes
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
 
@@ -126,7 +126,7 @@ def test_the_machine_has_memory():
 
 def test_psutil_sees_what_proc_shows():
     """The way taken on macOS, tried where it can be."""
-    ours, theirs = linux.processes([os.getpid()])[0], processes._family(os.getpid())[0]
+    ours, theirs = linux.processes([os.getpid()])[0], portable.family(os.getpid())[0]
     assert (ours.pid, ours.ppid) == (theirs.pid, theirs.ppid)
     assert len(ours.threads) == len(theirs.threads)
     assert theirs.cpu_s == pytest.approx(ours.cpu_s, abs=0.5)

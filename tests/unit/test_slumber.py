@@ -68,7 +68,7 @@ def test_who_is_switched_in_and_out_polls():
     assert polls([*before[:2], replace(before[2], processes=woken)])
 
 
-@pytest.mark.parametrize("machine", ["x86_64", "aarch64"])
-def test_select_on_no_file_is_a_sleep(machine):
-    sleeper = replace(waiting(1, machine), syscall=SELECT[machine], args=(0, 0, 0, 0, 0x7FFC, 0))
-    assert asleep(looks((process(1, 0, [sleeper]),)), machine)
+@pytest.mark.parametrize("arch", ["x86_64", "aarch64"])
+def test_select_on_no_file_is_a_sleep(arch):
+    sleeper = replace(waiting(1, arch), syscall=SELECT[arch], args=(0, 0, 0, 0, 0x7FFC, 0))
+    assert asleep(looks((process(1, 0, [sleeper]),)), arch)

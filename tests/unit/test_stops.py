@@ -125,7 +125,7 @@ def test_a_stop_is_told_once_nothing_moves_and_again_when_it_is_over(watch):
     told[0].fields |= {"process": "S", "process_since": now + 1001}
     watch(told, now + 1001, now)
     (note,) = [note for note in job.notes if "continued" in note]
-    assert note.startswith("rank 0 was stopped by a signal in step 4 for 1001 s")
+    assert note.startswith("rank 0 was stopped by a signal in step 4 for 16 min 41 s")
 
 
 def test_a_stopped_rank_does_not_hide_a_dead_one(watch):

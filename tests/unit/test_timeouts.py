@@ -12,8 +12,8 @@ ABSOLUTE, BITSET = 1, 9
 SLEEP = (1, 0, 0x7FFC, 0, 0, 0)
 
 
-def number(called: str, machine: str = "x86_64") -> int:
-    return {name: n for n, name in syscalls.TABLES[machine].items()}[called]
+def number(called: str, arch: str = "x86_64") -> int:
+    return {name: n for n, name in syscalls.TABLES[arch].items()}[called]
 
 
 def sleeping(wakes_in=35.0, args=SLEEP, **fields):
@@ -59,10 +59,10 @@ def test_what_cannot_be_told_stays_untold():
     assert left((100.0, uncounted), (110.0, uncounted)) == 35.0
 
 
-@pytest.mark.parametrize("machine", syscalls.TABLES)
-def test_which_timeouts_count_from_the_begin_of_the_wait(machine):
+@pytest.mark.parametrize("arch", syscalls.TABLES)
+def test_which_timeouts_count_from_the_begin_of_the_wait(arch):
     def told(called: str, flags: int = 0) -> bool:
-        return relative(number(called, machine), (1, flags, 0, 0, 0, 0), machine)
+        return relative(number(called, arch), (1, flags, 0, 0, 0, 0), arch)
 
     assert told("clock_nanosleep")
     assert not told("clock_nanosleep", ABSOLUTE)

@@ -12,19 +12,19 @@ from harness import syscalls
 from harness.detect.sleeping import timed_poll
 from harness.detect.transfers import OFTEN, flows
 
-machines = st.sampled_from(["x86_64", "aarch64"])
+archs = st.sampled_from(["x86_64", "aarch64"])
 replace = msgspec.structs.replace
 SPAN = 0.5
 """Of three looks, two intervals of a quarter of a second."""
 MANY = int(OFTEN)
 
 
-def call(name, machine):
-    return {n: number for number, n in syscalls.TABLES[machine].items()}[name]
+def call(name, arch):
+    return {n: number for number, n in syscalls.TABLES[arch].items()}[name]
 
 
-def exchanging(tid, machine, name="recvfrom", args=(3, 0, 0, 0, 0, 0), **changes):
-    return replace(waiting(tid, machine), syscall=call(name, machine), args=args, **changes)
+def exchanging(tid, arch, name="recvfrom", args=(3, 0, 0, 0, 0, 0), **changes):
+    return replace(waiting(tid, arch), syscall=call(name, arch), args=args, **changes)
 
 
 def woken(threads, wakes, beside=()):
@@ -41,37 +41,37 @@ def woken(threads, wakes, beside=()):
     ]
 
 
-@given(machines, st.sampled_from(["recvfrom", "recvmsg", "read", "sendto", "epoll_pwait"]))
-def test_a_main_thread_that_is_given_data_goes_on(machine, name):
-    main = exchanging(1, machine, name, args=(3, 0, 0, 2**64 - 1, 0, 0))
-    worlds = woken([main], 1, beside=[waiting(2, machine)])
-    assert flows(worlds, machine, still=True)
-    assert not flows(worlds[:2], machine, still=True)
-    assert not flows(woken([main], 0), machine, still=True)
+@given(archs, st.sampled_from(["recvfrom", "recvmsg", "read", "sendto", "epoll_pwait"]))
+def test_a_main_thread_that_is_given_data_goes_on(arch, name):
+    main = exchanging(1, arch, name, args=(3, 0, 0, 2**64 - 1, 0, 0))
+    worlds = woken([main], 1, beside=[waiting(2, arch)])
+    assert flows(worlds, arch, still=True)
+    assert not flows(worlds[:2], arch, still=True)
+    assert not flows(woken([main], 0), arch, still=True)
 
 
-@given(machines, st.integers(0, 100))
-def test_what_is_no_exchange_may_be_woken_as_often_as_it_likes(machine, wakes):
+@given(archs, st.integers(0, 100))
+def test_what_is_no_exchange_may_be_woken_as_often_as_it_likes(arch, wakes):
     names = ("futex", "clock_nanosleep", "wait4", "rt_sigtimedwait", "flock", "ioctl")
     for name in names:
-        assert not flows(woken([exchanging(1, machine, name)], wakes), machine, still=True)
+        assert not flows(woken([exchanging(1, arch, name)], wakes), arch, still=True)
 
 
-@given(machines, st.floats(0.0, 100.0))
-def test_what_its_own_timeout_may_have_woken_has_been_given_nothing(machine, timeout):
-    polls = exchanging(1, machine, "ppoll", args=(1, 1, 0x7FFC, 0, 0, 0), wakes_in=timeout)
-    assert flows(woken([polls], 1), machine, still=True) == (timeout > SPAN)
+@given(archs, st.floats(0.0, 100.0))
+def test_what_its_own_timeout_may_have_woken_has_been_given_nothing(arch, timeout):
+    polls = exchanging(1, arch, "ppoll", args=(1, 1, 0x7FFC, 0, 0, 0), wakes_in=timeout)
+    assert flows(woken([polls], 1), arch, still=True) == (timeout > SPAN)
     unknown = replace(polls, wakes_in=None)
-    assert not flows(woken([unknown], 1), machine, still=True)
+    assert not flows(woken([unknown], 1), arch, still=True)
 
 
-@given(machines, st.integers(0, 200))
-def test_beside_the_main_thread_a_trickle_is_no_progress(machine, wakes):
-    worlds = woken([exchanging(2, machine)], wakes, beside=[waiting(1, machine)])
+@given(archs, st.integers(0, 200))
+def test_beside_the_main_thread_a_trickle_is_no_progress(arch, wakes):
+    worlds = woken([exchanging(2, arch)], wakes, beside=[waiting(1, arch)])
     often = wakes > OFTEN * SPAN / 2
-    assert flows(worlds, machine, still=True) == often
+    assert flows(worlds, arch, still=True) == often
     # Nor is it one of the main thread where the CPU is used: who looks at it wakes it as well.
-    assert flows(woken([exchanging(1, machine)], wakes), machine, still=False) == often
+    assert flows(woken([exchanging(1, arch)], wakes), arch, still=False) == often
 
 
 def test_it_may_be_at_work_on_what_came_at_a_look_but_not_at_all_of_them():
@@ -94,29 +94,29 @@ def test_it_may_be_at_work_on_what_came_at_a_look_but_not_at_all_of_them():
     assert not flows(stuck, "x86_64", still=True)
 
 
-@pytest.mark.parametrize("machine", ["x86_64", "aarch64"])
-def test_a_shell_goes_on_as_its_child_does_and_nobody_elses_counts(machine):
+@pytest.mark.parametrize("arch", ["x86_64", "aarch64"])
+def test_a_shell_goes_on_as_its_child_does_and_nobody_elses_counts(arch):
     def family(parent_call, ppid):
-        parent = replace(waiting(1, machine), syscall=parent_call, args=(2**64 - 1, 0, 0, 0, 0, 0))
-        worlds = looks((process(1, 0, [parent]), process(2, ppid, [exchanging(2, machine)])))
+        parent = replace(waiting(1, arch), syscall=parent_call, args=(2**64 - 1, 0, 0, 0, 0, 0))
+        worlds = looks((process(1, 0, [parent]), process(2, ppid, [exchanging(2, arch)])))
         return [
             replace(
                 world,
                 processes=(
                     world.processes[0],
-                    process(2, ppid, [exchanging(2, machine, switches=40 + i * wakes)]),
+                    process(2, ppid, [exchanging(2, arch, switches=40 + i * wakes)]),
                 ),
             )
             for i, world in enumerate(worlds)
         ]
 
     wakes = 1
-    assert flows(family(WAIT4[machine], 1), machine, still=True)
+    assert flows(family(WAIT4[arch], 1), arch, still=True)
     # One that it does not wait for may be a helper that keeps a connection alive.
-    assert not flows(family(FUTEX[machine], 1), machine, still=True)
+    assert not flows(family(FUTEX[arch], 1), arch, still=True)
     wakes = MANY
-    assert flows(family(FUTEX[machine], 1), machine, still=True)
-    assert not flows(family(WAIT4[machine], 77), machine, still=True)
+    assert flows(family(FUTEX[arch], 1), arch, still=True)
+    assert not flows(family(WAIT4[arch], 77), arch, still=True)
 
 
 @given(st.integers(0, 2**32 - 1), st.integers(0, 2**32 - 1))

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from harness.detect.ranks.columns import Signature
 from harness.detect.ranks.state import RankState
 from harness.model.beats import BETWEEN
-from harness.model.finding import count, seconds
+from harness.text import units
 
 RUNS = 8
 """Runs of ranks that a sentence lists at most."""
@@ -58,11 +58,6 @@ def plural(clause: str) -> str:
 _PLURAL = {"was": "were", "is": "are", "has": "have", "does": "do", "cannot": "cannot"}
 
 
-def lasted(value: float) -> str:
-    """Seconds as one tells them of a wait."""
-    return f"{value:.0f} s" if value >= 9.95 else f"{value:.1f} s" if value >= 1 else seconds(value)
-
-
 def where(state: RankState) -> str:
     """`in step 4, phase eval`; empty of a command's rank that does not tell."""
     place = state.place
@@ -96,7 +91,7 @@ def value(signature: Signature) -> str:
 
 
 def issued(number: int) -> str:
-    return "none" if number == 0 else count(number, "collective")
+    return "none" if number == 0 else units.plural(number, "collective")
 
 
 def cut(text: str) -> str:

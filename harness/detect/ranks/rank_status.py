@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections import Counter
 
 from harness.detect.ranks.job_state import Case
-from harness.detect.ranks.phrases import lasted, named, where
+from harness.detect.ranks.phrases import named, where
 from harness.detect.ranks.rank_end import Fate, Kind
 from harness.detect.ranks.state import RankState
 from harness.model import RankResult, Standing
+from harness.text.units import duration
 
 SPINS = 0.5
 """Cores that a rank uses at least that waits for a socket without sleeping."""
@@ -104,4 +105,4 @@ def _moving(state: RankState, usual: int | None, at: str) -> tuple[Standing, str
 
 
 def _since(state: RankState, case: Case) -> str:
-    return f", for {lasted(max(0.0, case.now - state.place.t))}" if state.place else ""
+    return f", for {duration(max(0.0, case.now - state.place.t))}" if state.place else ""

@@ -6,9 +6,9 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from harness.detect.ranks import RankState
-from harness.detect.ranks.phrases import lasted
 from harness.model import Finding
 from harness.model.finding import warning
+from harness.text.units import duration
 
 BRIEF_S = 1.0
 """A stop that is over sooner is not worth a word."""
@@ -27,7 +27,7 @@ class Stop:
     @property
     def told(self) -> str:
         at = "" if self.step is None else f" in step {self.step}"
-        return f"rank {self.rank} was stopped by a signal{at} for {lasted(self.seconds)}"
+        return f"rank {self.rank} was stopped by a signal{at} for {duration(self.seconds)}"
 
 
 class Stops:

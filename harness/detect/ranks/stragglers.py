@@ -13,7 +13,7 @@ from statistics import median
 
 from harness.beats.record import NOT_WORK
 from harness.detect.ranks.state import WAITING, RankState
-from harness.model.finding import seconds
+from harness.text.units import duration
 
 STEPS = 5
 """Steps that all ranks have done, at least."""
@@ -46,9 +46,9 @@ class Slow:
     @property
     def told(self) -> str:
         return (
-            f"is slow: {seconds(self.own_s)} a step before its evaluation, the others "
-            f"{seconds(self.others_s)}, most of it in {self.phase} "
-            f"({seconds(self.phase_s)} against {seconds(self.phase_others_s)}), "
+            f"is slow: {duration(self.own_s)} a step before its evaluation, the others "
+            f"{duration(self.others_s)}, most of it in {self.phase} "
+            f"({duration(self.phase_s)} against {duration(self.phase_others_s)}), "
             f"in {self.steps} of {self.of} steps"
         )
 

@@ -10,7 +10,6 @@ from harness.detect.ranks.phrases import (
     collective,
     few,
     hosts,
-    lasted,
     named,
     plural,
     shared,
@@ -19,6 +18,7 @@ from harness.detect.ranks.phrases import (
 from harness.detect.ranks.rank_end import Fate, Kind
 from harness.detect.ranks.state import RankState
 from harness.model.beats import BETWEEN
+from harness.text.units import duration
 
 
 def summary(case: Case) -> str:
@@ -141,7 +141,7 @@ def _waiting(case: Case, named_before: bool) -> str:
     ranks = [state.rank for state in states]
     if not places:
         return f"{named(ranks)} {are(ranks, 'waits', 'wait')} in a collective"
-    long = lasted(max(0.0, case.now - max(place.t for place in places)))
+    long = duration(max(0.0, case.now - max(place.t for place in places)))
     last = max(places, key=lambda place: place.step)
     mismatch = case.problem is not None and case.problem.code == "collective_mismatch"
     if last.step < 0:

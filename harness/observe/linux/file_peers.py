@@ -100,11 +100,11 @@ class Ends:
         return tuple(found)
 
 
-def waited_for(process: Process, thread: Thread, machine: str, ends: Ends) -> tuple[Link, ...]:
+def waited_for(process: Process, thread: Thread, arch: str, ends: Ends) -> tuple[Link, ...]:
     """What lies behind the files that `thread` waits for; empty when it waits for none."""
     if thread.state != "S" or thread.syscall is None or thread.syscall < 0:
         return ()
-    name = syscalls.name(thread.syscall, machine) or ""
+    name = syscalls.name(thread.syscall, arch) or ""
     if name in _OPENS:
         opened = _opening(process.pid, name, thread.args)
         return (opened,) if opened else ()

@@ -51,13 +51,13 @@ def open_files(pid: int) -> dict[str, int]:
     return counts
 
 
-def at_prompt(process: Process, machine: str) -> bool:
+def at_prompt(process: Process, arch: str) -> bool:
     """Whether a thread reads from a terminal, or does nothing but wait until it can.
 
     What a `select` or `poll` of a single file waits for is taken to be the input.
     """
     for thread in process.threads:
-        call = None if thread.syscall is None else syscalls.name(thread.syscall, machine)
+        call = None if thread.syscall is None else syscalls.name(thread.syscall, arch)
         if call in ("read", "readv"):
             file = thread.args[0]
         elif (call in ("select", "pselect6") and thread.args[0] == 1) or (

@@ -25,9 +25,9 @@ _RELATIVE = {"nanosleep": 0, "ppoll": 2, "select": 4, "pselect6": 4, "epoll_pwai
 """Which argument is the address of a relative one."""
 
 
-def wakes_in(pid: int, number: int, args: tuple[int, ...], machine: str) -> float | None:
+def wakes_in(pid: int, number: int, args: tuple[int, ...], arch: str) -> float | None:
     """Seconds until the wait ends by itself, at most: of a relative timeout all of it."""
-    name = syscalls.name(number, machine)
+    name = syscalls.name(number, arch)
     if name is None or len(args) < 6:
         return None
     if name in _MILLISECONDS:
@@ -45,9 +45,9 @@ def wakes_in(pid: int, number: int, args: tuple[int, ...], machine: str) -> floa
     return None
 
 
-def relative(number: int, args: tuple[int, ...], machine: str) -> bool:
+def relative(number: int, args: tuple[int, ...], arch: str) -> bool:
     """Whether what `wakes_in` reads of the call is the whole timeout, from the wait's begin."""
-    name = syscalls.name(number, machine)
+    name = syscalls.name(number, arch)
     if name == "clock_nanosleep":
         return not args[1] & _ABSOLUTE
     if name == "futex":
@@ -61,8 +61,8 @@ class Left:
     How long it had lasted by then nobody knows, so it is what is left at most.
     """
 
-    def __init__(self, machine: str) -> None:
-        self._machine = machine
+    def __init__(self, arch: str) -> None:
+        self._arch = arch
         self._since: dict[tuple[object, ...], float] = {}
         """By thread, call, arguments and context switches: each new wait has another number."""
 
@@ -81,7 +81,7 @@ class Left:
     ) -> Thread:
         if thread.wakes_in is None or thread.syscall is None or thread.switches is None:
             return thread
-        if not relative(thread.syscall, thread.args, self._machine):
+        if not relative(thread.syscall, thread.args, self._arch):
             return thread
         wait = (pid, thread.tid, thread.syscall, thread.args, thread.switches)
         since = self._since[wait] = before.get(wait, t)

@@ -13,7 +13,7 @@ from harness.model import Process, Thread
 from harness.observe.linux import reading, timeouts
 
 _TICK_S = 1.0 / os.sysconf("SC_CLK_TCK")
-_MACHINE = platform.machine()
+_ARCH = platform.machine()
 _PAGE = os.sysconf("SC_PAGE_SIZE")
 _LISTED = "children"
 
@@ -57,7 +57,7 @@ def transfers(pid: int) -> dict[int, str]:
     found = {}
     for thread in _threads(pid, deep=True, frozen=False):
         if thread.state == "S" and thread.syscall is not None:
-            call = syscalls.transfer(thread.syscall, thread.args, _MACHINE)
+            call = syscalls.transfer(thread.syscall, thread.args, _ARCH)
             if call is not None:
                 found[thread.tid] = call
     return found
@@ -132,9 +132,7 @@ def _threads(pid: int, deep: bool, frozen: bool) -> tuple[Thread, ...]:
                 syscall=call,
                 args=arguments,
                 switches=_switches(folder) if deep else None,
-                wakes_in=None
-                if call is None
-                else timeouts.wakes_in(pid, call, arguments, _MACHINE),
+                wakes_in=None if call is None else timeouts.wakes_in(pid, call, arguments, _ARCH),
                 wchan=_wchan(folder) if deep and fields[0] in "SD" else None,
             )
         )

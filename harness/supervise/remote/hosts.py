@@ -18,6 +18,7 @@ from harness.model.finding import warning
 from harness.supervise import launch
 from harness.supervise.remote import agent, ssh
 from harness.supervise.remote.frame import Seen
+from harness.text.units import duration
 
 NEAR = "127.0.0.1"
 """The host that `mlx.launch` uses no ssh for."""
@@ -109,7 +110,8 @@ class Hosts:
         return [
             warning(
                 "host_silent",
-                f"the host of rank {rank}, {self.names[rank]}, was not heard for {silence:.1f} s",
+                f"the host of rank {rank}, {self.names[rank]}, was not heard for "
+                f"{duration(silence)}",
                 rank=rank,
                 host=self.names[rank],
                 silence_s=round(silence, 3),

@@ -1,0 +1,64 @@
+"""Linux, as the rest of the package asks for it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+
+from harness.errors import UsageError
+from harness.model import Machine, Process
+from harness.model.world import World
+from harness.observe.linux import deep as deep_look
+from harness.observe.linux import files, memory, reading, tree
+
+
+class Linux:
+    """Linux by its /proc."""
+
+    unread: Mapping[str, str] = {
+        "swap_used": "/proc/meminfo does not tell",
+        "major_faults": "/proc/PID/stat could not be read",
+        "footprint": "/proc/PID/status does not tell (a kernel before 4.5)",
+        "swapped": "/proc/PID/status does not tell (a kernel before 4.5)",
+        "compressed": "there is neither zswap nor zram",
+        "pressure": "the kernel has no /proc/pressure/memory",
+        "pressure_level": "macOS alone has it",
+    }
+    shows_waits = True
+
+    def __init__(self, name: str, arch: str) -> None:
+        self.name = name
+        self.arch = arch
+
+    def check(self) -> None:
+        if reading.foreign():
+            raise UsageError(
+                "/proc does not show the processes of this PID namespace: mount it anew, for "
+                "example with `unshare --pid --fork --mount-proc`"
+            )
+
+    def processes(self, roots: Iterable[int], deep: bool = False) -> tuple[Process, ...]:
+        return tree.processes(roots, deep)
+
+    def world(self, pid: int, guard: int | None = None) -> World | None:
+        return deep_look.world(pid, guard)
+
+    def machine(self, whole: bool = False) -> Machine:
+        return memory.machine(whole)
+
+    def held(self, pids: Iterable[int]) -> tuple[int | None, int | None]:
+        return memory.held(pids)
+
+    def oom_kills(self) -> int:
+        return memory.oom_kills()
+
+    def devices(self, pid: int) -> tuple[str, ...]:
+        return files.devices(pid)
+
+    def open_files(self, pid: int) -> dict[str, int]:
+        return files.open_files(pid)
+
+    def transfers(self, pid: int) -> dict[int, str]:
+        return tree.transfers(pid)
+
+    def at_prompt(self, process: Process) -> bool:
+        return files.at_prompt(process, self.arch)

@@ -1,0 +1,77 @@
+"""The platform: what the rest of the package asks of it, and which one this is."""
+
+from __future__ import annotations
+
+import functools
+import platform
+import sys
+from collections.abc import Callable, Iterable, Mapping
+from typing import Protocol
+
+from harness.model import Machine, Process
+from harness.model.world import World
+from harness.observe.linux.platform import Linux
+from harness.observe.macos.platform import MacOS
+from harness.observe.portable import Portable
+
+
+class Platform(Protocol):
+    """What a platform can show. What it cannot show is empty, or None: nothing here raises.
+
+    The one exception is `check`.
+    """
+
+    name: str
+    """As of `sys.platform`."""
+    arch: str
+    """The processor, as of `platform.machine()`."""
+    shows_waits: bool
+    """Whether a deep look shows the system call, the timeout and the files that a thread has."""
+
+    @property
+    def unread(self) -> Mapping[str, str]:
+        """By name, why a figure of memory may be missing here."""
+
+    def check(self) -> None:
+        """Raise UsageError where processes cannot be told apart, and so neither watched nor ended.
+        """  # fmt: skip
+
+    def processes(self, roots: Iterable[int], deep: bool = False) -> tuple[Process, ...]:
+        """`roots` and all that descends from them, each once, parents before children."""
+
+    def world(self, pid: int, guard: int | None = None) -> World | None:
+        """A deep look at the tree of `pid`, with the surroundings of each process.
+
+        `guard` adopts what is orphaned in that tree; it is no part of the tree itself.
+        """
+
+    def machine(self, whole: bool = False) -> Machine:
+        """The whole machine's memory; `whole`: also what takes longer to find out."""
+
+    def held(self, pids: Iterable[int]) -> tuple[int | None, int | None]:
+        """(memory of their own in RAM, compressed or swapped; that swapped out), in bytes."""
+
+    def oom_kills(self) -> int:
+        """The out-of-memory killer's kills on this machine so far; 0 where nobody counts them."""
+
+    def devices(self, pid: int) -> tuple[str, ...]:
+        """The GPUs and their like that a process has open."""
+
+    def open_files(self, pid: int) -> dict[str, int]:
+        """The number of files that a process has open, by kind."""
+
+    def transfers(self, pid: int) -> dict[int, str]:
+        """By thread, the call in which it waits with a part of its bytes moved, perhaps."""
+
+    def at_prompt(self, process: Process) -> bool:
+        """Whether a thread reads from a terminal, or does nothing but wait until it can."""
+
+
+PLATFORMS: Mapping[str, Callable[[str, str], Platform]] = {"linux": Linux, "darwin": MacOS}
+"""By `sys.platform`. Any other is shown as far as psutil knows it."""
+
+
+@functools.cache
+def current() -> Platform:
+    """The platform of this machine."""
+    return PLATFORMS.get(sys.platform, Portable)(sys.platform, platform.machine())
