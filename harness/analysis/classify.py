@@ -81,6 +81,7 @@ def classify(
         last_phase=place.phase if place else None,
         stalled_at_s=ending.stalled_at_s,
         detected_at_s=ending.detected_at_s,
+        doubts=ending.doubts,
         exit_code=ending.exit_code,
         signal=ending.signal,
         findings=tuple(_known(finding, info) for finding in found),

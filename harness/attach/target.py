@@ -1,71 +1,17 @@
-"""Which process is meant: by its number, or by what it is called. And how it may be named."""
+"""Which process is meant: by its number, or by what it is called."""
 
 from __future__ import annotations
 
 import os
-import re
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import psutil
 
 from harness.errors import UsageError
+from harness.observe import process_names
 
-_PYTHON = re.compile(r"^(python|pypy)[\d.]*$", re.IGNORECASE)
 _PF_KTHREAD = 0x00200000
-_TAKES_ONE = ("-X", "-W", "--check-hash-based-pycs")
-"""Python's own options that take another word."""
-
-
-def is_python(word: str) -> bool:
-    """Whether this is a Python interpreter, by its name."""
-    return _PYTHON.match(Path(word).name) is not None
-
-
-def words(argv: Sequence[str], program: str = "") -> tuple[str, ...]:
-    """What may be shown of a command line: the program, and the script or module it runs.
-
-    All other arguments are left out, for they may hold what is nobody's business; "..." stands for
-    them. `program` is the name to use where `argv` was overwritten by the process itself.
-    """
-    first = argv[0] if argv else program
-    # A title that a process gave itself is one long word.
-    name = Path(program if " " in first and program else first.split(" ")[0]).name or program
-    kept = [name.lstrip("-") or "?"]
-    rest = list(argv[1:])
-    if is_python(name):
-        while rest:
-            word = rest.pop(0)
-            if word == "-m" and rest:
-                kept += ["-m", rest.pop(0)]
-                break
-            if word == "-c":
-                kept.append("-c")
-                break
-            if word in _TAKES_ONE and rest:
-                rest.pop(0)
-            elif not word.startswith("-"):
-                kept.append(Path(word).name)
-                break
-    return (*kept, "...") if rest else tuple(kept)
-
-
-def named(pid: int) -> tuple[str, ...]:
-    """The words for a process; empty when it has gone."""
-    try:
-        process = psutil.Process(pid)
-        with process.oneshot():
-            return words(process.cmdline(), process.name())
-    except psutil.Error:
-        return ()
-
-
-def argv(pid: int) -> tuple[str, ...]:
-    """The command line of a process; empty when it has gone."""
-    try:
-        return tuple(psutil.Process(pid).cmdline())
-    except psutil.Error:
-        return ()
 
 
 def by_pid(pid: int) -> int:
@@ -121,7 +67,9 @@ def by_name(pattern: str) -> int:
     if not tops:
         raise UsageError(f"no process of yours is called {pattern}")
     if len(tops) > 1:
-        listed = "".join(f"\n  {pid}  {' '.join(named(pid))}" for pid in sorted(tops)[:20])
+        listed = "".join(
+            f"\n  {pid}  {' '.join(process_names.named(pid))}" for pid in sorted(tops)[:20]
+        )
         raise UsageError(
             f"{len(tops)} processes are called {pattern}: give the number of one{listed}"
         )
@@ -131,7 +79,7 @@ def by_name(pattern: str) -> int:
 def names(argv: Sequence[str]) -> set[str]:
     """What the program of a command line may be called: `mlx_lm.lora` is `python -m mlx_lm lora`
     as well."""
-    kept = [word for word in words(argv) if word not in ("-m", "-c", "...")]
+    kept = [word for word in process_names.words(argv) if word not in ("-m", "-c", "...")]
     found = {name for word in kept for name in (word, word.removesuffix(".py"))}
     if "-m" in argv and (after := list(argv[list(argv).index("-m") + 1 :])):
         module = after[0]

@@ -49,13 +49,13 @@ def run(arguments: argparse.Namespace) -> int:
     # The other commands need none of this.
     from harness.attach import observe as look
     from harness.attach import result, target
-    from harness.observe import processes
+    from harness.observe import process_names, processes
 
     processes.check()
     if (arguments.pid is None) == (arguments.name is None):
         raise UsageError("attach needs a process: a PID, or --name NAME")
     pid = target.by_pid(arguments.pid) if arguments.pid else target.by_name(arguments.name)
-    argv = target.named(pid) or (f"process {pid}",)
+    argv = process_names.named(pid) or (f"process {pid}",)
     name = plan.name_of(argv)
     console = Console(file=sys.stderr, highlight=False, markup=False, soft_wrap=True)
     if not arguments.quiet:

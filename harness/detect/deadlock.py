@@ -17,7 +17,7 @@ from typing import Any
 import msgspec
 
 from harness import syscalls
-from harness.model import Cause, Process, Thread
+from harness.model import Process, Thread
 from harness.model.world import Surroundings, World
 from harness.text.units import duration
 

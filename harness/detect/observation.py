@@ -5,24 +5,12 @@ from __future__ import annotations
 import msgspec
 
 from harness.model import Machine, Process
-from harness.model.world import Futex, GpuUse, Link, World
+from harness.model.world import Futex, GpuUse, Link, More, World
 from harness.stacks.parse import ThreadStack
 
 Window = tuple["Look", ...]
 """Looks between which no tool has touched the tree, in the order in which they were taken."""
 Capture = tuple[ThreadStack, ...]
-
-
-class More(msgspec.Struct, frozen=True, kw_only=True):
-    """What a look reads of a process beyond `harness.model.Process`. None: could not be read."""
-
-    started: int | None = None
-    """Clock ticks from the machine's start to the process's: with the pid, it names a process."""
-    minor_faults: int | None = None
-    swap: int | None = None
-    """Bytes of it that are swapped out."""
-    sleeps: dict[int, int] = {}
-    """Voluntary context switches by thread: how often it has gone to wait for something."""
 
 
 class Look(msgspec.Struct, frozen=True, kw_only=True):

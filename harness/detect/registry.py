@@ -19,6 +19,7 @@ from harness.detect.chain.follow import follow
 from harness.detect.chain.links import Chain, End, Ends, Node
 from harness.detect.compilers import COMPILERS
 from harness.detect.verdicts import GOOD_ENDS, OF_END, Answer, Says
+from harness.stacks.wait_rules import Category
 from harness.text import units
 
 SYSTEM_CALLS, THREADS = "system calls", "threads"
@@ -143,7 +144,8 @@ def _deadlock(subject: Subject) -> Says | None:
         if closed(starts, looks, observed):
             return None
     chain = follow(starts, facts, followed)
-    evidence = deadlock.shown(enough[-1], observed.arch, {chain_link.tid for chain_link in chain.links})
+    tids = {link.tid for link in chain.links}
+    evidence = deadlock.shown(enough[-1], observed.arch, tids)
     return Says(
         answer=Answer.DEADLOCK,
         summary=f"cannot go on: {chain.describe()}",
@@ -179,8 +181,8 @@ def _chain(subject: Subject) -> Says | None:
 def _compiles(chain: Chain, facts: Facts) -> bool:
     last = chain.links[-1].pid if chain.links else 0
     process = facts.processes.get(last)
-    site = facts.category(Node(last, last))
-    return (process is not None and process.name in COMPILERS) or (site is not None and site.value == "jit")
+    jit = facts.category(Node(last, last)) is Category.JIT
+    return jit or (process is not None and process.name in COMPILERS)
 
 
 def activity(subject: Subject) -> str:

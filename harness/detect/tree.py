@@ -1,16 +1,21 @@
-"""From the answers for single processes to one for the whole tree. Pure."""
+"""From an observation to the answer for a whole tree, and for each process in it. Pure."""
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import msgspec
 
+from harness.detect.chain.facts import Facts
+from harness.detect.chain.links import Node
 from harness.detect.observation import Observation
-from harness.detect.process_verdict import judge
+from harness.detect.policy import Policy
 from harness.detect.ranks.attached import Job, judge_job, ranks_of
-from harness.detect.verdicts import FATAL, WORST_FIRST, Answer, Judged, Whole
+from harness.detect.registry import Decision, Subject, decide
+from harness.detect.verdicts import FATAL, WORST_FIRST, Answer, Judged
+from harness.stacks import wait_site
 
 
 class Tree(msgspec.Struct, frozen=True, kw_only=True):
@@ -28,105 +33,109 @@ class Tree(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def by_pid(self) -> dict[int, Judged]:
-        return {one.pid: one for one in self.processes}
+        """The processes by pid."""
+        return {judged.pid: judged for judged in self.processes}
 
 
-def judge_tree(seen: Observation) -> Tree:
-    """The root's answer; where it waits for others of the tree, what is to be said of those. Where
-    those are the ranks of a job, theirs: a launcher has other things to do than to wait."""
-    judged = {one.pid: judge(one.pid, seen) for one in seen.last.processes}
-    if seen.root not in judged:
-        judged[seen.root] = judge(seen.root, seen)
-    root = _whole(seen.root, judged, seen)
-    job = _job(judged, seen)
-    if job is not None and root.own.answer not in FATAL:
-        first = [pid for rank, pid in seen.ranks.items() if rank in job.culprits]
+def judge(
+    pid: int,
+    observed: Observation,
+    policy: Policy | None = None,
+    apart: frozenset[int] = frozenset(),
+) -> Judged:
+    """The answer for one process; the waits are not followed into the processes `apart`."""
+    facts = Facts(observed, policy or Policy(), apart)
+    return describe(pid, facts, decide(Subject(facts, pid)))
+
+
+def describe(pid: int, facts: Facts, decision: Decision) -> Judged:
+    """Add to a decision what is told of every process."""
+    says, chain = decision.says, decision.says.chain
+    captures = facts.observed.stacks.get(pid, ())
+    waits = wait_site.explain(captures[-1]) if captures else None
+    return Judged(
+        pid=pid,
+        answer=says.answer,
+        summary=says.summary,
+        good=says.good,
+        on=chain.on if chain else (),
+        decided_by=chain.links[-1].pid if chain and chain.links else pid,
+        sure=says.sure,
+        chain=chain,
+        fingerprint=waits.fingerprint if waits else None,
+        evidence=_figures(pid, facts, waits)
+        | (chain.evidence() if chain and chain.links else {})
+        | says.evidence
+        | {"detector": decision.by},
+    )
+
+
+def _figures(pid: int, facts: Facts, waits: wait_site.Waits | None) -> dict[str, Any]:
+    process = facts.processes.get(pid)
+    if process is None:
+        return {}
+    moved = facts.motion(pid)
+    switches = [pace.switches for pace in moved.threads.values() if pace.switches is not None]
+    figures: dict[str, Any] = {
+        "watched_s": round(moved.seconds, 2),
+        "cpu": round(moved.cpu, 3),
+        "io_bytes": moved.io,
+        "major_faults": moved.major,
+        "minor_faults": moved.minor,
+        "switches": sum(switches) if switches else None,
+        "threads": len(process.threads),
+        "rss": process.rss,
+    }
+    if waits is not None:
+        figures["wait_site"] = wait_site.describe(waits.overall)
+        figures["wait_category"] = waits.overall.category.value
+        figures["fingerprint"] = waits.fingerprint
+    went_on = facts.went_on(Node(pid, pid))
+    if went_on is not None:
+        figures["stacks_moved"] = went_on
+    return figures
+
+
+def judge_tree(observed: Observation, policy: Policy | None = None) -> Tree:
+    """The root's answer; where it starts the ranks of a job, the answer for those."""
+    pids = [process.pid for process in observed.last.processes]
+    judged = {pid: judge(pid, observed, policy) for pid in pids}
+    if observed.root not in judged:
+        judged[observed.root] = judge(observed.root, observed, policy)
+    root = judged[observed.root]
+    job = _job(observed, policy)
+    if job is not None and root.answer not in FATAL:
+        first = [pid for rank, pid in observed.ranks.items() if rank in job.culprits]
         return Tree(
             answer=job.answer,
             summary=job.summary,
             good=job.good,
             decided_by=job.decided_by,
-            processes=_ordered(judged, [job.decided_by, *first], seen),
+            processes=_ordered(judged, [job.decided_by, *first], observed),
             job=job,
         )
     return Tree(
         answer=root.answer,
         summary=root.summary,
         good=root.good,
-        decided_by=root.deciding.pid,
-        processes=_ordered(judged, [root.deciding.pid], seen),
+        decided_by=root.decided_by,
+        processes=_ordered(judged, [root.decided_by], observed),
         job=job,
     )
 
 
-def _job(judged: Mapping[int, Judged], seen: Observation) -> Job | None:
-    ranks = ranks_of(seen)
+def _job(observed: Observation, policy: Policy | None) -> Job | None:
+    ranks = ranks_of(observed)
     alive = {rank: pid for rank, pid in ranks.items() if pid is not None}
-    whole = {}
-    for rank, pid in alive.items():
-        others = {one for one in alive.values() if one != pid}
-        apart = {one: found for one, found in judged.items() if one not in others}
-        whole[rank] = _whole(pid, apart, seen)
-    return judge_job(ranks, whole, seen) if ranks else None
-
-
-def _whole(pid: int, judged: Mapping[int, Judged], seen: Observation) -> Whole:
-    own = judged[pid]
-    ends = _ends(pid, judged)
-    deciding = _deciding([judged[one] for one in ends]) if pid not in ends else own
-    return Whole(
-        own=own,
-        deciding=deciding,
-        answer=_answer(own, deciding),
-        summary=_summary(own, deciding, seen),
-    )
-
-
-def _ends(start: int, judged: Mapping[int, Judged]) -> tuple[int, ...]:
-    """What `start` waits for in the end: those that do not themselves wait for one of the tree."""
-    ends: dict[int, None] = {}
-    visited = set()
-    todo = [start]
-    while todo:
-        pid = todo.pop()
-        if pid in visited:
-            continue
-        visited.add(pid)
-        one = judged[pid]
-        on = [other for other in one.on if other in judged] if one.answer is Answer.WAITING else []
-        todo += on
-        if not on:
-            ends[pid] = None
-    # Those that wait for one another in a ring have no end: then the first of them speaks for it.
-    return tuple(ends) or (start,)
-
-
-def _deciding(ends: list[Judged]) -> Judged:
-    for wanted in (
-        [one for one in ends if one.answer in FATAL],
-        [one for one in ends if one.good and one.answer is not Answer.ENDED],
-        [one for one in ends if one.answer is not Answer.ENDED],
-    ):
-        if wanted:
-            return min(wanted, key=lambda one: WORST_FIRST.index(one.answer))
-    return ends[0]
-
-
-def _answer(root: Judged, deciding: Judged) -> Answer:
-    """What another one sleeps for, or waits for itself, the root waits for."""
-    if deciding is not root and deciding.answer in (Answer.WAITING, Answer.ASLEEP, Answer.ENDED):
-        return deciding.answer if deciding.good else Answer.WAITING
-    return deciding.answer
-
-
-def _summary(root: Judged, deciding: Judged, seen: Observation) -> str:
-    if deciding is root:
-        return root.summary
-    return f"{root.summary}; {seen.name(deciding.pid)} {deciding.summary}"
+    judged = {
+        rank: judge(pid, observed, policy, frozenset(alive.values()) - {pid})
+        for rank, pid in alive.items()
+    }
+    return judge_job(ranks, judged, observed) if ranks else None
 
 
 def _ordered(
-    judged: Mapping[int, Judged], first: Sequence[int], seen: Observation
+    judged: Mapping[int, Judged], first: Sequence[int], observed: Observation
 ) -> tuple[Judged, ...]:
     """The deciding ones, then by how few are in the same place, then the worst; launchers last."""
     alike = Counter(_kind(one) for one in judged.values())
@@ -136,7 +145,7 @@ def _ordered(
             (one for one in judged.values() if one.answer is not Answer.ENDED or len(judged) == 1),
             key=lambda one: (
                 first.index(one.pid) if one.pid in first else len(first),
-                one.pid == seen.root and bool(one.on or seen.ranks),
+                one.pid == observed.root and bool(one.on or observed.ranks),
                 alike[_kind(one)],
                 WORST_FIRST.index(one.answer),
                 order[one.pid],

@@ -29,7 +29,7 @@ from harness.model.beats import (
     StepBeat,
     Tensors,
 )
-from harness.model.outcome import Cause, Ending, Finding, Outcome, Severity, Transient
+from harness.model.outcome import Cause, Doubt, Ending, Finding, Outcome, Severity, Transient
 from harness.model.ranks import (
     RankResult,
     Standing,
@@ -59,6 +59,7 @@ from harness.model.settings import (
     Host,
     Hostfile,
     OnHang,
+    Patience,
     ScenarioInfo,
     Settings,
     WorkerSpec,
@@ -77,6 +78,7 @@ __all__ = [
     "Command",
     "Continuation",
     "Diagnosis",
+    "Doubt",
     "EndBeat",
     "Ending",
     "Environment",
@@ -98,6 +100,7 @@ __all__ = [
     "Number",
     "OnHang",
     "Outcome",
+    "Patience",
     "Position",
     "Process",
     "RankResult",

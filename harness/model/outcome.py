@@ -57,6 +57,20 @@ class Transient(msgspec.Struct, frozen=True, kw_only=True):
     lasted_s: float
 
 
+class Doubt(msgspec.Struct, frozen=True, kw_only=True):
+    """A doubt that was said of a run, while it was overdue."""
+
+    said_s: float
+    """Seconds after the start at which it was said."""
+    taken_back_s: float | None = None
+    """Seconds after the start at which the run went on; None where it did not."""
+    summary: str = ""
+    chain: tuple[dict[str, Any], ...] = ()
+    """Who waited for whom, from the thread that trains on."""
+    end: dict[str, Any] = {}
+    """How the chain ended, by its `kind`."""
+
+
 class Ending(msgspec.Struct, frozen=True, kw_only=True):
     """How a worker ended, as the supervisor knows it: the input to classification."""
 
@@ -70,6 +84,7 @@ class Ending(msgspec.Struct, frozen=True, kw_only=True):
     """Seconds after the start at which the last progress was seen."""
     detected_at_s: float | None = None
     transients: tuple[Transient, ...] = ()
+    doubts: tuple[Doubt, ...] = ()
     address_space: int | None = None
     """Bytes that it was limited to at its end; None without a limit."""
     oom_kills: int = 0

@@ -6,7 +6,7 @@ import msgspec
 
 from harness.model.beats import SCHEMA
 from harness.model.enums import Word
-from harness.model.outcome import Cause, Finding, Outcome
+from harness.model.outcome import Cause, Doubt, Finding, Outcome
 from harness.model.ranks import RankResult
 from harness.model.settings import ScenarioInfo, Settings
 
@@ -206,6 +206,8 @@ class ScenarioResult(msgspec.Struct, frozen=True, kw_only=True):
     signal: str | None = None
     findings: tuple[Finding, ...] = ()
     metrics: Metrics = Metrics()
+    doubts: tuple[Doubt, ...] = ()
+    """Doubts that were said while it ran, those that were taken back included."""
     ranks: tuple[RankResult, ...] = ()
     """Of a job of several; empty where there is one worker."""
 

@@ -113,6 +113,24 @@ class Host(msgspec.Struct, frozen=True, kw_only=True):
     rdma: tuple[Any, ...] = ()
 
 
+class Patience(msgspec.Struct, frozen=True, kw_only=True):
+    """How long a doubt stands before a run is called hung that is not proven dead."""
+
+    seconds: float
+    factor: float = 0.0
+    """At least this many times the longest such phase of the run before."""
+
+    def of(self, longest: float) -> float:
+        """Seconds of patience with a phase that has lasted `longest` seconds before."""
+        return max(self.seconds, self.factor * longest)
+
+
+WATCH_PATIENCE = Patience(seconds=600.0, factor=20.0)
+"""Of `watch`: a command of which little is known."""
+RUN_PATIENCE = Patience(seconds=60.0, factor=10.0)
+"""Of `run` and `run-all`: a scenario, whose steps are known."""
+
+
 class Hostfile(msgspec.Struct, frozen=True, kw_only=True):
     """The machines of a job, the first one that of rank 0, in MLX's own format."""
 

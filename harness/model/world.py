@@ -122,3 +122,28 @@ class GpuUse(msgspec.Struct, frozen=True, kw_only=True):
     """Percent of the time in which a GPU worked for anybody: the highest of all GPUs."""
     power_w: float | None = None
     """Watts that all GPUs draw together."""
+
+
+class Relations(msgspec.Struct, frozen=True, kw_only=True):
+    """Who could end the waits of a tree. Read only while there is doubt."""
+
+    links: dict[int, tuple[Link, ...]] = {}
+    """By thread: what lies behind the files that it waits for."""
+    futexes: dict[int, Futex] = {}
+    """By thread: the futex that it waits in."""
+    peers: dict[int, tuple[int, ...]] = {}
+    """By process: those that it has a connection to."""
+    shares: frozenset[int] = frozenset()
+    """Processes that share, or may share, their memory with their parents."""
+
+
+class More(msgspec.Struct, frozen=True, kw_only=True):
+    """What a deep look reads of a process beyond `Process`. None: could not be read."""
+
+    started: int | None = None
+    """Clock ticks from the machine's start to the process's: with the pid, it names a process."""
+    minor_faults: int | None = None
+    swap: int | None = None
+    """Bytes of it that are swapped out."""
+    sleeps: dict[int, int] = {}
+    """Voluntary context switches by thread: how often it has gone to wait for something."""

@@ -5,11 +5,12 @@ from __future__ import annotations
 import functools
 import platform
 import sys
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from pathlib import Path
 from typing import Protocol
 
 from harness.model import Machine, Process
-from harness.model.world import World
+from harness.model.world import More, Relations, World
 from harness.observe.linux.platform import Linux
 from harness.observe.macos.platform import MacOS
 from harness.observe.portable import Portable
@@ -63,6 +64,12 @@ class Platform(Protocol):
     def transfers(self, pid: int) -> dict[int, str]:
         """By thread, the call in which it waits with a part of its bytes moved, perhaps."""
 
+    def relations(self, processes: Sequence[Process]) -> Relations:
+        """Who could end the waits of `processes`: owners of locks, holders of pipes, peers."""
+
+    def more(self, process: Process) -> More | None:
+        """What else a deep look reads of a process."""
+
     def at_prompt(self, process: Process) -> bool:
         """Whether a thread reads from a terminal, or does nothing but wait until it can."""
 
@@ -75,3 +82,11 @@ PLATFORMS: Mapping[str, Callable[[str, str], Platform]] = {"linux": Linux, "darw
 def current() -> Platform:
     """The platform of this machine."""
     return PLATFORMS.get(sys.platform, Portable)(sys.platform, platform.machine())
+
+
+def ptrace_scope() -> str:
+    """Yama's rule for debuggers; empty where there is none."""
+    try:
+        return Path("/proc/sys/kernel/yama/ptrace_scope").read_text(encoding="utf-8").strip()
+    except OSError:
+        return ""

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 
 import psutil
 
 from harness.model import Machine, Process, Thread
-from harness.model.world import World
+from harness.model.world import More, Relations, World
 
 _STATES = {
     psutil.STATUS_RUNNING: "R",
@@ -61,6 +61,12 @@ class Portable:
 
     def transfers(self, pid: int) -> dict[int, str]:
         return {}
+
+    def relations(self, processes: Sequence[Process]) -> Relations:
+        return Relations()
+
+    def more(self, process: Process) -> More | None:
+        return None
 
     def at_prompt(self, process: Process) -> bool:
         return False

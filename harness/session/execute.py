@@ -27,6 +27,7 @@ from harness.model import (
     Settings,
     WorkerSpec,
 )
+from harness.model.settings import RUN_PATIENCE, WATCH_PATIENCE
 from harness.observe import environment, processes
 from harness.privacy import Personal, personal
 from harness.report import runjson, write_all
@@ -36,6 +37,7 @@ from harness.session.plan import Options, Run
 from harness.session.resume import Earlier
 from harness.supervise import foreground, scheduler
 from harness.supervise.command import CommandJob
+from harness.supervise.handling import Handling
 from harness.supervise.job import Job
 from harness.supervise.scenario_ranks import RankedJob
 from harness.supervise.terminal import Terminal
@@ -123,6 +125,8 @@ class _Session:
         self._personal = personal.gather()
         self._usage: str | None = None
         self._active: list[str] = []
+        self._known_hangs: dict[str, set[str]] = {}
+        """By scenario, fingerprints of hangs that have stood their patience."""
         if earlier is not None:
             self._personal = personal.joined(personal.recall(folder), self._personal)
             self._kept: resume.Kept | None = resume.kept(earlier, plan)
@@ -208,18 +212,28 @@ class _Session:
             ranks=ranks,
             hostfile=hostfile.of(self._options.hostfile, ranks),
         )
-        budget = self._options.budget
-        if run.info.verdict is not None and run.info.verdict.budget is not None:
-            budget = min(budget, run.info.verdict.budget)
-        on_hang = self._options.on_hang
+        handling = self._handling(run)
         if spec.ranks > 1:
-            return RankedJob(run.info, spec, budget, self._options.cold, on_hang)
+            return RankedJob(run.info, spec, handling)
         if run.info.command is None:
-            return Job(run.info, spec, budget, self._options.cold, on_hang)
-        if self._terminal is None:
-            return CommandJob(run.info, spec, budget, on_hang)
-        ends, prompts = self._terminal.ends(), self._terminal.prompts
-        return CommandJob(run.info, spec, budget, on_hang, ends, prompts)
+            return Job(run.info, spec, handling)
+        ends = self._terminal.ends() if self._terminal is not None else None
+        return CommandJob(run.info, spec, handling, ends)
+
+    def _handling(self, run: Run) -> Handling:
+        """How a run is handled, by the options and, of a control, by its expected verdict."""
+        options, verdict = self._options, run.info.verdict
+        budget = options.budget
+        if verdict is not None and verdict.budget is not None:
+            budget = min(budget, verdict.budget)
+        usual = RUN_PATIENCE if run.info.command is None else WATCH_PATIENCE
+        return Handling(
+            budget=budget,
+            cold=options.cold,
+            on_hang=options.on_hang,
+            patience=options.patience or usual,
+            known_hangs=self._known_hangs.setdefault(run.info.name, set()),
+        )
 
     def _wanted(self, index: int) -> bool:
         """Whether the run at `index` of the plan can still tell anything that was asked for."""

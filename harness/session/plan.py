@@ -12,7 +12,7 @@ import msgspec
 
 from harness.errors import UsageError
 from harness.logs import from_pattern
-from harness.model import Hostfile, OnHang, ScenarioInfo, Settings
+from harness.model import Hostfile, OnHang, Patience, ScenarioInfo, Settings
 from harness.model.settings import BUILT_IN_MODELS
 from harness.scenario import load
 
@@ -39,6 +39,8 @@ class Options(msgspec.Struct, frozen=True, kw_only=True):
     budget: float = 600.0
     """Seconds for one run."""
     on_hang: OnHang = OnHang.KILL
+    patience: Patience | None = None
+    """With what is doubted and not proven; None: that of the command."""
     until_decided: bool = False
     """Start nothing more once nothing left could change the diagnosis."""
     stop_after: int | None = None

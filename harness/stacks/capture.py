@@ -6,7 +6,6 @@
 from __future__ import annotations
 
 import threading
-import time
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -34,8 +33,6 @@ class StackEvidence(msgspec.Struct, frozen=True, kw_only=True):
     """Two looks at a process."""
 
     captures: tuple[StackCapture, ...]
-    between: tuple[StackCapture, ...] = ()
-    """Glances in the pause between the two."""
     moved: bool | None = None
     """Whether the threads that matter moved between the two; None when that was not seen."""
     waits: wait_site.Waits | None = None
@@ -94,13 +91,11 @@ def capture_twice(
     timeout: float = TIMEOUT_S,
     faulthandler_file: Path | None = None,
     may_signal: bool = False,
-    glances: int = 0,
     stop: threading.Event | None = None,
 ) -> StackEvidence:
     """Look, wait for `pause_s` seconds, and look again with the tool that answered.
 
-    Where the main thread may run, `glances` more looks are taken in the pause: whether it stays in
-    one function two looks cannot tell. Once `stop` is set, what has been seen by then is all.
+    Once `stop` is set, what has been seen by then is all.
     """
     stop = stop or threading.Event()
     tools = stacktools.here() if tools is None else tuple(tools)
@@ -117,11 +112,7 @@ def capture_twice(
     if first.tool is None:
         return StackEvidence(captures=(first,))
     same = [tool for tool in tools if tool.name == first.tool]
-    between, began = [], time.monotonic()
-    for number in range(glances if wait_site.may_run(first.threads) else 0):
-        stop.wait(max(0.0, began + pause_s * (number + 1) / (glances + 1) - time.monotonic()))
-        between.append(capture(pid, folder, same, label="between", timeout=timeout, stop=stop))
-    stop.wait(max(0.0, began + pause_s - time.monotonic()))
+    stop.wait(pause_s)
     second = capture(
         pid,
         folder,
@@ -137,7 +128,6 @@ def capture_twice(
         moved = not wait_site.same_place(first.threads, second.threads)
     return StackEvidence(
         captures=(first, second),
-        between=tuple(between),
         moved=moved,
-        waits=wait_site.clearest(one.threads for one in (second, *reversed(between), first)),
+        waits=wait_site.clearest(one.threads for one in (second, first)),
     )

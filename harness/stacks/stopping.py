@@ -52,5 +52,5 @@ def _of(thread: Thread, repeats: bool, arch: str) -> str:
 
 
 def any_of(processes: Iterable[Process], program: str, arch: str) -> str:
-    """As `why_not`, of the same process at several looks: it may have been in such a call before."""
+    """As `why_not`, of one process at several looks: it may have been in such a call before."""
     return next((why for one in processes if (why := why_not(one, program, arch))), "")

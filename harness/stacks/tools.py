@@ -173,7 +173,7 @@ def attempt(
 def harm(pid: int) -> str:
     """Say what a stop would do to the process as it is now; empty when it does no harm."""
     try:
-        program = os.readlink(f"/proc/{pid}/exe").rpartition("/")[2]
+        program = Path(f"/proc/{pid}/exe").readlink().name
     except OSError:
         program = ""
     here = platform.current()
@@ -251,10 +251,9 @@ def _reason(answer: run_tool.Answer) -> str:
     ]
     reason = (telling or lines or [_ended(answer.code)])[0][:200]
     if re.search(r"denied|not permitted", text, re.I):
-        with contextlib.suppress(OSError):
-            scope = Path("/proc/sys/kernel/yama/ptrace_scope").read_text().strip()
-            if scope != "0":
-                reason += f" (kernel.yama.ptrace_scope is {scope})"
+        scope = platform.ptrace_scope()
+        if scope not in ("", "0"):
+            reason += f" (kernel.yama.ptrace_scope is {scope})"
     return reason
 
 

@@ -60,6 +60,14 @@ def explain(threads: Sequence[ThreadStack]) -> Waits | None:
     )
 
 
+def describe(site: WaitSite) -> str:
+    """`waits for ... (function), from file.py:12 in step`."""
+    function = f" ({site.function})" if site.function else ""
+    return (
+        site.description + function + (f", from {site.python_frame}" if site.python_frame else "")
+    )
+
+
 def clearest(looks: Iterable[Sequence[ThreadStack]]) -> Waits | None:
     """What the first of `looks` shows in which the thread that names the cause could be seen.
 
@@ -228,20 +236,12 @@ def may_run(threads: Sequence[ThreadStack]) -> bool:
     return overall.main and overall.category in (Category.RUNNING, Category.UNKNOWN)
 
 
-def calls(threads: Sequence[ThreadStack]) -> str:
-    """The functions that the main thread is in, innermost first, without their lines.
+def functions(thread: ThreadStack) -> str:
+    """The functions that a thread is in, innermost first, without their lines.
 
     Those of the C library and the interpreter do not count: any loop calls one or the other.
     """
-    main = _look(threads)[0][0]
-    return " ".join(_key(frame) for frame in main.frames if frame.python or not frame.system)
-
-
-def in_library(threads: Sequence[ThreadStack]) -> bool:
-    """Whether the main thread is in native code that is neither the C library's nor Python's."""
-    main = _look(threads)[0][0]
-    tip = _tip(main.frames)
-    return tip < len(main.frames) and not main.frames[tip].python
+    return " ".join(_key(frame) for frame in thread.frames if frame.python or not frame.system)
 
 
 def _places(threads: Sequence[ThreadStack]) -> set[tuple[object, ...]]:

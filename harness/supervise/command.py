@@ -14,13 +14,13 @@ import msgspec
 from harness import inject
 from harness.analysis.findings import watching
 from harness.beats.file import BEATS, NOW, BeatReader, read_position
+from harness.detect.policy import LOG_POLICY, Policy
 from harness.detect.ranks import JobVerdict, RankColumns, RankState
-from harness.detect.watchdog import Policy, Watchdog
+from harness.detect.watchdog import Watchdog
 from harness.logs import ADAPTERS, from_pattern
 from harness.model import (
     Cause,
     Ending,
-    OnHang,
     Outcome,
     Position,
     RankResult,
@@ -32,6 +32,7 @@ from harness.model import (
 )
 from harness.model.finding import error
 from harness.supervise import launch
+from harness.supervise.handling import Handling
 from harness.supervise.inspection import Inspector, Prover
 from harness.supervise.job import Why
 from harness.supervise.judged import JudgedJob, below
@@ -48,9 +49,6 @@ PRINTED = "printed"
 """Where then, and of several ranks, those beats are kept that were made of what it printed."""
 LEFT_S = 10.0
 """So long without progress those may be silent that are left of a job that has lost a rank."""
-LOG_POLICY = Policy(floor_s=10.0, loops=False)
-"""What a training does between two reports nobody knows: it gets more time, and a main thread that
-is long in one place is no hang."""
 
 
 class CommandJob(JudgedJob):
@@ -58,26 +56,23 @@ class CommandJob(JudgedJob):
     it is found to start ranks, they are judged as a job of ours would be."""
 
     policy = LOG_POLICY
+    ours = False
 
     def __init__(
         self,
         info: ScenarioInfo,
         spec: WorkerSpec,
-        budget: float,
-        on_hang: OnHang = OnHang.KILL,
+        handling: Handling,
         ends: Ends | None = None,
-        prompts: bool = False,
     ) -> None:
-        """`ends` are what it reads and writes, nobody's if not given; `prompts` says that a person
-        can answer it."""
+        """`ends` are what it reads and writes, nobody's if not given."""
         assert info.command is not None
         self._command = info.command
         self._ends = ends
-        self._prompts = prompts
         self._home = Path(spec.folder)
         self._own = self._home / OWN
         self._begun = self._told_to_stop = self._itself = False
-        super().__init__(info, spec, budget, on_hang=on_hang)
+        super().__init__(info, spec, handling)
 
     def _launch(self, cold: bool) -> launch.Launched:
         (self.folder / "spec.json").write_bytes(msgspec.json.encode(self.spec))
@@ -265,8 +260,7 @@ class CommandJob(JudgedJob):
         if self._home == self._own and (hook := inject.told(self._own)) and hook.disabled:
             self._listen_to(self.folder, LOG_POLICY)  # it has fallen silent, which is no hang
             return None
-        cause = super()._in_doubt(prover, inspector, now)
-        return None if cause is not None and self._prompts and prover.prompts() else cause
+        return super()._in_doubt(prover, inspector, now)
 
     def _read_beats(self) -> None:
         if self._process.pid is not None and not self._begun:
@@ -304,7 +298,7 @@ class CommandJob(JudgedJob):
         self._home, self.policy = home, policy
         self._reader = BeatReader(home)
         self._watchdog = Watchdog(policy)
-        self._doubt = None
+        self._closer = None
         self._steps = 0
 
     def _position(self) -> Position | None:

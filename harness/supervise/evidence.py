@@ -10,20 +10,16 @@ from typing import Any
 
 import msgspec
 
-from harness.detect.watchdog import Inspection
 from harness.model import BuiltBeat, Snapshot, StepBeat
 from harness.observe import gpu, platform, threads
 from harness.observe import processes as observe
 from harness.stacks import capture as stacks
 from harness.stacks import wait_site
-from harness.stacks.wait_rules import Category
 from harness.text.units import duration
 
 MOST = 4
 """Of a large tree so many processes' stacks are taken."""
 AT_ONCE = 4
-GLANCES = 3
-"""Looks between the two of an inspection."""
 
 
 class Last(msgspec.Struct, frozen=True):
@@ -131,39 +127,6 @@ def _deepest(processes: Sequence[dict[str, Any]], names: Sequence[str]) -> dict[
     return found
 
 
-def inspect(pid: int, folder: Path, stop: threading.Event | None = None) -> Inspection | None:
-    """What the stacks of a busy worker show; None when they show nothing."""
-    seen = stacks.capture_twice(pid, folder, glances=GLANCES, stop=stop)
-    if seen.waits is None:
-        return None
-    site = seen.waits.overall
-    natives = any(one.native for capture in seen.captures for one in capture.threads)
-    if site.category is Category.UNKNOWN:
-        return None
-    if site.category is Category.RUNNING and not natives:
-        return None  # a loop of Python, or one long call of a library: that cannot be told
-    every = [one.threads for one in (*seen.captures, *seen.between) if one.threads]
-    on_gpu = bool(platform.current().devices(pid))
-    return Inspection(
-        category=site.category.value,
-        main=site.main,
-        moved=seen.moved is not False,
-        fingerprint=seen.waits.fingerprint,
-        told=_site(site),
-        calls=frozenset(wait_site.calls(one) for one in every),
-        library=any(map(wait_site.in_library, every)),
-        gpu_busy=on_gpu and gpu.busy(gpu.utilisation(stop=stop)),
-    )
-
-
-def _site(site: wait_site.WaitSite) -> str:
-    """`waits for ... (function), from file.py:12 in step`."""
-    function = f" ({site.function})" if site.function else ""
-    return (
-        site.description + function + (f", from {site.python_frame}" if site.python_frame else "")
-    )
-
-
 def _told(evidence: stacks.StackEvidence) -> dict[str, Any]:
     """A few words of a process's stacks for the report."""
     first = evidence.captures[0]
@@ -177,7 +140,7 @@ def _told(evidence: stacks.StackEvidence) -> dict[str, Any]:
     }
     if evidence.waits is not None:
         site = evidence.waits.overall
-        told["wait_site"] = _site(site)
+        told["wait_site"] = wait_site.describe(site)
         told["wait_category"] = site.category.value
         told["fingerprint"] = evidence.waits.fingerprint
     return told

@@ -8,7 +8,6 @@ target are used only where that does no harm (`harness.stacks.stopping`).
 from __future__ import annotations
 
 import contextlib
-import platform
 import re
 import threading
 import time
@@ -17,11 +16,11 @@ from pathlib import Path
 
 import msgspec
 
-from harness.detect.observation import Capture, Look, More, Observation, Window
+from harness.detect.observation import Capture, Look, Observation, Window
 from harness.model import Process, Thread
-from harness.observe import gpu, linux, names, threads
-from harness.observe import processes as observe
-from harness.observe.linux import file_peers, futexes, timeouts
+from harness.model.world import World
+from harness.observe import gpu, platform, process_names, threads
+from harness.observe.linux import timeouts
 from harness.stacks import capture as stacks
 from harness.stacks import tools as stack_tools
 from harness.stacks.capture import StackCapture
@@ -29,14 +28,10 @@ from harness.stacks.tools import Tool
 
 BETWEEN_S = 0.15
 """Between two looks."""
-WORLDS = 8
-"""Processes of a tree that are looked into as worlds of their own, at most."""
 TOOL_S = 5.0
 """For one tool at one process."""
 AT_ONCE = 4
 """Processes whose stacks are taken at a time."""
-_FUTEX_PROCESSES = 64
-"""Processes of a tree whose futexes are looked into, at most."""
 
 
 class Gatherer:
@@ -48,7 +43,7 @@ class Gatherer:
         self.pid = pid
         self._guard = guard
         self._ours = ours
-        self._left = timeouts.Left(platform.machine())
+        self._left = timeouts.Left(platform.current().arch)
         self._names: dict[int, str] = {}
         self._clocks: dict[int, set[tuple[object, ...]]] = {}
         """By thread, the timed waits that it was seen in since the last step."""
@@ -68,36 +63,34 @@ class Gatherer:
 
     def look(self) -> Look:
         """One deep look."""
-        roots = [] if self._guard is None else [self._guard]
-        found = observe.processes(self.pid, also=roots, deep=True)
-        processes = tuple(process for process in found if process.pid != self._guard)
-        if processes and processes[0].pid != self.pid:
-            processes = ()
+        here = platform.current()
+        world = here.world(self.pid, self._guard)
+        seen = world.processes if world else here.processes([self.pid], deep=True)
+        if seen and seen[0].pid != self.pid:
+            seen = ()
         t = time.monotonic()
-        processes = self._left.of(processes, t)
+        processes = self._left.of(seen, t)
         for process in processes:
             for thread in process.threads:
                 self._count_clock(thread)
-        on_linux = observe.ON_LINUX
+        more = {process.pid: here.more(process) for process in processes}
         return Look(
             t=t,
             processes=processes,
-            worlds=self._worlds(processes, t) if on_linux else {},
-            more={one.pid: _more(one) for one in processes} if on_linux else {},
-            machine=observe.machine(),
+            worlds={} if world is None else {self.pid: self._known(world, processes)},
+            more={pid: figures for pid, figures in more.items() if figures is not None},
+            machine=here.machine(),
         )
 
-    def _worlds(self, processes: Sequence[Process], t: float) -> dict[int, linux.World]:
-        world = linux.world(self.pid, self._guard)
-        if self._ours and self.pid in world.surroundings:
-            around = world.surroundings[self.pid]
-            kept = tuple(name for name in around.handlers or () if name != "SIGUSR1")
-            changed = msgspec.structs.replace(
-                around, handlers=None if around.handlers is None else kept
-            )
-            surroundings = {**world.surroundings, self.pid: changed}
-            world = msgspec.structs.replace(world, surroundings=surroundings)
-        return {self.pid: world}
+    def _known(self, world: World, processes: tuple[Process, ...]) -> World:
+        """`world` without the handler that is ours, and with the timeouts that are left."""
+        surroundings = world.surroundings
+        around = surroundings.get(self.pid)
+        if self._ours and around is not None and around.handlers:
+            kept = tuple(name for name in around.handlers if name != "SIGUSR1")
+            around = msgspec.structs.replace(around, handlers=kept)
+            surroundings = {**surroundings, self.pid: around}
+        return msgspec.structs.replace(world, processes=processes, surroundings=surroundings)
 
     def _count_clock(self, thread: Thread) -> None:
         if thread.wakes_in is not None:
@@ -106,82 +99,44 @@ class Gatherer:
             if len(clocks) < 1000:
                 clocks.add(wait)
 
-    def complete(self, windows: Sequence[Window], stop: threading.Event | None = None) -> Observation:
-        """The observation that `windows` and what is read beside them make; without stacks."""
-        arch = platform.machine()
-        seen = Observation(root=self.pid, windows=tuple(windows), arch=arch)
-        processes = seen.last.processes
-        change = msgspec.structs.replace
-        if not observe.ON_LINUX:
-            return change(seen, names=self._named(one.pid for one in processes))
-        ends = file_peers.Ends()
-        links = {
-            thread.tid: found
-            for process in processes
-            for thread in process.threads
-            if (found := file_peers.waited_for(process, thread, arch, ends))
-        }
-        waits: dict[int, futexes.Futex] = {}
-        for process in processes[:_FUTEX_PROCESSES]:
-            waits |= futexes.futexes(process, arch)
-        listed = {one.pid for one in processes}
-        sockets = {pid: ends.peers(pid) for pid in listed}
-        peers = {peer for each in links.values() for link in each for peer in link.peers}
-        peers |= {peer for each in sockets.values() for peer in each}
-        peers |= {pid for wait in waits.values() for pid in wait.sharers}
-        on_gpu = frozenset(pid for pid in listed if linux.devices(pid))
-        return change(
-            seen,
-            links=links,
-            futexes=waits,
-            sockets=sockets,
-            names=self._named(listed | peers),
-            shares=frozenset(
-                one.pid for one in processes[:WORLDS] if linux.shares_memory(one.pid, one.ppid)
-            ),
+    def complete(
+        self, windows: Sequence[Window], stop: threading.Event | None = None
+    ) -> Observation:
+        """Make the observation of `windows` and of what is read beside them; without stacks."""
+        here = platform.current()
+        processes = windows[-1][-1].processes
+        between = here.relations(processes)
+        pids = {process.pid for process in processes}
+        others = {peer for each in between.links.values() for link in each for peer in link.peers}
+        others |= {peer for each in between.peers.values() for peer in each}
+        others |= {pid for wait in between.futexes.values() for pid in wait.sharers}
+        on_gpu = frozenset(pid for pid in pids if here.devices(pid))
+        return Observation(
+            root=self.pid,
+            windows=tuple(windows),
+            arch=here.arch,
+            links=between.links,
+            futexes=between.futexes,
+            sockets=between.peers,
+            shares=between.shares,
+            names=self._named(pids | others),
             on_gpu=on_gpu,
             gpu=tuple(gpu.utilisation(timeout=2.0, stop=stop)) if on_gpu else (),
-            gpu_use=gpu.gpu_use(on_gpu) if on_gpu else None,
             rearmed={tid: len(clocks) - 1 for tid, clocks in self._clocks.items()},
         )
 
     def _named(self, pids: Iterable[int]) -> dict[int, str]:
         for pid in pids:
-            if pid not in self._names and (found := names.of(pid)):
+            if pid not in self._names and (found := process_names.named(pid)):
                 self._names[pid] = " ".join(found)
         return dict(self._names)
-
-
-def _more(process: Process) -> More:
-    stat = _read(f"/proc/{process.pid}/stat").rpartition(")")[2].split()
-    swap = re.search(r"^VmSwap:\s*(\d+)", _read(f"/proc/{process.pid}/status"), re.M)
-    sleeps = {}
-    for thread in process.threads:
-        folder = f"/proc/{process.pid}/task/{thread.tid}"
-        found = re.search(r"^voluntary_ctxt_switches:\s*(\d+)", _read(f"{folder}/status"), re.M)
-        if found:
-            sleeps[thread.tid] = int(found[1])
-    return More(
-        started=int(stat[19]) if len(stat) > 19 else None,
-        minor_faults=int(stat[7]) if len(stat) > 7 else None,
-        swap=int(swap[1]) * 1024 if swap else None,
-        sleeps=sleeps,
-    )
-
-
-def _read(path: str) -> str:
-    try:
-        return Path(path).read_text(errors="replace")
-    except OSError:
-        return ""
 
 
 class StackTaker:
     """Takes the stacks of several processes at once, again by the tool that answered before."""
 
-    def __init__(self, folder: Path, stop: threading.Event, place: Callable[[int], Path]) -> None:
+    def __init__(self, stop: threading.Event, place: Callable[[int], Path]) -> None:
         """Captures go to `place(pid)`. Once `stop` is set, a tool that runs is ended."""
-        self._folder = folder
         self._stop = stop
         self._place = place
         self.captures: dict[int, tuple[StackCapture, ...]] = {}

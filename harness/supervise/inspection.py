@@ -1,145 +1,179 @@
-"""Two closer looks at a worker in doubt: when nothing in it moves, and when it is busy too long."""
+"""Two closer looks at a worker in doubt: when nothing in it moves, and when it is overdue."""
 
 from __future__ import annotations
 
 import threading
+import time
+from collections.abc import Mapping
 from pathlib import Path
 
 import msgspec
 
-from harness.detect import deadlock, sleeping, transfers
-from harness.detect.watchdog import Inspection, Policy, burns
-from harness.model import Cause
-from harness.model.world import World
+from harness.detect import spinning
+from harness.detect.chain.closure import prove
+from harness.detect.deadlock import LOOKS
+from harness.detect.observation import Look, Observation
+from harness.detect.policy import Policy
+from harness.detect.tree import Tree, judge_tree
 from harness.observe import platform
-from harness.observe.linux import timeouts
-from harness.supervise import evidence
+from harness.supervise.gather import Gatherer, StackTaker
 
-POLL_S = 7.0
-"""One that wakes now and then is believed for so long to find what it looks for."""
 _KEPT = 8
 _EAGER = 12
 _LATER = 4
 """After _EAGER looks only each _LATER-th is a deep one: it costs a millisecond or two."""
-_LONGEST_S = 60.0
+WINDOW_S = 0.6
+"""Each of the two windows of an inspection, long enough for a proof."""
+SETTLE_S = 0.1
+"""After a tool has let go of the tree, until its threads wait again where they did."""
+CAPTURED = 6
+"""Processes whose stacks are taken, at most."""
+LONGEST_S = 30.0
+"""Between two inspections, at most."""
 
 
 class Prover:
-    """Deep looks at a tree in which nothing moves: is it dead, or does it sleep? Linux only.
+    """Deep looks at a tree in which nothing moves: is it dead? Linux only."""
 
-    Also at one that uses the CPU for too long: does it exchange data with others?
-    """
-
-    def __init__(self, pid: int, guard: int) -> None:
-        self._roots = (pid, guard)
-        self._worlds: list[World] = []
+    def __init__(self, gatherer: Gatherer) -> None:
+        self._gatherer = gatherer
+        self._looks: list[Look] = []
         """Those between which nothing has moved, as far as the watchdog can see."""
-        self._recent: list[World] = []
-        """The last ones, whatever has moved between them."""
-        self._still = self._busy = 0
-        self._left = timeouts.Left(platform.current().arch)
+        self._still = 0
 
-    def look(self, still: bool, busy: bool = False) -> None:
-        """Call at each look; `still` says that nothing has moved since the one before, `busy` that
-        it uses the CPU, and is in doubt."""
-        if not still:
-            self._worlds.clear()
-        self._still = self._still + 1 if still else 0
-        self._busy = self._busy + 1 if busy and not still else 0
-        looks = self._still or self._busy
-        if not looks:
-            self._recent.clear()
-            return
-        if looks > _EAGER and looks % _LATER:
-            return
-        world = platform.current().world(*self._roots)
-        if world is None:
-            return
-        left = self._left.of(world.processes, world.t)
-        world = msgspec.structs.replace(world, processes=left)
-        self._recent.append(world)
-        del self._recent[: -transfers.LOOKS]
-        if still:
-            self._worlds.append(world)
-            del self._worlds[:-_KEPT]
+    def look(self, still: bool) -> Observation | None:
+        """Call at each look; `still` says that nothing has moved since the one before.
 
-    def flows(self) -> bool:
-        """Whether it receives or sends data, which a snapshot does not show."""
-        found = transfers.flows(self._recent, platform.current().arch, self._still > 0)
-        if found:
-            # A look at which it did not wait for more says nothing: the next is to come soon.
-            self._still, self._busy = min(self._still, 1), min(self._busy, 1)
-        return found
-
-    def proven(self, place: str) -> Cause | None:
-        """The deadlock, if the looks prove one. `place` says where, as in `in phase eval`."""
-        arch = platform.current().arch
-        if not self._worlds or deadlock.prove(self._worlds, arch):
-            return None
-        return deadlock.deadlock(self._worlds, place, arch)
-
-    def asleep(self) -> float | None:
-        """Seconds until the worker's main thread, which only waits for a time to pass, wakes.
-
-        0.0 when it sleeps and nobody can say how long; None when it does anything else.
+        Returns the observation that proves a deadlock, as soon as one does.
         """
-        arch = platform.current().arch
-        if not sleeping.asleep(self._worlds, arch):
+        if not still or not platform.current().shows_waits:
+            self._looks.clear()
+            self._still = 0
             return None
-        return sleeping.wakes_in(self._worlds[-1], arch) or 0.0
+        self._still += 1
+        if self._still > _EAGER and self._still % _LATER:
+            return None
+        self._looks.append(self._gatherer.look())
+        del self._looks[:-_KEPT]
+        worlds = [world for look in self._looks for world in look.worlds.values()]
+        if len(worlds) < LOOKS:
+            return None
+        seen = self._gatherer.complete([tuple(self._looks)])
+        return None if prove(worlds, seen) else seen
 
-    def prompts(self) -> bool:
-        """Whether a thread of it waits for what a person types."""
-        return bool(self._worlds) and any(
-            platform.current().at_prompt(process) for process in self._worlds[-1].processes
-        )
 
-    def may_find(self, lasted: float) -> bool:
-        """Whether it wakes now and then to look for something, and has for `lasted` seconds."""
-        return lasted < POLL_S and sleeping.polls(self._worlds)
+class Inspected(msgspec.Struct, frozen=True, kw_only=True):
+    """What one inspection showed."""
+
+    t: float
+    """When it began."""
+    tree: Tree
+    observed: Observation
+    alive: bool
+    """Whether what is waited for goes on by itself."""
 
 
 class Inspector:
-    """Captures the stacks of an overdue worker, again and again, in a thread of its own."""
+    """Observes an overdue worker, again and again, in a thread of its own."""
 
     def __init__(
-        self, pid: int, folder: Path, policy: Policy, stop: threading.Event | None = None
+        self,
+        gatherer: Gatherer,
+        folder: Path,
+        policy: Policy,
+        stop: threading.Event | None = None,
     ) -> None:
-        """Once `stop` is set, a tool that runs is ended."""
-        self._pid = pid
-        self._stop = stop or threading.Event()
-        self._policy = policy
+        """Stacks go to FOLDER. Once `stop` is set, a tool that runs is ended."""
+        self._gatherer = gatherer
         self._folder = folder
+        self._policy = policy
+        self._stop = stop or threading.Event()
         self._thread: threading.Thread | None = None
-        self._seen: list[Inspection] = []
+        self._history: list[spinning.Inspection] = []
         self._since = 0.0
         self._next = 0.0
-        self._patience = 1.0
+        self._pause = 1.0
+        self._number = 0
+        self.last: Inspected | None = None
+        """The last one since the last progress."""
 
     @property
     def busy(self) -> bool:
-        """Whether a tool holds the worker at this moment: what is seen of it then says nothing."""
+        """Whether a tool may hold the worker at this moment: what is seen of it says nothing."""
         return self._thread is not None and self._thread.is_alive()
 
-    def look(self, now: float, last_progress: float) -> Cause | None:
-        """Call while the worker is overdue; the cause once the inspections agree on one."""
+    def look(
+        self,
+        now: float,
+        last_progress: float,
+        trains: tuple[int, int] | None = None,
+        ranks: Mapping[int, int] | None = None,
+    ) -> Inspected | None:
+        """Call while the worker is overdue; the last inspection since the last progress."""
         if last_progress != self._since:
             self._since = last_progress
-            self._seen.clear()
-        cause = burns(self._seen, self._policy)
-        if cause is None and now >= self._next:
-            # Each one that shows work makes the next one rarer: it stops the worker for a moment.
-            self._patience = min(_LONGEST_S, 2 * self._patience) if len(self._seen) > 1 else 1.0
-            self._next = now + self._patience
-            self._thread = threading.Thread(target=self._inspect, name="inspector", daemon=True)
+            self._history.clear()
+            self._gatherer.reset()
+            self.last = None
+            self._pause, self._next = 1.0, now
+        if now >= self._next and not self.busy:
+            # Each one makes the next one rarer, for it may stop the worker for a moment.
+            self._next = now + self._pause + 2 * WINDOW_S
+            self._pause = min(LONGEST_S, 1.5 * self._pause)
+            self._thread = threading.Thread(
+                target=self._inspect,
+                args=(trains, dict(ranks or {})),
+                name="inspector",
+                daemon=True,
+            )
             self._thread.start()
-        return cause
+        return self.last
 
-    def told(self, last_progress: float) -> str:
-        """The wait site that it saw last; empty when it has seen none since `last_progress`."""
-        return self._seen[-1].told if self._seen and last_progress == self._since else ""
+    def _inspect(self, trains: tuple[int, int] | None, ranks: dict[int, int]) -> None:
+        began, change, since = time.monotonic(), msgspec.structs.replace, self._since
+        gatherer = self._gatherer
+        self._number += 1
+        home = self._folder / str(self._number)
+        taker = StackTaker(self._stop, lambda pid: home if pid == gatherer.pid else home / str(pid))
+        windows = [gatherer.window(WINDOW_S, LOOKS)]
+        if not windows[0][-1].processes:
+            return
+        seen = change(gatherer.complete(windows, self._stop), trains=trains, ranks=ranks)
+        tree = judge_tree(seen, self._policy)
+        pids = self._wanted(tree, seen)
+        taker.take(pids, "1")
+        self._stop.wait(SETTLE_S)
+        windows.append(gatherer.window(WINDOW_S, LOOKS))
+        if not windows[-1][-1].processes:
+            return
+        taker.take(pids, "2")
+        seen = change(
+            gatherer.complete(windows, self._stop),
+            trains=trains,
+            ranks=ranks,
+            stacks=taker.stacks(),
+        )
+        self._history.append(spinning.inspect(seen, self._policy))
+        seen = change(seen, spins=spinning.spins(self._history, self._policy))
+        tree = judge_tree(seen, self._policy)
+        if since == self._since and not self._stop.is_set():
+            self.last = Inspected(t=began, tree=tree, observed=seen, alive=alive(tree, seen))
 
-    def _inspect(self) -> None:
-        found = evidence.inspect(self._pid, self._folder, self._stop)
-        if found is not None and not self._stop.is_set():
-            self._seen.append(found)
+    @staticmethod
+    def _wanted(tree: Tree, seen: Observation) -> list[int]:
+        """Whose stacks are taken: the root's and those of the processes that it waits for."""
+        ranks = set(seen.ranks.values())
+        if ranks:
+            return [one.pid for one in tree.processes if one.pid in ranks][:CAPTURED]
+        root = tree.by_pid.get(seen.root)
+        listed = {process.pid for process in seen.last.processes}
+        on = [pid for pid in (root.on if root else ()) if pid in listed]
+        return list(dict.fromkeys([seen.root, *on]))[:CAPTURED]
+
+
+def alive(tree: Tree, seen: Observation) -> bool:
+    """Whether the root, or one of the ranks that it has started, goes on by itself."""
+    ranks = set(seen.ranks.values())
+    pids = [one.pid for one in tree.processes if one.pid in ranks] or [seen.root]
+    judged = [tree.by_pid[pid] for pid in pids if pid in tree.by_pid]
+    return any(one.chain is None or one.chain.alive for one in judged) or not judged

@@ -13,10 +13,13 @@ import msgspec
 from harness.analysis import classify
 from harness.beats import record
 from harness.beats.file import BeatReader, read_position
-from harness.detect.watchdog import Judgement, Policy, State, Watchdog, refine
+from harness.detect.policy import Policy
+from harness.detect.tree import judge
+from harness.detect.watchdog import Judgement, State, Watchdog, refine
 from harness.model import (
     BuiltBeat,
     Cause,
+    Doubt,
     Ending,
     ErrorBeat,
     MlxBeat,
@@ -32,15 +35,16 @@ from harness.model import (
 from harness.model.beats import BETWEEN
 from harness.observe import processes as observe
 from harness.supervise import evidence, launch
-from harness.supervise.inspection import Inspector, Prover
+from harness.supervise.doubt import Standing, deciding, is_dead, proven, suspected
+from harness.supervise.gather import Gatherer
+from harness.supervise.handling import Handling
+from harness.supervise.inspection import Inspected, Inspector, Prover
 from harness.supervise.samples import Samples
 from harness.text import phrases
 from harness.text.units import duration
 
 LOOK_S = 0.25
 """Between two looks at a worker."""
-SLEEP_S = 60.0
-"""A worker that only sleeps is believed to go on, if it wakes within so long."""
 GRACE_S = 2.0
 """Between TERM and KILL."""
 TOOLS_S = 5.0
@@ -62,9 +66,7 @@ class Job:
         self,
         info: ScenarioInfo,
         spec: WorkerSpec,
-        budget: float,
-        cold: bool = False,
-        on_hang: OnHang = OnHang.KILL,
+        handling: Handling,
     ) -> None:
         self.info = info
         self.spec = spec
@@ -78,12 +80,14 @@ class Job:
         self.error: ErrorBeat | None = None
         self.mlx: MlxBeat | None = None
         """These two are known once there is a result."""
-        self._budget = budget
-        self._on_hang = on_hang
+        self._handling = handling
         self._why: Why | None = None
         self._cause: Cause | None = None
         self._detected_at: float | None = None
-        self._doubt: tuple[Prover, Inspector] | None = None
+        self._closer: tuple[Prover, Inspector] | None = None
+        self._standing: Standing | None = None
+        """The doubt that is said and not taken back."""
+        self._doubts: list[Doubt] = []
         self._collecting: threading.Thread | None = None
         self._collected = evidence.Evidence()
         self._no_tools = threading.Event()
@@ -103,7 +107,7 @@ class Job:
         self._samples = Samples(self.folder / "samples.jsonl")
         self.started = self._ticked = time.monotonic()
         self._away = 0.0
-        self._process = self._launch(cold)
+        self._process = self._launch(handling.cold)
 
     policy = Policy()
     """What counts as a hang."""
@@ -122,6 +126,13 @@ class Job:
         `by` says who ends it, if not its user, and `doing` what its stacks have shown.
         """
         self._ended_by, self._doing = by, doing
+        if self._standing is not None and self._why is None and self._cause is None:
+            # What was doubted did not go on until its user lost patience.
+            self._cause, self._detected_at = self._standing.cause, time.monotonic()
+            self._doubts.append(self._standing.record(self.started, None))
+            self._standing = None
+            self._end(Why.HUNG, grace)
+            return
         self._end(Why.INTERRUPT, grace)
 
     def tick(self) -> ScenarioResult | None:
@@ -146,7 +157,7 @@ class Job:
 
     def _over_budget(self, now: float) -> bool:
         """Time in which we were stopped or asleep ourselves does not count."""
-        return now - self.started - self._away > self._budget
+        return now - self.started - self._away > self._handling.budget
 
     def _spent(self, now: float) -> None:
         """The budget is over: unfinished, unless it was stopped and so could not go on."""
@@ -157,6 +168,8 @@ class Job:
             self._confirmed(Cause(code="stopped", summary=summary), now)
         elif self._process.status is not None:
             return  # it has just ended by itself
+        elif self._standing is not None:
+            self._confirmed(self._standing.cause, now)
         elif self.snapshot is None:
             self._end(Why.BUDGET, GRACE_S)
         else:
@@ -192,12 +205,14 @@ class Job:
         if self._cause is not None:
             self._await_progress(self.snapshot)
             return
-        if self._doubt is None:
-            self._doubt = (
-                Prover(pid, guard),
-                Inspector(pid, self.folder / "looks", self.policy, self._no_tools),
+        if self._closer is None:
+            gatherer = Gatherer(pid, guard, ours=self.ours)
+            looks = self.folder / "looks"
+            self._closer = (
+                Prover(gatherer),
+                Inspector(gatherer, looks, self.policy, self._no_tools),
             )
-        prover, inspector = self._doubt
+        prover, inspector = self._closer
         if inspector.busy:
             return
         self.judgement = self._watchdog.look(self._watched(self.snapshot))
@@ -210,31 +225,56 @@ class Job:
         return snapshot
 
     def _in_doubt(self, prover: Prover, inspector: Inspector, now: float) -> Cause | None:
-        """Why it is hung, by the strongest of the ways to say so; None while it may go on."""
-        judged = self.judgement
-        prover.look(judged.still, judged.overdue)
-        if prover.flows():
-            self.judgement = self._watchdog.flows(now)
+        """Why it is hung: proven, or doubted for as long as its patience lasts."""
+        dead = prover.look(self.judgement.still)
+        if dead is not None:
+            return proven(judge(dead.root, dead), self._place())
+        if not self.judgement.overdue:
+            self._take_back(now)
             return None
-        proven = prover.proven(self._place())
-        if proven is not None:
-            return proven
-        if judged.cause is not None:
-            # One that sleeps goes on by itself; one that polls may find what it looks for.
-            lasted = now - judged.last_progress
-            wakes_in = prover.asleep()
-            if wakes_in is None:
-                return None if prover.may_find(lasted) else judged.cause
-            if lasted + wakes_in < SLEEP_S:
-                return None
-            asleep = f"asleep, and wakes in {duration(wakes_in)}: " if wakes_in else "asleep: "
-            return msgspec.structs.replace(judged.cause, summary=asleep + judged.cause.summary)
-        if not judged.overdue:
+        inspected = inspector.look(now, self.judgement.last_progress, self._trains(), self.ranks)
+        return None if inspected is None else self._weigh(inspected, now)
+
+    def _weigh(self, inspected: Inspected, now: float) -> Cause | None:
+        """The cause that an inspection gives, once the doubt has stood for its patience."""
+        judged = deciding(inspected)
+        if is_dead(inspected):
+            return proven(judged, self._place())
+        if inspected.alive or judged.chain is None:
+            self._take_back(now)
             return None
-        burns = inspector.look(now, judged.last_progress)
-        if burns is None:
+        cause = suspected(inspected, judged, self.judgement)
+        if self._standing is None:
+            self._standing = Standing(since=now, cause=cause, fingerprint=judged.fingerprint or "")
+            self._handling.notify("doubt", self.info.name, cause)
+        else:
+            self._standing = msgspec.structs.replace(self._standing, cause=cause)
+        self.judgement = msgspec.structs.replace(
+            self.judgement, state=State.SUSPECT, reason=cause.summary
+        )
+        longest = self._watchdog.longest(self.judgement.phase)
+        known = self._standing.fingerprint in self._handling.known_hangs
+        if not self._standing.over(now, self._handling.patience, longest, known):
             return None
-        return msgspec.structs.replace(burns, summary=f"{judged.reason}: {burns.summary}")
+        self._handling.known_hangs.add(self._standing.fingerprint)
+        return cause
+
+    def _take_back(self, now: float) -> None:
+        """It goes on, or what it waits for does: the doubt that stood is over."""
+        if self._standing is None:
+            return
+        self._doubts.append(self._standing.record(self.started, now))
+        lasted = duration(now - self._standing.since)
+        self.notes.append(f"the doubt is taken back after {lasted}: it goes on")
+        self._handling.notify("taken_back", self.info.name, self._standing.cause)
+        self._standing = None
+
+    def _trains(self) -> tuple[int, int] | None:
+        """Process and thread that report the steps, where that is known."""
+        return None
+
+    ours = True
+    """Whether the process is a worker, whose handler of SIGUSR1 is ours."""
 
     def _await_progress(self, snapshot: Snapshot) -> None:
         """A hang that is waited out is over when a beat comes."""
@@ -272,6 +312,10 @@ class Job:
         """Keep the verdict, and the evidence before anything is signalled."""
         self._cause = cause
         self._detected_at = now
+        if self._standing is not None:
+            self._doubts.append(self._standing.record(self.started, None))
+            self._standing = None
+        self._handling.notify("hung", self.info.name, cause)
         position = self.position
         self._stalled_in = (position.step, position.phase) if position else (None, None)
         self._stalled_with = (self._steps, self._failed)
@@ -317,9 +361,9 @@ class Job:
             return  # it went on while it was looked at
         ended = self._why is not None
         over = self._over_budget(time.monotonic())
-        if self._on_hang is OnHang.KEEP and not ended:
+        if self._handling.on_hang is OnHang.KEEP and not ended:
             self._keep()
-        elif ended or over or self._on_hang is not OnHang.WAIT:
+        elif ended or over or self._handling.on_hang is not OnHang.WAIT:
             self._end(Why.HUNG, GRACE_S)
 
     def _take_evidence(self) -> None:
@@ -395,6 +439,7 @@ class Job:
             stalled_at_s=self._stalled_at(),
             detected_at_s=self._detected_at and self._detected_at - self.started,
             transients=tuple(self._transients),
+            doubts=tuple(self._doubts),
             address_space=process.address_space,
             oom_kills=observe.oom_kills() - self._oom_kills,
             over_budget=self._why is Why.BUDGET,
@@ -412,7 +457,8 @@ class Job:
 
     def _inspected(self) -> str:
         """What the last closer look at it showed, if it has made no progress since."""
-        return self._doubt[1].told(self.judgement.last_progress) if self._doubt else ""
+        last = self._closer[1].last if self._closer else None
+        return deciding(last).summary if last is not None else ""
 
     def _end_evidence(self) -> None:
         """There is nothing left to look at: what was seen by now is the evidence."""

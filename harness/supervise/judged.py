@@ -15,24 +15,23 @@ import msgspec
 from harness.detect.ranks import JobVerdict, RankState, judge
 from harness.detect.ranks.phrases import are, named, where
 from harness.detect.ranks.stopped import Stops
-from harness.detect.watchdog import QUIET, Judgement, State, Watchdog
+from harness.detect.watchdog import State
 from harness.model import (
     Cause,
     Finding,
-    OnHang,
     Outcome,
     Position,
     Process,
     ScenarioInfo,
     ScenarioResult,
-    Snapshot,
     WorkerSpec,
 )
 from harness.stacks.wait_rules import Category
 from harness.stacks.wait_site import WaitSite
 from harness.supervise import evidence
-from harness.supervise.inspection import Inspector, Prover
-from harness.supervise.job import SLEEP_S, Job
+from harness.supervise.handling import Handling
+from harness.supervise.inspection import Inspected, Inspector, Prover
+from harness.supervise.job import Job
 from harness.supervise.remote.frame import Seen
 
 PEER_GRACE_S = 2.5
@@ -48,8 +47,6 @@ LOOKED_AT = 8
 LOST = ("rank_died", "rank_left_early", "collective_mismatch")
 ENDURED = {"rank_stopped": "stopped", "rank_cut_off": "waiting"}
 """What may pass by itself, and the cause's code if it has not when the budget is over."""
-INSPECTED = 4
-"""Ranks whose stacks are looked at while it is in doubt whether the job moves."""
 
 
 @dataclass(frozen=True)
@@ -68,9 +65,7 @@ class JudgedJob(Job, ABC):
         self,
         info: ScenarioInfo,
         spec: WorkerSpec,
-        budget: float,
-        cold: bool = False,
-        on_hang: OnHang = OnHang.KILL,
+        handling: Handling,
     ) -> None:
         self._pids: dict[int, int] = {}
         """By rank, its process."""
@@ -78,12 +73,6 @@ class JudgedJob(Job, ABC):
         """By rank, when it was found to have ended."""
         self._used: dict[int, Used] = {}
         self._in_state: dict[int, tuple[str, float]] = {}
-        self._inspectors: dict[int, Inspector] = {}
-        self._provers: dict[int, Prover] = {}
-        self._watchdogs: dict[int, Watchdog] = {}
-        """By process: whether anything moves in it and below it."""
-        self._alone: dict[int, Judgement] = {}
-        """By rank, what that says."""
         self._verdict: JobVerdict | None = None
         self._failed_at: float | None = None
         self._stops = Stops()
@@ -94,7 +83,7 @@ class JudgedJob(Job, ABC):
         """By process, what the ranks of a stopped job waited for; None: not known yet."""
         self._saved_told = False
         self._left_told: set[int] = set()
-        super().__init__(info, spec, budget, cold, on_hang)
+        super().__init__(info, spec, handling)
 
     @abstractmethod
     def _states(self, now: float) -> list[RankState]:
@@ -136,9 +125,6 @@ class JudgedJob(Job, ABC):
         """`processes` has its own, and what it has started."""
         tree = below(processes, [self._pids[rank]])
         process, used = tree[0], self._used.get(rank)
-        watchdog = self._watchdogs.setdefault(process.pid, Watchdog(QUIET))
-        snapshot = Snapshot(t=now, rank=rank, position=position, processes=tuple(tree))
-        self._alone[rank] = watchdog.look(snapshot)
         if used is None or now - used.t >= CPU_S:
             cores = (process.cpu_s - used.cpu_s) / (now - used.t) if used else None
             self._used[rank] = Used(now, process.cpu_s, cores)
@@ -168,12 +154,36 @@ class JudgedJob(Job, ABC):
                 self._doubted(State.SUSPECT, verdict)
             return self._because(verdict) if self._over(verdict, now) else None
         self._failed_at = None
-        if self._goes_on(now):
+        if not self.judgement.overdue:
+            self._take_back(now)
             return None
-        if self.judgement.cause is None and not self._stuck(states, now):
+        inspected = inspector.look(now, self.judgement.last_progress, ranks=self._near())
+        return None if inspected is None else self._weigh_job(inspected, states, now)
+
+    def _near(self) -> dict[int, int]:
+        """By rank its process, of the ranks on this machine that have not ended."""
+        return {
+            rank: pid
+            for rank, pid in self._pids.items()
+            if self._afar(rank) is None and rank not in self._ended
+        }
+
+    def _weigh_job(
+        self, inspected: Inspected, states: Sequence[RankState], now: float
+    ) -> Cause | None:
+        """The cause of a job that stands still, once the doubt has stood for its patience.
+
+        Which rank is to blame needs no patience, where the collectives say so.
+        """
+        self._inspect_afar()
+        afar = [seen for rank in self._pids if (seen := self._afar(rank)) is not None]
+        if (self._near() and inspected.alive) or any(not seen.stuck for seen in afar):
+            self._take_back(now)
             return None
-        self._verdict = judge(states, now, hung=True)
-        return self._because(self._verdict)
+        self._verdict = verdict = judge(states, now, hung=True)
+        if verdict.code in LOST:
+            return self._because(verdict)
+        return self._weigh(inspected, now)
 
     def _may_have_ended_well(self, states: Sequence[RankState], verdict: JobVerdict) -> bool:
         """Of a command's rank, what it printed last may still be on its way."""
@@ -332,51 +342,6 @@ class JudgedJob(Job, ABC):
             summary=verdict.summary,
             evidence={"culprits": list(verdict.culprits), "reason": verdict.code},
         )
-
-    def _goes_on(self, now: float) -> bool:
-        """Whether a rank only waits for a time to pass, or is given data: then all go on."""
-        for rank, pid in self._pids.items():
-            afar = self._afar(rank)
-            if afar is None:
-                prover = self._provers.setdefault(pid, Prover(pid, self._process.guard_pid))
-                still = rank in self._alone and self._alone[rank].still
-                prover.look(still, self.judgement.overdue)
-                if prover.flows():
-                    self.judgement = self._watchdog.flows(now)
-                    return True
-            wakes_in = prover.asleep() if afar is None else afar.wakes_in
-            if wakes_in is not None and wakes_in < SLEEP_S:
-                return True
-        return False
-
-    def _stuck(self, states: Sequence[RankState], now: float) -> bool:
-        """Whether each rank that is looked at uses the CPU and gets nowhere, or does nothing."""
-        if not self.judgement.overdue:
-            return False
-        self._inspect_afar()
-        # Those that do not wait first: one of them may be at work, for which the others wait.
-        alive = sorted((s for s in states if not s.ended), key=lambda state: state.waits)
-        stuck = []
-        for state in alive[:INSPECTED]:
-            pid = self._pids.get(state.rank)
-            if pid is None:
-                return False
-            afar = self._afar(state.rank)
-            if afar is not None:
-                stuck.append(afar.stuck)
-                continue
-            alone = self._alone.get(state.rank)
-            if alone is not None and alone.cause is not None:
-                lasted = now - self.judgement.last_progress
-                stuck.append(not self._provers[pid].may_find(lasted))
-                continue
-            inspector = self._inspectors.setdefault(
-                pid,
-                Inspector(pid, self.folder / f"looks-{state.rank}", self.policy, self._no_tools),
-            )
-            if not inspector.busy:
-                stuck.append(inspector.look(now, self.judgement.last_progress) is not None)
-        return bool(stuck) and len(stuck) == len(alive[:INSPECTED]) and all(stuck)
 
     @property
     def _killed(self) -> str | None:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import msgspec
 
-from harness.detect.observation import Look, More, Seen
+from harness.detect.observation import Look, Observation
+from harness.model.world import More
 from harness.model import Machine, Process, Thread
 from harness.model.world import Surroundings, World
 from harness.stacks.parse import ThreadStack
@@ -50,7 +51,7 @@ def seen(*processes, later=(), more=None, around=ALONE, **fields):
             )
         )  # fmt: skip
     names = {one.pid: f"{one.name} train.py ..." for one in processes}
-    return Seen(
+    return Observation(
         **{"root": 1, "windows": tuple(windows), "arch": "x86_64", "names": names, **fields}
     )
 

@@ -34,7 +34,7 @@ from harness.attach.observe import Watched
 from harness.detect import tree
 from harness.detect.activity import motion
 from harness.detect.kernel_waits import Wait, kernel_wait
-from harness.detect.observation import More
+from harness.model.world import More
 from harness.detect.process_verdict import judge
 from harness.detect.tree import judge_tree
 from harness.detect.verdicts import Answer, Judged

@@ -22,8 +22,8 @@ from harness.model.world import Futex, Link, World
 _MOST = 20_000
 """Threads of one set; of more nothing is claimed."""
 _FILES = frozenset(
-    ("read", "readv", "write", "writev", "recvfrom", "recvmsg", "sendto", "sendmsg", "poll", "ppoll",
-     "select", "pselect6", "epoll_wait", "epoll_pwait", "epoll_pwait2")
+    ("read", "readv", "write", "writev", "recvfrom", "recvmsg", "sendto", "sendmsg", "poll",
+     "ppoll", "select", "pselect6", "epoll_wait", "epoll_pwait", "epoll_pwait2")
 )  # fmt: skip
 _TIMEOUT_ARGUMENT = {"poll": 2, "epoll_wait": 3, "epoll_pwait": 3}
 _TIMEOUT_ADDRESS = {"ppoll": 2, "select": 4, "pselect6": 4, "epoll_pwait2": 3}
@@ -34,7 +34,9 @@ _MAY_SHOW = ("futex", "rt_mutex")
 """Begins of the kernel functions in which a thread waits for a futex."""
 
 
-def closed(starts: Sequence[Node], looks: Sequence[World], known: Observation) -> tuple[Reason, ...]:
+def closed(
+    starts: Sequence[Node], looks: Sequence[World], known: Observation
+) -> tuple[Reason, ...]:
     """Reasons against the claim that none of `starts` will ever run again; empty when proven."""
     arch = known.arch
     if arch not in syscalls.TABLES:
@@ -134,7 +136,7 @@ def _wakers(
 
 
 def _in_futex(thread: Thread) -> bool:
-    """Whether the kernel's word says that it waits for a futex: one that is frozen only seems to."""
+    """Whether the kernel says that it waits for a futex: one that is frozen only seems to."""
     return thread.wchan is not None and thread.wchan.startswith(_MAY_SHOW)
 
 
@@ -148,7 +150,12 @@ def _of_futex(
         return None
     if futex.kind in ("mutex", "pi_mutex", "robust", "join") and futex.owner is not None:
         owner = next(
-            (Node(p.pid, t.tid) for p in world.processes for t in p.threads if t.tid == futex.owner),
+            (
+                Node(p.pid, t.tid)
+                for p in world.processes
+                for t in p.threads
+                if t.tid == futex.owner
+            ),
             None,
         )
         if owner is None:
@@ -173,9 +180,14 @@ def _of_futex(
 
 
 def _of_files(
-    who: str, name: str, thread: Thread, own: tuple[Node, ...], links: tuple[Link, ...], world: World
+    who: str,
+    name: str,
+    thread: Thread,
+    own: tuple[Node, ...],
+    links: tuple[Link, ...],
+    world: World,
 ) -> tuple[Node, ...] | Reason:
-    """Who could wake a wait for files: all that hold the other ends, if no file is of another kind."""
+    """Who could wake a wait for files: all that hold the other ends, where these are closed."""
     code = "poll" if name in _TIMEOUT_ARGUMENT or name in _TIMEOUT_ADDRESS else "io"
     text = f"{who} is blocked in {name}"
     if _has_timeout(name, thread):

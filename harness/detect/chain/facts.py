@@ -32,6 +32,8 @@ class Facts:
 
     observed: Observation
     policy: Policy = field(default_factory=Policy)
+    apart: frozenset[int] = frozenset()
+    """Processes that are not followed: the other ranks of a job."""
 
     @cached_property
     def processes(self) -> dict[int, Process]:

@@ -47,20 +47,25 @@ def follow(starts: Sequence[Node], facts: Facts, followed: str = "") -> Chain:
     go on, does.
     """
     waits: dict[Node, Wait] = {}
-    reached = [one for start in starts for one in _reach(start, facts, waits)]
+    aside: set[int] = set()
+    reached = [one for start in starts for one in _reach(start, facts, waits, aside)]
     if not reached:
         nothing = End(kind=Ends.UNKNOWN, detail="nothing could be read of it", sure=False)
         return Chain(links=(), end=nothing, followed=followed)
     best = min(reached, key=_Reached.rank)
+    own = {start.pid for start in starts}
     return Chain(
         links=tuple(_link(node, waits[node], facts) for node in best.path),
         end=best.end,
         all_ends=tuple(dict.fromkeys(one.end for one in reached)),
         followed=followed,
+        on=tuple(dict.fromkeys([n.pid for n in waits if n.pid not in own] + sorted(aside))),
     )
 
 
-def _reach(start: Node, facts: Facts, waits: dict[Node, Wait]) -> Iterable[_Reached]:
+def _reach(
+    start: Node, facts: Facts, waits: dict[Node, Wait], aside: set[int]
+) -> Iterable[_Reached]:
     """All ends that a start leads to, each by its shortest way."""
     before: dict[Node, Node | None] = {start: None}
     certain = {start: True}
@@ -73,7 +78,12 @@ def _reach(start: Node, facts: Facts, waits: dict[Node, Wait]) -> Iterable[_Reac
             wait = waits[node] = wait_of(node, facts)
         found += [_Reached(end, _path(node, before), certain[node]) for end in wait.ends]
         for other in wait.on:
-            if other not in before:
+            if other.pid in facts.apart:
+                name = facts.observed.name(other.pid)
+                peers = End(kind=Ends.PEERS, detail=f"waits for {name}")
+                found.append(_Reached(peers, _path(node, before), certain[node] and wait.known))
+                aside.add(other.pid)
+            elif other not in before:
                 before[other] = node
                 certain[other] = certain[node] and wait.known
                 todo.append(other)

@@ -123,6 +123,8 @@ class Chain(msgspec.Struct, frozen=True, kw_only=True):
     all_ends: tuple[End, ...] = ()
     followed: str = ""
     """Which thread was followed, and why."""
+    on: tuple[int, ...] = ()
+    """The other processes that were reached."""
 
     @property
     def alive(self) -> bool:

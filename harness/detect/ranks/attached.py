@@ -14,7 +14,7 @@ from harness.detect.activity import has_ended, process_at
 from harness.detect.observation import Observation
 from harness.detect.ranks import RankState, judge
 from harness.detect.ranks.phrases import are, named
-from harness.detect.verdicts import FATAL, WORST_FIRST, Answer, Whole
+from harness.detect.verdicts import FATAL, WORST_FIRST, Answer, Judged
 from harness.model import Finding, RankResult, Standing
 from harness.model.finding import error
 from harness.stacks import wait_site
@@ -60,7 +60,7 @@ def ranks_of(seen: Observation) -> dict[int, int | None]:
 
 
 def judge_job(
-    ranks: Mapping[int, int | None], whole: Mapping[int, Whole], seen: Observation
+    ranks: Mapping[int, int | None], whole: Mapping[int, Judged], seen: Observation
 ) -> Job:
     """The verdict on `ranks`, of which `whole` has those that are there."""
     sites = {rank: _site(one, seen) for rank, one in whole.items()}
@@ -75,11 +75,11 @@ def judge_job(
     summary = "; ".join(_goes_on(told, deciding, seen) if good else _stands(told, odd, whole, seen))
     return Job(
         # A process that waits for one that is gone may do so in any way.
-        answer=deciding.answer if good or deciding.own.pid in map(ranks.get, culprits)
+        answer=deciding.answer if good or deciding.pid in map(ranks.get, culprits)
         else Answer.WAITING,
         summary=summary,
         good=good,
-        decided_by=deciding.deciding.pid,
+        decided_by=deciding.decided_by,
         culprits=culprits,
         reason=reason,
         ranks=told,
@@ -89,7 +89,7 @@ def judge_job(
 
 def _culprits(
     ranks: Mapping[int, int | None],
-    whole: Mapping[int, Whole],
+    whole: Mapping[int, Judged],
     sites: Mapping[int, WaitSite | None],
     now: float,
 ) -> tuple[tuple[int, ...], str | None]:
@@ -100,9 +100,9 @@ def _culprits(
         if one is None:
             states.append(RankState(rank=rank, ended_t=now, says_end=False))
         # Of one that moves nothing is to be said, nor of one whose stacks were not seen.
-        elif not one.good and (site is not None or one.own.answer in FATAL):
-            state = "T" if one.own.answer in _HELD else None
-            cpu = one.own.evidence.get("cpu")
+        elif not one.good and (site is not None or one.answer in FATAL):
+            state = "T" if one.answer in _HELD else None
+            cpu = one.evidence.get("cpu")
             states.append(RankState(rank=rank, process=state, wait=site, cpu=cpu, says_end=False))
     verdict = judge(states, now, hung=True)
     gone = tuple(rank for rank in ranks if rank not in whole)
@@ -114,12 +114,12 @@ def _culprits(
     return (fatal if len(fatal) < len(ranks) else ()), verdict.code
 
 
-def _site(one: Whole, seen: Observation) -> WaitSite | None:
+def _site(one: Judged, seen: Observation) -> WaitSite | None:
     """What its stacks say; that it waits for another rank its sockets may say as well."""
-    captures = seen.stacks.get(one.own.pid, ())
+    captures = seen.stacks.get(one.pid, ())
     found = wait_site.explain(captures[-1]) if captures else None
     site = found.overall if found else None
-    if one.own.answer is Answer.WAITING and set(one.own.on) & set(seen.ranks.values()):
+    if one.answer is Answer.WAITING and set(one.on) & set(seen.ranks.values()):
         if site is None:
             return WaitSite(category=Category.COLLECTIVE, description="waits for another rank")
         return msgspec.structs.replace(site, category=Category.COLLECTIVE)
@@ -137,14 +137,14 @@ def _odd(sites: Mapping[int, WaitSite | None]) -> tuple[int, ...]:
 
 
 def _result(
-    rank: int, one: Whole | None, site: WaitSite | None, culprit: bool, good: bool
+    rank: int, one: Judged | None, site: WaitSite | None, culprit: bool, good: bool
 ) -> RankResult:
     """`good` says that the job goes on."""
     if one is None:
         state = Standing.FINISHED if good else Standing.DEAD
         reason = "has ended, while others go on" if good else "has ended: no process of it is left"
         return RankResult(rank=rank, state=state, reason=reason, culprit=culprit)
-    if one.own.answer in _HELD:
+    if one.answer in _HELD:
         state = Standing.STOPPED
     elif one.good:
         state = Standing.WORKING
@@ -163,7 +163,7 @@ def _result(
     )
 
 
-def _deciding(whole: Mapping[int, Whole], culprits: Sequence[int], good: bool) -> Whole:
+def _deciding(whole: Mapping[int, Judged], culprits: Sequence[int], good: bool) -> Judged:
     """The rank whose answer is the job's."""
     if good:
         alive = [one for one in whole.values() if one.good]
@@ -172,9 +172,9 @@ def _deciding(whole: Mapping[int, Whole], culprits: Sequence[int], good: bool) -
     return min(these, key=lambda one: WORST_FIRST.index(one.answer))
 
 
-def _goes_on(told: Sequence[RankResult], deciding: Whole, seen: Observation) -> list[str]:
+def _goes_on(told: Sequence[RankResult], deciding: Judged, seen: Observation) -> list[str]:
     working = [one.rank for one in told if one.state is Standing.WORKING]
-    name = seen.name(deciding.own.pid)
+    name = seen.name(deciding.pid)
     return [
         f"{named(working)} {are(working, 'goes', 'go')} on: {name} {deciding.summary}",
         *_others(told, "another one"),
@@ -182,7 +182,7 @@ def _goes_on(told: Sequence[RankResult], deciding: Whole, seen: Observation) -> 
 
 
 def _stands(
-    told: Sequence[RankResult], odd: Sequence[int], whole: Mapping[int, Whole], seen: Observation
+    told: Sequence[RankResult], odd: Sequence[int], whole: Mapping[int, Judged], seen: Observation
 ) -> list[str]:
     """Why it does not go on."""
     culprits = [one for one in told if one.culprit]
@@ -195,13 +195,13 @@ def _stands(
         )
         return [
             f"no rank goes on, and {where}",
-            f"{seen.name(first.own.pid)} {first.summary}",
+            f"{seen.name(first.pid)} {first.summary}",
             *_others(told, "another one"),
         ]
     gone = [one.rank for one in culprits if one.rank not in whole]
     parts = [_ended(gone)] if gone else []
     alive = [one for one in culprits if one.rank in whole]
-    parts += [f"{seen.name(whole[one.rank].own.pid)} {one.reason}" for one in alive[:TOLD]]
+    parts += [f"{seen.name(whole[one.rank].pid)} {one.reason}" for one in alive[:TOLD]]
     if rest := [one.rank for one in alive[TOLD:]]:
         parts.append(f"{named(rest)} {are(rest, 'does', 'do')} not go on either")
     return [*parts, *_others(told, are(culprits, "it", "them"))]

@@ -5,7 +5,8 @@ from __future__ import annotations
 import signal
 import time
 
-from harness.model.world import Surroundings, World
+from harness.model import Process
+from harness.model.world import More, Surroundings, World
 from harness.observe.linux import files, reading, tree
 
 _ADDR_NO_RANDOMIZE = 0x0040000
@@ -14,9 +15,28 @@ _CALLED = (signal.SIGIO, signal.SIGURG)
 has the file open. Without a handler SIGURG does nothing."""
 _NOT_SENT = frozenset(
     signal.Signals(number)
-    for name in ("SIGINT", "SIGSEGV", "SIGBUS", "SIGFPE", "SIGILL", "SIGABRT", "SIGTRAP", "SIGSYS",
-                 "SIGPIPE", "SIGCHLD", "SIGWINCH", "SIGCONT", "SIGALRM", "SIGIO", "SIGURG",
-                 "SIGPROF", "SIGVTALRM", "SIGTSTP", "SIGTTIN", "SIGTTOU")
+    for name in (
+        "SIGINT",
+        "SIGSEGV",
+        "SIGBUS",
+        "SIGFPE",
+        "SIGILL",
+        "SIGABRT",
+        "SIGTRAP",
+        "SIGSYS",
+        "SIGPIPE",
+        "SIGCHLD",
+        "SIGWINCH",
+        "SIGCONT",
+        "SIGALRM",
+        "SIGIO",
+        "SIGURG",
+        "SIGPROF",
+        "SIGVTALRM",
+        "SIGTSTP",
+        "SIGTTIN",
+        "SIGTTOU",
+    )
     if (number := getattr(signal, name, None)) is not None
 )
 """Signals whose handlers say nothing about what others might send: a runtime's own, those for
@@ -49,6 +69,34 @@ def world(pid: int, guard: int | None = None) -> World:
         },
         unseen=unseen,
     )
+
+
+def more(process: Process) -> More | None:
+    """What else a deep look reads of a process."""
+    stat = reading.stat(f"/proc/{process.pid}/stat")
+    if stat is None:
+        return None
+    _, fields = stat
+    swap = _number(f"/proc/{process.pid}/status", b"VmSwap:")
+    sleeps = {}
+    for thread in process.threads:
+        status = f"/proc/{process.pid}/task/{thread.tid}/status"
+        slept = _number(status, b"voluntary_ctxt_switches:")
+        if slept is not None:
+            sleeps[thread.tid] = slept
+    return More(
+        started=int(fields[19]),
+        minor_faults=int(fields[7]),
+        swap=None if swap is None else swap * 1024,
+        sleeps=sleeps,
+    )
+
+
+def _number(path: str, label: bytes) -> int | None:
+    """The figure of a line that begins with `label`."""
+    lines = reading.read(path).splitlines()
+    words = next((line.split() for line in lines if line.startswith(label)), [])
+    return int(words[1]) if len(words) > 1 else None
 
 
 def _not_random(pid: int) -> bool:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 
 from harness.errors import UsageError
 from harness.model import Machine, Process
-from harness.model.world import World
+from harness.model.world import More, Relations, World
 from harness.observe.linux import deep as deep_look
-from harness.observe.linux import files, memory, reading, tree
+from harness.observe.linux import files, memory, reading, relations, tree
 
 
 class Linux:
@@ -59,6 +59,12 @@ class Linux:
 
     def transfers(self, pid: int) -> dict[int, str]:
         return tree.transfers(pid)
+
+    def relations(self, processes: Sequence[Process]) -> Relations:
+        return relations.relations(processes, self.arch)
+
+    def more(self, process: Process) -> More | None:
+        return deep_look.more(process)
 
     def at_prompt(self, process: Process) -> bool:
         return files.at_prompt(process, self.arch)

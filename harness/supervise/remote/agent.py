@@ -23,11 +23,13 @@ import msgspec
 
 from harness import worker
 from harness.beats.file import BeatReader, read_position
-from harness.detect.watchdog import QUIET, Judgement, Policy, Watchdog
+from harness.detect.policy import QUIET, Policy
+from harness.detect.watchdog import Watchdog
 from harness.model import Position, Process, Snapshot, WorkerSpec
 from harness.observe import processes as observe
 from harness.supervise import launch
-from harness.supervise.inspection import Inspector, Prover
+from harness.supervise.gather import Gatherer
+from harness.supervise.inspection import Inspector
 from harness.supervise.remote.frame import MARK, Frame, line
 
 LEASE_S = 60.0
@@ -138,7 +140,7 @@ class _Far:
         hear: list[Callable[[bytes], None]] = [self._output.add, self._output.add]
         self._worker = launch.worker(spec, hear=hear)
         self._policy = sent.policy
-        self._doubt: tuple[Prover, Inspector] | None = None
+        self._inspector: Inspector | None = None
 
     def run(self) -> int:
         """The worker's exit code, as a shell would tell it."""
@@ -191,30 +193,16 @@ class _Far:
         """`frame` with what is seen of the worker from outside."""
         pid = self._worker.pid
         assert pid is not None
-        if self._doubt is None:
-            self._doubt = (
-                Prover(pid, self._worker.guard_pid),
-                Inspector(pid, self._folder / "looks", self._policy),
-            )
-        prover = self._doubt[0]
+        if self._inspector is None:
+            gatherer = Gatherer(pid, self._worker.guard_pid, ours=True)
+            self._inspector = Inspector(gatherer, self._folder / "looks", self._policy)
         snapshot = Snapshot(t=frame.now, position=frame.position, processes=processes)
-        alone = self._watchdog.look(snapshot)
+        self._watchdog.look(snapshot)
         asked = frame.now - self._lease.asked < ASKED_S
-        prover.look(alone.still, asked)
+        seen = self._inspector.look(frame.now, self._beat_at) if asked else None
         return msgspec.structs.replace(
-            frame,
-            processes=processes,
-            wakes_in=0.0 if prover.flows() else prover.asleep(),
-            stuck=asked and self._stuck(alone, frame.now),
+            frame, processes=processes, stuck=seen is not None and not seen.alive
         )
-
-    def _stuck(self, alone: Judgement, now: float) -> bool:
-        """Whether it does nothing, or uses the CPU and gets nowhere."""
-        assert self._doubt is not None
-        prover, inspector = self._doubt
-        if alone.cause is not None:
-            return not prover.may_find(now - self._beat_at)
-        return inspector.look(now, self._beat_at) is not None
 
     @staticmethod
     def _say(data: bytes) -> None:

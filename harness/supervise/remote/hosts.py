@@ -12,7 +12,7 @@ from pathlib import Path
 
 import msgspec
 
-from harness.detect.watchdog import Policy
+from harness.detect.policy import Policy
 from harness.model import Finding, Process, WorkerSpec
 from harness.model.finding import warning
 from harness.supervise import launch

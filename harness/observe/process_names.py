@@ -1,0 +1,64 @@
+"""How a process may be named: its program and the script that it runs, and nothing else of it."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from pathlib import Path
+
+import psutil
+
+_PYTHON = re.compile(r"^(python|pypy)[\d.]*$", re.IGNORECASE)
+_TAKES_ONE = ("-X", "-W", "--check-hash-based-pycs")
+"""Python's own options that take another word."""
+
+
+def is_python(word: str) -> bool:
+    """Whether this is a Python interpreter, by its name."""
+    return _PYTHON.match(Path(word).name) is not None
+
+
+def words(argv: Sequence[str], program: str = "") -> tuple[str, ...]:
+    """What may be shown of a command line: the program, and the script or module it runs.
+
+    All other arguments are left out, for they may hold what is nobody's business; "..." stands for
+    them. `program` is the name to use where `argv` was overwritten by the process itself.
+    """
+    first = argv[0] if argv else program
+    # A title that a process gave itself is one long word.
+    name = Path(program if " " in first and program else first.split(" ")[0]).name or program
+    kept = [name.lstrip("-") or "?"]
+    rest = list(argv[1:])
+    if is_python(name):
+        while rest:
+            word = rest.pop(0)
+            if word == "-m" and rest:
+                kept += ["-m", rest.pop(0)]
+                break
+            if word == "-c":
+                kept.append("-c")
+                break
+            if word in _TAKES_ONE and rest:
+                rest.pop(0)
+            elif not word.startswith("-"):
+                kept.append(Path(word).name)
+                break
+    return (*kept, "...") if rest else tuple(kept)
+
+
+def named(pid: int) -> tuple[str, ...]:
+    """The words for a process; empty when it has gone."""
+    try:
+        process = psutil.Process(pid)
+        with process.oneshot():
+            return words(process.cmdline(), process.name())
+    except psutil.Error:
+        return ()
+
+
+def argv(pid: int) -> tuple[str, ...]:
+    """The command line of a process; empty when it has gone."""
+    try:
+        return tuple(psutil.Process(pid).cmdline())
+    except psutil.Error:
+        return ()

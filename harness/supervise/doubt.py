@@ -1,0 +1,100 @@
+"""One doubt about a run: said at once, taken back when it goes on, and a hang after patience."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+
+from harness.detect.chain.links import Ends
+from harness.detect.verdicts import Answer, Judged
+from harness.detect.watchdog import Judgement
+from harness.model import Cause, Doubt, Patience
+from harness.supervise.inspection import Inspected
+
+KNOWN_S = 15.0
+"""Patience with a hang that has stood its whole patience before, in a run of the same command."""
+_CODES = {
+    Ends.STOPPED: "stopped",
+    Ends.TRACED: "stopped",
+    Ends.MEMORY: "starved",
+    Ends.NETWORK: "waiting",
+    Ends.FILE_SYSTEM: "waiting",
+    Ends.PROGRAM: "waiting",
+    Ends.PEERS: "waiting",
+    Ends.OUTSIDE: "waiting",
+    Ends.GPU_WORKS: "waiting",
+}
+
+
+class Standing(msgspec.Struct, frozen=True, kw_only=True):
+    """A doubt that stands. Times as of the looks' clock."""
+
+    since: float
+    """When it was first said."""
+    cause: Cause
+    """The cause that the run has if it never goes on."""
+    fingerprint: str = ""
+
+    def over(self, now: float, patience: Patience, longest: float, known: bool) -> bool:
+        """Whether it has stood as long as it may. `longest` is that of such a phase before."""
+        lasts = patience.of(longest)
+        return now - self.since >= (min(lasts, KNOWN_S) if known else lasts)
+
+    def record(self, started: float, taken_back: float | None) -> Doubt:
+        """The doubt as run.json has it."""
+        evidence = self.cause.evidence
+        return Doubt(
+            said_s=self.since - started,
+            taken_back_s=None if taken_back is None else taken_back - started,
+            summary=self.cause.summary,
+            chain=tuple(evidence.get("chain", ())),
+            end=evidence.get("end", {}),
+        )
+
+
+def proven(judged: Judged, place: str) -> Cause:
+    """The cause of a deadlock that is proven. `place` says where, as in `in phase eval`."""
+    chain = judged.chain
+    text = chain.describe() if chain is not None else judged.summary
+    return Cause(
+        code="deadlock",
+        proven=True,
+        summary=f"deadlock {place}: {text}",
+        evidence=_kept(judged),
+    )
+
+
+def suspected(inspected: Inspected, judged: Judged, judgement: Judgement) -> Cause:
+    """The cause that an overdue run has if it never goes on."""
+    chain = judged.chain
+    assert chain is not None
+    evidence: dict[str, Any] = {
+        "phase_s": round(judgement.lasted, 3),
+        "allowed_s": round(judgement.allowed, 3),
+        "phase_max_s": None if judgement.usual is None else round(judgement.usual, 6),
+    }
+    return Cause(
+        code=_CODES.get(chain.end.kind, "stalled"),
+        summary=f"{judgement.overrun}: {chain.describe()}",
+        evidence=evidence | _kept(judged),
+    )
+
+
+def deciding(inspected: Inspected) -> Judged:
+    """What is said of the root, or of the rank that decides for its job."""
+    tree = inspected.tree
+    if tree.job is not None and tree.decided_by in tree.by_pid:
+        return tree.by_pid[tree.decided_by]
+    return tree.by_pid.get(inspected.observed.root, tree.processes[0])
+
+
+def is_dead(inspected: Inspected) -> bool:
+    """Whether the inspection proves a deadlock of the thread that trains."""
+    return deciding(inspected).answer is Answer.DEADLOCK
+
+
+def _kept(judged: Judged) -> dict[str, Any]:
+    """What of a judgement's evidence a cause keeps."""
+    left_out = ("rss", "watched_s", "io_bytes", "minor_faults", "fingerprint")
+    return {key: value for key, value in judged.evidence.items() if key not in left_out}

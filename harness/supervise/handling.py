@@ -1,0 +1,32 @@
+"""How a run is handled: its budget, the patience with it, and who is told of a doubt."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from harness.model import Cause, OnHang, Patience
+from harness.model.settings import RUN_PATIENCE
+
+Notify = Callable[[str, str, Cause], None]
+"""Told of `doubt`, `taken_back` and `hung`, of which run, and why."""
+
+
+def _nobody(event: str, name: str, cause: Cause) -> None:
+    """Nobody wants to be told."""
+
+
+@dataclass(frozen=True)
+class Handling:
+    """How one run is handled."""
+
+    budget: float
+    """Seconds."""
+    cold: bool = False
+    """Start without the kernels that earlier runs compiled."""
+    on_hang: OnHang = OnHang.KILL
+    patience: Patience = RUN_PATIENCE
+    notify: Notify = _nobody
+    known_hangs: set[str] = field(default_factory=set)
+    """Fingerprints of hangs that have stood their patience, in runs of the same command: shared by
+    these runs."""
