@@ -90,8 +90,12 @@ class Prover:
 
     def prompts(self) -> bool:
         """Whether a thread of it waits for what a person types."""
-        return bool(self._worlds) and any(
-            linux.at_prompt(process, platform.machine()) for process in self._worlds[-1].processes
+        if not self._worlds:
+            return False
+        ends = linux.Ends()
+        return any(
+            linux.at_prompt(process, platform.machine(), ends)
+            for process in self._worlds[-1].processes
         )
 
     def may_find(self, lasted: float) -> bool:
