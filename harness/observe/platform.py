@@ -70,9 +70,6 @@ class Platform(Protocol):
     def more(self, process: Process) -> More | None:
         """What else a deep look reads of a process."""
 
-    def at_prompt(self, process: Process) -> bool:
-        """Whether a thread reads from a terminal, or does nothing but wait until it can."""
-
 
 PLATFORMS: Mapping[str, Callable[[str, str], Platform]] = {"linux": Linux, "darwin": MacOS}
 """By `sys.platform`. Any other is shown as far as psutil knows it."""

@@ -68,9 +68,6 @@ class Portable:
     def more(self, process: Process) -> More | None:
         return None
 
-    def at_prompt(self, process: Process) -> bool:
-        return False
-
 
 def family(root: int) -> list[Process]:
     """A process and its descendants."""

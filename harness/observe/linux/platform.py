@@ -65,6 +65,3 @@ class Linux:
 
     def more(self, process: Process) -> More | None:
         return deep_look.more(process)
-
-    def at_prompt(self, process: Process) -> bool:
-        return files.at_prompt(process, self.arch)
