@@ -10,7 +10,7 @@ from typing import Any
 
 from harness.cli import github
 from harness.errors import Exit, UsageError
-from harness.model import OnHang, Outcome, RunResult, ScenarioInfo, Settings
+from harness.model import OnHang, Outcome, Patience, RunResult, ScenarioInfo, Settings
 from harness.model.settings import BUILT_IN_MODELS
 from harness.scenario import load
 from harness.session import hostfile, plan
@@ -104,6 +104,9 @@ def add_outcome(group: Any) -> None:
     add("--on-hang", choices=[one.value for one in OnHang], default=Options().on_hang.value,
         help="what is hung, once its evidence is saved: kill it, keep it for a debugger, or wait "
         "until the budget ends for it to resolve itself (%(default)s)")  # fmt: skip
+    add("--patience", type=_seconds, metavar="SECONDS",
+        help="how long a doubt stands before a run is called hung that is not proven dead "
+        "(default: watch 600, run and run-all 60, and longer after long phases)")  # fmt: skip
     add("--out", type=Path, default=Options().out, metavar="DIR",
         help="where the run's folder is made (%(default)s)")  # fmt: skip
     add("--fail-on", type=outcomes, default=FAILURES, metavar="OUTCOMES",
@@ -187,7 +190,16 @@ def running(arguments: argparse.Namespace) -> Options:
         hostfile=getattr(arguments, "hostfile", None),
         on_hang=OnHang(arguments.on_hang),
         until_decided=getattr(arguments, "until_decided", False),
+        patience=None if arguments.patience is None else Patience(seconds=arguments.patience),
     )
+
+
+def _seconds(text: str) -> float:
+    """A span of time that is not negative."""
+    value = float(text)
+    if not 0 <= value < float("inf"):
+        raise ValueError(text)
+    return value
 
 
 def exit_code(result: RunResult, arguments: argparse.Namespace) -> int:

@@ -44,7 +44,7 @@ def wait_of(node: Node, facts: Facts) -> Wait:
         return starved
     pace = facts.pace(node)
     if thread.state == "R" or _busy(pace, facts):
-        return _running(node, pace, facts)
+        return _running(node, thread, pace, facts)
     if facts.idle(node):
         return _only(End(kind=Ends.IDLE, detail="has nothing to do"), "idle")
     return _waiting(node, thread, pace, facts)
@@ -102,9 +102,9 @@ def _busy(pace: Pace | None, facts: Facts) -> bool:
     return pace is not None and (pace.cpu >= facts.policy.cpu_share or pace.runnable)
 
 
-def _running(node: Node, pace: Pace | None, facts: Facts) -> Wait:
+def _running(node: Node, thread: Thread, pace: Pace | None, facts: Facts) -> Wait:
     """It uses the CPU: work, unless it spins for its peers, waits for the GIL, or only polls."""
-    category, thread = facts.category(node), facts.thread(node)
+    category = facts.category(node)
     share = pace.cpu if pace else 0.0
     uses = f"uses {units.percent(share)} of a core" if share else "runs"
     if category is Category.COLLECTIVE or (category is Category.IDLE and share):
@@ -114,7 +114,7 @@ def _running(node: Node, pace: Pace | None, facts: Facts) -> Wait:
         return _only(End(kind=kind, detail=f"{detail}, and spins"), "collective")
     if category is Category.GIL and not _holds_gil(node, facts):
         return _gil(node, facts)
-    if thread is not None and _polls(node, thread, pace, facts):
+    if _polls(node, thread, pace, facts):
         return _polling(node, thread, pace, facts)
     if facts.observed.spins.get(node.tid):
         detail = f"{uses} and stays in one place: {facts.observed.spins[node.tid]}"
@@ -143,10 +143,10 @@ def _polls(node: Node, thread: Thread, pace: Pace | None, facts: Facts) -> bool:
     """Whether a thread wakes by its own clock, again and again, and does little else."""
     if pace is None or pace.cpu >= facts.policy.poll_cpu_share:
         return False
+    if facts.observed.rearmed.get(node.tid, 0) >= facts.policy.rearmed:
+        return True
     timed = thread.wakes_in is not None or facts.category(node) is Category.SLEEP
-    often = (pace.sleeps or pace.switches or 0) >= facts.policy.rearmed
-    again = facts.observed.rearmed.get(node.tid, 0) >= facts.policy.rearmed
-    return timed and (often or again)
+    return timed and (pace.sleeps or pace.switches or 0) >= facts.policy.rearmed
 
 
 def _polling(node: Node, thread: Thread, pace: Pace | None, facts: Facts) -> Wait:
