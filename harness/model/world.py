@@ -28,7 +28,8 @@ LinkKind = Literal[
     "device",
     "other",
 ]
-FutexKind = Literal["mutex", "pi_mutex", "robust", "join", "private", "shared", "vector"]
+FutexKind = Literal["mutex", "pi_mutex", "robust", "rlock", "join", "private", "shared", "vector"]
+"""`rlock` is that of CPython 3.10 to 3.13; `vector` waits for the first of several futexes."""
 
 
 class Surroundings(msgspec.Struct, frozen=True, kw_only=True):

@@ -41,3 +41,34 @@ def stat(path: str) -> tuple[str, list[str]] | None:
     if not parenthesis:
         return None
     return head.partition(b"(")[2].decode("utf-8", "replace"), tail.decode("ascii").split()
+
+
+def memory(pid: int, address: int, size: int) -> bytes:
+    """Bytes of the memory of a process; fewer than `size`, or none, where they cannot be read.
+
+    This takes the rights of a debugger, stops nothing and alters nothing.
+    """
+    try:
+        file = os.open(f"/proc/{pid}/mem", os.O_RDONLY)
+    except OSError:
+        return b""
+    try:
+        return os.pread(file, size, address)
+    except (OSError, OverflowError):
+        return b""
+    finally:
+        os.close(file)
+
+
+def numbers(folder: str) -> list[int]:
+    """The entries of a folder that are numbers, such as processes, threads or open files."""
+    try:
+        return [int(name) for name in os.listdir(folder) if name.isdigit()]
+    except OSError:
+        return []
+
+
+def status(path: str) -> dict[bytes, bytes]:
+    """The lines `Name: text` of a status file, by name."""
+    lines = (line.partition(b":") for line in read(path).splitlines())
+    return {name: text.strip() for name, _, text in lines}

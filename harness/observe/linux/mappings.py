@@ -1,0 +1,116 @@
+"""What a process has mapped into its memory, and who else maps the same."""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import re
+from collections.abc import Iterable, Iterator
+from typing import NamedTuple
+
+from harness.observe.linux import file_table, reading
+
+_LINE = re.compile(
+    rb"^([0-9a-f]+)-([0-9a-f]+) (\S{4}) [0-9a-f]+ ([0-9a-f]+:[0-9a-f]+) (\d+) *(.*)$", re.M
+)
+_KCMP = {"x86_64": 312, "aarch64": 272}
+_KCMP_MEMORY = 1
+_STACK_BEGINS, _SIZE, _RESIDENT = 25, 20, 21
+"""Places among a stat's fields after the name."""
+
+
+class Mapping(NamedTuple):
+    start: int
+    end: int
+    flags: str
+    """Such as `rw-p`, or `rw-s` of memory that is shared."""
+    device: str
+    """Major and minor number, in hexadecimal digits, as in `fd:01`."""
+    inode: int
+    path: str
+    """Empty of anonymous memory; `[heap]`, `[stack]` and their like of what the kernel names."""
+
+    @property
+    def private(self) -> bool:
+        """Whether what is written here is seen by this memory's users alone."""
+        return self.flags.endswith("p") and "w" in self.flags
+
+    @property
+    def anonymous(self) -> bool:
+        return (self.inode == 0 and self.path.startswith(("[heap]", "[anon"))) or not self.path
+
+
+def mappings(pid: int) -> list[Mapping]:
+    """By address; empty when they cannot be read."""
+    return list(parse(reading.read(f"/proc/{pid}/maps")))
+
+
+def parse(text: bytes) -> Iterator[Mapping]:
+    for start, end, flags, device, inode, path in _LINE.findall(text):
+        yield Mapping(
+            int(start, 16),
+            int(end, 16),
+            flags.decode(),
+            device.decode(),
+            int(inode),
+            os.fsdecode(path),
+        )
+
+
+def at(mapped: Iterable[Mapping], address: int) -> Mapping | None:
+    return next((one for one in mapped if one.start <= address < one.end), None)
+
+
+class Sharing:
+    """Who maps which shared memory, among all processes, as of the first question."""
+
+    def __init__(self) -> None:
+        self._maps: dict[int, bytes] | None = None
+        self._closed: list[int] = []
+        self._kin = file_table.Kin()
+
+    def of(self, mapping: Mapping, pid: int) -> tuple[tuple[int, ...], bool]:
+        """The processes that map what `pid` maps there, and whether that could be read of all.
+
+        Of memory that has no name left, those could map it that have inherited it.
+        """
+        if self._maps is None:
+            self._maps = self._read()
+        near = b" %s %d " % (mapping.device.encode(), mapping.inode)
+        wanted = re.compile(rb"^\S+ \S{3}s \S+" + near, re.M)
+        found = [one for one, text in self._maps.items() if near in text and wanted.search(text)]
+        inherited = mapping.path.endswith(" (deleted)")
+        complete = not self._kin.hidden() and not any(
+            not inherited or self._kin.near(pid, other) for other in self._closed
+        )
+        return tuple(found), complete
+
+    def _read(self) -> dict[int, bytes]:
+        found = {}
+        for pid in reading.numbers("/proc"):
+            text = reading.read(f"/proc/{pid}/maps")
+            if text:
+                found[pid] = text
+            elif not file_table.without_memory(pid):
+                self._closed.append(pid)
+        return found
+
+
+def same_memory(pid: int, other: int, arch: str) -> bool | None:
+    """Whether two processes have one memory, as between vfork and exec; None: it may be so."""
+    number = _KCMP.get(arch)
+    if number is not None:
+        call = ctypes.CDLL(None, use_errno=True).syscall
+        answer = call(number, pid, other, _KCMP_MEMORY, 0, 0)
+        if answer >= 0:
+            return bool(answer == 0)
+    # It may not be asked. What has called exec since has a stack that begins elsewhere, and what
+    # has memory of its own has, sooner or later, another amount of it.
+    ours, theirs = (reading.stat(f"/proc/{one}/stat") for one in (pid, other))
+    if ours is None or theirs is None:
+        return False
+    begins = ours[1][_STACK_BEGINS]
+    if begins != "0" and begins != theirs[1][_STACK_BEGINS]:
+        return False
+    same = all(ours[1][place] == theirs[1][place] for place in (_SIZE, _RESIDENT))
+    return None if same else False

@@ -1,0 +1,132 @@
+"""What the words at a futex say of its owner, and what a process's mappings say of its sharers."""
+
+from __future__ import annotations
+
+import os
+import sys
+
+import pytest
+
+pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
+
+from harness.observe.linux import futexes, mappings, reading  # noqa: E402
+from harness.observe.linux.futexes import Wait, decide  # noqa: E402
+
+WAIT, LOCK_PI, BITSET, REQUEUE = 0, 6, 9, 11
+THREADS = {4711, 4712}
+
+
+def words(*first: int) -> tuple[int, ...]:
+    return (*first, *[0] * (8 - len(first)))
+
+
+@pytest.mark.parametrize(
+    ("wait", "seen", "shared", "kind", "owner"),
+    [
+        # As seen with glibc 2.36: a mutex that is normal, recursive, errorcheck or adaptive.
+        (Wait(64, WAIT, True, 2), words(2, 0, 4712, 1, 0), False, "mutex", 4712),
+        (Wait(64, WAIT, True, 2), words(2, 1, 4712, 1, 1), False, "mutex", 4712),
+        (Wait(64, BITSET, True, 2), words(2, 0, 4712, 1, 3), False, "mutex", 4712),
+        # The owner is no thread of this process: perhaps it is no mutex.
+        (Wait(64, WAIT, True, 2), words(2, 0, 99, 1, 0), False, "private", None),
+        (Wait(64, WAIT, True, 2), words(2, 0, 0, 0, 0), False, "private", None),
+        (Wait(64, WAIT, True, 2), words(2, 0, 4712, 0, 0), False, "private", None),
+        (Wait(64, WAIT, True, 2), words(2, 0, 4712, 1, 0x5500_0000), False, "private", None),
+        # It has been released since.
+        (Wait(64, WAIT, True, 2), words(1, 0, 4712, 1, 0), False, "private", None),
+        # One that another process holds.
+        (Wait(64, WAIT, False, 2), words(2, 0, 99, 1, 128), True, "mutex", 99),
+        (Wait(64, LOCK_PI, True, 0), words(0x8000_0000 | 4712), False, "pi_mutex", 4712),
+        (Wait(64, LOCK_PI, True, 0), words(0xC000_0000), False, "pi_mutex", None),
+        (Wait(64, LOCK_PI, True, 0), (), False, "pi_mutex", None),
+        (Wait(64, WAIT, False, 0x8000_0000 | 4712), words(0x8000_0000 | 4712, 0, 4712, 1, 16),
+         False, "robust", 4712),
+        (Wait(64, BITSET, False, 4712), words(4712), False, "join", 4712),
+        (Wait(64, WAIT, False, 4712), words(4712, 0, 0x6020_0BC0, 0x7F12), False, "join", 4712),
+        (Wait(64, BITSET, False, 99), words(99), False, "private", None),
+        # A word of shared memory that happens to be a number of a thread.
+        (Wait(64, BITSET, False, 4712), words(4712), True, "shared", None),
+        # Semaphores, one of them shared, and a condition variable that waits for 2.
+        (Wait(64, BITSET, True, 0), words(0, 1), False, "private", None),
+        (Wait(64, BITSET, False, 0), words(0, 1, 128), True, "shared", None),
+        (Wait(64, BITSET, True, 2), words(2, 0, 0, 0), False, "private", None),
+        (Wait(64, REQUEUE, True, 4712), words(4712, 0, 4712, 1), False, "private", None),
+        (Wait(64, WAIT, True, 2), (), False, "private", None),
+        (Wait(64, WAIT, False, 2), (), True, "shared", None),
+    ],
+)  # fmt: skip
+def test_the_words_tell_kind_and_owner(wait, seen, shared, kind, owner):
+    assert decide(wait, seen, THREADS, shared) == (kind, owner)
+
+
+MAPS = b"""\
+55d0c8a00000-55d0c8a01000 rw-p 00002000 fe:00 81234                      /usr/bin/a program
+55d0c9e00000-55d0c9e21000 rw-p 00000000 00:00 0                          [heap]
+7f10a0000000-7f10a0021000 rw-p 00000000 00:00 0 
+7f10a4000000-7f10a4001000 rw-s 00000000 00:01 1025                       /dev/zero (deleted)
+7f10a5000000-7f10a5001000 rw-s 00000000 00:17 9                          /dev/shm/sem.x (deleted)
+7f10a6000000-7f10a6001000 rw-p 00000000 00:00 0                          [anon:glibc: malloc]
+7ffd10000000-7ffd10021000 rw-p 00000000 00:00 0                          [stack]
+ffffffffff600000-ffffffffff601000 --xp 00000000 00:00 0                  [vsyscall]
+"""  # noqa: W291
+
+
+def test_the_mappings_of_a_process_are_read_by_the_kernels_columns():
+    found = list(mappings.parse(MAPS))
+    assert [one.path for one in found[:3]] == ["/usr/bin/a program", "[heap]", ""]
+    assert [one.anonymous for one in found] == [0, 1, 1, 0, 0, 1, 0, 0]
+    assert [one.private for one in found] == [1, 1, 1, 0, 0, 1, 1, 0]
+    assert mappings.at(found, 0x7F10A4000FFF) == (
+        0x7F10A4000000, 0x7F10A4001000, "rw-s", "00:01", 1025, "/dev/zero (deleted)",
+    )  # fmt: skip
+    assert mappings.at(found, 0x7F10A4001000) is None
+
+
+def test_who_maps_the_same_memory_is_told_by_device_and_inode(monkeypatch):
+    texts = {
+        "/proc/5/maps": MAPS,
+        "/proc/6/maps": MAPS.replace(b"00:17 9 ", b"00:17 90 "),
+        "/proc/7/maps": MAPS.replace(b"rw-s", b"rw-p"),  # a copy of its own
+        "/proc/8/maps": MAPS,
+        "/proc/5/stat": b"5 (a) S 1 " + b"0 " * 16 + b"4096 0 0",
+        "/proc/9/stat": b"9 (b) S 5 " + b"0 " * 18 + b"4096 0 0",
+        "/proc/10/stat": b"10 (kthread) S 2 " + b"0 " * 18 + b"0 0 0",
+    }
+    monkeypatch.setattr(reading, "read", lambda path: texts.get(path, b""))
+    listed = [5, 6, 7, 8, 10]
+    monkeypatch.setattr(reading, "numbers", lambda folder: listed)
+    semaphore = list(mappings.parse(MAPS))[4]
+    assert mappings.Sharing().of(semaphore, 5) == ((5, 8), True)
+    # Process 9 has 5 for a parent, and its mappings cannot be read.
+    listed.append(9)
+    assert mappings.Sharing().of(semaphore, 5) == ((5, 8), False)
+    # It is no relative of 8. But what has a name still may be mapped by anybody.
+    assert mappings.Sharing().of(semaphore, 8) == ((5, 8), True)
+    assert mappings.Sharing().of(semaphore._replace(path="/dev/shm/sem.x"), 8) == ((5, 8), False)
+
+
+def test_a_process_has_its_own_memory_and_a_child_after_fork_another():
+    child = os.fork()
+    if child == 0:
+        os.read(os.pipe()[0], 1)
+    try:
+        arch = os.uname().machine
+        assert mappings.same_memory(os.getpid(), os.getpid(), arch) in (True, None)
+        assert mappings.same_memory(child, os.getpid(), arch) in (False, None)
+        assert mappings.same_memory(child, os.getpid(), "riscv64") in (False, None)
+        assert mappings.same_memory(2**22 + 1, os.getpid(), arch) is False
+    finally:
+        os.kill(child, 9)
+        os.waitpid(child, 0)
+
+
+def test_numbers_of_another_name_space_are_translated(monkeypatch):
+    texts = {
+        "/proc/5/status": b"Name:\tx\nNSpid:\t5\t1\n",
+        "/proc/5/task/5/status": b"NSpid:\t5\t1\n",
+        "/proc/5/task/6/status": b"NSpid:\t6\t2\n",
+    }
+    monkeypatch.setattr(reading, "read", lambda path: texts.get(path, b""))
+    assert futexes._numbers(5, [5, 6, 7]) == {1: 5, 2: 6}
+    texts["/proc/5/status"] = b"NSpid:\t5\n"
+    assert futexes._numbers(5, [5, 6]) == {5: 5, 6: 6}
