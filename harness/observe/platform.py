@@ -63,8 +63,8 @@ class Platform(Protocol):
     def transfers(self, pid: int) -> dict[int, str]:
         """By thread, the call in which it waits with a part of its bytes moved, perhaps."""
 
-    def at_prompt(self, process: Process) -> bool:
-        """Whether a thread reads from a terminal, or does nothing but wait until it can."""
+    def at_prompt(self, processes: Iterable[Process]) -> bool:
+        """Whether a thread of these processes waits for what a person types."""
 
 
 PLATFORMS: Mapping[str, Callable[[str, str], Platform]] = {"linux": Linux, "darwin": MacOS}

@@ -62,7 +62,7 @@ class Portable:
     def transfers(self, pid: int) -> dict[int, str]:
         return {}
 
-    def at_prompt(self, process: Process) -> bool:
+    def at_prompt(self, processes: Iterable[Process]) -> bool:
         return False
 
 

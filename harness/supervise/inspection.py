@@ -90,9 +90,7 @@ class Prover:
 
     def prompts(self) -> bool:
         """Whether a thread of it waits for what a person types."""
-        return bool(self._worlds) and any(
-            platform.current().at_prompt(process) for process in self._worlds[-1].processes
-        )
+        return bool(self._worlds) and platform.current().at_prompt(self._worlds[-1].processes)
 
     def may_find(self, lasted: float) -> bool:
         """Whether it wakes now and then to look for something, and has for `lasted` seconds."""

@@ -168,14 +168,14 @@ def test_timers_that_cannot_be_read_are_unknown(monkeypatch):
 
 def test_what_a_file_is_does_not_depend_on_the_call_that_tells_it(monkeypatch, tmp_path):
     paths = [str(tmp_path), __file__, "/dev/null", "/dev/urandom"]
-    seen = [files._kind_of(path) for path in paths]
+    seen = [files.kind_of(path) for path in paths]
     monkeypatch.setattr(files, "_statx", None)
     for path, (mode, numbers) in zip(paths, seen, strict=True):
-        other, others = files._kind_of(path)
+        other, others = files.kind_of(path)
         assert stat.S_IFMT(mode) == stat.S_IFMT(other)
         assert numbers == others or not stat.S_ISCHR(mode)
     with pytest.raises(FileNotFoundError):
-        files._kind_of(str(tmp_path / "gone"))
+        files.kind_of(str(tmp_path / "gone"))
 
 
 @pytest.mark.parametrize(

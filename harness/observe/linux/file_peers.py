@@ -1,257 +1,238 @@
 """What lies behind the files that a thread waits for, and who holds the other ends. Linux only.
 
 Reads /proc, and asks the kernel which socket is connected to which. What cannot be read is left
-out.
+out, and said to be: a link is then not `complete`.
 """
 
 from __future__ import annotations
 
-import contextlib
 import os
-import re
-import socket
 import stat
-import struct
-from collections import defaultdict
-from collections.abc import Iterator
-from pathlib import Path
 
 from harness import syscalls
 from harness.model import Process, Thread
-from harness.model.world import Link
+from harness.model.world import Link, LinkKind
+from harness.observe.linux import file_table, files, foreground, locks, mappings, mounts, reading
+from harness.observe.linux.file_table import READ_ONLY, WRITE_ONLY, FileTable
+from harness.observe.linux.mounts import Mount
+from harness.observe.linux.sockets import Sockets
+from harness.observe.linux.waited_files import Waited, waited
 
-_MOST = 64
-"""Files of one wait that are looked into."""
-_POLLFD = struct.Struct("<ihh")
 _LONGEST_PATH, _AT_FDCWD = 4096, 0xFFFFFF9C
-_ACCESS, _READ_ONLY, _WRITE_ONLY = 0o3, 0, 1
-_READS = ("read", "readv", "pread64")
-_WRITES = ("write", "writev", "pwrite64", "pwritev", "pwritev2", "sendfile", "vmsplice")
-_TRANSFERS = {"splice": 2, "tee": 1}
-"""The first argument is what is read from; the place of what is written to."""
 _OPENS = {"open": 0, "creat": 0, "openat": 1, "openat2": 1}
 """Which argument is the address of the path."""
-_NO_FILES = ("", "futex", "io_getevents", "msgsnd", "msgrcv", "semop", "semtimedop")
-_POLLS = ("poll", "ppoll")
-_SELECTS = ("select", "pselect6")
-_EPOLLS = ("epoll_wait", "epoll_pwait", "epoll_pwait2")
-_TERMINALS = ("/dev/pts/", "/dev/tty", "/dev/console")
-_NETLINK_SOCK_DIAG, _DIAG_BY_FAMILY, _DUMP, _DONE, _ERROR = 4, 20, 0x301, 3, 2
-_SHOW_PEER, _PEER = 4, 2
-_LISTENS = "0A"
+_ACCESS = 0o3
+_FIFO_WAITS, _FUSE_WAITS = ("wait_for_partner", "fifo_open"), "request_wait_answer"
+_FAULT = -1
+"""In place of a system call: a page of memory is fetched, perhaps one of a file."""
+_ANONYMOUS: dict[str, tuple[LinkKind, str]] = {
+    "timerfd": ("timerfd", "a timer"),
+    "signalfd": ("signalfd", "a signal"),
+    "inotify": ("inotify", "a change of a file"),
+    "io_uring": ("io_uring", "an io_uring"),
+}
 
 
 class Ends:
-    """Who holds which pipe and socket, among the processes that may be looked into, as of now."""
+    """Who holds which file, among the processes that may be looked into, as of first asked."""
 
     def __init__(self) -> None:
-        self._holders: dict[str, list[tuple[int, str]]] = defaultdict(list)
-        for folder in Path("/proc").glob("[0-9]*"):
-            for file, target in _opened(int(folder.name)):
-                if target.startswith(("pipe:", "socket:")):
-                    self._holders[target].append((int(folder.name), file))
-        self._unix = _unix_peers()
+        self.table = FileTable()
+        self._sockets = Sockets(self.table)
+        self._mounts: dict[int, list[Mount]] = {}
 
-    def pipe(self, target: str, pid: int, reads: bool | None) -> Link:
-        """`reads`: whether the waiting process reads; None when it may do either."""
-        held = [
-            holder
-            for holder, file in self._holders[target]
-            if reads is None or _access(holder, file) != (_READ_ONLY if reads else _WRITE_ONLY)
-        ]
-        others = tuple(dict.fromkeys(holder for holder in held if holder != pid))
-        return Link(told="a pipe", peers=others, only_own=not others)
-
-    def socket(self, target: str, pid: int) -> Link:
-        inode = int(re.sub(r"\D", "", target))
-        if inode in self._unix:
-            peer = self._unix[inode]
-            holders = self._holders.get(f"socket:[{peer}]", [])
-            others = tuple(dict.fromkeys(holder for holder, _ in holders if holder != pid))
-            return Link(told="a local socket", peers=others, only_own=bool(holders) and not others)
-        return self._tcp(inode, pid)
-
-    def _tcp(self, inode: int, pid: int) -> Link:
-        rows = _tcp_rows(pid)
-        row = next((row for row in rows if row[3] == inode), None)
-        if row is None:
-            return Link(told="a socket")
-        local, remote, state, _ = row
-        port = int(local.rpartition(":")[2], 16)
-        if state == _LISTENS:
-            return Link(told=f"a connection to its port {port}")
-        ends = [one for one in rows if one[0] == remote and one[1] == local]
-        holders = [
-            holder for end in ends for holder, _ in self._holders.get(f"socket:[{end[3]}]", [])
-        ]
-        peers = tuple(dict.fromkeys(holder for holder in holders if holder != pid))
-        far = int(remote.rpartition(":")[2], 16)
-        here = bool(ends) or _is_loopback(remote)
-        where = "of this machine" if here else "of another machine"
-        told = f"a socket to port {far} {where}"
-        return Link(told=told, peers=peers, only_own=bool(holders) and not peers)
+    def mounts(self, pid: int) -> list[Mount]:
+        if pid not in self._mounts:
+            self._mounts[pid] = mounts.mounts(pid)
+        return self._mounts[pid]
 
     def peers(self, pid: int) -> tuple[int, ...]:
         """All processes that `pid` has a connection to."""
         found: dict[int, None] = {}
-        for _, target in _opened(pid):
+        for _, target in file_table.opened(pid) or ():
             if target.startswith("socket:"):
-                found |= dict.fromkeys(self.socket(target, pid).peers)
+                found |= dict.fromkeys(self._sockets.link(target, pid).peers)
         return tuple(found)
+
+    def link(self, pid: int, file: int, reads: bool | None) -> Link | None:
+        """What lies behind an open file of `pid`; None when it is not open any more.
+
+        `reads`: whether the process waits to read it, or else to write to it; None for either.
+        """
+        target = file_table.target(pid, file)
+        if target is None:
+            return None
+        if target.startswith("pipe:"):
+            return self._pipe("a pipe", target, pid, reads)
+        if target.startswith("socket:"):
+            return self._sockets.link(target, pid)
+        if target.startswith(("anon_inode:", "pidfd:")):
+            return self._nameless(target, pid, file)
+        if target in foreground.MASTERS:
+            peers = foreground.slaves(pid, file, self.table)
+            return Link(told="a pseudo-terminal", kind="terminal", peers=peers, reopenable=True)
+        if foreground.is_terminal(target):
+            return self._terminal(target, pid, file, reads)
+        name, mount = os.path.basename(target), self._mount(pid, file)
+        if not (mount and mount.remote) and _is_fifo(pid, file):
+            return self._pipe(f"the pipe {name}", target, pid, reads, named=True)
+        if target.startswith("/dev/") and not target.startswith("/dev/shm/"):
+            return Link(told=f"the file {name}", kind="device", complete=False)
+        return self.file(f"the file {name}", mount)
+
+    def lock(self, pid: int, wanted: locks.Wanted) -> Link | None:
+        """The processes that hold the lock on a file that `pid` waits for."""
+        target = file_table.target(pid, wanted.file)
+        if target is None:
+            return None
+        mount = self._mount(pid, wanted.file)
+        holders = locks.holders(pid, wanted, mount, self.table)
+        others = tuple(one for one in holders if one != pid)
+        elsewhere = mount is not None and mount.remote
+        return Link(
+            told=f"a lock on the file {os.path.basename(target)}",
+            kind="lock",
+            peers=others,
+            only_own=bool(holders) and not others,
+            # A machine that shares the file system can hold it.
+            complete=bool(holders) and not elsewhere and self.table.complete(pid, anybody=True),
+            reopenable=True,
+            mount=None if mount is None else mount.place,
+            fs=None if mount is None else mount.type,
+        )
+
+    def file(self, told: str, mount: Mount | None) -> Link:
+        daemons, certain = (
+            mounts.daemons(mount, self.table) if mount and mount.fuse else ((), False)
+        )
+        return Link(
+            told=told,
+            kind="file",
+            peers=daemons,
+            complete=certain,
+            mount=None if mount is None else mount.place,
+            fs=None if mount is None else mount.type,
+        )
+
+    def _mount(self, pid: int, file: int) -> Mount | None:
+        return mounts.of_file(pid, file, self.mounts(pid))
+
+    def _pipe(
+        self, told: str, target: str, pid: int, reads: bool | None, named: bool = False
+    ) -> Link:
+        held = [
+            holder
+            for holder in self.table.holders(target)
+            if reads is None or file_table.access(holder) != (READ_ONLY if reads else WRITE_ONLY)
+        ]
+        others = file_table.others(held, pid)
+        return Link(
+            told=told,
+            kind="fifo" if named else "pipe",
+            peers=others,
+            only_own=bool(held) and not others,
+            # To wait for an end that nobody has is to be told so. Somebody has it who is not seen.
+            complete=bool(held) and self.table.complete(pid, anybody=named),
+            reopenable=named,
+        )
+
+    def _nameless(self, target: str, pid: int, file: int) -> Link:
+        kind = target.partition(":")[0 if target.startswith("pidfd:") else 2].strip("[]")
+        if kind == "pidfd":
+            child = file_table.info_line(pid, file, "Pid")
+            known = child is not None and int(child) > 0
+            told = f"the end of process {child}" if known else "the end of a process"
+            peers = (int(child),) if child is not None and known else ()
+            return Link(told=told, kind="pidfd", peers=peers, complete=known)
+        if kind == "eventfd":
+            number = file_table.info_line(pid, file, "eventfd-id")
+            holders = [] if number is None else self.table.events(number)
+            others = file_table.others(holders, pid)
+            return Link(
+                told="an eventfd",
+                kind="eventfd",
+                peers=others,
+                # A kernel before 5.2 does not number them: its holder is all that is known.
+                only_own=not others,
+                complete=bool(holders) and self.table.complete(pid),
+            )
+        if kind in _ANONYMOUS:
+            name, told = _ANONYMOUS[kind]
+            return Link(told=told, kind=name, reopenable=True, complete=False)
+        return Link(told=f"an {kind}", complete=False)
+
+    def _terminal(self, target: str, pid: int, file: int, reads: bool | None) -> Link:
+        if reads is not False and foreground.person(pid, file):
+            return Link(told="what is typed at its terminal", kind="terminal", person=True)
+        told = "what is typed at its terminal" if reads is not False else "its terminal"
+        peers = foreground.masters(target, pid, self.table)
+        return Link(told=told, kind="terminal", peers=peers, complete=False, reopenable=True)
 
 
 def waited_for(process: Process, thread: Thread, arch: str, ends: Ends) -> tuple[Link, ...]:
     """What lies behind the files that `thread` waits for; empty when it waits for none."""
-    if thread.state != "S" or thread.syscall is None or thread.syscall < 0:
+    if thread.state not in "SD" or thread.syscall is None:
         return ()
+    pid = process.pid
     name = syscalls.name(thread.syscall, arch) or ""
     if name in _OPENS:
-        opened = _opening(process.pid, name, thread.args)
+        opened = _opening(pid, name, thread, ends)
         return (opened,) if opened else ()
-    reads = True if name in _READS else False if name in _WRITES else None
-    both = [(file, reads) for file in _files(process.pid, name, thread.args)[:_MOST]]
-    if name in _TRANSFERS:
-        both = [(thread.args[0], True), (thread.args[_TRANSFERS[name]], False)]
-    links = []
-    for file, reads in both:
-        with contextlib.suppress(OSError):
-            target = str(Path(f"/proc/{process.pid}/fd/{file}").readlink())
-            links.append(_link(target, process.pid, reads, ends))
+    if (wanted := locks.wanted(pid, name, thread)) is not None:
+        held = ends.lock(pid, wanted)
+        return (held,) if held else ()
+    links = [
+        link
+        for each in waited(pid, thread, arch)
+        if (link := _one(pid, each, name, ends)) is not None
+    ]
+    if not links and thread.wchan == _FUSE_WAITS:
+        return (_on_fuse(pid, thread.syscall == _FAULT, ends),)
     # A thread that polls has pipes of its own among them, to be woken by: they say nothing.
     telling = [link for link in links if not (link.only_own and len(links) > 1)]
     return tuple(dict.fromkeys(telling))
 
 
-def _opening(pid: int, name: str, args: tuple[int, ...]) -> Link | None:
+def _one(pid: int, each: Waited, name: str, ends: Ends) -> Link | None:
+    if name.startswith("mq_timed"):
+        queue = os.path.basename(file_table.target(pid, each.file) or "")
+        return Link(told=f"the message queue {queue}", complete=False, reopenable=True)
+    return ends.link(pid, each.file, each.reads)
+
+
+def _opening(pid: int, name: str, thread: Thread, ends: Ends) -> Link | None:
     """The file that it tries to open: a named pipe, unless it is a device or a lock in its way."""
-    place = _OPENS[name]
+    place, args = _OPENS[name], thread.args
     if len(args) < place + 2:
         return None
-    path = os.fsdecode(_memory(pid, args[place], _LONGEST_PATH).partition(b"\0")[0])
+    path = os.fsdecode(reading.memory(pid, args[place], _LONGEST_PATH).partition(b"\0")[0])
     if not path:
         return None
-    folder = f"fd/{args[0]}" if place and args[0] & 0xFFFFFFFF != _AT_FDCWD else "cwd"
-    base = "root" if path.startswith("/") else folder
-    told = Path(path).name
-    with contextlib.suppress(OSError, ValueError):
-        if stat.S_ISFIFO(Path(f"/proc/{pid}/{base}/{path}").stat().st_mode):
-            flags = args[place + 1] if name in ("open", "openat") else None
-            access = {None: "at the other end", _READ_ONLY: "for writing"}
-            way = access.get(flags if flags is None else flags & _ACCESS, "for reading")
-            return Link(told=f"the pipe {told}, which nobody has open {way}")
-    return Link(told=f"the file {told} to be opened")
+    base = f"fd/{args[0]}" if place and args[0] & 0xFFFFFFFF != _AT_FDCWD else "cwd"
+    told = os.path.basename(path)
+    mount, mode = mounts.mode(pid, base, path, ends.mounts(pid))
+    if thread.wchan in _FIFO_WAITS or (mode is not None and stat.S_ISFIFO(mode)):
+        flags = args[place + 1] if name in ("open", "openat") else None
+        access = {None: "at the other end", READ_ONLY: "for writing"}
+        way = access.get(flags if flags is None else flags & _ACCESS, "for reading")
+        told = f"the pipe {told}, which nobody has open {way}"
+        return Link(told=told, kind="fifo", reopenable=True, complete=False)
+    return ends.file(f"the file {told} to be opened", mount)
 
 
-def _link(target: str, pid: int, reads: bool | None, ends: Ends) -> Link:
-    if target.startswith("pipe:"):
-        return ends.pipe(target, pid, reads)
-    if target.startswith("socket:"):
-        return ends.socket(target, pid)
-    if target.startswith(_TERMINALS):
-        return Link(told="what is typed at its terminal" if reads is not False else "its terminal")
-    if target.startswith("anon_inode:"):
-        kind = target.removeprefix("anon_inode:").strip("[]")
-        return Link(told=f"an {kind}", only_own=kind == "eventfd")
-    return Link(told=f"the file {Path(target).name}")
+def _on_fuse(pid: int, fault: bool, ends: Ends) -> Link:
+    """The FUSE file system that a call waits for which names no open file, such as a close."""
+    fuse = [mount for mount in ends.mounts(pid) if mount.fuse]
+    if fault:
+        mapped = {one.device for one in mappings.mappings(pid)}
+        fuse = [mount for mount in fuse if mounts.in_maps(mount.device) in mapped]
+    if len(fuse) == 1:
+        return ends.file("a file", fuse[0])
+    return Link(told="a file", kind="file", fs="fuse", complete=False)
 
 
-def _files(pid: int, name: str, args: tuple[int, ...]) -> list[int]:
-    """The numbers of the files that a system call waits for."""
-    if name in _POLLS:
-        data = _memory(pid, args[0], _POLLFD.size * min(args[1], _MOST))
-        whole = len(data) - len(data) % _POLLFD.size
-        return [file for file, events, _ in _POLLFD.iter_unpack(data[:whole]) if events]
-    if name in _SELECTS:
-        size = (min(args[0], 1024) + 7) // 8
-        sets = [int.from_bytes(_memory(pid, place, size), "little") for place in args[1:4] if place]
-        return [file for file in range(args[0]) if any(one >> file & 1 for one in sets)]
-    if name in _EPOLLS:
-        return [int(number) for number in re.findall(r"^tfd:\s*(\d+)", _info(pid, args[0]), re.M)]
-    return [args[0]] if args and name not in _NO_FILES else []
-
-
-def _memory(pid: int, address: int, size: int) -> bytes:
-    with contextlib.suppress(OSError, OverflowError), open(f"/proc/{pid}/mem", "rb", 0) as memory:
-        return os.pread(memory.fileno(), size, address)
-    return b""
-
-
-def _access(pid: int, file: str) -> int | None:
-    found = re.search(r"^flags:\s*(\d+)", _info(pid, file), re.M)
-    return int(found[1], 8) & _ACCESS if found else None
-
-
-def _info(pid: int, file: str | int) -> str:
+def _is_fifo(pid: int, file: int) -> bool:
     try:
-        return Path(f"/proc/{pid}/fdinfo/{file}").read_text()
+        return stat.S_ISFIFO(files.kind_of(f"/proc/{pid}/fd/{file}")[0])
     except OSError:
-        return ""
-
-
-def _opened(pid: int) -> Iterator[tuple[str, str]]:
-    """Number and target of each open file of a process, as far as they can be read."""
-    try:
-        files = list(Path(f"/proc/{pid}/fd").iterdir())
-    except OSError:
-        return
-    for file in files:
-        with contextlib.suppress(OSError):
-            yield file.name, str(file.readlink())
-
-
-def _tcp_rows(pid: int) -> list[tuple[str, str, str, int]]:
-    """Local and remote address, state and inode of each TCP socket that `pid` could see."""
-    rows = []
-    for name in ("tcp", "tcp6"):
-        try:
-            lines = Path(f"/proc/{pid}/net/{name}").read_text().splitlines()[1:]
-        except OSError:
-            continue
-        for line in lines:
-            fields = line.split()
-            rows.append((_plain(fields[1]), _plain(fields[2]), fields[3], int(fields[9])))
-    return rows
-
-
-def _plain(address: str) -> str:
-    """An IPv4 address that is written as one of IPv6, as it is without that."""
-    return address.removeprefix("0000000000000000FFFF0000")
-
-
-def _is_loopback(address: str) -> bool:
-    host = address.partition(":")[0]
-    return host.endswith("7F") if len(host) == 8 else host == "0" * 24 + "01000000"
-
-
-def _unix_peers() -> dict[int, int]:
-    """Inode to inode, of the local sockets that are connected: only netlink tells."""
-    request = struct.pack("<BBHIIIII", socket.AF_UNIX, 0, 0, 0xFFFFFFFF, 0, _SHOW_PEER, 0, 0)
-    head = struct.pack("<IHHII", 16 + len(request), _DIAG_BY_FAMILY, _DUMP, 1, 0)
-    peers: dict[int, int] = {}
-    with (
-        contextlib.suppress(OSError),
-        socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, _NETLINK_SOCK_DIAG) as asked,
-    ):
-        asked.settimeout(1.0)
-        asked.send(head + request)
-        while not _take(asked.recv(1 << 16), peers):
-            pass
-    return peers
-
-
-def _take(answer: bytes, peers: dict[int, int]) -> bool:
-    """Take a part of the kernel's answer; whether it was the last."""
-    place = 0
-    while place + 16 <= len(answer):
-        length, kind = struct.unpack_from("<IH", answer, place)
-        if kind in (_DONE, _ERROR) or length < 16:
-            return True
-        (inode,) = struct.unpack_from("<I", answer, place + 20)
-        attribute = place + 32
-        while attribute + 4 <= place + length:
-            size, name = struct.unpack_from("<HH", answer, attribute)
-            if name == _PEER and size >= 8:
-                (peers[inode],) = struct.unpack_from("<I", answer, attribute + 4)
-            attribute += max(4, size + 3 & ~3)
-        place += length + 3 & ~3
-    return not answer
+        return False

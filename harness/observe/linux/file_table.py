@@ -51,6 +51,9 @@ class FileTable:
             anybody or self._kin.near(pid, other) for other in self._closed
         )
 
+    def descends(self, pid: int, ancestor: int) -> bool:
+        return self._kin.descends(pid, ancestor)
+
     def events(self, number: str) -> list[Holder]:
         """Who has an eventfd open that has this number; all of them have one name."""
         if self._events is None:
@@ -83,12 +86,10 @@ class Kin:
 
     def near(self, pid: int, other: int) -> bool:
         """Whether two processes have an ancestor in common, or one of them is the other's."""
-        if self._parents is None:
-            self._parents = {}
-            for one in reading.numbers("/proc"):
-                if stat := reading.stat(f"/proc/{one}/stat"):
-                    self._parents[one] = int(stat[1][1])
-        return other not in self._parents or bool(self._line(pid) & self._line(other))
+        return other not in self._all() or bool(self._line(pid) & self._line(other))
+
+    def descends(self, pid: int, ancestor: int) -> bool:
+        return pid != ancestor and ancestor in self._line(pid)
 
     def hidden(self) -> bool:
         """Whether /proc may be mounted such that it does not list the processes of other users."""
@@ -101,12 +102,22 @@ class Kin:
         return self._hidden
 
     def _line(self, pid: int) -> set[int]:
-        assert self._parents is not None
+        """A process and its ancestors, but for those that everything has."""
+        parents = self._all()
         found: set[int] = set()
         while pid not in _INIT and pid not in found:
             found.add(pid)
-            pid = self._parents.get(pid, 0)
+            pid = parents.get(pid, 0)
         return found
+
+    def _all(self) -> dict[int, int]:
+        if self._parents is None:
+            self._parents = {
+                pid: int(stat[1][1])
+                for pid in reading.numbers("/proc")
+                if (stat := reading.stat(f"/proc/{pid}/stat"))
+            }
+        return self._parents
 
 
 def without_memory(pid: int) -> bool:

@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import contextlib
 import ctypes
 import os
 import stat as modes
 import struct
 
-from harness import syscalls
-from harness.model import Process
 from harness.observe.linux import reading
 
 _GPUS = ("/dev/nvidia", "/dev/dri", "/dev/kfd", "/dev/accel", "/dev/infiniband")
@@ -20,12 +17,11 @@ _HARMLESS = frozenset(
     + [(_SPECIAL_TERMINALS, minor) for minor in (0, 1, 2)]
 )
 """Character devices, by their numbers, that wake only who waits for them in a call of its own."""
-_TERMINALS = ("/dev/pts/", "/dev/tty", "/dev/console")
 _ASYNCHRONOUS = ("anon_inode:[io_uring]", "anon_inode:[userfaultfd]")
 """The second supplies pages of memory, for which a futex call waits as well, from wherever."""
 _O_ASYNC = 0o20000
-_AT_FDCWD, _AT_STATX_DONT_SYNC, _STATX_TYPE = -100, 0x4000, 1
-_MODE, _NUMBERS = slice(28, 30), slice(128, 136)
+_AT_FDCWD, _AT_STATX_DONT_SYNC, _STATX_TYPE, _STATX_INODE = -100, 0x4000, 1, 0x100
+_MODE, _INODE, _NUMBERS = slice(28, 30), slice(32, 40), slice(128, 136)
 _statx = getattr(ctypes.CDLL(None, use_errno=True), "statx", None)
 
 
@@ -51,27 +47,6 @@ def open_files(pid: int) -> dict[str, int]:
     return counts
 
 
-def at_prompt(process: Process, arch: str) -> bool:
-    """Whether a thread reads from a terminal, or does nothing but wait until it can.
-
-    What a `select` or `poll` of a single file waits for is taken to be the input.
-    """
-    for thread in process.threads:
-        call = None if thread.syscall is None else syscalls.name(thread.syscall, arch)
-        if call in ("read", "readv"):
-            file = thread.args[0]
-        elif (call in ("select", "pselect6") and thread.args[0] == 1) or (
-            call in ("poll", "ppoll") and thread.args[1] == 1
-        ):
-            file = 0
-        else:
-            continue
-        with contextlib.suppress(OSError):
-            if os.readlink(f"/proc/{process.pid}/fd/{file}").startswith(_TERMINALS):
-                return True
-    return False
-
-
 def working_alone(pid: int) -> tuple[tuple[str, ...] | None, tuple[str, ...] | None]:
     """Open files that work on their own: devices, and those that raise signals or complete."""
     folder = f"/proc/{pid}/fd"
@@ -83,7 +58,7 @@ def working_alone(pid: int) -> tuple[tuple[str, ...] | None, tuple[str, ...] | N
     for name in names:
         try:
             target = os.readlink(f"{folder}/{name}")
-            mode, numbers = _kind_of(f"{folder}/{name}")
+            mode, numbers = kind_of(f"{folder}/{name}")
         except FileNotFoundError:
             continue  # closed since they were listed
         except OSError:
@@ -104,7 +79,7 @@ def _harmless(numbers: tuple[int, int]) -> bool:
     return numbers in _HARMLESS or major == _VIRTUAL_TERMINALS or major in _PSEUDO_TERMINALS
 
 
-def _kind_of(path: str) -> tuple[int, tuple[int, int]]:
+def kind_of(path: str) -> tuple[int, tuple[int, int]]:
     """The type of a file, as in its mode, and the numbers of a device.
 
     Of a file on a server that does not answer, stat would wait for it: this does not ask.
@@ -112,13 +87,25 @@ def _kind_of(path: str) -> tuple[int, tuple[int, int]]:
     if _statx is None:
         found = os.stat(path)
         return found.st_mode, (os.major(found.st_rdev), os.minor(found.st_rdev))
+    answer = _ask(path)
+    (mode,) = struct.unpack("=H", answer[_MODE])
+    major, minor = struct.unpack("=II", answer[_NUMBERS])
+    return mode, (major, minor)
+
+
+def inode_of(path: str) -> int:
+    """The inode's number of a file; does not ask a server for it."""
+    return os.stat(path).st_ino if _statx is None else struct.unpack("=Q", _ask(path)[_INODE])[0]
+
+
+def _ask(path: str) -> bytes:
+    assert _statx is not None
     buffer = ctypes.create_string_buffer(256)
-    if _statx(_AT_FDCWD, os.fsencode(path), _AT_STATX_DONT_SYNC, _STATX_TYPE, buffer):
+    wanted = _STATX_TYPE | _STATX_INODE
+    if _statx(_AT_FDCWD, os.fsencode(path), _AT_STATX_DONT_SYNC, wanted, buffer):
         number = ctypes.get_errno()
         raise OSError(number, os.strerror(number))
-    (mode,) = struct.unpack("=H", buffer.raw[_MODE])
-    major, minor = struct.unpack("=II", buffer.raw[_NUMBERS])
-    return mode, (major, minor)
+    return buffer.raw
 
 
 def _signals(pid: int, name: str) -> bool:

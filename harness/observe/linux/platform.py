@@ -8,7 +8,8 @@ from harness.errors import UsageError
 from harness.model import Machine, Process
 from harness.model.world import World
 from harness.observe.linux import deep as deep_look
-from harness.observe.linux import files, memory, reading, tree
+from harness.observe.linux import files, memory, reading, terminals, tree
+from harness.observe.linux.file_peers import Ends
 
 
 class Linux:
@@ -60,5 +61,6 @@ class Linux:
     def transfers(self, pid: int) -> dict[int, str]:
         return tree.transfers(pid)
 
-    def at_prompt(self, process: Process) -> bool:
-        return files.at_prompt(process, self.arch)
+    def at_prompt(self, processes: Iterable[Process]) -> bool:
+        ends = Ends()
+        return any(terminals.at_prompt(process, self.arch, ends) for process in processes)

@@ -1,0 +1,106 @@
+"""The files that a system call waits for. Linux only."""
+
+from __future__ import annotations
+
+import re
+import struct
+from typing import NamedTuple
+
+from harness import syscalls
+from harness.model import Thread
+from harness.observe.linux import file_table, reading
+
+MOST = 64
+"""Files of one wait that are looked into."""
+_POLLFD = struct.Struct("<ihh")
+_IN, _OUT = 0x1, 0x4
+"""The same in poll and in epoll."""
+_READS = frozenset(
+    ("read", "readv", "pread64", "recvfrom", "recvmsg", "recvmmsg", "accept", "accept4",
+     "mq_timedreceive")
+)  # fmt: skip
+_WRITES = frozenset(
+    ("write", "writev", "pwrite64", "pwritev", "pwritev2", "sendfile", "vmsplice", "sendto",
+     "sendmsg", "sendmmsg", "connect", "mq_timedsend")
+)  # fmt: skip
+_EITHER = frozenset(("fcntl", "flock", "fsync", "fdatasync", "ioctl", "io_uring_enter"))
+_TRANSFERS = {"splice": 2, "tee": 1}
+"""The first argument is what is read from; the place of what is written to."""
+_POLLS = ("poll", "ppoll")
+_SELECTS = ("select", "pselect6")
+_EPOLLS = ("epoll_wait", "epoll_pwait", "epoll_pwait2")
+_EPOLL = "anon_inode:[eventpoll]"
+_REGISTERED = re.compile(r"^tfd:\s*(\d+)\s+events:\s*([0-9a-f]+)(?:.*?\bino:([0-9a-f]+))?", re.M)
+
+
+class Waited(NamedTuple):
+    file: int
+    reads: bool | None
+    """True: until it can be read. False: until it can be written to. None: either, or neither."""
+    alone: bool = True
+    """Whether the call waits for this file, and not for the first of several."""
+
+
+def waited(pid: int, thread: Thread, arch: str) -> list[Waited]:
+    """The files that a thread waits for; empty when it waits for none."""
+    if thread.state not in "SD" or thread.syscall is None or not thread.args:
+        return []
+    name = syscalls.name(thread.syscall, arch) or ""
+    args = thread.args
+    if name == "restart_syscall" and (thread.wchan or "").startswith("poll_schedule"):
+        name = "poll"  # a stop has interrupted a wait with a timeout, which goes on so
+    if name in _POLLS or name in _SELECTS or name in _EPOLLS:
+        return _set(pid, name, args)[:MOST]
+    if name in _TRANSFERS:
+        return [Waited(args[0], True), Waited(args[_TRANSFERS[name]], False)]
+    if name in _READS or name in _WRITES or name in _EITHER:
+        return [Waited(args[0] & 0xFFFFFFFF, None if name in _EITHER else name in _READS)]
+    return []
+
+
+def _set(pid: int, name: str, args: tuple[int, ...]) -> list[Waited]:
+    """The members of a set of files."""
+    if name in _POLLS:
+        data = reading.memory(pid, args[0], _POLLFD.size * min(args[1], MOST))
+        whole = len(data) - len(data) % _POLLFD.size
+        return [
+            Waited(file, _reads(events), False)
+            for file, events, _ in _POLLFD.iter_unpack(data[:whole])
+            if events and file >= 0
+        ]
+    if name in _SELECTS:
+        size = (min(args[0], 1024) + 7) // 8
+        reads, writes, rest = (
+            int.from_bytes(reading.memory(pid, place, size), "little") if place else 0
+            for place in args[1:4]
+        )
+        return [
+            Waited(file, _reads((reads >> file & 1) * _IN + (writes >> file & 1) * _OUT), False)
+            for file in range(min(args[0], 1024))
+            if (reads | writes | rest) >> file & 1
+        ]
+    return _registered(pid, args[0])
+
+
+def _registered(pid: int, epoll: int, nested: bool = False) -> list[Waited]:
+    """What an epoll waits for, and what those of its members wait for that are epolls too."""
+    found = []
+    for number, events, inode in _REGISTERED.findall(file_table.info(pid, epoll))[:MOST]:
+        file = int(number)
+        target = file_table.target(pid, file) or ""
+        if target == _EPOLL and not nested:
+            found += _registered(pid, file, nested=True)
+        elif not _replaced(target, inode) and (wanted := int(events, 16)) & (_IN | _OUT | 0x2):
+            found.append(Waited(file, _reads(wanted), False))
+    return found
+
+
+def _replaced(target: str, inode: str) -> bool:
+    """Whether the number that was registered has been given to another pipe or socket since."""
+    now = re.search(r"^(?:pipe|socket):\[(\d+)\]$", target)
+    return bool(now and inode and int(now[1]) != int(inode, 16))
+
+
+def _reads(events: int) -> bool | None:
+    reads, writes = bool(events & _IN), bool(events & _OUT)
+    return None if reads == writes else reads
