@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import os
 import shutil
+import signal
+import stat
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
-from waiting import ARCH, compiled, python, settled, started
+from waiting import ARCH, ROOT, compiled, python, settled, started
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
 
-from harness.observe.linux import futexes  # noqa: E402
+from harness.observe.linux import file_peers, futexes, mounts  # noqa: E402
 
 FUTEX = ("futex", "futex_waitv", "futex_wait")
 
@@ -170,3 +174,224 @@ def test_what_has_ended_or_cannot_be_read_has_no_futexes(waits):
     found = futexes.futexes(family[0], ARCH, family)
     assert found[main.tid].owner is None
     assert not found[main.tid].complete
+
+
+def links_of(pid, *calls):
+    family, main = settled(pid, *calls)
+    return file_peers.waited_for(family[0], main, ARCH, file_peers.Ends())
+
+
+CALLS = {
+    "flock": "flock", "inherited": "flock", "fcntl": "fcntl", "ofd": "fcntl", "poll": "poll",
+    "select": "pselect6", "epoll": "epoll_wait", "nested": "epoll_wait", "pidfd": "poll",
+    "pair": "read", "fills": "sendto", "accept": "accept", "open-fifo": "openat",
+}  # fmt: skip
+
+
+def calls(how):
+    return {CALLS.get(how, "read"), "select", "epoll_pwait", "ppoll"}
+
+
+@pytest.mark.parametrize("how", ["flock", "fcntl", "ofd", "inherited"])
+def test_who_holds_a_lock_on_a_file_is_found_in_its_open_files(waits, tmp_path, how):
+    with started(waits, how, str(tmp_path / "locked")) as (process, child):
+        (link,) = links_of(process.pid, CALLS[how])
+        assert (link.kind, link.peers, link.only_own) == ("lock", (child,), False)
+        assert link.told == "a lock on the file locked"
+        assert link.mount
+        assert link.fs
+
+
+RANGES = """
+import fcntl, os, sys, time
+file = os.open(sys.argv[1], os.O_RDWR | os.O_CREAT)
+children, told = [], os.pipe()
+for start in (0, 100):
+    if not (child := os.fork()):
+        fcntl.lockf(file, fcntl.LOCK_EX, 10, start)
+        os.write(told[1], b"x")
+        time.sleep(600)
+    children.append(child)
+while len(os.read(told[0], 1)) and (children := children[1:]): pass
+print("ready", child, flush=True)
+fcntl.lockf(file, fcntl.LOCK_SH, 10, 105)
+"""
+
+
+def test_of_locks_on_parts_of_a_file_only_those_in_the_way_count(tmp_path):
+    with python(RANGES, str(tmp_path / "locked")) as (process, second):
+        (link,) = links_of(process.pid, "fcntl")
+        assert link.peers == (second,)
+
+
+def test_a_lock_of_its_own_is_its_own(tmp_path):
+    code = (
+        "import fcntl, sys\n"
+        "files = [open(sys.argv[1], 'w') for _ in range(2)]\n"
+        "fcntl.flock(files[0], fcntl.LOCK_EX); print('ready 0', flush=True)\n"
+        "fcntl.flock(files[1], fcntl.LOCK_SH)"
+    )
+    with python(code, str(tmp_path / "locked")) as (process, _):
+        (link,) = links_of(process.pid, "flock")
+        assert (link.peers, link.only_own) == ((), True)
+
+
+@pytest.mark.parametrize("how", ["poll", "select", "epoll", "nested"])
+def test_each_member_of_a_set_is_named(waits, how):
+    with started(waits, how) as (process, child):
+        links = links_of(process.pid, *calls(how))
+        assert {link.kind for link in links} == {"pipe", "eventfd"}
+        assert all(link.peers == (child,) for link in links)
+
+
+@pytest.mark.parametrize(
+    ("how", "kind", "has_peer", "own", "reopenable"),
+    [
+        ("eventfd", "eventfd", True, False, False),
+        ("own-eventfd", "eventfd", False, True, False),
+        ("pidfd", "pidfd", True, False, False),
+        ("timerfd", "timerfd", False, False, True),
+        ("signalfd", "signalfd", False, False, True),
+        ("inotify", "inotify", False, False, True),
+        ("open-fifo", "fifo", False, False, True),
+        ("fifo", "fifo", False, True, True),
+        ("own-pipe", "pipe", False, True, False),
+        ("own-pair", "local_socket", False, True, False),
+        ("pair", "local_socket", True, False, False),
+        ("fills", "local_socket", True, False, False),
+        ("accept", "local_socket", False, False, True),
+    ],
+)
+def test_what_a_file_is_and_who_has_its_other_end(waits, tmp_path, how, kind, has_peer, own,
+                                                  reopenable):  # fmt: skip
+    place = tmp_path if how == "inotify" else tmp_path / "here"
+    with started(waits, how, str(place)) as (process, child):
+        (link,) = links_of(process.pid, *calls(how))
+        assert (link.kind, link.only_own, link.reopenable) == (kind, own, reopenable)
+        assert link.peers == ((child,) if has_peer else ())
+        assert (link.queued or 0) > 0 if how == "fills" else not link.queued
+
+
+CONNECTED = """
+import os, socket, sys, time
+family = socket.AF_INET6 if "6" in sys.argv[1] else socket.AF_INET
+listening = socket.create_server(("", 0), family=family, dualstack_ipv6=sys.argv[1] == "46")
+port = listening.getsockname()[1]
+if not (child := os.fork()):
+    one, _ = listening.accept()
+    time.sleep(600)
+host = "::1" if sys.argv[1] == "6" else "127.0.0.1"
+one = socket.create_connection((host, port))
+listening.close()
+print("ready", child, flush=True)
+one.recv(1)
+"""
+
+
+@pytest.mark.parametrize("versions", ["4", "6", "46"])
+def test_the_other_end_of_a_connection_on_this_machine_is_its_process(versions):
+    with python(CONNECTED, versions) as (process, child):
+        (link,) = links_of(process.pid, "recvfrom")
+        assert (link.kind, link.peers, link.remote) == ("tcp", (child,), None)
+        assert (link.queued, link.retransmits) == (0, 0)
+        assert link.told.endswith("of this machine")
+
+
+@pytest.mark.parametrize(
+    ("make", "call", "kind"),
+    [
+        ("socket.create_server(('127.0.0.1', 0)).accept()", "accept4", "tcp"),
+        ("one = socket.socket(type=socket.SOCK_DGRAM); one.bind(('127.0.0.1', 0)); one.recv(9)",
+         "recvfrom", "udp"),
+    ],
+)  # fmt: skip
+def test_what_anybody_can_connect_or_send_to_has_no_peer_yet(make, call, kind):
+    with python(f"import socket; print('ready 0', flush=True); {make}") as (process, _):
+        (link,) = links_of(process.pid, call)
+        assert (link.kind, link.peers, link.reopenable, link.only_own) == (kind, (), True, False)
+
+
+def test_a_sleep_or_a_child_is_no_file():
+    for code, call in [
+        ("import time; time.sleep(600)", "clock_nanosleep"),
+        ("import os; os.fork() and os.wait(); os.read(os.pipe()[0], 1)", "wait4"),
+    ]:
+        with python(f"print('ready 0', flush=True); {code}") as (process, _):
+            assert links_of(process.pid, call) == ()
+
+
+def test_the_pipe_of_a_process_that_is_not_seen_is_not_its_own(tmp_path):
+    """As of a container whose input is held outside: no end of nobody, but of somebody unseen."""
+    command = ["unshare", "--pid", "--fork", "--kill-child", "--mount-proc", sys.executable, "-c"]
+    look = (
+        "import os, sys, time\n"
+        "if not (child := os.fork()):\n    os.read(0, 1)\n"
+        "time.sleep(0.5)\n"
+        "from harness.observe import linux\n"
+        "from harness.observe.linux import file_peers\n"
+        "(one,) = linux.processes([child], deep=True)\n"
+        f"(link,) = file_peers.waited_for(one, one.threads[0], {ARCH!r}, file_peers.Ends())\n"
+        "print('ready', int(link.only_own) * 2 + int(link.complete), flush=True)\n"
+        "os.kill(child, 9)"
+    )
+    if subprocess.run([*command[:5], "true"], capture_output=True).returncode:
+        pytest.skip("this user may not make PID namespaces")
+    with started(*command, look, stdin=subprocess.PIPE) as (_, told):
+        assert told == 0
+
+
+@pytest.fixture
+def silent(tmp_path):
+    """The mount point of a file system that answers no read and no close, and its daemon."""
+    place = tmp_path / "mounted"
+    place.mkdir()
+    script = str(ROOT / "tests" / "victims" / "silent_fuse.py")
+    if os.geteuid() or not Path("/dev/fuse").exists():
+        pytest.skip("FUSE takes root and /dev/fuse")
+    with started(sys.executable, script, str(place)) as (daemon, _):
+        try:
+            yield place, daemon
+        finally:
+            daemon.kill()  # which ends all who wait for it
+            daemon.wait()
+            subprocess.run(["umount", "-l", str(place)])
+
+
+@pytest.mark.parametrize(
+    ("code", "call"),
+    [
+        ("os.read(file, 1)", "read"),
+        ("os.close(file)", None),
+        ("import mmap; mmap.mmap(file, 4096, mmap.MAP_PRIVATE, mmap.PROT_READ)[0]", None),
+    ],
+)
+def test_a_file_system_that_does_not_answer_is_named_with_its_daemon(silent, code, call):
+    place, daemon = silent
+    begin = "import os, sys; file = os.open(sys.argv[1], os.O_RDONLY); print('ready 0', flush=True)"
+    with python(f"{begin}; {code}", str(place / "data")) as (process, _):
+        family, main = settled(process.pid, call, wchan="request_wait_answer")
+        (link,) = file_peers.waited_for(family[0], main, ARCH, file_peers.Ends())
+        assert (link.kind, link.mount, link.fs) == ("file", str(place), "fuse.silent")
+        assert (link.peers, link.complete) == ((daemon.pid,), True)
+        assert link.told == ("the file data" if call else "a file")
+        daemon.kill()  # before the process is ended: it could not be
+
+
+def test_no_question_is_asked_of_a_file_system_that_may_not_answer(silent, tmp_path):
+    place, daemon = silent
+    (tmp_path / "link").symlink_to(place)
+    (tmp_path / "folder").mkdir()
+    os.mkfifo(tmp_path / "folder" / "pipe")
+    os.kill(daemon.pid, signal.SIGSTOP)  # from now on nothing at all is answered
+    try:
+        mounted = mounts.mounts(os.getpid())
+        here = f"{tmp_path}/folder/../link/../link/data"
+        for path in (f"{place}/data/more", here, str(place), str(tmp_path / "link")):
+            mount, mode = mounts.mode(os.getpid(), "cwd", path, mounted)
+            assert (mount.place, mode) == (str(place), None)
+        mount, mode = mounts.mode(os.getpid(), "cwd", f"{tmp_path}/folder/./pipe", mounted)
+        assert stat.S_ISFIFO(mode)
+        assert not mount.remote
+        assert mounts.mode(os.getpid(), "cwd", f"{tmp_path}/gone", mounted)[1] is None
+    finally:
+        os.kill(daemon.pid, signal.SIGCONT)

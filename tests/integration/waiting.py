@@ -55,14 +55,21 @@ def python(code: str, *arguments: str, version: str = sys.executable, **options)
     return started(version, "-c", code, *arguments, **options)
 
 
-def settled(pid: int, *calls: str) -> tuple[tuple[Process, ...], Thread]:
-    """The tree of a process, and its main thread, once that waits in one of these system calls."""
+def settled(pid: int, *calls: str | None, wchan: str = "") -> tuple[tuple[Process, ...], Thread]:
+    """The tree of a process, and its main thread, once that waits in one of these system calls.
+
+    None stands for any call. `wchan`: the kernel's function that it is to wait in.
+    """
     end = time.monotonic() + SETTLE_S
     while time.monotonic() < end:
         family = linux.processes([pid], deep=True)
         main = family[0].threads[0] if family and family[0].threads else None
         waits = main is not None and main.syscall is not None and main.state in "SD"
-        if waits and syscalls.name(main.syscall, ARCH) in calls:
+        if (
+            waits
+            and wchan in main.wchan
+            and (None in calls or syscalls.name(main.syscall, ARCH) in calls)
+        ):
             return family, main
         time.sleep(0.02)
     raise AssertionError(f"it came to no such call: {calls}")

@@ -23,7 +23,7 @@ _RANGE = struct.Struct("<hhxxxxqq")
 """Type, from where, start and length of a struct flock."""
 _FOR_READING, _FROM_START = 0, 0
 _LINE = re.compile(
-    r"^lock:\s*\d+:\s*(\w+)\s+\S+\s+(\w+)\s+-?\d+\s+([0-9a-f]+:[0-9a-f]+):(\d+)\s+(\d+)\s+(\w+)",
+    r"^lock:\s*\d+:\s*(FLOCK|POSIX|OFDLCK)\s+\S+\s+(\w+)\s+-?\d+\s+([0-9a-f]+:[0-9a-f]+):(\d+)\s+(\d+)\s+(\w+)",
     re.M,
 )
 _LISTED = re.compile(r"^\d+:\s*\w+\s+\S+\s+\w+\s+(\d+)\s+([0-9a-f]+:[0-9a-f]+):(\d+)\s", re.M)
