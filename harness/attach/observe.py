@@ -4,7 +4,6 @@ stack tools do (`harness.stacks.tools`), and SIGUSR1 where that was asked for.""
 from __future__ import annotations
 
 import contextlib
-import ctypes
 import os
 import re
 import threading
@@ -25,7 +24,7 @@ from harness.model import Process
 from harness.model.world import World
 from harness.observe import gpu, platform, threads
 from harness.observe import processes as observe
-from harness.observe.linux import file_peers, timeouts
+from harness.observe.linux import file_peers, mappings, timeouts
 from harness.stacks import capture as stacks
 from harness.stacks import tools
 from harness.stacks.capture import StackCapture
@@ -44,8 +43,6 @@ RANKS = 32
 """Ranks of a job whose stacks are taken at most, so many processes' at a time as of any tree."""
 TOOL_S = 5.0
 """For one tool at one process."""
-_KCMP = {"x86_64": 312, "aarch64": 272}
-_KCMP_VM = 1
 
 
 class Watched(msgspec.Struct, frozen=True, kw_only=True):
@@ -225,18 +222,7 @@ def _shares(process: Process, arch: str) -> bool:
 
     A thread of the parent could then wake it through what is called a private futex.
     """
-    call = ctypes.CDLL(None, use_errno=True).syscall
-    number = _KCMP.get(arch)
-    if number is not None:
-        answer = call(number, process.pid, process.ppid, _KCMP_VM, 0, 0)
-        if answer >= 0:
-            return bool(answer == 0)
-    # It may not be asked. What has called exec since has a stack that begins elsewhere.
-    stacks_begin = [
-        _read(f"/proc/{pid}/stat").rpartition(")")[2].split()[25:26]
-        for pid in (process.pid, process.ppid)
-    ]
-    return stacks_begin[0] == stacks_begin[1] and stacks_begin[0] != ["0"]
+    return mappings.same_memory(process.pid, process.ppid, arch) is not False
 
 
 def _closed(pid: int) -> str:

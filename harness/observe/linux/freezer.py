@@ -44,37 +44,39 @@ class Groups:
     def __init__(self, root: str = "") -> None:
         self._root = root
         self._places = _mounted(root)
-        self._frozen: dict[tuple[str, ...], bool] = {}
+        self._known: dict[bytes, bool | None] = {}
+        """By the list of its groups, whether a process is frozen."""
 
     def frozen(self, pid: int) -> bool | None:
-        second = self._folders(pid, "")
-        first = self._folders(pid, _FREEZER)
-        if second is None and first is None:
-            return None
-        return self._is_frozen(second or ()) or self._is_frozen(first or ())
-
-    def _is_frozen(self, folders: tuple[str, ...]) -> bool:
-        if folders not in self._frozen:
-            self._frozen[folders] = any(_stops(one) for one in folders)
-        return self._frozen[folders]
+        text = self._groups(pid)
+        if text not in self._known:
+            second, first = self._folders(text, ""), self._folders(text, _FREEZER)
+            seen = second is not None or first is not None
+            self._known[text] = (
+                any(_stops(one) for one in (*(second or ()), *(first or ()))) if seen else None
+            )
+        return self._known[text]
 
     def under_oom(self, pid: int) -> bool | None:
         answers = [
             b"under_oom 1" in text.splitlines()
-            for folder in self._folders(pid, _MEMORY) or ()
+            for folder in self._folders(self._groups(pid), _MEMORY) or ()
             if (text := reading.read(f"{folder}/memory.oom_control"))
         ]
         return any(answers) if answers else None
 
     def memory_events(self, pid: int) -> dict[str, dict[str, int]]:
         found = {}
-        for folder in self._folders(pid, "") or ():
+        for folder in self._folders(self._groups(pid), "") or ():
             lines = [line.split() for line in reading.read(f"{folder}/memory.events").splitlines()]
             if lines:
                 found[folder] = {name.decode(): int(count) for name, count in lines}
         return found
 
-    def _folders(self, pid: int, controller: str) -> tuple[str, ...] | None:
+    def _groups(self, pid: int) -> bytes:
+        return reading.read(f"{self._root}/proc/{pid}/cgroup")
+
+    def _folders(self, groups: bytes, controller: str) -> tuple[str, ...] | None:
         """The group's folder and those around it, inner ones first; None if they are not seen.
 
         `controller`: of the first version; empty for the groups of the second.
@@ -82,7 +84,7 @@ class Groups:
         if controller not in self._places:
             return None
         shown, place = self._places[controller]
-        for line in reading.read(f"{self._root}/proc/{pid}/cgroup").splitlines():
+        for line in groups.splitlines():
             number, names, path = os.fsdecode(line).split(":", 2)
             if controller in names.split(",") if controller else number == "0":
                 return _line(f"{self._root}{place}", shown, path)
