@@ -43,6 +43,8 @@ class Policy(msgspec.Struct, frozen=True, kw_only=True):
     """A thread that wakes by its own clock and uses less of a core than this only polls."""
     rearmed: int = 3
     """A clock that was armed again so often without a step is no end that can be waited for."""
+    believed_s: float = 3600.0
+    """A clock that rings later than this is no end that can be waited for."""
     few_faults: int = 8
     """Minor page faults that are no sign of work."""
     thrashing: float = 20.0

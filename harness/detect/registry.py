@@ -17,11 +17,14 @@ from harness.detect.chain.closure import closed
 from harness.detect.chain.facts import Facts
 from harness.detect.chain.follow import follow
 from harness.detect.chain.links import Chain, End, Ends, Node
+from harness.detect.chain.waits import wait_of
 from harness.detect.compilers import COMPILERS
 from harness.detect.verdicts import GOOD_ENDS, OF_END, Answer, Says
 from harness.stacks.wait_rules import Category
 from harness.text import units
 
+_DEEP = 8
+"""Wrappers around one another, at most."""
 SYSTEM_CALLS, THREADS = "system calls", "threads"
 """What a detector may require of an observation."""
 
@@ -140,8 +143,9 @@ def _deadlock(subject: Subject) -> Says | None:
     starts, followed = subject.starts()
     if not enough or not starts:
         return None
+    inner = _below_wrappers(starts, facts)
     for looks in enough:
-        if closed(starts, looks, observed):
+        if closed(inner, looks, observed):
             return None
     chain = follow(starts, facts, followed)
     tids = {link.tid for link in chain.links}
@@ -153,6 +157,19 @@ def _deadlock(subject: Subject) -> Says | None:
         chain=chain,
         evidence=evidence,
     )
+
+
+def _below_wrappers(starts: tuple[Node, ...], facts: Facts) -> tuple[Node, ...]:
+    """The threads that the starts wait for, where these only wait for children: `timeout`, `sh`.
+
+    When those are dead, so are these, whatever timers and signals they may have of their own.
+    """
+    for _ in range(_DEEP):
+        waits = [wait_of(node, facts) for node in starts]
+        if not waits or not all(w.code == "child" and w.on and not w.ends for w in waits):
+            break
+        starts = tuple(dict.fromkeys(node for wait in waits for node in wait.on))
+    return starts
 
 
 def _chain(subject: Subject) -> Says | None:

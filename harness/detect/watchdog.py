@@ -191,7 +191,7 @@ def refine(cause: Cause, category: str | None) -> Cause:
 
     `category` is that of the wait site, as in `harness.stacks.wait_rules`.
     """
-    if cause.code != "stalled" or category not in _REFINED:
+    if cause.code != "stalled" or category not in _REFINED or "chain" in cause.evidence:
         return cause
     code, told = _REFINED[category]
     return msgspec.structs.replace(cause, code=code, summary=f"{told}: {cause.summary}")

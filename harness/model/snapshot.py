@@ -15,6 +15,8 @@ class Thread(msgspec.Struct, frozen=True, kw_only=True):
     state: str
     """As in /proc: R running, S sleeping, D uninterruptible, T stopped, t traced, Z zombie."""
     cpu_s: float
+    system_s: float | None = None
+    """What of it was spent in the kernel."""
     syscall: int | None = None
     """Number of the system call it sits in; -1 when blocked outside one, None when unknown."""
     args: tuple[int, ...] = ()

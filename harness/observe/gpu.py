@@ -3,10 +3,18 @@
 from __future__ import annotations
 
 import re
+import sys
 import threading
+from collections.abc import Callable, Iterable, Mapping
 
-from harness.observe import run_tool
+import msgspec
+import psutil
 
+from harness.model.world import GpuUse
+from harness.observe import nvml, run_tool
+
+SECONDS = 5.0
+"""How far back the driver's samples of processes are asked for."""
 _QUERY = ("--query-gpu=name,utilization.gpu,memory.used", "--format=csv,noheader")
 
 
@@ -41,3 +49,92 @@ def utilisation(timeout: float = 5.0, stop: threading.Event | None = None) -> li
     except OSError:
         return []
     return answer.output.split("\n")[:-1] if answer.code == 0 else []
+
+
+class Device(msgspec.Struct, frozen=True, kw_only=True):
+    """A GPU, as `harness.observe.nvml` prints it. None: the driver does not tell."""
+
+    busy: int | None = None
+    power_w: float | None = None
+    samples: tuple[tuple[int, int], ...] = ()
+    """Process, and percent of a moment in which the multiprocessors worked for it."""
+    contexts: tuple[int, ...] | None = None
+    """Processes that have the GPU open for computations."""
+
+
+class Driver:
+    """What NVIDIA's driver says of processes, at one time after the other.
+
+    Its samples are silent about a process that does nothing, and in a PID namespace they have other
+    numbers than ours. Its silence means something only for those that it has named before.
+    """
+
+    def __init__(self) -> None:
+        self._named: set[tuple[int, float]] = set()
+        """Process and when it was started."""
+
+    def use(
+        self, pids: Iterable[int], timeout: float = 5.0, stop: threading.Event | None = None
+    ) -> GpuUse | None:
+        """What the GPUs have done for `pids` in the last seconds; None when nobody can say."""
+        script = [sys.executable, nvml.__file__, str(SECONDS)]
+        try:
+            answer = run_tool.run(script, timeout, stop=stop)
+            devices = msgspec.json.decode(answer.output, type=tuple[Device, ...])
+        except (OSError, msgspec.DecodeError):
+            return None
+        return self.judge(devices, {pid: _started(pid) for pid in pids}) if devices else None
+
+    def judge(self, devices: Iterable[Device], started: Mapping[int, float | None]) -> GpuUse:
+        """`started`: the processes that are asked about; None of one that has ended."""
+        # In a namespace it lists no process at all, and samples those of the whole machine.
+        devices = tuple(
+            one
+            if one.contexts != () or not any(percent for _, percent in one.samples)
+            else msgspec.structs.replace(one, samples=())
+            for one in devices
+        )
+        named = {pid for one in devices for pid, _ in one.samples}
+        named |= {pid for one in devices for pid in one.contexts or ()}
+        self._named |= {(pid, at) for pid, at in started.items() if at is not None and pid in named}
+        known = any((pid, at) in self._named for pid, at in started.items())
+        own = [_share(one, lambda pid: pid in started) for one in devices]
+        others = [_share(one, lambda pid: pid not in started) for one in devices]
+        busy = [one.busy for one in devices if one.busy is not None]
+        power = [one.power_w for one in devices if one.power_w is not None]
+        return GpuUse(
+            own=max(own) if known else None,
+            named=known,
+            others=any(others),
+            busy=max(busy, default=None),
+            power_w=sum(power) if power else None,
+        )
+
+
+def _share(device: Device, counts: Callable[[int], bool]) -> int:
+    """Percent of the time for some processes: the busiest moment of each, together."""
+    most: dict[int, int] = {}
+    for pid, percent in device.samples:
+        if counts(pid):
+            most[pid] = max(percent, most.get(pid, 0))
+    return min(100, sum(most.values()))
+
+
+def _started(pid: int) -> float | None:
+    try:
+        return psutil.Process(pid).create_time()
+    except psutil.Error:
+        return None
+
+
+_DRIVER = Driver()
+
+
+def gpu_use(
+    pids: Iterable[int], timeout: float = 5.0, stop: threading.Event | None = None
+) -> GpuUse | None:
+    """What the GPUs have done for `pids` in the last seconds; None when nobody can say.
+
+    What the driver has named in this process is remembered from call to call.
+    """
+    return _DRIVER.use(pids, timeout, stop)

@@ -17,7 +17,7 @@ from pathlib import Path
 import msgspec
 
 from harness.detect.observation import Capture, Look, Observation, Window
-from harness.model import Process, Thread
+from harness.model import Process
 from harness.model.world import World
 from harness.observe import gpu, platform, process_names, threads
 from harness.observe.linux import timeouts
@@ -25,6 +25,7 @@ from harness.stacks import capture as stacks
 from harness.stacks import tools as stack_tools
 from harness.stacks.capture import StackCapture
 from harness.stacks.tools import Tool
+from harness.supervise.clocks import Clocks
 
 BETWEEN_S = 0.15
 """Between two looks."""
@@ -45,12 +46,11 @@ class Gatherer:
         self._ours = ours
         self._left = timeouts.Left(platform.current().arch)
         self._names: dict[int, str] = {}
-        self._clocks: dict[int, set[tuple[object, ...]]] = {}
-        """By thread, the timed waits that it was seen in since the last step."""
+        self.clocks = Clocks(platform.current().arch)
 
     def reset(self) -> None:
         """A step came: what was counted since the last one is over."""
-        self._clocks.clear()
+        self.clocks.reset()
 
     def window(self, seconds: float, least: int = 2) -> Window:
         """Look for so long, and at least `least` times; fewer if the process ends."""
@@ -69,10 +69,7 @@ class Gatherer:
         if seen and seen[0].pid != self.pid:
             seen = ()
         t = time.monotonic()
-        processes = self._left.of(seen, t)
-        for process in processes:
-            for thread in process.threads:
-                self._count_clock(thread)
+        processes = self.clocks.of(self._left.of(seen, t), t)
         more = {process.pid: here.more(process) for process in processes}
         return Look(
             t=t,
@@ -91,13 +88,6 @@ class Gatherer:
             around = msgspec.structs.replace(around, handlers=kept)
             surroundings = {**surroundings, self.pid: around}
         return msgspec.structs.replace(world, processes=processes, surroundings=surroundings)
-
-    def _count_clock(self, thread: Thread) -> None:
-        if thread.wakes_in is not None:
-            wait = (thread.syscall, thread.args[:1], thread.switches)
-            clocks = self._clocks.setdefault(thread.tid, set())
-            if len(clocks) < 1000:
-                clocks.add(wait)
 
     def complete(
         self, windows: Sequence[Window], stop: threading.Event | None = None
@@ -122,7 +112,8 @@ class Gatherer:
             names=self._named(pids | others),
             on_gpu=on_gpu,
             gpu=tuple(gpu.utilisation(timeout=2.0, stop=stop)) if on_gpu else (),
-            rearmed={tid: len(clocks) - 1 for tid, clocks in self._clocks.items()},
+            gpu_use=gpu.gpu_use(on_gpu) if on_gpu else None,
+            rearmed=self.clocks.armed,
         )
 
     def _named(self, pids: Iterable[int]) -> dict[int, str]:

@@ -142,11 +142,13 @@ class Inspector:
         tree = judge_tree(seen, self._policy)
         pids = self._wanted(tree, seen)
         taker.take(pids, "1")
+        gatherer.clocks.touched()
         self._stop.wait(SETTLE_S)
         windows.append(gatherer.window(WINDOW_S, LOOKS))
         if not windows[-1][-1].processes:
             return
         taker.take(pids, "2")
+        gatherer.clocks.touched()
         seen = change(
             gatherer.complete(windows, self._stop),
             trains=trains,

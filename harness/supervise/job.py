@@ -213,9 +213,10 @@ class Job:
                 Inspector(gatherer, looks, self.policy, self._no_tools),
             )
         prover, inspector = self._closer
-        if inspector.busy:
-            return
-        self.judgement = self._watchdog.look(self._watched(self.snapshot))
+        judgement = self._watchdog.look(self._watched(self.snapshot))
+        if inspector.busy and judgement.state is not State.ALIVE:
+            return  # a tool may hold it at this moment
+        self.judgement = judgement
         cause = self._in_doubt(prover, inspector, now)
         if cause is not None:
             self._confirmed(cause, now)
@@ -229,8 +230,9 @@ class Job:
         dead = prover.look(self.judgement.still)
         if dead is not None:
             return proven(judge(dead.root, dead), self._place())
-        if not self.judgement.overdue:
+        if self._went_on_since_doubt():
             self._take_back(now)
+        if not self.judgement.overdue:
             return None
         inspected = inspector.look(now, self.judgement.last_progress, self._trains(), self.ranks)
         return None if inspected is None else self._weigh(inspected, now)
@@ -258,6 +260,11 @@ class Job:
             return None
         self._handling.known_hangs.add(self._standing.fingerprint)
         return cause
+
+    def _went_on_since_doubt(self) -> bool:
+        """Whether a beat has come since the doubt was said."""
+        standing = self._standing
+        return standing is not None and self.judgement.last_progress > standing.since
 
     def _take_back(self, now: float) -> None:
         """It goes on, or what it waits for does: the doubt that stood is over."""

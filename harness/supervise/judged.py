@@ -154,8 +154,9 @@ class JudgedJob(Job, ABC):
                 self._doubted(State.SUSPECT, verdict)
             return self._because(verdict) if self._over(verdict, now) else None
         self._failed_at = None
-        if not self.judgement.overdue:
+        if self._went_on_since_doubt():
             self._take_back(now)
+        if not self.judgement.overdue:
             return None
         inspected = inspector.look(now, self.judgement.last_progress, ranks=self._near())
         return None if inspected is None else self._weigh_job(inspected, states, now)

@@ -20,7 +20,7 @@ from harness.detect import deadlock, sleeping
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
 
 from harness.observe import linux  # noqa: E402
-from harness.observe.linux import deep, tree  # noqa: E402
+from harness.observe.linux import deep, freezer  # noqa: E402
 from harness.supervise.inspection import Prover  # noqa: E402
 
 DEAD = {
@@ -351,28 +351,38 @@ def test_one_child_among_many_that_goes_on_forbids_it():
         assert victim.settles({"timed_wait"}) == {"timed_wait"}
 
 
-def test_a_frozen_control_group_is_stopped_not_dead():
-    groups = tree._unified()
-    if groups is None:
-        pytest.skip("no control groups of the second version")
-    group = Path(os.fsdecode(groups), f"harness-test-{os.getpid()}")
+@pytest.mark.parametrize(
+    ("controller", "file", "stop", "go"),
+    [("", "cgroup.freeze", "1", "0"), ("freezer", "freezer.state", "FROZEN", "THAWED")],
+    ids=["second version", "first version"],
+)
+def test_a_frozen_control_group_is_stopped_not_dead(controller, file, stop, go):
+    mounted = freezer._mounted("").get(controller)
+    if mounted is None:
+        pytest.skip("no control groups of this version")
+    outer = Path(mounted[1], f"harness-test-{os.getpid()}")
+    inner = outer / "inner"
     try:
-        group.mkdir()
+        outer.mkdir()
+        inner.mkdir()
     except OSError:
         pytest.skip("this user may not make control groups")
     try:
         with Victim("threading.Event().wait()") as victim:
             assert victim.settles(set()) == set()
-            (group / "cgroup.procs").write_text(str(victim.process.pid))
-            (group / "cgroup.freeze").write_text("1")
+            (inner / "cgroup.procs").write_text(str(victim.process.pid))
+            assert freezer.frozen(victim.process.pid) is False
+            (outer / file).write_text(stop)
             assert victim.settles({"stopped"}) == {"stopped"}
             assert linux.processes([victim.process.pid])[0].state == "T"
-            (group / "cgroup.freeze").write_text("0")
+            assert freezer.frozen(victim.process.pid) is True
+            (outer / file).write_text(go)
             assert victim.settles(set()) == set()
     finally:
-        while group.exists():
-            with contextlib.suppress(OSError):
-                group.rmdir()
+        for group in (inner, outer):
+            while group.exists():
+                with contextlib.suppress(OSError):
+                    group.rmdir()
 
 
 def test_a_tracer_forbids_it():

@@ -45,7 +45,7 @@ def test_what_a_platform_cannot_show_is_empty(on, name):
     assert chosen.machine().available > 0
     assert chosen.oom_kills() == 0
     assert (chosen.devices(me), chosen.open_files(me), chosen.transfers(me)) == ((), {}, {})
-    assert not chosen.at_prompt(Process(pid=me, ppid=1, name="python", state="S", cpu_s=0.0))
+    assert not chosen.at_prompt([Process(pid=me, ppid=1, name="python", state="S", cpu_s=0.0)])
     chosen.check()
 
 

@@ -168,7 +168,9 @@ class Facts:
 
     def idle(self, node: Node) -> bool:
         """Whether it is a thread of a pool, or of a stream of MLX, that has nothing to do."""
-        return self.category(node) is Category.IDLE
+        thread = self.thread(node)
+        waits = thread is None or self.call(thread) in ("", "futex", "futex_wait", "futex_waitv")
+        return waits and self.category(node) is Category.IDLE
 
 
 def place(thread: ThreadStack) -> tuple[object, ...]:

@@ -26,13 +26,17 @@ def file_wait(node: Node, thread: Thread, call: str, facts: Facts) -> Wait | Non
         return waits[0]
     telling = [wait for wait in waits if wait.code != "own"] or waits
     on = tuple(dict.fromkeys(n for wait in telling for n in wait.on))
+    ends = tuple(dict.fromkeys(end for wait in telling for end in wait.ends))
+    if on:
+        # Who passes on what is typed, as `script` does, waits for its children, and for nobody.
+        ends = tuple(end for end in ends if end.kind is not Ends.PERSON)
     what = ", ".join(dict.fromkeys(link.told for link in links[:4]))
     return Wait(
         code="poll",
         detail=f"waits for {what}",
         on=on,
         known=all(wait.known for wait in telling),
-        ends=tuple(dict.fromkeys(end for wait in telling for end in wait.ends)),
+        ends=ends,
     )
 
 
@@ -105,7 +109,8 @@ def _peers(node: Node, link: Link, facts: Facts) -> Wait:
 def _nobody(link: Link, own: tuple[Node, ...], code: str) -> Wait:
     """No other process holds the other end."""
     if link.reopenable or code not in _LOCAL | {"eventfd", "pidfd"}:
-        end = End(kind=Ends.OUTSIDE, detail=f"waits for {link.told}, which nobody has open")
+        nobody = "" if "nobody" in link.told else ", which nobody has open"
+        end = End(kind=Ends.OUTSIDE, detail=f"waits for {link.told}{nobody}")
         return _only(end, code)
     if own:
         return Wait(

@@ -33,11 +33,12 @@ class _Reached(msgspec.Struct, frozen=True):
     path: tuple[Node, ...]
     known: bool
 
-    def rank(self) -> tuple[bool, int, int]:
+    def rank(self) -> tuple[bool, int, bool, int]:
         """Order of ends: the one that decides comes first."""
         guessed = not self.known and self.end.kind in _BY_GUESS
         lost = self.end.kind in LOST or self.end.kind is Ends.IDLE
-        return guessed or lost, BEST_FIRST.index(self.end.kind), len(self.path)
+        aside = self.path[0].pid != self.path[0].tid
+        return guessed or lost, BEST_FIRST.index(self.end.kind), aside, len(self.path)
 
 
 def follow(starts: Sequence[Node], facts: Facts, followed: str = "") -> Chain:

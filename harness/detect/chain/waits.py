@@ -178,7 +178,7 @@ def _waiting(node: Node, thread: Thread, pace: Pace | None, facts: Facts) -> Wai
     if thread.wakes_in is None or any(end.kind is Ends.CLOCK for end in wait.ends):
         return wait
     again = facts.observed.rearmed.get(node.tid, 0) >= facts.policy.rearmed
-    if again:
+    if again or thread.wakes_in > facts.policy.believed_s:
         return wait
     clock = End(kind=Ends.CLOCK, detail=f"{wait.detail}, with a timeout", left_s=thread.wakes_in)
     return Wait(
@@ -196,11 +196,13 @@ def _blocked(node: Node, thread: Thread, facts: Facts) -> Wait:
     if call in _CHILDREN or (not call and category is Category.CHILD):
         return _child(node, "waits for a child process", facts, thread)
     if call in _SLEEPS or (call in ("select", "pselect6") and thread.args[:1] == (0,)):
-        end = End(kind=Ends.CLOCK, detail="sleeps", left_s=thread.wakes_in)
-        return _only(end, "sleep")
+        return _sleep(thread, facts)
     if call in _FUTEXES or (not call and (thread.wchan or "").startswith("futex")):
         return _futex(node, facts)
     if call in _SIGNALS:
+        if facts.children(node.pid):
+            # As timeout(1) and init programs wait: the end of a child is a signal to them.
+            return _child(node, "waits for a child process", facts)
         return _only(End(kind=Ends.OUTSIDE, detail="waits for a signal"), "signal")
     if call in _MESSAGES or call in _SEMAPHORES:
         what = "a message queue" if call in _MESSAGES else "a semaphore that processes share"
@@ -209,7 +211,7 @@ def _blocked(node: Node, thread: Thread, facts: Facts) -> Wait:
     if wait is not None:
         return wait
     if not call and category is Category.SLEEP:
-        return _only(End(kind=Ends.CLOCK, detail="sleeps", left_s=thread.wakes_in), "sleep")
+        return _sleep(thread, facts)
     if thread.syscall is None and category in (Category.LOCK, Category.QUEUE):
         return _ownerless(node, facts)
     if thread.state == "D":
@@ -222,6 +224,16 @@ def _blocked(node: Node, thread: Thread, facts: Facts) -> Wait:
         code=call or "unknown", detail=unknown.detail, on=_helpers(node, facts), known=False,
         ends=(unknown,),
     )  # fmt: skip
+
+
+def _sleep(thread: Thread, facts: Facts) -> Wait:
+    """A clock is believed, unless it rings in hours or days."""
+    left = thread.wakes_in
+    if left is not None and left > facts.policy.believed_s:
+        end = End(kind=Ends.UNKNOWN, detail=f"sleeps for {units.duration(left)}", left_s=left)
+    else:
+        end = End(kind=Ends.CLOCK, detail="sleeps", left_s=left)
+    return _only(end, "sleep")
 
 
 def _child(node: Node, detail: str, facts: Facts, thread: Thread | None = None) -> Wait:
@@ -323,6 +335,15 @@ def _utilization(line: str) -> float:
     return float(words[0]) if words and words[0].replace(".", "").isdigit() else 0.0
 
 
+def _runs_a_pool(node: Node, facts: Facts) -> bool:
+    """Whether a thread is a worker of an executor, at work."""
+    stack = facts.stack(node)
+    return stack is not None and any(
+        frame.python and frame.file == "thread.py" and frame.function.endswith("_worker")
+        for frame in stack.frames
+    )
+
+
 def _ownerless(node: Node, facts: Facts) -> Wait:
     """A lock, queue, condition or event of which nobody is the owner: any other thread may help."""
     site = facts.site(node)
@@ -330,6 +351,10 @@ def _ownerless(node: Node, facts: Facts) -> Wait:
     seen = site is not None and site.category not in (Category.UNKNOWN, Category.RUNNING)
     detail = site.description if site and seen else "waits for another thread"
     code = site.category.value if site and seen else "futex"
+    if code == Category.QUEUE.value and detail.endswith("a future"):
+        workers = tuple(n for n in on if _runs_a_pool(n, facts))
+        if workers:
+            return Wait(code="future", detail=detail, on=workers)
     if not on:
         only = len(facts.threads(node.pid)) == 1
         told = "and its process has no other thread" if only else "and no other thread has work"

@@ -7,7 +7,6 @@ reads a small file for each process and thread; benchmarks/run_all.py shows what
 from __future__ import annotations
 
 from harness.observe.linux.deep import world
-from harness.observe.linux.file_peers import Ends
 from harness.observe.linux.files import devices, open_files
 from harness.observe.linux.memory import held, machine, oom_kills
 from harness.observe.linux.reading import foreign
@@ -15,7 +14,6 @@ from harness.observe.linux.terminals import at_prompt
 from harness.observe.linux.tree import processes, transfers
 
 __all__ = [
-    "Ends",
     "at_prompt",
     "devices",
     "foreign",

@@ -27,9 +27,12 @@ class Mount(NamedTuple):
     id: int
     device: str
     """Major and minor number, in decimal digits, as in `0:45`."""
+    root: str
+    """The folder of the file system that is seen at the place."""
     place: str
     type: str
-    source: str
+    options: str
+    """The file system's own, which it shares with its other mounts."""
 
     @property
     def remote(self) -> bool:
@@ -51,14 +54,15 @@ def parse(text: bytes) -> list[Mount]:
     for line in text.splitlines():
         before, separator, after = line.partition(b" - ")
         fields, kind = before.split(), after.split()
-        if separator and len(fields) > 4 and len(kind) > 1:
+        if separator and len(fields) > 4 and len(kind) > 2:
             found.append(
                 Mount(
                     int(fields[0]),
                     fields[2].decode(),
+                    _plain(fields[3]),
                     _plain(fields[4]),
                     kind[0].decode("ascii", "replace"),
-                    _plain(kind[1]),
+                    os.fsdecode(kind[2]),
                 )
             )
     return found

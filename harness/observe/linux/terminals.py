@@ -8,18 +8,18 @@ from harness.observe.linux.file_peers import Ends
 from harness.observe.linux.waited_files import waited
 
 
-def at_prompt(process: Process, machine: str, ends: Ends | None = None) -> bool:
+def at_prompt(process: Process, arch: str, ends: Ends | None = None) -> bool:
     """Whether a thread waits for what a person types, in a read or in a set of any size.
 
     Who passes on what is typed (`script`, `mpirun`) waits for its children as well, and is at no
     prompt. `ends`: those of one look at several processes.
     """
     ends = ends or Ends()
-    return any(_at_prompt(process.pid, thread, machine, ends) for thread in process.threads)
+    return any(_at_prompt(process.pid, thread, arch, ends) for thread in process.threads)
 
 
-def _at_prompt(pid: int, thread: Thread, machine: str, ends: Ends) -> bool:
-    waits = waited(pid, thread, machine)
+def _at_prompt(pid: int, thread: Thread, arch: str, ends: Ends) -> bool:
+    waits = waited(pid, thread, arch)
     typed = [each for each in waits if each.reads is not False and _is_typed(pid, each.file)]
     if not typed:
         return False

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 import os
 import platform
 from collections import deque
@@ -10,7 +9,7 @@ from collections.abc import Iterable
 
 from harness import syscalls
 from harness.model import Process, Thread
-from harness.observe.linux import reading, timeouts
+from harness.observe.linux import freezer, reading, timeouts
 
 _TICK_S = 1.0 / os.sysconf("SC_CLK_TCK")
 _ARCH = platform.machine()
@@ -33,14 +32,14 @@ def family(roots: Iterable[int], deep: bool) -> tuple[tuple[Process, ...], tuple
     """
     found: dict[int, Process] = {}
     unseen: list[int] = []
-    children = _Children()
+    children, groups = _Children(), freezer.Groups()
     asked = tuple(roots)
     todo = deque(asked)
     while todo:
         pid = todo.popleft()
         if pid in found:
             continue
-        process = _process(pid, deep)
+        process = _process(pid, deep, groups)
         if process is not None:
             found[pid] = process
             todo += children.of(process)
@@ -63,12 +62,12 @@ def transfers(pid: int) -> dict[int, str]:
     return found
 
 
-def _process(pid: int, deep: bool) -> Process | None:
+def _process(pid: int, deep: bool, groups: freezer.Groups) -> Process | None:
     stat = reading.stat(f"/proc/{pid}/stat")
     if stat is None:
         return None
     name, fields = stat
-    frozen = _frozen(pid)
+    frozen = groups.frozen(pid) is True
     return Process(
         pid=pid,
         ppid=int(fields[1]),
@@ -84,30 +83,11 @@ def _process(pid: int, deep: bool) -> Process | None:
 
 
 def _state(shown: str, frozen: bool) -> str:
-    """What a frozen control group holds is shown as asleep, and is stopped."""
-    return "T" if frozen and shown in "RS" else shown
+    """What a frozen control group holds is shown as asleep, and is stopped.
 
-
-def _frozen(pid: int) -> bool:
-    """Whether its control group (the second version's) is frozen, as a paused container's is."""
-    mount = _unified()
-    if mount is None:
-        return False
-    for line in reading.read(f"/proc/{pid}/cgroup").splitlines():
-        if line.startswith(b"0::"):
-            path = os.fsdecode(mount + line[3:].rstrip(b"/"))
-            return b"frozen 1" in reading.read(f"{path}/cgroup.events")
-    return False
-
-
-@functools.cache
-def _unified() -> bytes | None:
-    """Where the second version of control groups is mounted, if it is."""
-    for line in reading.read("/proc/self/mountinfo").splitlines():
-        place, _, kind = line.partition(b" - ")
-        if kind.startswith(b"cgroup2 "):
-            return place.split()[4]
-    return None
+    One of the first version shows it as if it waited for a disk.
+    """
+    return "T" if frozen and shown in "RSD" else shown
 
 
 def _threads(pid: int, deep: bool, frozen: bool) -> tuple[Thread, ...]:
@@ -129,6 +109,7 @@ def _threads(pid: int, deep: bool, frozen: bool) -> tuple[Thread, ...]:
                 name=title,
                 state=_state(fields[0], frozen),
                 cpu_s=(int(fields[11]) + int(fields[12])) * _TICK_S,
+                system_s=int(fields[12]) * _TICK_S,
                 syscall=call,
                 args=arguments,
                 switches=_switches(folder) if deep else None,

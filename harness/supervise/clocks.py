@@ -1,0 +1,87 @@
+"""The clocks that threads wait for: when each rings, and how often it was armed anew. Pure.
+
+A tool that stops a process interrupts its waits. The kernel then restarts a timed one as another
+system call, whose timeout cannot be read, or with the rest of its time: neither is a new clock.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import msgspec
+
+from harness import syscalls
+from harness.model import Process, Thread
+
+_RESTART = "restart_syscall"
+_LATER_S, _LATER = 0.05, 0.02
+"""A clock that rings so much later than before was armed anew: in seconds, or as a share."""
+
+
+class _Clock(msgspec.Struct):
+    syscall: int
+    args: tuple[int, ...]
+    switches: int | None
+    rings: float
+    armed: int = 0
+
+
+class Clocks:
+    """Follows the clocks of all threads of a tree from look to look."""
+
+    def __init__(self, arch: str) -> None:
+        self._arch = arch
+        self._clocks: dict[int, _Clock] = {}
+        self._touched = False
+
+    def reset(self) -> None:
+        """A step came: what was counted is over."""
+        for clock in self._clocks.values():
+            clock.armed = 0
+
+    def touched(self) -> None:
+        """A tool has stopped the tree since the last look."""
+        self._touched = True
+
+    @property
+    def armed(self) -> dict[int, int]:
+        """By thread, how often its clock was armed anew since the last step."""
+        return {tid: clock.armed for tid, clock in self._clocks.items()}
+
+    def of(self, processes: Iterable[Process], t: float) -> tuple[Process, ...]:
+        """`processes` as seen at `t`, with the timeouts of waits that were restarted."""
+        seen = tuple(
+            msgspec.structs.replace(
+                process, threads=tuple(self._of(thread, t) for thread in process.threads)
+            )
+            for process in processes
+        )
+        self._touched = False
+        return seen
+
+    def _of(self, thread: Thread, t: float) -> Thread:
+        if thread.syscall is None:
+            return thread
+        clock = self._clocks.get(thread.tid)
+        if thread.wakes_in is None:
+            again = syscalls.name(thread.syscall, self._arch) == _RESTART
+            if again and clock is not None and thread.args[:1] == clock.args[:1]:
+                left = max(0.0, clock.rings - t)
+                return msgspec.structs.replace(thread, syscall=clock.syscall, wakes_in=left)
+            return thread
+        rings = t + thread.wakes_in
+        if clock is None or clock.syscall != thread.syscall:
+            armed = 0 if clock is None else clock.armed + 1
+            self._clocks[thread.tid] = _Clock(
+                thread.syscall, thread.args, thread.switches, rings, armed
+            )
+            return thread
+        later = rings - clock.rings > max(_LATER_S, _LATER * thread.wakes_in)
+        if self._touched and thread.args == clock.args and clock.rings > t:
+            # The rest of the wait, or all of it again, by what the tool has done.
+            clock.switches = thread.switches
+            return msgspec.structs.replace(thread, wakes_in=clock.rings - t)
+        if later and thread.switches != clock.switches:
+            clock.armed += 1
+        clock.args, clock.switches, clock.rings = thread.args, thread.switches, rings
+        return thread
