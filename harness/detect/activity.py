@@ -17,6 +17,8 @@ class Pace(msgspec.Struct, frozen=True, kw_only=True):
     name: str
     cpu: float
     """Share of a core."""
+    system: float | None = None
+    """Share of a core that it spends in the kernel."""
     switches: int | None
     """How often it was switched in or out, in all windows."""
     sleeps: int | None
@@ -145,6 +147,12 @@ def _pace(
         for _, _, before, after in whole
         if (one := _thread(before, tid)) and (other := _thread(after, tid))
     ]
+    system = [
+        other.system_s - one.system_s
+        for _, _, before, after in whole
+        if (one := _thread(before, tid)) and (other := _thread(after, tid))
+        if one.system_s is not None and other.system_s is not None
+    ]
     states = [
         found.state
         for window in windows
@@ -155,6 +163,7 @@ def _pace(
     return Pace(
         name=thread.name,
         cpu=sum(cpu) / seconds if seconds else 0.0,
+        system=sum(system) / seconds if seconds and system else None,
         switches=each(lambda _, found: found.switches),
         sleeps=each(lambda look, found: _sleeps(look, found.tid)),
         states="".join(states),

@@ -27,7 +27,7 @@ class Policy(msgspec.Struct, frozen=True, kw_only=True):
     loops: bool = True
     """True if a thread that stays in the same Python function is doubted as soon as two inspections
     agree. Else they must agree for `loop_s`."""
-    loop_s: float = 45.0
+    loop_s: float = 25.0
     """How long a thread must be seen in the same function before it is said to spin, where steps
     are not known well enough."""
 

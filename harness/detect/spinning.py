@@ -1,8 +1,9 @@
 """Whether a thread that uses the CPU gets nowhere: it is in one place at every look. Pure.
 
 One look at a stack cannot tell a loop from work. Many can, since work goes from function to
-function, reads, writes or takes new memory. One call of a library that takes minutes looks like a
-loop for as long as it takes, so it must be seen for much longer before it is called one.
+function, reads, writes or takes new memory, and changes its variables. One call of a library that
+takes minutes looks like a loop for as long as it takes, and so does a loop that counts. These must
+be seen for much longer before they are called one.
 """
 
 from __future__ import annotations
@@ -21,10 +22,12 @@ from harness.stacks.parse.frames import plain
 from harness.stacks.wait_rules import Category
 
 _NOT_A_LOOP = frozenset((Category.IDLE, Category.COLLECTIVE, Category.GIL, Category.SLEEP))
+_SYSTEM_SHARE = 0.3
+"""One long call of a library spends less of its time in the kernel than this."""
 _EVALUATES = ("_PyEval", "PyEval", "_PyObject", "PyObject", "_PyFunction", "PyNumber", "Py_")
 """Begins of functions of the interpreter through which every loop of Python goes."""
-LIBRARY_S = 120.0
-"""One call of a library is believed to work for so long."""
+LONG_S = 120.0
+"""One call of a library, and a loop whose variables change, are believed to work for so long."""
 
 
 class Stay(msgspec.Struct, frozen=True, kw_only=True):
@@ -43,6 +46,8 @@ class Inspection(msgspec.Struct, frozen=True, kw_only=True):
 
     t: float
     stays: Mapping[int, Stay]
+    values: Mapping[int, str] = {}
+    """By thread, a digest of its local variables; missing where they cannot be read."""
 
 
 def inspect(observed: Observation, policy: Policy | None = None) -> Inspection:
@@ -78,7 +83,8 @@ def _stay(node: Node, facts: Facts) -> Stay | None:
     return Stay(
         place=places.pop(),
         where=site.python_frame or site.function or "code without names",
-        library=bool(frozenset.intersection(*map(_calls, stacks))),
+        library=(pace.system or 0.0) < _SYSTEM_SHARE * pace.cpu
+        and bool(frozenset.intersection(*map(_calls, stacks))),
     )
 
 
@@ -96,7 +102,7 @@ def spins(history: Sequence[Inspection], policy: Policy) -> dict[int, str]:
     """The threads of which the inspections of one stall say that they are in a loop: the places.
 
     The last inspections must agree: two of them where loops are called soon, else for `loop_s`.
-    Of one call of a library they must agree for LIBRARY_S.
+    Of one call of a library, or of a thread whose variables change, they must agree for LONG_S.
     """
     if len(history) < 2:
         return {}
@@ -109,7 +115,9 @@ def spins(history: Sequence[Inspection], policy: Policy) -> dict[int, str]:
                 break
             since, agreeing = earlier.t, agreeing + 1
         lasted = history[-1].t - since
-        wanted = LIBRARY_S if last.library else 0.0 if policy.loops else policy.loop_s
+        values = {earlier.values.get(tid) for earlier in history[-agreeing:]}
+        works = last.library or len(values) > 1
+        wanted = LONG_S if works else 0.0 if policy.loops else policy.loop_s
         if agreeing >= 2 and lasted >= wanted:
             found[tid] = last.where
     return found
