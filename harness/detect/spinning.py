@@ -8,6 +8,7 @@ be seen for much longer before they are called one.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 
 import msgspec
@@ -18,10 +19,12 @@ from harness.detect.observation import Observation
 from harness.detect.policy import Policy
 from harness.stacks import wait_site
 from harness.stacks.parse import ThreadStack
-from harness.stacks.parse.frames import plain
+from harness.stacks.parse.frames import UNKNOWN, plain
 from harness.stacks.wait_rules import Category
 
 _NOT_A_LOOP = frozenset((Category.IDLE, Category.COLLECTIVE, Category.GIL, Category.SLEEP))
+_WAITS = re.compile(r"spin|yield|relax|try_?lock|cmpxchg|compare_exchange")
+"""Functions that do nothing but wait for another thread."""
 _SYSTEM_SHARE = 0.3
 """One long call of a library spends less of its time in the kernel than this."""
 _EVALUATES = ("_PyEval", "PyEval", "_PyObject", "PyObject", "_PyFunction", "PyNumber", "Py_")
@@ -95,7 +98,11 @@ def _calls(stack: ThreadStack) -> frozenset[str]:
         if frame.python:
             break
         names.append(plain(frame.function))
-    return frozenset(name for name in names if not name.startswith(_EVALUATES) and name != "???")
+    return frozenset(
+        name
+        for name in names
+        if name != UNKNOWN and not name.startswith(_EVALUATES) and not _WAITS.search(name)
+    )
 
 
 def spins(history: Sequence[Inspection], policy: Policy) -> dict[int, str]:
