@@ -1,6 +1,7 @@
 """From a worker's record and its ending to a result: outcome, reason, findings, metrics. Pure.
 
-The outcome is the first of these that holds; VERDICTS.md gives the reasons for the order.
+The outcome is the first of these that holds. docs/reference/verdicts/index.md gives the reasons
+for the order.
 
 1. `skipped`: the worker said that the scenario cannot run here.
 2. `crashed`: the worker wrote down an exception.

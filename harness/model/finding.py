@@ -1,4 +1,4 @@
-"""Short forms that make a `Finding` of each severity; see VERDICTS.md for what they mean."""
+"""Short forms that make a `Finding` of each severity (docs/reference/verdicts/index.md)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,6 @@
-"""The pytest plugin: trainings as tests, each in a watched process of its own. See docs/PYTEST.md.
+"""The pytest plugin: trainings as tests, each in a watched process of its own.
+
+See docs/guide/pytest.md.
 
 Installed with the package and inert until it is used: this module imports nothing but pytest, and
 what does the work is imported by the first test that needs it.

@@ -1,4 +1,4 @@
-"""run.json: written whole or not at all, and read back. docs/FORMAT.md describes it."""
+"""run.json: written whole or not at all, and read back. docs/reference/run-json.md describes it."""
 
 from __future__ import annotations
 

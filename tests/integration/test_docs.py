@@ -17,7 +17,7 @@ from harness.report import markdown
 from harness.scenario import load
 
 ROOT = Path(__file__).parents[2]
-SCENARIOS = (ROOT / "docs" / "SCENARIOS.md").read_text()
+SCENARIOS = (ROOT / "docs" / "guide" / "scenarios.md").read_text()
 SAMPLE = ROOT / "reports" / "samples" / "run-all"
 
 
@@ -57,7 +57,10 @@ def test_the_readme_shows_the_sample_and_the_sample_is_whole():
     assert {r["scenario"] for r in document["results"]} == {s.name for s in load.ladder()}
 
 
-@pytest.mark.parametrize("page", ["README.md", *(f"docs/{p.name}" for p in ROOT.glob("docs/*.md"))])
+PAGES = ["README.md", *(str(p.relative_to(ROOT)) for p in sorted(ROOT.glob("docs/**/*.md")))]
+
+
+@pytest.mark.parametrize("page", PAGES)
 def test_links_between_the_documents_lead_somewhere(page):
     text = (ROOT / page).read_text()
     for target in re.findall(r"\]\(([^)#:]+)(?:#[^)]*)?\)", text):

@@ -134,7 +134,8 @@ def test_the_table_has_each_scenario_of_the_ladder_once():
 
 
 def test_the_document_shows_the_table_as_it_is():
-    lines = (Path(__file__).parents[2] / "docs" / "DIAGNOSIS.md").read_text().splitlines()
+    page = Path(__file__).parents[2] / "docs" / "reference" / "diagnosis.md"
+    lines = page.read_text().splitlines()
     rows = [[word.strip("| `") for word in line.split(" | ")] for line in lines]
     letters = {Effect.STAYS: "s", Effect.CLEARS: "c", Effect.MOVES: "m", Effect.SHOWS: "!"}
 

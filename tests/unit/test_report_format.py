@@ -1,4 +1,4 @@
-"""docs/FORMAT.md lists what the types have, field by field, so that it cannot fall behind."""
+"""docs/reference/run-json.md lists each type field by field, so that it cannot fall behind."""
 
 from __future__ import annotations
 
@@ -12,7 +12,8 @@ import pytest
 from harness.errors import Exit
 from harness.model import AnyBeat, RunResult, Sample, Tensors
 
-TEXT = (Path(__file__).parents[2] / "docs" / "FORMAT.md").read_text(encoding="utf-8")
+REFERENCE = Path(__file__).parents[2] / "docs" / "reference"
+TEXT = (REFERENCE / "run-json.md").read_text(encoding="utf-8")
 BEATS = {beat.__struct_config__.tag: beat for beat in get_args(AnyBeat)}
 
 

@@ -1,8 +1,8 @@
 """What could be the matter, and what each scenario then does: the one table, as data.
 
-docs/DIAGNOSIS.md gives the reason for each column. A symptom is a `Kind`; slow, dead, crashed and
-compiling are four different ones on purpose. To add a hypothesis, add it to `HYPOTHESES` and a
-column to `_TABLE`.
+docs/reference/diagnosis.md gives the reason for each column. A symptom is a `Kind`; slow, dead,
+crashed and compiling are four different ones on purpose. To add a hypothesis, add it to
+`HYPOTHESES` and a column to `_TABLE`.
 """
 
 from __future__ import annotations

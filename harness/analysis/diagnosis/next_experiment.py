@@ -22,7 +22,7 @@ OWN = (
 )
 COMMAND = (
     "a command is compared with its own variants alone; to test a hypothesis, add the variant that "
-    "it needs (docs/WATCH.md)"
+    "it needs (docs/guide/watch.md)"
 )
 NOTHING = "no scenario of the ladder could say more of what is untested"
 RARE_RUNS, RARE_STEPS = 10, 10

@@ -3,7 +3,7 @@
 A hypothesis is supported by a sign of its own in any run, or when it explains the baseline's
 symptom, has passed a test that it could have failed, and every rival is contradicted. It is
 refuted when a firm expectation of it fails, or when runs that would have shown it did not.
-Everything else is untested. docs/DIAGNOSIS.md gives the rules that protect the reader.
+Everything else is untested. docs/reference/diagnosis.md gives the rules that protect the reader.
 """
 
 from __future__ import annotations
