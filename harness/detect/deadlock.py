@@ -5,7 +5,7 @@ unless something outside sends one of its processes a signal, or changes its mem
 holds because each thread sits in an untimed wait on a *private* futex, which only a thread of its
 own process can wake, or waits for a child that itself cannot move; none of them has used the CPU or
 has been switched in or out over several looks; and nothing is armed that would deliver a signal or
-an event by itself. docs/reference/verdicts/ states each condition with its reason.
+an event by itself. docs/reference/verdicts/deadlock.md states each condition with its reason.
 
 Anything else forbids the claim and says why, by a stable code. What could not be read forbids it
 too: unknown is not gone.

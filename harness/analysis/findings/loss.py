@@ -1,7 +1,7 @@
 """What the losses, the gradients and the final parameters say about numbers going wrong.
 
 An explosion is judged against the run's own first losses, never against an absolute value; see
-docs/reference/verdicts/ for the thresholds and the reasons.
+docs/reference/verdicts/loss.md for the thresholds and the reasons.
 """
 
 from __future__ import annotations
