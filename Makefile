@@ -19,10 +19,13 @@ comma := ,
 PARALLEL = -n 2 --dist worksteal --timeout 300
 EXTRAS = $(if $(1),[$(1)])
 
-.PHONY: run-all test test-slow test-pytest8 lint docs clean
+.PHONY: run-all unit test test-slow test-pytest8 lint docs clean
 
 run-all: $(VENV)/installed
 	$(BIN)/harness run-all $(ARGS)
+
+unit: $(VENV)/test-installed
+	$(BIN)/python -m pytest $(PARALLEL) tests/unit $(ARGS)
 
 test: lint
 	$(BIN)/python -m pytest $(PARALLEL) $(ARGS)
