@@ -38,8 +38,9 @@ from harness.model import (
     Severity,
     StepTimes,
 )
-from harness.model.finding import count, seconds, warning
+from harness.model.finding import warning
 from harness.text import phrases
+from harness.text.units import duration, plural
 
 DIVERGES = frozenset(
     ("loss_not_finite", "gradients_not_finite", "parameters_not_finite", "loss_exploded")
@@ -122,9 +123,9 @@ def _stopped(record: Record, ending: Ending, where: str) -> str | None:
     place = ending.position
     if place is not None and record.start is not None:
         lasted = record.start.t + ending.wall_s - place.t
-        reason += f", which had lasted {seconds(max(0.0, lasted))}"
+        reason += f", which had lasted {duration(max(0.0, lasted))}"
     if len(record.seconds) > 0:
-        reason += f"; a step took {seconds(stats.median(record.seconds))}"
+        reason += f"; a step took {duration(stats.median(record.seconds))}"
     return reason + doing
 
 
@@ -146,7 +147,7 @@ def _broken(record: Record, ending: Ending, settings: Settings | None, where: st
         return f"exited with code 0 {where}, before its steps were over"
     completed = _completed(record, settings)
     if completed < settings.steps and not record.torn:
-        return f"returned from {completed} of {count(settings.steps, 'step')}"
+        return f"returned from {completed} of {plural(settings.steps, 'step')}"
     return None
 
 

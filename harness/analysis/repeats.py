@@ -16,6 +16,7 @@ from harness.model import (
     Share,
     Spread,
 )
+from harness.text.units import percent_range, plural
 
 FIGURES: dict[str, Callable[[ScenarioResult], float | None]] = {
     "step_median_s": lambda r: r.metrics.step_s.median if r.metrics.step_s else None,
@@ -114,4 +115,4 @@ def told(hang: Hang) -> str:
 
 def counted(one: Share) -> str:
     """`3 of 20 runs (5 to 36 %)`."""
-    return f"{one.count} of {one.of} runs ({100 * one.low:.0f} to {100 * one.high:.0f} %)"
+    return f"{one.count} of {plural(one.of, 'run')} ({percent_range(one.low, one.high)})"

@@ -15,12 +15,13 @@ from rich.table import Table
 
 from harness.cli import options
 from harness.errors import Exit, UsageError
-from harness.memory.law import Fit, Projection, gigabytes
+from harness.memory.law import Fit, Projection
 from harness.model import Bound
 from harness.observe import environment
 from harness.session import plan
 from harness.session.forecast import Forecast, Row, forecast
 from harness.stacks import tools
+from harness.text.units import count, number, plural, size
 
 _ASK_MLX = """
 import json, mlx.core as mx
@@ -143,15 +144,13 @@ def _print(document: dict[str, Any]) -> None:
     else:
         table.add_row("mlx", f"cannot be used: {mlx['reason']}")
     table.add_row("machine", f"{machine['platform']}, {machine['machine']}, "
-                  f"{machine['cpu_count']} CPUs, Python {machine['python']}")  # fmt: skip
+                  f"{plural(machine['cpu_count'], 'CPU')}, Python {machine['python']}")  # fmt: skip
     table.add_row(
         "memory",
-        f"{gigabytes(memory['total'])}, {gigabytes(memory['available'])} free"
-        + ("" if bound is Bound.MACHINE else f"; {bound.sentence} {gigabytes(memory['usable'])}"),
+        f"{size(memory['total'])}, {size(memory['available'])} free"
+        + ("" if bound is Bound.MACHINE else f"; {bound.sentence} {size(memory['usable'])}"),
     )
-    table.add_row(
-        "swap", f"{gigabytes(memory['swap_total'])}, {gigabytes(memory['swap_used'])} used"
-    )
+    table.add_row("swap", f"{size(memory['swap_total'])}, {size(memory['swap_used'])} used")
     table.add_row("compiler", machine["compiler"] or "no g++: mx.compile does nothing on the CPU")
     for tool in document["stack_tools"]:
         table.add_row(f"stacks: {tool['name']}", "works" if tool["ok"] else tool["reason"])
@@ -164,9 +163,9 @@ def _print_forecast(asked: Forecast) -> None:
     console = Console()
     console.width = max(console.width, 100)  # of a pipe: 80
     console.print(
-        f"\n{model.parameters:,} parameters, {model.trainable:,} of them trained: "
-        f"P = {gigabytes(model.trainable_bytes)} ({model.dtype}); "
-        f"finding this out allocated {gigabytes(model.allocated)}\n",
+        f"\n{plural(model.parameters, 'parameter')}, {count(model.trainable)} of them trained: "
+        f"P = {size(model.trainable_bytes)} ({model.dtype}); "
+        f"finding this out allocated {size(model.allocated)}\n",
         highlight=False,
         soft_wrap=True,
     )
@@ -185,10 +184,10 @@ def _print_forecast(asked: Forecast) -> None:
             continue
         table.add_row(
             names,
-            gigabytes(held.peak),
-            f"{held.peak_over_p:.2f}",
-            gigabytes(held.active),
-            ", ".join(f"{role} {gigabytes(n)}" for role, n in held.parts),
+            size(held.peak),
+            number(held.peak_over_p, 3),
+            size(held.active),
+            ", ".join(f"{role} {size(n)}" for role, n in held.parts),
         )
     console.print(table)
     console.print(f"\n{asked.verdict}\n{_fitting(asked)}", highlight=False, soft_wrap=True)

@@ -30,7 +30,6 @@ from harness.model import (
 from harness.observe import environment, processes
 from harness.privacy import Personal, personal
 from harness.report import runjson, write_all
-from harness.report.text import counted
 from harness.session import hostfile, resume
 from harness.session.plan import Options, Run
 from harness.session.resume import Earlier
@@ -39,6 +38,7 @@ from harness.supervise.command import CommandJob
 from harness.supervise.job import Job
 from harness.supervise.scenario_ranks import RankedJob
 from harness.supervise.terminal import Terminal
+from harness.text.units import plural
 
 
 def execute(
@@ -227,7 +227,7 @@ class _Session:
         mine = [one for (name, _), one in self.results.items() if name == run.info.name]
         failed = sum(one.outcome not in (Outcome.COMPLETED, Outcome.SKIPPED) for one in mine)
         if options.stop_after is not None and failed >= options.stop_after:
-            self._leave_out(run, f"{counted(failed, 'run')} of it had not completed")
+            self._leave_out(run, f"{plural(failed, 'run')} of it had not completed")
             return False
         if options.until_decided and self.results:
             # What is still under way may yet tell something: it counts as if it were to come.

@@ -10,13 +10,14 @@ import msgspec
 
 from harness.errors import HarnessError, UsageError
 from harness.memory import law
-from harness.memory.law import Fit, Projection, gigabytes
+from harness.memory.law import Fit, Projection
 from harness.memory.trace import Shapes
 from harness.model import Settings
 from harness.observe import memory_limits
 from harness.observe.memory_limits import Usable
 from harness.scenario import load
 from harness.session import plan
+from harness.text.units import duration, number, size
 
 TIMEOUT = 600
 """Seconds for building and tracing; a model of a hub may have to be downloaded."""
@@ -80,7 +81,7 @@ def ask(settings: Sequence[Settings]) -> list[Shapes | str]:
             timeout=TIMEOUT,
         )
     except subprocess.TimeoutExpired:
-        raise HarnessError(f"tracing the training took over {TIMEOUT} s") from None
+        raise HarnessError(f"tracing the training took over {duration(TIMEOUT)}") from None
     if answer.returncode:
         lines = answer.stderr.decode(errors="replace").strip().splitlines()
         last = lines[-1] if lines else f"exit code {answer.returncode}"
@@ -109,15 +110,15 @@ def _verdict(settings: Settings, base: Shapes, rows: Sequence[Row], has: Usable)
     fit = _fit(own, has)
     parts = [
         f"{'LoRA with' if train == 'lora' else train} {_NAMES[settings.optimizer]} on this model "
-        f"peaks at about {own.peak_over_p:.1f} P = {gigabytes(own.peak)}",
-        f"{has.bound.sentence} {gigabytes(has.memory)}",
+        f"peaks at about {number(own.peak_over_p, 3)} P = {size(own.peak)}",
+        f"{has.bound.sentence} {size(has.memory)}",
         _told(own, has),
     ]
     if fit is not Fit.FITS:
         lora = projected.get("lora_step")
         if lora is not None and train != "lora":
             also = " as well" if _fit(lora, has) is fit is Fit.TOO_LARGE else ""
-            parts.append(f"LoRA needs {gigabytes(lora.peak)}: {_told(lora, has)}{also}")
+            parts.append(f"LoRA needs {size(lora.peak)}: {_told(lora, has)}{also}")
         if lora is None or train == "lora" or _fit(lora, has) is not Fit.FITS:
             parts.append(_smaller(settings, base, has))
     return "; ".join(parts)
@@ -126,7 +127,7 @@ def _verdict(settings: Settings, base: Shapes, rows: Sequence[Row], has: Usable)
 def _told(held: Projection, has: Usable) -> str:
     fit = _fit(held, has)
     if fit is Fit.SWAPS:
-        return f"it fits only with {gigabytes(held.peak - has.memory)} of swap"
+        return f"it fits only with {size(held.peak - has.memory)} of swap"
     return "it fits" if fit is Fit.FITS else "too large"
 
 
@@ -146,7 +147,7 @@ def _smaller(settings: Settings, base: Shapes, has: Usable) -> str:
             if _fit(held, has) is not Fit.FITS:
                 break
             found = f"`--train {train}{'' if dtype == settings.dtype else f' --dtype {dtype}'}`"
-            found += f" needs {gigabytes(held.peak)}: it fits"
+            found += f" needs {size(held.peak)}: it fits"
         if found is not None:
             return found
     return "nothing smaller that was tried fits"

@@ -11,8 +11,8 @@ import msgspec
 
 from harness.errors import UsageError
 from harness.model import Host, Hostfile, Settings
-from harness.model.finding import count
 from harness.session.plan import Run
+from harness.text.units import plural
 
 
 def read(path: str) -> Hostfile:
@@ -28,7 +28,7 @@ def read(path: str) -> Hostfile:
         raise argparse.ArgumentTypeError(f"{path} is no host file: {error}") from None
     file = found if isinstance(found, Hostfile) else Hostfile(hosts=found)
     if len(file.hosts) < 2:
-        names = count(len(file.hosts), "host")
+        names = plural(len(file.hosts), "host")
         raise argparse.ArgumentTypeError(f"{path} names {names}, and at least 2 are needed")
     return file
 
@@ -53,8 +53,8 @@ def check(runs: Sequence[Run], file: Hostfile | None) -> None:
 def _check(name: str, settings: Settings, file: Hostfile) -> None:
     if not 1 < settings.ranks <= len(file.hosts):
         raise UsageError(
-            f"{name} has {count(settings.ranks, 'rank')}, the host file "
-            f"{count(len(file.hosts), 'host')}: name one host for each rank, at least 2"
+            f"{name} has {plural(settings.ranks, 'rank')}, the host file "
+            f"{plural(len(file.hosts), 'host')}: name one host for each rank, at least 2"
         )
     if "mpi" in (settings.backend, settings.backend == "any" and file.backend):
         raise UsageError(

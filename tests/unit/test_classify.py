@@ -110,7 +110,7 @@ def test_a_spent_budget_is_unfinished_and_says_what_took_so_long():
     result = judge(make(steps=1, end=False), ending)
     assert result.outcome is Outcome.UNFINISHED
     assert result.reason == (
-        "the budget was spent in step 1, phase eval, which had lasted 58.00 s; a step took 20 ms"
+        "the budget was spent in step 1, phase eval, which had lasted 58 s; a step took 20 ms"
     )
 
 

@@ -215,14 +215,6 @@ def test_fit():
     assert law.fit(12, 10, 1) is Fit.TOO_LARGE
 
 
-@pytest.mark.parametrize(
-    ("count", "text"),
-    [(0, "0 B"), (999, "999 B"), (429312, "429 kB"), (96e9, "96 GB"), (1.765e12, "1765 GB")],
-)
-def test_gigabytes(count, text):
-    assert law.gigabytes(count) == text
-
-
 # --- what an export merges
 
 
@@ -362,7 +354,7 @@ def test_the_verdict_names_the_peak_the_machine_and_what_fits():
     sgd_in_full = Settings(train="full", optimizer="sgd")
     small = held(sgd_in_full, P)
     assert small.verdict == (
-        "full SGD on this model peaks at about 3.0 P = 12.6 MB; this machine has 4.19 MB; "
+        "full SGD on this model peaks at about 3 P = 12 MiB; this machine has 4 MiB; "
         "too large; nothing smaller that was tried fits"
     )
     fits = {row.scenario: row.fit for row in small.rows}
@@ -370,8 +362,8 @@ def test_the_verdict_names_the_peak_the_machine_and_what_fits():
     assert fits["lora_step"] is None
     assert {row.scenario: row.reason for row in small.rows}["lora_step"] == "no adapters here"
     swapped = held(sgd_in_full, P, 3 * P).verdict
-    assert "this machine has 4.19 MB; it fits only with 8.39 MB of swap" in swapped
-    assert held(sgd_in_full, 9 * P).verdict.endswith("; this machine has 37.7 MB; it fits")
+    assert "this machine has 4 MiB; it fits only with 8 MiB of swap" in swapped
+    assert held(sgd_in_full, 9 * P).verdict.endswith("; this machine has 36 MiB; it fits")
 
 
 def of_sizes(monkeypatch, **parameters: int) -> None:
@@ -392,7 +384,7 @@ def of_sizes(monkeypatch, **parameters: int) -> None:
 def test_the_verdict_offers_lora(monkeypatch):
     of_sizes(monkeypatch, lora=1)
     verdict = held(Settings(train="full"), 10 * P).verdict
-    assert verdict.endswith("has 41.9 MB; too large; LoRA needs 12.6 MB: it fits")
+    assert verdict.endswith("has 40 MiB; too large; LoRA needs 12 MiB: it fits")
 
 
 def test_the_verdict_offers_what_fits_when_lora_does_not(monkeypatch):

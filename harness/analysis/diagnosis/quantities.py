@@ -10,8 +10,8 @@ from harness.analysis.diagnosis.symptoms import Facts, told, waits
 from harness.memory.law import STATE
 from harness.model import Environment, Finding, Settings
 from harness.stats import wilson
+from harness.text.units import duration, number, percent, plural, size
 
-GB = 1e9
 SWAP = 256 << 20
 """Growth of used swap below this is other programs' business."""
 FAULTS = 10_000
@@ -41,7 +41,7 @@ def weigh(
         if settings is not None and all(count is None for count in traces):
             return (), ("the step compiles nothing",)
         if all(count is not None and count <= FEW_TRACES for count in traces):
-            return (), (f"traced {max(count or 0 for count in traces)} times in all",)
+            return (), (f"traced {plural(max(count or 0 for count in traces), 'time')} in all",)
     return (), ()
 
 
@@ -54,21 +54,21 @@ def _memory(
     faults = max((m.major_faults or 0 for m in memory), default=0)
     measured = max((m.peak_over_p or 0.0 for m in memory), default=0.0) * (p or 0)
     usable = environment.usable_memory or environment.memory
-    has = f"{environment.usable_of.sentence} {usable / GB:.3g} GB"
+    has = f"{environment.usable_of.sentence} {size(usable)}"
     # The whole peak depends on shapes that are not known here; this much is sure.
     held = 1 + (STATE[settings.optimizer] if settings else 0.0)
     figures = []
     if measured > usable:
-        figures.append(f"peaks at {measured / GB:.3g} GB; {has}")
+        figures.append(f"peaks at {size(measured)}; {has}")
     elif p and held * p > usable:
         figures.append(
-            f"what is trained and the optimizer's state alone are {held:g} P = "
-            f"{held * p / GB:.3g} GB; {has}"
+            f"what is trained and the optimizer's state alone are {number(held)} P = "
+            f"{size(held * p)}; {has}"
         )
     if swap >= SWAP:
-        figures.append(f"used swap grew by {swap / GB:.2g} GB")
+        figures.append(f"used swap grew by {size(swap)}")
     if faults >= FAULTS:
-        figures.append(f"{faults} pages were read in from a disk")
+        figures.append(f"{plural(faults, 'page')} were read in from a disk")
     if figures:
         return tuple(figures), ()
     if any(Kind.PROVEN in run.kinds for run in base.shown):
@@ -78,7 +78,7 @@ def _memory(
     came_far = all(run.steps > 1 for run in base.shown)
     slow_or_dead = base.wanted <= {Kind.DEAD, Kind.SLOW, Kind.JUMP}
     if measured and came_far and slow_or_dead and measured < AMPLE * usable:
-        return (), (f"peaks at {measured / GB:.2g} GB, and {has}",)
+        return (), (f"peaks at {size(measured)}, and {has}",)
     return (), ()
 
 
@@ -138,17 +138,18 @@ def absence(id: str, looked: Sequence[Facts]) -> str:
     """Why the absence of a symptom in these runs says that a hypothesis is wrong."""
     names = list(dict.fromkeys(run.name for run in looked))
     some = ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")
-    runs = "run" if len(looked) == 1 else "runs"
-    text = f"not seen in {len(looked)} completed {runs} ({some})"
+    text = f"not seen in {plural(len(looked), 'completed run')} ({some})"
     first = looked[0].result.metrics
     if id == "leak" and first.memory.p_per_step is not None:
         margin = first.memory.p_per_step_margin or 0.0
-        text += f": {first.memory.p_per_step:.3f} +- {margin:.3f} P per step"
+        text += f": {number(first.memory.p_per_step, 3)} ± {number(margin, 2)} P per step"
     if id == "deferred" and first.step_s is not None and first.step_s.second is not None:
-        times = f"step 0 takes {first.step_s.first:.3g} s, step 1 {first.step_s.second:.3g} s"
+        times = (
+            f"step 0 takes {duration(first.step_s.first)}, step 1 {duration(first.step_s.second)}"
+        )
         text += f": what a step leaves to the next one costs nothing extra, {times}"
     if id == "deadlock":
-        text += f"; one that comes in less than {100 * may_hide(looked):.0f} % of runs may hide"
+        text += f"; one that comes in less than {percent(may_hide(looked))} of runs may hide"
     if id == "memory" and first.memory.peak_over_p is not None:
-        text += f": peak {first.memory.peak_over_p:.1f} P"
+        text += f": peak {number(first.memory.peak_over_p, 3)} P"
     return text

@@ -10,6 +10,7 @@ from harness.analysis.diagnosis.hypotheses import STOPS, Kind
 from harness.model import Finding, Outcome, ScenarioResult, Severity
 from harness.scenario.load import BASELINE
 from harness.text import phrases
+from harness.text.units import duration, number, plural
 
 HOST_WAITS = frozenset(("queue", "io"))
 HOST_PHASES = frozenset(("data", "checkpoint", "validate", "log"))
@@ -230,12 +231,12 @@ def _verb(run: Facts) -> str:
         verb = _ends(run, stops)
         return f"{verb} {phrases.place(result.last_step, result.last_phase)}".rstrip()
     verb = {
-        Outcome.COMPLETED: f"completes {run.steps} steps",
+        Outcome.COMPLETED: f"completes {plural(run.steps, 'step')}",
         Outcome.DIVERGED: "diverges",
-        Outcome.UNFINISHED: f"is unfinished after {run.steps} steps",
+        Outcome.UNFINISHED: f"is unfinished after {plural(run.steps, 'step')}",
     }.get(result.outcome, f"is {result.outcome.value}")
     peak = result.metrics.memory.peak_over_p
-    verb += "" if peak is None else f" at a peak of {peak:.1f} P"
+    verb += "" if peak is None else f" at a peak of {number(peak, 3)} P"
     kinds = [_told_kind(kind, run) for kind in Kind if kind in run.kinds - {Kind.DIVERGED}]
     return " and ".join([verb, *kinds])
 
@@ -264,5 +265,5 @@ def waits(run: Facts) -> str | None:
 def _told_kind(kind: Kind, run: Facts) -> str:
     times = run.result.metrics.step_s
     if kind is Kind.JUMP and times is not None and times.second is not None:
-        return f"jumps from {times.first:.3g} s in step 0 to {times.second:.3g} s in step 1"
+        return f"jumps from {duration(times.first)} in step 0 to {duration(times.second)} in step 1"
     return kind.value

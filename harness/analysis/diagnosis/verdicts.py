@@ -26,6 +26,7 @@ from harness.analysis.diagnosis.hypotheses import (
 from harness.analysis.diagnosis.symptoms import Facts, told
 from harness.model import Environment, Hypothesis, ScenarioResult, Settings, Verdict
 from harness.scenario.load import BASELINE
+from harness.text.units import percent
 
 COMPANIONS = {"deferred": "memory"}
 """When something is done, and how much of it there is, are no rivals: both can be true."""
@@ -308,7 +309,7 @@ def _unseen(theory: Theory, world: World) -> Hypothesis:
     if stopped:
         return _say(theory, Verdict.UNTESTED, (f"{told(stopped)}, before it could show",))
     if absence:
-        more = f"{absence}, and that is to be below {100 * theory.unseen:.0f} %"
+        more = f"{absence}, and that is to be below {percent(theory.unseen)}"
         return _say(theory, Verdict.UNTESTED, (more,))
     blind = world.settings is None and not any(
         quantities.measured(theory.id, r) for r in world.runs

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from harness.model import Ending, Finding
-from harness.model.finding import error, info, seconds, warning
+from harness.model.finding import error, info, warning
 from harness.text import phrases
+from harness.text.units import duration, size
 
 MEMORY_KILLS = frozenset(("SIGKILL", "SIGSEGV", "SIGBUS", "SIGABRT"))
 """Signals as which the end of memory can show."""
@@ -21,7 +22,7 @@ def hang_transient(ending: Ending) -> Iterator[Finding]:
         place = phrases.place(one.step, one.phase)
         yield warning(
             "hang_transient",
-            f"hung {place} for {seconds(one.lasted_s)}, then went on: {one.cause.summary}",
+            f"hung {place} for {duration(one.lasted_s)}, then went on: {one.cause.summary}",
             step=one.step,
             phase=one.phase,
             stalled_at_s=one.stalled_at_s,
@@ -40,7 +41,7 @@ def memory_limited(ending: Ending) -> Iterator[Finding]:
     yield info(
         "memory_limited",
         f"killed by {ending.signal}, and its address space was limited to "
-        f"{ending.address_space / 2**20:.0f} MiB: an allocation beyond that ends MLX in this way",
+        f"{size(ending.address_space)}: an allocation beyond that ends MLX in this way",
         limit=ending.address_space,
         signal=ending.signal,
     )

@@ -8,7 +8,8 @@ from itertools import pairwise
 from harness import stats
 from harness.beats.record import Record
 from harness.model import Finding
-from harness.model.finding import info, seconds, warning
+from harness.model.finding import info, warning
+from harness.text.units import duration, number, plural, size
 
 WARM_UP = 2
 """Steps left out: optimizer state and the first deferred backward pass arrive in steps 0 and 1."""
@@ -56,8 +57,8 @@ def memory_growth(record: Record) -> Iterator[Finding]:
     name = "P" if known else "times its first size"
     yield warning(
         "memory_growth",
-        f"active memory grows by {slope.value / unit:.2f} {name} per step "
-        f"(+-{slope.margin / unit:.2f}) over steps {steps[0]} to {steps[1]}",
+        f"active memory grows by {number(slope.value / unit, 3)} {name} per step "
+        f"(± {number(slope.margin / unit, 2)}) over steps {steps[0]} to {steps[1]}",
         p_per_step=slope.value / unit if known else None,
         p_per_step_margin=slope.margin / unit if known else None,
         bytes_per_step=round(slope.value),
@@ -91,11 +92,13 @@ def rss_growth(record: Record) -> Iterator[Finding]:
     growth = slope.value * (end - begin)
     steps = _steps_between(record, begin, end) if stepping else 0
     per_step = growth / steps if steps else None
-    pace = f"{per_step / 2**20:.3g} MiB per step" if per_step else ""
+    growth_rate = (
+        f"{size(per_step)} per step" if per_step else f"{size(slope.value * 60)} per minute"
+    )
     yield (warning if stepping else info)(
         "rss_growth",
-        f"its own memory grows by {pace or f'{slope.value * 60 / 2**20:.3g} MiB per minute'}"
-        f", {growth / 2**20:.0f} MiB over {seconds(end - begin)}, and has not come to rest",
+        f"its own memory grows by {growth_rate}"
+        f", {size(growth)} over {duration(end - begin)}, and has not come to rest",
         bytes_per_step=per_step and round(per_step),
         bytes_per_minute=round(slope.value * 60),
         growth_bytes=round(growth),
@@ -119,12 +122,12 @@ def _evenly(record: Record, sizes: Sequence[int]) -> list[tuple[float, float]]:
         begin = max(begin, record.t[min(1, len(record.t) - 1)])
     width = (end - begin) / stats.BLOCKS
     parts: dict[int, list[tuple[float, int]]] = {}
-    for t, size in zip(times, sizes, strict=True):
+    for t, held in zip(times, sizes, strict=True):
         # One of nothing was taken while it started or after it had ended.
-        if begin <= t <= end and size > 0:
-            parts.setdefault(int((t - begin) / width) if width > 0 else 0, []).append((t, size))
+        if begin <= t <= end and held > 0:
+            parts.setdefault(int((t - begin) / width) if width > 0 else 0, []).append((t, held))
     return [
-        (part[0][0], stats.median([float(size) for _, size in part])) for part in parts.values()
+        (part[0][0], stats.median([float(held) for _, held in part])) for part in parts.values()
     ]
 
 
@@ -153,7 +156,7 @@ def graph_growth(record: Record) -> Iterator[Finding]:
     slope = (last - first) / (last_step - first_step)
     yield warning(
         "graph_growth",
-        f"the graph that waits to be evaluated grows by {slope:.0f} operations per step: "
+        f"the graph that waits to be evaluated grows by {plural(slope, 'operation')} per step: "
         f"{first} at step {first_step}, {last} at step {last_step}",
         nodes_per_step=slope,
         first_step=first_step,

@@ -6,7 +6,8 @@ from collections.abc import Iterator
 
 from harness.beats.record import Record
 from harness.model import Finding, Tensors
-from harness.model.finding import count, error, info
+from harness.model.finding import error, info
+from harness.text.units import plural
 
 
 def parameters_unchanged(record: Record) -> Iterator[Finding]:
@@ -15,7 +16,7 @@ def parameters_unchanged(record: Record) -> Iterator[Finding]:
         return
     yield error(
         "parameters_unchanged",
-        f"none of the {count(tensors.total, 'trainable tensor')} changed from the first step to "
+        f"none of the {plural(tensors.total, 'trainable tensor')} changed from the first step to "
         "the last: nothing was learned"
         if tensors.total
         else "the model has no trainable parameter: nothing can be learned",
@@ -44,7 +45,7 @@ def frozen_parameters_changed(record: Record) -> Iterator[Finding]:
         return
     yield error(
         "frozen_parameters_changed",
-        f"{tensors.changed} of {count(tensors.total, 'frozen tensor')} changed: {_names(tensors)}",
+        f"{tensors.changed} of {plural(tensors.total, 'frozen tensor')} changed: {_names(tensors)}",
         total=tensors.total,
         changed=tensors.changed,
         examples=list(tensors.examples),

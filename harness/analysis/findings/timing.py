@@ -13,7 +13,8 @@ from collections.abc import Iterator, Sequence
 from harness import stats
 from harness.beats.record import NOT_WORK, Record
 from harness.model import Finding
-from harness.model.finding import info, seconds, warning
+from harness.model.finding import info, warning
+from harness.text.units import duration
 
 JUMP = 3.0
 JUMP_AT_ONE = 2.0
@@ -37,10 +38,12 @@ def step_time_jump(record: Record) -> Iterator[Finding]:
     step, before, after, lasting = jump
     later = stats.median(record.seconds[2:]) if len(record.seconds) > 2 else None
     if lasting:
-        summary = f"from step {step} on a step takes {seconds(after)}, before it {seconds(before)}"
+        summary = (
+            f"from step {step} on a step takes {duration(after)}, before it {duration(before)}"
+        )
     else:
-        summary = f"step {step} takes {seconds(after)}, step 0 took {seconds(before)}"
-        summary += "" if later is None else f", later steps {seconds(later)}"
+        summary = f"step {step} takes {duration(after)}, step 0 took {duration(before)}"
+        summary += "" if later is None else f", later steps {duration(later)}"
     phase = _slower_phase(record, step, lasting)
     yield warning(
         "step_time_jump",
@@ -74,7 +77,7 @@ def slow_step(record: Record) -> Iterator[Finding]:
     others = f" ({len(slow)} such steps in all)" if len(slow) > 1 else ""
     yield info(
         "slow_step",
-        f"step {record.step[worst]} takes {seconds(times[worst])}, others {seconds(usual)}"
+        f"step {record.step[worst]} takes {duration(times[worst])}, others {duration(usual)}"
         f"{others}; most of it is {phase}",
         step=record.step[worst],
         seconds=times[worst],
@@ -94,7 +97,7 @@ def first_step_slow(record: Record) -> Iterator[Finding]:
         return
     yield info(
         "first_step_slow",
-        f"step 0 takes {seconds(times[0])}, later steps {seconds(usual)}: kernels are compiled "
+        f"step 0 takes {duration(times[0])}, later steps {duration(usual)}: kernels are compiled "
         "and loaded once",
         first_s=times[0],
         median_s=usual,
@@ -109,8 +112,8 @@ def deferred_work(record: Record) -> Iterator[Finding]:
         return
     yield info(
         "deferred_work",
-        f"after the last step, work was left that took {seconds(drain)}, a step takes "
-        f"{seconds(usual)}: no step had asked for it",
+        f"after the last step, work was left that took {duration(drain)}, a step takes "
+        f"{duration(usual)}: no step had asked for it",
         drain_s=drain,
         median_step_s=usual,
     )
@@ -135,9 +138,9 @@ def deferred_evaluation(record: Record) -> Iterator[Finding]:
     first, what = _origin(record, step, nodes)
     yield info(
         "deferred_evaluation",
-        f"step {step}'s {seconds(record.seconds[at])} evaluate {what}: {carried}{share} "
+        f"step {step}'s {duration(record.seconds[at])} evaluate {what}: {carried}{share} "
         f"operations that it runs were pending when step {step - 1} returned after "
-        f"{seconds(record.seconds[at - 1])}{again}",
+        f"{duration(record.seconds[at - 1])}{again}",
         step=step,
         seconds=record.seconds[at],
         before_s=record.seconds[at - 1],
@@ -162,7 +165,7 @@ def _deferred_to_the_last(record: Record, nodes: dict[int, int]) -> Iterator[Fin
         "deferred_evaluation",
         f"step {step}, whose evaluation has not returned, has to evaluate {what}: {left} of the "
         f"{nodes[step]} operations pending in it were so when step {step - 1} returned after "
-        f"{seconds(record.seconds[-1])}",
+        f"{duration(record.seconds[-1])}",
         step=step,
         before_s=record.seconds[-1],
         operations=left,

@@ -9,7 +9,8 @@ import msgspec
 from harness.inject import Told
 from harness.logs import Recognition
 from harness.model import Finding
-from harness.model.finding import count, info, warning
+from harness.model.finding import info, warning
+from harness.text.units import plural
 
 
 def find(
@@ -69,7 +70,7 @@ def _steps(outputs: Sequence[Recognition], itself: bool) -> Iterator[Finding]:
 
 
 def _read(output: Recognition) -> str:
-    lines = count(output.lines, "line")
+    lines = plural(output.lines, "line")
     return f"{output.format}, found in {output.matched} of {lines}"
 
 
