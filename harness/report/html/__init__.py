@@ -27,6 +27,7 @@ from harness.report.sections import verdicts
 from harness.report.sections.diagnosis import ranked, worth
 from harness.report.text import line
 from harness.text.sanitize import plain
+from harness.text.units import count
 
 HERE = Path(__file__).parent
 POINTS = 4000
@@ -62,7 +63,7 @@ def render(data: ReportInput) -> str:
     walls = [result.wall_s for result in run.results if math.isfinite(result.wall_s)]
     longest = max(walls, default=0.0)
     licence = f"/*!\n{_file('vendor/uPlot.LICENSE')}*/\n"
-    scripts = [licence + _file("vendor/uPlot.iife.min.js"), _file("report.js")]
+    scripts = [licence + _file("vendor/uPlot.iife.min.js"), _file("units.js") + _file("report.js")]
     style = _file("vendor/uPlot.min.css") + _file("report.css")
     return _template().render(
         Severity=Severity,
@@ -125,7 +126,7 @@ def _charts(drawn: dict[str, list[Curve]]) -> list[dict[str, Any]]:
         quantities = dict.fromkeys(c.quantity for part in of_chart.values() for c in part)
         if quantities:
             notes = [
-                f"{scenario}: {curve.not_finite:,} not finite"
+                f"{scenario}: {count(curve.not_finite)} not finite"
                 for scenario, part in of_chart.items()
                 for curve in part
                 if curve.not_finite
