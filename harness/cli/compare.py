@@ -17,7 +17,8 @@ from harness.cli import options
 from harness.errors import Exit
 from harness.model import Spread
 from harness.report import runjson
-from harness.report.text import NOTHING, number, seconds, size
+from harness.report.text import NOTHING
+from harness.text.units import duration, number, size
 
 MARKS = {Mark.SIGNIFICANT: "[bold red]significant[/]", Mark.DIFFERS: "[yellow]differs[/]"}
 
@@ -88,13 +89,13 @@ def _rows(compared: Compared) -> Iterator[tuple[str, ...]]:
             yield compared.scenario, one.name, *told, "", _mark(one.mark, one.p)
     for figure in compared.figures:
         if figure.mark in MARKS:
-            ratio = NOTHING if figure.ratio is None else f"{figure.ratio:.3g}"
+            ratio = NOTHING if figure.ratio is None else number(figure.ratio, 3)
             told = (_shown(figure, figure.a), _shown(figure, figure.b))
             yield compared.scenario, figure.name, *told, ratio, _mark(figure.mark, figure.p)
 
 
 def _mark(mark: Mark, p: float | None) -> str:
-    return MARKS[mark] + ("" if p is None else f" (p = {p:.2g})")
+    return MARKS[mark] + ("" if p is None else f" (p = {number(p, 2)})")
 
 
 def _counts(counts: dict[str, int]) -> str:
@@ -105,7 +106,7 @@ def _counts(counts: dict[str, int]) -> str:
 def _shown(figure: Figure, spread: Spread | None) -> str:
     if spread is None:
         return NOTHING
-    form = seconds if figure.name.endswith("_s") else size if figure.name == "rss_peak" else number
+    form = duration if figure.name.endswith("_s") else size if figure.name == "rss_peak" else number
     if spread.min == spread.max:
         return form(spread.median)
     return f"{form(spread.median)} ({form(spread.min)} to {form(spread.max)})"

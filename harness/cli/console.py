@@ -28,6 +28,7 @@ from harness.model import Outcome, RunResult, ScenarioResult, Severity, Verdict
 from harness.report.sections.diagnosis import none_supported
 from harness.report.sections.verdicts import left_out
 from harness.supervise.job import Job
+from harness.text.units import duration, number, size
 
 STYLES = {
     Outcome.COMPLETED: ("✓", "green"),
@@ -44,11 +45,11 @@ INDENT = " " * 6
 WIDE = 76
 """Columns that a line with its figures takes; below, they stand on a line of their own."""
 COLUMNS = {
-    "scenario": 8, "phase": 8, "step": 5, "loss": 5, "step time": 9, "memory": 8, "time": 6,
+    "scenario": 8, "phase": 8, "step": 5, "loss": 5, "per step": 8, "memory": 8, "time": 10,
     "state": 7,
 }  # fmt: skip
 """Of the table, and the widths that keep them where they are while their figures change."""
-FIRST_LEFT_OUT = ("step time", "memory", "loss", "phase", "time")
+FIRST_LEFT_OUT = ("per step", "memory", "loss", "phase", "time")
 """Columns of the table that a narrow terminal has no room for, in this order."""
 
 
@@ -131,8 +132,8 @@ class Screen:
         name = result.scenario + (f" #{result.repeat}" if result.repeat else "")
         cells = (
             f"{duration(times.median) if times else '':>8}",
-            f"{f'{loss.first:.3f}→{loss.last:.3f}' if loss else '':>11}",
-            f"{memory.peak_over_p:>5.1f} P" if memory.peak_over_p is not None else "",
+            f"{f'{number(loss.first)}→{number(loss.last)}' if loss else '':>11}",
+            f"{number(memory.peak_over_p, 3):>5} P" if memory.peak_over_p is not None else "",
         )
         if self.console.width >= WIDE:
             line.append(f"{name:<29} {' '.join(cells)}".rstrip())
@@ -242,7 +243,7 @@ class LiveScreen(Screen):
             job.info.name,
             position.phase if position else "start",
             f"{max(step, 0)}{of}",
-            "" if loss is None else f"{float(loss):.3f}",
+            "" if loss is None else number(float(loss)),
             "" if last is None else duration(sum(last.phases.values())),
             size(job.rss_peak),
             duration(time.monotonic() - job.started),
@@ -322,22 +323,3 @@ def screen(
     shown = LiveScreen(console, total, quiet, verbose)
     with shown.live:
         yield shown
-
-
-def duration(seconds: float) -> str:
-    """Three digits and a unit: 12.3 ms, 4.56 s, 12 min."""
-    if seconds < 1:
-        return f"{1000 * seconds:.3g} ms"
-    if seconds < 120:
-        return f"{seconds:.3g} s"
-    return f"{seconds / 60:.3g} min"
-
-
-def size(count: int) -> str:
-    """Bytes with a binary unit."""
-    value = float(count)
-    for unit in ("B", "KiB", "MiB", "GiB"):
-        if value < 1024:
-            return f"{value:.3g} {unit}"
-        value /= 1024
-    return f"{value:.3g} TiB"

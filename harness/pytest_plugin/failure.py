@@ -10,11 +10,12 @@ from typing import Any
 from harness.api import Run
 from harness.report import summary
 from harness.report.stacks import rank_of
-from harness.report.text import line, seconds
+from harness.report.text import line
 from harness.stacks import wait_site
 from harness.stacks.parse import PARSERS, Frame, ThreadStack, parse
 from harness.stacks.parse.frames import UNKNOWN
 from harness.text.sanitize import plain
+from harness.text.units import duration
 
 THREADS = 6
 FRAMES = 12
@@ -50,8 +51,8 @@ def _details(run: Run) -> Iterator[str]:
         yield line(result.cause.summary, 400)
     done = summary.steps(result)
     if result.stalled_at_s is not None and result.detected_at_s is not None:
-        done += f"; last progress {seconds(result.stalled_at_s)} after the start"
-        done += f", verdict {seconds(result.detected_at_s - result.stalled_at_s)} later"
+        done += f"; last progress {duration(result.stalled_at_s)} after the start"
+        done += f", verdict {duration(result.detected_at_s - result.stalled_at_s)} later"
     yield done
     yield from map(summary.told, result.findings)
     yield from _stacks(run)

@@ -19,6 +19,7 @@ from harness.api import Silent
 from harness.pytest_plugin import TIMER
 from harness.supervise import evidence, launch
 from harness.supervise.job import Job
+from harness.text.units import duration
 
 EVIDENCE_S = 30.0
 """For taking stacks and ending the worker, beyond the limit."""
@@ -46,7 +47,7 @@ class Limit(Silent):
                 last = evidence.Last(job.last)
                 found = evidence.collect(job.folder, job.snapshot, last, handler, ranks=job.ranks)
                 self.told = found.told
-            by = f"ended by pytest-timeout after {self.settings.timeout:g} s"
+            by = f"ended by pytest-timeout after {duration(self.settings.timeout)}"
             job.interrupt(0.0, by, str(self.told.get("wait_site", "")))
         self.fired = True
 

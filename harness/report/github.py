@@ -8,8 +8,9 @@ from collections.abc import Iterator, Sequence
 
 from harness.analysis.controls import Row
 from harness.model import Outcome, RunResult, ScenarioInfo, ScenarioResult, Severity
-from harness.report.text import counted, line
+from harness.report.text import line
 from harness.text import phrases
+from harness.text.units import plural
 
 SUMMARY = 1 << 20
 """Bytes that a step's summary may have; GitHub shows nothing of a longer one."""
@@ -91,7 +92,7 @@ def _annotations(
         yield _command(kind, _place(infos.get(scenario), root), title, line(message, MESSAGE))
     rest = len(told) - len(first)
     if rest:
-        yield _command(kind, {}, "harness", f"and {counted(rest, 'more run')}: see report.md")
+        yield _command(kind, {}, "harness", f"and {plural(rest, 'more run')}: see report.md")
 
 
 def _faults(result: ScenarioResult) -> list[str]:

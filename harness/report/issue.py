@@ -19,9 +19,10 @@ from harness.report import repro
 from harness.report.input import LOGS, WORST_FIRST, Group, ReportInput, groups
 from harness.report.sections.scenario import last_lines
 from harness.report.sections.verdicts import steps
-from harness.report.text import NOTHING, cell, code, details, fence, line, number, seconds, size
+from harness.report.text import NOTHING, cell, code, details, fence, line
 from harness.scenario.load import apply
 from harness.text import phrases
+from harness.text.units import duration, number, plural, size
 
 LIMIT = 65_000
 """GitHub cuts a body at 65,536 characters, as UTF-16 counts them."""
@@ -88,7 +89,7 @@ def _code(info: ScenarioInfo | None, data: ReportInput, siblings: Mapping[str, s
         return f"The scenario cannot be shown as one file: {cell(str(error))}."
     shown = fence(script, "python")
     if _units(shown) > CODE:
-        return f"The scenario's code is too long for an issue ({len(script):,} characters)."
+        return f"The scenario's code is too long for an issue ({plural(len(script), 'character')})."
     needs = [*repro.requires(script)]
     if settings.model not in BUILT_IN_MODELS:
         needs.append(f"the model {code(settings.model)}")
@@ -153,7 +154,7 @@ def _place(result: ScenarioResult) -> str | None:
 
 
 def _times(first: float, median: float) -> str:
-    return f"{seconds(first)} the first, {seconds(median)} the median"
+    return f"{duration(first)} the first, {duration(median)} the median"
 
 
 def _others(data: ReportInput, about: Group | None) -> str:

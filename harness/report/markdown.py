@@ -20,7 +20,7 @@ from harness.report.sections.environment import environment
 from harness.report.sections.ranks import ranks
 from harness.report.sections.repeats import repeats
 from harness.report.sections.verdicts import verdicts
-from harness.report.text import counted
+from harness.text.units import plural
 
 LIMIT = 60_000
 """Characters. GitHub cuts an issue at 65,536; the rest is left to whoever attaches it."""
@@ -119,8 +119,8 @@ def _note(left_out: Sequence[Block]) -> list[str]:
     if not left_out:
         return []
     counts = Counter(block.kind for block in left_out)
-    told = [_PLURALS[k].format(counted(counts[k], "scenario")) for k in DROPPED if counts[k]]
+    told = [_PLURALS[k].format(plural(counts[k], "scenario")) for k in DROPPED if counts[k]]
     return [
-        f"*Left out to stay under {LIMIT:,} characters: {', '.join(told)}. "
+        f"*Left out to stay under {plural(LIMIT, 'character')}: {', '.join(told)}. "
         "The run's folder has all of it.*"
     ]

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 
 from harness.detect.ranks.phrases import named
 from harness.model import RankResult
-from harness.report.text import NOTHING, line, seconds
+from harness.report.text import NOTHING, known, line
+from harness.text.units import duration
 
 
 @dataclass(frozen=True)
@@ -41,7 +42,7 @@ def row(same: Sequence[RankResult]) -> Row:
         culprit=first.culprit,
         step=NOTHING if first.last_step is None else str(first.last_step),
         phase=line(first.last_phase or NOTHING, 40),
-        lasted=seconds(longest),
+        lasted=known(longest, duration),
         collective=collective,
         site=line(", from ".join(filter(None, (first.wait_site, first.python_frame))), 160),
         why=line(first.reason, 240),

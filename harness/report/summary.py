@@ -6,7 +6,8 @@ import html
 from collections.abc import Iterable, Sequence
 
 from harness.model import Finding, Outcome, ScenarioResult, Severity
-from harness.report.text import NOTHING, counted, line, number, seconds, size
+from harness.report.text import NOTHING, line
+from harness.text.units import duration, number, plural, size
 
 Rows = Sequence[tuple[str, str]]
 TITLES = ("scenario", "outcome", "steps", "median step", "loss", "findings")
@@ -48,8 +49,8 @@ def told(finding: Finding) -> str:
 
 def steps(result: ScenarioResult) -> str:
     if result.steps_requested is None:
-        return counted(result.steps_completed, "step")
-    return f"{result.steps_completed} of {counted(result.steps_requested, 'step')}"
+        return plural(result.steps_completed, "step")
+    return f"{result.steps_completed} of {plural(result.steps_requested, 'step')}"
 
 
 def loss(result: ScenarioResult) -> str:
@@ -64,13 +65,13 @@ def rows(result: ScenarioResult) -> Rows:
         ("outcome", verdict(result)),
         ("waits", wait_site(result)),
         ("steps", steps(result)),
-        ("step time", f"median {seconds(times.median)}, first {seconds(times.first)}, "
-         f"p99 {seconds(times.p99)}, max {seconds(times.max)}" if times else ""),
+        ("step time", f"median {duration(times.median)}, first {duration(times.first)}, "
+         f"p99 {duration(times.p99)}, max {duration(times.max)}" if times else ""),
         ("loss", loss(result) if result.metrics.loss else ""),
         ("active memory", size(memory.active_peak) if memory.active_peak is not None else ""),
         ("RSS", size(memory.rss_peak) if memory.rss_peak is not None else ""),
         *(("finding", told(finding)) for finding in result.findings),
-        ("wall", seconds(result.wall_s)),
+        ("wall", duration(result.wall_s)),
     ]  # fmt: skip
     return [(title, text) for title, text in found if text]
 
@@ -87,7 +88,7 @@ def row(result: ScenarioResult) -> tuple[str, ...]:
         name(result),
         verdict(result),
         steps(result),
-        seconds(times.median if times else None),
+        duration(times.median) if times else NOTHING,
         loss(result),
         line(", ".join(dict.fromkeys(codes)), 120),
     )

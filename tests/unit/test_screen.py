@@ -141,7 +141,7 @@ def test_a_table_has_as_many_columns_as_there_is_room_for(width):
     head, *rows = written(screen)
     assert len(rows) == 2
     assert max(map(cell_len, (head, *rows))) <= width
-    assert ("step time" in head) is (width >= 105)
+    assert ("per step" in head) is (width >= 106)
     if width >= 49:
         assert "…" not in "".join(rows)
         assert all(row.rstrip().endswith("alive") for row in rows)

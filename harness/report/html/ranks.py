@@ -13,7 +13,8 @@ from harness.report.html.timeline import WIDTH
 from harness.report.input import Group, ReportInput
 from harness.report.rank_rows import Row, row, state
 from harness.report.sections import ranks
-from harness.report.text import counted, line
+from harness.report.text import line
+from harness.text.units import plural
 
 LANES = 256
 """On a page at most, some 2 kB each."""
@@ -72,7 +73,7 @@ def _job(group: Group, data: ReportInput, most: int) -> Job:
 
 
 def _rest(count: int) -> str:
-    return f"{counted(count, 'more rank')}; run.json has them" if count else ""
+    return f"{plural(count, 'more rank')}; run.json has them" if count else ""
 
 
 def _lane(lane: lanes.Lane, found: lanes.Lanes) -> Lane:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from harness.beats.record import Record
 from harness.model import Outcome, ScenarioResult
-from harness.report.text import seconds
+from harness.text.units import duration
 
 WIDTH = 1000
 """Of a bar's drawing; a unit is about a pixel."""
@@ -74,7 +74,7 @@ def bar(name: str, result: ScenarioResult, found: Course, longest: float) -> Bar
             kind,
             _x(begin, longest),
             max(1.0, _x(until - begin, longest)),
-            f"{_TOLD[kind]}: {seconds(begin)} to {seconds(until)}",
+            f"{_TOLD[kind]}: {duration(begin)} to {duration(until)}",
         )
         for (kind, begin), until in zip(begins, [t for _, t in begins[1:]] + [end], strict=False)
     )
@@ -111,10 +111,10 @@ def _told(result: ScenarioResult) -> str:
     if result.outcome is Outcome.SKIPPED:
         return "not run"
     if result.stalled_at_s is None or result.detected_at_s is None:
-        return seconds(result.wall_s)
+        return duration(result.wall_s)
     return (
-        f"last progress at {seconds(result.stalled_at_s)}, "
-        f"verdict {seconds(result.detected_at_s - result.stalled_at_s)} later"
+        f"last progress at {duration(result.stalled_at_s)}, "
+        f"verdict {duration(result.detected_at_s - result.stalled_at_s)} later"
     )
 
 
@@ -133,13 +133,10 @@ def scale(begin: float, end: float) -> Sequence[Tick]:
     """Round times between two, at most six, and where they stand below the bars."""
     span = end - begin
     if not (0 < span < _AGES and abs(begin) < _AGES):
-        return [Tick(0.0, "0")]
+        return [Tick(0.0, duration(0))]
     step = next(unit for unit in _round() if span / unit < 6)
     first, last = math.ceil(begin / step - 1e-9), math.floor(end / step + 1e-9)
-    return [
-        Tick(_x(i * step - begin, span), _time(i * step) if i else "0")
-        for i in range(first, last + 1)
-    ]
+    return [Tick(_x(i * step - begin, span), duration(i * step)) for i in range(first, last + 1)]
 
 
 _AGES = 1e12
@@ -151,10 +148,3 @@ def _round() -> Iterator[float]:
     yield from (n * 10.0**power for power in range(-6, 1) for n in (1, 2, 5))
     yield from (10.0, 15.0, 30.0, 60.0, 120.0, 300.0, 600.0, 900.0, 1800.0, 3600.0, 7200.0)
     yield from (4 * 3600.0 * 2**n for n in range(40))
-
-
-def _time(t: float) -> str:
-    for unit, name in ((3600.0, "h"), (60.0, "min"), (1.0, "s"), (1e-3, "ms")):
-        if t >= unit * (1 - 1e-9):
-            return f"{t / unit:.4g} {name}"
-    return f"{t * 1e6:.4g} µs"

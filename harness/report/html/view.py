@@ -14,7 +14,8 @@ from harness.report import summary as shown
 from harness.report.input import LOGS, WORST_FIRST, Group, ReportInput
 from harness.report.sections import scenario, verdicts
 from harness.report.sections.environment import facts
-from harness.report.text import NOTHING, counted, line, seconds
+from harness.report.text import NOTHING, line
+from harness.text.units import duration, plural
 
 SEVERITIES = (Severity.ERROR, Severity.WARNING, Severity.INFO)
 
@@ -99,7 +100,7 @@ def row(group: Group) -> Row:
         outcomes=_outcomes(results),
         where=_where(group),
         steps=verdicts.steps(results),
-        time=seconds(stats.median(times)) if times else NOTHING,
+        time=duration(stats.median(times)) if times else NOTHING,
         loss=verdicts.loss(results),
         memory=verdicts.memory(results),
         findings=tuple(
@@ -150,8 +151,8 @@ def found(groups: tuple[Group, ...]) -> list[Found]:
                 group.name,
                 f.code,
                 f.summary,
-                f"in {of_runs[f.code]} of {counted(many, 'run')}" if many > 1 else "",
-                {key: line(scenario.brief(value), 400) for key, value in f.evidence.items()},
+                f"in {of_runs[f.code]} of {plural(many, 'run')}" if many > 1 else "",
+                {key: line(scenario.brief(value, key), 400) for key, value in f.evidence.items()},
             )
             for f in first.values()
         ]
@@ -175,7 +176,7 @@ def detail(group: Group, data: ReportInput) -> Detail:
             if (value := figure(worst)) is not None
         ),
         cause={
-            key: line(scenario.brief(value), 2000)
+            key: line(scenario.brief(value, key), 2000)
             for key, value in cause.items()
             if value is not None
         },

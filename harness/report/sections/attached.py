@@ -6,7 +6,8 @@ from typing import Any
 
 from harness.model import ScenarioResult
 from harness.report.input import ReportInput
-from harness.report.text import NOTHING, cell, digits, size, table
+from harness.report.text import NOTHING, cell, table
+from harness.text.units import percent, size, throughput
 
 FOUND = "attached"
 """The code of the finding that holds it; the runs of other commands have none."""
@@ -52,7 +53,7 @@ def _row(one: dict[str, Any]) -> list[str]:
         f"{rank}{one.get('pid')} {cell(str(one.get('name', '')), 80)}",
         cell(str(one.get("answer")), 40),
         cell(str(one.get("summary")), 300),
-        NOTHING if cpu is None else f"{digits(100 * cpu)} %",
-        f"{size(io / watched)}/s" if io and watched else NOTHING if io is None else "0",
+        NOTHING if cpu is None else percent(cpu),
+        throughput(io / watched) if io and watched else NOTHING if io is None else "0",
         NOTHING if rss is None else size(rss),
     ]

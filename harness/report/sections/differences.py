@@ -10,8 +10,9 @@ from harness import stats
 from harness.model import Finding, Outcome, ScenarioResult, Severity
 from harness.report.input import Group, ReportInput, groups
 from harness.report.sections import verdicts
-from harness.report.text import NOTHING, code, number, seconds, table
+from harness.report.text import NOTHING, code, known, table
 from harness.scenario.load import BASELINE
+from harness.text.units import duration, number
 
 PEAK_FACTOR = 1.25
 """Peaks that differ by less are not told apart: they repeat to within a few per cent."""
@@ -57,9 +58,9 @@ def _reference(base: Group) -> list[str]:
     return [
         f"{code(BASELINE)} (reference)",
         _outcome_counts(base),
-        f"jumps {jump:.2g} times" if (jump := _jump(base)) else "no jump",
-        seconds(time),
-        NOTHING if peak is None else f"{peak[1]:.1f} P",
+        f"jumps {number(jump, 2)} times" if (jump := _jump(base)) else "no jump",
+        known(time, duration),
+        NOTHING if peak is None else f"{number(peak[1], 3)} P",
         NOTHING if last is None else number(last),
         verdicts.findings(_told(base)),
     ]
@@ -92,7 +93,7 @@ def _step_1(base: Group, other: Group) -> str:
     went_on = min(result.steps_completed for result in other.results) >= JUDGED_STEPS
     if (ours is None) == (theirs is None) or not went_on:
         return ""
-    return "no jump" if ours is None else f"jumps {ours:.2g} times"
+    return "no jump" if ours is None else f"jumps {number(ours, 2)} times"
 
 
 def _jump(group: Group) -> float | None:
@@ -114,7 +115,7 @@ def _step_time(base: Group, other: Group) -> str:
     ours, theirs = _time(other), _time(base)
     if ours is None or not theirs or 1 / TIME_FACTOR < (ratio := ours / theirs) < TIME_FACTOR:
         return ""
-    return f"× {ratio:.2g} ({seconds(ours)})"
+    return f"× {number(ratio, 2)} ({duration(ours)})"
 
 
 def _peak_memory(base: Group, other: Group) -> str:
@@ -124,7 +125,7 @@ def _peak_memory(base: Group, other: Group) -> str:
     ratio = ours[0] / theirs[0]
     if 1 / PEAK_FACTOR < ratio < PEAK_FACTOR:
         return ""
-    return f"× {ratio:.2g} ({ours[1]:.1f} P)"
+    return f"× {number(ratio, 2)} ({number(ours[1], 3)} P)"
 
 
 def _last_loss(base: Group, other: Group) -> str:

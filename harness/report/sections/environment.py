@@ -5,7 +5,8 @@ from __future__ import annotations
 from harness.model import Bound, Environment, RunResult, Settings
 from harness.report.input import ReportInput
 from harness.report.sections.verdicts import model
-from harness.report.text import cell, code, counted, line, seconds, size, table
+from harness.report.text import cell, code, line, table
+from harness.text.units import duration, number, plural, size
 
 LIMITS = {"command": 400, "continued": 400, "platform": 240, "training": 240}
 """Characters that are shown of some; of the others 120."""
@@ -26,7 +27,7 @@ def facts(run: RunResult) -> list[tuple[str, str]]:
         *((name, version or "not installed") for name, version in sorted(env.versions.items())),
         ("Python", env.python),
         ("device", env.device or "not known"),
-        ("platform", f"{env.platform}, {env.machine}, {counted(env.cpu_count, 'CPU')}"),
+        ("platform", f"{env.platform}, {env.machine}, {plural(env.cpu_count, 'CPU')}"),
         ("memory", size(env.memory) + ("" if env.swap is None else f", swap {size(env.swap)}")),
         *_usable(env),
         ("C++ compiler", env.compiler or "none"),
@@ -39,7 +40,7 @@ def facts(run: RunResult) -> list[tuple[str, str]]:
         ("command", " ".join(run.command)),
         ("started", run.started),
         *(("continued", f"{one.started}: {' '.join(one.command)}") for one in run.continued),
-        ("runs took", seconds(sum(result.wall_s for result in run.results))),
+        ("runs took", duration(sum(result.wall_s for result in run.results))),
         ("harness", run.harness_version),
     ]
     return [(line(name, 60), line(value, LIMITS.get(name, 120))) for name, value in told]
@@ -54,7 +55,7 @@ def _usable(env: Environment) -> list[tuple[str, str]]:
 
 def _training(s: Settings) -> str:
     return (
-        f"{s.train or 'what the model allows'}, {counted(s.steps, 'step')}, {s.optimizer}, "
-        f"learning rate {s.learning_rate:g}, batch {s.batch_size} × {s.seq_len} tokens, "
+        f"{s.train or 'what the model allows'}, {plural(s.steps, 'step')}, {s.optimizer}, "
+        f"learning rate {number(s.learning_rate)}, batch {s.batch_size} × {s.seq_len} tokens, "
         f"{s.dtype or 'dtype of the model'}, seed {s.seed}"
     )

@@ -12,7 +12,8 @@ from harness.report import lanes
 from harness.report.input import Group, ReportInput
 from harness.report.lanes import alike
 from harness.report.rank_rows import Row, row, state
-from harness.report.text import NOTHING, cell, code, counted, fence, line, seconds, table
+from harness.report.text import NOTHING, cell, code, fence, line, table
+from harness.text.units import duration, plural
 
 TITLES = ("rank", "state", "step", "phase", "for", "last collective", "waits in", "why")
 HOST = "host"
@@ -36,7 +37,7 @@ def _parts(result: ScenarioResult, data: ReportInput) -> Iterator[str]:
     counts = Counter(map(state, result.ranks))
     told = ", ".join(f"{number} {which}" for which, number in counts.most_common())
     which = f" of repeat {result.repeat}" if result.repeat else ""
-    yield f"**{counted(len(result.ranks), 'rank')}{which}**: {told}"
+    yield f"**{plural(len(result.ranks), 'rank')}{which}**: {told}"
     groups = alike(result.ranks)
     hosts = any(one.host for one in result.ranks)
     titles = (*TITLES[:1], HOST, *TITLES[1:]) if hosts else TITLES
@@ -46,7 +47,7 @@ def _parts(result: ScenarioResult, data: ReportInput) -> Iterator[str]:
     yield table(titles, rows, "".join(align), 10_000)
     if len(groups) > ROWS:
         rest = sum(len(same) for same in groups[ROWS:])
-        yield f"*Left out: {counted(rest, 'rank')}; run.json has them.*"
+        yield f"*Left out: {plural(rest, 'rank')}; run.json has them.*"
     yield _timeline(lanes.lanes(result, partial(data.rank_beats, result), LANES))
     yield _sites(result.ranks)
 
@@ -57,10 +58,10 @@ def _timeline(found: lanes.Lanes | None) -> str:
         return ""
     width = max(len(line(lane.name, 30)) for lane in found.lanes)
     rows = [f"{line(lane.name, 30):{width}}  {_strip(lane, found)}" for lane in found.lanes]
-    begin, end = seconds(found.begin) if found.begin else "0 s", seconds(found.end)
+    begin, end = duration(found.begin) if found.begin else "0 s", duration(found.end)
     scale = f"{begin}{(end + ' verdict' * found.verdict).rjust(SLOTS - len(begin))}"
     signs = "   ".join(f"{sign} {lanes.TOLD[kind]}" for kind, sign in SIGNS.items())
-    more = [f"{counted(found.left_out, 'rank')} more"] if found.left_out else []
+    more = [f"{plural(found.left_out, 'rank')} more"] if found.left_out else []
     return fence("\n".join([*rows, *more, " " * (width + 2) + scale, f"{signs}   x died"]))
 
 
@@ -111,5 +112,5 @@ def _sites(results: Sequence[RankResult]) -> str:
     if not lines:
         return ""
     more = [f"- {len(lines) - ROWS} more wait sites"] if len(lines) > ROWS else []
-    none = [f"- no stacks of {counted(unseen, 'rank')}"] if unseen else []
+    none = [f"- no stacks of {plural(unseen, 'rank')}"] if unseen else []
     return "\n".join(["By wait site:", "", *lines[:ROWS], *more, *none])

@@ -7,7 +7,8 @@ from collections.abc import Callable
 from harness.analysis import repeats as together
 from harness.model import Hang, RepeatSummary, Spread
 from harness.report.input import ReportInput
-from harness.report.text import NOTHING, cell, code, digits, number, seconds, table
+from harness.report.text import NOTHING, cell, code, table
+from harness.text.units import duration, number
 
 TITLES = ("scenario", "outcomes", "step time", "peak", "last loss")
 LEGEND = (
@@ -33,8 +34,8 @@ def _row(one: RepeatSummary) -> list[str]:
     return [
         code(one.scenario),
         cell("; ".join(outcomes)),
-        _spread(figures.get("step_median_s"), seconds),
-        _spread(figures.get("peak_over_p"), lambda value: f"{digits(value)} P"),
+        _spread(figures.get("step_median_s"), duration),
+        _spread(figures.get("peak_over_p"), lambda value: f"{number(value, 3)} P"),
         _spread(figures.get("loss_last"), number),
     ]
 

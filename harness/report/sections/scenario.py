@@ -14,20 +14,9 @@ from harness.model import Cause, Finding, Outcome, ScenarioResult
 from harness.report.input import LOGS, Group, ReportInput
 from harness.report.sections.verdicts import SYMBOLS, outcomes, place, steps
 from harness.report.sections.verdicts import loss as loss_of
-from harness.report.text import (
-    NOTHING,
-    cell,
-    code,
-    counted,
-    details,
-    digits,
-    fence,
-    line,
-    seconds,
-    size,
-    table,
-)
+from harness.report.text import NOTHING, cell, code, details, fence, line, table
 from harness.text.sanitize import plain
+from harness.text.units import count, duration, number, percent, plural, size
 
 LOG_LINES = 20
 LOG_WIDTH = 300
@@ -43,23 +32,23 @@ LABELS = {
     "stacks_moved": "stacks moved",
     "wait_category": "kind of wait",
     "fingerprint": "fingerprint of the hang",
-    "span_s": "seen still for, s",
-    "still_s": "seen still for, s",
-    "phase_s": "phase has lasted, s",
-    "phase_max_s": "longest such phase before, s",
-    "allowed_s": "phase may last, s",
+    "span_s": "seen still for",
+    "still_s": "seen still for",
+    "phase_s": "phase has lasted",
+    "phase_max_s": "longest such phase before",
+    "allowed_s": "phase may last",
     "looks": "times looked at",
     "threads": "threads",
     "waits_in": "waits in",
-    "cpu_s": "CPU used, s",
+    "cpu_s": "CPU used",
     "switches": "context switches",
-    "watched_s": "watched for, s",
-    "wakes_in_s": "wakes in, s",
+    "watched_s": "watched for",
+    "wakes_in_s": "wakes in",
     "cpu": "cores used",
-    "io_bytes": "bytes read and written",
+    "io_bytes": "data read and written",
     "major_faults": "pages read in",
     "minor_faults": "page faults",
-    "rss": "resident memory, bytes",
+    "rss": "resident memory",
     "gpu": "GPUs in use",
     "pid": "process",
     "decided_by": "decided by process",
@@ -67,6 +56,8 @@ LABELS = {
     "not_read": "not read",
 }
 """What the evidence is called in the report, by its key in run.json."""
+_SIZES = frozenset(("rss", "limit"))
+"""Keys of the evidence that hold bytes, beside those that end in `_bytes`."""
 _CALL = re.compile(r"(\w+) 0x[0-9a-f]+")
 """A system call and its first argument, an address that says nothing to a reader."""
 
@@ -75,26 +66,31 @@ Figure = Callable[[ScenarioResult], float | None]
 Show = Callable[[float], str]
 
 
-def percent(value: float) -> str:
-    return f"{value:.0f} %"
+def _ratio(value: float) -> str:
+    return number(value, 3)
+
+
+def _pressure(value: float) -> str:
+    """Format a pressure, which the kernel gives in per cent."""
+    return percent(value / 100)
 
 
 FIGURES: tuple[tuple[str, Figure, Show], ...] = (
-    ("step 0", lambda r: r.metrics.step_s.first if r.metrics.step_s else None, seconds),
-    ("median step", lambda r: r.metrics.step_s.median if r.metrics.step_s else None, seconds),
-    ("p99", lambda r: r.metrics.step_s.p99 if r.metrics.step_s else None, seconds),
-    ("max", lambda r: r.metrics.step_s.max if r.metrics.step_s else None, seconds),
+    ("step 0", lambda r: r.metrics.step_s.first if r.metrics.step_s else None, duration),
+    ("median step", lambda r: r.metrics.step_s.median if r.metrics.step_s else None, duration),
+    ("p99", lambda r: r.metrics.step_s.p99 if r.metrics.step_s else None, duration),
+    ("max", lambda r: r.metrics.step_s.max if r.metrics.step_s else None, duration),
     ("active", lambda r: r.metrics.memory.active_peak, size),
-    ("active / P", lambda r: r.metrics.memory.active_over_p, digits),
-    ("peak / P", lambda r: r.metrics.memory.peak_over_p, digits),
+    ("active / P", lambda r: r.metrics.memory.active_over_p, _ratio),
+    ("peak / P", lambda r: r.metrics.memory.peak_over_p, _ratio),
     ("RSS", lambda r: r.metrics.memory.rss_peak, size),
     ("footprint", lambda r: r.metrics.memory.footprint_peak, size),
     ("swapped", lambda r: r.metrics.memory.swapped_peak or None, size),
-    ("page-ins", lambda r: r.metrics.memory.major_faults or None, digits),
-    ("pressure", lambda r: r.metrics.memory.pressure_peak or None, percent),
-    ("traces", lambda r: r.metrics.traces, digits),
-    ("graph nodes", lambda r: r.metrics.graph_nodes_last, digits),
-    ("wall", lambda r: r.wall_s, seconds),
+    ("page-ins", lambda r: r.metrics.memory.major_faults or None, count),
+    ("pressure", lambda r: r.metrics.memory.pressure_peak or None, _pressure),
+    ("traces", lambda r: r.metrics.traces, count),
+    ("graph nodes", lambda r: r.metrics.graph_nodes_last, count),
+    ("wall", lambda r: r.wall_s, duration),
 )
 
 
@@ -169,7 +165,7 @@ def _figures(results: Sequence[ScenarioResult]) -> str:
 def _phases(result: ScenarioResult) -> str:
     """The median of each phase, without those that are the harness's own."""
     phases = [
-        f"{cell(name, 40)} {seconds(value)}"
+        f"{cell(name, 40)} {duration(value)}"
         for name, value in result.metrics.phase_s.items()
         if value and name not in NOT_WORK
     ]
@@ -205,16 +201,16 @@ def pending(record: Record) -> str:
         carried, left = returned.get(step, (None, None))
         ran = None if left is None or left > nodes else nodes - left
         row = (step, nodes, depth if depth >= 0 else None, ran, carried, left)
-        rows.append([NOTHING if value is None else f"{value:,}" for value in row])
+        rows.append([NOTHING if value is None else count(value) for value in row])
     later = looked[1:]  # in step 0 no step before has left anything
     later = later[:: max(1, len(later) // stats.BLOCKS)]
     growth = ""
     if len(later) > 2:
         slope = stats.theil_sen([(float(step), float(nodes)) for step, nodes, _ in later])
-        growth = f", growing by {digits(slope.value)} a step" if slope.low > 0 else ""
+        growth = f", growing by {count(slope.value)} a step" if slope.low > 0 else ""
     return (
         f"Pending operations{growth}. Looked at in {len(looked)} of "
-        f"{counted(max(len(record.step), looked[-1][0] + 1), 'step')}, among them:\n\n"
+        f"{plural(max(len(record.step), looked[-1][0] + 1), 'step')}, among them:\n\n"
         + table(("step", "pending", "depth", "run", "of earlier steps", "left"), rows, "r" * 6)
     )
 
@@ -232,14 +228,14 @@ def _cause(result: ScenarioResult, found: Cause, data: ReportInput) -> Iterator[
     which = f" of repeat {result.repeat}" if result.repeat else ""
     yield f"**Cause{which}: {cell(found.code, 40)}** ({how}): {cell(found.summary, 400)}"
     if result.stalled_at_s is not None and result.detected_at_s is not None:
-        since = seconds(result.detected_at_s - result.stalled_at_s)
+        since = duration(result.detected_at_s - result.stalled_at_s)
         yield (
-            f"Last progress {seconds(result.stalled_at_s)} after the start; verdict {since} later."
+            f"Last progress {duration(result.stalled_at_s)} after the start; verdict {since} later."
         )
     if site := found.evidence.get("wait_site"):
         yield f"Wait site: {code(brief(site), 400)}"
     rows = [
-        (cell(LABELS.get(key, key), 60), cell(brief(value)))
+        (cell(LABELS.get(key, key), 60), cell(brief(value, key)))
         for key, value in found.evidence.items()
         if key != "wait_site" and value is not None
     ]
@@ -249,16 +245,25 @@ def _cause(result: ScenarioResult, found: Cause, data: ReportInput) -> Iterator[
         yield f"Stacks: {named}" + (f" and {len(files) - KINDS} more" * (len(files) > KINDS))
 
 
-def brief(value: Any) -> str:
-    """A value of the evidence in one line; equal members of a list are counted together."""
+def brief(value: Any, key: str = "") -> str:
+    """Format a value of the evidence in one line, with the unit that its `key` implies.
+
+    Equal members of a list are counted together.
+    """
     if isinstance(value, dict):
-        return ", ".join(f"{LABELS.get(key, key)} {brief(item)}" for key, item in value.items())
+        return ", ".join(f"{LABELS.get(k, k)} {brief(item, k)}" for k, item in value.items())
     if isinstance(value, list | tuple):
         counts = Counter(brief(_without_ids(item)) for item in value)
         return "; ".join(f"{text} (× {n})" if n > 1 else text for text, n in counts.items())
     if isinstance(value, str) and (call := _CALL.fullmatch(value)):
         return call[1]
-    return digits(value) if isinstance(value, float) else str(value)
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return str(value)
+    if key == "seconds" or key.endswith("_s"):
+        return duration(value)
+    if key in _SIZES or key.endswith("_bytes"):
+        return size(value)
+    return number(value, 3) if isinstance(value, float) else str(value)
 
 
 def _without_ids(item: Any) -> Any:

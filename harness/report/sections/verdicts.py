@@ -12,8 +12,9 @@ from harness.model import Finding, Outcome, RunResult, ScenarioResult, Settings,
 from harness.model.beats import BETWEEN
 from harness.report.input import WORST_FIRST, Group, ReportInput, groups
 from harness.report.sections.attached import attachments
-from harness.report.text import NOTHING, cell, code, counted, line, number, seconds, table
+from harness.report.text import NOTHING, cell, code, line, table
 from harness.text import phrases
+from harness.text.units import count, duration, number, plural
 
 SYMBOLS = {
     Outcome.COMPLETED: "✅",
@@ -76,7 +77,7 @@ def _asked(data: ReportInput, settings: Settings) -> str:
     sizes = sorted({n for n in brought if n})
     if all(n is None for n in brought):
         return f"{steps} of {built_in}"
-    span = f"{sizes[0]:,}" + (f" to {sizes[-1]:,}" if len(sizes) > 1 else "") if sizes else ""
+    span = count(sizes[0]) + (f" to {count(sizes[-1])}" if len(sizes) > 1 else "") if sizes else ""
     theirs = f"a model that the scenario builds itself{span and f' ({span} parameters)'}"
     return f"{steps} of {theirs}" + (f" or of {built_in}" if None in brought else "")
 
@@ -100,7 +101,7 @@ def left_out(run: RunResult) -> list[str]:
     for reason, names in by_reason.items():
         some = list(dict.fromkeys(names))
         shown = ", ".join(some[:6]) + (f" and {len(some) - 6} more" if len(some) > 6 else "")
-        told.append(f"{counted(len(names), 'run')} not started, since {reason}: {shown}")
+        told.append(f"{plural(len(names), 'run')} not started, since {reason}: {shown}")
     return told
 
 
@@ -117,8 +118,8 @@ def headline(all_groups: Sequence[Group]) -> str:
         return "nothing was run"
     counts = Counter(result.outcome for result in results)
     repeated = len(results) > len(all_groups)
-    scenarios = counted(len(all_groups), "scenario")
-    of = f"{counted(len(results), 'run')} of {scenarios}" if repeated else scenarios
+    scenarios = plural(len(all_groups), "scenario")
+    of = f"{plural(len(results), 'run')} of {scenarios}" if repeated else scenarios
     if len(counts) == 1:
         told = f"{'all ' if len(results) > 1 else ''}{of} {results[0].outcome.value}"
     else:
@@ -148,7 +149,7 @@ def _row(group: Group) -> list[str]:
         code(group.name),
         outcomes(group),
         steps(results),
-        seconds(stats.median(times)) if times else NOTHING,
+        duration(stats.median(times)) if times else NOTHING,
         loss(results),
         memory(results),
         # What is ordinary is told in the scenario's own section.
@@ -218,7 +219,7 @@ def memory(results: Sequence[ScenarioResult]) -> str:
     peak = [m.peak_over_p for m in every if m.peak_over_p is not None]
     if not active and not peak:
         return NOTHING
-    parts = [f"{max(part):.1f}" if part else NOTHING for part in (active, peak)]
+    parts = [number(max(part), 3) if part else NOTHING for part in (active, peak)]
     return " / ".join(parts) + " P"
 
 
