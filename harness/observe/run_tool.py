@@ -17,7 +17,7 @@ from typing import IO
 
 import msgspec
 
-from harness.text.units import duration
+from harness.text.units import duration, size
 
 LIMIT = 16 << 20
 """Bytes of output that are kept; 1,000 threads take about 2 MiB."""
@@ -110,7 +110,7 @@ def _read(
                 if not data:
                     selector.unregister(stream)
                 elif len(kept[stream]) > limit:
-                    problem = f"printed more than {limit} bytes"
+                    problem = f"printed more than {size(limit)}"
     return kept[out], kept[err], problem
 
 

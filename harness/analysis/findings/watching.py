@@ -10,7 +10,7 @@ from harness.inject import Told
 from harness.logs import Recognition
 from harness.model import Finding
 from harness.model.finding import info, warning
-from harness.text.units import plural
+from harness.text.units import plural, size
 
 
 def find(
@@ -80,7 +80,7 @@ def _skipped(skipped: int, itself: bool) -> Iterator[Finding]:
         yield info(
             "output_skipped",
             "it printed faster than it could be read: "
-            f"{skipped} bytes were passed on unread{'' if itself else missed}",
+            f"{size(skipped)} were passed on unread{'' if itself else missed}",
             bytes=skipped,
         )
 
