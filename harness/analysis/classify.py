@@ -60,19 +60,19 @@ def classify(
     rank: int = 0,
 ) -> ScenarioResult:
     """`settings` are None for an outside command: how it ended is then what its exit code says."""
-    found = (*seen_from_outside(ending), *findings.find(record), *ending.findings)
-    outcome, reason = _outcome(record, ending, settings, found)
+    everything = (*seen_from_outside(ending), *findings.find(record), *ending.findings)
+    outcome, reason = _outcome(record, ending, settings, everything)
     completed = _completed(record, settings)
     if settings is None and completed - 1 == ending.steps:
         completed -= 1  # a bar counts from 1 and its losses from 0
-    asked = settings.steps if settings else ending.steps and max(ending.steps, completed)
-    if outcome is Outcome.COMPLETED and (asked or completed) >= _JUDGED_STEPS:
-        found += tuple(_missed(info, found))
+    requested = settings.steps if settings else ending.steps and max(ending.steps, completed)
+    if outcome is Outcome.COMPLETED and (requested or completed) >= _JUDGED_STEPS:
+        everything += tuple(_missed(info, everything))
     place = _place(record, ending)
     return ScenarioResult(
         scenario=info.name,
         outcome=outcome,
-        steps_requested=asked,
+        steps_requested=requested,
         steps_completed=completed,
         wall_s=ending.wall_s,
         repeat=repeat,
@@ -85,13 +85,13 @@ def classify(
         detected_at_s=ending.detected_at_s,
         exit_code=ending.exit_code,
         signal=ending.signal,
-        findings=tuple(_known(finding, info) for finding in found),
+        findings=tuple(_known(finding, info) for finding in everything),
         metrics=metrics(record, ending),
     )
 
 
 def _outcome(
-    record: Record, ending: Ending, settings: Settings | None, found: Sequence[Finding]
+    record: Record, ending: Ending, settings: Settings | None, everything: Sequence[Finding]
 ) -> tuple[Outcome, str | None]:
     where = _where(_place(record, ending), settings)
     error = record.error
@@ -106,7 +106,7 @@ def _outcome(
     broken = None if stopped else _broken(record, ending, settings, where)
     if broken:
         return Outcome.CRASHED, broken
-    diverged = [f for f in found if f.code in DIVERGES and f.severity is Severity.ERROR]
+    diverged = [f for f in everything if f.code in DIVERGES and f.severity is Severity.ERROR]
     if diverged:
         return Outcome.DIVERGED, diverged[0].summary
     return (Outcome.UNFINISHED, stopped) if stopped else (Outcome.COMPLETED, None)
@@ -208,8 +208,8 @@ def _known(finding: Finding, info: ScenarioInfo) -> Finding:
     return msgspec.structs.replace(finding, expected=finding.code in info.expects)
 
 
-def _missed(info: ScenarioInfo, found: Sequence[Finding]) -> list[Finding]:
-    codes = {finding.code for finding in found}
+def _missed(info: ScenarioInfo, everything: Sequence[Finding]) -> list[Finding]:
+    codes = {finding.code for finding in everything}
     return [
         warning(
             "expectation_missed",

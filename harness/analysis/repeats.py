@@ -47,8 +47,8 @@ def share(count: int, of: int) -> Share:
 
 def values(results: Sequence[ScenarioResult], name: str) -> list[float]:
     """The figure of those results that have it."""
-    found = (FIGURES[name](result) for result in results)
-    return [float(value) for value in found if value is not None]
+    figures = (FIGURES[name](result) for result in results)
+    return [float(value) for value in figures if value is not None]
 
 
 def _summary(results: Sequence[ScenarioResult]) -> RepeatSummary:
@@ -58,15 +58,15 @@ def _summary(results: Sequence[ScenarioResult]) -> RepeatSummary:
         scenario=results[0].scenario,
         outcomes={outcome: share(count, len(ran)) for outcome, count in counts.most_common()},
         hangs=tuple(_hangs(ran)),
-        figures={name: found for name in FIGURES if (found := spread(values(ran, name)))},
+        figures={name: figure for name in FIGURES if (figure := spread(values(ran, name)))},
     )
 
 
-def spread(found: Sequence[float]) -> Spread | None:
+def spread(numbers: Sequence[float]) -> Spread | None:
     """None without values. A NaN compares with nothing; it is ranked above every number."""
-    if not found:
+    if not numbers:
         return None
-    ordered = sorted(found, key=lambda value: (math.isnan(value), value))
+    ordered = sorted(numbers, key=lambda value: (math.isnan(value), value))
     middle = stats.quantile_of_sorted(ordered, 0.5)
     return Spread(runs=len(ordered), min=ordered[0], median=middle, max=ordered[-1])
 
@@ -107,12 +107,12 @@ def _evidence(result: ScenarioResult, name: str) -> str | None:
     return result.cause.evidence.get(name) if result.cause else None
 
 
-def told(hang: Hang) -> str:
+def describe_hang(hang: Hang) -> str:
     """`hung at step 1 in 3 of 20 runs (5 to 36 %)`."""
     at = "" if hang.step is None else f" at step {hang.step}"
-    return f"hung{at} in {counted(hang.share)}"
+    return f"hung{at} in {format_share(hang.share)}"
 
 
-def counted(one: Share) -> str:
+def format_share(share: Share) -> str:
     """`3 of 20 runs (5 to 36 %)`."""
-    return f"{one.count} of {plural(one.of, 'run')} ({percent_range(one.low, one.high)})"
+    return f"{share.count} of {plural(share.of, 'run')} ({percent_range(share.low, share.high)})"

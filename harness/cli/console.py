@@ -166,7 +166,7 @@ class Screen:
             self.say(Text(line, style="dim"))
         for one in run.repeats:
             for hang in one.hangs:
-                self.say(Text(f"{one.scenario}: {repeats.told(hang)}"))
+                self.say(Text(f"{one.scenario}: {repeats.describe_hang(hang)}"))
         supported = any(one.verdict is Verdict.SUPPORTED for one in run.diagnosis.hypotheses)
         if run.diagnosis.hypotheses and (supported or run.settings is not None):
             self._diagnosis(run)

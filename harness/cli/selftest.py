@@ -83,7 +83,7 @@ def _controls(words: Sequence[str]) -> Sequence[ScenarioInfo]:
     return infos
 
 
-def _print(rows: Sequence[controls.Row], matrix: controls.Matrix) -> None:
+def _print(rows: Sequence[controls.ControlResult], matrix: controls.Matrix) -> None:
     console = Console(highlight=False)
     if not console.is_terminal:
         console.width = 200  # a pipe has none, and 80 would cut words off
@@ -101,7 +101,7 @@ def _print(rows: Sequence[controls.Row], matrix: controls.Matrix) -> None:
     console.print(f"; {skipped} skipped" if skipped else "")
 
 
-def _table(rows: Sequence[controls.Row]) -> Table:
+def _table(rows: Sequence[controls.ControlResult]) -> Table:
     table = Table(box=None, padding=(0, 2, 0, 0), pad_edge=False)
     for column in ("", "control", "expected", "got"):
         table.add_column(column, no_wrap=True)
@@ -118,7 +118,7 @@ def _fits(table: Table, console: Console) -> bool:
     return console.measure(table, options=unlimited).minimum <= console.width
 
 
-def _list(rows: Sequence[controls.Row], console: Console) -> None:
+def _list(rows: Sequence[controls.ControlResult], console: Console) -> None:
     """The table's rows where it has no room."""
     for row in rows:
         console.print(f"{MARKS[row.ok]} {_name(row)}: {row.got}")
@@ -126,7 +126,7 @@ def _list(rows: Sequence[controls.Row], console: Console) -> None:
             console.print(Padding(escape(told), (0, 0, 0, 2), expand=False))
 
 
-def _name(row: controls.Row) -> str:
+def _name(row: controls.ControlResult) -> str:
     return row.control + (f" #{row.repeat}" if row.repeat else "")
 
 

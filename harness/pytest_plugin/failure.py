@@ -14,7 +14,7 @@ from harness.report.text import line
 from harness.stacks import wait_site
 from harness.stacks.parse import PARSERS, Frame, ThreadStack, parse
 from harness.stacks.parse.frames import UNKNOWN
-from harness.text.sanitize import plain
+from harness.text.sanitize import sanitize
 from harness.text.units import duration
 
 THREADS = 6
@@ -54,7 +54,7 @@ def _details(run: Run) -> Iterator[str]:
         done += f"; last progress {duration(result.stalled_at_s)} after the start"
         done += f", verdict {duration(result.detected_at_s - result.stalled_at_s)} later"
     yield done
-    yield from map(summary.told, result.findings)
+    yield from map(summary.format_finding, result.findings)
     yield from _stacks(run)
     for name in ("stdout", "stderr"):
         if tail := _tail(run.folder / f"{name}.log"):
@@ -114,5 +114,5 @@ def _tail(file: Path) -> list[str]:
             text = log.read().decode("utf-8", "replace")
     except OSError:
         return []
-    lines = re.split(r"\n+", plain(text).strip())
+    lines = re.split(r"\n+", sanitize(text).strip())
     return [one[:300] for one in lines[-LOG_LINES:] if one]

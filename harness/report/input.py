@@ -31,7 +31,7 @@ from harness.model import (
 from harness.privacy import Personal
 from harness.privacy.personal import recall
 from harness.report import runjson
-from harness.text.sanitize import plain
+from harness.text.sanitize import sanitize
 
 T = TypeVar("T")
 
@@ -148,9 +148,9 @@ def _redacted(data: ReportInput, personal: Personal) -> ReportInput:
         cleaned: T = privacy.cleaned(value, personal)
         return cleaned
 
-    def texts(found: Mapping[str, str]) -> dict[str, str]:
+    def texts(stacks: Mapping[str, str]) -> dict[str, str]:
         # Without colours first: they may stand in the middle of a word.
-        return {name: clean(plain(text)) for name, text in found.items()}
+        return {name: clean(sanitize(text)) for name, text in stacks.items()}
 
     return ReportInput(
         run=msgspec.structs.replace(privacy.published(data.run, personal), full=False),
@@ -181,11 +181,11 @@ def _own_model(home: Path) -> int | None:
     return None
 
 
-def _record(found: Record, clean: Callable[[Any], Any]) -> Record:
+def _record(record: Record, clean: Callable[[Any], Any]) -> Record:
     """What its user named, in whichever field: numbers stand in arrays, which stay."""
-    told = {one.name: getattr(found, one.name) for one in fields(found)}
+    values = {field.name: getattr(record, field.name) for field in fields(record)}
     return replace(
-        found, **{name: clean(v) for name, v in told.items() if not isinstance(v, array)}
+        record, **{name: clean(v) for name, v in values.items() if not isinstance(v, array)}
     )
 
 

@@ -50,7 +50,7 @@ PARTS: tuple[tuple[str, Part], ...] = (
     (FAILED, scenario.numbers),
     (EVIDENCE, scenario.cause),
     (RANKS, ranks),
-    (STACKS, stacks.told),
+    (STACKS, stacks.excerpt),
     (CHART, charts),
     (CODE, scenario.source),
     (LOG, scenario.log_tail),
@@ -85,8 +85,8 @@ def render(data: ReportInput) -> str:
     after = [text for section in AFTER if (text := section(data))]
     blocks = [block for group in groups(data.run) for block in _blocks(group, data)]
     room = LIMIT - _NOTE - len("\n\n## Scenarios") - sum(len(t) + 2 for t in before + after)
-    kept, left_out = _fitted(blocks, room)
-    scenarios = ["## Scenarios", *(block.text for block in kept)] if kept else []
+    blocks_left, left_out = _fitted(blocks, room)
+    scenarios = ["## Scenarios", *(block.text for block in blocks_left)] if blocks_left else []
     return "\n\n".join([*before, *scenarios, *after, *_note(left_out)]) + "\n"
 
 
@@ -111,16 +111,16 @@ def _fitted(blocks: Sequence[Block], room: int) -> tuple[list[Block], list[Block
             break
         excess -= len(blocks[index].text) + 2
         dropped.add(index)
-    kept = [block for i, block in enumerate(blocks) if i not in dropped]
-    return kept, [block for i, block in enumerate(blocks) if i in dropped]
+    blocks_left = [block for i, block in enumerate(blocks) if i not in dropped]
+    return blocks_left, [block for i, block in enumerate(blocks) if i in dropped]
 
 
 def _note(left_out: Sequence[Block]) -> list[str]:
     if not left_out:
         return []
     counts = Counter(block.kind for block in left_out)
-    told = [_PLURALS[k].format(plural(counts[k], "scenario")) for k in DROPPED if counts[k]]
+    parts = [_PLURALS[k].format(plural(counts[k], "scenario")) for k in DROPPED if counts[k]]
     return [
-        f"*Left out to stay under {plural(LIMIT, 'character')}: {', '.join(told)}. "
+        f"*Left out to stay under {plural(LIMIT, 'character')}: {', '.join(parts)}. "
         "The run's folder has all of it.*"
     ]

@@ -30,9 +30,9 @@ def verdict(result: ScenarioResult) -> str:
 
 def place(result: ScenarioResult) -> str:
     """Where it was last: `step 3, eval`; empty when it had not begun."""
-    found = [f"step {result.last_step}"] if result.last_step is not None else []
-    found += [line(result.last_phase, 40)] if result.last_phase else []
-    return ", ".join(found)
+    parts = [f"step {result.last_step}"] if result.last_step is not None else []
+    parts += [line(result.last_phase, 40)] if result.last_phase else []
+    return ", ".join(parts)
 
 
 def wait_site(result: ScenarioResult) -> str:
@@ -40,7 +40,7 @@ def wait_site(result: ScenarioResult) -> str:
     return line(str(result.cause.evidence.get("wait_site", "")), 400) if result.cause else ""
 
 
-def told(finding: Finding) -> str:
+def format_finding(finding: Finding) -> str:
     expected = " (expected)" if finding.expected else ""
     return (
         f"{finding.severity.value} {line(finding.code, 40)}{expected}: {line(finding.summary, 240)}"
@@ -54,14 +54,14 @@ def steps(result: ScenarioResult) -> str:
 
 
 def loss(result: ScenarioResult) -> str:
-    found = result.metrics.loss
-    return f"{number(found.first)} → {number(found.last)}" if found else NOTHING
+    losses = result.metrics.loss
+    return f"{number(losses.first)} → {number(losses.last)}" if losses else NOTHING
 
 
 def rows(result: ScenarioResult) -> Rows:
     """What is known of one run, as (title, text), what is not known left out."""
     times, memory = result.metrics.step_s, result.metrics.memory
-    found = [
+    pairs = [
         ("outcome", verdict(result)),
         ("waits", wait_site(result)),
         ("steps", steps(result)),
@@ -70,10 +70,10 @@ def rows(result: ScenarioResult) -> Rows:
         ("loss", loss(result) if result.metrics.loss else ""),
         ("active memory", size(memory.active_peak) if memory.active_peak is not None else ""),
         ("RSS", size(memory.rss_peak) if memory.rss_peak is not None else ""),
-        *(("finding", told(finding)) for finding in result.findings),
+        *(("finding", format_finding(finding)) for finding in result.findings),
         ("wall", duration(result.wall_s)),
     ]  # fmt: skip
-    return [(title, text) for title, text in found if text]
+    return [(title, text) for title, text in pairs if text]
 
 
 def name(result: ScenarioResult) -> str:
@@ -96,9 +96,9 @@ def row(result: ScenarioResult) -> tuple[str, ...]:
 
 def as_text(lines: Iterable[Sequence[str]]) -> str:
     """Lines of cells in columns."""
-    every = [tuple(one) for one in lines]
+    every = [tuple(cells) for cells in lines]
     widths = [max(map(len, column)) for column in zip(*every, strict=True)]
-    padded = ("  ".join(map(str.ljust, one, widths)).rstrip() for one in every)
+    padded = ("  ".join(map(str.ljust, cells, widths)).rstrip() for cells in every)
     return "\n".join(padded)
 
 
@@ -110,6 +110,6 @@ def as_html(titles: Sequence[str], lines: Iterable[Sequence[str]], below: str = 
         return "<tr>" + "".join(f"<{tag}{style}>{html.escape(t)}</{tag}>" for t in texts) + "</tr>"
 
     head = f"<thead>{cells('th', titles)}</thead>" if titles else ""
-    body = "".join(cells("td", one) for one in lines)
+    body = "".join(cells("td", texts) for texts in lines)
     after = f"<p>{html.escape(below)}</p>" if below else ""
     return f"<table>{head}<tbody>{body}</tbody></table>{after}"

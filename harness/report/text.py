@@ -6,7 +6,7 @@ import html
 import re
 from collections.abc import Callable, Iterable, Sequence
 
-from harness.text.sanitize import plain
+from harness.text.sanitize import sanitize
 
 NOTHING = "–"
 """What a table shows where there is no figure."""
@@ -21,7 +21,7 @@ _BREAK = "\u200b"
 
 def line(text: str, limit: int) -> str:
     """`text` as one plain line of at most `limit` characters."""
-    text = " ".join(plain(text).split())
+    text = " ".join(sanitize(text).split())
     return text if len(text) <= limit else text[: limit - 1] + "…"
 
 
@@ -49,7 +49,7 @@ def code(text: str, limit: int = 60) -> str:
 
 def fence(text: str, language: str = "") -> str:
     """`text` in a fence longer than any run of backticks in it: nothing in it can end it."""
-    text = plain(text).rstrip()
+    text = sanitize(text).rstrip()
     longest = max((len(run) for run in re.findall("`+", text)), default=0)
     mark = "`" * max(3, longest + 1)
     return f"{mark}{language}\n{text}\n{mark}"

@@ -235,7 +235,7 @@ def test_the_timeline_of_a_hang():
     ]
     assert [(mark.kind, mark.x) for mark in bar.marks] == [("stall", 125), ("verdict", 375)]
     assert bar.ticks == "M93.8 7v10M125 7v10"
-    assert bar.told == "last progress at 1 s, verdict 2 s later"
+    assert bar.text == "last progress at 1 s, verdict 2 s later"
 
 
 @pytest.mark.parametrize(
@@ -290,7 +290,7 @@ def test_stacks_are_shown_of_a_run_that_did_not_hang(request):
         stack_texts=lambda _: {"1-pystack.txt": text, "2-pystack.txt": text},
     )
     (column,) = stacks.columns(groups(data.run), data)
-    assert (column.name, column.told, column.site) == ("slow", "unfinished", limited.reason)
+    assert (column.name, column.text, column.site) == ("slow", "unfinished", limited.reason)
     assert column.processes[0].threads
     assert "Stacks of slow" in markdown.render(data)
 

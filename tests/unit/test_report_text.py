@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from markdown_it import MarkdownIt
 
 from harness.report import text
+from harness.text.sanitize import sanitize
 from harness.text.units import duration
 
 MARKDOWN = MarkdownIt("commonmark").enable(["table", "strikethrough"])
@@ -48,7 +49,7 @@ def test_nothing_ends_a_fence_but_its_end(value):
     tokens = MARKDOWN.parse(text.fence(value, "text") + "\n\n# after\n")
     kinds = [token.type for token in tokens]
     assert kinds == ["fence", "heading_open", "inline", "heading_close"]
-    assert tokens[0].content.rstrip("\n") == text.plain(value).rstrip().rstrip("\n")
+    assert tokens[0].content.rstrip("\n") == sanitize(value).rstrip().rstrip("\n")
 
 
 @pytest.mark.parametrize(
@@ -73,7 +74,7 @@ def test_nobody_is_mentioned_and_nothing_is_linked(word):
     ],
 )
 def test_plain_text_has_no_terminal_in_it(raw, left):
-    assert text.plain(raw) == left
+    assert sanitize(raw) == left
 
 
 def test_a_table_that_is_too_long_loses_whole_rows():

@@ -154,7 +154,7 @@ def test_all_columns_have_room_in_eighty():
 
 
 def row(n, expected, got=None, wrong=()):
-    return controls.Row(
+    return controls.ControlResult(
         control=f"control_number_{n}",
         repeat=0,
         expected=expected,

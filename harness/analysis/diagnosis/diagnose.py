@@ -29,18 +29,20 @@ def diagnose(
     `available` names what could be run next, and `run` the folder of the run that it can be added
     to, if it can.
     """
-    world = verdicts.arrange(results, settings, environment)
-    hypotheses = verdicts.judge(world)
+    evidence = verdicts.arrange(results, settings, environment)
+    hypotheses = verdicts.assess(evidence)
     tried = {result.scenario for result in results if not _interrupted(result)}
     # What was skipped, or ended for reasons of its own, would do so again.
-    worth = [name for name in available if name in world.groups or name not in tried]
-    following = next_experiment.next_experiment(hypotheses, world, worth, run)
+    worth = [name for name in available if name in evidence.groups or name not in tried]
+    following = next_experiment.next_experiment(hypotheses, evidence, worth, run)
     none = (
-        next_experiment.no_experiment(hypotheses, world, available) if following is None else None
+        next_experiment.no_experiment(hypotheses, evidence, available)
+        if following is None
+        else None
     )
     return Diagnosis(
         hypotheses=hypotheses,
-        unexplained=verdicts.unexplained(world, hypotheses),
+        unexplained=verdicts.unexplained(evidence, hypotheses),
         next_experiment=following,
         no_experiment=none,
     )
@@ -60,5 +62,5 @@ def decided(
 
     A verdict that has been reached is not waited for to be overturned.
     """
-    world = verdicts.arrange(results, settings, environment)
-    return next_experiment.decided(verdicts.judge(world), world, remaining)
+    evidence = verdicts.arrange(results, settings, environment)
+    return next_experiment.decided(verdicts.assess(evidence), evidence, remaining)

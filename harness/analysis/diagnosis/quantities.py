@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from harness.analysis.diagnosis.effects import Reference
 from harness.analysis.diagnosis.hypotheses import Kind
-from harness.analysis.diagnosis.symptoms import Facts, told, waits
+from harness.analysis.diagnosis.symptoms import Facts, describe, waits
 from harness.memory.law import STATE
 from harness.model import Environment, Finding, Settings
 from harness.stats import wilson
@@ -37,7 +37,7 @@ def weigh(
     if id == "memory":
         return _memory(base, environment, settings)
     if id == "retrace":
-        traces = [run.result.metrics.traces for run in base.shown]
+        traces = [run.result.metrics.traces for run in base.affected]
         if settings is not None and all(count is None for count in traces):
             return (), ("the step compiles nothing",)
         if all(count is not None and count <= FEW_TRACES for count in traces):
@@ -48,7 +48,7 @@ def weigh(
 def _memory(
     base: Reference, environment: Environment, settings: Settings | None
 ) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    memory = [run.result.metrics.memory for run in base.shown]
+    memory = [run.result.metrics.memory for run in base.affected]
     p = next((m.parameter_bytes for m in memory if m.parameter_bytes), None)
     swap = max((m.swap_growth or 0 for m in memory), default=0)
     faults = max((m.major_faults or 0 for m in memory), default=0)
@@ -71,11 +71,11 @@ def _memory(
         figures.append(f"{plural(faults, 'page')} were read in from a disk")
     if figures:
         return tuple(figures), ()
-    if any(Kind.PROVEN in run.kinds for run in base.shown):
+    if any(Kind.PROVEN in run.kinds for run in base.affected):
         return (), ("a proven deadlock waits for no memory",)
     # Only what was measured excludes it: frozen weights and activations are in no formula here.
     # A limit on the process is not seen either, so that a kill excludes nothing.
-    came_far = all(run.steps > 1 for run in base.shown)
+    came_far = all(run.steps > 1 for run in base.affected)
     slow_or_dead = base.wanted <= {Kind.DEAD, Kind.SLOW, Kind.JUMP}
     if measured and came_far and slow_or_dead and measured < AMPLE * usable:
         return (), (f"peaks at {size(measured)}, and {has}",)
@@ -104,17 +104,17 @@ def sign(run: Facts, signs: frozenset[Kind]) -> str:
     if cause is not None:
         # `deadlock in phase forward of step 3: ...`: the place has been told.
         why = (cause.proven and cause.summary.partition(": ")[2]) or cause.summary
-        return f"{told([run])}: {waits(run) or why}"
-    return told([run]) + (f": {run.result.reason}" if run.result.reason else "")
+        return f"{describe([run])}: {waits(run) or why}"
+    return describe([run]) + (f": {run.result.reason}" if run.result.reason else "")
 
 
 def _finding(run: Facts, codes: Sequence[str]) -> Finding | None:
     return next((f for code in codes for f in run.result.findings if f.code == code), None)
 
 
-def may_hide(looked: Sequence[Facts]) -> float:
+def may_hide(runs: Sequence[Facts]) -> float:
     """The share of runs in which something can come, and yet be seen in none of these."""
-    return wilson(0, len(looked))[1]
+    return wilson(0, len(runs))[1]
 
 
 def contrast(base: Reference, others: Sequence[Sequence[Facts]]) -> str | None:
@@ -122,24 +122,24 @@ def contrast(base: Reference, others: Sequence[Sequence[Facts]]) -> str | None:
     many parameters, need more memory than was had, and complete."""
     if not base.wanted & {Kind.NO_MEMORY, Kind.KILLED, Kind.STARVED}:
         return None
-    sizes = {run.result.metrics.memory.parameter_bytes for run in base.shown} - {None}
-    had = max(run.result.metrics.memory.peak_over_p or 0.0 for run in base.shown)
+    sizes = {run.result.metrics.memory.parameter_bytes for run in base.affected} - {None}
+    had = max(run.result.metrics.memory.peak_over_p or 0.0 for run in base.affected)
     for runs in others:
         memory = [run.result.metrics.memory for run in runs]
         if all(
             run.completed and m.parameter_bytes in sizes and (m.peak_over_p or 0.0) > had
             for run, m in zip(runs, memory, strict=True)
         ):
-            return f"with as many parameters, {told(runs)}"
+            return f"with as many parameters, {describe(runs)}"
     return None
 
 
-def absence(id: str, looked: Sequence[Facts]) -> str:
+def absence(id: str, runs: Sequence[Facts]) -> str:
     """Why the absence of a symptom in these runs says that a hypothesis is wrong."""
-    names = list(dict.fromkeys(run.name for run in looked))
+    names = list(dict.fromkeys(run.name for run in runs))
     some = ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")
-    text = f"not seen in {plural(len(looked), 'completed run')} ({some})"
-    first = looked[0].result.metrics
+    text = f"not seen in {plural(len(runs), 'completed run')} ({some})"
+    first = runs[0].result.metrics
     if id == "leak" and first.memory.p_per_step is not None:
         margin = first.memory.p_per_step_margin or 0.0
         text += f": {number(first.memory.p_per_step, 3)} ± {number(margin, 2)} P per step"
@@ -149,7 +149,7 @@ def absence(id: str, looked: Sequence[Facts]) -> str:
         )
         text += f": what a step leaves to the next one costs nothing extra, {times}"
     if id == "deadlock":
-        text += f"; one that comes in less than {percent(may_hide(looked))} of runs may hide"
+        text += f"; one that comes in less than {percent(may_hide(runs))} of runs may hide"
     if id == "memory" and first.memory.peak_over_p is not None:
         text += f": peak {number(first.memory.peak_over_p, 3)} P"
     return text

@@ -66,7 +66,7 @@ class Facts:
         return str(category) if category else self.result.last_phase
 
     @property
-    def pace(self) -> float | None:
+    def step_s(self) -> float | None:
         """Seconds of a step after the first; of one that never came back, at least its wall time.
 
         A median over two steps would be half of step 0, hence step 1 itself.
@@ -82,13 +82,13 @@ class Facts:
 def gather(results: Sequence[ScenarioResult]) -> tuple[Facts, ...]:
     """The facts of each run, with what only a comparison of twins can show."""
     wrong = _recreated_differs(results)
-    found = []
+    facts = []
     for result in results:
         kinds = _kinds(result)
         if wrong and result.scenario == "value_and_grad_recreated":
             kinds |= {Kind.MISMATCH}
-        found.append(Facts(result, frozenset(kinds), _informative(result, kinds)))
-    return tuple(found)
+        facts.append(Facts(result, frozenset(kinds), _informative(result, kinds)))
+    return tuple(facts)
 
 
 def _informative(result: ScenarioResult, kinds: set[Kind]) -> bool:
@@ -99,18 +99,18 @@ def _informative(result: ScenarioResult, kinds: set[Kind]) -> bool:
 
 def _kinds(result: ScenarioResult) -> set[Kind]:
     kinds = _ending(result)
-    found = {f.code: f for f in result.findings if not f.expected}
-    if "graph_growth" in found or "deferred_work" in found:
+    findings = {f.code: f for f in result.findings if not f.expected}
+    if "graph_growth" in findings or "deferred_work" in findings:
         kinds.add(Kind.PILING)
-    if "memory_growth" in found and "graph_growth" not in found:
+    if "memory_growth" in findings and "graph_growth" not in findings:
         kinds.add(Kind.GROWING)
-    if "retrace_every_step" in found or _traced_twice(result, found.get("double_trace")):
+    if "retrace_every_step" in findings or _traced_twice(result, findings.get("double_trace")):
         kinds.add(Kind.RETRACED)
-    if "loss_flat" in found or "parameters_unchanged" in found:
+    if "loss_flat" in findings or "parameters_unchanged" in findings:
         kinds.add(Kind.INERT)
     if any(f.code == "check_failed" and _stale(f) for f in result.findings):
         kinds.add(Kind.MISMATCH)
-    return kinds | _times(result, found.get("step_time_jump"))
+    return kinds | _times(result, findings.get("step_time_jump"))
 
 
 def _ending(result: ScenarioResult) -> set[Kind]:
@@ -166,13 +166,13 @@ def _times(result: ScenarioResult, jump: Finding | None) -> set[Kind]:
     return kinds | {Kind.JUMP if jump.evidence.get("step") == 1 else Kind.SLOW}
 
 
-def _traced_twice(result: ScenarioResult, found: Finding | None) -> bool:
+def _traced_twice(result: ScenarioResult, finding: Finding | None) -> bool:
     """Whether a second trace that nobody expects costs what would be felt."""
     times = result.metrics.step_s
-    if times is None or found is None or found.severity is Severity.INFO:
+    if times is None or finding is None or finding.severity is Severity.INFO:
         return False
     limit = max(TRACE_FACTOR * times.median, times.median + TRACE_S)
-    return float(found.evidence.get("seconds_step_1") or 0.0) >= limit
+    return float(finding.evidence.get("seconds_step_1") or 0.0) >= limit
 
 
 def _stale(finding: Finding) -> bool:
@@ -186,14 +186,14 @@ def _recreated_differs(results: Sequence[ScenarioResult]) -> bool:
     And where scenarios that go another way about it agree with the new one, it is the kept one that
     is wrong, for which a compiled function is reason enough.
     """
-    base, kept, new = (
+    base, reused, new = (
         _last_loss(results, name)
         for name in (BASELINE, "value_and_grad_reused", "value_and_grad_recreated")
     )
-    if base is None or kept is None or new is None:
+    if base is None or reused is None or new is None:
         return False
-    noise = max(DIFFERS * abs(kept), 10 * abs(base - kept))
-    if min(abs(new - kept), abs(new - base)) <= noise:
+    noise = max(DIFFERS * abs(reused), 10 * abs(base - reused))
+    if min(abs(new - reused), abs(new - base)) <= noise:
         return False
     others = (_last_loss(results, name) for name in ("vjp_step", "eval_after_update"))
     return not any(other is not None and abs(other - new) <= noise for other in others)
@@ -210,17 +210,17 @@ def _last_loss(results: Sequence[ScenarioResult], name: str) -> float | None:
 # --- in words ------------------------------------------------------------------------------------
 
 
-def told(runs: Sequence[Facts], kinds: frozenset[Kind] = STOPS) -> str:
+def describe(runs: Sequence[Facts], kinds: frozenset[Kind] = STOPS) -> str:
     """`sgd_step completes 10 steps`, `baseline_update hangs in step 1, phase eval (3 of 4 runs)`.
 
     Told of the first run that shows one of `kinds`, if any does, with how many do as it does.
     """
-    shown = next((run for run in runs if run.kinds & kinds), runs[0])
-    same = sum(bool(run.kinds & kinds) == bool(shown.kinds & kinds) for run in runs)
-    text = f"{shown.name} {_verb(shown)}"
+    first = next((run for run in runs if run.kinds & kinds), runs[0])
+    same = sum(bool(run.kinds & kinds) == bool(first.kinds & kinds) for run in runs)
+    text = f"{first.name} {_verb(first)}"
     if len(runs) == 1:
         return text
-    others = " of it and its like" if any(run.name != shown.name for run in runs) else ""
+    others = " of it and its like" if any(run.name != first.name for run in runs) else ""
     return f"{text} ({same} of {len(runs)} runs{others})"
 
 
@@ -237,7 +237,7 @@ def _verb(run: Facts) -> str:
     }.get(result.outcome, f"is {result.outcome.value}")
     peak = result.metrics.memory.peak_over_p
     verb += "" if peak is None else f" at a peak of {number(peak, 3)} P"
-    kinds = [_told_kind(kind, run) for kind in Kind if kind in run.kinds - {Kind.DIVERGED}]
+    kinds = [_describe_kind(kind, run) for kind in Kind if kind in run.kinds - {Kind.DIVERGED}]
     return " and ".join([verb, *kinds])
 
 
@@ -262,7 +262,7 @@ def waits(run: Facts) -> str | None:
     return f"{'it' if category in NOT_ITS_OWN else 'the main thread'} {site}"
 
 
-def _told_kind(kind: Kind, run: Facts) -> str:
+def _describe_kind(kind: Kind, run: Facts) -> str:
     times = run.result.metrics.step_s
     if kind is Kind.JUMP and times is not None and times.second is not None:
         return f"jumps from {duration(times.first)} in step 0 to {duration(times.second)} in step 1"

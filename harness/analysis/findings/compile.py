@@ -30,16 +30,16 @@ def retrace_every_step(record: Record) -> Iterator[Finding]:
         return
     # The second half: what settled in the first is over, and steps 0 and 1 may trace.
     start = max(2, len(traces) // 2)
-    looked = len(traces) - start
+    late_steps = len(traces) - start
     retraced = sum(map(lt, traces[start - 1 : -1], traces[start:]))
-    if retraced < ALMOST_EVERY * looked:
+    if retraced < ALMOST_EVERY * late_steps:
         return
     yield warning(
         "retrace_every_step",
-        f"the compiled step is traced anew in {retraced} of the last {looked} steps: "
+        f"the compiled step is traced anew in {retraced} of the last {late_steps} steps: "
         f"{traces[-1]} traces in {len(traces)} steps",
         retraced=retraced,
-        looked=looked,
+        looked=late_steps,
         traces=traces[-1],
         steps=len(traces),
     )

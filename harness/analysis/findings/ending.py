@@ -18,19 +18,19 @@ def find(ending: Ending) -> tuple[Finding, ...]:
 
 
 def hang_transient(ending: Ending) -> Iterator[Finding]:
-    for one in ending.transients:
-        place = phrases.place(one.step, one.phase)
+    for hang in ending.transients:
+        place = phrases.place(hang.step, hang.phase)
         yield warning(
             "hang_transient",
-            f"hung {place} for {duration(one.lasted_s)}, then went on: {one.cause.summary}",
-            step=one.step,
-            phase=one.phase,
-            stalled_at_s=one.stalled_at_s,
-            lasted_s=one.lasted_s,
-            cause=one.cause.code,
-            proven=one.cause.proven,
-            wait_site=one.cause.evidence.get("wait_site"),
-            fingerprint=one.cause.evidence.get("fingerprint"),
+            f"hung {place} for {duration(hang.lasted_s)}, then went on: {hang.cause.summary}",
+            step=hang.step,
+            phase=hang.phase,
+            stalled_at_s=hang.stalled_at_s,
+            lasted_s=hang.lasted_s,
+            cause=hang.cause.code,
+            proven=hang.cause.proven,
+            wait_site=hang.cause.evidence.get("wait_site"),
+            fingerprint=hang.cause.evidence.get("fingerprint"),
         )
 
 

@@ -208,13 +208,13 @@ def _jump(record: Record) -> tuple[int, float, float, bool] | None:
     if len(times) < 2:
         return None
     rest = times[1:]
-    if _far(times[0], times[1], OUTLIER, OUTLIER_S) and (
-        len(rest) < 3 or _far(stats.median(rest[1:]), times[1], OUTLIER, OUTLIER_S)
+    if _exceeds(times[0], times[1], OUTLIER, OUTLIER_S) and (
+        len(rest) < 3 or _exceeds(stats.median(rest[1:]), times[1], OUTLIER, OUTLIER_S)
     ):
         return record.step[1], times[0], times[1], False
     if len(rest) >= 3:
         least = min(times[1], stats.quantile(rest, 0.1))
-        if _far(times[0], least, JUMP_AT_ONE, JUMP_S):
+        if _exceeds(times[0], least, JUMP_AT_ONE, JUMP_S):
             return record.step[1], times[0], stats.median(rest), True
     if len(rest) < 5:
         return None
@@ -227,10 +227,10 @@ def _jump(record: Record) -> tuple[int, float, float, bool] | None:
     # And of a few noisy steps at the end two may be long by chance, but not all of them.
     if stats.quantile(before, 0.9) >= least or least < JUMP_AT_ONE * level:
         return None
-    return (record.step[at], level, raised, True) if _far(level, raised, JUMP, JUMP_S) else None
+    return (record.step[at], level, raised, True) if _exceeds(level, raised, JUMP, JUMP_S) else None
 
 
-def _far(low: float, high: float, ratio: float, difference: float) -> bool:
+def _exceeds(low: float, high: float, ratio: float, difference: float) -> bool:
     return high >= ratio * low and high - low >= difference
 
 

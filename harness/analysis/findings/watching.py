@@ -29,7 +29,7 @@ def find(
         *_hook(hook),
         *_steps(outputs, itself),
         *_skipped(skipped, itself),
-        *_left_behind(left_behind, itself or any(one.format is not None for one in outputs)),
+        *_left_behind(left_behind, itself or any(output.format is not None for output in outputs)),
     )
 
 
@@ -58,10 +58,10 @@ def _steps(outputs: Sequence[Recognition], itself: bool) -> Iterator[Finding]:
         )
     else:
         best, *others = read
-        told = [_read(best), *(f"on its other output it is {_read(other)}" for other in others)]
+        formats = [_read(best), *(f"on its other output it is {_read(other)}" for other in others)]
         yield info(
             "steps_printed",
-            f"its steps are read from what it printed: the format is {', and '.join(told)}",
+            f"its steps are read from what it printed: the format is {', and '.join(formats)}",
             format=best.format,
             matched=best.matched,
             lines=best.lines,

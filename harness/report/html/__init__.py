@@ -26,7 +26,7 @@ from harness.report.input import Group, ReportInput, groups
 from harness.report.sections import verdicts
 from harness.report.sections.diagnosis import ranked, worth
 from harness.report.text import line
-from harness.text.sanitize import plain
+from harness.text.sanitize import sanitize
 from harness.text.units import count
 
 HERE = Path(__file__).parent
@@ -54,8 +54,8 @@ def render(data: ReportInput) -> str:
     units: dict[str, int] = {}
     for group in every:
         record = data.record(group.worst)
-        if found := curves(record, data.samples(group.worst), points):
-            drawn[group.name] = found
+        if lines := curves(record, data.samples(group.worst), points):
+            drawn[group.name] = lines
         courses[group.name] = timeline.course(record)
         if record.model is not None and record.model.trainable_bytes > 0:
             units[group.name] = record.model.trainable_bytes
@@ -89,9 +89,9 @@ def render(data: ReportInput) -> str:
         ],
         scale=timeline.scale(0.0, longest),
         jobs=ranks.jobs(every, data),
-        kinds=lanes.TOLD,
+        kinds=lanes.LABELS,
         columns=stacks.columns(every, data),
-        findings=view.found(every),
+        findings=view.finding_rows(every),
         details=[view.detail(group, data) for group in every],
         facts=view.facts(run),
         scripts=[Markup(script) for script in scripts],
@@ -110,7 +110,7 @@ def _template() -> Template:
         trim_blocks=True,
         lstrip_blocks=True,
         # No terminal sequence, and nothing that cannot be seen or encoded, reaches the page.
-        finalize=lambda value: plain(value) if type(value) is str else value,
+        finalize=lambda value: sanitize(value) if type(value) is str else value,
     )
     return environment.get_template("report.html.j2")
 
@@ -143,7 +143,7 @@ def _data(
 ) -> dict[str, Any]:
     """What the charts draw. Curves over the same steps share them."""
     steps: dict[tuple[float, ...], int] = {}
-    found = [
+    scenarios = [
         {
             "name": line(group.name, 80),
             "outcome": group.worst.outcome.value,
@@ -161,7 +161,7 @@ def _data(
         for group in every
         if group.name in drawn
     ]
-    return {"steps": list(steps), "scenarios": found}
+    return {"steps": list(steps), "scenarios": scenarios}
 
 
 def _json(value: Any) -> Markup:

@@ -50,7 +50,7 @@ class Bar:
     marks: tuple[Mark, ...]
     ticks: str
     """The path of an SVG."""
-    told: str
+    text: str
 
 
 def course(record: Record) -> Course:
@@ -65,27 +65,27 @@ def course(record: Record) -> Course:
     )
 
 
-def bar(name: str, result: ScenarioResult, found: Course, longest: float) -> Bar:
+def bar(name: str, result: ScenarioResult, course: Course, longest: float) -> Bar:
     """The bar of a run beside others of which the longest took `longest` seconds."""
     end = result.wall_s
-    begins = _begins(result, found)
+    begins = _begins(result, course)
     parts = tuple(
         Part(
             kind,
             _x(begin, longest),
             max(1.0, _x(until - begin, longest)),
-            f"{_TOLD[kind]}: {duration(begin)} to {duration(until)}",
+            f"{_LABELS[kind]}: {duration(begin)} to {duration(until)}",
         )
         for (kind, begin), until in zip(begins, [t for _, t in begins[1:]] + [end], strict=False)
     )
     moments = (("stall", result.stalled_at_s), ("verdict", result.detected_at_s))
     marks = tuple(Mark(kind, _x(t, longest)) for kind, t in moments if t is not None and t <= end)
-    steps = {round(_x(t, longest), 1) for t in found.steps if 0 <= t <= end}
-    ticks = "".join(f"M{x:g} 7v10" for x in sorted(steps)) if len(found.steps) > 1 else ""
-    return Bar(name, result.outcome.value, parts, marks, ticks, _told(result))
+    steps = {round(_x(t, longest), 1) for t in course.steps if 0 <= t <= end}
+    ticks = "".join(f"M{x:g} 7v10" for x in sorted(steps)) if len(course.steps) > 1 else ""
+    return Bar(name, result.outcome.value, parts, marks, ticks, _describe(result))
 
 
-_TOLD = {
+_LABELS = {
     "startup": "start-up",
     "steps": "steps",
     "stalled": "no progress",
@@ -93,13 +93,13 @@ _TOLD = {
 }
 
 
-def _begins(result: ScenarioResult, found: Course) -> list[tuple[str, float]]:
+def _begins(result: ScenarioResult, course: Course) -> list[tuple[str, float]]:
     """The parts in the order in which they come, and when each begins."""
     if result.outcome is Outcome.SKIPPED:
         return []
     begins = [("startup", 0.0)]
-    if found.ready is not None:
-        begins.append(("steps", found.ready))
+    if course.ready is not None:
+        begins.append(("steps", course.ready))
     if result.stalled_at_s is not None and result.detected_at_s is not None:
         stalled = result.stalled_at_s
         begins = [(kind, t) for kind, t in begins if t <= stalled]
@@ -107,7 +107,7 @@ def _begins(result: ScenarioResult, found: Course) -> list[tuple[str, float]]:
     return [(kind, t) for kind, t in begins if 0 <= t <= result.wall_s]
 
 
-def _told(result: ScenarioResult) -> str:
+def _describe(result: ScenarioResult) -> str:
     if result.outcome is Outcome.SKIPPED:
         return "not run"
     if result.stalled_at_s is None or result.detected_at_s is None:

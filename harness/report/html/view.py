@@ -10,7 +10,7 @@ from itertools import chain
 
 from harness import stats
 from harness.model import Finding, Outcome, RunResult, ScenarioResult, Severity
-from harness.report import summary as shown
+from harness.report import summary
 from harness.report.input import LOGS, WORST_FIRST, Group, ReportInput
 from harness.report.sections import scenario, verdicts
 from harness.report.sections.environment import facts
@@ -28,7 +28,7 @@ class Badge:
 
 
 @dataclass(frozen=True)
-class Row:
+class ScenarioRow:
     """A scenario in the table of scenarios."""
 
     name: str
@@ -43,7 +43,7 @@ class Row:
 
 
 @dataclass(frozen=True)
-class Found:
+class FindingRow:
     """A finding, with how many of a scenario's runs have it."""
 
     severity: Severity
@@ -88,13 +88,13 @@ def about(run: RunResult) -> list[str]:
     ]
 
 
-def row(group: Group) -> Row:
+def row(group: Group) -> ScenarioRow:
     results = group.results
     times = [r.metrics.step_s.median for r in results if r.metrics.step_s]
     # What is ordinary is told below the table.
     every = [f for r in results for f in r.findings if f.severity is not Severity.INFO]
     first = {f.code: f for f in sorted(every, key=_rank, reverse=True)}
-    return Row(
+    return ScenarioRow(
         name=group.name,
         summary=group.info.summary if group.info else "",
         outcomes=_outcomes(results),
@@ -128,11 +128,11 @@ def _where(group: Group) -> str:
     worst = group.worst
     if worst.outcome is Outcome.COMPLETED:
         return ""
-    told = shown.verdict(worst).removeprefix(worst.outcome.value).lstrip(": ")
-    return told or line(worst.reason or "", 240)
+    text = summary.verdict(worst).removeprefix(worst.outcome.value).lstrip(": ")
+    return text or line(worst.reason or "", 240)
 
 
-def found(groups: tuple[Group, ...]) -> list[Found]:
+def finding_rows(groups: tuple[Group, ...]) -> list[FindingRow]:
     """The findings, each once a scenario, the worst first and those that were expected last."""
     made = []
     for group in groups:
@@ -145,7 +145,7 @@ def found(groups: tuple[Group, ...]) -> list[Found]:
                 first.setdefault(finding.code, finding)
         many = len(group.results)
         made += [
-            Found(
+            FindingRow(
                 f.severity,
                 f.expected,
                 group.name,
@@ -156,7 +156,7 @@ def found(groups: tuple[Group, ...]) -> list[Found]:
             )
             for f in first.values()
         ]
-    return sorted(made, key=lambda one: (one.expected, SEVERITIES.index(one.severity)))
+    return sorted(made, key=lambda finding: (finding.expected, SEVERITIES.index(finding.severity)))
 
 
 def detail(group: Group, data: ReportInput) -> Detail:
@@ -185,4 +185,13 @@ def detail(group: Group, data: ReportInput) -> Detail:
     )
 
 
-__all__ = ["Badge", "Detail", "Found", "Row", "about", "detail", "facts", "found", "row"]
+__all__ = [
+    "Badge",
+    "Detail",
+    "FindingRow",
+    "ScenarioRow",
+    "about",
+    "detail",
+    "facts",
+    "row",
+]

@@ -139,7 +139,7 @@ def _future(tree: ast.Module) -> bool:
     return any(
         isinstance(node, ast.ImportFrom)
         and node.module == "__future__"
-        and any(one.name == "annotations" for one in node.names)
+        and any(alias.name == "annotations" for alias in node.names)
         for node in tree.body
     )
 
@@ -156,16 +156,16 @@ def _without_future(source: str, tree: ast.Module) -> str:
 
 def _needed(tree: ast.Module, siblings: Mapping[str, str]) -> dict[str, str]:
     """The modules that it imports, and that these import, each after those that it needs."""
-    found: dict[str, str] = {}
+    modules: dict[str, str] = {}
     for name in _imported(tree):
         source = siblings.get(name, _STANDS_IN.get(name))
-        if source is None or name in found:
+        if source is None or name in modules:
             continue
-        found |= _needed(_parsed(name, source), siblings)
+        modules |= _needed(_parsed(name, source), siblings)
         if name in _STANDS_IN:
-            found.setdefault("harness", "")
-        found[name] = source
-    return found
+            modules.setdefault("harness", "")
+        modules[name] = source
+    return modules
 
 
 def _imported(tree: ast.Module) -> list[str]:

@@ -15,32 +15,32 @@ ORDER = (Verdict.SUPPORTED, Verdict.REFUTED, Verdict.UNTESTED)
 
 
 def diagnosis(data: ReportInput) -> str:
-    found = data.run.diagnosis
+    result = data.run.diagnosis
     if not worth(data.run):
         return ""
     rows = [
         [cell(h.title), _verdict(h), "; ".join(cell(why, 200) for why in _reasons(h))]
-        for h in ranked(found.hypotheses)
+        for h in ranked(result.hypotheses)
     ]
     text = "## Diagnosis\n\n" + table(("hypothesis", "verdict", "because"), rows, limit=9_000)
-    if not any(h.verdict is Verdict.SUPPORTED for h in found.hypotheses):
+    if not any(h.verdict is Verdict.SUPPORTED for h in result.hypotheses):
         text += f"\n\n{none_supported(data.run.results).capitalize()}."
-    if found.unexplained:
-        text += f"\n\n**None of the eight explains it:** {cell(found.unexplained)}."
-    if found.next_experiment:
+    if result.unexplained:
+        text += f"\n\n**None of the eight explains it:** {cell(result.unexplained)}."
+    if result.next_experiment:
         text += "\n\nThe run that would tell most next:\n\n"
-        text += fence(line(found.next_experiment, 500), "sh")
-    if found.no_experiment:
-        text += f"\n\nNo run is suggested: {cell(found.no_experiment)}."
+        text += fence(line(result.next_experiment, 500), "sh")
+    if result.no_experiment:
+        text += f"\n\nNo run is suggested: {cell(result.no_experiment)}."
     return text
 
 
 def worth(run: RunResult) -> bool:
     """Whether there is anything to say: a run of somebody's own scenarios may test nothing."""
-    found = run.diagnosis
-    tested = any(h.verdict is not Verdict.UNTESTED for h in found.hypotheses)
+    diagnosis = run.diagnosis
+    tested = any(h.verdict is not Verdict.UNTESTED for h in diagnosis.hypotheses)
     ladder = any(info.name in LADDER for info in run.scenarios)
-    return bool(found.hypotheses) and (tested or ladder or found.unexplained is not None)
+    return bool(diagnosis.hypotheses) and (tested or ladder or diagnosis.unexplained is not None)
 
 
 def ranked(hypotheses: Iterable[Hypothesis]) -> list[Hypothesis]:

@@ -38,9 +38,9 @@ def differences(data: ReportInput) -> str:
     if base is None:
         return f"{title}{code(BASELINE)} was not run: there is nothing to compare with."
     rows = [
-        [code(group.name), *told]
+        [code(group.name), *cells]
         for group in others
-        if any(told := [differs(base, group) for differs in DIFFERENCES])
+        if any(cells := [differs(base, group) for differs in DIFFERENCES])
     ]
     if not rows:
         return f"{title}Nothing that matters: every variation does what {code(BASELINE)} does."
@@ -62,7 +62,7 @@ def _reference(base: Group) -> list[str]:
         known(time, duration),
         NOTHING if peak is None else f"{number(peak[1], 3)} P",
         NOTHING if last is None else number(last),
-        verdicts.findings(_told(base)),
+        verdicts.findings(_notable(base)),
     ]
 
 
@@ -136,17 +136,17 @@ def _last_loss(base: Group, other: Group) -> str:
 
 
 def _findings(base: Group, other: Group) -> str:
-    known = {finding.code for finding in _told(base)}
-    ours = _told(other)
+    known = {finding.code for finding in _notable(base)}
+    ours = _notable(other)
     more = verdicts.findings([finding for finding in ours if finding.code not in known])
     less = sorted(known - {finding.code for finding in ours} - {"step_time_jump"})
     return ", ".join([more] * bool(more) + [f"no {code(name)}" for name in less])
 
 
-def _told(group: Group) -> list[Finding]:
+def _notable(group: Group) -> list[Finding]:
     """The findings that tell variations apart; what is only for information does not."""
-    found = [finding for result in group.results for finding in result.findings]
-    return [finding for finding in found if finding.severity is not Severity.INFO]
+    findings = [finding for result in group.results for finding in result.findings]
+    return [finding for finding in findings if finding.severity is not Severity.INFO]
 
 
 DIFFERENCES: tuple[Difference, ...] = (

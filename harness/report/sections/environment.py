@@ -23,7 +23,7 @@ def environment(data: ReportInput) -> str:
 def facts(run: RunResult) -> list[tuple[str, str]]:
     """What there is to know of it, each as its name and one plain line."""
     env, settings = run.environment, run.settings
-    told = [
+    rows = [
         *((name, version or "not installed") for name, version in sorted(env.versions.items())),
         ("Python", env.python),
         ("device", env.device or "not known"),
@@ -39,11 +39,11 @@ def facts(run: RunResult) -> list[tuple[str, str]]:
         ),
         ("command", " ".join(run.command)),
         ("started", run.started),
-        *(("continued", f"{one.started}: {' '.join(one.command)}") for one in run.continued),
+        *(("continued", f"{part.started}: {' '.join(part.command)}") for part in run.continued),
         ("runs took", duration(sum(result.wall_s for result in run.results))),
         ("harness", run.harness_version),
     ]
-    return [(line(name, 60), line(value, LIMITS.get(name, 120))) for name, value in told]
+    return [(line(name, 60), line(value, LIMITS.get(name, 120))) for name, value in rows]
 
 
 def _usable(env: Environment) -> list[tuple[str, str]]:

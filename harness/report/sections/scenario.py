@@ -15,7 +15,7 @@ from harness.report.input import LOGS, Group, ReportInput
 from harness.report.sections.verdicts import SYMBOLS, outcomes, place, steps
 from harness.report.sections.verdicts import loss as loss_of
 from harness.report.text import NOTHING, cell, code, details, fence, line, table
-from harness.text.sanitize import plain
+from harness.text.sanitize import sanitize
 from harness.text.units import count, duration, number, percent, plural, size
 
 LOG_LINES = 20
@@ -123,20 +123,20 @@ def _endings(results: Sequence[ScenarioResult]) -> str:
     """How the repeats ended, equal endings together."""
     kinds: dict[tuple[str, str], list[ScenarioResult]] = defaultdict(list)
     for result in results:
-        told = f"{SYMBOLS[result.outcome]} {result.outcome.value}"
-        told += f": {cell(result.cause.code, 40)}" if result.cause else ""
-        kinds[told, place(result).removeprefix(" in ").strip()].append(result)
+        ending = f"{SYMBOLS[result.outcome]} {result.outcome.value}"
+        ending += f": {cell(result.cause.code, 40)}" if result.cause else ""
+        kinds[ending, place(result).removeprefix(" in ").strip()].append(result)
     if len(kinds) == 1 and results[0].outcome is Outcome.COMPLETED:
-        return f"**{told}** in all {len(results)} runs, loss {loss_of(results)}"
+        return f"**{ending}** in all {len(results)} runs, loss {loss_of(results)}"
     rows = [
         [
-            told,
+            ending,
             where or NOTHING,
             f"{len(same)}/{len(results)}",
             cell(", ".join(str(result.repeat) for result in same), 80),
             cell((same[0].cause and same[0].cause.summary) or same[0].reason or NOTHING),
         ]
-        for (told, where), same in sorted(kinds.items(), key=lambda kind: -len(kind[1]))
+        for (ending, where), same in sorted(kinds.items(), key=lambda kind: -len(kind[1]))
     ]
     return table(("outcome", "last seen in", "runs", "repeats", "the first says"), rows[:KINDS]) + (
         f"\n\nand {len(rows) - KINDS} more ways." if len(rows) > KINDS else ""
@@ -177,11 +177,11 @@ def _findings(results: Sequence[ScenarioResult]) -> str:
     for result in results:
         for finding in result.findings:
             first.setdefault(finding.code, finding)
-    seen = Counter(code for result in results for code in {f.code for f in result.findings})
+    runs = Counter(code for result in results for code in {f.code for f in result.findings})
     lines = [
         f"- {finding.severity.value} {code(name)}"
         + (" (expected)" if finding.expected else "")
-        + (f", in {seen[name]} of {len(results)} runs" if len(results) > 1 else "")
+        + (f", in {runs[name]} of {len(results)} runs" if len(results) > 1 else "")
         + f": {cell(finding.summary)}"
         for name, finding in first.items()
     ]
@@ -190,27 +190,27 @@ def _findings(results: Sequence[ScenarioResult]) -> str:
 
 def pending(record: Record) -> str:
     """What was pending in the first and the last of the sampled steps, and how it grows."""
-    looked = list(zip(record.node_step, record.nodes, record.depth, strict=True))
-    if not looked:
+    samples = list(zip(record.node_step, record.nodes, record.depth, strict=True))
+    if not samples:
         return ""
     returned = dict(
         zip(record.left_step, zip(record.carried, record.left, strict=True), strict=True)
     )
     rows = []
-    for step, nodes, depth in looked[:LOOKS] + looked[LOOKS:][-LOOKS:]:
+    for step, nodes, depth in samples[:LOOKS] + samples[LOOKS:][-LOOKS:]:
         carried, left = returned.get(step, (None, None))
         ran = None if left is None or left > nodes else nodes - left
         row = (step, nodes, depth if depth >= 0 else None, ran, carried, left)
         rows.append([NOTHING if value is None else count(value) for value in row])
-    later = looked[1:]  # in step 0 no step before has left anything
+    later = samples[1:]  # in step 0 no step before has left anything
     later = later[:: max(1, len(later) // stats.BLOCKS)]
     growth = ""
     if len(later) > 2:
         slope = stats.theil_sen([(float(step), float(nodes)) for step, nodes, _ in later])
         growth = f", growing by {count(slope.value)} a step" if slope.low > 0 else ""
     return (
-        f"Pending operations{growth}. Looked at in {len(looked)} of "
-        f"{plural(max(len(record.step), looked[-1][0] + 1), 'step')}, among them:\n\n"
+        f"Pending operations{growth}. Looked at in {len(samples)} of "
+        f"{plural(max(len(record.step), samples[-1][0] + 1), 'step')}, among them:\n\n"
         + table(("step", "pending", "depth", "run", "of earlier steps", "left"), rows, "r" * 6)
     )
 
@@ -223,20 +223,20 @@ def cause(group: Group, data: ReportInput) -> str:
     return "\n\n".join(part for part in _cause(result, result.cause, data) if part)
 
 
-def _cause(result: ScenarioResult, found: Cause, data: ReportInput) -> Iterator[str]:
-    how = "proven" if found.proven else "confirmed by lack of progress, not proven"
+def _cause(result: ScenarioResult, cause: Cause, data: ReportInput) -> Iterator[str]:
+    how = "proven" if cause.proven else "confirmed by lack of progress, not proven"
     which = f" of repeat {result.repeat}" if result.repeat else ""
-    yield f"**Cause{which}: {cell(found.code, 40)}** ({how}): {cell(found.summary, 400)}"
+    yield f"**Cause{which}: {cell(cause.code, 40)}** ({how}): {cell(cause.summary, 400)}"
     if result.stalled_at_s is not None and result.detected_at_s is not None:
         since = duration(result.detected_at_s - result.stalled_at_s)
         yield (
             f"Last progress {duration(result.stalled_at_s)} after the start; verdict {since} later."
         )
-    if site := found.evidence.get("wait_site"):
+    if site := cause.evidence.get("wait_site"):
         yield f"Wait site: {code(brief(site), 400)}"
     rows = [
         (cell(LABELS.get(key, key), 60), cell(brief(value, key)))
-        for key, value in found.evidence.items()
+        for key, value in cause.evidence.items()
         if key != "wait_site" and value is not None
     ]
     yield table(("evidence", "value"), rows, limit=4_000) if rows else ""
@@ -314,5 +314,5 @@ def log_tail(group: Group, data: ReportInput) -> str:
 
 def last_lines(tail: str) -> str:
     """The end of a log as plain text, long lines shortened."""
-    lines = plain(tail).rstrip().split("\n")[-LOG_LINES:]
-    return "\n".join(line(one, LOG_WIDTH) if len(one) > LOG_WIDTH else one for one in lines)
+    lines = sanitize(tail).rstrip().split("\n")[-LOG_LINES:]
+    return "\n".join(line(text, LOG_WIDTH) if len(text) > LOG_WIDTH else text for text in lines)
