@@ -6,7 +6,7 @@ for the order.
 1. `skipped`: the worker said that the scenario cannot run here.
 2. `crashed`: the worker wrote down an exception.
 3. `hung`: the watchdog confirmed it.
-4. `crashed`: ended by itself with a signal, an exit code, no word of an end, or too few steps.
+4. `crashed`: ended with a signal, an exit code, no record of its end, or too few steps.
 5. `diverged`: losses, gradients or parameters are not finite, or the loss exploded.
 6. `unfinished`: ended by the budget or by the user.
 7. `completed`.
@@ -59,7 +59,7 @@ def classify(
     repeat: int = 0,
     rank: int = 0,
 ) -> ScenarioResult:
-    """`settings` are None for an outside command: how it ended is then what its exit code says."""
+    """Classify one run. `settings` are None for an outside command: its exit code then decides."""
     everything = (*seen_from_outside(ending), *findings.find(record), *ending.findings)
     outcome, reason = _outcome(record, ending, settings, everything)
     completed = _completed(record, settings)
@@ -113,38 +113,38 @@ def _outcome(
 
 
 def _stopped(record: Record, ending: Ending, where: str) -> str | None:
-    """Why it was ended from outside while it still made progress; None when it was not."""
+    """Describe why we stopped a run that still made progress; None when we did not."""
     doing = f"; it {ending.doing}" if ending.doing else ""
     if ending.interrupted:
         return f"{ending.ended_by or 'interrupted'} {where}{doing}"
     if not ending.over_budget:
         return None
-    reason = f"the budget was spent {where}"
+    reason = f"stopped by --budget {where}"
     place = ending.position
     if place is not None and record.start is not None:
         lasted = record.start.t + ending.wall_s - place.t
-        reason += f", which had lasted {duration(max(0.0, lasted))}"
+        reason += f" ({duration(max(0.0, lasted))})"
     if len(record.seconds) > 0:
         reason += f"; a step took {duration(stats.median(record.seconds))}"
     return reason + doing
 
 
 def _broken(record: Record, ending: Ending, settings: Settings | None, where: str) -> str | None:
-    """Why a run that ended by itself did not end well; None when it did."""
+    """Describe why a run that ended by itself failed; None when it did not."""
     if ending.signal is not None:
         return f"killed by {ending.signal} {where}"
     if ending.exit_code is None:
         if record.start is None:
-            return "the worker did not start"
-        return f"lost {where}: its guard, the process above it, was killed"
+            return "the worker process did not start"
+        return f"lost {where}: its guard process was killed"
     if ending.exit_code != 0:
         return f"exited with code {ending.exit_code} {where}"
     if settings is None:
         return None
     if record.end is None and ending.position and ending.position.phase == "exit":
-        return "its record is cut short: all steps were over, but the last beats are not on disk"
+        return "the record is incomplete: all steps ended, but the last beats are not on disk"
     if record.end is None:
-        return f"exited with code 0 {where}, before its steps were over"
+        return f"exited with code 0 {where}, before all steps ended"
     completed = _completed(record, settings)
     if completed < settings.steps and not record.torn:
         return f"returned from {completed} of {plural(settings.steps, 'step')}"
@@ -185,9 +185,9 @@ def _place(record: Record, ending: Ending) -> Position | None:
 
 def _where(place: Position | None, settings: Settings | None) -> str:
     if place is None:
-        return "before its first beat"
+        return "during start-up"
     if place.step < 0:
-        return f"before the first step, phase {place.phase}"
+        return "during start-up" + (f", phase {place.phase}" if place.phase != "start" else "")
     if settings is not None and place.step >= settings.steps:
         return f"after the last step, phase {place.phase}"
     return phrases.place(place.step, place.phase)
@@ -213,7 +213,7 @@ def _missed(info: ScenarioInfo, everything: Sequence[Finding]) -> list[Finding]:
     return [
         warning(
             "expectation_missed",
-            f"the scenario declares {code}, and it did not show up",
+            f"the scenario declares {code}, but the run does not have it",
             code=code,
         )
         for code in info.expects
@@ -286,7 +286,7 @@ def _memory(record: Record, ending: Ending) -> MemorySummary:
 
 
 def _slope(active: Sequence[int]) -> stats.Slope | None:
-    """Bytes per step after the warm-up, whether or not that is a finding."""
+    """The growth after the warm-up in bytes per step, also where it is no finding."""
     start = max(WARM_UP, len(active) // 10)
     points = [(i, float(size)) for i, size in stats.blocks(active[start:]) if size >= 0]
     return stats.theil_sen(points) if len(points) >= 3 else None

@@ -59,7 +59,7 @@ class Setup(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Counted(msgspec.Struct, frozen=True, kw_only=True):
-    """How many runs came to what; p is of the one that differs most, for so many that could."""
+    """Counts of runs by result; p belongs to the result that differs most."""
 
     name: str
     """`outcome`; `finding CODE`; of those that hung `cause`, `hang` (its fingerprint) and `step`,
@@ -223,7 +223,7 @@ def _p(left: Sequence[float], right: Sequence[float]) -> float:
 
 
 def _beyond(name: str, a: float, b: float, factor: float) -> bool:
-    """Whether two values of a figure lie further apart than by `factor`."""
+    """Return True if two values of a figure differ by more than `factor`."""
     if abs(a - b) <= NOISE.get(name, 0.0):
         return False
     if not (math.isfinite(a) and math.isfinite(b)):

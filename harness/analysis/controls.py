@@ -1,4 +1,4 @@
-"""What came of the controls against what had to: rows and a confusion matrix. Pure."""
+"""The results of the controls against the expected ones, with a confusion matrix. Pure."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ def matrix(rows: Sequence[ControlResult]) -> Matrix:
 
 
 def passed(rows: Sequence[ControlResult]) -> bool:
-    """Whether every run got its verdict, and at least one of them was not skipped."""
+    """Return True if every run got its verdict, and at least one was not skipped."""
     answers = [row.ok for row in rows if row.ok is not None]
     return bool(answers) and all(answers)
 
@@ -74,7 +74,7 @@ def _here(expected: Expected, provable: bool) -> Expected:
 
 
 def row(result: ScenarioResult, expected: Expected, here: Environment) -> ControlResult:
-    """What came of one run of a control, held against what had to."""
+    """Compare one run of a control with the expected result."""
     expected = _here(expected, _provable(here))
     skipped = result.outcome is Outcome.SKIPPED and Outcome.SKIPPED not in expected.outcome
     wrong = (result.reason or "",) if skipped else tuple(_wrong(result, expected))
@@ -115,7 +115,7 @@ def _wrong(result: ScenarioResult, expected: Expected) -> Iterator[str]:
     reason = result.reason or ""
     for text in expected.says:
         if text not in reason:
-            yield f"the reason does not say {text!r}: {reason}"
+            yield f"the reason does not contain {text!r}: {reason}"
     yield from _misnamed(result, expected)
     if result.outcome is Outcome.COMPLETED:
         for finding in result.findings:

@@ -1,4 +1,4 @@
-"""What repeats of one scenario say together: how often it hangs, how its figures spread. Pure."""
+"""Summaries of the repeats of one scenario: outcomes, hangs, spread of figures. Pure."""
 
 from __future__ import annotations
 
@@ -93,13 +93,13 @@ def _hangs(ran: Sequence[ScenarioResult]) -> Iterator[Hang]:
 
 
 def _kind(result: ScenarioResult) -> tuple[str, ...]:
-    """What two runs that hang in the same way have in common."""
+    """The properties that two runs of the same hang share."""
     fingerprint = _evidence(result, "fingerprint")
     return (str(fingerprint),) if fingerprint else _circumstances(result)
 
 
 def _circumstances(result: ScenarioResult) -> tuple[str, ...]:
-    """What two runs that hang have in common as far as no stacks are asked."""
+    """The properties that two runs of the same hang share, apart from stacks."""
     return ("", result.cause.code if result.cause else "", str(result.last_phase))
 
 
@@ -108,11 +108,11 @@ def _evidence(result: ScenarioResult, name: str) -> str | None:
 
 
 def describe_hang(hang: Hang) -> str:
-    """`hung at step 1 in 3 of 20 runs (5 to 36 %)`."""
+    """Describe a hang: `hung at step 1 in 3 of 20 runs (5.2 to 36 %)`."""
     at = "" if hang.step is None else f" at step {hang.step}"
     return f"hung{at} in {format_share(hang.share)}"
 
 
 def format_share(share: Share) -> str:
-    """`3 of 20 runs (5 to 36 %)`."""
+    """Format a share of runs: `3 of 20 runs (5.2 to 36 %)`."""
     return f"{share.count} of {plural(share.of, 'run')} ({percent_range(share.low, share.high)})"

@@ -265,7 +265,7 @@ def test_interrupted_and_stopped_runs_say_nothing():
 
 
 def test_slow_dead_crashed_and_compiling_are_four_answers():
-    slow = stopped("baseline_update", Outcome.UNFINISHED, reason="the budget was spent")
+    slow = stopped("baseline_update", Outcome.UNFINISHED, reason="stopped by --budget")
     said_of = [
         " ".join(said([result])["memory"].because)
         for result in (slow, hung("baseline_update"), killed("baseline_update"))
@@ -279,7 +279,7 @@ def test_one_healthy_run_does_not_refute_a_deadlock():
     few = [done("baseline_update", repeat=n) for n in range(3)]
     found = said(few)["deadlock"]
     assert found.verdict is Verdict.UNTESTED
-    assert "less than 56 % of runs may hide" in found.because[0]
+    assert "fewer than 56 % of runs could be missed" in found.because[0]
     assert not decided(few, SETTINGS, machine(), ["sgd_step"])
     # The healthy runs of all scenarios count that would hang with it.
     assert said([*few, done("grad_without_update")])["deadlock"].verdict is Verdict.UNTESTED
@@ -295,7 +295,7 @@ def test_without_a_reference_nothing_is_refuted():
 
 def test_that_work_is_deferred_and_costs_nothing_is_told_without_a_contradiction():
     told = " ".join(said([done("baseline_update")])["deferred"].because)
-    assert "what a step leaves to the next one costs nothing extra" in told
+    assert "deferred work costs no extra time" in told
 
 
 # --- each hypothesis -----------------------------------------------------------------------------
@@ -495,7 +495,7 @@ def test_a_proven_deadlock_is_told_once_with_what_is_waited_for():
     told = "mine is in a proven deadlock in step 1, phase forward: the main thread " + site
     assert found["deadlock"].because == (told,)
     assert found["data"].verdict is Verdict.UNTESTED
-    assert "what nobody will do" in found["deadlock"].title
+    assert "event that cannot come" in found["deadlock"].title
     (blind,) = said([waiting("lock", None)])["deadlock"].because
     assert blind.count("step 1") == 1
     assert blind.endswith(": 3 threads can only be woken by one another")
@@ -591,7 +591,7 @@ def test_where_no_run_can_be_suggested_it_is_said_why():
     alone = [hung("baseline_update")]
     own, command = (diagnose(alone, given, machine(), ()) for given in (SETTINGS, None))
     assert own.next_experiment is command.next_experiment is None
-    assert "file of your own" in own.no_experiment
+    assert "scenarios are your own" in own.no_experiment
     assert "add the variant" in command.no_experiment
     assert diagnose(alone, SETTINGS, machine()).no_experiment is None
     memory = diagnose(ladder(original_report), SETTINGS, machine())
@@ -708,7 +708,7 @@ def test_what_was_not_compiled_says_nothing_of_compiling():
     found = said(results)
     assert found["stale_compile"].verdict is Verdict.UNTESTED
     assert found["retrace"].verdict is Verdict.UNTESTED
-    assert "compilation was not in force" in found["retrace"].because
+    assert "compilation was off in these runs" in found["retrace"].because
 
 
 def lost(name, last):

@@ -159,7 +159,7 @@ def test_all_words_of_the_reason_must_be_there(outcome):
     right = came(outcome, cause, reason="rank 1 was killed by SIGKILL in step 3")
     assert row(expected, right).ok is True
     wrong = row(expected, came(outcome, cause, reason="rank 1 is gone in step 3"))
-    assert wrong.wrong == ("the reason does not say 'SIGKILL': rank 1 is gone in step 3",)
+    assert wrong.wrong == ("the reason does not contain 'SIGKILL': rank 1 is gone in step 3",)
 
 
 def test_findings_that_must_be_there():

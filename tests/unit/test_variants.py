@@ -133,7 +133,7 @@ def test_what_a_command_does_not_report_is_untested_and_not_refuted():
     assert {told[id] for id in ("leak", "data", "retrace")} == {Verdict.UNTESTED}
     assert told["deadlock"] is Verdict.REFUTED
     reasons = {one.id: one.because for one in found.hypotheses}
-    assert reasons["leak"] == ("the command does not report it",)
+    assert reasons["leak"] == ("the command does not report the figure",)
 
 
 def test_memory_that_is_reported_and_stays_refutes_a_leak():

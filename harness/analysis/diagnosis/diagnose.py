@@ -1,6 +1,6 @@
 """From the differences between scenarios to a cause. Pure.
 
-`diagnose` gives a verdict on each hypothesis and the run that would tell most next; `order` and
+`diagnose` gives a verdict on each hypothesis and the most informative next run; `order` and
 `decided` plan a run of the ladder. The expectations are `harness.analysis.diagnosis.hypotheses`.
 """
 
@@ -23,7 +23,7 @@ def diagnose(
     available: Sequence[str] = LADDER,
     run: str | None = None,
 ) -> Diagnosis:
-    """What `results` say of each hypothesis; several repeats of one scenario are welcome.
+    """Judge each hypothesis by `results`, which may hold several repeats of a scenario.
 
     `settings` are those of the run, before a scenario's own overrides; None of outside commands.
     `available` names what could be run next, and `run` the folder of the run that it can be added
@@ -58,9 +58,9 @@ def decided(
     environment: Environment,
     remaining: Sequence[str],
 ) -> bool:
-    """Whether nothing in `remaining` could turn an untested hypothesis into another verdict.
+    """Return True if no scenario in `remaining` can decide an untested hypothesis.
 
-    A verdict that has been reached is not waited for to be overturned.
+    Verdicts that have been reached are final for this purpose.
     """
     evidence = verdicts.arrange(results, settings, environment)
     return next_experiment.decided(verdicts.assess(evidence), evidence, remaining)

@@ -1,4 +1,4 @@
-"""What a scenario did to the symptom of the reference: stays, clears or moves. Pure."""
+"""The effect of a scenario on the symptom of the reference: stays, clears or moves. Pure."""
 
 from __future__ import annotations
 
@@ -66,8 +66,11 @@ class Reference:
 
 
 def reference(theory: Theory, groups: Groups) -> Reference | None:
-    """Where the symptom that `theory` explains is seen: in the baseline and its twins, or else in
-    the other references of the hypothesis; None when they are all without."""
+    """Find the runs that show the symptom which `theory` explains.
+
+    The baseline and its twins come first, then the other references of the hypothesis. None when
+    no run shows it.
+    """
     for names in (sorted(TWINS), theory.references):
         runs = tuple(run for name in names for run in groups.get(name, ()))
         affected = [run for run in runs if run.kinds & theory.explains]
@@ -83,7 +86,7 @@ def comparable(base: Reference) -> frozenset[str] | None:
 
 
 def effect(theory: Theory, base: Reference, runs: Sequence[Facts]) -> Effect | None:
-    """What these runs of one scenario did to it; None when they do not say."""
+    """The effect of these runs of one scenario; None when they do not decide it."""
     if base.wanted <= SLOWNESS and theory.id != "deferred":
         return None if runs[0].name in SMALLER else _slowness(base, runs)
     effects = [_effect(base, run) for run in runs]
@@ -105,7 +108,7 @@ def _effect(base: Reference, run: Facts) -> Effect | None:
 
 
 def _another(base: Reference, run: Facts) -> bool:
-    """Whether it is another hang, or another death: SIGKILL comes from outside, faults do not."""
+    """Return True for another hang or death: SIGKILL comes from outside, faults do not."""
     if Kind.DEAD in run.kinds:
         return run.place not in base.places
     signals = {other.result.signal == "SIGKILL" for other in base.affected}
@@ -114,7 +117,7 @@ def _another(base: Reference, run: Facts) -> bool:
 
 
 def _past(base: Reference, run: Facts) -> bool:
-    """Whether this run came far enough to have shown the symptom."""
+    """Return True if this run came far enough to show the symptom."""
     if run.result.outcome in (Outcome.COMPLETED, Outcome.DIVERGED):
         return True
     if base.stop is not None:

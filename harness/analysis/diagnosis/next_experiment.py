@@ -1,4 +1,4 @@
-"""Which run tells most: the ladder's order, what is left to tell, and the next one. Pure."""
+"""The order of the ladder, and the most informative next run. Pure."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ from harness.scenario.load import BASELINE
 
 DEFAULTS = Settings()
 OWN = (
-    "these scenarios are your own, and the ladder's are not to be compared with them: what an "
-    "untested hypothesis needs has to be a file of your own, by that name"
+    "these scenarios are your own, so the ladder's runs do not compare with them; to test a "
+    "hypothesis, write a file with the name of the scenario that it needs"
 )
 COMMAND = (
-    "a command is compared with its own variants alone; to test a hypothesis, add the variant that "
-    "it needs (docs/guide/watch.md)"
+    "a command compares only with its own variants; to test a hypothesis, add the variant that it "
+    "needs (docs/guide/watch.md)"
 )
-NOTHING = "no scenario of the ladder could say more of what is untested"
+NOTHING = "no scenario of the ladder can test the hypotheses that are left"
 RARE_RUNS, RARE_STEPS = 10, 10
 """Of a training that is well: so many runs, of so many times the steps, before it is called so."""
 
@@ -51,7 +51,7 @@ def order(names: Sequence[str]) -> tuple[str, ...]:
 
 
 def _worth(name: str, pair: tuple[str, str], before: int) -> float:
-    """How much `name` tells a pair apart: 2 when whatever happens contradicts one of the two."""
+    """Rate how well `name` separates a pair: 2 when any result contradicts one of the two."""
     a, b = (TABLE[name].get(id) for id in pair)
     if _clears(a) == _clears(b) and not _shows(a) and not _shows(b):
         return 0.0
@@ -68,7 +68,7 @@ def _shows(expected: Cell | None) -> bool:
 
 
 def tells(name: str, theory: Theory, evidence: Evidence) -> float:
-    """What a run of `name` could still say of a hypothesis that is untested; 0: nothing."""
+    """Rate what a run of `name` can still say about an untested hypothesis; 0 is nothing."""
     expected = cell(name, theory)
     references = [run for twin in TWINS for run in evidence.groups.get(twin, ())]
     if expected is None:
@@ -91,7 +91,7 @@ def tells(name: str, theory: Theory, evidence: Evidence) -> float:
 
 
 def _may_hide(theory: Theory, evidence: Evidence) -> bool:
-    """Whether it has not been seen, in too few runs to say so."""
+    """Return True if the symptom is absent, but in too few runs to exclude it."""
     if any(run.kinds & theory.explains for run in evidence.runs):
         return False
     return may_hide(informative_runs(theory, evidence)) > theory.unseen
@@ -103,7 +103,7 @@ def open_theories(hypotheses: Iterable[Hypothesis]) -> list[Theory]:
 
 
 def decided(hypotheses: Sequence[Hypothesis], evidence: Evidence, remaining: Sequence[str]) -> bool:
-    """Whether nothing in `remaining` could say anything of a hypothesis that is untested."""
+    """Return True if no scenario in `remaining` can test an untested hypothesis."""
     still = open_theories(hypotheses)
     return not any(tells(name, theory, evidence) for name in remaining for theory in still)
 
@@ -114,7 +114,7 @@ def next_experiment(
     available: Sequence[str],
     run: str | None = None,
 ) -> str | None:
-    """The single run that would tell most, as a command; None when nothing is left to ask.
+    """The most informative single run, as a command; None when there is none.
 
     With `run`, the folder of a run, it is added to that.
     """
@@ -134,7 +134,7 @@ def next_experiment(
 def no_experiment(
     hypotheses: Sequence[Hypothesis], evidence: Evidence, available: Sequence[str]
 ) -> str | None:
-    """Why `next_experiment` has nothing to name; None when nothing is untested."""
+    """Explain why there is no next experiment; None when nothing is untested."""
     still = open_theories(hypotheses)
     if not still:
         return None
@@ -142,14 +142,14 @@ def no_experiment(
         return COMMAND if evidence.settings is None else OWN
     need = max(theory.steps for theory in still)
     if evidence.settings is not None and evidence.settings.steps < need:
-        return f"{evidence.settings.steps} steps are too few to tell: give --steps {need} or more"
+        return f"{evidence.settings.steps} steps are too few: give --steps {need} or more"
     return NOTHING
 
 
 def _again(
     hypotheses: Sequence[Hypothesis], evidence: Evidence, available: Sequence[str], run: str | None
 ) -> str | None:
-    """Every scenario has been run, and nothing is supported: more of the baseline."""
+    """Repeat the baseline, where every scenario ran and nothing is supported."""
     runs = [run_of_twin for twin in sorted(TWINS) for run_of_twin in evidence.groups.get(twin, ())]
     if BASELINE not in available or not runs or len(runs) >= RARE_RUNS:
         return None

@@ -13,9 +13,9 @@ from harness.stats import wilson
 from harness.text.units import duration, number, percent, plural, size
 
 SWAP = 256 << 20
-"""Growth of used swap below this is other programs' business."""
+"""Growth of used swap, in bytes, below which other programs can be the reason."""
 FAULTS = 10_000
-"""Major faults below this are the loading of programs and models."""
+"""Major faults below which loading programs and models is the reason."""
 AMPLE = 0.5
 """A measured peak below this share of the memory excludes that it is too little."""
 FEW_TRACES = 2
@@ -62,17 +62,16 @@ def _memory(
         figures.append(f"peaks at {size(measured)}; {has}")
     elif p and held * p > usable:
         figures.append(
-            f"what is trained and the optimizer's state alone are {number(held)} P = "
-            f"{size(held * p)}; {has}"
+            f"parameters and optimizer state alone need {number(held)} P = {size(held * p)}; {has}"
         )
     if swap >= SWAP:
         figures.append(f"used swap grew by {size(swap)}")
     if faults >= FAULTS:
-        figures.append(f"{plural(faults, 'page')} were read in from a disk")
+        figures.append(f"{plural(faults, 'page')} were read back from a disk")
     if figures:
         return tuple(figures), ()
     if any(Kind.PROVEN in run.kinds for run in base.affected):
-        return (), ("a proven deadlock waits for no memory",)
+        return (), ("a proven deadlock does not wait for memory",)
     # Only what was measured excludes it: frozen weights and activations are in no formula here.
     # A limit on the process is not seen either, so that a kill excludes nothing.
     came_far = all(run.steps > 1 for run in base.affected)
@@ -83,7 +82,7 @@ def _memory(
 
 
 def measured(id: str, run: Facts) -> bool:
-    """Whether what would show a hypothesis was measured at all: an outside command tells less."""
+    """Return True if the run has the figure of a hypothesis: outside commands report less."""
     metrics = run.result.metrics
     if id == "leak":
         return metrics.memory.active_peak is not None
@@ -117,6 +116,11 @@ def may_hide(runs: Sequence[Facts]) -> float:
     return wilson(0, len(runs))[1]
 
 
+def clean_runs(unseen: float) -> int:
+    """The number of runs without a symptom that excludes one in `unseen` of all runs."""
+    return next(n for n in range(1, 1_000) if wilson(0, n)[1] <= unseen)
+
+
 def contrast(base: Reference, others: Sequence[Sequence[Facts]]) -> str | None:
     """The best contrast to a death of memory: the runs of another scenario, of one's own, train as
     many parameters, need more memory than was had, and complete."""
@@ -135,7 +139,7 @@ def contrast(base: Reference, others: Sequence[Sequence[Facts]]) -> str | None:
 
 
 def absence(id: str, runs: Sequence[Facts]) -> str:
-    """Why the absence of a symptom in these runs says that a hypothesis is wrong."""
+    """Explain why the absence of a symptom in these runs refutes a hypothesis."""
     names = list(dict.fromkeys(run.name for run in runs))
     some = ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")
     text = f"not seen in {plural(len(runs), 'completed run')} ({some})"
@@ -147,9 +151,9 @@ def absence(id: str, runs: Sequence[Facts]) -> str:
         times = (
             f"step 0 takes {duration(first.step_s.first)}, step 1 {duration(first.step_s.second)}"
         )
-        text += f": what a step leaves to the next one costs nothing extra, {times}"
+        text += f": deferred work costs no extra time, {times}"
     if id == "deadlock":
-        text += f"; one that comes in less than {percent(may_hide(runs))} of runs may hide"
+        text += f"; a deadlock in fewer than {percent(may_hide(runs))} of runs could be missed"
     if id == "memory" and first.memory.peak_over_p is not None:
         text += f": peak {number(first.memory.peak_over_p, 3)} P"
     return text

@@ -1,30 +1,30 @@
-"""What one run shows, in the words of the table. Pure."""
+"""The symptoms of one run, as the kinds of the table. Pure."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from harness.analysis.diagnosis.hypotheses import STOPS, Kind
 from harness.model import Finding, Outcome, ScenarioResult, Severity
 from harness.scenario.load import BASELINE
 from harness.text import phrases
-from harness.text.units import duration, number, plural
+from harness.text.units import duration, number, percent, plural
 
 HOST_WAITS = frozenset(("queue", "io"))
 HOST_PHASES = frozenset(("data", "checkpoint", "validate", "log"))
 DEVICE_WAITS = frozenset(("stream_evaluation", "collective"))
 """Waits that are the runtime's whatever phase the trainer is in."""
 NOT_ITS_OWN = frozenset(("running", "gil", "jit", "memory", "unknown"))
-"""What a hang may be called after another thread than the main one."""
+"""Kinds of wait after which a hang is named though the main thread does not wait so."""
 KILLS = frozenset(("SIGKILL", "SIGSEGV", "SIGBUS", "SIGABRT"))
 """Signals as which the end of memory can show. SIGTERM and SIGINT are somebody's wish."""
 OUT_OF_MEMORY = re.compile(
     r"\[(malloc|malloc_or_wait|metal::malloc|cuda_?malloc)\]|^MemoryError|std::bad_alloc"
     r"|out of memory|Insufficient Memory|Cannot allocate memory",
 )
-"""In MLX's words, the C++ library's, Python's, CUDA's, Metal's, and the operating system's."""
+"""Messages of MLX, the C++ library, Python, CUDA, Metal and the operating system."""
 TRACE_FACTOR, TRACE_S = 5.0, 0.5
 """A second trace matters when its step takes this many usual steps, and this much longer."""
 DATA_SHARE, DATA_S = 0.5, 0.25
@@ -61,7 +61,7 @@ class Facts:
 
     @property
     def place(self) -> str | None:
-        """Where it waits: the wait site's category, or the phase where no stack was had."""
+        """The place of a wait: the category of its site, or the phase where no stack was taken."""
         category = self.result.cause.evidence.get("wait_category") if self.result.cause else None
         return str(category) if category else self.result.last_phase
 
@@ -80,7 +80,7 @@ class Facts:
 
 
 def gather(results: Sequence[ScenarioResult]) -> tuple[Facts, ...]:
-    """The facts of each run, with what only a comparison of twins can show."""
+    """Collect the facts of each run, and those that only a comparison of twins shows."""
     wrong = _recreated_differs(results)
     facts = []
     for result in results:
@@ -167,7 +167,7 @@ def _times(result: ScenarioResult, jump: Finding | None) -> set[Kind]:
 
 
 def _traced_twice(result: ScenarioResult, finding: Finding | None) -> bool:
-    """Whether a second trace that nobody expects costs what would be felt."""
+    """Return True if an unexpected second trace costs noticeable time."""
     times = result.metrics.step_s
     if times is None or finding is None or finding.severity is Severity.INFO:
         return False
@@ -180,7 +180,7 @@ def _stale(finding: Finding) -> bool:
 
 
 def _recreated_differs(results: Sequence[ScenarioResult]) -> bool:
-    """Whether a new value_and_grad in each step gives another loss than one that is kept.
+    """Return True if a new value_and_grad in each step gives another loss than a reused one.
 
     The baseline and its twin compute the same: what differs between them is not to be told apart.
     And where scenarios that go another way about it agree with the new one, it is the kept one that
@@ -207,13 +207,16 @@ def _last_loss(results: Sequence[ScenarioResult], name: str) -> float | None:
     return None
 
 
-# --- in words ------------------------------------------------------------------------------------
+# --- sentences ------------------------------------------------------------------------------------
 
 
 def describe(runs: Sequence[Facts], kinds: frozenset[Kind] = STOPS) -> str:
-    """`sgd_step completes 10 steps`, `baseline_update hangs in step 1, phase eval (3 of 4 runs)`.
+    """Describe runs of one scenario in one sentence.
 
-    Told of the first run that shows one of `kinds`, if any does, with how many do as it does.
+    Examples: `sgd_step completes 10 steps`, `baseline_update hangs in step 1, phase eval
+    (3 of 4 runs)`.
+
+    It describes the first run that shows one of `kinds`, and counts those that do the same.
     """
     first = next((run for run in runs if run.kinds & kinds), runs[0])
     same = sum(bool(run.kinds & kinds) == bool(first.kinds & kinds) for run in runs)
@@ -251,7 +254,10 @@ def _ends(run: Facts, stops: Sequence[Kind]) -> str:
 
 
 def waits(run: Facts) -> str | None:
-    """`the main thread waits for a queue (get), from train.py:12 in step`; None without stacks."""
+    """Describe the wait of a hung run; None without stacks.
+
+    Example: `the main thread waits for a queue (get), from train.py:12 in step`.
+    """
     evidence = run.result.cause.evidence if run.result.cause else {}
     site, category = evidence.get("wait_site"), evidence.get("wait_category")
     if not site:
@@ -266,4 +272,15 @@ def _describe_kind(kind: Kind, run: Facts) -> str:
     times = run.result.metrics.step_s
     if kind is Kind.JUMP and times is not None and times.second is not None:
         return f"jumps from {duration(times.first)} in step 0 to {duration(times.second)} in step 1"
+    phases = run.result.metrics.phase_s
+    if kind is Kind.SLOW_DATA and (share := _data_share(phases)):
+        of = f"{duration(phases['data'])} of {duration(sum(phases.values()))}"
+        return f"spends {percent(share)} of each step ({of}) waiting for data"
     return kind.value
+
+
+def _data_share(phases: Mapping[str, float]) -> float:
+    """The share of the phase `data` in a step; 0 where it is not the larger part."""
+    total = sum(phases.values())
+    share = phases.get("data", 0.0) / total if total > 0 else 0.0
+    return share if share >= DATA_SHARE else 0.0

@@ -26,20 +26,19 @@ from harness.analysis.diagnosis.hypotheses import (
 from harness.analysis.diagnosis.symptoms import Facts, describe
 from harness.model import Environment, Hypothesis, ScenarioResult, Settings, Verdict
 from harness.scenario.load import BASELINE
-from harness.text.units import percent
 
 COMPANIONS = {"deferred": "memory"}
 """When something is done, and how much of it there is, are no rivals: both can be true."""
 JIT = frozenset(("stale_compile", "retrace"))
-"""What only a step that is really compiled can show."""
-COMES_AND_GOES = "no hypothesis explains all the runs: the symptom may come and go, repeat it"
+"""Hypotheses that only a compiled step can show."""
+COMES_AND_GOES = "the symptom is not in every run: repeat the run to separate the hypotheses"
 MOST = 6
 """Sentences that a verdict gives."""
 
 
 @dataclass(frozen=True)
 class Assessment:
-    """What there is for and against one hypothesis."""
+    """The evidence for and against one hypothesis."""
 
     theory: Theory
     base: Reference | None
@@ -59,7 +58,7 @@ class Assessment:
 
 @dataclass(frozen=True)
 class Evidence:
-    """Everything that is known, arranged once."""
+    """Runs, settings and machine of a diagnosis."""
 
     runs: tuple[Facts, ...]
     groups: Groups
@@ -69,7 +68,7 @@ class Evidence:
 
 
 def assess(evidence: Evidence) -> tuple[Hypothesis, ...]:
-    """A verdict on each hypothesis, in the order of the table."""
+    """Give a verdict on each hypothesis, in the order of the table."""
     assessments = {theory.id: _assess(theory, evidence) for theory in HYPOTHESES}
     verdicts = {
         id: _verdict(assessment, assessments, evidence) for id, assessment in assessments.items()
@@ -104,12 +103,12 @@ def arrange(
 
 
 def cell(scenario: str, theory: Theory) -> Cell | None:
-    """What `theory` expects of a scenario; None: nothing, or it is none of the ladder."""
+    """The expectation of `theory` for a scenario; None where it has none."""
     return TABLE.get(scenario, {}).get(theory.id)
 
 
 def stays(scenario: str, theory: Theory) -> bool:
-    """Whether the symptom of `theory` shows in this scenario wherever the baseline has it."""
+    """Return True if this scenario must show the symptom of `theory` when the baseline does."""
     return cell(scenario, theory) == Cell(Effect.STAYS, True)
 
 
@@ -171,7 +170,7 @@ def _signs(theory: Theory, evidence: Evidence) -> tuple[str, ...]:
 
 
 def _grew_first(run: Facts, evidence: Evidence) -> bool:
-    """Whether the end of memory is the end of a leak: it came late, and something grows."""
+    """Return True if memory ran out because of a leak: late, and something grows."""
     grows = any(Kind.GROWING in other.kinds for other in evidence.runs)
     return grows and run.steps > 1
 
@@ -242,12 +241,12 @@ def _verdict(
 
 
 def _missing(assessment: Assessment, passed: frozenset[str], evidence: Evidence) -> str | None:
-    """What is missing before it can be supported; None when nothing is."""
+    """Describe what is missing to support it; None when nothing is."""
     theory, base = assessment.theory, assessment.base
     assert base is not None
     if base.runs[0].name not in TWINS:
         if len(base.affected) < 2:
-            return "one failure of a scenario that is not the baseline can be chance"
+            return "a single failure outside the baseline can be chance"
         passed &= {"rebuild_compiled"}  # that an uncompiled step is well is how it was chosen
     if not passed:
         return f"needs {' or '.join(n for n in TABLE if n in theory.needs)}"
@@ -258,9 +257,9 @@ def _missing(assessment: Assessment, passed: frozenset[str], evidence: Evidence)
     if assessment.figures:
         return "memory grows from step to step" if _grew_first(base.affected[0], evidence) else None
     if base.wanted <= {Kind.DEAD, Kind.SLOW, Kind.JUMP}:
-        return "no figure says so: neither the projection, nor swap, nor page faults"
+        return "no figure points to memory: neither the projection, nor swap, nor page faults"
     if len(passed) < 2 or (base.stop or 0) > 2:
-        return "one smaller training alone does not convict it"
+        return "one smaller training alone is not enough"
     return None
 
 
@@ -272,11 +271,11 @@ def _other_symptom(assessment: Assessment, evidence: Evidence) -> str | None:
     assert assessment.base is not None
     mine = assessment.theory.explains - effects.alike(assessment.base.wanted) - effects.SLOWNESS
     runs = [run for run in evidence.runs if run.kinds & mine]
-    return f"not the cause of the baseline's symptom, but {describe(runs)}" if runs else None
+    return f"it does not cause the baseline's symptom, but {describe(runs)}" if runs else None
 
 
 def _explained(base: Reference, assessments: dict[str, Assessment]) -> bool:
-    """Whether some hypothesis explains this symptom and is not contradicted."""
+    """Return True if an uncontradicted hypothesis explains this symptom."""
     return any(
         other.base is not None and other.theory.explains & base.wanted and not other.against
         for other in assessments.values()
@@ -298,11 +297,11 @@ def _rivals(assessment: Assessment, assessments: dict[str, Assessment]) -> str |
         and other.theory.explains & base.wanted
         and not other.against
     ]
-    return f"not told apart from: {', '.join(open_)}" if open_ else None
+    return f"not yet separated from: {', '.join(open_)}" if open_ else None
 
 
 def _unseen(theory: Theory, evidence: Evidence) -> Hypothesis:
-    """Nothing that it explains is seen in the references: refuted, if one has looked."""
+    """The verdict where the references lack the symptom: refuted if enough runs could show it."""
     elsewhere = [run for run in evidence.runs if run.kinds & theory.explains]
     if elsewhere:
         elsewhere_text = describe(evidence.groups[elsewhere[0].name], theory.explains)
@@ -312,7 +311,7 @@ def _unseen(theory: Theory, evidence: Evidence) -> Hypothesis:
     shows = [n for n in TABLE if (c := cell(n, theory)) and c.effect is Effect.SHOWS]
     if missing := [name for name in shows if not _informative_runs(theory, [name], evidence)]:
         if any(not run.compiles for name in missing for run in evidence.groups.get(name, ())):
-            return _say(theory, Verdict.UNTESTED, ("compilation was not in force",))
+            return _say(theory, Verdict.UNTESTED, ("compilation was off in these runs",))
         return _say(theory, Verdict.UNTESTED, (f"needs {', '.join(missing)}",))
     well = informative_runs(theory, evidence)
     if well and not any(evidence.groups.get(name) for name in TWINS):
@@ -323,16 +322,21 @@ def _unseen(theory: Theory, evidence: Evidence) -> Hypothesis:
     stopped = [r for n in TWINS for r in evidence.groups.get(n, ()) if r.kinds & STOPS]
     if stopped and theory.explains & STOPS:
         kinds = " or ".join(kind.value for kind in Kind if kind in theory.explains)
-        return _say(theory, Verdict.REFUTED, (f"{describe(stopped)}; it would be: {kinds}",))
+        return _say(
+            theory, Verdict.REFUTED, (f"{describe(stopped)}; this hypothesis expects: {kinds}",)
+        )
     if stopped:
-        return _say(theory, Verdict.UNTESTED, (f"{describe(stopped)}, before it could show",))
+        return _say(
+            theory, Verdict.UNTESTED, (f"{describe(stopped)}, before the symptom could appear",)
+        )
     if absence:
-        more = f"{absence}, and that is to be below {percent(theory.unseen)}"
-        return _say(theory, Verdict.UNTESTED, (more,))
+        needed = quantities.clean_runs(theory.unseen)
+        few = f"too few runs: {needed} clean runs are needed, {len(well)} exist"
+        return _say(theory, Verdict.UNTESTED, (f"{few}; {absence}",))
     blind = evidence.settings is None and not any(
         quantities.measured(theory.id, r) for r in evidence.runs
     )
-    reason = "the command does not report it" if blind else "nothing was run that would show it"
+    reason = "the command does not report the figure" if blind else "no run could show it"
     return _say(theory, Verdict.UNTESTED, (reason,))
 
 
@@ -357,22 +361,22 @@ def _rides(
     if memory.verdict is not Verdict.SUPPORTED or base is None or base.stop != 1:
         return deferred
     theory = assessments["deferred"].theory
-    because = [f"{base.description}: its loss asks for the backward pass and update of step 0"]
+    because = [f"{base.description}: its loss needs the backward pass and update of step 0"]
     for name in ("eval_after_update", "eval_parameters_only"):
         runs = evidence.groups.get(name)
         actual = effects.effect(assessments["memory"].theory, base, runs) if runs else None
         if runs and actual is Effect.STAYS:
-            return _say(theory, Verdict.REFUTED, (f"{describe(runs)}, though nothing is put off",))
+            return _say(theory, Verdict.REFUTED, (f"{describe(runs)}, although it defers no work",))
         if runs and actual is Effect.MOVES:
             because.append(describe(runs))
     return _say(theory, Verdict.SUPPORTED, tuple(because))
 
 
-# --- in words ------------------------------------------------------------------------------------
+# --- sentences ------------------------------------------------------------------------------------
 
 
 def _place_of(theory: Theory, evidence: Evidence) -> tuple[str, ...]:
-    """Whether it lies in the backward pass or the update, if both sides were run.
+    """Locate the fault in the backward pass or the update, if both sides were run.
 
     `grad_without_update` is left out on purpose: its backward pass never runs, so that it
     completes whichever of the two is at fault.

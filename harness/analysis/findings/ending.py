@@ -1,4 +1,4 @@
-"""What only the supervisor saw, from outside and at the end: no record of the worker holds it."""
+"""Findings that only the supervisor can make: from outside, or at the end of a worker."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def hang_transient(ending: Ending) -> Iterator[Finding]:
         place = phrases.place(hang.step, hang.phase)
         yield warning(
             "hang_transient",
-            f"hung {place} for {duration(hang.lasted_s)}, then went on: {hang.cause.summary}",
+            f"hung {place} for {duration(hang.lasted_s)}, then continued: {hang.cause.summary}",
             step=hang.step,
             phase=hang.phase,
             stalled_at_s=hang.stalled_at_s,
@@ -41,7 +41,7 @@ def memory_limited(ending: Ending) -> Iterator[Finding]:
     yield info(
         "memory_limited",
         f"killed by {ending.signal}, and its address space was limited to "
-        f"{size(ending.address_space)}: an allocation beyond that ends MLX in this way",
+        f"{size(ending.address_space)}: MLX ends in this way when an allocation exceeds the limit",
         limit=ending.address_space,
         signal=ending.signal,
     )
@@ -52,6 +52,6 @@ def oom_killer(ending: Ending) -> Iterator[Finding]:
         return
     yield error(
         "oom_killer",
-        "killed by SIGKILL, and the kernel's out-of-memory killer struck in that time",
+        "killed by SIGKILL while the out-of-memory killer of the kernel was active",
         kills=ending.oom_kills,
     )

@@ -1,4 +1,4 @@
-"""What the losses, the gradients and the final parameters say about numbers going wrong.
+"""Findings about losses, gradients and final parameters.
 
 An explosion is judged against the run's own first losses, never against an absolute value; see
 docs/reference/verdicts/loss.md for the thresholds and the reasons.
@@ -105,7 +105,7 @@ def loss_exploded(record: Record) -> Iterator[Finding]:
 
 
 def _above_the_first(losses: array[float], head: int) -> int:
-    """How many of the last losses lie far above the first `head`; 0 when too few to count.
+    """Count the last losses that lie far above the first `head`; 0 when too few to count.
 
     The fewer reads there are to show it, the farther above they must be.
     """
@@ -121,7 +121,7 @@ def _above_the_first(losses: array[float], head: int) -> int:
 
 
 def _above_the_very_first(losses: array[float]) -> int:
-    """How many losses there are after the first, if all of them lie far above it; else 0.
+    """Count the losses after the first, if all of them lie far above it; else 0.
 
     The first update alone may blow up a run, and then only the first loss was ever sane. One value
     has no spread: that of the later ones, as factors, has to say how far apart losses may be.
@@ -216,8 +216,8 @@ def loss_not_falling(record: Record) -> Iterator[Finding]:
     yield info(
         "loss_not_falling",
         f"the loss has not fallen over {len(losses)} reads (median {units.number(first)} in their "
-        f"first third, {units.number(level)} in their last): nothing is learned, or it had "
-        "converged before",
+        f"first third, {units.number(level)} in their last): the run learns nothing, or it "
+        "had converged before",
         first=first,
         last=level,
         reads=len(losses),
@@ -227,7 +227,7 @@ def loss_not_falling(record: Record) -> Iterator[Finding]:
 
 
 def _lower(before: array[float], after: array[float]) -> bool:
-    """Whether the median of `after` is lower by more than two standard errors.
+    """Return True if the median of `after` is lower by more than two standard errors.
 
     The noise is that within `after`: the spread of losses that fall has the fall in it.
     """

@@ -1,4 +1,4 @@
-"""What grows: active memory, the process's own, and the graph that waits to be evaluated."""
+"""Findings about growth: active memory, process memory, and the pending graph."""
 
 from __future__ import annotations
 
@@ -69,7 +69,7 @@ def memory_growth(record: Record) -> Iterator[Finding]:
 
 
 def rss_growth(record: Record) -> Iterator[Finding]:
-    """Of a run whose MLX does not tell what it holds."""
+    """Report growth of the process, for a run whose MLX does not report its memory."""
     if any(size >= 0 for size in record.active) or not record.seen_t:
         return
     measure = "rss" if max(record.footprint) < 0 else "footprint"
@@ -97,8 +97,8 @@ def rss_growth(record: Record) -> Iterator[Finding]:
     )
     yield (warning if stepping else info)(
         "rss_growth",
-        f"its own memory grows by {growth_rate}"
-        f", {size(growth)} over {duration(end - begin)}, and has not come to rest",
+        f"the memory of the process grows by {growth_rate}"
+        f", {size(growth)} over {duration(end - begin)}, and still grows",
         bytes_per_step=per_step and round(per_step),
         bytes_per_minute=round(slope.value * 60),
         growth_bytes=round(growth),
@@ -156,7 +156,7 @@ def graph_growth(record: Record) -> Iterator[Finding]:
     slope = (last - first) / (last_step - first_step)
     yield warning(
         "graph_growth",
-        f"the graph that waits to be evaluated grows by {plural(slope, 'operation')} per step: "
+        f"the pending graph grows by {plural(slope, 'operation')} per step: "
         f"{first} at step {first_step}, {last} at step {last_step}",
         nodes_per_step=slope,
         first_step=first_step,

@@ -1,4 +1,4 @@
-"""Whether the run changed what it trains, and nothing else."""
+"""Findings about the parameters: trained ones must change, frozen ones must not."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ def parameters_unchanged(record: Record) -> Iterator[Finding]:
     yield error(
         "parameters_unchanged",
         f"none of the {plural(tensors.total, 'trainable tensor')} changed from the first step to "
-        "the last: nothing was learned"
+        "the last: the run learned nothing"
         if tensors.total
-        else "the model has no trainable parameter: nothing can be learned",
+        else "the model has no trainable parameter, so it cannot learn",
         total=tensors.total,
         changed=0,
     )

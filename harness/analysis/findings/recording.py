@@ -1,4 +1,4 @@
-"""What the scenario checked itself, and whether the record can be trusted to be whole."""
+"""Findings about the scenario's own checks, and about gaps in the record."""
 
 from __future__ import annotations
 

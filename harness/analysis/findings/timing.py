@@ -1,6 +1,7 @@
-"""What the steps' wall times say. They are noisy, so a finding needs a large difference twice
-over: as a ratio, and in seconds. One step that is slow is one sample of whatever else the machine
-was doing; it needs far more of both than a level that stays.
+"""Findings about the wall times of steps.
+
+Times are noisy, so a finding needs a large ratio and a large difference in seconds. A single slow
+step can come from other load on the machine, so it needs more of both than a lasting change.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from harness import stats
 from harness.beats.record import NOT_WORK, Record
 from harness.model import Finding
 from harness.model.finding import info, warning
-from harness.text.units import duration
+from harness.text.units import count, duration, plural
 
 JUMP = 3.0
 JUMP_AT_ONE = 2.0
@@ -39,7 +40,7 @@ def step_time_jump(record: Record) -> Iterator[Finding]:
     later = stats.median(record.seconds[2:]) if len(record.seconds) > 2 else None
     if lasting:
         summary = (
-            f"from step {step} on a step takes {duration(after)}, before it {duration(before)}"
+            f"from step {step} on, a step takes {duration(after)} (before: {duration(before)})"
         )
     else:
         summary = f"step {step} takes {duration(after)}, step 0 took {duration(before)}"
@@ -74,7 +75,7 @@ def slow_step(record: Record) -> Iterator[Finding]:
         return
     worst = max(slow, key=times.__getitem__)
     phase = max(_phases(record), key=lambda name: record.phases[name][worst], default=None)
-    others = f" ({len(slow)} such steps in all)" if len(slow) > 1 else ""
+    others = f" ({plural(len(slow), 'such step')} in total)" if len(slow) > 1 else ""
     yield info(
         "slow_step",
         f"step {record.step[worst]} takes {duration(times[worst])}, others {duration(usual)}"
@@ -97,8 +98,8 @@ def first_step_slow(record: Record) -> Iterator[Finding]:
         return
     yield info(
         "first_step_slow",
-        f"step 0 takes {duration(times[0])}, later steps {duration(usual)}: kernels are compiled "
-        "and loaded once",
+        f"step 0 takes {duration(times[0])}, later steps {duration(usual)}: MLX compiles and "
+        "loads its kernels once",
         first_s=times[0],
         median_s=usual,
     )
@@ -112,8 +113,8 @@ def deferred_work(record: Record) -> Iterator[Finding]:
         return
     yield info(
         "deferred_work",
-        f"after the last step, work was left that took {duration(drain)}, a step takes "
-        f"{duration(usual)}: no step had asked for it",
+        f"{duration(drain)} of work was left after the last step (a step takes "
+        f"{duration(usual)}): no step evaluated it",
         drain_s=drain,
         median_step_s=usual,
     )
@@ -132,15 +133,14 @@ def deferred_evaluation(record: Record) -> Iterator[Finding]:
     step, carried = next(iter(ran.items()))
     at = record.step.index(step)
     own = nodes.get(step, 0) - record.left[record.left_step.index(step)]
-    share = f" of the {own}" if own >= carried else ""
+    share = f" of its {count(own)}" if own >= carried else ""
     later = sum(other > step for other in record.left_step)
-    again = f"; {len(ran) - 1} of {later} later steps looked at do likewise" if later else ""
+    again = f"; so did {len(ran) - 1} of {plural(later, 'later sampled step')}" if later else ""
     first, what = _origin(record, step, nodes)
     yield info(
         "deferred_evaluation",
-        f"step {step}'s {duration(record.seconds[at])} evaluate {what}: {carried}{share} "
-        f"operations that it runs were pending when step {step - 1} returned after "
-        f"{duration(record.seconds[at - 1])}{again}",
+        f"step {step} ({duration(record.seconds[at])}) also ran {what}: {count(carried)}{share} "
+        f"operations; step {step - 1} took {duration(record.seconds[at - 1])}{again}",
         step=step,
         seconds=record.seconds[at],
         before_s=record.seconds[at - 1],
@@ -163,9 +163,8 @@ def _deferred_to_the_last(record: Record, nodes: dict[int, int]) -> Iterator[Fin
     first, what = _origin(record, step, nodes)
     yield info(
         "deferred_evaluation",
-        f"step {step}, whose evaluation has not returned, has to evaluate {what}: {left} of the "
-        f"{nodes[step]} operations pending in it were so when step {step - 1} returned after "
-        f"{duration(record.seconds[-1])}",
+        f"step {step} did not return and also has to run {what}: {count(left)} of its "
+        f"{plural(nodes[step], 'operation')}; step {step - 1} took {duration(record.seconds[-1])}",
         step=step,
         before_s=record.seconds[-1],
         operations=left,
@@ -190,9 +189,9 @@ def _origin(record: Record, step: int, nodes: dict[int, int]) -> tuple[int, str]
     left = dict(zip(record.left_step, record.left, strict=True)).get(read)
     announced = any(record.phases.get("backward", ()))
     if left is not None and left < nodes.get(read, 0) and announced:
-        rest = f"step {read}'s backward pass and update"
+        rest = f"the backward pass and update of step {read}"
     else:
-        rest = f"what step {read} left"
+        rest = f"work left over from step {read}"
     return read, f"{rest} and {what}" if whole else rest
 
 

@@ -1,4 +1,4 @@
-"""Which hypotheses the evidence supports, which it refutes, and what nothing has tested."""
+"""The section on hypotheses: supported, refuted and untested ones, and the next run."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from harness.report.input import ReportInput
 from harness.report.text import cell, fence, line, table
 
 NO_PROBLEM = "no problem was found"
-NOT_CONFIRMED = "none of the eight known causes is confirmed"
+NOT_CONFIRMED = "no known cause matched"
 ORDER = (Verdict.SUPPORTED, Verdict.REFUTED, Verdict.UNTESTED)
 
 
@@ -26,17 +26,17 @@ def diagnosis(data: ReportInput) -> str:
     if not any(h.verdict is Verdict.SUPPORTED for h in result.hypotheses):
         text += f"\n\n{none_supported(data.run.results).capitalize()}."
     if result.unexplained:
-        text += f"\n\n**None of the eight explains it:** {cell(result.unexplained)}."
+        text += f"\n\n**No hypothesis explains this symptom:** {cell(result.unexplained)}."
     if result.next_experiment:
-        text += "\n\nThe run that would tell most next:\n\n"
+        text += "\n\nMost informative next run:\n\n"
         text += fence(line(result.next_experiment, 500), "sh")
     if result.no_experiment:
-        text += f"\n\nNo run is suggested: {cell(result.no_experiment)}."
+        text += f"\n\nNo next run is suggested: {cell(result.no_experiment)}."
     return text
 
 
 def worth(run: RunResult) -> bool:
-    """Whether there is anything to say: a run of somebody's own scenarios may test nothing."""
+    """Return True if the section says something: a run of own scenarios may test nothing."""
     diagnosis = run.diagnosis
     tested = any(h.verdict is not Verdict.UNTESTED for h in diagnosis.hypotheses)
     ladder = any(info.name in LADDER for info in run.scenarios)
@@ -44,7 +44,7 @@ def worth(run: RunResult) -> bool:
 
 
 def ranked(hypotheses: Iterable[Hypothesis]) -> list[Hypothesis]:
-    """Those that the evidence supports first, those that nothing tested last."""
+    """Sort the hypotheses: supported ones first, untested ones last."""
     return sorted(hypotheses, key=lambda h: ORDER.index(h.verdict))
 
 
