@@ -90,10 +90,10 @@ class Compared(msgspec.Struct, frozen=True, kw_only=True):
 
 class Comparison(msgspec.Struct, frozen=True, kw_only=True):
     setup: tuple[Setup, ...]
-    """What differs before anything was run."""
+    """The differences of machine, versions and settings."""
     scenarios: tuple[Compared, ...]
     tests: int
-    """How many differences were tested."""
+    """The number of tested differences."""
 
 
 def compare(a: RunResult, b: RunResult) -> Comparison:

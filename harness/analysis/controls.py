@@ -24,7 +24,7 @@ class ControlResult(msgspec.Struct, frozen=True, kw_only=True):
     ok: bool | None
     """None when it was skipped: it cannot run here."""
     wrong: tuple[str, ...] = ()
-    """What is not as expected, in words; of a skipped one, why it was skipped."""
+    """The unexpected facts as sentences; of a skipped run, the reason for skipping."""
 
 
 Matrix = dict[str, dict[str, int]]
@@ -93,7 +93,7 @@ def _class(outcome: Outcome, cause: str | None) -> str:
 
 
 def _expected_class(result: ScenarioResult, expected: Expected) -> str:
-    """Of several acceptable ones the one that it got, else the first."""
+    """The class of the result if it is acceptable, else the first acceptable one."""
     outcome = result.outcome if result.outcome in expected.outcome else expected.outcome[0]
     got = result.cause.code if result.cause else None
     return _class(outcome, got if got in expected.cause else next(iter(expected.cause), None))

@@ -1,4 +1,4 @@
-"""What GitHub Actions shows of a run: a step's summary, and annotations at the scenarios. Pure."""
+"""Output for GitHub Actions: the summary of a step, and annotations at scenarios. Pure."""
 
 from __future__ import annotations
 
@@ -88,7 +88,7 @@ def missed(run: RunResult, rows: Sequence[ControlResult], root: str = "") -> Ite
 def _annotations(
     kind: str, run: RunResult, messages: Sequence[tuple[str, str, str]], root: str
 ) -> Iterator[str]:
-    """Of each the scenario, a title and a message; those that GitHub would not show are counted."""
+    """Annotations of scenario, title and message; those above GitHub's limit are counted."""
     infos = {info.name: info for info in run.scenarios}
     # The last one that is shown says how many are not.
     first = messages if len(messages) <= MOST else messages[: MOST - 1]

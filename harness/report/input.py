@@ -1,4 +1,4 @@
-"""What a report is made from: the result, and of the streams beside it what a report asks for."""
+"""The input of a report: the result, and the needed parts of the streams beside it."""
 
 from __future__ import annotations
 
@@ -64,16 +64,16 @@ class ReportInput:
     """Parameters of a model that the scenario has brought; 0 of one that it did not show us, None
     where it trains the model of the settings."""
     log_tails: Callable[[ScenarioResult], Mapping[str, str]] = lambda _: {}
-    """By stream, `stdout` and `stderr`: at most the last TAIL bytes."""
+    """At most the last TAIL bytes of `stdout` and `stderr`, by stream."""
     stacks: Callable[[ScenarioResult], tuple[str, ...]] = lambda _: ()
     """Names of the files with stacks."""
     stack_texts: Callable[[ScenarioResult], Mapping[str, str]] = lambda _: {}
-    """What is in them, by path below stacks/: at most the first STACK bytes of each."""
+    """The stack files, by path below stacks/: at most the first STACK bytes of each."""
     samples: Callable[[ScenarioResult], Iterable[Sample]] = lambda _: ()
     rank_beats: Callable[[ScenarioResult, int], Sequence[AnyBeat]] = lambda _, __: ()
-    """Of one rank of a job the first beat and the last ones."""
+    """The first beat and the last ones of one rank of a job."""
     rank_pids: Callable[[ScenarioResult], Mapping[int, int]] = lambda _: {}
-    """By process of a job its rank."""
+    """The rank of each process of a job."""
 
 
 @dataclass(frozen=True)
@@ -182,7 +182,7 @@ def _own_model(home: Path) -> int | None:
 
 
 def _record(record: Record, clean: Callable[[Any], Any]) -> Record:
-    """What its user named, in whichever field: numbers stand in arrays, which stay."""
+    """Redact all text of a record, in whichever field; arrays hold numbers and stay."""
     values = {field.name: getattr(record, field.name) for field in fields(record)}
     return replace(
         record, **{name: clean(v) for name, v in values.items() if not isinstance(v, array)}
@@ -199,7 +199,7 @@ def _pids(home: Path) -> dict[int, int]:
 
 
 def _tail(path: Path) -> str:
-    """Of a long log the end, from the first whole line on: half a token is no token any more."""
+    """The end of a long log, from the first whole line on: half a token cannot be redacted."""
     try:
         with path.open("rb") as file:
             start = max(0, path.stat().st_size - TAIL)

@@ -61,7 +61,7 @@ def draft(data: ReportInput, siblings: Mapping[str, str]) -> str:
 
 
 def chosen(every: Sequence[Group]) -> Group | None:
-    """What the issue is about: the first of the worst, or of those that completed with a fault."""
+    """The subject of the issue: the first of the worst, or of those completed with a fault."""
     return min(
         every,
         key=lambda group: (
@@ -141,7 +141,7 @@ def _facts(result: ScenarioResult) -> Iterator[str]:
 
 
 def _ended_by(result: ScenarioResult) -> str | None:
-    """Of one that is hung it was the harness."""
+    """Name the ending; of a hung run the harness caused it."""
     if result.outcome is not Outcome.CRASHED:
         return None
     return result.signal or (None if result.exit_code is None else f"exit code {result.exit_code}")
@@ -158,7 +158,7 @@ def _times(first: float, median: float) -> str:
 
 
 def _others(data: ReportInput, about: Group | None) -> str:
-    """What became of the same step in other variations."""
+    """The results of the same step in other variations."""
     rest = [group for group in groups(data.run) if about is None or group.name != about.name]
     lines = [
         f"- {code(group.name)}: {_became(group.results)}"

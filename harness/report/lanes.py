@@ -25,7 +25,7 @@ from harness.model import (
 )
 
 STEPS = 40
-"""Of a long job the last steps that are shown."""
+"""The last steps of a long job that are drawn."""
 LABELS = {
     "startup": "start-up",
     "step": "step",
@@ -45,7 +45,7 @@ _LAST = {
     Standing.WORKING: "step",
     Standing.SLOW: "step",
 }
-"""What a rank did from its last beat to the verdict; all others wait."""
+"""The state of a rank from its last beat to the verdict; all others wait."""
 
 
 @dataclass(frozen=True)
@@ -63,7 +63,7 @@ class Lane:
     """The rank that is drawn, where ranks of which the same is to be said share a lane."""
     spans: tuple[Span, ...]
     died: float | None = None
-    """When the last beat came of a rank that is dead."""
+    """The time of the last beat of a dead rank."""
 
 
 @dataclass(frozen=True)
@@ -72,7 +72,7 @@ class Lanes:
     begin: float
     end: float
     verdict: bool
-    """Whether the end is a verdict's."""
+    """True where the timeline ends with a verdict."""
     left_out: int = 0
     """Ranks without a lane."""
 
@@ -130,7 +130,7 @@ def lanes(
 
 @dataclass(frozen=True)
 class _Course:
-    """Of one rank, at dates."""
+    """The beats of one rank, with absolute times."""
 
     start: float | None = None
     begin: float = 0.0

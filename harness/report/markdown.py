@@ -44,7 +44,7 @@ CHART, LOG, CODE, STACKS, COMPLETED, RANKS, EVIDENCE, FAILED = DROPPED = (
     "cause",
     "section",
 )
-"""What is left out when the report is too long, the first kind first."""
+"""The kinds of blocks that a too long report leaves out, the first kind first."""
 
 PARTS: tuple[tuple[str, Part], ...] = (
     (FAILED, scenario.numbers),
@@ -76,7 +76,7 @@ class Block:
     text: str
     kind: str
     fine: bool
-    """Whether the scenario completed."""
+    """True where the scenario completed."""
 
 
 def render(data: ReportInput) -> str:
@@ -98,7 +98,7 @@ def _blocks(group: Group, data: ReportInput) -> Iterator[Block]:
 
 
 def _fitted(blocks: Sequence[Block], room: int) -> tuple[list[Block], list[Block]]:
-    """Those that stay within `room` characters, and those that are left out."""
+    """Split blocks into those within `room` characters and those left out."""
     excess = sum(len(block.text) + 2 for block in blocks) - room
     dropped = set()
     # The first to go: by kind, completed before failed, the last before the first.

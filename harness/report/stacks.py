@@ -17,7 +17,7 @@ from harness.stacks import parse
 from harness.stacks.parse import Frame, ThreadStack
 
 COLUMNS = 40
-"""Of one run that are shown at most."""
+"""The most columns of one run."""
 THREADS = 40
 FRAMES = 200
 
@@ -45,10 +45,10 @@ class Process:
     title: str
     threads: tuple[Thread, ...]
     text: str
-    """What the tool printed, where no thread could be read in it."""
+    """The raw output of the tool, where it contains no readable thread."""
     pid: int | None = None
     rank: int | None = None
-    """Of a job, where that is known."""
+    """The rank in its job, where known."""
 
 
 @dataclass(frozen=True)
@@ -60,7 +60,7 @@ class Column:
     site: str
     processes: tuple[Process, ...]
     same: int
-    """How many runs of this scenario ended so with these stacks."""
+    """The number of runs of this scenario with this end and these stacks."""
     culprit: bool = False
 
 
@@ -116,7 +116,7 @@ def _of_ranks(group: Group, same: list[ScenarioResult], data: ReportInput) -> li
 
 
 def _functions(process: Process) -> tuple[str, ...]:
-    """What its main thread is in: ranks of which this is equal wait at one site."""
+    """The functions of the main thread: ranks with equal ones wait at one site."""
     return tuple(call.function for thread in process.threads[:1] for call in thread.calls)
 
 
@@ -201,7 +201,7 @@ def _thread(stack: ThreadStack) -> Thread:
 
 
 def _folded(frames: Iterable[Frame]) -> Iterator[bool]:
-    """Of each frame, whether it is of no interest to who wrote the program."""
+    """Mark the frames that do not interest the author of the program."""
     ours = False
     for frame in frames:
         # What starts a worker is given on the command line, as somebody's program may be.

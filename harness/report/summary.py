@@ -29,14 +29,14 @@ def verdict(result: ScenarioResult) -> str:
 
 
 def place(result: ScenarioResult) -> str:
-    """Where it was last: `step 3, eval`; empty when it had not begun."""
+    """The last place: `step 3, eval`; empty when the run had not begun."""
     parts = [f"step {result.last_step}"] if result.last_step is not None else []
     parts += [line(result.last_phase, 40)] if result.last_phase else []
     return ", ".join(parts)
 
 
 def wait_site(result: ScenarioResult) -> str:
-    """What a hung run waits for, and where; empty when no stack could be had."""
+    """The wait site of a hung run; empty without stacks."""
     return line(str(result.cause.evidence.get("wait_site", "")), 400) if result.cause else ""
 
 
@@ -59,7 +59,7 @@ def loss(result: ScenarioResult) -> str:
 
 
 def rows(result: ScenarioResult) -> Rows:
-    """What is known of one run, as (title, text), what is not known left out."""
+    """The known facts of one run, as pairs of title and text."""
     times, memory = result.metrics.step_s, result.metrics.memory
     pairs = [
         ("outcome", verdict(result)),

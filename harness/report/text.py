@@ -9,11 +9,11 @@ from collections.abc import Callable, Iterable, Sequence
 from harness.text.sanitize import sanitize
 
 NOTHING = "–"
-"""What a table shows where there is no figure."""
+"""The cell of a table without a figure."""
 
 _MARKUP = re.compile(r"([\\`*\[\]|~$])|(?<![A-Za-z0-9])_|_(?![A-Za-z0-9])")
 _BLOCK = re.compile(r"^(\d*)([-+=#.)]+)(?=\s|$)")
-"""What at the start of a line would make it a list, a title or a rule."""
+"""Marks that would start a list, a title or a rule at the start of a line."""
 _LINKED = re.compile(r"[@#](?=\S)|www(?=\.)|gh(?=-)|:(?=//)", re.IGNORECASE)
 _BREAK = "\u200b"
 """A space of no width: GitHub links mentions and issues in the finished text, past any escape."""

@@ -1,4 +1,4 @@
-"""What of a text can be seen."""
+"""Foreign text without terminal sequences and invisible characters. Pure."""
 
 from __future__ import annotations
 

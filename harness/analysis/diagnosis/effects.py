@@ -38,7 +38,7 @@ class Reference:
     """The runs that show the symptom of a hypothesis, and what there is to compare with."""
 
     runs: tuple[Facts, ...]
-    """Those that show it, and those of the same scenarios that do not."""
+    """Runs with the symptom, and runs of the same scenarios without it."""
     wanted: frozenset[Kind]
     rate: float
     """Share of the runs that show it."""
@@ -131,7 +131,7 @@ def alike(kinds: frozenset[Kind]) -> frozenset[Kind]:
 
 
 def _slowness(base: Reference, runs: Sequence[Facts]) -> Effect | None:
-    """By the time of a step: each scenario is slower in step 1, the question is by how much."""
+    """Compare step times: step 1 is slower in every scenario, so the amount decides."""
     ours, theirs = _step_s(runs), base.step_s
     if ours is None or not theirs:
         return None

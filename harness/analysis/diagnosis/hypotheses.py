@@ -193,7 +193,7 @@ def _parse(text: str) -> dict[str, dict[str, Cell]]:
 
 
 TABLE = _parse(_TABLE)
-"""By scenario and hypothesis; a missing cell says nothing."""
+"""The cells by scenario and hypothesis; a missing cell says nothing."""
 
 LADDER = tuple(TABLE)
 

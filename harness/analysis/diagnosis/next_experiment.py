@@ -26,7 +26,7 @@ COMMAND = (
 )
 NOTHING = "no scenario of the ladder can test the hypotheses that are left"
 RARE_RUNS, RARE_STEPS = 10, 10
-"""Of a training that is well: so many runs, of so many times the steps, before it is called so."""
+"""Runs, and multiples of the steps, of a healthy training before it is called healthy."""
 
 
 def order(names: Sequence[str]) -> tuple[str, ...]:

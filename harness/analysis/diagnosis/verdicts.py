@@ -28,7 +28,7 @@ from harness.model import Environment, Hypothesis, ScenarioResult, Settings, Ver
 from harness.scenario.load import BASELINE
 
 COMPANIONS = {"deferred": "memory"}
-"""When something is done, and how much of it there is, are no rivals: both can be true."""
+"""Hypotheses that do not exclude each other: the time of work, and the amount of it."""
 JIT = frozenset(("stale_compile", "retrace"))
 """Hypotheses that only a compiled step can show."""
 COMES_AND_GOES = "the symptom is not in every run: repeat the run to separate the hypotheses"

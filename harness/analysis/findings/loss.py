@@ -21,7 +21,7 @@ from harness.text import units
 FLAT = 1e-6
 """Relative range below which losses differ by rounding only: some ten units of a float32."""
 SPREADS = 10.0
-"""How many spreads above what came before a loss must lie to be out of the ordinary."""
+"""Spreads above the losses before, from which on a loss is out of the ordinary."""
 FLOOR = 1.0
 """A smaller rise is no explosion: losses that start around 0 give no scale of their own."""
 WINDOW = 50

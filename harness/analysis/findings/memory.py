@@ -28,7 +28,7 @@ LOOKS = 12
 NO_STEPS_S = 60.0
 """The same in seconds, where nobody knows whether it has begun to train."""
 REST = 0.1
-"""Of the time: what has not grown at the end for so long has come to rest."""
+"""Share of the time: memory that has not grown for so long at the end is at rest."""
 NODES_PER_STEP = 5.0
 """Reading only the loss leaves one or two unused scalars a step behind, which is harmless."""
 NODES_TOTAL = 0.5
@@ -132,7 +132,7 @@ def _evenly(record: Record, sizes: Sequence[int]) -> list[tuple[float, float]]:
 
 
 def _steps_between(record: Record, begin: float, end: float) -> int:
-    """By the last steps that were told of by then; 0 where they are counted anew."""
+    """Count the steps reported between two times; 0 where the count begins again."""
     known = [
         step
         for t, step in zip(record.seen_t, record.seen_step, strict=True)

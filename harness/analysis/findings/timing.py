@@ -234,7 +234,7 @@ def _exceeds(low: float, high: float, ratio: float, difference: float) -> bool:
 
 
 def _split(times: array[float]) -> int:
-    """Where the level of `times` changes most, on a log scale: first roughly, then exactly."""
+    """Find the largest change of level in `times`, on a log scale: first roughly, then exactly."""
     rough = stats.blocks(times)
     start = rough[stats.change_of_level([_log(time) for _, time in rough])][0]
     size = rough[1][0]

@@ -31,9 +31,9 @@ from harness.text.units import count
 
 HERE = Path(__file__).parent
 POINTS = 4000
-"""Of a curve at most: about two a pixel of a wide screen, and as much again to zoom into."""
+"""The most points of a curve: about two a pixel of a wide screen, and as many again to zoom."""
 ALL_POINTS = 240_000
-"""Of all curves together, some 4 MB."""
+"""The most points of all curves together, some 4 MB of text."""
 LEAST_POINTS = 100
 KINDS = 14
 """Curves of a scenario, about."""
@@ -141,7 +141,7 @@ def _charts(drawn: dict[str, list[Curve]]) -> list[dict[str, Any]]:
 def _data(
     every: tuple[Group, ...], drawn: dict[str, list[Curve]], units: dict[str, int]
 ) -> dict[str, Any]:
-    """What the charts draw. Curves over the same steps share them."""
+    """The data of the charts. Curves over the same steps share them."""
     steps: dict[tuple[float, ...], int] = {}
     scenarios = [
         {

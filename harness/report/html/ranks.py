@@ -28,7 +28,7 @@ class Lane:
     culprit: bool
     text: str
     paths: tuple[tuple[str, str], ...]
-    """By kind of span the path of an SVG."""
+    """The path of an SVG by kind of span."""
     died: float | None
 
 
@@ -38,17 +38,17 @@ class RankedRun:
     text: str
     lanes: tuple[Lane, ...]
     rest: str
-    """Of ranks without a lane."""
+    """A note on the ranks without a lane."""
     scale: tuple[timeline.Tick, ...]
     verdict: bool
     rows: tuple[RankRow, ...]
     hosts: bool
     more: str
-    """Of ranks without a row."""
+    """A note on the ranks without a row."""
 
 
 def jobs(groups: Sequence[Group], data: ReportInput) -> list[RankedRun]:
-    """Of each scenario the worst run, if several ranks took part in it."""
+    """The worst run of each scenario in which several ranks took part."""
     ranked = [group for group in groups if group.worst.ranks]
     most = max(LEAST_LANES, LANES // max(1, len(ranked)))
     return [_job(group, data, most) for group in ranked]

@@ -1,4 +1,4 @@
-"""What a run recorded, as curves over its steps that are short enough to be shipped in a page."""
+"""The record of a run as curves over its steps, short enough for a page."""
 
 from __future__ import annotations
 

@@ -11,7 +11,7 @@ from harness.model import Outcome, ScenarioResult
 from harness.text.units import duration
 
 WIDTH = 1000
-"""Of a bar's drawing; a unit is about a pixel."""
+"""The width of a bar's drawing; a unit is about a pixel."""
 TICKS = 400
 """Steps that are marked one by one at most: more would be a block of colour."""
 
@@ -21,9 +21,9 @@ class Course:
     """Seconds since the worker's start; None or empty when no beat says."""
 
     ready: float | None = None
-    """When the first step began."""
+    """The start of the first step, in seconds after the start of the run."""
     steps: tuple[float, ...] = ()
-    """When each step returned; only the last one when there are more than TICKS."""
+    """The returns of the steps; only the last one when there are more than TICKS."""
 
 
 @dataclass(frozen=True)
@@ -54,7 +54,7 @@ class Bar:
 
 
 def course(record: Record) -> Course:
-    """When what happened in a run."""
+    """The times of the parts of a run."""
     if record.start is None or not record.t:
         return Course()
     times = record.t if len(record.t) <= TICKS else record.t[-1:]

@@ -1,4 +1,4 @@
-"""What the page says in words and tables: plain text, which the template escapes."""
+"""The texts and tables of the page: plain text, which the template escapes."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ class FindingRow:
 
 @dataclass(frozen=True)
 class Detail:
-    """What only somebody who asks for it reads of a scenario."""
+    """The parts of a scenario that the page shows on request."""
 
     name: str
     outcome: Outcome
@@ -71,7 +71,7 @@ class Detail:
 
 
 def about(run: RunResult) -> list[str]:
-    """What was run on what, each a short line."""
+    """Short lines on what ran, and on which machine."""
     versions, settings = run.environment.versions, run.settings
     given = [shlex.join(info.command.argv) for info in run.scenarios if info.command]
     if settings:
@@ -124,7 +124,7 @@ def _outcomes(results: tuple[ScenarioResult, ...]) -> tuple[Badge, ...]:
 
 
 def _where(group: Group) -> str:
-    """Where and why the worst run ended, if it did not end well."""
+    """The place and reason of the worst run's end, if it did not end well."""
     worst = group.worst
     if worst.outcome is Outcome.COMPLETED:
         return ""

@@ -130,7 +130,7 @@ def build():
 
 
 class Training:
-    """What a step's maker is given."""
+    """The arguments of a step's maker."""
 
     step = -1
     rank = 0

@@ -1,4 +1,4 @@
-"""What was found of a process that was not started by the harness: a row a process of its tree."""
+"""The section on an attached process: a row for each process of its tree."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ def attached(data: ReportInput) -> str:
 
 
 def attachments(result: ScenarioResult) -> list[dict[str, Any]]:
-    """What was found of the process that `result` is of; nothing unless it was attached to."""
+    """The evidence on the process of `result`; empty unless the harness attached to it."""
     return [finding.evidence for finding in result.findings if finding.code == CODE]
 
 
 def ranks(result: ScenarioResult) -> dict[int, int]:
-    """By process its rank, of the ranks of a job that was attached to."""
+    """The rank of each process of an attached job."""
     processes = [
         process for evidence in attachments(result) for process in evidence.get("processes", [])
     ]

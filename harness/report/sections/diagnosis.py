@@ -49,7 +49,7 @@ def ranked(hypotheses: Iterable[Hypothesis]) -> list[Hypothesis]:
 
 
 def none_supported(results: Sequence[ScenarioResult]) -> str:
-    """What is said where the evidence supports no hypothesis: that may be good news."""
+    """The sentence for a run that supports no hypothesis: that may be good news."""
     ran = [result for result in results if result.outcome is not Outcome.SKIPPED]
     well = all(
         result.outcome is Outcome.COMPLETED

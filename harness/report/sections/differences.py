@@ -1,4 +1,4 @@
-"""What differs between the variations: each against the baseline, only where it matters."""
+"""The differences of each variation from the baseline, only where they matter."""
 
 from __future__ import annotations
 
@@ -97,7 +97,7 @@ def _step_1(base: Group, other: Group) -> str:
 
 
 def _jump(group: Group) -> float | None:
-    """How many times longer step 1 took than step 0, where that was a finding."""
+    """The ratio of step 1 to step 0, where it was a finding."""
     for result in group.results:
         for finding in result.findings:
             evidence = finding.evidence

@@ -21,7 +21,7 @@ def environment(data: ReportInput) -> str:
 
 
 def facts(run: RunResult) -> list[tuple[str, str]]:
-    """What there is to know of it, each as its name and one plain line."""
+    """The facts on the environment, each as its name and one plain line."""
     env, settings = run.environment, run.settings
     rows = [
         *((name, version or "not installed") for name, version in sorted(env.versions.items())),
@@ -47,7 +47,7 @@ def facts(run: RunResult) -> list[tuple[str, str]]:
 
 
 def _usable(env: Environment) -> list[tuple[str, str]]:
-    """Where a training may not use all the memory that the machine has, or another one's."""
+    """The limit of memory, where it is not all memory of the machine."""
     if env.usable_memory is None or env.usable_of is Bound.MACHINE:
         return []
     return [("usable memory", f"{env.usable_of.sentence} {size(env.usable_memory)}")]

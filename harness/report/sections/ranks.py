@@ -20,7 +20,7 @@ HOST = "host"
 ROWS = 24
 """Rows of a table, and wait sites, at most. Ranks of which the same is to be said share one."""
 LANES = 16
-"""Of the timeline at most; ranks of which the same is to be said share one where there are more."""
+"""The most rows of the timeline; above that, equal ranks share one."""
 SLOTS = 64
 SIGNS = {"startup": ".", "step": "=", "collective": "+", "waiting": "-", "still": "!"}
 

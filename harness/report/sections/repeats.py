@@ -1,4 +1,4 @@
-"""What repeats say together: outcomes and their intervals, which hangs are one, the spread."""
+"""The section on repeats: outcomes with intervals, kinds of hangs, the spread."""
 
 from __future__ import annotations
 

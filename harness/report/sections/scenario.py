@@ -55,7 +55,7 @@ LABELS = {
     "culprits": "ranks at fault",
     "not_read": "not read",
 }
-"""What the evidence is called in the report, by its key in run.json."""
+"""Labels of the evidence, by its key in run.json."""
 _SIZES = frozenset(("rss", "limit"))
 """Keys of the evidence that hold bytes, beside those that end in `_bytes`."""
 _CALL = re.compile(r"(\w+) 0x[0-9a-f]+")
@@ -109,7 +109,7 @@ def numbers(group: Group, data: ReportInput) -> str:
 
 
 def _ending(group: Group) -> str:
-    """How the only run ended."""
+    """Describe the end of the only run."""
     result = group.worst
     text = f"**{outcomes(group)}**"
     if result.outcome is not Outcome.SKIPPED:
@@ -120,7 +120,7 @@ def _ending(group: Group) -> str:
 
 
 def _endings(results: Sequence[ScenarioResult]) -> str:
-    """How the repeats ended, equal endings together."""
+    """Describe the ends of the repeats, equal ends together."""
     kinds: dict[tuple[str, str], list[ScenarioResult]] = defaultdict(list)
     for result in results:
         ending = f"{SYMBOLS[result.outcome]} {result.outcome.value}"
@@ -189,7 +189,7 @@ def _findings(results: Sequence[ScenarioResult]) -> str:
 
 
 def pending(record: Record) -> str:
-    """What was pending in the first and the last of the sampled steps, and how it grows."""
+    """The pending operations of the first and last sampled steps, and their growth."""
     samples = list(zip(record.node_step, record.nodes, record.depth, strict=True))
     if not samples:
         return ""
@@ -216,7 +216,7 @@ def pending(record: Record) -> str:
 
 
 def cause(group: Group, data: ReportInput) -> str:
-    """Why it hangs: proven or not, when that was known, the wait site, the evidence, the stacks."""
+    """The cause of a hang: proof, times, wait site, evidence and stacks."""
     result = group.worst
     if result.cause is None:
         return ""

@@ -12,7 +12,7 @@ from harness.report.input import Group, ReportInput
 from harness.report.text import details, fence, line
 
 CALLS = 10
-"""Of each thread; calls of nobody's own, such as the C library's, count once."""
+"""The most calls of a thread; consecutive library calls count once."""
 LINES = 100
 shortened = partial(line, limit=160)
 

@@ -37,7 +37,7 @@ NOT_REDACTED = "Nothing in this file is redacted: do not publish it."
 
 
 def title(run: RunResult) -> str:
-    """What was run, and what came of it."""
+    """The title: the command or model, and its result."""
     for result in run.results:
         for evidence in attachments(result):
             return f"{result.scenario} (process {evidence.get('pid')}): {evidence.get('answer')}"
@@ -91,7 +91,7 @@ def _commands(run: RunResult) -> str:
 
 
 def left_out(run: RunResult) -> list[str]:
-    """What was planned and not started, in words, by its reason."""
+    """Sentences on the runs that were planned and not started, by reason."""
     by_reason: dict[str, list[str]] = {}
     for run_left_out in run.left_out:
         by_reason.setdefault(run_left_out.reason, []).append(run_left_out.scenario)
@@ -131,7 +131,7 @@ def headline(all_groups: Sequence[Group]) -> str:
 
 
 def _but(results: Sequence[ScenarioResult]) -> str:
-    """What completed and is wrong all the same."""
+    """Mention runs that completed although something is wrong."""
     wrong = [
         {f.code for f in result.findings if f.severity is Severity.ERROR and not f.expected}
         for result in results
@@ -177,7 +177,7 @@ def outcomes(group: Group) -> str:
 
 
 def place(result: ScenarioResult) -> str:
-    """Where it ended, such as ` in step 1, eval`; empty when that is not known."""
+    """The place of the end, such as ` in step 1, eval`; empty when that is not known."""
     if result.last_phase == BETWEEN:
         return f" {phrases.place(result.last_step, result.last_phase)}"
     parts = [] if result.last_step is None else [f"step {result.last_step}"]
@@ -186,7 +186,7 @@ def place(result: ScenarioResult) -> str:
 
 
 def steps(results: Sequence[ScenarioResult]) -> str:
-    """How many were completed, from the fewest to the most, and how many there were to be.
+    """The completed steps, from the fewest to the most, and the requested number.
 
     Of a command that named no step there is nothing to count.
     """
