@@ -11,7 +11,6 @@ from typing import Any
 import msgspec
 
 from harness.errors import UsageError
-from harness.logs import from_pattern
 from harness.model import Hostfile, OnHang, ScenarioInfo, Settings
 from harness.model.settings import BUILT_IN_MODELS
 from harness.scenario import load
@@ -75,6 +74,8 @@ def commands(infos: Sequence[ScenarioInfo], repeats: int) -> tuple[Run, ...]:
     for info in infos:
         pattern = info.command.pattern if info.command else None
         if pattern is not None:
+            from harness.logs import from_pattern  # no other command needs the log formats
+
             try:
                 from_pattern(pattern)
             except ValueError as error:

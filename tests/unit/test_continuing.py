@@ -280,8 +280,11 @@ def test_what_is_no_file_by_the_end_of_the_call_cannot_be_added_to(machine):
 def test_the_options_that_are_given_also_where_they_are_the_default():
     words = ["run", "baseline_update", "--continue", "x", "--steps", "10", "--jobs=1", "-q"]
     given = {"scenario", "earlier", "steps", "jobs", "quiet"}
-    assert set(command.said(words)) == given
-    assert set(command.said([*words, "--no-collective-beats"])) == {*given, "collective_beats"}
+    assert set(command.given_options(words)) == given
+    assert set(command.given_options([*words, "--no-collective-beats"])) == {
+        *given,
+        "collective_beats",
+    }
 
 
 @pytest.mark.parametrize(

@@ -192,7 +192,7 @@ def test_without_a_file_it_says_so_and_goes_on(folder, monkeypatch, capsys, name
     show(folder)
     told = capsys.readouterr()
     assert told.out == ""
-    assert told.err.startswith("no step summary: ")
+    assert told.err.startswith("cannot write the step summary: ")
 
 
 def test_a_full_summary_is_left_as_it_is(folder, monkeypatch, capsys):

@@ -15,7 +15,7 @@ from rich.cells import cell_len
 from rich.text import Text
 
 from harness.analysis import controls
-from harness.cli import selftest as command
+from harness.cli import control_table
 from harness.cli.console import COLUMNS, LiveScreen, Screen
 from harness.detect.watchdog import State
 from harness.model import Outcome, Severity
@@ -171,8 +171,8 @@ def test_the_verdicts_on_the_controls_fit_with_their_matrix(width, monkeypatch):
     rows = [row(n, kind) for n, kind in enumerate(classes)]
     rows.append(row(99, "completed", "crashed", ("it was crashed",)))
     made = console(width)
-    monkeypatch.setattr(command, "Console", lambda **_: made)
-    command._print(rows, controls.matrix(rows))
+    monkeypatch.setattr(control_table, "Console", lambda **_: made)
+    control_table.show(rows, controls.matrix(rows))
     text = made.file.getvalue()
     assert max(map(cell_len, text.splitlines())) <= width
     assert "…" not in text
