@@ -55,7 +55,8 @@ def run(arguments: argparse.Namespace) -> int:
     from harness.privacy import personal
     from harness.report import runjson, write_all
     from harness.session import plan
-    from harness.session.execute import concluded, new_folder, save, why
+    from harness.session.conclude import conclude
+    from harness.session.folder import explain, new_folder, save
 
     processes.check()
     if (arguments.pid is None) == (arguments.name is None):
@@ -73,7 +74,7 @@ def run(arguments: argparse.Namespace) -> int:
         home.mkdir(parents=True)
         watched = observe.watch(pid, arguments.seconds, home, arguments.signal_stacks)
         (home / "state.json").write_bytes(result.state(watched))
-        run_result = concluded(
+        run_result = conclude(
             result.run(watched, name, argv, began, ["harness", *sys.argv[1:]]), folder
         )
         known = personal.gather()
@@ -81,7 +82,7 @@ def run(arguments: argparse.Namespace) -> int:
         save(msgspec.structs.replace(run_result, full=arguments.full), folder, known)
         write_all(folder, arguments.full)
     except OSError as error:
-        raise HarnessError(why(error, folder)) from error
+        raise HarnessError(explain(error, folder)) from error
     for line in result.lines(watched.tree, watched)[: 2 if arguments.quiet else None]:
         console.print(line)
     if not arguments.quiet:

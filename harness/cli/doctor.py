@@ -5,6 +5,8 @@ from __future__ import annotations
 import argparse
 import json
 import sys
+from collections.abc import Callable
+from typing import Any
 
 from harness.cli import help, options
 from harness.errors import Exit, UsageError
@@ -37,24 +39,26 @@ def add(commands: help.Commands) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    from harness.cli import machine, projection
-    from harness.session.forecast import forecast
+    from harness.cli import machine
 
     for name in NEED_A_MODEL:
         given = getattr(arguments, name) != getattr(options.DEFAULTS, name)
         if arguments.model is None and given:
             raise UsageError(f"--{name.replace('_', '-')} needs --model")
     document = machine.examine()
-    projected = None
+    show: list[Callable[[dict[str, Any]], None]] = [machine.show]
     if arguments.model is not None:
+        from harness.cli import projection
+        from harness.session.forecast import forecast
+
         if not arguments.json:
             print("tracing the training: a large model takes minutes", file=sys.stderr)
         projected = forecast(options.settings(arguments))
         document["projection"] = projection.document(projected)
+        show.append(lambda _: projection.show(projected))
     if arguments.json:
         print(json.dumps(document, indent=2))
     else:
-        machine.show(document)
-        if projected is not None:
-            projection.show(projected)
+        for part in show:
+            part(document)
     return Exit.OK if document["mlx"]["ok"] else Exit.INTERNAL

@@ -43,11 +43,12 @@ def run(arguments: argparse.Namespace) -> int:
     from harness.privacy.personal import recall
     from harness.report import runjson, write_all
     from harness.session import recover
-    from harness.session.execute import concluded, save
+    from harness.session.conclude import conclude
+    from harness.session.folder import save
 
     folder = arguments.run
     read = runjson.read(folder)
-    result = concluded(recover.complete(read, folder), folder)
+    result = conclude(recover.complete(read, folder), folder)
     if result is not read or (read.full and not arguments.full):
         save(msgspec.structs.replace(result, full=arguments.full), folder, recall(folder))
     write_all(folder, arguments.full)

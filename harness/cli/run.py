@@ -13,7 +13,7 @@ from harness.model import Settings
 from harness.scenario import load
 
 if TYPE_CHECKING:
-    from harness.session.resume import Earlier
+    from harness.session.resume import EarlierRun
 
 _NOT_GIVEN = object()
 NAMES = {"collective_beats": "no-collective-beats"}
@@ -60,11 +60,11 @@ def run(arguments: argparse.Namespace) -> int:
 
     with resume.opened(arguments.earlier) as earlier:
         _check(arguments, earlier)
-        runs = resume.added(earlier, arguments.scenario, arguments.repeat)
-        return running.carry_out(arguments, runs, earlier.kept.settings, earlier)
+        runs = resume.runs_to_add(earlier, arguments.scenario, arguments.repeat)
+        return running.carry_out(arguments, runs, earlier.plan.settings, earlier)
 
 
-def _check(arguments: argparse.Namespace, earlier: Earlier) -> None:
+def _check(arguments: argparse.Namespace, earlier: EarlierRun) -> None:
     """Raise UsageError for an option that differs from the run that is continued."""
     from harness.session import resume
 
@@ -72,7 +72,7 @@ def _check(arguments: argparse.Namespace, earlier: Earlier) -> None:
     same = resume.options(earlier, how)
     for name in given_options(arguments.words):
         if name in Settings.__struct_fields__:
-            given, there = getattr(requested, name), getattr(earlier.kept.settings, name)
+            given, there = getattr(requested, name), getattr(earlier.plan.settings, name)
         elif name == "out":
             given, there = how.out.resolve(), earlier.folder.resolve().parent
         elif name in (*resume.OPTIONS, "full"):

@@ -16,14 +16,14 @@ from harness.report.github import commands as annotate
 from harness.session import resume
 from harness.session.execute import execute
 from harness.session.plan import Run
-from harness.session.resume import Earlier
+from harness.session.resume import EarlierRun
 
 
 def carry_out(
     arguments: argparse.Namespace,
     runs: Sequence[Run],
     settings: Settings | None,
-    earlier: Earlier | None = None,
+    earlier: EarlierRun | None = None,
 ) -> int:
     """Run the plan, add the results to `earlier`, and write the reports; returns the exit code."""
     how = options.running(arguments)
