@@ -188,7 +188,7 @@ def run(names: list[str]) -> list[Outcome]:
         models = {n: str(make[n](home / n)) if n in make else n for n in names}
         work = list(cells(models))
         distinct = list(dict.fromkeys(cell.settings for cell in work))
-        shapes = dict(zip(distinct, forecast.ask(distinct), strict=True))
+        shapes = dict(zip(distinct, forecast.trace(distinct), strict=True))
         for cell in work:
             found = shapes[cell.settings]
             if isinstance(found, str):

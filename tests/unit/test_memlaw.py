@@ -341,7 +341,7 @@ def asked(monkeypatch):
     def ask(settings):
         return ["no adapters here" if s.train == "lora" else shapes(sgd()) for s in settings]
 
-    monkeypatch.setattr(forecast, "ask", ask)
+    monkeypatch.setattr(forecast, "trace", ask)
 
 
 def held(settings: Settings, memory: int, swap: int = 0) -> forecast.Forecast:
@@ -355,7 +355,7 @@ def test_the_verdict_names_the_peak_the_machine_and_what_fits():
     small = held(sgd_in_full, P)
     assert small.verdict == (
         "full SGD on this model peaks at about 3 P = 12 MiB; this machine has 4 MiB; "
-        "too large; nothing smaller that was tried fits"
+        "too large; no smaller training that was tried fits"
     )
     fits = {row.scenario: row.fit for row in small.rows}
     assert fits["baseline_update"] is Fit.TOO_LARGE
@@ -378,7 +378,7 @@ def of_sizes(monkeypatch, **parameters: int) -> None:
             for s, size in zip(settings, sizes, strict=True)
         ]
 
-    monkeypatch.setattr(forecast, "ask", ask)
+    monkeypatch.setattr(forecast, "trace", ask)
 
 
 def test_the_verdict_offers_lora(monkeypatch):
@@ -404,7 +404,7 @@ def test_the_verdict_offers_half_the_bytes_last(monkeypatch):
 def test_the_verdict_says_that_nothing_fits(monkeypatch):
     of_sizes(monkeypatch, lora=8)
     verdict = held(Settings(train="full"), 2 * P).verdict
-    assert verdict.endswith("too large as well; nothing smaller that was tried fits")
+    assert verdict.endswith("too large as well; no smaller training that was tried fits")
 
 
 @pytest.mark.parametrize("name", law.PATTERNS)
@@ -418,4 +418,4 @@ def test_the_first_steps_show_what_later_ones_hold(name):
 def test_a_child_that_dies_is_an_error_of_one_line(monkeypatch):
     monkeypatch.setattr(forecast.sys, "executable", "/bin/false")
     with pytest.raises(HarnessError, match="cannot be traced: exit code 1"):
-        forecast.ask([Settings()])
+        forecast.trace([Settings()])
