@@ -27,7 +27,7 @@ def add(commands: help.Commands) -> None:
             "harness watch --budget 3600 -- python train.py",
         ),
         exits={
-            Exit.VERDICT: "the command hung or diverged",
+            Exit.VERDICT: "the command hung or diverged, or a rank of it crashed",
             Exit.USAGE: "the command line of harness is wrong",
             Exit.INTERNAL: help.FAILED,
             Exit.INTERRUPTED: help.INTERRUPTED,

@@ -120,8 +120,8 @@ def test_a_doubt_is_told_once_and_another_one_is_told_too():
         one.doubts(screen, State.SUSPECT, "rank 1 was killed", "rank_died (1,)")
     one.doubts(screen, State.SUSPECT, "busy for 9 s")
     assert written(screen) == [
-        "  train: suspected, busy for 4 s",
-        "  train: suspected, rank 1 was killed",
+        "  train: possible hang: busy for 4 s",
+        "  train: possible hang: rank 1 was killed",
     ]
 
 
