@@ -82,7 +82,7 @@ def test_a_run_that_its_own_file_starts_is_refused(tmp_path):
     )
     done = python("loop.py", folder=tmp_path)
     assert done.returncode == 1
-    assert 'put that under if __name__ == "__main__":' in done.stderr.splitlines()[-1]
+    assert 'put the call under if __name__ == "__main__":' in done.stderr.splitlines()[-1]
 
 
 def test_a_hang_is_a_result(tmp_path):
