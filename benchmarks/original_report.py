@@ -28,7 +28,7 @@ from harness.beats import record
 ROOT = Path(__file__).resolve().parents[1]
 CASE = ROOT / "scenarios" / "cases" / "original_report"
 FIGURE = ROOT / "docs" / "figures" / "original_report.svg"
-CHAPTER = ROOT / "docs" / "ORIGINAL_REPORT.md"
+CHAPTER = ROOT / "docs" / "internals" / "original-report.md"
 ROOM, PLENTY = 3, 30
 DRAWN = {
     "baseline_update": "the report's step",

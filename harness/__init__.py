@@ -1,6 +1,6 @@
 """A training-hang diagnostic harness for MLX.
 
-`from harness import run, run_all, Scenario` is described in docs/API.md. They are imported when
+docs/reference/api.md describes `from harness import run, run_all, Scenario`. They are imported when
 they are first asked for: a worker, which needs none of them, starts sooner.
 """
 

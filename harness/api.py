@@ -1,7 +1,7 @@
 """The harness from Python: `from harness import run, run_all, Scenario`.
 
-A run is carried out as the command `harness run` does it: in a worker of its own, under a watchdog,
-with the same folder and the same report. The calling process never imports mlx for it.
+A run is the same as that of the command `harness run`: in a worker of its own, under a watchdog,
+with the same folder and the same report. The calling process does not import mlx for it.
 """
 
 from __future__ import annotations
@@ -71,36 +71,38 @@ class Scenario:
     """A training step that can be run.
 
     `step` is the name of a shipped scenario, a scenario's file, or a function `make_step(training)`
-    that stands at the top level of a module or a notebook (or a `functools.partial` of one, with
-    literals for arguments). It is called in the worker and returns the step.
+    at the top level of a module or a notebook (or a `functools.partial` of it with literals as
+    arguments). The worker calls the function, which returns the step.
     """
 
     step: str | PathLike[str] | Step
     batches: Step | None = None
-    """For a function: `batches(training)`, called in the worker; else the built-in batches."""
+    """For a function: `batches(training)`, which the worker calls. None: the built-in batches."""
     name: str | None = None
-    """The file's or the function's own name, if not given."""
+    """The name of the scenario; None for that of the file or the function."""
     settings: Mapping[str, Any] = field(default_factory=dict)
     """Overrides of the run's settings."""
     expects: Sequence[str] = ()
-    """Codes of findings that belong to it."""
+    """The codes of the findings that are expected."""
 
     def info(self, folder: Path) -> ScenarioInfo:
-        """What a plan is made of. For a function its scenario file is written to `folder`.
+        """The description for a plan. The scenario file of a function is written to `folder`.
 
         Raises UsageError when the scenario is unknown or broken.
         """
         if callable(self.step):
             info = self._of_function(self.step, folder)
         elif self.batches is not None:
-            raise UsageError("batches go with a function; a scenario's file has its own")
+            raise UsageError("batches needs a function; a scenario file defines its own batches")
         else:
-            found = load.find([str(self.step)])
-            if len(found) > 1:
-                raise UsageError(f"{self.step} is a folder of {len(found)} scenarios: use run_all")
-            info = found[0]
+            infos = load.find([str(self.step)])
+            if len(infos) > 1:
+                raise UsageError(f"{self.step} is a folder of {len(infos)} scenarios; use run_all")
+            info = infos[0]
         if self.name and not re.fullmatch(r"\w[\w.-]*", self.name):
-            raise UsageError(f"{self.name!r} cannot be a scenario's name: a folder gets it")
+            raise UsageError(
+                f"{self.name!r} cannot be the name of a scenario; use letters, digits, _, - and ."
+            )
         return msgspec.structs.replace(
             info,
             name=self.name or info.name,
@@ -115,7 +117,7 @@ class Scenario:
         file = folder / f"{self.name or from_function.name(step)}.py"
         from_function.write(file, functions)
         info = load.load(file)
-        # The report shows what a person wrote, not what we did.
+        # The report shows the code that a person wrote, not the file that was made of it.
         return msgspec.structs.replace(info, source=from_function.text(functions) or info.source)
 
 
@@ -127,11 +129,11 @@ class Run:
     """One run of one scenario. Shows itself as a table in a notebook."""
 
     result: ScenarioResult
-    """Everything, as in run.json."""
+    """The whole result, as in run.json."""
     folder: Path
-    """Where its beats, samples, logs and stacks are."""
+    """The folder of its beats, samples, logs and stacks."""
     report: Path
-    """report.md of the whole run."""
+    """The path of report.md of the whole run."""
 
     @property
     def scenario(self) -> str:
@@ -139,17 +141,17 @@ class Run:
 
     @property
     def outcome(self) -> Outcome:
-        """A string too: `run.outcome == "completed"`."""
+        """The outcome, which is also a string: `run.outcome == "completed"`."""
         return self.result.outcome
 
     @property
     def cause(self) -> Cause | None:
-        """Why it is hung; None when it is not."""
+        """The cause of a hang, or None."""
         return self.result.cause
 
     @property
     def reason(self) -> str | None:
-        """One line: why it was skipped, crashed, called diverged or left unfinished."""
+        """The reason, in one line, why it was skipped, crashed, diverged or stayed unfinished."""
         return self.result.reason
 
     @property
@@ -162,17 +164,17 @@ class Run:
 
     @property
     def losses(self) -> tuple[float, ...]:
-        """The losses in the order of the steps; shorter than those when some read none."""
+        """The losses in the order of the steps that read one."""
         return tuple(self.record.loss)
 
     @property
     def step_times(self) -> tuple[float, ...]:
-        """Seconds of each step that returned, the harness's own part left out."""
+        """The seconds of each step that returned, without the part of the harness."""
         return tuple(self.record.seconds)
 
     @cached_property
     def record(self) -> record.Record:
-        """All that the worker wrote, in columns; read from `folder` when first asked for."""
+        """The whole record of the worker, in columns, read from `folder` on first use."""
         return record.load(self.folder)
 
     def __repr__(self) -> str:
@@ -190,7 +192,7 @@ class Runs(Sequence[Run]):
     """The runs of several scenarios, in the order of the plan. Shows itself as a table."""
 
     result: RunResult
-    """run.json."""
+    """The whole result, as in run.json."""
     folder: Path
 
     @property
@@ -204,8 +206,8 @@ class Runs(Sequence[Run]):
     @cached_property
     def _runs(self) -> tuple[Run, ...]:
         return tuple(
-            Run(one, self.folder / one.scenario / str(one.repeat), self.report)
-            for one in self.result.results
+            Run(result, self.folder / result.scenario / str(result.repeat), self.report)
+            for result in self.result.results
         )
 
     def of(self, name: str) -> tuple[Run, ...]:
@@ -226,20 +228,19 @@ class Runs(Sequence[Run]):
         return iter(self._runs)
 
     def __repr__(self) -> str:
-        return f"<Runs of {len(self)}: {self._told()}>"
+        return f"<Runs of {len(self)}: {self._diagnosis_line()}>"
 
     def __str__(self) -> str:
         lines = [summary.TITLES, *map(summary.row, self.result.results)]
-        return f"{summary.as_text(lines)}\n{self._told()}\nreport: {self.report}"
+        return f"{summary.as_text(lines)}\n{self._diagnosis_line()}\nreport: {self.report}"
 
     def _repr_html_(self) -> str:
-        told = f"{self._told()}; report: {self.report}"
-        return summary.as_html(summary.TITLES, map(summary.row, self.result.results), told)
+        footer = f"{self._diagnosis_line()}; report: {self.report}"
+        return summary.as_html(summary.TITLES, map(summary.row, self.result.results), footer)
 
-    def _told(self) -> str:
-        supported = [
-            one.title for one in self.diagnosis.hypotheses if one.verdict is Verdict.SUPPORTED
-        ]
+    def _diagnosis_line(self) -> str:
+        hypotheses = self.diagnosis.hypotheses
+        supported = [h.title for h in hypotheses if h.verdict is Verdict.SUPPORTED]
         return f"supported: {'; '.join(supported)}" if supported else "no hypothesis is supported"
 
 
@@ -253,18 +254,18 @@ def run(
     out: str | PathLike[str] = DEFAULTS.out,
     **settings: Unpack[Changes],
 ) -> Run:
-    """Run one scenario once and wait for its end; see `Scenario` for what can be one.
+    """Run one scenario once and wait for its end. See `Scenario` for what `scenario` can be.
 
-    `settings` (steps, model, optimizer, ...) win over the scenario's own. After `budget` seconds it
-    is ended. The report goes to a new folder in `out`.
+    `settings` (steps, model, optimizer, ...) replace those of the scenario. The run ends after
+    `budget` seconds at the latest. The report goes to a new folder in `out`.
 
     Raises UsageError when the scenario or a setting is wrong, HarnessError when `out` cannot be
-    written to, and KeyboardInterrupt on Ctrl-C, once the worker is gone and the report is written.
+    written to, and KeyboardInterrupt on Ctrl-C, after the worker ended and the report is written.
     """
-    one = scenario if isinstance(scenario, Scenario) else Scenario(scenario, batches=batches)
+    described = scenario if isinstance(scenario, Scenario) else Scenario(scenario, batches=batches)
     options = Options(out=Path(out), budget=budget, on_hang=_on_hang(on_hang), cold=cold)
     with tempfile.TemporaryDirectory(prefix="harness-") as folder:
-        info = one.info(Path(folder))
+        info = described.info(Path(folder))
         return carry_out([own(info, settings)], Settings(), options)[0]
 
 
@@ -281,9 +282,9 @@ def run_all(
     out: str | PathLike[str] = DEFAULTS.out,
     **settings: Unpack[Changes],
 ) -> Runs:
-    """Run `scenarios`, the ladder if None, each `repeat` times, and compare them.
+    """Run `scenarios`, or the ladder if None, each `repeat` times, and compare them.
 
-    A folder stands for all scenarios in it. A scenario's own settings win over `settings`. The
+    A folder stands for all scenarios in it. The settings of a scenario replace `settings`. The
     other arguments are those of the command `harness run-all`. Raises as `run` does.
     """
     options = Options(
@@ -302,26 +303,26 @@ def carry_out(
     observer: Observer | None = None,
     command: Sequence[str] = ("harness.run",),
 ) -> Runs:
-    """Plan, run and report; `command` is what the report names. Raises as `run` does."""
+    """Plan, run and report; the report shows `command`. Raises as `run` does."""
     for name, value in (("budget", options.budget), ("repeat", repeat), ("jobs", options.jobs)):
         if not value > 0:
             raise UsageError(f"{name} must be above 0, not {value}")
     if from_function.inside_worker():
         raise UsageError(
-            "a scenario's own file starts a run when it is imported: put that under "
+            "the import of a scenario file started a run; put the call under "
             'if __name__ == "__main__":'
         )
     if threading.current_thread() is not threading.main_thread():
-        raise UsageError("a run can be started from the main thread only: it takes signals")
+        raise UsageError("a run must be started from the main thread, because it handles signals")
     runs = plan.make(infos, settings, repeat)
     result, folder = execute(runs, settings, options, observer or Silent(), command)
     if result.interrupted:
-        raise KeyboardInterrupt(f"what was known by then is in {folder}")
+        raise KeyboardInterrupt(f"the partial report is in {folder}")
     return Runs(result, folder)
 
 
 class Silent:
-    """An observer that shows nothing."""
+    """An observer that prints nothing."""
 
     def started(self, job: object) -> None: ...
     def looked(self, jobs: object) -> None: ...
@@ -329,13 +330,13 @@ class Silent:
 
 
 def own(info: ScenarioInfo, settings: Mapping[str, Any]) -> ScenarioInfo:
-    """`info` with `settings` in place of its own. Raises UsageError when one is unknown."""
+    """`info` with `settings` added. Raises UsageError when a setting is unknown."""
     checked(settings)
     return msgspec.structs.replace(info, settings={**info.settings, **settings})
 
 
 def checked(settings: Mapping[str, Any]) -> Settings:
-    """`settings` as their type. Raises UsageError when one is unknown or of a wrong type."""
+    """`settings` as Settings. Raises UsageError when one is unknown or has a wrong type."""
     try:
         return msgspec.convert(dict(settings), type=Settings)
     except msgspec.ValidationError as error:
@@ -347,23 +348,23 @@ def _infos(scenarios: Sequence[Runnable] | None, folder: Path) -> Sequence[Scena
         ladder = {info.name: info for info in load.ladder()}
         return [ladder[name] for name in diagnose.order(list(ladder))]
     infos: list[ScenarioInfo] = []
-    for one in scenarios:
-        if isinstance(one, Scenario):
-            infos.append(one.info(folder))
-        elif callable(one):
-            infos.append(Scenario(one).info(folder))
+    for scenario in scenarios:
+        if isinstance(scenario, Scenario):
+            infos.append(scenario.info(folder))
+        elif callable(scenario):
+            infos.append(Scenario(scenario).info(folder))
         else:
-            infos.extend(load.find([str(one)]))
+            infos.extend(load.find([str(scenario)]))
     names = [info.name for info in infos]
     for name in names:
         if names.count(name) > 1:
-            raise UsageError(f"two scenarios are named {name}: give one a name of its own")
+            raise UsageError(f"two scenarios are named {name}; give one of them another name")
     return infos
 
 
-def _on_hang(word: OnHang | str) -> OnHang:
+def _on_hang(action: OnHang | str) -> OnHang:
     try:
-        return OnHang(word)
+        return OnHang(action)
     except ValueError:
-        known = ", ".join(one.value for one in OnHang)
-        raise UsageError(f"unknown on_hang {word}: one of {known}") from None
+        known = ", ".join(choice.value for choice in OnHang)
+        raise UsageError(f"unknown on_hang {action}; use one of {known}") from None

@@ -1,4 +1,4 @@
-"""What can go wrong before or around a run, each with the exit code it ends in."""
+"""The errors before and around a run, each with its exit code."""
 
 from __future__ import annotations
 
@@ -6,11 +6,11 @@ from enum import IntEnum
 
 
 class Exit(IntEnum):
-    """The exit codes every command keeps to; other programs read them."""
+    """The exit codes of all commands; other programs read them."""
 
     OK = 0
     VERDICT = 1
-    """Some run hung, diverged, crashed or stayed unfinished."""
+    """A run hung, diverged, crashed or stayed unfinished."""
     USAGE = 2
     """The command line or a scenario file is wrong."""
     INTERNAL = 3
@@ -25,10 +25,10 @@ class HarnessError(Exception):
 
 
 class UsageError(HarnessError):
-    """The user can mend this: an option, a scenario file, a model folder."""
+    """An error that the user can correct: an option, a scenario file, a model folder."""
 
     exit = Exit.USAGE
 
 
 class SkipError(Exception):
-    """Raised in a worker: the scenario cannot run here; the message says why."""
+    """Raised in a worker whose scenario cannot run here; the message says why."""

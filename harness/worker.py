@@ -12,6 +12,7 @@ import importlib.util
 import os
 import signal
 import sys
+import threading
 import time
 import traceback
 from collections.abc import Iterator
@@ -42,6 +43,7 @@ def main(argv: list[str]) -> int:
             t=time.monotonic(),
             schema=SCHEMA,
             pid=os.getpid(),
+            tid=threading.get_native_id(),
             wall=time.time(),
             scenario=spec.scenario,
             rank=rank,

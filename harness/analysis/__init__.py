@@ -1,1 +1,1 @@
-"""What a run that has ended shows: outcomes, findings, comparisons and the diagnosis. Pure."""
+"""Analysis of ended runs: outcomes, findings, comparisons and the diagnosis. Pure."""

@@ -1,11 +1,12 @@
 """From a worker's record and its ending to a result: outcome, reason, findings, metrics. Pure.
 
-The outcome is the first of these that holds; VERDICTS.md gives the reasons for the order.
+The outcome is the first of these that holds. docs/reference/verdicts/index.md gives the reasons
+for the order.
 
 1. `skipped`: the worker said that the scenario cannot run here.
 2. `crashed`: the worker wrote down an exception.
 3. `hung`: the watchdog confirmed it.
-4. `crashed`: ended by itself with a signal, an exit code, no word of an end, or too few steps.
+4. `crashed`: ended with a signal, an exit code, no record of its end, or too few steps.
 5. `diverged`: losses, gradients or parameters are not finite, or the loss exploded.
 6. `unfinished`: ended by the budget or by the user.
 7. `completed`.
@@ -37,8 +38,9 @@ from harness.model import (
     Severity,
     StepTimes,
 )
-from harness.model.finding import count, seconds, warning
+from harness.model.finding import warning
 from harness.text import phrases
+from harness.text.units import duration, plural
 
 DIVERGES = frozenset(
     ("loss_not_finite", "gradients_not_finite", "parameters_not_finite", "loss_exploded")
@@ -57,20 +59,20 @@ def classify(
     repeat: int = 0,
     rank: int = 0,
 ) -> ScenarioResult:
-    """`settings` are None for an outside command: how it ended is then what its exit code says."""
-    found = (*seen_from_outside(ending), *findings.find(record), *ending.findings)
-    outcome, reason = _outcome(record, ending, settings, found)
+    """Classify one run. `settings` are None for an outside command: its exit code then decides."""
+    everything = (*seen_from_outside(ending), *findings.find(record), *ending.findings)
+    outcome, reason = _outcome(record, ending, settings, everything)
     completed = _completed(record, settings)
     if settings is None and completed - 1 == ending.steps:
         completed -= 1  # a bar counts from 1 and its losses from 0
-    asked = settings.steps if settings else ending.steps and max(ending.steps, completed)
-    if outcome is Outcome.COMPLETED and (asked or completed) >= _JUDGED_STEPS:
-        found += tuple(_missed(info, found))
+    requested = settings.steps if settings else ending.steps and max(ending.steps, completed)
+    if outcome is Outcome.COMPLETED and (requested or completed) >= _JUDGED_STEPS:
+        everything += tuple(_missed(info, everything))
     place = _place(record, ending)
     return ScenarioResult(
         scenario=info.name,
         outcome=outcome,
-        steps_requested=asked,
+        steps_requested=requested,
         steps_completed=completed,
         wall_s=ending.wall_s,
         repeat=repeat,
@@ -84,13 +86,13 @@ def classify(
         doubts=ending.doubts,
         exit_code=ending.exit_code,
         signal=ending.signal,
-        findings=tuple(_known(finding, info) for finding in found),
+        findings=tuple(_known(finding, info) for finding in everything),
         metrics=metrics(record, ending),
     )
 
 
 def _outcome(
-    record: Record, ending: Ending, settings: Settings | None, found: Sequence[Finding]
+    record: Record, ending: Ending, settings: Settings | None, everything: Sequence[Finding]
 ) -> tuple[Outcome, str | None]:
     where = _where(_place(record, ending), settings)
     error = record.error
@@ -105,48 +107,48 @@ def _outcome(
     broken = None if stopped else _broken(record, ending, settings, where)
     if broken:
         return Outcome.CRASHED, broken
-    diverged = [f for f in found if f.code in DIVERGES and f.severity is Severity.ERROR]
+    diverged = [f for f in everything if f.code in DIVERGES and f.severity is Severity.ERROR]
     if diverged:
         return Outcome.DIVERGED, diverged[0].summary
     return (Outcome.UNFINISHED, stopped) if stopped else (Outcome.COMPLETED, None)
 
 
 def _stopped(record: Record, ending: Ending, where: str) -> str | None:
-    """Why it was ended from outside while it still made progress; None when it was not."""
+    """Describe why we stopped a run that still made progress; None when we did not."""
     doing = f"; it {ending.doing}" if ending.doing else ""
     if ending.interrupted:
         return f"{ending.ended_by or 'interrupted'} {where}{doing}"
     if not ending.over_budget:
         return None
-    reason = f"the budget was spent {where}"
+    reason = f"stopped by --budget {where}"
     place = ending.position
     if place is not None and record.start is not None:
         lasted = record.start.t + ending.wall_s - place.t
-        reason += f", which had lasted {seconds(max(0.0, lasted))}"
+        reason += f" ({duration(max(0.0, lasted))})"
     if len(record.seconds) > 0:
-        reason += f"; a step took {seconds(stats.median(record.seconds))}"
+        reason += f"; a step took {duration(stats.median(record.seconds))}"
     return reason + doing
 
 
 def _broken(record: Record, ending: Ending, settings: Settings | None, where: str) -> str | None:
-    """Why a run that ended by itself did not end well; None when it did."""
+    """Describe why a run that ended by itself failed; None when it did not."""
     if ending.signal is not None:
         return f"killed by {ending.signal} {where}"
     if ending.exit_code is None:
         if record.start is None:
-            return "the worker did not start"
-        return f"lost {where}: its guard, the process above it, was killed"
+            return "the worker process did not start"
+        return f"lost {where}: its guard process was killed"
     if ending.exit_code != 0:
         return f"exited with code {ending.exit_code} {where}"
     if settings is None:
         return None
     if record.end is None and ending.position and ending.position.phase == "exit":
-        return "its record is cut short: all steps were over, but the last beats are not on disk"
+        return "the record is incomplete: all steps ended, but the last beats are not on disk"
     if record.end is None:
-        return f"exited with code 0 {where}, before its steps were over"
+        return f"exited with code 0 {where}, before all steps ended"
     completed = _completed(record, settings)
     if completed < settings.steps and not record.torn:
-        return f"returned from {completed} of {count(settings.steps, 'step')}"
+        return f"returned from {completed} of {plural(settings.steps, 'step')}"
     return None
 
 
@@ -184,9 +186,9 @@ def _place(record: Record, ending: Ending) -> Position | None:
 
 def _where(place: Position | None, settings: Settings | None) -> str:
     if place is None:
-        return "before its first beat"
+        return "during start-up"
     if place.step < 0:
-        return f"before the first step, phase {place.phase}"
+        return "during start-up" + (f", phase {place.phase}" if place.phase != "start" else "")
     if settings is not None and place.step >= settings.steps:
         return f"after the last step, phase {place.phase}"
     return phrases.place(place.step, place.phase)
@@ -207,12 +209,12 @@ def _known(finding: Finding, info: ScenarioInfo) -> Finding:
     return msgspec.structs.replace(finding, expected=finding.code in info.expects)
 
 
-def _missed(info: ScenarioInfo, found: Sequence[Finding]) -> list[Finding]:
-    codes = {finding.code for finding in found}
+def _missed(info: ScenarioInfo, everything: Sequence[Finding]) -> list[Finding]:
+    codes = {finding.code for finding in everything}
     return [
         warning(
             "expectation_missed",
-            f"the scenario declares {code}, and it did not show up",
+            f"the scenario declares {code}, but the run does not have it",
             code=code,
         )
         for code in info.expects
@@ -285,7 +287,7 @@ def _memory(record: Record, ending: Ending) -> MemorySummary:
 
 
 def _slope(active: Sequence[int]) -> stats.Slope | None:
-    """Bytes per step after the warm-up, whether or not that is a finding."""
+    """The growth after the warm-up in bytes per step, also where it is no finding."""
     start = max(WARM_UP, len(active) // 10)
     points = [(i, float(size)) for i, size in stats.blocks(active[start:]) if size >= 0]
     return stats.theil_sen(points) if len(points) >= 3 else None

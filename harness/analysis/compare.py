@@ -59,7 +59,7 @@ class Setup(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Counted(msgspec.Struct, frozen=True, kw_only=True):
-    """How many runs came to what; p is of the one that differs most, for so many that could."""
+    """Counts of runs by result; p belongs to the result that differs most."""
 
     name: str
     """`outcome`; `finding CODE`; of those that hung `cause`, `hang` (its fingerprint) and `step`,
@@ -90,17 +90,17 @@ class Compared(msgspec.Struct, frozen=True, kw_only=True):
 
 class Comparison(msgspec.Struct, frozen=True, kw_only=True):
     setup: tuple[Setup, ...]
-    """What differs before anything was run."""
+    """The differences of machine, versions and settings."""
     scenarios: tuple[Compared, ...]
     tests: int
-    """How many differences were tested."""
+    """The number of tested differences."""
 
 
 def compare(a: RunResult, b: RunResult) -> Comparison:
     """Scenario by scenario, those of `a` first."""
     names = dict.fromkeys(result.scenario for result in (*a.results, *b.results))
-    found = [_scenario(name, _of(a, name), _of(b, name)) for name in names]
-    return _marked(Comparison(setup=tuple(_setup(a, b)), scenarios=tuple(found), tests=0))
+    compared = [_scenario(name, _of(a, name), _of(b, name)) for name in names]
+    return _marked(Comparison(setup=tuple(_setup(a, b)), scenarios=tuple(compared), tests=0))
 
 
 def _of(run: RunResult, name: str) -> list[ScenarioResult]:
@@ -130,42 +130,45 @@ def _described(run: RunResult) -> dict[str, str | None]:
     env: dict[str, object] = msgspec.to_builtins(run.environment)
     settings: dict[str, object] = msgspec.to_builtins(run.settings or {})
     nested = {"versions", "variables"}
-    plain = {key: value for key, value in (env | settings).items() if key not in nested}
+    facts = {key: value for key, value in (env | settings).items() if key not in nested}
     # Both have a device: the one that was asked for, and the one that there was.
-    plain |= {
+    facts |= {
         "device": run.environment.device,
         "device asked for": run.settings and run.settings.device,
     }
     # The command tells what no setting does, such as how many runs there were at once.
-    plain |= {"command": " ".join(run.command), "harness": run.harness_version}
-    plain |= run.environment.versions
-    plain |= run.environment.variables
-    return {name: None if value is None else str(value) for name, value in plain.items()}
+    facts |= {"command": " ".join(run.command), "harness": run.harness_version}
+    facts |= run.environment.versions
+    facts |= run.environment.variables
+    return {name: None if value is None else str(value) for name, value in facts.items()}
 
 
 def _scenario(name: str, a: Sequence[ScenarioResult], b: Sequence[ScenarioResult]) -> Compared:
     figures = (_figure(figure, a, b) for figure in repeats.FIGURES)
     return Compared(
         scenario=name,
-        outcomes=_counted("outcome", *([one.outcome.value for one in side] for side in (a, b))),
+        outcomes=_counted(
+            "outcome",
+            *([result.outcome.value for result in side] for side in (a, b)),
+        ),
         counts=tuple(_counts(a, b)) if a and b else (),
-        figures=tuple(one for one in figures if one.a or one.b),
+        figures=tuple(figure for figure in figures if figure.a or figure.b),
     )
 
 
 def _counts(a: Sequence[ScenarioResult], b: Sequence[ScenarioResult]) -> Iterator[Counted]:
-    found = [[{finding.code for finding in one.findings} for one in side] for side in (a, b)]
-    for code in sorted(set[str]().union(*found[0], *found[1])):
-        seen = ([("yes" if code in one else "no") for one in side] for side in found)
-        yield _counted(f"finding {code}", *seen)
-    hung = [[one for one in side if one.outcome is Outcome.HUNG] for side in (a, b)]
+    codes = [[{finding.code for finding in result.findings} for result in side] for side in (a, b)]
+    for code in sorted(set[str]().union(*codes[0], *codes[1])):
+        answers = ([("yes" if code in result else "no") for result in side] for side in codes)
+        yield _counted(f"finding {code}", *answers)
+    hung = [[result for result in side if result.outcome is Outcome.HUNG] for side in (a, b)]
     if all(hung):
-        tools = {_evidence(one, "stack_tool") for side in hung for one in side}
+        tools = {_evidence(result, "stack_tool") for side in hung for result in side}
         for name, kind in _HANGS.items():
-            kinds = [[kind(one) for one in side] for side in hung]
+            kinds = [[kind(result) for result in side] for side in hung]
             # The fingerprints of two tools tell nothing of each other.
             if None not in kinds[0] + kinds[1] and (name != "hang" or len(tools) == 1):
-                yield _counted(name, *([str(one) for one in side] for side in kinds))
+                yield _counted(name, *([str(result) for result in side] for side in kinds))
 
 
 def _evidence(result: ScenarioResult, name: str) -> str | None:
@@ -220,7 +223,7 @@ def _p(left: Sequence[float], right: Sequence[float]) -> float:
 
 
 def _beyond(name: str, a: float, b: float, factor: float) -> bool:
-    """Whether two values of a figure lie further apart than by `factor`."""
+    """Return True if two values of a figure differ by more than `factor`."""
     if abs(a - b) <= NOISE.get(name, 0.0):
         return False
     if not (math.isfinite(a) and math.isfinite(b)):
@@ -229,45 +232,47 @@ def _beyond(name: str, a: float, b: float, factor: float) -> bool:
     return a * b <= 0 or high > factor * low
 
 
-def _marked(found: Comparison) -> Comparison:
+def _marked(comparison: Comparison) -> Comparison:
     """With the differences that stand after the correction for many tests marked significant."""
-    counted = [one for both in found.scenarios for one in (both.outcomes, *both.counts)]
-    counts = [one.p for one in counted if one.p is not None]
-    figures = [one.p for both in found.scenarios for one in both.figures if one.p is not None]
-    sure, surely = _standing(counts), _standing(figures)
+    counted = [item for both in comparison.scenarios for item in (both.outcomes, *both.counts)]
+    counts = [item.p for item in counted if item.p is not None]
+    figures = [
+        item.p for both in comparison.scenarios for item in both.figures if item.p is not None
+    ]
+    sure, surely = _significant(counts), _significant(figures)
 
-    def figure(one: Figure) -> Figure:
-        assert one.a is not None
-        assert one.b is not None
-        factor = min(MATTERS, ALONE[one.name])
-        if one.p in surely and _beyond(one.name, one.a.median, one.b.median, factor):
-            return msgspec.structs.replace(one, mark=Mark.SIGNIFICANT)
-        return one
+    def figure(item: Figure) -> Figure:
+        assert item.a is not None
+        assert item.b is not None
+        factor = min(MATTERS, ALONE[item.name])
+        if item.p in surely and _beyond(item.name, item.a.median, item.b.median, factor):
+            return msgspec.structs.replace(item, mark=Mark.SIGNIFICANT)
+        return item
 
-    def count(one: Counted) -> Counted:
-        return msgspec.structs.replace(one, mark=Mark.SIGNIFICANT) if one.p in sure else one
+    def count(item: Counted) -> Counted:
+        return msgspec.structs.replace(item, mark=Mark.SIGNIFICANT) if item.p in sure else item
 
     scenarios = tuple(
         msgspec.structs.replace(
             compared,
             outcomes=count(compared.outcomes),
             counts=tuple(map(count, compared.counts)),
-            figures=tuple(one if one.p is None else figure(one) for one in compared.figures),
+            figures=tuple(item if item.p is None else figure(item) for item in compared.figures),
         )
-        for compared in found.scenarios
+        for compared in comparison.scenarios
     )
     tests = len(counts) + len(figures)
-    return msgspec.structs.replace(found, scenarios=scenarios, tests=tests)
+    return msgspec.structs.replace(comparison, scenarios=scenarios, tests=tests)
 
 
-def _standing(p_values: Sequence[float]) -> set[float | None]:
+def _significant(p_values: Sequence[float]) -> set[float | None]:
     return {p for p, stands in zip(p_values, stats.discoveries(p_values), strict=True) if stands}
 
 
-def enough(found: Comparison) -> int:
+def enough(comparison: Comparison) -> int:
     """Runs on each side that can make a single difference significant among all that there are."""
-    every = [figure for one in found.scenarios for figure in one.figures]
-    tests = found.tests or sum(one.mark is not Mark.MISSING for one in every)
+    every = [figure for compared in comparison.scenarios for figure in compared.figures]
+    tests = comparison.tests or sum(compared.mark is not Mark.MISSING for compared in every)
     runs = REPEATS
     while 2 / math.comb(2 * runs, runs) > 0.05 / max(1, tests):
         runs += 1

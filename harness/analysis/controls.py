@@ -1,4 +1,4 @@
-"""What came of the controls against what had to: rows and a confusion matrix. Pure."""
+"""The results of the controls against the expected ones, with a confusion matrix. Pure."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from harness.model import Environment, Expected, Outcome, RunResult, ScenarioRes
 _UNPROVEN = ("stalled", "waiting")
 
 
-class Row(msgspec.Struct, frozen=True, kw_only=True):
+class ControlResult(msgspec.Struct, frozen=True, kw_only=True):
     """One run of one control."""
 
     control: str
@@ -24,14 +24,14 @@ class Row(msgspec.Struct, frozen=True, kw_only=True):
     ok: bool | None
     """None when it was skipped: it cannot run here."""
     wrong: tuple[str, ...] = ()
-    """What is not as expected, in words; of a skipped one, why it was skipped."""
+    """The unexpected facts as sentences; of a skipped run, the reason for skipping."""
 
 
 Matrix = dict[str, dict[str, int]]
 """Expected class to the class that it got to how often."""
 
 
-def rows(run: RunResult) -> tuple[Row, ...]:
+def rows(run: RunResult) -> tuple[ControlResult, ...]:
     """A row for each result of a control.
 
     Where a deadlock cannot be proven, one that is found to be stalled or waiting is all that can be
@@ -45,7 +45,7 @@ def rows(run: RunResult) -> tuple[Row, ...]:
     )
 
 
-def matrix(rows: Sequence[Row]) -> Matrix:
+def matrix(rows: Sequence[ControlResult]) -> Matrix:
     """Skipped runs are left out."""
     counted: Matrix = {}
     for row in rows:
@@ -55,10 +55,10 @@ def matrix(rows: Sequence[Row]) -> Matrix:
     return counted
 
 
-def passed(rows: Sequence[Row]) -> bool:
-    """Whether every run got its verdict, and at least one of them was not skipped."""
-    judged = [row.ok for row in rows if row.ok is not None]
-    return bool(judged) and all(judged)
+def passed(rows: Sequence[ControlResult]) -> bool:
+    """Return True if every run got its verdict, and at least one was not skipped."""
+    answers = [row.ok for row in rows if row.ok is not None]
+    return bool(answers) and all(answers)
 
 
 def _provable(here: Environment) -> bool:
@@ -73,12 +73,12 @@ def _here(expected: Expected, provable: bool) -> Expected:
     return msgspec.structs.replace(expected, cause=expected.cause + _UNPROVEN)
 
 
-def row(result: ScenarioResult, expected: Expected, here: Environment) -> Row:
-    """What came of one run of a control, held against what had to."""
+def row(result: ScenarioResult, expected: Expected, here: Environment) -> ControlResult:
+    """Compare one run of a control with the expected result."""
     expected = _here(expected, _provable(here))
     skipped = result.outcome is Outcome.SKIPPED and Outcome.SKIPPED not in expected.outcome
     wrong = (result.reason or "",) if skipped else tuple(_wrong(result, expected))
-    return Row(
+    return ControlResult(
         control=result.scenario,
         repeat=result.repeat,
         expected=_expected_class(result, expected),
@@ -93,7 +93,7 @@ def _class(outcome: Outcome, cause: str | None) -> str:
 
 
 def _expected_class(result: ScenarioResult, expected: Expected) -> str:
-    """Of several acceptable ones the one that it got, else the first."""
+    """The class of the result if it is acceptable, else the first acceptable one."""
     outcome = result.outcome if result.outcome in expected.outcome else expected.outcome[0]
     got = result.cause.code if result.cause else None
     return _class(outcome, got if got in expected.cause else next(iter(expected.cause), None))
@@ -101,7 +101,7 @@ def _expected_class(result: ScenarioResult, expected: Expected) -> str:
 
 def _wrong(result: ScenarioResult, expected: Expected) -> Iterator[str]:
     if result.outcome not in expected.outcome:
-        yield f"{result.outcome.value}, not {_either(one.value for one in expected.outcome)}"
+        yield f"{result.outcome.value}, not {_either(o.value for o in expected.outcome)}"
         return
     if expected.cause and not _cause_fits(result, expected.cause):
         got = result.cause.code if result.cause else result.reason
@@ -113,9 +113,9 @@ def _wrong(result: ScenarioResult, expected: Expected) -> Iterator[str]:
         if code not in codes:
             yield f"no {code}"
     reason = result.reason or ""
-    for words in expected.says:
-        if words not in reason:
-            yield f"the reason does not say {words!r}: {reason}"
+    for text in expected.says:
+        if text not in reason:
+            yield f"the reason does not contain {text!r}: {reason}"
     yield from _misnamed(result, expected)
     if result.outcome is Outcome.COMPLETED:
         for finding in result.findings:
@@ -127,8 +127,10 @@ def _step(result: ScenarioResult) -> int | None:
     """The last step; of one that diverged, the first in which its numbers were wrong."""
     if result.outcome is not Outcome.DIVERGED:
         return result.last_step
-    errors = [one for one in result.findings if one.severity is Severity.ERROR]
-    return min((one.evidence["step"] for one in errors if "step" in one.evidence), default=None)
+    errors = [error for error in result.findings if error.severity is Severity.ERROR]
+    return min(
+        (error.evidence["step"] for error in errors if "step" in error.evidence), default=None
+    )
 
 
 def _misnamed(result: ScenarioResult, expected: Expected) -> Iterator[str]:
@@ -150,11 +152,11 @@ def _named(result: ScenarioResult) -> list[int]:
 
 def _cause_fits(result: ScenarioResult, causes: Sequence[str]) -> bool:
     if result.outcome is not Outcome.HUNG:
-        return any(words in (result.reason or "") for words in causes)
+        return any(text in (result.reason or "") for text in causes)
     cause = result.cause
     # A deadlock is nothing but a proven one.
     return cause is not None and cause.code in causes and cause.proven == (cause.code == "deadlock")
 
 
-def _either(words: Iterator[str] | Sequence[str]) -> str:
-    return " or ".join(words)
+def _either(options: Iterator[str] | Sequence[str]) -> str:
+    return " or ".join(options)

@@ -1,4 +1,4 @@
-"""What repeats of one scenario say together: how often it hangs, how its figures spread. Pure."""
+"""Summaries of the repeats of one scenario: outcomes, hangs, spread of figures. Pure."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ from harness.model import (
     Share,
     Spread,
 )
+from harness.text.units import percent_range, plural
 
 FIGURES: dict[str, Callable[[ScenarioResult], float | None]] = {
     "step_median_s": lambda r: r.metrics.step_s.median if r.metrics.step_s else None,
@@ -46,8 +47,8 @@ def share(count: int, of: int) -> Share:
 
 def values(results: Sequence[ScenarioResult], name: str) -> list[float]:
     """The figure of those results that have it."""
-    found = (FIGURES[name](result) for result in results)
-    return [float(value) for value in found if value is not None]
+    figures = (FIGURES[name](result) for result in results)
+    return [float(value) for value in figures if value is not None]
 
 
 def _summary(results: Sequence[ScenarioResult]) -> RepeatSummary:
@@ -57,15 +58,15 @@ def _summary(results: Sequence[ScenarioResult]) -> RepeatSummary:
         scenario=results[0].scenario,
         outcomes={outcome: share(count, len(ran)) for outcome, count in counts.most_common()},
         hangs=tuple(_hangs(ran)),
-        figures={name: found for name in FIGURES if (found := spread(values(ran, name)))},
+        figures={name: figure for name in FIGURES if (figure := spread(values(ran, name)))},
     )
 
 
-def spread(found: Sequence[float]) -> Spread | None:
+def spread(numbers: Sequence[float]) -> Spread | None:
     """None without values. A NaN compares with nothing; it is ranked above every number."""
-    if not found:
+    if not numbers:
         return None
-    ordered = sorted(found, key=lambda value: (math.isnan(value), value))
+    ordered = sorted(numbers, key=lambda value: (math.isnan(value), value))
     middle = stats.quantile_of_sorted(ordered, 0.5)
     return Spread(runs=len(ordered), min=ordered[0], median=middle, max=ordered[-1])
 
@@ -92,13 +93,13 @@ def _hangs(ran: Sequence[ScenarioResult]) -> Iterator[Hang]:
 
 
 def _kind(result: ScenarioResult) -> tuple[str, ...]:
-    """What two runs that hang in the same way have in common."""
+    """The properties that two runs of the same hang share."""
     fingerprint = _evidence(result, "fingerprint")
     return (str(fingerprint),) if fingerprint else _circumstances(result)
 
 
 def _circumstances(result: ScenarioResult) -> tuple[str, ...]:
-    """What two runs that hang have in common as far as no stacks are asked."""
+    """The properties that two runs of the same hang share, apart from stacks."""
     return ("", result.cause.code if result.cause else "", str(result.last_phase))
 
 
@@ -106,12 +107,12 @@ def _evidence(result: ScenarioResult, name: str) -> str | None:
     return result.cause.evidence.get(name) if result.cause else None
 
 
-def told(hang: Hang) -> str:
-    """`hung at step 1 in 3 of 20 runs (5 to 36 %)`."""
+def describe_hang(hang: Hang) -> str:
+    """Describe a hang: `hung at step 1 in 3 of 20 runs (5.2 to 36 %)`."""
     at = "" if hang.step is None else f" at step {hang.step}"
-    return f"hung{at} in {counted(hang.share)}"
+    return f"hung{at} in {format_share(hang.share)}"
 
 
-def counted(one: Share) -> str:
-    """`3 of 20 runs (5 to 36 %)`."""
-    return f"{one.count} of {one.of} runs ({100 * one.low:.0f} to {100 * one.high:.0f} %)"
+def format_share(share: Share) -> str:
+    """Format a share of runs: `3 of 20 runs (5.2 to 36 %)`."""
+    return f"{share.count} of {plural(share.of, 'run')} ({percent_range(share.low, share.high)})"

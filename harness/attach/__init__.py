@@ -1,1 +1,1 @@
-"""A process that was not started here: is it dead, and if not, what does it do? docs/ATTACH.md."""
+"""A process that was not started here: is it dead, or what does it do? docs/guide/attach.md."""

@@ -25,7 +25,7 @@ from harness.model import (
     Standing,
 )
 from harness.observe import environment, platform
-from harness.report.sections.attached import FOUND
+from harness.report.sections.attached import CODE as ATTACHED
 from harness.text.units import duration
 
 MOST = 64
@@ -94,7 +94,7 @@ def cause(watched: Watched) -> Cause:
 def _finding(watched: Watched) -> Finding:
     tree, seen = watched.tree, watched.seen
     return Finding(
-        code=FOUND,
+        code=ATTACHED,
         severity=Severity.INFO,
         summary=f"looked at {seen.name(seen.root)} from outside for {duration(watched.seconds)}",
         evidence={

@@ -1,7 +1,7 @@
-"""The command line: one module a command, each with `add(subparsers)` and `run(arguments)`.
+"""The command line: one module for each command, each with `add(commands)` and `run(arguments)`.
 
-A module is imported when its command is named, and of some what `run` needs only when it runs: a
-shell that completes a word starts us anew at each press of a key.
+The module of a command is imported when the command is named. Some of them import what `run` needs
+when it runs. A shell that completes a word starts this program at each press of a key.
 """
 
 from __future__ import annotations
@@ -11,55 +11,51 @@ import os
 import signal
 import sys
 import traceback
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from importlib import import_module
 from typing import NoReturn
 
-from harness import __version__
+from harness.cli import help
+from harness.cli.commands import COMMANDS
 from harness.errors import Exit, HarnessError
 
-COMMANDS = {
-    "run-all": "run_all",
-    "run": "run",
-    "watch": "watch",
-    "attach": "attach",
-    "list": "list_",
-    "report": "report",
-    "compare": "compare",
-    "selftest": "selftest",
-    "doctor": "doctor",
-    "completion": "completion",
+EXAMPLES = (
+    "harness run-all --steps 10",
+    "harness watch -- python train.py",
+    "harness attach 12345",
+)
+EXITS: Mapping[Exit | str, str] = {
+    Exit.OK: "everything completed",
+    Exit.VERDICT: "a run hung, diverged, crashed or stayed unfinished",
+    Exit.USAGE: help.WRONG,
+    Exit.INTERNAL: help.FAILED,
+    Exit.INTERRUPTED: help.INTERRUPTED,
 }
-"""The commands, and the modules here that they are in."""
 
-
-class _Parser(argparse.ArgumentParser):
-    def error(self, message: str) -> NoReturn:
-        """One line: argparse would print the whole usage above it."""
-        self.exit(Exit.USAGE, f"{self.prog}: error: {message}\n")
+__all__ = ["COMMANDS", "main", "parser"]
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run one command; returns its exit code."""
+    """Run one command and return its exit code."""
     if argv is not None:
         return _main(argv)
     _complete_streams()
     code = _main(sys.argv[1:])
-    # All is over: a Ctrl-C while the interpreter ends could only spoil the exit code.
+    # From here on a Ctrl-C could only change the exit code.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     return code
 
 
 def _complete_streams() -> None:
-    """Give us those of the three streams that we were started without (`<&-`, as by a daemon).
+    """Open the standard streams that this process was started without (`<&-`, as by a daemon).
 
-    Else their numbers would be those of the next files that are opened.
+    Without this, the next files that are opened get their numbers.
     """
     for number, name in enumerate(("stdin", "stdout", "stderr")):
         try:
             os.fstat(number)
         except OSError:
-            os.set_inheritable(os.open(os.devnull, os.O_RDWR), True)  # the lowest number is taken
+            os.set_inheritable(os.open(os.devnull, os.O_RDWR), True)  # takes the lowest number
             setattr(sys, name, os.fdopen(number, "w" if number else "r", closefd=False))
 
 
@@ -68,7 +64,14 @@ def _main(words: Sequence[str]) -> int:
         from harness.cli import completion
 
         completion.answer(COMMANDS, parser)
-    arguments = parser(words).parse_args(words)
+    top = parser(words)
+    if not words:
+        top.print_help(sys.stderr)
+        return Exit.USAGE
+    name = _command(words)
+    if name is not None and name not in COMMANDS:
+        _refuse(top, name)
+    arguments = top.parse_args(words)
     arguments.words = words
     try:
         code = arguments.command(arguments)
@@ -78,7 +81,7 @@ def _main(words: Sequence[str]) -> int:
         print(f"harness: error: {error}", file=sys.stderr)
         return error.exit
     except BrokenPipeError:
-        # The reader of our output has gone (`| head`): nothing left to say, and nowhere to say it.
+        # The reader of the output has gone (`| head`): no message can reach it.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return Exit.INTERNAL
     except OSError as error:
@@ -87,19 +90,45 @@ def _main(words: Sequence[str]) -> int:
     except KeyboardInterrupt:
         return Exit.INTERRUPTED
     except Exception:
-        # Ours, and not the user's: the whole traceback is what a report of it needs.
+        # A defect of the harness: a report of it needs the whole traceback.
         traceback.print_exc()
         return Exit.INTERNAL
 
 
-def parser(words: Sequence[str] = ()) -> argparse.ArgumentParser:
-    """The parser of all commands, or of the one that `words` begin with."""
-    top = _Parser(
+def _command(words: Sequence[str]) -> str | None:
+    """The word that names the command. No option of the top parser takes a value."""
+    return next((word for word in words if not word.startswith("-")), None)
+
+
+def _refuse(top: argparse.ArgumentParser, name: str) -> NoReturn:
+    import difflib
+
+    close = difflib.get_close_matches(name, COMMANDS, 1)
+    hint = f"did you mean {close[0]}?" if close else f"use one of {', '.join(COMMANDS)}"
+    top.error(f"unknown command {name}; {hint}")
+
+
+def parser(words: Sequence[str] | None = None) -> argparse.ArgumentParser:
+    """The parser of `words`, which has the options of the one command that they name.
+
+    Without `words` it has the options of all commands.
+    """
+    top = help.Parser(
         prog="harness",
-        description="Finds out why an MLX training step hangs, diverges, leaks or learns nothing.",
+        usage="harness COMMAND [options]",
+        description="Find out why an MLX training step hangs, diverges, leaks or learns nothing.",
+        epilog=help.epilog(EXAMPLES, EXITS, "harness COMMAND --help, docs/reference/cli.md"),
     )
-    top.add_argument("--version", action="version", version=f"harness {__version__}")
-    commands = top.add_subparsers(title="commands", required=True, metavar="COMMAND")
-    for name in words[:1] if words and words[0] in COMMANDS else COMMANDS:
-        import_module(f"harness.cli.{COMMANDS[name]}").add(commands)
+    top.add_argument(
+        "-V", "--version", action=help.Version, help="print the versions of the harness and of MLX"
+    )
+    commands = top.add_subparsers(
+        title="commands", required=True, metavar="COMMAND", prog="harness"
+    )
+    named = COMMANDS if words is None else (_command(words),)
+    for name, command in COMMANDS.items():
+        if name in named:
+            import_module(f"harness.cli.{command.module}").add(commands)
+        else:
+            commands.add_parser(name, help=command.summary)
     return top

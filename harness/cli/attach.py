@@ -1,79 +1,88 @@
-"""`harness attach`: what does a process do that was not started here?"""
+"""`harness attach`: the state of a process that the harness did not start."""
 
 from __future__ import annotations
 
 import argparse
 import sys
 from datetime import datetime, timezone
-from pathlib import Path
 
-import msgspec
-from rich.console import Console
-
-from harness.cli import options
+from harness.cli import help, options
 from harness.errors import Exit, HarnessError, UsageError
-from harness.privacy import personal
-from harness.report import runjson, write_all
-from harness.session import plan
-from harness.session.execute import concluded, new_folder, save, why
-from harness.session.plan import Options
 
 LOOK_S = 4.0
+"""Seconds for which a process is observed."""
 
 
-def add(commands: options.Commands) -> None:
-    parser = options.command(
+def add(commands: help.Commands) -> None:
+    parser = help.command(
         commands,
         "attach",
-        "tell whether a running process is stuck, and what it is doing",
-        "harness attach 12345\n  harness attach --name mlx_lm.lora",
+        "Find out if a running process is stuck, and what it waits for. The process continues.",
+        usage="PID | --name NAME",
+        examples=("harness attach 12345", "harness attach --name mlx_lm.lora"),
+        exits={
+            Exit.OK: "the process makes progress, or its wait can end",
+            Exit.VERDICT: "the process is stuck",
+            Exit.USAGE: "the command line is wrong, or there is no such process",
+            Exit.INTERNAL: help.FAILED,
+            Exit.INTERRUPTED: "interrupted",
+        },
     )
-    add = parser.add_argument
+    add = parser.add_argument_group("process").add_argument
     add("pid", nargs="?", type=options.positive, metavar="PID",
-        help="of the process; all that descends from it is looked at as well")  # fmt: skip
+        help="ID of the process; its child processes are observed too")  # fmt: skip
     add("--name", metavar="NAME",
-        help="the process of yours that runs this program, script or module")  # fmt: skip
+        help="name of the program, script or module that your process runs "
+        "(default: use PID)")  # fmt: skip
     add("--for", dest="seconds", type=options.positive_seconds, default=LOOK_S, metavar="SECONDS",
-        help="about how long to look (%(default)g)")  # fmt: skip
+        help="observe the process for about SECONDS (default: %(default)g)")  # fmt: skip
     add("--signal-stacks", action="store_true",
-        help="if no tool can read its stacks, ask by SIGUSR1 for those of Python's faulthandler, "
-        "where the process handles that signal")  # fmt: skip
-    add("--out", type=Path, default=Options().out, metavar="DIR",
-        help="where the folder with the report is made (%(default)s)")  # fmt: skip
-    options.add_full(parser)
-    add("-q", "--quiet", action="store_true", help="only the answer")
+        help="if no tool can read the stacks, send SIGUSR1 to a process that has a handler of "
+        "Python's faulthandler for it")  # fmt: skip
+    group = parser.add_argument_group("results")
+    options.add_out(group)
+    options.add_full(group)
+    group.add_argument("-q", "--quiet", action="store_true", help="print the answer only")
     parser.set_defaults(command=run)
 
 
 def run(arguments: argparse.Namespace) -> int:
-    # The other commands need none of this.
-    from harness.attach import observe as look
-    from harness.attach import result, target
+    import msgspec
+    from rich.console import Console
+
+    from harness.attach import observe, result, target
     from harness.observe import process_names, processes
+    from harness.privacy import personal
+    from harness.report import runjson, write_all
+    from harness.session import plan
+    from harness.session.conclude import conclude
+    from harness.session.folder import explain, new_folder, save
 
     processes.check()
     if (arguments.pid is None) == (arguments.name is None):
-        raise UsageError("attach needs a process: a PID, or --name NAME")
+        raise UsageError("attach needs a process: give either a PID or --name NAME")
     pid = target.by_pid(arguments.pid) if arguments.pid else target.by_name(arguments.name)
     argv = process_names.named(pid) or (f"process {pid}",)
     name = plan.name_of(argv)
     console = Console(file=sys.stderr, highlight=False, markup=False, soft_wrap=True)
     if not arguments.quiet:
-        console.print(f"looking at process {pid} ({' '.join(argv)})")
+        console.print(f"observing process {pid} ({' '.join(argv)})")
     began = datetime.now(timezone.utc)
     folder = new_folder(arguments.out)
     try:
         home = result.home(folder, name)
         home.mkdir(parents=True)
-        watched = look.watch(pid, arguments.seconds, home, arguments.signal_stacks)
+        watched = observe.watch(pid, arguments.seconds, home, arguments.signal_stacks)
         (home / "state.json").write_bytes(result.state(watched))
-        told = concluded(result.run(watched, name, argv, began, ["harness", *sys.argv[1:]]), folder)
+        run_result = conclude(
+            result.run(watched, name, argv, began, ["harness", *sys.argv[1:]]), folder
+        )
         known = personal.gather()
         personal.keep(known, folder)
-        save(msgspec.structs.replace(told, full=arguments.full), folder, known)
+        save(msgspec.structs.replace(run_result, full=arguments.full), folder, known)
         write_all(folder, arguments.full)
     except OSError as error:
-        raise HarnessError(why(error, folder)) from error
+        raise HarnessError(explain(error, folder)) from error
     for line in result.lines(watched.tree, watched)[: 2 if arguments.quiet else None]:
         console.print(line)
     if not arguments.quiet:

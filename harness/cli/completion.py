@@ -1,4 +1,4 @@
-"""`harness completion`: what a shell needs to complete our commands, options and scenarios."""
+"""`harness completion`: the completion of commands, options and scenarios in a shell."""
 
 from __future__ import annotations
 
@@ -10,20 +10,25 @@ from collections.abc import Callable, Collection, Sequence
 import argcomplete
 from argcomplete.shell_integration import shellcode
 
-from harness.cli import options
+from harness.cli import help
 from harness.errors import Exit
 
 SHELLS = ("bash", "zsh", "fish")
 
 
-def add(commands: options.Commands) -> None:
-    parser = options.command(
+def add(commands: help.Commands) -> None:
+    parser = help.command(
         commands,
         "completion",
-        "print what makes a shell complete commands, options and scenarios",
-        'harness completion bash    # in ~/.bashrc: eval "$(harness completion bash)"',
+        "Print the script that makes a shell complete commands, options and scenarios.",
+        usage="SHELL",
+        examples=('harness completion bash    # in ~/.bashrc: eval "$(harness completion bash)"',),
+        exits={Exit.OK: "the script was printed", Exit.USAGE: "the command line is wrong"},
     )
-    parser.add_argument("shell", choices=SHELLS, help="for which shell")
+    group = parser.add_argument_group("arguments")
+    group.add_argument(
+        "shell", choices=SHELLS, metavar="SHELL", help=f"the shell: {', '.join(SHELLS)}"
+    )
     parser.set_defaults(command=run)
 
 
@@ -36,9 +41,9 @@ def run(arguments: argparse.Namespace) -> int:
 def answer(
     commands: Collection[str], parser: Callable[[Sequence[str]], argparse.ArgumentParser]
 ) -> None:
-    """Tell the shell that started us what the word under its cursor may become, and exit.
+    """Print what the word under the cursor of the shell can become, and exit.
 
-    `parser` makes the parser of the one of our `commands` that a line begins with.
+    `parser` makes the parser of the command that the line begins with, one of `commands`.
     """
     line = os.environ.get("COMP_LINE", "")[: int(os.environ.get("COMP_POINT", "0"))]
     words = line.split()[1:]
@@ -46,7 +51,7 @@ def answer(
     if named and named[0] in commands:
         top = parser(named)
     else:
-        # Their names alone are asked for: none of them is imported.
+        # Only the names of the commands are needed: no command is imported.
         top = argparse.ArgumentParser(prog="harness")
         known = top.add_subparsers()
         for name in commands:

@@ -1,7 +1,7 @@
-"""What a person sees while it runs. All of it goes to stderr; stdout belongs to `--json`.
+"""The progress of a run, on stderr; stdout is for `--json`.
 
-On a terminal: a line for each run that ended, and below them a table of those under way, redrawn
-in place. Elsewhere (a file, CI): the lines alone.
+A terminal shows a line for each run that ended. Below them is a table of the runs that are under
+way, which is redrawn in place. A file or CI gets the lines alone.
 """
 
 from __future__ import annotations
@@ -28,6 +28,7 @@ from harness.model import Outcome, RunResult, ScenarioResult, Severity, Verdict
 from harness.report.sections.diagnosis import none_supported
 from harness.report.sections.verdicts import left_out
 from harness.supervise.job import Job
+from harness.text.units import duration, number, size
 
 STYLES = {
     Outcome.COMPLETED: ("✓", "green"),
@@ -37,23 +38,23 @@ STYLES = {
     Outcome.UNFINISHED: ("…", "yellow"),
     Outcome.SKIPPED: ("-", "dim"),
 }
-DOUBTS = {State.SUSPECT: "suspected, ", State.STOPPED: ""}
-"""Of these a line tells as soon as they come; no other is there until the run has ended."""
+ALERTS = {State.SUSPECT: "possible hang: ", State.STOPPED: ""}
+"""The states that get a line at once, and how the line starts. The others wait for the end."""
 REDRAW_S = 0.5
 INDENT = " " * 6
 WIDE = 76
-"""Columns that a line with its figures takes; below, they stand on a line of their own."""
+"""The columns of a line with its figures. In fewer columns the figures get their own line."""
 COLUMNS = {
-    "scenario": 8, "phase": 8, "step": 5, "loss": 5, "step time": 9, "memory": 8, "time": 6,
+    "scenario": 8, "phase": 8, "step": 5, "loss": 5, "per step": 8, "memory": 8, "time": 10,
     "state": 7,
 }  # fmt: skip
-"""Of the table, and the widths that keep them where they are while their figures change."""
-FIRST_LEFT_OUT = ("step time", "memory", "loss", "phase", "time")
-"""Columns of the table that a narrow terminal has no room for, in this order."""
+"""The columns of the table, with widths that keep them in place while their figures change."""
+FIRST_LEFT_OUT = ("per step", "memory", "loss", "phase", "time")
+"""The columns that a narrow terminal omits, in this order."""
 
 
 class Screen:
-    """Prints lines; the terminal's version adds the live table."""
+    """The lines of a run."""
 
     def __init__(self, console: Console, total: int, quiet: bool, verbose: bool) -> None:
         self.console = console
@@ -62,7 +63,7 @@ class Screen:
         self._quiet = quiet
         self._verbose = verbose
         self._headed = quiet
-        self._told: set[tuple[Job, State, str]] = set()
+        self._alerted: set[tuple[Job, State, str]] = set()
 
     def started(self, job: Job) -> None:
         pass
@@ -71,38 +72,38 @@ class Screen:
         for job in jobs:
             notes = job.notes[:]
             del job.notes[:]
-            judged = job.judgement
-            doubt = (job, judged.state, judged.about)
-            if judged.state in DOUBTS and doubt not in self._told:
-                self._told.add(doubt)
-                notes.insert(0, DOUBTS[judged.state] + judged.reason)
+            judgement = job.judgement
+            alert = (job, judgement.state, judgement.about)
+            if judgement.state in ALERTS and alert not in self._alerted:
+                self._alerted.add(alert)
+                notes.insert(0, ALERTS[judgement.state] + judgement.reason)
             if not self._quiet:
                 for note in notes:
                     self.say(Text(f"  {job.info.name}: {note}", style="yellow"))
 
-    def say(self, told: Text) -> None:
-        """Print lines: whole ones into a file, on a terminal between words and set in."""
-        shown = self._wrapped(told) if self.console.is_terminal else told
-        self.console.print(shown, soft_wrap=True)
+    def say(self, text: Text) -> None:
+        """Print `text`. A terminal gets it wrapped between words and indented, a file as it is."""
+        wrapped = self._wrapped(text) if self.console.is_terminal else text
+        self.console.print(wrapped, soft_wrap=True)
 
-    def _wrapped(self, told: Text) -> Text:
+    def _wrapped(self, text: Text) -> Text:
         width = self.console.width
         lines: list[Text] = []
-        for line in told.split("\n"):
+        for line in text.split("\n"):
             line.expand_tabs(8)
             if line.cell_len <= width:
                 lines.append(line)
                 continue
-            set_in = line.plain.startswith(INDENT)
-            text = line[len(INDENT) :] if set_in else line
-            for piece in text.wrap(self.console, max(1, width - len(INDENT))):
+            indented = line.plain.startswith(INDENT)
+            unindented = line[len(INDENT) :] if indented else line
+            for piece in unindented.wrap(self.console, max(1, width - len(INDENT))):
                 piece.rstrip()
-                lines.append(Text.assemble(INDENT, piece) if set_in else piece)
-                set_in = True
+                lines.append(Text.assemble(INDENT, piece) if indented else piece)
+                indented = True
         return Text("\n").join(lines)
 
     def finished(self, job: Job, result: ScenarioResult) -> None:
-        self._told = {doubt for doubt in self._told if doubt[0] is not job}
+        self._alerted = {alert for alert in self._alerted if alert[0] is not job}
         self._done += 1
         if not self._headed and result.metrics.memory.peak_over_p is not None:
             self._headed = True
@@ -114,15 +115,15 @@ class Screen:
                 self.say(Text(f"{INDENT}{finding.code}{mark}: {finding.summary}"))
 
     def _head(self) -> None:
-        """What the figures of the lines are, above the first that has all of them."""
+        """Print the titles of the figures, above the first line that has all of them."""
         before = 2 * len(str(self._total)) + 17
-        told = "P: size of the trainable parameters"
-        head = f"{told:<{before + 29}} {'step':>8} {'loss':>11} {'peak':>7}"
+        legend = "P: size of the trainable parameters"
+        head = f"{legend:<{before + 29}} {'step':>8} {'loss':>11} {'peak':>7}"
         if self.console.is_terminal and self.console.width >= max(WIDE, len(head)):
             self.say(Text(head, style="dim"))
 
     def _line(self, result: ScenarioResult) -> Text:
-        """The verdict and the main figures; they fit 80 columns, what is told below need not."""
+        """The verdict and the main figures in 80 columns, and below them the explanation."""
         symbol, style = STYLES[result.outcome]
         times, loss, memory = result.metrics.step_s, result.metrics.loss, result.metrics.memory
         line = Text()
@@ -131,8 +132,8 @@ class Screen:
         name = result.scenario + (f" #{result.repeat}" if result.repeat else "")
         cells = (
             f"{duration(times.median) if times else '':>8}",
-            f"{f'{loss.first:.3f}→{loss.last:.3f}' if loss else '':>11}",
-            f"{memory.peak_over_p:>5.1f} P" if memory.peak_over_p is not None else "",
+            f"{f'{number(loss.first)}→{number(loss.last)}' if loss else '':>11}",
+            f"{number(memory.peak_over_p, 3):>5} P" if memory.peak_over_p is not None else "",
         )
         if self.console.width >= WIDE:
             line.append(f"{name:<29} {' '.join(cells)}".rstrip())
@@ -142,14 +143,14 @@ class Screen:
             line.append(f"\n{INDENT}{figures}" if figures else "")
         if result.steps_completed < (result.steps_requested or 0):
             line.append(f"\n{INDENT}{result.steps_completed} of {result.steps_requested} steps")
-        told = result.cause.summary if result.cause else result.reason
-        if told and not self._quiet:
-            line.append(f"\n{INDENT}{told}", style=style)
-        if self._quiet or self._verbose:  # of these the one tells none, the other all
+        explanation = result.cause.summary if result.cause else result.reason
+        if explanation and not self._quiet:
+            line.append(f"\n{INDENT}{explanation}", style=style)
+        if self._quiet or self._verbose:  # quiet shows no findings, and verbose shows all
             return line
         for finding in result.findings:
             if not finding.expected and finding.severity is not Severity.INFO:
-                more = f": {finding.summary}" * (finding.summary != told)
+                more = f": {finding.summary}" * (finding.summary != explanation)
                 line.append(f"\n{INDENT}{finding.code}{more}", style="yellow")
         return line
 
@@ -157,45 +158,45 @@ class Screen:
         counts = {
             outcome: sum(result.outcome is outcome for result in run.results) for outcome in Outcome
         }
-        told = ", ".join(f"{n} {outcome.value}" for outcome, n in counts.items() if n)
+        outcomes = ", ".join(f"{n} {outcome.value}" for outcome, n in counts.items() if n)
         if run.interrupted:
-            told += "; interrupted"
-        self.say(Text(told or "nothing was run"))
+            outcomes += "; interrupted"
+        self.say(Text(outcomes or "nothing was run"))
         for line in left_out(run):
             self.say(Text(line, style="dim"))
-        for one in run.repeats:
-            for hang in one.hangs:
-                self.say(Text(f"{one.scenario}: {repeats.told(hang)}"))
-        supported = any(one.verdict is Verdict.SUPPORTED for one in run.diagnosis.hypotheses)
+        for repeated in run.repeats:
+            for hang in repeated.hangs:
+                self.say(Text(f"{repeated.scenario}: {repeats.describe_hang(hang)}"))
+        supported = any(h.verdict is Verdict.SUPPORTED for h in run.diagnosis.hypotheses)
         if run.diagnosis.hypotheses and (supported or run.settings is not None):
             self._diagnosis(run)
         self.console.print(f"report: {folder / 'report.md'}", soft_wrap=True, highlight=False)
 
     def _diagnosis(self, run: RunResult) -> None:
-        found = run.diagnosis
-        supported = [one for one in found.hypotheses if one.verdict is Verdict.SUPPORTED]
+        diagnosis = run.diagnosis
+        supported = [h for h in diagnosis.hypotheses if h.verdict is Verdict.SUPPORTED]
         if not supported:
             self.say(Text(none_supported(run.results)))
-        if found.unexplained:
-            self.say(Text(f"none of the eight explains it: {found.unexplained}"))
-        for one in supported:
-            why = f": {one.because[0]}" if one.because else ""
-            self.say(Text.assemble("supported: ", (one.title, "bold"), why))
-        if found.next_experiment:
-            told = Text.assemble("next: ", (found.next_experiment, "cyan"))
-            self.console.print(told, soft_wrap=True)
-        if found.no_experiment:
-            self.say(Text(f"no run is suggested: {found.no_experiment}", style="dim"))
+        if diagnosis.unexplained:
+            self.say(Text(f"no known cause explains this: {diagnosis.unexplained}"))
+        for hypothesis in supported:
+            why = f": {hypothesis.because[0]}" if hypothesis.because else ""
+            self.say(Text.assemble("supported: ", (hypothesis.title, "bold"), why))
+        if diagnosis.next_experiment:
+            command = (diagnosis.next_experiment, "cyan")
+            self.console.print(Text.assemble("to narrow this down, run: ", command), soft_wrap=True)
+        if diagnosis.no_experiment:
+            self.say(Text(f"no run is suggested: {diagnosis.no_experiment}", style="dim"))
 
 
 class LiveScreen(Screen):
-    """A Screen with a table of what is under way below the lines."""
+    """The lines of a run, and below them a table of the runs that are under way."""
 
     def __init__(self, console: Console, total: int, quiet: bool, verbose: bool) -> None:
         super().__init__(console, total, quiet, verbose)
         self._next = 0.0
         self._width = 0
-        self._said: deque[Text] = deque(maxlen=50)
+        self._printed: deque[Text] = deque(maxlen=50)
         self.live = Live(console=console, auto_refresh=False, transient=True)
 
     def looked(self, jobs: Sequence[Job]) -> None:
@@ -210,28 +211,28 @@ class LiveScreen(Screen):
         self._redraw()
         super().finished(job, result)
 
-    def say(self, told: Text) -> None:
-        self._said.append(told)
-        super().say(told)
+    def say(self, text: Text) -> None:
+        self._printed.append(text)
+        super().say(text)
 
     def _redraw(self) -> None:
-        """After the window became narrower: what was wrapped cannot be taken away line by line."""
+        """Print all again after the window became narrower, since its wrapped lines moved."""
         before, self._width = self._width, self.console.width
         if self._width < before:
             self.console.control(Control.clear(), Control.home())
-            for told in self._said:
-                super().say(told)
+            for text in self._printed:
+                super().say(text)
 
     def _table(self, jobs: Sequence[Job]) -> Table:
         rows = [dict(zip(COLUMNS, self._row(job), strict=True)) for job in jobs]
         unlimited = self.console.options.update(width=1_000)
-        shown = list(COLUMNS)
+        titles = list(COLUMNS)
         for title in FIRST_LEFT_OUT:
-            table = _columns(shown, rows)
+            table = _columns(titles, rows)
             if self.console.measure(table, options=unlimited).maximum <= self.console.width:
                 return table
-            shown.remove(title)
-        return _columns(shown, rows)
+            titles.remove(title)
+        return _columns(titles, rows)
 
     def _row(self, job: Job) -> tuple[str, ...]:
         position, last = job.position, job.last
@@ -242,7 +243,7 @@ class LiveScreen(Screen):
             job.info.name,
             position.phase if position else "start",
             f"{max(step, 0)}{of}",
-            "" if loss is None else f"{float(loss):.3f}",
+            "" if loss is None else number(float(loss)),
             "" if last is None else duration(sum(last.phases.values())),
             size(job.rss_peak),
             duration(time.monotonic() - job.started),
@@ -276,7 +277,7 @@ class _Stderr:
     """sys.stderr, but a terminal that went away or a full disk behind it does not end the run."""
 
     def __init__(self, fit: Callable[[str], str]) -> None:
-        # Kept: rich puts a proxy of its own in the place of sys.stderr.
+        # The stream itself: rich replaces sys.stderr by a proxy.
         self._stream = sys.stderr
         self._fit = fit
 
@@ -297,7 +298,7 @@ class _Stderr:
         try:
             yield
         except OSError:
-            # What is still in the buffer has to go somewhere, or the interpreter's end fails.
+            # The buffer must go somewhere, or the end of the interpreter fails.
             os.dup2(os.open(os.devnull, os.O_WRONLY), self._stream.fileno())
 
 
@@ -308,10 +309,10 @@ def screen(
     verbose: bool = False,
     fit: Callable[[str], str] | None = None,
 ) -> Iterator[Screen]:
-    """The screen that fits stderr.
+    """The screen for stderr.
 
-    Where a command writes to our terminal, `fit` makes our lines stand between its own, and no
-    table is drawn over them.
+    Where a watched command writes to the same terminal, `fit` puts each line between lines of the
+    command, and no table is drawn.
     """
     stderr = _Stderr(fit or str)
     console = Console(file=cast(IO[str], stderr), highlight=False)
@@ -319,25 +320,6 @@ def screen(
     if not redrawn or quiet or fit is not None:
         yield Screen(console, total, quiet, verbose)
         return
-    shown = LiveScreen(console, total, quiet, verbose)
-    with shown.live:
-        yield shown
-
-
-def duration(seconds: float) -> str:
-    """Three digits and a unit: 12.3 ms, 4.56 s, 12 min."""
-    if seconds < 1:
-        return f"{1000 * seconds:.3g} ms"
-    if seconds < 120:
-        return f"{seconds:.3g} s"
-    return f"{seconds / 60:.3g} min"
-
-
-def size(count: int) -> str:
-    """Bytes with a binary unit."""
-    value = float(count)
-    for unit in ("B", "KiB", "MiB", "GiB"):
-        if value < 1024:
-            return f"{value:.3g} {unit}"
-        value /= 1024
-    return f"{value:.3g} TiB"
+    table = LiveScreen(console, total, quiet, verbose)
+    with table.live:
+        yield table

@@ -1,4 +1,4 @@
-"""`--github-summary`: what a step of GitHub Actions shows."""
+"""`--github-summary`: the report in the summary of a step of GitHub Actions."""
 
 from __future__ import annotations
 
@@ -13,9 +13,10 @@ from harness.model import RunResult
 
 
 def add(group: Any) -> None:
+    """Add the option --github-summary."""
     group.add_argument(
         "--github-summary", action="store_true",
-        help="add report.md to the summary of the step of GitHub Actions, annotate what failed",
+        help="in GitHub Actions: add report.md to the summary of the step, and annotate failures",
     )  # fmt: skip
 
 
@@ -24,9 +25,9 @@ def show(
     folder: Path,
     commands: Callable[[RunResult, str], Iterable[str]],
 ) -> None:
-    """Do so for the run in `folder`, if it was asked for.
+    """Add the run in `folder` to the summary, if the option was given.
 
-    `commands` is called with what is published of it, and our folder's path in the repository.
+    `commands` gets the published run, and the path of the working folder in the repository.
     A full disk does not change the exit code.
     """
     from harness.report import runjson
@@ -34,11 +35,11 @@ def show(
     if not arguments.github_summary:
         return
     try:
-        _summarise(folder)
+        _write_summary(folder)
     except OSError as error:
-        print(f"no step summary: {error}", file=sys.stderr)
+        print(f"cannot write the step summary: {error}", file=sys.stderr)
     if os.environ.get("GITHUB_ACTIONS") == "true":
-        # GitHub reads both streams; with --json stdout is the document's.
+        # GitHub reads both streams; with --json, stdout has the document alone.
         stream = sys.stderr if arguments.json else sys.stdout
         for command in commands(runjson.read(folder), _root()):
             print(command, file=stream, flush=True)
@@ -51,16 +52,20 @@ def _root() -> str:
         return ""
 
 
-def _summarise(folder: Path) -> None:
+def _write_summary(folder: Path) -> None:
     from harness.report import github
 
     name = os.environ.get("GITHUB_STEP_SUMMARY")
     if not name:
-        print("no step summary: GITHUB_STEP_SUMMARY is not set", file=sys.stderr)
+        print(
+            "cannot write the step summary: GITHUB_STEP_SUMMARY is not set; use --github-summary "
+            "in GitHub Actions only",
+            file=sys.stderr,
+        )
         return
     report = (folder / "report.md").read_text(encoding="utf-8")
     with Path(name).open("ab") as file:
-        told = github.summary(report, github.SUMMARY - file.tell())
-        file.write(told.encode())
-    if not told:
-        print("no step summary: the file is full", file=sys.stderr)
+        summary = github.summary(report, github.SUMMARY - file.tell())
+        file.write(summary.encode())
+    if not summary:
+        print("cannot write the step summary: its file is full", file=sys.stderr)

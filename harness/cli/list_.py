@@ -5,28 +5,40 @@ from __future__ import annotations
 import argparse
 import json
 
-from rich.console import Console
-from rich.table import Table
-
-from harness.cli import options
+from harness.cli import help
 from harness.errors import Exit
 from harness.model import ScenarioInfo
 from harness.scenario import load
 
 TITLES = {"control": "controls (known verdicts, used by selftest)"}
-SAYS = {"ladder": "what it varies", "control": "what happens"}
+SUMMARIES = {"ladder": "variation", "control": "behavior"}
 
 
-def add(commands: options.Commands) -> None:
-    parser = options.command(commands, "list", "list the shipped scenarios", "harness list")
+def add(commands: help.Commands) -> None:
+    parser = help.command(
+        commands,
+        "list",
+        "List the shipped scenarios: the ladder, which run-all runs, and the controls, which "
+        "selftest runs.",
+        usage="",
+        examples=("harness list", "harness list --json"),
+        exits={
+            Exit.OK: "the scenarios were listed",
+            Exit.USAGE: help.WRONG,
+            Exit.INTERNAL: help.FAILED,
+        },
+    )
     parser.set_defaults(command=run)
 
 
 def run(arguments: argparse.Namespace) -> int:
+    from rich.console import Console
+    from rich.table import Table
+
     groups = {"ladder": load.ladder(), "control": load.controls()}
     if arguments.json:
-        found = [_document(kind, info) for kind, infos in groups.items() for info in infos]
-        print(json.dumps({"scenarios": found}, indent=2))
+        scenarios = [_document(kind, info) for kind, infos in groups.items() for info in infos]
+        print(json.dumps({"scenarios": scenarios}, indent=2))
         return Exit.OK
     for kind, infos in groups.items():
         table = Table(
@@ -37,7 +49,7 @@ def run(arguments: argparse.Namespace) -> int:
             padding=(0, 2, 0, 0),
         )
         table.add_column("scenario", no_wrap=True)
-        table.add_column(SAYS[kind])
+        table.add_column(SUMMARIES[kind])
         for info in infos:
             table.add_row(info.name, info.summary)
         if infos:

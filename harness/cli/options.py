@@ -1,129 +1,154 @@
-"""The options that several commands share, and what they turn into."""
+"""The options that several commands share, and the settings that they stand for."""
 
 from __future__ import annotations
 
 import argparse
-import shutil
+import math
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from harness.cli import github
 from harness.errors import Exit, UsageError
-from harness.model import OnHang, Outcome, Patience, RunResult, ScenarioInfo, Settings
+from harness.model import Hostfile, OnHang, Outcome, Patience, RunResult, ScenarioInfo, Settings
 from harness.model.settings import BUILT_IN_MODELS
 from harness.scenario import load
-from harness.session import hostfile, plan
+from harness.session import plan
 from harness.session.plan import Options
-
-Commands = Any
-"""What `add_subparsers` returns; argparse keeps its type private."""
+from harness.supervise.notify import parse as split_command
 
 DEFAULTS = Settings()
 FAILURES = (Outcome.HUNG, Outcome.DIVERGED, Outcome.CRASHED, Outcome.UNFINISHED)
 
 
-class _Help(argparse.RawDescriptionHelpFormatter):
-    """Long lines are no easier to read where there is room for them."""
-
-    def __init__(self, prog: str) -> None:
-        super().__init__(prog, width=min(80, shutil.get_terminal_size().columns) - 2)
-
-
-def command(commands: Commands, name: str, summary: str, example: str) -> argparse.ArgumentParser:
-    """A subparser whose help ends with an example."""
-    subparser: argparse.ArgumentParser = commands.add_parser(
-        name,
-        help=summary,
-        description=summary[0].upper() + summary[1:] + ".",
-        epilog=f"example:\n  {example}",
-        formatter_class=_Help,
-    )
-    subparser.add_argument(
-        "--json", action="store_true", help="print one JSON document on stdout and nothing else"
-    )
-    return subparser
-
-
 def add_training(parser: argparse.ArgumentParser) -> None:
-    """What is trained, and how."""
+    """Add the options of the training and of its ranks."""
     group = parser.add_argument_group("training")
     add = group.add_argument
-    add("--steps", type=positive, default=DEFAULTS.steps, metavar="N", help="steps (%(default)s)")
+    add("--steps", type=positive, default=DEFAULTS.steps, metavar="N",
+        help="number of training steps (default: %(default)s)")  # fmt: skip
     add_model(group)
-    add("--batch-size", type=positive, default=DEFAULTS.batch_size, metavar="N",
-        help="sequences a step (%(default)s)")  # fmt: skip
-    add("--seq-len", type=positive, default=DEFAULTS.seq_len, metavar="N",
-        help="tokens a sequence (%(default)s)")  # fmt: skip
     add("--learning-rate", type=float, default=DEFAULTS.learning_rate, metavar="X",
-        help="(%(default)s)")  # fmt: skip
-    add("--seed", type=int, default=DEFAULTS.seed, metavar="N", help="(%(default)s)")
-    add(
-        "--ranks",
-        type=positive,
-        metavar="N",
-        help="processes that train together, their gradients averaged (1, or one for each host)",
-    )
-    add("--hostfile", type=hostfile.read, metavar="FILE",
-        help="the ranks' machines, in the format of mlx.launch (this one)")  # fmt: skip
+        help="learning rate of the optimizer (default: %(default)s)")  # fmt: skip
+    add("--seed", type=int, default=DEFAULTS.seed, metavar="N",
+        help="seed of the random numbers (default: %(default)s)")  # fmt: skip
+    ranks = parser.add_argument_group("distributed training")
+    add = ranks.add_argument
+    add("--ranks", type=positive, metavar="N",
+        help="train in N processes and average their gradients (default: 1, or one for each host "
+        "of --hostfile)")  # fmt: skip
+    add("--hostfile", type=_hostfile, metavar="FILE",
+        help="hosts of the ranks, in the format of mlx.launch "
+        "(default: this machine only)")  # fmt: skip
     add("--backend", choices=plan.BACKENDS, default=DEFAULTS.backend,
-        help="of mx.distributed (%(default)s)")  # fmt: skip
+        help="backend of mx.distributed (default: %(default)s)")  # fmt: skip
     add("--no-collective-beats", dest="collective_beats", action="store_false",
-        help="do not record the collectives of each rank")  # fmt: skip
-    add("--device", choices=plan.DEVICES, help="MLX's default device if not given")
+        help="do not record the collective operations of each rank")  # fmt: skip
 
 
-def add_model(group: Any) -> None:
-    """The options that decide how much memory a training needs."""
+def add_model(group: Any, default_model: str = DEFAULTS.model) -> None:
+    """Add the options that decide how much memory a training needs."""
     add = group.add_argument
-    add("--model", default=DEFAULTS.model, metavar="tiny|PATH|ID",
-        help="built-in model, folder of an mlx-lm model, or hub id (%(default)s)")  # fmt: skip
+    add("--model", default=DEFAULTS.model, metavar="tiny|micro|PATH|ID",
+        help="built-in model, folder of an mlx-lm model, or ID on the Hugging Face hub "
+        f"(default: {default_model})")  # fmt: skip
     add("--train", metavar="full|lora|last:N",
-        help="what is trained (full; lora for a quantised model)")  # fmt: skip
-    add("--optimizer", choices=plan.OPTIMIZERS, default=DEFAULTS.optimizer, help="(%(default)s)")
-    add("--dtype", choices=plan.DTYPES, help="cast the model (its own dtype if not given)")
+        help="train all parameters, LoRA adapters, or the last N blocks (default: full; lora for "
+        "a quantized model)")  # fmt: skip
+    add("--optimizer", choices=plan.OPTIMIZERS, default=DEFAULTS.optimizer,
+        help="optimizer of mlx.optimizers (default: %(default)s)")  # fmt: skip
+    add("--dtype", choices=plan.DTYPES,
+        help="convert the model to this type (default: keep the type of the model)")  # fmt: skip
+    add("--batch-size", type=positive, default=DEFAULTS.batch_size, metavar="N",
+        help="sequences in a batch (default: %(default)s)")  # fmt: skip
+    add("--seq-len", type=positive, default=DEFAULTS.seq_len, metavar="N",
+        help="tokens in a sequence (default: %(default)s)")  # fmt: skip
+    add("--device", choices=plan.DEVICES, help="device to run on (default: the default of MLX)")
 
 
 def add_running(parser: argparse.ArgumentParser) -> None:
-    """How it is carried out and reported."""
-    group = parser.add_argument_group("running")
+    """Add the options that say how scenarios are run, and what is done with the results."""
+    group = parser.add_argument_group("runs")
     add = group.add_argument
-    add("--repeat", type=positive, default=1, metavar="N", help="run each scenario N times")
+    add("--repeat", type=positive, default=1, metavar="N",
+        help="run each scenario N times (default: %(default)s)")  # fmt: skip
     add("--stop-after", type=positive, metavar="K",
-        help="stop repeating a scenario after K runs that did not complete")  # fmt: skip
-    add("--jobs", type=positive, default=1, metavar="N", help="runs at once (%(default)s)")
+        help="do not repeat a scenario again after K runs that did not complete "
+        "(default: repeat it)")  # fmt: skip
+    add("--jobs", type=positive, default=1, metavar="N",
+        help="runs at the same time (default: %(default)s)")  # fmt: skip
     add("--budget", type=positive_seconds, default=Options().budget, metavar="SECONDS",
-        help="for one run; what still makes progress then is unfinished (%(default)g)")  # fmt: skip
-    add("--cold", action="store_true", help="do not reuse kernels compiled by earlier runs")
-    add_outcome(group)
+        help="time limit of one run; a run that still makes progress then is unfinished "
+        "(default: %(default)g)")  # fmt: skip
+    add("--cold", action="store_true", help="do not reuse kernels that earlier runs compiled")
+    add_on_hang(group)
+    add_patience(group, "60, and 10 times the longest such phase before")
+    add_results(parser)
 
 
-def add_outcome(group: Any) -> None:
-    """What is done with what becomes of it."""
-    add = group.add_argument
-    add("--on-hang", choices=[one.value for one in OnHang], default=Options().on_hang.value,
-        help="what is hung, once its evidence is saved: kill it, keep it for a debugger, or wait "
-        "until the budget ends for it to resolve itself (%(default)s)")  # fmt: skip
-    add("--patience", type=_seconds, metavar="SECONDS",
-        help="how long a doubt stands before a run is called hung that is not proven dead "
-        "(default: watch 600, run and run-all 60, and longer after long phases)")  # fmt: skip
-    add("--out", type=Path, default=Options().out, metavar="DIR",
-        help="where the run's folder is made (%(default)s)")  # fmt: skip
-    add("--fail-on", type=outcomes, default=FAILURES, metavar="OUTCOMES",
-        help="outcomes that make the exit code 1, with commas, or none "
-        "(hung,diverged,crashed,unfinished)")  # fmt: skip
-    # What GitHub shows is published.
+def add_on_hang(group: Any) -> None:
+    """Add the option that says what to do with a hung run."""
+    group.add_argument(
+        "--on-hang", choices=[choice.value for choice in OnHang], default=Options().on_hang.value,
+        help="what to do with a hung run after its stacks are saved: kill it, keep it for a "
+        "debugger, or wait for it until its time limit (default: %(default)s)",
+    )  # fmt: skip
+
+
+def add_patience(group: Any, default: str) -> None:
+    """Add the options for runs that are doubted; `default` is the patience that is usual here."""
+    group.add_argument(
+        "--patience", type=_seconds, metavar="SECONDS",
+        help="how long a doubt stands before a run that is not proven dead is called hung "
+        f"(default: {default})",
+    )  # fmt: skip
+    group.add_argument(
+        "--notify", metavar="CMD",
+        help="run CMD with a JSON document on its standard input when a run is doubted, goes on, "
+        "or is hung (default: none)",
+    )  # fmt: skip
+
+
+def patience(arguments: argparse.Namespace) -> Patience | None:
+    """The patience that was given; None where it was not."""
+    return None if arguments.patience is None else Patience(seconds=arguments.patience)
+
+
+def notify(arguments: argparse.Namespace) -> tuple[str, ...]:
+    """The words of the command that is told; empty where none was given."""
+    return () if arguments.notify is None else split_command(arguments.notify)
+
+
+def add_out(group: Any) -> None:
+    """Add the option that names the folder of the reports."""
+    group.add_argument(
+        "--out", type=Path, default=Options().out, metavar="DIR",
+        help="make the folder of the run in DIR (default: %(default)s)",
+    )  # fmt: skip
+
+
+def add_results(parser: argparse.ArgumentParser) -> None:
+    """Add the options that say where the results go and what they count for."""
+    group = parser.add_argument_group("results")
+    add_out(group)
+    group.add_argument(
+        "--fail-on", type=outcomes, default=FAILURES, metavar="OUTCOMES",
+        help="outcomes that make the exit code 1, separated by commas, or none (default: "
+        f"{','.join(outcome.value for outcome in FAILURES)})",
+    )  # fmt: skip
+    # GitHub publishes what it shows.
     publishing = group.add_mutually_exclusive_group()
     add_full(publishing)
     github.add(publishing)
     loudness = group.add_mutually_exclusive_group()
-    loudness.add_argument("-q", "--quiet", action="store_true", help="only the verdicts")
-    loudness.add_argument("-v", "--verbose", action="store_true", help="findings too")
+    loudness.add_argument("-q", "--quiet", action="store_true", help="print the verdicts only")
+    loudness.add_argument("-v", "--verbose", action="store_true", help="print the findings too")
 
 
 def add_scenarios(parser: argparse.ArgumentParser, nargs: str, **more: Any) -> None:
-    """Scenarios by name, file or folder."""
-    action = parser.add_argument("scenario", nargs=nargs, **more)
+    """Add the arguments that name scenarios: names, files or folders."""
+    group = parser.add_argument_group("arguments")
+    action = group.add_argument("scenario", nargs=nargs, **more)
     action.completer = _scenarios  # type: ignore[attr-defined]  # what argcomplete looks for
 
 
@@ -134,7 +159,9 @@ def _scenarios(prefix: str, **_: Any) -> list[str]:
 
 
 def settings(arguments: argparse.Namespace) -> Settings:
-    """The training options as Settings."""
+    """Make Settings of the training options."""
+    from harness.session import hostfile
+
     model = arguments.model
     if model not in BUILT_IN_MODELS and Path(model).expanduser().exists():
         # A worker may run in another folder.
@@ -150,7 +177,7 @@ def settings(arguments: argparse.Namespace) -> Settings:
         seq_len=arguments.seq_len,
         seed=arguments.seed,
         device=arguments.device,
-        # What only runs something has no use for: `doctor` has no ranks.
+        # `doctor` has no ranks.
         ranks=hostfile.ranks(
             getattr(arguments, "ranks", None), getattr(arguments, "hostfile", None)
         ),
@@ -162,24 +189,27 @@ def settings(arguments: argparse.Namespace) -> Settings:
 def planned(
     arguments: argparse.Namespace, infos: Sequence[ScenarioInfo]
 ) -> tuple[Sequence[plan.Run], Settings]:
-    """The runs of scenarios that the options ask for, and the settings that they share."""
-    asked = settings(arguments)
-    runs = plan.make(infos, asked, arguments.repeat)
+    """Plan the runs of scenarios; returns them with the settings that they share."""
+    from harness.session import hostfile
+
+    shared = settings(arguments)
+    runs = plan.make(infos, shared, arguments.repeat)
     hostfile.check(runs, arguments.hostfile)
-    return runs, asked
+    return runs, shared
 
 
 def add_full(group: Any) -> None:
+    """Add the option that turns redaction off."""
     group.add_argument(
         "--full", action="store_true",
-        help="redact nothing in what is written: names, paths, addresses and tokens stay",
+        help="do not redact the reports: keep names, paths, addresses and tokens",
     )  # fmt: skip
 
 
 def running(arguments: argparse.Namespace) -> Options:
-    """The running options as Options. Raises UsageError for those that contradict each other."""
+    """Make Options of the options of runs. Raises UsageError when two contradict each other."""
     if arguments.stop_after is not None and arguments.repeat == 1:
-        raise UsageError("--stop-after K says when to stop repeating: give --repeat N as well")
+        raise UsageError("--stop-after needs --repeat N, with N of at least 2")
     return Options(
         out=arguments.out,
         jobs=arguments.jobs,
@@ -190,27 +220,35 @@ def running(arguments: argparse.Namespace) -> Options:
         hostfile=getattr(arguments, "hostfile", None),
         on_hang=OnHang(arguments.on_hang),
         until_decided=getattr(arguments, "until_decided", False),
-        patience=None if arguments.patience is None else Patience(seconds=arguments.patience),
+        patience=patience(arguments),
+        notify=notify(arguments),
     )
 
 
 def _seconds(text: str) -> float:
     """A span of time that is not negative."""
     value = float(text)
-    if not 0 <= value < float("inf"):
-        raise ValueError(text)
+    if not 0 <= value < math.inf:
+        raise argparse.ArgumentTypeError(f"{text} is no number of seconds: give 0 or more")
     return value
 
 
 def exit_code(result: RunResult, arguments: argparse.Namespace) -> int:
-    """Of a run, as `--fail-on` wants it."""
+    """The exit code of a run, by `--fail-on`."""
     if result.interrupted:
         return Exit.INTERRUPTED
-    failed = any(one.outcome in arguments.fail_on for one in result.results)
+    failed = any(scenario.outcome in arguments.fail_on for scenario in result.results)
     return Exit.VERDICT if failed else Exit.OK
 
 
+def _hostfile(path: str) -> Hostfile:
+    from harness.session import hostfile
+
+    return hostfile.read(path)
+
+
 def positive(text: str) -> int:
+    """A whole number of at least 1, for argparse."""
     try:
         value = int(text)
     except ValueError:
@@ -221,6 +259,7 @@ def positive(text: str) -> int:
 
 
 def positive_seconds(text: str) -> float:
+    """A number of seconds above 0, for argparse."""
     try:
         value = float(text)
     except ValueError:
@@ -231,10 +270,13 @@ def positive_seconds(text: str) -> float:
 
 
 def outcomes(text: str) -> tuple[Outcome, ...]:
+    """The outcomes that are named with commas between them, for argparse."""
     if text == "none":
         return ()
     try:
-        return tuple(Outcome(word.strip()) for word in text.split(","))
+        return tuple(Outcome(name.strip()) for name in text.split(","))
     except ValueError:
         known = ", ".join(outcome.value for outcome in Outcome)
-        raise argparse.ArgumentTypeError(f"unknown outcome in {text}: {known}") from None
+        raise argparse.ArgumentTypeError(
+            f"unknown outcome in {text}; use none, or some of {known}"
+        ) from None

@@ -1,49 +1,59 @@
-"""`harness report`: make a run's reports anew from what is in its folder."""
+"""`harness report`: the reports of a run, made again from its folder."""
 
 from __future__ import annotations
 
 import argparse
 from pathlib import Path
 
-import msgspec
-
-from harness import privacy
-from harness.cli import options
+from harness.cli import help, options
 from harness.errors import Exit
-from harness.model import ScenarioInfo, WorkerSpec
-from harness.privacy.personal import recall
-from harness.report import files, issue, runjson, write_all
-from harness.report.input import Group, groups, load_run
-from harness.scenario import load
-from harness.session import recover
-from harness.session.execute import concluded, save
 
 
-def add(commands: options.Commands) -> None:
-    parser = options.command(
+def add(commands: help.Commands) -> None:
+    parser = help.command(
         commands,
         "report",
-        "rebuild the reports of a run from its folder",
-        "harness report reports/20260101-120000-ab12",
+        "Make the reports of a run again from its folder, also after the harness was killed.",
+        usage="RUN",
+        examples=(
+            "harness report reports/20260101-120000-ab12",
+            "harness report --issue reports/20260101-120000-ab12",
+        ),
+        exits={
+            Exit.OK: "the reports were written",
+            Exit.USAGE: "the command line is wrong, or RUN is not a run folder",
+            Exit.INTERNAL: help.FAILED,
+        },
     )
-    parser.add_argument("run", type=Path, metavar="RUN", help="the run's folder")
-    parser.add_argument(
+    group = parser.add_argument_group("arguments")
+    group.add_argument("run", type=Path, metavar="RUN", help="folder of the run")
+    group = parser.add_argument_group("results")
+    group.add_argument(
         "--issue", action="store_true",
-        help="write issue.md as well, a draft for MLX's issue tracker, and print it",
+        help="also write issue.md, a draft for the issue tracker of MLX, and print it",
     )  # fmt: skip
-    options.add_full(parser)
+    options.add_full(group)
     parser.set_defaults(command=run)
 
 
 def run(arguments: argparse.Namespace) -> int:
+    import msgspec
+
+    from harness.cli import issue_draft
+    from harness.privacy.personal import recall
+    from harness.report import runjson, write_all
+    from harness.session import recover
+    from harness.session.conclude import conclude
+    from harness.session.folder import save
+
     folder = arguments.run
     read = runjson.read(folder)
-    result = concluded(recover.complete(read, folder), folder)
+    result = conclude(recover.complete(read, folder), folder)
     if result is not read or (read.full and not arguments.full):
         save(msgspec.structs.replace(result, full=arguments.full), folder, recall(folder))
     write_all(folder, arguments.full)
     if arguments.issue:
-        draft = _issue(folder, arguments.full)
+        draft = issue_draft.write(folder, arguments.full)
     if arguments.json:
         print(runjson.text(folder), end="")
     elif arguments.issue:
@@ -51,29 +61,3 @@ def run(arguments: argparse.Namespace) -> int:
     else:
         print(folder / "report.md")
     return Exit.OK
-
-
-def _issue(folder: Path, full: bool) -> str:
-    data = load_run(folder, full)
-    known = recall(folder)
-    about = issue.chosen(groups(data.run))
-    siblings = load.siblings(_located(about, folder, known)) if about and about.info else {}
-    if not full:
-        siblings = {
-            privacy.named(name, known): privacy.redacted_source(source, known)
-            for name, source in siblings.items()
-        }
-    draft = issue.draft(data, siblings)
-    files.replace(folder / "issue.md", draft.encode())
-    return draft
-
-
-def _located(group: Group, folder: Path, known: privacy.Personal) -> ScenarioInfo:
-    """The scenario by the path it was run by; the published one leads nowhere from elsewhere."""
-    assert group.info is not None
-    home = privacy.home(folder, group.name, known) / str(group.worst.repeat)
-    try:
-        spec = msgspec.json.decode((home / "spec.json").read_bytes(), type=WorkerSpec)
-    except (OSError, msgspec.MsgspecError):
-        return group.info
-    return msgspec.structs.replace(group.info, path=spec.path)

@@ -5,30 +5,35 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from harness.cli import options
+from harness.cli import help, options
 from harness.errors import UsageError
 
 
-def add(commands: options.Commands) -> None:
-    parser = options.command(
+def add(commands: help.Commands) -> None:
+    parser = help.command(
         commands,
         "run-all",
-        "run the training step in every variation, and compare",
-        "harness run-all --steps 10 --model mlx-community/SmolLM-135M-4bit",
+        "Run the training step in every variation, each in a process of its own, and compare the "
+        "variations to find the cause of a problem.",
+        usage="",
+        examples=(
+            "harness run-all --steps 10 --model mlx-community/SmolLM-135M-4bit",
+            "harness run-all --repeat 5 --jobs 2",
+        ),
+        exits=help.RUN_EXITS,
     )
+    group = parser.add_argument_group("scenarios")
+    group.add_argument(
+        "--variants", type=Path, metavar="FILE.toml",
+        help="run the variants of your own command that FILE.toml describes (default: run the "
+        "shipped scenarios)",
+    )  # fmt: skip
+    group.add_argument(
+        "--until-decided", action="store_true",
+        help="stop when no remaining scenario can change the diagnosis",
+    )  # fmt: skip
     options.add_training(parser)
     options.add_running(parser)
-    parser.add_argument(
-        "--variants",
-        type=Path,
-        metavar="FILE.toml",
-        help="run the variants of a command of your own that the file describes, not the ladder",
-    )
-    parser.add_argument(
-        "--until-decided",
-        action="store_true",
-        help="start nothing more once nothing left could change the diagnosis",
-    )
     parser.set_defaults(command=run)
 
 
@@ -39,13 +44,13 @@ def run(arguments: argparse.Namespace) -> int:
     from harness.session import plan, variants
 
     if arguments.until_decided and arguments.repeat > 1:
-        raise UsageError("--until-decided leaves out what --repeat asks for: give one of them")
+        raise UsageError("--until-decided cannot be used with --repeat; omit one of them")
     if arguments.variants is not None:
         if arguments.until_decided:
-            raise UsageError("--until-decided is for the ladder; variants are all run")
+            raise UsageError("--until-decided cannot be used with --variants; omit it")
         runs = plan.commands(variants.load(arguments.variants), arguments.repeat)
         return running.carry_out(arguments, runs, None)
     ladder = {info.name: info for info in load.ladder()}
-    # In the order that tells the hypotheses apart soonest.
+    # The order that separates the hypotheses soonest.
     infos = [ladder[name] for name in diagnose.order(list(ladder))]
     return running.carry_out(arguments, *options.planned(arguments, infos))

@@ -1,4 +1,4 @@
-"""What `run` and `run-all` have in common."""
+"""The part that `run` and `run-all` have in common."""
 
 from __future__ import annotations
 
@@ -16,16 +16,16 @@ from harness.report.github import commands as annotate
 from harness.session import resume
 from harness.session.execute import execute
 from harness.session.plan import Run
-from harness.session.resume import Earlier
+from harness.session.resume import EarlierRun
 
 
 def carry_out(
     arguments: argparse.Namespace,
     runs: Sequence[Run],
     settings: Settings | None,
-    earlier: Earlier | None = None,
+    earlier: EarlierRun | None = None,
 ) -> int:
-    """Run and report what is planned, in addition to `earlier`; returns the exit code."""
+    """Run the plan, add the results to `earlier`, and write the reports; returns the exit code."""
     how = options.running(arguments)
     if earlier is not None:
         how = resume.options(earlier, how)
@@ -41,12 +41,12 @@ def carry_out(
 
 
 def _own(result: RunResult, runs: Sequence[Run]) -> RunResult:
-    """Of `result` what this command ran: its exit code is for that."""
+    """The part of `result` that this command ran: the exit code is about no other."""
     if not result.continued:
         return result
     mine = {(run.info.name, run.repeat) for run in runs}
     return msgspec.structs.replace(
         result,
-        results=tuple(one for one in result.results if (one.scenario, one.repeat) in mine),
+        results=tuple(run for run in result.results if (run.scenario, run.repeat) in mine),
         interrupted=result.continued[-1].interrupted,
     )

@@ -1,4 +1,4 @@
-"""`harness selftest`: scenarios whose verdict is known prove the harness on this very machine."""
+"""`harness selftest`: a proof of the harness on this machine, by scenarios of known verdict."""
 
 from __future__ import annotations
 
@@ -6,16 +6,8 @@ import argparse
 import json
 import sys
 from collections.abc import Sequence
-from pathlib import Path
 
-import msgspec
-from rich.console import Console
-from rich.markup import escape
-from rich.padding import Padding
-from rich.table import Table
-
-from harness.analysis import controls
-from harness.cli import github, options
+from harness.cli import github, help, options
 from harness.errors import Exit, UsageError
 from harness.model import ScenarioInfo, Settings
 from harness.scenario import load
@@ -23,31 +15,48 @@ from harness.session import plan
 from harness.session.plan import Options
 
 BUDGET_S = 180.0
-"""For one control: several times what the longest takes on two cores."""
-MARKS = {True: "[green]✓[/]", False: "[bold red]✗[/]", None: "[dim]-[/]"}
+"""The limit of one control: several times the duration of the longest one on two cores."""
 
 
-def add(commands: options.Commands) -> None:
-    parser = options.command(
+def add(commands: help.Commands) -> None:
+    parser = help.command(
         commands,
         "selftest",
-        "run scenarios whose verdict is known, and compare",
-        "harness selftest fork_deadlock long_validation --repeat 10",
+        "Run the controls, whose verdicts are known, and check that each one gets its verdict on "
+        "this machine.",
+        usage="[NAME|FILE.py ...]",
+        examples=(
+            "harness selftest --jobs 2",
+            "harness selftest fork_deadlock long_validation --repeat 10",
+        ),
+        exits={
+            Exit.OK: "every control got its expected verdict",
+            Exit.VERDICT: "a control got another verdict",
+            Exit.USAGE: help.WRONG,
+            Exit.INTERNAL: help.FAILED,
+            Exit.INTERRUPTED: help.INTERRUPTED,
+        },
     )
-    add = parser.add_argument
     options.add_scenarios(
-        parser, "*", metavar="NAME|FILE.py", help="all the controls if none is named"
+        parser, "*", metavar="NAME|FILE.py", help="controls to run (default: all of them)"
     )
-    add("--repeat", type=options.positive, default=1, metavar="N", help="run each N times")
-    add("--jobs", type=options.positive, default=1, metavar="N", help="runs at once (%(default)s)")
-    add("--out", type=Path, default=Options().out, metavar="DIR",
-        help="where the run's folder is made (%(default)s)")  # fmt: skip
-    github.add(parser)
-    add("-q", "--quiet", action="store_true", help="only the verdicts while it runs")
+    group = parser.add_argument_group("runs")
+    group.add_argument("--repeat", type=options.positive, default=1, metavar="N",
+        help="run each control N times (default: %(default)s)")  # fmt: skip
+    group.add_argument("--jobs", type=options.positive, default=1, metavar="N",
+        help="runs at the same time (default: %(default)s)")  # fmt: skip
+    group = parser.add_argument_group("results")
+    options.add_out(group)
+    github.add(group)
+    group.add_argument("-q", "--quiet", action="store_true", help="print the verdicts only")
     parser.set_defaults(command=run)
 
 
 def run(arguments: argparse.Namespace) -> int:
+    import msgspec
+
+    from harness.analysis import controls
+    from harness.cli import control_table
     from harness.cli.console import screen
     from harness.report import runjson
     from harness.report.github import missed
@@ -68,7 +77,7 @@ def run(arguments: argparse.Namespace) -> int:
         }
         print(json.dumps(document, indent=2))
     else:
-        _print(rows, matrix)
+        control_table.show(rows, matrix)
     github.show(arguments, folder, lambda run, root: missed(run, controls.rows(run), root))
     if result.interrupted:
         return Exit.INTERRUPTED
@@ -79,79 +88,5 @@ def _controls(words: Sequence[str]) -> Sequence[ScenarioInfo]:
     infos = load.find(words) if words else load.controls()
     for info in infos:
         if info.verdict is None:
-            raise UsageError(f"{info.name} is no control: it declares no VERDICT")
+            raise UsageError(f"{info.name} is not a control: it has no VERDICT; use: harness run")
     return infos
-
-
-def _print(rows: Sequence[controls.Row], matrix: controls.Matrix) -> None:
-    console = Console(highlight=False)
-    if not console.is_terminal:
-        console.width = 200  # a pipe has none, and 80 would cut words off
-    table = _table(rows)
-    if _fits(table, console):
-        console.print(table)
-    else:
-        _list(rows, console)
-    if matrix and _fits(crossed := _crossed(matrix, console), console):
-        console.print(crossed)
-    judged = [row for row in rows if row.ok is not None]
-    right = sum(1 for row in judged if row.ok)
-    console.print(f"{right} of {len(judged)} got the expected verdict", end="")
-    skipped = len(rows) - len(judged)
-    console.print(f"; {skipped} skipped" if skipped else "")
-
-
-def _table(rows: Sequence[controls.Row]) -> Table:
-    table = Table(box=None, padding=(0, 2, 0, 0), pad_edge=False)
-    for column in ("", "control", "expected", "got"):
-        table.add_column(column, no_wrap=True)
-    if any(row.wrong for row in rows):
-        table.add_column("what is wrong", min_width=20)
-    for row in rows:
-        told = [escape("; ".join(row.wrong))] if len(table.columns) > 4 else []
-        table.add_row(MARKS[row.ok], _name(row), row.expected, row.got, *told)
-    return table
-
-
-def _fits(table: Table, console: Console) -> bool:
-    unlimited = console.options.update(width=1_000)
-    return console.measure(table, options=unlimited).minimum <= console.width
-
-
-def _list(rows: Sequence[controls.Row], console: Console) -> None:
-    """The table's rows where it has no room."""
-    for row in rows:
-        console.print(f"{MARKS[row.ok]} {_name(row)}: {row.got}")
-        for told in (f"expected {row.expected}", *row.wrong) if not row.ok else ():
-            console.print(Padding(escape(told), (0, 0, 0, 2), expand=False))
-
-
-def _name(row: controls.Row) -> str:
-    return row.control + (f" #{row.repeat}" if row.repeat else "")
-
-
-def _crossed(matrix: controls.Matrix, console: Console) -> Table:
-    """The confusion matrix: a line for each expected class, a column for each that came.
-
-    Where their names have no room, the columns are numbered as the lines are.
-    """
-    came = sorted({got for line in matrix.values() for got in line})
-    lines = sorted({*matrix, *came})
-    wide = max(map(len, lines)) + 2 + sum(len(got) + 2 for got in came) <= console.width
-    table = Table(box=None, padding=(0, 2 if wide else 1, 0, 0), pad_edge=False,
-                  title="expected ↓  got →", title_justify="left")  # fmt: skip
-    table.add_column("", no_wrap=True)
-    for got in came:
-        table.add_column(got if wide else str(lines.index(got) + 1), justify="right", no_wrap=True)
-    for number, name in enumerate(lines, 1):
-        line = matrix.get(name, {})
-        if line or not wide:
-            cells = (_cell(line.get(got, 0), got == name) for got in came)
-            table.add_row(name if wide else f"{number} {name}", *cells)
-    return table
-
-
-def _cell(count: int, right: bool) -> str:
-    if not count:
-        return "[dim].[/]"
-    return f"[green]{count}[/]" if right else f"[bold red]{count}[/]"

@@ -1,4 +1,4 @@
-"""`harness watch`: any command, watched as a scenario would be."""
+"""`harness watch`: any command, watched as a scenario is."""
 
 from __future__ import annotations
 
@@ -7,36 +7,51 @@ import math
 import signal
 import sys
 
-from harness.cli import github, options
+from harness.cli import github, help, options
 from harness.errors import Exit, UsageError
 from harness.model import Command, OnHang, Outcome, RunResult, ScenarioInfo
 from harness.session import plan
 
 OVERRULED = (Outcome.HUNG, Outcome.DIVERGED)
-"""What is found of a command that its own exit code does not tell."""
+"""The outcomes that the exit code of a command does not show."""
 
 
-def add(commands: options.Commands) -> None:
-    parser = options.command(
+def add(commands: help.Commands) -> None:
+    parser = help.command(
         commands,
         "watch",
-        "run any command, and find out whether it hangs or diverges",
-        "harness watch -- python -m mlx_lm lora --model my_model --train --data my_data",
+        "Run any command in this terminal, and report if its training hangs or diverges.",
+        usage="-- COMMAND [ARGUMENT ...]",
+        examples=(
+            "harness watch -- python -m mlx_lm lora --model my_model --train --data my_data",
+            "harness watch --budget 3600 -- python train.py",
+        ),
+        exits={
+            Exit.VERDICT: "the command hung or diverged, or a rank of it crashed",
+            Exit.USAGE: "the command line of harness is wrong",
+            Exit.INTERNAL: help.FAILED,
+            Exit.INTERRUPTED: help.INTERRUPTED,
+            "else": "the exit code of the command, or 128 + N if signal N ended it",
+        },
     )
-    parser.usage = "harness watch [options] -- COMMAND [ARGUMENT ...]"
-    parser.add_argument("argv", nargs=argparse.REMAINDER, metavar="COMMAND", help="what to run")
-    add = parser.add_argument
+    group = parser.add_argument_group("arguments")
+    group.add_argument("argv", nargs=argparse.REMAINDER, metavar="COMMAND",
+        help="the command to run, after --")  # fmt: skip
+    group = parser.add_argument_group("command")
+    add = group.add_argument
     add("--pattern", metavar="REGEX",
-        help="find steps in the output by named groups, such as 'it (?P<step>\\d+) (?P<loss>\\S+)' "
-        "(the format is recognised if not given)")  # fmt: skip
+        help="find the steps in the output by named groups, such as "
+        "'it (?P<step>\\d+) (?P<loss>\\S+)' (default: recognize the format)")  # fmt: skip
     add("--no-inject", dest="inject", action="store_false",
         help="do not make a Python that trains with mlx-lm report its steps")  # fmt: skip
     add("--exit-code", choices=("own", "verdict"), default="own",
-        help="the command's own, but 1 if it hangs or diverges; or the verdict's, as of "
-        "harness run (%(default)s)")  # fmt: skip
+        help="own: the exit code of the command, or 1 if it hangs or diverges; verdict: as harness "
+        "run (default: %(default)s)")  # fmt: skip
     add("--budget", type=options.positive_seconds, default=math.inf, metavar="SECONDS",
-        help="after which the command is ended (never)")  # fmt: skip
-    options.add_outcome(parser)
+        help="stop the command after SECONDS (default: never)")  # fmt: skip
+    options.add_on_hang(group)
+    options.add_patience(group, "600, and 20 times the longest such phase before")
+    options.add_results(parser)
     parser.set_defaults(command=run)
 
 
@@ -55,7 +70,7 @@ def run(arguments: argparse.Namespace) -> int:
         name=plan.name_of(argv), path="", summary="", doc="", source="", command=command
     )
     runs = plan.commands([info], 1)
-    # With --json our stdout is the document's, and the command's is seen where prose goes.
+    # With --json, stdout has the document alone: the output of the command goes to stderr.
     terminal = Terminal(stdout=2 if arguments.json else 1)
     with screen(1, arguments.quiet, arguments.verbose, terminal.fit) as observer:
         result, folder = execute(
@@ -66,6 +81,8 @@ def run(arguments: argparse.Namespace) -> int:
                 budget=arguments.budget,
                 full=arguments.full,
                 on_hang=OnHang(arguments.on_hang),
+                patience=options.patience(arguments),
+                notify=options.notify(arguments),
             ),
             observer,
             ["harness", *sys.argv[1:]],
@@ -79,13 +96,15 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def exit_code(result: RunResult, arguments: argparse.Namespace) -> int:
-    (one,) = result.results
+    """The exit code for the only command of `result`, by `--exit-code`."""
+    (watched,) = result.results
     if arguments.exit_code == "verdict":
         return options.exit_code(result, arguments)
-    # A launcher returns 0 also when one of its ranks has died.
-    if one.outcome in OVERRULED or (one.outcome is Outcome.CRASHED and one.exit_code == 0):
+    # A launcher returns 0 also when a rank died.
+    crashed = watched.outcome is Outcome.CRASHED
+    if watched.outcome in OVERRULED or (crashed and watched.exit_code == 0):
         return Exit.VERDICT
-    if one.exit_code is not None:
-        return one.exit_code
-    known = signal.Signals.__members__.get(one.signal or "")
+    if watched.exit_code is not None:
+        return watched.exit_code
+    known = signal.Signals.__members__.get(watched.signal or "")
     return Exit.VERDICT if known is None else 128 + known

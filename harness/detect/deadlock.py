@@ -3,7 +3,7 @@
 `harness.detect.chain.closure` proves; here stands what each thread and process must fulfil: it sits
 in an untimed wait that only known threads can end; it has not used the CPU and has not been
 switched in or out over several looks; nothing is armed that would deliver a signal or an event by
-itself. docs/VERDICTS.md states each condition with its reason.
+itself. docs/reference/verdicts/deadlock.md states each condition with its reason.
 
 Anything else forbids the claim and says why, by a stable code. What could not be read forbids it
 too: unknown is not gone.

@@ -3,7 +3,7 @@
 What runs in the command's own Python lies below: `hook/` holds the one module that its interpreter
 finds, `inside/` what that loads once mlx-lm's trainer or MLX's launcher is imported. Both need the
 standard library alone, from Python 3.9 on: the command's environment need not be ours.
-docs/BEATS.md describes it.
+docs/guide/beats.md describes it.
 """
 
 from __future__ import annotations

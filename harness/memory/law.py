@@ -111,15 +111,6 @@ def fit(peak: int, memory: int, swap: int) -> Fit:
     return Fit.SWAPS if peak <= memory + swap else Fit.TOO_LARGE
 
 
-def gigabytes(count: float) -> str:
-    """Bytes with a decimal unit, as the sizes of models and machines are given."""
-    for unit in ("B", "kB", "MB"):
-        if count < 1000:
-            return f"{count:.3g} {unit}"
-        count /= 1000
-    return f"{count:.3g} GB" if count < 1000 else f"{count:.0f} GB"
-
-
 def project(shapes: Shapes, pattern: Pattern = BASELINE, steps: int = STEPS) -> Projection:
     """What the first `steps` steps of a training hold that repeats the traced one."""
     trace = fuse(shapes.merged) if pattern.compiled else shapes.trace

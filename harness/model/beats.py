@@ -24,6 +24,8 @@ class StartBeat(Beat, frozen=True, kw_only=True, tag="start"):
 
     schema: int
     pid: int
+    tid: int | None = None
+    """The thread that trains, as the kernel numbers it; None of older writers."""
     wall: float
     """`time.time()` at `t`: what turns monotonic times into dates."""
     scenario: str

@@ -1,4 +1,4 @@
-"""Short forms that make a `Finding` of each severity; see VERDICTS.md for what they mean."""
+"""Short forms that make a `Finding` of each severity (docs/reference/verdicts/index.md)."""
 
 from __future__ import annotations
 
@@ -20,11 +20,3 @@ def warning(code: str, summary: str, /, **evidence: Any) -> Finding:
 def info(code: str, summary: str, /, **evidence: Any) -> Finding:
     """Ordinary, but it explains something that would look odd without it."""
     return Finding(code=code, severity=Severity.INFO, summary=summary, evidence=evidence)
-
-
-def seconds(value: float) -> str:
-    return f"{value:.2f} s" if value >= 0.9995 else f"{value * 1000:.3g} ms"
-
-
-def count(number: int, noun: str) -> str:
-    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"

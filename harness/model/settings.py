@@ -127,6 +127,8 @@ class Patience(msgspec.Struct, frozen=True, kw_only=True):
 
 WATCH_PATIENCE = Patience(seconds=600.0, factor=20.0)
 """Of `watch`: a command of which little is known."""
+NO_PATIENCE = Patience(seconds=0.0)
+"""Of controls, which are known to hang."""
 RUN_PATIENCE = Patience(seconds=60.0, factor=10.0)
 """Of `run` and `run-all`: a scenario, whose steps are known."""
 

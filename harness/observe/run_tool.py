@@ -17,6 +17,8 @@ from typing import IO
 
 import msgspec
 
+from harness.text.units import duration, size
+
 LIMIT = 16 << 20
 """Bytes of output that are kept; 1,000 threads take about 2 MiB."""
 
@@ -80,7 +82,7 @@ def run(
     finally:
         _end(process)
     if problem == "timeout":
-        problem = f"no answer in {timeout:g} s"
+        problem = f"no answer in {duration(timeout)}"
     return Answer(
         output=output.decode("utf-8", "replace"),
         errors=errors.decode("utf-8", "replace"),
@@ -108,7 +110,7 @@ def _read(
                 if not data:
                     selector.unregister(stream)
                 elif len(kept[stream]) > limit:
-                    problem = f"printed more than {limit} bytes"
+                    problem = f"printed more than {size(limit)}"
     return kept[out], kept[err], problem
 
 

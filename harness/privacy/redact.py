@@ -13,7 +13,7 @@ from functools import lru_cache
 import msgspec
 
 from harness.privacy import hostnames, secrets, values
-from harness.text.sanitize import plain
+from harness.text.sanitize import sanitize
 
 
 class Personal(msgspec.Struct, frozen=True, kw_only=True):
@@ -128,7 +128,7 @@ def redacted(text: str, personal: Personal) -> str:
 @lru_cache(maxsize=1 << 15)
 def _redacted(text: str, personal: Personal) -> str:
     # A colour in the middle of a word would hide it here, and be gone where it is shown.
-    text = secrets.hidden(WRITTEN.sub("", plain(text)))
+    text = secrets.hidden(WRITTEN.sub("", sanitize(text)))
     for replace in (_paths(personal), *_ADDRESSES, _names(personal)):
         text = replace(text)
     return text

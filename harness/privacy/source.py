@@ -16,7 +16,7 @@ from functools import lru_cache
 
 from harness.privacy import values
 from harness.privacy.redact import WRITTEN, Personal, names_only, redacted
-from harness.text.sanitize import plain
+from harness.text.sanitize import sanitize
 
 _TOKEN = re.compile(
     r"(?P<comment>#[^\n]*(?:\n[ \t]*#[^\n]*)*)"
@@ -47,7 +47,7 @@ _FIXED = frozenset((*keyword.kwlist, *keyword.softkwlist, *dir(builtins)))
 @lru_cache(maxsize=1 << 10)
 def redacted_source(text: str, personal: Personal) -> str:
     """As any text, where it cannot be read as Python."""
-    text = plain(text)
+    text = sanitize(text)
     if not _parses(text):
         return redacted(text, personal)
     told = _Redactor(text, personal).told()
@@ -172,7 +172,7 @@ class _Redactor:
         if value is None:
             return "<hidden>"
         again = self._part(value, goes_on)
-        if told and again in (value, WRITTEN.sub("", plain(value))):
+        if told and again in (value, WRITTEN.sub("", sanitize(value))):
             return told
         if "r" in prefix.lower():
             return again if _value(prefix, quotes, again) == again else "<hidden>"

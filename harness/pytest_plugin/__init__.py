@@ -1,7 +1,9 @@
-"""The pytest plugin: trainings as tests, each in a watched process of its own. See docs/PYTEST.md.
+"""The pytest plugin: trainings as tests, each in a watched process of its own.
 
-Installed with the package and inert until it is used: this module imports nothing but pytest, and
-what does the work is imported by the first test that needs it.
+See docs/guide/pytest.md.
+
+The plugin is installed with the package and inert until a test uses it. This module imports pytest
+alone; the first test that needs the rest imports it.
 """
 
 from __future__ import annotations
@@ -18,21 +20,21 @@ if TYPE_CHECKING:
     from harness.pytest_plugin.running import HarnessRun
 
 MARKER = (
-    "training(steps=10, budget=60, expect='completed', **settings): what the fixture harness_run "
-    "trains with, in how many seconds, and the outcome (or outcomes) that it must have"
+    "training(steps=10, budget=60, expect='completed', **settings): the settings, the time limit "
+    "in seconds and the expected outcome (or outcomes) of the fixture harness_run"
 )
 TIMER = pytest.StashKey[tuple[float, Any]]()
-"""pytest-timeout's limit of a test: when it is over, by time.monotonic(), and its settings."""
+"""The limit that pytest-timeout sets for a test: its end by time.monotonic(), and its settings."""
 PASSED = pytest.StashKey[bool]()
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     add = parser.getgroup("harness", "watched trainings").addoption
     add("--harness", action="store_true", dest="harness_scenarios",
-        help="collect scenario files, those with a make_step, as tests")  # fmt: skip
+        help="collect scenario files, which are files with a make_step, as tests")  # fmt: skip
     add("--harness-out", metavar="DIR", dest="harness_out",
-        help="keep each run's folder in DIR (else those of failed tests, in pytest's temporary "
-        "folder)")  # fmt: skip
+        help="keep the folder of each run in DIR (default: keep those of failed tests in the "
+        "temporary folder of pytest)")  # fmt: skip
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -45,7 +47,7 @@ def harness_run(
 ) -> Generator[HarnessRun, None, None]:
     """Run a training in a process of its own: `run = harness_run(make_step, steps=20)`.
 
-    It fails the test when the outcome is not the expected one, within seconds of a hang.
+    The test fails when the outcome is not the expected one, within seconds of a hang.
     """
     from harness.pytest_plugin.running import HarnessRun
 
@@ -54,8 +56,8 @@ def harness_run(
     run.home.leave()
     if request.node.stash.get(PASSED, False) and not run.called:
         pytest.fail(
-            f"{request.node.name} has the fixture harness_run, and passed without calling it: it "
-            "trained nothing",
+            f"{request.node.name} passed, but it did not call its fixture harness_run, so it "
+            "trained nothing; call harness_run or remove the fixture",
             pytrace=False,
         )
 
@@ -64,8 +66,8 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
     marked = any(mark.name == "training" for mark in item.own_markers)
     if marked and "harness_run" not in getattr(item, "fixturenames", ("harness_run",)):
         pytest.fail(
-            f"{item.name} is marked `training` and trains nothing: it does not use the fixture "
-            "harness_run",
+            f"{item.name} has the marker `training`, but not the fixture harness_run, so it trains "
+            "nothing; add the fixture or remove the marker",
             pytrace=False,
         )
 
@@ -82,7 +84,7 @@ def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, Any, Any]:
 
 
 def pytest_collect_file(file_path: Path, parent: pytest.Collector) -> pytest.Collector | None:
-    # What is named on the command line itself comes by the next hook: it is a module to pytest.
+    # A file that is named on the command line is a module to pytest: the next hook handles it.
     return None if parent.session.isinitpath(file_path) else _scenario(file_path, parent)
 
 
@@ -106,11 +108,11 @@ def _scenario(path: Path, parent: pytest.Collector) -> pytest.Collector | None:
     if not is_scenario(source):
         return None
 
-    found: pytest.Collector = ScenarioFile.from_parent(parent, path=path)
-    return found
+    collector: pytest.Collector = ScenarioFile.from_parent(parent, path=path)
+    return collector
 
 
-# -- pytest-timeout's limit, where it is installed
+# -- the limit of pytest-timeout, where it is installed
 
 
 @pytest.hookimpl(wrapper=True, optionalhook=True)

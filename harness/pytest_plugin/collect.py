@@ -20,22 +20,24 @@ from harness.pytest_plugin.running import Home, watched
 from harness.scenario import load
 
 BUDGET_S = 180.0
-"""Of one scenario: several times what the longest control takes on two cores."""
+"""The limit of one scenario: several times the duration of the longest control on two cores."""
 
 
 def is_scenario(source: bytes) -> bool:
-    """Whether it makes a make_step at its top level; that it speaks of one is not enough."""
+    """True when `source` defines make_step at its top level; a mention of it is not enough."""
     try:
         tree = ast.parse(source)
     except (SyntaxError, ValueError, RecursionError):
-        # One that cannot be parsed is told of, if it means to be a scenario.
+        # A broken file that looks like a scenario is collected, so that pytest reports it.
         return re.search(rb"^def make_step\b", source, re.MULTILINE) is not None
     return "make_step" in load.names(tree)
 
 
 def _python_path() -> str:
-    """The worker's PYTHONPATH: what a test beside the scenario could import, by pytest's option
-    `pythonpath` or by a conftest.py, it can."""
+    """The PYTHONPATH of the worker, which can import what a test beside the scenario can import.
+
+    The folders come from the option `pythonpath` of pytest or from a conftest.py.
+    """
     prefixes = [Path(prefix).resolve() for prefix in (sys.prefix, sys.base_prefix)]
     added = [
         path
@@ -63,7 +65,7 @@ class ScenarioItem(pytest.Item):
     def __init__(self, *, info: ScenarioInfo, **node: Any) -> None:
         super().__init__(**node)
         self._info = info
-        # The fixture of that name is no more than this; an item that is no function has none.
+        # The fixture of that name is this object; only functions can have fixtures.
         self._home = Home(self, self.config._tmp_path_factory)  # type: ignore[attr-defined]
 
     def runtest(self) -> None:
@@ -75,7 +77,7 @@ class ScenarioItem(pytest.Item):
             pytest.fail(str(error), pytrace=False)
         (run,) = runs
         if run.outcome is Outcome.SKIPPED:
-            pytest.skip(run.reason or "it cannot run here")
+            pytest.skip(run.reason or "the scenario cannot run here")
         wrong: tuple[str, ...] = ()
         for row in controls.rows(runs.result):
             wrong = row.wrong

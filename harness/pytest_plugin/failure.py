@@ -1,4 +1,4 @@
-"""What a test that failed says: the wait site first, then stacks, output and the report's path."""
+"""The message of a failed test: the wait site, stacks, output, and the path of the report."""
 
 from __future__ import annotations
 
@@ -10,38 +10,39 @@ from typing import Any
 from harness.api import Run
 from harness.report import summary
 from harness.report.stacks import rank_of
-from harness.report.text import line, seconds
+from harness.report.text import line
 from harness.stacks import wait_site
 from harness.stacks.parse import PARSERS, Frame, ThreadStack, parse
 from harness.stacks.parse.frames import UNKNOWN
-from harness.text.sanitize import plain
+from harness.text.sanitize import sanitize
+from harness.text.units import duration
 
 THREADS = 6
 FRAMES = 12
-"""Of a thread, from the innermost on."""
+"""The number of frames of a thread, from the innermost on."""
 LOG_LINES = 15
 LOG_BYTES = 1 << 14
 
 
 def failure(run: Run, *wrong: str) -> str:
-    """Of a run that is not as expected; `wrong` says what is not, if the outcome does not."""
+    """The message for a run that is not as expected; `wrong` says what else differs."""
     aside = f" ({'; '.join(wrong)})" if wrong else ""
     return "\n".join([f"{run.scenario} {headline(run)}{aside}", *_details(run)])
 
 
 def headline(run: Run) -> str:
-    """One line, with the wait site of a hang: pytest's summary shows no more."""
+    """The first line, with the wait site of a hang: the summary of pytest shows this line alone."""
     site = summary.wait_site(run.result)
     return summary.verdict(run.result) + (f": {site}" if site else "")
 
 
 def timeout(run: Run, limit: float, evidence: Mapping[str, Any]) -> str:
-    """Of a run that pytest-timeout's limit ended; `evidence` is what its stacks said then."""
+    """The message for a run that the limit of pytest-timeout ended; `evidence` is of its stacks."""
     site = line(str(evidence.get("wait_site", "")), 400) or summary.wait_site(run.result)
     at = summary.place(run.result)
     place = f"in {at}" if at else "before it began"
-    told = f"Timeout (>{limit}s) from pytest-timeout: {run.scenario} {place}"
-    return "\n".join([told + (f": {site}" if site else ""), *_details(run)])
+    first = f"Timeout (>{limit}s) from pytest-timeout: {run.scenario} {place}"
+    return "\n".join([first + (f": {site}" if site else ""), *_details(run)])
 
 
 def _details(run: Run) -> Iterator[str]:
@@ -50,10 +51,10 @@ def _details(run: Run) -> Iterator[str]:
         yield line(result.cause.summary, 400)
     done = summary.steps(result)
     if result.stalled_at_s is not None and result.detected_at_s is not None:
-        done += f"; last progress {seconds(result.stalled_at_s)} after the start"
-        done += f", verdict {seconds(result.detected_at_s - result.stalled_at_s)} later"
+        done += f"; last progress {duration(result.stalled_at_s)} after the start"
+        done += f", verdict {duration(result.detected_at_s - result.stalled_at_s)} later"
     yield done
-    yield from map(summary.told, result.findings)
+    yield from map(summary.format_finding, result.findings)
     yield from _stacks(run)
     for name in ("stdout", "stderr"):
         if tail := _tail(run.folder / f"{name}.log"):
@@ -63,7 +64,7 @@ def _details(run: Run) -> Iterator[str]:
 
 
 def _stacks(run: Run) -> Iterator[str]:
-    """The stacks of the worker, then of the processes below it and of the ranks of its job."""
+    """The stacks of the worker, then those of its child processes and of the ranks of its job."""
     folder = run.folder / "stacks"
     below = sorted(
         folder.glob("*/1-*.txt"), key=lambda file: (rank_of(file.parent.name) or 0, file)
@@ -74,13 +75,13 @@ def _stacks(run: Run) -> Iterator[str]:
         tool = next((t for t in PARSERS if file.stem.startswith(f"1-{t}")), None)
         if tool is None:
             continue
-        pid, whose = started.pid if started else 0, ""
+        pid, owner = started.pid if started else 0, ""
         if file.parent != folder:
             name = file.parent.name
             rank, pid = rank_of(name), int(name) if name.isdecimal() else 0
-            whose = f", process {pid}" if rank is None else f", rank {rank}"
+            owner = f", process {pid}" if rank is None else f", rank {rank}"
         threads = parse(tool, file.read_text(encoding="utf-8", errors="replace"), pid)
-        yield f"-- stacks by {tool}{whose}, innermost first"
+        yield f"-- stacks by {tool}{owner}, innermost first"
         for thread in threads[:THREADS]:
             yield from _thread(thread)
         if len(threads) > THREADS:
@@ -90,13 +91,13 @@ def _stacks(run: Run) -> Iterator[str]:
 def _thread(thread: ThreadStack) -> Iterator[str]:
     name = f"thread {thread.tid or ''} {line(thread.name, 40)}".rstrip()
     yield f"{name}{' (main)' * thread.main}: {wait_site.wait_site(thread).description}"
-    # Where it is, and of what leads there what somebody wrote: not the interpreter's own calls.
-    frames = [f for i, f in enumerate(thread.frames) if i == 0 or not _of_nobody(f)]
+    # The innermost frame, and of the others those that a person wrote.
+    frames = [f for i, f in enumerate(thread.frames) if i == 0 or not _has_no_author(f)]
     for frame in frames[:FRAMES]:
         yield f"    {_frame(frame)}"
 
 
-def _of_nobody(frame: Frame) -> bool:
+def _has_no_author(frame: Frame) -> bool:
     nameless = frame.function == UNKNOWN and frame.file is None
     return frame.system or frame.ours or nameless
 
@@ -113,5 +114,5 @@ def _tail(file: Path) -> list[str]:
             text = log.read().decode("utf-8", "replace")
     except OSError:
         return []
-    lines = re.split(r"\n+", plain(text).strip())
-    return [one[:300] for one in lines[-LOG_LINES:] if one]
+    lines = re.split(r"\n+", sanitize(text).strip())
+    return [text[:300] for text in lines[-LOG_LINES:] if text]

@@ -1,9 +1,9 @@
-"""pytest-timeout stays the outer limit of a test, and does not end it without the evidence.
+"""The limit of pytest-timeout, which ends a training only after its evidence is saved.
 
-While a training runs, its supervisor enforces the limit in pytest-timeout's place: at a moment when
-nothing is half done, with the stacks taken first, and by failing the test, where pytest-timeout's
-method `thread` would end all of pytest. Its own timer is set to somewhat later, for the case that
-the supervisor itself does not come back.
+While a training runs, its supervisor enforces the limit in place of pytest-timeout. It does so
+between two observations, takes the stacks first, and fails the test. The method `thread` of
+pytest-timeout would end all of pytest. The timer of pytest-timeout is set somewhat later, for a
+supervisor that does not return.
 """
 
 from __future__ import annotations
@@ -19,18 +19,19 @@ from harness.api import Silent
 from harness.pytest_plugin import TIMER
 from harness.supervise import evidence, launch
 from harness.supervise.job import Job
+from harness.text.units import duration
 
 EVIDENCE_S = 30.0
-"""For taking stacks and ending the worker, beyond the limit."""
+"""Seconds beyond the limit in which the stacks are taken and the worker is ended."""
 
 
 class Limit(Silent):
-    """An observer that ends the run when the limit is over."""
+    """An observer that ends the run at the limit."""
 
     def __init__(self, at: float | None = None, settings: Any = None) -> None:
         self.fired = False
-        self.told: dict[str, Any] = {}
-        """What the stacks say, with the keys of a cause's evidence."""
+        self.evidence: dict[str, Any] = {}
+        """The content of the stacks, with the keys of the evidence of a cause."""
         self._at = at
         self.settings = settings
 
@@ -40,14 +41,16 @@ class Limit(Silent):
         for job in jobs:
             taken = (job.folder / "stacks").exists()
             if taken and time.monotonic() < self._at + EVIDENCE_S / 2:
-                return  # it has just been found to hang: its evidence is being saved
+                return  # a hang was confirmed just now: its evidence is being saved
             if job.snapshot is not None and not taken:
                 handler = job.folder / launch.FAULTHANDLER
                 last = evidence.Last(job.last)
-                found = evidence.collect(job.folder, job.snapshot, last, handler, ranks=job.ranks)
-                self.told = found.told
-            by = f"ended by pytest-timeout after {self.settings.timeout:g} s"
-            job.interrupt(0.0, by, str(self.told.get("wait_site", "")))
+                collected = evidence.collect(
+                    job.folder, job.snapshot, last, handler, ranks=job.ranks
+                )
+                self.evidence = collected.told
+            by = f"ended by pytest-timeout after {duration(self.settings.timeout)}"
+            job.interrupt(0.0, by, str(self.evidence.get("wait_site", "")))
         self.fired = True
 
     def _debugged(self) -> bool:
@@ -58,7 +61,7 @@ class Limit(Silent):
 
 @contextlib.contextmanager
 def taken_over(item: pytest.Item) -> Iterator[Limit]:
-    """The limit of the test `item`, which is ours to enforce until the block ends."""
+    """The limit of the test `item`, which the harness enforces until the block ends."""
     if TIMER not in item.stash:
         yield Limit()
         return

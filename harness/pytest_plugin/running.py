@@ -1,4 +1,4 @@
-"""The fixture `harness_run`, and what it has in common with collected scenarios."""
+"""The fixture `harness_run`, and the part that it has in common with collected scenarios."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ if TYPE_CHECKING:
     from typing_extensions import Unpack
 
 BUDGET_S = 60.0
-"""Of one training in a test."""
+"""The limit of one training in a test, in seconds."""
 
 Expected = str | Outcome | Collection[str]
 
 
 class Home:
-    """Where the runs of one test go: below --harness-out, or in pytest's temporary folder."""
+    """The folders of the runs of one test, in --harness-out or in a temporary folder."""
 
     def __init__(self, item: pytest.Item, factory: pytest.TempPathFactory) -> None:
         self._item = item
@@ -48,22 +48,22 @@ class Home:
         return made
 
     def leave(self) -> None:
-        """The test is over. What one that passed has left in a temporary folder is removed."""
+        """End the test: remove the temporary folders of one that passed."""
         if self._out is None and self._item.stash.get(PASSED, False):
             for folder in self._made:
                 shutil.rmtree(folder, ignore_errors=True)
 
 
 def folder_name(nodeid: str) -> str:
-    """A folder's name that no other test has."""
-    plain = nodeid.replace("::", "-")
-    name = re.sub(r"[^\w.-]+", "-", plain)[-100:].strip("-")
-    # Two tests whose names differ in what a folder's may not have would share one.
-    return name if name == plain else f"{name}-{hashlib.sha256(nodeid.encode()).hexdigest()[:8]}"
+    """The name of a folder, which no other test has."""
+    joined = nodeid.replace("::", "-")
+    name = re.sub(r"[^\w.-]+", "-", joined)[-100:].strip("-")
+    # Two names that differ only in characters that a folder cannot have need two folders.
+    return name if name == joined else f"{name}-{hashlib.sha256(nodeid.encode()).hexdigest()[:8]}"
 
 
 class HarnessRun:
-    """Called by a test with what it trains; see `__call__`."""
+    """The value of the fixture, which a test calls with its training; see `__call__`."""
 
     def __init__(self, item: pytest.Item, factory: pytest.TempPathFactory) -> None:
         self.home = Home(item, factory)
@@ -79,37 +79,40 @@ class HarnessRun:
         expect: Expected | None = None,
         **settings: Unpack[Changes],
     ) -> Run:
-        """Train in a worker, watched, and wait for its end.
+        """Train in a watched worker and wait for its end.
 
-        `scenario` and `batches` are as for `harness.run`; what is not given is the marker's, or its
-        default. Fails the test when the outcome is not among those expected, and skips it when the
-        scenario cannot run here. Raises UsageError for a wrong setting or scenario.
+        `scenario` and `batches` are as for `harness.run`. The marker gives the other arguments
+        that are omitted, if it has them. The test fails when the outcome is not an expected one.
+        It is skipped when the scenario cannot run here. Raises UsageError for a wrong setting or
+        scenario.
         """
         __tracebackhide__ = True
         self.called = True
-        one = scenario if isinstance(scenario, Scenario) else Scenario(scenario, batches=batches)
+        described = (
+            scenario if isinstance(scenario, Scenario) else Scenario(scenario, batches=batches)
+        )
         try:
-            return self._train(one, budget, expect, settings)
+            return self._train(described, budget, expect, settings)
         except HarnessError as error:
-            # Its message says it all; where in the harness it was raised says nothing to the user.
+            # The message is enough: the traceback leads into the harness, not into the test.
             raise error.with_traceback(None) from None
 
     def _train(
-        self, one: Scenario, budget: float | None, expect: Expected | None, settings: Changes
+        self, scenario: Scenario, budget: float | None, expect: Expected | None, settings: Changes
     ) -> Run:
         __tracebackhide__ = True
         marked = _marked(self._item)
-        wanted = _outcomes(marked.get("expect", Outcome.COMPLETED) if expect is None else expect)
+        expected = _outcomes(marked.get("expect", Outcome.COMPLETED) if expect is None else expect)
         seconds = marked.get("budget", BUDGET_S) if budget is None else budget
         changes = {k: v for k, v in marked.items() if k not in ("expect", "budget")} | settings
         folder = self.home.new()
-        run = watched(self._item, own(one.info(folder), changes), folder, float(seconds))[0]
-        if run.outcome not in wanted:
+        run = watched(self._item, own(scenario.info(folder), changes), folder, float(seconds))[0]
+        if run.outcome not in expected:
             if run.outcome is Outcome.SKIPPED:
-                pytest.skip(run.reason or "it cannot run here")
+                pytest.skip(run.reason or "the scenario cannot run here")
             other = (
-                [f"expected: {' or '.join(one.value for one in wanted)}"]
-                if wanted != (Outcome.COMPLETED,)
+                [f"expected: {' or '.join(outcome.value for outcome in expected)}"]
+                if expected != (Outcome.COMPLETED,)
                 else []
             )
             pytest.fail(failure.failure(run, *other))
@@ -117,33 +120,33 @@ class HarnessRun:
 
 
 def watched(item: pytest.Item, info: ScenarioInfo, folder: Path, budget: float) -> Runs:
-    """Run one scenario within the limits of the test; fails it when pytest-timeout's is over."""
+    """Run one scenario; the test fails at the limit of pytest-timeout."""
     __tracebackhide__ = True
     options = Options(out=folder, budget=budget)
     with taken_over(item) as limit:
         command = ("pytest", item.nodeid)
         runs = carry_out([info], Settings(), options, observer=limit, command=command)
     if limit.fired:
-        pytest.fail(failure.timeout(runs[0], limit.settings.timeout, limit.told))
+        pytest.fail(failure.timeout(runs[0], limit.settings.timeout, limit.evidence))
     return runs
 
 
 def _marked(item: pytest.Item) -> dict[str, Any]:
-    """The keywords of the marker `training`, the nearest one's before those of its module."""
-    found: dict[str, Any] = {}
+    """The keywords of the marker `training`; the nearest marker comes before that of the module."""
+    keywords: dict[str, Any] = {}
     for marker in item.iter_markers("training"):
         if marker.args:
-            raise UsageError("the marker training takes keywords alone, such as steps=20")
-        found = {**marker.kwargs, **found}
-    return found
+            raise UsageError("the marker `training` takes keyword arguments only, such as steps=20")
+        keywords = {**marker.kwargs, **keywords}
+    return keywords
 
 
 def _outcomes(expect: Expected) -> tuple[Outcome, ...]:
-    words = (expect,) if isinstance(expect, str) else tuple(expect)
-    if not words:
-        raise UsageError("expect: it is empty, so that no outcome would do")
+    names = (expect,) if isinstance(expect, str) else tuple(expect)
+    if not names:
+        raise UsageError("expect is empty; name at least one outcome")
     try:
-        return tuple(Outcome(word) for word in words)
+        return tuple(Outcome(name) for name in names)
     except ValueError as error:
-        known = ", ".join(one.value for one in Outcome)
-        raise UsageError(f"expect: {error}: one of {known}") from None
+        known = ", ".join(outcome.value for outcome in Outcome)
+        raise UsageError(f"expect: {error}; use some of {known}") from None

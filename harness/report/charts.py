@@ -95,10 +95,10 @@ def downsample(values: Sequence[float]) -> list[float]:
     their order, so that no spike is lost."""
     if len(values) <= POINTS:
         return list(values)
-    kept: list[float] = []
+    drawn: list[float] = []
     slices = POINTS // 2
     for i in range(slices):
         part = values[i * len(values) // slices : (i + 1) * len(values) // slices]
         low, high = min(part), max(part)
-        kept += [low, high] if part.index(low) <= part.index(high) else [high, low]
-    return kept
+        drawn += [low, high] if part.index(low) <= part.index(high) else [high, low]
+    return drawn

@@ -1,4 +1,4 @@
-"""What GitHub Actions shows of a run: a step's summary, and annotations at the scenarios. Pure."""
+"""Output for GitHub Actions: the summary of a step, and annotations at scenarios. Pure."""
 
 from __future__ import annotations
 
@@ -6,10 +6,11 @@ import posixpath
 import re
 from collections.abc import Iterator, Sequence
 
-from harness.analysis.controls import Row
+from harness.analysis.controls import ControlResult
 from harness.model import Outcome, RunResult, ScenarioInfo, ScenarioResult, Severity
-from harness.report.text import counted, line
+from harness.report.text import line
 from harness.text import phrases
+from harness.text.units import plural
 
 SUMMARY = 1 << 20
 """Bytes that a step's summary may have; GitHub shows nothing of a longer one."""
@@ -24,7 +25,7 @@ def summary(report: str, room: int) -> str:
     """`report`, cut between two lines so that it has at most `room` bytes; empty if none fits."""
     if len(report.encode()) <= room:
         return report
-    kept: list[str] = []
+    lines: list[str] = []
     closing: list[str] = []
     best = 0
     size = len(_CUT.encode())
@@ -32,15 +33,15 @@ def summary(report: str, room: int) -> str:
         size += len(text.encode())
         if size > room:
             break
-        kept.append(text)
+        lines.append(text)
         _follow(text, closing)
         if size + sum(len(end.encode()) + 2 for end in closing) <= room:
-            best = len(kept)
+            best = len(lines)
     closing.clear()
-    for text in kept[:best]:
+    for text in lines[:best]:
         _follow(text, closing)
     ends = "".join(f"\n{end}\n" for end in reversed(closing))
-    return "".join(kept[:best]) + ends + _CUT if best else ""
+    return "".join(lines[:best]) + ends + _CUT if best else ""
 
 
 def _follow(text: str, closing: list[str]) -> None:
@@ -64,48 +65,52 @@ def commands(run: RunResult, failures: Sequence[Outcome], root: str = "") -> Ite
     `run` is as it is published: a scenario's file is shown when it lies in the project, which
     itself lies at `root` in the repository.
     """
-    failed = [one for one in run.results if one.outcome in failures]
-    faulty = [one for one in run.results if one not in failed and _faults(one)]
-    yield from _annotations("error", run, [(one.scenario, *_told(one)) for one in failed], root)
-    yield from _annotations("warning", run, [(one.scenario, *_told(one)) for one in faulty], root)
+    failed = [result for result in run.results if result.outcome in failures]
+    faulty = [result for result in run.results if result not in failed and _faults(result)]
+    yield from _annotations(
+        "error", run, [(result.scenario, *_message(result)) for result in failed], root
+    )
+    yield from _annotations(
+        "warning", run, [(result.scenario, *_message(result)) for result in faulty], root
+    )
 
 
-def missed(run: RunResult, rows: Sequence[Row], root: str = "") -> Iterator[str]:
+def missed(run: RunResult, rows: Sequence[ControlResult], root: str = "") -> Iterator[str]:
     """A workflow command for each control that got another verdict than it has to."""
-    told = [
+    lines = [
         (row.control, f"{_named(row.control, row.repeat)}: {row.got}", "; ".join(row.wrong))
         for row in rows
         if row.ok is False
     ]
-    yield from _annotations("error", run, told, root)
+    yield from _annotations("error", run, lines, root)
 
 
 def _annotations(
-    kind: str, run: RunResult, told: Sequence[tuple[str, str, str]], root: str
+    kind: str, run: RunResult, messages: Sequence[tuple[str, str, str]], root: str
 ) -> Iterator[str]:
-    """Of each the scenario, a title and a message; those that GitHub would not show are counted."""
+    """Annotations of scenario, title and message; those above GitHub's limit are counted."""
     infos = {info.name: info for info in run.scenarios}
     # The last one that is shown says how many are not.
-    first = told if len(told) <= MOST else told[: MOST - 1]
+    first = messages if len(messages) <= MOST else messages[: MOST - 1]
     for scenario, title, message in first:
         yield _command(kind, _place(infos.get(scenario), root), title, line(message, MESSAGE))
-    rest = len(told) - len(first)
+    rest = len(messages) - len(first)
     if rest:
-        yield _command(kind, {}, "harness", f"and {counted(rest, 'more run')}: see report.md")
+        yield _command(kind, {}, "harness", f"and {plural(rest, 'more run')}: see report.md")
 
 
 def _faults(result: ScenarioResult) -> list[str]:
     return [
-        one.summary
-        for one in result.findings
-        if one.severity is Severity.ERROR and not one.expected
+        finding.summary
+        for finding in result.findings
+        if finding.severity is Severity.ERROR and not finding.expected
     ]
 
 
-def _told(result: ScenarioResult) -> tuple[str, str]:
+def _message(result: ScenarioResult) -> tuple[str, str]:
     """Title and message."""
-    told = phrases.why(result) or "; ".join(_faults(result)) or result.outcome.value
-    return f"{_named(result.scenario, result.repeat)}: {result.outcome.value}", told
+    text = phrases.reason(result) or "; ".join(_faults(result)) or result.outcome.value
+    return f"{_named(result.scenario, result.repeat)}: {result.outcome.value}", text
 
 
 def _named(scenario: str, repeat: int) -> str:

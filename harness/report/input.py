@@ -1,4 +1,4 @@
-"""What a report is made from: the result, and of the streams beside it what a report asks for."""
+"""The input of a report: the result, and the needed parts of the streams beside it."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ from harness.model import (
 from harness.privacy import Personal
 from harness.privacy.personal import recall
 from harness.report import runjson
-from harness.text.sanitize import plain
+from harness.text.sanitize import sanitize
 
 T = TypeVar("T")
 
@@ -64,16 +64,16 @@ class ReportInput:
     """Parameters of a model that the scenario has brought; 0 of one that it did not show us, None
     where it trains the model of the settings."""
     log_tails: Callable[[ScenarioResult], Mapping[str, str]] = lambda _: {}
-    """By stream, `stdout` and `stderr`: at most the last TAIL bytes."""
+    """At most the last TAIL bytes of `stdout` and `stderr`, by stream."""
     stacks: Callable[[ScenarioResult], tuple[str, ...]] = lambda _: ()
     """Names of the files with stacks."""
     stack_texts: Callable[[ScenarioResult], Mapping[str, str]] = lambda _: {}
-    """What is in them, by path below stacks/: at most the first STACK bytes of each."""
+    """The stack files, by path below stacks/: at most the first STACK bytes of each."""
     samples: Callable[[ScenarioResult], Iterable[Sample]] = lambda _: ()
     rank_beats: Callable[[ScenarioResult, int], Sequence[AnyBeat]] = lambda _, __: ()
-    """Of one rank of a job the first beat and the last ones."""
+    """The first beat and the last ones of one rank of a job."""
     rank_pids: Callable[[ScenarioResult], Mapping[int, int]] = lambda _: {}
-    """By process of a job its rank."""
+    """The rank of each process of a job."""
 
 
 @dataclass(frozen=True)
@@ -148,9 +148,9 @@ def _redacted(data: ReportInput, personal: Personal) -> ReportInput:
         cleaned: T = privacy.cleaned(value, personal)
         return cleaned
 
-    def texts(found: Mapping[str, str]) -> dict[str, str]:
+    def texts(stacks: Mapping[str, str]) -> dict[str, str]:
         # Without colours first: they may stand in the middle of a word.
-        return {name: clean(plain(text)) for name, text in found.items()}
+        return {name: clean(sanitize(text)) for name, text in stacks.items()}
 
     return ReportInput(
         run=msgspec.structs.replace(privacy.published(data.run, personal), full=False),
@@ -181,11 +181,11 @@ def _own_model(home: Path) -> int | None:
     return None
 
 
-def _record(found: Record, clean: Callable[[Any], Any]) -> Record:
-    """What its user named, in whichever field: numbers stand in arrays, which stay."""
-    told = {one.name: getattr(found, one.name) for one in fields(found)}
+def _record(record: Record, clean: Callable[[Any], Any]) -> Record:
+    """Redact all text of a record, in whichever field; arrays hold numbers and stay."""
+    values = {field.name: getattr(record, field.name) for field in fields(record)}
     return replace(
-        found, **{name: clean(v) for name, v in told.items() if not isinstance(v, array)}
+        record, **{name: clean(v) for name, v in values.items() if not isinstance(v, array)}
     )
 
 
@@ -199,7 +199,7 @@ def _pids(home: Path) -> dict[int, int]:
 
 
 def _tail(path: Path) -> str:
-    """Of a long log the end, from the first whole line on: half a token is no token any more."""
+    """The end of a long log, from the first whole line on: half a token cannot be redacted."""
     try:
         with path.open("rb") as file:
             start = max(0, path.stat().st_size - TAIL)

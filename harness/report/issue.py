@@ -19,9 +19,10 @@ from harness.report import repro
 from harness.report.input import LOGS, WORST_FIRST, Group, ReportInput, groups
 from harness.report.sections.scenario import last_lines
 from harness.report.sections.verdicts import steps
-from harness.report.text import NOTHING, cell, code, details, fence, line, number, seconds, size
+from harness.report.text import NOTHING, cell, code, details, fence, line
 from harness.scenario.load import apply
 from harness.text import phrases
+from harness.text.units import duration, number, plural, size
 
 LIMIT = 65_000
 """GitHub cuts a body at 65,536 characters, as UTF-16 counts them."""
@@ -60,12 +61,12 @@ def draft(data: ReportInput, siblings: Mapping[str, str]) -> str:
 
 
 def chosen(every: Sequence[Group]) -> Group | None:
-    """What the issue is about: the first of the worst, or of those that completed with a fault."""
+    """The subject of the issue: the first of the worst, or of those completed with a fault."""
     return min(
         every,
         key=lambda group: (
             WORST_FIRST.index(group.worst.outcome),
-            not any(one.severity is Severity.ERROR for one in group.worst.findings),
+            not any(finding.severity is Severity.ERROR for finding in group.worst.findings),
         ),
         default=None,
     )
@@ -79,22 +80,22 @@ def _code(info: ScenarioInfo | None, data: ReportInput, siblings: Mapping[str, s
     if info is None:
         return ""
     if info.command is not None or data.run.settings is None:
-        words = info.command.argv if info.command else data.run.command
-        return fence(line(shlex.join(words), 4_000), "sh")
+        argv = info.command.argv if info.command else data.run.command
+        return fence(line(shlex.join(argv), 4_000), "sh")
     try:
         settings = apply(data.run.settings, info)
         script = repro.script(info, settings, siblings)
     except (ValueError, UsageError) as error:
         return f"The scenario cannot be shown as one file: {cell(str(error))}."
-    shown = fence(script, "python")
-    if _units(shown) > CODE:
-        return f"The scenario's code is too long for an issue ({len(script):,} characters)."
+    block = fence(script, "python")
+    if _units(block) > CODE:
+        return f"The scenario's code is too long for an issue ({plural(len(script), 'character')})."
     needs = [*repro.requires(script)]
     if settings.model not in BUILT_IN_MODELS:
         needs.append(f"the model {code(settings.model)}")
-    told = f"MLX, {', '.join(needs)}" if needs else "MLX alone"
+    modules = f"MLX, {', '.join(needs)}" if needs else "MLX alone"
     note = _MARKS if _MARK.search(info.source) else ""
-    return f"One file, which needs {told} (`python repro.py`).{note}\n\n{shown}"
+    return f"One file, which needs {modules} (`python repro.py`).{note}\n\n{block}"
 
 
 def _desktop(data: ReportInput) -> str:
@@ -136,11 +137,11 @@ def _facts(result: ScenarioResult) -> Iterator[str]:
         *((one.code, one.summary) for one in result.findings if not one.expected),
         *((f"rank {one.rank}", f"{one.state.value}: {one.reason}") for one in result.ranks[:16]),
     ]
-    yield "\n".join(f"- {cell(name, 40)}: {cell(str(told), 400)}" for name, told in facts if told)
+    yield "\n".join(f"- {cell(name, 40)}: {cell(str(text), 400)}" for name, text in facts if text)
 
 
 def _ended_by(result: ScenarioResult) -> str | None:
-    """Of one that is hung it was the harness."""
+    """Name the ending; of a hung run the harness caused it."""
     if result.outcome is not Outcome.CRASHED:
         return None
     return result.signal or (None if result.exit_code is None else f"exit code {result.exit_code}")
@@ -153,11 +154,11 @@ def _place(result: ScenarioResult) -> str | None:
 
 
 def _times(first: float, median: float) -> str:
-    return f"{seconds(first)} the first, {seconds(median)} the median"
+    return f"{duration(first)} the first, {duration(median)} the median"
 
 
 def _others(data: ReportInput, about: Group | None) -> str:
-    """What became of the same step in other variations."""
+    """The results of the same step in other variations."""
     rest = [group for group in groups(data.run) if about is None or group.name != about.name]
     lines = [
         f"- {code(group.name)}: {_became(group.results)}"
@@ -171,14 +172,14 @@ def _became(results: Sequence[ScenarioResult]) -> str:
     counts = Counter(result.outcome for result in results)
     if len(results) == 1:
         return results[0].outcome.value
-    return ", ".join(f"{counts[one]} of {len(results)} {one.value}" for one in counts)
+    return ", ".join(f"{counts[outcome]} of {len(results)} {outcome.value}" for outcome in counts)
 
 
 def _evidence(group: Group, data: ReportInput) -> Iterator[str]:
     result = group.worst
     for name, text in _telling(data.stack_texts(result), result)[:2]:
-        told = "\n".join(text.split("\n")[:200])[:STACK]
-        yield details(f"Stacks ({line(name, 60)})", fence(told, "text"))
+        text_of_stacks = "\n".join(text.split("\n")[:200])[:STACK]
+        yield details(f"Stacks ({line(name, 60)})", fence(text_of_stacks, "text"))
     tails = data.log_tails(result)
     for name in LOGS:
         if text := last_lines(tails.get(name, "")):
@@ -193,24 +194,24 @@ def _telling(texts: Mapping[str, str], result: ScenarioResult) -> list[tuple[str
     first: dict[str, tuple[str, str]] = {}
     for name, text in texts.items():
         first.setdefault(name.rpartition("/")[0], (name, text))
-    blamed = {f"rank-{one.rank}" for one in result.ranks if one.culprit}
+    blamed = {f"rank-{rank.rank}" for rank in result.ranks if rank.culprit}
     # In runs of old the stacks of who is to blame had no folder.
     return [first[folder] for folder in sorted(first, key=lambda f: f not in blamed and bool(f))]
 
 
 def _fitted(parts: Sequence[str]) -> str:
     """Whole parts only, from the first; what does not fit is left out."""
-    kept, room = [], LIMIT - 200
+    chosen, room = [], LIMIT - 200
     left_out = 0
     for part in parts:
         cost = _units(part) + 2
         if cost <= room:
-            kept.append(part)
+            chosen.append(part)
             room -= cost
         else:
             left_out += 1
     note = [f"*{left_out} more parts do not fit: report.md has them.*"] if left_out else []
-    return "\n\n".join([*kept, *note]) + "\n"
+    return "\n\n".join([*chosen, *note]) + "\n"
 
 
 def _units(text: str) -> int:

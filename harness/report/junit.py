@@ -32,7 +32,7 @@ def render(run: RunResult) -> bytes:
     if run.full:
         ET.SubElement(ET.SubElement(suite, "properties"), "property", name="redacted", value="no")
     for group in groups(run):
-        suite.extend(_case(result, group) for result in group.results)
+        suite.extend(_test_case(result, group) for result in group.results)
     root = ET.Element("testsuites")
     root.append(suite)
     ET.indent(root)
@@ -40,21 +40,21 @@ def render(run: RunResult) -> bytes:
     return document + b"\n"
 
 
-def _case(result: ScenarioResult, group: Group) -> ET.Element:
+def _test_case(result: ScenarioResult, group: Group) -> ET.Element:
     repeated = len(group.results) > 1
     name = line(result.scenario, LIMIT) + (f"[{result.repeat}]" if repeated else "")
-    case = ET.Element("testcase", classname="harness", name=name, time=_time(result.wall_s))
-    reason = line(phrases.why(result) or result.outcome.value, LIMIT)
+    element = ET.Element("testcase", classname="harness", name=name, time=_time(result.wall_s))
+    reason = line(phrases.reason(result) or result.outcome.value, LIMIT)
     if _failed(result):
-        ET.SubElement(case, "failure", type=result.outcome.value, message=reason)
+        ET.SubElement(element, "failure", type=result.outcome.value, message=reason)
     elif result.outcome is Outcome.CRASHED:
-        ET.SubElement(case, "error", type="crashed", message=reason)
+        ET.SubElement(element, "error", type="crashed", message=reason)
     elif result.outcome is Outcome.SKIPPED:
-        ET.SubElement(case, "skipped", message=reason)
-    found = [f"{line(f.code, LIMIT)}: {line(f.summary, LIMIT)}" for f in result.findings]
-    if found:
-        ET.SubElement(case, "system-out").text = "\n".join(found)
-    return case
+        ET.SubElement(element, "skipped", message=reason)
+    lines = [f"{line(f.code, LIMIT)}: {line(f.summary, LIMIT)}" for f in result.findings]
+    if lines:
+        ET.SubElement(element, "system-out").text = "\n".join(lines)
+    return element
 
 
 def _failed(result: ScenarioResult) -> bool:

@@ -25,8 +25,8 @@ from harness.model import (
 )
 
 STEPS = 40
-"""Of a long job the last steps that are shown."""
-TOLD = {
+"""The last steps of a long job that are drawn."""
+LABELS = {
     "startup": "start-up",
     "step": "step",
     "collective": "evaluation with collectives",
@@ -45,7 +45,7 @@ _LAST = {
     Standing.WORKING: "step",
     Standing.SLOW: "step",
 }
-"""What a rank did from its last beat to the verdict; all others wait."""
+"""The state of a rank from its last beat to the verdict; all others wait."""
 
 
 @dataclass(frozen=True)
@@ -63,7 +63,7 @@ class Lane:
     """The rank that is drawn, where ranks of which the same is to be said share a lane."""
     spans: tuple[Span, ...]
     died: float | None = None
-    """When the last beat came of a rank that is dead."""
+    """The time of the last beat of a dead rank."""
 
 
 @dataclass(frozen=True)
@@ -72,7 +72,7 @@ class Lanes:
     begin: float
     end: float
     verdict: bool
-    """Whether the end is a verdict's."""
+    """True where the timeline ends with a verdict."""
     left_out: int = 0
     """Ranks without a lane."""
 
@@ -80,10 +80,10 @@ class Lanes:
 def alike(results: Iterable[RankResult]) -> list[list[RankResult]]:
     """Ranks of which the same is to be said; culprits first, then what few of them do."""
     groups: dict[object, list[RankResult]] = defaultdict(list)
-    for one in results:
-        key = (one.culprit, one.state, one.last_step, one.last_phase, one.collective)
-        ending = (one.exit_code, one.signal, one.wait_site, one.python_frame)
-        groups[key, one.collective_op, ending].append(one)
+    for rank in results:
+        key = (rank.culprit, rank.state, rank.last_step, rank.last_phase, rank.collective)
+        ending = (rank.exit_code, rank.signal, rank.wait_site, rank.python_frame)
+        groups[key, rank.collective_op, ending].append(rank)
     return sorted(
         groups.values(),
         key=lambda same: (
@@ -104,22 +104,22 @@ def lanes(
     """
     groups = alike(result.ranks)
     if len(result.ranks) <= most:
-        groups = [[one] for same in groups for one in same]
-    shown = groups[:most]
-    courses = [_course(beats(same[0].rank)) for same in shown]
+        groups = [[rank] for same in groups for rank in same]
+    chosen = groups[:most]
+    courses = [_course(beats(same[0].rank)) for same in chosen]
     starts = [course.start for course in courses if course.start is not None]
     if not starts:
         return None
     first = min(starts)
     end = max(
         course.last + (same[0].phase_s or 0.0) * (_left(same[0]) is not None)
-        for course, same in zip(courses, shown, strict=True)
+        for course, same in zip(courses, chosen, strict=True)
     )
     begin = min(course.begin for course in courses if course.start is not None)
     return Lanes(
         lanes=tuple(
             _lane(same, course, end, first, begin)
-            for same, course in zip(shown, courses, strict=True)
+            for same, course in zip(chosen, courses, strict=True)
         ),
         begin=begin - first,
         end=end - first,
@@ -130,7 +130,7 @@ def lanes(
 
 @dataclass(frozen=True)
 class _Course:
-    """Of one rank, at dates."""
+    """The beats of one rank, with absolute times."""
 
     start: float | None = None
     begin: float = 0.0
@@ -183,26 +183,26 @@ def _steps(beats: Iterable[AnyBeat], ahead: float) -> Iterator[tuple[Span, ...]]
         yield (Span("step", returned, built[1]),)
 
 
-def _left(one: RankResult) -> str | None:
-    return _LAST.get(one.state, "waiting")
+def _left(rank: RankResult) -> str | None:
+    return _LAST.get(rank.state, "waiting")
 
 
 def _lane(
     same: Sequence[RankResult], course: _Course, end: float, first: float, begin: float
 ) -> Lane:
-    one = same[0]
+    rank = same[0]
     spans = course.spans
-    if course.start is not None and (kind := _left(one)) is not None:
+    if course.start is not None and (kind := _left(rank)) is not None:
         spans = (*spans, Span(kind, course.last, end))
     return Lane(
-        name=named(rank.rank for rank in same),
-        result=one,
+        name=named(member.rank for member in same),
+        result=rank,
         spans=tuple(
             Span(span.kind, max(span.begin, begin) - first, span.end - first)
             for span in spans
             if span.end > max(span.begin, begin)
         ),
         died=course.last - first
-        if one.state is Standing.DEAD and course.start is not None
+        if rank.state is Standing.DEAD and course.start is not None
         else None,
     )

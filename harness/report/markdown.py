@@ -20,7 +20,7 @@ from harness.report.sections.environment import environment
 from harness.report.sections.ranks import ranks
 from harness.report.sections.repeats import repeats
 from harness.report.sections.verdicts import verdicts
-from harness.report.text import counted
+from harness.text.units import plural
 
 LIMIT = 60_000
 """Characters. GitHub cuts an issue at 65,536; the rest is left to whoever attaches it."""
@@ -44,13 +44,13 @@ CHART, LOG, CODE, STACKS, COMPLETED, RANKS, EVIDENCE, FAILED = DROPPED = (
     "cause",
     "section",
 )
-"""What is left out when the report is too long, the first kind first."""
+"""The kinds of blocks that a too long report leaves out, the first kind first."""
 
 PARTS: tuple[tuple[str, Part], ...] = (
     (FAILED, scenario.numbers),
     (EVIDENCE, scenario.cause),
     (RANKS, ranks),
-    (STACKS, stacks.told),
+    (STACKS, stacks.excerpt),
     (CHART, charts),
     (CODE, scenario.source),
     (LOG, scenario.log_tail),
@@ -76,7 +76,7 @@ class Block:
     text: str
     kind: str
     fine: bool
-    """Whether the scenario completed."""
+    """True where the scenario completed."""
 
 
 def render(data: ReportInput) -> str:
@@ -85,8 +85,8 @@ def render(data: ReportInput) -> str:
     after = [text for section in AFTER if (text := section(data))]
     blocks = [block for group in groups(data.run) for block in _blocks(group, data)]
     room = LIMIT - _NOTE - len("\n\n## Scenarios") - sum(len(t) + 2 for t in before + after)
-    kept, left_out = _fitted(blocks, room)
-    scenarios = ["## Scenarios", *(block.text for block in kept)] if kept else []
+    blocks_left, left_out = _fitted(blocks, room)
+    scenarios = ["## Scenarios", *(block.text for block in blocks_left)] if blocks_left else []
     return "\n\n".join([*before, *scenarios, *after, *_note(left_out)]) + "\n"
 
 
@@ -98,7 +98,7 @@ def _blocks(group: Group, data: ReportInput) -> Iterator[Block]:
 
 
 def _fitted(blocks: Sequence[Block], room: int) -> tuple[list[Block], list[Block]]:
-    """Those that stay within `room` characters, and those that are left out."""
+    """Split blocks into those within `room` characters and those left out."""
     excess = sum(len(block.text) + 2 for block in blocks) - room
     dropped = set()
     # The first to go: by kind, completed before failed, the last before the first.
@@ -111,16 +111,16 @@ def _fitted(blocks: Sequence[Block], room: int) -> tuple[list[Block], list[Block
             break
         excess -= len(blocks[index].text) + 2
         dropped.add(index)
-    kept = [block for i, block in enumerate(blocks) if i not in dropped]
-    return kept, [block for i, block in enumerate(blocks) if i in dropped]
+    blocks_left = [block for i, block in enumerate(blocks) if i not in dropped]
+    return blocks_left, [block for i, block in enumerate(blocks) if i in dropped]
 
 
 def _note(left_out: Sequence[Block]) -> list[str]:
     if not left_out:
         return []
     counts = Counter(block.kind for block in left_out)
-    told = [_PLURALS[k].format(counted(counts[k], "scenario")) for k in DROPPED if counts[k]]
+    parts = [_PLURALS[k].format(plural(counts[k], "scenario")) for k in DROPPED if counts[k]]
     return [
-        f"*Left out to stay under {LIMIT:,} characters: {', '.join(told)}. "
+        f"*Left out to stay under {plural(LIMIT, 'character')}: {', '.join(parts)}. "
         "The run's folder has all of it.*"
     ]

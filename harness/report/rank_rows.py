@@ -7,11 +7,12 @@ from dataclasses import dataclass
 
 from harness.detect.ranks.phrases import named
 from harness.model import RankResult
-from harness.report.text import NOTHING, line, seconds
+from harness.report.text import NOTHING, known, line
+from harness.text.units import duration
 
 
 @dataclass(frozen=True)
-class Row:
+class RankRow:
     """Ranks of which the same is to be said."""
 
     name: str
@@ -26,27 +27,27 @@ class Row:
     why: str
 
 
-def row(same: Sequence[RankResult]) -> Row:
+def row(same: Sequence[RankResult]) -> RankRow:
     first = same[0]
-    where = sorted({one.host for one in same if one.host})
-    longest = max((one.phase_s for one in same if one.phase_s is not None), default=None)
+    where = sorted({rank.host for rank in same if rank.host})
+    longest = max((rank.phase_s for rank in same if rank.phase_s is not None), default=None)
     collective = NOTHING
     if first.collective is not None:
         step = "" if first.collective_step is None else f" (step {first.collective_step})"
         collective = line(f"{first.collective_op} #{first.collective}", 60) + step
-    return Row(
-        name=named(one.rank for one in same),
+    return RankRow(
+        name=named(rank.rank for rank in same),
         hosts=line(", ".join(where[:2]), 80) + (f" and {len(where) - 2} more" * (len(where) > 2)),
         state=state(first),
         culprit=first.culprit,
         step=NOTHING if first.last_step is None else str(first.last_step),
         phase=line(first.last_phase or NOTHING, 40),
-        lasted=seconds(longest),
+        lasted=known(longest, duration),
         collective=collective,
         site=line(", from ".join(filter(None, (first.wait_site, first.python_frame))), 160),
         why=line(first.reason, 240),
     )
 
 
-def state(one: RankResult) -> str:
-    return one.state.value.replace("_", " ")
+def state(rank: RankResult) -> str:
+    return rank.state.value.replace("_", " ")

@@ -1,4 +1,4 @@
-"""run.json: written whole or not at all, and read back. docs/FORMAT.md describes it."""
+"""run.json: written whole or not at all, and read back. docs/reference/run-json.md describes it."""
 
 from __future__ import annotations
 
@@ -50,7 +50,10 @@ def read(folder: Path) -> RunResult:
     try:
         raw = json.loads(file.read_bytes())
     except OSError as error:
-        raise UsageError(f"{folder} is no run's folder: {NAME}: {error.strerror}") from error
+        reason = error.strerror
+        if isinstance(error, FileNotFoundError):
+            reason = f"it has no {NAME}" if folder.is_dir() else "there is no such folder"
+        raise UsageError(f"{folder} is not a run folder: {reason}") from error
     except (ValueError, RecursionError) as error:
         raise UsageError(f"{file} is not JSON: {error}") from error
     schema = raw.get("schema") if isinstance(raw, dict) else None
@@ -60,4 +63,4 @@ def read(folder: Path) -> RunResult:
         # Not strict: floats may be the strings "nan", "inf" and "-inf".
         return msgspec.convert(raw, type=RunResult, strict=False)
     except msgspec.ValidationError as error:
-        raise UsageError(f"{file} is no run's result: {error}") from error
+        raise UsageError(f"{file} is not the result of a run: {error}") from error

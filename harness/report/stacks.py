@@ -17,7 +17,7 @@ from harness.stacks import parse
 from harness.stacks.parse import Frame, ThreadStack
 
 COLUMNS = 40
-"""Of one run that are shown at most."""
+"""The most columns of one run."""
 THREADS = 40
 FRAMES = 200
 
@@ -45,29 +45,29 @@ class Process:
     title: str
     threads: tuple[Thread, ...]
     text: str
-    """What the tool printed, where no thread could be read in it."""
+    """The raw output of the tool, where it contains no readable thread."""
     pid: int | None = None
     rank: int | None = None
-    """Of a job, where that is known."""
+    """The rank in its job, where known."""
 
 
 @dataclass(frozen=True)
 class Column:
     name: str
     outcome: str
-    told: str
+    text: str
     """The cause of a hang; of another run its outcome."""
     site: str
     processes: tuple[Process, ...]
     same: int
-    """How many runs of this scenario ended so with these stacks."""
+    """The number of runs of this scenario with this end and these stacks."""
     culprit: bool = False
 
 
 def columns(groups: tuple[Group, ...], data: ReportInput) -> list[Column]:
     """A column for each way in which the runs of a scenario hung, and for each other run that has
     stacks: pytest-timeout has ended it, or it was hung and went on."""
-    found = []
+    alike = []
     for group in groups:
         kinds: dict[str, list[ScenarioResult]] = {}
         for result in group.results:
@@ -75,8 +75,8 @@ def columns(groups: tuple[Group, ...], data: ReportInput) -> list[Column]:
                 evidence = result.cause.evidence if result.cause else {}
                 key = str(evidence.get("fingerprint") or result.repeat)
                 kinds.setdefault(key, []).append(result)
-        found += [(group, same) for same in kinds.values()]
-    made = (of(group, same, data) for group, same in found[:COLUMNS])
+        alike += [(group, same) for same in kinds.values()]
+    made = (of(group, same, data) for group, same in alike[:COLUMNS])
     return list(islice(chain.from_iterable(made), COLUMNS))
 
 
@@ -91,32 +91,32 @@ def _of_ranks(group: Group, same: list[ScenarioResult], data: ReportInput) -> li
     """A column for each wait site of a job; the culprits' first, then what few ranks wait in."""
     result = same[0]
     whole = _column(group, same, data)
-    stacks = {one.rank: one for one in whole.processes if one.rank is not None}
+    stacks = {p.rank: p for p in whole.processes if p.rank is not None}
     sites: dict[object, list[RankResult]] = {}
-    for one in result.ranks:
-        if one.wait_site or one.wait:
-            sites.setdefault((one.wait_site, one.wait), []).append(one)
-        elif one.rank in stacks:
-            sites.setdefault(_functions(stacks[one.rank]), []).append(one)
+    for rank in result.ranks:
+        if rank.wait_site or rank.wait:
+            sites.setdefault((rank.wait_site, rank.wait), []).append(rank)
+        elif rank.rank in stacks:
+            sites.setdefault(_functions(stacks[rank.rank]), []).append(rank)
     ordered = sorted(sites.values(), key=lambda at: (not any(o.culprit for o in at), len(at)))
     made = [
         replace(
             whole,
-            name=f"{whole.name}: {named(one.rank for one in at)}",
+            name=f"{whole.name}: {named(rank.rank for rank in at)}",
             site=": ".join(filter(None, (at[0].wait_site, at[0].wait))),
-            culprit=any(one.culprit for one in at),
-            processes=tuple([stacks[one.rank] for one in at if one.rank in stacks][:1]),
+            culprit=any(rank.culprit for rank in at),
+            processes=tuple([stacks[rank.rank] for rank in at if rank.rank in stacks][:1]),
         )
         for at in ordered
     ]
-    others = tuple(one for one in whole.processes if one.rank is None)
+    others = tuple(p for p in whole.processes if p.rank is None)
     if others or not made:
         made.append(replace(whole, name=f"{whole.name}: other processes", processes=others))
     return made
 
 
 def _functions(process: Process) -> tuple[str, ...]:
-    """What its main thread is in: ranks of which this is equal wait at one site."""
+    """The functions of the main thread: ranks with equal ones wait at one site."""
     return tuple(call.function for thread in process.threads[:1] for call in thread.calls)
 
 
@@ -124,13 +124,13 @@ def _column(group: Group, same: list[ScenarioResult], data: ReportInput) -> Colu
     result = same[0]
     cause = result.cause
     evidence = cause.evidence if cause else {}
-    told = result.outcome.value
+    text = result.outcome.value
     if cause is not None:
-        told = cause.code + (" (proven)" if cause.proven else "")
+        text = cause.code + (" (proven)" if cause.proven else "")
     return Column(
         name=group.label(result),
         outcome=result.outcome.value,
-        told=told,
+        text=text,
         site=line(
             str(evidence.get("wait_site") or (result.reason if not cause else "") or ""), 400
         ),
@@ -163,13 +163,13 @@ def _processes(texts: Mapping[str, str], tool: str, ranks: Mapping[int, int]) ->
         used = tool or last.rpartition("/")[2].removesuffix(".txt").partition("-")[2]
         rank = rank_of(folder)
         pid = int(folder) if folder.isdecimal() else None if rank is None else pids.get(rank)
-        found = _process(texts[last], used, pid)
-        if rank is None and found.pid is not None:
-            rank = ranks.get(found.pid)
+        process = _process(texts[last], used, pid)
+        if rank is None and process.pid is not None:
+            rank = ranks.get(process.pid)
         which = "" if rank is None else f"rank {rank}"
-        process = "the worker" if not folder else "" if pid is None else f"process {pid}"
-        title = ", ".join(filter(None, (which, process, f"by stacks/{last}")))
-        yield replace(found, title=title, rank=rank)
+        what = "the worker" if not folder else "" if pid is None else f"process {pid}"
+        title = ", ".join(filter(None, (which, what, f"by stacks/{last}")))
+        yield replace(process, title=title, rank=rank)
 
 
 def _process(text: str, tool: str, pid: int | None) -> Process:
@@ -201,7 +201,7 @@ def _thread(stack: ThreadStack) -> Thread:
 
 
 def _folded(frames: Iterable[Frame]) -> Iterator[bool]:
-    """Of each frame, whether it is of no interest to who wrote the program."""
+    """Mark the frames that do not interest the author of the program."""
     ours = False
     for frame in frames:
         # What starts a worker is given on the command line, as somebody's program may be.

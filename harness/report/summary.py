@@ -6,7 +6,8 @@ import html
 from collections.abc import Iterable, Sequence
 
 from harness.model import Finding, Outcome, ScenarioResult, Severity
-from harness.report.text import NOTHING, counted, line, number, seconds, size
+from harness.report.text import NOTHING, line
+from harness.text.units import duration, number, plural, size
 
 Rows = Sequence[tuple[str, str]]
 TITLES = ("scenario", "outcome", "steps", "median step", "loss", "findings")
@@ -28,18 +29,18 @@ def verdict(result: ScenarioResult) -> str:
 
 
 def place(result: ScenarioResult) -> str:
-    """Where it was last: `step 3, eval`; empty when it had not begun."""
-    found = [f"step {result.last_step}"] if result.last_step is not None else []
-    found += [line(result.last_phase, 40)] if result.last_phase else []
-    return ", ".join(found)
+    """The last place: `step 3, eval`; empty when the run had not begun."""
+    parts = [f"step {result.last_step}"] if result.last_step is not None else []
+    parts += [line(result.last_phase, 40)] if result.last_phase else []
+    return ", ".join(parts)
 
 
 def wait_site(result: ScenarioResult) -> str:
-    """What a hung run waits for, and where; empty when no stack could be had."""
+    """The wait site of a hung run; empty without stacks."""
     return line(str(result.cause.evidence.get("wait_site", "")), 400) if result.cause else ""
 
 
-def told(finding: Finding) -> str:
+def format_finding(finding: Finding) -> str:
     expected = " (expected)" if finding.expected else ""
     return (
         f"{finding.severity.value} {line(finding.code, 40)}{expected}: {line(finding.summary, 240)}"
@@ -48,31 +49,31 @@ def told(finding: Finding) -> str:
 
 def steps(result: ScenarioResult) -> str:
     if result.steps_requested is None:
-        return counted(result.steps_completed, "step")
-    return f"{result.steps_completed} of {counted(result.steps_requested, 'step')}"
+        return plural(result.steps_completed, "step")
+    return f"{result.steps_completed} of {plural(result.steps_requested, 'step')}"
 
 
 def loss(result: ScenarioResult) -> str:
-    found = result.metrics.loss
-    return f"{number(found.first)} → {number(found.last)}" if found else NOTHING
+    losses = result.metrics.loss
+    return f"{number(losses.first)} → {number(losses.last)}" if losses else NOTHING
 
 
 def rows(result: ScenarioResult) -> Rows:
-    """What is known of one run, as (title, text), what is not known left out."""
+    """The known facts of one run, as pairs of title and text."""
     times, memory = result.metrics.step_s, result.metrics.memory
-    found = [
+    pairs = [
         ("outcome", verdict(result)),
         ("waits", wait_site(result)),
         ("steps", steps(result)),
-        ("step time", f"median {seconds(times.median)}, first {seconds(times.first)}, "
-         f"p99 {seconds(times.p99)}, max {seconds(times.max)}" if times else ""),
+        ("step time", f"median {duration(times.median)}, first {duration(times.first)}, "
+         f"p99 {duration(times.p99)}, max {duration(times.max)}" if times else ""),
         ("loss", loss(result) if result.metrics.loss else ""),
         ("active memory", size(memory.active_peak) if memory.active_peak is not None else ""),
         ("RSS", size(memory.rss_peak) if memory.rss_peak is not None else ""),
-        *(("finding", told(finding)) for finding in result.findings),
-        ("wall", seconds(result.wall_s)),
+        *(("finding", format_finding(finding)) for finding in result.findings),
+        ("wall", duration(result.wall_s)),
     ]  # fmt: skip
-    return [(title, text) for title, text in found if text]
+    return [(title, text) for title, text in pairs if text]
 
 
 def name(result: ScenarioResult) -> str:
@@ -87,7 +88,7 @@ def row(result: ScenarioResult) -> tuple[str, ...]:
         name(result),
         verdict(result),
         steps(result),
-        seconds(times.median if times else None),
+        duration(times.median) if times else NOTHING,
         loss(result),
         line(", ".join(dict.fromkeys(codes)), 120),
     )
@@ -95,9 +96,9 @@ def row(result: ScenarioResult) -> tuple[str, ...]:
 
 def as_text(lines: Iterable[Sequence[str]]) -> str:
     """Lines of cells in columns."""
-    every = [tuple(one) for one in lines]
+    every = [tuple(cells) for cells in lines]
     widths = [max(map(len, column)) for column in zip(*every, strict=True)]
-    padded = ("  ".join(map(str.ljust, one, widths)).rstrip() for one in every)
+    padded = ("  ".join(map(str.ljust, cells, widths)).rstrip() for cells in every)
     return "\n".join(padded)
 
 
@@ -109,6 +110,6 @@ def as_html(titles: Sequence[str], lines: Iterable[Sequence[str]], below: str = 
         return "<tr>" + "".join(f"<{tag}{style}>{html.escape(t)}</{tag}>" for t in texts) + "</tr>"
 
     head = f"<thead>{cells('th', titles)}</thead>" if titles else ""
-    body = "".join(cells("td", one) for one in lines)
+    body = "".join(cells("td", texts) for texts in lines)
     after = f"<p>{html.escape(below)}</p>" if below else ""
     return f"<table>{head}<tbody>{body}</tbody></table>{after}"

@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 import html
-import math
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
-from harness.text.sanitize import plain
+from harness.text.sanitize import sanitize
 
 NOTHING = "–"
-"""What a table shows where there is no figure."""
+"""The cell of a table without a figure."""
 
 _MARKUP = re.compile(r"([\\`*\[\]|~$])|(?<![A-Za-z0-9])_|_(?![A-Za-z0-9])")
 _BLOCK = re.compile(r"^(\d*)([-+=#.)]+)(?=\s|$)")
-"""What at the start of a line would make it a list, a title or a rule."""
+"""Marks that would start a list, a title or a rule at the start of a line."""
 _LINKED = re.compile(r"[@#](?=\S)|www(?=\.)|gh(?=-)|:(?=//)", re.IGNORECASE)
 _BREAK = "\u200b"
 """A space of no width: GitHub links mentions and issues in the finished text, past any escape."""
@@ -22,7 +21,7 @@ _BREAK = "\u200b"
 
 def line(text: str, limit: int) -> str:
     """`text` as one plain line of at most `limit` characters."""
-    text = " ".join(plain(text).split())
+    text = " ".join(sanitize(text).split())
     return text if len(text) <= limit else text[: limit - 1] + "…"
 
 
@@ -50,7 +49,7 @@ def code(text: str, limit: int = 60) -> str:
 
 def fence(text: str, language: str = "") -> str:
     """`text` in a fence longer than any run of backticks in it: nothing in it can end it."""
-    text = plain(text).rstrip()
+    text = sanitize(text).rstrip()
     longest = max((len(run) for run in re.findall("`+", text)), default=0)
     mark = "`" * max(3, longest + 1)
     return f"{mark}{language}\n{text}\n{mark}"
@@ -87,39 +86,6 @@ def _row(cells: Sequence[str]) -> str:
     return "| " + " | ".join(cells) + " |"
 
 
-def seconds(value: float | None) -> str:
-    """Three digits and a unit."""
-    if value is None or not math.isfinite(value):
-        return NOTHING if value is None else str(value)
-    for scale, unit in ((1e6, "µs"), (1e3, "ms")):
-        if abs(value) * scale < 999.5:
-            return f"{digits(value * scale)} {unit}"
-    return f"{digits(value)} s"
-
-
-def size(count: float | None) -> str:
-    """Bytes with a binary unit; a dash for what is not known."""
-    if count is None or not math.isfinite(count):
-        return NOTHING if count is None else str(count)
-    for unit in ("B", "KiB", "MiB", "GiB"):
-        if abs(count) < 999.5:
-            return f"{digits(count)} {unit}"
-        count /= 1024
-    return f"{digits(count)} TiB"
-
-
-def digits(value: float) -> str:
-    """Three significant digits, written without an exponent."""
-    whole = abs(value)
-    if whole >= 99.95 or value == 0:
-        return f"{value:.0f}"
-    return f"{value:.1f}" if whole >= 9.995 else f"{value:.2f}"
-
-
-def number(value: float) -> str:
-    """A loss: four digits, an exponent where it needs one."""
-    return f"{value:.4g}"
-
-
-def counted(number: int, noun: str) -> str:
-    return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"
+def known(value: float | None, write: Callable[[float], str]) -> str:
+    """Format a figure by `write`; a dash where there is none."""
+    return NOTHING if value is None else write(value)

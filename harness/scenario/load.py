@@ -106,7 +106,7 @@ def load(path: Path) -> ScenarioInfo:
             f"{path}{f':{line}' if line else ''}: not Python: {error.args[0]}"
         ) from error
     if "make_step" not in names(tree):
-        raise UsageError(f"{path} has no make_step(training): see docs/SCENARIOS.md")
+        raise UsageError(f"{path} has no make_step(training): see docs/guide/scenarios.md")
     doc = ast.get_docstring(tree) or ""
     settings = _literal(tree, "SETTINGS", {}, path)
     expects = _literal(tree, "EXPECTS", (), path)

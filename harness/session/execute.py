@@ -1,46 +1,32 @@
-"""Carries out a plan: makes the run's folder, runs it, leaves run.json and the reports there."""
+"""The execution of a plan: makes the folder of the run, runs it, and writes the reports there."""
 
 from __future__ import annotations
 
-import errno
-import os
-import secrets
 import shutil
 from collections.abc import Sequence
 from contextlib import nullcontext, suppress
 from datetime import datetime, timezone
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import msgspec
 
 from harness import __version__, privacy
-from harness.analysis import repeats
-from harness.analysis.diagnosis import diagnose
 from harness.errors import HarnessError, UsageError
-from harness.model import (
-    Diagnosis,
-    LeftOut,
-    Outcome,
-    RunResult,
-    ScenarioInfo,
-    ScenarioResult,
-    Settings,
-    WorkerSpec,
-)
-from harness.model.settings import RUN_PATIENCE, WATCH_PATIENCE
+from harness.model import LeftOut, Outcome, RunResult, ScenarioInfo, ScenarioResult, Settings
 from harness.observe import environment, processes
-from harness.privacy import Personal, personal
-from harness.report import runjson, write_all
-from harness.report.text import counted
-from harness.session import hostfile, resume
+from harness.privacy import personal
+from harness.report import write_all
+from harness.session import jobs, resume
+from harness.session.conclude import conclude, is_decided
+from harness.session.folder import SavedPlan, explain, locked, new_folder, save, save_plan
 from harness.session.plan import Options, Run
-from harness.session.resume import Earlier
 from harness.supervise import foreground, scheduler
-from harness.supervise.command import CommandJob
-from harness.supervise.handling import Handling
-from harness.supervise.job import Job
-from harness.supervise.scenario_ranks import RankedJob
-from harness.supervise.terminal import Terminal
+from harness.text.units import plural
+
+if TYPE_CHECKING:
+    from harness.supervise.job import Job
+    from harness.supervise.terminal import Terminal
 
 
 def execute(
@@ -50,60 +36,31 @@ def execute(
     observer: scheduler.Observer,
     command: Sequence[str],
     terminal: Terminal | None = None,
-    earlier: Earlier | None = None,
+    earlier: resume.EarlierRun | None = None,
 ) -> tuple[RunResult, Path]:
-    """Run all of `plan`; returns the result and the folder it was written to.
+    """Run all of `plan`; returns the result and the folder that it was written to.
 
-    With a `terminal`, the plan is a single outside command that runs in it, as if started there.
-    With `earlier`, which the caller holds open, it is added to that run.
+    With a `terminal`, the plan is one outside command that runs in it as if it was started there.
+    With `earlier`, whose lock the caller holds, the results are added to that run.
 
-    Raises UsageError when the folder cannot be made, no process could be looked at, or a worker
-    finds the user's settings wrong, HarnessError when the disk is full.
+    Raises UsageError when the folder cannot be made, when processes cannot be observed, or when a
+    worker refuses the settings. Raises HarnessError when the disk is full.
     """
     processes.check()
     folder = earlier.folder if earlier else new_folder(options.out)
     session = _Session(plan, settings, options, observer, command, folder, terminal, earlier)
     try:
-        with nullcontext() if earlier else resume.alone(folder):
+        with nullcontext() if earlier else locked(folder):
             return session.run(), folder
     except UsageError:
         session.withdraw()
         raise
     except OSError as error:
-        raise HarnessError(why(error, folder)) from error
-
-
-def why(error: OSError, folder: Path) -> str:
-    """What ended a run in `folder`, in words: its disk only where it is its disk."""
-    if isinstance(error.filename, (str, bytes)):
-        file = Path(os.fsdecode(error.filename))
-        ours = file.resolve().is_relative_to(folder.resolve())
-    else:
-        # A write names no file.
-        ours = error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EROFS)
-    if ours:
-        return f"cannot write to {folder}: {error.strerror or error}"
-    return str(error)
-
-
-def new_folder(out: Path) -> Path:
-    """A new folder OUT/<YYYYMMDD-HHMMSS>-<id>/; never one that was there before."""
-    stamp = datetime.now().strftime("%Y%m%d-%H%M%S")
-    folder = out / f"{stamp}-{secrets.token_hex(2)}"
-    try:
-        folder.mkdir(parents=True)
-    except OSError as error:
-        raise UsageError(f"cannot write to --out {out}: {error.strerror or error}") from error
-    return folder
-
-
-def save(run: RunResult, folder: Path, known: Personal) -> None:
-    """run.json of `run`, redacted unless it is to be full. Raises OSError."""
-    runjson.write(run if run.full else privacy.published(run, known), folder)
+        raise HarnessError(explain(error, folder)) from error
 
 
 class _Session:
-    """The state of one run while it is under way; also the observer that writes it down."""
+    """The state of one run while it is under way, and the observer that records it."""
 
     def __init__(
         self,
@@ -114,7 +71,7 @@ class _Session:
         command: Sequence[str],
         folder: Path,
         terminal: Terminal | None,
-        earlier: Earlier | None,
+        earlier: resume.EarlierRun | None,
     ) -> None:
         self._plan = plan
         self._options = options
@@ -123,52 +80,52 @@ class _Session:
         self._terminal = terminal
         self._earlier = earlier
         self._personal = personal.gather()
-        self._usage: str | None = None
+        self._mistake: str | None = None
         self._active: list[str] = []
         self._known_hangs: dict[str, set[str]] = {}
         """By scenario, fingerprints of hangs that have stood their patience."""
         if earlier is not None:
             self._personal = personal.joined(personal.recall(folder), self._personal)
-            self._kept: resume.Kept | None = resume.kept(earlier, plan)
-            self._run = resume.begun(earlier, plan, command, _now())
+            self._saved_plan: SavedPlan | None = resume.extended_plan(earlier, plan)
+            self._run = resume.extended_run(earlier, plan, command, _now())
         else:
-            found = environment.gather()
-            self._kept = resume.of(plan, settings, options, found)
+            machine = environment.gather()
+            self._saved_plan = resume.plan_to_save(plan, settings, options, machine)
             self._run = RunResult(
                 harness_version=__version__,
                 started=_now(),
                 command=tuple(command),
-                environment=found,
+                environment=machine,
                 settings=settings,
                 scenarios=_unique(plan),
                 full=options.full,
             )
         self._before = self._run
         self._device = self._run.environment.device
-        self.results = {(one.scenario, one.repeat): one for one in self._run.results}
+        self.results = {(r.scenario, r.repeat): r for r in self._run.results}
         self._order = [*self.results, *((run.info.name, run.repeat) for run in plan)]
 
     def run(self) -> RunResult:
-        # Before the first result too: whatever kills us leaves a run that can be reported.
+        # Before the first result too: a harness that is killed leaves a run that can be reported.
         personal.keep(self._personal, self._folder)
-        if self._kept is not None:
-            resume.keep(self._kept, self._folder)
+        if self._saved_plan is not None:
+            save_plan(self._saved_plan, self._folder)
         save(self._run, self._folder, self._personal)
         with scheduler.requests() as interrupts:
             interrupted = self._carry_out(interrupts)
-            if self._usage is not None:
-                raise UsageError(self._usage)
-            asked = interrupts.count
-            # Who asks to stop once more asks for no half of a report, and this takes no long time.
+            if self._mistake is not None:
+                raise UsageError(self._mistake)
+            before = interrupts.count
+            # Another Ctrl-C does not cut this short: the reports take little time.
             self._write(interrupted)
             write_all(self._folder, self._options.full)
-            late = interrupts.count > asked
+            late = interrupts.count > before
         if late and not interrupted:
-            raise KeyboardInterrupt(f"the run was over by then: it is in {self._folder}")
+            raise KeyboardInterrupt(f"the run is complete; its report is in {self._folder}")
         return self._run
 
     def _carry_out(self, interrupts: scheduler.Interrupts) -> bool:
-        """Run the plan; whether the user has ended it."""
+        """Run the plan; returns True when the user interrupted it."""
         if self._terminal is not None:
             _, interrupted = foreground.run(
                 self._terminal, lambda: self._start(self._plan[0]), self, interrupts
@@ -179,13 +136,13 @@ class _Session:
                 self._options.jobs,
                 self,
                 interrupts,
-                keep_going=lambda: self._usage is None,
+                keep_going=lambda: self._mistake is None,
                 wanted=self._wanted,
             )
         return interrupted
 
     def withdraw(self) -> None:
-        """After a mistake of the user's that came before any result, all is as it was before."""
+        """Undo everything after a mistake of the user's that came before any result."""
         if len(self.results) > len(self._before.results):
             return
         if self._earlier is None:
@@ -195,60 +152,27 @@ class _Session:
             home = self._folder / run.info.name
             shutil.rmtree(home / str(run.repeat), ignore_errors=True)
             with suppress(OSError):
-                home.rmdir()  # only if nothing else is in it
-        resume.keep(self._earlier.kept, self._folder)
+                home.rmdir()  # fails when it is not empty
+        save_plan(self._earlier.plan, self._folder)
         save(self._earlier.run, self._folder, self._personal)
 
     def _start(self, run: Run) -> Job:
-        folder = self._folder / run.info.name / str(run.repeat)
-        folder.mkdir(parents=True)
-        ranks = run.settings.ranks if run.settings else 1
-        spec = WorkerSpec(
-            scenario=run.info.name,
-            path=str(Path(run.info.path).resolve()) if run.info.path else "",
-            folder=str(folder.resolve()),
-            settings=run.settings,
-            repeat=run.repeat,
-            ranks=ranks,
-            hostfile=hostfile.of(self._options.hostfile, ranks),
-        )
-        handling = self._handling(run)
-        if spec.ranks > 1:
-            return RankedJob(run.info, spec, handling)
-        if run.info.command is None:
-            return Job(run.info, spec, handling)
-        ends = self._terminal.ends() if self._terminal is not None else None
-        return CommandJob(run.info, spec, handling, ends)
-
-    def _handling(self, run: Run) -> Handling:
-        """How a run is handled, by the options and, of a control, by its expected verdict."""
-        options, verdict = self._options, run.info.verdict
-        budget = options.budget
-        if verdict is not None and verdict.budget is not None:
-            budget = min(budget, verdict.budget)
-        usual = RUN_PATIENCE if run.info.command is None else WATCH_PATIENCE
-        return Handling(
-            budget=budget,
-            cold=options.cold,
-            on_hang=options.on_hang,
-            patience=options.patience or usual,
-            known_hangs=self._known_hangs.setdefault(run.info.name, set()),
-        )
+        known = self._known_hangs.setdefault(run.info.name, set())
+        return jobs.start(run, self._options, self._folder, self._terminal, known)
 
     def _wanted(self, index: int) -> bool:
-        """Whether the run at `index` of the plan can still tell anything that was asked for."""
+        """True when the run at `index` of the plan can still contribute to the result."""
         run, options = self._plan[index], self._options
-        mine = [one for (name, _), one in self.results.items() if name == run.info.name]
-        failed = sum(one.outcome not in (Outcome.COMPLETED, Outcome.SKIPPED) for one in mine)
+        results = [result for (name, _), result in self.results.items() if name == run.info.name]
+        failed = sum(r.outcome not in (Outcome.COMPLETED, Outcome.SKIPPED) for r in results)
         if options.stop_after is not None and failed >= options.stop_after:
-            self._leave_out(run, f"{counted(failed, 'run')} of it had not completed")
+            self._leave_out(run, f"{plural(failed, 'run')} of it did not complete")
             return False
         if options.until_decided and self.results:
-            # What is still under way may yet tell something: it counts as if it were to come.
+            # A run that is under way can still contribute: it counts as a remaining one.
             remaining = [*self._active, *(later.info.name for later in self._plan[index:])]
-            results, world = self._ordered(), self._run
-            if diagnose.decided(results, world.settings, world.environment, remaining):
-                self._leave_out(run, "none of it could change the diagnosis")
+            if is_decided(self._run, self._ordered(), remaining):
+                self._leave_out(run, "it could not change the diagnosis")
                 return False
         return True
 
@@ -257,23 +181,23 @@ class _Session:
         self._run = msgspec.structs.replace(self._run, left_out=(*self._run.left_out, left))
 
     def _ordered(self) -> tuple[ScenarioResult, ...]:
-        found = map(self.results.get, self._order)
-        return tuple(result for result in found if result is not None)
+        results = map(self.results.get, self._order)
+        return tuple(result for result in results if result is not None)
 
     def _write(self, interrupted: bool | None = None) -> None:
         continued = self._run.continued
         if continued:
             last = msgspec.structs.replace(continued[-1], interrupted=bool(interrupted))
             continued = (*continued[:-1], last)
-        self._run = concluded(
+        self._run = conclude(
             msgspec.structs.replace(
                 self._run,
                 finished=_now(),
                 results=self._ordered(),
                 left_out=tuple(
-                    one
-                    for one in self._run.left_out
-                    if (one.scenario, one.repeat) not in self.results
+                    left
+                    for left in self._run.left_out
+                    if (left.scenario, left.repeat) not in self.results
                 ),
                 interrupted=bool(interrupted) or self._before.interrupted,
                 continued=continued,
@@ -298,38 +222,15 @@ class _Session:
     def finished(self, job: Job, result: ScenarioResult) -> None:
         self._active.remove(job.info.name)
         if job.error is not None and job.error.usage:
-            self._usage = f"{result.scenario}: {job.error.message}"
+            self._mistake = f"{result.scenario}: {job.error.message}"
             return
         if job.mlx is not None and self._run.environment.device is None:
             known = environment.on_device(self._run.environment, job.mlx.device, job.mlx.memory)
             self._run = msgspec.structs.replace(self._run, environment=known)
         self.results[result.scenario, result.repeat] = result
-        # After each one, so that whatever ends us leaves what is known so far.
+        # After each result: a harness that is killed leaves those that it has.
         self._write()
         self._observer.finished(job, result)
-
-
-def concluded(run: RunResult, folder: Path) -> RunResult:
-    """`run`, which lies in `folder`, with what its results come to, taken together."""
-    # Controls are broken on purpose, each in its own way: several have no cause in common.
-    related = sum(info.verdict is not None for info in run.scenarios) <= 1
-    # A case's own baseline is not to be compared with the ladder's other scenarios.
-    ladder = [info for info in run.scenarios if info.name in diagnose.LADDER]
-    own = any(info.command is None and Path(info.path).parent.name != "ladder" for info in ladder)
-    # Nor is a command that is no variant of anything.
-    own = own or (run.settings is None and not ladder)
-    found = diagnose.diagnose(
-        run.results,
-        run.settings,
-        run.environment,
-        () if own else diagnose.LADDER,
-        resume.named(folder),
-    )
-    return msgspec.structs.replace(
-        run,
-        diagnosis=found if related else Diagnosis(),
-        repeats=repeats.summarize(run.results),
-    )
 
 
 def _unique(plan: Sequence[Run]) -> tuple[ScenarioInfo, ...]:

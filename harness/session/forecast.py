@@ -1,4 +1,4 @@
-"""What each scenario of the ladder will hold, asked before anything is trained."""
+"""The memory that each scenario of the ladder will hold, projected before anything is trained."""
 
 from __future__ import annotations
 
@@ -10,16 +10,17 @@ import msgspec
 
 from harness.errors import HarnessError, UsageError
 from harness.memory import law
-from harness.memory.law import Fit, Projection, gigabytes
+from harness.memory.law import Fit, Projection
 from harness.memory.trace import Shapes
 from harness.model import Settings
 from harness.observe import memory_limits
 from harness.observe.memory_limits import Usable
 from harness.scenario import load
 from harness.session import plan
+from harness.text.units import duration, number, size
 
 TIMEOUT = 600
-"""Seconds for building and tracing; a model of a hub may have to be downloaded."""
+"""The limit of building and tracing a model, in seconds; it may have to be downloaded first."""
 _NAMES = {"adam": "Adam", "adamw": "AdamW", "sgd": "SGD", "lion": "Lion", "adafactor": "Adafactor"}
 
 
@@ -30,7 +31,7 @@ class Row(msgspec.Struct, frozen=True, kw_only=True):
     projection: Projection | None = None
     fit: Fit | None = None
     reason: str | None = None
-    """Why nothing is projected."""
+    """The reason why there is no projection."""
 
 
 class Forecast(msgspec.Struct, frozen=True, kw_only=True):
@@ -45,30 +46,32 @@ class Forecast(msgspec.Struct, frozen=True, kw_only=True):
 def forecast(
     settings: Settings, usable: Callable[[str, int | None], Usable] = memory_limits.usable
 ) -> Forecast:
-    """Project every scenario of the ladder. Raises UsageError when the model cannot be had.
+    """Project every scenario of the ladder. Raises UsageError when the model cannot be loaded.
 
-    `usable` tells what there is, for a device and what MLX told of its memory.
+    `usable` returns the usable memory of a device, given the memory that MLX reports for it.
     """
     plan.check(settings)
     infos = load.ladder()
-    wanted = {info.name: load.apply(settings, info) for info in infos}
-    distinct = list(dict.fromkeys([settings, *wanted.values()]))
-    shapes = dict(zip(distinct, ask(distinct), strict=True))
+    own = {info.name: load.apply(settings, info) for info in infos}
+    distinct = list(dict.fromkeys([settings, *own.values()]))
+    shapes = dict(zip(distinct, trace(distinct), strict=True))
     base = shapes[settings]
     if isinstance(base, str):
         raise UsageError(base)
-    has = usable("cpu" if base.backend == "cpu" else "gpu", base.memory)
-    rows = tuple(_row(name, shapes[own], has) for name, own in wanted.items())
+    memory = usable("cpu" if base.backend == "cpu" else "gpu", base.memory)
+    rows = tuple(_row(name, shapes[changed], memory) for name, changed in own.items())
     return Forecast(
         model=base,
-        usable=has,
+        usable=memory,
         rows=rows,
-        verdict=_verdict(settings, base, rows, has),
+        verdict=_verdict(settings, base, rows, memory),
     )
 
 
-def ask(settings: Sequence[Settings]) -> list[Shapes | str]:
-    """What each of `settings` would train, or why it cannot; from a process that imports mlx.
+def trace(settings: Sequence[Settings]) -> list[Shapes | str]:
+    """Trace the training of each of `settings`, in a process that imports mlx.
+
+    The answer for settings that cannot be trained is the reason.
 
     Raises HarnessError when that process fails or takes longer than TIMEOUT.
     """
@@ -80,7 +83,9 @@ def ask(settings: Sequence[Settings]) -> list[Shapes | str]:
             timeout=TIMEOUT,
         )
     except subprocess.TimeoutExpired:
-        raise HarnessError(f"tracing the training took over {TIMEOUT} s") from None
+        raise HarnessError(
+            f"the trace of the training took more than {duration(TIMEOUT)}; try a smaller model"
+        ) from None
     if answer.returncode:
         lines = answer.stderr.decode(errors="replace").strip().splitlines()
         last = lines[-1] if lines else f"exit code {answer.returncode}"
@@ -88,72 +93,72 @@ def ask(settings: Sequence[Settings]) -> list[Shapes | str]:
     return msgspec.json.decode(answer.stdout, type=list[Shapes | str])
 
 
-def _row(name: str, shapes: Shapes | str, has: Usable) -> Row:
+def _row(name: str, shapes: Shapes | str, usable: Usable) -> Row:
     pattern = law.PATTERNS.get(name)
     if isinstance(shapes, str):
         return Row(scenario=name, reason=shapes)
     if pattern is None:
-        return Row(scenario=name, reason="not projected: the law does not cover it")
+        return Row(scenario=name, reason="not projected: the memory law does not cover it")
     projection = law.project(shapes, pattern)
-    return Row(scenario=name, projection=projection, fit=_fit(projection, has))
+    return Row(scenario=name, projection=projection, fit=_fit(projection, usable))
 
 
-def _fit(projection: Projection, has: Usable) -> Fit:
-    return law.fit(projection.peak, has.memory, has.swap)
+def _fit(projection: Projection, usable: Usable) -> Fit:
+    return law.fit(projection.peak, usable.memory, usable.swap)
 
 
-def _verdict(settings: Settings, base: Shapes, rows: Sequence[Row], has: Usable) -> str:
+def _verdict(settings: Settings, base: Shapes, rows: Sequence[Row], usable: Usable) -> str:
     projected = {row.scenario: row.projection for row in rows if row.projection}
     own = projected[load.BASELINE]
     train = settings.train or ("full" if base.trainable == base.parameters else "lora")
-    fit = _fit(own, has)
+    fit = _fit(own, usable)
     parts = [
         f"{'LoRA with' if train == 'lora' else train} {_NAMES[settings.optimizer]} on this model "
-        f"peaks at about {own.peak_over_p:.1f} P = {gigabytes(own.peak)}",
-        f"{has.bound.sentence} {gigabytes(has.memory)}",
-        _told(own, has),
+        f"peaks at about {number(own.peak_over_p, 3)} P = {size(own.peak)}",
+        f"{usable.bound.sentence} {size(usable.memory)}",
+        _fit_phrase(own, usable),
     ]
     if fit is not Fit.FITS:
         lora = projected.get("lora_step")
         if lora is not None and train != "lora":
-            also = " as well" if _fit(lora, has) is fit is Fit.TOO_LARGE else ""
-            parts.append(f"LoRA needs {gigabytes(lora.peak)}: {_told(lora, has)}{also}")
-        if lora is None or train == "lora" or _fit(lora, has) is not Fit.FITS:
-            parts.append(_smaller(settings, base, has))
+            also = " as well" if _fit(lora, usable) is fit is Fit.TOO_LARGE else ""
+            parts.append(f"LoRA needs {size(lora.peak)}: {_fit_phrase(lora, usable)}{also}")
+        if lora is None or train == "lora" or _fit(lora, usable) is not Fit.FITS:
+            parts.append(_smaller(settings, base, usable))
     return "; ".join(parts)
 
 
-def _told(held: Projection, has: Usable) -> str:
-    fit = _fit(held, has)
+def _fit_phrase(projection: Projection, usable: Usable) -> str:
+    fit = _fit(projection, usable)
     if fit is Fit.SWAPS:
-        return f"it fits only with {gigabytes(held.peak - has.memory)} of swap"
+        return f"it fits only with {size(projection.peak - usable.memory)} of swap"
     return "it fits" if fit is Fit.FITS else "too large"
 
 
-def _smaller(settings: Settings, base: Shapes, has: Usable) -> str:
-    """The most that fits of what trains less than LoRA, or in half the bytes."""
+def _smaller(settings: Settings, base: Shapes, usable: Usable) -> str:
+    """The largest training that fits and that is smaller than LoRA or has half the bytes."""
     for dtype in dict.fromkeys((settings.dtype, "bfloat16")):
         weights = base.parameter_bytes if dtype == settings.dtype else 2 * base.parameters
-        if weights > has.memory:
+        if weights > usable.memory:
             continue  # not worth tracing
-        found = None
+        advice = None
         for train in _less(base):
-            asked = msgspec.structs.replace(settings, train=train, dtype=dtype)
-            (shapes,) = ask([asked])
+            smaller = msgspec.structs.replace(settings, train=train, dtype=dtype)
+            (shapes,) = trace([smaller])
             if isinstance(shapes, str):
                 break
-            held = law.project(shapes)
-            if _fit(held, has) is not Fit.FITS:
+            projection = law.project(shapes)
+            if _fit(projection, usable) is not Fit.FITS:
                 break
-            found = f"`--train {train}{'' if dtype == settings.dtype else f' --dtype {dtype}'}`"
-            found += f" needs {gigabytes(held.peak)}: it fits"
-        if found is not None:
-            return found
-    return "nothing smaller that was tried fits"
+            advice = f"`--train {train}{'' if dtype == settings.dtype else f' --dtype {dtype}'}`"
+            advice += f" needs {size(projection.peak)}: it fits"
+        if advice is not None:
+            return advice
+    return "no smaller training that was tried fits"
 
 
 def _less(base: Shapes) -> Iterator[str]:
-    """From what holds least on."""
+    """The values of --train that train fewer blocks, the smallest first."""
     count = 1
     while count < (base.blocks or 0):
         yield f"last:{count}"

@@ -1,4 +1,4 @@
-"""MLX's host files: which machine each rank of a job is on."""
+"""The host files of MLX, which name the machine of each rank."""
 
 from __future__ import annotations
 
@@ -11,35 +11,37 @@ import msgspec
 
 from harness.errors import UsageError
 from harness.model import Host, Hostfile, Settings
-from harness.model.finding import count
 from harness.session.plan import Run
+from harness.text.units import plural
 
 
 def read(path: str) -> Hostfile:
-    """The host file at `path`, in either of the two forms that `mlx.launch` takes.
+    """The host file at `path`, in one of the two forms that `mlx.launch` reads.
 
-    Raises argparse.ArgumentTypeError when it is none.
+    Raises argparse.ArgumentTypeError when it is not a host file.
     """
     try:
-        found = msgspec.json.decode(Path(path).read_bytes(), type=tuple[Host, ...] | Hostfile)
+        hosts = msgspec.json.decode(Path(path).read_bytes(), type=tuple[Host, ...] | Hostfile)
     except OSError as error:
-        raise argparse.ArgumentTypeError(f"{path}: {error.strerror or error}") from None
+        raise argparse.ArgumentTypeError(f"cannot read {path}: {error.strerror or error}") from None
     except (msgspec.MsgspecError, UnicodeDecodeError) as error:
-        raise argparse.ArgumentTypeError(f"{path} is no host file: {error}") from None
-    file = found if isinstance(found, Hostfile) else Hostfile(hosts=found)
+        raise argparse.ArgumentTypeError(
+            f"{path} is not a host file of mlx.launch: {error}"
+        ) from None
+    file = hosts if isinstance(hosts, Hostfile) else Hostfile(hosts=hosts)
     if len(file.hosts) < 2:
-        names = count(len(file.hosts), "host")
-        raise argparse.ArgumentTypeError(f"{path} names {names}, and at least 2 are needed")
+        names = plural(len(file.hosts), "host")
+        raise argparse.ArgumentTypeError(f"{path} names {names}; name at least 2")
     return file
 
 
-def ranks(asked: int | None, file: Hostfile | None) -> int:
-    """How many ranks there are: as many as asked for, else as there are hosts."""
-    return asked or (len(file.hosts) if file else 1)
+def ranks(requested: int | None, file: Hostfile | None) -> int:
+    """The number of ranks: the requested one, else that of the hosts."""
+    return requested or (len(file.hosts) if file else 1)
 
 
 def check(runs: Sequence[Run], file: Hostfile | None) -> None:
-    """Raise UsageError when the ranks of a run cannot be started, on the hosts of `file` if any."""
+    """Raise UsageError when the ranks of a run cannot be started on their hosts."""
     for run in runs:
         settings = run.settings
         if settings is None:
@@ -47,23 +49,26 @@ def check(runs: Sequence[Run], file: Hostfile | None) -> None:
         if file is not None:
             _check(run.info.name, settings, file)
         elif settings.ranks > 1 and settings.backend == "mpi" and not shutil.which("mpirun"):
-            raise UsageError("--backend mpi needs Open MPI, and there is no mpirun here")
+            raise UsageError(
+                "--backend mpi needs Open MPI, and there is no mpirun here; install it, or use "
+                "--backend ring"
+            )
 
 
 def _check(name: str, settings: Settings, file: Hostfile) -> None:
     if not 1 < settings.ranks <= len(file.hosts):
         raise UsageError(
-            f"{name} has {count(settings.ranks, 'rank')}, the host file "
-            f"{count(len(file.hosts), 'host')}: name one host for each rank, at least 2"
+            f"{name} needs {plural(settings.ranks, 'rank')}, and the host file has "
+            f"{plural(len(file.hosts), 'host')}; name one host for each rank, at least 2"
         )
     if "mpi" in (settings.backend, settings.backend == "any" and file.backend):
         raise UsageError(
-            "ranks on other hosts are started through mlx.launch's ssh, which mpi does not use: "
-            "take --backend ring, or --backend mpi on this machine alone"
+            "--hostfile cannot be used with the backend mpi, which starts ranks on this machine "
+            "only; use --backend ring, or omit --hostfile"
         )
     lacking = [host.ssh for host in file.hosts[: settings.ranks] if not host.ips]
     if lacking:
-        raise UsageError(f"the host file gives no ips of {lacking[0]}")
+        raise UsageError(f"the host file has no ips of {lacking[0]}; add them")
 
 
 def of(file: Hostfile | None, number: int) -> Hostfile | None:

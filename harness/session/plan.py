@@ -1,4 +1,4 @@
-"""From what was asked for to a list of runs, with everything checked before anything is started."""
+"""The plan of a run: scenarios, settings and repeats, checked before anything is started."""
 
 from __future__ import annotations
 
@@ -11,7 +11,6 @@ from typing import Any
 import msgspec
 
 from harness.errors import UsageError
-from harness.logs import from_pattern
 from harness.model import Hostfile, OnHang, Patience, ScenarioInfo, Settings
 from harness.model.settings import BUILT_IN_MODELS
 from harness.scenario import load
@@ -23,7 +22,7 @@ BACKENDS = ("any", "ring", "mpi", "nccl")
 
 
 class Run(msgspec.Struct, frozen=True, kw_only=True):
-    """One run of one scenario, with the settings it really gets."""
+    """One run of one scenario, with the settings that it gets."""
 
     info: ScenarioInfo
     settings: Settings | None
@@ -32,29 +31,31 @@ class Run(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Options(msgspec.Struct, frozen=True, kw_only=True):
-    """How a plan is carried out, as opposed to what it trains."""
+    """The options of a run that do not change what it trains."""
 
     out: Path = Path("reports")
     jobs: int = 1
     budget: float = 600.0
-    """Seconds for one run."""
+    """The time limit of one run, in seconds."""
     on_hang: OnHang = OnHang.KILL
     patience: Patience | None = None
-    """With what is doubted and not proven; None: that of the command."""
+    """With a run that is doubted and not proven dead; None: the default of the command."""
+    notify: tuple[str, ...] = ()
+    """The command that is told of doubts and verdicts; empty: none."""
     until_decided: bool = False
-    """Start nothing more once nothing left could change the diagnosis."""
+    """Stop when no remaining scenario can change the diagnosis."""
     stop_after: int | None = None
-    """Repeat a scenario no more once so many of its runs were not completed."""
+    """Do not repeat a scenario again after this number of runs that did not complete."""
     cold: bool = False
-    """Start without the kernels that earlier runs compiled."""
+    """Do not reuse the kernels that earlier runs compiled."""
     full: bool = False
-    """Redact nothing in what is written."""
+    """Do not redact the reports."""
     hostfile: Hostfile | None = None
-    """The machines of the ranks; None: this one."""
+    """The machines of the ranks; None for this one."""
 
 
 def make(infos: Sequence[ScenarioInfo], settings: Settings, repeats: int) -> tuple[Run, ...]:
-    """Every scenario `repeats` times, interleaved: all of them once before any of them twice.
+    """Plan every scenario `repeats` times: all of them once before any of them twice.
 
     Raises UsageError when the settings, or a scenario's own, cannot be run.
     """
@@ -70,35 +71,37 @@ def make(infos: Sequence[ScenarioInfo], settings: Settings, repeats: int) -> tup
 
 
 def commands(infos: Sequence[ScenarioInfo], repeats: int) -> tuple[Run, ...]:
-    """The same of outside commands, which have no settings.
+    """Plan outside commands, which have no settings.
 
-    Raises UsageError when a pattern is no regex that names a figure.
+    Raises UsageError when a pattern is not a regex with the group of a figure.
     """
     for info in infos:
         pattern = info.command.pattern if info.command else None
         if pattern is not None:
+            from harness.logs import from_pattern  # no other command needs the log formats
+
             try:
                 from_pattern(pattern)
             except ValueError as error:
-                raise UsageError(f"pattern {pattern}: {error}") from None
+                raise UsageError(f"cannot use the pattern {pattern}: {error}") from None
     return tuple(
         Run(info=info, settings=None, repeat=repeat) for repeat in range(repeats) for info in infos
     )
 
 
 def name_of(argv: Sequence[str]) -> str:
-    """What a command is called: its script or module where an interpreter runs one, else itself."""
+    """The name of a command: the script or module that an interpreter runs, or else the program."""
     words = list(argv)
     name = Path(words[0]).name
     if re.fullmatch(r"(python|bash|sh|uv|uvx|env|nice|time)[\d.]*", name):
-        named = [word for word in words[1:] if re.fullmatch(r"[\w./-]*\w", word)]
-        named = [word for word in named if not word.startswith("-") and word != "run"]
-        name = Path(named[0]).name if named else name
+        names = [word for word in words[1:] if re.fullmatch(r"[\w./-]*\w", word)]
+        names = [word for word in names if not word.startswith("-") and word != "run"]
+        name = Path(names[0]).name if names else name
     return re.sub(r"[^\w.-]", "_", name).strip(".") or "command"
 
 
 def check(settings: Settings) -> None:
-    """Raise UsageError for settings that cannot be run, as far as is seen without mlx."""
+    """Raise UsageError for settings that cannot be run, as far as this is known without mlx."""
     for name, value, known in (
         ("optimizer", settings.optimizer, OPTIMIZERS),
         ("dtype", settings.dtype, DTYPES),
@@ -106,7 +109,7 @@ def check(settings: Settings) -> None:
         ("backend", settings.backend, BACKENDS),
     ):
         if value is not None and value not in known:
-            raise UsageError(f"unknown {name} {value}: one of {', '.join(known)}")
+            raise UsageError(f"unknown {name} {value}; use one of {', '.join(known)}")
     for name in ("steps", "batch_size", "seq_len", "ranks"):
         if getattr(settings, name) < 1:
             raise UsageError(f"{name.replace('_', ' ')} must be at least 1")
@@ -116,30 +119,34 @@ def check(settings: Settings) -> None:
         and train not in ("full", "lora")
         and not re.fullmatch(r"last:[1-9]\d*", train)
     ):
-        raise UsageError(f"unknown --train {train}: full, lora or last:N")
+        raise UsageError(f"unknown --train {train}; use full, lora or last:N")
     config = _config(settings.model)
     if config.get("quantization") and train not in (None, "lora"):
         raise UsageError(
-            f"{settings.model} is quantised and cannot be trained with --train {train}: use lora"
+            f"{settings.model} is quantized and cannot be trained with --train {train}; "
+            "use --train lora"
         )
 
 
 def _config(model: str) -> dict[str, Any]:
-    """config.json of a model folder; empty for the built-in models and for ids of a hub."""
+    """The config.json of a model folder; empty for a built-in model or one on a hub."""
     folder = Path(model).expanduser()
     if model in BUILT_IN_MODELS:
         return {}
     if not folder.is_dir():
         if re.fullmatch(r"\w[\w.-]*/\w[\w.-]*", model) and not folder.exists():
             return {}
-        raise UsageError(f"no model folder {model} (nor is it tiny, micro or a hub's OWNER/NAME)")
+        raise UsageError(
+            f"unknown model {model}; use {', '.join(BUILT_IN_MODELS)}, a model folder, or "
+            "OWNER/NAME on the Hugging Face hub"
+        )
     file = folder / "config.json"
     try:
         config = json.loads(file.read_text(encoding="utf-8"))
     except FileNotFoundError:
-        raise UsageError(f"{model} is no model folder: it has no config.json") from None
+        raise UsageError(f"{model} is not a model folder: it has no config.json") from None
     except (OSError, ValueError) as error:
         raise UsageError(f"cannot read {file}: {error}") from error
     if not isinstance(config, dict):
-        raise UsageError(f"{file} holds no JSON object")
+        raise UsageError(f"{file} is not a JSON object")
     return config

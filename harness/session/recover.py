@@ -1,4 +1,4 @@
-"""Results that a killed supervisor left unwritten, from what its workers recorded."""
+"""The results that a killed supervisor did not write, from the records of its workers."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ from harness.privacy.personal import recall
 
 
 def complete(run: RunResult, folder: Path) -> RunResult:
-    """`run` with a result for each worker in `folder` that was started and never judged.
+    """`run` with a result for each worker in `folder` that was started and has none.
 
-    How such a worker ended nobody saw: it counts as interrupted where its record stops.
+    The end of such a worker is unknown: it counts as interrupted where its record stops.
     """
-    found = tuple(_missing(run, folder))
-    if not found:
+    missing = tuple(_missing(run, folder))
+    if not missing:
         return run
-    results = sorted(run.results + found, key=lambda result: _order(run, result))
+    results = sorted(run.results + missing, key=lambda result: _order(run, result))
     return msgspec.structs.replace(run, results=tuple(results), interrupted=True)
 
 
@@ -43,14 +43,14 @@ def _missing(run: RunResult, folder: Path) -> Iterator[ScenarioResult]:
                 continue
             if (info.name, spec.repeat) in known:
                 continue
-            written = record.load(file.parent)
-            ending = _ending(written, file.parent)
-            yield classify.classify(written, ending, info, spec.settings, spec.repeat)
+            beats = record.load(file.parent)
+            ending = _ending(beats, file.parent)
+            yield classify.classify(beats, ending, info, spec.settings, spec.repeat)
 
 
-def _ending(written: record.Record, folder: Path) -> Ending:
+def _ending(beats: record.Record, folder: Path) -> Ending:
     position = read_position(folder)
-    times = [*written.t[-1:], *([position.t] if position else [])]
-    began = written.start.t if written.start else None
+    times = [*beats.t[-1:], *([position.t] if position else [])]
+    began = beats.start.t if beats.start else None
     wall_s = max(times) - began if times and began is not None else 0.0
     return Ending(wall_s=wall_s, interrupted=True, position=position)

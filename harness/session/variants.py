@@ -1,4 +1,4 @@
-"""Variants of an outside command, as a TOML file describes them: what changes, by name.
+"""The variants of an outside command, which a TOML file describes.
 
     command = "python train.py --steps 20"
 
@@ -10,8 +10,8 @@
     [variants.sgd_step]
     args = ["--optimizer", "sgd"]
 
-A variant that is named like a scenario of the ladder stands for it in the diagnosis. What has no
-variant there is untested.
+A variant that has the name of a scenario of the ladder stands for it in the diagnosis. A scenario
+without a variant is untested.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ _OWN = {"command", "args", "env"}
 
 
 def load(path: Path) -> tuple[ScenarioInfo, ...]:
-    """The variants that the file describes. Raises UsageError when it cannot be used."""
+    """The variants that the file describes. Raises UsageError when it has a mistake."""
     try:
         text = path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
@@ -53,10 +53,10 @@ def parse(text: str) -> tuple[ScenarioInfo, ...]:
     Raises UsageError or tomllib.TOMLDecodeError.
     """
     given = tomllib.loads(text)
-    _known("the file", given, _COMMON)
+    _check_keys("the file", given, _COMMON)
     variants = given.get("variants")
     if not isinstance(variants, dict) or not variants:
-        raise UsageError("no variant: one is described by a table, [variants.NAME]")
+        raise UsageError("it has no variants; add a table [variants.NAME] for each")
     common = _words("command", given["command"]) if "command" in given else None
     pattern, inject = given.get("pattern"), given.get("inject", True)
     if not isinstance(pattern, str | None) or not isinstance(inject, bool):
@@ -64,13 +64,15 @@ def parse(text: str) -> tuple[ScenarioInfo, ...]:
     infos = []
     for name, variant in variants.items():
         if not re.fullmatch(r"[A-Za-z0-9_][\w.-]*", name, re.ASCII):
-            raise UsageError(f"variant {name!r}: a name has letters, digits, _, - and .")
+            raise UsageError(f"variant {name!r}: use a name of letters, digits, _, - and .")
         if not isinstance(variant, dict):
-            raise UsageError(f"variant {name} is no table")
-        _known(f"variant {name}", variant, _OWN)
+            raise UsageError(f"variant {name} must be a table")
+        _check_keys(f"variant {name}", variant, _OWN)
         argv = _words("command", variant["command"]) if "command" in variant else common
         if argv is None:
-            raise UsageError(f"variant {name} has no command, and there is none for all")
+            raise UsageError(
+                f"variant {name} has no command; add one to it, or one for all variants"
+            )
         command = Command(
             argv=(*argv, *_words("args", variant.get("args", []))),
             variables=_variables(given) | _variables(variant),
@@ -83,23 +85,23 @@ def parse(text: str) -> tuple[ScenarioInfo, ...]:
     return tuple(infos)
 
 
-def _known(what: str, table: Mapping[str, Any], known: set[str]) -> None:
+def _check_keys(name: str, table: Mapping[str, Any], known: set[str]) -> None:
     unknown = sorted(set(table) - known)
     if unknown:
-        raise UsageError(f"{what}: unknown {unknown[0]}; known are {', '.join(sorted(known))}")
+        raise UsageError(f"{name} has the unknown key {unknown[0]}; use {', '.join(sorted(known))}")
 
 
-def _words(what: str, value: object) -> tuple[str, ...]:
-    """A list of words, or a line, which is split as a shell would do it and run by none."""
+def _words(key: str, value: object) -> tuple[str, ...]:
+    """A list of words, or a line that is split as a shell splits it; no shell runs it."""
     if isinstance(value, str):
         try:
             value = shlex.split(value)
         except ValueError as error:
-            raise UsageError(f"{what} {value!r}: {error}") from None
+            raise UsageError(f"cannot split the {key} {value!r}: {error}") from None
     if not isinstance(value, list) or not all(isinstance(word, str) for word in value):
-        raise UsageError(f"{what} must be a string or a list of strings")
-    if what == "command" and not value:
-        raise UsageError("a command must not be empty")
+        raise UsageError(f"{key} must be a string or a list of strings")
+    if key == "command" and not value:
+        raise UsageError("command must not be empty")
     return tuple(value)
 
 

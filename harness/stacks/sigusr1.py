@@ -13,6 +13,7 @@ from harness.observe import run_tool
 from harness.stacks import tools
 from harness.stacks.parse import ThreadStack, parse
 from harness.stacks.tools import Attempt
+from harness.text.units import duration
 
 SIGNAL_TIMEOUT_S = 2.0
 
@@ -34,7 +35,7 @@ def ask(
         try:
             text = _signalled(pid, source, stop)
             threads = parse("faulthandler", text, pid)
-            reason = "" if threads else f"no answer in {SIGNAL_TIMEOUT_S:g} s"
+            reason = "" if threads else f"no answer in {duration(SIGNAL_TIMEOUT_S)}"
             if threads:
                 file.parent.mkdir(parents=True, exist_ok=True)
                 file.write_text(text, encoding="utf-8")

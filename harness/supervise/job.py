@@ -28,6 +28,7 @@ from harness.model import (
     ScenarioInfo,
     ScenarioResult,
     Snapshot,
+    StartBeat,
     StepBeat,
     Transient,
     WorkerSpec,
@@ -99,6 +100,7 @@ class Job:
         self._stalled_with = (0, False)
         self._oom_kills = observe.oom_kills()
         self._ended_by = self._doing = ""
+        self._trainer: tuple[int, int] | None = None
         self._steps = 0
         self._next_look = 0.0
         self._watchdog = Watchdog(self.policy)
@@ -183,6 +185,8 @@ class Job:
                 self._steps += 1
             elif isinstance(beat, ErrorBeat):
                 self._failed = True
+            elif isinstance(beat, StartBeat) and beat.tid is not None:
+                self._trainer = (beat.pid, beat.tid)
             elif isinstance(beat, BuiltBeat) and beat.nodes is not None:
                 self._graph = beat
 
@@ -278,7 +282,7 @@ class Job:
 
     def _trains(self) -> tuple[int, int] | None:
         """Process and thread that report the steps, where that is known."""
-        return None
+        return self._trainer
 
     ours = True
     """Whether the process is a worker, whose handler of SIGUSR1 is ours."""

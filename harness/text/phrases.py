@@ -15,9 +15,12 @@ def place(step: int | None, phase: str | None) -> str:
     return f"in step {step}" + (f", phase {phase}" if phase else "")
 
 
-def why(result: ScenarioResult) -> str:
-    """Why it did not complete; of a hang also what it waits for, and where."""
+def reason(result: ScenarioResult) -> str:
+    """Describe why a run did not complete; for a hang, also its wait site.
+
+    The text is empty where nothing is known.
+    """
     if result.cause is None:
         return result.reason or ""
-    told, site = result.cause.summary, str(result.cause.evidence.get("wait_site", ""))
-    return told if site in told else f"{told}: {site}"
+    summary, site = result.cause.summary, str(result.cause.evidence.get("wait_site", ""))
+    return summary if site in summary else f"{summary}: {site}"

@@ -1,4 +1,4 @@
-"""What of a text can be seen."""
+"""Foreign text without terminal sequences and invisible characters. Pure."""
 
 from __future__ import annotations
 
@@ -11,16 +11,16 @@ _SEQUENCE = re.compile(
     r"|\x1b[ -/]*[0-~]?"
 )
 _UNCOMMON = re.compile(r"[^\n\t -~]")
-_UNSEEN = frozenset(("Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"))
+_INVISIBLE = frozenset(("Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"))
 """Unicode categories with nothing to see, or that no encoder or XML takes."""
 
 
-def plain(text: str) -> str:
+def sanitize(text: str) -> str:
     """`text` without terminal sequences, unseen characters, and what was redrawn over."""
     text = _SEQUENCE.sub("", text.replace("\r\n", "\n"))
     lines = [line.rstrip("\r").rpartition("\r")[2] for line in text.split("\n")]
-    return _UNCOMMON.sub(_seen, "\n".join(lines))
+    return _UNCOMMON.sub(_visible, "\n".join(lines))
 
 
-def _seen(match: re.Match[str]) -> str:
-    return "" if unicodedata.category(match[0]) in _UNSEEN else match[0]
+def _visible(match: re.Match[str]) -> str:
+    return "" if unicodedata.category(match[0]) in _INVISIBLE else match[0]

@@ -131,6 +131,15 @@ def percent(share: float) -> str:
     return f"{_significant(value, 2) if abs(value) >= 0.005 else '0'} %"
 
 
+def percent_range(low: float, high: float) -> str:
+    """Format two shares, where 1 is all of it, as a range.
+
+    >>> percent_range(0.052, 0.36)
+    '5.2 to 36 %'
+    """
+    return f"{percent(low).removesuffix(' %')} to {percent(high)}"
+
+
 def plural(n: float, noun: str, many: str | None = None) -> str:
     """Format a number of things with their noun; `many` is an irregular plural.
 

@@ -2,7 +2,7 @@
 
 import sys
 
-VERDICT = {"outcome": "crashed", "cause": "exited with code 0 before the first step"}
+VERDICT = {"outcome": "crashed", "cause": "exited with code 0 during start-up"}
 
 
 def make_step(training):

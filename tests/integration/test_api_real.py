@@ -16,7 +16,7 @@ from harness.errors import UsageError
 ROOT = Path(__file__).parents[2]
 BLOCKS = {
     page: re.findall(r"```python\n(.*?)```", (ROOT / "docs" / page).read_text(), flags=re.S)
-    for page in ("API.md", "PYTEST.md")
+    for page in ("reference/api.md", "guide/pytest.md")
 }
 
 
@@ -30,7 +30,7 @@ def python(*command, folder):
     )
 
 
-@pytest.mark.parametrize("block", BLOCKS["API.md"])
+@pytest.mark.parametrize("block", BLOCKS["reference/api.md"])
 def test_what_the_documents_show_runs(tmp_path, block):
     (tmp_path / "mine.py").write_text(block)
     done = python("mine.py", folder=tmp_path)
@@ -38,7 +38,7 @@ def test_what_the_documents_show_runs(tmp_path, block):
 
 
 def test_the_tests_that_the_documents_show_pass(tmp_path):
-    (block,) = BLOCKS["PYTEST.md"]
+    (block,) = BLOCKS["guide/pytest.md"]
     (tmp_path / "test_mine.py").write_text(block)
     done = python("-m", "pytest", "-p", "harness.pytest_plugin", folder=tmp_path)
     assert "1 passed" in done.stdout, done.stdout
@@ -82,7 +82,7 @@ def test_a_run_that_its_own_file_starts_is_refused(tmp_path):
     )
     done = python("loop.py", folder=tmp_path)
     assert done.returncode == 1
-    assert 'put that under if __name__ == "__main__":' in done.stderr.splitlines()[-1]
+    assert 'put the call under if __name__ == "__main__":' in done.stderr.splitlines()[-1]
 
 
 def test_a_hang_is_a_result(tmp_path):

@@ -393,7 +393,7 @@ def test_of_what_ends_meanwhile_nothing_is_said_of_rights(tmp_path):
              "--out", str(tmp_path / "out")],
             cwd=ROOT, stderr=subprocess.PIPE, text=True,
         )  # fmt: skip
-        assert "looking at" in looking.stderr.readline()
+        assert "observing" in looking.stderr.readline()
         process.kill()
         process.wait()
         shown = looking.communicate(timeout=PATIENCE_S)[1]

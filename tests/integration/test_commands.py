@@ -199,7 +199,7 @@ def test_a_worker_that_stands_still_is_hung(tmp_path):
         (["run", "nowhere.py"], "no such scenario file"),
         (["run", "broken.py"], "broken.py:1: not Python"),
         (["run", "stepless.py"], "no make_step"),
-        (["run-all", "--model", "./nowhere"], "no model folder"),
+        (["run-all", "--model", "./nowhere"], "unknown model ./nowhere"),
         (["run-all", "--model", "."], "config.json"),
         (["run-all", "--steps", "0"], "at least 1"),
         (["run-all", "--steps", "many"], "at least 1"),
@@ -208,9 +208,9 @@ def test_a_worker_that_stands_still_is_hung(tmp_path):
         (["run-all", "--fail-on", "sad"], "unknown outcome"),
         (["run-all", "--out", "a_file"], "--out"),
         (["run-all", "--frobnicate"], "frobnicate"),
-        (["report", "nowhere"], "no run"),
+        (["report", "nowhere"], "not a run folder"),
         (["report", "garbled"], "not JSON"),
-        ([], "required"),
+        (["run"], "required"),
     ],
 )
 def test_bad_input_is_one_clear_line(tmp_path, arguments, told):

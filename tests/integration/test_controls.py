@@ -158,7 +158,7 @@ def test_what_declares_no_verdict_is_refused(tmp_path):
     done = selftest(tmp_path, "baseline_update")
     assert done.returncode == 2
     assert done.stderr.count("\n") == 1
-    assert "declares no VERDICT" in done.stderr
+    assert "has no VERDICT" in done.stderr
     assert not (tmp_path / "reports").exists()
 
 

@@ -133,7 +133,7 @@ def test_a_record_cut_off_at_its_front(trial):
 def test_a_record_whose_folder_is_gone(trial):
     result = trial.run("deletes_its_folder")
     assert result["outcome"] == "crashed"
-    assert "before its first beat" in result["reason"]
+    assert "during start-up" in result["reason"]
 
 
 def test_beats_that_are_lost_for_a_while_are_counted(trial):

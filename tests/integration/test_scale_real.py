@@ -61,7 +61,7 @@ def test_it_is_told_which_step_evaluates_what_others_left(tmp_path):
     )
     baseline, read = summaries["baseline_update"], summaries["loss_read_every_k"]
     assert baseline.startswith("step 1's ")
-    assert "evaluate step 0's backward pass and update: " in baseline
+    assert "also ran the backward pass and update of step 0: " in baseline
     assert "evaluate what step 0 left: " in summaries["compiled_step"]
     assert summaries["eval_after_update"] is None
     assert summaries["grad_without_update"] is None

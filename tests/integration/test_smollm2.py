@@ -78,7 +78,7 @@ def test_a_quantised_model_is_not_trained_in_full(smollm2_folder: Path, tmp_path
         text=True,
     )
     assert done.returncode == 2
-    assert "quantised" in done.stderr
+    assert "quantized" in done.stderr
     assert len(done.stderr.splitlines()) == 1
 
 

@@ -185,7 +185,7 @@ def mixed() -> RunResult:
             metrics=Metrics(),
             reason="MLX has no gpu here",
         ),
-        result("slow_step", Outcome.UNFINISHED, steps_completed=4, reason="the budget was spent"),
+        result("slow_step", Outcome.UNFINISHED, steps_completed=4, reason="stopped by --budget"),
         diagnosis=Diagnosis(
             hypotheses=(
                 Hypothesis(id="data", title="data or host", verdict=Verdict.UNTESTED),

@@ -155,7 +155,7 @@ def test_a_nested_function_is_refused(tmp_path):
 
 
 def test_batches_do_not_go_with_a_file(tmp_path):
-    with pytest.raises(UsageError, match="batches go with a function"):
+    with pytest.raises(UsageError, match="batches needs a function"):
         api.Scenario("sgd_step", batches=make_batches).info(tmp_path)
 
 
@@ -166,7 +166,7 @@ def test_a_folder_is_not_one_scenario(tmp_path):
 
 @pytest.mark.parametrize("name", ["../up", "a/b", ".", "a b"])
 def test_a_name_must_do_for_a_folder(tmp_path, name):
-    with pytest.raises(UsageError, match="cannot be a scenario's name"):
+    with pytest.raises(UsageError, match="cannot be the name of a scenario"):
         api.Scenario("sgd_step", name=name).info(tmp_path)
 
 

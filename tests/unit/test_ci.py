@@ -18,7 +18,7 @@ from harness import cli
 from harness.model import Outcome
 from harness.report import junit, markdown
 from harness.report.input import ReportInput
-from harness.session.execute import concluded
+from harness.session.conclude import conclude
 
 ROOT = Path(__file__).parents[2]
 WORKFLOW = ROOT / "docs" / "ci" / "harness.yml"
@@ -127,7 +127,7 @@ def test_the_report_of_five_hundred_hung_runs_fits_an_issue(tmp_path):
     log = "".join(f"line {n} of a log that goes on and on and on\n" for n in range(500))
     text = markdown.render(
         ReportInput(
-            concluded(fakes.run(*runs), tmp_path),
+            conclude(fakes.run(*runs), tmp_path),
             log_tails=lambda _: {"stdout": log, "stderr": log},
             stack_texts=lambda _: {"pystack-1.txt": stack},
             stacks=lambda _: ("pystack-1.txt",),

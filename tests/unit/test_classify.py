@@ -83,11 +83,11 @@ def test_an_endless_message_is_cut():
         (
             make(steps=0, end=False),
             ended(exit_code=0, position=Position(-1, "import", 0.0)),
-            "exited with code 0 before the first step, phase import, before its steps were over",
+            "exited with code 0 during start-up, phase import, before all steps ended",
         ),
         (make(), ended(exit_code=3), "exited with code 3 in step 9, phase eval"),
-        (Record(), ended(exit_code=1), "exited with code 1 before its first beat"),
-        (Record(), ended(), "the worker did not start"),
+        (Record(), ended(exit_code=1), "exited with code 1 during start-up"),
+        (Record(), ended(), "the worker process did not start"),
         (make(steps=7), COMPLETED, "returned from 7 of 10 steps"),
     ],
 )
@@ -109,9 +109,7 @@ def test_a_spent_budget_is_unfinished_and_says_what_took_so_long():
     ending = Ending(wall_s=60.0, signal="SIGTERM", over_budget=True, position=place)
     result = judge(make(steps=1, end=False), ending)
     assert result.outcome is Outcome.UNFINISHED
-    assert result.reason == (
-        "the budget was spent in step 1, phase eval, which had lasted 58.00 s; a step took 20 ms"
-    )
+    assert result.reason == ("stopped by --budget in step 1, phase eval (58 s); a step took 20 ms")
 
 
 def test_an_interrupted_run_is_unfinished():

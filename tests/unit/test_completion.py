@@ -32,7 +32,9 @@ HEAVY = {
     "harness.session.execute",
     "harness.supervise",
     "harness.report",
-    "rich.console",
+    "harness.logs",
+    "psutil",
+    "rich",
 }
 
 
@@ -68,6 +70,10 @@ def asked(folder, line):
         ("harness run --optimizer ad", {"adam", "adamw", "adafactor"}),
         ("harness watch --exit-code ", {"own", "verdict"}),
         ("harness attach --si", {"--signal-stacks"}),
+        ("harness doctor --optimizer li", {"lion"}),
+        ("harness report --is", {"--issue"}),
+        ("harness compare --js", {"--json"}),
+        ("harness selftest fork_d", {"fork_deadlock"}),
         ("harness completion ", {"bash", "zsh", "fish"}),
     ],
 )
@@ -77,8 +83,7 @@ def test_a_word_may_become(tmp_path, line, words):
     (tmp_path / "folder").mkdir()
     told, imported = asked(tmp_path, line)
     assert told == words
-    if "attach" not in line:
-        assert imported & HEAVY == set()
+    assert imported & HEAVY == set()
 
 
 def test_the_script_is_printed_alone_or_as_a_document(capsys):

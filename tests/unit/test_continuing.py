@@ -20,7 +20,8 @@ from harness.privacy.personal import Personal
 from harness.report import runjson
 from harness.scenario import load
 from harness.session import execute as session
-from harness.session import plan, resume
+from harness.session import jobs, plan, resume
+from harness.session.folder import PLAN, path_to_continue
 from harness.session.plan import Options
 
 SETTINGS = Settings(steps=4)
@@ -60,8 +61,8 @@ class Machine:
 def machine(monkeypatch, tmp_path):
     made = Machine()
     monkeypatch.setattr(session.scheduler, "run", made.run)
-    monkeypatch.setattr(session, "Job", made.job)
-    monkeypatch.setattr(session, "RankedJob", made.job)
+    monkeypatch.setattr(jobs, "Job", made.job)
+    monkeypatch.setattr(jobs, "RankedJob", made.job)
     monkeypatch.setattr(session.environment, "gather", lambda: fakes.ENVIRONMENT)
     monkeypatch.chdir(tmp_path)
     return made
@@ -79,9 +80,9 @@ def carry_out(words, settings=SETTINGS, repeats=1, **how):
 
 def go_on(folder, words, repeats=1):
     with resume.opened(folder) as earlier:
-        runs = resume.added(earlier, words, repeats)
+        runs = resume.runs_to_add(earlier, words, repeats)
         how = resume.options(earlier, Options())
-        given = (runs, earlier.kept.settings, how, Watcher(), ("then", *words))
+        given = (runs, earlier.plan.settings, how, Watcher(), ("then", *words))
         return session.execute(*given, earlier=earlier)[0]
 
 
@@ -121,9 +122,9 @@ def test_what_it_was_run_with_is_kept_for_this_user_alone(machine):
     settings = Settings(ranks=2, learning_rate=math.inf, model="some/model")
     how = {"budget": 7.5, "jobs": 3, "cold": True, "on_hang": OnHang.KEEP, "hostfile": HOSTS}
     _, folder = carry_out(["baseline_update"], settings, **how)
-    assert stat.S_IMODE((folder / resume.NAME).stat().st_mode) == 0o600
+    assert stat.S_IMODE((folder / PLAN).stat().st_mode) == 0o600
     with resume.opened(folder) as earlier:
-        assert earlier.kept.settings == settings
+        assert earlier.plan.settings == settings
         told = resume.options(earlier, Options(stop_after=2))
         assert told == Options(stop_after=2, out=folder.parent, **how)
     go_on(folder, ["baseline_update"])
@@ -191,14 +192,14 @@ def test_what_is_no_run_of_scenarios_is_refused(machine, tmp_path):
         assert "\n" not in str(caught.value)
         return str(caught.value)
 
-    assert "no run's folder" in refused(tmp_path / "none")
-    assert "no run's folder" in refused(tmp_path)
+    assert "not a run folder" in refused(tmp_path / "none")
+    assert "not a run folder" in refused(tmp_path)
     made, folder = carry_out(["baseline_update"])
-    (folder / resume.NAME).write_text("{")
-    assert resume.NAME in refused(folder)
-    (folder / resume.NAME).unlink()
-    assert resume.NAME in refused(folder)
-    assert resume.named(folder) is None
+    (folder / PLAN).write_text("{")
+    assert PLAN in refused(folder)
+    (folder / PLAN).unlink()
+    assert PLAN in refused(folder)
+    assert path_to_continue(folder) is None
     runjson.write(msgspec.structs.replace(made, settings=None), folder)
     assert "commands" in refused(folder)
     document = json.loads((folder / "run.json").read_text())
@@ -262,7 +263,7 @@ def test_a_scenario_that_is_not_what_it_was_is_refused(machine, tmp_path):
     with pytest.raises(UsageError, match="another scenario"):
         go_on(folder, ["mine.py"])
     file.unlink()
-    with pytest.raises(UsageError, match="is gone"):
+    with pytest.raises(UsageError, match="does not exist"):
         go_on(folder, ["mine"])
     go_on(folder, ["baseline_update"])
 
@@ -274,14 +275,17 @@ def test_what_is_no_file_by_the_end_of_the_call_cannot_be_added_to(machine):
     for one in (function, own):
         runs = plan.make([one], SETTINGS, 1)
         _, folder = session.execute(runs, SETTINGS, Options(), Watcher(), ("harness.run",))
-        assert resume.named(folder) is None
+        assert path_to_continue(folder) is None
 
 
 def test_the_options_that_are_given_also_where_they_are_the_default():
     words = ["run", "baseline_update", "--continue", "x", "--steps", "10", "--jobs=1", "-q"]
     given = {"scenario", "earlier", "steps", "jobs", "quiet"}
-    assert set(command.said(words)) == given
-    assert set(command.said([*words, "--no-collective-beats"])) == {*given, "collective_beats"}
+    assert set(command.given_options(words)) == given
+    assert set(command.given_options([*words, "--no-collective-beats"])) == {
+        *given,
+        "collective_beats",
+    }
 
 
 @pytest.mark.parametrize(

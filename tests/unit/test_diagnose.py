@@ -33,18 +33,18 @@ from harness.model.finding import error, info, warning
 from harness.scenario import load
 from harness.session import plan
 
-GB = 10**9
+GIB = 2**30
 SETTINGS = Settings()
 SMALLER = ("sgd_step", "lora_step", "half_precision", "tiny_model")
 
 
-def machine(memory=96 * GB):
+def machine(memory=96 * GIB):
     return Environment(
         platform="Linux", machine="x86_64", python="3.11", cpu_count=8, memory=memory
     )
 
 
-def done(name, *findings, p=GB, peak=3.0, times=(0.1, 0.1, 0.1), repeat=0, **metrics):
+def done(name, *findings, p=GIB, peak=3.0, times=(0.1, 0.1, 0.1), repeat=0, **metrics):
     first, second, median = times
     return ScenarioResult(
         scenario=name,
@@ -65,7 +65,7 @@ def done(name, *findings, p=GB, peak=3.0, times=(0.1, 0.1, 0.1), repeat=0, **met
     )
 
 
-def stopped(name, outcome, step=1, phase="eval", p=GB, findings=(), repeat=0, **fields):
+def stopped(name, outcome, step=1, phase="eval", p=GIB, findings=(), repeat=0, **fields):
     return ScenarioResult(
         scenario=name,
         outcome=outcome,
@@ -95,7 +95,7 @@ def raised(name, reason, **fields):
     return stopped(name, Outcome.CRASHED, exit_code=1, reason=reason, **fields)
 
 
-def said(results, memory=96 * GB, settings=SETTINGS):
+def said(results, memory=96 * GIB, settings=SETTINGS):
     found = diagnose(results, settings, machine(memory))
     return {h.id: h for h in found.hypotheses}
 
@@ -134,7 +134,8 @@ def test_the_table_has_each_scenario_of_the_ladder_once():
 
 
 def test_the_document_shows_the_table_as_it_is():
-    lines = (Path(__file__).parents[2] / "docs" / "DIAGNOSIS.md").read_text().splitlines()
+    page = Path(__file__).parents[2] / "docs" / "reference" / "diagnosis.md"
+    lines = page.read_text().splitlines()
     rows = [[word.strip("| `") for word in line.split(" | ")] for line in lines]
     letters = {Effect.STAYS: "s", Effect.CLEARS: "c", Effect.MOVES: "m", Effect.SHOWS: "!"}
 
@@ -227,7 +228,7 @@ def test_a_deadlock_needs_the_tiny_model_to_hang_too():
     without = [result for result in everything if result.scenario != "tiny_model"]
     assert said(without)["deadlock"].verdict is Verdict.UNTESTED
     assert "tiny_model" in " ".join(said(without)["deadlock"].because)
-    small = ladder(hangs_everywhere("grad_without_update", *SMALLER, p=32 * GB))
+    small = ladder(hangs_everywhere("grad_without_update", *SMALLER, p=32 * GIB))
     assert said(small)["deadlock"].verdict is Verdict.REFUTED
 
 
@@ -264,7 +265,7 @@ def test_interrupted_and_stopped_runs_say_nothing():
 
 
 def test_slow_dead_crashed_and_compiling_are_four_answers():
-    slow = stopped("baseline_update", Outcome.UNFINISHED, reason="the budget was spent")
+    slow = stopped("baseline_update", Outcome.UNFINISHED, reason="stopped by --budget")
     said_of = [
         " ".join(said([result])["memory"].because)
         for result in (slow, hung("baseline_update"), killed("baseline_update"))
@@ -278,7 +279,7 @@ def test_one_healthy_run_does_not_refute_a_deadlock():
     few = [done("baseline_update", repeat=n) for n in range(3)]
     found = said(few)["deadlock"]
     assert found.verdict is Verdict.UNTESTED
-    assert "less than 56 % of runs may hide" in found.because[0]
+    assert "fewer than 56 % of runs could be missed" in found.because[0]
     assert not decided(few, SETTINGS, machine(), ["sgd_step"])
     # The healthy runs of all scenarios count that would hang with it.
     assert said([*few, done("grad_without_update")])["deadlock"].verdict is Verdict.UNTESTED
@@ -294,7 +295,7 @@ def test_without_a_reference_nothing_is_refuted():
 
 def test_that_work_is_deferred_and_costs_nothing_is_told_without_a_contradiction():
     told = " ".join(said([done("baseline_update")])["deferred"].because)
-    assert "what a step leaves to the next one costs nothing extra" in told
+    assert "deferred work costs no extra time" in told
 
 
 # --- each hypothesis -----------------------------------------------------------------------------
@@ -341,7 +342,7 @@ def test_what_completes_with_more_room_comes_first():
         "room_for_7_p completes 10 steps at a peak of 3.8 P",
         "baseline_update: killed by SIGSEGV, and its address space was limited",
     )
-    for other in (done("mine", p=GB // 2, peak=3.8), done("mine", peak=0.0), killed("mine")):
+    for other in (done("mine", p=GIB // 2, peak=3.8), done("mine", peak=0.0), killed("mine")):
         told = " ".join(said([runs[0], other])["memory"].because)
         assert "as many parameters" not in told
 
@@ -352,32 +353,32 @@ def test_one_smaller_training_that_passes_does_not_convict_memory():
 
 
 def test_a_stall_of_a_training_larger_than_the_machine_is_memory():
-    """8B parameters in float32 on 90 GB: SGD passes, and it is not the SIGSEGV of anything."""
-    results = [hung("baseline_update", None, p=32 * GB), done("sgd_step", p=32 * GB, peak=2.5)]
-    found = said(results, memory=90 * GB)
+    """8B parameters in float32 on 90 GiB: SGD passes, and it is not the SIGSEGV of anything."""
+    results = [hung("baseline_update", None, p=32 * GIB), done("sgd_step", p=32 * GIB, peak=2.5)]
+    found = said(results, memory=90 * GIB)
     assert found["memory"].verdict is Verdict.SUPPORTED
-    assert any("3 P = 96 GB; this machine has 90 GB" in why for why in found["memory"].because)
+    assert any("3 P = 96 GiB; this machine has 90 GiB" in why for why in found["memory"].because)
     assert found["deadlock"].verdict is Verdict.REFUTED
 
 
 def test_it_is_the_memory_that_the_training_may_use_which_counts():
-    results = [hung("baseline_update", None, p=GB), done("sgd_step", p=GB, peak=2.5)]
-    around = msgspec.structs.replace(machine(), usable_memory=2 * GB, usable_of=Bound.CONTAINER)
+    results = [hung("baseline_update", None, p=GIB), done("sgd_step", p=GIB, peak=2.5)]
+    around = msgspec.structs.replace(machine(), usable_memory=2 * GIB, usable_of=Bound.CONTAINER)
     found = {h.id: h for h in diagnose(results, SETTINGS, around).hypotheses}
     assert found["memory"].verdict is Verdict.SUPPORTED
-    assert any("this container may use 2 GB" in why for why in found["memory"].because)
+    assert any("this container may use 2 GiB" in why for why in found["memory"].because)
 
 
 def test_a_measured_peak_above_the_memory_is_a_figure():
-    peak = MemorySummary(parameter_bytes=10 * GB, peak_over_p=10.0)
-    stall = hung("baseline_update", None, p=10 * GB)
+    peak = MemorySummary(parameter_bytes=10 * GIB, peak_over_p=10.0)
+    stall = hung("baseline_update", None, p=10 * GIB)
     stall = msgspec.structs.replace(stall, metrics=Metrics(memory=peak))
-    found = said([stall, done("sgd_step", p=10 * GB, peak=2.5)])
-    assert any("peaks at 100 GB; this machine has 96 GB" in w for w in found["memory"].because)
+    found = said([stall, done("sgd_step", p=10 * GIB, peak=2.5)])
+    assert any("peaks at 100 GiB; this machine has 96 GiB" in w for w in found["memory"].because)
 
 
 def test_the_same_stall_of_a_small_training_is_not_memory():
-    results = [hung("baseline_update", None, p=GB), done("sgd_step", p=GB)]
+    results = [hung("baseline_update", None, p=GIB), done("sgd_step", p=GIB)]
     assert said(results)["memory"].verdict is not Verdict.SUPPORTED
 
 
@@ -396,7 +397,7 @@ def test_the_end_of_memory_after_growth_is_a_leak():
 def test_swap_convicts_memory_when_sgd_is_fast():
     def one(name, median):
         result = done(name, JUMP, times=(1.0, median, median))
-        memory = MemorySummary(parameter_bytes=GB, swap_growth=20 * GB, major_faults=10**6)
+        memory = MemorySummary(parameter_bytes=GIB, swap_growth=20 * GIB, major_faults=10**6)
         return ScenarioResult(**{**fields(result), "metrics": Metrics(
             step_s=result.metrics.step_s, memory=memory)})  # fmt: skip
 
@@ -494,7 +495,7 @@ def test_a_proven_deadlock_is_told_once_with_what_is_waited_for():
     told = "mine is in a proven deadlock in step 1, phase forward: the main thread " + site
     assert found["deadlock"].because == (told,)
     assert found["data"].verdict is Verdict.UNTESTED
-    assert "what nobody will do" in found["deadlock"].title
+    assert "event that cannot come" in found["deadlock"].title
     (blind,) = said([waiting("lock", None)])["deadlock"].because
     assert blind.count("step 1") == 1
     assert blind.endswith(": 3 threads can only be woken by one another")
@@ -590,7 +591,7 @@ def test_where_no_run_can_be_suggested_it_is_said_why():
     alone = [hung("baseline_update")]
     own, command = (diagnose(alone, given, machine(), ()) for given in (SETTINGS, None))
     assert own.next_experiment is command.next_experiment is None
-    assert "file of your own" in own.no_experiment
+    assert "scenarios are your own" in own.no_experiment
     assert "add the variant" in command.no_experiment
     assert diagnose(alone, SETTINGS, machine()).no_experiment is None
     memory = diagnose(ladder(original_report), SETTINGS, machine())
@@ -707,7 +708,7 @@ def test_what_was_not_compiled_says_nothing_of_compiling():
     found = said(results)
     assert found["stale_compile"].verdict is Verdict.UNTESTED
     assert found["retrace"].verdict is Verdict.UNTESTED
-    assert "compilation was not in force" in found["retrace"].because
+    assert "compilation was off in these runs" in found["retrace"].because
 
 
 def lost(name, last):
@@ -723,7 +724,7 @@ def test_where_others_agree_with_the_new_one_the_kept_one_is_wrong():
 
 
 def test_a_formula_without_frozen_weights_does_not_refute_memory():
-    results = [hung("baseline_update", None, step=0, p=GB / 100), done("sgd_step", p=GB / 100)]
+    results = [hung("baseline_update", None, step=0, p=GIB / 100), done("sgd_step", p=GIB / 100)]
     assert said(results)["memory"].verdict is not Verdict.REFUTED
 
 

@@ -10,7 +10,8 @@ import pytest
 from harness.errors import HarnessError
 from harness.model import Settings
 from harness.session import execute as module
-from harness.session.execute import execute, why
+from harness.session.execute import execute
+from harness.session.folder import explain
 from harness.session.plan import Options
 
 
@@ -59,4 +60,4 @@ def test_a_folder_is_told_by_whatever_path_it_was_named(tmp_path, monkeypatch, n
     (tmp_path / "a").symlink_to("true")
     for file in (name, str(tmp_path / name), str((tmp_path / name).resolve())):
         error = PermissionError(errno.EACCES, "Permission denied", file)
-        assert why(error, Path("a/run")).startswith("cannot write to a/run: ") is ours
+        assert explain(error, Path("a/run")).startswith("cannot write to a/run: ") is ours

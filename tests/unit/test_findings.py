@@ -76,8 +76,8 @@ def test_every_code_has_a_meaning_a_place_in_the_docs_and_a_test():
         "rank_silent", "collective_mismatch", "rank_slow", "host_silent", "launcher_died",
     }  # fmt: skip
     assert {detect.__name__ for detect in findings.DETECTORS} == set(TRIGGERS)
-    verdicts = Path(__file__).parents[2] / "docs" / "VERDICTS.md"
-    text = verdicts.read_text(encoding="utf-8")
+    verdicts = Path(__file__).parents[2] / "docs" / "reference" / "verdicts"
+    text = "".join(page.read_text(encoding="utf-8") for page in sorted(verdicts.glob("*.md")))
     assert [code for code in findings.CODES if f"| `{code}` |" not in text] == []
 
 

@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from markdown_it import MarkdownIt
 
-from harness.analysis.controls import Row
+from harness.analysis.controls import ControlResult
 from harness.cli import github as cli
 from harness.cli import parser
 from harness.errors import Exit
@@ -95,7 +95,9 @@ def test_no_reason_breaks_out_of_its_command(reason):
 
 def test_of_a_selftest_what_had_to_hang_and_did_is_no_error():
     rows = [
-        Row(control=name, repeat=2, expected="hung/deadlock", got=got, ok=ok, wrong=("not hung",))
+        ControlResult(
+            control=name, repeat=2, expected="hung/deadlock", got=got, ok=ok, wrong=("not hung",)
+        )
         for name, got, ok in (
             ("mine", "completed", False),
             ("other", "hung/deadlock", True),
@@ -190,7 +192,7 @@ def test_without_a_file_it_says_so_and_goes_on(folder, monkeypatch, capsys, name
     show(folder)
     told = capsys.readouterr()
     assert told.out == ""
-    assert told.err.startswith("no step summary: ")
+    assert told.err.startswith("cannot write the step summary: ")
 
 
 def test_a_full_summary_is_left_as_it_is(folder, monkeypatch, capsys):

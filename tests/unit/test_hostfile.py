@@ -53,8 +53,8 @@ def test_the_first_ranks_get_the_first_hosts():
 @pytest.mark.parametrize(
     ("settings", "file", "words"),
     [
-        ({"ranks": 4}, FILE, "4 ranks, the host file 3 hosts"),
-        ({"ranks": 1}, FILE, "has 1 rank, the host file 3 hosts"),
+        ({"ranks": 4}, FILE, "needs 4 ranks, and the host file has 3 hosts"),
+        ({"ranks": 1}, FILE, "needs 1 rank, and the host file has 3 hosts"),
         ({"ranks": 3, "backend": "mpi"}, FILE, "--backend ring"),
         ({"ranks": 3}, msgspec.structs.replace(FILE, backend="mpi"), "--backend ring"),
         ({"ranks": 2}, Hostfile(hosts=(Host(ssh="a", ips=("1",)), Host(ssh="b"))), "no ips of b"),

@@ -235,20 +235,20 @@ def test_the_timeline_of_a_hang():
     ]
     assert [(mark.kind, mark.x) for mark in bar.marks] == [("stall", 125), ("verdict", 375)]
     assert bar.ticks == "M93.8 7v10M125 7v10"
-    assert bar.told == "last progress at 1.00 s, verdict 2.00 s later"
+    assert bar.text == "last progress at 1 s, verdict 2 s later"
 
 
 @pytest.mark.parametrize(
     ("begin", "end", "texts"),
     [
-        (0, 9.54, ["0", "2 s", "4 s", "6 s", "8 s"]),
-        (0, 0.0031, ["0", "1 ms", "2 ms", "3 ms"]),
-        (0, 61, ["0", "15 s", "30 s", "45 s", "1 min"]),
-        (0, 7000, ["0", "30 min", "1 h", "1.5 h"]),
+        (0, 9.54, ["0 s", "2 s", "4 s", "6 s", "8 s"]),
+        (0, 0.0031, ["0 s", "1 ms", "2 ms", "3 ms"]),
+        (0, 61, ["0 s", "15 s", "30 s", "45 s", "1 min"]),
+        (0, 7000, ["0 s", "30 min", "1 h", "1 h 30 min"]),
         (3.3, 7.7, ["4 s", "5 s", "6 s", "7 s"]),
-        (0, 0, ["0"]),
-        (0, 1e300, ["0"]),
-        (0, float("nan"), ["0"]),
+        (0, 0, ["0 s"]),
+        (0, 1e300, ["0 s"]),
+        (0, float("nan"), ["0 s"]),
     ],
 )
 def test_the_axis_of_the_timeline_has_round_times(begin, end, texts):
@@ -290,7 +290,7 @@ def test_stacks_are_shown_of_a_run_that_did_not_hang(request):
         stack_texts=lambda _: {"1-pystack.txt": text, "2-pystack.txt": text},
     )
     (column,) = stacks.columns(groups(data.run), data)
-    assert (column.name, column.told, column.site) == ("slow", "unfinished", limited.reason)
+    assert (column.name, column.text, column.site) == ("slow", "unfinished", limited.reason)
     assert column.processes[0].threads
     assert "Stacks of slow" in markdown.render(data)
 

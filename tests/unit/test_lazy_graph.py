@@ -182,8 +182,8 @@ def deferred(record):
 def test_a_step_whose_loss_alone_is_read_pays_for_the_one_before(tmp_path):
     record = train(tmp_path, "baseline")
     (finding,) = deferred(record)
-    assert "evaluate step 0's backward pass and update: " in finding.summary
-    assert "4 of 4 later steps" in finding.summary
+    assert "also ran the backward pass and update of step 0: " in finding.summary
+    assert "4 of 4 later sampled steps" in finding.summary
     assert finding.evidence["step"] == 1
     # What step 1 ran is its own forward pass, as in step 0, and what step 0 had left.
     forward = record.nodes[0] - record.left[0]
@@ -201,9 +201,9 @@ def test_a_step_that_leaves_nothing_defers_nothing(tmp_path, variation):
 def test_a_read_in_every_third_step_evaluates_three(tmp_path):
     record = train(tmp_path, "read in every third")
     (finding,) = deferred(record)
-    assert "step 2's " in finding.summary
-    assert "evaluate all of steps 0 and 1: " in finding.summary
-    assert "1 of 3 later steps" in finding.summary
+    assert finding.summary.startswith("step 2 (")
+    assert "also ran all of steps 0 and 1: " in finding.summary
+    assert "1 of 3 later sampled steps" in finding.summary
     assert list(record.carried[:2]) == [0, 0]
     assert record.left[0] == record.nodes[0]
     assert finding.evidence["operations"] == pytest.approx(record.left[1], abs=4)
@@ -216,7 +216,7 @@ def test_of_a_step_that_never_returned_it_is_said_what_it_has_to_run():
     (finding,) = deferred(
         Record(**vars(ran) | {"built": stuck.built, "node_step": [0, 1], "nodes": [1200, 2000]})
     )
-    assert "step 1, whose evaluation has not returned, has to evaluate step 0's backward pass" in (
+    assert "step 1 did not return and also has to run the backward pass and update of step 0" in (
         finding.summary
     )
     assert finding.evidence["operations"] == 800
@@ -225,17 +225,18 @@ def test_of_a_step_that_never_returned_it_is_said_what_it_has_to_run():
 @pytest.mark.parametrize(
     ("losses", "told"),
     [
-        (5.0, "step 8's backward pass and update: "),
-        (lambda step: None if step == 8 else 5.0, "step 7's backward pass and update and all of"),
-        (lambda step: 5.0 if step == 2 else None, "step 2's backward pass and update and all of"
-         " steps 3 to 8: "),
+        (5.0, "the backward pass and update of step 8: "),
+        (lambda step: None if step == 8 else 5.0,
+         "the backward pass and update of step 7 and all of step 8: "),
+        (lambda step: 5.0 if step == 2 else None,
+         "the backward pass and update of step 2 and all of steps 3 to 8: "),
         (None, "all of steps 0 to 8: "),
     ],
 )  # fmt: skip
 def test_the_words_say_whose_work_it_was(losses, told):
     last = [0] * 9 + [900]
     (finding,) = deferred(make(losses=losses, nodes=2000, left=900, carried=last))
-    assert f"evaluate {told}" in finding.summary
+    assert f"also ran {told}" in finding.summary
 
 
 def test_the_report_shows_the_first_and_the_last_looks():

@@ -294,7 +294,7 @@ def test_what_it_leaves_behind_is_told_aloud_where_it_has_done_nothing_else(
 ):
     *_, one = watching.find(outputs, 0, itself, None, left_behind=2)
     assert (one.code, one.severity.value) == ("left_behind", severity)
-    assert "2 of its processes" in one.summary
+    assert "2 processes that it started still ran" in one.summary
 
 
 def test_each_output_that_was_read_is_named():
@@ -308,4 +308,4 @@ def test_each_output_that_was_read_is_named():
 @pytest.mark.parametrize("itself", [False, True])
 def test_what_was_not_read_may_have_told_of_steps(itself):
     *_, one = watching.find((READ,), 10, itself, None)
-    assert ("there may be more steps than are counted" in one.summary) is not itself
+    assert ("their steps are not counted" in one.summary) is not itself

@@ -215,14 +215,6 @@ def test_fit():
     assert law.fit(12, 10, 1) is Fit.TOO_LARGE
 
 
-@pytest.mark.parametrize(
-    ("count", "text"),
-    [(0, "0 B"), (999, "999 B"), (429312, "429 kB"), (96e9, "96 GB"), (1.765e12, "1765 GB")],
-)
-def test_gigabytes(count, text):
-    assert law.gigabytes(count) == text
-
-
 # --- what an export merges
 
 
@@ -349,7 +341,7 @@ def asked(monkeypatch):
     def ask(settings):
         return ["no adapters here" if s.train == "lora" else shapes(sgd()) for s in settings]
 
-    monkeypatch.setattr(forecast, "ask", ask)
+    monkeypatch.setattr(forecast, "trace", ask)
 
 
 def held(settings: Settings, memory: int, swap: int = 0) -> forecast.Forecast:
@@ -362,16 +354,16 @@ def test_the_verdict_names_the_peak_the_machine_and_what_fits():
     sgd_in_full = Settings(train="full", optimizer="sgd")
     small = held(sgd_in_full, P)
     assert small.verdict == (
-        "full SGD on this model peaks at about 3.0 P = 12.6 MB; this machine has 4.19 MB; "
-        "too large; nothing smaller that was tried fits"
+        "full SGD on this model peaks at about 3 P = 12 MiB; this machine has 4 MiB; "
+        "too large; no smaller training that was tried fits"
     )
     fits = {row.scenario: row.fit for row in small.rows}
     assert fits["baseline_update"] is Fit.TOO_LARGE
     assert fits["lora_step"] is None
     assert {row.scenario: row.reason for row in small.rows}["lora_step"] == "no adapters here"
     swapped = held(sgd_in_full, P, 3 * P).verdict
-    assert "this machine has 4.19 MB; it fits only with 8.39 MB of swap" in swapped
-    assert held(sgd_in_full, 9 * P).verdict.endswith("; this machine has 37.7 MB; it fits")
+    assert "this machine has 4 MiB; it fits only with 8 MiB of swap" in swapped
+    assert held(sgd_in_full, 9 * P).verdict.endswith("; this machine has 36 MiB; it fits")
 
 
 def of_sizes(monkeypatch, **parameters: int) -> None:
@@ -386,13 +378,13 @@ def of_sizes(monkeypatch, **parameters: int) -> None:
             for s, size in zip(settings, sizes, strict=True)
         ]
 
-    monkeypatch.setattr(forecast, "ask", ask)
+    monkeypatch.setattr(forecast, "trace", ask)
 
 
 def test_the_verdict_offers_lora(monkeypatch):
     of_sizes(monkeypatch, lora=1)
     verdict = held(Settings(train="full"), 10 * P).verdict
-    assert verdict.endswith("has 41.9 MB; too large; LoRA needs 12.6 MB: it fits")
+    assert verdict.endswith("has 40 MiB; too large; LoRA needs 12 MiB: it fits")
 
 
 def test_the_verdict_offers_what_fits_when_lora_does_not(monkeypatch):
@@ -412,7 +404,7 @@ def test_the_verdict_offers_half_the_bytes_last(monkeypatch):
 def test_the_verdict_says_that_nothing_fits(monkeypatch):
     of_sizes(monkeypatch, lora=8)
     verdict = held(Settings(train="full"), 2 * P).verdict
-    assert verdict.endswith("too large as well; nothing smaller that was tried fits")
+    assert verdict.endswith("too large as well; no smaller training that was tried fits")
 
 
 @pytest.mark.parametrize("name", law.PATTERNS)
@@ -426,4 +418,4 @@ def test_the_first_steps_show_what_later_ones_hold(name):
 def test_a_child_that_dies_is_an_error_of_one_line(monkeypatch):
     monkeypatch.setattr(forecast.sys, "executable", "/bin/false")
     with pytest.raises(HarnessError, match="cannot be traced: exit code 1"):
-        forecast.ask([Settings()])
+        forecast.trace([Settings()])

@@ -51,7 +51,7 @@ def test_broken_model_folders(tmp_path):
     with pytest.raises(UsageError, match="cannot read"):
         plan.check(Settings(model=str(tmp_path)))
     (tmp_path / "config.json").write_text("[]")
-    with pytest.raises(UsageError, match="no JSON object"):
+    with pytest.raises(UsageError, match="not a JSON object"):
         plan.check(Settings(model=str(tmp_path)))
 
 

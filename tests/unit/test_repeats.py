@@ -97,7 +97,7 @@ def test_three_of_twenty_in_words():
     runs += [fakes.result("a", repeat=n) for n in range(3, 20)]
     (one,) = repeats.summarize(runs)
     (hang,) = one.hangs
-    assert repeats.told(hang) == "hung at step 1 in 3 of 20 runs (5 to 36 %)"
+    assert repeats.describe_hang(hang) == "hung at step 1 in 3 of 20 runs (5.2 to 36 %)"
     assert one.outcomes["completed"].count == 17
     assert list(one.outcomes) == ["completed", "hung"]
 

@@ -65,8 +65,8 @@ def test_why_no_run_is_suggested_stands_where_the_suggestion_would(tmp_path):
     write_all(fakes.write(msgspec.structs.replace(run, diagnosis=none), tmp_path))
     for name in ("report.md", "report.html"):
         told = (tmp_path / name).read_text()
-        assert "No run is suggested: all is own." in told
-        assert "The run that would tell most" not in told
+        assert "No next run is suggested: all is own." in told
+        assert "Most informative next run" not in told
 
 
 def test_a_model_that_a_scenario_builds_itself_is_not_called_the_settings():
@@ -121,8 +121,8 @@ def test_where_no_hypothesis_is_supported_it_is_said_whether_all_is_well():
         fakes.result("baseline_update", findings=(wrong,)),
         fakes.result("baseline_update", outcome=Outcome.DIVERGED),
     ):
-        assert none_supported([well, bad]) == "none of the eight known causes is confirmed"
-    assert none_supported([skipped]) == "none of the eight known causes is confirmed"
+        assert none_supported([well, bad]) == "no known cause matched"
+    assert none_supported([skipped]) == "no known cause matched"
 
 
 def test_the_order_of_the_report(tmp_path):
@@ -152,12 +152,12 @@ def test_the_table_of_verdicts_says_what_matters():
     rows = {line.split(" | ")[0]: line for line in report.splitlines() if line.startswith("| `")}
     table = report[: report.index("## ")]
     for row in (
-        "| `baseline_update` | ✅ completed | 10 of 10 | 20.0 ms | 5.5 → 3.2 | 3.0 / 5.5 P | "
+        "| `baseline_update` | ✅ completed | 10 of 10 | 20 ms | 5.5 → 3.2 | 3 / 5.5 P | "
         "`step_time_jump` |",
-        "| `grad_without_update` | ✅ completed | 10 of 10 | 5.00 ms | 5.5 → 5.6 | 3.0 / 1.0 P | "
+        "| `grad_without_update` | ✅ completed | 10 of 10 | 5 ms | 5.5 → 5.6 | 3 / 1 P | "
         "`parameters_unchanged` (expected) |",
         "| `compiled_step` | ⛔ hung in step 1, eval: deadlock (proven) | 1 of 10 |",
-        "| `half_precision` | 📈 diverged | 10 of 10 | 20.0 ms | 5.5 → nan | 3.0 / 5.5 P | "
+        "| `half_precision` | 📈 diverged | 10 of 10 | 20 ms | 5.5 → nan | 3 / 5.5 P | "
         "**`loss_not_finite`** |",
         "| `gpu_step` | ⏭️ skipped | 0 of 10 | – | – | – |  |",
     ):
@@ -182,7 +182,7 @@ def test_the_evidence_has_plain_names_and_no_addresses():
     }
     report = markdown.render(ReportInput(fakes.run(fakes.hung(**evidence))))
     assert "| stack tools tried | pystack: ok (0.1 s) |" in report
-    assert "| seen still for, s | 4" in report
+    assert "| seen still for | 4" in report
     assert "| threads | name a, waits in futex (× 2) |" in report
     assert re.search(r"\| some\S*new\S*key \| 3 \|", report)
     assert "still_s" not in report
@@ -299,7 +299,7 @@ def test_twins_do_not_differ():
         (fakes.hung("a"), "hung"),
         (fakes.result("a", metrics=fakes.metrics(step_s=0.1)), "× 5 (100 ms)"),
         (fakes.result("a", metrics=fakes.metrics(peak_over_p=2.5)), "× 0.45 (2.5 P)"),
-        (fakes.result("a", metrics=fakes.metrics(peak_over_p=55.0, p=fakes.P // 20)), "(55.0 P)"),
+        (fakes.result("a", metrics=fakes.metrics(peak_over_p=55.0, p=fakes.P // 20)), "(55 P)"),
         (fakes.result("a", metrics=fakes.metrics(last=4.0)), " 4 "),
         (fakes.result("a", metrics=fakes.metrics(last=math.nan)), " nan "),
         (fakes.result("a", findings=(fakes.finding("loss_flat"),)), "`loss_flat`"),

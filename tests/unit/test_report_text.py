@@ -10,6 +10,8 @@ from hypothesis import strategies as st
 from markdown_it import MarkdownIt
 
 from harness.report import text
+from harness.text.sanitize import sanitize
+from harness.text.units import duration
 
 MARKDOWN = MarkdownIt("commonmark").enable(["table", "strikethrough"])
 
@@ -22,39 +24,9 @@ def shown(source):
     return words, {token.type for token in tokens} | {child.type for child in inline}
 
 
-@pytest.mark.parametrize(
-    ("value", "told"),
-    [
-        (0.0, "0 µs"),
-        (0.9998e-3, "1.00 ms"),
-        (999.4e-6, "999 µs"),
-        (0.0253, "25.3 ms"),
-        (0.9999, "1.00 s"),
-        (9.999, "10.0 s"),
-        (12.34, "12.3 s"),
-        (86_400.0, "86400 s"),
-        (float("nan"), "nan"),
-        (None, "–"),
-    ],
-)
-def test_seconds(value, told):
-    assert text.seconds(value) == told
-
-
-@pytest.mark.parametrize(
-    ("value", "told"),
-    [
-        (0, "0 B"),
-        (999, "999 B"),
-        (1023, "1.00 KiB"),
-        (1023.7 * 2**20, "1.00 GiB"),
-        (177 * 2**30, "177 GiB"),
-        (5000 * 2**40, "5000 TiB"),
-        (None, "–"),
-    ],
-)
-def test_sizes(value, told):
-    assert text.size(value) == told
+def test_a_figure_that_is_not_known_is_a_dash():
+    assert text.known(None, duration) == "–"
+    assert text.known(0.0, duration) == "0 s"
 
 
 @given(st.text() | st.text("ab1|`\\*_[]()<>@#&$~-+=.\n\t !"))
@@ -77,7 +49,7 @@ def test_nothing_ends_a_fence_but_its_end(value):
     tokens = MARKDOWN.parse(text.fence(value, "text") + "\n\n# after\n")
     kinds = [token.type for token in tokens]
     assert kinds == ["fence", "heading_open", "inline", "heading_close"]
-    assert tokens[0].content.rstrip("\n") == text.plain(value).rstrip().rstrip("\n")
+    assert tokens[0].content.rstrip("\n") == sanitize(value).rstrip().rstrip("\n")
 
 
 @pytest.mark.parametrize(
@@ -102,7 +74,7 @@ def test_nobody_is_mentioned_and_nothing_is_linked(word):
     ],
 )
 def test_plain_text_has_no_terminal_in_it(raw, left):
-    assert text.plain(raw) == left
+    assert sanitize(raw) == left
 
 
 def test_a_table_that_is_too_long_loses_whole_rows():

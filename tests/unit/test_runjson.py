@@ -85,7 +85,7 @@ def test_the_schema_is_strict(spoil):
 @pytest.mark.parametrize(
     ("data", "told"),
     [
-        (None, "no run's folder"),
+        (None, "it has no run.json"),
         (b"{", "not JSON"),
         (b"\xff\xfe\x00", "not JSON"),
         (b"[" * 100_000, "not JSON"),

@@ -15,7 +15,7 @@ from rich.cells import cell_len
 from rich.text import Text
 
 from harness.analysis import controls
-from harness.cli import selftest as command
+from harness.cli import control_table
 from harness.cli.console import COLUMNS, LiveScreen, Screen
 from harness.detect.watchdog import State
 from harness.model import Outcome, Severity
@@ -120,8 +120,8 @@ def test_a_doubt_is_told_once_and_another_one_is_told_too():
         one.doubts(screen, State.SUSPECT, "rank 1 was killed", "rank_died (1,)")
     one.doubts(screen, State.SUSPECT, "busy for 9 s")
     assert written(screen) == [
-        "  train: suspected, busy for 4 s",
-        "  train: suspected, rank 1 was killed",
+        "  train: possible hang: busy for 4 s",
+        "  train: possible hang: rank 1 was killed",
     ]
 
 
@@ -141,7 +141,7 @@ def test_a_table_has_as_many_columns_as_there_is_room_for(width):
     head, *rows = written(screen)
     assert len(rows) == 2
     assert max(map(cell_len, (head, *rows))) <= width
-    assert ("step time" in head) is (width >= 105)
+    assert ("per step" in head) is (width >= 106)
     if width >= 49:
         assert "…" not in "".join(rows)
         assert all(row.rstrip().endswith("alive") for row in rows)
@@ -154,7 +154,7 @@ def test_all_columns_have_room_in_eighty():
 
 
 def row(n, expected, got=None, wrong=()):
-    return controls.Row(
+    return controls.ControlResult(
         control=f"control_number_{n}",
         repeat=0,
         expected=expected,
@@ -171,8 +171,8 @@ def test_the_verdicts_on_the_controls_fit_with_their_matrix(width, monkeypatch):
     rows = [row(n, kind) for n, kind in enumerate(classes)]
     rows.append(row(99, "completed", "crashed", ("it was crashed",)))
     made = console(width)
-    monkeypatch.setattr(command, "Console", lambda **_: made)
-    command._print(rows, controls.matrix(rows))
+    monkeypatch.setattr(control_table, "Console", lambda **_: made)
+    control_table.show(rows, controls.matrix(rows))
     text = made.file.getvalue()
     assert max(map(cell_len, text.splitlines())) <= width
     assert "…" not in text

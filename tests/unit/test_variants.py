@@ -53,17 +53,17 @@ def test_a_variant_adds_to_what_is_common():
 @pytest.mark.parametrize(
     ("text", "told"),
     [
-        ("command = 'x'", "no variant"),
+        ("command = 'x'", "no variants"),
         ("[variants.a]", "no command"),
         ("command = ''\n[variants.a]", "empty"),
         ('command = "a \'b"\n[variants.a]', "quotation"),
         ("command = 3\n[variants.a]", "string or a list"),
-        ("command = 'x'\nsteps = 3\n[variants.a]", "unknown steps"),
-        ("command = 'x'\n[variants.a]\nenviron = {}", "variant a: unknown environ"),
+        ("command = 'x'\nsteps = 3\n[variants.a]", "unknown key steps"),
+        ("command = 'x'\n[variants.a]\nenviron = {}", "variant a has the unknown key environ"),
         ("command = 'x'\n[variants.a]\nenv = { A = 1 }", "table of strings"),
         ("command = 'x'\n[variants.'../a']", "letters, digits"),
         ("command = 'x'\ninject = 3\n[variants.a]", "true or false"),
-        ("command = 'x'\n[variants]\na = 3", "no table"),
+        ("command = 'x'\n[variants]\na = 3", "a must be a table"),
     ],
 )
 def test_what_is_wrong_is_said(text, told):
@@ -133,7 +133,7 @@ def test_what_a_command_does_not_report_is_untested_and_not_refuted():
     assert {told[id] for id in ("leak", "data", "retrace")} == {Verdict.UNTESTED}
     assert told["deadlock"] is Verdict.REFUTED
     reasons = {one.id: one.because for one in found.hypotheses}
-    assert reasons["leak"] == ("the command does not report it",)
+    assert reasons["leak"] == ("the command does not report the figure",)
 
 
 def test_memory_that_is_reported_and_stays_refutes_a_leak():

@@ -1,6 +1,6 @@
 """From the differences between scenarios to a cause. Pure.
 
-`diagnose` gives a verdict on each hypothesis and the run that would tell most next; `order` and
+`diagnose` gives a verdict on each hypothesis and the most informative next run; `order` and
 `decided` plan a run of the ladder. The expectations are `harness.analysis.diagnosis.hypotheses`.
 """
 
@@ -23,24 +23,26 @@ def diagnose(
     available: Sequence[str] = LADDER,
     run: str | None = None,
 ) -> Diagnosis:
-    """What `results` say of each hypothesis; several repeats of one scenario are welcome.
+    """Judge each hypothesis by `results`, which may hold several repeats of a scenario.
 
     `settings` are those of the run, before a scenario's own overrides; None of outside commands.
     `available` names what could be run next, and `run` the folder of the run that it can be added
     to, if it can.
     """
-    world = verdicts.arrange(results, settings, environment)
-    hypotheses = verdicts.judge(world)
+    evidence = verdicts.arrange(results, settings, environment)
+    hypotheses = verdicts.assess(evidence)
     tried = {result.scenario for result in results if not _interrupted(result)}
     # What was skipped, or ended for reasons of its own, would do so again.
-    worth = [name for name in available if name in world.groups or name not in tried]
-    following = next_experiment.next_experiment(hypotheses, world, worth, run)
+    worth = [name for name in available if name in evidence.groups or name not in tried]
+    following = next_experiment.next_experiment(hypotheses, evidence, worth, run)
     none = (
-        next_experiment.no_experiment(hypotheses, world, available) if following is None else None
+        next_experiment.no_experiment(hypotheses, evidence, available)
+        if following is None
+        else None
     )
     return Diagnosis(
         hypotheses=hypotheses,
-        unexplained=verdicts.unexplained(world, hypotheses),
+        unexplained=verdicts.unexplained(evidence, hypotheses),
         next_experiment=following,
         no_experiment=none,
     )
@@ -56,9 +58,9 @@ def decided(
     environment: Environment,
     remaining: Sequence[str],
 ) -> bool:
-    """Whether nothing in `remaining` could turn an untested hypothesis into another verdict.
+    """Return True if no scenario in `remaining` can decide an untested hypothesis.
 
-    A verdict that has been reached is not waited for to be overturned.
+    Verdicts that have been reached are final for this purpose.
     """
-    world = verdicts.arrange(results, settings, environment)
-    return next_experiment.decided(verdicts.judge(world), world, remaining)
+    evidence = verdicts.arrange(results, settings, environment)
+    return next_experiment.decided(verdicts.assess(evidence), evidence, remaining)

@@ -1,4 +1,4 @@
-"""What a scenario did to the symptom of the reference: stays, clears or moves. Pure."""
+"""The effect of a scenario on the symptom of the reference: stays, clears or moves. Pure."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from harness.analysis.diagnosis.hypotheses import (
     Kind,
     Theory,
 )
-from harness.analysis.diagnosis.symptoms import Facts, told
+from harness.analysis.diagnosis.symptoms import Facts, describe
 from harness.model import Outcome
 from harness.stats import median
 
@@ -22,7 +22,7 @@ Groups = Mapping[str, Sequence[Facts]]
 """The informative runs of each scenario."""
 
 SLOWNESS = frozenset((Kind.SLOW, Kind.JUMP))
-SAME_PACE, FASTER = 0.5, 1 / 3
+SAME_SPEED, FASTER = 0.5, 1 / 3
 """A scenario is as slow as the reference above the one share of its step time, and not slow
 below the other; between them nothing is said."""
 SMALLER = frozenset(("tiny_model",))
@@ -38,42 +38,45 @@ class Reference:
     """The runs that show the symptom of a hypothesis, and what there is to compare with."""
 
     runs: tuple[Facts, ...]
-    """Those that show it, and those of the same scenarios that do not."""
+    """Runs with the symptom, and runs of the same scenarios without it."""
     wanted: frozenset[Kind]
     rate: float
     """Share of the runs that show it."""
 
     @property
-    def shown(self) -> tuple[Facts, ...]:
+    def affected(self) -> tuple[Facts, ...]:
         return tuple(run for run in self.runs if run.kinds & self.wanted)
 
     @property
-    def told(self) -> str:
-        return told(self.runs, self.wanted)
+    def description(self) -> str:
+        return describe(self.runs, self.wanted)
 
     @property
     def stop(self) -> int | None:
         """Steps that returned before it stopped; None when the symptom ends no run."""
-        return min((r.steps for r in self.shown if r.kinds & STOPS & self.wanted), default=None)
+        return min((r.steps for r in self.affected if r.kinds & STOPS & self.wanted), default=None)
 
     @property
     def places(self) -> frozenset[str | None]:
-        return frozenset(run.place for run in self.shown)
+        return frozenset(run.place for run in self.affected)
 
     @property
-    def pace(self) -> float | None:
-        return _pace(self.shown)
+    def step_s(self) -> float | None:
+        return _step_s(self.affected)
 
 
 def reference(theory: Theory, groups: Groups) -> Reference | None:
-    """Where the symptom that `theory` explains is seen: in the baseline and its twins, or else in
-    the other references of the hypothesis; None when they are all without."""
+    """Find the runs that show the symptom which `theory` explains.
+
+    The baseline and its twins come first, then the other references of the hypothesis. None when
+    no run shows it.
+    """
     for names in (sorted(TWINS), theory.references):
         runs = tuple(run for name in names for run in groups.get(name, ()))
-        shown = [run for run in runs if run.kinds & theory.explains]
-        if shown:
-            wanted = frozenset().union(*(run.kinds & theory.explains for run in shown))
-            return Reference(runs, wanted, len(shown) / len(runs))
+        affected = [run for run in runs if run.kinds & theory.explains]
+        if affected:
+            wanted = frozenset().union(*(run.kinds & theory.explains for run in affected))
+            return Reference(runs, wanted, len(affected) / len(runs))
     return None
 
 
@@ -83,19 +86,19 @@ def comparable(base: Reference) -> frozenset[str] | None:
 
 
 def effect(theory: Theory, base: Reference, runs: Sequence[Facts]) -> Effect | None:
-    """What these runs of one scenario did to it; None when they do not say."""
+    """The effect of these runs of one scenario; None when they do not decide it."""
     if base.wanted <= SLOWNESS and theory.id != "deferred":
         return None if runs[0].name in SMALLER else _slowness(base, runs)
-    found = [_one(base, run) for run in runs]
-    stays = sum(one in (Effect.STAYS, Effect.MOVES) for one in found)
-    clears = sum(one is Effect.CLEARS for one in found)
+    effects = [_effect(base, run) for run in runs]
+    stays = sum(effect in (Effect.STAYS, Effect.MOVES) for effect in effects)
+    clears = sum(effect is Effect.CLEARS for effect in effects)
     if stays:
         often = stays >= base.rate * (stays + clears) / 2
-        return (Effect.MOVES if Effect.MOVES in found else Effect.STAYS) if often else None
+        return (Effect.MOVES if Effect.MOVES in effects else Effect.STAYS) if often else None
     return Effect.CLEARS if clears and (1 - base.rate) ** clears < CHANCE else None
 
 
-def _one(base: Reference, run: Facts) -> Effect | None:
+def _effect(base: Reference, run: Facts) -> Effect | None:
     if run.kinds & alike(base.wanted):
         if _another(base, run):
             return Effect.CLEARS if base.stop is not None and run.steps > base.stop else None
@@ -105,16 +108,16 @@ def _one(base: Reference, run: Facts) -> Effect | None:
 
 
 def _another(base: Reference, run: Facts) -> bool:
-    """Whether it is another hang, or another death: SIGKILL comes from outside, faults do not."""
+    """Return True for another hang or death: SIGKILL comes from outside, faults do not."""
     if Kind.DEAD in run.kinds:
         return run.place not in base.places
-    signals = {other.result.signal == "SIGKILL" for other in base.shown}
+    signals = {other.result.signal == "SIGKILL" for other in base.affected}
     both_killed = Kind.KILLED in run.kinds and Kind.KILLED in base.wanted
     return both_killed and (run.result.signal == "SIGKILL") not in signals
 
 
 def _past(base: Reference, run: Facts) -> bool:
-    """Whether this run came far enough to have shown the symptom."""
+    """Return True if this run came far enough to show the symptom."""
     if run.result.outcome in (Outcome.COMPLETED, Outcome.DIVERGED):
         return True
     if base.stop is not None:
@@ -128,15 +131,15 @@ def alike(kinds: frozenset[Kind]) -> frozenset[Kind]:
 
 
 def _slowness(base: Reference, runs: Sequence[Facts]) -> Effect | None:
-    """By the time of a step: each scenario is slower in step 1, the question is by how much."""
-    ours, theirs = _pace(runs), base.pace
+    """Compare step times: step 1 is slower in every scenario, so the amount decides."""
+    ours, theirs = _step_s(runs), base.step_s
     if ours is None or not theirs:
         return None
-    if ours >= SAME_PACE * theirs:
+    if ours >= SAME_SPEED * theirs:
         return Effect.STAYS
     return Effect.CLEARS if ours <= FASTER * theirs else None
 
 
-def _pace(runs: Sequence[Facts]) -> float | None:
-    paces = [pace for run in runs if (pace := run.pace) is not None]
-    return median(paces) if paces else None
+def _step_s(runs: Sequence[Facts]) -> float | None:
+    times = [step_s for run in runs if (step_s := run.step_s) is not None]
+    return median(times) if times else None

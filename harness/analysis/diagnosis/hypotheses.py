@@ -1,8 +1,8 @@
-"""What could be the matter, and what each scenario then does: the one table, as data.
+"""The hypotheses, and what each expects of each scenario: one table, as data.
 
-docs/DIAGNOSIS.md gives the reason for each column. A symptom is a `Kind`; slow, dead, crashed and
-compiling are four different ones on purpose. To add a hypothesis, add it to `HYPOTHESES` and a
-column to `_TABLE`.
+docs/reference/diagnosis.md gives the reason for each column. A symptom is a `Kind`; slow, dead,
+crashed and compiling are four different ones on purpose. To add a hypothesis, add it to
+`HYPOTHESES` and a column to `_TABLE`.
 """
 
 from __future__ import annotations
@@ -12,23 +12,23 @@ from enum import Enum
 
 
 class Kind(str, Enum):
-    """What one run can show; the value is said of a run: "baseline_update hangs"."""
+    """A symptom of one run; its value continues a sentence: "baseline_update hangs"."""
 
     DEAD = "hangs"
     PROVEN = "is in a proven deadlock"
     COMPILING = "waits for a compiler"
-    HOST = "is held up by data, a file or a child process"
+    HOST = "waits for data, a file or a child process"
     STARVED = "waits for memory"
     NO_MEMORY = "runs out of memory"
     KILLED = "is killed by a signal"
     RAISED = "raises an exception"
     SLOW = "becomes slow"
-    SLOW_DATA = "spends its time on data"
+    SLOW_DATA = "spends most of its time waiting for data"
     JUMP = "takes longer from step 1 on"
     INERT = "learns nothing"
     DIVERGED = "diverges"
     MISMATCH = "computes a wrong value"
-    GROWING = "keeps more memory in every step"
+    GROWING = "keeps more memory after every step"
     PILING = "leaves work unevaluated"
     RETRACED = "traces its compiled step again"
 
@@ -47,7 +47,7 @@ ALIKE = (
 
 
 class Effect(str, Enum):
-    """What a scenario does to the baseline's symptom."""
+    """The change of the baseline's symptom in a scenario."""
 
     STAYS = "stays"
     CLEARS = "clears"
@@ -60,7 +60,7 @@ class Effect(str, Enum):
 class Cell:
     effect: Effect
     firm: bool
-    """Whether the opposite refutes the hypothesis; otherwise the effect depends on quantities."""
+    """True where the opposite refutes the hypothesis; else the effect depends on quantities."""
 
 
 @dataclass(frozen=True)
@@ -76,7 +76,7 @@ class Theory:
     needs: frozenset[str] = frozenset()
     """Without a sign, one of these scenarios must have done what the table says."""
     references: tuple[str, ...] = ()
-    """Where its symptom is looked for when the baseline does not show it."""
+    """Scenarios to search for its symptom when the baseline does not show it."""
     steps: int = 3
     """A completed run must have had so many before the absence of a symptom says anything."""
     unseen: float = 1.0
@@ -96,7 +96,7 @@ HYPOTHESES: tuple[Theory, ...] = (
     ),
     Theory(
         id="deferred",
-        title="deferred work that comes due late",
+        title="deferred work that runs in a later step",
         explains=frozenset((Kind.JUMP, Kind.PILING)),
         signs=frozenset((Kind.PILING,)),
         needs=frozenset(("eval_after_update", "eval_parameters_only")),
@@ -119,7 +119,7 @@ HYPOTHESES: tuple[Theory, ...] = (
     ),
     Theory(
         id="leak",
-        title="leak: gradients or graphs retained",
+        title="leak (gradients or graphs retained)",
         explains=frozenset((Kind.GROWING,)),
         signs=frozenset((Kind.GROWING,)),
         steps=6,
@@ -134,7 +134,7 @@ HYPOTHESES: tuple[Theory, ...] = (
     ),
     Theory(
         id="deadlock",
-        title="deadlock: threads that wait for each other, or for what nobody will do",
+        title="deadlock (threads wait for each other, or for an event that cannot come)",
         explains=frozenset((Kind.DEAD, Kind.PROVEN)),
         signs=frozenset((Kind.PROVEN,)),
         needs=frozenset(("tiny_model",)),
@@ -142,7 +142,7 @@ HYPOTHESES: tuple[Theory, ...] = (
     ),
     Theory(
         id="data",
-        title="data or host: loader, checkpoint, log",
+        title="data or host (loader, checkpoint, log)",
         explains=frozenset((Kind.HOST, Kind.SLOW_DATA)),
         signs=frozenset((Kind.HOST, Kind.SLOW_DATA)),
         needs=frozenset(("constant_batch",)),
@@ -193,7 +193,7 @@ def _parse(text: str) -> dict[str, dict[str, Cell]]:
 
 
 TABLE = _parse(_TABLE)
-"""By scenario and hypothesis; a missing cell says nothing."""
+"""The cells by scenario and hypothesis; a missing cell says nothing."""
 
 LADDER = tuple(TABLE)
 
@@ -205,4 +205,4 @@ TWINS = frozenset(
 """Nobody expects these to differ from the baseline: they are more runs of it."""
 
 COMPILED = frozenset(("rebuild_compiled", "uncompiled_step"))
-"""What may be compared with a compiled step when the baseline, which is not compiled, is well."""
+"""Scenarios to compare with a compiled step when the baseline, which is not compiled, is well."""

@@ -1,4 +1,4 @@
-"""Which run tells most: the ladder's order, what is left to tell, and the next one. Pure."""
+"""The order of the ladder, and the most informative next run. Pure."""
 
 from __future__ import annotations
 
@@ -11,22 +11,22 @@ from harness.analysis.diagnosis import effects
 from harness.analysis.diagnosis.effects import CHANCE
 from harness.analysis.diagnosis.hypotheses import HYPOTHESES, TABLE, TWINS, Cell, Effect, Theory
 from harness.analysis.diagnosis.quantities import may_hide
-from harness.analysis.diagnosis.verdicts import World, cell, looked, stays
+from harness.analysis.diagnosis.verdicts import Evidence, cell, informative_runs, stays
 from harness.model import Hypothesis, Settings, Verdict
 from harness.scenario.load import BASELINE
 
 DEFAULTS = Settings()
 OWN = (
-    "these scenarios are your own, and the ladder's are not to be compared with them: what an "
-    "untested hypothesis needs has to be a file of your own, by that name"
+    "these scenarios are your own, so the ladder's runs do not compare with them; to test a "
+    "hypothesis, write a file with the name of the scenario that it needs"
 )
 COMMAND = (
-    "a command is compared with its own variants alone; to test a hypothesis, add the variant that "
-    "it needs (docs/WATCH.md)"
+    "a command compares only with its own variants; to test a hypothesis, add the variant that it "
+    "needs (docs/guide/watch.md)"
 )
-NOTHING = "no scenario of the ladder could say more of what is untested"
+NOTHING = "no scenario of the ladder can test the hypotheses that are left"
 RARE_RUNS, RARE_STEPS = 10, 10
-"""Of a training that is well: so many runs, of so many times the steps, before it is called so."""
+"""Runs, and multiples of the steps, of a healthy training before it is called healthy."""
 
 
 def order(names: Sequence[str]) -> tuple[str, ...]:
@@ -36,20 +36,22 @@ def order(names: Sequence[str]) -> tuple[str, ...]:
     apart n times before counts 1 / (1 + n) as much.
     """
     left = sorted((n for n in names if n in TABLE), key=list(TABLE).index)
-    told = dict.fromkeys(combinations([theory.id for theory in HYPOTHESES], 2), 0)
+    separated = dict.fromkeys(combinations([theory.id for theory in HYPOTHESES], 2), 0)
     ordered = [name for name in left if name == BASELINE]
     left = [name for name in left if name != BASELINE]
     while left:
-        best = max(left, key=lambda name: sum(_worth(name, pair, n) for pair, n in told.items()))
-        for pair in told:
-            told[pair] += _worth(best, pair, 0) > 0
+        best = max(
+            left, key=lambda name: sum(_worth(name, pair, n) for pair, n in separated.items())
+        )
+        for pair in separated:
+            separated[pair] += _worth(best, pair, 0) > 0
         left.remove(best)
         ordered.append(best)
     return (*ordered, *(name for name in names if name not in TABLE))
 
 
 def _worth(name: str, pair: tuple[str, str], before: int) -> float:
-    """How much `name` tells a pair apart: 2 when whatever happens contradicts one of the two."""
+    """Rate how well `name` separates a pair: 2 when any result contradicts one of the two."""
     a, b = (TABLE[name].get(id) for id in pair)
     if _clears(a) == _clears(b) and not _shows(a) and not _shows(b):
         return 0.0
@@ -65,34 +67,34 @@ def _shows(expected: Cell | None) -> bool:
     return expected is not None and expected.effect is Effect.SHOWS
 
 
-def tells(name: str, theory: Theory, world: World) -> float:
-    """What a run of `name` could still say of a hypothesis that is untested; 0: nothing."""
+def tells(name: str, theory: Theory, evidence: Evidence) -> float:
+    """Rate what a run of `name` can still say about an untested hypothesis; 0 is nothing."""
     expected = cell(name, theory)
-    references = [run for twin in TWINS for run in world.groups.get(twin, ())]
+    references = [run for twin in TWINS for run in evidence.groups.get(twin, ())]
     if expected is None:
         return 0.0
     if not references:
         return float(name == BASELINE)
     if expected.effect is Effect.SHOWS:
         return 1.0
-    if _may_hide(theory, world) and stays(name, theory):
+    if _may_hide(theory, evidence) and stays(name, theory):
         return 0.5
     if name in TWINS:
         return 0.0
-    if effects.reference(theory, world.groups) is not None:
+    if effects.reference(theory, evidence.groups) is not None:
         return 1.0 + expected.firm + 2.0 * (name in theory.needs)
     # There is no symptom of its own to compare with: it may show where something else is out of
     # the way, but not where all is well.
     well = all(run.completed and not run.kinds for run in references)
-    elsewhere = any(run.kinds & theory.explains for run in world.runs)
+    elsewhere = any(run.kinds & theory.explains for run in evidence.runs)
     return 0.0 if well and not elsewhere else 0.25
 
 
-def _may_hide(theory: Theory, world: World) -> bool:
-    """Whether it has not been seen, in too few runs to say so."""
-    if any(run.kinds & theory.explains for run in world.runs):
+def _may_hide(theory: Theory, evidence: Evidence) -> bool:
+    """Return True if the symptom is absent, but in too few runs to exclude it."""
+    if any(run.kinds & theory.explains for run in evidence.runs):
         return False
-    return may_hide(looked(theory, world)) > theory.unseen
+    return may_hide(informative_runs(theory, evidence)) > theory.unseen
 
 
 def open_theories(hypotheses: Iterable[Hypothesis]) -> list[Theory]:
@@ -100,69 +102,69 @@ def open_theories(hypotheses: Iterable[Hypothesis]) -> list[Theory]:
     return [theory for theory in HYPOTHESES if theory.id in untested]
 
 
-def decided(hypotheses: Sequence[Hypothesis], world: World, remaining: Sequence[str]) -> bool:
-    """Whether nothing in `remaining` could say anything of a hypothesis that is untested."""
+def decided(hypotheses: Sequence[Hypothesis], evidence: Evidence, remaining: Sequence[str]) -> bool:
+    """Return True if no scenario in `remaining` can test an untested hypothesis."""
     still = open_theories(hypotheses)
-    return not any(tells(name, theory, world) for name in remaining for theory in still)
+    return not any(tells(name, theory, evidence) for name in remaining for theory in still)
 
 
 def next_experiment(
     hypotheses: Sequence[Hypothesis],
-    world: World,
+    evidence: Evidence,
     available: Sequence[str],
     run: str | None = None,
 ) -> str | None:
-    """The single run that would tell most, as a command; None when nothing is left to ask.
+    """The most informative single run, as a command; None when there is none.
 
     With `run`, the folder of a run, it is added to that.
     """
     still = open_theories(hypotheses)
-    left = [name for name in order(available) if name in TABLE and name not in world.groups]
-    if BASELINE in left and not world.groups.keys() & TWINS:
-        return command(BASELINE, world.settings, run)
-    worth = {name: sum(tells(name, theory, world) for theory in still) for name in left}
+    left = [name for name in order(available) if name in TABLE and name not in evidence.groups]
+    if BASELINE in left and not evidence.groups.keys() & TWINS:
+        return command(BASELINE, evidence.settings, run)
+    worth = {name: sum(tells(name, theory, evidence) for theory in still) for name in left}
     best = max(left, key=lambda name: worth[name], default=None)
     if best is not None and worth[best]:
-        return command(best, world.settings, run)
+        return command(best, evidence.settings, run)
     if any(h.verdict is Verdict.SUPPORTED for h in hypotheses):
         return None
-    return _again(hypotheses, world, available, run)
+    return _again(hypotheses, evidence, available, run)
 
 
 def no_experiment(
-    hypotheses: Sequence[Hypothesis], world: World, available: Sequence[str]
+    hypotheses: Sequence[Hypothesis], evidence: Evidence, available: Sequence[str]
 ) -> str | None:
-    """Why `next_experiment` has nothing to name; None when nothing is untested."""
+    """Explain why there is no next experiment; None when nothing is untested."""
     still = open_theories(hypotheses)
     if not still:
         return None
     if not available:
-        return COMMAND if world.settings is None else OWN
+        return COMMAND if evidence.settings is None else OWN
     need = max(theory.steps for theory in still)
-    if world.settings is not None and world.settings.steps < need:
-        return f"{world.settings.steps} steps are too few to tell: give --steps {need} or more"
+    if evidence.settings is not None and evidence.settings.steps < need:
+        return f"{evidence.settings.steps} steps are too few: give --steps {need} or more"
     return NOTHING
 
 
 def _again(
-    hypotheses: Sequence[Hypothesis], world: World, available: Sequence[str], run: str | None
+    hypotheses: Sequence[Hypothesis], evidence: Evidence, available: Sequence[str], run: str | None
 ) -> str | None:
-    """Every scenario has been run, and nothing is supported: more of the baseline."""
-    runs = [one for twin in sorted(TWINS) for one in world.groups.get(twin, ())]
+    """Repeat the baseline, where every scenario ran and nothing is supported."""
+    runs = [run_of_twin for twin in sorted(TWINS) for run_of_twin in evidence.groups.get(twin, ())]
     if BASELINE not in available or not runs or len(runs) >= RARE_RUNS:
         return None
-    rate = sum(bool(one.kinds) for one in runs) / len(runs)
+    rate = sum(bool(run_of_twin.kinds) for run_of_twin in runs) / len(runs)
     if any(h.conflicts for h in hypotheses if h.verdict is Verdict.UNTESTED):
-        return command(BASELINE, world.settings, run, repeat=RARE_RUNS)
+        return command(BASELINE, evidence.settings, run, repeat=RARE_RUNS)
     if 0 < rate < 1:
         need = math.ceil(math.log(CHANCE) / math.log(1 - rate))
-        return command(BASELINE, world.settings, run, repeat=max(need, RARE_RUNS))
+        return command(BASELINE, evidence.settings, run, repeat=max(need, RARE_RUNS))
     if rate == 0:
-        if world.settings is None:
+        if evidence.settings is None:
             return None
         # The steps of a run that is added to are what they are.
-        more = {} if run is not None else {"steps": RARE_STEPS * world.settings.steps}
-        return command(BASELINE, world.settings, run, more, repeat=RARE_RUNS)
+        more = {} if run is not None else {"steps": RARE_STEPS * evidence.settings.steps}
+        return command(BASELINE, evidence.settings, run, more, repeat=RARE_RUNS)
     return None
 
 
@@ -180,17 +182,17 @@ def command(
     if settings is None:
         again = f", run with --repeat {repeat}" if repeat > 1 else ""
         return f"a variant [variants.{name}] of the command (see: harness list){again}"
-    words = ["python", "-m", "harness", "run", name]
+    argv = ["python", "-m", "harness", "run", name]
     if run is not None:
-        words += [f"--continue={run}"] if run.startswith("-") else ["--continue", run]
+        argv += [f"--continue={run}"] if run.startswith("-") else ["--continue", run]
     else:
         for field in Settings.__struct_fields__:
             value = (more or {}).get(field, getattr(settings, field))
             if value is not None and (field == "steps" or value != getattr(DEFAULTS, field)):
-                words += option(field, value)
+                argv += option(field, value)
     if repeat > 1:
-        words += ["--repeat", str(repeat)]
-    return shlex.join(words)
+        argv += ["--repeat", str(repeat)]
+    return shlex.join(argv)
 
 
 def option(field: str, value: object) -> list[str]:

@@ -6,16 +6,16 @@ from collections.abc import Sequence
 
 from harness.analysis.diagnosis.effects import Reference
 from harness.analysis.diagnosis.hypotheses import Kind
-from harness.analysis.diagnosis.symptoms import Facts, told, waits
+from harness.analysis.diagnosis.symptoms import Facts, describe, waits
 from harness.memory.law import STATE
 from harness.model import Environment, Finding, Settings
 from harness.stats import wilson
+from harness.text.units import duration, number, percent, plural, size
 
-GB = 1e9
 SWAP = 256 << 20
-"""Growth of used swap below this is other programs' business."""
+"""Growth of used swap, in bytes, below which other programs can be the reason."""
 FAULTS = 10_000
-"""Major faults below this are the loading of programs and models."""
+"""Major faults below which loading programs and models is the reason."""
 AMPLE = 0.5
 """A measured peak below this share of the memory excludes that it is too little."""
 FEW_TRACES = 2
@@ -37,53 +37,52 @@ def weigh(
     if id == "memory":
         return _memory(base, environment, settings)
     if id == "retrace":
-        traces = [run.result.metrics.traces for run in base.shown]
+        traces = [run.result.metrics.traces for run in base.affected]
         if settings is not None and all(count is None for count in traces):
             return (), ("the step compiles nothing",)
         if all(count is not None and count <= FEW_TRACES for count in traces):
-            return (), (f"traced {max(count or 0 for count in traces)} times in all",)
+            return (), (f"traced {plural(max(count or 0 for count in traces), 'time')} in all",)
     return (), ()
 
 
 def _memory(
     base: Reference, environment: Environment, settings: Settings | None
 ) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    memory = [run.result.metrics.memory for run in base.shown]
+    memory = [run.result.metrics.memory for run in base.affected]
     p = next((m.parameter_bytes for m in memory if m.parameter_bytes), None)
     swap = max((m.swap_growth or 0 for m in memory), default=0)
     faults = max((m.major_faults or 0 for m in memory), default=0)
     measured = max((m.peak_over_p or 0.0 for m in memory), default=0.0) * (p or 0)
     usable = environment.usable_memory or environment.memory
-    has = f"{environment.usable_of.sentence} {usable / GB:.3g} GB"
+    has = f"{environment.usable_of.sentence} {size(usable)}"
     # The whole peak depends on shapes that are not known here; this much is sure.
     held = 1 + (STATE[settings.optimizer] if settings else 0.0)
     figures = []
     if measured > usable:
-        figures.append(f"peaks at {measured / GB:.3g} GB; {has}")
+        figures.append(f"peaks at {size(measured)}; {has}")
     elif p and held * p > usable:
         figures.append(
-            f"what is trained and the optimizer's state alone are {held:g} P = "
-            f"{held * p / GB:.3g} GB; {has}"
+            f"parameters and optimizer state alone need {number(held)} P = {size(held * p)}; {has}"
         )
     if swap >= SWAP:
-        figures.append(f"used swap grew by {swap / GB:.2g} GB")
+        figures.append(f"used swap grew by {size(swap)}")
     if faults >= FAULTS:
-        figures.append(f"{faults} pages were read in from a disk")
+        figures.append(f"{plural(faults, 'page')} were read back from a disk")
     if figures:
         return tuple(figures), ()
-    if any(Kind.PROVEN in run.kinds for run in base.shown):
-        return (), ("a proven deadlock waits for no memory",)
+    if any(Kind.PROVEN in run.kinds for run in base.affected):
+        return (), ("a proven deadlock does not wait for memory",)
     # Only what was measured excludes it: frozen weights and activations are in no formula here.
     # A limit on the process is not seen either, so that a kill excludes nothing.
-    came_far = all(run.steps > 1 for run in base.shown)
+    came_far = all(run.steps > 1 for run in base.affected)
     slow_or_dead = base.wanted <= {Kind.DEAD, Kind.SLOW, Kind.JUMP}
     if measured and came_far and slow_or_dead and measured < AMPLE * usable:
-        return (), (f"peaks at {measured / GB:.2g} GB, and {has}",)
+        return (), (f"peaks at {size(measured)}, and {has}",)
     return (), ()
 
 
 def measured(id: str, run: Facts) -> bool:
-    """Whether what would show a hypothesis was measured at all: an outside command tells less."""
+    """Return True if the run has the figure of a hypothesis: outside commands report less."""
     metrics = run.result.metrics
     if id == "leak":
         return metrics.memory.active_peak is not None
@@ -104,17 +103,22 @@ def sign(run: Facts, signs: frozenset[Kind]) -> str:
     if cause is not None:
         # `deadlock in phase forward of step 3: ...`: the place has been told.
         why = (cause.proven and cause.summary.partition(": ")[2]) or cause.summary
-        return f"{told([run])}: {waits(run) or why}"
-    return told([run]) + (f": {run.result.reason}" if run.result.reason else "")
+        return f"{describe([run])}: {waits(run) or why}"
+    return describe([run]) + (f": {run.result.reason}" if run.result.reason else "")
 
 
 def _finding(run: Facts, codes: Sequence[str]) -> Finding | None:
     return next((f for code in codes for f in run.result.findings if f.code == code), None)
 
 
-def may_hide(looked: Sequence[Facts]) -> float:
+def may_hide(runs: Sequence[Facts]) -> float:
     """The share of runs in which something can come, and yet be seen in none of these."""
-    return wilson(0, len(looked))[1]
+    return wilson(0, len(runs))[1]
+
+
+def clean_runs(unseen: float) -> int:
+    """The number of runs without a symptom that excludes one in `unseen` of all runs."""
+    return next(n for n in range(1, 1_000) if wilson(0, n)[1] <= unseen)
 
 
 def contrast(base: Reference, others: Sequence[Sequence[Facts]]) -> str | None:
@@ -122,33 +126,34 @@ def contrast(base: Reference, others: Sequence[Sequence[Facts]]) -> str | None:
     many parameters, need more memory than was had, and complete."""
     if not base.wanted & {Kind.NO_MEMORY, Kind.KILLED, Kind.STARVED}:
         return None
-    sizes = {run.result.metrics.memory.parameter_bytes for run in base.shown} - {None}
-    had = max(run.result.metrics.memory.peak_over_p or 0.0 for run in base.shown)
+    sizes = {run.result.metrics.memory.parameter_bytes for run in base.affected} - {None}
+    had = max(run.result.metrics.memory.peak_over_p or 0.0 for run in base.affected)
     for runs in others:
         memory = [run.result.metrics.memory for run in runs]
         if all(
             run.completed and m.parameter_bytes in sizes and (m.peak_over_p or 0.0) > had
             for run, m in zip(runs, memory, strict=True)
         ):
-            return f"with as many parameters, {told(runs)}"
+            return f"with as many parameters, {describe(runs)}"
     return None
 
 
-def absence(id: str, looked: Sequence[Facts]) -> str:
-    """Why the absence of a symptom in these runs says that a hypothesis is wrong."""
-    names = list(dict.fromkeys(run.name for run in looked))
+def absence(id: str, runs: Sequence[Facts]) -> str:
+    """Explain why the absence of a symptom in these runs refutes a hypothesis."""
+    names = list(dict.fromkeys(run.name for run in runs))
     some = ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")
-    runs = "run" if len(looked) == 1 else "runs"
-    text = f"not seen in {len(looked)} completed {runs} ({some})"
-    first = looked[0].result.metrics
+    text = f"not seen in {plural(len(runs), 'completed run')} ({some})"
+    first = runs[0].result.metrics
     if id == "leak" and first.memory.p_per_step is not None:
         margin = first.memory.p_per_step_margin or 0.0
-        text += f": {first.memory.p_per_step:.3f} +- {margin:.3f} P per step"
+        text += f": {number(first.memory.p_per_step, 3)} ± {number(margin, 2)} P per step"
     if id == "deferred" and first.step_s is not None and first.step_s.second is not None:
-        times = f"step 0 takes {first.step_s.first:.3g} s, step 1 {first.step_s.second:.3g} s"
-        text += f": what a step leaves to the next one costs nothing extra, {times}"
+        times = (
+            f"step 0 takes {duration(first.step_s.first)}, step 1 {duration(first.step_s.second)}"
+        )
+        text += f": deferred work costs no extra time, {times}"
     if id == "deadlock":
-        text += f"; one that comes in less than {100 * may_hide(looked):.0f} % of runs may hide"
+        text += f"; a deadlock in fewer than {percent(may_hide(runs))} of runs could be missed"
     if id == "memory" and first.memory.peak_over_p is not None:
-        text += f": peak {first.memory.peak_over_p:.1f} P"
+        text += f": peak {number(first.memory.peak_over_p, 3)} P"
     return text

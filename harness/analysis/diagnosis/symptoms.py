@@ -1,29 +1,30 @@
-"""What one run shows, in the words of the table. Pure."""
+"""The symptoms of one run, as the kinds of the table. Pure."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from harness.analysis.diagnosis.hypotheses import STOPS, Kind
 from harness.model import Finding, Outcome, ScenarioResult, Severity
 from harness.scenario.load import BASELINE
 from harness.text import phrases
+from harness.text.units import duration, number, percent, plural
 
 HOST_WAITS = frozenset(("queue", "io"))
 HOST_PHASES = frozenset(("data", "checkpoint", "validate", "log"))
 DEVICE_WAITS = frozenset(("stream_evaluation", "collective"))
 """Waits that are the runtime's whatever phase the trainer is in."""
 NOT_ITS_OWN = frozenset(("running", "gil", "jit", "memory", "unknown"))
-"""What a hang may be called after another thread than the main one."""
+"""Kinds of wait after which a hang is named though the main thread does not wait so."""
 KILLS = frozenset(("SIGKILL", "SIGSEGV", "SIGBUS", "SIGABRT"))
 """Signals as which the end of memory can show. SIGTERM and SIGINT are somebody's wish."""
 OUT_OF_MEMORY = re.compile(
     r"\[(malloc|malloc_or_wait|metal::malloc|cuda_?malloc)\]|^MemoryError|std::bad_alloc"
     r"|out of memory|Insufficient Memory|Cannot allocate memory",
 )
-"""In MLX's words, the C++ library's, Python's, CUDA's, Metal's, and the operating system's."""
+"""Messages of MLX, the C++ library, Python, CUDA, Metal and the operating system."""
 TRACE_FACTOR, TRACE_S = 5.0, 0.5
 """A second trace matters when its step takes this many usual steps, and this much longer."""
 DATA_SHARE, DATA_S = 0.5, 0.25
@@ -60,12 +61,12 @@ class Facts:
 
     @property
     def place(self) -> str | None:
-        """Where it waits: the wait site's category, or the phase where no stack was had."""
+        """The place of a wait: the category of its site, or the phase where no stack was taken."""
         category = self.result.cause.evidence.get("wait_category") if self.result.cause else None
         return str(category) if category else self.result.last_phase
 
     @property
-    def pace(self) -> float | None:
+    def step_s(self) -> float | None:
         """Seconds of a step after the first; of one that never came back, at least its wall time.
 
         A median over two steps would be half of step 0, hence step 1 itself.
@@ -79,15 +80,15 @@ class Facts:
 
 
 def gather(results: Sequence[ScenarioResult]) -> tuple[Facts, ...]:
-    """The facts of each run, with what only a comparison of twins can show."""
+    """Collect the facts of each run, and those that only a comparison of twins shows."""
     wrong = _recreated_differs(results)
-    found = []
+    facts = []
     for result in results:
         kinds = _kinds(result)
         if wrong and result.scenario == "value_and_grad_recreated":
             kinds |= {Kind.MISMATCH}
-        found.append(Facts(result, frozenset(kinds), _informative(result, kinds)))
-    return tuple(found)
+        facts.append(Facts(result, frozenset(kinds), _informative(result, kinds)))
+    return tuple(facts)
 
 
 def _informative(result: ScenarioResult, kinds: set[Kind]) -> bool:
@@ -98,18 +99,18 @@ def _informative(result: ScenarioResult, kinds: set[Kind]) -> bool:
 
 def _kinds(result: ScenarioResult) -> set[Kind]:
     kinds = _ending(result)
-    found = {f.code: f for f in result.findings if not f.expected}
-    if "graph_growth" in found or "deferred_work" in found:
+    findings = {f.code: f for f in result.findings if not f.expected}
+    if "graph_growth" in findings or "deferred_work" in findings:
         kinds.add(Kind.PILING)
-    if "memory_growth" in found and "graph_growth" not in found:
+    if "memory_growth" in findings and "graph_growth" not in findings:
         kinds.add(Kind.GROWING)
-    if "retrace_every_step" in found or _traced_twice(result, found.get("double_trace")):
+    if "retrace_every_step" in findings or _traced_twice(result, findings.get("double_trace")):
         kinds.add(Kind.RETRACED)
-    if "loss_flat" in found or "parameters_unchanged" in found:
+    if "loss_flat" in findings or "parameters_unchanged" in findings:
         kinds.add(Kind.INERT)
     if any(f.code == "check_failed" and _stale(f) for f in result.findings):
         kinds.add(Kind.MISMATCH)
-    return kinds | _times(result, found.get("step_time_jump"))
+    return kinds | _times(result, findings.get("step_time_jump"))
 
 
 def _ending(result: ScenarioResult) -> set[Kind]:
@@ -165,13 +166,13 @@ def _times(result: ScenarioResult, jump: Finding | None) -> set[Kind]:
     return kinds | {Kind.JUMP if jump.evidence.get("step") == 1 else Kind.SLOW}
 
 
-def _traced_twice(result: ScenarioResult, found: Finding | None) -> bool:
-    """Whether a second trace that nobody expects costs what would be felt."""
+def _traced_twice(result: ScenarioResult, finding: Finding | None) -> bool:
+    """Return True if an unexpected second trace costs noticeable time."""
     times = result.metrics.step_s
-    if times is None or found is None or found.severity is Severity.INFO:
+    if times is None or finding is None or finding.severity is Severity.INFO:
         return False
     limit = max(TRACE_FACTOR * times.median, times.median + TRACE_S)
-    return float(found.evidence.get("seconds_step_1") or 0.0) >= limit
+    return float(finding.evidence.get("seconds_step_1") or 0.0) >= limit
 
 
 def _stale(finding: Finding) -> bool:
@@ -179,20 +180,20 @@ def _stale(finding: Finding) -> bool:
 
 
 def _recreated_differs(results: Sequence[ScenarioResult]) -> bool:
-    """Whether a new value_and_grad in each step gives another loss than one that is kept.
+    """Return True if a new value_and_grad in each step gives another loss than a reused one.
 
     The baseline and its twin compute the same: what differs between them is not to be told apart.
     And where scenarios that go another way about it agree with the new one, it is the kept one that
     is wrong, for which a compiled function is reason enough.
     """
-    base, kept, new = (
+    base, reused, new = (
         _last_loss(results, name)
         for name in (BASELINE, "value_and_grad_reused", "value_and_grad_recreated")
     )
-    if base is None or kept is None or new is None:
+    if base is None or reused is None or new is None:
         return False
-    noise = max(DIFFERS * abs(kept), 10 * abs(base - kept))
-    if min(abs(new - kept), abs(new - base)) <= noise:
+    noise = max(DIFFERS * abs(reused), 10 * abs(base - reused))
+    if min(abs(new - reused), abs(new - base)) <= noise:
         return False
     others = (_last_loss(results, name) for name in ("vjp_step", "eval_after_update"))
     return not any(other is not None and abs(other - new) <= noise for other in others)
@@ -206,20 +207,23 @@ def _last_loss(results: Sequence[ScenarioResult], name: str) -> float | None:
     return None
 
 
-# --- in words ------------------------------------------------------------------------------------
+# --- sentences ------------------------------------------------------------------------------------
 
 
-def told(runs: Sequence[Facts], kinds: frozenset[Kind] = STOPS) -> str:
-    """`sgd_step completes 10 steps`, `baseline_update hangs in step 1, phase eval (3 of 4 runs)`.
+def describe(runs: Sequence[Facts], kinds: frozenset[Kind] = STOPS) -> str:
+    """Describe runs of one scenario in one sentence.
 
-    Told of the first run that shows one of `kinds`, if any does, with how many do as it does.
+    Examples: `sgd_step completes 10 steps`, `baseline_update hangs in step 1, phase eval
+    (3 of 4 runs)`.
+
+    It describes the first run that shows one of `kinds`, and counts those that do the same.
     """
-    shown = next((run for run in runs if run.kinds & kinds), runs[0])
-    same = sum(bool(run.kinds & kinds) == bool(shown.kinds & kinds) for run in runs)
-    text = f"{shown.name} {_verb(shown)}"
+    first = next((run for run in runs if run.kinds & kinds), runs[0])
+    same = sum(bool(run.kinds & kinds) == bool(first.kinds & kinds) for run in runs)
+    text = f"{first.name} {_verb(first)}"
     if len(runs) == 1:
         return text
-    others = " of it and its like" if any(run.name != shown.name for run in runs) else ""
+    others = " of it and its like" if any(run.name != first.name for run in runs) else ""
     return f"{text} ({same} of {len(runs)} runs{others})"
 
 
@@ -230,13 +234,13 @@ def _verb(run: Facts) -> str:
         verb = _ends(run, stops)
         return f"{verb} {phrases.place(result.last_step, result.last_phase)}".rstrip()
     verb = {
-        Outcome.COMPLETED: f"completes {run.steps} steps",
+        Outcome.COMPLETED: f"completes {plural(run.steps, 'step')}",
         Outcome.DIVERGED: "diverges",
-        Outcome.UNFINISHED: f"is unfinished after {run.steps} steps",
+        Outcome.UNFINISHED: f"is unfinished after {plural(run.steps, 'step')}",
     }.get(result.outcome, f"is {result.outcome.value}")
     peak = result.metrics.memory.peak_over_p
-    verb += "" if peak is None else f" at a peak of {peak:.1f} P"
-    kinds = [_told_kind(kind, run) for kind in Kind if kind in run.kinds - {Kind.DIVERGED}]
+    verb += "" if peak is None else f" at a peak of {number(peak, 3)} P"
+    kinds = [_describe_kind(kind, run) for kind in Kind if kind in run.kinds - {Kind.DIVERGED}]
     return " and ".join([verb, *kinds])
 
 
@@ -250,7 +254,10 @@ def _ends(run: Facts, stops: Sequence[Kind]) -> str:
 
 
 def waits(run: Facts) -> str | None:
-    """`the main thread waits for a queue (get), from train.py:12 in step`; None without stacks."""
+    """Describe the wait of a hung run; None without stacks.
+
+    Example: `the main thread waits for a queue (get), from train.py:12 in step`.
+    """
     evidence = run.result.cause.evidence if run.result.cause else {}
     site, category = evidence.get("wait_site"), evidence.get("wait_category")
     if not site:
@@ -261,8 +268,19 @@ def waits(run: Facts) -> str | None:
     return f"{'it' if category in NOT_ITS_OWN else 'the main thread'} {site}"
 
 
-def _told_kind(kind: Kind, run: Facts) -> str:
+def _describe_kind(kind: Kind, run: Facts) -> str:
     times = run.result.metrics.step_s
     if kind is Kind.JUMP and times is not None and times.second is not None:
-        return f"jumps from {times.first:.3g} s in step 0 to {times.second:.3g} s in step 1"
+        return f"jumps from {duration(times.first)} in step 0 to {duration(times.second)} in step 1"
+    phases = run.result.metrics.phase_s
+    if kind is Kind.SLOW_DATA and (share := _data_share(phases)):
+        of = f"{duration(phases['data'])} of {duration(sum(phases.values()))}"
+        return f"spends {percent(share)} of each step ({of}) waiting for data"
     return kind.value
+
+
+def _data_share(phases: Mapping[str, float]) -> float:
+    """The share of the phase `data` in a step; 0 where it is not the larger part."""
+    total = sum(phases.values())
+    share = phases.get("data", 0.0) / total if total > 0 else 0.0
+    return share if share >= DATA_SHARE else 0.0

@@ -3,7 +3,7 @@
 A hypothesis is supported by a sign of its own in any run, or when it explains the baseline's
 symptom, has passed a test that it could have failed, and every rival is contradicted. It is
 refuted when a firm expectation of it fails, or when runs that would have shown it did not.
-Everything else is untested. docs/DIAGNOSIS.md gives the rules that protect the reader.
+Everything else is untested. docs/reference/diagnosis.md gives the rules that protect the reader.
 """
 
 from __future__ import annotations
@@ -23,27 +23,27 @@ from harness.analysis.diagnosis.hypotheses import (
     Kind,
     Theory,
 )
-from harness.analysis.diagnosis.symptoms import Facts, told
+from harness.analysis.diagnosis.symptoms import Facts, describe
 from harness.model import Environment, Hypothesis, ScenarioResult, Settings, Verdict
 from harness.scenario.load import BASELINE
 
 COMPANIONS = {"deferred": "memory"}
-"""When something is done, and how much of it there is, are no rivals: both can be true."""
+"""Hypotheses that do not exclude each other: the time of work, and the amount of it."""
 JIT = frozenset(("stale_compile", "retrace"))
-"""What only a step that is really compiled can show."""
-COMES_AND_GOES = "no hypothesis explains all the runs: the symptom may come and go, repeat it"
+"""Hypotheses that only a compiled step can show."""
+COMES_AND_GOES = "the symptom is not in every run: repeat the run to separate the hypotheses"
 MOST = 6
 """Sentences that a verdict gives."""
 
 
 @dataclass(frozen=True)
-class Case:
-    """What there is for and against one hypothesis."""
+class Assessment:
+    """The evidence for and against one hypothesis."""
 
     theory: Theory
     base: Reference | None
     signs: tuple[str, ...] = ()
-    kept: tuple[str, ...] = ()
+    matching: tuple[str, ...] = ()
     """Scenarios that did what it expects."""
     against: tuple[str, ...] = ()
     """Sentences: scenarios that did the opposite of what it firmly expects, figures that exclude
@@ -57,8 +57,8 @@ class Case:
 
 
 @dataclass(frozen=True)
-class World:
-    """Everything that is known, arranged once."""
+class Evidence:
+    """Runs, settings and machine of a diagnosis."""
 
     runs: tuple[Facts, ...]
     groups: Groups
@@ -67,80 +67,86 @@ class World:
     environment: Environment
 
 
-def judge(world: World) -> tuple[Hypothesis, ...]:
-    """A verdict on each hypothesis, in the order of the table."""
-    cases = {theory.id: _case(theory, world) for theory in HYPOTHESES}
-    verdicts = {id: _verdict(case, cases, world) for id, case in cases.items()}
+def assess(evidence: Evidence) -> tuple[Hypothesis, ...]:
+    """Give a verdict on each hypothesis, in the order of the table."""
+    assessments = {theory.id: _assess(theory, evidence) for theory in HYPOTHESES}
+    verdicts = {
+        id: _verdict(assessment, assessments, evidence) for id, assessment in assessments.items()
+    }
     if verdicts["deferred"].verdict is not Verdict.SUPPORTED:
-        verdicts["deferred"] = _rides(verdicts["deferred"], verdicts["memory"], cases, world)
+        verdicts["deferred"] = _rides(
+            verdicts["deferred"], verdicts["memory"], assessments, evidence
+        )
     return tuple(verdicts.values())
 
 
-def unexplained(world: World, hypotheses: Sequence[Hypothesis]) -> str | None:
+def unexplained(evidence: Evidence, hypotheses: Sequence[Hypothesis]) -> str | None:
     """The symptom of the baseline that none of the hypotheses is left to explain."""
-    runs = [run for name in TWINS for run in world.groups.get(name, ())]
-    shown = frozenset().union(*(run.kinds for run in runs))
-    left = {one.id for one in hypotheses if one.verdict is not Verdict.REFUTED}
-    if not shown or any(theory.id in left and theory.explains & shown for theory in HYPOTHESES):
+    runs = [run for name in TWINS for run in evidence.groups.get(name, ())]
+    symptoms_seen = frozenset().union(*(run.kinds for run in runs))
+    left = {hypothesis.id for hypothesis in hypotheses if hypothesis.verdict is not Verdict.REFUTED}
+    if not symptoms_seen or any(
+        theory.id in left and theory.explains & symptoms_seen for theory in HYPOTHESES
+    ):
         return None
-    return told(runs, shown)
+    return describe(runs, symptoms_seen)
 
 
 def arrange(
     results: Sequence[ScenarioResult], settings: Settings | None, environment: Environment
-) -> World:
+) -> Evidence:
     runs = tuple(run for run in symptoms.gather(results) if run.informative)
     groups: dict[str, list[Facts]] = {}
     for run in runs:
         groups.setdefault(run.name, []).append(run)
-    return World(runs, groups, settings, environment)
+    return Evidence(runs, groups, settings, environment)
 
 
 def cell(scenario: str, theory: Theory) -> Cell | None:
-    """What `theory` expects of a scenario; None: nothing, or it is none of the ladder."""
+    """The expectation of `theory` for a scenario; None where it has none."""
     return TABLE.get(scenario, {}).get(theory.id)
 
 
 def stays(scenario: str, theory: Theory) -> bool:
-    """Whether the symptom of `theory` shows in this scenario wherever the baseline has it."""
+    """Return True if this scenario must show the symptom of `theory` when the baseline does."""
     return cell(scenario, theory) == Cell(Effect.STAYS, True)
 
 
-def looked(theory: Theory, world: World) -> list[Facts]:
+def informative_runs(theory: Theory, evidence: Evidence) -> list[Facts]:
     """Runs that are well and would have shown it."""
-    return _looked(theory, [name for name in TABLE if stays(name, theory)], world)
+    return _informative_runs(theory, [name for name in TABLE if stays(name, theory)], evidence)
 
 
 # --- for and against -----------------------------------------------------------------------------
 
 
-def _case(theory: Theory, world: World) -> Case:
-    base = effects.reference(theory, world.groups)
-    case = Case(theory, base, signs=_signs(theory, world))
+def _assess(theory: Theory, evidence: Evidence) -> Assessment:
+    base = effects.reference(theory, evidence.groups)
+    assessment = Assessment(theory, base, signs=_signs(theory, evidence))
     if base is None:
-        return case
-    kept: list[str] = []
+        return assessment
+    matching: list[str] = []
     against: list[str] = []
     chance = True
     within = effects.comparable(base)
-    for name, runs in world.groups.items():
+    for name, runs in evidence.groups.items():
         expected = cell(name, theory)
         if expected is None or name in TWINS or (within is not None and name not in within):
             continue
-        seen = effects.effect(theory, base, runs)
-        if seen is None or expected.effect is Effect.SHOWS:
+        actual = effects.effect(theory, base, runs)
+        if actual is None or expected.effect is Effect.SHOWS:
             continue
-        if _agrees(expected, seen, base):
-            kept.append(name)
-        elif expected.firm and _opposite(expected, seen):
-            chance = chance and seen is Effect.CLEARS
-            against.append(f"{told(runs)}; expected: {expected.effect.value}")
-    own = [runs for name, runs in world.groups.items() if name not in TABLE]
+        if _agrees(expected, actual, base):
+            matching.append(name)
+        elif expected.firm and _opposite(expected, actual):
+            chance = chance and actual is Effect.CLEARS
+            against.append(f"{describe(runs)}; expected: {expected.effect.value}")
+    own = [runs for name, runs in evidence.groups.items() if name not in TABLE]
     contrast = quantities.contrast(base, own) if theory.id == "memory" else None
-    figures, excluded = quantities.weigh(theory.id, base, world.environment, world.settings)
+    figures, excluded = quantities.weigh(theory.id, base, evidence.environment, evidence.settings)
     return replace(
-        case,
-        kept=tuple(kept),
+        assessment,
+        matching=tuple(matching),
         against=(*against, *excluded),
         figures=figures,
         contrast=contrast,
@@ -148,87 +154,99 @@ def _case(theory: Theory, world: World) -> Case:
     )
 
 
-def _signs(theory: Theory, world: World) -> tuple[str, ...]:
+def _signs(theory: Theory, evidence: Evidence) -> tuple[str, ...]:
     """A sentence for each scenario that shows a sign, where a sign means something."""
-    found = []
-    for name, runs in world.groups.items():
+    sentences = []
+    for name, runs in evidence.groups.items():
         if name in TABLE and cell(name, theory) is None:
             continue
-        shown = [run for run in runs if run.kinds & theory.signs]
+        affected = [run for run in runs if run.kinds & theory.signs]
         if theory.id == "memory":
-            shown = [run for run in shown if not _grew_first(run, world)]
-        if shown:
-            share = f" ({len(shown)} of {len(runs)} runs)" if len(runs) > 1 else ""
-            found.append(quantities.sign(shown[0], theory.signs) + share)
-    return tuple(found)
+            affected = [run for run in affected if not _grew_first(run, evidence)]
+        if affected:
+            share = f" ({len(affected)} of {len(runs)} runs)" if len(runs) > 1 else ""
+            sentences.append(quantities.sign(affected[0], theory.signs) + share)
+    return tuple(sentences)
 
 
-def _grew_first(run: Facts, world: World) -> bool:
-    """Whether the end of memory is the end of a leak: it came late, and something grows."""
-    grows = any(Kind.GROWING in other.kinds for other in world.runs)
+def _grew_first(run: Facts, evidence: Evidence) -> bool:
+    """Return True if memory ran out because of a leak: late, and something grows."""
+    grows = any(Kind.GROWING in other.kinds for other in evidence.runs)
     return grows and run.steps > 1
 
 
-def _agrees(expected: Cell, seen: Effect, base: Reference) -> bool:
+def _agrees(expected: Cell, actual: Effect, base: Reference) -> bool:
     if expected.effect is Effect.MOVES:
-        return seen is Effect.MOVES or (seen is Effect.STAYS and not base.stop)
+        return actual is Effect.MOVES or (actual is Effect.STAYS and not base.stop)
     if expected.effect is Effect.STAYS:
-        return seen is not Effect.CLEARS
-    return seen is expected.effect
+        return actual is not Effect.CLEARS
+    return actual is expected.effect
 
 
-def _opposite(expected: Cell, seen: Effect) -> bool:
+def _opposite(expected: Cell, actual: Effect) -> bool:
     """A symptom that stays where it should move to step 0 may do so for reasons of its own."""
-    return (expected.effect is Effect.CLEARS) != (seen is Effect.CLEARS)
+    return (expected.effect is Effect.CLEARS) != (actual is Effect.CLEARS)
 
 
 # --- the verdict ---------------------------------------------------------------------------------
 
 
-def _verdict(case: Case, cases: dict[str, Case], world: World) -> Hypothesis:
-    theory = case.theory
-    if case.signs:
-        more = len(case.signs) - 2
+def _verdict(
+    assessment: Assessment, assessments: dict[str, Assessment], evidence: Evidence
+) -> Hypothesis:
+    theory = assessment.theory
+    if assessment.signs:
+        more = len(assessment.signs) - 2
         beside = (f"and {more} more scenarios show it",) if more > 0 else ()
-        cleared = _sentences([name for name in case.kept if name in theory.needs], world)
+        cleared = _sentences(
+            [name for name in assessment.matching if name in theory.needs], evidence
+        )
         # What was done to it says more than how it ended.
-        lead = [f"{case.base.told}; {case.contrast}"] if case.base and case.contrast else []
-        lead += case.figures
-        because = (*lead, *case.signs[:2], *beside, *cleared, *_place_of(theory, world))
-        return _say(theory, Verdict.SUPPORTED, because, case.against)
-    if case.base is None:
-        return _unseen(theory, world)
-    passed = theory.needs & set(case.kept)
-    if case.against and not (passed or case.figures):
-        if other := _other_symptom(case, world):
-            return _say(theory, Verdict.UNTESTED, (other,), case.against)
-        if case.chance and not _explained(case.base, cases):
-            return _say(theory, Verdict.UNTESTED, (COMES_AND_GOES,), case.against)
-        return _say(theory, Verdict.REFUTED, (case.base.told, *case.against))
-    if case.against:
-        for_it = (*case.figures, *_sentences(sorted(passed), world))
-        return _say(theory, Verdict.UNTESTED, ("the evidence conflicts",), for_it + case.against)
-    doubt = _doubt(case, passed, world) or _rivals(case, cases)
-    if doubt:
-        return _say(theory, Verdict.UNTESTED, (case.base.told, *case.figures, doubt))
+        lead = (
+            [f"{assessment.base.description}; {assessment.contrast}"]
+            if assessment.base and assessment.contrast
+            else []
+        )
+        lead += assessment.figures
+        because = (*lead, *assessment.signs[:2], *beside, *cleared, *_place_of(theory, evidence))
+        return _say(theory, Verdict.SUPPORTED, because, assessment.against)
+    if assessment.base is None:
+        return _unseen(theory, evidence)
+    passed = theory.needs & set(assessment.matching)
+    if assessment.against and not (passed or assessment.figures):
+        if other := _other_symptom(assessment, evidence):
+            return _say(theory, Verdict.UNTESTED, (other,), assessment.against)
+        if assessment.chance and not _explained(assessment.base, assessments):
+            return _say(theory, Verdict.UNTESTED, (COMES_AND_GOES,), assessment.against)
+        return _say(theory, Verdict.REFUTED, (assessment.base.description, *assessment.against))
+    if assessment.against:
+        for_it = (*assessment.figures, *_sentences(sorted(passed), evidence))
+        return _say(
+            theory, Verdict.UNTESTED, ("the evidence conflicts",), for_it + assessment.against
+        )
+    missing = _missing(assessment, passed, evidence) or _rivals(assessment, assessments)
+    if missing:
+        return _say(
+            theory, Verdict.UNTESTED, (assessment.base.description, *assessment.figures, missing)
+        )
     because = (
-        case.base.told,
-        *case.figures,
-        *([case.contrast] if case.contrast else []),
-        *_sentences([name for name in case.kept if name in theory.needs], world),
-        *_place_of(theory, world),
-        *_sentences([name for name in case.kept if name not in theory.needs], world),
+        assessment.base.description,
+        *assessment.figures,
+        *([assessment.contrast] if assessment.contrast else []),
+        *_sentences([name for name in assessment.matching if name in theory.needs], evidence),
+        *_place_of(theory, evidence),
+        *_sentences([name for name in assessment.matching if name not in theory.needs], evidence),
     )
     return _say(theory, Verdict.SUPPORTED, because)
 
 
-def _doubt(case: Case, passed: frozenset[str], world: World) -> str | None:
-    """What is missing before it can be supported; None when nothing is."""
-    theory, base = case.theory, case.base
+def _missing(assessment: Assessment, passed: frozenset[str], evidence: Evidence) -> str | None:
+    """Describe what is missing to support it; None when nothing is."""
+    theory, base = assessment.theory, assessment.base
     assert base is not None
     if base.runs[0].name not in TWINS:
-        if len(base.shown) < 2:
-            return "one failure of a scenario that is not the baseline can be chance"
+        if len(base.affected) < 2:
+            return "a single failure outside the baseline can be chance"
         passed &= {"rebuild_compiled"}  # that an uncompiled step is well is how it was chosen
     if not passed:
         return f"needs {' or '.join(n for n in TABLE if n in theory.needs)}"
@@ -236,124 +254,129 @@ def _doubt(case: Case, passed: frozenset[str], world: World) -> str | None:
         return None
     # Dead, slow and killed can be anything: either a figure says that it is memory, or two
     # smaller trainings pass, and so early that nothing else had the time to grow.
-    if case.figures:
-        return "memory grows from step to step" if _grew_first(base.shown[0], world) else None
+    if assessment.figures:
+        return "memory grows from step to step" if _grew_first(base.affected[0], evidence) else None
     if base.wanted <= {Kind.DEAD, Kind.SLOW, Kind.JUMP}:
-        return "no figure says so: neither the projection, nor swap, nor page faults"
+        return "no figure points to memory: neither the projection, nor swap, nor page faults"
     if len(passed) < 2 or (base.stop or 0) > 2:
-        return "one smaller training alone does not convict it"
+        return "one smaller training alone is not enough"
     return None
 
 
-def _other_symptom(case: Case, world: World) -> str | None:
+def _other_symptom(assessment: Assessment, evidence: Evidence) -> str | None:
     """Another symptom that it explains: what refutes it as the cause of one says nothing of that.
 
     Step times are left out: each variation has its own.
     """
-    assert case.base is not None
-    mine = case.theory.explains - effects.alike(case.base.wanted) - effects.SLOWNESS
-    runs = [run for run in world.runs if run.kinds & mine]
-    return f"not the cause of the baseline's symptom, but {told(runs)}" if runs else None
+    assert assessment.base is not None
+    mine = assessment.theory.explains - effects.alike(assessment.base.wanted) - effects.SLOWNESS
+    runs = [run for run in evidence.runs if run.kinds & mine]
+    return f"it does not cause the baseline's symptom, but {describe(runs)}" if runs else None
 
 
-def _explained(base: Reference, cases: dict[str, Case]) -> bool:
-    """Whether some hypothesis explains this symptom and is not contradicted."""
+def _explained(base: Reference, assessments: dict[str, Assessment]) -> bool:
+    """Return True if an uncontradicted hypothesis explains this symptom."""
     return any(
         other.base is not None and other.theory.explains & base.wanted and not other.against
-        for other in cases.values()
+        for other in assessments.values()
     )
 
 
-def _rivals(case: Case, cases: dict[str, Case]) -> str | None:
-    base = case.base
+def _rivals(assessment: Assessment, assessments: dict[str, Assessment]) -> str | None:
+    base = assessment.base
     assert base is not None
     # Where only a compiled step shows it, the others would show in the baseline as well.
     own = base.runs[0].name not in TWINS
     open_ = [
         other.theory.title
-        for other in cases.values()
-        if other.theory.id != case.theory.id
+        for other in assessments.values()
+        if other.theory.id != assessment.theory.id
         and not (own and other.base is None)
-        and COMPANIONS.get(case.theory.id) != other.theory.id
-        and COMPANIONS.get(other.theory.id) != case.theory.id
+        and COMPANIONS.get(assessment.theory.id) != other.theory.id
+        and COMPANIONS.get(other.theory.id) != assessment.theory.id
         and other.theory.explains & base.wanted
         and not other.against
     ]
-    return f"not told apart from: {', '.join(open_)}" if open_ else None
+    return f"not yet separated from: {', '.join(open_)}" if open_ else None
 
 
-def _unseen(theory: Theory, world: World) -> Hypothesis:
-    """Nothing that it explains is seen in the references: refuted, if one has looked."""
-    elsewhere = [run for run in world.runs if run.kinds & theory.explains]
+def _unseen(theory: Theory, evidence: Evidence) -> Hypothesis:
+    """The verdict where the references lack the symptom: refuted if enough runs could show it."""
+    elsewhere = [run for run in evidence.runs if run.kinds & theory.explains]
     if elsewhere:
-        seen = told(world.groups[elsewhere[0].name], theory.explains)
-        known = any(world.groups.get(name) for name in TWINS)
+        elsewhere_text = describe(evidence.groups[elsewhere[0].name], theory.explains)
+        known = any(evidence.groups.get(name) for name in TWINS)
         beside = "the baseline does not" if known else "and the baseline was not run"
-        return _say(theory, Verdict.UNTESTED, (f"{seen}, {beside}",))
+        return _say(theory, Verdict.UNTESTED, (f"{elsewhere_text}, {beside}",))
     shows = [n for n in TABLE if (c := cell(n, theory)) and c.effect is Effect.SHOWS]
-    if missing := [name for name in shows if not _looked(theory, [name], world)]:
-        if any(not run.compiles for name in missing for run in world.groups.get(name, ())):
-            return _say(theory, Verdict.UNTESTED, ("compilation was not in force",))
+    if missing := [name for name in shows if not _informative_runs(theory, [name], evidence)]:
+        if any(not run.compiles for name in missing for run in evidence.groups.get(name, ())):
+            return _say(theory, Verdict.UNTESTED, ("compilation was off in these runs",))
         return _say(theory, Verdict.UNTESTED, (f"needs {', '.join(missing)}",))
-    well = looked(theory, world)
-    if well and not any(world.groups.get(name) for name in TWINS):
+    well = informative_runs(theory, evidence)
+    if well and not any(evidence.groups.get(name) for name in TWINS):
         return _say(theory, Verdict.UNTESTED, (f"needs {BASELINE}",))
     absence = quantities.absence(theory.id, well) if well else None
     if absence and quantities.may_hide(well) <= theory.unseen:
-        return _say(theory, Verdict.REFUTED, (absence, *_sentences(shows, world)))
-    stopped = [r for n in TWINS for r in world.groups.get(n, ()) if r.kinds & STOPS]
+        return _say(theory, Verdict.REFUTED, (absence, *_sentences(shows, evidence)))
+    stopped = [r for n in TWINS for r in evidence.groups.get(n, ()) if r.kinds & STOPS]
     if stopped and theory.explains & STOPS:
         kinds = " or ".join(kind.value for kind in Kind if kind in theory.explains)
-        return _say(theory, Verdict.REFUTED, (f"{told(stopped)}; it would be: {kinds}",))
+        return _say(
+            theory, Verdict.REFUTED, (f"{describe(stopped)}; this hypothesis expects: {kinds}",)
+        )
     if stopped:
-        return _say(theory, Verdict.UNTESTED, (f"{told(stopped)}, before it could show",))
+        return _say(
+            theory, Verdict.UNTESTED, (f"{describe(stopped)}, before the symptom could appear",)
+        )
     if absence:
-        more = f"{absence}, and that is to be below {100 * theory.unseen:.0f} %"
-        return _say(theory, Verdict.UNTESTED, (more,))
-    blind = world.settings is None and not any(
-        quantities.measured(theory.id, r) for r in world.runs
+        needed = quantities.clean_runs(theory.unseen)
+        few = f"too few runs: {needed} clean runs are needed, {len(well)} exist"
+        return _say(theory, Verdict.UNTESTED, (f"{few}; {absence}",))
+    blind = evidence.settings is None and not any(
+        quantities.measured(theory.id, r) for r in evidence.runs
     )
-    reason = "the command does not report it" if blind else "nothing was run that would show it"
+    reason = "the command does not report the figure" if blind else "no run could show it"
     return _say(theory, Verdict.UNTESTED, (reason,))
 
 
-def _looked(theory: Theory, names: Sequence[str], world: World) -> list[Facts]:
+def _informative_runs(theory: Theory, names: Sequence[str], evidence: Evidence) -> list[Facts]:
     """Runs of these scenarios that came far enough to have shown it."""
     return [
         run
         for name in names
-        for run in world.groups.get(name, ())
+        for run in evidence.groups.get(name, ())
         if run.completed
         and run.steps >= theory.steps
         and (run.compiles or theory.id not in JIT)
-        and (world.settings is not None or quantities.measured(theory.id, run))
+        and (evidence.settings is not None or quantities.measured(theory.id, run))
     ]
 
 
 def _rides(
-    deferred: Hypothesis, memory: Hypothesis, cases: dict[str, Case], world: World
+    deferred: Hypothesis, memory: Hypothesis, assessments: dict[str, Assessment], evidence: Evidence
 ) -> Hypothesis:
     """Step 0 passes and step 1 dies of memory: it is step 0's work that step 1 evaluates."""
-    base = cases["memory"].base
+    base = assessments["memory"].base
     if memory.verdict is not Verdict.SUPPORTED or base is None or base.stop != 1:
         return deferred
-    theory = cases["deferred"].theory
-    because = [f"{base.told}: its loss asks for the backward pass and update of step 0"]
+    theory = assessments["deferred"].theory
+    because = [f"{base.description}: its loss needs the backward pass and update of step 0"]
     for name in ("eval_after_update", "eval_parameters_only"):
-        runs = world.groups.get(name)
-        seen = effects.effect(cases["memory"].theory, base, runs) if runs else None
-        if runs and seen is Effect.STAYS:
-            return _say(theory, Verdict.REFUTED, (f"{told(runs)}, though nothing is put off",))
-        if runs and seen is Effect.MOVES:
-            because.append(told(runs))
+        runs = evidence.groups.get(name)
+        actual = effects.effect(assessments["memory"].theory, base, runs) if runs else None
+        if runs and actual is Effect.STAYS:
+            return _say(theory, Verdict.REFUTED, (f"{describe(runs)}, although it defers no work",))
+        if runs and actual is Effect.MOVES:
+            because.append(describe(runs))
     return _say(theory, Verdict.SUPPORTED, tuple(because))
 
 
-# --- in words ------------------------------------------------------------------------------------
+# --- sentences ------------------------------------------------------------------------------------
 
 
-def _place_of(theory: Theory, world: World) -> tuple[str, ...]:
-    """Whether it lies in the backward pass or the update, if both sides were run.
+def _place_of(theory: Theory, evidence: Evidence) -> tuple[str, ...]:
+    """Locate the fault in the backward pass or the update, if both sides were run.
 
     `grad_without_update` is left out on purpose: its backward pass never runs, so that it
     completes whichever of the two is at fault.
@@ -361,8 +384,8 @@ def _place_of(theory: Theory, world: World) -> tuple[str, ...]:
     names = ("grad_evaluated_without_update", "update_without_grad")
     if theory.id not in ("deadlock", "stale_compile", "corruption"):
         return ()
-    base = effects.reference(theory, world.groups)
-    sides = [world.groups.get(name) for name in names]
+    base = effects.reference(theory, evidence.groups)
+    sides = [evidence.groups.get(name) for name in names]
     if base is None or not all(sides):
         return ()
     backward, update = (effects.effect(theory, base, runs) for runs in sides if runs)
@@ -373,8 +396,8 @@ def _place_of(theory: Theory, world: World) -> tuple[str, ...]:
     return ()
 
 
-def _sentences(names: Sequence[str], world: World) -> tuple[str, ...]:
-    return tuple(told(world.groups[name]) for name in names if name in world.groups)
+def _sentences(names: Sequence[str], evidence: Evidence) -> tuple[str, ...]:
+    return tuple(describe(evidence.groups[name]) for name in names if name in evidence.groups)
 
 
 def _say(

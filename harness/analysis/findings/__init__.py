@@ -2,7 +2,8 @@
 
 A detector is a function of a record that yields findings, mostly one or none. It must take any
 record: one without an end, without a step, without a model. To add one, write the function,
-register it in `DETECTORS`, and say what its code means in `CODES` and in VERDICTS.md.
+register it in `DETECTORS`, and say what its code means in `CODES` and in
+docs/reference/verdicts/.
 """
 
 from __future__ import annotations

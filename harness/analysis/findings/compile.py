@@ -1,4 +1,4 @@
-"""How often MLX traced what the scenario compiled. Counted, never guessed from times."""
+"""Findings about traces of compiled functions: counted, never guessed from times."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from operator import lt
 from harness.beats.record import Record
 from harness.model import Finding
 from harness.model.finding import warning
+from harness.text.units import plural
 
 ALMOST_EVERY = 0.8
 
@@ -17,8 +18,8 @@ def compile_disabled(record: Record) -> Iterator[Finding]:
         calls = record.calls[-1] if record.calls else 0
         yield warning(
             "compile_disabled",
-            "compilation is not in force: the scenario's compiled functions run uncompiled "
-            f"({calls} calls). No C++ compiler, or mx.disable_compile()?",
+            "compilation is off: the compiled functions of the scenario run uncompiled "
+            f"({plural(calls, 'call')}). Install a C++ compiler, or remove mx.disable_compile()",
             calls=calls,
             traces=record.traces[-1] if record.traces else 0,
         )
@@ -30,16 +31,16 @@ def retrace_every_step(record: Record) -> Iterator[Finding]:
         return
     # The second half: what settled in the first is over, and steps 0 and 1 may trace.
     start = max(2, len(traces) // 2)
-    looked = len(traces) - start
+    late_steps = len(traces) - start
     retraced = sum(map(lt, traces[start - 1 : -1], traces[start:]))
-    if retraced < ALMOST_EVERY * looked:
+    if retraced < ALMOST_EVERY * late_steps:
         return
     yield warning(
         "retrace_every_step",
-        f"the compiled step is traced anew in {retraced} of the last {looked} steps: "
+        f"MLX traces the compiled step again in {retraced} of the last {late_steps} steps: "
         f"{traces[-1]} traces in {len(traces)} steps",
         retraced=retraced,
-        looked=looked,
+        looked=late_steps,
         traces=traces[-1],
         steps=len(traces),
     )
@@ -51,8 +52,8 @@ def double_trace(record: Record) -> Iterator[Finding]:
         return
     yield warning(
         "double_trace",
-        "the compiled step is traced in step 0 and again in step 1, then no more: state that its "
-        "first call created changed its inputs",
+        "MLX traces the compiled step in steps 0 and 1, then no more: the first call created "
+        "state that changed the inputs",
         traces=traces[-1],
         traces_step_0=traces[0],
         seconds_step_1=record.seconds[1],

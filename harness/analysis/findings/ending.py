@@ -1,12 +1,13 @@
-"""What only the supervisor saw, from outside and at the end: no record of the worker holds it."""
+"""Findings that only the supervisor can make: from outside, or at the end of a worker."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 
 from harness.model import Ending, Finding
-from harness.model.finding import error, info, seconds, warning
+from harness.model.finding import error, info, warning
 from harness.text import phrases
+from harness.text.units import duration, size
 
 MEMORY_KILLS = frozenset(("SIGKILL", "SIGSEGV", "SIGBUS", "SIGABRT"))
 """Signals as which the end of memory can show."""
@@ -17,19 +18,19 @@ def find(ending: Ending) -> tuple[Finding, ...]:
 
 
 def hang_transient(ending: Ending) -> Iterator[Finding]:
-    for one in ending.transients:
-        place = phrases.place(one.step, one.phase)
+    for hang in ending.transients:
+        place = phrases.place(hang.step, hang.phase)
         yield warning(
             "hang_transient",
-            f"hung {place} for {seconds(one.lasted_s)}, then went on: {one.cause.summary}",
-            step=one.step,
-            phase=one.phase,
-            stalled_at_s=one.stalled_at_s,
-            lasted_s=one.lasted_s,
-            cause=one.cause.code,
-            proven=one.cause.proven,
-            wait_site=one.cause.evidence.get("wait_site"),
-            fingerprint=one.cause.evidence.get("fingerprint"),
+            f"hung {place} for {duration(hang.lasted_s)}, then continued: {hang.cause.summary}",
+            step=hang.step,
+            phase=hang.phase,
+            stalled_at_s=hang.stalled_at_s,
+            lasted_s=hang.lasted_s,
+            cause=hang.cause.code,
+            proven=hang.cause.proven,
+            wait_site=hang.cause.evidence.get("wait_site"),
+            fingerprint=hang.cause.evidence.get("fingerprint"),
         )
 
 
@@ -40,7 +41,7 @@ def memory_limited(ending: Ending) -> Iterator[Finding]:
     yield info(
         "memory_limited",
         f"killed by {ending.signal}, and its address space was limited to "
-        f"{ending.address_space / 2**20:.0f} MiB: an allocation beyond that ends MLX in this way",
+        f"{size(ending.address_space)}: MLX ends in this way when an allocation exceeds the limit",
         limit=ending.address_space,
         signal=ending.signal,
     )
@@ -51,6 +52,6 @@ def oom_killer(ending: Ending) -> Iterator[Finding]:
         return
     yield error(
         "oom_killer",
-        "killed by SIGKILL, and the kernel's out-of-memory killer struck in that time",
+        "killed by SIGKILL while the out-of-memory killer of the kernel was active",
         kills=ending.oom_kills,
     )

@@ -1,7 +1,7 @@
-"""What the losses, the gradients and the final parameters say about numbers going wrong.
+"""Findings about losses, gradients and final parameters.
 
 An explosion is judged against the run's own first losses, never against an absolute value; see
-VERDICTS.md for the thresholds and the reasons.
+docs/reference/verdicts/loss.md for the thresholds and the reasons.
 """
 
 from __future__ import annotations
@@ -15,12 +15,13 @@ from harness import stats
 from harness.beats.file import number
 from harness.beats.record import Record
 from harness.model import Finding
-from harness.model.finding import count, error, info, warning
+from harness.model.finding import error, info, warning
+from harness.text import units
 
 FLAT = 1e-6
 """Relative range below which losses differ by rounding only: some ten units of a float32."""
 SPREADS = 10.0
-"""How many spreads above what came before a loss must lie to be out of the ordinary."""
+"""Spreads above the losses before, from which on a loss is out of the ordinary."""
 FLOOR = 1.0
 """A smaller rise is no explosion: losses that start around 0 give no scale of their own."""
 WINDOW = 50
@@ -60,7 +61,7 @@ def gradients_not_finite(record: Record) -> Iterator[Finding]:
     yield (warning if recovered else error)(
         "gradients_not_finite",
         f"the norm of the gradients is {norm} at step {step}, in {len(bad)} of "
-        f"{count(len(norms), 'look')}" + (", and finite again later" if recovered else ""),
+        f"{units.plural(len(norms), 'look')}" + (", and finite again later" if recovered else ""),
         step=step,
         value=number(norm),
         count=len(bad),
@@ -93,8 +94,8 @@ def loss_exploded(record: Record) -> Iterator[Finding]:
     level, step = stats.median(losses[-tail:]), record.loss_step[len(losses) - tail]
     yield error(
         "loss_exploded",
-        f"the loss went from {first:.4g} to {level:.4g} at step {step} and stays there: "
-        f"the last {count(tail, 'read')} lie far above the first",
+        f"the loss went from {units.number(first)} to {units.number(level)} at step {step} and "
+        f"stays there: the last {units.plural(tail, 'read')} lie far above the first",
         step=step,
         first=first,
         level=level,
@@ -104,7 +105,7 @@ def loss_exploded(record: Record) -> Iterator[Finding]:
 
 
 def _above_the_first(losses: array[float], head: int) -> int:
-    """How many of the last losses lie far above the first `head`; 0 when too few to count.
+    """Count the last losses that lie far above the first `head`; 0 when too few to count.
 
     The fewer reads there are to show it, the farther above they must be.
     """
@@ -120,7 +121,7 @@ def _above_the_first(losses: array[float], head: int) -> int:
 
 
 def _above_the_very_first(losses: array[float]) -> int:
-    """How many losses there are after the first, if all of them lie far above it; else 0.
+    """Count the losses after the first, if all of them lie far above it; else 0.
 
     The first update alone may blow up a run, and then only the first loss was ever sane. One value
     has no spread: that of the later ones, as factors, has to say how far apart losses may be.
@@ -170,8 +171,8 @@ def loss_spike(record: Record) -> Iterator[Finding]:
         return
     yield info(
         "loss_spike",
-        f"the loss rises to {top:.4g} at step {record.loss_step[at]}, from {level:.4g} before it, "
-        "and comes down again",
+        f"the loss rises to {units.number(top)} at step {record.loss_step[at]}, from "
+        f"{units.number(level)} before it, and comes down again",
         step=record.loss_step[at],
         value=top,
         before=level,
@@ -190,7 +191,7 @@ def loss_flat(record: Record) -> Iterator[Finding]:
         "loss_flat",
         f"all {len(losses)} losses are "
         + ("the same to the last bit" if low == high else "the same but for rounding")
-        + f": {low:.6g}",
+        + f": {units.number(low, 6)}",
         reads=len(losses),
         value=low,
         range=high - low,
@@ -214,8 +215,9 @@ def loss_not_falling(record: Record) -> Iterator[Finding]:
     first, level = stats.median(losses[:third]), stats.median(last)
     yield info(
         "loss_not_falling",
-        f"the loss has not fallen over {len(losses)} reads (median {first:.4g} in their first "
-        f"third, {level:.4g} in their last): nothing is learned, or it had converged before",
+        f"the loss has not fallen over {len(losses)} reads (median {units.number(first)} in their "
+        f"first third, {units.number(level)} in their last): the run learns nothing, or it "
+        "had converged before",
         first=first,
         last=level,
         reads=len(losses),
@@ -225,7 +227,7 @@ def loss_not_falling(record: Record) -> Iterator[Finding]:
 
 
 def _lower(before: array[float], after: array[float]) -> bool:
-    """Whether the median of `after` is lower by more than two standard errors.
+    """Return True if the median of `after` is lower by more than two standard errors.
 
     The noise is that within `after`: the spread of losses that fall has the fall in it.
     """

@@ -1,4 +1,4 @@
-"""What grows: active memory, the process's own, and the graph that waits to be evaluated."""
+"""Findings about growth: active memory, process memory, and the pending graph."""
 
 from __future__ import annotations
 
@@ -8,7 +8,8 @@ from itertools import pairwise
 from harness import stats
 from harness.beats.record import Record
 from harness.model import Finding
-from harness.model.finding import info, seconds, warning
+from harness.model.finding import info, warning
+from harness.text.units import duration, number, plural, size
 
 WARM_UP = 2
 """Steps left out: optimizer state and the first deferred backward pass arrive in steps 0 and 1."""
@@ -27,7 +28,7 @@ LOOKS = 12
 NO_STEPS_S = 60.0
 """The same in seconds, where nobody knows whether it has begun to train."""
 REST = 0.1
-"""Of the time: what has not grown at the end for so long has come to rest."""
+"""Share of the time: memory that has not grown for so long at the end is at rest."""
 NODES_PER_STEP = 5.0
 """Reading only the loss leaves one or two unused scalars a step behind, which is harmless."""
 NODES_TOTAL = 0.5
@@ -56,8 +57,8 @@ def memory_growth(record: Record) -> Iterator[Finding]:
     name = "P" if known else "times its first size"
     yield warning(
         "memory_growth",
-        f"active memory grows by {slope.value / unit:.2f} {name} per step "
-        f"(+-{slope.margin / unit:.2f}) over steps {steps[0]} to {steps[1]}",
+        f"active memory grows by {number(slope.value / unit, 3)} {name} per step "
+        f"(± {number(slope.margin / unit, 2)}) over steps {steps[0]} to {steps[1]}",
         p_per_step=slope.value / unit if known else None,
         p_per_step_margin=slope.margin / unit if known else None,
         bytes_per_step=round(slope.value),
@@ -68,7 +69,7 @@ def memory_growth(record: Record) -> Iterator[Finding]:
 
 
 def rss_growth(record: Record) -> Iterator[Finding]:
-    """Of a run whose MLX does not tell what it holds."""
+    """Report growth of the process, for a run whose MLX does not report its memory."""
     if any(size >= 0 for size in record.active) or not record.seen_t:
         return
     measure = "rss" if max(record.footprint) < 0 else "footprint"
@@ -91,11 +92,13 @@ def rss_growth(record: Record) -> Iterator[Finding]:
     growth = slope.value * (end - begin)
     steps = _steps_between(record, begin, end) if stepping else 0
     per_step = growth / steps if steps else None
-    pace = f"{per_step / 2**20:.3g} MiB per step" if per_step else ""
+    growth_rate = (
+        f"{size(per_step)} per step" if per_step else f"{size(slope.value * 60)} per minute"
+    )
     yield (warning if stepping else info)(
         "rss_growth",
-        f"its own memory grows by {pace or f'{slope.value * 60 / 2**20:.3g} MiB per minute'}"
-        f", {growth / 2**20:.0f} MiB over {seconds(end - begin)}, and has not come to rest",
+        f"the memory of the process grows by {growth_rate}"
+        f", {size(growth)} over {duration(end - begin)}, and still grows",
         bytes_per_step=per_step and round(per_step),
         bytes_per_minute=round(slope.value * 60),
         growth_bytes=round(growth),
@@ -119,17 +122,17 @@ def _evenly(record: Record, sizes: Sequence[int]) -> list[tuple[float, float]]:
         begin = max(begin, record.t[min(1, len(record.t) - 1)])
     width = (end - begin) / stats.BLOCKS
     parts: dict[int, list[tuple[float, int]]] = {}
-    for t, size in zip(times, sizes, strict=True):
+    for t, held in zip(times, sizes, strict=True):
         # One of nothing was taken while it started or after it had ended.
-        if begin <= t <= end and size > 0:
-            parts.setdefault(int((t - begin) / width) if width > 0 else 0, []).append((t, size))
+        if begin <= t <= end and held > 0:
+            parts.setdefault(int((t - begin) / width) if width > 0 else 0, []).append((t, held))
     return [
-        (part[0][0], stats.median([float(size) for _, size in part])) for part in parts.values()
+        (part[0][0], stats.median([float(held) for _, held in part])) for part in parts.values()
     ]
 
 
 def _steps_between(record: Record, begin: float, end: float) -> int:
-    """By the last steps that were told of by then; 0 where they are counted anew."""
+    """Count the steps reported between two times; 0 where the count begins again."""
     known = [
         step
         for t, step in zip(record.seen_t, record.seen_step, strict=True)
@@ -153,7 +156,7 @@ def graph_growth(record: Record) -> Iterator[Finding]:
     slope = (last - first) / (last_step - first_step)
     yield warning(
         "graph_growth",
-        f"the graph that waits to be evaluated grows by {slope:.0f} operations per step: "
+        f"the pending graph grows by {plural(slope, 'operation')} per step: "
         f"{first} at step {first_step}, {last} at step {last_step}",
         nodes_per_step=slope,
         first_step=first_step,

@@ -1,4 +1,4 @@
-"""Whether the run changed what it trains, and nothing else."""
+"""Findings about the parameters: trained ones must change, frozen ones must not."""
 
 from __future__ import annotations
 
@@ -6,7 +6,8 @@ from collections.abc import Iterator
 
 from harness.beats.record import Record
 from harness.model import Finding, Tensors
-from harness.model.finding import count, error, info
+from harness.model.finding import error, info
+from harness.text.units import plural
 
 
 def parameters_unchanged(record: Record) -> Iterator[Finding]:
@@ -15,10 +16,10 @@ def parameters_unchanged(record: Record) -> Iterator[Finding]:
         return
     yield error(
         "parameters_unchanged",
-        f"none of the {count(tensors.total, 'trainable tensor')} changed from the first step to "
-        "the last: nothing was learned"
+        f"none of the {plural(tensors.total, 'trainable tensor')} changed from the first step to "
+        "the last: the run learned nothing"
         if tensors.total
-        else "the model has no trainable parameter: nothing can be learned",
+        else "the model has no trainable parameter, so it cannot learn",
         total=tensors.total,
         changed=0,
     )
@@ -44,7 +45,7 @@ def frozen_parameters_changed(record: Record) -> Iterator[Finding]:
         return
     yield error(
         "frozen_parameters_changed",
-        f"{tensors.changed} of {count(tensors.total, 'frozen tensor')} changed: {_names(tensors)}",
+        f"{tensors.changed} of {plural(tensors.total, 'frozen tensor')} changed: {_names(tensors)}",
         total=tensors.total,
         changed=tensors.changed,
         examples=list(tensors.examples),

@@ -1,4 +1,4 @@
-"""What the scenario checked itself, and whether the record can be trusted to be whole."""
+"""Findings about the scenario's own checks, and about gaps in the record."""
 
 from __future__ import annotations
 
@@ -6,7 +6,8 @@ from collections.abc import Iterator
 
 from harness.beats.record import Record
 from harness.model import Finding
-from harness.model.finding import count, error, warning
+from harness.model.finding import error, warning
+from harness.text.units import plural
 
 
 def check_failed(record: Record) -> Iterator[Finding]:
@@ -18,8 +19,8 @@ def check_failed(record: Record) -> Iterator[Finding]:
         first = failed[0]
         yield error(
             "check_failed",
-            f"the check {name} failed {len(failed)} of {count(len(checks), 'time')}, first at step "
-            f"{first.step}: {first.value}, where {first.expected} was expected",
+            f"the check {name} failed {len(failed)} of {plural(len(checks), 'time')}, first at "
+            f"step {first.step}: {first.value}, where {first.expected} was expected",
             name=name,
             failed=len(failed),
             checks=len(checks),
@@ -36,7 +37,7 @@ def beats_lost(record: Record) -> Iterator[Finding]:
         return
     yield warning(
         "beats_lost",
-        f"{count(lost, 'beat')} could not be written and {count(record.torn, 'line')} could not "
+        f"{plural(lost, 'beat')} could not be written and {plural(record.torn, 'line')} could not "
         "be read" + (f": {fault}" if fault else ""),
         lost=lost,
         torn=record.torn,

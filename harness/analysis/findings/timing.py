@@ -1,6 +1,7 @@
-"""What the steps' wall times say. They are noisy, so a finding needs a large difference twice
-over: as a ratio, and in seconds. One step that is slow is one sample of whatever else the machine
-was doing; it needs far more of both than a level that stays.
+"""Findings about the wall times of steps.
+
+Times are noisy, so a finding needs a large ratio and a large difference in seconds. A single slow
+step can come from other load on the machine, so it needs more of both than a lasting change.
 """
 
 from __future__ import annotations
@@ -13,7 +14,8 @@ from collections.abc import Iterator, Sequence
 from harness import stats
 from harness.beats.record import NOT_WORK, Record
 from harness.model import Finding
-from harness.model.finding import info, seconds, warning
+from harness.model.finding import info, warning
+from harness.text.units import count, duration, plural
 
 JUMP = 3.0
 JUMP_AT_ONE = 2.0
@@ -37,10 +39,12 @@ def step_time_jump(record: Record) -> Iterator[Finding]:
     step, before, after, lasting = jump
     later = stats.median(record.seconds[2:]) if len(record.seconds) > 2 else None
     if lasting:
-        summary = f"from step {step} on a step takes {seconds(after)}, before it {seconds(before)}"
+        summary = (
+            f"from step {step} on, a step takes {duration(after)} (before: {duration(before)})"
+        )
     else:
-        summary = f"step {step} takes {seconds(after)}, step 0 took {seconds(before)}"
-        summary += "" if later is None else f", later steps {seconds(later)}"
+        summary = f"step {step} takes {duration(after)}, step 0 took {duration(before)}"
+        summary += "" if later is None else f", later steps {duration(later)}"
     phase = _slower_phase(record, step, lasting)
     yield warning(
         "step_time_jump",
@@ -71,10 +75,10 @@ def slow_step(record: Record) -> Iterator[Finding]:
         return
     worst = max(slow, key=times.__getitem__)
     phase = max(_phases(record), key=lambda name: record.phases[name][worst], default=None)
-    others = f" ({len(slow)} such steps in all)" if len(slow) > 1 else ""
+    others = f" ({plural(len(slow), 'such step')} in total)" if len(slow) > 1 else ""
     yield info(
         "slow_step",
-        f"step {record.step[worst]} takes {seconds(times[worst])}, others {seconds(usual)}"
+        f"step {record.step[worst]} takes {duration(times[worst])}, others {duration(usual)}"
         f"{others}; most of it is {phase}",
         step=record.step[worst],
         seconds=times[worst],
@@ -94,8 +98,8 @@ def first_step_slow(record: Record) -> Iterator[Finding]:
         return
     yield info(
         "first_step_slow",
-        f"step 0 takes {seconds(times[0])}, later steps {seconds(usual)}: kernels are compiled "
-        "and loaded once",
+        f"step 0 takes {duration(times[0])}, later steps {duration(usual)}: MLX compiles and "
+        "loads its kernels once",
         first_s=times[0],
         median_s=usual,
     )
@@ -109,8 +113,8 @@ def deferred_work(record: Record) -> Iterator[Finding]:
         return
     yield info(
         "deferred_work",
-        f"after the last step, work was left that took {seconds(drain)}, a step takes "
-        f"{seconds(usual)}: no step had asked for it",
+        f"{duration(drain)} of work was left after the last step (a step takes "
+        f"{duration(usual)}): no step evaluated it",
         drain_s=drain,
         median_step_s=usual,
     )
@@ -129,15 +133,14 @@ def deferred_evaluation(record: Record) -> Iterator[Finding]:
     step, carried = next(iter(ran.items()))
     at = record.step.index(step)
     own = nodes.get(step, 0) - record.left[record.left_step.index(step)]
-    share = f" of the {own}" if own >= carried else ""
+    share = f" of its {count(own)}" if own >= carried else ""
     later = sum(other > step for other in record.left_step)
-    again = f"; {len(ran) - 1} of {later} later steps looked at do likewise" if later else ""
+    again = f"; so did {len(ran) - 1} of {plural(later, 'later sampled step')}" if later else ""
     first, what = _origin(record, step, nodes)
     yield info(
         "deferred_evaluation",
-        f"step {step}'s {seconds(record.seconds[at])} evaluate {what}: {carried}{share} "
-        f"operations that it runs were pending when step {step - 1} returned after "
-        f"{seconds(record.seconds[at - 1])}{again}",
+        f"step {step} ({duration(record.seconds[at])}) also ran {what}: {count(carried)}{share} "
+        f"operations; step {step - 1} took {duration(record.seconds[at - 1])}{again}",
         step=step,
         seconds=record.seconds[at],
         before_s=record.seconds[at - 1],
@@ -160,9 +163,8 @@ def _deferred_to_the_last(record: Record, nodes: dict[int, int]) -> Iterator[Fin
     first, what = _origin(record, step, nodes)
     yield info(
         "deferred_evaluation",
-        f"step {step}, whose evaluation has not returned, has to evaluate {what}: {left} of the "
-        f"{nodes[step]} operations pending in it were so when step {step - 1} returned after "
-        f"{seconds(record.seconds[-1])}",
+        f"step {step} did not return and also has to run {what}: {count(left)} of its "
+        f"{plural(nodes[step], 'operation')}; step {step - 1} took {duration(record.seconds[-1])}",
         step=step,
         before_s=record.seconds[-1],
         operations=left,
@@ -187,9 +189,9 @@ def _origin(record: Record, step: int, nodes: dict[int, int]) -> tuple[int, str]
     left = dict(zip(record.left_step, record.left, strict=True)).get(read)
     announced = any(record.phases.get("backward", ()))
     if left is not None and left < nodes.get(read, 0) and announced:
-        rest = f"step {read}'s backward pass and update"
+        rest = f"the backward pass and update of step {read}"
     else:
-        rest = f"what step {read} left"
+        rest = f"work left over from step {read}"
     return read, f"{rest} and {what}" if whole else rest
 
 
@@ -205,13 +207,13 @@ def _jump(record: Record) -> tuple[int, float, float, bool] | None:
     if len(times) < 2:
         return None
     rest = times[1:]
-    if _far(times[0], times[1], OUTLIER, OUTLIER_S) and (
-        len(rest) < 3 or _far(stats.median(rest[1:]), times[1], OUTLIER, OUTLIER_S)
+    if _exceeds(times[0], times[1], OUTLIER, OUTLIER_S) and (
+        len(rest) < 3 or _exceeds(stats.median(rest[1:]), times[1], OUTLIER, OUTLIER_S)
     ):
         return record.step[1], times[0], times[1], False
     if len(rest) >= 3:
         least = min(times[1], stats.quantile(rest, 0.1))
-        if _far(times[0], least, JUMP_AT_ONE, JUMP_S):
+        if _exceeds(times[0], least, JUMP_AT_ONE, JUMP_S):
             return record.step[1], times[0], stats.median(rest), True
     if len(rest) < 5:
         return None
@@ -224,15 +226,15 @@ def _jump(record: Record) -> tuple[int, float, float, bool] | None:
     # And of a few noisy steps at the end two may be long by chance, but not all of them.
     if stats.quantile(before, 0.9) >= least or least < JUMP_AT_ONE * level:
         return None
-    return (record.step[at], level, raised, True) if _far(level, raised, JUMP, JUMP_S) else None
+    return (record.step[at], level, raised, True) if _exceeds(level, raised, JUMP, JUMP_S) else None
 
 
-def _far(low: float, high: float, ratio: float, difference: float) -> bool:
+def _exceeds(low: float, high: float, ratio: float, difference: float) -> bool:
     return high >= ratio * low and high - low >= difference
 
 
 def _split(times: array[float]) -> int:
-    """Where the level of `times` changes most, on a log scale: first roughly, then exactly."""
+    """Find the largest change of level in `times`, on a log scale: first roughly, then exactly."""
     rough = stats.blocks(times)
     start = rough[stats.change_of_level([_log(time) for _, time in rough])][0]
     size = rough[1][0]

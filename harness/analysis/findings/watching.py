@@ -1,4 +1,4 @@
-"""How an outside command was watched: where its steps came from, and what was not seen."""
+"""Findings about the watching of an outside command: the source of its steps, and gaps."""
 
 from __future__ import annotations
 
@@ -9,7 +9,8 @@ import msgspec
 from harness.inject import Told
 from harness.logs import Recognition
 from harness.model import Finding
-from harness.model.finding import count, info, warning
+from harness.model.finding import info, warning
+from harness.text.units import plural, size
 
 
 def find(
@@ -19,7 +20,7 @@ def find(
     hook: Told | None,
     left_behind: int = 0,
 ) -> tuple[Finding, ...]:
-    """What to say of a command whose `outputs` were read but for so many bytes (`skipped`).
+    """Report how a command was watched; `skipped` bytes of its `outputs` were not read.
 
     `itself`: it has reported its steps itself. `hook`: what became of the one injected, if any.
     `left_behind`: so many processes that it had started were there when it ended.
@@ -28,7 +29,7 @@ def find(
         *_hook(hook),
         *_steps(outputs, itself),
         *_skipped(skipped, itself),
-        *_left_behind(left_behind, itself or any(one.format is not None for one in outputs)),
+        *_left_behind(left_behind, itself or any(output.format is not None for output in outputs)),
     )
 
 
@@ -36,7 +37,7 @@ def _hook(hook: Told | None) -> Iterator[Finding]:
     if hook is not None and hook.disabled is not None:
         yield warning(
             "hook_disabled",
-            f"the hook into mlx-lm switched itself off, and the run went on without: "
+            f"the hook into mlx-lm turned itself off, and the run continued without it: "
             f"{hook.disabled}",
             reason=hook.disabled,
         )
@@ -52,15 +53,15 @@ def _steps(outputs: Sequence[Recognition], itself: bool) -> Iterator[Finding]:
     elif not read:
         yield info(
             "no_steps_seen",
-            "nothing that it printed names a step: it was watched from outside alone",
+            "no printed line names a step: only the process was watched",
             lines=sum(output.lines for output in outputs),
         )
     else:
         best, *others = read
-        told = [_read(best), *(f"on its other output it is {_read(other)}" for other in others)]
+        formats = [_read(best), *(f"on its other output it is {_read(other)}" for other in others)]
         yield info(
             "steps_printed",
-            f"its steps are read from what it printed: the format is {', and '.join(told)}",
+            f"the steps come from the printed output: the format is {', and '.join(formats)}",
             format=best.format,
             matched=best.matched,
             lines=best.lines,
@@ -69,27 +70,27 @@ def _steps(outputs: Sequence[Recognition], itself: bool) -> Iterator[Finding]:
 
 
 def _read(output: Recognition) -> str:
-    lines = count(output.lines, "line")
+    lines = plural(output.lines, "line")
     return f"{output.format}, found in {output.matched} of {lines}"
 
 
 def _skipped(skipped: int, itself: bool) -> Iterator[Finding]:
     if skipped:
-        missed = ", and the steps in them were missed: there may be more steps than are counted"
+        missed = "; their steps are not counted"
         yield info(
             "output_skipped",
-            "it printed faster than it could be read: "
-            f"{skipped} bytes were passed on unread{'' if itself else missed}",
+            "it printed faster than the harness could read: "
+            f"{size(skipped)} passed unread{'' if itself else missed}",
             bytes=skipped,
         )
 
 
 def _left_behind(number: int, steps: bool) -> Iterator[Finding]:
-    """One that goes to the background has trained nothing by then: that is worth a warning."""
+    """Warn where the command has no steps: it probably went to the background."""
     if number:
         yield (info if steps else warning)(
             "left_behind",
-            f"it ended, and what it had started still ran and was ended with it ({number} of its "
-            "processes): watch needs a command that stays in the foreground",
+            f"it ended while {plural(number, 'process', 'processes')} that it started still ran; "
+            "these were ended too. Give watch a command that stays in the foreground",
             processes=number,
         )

@@ -26,13 +26,14 @@ from harness.report.input import Group, ReportInput, groups
 from harness.report.sections import verdicts
 from harness.report.sections.diagnosis import ranked, worth
 from harness.report.text import line
-from harness.text.sanitize import plain
+from harness.text.sanitize import sanitize
+from harness.text.units import count
 
 HERE = Path(__file__).parent
 POINTS = 4000
-"""Of a curve at most: about two a pixel of a wide screen, and as much again to zoom into."""
+"""The most points of a curve: about two a pixel of a wide screen, and as many again to zoom."""
 ALL_POINTS = 240_000
-"""Of all curves together, some 4 MB."""
+"""The most points of all curves together, some 4 MB of text."""
 LEAST_POINTS = 100
 KINDS = 14
 """Curves of a scenario, about."""
@@ -53,8 +54,8 @@ def render(data: ReportInput) -> str:
     units: dict[str, int] = {}
     for group in every:
         record = data.record(group.worst)
-        if found := curves(record, data.samples(group.worst), points):
-            drawn[group.name] = found
+        if lines := curves(record, data.samples(group.worst), points):
+            drawn[group.name] = lines
         courses[group.name] = timeline.course(record)
         if record.model is not None and record.model.trainable_bytes > 0:
             units[group.name] = record.model.trainable_bytes
@@ -62,7 +63,7 @@ def render(data: ReportInput) -> str:
     walls = [result.wall_s for result in run.results if math.isfinite(result.wall_s)]
     longest = max(walls, default=0.0)
     licence = f"/*!\n{_file('vendor/uPlot.LICENSE')}*/\n"
-    scripts = [licence + _file("vendor/uPlot.iife.min.js"), _file("report.js")]
+    scripts = [licence + _file("vendor/uPlot.iife.min.js"), _file("units.js") + _file("report.js")]
     style = _file("vendor/uPlot.min.css") + _file("report.css")
     return _template().render(
         Severity=Severity,
@@ -88,9 +89,9 @@ def render(data: ReportInput) -> str:
         ],
         scale=timeline.scale(0.0, longest),
         jobs=ranks.jobs(every, data),
-        kinds=lanes.TOLD,
+        kinds=lanes.LABELS,
         columns=stacks.columns(every, data),
-        findings=view.found(every),
+        findings=view.finding_rows(every),
         details=[view.detail(group, data) for group in every],
         facts=view.facts(run),
         scripts=[Markup(script) for script in scripts],
@@ -109,7 +110,7 @@ def _template() -> Template:
         trim_blocks=True,
         lstrip_blocks=True,
         # No terminal sequence, and nothing that cannot be seen or encoded, reaches the page.
-        finalize=lambda value: plain(value) if type(value) is str else value,
+        finalize=lambda value: sanitize(value) if type(value) is str else value,
     )
     return environment.get_template("report.html.j2")
 
@@ -125,7 +126,7 @@ def _charts(drawn: dict[str, list[Curve]]) -> list[dict[str, Any]]:
         quantities = dict.fromkeys(c.quantity for part in of_chart.values() for c in part)
         if quantities:
             notes = [
-                f"{scenario}: {curve.not_finite:,} not finite"
+                f"{scenario}: {count(curve.not_finite)} not finite"
                 for scenario, part in of_chart.items()
                 for curve in part
                 if curve.not_finite
@@ -140,9 +141,9 @@ def _charts(drawn: dict[str, list[Curve]]) -> list[dict[str, Any]]:
 def _data(
     every: tuple[Group, ...], drawn: dict[str, list[Curve]], units: dict[str, int]
 ) -> dict[str, Any]:
-    """What the charts draw. Curves over the same steps share them."""
+    """The data of the charts. Curves over the same steps share them."""
     steps: dict[tuple[float, ...], int] = {}
-    found = [
+    scenarios = [
         {
             "name": line(group.name, 80),
             "outcome": group.worst.outcome.value,
@@ -160,7 +161,7 @@ def _data(
         for group in every
         if group.name in drawn
     ]
-    return {"steps": list(steps), "scenarios": found}
+    return {"steps": list(steps), "scenarios": scenarios}
 
 
 def _json(value: Any) -> Markup:

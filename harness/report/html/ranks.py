@@ -11,9 +11,10 @@ from harness.report import lanes, summary
 from harness.report.html import timeline
 from harness.report.html.timeline import WIDTH
 from harness.report.input import Group, ReportInput
-from harness.report.rank_rows import Row, row, state
+from harness.report.rank_rows import RankRow, row, state
 from harness.report.sections import ranks
-from harness.report.text import counted, line
+from harness.report.text import line
+from harness.text.units import plural
 
 LANES = 256
 """On a page at most, some 2 kB each."""
@@ -25,60 +26,60 @@ class Lane:
     name: str
     state: str
     culprit: bool
-    told: str
+    text: str
     paths: tuple[tuple[str, str], ...]
-    """By kind of span the path of an SVG."""
+    """The path of an SVG by kind of span."""
     died: float | None
 
 
 @dataclass(frozen=True)
-class Job:
+class RankedRun:
     name: str
-    told: str
+    text: str
     lanes: tuple[Lane, ...]
     rest: str
-    """Of ranks without a lane."""
+    """A note on the ranks without a lane."""
     scale: tuple[timeline.Tick, ...]
     verdict: bool
-    rows: tuple[Row, ...]
+    rows: tuple[RankRow, ...]
     hosts: bool
     more: str
-    """Of ranks without a row."""
+    """A note on the ranks without a row."""
 
 
-def jobs(groups: Sequence[Group], data: ReportInput) -> list[Job]:
-    """Of each scenario the worst run, if several ranks took part in it."""
+def jobs(groups: Sequence[Group], data: ReportInput) -> list[RankedRun]:
+    """The worst run of each scenario in which several ranks took part."""
     ranked = [group for group in groups if group.worst.ranks]
     most = max(LEAST_LANES, LANES // max(1, len(ranked)))
     return [_job(group, data, most) for group in ranked]
 
 
-def _job(group: Group, data: ReportInput, most: int) -> Job:
+def _job(group: Group, data: ReportInput, most: int) -> RankedRun:
     result = group.worst
-    found = lanes.lanes(result, partial(data.rank_beats, result), most)
+    course = lanes.lanes(result, partial(data.rank_beats, result), most)
     same = lanes.alike(result.ranks)
     more = sum(map(len, same[ranks.ROWS :]))
-    return Job(
+    return RankedRun(
         name=group.label(result),
-        told=line(result.reason or summary.verdict(result), 400),
-        lanes=tuple(_lane(lane, found) for lane in found.lanes) if found else (),
-        rest=_rest(found.left_out) if found else "",
-        scale=tuple(timeline.scale(found.begin, found.end)) if found else (),
-        verdict=found is not None and found.verdict,
+        text=line(result.reason or summary.verdict(result), 400),
+        lanes=tuple(_lane(lane, course) for lane in course.lanes) if course else (),
+        rest=_rest(course.left_out) if course else "",
+        scale=tuple(timeline.scale(course.begin, course.end)) if course else (),
+        verdict=course is not None and course.verdict,
         rows=tuple(map(row, same[: ranks.ROWS])),
-        hosts=any(one.host for one in result.ranks),
+        hosts=any(rank.host for rank in result.ranks),
         more=_rest(more),
     )
 
 
 def _rest(count: int) -> str:
-    return f"{counted(count, 'more rank')}; run.json has them" if count else ""
+    return f"{plural(count, 'more rank')}; run.json has them" if count else ""
 
 
-def _lane(lane: lanes.Lane, found: lanes.Lanes) -> Lane:
+def _lane(lane: lanes.Lane, course: lanes.Lanes) -> Lane:
     def x(t: float) -> float:
-        span = found.end - found.begin
-        return round((t - found.begin) / span * WIDTH, 1) if span > 0 else 0.0
+        span = course.end - course.begin
+        return round((t - course.begin) / span * WIDTH, 1) if span > 0 else 0.0
 
     paths: dict[str, list[str]] = defaultdict(list)
     for span in lane.spans:
@@ -89,7 +90,7 @@ def _lane(lane: lanes.Lane, found: lanes.Lanes) -> Lane:
         name=lane.name,
         state=state(lane.result),
         culprit=lane.result.culprit,
-        told=line(lane.result.reason, 200),
+        text=line(lane.result.reason, 200),
         paths=tuple((kind, "".join(parts)) for kind, parts in paths.items()),
         died=None if lane.died is None else x(lane.died),
     )

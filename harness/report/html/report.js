@@ -45,18 +45,12 @@
     probe.hidden = true;
     const colour = (name) => ((probe.style.color = `var(--${name})`), getComputedStyle(probe).color);
 
-    const digits = (v) => (v === 0 ? "0" : Math.abs(v) >= 99.95 ? v.toFixed(0) : String(+v.toPrecision(3)));
-    const scaled = (v, base, units) => {
-      let i = 0;
-      while (i < units.length - 1 && Math.abs(v) >= base * 0.9995) { v /= base; i++; }
-      return `${digits(v)} ${units[i]}`;
-    };
     const SHOWN = {
-      s: (v) => (v === 0 ? "0" : Math.abs(v) < 0.9995 ? scaled(v * 1e6, 1000, ["µs", "ms"]) : `${digits(v)} s`),
-      B: (v) => (v === 0 ? "0" : scaled(v, 1024, ["B", "KiB", "MiB", "GiB", "TiB"])),
-      P: (v) => `${digits(v)} P`,
-      operations: (v) => v.toLocaleString("en"),
-      "": (v) => String(+v.toPrecision(4)),
+      s: units.duration,
+      B: units.size,
+      P: (v) => `${units.number(v, 3)} P`,
+      operations: units.count,
+      "": (v) => units.number(v),
     };
     const POWERS = { 2: [...Array(50).keys()].map((i) => 2 ** i) };
     const INTEGERS = [...Array(12).keys()].flatMap((i) => [1, 2, 5].map((n) => n * 10 ** i));
@@ -67,7 +61,7 @@
       const span = Math.min(most, Math.max(least, to - from));
       const start = Math.min(Math.max(from + (to - from - span) / 2, whole[0]), whole[1] - span);
       range = [start, start + span];
-      extent.textContent = `steps ${Math.max(lowest, Math.ceil(range[0])).toLocaleString("en")} to ${Math.min(highest, Math.floor(range[1])).toLocaleString("en")}`;
+      extent.textContent = `steps ${units.count(Math.max(lowest, Math.ceil(range[0])))} to ${units.count(Math.min(highest, Math.floor(range[1])))}`;
       plots.forEach((u) => u.setScale("x", { min: range[0], max: range[1] }));
     }
 
@@ -136,13 +130,13 @@
           y: { distr: log ? 3 : 1, range: log || chart.id === "loss" ? undefined : (_, __, max) => [0, max > 0 ? max * 1.06 : 1] },
         },
         axes: [
-          { ...axis, size: 34, incrs: INTEGERS, values: (_, ticks) => ticks.map((v) => v.toLocaleString("en")) },
+          { ...axis, size: 34, incrs: INTEGERS, values: (_, ticks) => ticks.map((v) => units.count(v)) },
           { ...axis, incrs: unit === "B" ? POWERS[2] : undefined, size: (_, ticks) => 14 + 6.5 * Math.max(3, ...(ticks ?? []).map((t) => (t ?? "").length)),
             values: (_, ticks) => ticks.map((v) => (v === null ? null : shown(v))) },
         ],
         series: [
           // Of a step that came twice the second point stands half a step further on.
-          { label: "step", value: (_, v) => (v == null ? "–" : Math.floor(v).toLocaleString("en")) },
+          { label: "step", value: (_, v) => (v == null ? "–" : units.count(Math.floor(v))) },
           ...lines.map((line, i) => ({
             label: line.label,
             show: !hidden.has(line.label),

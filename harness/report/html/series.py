@@ -1,4 +1,4 @@
-"""What a run recorded, as curves over its steps that are short enough to be shipped in a page."""
+"""The record of a run as curves over its steps, short enough for a page."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def curves(record: Record, samples: Iterable[Sample], points: int) -> list[Curve
         (GRAPH, "of earlier steps", record.left_step, record.carried),
     ]
     made = (curve(*column, points) for column in columns)
-    return [one for one in made if one.values or one.not_finite]
+    return [drawn for drawn in made if drawn.values or drawn.not_finite]
 
 
 def curve(
@@ -61,27 +61,27 @@ def curve(
 ) -> Curve:
     """The curve of a column, in which a missing size is negative."""
     missing = 0
-    kept = landmarks(values, points)
+    indices = landmarks(values, points)
     # The lowest of all is among the landmarks, unless NaN is: no pass over a million values more.
-    whole = math.isfinite(sum(values)) if chart == LOSS else all(values[i] >= 0 for i in kept)
+    whole = math.isfinite(sum(values)) if chart == LOSS else all(values[i] >= 0 for i in indices)
     if not whole:
         known = math.isfinite if chart == LOSS else partial(le, 0)
         mask = bytearray(map(known, values))
         missing = mask.count(0) if chart == LOSS else 0
         steps, values = array("q", compress(steps, mask)), array("d", compress(values, mask))
-        kept = landmarks(values, points)
-    at: Sequence[float] = [steps[i] for i in kept]
+        indices = landmarks(values, points)
+    at: Sequence[float] = [steps[i] for i in indices]
     if any(a >= b for a, b in pairwise(at)):  # a log that began anew
-        at, kept = ascending(steps, values, kept)
-    return Curve(chart, quantity, list(at), [rounded(values[i]) for i in kept], missing)
+        at, indices = ascending(steps, values, indices)
+    return Curve(chart, quantity, list(at), [rounded(values[i]) for i in indices], missing)
 
 
 def ascending(
-    steps: Sequence[int], values: Sequence[float], kept: Iterable[int]
+    steps: Sequence[int], values: Sequence[float], indices: Iterable[int]
 ) -> tuple[list[float], list[int]]:
-    """Where to draw which of the `kept` entries, so that each step has its lowest and highest."""
+    """Place the entries `indices` so that each step has its lowest and highest value."""
     by_step: dict[int, list[int]] = {}
-    for i in kept:
+    for i in indices:
         by_step.setdefault(steps[i], []).append(i)
     at: list[float] = []
     chosen: list[int] = []
@@ -99,14 +99,14 @@ def landmarks(values: Sequence[float], points: int) -> list[int]:
     count = len(values)
     if count <= points:
         return list(range(count))
-    kept = {0, count - 1}
+    indices = {0, count - 1}
     slices = points // 2
     for i in range(slices):
         begin = i * count // slices
         part = list(values[begin : (i + 1) * count // slices])
-        kept.add(begin + part.index(min(part)))
-        kept.add(begin + part.index(max(part)))
-    return sorted(kept)
+        indices.add(begin + part.index(min(part)))
+        indices.add(begin + part.index(max(part)))
+    return sorted(indices)
 
 
 def rounded(value: float) -> float:
@@ -120,7 +120,7 @@ def highest(samples: Iterable[Sample]) -> dict[str, tuple[array[int], array[int]
     What was seen before the first step is none's; work that was put off until after the last is
     the last one's.
     """
-    found = {name: (array("q"), array("q")) for name in ("RSS", "footprint")}
+    columns = {name: (array("q"), array("q")) for name in ("RSS", "footprint")}
     for sample in samples:
         if sample.step is None:
             continue
@@ -128,7 +128,7 @@ def highest(samples: Iterable[Sample]) -> dict[str, tuple[array[int], array[int]
         if step < 0:
             continue
         for (steps, values), value in zip(
-            found.values(), (sample.rss, sample.footprint), strict=True
+            columns.values(), (sample.rss, sample.footprint), strict=True
         ):
             if value is None:
                 continue
@@ -137,4 +137,4 @@ def highest(samples: Iterable[Sample]) -> dict[str, tuple[array[int], array[int]
             else:
                 steps.append(step)
                 values.append(value)
-    return found
+    return columns

@@ -8,10 +8,10 @@ from dataclasses import dataclass
 
 from harness.beats.record import Record
 from harness.model import Outcome, ScenarioResult
-from harness.report.text import seconds
+from harness.text.units import duration
 
 WIDTH = 1000
-"""Of a bar's drawing; a unit is about a pixel."""
+"""The width of a bar's drawing; a unit is about a pixel."""
 TICKS = 400
 """Steps that are marked one by one at most: more would be a block of colour."""
 
@@ -21,9 +21,9 @@ class Course:
     """Seconds since the worker's start; None or empty when no beat says."""
 
     ready: float | None = None
-    """When the first step began."""
+    """The start of the first step, in seconds after the start of the run."""
     steps: tuple[float, ...] = ()
-    """When each step returned; only the last one when there are more than TICKS."""
+    """The returns of the steps; only the last one when there are more than TICKS."""
 
 
 @dataclass(frozen=True)
@@ -50,11 +50,11 @@ class Bar:
     marks: tuple[Mark, ...]
     ticks: str
     """The path of an SVG."""
-    told: str
+    text: str
 
 
 def course(record: Record) -> Course:
-    """When what happened in a run."""
+    """The times of the parts of a run."""
     if record.start is None or not record.t:
         return Course()
     times = record.t if len(record.t) <= TICKS else record.t[-1:]
@@ -65,27 +65,27 @@ def course(record: Record) -> Course:
     )
 
 
-def bar(name: str, result: ScenarioResult, found: Course, longest: float) -> Bar:
+def bar(name: str, result: ScenarioResult, course: Course, longest: float) -> Bar:
     """The bar of a run beside others of which the longest took `longest` seconds."""
     end = result.wall_s
-    begins = _begins(result, found)
+    begins = _begins(result, course)
     parts = tuple(
         Part(
             kind,
             _x(begin, longest),
             max(1.0, _x(until - begin, longest)),
-            f"{_TOLD[kind]}: {seconds(begin)} to {seconds(until)}",
+            f"{_LABELS[kind]}: {duration(begin)} to {duration(until)}",
         )
         for (kind, begin), until in zip(begins, [t for _, t in begins[1:]] + [end], strict=False)
     )
     moments = (("stall", result.stalled_at_s), ("verdict", result.detected_at_s))
     marks = tuple(Mark(kind, _x(t, longest)) for kind, t in moments if t is not None and t <= end)
-    steps = {round(_x(t, longest), 1) for t in found.steps if 0 <= t <= end}
-    ticks = "".join(f"M{x:g} 7v10" for x in sorted(steps)) if len(found.steps) > 1 else ""
-    return Bar(name, result.outcome.value, parts, marks, ticks, _told(result))
+    steps = {round(_x(t, longest), 1) for t in course.steps if 0 <= t <= end}
+    ticks = "".join(f"M{x:g} 7v10" for x in sorted(steps)) if len(course.steps) > 1 else ""
+    return Bar(name, result.outcome.value, parts, marks, ticks, _describe(result))
 
 
-_TOLD = {
+_LABELS = {
     "startup": "start-up",
     "steps": "steps",
     "stalled": "no progress",
@@ -93,13 +93,13 @@ _TOLD = {
 }
 
 
-def _begins(result: ScenarioResult, found: Course) -> list[tuple[str, float]]:
+def _begins(result: ScenarioResult, course: Course) -> list[tuple[str, float]]:
     """The parts in the order in which they come, and when each begins."""
     if result.outcome is Outcome.SKIPPED:
         return []
     begins = [("startup", 0.0)]
-    if found.ready is not None:
-        begins.append(("steps", found.ready))
+    if course.ready is not None:
+        begins.append(("steps", course.ready))
     if result.stalled_at_s is not None and result.detected_at_s is not None:
         stalled = result.stalled_at_s
         begins = [(kind, t) for kind, t in begins if t <= stalled]
@@ -107,14 +107,14 @@ def _begins(result: ScenarioResult, found: Course) -> list[tuple[str, float]]:
     return [(kind, t) for kind, t in begins if 0 <= t <= result.wall_s]
 
 
-def _told(result: ScenarioResult) -> str:
+def _describe(result: ScenarioResult) -> str:
     if result.outcome is Outcome.SKIPPED:
         return "not run"
     if result.stalled_at_s is None or result.detected_at_s is None:
-        return seconds(result.wall_s)
+        return duration(result.wall_s)
     return (
-        f"last progress at {seconds(result.stalled_at_s)}, "
-        f"verdict {seconds(result.detected_at_s - result.stalled_at_s)} later"
+        f"last progress at {duration(result.stalled_at_s)}, "
+        f"verdict {duration(result.detected_at_s - result.stalled_at_s)} later"
     )
 
 
@@ -133,13 +133,10 @@ def scale(begin: float, end: float) -> Sequence[Tick]:
     """Round times between two, at most six, and where they stand below the bars."""
     span = end - begin
     if not (0 < span < _AGES and abs(begin) < _AGES):
-        return [Tick(0.0, "0")]
+        return [Tick(0.0, duration(0))]
     step = next(unit for unit in _round() if span / unit < 6)
     first, last = math.ceil(begin / step - 1e-9), math.floor(end / step + 1e-9)
-    return [
-        Tick(_x(i * step - begin, span), _time(i * step) if i else "0")
-        for i in range(first, last + 1)
-    ]
+    return [Tick(_x(i * step - begin, span), duration(i * step)) for i in range(first, last + 1)]
 
 
 _AGES = 1e12
@@ -151,10 +148,3 @@ def _round() -> Iterator[float]:
     yield from (n * 10.0**power for power in range(-6, 1) for n in (1, 2, 5))
     yield from (10.0, 15.0, 30.0, 60.0, 120.0, 300.0, 600.0, 900.0, 1800.0, 3600.0, 7200.0)
     yield from (4 * 3600.0 * 2**n for n in range(40))
-
-
-def _time(t: float) -> str:
-    for unit, name in ((3600.0, "h"), (60.0, "min"), (1.0, "s"), (1e-3, "ms")):
-        if t >= unit * (1 - 1e-9):
-            return f"{t / unit:.4g} {name}"
-    return f"{t * 1e6:.4g} µs"

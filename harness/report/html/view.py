@@ -1,4 +1,4 @@
-"""What the page says in words and tables: plain text, which the template escapes."""
+"""The texts and tables of the page: plain text, which the template escapes."""
 
 from __future__ import annotations
 
@@ -10,11 +10,12 @@ from itertools import chain
 
 from harness import stats
 from harness.model import Finding, Outcome, RunResult, ScenarioResult, Severity
-from harness.report import summary as shown
+from harness.report import summary
 from harness.report.input import LOGS, WORST_FIRST, Group, ReportInput
 from harness.report.sections import scenario, verdicts
 from harness.report.sections.environment import facts
-from harness.report.text import NOTHING, counted, line, seconds
+from harness.report.text import NOTHING, line
+from harness.text.units import duration, plural
 
 SEVERITIES = (Severity.ERROR, Severity.WARNING, Severity.INFO)
 
@@ -27,7 +28,7 @@ class Badge:
 
 
 @dataclass(frozen=True)
-class Row:
+class ScenarioRow:
     """A scenario in the table of scenarios."""
 
     name: str
@@ -42,7 +43,7 @@ class Row:
 
 
 @dataclass(frozen=True)
-class Found:
+class FindingRow:
     """A finding, with how many of a scenario's runs have it."""
 
     severity: Severity
@@ -56,7 +57,7 @@ class Found:
 
 @dataclass(frozen=True)
 class Detail:
-    """What only somebody who asks for it reads of a scenario."""
+    """The parts of a scenario that the page shows on request."""
 
     name: str
     outcome: Outcome
@@ -70,7 +71,7 @@ class Detail:
 
 
 def about(run: RunResult) -> list[str]:
-    """What was run on what, each a short line."""
+    """Short lines on what ran, and on which machine."""
     versions, settings = run.environment.versions, run.settings
     given = [shlex.join(info.command.argv) for info in run.scenarios if info.command]
     if settings:
@@ -87,19 +88,19 @@ def about(run: RunResult) -> list[str]:
     ]
 
 
-def row(group: Group) -> Row:
+def row(group: Group) -> ScenarioRow:
     results = group.results
     times = [r.metrics.step_s.median for r in results if r.metrics.step_s]
     # What is ordinary is told below the table.
     every = [f for r in results for f in r.findings if f.severity is not Severity.INFO]
     first = {f.code: f for f in sorted(every, key=_rank, reverse=True)}
-    return Row(
+    return ScenarioRow(
         name=group.name,
         summary=group.info.summary if group.info else "",
         outcomes=_outcomes(results),
         where=_where(group),
         steps=verdicts.steps(results),
-        time=seconds(stats.median(times)) if times else NOTHING,
+        time=duration(stats.median(times)) if times else NOTHING,
         loss=verdicts.loss(results),
         memory=verdicts.memory(results),
         findings=tuple(
@@ -123,15 +124,15 @@ def _outcomes(results: tuple[ScenarioResult, ...]) -> tuple[Badge, ...]:
 
 
 def _where(group: Group) -> str:
-    """Where and why the worst run ended, if it did not end well."""
+    """The place and reason of the worst run's end, if it did not end well."""
     worst = group.worst
     if worst.outcome is Outcome.COMPLETED:
         return ""
-    told = shown.verdict(worst).removeprefix(worst.outcome.value).lstrip(": ")
-    return told or line(worst.reason or "", 240)
+    text = summary.verdict(worst).removeprefix(worst.outcome.value).lstrip(": ")
+    return text or line(worst.reason or "", 240)
 
 
-def found(groups: tuple[Group, ...]) -> list[Found]:
+def finding_rows(groups: tuple[Group, ...]) -> list[FindingRow]:
     """The findings, each once a scenario, the worst first and those that were expected last."""
     made = []
     for group in groups:
@@ -144,18 +145,18 @@ def found(groups: tuple[Group, ...]) -> list[Found]:
                 first.setdefault(finding.code, finding)
         many = len(group.results)
         made += [
-            Found(
+            FindingRow(
                 f.severity,
                 f.expected,
                 group.name,
                 f.code,
                 f.summary,
-                f"in {of_runs[f.code]} of {counted(many, 'run')}" if many > 1 else "",
-                {key: line(scenario.brief(value), 400) for key, value in f.evidence.items()},
+                f"in {of_runs[f.code]} of {plural(many, 'run')}" if many > 1 else "",
+                {key: line(scenario.brief(value, key), 400) for key, value in f.evidence.items()},
             )
             for f in first.values()
         ]
-    return sorted(made, key=lambda one: (one.expected, SEVERITIES.index(one.severity)))
+    return sorted(made, key=lambda finding: (finding.expected, SEVERITIES.index(finding.severity)))
 
 
 def detail(group: Group, data: ReportInput) -> Detail:
@@ -175,7 +176,7 @@ def detail(group: Group, data: ReportInput) -> Detail:
             if (value := figure(worst)) is not None
         ),
         cause={
-            key: line(scenario.brief(value), 2000)
+            key: line(scenario.brief(value, key), 2000)
             for key, value in cause.items()
             if value is not None
         },
@@ -184,4 +185,13 @@ def detail(group: Group, data: ReportInput) -> Detail:
     )
 
 
-__all__ = ["Badge", "Detail", "Found", "Row", "about", "detail", "facts", "found", "row"]
+__all__ = [
+    "Badge",
+    "Detail",
+    "FindingRow",
+    "ScenarioRow",
+    "about",
+    "detail",
+    "facts",
+    "row",
+]

@@ -20,7 +20,7 @@ _SETTINGS = re.compile(r"# settings: begin\n.*?# settings: end\n", re.DOTALL)
 _ONLY = re.compile(r"^ *# only: (.*)\n((?:.*\n)*?) *# end\n", re.MULTILINE)
 _ERROR = "class {}(Exception):\n    pass\n"
 _STANDS_IN = {"harness.errors": _ERROR.format("SkipError") + "\n\n" + _ERROR.format("UsageError")}
-"""What a scenario may import of this package."""
+"""The names that a scenario may import from this package."""
 
 
 def script(info: ScenarioInfo, settings: Settings, siblings: Mapping[str, str]) -> str:
@@ -64,7 +64,7 @@ def _own(tree: ast.Module) -> set[str]:
 
 
 def requires(script: str) -> tuple[str, ...]:
-    """What has to be installed, besides MLX, or lie beside it, for `script` to run."""
+    """The modules, besides MLX, that `script` needs installed or beside it."""
     tree = ast.parse(script)
     sources = [tree, *map(ast.parse, _inlined(tree).values())]
     named = {name.partition(".")[0] for source in sources for name in _imported(source)}
@@ -73,7 +73,7 @@ def requires(script: str) -> tuple[str, ...]:
 
 
 def _inlined(tree: ast.Module) -> dict[str, str]:
-    """By name, the modules that a script brings with it."""
+    """The modules that a script brings with it, by name."""
     calls = [node.value for node in tree.body if isinstance(node, ast.Expr | ast.Assign)]
     return {
         ast.literal_eval(call.args[0]): ast.literal_eval(call.args[1])
@@ -90,7 +90,7 @@ def _parsed(name: str, source: str) -> ast.Module:
 
 
 def _only(settings: Settings, sources: Sequence[str], module: bool) -> str:
-    """Of alone.py what is needed: the shorter, the sooner it is read."""
+    """The needed part of alone.py: a shorter one is read sooner."""
     conditions = {
         "built_in": settings.model in BUILT_IN_MODELS,
         "loaded": settings.model not in BUILT_IN_MODELS,
@@ -128,7 +128,7 @@ def _constants(s: Settings) -> str:
 
 
 def _keys(tree: ast.Module) -> list[Any]:
-    """Of the functions that a scenario binds by its last statement, the names of their roles."""
+    """The role names of the functions that a scenario binds by its last statement."""
     last = tree.body[-1]
     if not isinstance(last, ast.Assign) or not isinstance(last.value, ast.Dict):
         return []
@@ -139,7 +139,7 @@ def _future(tree: ast.Module) -> bool:
     return any(
         isinstance(node, ast.ImportFrom)
         and node.module == "__future__"
-        and any(one.name == "annotations" for one in node.names)
+        and any(alias.name == "annotations" for alias in node.names)
         for node in tree.body
     )
 
@@ -156,16 +156,16 @@ def _without_future(source: str, tree: ast.Module) -> str:
 
 def _needed(tree: ast.Module, siblings: Mapping[str, str]) -> dict[str, str]:
     """The modules that it imports, and that these import, each after those that it needs."""
-    found: dict[str, str] = {}
+    modules: dict[str, str] = {}
     for name in _imported(tree):
         source = siblings.get(name, _STANDS_IN.get(name))
-        if source is None or name in found:
+        if source is None or name in modules:
             continue
-        found |= _needed(_parsed(name, source), siblings)
+        modules |= _needed(_parsed(name, source), siblings)
         if name in _STANDS_IN:
-            found.setdefault("harness", "")
-        found[name] = source
-    return found
+            modules.setdefault("harness", "")
+        modules[name] = source
+    return modules
 
 
 def _imported(tree: ast.Module) -> list[str]:
@@ -179,7 +179,7 @@ def _imported(tree: ast.Module) -> list[str]:
 
 
 def _quoted(source: str) -> str:
-    """As a string that can be read, where it can be one."""
+    """Write a value as a readable string literal, where possible."""
     if "'''" in source or "\\" in source or source.endswith("'"):
         return repr(source)
     return f"'''\n{source.rstrip()}\n'''"

@@ -111,7 +111,7 @@ def build():
     model.set_dtype(getattr(mx, DTYPE))
     # end
     # only: lora
-    quantised = any(hasattr(one, "bits") for _, one in model.named_modules())
+    quantised = any(hasattr(module, "bits") for _, module in model.named_modules())
     if TRAIN == "lora" or (TRAIN is None and quantised):
         from mlx_lm.tuner.utils import linear_to_lora_layers
 
@@ -130,7 +130,7 @@ def build():
 
 
 class Training:
-    """What a step's maker is given."""
+    """The arguments of a step's maker."""
 
     step = -1
     rank = 0
@@ -256,7 +256,7 @@ def main(make_step, batches=None):
     for training.step in range(STEPS):
         batch = next(data)
         loss = step(*batch) if isinstance(batch, tuple) else step(batch)
-        told = "not read" if loss is None else loss.item()
-        print(f"step {training.step}: loss {told}", flush=True)
+        text = "not read" if loss is None else loss.item()
+        print(f"step {training.step}: loss {text}", flush=True)
     mx.eval(training.state)
     print("completed")

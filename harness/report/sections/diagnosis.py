@@ -1,4 +1,4 @@
-"""Which hypotheses the evidence supports, which it refutes, and what nothing has tested."""
+"""The section on hypotheses: supported, refuted and untested ones, and the next run."""
 
 from __future__ import annotations
 
@@ -10,46 +10,46 @@ from harness.report.input import ReportInput
 from harness.report.text import cell, fence, line, table
 
 NO_PROBLEM = "no problem was found"
-NOT_CONFIRMED = "none of the eight known causes is confirmed"
+NOT_CONFIRMED = "no known cause matched"
 ORDER = (Verdict.SUPPORTED, Verdict.REFUTED, Verdict.UNTESTED)
 
 
 def diagnosis(data: ReportInput) -> str:
-    found = data.run.diagnosis
+    result = data.run.diagnosis
     if not worth(data.run):
         return ""
     rows = [
         [cell(h.title), _verdict(h), "; ".join(cell(why, 200) for why in _reasons(h))]
-        for h in ranked(found.hypotheses)
+        for h in ranked(result.hypotheses)
     ]
     text = "## Diagnosis\n\n" + table(("hypothesis", "verdict", "because"), rows, limit=9_000)
-    if not any(h.verdict is Verdict.SUPPORTED for h in found.hypotheses):
+    if not any(h.verdict is Verdict.SUPPORTED for h in result.hypotheses):
         text += f"\n\n{none_supported(data.run.results).capitalize()}."
-    if found.unexplained:
-        text += f"\n\n**None of the eight explains it:** {cell(found.unexplained)}."
-    if found.next_experiment:
-        text += "\n\nThe run that would tell most next:\n\n"
-        text += fence(line(found.next_experiment, 500), "sh")
-    if found.no_experiment:
-        text += f"\n\nNo run is suggested: {cell(found.no_experiment)}."
+    if result.unexplained:
+        text += f"\n\n**No hypothesis explains this symptom:** {cell(result.unexplained)}."
+    if result.next_experiment:
+        text += "\n\nMost informative next run:\n\n"
+        text += fence(line(result.next_experiment, 500), "sh")
+    if result.no_experiment:
+        text += f"\n\nNo next run is suggested: {cell(result.no_experiment)}."
     return text
 
 
 def worth(run: RunResult) -> bool:
-    """Whether there is anything to say: a run of somebody's own scenarios may test nothing."""
-    found = run.diagnosis
-    tested = any(h.verdict is not Verdict.UNTESTED for h in found.hypotheses)
+    """Return True if the section says something: a run of own scenarios may test nothing."""
+    diagnosis = run.diagnosis
+    tested = any(h.verdict is not Verdict.UNTESTED for h in diagnosis.hypotheses)
     ladder = any(info.name in LADDER for info in run.scenarios)
-    return bool(found.hypotheses) and (tested or ladder or found.unexplained is not None)
+    return bool(diagnosis.hypotheses) and (tested or ladder or diagnosis.unexplained is not None)
 
 
 def ranked(hypotheses: Iterable[Hypothesis]) -> list[Hypothesis]:
-    """Those that the evidence supports first, those that nothing tested last."""
+    """Sort the hypotheses: supported ones first, untested ones last."""
     return sorted(hypotheses, key=lambda h: ORDER.index(h.verdict))
 
 
 def none_supported(results: Sequence[ScenarioResult]) -> str:
-    """What is said where the evidence supports no hypothesis: that may be good news."""
+    """The sentence for a run that supports no hypothesis: that may be good news."""
     ran = [result for result in results if result.outcome is not Outcome.SKIPPED]
     well = all(
         result.outcome is Outcome.COMPLETED

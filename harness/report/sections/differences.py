@@ -1,4 +1,4 @@
-"""What differs between the variations: each against the baseline, only where it matters."""
+"""The differences of each variation from the baseline, only where they matter."""
 
 from __future__ import annotations
 
@@ -10,8 +10,9 @@ from harness import stats
 from harness.model import Finding, Outcome, ScenarioResult, Severity
 from harness.report.input import Group, ReportInput, groups
 from harness.report.sections import verdicts
-from harness.report.text import NOTHING, code, number, seconds, table
+from harness.report.text import NOTHING, code, known, table
 from harness.scenario.load import BASELINE
+from harness.text.units import duration, number
 
 PEAK_FACTOR = 1.25
 """Peaks that differ by less are not told apart: they repeat to within a few per cent."""
@@ -37,9 +38,9 @@ def differences(data: ReportInput) -> str:
     if base is None:
         return f"{title}{code(BASELINE)} was not run: there is nothing to compare with."
     rows = [
-        [code(group.name), *told]
+        [code(group.name), *cells]
         for group in others
-        if any(told := [differs(base, group) for differs in DIFFERENCES])
+        if any(cells := [differs(base, group) for differs in DIFFERENCES])
     ]
     if not rows:
         return f"{title}Nothing that matters: every variation does what {code(BASELINE)} does."
@@ -57,11 +58,11 @@ def _reference(base: Group) -> list[str]:
     return [
         f"{code(BASELINE)} (reference)",
         _outcome_counts(base),
-        f"jumps {jump:.2g} times" if (jump := _jump(base)) else "no jump",
-        seconds(time),
-        NOTHING if peak is None else f"{peak[1]:.1f} P",
+        f"jumps {number(jump, 2)} times" if (jump := _jump(base)) else "no jump",
+        known(time, duration),
+        NOTHING if peak is None else f"{number(peak[1], 3)} P",
         NOTHING if last is None else number(last),
-        verdicts.findings(_told(base)),
+        verdicts.findings(_notable(base)),
     ]
 
 
@@ -92,11 +93,11 @@ def _step_1(base: Group, other: Group) -> str:
     went_on = min(result.steps_completed for result in other.results) >= JUDGED_STEPS
     if (ours is None) == (theirs is None) or not went_on:
         return ""
-    return "no jump" if ours is None else f"jumps {ours:.2g} times"
+    return "no jump" if ours is None else f"jumps {number(ours, 2)} times"
 
 
 def _jump(group: Group) -> float | None:
-    """How many times longer step 1 took than step 0, where that was a finding."""
+    """The ratio of step 1 to step 0, where it was a finding."""
     for result in group.results:
         for finding in result.findings:
             evidence = finding.evidence
@@ -114,7 +115,7 @@ def _step_time(base: Group, other: Group) -> str:
     ours, theirs = _time(other), _time(base)
     if ours is None or not theirs or 1 / TIME_FACTOR < (ratio := ours / theirs) < TIME_FACTOR:
         return ""
-    return f"× {ratio:.2g} ({seconds(ours)})"
+    return f"× {number(ratio, 2)} ({duration(ours)})"
 
 
 def _peak_memory(base: Group, other: Group) -> str:
@@ -124,7 +125,7 @@ def _peak_memory(base: Group, other: Group) -> str:
     ratio = ours[0] / theirs[0]
     if 1 / PEAK_FACTOR < ratio < PEAK_FACTOR:
         return ""
-    return f"× {ratio:.2g} ({ours[1]:.1f} P)"
+    return f"× {number(ratio, 2)} ({number(ours[1], 3)} P)"
 
 
 def _last_loss(base: Group, other: Group) -> str:
@@ -135,17 +136,17 @@ def _last_loss(base: Group, other: Group) -> str:
 
 
 def _findings(base: Group, other: Group) -> str:
-    known = {finding.code for finding in _told(base)}
-    ours = _told(other)
+    known = {finding.code for finding in _notable(base)}
+    ours = _notable(other)
     more = verdicts.findings([finding for finding in ours if finding.code not in known])
     less = sorted(known - {finding.code for finding in ours} - {"step_time_jump"})
     return ", ".join([more] * bool(more) + [f"no {code(name)}" for name in less])
 
 
-def _told(group: Group) -> list[Finding]:
+def _notable(group: Group) -> list[Finding]:
     """The findings that tell variations apart; what is only for information does not."""
-    found = [finding for result in group.results for finding in result.findings]
-    return [finding for finding in found if finding.severity is not Severity.INFO]
+    findings = [finding for result in group.results for finding in result.findings]
+    return [finding for finding in findings if finding.severity is not Severity.INFO]
 
 
 DIFFERENCES: tuple[Difference, ...] = (

@@ -5,7 +5,8 @@ from __future__ import annotations
 from harness.model import Bound, Environment, RunResult, Settings
 from harness.report.input import ReportInput
 from harness.report.sections.verdicts import model
-from harness.report.text import cell, code, counted, line, seconds, size, table
+from harness.report.text import cell, code, line, table
+from harness.text.units import duration, number, plural, size
 
 LIMITS = {"command": 400, "continued": 400, "platform": 240, "training": 240}
 """Characters that are shown of some; of the others 120."""
@@ -20,13 +21,13 @@ def environment(data: ReportInput) -> str:
 
 
 def facts(run: RunResult) -> list[tuple[str, str]]:
-    """What there is to know of it, each as its name and one plain line."""
+    """The facts on the environment, each as its name and one plain line."""
     env, settings = run.environment, run.settings
-    told = [
+    rows = [
         *((name, version or "not installed") for name, version in sorted(env.versions.items())),
         ("Python", env.python),
         ("device", env.device or "not known"),
-        ("platform", f"{env.platform}, {env.machine}, {counted(env.cpu_count, 'CPU')}"),
+        ("platform", f"{env.platform}, {env.machine}, {plural(env.cpu_count, 'CPU')}"),
         ("memory", size(env.memory) + ("" if env.swap is None else f", swap {size(env.swap)}")),
         *_usable(env),
         ("C++ compiler", env.compiler or "none"),
@@ -38,15 +39,15 @@ def facts(run: RunResult) -> list[tuple[str, str]]:
         ),
         ("command", " ".join(run.command)),
         ("started", run.started),
-        *(("continued", f"{one.started}: {' '.join(one.command)}") for one in run.continued),
-        ("runs took", seconds(sum(result.wall_s for result in run.results))),
+        *(("continued", f"{part.started}: {' '.join(part.command)}") for part in run.continued),
+        ("runs took", duration(sum(result.wall_s for result in run.results))),
         ("harness", run.harness_version),
     ]
-    return [(line(name, 60), line(value, LIMITS.get(name, 120))) for name, value in told]
+    return [(line(name, 60), line(value, LIMITS.get(name, 120))) for name, value in rows]
 
 
 def _usable(env: Environment) -> list[tuple[str, str]]:
-    """Where a training may not use all the memory that the machine has, or another one's."""
+    """The limit of memory, where it is not all memory of the machine."""
     if env.usable_memory is None or env.usable_of is Bound.MACHINE:
         return []
     return [("usable memory", f"{env.usable_of.sentence} {size(env.usable_memory)}")]
@@ -54,7 +55,7 @@ def _usable(env: Environment) -> list[tuple[str, str]]:
 
 def _training(s: Settings) -> str:
     return (
-        f"{s.train or 'what the model allows'}, {counted(s.steps, 'step')}, {s.optimizer}, "
-        f"learning rate {s.learning_rate:g}, batch {s.batch_size} × {s.seq_len} tokens, "
+        f"{s.train or 'what the model allows'}, {plural(s.steps, 'step')}, {s.optimizer}, "
+        f"learning rate {number(s.learning_rate)}, batch {s.batch_size} × {s.seq_len} tokens, "
         f"{s.dtype or 'dtype of the model'}, seed {s.seed}"
     )

@@ -11,15 +11,16 @@ from harness.model import RankResult, ScenarioResult
 from harness.report import lanes
 from harness.report.input import Group, ReportInput
 from harness.report.lanes import alike
-from harness.report.rank_rows import Row, row, state
-from harness.report.text import NOTHING, cell, code, counted, fence, line, seconds, table
+from harness.report.rank_rows import RankRow, row, state
+from harness.report.text import NOTHING, cell, code, fence, line, table
+from harness.text.units import duration, plural
 
 TITLES = ("rank", "state", "step", "phase", "for", "last collective", "waits in", "why")
 HOST = "host"
 ROWS = 24
 """Rows of a table, and wait sites, at most. Ranks of which the same is to be said share one."""
 LANES = 16
-"""Of the timeline at most; ranks of which the same is to be said share one where there are more."""
+"""The most rows of the timeline; above that, equal ranks share one."""
 SLOTS = 64
 SIGNS = {"startup": ".", "step": "=", "collective": "+", "waiting": "-", "still": "!"}
 
@@ -34,11 +35,11 @@ def ranks(group: Group, data: ReportInput) -> str:
 
 def _parts(result: ScenarioResult, data: ReportInput) -> Iterator[str]:
     counts = Counter(map(state, result.ranks))
-    told = ", ".join(f"{number} {which}" for which, number in counts.most_common())
+    text = ", ".join(f"{number} {which}" for which, number in counts.most_common())
     which = f" of repeat {result.repeat}" if result.repeat else ""
-    yield f"**{counted(len(result.ranks), 'rank')}{which}**: {told}"
+    yield f"**{plural(len(result.ranks), 'rank')}{which}**: {text}"
     groups = alike(result.ranks)
-    hosts = any(one.host for one in result.ranks)
+    hosts = any(rank.host for rank in result.ranks)
     titles = (*TITLES[:1], HOST, *TITLES[1:]) if hosts else TITLES
     rows = [_cells(row(same), hosts) for same in groups[:ROWS]]
     align = ["l"] * len(titles)
@@ -46,39 +47,39 @@ def _parts(result: ScenarioResult, data: ReportInput) -> Iterator[str]:
     yield table(titles, rows, "".join(align), 10_000)
     if len(groups) > ROWS:
         rest = sum(len(same) for same in groups[ROWS:])
-        yield f"*Left out: {counted(rest, 'rank')}; run.json has them.*"
+        yield f"*Left out: {plural(rest, 'rank')}; run.json has them.*"
     yield _timeline(lanes.lanes(result, partial(data.rank_beats, result), LANES))
     yield _sites(result.ranks)
 
 
-def _timeline(found: lanes.Lanes | None) -> str:
+def _timeline(timeline: lanes.Lanes | None) -> str:
     """A line of text for each lane; a character shows what took most of its time."""
-    if found is None or found.end <= found.begin:
+    if timeline is None or timeline.end <= timeline.begin:
         return ""
-    width = max(len(line(lane.name, 30)) for lane in found.lanes)
-    rows = [f"{line(lane.name, 30):{width}}  {_strip(lane, found)}" for lane in found.lanes]
-    begin, end = seconds(found.begin) if found.begin else "0 s", seconds(found.end)
-    scale = f"{begin}{(end + ' verdict' * found.verdict).rjust(SLOTS - len(begin))}"
-    signs = "   ".join(f"{sign} {lanes.TOLD[kind]}" for kind, sign in SIGNS.items())
-    more = [f"{counted(found.left_out, 'rank')} more"] if found.left_out else []
+    width = max(len(line(lane.name, 30)) for lane in timeline.lanes)
+    rows = [f"{line(lane.name, 30):{width}}  {_strip(lane, timeline)}" for lane in timeline.lanes]
+    begin, end = duration(timeline.begin) if timeline.begin else "0 s", duration(timeline.end)
+    scale = f"{begin}{(end + ' verdict' * timeline.verdict).rjust(SLOTS - len(begin))}"
+    signs = "   ".join(f"{sign} {lanes.LABELS[kind]}" for kind, sign in SIGNS.items())
+    more = [f"{plural(timeline.left_out, 'rank')} more"] if timeline.left_out else []
     return fence("\n".join([*rows, *more, " " * (width + 2) + scale, f"{signs}   x died"]))
 
 
-def _strip(lane: lanes.Lane, found: lanes.Lanes) -> str:
-    slot = (found.end - found.begin) / SLOTS
+def _strip(lane: lanes.Lane, timeline: lanes.Lanes) -> str:
+    slot = (timeline.end - timeline.begin) / SLOTS
     took: list[defaultdict[str, float]] = [defaultdict(float) for _ in range(SLOTS)]
     for span in lane.spans:
-        first = int((span.begin - found.begin) / slot)
-        for i in range(first, min(SLOTS, int((span.end - found.begin) / slot) + 1)):
-            edge = found.begin + i * slot
+        first = int((span.begin - timeline.begin) / slot)
+        for i in range(first, min(SLOTS, int((span.end - timeline.begin) / slot) + 1)):
+            edge = timeline.begin + i * slot
             took[i][span.kind] += min(span.end, edge + slot) - max(span.begin, edge)
-    signs = [SIGNS[max(one, key=one.__getitem__)] if one else " " for one in took]
+    signs = [SIGNS[max(shares, key=shares.__getitem__)] if shares else " " for shares in took]
     if lane.died is not None:
-        signs[min(SLOTS - 1, int((lane.died - found.begin) / slot))] = "x"
+        signs[min(SLOTS - 1, int((lane.died - timeline.begin) / slot))] = "x"
     return "".join(signs).rstrip()
 
 
-def _cells(row: Row, hosts: bool) -> tuple[str, ...]:
+def _cells(row: RankRow, hosts: bool) -> tuple[str, ...]:
     who = row.name.partition(" ")[2]
     return (
         f"**{who}**" if row.culprit else who,
@@ -96,20 +97,20 @@ def _cells(row: Row, hosts: bool) -> tuple[str, ...]:
 def _sites(results: Sequence[RankResult]) -> str:
     """The stacks, equal wait sites together; what few ranks wait in comes first."""
     sites: dict[tuple[str, str], list[RankResult]] = defaultdict(list)
-    for one in results:
-        if one.wait_site or one.wait:
-            sites[one.wait_site or "", one.wait or ""].append(one)
+    for rank in results:
+        if rank.wait_site or rank.wait:
+            sites[rank.wait_site or "", rank.wait or ""].append(rank)
     lines = [
-        f"- {named(one.rank for one in same)}: "
+        f"- {named(rank.rank for rank in same)}: "
         + " ".join(filter(None, (code(site, 120) if site else "", cell(wait, 120))))
         for (site, wait), same in sorted(
             sites.items(),
-            key=lambda item: (not any(one.culprit for one in item[1]), len(item[1])),
+            key=lambda item: (not any(rank.culprit for rank in item[1]), len(item[1])),
         )
     ]
-    unseen = sum(not (one.wait_site or one.wait) for one in results)
+    unseen = sum(not (rank.wait_site or rank.wait) for rank in results)
     if not lines:
         return ""
     more = [f"- {len(lines) - ROWS} more wait sites"] if len(lines) > ROWS else []
-    none = [f"- no stacks of {counted(unseen, 'rank')}"] if unseen else []
+    none = [f"- no stacks of {plural(unseen, 'rank')}"] if unseen else []
     return "\n".join(["By wait site:", "", *lines[:ROWS], *more, *none])

@@ -14,20 +14,9 @@ from harness.model import Cause, Finding, Outcome, ScenarioResult
 from harness.report.input import LOGS, Group, ReportInput
 from harness.report.sections.verdicts import SYMBOLS, outcomes, place, steps
 from harness.report.sections.verdicts import loss as loss_of
-from harness.report.text import (
-    NOTHING,
-    cell,
-    code,
-    counted,
-    details,
-    digits,
-    fence,
-    line,
-    seconds,
-    size,
-    table,
-)
-from harness.text.sanitize import plain
+from harness.report.text import NOTHING, cell, code, details, fence, line, table
+from harness.text.sanitize import sanitize
+from harness.text.units import count, duration, number, percent, plural, size
 
 LOG_LINES = 20
 LOG_WIDTH = 300
@@ -43,30 +32,32 @@ LABELS = {
     "stacks_moved": "stacks moved",
     "wait_category": "kind of wait",
     "fingerprint": "fingerprint of the hang",
-    "span_s": "seen still for, s",
-    "still_s": "seen still for, s",
-    "phase_s": "phase has lasted, s",
-    "phase_max_s": "longest such phase before, s",
-    "allowed_s": "phase may last, s",
+    "span_s": "seen still for",
+    "still_s": "seen still for",
+    "phase_s": "phase has lasted",
+    "phase_max_s": "longest such phase before",
+    "allowed_s": "phase may last",
     "looks": "times looked at",
     "threads": "threads",
     "waits_in": "waits in",
-    "cpu_s": "CPU used, s",
+    "cpu_s": "CPU used",
     "switches": "context switches",
-    "watched_s": "watched for, s",
-    "wakes_in_s": "wakes in, s",
+    "watched_s": "watched for",
+    "wakes_in_s": "wakes in",
     "cpu": "cores used",
-    "io_bytes": "bytes read and written",
+    "io_bytes": "data read and written",
     "major_faults": "pages read in",
     "minor_faults": "page faults",
-    "rss": "resident memory, bytes",
+    "rss": "resident memory",
     "gpu": "GPUs in use",
     "pid": "process",
     "decided_by": "decided by process",
     "culprits": "ranks at fault",
     "not_read": "not read",
 }
-"""What the evidence is called in the report, by its key in run.json."""
+"""Labels of the evidence, by its key in run.json."""
+_SIZES = frozenset(("rss", "limit"))
+"""Keys of the evidence that hold bytes, beside those that end in `_bytes`."""
 _CALL = re.compile(r"(\w+) 0x[0-9a-f]+")
 """A system call and its first argument, an address that says nothing to a reader."""
 
@@ -75,26 +66,31 @@ Figure = Callable[[ScenarioResult], float | None]
 Show = Callable[[float], str]
 
 
-def percent(value: float) -> str:
-    return f"{value:.0f} %"
+def _ratio(value: float) -> str:
+    return number(value, 3)
+
+
+def _pressure(value: float) -> str:
+    """Format a pressure, which the kernel gives in per cent."""
+    return percent(value / 100)
 
 
 FIGURES: tuple[tuple[str, Figure, Show], ...] = (
-    ("step 0", lambda r: r.metrics.step_s.first if r.metrics.step_s else None, seconds),
-    ("median step", lambda r: r.metrics.step_s.median if r.metrics.step_s else None, seconds),
-    ("p99", lambda r: r.metrics.step_s.p99 if r.metrics.step_s else None, seconds),
-    ("max", lambda r: r.metrics.step_s.max if r.metrics.step_s else None, seconds),
+    ("step 0", lambda r: r.metrics.step_s.first if r.metrics.step_s else None, duration),
+    ("median step", lambda r: r.metrics.step_s.median if r.metrics.step_s else None, duration),
+    ("p99", lambda r: r.metrics.step_s.p99 if r.metrics.step_s else None, duration),
+    ("max", lambda r: r.metrics.step_s.max if r.metrics.step_s else None, duration),
     ("active", lambda r: r.metrics.memory.active_peak, size),
-    ("active / P", lambda r: r.metrics.memory.active_over_p, digits),
-    ("peak / P", lambda r: r.metrics.memory.peak_over_p, digits),
+    ("active / P", lambda r: r.metrics.memory.active_over_p, _ratio),
+    ("peak / P", lambda r: r.metrics.memory.peak_over_p, _ratio),
     ("RSS", lambda r: r.metrics.memory.rss_peak, size),
     ("footprint", lambda r: r.metrics.memory.footprint_peak, size),
     ("swapped", lambda r: r.metrics.memory.swapped_peak or None, size),
-    ("page-ins", lambda r: r.metrics.memory.major_faults or None, digits),
-    ("pressure", lambda r: r.metrics.memory.pressure_peak or None, percent),
-    ("traces", lambda r: r.metrics.traces, digits),
-    ("graph nodes", lambda r: r.metrics.graph_nodes_last, digits),
-    ("wall", lambda r: r.wall_s, seconds),
+    ("page-ins", lambda r: r.metrics.memory.major_faults or None, count),
+    ("pressure", lambda r: r.metrics.memory.pressure_peak or None, _pressure),
+    ("traces", lambda r: r.metrics.traces, count),
+    ("graph nodes", lambda r: r.metrics.graph_nodes_last, count),
+    ("wall", lambda r: r.wall_s, duration),
 )
 
 
@@ -113,7 +109,7 @@ def numbers(group: Group, data: ReportInput) -> str:
 
 
 def _ending(group: Group) -> str:
-    """How the only run ended."""
+    """Describe the end of the only run."""
     result = group.worst
     text = f"**{outcomes(group)}**"
     if result.outcome is not Outcome.SKIPPED:
@@ -124,23 +120,23 @@ def _ending(group: Group) -> str:
 
 
 def _endings(results: Sequence[ScenarioResult]) -> str:
-    """How the repeats ended, equal endings together."""
+    """Describe the ends of the repeats, equal ends together."""
     kinds: dict[tuple[str, str], list[ScenarioResult]] = defaultdict(list)
     for result in results:
-        told = f"{SYMBOLS[result.outcome]} {result.outcome.value}"
-        told += f": {cell(result.cause.code, 40)}" if result.cause else ""
-        kinds[told, place(result).removeprefix(" in ").strip()].append(result)
+        ending = f"{SYMBOLS[result.outcome]} {result.outcome.value}"
+        ending += f": {cell(result.cause.code, 40)}" if result.cause else ""
+        kinds[ending, place(result).removeprefix(" in ").strip()].append(result)
     if len(kinds) == 1 and results[0].outcome is Outcome.COMPLETED:
-        return f"**{told}** in all {len(results)} runs, loss {loss_of(results)}"
+        return f"**{ending}** in all {len(results)} runs, loss {loss_of(results)}"
     rows = [
         [
-            told,
+            ending,
             where or NOTHING,
             f"{len(same)}/{len(results)}",
             cell(", ".join(str(result.repeat) for result in same), 80),
             cell((same[0].cause and same[0].cause.summary) or same[0].reason or NOTHING),
         ]
-        for (told, where), same in sorted(kinds.items(), key=lambda kind: -len(kind[1]))
+        for (ending, where), same in sorted(kinds.items(), key=lambda kind: -len(kind[1]))
     ]
     return table(("outcome", "last seen in", "runs", "repeats", "the first says"), rows[:KINDS]) + (
         f"\n\nand {len(rows) - KINDS} more ways." if len(rows) > KINDS else ""
@@ -169,7 +165,7 @@ def _figures(results: Sequence[ScenarioResult]) -> str:
 def _phases(result: ScenarioResult) -> str:
     """The median of each phase, without those that are the harness's own."""
     phases = [
-        f"{cell(name, 40)} {seconds(value)}"
+        f"{cell(name, 40)} {duration(value)}"
         for name, value in result.metrics.phase_s.items()
         if value and name not in NOT_WORK
     ]
@@ -181,11 +177,11 @@ def _findings(results: Sequence[ScenarioResult]) -> str:
     for result in results:
         for finding in result.findings:
             first.setdefault(finding.code, finding)
-    seen = Counter(code for result in results for code in {f.code for f in result.findings})
+    runs = Counter(code for result in results for code in {f.code for f in result.findings})
     lines = [
         f"- {finding.severity.value} {code(name)}"
         + (" (expected)" if finding.expected else "")
-        + (f", in {seen[name]} of {len(results)} runs" if len(results) > 1 else "")
+        + (f", in {runs[name]} of {len(results)} runs" if len(results) > 1 else "")
         + f": {cell(finding.summary)}"
         for name, finding in first.items()
     ]
@@ -193,54 +189,54 @@ def _findings(results: Sequence[ScenarioResult]) -> str:
 
 
 def pending(record: Record) -> str:
-    """What was pending in the first and the last of the sampled steps, and how it grows."""
-    looked = list(zip(record.node_step, record.nodes, record.depth, strict=True))
-    if not looked:
+    """The pending operations of the first and last sampled steps, and their growth."""
+    samples = list(zip(record.node_step, record.nodes, record.depth, strict=True))
+    if not samples:
         return ""
     returned = dict(
         zip(record.left_step, zip(record.carried, record.left, strict=True), strict=True)
     )
     rows = []
-    for step, nodes, depth in looked[:LOOKS] + looked[LOOKS:][-LOOKS:]:
+    for step, nodes, depth in samples[:LOOKS] + samples[LOOKS:][-LOOKS:]:
         carried, left = returned.get(step, (None, None))
         ran = None if left is None or left > nodes else nodes - left
         row = (step, nodes, depth if depth >= 0 else None, ran, carried, left)
-        rows.append([NOTHING if value is None else f"{value:,}" for value in row])
-    later = looked[1:]  # in step 0 no step before has left anything
+        rows.append([NOTHING if value is None else count(value) for value in row])
+    later = samples[1:]  # in step 0 no step before has left anything
     later = later[:: max(1, len(later) // stats.BLOCKS)]
     growth = ""
     if len(later) > 2:
         slope = stats.theil_sen([(float(step), float(nodes)) for step, nodes, _ in later])
-        growth = f", growing by {digits(slope.value)} a step" if slope.low > 0 else ""
+        growth = f", growing by {count(slope.value)} a step" if slope.low > 0 else ""
     return (
-        f"Pending operations{growth}. Looked at in {len(looked)} of "
-        f"{counted(max(len(record.step), looked[-1][0] + 1), 'step')}, among them:\n\n"
+        f"Pending operations{growth}. Looked at in {len(samples)} of "
+        f"{plural(max(len(record.step), samples[-1][0] + 1), 'step')}, among them:\n\n"
         + table(("step", "pending", "depth", "run", "of earlier steps", "left"), rows, "r" * 6)
     )
 
 
 def cause(group: Group, data: ReportInput) -> str:
-    """Why it hangs: proven or not, when that was known, the wait site, the evidence, the stacks."""
+    """The cause of a hang: proof, times, wait site, evidence and stacks."""
     result = group.worst
     if result.cause is None:
         return ""
     return "\n\n".join(part for part in _cause(result, result.cause, data) if part)
 
 
-def _cause(result: ScenarioResult, found: Cause, data: ReportInput) -> Iterator[str]:
-    how = "proven" if found.proven else "confirmed by lack of progress, not proven"
+def _cause(result: ScenarioResult, cause: Cause, data: ReportInput) -> Iterator[str]:
+    how = "proven" if cause.proven else "confirmed by lack of progress, not proven"
     which = f" of repeat {result.repeat}" if result.repeat else ""
-    yield f"**Cause{which}: {cell(found.code, 40)}** ({how}): {cell(found.summary, 400)}"
+    yield f"**Cause{which}: {cell(cause.code, 40)}** ({how}): {cell(cause.summary, 400)}"
     if result.stalled_at_s is not None and result.detected_at_s is not None:
-        since = seconds(result.detected_at_s - result.stalled_at_s)
+        since = duration(result.detected_at_s - result.stalled_at_s)
         yield (
-            f"Last progress {seconds(result.stalled_at_s)} after the start; verdict {since} later."
+            f"Last progress {duration(result.stalled_at_s)} after the start; verdict {since} later."
         )
-    if site := found.evidence.get("wait_site"):
+    if site := cause.evidence.get("wait_site"):
         yield f"Wait site: {code(brief(site), 400)}"
     rows = [
-        (cell(LABELS.get(key, key), 60), cell(brief(value)))
-        for key, value in found.evidence.items()
+        (cell(LABELS.get(key, key), 60), cell(brief(value, key)))
+        for key, value in cause.evidence.items()
         if key != "wait_site" and value is not None
     ]
     yield table(("evidence", "value"), rows, limit=4_000) if rows else ""
@@ -249,16 +245,25 @@ def _cause(result: ScenarioResult, found: Cause, data: ReportInput) -> Iterator[
         yield f"Stacks: {named}" + (f" and {len(files) - KINDS} more" * (len(files) > KINDS))
 
 
-def brief(value: Any) -> str:
-    """A value of the evidence in one line; equal members of a list are counted together."""
+def brief(value: Any, key: str = "") -> str:
+    """Format a value of the evidence in one line, with the unit that its `key` implies.
+
+    Equal members of a list are counted together.
+    """
     if isinstance(value, dict):
-        return ", ".join(f"{LABELS.get(key, key)} {brief(item)}" for key, item in value.items())
+        return ", ".join(f"{LABELS.get(k, k)} {brief(item, k)}" for k, item in value.items())
     if isinstance(value, list | tuple):
         counts = Counter(brief(_without_ids(item)) for item in value)
         return "; ".join(f"{text} (× {n})" if n > 1 else text for text, n in counts.items())
     if isinstance(value, str) and (call := _CALL.fullmatch(value)):
         return call[1]
-    return digits(value) if isinstance(value, float) else str(value)
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return str(value)
+    if key == "seconds" or key.endswith("_s"):
+        return duration(value)
+    if key in _SIZES or key.endswith("_bytes"):
+        return size(value)
+    return number(value, 3) if isinstance(value, float) else str(value)
 
 
 def _without_ids(item: Any) -> Any:
@@ -309,5 +314,5 @@ def log_tail(group: Group, data: ReportInput) -> str:
 
 def last_lines(tail: str) -> str:
     """The end of a log as plain text, long lines shortened."""
-    lines = plain(tail).rstrip().split("\n")[-LOG_LINES:]
-    return "\n".join(line(one, LOG_WIDTH) if len(one) > LOG_WIDTH else one for one in lines)
+    lines = sanitize(tail).rstrip().split("\n")[-LOG_LINES:]
+    return "\n".join(line(text, LOG_WIDTH) if len(text) > LOG_WIDTH else text for text in lines)

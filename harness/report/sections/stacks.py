@@ -12,19 +12,19 @@ from harness.report.input import Group, ReportInput
 from harness.report.text import details, fence, line
 
 CALLS = 10
-"""Of each thread; calls of nobody's own, such as the C library's, count once."""
+"""The most calls of a thread; consecutive library calls count once."""
 LINES = 100
 shortened = partial(line, limit=160)
 
 
-def told(group: Group, data: ReportInput) -> str:
+def excerpt(group: Group, data: ReportInput) -> str:
     """The stacks of the scenario's worst run; empty when none were taken."""
     result = group.worst
     if not data.stacks(result):
         return ""
     columns = stacks.of(group, [result], data)
-    shown = (one for column in columns for one in _column(column, named=bool(result.ranks)))
-    lines = list(islice(shown, LINES + 1))
+    texts = (text for column in columns for text in _column(column, named=bool(result.ranks)))
+    lines = list(islice(texts, LINES + 1))
     if not lines:
         return ""
     more = ["..."] if len(lines) > LINES else []

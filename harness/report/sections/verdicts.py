@@ -12,8 +12,9 @@ from harness.model import Finding, Outcome, RunResult, ScenarioResult, Settings,
 from harness.model.beats import BETWEEN
 from harness.report.input import WORST_FIRST, Group, ReportInput, groups
 from harness.report.sections.attached import attachments
-from harness.report.text import NOTHING, cell, code, counted, line, number, seconds, table
+from harness.report.text import NOTHING, cell, code, line, table
 from harness.text import phrases
+from harness.text.units import count, duration, number, plural
 
 SYMBOLS = {
     Outcome.COMPLETED: "✅",
@@ -36,7 +37,7 @@ NOT_REDACTED = "Nothing in this file is redacted: do not publish it."
 
 
 def title(run: RunResult) -> str:
-    """What was run, and what came of it."""
+    """The title: the command or model, and its result."""
     for result in run.results:
         for evidence in attachments(result):
             return f"{result.scenario} (process {evidence.get('pid')}): {evidence.get('answer')}"
@@ -52,7 +53,7 @@ def verdicts(data: ReportInput) -> str:
     all_groups = groups(run)
     heading = f"# {cell(title(run))}" + f"\n\n**{NOT_REDACTED}**" * run.full
     settings, versions = run.settings, run.environment.versions
-    what = _asked(data, settings) if settings else _commands(run)
+    what = _training(data, settings) if settings else _commands(run)
     about = (
         f"{what}, mlx {cell(versions.get('mlx') or 'not known', 40)}, "
         f"{cell(run.environment.device or 'device not known', 80)}, "
@@ -63,20 +64,22 @@ def verdicts(data: ReportInput) -> str:
         return f"{heading}\n\n{about}"
     rows = [_row(group) for group in all_groups]
     text = f"{heading}\n\n{about}\n\n{table(TITLES, rows, 'llrrlrl', 24_000)}\n\n{LEGEND}"
-    return text + "".join(f"\n\n{cell(told)}." for told in left_out(run))
+    return text + "".join(f"\n\n{cell(reason)}." for reason in left_out(run))
 
 
-def _asked(data: ReportInput, settings: Settings) -> str:
+def _training(data: ReportInput, settings: Settings) -> str:
     results = data.run.results
-    asked = {one.steps_requested or settings.steps for one in results} or {settings.steps}
-    own = " (settings of their own)" if asked != {settings.steps} else ""
-    steps = f"{'/'.join(str(n) for n in sorted(asked))} {'step' if asked == {1} else 'steps'}{own}"
+    counts = {result.steps_requested or settings.steps for result in results} or {settings.steps}
+    own = " (settings of their own)" if counts != {settings.steps} else ""
+    steps = (
+        f"{'/'.join(str(n) for n in sorted(counts))} {'step' if counts == {1} else 'steps'}{own}"
+    )
     built_in = f"{code(model(settings.model))} with {cell(settings.optimizer, 40)}"
     brought = [data.own_model(result) for result in results]
     sizes = sorted({n for n in brought if n})
     if all(n is None for n in brought):
         return f"{steps} of {built_in}"
-    span = f"{sizes[0]:,}" + (f" to {sizes[-1]:,}" if len(sizes) > 1 else "") if sizes else ""
+    span = count(sizes[0]) + (f" to {count(sizes[-1])}" if len(sizes) > 1 else "") if sizes else ""
     theirs = f"a model that the scenario builds itself{span and f' ({span} parameters)'}"
     return f"{steps} of {theirs}" + (f" or of {built_in}" if None in brought else "")
 
@@ -88,20 +91,20 @@ def _commands(run: RunResult) -> str:
 
 
 def left_out(run: RunResult) -> list[str]:
-    """What was planned and not started, in words, by its reason."""
+    """Sentences on the runs that were planned and not started, by reason."""
     by_reason: dict[str, list[str]] = {}
-    for one in run.left_out:
-        by_reason.setdefault(one.reason, []).append(one.scenario)
-    told = []
+    for run_left_out in run.left_out:
+        by_reason.setdefault(run_left_out.reason, []).append(run_left_out.scenario)
+    lines = []
     if run.interrupted:
         done = {result.scenario for result in run.results}
         missing = [info.name for info in run.scenarios if info.name not in done]
         by_reason |= {"it was interrupted": missing} if missing else {}
     for reason, names in by_reason.items():
         some = list(dict.fromkeys(names))
-        shown = ", ".join(some[:6]) + (f" and {len(some) - 6} more" if len(some) > 6 else "")
-        told.append(f"{counted(len(names), 'run')} not started, since {reason}: {shown}")
-    return told
+        listed = ", ".join(some[:6]) + (f" and {len(some) - 6} more" if len(some) > 6 else "")
+        lines.append(f"{plural(len(names), 'run')} not started, since {reason}: {listed}")
+    return lines
 
 
 def model(name: str) -> str:
@@ -117,18 +120,18 @@ def headline(all_groups: Sequence[Group]) -> str:
         return "nothing was run"
     counts = Counter(result.outcome for result in results)
     repeated = len(results) > len(all_groups)
-    scenarios = counted(len(all_groups), "scenario")
-    of = f"{counted(len(results), 'run')} of {scenarios}" if repeated else scenarios
+    scenarios = plural(len(all_groups), "scenario")
+    of = f"{plural(len(results), 'run')} of {scenarios}" if repeated else scenarios
     if len(counts) == 1:
-        told = f"{'all ' if len(results) > 1 else ''}{of} {results[0].outcome.value}"
+        text = f"{'all ' if len(results) > 1 else ''}{of} {results[0].outcome.value}"
     else:
         each = [f"{counts[o]} {o.value}" for o in WORST_FIRST if counts[o]]
-        told = f"{', '.join(each)}, of {of}"
-    return told + _but(results)
+        text = f"{', '.join(each)}, of {of}"
+    return text + _but(results)
 
 
 def _but(results: Sequence[ScenarioResult]) -> str:
-    """What completed and is wrong all the same."""
+    """Mention runs that completed although something is wrong."""
     wrong = [
         {f.code for f in result.findings if f.severity is Severity.ERROR and not f.expected}
         for result in results
@@ -136,9 +139,9 @@ def _but(results: Sequence[ScenarioResult]) -> str:
     ]
     nothing = sum("parameters_unchanged" in codes for codes in wrong)
     others = sum(bool(codes - {"parameters_unchanged"}) for codes in wrong)
-    told = [f"{nothing} learned nothing"] if nothing else []
-    told += [f"{others} completed with errors"] if others else []
-    return f", but {' and '.join(told)}" if told else ""
+    parts = [f"{nothing} learned nothing"] if nothing else []
+    parts += [f"{others} completed with errors"] if others else []
+    return f", but {' and '.join(parts)}" if parts else ""
 
 
 def _row(group: Group) -> list[str]:
@@ -148,7 +151,7 @@ def _row(group: Group) -> list[str]:
         code(group.name),
         outcomes(group),
         steps(results),
-        seconds(stats.median(times)) if times else NOTHING,
+        duration(stats.median(times)) if times else NOTHING,
         loss(results),
         memory(results),
         # What is ordinary is told in the scenario's own section.
@@ -174,7 +177,7 @@ def outcomes(group: Group) -> str:
 
 
 def place(result: ScenarioResult) -> str:
-    """Where it ended, such as ` in step 1, eval`; empty when that is not known."""
+    """The place of the end, such as ` in step 1, eval`; empty when that is not known."""
     if result.last_phase == BETWEEN:
         return f" {phrases.place(result.last_step, result.last_phase)}"
     parts = [] if result.last_step is None else [f"step {result.last_step}"]
@@ -183,7 +186,7 @@ def place(result: ScenarioResult) -> str:
 
 
 def steps(results: Sequence[ScenarioResult]) -> str:
-    """How many were completed, from the fewest to the most, and how many there were to be.
+    """The completed steps, from the fewest to the most, and the requested number.
 
     Of a command that named no step there is nothing to count.
     """
@@ -191,8 +194,8 @@ def steps(results: Sequence[ScenarioResult]) -> str:
         return NOTHING
     done = sorted(result.steps_completed for result in results)
     span = str(done[0]) if done[0] == done[-1] else f"{done[0]} to {done[-1]}"
-    asked = results[0].steps_requested
-    return span if asked is None else f"{span} of {asked}"
+    requested = results[0].steps_requested
+    return span if requested is None else f"{span} of {requested}"
 
 
 def loss(results: Sequence[ScenarioResult]) -> str:
@@ -200,8 +203,8 @@ def loss(results: Sequence[ScenarioResult]) -> str:
     losses = [result.metrics.loss for result in results if result.metrics.loss]
     if not losses:
         return NOTHING
-    text = f"{_middle(one.first for one in losses)} → {_middle(one.last for one in losses)}"
-    bad = sum(not one.finite for one in losses)
+    text = f"{_middle(each.first for each in losses)} → {_middle(each.last for each in losses)}"
+    bad = sum(not each.finite for each in losses)
     return text + (f" (not finite in {bad})" if bad and len(results) > 1 else "")
 
 
@@ -218,21 +221,21 @@ def memory(results: Sequence[ScenarioResult]) -> str:
     peak = [m.peak_over_p for m in every if m.peak_over_p is not None]
     if not active and not peak:
         return NOTHING
-    parts = [f"{max(part):.1f}" if part else NOTHING for part in (active, peak)]
+    parts = [number(max(part), 3) if part else NOTHING for part in (active, peak)]
     return " / ".join(parts) + " P"
 
 
-def findings(found: Sequence[Finding]) -> str:
+def findings(listed: Sequence[Finding]) -> str:
     """The codes, the worst first and each once; errors are bold, expected ones marked."""
     order = (Severity.ERROR, Severity.WARNING, Severity.INFO)
-    ranked = sorted(found, key=lambda f: (f.expected, order.index(f.severity)))
+    ranked = sorted(listed, key=lambda f: (f.expected, order.index(f.severity)))
     first: dict[str, Finding] = {}
     for finding in ranked:
         first.setdefault(finding.code, finding)
-    shown = [_marked(finding) for finding in list(first.values())[:CODES]]
+    marked = [_marked(finding) for finding in list(first.values())[:CODES]]
     if len(first) > CODES:
-        shown.append(f"{len(first) - CODES} more")
-    return ", ".join(shown)
+        marked.append(f"{len(first) - CODES} more")
+    return ", ".join(marked)
 
 
 def _marked(finding: Finding) -> str:

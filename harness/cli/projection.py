@@ -1,0 +1,84 @@
+"""The part of `harness doctor` about a training: the memory that its scenarios will need."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+from rich.console import Console
+from rich.table import Table
+
+from harness.memory.law import Fit, Projection
+from harness.session.forecast import Forecast, Row
+from harness.text.units import count, number, plural, size
+
+
+def document(projected: Forecast) -> dict[str, Any]:
+    """The forecast without the traced operations."""
+    model = msgspec.structs.asdict(projected.model)
+    del model["trace"], model["merged"], model["memory"]
+    rows = []
+    for row in projected.rows:
+        entry: dict[str, Any] = {"scenario": row.scenario, "fit": row.fit, "reason": row.reason}
+        if row.projection is not None:
+            entry |= msgspec.to_builtins(row.projection)
+            entry["parts"] = dict(row.projection.parts)
+            entry["active_over_p"] = row.projection.active_over_p
+            entry["peak_over_p"] = row.projection.peak_over_p
+        rows.append(entry)
+    return {
+        "model": model,
+        "memory": projected.usable.memory,
+        "memory_of": projected.usable.bound.value,
+        "swap": projected.usable.swap,
+        "scenarios": rows,
+        "verdict": projected.verdict,
+    }
+
+
+def show(projected: Forecast) -> None:
+    """Print the forecast; scenarios with the same projection share a row."""
+    model = projected.model
+    console = Console()
+    console.width = max(console.width, 100)  # rich takes 80 for a pipe
+    console.print(
+        f"\n{plural(model.parameters, 'parameter')}, {count(model.trainable)} of them trained: "
+        f"P = {size(model.trainable_bytes)} ({model.dtype}); "
+        f"the trace allocated {size(model.allocated)}\n",
+        highlight=False,
+        soft_wrap=True,
+    )
+    table = Table(box=None, padding=(0, 2, 0, 0))
+    table.add_column("scenario", min_width=max(len(row.scenario) for row in projected.rows))
+    for name in ("peak", "in P", "active"):
+        table.add_column(name, justify="right")
+    table.add_column("at the peak")
+    same: dict[Projection | None, list[Row]] = {}
+    for row in projected.rows:
+        same.setdefault(row.projection, []).append(row)
+    for projection, rows in same.items():
+        names = "\n".join(row.scenario for row in rows)
+        if projection is None:
+            table.add_row(names, "", "", "", "\n".join(row.reason or "" for row in rows))
+            continue
+        table.add_row(
+            names,
+            size(projection.peak),
+            number(projection.peak_over_p, 3),
+            size(projection.active),
+            ", ".join(f"{role} {size(n)}" for role, n in projection.parts),
+        )
+    console.print(table)
+    console.print(
+        f"\n{projected.verdict}\n{_list_fits(projected)}", highlight=False, soft_wrap=True
+    )
+
+
+def _list_fits(projected: Forecast) -> str:
+    """The scenarios that fit into memory, that need swap, and that do not fit."""
+    lines = []
+    for fit in Fit:
+        names = [row.scenario for row in projected.rows if row.fit is fit]
+        if names:
+            lines.append(f"{fit.value}: {', '.join(names)}")
+    return "\n".join(lines)

@@ -1,0 +1,62 @@
+"""The job that supervises one run of a plan."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+from harness.model import WorkerSpec
+from harness.model.settings import NO_PATIENCE, RUN_PATIENCE, WATCH_PATIENCE
+from harness.session import hostfile
+from harness.session.plan import Options, Run
+from harness.supervise.command import CommandJob
+from harness.supervise.handling import Handling
+from harness.supervise.job import Job
+from harness.supervise.notify import Notifier
+from harness.supervise.scenario_ranks import RankedJob
+from harness.supervise.terminal import Terminal
+
+
+def start(
+    run: Run, options: Options, folder: Path, terminal: Terminal | None, known_hangs: set[str]
+) -> Job:
+    """Start `run`, with its files in a new folder of its own below `folder`.
+
+    `known_hangs` are the hangs of earlier runs of the same scenario; this one adds its own.
+    """
+    home = folder / run.info.name / str(run.repeat)
+    home.mkdir(parents=True)
+    ranks = run.settings.ranks if run.settings else 1
+    spec = WorkerSpec(
+        scenario=run.info.name,
+        path=str(Path(run.info.path).resolve()) if run.info.path else "",
+        folder=str(home.resolve()),
+        settings=run.settings,
+        repeat=run.repeat,
+        ranks=ranks,
+        hostfile=hostfile.of(options.hostfile, ranks),
+    )
+    handling = _handling(run, options, known_hangs)
+    if spec.ranks > 1:
+        return RankedJob(run.info, spec, handling)
+    if run.info.command is None:
+        return Job(run.info, spec, handling)
+    return CommandJob(run.info, spec, handling, terminal.ends() if terminal is not None else None)
+
+
+def _handling(run: Run, options: Options, known_hangs: set[str]) -> Handling:
+    """The handling of a run: by the options and, of a control, by its expected verdict."""
+    budget, verdict = options.budget, run.info.verdict
+    if verdict is not None and verdict.budget is not None:
+        budget = min(budget, verdict.budget)
+    usual = RUN_PATIENCE if run.info.command is None else WATCH_PATIENCE
+    if verdict is not None:
+        usual = NO_PATIENCE  # a control is known to hang
+    handling = Handling(
+        budget=budget,
+        cold=options.cold,
+        on_hang=options.on_hang,
+        patience=options.patience or usual,
+        known_hangs=known_hangs,
+    )
+    return replace(handling, notify=Notifier(options.notify)) if options.notify else handling
