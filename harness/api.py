@@ -6,6 +6,7 @@ with the same folder and the same report. The calling process does not import ml
 
 from __future__ import annotations
 
+import math
 import re
 import tempfile
 import threading
@@ -28,12 +29,14 @@ from harness.model import (
     Metrics,
     OnHang,
     Outcome,
+    Patience,
     RunResult,
     ScenarioInfo,
     ScenarioResult,
     Settings,
     Verdict,
 )
+from harness.model.settings import short_patience
 from harness.report import summary
 from harness.scenario import from_function, load
 from harness.session import plan
@@ -249,6 +252,7 @@ def run(
     *,
     batches: Step | None = None,
     budget: float = DEFAULTS.budget,
+    patience: float | None = None,
     on_hang: OnHang | str = OnHang.KILL,
     cold: bool = False,
     out: str | PathLike[str] = DEFAULTS.out,
@@ -257,13 +261,18 @@ def run(
     """Run one scenario once and wait for its end. See `Scenario` for what `scenario` can be.
 
     `settings` (steps, model, optimizer, ...) replace those of the scenario. The run ends after
-    `budget` seconds at the latest. The report goes to a new folder in `out`.
+    `budget` seconds at the latest. A run that is doubted and not proven dead is called hung after
+    `patience` seconds (default: a quarter of the budget, at least 5 and at most 60). The report
+    goes to a new folder in `out`.
 
     Raises UsageError when the scenario or a setting is wrong, HarnessError when `out` cannot be
     written to, and KeyboardInterrupt on Ctrl-C, after the worker ended and the report is written.
     """
     described = scenario if isinstance(scenario, Scenario) else Scenario(scenario, batches=batches)
-    options = Options(out=Path(out), budget=budget, on_hang=_on_hang(on_hang), cold=cold)
+    options = Options(
+        out=Path(out), budget=budget, patience=_patience(patience, budget),
+        on_hang=_on_hang(on_hang), cold=cold,
+    )  # fmt: skip
     with tempfile.TemporaryDirectory(prefix="harness-") as folder:
         info = described.info(Path(folder))
         return carry_out([own(info, settings)], Settings(), options)[0]
@@ -277,6 +286,7 @@ def run_all(
     stop_after: int | None = None,
     until_decided: bool = False,
     budget: float = DEFAULTS.budget,
+    patience: float | None = None,
     on_hang: OnHang | str = OnHang.KILL,
     cold: bool = False,
     out: str | PathLike[str] = DEFAULTS.out,
@@ -288,7 +298,8 @@ def run_all(
     other arguments are those of the command `harness run-all`. Raises as `run` does.
     """
     options = Options(
-        out=Path(out), jobs=jobs, budget=budget, on_hang=_on_hang(on_hang),
+        out=Path(out), jobs=jobs, budget=budget, patience=_patience(patience, budget),
+        on_hang=_on_hang(on_hang),
         until_decided=until_decided, stop_after=stop_after, cold=cold,
     )  # fmt: skip
     with tempfile.TemporaryDirectory(prefix="harness-") as folder:
@@ -360,6 +371,15 @@ def _infos(scenarios: Sequence[Runnable] | None, folder: Path) -> Sequence[Scena
         if names.count(name) > 1:
             raise UsageError(f"two scenarios are named {name}; give one of them another name")
     return infos
+
+
+def _patience(seconds: float | None, budget: float) -> Patience:
+    """The patience that was given, or the usual one of a program with such a budget."""
+    if seconds is None:
+        return short_patience(budget)
+    if not 0 <= seconds < math.inf:
+        raise UsageError(f"patience must be a number of seconds from 0 on, not {seconds}")
+    return Patience(seconds=seconds)
 
 
 def _on_hang(action: OnHang | str) -> OnHang:

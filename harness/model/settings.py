@@ -129,6 +129,13 @@ WATCH_PATIENCE = Patience(seconds=600.0, factor=20.0)
 """Of `watch`: a command of which little is known."""
 NO_PATIENCE = Patience(seconds=0.0)
 """Of controls, which are known to hang."""
+
+
+def short_patience(budget: float) -> Patience:
+    """Of the API and of tests: a quarter of the budget, but at least 5 s and at most 60 s."""
+    return Patience(seconds=min(60.0, max(5.0, budget / 4)))
+
+
 RUN_PATIENCE = Patience(seconds=60.0, factor=10.0)
 """Of `run` and `run-all`: a scenario, whose steps are known."""
 

@@ -20,8 +20,9 @@ if TYPE_CHECKING:
     from harness.pytest_plugin.running import HarnessRun
 
 MARKER = (
-    "training(steps=10, budget=60, expect='completed', **settings): the settings, the time limit "
-    "in seconds and the expected outcome (or outcomes) of the fixture harness_run"
+    "training(steps=10, budget=60, patience=15, expect='completed', **settings): the settings, the "
+    "time limit and the patience in seconds, and the expected outcome (or outcomes) of the fixture "
+    "harness_run"
 )
 TIMER = pytest.StashKey[tuple[float, Any]]()
 """The limit that pytest-timeout sets for a test: its end by time.monotonic(), and its settings."""
@@ -35,6 +36,11 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     add("--harness-out", metavar="DIR", dest="harness_out",
         help="keep the folder of each run in DIR (default: keep those of failed tests in the "
         "temporary folder of pytest)")  # fmt: skip
+    parser.addini(
+        "harness_patience",
+        "seconds for which a training is doubted before it is called hung, if it is not proven dead "
+        "(default: a quarter of its budget, at least 5 and at most 60)",
+    )
 
 
 def pytest_configure(config: pytest.Config) -> None:

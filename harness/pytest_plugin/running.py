@@ -13,7 +13,8 @@ import pytest
 
 from harness.api import Changes, Run, Runnable, Runs, Scenario, Step, carry_out, own
 from harness.errors import HarnessError, UsageError
-from harness.model import Outcome, ScenarioInfo, Settings
+from harness.model import Outcome, Patience, ScenarioInfo, Settings
+from harness.model.settings import short_patience
 from harness.pytest_plugin import PASSED, failure
 from harness.pytest_plugin.limit import taken_over
 from harness.session.plan import Options
@@ -76,6 +77,7 @@ class HarnessRun:
         *,
         batches: Step | None = None,
         budget: float | None = None,
+        patience: float | None = None,
         expect: Expected | None = None,
         **settings: Unpack[Changes],
     ) -> Run:
@@ -92,21 +94,29 @@ class HarnessRun:
             scenario if isinstance(scenario, Scenario) else Scenario(scenario, batches=batches)
         )
         try:
-            return self._train(described, budget, expect, settings)
+            return self._train(described, budget, patience, expect, settings)
         except HarnessError as error:
             # The message is enough: the traceback leads into the harness, not into the test.
             raise error.with_traceback(None) from None
 
     def _train(
-        self, scenario: Scenario, budget: float | None, expect: Expected | None, settings: Changes
+        self,
+        scenario: Scenario,
+        budget: float | None,
+        patience: float | None,
+        expect: Expected | None,
+        settings: Changes,
     ) -> Run:
         __tracebackhide__ = True
         marked = _marked(self._item)
         expected = _outcomes(marked.get("expect", Outcome.COMPLETED) if expect is None else expect)
         seconds = marked.get("budget", BUDGET_S) if budget is None else budget
-        changes = {k: v for k, v in marked.items() if k not in ("expect", "budget")} | settings
+        own_words = ("expect", "budget", "patience")
+        changes = {k: v for k, v in marked.items() if k not in own_words} | settings
+        patience = marked.get("patience") if patience is None else patience
         folder = self.home.new()
-        run = watched(self._item, own(scenario.info(folder), changes), folder, float(seconds))[0]
+        info = own(scenario.info(folder), changes)
+        run = watched(self._item, info, folder, float(seconds), patience)[0]
         if run.outcome not in expected:
             if run.outcome is Outcome.SKIPPED:
                 pytest.skip(run.reason or "the scenario cannot run here")
@@ -119,16 +129,36 @@ class HarnessRun:
         return run
 
 
-def watched(item: pytest.Item, info: ScenarioInfo, folder: Path, budget: float) -> Runs:
+def watched(
+    item: pytest.Item,
+    info: ScenarioInfo,
+    folder: Path,
+    budget: float,
+    patience: float | None = None,
+) -> Runs:
     """Run one scenario; the test fails at the limit of pytest-timeout."""
     __tracebackhide__ = True
-    options = Options(out=folder, budget=budget)
+    options = Options(out=folder, budget=budget, patience=_patience(item, info, budget, patience))
     with taken_over(item) as limit:
         command = ("pytest", item.nodeid)
         runs = carry_out([info], Settings(), options, observer=limit, command=command)
     if limit.fired:
         pytest.fail(failure.timeout(runs[0], limit.settings.timeout, limit.evidence))
     return runs
+
+
+def _patience(
+    item: pytest.Item, info: ScenarioInfo, budget: float, seconds: float | None
+) -> Patience | None:
+    """The patience that is given, or that of the ini file; a control has its own."""
+    if seconds is None and (text := str(item.config.getini("harness_patience") or "")):
+        try:
+            seconds = float(text)
+        except ValueError:
+            raise UsageError(f"harness_patience must be a number of seconds, not {text}") from None
+    if seconds is not None:
+        return Patience(seconds=float(seconds))
+    return None if info.verdict is not None else short_patience(budget)
 
 
 def _marked(item: pytest.Item) -> dict[str, Any]:

@@ -132,7 +132,8 @@ class Writer:
         self._file = os.open(os.path.join(folder, BEATS), flags, 0o644)
         self._append(
             f'{{"k":"start","t":{_now():.6f},"schema":{SCHEMA},"pid":{self._pid},'
-            f'"tid":{get_native_id()},"wall":{time.time():.6f},"scenario":{_quoted(source)},"rank":{rank() or 0}}}\n'
+            f'"tid":{get_native_id()},"wall":{time.time():.6f},'
+            f'"scenario":{_quoted(source)},"rank":{rank() or 0}}}\n'
         )
         self._slot = _open_slot(os.path.join(folder, NOW))
         self.at("start")
