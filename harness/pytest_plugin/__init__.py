@@ -38,8 +38,8 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         "temporary folder of pytest)")  # fmt: skip
     parser.addini(
         "harness_patience",
-        "seconds for which a training is doubted before it is called hung, if it is not proven dead "
-        "(default: a quarter of its budget, at least 5 and at most 60)",
+        "seconds for which a training is doubted before it is called hung, if it is not proven "
+        "dead (default: a quarter of its budget, at least 5 and at most 60)",
     )
 
 

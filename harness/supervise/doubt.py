@@ -6,7 +6,7 @@ from typing import Any
 
 import msgspec
 
-from harness.detect.chain.links import Ends
+from harness.detect.chain.links import Chain, Ends
 from harness.detect.verdicts import Answer, Judged
 from harness.detect.watchdog import Judgement
 from harness.model import Cause, Doubt, Patience
@@ -75,10 +75,15 @@ def suspected(inspected: Inspected, judged: Judged, judgement: Judgement) -> Cau
         "phase_max_s": None if judgement.usual is None else round(judgement.usual, 6),
     }
     return Cause(
-        code=_CODES.get(chain.end.kind, "stalled"),
+        code=_CODES.get(chain.end.kind, "waiting" if _elsewhere(chain) else "stalled"),
         summary=f"{judgement.overrun}: {chain.describe()}",
         evidence=evidence | _kept(judged),
     )
+
+
+def _elsewhere(chain: Chain) -> bool:
+    """Whether the chain ends in another process than it begins in."""
+    return bool(chain.links) and chain.links[0].pid != chain.links[-1].pid
 
 
 def deciding(inspected: Inspected) -> Judged:

@@ -152,11 +152,13 @@ def describe(links: tuple[ChainLink, ...], end: End) -> str:
     """Say the chain in one sentence, the user's own line of the first thread included."""
     if not links:
         return end.detail
-    first, *rest = links
-    place = f" at {first.place}" if first.place else ""
-    text = f"{first.name}{place} {first.detail}"
-    for link in rest:
-        text += f"; {link.name}" + (f" at {link.place}" if link.place else "") + f" {link.detail}"
+    text, before = "", ""
+    for link in links:
+        place = f" at {link.place}" if link.place else ""
+        # The one that was waited for is named already.
+        name = "which" if before.endswith(link.name) else f"{'; ' if text else ''}{link.name}"
+        text += f"{', ' if name == 'which' else ''}{name}{place} {link.detail}"
+        before = link.detail
     if end.detail and not text.endswith(end.detail):
         text += f"; {end.detail}"
     if end.kind is Ends.CLOCK and end.left_s is not None:
