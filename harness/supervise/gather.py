@@ -18,7 +18,7 @@ import msgspec
 
 from harness.detect.observation import Capture, Look, Observation, Window
 from harness.model import Process
-from harness.model.world import World
+from harness.model.world import Surroundings, World
 from harness.observe import gpu, platform, process_names, threads
 from harness.observe.linux import timeouts
 from harness.stacks import capture as stacks
@@ -82,11 +82,9 @@ class Gatherer:
     def _known(self, world: World, processes: tuple[Process, ...]) -> World:
         """`world` without the handler that is ours, and with the timeouts that are left."""
         surroundings = world.surroundings
-        around = surroundings.get(self.pid)
-        if self._ours and around is not None and around.handlers:
-            kept = tuple(name for name in around.handlers if name != "SIGUSR1")
-            around = msgspec.structs.replace(around, handlers=kept)
-            surroundings = {**surroundings, self.pid: around}
+        if self._ours:
+            # What the worker forks has the handler as well.
+            surroundings = {pid: _without_ours(around) for pid, around in surroundings.items()}
         return msgspec.structs.replace(world, processes=processes, surroundings=surroundings)
 
     def complete(
@@ -121,6 +119,13 @@ class Gatherer:
             if pid not in self._names and (found := process_names.named(pid)):
                 self._names[pid] = " ".join(found)
         return dict(self._names)
+
+
+def _without_ours(around: Surroundings) -> Surroundings:
+    if not around.handlers:
+        return around
+    kept = tuple(name for name in around.handlers if name != "SIGUSR1")
+    return msgspec.structs.replace(around, handlers=kept)
 
 
 class StackTaker:
