@@ -98,11 +98,10 @@ def _calls(stack: ThreadStack) -> frozenset[str]:
         if frame.python:
             break
         names.append(plain(frame.function))
-    return frozenset(
-        name
-        for name in names
-        if name != UNKNOWN and not name.startswith(_EVALUATES) and not _WAITS.search(name)
-    )
+    named = [name for name in names if name != UNKNOWN]
+    if named and _WAITS.search(named[0]):
+        return frozenset()
+    return frozenset(name for name in named if not name.startswith(_EVALUATES))
 
 
 def spins(history: Sequence[Inspection], policy: Policy) -> dict[int, str]:

@@ -10,6 +10,7 @@ from typing import Any
 
 import msgspec
 
+from harness.detect.observation import Capture
 from harness.model import BuiltBeat, Snapshot, StepBeat
 from harness.observe import gpu, platform, threads
 from harness.observe import processes as observe
@@ -37,6 +38,8 @@ class Evidence:
     """By process, what names the cause in its stacks."""
     each: dict[int, dict[str, Any]] = field(default_factory=dict)
     """By process, what a cause that lies in it says of its stacks."""
+    stacks: dict[int, tuple[Capture, ...]] = field(default_factory=dict)
+    """By process, the captures that have any."""
 
 
 def collect(
@@ -76,7 +79,11 @@ def collect(
     except OSError:
         told["state"] = "could not be written"
     waits = {pid: one.waits.overall for pid, one in seen if one.waits is not None}
-    return Evidence(told, waits, each)
+    captures = {
+        pid: tuple(capture.threads for capture in one.captures if capture.threads)
+        for pid, one in seen
+    }
+    return Evidence(told, waits, each, captures)
 
 
 def _chosen(snapshot: Snapshot, of: Sequence[int]) -> list[int]:

@@ -13,6 +13,7 @@ import msgspec
 from harness.analysis import classify
 from harness.beats import record
 from harness.beats.file import BeatReader, read_position
+from harness.detect.observation import Observation
 from harness.detect.policy import Policy
 from harness.detect.tree import judge
 from harness.detect.watchdog import Judgement, State, Watchdog, refine
@@ -86,6 +87,8 @@ class Job:
         self._cause: Cause | None = None
         self._detected_at: float | None = None
         self._closer: tuple[Prover, Inspector] | None = None
+        self._dead: Observation | None = None
+        """What proves that it is dead, from before its stacks were taken."""
         self._standing: Standing | None = None
         """The doubt that is said and not taken back."""
         self._doubts: list[Doubt] = []
@@ -233,6 +236,7 @@ class Job:
         """Why it is hung: proven, or doubted for as long as its patience lasts."""
         dead = prover.look(self.judgement.still)
         if dead is not None:
+            self._dead = dead
             return proven(judge(dead.root, dead), self._place())
         if self._went_on_since_doubt():
             self._take_back(now)
@@ -384,6 +388,10 @@ class Job:
         if self._cause is None:
             self._doing = self._doing or str(self._collected.told.get("wait_site", ""))
             return
+        if self._dead is not None and self._collected.stacks:
+            # Now the stacks say where each thread waits.
+            dead = msgspec.structs.replace(self._dead, stacks=self._collected.stacks)
+            self._cause = proven(judge(dead.root, dead), self._place())
         told = {**self._collected.told, **self._cause.evidence}
         self._cause = refine(
             msgspec.structs.replace(self._cause, evidence=told), told.get("wait_category")
