@@ -140,7 +140,10 @@ class Facts:
         else:
             site = self.site(node)
             title = (site.thread if site else "") or (thread.name if thread else "")
-            who = f"thread {title or node.tid}"
+            process = self.processes.get(node.pid)
+            # Threads without a name of their own have that of their program.
+            own = title if process is None or title != process.name else ""
+            who = f"thread {own or node.tid}"
         if node.pid == self.observed.root:
             return who
         process = self.observed.name(node.pid)

@@ -159,7 +159,7 @@ def describe(links: tuple[ChainLink, ...], end: End) -> str:
         name = "which" if before.endswith(link.name) else f"{'; ' if text else ''}{link.name}"
         text += f"{', ' if name == 'which' else ''}{name}{place} {link.detail}"
         before = link.detail
-    if end.detail and not text.endswith(end.detail):
+    if end.detail and not text.endswith(end.detail) and "itself" not in text:
         text += f"; {end.detail}"
     if end.kind is Ends.CLOCK and end.left_s is not None:
         text += f" (wakes in {units.duration(end.left_s)})"
