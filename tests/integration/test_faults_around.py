@@ -145,8 +145,9 @@ def endless_tool(trial):
     trial.with_module(
         "sitecustomize",
         "import os\n"
-        "from harness.supervise import scheduler, stacks\n"
-        "stacks.capture_twice.__kwdefaults__['timeout'] = 3600.0\n"
+        "from harness.stacks import capture\n"
+        "from harness.supervise import scheduler\n"
+        "capture.capture_twice.__kwdefaults__['timeout'] = 3600.0\n"
         "scheduler.GRACE_S = float(os.environ.get('GRACE', scheduler.GRACE_S))\n",
     )
     trial.with_module(
