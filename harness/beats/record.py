@@ -220,9 +220,9 @@ def load(folder: Path) -> Record:
     return replace(record, torn=reader.torn, memory=_memory(_noted(record, samples(folder))))
 
 
-def _noted(record: Record, seen: Iterable[Sample]) -> Iterator[Sample]:
+def _noted(record: Record, samples: Iterable[Sample]) -> Iterator[Sample]:
     """`seen`, laid out in the columns of `record` as it passes."""
-    for sample in seen:
+    for sample in samples:
         record.seen_t.append(sample.t)
         record.seen_step.append(-1 if sample.step is None else sample.step)
         record.rss.append(-1 if sample.rss is None else sample.rss)
@@ -230,11 +230,11 @@ def _noted(record: Record, seen: Iterable[Sample]) -> Iterator[Sample]:
         yield sample
 
 
-def _memory(seen: Iterable[Sample]) -> MemorySummary:
+def _memory(samples: Iterable[Sample]) -> MemorySummary:
     """The highest of each figure, and by how much used swap rose above the first look at it."""
     first_swap: int | None = None
     peaks = dict.fromkeys(_PEAKS)
-    for sample in seen:
+    for sample in samples:
         if first_swap is None:
             first_swap = sample.swap_used
         for name in peaks:

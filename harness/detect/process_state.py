@@ -13,7 +13,7 @@ from harness.detect.observation import Capture, Seen
 from harness.model import Process, Thread
 from harness.stacks import wait_site
 from harness.stacks.parse import ThreadStack
-from harness.stacks.parse.frames import plain
+from harness.stacks.parse.frames import bare_name
 from harness.stacks.wait_rules import Category
 from harness.stacks.wait_site import WaitSite
 from harness.text.units import percent, rate, throughput
@@ -116,7 +116,7 @@ def place(thread: ThreadStack) -> tuple[object, ...]:
     Where in that function it was caught is chance, if it runs.
     """
     own = [f for f in thread.frames if not (f.system or f.function in _COMPREHENSION)]
-    names = [(frame.file, plain(frame.function)) for frame in own]
+    names = [(frame.file, bare_name(frame.function)) for frame in own]
     return (names[:1], [(*name, f.line) for name, f in zip(names[1:], own[1:], strict=True)])
 
 

@@ -21,7 +21,7 @@ FOLDER = Path(__file__).parent / "hook"
 
 
 @dataclass(frozen=True)
-class Told:
+class HookReport:
     """What became of the hook."""
 
     wrapped: str | None = None
@@ -37,20 +37,20 @@ def environment(folder: Path, environ: Mapping[str, str], hook: bool) -> dict[st
     """
     variables = {**environ, VARIABLE: str(folder.absolute())}
     if hook:
-        found = environ.get("PYTHONPATH")
-        variables["PYTHONPATH"] = f"{FOLDER}{os.pathsep}{found}" if found else str(FOLDER)
+        inherited = environ.get("PYTHONPATH")
+        variables["PYTHONPATH"] = f"{FOLDER}{os.pathsep}{inherited}" if inherited else str(FOLDER)
     return variables
 
 
-def told(folder: Path) -> Told | None:
+def hook_report(folder: Path) -> HookReport | None:
     """What the hook of the command that ran with `folder` left there, of several ranks that of the
     first one; None when it left nothing: no mlx-lm training was started, or no hook asked for."""
     files = [folder / HOOK, *sorted(folder.glob(f"rank-*/{HOOK}"))]
     try:
-        found = json.loads(next(file for file in files if file.exists()).read_bytes())
+        note = json.loads(next(file for file in files if file.exists()).read_bytes())
     except (OSError, ValueError, StopIteration):
         return None
-    if not isinstance(found, dict):
+    if not isinstance(note, dict):
         return None
-    known = {name: found.get(name) for name in ("wrapped", "disabled")}
-    return Told(**{name: value for name, value in known.items() if isinstance(value, str)})
+    known = {name: note.get(name) for name in ("wrapped", "disabled")}
+    return HookReport(**{name: value for name, value in known.items() if isinstance(value, str)})

@@ -165,7 +165,7 @@ class Recognizer:
     def _compete(self, line: str) -> Reading | None:
         """What the most convincing of the formats that can read the line says of it."""
         best = None
-        said: Reading | None = None
+        placed_best: Reading | None = None
         for index, adapter in enumerate(self._adapters):
             reading = adapter.read(line)
             if reading is None or (reading is plain.HEADER and not self._reads[index]):
@@ -176,14 +176,14 @@ class Recognizer:
             # Each counts its steps, also those that another is believed about.
             placed = self._steps[index].place(reading)
             if best is None or self._scores[index] > self._scores[best]:
-                best, said = index, placed
+                best, placed_best = index, placed
         if best is None:
             return None
         self._matched[best] += 1
         self._best = best
         if self._is_certain(best):
             self._chosen = best
-        return said
+        return placed_best
 
     def _is_certain(self, index: int) -> bool:
         score, reads = self._scores[index], self._reads[index]

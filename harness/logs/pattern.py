@@ -44,10 +44,10 @@ def reader(pattern: str) -> Callable[[str], Reading | None]:
         )
 
     def read(line: str) -> Reading | None:
-        found = _search(regex, line)
-        if found is None:
+        match = _search(regex, line)
+        if match is None:
             return None
-        given = from_pairs(found.groupdict().items())
+        given = from_pairs(match.groupdict().items())
         return Reading(**given) if given else None
 
     return read
@@ -57,8 +57,8 @@ def _search(regex: re.Pattern[str], line: str) -> re.Match[str] | None:
     size = SHORT
     while size < min(len(line), LONGEST):
         began = time.thread_time()
-        found = regex.search(line[:size])
+        match = regex.search(line[:size])
         if time.thread_time() - began > SLOW_S:
-            return found
+            return match
         size *= 2
     return regex.search(line[:LONGEST])

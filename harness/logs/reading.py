@@ -135,8 +135,8 @@ def _localised(text: str, comma_is_decimal: bool) -> float | None:
     if "(" in text or "#" in text:
         figure = _FIGURE.match(plainly(text))
         return number(figure[0], comma_is_decimal) if figure else None
-    found = _THOUSANDS.fullmatch(text)
-    if found and (found[2] or text.count(",") > 1 or not comma_is_decimal):
+    match = _THOUSANDS.fullmatch(text)
+    if match and (match[2] or text.count(",") > 1 or not comma_is_decimal):
         return float(text.replace(",", ""))
     if _THOUSANDS_DOTTED.fullmatch(text):
         return float(text.replace(".", "").replace(",", "."))

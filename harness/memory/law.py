@@ -208,11 +208,11 @@ def _norm(gradients: Sequence[Array]) -> Array:
         if array.itemsize != 4:
             gradient = Array(array.shape, 4, "")
             Node("AsType", (), [array], [gradient])
-        square, one, last = Array(gradient.shape, 4, ""), Array((), 4, ""), total
+        square, norm, last = Array(gradient.shape, 4, ""), Array((), 4, ""), total
         Node("Square", (), [gradient], [square])
-        Node("Reduce", (), [square], [one])
+        Node("Reduce", (), [square], [norm])
         total = Array((), 4, "")
-        Node("Add", (), [last, one], [total])
+        Node("Add", (), [last, norm], [total])
     return total
 
 

@@ -124,7 +124,7 @@ class Memory:
 
     def store(self, array: Array) -> Array:
         """Give an array that nothing computes (a parameter, a batch, a constant) its buffer."""
-        where = layout.plain(array.shape)
+        where = layout.row_major(array.shape)
         self.place(array, where, self.allocate(where.data_size * array.itemsize))
         return array
 
@@ -276,7 +276,7 @@ def _execute(memory: Memory, node: Node) -> tuple[int, list[Buffer]]:
     else:
         memory.place(out, chosen, memory.allocate(chosen.data_size * out.itemsize))
     for each in node.outputs[1:]:
-        own = chosen if node.name == "Compiled" else layout.plain(each.shape)
+        own = chosen if node.name == "Compiled" else layout.row_major(each.shape)
         memory.place(each, own, memory.allocate(own.data_size * each.itemsize))
     return layout.kernels(node.name, len(inputs)) + len(temporaries), temporaries
 

@@ -25,9 +25,9 @@ def parse_memory(output: str) -> list[int]:
     return [int(line) << 20 for line in output.splitlines() if line.strip().isdigit()]
 
 
-def busy(told: list[str]) -> bool:
+def busy(lines: list[str]) -> bool:
     """Whether one of the lines of `utilisation` tells of work."""
-    return any(re.search(r", [1-9]\d* %", line) for line in told)
+    return any(re.search(r", [1-9]\d* %", line) for line in lines)
 
 
 def utilisation(timeout: float = 5.0, stop: threading.Event | None = None) -> list[str]:

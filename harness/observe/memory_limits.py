@@ -32,9 +32,9 @@ class Limit(msgspec.Struct, frozen=True):
     swap: int | None = None
 
 
-def usable(device: str = "cpu", told: int | None = None) -> Usable:
+def usable(device: str = "cpu", reported: int | None = None) -> Usable:
     """On this machine now, for MLX's `device` and the memory that MLX told of it."""
-    total = of_gpu() if told is None and device.startswith("gpu") else told
+    total = of_gpu() if reported is None and device.startswith("gpu") else reported
     return choose(
         psutil.virtual_memory().total, psutil.swap_memory().total, limit(), _address_space(), total
     )
@@ -93,10 +93,10 @@ def _groups(root: Path) -> Iterator[tuple[Path, bool]]:
         first = kind.startswith("cgroup ") and "memory" in kind.split()[-1].split(",")
         if not first and not second:
             continue
-        shown, mount = (_unescaped(part) for part in place.split()[3:5])
+        subtree, mount = (_unescaped(part) for part in place.split()[3:5])
         path = next((p for _, c, p in own if ("memory" in c.split(",")) is first), "/")
         # In a container the mount may show only a part of the tree: its own group, as the root.
-        below = path[len(shown.rstrip("/")) :] if f"{path}/".startswith(f"{shown}/") else path
+        below = path[len(subtree.rstrip("/")) :] if f"{path}/".startswith(f"{subtree}/") else path
         parts = [part for part in below.split("/") if part and part != ".."]
         for end in range(len(parts), -1, -1):
             yield root.joinpath(mount.lstrip("/"), *parts[:end]), second

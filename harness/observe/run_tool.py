@@ -95,23 +95,23 @@ def _read(
     out: IO[bytes], err: IO[bytes], deadline: float, limit: int, stop: threading.Event
 ) -> tuple[bytearray, bytearray, str]:
     """Both streams up to their ends, and what prevented that."""
-    kept = {out: bytearray(), err: bytearray()}
+    read = {out: bytearray(), err: bytearray()}
     problem = ""
     with selectors.DefaultSelector() as selector:
-        for stream in kept:
+        for stream in read:
             selector.register(stream, selectors.EVENT_READ)
         while selector.get_map() and not problem:
             ready = selector.select(min(_NOTICE_S, max(0.0, deadline - time.monotonic())))
             problem = _over(deadline, stop)
             for key, _ in ready:
-                stream = next(stream for stream in kept if stream is key.fileobj)
+                stream = next(stream for stream in read if stream is key.fileobj)
                 data = os.read(key.fd, 1 << 16)
-                kept[stream] += data
+                read[stream] += data
                 if not data:
                     selector.unregister(stream)
-                elif len(kept[stream]) > limit:
+                elif len(read[stream]) > limit:
                     problem = f"printed more than {size(limit)}"
-    return kept[out], kept[err], problem
+    return read[out], read[err], problem
 
 
 def _over(deadline: float, stop: threading.Event) -> str:

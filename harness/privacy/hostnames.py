@@ -94,9 +94,9 @@ def hidden(text: str) -> str:
     return text
 
 
-def names_hosts(word: str) -> bool:
+def names_hosts(argument: str) -> bool:
     """Whether a command's word is an option whose value is a list of hosts."""
-    return word in ("--host", "--hosts", "-host", "-hosts")
+    return argument in ("--host", "--hosts", "-host", "-hosts")
 
 
 def hidden_list(text: str) -> str:

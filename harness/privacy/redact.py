@@ -141,25 +141,25 @@ def names_only(text: str, personal: Personal) -> str:
 
 def arguments(argv: Sequence[str], personal: Personal) -> tuple[str, ...]:
     """A command's words; one that follows an option for a secret is a secret."""
-    told, before = [], ""
-    for word in argv:
-        if values.names_secret(before) and not word.startswith("-"):
-            told.append("<secret>")
-        elif values.names_user(before) and ":" in word:
-            told.append("<credentials>")
+    published, before = [], ""
+    for argument in argv:
+        if values.names_secret(before) and not argument.startswith("-"):
+            published.append("<secret>")
+        elif values.names_user(before) and ":" in argument:
+            published.append("<credentials>")
         elif hostnames.names_hosts(before):
-            told.append(hostnames.hidden_list(redacted(word, personal)))
+            published.append(hostnames.hidden_list(redacted(argument, personal)))
         else:
-            told.append(redacted(word, personal))
-        before = word
-    return tuple(told)
+            published.append(redacted(argument, personal))
+        before = argument
+    return tuple(published)
 
 
 def _share(match: re.Match[str]) -> str:
     """Of a path on a file server the file's name is left, if that is not the share."""
     sign, path = match[1], match[3]
-    _, found, name = path.rpartition(sign)
-    return f"{sign}{sign}<host>{sign}<path>" + (sign + name if found else "")
+    _, separator, name = path.rpartition(sign)
+    return f"{sign}{sign}<host>{sign}<path>" + (sign + name if separator else "")
 
 
 def _owner(match: re.Match[str]) -> str:
@@ -167,14 +167,14 @@ def _owner(match: re.Match[str]) -> str:
 
 
 def _address(match: re.Match[str]) -> str:
-    word = match[0]
+    text = match[0]
     try:
         # Zeros before a number make it octal to some, and are no address to Python.
-        address = ipaddress.ip_address(_ZEROS.sub("", word.partition("%")[0]))
+        address = ipaddress.ip_address(_ZEROS.sub("", text.partition("%")[0]))
     except ValueError:
-        return word
-    everywhere = address.is_loopback or address.is_unspecified or word == "255.255.255.255"
-    return word if everywhere else "<address>"
+        return text
+    everywhere = address.is_loopback or address.is_unspecified or text == "255.255.255.255"
+    return text if everywhere else "<address>"
 
 
 def _address6(match: re.Match[str]) -> str:
@@ -239,5 +239,5 @@ def _known(names: Iterable[str]) -> list[str]:
 
 
 def _any_of(patterns: Iterable[str]) -> re.Pattern[str]:
-    words = "|".join(patterns) or r"(?!)"
-    return re.compile(rf"(?<![A-Za-z0-9])(?:{words})(?![A-Za-z0-9])", re.IGNORECASE)
+    alternatives = "|".join(patterns) or r"(?!)"
+    return re.compile(rf"(?<![A-Za-z0-9])(?:{alternatives})(?![A-Za-z0-9])", re.IGNORECASE)

@@ -114,14 +114,14 @@ def hidden(text: str) -> str:
     return text
 
 
-def names_secret(word: str) -> bool:
+def names_secret(argument: str) -> bool:
     """Whether a command's word is an option whose value is a secret."""
-    return bool(_NAMES.fullmatch(word))
+    return bool(_NAMES.fullmatch(argument))
 
 
-def names_user(word: str) -> bool:
+def names_user(argument: str) -> bool:
     """Whether a command's word is an option whose value may be a user's name and password."""
-    return word in ("-u", "--user", "--proxy-user")
+    return argument in ("-u", "--user", "--proxy-user")
 
 
 def stays(key: str, value: str, quoted: bool) -> bool:
@@ -141,11 +141,11 @@ def stays(key: str, value: str, quoted: bool) -> bool:
 
 
 def _assigned(match: re.Match[str]) -> str:
-    found = match.groupdict()
-    before = match["key"] + match["sign"] + (found.get("call") or "")
-    if (quoted := found["quoted"]) is not None:
+    groups = match.groupdict()
+    before = match["key"] + match["sign"] + (groups.get("call") or "")
+    if (quoted := groups["quoted"]) is not None:
         return before + _in_quotes(match["key"], quoted, match[0][len(before) :])
-    if (many := found["many"]) is not None:
+    if (many := groups["many"]) is not None:
         if many[1:].startswith("<secret>") or (_of_words(match["key"]) and not _LONG.search(many)):
             return match[0]
         return before + many[0] + "<secret>" + (many[-1] if many[-1] in "]}" else "")
@@ -198,15 +198,15 @@ def _block(match: re.Match[str]) -> str:
     least = len(line) - len(line.lstrip(" \t"))
     lines = re.split(rf"({_LINE})", match[2])
     pairs = list(zip(lines[1::2], lines[2::2], strict=True))
-    kept = next(
-        (n for n, (_, one) in enumerate(pairs) if len(one) - len(one.lstrip(" \t")) <= least),
+    end = next(
+        (n for n, (_, text) in enumerate(pairs) if len(text) - len(text.lstrip(" \t")) <= least),
         len(pairs),
     )
-    if kept == 0:
+    if end == 0:
         return match[0]
     sign, first = pairs[0]
-    told = sign + first[: len(first) - len(first.lstrip(" \t"))] + "<secret>"
-    return match[1] + told + "".join(a + b for a, b in pairs[kept:])
+    first_line = sign + first[: len(first) - len(first.lstrip(" \t"))] + "<secret>"
+    return match[1] + first_line + "".join(a + b for a, b in pairs[end:])
 
 
 def _is_code(bare: str, match: re.Match[str]) -> bool:

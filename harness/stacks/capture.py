@@ -139,5 +139,7 @@ def capture_twice(
         captures=(first, second),
         between=tuple(between),
         moved=moved,
-        waits=wait_site.clearest(one.threads for one in (second, *reversed(between), first)),
+        waits=wait_site.clearest(
+            capture.threads for capture in (second, *reversed(between), first)
+        ),
     )

@@ -121,11 +121,13 @@ class ToolStatus(msgspec.Struct, frozen=True, kw_only=True):
 def available(probe: bool = True) -> tuple[ToolStatus, ...]:
     """Which tools can be used here: installed, and with `probe` tried on a process of our own."""
     if not probe:
-        found = ((tool, _missing(tool)) for tool in here())
-        return tuple(ToolStatus(name=t.name, ok=not why, reason=why) for t, why in found)
+        missing = ((tool, _missing(tool)) for tool in here())
+        return tuple(ToolStatus(name=t.name, ok=not why, reason=why) for t, why in missing)
     with _sleeper() as pid, tempfile.TemporaryDirectory() as folder:
         tried = [attempt(tool, pid, Path(folder, tool.name), TIMEOUT_S)[0] for tool in here()]
-    return tuple(ToolStatus(name=one.tool, ok=one.ok, reason=one.reason) for one in tried)
+    return tuple(
+        ToolStatus(name=result.tool, ok=result.ok, reason=result.reason) for result in tried
+    )
 
 
 def here() -> tuple[Tool, ...]:

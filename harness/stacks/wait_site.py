@@ -14,7 +14,7 @@ from collections.abc import Iterable, Sequence
 
 import msgspec
 
-from harness.stacks.parse.frames import UNKNOWN, Frame, Gil, ThreadStack, in_interpreter, plain
+from harness.stacks.parse.frames import UNKNOWN, Frame, Gil, ThreadStack, bare_name, in_interpreter
 from harness.stacks.wait_rules import BLOCKING, RULES, WORKER, Category, Scope
 
 
@@ -67,8 +67,8 @@ def clearest(looks: Iterable[Sequence[ThreadStack]]) -> Waits | None:
     library that copies memory, may well have been seen by the next.
     """
     explained = [waits for threads in looks if (waits := explain(threads)) is not None]
-    seen = (one for one in explained if one.overall.category is not Category.UNKNOWN)
-    return next(seen, explained[0] if explained else None)
+    known = (waits for waits in explained if waits.overall.category is not Category.UNKNOWN)
+    return next(known, explained[0] if explained else None)
 
 
 _Looked = Sequence[tuple[ThreadStack, WaitSite]]
@@ -108,7 +108,7 @@ def _judge(thread: ThreadStack) -> tuple[Category, str | None, str]:
     worker = tip < len(frames) and WORKER.search(keys[tip])
     # The ring's socket threads poll at full speed: running in their loop is no work either.
     if worker and (blocked or "SocketThread" in keys[tip]):
-        return Category.IDLE, plain(frames[tip].function), "has nothing to do"
+        return Category.IDLE, bare_name(frames[tip].function), "has nothing to do"
     for rule in RULES:
         if rule.scope is Scope.ANYWHERE_BLOCKED and not blocked:
             continue
@@ -122,8 +122,8 @@ def _judge(thread: ThreadStack) -> tuple[Category, str | None, str]:
 def _unmatched(thread: ThreadStack) -> tuple[Category, str | None, str]:
     first = thread.frames[0]
     known = next((_name(frame) for frame in thread.frames if frame.function != UNKNOWN), None)
-    seen = thread.native and not _hidden(first)
-    if thread.running or (thread.running is None and seen):
+    visible = thread.native and not _hidden(first)
+    if thread.running or (thread.running is None and visible):
         return Category.RUNNING, known, "is running"
     return Category.UNKNOWN, known, "is blocked" if thread.running is False else "was not seen"
 
@@ -173,7 +173,7 @@ _NAMED_BY_A_WORKER = (
 
 def _works_for_a_stream(thread: ThreadStack) -> bool:
     return not any(frame.python for frame in thread.frames) and any(
-        _STREAM.match(plain(frame.function)) for frame in thread.frames if not frame.python
+        _STREAM.match(bare_name(frame.function)) for frame in thread.frames if not frame.python
     )
 
 
@@ -199,25 +199,25 @@ def _signature(thread: ThreadStack) -> str:
         if not frame.system and frame.function not in (UNKNOWN, *_COMPREHENSION)
     ]
     if own and WORKER.search(_key(own[0])):
-        return f"worker {plain(own[0].function)}"
+        return f"worker {bare_name(own[0].function)}"
     if category in (Category.RUNNING, Category.GIL, Category.UNKNOWN):
         code = [_last(frame.function) for frame in own if frame.python]
-        names = code or [plain(frame.function) for frame in own[-1:]]
+        names = code or [bare_name(frame.function) for frame in own[-1:]]
     else:
         names = [
             f"{frame.file}:{frame.line}:{_last(frame.function)}" if frame.python else name
             for frame in own
-            if frame.python or not (name := plain(frame.function)).startswith("std::")
+            if frame.python or not (name := bare_name(frame.function)).startswith("std::")
         ]
     return " ".join([category.value, *names])
 
 
-def same_place(one: Sequence[ThreadStack], other: Sequence[ThreadStack]) -> bool:
+def same_place(first: Sequence[ThreadStack], other: Sequence[ThreadStack]) -> bool:
     """Whether the main thread and the one that names the cause have not moved between two looks.
 
     Others are not asked: a network thread may spin for ever in a job that is dead.
     """
-    return _places(one) == _places(other) and fingerprint(one) == fingerprint(other)
+    return _places(first) == _places(other) and fingerprint(first) == fingerprint(other)
 
 
 def may_run(threads: Sequence[ThreadStack]) -> bool:
@@ -271,7 +271,7 @@ def _interrupted(frames: Sequence[Frame]) -> bool:
     for frame in frames:
         if frame.python:
             break
-        names.append(plain(frame.function))
+        names.append(bare_name(frame.function))
     return bool(names) and len(names) < len(frames) and names[-1] == "pthread_cond_timedwait"
 
 
@@ -280,11 +280,11 @@ def _in_module(thread: ThreadStack) -> bool:
 
 
 def _key(frame: Frame) -> str:
-    return f"{frame.file}:{_last(frame.function)}" if frame.python else plain(frame.function)
+    return f"{frame.file}:{_last(frame.function)}" if frame.python else bare_name(frame.function)
 
 
 def _name(frame: Frame) -> str:
-    return _last(frame.function) if frame.python else plain(frame.function)
+    return _last(frame.function) if frame.python else bare_name(frame.function)
 
 
 def _last(qualified: str) -> str:

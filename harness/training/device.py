@@ -21,5 +21,5 @@ def memory(mx: Any) -> int | None:
 
 
 def size(info: Mapping[str, object]) -> int | None:
-    found = (info.get(name) for name in _SIZES)
-    return next((one for one in found if isinstance(one, int) and one > 0), None)
+    sizes = (info.get(name) for name in _SIZES)
+    return next((size for size in sizes if isinstance(size, int) and size > 0), None)

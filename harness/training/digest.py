@@ -22,14 +22,14 @@ def digest(array: mx.array) -> Digest:
     if array.dtype == mx.complex64:
         array = mx.view(array, mx.float32)
     flat = mx.view(mx.reshape(array, (-1,)), _UNSIGNED[array.itemsize])
-    plain = weighted = 0
+    total = weighted = 0
     for start in range(0, flat.size, _SLICE):
         part = flat[start : start + _SLICE].astype(mx.uint32)
         weights = mx.arange(part.size, dtype=mx.uint32) * 2 + (2 * start + 1) % (1 << 32)
         sums = mx.stack([mx.sum(part), mx.sum(part * weights.astype(mx.uint32))])
-        one, two = (int(total.item()) for total in sums)  # type: ignore[arg-type]
-        plain, weighted = (plain + one) % (1 << 32), (weighted + two) % (1 << 32)
-    return plain, weighted
+        plain, weighed = (int(checksum.item()) for checksum in sums)  # type: ignore[arg-type]
+        total, weighted = (total + plain) % (1 << 32), (weighted + weighed) % (1 << 32)
+    return total, weighted
 
 
 def is_finite(array: mx.array) -> bool:

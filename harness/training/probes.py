@@ -113,12 +113,12 @@ def pending(arrays: Sequence[mx.array]) -> Graph:
     """
     text = io.StringIO()
     mx.export_to_dot(text, *arrays)
-    found: list[str] = []
+    operations: list[str] = []
     deepest = 0
     depth: dict[str, int] = {}
     for line in text.getvalue().splitlines():
         if "[label" in line:
-            found.append(line[2 : line.index(" ", 2)])
+            operations.append(line[2 : line.index(" ", 2)])
             continue
         source, arrow, target = line.partition(" -> ")
         if not arrow:
@@ -128,7 +128,7 @@ def pending(arrays: Sequence[mx.array]) -> Graph:
         if reached > depth.get(target, 0):
             depth[target] = reached
             deepest = max(deepest, reached)
-    return Graph(Counter(found), deepest)
+    return Graph(Counter(operations), deepest)
 
 
 def carried(before: Graph, built: Graph, after: Graph) -> int:

@@ -32,9 +32,9 @@ TRACES = (0, 29, 3)
 
 
 def main() -> None:
-    asked = msgspec.json.decode(sys.stdin.buffer.read(), type=list[Settings])
+    requests = msgspec.json.decode(sys.stdin.buffer.read(), type=list[Settings])
     with contextlib.redirect_stdout(sys.stderr):  # mlx-lm and the hub talk
-        answers = [_answer(settings) for settings in asked]
+        answers = [_answer(settings) for settings in requests]
     sys.stdout.buffer.write(msgspec.json.encode(answers))
 
 
@@ -132,7 +132,7 @@ def _read(events: list[dict[str, Any]], trainable: int, frozen: int, state: int)
         return known[name]
 
     def indices(kind: str) -> list[int]:
-        return [index(*one) for event in events if event["type"] == kind for one in event[kind]]
+        return [index(*item) for event in events if event["type"] == kind for item in event[kind]]
 
     inputs: Iterator[int] = iter(indices("inputs"))
     outputs: Iterator[int] = iter(indices("outputs"))
@@ -143,9 +143,9 @@ def _read(events: list[dict[str, Any]], trainable: int, frozen: int, state: int)
     ops = [
         Op(
             event["name"],
-            tuple(index(*one) for one in event["inputs"]),
-            tuple(index(*one) for one in event["outputs"]),
-            tuple(_plain(one) for one in event["arguments"]),
+            tuple(index(*item) for item in event["inputs"]),
+            tuple(index(*item) for item in event["outputs"]),
+            tuple(_as_lists(argument) for argument in event["arguments"]),
         )
         for event in events
         if event["type"] == "primitive"
@@ -164,7 +164,7 @@ def _read(events: list[dict[str, Any]], trainable: int, frozen: int, state: int)
     )
 
 
-def _plain(argument: Any) -> Any:
+def _as_lists(argument: Any) -> Any:
     return list(argument) if isinstance(argument, (list, tuple)) else None
 
 

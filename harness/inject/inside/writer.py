@@ -238,10 +238,10 @@ class Writer:
         index = min(len(self._names) + 1, NAMES)
         start = SLOT.size + (index - 1) * NAME
         self._slot[start : start + NAME] = _encoded(phase)[:NAME].ljust(NAME, b"\0")
-        found = index, _quoted(phase)
+        entry = index, _quoted(phase)
         if index < NAMES:
-            self._names[phase] = found
-        return found
+            self._names[phase] = entry
+        return entry
 
     def _append(self, line: str) -> None:
         """One write for a line. What a full disk loses is counted: it may have room again."""

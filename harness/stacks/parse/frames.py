@@ -124,7 +124,7 @@ def _is_ours(path: str) -> bool:
     return False
 
 
-def plain(function: str) -> str:
+def bare_name(function: str) -> str:
     """A C++ name without template arguments, parameters, return type, and compilers' marks."""
     if function.startswith(("-[", "+[")):
         return function
@@ -133,14 +133,14 @@ def plain(function: str) -> str:
                   name)  # fmt: skip
     name = re.sub(r" \[(clone|abi:)[^]]*\]|\[abi:\w+\]", "", name)
     name = re.sub(r"operator(<<|>>|<=>|<=|>=|->|<|>)", "operator", name)
-    kept, depth = [], 0
+    outside, depth = [], 0
     for character in name:
         if character in "<(":
             depth += 1
         elif character in ">)":
             depth = max(0, depth - 1)
         elif depth == 0:
-            kept.append(character)
-    words = [word for word in "".join(kept).split() if word not in ("const", "&", "&&")]
-    last = (words[-1] if words else function).lstrip("*&").replace("operator\0", "operator()")
+            outside.append(character)
+    parts = [part for part in "".join(outside).split() if part not in ("const", "&", "&&")]
+    last = (parts[-1] if parts else function).lstrip("*&").replace("operator\0", "operator()")
     return re.sub(r"^__(GI_+)?(libc_)?(?=[a-z]+\d?$)|^__GI_+(libc_)?", "", last)

@@ -17,8 +17,8 @@ def parse(text: str, pid: int) -> tuple[ThreadStack, ...]:
     for line in text.splitlines():
         if header := _THREAD.match(line):
             threads.append((header, []))
-        elif threads and (found := _FRAME.match(line)):
-            threads[-1][1].append(_frame(found))
+        elif threads and (match := _FRAME.match(line)):
+            threads[-1][1].append(_frame(match))
     return tuple(_thread(header, frames, pid) for header, frames in threads)
 
 
