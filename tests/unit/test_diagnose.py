@@ -127,8 +127,9 @@ UNCHANGED = error("parameters_unchanged", "none of the 20 trainable tensors chan
 # --- the table and the plan ---------------------------------------------------------------------
 
 
-def test_the_table_has_each_scenario_of_the_ladder_once():
-    assert {info.name for info in load.ladder()} == set(TABLE)
+def test_each_row_of_the_table_is_a_scenario_of_the_ladder():
+    """Not the other way round: of a scenario without a row the diagnosis says nothing."""
+    assert set(TABLE) <= {info.name for info in load.ladder()}
     assert "baseline_update" in TWINS
     assert "value_and_grad_reused" in TWINS
 
@@ -144,7 +145,7 @@ def test_the_document_shows_the_table_as_it_is():
             return "-"
         return letters[cell.effect].upper() if cell.firm else letters[cell.effect]
 
-    shown = {row[0]: row[1:] for row in rows if row[0] in TABLE and len(row) == 9}
+    shown = {row[0]: row[1:] for row in rows if row[0] in TABLE and len(row) == 1 + len(HYPOTHESES)}
     assert shown == {
         name: [letter(row.get(theory.id)) for theory in HYPOTHESES] for name, row in TABLE.items()
     }
