@@ -30,7 +30,7 @@ def sample(values: Sequence[float], limit: int = SAMPLE) -> Sequence[float]:
 
 
 def quantile(values: Sequence[float], q: float) -> float:
-    """The `q`-quantile (0 to 1), linear between neighbours. Raises ValueError without values."""
+    """The `q`-quantile (0 to 1), linear between neighbors. Raises ValueError without values."""
     return quantile_of_sorted(sorted(sample(values)), q)
 
 
@@ -192,7 +192,7 @@ def _exact(counts: Counter[float], n: int, m: int, above: float) -> float:
 
 
 def discoveries(p_values: Sequence[float], rate: float = 0.05) -> list[bool]:
-    """Which of many tests stand, so that of those at most `rate` are expected to be chance.
+    """The tests that stand among many, so that of those at most `rate` are expected to be chance.
 
     Benjamini and Hochberg (1995), Journal of the Royal Statistical Society B 57, 289.
     """

@@ -217,7 +217,7 @@ def _gpu(look: Look) -> tuple[str, ...]:
     opened = any(
         around.devices for world in look.worlds.values() for around in world.surroundings.values()
     )
-    return tuple(gpu.utilisation(timeout=2.0)) if opened else ()
+    return tuple(gpu.utilization(timeout=2.0)) if opened else ()
 
 
 def _shares(process: Process, arch: str) -> bool:

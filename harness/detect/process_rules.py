@@ -303,14 +303,14 @@ def _device(case: Case) -> Says | None:
     if not (around and around.devices and case.category is Category.STREAM_EVALUATION):
         return None
     shown = "; ".join(case.seen.gpu)
-    if any(_utilisation(line) for line in case.seen.gpu):
+    if any(_utilization(line) for line in case.seen.gpu):
         told = f"waits for a GPU that works ({shown}): one long kernel, or one without end"
         return Says(Answer.ALIVE, told + place_from(case))
     idle = f"does nothing ({shown})" if shown else "nobody can ask"
     return Says(Answer.WAITING, f"waits for a GPU that {idle}{place_from(case)}")
 
 
-def _utilisation(line: str) -> float:
+def _utilization(line: str) -> float:
     """Per cent, of `name, 87 %, 1024 MiB`."""
     part = line.split(",")[1:2]
     words = part[0].split() if part else []

@@ -17,17 +17,17 @@ from pathlib import Path
 from harness.inject.inside.writer import HOOK, VARIABLE
 
 FOLDER = Path(__file__).parent / "hook"
-"""What goes in front of PYTHONPATH."""
+"""The folder that goes in front of PYTHONPATH."""
 
 
 @dataclass(frozen=True)
 class HookReport:
-    """What became of the hook."""
+    """The report of the hook."""
 
     wrapped: str | None = None
     """The library and version that it wrapped, such as `mlx-lm 0.32.2`."""
     disabled: str | None = None
-    """Why it switched itself off, if it did."""
+    """The reason why it switched itself off, if it did."""
 
 
 def environment(folder: Path, environ: Mapping[str, str], hook: bool) -> dict[str, str]:
@@ -43,8 +43,8 @@ def environment(folder: Path, environ: Mapping[str, str], hook: bool) -> dict[st
 
 
 def hook_report(folder: Path) -> HookReport | None:
-    """What the hook of the command that ran with `folder` left there, of several ranks that of the
-    first one; None when it left nothing: no mlx-lm training was started, or no hook asked for."""
+    """The report that the hook of a command left in `folder`; of several ranks, that of the first;
+    None when it left nothing: no mlx-lm training was started, or no hook asked for."""
     files = [folder / HOOK, *sorted(folder.glob(f"rank-*/{HOOK}"))]
     try:
         note = json.loads(next(file for file in files if file.exists()).read_bytes())

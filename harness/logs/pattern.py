@@ -32,10 +32,12 @@ def reader(pattern: str) -> Callable[[str], Reading | None]:
     except (re.error, RecursionError, OverflowError) as error:
         raise ValueError(f"not a regular expression: {error}") from error
     if not regex.groupindex:
-        raise ValueError(f"the pattern names no group, such as (?P<step>\\d+): {', '.join(GROUPS)}")
+        raise ValueError(
+            f"the pattern names no group: add one, such as (?P<step>\\d+), of {', '.join(GROUPS)}"
+        )
     unknown = sorted(regex.groupindex.keys() - set(GROUPS))
     if unknown:
-        raise ValueError(f"no such figure: {', '.join(unknown)}; there are {', '.join(GROUPS)}")
+        raise ValueError(f"no such figure: {', '.join(unknown)}; use {', '.join(GROUPS)}")
     if ambiguous(pattern):
         raise ValueError(
             "it repeats something that can match the same text in several ways, as (a+)+ does: "

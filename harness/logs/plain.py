@@ -1,4 +1,4 @@
-"""What people print themselves, and many trainers: names with figures.
+"""The lines that people print themselves, and many trainers: names with figures.
 
 step 12 loss=1.23                       epoch 1, iter 20: 0.123
 Epoch [1/10], Step [100/600], Loss: 0.5        iter 100: loss 2.5, time 12.1ms, mfu 3.1%
@@ -153,7 +153,7 @@ def _mmengine(line: str, given: dict[str, Any]) -> None:
 
 
 def _says_enough(line: str, given: dict[str, Any], counted: str) -> bool:
-    """Whether a line without a loss is a report. A step alone must not stand amid prose."""
+    """Check whether a line without a loss is a report. A step alone must not stand amid prose."""
     if ("step" not in given and "epoch" not in given) or counted.lower().endswith("batch"):
         return False  # `batch=32` may be a size
     if len(given) > 1 + ("total" in given):

@@ -84,7 +84,7 @@ def _count(text: str | None) -> int | None:
 
 @lru_cache(1024)
 def _meaning(description: str) -> tuple[str, float | None]:
-    """What a bar with this description counts, and of steps the epoch."""
+    """The unit that a bar with this description counts, and of steps the epoch."""
     if not description or description.isspace():
         return "", None
     if _OTHER.match(description):

@@ -1,4 +1,4 @@
-"""How an array lies in its buffer, and what MLX's operations make of it. Pure.
+"""The layout of an array in its buffer, and of the results of MLX's operations. Pure.
 
 The rules are those of MLX 0.32's `backend/common` and `backend/cpu`: which operations are views,
 which write into an input's buffer when nobody else needs it, and which copy an input first.
@@ -28,7 +28,7 @@ BINARY = {
     "Remainder", "Subtract", "BitwiseBinary", "ArcTan2",
 }  # fmt: skip
 _MATMULS = {"Matmul", "AddMM"}
-_QUANTISED = {"QuantizedMatmul", "GatherQMM"}
+_QUANTIZED = {"QuantizedMatmul", "GatherQMM"}
 
 
 class Layout(msgspec.Struct, frozen=True):
@@ -105,7 +105,7 @@ def copied(name: str, where: list[Layout]) -> list[int]:
     """The inputs that the operation copies into a temporary buffer first."""
     if name in _MATMULS:
         return [i for i in (0, 1) if not _is_matrix(where[i])]
-    if name in _QUANTISED:
+    if name in _QUANTIZED:
         return [i for i, layout in enumerate(where) if not layout.row]
     if name == "LogSumExp":
         return [
@@ -115,7 +115,7 @@ def copied(name: str, where: list[Layout]) -> list[int]:
 
 
 def kernels(name: str, inputs: int) -> int:
-    """How many pieces of work an operation hands to the device."""
+    """The number of pieces of work an operation hands to the device."""
     if name == "Concatenate":
         return inputs
     return 2 if name in ("Scatter", "ScatterAxis", "SliceUpdate", "AddMM") else 1
@@ -180,7 +180,7 @@ def _reshape(first: Layout, shape: Shape) -> Layout | None:
 
 
 def _collapse(layout: Layout) -> tuple[list[int], list[int]]:
-    """Neighbouring axes that lie as one, merged; axes of extent 1 left out."""
+    """Neighboring axes that lie as one, merged; axes of extent 1 left out."""
     extents: list[int] = []
     steps: list[int] = []
     for n, step in zip(layout.shape, layout.strides, strict=True):

@@ -1,4 +1,4 @@
-"""How much memory a training may use: the GPU's, the container's, or the machine's.
+"""The memory that a training may use: the GPU's, the container's, or the machine's.
 
 Never imports mlx: what it says of its GPU is told by the process that trains or traces.
 """
@@ -26,14 +26,15 @@ class Usable(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Limit(msgspec.Struct, frozen=True):
-    """What a control group allows; None: as much as there is."""
+    """The limits of a control group; None: as much as there is."""
 
     memory: int | None = None
     swap: int | None = None
 
 
 def usable(device: str = "cpu", reported: int | None = None) -> Usable:
-    """On this machine now, for MLX's `device` and the memory that MLX told of it."""
+    """The memory to use on this machine now, for MLX's `device` and the memory that MLX reports of
+    it."""
     total = of_gpu() if reported is None and device.startswith("gpu") else reported
     return choose(
         psutil.virtual_memory().total, psutil.swap_memory().total, limit(), _address_space(), total
@@ -41,7 +42,7 @@ def usable(device: str = "cpu", reported: int | None = None) -> Usable:
 
 
 def choose(ram: int, swap: int, group: Limit, address: int | None, gpu: int | None) -> Usable:
-    """What bounds a training. Pure."""
+    """The bound of a training's memory. Pure."""
     if gpu is not None:
         # Nothing of a GPU's memory is swapped; of memory that it shares with the CPU, what is
         # beyond the recommended size is no longer sure to be there.

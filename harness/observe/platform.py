@@ -16,17 +16,17 @@ from harness.observe.portable import Portable
 
 
 class Platform(Protocol):
-    """What a platform can show. What it cannot show is empty, or None: nothing here raises.
+    """The view that a platform offers. What it cannot show is empty, or None: nothing here raises.
 
     The one exception is `check`.
     """
 
     name: str
-    """As of `sys.platform`."""
+    """The name, as of `sys.platform`."""
     arch: str
     """The processor, as of `platform.machine()`."""
     shows_waits: bool
-    """Whether a deep look shows the system call, the timeout and the files that a thread has."""
+    """True if a deep look shows the system call, the timeout and the files that a thread has."""
 
     @property
     def unread(self) -> Mapping[str, str]:
@@ -64,7 +64,7 @@ class Platform(Protocol):
         """By thread, the call in which it waits with a part of its bytes moved, perhaps."""
 
     def at_prompt(self, process: Process) -> bool:
-        """Whether a thread reads from a terminal, or does nothing but wait until it can."""
+        """Check whether a thread reads from a terminal, or does nothing but wait until it can."""
 
 
 PLATFORMS: Mapping[str, Callable[[str, str], Platform]] = {"linux": Linux, "darwin": MacOS}

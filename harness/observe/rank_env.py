@@ -1,4 +1,4 @@
-"""Which rank of a job a process is, as its launcher has told it."""
+"""The rank of a process in its job, as the launcher names it."""
 
 from __future__ import annotations
 

@@ -32,13 +32,13 @@ _TIED = (
 It is given our number: once we have died it has another parent, and which one nobody can say (1, or
 a subreaper); and in a container it may be us who are 1."""
 _NOTICE_S = 0.05
-"""In so many seconds it is seen that a program is to be ended."""
+"""The seconds until it is seen that a program is to be ended."""
 _END_S = 2.0
-"""So long, at most, what was killed is waited for."""
+"""The longest wait for a killed program, in seconds."""
 
 
 class Answer(msgspec.Struct, frozen=True, kw_only=True):
-    """What a program said. `code` is None when it was ended by us; `problem` says why."""
+    """The answer of a program. `code` is None when it was ended by us; `problem` says why."""
 
     output: str
     errors: str
@@ -115,7 +115,7 @@ def _read(
 
 
 def _over(deadline: float, stop: threading.Event) -> str:
-    """Why a program may not run any longer; empty while it may."""
+    """The reason why a program may not run any longer; empty while it may."""
     if stop.is_set():
         return "ended together with the run"
     return "timeout" if time.monotonic() >= deadline else ""

@@ -1,4 +1,4 @@
-"""What leaves this machine: a run without whatever names a person, a machine or a secret."""
+"""The run that may leave this machine: without whatever names a person, a machine or a secret."""
 
 from __future__ import annotations
 
@@ -54,8 +54,7 @@ def named(name: str, personal: Personal) -> str:
 
 
 def home(folder: Path, scenario: str, personal: Personal) -> Path:
-    """Where in a run's folder the files of a scenario lie, which may be published by another
-    name than it has there."""
+    """The folder of a scenario in a run's folder. It may be published by another name."""
     own = folder / scenario
     if not own.is_dir() and folder.is_dir():
         for path in sorted(folder.iterdir()):
@@ -87,7 +86,8 @@ def cleaned(value: Any, personal: Personal) -> Any:
 
 
 def _cleaned_mapping(value: dict[Any, Any], personal: Personal) -> dict[Any, Any]:
-    """With as many entries as before, also where two keys were alike but for what is redacted."""
+    """Clean a mapping and keep the number of its entries, also where two keys were alike but for
+    what is redacted."""
     entries: dict[Any, Any] = {}
     for key, item in value.items():
         name = cleaned(key, personal)

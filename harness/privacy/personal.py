@@ -37,7 +37,8 @@ def gather() -> Personal:
 
 
 def joined(first: Personal, other: Personal) -> Personal:
-    """What either of them knows; a host that both know is called as the first one calls it."""
+    """The names that either of them knows; a host that both know is called as the first one calls
+    it."""
     return Personal(
         folders=tuple(dict.fromkeys((*first.folders, *other.folders))),
         users=tuple(dict.fromkeys((*first.users, *other.users))),
@@ -53,7 +54,7 @@ def keep(personal: Personal, folder: Path) -> None:
 
 
 def recall(folder: Path) -> Personal:
-    """Of whoever made the run in `folder`; of this person where nothing says so."""
+    """Read the names of whoever made the run in `folder`; else those of this person."""
     try:
         return msgspec.json.decode((folder / NAME).read_bytes(), type=Personal)
     except (OSError, msgspec.MsgspecError):

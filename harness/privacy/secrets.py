@@ -1,4 +1,4 @@
-"""What in a text is a secret, by its form or by the word before it. Pure.
+"""The secrets in a text, recognized by its form or by the word before it. Pure.
 
 Where it is open whether a word is a secret it is taken for one: a report that lacks a word can be
 mended, a published token cannot.
@@ -52,7 +52,7 @@ def hidden(text: str) -> str:
 
 
 def _key_ends(text: str) -> str:
-    """Of a key's block whose beginning was cut off, the lines that are left of it."""
+    """The lines that are left of a key's block whose beginning was cut off."""
     while (end := _KEY_END.search(text)) is not None:
         lines = text[: end.start()].split("\n")
         while len(lines) > 1 and _KEY_LINE.fullmatch(lines[-2]):

@@ -39,14 +39,14 @@ _GIVEN_TO = re.compile(
     rf"(?:{_MADE})?$",
     re.IGNORECASE,
 )
-"""What stands before a string that is a secret."""
+"""The text before a string that is a secret."""
 _BEFORE = 240
 _FIXED = frozenset((*keyword.kwlist, *keyword.softkwlist, *dir(builtins)))
 
 
 @lru_cache(maxsize=1 << 10)
 def redacted_source(text: str, personal: Personal) -> str:
-    """As any text, where it cannot be read as Python."""
+    """Redact a source; like any text, where it cannot be read as Python."""
     text = sanitize(text)
     if not _parses(text):
         return redacted(text, personal)
@@ -61,7 +61,7 @@ class _Redactor:
         self._names = _renamed(text, personal)
         self._made: list[str] = []
         self._hidden_end = -1
-        """Where the last secret ended: a string that goes on with it is one as well."""
+        """The end of the last secret: a string that goes on with it is one as well."""
         self._in_list = False
 
     def result(self) -> str:
@@ -69,7 +69,7 @@ class _Redactor:
         return "".join(self._made)
 
     def _code(self, at: int, in_format: bool) -> int:
-        """From `at` on to the end, in a format string's field to what ends its expression."""
+        """Redact from `at` on, in a format string's field up to the end of its expression."""
         text, depth = self._text, 0
         while at < len(text):
             match = _TOKEN.match(text, at)
@@ -158,7 +158,7 @@ class _Redactor:
         return given["key"] or "secret", given["pair"] is not None
 
     def _inner(self, raw: str, string: re.Match[str], goes_on: bool) -> str:
-        """What stands between the quotes: also when it is read, nothing is left to hide."""
+        """Redact what stands between the quotes: also when it is read, nothing is left to hide."""
         published = self._part(raw, goes_on)
         if published == WRITTEN.sub("", raw):
             published = raw  # terminal sequences that it writes are its own

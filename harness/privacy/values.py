@@ -29,7 +29,7 @@ _TYPE = (
 )
 SIGN = rf"(?:(?:is|was)[ \t]{{0,4}}:|:[ \t]*{_TYPE}[ \t]*=|:=|=>|={{1,3}}|!=|:)[ \t]{{0,8}}"
 _CALL = r"(?:(?:(?-i:[A-Z])\w{0,40}|str|bytes|repr)\(|\()?[ \t]{0,4}"
-"""What makes a value of a text, and does not look one up by its name."""
+"""The calls that make a value of a text, and do not look one up by its name."""
 _LINE = r"[ \t]{0,8}(?:\n|\\{1,64}n)"
 
 
@@ -115,17 +115,18 @@ def hidden(text: str) -> str:
 
 
 def names_secret(argument: str) -> bool:
-    """Whether a command's word is an option whose value is a secret."""
+    """Check whether a command's word is an option whose value is a secret."""
     return bool(_NAMES.fullmatch(argument))
 
 
 def names_user(argument: str) -> bool:
-    """Whether a command's word is an option whose value may be a user's name and password."""
+    """Check whether a command's word is an option whose value may be a user's name and password."""
     return argument in ("-u", "--user", "--proxy-user")
 
 
 def stays(key: str, value: str, quoted: bool) -> bool:
-    """Whether `value` is none, although `key` has the word: a tokenizer's, a pass's number."""
+    """Check whether `value` is none, although `key` has the word: a tokenizer's, a pass's
+    number."""
     if not value or value == "<secret>":
         return True
     if key in ("pass", "Pass"):
@@ -165,7 +166,8 @@ def _in_quotes(key: str, quoted: str, whole: str) -> str:
 
 
 def _of_words(key: str) -> bool:
-    """Whether `key` may be of a tokenizer, whose words and counts are a trainer's daily bread."""
+    """Check whether `key` may be of a tokenizer, whose words and counts are a trainer's daily
+    bread."""
     return bool(
         re.search("token", key, re.IGNORECASE)
         and not re.search("secret|passw|key|credential", key, re.IGNORECASE)
@@ -173,8 +175,8 @@ def _of_words(key: str) -> bool:
 
 
 def follows(key: str, value: str) -> bool:
-    """Whether `value`, which a comma parts from `key`, may belong to it: of a tokenizer's names
-    one stands after the other."""
+    """Check whether `value`, which a comma parts from `key`, may belong to it: of a tokenizer's
+    names one stands after the other."""
     return not _of_words(key) or bool(_LONG.fullmatch(f"'{value}'"))
 
 
@@ -193,7 +195,7 @@ def _cell(match: re.Match[str]) -> str:
 
 
 def _block(match: re.Match[str]) -> str:
-    """Of a YAML block the lines that stand further in than its key."""
+    """Hide the lines of a YAML block that stand further in than its key."""
     line = match.string[match.string.rfind("\n", 0, match.start()) + 1 : match.start()]
     least = len(line) - len(line.lstrip(" \t"))
     lines = re.split(rf"({_LINE})", match[2])
@@ -210,7 +212,7 @@ def _block(match: re.Match[str]) -> str:
 
 
 def _is_code(bare: str, match: re.Match[str]) -> bool:
-    """Whether it is an expression of a program and no value."""
+    """Check whether it is an expression of a program and no value."""
     if _NO_VALUE.fullmatch(bare) or bare == re.split(r"\W", match["key"])[0]:
         return True
     return bool(_CODE.fullmatch(bare)) and match.string[match.end() : match.end() + 1] in ("(", "[")

@@ -1,4 +1,4 @@
-"""How a function in somebody's file or notebook becomes a scenario, which is a file.
+"""Make a scenario, which is a file, of a function in a file or a notebook.
 
 The supervisor writes a small file (`write`) that, in the worker, imports the function from where
 it stands (`function`), with the module's own name and the same `sys.path`. A function that
@@ -64,17 +64,18 @@ def summary(function: Function) -> str:
 
 
 def name(function: Function) -> str:
-    """What the function is called where it stands. Raises UsageError as `write` does."""
+    """The function's name where it stands. Raises UsageError as `write` does."""
     own: str = _unwrapped(function).__name__
     return own
 
 
 NOT_WHOLE = "# Not all that this uses is shown: "
-"""How a text begins that cannot be run alone."""
+"""The beginning of a text that cannot be run alone."""
 
 
 def text(functions: Mapping[str, Function]) -> str:
-    """What a person wrote of `functions`, with all of it that they use; at its end they are bound.
+    """The text that a person wrote of `functions`, with all of it that they use; at its end they
+    are bound.
 
     Where not all of it can be had, their own texts after a line that says why.
     """
@@ -84,7 +85,9 @@ def text(functions: Mapping[str, Function]) -> str:
         if all(homeless):
             whole = from_notebook.source(list(bare.values()))
         elif any(homeless):
-            raise UsageError("one function stands in a file, the other in none")
+            raise UsageError(
+                "one function stands in a file, the other in none: put both into one file"
+            )
         else:
             stand = [
                 (origin.__module__, _file(origin), origin.__name__) for origin in bare.values()
@@ -106,7 +109,7 @@ def text(functions: Mapping[str, Function]) -> str:
 
 
 BOUND = "SCENARIO"
-"""What is bound to the functions of a scenario, where they have other names."""
+"""The name that is bound to the functions of a scenario, where they have other names."""
 
 
 def _text(function: Any) -> str:
@@ -125,16 +128,16 @@ def _unwrapped(function: Function) -> Any:
     if not known:
         name = getattr(function, "__qualname__", repr(function))
         raise UsageError(
-            f"{name} is no function at the top level of a module, which alone another process "
-            "can import; functools.partial gives such a function its arguments"
+            f"{name} is not at the top level of a module, so another process cannot import it: "
+            "move it there, and give it its arguments by functools.partial"
         )
     if function.__name__ == "<lambda>":
-        raise UsageError("a lambda has no name by which another process could import it")
+        raise UsageError("a lambda has no name by which another process could import it: use def")
     return function
 
 
 def _is_static(function: Any) -> bool:
-    """Whether it is a staticmethod of a class at the top level of its module."""
+    """Check whether it is a staticmethod of a class at the top level of its module."""
     *outer, name = function.__qualname__.split(".")
     holder: Any = sys.modules.get(function.__module__)
     for part in outer:
@@ -160,7 +163,7 @@ def _with_arguments(text: str, function: Function) -> str:
 
 
 def _argument(value: Any) -> str:
-    """What evaluates to `value` in the worker."""
+    """The expression that evaluates to `value` in the worker."""
     if isinstance(value, Path):
         return f"Path({str(value)!r})"
     kind = type(value)
@@ -174,8 +177,8 @@ def _argument(value: Any) -> str:
         same = False
     if not same:
         raise UsageError(
-            f"the argument {value!r} is none that another process can be given: give literals, "
-            "such as numbers and strings, paths, or members of an Enum"
+            f"the argument {value!r} cannot be passed to another process: pass a literal, "
+            "such as a number or a string, a path, or a member of an Enum"
         )
     return repr(value)
 
@@ -219,5 +222,5 @@ def _module(name: str, file: Path) -> ModuleType:
 
 
 def inside_worker() -> bool:
-    """Whether this process is a worker, which imports the files of its scenario."""
+    """Check whether this process is a worker, which imports the files of its scenario."""
     return any("harness.worker" in argument for argument in sys.orig_argv)

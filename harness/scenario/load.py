@@ -1,4 +1,5 @@
-"""What a scenario is, and where the shipped ones are. Nothing here imports a scenario.
+"""Scenario files: their content, and the place of the shipped ones. Nothing here imports a
+scenario.
 
 A scenario is a Python file that defines `make_step(training)`, which returns the training step, a
 function of one batch that returns the loss. Its docstring says what it varies. It may define
@@ -62,7 +63,7 @@ def find(targets: Iterable[str]) -> tuple[ScenarioInfo, ...]:
     names = [info.name for info in infos]
     for name in names:
         if names.count(name) > 1:
-            raise UsageError(f"two scenarios are named {name}")
+            raise UsageError(f"two scenarios are named {name}: rename one of the files")
     return tuple(infos)
 
 
@@ -71,11 +72,13 @@ def _find(target: str) -> list[ScenarioInfo]:
     if path.is_dir():
         infos = [load(file) for file in _files(path)]
         if not infos:
-            raise UsageError(f"no scenario in the folder {target}")
+            raise UsageError(f"no scenario in the folder {target}: name a folder with *.py files")
         return infos
     if target.endswith(".py") or "/" in target:
         if not path.is_file():
-            raise UsageError(f"no such scenario file: {target}")
+            raise UsageError(
+                f"no such scenario file: {target} (see the shipped ones with: harness list)"
+            )
         return [load(path)]
     known = shipped()
     if target not in known:
@@ -106,14 +109,16 @@ def load(path: Path) -> ScenarioInfo:
             f"{path}{f':{line}' if line else ''}: not Python: {error.args[0]}"
         ) from error
     if "make_step" not in names(tree):
-        raise UsageError(f"{path} has no make_step(training): see docs/guide/scenarios.md")
+        raise UsageError(
+            f"{path} has no make_step(training): define it, as docs/guide/scenarios.md shows"
+        )
     doc = ast.get_docstring(tree) or ""
     settings = _literal(tree, "SETTINGS", {}, path)
     expects = _literal(tree, "EXPECTS", (), path)
     if not isinstance(settings, dict):
-        raise UsageError(f"{path}: SETTINGS must be a dict")
+        raise UsageError(f"{path}: SETTINGS must be a dict, such as {{'steps': 5}}")
     if not isinstance(expects, list | tuple | set):
-        raise UsageError(f"{path}: EXPECTS must be a tuple of strings")
+        raise UsageError(f"{path}: EXPECTS must be a tuple of strings, such as ('loss_flat',)")
     info = ScenarioInfo(
         name=path.stem,
         path=str(path),
@@ -149,7 +154,7 @@ def apply(settings: Settings, info: ScenarioInfo) -> Settings:
 
 
 def mistake(error: msgspec.ValidationError, kind: type[msgspec.Struct]) -> str:
-    """What is wrong with what somebody wrote for a `kind`: `steps: expected int, got str`."""
+    """Describe the error in what somebody wrote for a `kind`: `steps: expected int, got str`."""
     text = str(error).replace("`", "")
     unknown = re.fullmatch(r"Object contains unknown field (\w+)", text)
     if unknown is None:
@@ -199,5 +204,7 @@ def _literal(tree: ast.Module, name: str, default: Any, path: Path) -> Any:
             try:
                 return ast.literal_eval(node.value)
             except ValueError as error:
-                raise UsageError(f"{path}:{node.lineno}: {name} must be a literal") from error
+                raise UsageError(
+                    f"{path}:{node.lineno}: {name} must be a literal: write the values out"
+                ) from error
     return default

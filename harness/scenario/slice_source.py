@@ -101,7 +101,7 @@ class _Slicer:
         return self._modules[name]
 
     def take(self, module: _Module, name: str) -> None:
-        """What binds `name` in `module`, after all that this uses itself."""
+        """Take the statement that binds `name` in `module`, after all that this uses itself."""
         if (module.name, name) in self._seen:
             return
         self._seen.add((module.name, name))

@@ -37,9 +37,9 @@ class StackEvidence(msgspec.Struct, frozen=True, kw_only=True):
     between: tuple[StackCapture, ...] = ()
     """Glances in the pause between the two."""
     moved: bool | None = None
-    """Whether the threads that matter moved between the two; None when that was not seen."""
+    """True if the threads that matter moved between the two; None when that was not seen."""
     waits: wait_site.Waits | None = None
-    """What it waits for, by the last look that saw anything."""
+    """The thing that it waits for, by the last look that saw anything."""
 
 
 def capture(

@@ -1,4 +1,4 @@
-"""From stacks to a wait site: which thread waits for what, and a fingerprint of the whole.
+"""The wait site of stacks: which thread waits for what, and a fingerprint of the whole.
 
 Pure. Each thread is judged by the first rule of an ordered table that matches one of its frames;
 then the thread that names the cause is picked. The fingerprint is the same for each run of the
@@ -19,11 +19,11 @@ from harness.stacks.wait_rules import BLOCKING, RULES, WORKER, Category, Scope
 
 
 class WaitSite(msgspec.Struct, frozen=True, kw_only=True):
-    """What one thread is doing."""
+    """The work or wait of one thread."""
 
     category: Category
     description: str
-    """As a sentence's end: "waits for the network"."""
+    """The end of a sentence: "waits for the network"."""
     function: str | None = None
     """The frame that says so."""
     python_frame: str | None = None
@@ -35,10 +35,10 @@ class WaitSite(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Waits(msgspec.Struct, frozen=True, kw_only=True):
-    """What a whole process waits for."""
+    """The waits of a whole process."""
 
     overall: WaitSite
-    """Of the thread that names the cause; usually, but not always, the main one."""
+    """The site of the thread that names the cause; usually, but not always, the main one."""
     threads: tuple[WaitSite, ...]
     """All of them, the main one first."""
     fingerprint: str
@@ -49,7 +49,7 @@ _COMPREHENSION = ("<genexpr>", "<listcomp>", "<dictcomp>", "<setcomp>")
 
 
 def explain(threads: Sequence[ThreadStack]) -> Waits | None:
-    """What the process that has `threads` waits for; None when there are none."""
+    """The waits of the process that has `threads`; None when there are none."""
     if not threads:
         return None
     looked = _look(threads)
@@ -61,7 +61,7 @@ def explain(threads: Sequence[ThreadStack]) -> Waits | None:
 
 
 def clearest(looks: Iterable[Sequence[ThreadStack]]) -> Waits | None:
-    """What the first of `looks` shows in which the thread that names the cause could be seen.
+    """The waits in the first of `looks` in which the thread that names the cause could be seen.
 
     Where none is such, what the first one shows. One caught in code without names, as of a C
     library that copies memory, may well have been seen by the next.
@@ -81,7 +81,7 @@ def _look(threads: Iterable[ThreadStack]) -> _Looked:
 
 
 def wait_site(thread: ThreadStack) -> WaitSite:
-    """What one thread is doing."""
+    """The work or wait of one thread."""
     category, function, description = _judge(thread)
     holds = thread.gil is Gil.HOLDS
     if holds and category is Category.SLEEP:
@@ -129,7 +129,7 @@ def _unmatched(thread: ThreadStack) -> tuple[Category, str | None, str]:
 
 
 def _hidden(frame: Frame) -> bool:
-    """Whether `frame` may wait: the interpreter's own code does so in the C library alone."""
+    """Check whether `frame` may wait: the interpreter's own code does so in the C library alone."""
     return frame.function == UNKNOWN and frame.system and not in_interpreter(frame)
 
 
@@ -213,7 +213,8 @@ def _signature(thread: ThreadStack) -> str:
 
 
 def same_place(first: Sequence[ThreadStack], other: Sequence[ThreadStack]) -> bool:
-    """Whether the main thread and the one that names the cause have not moved between two looks.
+    """Check whether the main thread and the one that names the cause have not moved between two
+    looks.
 
     Others are not asked: a network thread may spin for ever in a job that is dead.
     """
@@ -221,7 +222,7 @@ def same_place(first: Sequence[ThreadStack], other: Sequence[ThreadStack]) -> bo
 
 
 def may_run(threads: Sequence[ThreadStack]) -> bool:
-    """Whether the main thread runs or could not be seen, and is what names the cause."""
+    """Check whether the main thread runs or could not be seen, and is what names the cause."""
     if not threads:
         return False
     overall = _overall(_look(threads))[1]
@@ -238,7 +239,8 @@ def calls(threads: Sequence[ThreadStack]) -> str:
 
 
 def in_library(threads: Sequence[ThreadStack]) -> bool:
-    """Whether the main thread is in native code that is neither the C library's nor Python's."""
+    """Check whether the main thread is in native code that is neither the C library's nor
+    Python's."""
     main = _look(threads)[0][0]
     tip = _tip(main.frames)
     return tip < len(main.frames) and not main.frames[tip].python
@@ -258,12 +260,13 @@ def _places(threads: Sequence[ThreadStack]) -> set[tuple[object, ...]]:
 
 
 def _tip(frames: Sequence[Frame]) -> int:
-    """How many of the innermost frames are the system's."""
+    """The number of innermost frames that are the system's."""
     return next((index for index, frame in enumerate(frames) if not frame.system), len(frames))
 
 
 def _interrupted(frames: Sequence[Frame]) -> bool:
-    """Whether Python code itself waits on a condition: so it does for the GIL and nothing else.
+    """Check whether Python code itself waits on a condition: so it does for the GIL and nothing
+    else.
 
     A Python frame that calls a lock or a sleep has that function of the interpreter in between.
     """

@@ -72,7 +72,7 @@ def collect(
     each = {pid: _told(one) for pid, one in seen}
     told = _deepest(list(each.values()), [names.get(pid, "") for pid in each])
     if any(platform.current().devices(pid) for pid, _ in seen):
-        told["gpu"] = gpu.utilisation(stop=stop)
+        told["gpu"] = gpu.utilization(stop=stop)
     try:
         (folder / f"state{name}.json").write_bytes(
             msgspec.json.format(msgspec.json.encode(_state(snapshot, last, seen)), indent=1)
@@ -152,7 +152,7 @@ def inspect(pid: int, folder: Path, stop: threading.Event | None = None) -> Insp
         told=_site(site),
         calls=frozenset(wait_site.calls(one) for one in every),
         library=any(map(wait_site.in_library, every)),
-        gpu_busy=on_gpu and gpu.busy(gpu.utilisation(stop=stop)),
+        gpu_busy=on_gpu and gpu.busy(gpu.utilization(stop=stop)),
     )
 
 

@@ -1,4 +1,4 @@
-"""What MLX tells of the device it trains on. The one who asks has imported mlx."""
+"""The figures that MLX gives of its device. The caller has imported mlx."""
 
 from __future__ import annotations
 
@@ -6,7 +6,8 @@ from collections.abc import Mapping
 from typing import Any
 
 _SIZES = ("max_recommended_working_set_size", "memory_size", "total_memory")
-"""What `mx.device_info` calls a GPU's memory, the most telling first: Metal's two, then CUDA's."""
+"""The names of a GPU's memory in `mx.device_info`, the most telling first: Metal's two, then
+CUDA's."""
 
 
 def memory(mx: Any) -> int | None:

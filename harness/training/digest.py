@@ -1,4 +1,5 @@
-"""Whether tensors changed, without a copy of them: two checksums each, computed on the device.
+"""Digests that show whether tensors changed, without a copy of them: two checksums each, computed
+on the device.
 
 Both are sums modulo 2**32 over the bit patterns, one of them weighted by position, so any single
 changed element shows, and so does nearly every swap. A tensor is read in slices of 16 MiB: an 8B
@@ -27,13 +28,13 @@ def digest(array: mx.array) -> Digest:
         part = flat[start : start + _SLICE].astype(mx.uint32)
         weights = mx.arange(part.size, dtype=mx.uint32) * 2 + (2 * start + 1) % (1 << 32)
         sums = mx.stack([mx.sum(part), mx.sum(part * weights.astype(mx.uint32))])
-        plain, weighed = (int(checksum.item()) for checksum in sums)  # type: ignore[arg-type]
-        total, weighted = (total + plain) % (1 << 32), (weighted + weighed) % (1 << 32)
+        unweighted, weighed = (int(checksum.item()) for checksum in sums)  # type: ignore[arg-type]
+        total, weighted = (total + unweighted) % (1 << 32), (weighted + weighed) % (1 << 32)
     return total, weighted
 
 
 def is_finite(array: mx.array) -> bool:
-    """Whether an evaluated array holds neither NaN nor infinity; true for integers."""
+    """Check whether an evaluated array holds neither NaN nor infinity; true for integers."""
     if not mx.issubdtype(array.dtype, mx.inexact):
         return True
     flat = mx.reshape(array, (-1,))

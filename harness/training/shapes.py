@@ -47,15 +47,17 @@ def _answer(settings: Settings) -> Shapes | str:
 
 
 def measure(settings: Settings) -> Shapes:
-    """What would be trained. Raises UsageError as `models.build` does."""
+    """The shapes of the training. Raises UsageError as `models.build` does."""
     if settings.device is not None:
         try:
             mx.set_default_device(mx.Device(getattr(mx.DeviceType, settings.device), 0))
         except Exception as error:
-            raise UsageError(f"MLX has no {settings.device} here: {error}") from error
+            raise UsageError(
+                f"MLX has no {settings.device} here: choose another --device ({error})"
+            ) from error
     version = importlib.metadata.version("mlx")
     if tuple(map(int, version.split(".")[:3])) < TRACES:
-        raise UsageError(f"MLX {version} cannot show a step's operations: 0.29.3 can")
+        raise UsageError(f"MLX {version} cannot show a step's operations: install 0.29.3 or later")
     mx.reset_peak_memory()
     model = models.prepare(settings, lazy=True)[0]
     parameters, parameter_bytes, trainable, trainable_bytes, dtype = models.describe(model)
@@ -67,7 +69,7 @@ def measure(settings: Settings) -> Shapes:
     except OverflowError as error:
         raise UsageError(
             f"{settings.batch_size} sequences of {settings.seq_len} tokens are more than MLX can "
-            f"hold in one array: {error}"
+            f"hold in one array: lower --batch-size or --seq-len ({error})"
         ) from error
     return Shapes(
         parameters=parameters,

@@ -119,7 +119,7 @@ def test_the_terminal_goes_away(trial):
     trial.nothing_is_lost(result)
 
 
-def test_a_second_interrupt_is_honoured_at_once(trial):
+def test_a_second_interrupt_is_honored_at_once(trial):
     """The first grants an hour here, and the worker would use it."""
     trial.with_module(
         "sitecustomize", "from harness.supervise import scheduler; scheduler.GRACE_S = 3600.0\n"

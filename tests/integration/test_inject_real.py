@@ -40,7 +40,7 @@ def beats(tmp_path):
 
 
 def run(argv, folder, hook=True, path=(), **variables):
-    """The command's output, without colours. `path`: further folders of modules."""
+    """The command's output, without colors. `path`: further folders of modules."""
     environ = {**os.environ, "PYTHONPATH": os.pathsep.join(map(str, path)), **variables}
     if folder is not None:
         environ = environment(folder, environ, hook)

@@ -552,14 +552,14 @@ def test_the_gpus_are_asked_what_they_do(tmp_path, monkeypatch):
     tool.write_text("#!/bin/sh\necho 'NVIDIA H100 80GB HBM3, 100 %, 1034 MiB'\n")
     tool.chmod(0o755)
     monkeypatch.setenv("PATH", str(tmp_path), prepend=os.pathsep)
-    assert gpu.utilisation() == ["NVIDIA H100 80GB HBM3, 100 %, 1034 MiB"]
+    assert gpu.utilization() == ["NVIDIA H100 80GB HBM3, 100 %, 1034 MiB"]
     tool.write_text("#!/bin/sh\necho 'no devices were found'; exit 6\n")
-    assert gpu.utilisation() == []
+    assert gpu.utilization() == []
 
 
 def test_without_a_tool_nothing_is_known_of_gpus(tmp_path, monkeypatch):
     monkeypatch.setenv("PATH", str(tmp_path))
-    assert gpu.utilisation() == []
+    assert gpu.utilization() == []
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="as only Linux does it")

@@ -150,7 +150,7 @@ def test_what_no_other_process_can_import_is_refused(tmp_path, function):
 def test_a_nested_function_is_refused(tmp_path):
     def inner(training): ...
 
-    with pytest.raises(UsageError, match="inner is no function at the top level"):
+    with pytest.raises(UsageError, match="inner is not at the top level"):
         api.Scenario(inner).info(tmp_path)
 
 

@@ -57,7 +57,7 @@ def in_rusage(info: bytes) -> int:
 
 
 def _output(*command: str) -> str:
-    """What a small tool of the system prints; empty when it cannot."""
+    """The output of a small tool of the system; empty when it cannot."""
     try:
         done = subprocess.run(command, capture_output=True, text=True, timeout=5, check=False)
     except (OSError, subprocess.SubprocessError):

@@ -1,4 +1,4 @@
-"""What `faulthandler` writes on a signal: Python frames alone, innermost first."""
+"""The output of `faulthandler` after a signal: Python frames alone, innermost first."""
 
 from __future__ import annotations
 
