@@ -7,10 +7,10 @@ from typing import Any
 import msgspec
 
 from harness.model.beats import Position
-from harness.model.enums import Word
+from harness.model.enums import TextEnum
 
 
-class Outcome(Word):
+class Outcome(TextEnum):
     COMPLETED = "completed"
     HUNG = "hung"
     DIVERGED = "diverged"
@@ -19,7 +19,7 @@ class Outcome(Word):
     SKIPPED = "skipped"
 
 
-class Severity(Word):
+class Severity(TextEnum):
     ERROR = "error"
     WARNING = "warning"
     INFO = "info"

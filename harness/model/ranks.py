@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import msgspec
 
-from harness.model.enums import Word
+from harness.model.enums import TextEnum
 
 
-class Standing(Word):
+class Standing(TextEnum):
     """The state of one rank of a job, seen among the others."""
 
     DEAD = "dead"

@@ -5,13 +5,13 @@ from __future__ import annotations
 import msgspec
 
 from harness.model.beats import SCHEMA
-from harness.model.enums import Word
+from harness.model.enums import TextEnum
 from harness.model.outcome import Cause, Finding, Outcome
 from harness.model.ranks import RankResult
 from harness.model.settings import ScenarioInfo, Settings
 
 
-class Bound(Word):
+class Bound(TextEnum):
     """Whose memory a training is given."""
 
     MACHINE = "machine"
@@ -119,7 +119,7 @@ class Metrics(msgspec.Struct, frozen=True, kw_only=True):
     drain_s: float | None = None
 
 
-class Verdict(Word):
+class Support(TextEnum):
     SUPPORTED = "supported"
     REFUTED = "refuted"
     UNTESTED = "untested"
@@ -128,7 +128,7 @@ class Verdict(Word):
 class Hypothesis(msgspec.Struct, frozen=True, kw_only=True):
     id: str
     title: str
-    verdict: Verdict
+    verdict: Support
     because: tuple[str, ...] = ()
     conflicts: tuple[str, ...] = ()
     """Evidence that speaks against the verdict, or the two sides when there is none."""

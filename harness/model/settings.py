@@ -6,7 +6,7 @@ from typing import Any
 
 import msgspec
 
-from harness.model.enums import Word
+from harness.model.enums import TextEnum
 from harness.model.outcome import Outcome
 
 BUILT_IN_MODELS = ("tiny", "micro")
@@ -38,7 +38,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     """True if each rank writes down the collectives that it issues."""
 
 
-class OnHang(Word):
+class OnHang(TextEnum):
     """The treatment of a worker that is hung, once its evidence is saved."""
 
     KILL = "kill"

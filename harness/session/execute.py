@@ -20,7 +20,7 @@ from harness.report import write_all
 from harness.session import jobs, resume
 from harness.session.conclude import conclude, is_decided
 from harness.session.folder import SavedPlan, explain, locked, new_folder, save, save_plan
-from harness.session.plan import Options, Run
+from harness.session.plan import Options, PlannedRun
 from harness.supervise import foreground, scheduler
 from harness.text.units import plural
 
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
 
 def execute(
-    plan: Sequence[Run],
+    plan: Sequence[PlannedRun],
     settings: Settings | None,
     options: Options,
     observer: scheduler.Observer,
@@ -64,7 +64,7 @@ class _Session:
 
     def __init__(
         self,
-        plan: Sequence[Run],
+        plan: Sequence[PlannedRun],
         settings: Settings | None,
         options: Options,
         observer: scheduler.Observer,
@@ -154,7 +154,7 @@ class _Session:
         save_plan(self._earlier.plan, self._folder)
         save(self._earlier.run, self._folder, self._personal)
 
-    def _start(self, run: Run) -> Job:
+    def _start(self, run: PlannedRun) -> Job:
         return jobs.start(run, self._options, self._folder, self._terminal)
 
     def _wanted(self, index: int) -> bool:
@@ -173,7 +173,7 @@ class _Session:
                 return False
         return True
 
-    def _leave_out(self, run: Run, reason: str) -> None:
+    def _leave_out(self, run: PlannedRun, reason: str) -> None:
         left = LeftOut(scenario=run.info.name, repeat=run.repeat, reason=reason)
         self._run = msgspec.structs.replace(self._run, left_out=(*self._run.left_out, left))
 
@@ -230,7 +230,7 @@ class _Session:
         self._observer.finished(job, result)
 
 
-def _unique(plan: Sequence[Run]) -> tuple[ScenarioInfo, ...]:
+def _unique(plan: Sequence[PlannedRun]) -> tuple[ScenarioInfo, ...]:
     return tuple({run.info.name: run.info for run in plan}.values())
 
 

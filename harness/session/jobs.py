@@ -6,14 +6,14 @@ from pathlib import Path
 
 from harness.model import WorkerSpec
 from harness.session import hostfile
-from harness.session.plan import Options, Run
+from harness.session.plan import Options, PlannedRun
 from harness.supervise.command import CommandJob
 from harness.supervise.job import Job
 from harness.supervise.scenario_ranks import RankedJob
 from harness.supervise.terminal import Terminal
 
 
-def start(run: Run, options: Options, folder: Path, terminal: Terminal | None) -> Job:
+def start(run: PlannedRun, options: Options, folder: Path, terminal: Terminal | None) -> Job:
     """Start `run`, with its files in a new folder of its own below `folder`."""
     home = folder / run.info.name / str(run.repeat)
     home.mkdir(parents=True)
