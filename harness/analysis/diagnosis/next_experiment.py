@@ -9,9 +9,9 @@ from itertools import combinations
 
 from harness.analysis.diagnosis import effects
 from harness.analysis.diagnosis.effects import CHANCE
+from harness.analysis.diagnosis.evidence import Evidence, cell, informative_runs, stays
 from harness.analysis.diagnosis.hypotheses import HYPOTHESES, TABLE, TWINS, Cell, Effect, Theory
 from harness.analysis.diagnosis.quantities import may_hide
-from harness.analysis.diagnosis.verdicts import Evidence, cell, informative_runs, stays
 from harness.model import Hypothesis, Settings, Support
 from harness.scenario.load import BASELINE
 

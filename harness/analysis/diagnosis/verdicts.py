@@ -11,8 +11,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from harness.analysis.diagnosis import effects, quantities, symptoms
-from harness.analysis.diagnosis.effects import Groups, Reference
+from harness.analysis.diagnosis import effects, quantities
+from harness.analysis.diagnosis.effects import Reference
+from harness.analysis.diagnosis.evidence import Evidence, cell, informative_runs, runs_of
 from harness.analysis.diagnosis.hypotheses import (
     HYPOTHESES,
     STOPS,
@@ -24,13 +25,11 @@ from harness.analysis.diagnosis.hypotheses import (
     Theory,
 )
 from harness.analysis.diagnosis.symptoms import Facts, describe
-from harness.model import Environment, Hypothesis, ScenarioResult, Settings, Support
+from harness.model import Hypothesis, Support
 from harness.scenario.load import BASELINE
 
 COMPANIONS = {"deferred": "memory"}
 """Hypotheses that do not exclude each other: the time of work, and the amount of it."""
-JIT = frozenset(("stale_compile", "retrace"))
-"""Hypotheses that only a compiled step can show."""
 COMES_AND_GOES = "the symptom is not in every run: repeat the run to separate the hypotheses"
 MOST = 6
 """Sentences that a verdict gives."""
@@ -56,17 +55,6 @@ class Assessment:
     """All that is against it are runs without the symptom, and one that comes and goes has such."""
 
 
-@dataclass(frozen=True)
-class Evidence:
-    """Runs, settings and machine of a diagnosis."""
-
-    runs: tuple[Facts, ...]
-    groups: Groups
-    settings: Settings | None
-    """None of outside commands."""
-    environment: Environment
-
-
 def assess(evidence: Evidence) -> tuple[Hypothesis, ...]:
     """Give a verdict on each hypothesis, in the order of the table."""
     assessments = {theory.id: _assess(theory, evidence) for theory in HYPOTHESES}
@@ -90,31 +78,6 @@ def unexplained(evidence: Evidence, hypotheses: Sequence[Hypothesis]) -> str | N
     ):
         return None
     return describe(runs, symptoms_seen)
-
-
-def arrange(
-    results: Sequence[ScenarioResult], settings: Settings | None, environment: Environment
-) -> Evidence:
-    runs = tuple(run for run in symptoms.gather(results) if run.informative)
-    groups: dict[str, list[Facts]] = {}
-    for run in runs:
-        groups.setdefault(run.name, []).append(run)
-    return Evidence(runs, groups, settings, environment)
-
-
-def cell(scenario: str, theory: Theory) -> Cell | None:
-    """The expectation of `theory` for a scenario; None where it has none."""
-    return TABLE.get(scenario, {}).get(theory.id)
-
-
-def stays(scenario: str, theory: Theory) -> bool:
-    """Return True if this scenario must show the symptom of `theory` when the baseline does."""
-    return cell(scenario, theory) == Cell(Effect.STAYS, True)
-
-
-def informative_runs(theory: Theory, evidence: Evidence) -> list[Facts]:
-    """Runs that are well and would have shown it."""
-    return _informative_runs(theory, [name for name in TABLE if stays(name, theory)], evidence)
 
 
 # --- for and against -----------------------------------------------------------------------------
@@ -309,7 +272,7 @@ def _unseen(theory: Theory, evidence: Evidence) -> Hypothesis:
         beside = "the baseline does not" if known else "and the baseline was not run"
         return _say(theory, Support.UNTESTED, (f"{elsewhere_text}, {beside}",))
     shows = [n for n in TABLE if (c := cell(n, theory)) and c.effect is Effect.SHOWS]
-    if missing := [name for name in shows if not _informative_runs(theory, [name], evidence)]:
+    if missing := [name for name in shows if not runs_of(theory, [name], evidence)]:
         if any(not run.compiles for name in missing for run in evidence.groups.get(name, ())):
             return _say(theory, Support.UNTESTED, ("compilation was off in these runs",))
         return _say(theory, Support.UNTESTED, (f"needs {', '.join(missing)}",))
@@ -338,19 +301,6 @@ def _unseen(theory: Theory, evidence: Evidence) -> Hypothesis:
     )
     reason = "the command does not report the figure" if blind else "no run could show it"
     return _say(theory, Support.UNTESTED, (reason,))
-
-
-def _informative_runs(theory: Theory, names: Sequence[str], evidence: Evidence) -> list[Facts]:
-    """Runs of these scenarios that came far enough to have shown it."""
-    return [
-        run
-        for name in names
-        for run in evidence.groups.get(name, ())
-        if run.completed
-        and run.steps >= theory.steps
-        and (run.compiles or theory.id not in JIT)
-        and (evidence.settings is not None or quantities.measured(theory.id, run))
-    ]
 
 
 def _rides(
