@@ -1,4 +1,4 @@
-"""How soon, and how rightly, `harness attach` answers for each control that was started by hand.
+"""The delay and the correctness of `harness attach` for each control that was started by hand.
 
     python benchmarks/attach.py [--only NAME ...] [--out FILE.json]
 
@@ -72,7 +72,7 @@ MOMENTS = {
 STEPS = {"noisy_loss": 3000, "output_flood": 3000, "cpu_contention": 400}
 """Those that would be over before they are looked at get more steps."""
 REST_S = 1.5
-"""From the beginning of the hanging step until it hangs."""
+"""The time from the beginning of the hanging step until it hangs, in seconds."""
 
 
 class ByHand:
@@ -102,7 +102,7 @@ class ByHand:
             )
 
     def await_step(self, step: int, phase: str) -> bool:
-        """Whether it came to `step` and, if one is named, `phase`."""
+        """Wait until it came to `step` and, if one is named, `phase`."""
         while self.process.poll() is None:
             at = read_position(self.folder)
             if at is not None and _reached(at, step, phase):
@@ -126,7 +126,7 @@ def _reached(at: Position, step: int, phase: str) -> bool:
 
 
 def attach(pid: int, out: Path) -> dict[str, Any]:
-    """What `harness attach` says of `pid`, and how long that took."""
+    """The answer of `harness attach` for `pid`, and the seconds that it took."""
     began = time.monotonic()
     done = subprocess.run(
         [sys.executable, "-m", "harness", "attach", str(pid), "--json", "--out", str(out)],

@@ -27,7 +27,7 @@ OPTIONS = (
     "--remote-debugging-pipe",
 )
 WAIT_S = 120.0
-"""For an answer. One that does not come is a browser that hangs, not a slow page."""
+"""The wait for an answer, in seconds. A longer one is a browser that hangs, not a slow page."""
 KEYS = {" ": ("Space", 32), "Enter": ("Enter", 13), "Tab": ("Tab", 9)}
 SHIFT = 8
 

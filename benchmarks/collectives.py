@@ -1,4 +1,4 @@
-"""What a beat costs that a rank writes for each collective.
+"""The cost of the beat that a rank writes for each collective.
 
     python benchmarks/collectives.py [--blocks 40] [--calls 2000] [--out FILE.json]
 

@@ -1,4 +1,4 @@
-"""What the benchmarks share: the run of a victim's step, the machine, and a table."""
+"""The parts that the benchmarks share: the run of a victim's step, the machine, and a table."""
 
 from __future__ import annotations
 

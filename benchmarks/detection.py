@@ -1,4 +1,4 @@
-"""How soon a stall is called a hang, and how soon its stacks are on disk.
+"""The delay from a stall to its verdict, and to its stacks on disk.
 
     python benchmarks/detection.py [--quick] [--runs 20] [--jobs 1] [--kinds ...] [--out FILE.json]
 
@@ -48,7 +48,7 @@ KINDS = (
 )
 ON_GPU = ("gpu_kernel",)
 STEPS_BEFORE = {0.005: 100, 0.1: 20, 1.0: 5, 5.0: 3, 20.0: 3}
-"""By seconds of a step: how many run before the stall."""
+"""By the seconds of a step, the number of steps before the stall."""
 QUICK = ("fork_deadlock", "two_locks", "silent_peer"), (0.005, 0.1), 2
 PROVEN_S = 1.5
 SLEEPS_FROM_S = 5.0

@@ -1,4 +1,4 @@
-"""How often a healthy run is called hung, on a machine that makes it hard.
+"""The share of healthy runs that are called hung, on a machine that makes it hard.
 
     python benchmarks/false_hangs.py [--quick] [--rounds 10] [--jobs 4] [--out FILE.json]
 

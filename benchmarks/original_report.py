@@ -82,14 +82,14 @@ def draw(limited: dict[str, Any], free: dict[str, Any], path: Path) -> None:
     pyplot.rcParams.update({"svg.hashsalt": "original_report", "font.size": 10})
     figure, axes = pyplot.subplots(figsize=(8, 4.6))
     for index, (name, label) in enumerate(DRAWN.items()):
-        colour = f"C{index}"
+        color = f"C{index}"
         peaks = free[name]["peak_p"]
-        axes.plot(range(len(peaks)), peaks, color=colour, alpha=0.5, linewidth=1.5, label=label)
+        axes.plot(range(len(peaks)), peaks, color=color, alpha=0.5, linewidth=1.5, label=label)
         passed = limited[name]["peak_p"]
-        axes.plot(range(len(passed)), passed, "o", color=colour)
+        axes.plot(range(len(passed)), passed, "o", color=color)
         if limited[name]["outcome"] != "completed":
             step = limited[name]["last_step"]
-            axes.plot([step], [ROOM], "x", color=colour, markersize=11, markeredgewidth=3)
+            axes.plot([step], [ROOM], "x", color=color, markersize=11, markeredgewidth=3)
     axes.axhline(ROOM, color="black", linestyle="--", linewidth=1)
     axes.annotate("room for 3 P", (3, ROOM), (2.5, ROOM + 0.08))
     axes.set(xlabel="step", ylabel="peak of active memory, in P", xticks=range(4), ylim=(0, None))

@@ -1,4 +1,4 @@
-"""What recording costs the training loop: recorded steps against bare ones, in pairs.
+"""The cost of recording for the training loop: recorded steps against bare ones, in pairs.
 
     python benchmarks/overhead.py [--pairs 20000] [--out FILE.json]
 

@@ -1,4 +1,4 @@
-"""How many lines a second a `Recognizer` reads on one core, for each log format.
+"""The lines a second that a `Recognizer` reads on one core, for each log format.
 
 python -m benchmarks.parse [--seconds 1] [--out FILE.json]
 
@@ -78,7 +78,7 @@ def log(line: Callable[[int, float], str]) -> list[bytes]:
 
 
 def speed(chunks: list[bytes], adapters: tuple[Adapter, ...], seconds: float) -> dict[str, Any]:
-    """Of the fastest reading of the log within `seconds`, and what was recognised."""
+    """The fastest reading of the log within `seconds`, and the format that was recognized."""
     fastest, spent = float("inf"), 0.0
     while spent < seconds:
         recognizer = Recognizer(adapters)
@@ -92,7 +92,7 @@ def speed(chunks: list[bytes], adapters: tuple[Adapter, ...], seconds: float) ->
     return {
         "lines_per_s": round(found.lines / fastest),
         "mb_per_s": round(sum(map(len, chunks)) / fastest / 1e6, 1),
-        "recognised": found.format,
+        "recognized": found.format,
         "matched": found.matched,
         "lines": found.lines,
     }

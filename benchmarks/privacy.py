@@ -1,4 +1,4 @@
-"""Whether a line of a log can leave its place in report.md or report.html.
+"""A check that no line of a log can leave its place in report.md or report.html.
 
     python benchmarks/privacy.py [--lines 100000] [--seed N] [--out FILE.json]
 

@@ -1,4 +1,4 @@
-"""What the pytest plugin costs: a trivial training as a test, a hung one, and not being used.
+"""The cost of the pytest plugin: a trivial training as a test, a hung one, and not being used.
 
     python benchmarks/pytest_plugin.py [--tests 500] [--out FILE.json]
 
@@ -141,7 +141,7 @@ def trivial(folder: Path, tests: int) -> dict[str, Any]:
 
 
 def hung(folder: Path) -> list[dict[str, Any]]:
-    """For each way to hang: the seconds until its test failed, and its first line."""
+    """The seconds, for each way to hang, until its test failed, and its first line."""
     project(folder, HUNG)
     _, junit = pytest(folder)
     found = []

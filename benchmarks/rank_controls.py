@@ -1,4 +1,4 @@
-"""Whether the controls of several ranks get the right culprit and reason, again and again.
+"""A check that the controls of several ranks get the right culprit and reason, again and again.
 
     python benchmarks/rank_controls.py [--ranks 2,4,8] [--repeat 10] [--cores 2] [--lanes N]
                                        [--out FILE.json] [CONTROL ...]
@@ -76,7 +76,7 @@ def since_it_moved(job: Job, rank: int) -> float:
 
 
 def culprit_of(size: int, turn: int) -> int:
-    """Which of `size` ranks comes to grief: each of those that may be told of differently."""
+    """The rank of `size` that fails: each of those that may be told of differently."""
     places = sorted({0, 1, size - 1})
     return places[turn % len(places)]
 

@@ -1,4 +1,4 @@
-"""What the verdict on a job costs, from 10 ranks to 1,000.
+"""The cost of the verdict on a job, from 10 ranks to 1,000.
 
     python benchmarks/ranks.py [--sizes 10,30,100,300,1000] [--steps 10000] [--out FILE.json]
 

@@ -1,4 +1,4 @@
-"""How soon all is quiet once the last grace is over, escapees included.
+"""The time until all is quiet once the last grace is over, escapees included.
 
     python benchmarks/reap.py [--quick] [--runs 50] [--out FILE.json]
 

@@ -1,4 +1,4 @@
-"""What report.html costs for a run of many steps: to make, to keep, to open.
+"""The cost of report.html for a run of many steps: to make, to keep, to open.
 
     python benchmarks/report_html.py [--steps 1000000] [--times 5] [--out FILE.json]
 

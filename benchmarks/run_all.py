@@ -1,4 +1,4 @@
-"""How long the ladder takes, and what supervising it costs.
+"""The duration of the ladder, and the cost of its supervision.
 
     python benchmarks/run_all.py [--rounds 3] [--out FILE.json]
 

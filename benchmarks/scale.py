@@ -1,4 +1,4 @@
-"""What a run of many steps costs: to report, and to supervise.
+"""The cost of a run of many steps: to report, and to supervise.
 
     python benchmarks/scale.py [--most 1000000] [--supervised 100000] [--out FILE.json]
 
@@ -71,7 +71,7 @@ def batches(training):
 
 
 def beats(steps: int) -> Iterator[AnyBeat]:
-    """What a training of `steps` steps of 30 ms records."""
+    """The beats of a training of `steps` steps of 30 ms."""
     lot = random.Random(0)
     yield StartBeat(t=0.0, schema=1, pid=1, wall=1.7e9, scenario=NAME)
     yield MlxBeat(t=0.1, version="0.32.4", device="cpu")
@@ -107,7 +107,7 @@ def beats(steps: int) -> Iterator[AnyBeat]:
 
 
 def samples(steps: int) -> Iterator[Sample]:
-    """What its supervisor samples: often at first, in a long run every 10 s."""
+    """The samples of its supervisor: often at first, in a long run every 10 s."""
     t, ended = 0.0, 2 + 0.03 * steps
     while t < ended:
         step = max(0, int((t - 1) / 0.03))
@@ -187,7 +187,7 @@ def shown_as(name: str, value: float) -> str:
 
 
 def per_step(results: list[dict[str, float]], figure: str) -> list[float]:
-    """What each further step costs, from each size to the next: rises if worse than linear."""
+    """The cost of each further step, from each size to the next: rises if worse than linear."""
     return [(b[figure] - a[figure]) / (b["steps"] - a["steps"]) for a, b in pairwise(results)]
 
 

@@ -31,8 +31,9 @@ SCENARIOS = (
     "fork_deadlock",
 )
 WIDTH, HEIGHT = 1120, 4000
-"""Of the window. All that is taken is in it: what lies beyond would be taken without the cursor."""
-COLOURS = 256
+"""The size of the window. All that is taken is in it: what lies beyond would be taken without the
+cursor."""
+COLORS = 256
 """Enough for text and lines; half of the bytes."""
 MARGIN = 12
 TOP = "document.getElementById({!r}).getBoundingClientRect().top + scrollY"
@@ -48,12 +49,13 @@ def real_run(out: Path) -> Path:
 
 
 def take(page: browser.Page, file: Path, first: str | None, last: str) -> None:
-    """From the top of the page, or of the section `first`, to the bottom of the section `last`."""
+    """Take the page from its top, or from that of the section `first`, to the bottom of the section
+    `last`."""
     top = page.evaluate(TOP.format(first)) - MARGIN if first else 0
     bottom = page.evaluate(BOTTOM.format(last)) + MARGIN
     page.screenshot(file, (0, top, WIDTH, bottom - top))
     with Image.open(file) as image:
-        fewer = image.convert("RGB").quantize(COLOURS, Image.Quantize.MAXCOVERAGE)
+        fewer = image.convert("RGB").quantize(COLORS, Image.Quantize.MAXCOVERAGE)
     fewer.save(file, optimize=True)
 
 

@@ -27,7 +27,7 @@ import mlx.core as mx
 
 ASKED = json.loads(os.environ["VICTIM"])
 LONG_S = 12.0
-"""What a harmless event takes: long enough to be taken for a stall."""
+"""The duration of a harmless event: long enough to be taken for a stall."""
 SHORT_S = 6.0
 """And one that shows no progress of any kind."""
 

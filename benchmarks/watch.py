@@ -1,4 +1,4 @@
-"""What `harness watch` costs a training by mlx-lm's ordinary command line.
+"""The cost of `harness watch` for a training by mlx-lm's ordinary command line.
 
     python benchmarks/watch.py [--pairs 8] [--iters 600] [--cores 2] [--lanes 1] [--quick]
                                [--out FILE.json]
@@ -97,7 +97,7 @@ def pair(folder: Path, iters: int) -> dict[str, tuple[float, float]]:
 
 
 def lane(pairs: int, iters: int, cores: Sequence[int]) -> list[dict[str, tuple[float, float]]]:
-    """So many pairs, one after the other, on these cores."""
+    """Run so many pairs, one after the other, on these cores."""
     if cores:
         os.sched_setaffinity(0, cores)
     with tempfile.TemporaryDirectory() as name:

@@ -34,7 +34,7 @@ from harness.model import (
     ScenarioInfo,
     ScenarioResult,
     Settings,
-    Verdict,
+    Support,
 )
 from harness.model.settings import short_patience
 from harness.report import summary
@@ -243,7 +243,7 @@ class Runs(Sequence[Run]):
 
     def _diagnosis_line(self) -> str:
         hypotheses = self.diagnosis.hypotheses
-        supported = [h.title for h in hypotheses if h.verdict is Verdict.SUPPORTED]
+        supported = [h.title for h in hypotheses if h.verdict is Support.SUPPORTED]
         return f"supported: {'; '.join(supported)}" if supported else "no hypothesis is supported"
 
 

@@ -30,7 +30,7 @@ def sample(values: Sequence[float], limit: int = SAMPLE) -> Sequence[float]:
 
 
 def quantile(values: Sequence[float], q: float) -> float:
-    """The `q`-quantile (0 to 1), linear between neighbours. Raises ValueError without values."""
+    """The `q`-quantile (0 to 1), linear between neighbors. Raises ValueError without values."""
     return quantile_of_sorted(sorted(sample(values)), q)
 
 
@@ -147,9 +147,9 @@ def fisher(a: int, of_a: int, b: int, of_b: int) -> float:
     def likelihood(k: int) -> int:
         return math.comb(of_a, k) * math.comb(of_b, total - k)
 
-    seen = likelihood(a)
+    observed = likelihood(a)
     tables = [likelihood(k) for k in range(max(0, total - of_b), min(total, of_a) + 1)]
-    return sum(one for one in tables if one <= seen) / sum(tables)
+    return sum(weight for weight in tables if weight <= observed) / sum(tables)
 
 
 def mann_whitney(a: Sequence[float], b: Sequence[float]) -> float:
@@ -178,21 +178,21 @@ def _exact(counts: Counter[float], n: int, m: int, above: float) -> float:
     """Share of all ways to draw n of the values that lie at least as far from the middle."""
     # By how many were drawn, and by twice the pairs in which a drawn one is above one that is not.
     ways: list[Counter[int]] = [Counter({0: 1}), *(Counter[int]() for _ in range(n))]
-    seen = 0
+    below = 0
     for _, alike in sorted(counts.items()):
         after: list[Counter[int]] = [Counter() for _ in range(n + 1)]
         for drawn, sums in enumerate(ways):
             for more in range(min(alike, n - drawn) + 1):
-                pairs = more * (2 * (seen - drawn) + alike - more)
+                pairs = more * (2 * (below - drawn) + alike - more)
                 for total, number in sums.items():
                     after[drawn + more][total + pairs] += number * math.comb(alike, more)
-        ways, seen = after, seen + alike
-    found = sum(k for total, k in ways[n].items() if abs(total - n * m) >= abs(2 * above - n * m))
-    return found / math.comb(n + m, n)
+        ways, below = after, below + alike
+    extreme = sum(k for total, k in ways[n].items() if abs(total - n * m) >= abs(2 * above - n * m))
+    return extreme / math.comb(n + m, n)
 
 
 def discoveries(p_values: Sequence[float], rate: float = 0.05) -> list[bool]:
-    """Which of many tests stand, so that of those at most `rate` are expected to be chance.
+    """The tests that stand among many, so that of those at most `rate` are expected to be chance.
 
     Benjamini and Hochberg (1995), Journal of the Royal Statistical Society B 57, 289.
     """

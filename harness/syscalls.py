@@ -46,7 +46,7 @@ _SENDS = frozenset(
      "sendfile", "splice", "tee", "vmsplice")
 )  # fmt: skip
 _RECEIVES = {"recvfrom": 3, "recvmsg": 2}
-"""Which argument has the flags."""
+"""The place of the argument with the flags."""
 _WAITALL = 0x100
 
 

@@ -96,7 +96,7 @@ def _run(spec: WorkerSpec, recorder: Recorder, rank: int) -> None:
 
 
 def _rank(spec: WorkerSpec) -> int:
-    """Which of the ranks this is, as the launchers of MLX's backends tell it."""
+    """The rank of this worker, as the launchers of MLX's backends tell it."""
     if spec.ranks == 1:
         return spec.rank
     return int(os.environ.get("MLX_RANK") or os.environ.get("OMPI_COMM_WORLD_RANK") or spec.rank)
@@ -135,7 +135,7 @@ def _device(mx: Any) -> str:
 
 
 def _import_scenario(path: Path) -> ModuleType:
-    # A scenario may import its neighbours and the ladder's files by name, as it would in a script.
+    # A scenario may import its neighbors and the ladder's files by name, as it would in a script.
     from harness.scenario.load import folders
 
     sys.path[:0] = [str(path.parent)]
@@ -170,7 +170,7 @@ def _message(error: Exception) -> str:
 
 
 def _storable(text: str) -> str:
-    """Without lone surrogates, which file names bring and no JSON takes."""
+    """Escape lone surrogates, which file names bring and JSON cannot hold."""
     return text.encode("utf-8", "backslashreplace").decode()
 
 

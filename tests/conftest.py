@@ -19,7 +19,7 @@ hypothesis.settings.load_profile("any machine")
 
 @pytest.fixture(scope="session")
 def smollm2_folder(tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> Path:
-    """The folder of a real, quantised mlx-lm model; not to be written to.
+    """The folder of a real, quantized mlx-lm model; not to be written to.
 
     Made once, whatever the number of xdist's workers, and in a process of its own: the tests'
     process stays without mlx, as the supervisor does.

@@ -51,7 +51,7 @@ def convert(source: Path, folder: Path) -> None:
     weights = {mlx_name(name): tensor for name, tensor in tensors.items()}
     folder.mkdir(parents=True, exist_ok=True)
     mx.save_safetensors(str(folder / "model.safetensors"), weights, {"format": "mlx"})
-    write(folder / "config.json", config(metadata, quantisation(weights)))
+    write(folder / "config.json", config(metadata, quantization(weights)))
     write(folder / "tokenizer_config.json", tokenizer_config(metadata))
     tokenizer(metadata).save(str(folder / "tokenizer.json"))
 
@@ -65,8 +65,8 @@ def mlx_name(name: str) -> str:
     return f"model.layers.{index}.{IN_BLOCK[inner]}.{kind}"
 
 
-def quantisation(weights: dict[str, Any]) -> dict[str, Any]:
-    """What mlx-lm wants to know of the quantised layers: 4 bits, and the layers with others."""
+def quantization(weights: dict[str, Any]) -> dict[str, Any]:
+    """What mlx-lm wants to know of the quantized layers: 4 bits, and the layers with others."""
     others = {}
     for name, scales in weights.items():
         if name.endswith(".scales"):

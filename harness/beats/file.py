@@ -204,7 +204,7 @@ _decode_beat = msgspec.json.Decoder(AnyBeat).decode
 
 
 def read_position(folder: Path) -> Position | None:
-    """Where the worker of `folder` is, or None before its first beat.
+    """The position of the worker of `folder`, or None before its first beat.
 
     A slot caught in the middle of being overwritten shows two sequence numbers; it is read again.
     """

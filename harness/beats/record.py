@@ -1,4 +1,4 @@
-"""What a worker wrote, laid out for arithmetic: one column a quantity, one entry a step.
+"""The record of a worker, laid out for arithmetic: one column a quantity, one entry a step.
 
 Columns are `array`s of doubles and 64-bit integers, so that a run of a million steps takes some
 100 MB and no more. A missing size is -1; a missing loss has no entry at all.
@@ -76,7 +76,7 @@ class Record:
     step: array[int] = field(default_factory=integers)
     """Indices of the steps that returned. All columns down to `calls` are parallel to it."""
     t: array[float] = field(default_factory=doubles)
-    """When each returned."""
+    """The times at which steps returned."""
     seconds: array[float] = field(default_factory=doubles)
     """Wall time of each, the harness's own phases left out."""
     active: array[int] = field(default_factory=integers)
@@ -97,13 +97,13 @@ class Record:
     left_step: array[int] = field(default_factory=integers)
     left: array[int] = field(default_factory=integers)
     carried: array[int] = field(default_factory=integers)
-    """At the sampled steps that returned: operations left pending, and those of earlier steps that
-    were run."""
+    """Counts at the sampled steps that returned: operations left pending, and those of earlier
+    steps that were run."""
     checks: tuple[CheckBeat, ...] = ()
     gradients: tuple[GradientBeat, ...] = ()
     collectives: tuple[CollectiveBeat, ...] = ()
     memory: MemorySummary = field(default_factory=MemorySummary)
-    """What samples.jsonl says of it. The columns below are from there too, parallel to each other,
+    """The figures of samples.jsonl. The columns below are from there too, parallel to each other,
     of the worker and all it started; -1 where it is not known."""
     seen_t: array[float] = field(default_factory=doubles)
     seen_step: array[int] = field(default_factory=integers)
@@ -220,9 +220,9 @@ def load(folder: Path) -> Record:
     return replace(record, torn=reader.torn, memory=_memory(_noted(record, samples(folder))))
 
 
-def _noted(record: Record, seen: Iterable[Sample]) -> Iterator[Sample]:
+def _noted(record: Record, samples: Iterable[Sample]) -> Iterator[Sample]:
     """`seen`, laid out in the columns of `record` as it passes."""
-    for sample in seen:
+    for sample in samples:
         record.seen_t.append(sample.t)
         record.seen_step.append(-1 if sample.step is None else sample.step)
         record.rss.append(-1 if sample.rss is None else sample.rss)
@@ -230,11 +230,11 @@ def _noted(record: Record, seen: Iterable[Sample]) -> Iterator[Sample]:
         yield sample
 
 
-def _memory(seen: Iterable[Sample]) -> MemorySummary:
+def _memory(samples: Iterable[Sample]) -> MemorySummary:
     """The highest of each figure, and by how much used swap rose above the first look at it."""
     first_swap: int | None = None
     peaks = dict.fromkeys(_PEAKS)
-    for sample in seen:
+    for sample in samples:
         if first_swap is None:
             first_swap = sample.swap_used
         for name in peaks:

@@ -49,8 +49,8 @@ def track(batches: Iterable[T]) -> Track[T]:
 
 
 def phase(name: str) -> Phase:
-    """From now on the phase `name` is under way. As a context manager: until its block ends, when
-    the one before goes on."""
+    """Begin the phase `name`. As a context manager: until its block ends, when the one before goes
+    on."""
     return Phase(_listener(), name)
 
 
@@ -139,7 +139,7 @@ class Phase:
 
 
 class TrainingCallback:
-    """For mlx-lm's `train(..., training_callback=beats.TrainingCallback())`.
+    """The callback for mlx-lm's `train(..., training_callback=beats.TrainingCallback())`.
 
     It hears of a step only when one is reported; `harness watch` by itself hears of each one.
     """

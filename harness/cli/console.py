@@ -24,7 +24,7 @@ from rich.text import Text
 
 from harness.analysis import repeats
 from harness.detect.watchdog import State
-from harness.model import Outcome, RunResult, ScenarioResult, Severity, Verdict
+from harness.model import Outcome, RunResult, ScenarioResult, Severity, Support
 from harness.report.sections.diagnosis import none_supported
 from harness.report.sections.verdicts import left_out
 from harness.supervise.job import Job
@@ -167,14 +167,14 @@ class Screen:
         for repeated in run.repeats:
             for hang in repeated.hangs:
                 self.say(Text(f"{repeated.scenario}: {repeats.describe_hang(hang)}"))
-        supported = any(h.verdict is Verdict.SUPPORTED for h in run.diagnosis.hypotheses)
+        supported = any(h.verdict is Support.SUPPORTED for h in run.diagnosis.hypotheses)
         if run.diagnosis.hypotheses and (supported or run.settings is not None):
             self._diagnosis(run)
         self.console.print(f"report: {folder / 'report.md'}", soft_wrap=True, highlight=False)
 
     def _diagnosis(self, run: RunResult) -> None:
         diagnosis = run.diagnosis
-        supported = [h for h in diagnosis.hypotheses if h.verdict is Verdict.SUPPORTED]
+        supported = [h for h in diagnosis.hypotheses if h.verdict is Support.SUPPORTED]
         if not supported:
             self.say(Text(none_supported(run.results)))
         if diagnosis.unexplained:

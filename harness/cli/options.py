@@ -188,7 +188,7 @@ def settings(arguments: argparse.Namespace) -> Settings:
 
 def planned(
     arguments: argparse.Namespace, infos: Sequence[ScenarioInfo]
-) -> tuple[Sequence[plan.Run], Settings]:
+) -> tuple[Sequence[plan.PlannedRun], Settings]:
     """Plan the runs of scenarios; returns them with the settings that they share."""
     from harness.session import hostfile
 

@@ -9,7 +9,7 @@ from rich.console import Console
 from rich.table import Table
 
 from harness.memory.law import Fit, Projection
-from harness.session.forecast import Forecast, Row
+from harness.session.forecast import Forecast, ForecastRow
 from harness.text.units import count, number, plural, size
 
 
@@ -53,7 +53,7 @@ def show(projected: Forecast) -> None:
     for name in ("peak", "in P", "active"):
         table.add_column(name, justify="right")
     table.add_column("at the peak")
-    same: dict[Projection | None, list[Row]] = {}
+    same: dict[Projection | None, list[ForecastRow]] = {}
     for row in projected.rows:
         same.setdefault(row.projection, []).append(row)
     for projection, rows in same.items():

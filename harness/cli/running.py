@@ -15,13 +15,13 @@ from harness.report import runjson
 from harness.report.github import commands as annotate
 from harness.session import resume
 from harness.session.execute import execute
-from harness.session.plan import Run
+from harness.session.plan import PlannedRun
 from harness.session.resume import EarlierRun
 
 
 def carry_out(
     arguments: argparse.Namespace,
-    runs: Sequence[Run],
+    runs: Sequence[PlannedRun],
     settings: Settings | None,
     earlier: EarlierRun | None = None,
 ) -> int:
@@ -40,7 +40,7 @@ def carry_out(
     return options.exit_code(_own(result, runs), arguments)
 
 
-def _own(result: RunResult, runs: Sequence[Run]) -> RunResult:
+def _own(result: RunResult, runs: Sequence[PlannedRun]) -> RunResult:
     """The part of `result` that this command ran: the exit code is about no other."""
     if not result.continued:
         return result

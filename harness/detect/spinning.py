@@ -19,7 +19,7 @@ from harness.detect.observation import Observation
 from harness.detect.policy import Policy
 from harness.stacks import wait_site
 from harness.stacks.parse import ThreadStack
-from harness.stacks.parse.frames import UNKNOWN, plain
+from harness.stacks.parse.frames import UNKNOWN, bare_name
 from harness.stacks.wait_rules import Category
 
 _NOT_A_LOOP = frozenset((Category.IDLE, Category.COLLECTIVE, Category.GIL, Category.SLEEP))
@@ -97,7 +97,7 @@ def _calls(stack: ThreadStack) -> frozenset[str]:
     for frame in stack.frames:
         if frame.python:
             break
-        names.append(plain(frame.function))
+        names.append(bare_name(frame.function))
     named = [name for name in names if name != UNKNOWN]
     if named and _WAITS.search(named[0]):
         return frozenset()

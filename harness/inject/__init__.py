@@ -17,17 +17,17 @@ from pathlib import Path
 from harness.inject.inside.writer import HOOK, VARIABLE
 
 FOLDER = Path(__file__).parent / "hook"
-"""What goes in front of PYTHONPATH."""
+"""The folder that goes in front of PYTHONPATH."""
 
 
 @dataclass(frozen=True)
-class Told:
-    """What became of the hook."""
+class HookReport:
+    """The report of the hook."""
 
     wrapped: str | None = None
     """The library and version that it wrapped, such as `mlx-lm 0.32.2`."""
     disabled: str | None = None
-    """Why it switched itself off, if it did."""
+    """The reason why it switched itself off, if it did."""
 
 
 def environment(folder: Path, environ: Mapping[str, str], hook: bool) -> dict[str, str]:
@@ -37,20 +37,20 @@ def environment(folder: Path, environ: Mapping[str, str], hook: bool) -> dict[st
     """
     variables = {**environ, VARIABLE: str(folder.absolute())}
     if hook:
-        found = environ.get("PYTHONPATH")
-        variables["PYTHONPATH"] = f"{FOLDER}{os.pathsep}{found}" if found else str(FOLDER)
+        inherited = environ.get("PYTHONPATH")
+        variables["PYTHONPATH"] = f"{FOLDER}{os.pathsep}{inherited}" if inherited else str(FOLDER)
     return variables
 
 
-def told(folder: Path) -> Told | None:
-    """What the hook of the command that ran with `folder` left there, of several ranks that of the
-    first one; None when it left nothing: no mlx-lm training was started, or no hook asked for."""
+def hook_report(folder: Path) -> HookReport | None:
+    """The report that the hook of a command left in `folder`; of several ranks, that of the first;
+    None when it left nothing: no mlx-lm training was started, or no hook asked for."""
     files = [folder / HOOK, *sorted(folder.glob(f"rank-*/{HOOK}"))]
     try:
-        found = json.loads(next(file for file in files if file.exists()).read_bytes())
+        note = json.loads(next(file for file in files if file.exists()).read_bytes())
     except (OSError, ValueError, StopIteration):
         return None
-    if not isinstance(found, dict):
+    if not isinstance(note, dict):
         return None
-    known = {name: found.get(name) for name in ("wrapped", "disabled")}
-    return Told(**{name: value for name, value in known.items() if isinstance(value, str)})
+    known = {name: note.get(name) for name in ("wrapped", "disabled")}
+    return HookReport(**{name: value for name, value in known.items() if isinstance(value, str)})

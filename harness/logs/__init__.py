@@ -55,7 +55,7 @@ def from_pattern(regex: str) -> Adapter:
 
 
 class Recognition(msgspec.Struct, frozen=True, kw_only=True):
-    """What a stream's format was found to be."""
+    """The format that was recognized in a stream."""
 
     format: str | None
     """That of most of the readings; None without any."""
@@ -66,12 +66,12 @@ class Recognition(msgspec.Struct, frozen=True, kw_only=True):
 
 
 CERTAIN = 10
-"""So many readings, some with a loss, decide the format."""
+"""The number of readings, some with a loss, that decide the format."""
 CERTAIN_WITHOUT_LOSS = 100
-"""So many decide it when no other format could say as much."""
+"""The number that decides it when no other format could say as much."""
 LOST = 200
-"""So many lines in a row that the chosen format cannot read open the choice again: what was
-recognised may have been the preparation of the data only."""
+"""The number of lines in a row, unread by the chosen format, that open the choice again: what was
+recognized may have been the preparation of the data only."""
 
 
 class Recognizer:
@@ -94,7 +94,7 @@ class Recognizer:
         self._best = 0  # of the last line that said something
         self._missed = 0
         self.said_by: list[int] = []
-        """Of each of the last readings given, by which of the formats."""
+        """The formats that gave the last readings."""
         self._open()
 
     def _open(self) -> None:
@@ -151,7 +151,7 @@ class Recognizer:
         return readings
 
     def _read(self, line: str, chosen: int) -> Reading | None:
-        """What the chosen format says of the line."""
+        """The reading of the line by the chosen format."""
         reading = self._adapters[chosen].read(line)
         if reading is None:
             self._missed += 1
@@ -163,9 +163,9 @@ class Recognizer:
         return self._steps[chosen].place(reading)
 
     def _compete(self, line: str) -> Reading | None:
-        """What the most convincing of the formats that can read the line says of it."""
+        """The reading of the line by the most convincing of the formats that can read it."""
         best = None
-        said: Reading | None = None
+        placed_best: Reading | None = None
         for index, adapter in enumerate(self._adapters):
             reading = adapter.read(line)
             if reading is None or (reading is plain.HEADER and not self._reads[index]):
@@ -176,14 +176,14 @@ class Recognizer:
             # Each counts its steps, also those that another is believed about.
             placed = self._steps[index].place(reading)
             if best is None or self._scores[index] > self._scores[best]:
-                best, said = index, placed
+                best, placed_best = index, placed
         if best is None:
             return None
         self._matched[best] += 1
         self._best = best
         if self._is_certain(best):
             self._chosen = best
-        return said
+        return placed_best
 
     def _is_certain(self, index: int) -> bool:
         score, reads = self._scores[index], self._reads[index]
@@ -193,7 +193,7 @@ class Recognizer:
         return reads >= CERTAIN_WITHOUT_LOSS and sorted(self._scores)[-2] < score
 
     def _is_new(self, reading: Reading) -> bool:
-        """Whether it says something else than the last one of its kind."""
+        """Check whether it says something else than the last one of its kind."""
         no_step, no_batch = reading.step is None, reading.batch is None
         if no_step and no_batch and (reading.loss is not None or reading.epoch is None):
             return True  # nothing counts: a line with the same figures may be a further step

@@ -1,4 +1,5 @@
-r"""Whether a regex may try for ever: a repetition that can match the same text in several ways.
+r"""A check whether a regex may try for ever: a repetition that can match the same text in several
+ways.
 
 `(\w+\s?)+` can cut `aaaa` into words in 8 ways and `aaaaaaaa` in 128, and where what follows does
 not match, all are tried. `re` holds the interpreter's lock while it does. `(?:\w+ )+` has one way:
@@ -22,7 +23,8 @@ else:
     import sre_parse as parser
 
 FEW = 3
-"""So often anything may be repeated: that tries a power of the line's length, and no more."""
+"""The number of times that anything may be repeated: that tries a power of the line's length, and
+no more."""
 _SOME = "".join(map(chr, range(128))) + "\xa0\xb2\xe9\xdf\u0130\u0131\u017f\u0663\u2028\u212a\u6f22"
 """Characters of every kind, in place of all that there are."""
 _REPEATS = {sre.MAX_REPEAT, sre.MIN_REPEAT, getattr(sre, "POSSESSIVE_REPEAT", None)}
@@ -34,16 +36,16 @@ _CATEGORIES = {
 
 
 def ambiguous(pattern: str) -> bool:
-    """Whether a valid regex has such a repetition. True also where that cannot be told."""
+    """Check whether a valid regex has such a repetition. True also where that cannot be told."""
     tree = parser.parse(pattern)
     return _Check(pattern, bool(tree.state.flags & re.IGNORECASE)).walk(tree)
 
 
 class _Part(NamedTuple):
-    """What a part of a regex begins and ends with: positions of characters in it."""
+    """The first and last characters of a part of a regex: positions of characters in it."""
 
     empty: bool
-    """Whether it matches the empty text too."""
+    """True if it matches the empty text too."""
     first: tuple[int, ...] = ()
     last: tuple[int, ...] = ()
 
@@ -74,7 +76,7 @@ class _Check:
         return any(map(self._meet, self._follow))
 
     def _meet(self, positions: list[int]) -> bool:
-        """Whether two of them can match the same character."""
+        """Check whether two of them can match the same character."""
         return any(self._sets[a] & self._sets[b] for a, b in combinations(positions, 2))
 
     def _sequence(self, tree: Any) -> _Part:
@@ -151,7 +153,7 @@ class _Check:
 
 
 class _NotKnownError(Exception):
-    """What a part matches cannot be told, or not in one way."""
+    """The match of a part cannot be told, or not in one way."""
 
 
 def _inner(op: Any, value: Any) -> list[Any]:

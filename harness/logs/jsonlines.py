@@ -37,8 +37,8 @@ def decode(text: str) -> dict[str, Any] | None:
     except (msgspec.DecodeError, RecursionError, UnicodeEncodeError):
         if "NaN" not in text and "Infinity" not in text:
             return None
-        plain = _NOT_JSON.sub(lambda m: '"nan"' if m[2] else f'"{m[1]}inf"', text)
-        return decode(plain) if plain != text else None
+        cleaned = _NOT_JSON.sub(lambda m: '"nan"' if m[2] else f'"{m[1]}inf"', text)
+        return decode(cleaned) if cleaned != text else None
     return document if isinstance(document, dict) else None
 
 

@@ -26,17 +26,17 @@ def read(line: str) -> Reading | None:
         return _epoch(line)
     if "/step" not in line and " - " not in line:
         return None
-    found = _COUNTS.match(line)
-    if found is None:
+    match = _COUNTS.match(line)
+    if match is None:
         return None
-    given = from_pairs((name, value) for name, value, *_ in PAIR.findall(line, found.end()))
-    given.update(step=count(found[1]), total=count(found[2]))
+    given = from_pairs((name, value) for name, value, *_ in PAIR.findall(line, match.end()))
+    given.update(step=count(match[1]), total=count(match[2]))
     return Reading(**given)
 
 
 def _epoch(line: str) -> Reading | None:
-    found = _EPOCH.fullmatch(line)
-    if found:
-        return Reading(epoch=float(found[1]), total=count(found[2]))
+    match = _EPOCH.fullmatch(line)
+    if match:
+        return Reading(epoch=float(match[1]), total=count(match[2]))
     saved = _SAVED.match(line)
     return saved and Reading(epoch=float(saved[1]), phase="checkpoint")

@@ -28,12 +28,12 @@ def read(line: str) -> Reading | None:
 
 
 def _rich(line: str) -> Reading | None:
-    found = _RICH.match(line)
-    if found is None:
+    match = _RICH.match(line)
+    if match is None:
         return None
-    epoch, other, done, total = found.groups()
+    epoch, other, done, total = match.groups()
     if other:
         return Reading(batch=count(done), total=count(total), phase="validate", validation=True)
-    given = from_pairs((name, value) for name, value, *_ in PAIR.findall(line, found.end()))
+    given = from_pairs((name, value) for name, value, *_ in PAIR.findall(line, match.end()))
     given.update(step=count(done), total=count(total), epoch=float(epoch))
     return Reading(**given)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 LIMIT = 64 * 1024
-"""What is beyond so many bytes of a line is dropped."""
+"""The most bytes of a line that are read."""
 
 # A sequence ends at the latest where the next begins or the line ends, so that one that was
 # never finished costs its own line only. No two parts can match the same character, so nothing is

@@ -60,9 +60,9 @@ def read(line: str) -> Reading | None:
 
 def _sentence(line: str) -> Reading | None:
     # Searched, not matched: an unfinished bar may stand before it.
-    found = _SENTENCE.search(line)
-    if found:
-        step, kind, loss, rate, tokens, memory = found.groups()
+    match = _SENTENCE.search(line)
+    if match:
+        step, kind, loss, rate, tokens, memory = match.groups()
         return Reading(
             step=count(step),
             loss=number(loss),
@@ -76,9 +76,9 @@ def _sentence(line: str) -> Reading | None:
 
 
 def _bar(line: str) -> Reading | None:
-    found = _BAR.match(line)
-    if found is None:
+    match = _BAR.match(line)
+    if match is None:
         return None
-    if found[1] == "train":
-        return Reading(step=count(found[2]), total=count(found[3]))
-    return Reading(batch=count(found[2]), total=count(found[3]), phase="validate", validation=True)
+    if match[1] == "train":
+        return Reading(step=count(match[2]), total=count(match[3]))
+    return Reading(batch=count(match[2]), total=count(match[3]), phase="validate", validation=True)

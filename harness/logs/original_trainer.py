@@ -37,35 +37,35 @@ def read(line: str) -> Reading | None:
         return _json(line)
     bar = _bar(line) if "] " in line else None
     # On a terminal what is printed stands behind the bar, which has no end of line.
-    said = _debug(line) or _memory(line)
-    if bar is None or said is None:
-        return bar or said
-    memory = said.memory_bytes or bar.memory_bytes
-    return msgspec.structs.replace(bar, phase=said.phase, memory_bytes=memory)
+    other = _debug(line) or _memory(line)
+    if bar is None or other is None:
+        return bar or other
+    memory = other.memory_bytes or bar.memory_bytes
+    return msgspec.structs.replace(bar, phase=other.phase, memory_bytes=memory)
 
 
 def _debug(line: str) -> Reading | None:
-    found = _DEBUG.search(line) if "[DEBUG] Step " in line else None
-    if found is None:
+    match = _DEBUG.search(line) if "[DEBUG] Step " in line else None
+    if match is None:
         return None
-    phase = next((phase for words, phase in _PHASES if found[2].startswith(words)), None)
-    return Reading(step=count(found[1]), phase=phase)
+    phase = next((phase for prefix, phase in _PHASES if match[2].startswith(prefix)), None)
+    return Reading(step=count(match[1]), phase=phase)
 
 
 def _memory(line: str) -> Reading | None:
-    found = _ACTIVE.search(line) if "[MEM] Active" in line else None
-    return found and Reading(memory_bytes=size(found[1], 2**30))
+    match = _ACTIVE.search(line) if "[MEM] Active" in line else None
+    return match and Reading(memory_bytes=size(match[1], 2**30))
 
 
 def _bar(line: str) -> Reading | None:
-    found = _BAR.search(line)
-    if found is None:
+    match = _BAR.search(line)
+    if match is None:
         return None
-    at = found.end(2)
+    at = match.end(2)
     loss, rate, memory = (pattern.search(line, at) for pattern in (_LOSS, _RATE, _MEMORY))
     return Reading(
-        step=count(found[1]),
-        total=count(found[2]),
+        step=count(match[1]),
+        total=count(match[2]),
         loss=number(loss[1]) if loss else None,
         learning_rate=number(rate[1]) if rate else None,
         memory_bytes=size(memory[1], _POWERS[memory[2]]) if memory else None,

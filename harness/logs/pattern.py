@@ -32,10 +32,12 @@ def reader(pattern: str) -> Callable[[str], Reading | None]:
     except (re.error, RecursionError, OverflowError) as error:
         raise ValueError(f"not a regular expression: {error}") from error
     if not regex.groupindex:
-        raise ValueError(f"the pattern names no group, such as (?P<step>\\d+): {', '.join(GROUPS)}")
+        raise ValueError(
+            f"the pattern names no group: add one, such as (?P<step>\\d+), of {', '.join(GROUPS)}"
+        )
     unknown = sorted(regex.groupindex.keys() - set(GROUPS))
     if unknown:
-        raise ValueError(f"no such figure: {', '.join(unknown)}; there are {', '.join(GROUPS)}")
+        raise ValueError(f"no such figure: {', '.join(unknown)}; use {', '.join(GROUPS)}")
     if ambiguous(pattern):
         raise ValueError(
             "it repeats something that can match the same text in several ways, as (a+)+ does: "
@@ -44,10 +46,10 @@ def reader(pattern: str) -> Callable[[str], Reading | None]:
         )
 
     def read(line: str) -> Reading | None:
-        found = _search(regex, line)
-        if found is None:
+        match = _search(regex, line)
+        if match is None:
             return None
-        given = from_pairs(found.groupdict().items())
+        given = from_pairs(match.groupdict().items())
         return Reading(**given) if given else None
 
     return read
@@ -57,8 +59,8 @@ def _search(regex: re.Pattern[str], line: str) -> re.Match[str] | None:
     size = SHORT
     while size < min(len(line), LONGEST):
         began = time.thread_time()
-        found = regex.search(line[:size])
+        match = regex.search(line[:size])
         if time.thread_time() - began > SLOW_S:
-            return found
+            return match
         size *= 2
     return regex.search(line[:LONGEST])

@@ -1,4 +1,4 @@
-"""What people print themselves, and many trainers: names with figures.
+"""The lines that people print themselves, and many trainers: names with figures.
 
 step 12 loss=1.23                       epoch 1, iter 20: 0.123
 Epoch [1/10], Step [100/600], Loss: 0.5        iter 100: loss 2.5, time 12.1ms, mfu 3.1%
@@ -102,32 +102,32 @@ def _unnamed_step(line: str, given: dict[str, Any]) -> None:
         _step_in_epoch(line, given)
     elif "loss" not in given:
         return
-    elif found := _BRACKETS.search(line) if "[" in line else None:
-        epoch, step, total = found.groups()
+    elif match := _BRACKETS.search(line) if "[" in line else None:
+        epoch, step, total = match.groups()
         given["step"], given["total"] = count(step), count(total)
         if epoch:
             given["epoch"] = float(epoch)
-    elif found := _LEADS.match(line):
-        given["step"] = count(found[1])
+    elif match := _LEADS.match(line):
+        given["step"] = count(match[1])
 
 
 def _grouped(line: str, name: str, given: dict[str, Any]) -> None:
     """`step 12.500 loss 1,5`, `step 12 500 loss 1,5`: with decimal commas these are thousands."""
-    found = _GROUPED.match(line, line.find(name) + len(name))
-    if found:
-        given["step"] = int(found[1].replace(".", "").replace(" ", ""))
-        rest = _OF.match(line, found.end())
+    match = _GROUPED.match(line, line.find(name) + len(name))
+    if match:
+        given["step"] = int(match[1].replace(".", "").replace(" ", ""))
+        rest = _OF.match(line, match.end())
         if rest:
             given["total"] = int(rest[1].replace(".", "").replace(" ", ""))
 
 
 def _step_in_epoch(line: str, given: dict[str, Any]) -> None:
     """`Epoch: [0][10/391]`, `Train Epoch: 1 [640/60000 (1%)]`, `epoch 001:  10 / 100`."""
-    found = _IN_EPOCH.search(line)
-    if found:
-        given["step"] = count(found[1] or found[3])
-        if found[2]:
-            given["total"] = count(found[2])
+    match = _IN_EPOCH.search(line)
+    if match:
+        given["step"] = count(match[1] or match[3])
+        if match[2]:
+            given["total"] = count(match[2])
 
 
 def _speed(line: str, lower: str, given: dict[str, Any]) -> None:
@@ -140,9 +140,9 @@ def _speed(line: str, lower: str, given: dict[str, Any]) -> None:
 
 def _mmengine(line: str, given: dict[str, Any]) -> None:
     """`Epoch(train) [1][50/391]  lr: 1.0000e-01 ... loss: 2.3`."""
-    found = _MMENGINE.search(line)
-    if found:
-        kind, epoch, done, total = found.groups()
+    match = _MMENGINE.search(line)
+    if match:
+        kind, epoch, done, total = match.groups()
         given["total"] = count(total)
         if epoch:
             given["epoch"] = float(epoch)
@@ -153,7 +153,7 @@ def _mmengine(line: str, given: dict[str, Any]) -> None:
 
 
 def _says_enough(line: str, given: dict[str, Any], counted: str) -> bool:
-    """Whether a line without a loss is a report. A step alone must not stand amid prose."""
+    """Check whether a line without a loss is a report. A step alone must not stand amid prose."""
     if ("step" not in given and "epoch" not in given) or counted.lower().endswith("batch"):
         return False  # `batch=32` may be a size
     if len(given) > 1 + ("total" in given):

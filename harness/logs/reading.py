@@ -1,4 +1,4 @@
-"""What a line of a log says, and the names and numbers that the formats have in common."""
+"""The reading of a line of a log, and the names and numbers that the formats have in common."""
 
 from __future__ import annotations
 
@@ -11,15 +11,15 @@ import msgspec
 
 
 class Reading(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """What one line says of a training; None where it says nothing."""
+    """The content of one line about a training; None where it says nothing."""
 
     step: int | None = None
-    """Of the training; as the log counts, from 0 or from 1. From a `Recognizer` it is counted
-    through all epochs."""
+    """The step of the training; as the log counts, from 0 or from 1. From a `Recognizer` it is
+    counted through all epochs."""
     epoch: float | None = None
-    """As the log counts; a fraction where it gives one."""
+    """The epoch, as the log counts; a fraction where it gives one."""
     phase: str | None = None
-    """What is under way, where the line says so: `validate`, `checkpoint`, `clear_cache`, or the
+    """The phase under way, where the line says so: `validate`, `checkpoint`, `clear_cache`, or the
     log's own word."""
     loss: float | None = None
     """May be nan or infinite. The training's, where a line gives two."""
@@ -28,10 +28,10 @@ class Reading(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """Whatever memory the log reports: active, peak or resident."""
     tokens_per_s: float | None = None
     batch: int | None = None
-    """Of the validation that is under way."""
+    """The batch of the validation that is under way."""
     total: int | None = None
-    """How many there are of what the line counts: steps (of an epoch, where they restart with
-    each), batches of a validation, or epochs."""
+    """The total of what the line counts: steps (of an epoch, where they restart with each), batches
+    of a validation, or epochs."""
     validation: bool = False
     """The loss is a validation's, or the bar is."""
 
@@ -86,7 +86,7 @@ def plainly(line: str) -> str:
             break
         at = line.find("(", at + 1)
     if "#" in line:
-        line = _MSVC.sub(lambda found: f"{found[1]}{'inf' if found[2] else 'nan'}", line)
+        line = _MSVC.sub(lambda match: f"{match[1]}{'inf' if match[2] else 'nan'}", line)
     return line
 
 
@@ -111,11 +111,11 @@ def number(value: object, comma_is_decimal: bool = True) -> float | None:
     result: float | None
     if isinstance(value, str):
         if "," in value:
-            return _localised(value, comma_is_decimal)
+            return _localized(value, comma_is_decimal)
         try:
             result = float(value)
         except ValueError:
-            return _localised(value, comma_is_decimal)
+            return _localized(value, comma_is_decimal)
     elif isinstance(value, (float, int)) and not isinstance(value, bool):
         try:
             result = float(value)
@@ -126,7 +126,7 @@ def number(value: object, comma_is_decimal: bool = True) -> float | None:
     return NAN if result != result else result
 
 
-def _localised(text: str, comma_is_decimal: bool) -> float | None:
+def _localized(text: str, comma_is_decimal: bool) -> float | None:
     if not comma_is_decimal and text[-4:-3] == ",":
         digits = text.replace(",", "")
         if digits.isdecimal():
@@ -135,8 +135,8 @@ def _localised(text: str, comma_is_decimal: bool) -> float | None:
     if "(" in text or "#" in text:
         figure = _FIGURE.match(plainly(text))
         return number(figure[0], comma_is_decimal) if figure else None
-    found = _THOUSANDS.fullmatch(text)
-    if found and (found[2] or text.count(",") > 1 or not comma_is_decimal):
+    match = _THOUSANDS.fullmatch(text)
+    if match and (match[2] or text.count(",") > 1 or not comma_is_decimal):
         return float(text.replace(",", ""))
     if _THOUSANDS_DOTTED.fullmatch(text):
         return float(text.replace(".", "").replace(",", "."))
@@ -206,7 +206,7 @@ _NOT_NOW = frozenset({"best", "final", "min", "max", "lowest", "initial", "previ
 
 @lru_cache(4096)
 def field(name: str) -> tuple[str, int]:
-    """What a figure of this name is, and of memory the bytes of its unit (0: it names none).
+    """The field of a figure of this name, and of memory the bytes of its unit (0: it names none).
 
     Of a name of two words, `train loss` or `then loss`, the last one may be enough. The kind is
     empty for a figure that no reading has.

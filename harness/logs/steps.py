@@ -100,7 +100,7 @@ class Steps:
         return ended or (step <= self._first and not drawn)
 
     def _length(self, step: int) -> int:
-        """Of the epoch that ended, such that the count never goes back."""
+        """The length of the epoch that ended, such that the count never goes back."""
         if self._total >= self._last:
             return max(self._total, 1)
         if not self._stride:  # one report an epoch

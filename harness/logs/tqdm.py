@@ -39,16 +39,16 @@ def read_bar(line: str) -> Reading | None:
     bar = line.find("%|")
     if bar < 0:
         return _without_total(line) if "it [" in line or "/s" in line else None
-    found = _COUNTS.match(line, line.find("|", bar + 2) + 1)
-    if found is None:
+    match = _COUNTS.match(line, line.find("|", bar + 2) + 1)
+    if match is None:
         return None
-    description, figures = line[:bar].rstrip("0123456789"), line[found.end() :]
-    return _reading(description, figures, found[1], found[2])
+    description, figures = line[:bar].rstrip("0123456789"), line[match.end() :]
+    return _reading(description, figures, match[1], match[2])
 
 
 def _without_total(line: str) -> Reading | None:
-    found = _OPEN.search(line)
-    return found and _reading(line[: found.start()], line[found.end() :], found[1], None)
+    match = _OPEN.search(line)
+    return match and _reading(line[: match.start()], line[match.end() :], match[1], None)
 
 
 def _reading(description: str, figures: str, done: str, total: str | None) -> Reading | None:
@@ -84,7 +84,7 @@ def _count(text: str | None) -> int | None:
 
 @lru_cache(1024)
 def _meaning(description: str) -> tuple[str, float | None]:
-    """What a bar with this description counts, and of steps the epoch."""
+    """The unit that a bar with this description counts, and of steps the epoch."""
     if not description or description.isspace():
         return "", None
     if _OTHER.match(description):

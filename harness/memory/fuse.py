@@ -1,4 +1,4 @@
-"""What `mx.compile` makes of a traced step: elementwise operations become one. Pure.
+"""The result of `mx.compile` for a traced step: elementwise operations become one. Pure.
 
 The rules are those of `compile_fuse` in MLX 0.32. A fused operation has no temporary results, but
 hands the device more work at a time, so that a compiled step may well peak higher.

@@ -26,10 +26,11 @@ loss that is read in every third."""
 
 
 class Pattern(msgspec.Struct, frozen=True):
-    """What a scenario's step evaluates before it returns; its loss is read afterwards."""
+    """The arrays that a scenario's step evaluates before it returns; its loss is read
+    afterwards."""
 
     evaluates: tuple[str, ...] = ()
-    """Of `loss`, `gradients`, `updated`, `next_state`."""
+    """A selection of `loss`, `gradients`, `updated`, `next_state`."""
     updates: bool = True
     every: int = 1
     """The loss is read in every so many steps."""
@@ -69,20 +70,20 @@ PATTERNS = {
 
 
 STATE = {"adam": 2.0, "adamw": 2.0, "lion": 1.0, "sgd": 0.0, "adafactor": 0.0}
-"""Of an optimizer, in P: what is sure to be held between steps beside the parameters themselves.
-Adafactor's rows and columns depend on the shapes."""
+"""The state of an optimizer, in P: what is sure to be held between steps beside the parameters
+themselves. Adafactor's rows and columns depend on the shapes."""
 
 
 class Projection(msgspec.Struct, frozen=True, kw_only=True):
     """Bytes of MLX memory that a training will hold."""
 
     active: int
-    """At the end of a step, the highest."""
+    """The highest at the end of a step."""
     peak: int
     trainable: int
     """P, the unit of the law: bytes of the trainable parameters."""
     parts: tuple[tuple[str, int], ...]
-    """What the peak is made of, by role: parameters, frozen, gradients, optimizer, and the rest,
+    """The parts of the peak, by role: parameters, frozen, gradients, optimizer, and the rest,
     activations and temporary results."""
     steps: tuple[tuple[int, int], ...]
     """(active at its end, peak) of each replayed step."""
@@ -97,7 +98,7 @@ class Projection(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Fit(str, Enum):
-    """Whether a peak fits into a machine."""
+    """The relation of a peak to the memory of a machine."""
 
     FITS = "fits"
     SWAPS = "swaps"
@@ -112,7 +113,7 @@ def fit(peak: int, memory: int, swap: int) -> Fit:
 
 
 def project(shapes: Shapes, pattern: Pattern = BASELINE, steps: int = STEPS) -> Projection:
-    """What the first `steps` steps of a training hold that repeats the traced one."""
+    """The memory of the first `steps` steps of a training that repeats the traced one."""
     trace = fuse(shapes.merged) if pattern.compiled else shapes.trace
     return replay(trace, pattern, LAGS.get(shapes.backend, CPU), steps)
 
@@ -120,7 +121,7 @@ def project(shapes: Shapes, pattern: Pattern = BASELINE, steps: int = STEPS) -> 
 def replay(
     trace: Trace, pattern: Pattern = BASELINE, lag: Lag = CPU, steps: int = STEPS
 ) -> Projection:
-    """As `project`, for a given trace and device."""
+    """Project a training for a given trace and device."""
     memory = Memory(lag)
     current = _begin(trace, memory)
     measured: list[tuple[int, int]] = []
@@ -154,7 +155,7 @@ def _begin(trace: Trace, memory: Memory) -> dict[int, Array]:
 
 
 def _full(trace: Trace, index: int, role: str, memory: Memory) -> Array:
-    """As `mx.zeros`: one number, broadcast, then written out."""
+    """Build a graph like that of `mx.zeros`: one number, broadcast, then written out."""
     shape, itemsize = trace.arrays[index]
     number, wide, array = (
         Array((), itemsize, ""),
@@ -200,7 +201,7 @@ def _step(
 
 
 def _norm(gradients: Sequence[Array]) -> Array:
-    """As `Training.gradients` computes it."""
+    """Build the norm as `Training.gradients` computes it."""
     total = Array((), 4, "")
     Node("Full", (), [], [total])
     for array in gradients:
@@ -208,11 +209,11 @@ def _norm(gradients: Sequence[Array]) -> Array:
         if array.itemsize != 4:
             gradient = Array(array.shape, 4, "")
             Node("AsType", (), [array], [gradient])
-        square, one, last = Array(gradient.shape, 4, ""), Array((), 4, ""), total
+        square, norm, last = Array(gradient.shape, 4, ""), Array((), 4, ""), total
         Node("Square", (), [gradient], [square])
-        Node("Reduce", (), [square], [one])
+        Node("Reduce", (), [square], [norm])
         total = Array((), 4, "")
-        Node("Add", (), [last, one], [total])
+        Node("Add", (), [last, norm], [total])
     return total
 
 

@@ -1,4 +1,4 @@
-"""How an array lies in its buffer, and what MLX's operations make of it. Pure.
+"""The layout of an array in its buffer, and of the results of MLX's operations. Pure.
 
 The rules are those of MLX 0.32's `backend/common` and `backend/cpu`: which operations are views,
 which write into an input's buffer when nobody else needs it, and which copy an input first.
@@ -28,7 +28,7 @@ BINARY = {
     "Remainder", "Subtract", "BitwiseBinary", "ArcTan2",
 }  # fmt: skip
 _MATMULS = {"Matmul", "AddMM"}
-_QUANTISED = {"QuantizedMatmul", "GatherQMM"}
+_QUANTIZED = {"QuantizedMatmul", "GatherQMM"}
 
 
 class Layout(msgspec.Struct, frozen=True):
@@ -46,7 +46,7 @@ def size(shape: Shape) -> int:
     return prod(shape)
 
 
-def plain(shape: Shape) -> Layout:
+def row_major(shape: Shape) -> Layout:
     """Row-major, as a fresh array lies."""
     strides = []
     step = 1
@@ -73,8 +73,8 @@ def view(name: str, arguments: tuple[Any, ...], first: Layout, shape: Shape) -> 
             strides.insert(axis, 1)
         return msgspec.structs.replace(first, shape=shape, strides=tuple(strides))
     if name == "Squeeze":
-        kept = [s for axis, s in enumerate(first.strides) if axis not in arguments[0]]
-        return msgspec.structs.replace(first, shape=shape, strides=tuple(kept))
+        strides_left = [s for axis, s in enumerate(first.strides) if axis not in arguments[0]]
+        return msgspec.structs.replace(first, shape=shape, strides=tuple(strides_left))
     if name in _RESHAPES:
         return _reshape(first, shape)
     if name == "Split":
@@ -98,30 +98,34 @@ def result(name: str, where: list[Layout], shape: Shape) -> tuple[Layout, tuple[
             return msgspec.structs.replace(where[0], shape=shape), (0,)
     if name == "AddMM" and where[2].row and where[2].data_size > 1:
         return msgspec.structs.replace(where[2], shape=shape), (2,)
-    return plain(shape), ()
+    return row_major(shape), ()
 
 
 def copied(name: str, where: list[Layout]) -> list[int]:
     """The inputs that the operation copies into a temporary buffer first."""
     if name in _MATMULS:
         return [i for i in (0, 1) if not _is_matrix(where[i])]
-    if name in _QUANTISED:
-        return [i for i, one in enumerate(where) if not one.row]
+    if name in _QUANTIZED:
+        return [i for i, layout in enumerate(where) if not layout.row]
     if name == "LogSumExp":
-        return [i for i, one in enumerate(where) if not one.contiguous or one.strides[-1] != 1]
+        return [
+            i for i, layout in enumerate(where) if not layout.contiguous or layout.strides[-1] != 1
+        ]
     return []
 
 
 def kernels(name: str, inputs: int) -> int:
-    """How many pieces of work an operation hands to the device."""
+    """The number of pieces of work an operation hands to the device."""
     if name == "Concatenate":
         return inputs
     return 2 if name in ("Scatter", "ScatterAxis", "SliceUpdate", "AddMM") else 1
 
 
-def _is_matrix(one: Layout) -> bool:
-    rows, columns = one.strides[-2:]
-    return (rows == one.shape[-1] and columns == 1) or (rows == 1 and columns == one.shape[-2])
+def _is_matrix(layout: Layout) -> bool:
+    rows, columns = layout.strides[-2:]
+    return (rows == layout.shape[-1] and columns == 1) or (
+        rows == 1 and columns == layout.shape[-2]
+    )
 
 
 def _broadcast(first: Layout, shape: Shape) -> Layout:
@@ -158,7 +162,7 @@ def _slice(first: Layout, steps: Shape, shape: Shape) -> Layout:
 def _reshape(first: Layout, shape: Shape) -> Layout | None:
     """None when the elements have to be copied (`prepare_reshape`)."""
     if first.row or prod(shape) == 0:
-        target = plain(shape)
+        target = row_major(shape)
         return msgspec.structs.replace(target, data_size=first.data_size)
     extents, steps = _collapse(first)
     strides: list[int] = []
@@ -175,11 +179,11 @@ def _reshape(first: Layout, shape: Shape) -> Layout | None:
     return msgspec.structs.replace(first, shape=shape, strides=tuple(strides))
 
 
-def _collapse(one: Layout) -> tuple[list[int], list[int]]:
-    """Neighbouring axes that lie as one, merged; axes of extent 1 left out."""
+def _collapse(layout: Layout) -> tuple[list[int], list[int]]:
+    """Neighboring axes that lie as one, merged; axes of extent 1 left out."""
     extents: list[int] = []
     steps: list[int] = []
-    for n, step in zip(one.shape, one.strides, strict=True):
+    for n, step in zip(layout.shape, layout.strides, strict=True):
         if n == 1:
             continue
         if steps and steps[-1] == n * step:
@@ -214,24 +218,24 @@ def _binary(a: Layout, b: Layout, shape: Shape) -> tuple[Layout, tuple[int, ...]
         return msgspec.structs.replace(a, shape=shape), (0,)
     if (a.row and b.row) or (a.column and b.column):
         return msgspec.structs.replace(a, shape=shape), (0, 1)
-    return plain(shape), tuple(i for i, one in enumerate((a, b)) if one.row)
+    return row_major(shape), tuple(i for i, layout in enumerate((a, b)) if layout.row)
 
 
 def _select(where: list[Layout], shape: Shape) -> tuple[Layout, tuple[int, ...]]:
-    if all(one.data_size == 1 for one in where):
+    if all(layout.data_size == 1 for layout in where):
         return msgspec.structs.replace(where[1], shape=shape), ()
-    if all(one.row for one in where) or all(one.column for one in where):
+    if all(layout.row for layout in where) or all(layout.column for layout in where):
         return msgspec.structs.replace(where[1], shape=shape), (0, 1, 2)
-    return plain(shape), tuple(i for i, one in enumerate(where) if one.row)
+    return row_major(shape), tuple(i for i, layout in enumerate(where) if layout.row)
 
 
 def _compiled(where: list[Layout], shape: Shape) -> tuple[Layout, tuple[int, ...]]:
     """Fused operations (`compiled_allocate_outputs`)."""
-    wide = [i for i, one in enumerate(where) if prod(one.shape) > 1]
+    wide = [i for i, layout in enumerate(where) if prod(layout.shape) > 1]
     alike = all(where[i].shape == shape for i in wide)
     rows = alike and all(where[i].row for i in wide)
     columns = alike and all(where[i].column for i in wide)
     alone = alike and len(wide) == 1 and where[wide[0]].contiguous
     if wide and (rows or columns or alone):
         return where[wide[0]], tuple(wide)
-    return plain(shape), tuple(i for i in wide if where[i].row)
+    return row_major(shape), tuple(i for i in wide if where[i].row)

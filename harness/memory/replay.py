@@ -1,4 +1,4 @@
-"""How MLX evaluates a traced step, replayed on shapes: which buffers are alive together.
+"""The evaluation of a traced step by MLX, replayed on shapes: which buffers are alive together.
 
 MLX's order of evaluation, its rules for sharing and donating buffers and the lag of the device
 behind the host decide a training step's peak, and all of them follow from shapes. They are
@@ -24,7 +24,8 @@ DONATION_SLACK = 16384
 
 
 class Lag(msgspec.Struct, frozen=True):
-    """How far the host may run ahead of the device: buffers are freed when the device is done."""
+    """The distance by which the host may run ahead of the device: buffers are freed when the device
+    is done."""
 
     dispatches: int = 10
     """Pieces of work to a task."""
@@ -89,7 +90,7 @@ class Node:
 
 
 class Memory:
-    """What is allocated, its peak, and what the buffers were for at the peak."""
+    """The allocated bytes, their peak, and the roles of the buffers at the peak."""
 
     def __init__(self, lag: Lag) -> None:
         self.live: Counter[str] = Counter()
@@ -124,7 +125,7 @@ class Memory:
 
     def store(self, array: Array) -> Array:
         """Give an array that nothing computes (a parameter, a batch, a constant) its buffer."""
-        where = layout.plain(array.shape)
+        where = layout.row_major(array.shape)
         self.place(array, where, self.allocate(where.data_size * array.itemsize))
         return array
 
@@ -190,7 +191,7 @@ class Memory:
     # -- evaluation
 
     def evaluate(self, outputs: Sequence[Array]) -> None:
-        """As `mx.eval(outputs)`."""
+        """Evaluate like `mx.eval(outputs)`."""
         for array in outputs:
             array.references += 1
         for node in _tape(outputs):
@@ -276,13 +277,13 @@ def _execute(memory: Memory, node: Node) -> tuple[int, list[Buffer]]:
     else:
         memory.place(out, chosen, memory.allocate(chosen.data_size * out.itemsize))
     for each in node.outputs[1:]:
-        own = chosen if node.name == "Compiled" else layout.plain(each.shape)
+        own = chosen if node.name == "Compiled" else layout.row_major(each.shape)
         memory.place(each, own, memory.allocate(own.data_size * each.itemsize))
     return layout.kernels(node.name, len(inputs)) + len(temporaries), temporaries
 
 
 def _donatable(array: Array, out: Array) -> bool:
-    """Whether nobody but this operation will need the array's buffer (`is_donatable`)."""
+    """Check whether nobody but this operation will need the array's buffer (`is_donatable`)."""
     buffer = array.buffer
     return (
         buffer is not None

@@ -77,7 +77,7 @@ class _Walk:
             if name in self.known:
                 pending.pop()
                 continue
-            wanted = [one for one in self._inputs(name, index) if one[0] not in self.known]
+            wanted = [node for node in self._inputs(name, index) if node[0] not in self.known]
             if wanted:
                 pending += wanted
             else:
@@ -135,7 +135,7 @@ class _Walk:
             self._keep([index])
             self.known[name] = index
             return
-        inputs = tuple(self.known[one] for one in self.graph.inputs.get(number, ()))
+        inputs = tuple(self.known[source] for source in self.graph.inputs.get(number, ()))
         made = self._add(op.name, op.arguments, inputs, op.outputs)
         self.known.update(zip(self.graph.outputs[number], made, strict=True))
 

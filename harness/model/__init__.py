@@ -51,7 +51,7 @@ from harness.model.run import (
     Share,
     Spread,
     StepTimes,
-    Verdict,
+    Support,
 )
 from harness.model.settings import (
     Command,
@@ -118,9 +118,9 @@ __all__ = [
     "StartBeat",
     "StepBeat",
     "StepTimes",
+    "Support",
     "Tensors",
     "Thread",
     "Transient",
-    "Verdict",
     "WorkerSpec",
 ]

@@ -1,4 +1,4 @@
-"""What a worker writes: the beats, one line of beats.jsonl each, and where it is."""
+"""The output of a worker: the beats, one line of beats.jsonl each, and where it is."""
 
 from __future__ import annotations
 
@@ -81,9 +81,9 @@ class StepBeat(Beat, frozen=True, kw_only=True, tag="step"):
     peak: int | None = None
     """Highest active memory since the step began."""
     traces: int = 0
-    """How often the user's compiled functions have been traced so far."""
+    """The number of traces of the user's compiled functions so far."""
     calls: int = 0
-    """How often they have been called so far."""
+    """The number of their calls so far."""
     covers: int = 1
     """Steps whose seconds these are: a log may report only every 10th. 0 of its first report: how
     long that took to come is no step's time; and of what it adds to a step already reported."""
@@ -118,7 +118,7 @@ class CollectiveBeat(Beat, frozen=True, kw_only=True, tag="collective"):
     """
 
     n: int
-    """How many this rank had issued before."""
+    """The number that this rank had issued before."""
     step: int
     op: str
     """Such as `all_sum`, `all_gather`, `send`."""
@@ -127,7 +127,7 @@ class CollectiveBeat(Beat, frozen=True, kw_only=True, tag="collective"):
 
 
 class Tensors(msgspec.Struct, frozen=True, kw_only=True):
-    """How many of a group of tensors changed between the first step and the last."""
+    """The number of tensors of a group that changed between the first step and the last."""
 
     total: int
     changed: int
@@ -146,9 +146,9 @@ class EndBeat(Beat, frozen=True, kw_only=True, tag="end"):
     not_finite: tuple[str, ...] = ()
     """Parameters and optimizer state that hold NaN or infinity, by name; a few of them."""
     compile_works: bool | None = None
-    """Whether a compiled function is really traced once; None when none was compiled."""
+    """True if a compiled function is really traced once; None when none was compiled."""
     fault: str | None = None
-    """Why the recorder lost beats (a full disk), if it did."""
+    """The reason why the recorder lost beats (a full disk), if it did."""
     lost: int = 0
 
 
@@ -179,7 +179,7 @@ AnyBeat = (
 
 
 class Position(msgspec.Struct, frozen=True):
-    """Where a worker is right now: the step, the phase, and since when (`t`)."""
+    """The place of a worker right now: the step, the phase, and since when (`t`)."""
 
     step: int
     phase: str

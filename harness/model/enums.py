@@ -3,7 +3,7 @@
 from enum import Enum
 
 
-class Word(str, Enum):
+class TextEnum(str, Enum):
     """One of a few words, which is printed as it is."""
 
     __str__ = str.__str__

@@ -1,4 +1,4 @@
-"""What is said of a worker: how it ended, why it hung, and what was found."""
+"""The verdict on a worker: how it ended, why it hung, and what was found."""
 
 from __future__ import annotations
 
@@ -7,10 +7,10 @@ from typing import Any
 import msgspec
 
 from harness.model.beats import Position
-from harness.model.enums import Word
+from harness.model.enums import TextEnum
 
 
-class Outcome(Word):
+class Outcome(TextEnum):
     COMPLETED = "completed"
     HUNG = "hung"
     DIVERGED = "diverged"
@@ -19,7 +19,7 @@ class Outcome(Word):
     SKIPPED = "skipped"
 
 
-class Severity(Word):
+class Severity(TextEnum):
     ERROR = "error"
     WARNING = "warning"
     INFO = "info"
@@ -37,7 +37,7 @@ class Finding(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Cause(msgspec.Struct, frozen=True, kw_only=True):
-    """Why a run is hung."""
+    """The reason why a run is hung."""
 
     code: str
     """`deadlock`, `stalled`, `waiting`, `stopped` or `starved`."""
@@ -72,7 +72,7 @@ class Doubt(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Ending(msgspec.Struct, frozen=True, kw_only=True):
-    """How a worker ended, as the supervisor knows it: the input to classification."""
+    """The end of a worker, as the supervisor knows it: the input to classification."""
 
     wall_s: float
     exit_code: int | None = None
@@ -88,19 +88,21 @@ class Ending(msgspec.Struct, frozen=True, kw_only=True):
     address_space: int | None = None
     """Bytes that it was limited to at its end; None without a limit."""
     oom_kills: int = 0
-    """How often the kernel's out-of-memory killer struck, on the whole machine, while it ran."""
+    """The number of kills by the kernel's out-of-memory killer, on the whole machine, while it ran.
+    """
     over_budget: bool = False
     interrupted: bool = False
     ended_by: str = ""
-    """Who interrupted it, in words, if not its user: `ended by pytest-timeout after 3 s`."""
+    """The one who interrupted it, in words, if not its user: `ended by pytest-timeout after 3 s`.
+    """
     doing: str = ""
-    """What it was at when it was ended, as stacks that were taken last have shown."""
+    """Its work when it was ended, as the last stacks show it."""
     position: Position | None = None
     """The last known place, also when no beat of it reached beats.jsonl."""
     rss_peak: int | None = None
     unread: dict[str, str] = {}
-    """What of the memory could not be read, and why."""
+    """The figures of memory that could not be read, each with the reason."""
     steps: int | None = None
-    """How many there were to be, where an outside command's log says so."""
+    """The number of steps that were planned, where an outside command's log says so."""
     findings: tuple[Finding, ...] = ()
-    """What the supervisor has to say of how it watched."""
+    """The supervisor's findings about its own work."""

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import msgspec
 
-from harness.model.enums import Word
+from harness.model.enums import TextEnum
 
 
-class Standing(Word):
-    """What one rank of a job is doing, seen among the others."""
+class Standing(TextEnum):
+    """The state of one rank of a job, seen among the others."""
 
     DEAD = "dead"
     STOPPED = "stopped"
@@ -33,7 +33,7 @@ class RankResult(msgspec.Struct, frozen=True, kw_only=True):
     reason: str
     """One line."""
     culprit: bool = False
-    """Whether the job came to grief because of it."""
+    """True if the job failed because of it."""
     host: str | None = None
     steps_completed: int = 0
     last_step: int | None = None
@@ -49,6 +49,6 @@ class RankResult(msgspec.Struct, frozen=True, kw_only=True):
     wait_site: str | None = None
     """The function that its stacks show it to wait in."""
     wait: str | None = None
-    """What it waits for there, in words."""
+    """The thing that it waits for there, in words."""
     python_frame: str | None = None
     """The line of the user's code that it was called from, such as `train.py:12 in step`."""

@@ -5,13 +5,13 @@ from __future__ import annotations
 import msgspec
 
 from harness.model.beats import SCHEMA
-from harness.model.enums import Word
+from harness.model.enums import TextEnum
 from harness.model.outcome import Cause, Doubt, Finding, Outcome
 from harness.model.ranks import RankResult
 from harness.model.settings import ScenarioInfo, Settings
 
 
-class Bound(Word):
+class Bound(TextEnum):
     """Whose memory a training is given."""
 
     MACHINE = "machine"
@@ -65,7 +65,7 @@ class StepTimes(msgspec.Struct, frozen=True, kw_only=True):
     p99: float
     max: float
     second: float | None = None
-    """Of step 1, which in a lazy framework may pay for step 0."""
+    """The time of step 1, which in a lazy framework may pay for step 0."""
 
 
 class LossSummary(msgspec.Struct, frozen=True, kw_only=True):
@@ -102,7 +102,7 @@ class MemorySummary(msgspec.Struct, frozen=True, kw_only=True):
     pressure_peak: float | None = None
     pressure_level_peak: int | None = None
     unread: dict[str, str] = {}
-    """Of the figures that are null, why they could not be read."""
+    """The reasons why figures are null, by their names."""
 
 
 class Metrics(msgspec.Struct, frozen=True, kw_only=True):
@@ -115,11 +115,11 @@ class Metrics(msgspec.Struct, frozen=True, kw_only=True):
     """None when nothing was compiled by the scenario."""
     graph_nodes_last: int | None = None
     parameters_changed: bool | None = None
-    """Whether any trainable tensor changed; None when that could not be seen."""
+    """True if any trainable tensor changed; None when that could not be seen."""
     drain_s: float | None = None
 
 
-class Verdict(Word):
+class Support(TextEnum):
     SUPPORTED = "supported"
     REFUTED = "refuted"
     UNTESTED = "untested"
@@ -128,7 +128,7 @@ class Verdict(Word):
 class Hypothesis(msgspec.Struct, frozen=True, kw_only=True):
     id: str
     title: str
-    verdict: Verdict
+    verdict: Support
     because: tuple[str, ...] = ()
     conflicts: tuple[str, ...] = ()
     """Evidence that speaks against the verdict, or the two sides when there is none."""
@@ -140,11 +140,11 @@ class Diagnosis(msgspec.Struct, frozen=True, kw_only=True):
     """The baseline's symptom, when every hypothesis is refuted or does not explain it."""
     next_experiment: str | None = None
     no_experiment: str | None = None
-    """Why there is none, although something is untested."""
+    """The reason why there is none, although something is untested."""
 
 
 class Share(msgspec.Struct, frozen=True, kw_only=True):
-    """So many of so many, with the 95 % interval of the probability behind it."""
+    """A share, so many of so many, with the 95 % interval of the probability behind it."""
 
     count: int
     of: int
@@ -209,7 +209,7 @@ class ScenarioResult(msgspec.Struct, frozen=True, kw_only=True):
     doubts: tuple[Doubt, ...] = ()
     """Doubts that were said while it ran, those that were taken back included."""
     ranks: tuple[RankResult, ...] = ()
-    """Of a job of several; empty where there is one worker."""
+    """The ranks of a job of several; empty where there is one worker."""
 
 
 class LeftOut(msgspec.Struct, frozen=True, kw_only=True):
@@ -244,11 +244,11 @@ class RunResult(msgspec.Struct, frozen=True, kw_only=True):
     scenarios: tuple[ScenarioInfo, ...] = ()
     results: tuple[ScenarioResult, ...] = ()
     repeats: tuple[RepeatSummary, ...] = ()
-    """Of the scenarios that were run more than once."""
+    """Summaries of the scenarios that were run more than once."""
     left_out: tuple[LeftOut, ...] = ()
     diagnosis: Diagnosis = Diagnosis()
     interrupted: bool = False
     full: bool = False
-    """Whether nothing was redacted, so that it must not be published."""
+    """True if nothing was redacted, so that it must not be published."""
     continued: tuple[Continuation, ...] = ()
-    """What has been added since the first command ended."""
+    """The runs that were added since the first command ended."""

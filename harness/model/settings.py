@@ -1,4 +1,4 @@
-"""What is asked for: the settings, the scenarios or commands, and each worker's share of it."""
+"""The request: the settings, the scenarios or commands, and each worker's share of it."""
 
 from __future__ import annotations
 
@@ -6,21 +6,21 @@ from typing import Any
 
 import msgspec
 
-from harness.model.enums import Word
+from harness.model.enums import TextEnum
 from harness.model.outcome import Outcome
 
 BUILT_IN_MODELS = ("tiny", "micro")
-"""What `--model` takes beside a path and a name on the hub."""
+"""The names that `--model` takes beside a path and a name on the hub."""
 
 
 class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """How a scenario's training is set up. A scenario may override any of them for itself."""
+    """The set-up of a scenario's training. A scenario may override any of them for itself."""
 
     steps: int = 10
     model: str = "tiny"
     """`tiny`, `micro` (both built in), a folder of an mlx-lm model, or a Hugging Face id."""
     train: str | None = None
-    """`full`, `lora`, or `last:N`: the last N blocks. None: full, or lora for a quantised model."""
+    """`full`, `lora`, or `last:N`: the last N blocks. None: full, or lora for a quantized model."""
     optimizer: str = "adamw"
     learning_rate: float = 1e-3
     dtype: str | None = None
@@ -33,13 +33,13 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     ranks: int = 1
     """Processes that train together, each on batches of its own, their gradients averaged."""
     backend: str = "any"
-    """Of mx.distributed: `any`, `ring`, `mpi` or `nccl`."""
+    """The backend of mx.distributed: `any`, `ring`, `mpi` or `nccl`."""
     collective_beats: bool = True
-    """Whether each rank writes down the collectives that it issues."""
+    """True if each rank writes down the collectives that it issues."""
 
 
-class OnHang(Word):
-    """What is done with a worker that is hung, once its evidence is saved."""
+class OnHang(TextEnum):
+    """The treatment of a worker that is hung, once its evidence is saved."""
 
     KILL = "kill"
     KEEP = "keep"
@@ -76,13 +76,13 @@ class Command(msgspec.Struct, frozen=True, kw_only=True):
     variables: dict[str, str] = {}
     """Environment variables that are set for it."""
     pattern: str | None = None
-    """The regex by which steps are found in its output; None: its format is recognised."""
+    """The regex by which steps are found in its output; None: its format is recognized."""
     inject: bool = True
-    """Whether a Python that uses mlx-lm may be made to report its steps itself."""
+    """True if a Python that uses mlx-lm may be made to report its steps itself."""
 
 
 class ScenarioInfo(msgspec.Struct, frozen=True, kw_only=True):
-    """What is known of a scenario file without importing it (the supervisor never imports mlx).
+    """The content of a scenario file that needs no import (the supervisor never imports mlx).
 
     Or of an outside command, which has no file, and neither docstring nor source.
     """
@@ -98,7 +98,7 @@ class ScenarioInfo(msgspec.Struct, frozen=True, kw_only=True):
     settings: dict[str, Any] = {}
     """Overrides of `Settings`, by field name."""
     verdict: Expected | None = None
-    """What must come of a control; None for every other scenario."""
+    """The expected result of a control; None for every other scenario."""
     command: Command | None = None
     """Set for an outside command, and for nothing else."""
 
@@ -107,7 +107,7 @@ class Host(msgspec.Struct, frozen=True, kw_only=True):
     """One rank's machine, as MLX's host files name it."""
 
     ssh: str
-    """What ssh is told; `127.0.0.1` is this machine itself, without ssh."""
+    """The name that ssh gets; `127.0.0.1` is this machine itself, without ssh."""
     ips: tuple[str, ...] = ()
     """The addresses at which its peers reach it."""
     rdma: tuple[Any, ...] = ()
@@ -161,4 +161,4 @@ class WorkerSpec(msgspec.Struct, frozen=True, kw_only=True):
     rank: int = 0
     ranks: int = 1
     hostfile: Hostfile | None = None
-    """Where the ranks are; None: all on this machine."""
+    """The machines of the ranks; None: all on this machine."""

@@ -1,4 +1,4 @@
-"""What the supervisor sees from outside: processes, their threads, and the machine's memory."""
+"""The supervisor's view from outside: processes, their threads, and the machine's memory."""
 
 from __future__ import annotations
 
@@ -13,7 +13,8 @@ class Thread(msgspec.Struct, frozen=True, kw_only=True):
     tid: int
     name: str
     state: str
-    """As in /proc: R running, S sleeping, D uninterruptible, T stopped, t traced, Z zombie."""
+    """The state as in /proc: R running, S sleeping, D uninterruptible, T stopped, t traced, Z
+    zombie."""
     cpu_s: float
     system_s: float | None = None
     """What of it was spent in the kernel."""
@@ -90,7 +91,7 @@ class Sample(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """Memory that is the processes' own, in RAM, compressed or swapped out: unlike the RSS it does
     not fall when they swap. macOS's phys_footprint; Linux's RssAnon + RssShmem + VmSwap."""
     swapped: int | None = None
-    """Of the processes' own memory, what is swapped out (Linux)."""
+    """The part of the processes' own memory that is swapped out (Linux)."""
     compressed: int | None = None
     pressure: float | None = None
     pressure_level: int | None = None

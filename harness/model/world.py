@@ -33,14 +33,15 @@ FutexKind = Literal["mutex", "pi_mutex", "robust", "rlock", "join", "private", "
 
 
 class Surroundings(msgspec.Struct, frozen=True, kw_only=True):
-    """What could wake a process from outside its threads. None is "could not be read"."""
+    """The things that could wake a process from outside its threads. None is "could not be
+    read"."""
 
     tracer: int | None = None
     """Pid of a debugger that is attached; 0 for none."""
     pending: bool | None = None
-    """Whether a signal is waiting to be delivered that is not blocked."""
+    """True if a signal is waiting to be delivered that is not blocked."""
     alarm: bool | None = None
-    """Whether an interval timer, which /proc does not show, may be armed: SIGALRM has a handler, or
+    """True if an interval timer, which /proc does not show, may be armed: SIGALRM has a handler, or
     this is a child that was started by exec, over which a timer is kept."""
     timers: int | None = None
     """POSIX timers."""
@@ -66,14 +67,14 @@ class World(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Link(msgspec.Struct, frozen=True, kw_only=True):
-    """What lies behind a file that a thread waits for."""
+    """The thing behind a file that a thread waits for."""
 
     told: str
     """Such as `a pipe`, `a terminal`, `a socket to port 80 of another machine`."""
     peers: tuple[int, ...] = ()
     """The processes at its other end, as far as they can be seen."""
     only_own: bool = False
-    """Whether only the process itself holds the other end, so that nothing will come of it."""
+    """True if only the process itself holds the other end, so that nothing will come of it."""
     kind: LinkKind = "other"
     remote: str | None = None
     """Address and port of a TCP peer on another machine, such as `10.0.0.5:443`."""
@@ -84,7 +85,7 @@ class Link(msgspec.Struct, frozen=True, kw_only=True):
     queued: int | None = None
     """Bytes that wait in it to be read or sent, where the kernel tells them."""
     retransmits: int | None = None
-    """How often TCP has sent its oldest unanswered data again."""
+    """The number of times that TCP has sent its oldest unanswered data again."""
     mount: str | None = None
     """Mount point of the file system that a file lies in."""
     fs: str | None = None
@@ -108,7 +109,7 @@ class Futex(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class GpuUse(msgspec.Struct, frozen=True, kw_only=True):
-    """What the GPUs of the machine have done for some processes in the last seconds."""
+    """The work of the machine's GPUs for some processes in the last seconds."""
 
     own: int | None = None
     """Percent of its time in which a GPU's multiprocessors worked for these processes. The GPU with

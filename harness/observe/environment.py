@@ -32,7 +32,7 @@ def gather(device: str | None = None) -> Environment:
         swap=psutil.swap_memory().total,
         usable_memory=usable.memory,
         usable_of=usable.bound,
-        versions={name: found for name in PACKAGES if (found := version(name))},
+        versions={name: installed for name in PACKAGES if (installed := version(name))},
         device=device,
         compiler=compiler(),
         variables={name: os.environ[name] for name in VARIABLES if name in os.environ},

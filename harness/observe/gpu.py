@@ -1,4 +1,4 @@
-"""What the GPUs of this machine are doing, as their vendor's tool says. NVIDIA's only."""
+"""The work of this machine's GPUs, as their vendor's tool shows it. NVIDIA's only."""
 
 from __future__ import annotations
 
@@ -29,16 +29,16 @@ def memory(timeout: float = 5.0) -> list[int]:
 
 
 def parse_memory(output: str) -> list[int]:
-    """Of nvidia-smi's lines, which are in MiB; some boards say `[N/A]`."""
+    """Parse nvidia-smi's lines, which are in MiB; some boards say `[N/A]`."""
     return [int(line) << 20 for line in output.splitlines() if line.strip().isdigit()]
 
 
-def busy(told: list[str]) -> bool:
-    """Whether one of the lines of `utilisation` tells of work."""
-    return any(re.search(r", [1-9]\d* %", line) for line in told)
+def busy(lines: list[str]) -> bool:
+    """Check whether one of the lines of `utilization` tells of work."""
+    return any(re.search(r", [1-9]\d* %", line) for line in lines)
 
 
-def utilisation(timeout: float = 5.0, stop: threading.Event | None = None) -> list[str]:
+def utilization(timeout: float = 5.0, stop: threading.Event | None = None) -> list[str]:
     """A line for each GPU, such as `NVIDIA H100, 100 %, 1024 MiB`; empty when nobody can say.
 
     A host that waits for a kernel which never ends, and one that waits for work which was never

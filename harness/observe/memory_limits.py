@@ -1,4 +1,4 @@
-"""How much memory a training may use: the GPU's, the container's, or the machine's.
+"""The memory that a training may use: the GPU's, the container's, or the machine's.
 
 Never imports mlx: what it says of its GPU is told by the process that trains or traces.
 """
@@ -26,22 +26,23 @@ class Usable(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Limit(msgspec.Struct, frozen=True):
-    """What a control group allows; None: as much as there is."""
+    """The limits of a control group; None: as much as there is."""
 
     memory: int | None = None
     swap: int | None = None
 
 
-def usable(device: str = "cpu", told: int | None = None) -> Usable:
-    """On this machine now, for MLX's `device` and the memory that MLX told of it."""
-    total = of_gpu() if told is None and device.startswith("gpu") else told
+def usable(device: str = "cpu", reported: int | None = None) -> Usable:
+    """The memory to use on this machine now, for MLX's `device` and the memory that MLX reports of
+    it."""
+    total = of_gpu() if reported is None and device.startswith("gpu") else reported
     return choose(
         psutil.virtual_memory().total, psutil.swap_memory().total, limit(), _address_space(), total
     )
 
 
 def choose(ram: int, swap: int, group: Limit, address: int | None, gpu: int | None) -> Usable:
-    """What bounds a training. Pure."""
+    """The bound of a training's memory. Pure."""
     if gpu is not None:
         # Nothing of a GPU's memory is swapped; of memory that it shares with the CPU, what is
         # beyond the recommended size is no longer sure to be there.
@@ -93,10 +94,10 @@ def _groups(root: Path) -> Iterator[tuple[Path, bool]]:
         first = kind.startswith("cgroup ") and "memory" in kind.split()[-1].split(",")
         if not first and not second:
             continue
-        shown, mount = (_unescaped(part) for part in place.split()[3:5])
+        subtree, mount = (_unescaped(part) for part in place.split()[3:5])
         path = next((p for _, c, p in own if ("memory" in c.split(",")) is first), "/")
         # In a container the mount may show only a part of the tree: its own group, as the root.
-        below = path[len(shown.rstrip("/")) :] if f"{path}/".startswith(f"{shown}/") else path
+        below = path[len(subtree.rstrip("/")) :] if f"{path}/".startswith(f"{subtree}/") else path
         parts = [part for part in below.split("/") if part and part != ".."]
         for end in range(len(parts), -1, -1):
             yield root.joinpath(mount.lstrip("/"), *parts[:end]), second

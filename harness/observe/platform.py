@@ -17,17 +17,17 @@ from harness.observe.portable import Portable
 
 
 class Platform(Protocol):
-    """What a platform can show. What it cannot show is empty, or None: nothing here raises.
+    """The view that a platform offers. What it cannot show is empty, or None: nothing here raises.
 
     The one exception is `check`.
     """
 
     name: str
-    """As of `sys.platform`."""
+    """The name, as of `sys.platform`."""
     arch: str
     """The processor, as of `platform.machine()`."""
     shows_waits: bool
-    """Whether a deep look shows the system call, the timeout and the files that a thread has."""
+    """True if a deep look shows the system call, the timeout and the files that a thread has."""
 
     @property
     def unread(self) -> Mapping[str, str]:

@@ -29,11 +29,11 @@ def held(pids: Iterable[int]) -> tuple[int | None, int | None]:
 
 
 def unread(sample: Sample) -> dict[str, str]:
-    """Why the figures of memory that `sample` lacks could not be read, by their name."""
+    """The reason why the figures of memory that `sample` lacks could not be read, by their name."""
     reasons = platform.current().unread
     return {name: why for name, why in reasons.items() if getattr(sample, name) is None}
 
 
 def oom_kills() -> int:
-    """How often the out-of-memory killer has struck on this machine; 0 where nobody counts."""
+    """The number of kills by the out-of-memory killer on this machine; 0 where nobody counts."""
     return platform.current().oom_kills()

@@ -1,4 +1,4 @@
-"""Which rank of a job a process is, as its launcher has told it."""
+"""The rank of a process in its job, as the launcher names it."""
 
 from __future__ import annotations
 
@@ -22,5 +22,5 @@ def rank_of(pid: int) -> int | None:
 
 def among(variables: Mapping[str, str]) -> int | None:
     """The rank that these variables name."""
-    told = [variables[name] for name in RANKS if variables.get(name, "").isdecimal()]
-    return int(told[0]) if told else None
+    numbers = [variables[name] for name in RANKS if variables.get(name, "").isdecimal()]
+    return int(numbers[0]) if numbers else None

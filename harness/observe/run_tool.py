@@ -32,13 +32,13 @@ _TIED = (
 It is given our number: once we have died it has another parent, and which one nobody can say (1, or
 a subreaper); and in a container it may be us who are 1."""
 _NOTICE_S = 0.05
-"""In so many seconds it is seen that a program is to be ended."""
+"""The seconds until it is seen that a program is to be ended."""
 _END_S = 2.0
-"""So long, at most, what was killed is waited for."""
+"""The longest wait for a killed program, in seconds."""
 
 
 class Answer(msgspec.Struct, frozen=True, kw_only=True):
-    """What a program said. `code` is None when it was ended by us; `problem` says why."""
+    """The answer of a program. `code` is None when it was ended by us; `problem` says why."""
 
     output: str
     errors: str
@@ -95,27 +95,27 @@ def _read(
     out: IO[bytes], err: IO[bytes], deadline: float, limit: int, stop: threading.Event
 ) -> tuple[bytearray, bytearray, str]:
     """Both streams up to their ends, and what prevented that."""
-    kept = {out: bytearray(), err: bytearray()}
+    read = {out: bytearray(), err: bytearray()}
     problem = ""
     with selectors.DefaultSelector() as selector:
-        for stream in kept:
+        for stream in read:
             selector.register(stream, selectors.EVENT_READ)
         while selector.get_map() and not problem:
             ready = selector.select(min(_NOTICE_S, max(0.0, deadline - time.monotonic())))
             problem = _over(deadline, stop)
             for key, _ in ready:
-                stream = next(stream for stream in kept if stream is key.fileobj)
+                stream = next(stream for stream in read if stream is key.fileobj)
                 data = os.read(key.fd, 1 << 16)
-                kept[stream] += data
+                read[stream] += data
                 if not data:
                     selector.unregister(stream)
-                elif len(kept[stream]) > limit:
+                elif len(read[stream]) > limit:
                     problem = f"printed more than {size(limit)}"
-    return kept[out], kept[err], problem
+    return read[out], read[err], problem
 
 
 def _over(deadline: float, stop: threading.Event) -> str:
-    """Why a program may not run any longer; empty while it may."""
+    """The reason why a program may not run any longer; empty while it may."""
     if stop.is_set():
         return "ended together with the run"
     return "timeout" if time.monotonic() >= deadline else ""

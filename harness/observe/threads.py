@@ -18,7 +18,7 @@ def each(
     at_once: int,
     stop: threading.Event,
 ) -> list[Result]:
-    """What `do` returns of each of `items`, in their order; `at_once` of them are under way.
+    """The results of `do` for all `items`, in their order; `at_once` of them are under way.
 
     When the wait for them is interrupted, `stop` is set, which `do` is to heed, and the wait is a
     short one. Raises what `do` raises. The threads of a ThreadPoolExecutor would keep an

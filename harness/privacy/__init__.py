@@ -1,4 +1,4 @@
-"""What leaves this machine: a run without whatever names a person, a machine or a secret."""
+"""The run that may leave this machine: without whatever names a person, a machine or a secret."""
 
 from __future__ import annotations
 
@@ -54,14 +54,13 @@ def named(name: str, personal: Personal) -> str:
 
 
 def home(folder: Path, scenario: str, personal: Personal) -> Path:
-    """Where in a run's folder the files of a scenario lie, which may be published by another
-    name than it has there."""
-    found = folder / scenario
-    if not found.is_dir() and folder.is_dir():
+    """The folder of a scenario in a run's folder. It may be published by another name."""
+    own = folder / scenario
+    if not own.is_dir() and folder.is_dir():
         for path in sorted(folder.iterdir()):
             if path.is_dir() and named(path.name, personal) == scenario:
                 return path
-    return found
+    return own
 
 
 @cache
@@ -78,21 +77,24 @@ def cleaned(value: Any, personal: Personal) -> Any:
     if isinstance(value, tuple | list):
         return type(value)(cleaned(item, personal) for item in value)
     if isinstance(value, msgspec.Struct):
-        told = {name: getattr(value, name) for name in value.__struct_fields__}
-        new = {name: made for name, old in told.items() if (made := cleaned(old, personal)) != old}
+        fields = {name: getattr(value, name) for name in value.__struct_fields__}
+        new = {
+            name: made for name, old in fields.items() if (made := cleaned(old, personal)) != old
+        }
         return msgspec.structs.replace(value, **new) if new else value
     return value
 
 
 def _cleaned_mapping(value: dict[Any, Any], personal: Personal) -> dict[Any, Any]:
-    """With as many entries as before, also where two keys were alike but for what is redacted."""
-    told: dict[Any, Any] = {}
+    """Clean a mapping and keep the number of its entries, also where two keys were alike but for
+    what is redacted."""
+    entries: dict[Any, Any] = {}
     for key, item in value.items():
         name = cleaned(key, personal)
-        while name in told:
+        while name in entries:
             name = f"{name}'"
-        told[name] = cleaned(item, personal)
-    return told
+        entries[name] = cleaned(item, personal)
+    return entries
 
 
 def _struct(value: Any, personal: Personal) -> Any:

@@ -13,7 +13,7 @@ _FILES = (
     r"|safetensors|gguf|ckpt|lock|out|err|tmp|bak|png|pdf|service)"
 )
 DOMAIN = rf"(?:\.(?!{_FILES}(?![\w-]))[a-z0-9](?:[a-z0-9-]{{0,62}}[a-z0-9])?(?![\w-])){{0,8}}"
-"""What may follow the name of a host."""
+"""The text that may follow the name of a host."""
 _PUBLIC = frozenset((
     "github.com", "githubusercontent.com", "huggingface.co", "hf.co", "pypi.org",
     "pythonhosted.org", "python.org", "pytorch.org", "apple.com", "ml-explore.github.io",
@@ -94,9 +94,9 @@ def hidden(text: str) -> str:
     return text
 
 
-def names_hosts(word: str) -> bool:
-    """Whether a command's word is an option whose value is a list of hosts."""
-    return word in ("--host", "--hosts", "-host", "-hosts")
+def names_hosts(argument: str) -> bool:
+    """Check whether a command's word is an option whose value is a list of hosts."""
+    return argument in ("--host", "--hosts", "-host", "-hosts")
 
 
 def hidden_list(text: str) -> str:
@@ -141,7 +141,7 @@ def _after(match: re.Match[str]) -> str:
 
 
 def _is_other(name: str) -> bool:
-    """Whether it is a file, a number with its unit, or an attribute of a program."""
+    """Check whether it is a file, a number with its unit, or an attribute of a program."""
     labels = name.split(".")
     return bool(
         _FILE.search(name)

@@ -36,12 +36,13 @@ def gather() -> Personal:
     )
 
 
-def joined(one: Personal, other: Personal) -> Personal:
-    """What either of them knows; a host that both know is called as the first one calls it."""
+def joined(first: Personal, other: Personal) -> Personal:
+    """The names that either of them knows; a host that both know is called as the first one calls
+    it."""
     return Personal(
-        folders=tuple(dict.fromkeys((*one.folders, *other.folders))),
-        users=tuple(dict.fromkeys((*one.users, *other.users))),
-        hosts=tuple((dict(other.hosts) | dict(one.hosts)).items()),
+        folders=tuple(dict.fromkeys((*first.folders, *other.folders))),
+        users=tuple(dict.fromkeys((*first.users, *other.users))),
+        hosts=tuple((dict(other.hosts) | dict(first.hosts)).items()),
     )
 
 
@@ -53,7 +54,7 @@ def keep(personal: Personal, folder: Path) -> None:
 
 
 def recall(folder: Path) -> Personal:
-    """Of whoever made the run in `folder`; of this person where nothing says so."""
+    """Read the names of whoever made the run in `folder`; else those of this person."""
     try:
         return msgspec.json.decode((folder / NAME).read_bytes(), type=Personal)
     except (OSError, msgspec.MsgspecError):
@@ -62,12 +63,12 @@ def recall(folder: Path) -> Personal:
 
 def _both(folders: Iterable[tuple[Path, str]]) -> Iterator[tuple[str, str]]:
     """Each by its name and, where that is a link, by its true one; none that any machine has."""
-    seen = set()
+    listed = set()
     for folder, mark in folders:
         for path in (folder, folder.resolve()):
-            if path not in seen and (len(path.parts) > 2 or path == Path.home() != Path("/")):
+            if path not in listed and (len(path.parts) > 2 or path == Path.home() != Path("/")):
                 yield str(path), mark
-            seen.add(path)
+            listed.add(path)
 
 
 def _hosts(node: str, hosts: str, resolver: str) -> tuple[str, ...]:
@@ -82,8 +83,8 @@ def _hosts(node: str, hosts: str, resolver: str) -> tuple[str, ...]:
     ]
     domains = [
         domain.strip(".")
-        for word, *names in filter(None, map(str.split, resolver.splitlines()))
-        if word in ("domain", "search")
+        for keyword, *names in filter(None, map(str.split, resolver.splitlines()))
+        if keyword in ("domain", "search")
         for domain in names
         if domain.strip(".").count(".")
     ]
@@ -107,16 +108,16 @@ def _users(home: Path) -> tuple[str, ...]:
         entry = pwd.getpwuid(os.getuid())
     except KeyError:
         entry = None
-    found = [login, os.environ.get("SUDO_USER", ""), home.name]
+    names = [login, os.environ.get("SUDO_USER", ""), home.name]
     if entry is not None:
-        found += [entry.pw_name, _person(entry.pw_gecos)]
-    return tuple(dict.fromkeys(name for name in found if name))
+        names += [entry.pw_name, _person(entry.pw_gecos)]
+    return tuple(dict.fromkeys(name for name in names if name))
 
 
 def _person(gecos: str) -> str:
     """The name of a person; nothing where it is one word, which may be of any text."""
-    words = gecos.partition(",")[0].split()
+    names = gecos.partition(",")[0].split()
     generic = COMMON.union(("system", "default", "live", "cloud", "service", "account"))
     return (
-        " ".join(words) if len(words) > 1 and not generic.issuperset(map(str.lower, words)) else ""
+        " ".join(names) if len(names) > 1 and not generic.issuperset(map(str.lower, names)) else ""
     )

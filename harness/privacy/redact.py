@@ -1,4 +1,4 @@
-"""What in a text names a person, a machine or a secret is replaced by a word in angle brackets.
+"""Redaction: what names a person, a machine or a secret is replaced by a word in angle brackets.
 
 Pure. A text that has been redacted is left as it is by a second pass.
 """
@@ -17,7 +17,7 @@ from harness.text.sanitize import sanitize
 
 
 class Personal(msgspec.Struct, frozen=True, kw_only=True):
-    """What this person and this machine are called, so that it can be told from other words."""
+    """The names of this person and this machine, so that it can be told from other words."""
 
     folders: tuple[tuple[str, str], ...] = ()
     """Folders, and what stands for each: the home, the one the harness was started in."""
@@ -36,7 +36,7 @@ COMMON = frozenset(
 """Names that name nobody: they are words of any log or of any training's code."""
 _SHORTEST = 3
 _PAUSE = r"[\s._,-]{0,2}"
-"""What may stand between the parts of a person's name."""
+"""The text that may stand between the parts of a person's name."""
 
 WRITTEN = re.compile(
     r"\\+(?:u001b|x1b|033|e)\[[\d;?]*[A-Za-z]|\\+(?:u(?:00ad|200[b-f]|2060|feff)|xad)",
@@ -66,7 +66,7 @@ _IPV6 = re.compile(
     rf"(?:{_DOTTED}|[0-9A-Fa-f]{{1,4}}|(?<=::))(?:%\w+)?(?!\w|:[\w:])"
 )
 _ROUTED = re.compile(r"[23][0-9a-f]{3}:|f[cd][0-9a-f]{2}:|fe[89ab][0-9a-f]:|ff[0-9a-f]{2}:", re.I)
-"""How an address of IPv6 begins that is in use; `1::2` is a slice."""
+"""The beginning of an address of IPv6 that is in use; `1::2` is a slice."""
 _IPV4 = re.compile(rf"(?<!\d)(?<!\d\.)(?<!\.so\.)(?<!\b[vV]){_DOTTED}(?!\d|\.\d)")
 _ZEROS = re.compile(r"(?<![\w:])0+(?=\d)")
 _HOST_OF_ADDRESS = re.compile(
@@ -127,7 +127,7 @@ def redacted(text: str, personal: Personal) -> str:
 
 @lru_cache(maxsize=1 << 15)
 def _redacted(text: str, personal: Personal) -> str:
-    # A colour in the middle of a word would hide it here, and be gone where it is shown.
+    # A color in the middle of a word would hide it here, and be gone where it is shown.
     text = secrets.hidden(WRITTEN.sub("", sanitize(text)))
     for replace in (_paths(personal), *_ADDRESSES, _names(personal)):
         text = replace(text)
@@ -141,25 +141,25 @@ def names_only(text: str, personal: Personal) -> str:
 
 def arguments(argv: Sequence[str], personal: Personal) -> tuple[str, ...]:
     """A command's words; one that follows an option for a secret is a secret."""
-    told, before = [], ""
-    for word in argv:
-        if values.names_secret(before) and not word.startswith("-"):
-            told.append("<secret>")
-        elif values.names_user(before) and ":" in word:
-            told.append("<credentials>")
+    published, before = [], ""
+    for argument in argv:
+        if values.names_secret(before) and not argument.startswith("-"):
+            published.append("<secret>")
+        elif values.names_user(before) and ":" in argument:
+            published.append("<credentials>")
         elif hostnames.names_hosts(before):
-            told.append(hostnames.hidden_list(redacted(word, personal)))
+            published.append(hostnames.hidden_list(redacted(argument, personal)))
         else:
-            told.append(redacted(word, personal))
-        before = word
-    return tuple(told)
+            published.append(redacted(argument, personal))
+        before = argument
+    return tuple(published)
 
 
 def _share(match: re.Match[str]) -> str:
-    """Of a path on a file server the file's name is left, if that is not the share."""
+    """Keep the file's name of a path on a file server, if that is not the share."""
     sign, path = match[1], match[3]
-    _, found, name = path.rpartition(sign)
-    return f"{sign}{sign}<host>{sign}<path>" + (sign + name if found else "")
+    _, separator, name = path.rpartition(sign)
+    return f"{sign}{sign}<host>{sign}<path>" + (sign + name if separator else "")
 
 
 def _owner(match: re.Match[str]) -> str:
@@ -167,14 +167,14 @@ def _owner(match: re.Match[str]) -> str:
 
 
 def _address(match: re.Match[str]) -> str:
-    word = match[0]
+    text = match[0]
     try:
         # Zeros before a number make it octal to some, and are no address to Python.
-        address = ipaddress.ip_address(_ZEROS.sub("", word.partition("%")[0]))
+        address = ipaddress.ip_address(_ZEROS.sub("", text.partition("%")[0]))
     except ValueError:
-        return word
-    everywhere = address.is_loopback or address.is_unspecified or word == "255.255.255.255"
-    return word if everywhere else "<address>"
+        return text
+    everywhere = address.is_loopback or address.is_unspecified or text == "255.255.255.255"
+    return text if everywhere else "<address>"
 
 
 def _address6(match: re.Match[str]) -> str:
@@ -239,5 +239,5 @@ def _known(names: Iterable[str]) -> list[str]:
 
 
 def _any_of(patterns: Iterable[str]) -> re.Pattern[str]:
-    words = "|".join(patterns) or r"(?!)"
-    return re.compile(rf"(?<![A-Za-z0-9])(?:{words})(?![A-Za-z0-9])", re.IGNORECASE)
+    alternatives = "|".join(patterns) or r"(?!)"
+    return re.compile(rf"(?<![A-Za-z0-9])(?:{alternatives})(?![A-Za-z0-9])", re.IGNORECASE)

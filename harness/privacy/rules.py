@@ -1,4 +1,5 @@
-"""What of a run is published, field by field: what is not named here cannot be published at all."""
+"""The published part of a run, field by field: what is not named here cannot be published at
+all."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What in a text is a secret, by its form or by the word before it. Pure.
+"""The secrets in a text, recognized by its form or by the word before it. Pure.
 
 Where it is open whether a word is a secret it is taken for one: a report that lacks a word can be
 mended, a published token cannot.
@@ -52,7 +52,7 @@ def hidden(text: str) -> str:
 
 
 def _key_ends(text: str) -> str:
-    """Of a key's block whose beginning was cut off, the lines that are left of it."""
+    """The lines that are left of a key's block whose beginning was cut off."""
     while (end := _KEY_END.search(text)) is not None:
         lines = text[: end.start()].split("\n")
         while len(lines) > 1 and _KEY_LINE.fullmatch(lines[-2]):
@@ -65,13 +65,13 @@ def _key_ends(text: str) -> str:
 
 def _random(match: re.Match[str]) -> str:
     """A word of capitals, small letters and digits that change too often to be words or a path."""
-    word = match[0]
-    kinds = [(c.isupper(), c.islower(), c.isdigit()) for c in word if c.isalnum()]
+    token = match[0]
+    kinds = [(c.isupper(), c.islower(), c.isdigit()) for c in token if c.isalnum()]
     if len(set(kinds)) < 3:
-        return word
-    changes = sum(map(tuple.__ne__, kinds, kinds[1:])) / len(word)
-    known = ("/" not in word or changes >= 0.3) if len(word) >= 40 else changes >= 0.4
-    return "<token>" if known else word
+        return token
+    changes = sum(map(tuple.__ne__, kinds, kinds[1:])) / len(token)
+    known = ("/" not in token or changes >= 0.3) if len(token) >= 40 else changes >= 0.4
+    return "<token>" if known else token
 
 
 _ALL: tuple[Callable[[str], str], ...] = (

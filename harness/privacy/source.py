@@ -39,19 +39,19 @@ _GIVEN_TO = re.compile(
     rf"(?:{_MADE})?$",
     re.IGNORECASE,
 )
-"""What stands before a string that is a secret."""
+"""The text before a string that is a secret."""
 _BEFORE = 240
 _FIXED = frozenset((*keyword.kwlist, *keyword.softkwlist, *dir(builtins)))
 
 
 @lru_cache(maxsize=1 << 10)
 def redacted_source(text: str, personal: Personal) -> str:
-    """As any text, where it cannot be read as Python."""
+    """Redact a source; like any text, where it cannot be read as Python."""
     text = sanitize(text)
     if not _parses(text):
         return redacted(text, personal)
-    told = _Redactor(text, personal).told()
-    return told if _parses(told) else redacted(text, personal)
+    published = _Redactor(text, personal).result()
+    return published if _parses(published) else redacted(text, personal)
 
 
 class _Redactor:
@@ -61,38 +61,38 @@ class _Redactor:
         self._names = _renamed(text, personal)
         self._made: list[str] = []
         self._hidden_end = -1
-        """Where the last secret ended: a string that goes on with it is one as well."""
+        """The end of the last secret: a string that goes on with it is one as well."""
         self._in_list = False
 
-    def told(self) -> str:
+    def result(self) -> str:
         self._code(0, in_format=False)
         return "".join(self._made)
 
     def _code(self, at: int, in_format: bool) -> int:
-        """From `at` on to the end, in a format string's field to what ends its expression."""
+        """Redact from `at` on, in a format string's field up to the end of its expression."""
         text, depth = self._text, 0
         while at < len(text):
             match = _TOKEN.match(text, at)
             assert match is not None
-            word = match[0]
+            token = match[0]
             if match["quotes"]:
                 at = self._string(match)
                 continue
-            if in_format and depth == 0 and word in ("}", ":", "!") and text[at : at + 2] != "!=":
+            if in_format and depth == 0 and token in ("}", ":", "!") and text[at : at + 2] != "!=":
                 return at
-            depth += (word in ("(", "[", "{")) - (word in (")", "]", "}"))
+            depth += (token in ("(", "[", "{")) - (token in (")", "]", "}"))
             if match["comment"]:
-                word = self._comment(word)
+                token = self._comment(token)
             elif match["name"]:
-                word = self._names.get(word, word)
-            self._made.append(word)
+                token = self._names.get(token, token)
+            self._made.append(token)
             at = match.end()
         return at
 
     def _comment(self, text: str) -> str:
-        told = redacted(text, self._personal)
-        if all(line.lstrip().startswith("#") for line in told.split("\n")):
-            return told
+        published = redacted(text, self._personal)
+        if all(line.lstrip().startswith("#") for line in published.split("\n")):
+            return published
         return "\n".join(redacted(line, self._personal) for line in text.split("\n"))
 
     def _string(self, match: re.Match[str]) -> int:
@@ -151,29 +151,29 @@ class _Redactor:
         between = self._text[self._hidden_end : start] if self._hidden_end >= 0 else "-"
         if not between.strip(" \t\n\\") or (self._in_list and not between.strip(" \t\n,")):
             return "secret", False
-        found = _GIVEN_TO.search(self._text[max(0, start - _BEFORE) : start])
-        self._in_list = found is not None and found["list"] == "["
-        if found is None:
+        given = _GIVEN_TO.search(self._text[max(0, start - _BEFORE) : start])
+        self._in_list = given is not None and given["list"] == "["
+        if given is None:
             return None, False
-        return found["key"] or "secret", found["pair"] is not None
+        return given["key"] or "secret", given["pair"] is not None
 
     def _inner(self, raw: str, string: re.Match[str], goes_on: bool) -> str:
-        """What stands between the quotes: also when it is read, nothing is left to hide."""
-        told = self._part(raw, goes_on)
-        if told == WRITTEN.sub("", raw):
-            told = raw  # terminal sequences that it writes are its own
-        if told == raw and "\\" not in raw:
+        """Redact what stands between the quotes: also when it is read, nothing is left to hide."""
+        published = self._part(raw, goes_on)
+        if published == WRITTEN.sub("", raw):
+            published = raw  # terminal sequences that it writes are its own
+        if published == raw and "\\" not in raw:
             return raw
         quotes = string["quotes"]
         prefix = re.sub("[fF]", "", string["prefix"])
-        value = _value(prefix, quotes, told, strict=told != raw)
+        value = _value(prefix, quotes, published, strict=published != raw)
         if value is None:  # an escape was cut
-            told, value = "", _value(prefix, quotes, raw)
+            published, value = "", _value(prefix, quotes, raw)
         if value is None:
             return "<hidden>"
         again = self._part(value, goes_on)
-        if told and again in (value, WRITTEN.sub("", sanitize(value))):
-            return told
+        if published and again in (value, WRITTEN.sub("", sanitize(value))):
+            return published
         if "r" in prefix.lower():
             return again if _value(prefix, quotes, again) == again else "<hidden>"
         again = again.encode("unicode_escape").decode()
@@ -181,8 +181,8 @@ class _Redactor:
 
     def _part(self, text: str, goes_on: bool) -> str:
         """After a field of a format string it is no beginning: not of a path either."""
-        told = redacted("_" * goes_on + text, self._personal)
-        return told[1:] if goes_on and told.startswith("_") else told
+        published = redacted("_" * goes_on + text, self._personal)
+        return published[1:] if goes_on and published.startswith("_") else published
 
 
 def _value(prefix: str, quotes: str, inner: str, strict: bool = False) -> str | None:
@@ -198,16 +198,16 @@ def _value(prefix: str, quotes: str, inner: str, strict: bool = False) -> str | 
 def _renamed(text: str, personal: Personal) -> dict[str, str]:
     """By name, what stands for each with a person or a machine in it: a name that is free."""
     known = set(re.findall(r"[^\W\d]\w*", text))
-    found = {}
+    renamed = {}
     for name in sorted(known - _FIXED):
-        told = re.sub(r"\W", "_", re.sub(r"[<>]", "", names_only(name, personal)))
-        if told == name:
+        free = re.sub(r"\W", "_", re.sub(r"[<>]", "", names_only(name, personal)))
+        if free == name:
             continue
-        while told in known:
-            told += "_"
-        found[name] = told
-        known.add(told)
-    return found
+        while free in known:
+            free += "_"
+        renamed[name] = free
+        known.add(free)
+    return renamed
 
 
 def _parses(text: str) -> bool:

@@ -29,7 +29,7 @@ _TYPE = (
 )
 SIGN = rf"(?:(?:is|was)[ \t]{{0,4}}:|:[ \t]*{_TYPE}[ \t]*=|:=|=>|={{1,3}}|!=|:)[ \t]{{0,8}}"
 _CALL = r"(?:(?:(?-i:[A-Z])\w{0,40}|str|bytes|repr)\(|\()?[ \t]{0,4}"
-"""What makes a value of a text, and does not look one up by its name."""
+"""The calls that make a value of a text, and do not look one up by its name."""
 _LINE = r"[ \t]{0,8}(?:\n|\\{1,64}n)"
 
 
@@ -114,18 +114,19 @@ def hidden(text: str) -> str:
     return text
 
 
-def names_secret(word: str) -> bool:
-    """Whether a command's word is an option whose value is a secret."""
-    return bool(_NAMES.fullmatch(word))
+def names_secret(argument: str) -> bool:
+    """Check whether a command's word is an option whose value is a secret."""
+    return bool(_NAMES.fullmatch(argument))
 
 
-def names_user(word: str) -> bool:
-    """Whether a command's word is an option whose value may be a user's name and password."""
-    return word in ("-u", "--user", "--proxy-user")
+def names_user(argument: str) -> bool:
+    """Check whether a command's word is an option whose value may be a user's name and password."""
+    return argument in ("-u", "--user", "--proxy-user")
 
 
 def stays(key: str, value: str, quoted: bool) -> bool:
-    """Whether `value` is none, although `key` has the word: a tokenizer's, a pass's number."""
+    """Check whether `value` is none, although `key` has the word: a tokenizer's, a pass's
+    number."""
     if not value or value == "<secret>":
         return True
     if key in ("pass", "Pass"):
@@ -141,11 +142,11 @@ def stays(key: str, value: str, quoted: bool) -> bool:
 
 
 def _assigned(match: re.Match[str]) -> str:
-    found = match.groupdict()
-    before = match["key"] + match["sign"] + (found.get("call") or "")
-    if (quoted := found["quoted"]) is not None:
+    groups = match.groupdict()
+    before = match["key"] + match["sign"] + (groups.get("call") or "")
+    if (quoted := groups["quoted"]) is not None:
         return before + _in_quotes(match["key"], quoted, match[0][len(before) :])
-    if (many := found["many"]) is not None:
+    if (many := groups["many"]) is not None:
         if many[1:].startswith("<secret>") or (_of_words(match["key"]) and not _LONG.search(many)):
             return match[0]
         return before + many[0] + "<secret>" + (many[-1] if many[-1] in "]}" else "")
@@ -165,7 +166,8 @@ def _in_quotes(key: str, quoted: str, whole: str) -> str:
 
 
 def _of_words(key: str) -> bool:
-    """Whether `key` may be of a tokenizer, whose words and counts are a trainer's daily bread."""
+    """Check whether `key` may be of a tokenizer, whose words and counts are a trainer's daily
+    bread."""
     return bool(
         re.search("token", key, re.IGNORECASE)
         and not re.search("secret|passw|key|credential", key, re.IGNORECASE)
@@ -173,8 +175,8 @@ def _of_words(key: str) -> bool:
 
 
 def follows(key: str, value: str) -> bool:
-    """Whether `value`, which a comma parts from `key`, may belong to it: of a tokenizer's names
-    one stands after the other."""
+    """Check whether `value`, which a comma parts from `key`, may belong to it: of a tokenizer's
+    names one stands after the other."""
     return not _of_words(key) or bool(_LONG.fullmatch(f"'{value}'"))
 
 
@@ -193,24 +195,24 @@ def _cell(match: re.Match[str]) -> str:
 
 
 def _block(match: re.Match[str]) -> str:
-    """Of a YAML block the lines that stand further in than its key."""
+    """Hide the lines of a YAML block that stand further in than its key."""
     line = match.string[match.string.rfind("\n", 0, match.start()) + 1 : match.start()]
     least = len(line) - len(line.lstrip(" \t"))
     lines = re.split(rf"({_LINE})", match[2])
     pairs = list(zip(lines[1::2], lines[2::2], strict=True))
-    kept = next(
-        (n for n, (_, one) in enumerate(pairs) if len(one) - len(one.lstrip(" \t")) <= least),
+    end = next(
+        (n for n, (_, text) in enumerate(pairs) if len(text) - len(text.lstrip(" \t")) <= least),
         len(pairs),
     )
-    if kept == 0:
+    if end == 0:
         return match[0]
     sign, first = pairs[0]
-    told = sign + first[: len(first) - len(first.lstrip(" \t"))] + "<secret>"
-    return match[1] + told + "".join(a + b for a, b in pairs[kept:])
+    first_line = sign + first[: len(first) - len(first.lstrip(" \t"))] + "<secret>"
+    return match[1] + first_line + "".join(a + b for a, b in pairs[end:])
 
 
 def _is_code(bare: str, match: re.Match[str]) -> bool:
-    """Whether it is an expression of a program and no value."""
+    """Check whether it is an expression of a program and no value."""
     if _NO_VALUE.fullmatch(bare) or bare == re.split(r"\W", match["key"])[0]:
         return True
     return bool(_CODE.fullmatch(bare)) and match.string[match.end() : match.end() + 1] in ("(", "[")

@@ -149,7 +149,7 @@ def _redacted(data: ReportInput, personal: Personal) -> ReportInput:
         return cleaned
 
     def texts(stacks: Mapping[str, str]) -> dict[str, str]:
-        # Without colours first: they may stand in the middle of a word.
+        # Without colors first: they may stand in the middle of a word.
         return {name: clean(sanitize(text)) for name, text in stacks.items()}
 
     return ReportInput(

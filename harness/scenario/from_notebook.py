@@ -81,12 +81,12 @@ def names(text: str) -> set[str]:
 
 
 def _taken(table: symtable.SymbolTable, top: bool = False) -> set[str]:
-    found = {
-        one.get_name()
-        for one in table.get_symbols()
-        if one.is_referenced() and (top or one.is_global())
+    taken = {
+        symbol.get_name()
+        for symbol in table.get_symbols()
+        if symbol.is_referenced() and (top or symbol.is_global())
     }
-    return found.union(*(_taken(inner) for inner in table.get_children()))
+    return taken.union(*(_taken(inner) for inner in table.get_children()))
 
 
 def _text(value: FunctionType | type) -> str:
@@ -102,7 +102,7 @@ def _text(value: FunctionType | type) -> str:
 
 def _class_text(value: type) -> str:
     """The source of a class, by one of its methods, or by its name: no notebook knows it itself."""
-    codes = [one.__code__ for one in vars(value).values() if isinstance(one, FunctionType)]
+    codes = [method.__code__ for method in vars(value).values() if isinstance(method, FunctionType)]
     for code in codes:
         lines = linecache.getlines(code.co_filename)
         for node in _classes(lines, value.__name__):
@@ -126,5 +126,5 @@ def _classes(lines: Sequence[str], name: str) -> list[ast.ClassDef]:
 
 
 def _lines_of(node: ast.ClassDef, lines: Sequence[str]) -> str:
-    first = min([node.lineno, *(one.lineno for one in node.decorator_list)])
+    first = min([node.lineno, *(decorator.lineno for decorator in node.decorator_list)])
     return textwrap.dedent("".join(lines[first - 1 : node.end_lineno]))

@@ -1,4 +1,5 @@
-"""What a scenario is, and where the shipped ones are. Nothing here imports a scenario.
+"""Scenario files: their content, and the place of the shipped ones. Nothing here imports a
+scenario.
 
 A scenario is a Python file that defines `make_step(training)`, which returns the training step, a
 function of one batch that returns the loss. Its docstring says what it varies. It may define
@@ -44,8 +45,8 @@ def shipped() -> dict[str, Path]:
 
 def ladder() -> tuple[ScenarioInfo, ...]:
     """All scenarios of the ladder, the baseline first."""
-    found = [load(path) for path in _files(root() / "ladder")]
-    return tuple(sorted(found, key=lambda info: (info.name != BASELINE, info.name)))
+    infos = [load(path) for path in _files(root() / "ladder")]
+    return tuple(sorted(infos, key=lambda info: (info.name != BASELINE, info.name)))
 
 
 def controls() -> tuple[ScenarioInfo, ...]:
@@ -53,36 +54,38 @@ def controls() -> tuple[ScenarioInfo, ...]:
     return tuple(load(path) for path in _files(root() / "controls"))
 
 
-def find(words: Iterable[str]) -> tuple[ScenarioInfo, ...]:
+def find(targets: Iterable[str]) -> tuple[ScenarioInfo, ...]:
     """The scenarios that `words` name: names of shipped ones, files, or folders of files.
 
     Raises UsageError when one is unknown or broken, or when two have the same name.
     """
-    infos = [info for word in words for info in _find(word)]
+    infos = [info for target in targets for info in _find(target)]
     names = [info.name for info in infos]
     for name in names:
         if names.count(name) > 1:
-            raise UsageError(f"two scenarios are named {name}")
+            raise UsageError(f"two scenarios are named {name}: rename one of the files")
     return tuple(infos)
 
 
-def _find(word: str) -> list[ScenarioInfo]:
-    path = Path(word)
+def _find(target: str) -> list[ScenarioInfo]:
+    path = Path(target)
     if path.is_dir():
-        found = [load(file) for file in _files(path)]
-        if not found:
-            raise UsageError(f"no scenario in the folder {word}")
-        return found
-    if word.endswith(".py") or "/" in word:
+        infos = [load(file) for file in _files(path)]
+        if not infos:
+            raise UsageError(f"no scenario in the folder {target}: name a folder with *.py files")
+        return infos
+    if target.endswith(".py") or "/" in target:
         if not path.is_file():
-            raise UsageError(f"no such scenario file: {word}")
+            raise UsageError(
+                f"no such scenario file: {target} (see the shipped ones with: harness list)"
+            )
         return [load(path)]
     known = shipped()
-    if word not in known:
-        close = difflib.get_close_matches(word, known, n=3)
+    if target not in known:
+        close = difflib.get_close_matches(target, known, n=3)
         hint = f" (did you mean {' or '.join(close)}?)" if close else " (see: harness list)"
-        raise UsageError(f"unknown scenario {word}{hint}")
-    return [load(known[word])]
+        raise UsageError(f"unknown scenario {target}{hint}")
+    return [load(known[target])]
 
 
 def _files(folder: Path) -> list[Path]:
@@ -106,14 +109,16 @@ def load(path: Path) -> ScenarioInfo:
             f"{path}{f':{line}' if line else ''}: not Python: {error.args[0]}"
         ) from error
     if "make_step" not in names(tree):
-        raise UsageError(f"{path} has no make_step(training): see docs/guide/scenarios.md")
+        raise UsageError(
+            f"{path} has no make_step(training): define it, as docs/guide/scenarios.md shows"
+        )
     doc = ast.get_docstring(tree) or ""
     settings = _literal(tree, "SETTINGS", {}, path)
     expects = _literal(tree, "EXPECTS", (), path)
     if not isinstance(settings, dict):
-        raise UsageError(f"{path}: SETTINGS must be a dict")
+        raise UsageError(f"{path}: SETTINGS must be a dict, such as {{'steps': 5}}")
     if not isinstance(expects, list | tuple | set):
-        raise UsageError(f"{path}: EXPECTS must be a tuple of strings")
+        raise UsageError(f"{path}: EXPECTS must be a tuple of strings, such as ('loss_flat',)")
     info = ScenarioInfo(
         name=path.stem,
         path=str(path),
@@ -131,12 +136,12 @@ def load(path: Path) -> ScenarioInfo:
 def siblings(info: ScenarioInfo) -> dict[str, str]:
     """By module, sources of what `info` may import: what lies beside it, and what is shipped."""
     beside = Path(info.path.replace("<project>", ".", 1)).expanduser().parent
-    found = {}
+    sources = {}
     for folder in (*reversed(folders()), *((beside,) if info.path else ())):
         for file in sorted(folder.glob("*.py")):
             with contextlib.suppress(OSError, UnicodeDecodeError):
-                found[file.stem] = file.read_text(encoding="utf-8")
-    return found
+                sources[file.stem] = file.read_text(encoding="utf-8")
+    return sources
 
 
 def apply(settings: Settings, info: ScenarioInfo) -> Settings:
@@ -144,17 +149,17 @@ def apply(settings: Settings, info: ScenarioInfo) -> Settings:
     try:
         return msgspec.convert(msgspec.to_builtins(settings) | info.settings, type=Settings)
     except msgspec.ValidationError as error:
-        told = mistake(error, Settings)
-        raise UsageError(f"{info.path}: SETTINGS: {told}") from error
+        problem = mistake(error, Settings)
+        raise UsageError(f"{info.path}: SETTINGS: {problem}") from error
 
 
 def mistake(error: msgspec.ValidationError, kind: type[msgspec.Struct]) -> str:
-    """What is wrong with what somebody wrote for a `kind`: `steps: expected int, got str`."""
+    """Describe the error in what somebody wrote for a `kind`: `steps: expected int, got str`."""
     text = str(error).replace("`", "")
     unknown = re.fullmatch(r"Object contains unknown field (\w+)", text)
     if unknown is None:
-        told, _, place = text.partition(" - at $.")
-        return f"{place}: {told[0].lower()}{told[1:]}" if place else told
+        problem, _, place = text.partition(" - at $.")
+        return f"{place}: {problem[0].lower()}{problem[1:]}" if place else problem
     known = kind.__struct_fields__
     close = difflib.get_close_matches(unknown[1], known, n=1)
     hint = f"did you mean {close[0]}?" if close else f"known are {', '.join(known)}"
@@ -180,15 +185,15 @@ def _verdict(literal: Any, path: Path) -> Expected | None:
 
 def names(tree: ast.Module) -> set[str]:
     """Names that the module's top level binds."""
-    found: set[str] = set()
+    bound: set[str] = set()
     for node in tree.body:
         if isinstance(node, ast.FunctionDef | ast.ClassDef):
-            found.add(node.name)
+            bound.add(node.name)
         elif isinstance(node, ast.ImportFrom | ast.Import):
-            found.update(alias.asname or alias.name for alias in node.names)
+            bound.update(alias.asname or alias.name for alias in node.names)
         elif isinstance(node, ast.Assign):
-            found.update(target.id for target in node.targets if isinstance(target, ast.Name))
-    return found
+            bound.update(target.id for target in node.targets if isinstance(target, ast.Name))
+    return bound
 
 
 def _literal(tree: ast.Module, name: str, default: Any, path: Path) -> Any:
@@ -199,5 +204,7 @@ def _literal(tree: ast.Module, name: str, default: Any, path: Path) -> Any:
             try:
                 return ast.literal_eval(node.value)
             except ValueError as error:
-                raise UsageError(f"{path}:{node.lineno}: {name} must be a literal") from error
+                raise UsageError(
+                    f"{path}:{node.lineno}: {name} must be a literal: write the values out"
+                ) from error
     return default

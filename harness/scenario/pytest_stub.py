@@ -1,4 +1,4 @@
-"""In a worker, what stands in for pytest while a test module is imported.
+"""The stand-in for pytest in a worker, while a test module is imported.
 
 A worker imports a test module for a function in it. Marks, fixtures and parameters mean nothing
 there, and importing pytest for them would take longer than all the rest of a small training. So

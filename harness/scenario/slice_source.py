@@ -57,7 +57,9 @@ class _Module:
                 self.binds.setdefault(made, []).append(node)
 
     def text(self, node: ast.stmt) -> str:
-        first = min([node.lineno, *(one.lineno for one in getattr(node, "decorator_list", ()))])
+        first = min(
+            [node.lineno, *(decorator.lineno for decorator in getattr(node, "decorator_list", ()))]
+        )
         return "".join(self.lines[first - 1 : node.end_lineno]).rstrip()
 
 
@@ -83,7 +85,7 @@ class _Slicer:
             blocks += [taken[line] for line in sorted(taken)]
             blocks += self._aliases.get(module, [])
             blocks += [
-                f"{name} = SimpleNamespace({', '.join(f'{one}={one}' for one in sorted(used))})"
+                f"{name} = SimpleNamespace({', '.join(f'{name}={name}' for name in sorted(used))})"
                 for (name, of), used in self._spaces.items()
                 if of == module
             ]
@@ -99,7 +101,7 @@ class _Slicer:
         return self._modules[name]
 
     def take(self, module: _Module, name: str) -> None:
-        """What binds `name` in `module`, after all that this uses itself."""
+        """Take the statement that binds `name` in `module`, after all that this uses itself."""
         if (module.name, name) in self._seen:
             return
         self._seen.add((module.name, name))
@@ -116,8 +118,8 @@ class _Slicer:
         if node.lineno in taken:
             return
         taken[node.lineno] = text
-        for one in bound(node):
-            self._own(one, module.name)
+        for name in bound(node):
+            self._own(name, module.name)
         for used in sorted(names(ast.unparse(node))):
             for other in module.binds.get(used, ()):
                 if isinstance(other, ast.Import | ast.ImportFrom):
@@ -131,26 +133,26 @@ class _Slicer:
             if (alias.asname or alias.name.partition(".")[0]) != name:
                 continue
             if isinstance(node, ast.Import):
-                found = _own_file(alias.name)
-                if found is None:
+                file = _own_file(alias.name)
+                if file is None:
                     # One that is imported by its long name brings the first of its parts.
                     owner = None if alias.asname else f"import {name}"
                     self._bring(name, f"import {alias.name}", alias.asname, owner)
                 elif alias.asname is None and "." in alias.name:
                     raise UsageError(f"{module.name} imports {alias.name} by its long name")
                 else:
-                    self._space(name, self.module(alias.name, found), user)
+                    self._space(name, self.module(alias.name, file), user)
                 continue
             at = "." * node.level + (node.module or "")
             whole = importlib.util.resolve_name(at, module.package) if node.level else at
-            found, long = _own_file(whole), f"{whole}.{alias.name}"
+            file, long = _own_file(whole), f"{whole}.{alias.name}"
             below = _own_file(long) if long in sys.modules else None
             if below is not None:
                 self._space(name, self.module(long, below), user)
-            elif found is None:
+            elif file is None:
                 self._bring(name, f"from {whole} import {alias.name}", alias.asname)
             else:
-                self._member(name, self.module(whole, found), alias.name)
+                self._member(name, self.module(whole, file), alias.name)
 
     def _bring(self, name: str, text: str, asname: str | None, owner: str | None = None) -> None:
         text += f" as {asname}" if asname else ""
@@ -183,11 +185,11 @@ class _Slicer:
         bare = sum(isinstance(node, ast.Name) and node.id == name for node in ast.walk(user))
         if bare != len(members):
             raise UsageError(f"the module {module.name} is used as a whole")
-        for one in members:
-            if one.attr not in module.binds:
-                raise UsageError(f"{module.name}.{one.attr} stands in no statement of its own")
-            used[one.attr] = None
-            self._member(one.attr, module, one.attr)
+        for member in members:
+            if member.attr not in module.binds:
+                raise UsageError(f"{module.name}.{member.attr} stands in no statement of its own")
+            used[member.attr] = None
+            self._member(member.attr, module, member.attr)
 
     def _own(self, name: str, owner: str) -> None:
         if self._owner.setdefault(name, owner) != owner:
@@ -199,13 +201,13 @@ def bound(node: ast.stmt) -> Iterator[str]:
     if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
         yield node.name
     elif isinstance(node, ast.Import | ast.ImportFrom):
-        yield from (one.asname or one.name.partition(".")[0] for one in node.names)
+        yield from (alias.asname or alias.name.partition(".")[0] for alias in node.names)
     else:
-        for one in ast.walk(node):
-            if isinstance(one, ast.Name) and isinstance(one.ctx, ast.Store):
-                yield one.id
-            elif isinstance(one, ast.Import | ast.ImportFrom | ast.FunctionDef | ast.ClassDef):
-                yield from bound(one)
+        for child in ast.walk(node):
+            if isinstance(child, ast.Name) and isinstance(child.ctx, ast.Store):
+                yield child.id
+            elif isinstance(child, ast.Import | ast.ImportFrom | ast.FunctionDef | ast.ClassDef):
+                yield from bound(child)
 
 
 def _own_file(name: str) -> Path | None:
@@ -223,5 +225,5 @@ def _own_file(name: str) -> Path | None:
     if origin is None or not origin.endswith(".py"):
         return None
     parents = Path(origin).resolve().parents
-    installed = any(one in _INSTALLED or one.name in _PACKAGES for one in parents)
+    installed = any(folder in _INSTALLED or folder.name in _PACKAGES for folder in parents)
     return None if installed else Path(origin)

@@ -20,7 +20,7 @@ from harness.report import write_all
 from harness.session import jobs, resume
 from harness.session.conclude import conclude, is_decided
 from harness.session.folder import SavedPlan, explain, locked, new_folder, save, save_plan
-from harness.session.plan import Options, Run
+from harness.session.plan import Options, PlannedRun
 from harness.supervise import foreground, scheduler
 from harness.text.units import plural
 
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
 
 def execute(
-    plan: Sequence[Run],
+    plan: Sequence[PlannedRun],
     settings: Settings | None,
     options: Options,
     observer: scheduler.Observer,
@@ -64,7 +64,7 @@ class _Session:
 
     def __init__(
         self,
-        plan: Sequence[Run],
+        plan: Sequence[PlannedRun],
         settings: Settings | None,
         options: Options,
         observer: scheduler.Observer,
@@ -156,7 +156,7 @@ class _Session:
         save_plan(self._earlier.plan, self._folder)
         save(self._earlier.run, self._folder, self._personal)
 
-    def _start(self, run: Run) -> Job:
+    def _start(self, run: PlannedRun) -> Job:
         known = self._known_hangs.setdefault(run.info.name, set())
         return jobs.start(run, self._options, self._folder, self._terminal, known)
 
@@ -176,7 +176,7 @@ class _Session:
                 return False
         return True
 
-    def _leave_out(self, run: Run, reason: str) -> None:
+    def _leave_out(self, run: PlannedRun, reason: str) -> None:
         left = LeftOut(scenario=run.info.name, repeat=run.repeat, reason=reason)
         self._run = msgspec.structs.replace(self._run, left_out=(*self._run.left_out, left))
 
@@ -233,7 +233,7 @@ class _Session:
         self._observer.finished(job, result)
 
 
-def _unique(plan: Sequence[Run]) -> tuple[ScenarioInfo, ...]:
+def _unique(plan: Sequence[PlannedRun]) -> tuple[ScenarioInfo, ...]:
     return tuple({run.info.name: run.info for run in plan}.values())
 
 

@@ -24,7 +24,7 @@ TIMEOUT = 600
 _NAMES = {"adam": "Adam", "adamw": "AdamW", "sgd": "SGD", "lion": "Lion", "adafactor": "Adafactor"}
 
 
-class Row(msgspec.Struct, frozen=True, kw_only=True):
+class ForecastRow(msgspec.Struct, frozen=True, kw_only=True):
     """One scenario of the ladder."""
 
     scenario: str
@@ -39,7 +39,7 @@ class Forecast(msgspec.Struct, frozen=True, kw_only=True):
 
     model: Shapes
     usable: Usable
-    rows: tuple[Row, ...]
+    rows: tuple[ForecastRow, ...]
     verdict: str
 
 
@@ -93,21 +93,21 @@ def trace(settings: Sequence[Settings]) -> list[Shapes | str]:
     return msgspec.json.decode(answer.stdout, type=list[Shapes | str])
 
 
-def _row(name: str, shapes: Shapes | str, usable: Usable) -> Row:
+def _row(name: str, shapes: Shapes | str, usable: Usable) -> ForecastRow:
     pattern = law.PATTERNS.get(name)
     if isinstance(shapes, str):
-        return Row(scenario=name, reason=shapes)
+        return ForecastRow(scenario=name, reason=shapes)
     if pattern is None:
-        return Row(scenario=name, reason="not projected: the memory law does not cover it")
+        return ForecastRow(scenario=name, reason="not projected: the memory law does not cover it")
     projection = law.project(shapes, pattern)
-    return Row(scenario=name, projection=projection, fit=_fit(projection, usable))
+    return ForecastRow(scenario=name, projection=projection, fit=_fit(projection, usable))
 
 
 def _fit(projection: Projection, usable: Usable) -> Fit:
     return law.fit(projection.peak, usable.memory, usable.swap)
 
 
-def _verdict(settings: Settings, base: Shapes, rows: Sequence[Row], usable: Usable) -> str:
+def _verdict(settings: Settings, base: Shapes, rows: Sequence[ForecastRow], usable: Usable) -> str:
     projected = {row.scenario: row.projection for row in rows if row.projection}
     own = projected[load.BASELINE]
     train = settings.train or ("full" if base.trainable == base.parameters else "lora")

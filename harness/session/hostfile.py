@@ -11,7 +11,7 @@ import msgspec
 
 from harness.errors import UsageError
 from harness.model import Host, Hostfile, Settings
-from harness.session.plan import Run
+from harness.session.plan import PlannedRun
 from harness.text.units import plural
 
 
@@ -40,7 +40,7 @@ def ranks(requested: int | None, file: Hostfile | None) -> int:
     return requested or (len(file.hosts) if file else 1)
 
 
-def check(runs: Sequence[Run], file: Hostfile | None) -> None:
+def check(runs: Sequence[PlannedRun], file: Hostfile | None) -> None:
     """Raise UsageError when the ranks of a run cannot be started on their hosts."""
     for run in runs:
         settings = run.settings

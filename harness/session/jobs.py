@@ -8,7 +8,7 @@ from pathlib import Path
 from harness.model import WorkerSpec
 from harness.model.settings import NO_PATIENCE, RUN_PATIENCE, WATCH_PATIENCE
 from harness.session import hostfile
-from harness.session.plan import Options, Run
+from harness.session.plan import Options, PlannedRun
 from harness.supervise.command import CommandJob
 from harness.supervise.handling import Handling
 from harness.supervise.job import Job
@@ -18,7 +18,11 @@ from harness.supervise.terminal import Terminal
 
 
 def start(
-    run: Run, options: Options, folder: Path, terminal: Terminal | None, known_hangs: set[str]
+    run: PlannedRun,
+    options: Options,
+    folder: Path,
+    terminal: Terminal | None,
+    known_hangs: set[str],
 ) -> Job:
     """Start `run`, with its files in a new folder of its own below `folder`.
 
@@ -44,7 +48,7 @@ def start(
     return CommandJob(run.info, spec, handling, terminal.ends() if terminal is not None else None)
 
 
-def _handling(run: Run, options: Options, known_hangs: set[str]) -> Handling:
+def _handling(run: PlannedRun, options: Options, known_hangs: set[str]) -> Handling:
     """The handling of a run: by the options and, of a control, by its expected verdict."""
     budget, verdict = options.budget, run.info.verdict
     if verdict is not None and verdict.budget is not None:

@@ -21,7 +21,7 @@ DEVICES = ("cpu", "gpu")
 BACKENDS = ("any", "ring", "mpi", "nccl")
 
 
-class Run(msgspec.Struct, frozen=True, kw_only=True):
+class PlannedRun(msgspec.Struct, frozen=True, kw_only=True):
     """One run of one scenario, with the settings that it gets."""
 
     info: ScenarioInfo
@@ -54,13 +54,13 @@ class Options(msgspec.Struct, frozen=True, kw_only=True):
     """The machines of the ranks; None for this one."""
 
 
-def make(infos: Sequence[ScenarioInfo], settings: Settings, repeats: int) -> tuple[Run, ...]:
+def make(infos: Sequence[ScenarioInfo], settings: Settings, repeats: int) -> tuple[PlannedRun, ...]:
     """Plan every scenario `repeats` times: all of them once before any of them twice.
 
     Raises UsageError when the settings, or a scenario's own, cannot be run.
     """
     runs = [
-        Run(info=info, settings=load.apply(settings, info), repeat=repeat)
+        PlannedRun(info=info, settings=load.apply(settings, info), repeat=repeat)
         for repeat in range(repeats)
         for info in infos
     ]
@@ -70,7 +70,7 @@ def make(infos: Sequence[ScenarioInfo], settings: Settings, repeats: int) -> tup
     return tuple(runs)
 
 
-def commands(infos: Sequence[ScenarioInfo], repeats: int) -> tuple[Run, ...]:
+def commands(infos: Sequence[ScenarioInfo], repeats: int) -> tuple[PlannedRun, ...]:
     """Plan outside commands, which have no settings.
 
     Raises UsageError when a pattern is not a regex with the group of a figure.
@@ -85,7 +85,9 @@ def commands(infos: Sequence[ScenarioInfo], repeats: int) -> tuple[Run, ...]:
             except ValueError as error:
                 raise UsageError(f"cannot use the pattern {pattern}: {error}") from None
     return tuple(
-        Run(info=info, settings=None, repeat=repeat) for repeat in range(repeats) for info in infos
+        PlannedRun(info=info, settings=None, repeat=repeat)
+        for repeat in range(repeats)
+        for info in infos
     )
 
 

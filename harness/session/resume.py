@@ -22,7 +22,7 @@ from harness.report import runjson
 from harness.scenario import load as scenario
 from harness.session import hostfile, plan, recover
 from harness.session.folder import PLAN, SavedPlan, locked, read_plan
-from harness.session.plan import Options, Run
+from harness.session.plan import Options, PlannedRun
 
 CHANGES = frozenset(("swap", "device"))
 """The fields of an environment that can differ: swap grows on demand, and the device is not known
@@ -43,7 +43,7 @@ class EarlierRun(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def plan_to_save(
-    runs: Sequence[Run], settings: Settings | None, options: Options, machine: Environment
+    runs: Sequence[PlannedRun], settings: Settings | None, options: Options, machine: Environment
 ) -> SavedPlan | None:
     """The plan to save for a new run, or None when the run could not be continued.
 
@@ -153,7 +153,7 @@ def _renamed(infos: dict[str, ScenarioInfo], named: Any) -> Any:
     return msgspec.structs.replace(named, scenario=infos[named.scenario].name)
 
 
-def runs_to_add(earlier: EarlierRun, words: Sequence[str], repeats: int) -> tuple[Run, ...]:
+def runs_to_add(earlier: EarlierRun, words: Sequence[str], repeats: int) -> tuple[PlannedRun, ...]:
     """The runs of the scenarios that `words` name; their repeats continue the numbers of `earlier`.
 
     A name is first that of a scenario of the run. Raises UsageError when a scenario is unknown or
@@ -219,7 +219,7 @@ def _next_repeat(earlier: EarlierRun, name: str) -> int:
 
 
 def extended_run(
-    earlier: EarlierRun, runs: Sequence[Run], command: Sequence[str], now: str
+    earlier: EarlierRun, runs: Sequence[PlannedRun], command: Sequence[str], now: str
 ) -> RunResult:
     """The result of `earlier` when `command` begins to add `runs` to it."""
     continued = Continuation(command=tuple(command), started=now)
@@ -230,7 +230,7 @@ def extended_run(
     )
 
 
-def extended_plan(earlier: EarlierRun, runs: Sequence[Run]) -> SavedPlan:
+def extended_plan(earlier: EarlierRun, runs: Sequence[PlannedRun]) -> SavedPlan:
     """The plan of `earlier` with the scenarios of `runs`."""
     scenarios = _extended(earlier.plan.scenarios, runs)
     return msgspec.structs.replace(earlier.plan, scenarios=scenarios)
@@ -246,7 +246,9 @@ def options(earlier: EarlierRun, given: Options) -> Options:
     )
 
 
-def _extended(infos: Sequence[ScenarioInfo], runs: Sequence[Run]) -> tuple[ScenarioInfo, ...]:
+def _extended(
+    infos: Sequence[ScenarioInfo], runs: Sequence[PlannedRun]
+) -> tuple[ScenarioInfo, ...]:
     """`infos`, and after them the new ones of `runs`."""
     known = {info.name for info in infos}
     new = {run.info.name: run.info for run in runs if run.info.name not in known}

@@ -34,9 +34,9 @@ class StackEvidence(msgspec.Struct, frozen=True, kw_only=True):
 
     captures: tuple[StackCapture, ...]
     moved: bool | None = None
-    """Whether the threads that matter moved between the two; None when that was not seen."""
+    """True if the threads that matter moved between the two; None when that was not seen."""
     waits: wait_site.Waits | None = None
-    """What it waits for, by the last look that saw anything."""
+    """The thing that it waits for, by the last look that saw anything."""
 
 
 def capture(

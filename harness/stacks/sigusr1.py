@@ -52,7 +52,7 @@ def ask(
 
 
 def _signalled(pid: int, source: Path, stop: threading.Event) -> str:
-    """What is appended to `source` after SIGUSR1, once it has stopped growing."""
+    """The text that is appended to `source` after SIGUSR1, once it has stopped growing."""
     start = before = source.stat().st_size
     os.kill(pid, signal.SIGUSR1)
     end = time.monotonic() + SIGNAL_TIMEOUT_S
@@ -67,7 +67,8 @@ def _signalled(pid: int, source: Path, stop: threading.Event) -> str:
 
 
 def _ignores_or_dies(pid: int) -> bool:
-    """Whether /proc says that the process has no handler of SIGUSR1; False where it cannot say."""
+    """Check whether /proc says that the process has no handler of SIGUSR1; False where it cannot
+    say."""
     try:
         status = Path(f"/proc/{pid}/status").read_text()
     except OSError:

@@ -42,7 +42,7 @@ from harness.stacks import stopping
 from harness.stacks.parse import Frame, ThreadStack, parse
 
 TIMEOUT_S = 10.0
-"""For one tool."""
+"""The time limit for one tool, in seconds."""
 
 
 class Tool(msgspec.Struct, frozen=True, kw_only=True):
@@ -50,15 +50,16 @@ class Tool(msgspec.Struct, frozen=True, kw_only=True):
 
     name: str
     command: tuple[str, ...]
-    """With `{pid}` where the process goes, and `{file}` if the tool itself writes its answer."""
+    """The command line, with `{pid}` where the process goes, and `{file}` if the tool itself writes
+    its answer."""
     parser: str
-    """Which of `harness.stacks.parse` reads the answer."""
+    """The parser of `harness.stacks.parse` that reads the answer."""
     only_on: str | None = None
     """The `sys.platform` it exists on; None for all."""
     sees_stopped: bool = True
-    """Whether it can look at a process that a signal has stopped; else it is not let near one."""
+    """True if it can look at a process that a signal has stopped; else it is not let near one."""
     stops: bool = True
-    """Whether the process stands still while it looks."""
+    """True if the process stands still while it looks."""
 
 
 TOOLS = (
@@ -107,19 +108,19 @@ TOOLS = (
 
 
 class Attempt(msgspec.Struct, frozen=True, kw_only=True):
-    """What became of one tool."""
+    """The result of one tool."""
 
     tool: str
     ok: bool
     seconds: float
     reason: str = ""
-    """Why it failed, in one line."""
+    """The reason why it failed, in one line."""
     file: str | None = None
     """Name of the file its answer is in."""
 
 
 class ToolStatus(msgspec.Struct, frozen=True, kw_only=True):
-    """Whether a tool can be used here."""
+    """The availability of a tool."""
 
     name: str
     ok: bool
@@ -127,13 +128,16 @@ class ToolStatus(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def available(probe: bool = True) -> tuple[ToolStatus, ...]:
-    """Which tools can be used here: installed, and with `probe` tried on a process of our own."""
+    """The tools that can be used here: installed, and with `probe` tried on a process of our
+    own."""
     if not probe:
-        found = ((tool, _missing(tool)) for tool in here())
-        return tuple(ToolStatus(name=t.name, ok=not why, reason=why) for t, why in found)
+        missing = ((tool, _missing(tool)) for tool in here())
+        return tuple(ToolStatus(name=t.name, ok=not why, reason=why) for t, why in missing)
     with _sleeper() as pid, tempfile.TemporaryDirectory() as folder:
         tried = [attempt(tool, pid, Path(folder, tool.name), TIMEOUT_S)[0] for tool in here()]
-    return tuple(ToolStatus(name=one.tool, ok=one.ok, reason=one.reason) for one in tried)
+    return tuple(
+        ToolStatus(name=result.tool, ok=result.ok, reason=result.reason) for result in tried
+    )
 
 
 def here() -> tuple[Tool, ...]:
@@ -185,7 +189,7 @@ SPARED = "not used: it could harm what the process was seen in"
 
 
 def is_stopped(pid: int) -> bool:
-    """Whether a signal has stopped it."""
+    """Check whether a signal has stopped it."""
     try:
         return psutil.Process(pid).status() == psutil.STATUS_STOPPED
     except psutil.Error:
@@ -234,7 +238,7 @@ def _in_call(thread: ThreadStack, transfers: Mapping[int, str]) -> ThreadStack:
 
 
 def _ended(code: int | None) -> str:
-    """How a tool ended that said nothing, in words."""
+    """Describe the end of a tool that said nothing."""
     if code is not None and code < 0:
         with contextlib.suppress(ValueError):
             return f"ended by {signal.Signals(-code).name}"

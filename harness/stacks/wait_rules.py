@@ -1,4 +1,4 @@
-"""What a frame on a stack says about the thread: an ordered table, the first match decides.
+"""The meaning of a frame on a stack for its thread: an ordered table, the first match decides.
 
 Names of frames are matched in one form: `file.py:function` for Python, the C++ name without
 parameters and template arguments for native code.
@@ -72,7 +72,7 @@ _SLEEP = _native(
     r"|semwait_signal"
 )
 LEAVES = "waits for the other ranks to leave"
-"""What a rank does that has left them: none of them waits for it to do that."""
+"""The wait of a rank that has left the others: none of them waits for it to do that."""
 BLOCKING = (_CONDITION, _MUTEX, _NETWORK, _READY, _FILE, _CHILD, _SLEEP)
 
 RULES = tuple(
@@ -134,4 +134,4 @@ WORKER = re.compile(
     r"StreamThread::thread_fn$|SocketThread::worker$|std::thread::_State_impl::_M_run$"
     r"|__thread_proxy$|^blas_thread_server$|^gomp_thread_start$|__kmp_launch_worker$"
 )
-"""What a pool's thread runs: waiting right in here, it has nothing to do."""
+"""The functions of a pool's thread: waiting right in here, it has nothing to do."""

@@ -1,4 +1,4 @@
-"""From stacks to a wait site: which thread waits for what, and a fingerprint of the whole.
+"""The wait site of stacks: which thread waits for what, and a fingerprint of the whole.
 
 Pure. Each thread is judged by the first rule of an ordered table that matches one of its frames;
 then the thread that names the cause is picked. The fingerprint is the same for each run of the
@@ -14,16 +14,16 @@ from collections.abc import Iterable, Sequence
 
 import msgspec
 
-from harness.stacks.parse.frames import UNKNOWN, Frame, Gil, ThreadStack, in_interpreter, plain
+from harness.stacks.parse.frames import UNKNOWN, Frame, Gil, ThreadStack, bare_name, in_interpreter
 from harness.stacks.wait_rules import BLOCKING, RULES, WORKER, Category, Scope
 
 
 class WaitSite(msgspec.Struct, frozen=True, kw_only=True):
-    """What one thread is doing."""
+    """The work or wait of one thread."""
 
     category: Category
     description: str
-    """As a sentence's end: "waits for the network"."""
+    """The end of a sentence: "waits for the network"."""
     function: str | None = None
     """The frame that says so."""
     python_frame: str | None = None
@@ -35,10 +35,10 @@ class WaitSite(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Waits(msgspec.Struct, frozen=True, kw_only=True):
-    """What a whole process waits for."""
+    """The waits of a whole process."""
 
     overall: WaitSite
-    """Of the thread that names the cause; usually, but not always, the main one."""
+    """The site of the thread that names the cause; usually, but not always, the main one."""
     threads: tuple[WaitSite, ...]
     """All of them, the main one first."""
     fingerprint: str
@@ -49,7 +49,7 @@ _COMPREHENSION = ("<genexpr>", "<listcomp>", "<dictcomp>", "<setcomp>")
 
 
 def explain(threads: Sequence[ThreadStack]) -> Waits | None:
-    """What the process that has `threads` waits for; None when there are none."""
+    """The waits of the process that has `threads`; None when there are none."""
     if not threads:
         return None
     looked = _look(threads)
@@ -69,14 +69,14 @@ def describe(site: WaitSite) -> str:
 
 
 def clearest(looks: Iterable[Sequence[ThreadStack]]) -> Waits | None:
-    """What the first of `looks` shows in which the thread that names the cause could be seen.
+    """The waits in the first of `looks` in which the thread that names the cause could be seen.
 
     Where none is such, what the first one shows. One caught in code without names, as of a C
     library that copies memory, may well have been seen by the next.
     """
     explained = [waits for threads in looks if (waits := explain(threads)) is not None]
-    seen = (one for one in explained if one.overall.category is not Category.UNKNOWN)
-    return next(seen, explained[0] if explained else None)
+    known = (waits for waits in explained if waits.overall.category is not Category.UNKNOWN)
+    return next(known, explained[0] if explained else None)
 
 
 _Looked = Sequence[tuple[ThreadStack, WaitSite]]
@@ -89,7 +89,7 @@ def _look(threads: Iterable[ThreadStack]) -> _Looked:
 
 
 def wait_site(thread: ThreadStack) -> WaitSite:
-    """What one thread is doing."""
+    """The work or wait of one thread."""
     category, function, description = _judge(thread)
     holds = thread.gil is Gil.HOLDS
     if holds and category is Category.SLEEP:
@@ -116,7 +116,7 @@ def _judge(thread: ThreadStack) -> tuple[Category, str | None, str]:
     worker = tip < len(frames) and WORKER.search(keys[tip])
     # The ring's socket threads poll at full speed: running in their loop is no work either.
     if worker and (blocked or "SocketThread" in keys[tip]):
-        return Category.IDLE, plain(frames[tip].function), "has nothing to do"
+        return Category.IDLE, bare_name(frames[tip].function), "has nothing to do"
     for rule in RULES:
         if rule.scope is Scope.ANYWHERE_BLOCKED and not blocked:
             continue
@@ -130,14 +130,14 @@ def _judge(thread: ThreadStack) -> tuple[Category, str | None, str]:
 def _unmatched(thread: ThreadStack) -> tuple[Category, str | None, str]:
     first = thread.frames[0]
     known = next((_name(frame) for frame in thread.frames if frame.function != UNKNOWN), None)
-    seen = thread.native and not _hidden(first)
-    if thread.running or (thread.running is None and seen):
+    visible = thread.native and not _hidden(first)
+    if thread.running or (thread.running is None and visible):
         return Category.RUNNING, known, "is running"
     return Category.UNKNOWN, known, "is blocked" if thread.running is False else "was not seen"
 
 
 def _hidden(frame: Frame) -> bool:
-    """Whether `frame` may wait: the interpreter's own code does so in the C library alone."""
+    """Check whether `frame` may wait: the interpreter's own code does so in the C library alone."""
     return frame.function == UNKNOWN and frame.system and not in_interpreter(frame)
 
 
@@ -181,7 +181,7 @@ _NAMED_BY_A_WORKER = (
 
 def _works_for_a_stream(thread: ThreadStack) -> bool:
     return not any(frame.python for frame in thread.frames) and any(
-        _STREAM.match(plain(frame.function)) for frame in thread.frames if not frame.python
+        _STREAM.match(bare_name(frame.function)) for frame in thread.frames if not frame.python
     )
 
 
@@ -207,29 +207,30 @@ def _signature(thread: ThreadStack) -> str:
         if not frame.system and frame.function not in (UNKNOWN, *_COMPREHENSION)
     ]
     if own and WORKER.search(_key(own[0])):
-        return f"worker {plain(own[0].function)}"
+        return f"worker {bare_name(own[0].function)}"
     if category in (Category.RUNNING, Category.GIL, Category.UNKNOWN):
         code = [_last(frame.function) for frame in own if frame.python]
-        names = code or [plain(frame.function) for frame in own[-1:]]
+        names = code or [bare_name(frame.function) for frame in own[-1:]]
     else:
         names = [
             f"{frame.file}:{frame.line}:{_last(frame.function)}" if frame.python else name
             for frame in own
-            if frame.python or not (name := plain(frame.function)).startswith("std::")
+            if frame.python or not (name := bare_name(frame.function)).startswith("std::")
         ]
     return " ".join([category.value, *names])
 
 
-def same_place(one: Sequence[ThreadStack], other: Sequence[ThreadStack]) -> bool:
-    """Whether the main thread and the one that names the cause have not moved between two looks.
+def same_place(first: Sequence[ThreadStack], other: Sequence[ThreadStack]) -> bool:
+    """Check whether the main thread and the one that names the cause have not moved between two
+    looks.
 
     Others are not asked: a network thread may spin for ever in a job that is dead.
     """
-    return _places(one) == _places(other) and fingerprint(one) == fingerprint(other)
+    return _places(first) == _places(other) and fingerprint(first) == fingerprint(other)
 
 
 def may_run(threads: Sequence[ThreadStack]) -> bool:
-    """Whether the main thread runs or could not be seen, and is what names the cause."""
+    """Check whether the main thread runs or could not be seen, and is what names the cause."""
     if not threads:
         return False
     overall = _overall(_look(threads))[1]
@@ -258,12 +259,13 @@ def _places(threads: Sequence[ThreadStack]) -> set[tuple[object, ...]]:
 
 
 def _tip(frames: Sequence[Frame]) -> int:
-    """How many of the innermost frames are the system's."""
+    """The number of innermost frames that are the system's."""
     return next((index for index, frame in enumerate(frames) if not frame.system), len(frames))
 
 
 def _interrupted(frames: Sequence[Frame]) -> bool:
-    """Whether Python code itself waits on a condition: so it does for the GIL and nothing else.
+    """Check whether Python code itself waits on a condition: so it does for the GIL and nothing
+    else.
 
     A Python frame that calls a lock or a sleep has that function of the interpreter in between.
     """
@@ -271,7 +273,7 @@ def _interrupted(frames: Sequence[Frame]) -> bool:
     for frame in frames:
         if frame.python:
             break
-        names.append(plain(frame.function))
+        names.append(bare_name(frame.function))
     return bool(names) and len(names) < len(frames) and names[-1] == "pthread_cond_timedwait"
 
 
@@ -280,11 +282,11 @@ def _in_module(thread: ThreadStack) -> bool:
 
 
 def _key(frame: Frame) -> str:
-    return f"{frame.file}:{_last(frame.function)}" if frame.python else plain(frame.function)
+    return f"{frame.file}:{_last(frame.function)}" if frame.python else bare_name(frame.function)
 
 
 def _name(frame: Frame) -> str:
-    return _last(frame.function) if frame.python else plain(frame.function)
+    return _last(frame.function) if frame.python else bare_name(frame.function)
 
 
 def _last(qualified: str) -> str:

@@ -257,7 +257,7 @@ class CommandJob(JudgedJob):
         return now - max(self._failed_at, self.judgement.last_progress) > LEFT_S
 
     def _in_doubt(self, prover: Prover, inspector: Inspector, now: float) -> Cause | None:
-        if self._home == self._own and (hook := inject.told(self._own)) and hook.disabled:
+        if self._home == self._own and (hook := inject.hook_report(self._own)) and hook.disabled:
             self._listen_to(self.folder, LOG_POLICY)  # it has fallen silent, which is no hang
             return None
         return super()._in_doubt(prover, inspector, now)
@@ -271,7 +271,7 @@ class CommandJob(JudgedJob):
         self._ranks.listen()
         own = self._own
         if self._home != own and ((own / NOW).exists() or self._ranks.reporting):
-            hook = inject.told(own)
+            hook = inject.hook_report(own)
             if hook is None or hook.disabled is None:
                 # It has its own word from now on, which says more, and sooner.
                 self._listen_to(own, Policy())
@@ -320,7 +320,7 @@ class CommandJob(JudgedJob):
         self._log.close()
         self._ranks.close()
         self._read_beats()
-        self._hook = inject.told(self._own)
+        self._hook = inject.hook_report(self._own)
         self._itself = self._home == self._own
         if self._home == self.folder:
             self._home = self._first_home or self._home  # it was all too quick

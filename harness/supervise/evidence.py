@@ -71,7 +71,7 @@ def collect(
     each = {pid: _told(one) for pid, one in seen}
     told = _deepest(list(each.values()), [names.get(pid, "") for pid in each])
     if any(platform.current().devices(pid) for pid, _ in seen):
-        told["gpu"] = gpu.utilisation(stop=stop)
+        told["gpu"] = gpu.utilization(stop=stop)
     try:
         (folder / f"state{name}.json").write_bytes(
             msgspec.json.format(msgspec.json.encode(_state(snapshot, last, seen)), indent=1)

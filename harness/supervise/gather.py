@@ -109,7 +109,7 @@ class Gatherer:
             shares=between.shares,
             names=self._named(pids | others),
             on_gpu=on_gpu,
-            gpu=tuple(gpu.utilisation(timeout=2.0, stop=stop)) if on_gpu else (),
+            gpu=tuple(gpu.utilization(timeout=2.0, stop=stop)) if on_gpu else (),
             gpu_use=gpu.gpu_use(on_gpu) if on_gpu else None,
             rearmed=self.clocks.armed,
         )

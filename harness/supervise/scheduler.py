@@ -1,4 +1,4 @@
-"""Runs a plan: so many jobs at once, in order, with the user's signals honoured."""
+"""Runs a plan: so many jobs at once, in order, with the user's signals honored."""
 
 from __future__ import annotations
 
@@ -99,16 +99,16 @@ def run(
     waiting = list(enumerate(plan))
     active: dict[Job, int] = {}
     results: dict[int, ScenarioResult] = {}
-    honoured = 0
+    honored = 0
     with selectors.DefaultSelector() as selector:
         selector.register(interrupts.woken, selectors.EVENT_READ)
         try:
             while waiting or active:
-                if interrupts.count > honoured:
-                    honoured = interrupts.count
+                if interrupts.count > honored:
+                    honored = interrupts.count
                     waiting.clear()
                     for job in active:
-                        job.interrupt(GRACE_S if honoured == 1 else 0.0)
+                        job.interrupt(GRACE_S if honored == 1 else 0.0)
                 while waiting and len(active) < jobs:
                     index, start = waiting.pop(0)
                     if not wanted(index):

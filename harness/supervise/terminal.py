@@ -49,10 +49,10 @@ def ends_open(data: bytes, before: bool) -> bool:
     """Whether a terminal that is shown `data` is left within a line, as `before` it was. Pure."""
     data = data[-256:]
     found = _SEQUENCES.search(data)
-    text, colours = (data[: found.start()], found[0]) if found else (data, b"")
+    text, colors = (data[: found.start()], found[0]) if found else (data, b"")
     if not text:
         return before
-    erased = text.endswith(b"\r") and (b"\x1b[K" in colours or b"\x1b[2K" in colours)
+    erased = text.endswith(b"\r") and (b"\x1b[K" in colors or b"\x1b[2K" in colors)
     return not (text.endswith(b"\n") or erased)
 
 

@@ -6,7 +6,7 @@ import re
 import unicodedata
 
 _SEQUENCE = re.compile(
-    r"(?:\x1b\[|\x9b)[0-9;:<=>?]*[ -/]*[@-~]"  # colours, the cursor
+    r"(?:\x1b\[|\x9b)[0-9;:<=>?]*[ -/]*[@-~]"  # colors, the cursor
     r"|\x1b[\]P^_X][^\x07\x1b]*(?:\x07|\x1b\\)"  # titles, links and other strings
     r"|\x1b[ -/]*[0-~]?"
 )

@@ -1,4 +1,5 @@
-"""What scenarios share: the model, the data, the loss and the loop. Imported by workers only."""
+"""The parts that scenarios share: the model, the data, the loss and the loop. Imported by workers
+only."""
 
 from __future__ import annotations
 

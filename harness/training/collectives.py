@@ -1,4 +1,4 @@
-"""What ranks need of a worker: averaged gradients, and a beat for each collective."""
+"""The services of a worker for its ranks: averaged gradients, and a beat for each collective."""
 
 from __future__ import annotations
 

@@ -9,7 +9,8 @@ from functools import cache
 import mlx.core as mx
 
 CHARACTERS = 200_000
-"""How much of the text is tokenized: enough for any run, soon done with a slow tokenizer."""
+"""The characters of the text that are tokenized: enough for any run, soon done with a slow
+tokenizer."""
 
 
 @cache
@@ -33,7 +34,10 @@ def batches(
     draw = random.Random(seed)
     last = len(tokens) - seq_len - 1
     if last < 0:
-        raise ValueError(f"the text has {len(tokens)} tokens, fewer than one window of {seq_len}")
+        raise ValueError(
+            f"the text has {len(tokens)} tokens, fewer than one window of {seq_len}: "
+            "give a smaller --seq-len"
+        )
     while True:
         starts = [draw.randint(0, last) for _ in range(batch_size)]
         window = mx.array([tokens[start : start + seq_len + 1] for start in starts])

@@ -1,4 +1,4 @@
-"""What MLX tells of the device it trains on. The one who asks has imported mlx."""
+"""The figures that MLX gives of its device. The caller has imported mlx."""
 
 from __future__ import annotations
 
@@ -6,7 +6,8 @@ from collections.abc import Mapping
 from typing import Any
 
 _SIZES = ("max_recommended_working_set_size", "memory_size", "total_memory")
-"""What `mx.device_info` calls a GPU's memory, the most telling first: Metal's two, then CUDA's."""
+"""The names of a GPU's memory in `mx.device_info`, the most telling first: Metal's two, then
+CUDA's."""
 
 
 def memory(mx: Any) -> int | None:
@@ -21,5 +22,5 @@ def memory(mx: Any) -> int | None:
 
 
 def size(info: Mapping[str, object]) -> int | None:
-    found = (info.get(name) for name in _SIZES)
-    return next((one for one in found if isinstance(one, int) and one > 0), None)
+    sizes = (info.get(name) for name in _SIZES)
+    return next((size for size in sizes if isinstance(size, int) and size > 0), None)

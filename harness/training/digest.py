@@ -1,4 +1,5 @@
-"""Whether tensors changed, without a copy of them: two checksums each, computed on the device.
+"""Digests that show whether tensors changed, without a copy of them: two checksums each, computed
+on the device.
 
 Both are sums modulo 2**32 over the bit patterns, one of them weighted by position, so any single
 changed element shows, and so does nearly every swap. A tensor is read in slices of 16 MiB: an 8B
@@ -22,18 +23,18 @@ def digest(array: mx.array) -> Digest:
     if array.dtype == mx.complex64:
         array = mx.view(array, mx.float32)
     flat = mx.view(mx.reshape(array, (-1,)), _UNSIGNED[array.itemsize])
-    plain = weighted = 0
+    total = weighted = 0
     for start in range(0, flat.size, _SLICE):
         part = flat[start : start + _SLICE].astype(mx.uint32)
         weights = mx.arange(part.size, dtype=mx.uint32) * 2 + (2 * start + 1) % (1 << 32)
         sums = mx.stack([mx.sum(part), mx.sum(part * weights.astype(mx.uint32))])
-        one, two = (int(total.item()) for total in sums)  # type: ignore[arg-type]
-        plain, weighted = (plain + one) % (1 << 32), (weighted + two) % (1 << 32)
-    return plain, weighted
+        unweighted, weighed = (int(checksum.item()) for checksum in sums)  # type: ignore[arg-type]
+        total, weighted = (total + unweighted) % (1 << 32), (weighted + weighed) % (1 << 32)
+    return total, weighted
 
 
 def is_finite(array: mx.array) -> bool:
-    """Whether an evaluated array holds neither NaN nor infinity; true for integers."""
+    """Check whether an evaluated array holds neither NaN nor infinity; true for integers."""
     if not mx.issubdtype(array.dtype, mx.inexact):
         return True
     flat = mx.reshape(array, (-1,))

@@ -36,7 +36,8 @@ def build(settings: Settings) -> tuple[nn.Module, Callable[[str], list[int]]]:
 
 
 def prepare(settings: Settings, lazy: bool = False) -> tuple[nn.Module, Callable[[str], list[int]]]:
-    """As `build`, up to the evaluation; `lazy` loads no weights either, so nothing is allocated."""
+    """Prepare like `build`, up to the evaluation; `lazy` loads no weights either, so nothing is
+    allocated."""
     mx.random.seed(settings.seed)
     if settings.model in BUILT_IN:
         model, encode = _built_in(settings)
@@ -73,7 +74,7 @@ def _import_alone(name: str) -> ModuleType:
     if package not in sys.modules:
         spec = importlib.util.find_spec(package)
         if spec is None:
-            raise UsageError(f"{package} is not installed")
+            raise UsageError(f"{package} is not installed: install it with pip")
         sys.modules[package] = importlib.util.module_from_spec(spec)
         try:
             return importlib.import_module(name)
@@ -96,11 +97,11 @@ def _load(path_or_id: str, lazy: bool) -> tuple[nn.Module, Callable[[str], list[
 
 
 def _choose_trainable(model: nn.Module, train: str | None) -> None:
-    quantised = any(hasattr(module, "bits") for _, module in model.named_modules())
-    train = train or ("lora" if quantised else "full")
+    quantized = any(hasattr(module, "bits") for _, module in model.named_modules())
+    train = train or ("lora" if quantized else "full")
     if train == "full":
-        if quantised:
-            raise UsageError("a quantised model cannot be trained in full: use --train lora")
+        if quantized:
+            raise UsageError("a quantized model cannot be trained in full: use --train lora")
         model.unfreeze()
         return
     model.freeze()
@@ -111,11 +112,11 @@ def _choose_trainable(model: nn.Module, train: str | None) -> None:
         linear_to_lora_layers(model, len(blocks), LORA)
         return
     count = int(train.removeprefix("last:"))
-    if quantised:
-        raise UsageError("the blocks of a quantised model cannot be trained: use --train lora")
+    if quantized:
+        raise UsageError("the blocks of a quantized model cannot be trained: use --train lora")
     if count > len(blocks):
         has = "1 block" if len(blocks) == 1 else f"{len(blocks)} blocks"
-        raise UsageError(f"--train last:{count}: the model has {has}")
+        raise UsageError(f"--train last:{count}: the model has {has}; give a smaller number")
     for block in blocks[-count:]:
         block.unfreeze()
 

@@ -16,7 +16,7 @@ from harness.beats.file import Recorder
 
 SHARE = 0.01
 FREE_S = 0.2
-"""What looking at the pending graph may cost: this share of the time, or so many seconds."""
+"""The budget of looks at the pending graph: this share of the time, or so many seconds."""
 DEEPEST = 10_000
 """Depth up to which the pending graph is walked. MLX walks it recursively, and a graph some
 tens of thousands deep overflows the 8 MB stack: the probe must not kill what it looks at."""
@@ -66,7 +66,7 @@ class CompileProbe:
         return called
 
     def works(self) -> bool | None:
-        """Whether compilation is in force: a compiled function called twice is traced once.
+        """Check whether compilation is in force: a compiled function called twice is traced once.
 
         None when the scenario compiled nothing. Nothing is evaluated, so no kernel is built.
         """
@@ -88,11 +88,11 @@ class CompileProbe:
 
 @dataclass(frozen=True)
 class Graph:
-    """What is pending behind some arrays."""
+    """The operations that are pending behind some arrays."""
 
     operations: Counter[str]
-    """How often each primitive is pending, by its address. An operation has a primitive of its
-    own; those of a compiled function are the same at each of its calls."""
+    """The number of times that each primitive is pending, by its address. An operation has a
+    primitive of its own; those of a compiled function are the same at each of its calls."""
     depth: int
     """Operations in the longest chain."""
 
@@ -113,12 +113,12 @@ def pending(arrays: Sequence[mx.array]) -> Graph:
     """
     text = io.StringIO()
     mx.export_to_dot(text, *arrays)
-    found: list[str] = []
+    operations: list[str] = []
     deepest = 0
     depth: dict[str, int] = {}
     for line in text.getvalue().splitlines():
         if "[label" in line:
-            found.append(line[2 : line.index(" ", 2)])
+            operations.append(line[2 : line.index(" ", 2)])
             continue
         source, arrow, target = line.partition(" -> ")
         if not arrow:
@@ -128,11 +128,11 @@ def pending(arrays: Sequence[mx.array]) -> Graph:
         if reached > depth.get(target, 0):
             depth[target] = reached
             deepest = max(deepest, reached)
-    return Graph(Counter(found), deepest)
+    return Graph(Counter(operations), deepest)
 
 
 def carried(before: Graph, built: Graph, after: Graph) -> int:
-    """How many of the operations that were pending `before` a step its evaluation has run.
+    """The number of operations pending `before` a step that its evaluation has run.
 
     `built` is what was pending when the step's graph stood, `after` what still was when the
     evaluation had returned. Where one primitive is pending several times, those that are left are
@@ -158,7 +158,7 @@ class GraphSampler:
     def __init__(self, steps: int, roots: Callable[[], list[mx.array]]) -> None:
         """`roots` gives the parameters and the optimizer state, which outlive a step."""
         self.on = False
-        """Whether the step under way is sampled."""
+        """True if the step under way is sampled."""
         self._last = steps - 1
         self._roots = roots
         self._began: float | None = None
@@ -170,7 +170,7 @@ class GraphSampler:
         """The step after which `_before` was looked at."""
 
     def wants(self, step: int) -> bool:
-        """Whether `step`, which begins now, is sampled. To be asked once a step."""
+        """Check whether `step`, which begins now, is sampled. To be asked once a step."""
         now = time.monotonic()
         if self._began is None:
             self._began = now

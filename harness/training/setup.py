@@ -1,4 +1,4 @@
-"""What a scenario's `make_step` is handed."""
+"""The argument of a scenario's `make_step`."""
 
 from __future__ import annotations
 
@@ -59,7 +59,8 @@ class Training:
 
     @property
     def state(self) -> list[Any]:
-        """What a compiled step reads and writes: the model's state and the optimizer's."""
+        """The arrays that a compiled step reads and writes: the model's state and the
+        optimizer's."""
         return [self.model.state, self.optimizer.state]
 
     def batches(self) -> Iterator[tuple[mx.array, mx.array]]:
@@ -98,7 +99,7 @@ class Training:
         return self.step == self.settings.steps - 1
 
     def phase(self, name: str) -> None:
-        """From here on the step is in the phase `name` (`update`, `clear_cache`, `validate`, ...).
+        """Begin the phase `name` of the step (`update`, `clear_cache`, `validate`, ...).
 
         `phase("eval")` says that the step's graph stands. Inside a function that MLX is tracing
         it does nothing: tracing is the phase `compile`.
@@ -177,7 +178,7 @@ class Training:
         return self._sampler.returned(self.step)
 
     def pending(self) -> list[mx.array]:
-        """What outlives a step: the trainable parameters and the optimizer state."""
+        """The arrays that outlive a step: the trainable parameters and the optimizer state."""
         return [*self.tensors()[0].values(), *self.optimizer_state().values()]
 
     @property
@@ -187,7 +188,7 @@ class Training:
 
     @property
     def brought(self) -> bool:
-        """Whether the model is the scenario's own."""
+        """True if the model is the scenario's own."""
         return "model" in self.__dict__ and "_built" not in self.__dict__
 
     def tensors(self) -> tuple[dict[str, mx.array], dict[str, mx.array]]:

@@ -32,9 +32,9 @@ TRACES = (0, 29, 3)
 
 
 def main() -> None:
-    asked = msgspec.json.decode(sys.stdin.buffer.read(), type=list[Settings])
+    requests = msgspec.json.decode(sys.stdin.buffer.read(), type=list[Settings])
     with contextlib.redirect_stdout(sys.stderr):  # mlx-lm and the hub talk
-        answers = [_answer(settings) for settings in asked]
+        answers = [_answer(settings) for settings in requests]
     sys.stdout.buffer.write(msgspec.json.encode(answers))
 
 
@@ -47,15 +47,17 @@ def _answer(settings: Settings) -> Shapes | str:
 
 
 def measure(settings: Settings) -> Shapes:
-    """What would be trained. Raises UsageError as `models.build` does."""
+    """The shapes of the training. Raises UsageError as `models.build` does."""
     if settings.device is not None:
         try:
             mx.set_default_device(mx.Device(getattr(mx.DeviceType, settings.device), 0))
         except Exception as error:
-            raise UsageError(f"MLX has no {settings.device} here: {error}") from error
+            raise UsageError(
+                f"MLX has no {settings.device} here: choose another --device ({error})"
+            ) from error
     version = importlib.metadata.version("mlx")
     if tuple(map(int, version.split(".")[:3])) < TRACES:
-        raise UsageError(f"MLX {version} cannot show a step's operations: 0.29.3 can")
+        raise UsageError(f"MLX {version} cannot show a step's operations: install 0.29.3 or later")
     mx.reset_peak_memory()
     model = models.prepare(settings, lazy=True)[0]
     parameters, parameter_bytes, trainable, trainable_bytes, dtype = models.describe(model)
@@ -67,7 +69,7 @@ def measure(settings: Settings) -> Shapes:
     except OverflowError as error:
         raise UsageError(
             f"{settings.batch_size} sequences of {settings.seq_len} tokens are more than MLX can "
-            f"hold in one array: {error}"
+            f"hold in one array: lower --batch-size or --seq-len ({error})"
         ) from error
     return Shapes(
         parameters=parameters,
@@ -132,7 +134,7 @@ def _read(events: list[dict[str, Any]], trainable: int, frozen: int, state: int)
         return known[name]
 
     def indices(kind: str) -> list[int]:
-        return [index(*one) for event in events if event["type"] == kind for one in event[kind]]
+        return [index(*item) for event in events if event["type"] == kind for item in event[kind]]
 
     inputs: Iterator[int] = iter(indices("inputs"))
     outputs: Iterator[int] = iter(indices("outputs"))
@@ -143,9 +145,9 @@ def _read(events: list[dict[str, Any]], trainable: int, frozen: int, state: int)
     ops = [
         Op(
             event["name"],
-            tuple(index(*one) for one in event["inputs"]),
-            tuple(index(*one) for one in event["outputs"]),
-            tuple(_plain(one) for one in event["arguments"]),
+            tuple(index(*item) for item in event["inputs"]),
+            tuple(index(*item) for item in event["outputs"]),
+            tuple(_as_lists(argument) for argument in event["arguments"]),
         )
         for event in events
         if event["type"] == "primitive"
@@ -164,7 +166,7 @@ def _read(events: list[dict[str, Any]], trainable: int, frozen: int, state: int)
     )
 
 
-def _plain(argument: Any) -> Any:
+def _as_lists(argument: Any) -> Any:
     return list(argument) if isinstance(argument, (list, tuple)) else None
 
 

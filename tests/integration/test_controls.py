@@ -14,7 +14,7 @@ import pytest
 
 from harness.analysis.diagnosis.diagnose import diagnose
 from harness.analysis.diagnosis.hypotheses import HYPOTHESES as THEORIES
-from harness.model import RunResult, Verdict
+from harness.model import RunResult, Support
 from harness.scenario import load
 
 ROOT = Path(__file__).parents[2]
@@ -65,7 +65,7 @@ def supported(run):
         result.scenario: {
             one.id
             for one in diagnose([result], run.settings, run.environment).hypotheses
-            if one.verdict is Verdict.SUPPORTED
+            if one.verdict is Support.SUPPORTED
         }
         for result in run.results
     }

@@ -119,7 +119,7 @@ def test_the_terminal_goes_away(trial):
     trial.nothing_is_lost(result)
 
 
-def test_a_second_interrupt_is_honoured_at_once(trial):
+def test_a_second_interrupt_is_honored_at_once(trial):
     """The first grants an hour here, and the worker would use it."""
     trial.with_module(
         "sitecustomize", "from harness.supervise import scheduler; scheduler.GRACE_S = 3600.0\n"
@@ -145,8 +145,9 @@ def endless_tool(trial):
     trial.with_module(
         "sitecustomize",
         "import os\n"
-        "from harness.supervise import scheduler, stacks\n"
-        "stacks.capture_twice.__kwdefaults__['timeout'] = 3600.0\n"
+        "from harness.stacks import capture\n"
+        "from harness.supervise import scheduler\n"
+        "capture.capture_twice.__kwdefaults__['timeout'] = 3600.0\n"
         "scheduler.GRACE_S = float(os.environ.get('GRACE', scheduler.GRACE_S))\n",
     )
     trial.with_module(

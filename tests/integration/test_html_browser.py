@@ -61,7 +61,7 @@ def page(tab, report):
 
 
 def ink(page, chart):
-    """How many pixels of a chart are drawn, and in how many colours."""
+    """How many pixels of a chart are drawn, and in how many colors."""
     return page.evaluate(
         f"""(() => {{
           const canvas = document.querySelector("#chart-{chart} canvas");
@@ -71,13 +71,13 @@ def ink(page, chart):
             .getContext("2d", {{willReadFrequently: true}});
           copy.drawImage(canvas, 0, 0);
           const all = copy.getImageData(0, 0, width, height).data;
-          const colours = new Set();
+          const colors = new Set();
           let drawn = 0;
           for (let i = 0; i < all.length; i += 4) {{
             if (all[i + 3] > 0) drawn++;
-            if (all[i + 3] === 255) colours.add((all[i] << 16) | (all[i + 1] << 8) | all[i + 2]);
+            if (all[i + 3] === 255) colors.add((all[i] << 16) | (all[i + 1] << 8) | all[i + 2]);
           }}
-          return [drawn, colours.size];
+          return [drawn, colors.size];
         }})()"""
     )
 
@@ -110,9 +110,9 @@ def focus(page, selector):
 
 def test_every_chart_is_drawn(page):
     for chart in CHARTS:
-        drawn, colours = ink(page, chart)
+        drawn, colors = ink(page, chart)
         assert drawn > 2000, chart
-        assert colours > 3, chart
+        assert colors > 3, chart
 
 
 def test_a_chart_shows_the_values_that_were_measured(page, report):

@@ -13,7 +13,7 @@ import mlxlm_folder
 import pytest
 
 from harness.beats.file import BEATS, read_beats
-from harness.inject import FOLDER, environment, told
+from harness.inject import FOLDER, environment, hook_report
 from harness.model import EndBeat, MlxBeat, ModelBeat, StartBeat, StepBeat
 
 ITERATIONS = 20
@@ -40,7 +40,7 @@ def beats(tmp_path):
 
 
 def run(argv, folder, hook=True, path=(), **variables):
-    """The command's output, without colours. `path`: further folders of modules."""
+    """The command's output, without colors. `path`: further folders of modules."""
     environ = {**os.environ, "PYTHONPATH": os.pathsep.join(map(str, path)), **variables}
     if folder is not None:
         environ = environment(folder, environ, hook)
@@ -93,8 +93,8 @@ def test_every_step_of_a_training_is_seen_and_nothing_about_it_changes(training,
     assert found[ModelBeat].parameters > found[ModelBeat].trainable > 0
     assert found[EndBeat].steps == ITERATIONS
     assert found[EndBeat].lost == 0
-    assert told(beats).wrapped == found[StartBeat].scenario
-    assert told(beats).disabled is None
+    assert hook_report(beats).wrapped == found[StartBeat].scenario
+    assert hook_report(beats).disabled is None
 
 
 def test_that_it_runs_uncompiled_is_no_retracing(training, beats):
@@ -134,7 +134,7 @@ CALL = "from mlx_lm.tuner import train; print(train('model', 'data'))"
 def test_a_trainer_of_another_shape_runs_as_ever_and_one_is_told(beats, tmp_path, code, why):
     path = [fake_trainer(tmp_path / "fake", code)]
     assert run(["-c", CALL], beats, path=path) == run(["-c", CALL], None, path=path)
-    assert why in told(beats).disabled
+    assert why in hook_report(beats).disabled
     assert not (beats / BEATS).exists()
 
 
@@ -145,14 +145,14 @@ def test_a_trainer_without_its_function_is_imported_as_ever_and_one_is_told(beat
         "mlx_lm.tuner.trainer\n",
         "",
     )
-    assert "AttributeError" in told(beats).disabled
+    assert "AttributeError" in hook_report(beats).disabled
 
 
 def test_an_error_of_the_trainers_import_is_as_it_was(beats, tmp_path):
     path = [fake_trainer(tmp_path / "fake", "raise ImportError('no numpy')")]
     code = f"try:\n    {CALL}\nexcept ImportError as e: print(e)"
     assert run(["-c", code], beats, path=path) == ("no numpy\n", "")
-    assert told(beats) is None
+    assert hook_report(beats) is None
 
 
 TRAIN = """

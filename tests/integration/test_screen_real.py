@@ -120,7 +120,7 @@ def test_where_there_is_no_terminal_there_are_lines_alone(tmp_path, variables):
     assert done.stderr.startswith("[1/1] ✗ hung       two_locks")
 
 
-def test_no_colour_is_no_colour(terminal, monkeypatch):
+def test_no_color_is_no_color(terminal, monkeypatch):
     monkeypatch.setenv("NO_COLOR", "1")
     seen = terminal(80, "run", "baseline_update", "--model", "micro")
     assert seen.session.end() == 0

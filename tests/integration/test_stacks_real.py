@@ -380,14 +380,14 @@ def test_what_a_hanging_tool_started_is_ended_with_it(tmp_path: Path) -> None:
 ADOPTS = """
 import ctypes, os, subprocess
 import psutil
-from harness.supervise import bounded
+from harness.observe import run_tool
 
 PR_SET_CHILD_SUBREAPER = 36
 ctypes.CDLL(None).prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
 other = subprocess.Popen(["sh", "-c", "exit 7"])
 os.waitid(os.P_PID, other.pid, os.WEXITED | os.WNOWAIT)
 tool = "(sleep 600 & sleep 600) & yes"
-print(bounded.run(["sh", "-c", tool], 600.0, limit=4096).problem)
+print(run_tool.run(["sh", "-c", tool], 600.0, limit=4096).problem)
 left = [child for child in psutil.Process().children() if child.pid != other.pid]
 print(left, other.wait())
 """
@@ -552,21 +552,21 @@ def test_the_gpus_are_asked_what_they_do(tmp_path, monkeypatch):
     tool.write_text("#!/bin/sh\necho 'NVIDIA H100 80GB HBM3, 100 %, 1034 MiB'\n")
     tool.chmod(0o755)
     monkeypatch.setenv("PATH", str(tmp_path), prepend=os.pathsep)
-    assert gpu.utilisation() == ["NVIDIA H100 80GB HBM3, 100 %, 1034 MiB"]
+    assert gpu.utilization() == ["NVIDIA H100 80GB HBM3, 100 %, 1034 MiB"]
     tool.write_text("#!/bin/sh\necho 'no devices were found'; exit 6\n")
-    assert gpu.utilisation() == []
+    assert gpu.utilization() == []
 
 
 def test_without_a_tool_nothing_is_known_of_gpus(tmp_path, monkeypatch):
     monkeypatch.setenv("PATH", str(tmp_path))
-    assert gpu.utilisation() == []
+    assert gpu.utilization() == []
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="as only Linux does it")
 def test_a_tool_dies_with_whoever_started_it(tmp_path):
     note = tmp_path / "pid"
     tool = f"echo $$ > {note}.new; mv {note}.new {note}; exec sleep 600"
-    code = f"from harness.supervise import bounded; bounded.run(['sh', '-c', {tool!r}], 600)"
+    code = f"from harness.observe import run_tool; run_tool.run(['sh', '-c', {tool!r}], 600)"
     root = str(Path(capture.__file__).parents[2])
     owner = subprocess.Popen([sys.executable, "-c", code], env={**os.environ, "PYTHONPATH": root})
     try:

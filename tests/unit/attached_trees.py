@@ -5,9 +5,8 @@ from __future__ import annotations
 import msgspec
 
 from harness.detect.observation import Look, Observation
-from harness.model.world import More
 from harness.model import Machine, Process, Thread
-from harness.model.world import Surroundings, World
+from harness.model.world import More, Surroundings, World
 from harness.stacks.parse import ThreadStack
 from harness.stacks.parse.frames import Frame
 

@@ -29,7 +29,7 @@ from harness.model import (
     StartBeat,
     StepBeat,
     StepTimes,
-    Verdict,
+    Support,
 )
 from harness.report import runjson
 
@@ -155,7 +155,7 @@ def mixed() -> RunResult:
     hypothesis = Hypothesis(
         id="memory",
         title="memory oversubscription",
-        verdict=Verdict.SUPPORTED,
+        verdict=Support.SUPPORTED,
         because=("sgd_step clears it", "peak 5.5 P | 8 GB"),
     )
     return run(
@@ -188,7 +188,7 @@ def mixed() -> RunResult:
         result("slow_step", Outcome.UNFINISHED, steps_completed=4, reason="stopped by --budget"),
         diagnosis=Diagnosis(
             hypotheses=(
-                Hypothesis(id="data", title="data or host", verdict=Verdict.UNTESTED),
+                Hypothesis(id="data", title="data or host", verdict=Support.UNTESTED),
                 hypothesis,
             ),
             next_experiment="harness run tiny_model --steps 10",

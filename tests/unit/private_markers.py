@@ -111,7 +111,7 @@ MARKERS: dict[str, tuple[str, tuple[str, ...]]] = {
     "IPv4 in IPv6": ("peer ::ffff:10.37.4.21 is gone", ("10.37.4.21", "37.4.21")),
     "name of an address": ("on ip-10-37-4-21.ec2.internal", ("10-37-4-21", "ec2")),
     "somebody in quotes": ("'eve@gpubox'", ("eve@", "gpubox")),
-    "name with a colour": ("al\x1b[31mice and hf_\x1b[0m" + f"{_A}abcdef", ("alice", _A)),
+    "name with a color": ("al\x1b[31mice and hf_\x1b[0m" + f"{_A}abcdef", ("alice", _A)),
     "name with what is not seen": ("al\u200bice", ("alice", "al\u200bice")),
     "random word": (f"got {_A}{_A}{_A}{_A}{_A}", (_A,)),
     "client secret": (f"client_secret: {_A}", (_A,)),

@@ -20,7 +20,7 @@ from hypothesis import strategies as st
 import harness
 from harness import api
 from harness.errors import UsageError
-from harness.model import OnHang, Outcome, ScenarioResult, Settings, Severity, Verdict
+from harness.model import OnHang, Outcome, ScenarioResult, Settings, Severity, Support
 from harness.report import summary
 from harness.scenario import from_function, from_notebook, pytest_stub
 
@@ -150,7 +150,7 @@ def test_what_no_other_process_can_import_is_refused(tmp_path, function):
 def test_a_nested_function_is_refused(tmp_path):
     def inner(training): ...
 
-    with pytest.raises(UsageError, match="inner is no function at the top level"):
+    with pytest.raises(UsageError, match="inner is not at the top level"):
         api.Scenario(inner).info(tmp_path)
 
 
@@ -325,7 +325,7 @@ def test_no_text_of_a_run_becomes_html(text):
 
 
 def test_a_word_is_printed_as_it_is():
-    for word in (Outcome.HUNG, Severity.ERROR, Verdict.SUPPORTED):
+    for word in (Outcome.HUNG, Severity.ERROR, Support.SUPPORTED):
         assert word == word.value == str(word) == f"{word}"
 
 

@@ -26,6 +26,8 @@ from attached_trees import (
     thread,
     twice,
 )
+from harness.detect.kernel_waits import Wait, kernel_wait
+from harness.detect.process_verdict import judge
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -33,13 +35,10 @@ from harness.attach import result, target
 from harness.attach.observe import Watched
 from harness.detect import tree
 from harness.detect.activity import motion
-from harness.detect.kernel_waits import Wait, kernel_wait
-from harness.model.world import More
-from harness.detect.process_verdict import judge
 from harness.detect.tree import judge_tree
 from harness.detect.verdicts import Answer, Judged
 from harness.model import Outcome
-from harness.model.world import Link
+from harness.model.world import Link, More
 from harness.report import html, junit, markdown, runjson
 from harness.report.input import ReportInput
 from harness.report.sections.attached import attached

@@ -11,7 +11,7 @@ import pytest
 
 from harness.beats import report as beats
 from harness.beats.file import BEATS, read_beats, read_position
-from harness.inject import told
+from harness.inject import hook_report
 from harness.model import StartBeat, StepBeat
 
 
@@ -180,7 +180,7 @@ def test_a_report_of_another_shape_is_ignored(folder, info):
     callback.on_train_loss_report(info)
     callback.on_val_loss_report(info)
     assert steps_of(folder) == []
-    assert told(folder) is None
+    assert hook_report(folder) is None
 
 
 def test_nothing_is_done_where_nobody_listens(nobody, tmp_path, monkeypatch):

@@ -9,7 +9,7 @@ import pytest
 import simulated
 
 from harness.analysis.diagnosis.diagnose import LADDER, decided, diagnose, order
-from harness.model import Settings, Verdict
+from harness.model import Settings, Support
 
 CASES, CHUNKS = 1000, 8
 SETTINGS = Settings(steps=simulated.STEPS)
@@ -29,7 +29,7 @@ def confusion(pairs):
     counts = Counter(
         (" + ".join(case.faults) or "healthy", id)
         for case, found in pairs
-        for id in those(found, Verdict.SUPPORTED)
+        for id in those(found, Support.SUPPORTED)
     )
     return "\n".join(f"{fault} -> {id}: {n}" for (fault, id), n in sorted(counts.items()))
 
@@ -45,8 +45,8 @@ def drawn(seed):
 
 def wrong(case, found):
     """Supported without being true, or refuted though it is there: also if it never acted."""
-    false = those(found, Verdict.SUPPORTED) - case.true - case.also
-    return false | (those(found, Verdict.REFUTED) & {*case.faults})
+    false = those(found, Support.SUPPORTED) - case.true - case.also
+    return false | (those(found, Support.REFUTED) & {*case.faults})
 
 
 @pytest.mark.parametrize("chunk", range(CHUNKS))
@@ -56,7 +56,7 @@ def test_what_it_says_is_true_in_95_of_100_cases(chunk):
     assert len(bad) <= 0.05 * len(pairs), f"{bad}\n{confusion(pairs)}"
     # Where half of the scenarios are missing it may not know; mostly it does.
     faulty = [(case, found) for case, found in pairs if case.true]
-    named = sum(bool(those(f, Verdict.SUPPORTED) & case.true) for case, f in faulty)
+    named = sum(bool(those(f, Support.SUPPORTED) & case.true) for case, f in faulty)
     assert named >= 0.85 * len(faulty), confusion(pairs)
 
 
@@ -64,7 +64,7 @@ def test_what_it_says_is_true_in_95_of_100_cases(chunk):
 def test_a_whole_ladder_names_the_fault(fault):
     cases = [simulated.draw_case(10_000 + seed, (fault,), 0.0) for seed in range(25)]
     pairs = [(case, verdicts(case)) for case in cases if case.true]
-    named = [fault in those(found, Verdict.SUPPORTED) for _, found in pairs]
+    named = [fault in those(found, Support.SUPPORTED) for _, found in pairs]
     assert sum(named) >= 0.9 * len(pairs), confusion(pairs)
     assert not [w for case, found in pairs if (w := wrong(case, found))], confusion(pairs)
 
@@ -72,7 +72,7 @@ def test_a_whole_ladder_names_the_fault(fault):
 @pytest.mark.parametrize("seed", range(20))
 def test_a_healthy_ladder_supports_nothing(seed):
     case = simulated.draw_case(20_000 + seed, (), 0.0)
-    assert those(verdicts(case), Verdict.SUPPORTED) <= case.also
+    assert those(verdicts(case), Support.SUPPORTED) <= case.also
 
 
 def test_decided_stops_without_another_verdict_than_the_whole_ladder():
@@ -91,7 +91,7 @@ def test_decided_stops_without_another_verdict_than_the_whole_ladder():
         saved += len(names) - done
         early = diagnose([by_name[n] for n in names[:done]], SETTINGS, case.environment)
         found = {h.id: h.verdict for h in early.hypotheses}
-        supported = those(found, Verdict.SUPPORTED)
-        differs += supported & case.true != those(verdicts(case), Verdict.SUPPORTED) & case.true
+        supported = those(found, Support.SUPPORTED)
+        differs += supported & case.true != those(verdicts(case), Support.SUPPORTED) & case.true
     assert saved > 0
     assert differs <= 2

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from harness import inject
 from harness.beats import file as beatfile
 from harness.beats.file import BEATS, BeatReader, Recorder, read_beats, read_position
-from harness.inject import Told, environment, told
+from harness.inject import HookReport, environment, hook_report
 from harness.inject.inside import trainer, writer
 from harness.inject.inside.writer import Writer, open_writer
 from harness.model import SCHEMA, EndBeat, ModelBeat, StartBeat, StepBeat
@@ -114,7 +114,7 @@ def test_the_first_one_writes_and_no_other(tmp_path):
     assert one is not None
     assert open_writer(str(tmp_path), "second") is None
     assert [beat.scenario for beat in read_beats(tmp_path)] == ["first"]
-    assert told(tmp_path) is None
+    assert hook_report(tmp_path) is None
 
 
 def test_a_forked_child_is_silent(tmp_path, monkeypatch):
@@ -134,7 +134,7 @@ def test_an_error_switches_it_off_and_is_told(tmp_path):
     one.wrapped("mlx-lm 1")
     one.end(loss="no number")
     assert one.off
-    found = told(tmp_path)
+    found = hook_report(tmp_path)
     assert found.wrapped == "mlx-lm 1"
     assert "ValueError" in found.disabled
     one.at("step", 5)
@@ -177,7 +177,7 @@ def test_a_slot_without_room_leaves_nothing_that_the_supervisor_would_wait_for(
     assert open_writer(str(tmp_path), "") is None
     monkeypatch.setattr(os, "write", write)
     assert not (tmp_path / writer.NOW).exists()
-    assert "disk is full" in told(tmp_path).disabled
+    assert "disk is full" in hook_report(tmp_path).disabled
 
 
 # --- the supervisor's side -----------------------------------------------------------------------
@@ -210,14 +210,14 @@ def test_the_folder_is_found_from_any_directory(tmp_path, monkeypatch):
         (b"", None),
         (b"[]", None),
         (b"\xff", None),
-        (b"{}", Told()),
-        (b'{"wrapped": 3, "disabled": "x", "more": 1}', Told(disabled="x")),
-        (b'{"wrapped": "mlx-lm 0.32.2"}', Told(wrapped="mlx-lm 0.32.2")),
+        (b"{}", HookReport()),
+        (b'{"wrapped": 3, "disabled": "x", "more": 1}', HookReport(disabled="x")),
+        (b'{"wrapped": "mlx-lm 0.32.2"}', HookReport(wrapped="mlx-lm 0.32.2")),
     ],
 )
 def test_what_was_left_is_told(tmp_path, left, expected):
     (tmp_path / writer.HOOK).write_bytes(left)
-    assert told(tmp_path) == expected
+    assert hook_report(tmp_path) == expected
 
 
 # --- the hook around a trainer -------------------------------------------------------------------
@@ -326,8 +326,8 @@ def test_each_step_has_a_beat_with_its_loss(hooked, tmp_path):
     assert [step.loss for step in steps] == [9.0, 8.0] * 3
     ends = [beat for beat in read_beats(tmp_path) if isinstance(beat, EndBeat)]
     assert [end.steps for end in ends] == [6]
-    assert told(tmp_path).wrapped.startswith("mlx-lm")
-    assert told(tmp_path).disabled is None
+    assert hook_report(tmp_path).wrapped.startswith("mlx-lm")
+    assert hook_report(tmp_path).disabled is None
 
 
 @pytest.mark.parametrize("every", ["4", None, 0, Scalar(4)])
@@ -409,7 +409,7 @@ def test_an_error_of_the_training_is_its_own(hooked, tmp_path, broken):
     with pytest.raises(KeyboardInterrupt, match=broken):
         hooked(train, None, None, [1], [7], **{broken: fails})
     assert steps_of(tmp_path) == []
-    assert told(tmp_path).disabled is None
+    assert hook_report(tmp_path).disabled is None
 
 
 def test_a_step_that_fails_did_not_return_and_is_where_it_ended(hooked, tmp_path):
@@ -437,7 +437,7 @@ def unnamed(*args, **kwargs):
 def test_a_trainer_of_another_shape_runs_unharmed_and_is_told_of(hooked, tmp_path):
     for function in (older, unnamed):
         assert hooked(function, None, None, [1], [7]) == "trained"
-        assert "has no argument" in told(tmp_path).disabled
+        assert "has no argument" in hook_report(tmp_path).disabled
     assert not (tmp_path / BEATS).exists()
 
 
@@ -446,7 +446,7 @@ def test_arguments_of_another_kind_are_told_of_and_stay_as_they_are(hooked, tmp_
         return loss, iterate_batches, training_callback
 
     assert hooked(keeps, None, loss="mse") == ("mse", None, None)
-    assert "loss" in told(tmp_path).disabled
+    assert "loss" in hook_report(tmp_path).disabled
     assert not (tmp_path / BEATS).exists()
 
 
@@ -459,7 +459,7 @@ def test_another_process_that_reports_is_left_alone(hooked, tmp_path):
     (tmp_path / BEATS).touch()
     assert hooked(train, None, None, [1], [7]) == "trained"
     assert (tmp_path / BEATS).read_bytes() == b""
-    assert told(tmp_path) is None
+    assert hook_report(tmp_path) is None
 
 
 def test_a_trainer_that_keeps_its_loss_elsewhere_is_not_read(hooked, tmp_path):

@@ -64,7 +64,7 @@ def test_reports_are_written_whole_whoever_is_impatient(monkeypatch, tmp_path, n
     assert {"one", "two", "three"} <= {path.name for path in folder.iterdir()}
 
 
-def test_a_first_request_while_reports_are_written_is_honoured_after_them(monkeypatch, tmp_path):
+def test_a_first_request_while_reports_are_written_is_honored_after_them(monkeypatch, tmp_path):
     def write(folder: Path, full: bool) -> None:
         signal.raise_signal(signal.SIGINT)
         (folder / "report.md").touch()

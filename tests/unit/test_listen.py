@@ -9,7 +9,7 @@ import pytest
 from harness.analysis.findings import watching
 from harness.beats.file import read_beats, read_position
 from harness.beats.record import load
-from harness.inject import Told
+from harness.inject import HookReport
 from harness.logs import ADAPTERS, Reading, Recognition
 from harness.model import StepBeat
 from harness.supervise import listen
@@ -276,9 +276,9 @@ UNREAD = Recognition(format=None, matched=0, lines=5)
         ((UNREAD, READ), 0, False, None, {"steps_printed"}),
         ((UNREAD, UNREAD), 0, False, None, {"no_steps_seen"}),
         ((), 0, False, None, {"no_steps_seen"}),
-        ((READ,), 0, True, Told(), {"steps_reported"}),
+        ((READ,), 0, True, HookReport(), {"steps_reported"}),
         ((READ,), 10, False, None, {"steps_printed", "output_skipped"}),
-        ((READ,), 0, False, Told(disabled="unknown"), {"steps_printed", "hook_disabled"}),
+        ((READ,), 0, False, HookReport(disabled="unknown"), {"steps_printed", "hook_disabled"}),
     ],
 )
 def test_how_it_was_watched_is_said(outputs, skipped, itself, hook, codes):

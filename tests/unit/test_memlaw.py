@@ -187,16 +187,16 @@ def test_a_dropped_graph_frees_what_it_held():
     ],
 )
 def test_views(name, arguments, shape, strides, row):
-    seen = layout.view(name, arguments, layout.plain((2, 3)), shape)
+    seen = layout.view(name, arguments, layout.row_major((2, 3)), shape)
     assert seen is not None
     assert (seen.shape, seen.strides, seen.row) == (shape, strides, row)
 
 
 def test_a_transposed_matrix_is_copied_to_be_flattened():
-    turned = layout.view("Transpose", ([1, 0],), layout.plain((2, 3)), (3, 2))
+    turned = layout.view("Transpose", ([1, 0],), layout.row_major((2, 3)), (3, 2))
     assert layout.view("Flatten", (), turned, (6,)) is None
     assert layout.view("Unflatten", (), turned, (3, 1, 2)) is not None
-    assert layout.copied("Matmul", [turned, layout.plain((2, 3))]) == []
+    assert layout.copied("Matmul", [turned, layout.row_major((2, 3))]) == []
 
 
 @given(st.lists(st.integers(1, 4), min_size=1, max_size=4), st.randoms())
@@ -204,9 +204,9 @@ def test_transposing_there_and_back(shape, random):
     axes = list(range(len(shape)))
     random.shuffle(axes)
     back = [axes.index(i) for i in range(len(axes))]
-    there = layout.view("Transpose", (axes,), layout.plain(tuple(shape)), ())
+    there = layout.view("Transpose", (axes,), layout.row_major(tuple(shape)), ())
     again = layout.view("Transpose", (back,), there, ())
-    assert again == layout.plain(tuple(shape))
+    assert again == layout.row_major(tuple(shape))
 
 
 def test_fit():

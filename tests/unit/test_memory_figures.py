@@ -24,7 +24,7 @@ Swapins:                                 777777.
 """In the form that macOS prints on Apple silicon."""
 
 
-def test_the_compressors_memory_counts_in_the_pages_that_are_told():
+def test_the_compressors_memory_counts_in_the_pages_that_are_output():
     assert darwin.compressed(VM_STAT) == 400_000 * 16_384
     assert darwin.compressed(VM_STAT.replace("16384", "4096")) == 400_000 * 4_096
     assert darwin.compressed("vm_stat: no") is None
@@ -41,7 +41,7 @@ def test_the_footprint_is_the_ninth_field():
 
 
 def test_a_tool_that_is_not_there_tells_nothing():
-    assert darwin._told("no-such-tool") == ""
+    assert darwin._output("no-such-tool") == ""
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")

@@ -40,7 +40,7 @@ def test_a_quantised_model_is_not_trained_in_full(tmp_path):
     plan.check(Settings(model=model))
     plan.check(Settings(model=model, train="lora"))
     for train in ("full", "last:2"):
-        with pytest.raises(UsageError, match="quantised"):
+        with pytest.raises(UsageError, match="quantized"):
             plan.check(Settings(model=model, train=train))
 
 

@@ -51,7 +51,7 @@ def check(report):
             assert child.type != "text" or not re.search(r"@\w", child.content), token.content
     html = "".join(token.content for token in tokens if token.type == "html_block")
     assert html.count("<details>") == html.count("</details>")
-    assert titles(report)[-1] == "Environment"
+    assert "Environment" in titles(report), "the report is not whole"
 
 
 def titles(report):
@@ -129,7 +129,7 @@ def test_the_order_of_the_report(tmp_path):
     write_all(fakes.write(fakes.mixed(), tmp_path))
     report = (tmp_path / "report.md").read_text(encoding="utf-8")
     check(report)
-    assert titles(report) == [
+    ordered = [
         "MLX training step: 1 hung, 1 crashed, 1 diverged, 1 unfinished, 2 completed, 1 skipped, "
         "of 7 scenarios",
         "Diagnosis",
@@ -144,6 +144,7 @@ def test_the_order_of_the_report(tmp_path):
         "⏳ `slow_step`",
         "Environment",
     ]
+    assert [title for title in titles(report) if title in ordered] == ordered
     ET.parse(tmp_path / "junit.xml")
 
 

@@ -12,7 +12,7 @@ import harness
 from harness.privacy import redacted
 from harness.privacy.redact import Personal
 from harness.stacks.parse import PARSERS, Gil, parse
-from harness.stacks.parse.frames import Frame, ThreadStack, native, plain, python
+from harness.stacks.parse.frames import Frame, ThreadStack, bare_name, native, python
 
 SAMPLES = Path(__file__).parent / "stack_samples"
 
@@ -49,7 +49,7 @@ def test_pystack_keeps_cpp_names_whole_and_drops_the_library_after_them() -> Non
 
 def test_pystack_inlined_frames_lose_their_mark_in_the_plain_name() -> None:
     (main,) = threads("fork_deadlock-pystack")
-    assert plain(functions(main)[0]) == "__futex_abstimed_wait_common64"
+    assert bare_name(functions(main)[0]) == "__futex_abstimed_wait_common64"
 
 
 def test_py_spy_tells_python_from_native_and_the_library_from_the_system() -> None:
@@ -108,7 +108,7 @@ def test_sample_follows_the_branch_seen_most() -> None:
     main, worker = threads("fork_deadlock-sample")
     assert main.main
     assert not worker.main
-    assert [plain(name) for name in functions(main)][:4] == [
+    assert [bare_name(name) for name in functions(main)][:4] == [
         "__psynch_cvwait",
         "_pthread_cond_wait",
         "std::__1::condition_variable::wait",
@@ -167,7 +167,7 @@ def test_every_recording_has_threads_and_every_frame_of_them(file: Path) -> None
     ],
 )  # fmt: skip
 def test_plain_names(long: str, short: str) -> None:
-    assert plain(long) == short
+    assert bare_name(long) == short
 
 
 @pytest.mark.parametrize(
@@ -242,4 +242,4 @@ def test_an_answer_cut_anywhere_gives_what_is_there(file: Path, end: int) -> Non
 
 @given(st.text())
 def test_a_plain_name_is_never_empty_for_a_name(name: str) -> None:
-    assert plain(name) or not name.replace("*", "").replace("&", "").strip()
+    assert bare_name(name) or not name.replace("*", "").replace("&", "").strip()

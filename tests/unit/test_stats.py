@@ -25,7 +25,7 @@ def test_a_quantile_lies_among_the_values(values, q):
     assert min(values) <= stats.quantile(values, q) <= max(values)
 
 
-def test_a_quantile_is_linear_between_neighbours():
+def test_a_quantile_is_linear_between_neighbors():
     assert stats.quantile([0.0, 10.0], 0.25) == 2.5
 
 

@@ -56,5 +56,5 @@ def test_it_is_known_whether_a_line_has_ended(data, open_line):
     assert ends_open(data, False) is open_line
 
 
-def test_a_colour_neither_ends_nor_begins_a_line():
+def test_a_color_neither_ends_nor_begins_a_line():
     assert [ends_open(b"\x1b[1;31m", before) for before in (True, False)] == [True, False]

@@ -17,7 +17,7 @@ from harness.model import (
     Outcome,
     ScenarioResult,
     StepTimes,
-    Verdict,
+    Support,
 )
 from harness.observe import environment
 from harness.session import plan, variants
@@ -130,15 +130,15 @@ def verdicts(*results):
 
 def test_what_a_command_does_not_report_is_untested_and_not_refuted():
     told, found = verdicts(*(ran(name) for name in diagnose.LADDER))
-    assert {told[id] for id in ("leak", "data", "retrace")} == {Verdict.UNTESTED}
-    assert told["deadlock"] is Verdict.REFUTED
+    assert {told[id] for id in ("leak", "data", "retrace")} == {Support.UNTESTED}
+    assert told["deadlock"] is Support.REFUTED
     reasons = {one.id: one.because for one in found.hypotheses}
     assert reasons["leak"] == ("the command does not report the figure",)
 
 
 def test_memory_that_is_reported_and_stays_refutes_a_leak():
     told, _ = verdicts(ran("baseline_update", active=10**9))
-    assert told["leak"] is Verdict.REFUTED
+    assert told["leak"] is Support.REFUTED
 
 
 def test_the_next_experiment_is_a_variant_to_describe():

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from harness.analysis.diagnosis import next_experiment, verdicts
+from harness.analysis.diagnosis.evidence import arrange
 from harness.analysis.diagnosis.hypotheses import LADDER
 from harness.analysis.diagnosis.next_experiment import order
 from harness.model import Diagnosis, Environment, ScenarioResult, Settings
@@ -29,7 +30,7 @@ def diagnose(
     `available` names what could be run next, and `run` the folder of the run that it can be added
     to, if it can.
     """
-    evidence = verdicts.arrange(results, settings, environment)
+    evidence = arrange(results, settings, environment)
     hypotheses = verdicts.assess(evidence)
     tried = {result.scenario for result in results if not _interrupted(result)}
     # What was skipped, or ended for reasons of its own, would do so again.
@@ -62,5 +63,5 @@ def decided(
 
     Verdicts that have been reached are final for this purpose.
     """
-    evidence = verdicts.arrange(results, settings, environment)
+    evidence = arrange(results, settings, environment)
     return next_experiment.decided(verdicts.assess(evidence), evidence, remaining)

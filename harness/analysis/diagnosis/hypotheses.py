@@ -2,7 +2,8 @@
 
 docs/reference/diagnosis.md gives the reason for each column. A symptom is a `Kind`; slow, dead,
 crashed and compiling are four different ones on purpose. To add a hypothesis, add it to
-`HYPOTHESES` and a column to `_TABLE`.
+`HYPOTHESES` and a column to `_TABLE`, with an S in each row of `TWINS`. To let the diagnosis use a
+new scenario, add a row; of a scenario without one it says nothing.
 """
 
 from __future__ import annotations

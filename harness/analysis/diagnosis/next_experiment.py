@@ -9,10 +9,10 @@ from itertools import combinations
 
 from harness.analysis.diagnosis import effects
 from harness.analysis.diagnosis.effects import CHANCE
+from harness.analysis.diagnosis.evidence import Evidence, cell, informative_runs, stays
 from harness.analysis.diagnosis.hypotheses import HYPOTHESES, TABLE, TWINS, Cell, Effect, Theory
 from harness.analysis.diagnosis.quantities import may_hide
-from harness.analysis.diagnosis.verdicts import Evidence, cell, informative_runs, stays
-from harness.model import Hypothesis, Settings, Verdict
+from harness.model import Hypothesis, Settings, Support
 from harness.scenario.load import BASELINE
 
 DEFAULTS = Settings()
@@ -98,7 +98,7 @@ def _may_hide(theory: Theory, evidence: Evidence) -> bool:
 
 
 def open_theories(hypotheses: Iterable[Hypothesis]) -> list[Theory]:
-    untested = {h.id for h in hypotheses if h.verdict is Verdict.UNTESTED}
+    untested = {h.id for h in hypotheses if h.verdict is Support.UNTESTED}
     return [theory for theory in HYPOTHESES if theory.id in untested]
 
 
@@ -126,7 +126,7 @@ def next_experiment(
     best = max(left, key=lambda name: worth[name], default=None)
     if best is not None and worth[best]:
         return command(best, evidence.settings, run)
-    if any(h.verdict is Verdict.SUPPORTED for h in hypotheses):
+    if any(h.verdict is Support.SUPPORTED for h in hypotheses):
         return None
     return _again(hypotheses, evidence, available, run)
 
@@ -154,7 +154,7 @@ def _again(
     if BASELINE not in available or not runs or len(runs) >= RARE_RUNS:
         return None
     rate = sum(bool(run_of_twin.kinds) for run_of_twin in runs) / len(runs)
-    if any(h.conflicts for h in hypotheses if h.verdict is Verdict.UNTESTED):
+    if any(h.conflicts for h in hypotheses if h.verdict is Support.UNTESTED):
         return command(BASELINE, evidence.settings, run, repeat=RARE_RUNS)
     if 0 < rate < 1:
         need = math.ceil(math.log(CHANCE) / math.log(1 - rate))

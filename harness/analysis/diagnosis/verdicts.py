@@ -11,8 +11,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from harness.analysis.diagnosis import effects, quantities, symptoms
-from harness.analysis.diagnosis.effects import Groups, Reference
+from harness.analysis.diagnosis import effects, quantities
+from harness.analysis.diagnosis.effects import Reference
+from harness.analysis.diagnosis.evidence import Evidence, cell, informative_runs, runs_of
 from harness.analysis.diagnosis.hypotheses import (
     HYPOTHESES,
     STOPS,
@@ -24,13 +25,11 @@ from harness.analysis.diagnosis.hypotheses import (
     Theory,
 )
 from harness.analysis.diagnosis.symptoms import Facts, describe
-from harness.model import Environment, Hypothesis, ScenarioResult, Settings, Verdict
+from harness.model import Hypothesis, Support
 from harness.scenario.load import BASELINE
 
 COMPANIONS = {"deferred": "memory"}
 """Hypotheses that do not exclude each other: the time of work, and the amount of it."""
-JIT = frozenset(("stale_compile", "retrace"))
-"""Hypotheses that only a compiled step can show."""
 COMES_AND_GOES = "the symptom is not in every run: repeat the run to separate the hypotheses"
 MOST = 6
 """Sentences that a verdict gives."""
@@ -56,24 +55,13 @@ class Assessment:
     """All that is against it are runs without the symptom, and one that comes and goes has such."""
 
 
-@dataclass(frozen=True)
-class Evidence:
-    """Runs, settings and machine of a diagnosis."""
-
-    runs: tuple[Facts, ...]
-    groups: Groups
-    settings: Settings | None
-    """None of outside commands."""
-    environment: Environment
-
-
 def assess(evidence: Evidence) -> tuple[Hypothesis, ...]:
     """Give a verdict on each hypothesis, in the order of the table."""
     assessments = {theory.id: _assess(theory, evidence) for theory in HYPOTHESES}
     verdicts = {
         id: _verdict(assessment, assessments, evidence) for id, assessment in assessments.items()
     }
-    if verdicts["deferred"].verdict is not Verdict.SUPPORTED:
+    if verdicts["deferred"].verdict is not Support.SUPPORTED:
         verdicts["deferred"] = _rides(
             verdicts["deferred"], verdicts["memory"], assessments, evidence
         )
@@ -84,37 +72,12 @@ def unexplained(evidence: Evidence, hypotheses: Sequence[Hypothesis]) -> str | N
     """The symptom of the baseline that none of the hypotheses is left to explain."""
     runs = [run for name in TWINS for run in evidence.groups.get(name, ())]
     symptoms_seen = frozenset().union(*(run.kinds for run in runs))
-    left = {hypothesis.id for hypothesis in hypotheses if hypothesis.verdict is not Verdict.REFUTED}
+    left = {hypothesis.id for hypothesis in hypotheses if hypothesis.verdict is not Support.REFUTED}
     if not symptoms_seen or any(
         theory.id in left and theory.explains & symptoms_seen for theory in HYPOTHESES
     ):
         return None
     return describe(runs, symptoms_seen)
-
-
-def arrange(
-    results: Sequence[ScenarioResult], settings: Settings | None, environment: Environment
-) -> Evidence:
-    runs = tuple(run for run in symptoms.gather(results) if run.informative)
-    groups: dict[str, list[Facts]] = {}
-    for run in runs:
-        groups.setdefault(run.name, []).append(run)
-    return Evidence(runs, groups, settings, environment)
-
-
-def cell(scenario: str, theory: Theory) -> Cell | None:
-    """The expectation of `theory` for a scenario; None where it has none."""
-    return TABLE.get(scenario, {}).get(theory.id)
-
-
-def stays(scenario: str, theory: Theory) -> bool:
-    """Return True if this scenario must show the symptom of `theory` when the baseline does."""
-    return cell(scenario, theory) == Cell(Effect.STAYS, True)
-
-
-def informative_runs(theory: Theory, evidence: Evidence) -> list[Facts]:
-    """Runs that are well and would have shown it."""
-    return _informative_runs(theory, [name for name in TABLE if stays(name, theory)], evidence)
 
 
 # --- for and against -----------------------------------------------------------------------------
@@ -209,25 +172,25 @@ def _verdict(
         )
         lead += assessment.figures
         because = (*lead, *assessment.signs[:2], *beside, *cleared, *_place_of(theory, evidence))
-        return _say(theory, Verdict.SUPPORTED, because, assessment.against)
+        return _say(theory, Support.SUPPORTED, because, assessment.against)
     if assessment.base is None:
         return _unseen(theory, evidence)
     passed = theory.needs & set(assessment.matching)
     if assessment.against and not (passed or assessment.figures):
         if other := _other_symptom(assessment, evidence):
-            return _say(theory, Verdict.UNTESTED, (other,), assessment.against)
+            return _say(theory, Support.UNTESTED, (other,), assessment.against)
         if assessment.chance and not _explained(assessment.base, assessments):
-            return _say(theory, Verdict.UNTESTED, (COMES_AND_GOES,), assessment.against)
-        return _say(theory, Verdict.REFUTED, (assessment.base.description, *assessment.against))
+            return _say(theory, Support.UNTESTED, (COMES_AND_GOES,), assessment.against)
+        return _say(theory, Support.REFUTED, (assessment.base.description, *assessment.against))
     if assessment.against:
         for_it = (*assessment.figures, *_sentences(sorted(passed), evidence))
         return _say(
-            theory, Verdict.UNTESTED, ("the evidence conflicts",), for_it + assessment.against
+            theory, Support.UNTESTED, ("the evidence conflicts",), for_it + assessment.against
         )
     missing = _missing(assessment, passed, evidence) or _rivals(assessment, assessments)
     if missing:
         return _say(
-            theory, Verdict.UNTESTED, (assessment.base.description, *assessment.figures, missing)
+            theory, Support.UNTESTED, (assessment.base.description, *assessment.figures, missing)
         )
     because = (
         assessment.base.description,
@@ -237,7 +200,7 @@ def _verdict(
         *_place_of(theory, evidence),
         *_sentences([name for name in assessment.matching if name not in theory.needs], evidence),
     )
-    return _say(theory, Verdict.SUPPORTED, because)
+    return _say(theory, Support.SUPPORTED, because)
 
 
 def _missing(assessment: Assessment, passed: frozenset[str], evidence: Evidence) -> str | None:
@@ -307,50 +270,37 @@ def _unseen(theory: Theory, evidence: Evidence) -> Hypothesis:
         elsewhere_text = describe(evidence.groups[elsewhere[0].name], theory.explains)
         known = any(evidence.groups.get(name) for name in TWINS)
         beside = "the baseline does not" if known else "and the baseline was not run"
-        return _say(theory, Verdict.UNTESTED, (f"{elsewhere_text}, {beside}",))
+        return _say(theory, Support.UNTESTED, (f"{elsewhere_text}, {beside}",))
     shows = [n for n in TABLE if (c := cell(n, theory)) and c.effect is Effect.SHOWS]
-    if missing := [name for name in shows if not _informative_runs(theory, [name], evidence)]:
+    if missing := [name for name in shows if not runs_of(theory, [name], evidence)]:
         if any(not run.compiles for name in missing for run in evidence.groups.get(name, ())):
-            return _say(theory, Verdict.UNTESTED, ("compilation was off in these runs",))
-        return _say(theory, Verdict.UNTESTED, (f"needs {', '.join(missing)}",))
+            return _say(theory, Support.UNTESTED, ("compilation was off in these runs",))
+        return _say(theory, Support.UNTESTED, (f"needs {', '.join(missing)}",))
     well = informative_runs(theory, evidence)
     if well and not any(evidence.groups.get(name) for name in TWINS):
-        return _say(theory, Verdict.UNTESTED, (f"needs {BASELINE}",))
+        return _say(theory, Support.UNTESTED, (f"needs {BASELINE}",))
     absence = quantities.absence(theory.id, well) if well else None
     if absence and quantities.may_hide(well) <= theory.unseen:
-        return _say(theory, Verdict.REFUTED, (absence, *_sentences(shows, evidence)))
+        return _say(theory, Support.REFUTED, (absence, *_sentences(shows, evidence)))
     stopped = [r for n in TWINS for r in evidence.groups.get(n, ()) if r.kinds & STOPS]
     if stopped and theory.explains & STOPS:
         kinds = " or ".join(kind.value for kind in Kind if kind in theory.explains)
         return _say(
-            theory, Verdict.REFUTED, (f"{describe(stopped)}; this hypothesis expects: {kinds}",)
+            theory, Support.REFUTED, (f"{describe(stopped)}; this hypothesis expects: {kinds}",)
         )
     if stopped:
         return _say(
-            theory, Verdict.UNTESTED, (f"{describe(stopped)}, before the symptom could appear",)
+            theory, Support.UNTESTED, (f"{describe(stopped)}, before the symptom could appear",)
         )
     if absence:
         needed = quantities.clean_runs(theory.unseen)
         few = f"too few runs: {needed} clean runs are needed, {len(well)} exist"
-        return _say(theory, Verdict.UNTESTED, (f"{few}; {absence}",))
+        return _say(theory, Support.UNTESTED, (f"{few}; {absence}",))
     blind = evidence.settings is None and not any(
         quantities.measured(theory.id, r) for r in evidence.runs
     )
     reason = "the command does not report the figure" if blind else "no run could show it"
-    return _say(theory, Verdict.UNTESTED, (reason,))
-
-
-def _informative_runs(theory: Theory, names: Sequence[str], evidence: Evidence) -> list[Facts]:
-    """Runs of these scenarios that came far enough to have shown it."""
-    return [
-        run
-        for name in names
-        for run in evidence.groups.get(name, ())
-        if run.completed
-        and run.steps >= theory.steps
-        and (run.compiles or theory.id not in JIT)
-        and (evidence.settings is not None or quantities.measured(theory.id, run))
-    ]
+    return _say(theory, Support.UNTESTED, (reason,))
 
 
 def _rides(
@@ -358,7 +308,7 @@ def _rides(
 ) -> Hypothesis:
     """Step 0 passes and step 1 dies of memory: it is step 0's work that step 1 evaluates."""
     base = assessments["memory"].base
-    if memory.verdict is not Verdict.SUPPORTED or base is None or base.stop != 1:
+    if memory.verdict is not Support.SUPPORTED or base is None or base.stop != 1:
         return deferred
     theory = assessments["deferred"].theory
     because = [f"{base.description}: its loss needs the backward pass and update of step 0"]
@@ -366,10 +316,10 @@ def _rides(
         runs = evidence.groups.get(name)
         actual = effects.effect(assessments["memory"].theory, base, runs) if runs else None
         if runs and actual is Effect.STAYS:
-            return _say(theory, Verdict.REFUTED, (f"{describe(runs)}, although it defers no work",))
+            return _say(theory, Support.REFUTED, (f"{describe(runs)}, although it defers no work",))
         if runs and actual is Effect.MOVES:
             because.append(describe(runs))
-    return _say(theory, Verdict.SUPPORTED, tuple(because))
+    return _say(theory, Support.SUPPORTED, tuple(because))
 
 
 # --- sentences ------------------------------------------------------------------------------------
@@ -401,7 +351,7 @@ def _sentences(names: Sequence[str], evidence: Evidence) -> tuple[str, ...]:
 
 
 def _say(
-    theory: Theory, verdict: Verdict, because: Sequence[str], conflicts: Sequence[str] = ()
+    theory: Theory, verdict: Support, because: Sequence[str], conflicts: Sequence[str] = ()
 ) -> Hypothesis:
     return Hypothesis(
         id=theory.id,

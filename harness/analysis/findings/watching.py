@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 
 import msgspec
 
-from harness.inject import Told
+from harness.inject import HookReport
 from harness.logs import Recognition
 from harness.model import Finding
 from harness.model.finding import info, warning
@@ -17,7 +17,7 @@ def find(
     outputs: Sequence[Recognition],
     skipped: int,
     itself: bool,
-    hook: Told | None,
+    hook: HookReport | None,
     left_behind: int = 0,
 ) -> tuple[Finding, ...]:
     """Report how a command was watched; `skipped` bytes of its `outputs` were not read.
@@ -33,7 +33,7 @@ def find(
     )
 
 
-def _hook(hook: Told | None) -> Iterator[Finding]:
+def _hook(hook: HookReport | None) -> Iterator[Finding]:
     if hook is not None and hook.disabled is not None:
         yield warning(
             "hook_disabled",

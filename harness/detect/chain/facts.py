@@ -16,7 +16,7 @@ from harness.model import Process, Thread
 from harness.model.world import Futex, Link
 from harness.stacks import wait_site
 from harness.stacks.parse import ThreadStack
-from harness.stacks.parse.frames import plain
+from harness.stacks.parse.frames import bare_name
 from harness.stacks.wait_rules import Category
 from harness.stacks.wait_site import WaitSite
 
@@ -140,9 +140,9 @@ class Facts:
         else:
             site = self.site(node)
             title = (site.thread if site else "") or (thread.name if thread else "")
-            process = self.processes.get(node.pid)
+            program = self.processes.get(node.pid)
             # Threads without a name of their own have that of their program.
-            own = title if process is None or title != process.name else ""
+            own = title if program is None or title != program.name else ""
             who = f"thread {own or node.tid}"
         if node.pid == self.observed.root:
             return who
@@ -182,5 +182,5 @@ def place(thread: ThreadStack) -> tuple[object, ...]:
     The line in that function says nothing, if the thread runs.
     """
     own = [f for f in thread.frames if not (f.system or f.function in _COMPREHENSION)]
-    names = [(frame.file, plain(frame.function)) for frame in own]
+    names = [(frame.file, bare_name(frame.function)) for frame in own]
     return (names[:1], [(*name, f.line) for name, f in zip(names[1:], own[1:], strict=True)])

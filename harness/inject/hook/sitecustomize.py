@@ -20,7 +20,7 @@ HOOKS = {
     "mlx_lm.tuner.trainer": "trainer",
     "mlx._distributed_utils.launch": "launcher",
 }
-"""What is hooked into, and the module beside this folder that does it."""
+"""The modules that are hooked into, and the module beside this folder that does it."""
 INSIDE = "_harness_inside"
 HERE = os.path.dirname(os.path.abspath(__file__))
 
@@ -75,7 +75,7 @@ def _hook(inside: str, module: ModuleType, folder: str) -> None:
 
 
 def _note(folder: str, error: Exception) -> None:
-    """As `note` of inside/writer.py does it, which may be what could not be loaded."""
+    """Write a note, like `note` of inside/writer.py, which may not have loaded."""
     import json
 
     try:

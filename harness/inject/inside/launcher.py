@@ -42,7 +42,7 @@ def wrap(module: Any, folder: str) -> None:
 
 
 class Said:
-    """What a rank says in one stream, in files `said/<rank>.<stream>.<n>`. Never raises."""
+    """The output of a rank in one stream, in files `said/<rank>.<stream>.<n>`. Never raises."""
 
     def __init__(self, folder: str, rank: int, stream: str) -> None:
         self._path = os.path.join(folder, SAID, f"{rank}.{stream}")

@@ -105,7 +105,7 @@ class Watch:
             "iterate_batches": self.iterate_batches,
             "training_callback": Callback(self, arguments["training_callback"]),
         }
-        """What `train` gets in place of its own arguments."""
+        """The arguments that `train` gets in place of its own arguments."""
 
     def iterate_batches(self, *args: Any, **kwargs: Any) -> Iterator[Any]:
         batches = self._iterate_batches(*args, **kwargs)
@@ -239,7 +239,7 @@ def _float(value: Any) -> Optional[float]:
 
 
 def _compiles() -> Optional[bool]:
-    """Whether compilation is in force: a compiled function called twice is traced once.
+    """Check whether compilation is in force: a compiled function called twice is traced once.
 
     Nothing is evaluated, so no kernel is built.
     """

@@ -21,7 +21,8 @@ from typing import Any, Callable, Optional
 VARIABLE = "HARNESS_BEATS"
 """The environment variable that names the folder."""
 RANKS = ("MLX_RANK", "OMPI_COMM_WORLD_RANK", "PMI_RANK")
-"""Where a launcher tells a process which rank it is; no other variable of a process is read."""
+"""The variables by which a launcher tells a process its rank; no other variable of a process is
+read."""
 HOOK = "hook.json"
 BEATS = "beats.jsonl"
 NOW = "now.bin"
@@ -43,7 +44,7 @@ os.register_at_fork(after_in_child=_forked)
 
 
 def rank() -> Optional[int]:
-    """Which rank this process is; None when it was not started as one."""
+    """The rank of this process; None when it was not started as one."""
     for name in RANKS:
         if os.environ.get(name, "").isdecimal():
             return int(os.environ[name])
@@ -51,7 +52,7 @@ def rank() -> Optional[int]:
 
 
 def home(folder: str) -> str:
-    """Where this process writes: a rank has a folder of its own in `folder`."""
+    """The folder to which this process writes: a rank has a folder of its own in `folder`."""
     return folder if rank() is None else os.path.join(folder, f"rank-{rank()}")
 
 
@@ -150,7 +151,7 @@ class Writer:
 
     @_harmless
     def at(self, phase: str, step: Optional[int] = None) -> None:
-        """From now on `phase` is under way, in `step`; in the same one if not given."""
+        """Begin `phase`, in `step`; in the same one if not given."""
         now = self._charge()
         if step is not None:
             self.step = step
@@ -161,7 +162,7 @@ class Writer:
 
     @_harmless
     def move(self, seconds: float, phase: str) -> None:
-        """So many of the seconds of the phase under way were really those of `phase`."""
+        """Move seconds from the phase under way to `phase`."""
         self._charge()
         spent = self._phases.get(self.phase, 0.0)
         moved = min(max(seconds, 0.0), spent)
@@ -240,10 +241,10 @@ class Writer:
         index = min(len(self._names) + 1, NAMES)
         start = SLOT.size + (index - 1) * NAME
         self._slot[start : start + NAME] = _encoded(phase)[:NAME].ljust(NAME, b"\0")
-        found = index, _quoted(phase)
+        entry = index, _quoted(phase)
         if index < NAMES:
-            self._names[phase] = found
-        return found
+            self._names[phase] = entry
+        return entry
 
     def _append(self, line: str) -> None:
         """One write for a line. What a full disk loses is counted: it may have room again."""

@@ -1,1 +1,1 @@
-"""What only macOS has. It has never run there: its parsers are tested."""
+"""The parts that only macOS has. The code has never run there: its parsers are tested."""

@@ -19,12 +19,12 @@ _PHYS_FOOTPRINT = 8
 """Its place: after the UUID, two times, two kinds of wakes, page-ins, wired and resident size."""
 
 
-def strained(found: Machine) -> Machine:
+def strained(figures: Machine) -> Machine:
     """`found`, with the compressor's memory and the pressure that the kernel speaks of."""
     return msgspec.structs.replace(
-        found,
-        compressed=compressed(_told("vm_stat")),
-        pressure_level=level(_told("sysctl", "-n", "kern.memorystatus_vm_pressure_level")),
+        figures,
+        compressed=compressed(_output("vm_stat")),
+        pressure_level=level(_output("sysctl", "-n", "kern.memorystatus_vm_pressure_level")),
     )
 
 
@@ -56,8 +56,8 @@ def in_rusage(info: bytes) -> int:
     return int(_RUSAGE.unpack(info)[_PHYS_FOOTPRINT])
 
 
-def _told(*command: str) -> str:
-    """What a small tool of the system prints; empty when it cannot."""
+def _output(*command: str) -> str:
+    """The output of a small tool of the system; empty when it cannot."""
     try:
         done = subprocess.run(command, capture_output=True, text=True, timeout=5, check=False)
     except (OSError, subprocess.SubprocessError):

@@ -40,10 +40,10 @@
     let range = whole, only = scenarios.length === 1 ? 0 : null, plots = [];
     const hidden = new Set();
 
-    // A colour of the style sheet, as the theme that is in force has it.
+    // A color of the style sheet, as the theme that is in force has it.
     const probe = document.body.appendChild(document.createElement("i"));
     probe.hidden = true;
-    const colour = (name) => ((probe.style.color = `var(--${name})`), getComputedStyle(probe).color);
+    const color = (name) => ((probe.style.color = `var(--${name})`), getComputedStyle(probe).color);
 
     const SHOWN = {
       s: units.duration,
@@ -120,7 +120,7 @@
         before.set(key, n + 1);
         return n;
       });
-      const ink = colour("soft"), grid = colour("line");
+      const ink = color("soft"), grid = color("line");
       const axis = { stroke: ink, grid: { stroke: grid, width: 1 }, ticks: { stroke: grid, width: 1, size: 5 } };
       const u = new uPlot({
         width: place.clientWidth,
@@ -140,13 +140,13 @@
           ...lines.map((line, i) => ({
             label: line.label,
             show: !hidden.has(line.label),
-            stroke: colour(`c${i % 10}`),
+            stroke: color(`c${i % 10}`),
             dash: nth[i] ? [8, 8 * nth[i]] : [[], [7, 4], [2, 3]][Math.floor(i / 10) % 3],
             width: line.bold ? 2.5 : 1.5,
             spanGaps: true,
             // Where a run that did not complete ended.
             points: line.bold && line.steps.length
-              ? { show: true, size: 8, fill: colour(`c${i % 10}`), filter: () => [data[0].indexOf(line.steps.at(-1))] }
+              ? { show: true, size: 8, fill: color(`c${i % 10}`), filter: () => [data[0].indexOf(line.steps.at(-1))] }
               : {},
             // Between its points a curve shows the nearest; before the first and after the last, nothing.
             value: (u, v) => (v == null || !reaches(line, u.data[0][u.cursor.idx]) ? "–" : shown(v)),

@@ -13,7 +13,7 @@ from harness.text.units import duration
 WIDTH = 1000
 """The width of a bar's drawing; a unit is about a pixel."""
 TICKS = 400
-"""Steps that are marked one by one at most: more would be a block of colour."""
+"""Steps that are marked one by one at most: more would be a block of color."""
 
 
 @dataclass(frozen=True)

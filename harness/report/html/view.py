@@ -23,7 +23,7 @@ SEVERITIES = (Severity.ERROR, Severity.WARNING, Severity.INFO)
 @dataclass(frozen=True)
 class Badge:
     kind: str
-    """An outcome, a severity or a verdict: what the style sheet colours it by."""
+    """An outcome, a severity or a verdict: what the style sheet colors it by."""
     text: str
 
 

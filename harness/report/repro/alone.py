@@ -111,8 +111,8 @@ def build():
     model.set_dtype(getattr(mx, DTYPE))
     # end
     # only: lora
-    quantised = any(hasattr(module, "bits") for _, module in model.named_modules())
-    if TRAIN == "lora" or (TRAIN is None and quantised):
+    quantized = any(hasattr(module, "bits") for _, module in model.named_modules())
+    if TRAIN == "lora" or (TRAIN is None and quantized):
         from mlx_lm.tuner.utils import linear_to_lora_layers
 
         model.freeze()

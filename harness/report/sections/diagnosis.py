@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 from harness.analysis.diagnosis.hypotheses import LADDER
-from harness.model import Hypothesis, Outcome, RunResult, ScenarioResult, Severity, Verdict
+from harness.model import Hypothesis, Outcome, RunResult, ScenarioResult, Severity, Support
 from harness.report.input import ReportInput
 from harness.report.text import cell, fence, line, table
 
 NO_PROBLEM = "no problem was found"
 NOT_CONFIRMED = "no known cause matched"
-ORDER = (Verdict.SUPPORTED, Verdict.REFUTED, Verdict.UNTESTED)
+ORDER = (Support.SUPPORTED, Support.REFUTED, Support.UNTESTED)
 
 
 def diagnosis(data: ReportInput) -> str:
@@ -23,7 +23,7 @@ def diagnosis(data: ReportInput) -> str:
         for h in ranked(result.hypotheses)
     ]
     text = "## Diagnosis\n\n" + table(("hypothesis", "verdict", "because"), rows, limit=9_000)
-    if not any(h.verdict is Verdict.SUPPORTED for h in result.hypotheses):
+    if not any(h.verdict is Support.SUPPORTED for h in result.hypotheses):
         text += f"\n\n{none_supported(data.run.results).capitalize()}."
     if result.unexplained:
         text += f"\n\n**No hypothesis explains this symptom:** {cell(result.unexplained)}."
@@ -38,7 +38,7 @@ def diagnosis(data: ReportInput) -> str:
 def worth(run: RunResult) -> bool:
     """Return True if the section says something: a run of own scenarios may test nothing."""
     diagnosis = run.diagnosis
-    tested = any(h.verdict is not Verdict.UNTESTED for h in diagnosis.hypotheses)
+    tested = any(h.verdict is not Support.UNTESTED for h in diagnosis.hypotheses)
     ladder = any(info.name in LADDER for info in run.scenarios)
     return bool(diagnosis.hypotheses) and (tested or ladder or diagnosis.unexplained is not None)
 
@@ -60,7 +60,7 @@ def none_supported(results: Sequence[ScenarioResult]) -> str:
 
 
 def _verdict(h: Hypothesis) -> str:
-    text = f"**{h.verdict.value}**" if h.verdict is Verdict.SUPPORTED else h.verdict.value
+    text = f"**{h.verdict.value}**" if h.verdict is Support.SUPPORTED else h.verdict.value
     return f"{text}, evidence conflicts" if h.conflicts else text
 
 

@@ -1,4 +1,4 @@
-"""From what a stack tool prints to threads and frames: pure, one module a tool."""
+"""Parsers, from what a stack tool prints to threads and frames: pure, one module a tool."""
 
 from __future__ import annotations
 

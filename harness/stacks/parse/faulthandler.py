@@ -1,4 +1,4 @@
-"""What `faulthandler` writes on a signal: Python frames alone, innermost first."""
+"""The output of `faulthandler` after a signal: Python frames alone, innermost first."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ def parse(text: str, pid: int) -> tuple[ThreadStack, ...]:
     for line in text.splitlines():
         if header := _THREAD.match(line):
             threads.append((header, []))
-        elif threads and (found := _FRAME.match(line)):
-            number = None if found[2] == "???" else int(found[2])
-            threads[-1][1].append(python(found[3], found[1], number))
+        elif threads and (match := _FRAME.match(line)):
+            number = None if match[2] == "???" else int(match[2])
+            threads[-1][1].append(python(match[3], match[1], number))
     return tuple(
         ThreadStack(
             frames=tuple(frames),

@@ -1,4 +1,4 @@
-"""What a stack is, whatever tool printed it."""
+"""The parts of a stack, whatever tool printed it."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import msgspec
 
 
 class Gil(str, Enum):
-    """What a thread has to do with Python's global interpreter lock, when the tool says so."""
+    """The relation of a thread to Python's global interpreter lock, when the tool says so."""
 
     HOLDS = "holds"
     WAITS = "waits"
@@ -26,9 +26,10 @@ class Frame(msgspec.Struct, frozen=True, kw_only=True):
     line: int | None = None
     python: bool = False
     system: bool = False
-    """Of the C library, the interpreter or Python's standard library: not what a user wrote."""
+    """True for a frame of the C library, the interpreter or Python's standard library: not what a
+    user wrote."""
     ours: bool = False
-    """Of the harness, which calls the step that a user wrote."""
+    """True for a frame of the harness, which calls the step that a user wrote."""
 
 
 class ThreadStack(msgspec.Struct, frozen=True, kw_only=True):
@@ -41,9 +42,9 @@ class ThreadStack(msgspec.Struct, frozen=True, kw_only=True):
     name: str = ""
     main: bool = False
     running: bool | None = None
-    """Whether it was on a CPU; None when the tool does not say."""
+    """True if it was on a CPU; None when the tool does not say."""
     native: bool = True
-    """Whether native frames were asked for: if not, what a Python frame waits in is unknown."""
+    """True if native frames were asked for: if not, what a Python frame waits in is unknown."""
     gil: Gil | None = None
 
 
@@ -64,7 +65,7 @@ _INTERPRETER = re.compile(r"^((lib)?python[\d.]*t?(\.(so|dylib)[\d.]*)?|Python)$
 
 
 def in_interpreter(frame: Frame) -> bool:
-    """Whether a native frame without a name is in the code of Python's interpreter."""
+    """Check whether a native frame without a name is in the code of Python's interpreter."""
     return not frame.python and bool(_INTERPRETER.match(frame.file or ""))
 
 
@@ -97,7 +98,7 @@ def python(function: str, path: str, line: int | None) -> Frame:
 
 
 def _is_library(path: str) -> bool:
-    """Whether a Python file belongs to the standard library; installed packages do not."""
+    """Check whether a Python file belongs to the standard library; installed packages do not."""
     if path.startswith("<frozen"):
         return True
     parts = PurePath(path).parts
@@ -111,7 +112,7 @@ def _is_library(path: str) -> bool:
 
 _PACKAGE = PurePath(__file__).parents[2]
 _IN_WORKERS = re.compile(r"^harness/(worker\.py|(training|inject)/)")
-"""What py-spy prints of ours: it leaves out the folder in which a package lies."""
+"""The paths of ours in py-spy's output: it leaves out the folder in which a package lies."""
 
 
 def _is_ours(path: str) -> bool:
@@ -124,7 +125,7 @@ def _is_ours(path: str) -> bool:
     return False
 
 
-def plain(function: str) -> str:
+def bare_name(function: str) -> str:
     """A C++ name without template arguments, parameters, return type, and compilers' marks."""
     if function.startswith(("-[", "+[")):
         return function
@@ -133,14 +134,14 @@ def plain(function: str) -> str:
                   name)  # fmt: skip
     name = re.sub(r" \[(clone|abi:)[^]]*\]|\[abi:\w+\]", "", name)
     name = re.sub(r"operator(<<|>>|<=>|<=|>=|->|<|>)", "operator", name)
-    kept, depth = [], 0
+    outside, depth = [], 0
     for character in name:
         if character in "<(":
             depth += 1
         elif character in ">)":
             depth = max(0, depth - 1)
         elif depth == 0:
-            kept.append(character)
-    words = [word for word in "".join(kept).split() if word not in ("const", "&", "&&")]
-    last = (words[-1] if words else function).lstrip("*&").replace("operator\0", "operator()")
+            outside.append(character)
+    parts = [part for part in "".join(outside).split() if part not in ("const", "&", "&&")]
+    last = (parts[-1] if parts else function).lstrip("*&").replace("operator\0", "operator()")
     return re.sub(r"^__(GI_+)?(libc_)?(?=[a-z]+\d?$)|^__GI_+(libc_)?", "", last)

@@ -17,8 +17,8 @@ def parse(text: str, pid: int) -> tuple[ThreadStack, ...]:
     for line in text.splitlines():
         if header := _THREAD.match(line):
             threads.append((header, []))
-        elif threads and (found := _FRAME.match(line)):
-            threads[-1][1].append(_frame(found[1]))
+        elif threads and (match := _FRAME.match(line)):
+            threads[-1][1].append(_frame(match[1]))
     return tuple(
         ThreadStack(
             frames=tuple(frames),
@@ -32,7 +32,7 @@ def parse(text: str, pid: int) -> tuple[ThreadStack, ...]:
 
 def _frame(text: str) -> Frame:
     source, library = _SOURCE.search(text), _LIBRARY.search(text)
-    end = min(found.start() for found in (source, library) if found) if source or library else None
+    end = min(match.start() for match in (source, library) if match) if source or library else None
     function = _without_arguments(text[:end])
     return native(
         UNKNOWN if function == "??" else function,

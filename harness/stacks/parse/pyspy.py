@@ -21,14 +21,14 @@ def parse(text: str, pid: int) -> tuple[ThreadStack, ...]:
     for line in text.splitlines():
         if header := _THREAD.match(line):
             threads.append((header, []))
-        elif threads and (found := _FRAME.match(line)):
-            threads[-1][1].append(_frame(found))
+        elif threads and (match := _FRAME.match(line)):
+            threads[-1][1].append(_frame(match))
     any_native = any(not frame.python for _, frames in threads for frame in frames)
     return tuple(_thread(header, frames, pid, any_native) for header, frames in threads)
 
 
-def _frame(found: re.Match[str]) -> Frame:
-    function, file, number = found[1], found[2], int(found[3] or 0) or None
+def _frame(match: re.Match[str]) -> Frame:
+    function, file, number = match[1], match[2], int(match[3] or 0) or None
     if _PYTHON.search(file):
         return python(function, file, number)
     name = UNKNOWN if _ADDRESS.match(function) else function

@@ -23,8 +23,8 @@ def parse(text: str, pid: int) -> tuple[ThreadStack, ...]:
     return tuple(_thread(header, frames, pid, native) for header, frames in threads)
 
 
-def _frame(found: re.Match[str]) -> Frame:
-    kind, path, number, rest = found.groups()
+def _frame(match: re.Match[str]) -> Frame:
+    kind, path, number, rest = match.groups()
     if kind == "Python":
         return python(rest, path, int(number))
     library = _LIBRARY.search(rest)

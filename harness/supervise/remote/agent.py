@@ -211,7 +211,7 @@ class _Far:
 
 
 def _scenario(sent: Sent, folder: Path) -> Path:
-    """The scenario's file here: among its neighbours where they are as over there, else a copy."""
+    """The scenario's file here: among its neighbors where they are as over there, else a copy."""
     same = Path(sent.spec.path)
     try:
         if same.read_bytes() == sent.source:

@@ -233,7 +233,7 @@ def plain_megatron() -> Iterator[str]:
 
 
 def plain_torchtitan() -> Iterator[str]:
-    """pytorch/torchtitan, with its colours."""
+    """pytorch/torchtitan, with its colors."""
     for step in (1, *range(10, 41, 10)):
         yield (
             f"[titan] 2025-01-01 12:00:00,123 - root - INFO - \x1b[31mstep: {step:2}  "
