@@ -21,7 +21,8 @@ _FUTEXES = frozenset(("futex", "futex_wait", "futex_waitv"))
 _SIGNALS = frozenset(("pause", "rt_sigsuspend", "rt_sigtimedwait"))
 _MESSAGES = frozenset(("msgsnd", "msgrcv", "mq_timedsend", "mq_timedreceive"))
 _SEMAPHORES = frozenset(("semop", "semtimedop"))
-_FROZEN = frozenset(("__refrigerator", "get_signal", "do_signal_stop", "ptrace_stop"))
+FROZEN = frozenset(("__refrigerator", "get_signal", "do_signal_stop", "ptrace_stop"))
+"""Kernel functions of a thread that is held, whatever system call it seems to wait in."""
 _RECLAIM = ("mem_cgroup_oom", "mem_cgroup_handle", "shrink_", "reclaim", "swap_", "throttle_vm")
 _FUSE = frozenset(("request_wait_answer", "fuse_get_req", "rpc_wait_bit_killable", "nfs_wait"))
 _VFORK = "kernel_clone"
@@ -70,7 +71,7 @@ def _stopped(thread: Thread, facts: Facts) -> Wait:
 def _held(thread: Thread) -> Wait | None:
     """A thread that is frozen, or that a file system which lives elsewhere lets wait."""
     wchan = thread.wchan or ""
-    if wchan in _FROZEN:
+    if wchan in FROZEN:
         return _only(End(kind=Ends.STOPPED, detail="is frozen with its container"), "stopped")
     if wchan in _FUSE:
         return None
