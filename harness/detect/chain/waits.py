@@ -138,7 +138,8 @@ def _polls(node: Node, thread: Thread, pace: Pace | None, facts: Facts) -> bool:
         return True
     timed = thread.wakes_in is not None or facts.category(node) is Category.SLEEP
     # Who is woken in a futex without a timeout, again and again, looks as well.
-    return (timed or facts.call(thread) in _FUTEXES) and (pace.sleeps or pace.switches or 0) >= facts.policy.rearmed
+    looks = timed or facts.call(thread) in _FUTEXES
+    return looks and (pace.sleeps or pace.switches or 0) >= facts.policy.rearmed
 
 
 def _polling(node: Node, thread: Thread, pace: Pace | None, facts: Facts) -> Wait:
@@ -325,7 +326,8 @@ def _says_private(call: str, args: tuple[int, ...]) -> bool:
 
 def _is_own(futex: Futex) -> bool:
     """Whether it lies in memory that its process alone has."""
-    return futex.complete and len(futex.sharers) < 2 and futex.where in ("anonymous", "heap", "stack")
+    alone = futex.complete and len(futex.sharers) < 2
+    return alone and futex.where in ("anonymous", "heap", "stack")
 
 
 def _gpu(node: Node, facts: Facts) -> Wait | None:
