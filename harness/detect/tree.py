@@ -51,12 +51,16 @@ def judge(
 def describe(pid: int, facts: Facts, decision: Decision) -> Judged:
     """Add to a decision what is told of every process."""
     says, chain = decision.says, decision.says.chain
+    summary, name = says.summary, facts.observed.name(pid)
+    if pid != facts.observed.root and chain and chain.links and chain.links[0].name == name:
+        # It is told as the end of a sentence that names the process.
+        summary = summary.replace(f"{name} ", "", 1)
     captures = facts.observed.stacks.get(pid, ())
     waits = wait_site.explain(captures[-1]) if captures else None
     return Judged(
         pid=pid,
         answer=says.answer,
-        summary=says.summary,
+        summary=summary,
         good=says.good,
         on=chain.on if chain else (),
         decided_by=chain.links[-1].pid if chain and chain.links else pid,

@@ -1,18 +1,32 @@
-"""Process trees in which nothing moves, made up: the input to the proof and to what tells sleep."""
+"""Process trees in which nothing moves, made up: the input to the proof of deadlock."""
 
 from __future__ import annotations
 
+from harness import syscalls
 from harness.detect.deadlock import LOOKS, SPAN_S
+from harness.detect.observation import Observation
 from harness.model import Process, Thread
 from harness.model.world import Surroundings, World
 
-FUTEX = {"x86_64": 202, "aarch64": 98}
-WAIT4 = {"x86_64": 61, "aarch64": 260}
-WAIT_PRIVATE, WAIT_BITSET_PRIVATE_REALTIME = 128, 9 | 128 | 256
-ALONE = Surroundings(tracer=0, pending=False, alarm=False, timers=0, devices=(), asynchronous=())
+WAIT_PRIVATE, WAIT_BITSET_PRIVATE_REALTIME, WAIT_SHARED = 128, 9 | 128 | 256, 0
+ANY_CHILD = (2**64 - 1, 0, 0, 0, 0, 0)
+ALONE = Surroundings(
+    tracer=0, pending=False, alarm=False, timers=0, devices=(), asynchronous=(), handlers=()
+)
 
 
-def waiting(tid, machine, operation=WAIT_PRIVATE, timeout=0):
+def number(call, arch="x86_64"):
+    """The number of a system call."""
+    return next(number for number, name in syscalls.TABLES[arch].items() if name == call)
+
+
+FUTEX = {arch: number("futex", arch) for arch in syscalls.TABLES}
+WAIT4 = {arch: number("wait4", arch) for arch in syscalls.TABLES}
+WAITID = {arch: number("waitid", arch) for arch in syscalls.TABLES}
+
+
+def waiting(tid, machine="x86_64", operation=WAIT_PRIVATE, timeout=0):
+    """A thread in a futex."""
     return Thread(
         tid=tid,
         name="python",
@@ -21,6 +35,16 @@ def waiting(tid, machine, operation=WAIT_PRIVATE, timeout=0):
         syscall=FUTEX[machine],
         args=(0x7F00, operation, 2, timeout, 0, 0xFFFFFFFF),
         switches=40,
+        wchan="futex_do_wait",
+    )
+
+
+def in_call(tid, call, *args, arch="x86_64", **fields):
+    """A thread in another system call, with zeros for the arguments that are not given."""
+    given = {"state": "S", "switches": 40, "wchan": "some_wait", **fields}
+    every = (*args, *(0,) * (6 - len(args)))
+    return Thread(
+        tid=tid, name="python", cpu_s=1.5, syscall=number(call, arch), args=every, **given
     )
 
 
@@ -36,3 +60,8 @@ def looks(processes, count=LOOKS, span=SPAN_S, around=None):
         World(t=10 + i * span / (count - 1), processes=processes, surroundings=around)
         for i in range(count)
     ]
+
+
+def known(arch="x86_64", **relations):
+    """What is read beside the looks: `links`, `futexes` and `shares`."""
+    return Observation(root=1, windows=(), arch=arch, **relations)

@@ -8,19 +8,20 @@ from pathlib import Path
 import jsonschema
 import msgspec
 import pytest
-from attached_trees import (
+from hypothesis import given
+from hypothesis import strategies as st
+from observations import (
     LAUNCHER,
-    NANOSLEEP,
-    READ,
+    READS,
     RUNNING,
+    awaits,
     busy,
     process,
     seen,
+    sleeps,
     stack,
     thread,
 )
-from hypothesis import given
-from hypothesis import strategies as st
 
 from harness.attach import launchers, observe, result
 from harness.attach.observe import Watched
@@ -28,14 +29,13 @@ from harness.detect.ranks.attached import ranks_of
 from harness.detect.tree import judge_tree
 from harness.detect.verdicts import Answer
 from harness.model import Outcome, Standing
-from harness.model.world import Link
+from harness.model.world import Link, More
 from harness.report import html, markdown, runjson
 from harness.report.input import ReportInput
 from harness.supervise import rank_tracker
 
 ROOT = Path(__file__).parents[2]
 IN_EVAL = ("py:step", "mlx::core::distributed::ring::RingGroup::all_reduce_impl")
-READS = {"syscall": READ, "args": (5, 0, 0, 0, 0, 0)}
 # A launcher that copies what its ranks print is never at rest.
 BUSY = process(1, thread(1, **RUNNING))
 
@@ -89,7 +89,8 @@ def job(*, rank1=None, later1=None, stacks1=None, launcher=BUSY, numbers=(0, 1, 
 
 STOPPED = still(1, state="T")
 STOPPED = msgspec.structs.replace(STOPPED, state="T")
-NOBODY = {11: (Link(told="a pipe", only_own=True),)}
+NOBODY = {11: (Link(told="a pipe", kind="pipe", only_own=True),)}
+STRANGER = {1: (Link(told="a pipe", kind="pipe", peers=(99,)),)}
 READING = {11: ((stack("read", "py:load", tid=11),),) * 2}
 
 
@@ -114,10 +115,11 @@ def test_a_rank_that_is_stopped_is_to_blame_whatever_the_launcher_does():
 
 def test_the_one_that_waits_elsewhere_is_to_blame():
     found = judge_tree(job(rank1=still(1), stacks1=READING, links=NOBODY))
-    assert (found.answer, found.good, found.decided_by) == (Answer.WAITING, False, 11)
+    assert (found.answer, found.good, found.decided_by) == (Answer.DEADLOCK, False, 11)
     assert culprits(found) == [1]
     assert states(found)[1] is Standing.STALLED
-    assert "rank 1 (process 11) waits for a pipe that no other process" in found.summary
+    assert "rank 1 (process 11) cannot go on: at train.py:7 in load waits for" in found.summary
+    assert found.summary.count("rank 1") == 1
     assert found.job.ranks[1].wait_site == "read"
     assert found.job.reason == "rank_silent"
 
@@ -163,7 +165,7 @@ def test_the_last_of_a_job_that_its_launcher_counted_waits_for_the_dead():
     "rank1",
     [
         process(11, thread(11, **RUNNING), ppid=1),
-        process(11, thread(11, syscall=NANOSLEEP, args=(1, 1, 64, 0, 0, 0), wakes_in=5.0), ppid=1),
+        process(11, thread(11, **sleeps(5.0)), ppid=1),
     ],
 )
 def test_a_job_goes_on_while_one_rank_does(rank1):
@@ -199,15 +201,15 @@ def test_of_ranks_that_all_wait_for_each_other_the_odd_one_is_told_but_not_blame
     assert not found.good
     assert culprits(found) == []
     assert found.decided_by == found.processes[0].pid == 11
-    assert "rank 1 waits elsewhere than the others; rank 1 (process 11) waits" in found.summary
-    assert "from train.py:31 in step" in found.summary
+    assert "rank 1 waits elsewhere than the others; rank 1 (process 11) at " in found.summary
+    assert "at train.py:31 in step waits for another rank in a collective" in found.summary
 
 
 def test_ranks_that_step_are_alive_wherever_they_were_seen():
     """Their sockets' threads spin, and both captures may fall into a wait."""
     before = [waits(rank) for rank in range(3)]
     after = [spun(one) for one in before]
-    slept = {one.pid: observe.More(started=one.pid, sleeps={one.pid: 5}) for one in before}
+    slept = {one.pid: More(started=one.pid, sleeps={one.pid: 5}) for one in before}
     stacks = {one.pid: collective(one.pid) for one in before}
     found = seen(BUSY, *before, later=(busy(BUSY), *after), stacks=stacks,
                  ranks={rank: 10 + rank for rank in range(3)})  # fmt: skip
@@ -215,7 +217,7 @@ def test_ranks_that_step_are_alive_wherever_they_were_seen():
     windows = [
         (*window[:-1], msgspec.structs.replace(window[-1], more=slept)) for window in found.windows
     ]
-    firsts = {one.pid: observe.More(started=one.pid, sleeps={one.pid: 0}) for one in before}
+    firsts = {one.pid: More(started=one.pid, sleeps={one.pid: 0}) for one in before}
     windows = tuple(
         (msgspec.structs.replace(window[0], more=firsts), *window[1:]) for window in windows
     )
@@ -235,7 +237,7 @@ def test_a_dead_lock_of_one_rank_is_to_blame_while_another_one_still_works():
 
 def test_a_rank_is_as_the_process_below_it_that_it_waits_for():
     loader = process(20, thread(20, **RUNNING), ppid=11)
-    parent = process(11, thread(11, syscall=61, args=(20, 0, 0, 0, 0, 0)), ppid=1)
+    parent = process(11, thread(11, **awaits(20)), ppid=1)
     others = [waits(0), waits(2)]
     ranks = {"ranks": {0: 10, 1: 11, 2: 12}}
     stacks = {one.pid: collective(one.pid) for one in others}
@@ -260,7 +262,7 @@ def test_a_launcher_that_is_stopped_is_the_answer_and_the_ranks_are_told():
 
 
 def test_one_ranks_own_process_is_judged_as_any_other_and_named():
-    alone = seen(process(1, thread(1, **READS)), ranks={2: 1}, asked=None)
+    alone = seen(process(1, thread(1, **READS)), links=STRANGER, ranks={2: 1}, asked=None)
     found = judge_tree(alone)
     assert found.job is None
     assert found.answer is Answer.WAITING
@@ -341,8 +343,8 @@ def test_ranks_and_their_launcher_are_asked_for_and_nothing_below_a_rank(monkeyp
         return ("mlx.launch", "-n", "4", "x.py")
 
     monkeypatch.setattr(rank_tracker, "rank_of", {10: 0, 11: 1, 20: 7}.get)
-    monkeypatch.setattr(observe.target, "argv", argv)
-    told = observe._Asked().job(found)
+    monkeypatch.setattr(observe.process_names, "argv", argv)
+    told = observe._Job().complete(found)
     assert told.ranks == {0: 10, 1: 11}
     assert told.asked == 4
     assert not told.elsewhere

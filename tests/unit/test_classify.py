@@ -13,10 +13,7 @@ from records import COMPLETED, INFO, P, expecting, failure, make, settings
 
 from harness.analysis.classify import classify, metrics
 from harness.beats.record import Record
-from harness.detect.watchdog import Inspection, Policy
 from harness.model import Cause, Command, Ending, Outcome, Position, Severity, Tensors
-from harness.supervise import evidence
-from harness.supervise.inspection import Inspector
 
 NAN = math.nan
 STALLED = Cause(code="stalled", summary="no progress in phase eval of step 1 for 12.0 s")
@@ -126,17 +123,6 @@ def test_what_ended_a_run_and_what_it_was_at_are_in_the_reason():
     spent = ended(signal="SIGTERM", over_budget=True, doing="is running (f), from spin.py:2")
     reason = judge(make(steps=4, end=False), spent).reason
     assert reason.endswith("; it is running (f), from spin.py:2")
-
-
-def test_a_closer_look_tells_nothing_of_what_has_gone_on_since(monkeypatch, tmp_path):
-    seen = Inspection(category="running", main=True, moved=True, fingerprint="a", told="is running")
-    monkeypatch.setattr(evidence, "inspect", lambda *_: seen)
-    inspector = Inspector(0, tmp_path, Policy())
-    assert inspector.told(0.0) == ""
-    inspector.look(1.0, 0.5)
-    inspector._thread.join()
-    assert inspector.told(0.5) == "is running"
-    assert inspector.told(0.9) == ""
 
 
 @pytest.mark.parametrize(

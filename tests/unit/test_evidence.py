@@ -6,8 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from harness.model import Process, Snapshot
-from harness.stacks import capture, wait_site
-from harness.stacks.parse.frames import UNKNOWN, Frame, ThreadStack
+from harness.stacks import capture
 from harness.supervise import evidence
 
 
@@ -84,25 +83,3 @@ def test_category_and_site_begin_with_the_same_process(processes):
     found = deepest(processes)
     assert found.get("wait_category") == processes[0].get("wait_category")
     assert str(found.get("wait_site")).startswith(str(processes[0].get("wait_site")))
-
-
-def test_an_inspection_that_sees_nothing_says_nothing(tmp_path, monkeypatch):
-    frames = (Frame(function="spins", file="train.py", line=3, python=True),)
-    hidden = ThreadStack(
-        frames=(Frame(function=UNKNOWN, file="libc.so.6", system=True), *frames), tid=1, main=True
-    )
-    calls = Frame(function="list_append", file="listobject.c", line=9, system=True)
-    runs = ThreadStack(frames=(calls, *frames), tid=1, main=True)
-
-    def inspect(*looks):
-        captures = tuple(
-            capture.StackCapture(attempts=(), tool="pystack", threads=(one,)) for one in looks
-        )
-        seen = capture.StackEvidence(
-            captures=captures, moved=True, waits=wait_site.explain((looks[-1],))
-        )
-        monkeypatch.setattr(capture, "capture_twice", lambda *_, **__: seen)
-        return evidence.inspect(0, tmp_path)
-
-    assert inspect(hidden, hidden) is None
-    assert inspect(hidden, runs).category == "running"

@@ -10,6 +10,7 @@ from fakes import info
 from harness.detect.watchdog import Judgement, State
 from harness.model import WorkerSpec
 from harness.supervise import job
+from harness.supervise.handling import Handling
 
 BUDGET = 100.0
 
@@ -49,7 +50,7 @@ def clock(monkeypatch):
 @pytest.fixture
 def run(tmp_path, clock):
     spec = WorkerSpec(scenario="a", path="a.py", folder=str(tmp_path), settings=None)
-    run = Run(info(), spec, BUDGET)
+    run = Run(info(), spec, Handling(BUDGET))
     yield run
     run.close()
 

@@ -8,6 +8,7 @@ import sys
 import pytest
 
 from harness.model import Process
+from harness.model.world import Relations
 from harness.observe import platform
 from harness.observe.linux.platform import Linux
 from harness.observe.macos.platform import MacOS
@@ -45,7 +46,8 @@ def test_what_a_platform_cannot_show_is_empty(on, name):
     assert chosen.machine().available > 0
     assert chosen.oom_kills() == 0
     assert (chosen.devices(me), chosen.open_files(me), chosen.transfers(me)) == ((), {}, {})
-    assert not chosen.at_prompt([Process(pid=me, ppid=1, name="python", state="S", cpu_s=0.0)])
+    one = Process(pid=me, ppid=1, name="python", state="S", cpu_s=0.0)
+    assert (chosen.relations([one]), chosen.more(one)) == (Relations(), None)
     chosen.check()
 
 

@@ -16,6 +16,7 @@ from harness.stacks.wait_rules import Category
 from harness.stacks.wait_site import WaitSite
 from harness.supervise import judged
 from harness.supervise.evidence import Evidence
+from harness.supervise.handling import Handling
 from harness.supervise.judged import PEER_GRACE_S, STOPPED_S, JudgedJob
 
 
@@ -86,7 +87,7 @@ def watch(tmp_path, monkeypatch):
     made = Watched(
         ScenarioInfo(name="train", path="", summary="", doc="", source=""),
         WorkerSpec(scenario="train", path="", folder=str(tmp_path), settings=None),
-        budget=1e9,
+        Handling(1e9),
     )
 
     def look(told, now, since):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from attached_trees import process, thread
+from observations import process, thread
 
 from harness import syscalls
 from harness.observe.linux.timeouts import Left, relative

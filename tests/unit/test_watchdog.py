@@ -1,14 +1,15 @@
-"""The watchdog's rules, on snapshots built in memory."""
+"""How long a phase lasted and whether it is overdue, on snapshots built in memory."""
 
 from __future__ import annotations
 
-import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from harness.detect.watchdog import Inspection, Policy, State, Watchdog, burns, refine
+from harness.detect.policy import Policy
+from harness.detect.watchdog import State, Watchdog, refine
 from harness.model import Cause, Position, Process, Snapshot, StepBeat, Thread
+from harness.model.beats import BETWEEN
 
 LOOK = 0.25
 
@@ -49,129 +50,120 @@ def looks(watchdog, seconds, make=snapshot, start=0.0):
     return [watchdog.look(make(start + index * LOOK)) for index in range(count)]
 
 
-def first(judgements, state):
-    return next((i * LOOK for i, j in enumerate(judgements) if j.state is state), None)
+def overdue(judgements):
+    """Seconds after which the worker is overdue for the first time; None if it never is."""
+    return next((i * LOOK for i, one in enumerate(judgements) if one.overdue), None)
 
 
-def test_a_still_worker_is_suspected_then_confirmed():
+def states(judgements):
+    return {one.state for one in judgements}
+
+
+def test_a_still_worker_is_overdue_after_its_floor_and_told_with_what_is_usual():
     judgements = looks(watched(), 20)
-    assert first(judgements, State.CONFIRMED) is not None
-    assert first(judgements, State.CONFIRMED) <= 10
-    cause = next(j.cause for j in judgements if j.cause)
-    assert cause.code == "stalled"
-    assert not cause.proven
-    assert "phase eval of step 3" in cause.summary
+    assert overdue(judgements) == Policy().floor_s
+    last = judgements[-1]
+    assert (last.state, last.still, last.phase) == (State.ALIVE, True, "eval")
+    assert (last.lasted, last.allowed, last.usual) == (20.0, Policy().floor_s, 0.1)
+    assert last.overrun == "eval has run for 20 s (longest before: 100 ms)"
 
 
 def test_a_phase_that_is_usually_long_gets_its_time():
-    judgements = looks(watched(history=(10.0,) * 20), 29)
-    assert {j.state for j in judgements} == {State.ALIVE}
-    assert first(looks(watched(history=(10.0,) * 20), 60), State.CONFIRMED) <= 50
-
-
-def test_a_slow_step_that_uses_the_cpu_is_alive():
-    def busy(t):
-        return snapshot(t, processes=(process(cpu=t * 0.9),))
-
-    assert State.CONFIRMED not in {j.state for j in looks(watched(), 300, busy)}
-
-
-def test_a_thread_that_wakes_for_a_moment_now_and_then_moves_nothing():
-    def polls(t):
-        awake = round(t / LOOK) % 3 == 0
-        return snapshot(t, processes=(process(thread_state="R" if awake else "S"),))
-
-    assert first(looks(watched(), 20, polls), State.CONFIRMED) <= 10
-
-
-def test_a_tick_of_cpu_time_now_and_then_moves_nothing():
-    def wakes(t):
-        return snapshot(t, processes=(process(cpu=0.01 * (t // 2.5)),))
-
-    assert first(looks(watched(), 20, wakes), State.CONFIRMED) <= 10
-
-
-def test_a_line_that_another_thread_writes_now_and_then_moves_nothing():
-    """A heartbeat beside a main thread that waits for what never comes."""
-
-    def heartbeat(t):
-        return snapshot(t, processes=(process(io=80 * round(t), main=0),))
-
-    assert first(looks(watched(), 20, heartbeat), State.CONFIRMED) <= 10
-
-
-@pytest.mark.parametrize(
-    "written",
-    [
-        lambda t: process(io=80 * round(t), main=80 * round(t)),
-        lambda t: process(io=80 * round(t), main=None),
-        lambda t: process(io=100_000 * round(t), main=0),
-    ],
-    ids=["by the main thread", "by nobody knows whom", "much of it"],
-)
-def test_what_is_written_is_work(written):
-    def writes(t):
-        return snapshot(t, processes=(written(t),))
-
-    assert first(looks(watched(), 20, writes), State.CONFIRMED) is None
-
-
-def test_ticks_at_every_look_are_work():
-    def works(t):
-        return snapshot(t, processes=(process(cpu=0.01 * round(t / LOOK)),))
-
-    assert first(looks(watched(), 20, works), State.CONFIRMED) is None
-
-
-def test_a_runnable_thread_that_gets_no_cpu_is_alive():
-    def starved(t):
-        return snapshot(t, processes=(process(thread_state="R"),))
-
-    assert State.CONFIRMED not in {j.state for j in looks(watched(), 60, starved)}
-
-
-def test_a_first_compile_is_alive_while_its_compiler_works():
-    def compiling(t):
-        compiler = process(pid=2, cpu=t)
-        return snapshot(t, "eval", 0, (process(), compiler))
-
-    assert {j.state for j in looks(Watchdog(), 120, compiling)} == {State.ALIVE}
-
-
-def test_a_compiler_that_never_returns_is_confirmed():
-    def waiting(t):
-        return snapshot(t, "eval", 0, (process(), process(pid=2)))
-
-    found = first(looks(Watchdog(), 60, waiting), State.CONFIRMED)
-    assert found == Policy().first_s
+    assert overdue(looks(watched(history=(10.0,) * 20), 60)) == 30.0
 
 
 def test_the_first_of_its_kind_gets_more_time_than_one_that_is_known():
     judgements = looks(watched(), 60, lambda t: snapshot(t, "checkpoint"))
-    assert first(judgements, State.CONFIRMED) == Policy().first_s
-    assert first(looks(watched(), 60), State.CONFIRMED) < 10
+    assert overdue(judgements) == Policy().first_s
+    assert judgements[-1].usual is None
+    assert judgements[-1].overrun == "checkpoint has run for 1 min"
 
 
-def test_pages_read_in_and_io_are_progress():
-    def swapping(t):
-        return snapshot(t, processes=(process(faults=int(t * 100)),))
-
-    def reading(t):
-        return snapshot(t, processes=(process(io=int(t * 1000)),))
-
-    for make in (swapping, reading):
-        assert {j.state for j in looks(watched(), 60, make)} == {State.ALIVE}
+def test_between_two_reports_of_a_log_no_phase_is_named():
+    judgements = looks(watched(), 31, lambda t: snapshot(t, BETWEEN))
+    assert judgements[-1].overrun == "no report for 31 s"
 
 
-def test_a_worker_that_receives_data_is_not_still_and_what_comes_after_counts():
-    watchdog, policy = watched(), Policy()
-    for index in range(200):
-        watchdog.look(snapshot(index * LOOK))
-        if index >= 4:
-            assert watchdog.flows(index * LOOK).state is State.ALIVE
-    judgements = looks(watchdog, 20, start=200 * LOOK)
-    assert judgements[0].still
-    assert first(judgements, State.CONFIRMED) == pytest.approx(policy.confirm_s, abs=2 * LOOK)
+def busy(t, step=3):
+    return snapshot(t, step=step, processes=(process(cpu=t * 0.9),))
+
+
+def runnable(t):
+    return snapshot(t, processes=(process(thread_state="R"),))
+
+
+@pytest.mark.parametrize("make", [busy, runnable])
+def test_what_uses_the_cpu_is_overdue_by_its_longest(make):
+    assert overdue(looks(watched(), 20, make)) == Policy().busy_floor_s
+    assert overdue(looks(watched(history=(2.0,) * 5), 20, make)) == 7.0
+    # Of one of which too little is known, as one that does not.
+    assert overdue(looks(watched(history=(2.0,) * 2), 20, make)) == Policy().floor_s
+
+
+def still(t):
+    return snapshot(t)
+
+
+def polls(t):
+    awake = round(t / LOOK) % 3 == 0
+    return snapshot(t, processes=(process(thread_state="R" if awake else "S"),))
+
+
+def ticks(t):
+    return snapshot(t, processes=(process(cpu=0.01 * (t // 2.5)),))
+
+
+def beats_beside(t):
+    """A heartbeat beside a main thread that waits for what never comes."""
+    return snapshot(t, processes=(process(io=80 * round(t), main=0),))
+
+
+def with_child(state="S", cpu=0.0):
+    def look(t):
+        child = process(pid=2, state=state, thread_state=state)
+        return snapshot(t, processes=(process(cpu=cpu * t), child))
+
+    return look
+
+
+@pytest.mark.parametrize("make", [still, polls, ticks, beats_beside, with_child("t")])
+def test_what_moves_for_a_moment_now_and_then_is_still(make):
+    """Also a child that is traced: it is looked at, most likely by us."""
+    judgements = looks(watched(), 20, make)
+    assert overdue(judgements) <= Policy().floor_s + LOOK
+    assert sum(one.still for one in judgements) > len(judgements) * 0.8
+
+
+MOVES = {
+    "the CPU": lambda t: (process(cpu=t),),
+    "ticks at every look": lambda t: (process(cpu=0.01 * round(t / LOOK)),),
+    "runnable": lambda t: (process(thread_state="R"),),
+    "a disk": lambda t: (process(thread_state="D"),),
+    "pages": lambda t: (process(faults=int(t * 100)),),
+    "reads": lambda t: (process(io=int(t * 1000)),),
+    "the main thread writes": lambda t: (process(io=80 * round(t), main=80 * round(t)),),
+    "nobody knows who writes": lambda t: (process(io=800 * round(t / LOOK), main=None),),
+    "much is written": lambda t: (process(io=100_000 * round(t / LOOK), main=0),),
+    "children come and go": lambda t: (process(), process(pid=2 + round(t / LOOK))),
+    "a compiler": lambda t: (process(), process(pid=2, cpu=t)),
+}
+
+
+@pytest.mark.parametrize("make", MOVES.values(), ids=MOVES)
+def test_what_moves_is_not_still_and_may_be_overdue_all_the_same(make):
+    """Whether that is any progress the chain of waits says, which a closer look follows."""
+    judgements = looks(watched(), 30, lambda t: snapshot(t, processes=make(t)))
+    assert sum(one.still for one in judgements) < len(judgements) * 0.8
+    assert overdue(judgements) is not None
+    assert states(judgements) == {State.ALIVE}
+
+
+def test_one_look_in_which_something_moves_ends_the_stillness():
+    watchdog = watched()
+    looks(watchdog, 5)
+    assert watchdog.look(snapshot(5.25)).still
+    assert not watchdog.look(snapshot(5.5, processes=(process(cpu=0.2),))).still
+    assert watchdog.look(snapshot(5.75, processes=(process(cpu=0.2),))).still
 
 
 def test_a_stopped_worker_is_stopped_and_recovers():
@@ -181,43 +173,28 @@ def test_a_stopped_worker_is_stopped_and_recovers():
     def stopped(t):
         return snapshot(t, processes=(process(state="T", thread_state="T"),))
 
-    assert {j.state for j in looks(watchdog, 100, stopped, 1.25)} == {State.STOPPED}
+    judgements = looks(watchdog, 100, stopped, 1.25)
+    assert states(judgements) == {State.STOPPED}
+    assert overdue(judgements) is None
     after = looks(watchdog, 2, snapshot, 101.5)
-    assert {j.state for j in after} == {State.ALIVE}
-
-
-def with_child(state="T", cpu=0.0):
-    def look(t):
-        child = process(pid=2, state=state, thread_state=state)
-        return snapshot(t, processes=(process(cpu=cpu * t), child))
-
-    return look
+    assert (states(after), overdue(after)) == ({State.ALIVE}, None)
 
 
 def test_what_waits_for_a_child_that_is_stopped_is_stopped_and_recovers():
     """Who continues both at once may miss a child: one that is being forked at that moment."""
     watchdog = watched()
-    looks(watchdog, 1, with_child("S"))
-    stopped = looks(watchdog, 100, with_child(), 1.25)
-    assert {(j.state, j.still) for j in stopped} == {(State.STOPPED, False)}
+    looks(watchdog, 1, with_child())
+    stopped = looks(watchdog, 100, with_child("T"), 1.25)
+    assert {(one.state, one.still) for one in stopped} == {(State.STOPPED, False)}
     assert stopped[0].reason == "a process that it has started (2, python) is stopped by a signal"
-    assert {j.state for j in looks(watchdog, 2, with_child("S"), 101.5)} == {State.ALIVE}
-    assert first(looks(watchdog, 20, with_child("S"), 103.75), State.CONFIRMED) <= 10
-
-
-def test_the_time_until_a_child_was_stopped_counts_also_when_it_is_continued():
-    watchdog = watched()
-    looks(watchdog, 5, with_child("S"))
-    looks(watchdog, 100, with_child(), 5.25)
-    assert first(looks(watchdog, 20, with_child("S"), 105.5), State.SUSPECT) <= 2
+    after = looks(watchdog, 20, with_child(), 101.5)
+    assert states(after) == {State.ALIVE}
+    # The second before it was stopped counts, and no other.
+    assert overdue(after) == pytest.approx(Policy().floor_s - 1, abs=2 * LOOK)
 
 
 def test_what_works_beside_a_child_that_is_stopped_is_alive():
-    assert {j.state for j in looks(Watchdog(), 100, with_child(cpu=0.9))} == {State.ALIVE}
-
-
-def test_a_child_that_is_traced_stops_nothing():
-    assert first(looks(watched(), 20, with_child("t")), State.CONFIRMED) <= 10
+    assert states(looks(Watchdog(), 100, with_child("T", cpu=0.9))) == {State.ALIVE}
 
 
 def test_a_worker_that_is_traced_is_not_stopped_and_the_time_does_not_count():
@@ -227,45 +204,61 @@ def test_a_worker_that_is_traced_is_not_stopped_and_the_time_does_not_count():
     def traced(t):
         return snapshot(t, processes=(process(state="t", thread_state="t"),))
 
-    assert {j.state for j in looks(watchdog, 100, traced, 1.25)} == {State.ALIVE}
-    assert {j.state for j in looks(watchdog, 2, snapshot, 101.5)} == {State.ALIVE}
+    judgements = looks(watchdog, 100, traced, 1.25)
+    assert (states(judgements), overdue(judgements)) == ({State.ALIVE}, None)
+    assert overdue(looks(watchdog, 2, snapshot, 101.5)) is None
 
 
 def test_the_time_in_which_we_did_not_look_does_not_count():
     watchdog = watched()
     looks(watchdog, 1)
-    assert watchdog.look(snapshot(1000.0)).state is State.ALIVE
-    assert watchdog.look(snapshot(1000.25)).state is State.ALIVE
+    for t in (1000.0, 1000.25):
+        judgement = watchdog.look(snapshot(t))
+        assert (judgement.state, judgement.overdue) == (State.ALIVE, False)
+    assert watchdog.longest("eval") < 1.0
+    assert watchdog.look(snapshot(1001.0, step=4)).last_progress == 1001.0
+    assert watchdog.longest("eval") < 3.0
 
 
 def test_last_progress_is_when_the_last_beat_came():
     watchdog = watched()
     looks(watchdog, 2, lambda t: snapshot(t, step=int(t / LOOK)))
     judgements = looks(watchdog, 20, lambda t: snapshot(t, step=99), start=2.25)
-    confirmed = next(j for j in judgements if j.state is State.CONFIRMED)
-    assert confirmed.last_progress == 2.25
+    assert {one.last_progress for one in judgements} == {2.25}
+
+
+def test_the_longest_is_that_of_the_phase_or_of_the_time_between_two_beats():
+    watchdog = watched(history=(0.1, 0.4, 0.2))
+    assert watchdog.longest("eval") == 0.4
+    assert watchdog.longest("checkpoint") == 0.0
+    looks(watchdog, 4, lambda t: snapshot(t, "checkpoint", step=9))
+    assert watchdog.longest("checkpoint") == 0.0, "it is not over"
+    watchdog.look(snapshot(4.25, step=10))
+    assert watchdog.longest("checkpoint") == watchdog.longest("eval") == 4.25
 
 
 @given(st.lists(st.floats(min_value=0.0, max_value=3.0), min_size=1, max_size=60))
-def test_a_worker_whose_beats_keep_coming_is_never_suspected(gaps):
+def test_a_worker_whose_beats_keep_coming_is_never_overdue(gaps):
     watchdog, t = watched(), 0.0
     for step, gap in enumerate(gaps):
         for _ in range(int(gap / LOOK) + 1):
             t += LOOK
-            assert watchdog.look(snapshot(t, step=step)).state is State.ALIVE
+            judgement = watchdog.look(snapshot(t, step=step))
+            assert (judgement.state, judgement.overdue) == (State.ALIVE, False)
 
 
 @given(
     st.floats(min_value=0.001, max_value=30.0),
     st.integers(min_value=1, max_value=300),
+    st.booleans(),
 )
-def test_a_stall_is_found_within_its_bound(usual, count):
+def test_a_stall_is_overdue_within_its_bound(usual, count, uses_the_cpu):
     watchdog = watched(history=(usual,) * count)
     bound = max(10.0, 5 * usual)
-    found = first(looks(watchdog, bound + 1), State.CONFIRMED)
+    found = overdue(looks(watchdog, bound + 1, busy if uses_the_cpu else still))
     assert found is not None
-    assert found <= bound
-    assert found >= Policy().floor_s
+    assert Policy().busy_floor_s <= found <= bound
+    assert uses_the_cpu or found >= Policy().floor_s
 
 
 def test_a_stall_whose_wait_lies_outside_is_waiting():
@@ -279,80 +272,5 @@ def test_a_stall_whose_wait_lies_outside_is_waiting():
         assert refine(stalled, category) is stalled
     proven = Cause(code="deadlock", summary="", proven=True)
     assert refine(proven, "child") is proven
-
-
-def busy(t, step=3):
-    return snapshot(t, step=step, processes=(process(cpu=t * 0.9),))
-
-
-def test_busy_far_beyond_its_longest_is_overdue_never_confirmed():
-    judgements = looks(watched(), 300, busy)
-    assert {j.state for j in judgements} <= {State.ALIVE, State.SUSPECT}
-    overdue = [index * LOOK for index, j in enumerate(judgements) if j.overdue]
-    assert overdue
-    assert overdue[0] >= Policy().busy_floor_s
-    longer = looks(watched(history=(10.0,) * 5), 34, busy)
-    assert not any(j.overdue for j in longer)
-
-
-def test_a_phase_never_seen_before_is_never_overdue():
-    judgements = looks(watched(), 300, lambda t: snapshot(t, "validate", 3, (process(cpu=t),)))
-    assert not any(j.overdue for j in judgements)
-
-
-def inspected(category, main=True, moved=False, fingerprint="abc", calls=("x.py:step",)):
-    return Inspection(
-        category=category,
-        main=main,
-        moved=moved,
-        fingerprint=fingerprint,
-        told="is at x.py:1",
-        calls=frozenset(calls),
-    )
-
-
-def test_a_main_thread_that_runs_the_same_code_still_gets_nowhere():
-    once = inspected("running", moved=True)
-    assert burns([]) is None
-    assert burns([once]) is None
-    cause = burns([once, once])
-    assert cause.code == "stalled"
-    assert "x.py:1" in cause.summary
-    assert burns([once, inspected("running", fingerprint="other")]) is None
-
-
-def test_a_main_thread_that_goes_from_function_to_function_works():
-    same = inspected("running", moved=True)
-    works = inspected("running", moved=True, calls=("x.py:step", "encoder.py:encode x.py:step"))
-    elsewhere = inspected("running", moved=True, calls=("encoder.py:encode x.py:step",))
-    assert burns([works, works]) is None
-    assert burns([same, elsewhere]) is None
-    assert burns([works, same]) is None
-    assert burns([works, works, same, same]) is None, "in half of them it was at work"
-    assert burns([works, works, same, same, same]) is not None
-
-
-def test_more_is_asked_of_a_loop_in_a_library():
-    once = msgspec.structs.replace(inspected("running"), library=True)
-    assert burns([once] * 5) is None
-    assert burns([once] * 6) is not None
-
-
-def test_a_thread_that_spins_beside_a_blocked_one_is_no_progress():
-    for category in ("collective", "lock", "gil", "queue", "io"):
-        still = inspected(category, main=False)
-        assert burns([still, still]).code == "stalled"
-        assert burns([still, inspected(category, main=False, moved=True)]) is None
-
-
-@pytest.mark.parametrize("category", ["running", "lock", "collective"])
-def test_a_host_whose_gpu_is_at_work_is_working(category):
-    seen = inspected(category)
-    assert burns([seen, seen]) is not None
-    assert burns([seen, msgspec.structs.replace(seen, gpu_busy=True)]) is None
-
-
-def test_a_stream_that_computes_is_work_however_long():
-    for category in ("running", "stream_evaluation", "jit", "memory", "unknown", "sleep", "child"):
-        computing = inspected(category, main=False)
-        assert burns([computing] * 10) is None
+    followed = Cause(code="stalled", summary="", evidence={"chain": []})
+    assert refine(followed, "child") is followed, "the chain says it better"

@@ -14,6 +14,7 @@ from collections.abc import Sequence
 from harness import syscalls
 from harness.detect import deadlock
 from harness.detect.chain.links import Node
+from harness.detect.chain.waits import FROZEN
 from harness.detect.deadlock import Reason
 from harness.detect.observation import Observation
 from harness.model import Process, Thread
@@ -28,7 +29,7 @@ _FILES = frozenset(
 _TIMEOUT_ARGUMENT = {"poll": 2, "epoll_wait": 3, "epoll_pwait": 3}
 _TIMEOUT_ADDRESS = {"ppoll": 2, "select": 4, "pselect6": 4, "epoll_pwait2": 3}
 _EPOLLS = frozenset(("epoll_wait", "epoll_pwait", "epoll_pwait2"))
-_ANONYMOUS = frozenset(("pipe", "local_socket", "eventfd"))
+_ANONYMOUS = frozenset(("pipe", "local_socket", "eventfd", "pidfd"))
 _GONE_FOR_OTHERS = ("(deleted)", "anonymous")
 _MAY_SHOW = ("futex", "rt_mutex")
 """Begins of the kernel functions in which a thread waits for a futex."""
@@ -62,10 +63,14 @@ def closed(
         if len(members) > _MOST:
             return (Reason("too_many", f"more than {_MOST} threads could have a part in it"),)
     reasons += deadlock.still(looks, {node.tid for node in members})
-    for pid in dict.fromkeys(node.pid for node in members):
+    inside = dict.fromkeys(node.pid for node in members)
+    for pid in inside:
         reasons += deadlock.alone(processes[pid], world.surroundings.get(pid))
-        if pid in known.shares:
-            reasons.append(Reason("shared_memory", f"process {pid} may share its parent's memory"))
+    for process in world.processes:
+        # A thread of either could wake one of the other through what is called a private futex.
+        if process.pid in known.shares and inside.keys() & {process.pid, process.ppid}:
+            told = f"process {process.pid} may share its parent's memory"
+            reasons.append(Reason("shared_memory", told))
     return tuple(dict.fromkeys(reasons))
 
 
@@ -109,6 +114,8 @@ def _wakers(
     who = f"thread {thread.tid} ({thread.name})"
     name = "" if thread.syscall is None else syscalls.name(thread.syscall, arch) or ""
     if thread.state == "S" and thread.switches is not None:
+        if thread.wchan in FROZEN:
+            return Reason("frozen", f"{who} is frozen")
         if name in ("futex", "futex_wait", "futex_waitv") and not _in_futex(thread):
             return Reason("frozen", f"{who} may be frozen, or its wait cannot be read")
         if name in ("futex", "futex_wait"):
@@ -126,12 +133,14 @@ def _wakers(
         if world.unseen:
             return Reason("unreadable", f"process {world.unseen[0]}, a child, is hidden")
         only = deadlock.awaited(name, thread.args)
-        return tuple(
+        below = tuple(
             Node(child.pid, other.tid)
             for child in world.processes
             if child.ppid == process.pid and only in (None, child.pid)
             for other in child.threads
         )
+        # Any thread of its process can start another child, and that one's end would do as well.
+        return below if only is not None else (*below, *own)
     return own
 
 
@@ -145,8 +154,9 @@ def _of_futex(
 ) -> tuple[Node, ...] | Reason | None:
     """Who could wake a wait in a futex whose kind is known; None where it is as any other."""
     who = f"thread {thread.tid} ({thread.name})"
-    timed = thread.args[4] if name == "futex_wait" else thread.args[3]
-    if timed or futex is None:
+    if futex is None or len(thread.args) < 6:
+        return None
+    if thread.args[4] if name == "futex_wait" else thread.args[3]:
         return None
     if futex.kind in ("mutex", "pi_mutex", "robust", "join") and futex.owner is not None:
         owner = next(
@@ -200,6 +210,8 @@ def _of_files(
         if link.kind not in _ANONYMOUS or link.reopenable or not link.complete or link.queued:
             return Reason(code, f"{text}, for {link.told}")
         for pid in link.peers:
+            if link.kind == "pidfd" and pid in alive and not _lives(alive[pid]):
+                return Reason(code, f"{text}, for {link.told}, which has ended")
             if pid not in alive:
                 return Reason(code, f"{text}, for {link.told} that process {pid} has open")
             wakers |= dict.fromkeys(Node(pid, other.tid) for other in alive[pid].threads)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field
 from functools import cached_property
 
@@ -22,6 +23,16 @@ from harness.stacks.wait_site import WaitSite
 
 _COMPREHENSION = ("<genexpr>", "<listcomp>", "<dictcomp>", "<setcomp>")
 """A thread is caught in one of these or in the function around it by chance."""
+_STANDS_FOR = (
+    (re.compile(r"nanosleep"), "clock_nanosleep"),
+    (re.compile(r"^futex_|^do_futex|^rt_mutex"), "futex"),
+    (re.compile(r"^(do|kernel)_wait(4|id)?$"), "wait4"),
+    (re.compile(r"sigsuspend|sigtimedwait|_pause$|^pause"), "rt_sigsuspend"),
+    (re.compile(r"^do_msg|^wq_sleep|mq_timed"), "msgrcv"),
+    (re.compile(r"poll|select"), "poll"),
+    (re.compile(r"pipe|eventfd|^sk_|skb|tcp|unix|inet_|tty|wait_woken|sock"), "read"),
+)
+"""The system calls in which a thread sits that waits in these functions of the kernel."""
 _TRAINER_SHARE = 0.2
 """Share of its process's CPU time from which on a thread may be the one that trains."""
 
@@ -61,8 +72,14 @@ class Facts:
         return next((thread for thread in threads if thread.tid == node.tid), None)
 
     def call(self, thread: Thread) -> str:
-        """Name of the system call that a thread is in; empty when it is in none or not known."""
-        if thread.syscall is None or thread.syscall < 0:
+        """Name of the system call that a thread is in; empty when it is in none or not known.
+
+        Where a debugger's rights are needed to read it, the kernel function stands in for it.
+        """
+        if thread.syscall is None:
+            wchan = thread.wchan or ""
+            return next((call for words, call in _STANDS_FOR if words.search(wchan)), "")
+        if thread.syscall < 0:
             return ""
         return syscalls.name(thread.syscall, self.observed.arch) or ""
 

@@ -47,7 +47,7 @@ def _only(end: End, code: str) -> Wait:
 def _one(node: Node, thread: Thread, call: str, link: Link, facts: Facts) -> Wait:
     if link.kind == "terminal":
         return _terminal(link)
-    if link.kind in ("tcp", "socket") and (link.remote or not link.peers):
+    if link.kind in ("tcp", "socket") and (link.remote or not (link.peers or link.only_own)):
         return _network(link)
     if link.kind == "timerfd":
         return _only(End(kind=Ends.POLLS, detail="waits for a timer", sure=False), "timer")
@@ -108,7 +108,7 @@ def _peers(node: Node, link: Link, facts: Facts) -> Wait:
 
 def _nobody(link: Link, own: tuple[Node, ...], code: str) -> Wait:
     """No other process holds the other end."""
-    if link.reopenable or code not in _LOCAL | {"eventfd", "pidfd"}:
+    if link.reopenable or not (link.only_own or code in _LOCAL | {"eventfd", "pidfd"}):
         nobody = "" if "nobody" in link.told else ", which nobody has open"
         end = End(kind=Ends.OUTSIDE, detail=f"waits for {link.told}{nobody}")
         return _only(end, code)

@@ -12,6 +12,7 @@ from harness.detect.chain import files
 from harness.detect.chain.facts import Facts
 from harness.detect.chain.links import End, Ends, Node, Wait
 from harness.model import Thread
+from harness.model.world import Futex
 from harness.stacks.wait_rules import Category
 from harness.text import units
 
@@ -21,10 +22,11 @@ _FUTEXES = frozenset(("futex", "futex_wait", "futex_waitv"))
 _SIGNALS = frozenset(("pause", "rt_sigsuspend", "rt_sigtimedwait"))
 _MESSAGES = frozenset(("msgsnd", "msgrcv", "mq_timedsend", "mq_timedreceive"))
 _SEMAPHORES = frozenset(("semop", "semtimedop"))
-_FROZEN = frozenset(("__refrigerator", "get_signal", "do_signal_stop", "ptrace_stop"))
+FROZEN = frozenset(("__refrigerator", "get_signal", "do_signal_stop", "ptrace_stop"))
+"""Kernel functions of a thread that is held, whatever system call it seems to wait in."""
 _RECLAIM = ("mem_cgroup_oom", "mem_cgroup_handle", "shrink_", "reclaim", "swap_", "throttle_vm")
-_FUSE = frozenset(("request_wait_answer", "fuse_get_req", "rpc_wait_bit_killable", "nfs_wait"))
 _VFORK = "kernel_clone"
+_PRIVATE = 0x80
 
 
 def wait_of(node: Node, facts: Facts) -> Wait:
@@ -36,9 +38,8 @@ def wait_of(node: Node, facts: Facts) -> Wait:
         return _stopped(thread, facts)
     if thread.state in "ZX":
         return _only(End(kind=Ends.DEAD, detail="has ended"), "ended")
-    held = _held(thread)
-    if held is not None:
-        return held
+    if thread.wchan in FROZEN:
+        return _only(End(kind=Ends.STOPPED, detail="is frozen with its container"), "stopped")
     starved = _starved(node, thread, facts)
     if starved is not None:
         return starved
@@ -65,16 +66,6 @@ def _stopped(thread: Thread, facts: Facts) -> Wait:
     else:
         end = End(kind=Ends.TRACED, detail="is held by a debugger")
     return _only(end, end.kind.value)
-
-
-def _held(thread: Thread) -> Wait | None:
-    """A thread that is frozen, or that a file system which lives elsewhere lets wait."""
-    wchan = thread.wchan or ""
-    if wchan in _FROZEN:
-        return _only(End(kind=Ends.STOPPED, detail="is frozen with its container"), "stopped")
-    if wchan in _FUSE:
-        return None
-    return None
 
 
 def _starved(node: Node, thread: Thread, facts: Facts) -> Wait | None:
@@ -146,7 +137,9 @@ def _polls(node: Node, thread: Thread, pace: Pace | None, facts: Facts) -> bool:
     if facts.observed.rearmed.get(node.tid, 0) >= facts.policy.rearmed:
         return True
     timed = thread.wakes_in is not None or facts.category(node) is Category.SLEEP
-    return timed and (pace.sleeps or pace.switches or 0) >= facts.policy.rearmed
+    # Who is woken in a futex without a timeout, again and again, looks as well.
+    looks = timed or facts.call(thread) in _FUTEXES
+    return looks and (pace.sleeps or pace.switches or 0) >= facts.policy.rearmed
 
 
 def _polling(node: Node, thread: Thread, pace: Pace | None, facts: Facts) -> Wait:
@@ -155,12 +148,14 @@ def _polling(node: Node, thread: Thread, pace: Pace | None, facts: Facts) -> Wai
     every = f" every {units.duration(seconds)}" if seconds and seconds >= 0.001 else ""
     poll = End(kind=Ends.POLLS, detail=f"looks for something again and again{every}", sure=False)
     inner = _blocked(node, thread, facts)
+    # Peers that wake it without a clock of its own do go on.
+    over = (Ends.CLOCK,) if seconds is not None else (Ends.CLOCK, Ends.PEERS)
     return Wait(
         code="poll",
         detail=poll.detail,
         on=tuple(dict.fromkeys((*inner.on, *_helpers(node, facts)))),
         known=False,
-        ends=(poll, *(end for end in inner.ends if end.kind is not Ends.CLOCK)),
+        ends=(poll, *(end for end in inner.ends if end.kind not in over)),
     )
 
 
@@ -197,8 +192,8 @@ def _blocked(node: Node, thread: Thread, facts: Facts) -> Wait:
         return _child(node, "waits for a child process", facts, thread)
     if call in _SLEEPS or (call in ("select", "pselect6") and thread.args[:1] == (0,)):
         return _sleep(thread, facts)
-    if call in _FUTEXES or (not call and (thread.wchan or "").startswith("futex")):
-        return _futex(node, facts)
+    if call in _FUTEXES:
+        return _futex(node, thread, call, facts)
     if call in _SIGNALS:
         if facts.children(node.pid):
             # As timeout(1) and init programs wait: the end of a child is a signal to them.
@@ -210,6 +205,9 @@ def _blocked(node: Node, thread: Thread, facts: Facts) -> Wait:
     wait = files.file_wait(node, thread, call, facts)
     if wait is not None:
         return wait
+    if thread.syscall is None and call:
+        detail = "waits for a file, pipe or socket, and for which one may not be read"
+        return _only(End(kind=Ends.OUTSIDE, detail=detail, sure=False), "file")
     if not call and category is Category.SLEEP:
         return _sleep(thread, facts)
     if thread.syscall is None and category in (Category.LOCK, Category.QUEUE):
@@ -263,10 +261,10 @@ def _int(register: int) -> int:
     return (register & 0xFFFFFFFF ^ 0x80000000) - 0x80000000
 
 
-def _futex(node: Node, facts: Facts) -> Wait:
+def _futex(node: Node, thread: Thread, call: str, facts: Facts) -> Wait:
     futex = facts.futex(node)
     if futex is None:
-        return _gpu(node, facts) or _ownerless(node, facts)
+        return _gpu(node, facts) or _without_owner(node, thread, call, facts)
     if futex.owner is not None:
         owner = next(
             (n for pid in facts.processes for n in facts.threads(pid) if n.tid == futex.owner), None
@@ -299,7 +297,37 @@ def _futex(node: Node, facts: Facts) -> Wait:
             known=False,
             ends=ends,
         )
-    return _gpu(node, facts) or _ownerless(node, facts)
+    return _gpu(node, facts) or _without_owner(node, thread, call, facts)
+
+
+def _without_owner(node: Node, thread: Thread, call: str, facts: Facts) -> Wait:
+    """A futex of which nobody is the owner. Others may wake it where it may be shared."""
+    wait, futex = _ownerless(node, facts), facts.futex(node)
+    if thread.syscall is None:
+        told = "and whether it has a timeout may not be read"
+    elif _says_private(call, thread.args) or (futex is not None and _is_own(futex)):
+        return wait
+    else:
+        told = "and other processes may share what it waits in"
+    end = End(kind=Ends.UNKNOWN, detail=told, sure=False)
+    return Wait(
+        code=wait.code,
+        detail=wait.detail,
+        on=wait.on,
+        known=False,
+        ends=(*(one for one in wait.ends if one.kind is not Ends.DEAD), end),
+    )
+
+
+def _says_private(call: str, args: tuple[int, ...]) -> bool:
+    place = {"futex": 1, "futex_wait": 3}.get(call)
+    return place is not None and len(args) > place and bool(args[place] & _PRIVATE)
+
+
+def _is_own(futex: Futex) -> bool:
+    """Whether it lies in memory that its process alone has."""
+    alone = futex.complete and len(futex.sharers) < 2
+    return alone and futex.where in ("anonymous", "heap", "stack")
 
 
 def _gpu(node: Node, facts: Facts) -> Wait | None:
@@ -355,6 +383,10 @@ def _ownerless(node: Node, facts: Facts) -> Wait:
         workers = tuple(n for n in on if _runs_a_pool(n, facts))
         if workers:
             return Wait(code="future", detail=detail, on=workers)
+    if code == Category.COLLECTIVE.value:
+        # The threads that carry its data spin, whatever becomes of the other ranks.
+        peers = End(kind=Ends.PEERS, detail=detail)
+        return Wait(code=code, detail=detail, on=on, known=False, ends=(peers,))
     if not on:
         only = len(facts.threads(node.pid)) == 1
         told = "and its process has no other thread" if only else "and no other thread has work"

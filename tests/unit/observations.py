@@ -1,4 +1,4 @@
-"""Made-up process trees for tests of what `harness attach` says of them."""
+"""Made-up observations of process trees: the input to the chain of waits and to all detectors."""
 
 from __future__ import annotations
 
@@ -14,13 +14,36 @@ replace = msgspec.structs.replace
 ALONE = Surroundings(tracer=0, pending=False, alarm=False, timers=0, devices=(), asynchronous=())
 FUTEX, WAIT4, READ, NANOSLEEP, PAUSE, POLL = 202, 61, 0, 230, 34, 7
 FOR_EVER = (0x7F00, 128, 2, 0, 0, 0)
-SHARED = (0x7F00, 0, 2, 0, 0, 0)
-RUNNING = {"state": "R", "syscall": None, "args": ()}
+SHARED = {"syscall": FUTEX, "args": (0x7F00, 0, 2, 0, 0, 0), "wchan": "futex_do_wait"}
+DISK = {"state": "D", "syscall": None, "wchan": "io_schedule"}
+READS = {"syscall": READ, "args": (5, 0, 1, 0, 0, 0), "wchan": "anon_pipe_read"}
+
+
+def sleeps(left=None):
+    """Fields of a thread in clock_nanosleep, of which so many seconds are left."""
+    return {"syscall": NANOSLEEP, "args": (1, 1, 64, 0, 0, 0), "wakes_in": left,
+            "wchan": "hrtimer_nanosleep"}  # fmt: skip
+
+
+def awaits(pid=2**64 - 1):
+    """Fields of a thread in wait4."""
+    return {"syscall": WAIT4, "args": (pid, 0, 0, 0, 0, 0), "wchan": "do_wait"}
+
+
+def calls(number, *args, **fields):
+    """Fields of a thread in any other system call."""
+    every = (*args, *(0,) * (6 - len(args)))
+    return {"syscall": number, "args": every, "wchan": "some_wait", **fields}
+
+
+RUNNING = {"state": "R", "syscall": None}
 
 
 def thread(tid=1, **fields):
-    given = {"name": "python", "state": "S", "cpu_s": 1.0, "syscall": FUTEX, "args": FOR_EVER,
-             "switches": 40}  # fmt: skip
+    """One that waits for ever in a private futex, unless it is said to be elsewhere."""
+    given = {"name": "python", "state": "S", "cpu_s": 1.0, "switches": 40}
+    if not fields.keys() & {"syscall", "wchan"}:
+        given |= {"syscall": FUTEX, "args": FOR_EVER, "wchan": "futex_do_wait"}
     return Thread(tid=tid, **{**given, **fields})
 
 
@@ -88,4 +111,4 @@ def busy(one, seconds=2.0, **fields):
 
 
 SPIN = process(1, thread(1, **RUNNING))
-LAUNCHER = process(1, thread(1, syscall=WAIT4, args=(2**64 - 1, 0, 0, 0, 0, 0)))
+LAUNCHER = process(1, thread(1, **awaits()))

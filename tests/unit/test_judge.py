@@ -1,0 +1,357 @@
+"""What is said of made-up process trees: the answer, whether it is good, and why."""
+
+from __future__ import annotations
+
+import msgspec
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from observations import (
+    ALONE,
+    DISK,
+    LAUNCHER,
+    PAUSE,
+    READS,
+    RUNNING,
+    SHARED,
+    SPIN,
+    awaits,
+    busy,
+    calls,
+    process,
+    seen,
+    sleeps,
+    stack,
+    thread,
+    twice,
+)
+
+from harness.detect.activity import motion
+from harness.detect.chain.links import Ends
+from harness.detect.tree import judge, judge_tree
+from harness.detect.verdicts import GOOD_ENDS, OF_END, Answer
+from harness.model.world import Futex, GpuUse, Link, More
+
+replace = msgspec.structs.replace
+
+
+def answer(found, pid=1):
+    return judge(pid, found).answer
+
+
+def test_what_nothing_can_wake_is_dead():
+    found = judge(1, seen(process()))
+    assert (found.answer, found.good) == (Answer.DEADLOCK, False)
+    assert found.evidence["detector"] == "deadlock"
+    assert found.evidence["chain"][0]["tid"] == 1
+    assert [one["tid"] for one in found.evidence["threads"]] == [1]
+
+
+def test_nothing_is_proven_of_memory_that_the_parent_may_share():
+    assert answer(seen(process(), shares=frozenset({1}))) is Answer.STALLED
+
+
+@pytest.mark.parametrize(
+    "armed", [{"timers": 1}, {"handlers": ("SIGUSR1",)}, {"handlers": None}, {"pending": True}]
+)
+def test_nothing_is_proven_when_something_is_armed(armed):
+    assert answer(seen(process(), around=replace(ALONE, **armed))) is Answer.STALLED
+
+
+def test_a_window_that_moved_is_no_proof():
+    later = process(1, thread(1, switches=41))
+    assert answer(seen(process(), later=(later,))) is not Answer.DEADLOCK
+
+
+@pytest.mark.parametrize(("state", "expected"), [("T", Answer.STOPPED), ("t", Answer.TRACED)])
+def test_what_is_held_is_told_whatever_else_is_seen(state, expected):
+    found = judge(1, seen(process(1, thread(1, state=state), state=state)))
+    assert (found.answer, found.good) == (expected, False)
+
+
+LOOP = twice(stack("py:look_for_ever", "py:step"))
+
+
+def test_what_runs_is_alive_however_long_it_is_in_one_place():
+    found = judge(1, seen(SPIN, later=(busy(SPIN),), stacks=LOOP))
+    assert (found.answer, found.good) == (Answer.ALIVE, True)
+    assert "main at train.py:7 in look_for_ever uses 50 % of a core" in found.summary
+
+
+def test_a_loop_that_was_seen_for_long_enough_spins():
+    spins = {1: "train.py:7 in look_for_ever"}
+    found = judge(1, seen(SPIN, later=(busy(SPIN),), stacks=LOOP, spins=spins))
+    assert (found.answer, found.good) == (Answer.SPINNING, False)
+    assert found.summary.endswith("stays in one place: train.py:7 in look_for_ever")
+
+
+def test_without_stacks_a_busy_process_is_alive():
+    assert answer(seen(SPIN, later=(busy(SPIN),))) is Answer.ALIVE
+
+
+WAITS_IN_EVAL = stack("__futex_wait", "pthread_cond_wait", "mlx::core::Event::wait", "py:step")
+
+
+def with_worker(*names):
+    """A main thread that waits in eval, and a second one that uses the CPU in `names`."""
+    before = process(1, thread(1), thread(2, **RUNNING))
+    later = replace(
+        before, cpu_s=4.0, threads=(thread(1), thread(2, cpu_s=3.0, switches=90, **RUNNING))
+    )
+    stacks = twice(WAITS_IN_EVAL, stack(*names, tid=2, main=False))
+    return seen(before, later=(later,), stacks=stacks)
+
+
+def test_a_stream_that_computes_is_alive_however_long_it_is_in_one_place():
+    assert answer(with_worker("mlx::core::sgemm", "mlx::core::eval")) is Answer.ALIVE
+
+
+def test_a_socket_that_spins_beside_a_blocked_thread_is_no_progress():
+    found = with_worker("recv", "mlx::core::distributed::detail::SocketThread::worker", "clone")
+    assert not judge(1, found).good
+
+
+def test_a_compiler_at_work_is_compiling_and_one_that_sleeps_is_not():
+    main = process(1, thread(1, **awaits(2)))
+    compiler = process(2, thread(2, **RUNNING), ppid=1, name="cc1plus")
+    found = judge(1, seen(main, compiler, later=(main, busy(compiler))))
+    assert (found.answer, found.decided_by, found.on) == (Answer.COMPILING, 2, (2,))
+    asleep = process(2, thread(2, **calls(PAUSE)), ppid=1, name="cc1plus")
+    assert answer(seen(main, asleep)) is Answer.WAITING
+
+
+def test_pages_that_come_back_starve_only_what_lacks_memory():
+    one = process(1, thread(1, **DISK))
+    later = replace(one, major_faults=400)
+    plenty = {1: More(started=1, swap=0)}
+    swapped = {1: More(started=1, swap=1 << 30)}
+    assert answer(seen(one, later=(later,), more=swapped)) is Answer.STARVED
+    assert answer(seen(one, later=(later,), more=plenty)) is Answer.WAITING
+
+
+def test_an_allocation_that_waits_is_starved():
+    stacks = twice(stack("futex_wait", "mlx::core::malloc_or_wait", "py:step"))
+    found = seen(process(), stacks=stacks, around=replace(ALONE, timers=1))
+    assert answer(found) is Answer.STARVED
+
+
+@pytest.mark.parametrize(
+    ("left", "expected", "good"),
+    [
+        (12.0, Answer.ASLEEP, True),
+        (3000.0, Answer.ASLEEP, True),
+        (None, Answer.ASLEEP, True),
+        (86_400.0, Answer.STALLED, False),
+    ],
+)
+def test_a_sleeper_is_believed_unless_it_wakes_in_hours(left, expected, good):
+    found = judge(1, seen(process(1, thread(1, **sleeps(left)))))
+    assert (found.answer, found.good) == (expected, good)
+    assert found.evidence.get("wakes_in_s") == left
+
+
+def test_a_sleep_is_told_with_its_end():
+    assert judge(1, seen(process(1, thread(1, **sleeps(12.0))))).summary.endswith("(wakes in 12 s)")
+
+
+WAITS = {
+    "a pipe of another program": ({"kind": "pipe", "peers": (9,)}, Ends.PROGRAM),
+    "a peer elsewhere": ({"kind": "tcp", "remote": "10.0.0.5:443"}, Ends.NETWORK),
+    "a person": ({"kind": "terminal", "person": True}, Ends.PERSON),
+    "a file": ({"kind": "file", "fs": "nfs4", "mount": "/data"}, Ends.FILE_SYSTEM),
+    "a port": ({"kind": "tcp", "reopenable": True}, Ends.NETWORK),
+}
+
+
+@pytest.mark.parametrize(("link", "kind"), WAITS.values(), ids=WAITS)
+def test_what_it_waits_for_is_told_and_is_good_where_that_may_live(link, kind):
+    links = {1: (Link(told="a thing", **link),)}
+    found = judge(1, seen(process(1, thread(1, **READS)), links=links, names={9: "feeder.py"}))
+    assert (found.chain.end.kind, found.answer) == (kind, Answer.WAITING)
+    assert found.good == (kind is not Ends.FILE_SYSTEM)
+
+
+def test_the_other_end_of_a_pipe_is_named():
+    links = {1: (Link(told="a pipe", kind="pipe", peers=(9,)),)}
+    reads = process(1, thread(1, **READS))
+    found = judge(1, seen(reads, links=links, names={9: "python loader.py"}))
+    assert "process 9 (python loader.py)" in found.summary
+
+
+def test_a_connection_of_a_process_with_itself_is_a_dead_end():
+    links = {1: (Link(told="a socket to port 80 of this machine", kind="tcp", only_own=True),)}
+    found = judge(1, seen(process(1, thread(1, **READS)), links=links))
+    assert (found.answer, found.good) == (Answer.STALLED, False)
+    assert "port 80 of this machine, which nobody else has open" in found.summary
+
+
+def test_a_heartbeat_beside_a_main_thread_that_hangs_does_not_save_it():
+    beats = sleeps(0.4)
+    before = process(1, thread(1), thread(2, cpu_s=0.01, **beats))
+    later = process(1, thread(1), thread(2, cpu_s=0.01, switches=44, **beats))
+    stacks = twice(
+        stack("pthread_mutex_lock", "py:step"), stack("time_sleep", "py:beat", tid=2, main=False)
+    )
+    futexes = {1: Futex(kind="mutex", owner=1, sharers=(1,), where="heap")}
+    found = judge(1, seen(before, later=(later,), stacks=stacks, futexes=futexes))
+    assert found.answer is Answer.DEADLOCK
+    assert "waits for itself to release a lock" in found.summary
+
+
+GPU = {"stacks": twice(WAITS_IN_EVAL), "on_gpu": frozenset({1})}
+NVIDIA = replace(ALONE, devices=("/dev/nvidia0",))
+
+
+@pytest.mark.parametrize(
+    ("use", "expected", "good"),
+    [
+        ({"gpu": ("NVIDIA H100, 100 %, 9 MiB",)}, Answer.ALIVE, True),
+        ({"gpu": ("NVIDIA H100, 0 %, 9 MiB",)}, Answer.STALLED, False),
+        ({"gpu_use": GpuUse(own=97, named=True)}, Answer.ALIVE, True),
+        ({"gpu_use": GpuUse(own=0, named=True, others=True, busy=99)}, Answer.STALLED, False),
+        ({"gpu_use": GpuUse(named=True, others=True, busy=99)}, Answer.STALLED, False),
+        ({"gpu_use": GpuUse(busy=99)}, Answer.ALIVE, True),
+        ({"gpu_use": GpuUse(busy=0)}, Answer.STALLED, False),
+        ({}, Answer.STALLED, False),
+    ],
+)
+def test_a_gpu_is_waited_for_while_it_works_for_the_process(use, expected, good):
+    found = judge(1, seen(process(), around=NVIDIA, **GPU, **use))
+    assert (found.answer, found.good) == (expected, good)
+
+
+def test_what_has_gone_has_ended():
+    gone = judge(1, seen(process(), later=(process(2),)))
+    assert (gone.answer, gone.good) == (Answer.ENDED, True)
+
+
+def test_a_number_given_to_another_process_is_not_taken_for_the_same():
+    found = seen(process())
+    first, last = found.windows[-1][0], found.windows[-1][-1]
+    other = replace(last, more={1: More(started=99)})
+    assert motion(((first, other),), 1).came_or_went
+    assert not motion(((first, last),), 1).came_or_went
+
+
+def test_each_end_has_an_answer_and_what_must_act_is_not_good():
+    assert OF_END.keys() == set(Ends)
+    assert not GOOD_ENDS & {
+        Ends.DEAD, Ends.CYCLE, Ends.SPINS, Ends.STOPPED, Ends.TRACED, Ends.MEMORY, Ends.GPU_IDLE,
+        Ends.FILE_SYSTEM, Ends.UNKNOWN, Ends.PEERS,
+    }  # fmt: skip
+
+
+# --- without a debugger's rights -----------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("wchan", "expected", "good"),
+    [
+        ("hrtimer_nanosleep", Answer.ASLEEP, True),
+        ("sigsuspend", Answer.WAITING, True),
+        ("anon_pipe_read", Answer.WAITING, True),
+        ("do_sys_poll", Answer.WAITING, True),
+        ("futex_do_wait", Answer.STALLED, False),
+        ("", Answer.STALLED, False),
+        (None, Answer.STALLED, False),
+    ],
+)
+def test_the_kernels_own_function_stands_in_for_the_system_call(wchan, expected, good):
+    found = judge(1, seen(process(1, thread(1, syscall=None, wchan=wchan))))
+    assert (found.answer, found.good) == (expected, good)
+    assert found.evidence["detector"] == "chain"
+
+
+def test_so_it_does_for_a_child():
+    parent = process(1, thread(1, syscall=None, wchan="do_wait"))
+    child = process(2, thread(2, **RUNNING), ppid=1)
+    found = judge(1, seen(parent, child, later=(parent, busy(child))))
+    assert (found.answer, found.decided_by) == (Answer.ALIVE, 2)
+
+
+def test_what_cannot_be_read_is_not_called_dead_for_sure():
+    found = judge(1, seen(process(1, thread(1, syscall=None, wchan="futex_do_wait"))))
+    assert (found.answer, found.sure) == (Answer.STALLED, False)
+    assert "whether it has a timeout may not be read" in found.summary
+
+
+@pytest.mark.parametrize(
+    ("futex", "sure"),
+    [
+        (None, False),
+        (Futex(kind="shared", sharers=(1,), complete=False, where="anonymous"), False),
+        (Futex(kind="shared", sharers=(1,), where="/data/lock"), False),
+        (Futex(kind="shared", sharers=(1,), where="anonymous"), True),
+    ],
+)
+def test_a_lock_that_others_may_share_is_no_dead_end(futex, sure):
+    main, armed = process(1, thread(1, **SHARED)), replace(ALONE, timers=1)
+    found = judge(1, seen(main, around=armed, futexes={1: futex} if futex else {}))
+    assert (found.answer, found.sure) == (Answer.STALLED, sure)
+    assert ("other processes may share" in found.summary) != sure
+
+
+# --- trees ---------------------------------------------------------------------------------------
+
+
+def rank(pid, main):
+    return process(pid, main, ppid=1)
+
+
+def test_a_launcher_is_as_its_ranks_are():
+    spins = rank(3, thread(3, **RUNNING))
+    asleep = rank(2, thread(2, **calls(PAUSE)))
+    found = judge_tree(seen(LAUNCHER, asleep, spins, later=(LAUNCHER, asleep, busy(spins))))
+    assert (found.answer, found.good, found.decided_by) == (Answer.ALIVE, True, 3)
+
+
+def test_one_rank_that_is_stopped_is_told_where_the_others_do_not_go_on():
+    works = [rank(pid, thread(pid, **RUNNING)) for pid in (2, 3)]
+    stopped = process(4, thread(4, state="T"), ppid=1, state="T")
+    before = (LAUNCHER, *works, stopped)
+    found = judge_tree(seen(*before, later=(LAUNCHER, *map(busy, works), stopped)))
+    assert (found.answer, found.good) == (Answer.ALIVE, True)
+    assert found.by_pid[4].answer is Answer.STOPPED
+    alone = judge_tree(seen(LAUNCHER, stopped, later=(LAUNCHER, stopped)))
+    assert (alone.answer, alone.decided_by, alone.good) == (Answer.STOPPED, 4, False)
+    assert [one.pid for one in alone.processes] == [4, 1]
+
+
+def test_a_child_that_sleeps_is_waited_for_as_it_sleeps():
+    for left, good in ((600.0, True), (86_400.0, False)):
+        found = judge_tree(seen(LAUNCHER, rank(2, thread(2, **sleeps(left)))))
+        assert (found.good, found.decided_by) == (good, 2)
+
+
+def test_a_child_that_has_ended_is_seen_and_no_one_waits_for_it():
+    ended = process(2, thread(2, state="Z"), ppid=1, state="Z")
+    found = judge_tree(seen(LAUNCHER, ended))
+    assert not found.good
+    assert "waits for a child process" in found.summary
+
+
+def test_the_root_is_alive_whatever_its_children_do():
+    dead = rank(2, thread(2))
+    found = judge_tree(seen(SPIN, dead, later=(busy(SPIN), dead)))
+    assert found.answer is Answer.ALIVE
+
+
+def test_a_wrapper_is_dead_as_what_it_wraps():
+    """Whatever signals and timers it has of its own, as timeout(1) does."""
+    outer = process(1, thread(1, **calls(PAUSE)))
+    inner = process(2, thread(2), ppid=1)
+    found = judge_tree(seen(outer, inner))
+    assert (found.answer, found.decided_by) == (Answer.DEADLOCK, 2)
+
+
+@given(st.lists(st.sampled_from([5.0, 86_400.0, None]), min_size=2, max_size=5))
+def test_the_process_that_decides_is_told_first_and_none_is_left_out(sleepers):
+    children = [
+        rank(pid, thread(pid) if left is None else thread(pid, **sleeps(left)))
+        for pid, left in enumerate(sleepers, 2)
+    ]
+    found = judge_tree(seen(LAUNCHER, *children))
+    assert found.processes[0].pid == found.decided_by
+    assert {one.pid for one in found.processes} == {1, *(one.pid for one in children)}
+    assert found.good == (5.0 in sleepers)
+    assert (found.answer is Answer.DEADLOCK) == (set(sleepers) == {None})
