@@ -40,8 +40,8 @@ class Surroundings(msgspec.Struct, frozen=True, kw_only=True):
     pending: bool | None = None
     """Whether a signal is waiting to be delivered that is not blocked."""
     alarm: bool | None = None
-    """Whether an interval timer, which /proc does not show, may be armed: SIGALRM has a handler, or
-    this is a child that was started by exec, over which a timer is kept."""
+    """Whether an interval timer, which /proc does not show, may be armed. True where SIGALRM has a
+    handler. None where a timer would end the process and the process was not asked for it."""
     timers: int | None = None
     """POSIX timers."""
     devices: tuple[str, ...] | None = None

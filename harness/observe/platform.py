@@ -67,6 +67,12 @@ class Platform(Protocol):
     def relations(self, processes: Sequence[Process]) -> Relations:
         """Who could end the waits of `processes`: owners of locks, holders of pipes, peers."""
 
+    def interval_timers(self, pids: Sequence[int]) -> Mapping[int, bool]:
+        """By process whether ITIMER_REAL is armed, as far as that can be found out.
+
+        To be asked, one thread of each is stopped for a moment.
+        """
+
     def more(self, process: Process) -> More | None:
         """What else a deep look reads of a process."""
 

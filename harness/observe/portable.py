@@ -65,6 +65,9 @@ class Portable:
     def relations(self, processes: Sequence[Process]) -> Relations:
         return Relations()
 
+    def interval_timers(self, pids: Sequence[int]) -> Mapping[int, bool]:
+        return {}
+
     def more(self, process: Process) -> More | None:
         return None
 

@@ -9,7 +9,7 @@ the set, such as a heartbeat or a monitor, cannot wake anybody in it. Pure.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 from harness import syscalls
 from harness.detect import deadlock
@@ -35,9 +35,15 @@ _MAY_SHOW = ("futex", "rt_mutex")
 
 
 def closed(
-    starts: Sequence[Node], looks: Sequence[World], known: Observation
+    starts: Sequence[Node],
+    looks: Sequence[World],
+    known: Observation,
+    waited: Collection[int] = (),
 ) -> tuple[Reason, ...]:
-    """Reasons against the claim that none of `starts` will ever run again; empty when proven."""
+    """Reasons against the claim that none of `starts` will ever run again; empty when proven.
+
+    `waited`: processes whose end would wake somebody who is not looked at here.
+    """
     arch = known.arch
     if arch not in syscalls.TABLES:
         return (Reason("machine", f"system calls of {arch} are not known here"),)
@@ -46,6 +52,7 @@ def closed(
     members: dict[Node, None] = dict.fromkeys(starts)
     todo = list(members)
     reasons: list[Reason] = []
+    ends = set(waited)
     while todo:
         node = todo.pop()
         process = processes.get(node.pid)
@@ -55,6 +62,7 @@ def closed(
         wakers = _wakers(node, process, thread, world, known)
         if isinstance(wakers, Reason):
             return (wakers,)
+        ends.update(waker.pid for waker in wakers if waker.pid != node.pid)
         for waker in wakers:
             if waker not in members:
                 members[waker] = None
@@ -63,7 +71,7 @@ def closed(
             return (Reason("too_many", f"more than {_MOST} threads could have a part in it"),)
     reasons += deadlock.still(looks, {node.tid for node in members})
     for pid in dict.fromkeys(node.pid for node in members):
-        reasons += deadlock.alone(processes[pid], world.surroundings.get(pid))
+        reasons += deadlock.alone(processes[pid], world.surroundings.get(pid), pid in ends)
         if pid in known.shares:
             reasons.append(Reason("shared_memory", f"process {pid} may share its parent's memory"))
     return tuple(dict.fromkeys(reasons))

@@ -8,7 +8,7 @@ from harness.errors import UsageError
 from harness.model import Machine, Process
 from harness.model.world import More, Relations, World
 from harness.observe.linux import deep as deep_look
-from harness.observe.linux import files, memory, reading, relations, tree
+from harness.observe.linux import files, memory, reading, real_timer, relations, tree
 
 
 class Linux:
@@ -62,6 +62,9 @@ class Linux:
 
     def relations(self, processes: Sequence[Process]) -> Relations:
         return relations.relations(processes, self.arch)
+
+    def interval_timers(self, pids: Sequence[int]) -> Mapping[int, bool]:
+        return real_timer.timers(pids)
 
     def more(self, process: Process) -> More | None:
         return deep_look.more(process)
