@@ -137,6 +137,22 @@ class Relations(msgspec.Struct, frozen=True, kw_only=True):
     """Processes that share, or may share, their memory with their parents."""
 
 
+class Hold(msgspec.Struct, frozen=True, kw_only=True):
+    """A process that no signal ends, and what holds it."""
+
+    pid: int
+    name: str = ""
+    state: str = ""
+    wait: str = "does not end"
+    """What it does, in words that follow its name: `waits for the file data`."""
+    mount: str | None = None
+    fs: str | None = None
+    served_by: tuple[int, ...] = ()
+    """The processes that answer for its file system."""
+    remedies: tuple[str, ...] = ()
+    """Commands of which each would end it. They harm who else uses the file system or group."""
+
+
 class More(msgspec.Struct, frozen=True, kw_only=True):
     """What a deep look reads of a process beyond `Process`. None: could not be read."""
 

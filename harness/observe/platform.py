@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Protocol
 
 from harness.model import Machine, Process
-from harness.model.world import More, Relations, World
+from harness.model.world import Hold, More, Relations, World
 from harness.observe.linux.platform import Linux
 from harness.observe.macos.platform import MacOS
 from harness.observe.portable import Portable
@@ -72,6 +72,9 @@ class Platform(Protocol):
 
         To be asked, one thread of each is stopped for a moment.
         """
+
+    def holds(self, pids: Iterable[int]) -> tuple[Hold, ...]:
+        """Say where processes are held that no signal ends, without those that have ended."""
 
     def more(self, process: Process) -> More | None:
         """What else a deep look reads of a process."""
