@@ -16,8 +16,9 @@ from harness import syscalls
 from harness.attach import launchers
 from harness.detect.activity import has_ended, process_at
 from harness.detect.compilers import COMPILERS
+from harness.detect.deadlock import LOOKS, SPAN_S
 from harness.detect.observation import Observation
-from harness.detect.tree import Tree, judge_tree
+from harness.detect.tree import Tree, judge_tree, unasked
 from harness.detect.verdicts import Answer
 from harness.observe import platform, process_names
 from harness.stacks.capture import StackCapture
@@ -73,6 +74,13 @@ def watch(pid: int, seconds: float, folder: Path, may_signal: bool = False) -> W
         taker.take(in_doubt, "2", seen)
         seen = change(seen, stacks=taker.stacks.stacks())
         tree = judge_tree(seen)
+    if (asked := unasked(seen)) and gatherer.ask(asked):
+        # Their threads have moved: what was seen before that proves nothing.
+        stacks = seen.stacks
+        windows = [gatherer.window(SPAN_S, LOOKS)]
+        if windows[-1][-1].processes:
+            seen = change(job.complete(gatherer.complete(windows)), stacks=stacks)
+            tree = judge_tree(seen)
     return Watched(
         seen=seen,
         tree=tree,

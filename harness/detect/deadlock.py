@@ -42,6 +42,8 @@ class Reason(msgspec.Struct, frozen=True):
 
     code: str
     told: str
+    pid: int | None = None
+    """The process to be asked, where the answer to one question could take the reason away."""
 
 
 def still(looks: Sequence[World], tids: Collection[int]) -> Iterator[Reason]:
@@ -64,11 +66,20 @@ def _mark(look: World, tids: Collection[int]) -> frozenset[tuple[object, ...]]:
     )  # fmt: skip
 
 
-def alone(process: Process, around: Surroundings | None) -> Iterator[Reason]:
-    """Against what could wake the process from outside its threads."""
+def unasked(reasons: Sequence[Reason]) -> frozenset[int]:
+    """The processes to be asked for their interval timers, where nothing else stands against it."""
+    pids = [reason.pid for reason in reasons]
+    return frozenset(pid for pid in pids if pid is not None and None not in pids)
+
+
+def alone(process: Process, around: Surroundings | None, waited: bool) -> Iterator[Reason]:
+    """Against what could wake the process from outside its threads.
+
+    `waited` says whether the end of the process would wake somebody.
+    """
     who = f"process {process.pid}"
-    known = around is not None and None not in msgspec.structs.astuple(around)
-    if around is None or not known:
+    read = {} if around is None else msgspec.structs.asdict(around) | {"alarm": False}
+    if around is None or None in read.values():
         yield Reason("unreadable", f"not everything about {who} could be read")
         return
     if around.tracer:
@@ -79,6 +90,8 @@ def alone(process: Process, around: Surroundings | None) -> Iterator[Reason]:
         yield Reason("timer", f"{who} has {around.timers} POSIX timers")
     if around.alarm:
         yield Reason("timer", f"an interval timer of {who} may be armed")
+    if around.alarm is None and waited:
+        yield Reason("timer_unknown", f"an interval timer may end {who}", process.pid)
     if around.devices:
         yield Reason("device", f"{who} has {around.devices[0]} open, which works on its own")
     if around.asynchronous:

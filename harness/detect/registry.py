@@ -20,6 +20,7 @@ from harness.detect.chain.links import Chain, End, Ends, Node
 from harness.detect.chain.waits import wait_of
 from harness.detect.compilers import COMPILERS
 from harness.detect.verdicts import GOOD_ENDS, OF_END, Answer, Says
+from harness.model.world import World
 from harness.stacks.wait_rules import Category
 from harness.text import units
 
@@ -128,25 +129,45 @@ def _end(kind: Ends, text: str, answer: Answer) -> Says:
     return Says(answer=answer, summary=text, good=False, chain=chain)
 
 
-def _deadlock(subject: Subject) -> Says | None:
-    """Proven by each window that is long enough for it, the last one included."""
-    facts, observed = subject.facts, subject.facts.observed
+def unasked(subject: Subject) -> frozenset[int]:
+    """The processes to be asked for their interval timers, where a proof lacks nothing else."""
+    starts, _ = subject.starts()
+    reasons = [reason for looks in _enough(subject) for reason in _against(subject, starts, looks)]
+    return deadlock.unasked(reasons) if starts else frozenset()
+
+
+def _enough(subject: Subject) -> list[list[World]]:
+    """The looks of each window that is long enough for a proof."""
+    observed = subject.facts.observed
     windows = [
         [look.worlds[observed.root] for look in window if observed.root in look.worlds]
         for window in observed.windows
     ]
-    enough = [
+    return [
         looks
         for looks in windows
         if len(looks) >= deadlock.LOOKS and looks[-1].t - looks[0].t >= deadlock.SPAN_S
     ]
+
+
+def _against(
+    subject: Subject, starts: tuple[Node, ...], looks: list[World]
+) -> tuple[deadlock.Reason, ...]:
+    inner = _below_wrappers(starts, subject.facts)
+    # Who only waits for children goes on when these end.
+    waited = {node.pid for node in inner if inner != starts}
+    return closed(inner, looks, subject.facts.observed, waited)
+
+
+def _deadlock(subject: Subject) -> Says | None:
+    """Proven by each window that is long enough for it, the last one included."""
+    facts, observed = subject.facts, subject.facts.observed
+    enough = _enough(subject)
     starts, followed = subject.starts()
     if not enough or not starts:
         return None
-    inner = _below_wrappers(starts, facts)
-    for looks in enough:
-        if closed(inner, looks, observed):
-            return None
+    if any(_against(subject, starts, looks) for looks in enough):
+        return None
     chain = follow(starts, facts, followed)
     tids = {link.tid for link in chain.links}
     evidence = deadlock.shown(enough[-1], observed.arch, tids)

@@ -8,6 +8,7 @@ from typing import Any
 
 import msgspec
 
+from harness.detect import registry
 from harness.detect.chain.facts import Facts
 from harness.detect.chain.links import Node
 from harness.detect.observation import Observation
@@ -126,6 +127,14 @@ def judge_tree(observed: Observation, policy: Policy | None = None) -> Tree:
         processes=_ordered(judged, [root.decided_by], observed),
         job=job,
     )
+
+
+def unasked(observed: Observation, policy: Policy | None = None) -> frozenset[int]:
+    """The processes to be asked for their interval timers before a deadlock can be proven."""
+    facts = Facts(observed, policy or Policy())
+    ranks = [pid for pid in ranks_of(observed).values() if pid is not None]
+    pids = dict.fromkeys([observed.root, *ranks])
+    return frozenset().union(*(registry.unasked(Subject(facts, pid)) for pid in pids))
 
 
 def _job(observed: Observation, policy: Policy | None) -> Job | None:

@@ -41,8 +41,8 @@ class Surroundings(msgspec.Struct, frozen=True, kw_only=True):
     pending: bool | None = None
     """True if a signal is waiting to be delivered that is not blocked."""
     alarm: bool | None = None
-    """True if an interval timer, which /proc does not show, may be armed: SIGALRM has a handler, or
-    this is a child that was started by exec, over which a timer is kept."""
+    """True if an interval timer, which /proc does not show, may be armed: SIGALRM has a handler.
+    None where a timer would end the process and the process was not asked for it."""
     timers: int | None = None
     """POSIX timers."""
     devices: tuple[str, ...] | None = None
@@ -136,6 +136,22 @@ class Relations(msgspec.Struct, frozen=True, kw_only=True):
     """By process: those that it has a connection to."""
     shares: frozenset[int] = frozenset()
     """Processes that share, or may share, their memory with their parents."""
+
+
+class Hold(msgspec.Struct, frozen=True, kw_only=True):
+    """A process that no signal ends, and what holds it."""
+
+    pid: int
+    name: str = ""
+    state: str = ""
+    wait: str = "does not end"
+    """What it does, in words that follow its name: `waits for the file data`."""
+    mount: str | None = None
+    fs: str | None = None
+    served_by: tuple[int, ...] = ()
+    """The processes that answer for its file system."""
+    remedies: tuple[str, ...] = ()
+    """Commands of which each would end it. They harm who else uses the file system or group."""
 
 
 class More(msgspec.Struct, frozen=True, kw_only=True):

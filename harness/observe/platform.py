@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Protocol
 
 from harness.model import Machine, Process
-from harness.model.world import More, Relations, World
+from harness.model.world import Hold, More, Relations, World
 from harness.observe.linux.platform import Linux
 from harness.observe.macos.platform import MacOS
 from harness.observe.portable import Portable
@@ -66,6 +66,15 @@ class Platform(Protocol):
 
     def relations(self, processes: Sequence[Process]) -> Relations:
         """Who could end the waits of `processes`: owners of locks, holders of pipes, peers."""
+
+    def interval_timers(self, pids: Sequence[int]) -> Mapping[int, bool]:
+        """By process whether ITIMER_REAL is armed, as far as that can be found out.
+
+        To be asked, one thread of each is stopped for a moment.
+        """
+
+    def holds(self, pids: Iterable[int]) -> tuple[Hold, ...]:
+        """Say where processes are held that no signal ends, without those that have ended."""
 
     def more(self, process: Process) -> More | None:
         """What else a deep look reads of a process."""

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 import psutil
 
 from harness.model import Machine, Process, Thread
-from harness.model.world import More, Relations, World
+from harness.model.world import Hold, More, Relations, World
 
 _STATES = {
     psutil.STATUS_RUNNING: "R",
@@ -64,6 +64,16 @@ class Portable:
 
     def relations(self, processes: Sequence[Process]) -> Relations:
         return Relations()
+
+    def interval_timers(self, pids: Sequence[int]) -> Mapping[int, bool]:
+        return {}
+
+    def holds(self, pids: Iterable[int]) -> tuple[Hold, ...]:
+        return tuple(
+            Hold(pid=pid, name=seen[0].name, state=seen[0].state)
+            for pid in pids
+            if (seen := family(pid)[:1]) and seen[0].state != "Z"
+        )
 
     def more(self, process: Process) -> More | None:
         return None

@@ -26,6 +26,7 @@ from harness.stacks import tools as stack_tools
 from harness.stacks.capture import StackCapture
 from harness.stacks.tools import Tool
 from harness.supervise.clocks import Clocks
+from harness.supervise.interval_timers import IntervalTimers
 
 BETWEEN_S = 0.15
 """Between two looks."""
@@ -47,10 +48,19 @@ class Gatherer:
         self._left = timeouts.Left(platform.current().arch)
         self._names: dict[int, str] = {}
         self.clocks = Clocks(platform.current().arch)
+        self._timers = IntervalTimers(platform.current().interval_timers)
 
     def reset(self) -> None:
         """A step came: what was counted since the last one is over."""
         self.clocks.reset()
+        self._timers.reset()
+
+    def ask(self, pids: Iterable[int]) -> bool:
+        """Ask processes for their interval timers; returns whether a look shows more now.
+
+        One thread of each is stopped for a moment. A proof must rest on looks from after that.
+        """
+        return self._timers.ask(pids, lambda: self.look().processes)
 
     def window(self, seconds: float, least: int = 2) -> Window:
         """Look for so long, and at least `least` times; fewer if the process ends."""
@@ -80,8 +90,15 @@ class Gatherer:
         )
 
     def _known(self, world: World, processes: tuple[Process, ...]) -> World:
-        """`world` without the handler that is ours, and with the timeouts that are left."""
-        surroundings = world.surroundings
+        """`world` without the handler that is ours, with the timeouts that are left, and with what
+        was answered about interval timers."""
+        surroundings = {
+            process.pid: msgspec.structs.replace(around, alarm=self._timers.of(process))
+            if around.alarm is None
+            else around
+            for process in processes
+            if (around := world.surroundings.get(process.pid)) is not None
+        }
         if self._ours:
             # What the worker forks has the handler as well.
             surroundings = {pid: _without_ours(around) for pid, around in surroundings.items()}

@@ -9,8 +9,13 @@ nothing out of its reach. It runs as a plain file, without site-packages: it sta
 
 Lines to the supervisor: `started PID`; `exited STATUS PEAK ROOM`, as of os.wait4, the peak RSS and
 the limit of the address space in bytes (-1 without one);
-`quiet LEFT`, the number of processes that a worker left behind. Lines from it: `reap GRACE`, the
-seconds between TERM and KILL; `keep`: the worker may live on without a supervisor.
+`stuck PID`, of a process that SIGKILL has not ended; `quiet LEFT`, the number of processes that a
+worker left behind. Lines from it: `reap GRACE`, the seconds between TERM and KILL; `keep`: the
+worker may live on without a supervisor.
+
+A thread in a disk wait (D) takes no SIGKILL before what it waits for comes, which a dead file
+system never sends, nor does a control group of the first version while it is frozen. Such a process
+is left after a while: the signal stays with it and ends it then.
 """
 
 from __future__ import annotations
@@ -34,6 +39,10 @@ ORPHAN_GRACE = 2.0
 LINGER_S = 1.0
 """So long what a worker leaves behind may take to end by itself, as Python's resource tracker does
 once it has cleaned up."""
+STUCK_S = 5.0
+"""So long after its SIGKILL a process that does not move is left as it is."""
+_SOON_S, _LATER_S = 0.002, 0.1
+"""Between two looks at what is killed: first, and at most."""
 _PR_SET_PDEATHSIG = 1
 _PR_SET_CHILD_SUBREAPER = 36
 _PR_SET_PTRACER = 0x59616D61
@@ -165,6 +174,37 @@ def _parents() -> list[tuple[int, int, bool]]:
     return found
 
 
+class Stuck:
+    """Which processes a SIGKILL cannot end: they are in D and use no CPU time. Pure."""
+
+    def __init__(self) -> None:
+        self._seen: dict[int, tuple[object, float]] = {}
+
+    def look(self, marks: dict[int, object], now: float) -> set[int]:
+        """`marks` has of each process in D that is killed what shows that it moves."""
+        self._seen = {
+            pid: self._seen[pid] if self._seen.get(pid, (None,))[0] == mark else (mark, now)
+            for pid, mark in marks.items()
+        }
+        return {pid for pid, (_, since) in self._seen.items() if now - since >= STUCK_S}
+
+
+def _in_kernel(pid: int) -> object:
+    """The CPU times of the threads of a process that are left; None if one is not in D."""
+    times = []
+    try:
+        for tid in os.listdir(f"/proc/{pid}/task"):
+            with open(f"/proc/{pid}/task/{tid}/stat", "rb") as file:
+                fields = file.read().rpartition(b")")[2].split()
+            if fields[0] not in (b"Z", b"X"):
+                times.append((tid, *fields[11:13]))
+            if fields[0] not in (b"D", b"Z", b"X"):
+                return None
+    except OSError:
+        return None
+    return tuple(times) or None
+
+
 def _signal(pids: list[int], number: int) -> set[int]:
     """Send it to all; returns those that may not be signalled, as what sudo has started."""
     beyond = set()
@@ -196,7 +236,10 @@ class Guard:
         """Whether the kernel has said so: that none is left is certain."""
         self._calm = Calm()
         self._beyond: set[int] = set()
-        """What is left, and may not be signalled by us."""
+        """What is left, and may not be signalled by us, or does not end by that."""
+        self._stuck = Stuck()
+        self._pause = _SOON_S
+        self._before: list[int] = []
         self._worker = _spawn(command)
         self._status: int | None = None
         # The worker has its own copies now; ours would keep the pipes open after it.
@@ -228,10 +271,20 @@ class Guard:
             if self._status is not None and time.monotonic() >= self._lingers_until:
                 self._end_what_is_left()
             if left and self._reap_at is not None and time.monotonic() >= self._reap_at:
-                self._beyond |= _signal(left, signal.SIGKILL)
-                self._wait(0.002)
+                self._kill(left)
             else:
                 self._wait(self._patience(left))
+
+    def _kill(self, left: list[int]) -> None:
+        """Send SIGKILL, and wait a little: longer and longer while the same are left."""
+        self._beyond |= _signal(left, signal.SIGKILL)
+        marks = {pid: mark for pid in left if (mark := _in_kernel(pid)) is not None}
+        for pid in self._stuck.look(marks, time.monotonic()) - self._beyond:
+            self._beyond.add(pid)
+            self._tell(f"stuck {pid}")
+        same, self._before = left == self._before, left
+        self._pause = min(_LATER_S, 1.2 * self._pause) if same else _SOON_S
+        self._wait(self._pause)
 
     def _end_what_is_left(self) -> None:
         if self._reap_at is None:
@@ -247,7 +300,8 @@ class Guard:
         children = sys.platform == "linux" and not self._childless
         calm = self._calm.look(left, rest, children)
         # A worker that has just died is no descendant any more, and not yet waited for.
-        return None if calm and self._status is not None else left
+        over = self._status is not None or self._worker in self._beyond
+        return None if calm and over else left
 
     def _ending(self) -> bool:
         return self._status is not None or self._reap_at is not None

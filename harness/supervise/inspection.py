@@ -9,7 +9,8 @@ from pathlib import Path
 
 import msgspec
 
-from harness.detect import spinning
+from harness.detect import deadlock, spinning
+from harness.detect import tree as trees
 from harness.detect.chain.closure import prove
 from harness.detect.deadlock import LOOKS
 from harness.detect.observation import Look, Observation
@@ -60,7 +61,13 @@ class Prover:
         if len(worlds) < LOOKS:
             return None
         seen = self._gatherer.complete([tuple(self._looks)])
-        return None if prove(worlds, seen) else seen
+        reasons = prove(worlds, seen)
+        if not reasons:
+            return seen
+        if (pids := deadlock.unasked(reasons)) and self._gatherer.ask(pids):
+            # Their threads have moved: it is proven anew, by looks from now on.
+            self._looks.clear()
+        return None
 
 
 class Inspected(msgspec.Struct, frozen=True, kw_only=True):
@@ -159,6 +166,14 @@ class Inspector:
         self._history.append(self._spinning(seen))
         seen = change(seen, spins=spinning.spins(self._history, self._policy))
         tree = judge_tree(seen, self._policy)
+        if (asked := trees.unasked(seen, self._policy)) and gatherer.ask(asked):
+            # Their threads have moved: what was seen before that proves nothing.
+            windows = [gatherer.window(WINDOW_S, LOOKS)]
+            if not windows[-1][-1].processes:
+                return
+            again = gatherer.complete(windows, self._stop)
+            seen = change(seen, windows=again.windows, links=again.links, futexes=again.futexes)
+            tree = judge_tree(seen, self._policy)
         if since == self._since and not self._stop.is_set():
             self.last = Inspected(t=began, tree=tree, observed=seen, alive=alive(tree, seen))
 

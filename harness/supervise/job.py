@@ -36,7 +36,7 @@ from harness.model import (
 )
 from harness.model.beats import BETWEEN
 from harness.observe import processes as observe
-from harness.supervise import evidence, launch
+from harness.supervise import evidence, launch, not_ended
 from harness.supervise.doubt import Standing, deciding, is_dead, proven, suspected
 from harness.supervise.gather import Gatherer
 from harness.supervise.handling import Handling
@@ -416,6 +416,8 @@ class Job:
             return f"it was then killed by {process.signal}"
         if process.exit_code is not None:
             return f"it then exited with code {process.exit_code}"
+        if process.not_ended:
+            return "its guard was killed, and it could not be ended"
         return "then its guard was killed, and it ended with it"
 
     def _keep(self) -> None:
@@ -470,6 +472,8 @@ class Job:
             rss_peak=max(self.rss_peak, process.rss_peak or 0) or None,
         )
         ending = self._completed(ending)
+        left = not_ended.find(process.not_ended)
+        ending = msgspec.structs.replace(ending, findings=(*ending.findings, *left))
         written = record.load(self.folder)
         self.error, self.mlx = written.error, written.mlx
         return classify.classify(written, ending, self.info, self.spec.settings, self.spec.repeat)

@@ -87,6 +87,8 @@ class Launched:
         self.rss_peak: int | None = None
         self.address_space: int | None = None
         self.left_behind = 0
+        self.not_ended: tuple[int, ...] = ()
+        """Processes that no signal ends, left as they are."""
         self.quiet = False
         self.kept = False
 
@@ -118,6 +120,8 @@ class Launched:
         elif words[0] == "exited":
             self.status, self.rss_peak = int(words[1]), int(words[2])
             self.address_space = int(words[3]) if int(words[3]) >= 0 else None
+        elif words[0] == "stuck":
+            self.not_ended += (int(words[1]),)
         elif words[0] == "quiet":
             self.left_behind, self.quiet = int(words[1]), True
 
@@ -157,9 +161,11 @@ class Launched:
 
         The worker itself dies with its guard (Linux); what it started would live on.
         """
-        for _ in range(10):  # what is killed may have started something in between
-            found = [p for p in psutil.process_iter() if self._is_ours(p)]
-            if not found:
+        end = time.monotonic() + guard.STUCK_S
+        # What is killed may have started something in between.
+        while found := [p for p in psutil.process_iter() if self._is_ours(p)]:
+            if time.monotonic() > end:
+                self.not_ended = tuple(process.pid for process in found)
                 break
             for process in found:
                 with contextlib.suppress(psutil.Error):
@@ -180,7 +186,8 @@ class Launched:
         self._guard.wait()
         self.channel.close()
         for relay in self._relays:
-            relay.join(5.0)
+            # What does not end has the output open, and writes nothing.
+            relay.finish(leave=bool(self.not_ended))
         if self.temporary is not None:
             if keep_kernels:
                 kernel_cache.keep(self.temporary, kernel_cache.store())

@@ -17,6 +17,8 @@ from pathlib import Path
 from typing import IO
 
 KEEP = 1 << 20
+LAST_S = 5.0
+"""So long, at most, the last output is waited for."""
 
 
 class Log:
@@ -117,6 +119,7 @@ class Relay(threading.Thread):
     """Passes one output on as fast as it comes: to whoever sees it, to its log, to who listens.
 
     Ends when every writer is gone, or, as a pipe between two programs would, when who sees it is.
+    `finish` can end it before that.
     """
 
     def __init__(
@@ -126,7 +129,18 @@ class Relay(threading.Thread):
         self._output = output
         self._log = Log(folder / output.log)
         self._hear = hear
+        self._left, self._leave = os.pipe()
         self.start()
+
+    def finish(self, leave: bool = False) -> None:
+        """Wait for the end. With `leave` it comes as soon as what is there by now has been read,
+        whether or not a writer is left."""
+        if leave:
+            os.write(self._leave, b"!")
+        self.join(LAST_S)
+        if not self.is_alive():
+            os.close(self._left)
+            os.close(self._leave)
 
     def run(self) -> None:
         while (data := self._read()) and self._show(data):
@@ -138,6 +152,12 @@ class Relay(threading.Thread):
         self._log.close()
 
     def _read(self) -> bytes:
+        waits = select.poll()
+        for file in (self._output.source, self._left):
+            waits.register(file, select.POLLIN)
+        ready = [file for file, _ in waits.poll()]
+        if self._output.source not in ready:
+            return b""
         try:
             return os.read(self._output.source, 1 << 18)
         except OSError:  # how a pseudo-terminal says that nobody has it open any more

@@ -9,7 +9,7 @@ the set, such as a heartbeat or a monitor, cannot wake anybody in it. Pure.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 from harness import syscalls
 from harness.detect import deadlock
@@ -36,9 +36,15 @@ _MAY_SHOW = ("futex", "rt_mutex")
 
 
 def closed(
-    starts: Sequence[Node], looks: Sequence[World], known: Observation
+    starts: Sequence[Node],
+    looks: Sequence[World],
+    known: Observation,
+    waited: Collection[int] = (),
 ) -> tuple[Reason, ...]:
-    """Reasons against the claim that none of `starts` will ever run again; empty when proven."""
+    """Reasons against the claim that none of `starts` will ever run again; empty when proven.
+
+    `waited`: processes whose end would wake somebody who is not looked at here.
+    """
     arch = known.arch
     if arch not in syscalls.TABLES:
         return (Reason("machine", f"system calls of {arch} are not known here"),)
@@ -47,6 +53,7 @@ def closed(
     members: dict[Node, None] = dict.fromkeys(starts)
     todo = list(members)
     reasons: list[Reason] = []
+    ends = set(waited)
     while todo:
         node = todo.pop()
         process = processes.get(node.pid)
@@ -56,6 +63,7 @@ def closed(
         wakers = _wakers(node, process, thread, world, known)
         if isinstance(wakers, Reason):
             return (wakers,)
+        ends.update(waker.pid for waker in wakers if waker.pid != node.pid)
         for waker in wakers:
             if waker not in members:
                 members[waker] = None
@@ -65,7 +73,7 @@ def closed(
     reasons += deadlock.still(looks, {node.tid for node in members})
     inside = dict.fromkeys(node.pid for node in members)
     for pid in inside:
-        reasons += deadlock.alone(processes[pid], world.surroundings.get(pid))
+        reasons += deadlock.alone(processes[pid], world.surroundings.get(pid), pid in ends)
     for process in world.processes:
         # A thread of either could wake one of the other through what is called a private futex.
         if process.pid in known.shares and inside.keys() & {process.pid, process.ppid}:

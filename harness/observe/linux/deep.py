@@ -9,7 +9,6 @@ from harness.model import Process
 from harness.model.world import More, Surroundings, World
 from harness.observe.linux import files, reading, tree
 
-_ADDR_NO_RANDOMIZE = 0x0040000
 _CALLED = (signal.SIGIO, signal.SIGURG)
 """Signals that a file sends to its owner, which the kernel does not show. The owner need not be who
 has the file open. Without a handler SIGURG does nothing."""
@@ -42,8 +41,6 @@ _NOT_SENT = frozenset(
 """Signals whose handlers say nothing about what others might send: a runtime's own, those for
 faults, and those that are asked for elsewhere here."""
 _TIMERS = "timers"
-_START_OF_STACK = 25
-"""Its place among a stat's fields after the name. The address is drawn anew at each exec."""
 
 
 def world(pid: int, guard: int | None = None) -> World:
@@ -54,19 +51,10 @@ def world(pid: int, guard: int | None = None) -> World:
     roots = [pid] if guard is None else [pid, guard]
     seen, unseen = tree.family(roots, deep=True)
     found = tuple(one for one in seen if one.pid != guard)
-    stacks = {process.pid: _start_of_stack(process.pid) for process in found}
     return World(
         t=time.monotonic(),
         processes=found,
-        surroundings={
-            # A child whose stack begins where its parent's does was forked and has not called exec.
-            process.pid: _surroundings(
-                process.pid,
-                process.ppid in stacks
-                and (stacks[process.ppid] != stacks[process.pid] or _not_random(process.pid)),
-            )
-            for process in found
-        },
+        surroundings={process.pid: _surroundings(process.pid) for process in found},
         unseen=unseen,
     )
 
@@ -99,19 +87,7 @@ def _number(path: str, label: bytes) -> int | None:
     return int(words[1]) if len(words) > 1 else None
 
 
-def _not_random(pid: int) -> bool:
-    """Whether its addresses are not drawn at random, so that they tell nothing of an exec."""
-    personality = reading.read(f"/proc/{pid}/personality") or b"0"
-    fixed = reading.read("/proc/sys/kernel/randomize_va_space").strip() == b"0"
-    return fixed or bool(int(personality, 16) & _ADDR_NO_RANDOMIZE)
-
-
-def _start_of_stack(pid: int) -> str | None:
-    stat = reading.stat(f"/proc/{pid}/stat")
-    return stat and stat[1][_START_OF_STACK]
-
-
-def _surroundings(pid: int, executed: bool) -> Surroundings:
+def _surroundings(pid: int) -> Surroundings:
     status = {
         line.partition(b":")[0]: line.partition(b":")[2].split()
         for line in reading.read(f"/proc/{pid}/status").splitlines()
@@ -122,7 +98,7 @@ def _surroundings(pid: int, executed: bool) -> Surroundings:
     return Surroundings(
         tracer=int(status[b"TracerPid"][0]) if b"TracerPid" in status else None,
         pending=_pending(status),
-        alarm=_alarm(status, executed),
+        alarm=_alarm(status),
         timers=_timers(pid, status),
         devices=devices,
         asynchronous=asynchronous,
@@ -144,17 +120,16 @@ def _pending(status: dict[bytes, list[bytes]]) -> bool | None:
     return bool((ours | shared) & ~blocked)
 
 
-def _alarm(status: dict[bytes, list[bytes]], executed: bool) -> bool | None:
-    """Whether an interval timer may be armed that would end a wait.
+def _alarm(status: dict[bytes, list[bytes]]) -> bool | None:
+    """True where SIGALRM has a handler, False where it is ignored, None where it has neither.
 
-    Without a handler it ends its process, which wakes a parent that waits. A fork disarms it and an
-    exec does not: `perl -e 'alarm 9; exec ...'` is how some limit a command's time.
+    Then an interval timer, if one is armed, ends the process, which wakes a parent that waits. A
+    fork disarms it and an exec does not: `perl -e 'alarm 9; exec ...'` is how some limit a
+    command's time.
     """
-    caught = _has(status, b"SigCgt", signal.SIGALRM)
-    ignored = _has(status, b"SigIgn", signal.SIGALRM)
-    if caught is None or ignored is None:
-        return None
-    return caught or (executed and not ignored)
+    if _has(status, b"SigCgt", signal.SIGALRM):
+        return True
+    return False if _has(status, b"SigIgn", signal.SIGALRM) else None
 
 
 def _has(status: dict[bytes, list[bytes]], mask: bytes, number: int) -> bool | None:

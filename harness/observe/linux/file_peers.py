@@ -187,7 +187,7 @@ def waited_for(process: Process, thread: Thread, arch: str, ends: Ends) -> tuple
         if (link := _one(pid, each, name, ends)) is not None
     ]
     if not links and thread.wchan == _FUSE_WAITS:
-        return (_on_fuse(pid, thread.syscall == _FAULT, ends),)
+        return (on_fuse(pid, thread.syscall == _FAULT, ends),)
     # A thread that polls has pipes of its own among them, to be woken by: they say nothing.
     telling = [link for link in links if not (link.only_own and len(links) > 1)]
     return tuple(dict.fromkeys(telling))
@@ -220,7 +220,7 @@ def _opening(pid: int, name: str, thread: Thread, ends: Ends) -> Link | None:
     return ends.file(f"the file {told} to be opened", mount)
 
 
-def _on_fuse(pid: int, fault: bool, ends: Ends) -> Link:
+def on_fuse(pid: int, fault: bool, ends: Ends) -> Link:
     """The FUSE file system that a call waits for which names no open file, such as a close."""
     fuse = [mount for mount in ends.mounts(pid) if mount.fuse]
     if fault:

@@ -57,6 +57,13 @@ class Groups:
             )
         return self._known[text]
 
+    def frozen_in(self, pid: int) -> str | None:
+        """The folder of the group, its own or one around it, that stops a process."""
+        text = self._groups(pid)
+        folders = (*(self._folders(text, "") or ()), *(self._folders(text, _FREEZER) or ()))
+        # The outermost one holds those inside, and its thaw is the one that counts.
+        return next((one for one in reversed(folders) if _stops(one)), None)
+
     def under_oom(self, pid: int) -> bool | None:
         answers = [
             b"under_oom 1" in text.splitlines()

@@ -1,0 +1,66 @@
+"""Processes that could not be ended: which, what holds them, and what would end them."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Sequence
+
+import msgspec
+
+from harness.model import Finding
+from harness.model.finding import warning
+from harness.model.world import Hold
+from harness.observe import platform, process_names
+from harness.text.units import plural
+
+_LOOK_S = 3.0
+"""So long, at most, they are looked at: what holds them could hold who looks."""
+
+
+def find(pids: Sequence[int]) -> tuple[Finding, ...]:
+    """The finding that names them; none where no process is left."""
+    if not pids:
+        return ()
+    holds = _looked_at(pids)
+    if not holds:
+        return ()
+    told = "; ".join(_describe(hold) for hold in holds[:4])
+    more = f"; and {plural(len(holds) - 4, 'other process', 'other processes')}" * (len(holds) > 4)
+    return (
+        warning(
+            "not_ended",
+            f"SIGKILL did not end {plural(len(holds), 'process', 'processes')}: {told}{more}",
+            processes=[msgspec.to_builtins(hold) for hold in holds],
+        ),
+    )
+
+
+def _looked_at(pids: Sequence[int]) -> tuple[Hold, ...]:
+    """Where they are held; their numbers alone where the look itself takes too long."""
+    found: list[tuple[Hold, ...]] = []
+
+    def look() -> None:
+        found.append(platform.current().holds(pids))
+
+    thread = threading.Thread(target=look, name="not ended", daemon=True)
+    thread.start()
+    thread.join(_LOOK_S)
+    return found[0] if found else tuple(Hold(pid=pid) for pid in pids)
+
+
+def _describe(hold: Hold) -> str:
+    name = f" ({hold.name})" if hold.name else ""
+    state = f" is in state {hold.state} and" if hold.state else ""
+    text = f"process {hold.pid}{name}{state} {hold.wait}"
+    if hold.mount is not None:
+        text += f" on {hold.mount} ({hold.fs})"
+    if hold.served_by:
+        text += f", which {' and '.join(map(_server, hold.served_by[:2]))} serves"
+    if hold.remedies:
+        text += f". To end it: {' or '.join(f'`{remedy}`' for remedy in hold.remedies)}"
+    return text
+
+
+def _server(pid: int) -> str:
+    named = " ".join(process_names.named(pid))
+    return f"process {pid}" + (f" ({named})" if named else "")

@@ -1,0 +1,144 @@
+/* A program that rests in one kind of wait, again and again, and ends with 7 when one goes wrong.
+
+   rests KIND TIMER: a child of its own ends each wait after a byte on stdin, and the program then
+   prints a line. TIMER: none, once, again, ran (it has struck) or off (it was armed, and is not). */
+#define _GNU_SOURCE
+#include <errno.h>
+#include <linux/futex.h>
+#include <pthread.h>
+#include <semaphore.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/syscall.h>
+#include <sys/time.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+static struct shared {
+    sem_t posted;
+    int word;
+} *shared;
+static int ends[2];
+static volatile int struck;
+
+static void fail(const char *what) {
+    fprintf(stderr, "%s: %s\n", what, strerror(errno));
+    _exit(7);
+}
+
+static void strike(int number) {
+    (void)number;
+    struck++;
+}
+
+/* The wait is over: after a byte on stdin. */
+static void end_one(void) {
+    char byte;
+    if (read(0, &byte, 1) != 1) _exit(0);
+}
+
+static pid_t ender(const char *kind) {
+    pid_t child = fork();
+    if (child) return child;
+    for (;;) {
+        end_one();
+        if (!strcmp(kind, "pipe")) {
+            if (write(ends[1], "x", 1) != 1) _exit(1);
+        } else if (!strcmp(kind, "registers")) {
+            __atomic_store_n(&shared->word, 1, __ATOMIC_SEQ_CST);
+            syscall(SYS_futex, &shared->word, FUTEX_WAKE, 1, NULL, NULL, 0);
+        } else if (!strcmp(kind, "wait4") || !strcmp(kind, "waitid")) {
+            _exit(5);
+        } else if (sem_post(&shared->posted)) {
+            _exit(1);
+        }
+    }
+}
+
+static void *joined(void *nothing) {
+    if (sem_wait(&shared->posted)) fail("sem_wait");
+    return nothing;
+}
+
+#if defined(__x86_64__)
+/* A futex wait by hand, with a mark in all registers that a call must keep. */
+static void by_hand(void) {
+    register long rdi __asm__("rdi") = (long)&shared->word, rsi __asm__("rsi") = FUTEX_WAIT;
+    register long rdx __asm__("rdx") = 0, r10 __asm__("r10") = 0, r8 __asm__("r8") = 0x1234;
+    register long r9 __asm__("r9") = 0x5678, r12 __asm__("r12") = 0x12aa;
+    register long r13 __asm__("r13") = 0x13aa, r14 __asm__("r14") = 0x14aa;
+    register long r15 __asm__("r15") = 0x15aa, rbx __asm__("rbx") = 0xbbaa;
+    long result = SYS_futex;
+    double lane = 3.5;
+    __asm__ volatile("movq %[lane], %%xmm5\n\tmovq %%rsp, %%xmm6\n\tsyscall\n\t"
+                     "movq %%xmm5, %[lane]"
+                     : "+a"(result), "+r"(rdi), "+r"(rsi), "+r"(rdx), "+r"(r10), "+r"(r8),
+                       "+r"(r9), "+r"(r12), "+r"(r13), "+r"(r14), "+r"(r15), "+r"(rbx),
+                       [lane] "+m"(lane)
+                     :
+                     : "rcx", "r11", "memory", "xmm5", "xmm6");
+    int kept = rdi == (long)&shared->word && rsi == FUTEX_WAIT && rdx == 0 && r10 == 0 &&
+               r8 == 0x1234 && r9 == 0x5678 && r12 == 0x12aa && r13 == 0x13aa && r14 == 0x14aa &&
+               r15 == 0x15aa && rbx == 0xbbaa && lane == 3.5;
+    if (!kept) fail("a register is another");
+    if (result && result != -EAGAIN) fail("futex");
+    if (__atomic_exchange_n(&shared->word, 0, __ATOMIC_SEQ_CST) != 1) fail("woken too early");
+}
+#else
+static void by_hand(void) {
+    if (syscall(SYS_futex, &shared->word, FUTEX_WAIT, 0, NULL, NULL, 0) && errno != EAGAIN)
+        fail("futex");
+    if (__atomic_exchange_n(&shared->word, 0, __ATOMIC_SEQ_CST) != 1) fail("woken too early");
+}
+#endif
+
+static void rest(const char *kind) {
+    static pid_t child;
+    pthread_t thread;
+    siginfo_t ended;
+    char byte;
+    int status;
+    int children = !strcmp(kind, "wait4") || !strcmp(kind, "waitid");
+    if (!child || children) child = ender(kind);
+    if (!strcmp(kind, "wait4")) {
+        if (waitpid(child, &status, 0) != child || WEXITSTATUS(status) != 5) fail("wait4");
+    } else if (!strcmp(kind, "waitid")) {
+        if (waitid(P_PID, child, &ended, WEXITED) || ended.si_status != 5) fail("waitid");
+    } else if (!strcmp(kind, "pipe")) {
+        if (read(ends[0], &byte, 1) != 1) fail("read");
+    } else if (!strcmp(kind, "join")) {
+        if (pthread_create(&thread, NULL, joined, NULL)) fail("pthread_create");
+        if (pthread_join(thread, NULL)) fail("pthread_join");
+    } else if (!strcmp(kind, "registers")) {
+        by_hand();
+    } else if (sem_wait(&shared->posted)) {
+        fail("sem_wait");
+    }
+}
+
+int main(int count, char **words) {
+    struct itimerval long_time = {{0, 0}, {600, 0}}, off = {{0, 0}, {0, 0}};
+    struct sigaction action = {.sa_handler = strike, .sa_flags = SA_RESTART};
+    if (count != 3) return 2;
+    shared = mmap(NULL, sizeof *shared, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    if (shared == MAP_FAILED || sem_init(&shared->posted, 1, 0) || pipe(ends)) fail("start");
+    sigaction(SIGUSR1, &action, NULL);
+    if (!strcmp(words[2], "ran")) {
+        struct itimerval soon = {{0, 0}, {0, 1000}};
+        sigaction(SIGALRM, &action, NULL);
+        setitimer(ITIMER_REAL, &soon, NULL);
+        while (!struck) usleep(1000);
+        signal(SIGALRM, SIG_DFL);
+    }
+    if (!strcmp(words[2], "again")) long_time.it_interval.tv_sec = 1;
+    if (strcmp(words[2], "none") && strcmp(words[2], "ran")) setitimer(ITIMER_REAL, &long_time, NULL);
+    if (!strcmp(words[2], "off")) setitimer(ITIMER_REAL, &off, NULL);
+    for (;;) {
+        printf("ready %d\n", getpid());
+        fflush(stdout);
+        rest(words[1]);
+    }
+}
