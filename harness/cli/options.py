@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import math
+import shlex
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,6 @@ from harness.model.settings import BUILT_IN_MODELS
 from harness.scenario import load
 from harness.session import plan
 from harness.session.plan import Options
-from harness.supervise.notify import parse as split_command
 
 DEFAULTS = Settings()
 FAILURES = (Outcome.HUNG, Outcome.DIVERGED, Outcome.CRASHED, Outcome.UNFINISHED)
@@ -115,8 +115,19 @@ def patience(arguments: argparse.Namespace) -> Patience | None:
 
 
 def notify(arguments: argparse.Namespace) -> tuple[str, ...]:
-    """The words of the command that is told; empty where none was given."""
-    return () if arguments.notify is None else split_command(arguments.notify)
+    """The words of the command that is told; empty where none was given.
+
+    Raises UsageError where it cannot be split as a shell would.
+    """
+    if arguments.notify is None:
+        return ()
+    try:
+        words = tuple(shlex.split(arguments.notify))
+    except ValueError as error:
+        raise UsageError(f"--notify: {error}; quote it as for a shell") from None
+    if not words:
+        raise UsageError("--notify needs a command")
+    return words
 
 
 def add_out(group: Any) -> None:

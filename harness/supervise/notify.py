@@ -7,7 +7,6 @@ look. It comes at most once a minute for a run, but the verdict always comes.
 from __future__ import annotations
 
 import contextlib
-import shlex
 import subprocess
 import threading
 import time
@@ -15,7 +14,6 @@ from collections.abc import Sequence
 
 import msgspec
 
-from harness.errors import UsageError
 from harness.model import Cause
 
 EVERY_S = 60.0
@@ -50,14 +48,3 @@ class Notifier:
                 timeout=TIMEOUT_S,
                 start_new_session=True,
             )
-
-
-def parse(command: str) -> tuple[str, ...]:
-    """Split a command line as a shell would. Raises UsageError where that cannot be done."""
-    try:
-        argv = tuple(shlex.split(command))
-    except ValueError as error:
-        raise UsageError(f"--notify: {error}") from None
-    if not argv:
-        raise UsageError("--notify needs a command")
-    return argv

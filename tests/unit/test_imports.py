@@ -47,11 +47,9 @@ MOST_LINES = 400
 MOST_IMPORTS = 15
 MOST_AT_THE_TOP = 8
 TOO_LARGE = {
-    "harness.attach.observe",
     "harness.session.execute",
     "harness.supervise.command",
     "harness.supervise.job",
-    "harness.supervise.judged",
 }
 """Modules that are to be split. None may join them, and one that has been split leaves."""
 

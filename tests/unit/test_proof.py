@@ -163,7 +163,12 @@ SURROUNDINGS = [
     ("device", {"devices": ("/dev/nvidia0",)}),
     ("async_io", {"asynchronous": ("anon_inode:[io_uring]",)}),
     ("signal_handler", {"handlers": ("SIGUSR1",)}),
-] + [("unreadable", {name: None}) for name in Surroundings.__struct_fields__]
+] + [
+    # Whether a timer is armed matters of a process that another one waits for: see below.
+    ("unreadable", {name: None})
+    for name in Surroundings.__struct_fields__
+    if name != "alarm"
+]
 
 
 @given(st.data(), archs, st.sampled_from(SURROUNDINGS))
