@@ -322,7 +322,7 @@ class _Taker:
             before = self.found.get(pid, ())
             same = [tool for tool in tools.TOOLS if before and tool.name == before[0].tool]
             source = _faulthandler(pid) if self._may_signal else None
-            taken = stacks.capture(
+            return stacks.capture(
                 pid,
                 folder,
                 same or None,
@@ -333,9 +333,6 @@ class _Taker:
                 spare=transfers(seen, pid),
                 stop=self._stop,
             )
-            if taken.file is not None:
-                _redact(folder / taken.file)
-            return taken
 
         return take
 
@@ -352,13 +349,6 @@ def transfers(seen: Seen, pid: int) -> bool:
         if process.pid == pid
         for thread in process.threads
     )
-
-
-def _redact(file: Path) -> None:
-    """py-spy's answer begins with the command line, whose arguments are nobody's business."""
-    with contextlib.suppress(OSError):
-        text = file.read_text(encoding="utf-8")
-        file.write_text(re.sub(r"(?m)^(Process \d+):.*$", r"\1", text), encoding="utf-8")
 
 
 def _faulthandler(pid: int) -> Path | None:
