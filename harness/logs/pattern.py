@@ -24,7 +24,7 @@ LINE_S = 0.1
 SLOW_S = 0.001
 """A line that takes longer counts as slow. An ordinary one takes some microseconds."""
 CREDIT_S = 1.0
-"""Seconds that slow lines may take in a row before the pattern is given up."""
+"""Seconds of CPU time that slow lines may take in a row before the pattern is given up."""
 SHARE = 0.1
 """The share of the time that slow lines may take in the long run."""
 TRIED = ("a", "1", " ", "a ", "1 ", "1,", "a=", "[] ", "a, ", "a.")
@@ -74,14 +74,14 @@ class UserPattern:
         """The figures that the pattern finds in the line."""
         if self.given_up:
             return None
-        began = time.thread_time()
+        idle, began = time.monotonic() - self._charged_at, time.thread_time()
         try:
             found = self._search(line[:LONGEST])
         except TimeoutError:
             found = None
         took = time.thread_time() - began
         if took > SLOW_S:
-            self._charge(took, line)
+            self._charge(took, idle, line)
         if found is None:
             return None
         given = from_pairs(found.groupdict().items())
@@ -98,10 +98,10 @@ class UserPattern:
             return True
         return False
 
-    def _charge(self, took: float, line: str) -> None:
-        now = time.monotonic()
-        self._credit = min(CREDIT_S, self._credit + SHARE * (now - self._charged_at)) - took
-        self._charged_at = now
+    def _charge(self, took: float, idle: float, line: str) -> None:
+        """Take note of a slow line that came `idle` seconds after the slow line before it."""
+        self._credit = min(CREDIT_S, self._credit + SHARE * idle) - took
+        self._charged_at = time.monotonic()
         if self._credit < 0:
             self.given_up = (
                 f"the pattern {self._pattern} is too slow and is not used any more: it took "

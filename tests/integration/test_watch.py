@@ -18,6 +18,8 @@ from trial import ROOT, until
 
 from harness.observe import linux
 
+pytestmark = pytest.mark.waits
+
 WATCH = [sys.executable, "-m", "harness", "watch", "--out", "reports"]
 STEPS = "for i in 1 2 3 4 5; do echo step $i loss 2.$i; sleep 0.1; done"
 
