@@ -95,8 +95,4 @@ $(VENV)/docs-installed: pyproject.toml | $(BIN)/python
 	@touch $@
 
 clean:
-<<<<<<< Updated upstream
-	rm -rf $(VENV) site .pytest_cache .mypy_cache .ruff_cache .hypothesis
-=======
-	rm -rf $(VENV) .coverage .coverage.* .pytest_cache .mypy_cache .ruff_cache .hypothesis
->>>>>>> Stashed changes
+	rm -rf $(VENV) site .coverage .coverage.* .pytest_cache .mypy_cache .ruff_cache .hypothesis
