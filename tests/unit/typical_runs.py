@@ -163,10 +163,9 @@ def diverged() -> Typical:
 
 
 def crashed() -> Typical:
-    boom = records.failure("the batch has 3 columns, not 4", step=2, phase="data")
-    record = records.make(2, end=False, error=boom)
+    record = records.make(2, end=False, error=records.failure("the batch has 3 columns, not 4"))
     return Typical(
-        run(result("uncaught_exception", record, exit_code=1)),
+        run(result("uncaught_exception", record, exit_code=1, position=Position(2, "data", 2.0))),
         {"uncaught_exception": record},
         (Running("uncaught_exception", "", 0, None, 0.0, 0.3),),
     )
