@@ -125,7 +125,7 @@ def deadlock() -> Typical:
         "deadlock in phase forward of step 3: every thread waits for another one",
         Position(3, "forward", 3.0),
         proven=True,
-        wait_site="lock_both at two_locks.py:22",
+        wait_site="waits for a lock, from two_locks.py:22 in lock_both",
         wait_category="lock",
         stack_tool="pystack",
     )
@@ -142,7 +142,7 @@ def stalled() -> Typical:
         "stalled",
         "busy in phase forward for 6.0 s (before, at most 1.0 ms): always in spin",
         Position(5, "forward", 5.0),
-        wait_site="spin at python_spin.py:9",
+        wait_site="is in spin, from python_spin.py:9",
         wait_category="running",
         stack_tool="py-spy",
     )
