@@ -12,6 +12,7 @@ import time
 import regex
 
 from harness.logs.reading import Reading, from_pairs
+from harness.text.units import duration
 
 GROUPS = (
     "step", "epoch", "phase", "loss", "validation_loss", "learning_rate", "lr",
@@ -105,5 +106,5 @@ class UserPattern:
         if self._credit < 0:
             self.given_up = (
                 f"the pattern {self._pattern} is too slow and is not used any more: it took "
-                f"{took:.2f} s on a line of {len(line)} characters. {CURE}"
+                f"{duration(took)} on a line of {len(line)} characters. {CURE}"
             )

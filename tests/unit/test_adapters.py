@@ -546,12 +546,12 @@ def test_other_threads_run_while_a_pattern_is_searched():
 
     thread = threading.Thread(target=count_rounds)
     thread.start()
-    for _ in range(20):
+    for _ in range(5):
         adapter.read("loss 3" + "a" * 200)
     over.set()
     thread.join()
-    # Who holds the interpreter's lock lets no round pass in each of its ten searches of 0.1 s.
-    assert len(rounds) > 50
+    # Who holds the interpreter's lock lets one round pass between two of its searches of 0.1 s.
+    assert len(rounds) > 20
 
 
 # --- no input whatever -----------------------------------------------------------------------
