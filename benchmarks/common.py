@@ -52,11 +52,42 @@ def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
 
 
 def save(file: Path | None, benchmark: str, result: Any) -> None:
-    """Write the benchmark's JSON document, if a file was asked for."""
+    """Write the benchmark's summary as JSON, if a file was asked for.
+
+    A summary has the figures that the docs give, with their spread. Single runs are not in it.
+    """
     if file is None:
         return
     document = {"benchmark": benchmark, "result": result, "environment": to_builtins(gather())}
-    file.write_text(json.dumps(document, indent=1) + "\n")
+    file.write_text(_lines(_rounded(document)) + "\n")
+
+
+WIDTH = 280
+"""Of a line of JSON, so that a row of a table stays one line."""
+DIGITS = 4
+"""That are kept of a measured figure."""
+
+
+def _rounded(value: Any) -> Any:
+    if isinstance(value, float):
+        return float(f"{value:.{DIGITS}g}") if abs(value) < 10**DIGITS else round(value)
+    if isinstance(value, dict):
+        return {key: _rounded(one) for key, one in value.items()}
+    return [_rounded(one) for one in value] if isinstance(value, list | tuple) else value
+
+
+def _lines(value: Any, indent: int = 0) -> str:
+    """JSON in which whatever fits into a line is on one."""
+    flat = json.dumps(value, ensure_ascii=False)
+    if indent + len(flat) <= WIDTH or not isinstance(value, dict | list) or not value:
+        return flat
+    inner = " " * (indent + 1)
+    if isinstance(value, dict):
+        parts = [f"{json.dumps(key)}: {_lines(one, indent + 1)}" for key, one in value.items()]
+    else:
+        parts = [_lines(one, indent + 1) for one in value]
+    begin, end = "{}" if isinstance(value, dict) else "[]"
+    return f"{begin}\n{inner}" + f",\n{inner}".join(parts) + f"\n{' ' * indent}{end}"
 
 
 def put(shown: str, page: str, name: str) -> str:

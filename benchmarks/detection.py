@@ -119,7 +119,7 @@ def summary(kind: str, step_s: float, runs: Sequence[dict[str, Any]]) -> dict[st
         "limit_s": PROVEN_S if all_proven else max(10.0, 5 * usual),
         "stacks_s": figures([run["stacks_s"] for run in hung if run["stacks_s"] is not None]),
         "stacks_missing": sum(run["stacks_s"] is None for run in hung),
-        "each": list(runs),
+        "not_hung": [run["reason"] or run["outcome"] for run in runs if "verdict_s" not in run],
     }
 
 

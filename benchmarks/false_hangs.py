@@ -39,7 +39,7 @@ import psutil
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from benchmarks.common import VICTIM, machine, save, table
+from benchmarks.common import VICTIM, figures, machine, save, table
 
 ROOT = Path(__file__).resolve().parents[1]
 LADDER = ("baseline_update", "compiled_step", "lora_step", "tiny_model")
@@ -195,8 +195,28 @@ def main() -> None:
         + (f"; {', '.join(UNDECIDABLE)} left out" if set(kinds) & set(UNDECIDABLE) else "")
     )
     print(f"on {machine()}")
-    result = {"false": false, "runs": len(judged), "bound": upper, "others": others, "each": runs}
+    result = {
+        "false": false,
+        "runs": len(judged),
+        "bound": upper,
+        "others": others,
+        "cells": [cell(kind, disturbance, runs) for kind in kinds for disturbance in DISTURBANCES],
+    }
     save(arguments.out, "false_hangs", result)
+
+
+def cell(kind: str, disturbance: str, runs: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    """What came of one kind of run under one disturbance."""
+    here = [one for one in runs if (one["kind"], one["disturbance"]) == (kind, disturbance)]
+    others = [one for one in here if one["outcome"] != "completed"]
+    return {
+        "kind": kind,
+        "disturbance": disturbance,
+        "runs": len(here),
+        "completed": len(here) - len(others),
+        "others": [f"{one['outcome']}: {one['reason']}" for one in others],
+        "wall_s": figures([one["wall_s"] for one in here]),
+    }
 
 
 def told(runs: Sequence[dict[str, Any]], disturbance: str) -> str:

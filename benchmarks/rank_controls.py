@@ -31,7 +31,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 import msgspec
 from rich.console import Console
 
-from benchmarks.common import machine, save, table
+from benchmarks.common import figures, machine, save, table
 from harness.analysis import controls as selftest
 from harness.beats.file import read_position
 from harness.cli.console import Screen
@@ -184,7 +184,29 @@ def main() -> None:
             where = f"{one['control']} with {one['ranks']} ranks, in rank {one['culprit']}"
             print(f"{where}: {one['wrong']}: {one['told']}")
     print(f"on {machine()}, {count} times {arguments.cores} cores")
-    save(arguments.out, "rank_controls", {"cores": arguments.cores, "runs": found})
+    summaries = [
+        summary(name, [one for one in found if one["control"] == name]) for name in controls
+    ]
+    right = sum(one["ok"] for one in found)
+    result = {
+        "cores": arguments.cores,
+        "runs": len(found),
+        "right": right,
+        "controls": summaries,
+    }
+    save(arguments.out, "rank_controls", result)
+
+
+def summary(name: str, runs: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    sizes = sorted({one["ranks"] for one in runs})
+    return {
+        "control": name,
+        "runs": {size: sum(one["ranks"] == size for one in runs) for size in sizes},
+        "right": {size: sum(one["ok"] for one in runs if one["ranks"] == size) for size in sizes},
+        "outcomes": sorted({one["outcome"] for one in runs}),
+        "told_after_s": figures([one["told_after_s"] for one in runs]),
+        "wrong": [f"{one['wrong']}: {one['told']}" for one in runs if not one["ok"]],
+    }
 
 
 def row(name: str, runs: Sequence[dict[str, Any]], ranks: Sequence[int]) -> list[str]:

@@ -183,6 +183,9 @@ def main() -> None:
         read_s = read_from_disk(Path(folder), arguments.steps)
     print(f"reading one rank's {arguments.steps:,} steps from beats.jsonl: {read_s:.2f} s of CPU")
     print(f"on {machine()}")
+    for one in results:
+        for verdict in one["verdicts"].values():
+            del verdict["summary"]
     save(arguments.out, "ranks", {"jobs": results, "read_one_rank_cpu_s": read_s})
 
 

@@ -20,11 +20,10 @@ from pathlib import Path
 from typing import Any
 
 import psutil
-from msgspec import to_builtins
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from harness.observe.environment import gather
+from benchmarks.common import machine, save
 from harness.stats import median
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -96,17 +95,9 @@ def main() -> None:
         f"{cost['seconds']:.0f} s; RSS {cost['rss_early'] / 2**20:.1f} MiB early, "
         f"{cost['rss_late'] / 2**20:.1f} MiB late"
     )
-    env = gather()
-    print(f"on {env.platform}, {env.machine}, {env.cpu_count} CPUs, mlx {env.versions.get('mlx')}")
-    if arguments.out:
-        document = {
-            "benchmark": "run_all",
-            "seconds": times,
-            "same_outcomes": len(outcomes) == 1,
-            "supervisor": cost,
-            "environment": to_builtins(env),
-        }
-        arguments.out.write_text(json.dumps(document, indent=1) + "\n")
+    print(f"on {machine()}")
+    result = {"seconds": times, "same_outcomes": len(outcomes) == 1, "supervisor": cost}
+    save(arguments.out, "run_all", result)
 
 
 if __name__ == "__main__":

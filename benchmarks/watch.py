@@ -33,7 +33,7 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from benchmarks.common import machine, save, table
+from benchmarks.common import figures, machine, save, table
 from harness.beats.file import read_beats
 from harness.model import StepBeat
 from harness.stats import median
@@ -147,7 +147,8 @@ def main() -> None:
     result = {
         "iters": iters,
         "lanes": lanes,
-        "pairs": found,
+        "pairs": len(found),
+        "training_alone_s": figures([one["training_s"][0] for one in found]),
         "training_slower_percent": {"median": median(slower), "interval": interval(slower)},
         "rest_longer_s": {"median": median(added), "interval": interval(added)},
     }

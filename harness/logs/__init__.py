@@ -34,6 +34,8 @@ class Adapter(msgspec.Struct, frozen=True):
 
     name: str
     read: Callable[[str], Reading | None]
+    given_up: Callable[[], str] = str
+    """Why it reads nothing any more, and what to do about it; empty while it reads."""
 
 
 ADAPTERS = (
@@ -50,8 +52,9 @@ ADAPTERS = (
 
 
 def from_pattern(regex: str) -> Adapter:
-    """The format of a user's regex; ValueError when it cannot be used (see `pattern.reader`)."""
-    return Adapter(f"pattern {regex}", pattern.reader(regex))
+    """The format of a user's regex; ValueError when it cannot be used (see `UserPattern`)."""
+    own = pattern.UserPattern(regex)
+    return Adapter(f"pattern {regex}", own.read, lambda: own.given_up)
 
 
 class Recognition(msgspec.Struct, frozen=True, kw_only=True):

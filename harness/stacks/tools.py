@@ -30,7 +30,7 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -39,7 +39,7 @@ import psutil
 
 from harness.observe import platform, run_tool
 from harness.stacks import stopping
-from harness.stacks.parse import Frame, ThreadStack, parse
+from harness.stacks.parse import Frame, ThreadStack, parse, pyspy
 
 TIMEOUT_S = 10.0
 """The time limit for one tool, in seconds."""
@@ -53,7 +53,9 @@ class Tool(msgspec.Struct, frozen=True, kw_only=True):
     """The command line, with `{pid}` where the process goes, and `{file}` if the tool itself writes
     its answer."""
     parser: str
-    """The parser of `harness.stacks.parse` that reads the answer."""
+    """The parser of `harness.stacks.parse` that reads the text."""
+    text_of: Callable[[str], str] = str
+    """Make text, for people and for the parser, of an answer in another form."""
     only_on: str | None = None
     """The `sys.platform` it exists on; None for all."""
     sees_stopped: bool = True
@@ -77,8 +79,9 @@ TOOLS = (
     ),
     Tool(
         name="py-spy",
-        command=("py-spy", "dump", "--native", "--pid", "{pid}"),
+        command=("py-spy", "dump", "--json", "--native", "--pid", "{pid}"),
         parser="py-spy",
+        text_of=pyspy.text_of,
         only_on="linux",
         sees_stopped=False,
     ),
@@ -91,8 +94,9 @@ TOOLS = (
     ),
     Tool(
         name="py-spy-nonblocking",
-        command=("py-spy", "dump", "--nonblocking", "--pid", "{pid}"),
+        command=("py-spy", "dump", "--json", "--nonblocking", "--pid", "{pid}"),
         parser="py-spy",
+        text_of=pyspy.text_of,
         stops=False,
     ),
     Tool(
@@ -218,7 +222,7 @@ def _ask(
         with file.open("rb") as written:
             text = written.read(run_tool.LIMIT).decode("utf-8", "replace")
     else:
-        text = answer.output
+        text = tool.text_of(answer.output)
         file.write_text(text, encoding="utf-8")
     threads = parse(tool.parser, text, pid)
     if not tool.stops:

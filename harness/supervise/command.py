@@ -79,6 +79,8 @@ class CommandJob(JudgedJob):
         self._own.mkdir()
         pattern = self._command.pattern
         adapters = ADAPTERS if pattern is None else (from_pattern(pattern),)
+        self._adapters = adapters
+        self._given_up = ""
         self._log = LogBeats(self.folder)
         self._ranks = Ranks(self.folder, self._own, adapters)
         self._numbers = Numbers()
@@ -279,6 +281,7 @@ class CommandJob(JudgedJob):
             # What all print together has the steps of each: their times would be mixed.
             self._listen_to(printed, LOG_POLICY)
         super()._read_beats()
+        self._see_given_up()
         first = self._ranks.first
         for rank, beat, itself in self._ranks.beats():
             if itself and self._home == own:
@@ -286,6 +289,18 @@ class CommandJob(JudgedJob):
                 if isinstance(beat, StepBeat):
                     self._steps += 1
                     self.last = beat if rank == first else self.last
+
+    def _see_given_up(self) -> None:
+        """Say once that the pattern is not used any more.
+
+        No step is seen from then on, so the pace of the steps before it says nothing either.
+        """
+        if self._given_up or not (reason := self._adapters[0].given_up()):
+            return
+        self._given_up = reason
+        self.notes.append(reason)
+        if self._home != self._own:
+            self._watchdog = Watchdog(self.policy)
 
     @property
     def _first_home(self) -> Path | None:
@@ -345,6 +360,7 @@ class CommandJob(JudgedJob):
                 self._itself,
                 self._hook,
                 self._process.left_behind,
+                given_up=self._adapters[0].given_up(),
             ),
             interrupted=ending.interrupted or (self._told_to_stop and failed),
         )

@@ -36,6 +36,7 @@ for step in range(int(sys.argv[1])):
 """No rank prints how far it is but in lines of its own."""
 
 pytestmark = [
+    pytest.mark.waits,
     pytest.mark.skipif(sys.platform != "linux", reason="reads /proc"),
     pytest.mark.skipif(LAUNCH is None, reason="this MLX brings no mlx.launch"),
 ]

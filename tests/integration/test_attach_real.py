@@ -29,7 +29,7 @@ PATIENCE_S = 90.0
 """How long a victim may take to get where it is looked at, and there be seen; a busy machine."""
 SECRET = "hunter2-of-the-command-line"
 
-pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
+pytestmark = [pytest.mark.waits, pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")]
 
 
 @contextlib.contextmanager

@@ -30,14 +30,16 @@ def projection(*options) -> dict:
     return json.loads(done.stdout)["projection"]
 
 
-@pytest.fixture(scope="module")
-def middle(tmp_path_factory) -> Path:
+@pytest.fixture(scope="session")
+def middle(once) -> Path:
     """A model of 10 million parameters."""
-    folder = tmp_path_factory.mktemp("middle") / "model"
+    return once("middle", make_middle) / "model"
+
+
+def make_middle(folder: Path) -> None:
     code = "import sys, pathlib, benchmarks.memory_law as b; b.middle(pathlib.Path(sys.argv[1]))"
-    made = python("-c", code, folder)
+    made = python("-c", code, folder / "model")
     assert made.returncode == 0, made.stderr
-    return folder
 
 
 def scenarios(document: dict) -> dict:

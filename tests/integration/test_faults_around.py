@@ -17,6 +17,8 @@ from pathlib import Path
 import pytest
 from trial import STEP, until
 
+pytestmark = pytest.mark.waits
+
 linux = pytest.mark.skipif(sys.platform != "linux", reason="as only Linux does it")
 STOPPED_S = 12.0
 """Longer than a worker that stands still goes unnoticed."""

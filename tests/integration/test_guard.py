@@ -15,6 +15,8 @@ import pytest
 from harness.supervise import launch
 from harness.supervise.launch import Launched
 
+pytestmark = pytest.mark.waits
+
 STARTS_CHILD = """
 import os, subprocess, sys, time
 child = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"], **{options})

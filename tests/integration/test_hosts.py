@@ -18,7 +18,7 @@ from harness.supervise.remote.agent import LEASE_S
 
 ROOT = Path(__file__).parents[2]
 REASON = netns.missing()
-pytestmark = pytest.mark.skipif(REASON is not None, reason=REASON or "")
+pytestmark = [pytest.mark.waits, pytest.mark.skipif(REASON is not None, reason=REASON or "")]
 STEP = '''
 """A small step, with time between two of them."""
 import time

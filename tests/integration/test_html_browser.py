@@ -34,18 +34,21 @@ def tab():
         yield tab
 
 
-@pytest.fixture(scope="module")
-def report(tmp_path_factory):
+@pytest.fixture(scope="session")
+def report(once):
     """The page of a real run, one of whose scenarios hangs."""
-    out = tmp_path_factory.mktemp("html")
+    out = once("html", run_of_three)
+    (file,) = out.glob("*/report.html")
+    return file
+
+
+def run_of_three(out):
     subprocess.run(
         [sys.executable, "-m", "harness", "run", "baseline_update", "sgd_step", "two_locks",
          "--steps", "20", "--model", "micro", "--out", str(out)],
         cwd=ROOT,
         capture_output=True,
     )  # fmt: skip
-    (file,) = out.glob("*/report.html")
-    return file
 
 
 @pytest.fixture

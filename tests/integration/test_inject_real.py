@@ -20,11 +20,10 @@ ITERATIONS = 20
 EVERY = 5
 
 
-@pytest.fixture(scope="module")
-def training(tmp_path_factory):
+@pytest.fixture(scope="session")
+def training(once):
     """The arguments of a small training."""
-    folder = tmp_path_factory.mktemp("training")
-    mlxlm_folder.write(folder)
+    folder = once("training", mlxlm_folder.write)
     arguments = ["lora", "--model", folder / "model", "--train", "--data", folder / "data"]
     arguments += ["--iters", ITERATIONS, "--steps-per-report", EVERY, "--num-layers", 2]
     arguments += ["--batch-size", 1, "--steps-per-eval", 10, "--save-every", 10]

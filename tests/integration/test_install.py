@@ -21,19 +21,20 @@ def check(*command: str | Path, **options: Any) -> str:
     return done.stdout
 
 
-@pytest.fixture(scope="module")
-def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
+@pytest.fixture(scope="session")
+def installed(once: Any) -> Path:
     """A folder with the package as pip makes it from the source distribution, not editable.
 
     What the package depends on is that of the tests' own environment: nothing is downloaded.
     """
-    folder = tmp_path_factory.mktemp("install")
+    return once("install", install) / "target"
+
+
+def install(folder: Path) -> None:
     check(sys.executable, "-m", "hatchling", "build", "-t", "sdist", "-d", folder, cwd=ROOT)
     (archive,) = folder.glob("*.tar.gz")
-    target = folder / "target"
     offline = ("--no-index", "--no-deps", "--no-build-isolation")
-    check(sys.executable, "-m", "pip", "install", *offline, "--target", target, archive)
-    return target
+    check(sys.executable, "-m", "pip", "install", *offline, "--target", folder / "target", archive)
 
 
 @pytest.fixture

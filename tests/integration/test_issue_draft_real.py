@@ -15,6 +15,8 @@ import pytest
 from harness.beats.file import read_beats
 from harness.model import StepBeat
 
+pytestmark = pytest.mark.waits
+
 ROOT = Path(__file__).parents[2]
 
 

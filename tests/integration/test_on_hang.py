@@ -12,9 +12,12 @@ import psutil
 import pytest
 from trial import STEP, until
 
-pytestmark = pytest.mark.skipif(
-    sys.platform != "linux", reason="a hang is proven in a second on Linux only"
-)
+pytestmark = [
+    pytest.mark.waits,
+    pytest.mark.skipif(
+        sys.platform != "linux", reason="a hang is proven in a second on Linux only"
+    ),
+]
 
 
 def state(trial, name="state.json"):

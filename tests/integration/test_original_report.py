@@ -15,20 +15,24 @@ ROOT = Path(__file__).parents[2]
 CASE = ROOT / "scenarios" / "cases" / "original_report"
 
 
-@pytest.fixture(scope="module")
-def document(tmp_path_factory):
+def run_of_the_case(folder):
     done = subprocess.run(
         [sys.executable, "-m", "harness", "run", str(CASE), "--json", "--jobs", "2"],
-        cwd=tmp_path_factory.mktemp("case"),
+        cwd=folder,
         env={**os.environ, "PYTHONPATH": str(ROOT)},
         capture_output=True,
         text=True,
     )
     assert done.returncode == 1, done.stderr
-    return json.loads(done.stdout)
+    (folder / "document.json").write_text(done.stdout)
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
+def document(once):
+    return json.loads((once("original-report", run_of_the_case) / "document.json").read_text())
+
+
+@pytest.fixture(scope="session")
 def results(document):
     return {result["scenario"]: result for result in document["results"]}
 

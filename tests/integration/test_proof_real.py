@@ -17,7 +17,7 @@ import pytest
 
 from harness.detect import deadlock, sleeping
 
-pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
+pytestmark = [pytest.mark.waits, pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")]
 
 from harness.observe import linux  # noqa: E402
 from harness.observe.linux import deep, freezer  # noqa: E402

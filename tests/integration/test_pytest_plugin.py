@@ -233,7 +233,7 @@ def test_xdist(project):
 def test_the_outer_limit_of_pytest_timeout_shows_the_stacks(project, method):
     pytest.importorskip("pytest_timeout")
     result = project(
-        f"@pytest.mark.timeout(4, method='{method}')\n"
+        f"@pytest.mark.timeout(8, method='{method}')\n"
         "def test_limit(harness_run):\n    harness_run(asleep, batches=batches)\n\n"
         "def test_after(harness_run):\n    harness_run(make_step, batches=batches)\n\n"
         f"@pytest.mark.timeout(3, method='{method}')\n"
@@ -244,13 +244,13 @@ def test_the_outer_limit_of_pytest_timeout_shows_the_stacks(project, method):
     result.assert_outcomes(failed=1, passed=1, deselected=1)
     result.stdout.fnmatch_lines(
         [
-            "E *Timeout (>4*s) from pytest-timeout: asleep in step 0, forward: sleeps *",
+            "E *Timeout (>8*s) from pytest-timeout: asleep in step 0, forward: sleeps *",
             "E *stacks by *",
             "E *test_it.py:* in <lambda>",
         ]
     )
     text = report(result).read_text()
-    assert "ended by pytest-timeout after 4 s in step 0, phase forward; it sleeps" in text
+    assert "ended by pytest-timeout after 8 s in step 0, phase forward; it sleeps" in text
     assert "Stacks of asleep" in text
 
 

@@ -12,6 +12,8 @@ import pyte
 import pytest
 from pty_session import Session
 
+pytestmark = pytest.mark.waits
+
 ROOT = Path(__file__).parents[2]
 ROWS = 50
 

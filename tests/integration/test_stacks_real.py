@@ -30,7 +30,10 @@ PYSTACK, PY_SPY, NONBLOCKING, GDB = (
     next(tool for tool in tools.TOOLS if tool.name == name)
     for name in ("pystack", "py-spy", "py-spy-nonblocking", "gdb")
 )
-pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="the tools of Linux")
+pytestmark = [
+    pytest.mark.waits,
+    pytest.mark.skipif(sys.platform != "linux", reason="the tools of Linux"),
+]
 
 
 @pytest.fixture(scope="module")

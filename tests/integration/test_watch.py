@@ -8,6 +8,7 @@ import shlex
 import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import psutil
@@ -16,6 +17,8 @@ from pty_session import Session
 from trial import ROOT, until
 
 from harness.observe import linux
+
+pytestmark = pytest.mark.waits
 
 WATCH = [sys.executable, "-m", "harness", "watch", "--out", "reports"]
 STEPS = "for i in 1 2 3 4 5; do echo step $i loss 2.$i; sleep 0.1; done"
@@ -170,6 +173,28 @@ def test_a_pattern_of_ones_own(tmp_path):
     pattern = r">> (?P<step>\d+) ~ (?P<loss>\S+)"
     watch(tmp_path, "sh", "-c", script, options=["--pattern", pattern])
     assert result(tmp_path)["metrics"]["loss"]["last"] == 0.3
+
+
+def test_a_pattern_that_takes_for_ever_is_refused_before_anything_starts(tmp_path):
+    options = ["--pattern", r"(?:a|aa)+(?P<step>!)"]
+    run = watch(tmp_path, "touch", str(tmp_path / "started"), options=options)
+    assert run.returncode == 2
+    assert "pattern (?:a|aa)+(?P<step>!): it takes for ever" in run.stderr
+    assert not (tmp_path / "started").exists()
+
+
+def test_a_pattern_that_proves_slow_is_given_up_and_the_command_runs_on(tmp_path):
+    lines = "for i in 1 2 3; do echo loss $i; done; for i in $(seq 100); do echo loss 1$A; done"
+    script = f"A={'a' * 200}; {lines}; sleep 1; exit 3"
+    pattern = r"^loss (?P<loss>\d+)(?:(?:a|aa)+!)?$"
+    began = time.monotonic()
+    run = watch(tmp_path, "sh", "-c", script, options=["--pattern", pattern])
+    assert time.monotonic() - began < 60
+    assert f"the pattern {pattern} is too slow and is not used any more" in run.stdout + run.stderr
+    one = result(tmp_path)
+    assert (one["outcome"], one["exit_code"]) == ("crashed", 3)
+    assert one["steps_completed"] == 3
+    assert {"steps_printed", "output_skipped"} <= codes(one)
 
 
 def test_without_a_step_it_is_watched_from_outside(tmp_path):

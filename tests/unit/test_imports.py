@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import ast
+import importlib
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -204,3 +206,21 @@ def test_few_modules_stand_at_the_top():
 def test_what_people_import_first_is_whole(first):
     done = subprocess.run([sys.executable, "-c", f"import {first}"], capture_output=True, text=True)
     assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_programs_that_tests_write_import_what_there_is():
+    """Code in a string is not seen by ruff, and one that fails to import may look like a pass."""
+    tests = Path(__file__).parents[1]
+    asked = {
+        (file.name, found[1], name.strip())
+        for file in tests.rglob("*.py")
+        for node in ast.walk(ast.parse(file.read_text()))
+        if isinstance(node, ast.Constant) and isinstance(node.value, str)
+        for found in re.finditer(r"from (harness[\w.]*) import (\w+(?:, \w+)*)", node.value)
+        for name in found[2].split(",")
+    }
+    assert len(asked) > 5
+    for file, module, named in asked:
+        assert f"{module}.{named}" in MODULES or hasattr(importlib.import_module(module), named), (
+            f"{file}: from {module} import {named}"
+        )

@@ -285,6 +285,15 @@ def test_how_it_was_watched_is_said(outputs, skipped, itself, hook, codes):
     assert {one.code for one in watching.find(outputs, skipped, itself, hook)} == codes
 
 
+def test_a_pattern_that_was_given_up_is_a_warning_that_says_what_to_do():
+    one, *_ = (
+        one for one in watching.find((READ,), 0, False, None, given_up="the pattern x is too slow")
+        if one.code == "output_skipped"
+    )  # fmt: skip
+    assert one.severity.value == "warning"
+    assert one.summary == "the pattern x is too slow. The steps after that are not counted"
+
+
 @pytest.mark.parametrize(
     ("outputs", "itself", "severity"),
     [((UNREAD,), False, "warning"), ((READ,), False, "info"), ((UNREAD,), True, "info")],

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import re
 from pathlib import Path
 
 import pytest
@@ -11,7 +13,7 @@ from hypothesis import strategies as st
 import harness
 from harness.privacy import redacted
 from harness.privacy.redact import Personal
-from harness.stacks.parse import PARSERS, Gil, parse
+from harness.stacks.parse import PARSERS, Gil, parse, pyspy
 from harness.stacks.parse.frames import Frame, ThreadStack, bare_name, native, python
 
 SAMPLES = Path(__file__).parent / "stack_samples"
@@ -76,6 +78,42 @@ def test_py_spy_knows_who_runs_with_the_gil() -> None:
     (main,) = threads("spins-py-spy")
     assert main.running
     assert main.gil is Gil.HOLDS
+
+
+@pytest.mark.parametrize("look", ["native", "nonblocking"])
+def test_py_spys_json_says_who_holds_the_gil_while_it_waits(look: str) -> None:
+    text = pyspy.text_of((SAMPLES / f"gil-py-spy-{look}.json").read_text())
+    main, wants = parse("py-spy", text, 0)
+    assert (main.name, wants.name) == ("MainThread", "Thread-1 (wants)")
+    assert (main.gil, main.running, wants.gil) == (Gil.HOLDS, False, None)
+    assert main.native is (look == "native")
+    own = next(frame for frame in main.frames if frame.function == "gil")
+    assert own == Frame(function="gil", file="stacks_hangs.py", line=own.line, python=True)
+    if look == "native":
+        assert functions(main)[0] == "pause"
+        assert main.frames[0].file == "libc.so.6"
+        assert next(frame for frame in main.frames if frame.file == "callproc.c").system
+
+
+def test_py_spys_json_becomes_the_text_that_people_read() -> None:
+    text = pyspy.text_of((SAMPLES / "gil-py-spy-nonblocking.json").read_text())
+    first, second, third, *_ = text.splitlines()
+    assert re.fullmatch(r"Process \d+", first)  # without the command line, which may tell secrets
+    assert re.fullmatch(r'Thread \d+ \(idle\+gil\): "MainThread"', second)
+    assert re.fullmatch(r"    gil \(/home/user/stacks_hangs.py:\d+\)", third)
+
+
+@pytest.mark.parametrize("answer", ["", "[]", "{", "[{}]", "Process 3: python", "null"])
+def test_what_is_no_json_of_py_spy_has_no_threads(answer: str) -> None:
+    assert parse("py-spy", pyspy.text_of(answer), 0) == ()
+
+
+def test_py_spys_names_stay_on_one_line_and_paths_may_have_brackets() -> None:
+    frames = [{"name": "step", "filename": "/home/user/a (copy)/t.py", "line": 3}]
+    thread = {"thread_id": 0x7F0001, "thread_name": "a\nb", "active": True, "frames": frames}
+    (found,) = parse("py-spy", pyspy.text_of(json.dumps([thread])), 0)
+    assert (found.tid, found.name, found.running) == (0x7F0001, "a b", True)
+    assert found.frames == (Frame(function="step", file="t.py", line=3, python=True),)
 
 
 def test_gdb_reads_threads_and_cuts_arguments_off() -> None:

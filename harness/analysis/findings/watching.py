@@ -19,16 +19,19 @@ def find(
     itself: bool,
     hook: HookReport | None,
     left_behind: int = 0,
+    given_up: str = "",
 ) -> tuple[Finding, ...]:
     """Report how a command was watched; `skipped` bytes of its `outputs` were not read.
 
     `itself`: it has reported its steps itself. `hook`: what became of the one injected, if any.
     `left_behind`: so many processes that it had started were there when it ended.
+    `given_up`: why the pattern given by the user was not searched to the end.
     """
     return (
         *_hook(hook),
         *_steps(outputs, itself),
         *_skipped(skipped, itself),
+        *_given_up(given_up, itself),
         *_left_behind(left_behind, itself or any(output.format is not None for output in outputs)),
     )
 
@@ -83,6 +86,12 @@ def _skipped(skipped: int, itself: bool) -> Iterator[Finding]:
             f"{size(skipped)} passed unread{'' if itself else missed}",
             bytes=skipped,
         )
+
+
+def _given_up(reason: str, itself: bool) -> Iterator[Finding]:
+    if reason:
+        missed = "" if itself else ". The steps after that are not counted"
+        yield warning("output_skipped", f"{reason}{missed}", reason=reason)
 
 
 def _left_behind(number: int, steps: bool) -> Iterator[Finding]:

@@ -1,4 +1,7 @@
-"""The text of `pystack remote --native-all`: outermost frame first, Python and native merged."""
+"""The text of `pystack remote --native-all`: outermost frame first, Python and native merged.
+
+Its command has no other form of output (up to 1.7.2).
+"""
 
 from __future__ import annotations
 
