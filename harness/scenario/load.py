@@ -21,6 +21,7 @@ import msgspec
 
 from harness.errors import UsageError
 from harness.model import Expected, ScenarioInfo, Settings
+from harness.text import invocation
 
 BASELINE = "baseline_update"
 
@@ -80,7 +81,11 @@ def _find(word: str) -> list[ScenarioInfo]:
     known = shipped()
     if word not in known:
         close = difflib.get_close_matches(word, known, n=3)
-        hint = f" (did you mean {' or '.join(close)}?)" if close else " (see: harness list)"
+        hint = (
+            f" (did you mean {' or '.join(close)}?)"
+            if close
+            else f" (see: {invocation.command('list')})"
+        )
         raise UsageError(f"unknown scenario {word}{hint}")
     return [load(known[word])]
 
