@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Collection
 
 from harness.stacks.parse.frames import UNKNOWN, Frame, Gil, ThreadStack, native, python
 
@@ -10,16 +11,21 @@ _THREAD = re.compile(r"Traceback for thread (\d+)(?: \((.*?)\))? \[(.*?)\]")
 _FRAME = re.compile(r'\s+\((C|Python)\) File "(.*?)", line (\d+), in (.+)$')
 _LIBRARY = re.compile(r" \(((?:~|<\w+>)?/[^()]*)(?: \(deleted\))?\)$")
 """Its path, also as it is after redaction."""
+_PYTHON_ALONE = "Unable to merge native stack"
+"""pystack's note where it lacks the symbols of an interpreter, as of a stripped Python 3.14."""
 
 
 def parse(text: str, pid: int) -> tuple[ThreadStack, ...]:
     threads: list[tuple[re.Match[str], list[Frame]]] = []
+    alone: set[int] = set()
     for line in text.splitlines():
         if header := _THREAD.match(line):
             threads.append((header, []))
         elif threads and (found := _FRAME.match(line)):
             threads[-1][1].append(_frame(found))
-    return tuple(_thread(header, frames, pid) for header, frames in threads)
+        elif threads and _PYTHON_ALONE in line:
+            alone.add(int(threads[-1][0][1]))
+    return tuple(_thread(header, frames, pid, alone) for header, frames in threads)
 
 
 def _frame(found: re.Match[str]) -> Frame:
@@ -32,13 +38,16 @@ def _frame(found: re.Match[str]) -> Frame:
     return native(function, source, int(number), library[1] if library else None)
 
 
-def _thread(header: re.Match[str], frames: list[Frame], pid: int) -> ThreadStack:
+def _thread(
+    header: re.Match[str], frames: list[Frame], pid: int, alone: Collection[int]
+) -> ThreadStack:
     tid, name, status = int(header[1]), header[2] or "", header[3]
     return ThreadStack(
         frames=tuple(reversed(frames)),
         tid=tid,
         name=name,
         main=tid == pid,
+        native=tid not in alone,
         gil=Gil.HOLDS if "Has the GIL" in status
         else Gil.WAITS if "Waiting for the GIL" in status
         else None,
