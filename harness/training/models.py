@@ -38,6 +38,10 @@ def build(settings: Settings) -> tuple[nn.Module, Callable[[str], list[int]]]:
 def prepare(settings: Settings, lazy: bool = False) -> tuple[nn.Module, Callable[[str], list[int]]]:
     """As `build`, up to the evaluation; `lazy` loads no weights either, so nothing is allocated."""
     mx.random.seed(settings.seed)
+    if importlib.util.find_spec("mlx_lm") is None:
+        from harness.observe import installation
+
+        raise UsageError(installation.missing("mlx-lm"))
     if settings.model in BUILT_IN:
         model, encode = _built_in(settings)
     else:
@@ -72,8 +76,7 @@ def _import_alone(name: str) -> ModuleType:
     package = name.partition(".")[0]
     if package not in sys.modules:
         spec = importlib.util.find_spec(package)
-        if spec is None:
-            raise UsageError(f"{package} is not installed")
+        assert spec is not None
         sys.modules[package] = importlib.util.module_from_spec(spec)
         try:
             return importlib.import_module(name)
