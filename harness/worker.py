@@ -63,7 +63,13 @@ def _run(spec: WorkerSpec, recorder: Recorder, rank: int) -> None:
     settings = spec.settings
     assert settings is not None  # only an outside command has none, and it is no worker of ours
     recorder.phase("import")
-    import mlx.core as mx
+    try:
+        import mlx.core as mx
+    except ImportError as error:  # the one for another device is installed, or a part is missing
+        from harness.observe import installation
+
+        problem = f"cannot be imported ({str(error).splitlines()[0]})"
+        raise UsageError(installation.missing("MLX", problem)) from error
 
     from harness.training import collectives, device, loop
     from harness.training.probes import CompileProbe

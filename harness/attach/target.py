@@ -10,6 +10,7 @@ import psutil
 
 from harness.errors import UsageError
 from harness.observe import process_names
+from harness.text import invocation
 
 _PF_KTHREAD = 0x00200000
 
@@ -90,7 +91,9 @@ def names(argv: Sequence[str]) -> set[str]:
 
 def _is_attach(argv: Sequence[str]) -> bool:
     """Another `harness attach`, whose command line holds the same pattern."""
-    return "attach" in argv and bool({"harness", "-m"} & {Path(word).name for word in argv})
+    return "attach" in argv and bool(
+        {*invocation.SCRIPTS, "-m"} & {Path(word).name for word in argv}
+    )
 
 
 def _ours() -> set[int]:

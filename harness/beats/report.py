@@ -170,7 +170,8 @@ def _listener() -> Writer | None:
     global _folder, _writer
     if _folder is None or _writer is not None:
         return _writer
-    from harness.inject.inside.writer import home, open_writer
+    # By a relative name: this package may be loaded under another one, beside another `harness`.
+    from ..inject.inside.writer import home, open_writer
 
     _writer = open_writer(home(_folder), "harness.beats")
     if _writer is None:

@@ -12,6 +12,7 @@ from argcomplete.shell_integration import shellcode
 
 from harness.cli import help
 from harness.errors import Exit
+from harness.text import invocation
 
 SHELLS = ("bash", "zsh", "fish")
 
@@ -33,7 +34,7 @@ def add(commands: help.Commands) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    script = shellcode(["harness"], shell=arguments.shell)
+    script = shellcode(list(invocation.SCRIPTS), shell=arguments.shell)
     print(json.dumps({"shell": arguments.shell, "script": script}) if arguments.json else script)
     return Exit.OK
 

@@ -27,7 +27,7 @@ def add(commands: help.Commands) -> None:
             "harness doctor --model tiny --train full --optimizer adamw",
         ),
         exits={
-            Exit.OK: "MLX works",
+            Exit.OK: "MLX works, or it is not installed",
             Exit.USAGE: "the command line is wrong, or the model cannot be loaded",
             Exit.INTERNAL: "MLX does not work here, or the harness itself failed",
         },
@@ -40,11 +40,14 @@ def add(commands: help.Commands) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     from harness.cli import machine
+    from harness.observe import installation
 
     for name in NEED_A_MODEL:
         given = getattr(arguments, name) != getattr(options.DEFAULTS, name)
         if arguments.model is None and given:
             raise UsageError(f"--{name.replace('_', '-')} needs --model")
+    if arguments.model is not None:
+        installation.need_mlx()
     document = machine.examine()
     show: list[Callable[[dict[str, Any]], None]] = [machine.show]
     if arguments.model is not None:
@@ -61,4 +64,5 @@ def run(arguments: argparse.Namespace) -> int:
     else:
         for part in show:
             part(document)
-    return Exit.OK if document["mlx"]["ok"] else Exit.INTERNAL
+    # Without MLX, the harness can still watch and attach.
+    return Exit.OK if document["mlx"]["ok"] or not installation.has_mlx() else Exit.INTERNAL

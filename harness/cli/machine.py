@@ -4,29 +4,20 @@ from __future__ import annotations
 
 import json
 import subprocess
-import sys
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import msgspec
 import psutil
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from harness.model import Bound
-from harness.observe import environment
+from harness.observe import environment, installation
 from harness.stacks import tools
+from harness.supervise import launch
 from harness.text.units import plural, size
-
-_EXAMINE_MLX = """
-import json, mlx.core as mx
-from harness.training.device import memory
-device = mx.default_device()
-mx.eval(mx.zeros(1) + 1)
-info = mx.device_info() if hasattr(mx, "device_info") else {}
-print(json.dumps({"version": mx.__version__, "device": str(device.type).rpartition(".")[2],
-                  "name": str(info.get("device_name", "")), "memory": memory(mx)}))
-"""
 
 
 def examine() -> dict[str, Any]:
@@ -55,9 +46,11 @@ def examine() -> dict[str, Any]:
 
 
 def _examine_mlx() -> dict[str, Any]:
+    if not installation.has_mlx():
+        return {"ok": False, "reason": installation.missing("MLX")}
     try:
         answer = subprocess.run(
-            [sys.executable, "-c", _EXAMINE_MLX], capture_output=True, text=True, timeout=60
+            launch.boot("harness.training.device"), capture_output=True, text=True, timeout=60
         )
     except subprocess.TimeoutExpired:
         return {"ok": False, "reason": "one addition with MLX took more than 60 s"}
@@ -76,7 +69,7 @@ def show(document: dict[str, Any]) -> None:
         name = f" ({mlx['name']})" if mlx["name"] else ""
         table.add_row("mlx", f"{mlx['version']}, device {mlx['device']}{name}")
     else:
-        table.add_row("mlx", f"does not work: {mlx['reason']}")
+        table.add_row("mlx", f"does not work: {escape(mlx['reason'])}")
     table.add_row("machine", f"{machine['platform']}, {machine['machine']}, "
                   f"{plural(machine['cpu_count'], 'CPU')}, Python {machine['python']}")  # fmt: skip
     table.add_row(

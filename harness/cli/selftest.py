@@ -13,6 +13,7 @@ from harness.model import ScenarioInfo, Settings
 from harness.scenario import load
 from harness.session import plan
 from harness.session.plan import Options
+from harness.text import invocation
 
 BUDGET_S = 180.0
 """The limit of one control: several times the duration of the longest one on two cores."""
@@ -88,5 +89,6 @@ def _controls(words: Sequence[str]) -> Sequence[ScenarioInfo]:
     infos = load.find(words) if words else load.controls()
     for info in infos:
         if info.verdict is None:
-            raise UsageError(f"{info.name} is not a control: it has no VERDICT; use: harness run")
+            command = invocation.command("run", info.name)
+            raise UsageError(f"{info.name} is not a control: it has no VERDICT; use: {command}")
     return infos

@@ -11,6 +11,7 @@ from harness.cli import github, help, options
 from harness.errors import Exit, UsageError
 from harness.model import Command, OnHang, Outcome, RunResult, ScenarioInfo
 from harness.session import plan
+from harness.text import invocation
 
 OVERRULED = (Outcome.HUNG, Outcome.DIVERGED)
 """The outcomes that the exit code of a command does not show."""
@@ -64,7 +65,8 @@ def run(arguments: argparse.Namespace) -> int:
 
     argv = arguments.argv[1:] if arguments.argv[:1] == ["--"] else arguments.argv
     if not argv:
-        raise UsageError("watch needs a command: harness watch -- COMMAND [ARGUMENT ...]")
+        usage = f"{invocation.command('watch')} -- COMMAND [ARGUMENT ...]"
+        raise UsageError(f"watch needs a command: {usage}")
     command = Command(argv=tuple(argv), pattern=arguments.pattern, inject=arguments.inject)
     info = ScenarioInfo(
         name=plan.name_of(argv), path="", summary="", doc="", source="", command=command

@@ -14,7 +14,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from harness.inject.inside.writer import HOOK, VARIABLE
+from .inside.writer import HOOK, VARIABLE
 
 FOLDER = Path(__file__).parent / "hook"
 """The folder that goes in front of PYTHONPATH."""

@@ -22,6 +22,7 @@ import msgspec
 
 from harness.errors import UsageError
 from harness.model import Expected, ScenarioInfo, Settings
+from harness.text import invocation
 
 BASELINE = "baseline_update"
 
@@ -83,7 +84,11 @@ def _find(target: str) -> list[ScenarioInfo]:
     known = shipped()
     if target not in known:
         close = difflib.get_close_matches(target, known, n=3)
-        hint = f" (did you mean {' or '.join(close)}?)" if close else " (see: harness list)"
+        hint = (
+            f" (did you mean {' or '.join(close)}?)"
+            if close
+            else f" (see: {invocation.command('list')})"
+        )
         raise UsageError(f"unknown scenario {target}{hint}")
     return [load(known[target])]
 

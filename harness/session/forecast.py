@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import subprocess
-import sys
 from collections.abc import Callable, Iterator, Sequence
 
 import msgspec
@@ -13,10 +12,11 @@ from harness.memory import law
 from harness.memory.law import Fit, Projection
 from harness.memory.trace import Shapes
 from harness.model import Settings
-from harness.observe import memory_limits
+from harness.observe import installation, memory_limits
 from harness.observe.memory_limits import Usable
 from harness.scenario import load
 from harness.session import plan
+from harness.supervise import launch
 from harness.text.units import duration, number, size
 
 TIMEOUT = 600
@@ -51,6 +51,7 @@ def forecast(
     `usable` returns the usable memory of a device, given the memory that MLX reports for it.
     """
     plan.check(settings)
+    installation.need_mlx()
     infos = load.ladder()
     own = {info.name: load.apply(settings, info) for info in infos}
     distinct = list(dict.fromkeys([settings, *own.values()]))
@@ -77,7 +78,7 @@ def trace(settings: Sequence[Settings]) -> list[Shapes | str]:
     """
     try:
         answer = subprocess.run(
-            [sys.executable, "-m", "harness.training.shapes"],
+            launch.boot("harness.training.shapes"),
             input=msgspec.json.encode(settings),
             capture_output=True,
             timeout=TIMEOUT,

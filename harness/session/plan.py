@@ -13,6 +13,7 @@ import msgspec
 from harness.errors import UsageError
 from harness.model import Hostfile, OnHang, Patience, ScenarioInfo, Settings
 from harness.model.settings import BUILT_IN_MODELS
+from harness.observe import installation
 from harness.scenario import load
 
 OPTIMIZERS = ("adam", "adamw", "sgd", "lion", "adafactor")
@@ -57,7 +58,7 @@ class Options(msgspec.Struct, frozen=True, kw_only=True):
 def make(infos: Sequence[ScenarioInfo], settings: Settings, repeats: int) -> tuple[PlannedRun, ...]:
     """Plan every scenario `repeats` times: all of them once before any of them twice.
 
-    Raises UsageError when the settings, or a scenario's own, cannot be run.
+    Raises UsageError when the settings, or a scenario's own, cannot be run, or MLX is not there.
     """
     runs = [
         PlannedRun(info=info, settings=load.apply(settings, info), repeat=repeat)
@@ -67,6 +68,7 @@ def make(infos: Sequence[ScenarioInfo], settings: Settings, repeats: int) -> tup
     for run in runs:
         assert run.settings is not None
         check(run.settings)
+    installation.need_mlx()
     return tuple(runs)
 
 

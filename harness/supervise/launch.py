@@ -232,7 +232,8 @@ def boot(module: str, *arguments: str) -> list[str]:
     Whatever a folder named `harness` in the current directory holds.
     """
     code = (
-        "import sys; sys.path[0] = sys.argv.pop(1); "
+        # With -P or PYTHONSAFEPATH the current directory is not there to be replaced.
+        "import sys; sys.path[: not sys.path[0]] = [sys.argv.pop(1)]; "
         f"from {module} import main; sys.exit(main(sys.argv))"
     )
     return [sys.executable, "-c", code, str(Path(__file__).resolve().parents[2]), *arguments]

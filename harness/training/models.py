@@ -39,6 +39,10 @@ def prepare(settings: Settings, lazy: bool = False) -> tuple[nn.Module, Callable
     """Prepare like `build`, up to the evaluation; `lazy` loads no weights either, so nothing is
     allocated."""
     mx.random.seed(settings.seed)
+    if importlib.util.find_spec("mlx_lm") is None:
+        from harness.observe import installation
+
+        raise UsageError(installation.missing("mlx-lm"))
     if settings.model in BUILT_IN:
         model, encode = _built_in(settings)
     else:
@@ -73,8 +77,7 @@ def _import_alone(name: str) -> ModuleType:
     package = name.partition(".")[0]
     if package not in sys.modules:
         spec = importlib.util.find_spec(package)
-        if spec is None:
-            raise UsageError(f"{package} is not installed: install it with pip")
+        assert spec is not None
         sys.modules[package] = importlib.util.module_from_spec(spec)
         try:
             return importlib.import_module(name)

@@ -12,7 +12,7 @@ import contextlib
 import importlib.metadata
 import io
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import mlx.core as mx
@@ -31,11 +31,13 @@ TRACES = (0, 29, 3)
 """The first version whose `mx.export_function` takes a callback."""
 
 
-def main() -> None:
+def main(argv: Sequence[str]) -> int:
+    """Answer the settings on stdin with what each would train, on stdout."""
     requests = msgspec.json.decode(sys.stdin.buffer.read(), type=list[Settings])
     with contextlib.redirect_stdout(sys.stderr):  # mlx-lm and the hub talk
         answers = [_answer(settings) for settings in requests]
     sys.stdout.buffer.write(msgspec.json.encode(answers))
+    return 0
 
 
 def _answer(settings: Settings) -> Shapes | str:
@@ -171,4 +173,4 @@ def _as_lists(argument: Any) -> Any:
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main(sys.argv))

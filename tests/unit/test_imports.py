@@ -63,7 +63,22 @@ def name(file: Path) -> str:
 
 
 MODULES = {name(file): file for file in PACKAGE.rglob("*.py")}
-TREES = {module: ast.parse(file.read_text()) for module, file in MODULES.items()}
+
+
+def parsed(module: str, file: Path) -> ast.Module:
+    """The syntax tree, in which every import has its full name, but for what runs alone."""
+    tree = ast.parse(file.read_text())
+    if module in ALONE:
+        return tree
+    inside = module.split(".") if file.name == "__init__.py" else module.split(".")[:-1]
+    for node in ast.walk(tree):
+        if isinstance(node, ast.ImportFrom) and node.level:
+            above = inside[: len(inside) - node.level + 1]
+            node.module = ".".join([*above, *filter(None, [node.module])])
+    return tree
+
+
+TREES = {module: parsed(module, file) for module, file in MODULES.items()}
 
 
 def imported(nodes: list[ast.stmt], always: bool = False) -> Iterator[str]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+
 import msgspec
 import pytest
 from hypothesis import given
@@ -416,6 +418,6 @@ def test_the_first_steps_show_what_later_ones_hold(name):
 
 
 def test_a_child_that_dies_is_an_error_of_one_line(monkeypatch):
-    monkeypatch.setattr(forecast.sys, "executable", "/bin/false")
+    monkeypatch.setattr(sys, "executable", "/bin/false")
     with pytest.raises(HarnessError, match="cannot be traced: exit code 1"):
         forecast.trace([Settings()])

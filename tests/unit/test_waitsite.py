@@ -35,6 +35,12 @@ def explain(name: str) -> wait_site.Waits:
     return waits
 
 
+def test_a_thread_whose_native_frames_are_missing_is_not_called_running():
+    waits = explain("unmerged-pystack")
+    assert (waits.overall.category, waits.overall.description) == ("unknown", "was not seen")
+    assert waits.overall.python_frame == "two_locks.py:22 in lock_both"
+
+
 @pytest.mark.parametrize(
     ("name", "category", "function"),
     [
@@ -89,7 +95,7 @@ def test_recorded_hangs(name: str, category: str, function: str | None) -> None:
 def test_every_kind_of_hang_is_recorded() -> None:
     named = {explain(name).overall.category for name in PYSTACK}
     # A sample of waiting for memory needs a machine that has run out of it.
-    assert set(Category) - named == {Category.MEMORY, Category.IDLE, Category.UNKNOWN}
+    assert set(Category) - named == {Category.MEMORY, Category.IDLE}
 
 
 def test_the_users_own_line_is_named() -> None:

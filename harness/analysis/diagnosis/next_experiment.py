@@ -14,6 +14,7 @@ from harness.analysis.diagnosis.hypotheses import HYPOTHESES, TABLE, TWINS, Cell
 from harness.analysis.diagnosis.quantities import may_hide
 from harness.model import Hypothesis, Settings, Support
 from harness.scenario.load import BASELINE
+from harness.text import invocation
 
 DEFAULTS = Settings()
 OWN = (
@@ -175,14 +176,15 @@ def command(
     more: Mapping[str, int] | None = None,
     repeat: int = 1,
 ) -> str:
-    """`python -m harness run NAME --continue RUN`, or with the settings that are not the default.
+    """`harness run NAME --continue RUN`, or with the settings that are not the default.
 
     Of outside commands, whose variants somebody has to describe, what is to be added to them.
     """
     if settings is None:
         again = f", run with --repeat {repeat}" if repeat > 1 else ""
-        return f"a variant [variants.{name}] of the command (see: harness list){again}"
-    argv = ["python", "-m", "harness", "run", name]
+        listed = invocation.command("list")
+        return f"a variant [variants.{name}] of the command (see: {listed}){again}"
+    argv = [*invocation.words(), "run", name]
     if run is not None:
         argv += [f"--continue={run}"] if run.startswith("-") else ["--continue", run]
     else:

@@ -13,17 +13,25 @@ _THREAD = re.compile(r"Traceback for thread (\d+)(?: \((.*?)\))? \[(.*?)\]")
 _FRAME = re.compile(r'\s+\((C|Python)\) File "(.*?)", line (\d+), in (.+)$')
 _LIBRARY = re.compile(r" \(((?:~|<\w+>)?/[^()]*)(?: \(deleted\))?\)$")
 """Its path, also as it is after redaction."""
+_PYTHON_ALONE = "Unable to merge native stack"
+"""pystack's note where it lacks the symbols of an interpreter, as of a stripped Python 3.14."""
 
 
 def parse(text: str, pid: int) -> tuple[ThreadStack, ...]:
     threads: list[tuple[re.Match[str], list[Frame]]] = []
+    alone: set[int] = set()
     for line in text.splitlines():
         if header := _THREAD.match(line):
             threads.append((header, []))
         elif threads and (found := _FRAME.match(line)):
             threads[-1][1].append(_frame(found))
-    native = any(not frame.python for _, frames in threads for frame in frames)
-    return tuple(_thread(header, frames, pid, native) for header, frames in threads)
+        elif threads and _PYTHON_ALONE in line:
+            alone.add(int(threads[-1][0][1]))
+    asked = any(not frame.python for _, frames in threads for frame in frames)
+    return tuple(
+        _thread(header, frames, pid, asked and int(header[1]) not in alone)
+        for header, frames in threads
+    )
 
 
 def _frame(match: re.Match[str]) -> Frame:
