@@ -18,7 +18,6 @@ from urllib.parse import urlsplit
 from urllib.request import url2pathname
 
 from harness.errors import UsageError
-from harness.observe import gpu, platform
 
 DISTRIBUTION = "mlx-hang-harness"
 EXTRAS = {
@@ -55,7 +54,10 @@ def command() -> str:
 
 def backend() -> str:
     """The extra for this machine."""
-    if platform.current().name == "darwin":
+    # A command line is read sooner without what a look at GPUs needs.
+    from harness.observe import gpu
+
+    if sys.platform == "darwin":
         return "metal"
     return "cuda" if gpu.memory() else "cpu"
 

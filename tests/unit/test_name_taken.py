@@ -114,7 +114,7 @@ import subprocess, sys
 import mlx_harness; mlx_harness.package()
 from harness.supervise import launch
 words = launch.boot("harness.text.invocation")
-words[2] = words[2].replace("from harness.text.invocation import main; sys.exit(main(sys.argv))",
+words[2] = words[2].replace("from harness" ".text.invocation import main; sys.exit(main(sys.argv))",
     "import harness, beside; print('ours', harness.__file__)")
 print(subprocess.run(words, capture_output=True, text=True, cwd={str(folder)!r}).stdout)
 """

@@ -166,7 +166,7 @@ def _of_futex(
         return None
     if thread.args[4] if name == "futex_wait" else thread.args[3]:
         return None
-    if futex.kind in ("mutex", "pi_mutex", "robust", "join") and futex.owner is not None:
+    if futex.kind in ("mutex", "pi_mutex", "robust", "rlock", "join") and futex.owner is not None:
         owner = next(
             (
                 Node(p.pid, t.tid)

@@ -226,6 +226,8 @@ def on_fuse(pid: int, fault: bool, ends: Ends) -> Link:
     if fault:
         mapped = {one.device for one in mappings.mappings(pid)}
         fuse = [mount for mount in fuse if mounts.in_maps(mount.device) in mapped]
+    if len(fuse) > 1:
+        fuse = [mount for mount in fuse if mounts.has_requests(mount)]
     if len(fuse) == 1:
         return ends.file("a file", fuse[0])
     return Link(told="a file", kind="file", fs="fuse", complete=False)

@@ -12,7 +12,7 @@ from harness.observe.linux import reading
 
 _ACCESS, READ_ONLY, WRITE_ONLY = 0o3, 0, 1
 _INIT = frozenset((0, 1, 2))
-"""What everything descends from tells nothing: the kernel, init, and the kernel's threads."""
+"""Common ancestors that tell nothing: the kernel, init, and the kernel's threads."""
 _SIZE = 20
 """Place of the size of the memory among a stat's fields after the name."""
 
@@ -32,7 +32,7 @@ class FileTable:
         self._events: dict[str, list[Holder]] | None = None
 
     def holders(self, target: str) -> list[Holder]:
-        """Who has a file open that is named so, such as `pipe:[123]`."""
+        """The holders of a file that is named so, such as `pipe:[123]`."""
         return self._all().get(target, [])
 
     def named(self, begins: str) -> Iterator[tuple[str, list[Holder]]]:
@@ -41,7 +41,7 @@ class FileTable:
                 yield target, holders
 
     def complete(self, pid: int, anybody: bool = False) -> bool:
-        """Whether all could be looked into that may have what `pid` has open.
+        """Check whether all could be looked into that may have what `pid` has open.
 
         What has no name is inherited, so the others' processes matter that descend from an ancestor
         of `pid`; `anybody`: it has a name, by which any process may have opened it.
@@ -55,7 +55,7 @@ class FileTable:
         return self._kin.descends(pid, ancestor)
 
     def events(self, number: str) -> list[Holder]:
-        """Who has an eventfd open that has this number; all of them have one name."""
+        """The holders of the eventfd with this number; all eventfds have one name."""
         if self._events is None:
             self._events = defaultdict(list)
             for holder in self.holders("anon_inode:[eventfd]"):
@@ -78,21 +78,21 @@ class FileTable:
 
 
 class Kin:
-    """Who may have inherited what from whom, as of the first question."""
+    """The ancestors of processes, from whom files are inherited, as of the first question."""
 
     def __init__(self) -> None:
         self._parents: dict[int, int] | None = None
         self._hidden: bool | None = None
 
     def near(self, pid: int, other: int) -> bool:
-        """Whether two processes have an ancestor in common, or one of them is the other's."""
+        """Check whether two processes have an ancestor in common, or one of them is the other's."""
         return other not in self._all() or bool(self._line(pid) & self._line(other))
 
     def descends(self, pid: int, ancestor: int) -> bool:
         return pid != ancestor and ancestor in self._line(pid)
 
     def hidden(self) -> bool:
-        """Whether /proc may be mounted such that it does not list the processes of other users."""
+        """Check whether /proc may hide the processes of other users."""
         if self._hidden is None:
             lines = reading.read("/proc/self/mountinfo").splitlines()
             proc = [line for line in lines if b" /proc " in line and b" - proc " in line]
@@ -121,7 +121,7 @@ class Kin:
 
 
 def without_memory(pid: int) -> bool:
-    """Whether it has neither memory nor files: it has ended, or is a thread of the kernel."""
+    """Check whether it has neither memory nor files: it has ended, or is a thread of the kernel."""
     stat = reading.stat(f"/proc/{pid}/stat")
     if stat is None:
         return not os.path.exists(f"/proc/{pid}")
@@ -165,7 +165,7 @@ def info_line(pid: int, file: int, name: str) -> str | None:
 
 
 def access(holder: Holder) -> int | None:
-    """How a file was opened: READ_ONLY, WRITE_ONLY or both; None when it cannot be read."""
+    """The access that a file was opened for; None when it cannot be read, 2 for both."""
     flags = info_line(*holder, "flags")
     return None if flags is None else int(flags, 8) & _ACCESS
 

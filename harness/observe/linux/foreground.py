@@ -42,7 +42,7 @@ def control(pid: int) -> Control | None:
 
 
 def person(pid: int, file: int) -> bool:
-    """Whether what a person types at the terminal that `pid` has open as `file` goes to `pid`.
+    """Check whether `pid` gets what a person types at the terminal that it has open as `file`.
 
     A terminal gives its input to one process group of the session that it controls.
     """

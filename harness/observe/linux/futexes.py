@@ -21,9 +21,9 @@ from harness.observe.linux.mappings import Mapping, Sharing, at, mappings, same_
 _WAIT, _LOCK_PI, _WAIT_BITSET, _LOCK_PI2 = 0, 6, 9, 13
 _COMMAND, _PRIVATE = 0x7F, 0x80
 _TID, _WAITERS = 0x3FFFFFFF, 0x80000000
-"""What the word of a futex holds that the kernel knows the owner of."""
+"""Parts of the word of a futex that the kernel knows the owner of."""
 _LOCKED = 2
-"""Of a mutex: it is locked, and somebody waits."""
+"""The word of a mutex that is locked, and for which somebody waits."""
 _KINDS = 0x400
 """The kind of a mutex is below it: its type, and bits for robust, shared and the like."""
 _WORDS = struct.Struct("<8I")
@@ -38,14 +38,14 @@ class Wait(NamedTuple):
     address: int
     command: int
     private: bool
-    """Whether the call says so. A wait that does not may still be for memory of its own."""
+    """True if the call says so. A wait that does not may still be for memory of its own."""
     value: int
 
 
 class Waits(NamedTuple):
     of: list[Wait]
     vector: bool
-    """Whether the first of several is waited for."""
+    """True if the first of several is waited for."""
 
 
 Mapped = list[Mapping]

@@ -18,7 +18,7 @@ from harness.observe.linux.mounts import Mount
 
 _SETLKW, _OFD_SETLKW = 7, 38
 _SHARED, _NON_BLOCKING = 1, 4
-"""Of flock's argument."""
+"""Bits of flock's argument."""
 _RANGE = struct.Struct("<hhxxxxqq")
 """Type, from where, start and length of a struct flock."""
 _FOR_READING, _FROM_START = 0, 0
@@ -35,9 +35,9 @@ class Wanted(NamedTuple):
 
     file: int
     flock: bool
-    """Whether of flock(2): these know nothing of those of fcntl(2)."""
+    """True if it is one of flock(2): these know nothing of those of fcntl(2)."""
     shared: bool
-    """Whether others may hold it for reading at the same time."""
+    """True if others may hold it for reading at the same time."""
     begin: int
     end: int
 
@@ -101,7 +101,7 @@ def parse(info: str) -> Iterator[Held]:
 
 
 def stands(held: Held, lock: Wanted, inode: int, device: str | None) -> bool:
-    """Whether a lock that is held stands in the way of one that is wanted."""
+    """Check whether a lock that is held stands in the way of one that is wanted."""
     return (
         held.inode == inode
         and device in (None, held.device)

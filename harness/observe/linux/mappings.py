@@ -1,4 +1,4 @@
-"""What a process has mapped into its memory, and who else maps the same."""
+"""The memory that a process has mapped, and who else maps the same."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class Mapping(NamedTuple):
 
     @property
     def private(self) -> bool:
-        """Whether what is written here is seen by this memory's users alone."""
+        """Check whether what is written here is seen by this memory's users alone."""
         return self.flags.endswith("p") and "w" in self.flags
 
     @property
@@ -62,7 +62,7 @@ def at(mapped: Iterable[Mapping], address: int) -> Mapping | None:
 
 
 class Sharing:
-    """Who maps which shared memory, among all processes, as of the first question."""
+    """The processes that map each shared memory, among all processes, as of the first question."""
 
     def __init__(self) -> None:
         self._maps: dict[int, bytes] | None = None
@@ -97,7 +97,7 @@ class Sharing:
 
 
 def same_memory(pid: int, other: int, arch: str) -> bool | None:
-    """Whether two processes have one memory, as between vfork and exec; None: it may be so."""
+    """Check whether two processes have one memory, as after vfork; None: it may be so."""
     number = _KCMP.get(arch)
     if number is not None:
         call = ctypes.CDLL(None, use_errno=True).syscall

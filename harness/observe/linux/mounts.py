@@ -36,7 +36,7 @@ class Mount(NamedTuple):
 
     @property
     def remote(self) -> bool:
-        """Whether another program or another machine answers for it."""
+        """Check whether another program or another machine answers for it."""
         return self.type in _REMOTE or self.type.startswith("fuse.")
 
     @property
@@ -148,6 +148,12 @@ def daemons(mount: Mount, table: FileTable) -> tuple[tuple[int, ...], bool]:
     named = [one for one in holders if place in _command(one.pid)]
     found = file_table.others(named or holders, 0)
     return found, len(found) == 1 and table.complete(found[0], anybody=True)
+
+
+def has_requests(mount: Mount) -> bool:
+    """Check whether requests to a FUSE file system may be unanswered."""
+    minor = mount.device.partition(":")[2]
+    return reading.read(f"/sys/fs/fuse/connections/{minor}/waiting").strip() != b"0"
 
 
 def _command(pid: int) -> list[bytes]:

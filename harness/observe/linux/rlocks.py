@@ -57,7 +57,7 @@ class Finder:
 
 
 def _has_rlocks(mapped: Iterable[Mapping]) -> bool:
-    """Whether it is a Python whose locks are as described."""
+    """Check whether it is a Python whose locks are as described."""
     versions = [
         int(found[1]) for one in mapped if (found := _PYTHON.match(os.path.basename(one.path)))
     ]

@@ -35,7 +35,7 @@ class Local(NamedTuple):
     """The inode of the socket at the other end."""
     queued: int | None
     named: bool
-    """Whether it has a name, by which anybody could have connected to it."""
+    """True if it has a name, by which anybody could have connected to it."""
 
 
 class Row(NamedTuple):
@@ -60,7 +60,7 @@ class Sockets:
         self._rows: dict[str, list[Row]] = {}
 
     def link(self, target: str, pid: int) -> Link:
-        """What is at the other end of a socket of `pid` that is named so."""
+        """The other end of a socket of `pid` that is named so."""
         inode = int(re.sub(r"\D", "", target))
         if self._locals is None:
             self._locals = locals_()

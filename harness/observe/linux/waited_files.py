@@ -38,7 +38,7 @@ class Waited(NamedTuple):
     reads: bool | None
     """True: until it can be read. False: until it can be written to. None: either, or neither."""
     alone: bool = True
-    """Whether the call waits for this file, and not for the first of several."""
+    """True if the call waits for this file, and not for the first of several."""
 
 
 def waited(pid: int, thread: Thread, arch: str) -> list[Waited]:
@@ -83,7 +83,7 @@ def _set(pid: int, name: str, args: tuple[int, ...]) -> list[Waited]:
 
 
 def _registered(pid: int, epoll: int, nested: bool = False) -> list[Waited]:
-    """What an epoll waits for, and what those of its members wait for that are epolls too."""
+    """The members of an epoll, and those of its members that are epolls too."""
     found = []
     for number, events, inode in _REGISTERED.findall(file_table.info(pid, epoll))[:MOST]:
         file = int(number)
@@ -96,7 +96,7 @@ def _registered(pid: int, epoll: int, nested: bool = False) -> list[Waited]:
 
 
 def _replaced(target: str, inode: str) -> bool:
-    """Whether the number that was registered has been given to another pipe or socket since."""
+    """Check whether the number that was registered now is that of another pipe or socket."""
     now = re.search(r"^(?:pipe|socket):\[(\d+)\]$", target)
     return bool(now and inode and int(now[1]) != int(inode, 16))
 
