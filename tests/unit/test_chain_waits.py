@@ -195,10 +195,7 @@ def test_an_owner_that_has_ended_is_a_dead_end():
 
 def test_a_lock_without_an_owner_waits_for_any_thread_that_has_work():
     one = process(1, thread(1), thread(2), thread(3))
-    idle = stack("pthread_cond_wait", "py:_worker", tid=3, main=False)
-    idle = replace(
-        idle, frames=(idle.frames[0], replace(idle.frames[1], file="thread.py", system=True))
-    )
+    idle = stack("pthread_cond_wait", "thread.py:_worker", tid=3, main=False)
     captures = {1: ((stack("sem_wait", "py:step"), stack("py:load", tid=2, main=False), idle),)}
     found = wait(seen(one, stacks=captures))
     assert (found.on, found.known, found.ends) == ((OTHER,), False, ())
@@ -210,14 +207,8 @@ def test_a_lock_of_a_process_without_another_thread_is_a_dead_end():
 
 def test_a_future_waits_for_the_threads_of_executors():
     one = process(1, thread(1), thread(2), thread(3))
-    result = stack("sem_wait", "py:result", "py:step")
-    result = replace(result, frames=tuple(
-        replace(f, file="_base.py", system=True) if f.function == "result" else f for f in result.frames
-    ))  # fmt: skip
-    worker = stack("read", "py:load", "py:_worker", tid=3, main=False)
-    worker = replace(worker, frames=tuple(
-        replace(f, file="thread.py", system=True) if f.function == "_worker" else f for f in worker.frames
-    ))  # fmt: skip
+    result = stack("sem_wait", "_base.py:result", "py:step")
+    worker = stack("read", "py:load", "thread.py:_worker", tid=3, main=False)
     beside = stack("read", "py:listen", tid=2, main=False)
     found = wait(seen(one, stacks={1: ((result, beside, worker),)}))
     assert (found.code, found.on, found.known) == ("future", (Node(1, 3),), True)
@@ -334,7 +325,7 @@ def test_the_pipe_to_wake_it_by_says_nothing_of_who_polls():
     assert (found.on, kinds(found)) == ((), [Ends.NETWORK])
 
 
-# --- children, signals, the rest -------------------------------------------------------------------
+# --- children, signals, the rest -----------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
