@@ -266,7 +266,9 @@ class Job:
         known = self._standing.fingerprint in self._handling.known_hangs
         if not self._standing.over(now, self._handling.patience, longest, known):
             return None
-        self._handling.known_hangs.add(self._standing.fingerprint)
+        if self._standing.fingerprint:
+            # Without stacks every hang would be the same.
+            self._handling.known_hangs.add(self._standing.fingerprint)
         return cause
 
     def _went_on_since_doubt(self) -> bool:

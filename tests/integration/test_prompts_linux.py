@@ -1,4 +1,4 @@
-"""A person is waited for, or not: real programs in real terminals."""
+"""The chain of waits ends in a person, or not: real programs in real terminals."""
 
 from __future__ import annotations
 
@@ -13,11 +13,16 @@ from waiting import ARCH
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
 
-from harness.observe import linux  # noqa: E402
+from harness.detect.chain.facts import Facts  # noqa: E402
+from harness.detect.chain.follow import follow  # noqa: E402
+from harness.detect.chain.links import Ends  # noqa: E402
+from harness.detect.observation import Look, Observation  # noqa: E402
+from harness.observe import linux, platform  # noqa: E402
 from harness.observe.linux import file_peers  # noqa: E402
 
 SETTLE_S = 60.0
 
+INPUT, TTY = "input()", "open('/dev/tty').read(1)"
 READLINE = "import readline; input('> ')"
 SELECT = "select.select([0, os.pipe()[0]], [], [])"
 POLL = (
@@ -63,8 +68,20 @@ OTHER_SESSION = "if os.fork(): os.wait()\nos.setsid(); select.select([0], [], []
 
 
 def seen(pid: int) -> list[bool]:
-    ends = file_peers.Ends()
-    return [linux.at_prompt(one, ARCH, ends) for one in linux.processes([pid], deep=True)]
+    """Of each process of a tree, whether its chain ends in what a person types."""
+    processes = linux.processes([pid], deep=True)
+    between = platform.current().relations(processes)
+    facts = Facts(
+        Observation(
+            root=pid,
+            windows=((Look(t=0.0, processes=processes),),),
+            arch=ARCH,
+            links=between.links,
+            futexes=between.futexes,
+        )
+    )
+    chains = [follow(facts.candidates(one.pid), facts) for one in processes]
+    return [chain.end.kind is Ends.PERSON for chain in chains]
 
 
 def answers(argv, folder, expected: list[bool]) -> list[bool]:
@@ -91,8 +108,8 @@ def program(code: str) -> list[str]:
 
 
 @pytest.mark.parametrize(
-    "code", [READLINE, SELECT, POLL, EPOLL, NESTED, ASYNCIO, THREAD],
-    ids=["readline", "select", "poll", "epoll", "nested", "asyncio", "thread"],
+    "code", [INPUT, TTY, READLINE, SELECT, POLL, EPOLL, NESTED, ASYNCIO, THREAD],
+    ids=["input", "tty", "readline", "select", "poll", "epoll", "nested", "asyncio", "thread"],
 )  # fmt: skip
 def test_a_person_is_waited_for_in_a_set_of_any_size(tmp_path, code):
     assert answers(program(code), tmp_path, [True]) == [True]
@@ -115,9 +132,9 @@ def test_no_person_can_end_it(tmp_path, code, processes):
     assert answers(program(code), tmp_path, [False] * processes) == [False] * processes
 
 
-def test_the_program_below_a_shell_is_the_one_that_is_typed_to(tmp_path):
+def test_a_shell_waits_for_the_person_whom_the_program_below_it_asks(tmp_path):
     command = " ".join(["echo here;", sys.executable, "-c", "'input()';", "true"])
-    assert answers(["sh", "-c", command], tmp_path, [False, True]) == [False, True]
+    assert answers(["sh", "-c", command], tmp_path, [True, True]) == [True, True]
 
 
 @pytest.mark.skipif(not shutil.which("node"), reason="there is no node")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import platform
 import shlex
 import signal
 import subprocess
@@ -15,8 +14,6 @@ import psutil
 import pytest
 from pty_session import Session
 from trial import ROOT, until
-
-from harness.observe import linux
 
 pytestmark = pytest.mark.waits
 
@@ -387,33 +384,6 @@ def test_what_is_typed_is_read_by_the_command(tmp_path, session):
     terminal.type(b"you\r")
     terminal.until(b"hello you")
     assert terminal.end() == 0
-
-
-@pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
-@pytest.mark.parametrize(
-    ("code", "prompts"),
-    [
-        ("input()", True),
-        ("import sys; sys.stdin.read(1)", True),
-        ("open('/dev/tty').read(1)", True),
-        ("import os; os.read(os.pipe()[0], 1)", False),
-        ("import threading; threading.Lock().acquire() and threading.Event().wait()", False),
-    ],
-)
-def test_who_waits_for_the_keyboard_is_seen(tmp_path, code, prompts):
-    terminal = Session([sys.executable, "-c", f"print('here', flush=True); {code}"], str(tmp_path))
-    try:
-        terminal.until(b"here")
-        settled = until(lambda: linux.processes([terminal.pid])[0].state == "S")
-
-        def seen():
-            (process,) = linux.processes([terminal.pid], deep=True)
-            return linux.at_prompt(process, platform.machine())
-
-        assert settled
-        assert until(seen) if prompts else not seen()
-    finally:
-        terminal.close()
 
 
 @pytest.mark.slow

@@ -88,15 +88,21 @@ def _world(t, top, found, around):
 
 
 def stack(*names, tid=1, main=True, lines=None):
-    """Innermost first: `py:name` is a Python frame, others are native."""
-    frames = tuple(
-        Frame(function=name[3:], file="train.py", line=(lines or {}).get(name, 7), python=True)
-        if name.startswith("py:")
-        else Frame(function=name, file="libmlx.so" if "mlx::" in name else "libc.so.6",
-                   system="mlx::" not in name)
-        for name in names
-    )  # fmt: skip
-    return ThreadStack(frames=frames, tid=tid, main=main)
+    """Innermost first: `py:name` is of the user's code in Python, `thread.py:name` of Python's own
+    library; others are native."""
+    return ThreadStack(
+        frames=tuple(_frame(name, (lines or {}).get(name, 7)) for name in names), tid=tid, main=main
+    )
+
+
+def _frame(name, line):
+    file, _, function = name.partition(".py:")
+    if name.startswith("py:"):
+        return Frame(function=name[3:], file="train.py", line=line, python=True)
+    if function:
+        return Frame(function=function, file=f"{file}.py", line=line, python=True, system=True)
+    mlx = "mlx::" in name
+    return Frame(function=name, file="libmlx.so" if mlx else "libc.so.6", system=not mlx)
 
 
 def twice(*stacks):

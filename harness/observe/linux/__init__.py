@@ -10,11 +10,9 @@ from harness.observe.linux.deep import world
 from harness.observe.linux.files import devices, open_files
 from harness.observe.linux.memory import held, machine, oom_kills
 from harness.observe.linux.reading import foreign
-from harness.observe.linux.terminals import at_prompt
 from harness.observe.linux.tree import processes, transfers
 
 __all__ = [
-    "at_prompt",
     "devices",
     "foreign",
     "held",

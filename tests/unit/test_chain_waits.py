@@ -1,0 +1,469 @@
+"""What a thread waits for, row by row of the table in docs/internals/wait-chains.md."""
+
+from __future__ import annotations
+
+import msgspec
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from observations import (
+    DISK,
+    READS,
+    RUNNING,
+    SHARED,
+    awaits,
+    busy,
+    calls,
+    process,
+    seen,
+    sleeps,
+    stack,
+    thread,
+)
+from still_worlds import number
+
+from harness.detect.chain.facts import Facts
+from harness.detect.chain.links import Ends, Node
+from harness.detect.chain.waits import awaited, gpu_works, wait_of
+from harness.detect.policy import Policy
+from harness.model import Machine
+from harness.model.world import Futex, GpuUse, Link, More
+from harness.stacks.parse.frames import Gil
+
+MAIN, OTHER = Node(1, 1), Node(1, 2)
+replace = msgspec.structs.replace
+
+
+def wait(found, node=MAIN):
+    return wait_of(node, Facts(found))
+
+
+def alone(**fields):
+    """The wait of the only thread of a process, and beside it what else is known."""
+    beside = {name: fields.pop(name) for name in ("links", "futexes", "rearmed") if name in fields}
+    return wait(seen(process(1, thread(1, **fields)), **beside))
+
+
+def kinds(found):
+    return [end.kind for end in found.ends]
+
+
+def stacks(*names, tid=1, **fields):
+    """One capture of the stack of thread `tid`, and of no other."""
+    return {1: ((replace(stack(*names, tid=tid, main=tid == 1), **fields),),)}
+
+
+# --- it runs -------------------------------------------------------------------------------------
+
+
+def test_what_runs_works_and_waits_for_nobody():
+    found = alone(**RUNNING)
+    assert (found.code, found.on, kinds(found)) == ("run", (), [Ends.WORKS])
+
+
+def test_so_does_what_has_used_the_cpu_whatever_it_does_at_the_last_look():
+    one = process(1, thread(1))
+    found = wait(seen(one, later=(busy(one),)))
+    assert kinds(found) == [Ends.WORKS]
+    assert found.detail == "uses 50 % of a core"
+    assert kinds(wait(seen(one, later=(busy(one, 0.01),)))) != [Ends.WORKS]
+
+
+@pytest.mark.parametrize(
+    ("names", "kind"),
+    [
+        (("MPI_Allreduce", "py:step"), Ends.PEERS),
+        (("mlx::core::distributed::ring::RingGroup::all_reduce", "py:step"), Ends.PEERS),
+        (("ncclAllReduce", "py:step"), Ends.PEERS),
+        (("mlx::core::distributed::SocketThread::worker",), Ends.IDLE),
+    ],
+)
+def test_what_spins_in_a_transport_does_not_work(names, kind):
+    one = process(1, thread(1, **RUNNING))
+    found = wait(seen(one, later=(busy(one),), stacks=stacks(*names)))
+    assert kinds(found) == [kind]
+    assert "spins" in found.detail
+
+
+def test_a_thread_that_was_long_enough_in_one_place_spins():
+    one = process(1, thread(1, **RUNNING))
+    found = wait(seen(one, later=(busy(one),), spins={1: "train.py:7 in step"}))
+    assert kinds(found) == [Ends.SPINS]
+    assert not found.ends[0].sure
+
+
+# --- clocks --------------------------------------------------------------------------------------
+
+
+def test_a_sleep_waits_for_the_clock():
+    found = alone(**sleeps(12.0))
+    assert (found.code, kinds(found), found.ends[0].left_s) == ("sleep", [Ends.CLOCK], 12.0)
+
+
+def test_select_on_no_file_is_a_sleep():
+    assert alone(**calls(number("select"), 0, 0, 0, 0, 0x7FFC)).code == "sleep"
+
+
+@pytest.mark.parametrize("left", [3601.0, 86_400.0])
+def test_a_clock_that_rings_in_hours_is_no_end_that_can_be_waited_for(left):
+    assert kinds(alone(**sleeps(left))) == [Ends.UNKNOWN]
+    assert Policy().believed_s < left
+
+
+def test_a_wait_with_a_timeout_has_two_ends():
+    link = Link(told="a socket", kind="tcp", remote="10.0.0.5:443")
+    found = alone(**READS, wakes_in=30.0, links={1: (link,)})
+    assert kinds(found) == [Ends.NETWORK, Ends.CLOCK]
+    assert found.ends[1].left_s == 30.0
+
+
+def test_a_clock_that_is_armed_again_and_again_polls():
+    for call in (sleeps(1.0), {"wakes_in": 1.0}):
+        found = alone(**call, rearmed={1: 3})
+        assert found.code == "poll"
+        assert Ends.POLLS in kinds(found)
+        assert Ends.CLOCK not in kinds(found)
+        assert found.detail == "looks for something again and again every 1 s"
+        assert not found.known
+        assert alone(**call, rearmed={1: 2}).code != "poll"
+
+
+def test_who_polls_looks_for_what_its_threads_and_children_do():
+    parent = process(1, thread(1, **sleeps(1.0)), thread(2))
+    child = process(5, thread(5), ppid=1)
+    found = wait(seen(parent, child, rearmed={1: 9}))
+    assert set(found.on) == {OTHER, Node(5, 5)}
+
+
+def test_who_wakes_often_and_uses_the_cpu_works():
+    one = process(1, thread(1, **sleeps(1.0)))
+    found = wait(seen(one, later=(busy(one),), rearmed={1: 9}))
+    assert kinds(found) == [Ends.WORKS]
+
+
+def test_who_is_woken_in_a_futex_again_and_again_looks_for_something():
+    one = process(1, thread(1), thread(2))
+    later = replace(one, threads=(thread(1, switches=60), thread(2)))
+    found = wait(seen(one, later=(later,)))
+    assert kinds(found) == [Ends.POLLS]
+    assert found.on == (OTHER,)
+
+
+# --- locks ---------------------------------------------------------------------------------------
+
+
+def test_the_5_ms_of_the_gil_are_no_clock():
+    """Its holder is waited for, where that is known, and else whoever has a stack."""
+    one = process(1, thread(1, wakes_in=0.005), thread(2, **RUNNING), thread(3))
+    wants = replace(stack("take_gil", "py:step"), gil=Gil.WAITS)
+    holds = replace(stack("py:compute", tid=2, main=False), gil=Gil.HOLDS)
+    capture = ((wants, holds),)
+    found = wait(seen(one, stacks={1: capture}, rearmed={1: 99}))
+    assert (found.code, found.on, found.known, found.ends) == ("gil", (OTHER,), True, ())
+    unknown = ((wants, replace(holds, gil=None)),)
+    found = wait(seen(one, stacks={1: unknown}))
+    assert (found.on, found.known) == ((OTHER,), False)
+
+
+OWNED = {
+    "mutex": "mutex",
+    "pi_mutex": "mutex",
+    "robust": "mutex",
+    "rlock": "mutex",
+    "join": "join",
+}
+
+
+@pytest.mark.parametrize(("kind", "code"), OWNED.items())
+def test_a_lock_with_an_owner_waits_for_it_and_a_join_for_the_thread(kind, code):
+    one = process(1, thread(1), thread(2, name="loader"), thread(3))
+    found = wait(seen(one, futexes={1: Futex(kind=kind, owner=2)}))
+    assert (found.code, found.on, found.known) == (code, (OTHER,), True)
+    assert "thread loader" in found.detail
+
+
+def test_an_owner_in_another_process_is_found():
+    family = (process(1, thread(1, **SHARED)), process(5, thread(5), ppid=1))
+    found = wait(seen(*family, futexes={1: Futex(kind="mutex", owner=5, sharers=(1, 5))}))
+    assert found.on == (Node(5, 5),)
+
+
+def test_an_owner_that_has_ended_is_a_dead_end():
+    found = alone(futexes={1: Futex(kind="mutex", owner=77)})
+    assert (found.code, kinds(found)) == ("mutex", [Ends.DEAD])
+
+
+def test_a_lock_without_an_owner_waits_for_any_thread_that_has_work():
+    one = process(1, thread(1), thread(2), thread(3))
+    idle = stack("pthread_cond_wait", "thread.py:_worker", tid=3, main=False)
+    captures = {1: ((stack("sem_wait", "py:step"), stack("py:load", tid=2, main=False), idle),)}
+    found = wait(seen(one, stacks=captures))
+    assert (found.on, found.known, found.ends) == ((OTHER,), False, ())
+
+
+def test_a_lock_of_a_process_without_another_thread_is_a_dead_end():
+    assert kinds(alone()) == [Ends.DEAD]
+
+
+def test_a_future_waits_for_the_threads_of_executors():
+    one = process(1, thread(1), thread(2), thread(3))
+    result = stack("sem_wait", "_base.py:result", "py:step")
+    worker = stack("read", "py:load", "thread.py:_worker", tid=3, main=False)
+    beside = stack("read", "py:listen", tid=2, main=False)
+    found = wait(seen(one, stacks={1: ((result, beside, worker),)}))
+    assert (found.code, found.on, found.known) == ("future", (Node(1, 3),), True)
+
+
+def test_a_shared_semaphore_waits_for_who_maps_it():
+    family = (process(1, thread(1, **SHARED)), process(5, thread(5), ppid=1))
+    futex = Futex(kind="shared", sharers=(1, 5, 99), where="/dev/shm/sem.x (deleted)")
+    found = wait(seen(*family, futexes={1: futex}))
+    assert (found.code, found.on, found.known) == ("shared_lock", (Node(5, 5),), False)
+    assert [(end.kind, "process 99" in end.detail) for end in found.ends] == [(Ends.PROGRAM, True)]
+
+
+@pytest.mark.parametrize(
+    "names",
+    [("pthread_cond_wait", "mlx::core::distributed::ring::send", "py:step")],
+)
+def test_a_thread_that_is_blocked_in_a_collective_waits_for_its_peers(names):
+    found = wait(seen(process(1, thread(1), thread(2)), stacks=stacks(*names)))
+    assert (found.code, kinds(found), found.on) == ("collective", [Ends.PEERS], (OTHER,))
+
+
+# --- files ---------------------------------------------------------------------------------------
+
+
+def linked(*links, **fields):
+    return alone(**{**READS, **fields}, links={1: links})
+
+
+def link(kind, **fields):
+    return Link(told=f"a {kind}", kind=kind, **fields)
+
+
+@pytest.mark.parametrize("kind", ["pipe", "local_socket", "eventfd", "tcp", "pidfd", "lock"])
+def test_a_file_waits_for_who_holds_its_other_end(kind):
+    family = (process(1, thread(1, **READS)), process(5, thread(5), ppid=1))
+    found = wait(seen(*family, links={1: (link(kind, peers=(5,)),)}))
+    assert (found.code, found.on, found.known, found.ends) == (kind, (Node(5, 5),), True, ())
+    assert "process 5" in found.detail
+
+
+@pytest.mark.parametrize("kind", ["pipe", "local_socket", "tcp", "lock"])
+def test_a_holder_outside_of_the_tree_is_another_program(kind):
+    assert kinds(linked(link(kind, peers=(99,)))) == [Ends.PROGRAM]
+
+
+@pytest.mark.parametrize("kind", ["pipe", "local_socket", "eventfd", "tcp"])
+def test_an_end_that_only_the_process_itself_holds_is_its_own_or_dead(kind):
+    assert kinds(linked(link(kind, only_own=True))) == [Ends.DEAD]
+    one = process(1, thread(1, **READS), thread(2))
+    found = wait(seen(one, links={1: (link(kind, only_own=True),)}))
+    assert (found.code, found.on, found.known, found.ends) == ("own", (OTHER,), False, ())
+
+
+ENDS = {
+    "a peer elsewhere": (link("tcp", remote="10.0.0.5:443"), Ends.NETWORK),
+    "a connection that comes": (link("tcp", reopenable=True), Ends.NETWORK),
+    "a message": (link("udp", reopenable=True), Ends.OUTSIDE),
+    "a named pipe": (link("fifo", reopenable=True), Ends.OUTSIDE),
+    "a local port": (link("local_socket", reopenable=True), Ends.OUTSIDE),
+    "a person": (link("terminal", person=True), Ends.PERSON),
+    "a terminal in the background": (link("terminal"), Ends.OUTSIDE),
+    "a timer": (link("timerfd"), Ends.POLLS),
+    "a signal": (link("signalfd"), Ends.OUTSIDE),
+    "a change of a file": (link("inotify"), Ends.OUTSIDE),
+    "an io_uring": (link("io_uring"), Ends.OUTSIDE),
+    "a device": (link("device"), Ends.OUTSIDE),
+    "a lock that nobody seen holds": (link("lock", reopenable=True), Ends.OUTSIDE),
+    "a file of a server": (link("file", mount="/data", fs="nfs4"), Ends.FILE_SYSTEM),
+    "a file of a program": (link("file", fs="fuse.x", peers=(77,)), Ends.FILE_SYSTEM),
+    "a file of a disk": (link("file", mount="/", fs="ext4"), Ends.FILE_SYSTEM),
+}
+
+
+@pytest.mark.parametrize(("one", "kind"), ENDS.values(), ids=ENDS)
+def test_what_lies_behind_a_file_is_the_end(one, kind):
+    found = linked(one)
+    assert (kinds(found), found.on) == ([kind], ())
+
+
+def test_the_retransmits_of_a_connection_and_the_mount_of_a_file_are_told():
+    found = linked(link("tcp", remote="10.0.0.5:443", retransmits=6))
+    assert found.detail == "waits for 10.0.0.5:443, which was sent data 6 times"
+    found = linked(link("file", mount="/data", fs="fuse.sshfs", peers=(77,)))
+    assert found.detail == "waits for a file on /data (fuse.sshfs), which process 77 serves"
+    assert found.ends[0].sure
+    assert not linked(link("file", mount="/", fs="ext4")).ends[0].sure
+
+
+def test_a_set_of_files_waits_for_any_of_them():
+    family = (process(1, thread(1, **calls(number("poll"), 0x7F00, 3, 2**64 - 1))),
+              process(5, thread(5), ppid=1))  # fmt: skip
+    links = (link("pipe", peers=(5,)), link("tcp", remote="10.0.0.5:443"))
+    found = wait(seen(*family, links={1: links}))
+    assert (found.code, found.on, kinds(found)) == ("poll", (Node(5, 5),), [Ends.NETWORK])
+    assert found.detail == "waits for a pipe, a tcp"
+
+
+def test_who_passes_on_what_is_typed_waits_for_its_children_alone():
+    parent = process(1, thread(1, **calls(number("select"), 4, 1)))
+    child = process(5, thread(5), ppid=1)
+    typed, pipe = link("terminal", person=True), link("pipe", peers=(5,))
+    found = wait(seen(parent, child, links={1: (typed, pipe)}))
+    assert (found.on, found.ends) == ((Node(5, 5),), ())
+    assert kinds(wait(seen(parent, links={1: (typed, link("tcp", remote="10.0.0.5:1"))}))) == [
+        Ends.PERSON, Ends.NETWORK
+    ]  # fmt: skip
+
+
+def test_the_pipe_to_wake_it_by_says_nothing_of_who_polls():
+    one = process(1, thread(1, **calls(number("poll"), 1, 2, 2**64 - 1)), thread(2))
+    links = (link("pipe", only_own=True), link("tcp", remote="10.0.0.5:443"))
+    found = wait(seen(one, links={1: links}))
+    assert (found.on, kinds(found)) == ((), [Ends.NETWORK])
+
+
+# --- children, signals, the rest -----------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("fields", "expected"),
+    [
+        (awaits(), (5, 6)),
+        (awaits(6), (6,)),
+        (calls(number("waitid"), 1, 5), (5,)),
+        (calls(number("waitid"), 0), (5, 6)),
+        (calls(number("pause")), (5, 6)),
+        (calls(number("rt_sigsuspend")), (5, 6)),
+        ({"syscall": number("vfork"), "args": (0,) * 6, "wchan": "kernel_clone"}, (5, 6)),
+    ],
+)
+def test_a_child_is_waited_for(fields, expected):
+    """A signal as well, by who has children: their end is one."""
+    family = (process(1, thread(1, **fields)), process(5, ppid=1), process(6, ppid=1))
+    found = wait(seen(*family))
+    assert (found.code, found.on) == ("child", tuple(Node(pid, pid) for pid in expected))
+    assert found.known
+
+
+def test_a_child_that_is_not_seen_is_an_unknown_end():
+    found = alone(**awaits(77))
+    assert (kinds(found), found.ends[0].sure) == ([Ends.UNKNOWN], False)
+
+
+@pytest.mark.parametrize(
+    ("call", "code"),
+    [
+        ("pause", "signal"),
+        ("rt_sigtimedwait", "signal"),
+        ("msgrcv", "ipc"),
+        ("mq_timedreceive", "ipc"),
+        ("semop", "ipc"),
+    ],
+)
+def test_signals_and_messages_come_from_outside(call, code):
+    found = alone(**calls(number(call)))
+    assert (found.code, kinds(found)) == (code, [Ends.OUTSIDE])
+
+
+def test_the_kernel_waits_for_a_disk_or_for_a_file_system_that_does_not_answer():
+    assert kinds(alone(**DISK)) == [Ends.FILE_SYSTEM]
+    fuse = alone(**calls(number("read"), 5, wchan="request_wait_answer"))
+    assert kinds(fuse) == [Ends.FILE_SYSTEM]
+    assert "does not answer" in fuse.detail
+
+
+@pytest.mark.parametrize(
+    "wchan", ["mem_cgroup_oom_synchronize", "shrink_lruvec", "try_to_free_reclaim", "swap_readpage"]
+)
+def test_who_is_in_the_reclaim_waits_for_memory(wchan):
+    assert kinds(alone(state="D", wchan=wchan)) == [Ends.MEMORY]
+
+
+@pytest.mark.parametrize(
+    ("swap", "available", "pages", "starves"),
+    [
+        (1 << 30, 8 << 30, 400, True),
+        (0, 64 << 20, 400, True),
+        (0, 8 << 30, 400, False),
+        (1 << 30, 8 << 30, 20, False),
+    ],
+)
+def test_pages_that_come_back_are_memory_where_it_is_scarce(swap, available, pages, starves):
+    one = process(1, thread(1, **DISK))
+    found = seen(one, later=(replace(one, major_faults=pages),),
+                 more={1: More(started=1, swap=swap)})  # fmt: skip
+    machine = Machine(available=available)
+    windows = tuple(tuple(replace(look, machine=machine) for look in window)
+                    for window in found.windows)  # fmt: skip
+    assert (kinds(wait(replace(found, windows=windows))) == [Ends.MEMORY]) == starves
+
+
+@pytest.mark.parametrize(
+    ("fields", "kind"),
+    [
+        ({"state": "T"}, Ends.STOPPED),
+        ({"state": "t"}, Ends.TRACED),
+        ({"state": "Z"}, Ends.DEAD),
+        ({**sleeps(1.0), "wchan": "get_signal"}, Ends.STOPPED),
+        ({**sleeps(1.0), "wchan": "__refrigerator"}, Ends.STOPPED),
+    ],
+)
+def test_what_is_held_or_has_ended_ends_the_chain(fields, kind):
+    assert kinds(alone(**fields)) == [kind]
+
+
+def test_a_thread_or_process_that_is_gone_is_dead():
+    found = seen(process())
+    assert [wait(found, node).detail for node in (Node(1, 9), Node(9, 9))] == [
+        "has ended",
+        "is gone",
+    ]
+
+
+def test_a_worker_of_a_pool_has_nothing_to_do():
+    one = process(1, thread(1), thread(2))
+    idle = stack("pthread_cond_wait", "mlx::core::scheduler::StreamThread::thread_fn", tid=2,
+                 main=False)  # fmt: skip
+    assert kinds(wait(seen(one, stacks={1: ((idle,),)}), OTHER)) == [Ends.IDLE]
+
+
+def test_what_nothing_is_known_of_may_be_helped_by_its_threads_and_children():
+    family = (process(1, thread(1, **calls(999)), thread(2)), process(5, ppid=1))
+    found = wait(seen(*family))
+    assert (kinds(found), found.on, found.known) == ([Ends.UNKNOWN], (OTHER, Node(5, 5)), False)
+
+
+# --- the GPU -------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("use", "lines", "works"),
+    [
+        (GpuUse(own=1, named=True), (), True),
+        (GpuUse(own=0, named=True, busy=100), (), False),
+        (GpuUse(named=True, others=True, busy=100), (), False),
+        (GpuUse(busy=100), (), True),
+        (GpuUse(busy=0), (), False),
+        (GpuUse(), ("NVIDIA H100, 97 %, 1024 MiB",), False),
+        (None, ("NVIDIA H100, 97 %, 1024 MiB",), True),
+        (None, ("NVIDIA H100, 0 %, 1024 MiB", "NVIDIA H100, 3.5 %, 1 MiB"), True),
+        (None, ("NVIDIA H100, [N/A], 1024 MiB",), False),
+        (None, ("no driver",), False),
+    ],
+)
+def test_not_found_is_idle_only_of_what_the_driver_has_named_before(use, lines, works):
+    found = seen(process(), gpu_use=use, gpu=lines)
+    assert gpu_works(Facts(found)) is works
+
+
+@given(st.integers(0, 2**64 - 1), st.integers(0, 2**64 - 1))
+def test_the_pid_of_a_wait_is_an_int_whatever_else_its_register_holds(first, second):
+    one = thread(1, syscall=61, args=(first, second, 0, 0, 0, 0))
+    for call in ("wait4", "waitid"):
+        pid = awaited(one, call)
+        assert pid is None or -(2**31) <= pid < 2**31
+    pid = awaited(one, "wait4")
+    assert pid is None or (pid == first & 0xFFFFFFFF and pid > 0)

@@ -1,0 +1,341 @@
+"""A doubt about a run: how long it stands, what is kept of it, and what becomes of it."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+
+import msgspec
+import pytest
+from fakes import info
+from observations import READS, RUNNING, awaits, busy, process, seen, sleeps, stack, thread, twice
+
+from harness.detect.chain.links import Ends
+from harness.detect.tree import judge_tree
+from harness.detect.watchdog import Judgement, State
+from harness.model import Cause, Patience, Position, StepBeat, WorkerSpec
+from harness.model.settings import RUN_PATIENCE, WATCH_PATIENCE
+from harness.model.world import Link
+from harness.supervise import doubt, inspection, job
+from harness.supervise.doubt import KNOWN_S, Standing
+from harness.supervise.handling import Handling
+from harness.supervise.inspection import Inspected
+
+replace = msgspec.structs.replace
+STALLED = Cause(
+    code="stalled",
+    summary="eval has run for 12 s: main waits",
+    evidence={"chain": [{"tid": 1}], "end": {"kind": "unknown"}},
+)
+
+
+def standing(**fields):
+    return Standing(**{"since": 100.0, "cause": STALLED, "fingerprint": "abc", **fields})
+
+
+# --- patience ------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("patience", "longest", "lasts"),
+    [
+        (RUN_PATIENCE, 0.1, 60.0),
+        (RUN_PATIENCE, 30.0, 300.0),
+        (WATCH_PATIENCE, 0.1, 600.0),
+        (WATCH_PATIENCE, 60.0, 1200.0),
+        (Patience(seconds=0.0), 60.0, 0.0),
+    ],
+)
+def test_a_doubt_stands_for_its_patience(patience, longest, lasts):
+    assert not standing().over(100.0 + lasts - 0.1, patience, longest, known=False) or lasts == 0.0
+    assert standing().over(100.0 + lasts, patience, longest, known=False)
+
+
+def test_a_hang_that_is_known_is_given_less_and_never_more():
+    assert not standing().over(100.0 + KNOWN_S - 0.1, WATCH_PATIENCE, 60.0, known=True)
+    assert standing().over(100.0 + KNOWN_S, WATCH_PATIENCE, 60.0, known=True)
+    assert standing().over(101.0, Patience(seconds=1.0), 60.0, known=True)
+
+
+def test_what_is_recorded_is_in_seconds_after_the_start():
+    taken_back = standing().record(40.0, 130.0)
+    assert (taken_back.said_s, taken_back.taken_back_s) == (60.0, 90.0)
+    assert (taken_back.summary, taken_back.chain, taken_back.end) == (
+        STALLED.summary,
+        ({"tid": 1},),
+        {"kind": "unknown"},
+    )
+    assert standing().record(40.0, None).taken_back_s is None
+
+
+# --- causes --------------------------------------------------------------------------------------
+
+
+def inspected(found):
+    tree = judge_tree(found)
+    return Inspected(t=found.last.t, tree=tree, observed=found, alive=inspection.alive(tree, found))
+
+
+def suspected(found):
+    one = inspected(found)
+    judgement = Judgement(state=State.ALIVE, phase="eval", lasted=12.0, allowed=6.0, usual=0.1)
+    return doubt.suspected(one, doubt.deciding(one), judgement)
+
+
+BESIDE = thread(2, cpu_s=0.01, **READS)
+
+
+def link(**fields):
+    return {1: (Link(told="a thing", **fields),)}
+
+
+@pytest.mark.parametrize(
+    ("found", "code", "end"),
+    [
+        (seen(process(1, thread(1), BESIDE)), "stalled", Ends.UNKNOWN),
+        (seen(process(1, thread(1, **READS)), links=link(kind="tcp", remote="10.0.0.5:1")),
+         "waiting", Ends.NETWORK),
+        (seen(process(1, thread(1, **READS)), links=link(kind="file", fs="nfs4")),
+         "waiting", Ends.FILE_SYSTEM),
+        (seen(process(1, thread(1, **READS)), links=link(kind="pipe", peers=(9,))),
+         "waiting", Ends.PROGRAM),
+        (seen(process(1, thread(1, state="D", wchan="mem_cgroup_oom_x"))),
+         "starved", Ends.MEMORY),
+        (seen(process(), stacks=twice(stack("sem_wait", "mlx::core::Event::wait", "py:step")),
+              on_gpu=frozenset({1}), gpu=("GPU, 0 %, 1 MiB",), shares=frozenset({1})),
+         "stalled", Ends.GPU_IDLE),
+        (seen(process(1, thread(1, **awaits())), process(2, thread(2, state="T"), ppid=1)),
+         "stopped", Ends.STOPPED),
+    ],
+)  # fmt: skip
+def test_the_end_of_a_chain_is_the_cause(found, code, end):
+    cause = suspected(found)
+    assert (cause.code, cause.proven) == (code, False)
+    assert cause.evidence["end"]["kind"] == end.value
+    assert cause.summary.startswith("eval has run for 12 s (longest before: 100 ms): main ")
+    assert (cause.evidence["phase_s"], cause.evidence["allowed_s"]) == (12.0, 6.0)
+
+
+def test_what_is_proven_is_a_deadlock_with_its_chain():
+    one = inspected(seen(process()))
+    assert doubt.is_dead(one)
+    cause = doubt.proven(doubt.deciding(one), "in phase eval of step 3")
+    assert (cause.code, cause.proven) == ("deadlock", True)
+    assert cause.summary.startswith("deadlock in phase eval of step 3: main waits for another")
+    assert cause.evidence["chain"][0]["wait"] == "futex"
+    assert "rss" not in cause.evidence
+
+
+def test_of_a_job_the_rank_to_blame_decides():
+    launcher = process(1, thread(1, **awaits()))
+    works = process(10, thread(10, **awaits(77)), ppid=1)
+    dead = process(11, thread(11), ppid=1)
+    one = inspected(seen(launcher, works, dead, ranks={0: 10, 1: 11}))
+    assert doubt.deciding(one).pid == 11
+    assert not one.alive
+
+
+# --- a run that is doubted -----------------------------------------------------------------------
+
+
+class Worker:
+    """It never ends by itself."""
+
+    quiet = ended = False
+    status = pid = exit_code = signal = None
+
+    def listen(self) -> None:
+        pass
+
+    def reap(self, grace: float) -> None:
+        self.ended = True
+
+
+class Run(job.Job):
+    """Its looks and inspections are what a test says they are."""
+
+    def _launch(self, cold):
+        return Worker()
+
+    def _collect(self, snapshot):
+        pass
+
+
+class Silent:
+    """Proves nothing."""
+
+    def look(self, still):
+        return None
+
+
+class Sees:
+    """An inspector that has seen `last`."""
+
+    busy = False
+    last = None
+
+    def look(self, now, last_progress, trains=None, ranks=None):
+        return self.last
+
+
+class Doubted:
+    """A run, in phase eval of step 3 since 100 s, and what is told of it."""
+
+    def __init__(self, folder, **handling):
+        self.told = []
+        self.sees = Sees()
+        spec = WorkerSpec(scenario="a", path="a.py", folder=str(folder), settings=None)
+        given = {"patience": Patience(seconds=60.0, factor=10.0), **handling}
+        self.run = Run(info("a"), spec, Handling(
+            1e9, notify=lambda event, name, cause: self.told.append((event, name)), **given
+        ))  # fmt: skip
+        self.run.started = 0.0
+        for step in range(5):
+            beat = StepBeat(t=float(step), step=step, phases={"eval": 0.1})
+            self.run._watchdog.learn(beat)
+
+    def look(self, now, found=None, since=100.0, overdue=True):
+        """What the run is called at a look at `now`; `found` is what the inspection shows."""
+        self.sees.last = None if found is None else inspected(found)
+        self.run.judgement = Judgement(
+            state=State.ALIVE, overdue=overdue, phase="eval", lasted=now - since, allowed=6.0,
+            usual=0.1, last_progress=since,
+        )  # fmt: skip
+        return self.run._in_doubt(Silent(), self.sees, now)
+
+
+@pytest.fixture
+def doubted(tmp_path):
+    made = []
+
+    def make(**handling):
+        made.append(Doubted(tmp_path, **handling))
+        return made[-1]
+
+    yield make
+    for one in made:
+        one.run._samples.close()
+
+
+HANGS = seen(
+    process(1, thread(1), thread(2, **READS)), links={2: link(kind="tcp", remote="x:1")[1]}
+)
+WORKS = seen(process(1, thread(1, **RUNNING)), later=(busy(process(1, thread(1, **RUNNING))),))
+SLEEPS = seen(process(1, thread(1, **sleeps(30.0))))
+DEAD = seen(process())
+
+
+def test_a_doubt_is_said_at_once_and_the_run_ended_after_its_patience(doubted):
+    one = doubted()
+    assert one.look(106.0, HANGS) is None
+    assert one.told == [("doubt", "a")]
+    assert one.run.judgement.state is State.SUSPECT
+    assert one.look(165.9, HANGS) is None
+    assert one.told == [("doubt", "a")], "it is said once"
+    cause = one.look(166.0, HANGS)
+    assert (cause.code, cause.proven) == ("waiting", False)
+
+
+def test_the_longest_phase_of_the_run_stretches_its_patience(doubted):
+    one = doubted()
+    one.run._watchdog.learn(StepBeat(t=9.0, step=9, phases={"eval": 20.0}))
+    one.look(106.0, HANGS)
+    assert one.look(305.0, HANGS) is None
+    assert one.look(306.0, HANGS) is not None
+
+
+def test_without_patience_the_first_doubt_is_the_verdict(doubted):
+    assert doubted(patience=Patience(seconds=0.0)).look(106.0, HANGS) is not None
+
+
+def test_what_is_proven_needs_no_patience(doubted):
+    one = doubted()
+    cause = one.look(106.0, DEAD)
+    assert (cause.code, cause.proven, one.told) == ("deadlock", True, [])
+
+
+@pytest.mark.parametrize("found", [WORKS, SLEEPS], ids=["works", "sleeps"])
+def test_what_goes_on_by_itself_is_not_doubted_however_long(doubted, found):
+    one = doubted()
+    for now in (106.0, 1000.0, 1e6):
+        assert one.look(now, found) is None
+    assert (one.told, one.run.judgement.state) == ([], State.ALIVE)
+
+
+def test_a_step_takes_the_doubt_back_and_the_next_one_begins_anew(doubted):
+    one = doubted()
+    one.look(106.0, HANGS)
+    assert one.look(140.0, None, since=139.0, overdue=False) is None
+    assert one.told == [("doubt", "a"), ("taken_back", "a")]
+    assert one.run.notes == ["the doubt is taken back after 34 s: it goes on"]
+    (record,) = one.run._doubts
+    assert (record.said_s, record.taken_back_s) == (106.0, 140.0)
+    assert one.look(170.0, HANGS, since=139.0) is None, "its patience begins now"
+    assert one.look(229.0, HANGS, since=139.0) is None
+    assert one.look(230.0, HANGS, since=139.0) is not None
+
+
+def test_work_that_is_seen_takes_it_back_as_well(doubted):
+    one = doubted()
+    one.look(106.0, HANGS)
+    one.look(120.0, WORKS)
+    assert [event for event, _ in one.told] == ["doubt", "taken_back"]
+    assert one.look(170.0, HANGS) is None
+
+
+def test_between_two_inspections_the_doubt_stands(doubted):
+    one = doubted()
+    one.look(106.0, HANGS)
+    assert one.look(110.0, None) is None
+    assert [event for event, _ in one.told] == ["doubt"]
+
+
+def fingerprinted(line):
+    stacks = twice(stack("sem_wait", "py:step", lines={"py:step": line}))
+    return replace(HANGS, stacks=stacks)
+
+
+def test_a_hang_that_has_stood_its_patience_is_known_to_later_runs(doubted):
+    known = set()
+    first = doubted(known_hangs=known)
+    first.look(106.0, fingerprinted(12))
+    assert known == set(), "it may be taken back"
+    assert first.look(166.0, fingerprinted(12)) is not None
+    assert len(known) == 1
+    again = doubted(known_hangs=known)
+    again.look(106.0, fingerprinted(12))
+    assert again.look(106.0 + KNOWN_S, fingerprinted(12)) is not None
+    elsewhere = doubted(known_hangs=known)
+    elsewhere.look(106.0, fingerprinted(31))
+    assert elsewhere.look(106.0 + KNOWN_S, fingerprinted(31)) is None
+
+
+def test_a_hang_without_stacks_is_known_to_nobody(doubted):
+    known = set()
+    first = doubted(known_hangs=known)
+    first.look(106.0, HANGS)
+    assert first.look(166.0, HANGS) is not None
+    again = doubted(known_hangs=known)
+    again.look(106.0, HANGS)
+    assert again.look(106.0 + KNOWN_S, HANGS) is None
+
+
+def test_who_interrupts_a_run_that_is_doubted_has_waited_for_a_hang(doubted):
+    one = doubted()
+    one.look(106.0, HANGS)
+    one.run.interrupt(2.0)
+    assert one.run._why is job.Why.HUNG
+    assert one.run._cause.code == "waiting"
+    assert [record.taken_back_s for record in one.run._doubts] == [None]
+    other = doubted()
+    other.look(106.0, WORKS)
+    other.run.interrupt(2.0)
+    assert (other.run._why, other.run._cause) == (job.Why.INTERRUPT, None)
+
+
+def test_a_budget_that_ends_while_a_run_is_doubted_ends_a_hang(doubted):
+    one = doubted()
+    one.look(106.0, HANGS)
+    one.run.snapshot = SimpleNamespace(position=Position(3, "eval", 100.0))
+    one.run._spent(110.0)
+    assert (one.run._cause.code, one.run._detected_at) == ("waiting", 110.0)
+    assert [event for event, _ in one.told] == ["doubt", "hung"]

@@ -1,0 +1,210 @@
+"""Closer looks at a worker in doubt, the looks themselves made up."""
+
+from __future__ import annotations
+
+import itertools
+import threading
+from pathlib import Path
+from typing import ClassVar
+
+import msgspec
+import pytest
+from observations import READS, RUNNING, busy, process, seen, thread
+
+from harness.detect.policy import Policy
+from harness.model.world import Link
+from harness.supervise import inspection
+from harness.supervise.inspection import Inspector, Prover, alive
+
+replace = msgspec.structs.replace
+DEAD = seen(process())
+NETWORK = {1: (Link(told="x", kind="tcp", remote="x:1"),)}
+WAITS = seen(process(1, thread(1, **READS)), links=NETWORK)
+WORKS = seen(process(1, thread(1, **RUNNING)), later=(busy(process(1, thread(1, **RUNNING))),))
+
+
+class Clocks:
+    touches = 0
+
+    def touched(self):
+        self.touches += 1
+
+
+class Gatherer:
+    """Sees `found` again and again."""
+
+    pid = 1
+
+    def __init__(self, found):
+        self.found = found
+        self.clocks = Clocks()
+        self.resets = 0
+        self.go = threading.Event()
+        """Set for as long as an inspection may go on."""
+        self._looks = iter(())
+
+    def reset(self):
+        self.resets += 1
+
+    def window(self, seconds, least=2):
+        assert self.go.wait(9.0)
+        return self.found.windows[0]
+
+    def look(self):
+        one = next(self._looks, None)
+        if one is None:
+            self._looks = iter(self.found.windows[0])
+            one = next(self._looks)
+        return one
+
+    def complete(self, windows, stop=None):
+        return replace(self.found, windows=tuple(windows))
+
+    def ask(self, pids):
+        return False
+
+
+class NoStacks:
+    """No tool answers."""
+
+    taken: ClassVar[list[tuple[int, ...]]] = []
+
+    def __init__(self, stop, place):
+        self.place = place
+
+    def take(self, pids, label, **options):
+        self.taken.append(tuple(pids))
+        assert all(isinstance(self.place(pid), Path) for pid in pids)
+
+    def stacks(self):
+        return {}
+
+
+@pytest.fixture
+def inspector(tmp_path, monkeypatch):
+    monkeypatch.setattr(inspection, "StackTaker", NoStacks)
+    monkeypatch.setattr(inspection, "SETTLE_S", 0.0)
+    monkeypatch.setattr(NoStacks, "taken", [])
+
+    def make(found):
+        return Inspector(Gatherer(found), tmp_path, Policy())
+
+    return make
+
+
+def done(one):
+    """What the inspection that runs says."""
+    one._gatherer.go.set()
+    one._thread.join()
+    one._gatherer.go.clear()
+    return one.last
+
+
+def test_an_inspection_says_what_is_waited_for_and_if_that_goes_on(inspector):
+    for found, lives in ((WAITS, False), (WORKS, True), (DEAD, False)):
+        one = inspector(found)
+        assert one.look(10.0, last_progress=5.0) is None
+        assert done(one).alive is lives
+        assert one.look(10.1, last_progress=5.0) is one.last
+        assert one._gatherer.clocks.touches == 2, "by each of two captures"
+
+
+def test_what_was_seen_says_nothing_once_it_has_gone_on(inspector):
+    one = inspector(WAITS)
+    one.look(10.0, last_progress=5.0)
+    assert done(one) is not None
+    assert one.look(12.0, last_progress=11.0) is None
+    assert one._gatherer.resets == 2, "at the first look and now"
+    assert done(one) is not None
+
+
+def test_an_inspection_that_a_step_overtakes_is_dropped(inspector):
+    one = inspector(WAITS)
+
+    def window(seconds, least=2):
+        one._since = 11.0
+        return WAITS.windows[0]
+
+    one._gatherer.window = window
+    one.look(10.0, last_progress=5.0)
+    assert done(one) is None
+
+
+def test_each_inspection_makes_the_next_one_rarer(inspector):
+    one, began = inspector(WAITS), []
+    for tenth in range(3000):
+        before = one._number
+        one.look(tenth / 10, last_progress=0.0)
+        done(one)
+        if one._number > before:
+            began.append(tenth / 10)
+    gaps = [after - before for before, after in itertools.pairwise(began)]
+    assert all(after >= before - 0.11 for before, after in itertools.pairwise(gaps))
+    assert gaps[0] < 4.0
+    assert gaps[-1] == pytest.approx(inspection.LONGEST_S + 2 * inspection.WINDOW_S, abs=0.2)
+
+
+def test_a_process_that_ends_meanwhile_is_not_told_of(inspector):
+    one = inspector(WAITS)
+    gone = replace(WAITS.last, processes=())
+    one._gatherer.window = lambda *_: (gone,)
+    one.look(10.0, last_progress=5.0)
+    assert done(one) is None
+
+
+def test_the_stacks_are_those_of_the_root_and_of_whom_it_waits_for(inspector):
+    family = (process(1, thread(1, **READS)), process(5, ppid=1), process(6, ppid=1))
+    links = {1: (Link(told="a pipe", kind="pipe", peers=(5,)),)}
+    one = inspector(seen(*family, links=links))
+    one.look(10.0, last_progress=5.0)
+    done(one)
+    assert NoStacks.taken == [(1, 5), (1, 5)]
+
+
+def test_of_a_job_they_are_those_of_the_ranks(inspector):
+    family = (process(1, thread(1, **READS)), process(5, ppid=1), process(6, ppid=1))
+    one = inspector(seen(*family))
+    one.look(10.0, last_progress=5.0, ranks={0: 5, 1: 6})
+    done(one)
+    assert [set(pids) for pids in NoStacks.taken] == [{5, 6}] * 2
+
+
+def test_a_job_goes_on_while_one_rank_does():
+    launcher = process(1, thread(1, **READS))
+    dead, works = process(5, ppid=1), process(6, thread(6, **RUNNING), ppid=1)
+    for later, lives in ((busy(works), True), (process(6, ppid=1), False)):
+        found = seen(launcher, dead, works if lives else later, later=(launcher, dead, later),
+                     ranks={0: 5, 1: 6})  # fmt: skip
+        assert alive(inspection.judge_tree(found), found) is lives
+
+
+# --- the proof of a tree that is still -----------------------------------------------------------
+
+
+def proves(found, still):
+    """At which of these looks it is proven."""
+    prover = Prover(Gatherer(found))
+    return [n for n, one in enumerate(still) if prover.look(one) is not None]
+
+
+def test_three_still_looks_prove_a_tree_that_is_dead():
+    assert proves(DEAD, [True] * 3) == [2]
+
+
+def test_what_moves_in_between_begins_anew():
+    assert proves(DEAD, [True, True, False, True, True]) == []
+
+
+def test_what_is_not_dead_is_never_proven_and_looked_at_ever_more_rarely():
+    prover = Prover(gatherer := Gatherer(WAITS))
+    looks = []
+    gatherer.look = lambda: looks.append(1) or WAITS.last
+    assert not any(prover.look(True) for _ in range(100))
+    assert len(looks) == 12 + (100 - 12) // 4
+
+
+def test_where_waits_are_not_shown_nothing_is_proven(monkeypatch):
+    monkeypatch.setattr(inspection.platform, "current", lambda: type("Blind", (), {
+        "shows_waits": False
+    }))  # fmt: skip
+    assert proves(DEAD, [True] * 9) == []

@@ -1,0 +1,137 @@
+"""The detectors in their order: who is asked, who is skipped, and who decides."""
+
+from __future__ import annotations
+
+import pytest
+from observations import RUNNING, SPIN, busy, process, seen, stack, thread, twice
+
+from harness.detect.chain.facts import Facts
+from harness.detect.registry import (
+    DETECTORS,
+    SYSTEM_CALLS,
+    THREADS,
+    Detector,
+    Subject,
+    decide,
+    shows,
+)
+from harness.detect.tree import judge
+from harness.detect.verdicts import Answer, Says
+from harness.model import Process
+
+
+def subject(found, pid=1):
+    return Subject(Facts(found), pid)
+
+
+def detector(name, answer=None, *requires):
+    says = None if answer is None else Says(answer=answer, summary=name, good=True)
+    return Detector(name, frozenset(requires), lambda _: says)
+
+
+def test_the_first_that_has_something_to_say_decides_and_no_other_is_asked():
+    def never(_):
+        raise AssertionError
+
+    found = decide(
+        subject(seen(process())),
+        [
+            detector("silent"),
+            detector("speaks", Answer.STALLED),
+            Detector("later", frozenset(), never),
+        ],
+    )
+    assert (found.by, found.says.answer) == ("speaks", Answer.STALLED)
+    assert [tuple(one) for one in found.asked] == [
+        ("silent", "has nothing to say"),
+        ("speaks", "stalled: speaks"),
+    ]
+
+
+def test_what_a_machine_does_not_show_skips_a_detector_and_is_said():
+    blind = process(1, thread(1, syscall=None, wchan=None))
+    found = decide(
+        subject(seen(blind)),
+        [
+            detector("deep", Answer.DEADLOCK, SYSTEM_CALLS, THREADS),
+            detector("flat", Answer.ALIVE, THREADS),
+        ],
+    )
+    assert (found.by, found.says.answer) == ("flat", Answer.ALIVE)
+    assert found.asked[0] == ("deep", "skipped: system calls not shown")
+
+
+@pytest.mark.parametrize(
+    ("main", "shown"),
+    [
+        ((thread(1),), {SYSTEM_CALLS, THREADS}),
+        ((thread(1, syscall=None, wchan=None),), {THREADS}),
+        ((thread(1, **RUNNING),), {THREADS}),
+        ((thread(1, **RUNNING), thread(2)), {SYSTEM_CALLS, THREADS}),
+    ],
+)
+def test_what_is_shown_is_what_was_read(main, shown):
+    assert shows(subject(seen(process(1, *main)))) == shown
+
+
+def test_of_what_has_ended_nothing_more_is_to_be_shown():
+    ended = process(1, thread(1, state="Z"), state="Z")
+    assert shows(subject(seen(ended))) == {SYSTEM_CALLS, THREADS}
+    assert decide(subject(seen(ended))).by == "ended"
+
+
+def test_a_process_that_cannot_be_looked_into_is_alive_as_far_as_is_known():
+    """As on a system that shows no threads: a child of another user."""
+    hidden = Process(pid=1, ppid=0, name="python", state="S", cpu_s=1.0)
+    found = decide(subject(seen(hidden)))
+    assert (found.by, found.says.answer) == ("none", Answer.ALIVE)
+    assert (found.says.good, found.says.sure) == (True, False)
+    skipped = [one.detector for one in found.asked if one.outcome.startswith("skipped")]
+    assert skipped == ["deadlock", "chain"]
+
+
+def test_they_are_asked_in_their_order():
+    assert [one.name for one in DETECTORS] == ["ended", "held", "deadlock", "chain"]
+    stopped = process(1, thread(1, state="T"), state="T")
+    for found, by in (
+        (seen(process(1, thread(1, state="Z"), state="Z")), "ended"),
+        (seen(stopped), "held"),
+        (seen(process()), "deadlock"),
+        (seen(SPIN, later=(busy(SPIN),)), "chain"),
+    ):
+        assert judge(1, found).evidence["detector"] == by
+
+
+# --- where the chain starts ----------------------------------------------------------------------
+
+
+def test_the_thread_that_reports_the_steps_is_followed_alone():
+    one = process(1, thread(1, **RUNNING), thread(2))
+    nodes, why = subject(seen(one, trains=(1, 2))).starts()
+    assert ([node.tid for node in nodes], why) == ([2], "it reports the steps")
+
+
+def test_where_that_is_gone_or_another_processs_the_candidates_are():
+    one = process(1, thread(1))
+    for trains in ((1, 9), (5, 1), None):
+        nodes, why = subject(seen(one, trains=trains)).starts()
+        assert ([node.tid for node in nodes], why) == ([1], "the main thread")
+
+
+def test_candidates_are_the_main_thread_and_what_computes_or_has_frames_of_mlx():
+    threads = (
+        thread(1, cpu_s=0.1),
+        thread(2, cpu_s=9.0),
+        thread(3, cpu_s=0.1),
+        thread(4, cpu_s=0.1),
+        thread(5, cpu_s=0.1),
+    )
+    idle = ("pthread_cond_wait", "mlx::core::scheduler::StreamThread::thread_fn")
+    stacks = twice(
+        stack("sem_wait", "py:main"),
+        stack("read", "mlx::core::load", tid=3, main=False),
+        stack(*idle, tid=4, main=False),
+    )
+    nodes, why = subject(seen(process(1, *threads), stacks=stacks)).starts()
+    assert [node.tid for node in nodes] == [1, 2, 3]
+    assert why == "not known which thread trains: all 3 candidates"

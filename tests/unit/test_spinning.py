@@ -1,0 +1,180 @@
+"""What uses the CPU and stays in one place, and how long until that is called a loop."""
+
+from __future__ import annotations
+
+import msgspec
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from observations import SPIN, busy, process, seen, stack, thread, twice
+
+from harness.detect.policy import LOG_POLICY, Policy
+from harness.detect.spinning import LONG_S, Inspection, Stay, inspect, spins
+from harness.model.world import More
+
+replace = msgspec.structs.replace
+LOOP = ("py:look", "py:step")
+
+
+def stays(stacks, one=SPIN, later=None, **fields):
+    """The threads that stay in one place while process 1 uses the CPU."""
+    return inspect(seen(one, later=(later or busy(one),), stacks=stacks, **fields)).stays
+
+
+def captures(*each):
+    return {1: tuple((one,) for one in each)}
+
+
+def test_a_loop_is_in_one_place_at_each_capture():
+    (stay,) = stays(twice(stack(*LOOP))).values()
+    assert (stay.where, stay.library) == ("train.py:7 in look", False)
+
+
+def test_where_in_its_functions_it_is_caught_is_chance():
+    lines = [{"py:look": 9, "py:step": 1}, {"py:look": 10, "py:step": 2}]
+    assert 1 in stays(captures(*(stack(*LOOP, lines=one) for one in lines)))
+
+
+def test_a_loop_that_calls_the_c_library_and_the_interpreter_is_in_one_place():
+    one = captures(stack("_PyEval_EvalFrameDefault", *LOOP), stack("list_append", *LOOP))
+    (stay,) = stays(one).values()
+    assert not stay.library
+
+
+@pytest.mark.parametrize(
+    "stacks",
+    [
+        captures(stack("py:a", "py:step"), stack("py:b", "py:step")),
+        captures(stack("mlx::core::add", "py:step"), stack("mlx::core::mul", "py:step")),
+        captures(stack(*LOOP)),
+        captures(stack(*LOOP), replace(stack(*LOOP), native=False)),
+        twice(stack("MPI_Allreduce", "py:step")),
+        twice(stack("mlx::core::distributed::SocketThread::worker")),
+        twice(stack("take_gil", "py:step")),
+        twice(stack("clock_nanosleep", "py:step")),
+        {},
+    ],
+    ids=["functions", "native", "once", "python", "mpi", "socket", "gil", "sleep", "none"],
+)
+def test_what_goes_elsewhere_waits_or_was_not_seen_does_not_stay(stacks):
+    assert stays(stacks) == {}
+
+
+@pytest.mark.parametrize("figure", [{"io_bytes": 9000}, {"major_faults": 3}])
+def test_what_reads_writes_or_pages_in_works(figure):
+    later = replace(busy(SPIN), **figure)
+    assert stays(twice(stack(*LOOP)), later=later) == {}
+
+
+def test_so_does_what_takes_new_memory():
+    found = seen(SPIN, later=(busy(SPIN),), stacks=twice(stack(*LOOP)))
+
+    def faults(minor):
+        return {1: More(started=1, minor_faults=minor)}
+
+    def with_faults(each):
+        windows = tuple(
+            tuple(replace(look, more=faults(0 if n == 0 else each)) for n, look in enumerate(one))
+            for one in found.windows
+        )
+        return inspect(replace(found, windows=windows)).stays
+
+    few = Policy().few_faults
+    assert with_faults(few // 2)
+    assert with_faults(few // 2 + 1) == {}, "those of both windows count"
+
+
+def test_what_does_not_use_the_cpu_does_not_spin():
+    assert stays(twice(stack(*LOOP)), one=process(), later=process()) == {}
+    little = busy(process(), 0.5)
+    assert stays(twice(stack(*LOOP)), one=process(), later=little) == {}
+
+
+def test_a_thread_beside_the_main_one_is_looked_at_as_well():
+    one = process(1, thread(1), thread(2, state="R", syscall=None))
+    later = replace(one, threads=(one.threads[0], replace(one.threads[1], cpu_s=3.0)))
+    stacks = twice(stack("sem_wait", "py:main"), stack(*LOOP, tid=2, main=False))
+    assert list(stays(stacks, one, later)) == [2]
+
+
+LIBRARY = ("mlx::core::matmul", "py:step")
+
+
+def test_one_call_of_a_library_is_told_from_a_loop_of_ones_own():
+    (stay,) = stays(twice(stack(*LIBRARY))).values()
+    assert stay.library
+
+
+@pytest.mark.parametrize(
+    ("names", "system"),
+    [
+        (("sched_yield", "mlx::core::wait_for", "py:step"), 0.0),
+        (("mlx::core::Fence::spin_wait", "py:step"), 0.0),
+        (LIBRARY, 1.9),
+    ],
+)
+def test_a_call_that_only_waits_or_is_in_the_kernel_all_the_time_is_a_loop(names, system):
+    one = process(1, thread(1, state="R", syscall=None, system_s=0.0))
+    later = busy(one, system_s=system)
+    (stay,) = stays(twice(stack(*names)), one, later).values()
+    assert not stay.library
+
+
+# --- how long ------------------------------------------------------------------------------------
+
+QUICK, SLOW = Policy(), LOG_POLICY
+
+
+def history(*times, place="look step", library=False, values=None):
+    stay = Stay(place=place, where="train.py:7 in look", library=library)
+    return [
+        Inspection(t=t, stays={1: stay}, values={} if values is None else {1: values[n]})
+        for n, t in enumerate(times)
+    ]
+
+
+def test_two_that_agree_are_a_loop_where_steps_are_known():
+    assert spins([], QUICK) == {}
+    assert spins(history(0.0), QUICK) == {}
+    assert spins(history(0.0, 3.0), QUICK) == {1: "train.py:7 in look"}
+
+
+def test_where_they_are_not_known_it_must_be_seen_for_longer():
+    assert spins(history(0.0, SLOW.loop_s - 1), SLOW) == {}
+    assert spins(history(0.0, 9.0, SLOW.loop_s), SLOW) == {1: "train.py:7 in look"}
+
+
+@pytest.mark.parametrize("policy", [QUICK, SLOW])
+def test_one_call_of_a_library_is_believed_for_minutes(policy):
+    assert spins(history(0.0, LONG_S - 1, library=True), policy) == {}
+    assert 1 in spins(history(0.0, LONG_S, library=True), policy)
+
+
+@pytest.mark.parametrize("policy", [QUICK, SLOW])
+def test_so_is_a_loop_whose_variables_change(policy):
+    assert spins(history(0.0, LONG_S - 1, values="ab"), policy) == {}
+    assert 1 in spins(history(0.0, LONG_S, values="ab"), policy)
+    assert 1 in spins(history(0.0, policy.loop_s, values="aa"), policy)
+
+
+def test_only_the_last_inspections_in_a_row_count():
+    other = history(0.0, 1.0, place="other step")
+    assert spins([*other, *history(50.0)], QUICK) == {}
+    assert spins([*history(0.0), *other, *history(90.0, 91.0)], SLOW) == {}
+    assert 1 in spins([*other, *history(50.0, 51.0)], QUICK)
+    gap = [*history(0.0), Inspection(t=9.0, stays={}), *history(90.0)]
+    assert spins(gap, QUICK) == {}
+
+
+@given(
+    st.lists(st.tuples(st.floats(0.1, 60.0), st.sampled_from("ab"), st.booleans()), max_size=9),
+    st.sampled_from([QUICK, SLOW]),
+)
+def test_what_is_elsewhere_at_the_last_two_is_no_loop(steps, policy):
+    t, found = 0.0, []
+    for passed, place, library in steps:
+        t += passed
+        found += history(t, place=place, library=library)
+    if spins(found, policy):
+        assert len({one.stays[1].place for one in found[-2:]}) == 1
+        assert len(found) >= 2
