@@ -13,7 +13,6 @@ from harness.observe import process_names
 from harness.text import invocation
 
 _PF_KTHREAD = 0x00200000
-_PACKAGE = "harness"
 _PROGRAMS = frozenset(("supervise/guard.py", "linux/ask_timer.py"))
 """Files of ours that run as programs, with the folder that they are in."""
 
@@ -123,7 +122,7 @@ def is_harness(argv: Sequence[str]) -> bool:
     while rest and rest[0].startswith("-") and rest[0] not in ("-m", "-c"):
         del rest[: 1 + (rest[0] in process_names.TAKES_ONE)]
     if len(rest) > 1 and rest[0] == "-m":
-        return rest[1].partition(".")[0] == _PACKAGE
+        return rest[1].partition(".")[0] in invocation.MODULES
     if not rest or rest[0] == "-c":
         return False
     script = Path(rest[0])

@@ -12,6 +12,8 @@ OWN = {
     "python -m": [PYTHON, "-m", "harness", "watch", "--", *TRAINS],
     "options before -m": [PYTHON, "-X", "dev", "-u", "-m", "harness", "watch", "--", *TRAINS],
     "a module of it": [PYTHON, "-m", "harness.supervise.remote.agent"],
+    "its other name": [PYTHON, "-m", "mlx_harness", "watch", "--", *TRAINS],
+    "its other script": [PYTHON, "/venv/bin/mlx-harness", "watch", "--", *TRAINS],
     "console script": [PYTHON, "/venv/bin/harness", "run", "train.py"],
     "console script by itself": ["harness", "attach", "--name", "train.py"],
     "guard": [PYTHON, "-I", "-S", "/venv/lib/harness/supervise/guard.py", "5", "", *TRAINS],
