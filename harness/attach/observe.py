@@ -20,13 +20,15 @@ from harness.detect.deadlock import LOOKS, SPAN_S
 from harness.detect.observation import Observation
 from harness.detect.tree import Tree, judge_tree, unasked
 from harness.detect.verdicts import Answer
-from harness.observe import platform, process_names
+from harness.observe import platform, process_names, threads
 from harness.stacks.capture import StackCapture
 from harness.supervise.gather import Gatherer, StackTaker
 from harness.supervise.rank_tracker import Numbers
 
 FIRST, SECOND = 0.45, 0.3
 """The windows' shares of the time; the rest is for the stacks, twice some half a second."""
+ASK_S = 1.0
+"""So long, at most, a file of the process is asked what it is."""
 SETTLE_S = 0.1
 """After a tool has let go of the tree, until its threads wait again where they did."""
 CAPTURED = 8
@@ -222,7 +224,8 @@ def _faulthandler(pid: int) -> Path | None:
         [path for name, path in opened if name == "2"],
     ):
         for path in wanted:
-            if path.is_file():
+            # It may lie in a file system that does not answer.
+            if threads.within(ASK_S, path.is_file, False):
                 return path
     return None
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 import psutil
@@ -13,6 +13,8 @@ from harness.observe import process_names
 from harness.text import invocation
 
 _PF_KTHREAD = 0x00200000
+_PROGRAMS = frozenset(("supervise/guard.py", "linux/ask_timer.py"))
+"""Files of ours that run as programs, with the folder that they are in."""
 
 
 def by_pid(pid: int) -> int:
@@ -47,23 +49,21 @@ def by_name(pattern: str) -> int:
     """The one process of this user that `pattern` names: its program, script or module, or words
     of its command line if it names none.
 
-    Of processes that descend from one another the uppermost is meant. Raises UsageError when there
-    is none, or several, and then lists them.
+    Of processes that descend from one another the uppermost is meant. No process of a harness is
+    meant, nor one that has words in common with a harness below it. Raises UsageError when there is
+    none, or several, and then lists them.
     """
     if not pattern.strip():
         raise UsageError("an empty name is the name of no process")
-    found = {
-        process.pid: process.info["cmdline"]
-        for process in psutil.process_iter(["cmdline", "uids", "name", "status"])
-        if process.pid not in _ours()
-        and process.info["uids"] is not None
-        and process.info["uids"].real == os.geteuid()
-        and process.info["status"] != psutil.STATUS_ZOMBIE
-        and process.info["cmdline"]
-        and not _is_attach(process.info["cmdline"])
-    }
-    exact = [pid for pid, argv in found.items() if pattern in names(argv)]
-    matching = exact or [pid for pid, argv in found.items() if pattern in " ".join(argv)]
+    ours, found, parents = _ours(), {}, {}
+    for process in psutil.process_iter(["cmdline", "uids", "status", "ppid"]):
+        argv, owner = process.info["cmdline"], process.info["uids"]
+        parents[process.pid] = process.info["ppid"]
+        if process.pid in ours or owner is None or owner.real != os.geteuid():
+            continue
+        if process.info["status"] != psutil.STATUS_ZOMBIE and argv:
+            found[process.pid] = argv
+    matching = matches(pattern, found, parents)
     tops = _uppermost(matching)
     if not tops:
         raise UsageError(f"no process of yours is called {pattern}")
@@ -89,11 +89,44 @@ def names(argv: Sequence[str]) -> set[str]:
     return found
 
 
-def _is_attach(argv: Sequence[str]) -> bool:
-    """Another `harness attach`, whose command line holds the same pattern."""
-    return "attach" in argv and bool(
-        {*invocation.SCRIPTS, "-m"} & {Path(word).name for word in argv}
-    )
+def matches(
+    pattern: str, found: Mapping[int, Sequence[str]], parents: Mapping[int, int | None]
+) -> list[int]:
+    """The processes that `pattern` names, by their command lines and their parents. Pure."""
+    own = {pid for pid, argv in found.items() if is_harness(argv)}
+    others = {pid: argv for pid, argv in found.items() if pid not in own}
+    exact = [pid for pid, argv in others.items() if pattern in names(argv)]
+    if exact:
+        return exact
+    # What starts a harness, such as `timeout` or a shell, has the command's words on its own line.
+    starts: set[int] = set()
+    todo = list(own)
+    while todo:
+        above = parents.get(todo.pop())
+        if above is not None and above not in starts:
+            starts.add(above)
+            todo.append(above)
+    return [pid for pid, argv in others.items() if pid not in starts and pattern in " ".join(argv)]
+
+
+def is_harness(argv: Sequence[str]) -> bool:
+    """Whether a command line is that of a harness, of its guard or of another program of its own.
+
+    A worker is none: it trains.
+    """
+    first, rest = argv[0], list(argv[1:])
+    if Path(first).name in invocation.SCRIPTS:
+        return True
+    if not process_names.is_python(first):
+        return False
+    while rest and rest[0].startswith("-") and rest[0] not in ("-m", "-c"):
+        del rest[: 1 + (rest[0] in process_names.TAKES_ONE)]
+    if len(rest) > 1 and rest[0] == "-m":
+        return rest[1].partition(".")[0] in invocation.MODULES
+    if not rest or rest[0] == "-c":
+        return False
+    script = Path(rest[0])
+    return script.name in invocation.SCRIPTS or f"{script.parent.name}/{script.name}" in _PROGRAMS
 
 
 def _ours() -> set[int]:

@@ -9,7 +9,7 @@ from pathlib import Path
 import psutil
 
 _PYTHON = re.compile(r"^(python|pypy)[\d.]*$", re.IGNORECASE)
-_TAKES_ONE = ("-X", "-W", "--check-hash-based-pycs")
+TAKES_ONE = ("-X", "-W", "--check-hash-based-pycs")
 """Python's own options that take another word."""
 
 
@@ -38,7 +38,7 @@ def words(argv: Sequence[str], program: str = "") -> tuple[str, ...]:
             if word == "-c":
                 kept.append("-c")
                 break
-            if word in _TAKES_ONE and rest:
+            if word in TAKES_ONE and rest:
                 rest.pop(0)
             elif not word.startswith("-"):
                 kept.append(Path(word).name)

@@ -47,6 +47,20 @@ def each(
     return [work.results[index] for index in range(len(items))]
 
 
+def within(seconds: float, do: Callable[[], Result], otherwise: Result) -> Result:
+    """What `do` returns, or `otherwise` when it takes longer: it may ask a dead file system.
+
+    The thread that is held there is left behind. Raises what `do` raises.
+    """
+    work = _Work([None], lambda nothing: do())
+    thread = threading.Thread(target=work.run, name="within", daemon=True)
+    thread.start()
+    thread.join(seconds)
+    if work.errors:
+        raise work.errors[0]
+    return work.results.get(0, otherwise)
+
+
 class _Work(Generic[Item, Result]):
     def __init__(self, items: Sequence[Item], do: Callable[[Item], Result]) -> None:
         self._items = items

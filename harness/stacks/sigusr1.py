@@ -10,12 +10,15 @@ import time
 from pathlib import Path
 
 from harness.observe import run_tool
+from harness.observe.threads import within
 from harness.stacks import tools
 from harness.stacks.parse import ThreadStack, parse
 from harness.stacks.tools import Attempt
 from harness.text.units import duration
 
 SIGNAL_TIMEOUT_S = 2.0
+_READ_S = 1.0
+"""What it takes to read the answer, at most, on top of that."""
 
 
 def ask(
@@ -33,7 +36,9 @@ def ask(
         reason = "SIGUSR1 is not handled there: it would kill the process"
     else:
         try:
-            text = _signalled(pid, source, stop)
+            # The file may lie in a file system that does not answer.
+            limit = SIGNAL_TIMEOUT_S + _READ_S
+            text = within(limit, lambda: _signalled(pid, source, stop), "")
             threads = parse("faulthandler", text, pid)
             reason = "" if threads else f"no answer in {duration(SIGNAL_TIMEOUT_S)}"
             if threads:

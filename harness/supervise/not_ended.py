@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Sequence
 
 import msgspec
@@ -10,7 +9,7 @@ import msgspec
 from harness.model import Finding
 from harness.model.finding import warning
 from harness.model.world import Hold
-from harness.observe import platform, process_names
+from harness.observe import platform, process_names, threads
 from harness.text.units import plural
 
 _LOOK_S = 3.0
@@ -37,15 +36,8 @@ def find(pids: Sequence[int]) -> tuple[Finding, ...]:
 
 def _looked_at(pids: Sequence[int]) -> tuple[Hold, ...]:
     """Where they are held; their numbers alone where the look itself takes too long."""
-    found: list[tuple[Hold, ...]] = []
-
-    def look() -> None:
-        found.append(platform.current().holds(pids))
-
-    thread = threading.Thread(target=look, name="not ended", daemon=True)
-    thread.start()
-    thread.join(_LOOK_S)
-    return found[0] if found else tuple(Hold(pid=pid) for pid in pids)
+    unknown = tuple(Hold(pid=pid) for pid in pids)
+    return threads.within(_LOOK_S, lambda: platform.current().holds(pids), unknown)
 
 
 def _describe(hold: Hold) -> str:

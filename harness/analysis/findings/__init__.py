@@ -70,6 +70,7 @@ CODES: dict[str, str] = {
     "hang_transient": "a hang that was waited for (--on-hang wait) resolved itself",
     "memory_limited": "killed by a signal while its address space was limited",
     "oom_killer": "killed while the kernel's out-of-memory killer struck",
+    "not_ended": "SIGKILL did not end a process: a dead file system or a frozen group holds it",
     "steps_reported": "an outside command reported its steps itself",
     "steps_printed": "an outside command's steps are read from what it printed",
     "no_steps_seen": "nothing that an outside command printed names a step",
