@@ -37,6 +37,7 @@ from harness.model import (
 from harness.model.beats import BETWEEN
 from harness.observe import processes as observe
 from harness.supervise import evidence, launch, not_ended
+from harness.supervise.debug import RunLog
 from harness.supervise.doubt import Standing, deciding, is_dead, proven, suspected
 from harness.supervise.gather import Gatherer
 from harness.supervise.handling import Handling
@@ -73,6 +74,7 @@ class Job:
         self.info = info
         self.spec = spec
         self.folder = Path(spec.folder)
+        self._debug = RunLog(f"{info.name}/{spec.repeat}")
         self.judgement = Judgement(state=State.ALIVE)
         self.notes: list[str] = []
         """What else is to be told as it happens; who has told it takes it away."""
@@ -216,14 +218,15 @@ class Job:
             gatherer = Gatherer(pid, guard, ours=self.ours)
             looks = self.folder / "looks"
             self._closer = (
-                Prover(gatherer),
-                Inspector(gatherer, looks, self.policy, self._no_tools),
+                Prover(gatherer, self._debug),
+                Inspector(gatherer, looks, self.policy, self._no_tools, self._debug),
             )
         prover, inspector = self._closer
         judgement = self._watchdog.look(self._watched(self.snapshot))
         if inspector.busy and judgement.state is not State.ALIVE:
             return  # a tool may hold it at this moment
         self.judgement = judgement
+        self._debug.judged(judgement, self.snapshot)
         cause = self._in_doubt(prover, inspector, now)
         if cause is not None:
             self._confirmed(cause, now)
@@ -257,6 +260,7 @@ class Job:
         if self._standing is None:
             self._standing = Standing(since=now, cause=cause, fingerprint=judged.fingerprint or "")
             self._handling.notify("doubt", self.info.name, cause)
+            self._debug.stage("possible hang, doubted: %s", cause.summary)
         else:
             self._standing = msgspec.structs.replace(self._standing, cause=cause)
         self.judgement = msgspec.structs.replace(
@@ -266,6 +270,7 @@ class Job:
         known = self._standing.fingerprint in self._handling.known_hangs
         if not self._standing.over(now, self._handling.patience, longest, known):
             return None
+        self._debug.stage("the patience is over after %s", duration(now - self._standing.since))
         self._handling.known_hangs.add(self._standing.fingerprint)
         return cause
 
@@ -281,6 +286,7 @@ class Job:
         self._doubts.append(self._standing.record(self.started, now))
         lasted = duration(now - self._standing.since)
         self.notes.append(f"the doubt is taken back after {lasted}: it goes on")
+        self._debug.stage("not a hang: the doubt is taken back after %s", lasted)
         self._handling.notify("taken_back", self.info.name, self._standing.cause)
         self._standing = None
 
@@ -327,6 +333,8 @@ class Job:
         """Keep the verdict, and the evidence before anything is signalled."""
         self._cause = cause
         self._detected_at = now
+        how = "proven" if cause.proven else "not proven"
+        self._debug.stage("called a hang: %s (%s): %s", cause.code, how, cause.summary)
         if self._standing is not None:
             self._doubts.append(self._standing.record(self.started, None))
             self._standing = None

@@ -140,6 +140,7 @@ class JudgedJob(Job, ABC):
             self._verdict = None
             return super()._in_doubt(prover, inspector, now)
         self._verdict = verdict = judge(states, now)
+        self._debug.ranks(verdict.code, verdict.summary)
         self._tell_continued(states, now)
         self._tell_left(states, verdict, now)
         self._tell_saved(states)
