@@ -23,8 +23,8 @@ from harness.detect.verdicts import Answer
 from harness.observe import platform, process_names
 from harness.stacks.capture import StackCapture
 from harness.supervise import debug
+from harness.supervise.command_ranks import Numbers
 from harness.supervise.gather import Gatherer, StackTaker
-from harness.supervise.rank_tracker import Numbers
 
 FIRST, SECOND = 0.45, 0.3
 """The windows' shares of the time; the rest is for the stacks, twice some half a second."""

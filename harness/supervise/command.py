@@ -32,13 +32,13 @@ from harness.model import (
 )
 from harness.model.finding import error
 from harness.supervise import launch
+from harness.supervise.command_ranks import Numbers, Ranks
 from harness.supervise.handling import Handling
 from harness.supervise.inspection import Inspector, Prover
 from harness.supervise.job import Why
-from harness.supervise.judged import JudgedJob, below
 from harness.supervise.launcher_log import Exits
 from harness.supervise.listen import Ear, LogBeats
-from harness.supervise.rank_tracker import Numbers, Ranks
+from harness.supervise.rank_tracker import JudgedJob, below
 from harness.supervise.streams import Ends, captured
 
 _NO_PROGRAM = (126, 127)

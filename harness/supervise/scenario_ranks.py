@@ -25,9 +25,9 @@ from harness.model import (
     StepBeat,
 )
 from harness.supervise import launch
-from harness.supervise.judged import JudgedJob, below
 from harness.supervise.launcher_log import Exits
 from harness.supervise.ports import Ports
+from harness.supervise.rank_tracker import JudgedJob, below
 from harness.supervise.remote import hosts
 from harness.supervise.remote.frame import Seen
 from harness.supervise.streams import captured

@@ -14,10 +14,10 @@ from harness.detect.watchdog import State
 from harness.model import Position, Process, ScenarioInfo, Snapshot, WorkerSpec
 from harness.stacks.wait_rules import Category
 from harness.stacks.wait_site import WaitSite
-from harness.supervise import judged
+from harness.supervise import rank_tracker as judged
 from harness.supervise.evidence import Evidence
 from harness.supervise.handling import Handling
-from harness.supervise.judged import PEER_GRACE_S, STOPPED_S, JudgedJob
+from harness.supervise.rank_tracker import PEER_GRACE_S, STOPPED_S, JudgedJob
 
 
 def caught(size=3, at=4):
