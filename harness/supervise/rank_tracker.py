@@ -1,14 +1,12 @@
-"""A job that may be of several ranks: their own story comes first, and whose fault it is."""
+"""The ranks of a job: their states, the verdict on them, and what is kept of a stopped one."""
 
 from __future__ import annotations
 
 import threading
-import time
-from abc import ABC, abstractmethod
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, NamedTuple, Protocol
 
 import msgspec
 
@@ -22,17 +20,14 @@ from harness.model import (
     Outcome,
     Position,
     Process,
-    ScenarioInfo,
     ScenarioResult,
-    WorkerSpec,
 )
 from harness.stacks.wait_rules import Category
 from harness.stacks.wait_site import WaitSite
 from harness.supervise import evidence
-from harness.supervise.handling import Handling
-from harness.supervise.inspection import Inspected, Inspector, Prover
-from harness.supervise.job import Job
+from harness.supervise.inspection import Inspected
 from harness.supervise.remote.frame import Seen
+from harness.supervise.run_state import RunState
 
 PEER_GRACE_S = 2.5
 """So long after a rank's death the others may end by themselves, or be ended by the launcher."""
@@ -58,42 +53,70 @@ class Used:
     cores: float | None
 
 
-class JudgedJob(Job, ABC):
-    """A job whose ranks, where it has any, are judged by their own states."""
+class RankSource(Protocol):
+    """Tells what the ranks of a job are like."""
 
-    def __init__(
-        self,
-        info: ScenarioInfo,
-        spec: WorkerSpec,
-        handling: Handling,
-    ) -> None:
-        self._pids: dict[int, int] = {}
+    def states(self, now: float) -> list[RankState]:
+        """The states of all ranks; empty where there are none."""
+        ...
+
+    def remote(self, rank: int) -> Seen | None:
+        """What the host of a rank tells of it; None of one on this machine."""
+        ...
+
+    def inspect_remote(self) -> None:
+        """Ask the hosts of ranks for the stacks."""
+        ...
+
+    def grace_is_over(self, verdict: JobVerdict, failed_at: float, now: float) -> bool:
+        """True if a job that failed at `failed_at` has had its time to end by itself."""
+        ...
+
+    def findings(self, verdict: JobVerdict) -> Sequence[Finding]:
+        """The findings that only this kind of job has."""
+        ...
+
+
+class RankLook(NamedTuple):
+    """What the states of the ranks decide at one look."""
+
+    decided: bool
+    """False where they say nothing, so that an overdue job is inspected."""
+    cause: Cause | None = None
+
+
+class RankTracker:
+    """Follows the ranks of a job: their states, their verdict, and the stops."""
+
+    def __init__(self, run: RunState, source: RankSource, least: int = 1) -> None:
+        """A job has ranks where at least `least` are known."""
+        self._run = run
+        self._source = source
+        self._least = least
+        self.pids: dict[int, int] = {}
         """By rank, its process."""
-        self._ended: dict[int, float] = {}
-        """By rank, when it was found to have ended."""
-        self._used: dict[int, Used] = {}
-        self._in_state: dict[int, tuple[str, float]] = {}
-        self._verdict: JobVerdict | None = None
+        self.ended: dict[int, float] = {}
+        """By rank, when it was first missed."""
+        self.used: dict[int, Used] = {}
+        self.in_state: dict[int, tuple[str, float]] = {}
+        self.verdict: JobVerdict | None = None
+        self._states: Sequence[RankState] = ()
+        """The states that the verdict is about."""
         self._failed_at: float | None = None
         self._stops = Stops()
-        self._stops_told: set[int] = set()
-        """Ranks of whose stop, which is not over, was told."""
+        self._reported_stops: set[int] = set()
+        """Ranks whose stop was reported and is not over."""
         self._saving: threading.Thread | None = None
         self._saved: dict[int, WaitSite] | None = None
         """By process, what the ranks of a stopped job waited for; None: not known yet."""
-        self._saved_told = False
-        self._left_told: set[int] = set()
-        super().__init__(info, spec, handling)
+        self._reported_saved = False
+        self._reported_left: set[int] = set()
 
-    @abstractmethod
-    def _states(self, now: float) -> list[RankState]:
-        """Of all ranks; empty where there are none."""
-
-    def _at_rest(self, launcher: Process, ranks: Sequence[Process]) -> Process:
+    def at_rest(self, launcher: Process, ranks: Sequence[Process]) -> Process:
         """What starts the ranks, as the watchdog is to see it: it spins while it waits for them,
         which is no progress. While one of them is stopped, time does not count for the job."""
-        held = {self._pids[rank] for rank, (state, _) in self._in_state.items() if state == "T"}
-        mine = set(self._pids.values())
+        held = {self.pids[rank] for rank, (state, _) in self.in_state.items() if state == "T"}
+        mine = set(self.pids.values())
         stopped = any(
             one.pid in mine and (one.state == "T" or (one.state == "t" and one.pid in held))
             for one in ranks
@@ -107,130 +130,111 @@ class JudgedJob(Job, ABC):
             threads=(),
         )
 
-    def _afar(self, rank: int) -> Seen | None:
-        """What the host of a rank tells of it; None of one on this machine."""
-        return None
-
-    def _inspect_afar(self) -> None:
-        """Ask the hosts of ranks for the stacks."""
-
-    def _over(self, verdict: JobVerdict, now: float) -> bool:
-        """Whether a job with this verdict, known since `_failed_at`, has had its time."""
-        assert self._failed_at is not None
-        return now - self._failed_at > PEER_GRACE_S
-
-    def _follow(
+    def follow(
         self, rank: int, processes: Sequence[Process], position: Position | None, now: float
     ) -> None:
-        """`processes` has its own, and what it has started."""
-        tree = below(processes, [self._pids[rank]])
-        process, used = tree[0], self._used.get(rank)
+        """Take in the processes of a rank: its own is among `processes`, and what it started."""
+        tree = below(processes, [self.pids[rank]])
+        process, used = tree[0], self.used.get(rank)
         if used is None or now - used.t >= CPU_S:
             cores = (process.cpu_s - used.cpu_s) / (now - used.t) if used else None
-            self._used[rank] = Used(now, process.cpu_s, cores)
-        if self._cause is not None or (self._saving is not None and not self._saved_told):
+            self.used[rank] = Used(now, process.cpu_s, cores)
+        saving = self._saving is not None and not self._reported_saved
+        if self._run.cause is not None or saving:
             return  # while its stacks are taken it stands still, or starts up for a moment
-        if process.state not in ("t", self._in_state.get(rank, ("", 0.0))[0]):
-            self._in_state[rank] = (process.state, now)
+        if process.state not in ("t", self.in_state.get(rank, ("", 0.0))[0]):
+            self.in_state[rank] = (process.state, now)
 
-    def _in_doubt(self, prover: Prover, inspector: Inspector, now: float) -> Cause | None:
-        """The ranks' own story first: who died or was stopped needs no patience."""
-        states = self._states(now)
+    def look(self, now: float) -> RankLook | None:
+        """Judge the ranks; None where there are none. Who died or was stopped needs no patience."""
+        states = self._states = self._source.states(now)
         if not states:
-            self._verdict = None
-            return super()._in_doubt(prover, inspector, now)
-        self._verdict = verdict = judge(states, now)
-        self._debug.ranks(verdict.code, verdict.summary)
-        self._tell_continued(states, now)
-        self._tell_left(states, verdict, now)
-        self._tell_saved(states)
+            self.verdict = None
+            return None
+        self.verdict = verdict = judge(states, now)
+        self._run.log.ranks(verdict.code, verdict.summary)
+        self._report_continued(states, now)
+        self._report_left(states, verdict, now)
+        self._report_saved(states)
         if verdict.code == "rank_stopped" and not verdict.gone:
             self._failed_at = None
             self._endure(verdict, now)
-            return None
+            return RankLook(decided=True)
         if verdict.failed:
             self._failed_at = self._failed_at or now
             late = now - self._failed_at > PEER_GRACE_S
             if late or not self._may_have_ended_well(states, verdict):
-                self._doubted(State.SUSPECT, verdict)
-            return self._because(verdict) if self._over(verdict, now) else None
+                self._suspect(State.SUSPECT, verdict)
+            over = self._source.grace_is_over(verdict, self._failed_at, now)
+            return RankLook(decided=True, cause=self._because(verdict) if over else None)
         self._failed_at = None
-        if self._went_on_since_doubt():
-            self._take_back(now)
-        if not self.judgement.overdue:
-            return None
-        inspected = inspector.look(now, self.judgement.last_progress, ranks=self._near())
-        return None if inspected is None else self._weigh_job(inspected, states, now)
+        return RankLook(decided=False)
 
-    def _near(self) -> dict[int, int]:
+    def local(self) -> dict[int, int]:
         """By rank its process, of the ranks on this machine that have not ended."""
         return {
             rank: pid
-            for rank, pid in self._pids.items()
-            if self._afar(rank) is None and rank not in self._ended
+            for rank, pid in self.pids.items()
+            if self._source.remote(rank) is None and rank not in self.ended
         }
 
-    def _weigh_job(
-        self, inspected: Inspected, states: Sequence[RankState], now: float
-    ) -> Cause | None:
-        """The cause of a job that stands still, once the doubt has stood for its patience.
+    def goes_on(self, inspected: Inspected) -> bool:
+        """True if a job that stands still goes on by itself, as seen on all its hosts."""
+        self._source.inspect_remote()
+        remote = [seen for rank in self.pids if (seen := self._source.remote(rank)) is not None]
+        return (bool(self.local()) and inspected.alive) or any(not seen.stuck for seen in remote)
 
-        Which rank is to blame needs no patience, where the collectives say so.
-        """
-        self._inspect_afar()
-        afar = [seen for rank in self._pids if (seen := self._afar(rank)) is not None]
-        if (self._near() and inspected.alive) or any(not seen.stuck for seen in afar):
-            self._take_back(now)
-            return None
-        self._verdict = verdict = judge(states, now, hung=True)
-        if verdict.code in LOST:
-            return self._because(verdict)
-        return self._weigh(inspected, now)
+    def lost_cause(self, now: float) -> Cause | None:
+        """The cause of a job that stands still, where the collectives say which rank is to blame:
+        that needs no patience."""
+        self.verdict = verdict = judge(self._states, now, hung=True)
+        return self._because(verdict) if verdict.code in LOST else None
 
     def _may_have_ended_well(self, states: Sequence[RankState], verdict: JobVerdict) -> bool:
         """Of a command's rank, what it printed last may still be on its way."""
         early = verdict.code == "rank_left_early"
         return early and any(s.rank in verdict.culprits and not s.says_end for s in states)
 
-    def _doubted(self, state: State, verdict: JobVerdict) -> None:
+    def _suspect(self, state: State, verdict: JobVerdict) -> None:
         # One that dies because another one has is no news; one that dies beside a stopped one is.
         about = f"{verdict.code} {verdict.culprits} {bool(verdict.gone)} {len(self._stops.over)}"
-        self.judgement = msgspec.structs.replace(
-            self.judgement, state=state, reason=verdict.summary, about=about
+        self._run.judgement = msgspec.structs.replace(
+            self._run.judgement, state=state, reason=verdict.summary, about=about
         )
 
     def _endure(self, verdict: JobVerdict, now: float) -> None:
         """A rank is stopped, and may be continued: told once nothing moves, and not ended."""
-        if now - self.judgement.last_progress <= STOPPED_S:
+        run = self._run
+        if now - run.judgement.last_progress <= STOPPED_S:
             # Nobody has stopped the job itself.
-            self.judgement = msgspec.structs.replace(self.judgement, state=State.ALIVE, reason="")
+            run.judgement = msgspec.structs.replace(run.judgement, state=State.ALIVE, reason="")
             return
-        self._doubted(State.STOPPED, verdict)
-        self._stops_told.update(verdict.culprits)
+        self._suspect(State.STOPPED, verdict)
+        self._reported_stops.update(verdict.culprits)
         if self._saving is None:
             self._save()
 
     def _save(self) -> None:
         """What a stopped job is like, while it is: nobody can look when it has been continued."""
-        snapshot, last = self.snapshot, evidence.Last(self.last, self._graph)
+        run, snapshot, last = self._run, self._run.snapshot, self._run.last
         assert snapshot is not None
-        home, of, ranks = self.folder / STOPPED, self._suspects(), self.ranks
+        home, pids, ranks = run.folder / STOPPED, self.suspects(), self.ranks
 
         def save() -> None:
-            found = evidence.collect(home, snapshot, last, None, 0, of, self._no_tools, ranks)
-            self._saved = found.waits
+            taken = evidence.collect(home, snapshot, last, None, 0, pids, run.no_tools, ranks)
+            self._saved = taken.waits
 
         home.mkdir(exist_ok=True)
         # No signal is sent, and a process that is stopped stays so while its stacks are read.
         self._saving = threading.Thread(target=save, name="stopped", daemon=True)
         self._saving.start()
 
-    def _tell_saved(self, states: Sequence[RankState]) -> None:
+    def _report_saved(self, states: Sequence[RankState]) -> None:
         saved = self._saved
-        if saved is None or self._saved_told:
+        if saved is None or self._reported_saved:
             return
-        self._saved_told = True
-        looked = [replace(s, wait=saved.get(self._pids.get(s.rank, -1))) for s in states]
+        self._reported_saved = True
+        looked = [replace(s, wait=saved.get(self.pids.get(s.rank, -1))) for s in states]
         waiting = [
             state.rank
             for state in looked
@@ -238,18 +242,18 @@ class JudgedJob(Job, ABC):
             and state.wait.category is Category.COLLECTIVE
             and state.process != "T"
         ]
-        told = f"stacks and state are saved in {self.folder / STOPPED}"
+        note = f"stacks and state are saved in {self._run.folder / STOPPED}"
         if waiting:
-            told = f"{named(waiting)} {are(waiting, 'waits', 'wait')} in a collective; {told}"
-        self.notes.append(told)
+            note = f"{named(waiting)} {are(waiting, 'waits', 'wait')} in a collective; {note}"
+        self._run.notes.append(note)
 
-    def _tell_continued(self, states: Sequence[RankState], now: float) -> None:
+    def _report_continued(self, states: Sequence[RankState], now: float) -> None:
         for stop in self._stops.look(states, now):
-            if stop.rank in self._stops_told:
-                self._stops_told.remove(stop.rank)
-                self.notes.append(f"{stop.told}, and is continued")
+            if stop.rank in self._reported_stops:
+                self._reported_stops.remove(stop.rank)
+                self._run.notes.append(f"{stop.told}, and is continued")
 
-    def _tell_left(self, states: Sequence[RankState], verdict: JobVerdict, now: float) -> None:
+    def _report_left(self, states: Sequence[RankState], verdict: JobVerdict, now: float) -> None:
         """Who of a command's ranks has ended well while others run: that may be as it should."""
         left = [
             state
@@ -258,85 +262,74 @@ class JudgedJob(Job, ABC):
             and state.exit_code == 0
             and state.ended_t is not None
             and now - state.ended_t > PEER_GRACE_S
-            and state.rank not in self._left_told
+            and state.rank not in self._reported_left
         ]
         running = [state.rank for state in states if not state.ended]
         if not left or not running:
             return
-        self._left_told.update(state.rank for state in left)
+        self._reported_left.update(state.rank for state in left)
         for state in left:
             if not verdict.failed or state.rank not in verdict.culprits:
-                told = f"rank {state.rank} exited with code 0 {where(state)}".rstrip()
+                exited = f"rank {state.rank} exited with code 0 {where(state)}".rstrip()
                 still = f"{named(running)} {are(running, 'is', 'are')} still running"
-                self.notes.append(f"{told}; {still}")
+                self._run.notes.append(f"{exited}; {still}")
 
-    def _spent(self, now: float) -> None:
-        verdict = self._verdict
-        if self._cause is None and verdict is not None and verdict.code in ENDURED:
-            self._confirmed(self._because(verdict), now)
-        else:
-            super()._spent(now)
+    def endured(self) -> Cause | None:
+        """The cause of what could have passed by itself, and has not when the budget is over."""
+        verdict = self.verdict
+        lasts = self._run.cause is None and verdict is not None and verdict.code in ENDURED
+        return self._because(verdict) if lasts and verdict is not None else None
+
+    @property
+    def several(self) -> bool:
+        """True once the job is known to have ranks."""
+        return len(self.pids) >= self._least
 
     @property
     def ranks(self) -> Mapping[int, int]:
-        return {pid: rank for rank, pid in self._pids.items()}
+        """By process its rank."""
+        return {pid: rank for rank, pid in self.pids.items()} if self.several else {}
 
-    def _suspects(self) -> Sequence[int]:
+    def suspects(self) -> Sequence[int]:
         """The ranks that are alive, and of many those first that are like no other."""
-        told = self._verdict.ranks if self._verdict else ()
-        likes = Counter((one.state, one.last_step, one.last_phase) for one in told)
+        results = self.verdict.ranks if self.verdict else ()
+        likes = Counter((r.state, r.last_step, r.last_phase) for r in results)
+        local = self.local()
         first = sorted(
-            (
-                one
-                for one in told
-                if one.rank in self._pids
-                and one.rank not in self._ended
-                and self._afar(one.rank) is None
-            ),
-            key=lambda one: (not one.culprit, likes[one.state, one.last_step, one.last_phase]),
+            (result for result in results if result.rank in local),
+            key=lambda r: (not r.culprit, likes[r.state, r.last_step, r.last_phase]),
         )
-        return [self._pids[one.rank] for one in first[:LOOKED_AT]]
+        return [self.pids[result.rank] for result in first[:LOOKED_AT]]
 
-    def _await_evidence(self) -> None:
-        assert self._collecting is not None
-        done = not self._collecting.is_alive() and self._why is None
-        found = self._cause if done and self._collected.waits else None
-        if self._verdict is not None and found is not None:
-            # Where a rank waits may tell more than where the others are.
-            now = self._detected_at or 0.0
-            self._verdict = verdict = judge(self._states(now), now, hung=True)
-            told = self._because(verdict)
-            self._cause = msgspec.structs.replace(
-                told, code=found.code, evidence=self._blamed(verdict) | told.evidence
-            )
-        super()._await_evidence()
+    def blame(self) -> None:
+        """Judge a hung job again by its stacks: where a rank waits may tell more than where the
+        others are."""
+        run = self._run
+        cause = run.cause if run.evidence.waits else None
+        if self.verdict is None or cause is None:
+            return
+        now = run.detected_at or 0.0
+        self.verdict = verdict = judge(self._source.states(now), now, hung=True)
+        again = self._because(verdict)
+        run.cause = msgspec.structs.replace(
+            again, code=cause.code, evidence=self._blamed(verdict) | again.evidence
+        )
 
     def _blamed(self, verdict: JobVerdict) -> dict[str, Any]:
         """What the stacks say of the rank that is to blame, or else of the first that has any."""
         ranks = self.ranks
-        first = [self._pids[rank] for rank in verdict.culprits if rank in self._pids]
-        each = self._collected.each
+        first = [self.pids[rank] for rank in verdict.culprits if rank in self.pids]
+        each = self._run.evidence.each
         pid = next((pid for pid in (*first, *each) if "wait_site" in each.get(pid, ())), None)
         if pid is None or pid not in ranks:
             return {}
         return each[pid] | {"wait_site": f"rank {ranks[pid]} {each[pid]['wait_site']}"}
 
     @property
-    def _lost(self) -> bool:
-        """Whether what is found is no hang that could pass: something is lost for good."""
-        verdict = self._verdict
+    def lost(self) -> bool:
+        """True if this is no hang that could pass: something is lost for good."""
+        verdict = self.verdict
         return verdict is not None and (verdict.code in LOST or bool(verdict.gone))
-
-    def _went_on(self) -> bool:
-        """The survivors of a job that has lost a rank end, in whatever way: that is no hang."""
-        return self._lost or super()._went_on()
-
-    def _resolved(self, since: float, now: float) -> None:
-        """What was lost for good is not over because the survivors end while they are looked at."""
-        if self._lost:
-            self._cause = self._detected_at = None
-        else:
-            super()._resolved(since, now)
 
     def _because(self, verdict: JobVerdict) -> Cause:
         return Cause(
@@ -345,21 +338,18 @@ class JudgedJob(Job, ABC):
             evidence={"culprits": list(verdict.culprits), "reason": verdict.code},
         )
 
-    @property
-    def _killed(self) -> str | None:
-        """The signal, not one of ours, that has ended what starts the ranks."""
-        return self._process.signal if self._why is None else None
-
-    def _finish(self) -> ScenarioResult:
-        killed = self._killed
+    def judge_end(self, now: float) -> None:
+        """Judge the ranks for the last time, when all has ended."""
+        run, killed = self._run, self._run.killed_by
         # Of what we have ended ourselves, or was hung before it was killed, how it was before.
-        if self._why is None and (self._cause is None or (killed is not None and self._lost)):
-            now = time.monotonic()
-            states = self._states(now)
-            self._verdict = judge(states, now, launcher=killed) if states else None
+        if run.end_reason is None and (run.cause is None or (killed is not None and self.lost)):
+            states = self._source.states(now)
+            self.verdict = judge(states, now, launcher=killed) if states else None
             self._stops.look(states, now)
-        result = super()._finish()
-        verdict = self._verdict
+
+    def completed(self, result: ScenarioResult) -> ScenarioResult:
+        """`result` with the ranks and what is said of them."""
+        verdict = self.verdict
         if verdict is None:
             return result
         result = msgspec.structs.replace(
@@ -369,7 +359,7 @@ class JudgedJob(Job, ABC):
                 *result.findings,
                 *verdict.findings,
                 *self._stops.findings(),
-                *self._more(verdict),
+                *self._source.findings(verdict),
             ),
         )
         if verdict.failed and result.outcome in (Outcome.COMPLETED, Outcome.CRASHED):
@@ -377,15 +367,11 @@ class JudgedJob(Job, ABC):
             return msgspec.structs.replace(result, outcome=Outcome.CRASHED, reason=verdict.summary)
         return result
 
-    def _more(self, verdict: JobVerdict) -> Sequence[Finding]:
-        """What only this kind of job finds."""
-        return ()
-
 
 def below(processes: Sequence[Process], roots: Iterable[int]) -> list[Process]:
     """Of `processes`, parents before children, those that are `roots` or descend from one."""
-    kept = set(roots)
+    members = set(roots)
     for process in processes:
-        if process.ppid in kept:
-            kept.add(process.pid)
-    return [process for process in processes if process.pid in kept]
+        if process.ppid in members:
+            members.add(process.pid)
+    return [process for process in processes if process.pid in members]
