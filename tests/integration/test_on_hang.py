@@ -56,7 +56,9 @@ def test_a_second_hang_has_evidence_of_its_own(trial):
 
 
 def test_a_hang_that_is_waited_for_in_vain_is_hung_when_the_budget_ends(trial):
-    result = trial.run("hangs_until_a_signal", "--patience", "0", "--on-hang", "wait", "--budget", "25")
+    result = trial.run(
+        "hangs_until_a_signal", "--patience", "0", "--on-hang", "wait", "--budget", "25"
+    )
     assert result["outcome"] == "hung"
     assert result["cause"]["code"] == "stalled"
     assert result["detected_at_s"] < result["wall_s"]
