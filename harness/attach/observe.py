@@ -22,8 +22,9 @@ from harness.detect.tree import Tree, judge_tree, unasked
 from harness.detect.verdicts import Answer
 from harness.observe import platform, process_names, threads
 from harness.stacks.capture import StackCapture
+from harness.supervise import debug
+from harness.supervise.command_ranks import Numbers
 from harness.supervise.gather import Gatherer, StackTaker
-from harness.supervise.rank_tracker import Numbers
 
 FIRST, SECOND = 0.45, 0.3
 """The windows' shares of the time; the rest is for the stacks, twice some half a second."""
@@ -83,6 +84,8 @@ def watch(pid: int, seconds: float, folder: Path, may_signal: bool = False) -> W
         if windows[-1][-1].processes:
             seen = change(job.complete(gatherer.complete(windows)), stacks=stacks)
             tree = judge_tree(seen)
+    debug.ATTACH.debug("process %d: %s: %s", pid, tree.answer.value, tree.summary)
+    debug.write_tree(debug.ATTACH, tree)
     return Watched(
         seen=seen,
         tree=tree,

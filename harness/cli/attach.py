@@ -42,6 +42,7 @@ def add(commands: help.Commands) -> None:
     group = parser.add_argument_group("results")
     options.add_out(group)
     options.add_full(group)
+    options.add_debug(group)
     group.add_argument("-q", "--quiet", action="store_true", help="print the answer only")
     parser.set_defaults(command=run)
 
@@ -57,6 +58,7 @@ def run(arguments: argparse.Namespace) -> int:
     from harness.session import plan
     from harness.session.conclude import conclude
     from harness.session.folder import explain, new_folder, save
+    from harness.supervise import debug
 
     processes.check()
     if (arguments.pid is None) == (arguments.name is None):
@@ -72,7 +74,8 @@ def run(arguments: argparse.Namespace) -> int:
     try:
         home = result.home(folder, name)
         home.mkdir(parents=True)
-        watched = observe.watch(pid, arguments.seconds, home, arguments.signal_stacks)
+        with debug.writing(arguments.debug):
+            watched = observe.watch(pid, arguments.seconds, home, arguments.signal_stacks)
         (home / "state.json").write_bytes(result.state(watched))
         run_result = conclude(
             result.run(watched, name, argv, began, ["harness", *sys.argv[1:]]), folder

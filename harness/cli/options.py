@@ -130,6 +130,15 @@ def notify(arguments: argparse.Namespace) -> tuple[str, ...]:
     return words
 
 
+def add_debug(group: Any, file: str = "stderr") -> None:
+    """Add the option for the debug log, which goes to `file`."""
+    group.add_argument(
+        "--debug", action="store_true",
+        help=f"write to {file} why each observation is or is not called a hang; "
+        "HARNESS_DEBUG=1 does the same (default: off)",
+    )  # fmt: skip
+
+
 def add_out(group: Any) -> None:
     """Add the option that names the folder of the reports."""
     group.add_argument(
@@ -138,10 +147,11 @@ def add_out(group: Any) -> None:
     )  # fmt: skip
 
 
-def add_results(parser: argparse.ArgumentParser) -> None:
+def add_results(parser: argparse.ArgumentParser, debug_file: str = "stderr") -> None:
     """Add the options that say where the results go and what they count for."""
     group = parser.add_argument_group("results")
     add_out(group)
+    add_debug(group, debug_file)
     group.add_argument(
         "--fail-on", type=outcomes, default=FAILURES, metavar="OUTCOMES",
         help="outcomes that make the exit code 1, separated by commas, or none (default: "
@@ -233,6 +243,7 @@ def running(arguments: argparse.Namespace) -> Options:
         until_decided=getattr(arguments, "until_decided", False),
         patience=patience(arguments),
         notify=notify(arguments),
+        debug=arguments.debug,
     )
 
 

@@ -48,6 +48,7 @@ def add(commands: help.Commands) -> None:
         help="runs at the same time (default: %(default)s)")  # fmt: skip
     group = parser.add_argument_group("results")
     options.add_out(group)
+    options.add_debug(group)
     github.add(group)
     group.add_argument("-q", "--quiet", action="store_true", help="print the verdicts only")
     parser.set_defaults(command=run)
@@ -64,7 +65,7 @@ def run(arguments: argparse.Namespace) -> int:
     from harness.session.execute import execute
 
     runs = plan.make(_controls(arguments.scenario), Settings(), arguments.repeat)
-    how = Options(out=arguments.out, jobs=arguments.jobs, budget=BUDGET_S)
+    how = Options(out=arguments.out, jobs=arguments.jobs, budget=BUDGET_S, debug=arguments.debug)
     with screen(len(runs), quiet=arguments.quiet) as observer:
         result, folder = execute(runs, Settings(), how, observer, ["harness", *sys.argv[1:]])
         observer.summary(result, folder)

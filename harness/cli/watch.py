@@ -52,7 +52,7 @@ def add(commands: help.Commands) -> None:
         help="stop the command after SECONDS (default: never)")  # fmt: skip
     options.add_on_hang(group)
     options.add_patience(group, "600, and 20 times the longest such phase before")
-    options.add_results(parser)
+    options.add_results(parser, "debug.log in the folder of the run")
     parser.set_defaults(command=run)
 
 
@@ -85,6 +85,7 @@ def run(arguments: argparse.Namespace) -> int:
                 on_hang=OnHang(arguments.on_hang),
                 patience=options.patience(arguments),
                 notify=options.notify(arguments),
+                debug=arguments.debug,
             ),
             observer,
             ["harness", *sys.argv[1:]],

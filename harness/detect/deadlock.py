@@ -19,12 +19,13 @@ import msgspec
 from harness import syscalls
 from harness.model import Process, Thread
 from harness.model.world import Surroundings, World
-from harness.text.units import duration
+from harness.text.units import duration, plural
 
 LOOKS = 3
 SPAN_S = 0.5
 """The looks at least, and the time at least between the first and the last."""
 
+_TOLD = 3
 _FUTEX_WAIT, _FUTEX_WAIT_BITSET = 0, 9
 _COMMAND, _PRIVATE = 0x7F, 0x80
 _FUTEX2_PRIVATE = 0x80
@@ -44,6 +45,13 @@ class Reason(msgspec.Struct, frozen=True):
     told: str
     pid: int | None = None
     """The process to be asked, where the answer to one question could take the reason away."""
+
+
+def describe(reasons: Sequence[Reason]) -> str:
+    """Say the first reasons, and how many there are beside them."""
+    text = "; ".join(reason.told for reason in reasons[:_TOLD])
+    more = len(reasons) - _TOLD
+    return f"{text}; and {plural(more, 'more reason')}" if more > 0 else text
 
 
 def still(looks: Sequence[World], tids: Collection[int]) -> Iterator[Reason]:

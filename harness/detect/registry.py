@@ -19,13 +19,14 @@ from harness.detect.chain.follow import follow
 from harness.detect.chain.links import Chain, End, Ends, Node
 from harness.detect.chain.waits import wait_of
 from harness.detect.compilers import COMPILERS
-from harness.detect.verdicts import GOOD_ENDS, OF_END, Answer, Says
+from harness.detect.verdicts import GOOD_ENDS, OF_END, Answer, Asked, Says
 from harness.model.world import World
 from harness.stacks.wait_rules import Category
 from harness.text import units
 
 _DEEP = 8
 """Wrappers around one another, at most."""
+_NO_START = "no thread is known from which its waits could be followed"
 SYSTEM_CALLS, THREADS = "system calls", "threads"
 """What a detector may require of an observation."""
 
@@ -55,14 +56,8 @@ class Detector(NamedTuple):
 
     name: str
     requires: frozenset[str]
-    detect: Callable[[Subject], Says | None]
-
-
-class Asked(NamedTuple):
-    """What became of one detector: what it said, or why it was not asked."""
-
-    detector: str
-    outcome: str
+    detect: Callable[[Subject], Says | str]
+    """What it says, or why it says nothing."""
 
 
 class Decision(NamedTuple):
@@ -83,10 +78,10 @@ def decide(subject: Subject, detectors: Collection[Detector] | None = None) -> D
             asked.append(Asked(detector.name, f"skipped: {', '.join(sorted(missing))} not shown"))
             continue
         says = detector.detect(subject)
-        if says is not None:
+        if isinstance(says, Says):
             asked.append(Asked(detector.name, f"{says.answer.value}: {says.summary}"))
             return Decision(says, detector.name, tuple(asked))
-        asked.append(Asked(detector.name, "has nothing to say"))
+        asked.append(Asked(detector.name, f"says nothing: {says}"))
     blind = Says(answer=Answer.ALIVE, summary="cannot be looked into", good=True, sure=False)
     return Decision(blind, "none", tuple(asked))
 
@@ -104,13 +99,13 @@ def shows(subject: Subject) -> frozenset[str]:
     return frozenset(shown)
 
 
-def _ended(subject: Subject) -> Says | None:
+def _ended(subject: Subject) -> Says | str:
     if not has_ended(process_at(subject.facts.observed.last, subject.pid)):
-        return None
+        return "it has not ended"
     return Says(answer=Answer.ENDED, summary="has ended", good=True)
 
 
-def _held(subject: Subject) -> Says | None:
+def _held(subject: Subject) -> Says | str:
     process = subject.facts.processes[subject.pid]
     observed = subject.facts.observed
     if process.state == "T":
@@ -121,7 +116,7 @@ def _held(subject: Subject) -> Says | None:
         tracer = around.surroundings[subject.pid].tracer if around else None
         by = f", process {tracer}" if tracer else ""
         return _end(Ends.TRACED, f"is held by a debugger{by}", Answer.TRACED)
-    return None
+    return "nobody holds it"
 
 
 def _end(kind: Ends, text: str, answer: Answer) -> Says:
@@ -159,15 +154,18 @@ def _against(
     return closed(inner, looks, subject.facts.observed, waited)
 
 
-def _deadlock(subject: Subject) -> Says | None:
+def _deadlock(subject: Subject) -> Says | str:
     """Proven by each window that is long enough for it, the last one included."""
     facts, observed = subject.facts, subject.facts.observed
     enough = _enough(subject)
     starts, followed = subject.starts()
-    if not enough or not starts:
-        return None
-    if any(_against(subject, starts, looks) for looks in enough):
-        return None
+    if not starts:
+        return _NO_START
+    if not enough:
+        return "no window of looks is long enough for a proof"
+    for looks in enough:
+        if against := _against(subject, starts, looks):
+            return f"not proven: {deadlock.describe(against)}"
     chain = follow(starts, facts, followed)
     tids = {link.tid for link in chain.links}
     evidence = deadlock.shown(enough[-1], observed.arch, tids)
@@ -193,10 +191,10 @@ def _below_wrappers(starts: tuple[Node, ...], facts: Facts) -> tuple[Node, ...]:
     return starts
 
 
-def _chain(subject: Subject) -> Says | None:
+def _chain(subject: Subject) -> Says | str:
     starts, followed = subject.starts()
     if not starts:
-        return None
+        return _NO_START
     chain = follow(starts, subject.facts, followed)
     end = chain.end
     answer = OF_END[end.kind]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from enum import Enum
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 
@@ -77,6 +77,13 @@ GOOD_ENDS = frozenset(
 """Ends of which `attach` says that nothing is wrong as far as can be seen from here."""
 
 
+class Asked(NamedTuple):
+    """What became of one detector: what it said, or why it said nothing or was not asked."""
+
+    detector: str
+    outcome: str
+
+
 class Judged(msgspec.Struct, frozen=True, kw_only=True):
     """The answer for one process."""
 
@@ -95,6 +102,8 @@ class Judged(msgspec.Struct, frozen=True, kw_only=True):
     chain: Chain | None = None
     fingerprint: str | None = None
     evidence: dict[str, Any] = {}
+    asked: tuple[Asked, ...] = ()
+    """The detectors up to the one that decided."""
 
 
 class Says(msgspec.Struct, frozen=True, kw_only=True):

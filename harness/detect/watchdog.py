@@ -14,6 +14,7 @@ import msgspec
 
 from harness.detect.io_activity import io_done
 from harness.detect.policy import Policy
+from harness.detect.stopwatch import Stopwatch
 from harness.model import AnyBeat, Cause, Snapshot, StepBeat
 from harness.model.beats import BETWEEN
 from harness.stats import quantile
@@ -72,13 +73,11 @@ class Watchdog:
         self._before: Snapshot | None = None
         self._moved_at = 0.0
         """Last look at which anything moved at all."""
-        self._beat_at = 0.0
-        """Last look at which a beat had come."""
+        self._since_beat = Stopwatch(0.0)
+        """Started at the last look at which a beat had come; stands while nobody could run."""
         self._still_looks = 0
         self._ticked = False
         """Whether the look before saw CPU time."""
-        self._not_counted = 0.0
-        """Seconds since the last beat in which the worker or we could not run."""
         self._longest = 0.0
         """Longest time between two beats."""
 
@@ -100,10 +99,10 @@ class Watchdog:
         before, self._before = self._before, now
         if before is None or _beat_came(before, now):
             if before is not None:
-                self._longest = max(self._longest, now.t - self._beat_at - self._not_counted)
-            self._beat_at = self._moved_at = now.t
+                self._longest = max(self._longest, self._since_beat.elapsed(now.t))
+            self._since_beat.restart(now.t)
+            self._moved_at = now.t
             self._still_looks = 0
-            self._not_counted = 0.0
             return self._judgement(State.ALIVE)
         passed = now.t - before.t
         state = now.processes[0].state if now.processes else ""
@@ -131,7 +130,7 @@ class Watchdog:
 
     def _paused(self, now: Snapshot, passed: float, state: State, reason: str = "") -> Judgement:
         """It could not go on, or we could not look: the time does not count."""
-        self._not_counted += passed
+        self._since_beat.exclude(passed)
         self._moved_at = now.t
         self._still_looks = 0
         return self._judgement(state, reason)
@@ -156,12 +155,12 @@ class Watchdog:
             state=state,
             reason=reason,
             still=self._still_looks > 0,
-            last_progress=self._beat_at,
+            last_progress=self._since_beat.start,
         )
         if now is None:
             return judgement
         phase = _phase(now)
-        lasted = now.t - self._beat_at - self._not_counted
+        lasted = self._since_beat.elapsed(now.t)
         durations = self._durations.get(phase)
         return msgspec.structs.replace(
             judgement,

@@ -21,7 +21,7 @@ from harness.session import jobs, resume
 from harness.session.conclude import conclude, is_decided
 from harness.session.folder import SavedPlan, explain, locked, new_folder, save, save_plan
 from harness.session.plan import Options, PlannedRun
-from harness.supervise import foreground, scheduler
+from harness.supervise import debug, foreground, scheduler
 from harness.text.units import plural
 
 if TYPE_CHECKING:
@@ -50,7 +50,9 @@ def execute(
     folder = earlier.folder if earlier else new_folder(options.out)
     session = _Session(plan, settings, options, observer, command, folder, terminal, earlier)
     try:
-        with nullcontext() if earlier else locked(folder):
+        # A terminal that is lent to a command has no place for the log.
+        log = folder / debug.FILE if terminal is not None else None
+        with nullcontext() if earlier else locked(folder), debug.writing(options.debug, log):
             return session.run(), folder
     except UsageError:
         session.withdraw()

@@ -9,11 +9,11 @@ from harness.model import WorkerSpec
 from harness.model.settings import NO_PATIENCE, RUN_PATIENCE, WATCH_PATIENCE
 from harness.session import hostfile
 from harness.session.plan import Options, PlannedRun
-from harness.supervise.command import CommandJob
+from harness.supervise.command import CommandSteps
 from harness.supervise.handling import Handling
 from harness.supervise.job import Job
 from harness.supervise.notify import Notifier
-from harness.supervise.scenario_ranks import RankedJob
+from harness.supervise.scenario_ranks import ScenarioRanks
 from harness.supervise.terminal import Terminal
 
 
@@ -42,10 +42,11 @@ def start(
     )
     handling = _handling(run, options, known_hangs)
     if spec.ranks > 1:
-        return RankedJob(run.info, spec, handling)
+        return Job(run.info, spec, handling, ScenarioRanks)
     if run.info.command is None:
         return Job(run.info, spec, handling)
-    return CommandJob(run.info, spec, handling, terminal.ends() if terminal is not None else None)
+    ends = terminal.ends() if terminal is not None else None
+    return Job(run.info, spec, handling, lambda state: CommandSteps(state, ends))
 
 
 def _handling(run: PlannedRun, options: Options, known_hangs: set[str]) -> Handling:

@@ -53,6 +53,8 @@ class Options(msgspec.Struct, frozen=True, kw_only=True):
     """Do not redact the reports."""
     hostfile: Hostfile | None = None
     """The machines of the ranks; None for this one."""
+    debug: bool = False
+    """Log why each observation was or was not called a hang."""
 
 
 def make(infos: Sequence[ScenarioInfo], settings: Settings, repeats: int) -> tuple[PlannedRun, ...]:

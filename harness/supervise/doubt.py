@@ -10,7 +10,10 @@ from harness.detect.chain.links import Chain, Ends
 from harness.detect.verdicts import Answer, Judged
 from harness.detect.watchdog import Judgement
 from harness.model import Cause, Doubt, Patience
+from harness.supervise.handling import Handling
 from harness.supervise.inspection import Inspected
+from harness.supervise.run_state import RunState
+from harness.text.units import duration
 
 KNOWN_S = 15.0
 """Patience with a hang that has stood its whole patience before, in a run of the same command."""
@@ -27,7 +30,7 @@ _CODES = {
 }
 
 
-class Standing(msgspec.Struct, frozen=True, kw_only=True):
+class OpenDoubt(msgspec.Struct, frozen=True, kw_only=True):
     """A doubt that stands. Times as of the looks' clock."""
 
     since: float
@@ -37,7 +40,7 @@ class Standing(msgspec.Struct, frozen=True, kw_only=True):
     fingerprint: str = ""
 
     def over(self, now: float, patience: Patience, longest: float, known: bool) -> bool:
-        """Whether it has stood as long as it may. `longest` is that of such a phase before."""
+        """True if it has stood as long as it may. `longest` is that of such a phase before."""
         lasts = patience.of(longest)
         return now - self.since >= (min(lasts, KNOWN_S) if known else lasts)
 
@@ -51,6 +54,63 @@ class Standing(msgspec.Struct, frozen=True, kw_only=True):
             chain=tuple(evidence.get("chain", ())),
             end=evidence.get("end", {}),
         )
+
+
+class Doubts:
+    """The doubt about a run that stands, and those that are over."""
+
+    def __init__(self, run: RunState, handling: Handling) -> None:
+        self._run = run
+        self._handling = handling
+        self.open: OpenDoubt | None = None
+        """The doubt that was said and not taken back."""
+        self.over: list[Doubt] = []
+
+    def say(self, cause: Cause, fingerprint: str, now: float) -> None:
+        """The run is doubted for this cause, which may become a better one while it is."""
+        if self.open is not None:
+            self.open = msgspec.structs.replace(self.open, cause=cause)
+            return
+        self.open = OpenDoubt(since=now, cause=cause, fingerprint=fingerprint)
+        self._handling.notify("doubt", self._run.info.name, cause)
+        self._run.log.stage("possible hang, doubted: %s", cause.summary)
+
+    def went_on(self) -> bool:
+        """True if a beat has come since the doubt was said."""
+        return self.open is not None and self._run.judgement.last_progress > self.open.since
+
+    def stood_its_patience(self, now: float) -> bool:
+        """True if the doubt has stood so long that the run is called hung."""
+        assert self.open is not None
+        longest = self._run.watchdog.longest(self._run.judgement.phase)
+        known = self.open.fingerprint in self._handling.known_hangs
+        if not self.open.over(now, self._handling.patience, longest, known):
+            return False
+        if self.open.fingerprint:
+            # Without stacks every hang would be the same.
+            self._handling.known_hangs.add(self.open.fingerprint)
+        stood = duration(now - self.open.since)
+        self._run.log.stage("the doubt has stood for %s, which is its patience", stood)
+        return True
+
+    def take_back(self, now: float) -> None:
+        """The run goes on, or what it waits for does."""
+        if self.open is None:
+            return
+        lasted = duration(now - self.open.since)
+        self._run.notes.append(f"the doubt is taken back after {lasted}: it goes on")
+        self._handling.notify("taken_back", self._run.info.name, self.open.cause)
+        self._run.log.stage("not a hang: the doubt is taken back after %s", lasted)
+        self._close(now)
+
+    def confirm(self) -> None:
+        """The run is called hung, whether because of the doubt or of something else."""
+        self._close(None)
+
+    def _close(self, taken_back: float | None) -> None:
+        if self.open is not None:
+            self.over.append(self.open.record(self._run.clock.start, taken_back))
+            self.open = None
 
 
 def proven(judged: Judged, place: str) -> Cause:

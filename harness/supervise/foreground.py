@@ -9,7 +9,6 @@ import signal
 from collections.abc import Callable
 
 from harness.model import ScenarioResult
-from harness.supervise.command import CommandJob
 from harness.supervise.job import GRACE_S, Job
 from harness.supervise.scheduler import TICK_S, Interrupts, Observer
 from harness.supervise.terminal import Terminal, Typed
@@ -26,7 +25,6 @@ def run(
     """
     with interrupts.caught(signal.SIGTSTP):
         job = start()
-        assert isinstance(job, CommandJob)
         observer.started(job)
         with terminal.lent(), selectors.DefaultSelector() as selector:
             selector.register(interrupts.woken, selectors.EVENT_READ, "signals")
@@ -50,16 +48,16 @@ def run(
     return result, job.ended_by_user
 
 
-def _obey(typed: Typed, job: CommandJob, terminal: Terminal) -> None:
+def _obey(typed: Typed, job: Job, terminal: Terminal) -> None:
     if typed is Typed.INTERRUPT:
-        job.told_to_stop()
+        job.note_stop_typed()
     elif typed is Typed.INSIST:
         job.interrupt(0.0)
     elif typed is Typed.SUSPEND:
         _suspend(job, terminal)
 
 
-def _signalled(number: int, count: int, job: CommandJob, terminal: Terminal) -> None:
+def _signalled(number: int, count: int, job: Job, terminal: Terminal) -> None:
     if number == signal.SIGTSTP:
         _suspend(job, terminal)
     elif number == signal.SIGINT and count == 1:
@@ -68,7 +66,7 @@ def _signalled(number: int, count: int, job: CommandJob, terminal: Terminal) -> 
         job.interrupt(GRACE_S if count == 1 else 0.0)
 
 
-def _suspend(job: CommandJob, terminal: Terminal) -> None:
+def _suspend(job: Job, terminal: Terminal) -> None:
     """Ctrl-Z: the command stops, and so do we, until the shell continues us."""
     job.stop()
     terminal.take_back()

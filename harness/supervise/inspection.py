@@ -18,6 +18,7 @@ from harness.detect.policy import Policy
 from harness.detect.tree import Tree, judge_tree
 from harness.observe import platform
 from harness.stacks import values
+from harness.supervise.debug import RunLog
 from harness.supervise.gather import Gatherer, StackTaker
 
 _KEPT = 8
@@ -37,8 +38,9 @@ LONGEST_S = 30.0
 class Prover:
     """Deep looks at a tree in which nothing moves: is it dead? Linux only."""
 
-    def __init__(self, gatherer: Gatherer) -> None:
+    def __init__(self, gatherer: Gatherer, log: RunLog | None = None) -> None:
         self._gatherer = gatherer
+        self._log = log or RunLog(f"process {gatherer.pid}")
         self._looks: list[Look] = []
         """Those between which nothing has moved, as far as the watchdog can see."""
         self._still = 0
@@ -64,6 +66,7 @@ class Prover:
         reasons = prove(worlds, seen)
         if not reasons:
             return seen
+        self._log.refused(reasons)
         if (pids := deadlock.unasked(reasons)) and self._gatherer.ask(pids):
             # Their threads have moved: it is proven anew, by looks from now on.
             self._looks.clear()
@@ -90,11 +93,13 @@ class Inspector:
         folder: Path,
         policy: Policy,
         stop: threading.Event | None = None,
+        log: RunLog | None = None,
     ) -> None:
         """Stacks go to FOLDER. Once `stop` is set, a tool that runs is ended."""
         self._gatherer = gatherer
         self._folder = folder
         self._policy = policy
+        self._log = log or RunLog(f"process {gatherer.pid}")
         self._stop = stop or threading.Event()
         self._thread: threading.Thread | None = None
         self._history: list[spinning.Inspection] = []
@@ -176,6 +181,7 @@ class Inspector:
             tree = judge_tree(seen, self._policy)
         if since == self._since and not self._stop.is_set():
             self.last = Inspected(t=began, tree=tree, observed=seen, alive=alive(tree, seen))
+            self._log.inspected(tree, self.last.alive)
 
     def _spinning(self, seen: Observation) -> spinning.Inspection:
         """Which threads stayed in one place, with what tells whether their variables change."""

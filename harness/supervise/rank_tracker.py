@@ -1,225 +1,377 @@
-"""The ranks that a watched command has started: which processes they are, and what each tells.
-
-A rank reports its steps itself (`harness.beats`, mlx-lm), or they are made of what it prints, where
-MLX's launcher lets its output be told from that of the others.
-"""
+"""The ranks of a job: their states, the verdict on them, and what is kept of a stopped one."""
 
 from __future__ import annotations
 
-import re
-import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from pathlib import Path
+import threading
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, NamedTuple, Protocol
 
-from harness.beats.file import BEATS, NOW, BeatReader, read_position
-from harness.detect.ranks import JobColumns, RankColumns
-from harness.inject.inside.launcher import HEAD, SAID
-from harness.logs import Adapter
-from harness.model import AnyBeat, Position, Process
-from harness.observe.rank_env import rank_of
-from harness.supervise.listen import Ear, LogBeats
-from harness.supervise.streams import Log
+import msgspec
 
-STREAMS = ("stdout", "stderr")
-_MOST = 1024
-"""Ranks that one job is believed to have at most."""
-_ERROR = re.compile(rb"^(?:[A-Za-z_]\w*\.)*[A-Z]\w*(?:Error|Exception|Interrupt)\b.*", re.MULTILINE)
-_KEPT = 4096
-"""Bytes at the end of a rank's stderr in which the exception is looked for that has ended it."""
+from harness.detect.ranks import JobVerdict, RankState, judge
+from harness.detect.ranks.phrases import are, named, where
+from harness.detect.ranks.stopped import Stops
+from harness.detect.watchdog import State
+from harness.model import (
+    Cause,
+    Finding,
+    Outcome,
+    Position,
+    Process,
+    ScenarioResult,
+)
+from harness.stacks.wait_rules import Category
+from harness.stacks.wait_site import WaitSite
+from harness.supervise import evidence
+from harness.supervise.inspection import Inspected
+from harness.supervise.remote.frame import Seen
+from harness.supervise.run_state import RunState
 
-
-class Numbers:
-    """Which processes are ranks: the uppermost ones that were told that they are."""
-
-    def __init__(self) -> None:
-        self._asked: dict[tuple[int, str], int | None] = {}
-
-    def of(self, processes: Sequence[Process]) -> dict[int, int]:
-        """By rank the process, of these, parents before children."""
-        found: dict[int, int] = {}
-        below: set[int] = set()
-        for process in processes:
-            if process.ppid in below:
-                below.add(process.pid)
-                continue
-            # What a shell becomes by exec has another name, and other variables.
-            key = process.pid, process.name
-            if key not in self._asked:
-                self._asked[key] = rank_of(process.pid)
-            rank = self._asked[key]
-            if rank is not None and rank < _MOST:
-                below.add(process.pid)
-                found.setdefault(rank, process.pid)
-        return found
+PEER_GRACE_S = 2.5
+"""So long after a rank's death the others may end by themselves, or be ended by the launcher."""
+STOPPED_S = 6.0
+"""A rank that has been stopped for so long, while nothing moves, is spoken of."""
+CPU_S = 1.0
+"""A rank's use of the CPU is told of so long a while."""
+STOPPED = "stopped"
+"""Where, in the run's folder, is kept what the job was like when a rank was found to be stopped."""
+LOOKED_AT = 8
+"""So many ranks' stacks are evidence."""
+LOST = ("rank_died", "rank_left_early", "collective_mismatch")
+ENDURED = {"rank_stopped": "stopped", "rank_cut_off": "waiting"}
+"""What may pass by itself, and the cause's code if it has not when the budget is over."""
 
 
-class Ranks:
-    """What the ranks of a job in `folder` say. In `own` those write that report themselves."""
+@dataclass(frozen=True)
+class Used:
+    """A rank's CPU time at some moment, and the cores that it had used lately."""
 
-    def __init__(self, folder: Path, own: Path, adapters: Sequence[Adapter]) -> None:
-        self._folder = folder
-        self._own = own
-        self._adapters = adapters
-        self._voices: dict[int, _Voice] = {}
-        self._readers: dict[int, tuple[Path, BeatReader]] = {}
-        self._columns = JobColumns(_MOST)
-        self._last: tuple[tuple[int, AnyBeat, bool], ...] | None = None
-        """What was new when they had gone."""
+    t: float
+    cpu_s: float
+    cores: float | None
 
-    @property
-    def reporting(self) -> tuple[int, ...]:
-        """The ranks that report their steps themselves."""
-        return tuple(sorted(int(path.parent.name[5:]) for path in self._own.glob(f"rank-*/{NOW}")))
 
-    def listen(self) -> None:
-        """Take what the launcher has heard of them since."""
-        for path in self._own.glob(f"{SAID}/*.0"):
-            rank = int(path.name.partition(".")[0])
-            if rank < _MOST and rank not in self._voices:
-                self._voices[rank] = _Voice(rank, self._folder, self._own / SAID, self._adapters)
-        for voice in self._voices.values():
-            voice.listen()
+class RankSource(Protocol):
+    """Tells what the ranks of a job are like."""
 
-    def begun(self, pids: Mapping[int, int], name: str) -> None:
-        """Write down that these processes run `name`, as workers would."""
-        for rank, pid in pids.items():
-            if rank in self._voices:
-                self._voices[rank].begun(pid, name)
+    def states(self, now: float) -> list[RankState]:
+        """The states of all ranks; empty where there are none."""
+        ...
 
-    def beats(self) -> Iterator[tuple[int, AnyBeat, bool]]:
-        """What is new: (rank, beat, whether the rank itself reports it)."""
-        if self._last is not None:
-            yield from self._last
-            self._last = ()
+    def remote(self, rank: int) -> Seen | None:
+        """What the host of a rank tells of it; None of one on this machine."""
+        ...
+
+    def inspect_remote(self) -> None:
+        """Ask the hosts of ranks for the stacks."""
+        ...
+
+    def grace_is_over(self, verdict: JobVerdict, failed_at: float, now: float) -> bool:
+        """True if a job that failed at `failed_at` has had its time to end by itself."""
+        ...
+
+    def findings(self, verdict: JobVerdict) -> Sequence[Finding]:
+        """The findings that only this kind of job has."""
+        ...
+
+
+class RankLook(NamedTuple):
+    """What the states of the ranks decide at one look."""
+
+    decided: bool
+    """False where they say nothing, so that an overdue job is inspected."""
+    cause: Cause | None = None
+
+
+class RankTracker:
+    """Follows the ranks of a job: their states, their verdict, and the stops."""
+
+    def __init__(self, run: RunState, source: RankSource, least: int = 1) -> None:
+        """A job has ranks where at least `least` are known."""
+        self._run = run
+        self._source = source
+        self._least = least
+        self.pids: dict[int, int] = {}
+        """By rank, its process."""
+        self.ended: dict[int, float] = {}
+        """By rank, when it was first missed."""
+        self.used: dict[int, Used] = {}
+        self.in_state: dict[int, tuple[str, float]] = {}
+        self.verdict: JobVerdict | None = None
+        self._states: Sequence[RankState] = ()
+        """The states that the verdict is about."""
+        self._failed_at: float | None = None
+        self._stops = Stops()
+        self._reported_stops: set[int] = set()
+        """Ranks whose stop was reported and is not over."""
+        self._saving: threading.Thread | None = None
+        self._saved: dict[int, WaitSite] | None = None
+        """By process, what the ranks of a stopped job waited for; None: not known yet."""
+        self._reported_saved = False
+        self._reported_left: set[int] = set()
+
+    def at_rest(self, launcher: Process, ranks: Sequence[Process]) -> Process:
+        """What starts the ranks, as the watchdog is to see it: it spins while it waits for them,
+        which is no progress. While one of them is stopped, time does not count for the job."""
+        held = {self.pids[rank] for rank, (state, _) in self.in_state.items() if state == "T"}
+        mine = set(self.pids.values())
+        stopped = any(
+            one.pid in mine and (one.state == "T" or (one.state == "t" and one.pid in held))
+            for one in ranks
+        )
+        return msgspec.structs.replace(
+            launcher,
+            state="T" if stopped else "S",
+            cpu_s=0.0,
+            io_bytes=None,
+            major_faults=None,
+            threads=(),
+        )
+
+    def follow(
+        self, rank: int, processes: Sequence[Process], position: Position | None, now: float
+    ) -> None:
+        """Take in the processes of a rank: its own is among `processes`, and what it started."""
+        tree = below(processes, [self.pids[rank]])
+        process, used = tree[0], self.used.get(rank)
+        if used is None or now - used.t >= CPU_S:
+            cores = (process.cpu_s - used.cpu_s) / (now - used.t) if used else None
+            self.used[rank] = Used(now, process.cpu_s, cores)
+        saving = self._saving is not None and not self._reported_saved
+        if self._run.cause is not None or saving:
+            return  # while its stacks are taken it stands still, or starts up for a moment
+        if process.state not in ("t", self.in_state.get(rank, ("", 0.0))[0]):
+            self.in_state[rank] = (process.state, now)
+
+    def look(self, now: float) -> RankLook | None:
+        """Judge the ranks; None where there are none. Who died or was stopped needs no patience."""
+        states = self._states = self._source.states(now)
+        if not states:
+            self.verdict = None
+            return None
+        self.verdict = verdict = judge(states, now)
+        self._run.log.ranks(verdict.code, verdict.summary)
+        self._report_continued(states, now)
+        self._report_left(states, verdict, now)
+        self._report_saved(states)
+        if verdict.code == "rank_stopped" and not verdict.gone:
+            self._failed_at = None
+            self._endure(verdict, now)
+            return RankLook(decided=True)
+        if verdict.failed:
+            self._failed_at = self._failed_at or now
+            late = now - self._failed_at > PEER_GRACE_S
+            if late or not self._may_have_ended_well(states, verdict):
+                self._suspect(State.SUSPECT, verdict)
+            over = self._source.grace_is_over(verdict, self._failed_at, now)
+            return RankLook(decided=True, cause=self._because(verdict) if over else None)
+        self._failed_at = None
+        return RankLook(decided=False)
+
+    def local(self) -> dict[int, int]:
+        """By rank its process, of the ranks on this machine that have not ended."""
+        return {
+            rank: pid
+            for rank, pid in self.pids.items()
+            if self._source.remote(rank) is None and rank not in self.ended
+        }
+
+    def goes_on(self, inspected: Inspected) -> bool:
+        """True if a job that stands still goes on by itself, as seen on all its hosts."""
+        self._source.inspect_remote()
+        remote = [seen for rank in self.pids if (seen := self._source.remote(rank)) is not None]
+        return (bool(self.local()) and inspected.alive) or any(not seen.stuck for seen in remote)
+
+    def lost_cause(self, now: float) -> Cause | None:
+        """The cause of a job that stands still, where the collectives say which rank is to blame:
+        that needs no patience."""
+        self.verdict = verdict = judge(self._states, now, hung=True)
+        return self._because(verdict) if verdict.code in LOST else None
+
+    def _may_have_ended_well(self, states: Sequence[RankState], verdict: JobVerdict) -> bool:
+        """Of a command's rank, what it printed last may still be on its way."""
+        early = verdict.code == "rank_left_early"
+        return early and any(s.rank in verdict.culprits and not s.says_end for s in states)
+
+    def _suspect(self, state: State, verdict: JobVerdict) -> None:
+        # One that dies because another one has is no news; one that dies beside a stopped one is.
+        about = f"{verdict.code} {verdict.culprits} {bool(verdict.gone)} {len(self._stops.over)}"
+        self._run.judgement = msgspec.structs.replace(
+            self._run.judgement, state=state, reason=verdict.summary, about=about
+        )
+
+    def _endure(self, verdict: JobVerdict, now: float) -> None:
+        """A rank is stopped, and may be continued: told once nothing moves, and not ended."""
+        run = self._run
+        if now - run.judgement.last_progress <= STOPPED_S:
+            # Nobody has stopped the job itself.
+            run.judgement = msgspec.structs.replace(run.judgement, state=State.ALIVE, reason="")
             return
-        reporting = self.reporting
-        for rank in {*reporting, *self._voices}:
-            home = self._home(rank)
-            known = self._readers.get(rank)
-            if known is None or known[0] != home:
-                known = self._readers[rank] = home, BeatReader(home)
-            for beat in known[1].read():
-                self._columns[rank].add(beat)
-                yield rank, beat, rank in reporting
+        self._suspect(State.STOPPED, verdict)
+        self._reported_stops.update(verdict.culprits)
+        if self._saving is None:
+            self._save()
 
-    def columns(self, rank: int) -> RankColumns:
-        return self._columns[rank]
+    def _save(self) -> None:
+        """What a stopped job is like, while it is: nobody can look when it has been continued."""
+        run, snapshot, last = self._run, self._run.snapshot, self._run.last
+        assert snapshot is not None
+        home, pids, ranks = run.folder / STOPPED, self.suspects(), self.ranks
 
-    def position(self, rank: int) -> Position | None:
-        return read_position(self._home(rank))
+        def save() -> None:
+            taken = evidence.collect(home, snapshot, last, None, 0, pids, run.no_tools, ranks)
+            self._saved = taken.waits
 
-    def comparable(self, ranks: Iterable[int]) -> bool:
-        """Whether where these are can be compared: of those that only print, if they report their
-        steps equally often."""
-        printing = [rank for rank in ranks if rank not in self.reporting]
-        voices = [self._voices.get(rank) for rank in printing]
-        every = {voice.beats.every if voice else None for voice in voices}
-        return len(every) < 2 and None not in every
-
-    @property
-    def first(self) -> int | None:
-        """The lowest rank that has said anything: others may run elsewhere."""
-        return min((*self.reporting, *self._voices), default=None)
-
-    @property
-    def total(self) -> int | None:
-        """The steps that there are to be, as the first rank prints it."""
-        voice = self._voices.get(-1 if self.first is None else self.first)
-        return voice.beats.total if voice else None
-
-    def error(self, rank: int) -> str | None:
-        """The exception that its output shows last."""
-        voice = self._voices.get(rank)
-        found = _ERROR.findall(voice.stderr) if voice else []
-        return found[-1].decode("utf-8", "replace") if found else None
-
-    def close(self) -> None:
-        """Bring what is left to its last place; all ranks are gone."""
-        self.listen()
-        for voice in self._voices.values():
-            voice.close()
-        self._last = tuple(self.beats())
-        for rank in self.reporting:
-            home = self._folder / f"rank-{rank}"
-            home.mkdir(exist_ok=True)
-            for name in (BEATS, NOW):
-                (self._own / home.name / name).rename(home / name)
-
-    def _home(self, rank: int) -> Path:
-        own = self._own / f"rank-{rank}"
-        return own if (own / NOW).exists() else self._folder / f"rank-{rank}"
-
-
-class _Voice:
-    """The output of one rank, drained from the parts that the launcher writes."""
-
-    def __init__(self, rank: int, folder: Path, said: Path, adapters: Sequence[Adapter]) -> None:
-        home = folder / f"rank-{rank}"
         home.mkdir(exist_ok=True)
-        self._rank = rank
-        self._now = time.monotonic()
-        """When what is being listened to was said."""
-        self.beats = LogBeats(home, lambda: self._now)
-        self._parts = {name: _Parts(said / f"{rank}.{name}") for name in STREAMS}
-        self._logs = {name: Log(home / f"{name}.log") for name in STREAMS}
-        self._ears = {name: Ear(self.beats, adapters) for name in STREAMS}
-        self._begun = False
-        self.stderr = b""
-        """The end of it."""
+        # No signal is sent, and a process that is stopped stays so while its stacks are read.
+        self._saving = threading.Thread(target=save, name="stopped", daemon=True)
+        self._saving.start()
 
-    def begun(self, pid: int, name: str) -> None:
-        if not self._begun:
-            self._begun, self._now = True, time.monotonic()
-            self.beats.started(pid, name, self._rank)
+    def _report_saved(self, states: Sequence[RankState]) -> None:
+        saved = self._saved
+        if saved is None or self._reported_saved:
+            return
+        self._reported_saved = True
+        looked = [replace(s, wait=saved.get(self.pids.get(s.rank, -1))) for s in states]
+        waiting = [
+            state.rank
+            for state in looked
+            if state.wait is not None
+            and state.wait.category is Category.COLLECTIVE
+            and state.process != "T"
+        ]
+        note = f"stacks and state are saved in {self._run.folder / STOPPED}"
+        if waiting:
+            note = f"{named(waiting)} {are(waiting, 'waits', 'wait')} in a collective; {note}"
+        self._run.notes.append(note)
 
-    def listen(self) -> None:
-        for name, parts in self._parts.items():
-            for self._now, data in parts.read():
-                self._logs[name].write(data)
-                self._ears[name].hear(data)
-                if name == "stderr":
-                    self.stderr = (self.stderr + data)[-_KEPT:]
-            self._now = time.monotonic()
-            self._ears[name].pause()
+    def _report_continued(self, states: Sequence[RankState], now: float) -> None:
+        for stop in self._stops.look(states, now):
+            if stop.rank in self._reported_stops:
+                self._reported_stops.remove(stop.rank)
+                self._run.notes.append(f"{stop.told}, and is continued")
 
-    def close(self) -> None:
-        for ear in self._ears.values():
-            ear.close()
-        for log in self._logs.values():
-            log.close()
-        self.beats.close()
+    def _report_left(self, states: Sequence[RankState], verdict: JobVerdict, now: float) -> None:
+        """Who of a command's ranks has ended well while others run: that may be as it should."""
+        left = [
+            state
+            for state in states
+            if not state.says_end
+            and state.exit_code == 0
+            and state.ended_t is not None
+            and now - state.ended_t > PEER_GRACE_S
+            and state.rank not in self._reported_left
+        ]
+        running = [state.rank for state in states if not state.ended]
+        if not left or not running:
+            return
+        self._reported_left.update(state.rank for state in left)
+        for state in left:
+            if not verdict.failed or state.rank not in verdict.culprits:
+                exited = f"rank {state.rank} exited with code 0 {where(state)}".rstrip()
+                still = f"{named(running)} {are(running, 'is', 'are')} still running"
+                self._run.notes.append(f"{exited}; {still}")
+
+    def endured(self) -> Cause | None:
+        """The cause of what could have passed by itself, and has not when the budget is over."""
+        verdict = self.verdict
+        lasts = self._run.cause is None and verdict is not None and verdict.code in ENDURED
+        return self._because(verdict) if lasts and verdict is not None else None
+
+    @property
+    def several(self) -> bool:
+        """True once the job is known to have ranks."""
+        return len(self.pids) >= self._least
+
+    @property
+    def ranks(self) -> Mapping[int, int]:
+        """By process its rank."""
+        return {pid: rank for rank, pid in self.pids.items()} if self.several else {}
+
+    def suspects(self) -> Sequence[int]:
+        """The ranks that are alive, and of many those first that are like no other."""
+        results = self.verdict.ranks if self.verdict else ()
+        likes = Counter((r.state, r.last_step, r.last_phase) for r in results)
+        local = self.local()
+        first = sorted(
+            (result for result in results if result.rank in local),
+            key=lambda r: (not r.culprit, likes[r.state, r.last_step, r.last_phase]),
+        )
+        return [self.pids[result.rank] for result in first[:LOOKED_AT]]
+
+    def blame(self) -> None:
+        """Judge a hung job again by its stacks: where a rank waits may tell more than where the
+        others are."""
+        run = self._run
+        cause = run.cause if run.evidence.waits else None
+        if self.verdict is None or cause is None:
+            return
+        now = run.detected_at or 0.0
+        self.verdict = verdict = judge(self._source.states(now), now, hung=True)
+        again = self._because(verdict)
+        run.cause = msgspec.structs.replace(
+            again, code=cause.code, evidence=self._blamed(verdict) | again.evidence
+        )
+
+    def _blamed(self, verdict: JobVerdict) -> dict[str, Any]:
+        """What the stacks say of the rank that is to blame, or else of the first that has any."""
+        ranks = self.ranks
+        first = [self.pids[rank] for rank in verdict.culprits if rank in self.pids]
+        each = self._run.evidence.each
+        pid = next((pid for pid in (*first, *each) if "wait_site" in each.get(pid, ())), None)
+        if pid is None or pid not in ranks:
+            return {}
+        return each[pid] | {"wait_site": f"rank {ranks[pid]} {each[pid]['wait_site']}"}
+
+    @property
+    def lost(self) -> bool:
+        """True if this is no hang that could pass: something is lost for good."""
+        verdict = self.verdict
+        return verdict is not None and (verdict.code in LOST or bool(verdict.gone))
+
+    def _because(self, verdict: JobVerdict) -> Cause:
+        return Cause(
+            code=ENDURED.get(verdict.code or "", "waiting"),
+            summary=verdict.summary,
+            evidence={"culprits": list(verdict.culprits), "reason": verdict.code},
+        )
+
+    def judge_end(self, now: float) -> None:
+        """Judge the ranks for the last time, when all has ended."""
+        run, killed = self._run, self._run.killed_by
+        # Of what we have ended ourselves, or was hung before it was killed, how it was before.
+        if run.end_reason is None and (run.cause is None or (killed is not None and self.lost)):
+            states = self._source.states(now)
+            self.verdict = judge(states, now, launcher=killed) if states else None
+            self._stops.look(states, now)
+
+    def completed(self, result: ScenarioResult) -> ScenarioResult:
+        """`result` with the ranks and what is said of them."""
+        verdict = self.verdict
+        if verdict is None:
+            return result
+        result = msgspec.structs.replace(
+            result,
+            ranks=verdict.ranks,
+            findings=(
+                *result.findings,
+                *verdict.findings,
+                *self._stops.findings(),
+                *self._source.findings(verdict),
+            ),
+        )
+        if verdict.failed and result.outcome in (Outcome.COMPLETED, Outcome.CRASHED):
+            # The launcher returns 0, and what the first rank says may be a consequence only.
+            return msgspec.structs.replace(result, outcome=Outcome.CRASHED, reason=verdict.summary)
+        return result
 
 
-class _Parts:
-    """Reads the parts of a stream one after the other, and takes away those that are read."""
-
-    def __init__(self, path: Path) -> None:
-        self._path = path
-        self._part = 0
-        self._offset = 0
-
-    def read(self) -> Iterator[tuple[float, bytes]]:
-        """What is new, in pieces, each with the time at which the launcher read it."""
-        while True:
-            following = self._file(self._part + 1).exists()  # then this one grows no more
-            try:
-                with self._file(self._part).open("rb") as file:
-                    file.seek(self._offset)
-                    data = file.read()
-            except OSError:
-                return
-            at = 0
-            while at + HEAD.size <= len(data):
-                said_at, size = HEAD.unpack_from(data, at)
-                if at + HEAD.size + size > len(data):
-                    break  # it is being written
-                yield said_at, data[at + HEAD.size : at + HEAD.size + size]
-                at += HEAD.size + size
-            self._offset += at
-            if not following:
-                return
-            self._file(self._part).unlink(missing_ok=True)
-            self._part, self._offset = self._part + 1, 0
-
-    def _file(self, part: int) -> Path:
-        return self._path.with_name(f"{self._path.name}.{part}")
+def below(processes: Sequence[Process], roots: Iterable[int]) -> list[Process]:
+    """Of `processes`, parents before children, those that are `roots` or descend from one."""
+    members = set(roots)
+    for process in processes:
+        if process.ppid in members:
+            members.add(process.pid)
+    return [process for process in processes if process.pid in members]

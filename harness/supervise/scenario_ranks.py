@@ -13,6 +13,7 @@ import msgspec
 from harness.beats.file import BeatReader, read_position
 from harness.detect.ranks import JobColumns, JobVerdict, RankState
 from harness.model import (
+    Ending,
     ErrorBeat,
     Finding,
     Outcome,
@@ -22,14 +23,14 @@ from harness.model import (
     Snapshot,
     Standing,
     StartBeat,
-    StepBeat,
 )
 from harness.supervise import launch
-from harness.supervise.judged import JudgedJob, below
 from harness.supervise.launcher_log import Exits
 from harness.supervise.ports import Ports
+from harness.supervise.rank_tracker import PEER_GRACE_S, RankTracker, below
 from harness.supervise.remote import hosts
 from harness.supervise.remote.frame import Seen
+from harness.supervise.run_state import RunState
 from harness.supervise.streams import captured
 
 _LAUNCH = (
@@ -53,25 +54,32 @@ CUT_OFF_S = 20.0
 """So long without progress a host may be silent: a link that was cut may come back."""
 
 
-class RankedJob(JudgedJob):
+class ScenarioRanks:
     """Beats, processes and verdicts by rank. The watchdog sees progress when any of them moves."""
 
-    def _launch(self, cold: bool) -> launch.Launched:
-        settings = self.spec.settings
-        assert settings is not None
-        self._size = settings.ranks
-        self._folders = [self.folder / f"rank-{rank}" for rank in range(self._size)]
+    ours = True
+
+    def __init__(self, run: RunState) -> None:
+        assert run.spec.settings is not None
+        self._run = run
+        self.tracker: RankTracker = RankTracker(run, self)
+        self._size = run.spec.settings.ranks
+        self._folders = [run.folder / f"rank-{rank}" for rank in range(self._size)]
         self._readers = [BeatReader(folder) for folder in self._folders]
         self._columns = JobColumns(self._size)
         self._exits = Exits()
-        self._hosts = hosts.Hosts(self.spec, self._folders)
+        self._hosts = hosts.Hosts(run.spec, self._folders)
         self._ports: Ports | None = None
-        command, variables = self._started_by(settings.backend)
+
+    def launch(self, cold: bool) -> launch.Launched:
+        spec = self._run.spec
+        assert spec.settings is not None
+        command, variables = self._started_by(spec.settings.backend)
         # The launcher reads its input as fast as it comes, the end of it over and over.
         silent, writer = os.pipe()
         try:
             return launch.worker(
-                self.spec,
+                spec,
                 cold,
                 command,
                 ends=replace(captured(), stdin=silent, held=(writer,)),
@@ -83,10 +91,11 @@ class RankedJob(JudgedJob):
 
     def _started_by(self, backend: str) -> tuple[list[str], dict[str, str]]:
         """The launcher's command, and the variables that it needs."""
-        if self.spec.hostfile is not None:
+        run = self._run
+        if run.spec.hostfile is not None:
             launcher = [sys.executable, "-c", _LAUNCH]
-            return hosts.command(self.spec, launcher, self.policy), hosts.variables(self.folder)
-        worker = launch.boot("harness.worker", str(self.folder / launch.SPEC))
+            return hosts.command(run.spec, launcher, run.policy), hosts.variables(run.folder)
+        worker = launch.boot("harness.worker", str(run.folder / launch.SPEC))
         if backend == "mpi":
             ranks = [*_MPIRUN, "-n", str(self._size), "--"]
             return [*ranks, "sh", "-c", _TELLING, "sh", *worker], _MPI
@@ -97,20 +106,17 @@ class RankedJob(JudgedJob):
             ranks += ["--starting-port", str(self._ports.first)]
         return [*ranks, "--", *worker], {}
 
-    def _read_beats(self) -> None:
+    def read(self) -> None:
         for rank, reader in enumerate(self._readers):
             for beat in reader.read():
-                self._watchdog.learn(beat)
+                self._run.learn(beat, first=rank == 0)
                 self._columns[rank].add(beat)
-                if isinstance(beat, StepBeat):
-                    self._steps += 1
-                    self.last = beat if rank == 0 else self.last
-                elif isinstance(beat, ErrorBeat):
-                    self._failed = True
+                if isinstance(beat, ErrorBeat):
+                    self._run.failed = True
                 elif isinstance(beat, StartBeat):
-                    self._pids[rank] = self._hosts.number(rank, beat.pid)
+                    self.tracker.pids[rank] = self._hosts.number(rank, beat.pid)
 
-    def _position(self) -> Position | None:
+    def position(self) -> Position | None:
         """Of the rank that is furthest behind; its time is that of the last move of any."""
         known = [p for folder in self._folders if (p := read_position(folder)) is not None]
         if not known:
@@ -118,49 +124,52 @@ class RankedJob(JudgedJob):
         slowest = min(known, key=lambda position: position.step)
         return Position(slowest.step, slowest.phase, max(position.t for position in known))
 
-    def _look(self, now: float, pid: int) -> None:
+    def look(self, now: float) -> None:
         self._hosts.look(now)
-        super()._look(now, pid)
 
-    def _watched(self, snapshot: Snapshot) -> Snapshot:
+    def fell_silent(self) -> bool:
+        return False
+
+    def watched(self, snapshot: Snapshot) -> Snapshot:
         """The launcher's threads spin while they wait for output of the ranks: no progress."""
         launcher, *others = snapshot.processes or (None,)
-        if launcher is None or launcher.pid != self._process.pid:
+        if launcher is None or launcher.pid != self._run.process.pid:
             return snapshot
-        if self.spec.hostfile is not None:
+        if self._run.spec.hostfile is not None:
             # Nor is it progress that the hosts are heard.
-            others = [*below(others, self._pids.values()), *self._hosts.processes()]
+            others = [*below(others, self.tracker.pids.values()), *self._hosts.processes()]
         return msgspec.structs.replace(
-            snapshot, processes=(self._at_rest(launcher, others), *others)
+            snapshot, processes=(self.tracker.at_rest(launcher, others), *others)
         )
 
-    def _states(self, now: float) -> list[RankState]:
+    def states(self, now: float) -> list[RankState]:
         # In this order: no beat must be missing of what the positions and the ends say.
         positions = [read_position(folder) for folder in self._folders]
+        run, tracker = self._run, self.tracker
         # The last look may be older than the end of it all, and nothing outlives its launcher.
-        near = self.snapshot.processes if self.snapshot and self._process.status is None else ()
-        seen = {p.pid: p for p in (*near, *self._hosts.processes())}
-        gone = {rank for rank, pid in self._pids.items() if self._gone(rank, seen.get(pid))}
+        near = run.snapshot.processes if run.snapshot and run.process.status is None else ()
+        processes = {p.pid: p for p in (*near, *self._hosts.processes())}
+        gone = {rank for rank, pid in tracker.pids.items() if self._gone(rank, processes.get(pid))}
         gone.update(self._hosts.unreached())
-        self._read_beats()
+        self.read()
         for rank in gone:
-            self._ended.setdefault(rank, now)
-            self._used.pop(rank, None)
-        for rank, pid in self._pids.items():
-            if rank not in gone and pid in seen:
-                self._follow(rank, tuple(seen.values()), positions[rank], now)
+            tracker.ended.setdefault(rank, now)
+            tracker.used.pop(rank, None)
+        for rank, pid in tracker.pids.items():
+            if rank not in gone and pid in processes:
+                tracker.follow(rank, tuple(processes.values()), positions[rank], now)
         return [self._state(rank, positions[rank], now) for rank in range(self._size)]
 
-    def _afar(self, rank: int) -> Seen | None:
+    def remote(self, rank: int) -> Seen | None:
         return self._hosts.of(rank) if rank in self._hosts else None
 
-    def _inspect_afar(self) -> None:
+    def inspect_remote(self) -> None:
         self._hosts.inspect()
 
-    def _over(self, verdict: JobVerdict, now: float) -> bool:
+    def grace_is_over(self, verdict: JobVerdict, failed_at: float, now: float) -> bool:
         if verdict.code == "rank_cut_off":
-            return now - max(self._failed_at or now, self.judgement.last_progress) > CUT_OFF_S
-        return super()._over(verdict, now)
+            return now - max(failed_at, self._run.judgement.last_progress) > CUT_OFF_S
+        return now - failed_at > PEER_GRACE_S
 
     def _gone(self, rank: int, process: Process | None) -> bool:
         if rank in self._hosts:
@@ -168,15 +177,16 @@ class RankedJob(JudgedJob):
         return process is None or process.state in "ZX"
 
     def _state(self, rank: int, position: Position | None, now: float) -> RankState:
-        code, used = self._exit_code(rank), self._used.get(rank)
-        ended = self._ended.get(rank)
-        state, since = self._in_state.get(rank, (None, None))
+        tracker = self.tracker
+        code, used = self._exit_code(rank), tracker.used.get(rank)
+        ended = tracker.ended.get(rank)
+        state, since = tracker.in_state.get(rank, (None, None))
         alive = used is not None
         return RankState(
             rank=rank,
             host=self._hosts.names[rank],
             columns=self._columns[rank],
-            started=rank in self._pids,
+            started=rank in tracker.pids,
             position=position,
             process=state if alive else None,
             process_since=since if alive else None,
@@ -184,53 +194,61 @@ class RankedJob(JudgedJob):
             swept=self._exits.ends_all and ended is not None and code is None,
             exit_code=code if code is not None and code >= 0 else None,
             signal=launch.signal_name(-code) if code is not None and code < 0 else None,
-            wait=self._collected.waits.get(self._pids.get(rank, -1)),
+            wait=self._run.evidence.waits.get(tracker.pids.get(rank, -1)),
             cpu=used.cores if used else None,
-            cut_off_since=None if self._why else self._hosts.cut_off_since(rank, now),
+            cut_off_since=None if self._run.end_reason else self._hosts.cut_off_since(rank, now),
             error=self._hosts.of(rank).said or None,
         )
 
     def _exit_code(self, rank: int) -> int | None:
         """The rank's own; that of its connection only if nothing else was ever heard of it."""
-        seen = self._hosts.of(rank)
-        if seen.status is not None:
-            return os.waitstatus_to_exitcode(seen.status)
-        if seen.ended:
+        host = self._hosts.of(rank)
+        if host.status is not None:
+            return os.waitstatus_to_exitcode(host.status)
+        if host.ended:
             return -signal.SIGTERM
-        if seen.heard is not None:
+        if host.heard is not None:
             return None
         return self._exits.codes.get(rank, 0 if self._ended_well(rank) else None)
 
     def _ended_well(self, rank: int) -> bool:
-        """Whether the launcher says nothing of a rank that has ended, which it does of none that
+        """True if the launcher says nothing of a rank that has ended, which it does of none that
         ended well; it is given a moment for it."""
-        ended = self._ended.get(rank)
+        run, ended = self._run, self.tracker.ended.get(rank)
         if (
             ended is None
             or rank in self._hosts
             or self._exits.ends_all
-            or self._why
-            or self._killed
+            or run.end_reason
+            or run.killed_by
         ):
             return False
-        if self._process.status is None:
+        if run.process.status is None:
             return time.monotonic() - ended > WORD_S
-        return self._process.exit_code == 0
+        return run.process.exit_code == 0
 
-    def _finish(self) -> ScenarioResult:
+    def before_end(self) -> None:
         self._hosts.close()
         if self._ports is not None:
             self._ports.close()
-        if self._cause is None:
+        if self._run.cause is None:
             self._hosts.look(time.monotonic())
-        result = super()._finish()
+
+    def settle(self) -> None:
+        pass
+
+    def completed(self, ending: Ending) -> Ending:
+        return ending
+
+    def finished(self, result: ScenarioResult) -> ScenarioResult:
+        verdict = self.tracker.verdict
         # The launcher may have ended the first rank before it could say so itself.
-        skipped = self._verdict.skipped if self._verdict and self._why is None else None
+        skipped = verdict.skipped if verdict and self._run.end_reason is None else None
         if skipped is None:
             return result
         return msgspec.structs.replace(result, outcome=Outcome.SKIPPED, reason=skipped)
 
-    def _more(self, verdict: JobVerdict) -> list[Finding]:
+    def findings(self, verdict: JobVerdict) -> list[Finding]:
         """The hosts that were not heard for a while, and came back."""
-        lost = [one.rank for one in verdict.ranks if one.state is Standing.CUT_OFF]
+        lost = [result.rank for result in verdict.ranks if result.state is Standing.CUT_OFF]
         return self._hosts.findings(rank for rank in range(self._size) if rank not in lost)

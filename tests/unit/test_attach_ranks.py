@@ -32,7 +32,7 @@ from harness.model import Outcome, Standing
 from harness.model.world import Link, More
 from harness.report import html, markdown, runjson
 from harness.report.input import ReportInput
-from harness.supervise import rank_tracker
+from harness.supervise import command_ranks
 
 ROOT = Path(__file__).parents[2]
 IN_EVAL = ("py:step", "mlx::core::distributed::ring::RingGroup::all_reduce_impl")
@@ -342,7 +342,7 @@ def test_ranks_and_their_launcher_are_asked_for_and_nothing_below_a_rank(monkeyp
         asked.append(pid)
         return ("mlx.launch", "-n", "4", "x.py")
 
-    monkeypatch.setattr(rank_tracker, "rank_of", {10: 0, 11: 1, 20: 7}.get)
+    monkeypatch.setattr(command_ranks, "rank_of", {10: 0, 11: 1, 20: 7}.get)
     monkeypatch.setattr(observe.process_names, "argv", argv)
     told = observe._Job().complete(found)
     assert told.ranks == {0: 10, 1: 11}

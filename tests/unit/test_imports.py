@@ -50,8 +50,6 @@ MOST_IMPORTS = 15
 MOST_AT_THE_TOP = 8
 TOO_LARGE = {
     "harness.session.execute",
-    "harness.supervise.command",
-    "harness.supervise.job",
 }
 """Modules that are to be split. None may join them, and one that has been split leaves."""
 

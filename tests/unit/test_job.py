@@ -9,8 +9,10 @@ from fakes import info
 
 from harness.detect.watchdog import Judgement, State
 from harness.model import WorkerSpec
-from harness.supervise import job
+from harness.supervise import job, run_state
 from harness.supervise.handling import Handling
+from harness.supervise.stage import NEXT, Stage
+from harness.supervise.step_source import WorkerSteps
 
 BUDGET = 100.0
 
@@ -28,29 +30,32 @@ class Worker:
         self.ended = True
 
 
-class Run(job.Job):
-    def _launch(self, cold):
+class Steps(WorkerSteps):
+    def launch(self, cold):
         return Worker()
 
+
+class Run(job.Job):
     def close(self) -> None:
         self._samples.close()
 
     @property
     def over(self) -> bool:
-        return self._process.ended or self._cause is not None
+        return self._process.ended or self._run.cause is not None
 
 
 @pytest.fixture
 def clock(monkeypatch):
     clock = SimpleNamespace(now=1000.0)
-    monkeypatch.setattr(job, "time", SimpleNamespace(monotonic=lambda: clock.now))
+    for module in (job, run_state):
+        monkeypatch.setattr(module, "time", SimpleNamespace(monotonic=lambda: clock.now))
     return clock
 
 
 @pytest.fixture
 def run(tmp_path, clock):
     spec = WorkerSpec(scenario="a", path="a.py", folder=str(tmp_path), settings=None)
-    run = Run(info(), spec, Handling(BUDGET))
+    run = Run(info(), spec, Handling(BUDGET), Steps)
     yield run
     run.close()
 
@@ -71,11 +76,30 @@ def test_a_run_is_ended_when_its_budget_is_over(run, clock):
 def test_the_time_in_which_we_were_stopped_ourselves_is_not_of_the_budget(run, clock):
     """Else one that was stopped with us, and is continued a moment later, would be called hung."""
     ticks(run, clock, 60.0)
-    run.judgement = Judgement(state=State.STOPPED, reason="stopped by a signal")
+    run._run.judgement = Judgement(state=State.STOPPED, reason="stopped by a signal")
     ticks(run, clock, 3600.0, every=3600.0)
     assert not run.over
-    run.judgement = Judgement(state=State.ALIVE)
+    run._run.judgement = Judgement(state=State.ALIVE)
     ticks(run, clock, 40.0)
     assert not run.over
     ticks(run, clock, 1.0)
     assert run.over
+
+
+def test_a_run_that_ends_does_not_run_again(run, clock):
+    ticks(run, clock, BUDGET + 1.0)
+    for stage in set(Stage) - {Stage.ENDING, Stage.FINISHED}:
+        with pytest.raises(AssertionError, match=f"from ending to {stage.value}"):
+            run._enter(stage)
+    run.interrupt(0.0)
+    run._enter(Stage.FINISHED)
+    with pytest.raises(AssertionError, match="from finished to running"):
+        run._enter(Stage.RUNNING)
+
+
+def test_every_stage_but_the_last_leads_to_the_end():
+    assert set(NEXT) == set(Stage)
+    for stage in set(Stage) - {Stage.FINISHED, Stage.ENDING}:
+        assert NEXT[stage] >= {Stage.ENDING, Stage.FINISHED}
+    reached = {Stage.STARTING}.union(*NEXT.values())
+    assert reached == set(Stage)

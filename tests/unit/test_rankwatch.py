@@ -16,8 +16,8 @@ from harness.logs import ADAPTERS
 from harness.model import Process, StepBeat
 from harness.observe import rank_env
 from harness.observe.rank_env import among
-from harness.supervise import rank_tracker
-from harness.supervise.rank_tracker import Numbers, Ranks
+from harness.supervise import command_ranks
+from harness.supervise.command_ranks import Numbers, Ranks
 
 # --- which processes they are -----------------------------------------------------------------
 
@@ -55,7 +55,7 @@ def numbered(monkeypatch, ranks):
         asked.append(pid)
         return ranks.get(pid)
 
-    monkeypatch.setattr(rank_tracker, "rank_of", rank_of)
+    monkeypatch.setattr(command_ranks, "rank_of", rank_of)
     return asked
 
 

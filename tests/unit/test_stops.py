@@ -2,22 +2,22 @@
 
 from __future__ import annotations
 
-from types import SimpleNamespace
+from collections.abc import Sequence
 
 import msgspec
 import pytest
 from ranked_jobs import begun
 
-from harness.detect.ranks import judge
+from harness.detect.ranks import RankState, judge
 from harness.detect.ranks.stopped import Stop, Stops
 from harness.detect.watchdog import State
 from harness.model import Position, Process, ScenarioInfo, Snapshot, WorkerSpec
 from harness.stacks.wait_rules import Category
 from harness.stacks.wait_site import WaitSite
-from harness.supervise import judged
+from harness.supervise import rank_tracker
 from harness.supervise.evidence import Evidence
-from harness.supervise.handling import Handling
-from harness.supervise.judged import PEER_GRACE_S, STOPPED_S, JudgedJob
+from harness.supervise.rank_tracker import PEER_GRACE_S, STOPPED_S, RankTracker
+from harness.supervise.run_state import RunState
 
 
 def caught(size=3, at=4):
@@ -70,37 +70,59 @@ WAITS = {
 }
 
 
-class Watched(JudgedJob):
-    """Its ranks are what a test says they are."""
+class Source:
+    """Its ranks are what a test says they are, all of them on this machine."""
 
-    def _launch(self, cold):
-        return SimpleNamespace(pid=1, guard_pid=2, status=None, signal=None)
+    now: Sequence[RankState] = ()
 
-    def _states(self, now):
-        return self.states
+    def states(self, now):
+        return self.now
+
+    def remote(self, rank):
+        return None
+
+    def grace_is_over(self, verdict, failed_at, now):
+        return now - failed_at > PEER_GRACE_S
+
+
+class Watched:
+    """A run, its ranks, and what the last look at them has decided."""
+
+    def __init__(self, run, source):
+        self.run = run
+        self.source = source
+        self.tracker = RankTracker(run, source)
+        self.cause = None
+
+    @property
+    def notes(self):
+        return self.run.notes
+
+    @property
+    def judgement(self):
+        return self.run.judgement
 
 
 @pytest.fixture
 def watch(tmp_path, monkeypatch):
     """A job that looks at `told` at a time, and what it then thinks."""
-    monkeypatch.setattr(judged.evidence, "collect", lambda *_: Evidence(waits=WAITS))
-    made = Watched(
+    monkeypatch.setattr(rank_tracker.evidence, "collect", lambda *_: Evidence(waits=WAITS))
+    run = RunState(
         ScenarioInfo(name="train", path="", summary="", doc="", source=""),
         WorkerSpec(scenario="train", path="", folder=str(tmp_path), settings=None),
-        Handling(1e9),
     )
+    made = Watched(run, Source())
 
     def look(told, now, since):
-        made.states = states(told)
-        made.snapshot = Snapshot(t=now, position=Position(4, "eval", since), processes=())
-        made.judgement = msgspec.structs.replace(
-            made.judgement, state=State.ALIVE, reason="", about="", last_progress=since
+        made.source.now = states(told)
+        run.snapshot = Snapshot(t=now, position=Position(4, "eval", since), processes=())
+        run.judgement = msgspec.structs.replace(
+            run.judgement, state=State.ALIVE, reason="", about="", last_progress=since
         )
-        made.cause = made._in_doubt(None, None, now)
+        made.cause = made.tracker.look(now).cause
         return made
 
-    yield look
-    made._samples.close()
+    return look
 
 
 def saved(job):
@@ -111,14 +133,18 @@ def test_a_stop_is_told_once_nothing_moves_and_again_when_it_is_over(watch):
     told, now = caught()
     told[0].fields |= {"process": "T", "process_since": now}
     job = watch(told, now + 1, now)
-    job._pids = {0: 10, 1: 11, 2: 12}
-    assert (job.judgement.state, job.judgement.reason, job._saving) == (State.ALIVE, "", None)
+    job.tracker.pids = {0: 10, 1: 11, 2: 12}
+    assert (job.judgement.state, job.judgement.reason, job.tracker._saving) == (
+        State.ALIVE,
+        "",
+        None,
+    )
     job = watch(told, now + STOPPED_S + 1, now)
     assert job.judgement.state is State.STOPPED
     assert "rank 0 is stopped by a signal in step 4" in job.judgement.reason
     assert "ranks 1 and 2 have waited" in job.judgement.reason
     assert job.cause is None
-    job._saving.join()
+    job.tracker._saving.join()
     for later in (20, 1000):
         watch(told, now + later, now)
         (note,) = saved(job)
@@ -172,7 +198,7 @@ def test_the_stacks_that_are_told_are_those_of_the_rank_to_blame(watch):
     for rank, site in sites.items():
         told[rank].fields["wait"] = site
     job = watch(told, now + 1, now)
-    job._pids = {0: 10, 1: 11, 2: 12}
+    job.tracker.pids = {0: 10, 1: 11, 2: 12}
     each = {
         10 + rank: {
             "wait_site": site.description,
@@ -181,12 +207,12 @@ def test_the_stacks_that_are_told_are_those_of_the_rank_to_blame(watch):
         }
         for rank, site in sites.items()
     }
-    job._collected = Evidence(each[10], {}, each)
-    verdict = judge(job.states, now + 30, hung=True)
+    job.run.evidence = Evidence(each[10], {}, each)
+    verdict = judge(job.source.now, now + 30, hung=True)
     assert verdict.culprits == (2,)
     assert "where it sleeps at train.py:2 in step" in verdict.summary
     assert verdict.ranks[2].python_frame == "train.py:2 in step"
-    assert job._blamed(verdict) == {
+    assert job.tracker._blamed(verdict) == {
         "wait_site": "rank 2 sleeps",
         "wait_category": "sleep",
         "fingerprint": "2",
@@ -197,15 +223,15 @@ def test_who_starts_up_while_stacks_are_taken_is_not_continued(watch):
     told, now = caught()
     told[0].fields |= {"process": "T", "process_since": now}
     job = watch(told, now, now)
-    job._pids = {0: 10, 1: 11, 2: 12}
-    job._follow(0, [process(10, "T")], None, now)
+    job.tracker.pids = {0: 10, 1: 11, 2: 12}
+    job.tracker.follow(0, [process(10, "T")], None, now)
     job = watch(told, now + STOPPED_S + 1, now)
-    job._saving.join()
-    job._follow(0, [process(10, "R")], None, now + 8)
-    assert job._in_state[0] == ("T", now)
+    job.tracker._saving.join()
+    job.tracker.follow(0, [process(10, "R")], None, now + 8)
+    assert job.tracker.in_state[0] == ("T", now)
     watch(told, now + 8, now)
-    job._follow(0, [process(10, "S")], None, now + 9)
-    assert job._in_state[0] == ("S", now + 9)
+    job.tracker.follow(0, [process(10, "S")], None, now + 9)
+    assert job.tracker.in_state[0] == ("S", now + 9)
 
 
 def process(pid, state="S"):
@@ -215,12 +241,12 @@ def process(pid, state="S"):
 def test_what_starts_the_ranks_stands_for_the_job_and_stops_with_any_of_them(watch):
     told, now = caught()
     job = watch(told, now, now)
-    job._pids = {0: 10, 1: 11, 2: 12}
+    job.tracker.pids = {0: 10, 1: 11, 2: 12}
     launcher = process(9, "T")
     running = [process(pid) for pid in (10, 11, 12)]
-    assert job._at_rest(launcher, running).state == "S"
-    assert job._at_rest(launcher, [*running[:2], process(12, "T")]).state == "T"
+    assert job.tracker.at_rest(launcher, running).state == "S"
+    assert job.tracker.at_rest(launcher, [*running[:2], process(12, "T")]).state == "T"
     traced = [process(10, "t"), *running[1:]]
-    assert job._at_rest(launcher, traced).state == "S"
-    job._in_state[0] = ("T", now)
-    assert job._at_rest(launcher, traced).state == "T"
+    assert job.tracker.at_rest(launcher, traced).state == "S"
+    job.tracker.in_state[0] = ("T", now)
+    assert job.tracker.at_rest(launcher, traced).state == "T"

@@ -1,0 +1,92 @@
+"""The examination of a run that is not called hung: each look, and the inspections in doubt."""
+
+from __future__ import annotations
+
+import msgspec
+
+from harness.detect.tree import judge
+from harness.detect.watchdog import State, Watchdog
+from harness.model import Cause, Snapshot
+from harness.supervise.doubt import Doubts, deciding, is_dead, proven, suspected
+from harness.supervise.gather import Gatherer
+from harness.supervise.inspection import Inspected, Inspector, Prover
+from harness.supervise.run_state import RunState
+from harness.supervise.step_source import StepSource
+
+
+class Examiner:
+    """Says for which cause a run is hung, if it is."""
+
+    def __init__(self, run: RunState, source: StepSource, doubts: Doubts) -> None:
+        self._run = run
+        self._source = source
+        self._doubts = doubts
+        self._closer: tuple[Watchdog, Prover, Inspector] | None = None
+        """What looks closer, and the watchdog for which it does."""
+
+    def look(self, snapshot: Snapshot, pid: int) -> Cause | None:
+        """Judge the run as it is now. `pid` is the process that was launched."""
+        run, now = self._run, snapshot.t
+        if self._closer is None or self._closer[0] is not run.watchdog:
+            # The first look, or the first one since the steps come from elsewhere.
+            gatherer = Gatherer(pid, run.process.guard_pid, ours=self._source.ours)
+            looks = run.folder / "looks"
+            inspector = Inspector(gatherer, looks, run.policy, run.no_tools, run.log)
+            self._closer = run.watchdog, Prover(gatherer, run.log), inspector
+        watchdog, prover, inspector = self._closer
+        judgement = watchdog.look(self._source.watched(snapshot))
+        if inspector.busy and judgement.state is not State.ALIVE:
+            return None  # a tool may hold it at this moment
+        run.judgement = judgement
+        run.log.judged(judgement, snapshot)
+        return self._in_doubt(prover, inspector, now)
+
+    def _in_doubt(self, prover: Prover, inspector: Inspector, now: float) -> Cause | None:
+        """Why it is hung: proven, or doubted for as long as its patience lasts."""
+        run, tracker = self._run, self._source.tracker
+        if self._source.fell_silent():
+            return None
+        at_ranks = tracker.look(now) if tracker is not None else None
+        if at_ranks is not None and at_ranks.decided:
+            return at_ranks.cause
+        if at_ranks is None:
+            dead = prover.look(run.judgement.still)
+            if dead is not None:
+                run.proof = dead
+                return proven(judge(dead.root, dead), run.place())
+        if self._doubts.went_on():
+            self._doubts.take_back(now)
+        if not run.judgement.overdue:
+            return None
+        progress = run.judgement.last_progress
+        if tracker is None or at_ranks is None:
+            ranks = tracker.ranks if tracker is not None else {}
+            inspected = inspector.look(now, progress, run.trainer, ranks)
+            return None if inspected is None else self._weigh(inspected, now)
+        inspected = inspector.look(now, progress, ranks=tracker.local())
+        if inspected is None:
+            return None
+        if tracker.goes_on(inspected):
+            self._doubts.take_back(now)
+            return None
+        return tracker.lost_cause(now) or self._weigh(inspected, now)
+
+    def _weigh(self, inspected: Inspected, now: float) -> Cause | None:
+        """The cause that an inspection gives, once the doubt has stood for its patience."""
+        judged, run = deciding(inspected), self._run
+        if is_dead(inspected):
+            return proven(judged, run.place())
+        if inspected.alive or judged.chain is None:
+            self._doubts.take_back(now)
+            return None
+        cause = suspected(inspected, judged, run.judgement)
+        self._doubts.say(cause, judged.fingerprint or "", now)
+        run.judgement = msgspec.structs.replace(
+            run.judgement, state=State.SUSPECT, reason=cause.summary
+        )
+        return cause if self._doubts.stood_its_patience(now) else None
+
+    def summary(self) -> str:
+        """The summary of the last inspection, if there was no progress since."""
+        last = self._closer[2].last if self._closer else None
+        return deciding(last).summary if last is not None else ""
