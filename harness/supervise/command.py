@@ -25,15 +25,15 @@ from harness.model import (
     Snapshot,
 )
 from harness.supervise import launch
-from harness.supervise.command_end import not_started, with_ranks_that_died
+from harness.supervise.command_end import LauncherWords, not_started
 from harness.supervise.command_ranks import Numbers, Ranks
-from harness.supervise.launcher_log import Exits
 from harness.supervise.listen import Ear, LogBeats
 from harness.supervise.rank_tracker import RankTracker, below
 from harness.supervise.run_state import RunState
 from harness.supervise.step_source import WorkerBeats
 from harness.supervise.streams import Ends, captured
 
+_Hear = Callable[[bytes], None]
 OWN = "own"
 """The folder, in the run's, where a command that reports its steps itself does so."""
 PRINTED = "printed"
@@ -69,8 +69,7 @@ class CommandSteps:
         self._ranks = Ranks(run.folder, self._own, adapters)
         self._numbers = Numbers()
         self._ears = [Ear(self._log, adapters) for _ in self._ends.outputs]
-        # One for each stream: a sentence is not to be put together from two.
-        self._exits = [Exits() for _ in self._ends.outputs]
+        self._launcher = LauncherWords(len(self._ends.outputs))
 
     def launch(self, cold: bool) -> launch.Launched:
         (self._folder / launch.SPEC).write_bytes(msgspec.json.encode(self._run.spec))
@@ -84,28 +83,22 @@ class CommandSteps:
             self._command.argv, self._folder, environment, self._ends, self._hearers()
         )
 
-    def _hearers(self) -> list[Callable[[bytes], None]]:
-        def both(ear: Ear, exits: Exits) -> Callable[[bytes], None]:
+    def _hearers(self) -> list[_Hear]:
+        def both(first: _Hear, second: _Hear) -> _Hear:
             def hear(data: bytes) -> None:
-                ear.hear(data)
-                exits.hear(data)
+                first(data)
+                second(data)
 
             return hear
 
-        return [both(ear, exits) for ear, exits in zip(self._ears, self._exits, strict=True)]
-
-    @property
-    def _codes(self) -> dict[int, int]:
-        """Exit codes of ranks that did not end well, as the launcher tells them."""
-        return {rank: code for exits in self._exits for rank, code in exits.codes.items()}
+        pairs = zip(self._ears, self._launcher.streams, strict=True)
+        return [both(ear.hear, exits.hear) for ear, exits in pairs]
 
     def finished(self, result: ScenarioResult) -> ScenarioResult:
         result = msgspec.structs.replace(result, ranks=tuple(map(self._placed, result.ranks)))
         if result.outcome is Outcome.CRASHED and (why := not_started(self._command, result)):
             return msgspec.structs.replace(result, reason=why)
-        if result.ranks or not self._codes:
-            return result
-        return with_ranks_that_died(result, self._exits)
+        return self._launcher.added_to(result)
 
     def _placed(self, result: RankResult) -> RankResult:
         """`result` with its last step, also where that could not be compared with the others."""
@@ -166,9 +159,9 @@ class CommandSteps:
         state, since = tracker.in_state.get(rank, (None, None)) if used else (None, None)
         ended = tracker.ended.get(rank)
         # Of one that ends well the launcher says nothing, as long as it lives.
-        swept = ended is not None and any(exits.ends_all for exits in self._exits)
+        swept = ended is not None and self._launcher.ends_all
         silent = ended is None or swept or run.killed_by
-        code = self._codes.get(rank, None if silent else 0)
+        code = self._launcher.codes.get(rank, None if silent else 0)
         return RankState(
             rank=rank,
             columns=self._ranks.columns(rank) if position else RankColumns(),

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Sequence
 from pathlib import Path
 
 import msgspec
@@ -31,18 +30,37 @@ def not_started(command: Command, result: ScenarioResult) -> str | None:
     return f"the program {name} was not found" + hint * (" " in name)
 
 
-def with_ranks_that_died(result: ScenarioResult, streams: Sequence[Exits]) -> ScenarioResult:
-    """`result` with what the launcher says of ranks, of which nothing else is known."""
-    codes = {rank: code for exits in streams for rank, code in exits.codes.items()}
-    ends = "; ".join(filter(None, (exits.told() for exits in streams)))
-    finding = error(
-        "rank_died",
-        f"the launcher says that {ends}",
-        ranks=sorted(codes),
-        codes=[codes[rank] for rank in sorted(codes)],
-    )
-    result = msgspec.structs.replace(result, findings=(*result.findings, finding))
-    if result.outcome is not Outcome.COMPLETED:
-        return result
-    # It returns 0 all the same.
-    return msgspec.structs.replace(result, outcome=Outcome.CRASHED, reason=ends)
+class LauncherWords:
+    """The ends of ranks, as the launcher in each of the command's output streams tells them."""
+
+    def __init__(self, streams: int) -> None:
+        # One for each stream: a sentence is not to be put together from two.
+        self.streams = [Exits() for _ in range(streams)]
+
+    @property
+    def codes(self) -> dict[int, int]:
+        """Exit codes of ranks that did not end well."""
+        return {rank: code for exits in self.streams for rank, code in exits.codes.items()}
+
+    @property
+    def ends_all(self) -> bool:
+        """True if a launcher has ended all others because of one, and says nothing of them."""
+        return any(exits.ends_all for exits in self.streams)
+
+    def added_to(self, result: ScenarioResult) -> ScenarioResult:
+        """`result` with the ranks that died, where nothing else is known of ranks."""
+        codes = self.codes
+        if not codes or result.ranks:
+            return result
+        ends = "; ".join(filter(None, (exits.told() for exits in self.streams)))
+        finding = error(
+            "rank_died",
+            f"the launcher says that {ends}",
+            ranks=sorted(codes),
+            codes=[codes[rank] for rank in sorted(codes)],
+        )
+        result = msgspec.structs.replace(result, findings=(*result.findings, finding))
+        if result.outcome is not Outcome.COMPLETED:
+            return result
+        # It returns 0 all the same.
+        return msgspec.structs.replace(result, outcome=Outcome.CRASHED, reason=ends)

@@ -62,7 +62,6 @@ def machine(monkeypatch, tmp_path):
     made = Machine()
     monkeypatch.setattr(session.scheduler, "run", made.run)
     monkeypatch.setattr(jobs, "Job", made.job)
-    monkeypatch.setattr(jobs, "RankedJob", made.job)
     monkeypatch.setattr(session.environment, "gather", lambda: fakes.ENVIRONMENT)
     monkeypatch.chdir(tmp_path)
     return made
