@@ -118,8 +118,8 @@ class RankTracker:
         held = {self.pids[rank] for rank, (state, _) in self.in_state.items() if state == "T"}
         mine = set(self.pids.values())
         stopped = any(
-            one.pid in mine and (one.state == "T" or (one.state == "t" and one.pid in held))
-            for one in ranks
+            rank.pid in mine and (rank.state == "T" or (rank.state == "t" and rank.pid in held))
+            for rank in ranks
         )
         return msgspec.structs.replace(
             launcher,
@@ -181,8 +181,8 @@ class RankTracker:
     def goes_on(self, inspected: Inspected) -> bool:
         """True if a job that stands still goes on by itself, as seen on all its hosts."""
         self._source.inspect_remote()
-        remote = [seen for rank in self.pids if (seen := self._source.remote(rank)) is not None]
-        return (bool(self.local()) and inspected.alive) or any(not seen.stuck for seen in remote)
+        hosts = [host for rank in self.pids if (host := self._source.remote(rank)) is not None]
+        return (bool(self.local()) and inspected.alive) or any(not host.stuck for host in hosts)
 
     def lost_cause(self, now: float) -> Cause | None:
         """The cause of a job that stands still, where the collectives say which rank is to blame:
