@@ -23,9 +23,11 @@ static struct shared {
 } *shared;
 static int ends[2];
 static volatile int struck;
+static pid_t child;
 
 static void fail(const char *what) {
     fprintf(stderr, "%s: %s\n", what, strerror(errno));
+    if (child > 0) kill(child, SIGKILL); /* it has our output open */
     _exit(7);
 }
 
@@ -41,8 +43,8 @@ static void end_one(void) {
 }
 
 static pid_t ender(const char *kind) {
-    pid_t child = fork();
-    if (child) return child;
+    pid_t forked = fork();
+    if (forked) return forked;
     for (;;) {
         end_one();
         if (!strcmp(kind, "pipe")) {
@@ -73,16 +75,19 @@ static void by_hand(void) {
     register long r15 __asm__("r15") = 0x15aa, rbx __asm__("rbx") = 0xbbaa;
     long result = SYS_futex;
     double lane = 3.5;
-    __asm__ volatile("movq %[lane], %%xmm5\n\tmovq %%rsp, %%xmm6\n\tsyscall\n\t"
-                     "movq %%xmm5, %[lane]"
+    long below;
+    /* Also far below the stack, where nobody but the kernel may write. */
+    __asm__ volatile("movq %[lane], %%xmm5\n\tmovq $0x77aa, -184(%%rsp)\n\tsyscall\n\t"
+                     "movq %%xmm5, %[lane]\n\tmovq -184(%%rsp), %%rcx\n\tmovq %%rcx, %%xmm5\n\t"
+                     "movq %%xmm5, %[below]"
                      : "+a"(result), "+r"(rdi), "+r"(rsi), "+r"(rdx), "+r"(r10), "+r"(r8),
                        "+r"(r9), "+r"(r12), "+r"(r13), "+r"(r14), "+r"(r15), "+r"(rbx),
-                       [lane] "+m"(lane)
+                       [lane] "+m"(lane), [below] "=m"(below)
                      :
-                     : "rcx", "r11", "memory", "xmm5", "xmm6");
+                     : "rcx", "r11", "memory", "xmm5");
     int kept = rdi == (long)&shared->word && rsi == FUTEX_WAIT && rdx == 0 && r10 == 0 &&
                r8 == 0x1234 && r9 == 0x5678 && r12 == 0x12aa && r13 == 0x13aa && r14 == 0x14aa &&
-               r15 == 0x15aa && rbx == 0xbbaa && lane == 3.5;
+               r15 == 0x15aa && rbx == 0xbbaa && lane == 3.5 && below == 0x77aa;
     if (!kept) fail("a register is another");
     if (result && result != -EAGAIN) fail("futex");
     if (__atomic_exchange_n(&shared->word, 0, __ATOMIC_SEQ_CST) != 1) fail("woken too early");
@@ -96,7 +101,6 @@ static void by_hand(void) {
 #endif
 
 static void rest(const char *kind) {
-    static pid_t child;
     pthread_t thread;
     siginfo_t ended;
     char byte;
