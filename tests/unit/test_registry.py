@@ -25,7 +25,7 @@ def subject(found, pid=1):
 
 
 def detector(name, answer=None, *requires):
-    says = None if answer is None else Says(answer=answer, summary=name, good=True)
+    says = "no reason" if answer is None else Says(answer=answer, summary=name, good=True)
     return Detector(name, frozenset(requires), lambda _: says)
 
 
@@ -43,7 +43,7 @@ def test_the_first_that_has_something_to_say_decides_and_no_other_is_asked():
     )
     assert (found.by, found.says.answer) == ("speaks", Answer.STALLED)
     assert [tuple(one) for one in found.asked] == [
-        ("silent", "has nothing to say"),
+        ("silent", "says nothing: no reason"),
         ("speaks", "stalled: speaks"),
     ]
 
