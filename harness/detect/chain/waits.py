@@ -134,7 +134,9 @@ def _polls(node: Node, thread: Thread, pace: Pace | None, facts: Facts) -> bool:
     """Whether a thread wakes by its own clock, again and again, and does little else."""
     if pace is None or pace.cpu >= facts.policy.poll_cpu_share:
         return False
-    if facts.observed.rearmed.get(node.tid, 0) >= facts.policy.rearmed:
+    again = facts.observed.rearmed.get(node.tid, 0) >= facts.policy.rearmed
+    # What it has armed before it came to wait without a clock is over.
+    if again and (thread.wakes_in is not None or pace.wakes):
         return True
     timed = thread.wakes_in is not None or facts.category(node) is Category.SLEEP
     # Who is woken in a futex without a timeout, again and again, looks as well.
