@@ -154,6 +154,20 @@ def _against(
     return closed(inner, looks, subject.facts.observed, waited)
 
 
+def _moved(subject: Subject, starts: tuple[Node, ...]) -> bool:
+    """Whether one of the threads that are judged, or of those that they wait for as wrappers do,
+    moved in any window: also in one that is too short for a proof, or in which the root ended."""
+    observed = subject.facts.observed
+    tids = {node.tid for node in _below_wrappers(starts, subject.facts)}
+    for window in observed.windows:
+        looks = [look.worlds[observed.root] for look in window if observed.root in look.worlds]
+        if len(looks) < len(window):
+            return True
+        if any(reason.code == "moved" for reason in deadlock.still(looks, tids)):
+            return True
+    return False
+
+
 def _deadlock(subject: Subject) -> Says | str:
     """Proven by each window that is long enough for it, the last one included."""
     facts, observed = subject.facts, subject.facts.observed
@@ -163,12 +177,14 @@ def _deadlock(subject: Subject) -> Says | str:
         return _NO_START
     if not enough:
         return "no window of looks is long enough for a proof"
+    if _moved(subject, starts):
+        return "not proven: a thread moved in one of the windows"
     for looks in enough:
         if against := _against(subject, starts, looks):
             return f"not proven: {deadlock.describe(against)}"
     chain = follow(starts, facts, followed)
-    tids = {link.tid for link in chain.links}
-    evidence = deadlock.shown(enough[-1], observed.arch, tids)
+    told = {link.tid for link in chain.links}
+    evidence = deadlock.shown(enough[-1], observed.arch, told)
     return Says(
         answer=Answer.DEADLOCK,
         summary=f"cannot go on: {chain.describe()}",

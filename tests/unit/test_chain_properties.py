@@ -171,9 +171,11 @@ def links(draw):
 
 @st.composite
 def futexes(draw, tids):
+    kind = draw(st.sampled_from(FutexKind.__args__))
+    owned = kind in ("mutex", "pi_mutex", "robust", "join")  # an RLock is its process's own
     return Futex(
-        kind=draw(st.sampled_from(FutexKind.__args__)),
-        owner=draw(st.none() | st.sampled_from((*tids, 777))),
+        kind=kind,
+        owner=draw(st.none() | st.sampled_from((*tids, 777))) if owned else None,
         sharers=tuple(draw(st.lists(pids, max_size=3, unique=True))),
         complete=draw(st.booleans()),
         where=draw(st.sampled_from(["anonymous", "heap", "/x", "/dev/shm/x (deleted)"])),

@@ -128,6 +128,11 @@ def test_a_clock_that_is_armed_again_and_again_polls():
         assert alone(**call, rearmed={1: 2}).code != "poll"
 
 
+def test_what_was_armed_before_a_wait_without_a_clock_is_over():
+    found = alone(rearmed={1: 9})
+    assert (found.code, kinds(found)) == ("futex", [Ends.DEAD])
+
+
 def test_who_polls_looks_for_what_its_threads_and_children_do():
     parent = process(1, thread(1, **sleeps(1.0)), thread(2))
     child = process(5, thread(5), ppid=1)

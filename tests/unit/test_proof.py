@@ -102,6 +102,7 @@ WAYS_OUT = [
     ("shared_futex", {"args": (1, 0, 2, 0, 0, 0)}),
     ("unknown_wait", {"args": (1, 6 | 128, 2, 0, 0, 0)}),
     ("unreadable", {"args": ()}),
+    ("timed_wait", {"wakes_in": 3.0}),
     ("frozen", {"wchan": "get_signal"}),
     ("frozen", {"wchan": "__refrigerator"}),
 ]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import msgspec
 import pytest
 from observations import RUNNING, SPIN, busy, process, seen, stack, thread, twice
 
@@ -135,3 +136,16 @@ def test_candidates_are_the_main_thread_and_what_computes_or_has_frames_of_mlx()
     nodes, why = subject(seen(process(1, *threads), stacks=stacks)).starts()
     assert [node.tid for node in nodes] == [1, 2, 3]
     assert why == "not known which thread trains: all 3 candidates"
+
+
+def test_a_thread_that_moves_in_a_window_too_short_for_a_proof_lives():
+    found = seen(process())
+    short = tuple(
+        msgspec.structs.replace(look, t=20.0 + n / 10) for n, look in enumerate(found.windows[0])
+    )
+    still = msgspec.structs.replace(found, windows=(found.windows[0], short))
+    assert judge(1, still).answer is Answer.DEADLOCK
+    moved = seen(process(), later=(process(1, thread(1, switches=41)),)).windows[1]
+    short = tuple(msgspec.structs.replace(look, t=20.0 + n / 10) for n, look in enumerate(moved))
+    lives = msgspec.structs.replace(found, windows=(found.windows[0], short))
+    assert judge(1, lives).answer is not Answer.DEADLOCK

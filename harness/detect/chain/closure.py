@@ -124,6 +124,8 @@ def _wakers(
     if thread.state == "S" and thread.switches is not None:
         if thread.wchan in FROZEN:
             return Reason("frozen", f"{who} is frozen")
+        if thread.wakes_in is not None:
+            return Reason("timed_wait", f"{who} waits with a timeout")
         if name in ("futex", "futex_wait", "futex_waitv") and not _in_futex(thread):
             return Reason("frozen", f"{who} may be frozen, or its wait cannot be read")
         if name in ("futex", "futex_wait"):

@@ -134,11 +134,11 @@ def _polls(node: Node, thread: Thread, pace: Pace | None, facts: Facts) -> bool:
     """Whether a thread wakes by its own clock, again and again, and does little else."""
     if pace is None or pace.cpu >= facts.policy.poll_cpu_share:
         return False
-    timed = thread.wakes_in is not None or facts.category(node) is Category.SLEEP
     again = facts.observed.rearmed.get(node.tid, 0) >= facts.policy.rearmed
-    # One that polls may be caught between two of its waits, but not in one without a timeout.
-    if again and (timed or thread.state == "R"):
+    # What it has armed before it came to wait without a clock is over.
+    if again and (thread.wakes_in is not None or pace.wakes):
         return True
+    timed = thread.wakes_in is not None or facts.category(node) is Category.SLEEP
     # Who is woken in a futex without a timeout, again and again, looks as well.
     looks = timed or facts.call(thread) in _FUTEXES
     return looks and (pace.sleeps or pace.switches or 0) >= facts.policy.rearmed
