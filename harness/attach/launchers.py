@@ -32,7 +32,7 @@ def asked(argv: Sequence[str]) -> int | None:
 
 
 def elsewhere(argv: Sequence[str], program: str) -> bool:
-    """Whether a job may have ranks on other machines, in which this process, whose name is
+    """True if a job may have ranks on other machines, in which this process, whose name is
     `program`, takes part."""
     if program in _FAR:
         return True
@@ -52,7 +52,7 @@ def _launcher(argv: Sequence[str]) -> tuple[str, list[str]]:
 
 
 def _own(word: str) -> bool:
-    """Whether this still is the launcher's, and not of the program that the ranks run."""
+    """True if this still is the launcher's, and not of the program that the ranks run."""
     return word != "--" and not word.endswith(".py") and not is_python(word)
 
 

@@ -153,7 +153,7 @@ def _wanted(tree: Tree, seen: Observation) -> list[int]:
 
 
 def _tells(seen: Observation, pid: int) -> bool:
-    """Whether a descendant's stacks are worth a tool: those of Python, and of several threads."""
+    """True if a descendant's stacks are worth a tool: those of Python, and of several threads."""
     process = process_at(seen.last, pid)
     if process is None or process.name in COMPILERS:
         return False
@@ -201,7 +201,7 @@ class _Taker:
 
 
 def transfers(seen: Observation, pid: int) -> bool:
-    """Whether a thread of it was seen in a transfer: the next one may begin at any moment."""
+    """True if a thread of it was seen in a transfer: the next one may begin at any moment."""
     return any(
         thread.state == "S"
         and thread.syscall is not None

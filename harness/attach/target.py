@@ -110,7 +110,7 @@ def matches(
 
 
 def is_harness(argv: Sequence[str]) -> bool:
-    """Whether a command line is that of a harness, of its guard or of another program of its own.
+    """True if a command line is that of a harness, of its guard or of another program of its own.
 
     A worker is none: it trains.
     """

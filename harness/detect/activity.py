@@ -28,7 +28,7 @@ class Pace(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def runnable(self) -> bool:
-        """Whether it ran or wanted to at most looks."""
+        """True if it ran or wanted to at most looks."""
         return 2 * self.states.count("R") > len(self.states)
 
     @property
@@ -48,7 +48,7 @@ class Motion(msgspec.Struct, frozen=True, kw_only=True):
     major: int | None
     minor: int | None
     came_or_went: bool
-    """Whether a thread or child did."""
+    """True if a thread or child did."""
     threads: dict[int, Pace]
 
     def rate(self, count: float | None) -> float:
@@ -61,7 +61,7 @@ def process_at(look: Look, pid: int) -> Process | None:
 
 
 def has_ended(process: Process | None) -> bool:
-    """Whether nothing of it runs any more; its parent may not have noticed."""
+    """True if nothing of it runs any more; its parent may not have noticed."""
     return process is None or (
         process.state in "ZX" and all(thread.state in "ZX" for thread in process.threads)
     )

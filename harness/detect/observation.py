@@ -60,7 +60,7 @@ class Observation(msgspec.Struct, frozen=True, kw_only=True):
     asked: int | None = None
     """How many ranks the job's launcher was told to start, where that can be read."""
     elsewhere: bool = False
-    """Whether ranks may run on other machines, where they are not seen."""
+    """True if ranks may run on other machines, where they are not seen."""
 
     @property
     def last(self) -> Look:

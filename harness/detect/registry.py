@@ -155,7 +155,7 @@ def _against(
 
 
 def _moved(subject: Subject, starts: tuple[Node, ...]) -> bool:
-    """Whether one of the threads that are judged, or of those that they wait for as wrappers do,
+    """True if one of the threads that are judged, or of those that they wait for as wrappers do,
     moved in any window: also in one that is too short for a proof, or in which the root ended."""
     observed = subject.facts.observed
     tids = {node.tid for node in _below_wrappers(starts, subject.facts)}

@@ -41,7 +41,7 @@ class Stay(msgspec.Struct, frozen=True, kw_only=True):
     where: str
     """In words: the innermost one of the user's."""
     library: bool
-    """Whether it was in one and the same call of a library, or of the interpreter."""
+    """True if it was in one and the same call of a library, or of the interpreter."""
 
 
 class Inspection(msgspec.Struct, frozen=True, kw_only=True):

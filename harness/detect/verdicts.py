@@ -92,13 +92,13 @@ class Judged(msgspec.Struct, frozen=True, kw_only=True):
     summary: str
     """A sentence's end: "waits for its child process 12 (sleep ...)"."""
     good: bool
-    """Whether it goes on by itself, as far as can be told."""
+    """True if it goes on by itself, as far as can be told."""
     on: tuple[int, ...] = ()
     """The processes of the tree that it waits for."""
     decided_by: int = 0
     """The process whose state decides: the last one of its chain."""
     sure: bool = True
-    """Whether another capture of its stacks could not alter the answer."""
+    """True if another capture of its stacks could not alter the answer."""
     chain: Chain | None = None
     fingerprint: str | None = None
     evidence: dict[str, Any] = {}

@@ -41,9 +41,9 @@ class Judgement(msgspec.Struct, frozen=True, kw_only=True):
     about: str = ""
     """What the doubt is about, where a state can have several reasons: another one is told anew."""
     still: bool = False
-    """Whether nothing at all moved since the look before."""
+    """True if nothing at all moved since the look before."""
     overdue: bool = False
-    """Whether the phase has lasted longer than it may without a closer look."""
+    """True if the phase has lasted longer than it may without a closer look."""
     phase: str = "start"
     lasted: float = 0.0
     """How long the phase has lasted."""
@@ -77,7 +77,7 @@ class Watchdog:
         """Started at the last look at which a beat had come; stands while nobody could run."""
         self._still_looks = 0
         self._ticked = False
-        """Whether the look before saw CPU time."""
+        """True if the look before saw CPU time."""
         self._longest = 0.0
         """Longest time between two beats."""
 

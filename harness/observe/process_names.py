@@ -14,7 +14,7 @@ TAKES_ONE = ("-X", "-W", "--check-hash-based-pycs")
 
 
 def is_python(word: str) -> bool:
-    """Whether this is a Python interpreter, by its name."""
+    """True if this is a Python interpreter, by its name."""
     return _PYTHON.match(Path(word).name) is not None
 
 

@@ -109,7 +109,7 @@ class Ranks:
         return read_position(self._home(rank))
 
     def comparable(self, ranks: Iterable[int]) -> bool:
-        """Whether where these are can be compared: of those that only print, if they report their
+        """True if where these are can be compared: of those that only print, if they report their
         steps equally often."""
         printing = [rank for rank in ranks if rank not in self.reporting]
         voices = [self._voices.get(rank) for rank in printing]

@@ -142,7 +142,7 @@ def suspected(inspected: Inspected, judged: Judged, judgement: Judgement) -> Cau
 
 
 def _elsewhere(chain: Chain) -> bool:
-    """Whether the chain ends in another process than it begins in."""
+    """True if the chain ends in another process than it begins in."""
     return bool(chain.links) and chain.links[0].pid != chain.links[-1].pid
 
 
@@ -155,7 +155,7 @@ def deciding(inspected: Inspected) -> Judged:
 
 
 def is_dead(inspected: Inspected) -> bool:
-    """Whether the inspection proves a deadlock of the thread that trains."""
+    """True if the inspection proves a deadlock of the thread that trains."""
     return deciding(inspected).answer is Answer.DEADLOCK
 
 

@@ -128,7 +128,7 @@ def below(table: Iterable[tuple[int, int, bool]], root: int) -> list[tuple[int, 
 
 
 class Calm:
-    """Whether nothing is left, by looks at a table that is not of one moment. Pure.
+    """True if nothing is left, by looks at a table that is not of one moment. Pure.
 
     While it is read, a process that is read already may get another parent, and one that is not
     may end: then what is below them is missing. That there is no child any more is certain, and
@@ -227,13 +227,13 @@ class Guard:
         signal.signal(signal.SIGCHLD, lambda *_: None)
         signal.set_wakeup_fd(wake, warn_on_full_buffer=False)
         self.alone = False
-        """Whether the supervisor has gone, or has no more use for us."""
+        """True if the supervisor has gone, or has no more use for us."""
         self._kept = False
         self._reap_at: float | None = None
         self._left = 0
         self._lingers_until = 0.0
         self._childless = False
-        """Whether the kernel has said so: that none is left is certain."""
+        """True if the kernel has said so: that none is left is certain."""
         self._calm = Calm()
         self._beyond: set[int] = set()
         """What is left, and may not be signalled by us, or does not end by that."""

@@ -81,7 +81,7 @@ class Inspected(msgspec.Struct, frozen=True, kw_only=True):
     tree: Tree
     observed: Observation
     alive: bool
-    """Whether what is waited for goes on by itself."""
+    """True if what is waited for goes on by itself."""
 
 
 class Inspector:
@@ -112,7 +112,7 @@ class Inspector:
 
     @property
     def busy(self) -> bool:
-        """Whether a tool may hold the worker at this moment: what is seen of it says nothing."""
+        """True if a tool may hold the worker at this moment: what is seen of it says nothing."""
         return self._thread is not None and self._thread.is_alive()
 
     def look(
@@ -208,7 +208,7 @@ class Inspector:
 
 
 def alive(tree: Tree, seen: Observation) -> bool:
-    """Whether the root, or one of the ranks that it has started, goes on by itself."""
+    """True if the root, or one of the ranks that it has started, goes on by itself."""
     ranks = set(seen.ranks.values())
     pids = [one.pid for one in tree.processes if one.pid in ranks] or [seen.root]
     judged = [tree.by_pid[pid] for pid in pids if pid in tree.by_pid]

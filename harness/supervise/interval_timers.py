@@ -58,7 +58,7 @@ def _mark(process: Process) -> object:
 
 
 def _stood_still(before: Process | None, after: Process) -> bool:
-    """Whether all threads wait where they did, and at most one, which was asked, has run."""
+    """True if all threads wait where they did, and at most one, which was asked, has run."""
     if before is None:
         return False
     waits = [frozenset((t.tid, t.syscall, t.args) for t in one.threads) for one in (before, after)]

@@ -25,7 +25,7 @@ class Exits:
     def __init__(self) -> None:
         self.codes: dict[int, int] = {}
         self.ends_all = False
-        """Whether it has ended all others because of one, and says nothing of them."""
+        """True if it has ended all others because of one, and says nothing of them."""
         self._rest = b""
 
     def hear(self, data: bytes) -> None:

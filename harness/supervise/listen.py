@@ -31,7 +31,7 @@ class _Source:
         self.step: int | None = None
         """The last that it named; None of one that names none."""
         self.losses = False
-        """Whether it gives any."""
+        """True if it gives any."""
         self.said = 0
         """Steps that it has reported."""
         self.said_then = 0
@@ -150,7 +150,7 @@ class LogBeats:
         self._write(now, phases, covers, reading.loss, reading.memory_bytes)
 
     def _leads(self, source: _Source, lead: _Source) -> bool:
-        """Whether the count of `source` is the better one from now on: a bar's or a line's?
+        """True if the count of `source` is the better one from now on: a bar's or a line's?
 
         It is when the one that leads has fallen silent, or tells of fewer steps. Where both tell of
         each step it is the one that has numbers, and losses with them.
@@ -164,7 +164,7 @@ class LogBeats:
         return lead.step is None or (source.losses and not lead.losses)
 
     def _is_late(self, source: _Source, step: int, last: int) -> bool:
-        """Whether a step below the last one is the line of another rank that came late.
+        """True if a step below the last one is the line of another rank that came late.
 
         Else the training has gone back, as to a checkpoint: then all that follow are.
         """

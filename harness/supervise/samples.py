@@ -22,7 +22,7 @@ class Samples:
         self._next = 0.0
 
     def due(self, now: float) -> bool:
-        """Whether the next look is to be a sample."""
+        """True if the next look is to be a sample."""
         return now >= self._next
 
     def take(self, snapshot: Snapshot, age: float) -> None:

@@ -37,7 +37,7 @@ def _is_piped(file: int) -> bool:
 
 
 def _is_one(first: int, second: int) -> bool:
-    """Whether what is written to both comes to one place, where its order can be seen."""
+    """True if what is written to both comes to one place, where its order can be seen."""
     a, b = os.fstat(first), os.fstat(second)
     return os.path.samestat(a, b) and not stat.S_ISCHR(a.st_mode)  # as /dev/null is
 
@@ -46,7 +46,7 @@ _SEQUENCES = re.compile(rb"(?:\x1b(?:\[[0-?]*[ -/]*[@-~]|[ -/]*[0-Z\\^-~]))+\Z")
 
 
 def ends_open(data: bytes, before: bool) -> bool:
-    """Whether a terminal that is shown `data` is left within a line, as `before` it was. Pure."""
+    """True if a terminal that is shown `data` is left within a line, as `before` it was. Pure."""
     data = data[-256:]
     found = _SEQUENCES.search(data)
     text, colors = (data[: found.start()], found[0]) if found else (data, b"")
@@ -92,19 +92,19 @@ class Terminal:
         """What the command writes to its stdout is shown on the descriptor `stdout`."""
         self._sinks = (stdout, 2)
         self.prompts = os.isatty(0)
-        """Whether there is a person who can answer."""
+        """True if there is a person who can answer."""
         self._shows = [os.isatty(sink) for sink in self._sinks]
         self._shared = any(self._shows) and any(map(_is_piped, self._sinks))
-        """Whether another program, such as a `tee` behind us, may write to our terminal too."""
+        """True if another program, such as a `tee` behind us, may write to our terminal too."""
         self._interrupts: deque[float] = deque(maxlen=INSIST)
         self._cooked: list[Any] | None = None
         self._master: int | None = None
         self._open_line = False
-        """Whether the command's last line, below which ours come, has no end yet."""
+        """True if the command's last line, below which ours come, has no end yet."""
         self._closed = False
-        """Whether our terminal has gone, and nothing more can be typed."""
+        """True if our terminal has gone, and nothing more can be typed."""
         self.typing = False
-        """Whether what is typed comes to us, for the command."""
+        """True if what is typed comes to us, for the command."""
 
     def ends(self) -> Ends:
         """The descriptors for the command; call once."""

@@ -104,7 +104,7 @@ def prove(looks: Sequence[World], known: Observation) -> tuple[Reason, ...]:
 
 
 def _lives(process: Process) -> bool:
-    """Whether a thread of a process is still there; its main thread may have ended."""
+    """True if a thread of a process is still there; its main thread may have ended."""
     return process.state not in "ZX" or any(t.state not in "ZX" for t in process.threads)
 
 
@@ -155,7 +155,7 @@ def _wakers(
 
 
 def _in_futex(thread: Thread) -> bool:
-    """Whether the kernel says that it waits for a futex: one that is frozen only seems to."""
+    """True if the kernel says that it waits for a futex: one that is frozen only seems to."""
     return thread.wchan is not None and thread.wchan.startswith(_MAY_SHOW)
 
 

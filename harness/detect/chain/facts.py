@@ -136,14 +136,14 @@ class Facts:
         return site.python_frame if site else None
 
     def went_on(self, node: Node) -> bool | None:
-        """Whether a thread was elsewhere in the last capture than in the one before it."""
+        """True if a thread was elsewhere in the last capture than in the one before it."""
         before, after = self.stack(node, -2), self.stack(node)
         if before is None or after is None:
             return None
         return place(before) != place(after)
 
     def in_mlx(self, node: Node) -> bool:
-        """Whether a frame of MLX is on its stack."""
+        """True if a frame of MLX is on its stack."""
         stack = self.stack(node)
         return stack is not None and any(
             not frame.python and "mlx::core" in frame.function for frame in stack.frames
@@ -187,7 +187,7 @@ class Facts:
         return tuple(sorted(busy, key=lambda node: node.tid != pid))
 
     def idle(self, node: Node) -> bool:
-        """Whether it is a thread of a pool, or of a stream of MLX, that has nothing to do."""
+        """True if it is a thread of a pool, or of a stream of MLX, that has nothing to do."""
         thread = self.thread(node)
         waits = thread is None or self.call(thread) in ("", "futex", "futex_wait", "futex_waitv")
         return waits and self.category(node) is Category.IDLE

@@ -128,7 +128,7 @@ class Chain(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def alive(self) -> bool:
-        """Whether it ends in what goes on by itself."""
+        """True if it ends in what goes on by itself."""
         return self.end.kind in ALIVE
 
     def evidence(self) -> dict[str, Any]:

@@ -131,7 +131,7 @@ def _gil(node: Node, facts: Facts) -> Wait:
 
 
 def _polls(node: Node, thread: Thread, pace: Pace | None, facts: Facts) -> bool:
-    """Whether a thread wakes by its own clock, again and again, and does little else."""
+    """True if a thread wakes by its own clock, again and again, and does little else."""
     if pace is None or pace.cpu >= facts.policy.poll_cpu_share:
         return False
     again = facts.observed.rearmed.get(node.tid, 0) >= facts.policy.rearmed
@@ -327,7 +327,7 @@ def _says_private(call: str, args: tuple[int, ...]) -> bool:
 
 
 def _is_own(futex: Futex) -> bool:
-    """Whether it lies in memory that its process alone has."""
+    """True if it lies in memory that its process alone has."""
     alone = futex.complete and len(futex.sharers) < 2
     return alone and futex.where in ("anonymous", "heap", "stack")
 
@@ -349,7 +349,7 @@ def _gpu(node: Node, facts: Facts) -> Wait | None:
 
 
 def gpu_works(facts: Facts) -> bool:
-    """Whether a GPU works for the processes, or, where that is not known, for anybody."""
+    """True if a GPU works for the processes, or, where that is not known, for anybody."""
     use = facts.observed.gpu_use
     if use is None:
         return any(_utilization(line) for line in facts.observed.gpu)
@@ -366,7 +366,7 @@ def _utilization(line: str) -> float:
 
 
 def _runs_a_pool(node: Node, facts: Facts) -> bool:
-    """Whether a thread is a worker of an executor, at work."""
+    """True if a thread is a worker of an executor, at work."""
     stack = facts.stack(node)
     return stack is not None and any(
         frame.python and frame.file == "thread.py" and frame.function.endswith("_worker")

@@ -85,7 +85,7 @@ class RankColumns:
         """Collectives issued in all, those between two ranks left out."""
         self.last: CollectiveBeat | None = None
         self.gaps = False
-        """Whether beats are missing between those that are there."""
+        """True if beats are missing between those that are there."""
         self.first_step: int | None = None
         self.done: int | None = None
         """The last step that returned."""
@@ -94,7 +94,7 @@ class RankColumns:
         self.built: int | None = None
         """The last step whose graph stood."""
         self.compiles = False
-        """Whether compiled functions are called: what they issue shows when they are traced."""
+        """True if compiled functions are called: what they issue shows when they are traced."""
         self.recent: deque[StepBeat] = deque(maxlen=WINDOW)
 
     def add(self, beat: AnyBeat) -> None:
@@ -136,7 +136,7 @@ class RankColumns:
 
     @property
     def told(self) -> bool:
-        """Whether there is anything by which to say what it has issued, or that it has not."""
+        """True if there is anything by which to say what it has issued, or that it has not."""
         return bool(self.total) or self.built is not None or self.left >= 0
 
     @property

@@ -28,7 +28,7 @@ class Problem:
     told: str = ""
     """What is wrong, where that is more than what befell the culprits or where they are."""
     ended: bool = False
-    """Whether the culprits are gone: then that is said first."""
+    """True if the culprits are gone: then that is said first."""
     evidence: dict[str, Any] = field(default_factory=dict)
 
 
@@ -57,7 +57,7 @@ class Case:
 
     @property
     def lost(self) -> bool:
-        """Whether nothing can move any more: it hangs, or a rank is gone."""
+        """True if nothing can move any more: it hangs, or a rank is gone."""
         return self.hung or any(fate.kind.gone for fate in self.met.values())
 
     @property

@@ -59,22 +59,22 @@ class Kind(IntEnum):
 
     @property
     def follows(self) -> bool:
-        """Whether the end of another rank explains it."""
+        """True if the end of another rank explains it."""
         return self in (Kind.ABORTED, Kind.TERMINATED, Kind.LOST, Kind.ORPHANED)
 
     @property
     def outside(self) -> bool:
-        """Whether nothing that the ranks do to each other can be its cause."""
+        """True if nothing that the ranks do to each other can be its cause."""
         return self in (Kind.KILLED, Kind.STOPPED, Kind.CUT_OFF)
 
     @property
     def witnessed(self) -> bool:
-        """Whether the launcher was still there to tell of it, or the rank itself does."""
+        """True if the launcher was still there to tell of it, or the rank itself does."""
         return self in (Kind.KILLED, Kind.CRASHED, Kind.RAISED, Kind.EXITED)
 
     @property
     def gone(self) -> bool:
-        """Whether the rank is no more, so that its peers cannot go on."""
+        """True if the rank is no more, so that its peers cannot go on."""
         return self not in (Kind.STOPPED, Kind.CUT_OFF, Kind.NEVER_STARTED)
 
     @property
@@ -110,12 +110,12 @@ class Fate:
         return f"{self.did} {self.at}".rstrip() + self.more
 
     def after(self, other: Fate) -> bool:
-        """Whether this is known to have happened because of `other`, or later."""
+        """True if this is known to have happened because of `other`, or later."""
         return self.kind.follows or (self.known and self.t > other.t + LOOK_S)
 
     @property
     def known(self) -> bool:
-        """Whether it was seen to happen."""
+        """True if it was seen to happen."""
         return math.isfinite(self.t)
 
     @property

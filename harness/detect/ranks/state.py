@@ -30,7 +30,7 @@ class RankState:
     """Of the job's `JobColumns`: only ranks that share their tables can be compared."""
     host: str | None = None
     started: bool = True
-    """Whether its process was ever seen, or its first beat."""
+    """True if its process was ever seen, or its first beat."""
     position: Position | None = None
     process: str | None = None
     """State of its process, as in /proc: R, S, D, T, Z; None when it cannot be seen."""
@@ -42,9 +42,9 @@ class RankState:
     signal: str | None = None
     """Such as `SIGKILL`."""
     swept: bool = False
-    """Whether the launcher has ended it, because of another rank."""
+    """True if the launcher has ended it, because of another rank."""
     says_end: bool = True
-    """Whether it writes down that its steps are over: workers do, an outside command does not."""
+    """True if it writes down that its steps are over: workers do, an outside command does not."""
     error: str | None = None
     """The exception that its output shows, where no beat says so."""
     wait: WaitSite | None = None
@@ -61,7 +61,7 @@ class RankState:
 
     @property
     def finished(self) -> bool:
-        """Whether its steps were over, as it says itself or, if it says nothing, as it exited."""
+        """True if its steps were over, as it says itself or, if it says nothing, as it exited."""
         return self.columns.end is not None or (not self.says_end and self.exit_code == 0)
 
     @property
@@ -99,7 +99,7 @@ class RankState:
 
     @property
     def waits(self) -> bool:
-        """Whether it may be blocked by its peers: it evaluates, or its stacks say so."""
+        """True if it may be blocked by its peers: it evaluates, or its stacks say so."""
         if self.wait is not None and self.wait.category is Category.COLLECTIVE:
             return self.wait.description != LEAVES
         place = self.place

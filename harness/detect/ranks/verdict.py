@@ -33,7 +33,7 @@ class JobVerdict:
 
     @property
     def failed(self) -> bool:
-        """Whether the job cannot go on, or has not ended well; slow is not that."""
+        """True if the job cannot go on, or has not ended well; slow is not that."""
         return any(finding.severity is Severity.ERROR for finding in self.findings)
 
 

@@ -82,7 +82,7 @@ def _read(path: str) -> str:
 
 
 def _at_rest(words: list[str], wchan: str, machine: _Machine) -> bool:
-    """Whether a thread is in a call that has no timeout and that a stop does not harm."""
+    """True if a thread is in a call that has no timeout and that a stop does not harm."""
     if len(words) != 9 or not wchan.startswith(_WCHANS):
         return False
     if all(int(word, 16) < 1 << 32 for word in words[-2:]):
@@ -93,7 +93,7 @@ def _at_rest(words: list[str], wchan: str, machine: _Machine) -> bool:
 
 
 def _may_be(folder: str, pid: int, above: int) -> bool:
-    """Whether nobody traces the thread, no signal is on its way, and it may call getitimer."""
+    """True if nobody traces the thread, no signal is on its way, and it may call getitimer."""
     theirs, ours = (
         dict(line.split(":", 1) for line in _read(path).splitlines())
         for path in (f"{folder}/status", "/proc/self/status")
@@ -106,7 +106,7 @@ def _may_be(folder: str, pid: int, above: int) -> bool:
 
 
 def descends(pid: int, above: int) -> bool:
-    """Whether a process is `above`, or descends from it."""
+    """True if a process is `above`, or descends from it."""
     try:
         while pid > 1 and pid != above:
             pid = int(_read(f"/proc/{pid}/stat").rpartition(")")[2].split()[1])

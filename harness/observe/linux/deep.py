@@ -107,7 +107,7 @@ def _surroundings(pid: int) -> Surroundings:
 
 
 def _pending(status: dict[bytes, list[bytes]]) -> bool | None:
-    """Whether a signal waits that the main thread does not block; it stands for its process.
+    """True if a signal waits that the main thread does not block; it stands for its process.
 
     Also whether one has struck: what is written out as a core is about to end.
     """

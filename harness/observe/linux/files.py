@@ -109,7 +109,7 @@ def _ask(path: str) -> bytes:
 
 
 def _signals(pid: int, name: str) -> bool:
-    """Whether a file was asked to raise signals: by O_ASYNC, or by a lease, which others break."""
+    """True if a file was asked to raise signals: by O_ASYNC, or by a lease, which others break."""
     for line in reading.read(f"/proc/{pid}/fdinfo/{name}").splitlines():
         if line.startswith(b"flags:") and int(line.split()[1], 8) & _O_ASYNC:
             return True

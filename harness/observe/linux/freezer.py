@@ -14,7 +14,7 @@ _FREEZER, _MEMORY = "freezer", "memory"
 
 
 def frozen(pid: int) -> bool | None:
-    """Whether the group of a process, or one around it, is frozen; None if nobody can say.
+    """True if the group of a process, or one around it, is frozen; None if nobody can say.
 
     A group that is only partly frozen counts: of a thread in it nobody knows when it will run.
     """
@@ -22,7 +22,7 @@ def frozen(pid: int) -> bool | None:
 
 
 def under_oom(pid: int) -> bool | None:
-    """Whether its group waits for memory that nobody frees, for the killer is turned off there.
+    """True if its group waits for memory that nobody frees, for the killer is turned off there.
 
     None where the groups are of the second version, which knows no such state, or cannot be read.
     """
@@ -108,7 +108,7 @@ def _line(place: str, shown: str, path: str) -> tuple[str, ...] | None:
 
 
 def _stops(folder: str) -> bool:
-    """Whether a group of either version is frozen, or about to be."""
+    """True if a group of either version is frozen, or about to be."""
     if reading.read(f"{folder}/cgroup.freeze").strip() == b"1":
         return True
     if b"frozen 1" in reading.read(f"{folder}/cgroup.events").splitlines():

@@ -23,7 +23,7 @@ def read(path: str) -> bytes:
 
 
 def foreign() -> bool:
-    """Whether /proc is not there, or counts the processes of another name space.
+    """True if /proc is not there, or counts the processes of another name space.
 
     A process that we know by a number is another one there, or none.
     """

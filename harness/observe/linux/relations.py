@@ -37,7 +37,7 @@ def relations(processes: Sequence[Process], arch: str) -> Relations:
 
 
 def shares_memory(pid: int, parent: int, arch: str) -> bool:
-    """Whether the memory of `pid` may be its parent's as well, as between vfork and exec.
+    """True if the memory of `pid` may be its parent's as well, as between vfork and exec.
 
     A thread of the parent could then wake it through what is called a private futex.
     """

@@ -46,7 +46,7 @@ def wakes_in(pid: int, number: int, args: tuple[int, ...], arch: str) -> float |
 
 
 def relative(number: int, args: tuple[int, ...], arch: str) -> bool:
-    """Whether what `wakes_in` reads of the call is the whole timeout, from the wait's begin."""
+    """True if what `wakes_in` reads of the call is the whole timeout, from the wait's begin."""
     name = syscalls.name(number, arch)
     if name == "clock_nanosleep":
         return not args[1] & _ABSOLUTE

@@ -22,7 +22,7 @@ class Frame(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     processes: tuple[Process, ...] = ()
     """The worker first; empty when they have not been looked at for this frame."""
     stuck: bool = False
-    """Whether its stacks say that it uses the CPU and gets nowhere; looked at only when asked."""
+    """True if its stacks say that it uses the CPU and gets nowhere; looked at only when asked."""
     wakes_in: float | None = None
     """Seconds until it wakes, if all it does is to wait for a time to pass; 0 when unknown."""
     status: int | None = None
@@ -41,9 +41,9 @@ class Seen(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     wakes_in: float | None = None
     status: int | None = None
     closed: bool = False
-    """Whether the connection to it is over."""
+    """True if the connection to it is over."""
     ended: bool = False
-    """Whether that was the launcher's doing, as after the end of another rank."""
+    """True if that was the launcher's doing, as after the end of another rank."""
     said: str = ""
     """What ssh, or the shell there, said last, if the worker never came to say anything."""
 

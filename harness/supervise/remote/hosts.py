@@ -42,7 +42,7 @@ class Hosts:
         self._next_pulse = 0.0
 
     def __contains__(self, rank: int) -> bool:
-        """Whether it is on another machine."""
+        """True if it is on another machine."""
         return rank in self._far
 
     def look(self, now: float) -> None:
