@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from types import SimpleNamespace
-
 import msgspec
 import pytest
 from fakes import info
@@ -12,13 +10,15 @@ from observations import READS, RUNNING, awaits, busy, process, seen, sleeps, st
 from harness.detect.chain.links import Ends
 from harness.detect.tree import judge_tree
 from harness.detect.watchdog import Judgement, State
-from harness.model import Cause, Patience, Position, StepBeat, WorkerSpec
+from harness.model import Cause, Patience, Position, Snapshot, StepBeat, WorkerSpec
 from harness.model.settings import RUN_PATIENCE, WATCH_PATIENCE
 from harness.model.world import Link
 from harness.supervise import doubt, inspection, job
-from harness.supervise.doubt import KNOWN_S, Standing
+from harness.supervise.doubt import KNOWN_S, OpenDoubt
 from harness.supervise.handling import Handling
 from harness.supervise.inspection import Inspected
+from harness.supervise.stage import EndReason, Stage
+from harness.supervise.step_source import WorkerSteps
 
 replace = msgspec.structs.replace
 STALLED = Cause(
@@ -29,7 +29,7 @@ STALLED = Cause(
 
 
 def standing(**fields):
-    return Standing(**{"since": 100.0, "cause": STALLED, "fingerprint": "abc", **fields})
+    return OpenDoubt(**{"since": 100.0, "cause": STALLED, "fingerprint": "abc", **fields})
 
 
 # --- patience ------------------------------------------------------------------------------------
@@ -150,11 +150,13 @@ class Worker:
         self.ended = True
 
 
-class Run(job.Job):
-    """Its looks and inspections are what a test says they are."""
-
-    def _launch(self, cold):
+class Steps(WorkerSteps):
+    def launch(self, cold):
         return Worker()
+
+
+class Run(job.Job):
+    """Its evidence is of no interest here."""
 
     def _collect(self, snapshot):
         pass
@@ -185,22 +187,25 @@ class Doubted:
         self.sees = Sees()
         spec = WorkerSpec(scenario="a", path="a.py", folder=str(folder), settings=None)
         given = {"patience": Patience(seconds=60.0, factor=10.0), **handling}
-        self.run = Run(info("a"), spec, Handling(
-            1e9, notify=lambda event, name, cause: self.told.append((event, name)), **given
-        ))  # fmt: skip
-        self.run.started = 0.0
+        told = self.told
+        handling = Handling(1e9, notify=lambda event, name, _: told.append((event, name)), **given)
+        self.run = Run(info("a"), spec, handling, Steps)
+        self.state = self.run._run
+        self.state.clock.restart(0.0)
+        self.run._enter(Stage.RUNNING)
         for step in range(5):
-            beat = StepBeat(t=float(step), step=step, phases={"eval": 0.1})
-            self.run._watchdog.learn(beat)
+            self.state.learn(StepBeat(t=float(step), step=step, phases={"eval": 0.1}))
 
     def look(self, now, found=None, since=100.0, overdue=True):
-        """What the run is called at a look at `now`; `found` is what the inspection shows."""
+        """The cause that a look at `now` gives; `found` is what the inspection shows."""
         self.sees.last = None if found is None else inspected(found)
-        self.run.judgement = Judgement(
+        self.state.judgement = Judgement(
             state=State.ALIVE, overdue=overdue, phase="eval", lasted=now - since, allowed=6.0,
             usual=0.1, last_progress=since,
         )  # fmt: skip
-        return self.run._in_doubt(Silent(), self.sees, now)
+        cause = self.run._examiner._in_doubt(Silent(), self.sees, now)
+        self.run._enter(Stage.SUSPECTED if self.run._doubts.open else Stage.RUNNING)
+        return cause
 
 
 @pytest.fixture
@@ -228,7 +233,7 @@ def test_a_doubt_is_said_at_once_and_the_run_ended_after_its_patience(doubted):
     one = doubted()
     assert one.look(106.0, HANGS) is None
     assert one.told == [("doubt", "a")]
-    assert one.run.judgement.state is State.SUSPECT
+    assert one.state.judgement.state is State.SUSPECT
     assert one.look(165.9, HANGS) is None
     assert one.told == [("doubt", "a")], "it is said once"
     cause = one.look(166.0, HANGS)
@@ -237,7 +242,7 @@ def test_a_doubt_is_said_at_once_and_the_run_ended_after_its_patience(doubted):
 
 def test_the_longest_phase_of_the_run_stretches_its_patience(doubted):
     one = doubted()
-    one.run._watchdog.learn(StepBeat(t=9.0, step=9, phases={"eval": 20.0}))
+    one.state.learn(StepBeat(t=9.0, step=9, phases={"eval": 20.0}))
     one.look(106.0, HANGS)
     assert one.look(305.0, HANGS) is None
     assert one.look(306.0, HANGS) is not None
@@ -258,7 +263,7 @@ def test_what_goes_on_by_itself_is_not_doubted_however_long(doubted, found):
     one = doubted()
     for now in (106.0, 1000.0, 1e6):
         assert one.look(now, found) is None
-    assert (one.told, one.run.judgement.state) == ([], State.ALIVE)
+    assert (one.told, one.state.judgement.state) == ([], State.ALIVE)
 
 
 def test_a_step_takes_the_doubt_back_and_the_next_one_begins_anew(doubted):
@@ -267,7 +272,7 @@ def test_a_step_takes_the_doubt_back_and_the_next_one_begins_anew(doubted):
     assert one.look(140.0, None, since=139.0, overdue=False) is None
     assert one.told == [("doubt", "a"), ("taken_back", "a")]
     assert one.run.notes == ["the doubt is taken back after 34 s: it goes on"]
-    (record,) = one.run._doubts
+    (record,) = one.run._doubts.over
     assert (record.said_s, record.taken_back_s) == (106.0, 140.0)
     assert one.look(170.0, HANGS, since=139.0) is None, "its patience begins now"
     assert one.look(229.0, HANGS, since=139.0) is None
@@ -323,19 +328,18 @@ def test_who_interrupts_a_run_that_is_doubted_has_waited_for_a_hang(doubted):
     one = doubted()
     one.look(106.0, HANGS)
     one.run.interrupt(2.0)
-    assert one.run._why is job.Why.HUNG
-    assert one.run._cause.code == "waiting"
-    assert [record.taken_back_s for record in one.run._doubts] == [None]
+    assert (one.state.end_reason, one.state.cause.code) == (EndReason.HUNG, "waiting")
+    assert [record.taken_back_s for record in one.run._doubts.over] == [None]
     other = doubted()
     other.look(106.0, WORKS)
     other.run.interrupt(2.0)
-    assert (other.run._why, other.run._cause) == (job.Why.INTERRUPT, None)
+    assert (other.state.end_reason, other.state.cause) == (EndReason.INTERRUPT, None)
 
 
 def test_a_budget_that_ends_while_a_run_is_doubted_ends_a_hang(doubted):
     one = doubted()
     one.look(106.0, HANGS)
-    one.run.snapshot = SimpleNamespace(position=Position(3, "eval", 100.0))
+    one.state.snapshot = Snapshot(t=110.0, position=Position(3, "eval", 100.0))
     one.run._spent(110.0)
-    assert (one.run._cause.code, one.run._detected_at) == ("waiting", 110.0)
+    assert (one.state.cause.code, one.state.detected_at) == ("waiting", 110.0)
     assert [event for event, _ in one.told] == ["doubt", "hung"]
