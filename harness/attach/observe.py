@@ -22,7 +22,7 @@ from harness.detect.tree import Tree, judge_tree, unasked
 from harness.detect.verdicts import Answer
 from harness.observe import platform, process_names, threads
 from harness.stacks.capture import StackCapture
-from harness.supervise import debug
+from harness.supervise import debug, loops
 from harness.supervise.command_ranks import Numbers
 from harness.supervise.gather import Gatherer, StackTaker
 
@@ -76,6 +76,7 @@ def watch(pid: int, seconds: float, folder: Path, may_signal: bool = False) -> W
     if in_doubt := [one for one in _doubtful(tree) if one in taker.stacks.captures]:
         taker.take(in_doubt, "2", seen)
         seen = change(seen, stacks=taker.stacks.stacks())
+        seen = change(seen, spins=loops.at_once(seen))
         tree = judge_tree(seen)
     if (asked := unasked(seen)) and gatherer.ask(asked):
         # Their threads have moved: what was seen before that proves nothing.

@@ -218,7 +218,7 @@ def _chain(subject: Subject) -> Says | str:
     if end.kind is Ends.WORKS and _compiles(chain, subject.facts):
         answer = Answer.COMPILING
     evidence = {} if end.left_s is None else {"wakes_in_s": round(end.left_s, 3)}
-    if end.kind is Ends.WORKS:
+    if end.kind is Ends.WORKS and not chain.on:
         summary = f"{summary}; {activity(subject)}"
     return Says(
         answer=answer,

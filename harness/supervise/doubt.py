@@ -89,6 +89,10 @@ class Doubts:
         if self.open.fingerprint:
             # Without stacks every hang would be the same.
             self._handling.known_hangs.add(self.open.fingerprint)
+        if known:
+            self._run.notes.append(
+                "an earlier run hung in the same way: this one is given less time"
+            )
         stood = duration(now - self.open.since)
         self._run.log.stage("the doubt has stood for %s, which is its patience", stood)
         return True

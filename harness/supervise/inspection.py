@@ -17,7 +17,7 @@ from harness.detect.observation import Look, Observation
 from harness.detect.policy import Policy
 from harness.detect.tree import Tree, judge_tree
 from harness.observe import platform
-from harness.stacks import values
+from harness.supervise import loops
 from harness.supervise.debug import RunLog
 from harness.supervise.gather import Gatherer, StackTaker
 
@@ -168,7 +168,7 @@ class Inspector:
             ranks=ranks,
             stacks=taker.stacks(),
         )
-        self._history.append(self._spinning(seen))
+        self._history.append(loops.inspect(seen, self._policy, self._stop))
         seen = change(seen, spins=spinning.spins(self._history, self._policy))
         tree = judge_tree(seen, self._policy)
         if (asked := trees.unasked(seen, self._policy)) and gatherer.ask(asked):
@@ -182,18 +182,6 @@ class Inspector:
         if since == self._since and not self._stop.is_set():
             self.last = Inspected(t=began, tree=tree, observed=seen, alive=alive(tree, seen))
             self._log.inspected(tree, self.last.alive)
-
-    def _spinning(self, seen: Observation) -> spinning.Inspection:
-        """Which threads stayed in one place, with what tells whether their variables change."""
-        shown = spinning.inspect(seen, self._policy)
-        pids = {
-            process.pid
-            for process in seen.last.processes
-            if any(thread.tid in shown.stays for thread in process.threads)
-        }
-        found = [values.digests(pid, self._stop) for pid in sorted(pids)[:CAPTURED]]
-        every = {tid: digest for each in found for tid, digest in each.items()}
-        return msgspec.structs.replace(shown, values=every)
 
     @staticmethod
     def _wanted(tree: Tree, seen: Observation) -> list[int]:

@@ -7,6 +7,7 @@ from harness.detect.chain.links import End, Ends, Node, Wait
 from harness.model import Thread
 from harness.model.world import Link
 
+_STREAMS = frozenset(("tcp", "socket", "pipe", "fifo", "local_socket"))
 _LOCAL = frozenset(("pipe", "fifo", "local_socket"))
 _EVENTS = frozenset(("signalfd", "inotify", "io_uring", "udp", "other", "device"))
 _NETWORK_FS = ("nfs", "cifs", "smb", "9p", "fuse", "ceph", "lustre", "afs", "gpfs")
@@ -21,6 +22,9 @@ def file_wait(node: Node, thread: Thread, call: str, facts: Facts) -> Wait | Non
             detail = "waits for a file system whose program does not answer"
             return _only(End(kind=Ends.FILE_SYSTEM, detail=detail), "file_system")
         return None
+    if _is_fed(node, thread, links, facts):
+        end = End(kind=Ends.WORKS, detail=f"exchanges data over {links[0].told}", sure=False)
+        return _only(end, "data")
     waits = [_one(node, thread, call, link, facts) for link in links]
     if len(waits) == 1:
         return waits[0]
@@ -38,6 +42,13 @@ def file_wait(node: Node, thread: Thread, call: str, facts: Facts) -> Wait | Non
         known=all(wait.known for wait in telling),
         ends=ends,
     )
+
+
+def _is_fed(node: Node, thread: Thread, links: tuple[Link, ...], facts: Facts) -> bool:
+    """True if it is woken again and again where only data can have woken it."""
+    pace = facts.pace(node)
+    woken = pace is not None and (pace.sleeps or 0) > 0
+    return woken and thread.wakes_in is None and all(link.kind in _STREAMS for link in links)
 
 
 def _only(end: End, code: str) -> Wait:

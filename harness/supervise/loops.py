@@ -1,0 +1,49 @@
+"""The threads that stay in one place, with what tells whether their variables change."""
+
+from __future__ import annotations
+
+import threading
+
+import msgspec
+
+from harness.detect import spinning
+from harness.detect.observation import Observation
+from harness.detect.policy import Policy
+from harness.stacks import values
+
+_MOST = 6
+"""Processes whose variables are read, at most."""
+
+
+def inspect(
+    seen: Observation, policy: Policy | None = None, stop: threading.Event | None = None
+) -> spinning.Inspection:
+    """The threads that stayed in one place, each with a digest of its variables."""
+    shown = spinning.inspect(seen, policy)
+    return msgspec.structs.replace(shown, values=_digests(seen, shown, stop))
+
+
+def at_once(seen: Observation) -> dict[int, str]:
+    """By thread, the place in which it stayed while none of its variables changed.
+
+    For who looks once: one call of a library, which may take long, is left out.
+    """
+    first = inspect(seen)
+    again = _digests(seen, first, None)
+    return {
+        tid: stay.where
+        for tid, stay in first.stays.items()
+        if not stay.library and first.values.get(tid) == again.get(tid)
+    }
+
+
+def _digests(
+    seen: Observation, shown: spinning.Inspection, stop: threading.Event | None
+) -> dict[int, str]:
+    pids = [
+        process.pid
+        for process in seen.last.processes
+        if any(thread.tid in shown.stays for thread in process.threads)
+    ]
+    every = (values.digests(pid, stop) for pid in pids[:_MOST])
+    return {tid: digest for each in every for tid, digest in each.items()}
