@@ -1,4 +1,4 @@
-"""What one thread waits for, and who works for it: one edge of the chain.
+"""The wait of one thread, and the threads that work for it: one edge of the chain.
 
 The table of docs/internals/wait-chains.md, row by row. The kernel's words come first (state, system
 call, kernel function), for they are certain. Stacks add what the kernel does not know: whose turn a
