@@ -74,7 +74,7 @@ class Prover:
 
 
 class Inspected(msgspec.Struct, frozen=True, kw_only=True):
-    """What one inspection showed."""
+    """The result of one inspection."""
 
     t: float
     """When it began."""
@@ -184,7 +184,8 @@ class Inspector:
             self._log.inspected(tree, self.last.alive)
 
     def _spinning(self, seen: Observation) -> spinning.Inspection:
-        """Which threads stayed in one place, with what tells whether their variables change."""
+        """The threads that stayed in one place, with the digests that tell if their variables
+        change."""
         shown = spinning.inspect(seen, self._policy)
         pids = {
             process.pid
