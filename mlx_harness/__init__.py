@@ -58,7 +58,7 @@ def _foreign(file: str | None, folders: Iterable[str]) -> str | None:
 
 
 def cure(place: str) -> str:
-    """What is wrong, and what to do about it."""
+    """The fault, and what to do about it."""
     return (
         f"{place} has the name of the package that mlx-hang-harness is in, and comes first on the "
         "module path: rename it, or keep its folder out of the path"

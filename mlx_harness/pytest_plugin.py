@@ -40,7 +40,7 @@ class NameTakenWarning(pytest.PytestWarning):
 
 
 def taken() -> str | None:
-    """Why the plugin cannot work in this process; None where it can."""
+    """The reason why the plugin cannot work in this process; None where it can."""
     other = occupant()
     if other is None:
         return None

@@ -34,7 +34,7 @@ ALONE = {
     "traces": 1.0,
     "graph_nodes_last": 1.0,
 }
-"""By figure: the factor beyond which two single runs differ. Step times of one and the same
+"""The factor beyond which two single runs differ, by figure. Step times of one and the same
 scenario vary by half on a busy machine; counts do not vary at all."""
 MATTERS = 1.02
 """The factor below which no difference matters, however sure it is; none above a figure's own."""

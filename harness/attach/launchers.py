@@ -1,4 +1,4 @@
-"""What the command line of a job's launcher tells: how many ranks it starts, and where. Pure."""
+"""The command line of a job's launcher: the number of ranks that it starts, and where. Pure."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ _HOSTS = {
 _FAR = frozenset(
     ("ssh", "rsh", "sshd", "orted", "prted", "hydra_pmi_proxy", "pmi_proxy", "srun", "slurmstepd")
 )
-"""What starts ranks on another machine, or on this one for a launcher on another."""
+"""Programs that start ranks on another machine, or on this one for a launcher on another."""
 
 
 def asked(argv: Sequence[str]) -> int | None:
-    """How many ranks a launcher with this command line starts in all; None where it is not told,
-    or this is no launcher."""
+    """The number of ranks that a launcher with this command line starts in all. None where the line
+    does not tell it, or this is no launcher."""
     kind, options = _launcher(argv)
     if not kind or ":" in options or _told(options, _HOSTS[kind]) is not None:
         return None

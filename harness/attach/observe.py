@@ -39,15 +39,15 @@ RANKS = 32
 
 
 class Watched(msgspec.Struct, frozen=True, kw_only=True):
-    """What came of the looks."""
+    """The result of the looks."""
 
     seen: Observation
     tree: Tree
     captures: dict[int, tuple[StackCapture, ...]]
-    """By pid, with what became of each tool."""
+    """The captures by pid, with the outcome of each tool."""
     seconds: float
     not_read: tuple[str, ...] = ()
-    """What could not be read, in words."""
+    """The things that could not be read, in words."""
 
 
 def watch(pid: int, seconds: float, folder: Path, may_signal: bool = False) -> Watched:
@@ -97,7 +97,7 @@ def watch(pid: int, seconds: float, folder: Path, may_signal: bool = False) -> W
 
 
 class _Job:
-    """Which processes are ranks, and what their launcher was told of them."""
+    """The processes that are ranks, and the things that their launcher was told of them."""
 
     def __init__(self) -> None:
         self._numbers = Numbers()
@@ -126,7 +126,7 @@ class _Job:
 
 
 def _closed(pid: int) -> str:
-    """Why no tool could see a stack; empty when one can."""
+    """The reason why no tool could see a stack; empty when one can."""
     try:
         os.close(os.open(f"/proc/{pid}/mem", os.O_RDONLY))
     except PermissionError:
@@ -179,7 +179,8 @@ class _Taker:
         self._root = root
         self._may_signal = may_signal
         self._places: dict[int, Path] = {}
-        """Where each one's go, also once it is known to be a rank."""
+        """The folder for the stacks of each process. It stays when the process proves to be a
+        rank."""
         # A Ctrl-C sets the event: the tools are ended, which sets free what they look at.
         self.stacks = StackTaker(threading.Event(), self._places.__getitem__)
 
@@ -216,7 +217,7 @@ def transfers(seen: Observation, pid: int) -> bool:
 
 
 def _faulthandler(pid: int) -> Path | None:
-    """Where its faulthandler is likely to write: a file that is called so, or its stderr."""
+    """The likely target of its faulthandler: a file that is called so, or its stderr."""
     folder = Path(f"/proc/{pid}/fd")
     opened = []
     with contextlib.suppress(OSError):

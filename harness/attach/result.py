@@ -1,4 +1,4 @@
-"""What was found of a process elsewhere, as a run's result, folder and report."""
+"""The findings about a process elsewhere, as a run's result, folder and report."""
 
 from __future__ import annotations
 
@@ -173,7 +173,7 @@ def state(watched: Watched) -> bytes:
 
 
 def lines(tree: Tree, watched: Watched) -> list[str]:
-    """What is told on the terminal: the answer, then each process, the odd one out first."""
+    """The lines for the terminal: the answer, then each process, the odd one out first."""
     seen = watched.seen
     others = len(tree.processes) - 1
     below = f" and {others} below it" if others > 0 else ""
@@ -193,7 +193,7 @@ def lines(tree: Tree, watched: Watched) -> list[str]:
 
 
 def home(folder: Path, name: str) -> Path:
-    """Where the evidence of the only scenario lies in a run's folder."""
+    """The place of the only scenario's evidence in a run's folder."""
     return folder / name / "0"
 
 

@@ -1,4 +1,4 @@
-"""Which process is meant: by its number, or by what it is called."""
+"""The choice of the process to look at: by its number, or by its name."""
 
 from __future__ import annotations
 
@@ -78,8 +78,8 @@ def by_name(pattern: str) -> int:
 
 
 def names(argv: Sequence[str]) -> set[str]:
-    """What the program of a command line may be called: `mlx_lm.lora` is `python -m mlx_lm lora`
-    as well."""
+    """The names that the program of a command line may have: `mlx_lm.lora` is `python -m mlx_lm
+    lora` as well."""
     kept = [word for word in process_names.words(argv) if word not in ("-m", "-c", "...")]
     found = {name for word in kept for name in (word, word.removesuffix(".py"))}
     if "-m" in argv and (after := list(argv[list(argv).index("-m") + 1 :])):

@@ -1,4 +1,4 @@
-"""What moved in a process between the looks of each window. Pure."""
+"""The motion of a process between the looks of each window. Pure."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ class Pace(msgspec.Struct, frozen=True, kw_only=True):
     system: float | None = None
     """Share of a core that it spends in the kernel."""
     switches: int | None
-    """How often it was switched in or out, in all windows."""
+    """The number of times it was switched in or out, in all windows."""
     sleeps: int | None
-    """How often it went to wait by itself."""
+    """The number of times it went to wait by itself."""
     states: str
     """Its state at each look."""
 
@@ -68,7 +68,7 @@ def has_ended(process: Process | None) -> bool:
 
 
 def motion(windows: Sequence[Window], pid: int) -> Motion:
-    """How `pid` moved. A window in which it is not all the time, as one and the same, says only
+    """The motion of `pid`. A window in which it is not all the time, as one and the same, says only
     that something came or went."""
     spans = [(window[0], window[-1]) for window in windows if len(window) > 1]
     whole = [

@@ -39,7 +39,7 @@ _POLLS = frozenset(
 
 
 class Reason(msgspec.Struct, frozen=True):
-    """Why the claim cannot be made."""
+    """The reason why the claim cannot be made."""
 
     code: str
     told: str
@@ -200,7 +200,7 @@ def _int(register: int) -> int:
 
 
 def shown(looks: Sequence[World], arch: str, tids: Collection[int] = ()) -> dict[str, Any]:
-    """What proves it: the looks, and which call each thread waits in; of `tids`, if given."""
+    """The proof: the looks, and the call that each thread waits in. Only of `tids`, if given."""
     return {
         "looks": len(looks),
         "span_s": round(looks[-1].t - looks[0].t, 3),

@@ -1,4 +1,4 @@
-"""Which of what a process reads and writes is work. Pure.
+"""The part of a process's reads and writes that is work. Pure.
 
 A thread beside the main one that writes a line now and then (a heartbeat, a progress file, a log of
 the time) does so as well when the main thread is dead.

@@ -1,4 +1,4 @@
-"""What was seen of a process tree in doubt: the input to every detector."""
+"""The observation of a process tree in doubt: the input to every detector."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ class Look(msgspec.Struct, frozen=True, kw_only=True):
     processes: tuple[Process, ...]
     """The root first, then its descendants."""
     worlds: dict[int, World] = {}
-    """By pid, the tree below it as a world of its own. Only of some, and only on Linux."""
+    """The tree below a process as a world of its own, by pid. Only of some, and only on Linux."""
     more: dict[int, More] = {}
     machine: Machine = Machine()
 
@@ -32,11 +32,11 @@ class Observation(msgspec.Struct, frozen=True, kw_only=True):
     windows: tuple[Window, ...]
     stacks: dict[int, tuple[Capture, ...]] = {}
     links: dict[int, tuple[Link, ...]] = {}
-    """By thread: what those wait for that wait for a file."""
+    """The files behind each wait for a file, by thread."""
     futexes: dict[int, Futex] = {}
-    """By thread: what those wait for that wait in a futex."""
+    """The futex behind each wait in a futex, by thread."""
     sockets: dict[int, tuple[int, ...]] = {}
-    """By process: those that it has a connection to."""
+    """The processes that a process has a connection to, by pid."""
     names: dict[int, str] = {}
     """Program and script of the tree's processes, and of those at the other end of a link."""
     shares: frozenset[int] = frozenset()
@@ -47,18 +47,18 @@ class Observation(msgspec.Struct, frozen=True, kw_only=True):
     """As of `harness.observe.gpu`, when the tree has a GPU open."""
     gpu_use: GpuUse | None = None
     rearmed: dict[int, int] = {}
-    """By thread, how many clocks it was seen to arm anew since the last step."""
+    """The number of clocks that a thread was seen to arm anew since the last step, by thread."""
     spins: dict[int, str] = {}
-    """By thread that is in one place at each look, for as long as it takes to call that a loop: the
-    place."""
+    """The place of a thread that is in one place at each look, by thread. Only of those that stay
+    there for as long as it takes to call that a loop."""
     trains: tuple[int, int] | None = None
     """Process and thread that report the steps, where they are known."""
     arch: str = ""
     """As of `harness.observe.platform`."""
     ranks: dict[int, int] = {}
-    """By rank its process, of the ranks of a job; of one that has ended, the process it was."""
+    """The process of each rank of a job, by rank; of a rank that has ended, the process it was."""
     asked: int | None = None
-    """How many ranks the job's launcher was told to start, where that can be read."""
+    """The number of ranks that the job's launcher was told to start, where that can be read."""
     elsewhere: bool = False
     """True if ranks may run on other machines, where they are not seen."""
 

@@ -16,7 +16,7 @@ class Policy(msgspec.Struct, frozen=True, kw_only=True):
     factor: float = 3.0
     """Nor before it has lasted this many times its own p99."""
     confirm_s: float = 3.0
-    """How long nothing may have moved before a still phase is doubted..."""
+    """The time without any motion before a still phase is doubted..."""
     confirm_looks: int = 8
     """... and at how many looks. A supervisor that was starved itself has not looked."""
     busy_floor_s: float = 3.5
@@ -28,8 +28,8 @@ class Policy(msgspec.Struct, frozen=True, kw_only=True):
     """True if a thread that stays in the same Python function is doubted as soon as two inspections
     agree. Else they must agree for `loop_s`."""
     loop_s: float = 25.0
-    """How long a thread must be seen in the same function before it is said to spin, where steps
-    are not known well enough."""
+    """The time that a thread must be seen in the same function before it is said to spin, where
+    steps are not known well enough."""
 
     # What a look shows.
     cpu_share: float = 0.02
@@ -55,6 +55,7 @@ class Policy(msgspec.Struct, frozen=True, kw_only=True):
 
 
 LOG_POLICY = Policy(floor_s=10.0, loops=False)
-"""Of a command that is known by its log alone: what it does between two reports nobody knows."""
+"""The policy for a command that is known by its log alone: its work between two reports is not
+known."""
 QUIET = Policy(floor_s=0.0, first_s=0.0)
 """For one rank of a job that is overdue as a whole: does anything move in it?"""

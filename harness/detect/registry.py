@@ -28,7 +28,7 @@ _DEEP = 8
 """Wrappers around one another, at most."""
 _NO_START = "no thread is known from which its waits could be followed"
 SYSTEM_CALLS, THREADS = "system calls", "threads"
-"""What a detector may require of an observation."""
+"""The things that a detector may require of an observation."""
 
 
 @dataclass(frozen=True)
@@ -57,11 +57,11 @@ class Detector(NamedTuple):
     name: str
     requires: frozenset[str]
     detect: Callable[[Subject], Says | str]
-    """What it says, or why it says nothing."""
+    """The rule itself. It returns its answer, or the reason why it has none."""
 
 
 class Decision(NamedTuple):
-    """What the detectors say of a process, and how that came about."""
+    """The answers of the detectors about a process, and the way to the decision."""
 
     says: Says
     by: str
@@ -87,7 +87,7 @@ def decide(subject: Subject, detectors: Collection[Detector] | None = None) -> D
 
 
 def shows(subject: Subject) -> frozenset[str]:
-    """What the observation shows of the process."""
+    """The things that the observation shows of the process."""
     process = process_at(subject.facts.observed.last, subject.pid)
     if process is None or has_ended(process):
         return frozenset((SYSTEM_CALLS, THREADS))

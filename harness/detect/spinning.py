@@ -1,4 +1,5 @@
-"""Whether a thread that uses the CPU gets nowhere: it is in one place at every look. Pure.
+"""The detection of a thread that uses the CPU and gets nowhere: it is in one place at every look.
+Pure.
 
 One look at a stack cannot tell a loop from work. Many can, since work goes from function to
 function, reads, writes or takes new memory, and changes its variables. One call of a library that
@@ -50,11 +51,11 @@ class Inspection(msgspec.Struct, frozen=True, kw_only=True):
     t: float
     stays: Mapping[int, Stay]
     values: Mapping[int, str] = {}
-    """By thread, a digest of its local variables; missing where they cannot be read."""
+    """A digest of the local variables of a thread, by thread; missing where they cannot be read."""
 
 
 def inspect(observed: Observation, policy: Policy | None = None) -> Inspection:
-    """Which threads use the CPU and stay in one place, as far as one observation shows."""
+    """The threads that use the CPU and stay in one place, as far as one observation shows."""
     facts = Facts(observed, policy or Policy())
     stays: dict[int, Stay] = {}
     for pid in facts.processes:

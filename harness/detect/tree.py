@@ -30,7 +30,7 @@ class Tree(msgspec.Struct, frozen=True, kw_only=True):
     processes: tuple[Judged, ...]
     """Those that matter, the odd one out first."""
     job: Job | None = None
-    """Where the ranks of a job are below the root."""
+    """The place of a job's ranks below the root."""
 
     @property
     def by_pid(self) -> dict[int, Judged]:

@@ -78,7 +78,7 @@ GOOD_ENDS = frozenset(
 
 
 class Asked(NamedTuple):
-    """What became of one detector: what it said, or why it said nothing or was not asked."""
+    """The answer of one detector, or the reason why it said nothing or was not asked."""
 
     detector: str
     outcome: str
@@ -107,7 +107,7 @@ class Judged(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Says(msgspec.Struct, frozen=True, kw_only=True):
-    """What a detector has to say about a process."""
+    """The answer of a detector about a process."""
 
     answer: Answer
     summary: str

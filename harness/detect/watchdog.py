@@ -1,4 +1,4 @@
-"""Whether a worker still makes progress. Pure: beats and snapshots in, a judgement out.
+"""The watch over a worker's progress. Pure: beats and snapshots in, a judgement out.
 
 A phase is overdue when it has lasted longer than it ever did, by far. That alone calls nothing
 hung: `harness.detect.registry` says what an overdue worker waits for, and whether that will end. A
@@ -25,7 +25,7 @@ _BY_A_SIGNAL = "stopped by a signal"
 
 
 class State(str, Enum):
-    """How a worker stands."""
+    """The state of a worker."""
 
     ALIVE = "alive"
     SUSPECT = "suspect"
@@ -34,21 +34,22 @@ class State(str, Enum):
 
 
 class Judgement(msgspec.Struct, frozen=True, kw_only=True):
-    """What one look says. Times in seconds, `last_progress` as of the looks' clock."""
+    """The result of one look. Times in seconds, `last_progress` as of the looks' clock."""
 
     state: State
     reason: str = ""
     about: str = ""
-    """What the doubt is about, where a state can have several reasons: another one is told anew."""
+    """The subject of the doubt, where a state can have several reasons: another one is told
+    anew."""
     still: bool = False
     """True if nothing at all moved since the look before."""
     overdue: bool = False
     """True if the phase has lasted longer than it may without a closer look."""
     phase: str = "start"
     lasted: float = 0.0
-    """How long the phase has lasted."""
+    """Seconds that the phase has lasted."""
     allowed: float = 0.0
-    """How long it may last before it is looked at more closely."""
+    """Seconds that the phase may last before it is looked at more closely."""
     usual: float | None = None
     """The longest that it lasted before; None when it is the first of its kind."""
     last_progress: float = 0.0
@@ -201,7 +202,7 @@ def _beat_came(before: Snapshot, now: Snapshot) -> bool:
 
 
 def _activity(before: Snapshot, now: Snapshot, cpu_share: float) -> str:
-    """What moved between two looks, in words; empty when nothing did."""
+    """The motion between two looks, in words; empty when nothing moved."""
     old = {process.pid: process for process in before.processes}
     new = {process.pid: process for process in now.processes}
     if old.keys() != new.keys():

@@ -35,7 +35,7 @@ class Adapter(msgspec.Struct, frozen=True):
     name: str
     read: Callable[[str], Reading | None]
     given_up: Callable[[], str] = str
-    """Why it reads nothing any more, and what to do about it; empty while it reads."""
+    """The reason why it reads nothing any more, and the remedy; empty while it reads."""
 
 
 ADAPTERS = (

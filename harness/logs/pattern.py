@@ -48,7 +48,8 @@ class UserPattern:
 
     def __init__(self, pattern: str) -> None:
         self.given_up = ""
-        """Why the pattern is not searched any more, and what to do; empty while it is."""
+        """The reason why the pattern is not searched any more, and the remedy; empty while it
+        is."""
         self._pattern = pattern
         self._credit = CREDIT_S
         self._charged_at = time.monotonic()

@@ -30,7 +30,7 @@ class _Fuser:
         self.ops = {op.outputs[0]: op for op in trace.ops}
         self.outputs = {trace.loss, *trace.updated, *trace.next_state}
         self.parents: dict[int, list[int]] = {}
-        """By array, what is computed from it."""
+        """The outputs that are computed from each array, by that array."""
         for op in trace.ops:
             for array in op.inputs:
                 self.parents.setdefault(array, []).extend(op.outputs)

@@ -17,7 +17,7 @@ from harness.memory.replay import CPU, METAL, Array, Lag, Memory, Node
 from harness.memory.trace import Shapes, Trace
 
 LAGS = {"metal": METAL}
-"""By backend; the others' are like the CPU's."""
+"""The lag of each backend that differs; all others are like the CPU."""
 ROLES = ("parameters", "frozen", "gradients", "optimizer", "")
 STEPS = 6
 """Replayed steps. Step 1 pays for step 0's update and makes the optimizer's state, step 2 is the
@@ -66,7 +66,7 @@ PATTERNS = {
     "loss_read_every_k": Pattern(every=3),
     "update_without_grad": Pattern(("loss", "updated", "next_state"), given=True),
 }
-"""By the name of the ladder's scenario."""
+"""The pattern of a scenario of the ladder, by its name."""
 
 
 STATE = {"adam": 2.0, "adamw": 2.0, "lion": 1.0, "sgd": 0.0, "adafactor": 0.0}

@@ -66,9 +66,9 @@ class Doubt(msgspec.Struct, frozen=True, kw_only=True):
     """Seconds after the start at which the run went on; None where it did not."""
     summary: str = ""
     chain: tuple[dict[str, Any], ...] = ()
-    """Who waited for whom, from the thread that trains on."""
+    """The waits of one thread for another, from the thread that trains on."""
     end: dict[str, Any] = {}
-    """How the chain ended, by its `kind`."""
+    """The end of the chain, by its `kind`."""
 
 
 class Ending(msgspec.Struct, frozen=True, kw_only=True):

@@ -180,10 +180,10 @@ class RepeatSummary(msgspec.Struct, frozen=True, kw_only=True):
 
     scenario: str
     outcomes: dict[str, Share]
-    """By outcome, those that came."""
+    """The share of each outcome that came, by outcome."""
     hangs: tuple[Hang, ...] = ()
     figures: dict[str, Spread] = {}
-    """By name, as in `harness.analysis.repeats.FIGURES`."""
+    """The spread of each figure, by its name in `harness.analysis.repeats.FIGURES`."""
 
 
 class ScenarioResult(msgspec.Struct, frozen=True, kw_only=True):

@@ -114,7 +114,7 @@ class Host(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Patience(msgspec.Struct, frozen=True, kw_only=True):
-    """How long a doubt stands before a run is called hung that is not proven dead."""
+    """The time that a doubt stands before a run is called hung that is not proven dead."""
 
     seconds: float
     factor: float = 0.0
@@ -126,18 +126,18 @@ class Patience(msgspec.Struct, frozen=True, kw_only=True):
 
 
 WATCH_PATIENCE = Patience(seconds=600.0, factor=20.0)
-"""Of `watch`: a command of which little is known."""
+"""The patience of `watch`, for a command of which little is known."""
 NO_PATIENCE = Patience(seconds=0.0)
-"""Of controls, which are known to hang."""
+"""The patience of controls, which are known to hang."""
 
 
 def short_patience(budget: float) -> Patience:
-    """Of the API and of tests: a quarter of the budget, but at least 5 s and at most 60 s."""
+    """The patience of the API and of tests: a quarter of the budget, from 5 s to 60 s."""
     return Patience(seconds=min(60.0, max(5.0, budget / 4)))
 
 
 RUN_PATIENCE = Patience(seconds=60.0, factor=10.0)
-"""Of `run` and `run-all`: a scenario, whose steps are known."""
+"""The patience of `run` and `run-all`, for a scenario whose steps are known."""
 
 
 class Hostfile(msgspec.Struct, frozen=True, kw_only=True):

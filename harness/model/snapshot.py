@@ -17,7 +17,7 @@ class Thread(msgspec.Struct, frozen=True, kw_only=True):
     zombie."""
     cpu_s: float
     system_s: float | None = None
-    """What of it was spent in the kernel."""
+    """The part of that time that was spent in the kernel."""
     syscall: int | None = None
     """Number of the system call it sits in; -1 when blocked outside one, None when unknown."""
     args: tuple[int, ...] = ()

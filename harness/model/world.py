@@ -48,8 +48,8 @@ class Surroundings(msgspec.Struct, frozen=True, kw_only=True):
     devices: tuple[str, ...] | None = None
     """Open device files that work on their own: all that are not known to be harmless."""
     asynchronous: tuple[str, ...] | None = None
-    """What can raise a signal or complete by itself: O_ASYNC, a lease, an open folder, io_uring, a
-    handler for SIGIO or SIGURG."""
+    """The things that can raise a signal or complete by themselves: O_ASYNC, a lease, an open
+    folder, io_uring, a handler for SIGIO or SIGURG."""
     handlers: tuple[str, ...] | None = ()
     """Signals that others may send and for which the process has a handler of its own: SIGTERM,
     SIGUSR1, ... Python's own for SIGINT and those for faults do not count."""
@@ -61,7 +61,7 @@ class World(msgspec.Struct, frozen=True, kw_only=True):
     t: float
     processes: tuple[Process, ...]
     surroundings: dict[int, Surroundings] = {}
-    """By pid."""
+    """The surroundings of a process, by pid."""
     unseen: tuple[int, ...] = ()
     """Pids of children that the kernel lists and of which nothing could be read."""
 
@@ -126,14 +126,14 @@ class GpuUse(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Relations(msgspec.Struct, frozen=True, kw_only=True):
-    """Who could end the waits of a tree. Read only while there is doubt."""
+    """The sources that could end the waits of a tree. Read only while there is doubt."""
 
     links: dict[int, tuple[Link, ...]] = {}
-    """By thread: what lies behind the files that it waits for."""
+    """The things behind the files that a thread waits for, by thread."""
     futexes: dict[int, Futex] = {}
-    """By thread: the futex that it waits in."""
+    """The futex that a thread waits in, by thread."""
     peers: dict[int, tuple[int, ...]] = {}
-    """By process: those that it has a connection to."""
+    """The processes that a process has a connection to, by pid."""
     shares: frozenset[int] = frozenset()
     """Processes that share, or may share, their memory with their parents."""
 
@@ -145,7 +145,7 @@ class Hold(msgspec.Struct, frozen=True, kw_only=True):
     name: str = ""
     state: str = ""
     wait: str = "does not end"
-    """What it does, in words that follow its name: `waits for the file data`."""
+    """Its activity, in words that follow its name: `waits for the file data`."""
     mount: str | None = None
     fs: str | None = None
     served_by: tuple[int, ...] = ()
@@ -155,7 +155,7 @@ class Hold(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class More(msgspec.Struct, frozen=True, kw_only=True):
-    """What a deep look reads of a process beyond `Process`. None: could not be read."""
+    """The facts that a deep look reads of a process beyond `Process`. None: could not be read."""
 
     started: int | None = None
     """Clock ticks from the machine's start to the process's: with the pid, it names a process."""

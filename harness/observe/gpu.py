@@ -14,7 +14,7 @@ from harness.model.world import GpuUse
 from harness.observe import nvml, run_tool
 
 SECONDS = 5.0
-"""How far back the driver's samples of processes are asked for."""
+"""Seconds back for which the driver's samples of processes are asked for."""
 _QUERY = ("--query-gpu=name,utilization.gpu,memory.used", "--format=csv,noheader")
 
 
@@ -63,7 +63,7 @@ class Device(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Driver:
-    """What NVIDIA's driver says of processes, at one time after the other.
+    """The answers of NVIDIA's driver about processes, at one time after the other.
 
     Its samples are silent about a process that does nothing, and in a PID namespace they have other
     numbers than ours. Its silence means something only for those that it has named before.
@@ -76,7 +76,7 @@ class Driver:
     def use(
         self, pids: Iterable[int], timeout: float = 5.0, stop: threading.Event | None = None
     ) -> GpuUse | None:
-        """What the GPUs have done for `pids` in the last seconds; None when nobody can say."""
+        """The work of the GPUs for `pids` in the last seconds; None when nobody can say."""
         script = [sys.executable, nvml.__file__, str(SECONDS)]
         try:
             answer = run_tool.run(script, timeout, stop=stop)
@@ -133,7 +133,7 @@ _DRIVER = Driver()
 def gpu_use(
     pids: Iterable[int], timeout: float = 5.0, stop: threading.Event | None = None
 ) -> GpuUse | None:
-    """What the GPUs have done for `pids` in the last seconds; None when nobody can say.
+    """The work of the GPUs for `pids` in the last seconds; None when nobody can say.
 
     What the driver has named in this process is remembered from call to call.
     """

@@ -1,4 +1,4 @@
-"""Whether MLX is installed for this Python, and how to install it where it is not.
+"""The check that MLX is installed for this Python, and the way to install it where it is not.
 
 MLX is an extra of our distribution. Nothing here imports it: that is a worker's work.
 """

@@ -31,7 +31,7 @@ class Platform(Protocol):
 
     @property
     def unread(self) -> Mapping[str, str]:
-        """By name, why a figure of memory may be missing here."""
+        """The reason why a figure of memory may be missing here, by its name."""
 
     def check(self) -> None:
         """Raise UsageError where processes cannot be told apart, and so neither watched nor ended.
@@ -62,13 +62,14 @@ class Platform(Protocol):
         """The number of files that a process has open, by kind."""
 
     def transfers(self, pid: int) -> dict[int, str]:
-        """By thread, the call in which it waits with a part of its bytes moved, perhaps."""
+        """The call in which a thread waits with a part of its bytes moved, perhaps, by thread."""
 
     def relations(self, processes: Sequence[Process]) -> Relations:
-        """Who could end the waits of `processes`: owners of locks, holders of pipes, peers."""
+        """The sources that could end the waits of `processes`: owners of locks, holders of pipes,
+        peers."""
 
     def interval_timers(self, pids: Sequence[int]) -> Mapping[int, bool]:
-        """By process whether ITIMER_REAL is armed, as far as that can be found out.
+        """The state of ITIMER_REAL by process, True if armed, as far as that can be found out.
 
         To be asked, one thread of each is stopped for a moment.
         """
@@ -77,11 +78,11 @@ class Platform(Protocol):
         """Say where processes are held that no signal ends, without those that have ended."""
 
     def more(self, process: Process) -> More | None:
-        """What else a deep look reads of a process."""
+        """The further facts that a deep look reads of a process."""
 
 
 PLATFORMS: Mapping[str, Callable[[str, str], Platform]] = {"linux": Linux, "darwin": MacOS}
-"""By `sys.platform`. Any other is shown as far as psutil knows it."""
+"""The platform of each `sys.platform`. Any other is shown as far as psutil knows it."""
 
 
 @functools.cache

@@ -1,4 +1,4 @@
-"""How a process may be named: its program and the script that it runs, and nothing else of it."""
+"""The name that may be shown of a process: its program and its script, and nothing else."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def is_python(word: str) -> bool:
 
 
 def words(argv: Sequence[str], program: str = "") -> tuple[str, ...]:
-    """What may be shown of a command line: the program, and the script or module it runs.
+    """The part of a command line that may be shown: the program, and the script or module it runs.
 
     All other arguments are left out, for they may hold what is nobody's business; "..." stands for
     them. `program` is the name to use where `argv` was overwritten by the process itself.

@@ -48,7 +48,7 @@ def each(
 
 
 def within(seconds: float, do: Callable[[], Result], otherwise: Result) -> Result:
-    """What `do` returns, or `otherwise` when it takes longer: it may ask a dead file system.
+    """The return value of `do`, or `otherwise` when it takes longer: it may ask a dead file system.
 
     The thread that is held there is left behind. Raises what `do` raises.
     """

@@ -196,7 +196,7 @@ def _value(prefix: str, quotes: str, inner: str, strict: bool = False) -> str | 
 
 
 def _renamed(text: str, personal: Personal) -> dict[str, str]:
-    """By name, what stands for each with a person or a machine in it: a name that is free."""
+    """The free name that stands for each name with a person or a machine in it, by name."""
     known = set(re.findall(r"[^\W\d]\w*", text))
     renamed = {}
     for name in sorted(known - _FIXED):

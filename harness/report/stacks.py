@@ -152,9 +152,9 @@ def rank_of(folder: str) -> int | None:
 
 
 def _processes(texts: Mapping[str, str], tool: str, ranks: Mapping[int, int]) -> Iterator[Process]:
-    """Of each process the last look: the worker's files lie in the folder itself, those of a rank
-    or of another process that it started in a folder with that one's number. In runs of old those
-    of ranks lie as others' do. `ranks` says of a process which rank it is."""
+    """The last look of each process. The worker's files lie in the folder itself. Those of a rank,
+    or of another process that it started, lie in a folder with that one's number. In runs of old
+    those of ranks lie as others' do. `ranks` says of a process which rank it is."""
     pids = {rank: pid for pid, rank in ranks.items()}
     paths = sorted(texts, key=lambda path: (path.count("/"), path))
     for folder, files in groupby(paths, key=lambda path: path.rpartition("/")[0]):

@@ -139,7 +139,8 @@ def load(path: Path) -> ScenarioInfo:
 
 
 def siblings(info: ScenarioInfo) -> dict[str, str]:
-    """By module, sources of what `info` may import: what lies beside it, and what is shipped."""
+    """The sources of the modules that `info` may import, by module: those beside it, and those
+    shipped."""
     beside = Path(info.path.replace("<project>", ".", 1)).expanduser().parent
     sources = {}
     for folder in (*reversed(folders()), *((beside,) if info.path else ())):

@@ -67,10 +67,12 @@ class _Slicer:
     def __init__(self) -> None:
         self._modules: dict[str, _Module] = {}
         self._taken: dict[str, dict[int, str]] = {}
-        """By module, in the order in which they are needed, statements by their line."""
+        """The statements of a module by their line, by module, in the order in which they are
+        needed."""
         self._imports: dict[str, None] = {}
         self._aliases: dict[str, list[str]] = {}
-        """By module, what follows its statements: other names for it and for what is in it."""
+        """The lines after a module's statements, by module: other names for it and for its
+        contents."""
         self._spaces: dict[tuple[str, str], dict[str, None]] = {}
         self._owner: dict[str, str] = {}
         self._seen: set[tuple[str, str]] = set()

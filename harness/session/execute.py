@@ -85,7 +85,7 @@ class _Session:
         self._mistake: str | None = None
         self._active: list[str] = []
         self._known_hangs: dict[str, set[str]] = {}
-        """By scenario, fingerprints of hangs that have stood their patience."""
+        """Fingerprints of hangs that have stood their patience, by scenario."""
         if earlier is not None:
             self._personal = personal.joined(personal.recall(folder), self._personal)
             self._saved_plan: SavedPlan | None = resume.extended_plan(earlier, plan)

@@ -18,7 +18,7 @@ from harness.text.units import duration
 
 SIGNAL_TIMEOUT_S = 2.0
 _READ_S = 1.0
-"""What it takes to read the answer, at most, on top of that."""
+"""Seconds at most to read the answer, on top of that."""
 
 
 def ask(

@@ -1,4 +1,4 @@
-"""Whether the local variables of a thread change: what tells a loop without end from work.
+"""The change of a thread's local variables: it tells a loop without end from work.
 
 pystack reads them from the memory of the process, which goes on meanwhile. They are nobody's
 business: no value is kept or written, only a digest of all of a thread's.

@@ -45,7 +45,7 @@ class Clocks:
 
     @property
     def armed(self) -> dict[int, int]:
-        """By thread, how often its clock was armed anew since the last step."""
+        """The number of times a thread's clock was armed anew since the last step, by thread."""
         return {tid: clock.armed for tid, clock in self._clocks.items()}
 
     def of(self, processes: Iterable[Process], t: float) -> tuple[Process, ...]:

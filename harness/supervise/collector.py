@@ -15,7 +15,7 @@ from harness.supervise.doubt import proven
 from harness.supervise.run_state import RunState
 
 TOOLS_S = 5.0
-"""How long to wait for a stack tool after it was cancelled, in seconds."""
+"""Seconds to wait for a stack tool after it was cancelled."""
 
 
 class Collector:

@@ -37,7 +37,7 @@ _Hear = Callable[[bytes], None]
 OWN = "own"
 """The folder, in the run's, where a command that reports its steps itself does so."""
 PRINTED = "printed"
-"""Where then, and of several ranks, those beats are kept that were made of what it printed."""
+"""The folder, in that case and for several ranks, of the beats made from printed output."""
 LEFT_S = 10.0
 """So long without progress those may be silent that are left of a job that has lost a rank."""
 
@@ -114,7 +114,8 @@ class CommandSteps:
         pass
 
     def watched(self, snapshot: Snapshot) -> Snapshot:
-        """Of a job of ranks, those: what starts them spins while it waits for their output."""
+        """The snapshot that the watchdog sees. In that of a job of ranks the launcher rests: else
+        its spinning, while it waits for their output, would count."""
         tracker, pids = self.tracker, self._numbers.of(snapshot.processes)
         for rank, pid in pids.items():
             if tracker.pids.get(rank) != pid:
@@ -236,7 +237,7 @@ class CommandSteps:
 
     @property
     def _first_home(self) -> Path | None:
-        """Where the beats are of the first of several ranks, if it prints its steps."""
+        """The folder of the beats of the first of several ranks, if it prints its steps."""
         first = self._ranks.first if self.tracker.several else None
         printed = first is not None and self._ranks.columns(first).done is not None
         return self._folder / f"rank-{first}" if printed else None
@@ -247,8 +248,8 @@ class CommandSteps:
         self._run.listen_anew(policy)
 
     def position(self) -> Position | None:
-        """Of ranks, since the last move of any: where the one is that is furthest behind of those
-        that report, or else where the first is."""
+        """The position of the run. Of ranks it is that of the one furthest behind of those that
+        report, or else of the first, since the last move of any."""
         if self._home == self._folder:
             return read_position(self._home)
         ranks = self._ranks.reporting if self._home == self._own else tuple(self.tracker.pids)

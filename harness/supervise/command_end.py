@@ -17,7 +17,8 @@ _NO_PROGRAM = (126, 127)
 
 
 def not_started(command: Command, result: ScenarioResult) -> str | None:
-    """Why there never was a program, where that is so; a shell gives the same exit codes."""
+    """The reason why there never was a program, where that is so; a shell gives the same exit
+    codes."""
     if result.exit_code not in _NO_PROGRAM:
         return None
     name = command.argv[0]

@@ -29,13 +29,13 @@ _KEPT = 4096
 
 
 class Numbers:
-    """Which processes are ranks: the uppermost ones that were told that they are."""
+    """The processes that are ranks: the uppermost ones that were told that they are."""
 
     def __init__(self) -> None:
         self._asked: dict[tuple[int, str], int | None] = {}
 
     def of(self, processes: Sequence[Process]) -> dict[int, int]:
-        """By rank the process, of these, parents before children."""
+        """The process of each rank, of these, by rank; parents come before children."""
         found: dict[int, int] = {}
         below: set[int] = set()
         for process in processes:
@@ -54,7 +54,7 @@ class Numbers:
 
 
 class Ranks:
-    """What the ranks of a job in `folder` say. In `own` those write that report themselves."""
+    """The reports of a job's ranks in `folder`. In `own` those write that report themselves."""
 
     def __init__(self, folder: Path, own: Path, adapters: Sequence[Adapter]) -> None:
         self._folder = folder
@@ -64,7 +64,7 @@ class Ranks:
         self._readers: dict[int, tuple[Path, BeatReader]] = {}
         self._columns = JobColumns(_MOST)
         self._last: tuple[tuple[int, AnyBeat, bool], ...] | None = None
-        """What was new when they had gone."""
+        """The last beats, read when the ranks had gone."""
 
     @property
     def reporting(self) -> tuple[int, ...]:
@@ -87,7 +87,7 @@ class Ranks:
                 self._voices[rank].begun(pid, name)
 
     def beats(self) -> Iterator[tuple[int, AnyBeat, bool]]:
-        """What is new: (rank, beat, whether the rank itself reports it)."""
+        """The new beats: (rank, beat, True if the rank itself reports it)."""
         if self._last is not None:
             yield from self._last
             self._last = ()
@@ -199,7 +199,7 @@ class _Parts:
         self._offset = 0
 
     def read(self) -> Iterator[tuple[float, bytes]]:
-        """What is new, in pieces, each with the time at which the launcher read it."""
+        """The new output, in pieces, each with the time at which the launcher read it."""
         while True:
             following = self._file(self._part + 1).exists()  # then this one grows no more
             try:

@@ -121,7 +121,7 @@ def write_tree(log: logging.Logger, tree: Tree, prefix: str = "") -> None:
 
 
 def _judgement(judgement: Judgement, snapshot: Snapshot) -> tuple[Any, str]:
-    """What a judgement is as long as it is the same, and the judgement in words."""
+    """The key of a judgement, which stays as long as it is the same, and the judgement in words."""
     if judgement.last_progress == snapshot.t:
         return "progress", "not a hang: beats come"
     if not judgement.allowed:

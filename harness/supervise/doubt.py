@@ -151,7 +151,7 @@ def _elsewhere(chain: Chain) -> bool:
 
 
 def deciding(inspected: Inspected) -> Judged:
-    """What is said of the root, or of the rank that decides for its job."""
+    """The judgement of the root, or of the rank that decides for its job."""
     tree = inspected.tree
     if tree.job is not None and tree.decided_by in tree.by_pid:
         return tree.by_pid[tree.decided_by]
@@ -164,6 +164,6 @@ def is_dead(inspected: Inspected) -> bool:
 
 
 def _kept(judged: Judged) -> dict[str, Any]:
-    """What of a judgement's evidence a cause keeps."""
+    """The part of a judgement's evidence that a cause keeps."""
     left_out = ("rss", "watched_s", "io_bytes", "minor_faults", "fingerprint")
     return {key: value for key, value in judged.evidence.items() if key not in left_out}

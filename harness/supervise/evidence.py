@@ -1,4 +1,4 @@
-"""What is kept of a hang before anything is signalled: stacks, and the state of the whole tree."""
+"""The evidence of a hang, kept before anything is signalled: stacks, and the state of the tree."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from harness.stacks import wait_site
 from harness.text.units import duration
 
 MOST = 4
-"""Of a large tree so many processes' stacks are taken."""
+"""The number of processes of a large tree whose stacks are taken."""
 AT_ONCE = 4
 
 
@@ -33,13 +33,13 @@ class Last(msgspec.Struct, frozen=True):
 @dataclass(frozen=True)
 class Evidence:
     told: dict[str, Any] = field(default_factory=dict)
-    """What a cause says of it."""
+    """The evidence that a cause tells."""
     waits: dict[int, wait_site.WaitSite] = field(default_factory=dict)
-    """By process, what names the cause in its stacks."""
+    """The wait in its stacks that names the cause, by process."""
     each: dict[int, dict[str, Any]] = field(default_factory=dict)
-    """By process, what a cause that lies in it says of its stacks."""
+    """The words of a cause that lies in a process about its stacks, by process."""
     stacks: dict[int, tuple[Capture, ...]] = field(default_factory=dict)
-    """By process, the captures that have any."""
+    """The captures that have any stacks, by process."""
 
 
 def collect(
@@ -92,7 +92,7 @@ def _chosen(snapshot: Snapshot, of: Sequence[int]) -> list[int]:
 
 
 def _place(home: Path, pid: int, pids: Sequence[int], ranks: Mapping[int, int]) -> Path:
-    """Where its stacks go: each rank's by its rank, the worker's into the folder itself."""
+    """The folder for its stacks: each rank's by its rank, the worker's is the folder itself."""
     if pid in ranks:
         return home / f"rank-{ranks[pid]}"
     return home if pid == pids[0] else home / str(pid)
@@ -117,7 +117,7 @@ def _stacks(
 
 
 def _deepest(processes: Sequence[dict[str, Any]], names: Sequence[str]) -> dict[str, Any]:
-    """What the worker waits for; where that is a child, also what the child waits for, and so on.
+    """The wait of the worker; where that is for a child, also the wait of the child, and so on.
 
     The category stays the worker's own. The tool is that of the last that is told of. A fingerprint
     is of all that are: a child that sleeps sleeps alike, whoever waits for it.

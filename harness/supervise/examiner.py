@@ -22,7 +22,7 @@ class Examiner:
         self._source = source
         self._doubts = doubts
         self._closer: tuple[Watchdog, Prover, Inspector] | None = None
-        """What looks closer, and the watchdog for which it does."""
+        """The watchdog, and the prover and the inspector that look closer for it."""
 
     def look(self, snapshot: Snapshot, pid: int) -> Cause | None:
         """Judge the run as it is now. `pid` is the process that was launched."""
@@ -42,7 +42,7 @@ class Examiner:
         return self._in_doubt(prover, inspector, now)
 
     def _in_doubt(self, prover: Prover, inspector: Inspector, now: float) -> Cause | None:
-        """Why it is hung: proven, or doubted for as long as its patience lasts."""
+        """The reason why it is hung: proven, or doubted for as long as its patience lasts."""
         run, tracker = self._run, self._source.tracker
         if self._source.fell_silent():
             return None

@@ -152,7 +152,7 @@ class Calm:
 
 
 def _parents() -> list[tuple[int, int, bool]]:
-    """Of each process its parent, and whether it is a zombie. Linux reads /proc, others ask ps."""
+    """The parent of each process, and True if it is a zombie. Linux reads /proc, others ask ps."""
     if sys.platform != "linux":
         import subprocess
 
@@ -175,7 +175,7 @@ def _parents() -> list[tuple[int, int, bool]]:
 
 
 class Stuck:
-    """Which processes a SIGKILL cannot end: they are in D and use no CPU time. Pure."""
+    """The processes that a SIGKILL cannot end: they are in D and use no CPU time. Pure."""
 
     def __init__(self) -> None:
         self._seen: dict[int, tuple[object, float]] = {}
@@ -236,7 +236,7 @@ class Guard:
         """True if the kernel has said so: that none is left is certain."""
         self._calm = Calm()
         self._beyond: set[int] = set()
-        """What is left, and may not be signalled by us, or does not end by that."""
+        """The processes that are left, and may not be signalled by us, or do not end by that."""
         self._stuck = Stuck()
         self._pause = _SOON_S
         self._before: list[int] = []
@@ -292,7 +292,7 @@ class Guard:
         self._reap(0.0)
 
     def _look(self) -> list[int] | None:
-        """What is left and to end; None once that is nothing for sure."""
+        """The processes that are left and to end; None once there are none for sure."""
         tree = [] if self._childless else below(_parents(), os.getpid())
         left = [pid for pid, ended in tree if not ended and pid not in self._beyond]
         rest = {pid for pid, _ in tree}.difference(left)

@@ -1,4 +1,4 @@
-"""How a run is handled: its budget, the patience with it, and who is told of a doubt."""
+"""The handling of a run: its budget, the patience with it, and the receivers of its doubts."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def _nobody(event: str, name: str, cause: Cause) -> None:
 
 @dataclass(frozen=True)
 class Handling:
-    """How one run is handled."""
+    """The limits of one run, its patience, and the receiver of its doubts."""
 
     budget: float
     """Seconds."""

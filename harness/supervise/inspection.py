@@ -74,7 +74,7 @@ class Prover:
 
 
 class Inspected(msgspec.Struct, frozen=True, kw_only=True):
-    """What one inspection showed."""
+    """The result of one inspection."""
 
     t: float
     """When it began."""

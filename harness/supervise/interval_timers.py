@@ -18,7 +18,7 @@ _OFTEN = 3
 
 
 class IntervalTimers:
-    """Which processes of a tree have armed ITIMER_REAL, as far as they were asked."""
+    """The processes of a tree that have armed ITIMER_REAL, as far as they were asked."""
 
     def __init__(self, ask: Callable[[Sequence[int]], Mapping[int, bool]]) -> None:
         self._ask = ask

@@ -105,7 +105,7 @@ class Job:
 
     @property
     def ranks(self) -> Mapping[int, int]:
-        """By process its rank, of a job that has several."""
+        """The rank of a process, by process, of a job that has several."""
         return self._source.tracker.ranks if self._source.tracker else {}
 
     @property

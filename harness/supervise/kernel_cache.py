@@ -20,7 +20,7 @@ _KERNELS = "mlx"
 
 
 def store() -> Path:
-    """Where kernels are kept between runs: one folder for each kind of processor."""
+    """The folder that keeps kernels between runs: one for each kind of processor."""
     base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
     return Path(base) / "mlx-hang-harness" / "kernels" / platform.current().arch
 

@@ -24,13 +24,13 @@ from harness.supervise import guard, kernel_cache
 from harness.supervise.streams import Ends, Relay, captured
 
 FAULTHANDLER = "faulthandler.txt"
-"""Where a worker's interpreter writes its stacks when SIGUSR1 asks it to."""
+"""The file for the stacks that a worker's interpreter writes when SIGUSR1 asks it to."""
 _MARK = "HARNESS_FOLDER"
 """Variable by which a process is known as ours, whatever became of its parents."""
 _STAND_STILL_S = 1.0
 """So long, at most, what is stopped is waited for: a thread in a disk wait stops after that."""
 SPEC = "spec.json"
-"""Where a worker of this machine finds its WorkerSpec."""
+"""The file with the WorkerSpec of a worker of this machine."""
 
 
 class Launched:

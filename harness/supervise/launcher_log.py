@@ -1,4 +1,4 @@
-"""What a launcher says of the ranks it has started: MLX's own, and Open MPI's."""
+"""The sentences of a launcher about the ranks it has started: MLX's own, and Open MPI's."""
 
 from __future__ import annotations
 
@@ -13,8 +13,9 @@ _FIRST = (
     (re.compile(rb"Process name: \[\S+,(\d+)\]\s+Exit code:\s+(\d+)\s"), 1),
     (re.compile(rf"{_MPI}exiting (im)properly".encode()), 0),
 )
-"""What mpirun says of the first rank that has ended otherwise than it should, and what its number
-is: a signal, a code, or nothing of one that left with code 0 and without a word to MPI."""
+"""The sentences of mpirun about the first rank that has ended otherwise than it should, and the
+meaning of their number: a signal, a code, or nothing for one that left with code 0 and without a
+word to MPI."""
 _LONGEST = 400
 """Bytes of such a sentence, of which a part may come later than the rest."""
 

@@ -16,7 +16,7 @@ from harness.model.beats import BETWEEN
 
 VALIDATES = "validate"
 SHARE = 0.5
-"""Of the time, that may go into reading what is printed; what is printed faster is skipped."""
+"""The share of the time that may go into reading output; output that comes faster is skipped."""
 CREDIT_S = 1.0
 AHEAD = 5
 """So many reports in a row make the count that they belong to the one that is believed."""
@@ -35,9 +35,9 @@ class _Source:
         self.said = 0
         """Steps that it has reported."""
         self.said_then = 0
-        """How many it had when the one that leads last reported one."""
+        """The number of steps it had reported when the leading source last reported one."""
         self.lead_then = 0
-        """How many the one that leads had when this one last reported one."""
+        """The number of steps the leading source had reported when this one last reported one."""
         self.below = 0
         """Steps in a row, rising, that are not above the last one."""
         self.low = 0
@@ -61,7 +61,7 @@ class LogBeats:
         self.total: int | None = None
         """Steps that there are to be, where the log says so."""
         self.every: int | None = None
-        """Of so many steps one is told of, by the last two; None before there are two."""
+        """The number of steps between two reports, by the last two; None before there are two."""
         self.lock = threading.Lock()
         """Held by whoever takes a reading: a command has two outputs."""
         self._recorder = Recorder(folder)
@@ -72,7 +72,7 @@ class LogBeats:
         self._sources: dict[Hashable, _Source] = {}
         self._lead: _Source | None = None
         self._known = Reading()
-        """What is known of the last step."""
+        """The values known for the last step."""
         self._closed = False
 
     def started(self, pid: int, name: str, rank: int = 0) -> None:

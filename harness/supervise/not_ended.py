@@ -35,7 +35,7 @@ def find(pids: Sequence[int]) -> tuple[Finding, ...]:
 
 
 def _looked_at(pids: Sequence[int]) -> tuple[Hold, ...]:
-    """Where they are held; their numbers alone where the look itself takes too long."""
+    """The holds of the processes; only their numbers where the look itself takes too long."""
     unknown = tuple(Hold(pid=pid) for pid in pids)
     return threads.within(_LOOK_S, lambda: platform.current().holds(pids), unknown)
 

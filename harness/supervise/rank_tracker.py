@@ -36,12 +36,13 @@ STOPPED_S = 6.0
 CPU_S = 1.0
 """A rank's use of the CPU is told of so long a while."""
 STOPPED = "stopped"
-"""Where, in the run's folder, is kept what the job was like when a rank was found to be stopped."""
+"""The folder, in the run's, for the state of a job in which a rank was found to be stopped."""
 LOOKED_AT = 8
 """So many ranks' stacks are evidence."""
 LOST = ("rank_died", "rank_left_early", "collective_mismatch")
 ENDURED = {"rank_stopped": "stopped", "rank_cut_off": "waiting"}
-"""What may pass by itself, and the cause's code if it has not when the budget is over."""
+"""Findings that may pass by themselves, and the cause's code if they have not when the budget is
+over."""
 
 
 @dataclass(frozen=True)
@@ -61,7 +62,7 @@ class RankSource(Protocol):
         ...
 
     def remote(self, rank: int) -> Seen | None:
-        """What the host of a rank tells of it; None of one on this machine."""
+        """The report of a rank's host about it; None of one on this machine."""
         ...
 
     def inspect_remote(self) -> None:
@@ -78,7 +79,7 @@ class RankSource(Protocol):
 
 
 class RankLook(NamedTuple):
-    """What the states of the ranks decide at one look."""
+    """The decision of the ranks' states at one look."""
 
     decided: bool
     """False where they say nothing, so that an overdue job is inspected."""
@@ -94,9 +95,9 @@ class RankTracker:
         self._source = source
         self._least = least
         self.pids: dict[int, int] = {}
-        """By rank, its process."""
+        """The process of each rank, by rank."""
         self.ended: dict[int, float] = {}
-        """By rank, when it was first missed."""
+        """The time at which a rank was first missed, by rank."""
         self.used: dict[int, Used] = {}
         self.in_state: dict[int, tuple[str, float]] = {}
         self.verdict: JobVerdict | None = None
@@ -108,13 +109,14 @@ class RankTracker:
         """Ranks whose stop was reported and is not over."""
         self._saving: threading.Thread | None = None
         self._saved: dict[int, WaitSite] | None = None
-        """By process, what the ranks of a stopped job waited for; None: not known yet."""
+        """The waits of the ranks of a stopped job, by process; None: not known yet."""
         self._reported_saved = False
         self._reported_left: set[int] = set()
 
     def at_rest(self, launcher: Process, ranks: Sequence[Process]) -> Process:
-        """What starts the ranks, as the watchdog is to see it: it spins while it waits for them,
-        which is no progress. While one of them is stopped, time does not count for the job."""
+        """The launcher of the ranks, as the watchdog is to see it. It spins while it waits for
+        them, which is no progress. While one of them is stopped, time does not count for the
+        job."""
         held = {self.pids[rank] for rank, (state, _) in self.in_state.items() if state == "T"}
         mine = set(self.pids.values())
         stopped = any(
@@ -171,7 +173,7 @@ class RankTracker:
         return RankLook(decided=False)
 
     def local(self) -> dict[int, int]:
-        """By rank its process, of the ranks on this machine that have not ended."""
+        """The process of each rank on this machine that has not ended, by rank."""
         return {
             rank: pid
             for rank, pid in self.pids.items()
@@ -191,7 +193,7 @@ class RankTracker:
         return self._because(verdict) if verdict.code in LOST else None
 
     def _may_have_ended_well(self, states: Sequence[RankState], verdict: JobVerdict) -> bool:
-        """Of a command's rank, what it printed last may still be on its way."""
+        """True if the last output of a command's rank may still be on its way."""
         early = verdict.code == "rank_left_early"
         return early and any(s.rank in verdict.culprits and not s.says_end for s in states)
 
@@ -215,7 +217,8 @@ class RankTracker:
             self._save()
 
     def _save(self) -> None:
-        """What a stopped job is like, while it is: nobody can look when it has been continued."""
+        """Save the state of a stopped job while it is stopped: nobody can look once it is
+        continued."""
         run, snapshot, last = self._run, self._run.snapshot, self._run.last
         assert snapshot is not None
         home, pids, ranks = run.folder / STOPPED, self.suspects(), self.ranks
@@ -254,7 +257,8 @@ class RankTracker:
                 self._run.notes.append(f"{stop.told}, and is continued")
 
     def _report_left(self, states: Sequence[RankState], verdict: JobVerdict, now: float) -> None:
-        """Who of a command's ranks has ended well while others run: that may be as it should."""
+        """Report the ranks of a command that have ended well while others run: that may be as it
+        should."""
         left = [
             state
             for state in states
@@ -287,7 +291,7 @@ class RankTracker:
 
     @property
     def ranks(self) -> Mapping[int, int]:
-        """By process its rank."""
+        """The rank of a process, by process."""
         return {pid: rank for rank, pid in self.pids.items()} if self.several else {}
 
     def suspects(self) -> Sequence[int]:
@@ -316,7 +320,7 @@ class RankTracker:
         )
 
     def _blamed(self, verdict: JobVerdict) -> dict[str, Any]:
-        """What the stacks say of the rank that is to blame, or else of the first that has any."""
+        """The evidence from the stacks of the rank to blame, or else of the first that has any."""
         ranks = self.ranks
         first = [self.pids[rank] for rank in verdict.culprits if rank in self.pids]
         each = self._run.evidence.each
@@ -369,7 +373,7 @@ class RankTracker:
 
 
 def below(processes: Sequence[Process], roots: Iterable[int]) -> list[Process]:
-    """Of `processes`, parents before children, those that are `roots` or descend from one."""
+    """The part of `processes`, parents before children, that is in `roots` or descends from one."""
     members = set(roots)
     for process in processes:
         if process.ppid in members:

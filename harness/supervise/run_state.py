@@ -54,7 +54,7 @@ class RunState:
         """True once its user has typed Ctrl-C, which the terminal hands to a command."""
         self.end_reason: EndReason | None = None
         self.cause: Cause | None = None
-        """Why it is hung, as long as it is."""
+        """The reason why it is hung, as long as it is."""
         self.detected_at: float | None = None
         self.proof: Observation | None = None
         """The observation that proves the cause, from before the stacks were taken."""

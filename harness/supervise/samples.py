@@ -16,7 +16,7 @@ class Samples:
 
     def __init__(self, file: Path) -> None:
         self.rss_peak = 0
-        """Of all looks, those without a sample too."""
+        """The peak of all looks, those without a sample too."""
         self.last: Sample | None = None
         self._file = file.open("ab", buffering=0)
         self._next = 0.0

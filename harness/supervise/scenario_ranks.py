@@ -117,7 +117,8 @@ class ScenarioRanks:
                     self.tracker.pids[rank] = self._hosts.number(rank, beat.pid)
 
     def position(self) -> Position | None:
-        """Of the rank that is furthest behind; its time is that of the last move of any."""
+        """The position of the rank that is furthest behind; its time is that of the last move of
+        any."""
         known = [p for folder in self._folders if (p := read_position(folder)) is not None]
         if not known:
             return None

@@ -40,4 +40,5 @@ NEXT = {
     Stage.ENDING: _GOES_ON,
     Stage.FINISHED: frozenset[Stage](),
 }
-"""By stage, those that may follow. A run that is ended may be told so again, with less grace."""
+"""The stages that may follow, by stage. A run that is ended may be told so again, with less
+grace."""

@@ -89,7 +89,7 @@ class Output:
     sink: int | None = None
     """The descriptor on which a person sees it, if it is shown."""
     shown: Callable[[bytes], None] | None = None
-    """Who is told what has been shown, before anybody else."""
+    """The listener for shown output. It is told before anybody else."""
 
 
 @dataclass(frozen=True)

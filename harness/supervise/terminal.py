@@ -78,18 +78,18 @@ def _raw(mode: list[Any], shared: bool) -> list[Any]:
 
 
 class Typed(Enum):
-    """What the user wants, by what was typed."""
+    """The wish of the user, by what was typed."""
 
     NOTHING = "nothing"
     INTERRUPT = "interrupt"
-    """Of the command, which has been told."""
+    """An interrupt for the command, which has been told."""
     INSIST = "insist"
     SUSPEND = "suspend"
 
 
 class Terminal:
     def __init__(self, stdout: int = 1) -> None:
-        """What the command writes to its stdout is shown on the descriptor `stdout`."""
+        """Take the descriptor `stdout` as the place to show the command's own stdout."""
         self._sinks = (stdout, 2)
         self.prompts = os.isatty(0)
         """True if there is a person who can answer."""
@@ -136,7 +136,7 @@ class Terminal:
         return Ends(stdin, theirs[0], theirs[1], tuple(outputs), held)
 
     def _heard(self, sink: int) -> Callable[[bytes], None] | None:
-        """Who listens to what is shown on `sink`, if our own lines are shown there too."""
+        """The listener for what is shown on `sink`, if our own lines are shown there too."""
         together = sink == 2 or all(self._shows) or _is_one(*self._sinks)
         return self._shown if together else None
 

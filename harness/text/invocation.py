@@ -9,7 +9,7 @@ from pathlib import Path
 SCRIPTS = ("harness", "mlx-harness")
 """The console scripts."""
 MODULES = ("harness", "mlx_harness")
-"""What `python -m` starts."""
+"""The modules that `python -m` starts."""
 
 
 def words() -> tuple[str, ...]:

@@ -272,7 +272,7 @@ def test_so_it_does_for_a_child():
 def test_what_cannot_be_read_is_not_called_dead_for_sure():
     found = judge(1, seen(process(1, thread(1, syscall=None, wchan="futex_do_wait"))))
     assert (found.answer, found.sure) == (Answer.STALLED, False)
-    assert "whether it has a timeout may not be read" in found.summary
+    assert "may have a timeout, which cannot be read" in found.summary
 
 
 @pytest.mark.parametrize(

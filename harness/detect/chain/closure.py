@@ -162,7 +162,8 @@ def _in_futex(thread: Thread) -> bool:
 def _of_futex(
     node: Node, name: str, thread: Thread, futex: Futex | None, own: tuple[Node, ...], world: World
 ) -> tuple[Node, ...] | Reason | None:
-    """Who could wake a wait in a futex whose kind is known; None where it is as any other."""
+    """The threads that could wake a wait in a futex whose kind is known; None where it is as any
+    other."""
     who = f"thread {thread.tid} ({thread.name})"
     if futex is None or len(thread.args) < 6:
         return None
@@ -207,7 +208,8 @@ def _of_files(
     links: tuple[Link, ...],
     world: World,
 ) -> tuple[Node, ...] | Reason:
-    """Who could wake a wait for files: all that hold the other ends, where these are closed."""
+    """The threads that could wake a wait for files: all that hold the other ends, where these are
+    closed."""
     code = "poll" if name in _TIMEOUT_ARGUMENT or name in _TIMEOUT_ADDRESS else "io"
     text = f"{who} is blocked in {name}"
     if _has_timeout(name, thread):

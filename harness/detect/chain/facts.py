@@ -56,13 +56,13 @@ class Facts:
         return {}
 
     def motion(self, pid: int) -> Motion:
-        """How a process moved between the looks."""
+        """The motion of a process between the looks."""
         if pid not in self._motions:
             self._motions[pid] = motion(self.observed.windows, pid)
         return self._motions[pid]
 
     def pace(self, node: Node) -> Pace | None:
-        """How a thread moved between the looks."""
+        """The motion of a thread between the looks."""
         return self.motion(node.pid).threads.get(node.tid)
 
     def thread(self, node: Node) -> Thread | None:
@@ -93,7 +93,7 @@ class Facts:
         return tuple(p.pid for p in self.processes.values() if p.ppid == pid)
 
     def link(self, node: Node) -> tuple[Link, ...]:
-        """What lies behind the files that a thread waits for."""
+        """The things behind the files that a thread waits for."""
         return self.observed.links.get(node.tid, ())
 
     def futex(self, node: Node) -> Futex | None:
@@ -115,7 +115,7 @@ class Facts:
         )
 
     def site(self, node: Node) -> WaitSite | None:
-        """What the stack of a thread says that it does."""
+        """The activity that the stack of a thread shows."""
         stack = self.stack(node)
         if stack is None:
             return None

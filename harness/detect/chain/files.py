@@ -71,7 +71,7 @@ def _one(node: Node, thread: Thread, call: str, link: Link, facts: Facts) -> Wai
 
 def _terminal(link: Link) -> Wait:
     if link.person:
-        return _only(End(kind=Ends.PERSON, detail="waits for what a person types"), "terminal")
+        return _only(End(kind=Ends.PERSON, detail="waits for a person to type"), "terminal")
     return _only(End(kind=Ends.OUTSIDE, detail=f"waits for {link.told}"), "terminal")
 
 

@@ -1,4 +1,4 @@
-"""What a chain of waits is made of: threads, the waits between them, and the ends."""
+"""The parts of a chain of waits: threads, the waits between them, and the ends."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ class Node(NamedTuple):
 
 
 class Ends(str, Enum):
-    """How a chain ends: the state of the thread, process or thing that the others wait for."""
+    """The end of a chain: the state of the thread, process or thing that the others wait for."""
 
     WORKS = "works"
     GPU_WORKS = "gpu_works"
@@ -73,7 +73,7 @@ BEST_FIRST = (
     Ends.CYCLE,
     Ends.IDLE,
 )
-"""Of several ends of one chain, the first of these decides: what may still go on, does."""
+"""The order in which the ends of one chain decide: a thing that may still go on comes first."""
 
 
 class End(msgspec.Struct, frozen=True, kw_only=True):
@@ -89,7 +89,7 @@ class End(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Wait(msgspec.Struct, frozen=True, kw_only=True):
-    """What one thread waits for."""
+    """The wait of one thread."""
 
     code: str
     """`mutex`, `join`, `child`, `pipe`, `gil`, `futex`, `sleep`, ...; `run` of one that runs."""
@@ -100,7 +100,7 @@ class Wait(msgspec.Struct, frozen=True, kw_only=True):
     known: bool = True
     """False where `on` is a guess: threads that may have something to do with it."""
     ends: tuple[End, ...] = ()
-    """What it waits for that is no thread of the tree, and what it does itself."""
+    """The things it waits for that are no thread of the tree, and its own activity."""
 
 
 class ChainLink(msgspec.Struct, frozen=True, kw_only=True):
@@ -122,7 +122,7 @@ class Chain(msgspec.Struct, frozen=True, kw_only=True):
     end: End
     all_ends: tuple[End, ...] = ()
     followed: str = ""
-    """Which thread was followed, and why."""
+    """The thread that was followed, and the reason."""
     on: tuple[int, ...] = ()
     """The other processes that were reached."""
 

@@ -1,4 +1,4 @@
-"""What one thread waits for, and who works for it: one edge of the chain.
+"""The wait of one thread, and the threads that work for it: one edge of the chain.
 
 The table of docs/internals/wait-chains.md, row by row. The kernel's words come first (state, system
 call, kernel function), for they are certain. Stacks add what the kernel does not know: whose turn a
@@ -208,7 +208,7 @@ def _blocked(node: Node, thread: Thread, facts: Facts) -> Wait:
     if wait is not None:
         return wait
     if thread.syscall is None and call:
-        detail = "waits for a file, pipe or socket, and for which one may not be read"
+        detail = "waits for a file, pipe or socket (which one cannot be read)"
         return _only(End(kind=Ends.OUTSIDE, detail=detail, sure=False), "file")
     if not call and category is Category.SLEEP:
         return _sleep(thread, facts)
@@ -306,11 +306,11 @@ def _without_owner(node: Node, thread: Thread, call: str, facts: Facts) -> Wait:
     """A futex of which nobody is the owner. Others may wake it where it may be shared."""
     wait, futex = _ownerless(node, facts), facts.futex(node)
     if thread.syscall is None:
-        told = "and whether it has a timeout may not be read"
+        told = "and may have a timeout, which cannot be read"
     elif _says_private(call, thread.args) or (futex is not None and _is_own(futex)):
         return wait
     else:
-        told = "and other processes may share what it waits in"
+        told = "and other processes may share the futex"
     end = End(kind=Ends.UNKNOWN, detail=told, sure=False)
     return Wait(
         code=wait.code,

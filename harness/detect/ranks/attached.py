@@ -42,8 +42,8 @@ class Job(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def ranks_of(seen: Observation) -> dict[int, int | None]:
-    """By rank, in order, its process, or None of one that is gone; empty where there are not
-    several, or none is left.
+    """The process of each rank, by rank in order; None of one that is gone. Empty where there are
+    not several, or none is left.
 
     A gap in the numbers is a rank that is gone, unless it may be on another machine.
     """
@@ -115,7 +115,8 @@ def _culprits(
 
 
 def _site(one: Judged, seen: Observation) -> WaitSite | None:
-    """What its stacks say; that it waits for another rank its sockets may say as well."""
+    """The wait that its stacks show. Its sockets may show as well that it waits for another
+    rank."""
     captures = seen.stacks.get(one.pid, ())
     found = wait_site.explain(captures[-1]) if captures else None
     site = found.overall if found else None
@@ -184,7 +185,7 @@ def _goes_on(told: Sequence[RankResult], deciding: Judged, seen: Observation) ->
 def _stands(
     told: Sequence[RankResult], odd: Sequence[int], whole: Mapping[int, Judged], seen: Observation
 ) -> list[str]:
-    """Why it does not go on."""
+    """The reasons why it does not go on."""
     culprits = [one for one in told if one.culprit]
     if not culprits:
         first = whole[odd[0]] if odd else next(iter(whole.values()))
@@ -208,7 +209,7 @@ def _stands(
 
 
 def _others(told: Sequence[RankResult], whom: str) -> list[str]:
-    """What those do that are not to blame, and for `whom` they wait."""
+    """The activity of those that are not to blame. `whom` names the ranks for which they wait."""
 
     def of(state: Standing) -> list[int]:
         return [one.rank for one in told if one.state is state and not one.culprit]

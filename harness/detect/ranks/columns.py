@@ -1,4 +1,4 @@
-"""What the ranks of a job have told of themselves, small enough for a thousand of them.
+"""The reports of a job's ranks about themselves, small enough for a thousand of them.
 
 A training issues the same collectives in almost every step. So a step's collectives are kept as one
 number, the index of their pattern in a table that all ranks share: 12 bytes a step, however many
@@ -77,7 +77,7 @@ class RankColumns:
         self.steps: array[int] = array("q")
         """Steps that issued a collective and are left behind, rising."""
         self.patterns: array[int] = array("I")
-        """What each of them issued."""
+        """The pattern that each of these steps issued."""
         self.open_step: int | None = None
         """The last step that issued one; it may issue more."""
         self.open: list[int] = []
@@ -90,7 +90,7 @@ class RankColumns:
         self.done: int | None = None
         """The last step that returned."""
         self.returned = 0
-        """How many steps did."""
+        """The number of steps that returned."""
         self.built: int | None = None
         """The last step whose graph stood."""
         self.compiles = False
@@ -146,7 +146,7 @@ class RankColumns:
         return before if self.done is None else max(before, self.done)
 
     def issued_in(self, step: int) -> Pattern:
-        """What `step` has issued so far."""
+        """The collectives that `step` has issued so far."""
         if step == self.open_step:
             return tuple(self.open)
         at = bisect_left(self.steps, step)
@@ -155,7 +155,7 @@ class RankColumns:
         return self.tables.patterns[self.patterns[at]]
 
     def before(self, step: int) -> int:
-        """How many collectives the steps before `step` issued."""
+        """The number of collectives that the steps before `step` issued."""
         if self.open_step is None:
             return 0
         lengths = [len(pattern) for pattern in self.tables.patterns]

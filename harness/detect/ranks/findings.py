@@ -15,7 +15,7 @@ MANY = 64
 
 
 def findings(case: Case, summary: str) -> tuple[Finding, ...]:
-    """Why the job does not go on first, if so."""
+    """The findings of a job; the reason why it does not go on comes first, if there is one."""
     return (*_why(case, summary), *_differ(case), *_uneven(case, summary), *_slow(case))
 
 

@@ -19,14 +19,14 @@ _PEERS = (Category.COLLECTIVE, Category.STREAM_EVALUATION, Category.IO, Category
 
 @dataclass(frozen=True, kw_only=True)
 class Problem:
-    """Why a job does not go on."""
+    """The reason why a job does not go on."""
 
     code: str
-    """Of the finding."""
+    """The code of the finding."""
     culprits: tuple[int, ...]
     """Empty where nobody can be named."""
     told: str = ""
-    """What is wrong, where that is more than what befell the culprits or where they are."""
+    """The fault in words, where that is more than the fate or the place of the culprits."""
     ended: bool = False
     """True if the culprits are gone: then that is said first."""
     evidence: dict[str, Any] = field(default_factory=dict)
@@ -38,7 +38,7 @@ class Case:
     now: float
     hung: bool
     met: dict[int, Fate]
-    """What happened to whom."""
+    """The fate of each rank to which something happened, by rank."""
     mismatch: Mismatch | None
     slow: tuple[Slow, ...]
     problem: Problem | None
@@ -47,7 +47,7 @@ class Case:
     uneven: tuple[Fate, ...]
     """Ranks that had done fewer steps than others when all were over, and well."""
     skipped: str | None
-    """Why this cannot run here, as a rank says."""
+    """The reason why this cannot run here, as a rank says."""
     late: tuple[int, ...]
     """The ranks that the others wait for, by how far they are; empty where all are even."""
 

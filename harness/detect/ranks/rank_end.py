@@ -1,4 +1,4 @@
-"""What became of each rank, and which of them came to grief first.
+"""The fate of each rank, and the ranks that came to grief first.
 
 One rank's end is the end of all: those that had a connection to it raise, abort, or are ended by
 the launcher, and which of these differs from run to run. So an end that a lost peer explains is
@@ -30,14 +30,14 @@ _LOST = re.compile(
     r"|\[(ring|jaccl|ibv)\] (Recv|Send|Receiving|Sending)\b.* failed"
     r"|\[ring\] Too many send/recv errors"
 )
-"""What MLX's backends raise when a peer is gone. Else they tell of a rank's own fault, and
-a file or a server of the training's own may be called anything."""
+"""The errors that MLX's backends raise when a peer is gone. Other errors tell of a rank's own
+fault. A file or a server of the training's own may be called anything."""
 _CRASHES = ("SIGSEGV", "SIGBUS", "SIGILL", "SIGFPE", "SIGSYS", "SIGTRAP")
 _ENDED_BY_LAUNCHER = ("SIGTERM", "SIGINT", "SIGHUP", "SIGPIPE")
 
 
 class Kind(IntEnum):
-    """What can befall a rank; of two at the same moment the smaller one is the cause."""
+    """The things that can befall a rank; of two at the same moment the smaller one is the cause."""
 
     KILLED = 0
     CRASHED = 1
@@ -98,12 +98,12 @@ class Fate:
     t: float
     """When, at the earliest; infinite when it is not known to have happened at all."""
     did: str
-    """What follows "rank 2 ": a clause with its verb."""
+    """The words that follow "rank 2 ": a clause with its verb."""
     at: str = ""
-    """Where it was, and what follows then; either may be empty."""
+    """The place where it was, and the words that follow then; either may be empty."""
     more: str = ""
     exit_code: int | None = None
-    """Of one that has exited by itself, and badly."""
+    """The exit code of a rank that has exited by itself, and badly."""
 
     @property
     def told(self) -> str:
@@ -124,7 +124,7 @@ class Fate:
 
 
 def fates(ranks: Sequence[RankState], now: float, hung: bool) -> dict[int, Fate]:
-    """By rank, of those to which something happened."""
+    """The fates by rank, of those to which something happened."""
     met = _met(ranks, hung)
     if met and all(fate.kind.follows for fate in met.values()):
         met = _met(ranks, left=True)

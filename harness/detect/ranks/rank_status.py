@@ -1,4 +1,4 @@
-"""What each rank is doing, seen among the others."""
+"""The activity of each rank, seen among the others."""
 
 from __future__ import annotations
 

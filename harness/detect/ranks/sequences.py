@@ -1,4 +1,4 @@
-"""Where the ranks first issued different collectives.
+"""The first place where the ranks issued different collectives.
 
 They run when the graph is evaluated, in the order in which they were issued, and the backend pairs
 them by that order alone. So a rank that leaves one out does not stop there: it goes on with wrong
@@ -37,9 +37,9 @@ class Mismatch:
     odd: tuple[int, ...]
     """The ranks in the minority; where there is none, all that differ."""
     usual: tuple[Signature, ...]
-    """What the others issued in that step."""
+    """The collectives that the others issued in that step."""
     found: tuple[Signature, ...]
-    """What the first of the odd ones issued."""
+    """The collectives that the first of the odd ones issued."""
     told: str
 
     def evidence(self) -> dict[str, Any]:
@@ -75,7 +75,7 @@ def first_mismatch(ranks: Sequence[RankState], settled: Collection[int]) -> Mism
 
 
 class _View:
-    """What one rank has issued in a step."""
+    """The collectives that one rank has issued in a step."""
 
     def __init__(self, state: RankState, step: int, settled: bool) -> None:
         columns = state.columns
@@ -108,7 +108,7 @@ def _divides(one: RankColumns, other: RankColumns) -> int | None:
 
 
 def _agreeing(one: array[int], other: array[int], common: int) -> int:
-    """How many of the first `common` entries are the same in both, up to the first difference."""
+    """The number of leading entries, of the first `common`, that are the same in both."""
     if one[:common] == other[:common]:
         return common
     low, high = 0, common
@@ -176,7 +176,8 @@ def _kinds(views: Sequence[_View]) -> dict[_View, int]:
 
 
 def _habit(views: Sequence[_View], pattern: Pattern) -> int:
-    """How many steps of all ranks issued just that, or began so where this one was broken off."""
+    """The number of steps of all ranks that issued just that, or began so where this one was broken
+    off."""
     tables = views[0].columns.tables
     if any(view.complete for view in views if view.pattern == pattern):
         index = tables.known(pattern)

@@ -1,4 +1,4 @@
-"""What is known of one rank at one moment."""
+"""The state of one rank at one moment, as far as it is known."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class RankState:
 
     rank: int
     columns: RankColumns = field(default_factory=RankColumns)
-    """Of the job's `JobColumns`: only ranks that share their tables can be compared."""
+    """A part of the job's `JobColumns`: only ranks that share their tables can be compared."""
     host: str | None = None
     started: bool = True
     """True if its process was ever seen, or its first beat."""
@@ -48,7 +48,7 @@ class RankState:
     error: str | None = None
     """The exception that its output shows, where no beat says so."""
     wait: WaitSite | None = None
-    """What its stacks say, if any were taken."""
+    """The wait that its stacks show, if any were taken."""
     cpu: float | None = None
     """Cores used lately: 1.0 is one of them."""
     cut_off_since: float | None = None
@@ -70,7 +70,7 @@ class RankState:
 
     @property
     def place(self) -> Position | None:
-        """Where it is, or was last; by its beats where its slot cannot be read."""
+        """The place where it is, or was last; by its beats where its slot cannot be read."""
         if self.position is not None:
             return self.position
         columns = self.columns
@@ -80,7 +80,8 @@ class RankState:
 
     @property
     def steps(self) -> int:
-        """How many steps returned; of an outside command as its log counts, from 0 or from 1."""
+        """The number of steps that returned; of an outside command as its log counts, from 0 or
+        from 1."""
         columns = self.columns
         if self.says_end or columns.done is None:
             return columns.returned

@@ -36,7 +36,7 @@ class Stops:
     def __init__(self) -> None:
         self.over: list[Stop] = []
         self._open: dict[int, tuple[float, int | None]] = {}
-        """By rank that is stopped, since when and in which step."""
+        """The time and the step in which a stopped rank was stopped, by rank."""
 
     def look(self, states: Iterable[RankState], now: float) -> Sequence[Stop]:
         """The stops that are over since the look before."""

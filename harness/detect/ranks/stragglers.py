@@ -1,4 +1,4 @@
-"""Who is slow in a job that moves.
+"""The slow ranks of a job that moves.
 
 In a synchronous job all ranks take the same time for a step: those that are early wait in its
 evaluation. So the slow one is told by its other phases, which are long while the others evaluate
@@ -18,27 +18,27 @@ from harness.text.units import duration
 STEPS = 5
 """Steps that all ranks have done, at least."""
 SHARE = 0.2
-"""Of the others' step that a rank is longer on its own than the others are, at least."""
+"""The least share of the others' step by which a slow rank is longer on its own than they are."""
 LEAST_S = 0.005
 RATIO = 1.5
 OFTEN = 0.8
 """Share of the steps in which it must be so."""
 WAITED = 0.3
-"""Of what it is longer, the share that the others must be seen to wait."""
+"""The share of that excess that the others must be seen to wait."""
 
 
 @dataclass(frozen=True)
 class Slow:
     rank: int
     phase: str
-    """Where most of the difference is."""
+    """The phase with most of the difference."""
     own_s: float
     others_s: float
     """Median seconds a step outside the evaluation, and the median of the others'."""
     phase_s: float
     phase_others_s: float
     step_s: float
-    """Of the job."""
+    """Seconds of a step of the job."""
     steps: int
     of: int
     """In so many of so many steps."""

@@ -58,7 +58,7 @@ def _fault(case: Case, problem: Problem) -> list[str]:
 
 
 def befell(case: Case, ranks: Iterable[int]) -> list[str]:
-    """What happened to each of `ranks`; those with the same story share a clause."""
+    """The fate of each of `ranks`; those with the same story share a clause."""
     alike: dict[tuple[str, str], list[Fate]] = {}
     for rank in sorted(ranks):
         fate = case.met[rank]
@@ -77,7 +77,7 @@ def _who(case: Case, ranks: Sequence[int]) -> str:
 
 
 def _stay(case: Case, ranks: Sequence[int]) -> list[str]:
-    """Where the ranks are for which the others wait, and what they do there."""
+    """The place of the ranks for which the others wait, and their activity there."""
     if not ranks:
         return ["no rank is behind the others and none has ended, but nothing moves"]
     alike: dict[tuple[bool, str, str], list[RankState]] = {}
@@ -103,7 +103,7 @@ def _stay(case: Case, ranks: Sequence[int]) -> list[str]:
 
 
 def _since(state: RankState) -> str:
-    """What it did last, of a rank of which no place within a step is known."""
+    """The last activity of a rank of which no place within a step is known."""
     place = state.place
     return f"reported step {place.step}" if place and place.phase == BETWEEN else ""
 
@@ -133,7 +133,7 @@ def _missing(case: Case, problem: Problem) -> tuple[str, str, int] | None:
 
 
 def _waiting(case: Case, named_before: bool) -> str:
-    """Who waits, in what, and for how long at least."""
+    """The ranks that wait, the place where they do, and the least time that they have waited."""
     states = case.waiting
     if not states:
         return ""
@@ -156,7 +156,7 @@ def _waiting(case: Case, named_before: bool) -> str:
 
 
 def _consequences(case: Case) -> list[str]:
-    """What became of the others, because of that, or besides."""
+    """The fate of the others, because of that, or besides."""
     groups: dict[tuple[bool, Kind], list[int]] = {}
     among = case.problem.evidence.get("among", ()) if case.problem else ()
     for rank, fate in sorted(case.met.items()):

@@ -15,10 +15,10 @@ from harness.model import Finding, RankResult, Severity
 
 @dataclass(frozen=True)
 class JobVerdict:
-    """What is wrong with a job, and because of whom."""
+    """The fault of a job, and the ranks that cause it."""
 
     code: str | None
-    """Of the first finding; None when nothing is wrong."""
+    """The code of the first finding; None when nothing is wrong."""
     culprits: tuple[int, ...]
     """The slow ones where nothing worse is wrong; empty also where nobody can be named."""
     summary: str
@@ -29,7 +29,7 @@ class JobVerdict:
     gone: tuple[int, ...] = ()
     """The ranks that are no more though the others need them: nothing brings those back."""
     skipped: str | None = None
-    """Why this cannot run here, if a rank says so and nothing else is wrong."""
+    """The reason why this cannot run here, if a rank says so and nothing else is wrong."""
 
     @property
     def failed(self) -> bool:

@@ -17,7 +17,8 @@ from .writer import Writer, home, note, open_writer, reason
 
 NEEDED = ("model", "args", "loss", "iterate_batches", "training_callback")
 _writers: dict[str, Optional[Writer]] = {}
-"""By folder. A second training in the same process goes on where the first one ended."""
+"""The writer of each folder. A second training in the same process goes on where the first one
+ended."""
 
 
 def wrap(module: Any, folder: str) -> None:

@@ -21,7 +21,8 @@ _SEIZE, _INTERRUPT, _DETACH, _SYSCALL = 0x4206, 0x4207, 17, 24
 _GETREGSET, _SETREGSET, _GENERAL = 0x4204, 0x4205, 1
 _TELL_CALLS, _IN_CALL, _STOPPED, _WALL = 1, 0x85, 0x8005, 0x40000000
 _RESTARTS = frozenset((1 << 64) - number for number in (512, 513, 514))
-"""What a call returns that the kernel makes anew: ERESTARTSYS, ERESTARTNOINTR, ERESTARTNOHAND."""
+"""Return values of a call that the kernel makes anew: ERESTARTSYS, ERESTARTNOINTR,
+ERESTARTNOHAND."""
 _BELOW, _SIZE = 128 + 64, 32
 """The answer, two struct timeval, goes below the red zone of the thread's stack."""
 _STOPS_S, _ALL_S = 0.5, 2.0

@@ -60,7 +60,7 @@ def world(pid: int, guard: int | None = None) -> World:
 
 
 def more(process: Process) -> More | None:
-    """What else a deep look reads of a process."""
+    """The further facts that a deep look reads of a process."""
     stat = reading.stat(f"/proc/{process.pid}/stat")
     if stat is None:
         return None

@@ -1,4 +1,4 @@
-"""What lies behind the files that a thread waits for, and who holds the other ends. Linux only.
+"""The files that a thread waits for, and the processes that hold the other ends. Linux only.
 
 Reads /proc, and asks the kernel which socket is connected to which. What cannot be read is left
 out, and said to be: a link is then not `complete`.
@@ -20,7 +20,7 @@ from harness.observe.linux.waited_files import Waited, waited
 
 _LONGEST_PATH, _AT_FDCWD = 4096, 0xFFFFFF9C
 _OPENS = {"open": 0, "creat": 0, "openat": 1, "openat2": 1}
-"""Which argument is the address of the path."""
+"""The index of the argument that is the address of the path."""
 _ACCESS = 0o3
 _FIFO_WAITS, _FUSE_WAITS = ("wait_for_partner", "fifo_open"), "request_wait_answer"
 _FAULT = -1
@@ -34,7 +34,7 @@ _ANONYMOUS: dict[str, tuple[LinkKind, str]] = {
 
 
 class Ends:
-    """Who holds which file, among the processes that may be looked into, as of first asked."""
+    """The holders of each file, among the processes that may be looked into, as of first asked."""
 
     def __init__(self) -> None:
         self.table = FileTable()
@@ -55,7 +55,7 @@ class Ends:
         return tuple(found)
 
     def link(self, pid: int, file: int, reads: bool | None) -> Link | None:
-        """What lies behind an open file of `pid`; None when it is not open any more.
+        """The thing behind an open file of `pid`; None when it is not open any more.
 
         `reads`: whether the process waits to read it, or else to write to it; None for either.
         """
@@ -170,7 +170,7 @@ class Ends:
 
 
 def waited_for(process: Process, thread: Thread, arch: str, ends: Ends) -> tuple[Link, ...]:
-    """What lies behind the files that `thread` waits for; empty when it waits for none."""
+    """The things behind the files that `thread` waits for; empty when it waits for none."""
     if thread.state not in "SD" or thread.syscall is None:
         return ()
     pid = process.pid

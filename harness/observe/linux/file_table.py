@@ -1,4 +1,4 @@
-"""Which process has which file open, among all that may be looked into. Linux only."""
+"""The table of open files of all processes that may be looked into. Linux only."""
 
 from __future__ import annotations
 

@@ -31,7 +31,7 @@ def devices(pid: int) -> tuple[str, ...]:
 
 
 def open_files(pid: int) -> dict[str, int]:
-    """How many files a process has open, by kind; empty when that cannot be read."""
+    """The number of files that a process has open, by kind; empty when that cannot be read."""
     counts: dict[str, int] = {}
     folder = f"/proc/{pid}/fd"
     try:

@@ -30,7 +30,7 @@ def under_oom(pid: int) -> bool | None:
 
 
 def memory_events(pid: int) -> dict[str, dict[str, int]]:
-    """How often each group around a process has met its limits since it was made, by its folder.
+    """The counts of limits met by each group around a process since it was made, by folder.
 
     Such as `max`, `oom` and `oom_kill`. Two of these tell what has happened in between. Of the
     second version of control groups only.
@@ -45,7 +45,7 @@ class Groups:
         self._root = root
         self._places = _mounted(root)
         self._known: dict[bytes, bool | None] = {}
-        """By the list of its groups, whether a process is frozen."""
+        """The answer for processes with this list of groups, True if frozen, by the list."""
 
     def frozen(self, pid: int) -> bool | None:
         text = self._groups(pid)
@@ -118,7 +118,7 @@ def _stops(folder: str) -> bool:
 
 @functools.cache
 def _mounted(root: str) -> dict[str, tuple[str, str]]:
-    """By controller, empty for the second version, the part that is shown, and where."""
+    """The part that is shown and its place, by controller; the second version's key is empty."""
     found = {}
     for one in mounts.parse(reading.read(f"{root}/proc/self/mountinfo")):
         if one.type == "cgroup2":

@@ -41,7 +41,7 @@ class Mapping(NamedTuple):
 
 
 def mappings(pid: int) -> list[Mapping]:
-    """By address; empty when they cannot be read."""
+    """The mappings by address; empty when they cannot be read."""
     return list(parse(reading.read(f"/proc/{pid}/maps")))
 
 

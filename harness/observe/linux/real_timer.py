@@ -1,4 +1,4 @@
-"""Whether the interval timer ITIMER_REAL of a process is armed, which /proc does not show."""
+"""The state of a process's interval timer ITIMER_REAL, which /proc does not show."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def armed(pid: int) -> bool | None:
 
 
 def timers(pids: Sequence[int]) -> dict[int, bool]:
-    """By process whether ITIMER_REAL is armed in it, as far as that can be found out."""
+    """The state of ITIMER_REAL by process, True if armed, as far as that can be found out."""
     if sys.platform != "linux" or platform.machine() not in ask_timer.MACHINES or not pids:
         return {}
     lines = [line.split() for line in _asked(pids).splitlines()]

@@ -1,4 +1,4 @@
-"""Who could end the waits of a tree: all sources together, read once for one observation."""
+"""The sources that could end the waits of a tree, all together, read once for one observation."""
 
 from __future__ import annotations
 

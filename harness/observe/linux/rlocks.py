@@ -36,7 +36,7 @@ class Finder:
 
     def __init__(self) -> None:
         self._objects: dict[tuple[int, int], int | None] = {}
-        """By process and address of the semaphore, the address of the RLock, if it is one's."""
+        """The address of the RLock, if it is one's, by process and address of the semaphore."""
 
     def owners(self, pid: int, semaphores: set[int], mapped: Iterable[Mapping]) -> dict[int, int]:
         """The thread that holds each semaphore which is an RLock's, as the process numbers it."""

@@ -183,7 +183,7 @@ def _of_this_machine(row: Row) -> bool:
 
 
 def locals_() -> dict[int, Local]:
-    """By inode, the local sockets of this network namespace; empty if the kernel does not tell."""
+    """The local sockets of this network namespace, by inode; empty if the kernel does not tell."""
     shown = _SHOW_NAME | _SHOW_PEER | _SHOW_QUEUES
     request = struct.pack("<BBHIIIII", socket.AF_UNIX, 0, 0, 0xFFFFFFFF, 0, shown, 0, 0)
     head = struct.pack("<IHHII", 16 + len(request), _DIAG_BY_FAMILY, _DUMP, 1, 0)

@@ -20,9 +20,9 @@ _TIMESPEC = struct.Struct("<qq")
 _ABSOLUTE = 1
 _FUTEX_COMMAND, _FUTEX_WAIT, _FUTEX_WAIT_BITSET, _FUTEX_REALTIME = 0x7F, 0, 9, 256
 _MILLISECONDS = {"poll": 2, "epoll_wait": 3, "epoll_pwait": 3}
-"""Which argument is the timeout itself, a C int; negative for ever."""
+"""The index of the argument that is the timeout itself, a C int; negative for ever."""
 _RELATIVE = {"nanosleep": 0, "ppoll": 2, "select": 4, "pselect6": 4, "epoll_pwait2": 3}
-"""Which argument is the address of a relative one."""
+"""The index of the argument that is the address of a relative timeout."""
 
 
 def wakes_in(pid: int, number: int, args: tuple[int, ...], arch: str) -> float | None:
@@ -56,7 +56,7 @@ def relative(number: int, args: tuple[int, ...], arch: str) -> bool:
 
 
 class Left:
-    """What is left of relative timeouts, by when each wait was first seen, from look to look.
+    """The rest of relative timeouts, by when each wait was first seen, from look to look.
 
     How long it had lasted by then nobody knows, so it is what is left at most.
     """
@@ -64,7 +64,8 @@ class Left:
     def __init__(self, arch: str) -> None:
         self._arch = arch
         self._since: dict[tuple[object, ...], float] = {}
-        """By thread, call, arguments and context switches: each new wait has another number."""
+        """The first sight of each wait, by thread, call, arguments and context switches: each new
+        wait has another number."""
 
     def of(self, processes: Iterable[Process], t: float) -> tuple[Process, ...]:
         """`processes`, as they were seen at `t`, after those that were given before."""

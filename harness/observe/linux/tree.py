@@ -26,7 +26,7 @@ def processes(roots: Iterable[int], deep: bool = False) -> tuple[Process, ...]:
 
 
 def family(roots: Iterable[int], deep: bool) -> tuple[tuple[Process, ...], tuple[int, ...]]:
-    """What can be read of `roots` and of all below them, and the children of which nothing can.
+    """The readable processes at and below `roots`, and the children that cannot be read.
 
     These have just gone, or are another user's, where /proc is mounted with `hidepid`.
     """
@@ -49,7 +49,7 @@ def family(roots: Iterable[int], deep: bool) -> tuple[tuple[Process, ...], tuple
 
 
 def transfers(pid: int) -> dict[int, str]:
-    """By thread, the call that it waits in with a part of its bytes moved, perhaps.
+    """The call in which a thread waits with a part of its bytes moved, perhaps, by thread.
 
     What waits so for a disk cannot be interrupted: it is no longer in state S.
     """
@@ -83,7 +83,7 @@ def _process(pid: int, deep: bool, groups: freezer.Groups) -> Process | None:
 
 
 def _state(shown: str, frozen: bool) -> str:
-    """What a frozen control group holds is shown as asleep, and is stopped.
+    """The state of a thread. One in a frozen control group is shown as asleep, and is stopped.
 
     One of the first version shows it as if it waited for a disk.
     """
@@ -121,7 +121,8 @@ def _threads(pid: int, deep: bool, frozen: bool) -> tuple[Thread, ...]:
 
 
 class _Children:
-    """Who descends from whom: as the kernel lists it, or, where it does not, from all processes."""
+    """The descent of processes: as the kernel lists it, or, where it does not, from all
+    processes."""
 
     def __init__(self) -> None:
         self._all: dict[int, list[int]] | None = None

@@ -47,7 +47,7 @@ _KEEP = 1 << 20
 
 
 class Sent(msgspec.Struct, frozen=True, kw_only=True):
-    """What every host is given."""
+    """The parts of a job that every host is given."""
 
     spec: WorkerSpec
     source: bytes
@@ -106,7 +106,8 @@ class _Lease(threading.Thread):
 
 
 class _Output:
-    """What the worker prints, until it is sent: it must never wait for a slow connection."""
+    """The output of the worker, until it is sent: the worker must never wait for a slow
+    connection."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()

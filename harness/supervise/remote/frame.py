@@ -1,4 +1,4 @@
-"""What a far host tells of its worker, as lines among the worker's output. Pure."""
+"""The report of a far host about its worker, as lines among the worker's output. Pure."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ DRIFT = 1e-4
 
 
 class Frame(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """What is new of a worker. All times are those of its own host's clock."""
+    """The news of a worker. All times are those of its own host's clock."""
 
     now: float
     """When it was sent."""
@@ -30,7 +30,7 @@ class Frame(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 
 class Seen(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """What is known here of a far rank, besides its beats. Times are those of our clock."""
+    """The facts known here of a far rank, besides its beats. Times are those of our clock."""
 
     heard: float | None = None
     """When its host was last heard."""
@@ -45,7 +45,7 @@ class Seen(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     ended: bool = False
     """True if that was the launcher's doing, as after the end of another rank."""
     said: str = ""
-    """What ssh, or the shell there, said last, if the worker never came to say anything."""
+    """The last words of ssh, or of the shell there, if the worker never came to say anything."""
 
 
 _decode = msgspec.json.Decoder(Frame).decode

@@ -30,7 +30,7 @@ APART = 1 << 32
 
 
 class Hosts:
-    """What the ranks on other machines are known to do; about those on this one it says nothing."""
+    """The known state of the ranks on other machines; about those on this one it says nothing."""
 
     def __init__(self, spec: WorkerSpec, folders: Sequence[Path]) -> None:
         listed = spec.hostfile.hosts if spec.hostfile else ()

@@ -24,7 +24,7 @@ from harness.model import Position, StartBeat
 from harness.supervise.remote.frame import Clock, Frame, Seen, Splitter
 
 SEEN = "host.json"
-"""What is known of a far rank, besides its beats, in the folder of its rank."""
+"""The file, in the folder of a far rank, with the facts known of it besides its beats."""
 _RANK = re.compile(r"\bexport MLX_RANK=(\d+);")
 _QUIET, _ERRORS = "LogLevel=QUIET", "LogLevel=ERROR"
 
@@ -85,7 +85,7 @@ class Book:
 
 
 def read(folder: Path) -> Seen:
-    """What is known of the rank of `folder`; of one that was never heard, nothing."""
+    """The facts known of the rank of `folder`; of one that was never heard, nothing."""
     try:
         return msgspec.json.decode((folder / SEEN).read_bytes(), type=Seen)
     except (OSError, msgspec.MsgspecError):
