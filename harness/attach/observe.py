@@ -3,33 +3,28 @@ stack tools do (`harness.stacks.tools`), and SIGUSR1 where that was asked for.""
 
 from __future__ import annotations
 
-import contextlib
 import os
-import threading
 import time
-from collections.abc import Sequence
 from pathlib import Path
 
 import msgspec
 
-from harness import syscalls
 from harness.attach import launchers
+from harness.attach.captures import Captures
 from harness.detect.activity import has_ended, process_at
 from harness.detect.compilers import COMPILERS
 from harness.detect.deadlock import LOOKS, SPAN_S
 from harness.detect.observation import Observation
 from harness.detect.tree import Tree, judge_tree, unasked
 from harness.detect.verdicts import Answer
-from harness.observe import platform, process_names, threads
+from harness.observe import platform, process_names
 from harness.stacks.capture import StackCapture
 from harness.supervise import debug, loops
 from harness.supervise.command_ranks import Numbers
-from harness.supervise.gather import Gatherer, StackTaker
+from harness.supervise.gather import Gatherer
 
 FIRST, SECOND = 0.45, 0.3
 """The windows' shares of the time; the rest is for the stacks, twice some half a second."""
-ASK_S = 1.0
-"""So long, at most, a file of the process is asked what it is."""
 SETTLE_S = 0.1
 """After a tool has let go of the tree, until its threads wait again where they did."""
 CAPTURED = 8
@@ -58,7 +53,7 @@ def watch(pid: int, seconds: float, folder: Path, may_signal: bool = False) -> W
     began = time.monotonic()
     change = msgspec.structs.replace
     gatherer, job = Gatherer(pid), _Job()
-    taker = _Taker(folder / "stacks", pid, may_signal)
+    taker = Captures(folder / "stacks", pid, may_signal)
     windows = [gatherer.window(FIRST * seconds)]
     seen = job.complete(gatherer.complete(windows))
     tree = judge_tree(seen)
@@ -171,71 +166,7 @@ def _doubtful(tree: Tree) -> list[int]:
     ]
 
 
-class _Taker:
-    """Takes the stacks of the processes of one tree, those of ranks by rank."""
-
-    def __init__(self, folder: Path, root: int, may_signal: bool) -> None:
-        self._folder = folder
-        self._root = root
-        self._may_signal = may_signal
-        self._places: dict[int, Path] = {}
-        """The folder for the stacks of each process. It stays when the process proves to be a
-        rank."""
-        # A Ctrl-C sets the event: the tools are ended, which sets free what they look at.
-        self.stacks = StackTaker(threading.Event(), self._places.__getitem__)
-
-    def take(self, pids: Sequence[int], label: str, seen: Observation) -> None:
-        """Take one capture of each of `pids`."""
-        for pid in pids:
-            self._place(pid, seen)
-        self.stacks.take(
-            pids,
-            label,
-            signaled=lambda pid: _faulthandler(pid) if self._may_signal else None,
-            spare=lambda pid: transfers(seen, pid),
-        )
-
-    def _place(self, pid: int, seen: Observation) -> None:
-        if pid not in self._places:
-            rank = next((rank for rank, one in seen.ranks.items() if one == pid), None)
-            name = str(pid) if rank is None else f"rank-{rank}"
-            self._places[pid] = self._folder if pid == self._root else self._folder / name
-
-
-def transfers(seen: Observation, pid: int) -> bool:
-    """True if a thread of it was seen in a transfer: the next one may begin at any moment."""
-    return any(
-        thread.state == "S"
-        and thread.syscall is not None
-        and syscalls.transfer(thread.syscall, thread.args, seen.arch)
-        for window in seen.windows
-        for look in window
-        for process in look.processes
-        if process.pid == pid
-        for thread in process.threads
-    )
-
-
-def _faulthandler(pid: int) -> Path | None:
-    """The likely target of its faulthandler: a file that is called so, or its stderr."""
-    folder = Path(f"/proc/{pid}/fd")
-    opened = []
-    with contextlib.suppress(OSError):
-        for file in folder.iterdir():
-            with contextlib.suppress(OSError):
-                opened.append((file.name, file.readlink()))
-    for wanted in (
-        [path for _, path in opened if "faulthandler" in path.name],
-        [path for name, path in opened if name == "2"],
-    ):
-        for path in wanted:
-            # It may lie in a file system that does not answer.
-            if threads.within(ASK_S, path.is_file, False):
-                return path
-    return None
-
-
-def _not_read(closed: str, seen: Observation, taker: _Taker) -> tuple[str, ...]:
+def _not_read(closed: str, seen: Observation, taker: Captures) -> tuple[str, ...]:
     ended = [
         one for one in (seen.root, *taker.stacks.captures) if has_ended(process_at(seen.last, one))
     ]
@@ -245,11 +176,12 @@ def _not_read(closed: str, seen: Observation, taker: _Taker) -> tuple[str, ...]:
     for one, captures in taker.stacks.captures.items():
         if one in ended:
             continue  # what is said of it is that
+        reasons = [attempt.reason for attempt in captures[0].attempts if attempt.reason]
+        spared = next((reason for reason in reasons if reason.startswith("not used: ")), "")
         if captures[0].tool is None:
-            last = next((a.reason for a in captures[0].attempts if a.reason), "no tool")
-            told.append(f"the stacks of process {one}: {last}")
-        elif any("cut short" in attempt.reason for attempt in captures[0].attempts):
-            told.append(f"native frames of process {one}: to stop it would cut a transfer short")
+            told.append(f"the stacks of process {one}: {(reasons or ['no tool'])[0]}")
+        elif spared:
+            told.append(f"native frames of process {one}: {spared.partition(': ')[2]}")
     if not platform.current().shows_waits:
         told.append("single threads, system calls and open files, which only Linux shows")
     return tuple(told)

@@ -53,6 +53,8 @@ def capture(
 ) -> StackCapture:
     """Try the tools of this platform in their order until one answers with a stack.
 
+    A tool that cannot tell whether the main thread waits or runs is not the last that is tried.
+
     Its answer goes to FOLDER/<label>-<tool>.txt. As the last resort, and only when `may_signal`,
     SIGUSR1 asks the faulthandler that writes to `faulthandler_file`. Never raises for a tool that
     is missing, fails, crashes, floods or hangs: that is an Attempt with its reason. A process in
@@ -61,6 +63,7 @@ def capture(
     """
     stop = stop or threading.Event()
     attempts: list[Attempt] = []
+    partial: StackCapture | None = None
     for tool in stacktools.here() if tools is None else tools:
         if stop.is_set():
             break
@@ -68,9 +71,14 @@ def capture(
         attempt, threads = stacktools.attempt(tool, pid, file, timeout, spare, stop)
         attempts.append(attempt)
         if attempt.ok:
-            return StackCapture(
+            taken = StackCapture(
                 attempts=tuple(attempts), tool=tool.name, file=attempt.file, threads=threads
             )
+            if not tool.stops or _tells(threads):
+                return taken if partial is None else _instead(taken, partial, folder)
+            partial = partial or taken
+    if partial is not None:
+        return msgspec.structs.replace(partial, attempts=tuple(attempts))
     if faulthandler_file is not None and may_signal and not stop.is_set():
         file = folder / f"{label}-faulthandler.txt"
         attempt, threads = sigusr1.ask(pid, faulthandler_file, file, spare, stop)
@@ -80,6 +88,24 @@ def capture(
                 attempts=tuple(attempts), tool=attempt.tool, file=attempt.file, threads=threads
             )
     return StackCapture(attempts=tuple(attempts))
+
+
+def _tells(threads: Sequence[ThreadStack]) -> bool:
+    """True if it can be told from `threads` whether the main thread waits or runs."""
+    return all(one.native or one.running is not None for one in threads if one.main)
+
+
+def _instead(taken: StackCapture, partial: StackCapture, folder: Path) -> StackCapture:
+    """`taken`, without the answer `partial` of a tool before it: one process has one stack."""
+    assert partial.file is not None
+    (folder / partial.file).unlink(missing_ok=True)
+    attempts = tuple(
+        msgspec.structs.replace(one, ok=False, reason="no native frames", file=None)
+        if one.file == partial.file
+        else one
+        for one in taken.attempts
+    )
+    return msgspec.structs.replace(taken, attempts=attempts)
 
 
 def capture_twice(

@@ -19,8 +19,8 @@ from harness.model import Host, Hostfile, LeftOut, OnHang, Outcome, Settings
 from harness.privacy.personal import Personal
 from harness.report import runjson
 from harness.scenario import load
+from harness.session import begin, jobs, plan, resume, under_way
 from harness.session import execute as session
-from harness.session import jobs, plan, resume
 from harness.session.folder import PLAN, path_to_continue
 from harness.session.plan import Options
 
@@ -62,7 +62,7 @@ def machine(monkeypatch, tmp_path):
     made = Machine()
     monkeypatch.setattr(session.scheduler, "run", made.run)
     monkeypatch.setattr(jobs, "Job", made.job)
-    monkeypatch.setattr(session.environment, "gather", lambda: fakes.ENVIRONMENT)
+    monkeypatch.setattr(begin.environment, "gather", lambda: fakes.ENVIRONMENT)
     monkeypatch.chdir(tmp_path)
     return made
 
@@ -132,7 +132,7 @@ def test_what_it_was_run_with_is_kept_for_this_user_alone(machine):
 
 def test_names_that_are_redacted_lead_to_what_they_stand_for(machine, tmp_path, monkeypatch):
     owner = Personal(users=("kowalska",), folders=((str(tmp_path), "<project>"),))
-    monkeypatch.setattr(session.personal, "gather", lambda: owner)
+    monkeypatch.setattr(under_way.personal, "gather", lambda: owner)
     file = mine(tmp_path, "kowalska_step")
     _, folder = carry_out([str(file)])
     published = runjson.read(folder)
@@ -218,7 +218,7 @@ def test_what_is_no_run_of_scenarios_is_refused(machine, tmp_path):
 def test_results_of_another_world_are_not_added(machine, monkeypatch, field, value, told):
     _, folder = carry_out(["baseline_update"])
     now = msgspec.structs.replace(fakes.ENVIRONMENT, **{field: value})
-    monkeypatch.setattr(session.environment, "gather", lambda: now)
+    monkeypatch.setattr(begin.environment, "gather", lambda: now)
     before = files(folder)
     if told is None:
         go_on(folder, ["baseline_update"])

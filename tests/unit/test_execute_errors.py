@@ -10,6 +10,7 @@ import pytest
 from harness.errors import HarnessError
 from harness.model import Settings
 from harness.session import execute as module
+from harness.session import under_way
 from harness.session.execute import execute
 from harness.session.folder import explain
 from harness.session.plan import Options
@@ -46,7 +47,7 @@ def test_a_file_of_the_run_that_cannot_be_written_is_the_runs(tmp_path, monkeypa
         raise FileNotFoundError(errno.ENOENT, "No such file or directory", str(folder / "run.json"))
 
     monkeypatch.setattr(module.scheduler, "run", lambda *_, **__: (None, False))
-    monkeypatch.setattr(module, "write_all", fails)
+    monkeypatch.setattr(under_way, "write_all", fails)
     with pytest.raises(HarnessError, match="cannot write to"):
         execute((), Settings(), Options(out=tmp_path), None, ("harness",))
 

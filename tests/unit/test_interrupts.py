@@ -11,6 +11,7 @@ import pytest
 
 from harness.observe import threads
 from harness.session import execute as session
+from harness.session import under_way
 from harness.session.plan import Options
 from harness.supervise import scheduler
 from harness.supervise.scheduler import requests
@@ -48,7 +49,7 @@ def test_no_request_leaves_a_descriptor_open():
 
 def run_with(monkeypatch, tmp_path, interrupted, write):
     monkeypatch.setattr(scheduler, "run", lambda *_, **__: ((), interrupted))
-    monkeypatch.setattr(session, "write_all", write)
+    monkeypatch.setattr(under_way, "write_all", write)
     return session.execute([], None, Options(out=tmp_path), Observer(), ["harness"])
 
 
