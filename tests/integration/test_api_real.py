@@ -104,6 +104,6 @@ def test_several_runs_are_compared(tmp_path):
 
 
 def test_usage_errors_leave_no_folder(tmp_path):
-    with pytest.raises(UsageError, match="no model folder"):
+    with pytest.raises(UsageError, match="unknown model"):
         run("tiny_model", model="/nowhere", out=tmp_path / "reports")
     assert not (tmp_path / "reports").exists()

@@ -60,6 +60,14 @@ def asked(pid):
     return {"True": True, "False": False}[ask_timer.answer(pid, os.getpid())]
 
 
+def found_out(pid):
+    """The answer of the product. It has three seconds, and a loaded machine may need more."""
+    for _ in range(5):
+        if (said := real_timer.armed(pid)) is not None:
+            return said
+    return None
+
+
 def status(pid):
     with open(f"/proc/{pid}/status", encoding="ascii") as file:
         return dict(line.split(":\t", 1) for line in file.read().splitlines())
@@ -79,7 +87,7 @@ def test_what_it_says_is_true_and_it_goes_on(rests, kind, timer, truth):
     with resting(rests, kind, timer) as (process, pid):
         for _ in range(3):
             settled(pid, *CALLS)
-            assert real_timer.armed(pid) is truth
+            assert found_out(pid) is truth
             goes_on(process)
         settled(pid, *CALLS)
         assert untouched(pid)

@@ -538,7 +538,8 @@ def test_a_stopped_process_gets_no_signal_that_it_would_answer_later(tmp_path: P
 def test_doctor_names_every_tool_of_the_platform_with_a_reason_or_none() -> None:
     for probe in (False, True):
         found = tools.available(probe=probe)
-        assert [one.name for one in found] == ["pystack", "py-spy", "py-spy-nonblocking", "gdb"]
+        names = ["pystack", "py-spy", "pystack-nonblocking", "py-spy-nonblocking", "gdb"]
+        assert [one.name for one in found] == names
         assert all(one.ok or one.reason for one in found)
 
 

@@ -279,10 +279,12 @@ listening = socket.create_server(("", 0), family=family, dualstack_ipv6=sys.argv
 port = listening.getsockname()[1]
 if not (child := os.fork()):
     one, _ = listening.accept()
+    one.send(b"x")
     time.sleep(600)
 host = "::1" if sys.argv[1] == "6" else "127.0.0.1"
 one = socket.create_connection((host, port))
 listening.close()
+one.recv(1)  # the child has taken the connection
 print("ready", child, flush=True)
 one.recv(1)
 """
