@@ -114,7 +114,7 @@ def identities(pid):
     ("fault", "state", "cause", "reason"),
     [
         ("stopped", "stopped", "stopped", "is stopped by a signal"),
-        ("waits", "stalled", "waiting", "waits for a pipe that no other process has the other end"),
+        ("waits", "deadlock", "deadlock", "XXXX"),
     ],
 )
 def test_the_rank_that_holds_the_others_up_is_named_and_nothing_is_altered(

@@ -111,16 +111,18 @@ def settle(pid: int, out: Path, *answers: str) -> tuple[int, dict, str]:
             return code, found, shown
 
 
+# A worker that nobody watches has a handler of its own for SIGUSR1, which could end its wait: it
+# is never proven dead. And who sends the signal that a program waits for, nobody can see.
 HUNG = {
-    "fork_deadlock": ("deadlock",),
-    "two_locks": ("deadlock",),
-    "gil_held": ("deadlock",),
-    "own_peer_skips_collective": ("waiting",),
-    "loader_never_yields": ("waiting",),
-    "child_never_ends": ("waiting",),
-    "compiler_never_returns": ("waiting",),
-    "livelock": ("spinning",),
-    "native_spin": ("spinning",),
+    "fork_deadlock": ("stalled", 1),
+    "two_locks": ("stalled", 1),
+    "gil_held": ("stalled", 1),
+    "own_peer_skips_collective": ("waiting", 1),
+    "loader_never_yields": ("waiting", 0),
+    "child_never_ends": ("waiting", 0),
+    "compiler_never_returns": ("stalled", 1),
+    "livelock": ("spinning", 1),
+    "native_spin": ("spinning", 1),
 }
 NEEDS = {"compiler_never_returns": "g++"}
 
@@ -132,9 +134,10 @@ def test_a_control_that_hangs_is_told(tmp_path, name):
     control = Control(name, tmp_path / "run")
     with control.start() as process:
         control.reach(process, 3)
-        code, found, _ = settle(process.pid, tmp_path / "out", *HUNG[name])
-        assert code == 1
-        assert found["result"]["outcome"] == "hung"
+        answer, wanted = HUNG[name]
+        code, found, _ = settle(process.pid, tmp_path / "out", answer)
+        assert code == wanted
+        assert found["result"]["outcome"] == ("hung" if wanted else "unfinished")
         assert process.poll() is None
         assert list((tmp_path / "out").glob("*/*/0/stacks/*.txt"))
 
@@ -202,10 +205,10 @@ def test_a_flood_into_a_slow_pipe_is_alive_and_into_one_that_nobody_reads_is_not
 
 
 VICTIMS = {
-    "sleeps": ("asleep", 1),
+    "sleeps": ("asleep", 0),
     "process_queue": ("waiting", 1),
-    "receives": ("waiting", 1),
-    "accepts": ("waiting", 1),
+    "receives": ("waiting", 0),
+    "accepts": ("waiting", 0),
     "healthy": ("alive", 0),
 }
 

@@ -207,7 +207,7 @@ def test_without_mlx_what_only_watches_works(base, clean, tmp_path):
             done = run(harness, "attach", str(sleeper.pid), **here)
         finally:
             sleeper.kill()
-    assert done.returncode == 1  # it makes no progress
+    assert done.returncode == 0  # its clock rings
     assert f"process {sleeper.pid} (sleep ...): asleep" in done.stderr
 
 

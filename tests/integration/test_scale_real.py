@@ -60,12 +60,12 @@ def test_it_is_told_which_step_evaluates_what_others_left(tmp_path):
         "loss_read_every_k",
     )
     baseline, read = summaries["baseline_update"], summaries["loss_read_every_k"]
-    assert baseline.startswith("step 1's ")
+    assert baseline.startswith("step 1 (")
     assert "also ran the backward pass and update of step 0: " in baseline
-    assert "evaluate what step 0 left: " in summaries["compiled_step"]
+    assert "also ran work left over from step 0: " in summaries["compiled_step"]
     assert summaries["eval_after_update"] is None
     assert summaries["grad_without_update"] is None
-    assert read.startswith("step 2's ")
+    assert read.startswith("step 2 (")
     assert "evaluate all of steps 0 and 1: " in read
     (report,) = tmp_path.glob("reports/*/report.md")
     text = report.read_text(encoding="utf-8")

@@ -72,7 +72,7 @@ def test_the_picture_fits_whatever_the_width(terminal, columns):
     assert titles[0] == "scenario"
     assert titles[-1] == "state"
     if columns >= 80:
-        assert " ".join(titles) == "scenario phase step loss step time memory time state"
+        assert " ".join(titles) == "scenario phase step loss per step memory time state"
     assert not any("…" in line for line in seen.lines)
     assert seen.session.end() == 1
     lines = seen.lines
@@ -150,7 +150,7 @@ def test_the_verdicts_of_a_selftest_are_whole(terminal, columns):
     assert "2 of 2 got the expected verdict" in lines
     # What is told in words is broken between them.
     told = " ".join(" ".join(lines).split())
-    assert "can only be woken by one another, and nothing else can end it" in told
+    assert "deadlock in phase forward of step 3: main at two_locks.py:" in told
 
 
 @pytest.mark.parametrize("columns", [200, 80, 34])

@@ -159,20 +159,6 @@ def test_two_captures_show_that_a_deadlock_does_not_move(
     assert files == ["1-pystack.txt", "2-pystack.txt"]
 
 
-@pytest.mark.parametrize(("hang", "category", "glances"), [
-    ("spins", "running", 3), ("fork_deadlock", "stream_evaluation", 0),
-])  # fmt: skip
-def test_what_runs_is_glanced_at_between_the_captures(
-    tmp_path: Path, works: Callable[[Tool], None], hang: str, category: str, glances: int
-) -> None:
-    works(PYSTACK)
-    with victim(hang) as it:
-        settle(it.pid, PYSTACK, tmp_path, category)
-        seen = capture.capture_twice(it.pid, tmp_path / "stacks", pause_s=0.2, glances=3)
-    assert len(seen.between) == glances
-    assert all(one.threads for one in seen.between)
-
-
 def test_two_captures_of_a_healthy_training_are_told_apart(
     tmp_path: Path, works: Callable[[Tool], None]
 ) -> None:
@@ -311,7 +297,8 @@ def test_every_kind_of_transfer_goes_on_whole_when_its_stacks_are_taken(
         found = capture.capture_twice(
             it.pid, tmp_path, pause_s=0.1, faulthandler_file=log, may_signal=True
         )
-        assert [one.tool for one in found.captures] == [NONBLOCKING.name] * 2
+        assert all((one.tool or "").endswith("-nonblocking") for one in found.captures)
+        assert len(found.captures) == 2
         assert found.waits is not None
         assert [site.function for site in found.waits.threads if site.category.value == "io"] == [
             "write", "writev", "sendto", "sendfile", "recvfrom"
@@ -332,7 +319,7 @@ def test_no_signal_is_sent_into_a_transfer(tmp_path: Path) -> None:
 def test_one_that_was_seen_in_a_transfer_is_spared_between_two(tmp_path: Path) -> None:
     with victim("sleeps") as it:
         seen = capture.capture(it.pid, tmp_path, [PYSTACK], timeout=PATIENCE_S, spare=True)
-        assert "could cut short" in seen.attempts[0].reason
+        assert "could harm" in seen.attempts[0].reason
 
 
 # --- tools that misbehave -----------------------------------------------------------------------

@@ -110,7 +110,8 @@ def _running(node: Node, thread: Thread, pace: Pace | None, facts: Facts) -> Wai
     if facts.observed.spins.get(node.tid):
         detail = f"{uses} and stays in one place: {facts.observed.spins[node.tid]}"
         return _only(End(kind=Ends.SPINS, detail=detail, sure=False), "spin")
-    return _only(End(kind=Ends.WORKS, detail=uses), "run")
+    # One more capture may show that it stays where it is.
+    return _only(End(kind=Ends.WORKS, detail=uses, sure=False), "run")
 
 
 def _holds_gil(node: Node, facts: Facts) -> bool:
