@@ -15,13 +15,12 @@ from pathlib import Path
 
 import pytest
 
-from harness.detect import deadlock, sleeping
+from harness.detect import deadlock
 
 pytestmark = [pytest.mark.waits, pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")]
 
 from harness.observe import linux  # noqa: E402
 from harness.observe.linux import deep, freezer  # noqa: E402
-from harness.supervise.inspection import Prover  # noqa: E402
 
 DEAD = {
     "event": "threading.Event().wait()",
@@ -256,82 +255,6 @@ def test_what_something_can_wake_is_never_proven(code, reason):
         assert reason in seen
         # Once at rest, the reason stays: no later look proves what an earlier one could not.
         assert reason in victim.reasons()
-
-
-SLEEPS = {
-    "sleep": "time.sleep(600)",
-    "event": "threading.Event().wait(600)",
-    "poll": "import select; p = select.poll(); p.register(os.pipe()[0]); p.poll(600_000)",
-    "select": "import select; select.select([os.pipe()[0]], [], [], 600)",
-    "epoll": "import select; select.epoll().poll(600)",
-    "nanosleep": ("import ctypes; ctypes.CDLL(None).nanosleep((ctypes.c_long * 2)(600, 0), None)"),
-    "child": "import subprocess; subprocess.run(['sleep', '600'])",
-}
-
-
-@pytest.mark.parametrize("code", SLEEPS.values(), ids=SLEEPS)
-def test_a_sleeper_is_asked_when_it_wakes(code):
-    arch = platform.machine()
-    with Victim(code) as victim:
-
-        def seen():
-            looks = [linux.world(victim.process.pid) for _ in range(deadlock.LOOKS)]
-            return looks[-1] if sleeping.asleep(looks, arch) else None
-
-        end = time.monotonic() + 60
-        while (look := seen()) is None and time.monotonic() < end:
-            time.sleep(0.05)
-        assert look is not None
-        assert 400 < sleeping.wakes_in(look, arch) <= 600
-
-
-@pytest.mark.parametrize("code", SLEEPS.values(), ids=SLEEPS)
-def test_a_sleeper_has_less_and_less_to_sleep(code):
-    """Also one whose timeout counts from its begin, and always reads the same."""
-    with Victim(code) as victim:
-        prover = Prover(victim.process.pid, guard=0)
-        told, end = [], time.monotonic() + 60
-        while len(told) < 2 and time.monotonic() < end:
-            prover.look(still=True)
-            left = prover.asleep()
-            if left and (not told or left < told[0][1]):
-                told.append((time.monotonic(), left))
-            time.sleep(0.05)
-        (first, before), (second, after) = told
-        assert before - after == pytest.approx(second - first, rel=0.2, abs=0.1)
-
-
-FEEDS = (
-    "import socket; mine, other = socket.socketpair()\n"
-    "pause = {pause}\n"
-    "if os.fork() == 0:\n"
-    "    mine.close()\n"
-    "    while pause: other.send(b'data'); time.sleep(pause)\n"
-    "    threading.Event().wait()\n"
-)
-TAKES = {
-    "the main thread": "while True: mine.recv(99)",
-    "with a timeout": "mine.settimeout(600)\nwhile True: mine.recv(99)",
-    "a thread beside it": (
-        "def take():\n"
-        "    while True: mine.recv(99)\n"
-        "threading.Thread(target=take).start(); threading.Event().wait()"
-    ),
-    "the child of a shell": "if os.fork() == 0:\n    while True: mine.recv(99)\nos.wait()",
-}
-
-
-@pytest.mark.parametrize("code", TAKES.values(), ids=TAKES)
-def test_who_is_given_data_is_seen_to_go_on(code):
-    for pause, given in ((0.01, True), (0.0, False)):
-        with Victim(FEEDS.format(pause=pause) + code) as victim:
-            prover = Prover(victim.process.pid, guard=0)
-            # One that is given nothing is soon at rest, and stays so.
-            end = time.monotonic() + (60 if given else 3)
-            while not prover.flows() and time.monotonic() < end:
-                prover.look(still=True)
-                time.sleep(0.1)
-            assert prover.flows() == given
 
 
 def test_one_that_has_ended_is_not_called_dead():
