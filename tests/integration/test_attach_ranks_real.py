@@ -114,7 +114,7 @@ def identities(pid):
     ("fault", "state", "cause", "reason"),
     [
         ("stopped", "stopped", "stopped", "is stopped by a signal"),
-        ("waits", "deadlock", "deadlock", "cannot go on"),
+        ("waits", "stalled", "deadlock", "waits for a pipe"),
     ],
 )
 def test_the_rank_that_holds_the_others_up_is_named_and_nothing_is_altered(

@@ -120,7 +120,7 @@ def test_a_record_with_garbage_in_it(trial):
 def test_a_record_that_does_not_reach_the_end_is_no_success(trial, fault, steps):
     result = trial.run(fault)
     assert result["outcome"] == "crashed"
-    assert "its record is cut short" in result["reason"]
+    assert "the record is incomplete" in result["reason"]
     assert result["steps_completed"] == steps
 
 

@@ -187,10 +187,13 @@ def test_no_stack_tool_is_waited_for_by_who_asks_to_stop(trial, endless_tool, fa
     assert errors.count("Traceback") == 0, errors
     trial.nothing_is_left()
     (result,) = json.loads(output)["results"]
-    assert result["outcome"] == "hung"
-    assert result["cause"]["proven"]
     trial.nothing_is_lost(result)
     assert (trial.run_folder / "report.html").exists()
+    if fault == "hangs_deaf_to_term":  # its handler could end its wait, and no doubt was said yet
+        assert result["outcome"] == "unfinished"
+        return
+    assert result["outcome"] == "hung"
+    assert result["cause"]["proven"]
     (attempt,) = result["cause"]["evidence"]["stack_attempts"]
     assert attempt.startswith("pystack: ended together with the run")
 
