@@ -127,7 +127,8 @@ def test_the_rank_that_holds_the_others_up_is_named_and_nothing_is_altered(
         assert (code, result["outcome"], result["cause"]["code"]) == (1, "hung", cause)
         assert [one["state"] for one in result["ranks"]] == ["waiting", state, "waiting"]
         assert reason in result["ranks"][1]["reason"]
-        assert f"rank 1 (process {ranks[1]}) {reason}" in result["cause"]["summary"]
+        assert f"rank 1 (process {ranks[1]}) " in result["cause"]["summary"]
+        assert reason in result["cause"]["summary"]
         assert result["cause"]["evidence"]["pid"] == ranks[1]
         assert all(f"rank {rank} (process {pid})" in shown for rank, pid in ranks.items())
         lines = [line for line in shown.splitlines() if "rank" in line]
