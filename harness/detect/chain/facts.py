@@ -67,9 +67,12 @@ class Facts:
 
     def thread(self, node: Node) -> Thread | None:
         """The thread as the last look shows it."""
-        process = self.processes.get(node.pid)
-        threads = process.threads if process else ()
-        return next((thread for thread in threads if thread.tid == node.tid), None)
+        return self._threads.get(node)
+
+    @cached_property
+    def _threads(self) -> dict[Node, Thread]:
+        every = self.processes.values()
+        return {Node(one.pid, thread.tid): thread for one in every for thread in one.threads}
 
     def call(self, thread: Thread) -> str:
         """Name of the system call that a thread is in; empty when it is in none or not known.
@@ -188,9 +191,16 @@ class Facts:
 
     def idle(self, node: Node) -> bool:
         """True if it is a thread of a pool, or of a stream of MLX, that has nothing to do."""
-        thread = self.thread(node)
-        waits = thread is None or self.call(thread) in ("", "futex", "futex_wait", "futex_waitv")
-        return waits and self.category(node) is Category.IDLE
+        if node not in self._idle:
+            thread = self.thread(node)
+            call = self.call(thread) if thread else ""
+            waits = call in ("", "futex", "futex_wait", "futex_waitv")
+            self._idle[node] = waits and self.category(node) is Category.IDLE
+        return self._idle[node]
+
+    @cached_property
+    def _idle(self) -> dict[Node, bool]:
+        return {}
 
 
 def place(thread: ThreadStack) -> tuple[object, ...]:
