@@ -130,7 +130,7 @@ def test_a_hang_fails_with_its_wait_site_its_stacks_and_its_report(project):
         ("expect='hung'", "make_step, batches=batches", "make_step completed (expected: hung)"),
         ("", "broken", "broken crashed in *setup: ValueError: the data set is gone*"),
         ("budget=3", "asleep, batches=batches", "asleep unfinished in step 0, *; it sleeps*"),
-        ("", "'nothing.py'", "*UsageError: no such scenario file: nothing.py"),
+        ("", "'nothing.py'", "*UsageError: no such scenario file: nothing.py*"),
         ("", "lambda training: None", "*UsageError: *not at the top level of a module*"),
         ("", "make_step, stepps=2", "*UsageError: stepps is unknown (did you mean steps?)"),
         ("", "make_step, expect=[]", "*UsageError: expect is empty; name at least one outcome"),
