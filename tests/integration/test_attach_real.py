@@ -385,8 +385,9 @@ def test_a_connection_of_a_process_with_itself_has_no_other_end(tmp_path):
     )
     with started(sys.executable, "-c", code) as process:
         process.stdout.readline()
-        _, found, _ = settle(process.pid, tmp_path / "out", "waiting")
-        assert "that no other process has the other end of" in found["processes"][0]["summary"]
+        code, found, _ = settle(process.pid, tmp_path / "out", "stalled")
+        assert code == 1
+        assert "which nobody else has open" in found["processes"][0]["summary"]
 
 
 def test_of_what_ends_meanwhile_nothing_is_said_of_rights(tmp_path):

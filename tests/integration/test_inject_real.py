@@ -197,10 +197,10 @@ print([path for path in sys.path if path], os.environ.get("MARK"))
 
 
 def test_an_interpreter_without_mlx_lm_hardly_notices(beats):
-    with_hook, errors = run(["-c", LOOK], beats)
+    with_hook, errors = run(["-c", LOOK], beats, HARNESS_MEASURED="")
     assert errors == ""
     names = re.compile(r"'([\w.]+)'")
-    plain, _ = run(["-c", LOOK], None)
+    plain, _ = run(["-c", LOOK], None, HARNESS_MEASURED="")
     more = set(names.findall(with_hook)) - set(names.findall(plain))
     assert more <= {"sitecustomize", "__future__", "Finder"}
     assert "Finder" in more

@@ -66,7 +66,7 @@ def test_it_is_told_which_step_evaluates_what_others_left(tmp_path):
     assert summaries["eval_after_update"] is None
     assert summaries["grad_without_update"] is None
     assert read.startswith("step 2 (")
-    assert "evaluate all of steps 0 and 1: " in read
+    assert "also ran all of steps 0 and 1: " in read
     (report,) = tmp_path.glob("reports/*/report.md")
     text = report.read_text(encoding="utf-8")
     assert "Looked at in " in text
