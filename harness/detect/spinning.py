@@ -3,8 +3,8 @@ Pure.
 
 One look at a stack cannot tell a loop from work. Many can, since work goes from function to
 function, reads, writes or takes new memory, and changes its variables. One call of a library that
-takes minutes looks like a loop for as long as it takes, and so does a loop that counts. These must
-be seen for much longer before they are called one.
+takes minutes looks like a loop for as long as it takes, and so does a loop that counts, or whose
+variables cannot be seen. These must be seen for much longer before they are called one.
 """
 
 from __future__ import annotations
@@ -31,7 +31,8 @@ _SYSTEM_SHARE = 0.3
 _EVALUATES = ("_PyEval", "PyEval", "_PyObject", "PyObject", "_PyFunction", "PyNumber", "Py_")
 """Begins of functions of the interpreter through which every loop of Python goes."""
 LONG_S = 120.0
-"""One call of a library, and a loop whose variables change, are believed to work for so long."""
+"""One call of a library, and a loop whose variables are not seen to stand still, are believed to
+work for so long."""
 
 
 class Stay(msgspec.Struct, frozen=True, kw_only=True):
@@ -43,6 +44,8 @@ class Stay(msgspec.Struct, frozen=True, kw_only=True):
     """In words: the innermost one of the user's."""
     library: bool
     """True if it was in one and the same call of a library, or of the interpreter."""
+    waits: bool = False
+    """True if it was in a native function that does nothing but wait for another thread."""
 
 
 class Inspection(msgspec.Struct, frozen=True, kw_only=True):
@@ -51,7 +54,7 @@ class Inspection(msgspec.Struct, frozen=True, kw_only=True):
     t: float
     stays: Mapping[int, Stay]
     values: Mapping[int, str] = {}
-    """A digest of the local variables of a thread, by thread; missing where they cannot be read."""
+    """A digest of the local variables of a thread, by thread; missing where they tell nothing."""
 
 
 def inspect(observed: Observation, policy: Policy | None = None) -> Inspection:
@@ -84,32 +87,49 @@ def _stay(node: Node, facts: Facts) -> Stay | None:
     if len(places) > 1:
         return None
     site = wait_site.wait_site(stacks[-1])
+    calls = [_calls(stack) for stack in stacks]
+    waits = all(named and _WAITS.search(named[0]) for named in calls)
     return Stay(
         place=places.pop(),
         where=site.python_frame or site.function or "code without names",
-        library=(pace.system or 0.0) < _SYSTEM_SHARE * pace.cpu
-        and bool(frozenset.intersection(*map(_calls, stacks))),
+        library=not waits
+        and (pace.system or 0.0) < _SYSTEM_SHARE * pace.cpu
+        and bool(set.intersection(*map(_of_libraries, calls))),
+        waits=waits,
     )
 
 
-def _calls(stack: ThreadStack) -> frozenset[str]:
-    """The native functions below the innermost one of Python: what that one has called."""
+def _of_libraries(calls: list[str]) -> set[str]:
+    if calls and _WAITS.search(calls[0]):
+        return set()
+    return {name for name in calls if not name.startswith(_EVALUATES)}
+
+
+def _calls(stack: ThreadStack) -> list[str]:
+    """The native functions below the innermost one of Python, innermost first: what it called."""
     names = []
     for frame in stack.frames:
         if frame.python:
             break
         names.append(bare_name(frame.function))
-    named = [name for name in names if name != UNKNOWN]
-    if named and _WAITS.search(named[0]):
-        return frozenset()
-    return frozenset(name for name in named if not name.startswith(_EVALUATES))
+    return [name for name in names if name != UNKNOWN]
+
+
+def stands_still(stay: Stay, digests: Sequence[str | None]) -> bool:
+    """True if what a thread stays in does not work, as far as its variables tell.
+
+    `digests`: of its variables, at one look each; None where they tell nothing.
+    """
+    same = None not in digests and len(set(digests)) == 1
+    return not stay.library and (stay.waits or same)
 
 
 def spins(history: Sequence[Inspection], policy: Policy) -> dict[int, str]:
     """The threads of which the inspections of one stall say that they are in a loop: the places.
 
     The last inspections must agree: two of them where loops are called soon, else for `loop_s`.
-    Of one call of a library, or of a thread whose variables change, they must agree for LONG_S.
+    Of one call of a library, or of a thread whose variables are not seen to stand still, they must
+    agree for LONG_S.
     """
     if len(history) < 2:
         return {}
@@ -122,9 +142,8 @@ def spins(history: Sequence[Inspection], policy: Policy) -> dict[int, str]:
                 break
             since, agreeing = earlier.t, agreeing + 1
         lasted = history[-1].t - since
-        values = {earlier.values.get(tid) for earlier in history[-agreeing:]}
-        works = last.library or len(values) > 1
-        wanted = LONG_S if works else 0.0 if policy.loops else policy.loop_s
+        still = stands_still(last, [one.values.get(tid) for one in history[-agreeing:]])
+        wanted = (0.0 if policy.loops else policy.loop_s) if still else LONG_S
         if agreeing >= 2 and lasted >= wanted:
             found[tid] = last.where
     return found

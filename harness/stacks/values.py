@@ -15,13 +15,19 @@ from importlib.util import find_spec
 from harness.observe import run_tool
 
 _THREAD = re.compile(r"^Traceback for thread (\d+)[^\n]*\n", re.M)
+_FRAME = re.compile(r"^    \(Python\) File ", re.M)
+_VARIABLE = re.compile(r"^        \S+: (.*)$", re.M)
+_OPAQUE = re.compile(r"<.* at 0x[0-9a-f]+>")
+"""An object of which only the address is shown: nobody sees what changes within it."""
 _TIMEOUT_S = 5.0
 
 
 def digests(pid: int, stop: threading.Event | None = None) -> dict[int, str]:
     """A digest of all frames and local variables of each Python thread, by its number.
 
-    Empty where they cannot be read: without pystack, without the rights, of another language.
+    A thread whose variables tell nothing is missing: those of a module, which pystack does not
+    show, and objects of which it shows the address alone. All are missing without pystack, without
+    the rights, or in another language.
     """
     if find_spec("pystack") is None:
         return {}
@@ -32,8 +38,20 @@ def digests(pid: int, stop: threading.Event | None = None) -> dict[int, str]:
         return {}
     if answer.code != 0:
         return {}
-    _, *parts = _THREAD.split(answer.output)
+    return parse(answer.output)
+
+
+def parse(output: str) -> dict[int, str]:
+    """The digests, of what pystack prints."""
+    _, *parts = _THREAD.split(output)
     return {
         int(tid): hashlib.sha256(text.encode()).hexdigest()
         for tid, text in zip(parts[::2], parts[1::2], strict=True)
+        if _tells(text)
     }
+
+
+def _tells(thread: str) -> bool:
+    """True if the innermost function shows a variable that could be seen to change."""
+    innermost = _FRAME.split(thread)[-1]
+    return any(not _OPAQUE.fullmatch(value.strip()) for value in _VARIABLE.findall(innermost))

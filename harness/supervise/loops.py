@@ -26,14 +26,14 @@ def inspect(
 def at_once(seen: Observation) -> dict[int, str]:
     """By thread, the place in which it stayed while none of its variables changed.
 
-    For who looks once: one call of a library, which may take long, is left out.
+    For who looks once: what may take long, as one call of a library, is left out.
     """
     first = inspect(seen)
     again = _digests(seen, first, None)
     return {
         tid: stay.where
         for tid, stay in first.stays.items()
-        if not stay.library and first.values.get(tid) == again.get(tid)
+        if spinning.stands_still(stay, (first.values.get(tid), again.get(tid)))
     }
 
 

@@ -118,6 +118,7 @@ def test_a_call_that_only_waits_or_is_in_the_kernel_all_the_time_is_a_loop(names
     later = busy(one, system_s=system)
     (stay,) = stays(twice(stack(*names)), one, later).values()
     assert not stay.library
+    assert stay.waits == (names != LIBRARY)
 
 
 # --- how long ------------------------------------------------------------------------------------
@@ -125,10 +126,11 @@ def test_a_call_that_only_waits_or_is_in_the_kernel_all_the_time_is_a_loop(names
 QUICK, SLOW = Policy(), LOG_POLICY
 
 
-def history(*times, place="look step", library=False, values=None):
-    stay = Stay(place=place, where="train.py:7 in look", library=library)
+def history(*times, place="look step", library=False, waits=False, values="aaaa"):
+    """Inspections; of the variables, nothing is known where `values` has a blank."""
+    stay = Stay(place=place, where="train.py:7 in look", library=library, waits=waits)
     return [
-        Inspection(t=t, stays={1: stay}, values={} if values is None else {1: values[n]})
+        Inspection(t=t, stays={1: stay}, values={} if values[n] == " " else {1: values[n]})
         for n, t in enumerate(times)
     ]
 
@@ -151,10 +153,15 @@ def test_one_call_of_a_library_is_believed_for_minutes(policy):
 
 
 @pytest.mark.parametrize("policy", [QUICK, SLOW])
-def test_so_is_a_loop_whose_variables_change(policy):
-    assert spins(history(0.0, LONG_S - 1, values="ab"), policy) == {}
-    assert 1 in spins(history(0.0, LONG_S, values="ab"), policy)
-    assert 1 in spins(history(0.0, policy.loop_s, values="aa"), policy)
+@pytest.mark.parametrize("values", ["ab", "  ", "a ", " a"])
+def test_so_is_a_loop_whose_variables_change_or_tell_nothing(policy, values):
+    assert spins(history(0.0, LONG_S - 1, values=values), policy) == {}
+    assert 1 in spins(history(0.0, LONG_S, values=values), policy)
+
+
+@pytest.mark.parametrize("policy", [QUICK, SLOW])
+def test_a_native_function_that_only_waits_needs_no_variables(policy):
+    assert 1 in spins(history(0.0, policy.loop_s, waits=True, values="  "), policy)
 
 
 def test_only_the_last_inspections_in_a_row_count():
