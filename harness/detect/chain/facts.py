@@ -88,8 +88,14 @@ class Facts:
 
     def threads(self, pid: int) -> tuple[Node, ...]:
         """All threads of a process."""
-        process = self.processes.get(pid)
-        return tuple(Node(pid, t.tid) for t in process.threads) if process else ()
+        return self._nodes.get(pid, ())
+
+    @cached_property
+    def _nodes(self) -> dict[int, tuple[Node, ...]]:
+        return {
+            pid: tuple(Node(pid, thread.tid) for thread in process.threads)
+            for pid, process in self.processes.items()
+        }
 
     def children(self, pid: int) -> tuple[int, ...]:
         """The children of a process that have not ended."""
@@ -105,20 +111,27 @@ class Facts:
 
     def stack(self, node: Node, capture: int = -1) -> ThreadStack | None:
         """The stack of a thread; `capture` counts from the last one, -1."""
-        captures = self.observed.stacks.get(node.pid, ())
-        if len(captures) < -capture:
-            return None
-        return next(
-            (
-                stack
-                for stack in captures[capture]
-                if stack.tid == node.tid or (stack.main and node.tid == node.pid)
-            ),
-            None,
-        )
+        captures = self._stacks.get(node.pid, ())
+        return captures[capture].get(node.tid) if len(captures) >= -capture else None
+
+    @cached_property
+    def _stacks(self) -> dict[int, tuple[dict[int, ThreadStack], ...]]:
+        return {
+            pid: tuple(_by_thread(pid, capture) for capture in captures)
+            for pid, captures in self.observed.stacks.items()
+        }
 
     def site(self, node: Node) -> WaitSite | None:
         """The activity that the stack of a thread shows."""
+        if node not in self._sites:
+            self._sites[node] = self._site(node)
+        return self._sites[node]
+
+    @cached_property
+    def _sites(self) -> dict[Node, WaitSite | None]:
+        return {}
+
+    def _site(self, node: Node) -> WaitSite | None:
         stack = self.stack(node)
         if stack is None:
             return None
@@ -201,6 +214,15 @@ class Facts:
     @cached_property
     def _idle(self) -> dict[Node, bool]:
         return {}
+
+
+def _by_thread(pid: int, capture: tuple[ThreadStack, ...]) -> dict[int, ThreadStack]:
+    """The stacks of one capture by thread. Not every tool knows the number of the main one."""
+    found: dict[int, ThreadStack] = {}
+    for stack in capture:
+        numbers = (stack.tid, pid if stack.main else None)
+        found |= {tid: stack for tid in numbers if tid is not None and tid not in found}
+    return found
 
 
 def place(thread: ThreadStack) -> tuple[object, ...]:
