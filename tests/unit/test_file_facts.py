@@ -220,10 +220,40 @@ def test_the_members_of_an_epoll_are_those_that_are_still_registered_and_asked_f
     monkeypatch.setattr(file_table, "target", lambda pid, file: TARGETS.get(file))
     thread = Thread(tid=1, name="a", state="S", cpu_s=0.0, syscall=232, args=(4, 0, 1, 0, 0, 0))
     # 7 is another pipe by now, nothing is asked of 8, and an epoll in 10's is not looked into.
-    assert waited_files.waited(1, thread, "x86_64") == [
+    files, whole = waited_files.waited(1, thread, "x86_64")
+    assert files == [
         Waited(5, True, False), Waited(6, False, False), Waited(9, True, False),
         Waited(4, True, False), Waited(11, True, False),
     ]  # fmt: skip
+    assert not whole
+
+
+@pytest.mark.parametrize(
+    ("events", "whole"), [("19", True), ("0", True), ("40000000", True), ("18", False)]
+)
+def test_who_asks_for_nothing_is_still_woken_by_the_end_unless_it_is_turned_off(
+    monkeypatch, events, whole
+):
+    info = f"tfd: 5 events: 19 data: 0 ino:2a1\ntfd: 6 events: {events} data: 0 ino:2a2\n"
+    monkeypatch.setattr(file_table, "info", lambda pid, file: info)
+    monkeypatch.setattr(file_table, "target", lambda pid, file: TARGETS.get(file))
+    thread = Thread(tid=1, name="a", state="S", cpu_s=0.0, syscall=232, args=(4, 0, 1, 0, 0, 0))
+    assert waited_files.waited(1, thread, "x86_64").whole is whole
+
+
+@pytest.mark.parametrize("size", [waited_files.MOST, waited_files.MOST + 1])
+def test_of_a_large_set_it_is_said_that_not_all_were_looked_into(monkeypatch, size):
+    data = b"".join(struct.pack("<ihh", file, 1, 0) for file in range(size))
+    info = "".join(f"tfd: {file} events: 1 data: 0\n" for file in range(size))
+    monkeypatch.setattr(reading, "memory", lambda pid, place, much: data[:much])
+    monkeypatch.setattr(file_table, "info", lambda pid, file: info)
+    monkeypatch.setattr(file_table, "target", lambda pid, file: "/dev/null")
+    for call in (7, 232):
+        args = (64, size, 0, 0, 0, 0)
+        thread = Thread(tid=1, name="a", state="S", cpu_s=0.0, syscall=call, args=args)
+        files, whole = waited_files.waited(1, thread, "x86_64")
+        assert len(files) == waited_files.MOST
+        assert whole == (size == waited_files.MOST)
 
 
 def test_the_members_of_a_poll_are_those_with_events(monkeypatch):
@@ -231,12 +261,15 @@ def test_the_members_of_a_poll_are_those_with_events(monkeypatch):
     data = b"".join(struct.pack("<ihh", file, events, 0) for file, events in entries)
     monkeypatch.setattr(reading, "memory", lambda pid, place, size: data[:size])
     thread = Thread(tid=1, name="a", state="S", cpu_s=0.0, syscall=7, args=(64, 6, 0, 0, 0, 0))
-    found = [(one.file, one.reads) for one in waited_files.waited(1, thread, "x86_64")]
-    assert found == [(3, True), (4, False), (6, None), (7, None)]
+    files, whole = waited_files.waited(1, thread, "x86_64")
+    assert [(one.file, one.reads) for one in files] == [
+        (3, True), (4, False), (6, None), (7, None)
+    ]  # fmt: skip
+    assert not whole, "5 wakes it when its other end is closed"
     # After a stop it goes on by another call, with the arguments in place.
     changed = Thread(tid=1, name="a", state="S", cpu_s=0.0, syscall=219, args=thread.args,
                      wchan="poll_schedule_timeout")  # fmt: skip
-    assert [one.file for one in waited_files.waited(1, changed, "x86_64")] == [3, 4, 6, 7]
+    assert [one.file for one in waited_files.waited(1, changed, "x86_64").files] == [3, 4, 6, 7]
 
 
 @pytest.mark.parametrize(
@@ -250,7 +283,7 @@ def test_the_members_of_a_poll_are_those_with_events(monkeypatch):
 )
 def test_a_sleep_a_child_a_futex_and_a_fault_name_no_file(number, args):
     thread = Thread(tid=1, name="a", state="S", cpu_s=0.0, syscall=number, args=args)
-    assert waited_files.waited(1, thread, "x86_64") == []
+    assert waited_files.waited(1, thread, "x86_64") == ([], True)
 
 
 def test_eventfds_are_told_apart_by_their_numbers(monkeypatch):

@@ -9,6 +9,8 @@ from __future__ import annotations
 import os
 import stat
 
+import msgspec
+
 from harness import syscalls
 from harness.model import Process, Thread
 from harness.model.world import Link, LinkKind
@@ -181,11 +183,11 @@ def waited_for(process: Process, thread: Thread, arch: str, ends: Ends) -> tuple
     if (wanted := locks.wanted(pid, name, thread)) is not None:
         held = ends.lock(pid, wanted)
         return (held,) if held else ()
-    links = [
-        link
-        for each in waited(pid, thread, arch)
-        if (link := _one(pid, each, name, ends)) is not None
-    ]
+    files, whole = waited(pid, thread, arch)
+    each = [_one(pid, one, name, ends) for one in files]
+    links = [link for link in each if link is not None]
+    if not whole or len(links) < len(each):
+        links = [msgspec.structs.replace(link, complete=False) for link in links]
     if not links and thread.wchan == _FUSE_WAITS:
         return (on_fuse(pid, thread.syscall == _FAULT, ends),)
     # A thread that polls has pipes of its own among them, to be woken by: they say nothing.

@@ -14,7 +14,8 @@ MOST = 64
 """Files of one wait that are looked into."""
 _POLLFD = struct.Struct("<ihh")
 _IN, _OUT = 0x1, 0x4
-"""The same in poll and in epoll."""
+_ASKED, _END = _IN | _OUT | 0x2, 0x8 | 0x10
+"""The same in poll and in epoll. That the other end is closed wakes also who asks for nothing."""
 _READS = frozenset(
     ("read", "readv", "pread64", "recvfrom", "recvmsg", "recvmmsg", "accept", "accept4",
      "mq_timedreceive")
@@ -41,58 +42,81 @@ class Waited(NamedTuple):
     """True if the call waits for this file, and not for the first of several."""
 
 
-def waited(pid: int, thread: Thread, arch: str) -> list[Waited]:
+class WaitedFiles(NamedTuple):
+    files: list[Waited]
+    whole: bool = True
+    """False if the call may end by a file that is not among them: of a large set, by the end of one
+    of which nothing else is asked, or by one whose number is another's by now."""
+
+
+def waited(pid: int, thread: Thread, arch: str) -> WaitedFiles:
     """The files that a thread waits for; empty when it waits for none."""
     if thread.state not in "SD" or thread.syscall is None or not thread.args:
-        return []
+        return WaitedFiles([])
     name = syscalls.name(thread.syscall, arch) or ""
     args = thread.args
     if name == "restart_syscall" and (thread.wchan or "").startswith("poll_schedule"):
         name = "poll"  # a stop has interrupted a wait with a timeout, which goes on so
     if name in _POLLS or name in _SELECTS or name in _EPOLLS:
-        return _set(pid, name, args)[:MOST]
+        files, whole = _set(pid, name, args)
+        return WaitedFiles(files[:MOST], whole and len(files) <= MOST)
     if name in _TRANSFERS:
-        return [Waited(args[0], True), Waited(args[_TRANSFERS[name]], False)]
+        return WaitedFiles([Waited(args[0], True), Waited(args[_TRANSFERS[name]], False)])
     if name in _READS or name in _WRITES or name in _EITHER:
-        return [Waited(args[0] & 0xFFFFFFFF, None if name in _EITHER else name in _READS)]
-    return []
+        reads = None if name in _EITHER else name in _READS
+        return WaitedFiles([Waited(args[0] & 0xFFFFFFFF, reads)])
+    return WaitedFiles([])
 
 
-def _set(pid: int, name: str, args: tuple[int, ...]) -> list[Waited]:
+def _set(pid: int, name: str, args: tuple[int, ...]) -> WaitedFiles:
     """The members of a set of files."""
     if name in _POLLS:
-        data = reading.memory(pid, args[0], _POLLFD.size * min(args[1], MOST))
-        whole = len(data) - len(data) % _POLLFD.size
-        return [
-            Waited(file, _reads(events), False)
-            for file, events, _ in _POLLFD.iter_unpack(data[:whole])
-            if events and file >= 0
+        size = _POLLFD.size * min(args[1], MOST + 1)
+        data = reading.memory(pid, args[0], size)
+        entries = [
+            (file, events)
+            for file, events, _ in _POLLFD.iter_unpack(data[: len(data) - len(data) % _POLLFD.size])
+            if file >= 0
         ]
+        return WaitedFiles(
+            [Waited(file, _reads(events), False) for file, events in entries if events],
+            len(data) == size and all(events for _, events in entries),
+        )
     if name in _SELECTS:
         size = (min(args[0], 1024) + 7) // 8
         reads, writes, rest = (
             int.from_bytes(reading.memory(pid, place, size), "little") if place else 0
             for place in args[1:4]
         )
-        return [
+        found = [
             Waited(file, _reads((reads >> file & 1) * _IN + (writes >> file & 1) * _OUT), False)
             for file in range(min(args[0], 1024))
             if (reads | writes | rest) >> file & 1
         ]
+        return WaitedFiles(found)
     return _registered(pid, args[0])
 
 
-def _registered(pid: int, epoll: int, nested: bool = False) -> list[Waited]:
+def _registered(pid: int, epoll: int, nested: bool = False) -> WaitedFiles:
     """The members of an epoll, and those of its members that are epolls too."""
-    found = []
-    for number, events, inode in _REGISTERED.findall(file_table.info(pid, epoll))[:MOST]:
-        file = int(number)
+    found: list[Waited] = []
+    whole = True
+    for number, events, inode in _REGISTERED.findall(file_table.info(pid, epoll)):
+        file, wanted = int(number), int(events, 16)
         target = file_table.target(pid, file) or ""
+        if not wanted & (_ASKED | _END):
+            continue
         if target == _EPOLL and not nested:
-            found += _registered(pid, file, nested=True)
-        elif not _replaced(target, inode) and (wanted := int(events, 16)) & (_IN | _OUT | 0x2):
+            within = _registered(pid, file, nested=True)
+            found += within.files
+            whole = whole and within.whole
+        elif _replaced(target, inode) or not wanted & _ASKED:
+            whole = False
+        else:
             found.append(Waited(file, _reads(wanted), False))
-    return found
+        if len(found) > MOST:
+            break
+    return WaitedFiles(found, whole)
 
 
 def _replaced(target: str, inode: str) -> bool:
