@@ -19,6 +19,8 @@ class Pace(msgspec.Struct, frozen=True, kw_only=True):
     """Share of a core."""
     system: float | None = None
     """Share of a core that it spends in the kernel."""
+    queued: float = 0.0
+    """Share of the time in which it wanted a core and had none."""
     switches: int | None
     """The number of times it was switched in or out, in all windows."""
     sleeps: int | None
@@ -30,6 +32,11 @@ class Pace(msgspec.Struct, frozen=True, kw_only=True):
     def runnable(self) -> bool:
         """True if it ran or wanted to at most looks."""
         return 2 * self.states.count("R") > len(self.states)
+
+    @property
+    def wanted(self) -> float:
+        """The share of a core that it would use if others left it one."""
+        return self.cpu / max(1.0 - self.queued, self.cpu) if self.cpu else 0.0
 
     @property
     def wakes(self) -> bool:
@@ -153,6 +160,11 @@ def _pace(
         if (one := _thread(before, tid)) and (other := _thread(after, tid))
         if one.system_s is not None and other.system_s is not None
     ]
+    waited = [
+        after - before
+        for first, last, _, _ in whole
+        if (before := _queued(first, tid)) is not None and (after := _queued(last, tid)) is not None
+    ]
     states = [
         found.state
         for window in windows
@@ -164,6 +176,7 @@ def _pace(
         name=thread.name,
         cpu=sum(cpu) / seconds if seconds else 0.0,
         system=sum(system) / seconds if seconds and system else None,
+        queued=min(sum(waited) / seconds, 1.0) if seconds else 0.0,
         switches=each(lambda _, found: found.switches),
         sleeps=each(lambda look, found: _sleeps(look, found.tid)),
         states="".join(states),
@@ -172,6 +185,10 @@ def _pace(
 
 def _sleeps(look: Look, tid: int) -> int | None:
     return next((more.sleeps[tid] for more in look.more.values() if tid in more.sleeps), None)
+
+
+def _queued(look: Look, tid: int) -> float | None:
+    return next((more.queued[tid] for more in look.more.values() if tid in more.queued), None)
 
 
 def _thread(process: Process, tid: int) -> Thread | None:

@@ -40,7 +40,8 @@ class Policy(msgspec.Struct, frozen=True, kw_only=True):
     gap_s: float = 2.0
     """Two looks further apart than this: we were stopped or asleep, and the time does not count."""
     poll_cpu_share: float = 0.25
-    """A thread that wakes by its own clock and uses less of a core than this only polls."""
+    """A thread that wakes by its own clock and uses less of a core than this, had it one for
+    itself, only polls."""
     rearmed: int = 3
     """A clock that was armed again so often without a step is no end that can be waited for."""
     believed_s: float = 3600.0

@@ -164,3 +164,5 @@ class More(msgspec.Struct, frozen=True, kw_only=True):
     """Bytes of it that are swapped out."""
     sleeps: dict[int, int] = {}
     """Voluntary context switches by thread: how often it has gone to wait for something."""
+    queued: dict[int, float] = {}
+    """Seconds by thread in which it wanted a core and had none."""

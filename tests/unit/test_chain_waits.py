@@ -146,6 +146,21 @@ def test_who_wakes_often_and_uses_the_cpu_works():
     assert kinds(found) == [Ends.WORKS]
 
 
+@pytest.mark.parametrize(("queued", "kind"), [(0.0, Ends.POLLS), (1.6, Ends.WORKS)])
+def test_who_would_use_the_cpu_if_others_left_it_one_works(queued, kind):
+    """0.2 of a core while it stands in the queue for four fifths of the time is a whole one."""
+    one = process(1, thread(1, **sleeps(1.0)))
+    found = seen(one, later=(busy(one, 0.4),), rearmed={1: 9})
+    windows = tuple(
+        tuple(
+            replace(look, more={1: More(started=1, queued={1: queued if last else 0.0})})
+            for look, last in ((window[0], False), (window[-1], True))
+        )
+        for window in found.windows
+    )
+    assert kind in kinds(wait(replace(found, windows=windows)))
+
+
 def test_who_is_woken_in_a_futex_again_and_again_looks_for_something():
     one = process(1, thread(1), thread(2))
     later = replace(one, threads=(thread(1, switches=60), thread(2)))

@@ -133,7 +133,7 @@ def _gil(node: Node, facts: Facts) -> Wait:
 
 def _polls(node: Node, thread: Thread, pace: Pace | None, facts: Facts) -> bool:
     """True if a thread wakes by its own clock, again and again, and does little else."""
-    if pace is None or pace.cpu >= facts.policy.poll_cpu_share:
+    if pace is None or pace.wanted >= facts.policy.poll_cpu_share:
         return False
     again = facts.observed.rearmed.get(node.tid, 0) >= facts.policy.rearmed
     # What it has armed before it came to wait without a clock is over.

@@ -66,17 +66,22 @@ def more(process: Process) -> More | None:
         return None
     _, fields = stat
     swap = _number(f"/proc/{process.pid}/status", b"VmSwap:")
-    sleeps = {}
+    sleeps, queued = {}, {}
     for thread in process.threads:
-        status = f"/proc/{process.pid}/task/{thread.tid}/status"
-        slept = _number(status, b"voluntary_ctxt_switches:")
+        home = f"/proc/{process.pid}/task/{thread.tid}"
+        slept = _number(f"{home}/status", b"voluntary_ctxt_switches:")
         if slept is not None:
             sleeps[thread.tid] = slept
+        # Nanoseconds on a core and in its queue, and how often it was given one.
+        times = reading.read(f"{home}/schedstat").split()
+        if len(times) > 1:
+            queued[thread.tid] = int(times[1]) / 1e9
     return More(
         started=int(fields[19]),
         minor_faults=int(fields[7]),
         swap=None if swap is None else swap * 1024,
         sleeps=sleeps,
+        queued=queued,
     )
 
 
