@@ -219,7 +219,8 @@ def _chain(subject: Subject) -> Says | str:
         answer = Answer.COMPILING
     evidence = {} if end.left_s is None else {"wakes_in_s": round(end.left_s, 3)}
     if end.kind is Ends.WORKS and not chain.on:
-        summary = f"{summary}; {activity(subject)}"
+        moves = [part for part in _activity(subject) if part not in summary]
+        summary = "; ".join([summary, *([", ".join(moves)] if moves else [])])
     return Says(
         answer=answer,
         summary=summary,
@@ -237,8 +238,8 @@ def _compiles(chain: Chain, facts: Facts) -> bool:
     return jit or (process is not None and process.name in COMPILERS)
 
 
-def activity(subject: Subject) -> str:
-    """Say how a process moves, as seen from outside."""
+def _activity(subject: Subject) -> list[str]:
+    """The ways in which a process moves, as seen from outside."""
     moved = subject.facts.motion(subject.pid)
     parts = [f"uses {units.percent(moved.cpu)} of a core"]
     if moved.io:
@@ -247,7 +248,7 @@ def activity(subject: Subject) -> str:
         parts.append(f"pages in {units.count(moved.rate(moved.major))} times a second")
     if moved.came_or_went:
         parts.append("threads or children come and go")
-    return ", ".join(parts)
+    return parts
 
 
 DETECTORS = (

@@ -76,6 +76,7 @@ def test_what_runs_is_alive_however_long_it_is_in_one_place():
     found = judge(1, seen(SPIN, later=(busy(SPIN),), stacks=LOOP))
     assert (found.answer, found.good) == (Answer.ALIVE, True)
     assert "main at train.py:7 in look_for_ever uses 50 % of a core" in found.summary
+    assert found.summary.count("of a core") == 1
 
 
 def test_a_loop_that_was_seen_for_long_enough_spins():
