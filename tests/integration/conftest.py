@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import fcntl
+import tempfile
+from pathlib import Path
+
 import pytest
 from trial import Trial
 
@@ -11,3 +15,12 @@ def trial(tmp_path):
     trial = Trial(tmp_path)
     yield trial
     trial.close()
+
+
+@pytest.fixture
+def silent_alone():
+    """No other test has a silent file system at the same time: of two, which one is waited for by a
+    call that names no file cannot be told."""
+    with open(Path(tempfile.gettempdir()) / "mlx-harness-tests-fuse.lock", "w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield

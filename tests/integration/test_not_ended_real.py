@@ -40,7 +40,7 @@ READS = (
 
 
 @pytest.fixture
-def dead(tmp_path):
+def dead(tmp_path, silent_alone):
     """A mounted file system whose file `data` never answers a read."""
     if not Path("/dev/fuse").exists():
         pytest.skip("there is no /dev/fuse")

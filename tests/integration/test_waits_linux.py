@@ -343,7 +343,7 @@ def test_the_pipe_of_a_process_that_is_not_seen_is_not_its_own(tmp_path):
 
 
 @pytest.fixture
-def silent(tmp_path):
+def silent(tmp_path, silent_alone):
     """The mount point of a file system that answers no read and no close, and its daemon."""
     place = tmp_path / "mounted"
     place.mkdir()
