@@ -8,13 +8,13 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import msgspec
-import psutil
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from harness.detect.blindness import blind
 from harness.model import Bound
-from harness.observe import environment, installation
+from harness.observe import environment, installation, processes, psutil_memory
 from harness.stacks import tools
 from harness.supervise import launch
 from harness.text.units import plural, size
@@ -22,11 +22,12 @@ from harness.text.units import plural, size
 
 def examine() -> dict[str, Any]:
     """Examine the machine. MLX runs in a process of its own, because it can hang or crash."""
-    memory, swap = psutil.virtual_memory(), psutil.swap_memory()
+    memory = psutil_memory.memory()
     # Both wait for processes: together they take half of the time.
     with ThreadPoolExecutor(1) as pool:
         examination = pool.submit(_examine_mlx)
         machine, stack_tools = environment.gather(), tools.available()
+        blind = _blindness()
         mlx = examination.result()
     if mlx["ok"]:
         machine = environment.on_device(machine, mlx["device"], mlx.pop("memory"))
@@ -38,11 +39,21 @@ def examine() -> dict[str, Any]:
             "available": memory.available,
             "usable": machine.usable_memory,
             "usable_of": machine.usable_of.value,
-            "swap_total": swap.total,
-            "swap_used": swap.used,
+            "swap_total": memory.swap_total,
+            "swap_used": memory.swap_used,
         },
+        "processes": {"ok": not blind, "reason": blind},
         "stack_tools": [msgspec.to_builtins(tool) for tool in stack_tools],
     }
+
+
+def _blindness() -> str:
+    """The reason why a process that we start cannot be looked into; empty where it can."""
+    with subprocess.Popen(["sleep", "60"]) as child:
+        try:
+            return blind(processes.processes(child.pid), child.pid)
+        finally:
+            child.kill()
 
 
 def _examine_mlx() -> dict[str, Any]:
@@ -74,10 +85,11 @@ def show(document: dict[str, Any]) -> None:
                   f"{plural(machine['cpu_count'], 'CPU')}, Python {machine['python']}")  # fmt: skip
     table.add_row(
         "memory",
-        f"{size(memory['total'])}, {size(memory['available'])} free"
+        f"{size(memory['total'])}, {_size(memory['available'])} free"
         + ("" if bound is Bound.MACHINE else f"; {bound.sentence} {size(memory['usable'])}"),
     )
-    table.add_row("swap", f"{size(memory['swap_total'])}, {size(memory['swap_used'])} used")
+    table.add_row("swap", f"{_size(memory['swap_total'])}, {_size(memory['swap_used'])} used")
+    table.add_row("processes", document["processes"]["reason"] or "can be looked into")
     table.add_row(
         "compiler",
         machine["compiler"] or "no g++: mx.compile has no effect on the CPU",
@@ -85,3 +97,7 @@ def show(document: dict[str, Any]) -> None:
     for tool in document["stack_tools"]:
         table.add_row(f"stacks: {tool['name']}", "works" if tool["ok"] else tool["reason"])
     Console().print(table)
+
+
+def _size(number: int | None) -> str:
+    return "not known" if number is None else size(number)

@@ -9,10 +9,9 @@ import shutil
 import subprocess
 
 import msgspec
-import psutil
 
 from harness.model import Environment
-from harness.observe import memory_limits
+from harness.observe import memory_limits, psutil_memory
 
 PACKAGES = ("mlx", "mlx-cpu", "mlx-cuda", "mlx-cuda-12", "mlx-cuda-13", "mlx-metal", "mlx-lm")
 VARIABLES = ("MLX_DISABLE_COMPILE", "MLX_MAX_OPS_PER_BUFFER", "MLX_MAX_MB_PER_BUFFER",
@@ -22,14 +21,14 @@ VARIABLES = ("MLX_DISABLE_COMPILE", "MLX_MAX_OPS_PER_BUFFER", "MLX_MAX_MB_PER_BU
 
 def gather(device: str | None = None) -> Environment:
     """This machine as it is now; `device` as a worker reported it."""
-    memory, usable = psutil.virtual_memory(), memory_limits.usable()
+    memory, usable = psutil_memory.memory(), memory_limits.usable()
     return Environment(
         platform=_platform(),
         machine=platform.machine(),
         python=platform.python_version(),
         cpu_count=os.cpu_count() or 1,
         memory=memory.total,
-        swap=psutil.swap_memory().total,
+        swap=memory.swap_total,
         usable_memory=usable.memory,
         usable_of=usable.bound,
         versions={name: installed for name in PACKAGES if (installed := version(name))},

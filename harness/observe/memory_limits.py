@@ -11,10 +11,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import msgspec
-import psutil
 
 from harness.model import Bound
-from harness.observe import gpu
+from harness.observe import gpu, psutil_memory
 
 
 class Usable(msgspec.Struct, frozen=True, kw_only=True):
@@ -36,9 +35,8 @@ def usable(device: str = "cpu", reported: int | None = None) -> Usable:
     """The memory to use on this machine now, for MLX's `device` and the memory that MLX reports of
     it."""
     total = of_gpu() if reported is None and device.startswith("gpu") else reported
-    return choose(
-        psutil.virtual_memory().total, psutil.swap_memory().total, limit(), _address_space(), total
-    )
+    machine = psutil_memory.memory()
+    return choose(machine.total, machine.swap_total or 0, limit(), _address_space(), total)
 
 
 def choose(ram: int, swap: int, group: Limit, address: int | None, gpu: int | None) -> Usable:

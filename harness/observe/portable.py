@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import TypeVar
 
 import psutil
 
 from harness.model import Machine, Process, Thread
 from harness.model.world import Hold, More, Relations, World
+from harness.observe.psutil_memory import FAILS, memory
+
+Answer = TypeVar("Answer")
 
 _STATES = {
     psutil.STATUS_RUNNING: "R",
@@ -43,9 +47,8 @@ class Portable:
         return None
 
     def machine(self, whole: bool = False) -> Machine:
-        return Machine(
-            available=psutil.virtual_memory().available, swap_used=psutil.swap_memory().used
-        )
+        found = memory()
+        return Machine(available=found.available, swap_used=found.swap_used)
 
     def held(self, pids: Iterable[int]) -> tuple[int | None, int | None]:
         return None, None
@@ -80,38 +83,43 @@ class Portable:
 
 
 def family(root: int) -> list[Process]:
-    """A process and its descendants."""
+    """A process and its descendants, each with what of it can be read."""
     try:
         top = psutil.Process(root)
         members = [top, *top.children(recursive=True)]
-    except psutil.Error:
+    except FAILS:
         return []
-    readable = []
-    for process in members:
+    return [seen for process in members if (seen := _process(process)) is not None]
+
+
+def _process(process: psutil.Process) -> Process | None:
+    """None once it is gone. Of a process that runs, a figure that is refused is missing: macOS
+    refuses to show the threads of any other one."""
+    with process.oneshot():
         try:
-            with process.oneshot():
-                times, memory = process.cpu_times(), process.memory_info()
-                state = _STATES.get(process.status(), "S")
-                readable.append(
-                    Process(
-                        pid=process.pid,
-                        ppid=process.ppid() or 0,
-                        name=process.name(),
-                        state=state,
-                        cpu_s=times.user + times.system,
-                        rss=memory.rss,
-                        major_faults=getattr(memory, "pageins", None),
-                        threads=tuple(
-                            Thread(
-                                tid=thread.id,
-                                name="",
-                                state=state,
-                                cpu_s=thread.user_time + thread.system_time,
-                            )
-                            for thread in process.threads()
-                        ),
-                    )
-                )
-        except psutil.Error:
-            continue
-    return readable
+            state = _STATES.get(process.status(), "S")
+            ppid, name = process.ppid() or 0, process.name()
+        except FAILS:
+            return None
+        times, memory_info = _ask(process.cpu_times), _ask(process.memory_info)
+        threads = _ask(process.threads) or []
+    return Process(
+        pid=process.pid,
+        ppid=ppid,
+        name=name,
+        state=state,
+        cpu_s=times.user + times.system if times else 0.0,
+        rss=memory_info.rss if memory_info else None,
+        major_faults=getattr(memory_info, "pageins", None),
+        threads=tuple(
+            Thread(tid=one.id, name="", state=state, cpu_s=one.user_time + one.system_time)
+            for one in threads
+        ),
+    )
+
+
+def _ask(question: Callable[[], Answer]) -> Answer | None:
+    try:
+        return question()
+    except FAILS:
+        return None

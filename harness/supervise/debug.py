@@ -78,6 +78,10 @@ class RunLog:
         """Write a change of the run's stage, or of a doubt."""
         SUPERVISE.debug(f"{self._name}: {text}", *values)
 
+    def failed(self, error: Exception) -> None:
+        """Write that a look has failed, and where."""
+        SUPERVISE.debug(f"{self._name}: a look failed", exc_info=error)
+
     def judged(self, judgement: Judgement, snapshot: Snapshot) -> None:
         """Write why the watchdog calls a look overdue or not."""
         if not DETECT.isEnabledFor(logging.DEBUG):

@@ -107,6 +107,7 @@ class Inspector:
         self._next = 0.0
         self._pause = 1.0
         self._number = 0
+        self._error: Exception | None = None
         self.last: Inspected | None = None
         """The last one since the last progress."""
 
@@ -122,7 +123,13 @@ class Inspector:
         trains: tuple[int, int] | None = None,
         ranks: Mapping[int, int] | None = None,
     ) -> Inspected | None:
-        """Call while the worker is overdue; the last inspection since the last progress."""
+        """Call while the worker is overdue; the last inspection since the last progress.
+
+        Raises what an inspection has raised.
+        """
+        if self._error is not None:
+            error, self._error = self._error, None
+            raise error
         if last_progress != self._since:
             self._since = last_progress
             self._history.clear()
@@ -134,13 +141,19 @@ class Inspector:
             self._next = now + self._pause + 2 * WINDOW_S
             self._pause = min(LONGEST_S, 1.5 * self._pause)
             self._thread = threading.Thread(
-                target=self._inspect,
+                target=self._try,
                 args=(trains, dict(ranks or {})),
                 name="inspector",
                 daemon=True,
             )
             self._thread.start()
         return self.last
+
+    def _try(self, trains: tuple[int, int] | None, ranks: dict[int, int]) -> None:
+        try:
+            self._inspect(trains, ranks)
+        except Exception as error:
+            self._error = error
 
     def _inspect(self, trains: tuple[int, int] | None, ranks: dict[int, int]) -> None:
         began, change, since = time.monotonic(), msgspec.structs.replace, self._since

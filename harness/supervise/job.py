@@ -171,7 +171,10 @@ class Job:
         self._source.read()
         if self._process.pid is not None and now >= self._next_look:
             self._next_look = now + LOOK_S
-            self._look(now, self._process.pid)
+            try:
+                self._look(now, self._process.pid)
+            except Exception as error:
+                self._run.look_failed(error)
         if self._collector.waiting:
             self._await_evidence()
         elif self._stage is not Stage.ENDING and self._over_budget(now):
@@ -217,6 +220,7 @@ class Job:
         self._samples.take(run.snapshot, now - self.started)
         if self._process.status is not None:
             return
+        run.looked(pid)
         if self._stage is Stage.CONFIRMED:
             self._await_progress(run.snapshot)
         elif self._stage in (Stage.RUNNING, Stage.SUSPECTED):

@@ -6,6 +6,7 @@ import threading
 import time
 from pathlib import Path
 
+from harness.detect.blindness import Looks
 from harness.detect.observation import Observation
 from harness.detect.policy import Policy
 from harness.detect.stopwatch import Stopwatch
@@ -42,6 +43,7 @@ class RunState:
         self.judgement = Judgement(state=State.ALIVE)
         self.notes: list[str] = []
         """Messages for the console; the reader clears the list."""
+        self._looks = Looks()
         self.snapshot: Snapshot | None = None
         self.last_step: StepBeat | None = None
         self.last_graph: BuiltBeat | None = None
@@ -79,6 +81,17 @@ class RunState:
         if isinstance(beat, StepBeat):
             self.steps += 1
             self.last_step = beat if first else self.last_step
+
+    def looked(self, pid: int) -> None:
+        """A look was taken at the process `pid`, which was launched and runs."""
+        if self.snapshot is not None and (told := self._looks.took(self.snapshot.processes, pid)):
+            self.notes.append(told)
+
+    def look_failed(self, error: Exception) -> None:
+        """A look counts as missed: whatever it was, the training is not to end with us."""
+        self.log.failed(error)
+        if told := self._looks.failed(error):
+            self.notes.append(told)
 
     def place(self) -> str:
         """The phase that the run was last seen in: `in phase eval of step 3`."""

@@ -428,7 +428,7 @@ def test_a_step_that_spins_is_hung_and_one_that_computes_is_not(tmp_path):
         + "            loss = loss + 0 * mx.nan_to_num(square).sum()\n"
         + "        return loss\n    return step\n",
     )
-    document = run_json(tmp_path, "run", spins, computes, code=1)
+    document = run_json(tmp_path, "run", "--patience", 5, spins, computes, code=1)
     stuck, slow = document["results"]
     assert stuck["outcome"] == "hung"
     assert stuck["cause"]["code"] == "stalled"

@@ -72,6 +72,7 @@ def test_what_a_worker_survives(trial, fault):
     assert "beats_lost" not in codes(result)
 
 
+@pytest.mark.waits
 @pytest.mark.parametrize(
     ("fault", "phase"),
     [
@@ -85,7 +86,7 @@ def test_what_a_worker_survives(trial, fault):
     ],
 )
 def test_what_hangs_in_spite_of_everything(trial, fault, phase):
-    result = trial.run(fault)
+    result = trial.run(fault, "--patience", 5)
     assert result["outcome"] == "hung"
     assert result["last_phase"] == phase
     assert result["steps_completed"] == (10 if phase == "exit" else STEP)

@@ -25,6 +25,7 @@ LATE_S = 60.0
 FREEZER = Path("/sys/fs/cgroup/freezer")
 
 pytestmark = [
+    pytest.mark.waits,
     pytest.mark.skipif(sys.platform != "linux", reason="looks at processes in D, by /proc"),
     pytest.mark.skipif(
         hasattr(os, "geteuid") and os.geteuid() != 0,

@@ -18,7 +18,10 @@ from harness.supervise.ports import Ports
 
 ROOT = Path(__file__).parents[2]
 LAUNCH = shutil.which("mlx.launch", path=str(Path(sys.executable).parent))
-pytestmark = pytest.mark.skipif(LAUNCH is None, reason="this MLX brings no mlx.launch")
+pytestmark = [
+    pytest.mark.waits,
+    pytest.mark.skipif(LAUNCH is None, reason="this MLX brings no mlx.launch"),
+]
 
 
 def watch(folder, fault="", *options, train=ROOT / "tests" / "victims" / "ranks_train.py"):
@@ -130,7 +133,7 @@ def test_one_rank_of_a_job_can_be_watched_by_itself(tmp_path):
 
 
 def test_a_rank_that_never_comes_is_named_by_where_it_waits(tmp_path):
-    result, done, _ = watch(tmp_path, "waits")
+    result, done, _ = watch(tmp_path, "waits", "--patience", "5")
     assert result["outcome"] == "hung", done.stderr
     assert done.returncode == 1
     assert [one["rank"] for one in result["ranks"] if one["culprit"]] == [1]

@@ -55,9 +55,12 @@ def goes_on(process):
 
 
 def asked(pid):
-    """The answer, once the process has come to rest."""
-    settled(pid, *CALLS)
-    return {"True": True, "False": False}[ask_timer.answer(pid, os.getpid())]
+    """The answer, once the process has come to rest. One who is loaded may have to ask again."""
+    for _ in range(5):
+        settled(pid, *CALLS)
+        if (said := ask_timer.answer(pid, os.getpid())) != "None":
+            break
+    return {"True": True, "False": False}[said]
 
 
 def found_out(pid):
