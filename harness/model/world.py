@@ -53,6 +53,8 @@ class Surroundings(msgspec.Struct, frozen=True, kw_only=True):
     handlers: tuple[str, ...] | None = ()
     """Signals that others may send and for which the process has a handler of its own: SIGTERM,
     SIGUSR1, ... Python's own for SIGINT and those for faults do not count."""
+    child_handler: bool | None = False
+    """True if it has a handler for SIGCHLD: the end of any child interrupts what it waits for."""
 
 
 class World(msgspec.Struct, frozen=True, kw_only=True):

@@ -15,7 +15,8 @@ from pathlib import Path
 import pytest
 
 from harness.detect import deadlock
-from harness.detect.chain.closure import prove
+from harness.detect.chain.closure import closed, prove
+from harness.detect.chain.links import Node
 from harness.detect.deadlock import LOOKS, SPAN_S
 
 pytestmark = [pytest.mark.waits, pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")]
@@ -96,6 +97,11 @@ ALIVE = {
     "handlers for signals": (
         "import faulthandler; faulthandler.enable(); faulthandler.register(signal.SIGUSR1)\n"
         "signal.signal(signal.SIGTERM, lambda *_: None); threading.Event().wait()",
+        "signal_handler",
+    ),
+    "a handler for a real-time signal": (
+        "lock = threading.Lock(); lock.acquire()\n"
+        "signal.signal(signal.SIGRTMIN + 3, lambda *_: lock.release()); lock.acquire()",
         "signal_handler",
     ),
     "pause": ("signal.pause()", "signal_wait"),
@@ -258,6 +264,22 @@ def test_what_something_can_wake_is_never_proven(code, reason):
         assert reason in seen
         # Once at rest, the reason stays: no later look proves what an earlier one could not.
         assert reason in victim.reasons()
+
+
+def test_a_wait_that_the_end_of_a_child_interrupts_is_not_proven():
+    """The handler of SIGCHLD releases the lock: a launcher may wait so for what it has started."""
+    code = (
+        "lock = threading.Lock(); lock.acquire()\n"
+        "signal.signal(signal.SIGCHLD, lambda *_: lock.release())\n"
+        "os.fork() or (time.sleep(600), os._exit(0)); lock.acquire()"
+    )
+    with Victim(code) as victim:
+        assert victim.settles({"timed_wait"}) == {"timed_wait"}  # its child has come to rest
+        pid, gatherer = victim.process.pid, Gatherer(victim.process.pid)
+        window = gatherer.window(SPAN_S, LOOKS)
+        worlds = [world for look in window for world in look.worlds.values()]
+        reasons = closed([Node(pid, pid)], worlds, gatherer.complete([window]))
+        assert {reason.code for reason in reasons} == {"timed_wait"}
 
 
 def test_one_that_has_ended_is_not_called_dead():

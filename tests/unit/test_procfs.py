@@ -153,6 +153,18 @@ def test_a_handler_for_a_signal_that_files_send_is_seen_among_any_others(caught)
     assert len(told) == len(caught & {signal.SIGIO, signal.SIGURG})
 
 
+@given(st.sets(st.integers(1, 64)))
+def test_any_signal_that_others_send_counts_but_those_of_the_c_library(caught):
+    mask = b"%016x" % sum(1 << (one - 1) for one in caught)
+    told = deep._handlers({b"SigCgt": [mask]})
+    ours = {"SIGHUP", "SIGQUIT", "SIGUSR1", "SIGUSR2", "SIGTERM"}
+    named = {name for name in told if not name.startswith("SIGRTMIN")}
+    assert named & ours == {signal.Signals(one).name for one in caught if one < 32} & ours
+    real_time = [one for one in caught if one >= signal.SIGRTMIN]
+    assert sum(name.startswith("SIGRTMIN") for name in told) == len(real_time)
+    assert deep._handlers({}) is None
+
+
 @given(st.integers(0, 1 << 20), st.integers(0, 1 << 20))
 def test_unlisted_timers_are_none_only_where_their_user_has_nothing_queued(held, most):
     status = {b"SigQ": [b"%d/%d" % (held, most)]}

@@ -571,6 +571,24 @@ def test_a_thread_that_lives_may_start_a_child_for_who_waits_for_any():
         assert codes_of(MAIN, looks(family)) == expected
 
 
+def test_the_end_of_a_child_wakes_who_has_a_handler_for_it():
+    """It may release what the parent waits for; so may the end of a child that is yet to start."""
+    around = {1: replace(ALONE, child_handler=True), 20: ALONE}
+    alive = process(20, 1, [in_call(20, "clock_nanosleep", 1, 1, 0x7FFC)])
+    dead = process(20, 1, [waiting(20)])
+    main = [waiting(1)]
+    for threads, child, expected in (
+        (main, alive, {"timed_wait"}),
+        (main, dead, set()),
+        ([*main, BEATS], dead, {"timed_wait"}),
+    ):
+        worlds = looks((process(1, 0, threads), child), around=around)
+        futexes = {1: mutex(1)}
+        assert codes_of(MAIN, worlds, futexes=futexes) == expected
+    asked = looks((process(1, 0, main), dead), around={**around, 20: replace(ALONE, alarm=None)})
+    assert codes_of(MAIN, asked) == {"timer_unknown"}
+
+
 def test_a_thread_that_is_not_seen_is_not_proven():
     worlds = looks((process(1, 0, [waiting(1)]),))
     assert codes_of(Node(1, 9), worlds) == {"unreadable"}

@@ -28,7 +28,6 @@ _FILES = frozenset(
 )  # fmt: skip
 _TIMEOUT_ARGUMENT = {"poll": 2, "epoll_wait": 3, "epoll_pwait": 3}
 _TIMEOUT_ADDRESS = {"ppoll": 2, "select": 4, "pselect6": 4, "epoll_pwait2": 3}
-_EPOLLS = frozenset(("epoll_wait", "epoll_pwait", "epoll_pwait2"))
 _ANONYMOUS = frozenset(("pipe", "local_socket", "eventfd", "pidfd"))
 _GONE_FOR_OTHERS = ("(deleted)", "anonymous")
 _MAY_SHOW = ("futex", "rt_mutex")
@@ -63,6 +62,12 @@ def closed(
         wakers = _wakers(node, process, thread, world, known)
         if isinstance(wakers, Reason):
             return (wakers,)
+        around = world.surroundings.get(node.pid)
+        if around is not None and around.child_handler:
+            # The end of a child interrupts the wait, also of one that is yet to be started.
+            if world.unseen:
+                return (_hidden(world),)
+            wakers = (*wakers, *_below(process, world), *_own(process))
         ends.update(waker.pid for waker in wakers if waker.pid != node.pid)
         for waker in wakers:
             if waker not in members:
@@ -98,7 +103,7 @@ def prove(looks: Sequence[World], known: Observation) -> tuple[Reason, ...]:
         if not process.threads:
             return (Reason("unreadable", f"no thread of process {process.pid} could be read"),)
     if world.unseen:
-        return (Reason("unreadable", f"process {world.unseen[0]}, a child, is hidden"),)
+        return (_hidden(world),)
     starts = [Node(process.pid, thread.tid) for process in living for thread in process.threads]
     return closed(starts, looks, known)
 
@@ -118,7 +123,7 @@ def _wakers(
 ) -> tuple[Node, ...] | Reason:
     """All threads that could wake a thread, itself included; the reason where others could."""
     arch = known.arch
-    own = tuple(Node(process.pid, other.tid) for other in process.threads)
+    own = _own(process)
     who = f"thread {thread.tid} ({thread.name})"
     name = "" if thread.syscall is None else syscalls.name(thread.syscall, arch) or ""
     if thread.state == "S" and thread.switches is not None:
@@ -141,17 +146,31 @@ def _wakers(
         return Reason(code, f"{who} {text}")
     if name in ("wait4", "waitid"):
         if world.unseen:
-            return Reason("unreadable", f"process {world.unseen[0]}, a child, is hidden")
+            return _hidden(world)
         only = deadlock.awaited(name, thread.args)
-        below = tuple(
-            Node(child.pid, other.tid)
-            for child in world.processes
-            if child.ppid == process.pid and only in (None, child.pid)
-            for other in child.threads
-        )
+        below = _below(process, world, only)
         # Any thread of its process can start another child, and that one's end would do as well.
         return below if only is not None else (*below, *own)
     return own
+
+
+def _own(process: Process) -> tuple[Node, ...]:
+    """All threads of a process."""
+    return tuple(Node(process.pid, thread.tid) for thread in process.threads)
+
+
+def _below(process: Process, world: World, only: int | None = None) -> tuple[Node, ...]:
+    """All threads of the children of a process, or of the one that is asked for."""
+    return tuple(
+        node
+        for child in world.processes
+        if child.ppid == process.pid and only in (None, child.pid)
+        for node in _own(child)
+    )
+
+
+def _hidden(world: World) -> Reason:
+    return Reason("unreadable", f"process {world.unseen[0]}, a child, is hidden")
 
 
 def _in_futex(thread: Thread) -> bool:

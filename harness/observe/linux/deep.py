@@ -39,7 +39,7 @@ _NOT_SENT = frozenset(
     if (number := getattr(signal, name, None)) is not None
 )
 """Signals whose handlers say nothing about what others might send: a runtime's own, those for
-faults, and those that are asked for elsewhere here."""
+faults, and those that are asked for elsewhere here, as that for the end of a child."""
 _TIMERS = "timers"
 
 
@@ -108,6 +108,7 @@ def _surroundings(pid: int) -> Surroundings:
         devices=devices,
         asynchronous=asynchronous,
         handlers=_handlers(status),
+        child_handler=_has(status, b"SigCgt", signal.SIGCHLD),
     )
 
 
@@ -149,15 +150,20 @@ def _called(status: dict[bytes, list[bytes]]) -> tuple[str, ...]:
 
 
 def _handlers(status: dict[bytes, list[bytes]]) -> tuple[str, ...] | None:
-    """Signals that others may send, and for which the process has a handler; real-time ones are
-    the C library's and those of runtimes."""
+    """Signals that others may send, and for which the process has a handler.
+
+    Those below SIGRTMIN that have no name are the C library's own.
+    """
     if b"SigCgt" not in status:
         return None
     caught = int(status[b"SigCgt"][0], 16)
+    named = {int(one): one.name for one in signal.Signals if one < signal.SIGRTMIN}
+    first, last = int(signal.SIGRTMIN), int(signal.SIGRTMAX)
+    named |= {number: f"SIGRTMIN+{number - first}" for number in range(first, last + 1)}
     return tuple(
-        one.name
-        for one in signal.Signals
-        if one < signal.SIGRTMIN and one not in _NOT_SENT and caught >> (one - 1) & 1
+        name
+        for number, name in named.items()
+        if number not in _NOT_SENT and caught >> (number - 1) & 1
     )
 
 
