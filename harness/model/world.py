@@ -92,6 +92,9 @@ class Link(msgspec.Struct, frozen=True, kw_only=True):
     """Mount point of the file system that a file lies in."""
     fs: str | None = None
     """Type of that file system, such as `ext4`, `nfs4` or `fuse.sshfs`."""
+    timed: bool | None = False
+    """True if the wait ends by a timeout that the socket itself has (SO_RCVTIMEO, SO_SNDTIMEO).
+    None where that could not be read."""
     person: bool = False
     """True of a terminal in the foreground that the thread waits to read: a person can type."""
 

@@ -63,6 +63,15 @@ DEAD = {
     "pipe": ("r, w = os.pipe(); os.read(r, 1)"),
     "full pipe": ("r, w = os.pipe(); os.write(w, b'x' * (1 << 22))"),
     "socket": ("import socket; a, b = socket.socketpair(); a.recv(1)"),
+    "a socket that only sends with a timeout": (
+        "import socket, struct; a, b = socket.socketpair()\n"
+        "a.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, struct.pack('ll', 600, 0)); a.recv(1)"
+    ),
+    "a socket with a timeout that does not count for who polls": (
+        "import select, socket, struct; a, b = socket.socketpair()\n"
+        "a.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, struct.pack('ll', 600, 0))\n"
+        "select.select([a], [], [])"
+    ),
     "eventfd": ("import ctypes; fd = ctypes.CDLL(None).eventfd(0, 0); os.read(fd, 8)"),
     "select": ("import select; select.select([os.pipe()[0]], [], [])"),
     "epoll": ("import select; e = select.epoll(); e.register(os.pipe()[0]); e.poll()"),
@@ -103,6 +112,11 @@ ALIVE = {
         "lock = threading.Lock(); lock.acquire()\n"
         "signal.signal(signal.SIGRTMIN + 3, lambda *_: lock.release()); lock.acquire()",
         "signal_handler",
+    ),
+    "a socket with a timeout of its own": (
+        "import socket, struct; a, b = socket.socketpair()\n"
+        "a.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, struct.pack('ll', 600, 0)); a.recv(1)",
+        "timed_wait",
     ),
     "pause": ("signal.pause()", "signal_wait"),
     "sigwait": ("signal.sigwait([signal.SIGUSR2])", "signal_wait"),

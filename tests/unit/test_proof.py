@@ -505,6 +505,13 @@ def test_a_file_whose_other_end_others_may_hold_forbids_it(change):
     assert codes_of(MAIN, looks(polls), links=links) == {"poll"}
 
 
+@pytest.mark.parametrize(("timed", "code"), [(False, None), (True, "timed_wait"), (None, "io")])
+def test_a_socket_may_have_a_timeout_that_no_system_call_shows(timed, code):
+    link = Link(told="a local socket", kind="local_socket", only_own=True, timed=timed)
+    alone = looks((process(1, 0, [reads(1)]),))
+    assert codes_of(MAIN, alone, links={1: (link,)}) == ({code} if code else set())
+
+
 def test_a_file_of_which_nothing_is_known_forbids_it():
     assert codes_of(MAIN, looks((process(1, 0, [reads(1)]),))) == {"io"}
 

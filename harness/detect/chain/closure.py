@@ -238,6 +238,10 @@ def _of_files(
     wakers: dict[Node, None] = dict.fromkeys(own)
     alive = {process.pid: process for process in world.processes}
     for link in links:
+        if link.timed:
+            return Reason("timed_wait", f"{text}, for {link.told} with a timeout of its own")
+        if link.timed is None:
+            return Reason(code, f"{text}, for {link.told} that may have a timeout of its own")
         if link.kind not in _ANONYMOUS or link.reopenable or not link.complete or link.queued:
             return Reason(code, f"{text}, for {link.told}")
         for pid in link.peers:

@@ -14,7 +14,16 @@ import msgspec
 from harness import syscalls
 from harness.model import Process, Thread
 from harness.model.world import Link, LinkKind
-from harness.observe.linux import file_table, files, foreground, locks, mappings, mounts, reading
+from harness.observe.linux import (
+    file_table,
+    files,
+    foreground,
+    locks,
+    mappings,
+    mounts,
+    reading,
+    socket_timeout,
+)
 from harness.observe.linux.file_table import READ_ONLY, WRITE_ONLY, FileTable
 from harness.observe.linux.mounts import Mount
 from harness.observe.linux.sockets import Sockets
@@ -199,7 +208,11 @@ def _one(pid: int, each: Waited, name: str, ends: Ends) -> Link | None:
     if name.startswith("mq_timed"):
         queue = os.path.basename(file_table.target(pid, each.file) or "")
         return Link(told=f"the message queue {queue}", complete=False, reopenable=True)
-    return ends.link(pid, each.file, each.reads)
+    link = ends.link(pid, each.file, each.reads)
+    if link is None or link.kind != "local_socket" or not each.alone or each.reads is None:
+        return link  # who polls heeds no timeout of a socket
+    timed = socket_timeout.timed(pid, each.file, each.reads)
+    return msgspec.structs.replace(link, timed=timed)
 
 
 def _opening(pid: int, name: str, thread: Thread, ends: Ends) -> Link | None:
