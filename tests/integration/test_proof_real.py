@@ -74,6 +74,9 @@ DEAD = {
     ),
     "eventfd": ("import ctypes; fd = ctypes.CDLL(None).eventfd(0, 0); os.read(fd, 8)"),
     "select": ("import select; select.select([os.pipe()[0]], [], [])"),
+    "poll of several files of its own": (
+        "import select; kept = os.pipe(), os.pipe(); select.select([p[0] for p in kept], [], [])"
+    ),
     "epoll": ("import select; e = select.epoll(); e.register(os.pipe()[0]); e.poll()"),
     "a futex that hands on a priority": (
         "import ctypes, platform\n"

@@ -9,9 +9,10 @@ import pytest
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
 
-from harness.model import Thread  # noqa: E402
+from harness.model import Process, Thread  # noqa: E402
 from harness.model.world import Link  # noqa: E402
 from harness.observe.linux import (  # noqa: E402
+    file_peers,
     file_table,
     locks,
     mounts,
@@ -254,6 +255,45 @@ def test_of_a_large_set_it_is_said_that_not_all_were_looked_into(monkeypatch, si
         files, whole = waited_files.waited(1, thread, "x86_64")
         assert len(files) == waited_files.MOST
         assert whole == (size == waited_files.MOST)
+
+
+@pytest.mark.parametrize("most", [1024, 1025])
+def test_of_a_select_on_more_files_than_are_looked_at_it_is_said(monkeypatch, most):
+    monkeypatch.setattr(reading, "memory", lambda pid, place, size: b"\x08".ljust(size, b"\0"))
+    args = (most, 64, 0, 0, 0, 0)
+    thread = Thread(tid=1, name="a", state="S", cpu_s=0.0, syscall=23, args=args)
+    files, whole = waited_files.waited(1, thread, "x86_64")
+    assert [one.file for one in files] == [3]
+    assert whole == (most <= 1024)
+
+
+OWN = Link(told="an eventfd", kind="eventfd", only_own=True)
+PEER = Link(told="a pipe", kind="pipe", peers=(6,))
+FIFO = Link(told="the pipe control", kind="fifo", only_own=True, reopenable=True)
+HIDDEN = Link(told="an eventfd", kind="eventfd", only_own=True, complete=False)
+
+
+@pytest.mark.parametrize(
+    ("behind", "told"),
+    [
+        ([OWN, PEER], [PEER]),
+        ([OWN], [OWN]),
+        # Nothing else could wake it: they are all that there is to tell.
+        ([OWN, OWN], [OWN]),
+        # Others may hold these, or come to hold them.
+        ([FIFO, PEER], [FIFO, PEER]),
+        ([HIDDEN, PEER], [HIDDEN, PEER]),
+    ],
+)
+def test_of_a_set_only_what_is_certainly_its_own_says_nothing(monkeypatch, behind, told):
+    files = [Waited(number, True, False) for number in range(len(behind))]
+    found = waited_files.WaitedFiles(files)
+    monkeypatch.setattr(file_peers, "waited", lambda pid, thread, arch: found)
+    thread = Thread(tid=1, name="a", state="S", cpu_s=0.0, syscall=7, args=(64, 2, 0, 0, 0, 0))
+    process = Process(pid=1, ppid=0, name="a", state="S", cpu_s=0.0, threads=(thread,))
+    ends = file_peers.Ends()
+    monkeypatch.setattr(ends, "link", lambda pid, file, reads: behind[file])
+    assert list(file_peers.waited_for(process, thread, "x86_64", ends)) == told
 
 
 def test_the_members_of_a_poll_are_those_with_events(monkeypatch):

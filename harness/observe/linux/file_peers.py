@@ -200,8 +200,12 @@ def waited_for(process: Process, thread: Thread, arch: str, ends: Ends) -> tuple
     if not links and thread.wchan == _FUSE_WAITS:
         return (on_fuse(pid, thread.syscall == _FAULT, ends),)
     # A thread that polls has pipes of its own among them, to be woken by: they say nothing.
-    telling = [link for link in links if not (link.only_own and len(links) > 1)]
-    return tuple(dict.fromkeys(telling))
+    telling = [link for link in links if not _is_certainly_own(link)]
+    return tuple(dict.fromkeys(telling or links))
+
+
+def _is_certainly_own(link: Link) -> bool:
+    return link.only_own and link.complete and not link.reopenable
 
 
 def _one(pid: int, each: Waited, name: str, ends: Ends) -> Link | None:

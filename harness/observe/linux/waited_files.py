@@ -12,6 +12,8 @@ from harness.observe.linux import file_table, reading
 
 MOST = 64
 """Files of one wait that are looked into."""
+_SELECTED = 1024
+"""Files of a select that are looked at: the C library's own limit, which is not the kernel's."""
 _POLLFD = struct.Struct("<ihh")
 _IN, _OUT = 0x1, 0x4
 _ASKED, _END = _IN | _OUT | 0x2, 0x8 | 0x10
@@ -83,17 +85,18 @@ def _set(pid: int, name: str, args: tuple[int, ...]) -> WaitedFiles:
             len(data) == size and all(events for _, events in entries),
         )
     if name in _SELECTS:
-        size = (min(args[0], 1024) + 7) // 8
+        number = min(args[0], _SELECTED)
+        size = (number + 7) // 8
         reads, writes, rest = (
             int.from_bytes(reading.memory(pid, place, size), "little") if place else 0
             for place in args[1:4]
         )
         found = [
             Waited(file, _reads((reads >> file & 1) * _IN + (writes >> file & 1) * _OUT), False)
-            for file in range(min(args[0], 1024))
+            for file in range(number)
             if (reads | writes | rest) >> file & 1
         ]
-        return WaitedFiles(found)
+        return WaitedFiles(found, args[0] == number)
     return _registered(pid, args[0])
 
 
