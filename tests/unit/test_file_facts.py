@@ -17,6 +17,7 @@ from harness.observe.linux import (  # noqa: E402
     locks,
     mounts,
     reading,
+    relations,
     sockets,
     waited_files,
 )
@@ -294,6 +295,16 @@ def test_of_a_set_only_what_is_certainly_its_own_says_nothing(monkeypatch, behin
     ends = file_peers.Ends()
     monkeypatch.setattr(ends, "link", lambda pid, file, reads: behind[file])
     assert list(file_peers.waited_for(process, thread, "x86_64", ends)) == told
+
+
+def test_of_a_large_tree_each_process_is_asked_whether_it_shares_its_parents_memory(monkeypatch):
+    monkeypatch.setattr(relations, "shares_memory", lambda pid, parent, arch: True)
+    first = 2**22 + 1  # no process has such a number
+    family = [
+        Process(pid=first + one, ppid=first, name="a", state="S", cpu_s=0.0) for one in range(70)
+    ]
+    found = relations.relations(family, "x86_64")
+    assert found.shares == {process.pid for process in family}
 
 
 def test_the_members_of_a_poll_are_those_with_events(monkeypatch):

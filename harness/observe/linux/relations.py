@@ -32,7 +32,7 @@ def relations(processes: Sequence[Process], arch: str) -> Relations:
         },
         futexes=waits,
         peers={process.pid: ends.peers(process.pid) for process in processes[:_MOST]},
-        shares=frozenset(p.pid for p in processes[:_MOST] if shares_memory(p.pid, p.ppid, arch)),
+        shares=frozenset(p.pid for p in processes if shares_memory(p.pid, p.ppid, arch)),
     )
 
 
