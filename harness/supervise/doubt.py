@@ -35,14 +35,19 @@ class OpenDoubt(msgspec.Struct, frozen=True, kw_only=True):
 
     since: float
     """When it was first said."""
+    lasted: float
+    """Seconds that the phase had lasted then, without those in which it could not go on."""
     cause: Cause
     """The cause that the run has if it never goes on."""
     fingerprint: str = ""
 
-    def over(self, now: float, patience: Patience, longest: float, known: bool) -> bool:
-        """True if it has stood as long as it may. `longest` is that of such a phase before."""
+    def over(self, lasted: float, patience: Patience, longest: float, known: bool) -> bool:
+        """True if it has stood as long as it may, now that the phase has lasted for `lasted`.
+
+        `longest` is that of such a phase before.
+        """
         lasts = patience.of(longest)
-        return now - self.since >= (min(lasts, KNOWN_S) if known else lasts)
+        return lasted - self.lasted >= (min(lasts, KNOWN_S) if known else lasts)
 
     def record(self, started: float, taken_back: float | None) -> Doubt:
         """The doubt as run.json has it."""
@@ -71,7 +76,8 @@ class Doubts:
         if self.open is not None:
             self.open = msgspec.structs.replace(self.open, cause=cause)
             return
-        self.open = OpenDoubt(since=now, cause=cause, fingerprint=fingerprint)
+        lasted = self._run.judgement.lasted
+        self.open = OpenDoubt(since=now, lasted=lasted, cause=cause, fingerprint=fingerprint)
         self._handling.notify("doubt", self._run.info.name, cause)
         self._run.log.stage("possible hang, doubted: %s", cause.summary)
 
@@ -80,11 +86,15 @@ class Doubts:
         return self.open is not None and self._run.judgement.last_progress > self.open.since
 
     def stood_its_patience(self, now: float) -> bool:
-        """True if the doubt has stood so long that the run is called hung."""
+        """True if the doubt has stood so long that the run is called hung.
+
+        The time in which it, or we, were stopped does not count.
+        """
         assert self.open is not None
-        longest = self._run.watchdog.longest(self._run.judgement.phase)
+        judgement = self._run.judgement
+        longest = self._run.watchdog.longest(judgement.phase)
         known = self.open.fingerprint in self._handling.known_hangs
-        if not self.open.over(now, self._handling.patience, longest, known):
+        if not self.open.over(judgement.lasted, self._handling.patience, longest, known):
             return False
         if self.open.fingerprint:
             # Without stacks every hang would be the same.

@@ -29,7 +29,8 @@ STALLED = Cause(
 
 
 def standing(**fields):
-    return OpenDoubt(**{"since": 100.0, "cause": STALLED, "fingerprint": "abc", **fields})
+    given = {"since": 100.0, "lasted": 6.0, "cause": STALLED, "fingerprint": "abc"}
+    return OpenDoubt(**{**given, **fields})
 
 
 # --- patience ------------------------------------------------------------------------------------
@@ -46,14 +47,14 @@ def standing(**fields):
     ],
 )
 def test_a_doubt_stands_for_its_patience(patience, longest, lasts):
-    assert not standing().over(100.0 + lasts - 0.1, patience, longest, known=False) or lasts == 0.0
-    assert standing().over(100.0 + lasts, patience, longest, known=False)
+    assert not standing().over(6.0 + lasts - 0.1, patience, longest, known=False) or lasts == 0.0
+    assert standing().over(6.0 + lasts, patience, longest, known=False)
 
 
 def test_a_hang_that_is_known_is_given_less_and_never_more():
-    assert not standing().over(100.0 + KNOWN_S - 0.1, WATCH_PATIENCE, 60.0, known=True)
-    assert standing().over(100.0 + KNOWN_S, WATCH_PATIENCE, 60.0, known=True)
-    assert standing().over(101.0, Patience(seconds=1.0), 60.0, known=True)
+    assert not standing().over(6.0 + KNOWN_S - 0.1, WATCH_PATIENCE, 60.0, known=True)
+    assert standing().over(6.0 + KNOWN_S, WATCH_PATIENCE, 60.0, known=True)
+    assert standing().over(7.0, Patience(seconds=1.0), 60.0, known=True)
 
 
 def test_what_is_recorded_is_in_seconds_after_the_start():
@@ -196,12 +197,13 @@ class Doubted:
         for step in range(5):
             self.state.learn(StepBeat(t=float(step), step=step, phases={"eval": 0.1}))
 
-    def look(self, now, found=None, since=100.0, overdue=True):
-        """The cause that a look at `now` gives; `found` is what the inspection shows."""
+    def look(self, now, found=None, since=100.0, overdue=True, paused=0.0):
+        """The cause that a look at `now` gives; `found` is what the inspection shows, and `paused`
+        how long it could not go on since the last step."""
         self.sees.last = None if found is None else inspected(found)
         self.state.judgement = Judgement(
-            state=State.ALIVE, overdue=overdue, phase="eval", lasted=now - since, allowed=6.0,
-            usual=0.1, last_progress=since,
+            state=State.ALIVE, overdue=overdue, phase="eval", lasted=now - since - paused,
+            allowed=6.0, usual=0.1, last_progress=since,
         )  # fmt: skip
         cause = self.run._examiner._in_doubt(Silent(), self.sees, now)
         self.run._enter(Stage.SUSPECTED if self.run._doubts.open else Stage.RUNNING)
@@ -238,6 +240,15 @@ def test_a_doubt_is_said_at_once_and_the_run_ended_after_its_patience(doubted):
     assert one.told == [("doubt", "a")], "it is said once"
     cause = one.look(166.0, HANGS)
     assert (cause.code, cause.proven) == ("waiting", False)
+
+
+def test_the_time_in_which_it_could_not_go_on_is_not_of_its_patience(doubted):
+    """It was stopped, or we were, or the machine slept: else it would be ended as it goes on."""
+    one = doubted()
+    one.look(106.0, HANGS)
+    assert one.look(3706.0, HANGS, paused=3600.0) is None
+    assert one.look(3765.9, HANGS, paused=3600.0) is None
+    assert one.look(3766.0, HANGS, paused=3600.0) is not None
 
 
 def test_the_longest_phase_of_the_run_stretches_its_patience(doubted):
