@@ -154,9 +154,10 @@ def _ordered(
     """The deciding ones, then by how few are in the same place, then the worst; launchers last."""
     alike = Counter(_kind(one) for one in judged.values())
     order = {pid: index for index, pid in enumerate(judged)}
+    there = [one for one in judged.values() if one.answer is not Answer.ENDED]
     return tuple(
         sorted(
-            (one for one in judged.values() if one.answer is not Answer.ENDED or len(judged) == 1),
+            there or [judged[observed.root]],
             key=lambda one: (
                 first.index(one.pid) if one.pid in first else len(first),
                 one.pid == observed.root and bool(one.on or observed.ranks),

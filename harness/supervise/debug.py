@@ -76,7 +76,7 @@ class RunLog:
 
     def stage(self, text: str, *values: object) -> None:
         """Write a change of the run's stage, or of a doubt."""
-        SUPERVISE.debug(f"{self._name}: {text}", *values)
+        SUPERVISE.debug(f"%s: {text}", self._name, *values)
 
     def failed(self, error: Exception) -> None:
         """Write that a look has failed, and where."""

@@ -135,6 +135,12 @@ def test_of_a_job_the_rank_to_blame_decides():
     assert not one.alive
 
 
+def test_of_a_tree_that_has_just_ended_its_end_is_told():
+    """Both are still listed, for nobody has waited for them yet."""
+    ended = [process(pid, thread(pid, state="Z"), ppid=pid - 1, state="Z") for pid in (1, 2)]
+    assert doubt.deciding(inspected(seen(*ended))).summary == "has ended"
+
+
 # --- a run that is doubted -----------------------------------------------------------------------
 
 
