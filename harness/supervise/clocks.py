@@ -57,6 +57,9 @@ class Clocks:
             for process in processes
         )
         self._touched = False
+        there = {thread.tid for process in seen for thread in process.threads}
+        for tid in self._clocks.keys() - there:
+            del self._clocks[tid]  # a thread to come may have its number
         return seen
 
     def _of(self, thread: Thread, t: float) -> Thread:

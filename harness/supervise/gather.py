@@ -48,11 +48,14 @@ class Gatherer:
         self._left = timeouts.Left(platform.current().arch)
         self._names: dict[int, str] = {}
         self.clocks = Clocks(platform.current().arch)
+        self._looking = threading.Lock()
+        """The prover looks in one thread, and the inspector in another."""
         self._timers = IntervalTimers(platform.current().interval_timers)
 
     def reset(self) -> None:
         """A step came: what was counted since the last one is over."""
-        self.clocks.reset()
+        with self._looking:
+            self.clocks.reset()
         self._timers.reset()
 
     def ask(self, pids: Iterable[int]) -> bool:
@@ -78,8 +81,9 @@ class Gatherer:
         seen = world.processes if world else here.processes([self.pid], deep=True)
         if seen and seen[0].pid != self.pid:
             seen = ()
-        t = time.monotonic()
-        processes = self.clocks.of(self._left.of(seen, t), t)
+        with self._looking:
+            t = time.monotonic()
+            processes = self.clocks.of(self._left.of(seen, t), t)
         more = {process.pid: here.more(process) for process in processes}
         return Look(
             t=t,
@@ -116,6 +120,8 @@ class Gatherer:
         others |= {peer for each in between.peers.values() for peer in each}
         others |= {pid for wait in between.futexes.values() for pid in wait.sharers}
         on_gpu = frozenset(pid for pid in pids if here.devices(pid))
+        with self._looking:
+            rearmed = self.clocks.armed
         return Observation(
             root=self.pid,
             windows=tuple(windows),
@@ -128,7 +134,7 @@ class Gatherer:
             on_gpu=on_gpu,
             gpu=tuple(gpu.utilization(timeout=2.0, stop=stop)) if on_gpu else (),
             gpu_use=gpu.gpu_use(on_gpu) if on_gpu else None,
-            rearmed=self.clocks.armed,
+            rearmed=rearmed,
         )
 
     def _named(self, pids: Iterable[int]) -> dict[int, str]:

@@ -132,7 +132,7 @@ class Inspector:
             raise error
         if last_progress != self._since:
             self._since = last_progress
-            self._history.clear()
+            self._history = []  # another one: an inspection of before may still add to its own
             self._gatherer.reset()
             self.last = None
             self._pause, self._next = 1.0, now
@@ -157,7 +157,7 @@ class Inspector:
 
     def _inspect(self, trains: tuple[int, int] | None, ranks: dict[int, int]) -> None:
         began, change, since = time.monotonic(), msgspec.structs.replace, self._since
-        gatherer = self._gatherer
+        gatherer, history = self._gatherer, self._history
         self._number += 1
         home = self._folder / str(self._number)
         taker = StackTaker(self._stop, lambda pid: home if pid == gatherer.pid else home / str(pid))
@@ -181,8 +181,8 @@ class Inspector:
             ranks=ranks,
             stacks=taker.stacks(),
         )
-        self._history.append(loops.inspect(seen, self._policy, self._stop))
-        seen = change(seen, spins=spinning.spins(self._history, self._policy))
+        history.append(loops.inspect(seen, self._policy, self._stop))
+        seen = change(seen, spins=spinning.spins(history, self._policy))
         tree = judge_tree(seen, self._policy)
         if (asked := trees.unasked(seen, self._policy)) and gatherer.ask(asked):
             # Their threads have moved: what was seen before that proves nothing.

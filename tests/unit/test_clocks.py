@@ -140,3 +140,11 @@ def test_one_wait_is_never_armed_anew_however_often_it_is_looked_at(looks):
             watch.clocks.touched()
         watch.look(t, switches=41 if touched else 40, **sleeps(100.0 - t))
     assert watch.armed == 0
+
+
+def test_the_clock_of_a_thread_that_has_ended_is_none_of_a_later_one_with_its_number():
+    clocks = Clocks("x86_64")
+    clocks.of([process(1, thread(1, **sleeps(60.0)), thread(2, **sleeps(9.0)))], 0.0)
+    clocks.of([process(1, thread(1, **sleeps(60.0)))], 10.0)
+    clocks.of([process(1, thread(1, **sleeps(60.0)), thread(2, **POLL, wakes_in=9.0))], 20.0)
+    assert clocks.armed[2] == 0

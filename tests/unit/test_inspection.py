@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import itertools
+import sys
 import threading
 from pathlib import Path
 from typing import ClassVar
 
 import msgspec
 import pytest
-from observations import READS, RUNNING, busy, process, seen, thread
+from observations import READS, RUNNING, busy, process, seen, sleeps, thread
 
 from harness.detect.policy import Policy
-from harness.model.world import Link
-from harness.supervise import inspection
+from harness.model import Machine
+from harness.model.world import Link, Relations
+from harness.supervise import gather, inspection
 from harness.supervise.inspection import Inspector, Prover, alive
 
 replace = msgspec.structs.replace
@@ -208,3 +210,70 @@ def test_where_waits_are_not_shown_nothing_is_proven(monkeypatch):
         "shows_waits": False
     }))  # fmt: skip
     assert proves(DEAD, [True] * 9) == []
+
+
+# --- two that look at once -----------------------------------------------------------------------
+
+
+class Crowded:
+    """A platform on which each look shows other threads, all with a timeout."""
+
+    arch = "x86_64"
+    shows_waits = True
+    interval_timers = staticmethod(lambda pids: {})
+    world = staticmethod(lambda pid, guard=None: None)
+    more = staticmethod(lambda process: None)
+    machine = staticmethod(Machine)
+    devices = staticmethod(lambda pid: ())
+    relations = staticmethod(lambda processes: Relations())
+
+    def __init__(self):
+        self._tids = itertools.count(1)
+
+    def processes(self, roots, deep=False):
+        threads = [thread(next(self._tids), **sleeps(5.0)) for _ in range(50)]
+        return (process(1, *threads),)
+
+
+def test_the_prover_and_the_inspector_may_look_at_the_same_time(monkeypatch):
+    """Each look brings threads that the other one is just counting."""
+    here = Crowded()
+    monkeypatch.setattr(gather.platform, "current", lambda: here)
+    monkeypatch.setattr(gather.process_names, "named", lambda pid: ())
+    gatherer, failed = gather.Gatherer(1), []
+    window = (gatherer.look(),)
+
+    def again(what):
+        try:
+            for _ in range(150):
+                what()
+        except RuntimeError as error:
+            failed.append(error)
+
+    uses = (gatherer.look, gatherer.reset, lambda: gatherer.complete([window]))
+    threads = [threading.Thread(target=again, args=(use,)) for use in uses]
+    interval = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    try:
+        for one in threads:
+            one.start()
+        for one in threads:
+            one.join()
+    finally:
+        sys.setswitchinterval(interval)
+    assert failed == []
+
+
+def test_what_an_overtaken_inspection_saw_is_no_part_of_the_next_stall(inspector):
+    """It would make a loop of two calls that are a step apart."""
+    one = inspector(WORKS)
+
+    def window(seconds, least=2):
+        if one._since == 5.0:
+            one.look(11.0, last_progress=11.0)  # a step comes while it looks
+        return WORKS.windows[0]
+
+    one._gatherer.window = window
+    one.look(10.0, last_progress=5.0)
+    done(one)
+    assert one._history == []
