@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
+from typing import NamedTuple
 
 import msgspec
 
 from harness.detect.io_activity import io_done
 from harness.detect.observation import Look, Window
 from harness.model import Process, Thread
+from harness.model.world import More
 
 
 class Pace(msgspec.Struct, frozen=True, kw_only=True):
@@ -87,6 +89,8 @@ def motion(windows: Sequence[Window], pid: int) -> Motion:
     seconds = sum(last.t - first.t for first, last, _, _ in whole)
     pairs = [(before, after) for _, _, before, after in whole]
     faults = [(first.more.get(pid), last.more.get(pid)) for first, last, _, _ in whole]
+    every = [_Threads.of(one, pid) for window in windows for one in window]
+    ends = [(_Threads.of(first, pid), _Threads.of(last, pid)) for first, last, _, _ in whole]
     return Motion(
         seconds=seconds,
         cpu=sum(after.cpu_s - before.cpu_s for before, after in pairs) / seconds
@@ -100,7 +104,7 @@ def motion(windows: Sequence[Window], pid: int) -> Motion:
         came_or_went=len(whole) < len(spans)
         or any(_crowd(window, pid) for window in windows if len(window) > 1),
         threads={
-            thread.tid: _pace(thread, windows, whole, seconds)
+            thread.tid: _pace(thread, every, ends, seconds)
             for thread in (pairs[-1][1].threads if pairs else ())
         },
     )
@@ -133,63 +137,52 @@ def _known(figures: Iterable[int | None]) -> int | None:
     return sum(known) if known else None
 
 
+class _Threads(NamedTuple):
+    """The threads of one process at one look."""
+
+    threads: dict[int, Thread]
+    more: More
+
+    @classmethod
+    def of(cls, look: Look, pid: int) -> _Threads:
+        process = process_at(look, pid)
+        return cls(
+            {thread.tid: thread for thread in process.threads} if process else {},
+            look.more.get(pid) or More(),
+        )
+
+
 def _pace(
     thread: Thread,
-    windows: Sequence[Window],
-    whole: Sequence[tuple[Look, Look, Process, Process]],
+    looks: Sequence[_Threads],
+    ends: Sequence[tuple[_Threads, _Threads]],
     seconds: float,
 ) -> Pace:
     tid = thread.tid
-
-    def each(figure: Callable[[Look, Thread], int | None]) -> int | None:
-        pairs = []
-        for first, last, before, after in whole:
-            one, other = _thread(before, tid), _thread(after, tid)
-            if one is not None and other is not None:
-                pairs.append((figure(first, one), figure(last, other)))
-        return _sum(pairs)
-
-    cpu = [
-        other.cpu_s - one.cpu_s
-        for _, _, before, after in whole
-        if (one := _thread(before, tid)) and (other := _thread(after, tid))
+    pairs = [
+        (before.threads[tid], after.threads[tid])
+        for before, after in ends
+        if tid in before.threads and tid in after.threads
     ]
+    cpu = [after.cpu_s - before.cpu_s for before, after in pairs]
     system = [
-        other.system_s - one.system_s
-        for _, _, before, after in whole
-        if (one := _thread(before, tid)) and (other := _thread(after, tid))
-        if one.system_s is not None and other.system_s is not None
+        after.system_s - before.system_s
+        for before, after in pairs
+        if before.system_s is not None and after.system_s is not None
     ]
     waited = [
-        after - before
-        for first, last, _, _ in whole
-        if (before := _queued(first, tid)) is not None and (after := _queued(last, tid)) is not None
-    ]
-    states = [
-        found.state
-        for window in windows
-        for look in window
-        for process in look.processes
-        if (found := _thread(process, tid))
+        after.more.queued[tid] - before.more.queued[tid]
+        for before, after in ends
+        if tid in before.more.queued and tid in after.more.queued
     ]
     return Pace(
         name=thread.name,
         cpu=sum(cpu) / seconds if seconds else 0.0,
         system=sum(system) / seconds if seconds and system else None,
         queued=min(sum(waited) / seconds, 1.0) if seconds else 0.0,
-        switches=each(lambda _, found: found.switches),
-        sleeps=each(lambda look, found: _sleeps(look, found.tid)),
-        states="".join(states),
+        switches=_sum([(before.switches, after.switches) for before, after in pairs]),
+        sleeps=_sum(
+            [(before.more.sleeps.get(tid), after.more.sleeps.get(tid)) for before, after in ends]
+        ),
+        states="".join(look.threads[tid].state for look in looks if tid in look.threads),
     )
-
-
-def _sleeps(look: Look, tid: int) -> int | None:
-    return next((more.sleeps[tid] for more in look.more.values() if tid in more.sleeps), None)
-
-
-def _queued(look: Look, tid: int) -> float | None:
-    return next((more.queued[tid] for more in look.more.values() if tid in more.queued), None)
-
-
-def _thread(process: Process, tid: int) -> Thread | None:
-    return next((thread for thread in process.threads if thread.tid == tid), None)

@@ -17,6 +17,7 @@ from typing import Any
 import msgspec
 
 from harness import syscalls
+from harness.detect.chain.links import Node
 from harness.model import Process, Thread
 from harness.model.world import Surroundings, World
 from harness.text.units import duration, plural
@@ -54,21 +55,25 @@ def describe(reasons: Sequence[Reason]) -> str:
     return f"{text}; and {plural(more, 'more reason')}" if more > 0 else text
 
 
-def still(looks: Sequence[World], tids: Collection[int]) -> Iterator[Reason]:
-    """Reasons against the claim that none of the threads `tids` has moved between the looks."""
+def still(looks: Sequence[World], nodes: Collection[Node]) -> Iterator[Reason]:
+    """Reasons against the claim that none of the threads `nodes` has moved between the looks."""
     if len(looks) < LOOKS or looks[-1].t - looks[0].t < SPAN_S:
         yield Reason("too_soon", f"fewer than {LOOKS} looks over {duration(SPAN_S)}")
-    marks = [_mark(look, tids) for look in looks]
+    tids, pids = {node.tid for node in nodes}, {node.pid for node in nodes}
+    marks = [_mark(look, tids, pids) for look in looks]
     if any(mark != marks[0] for mark in marks[1:]):
         yield Reason("moved", "a thread ran, came, went or changed its wait between the looks")
 
 
-def _mark(look: World, tids: Collection[int]) -> frozenset[tuple[object, ...]]:
+def _mark(
+    look: World, tids: Collection[int], pids: Collection[int]
+) -> frozenset[tuple[object, ...]]:
     """All that may not change from look to look."""
     return frozenset(
         (process.pid, process.state, thread.tid, thread.state, thread.syscall, thread.args,
          thread.cpu_s, thread.switches)
         for process in look.processes
+        if process.pid in pids
         for thread in process.threads
         if thread.tid in tids
     )  # fmt: skip

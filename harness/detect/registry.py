@@ -158,12 +158,12 @@ def _moved(subject: Subject, starts: tuple[Node, ...]) -> bool:
     """True if one of the threads that are judged, or of those that they wait for as wrappers do,
     moved in any window: also in one that is too short for a proof, or in which the root ended."""
     observed = subject.facts.observed
-    tids = {node.tid for node in _below_wrappers(starts, subject.facts)}
+    nodes = _below_wrappers(starts, subject.facts)
     for window in observed.windows:
         looks = [look.worlds[observed.root] for look in window if observed.root in look.worlds]
         if len(looks) < len(window):
             return True
-        if any(reason.code == "moved" for reason in deadlock.still(looks, tids)):
+        if any(reason.code == "moved" for reason in deadlock.still(looks, nodes)):
             return True
     return False
 

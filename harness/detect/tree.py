@@ -105,9 +105,11 @@ def _figures(pid: int, facts: Facts, waits: wait_site.Waits | None) -> dict[str,
 def judge_tree(observed: Observation, policy: Policy | None = None) -> Tree:
     """The root's answer; where it starts the ranks of a job, the answer for those."""
     pids = [process.pid for process in observed.last.processes]
-    judged = {pid: judge(pid, observed, policy) for pid in pids}
-    if observed.root not in judged:
-        judged[observed.root] = judge(observed.root, observed, policy)
+    facts = Facts(observed, policy or Policy())
+    judged = {
+        pid: describe(pid, facts, decide(Subject(facts, pid)))
+        for pid in dict.fromkeys([*pids, observed.root])
+    }
     root = judged[observed.root]
     job = _job(observed, policy)
     if job is not None and root.answer not in FATAL:

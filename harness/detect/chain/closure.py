@@ -10,6 +10,7 @@ the set, such as a heartbeat or a monitor, cannot wake anybody in it. Pure.
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
+from functools import cached_property
 
 from harness import syscalls
 from harness.detect import deadlock
@@ -34,6 +35,51 @@ _MAY_SHOW = ("futex", "rt_mutex")
 """Begins of the kernel functions in which a thread waits for a futex."""
 
 
+class _Tree:
+    """The last of some looks: its threads by process and by number."""
+
+    def __init__(self, world: World, known: Observation) -> None:
+        self.world = world
+        self.known = known
+        self.processes = {process.pid: process for process in world.processes}
+        self._own: dict[int, tuple[Node, ...]] = {}
+        self._threads: dict[int, dict[int, Thread]] = {}
+
+    @cached_property
+    def by_tid(self) -> dict[int, Node]:
+        """All threads by number."""
+        return {node.tid: node for pid in self.processes for node in self.own(pid)}
+
+    def thread(self, node: Node) -> Thread | None:
+        """A thread as the look shows it."""
+        if node.pid not in self._threads:
+            process = self.processes.get(node.pid)
+            threads = process.threads if process else ()
+            self._threads[node.pid] = {thread.tid: thread for thread in threads}
+        return self._threads[node.pid].get(node.tid)
+
+    def own(self, pid: int) -> tuple[Node, ...]:
+        """All threads of a process."""
+        if pid not in self._own:
+            process = self.processes.get(pid)
+            threads = process.threads if process else ()
+            self._own[pid] = tuple(Node(pid, thread.tid) for thread in threads)
+        return self._own[pid]
+
+    def below(self, pid: int, only: int | None = None) -> tuple[Node, ...]:
+        """All threads of the children of a process, or of the one that is asked for."""
+        return tuple(
+            node
+            for child in self.world.processes
+            if child.ppid == pid and only in (None, child.pid)
+            for node in self.own(child.pid)
+        )
+
+    def hidden(self) -> Reason:
+        """The reason where a child is there and cannot be seen."""
+        return Reason("unreadable", f"process {self.world.unseen[0]}, a child, is hidden")
+
+
 def closed(
     starts: Sequence[Node],
     looks: Sequence[World],
@@ -48,37 +94,36 @@ def closed(
     if arch not in syscalls.TABLES:
         return (Reason("machine", f"system calls of {arch} are not known here"),)
     world = looks[-1]
-    processes = {process.pid: process for process in world.processes}
+    tree = _Tree(world, known)
     members: dict[Node, None] = dict.fromkeys(starts)
     todo = list(members)
     reasons: list[Reason] = []
     ends = set(waited)
+    whole: set[int] = set()
+    """Processes of which all threads are members."""
     while todo:
         node = todo.pop()
-        process = processes.get(node.pid)
-        thread = _thread(process, node)
-        if process is None or thread is None:
+        thread = tree.thread(node)
+        if thread is None:
             return (Reason("unreadable", f"thread {node.tid} of process {node.pid} is not seen"),)
-        wakers = _wakers(node, process, thread, world, known)
+        wakers = _wakers(node, thread, tree)
         if isinstance(wakers, Reason):
             return (wakers,)
-        around = world.surroundings.get(node.pid)
-        if around is not None and around.child_handler:
-            # The end of a child interrupts the wait, also of one that is yet to be started.
-            if world.unseen:
-                return (_hidden(world),)
-            wakers = (*wakers, *_below(process, world), *_own(process))
-        ends.update(waker.pid for waker in wakers if waker.pid != node.pid)
+        if wakers is tree.own(node.pid):
+            if node.pid in whole:
+                continue
+            whole.add(node.pid)
+        ends.update({waker.pid for waker in wakers} - {node.pid})
         for waker in wakers:
             if waker not in members:
                 members[waker] = None
                 todo.append(waker)
         if len(members) > _MOST:
             return (Reason("too_many", f"more than {_MOST} threads could have a part in it"),)
-    reasons += deadlock.still(looks, {node.tid for node in members})
+    reasons += deadlock.still(looks, members)
     inside = dict.fromkeys(node.pid for node in members)
     for pid in inside:
-        reasons += deadlock.alone(processes[pid], world.surroundings.get(pid), pid in ends)
+        reasons += deadlock.alone(tree.processes[pid], world.surroundings.get(pid), pid in ends)
     for process in world.processes:
         # A thread of either could wake one of the other through what is called a private futex.
         if process.pid in known.shares and inside.keys() & {process.pid, process.ppid}:
@@ -103,7 +148,7 @@ def prove(looks: Sequence[World], known: Observation) -> tuple[Reason, ...]:
         if not process.threads:
             return (Reason("unreadable", f"no thread of process {process.pid} could be read"),)
     if world.unseen:
-        return (_hidden(world),)
+        return (_Tree(world, known).hidden(),)
     starts = [Node(process.pid, thread.tid) for process in living for thread in process.threads]
     return closed(starts, looks, known)
 
@@ -113,17 +158,22 @@ def _lives(process: Process) -> bool:
     return process.state not in "ZX" or any(t.state not in "ZX" for t in process.threads)
 
 
-def _thread(process: Process | None, node: Node) -> Thread | None:
-    threads = process.threads if process else ()
-    return next((thread for thread in threads if thread.tid == node.tid), None)
-
-
-def _wakers(
-    node: Node, process: Process, thread: Thread, world: World, known: Observation
-) -> tuple[Node, ...] | Reason:
+def _wakers(node: Node, thread: Thread, tree: _Tree) -> tuple[Node, ...] | Reason:
     """All threads that could wake a thread, itself included; the reason where others could."""
-    arch = known.arch
-    own = _own(process)
+    wakers = _by_call(node, thread, tree)
+    around = tree.world.surroundings.get(node.pid)
+    if isinstance(wakers, Reason) or around is None or not around.child_handler:
+        return wakers
+    # The end of a child interrupts the wait, also of one that is yet to be started.
+    if tree.world.unseen:
+        return tree.hidden()
+    return (*wakers, *tree.below(node.pid), *tree.own(node.pid))
+
+
+def _by_call(node: Node, thread: Thread, tree: _Tree) -> tuple[Node, ...] | Reason:
+    """All threads that could end the system call that a thread is in."""
+    arch, world, known = tree.known.arch, tree.world, tree.known
+    own = tree.own(node.pid)
     who = f"thread {thread.tid} ({thread.name})"
     name = "" if thread.syscall is None else syscalls.name(thread.syscall, arch) or ""
     if thread.state == "S" and thread.switches is not None:
@@ -135,42 +185,23 @@ def _wakers(
             return Reason("frozen", f"{who} may be frozen, or its wait cannot be read")
         if name in ("futex", "futex_wait"):
             futex = known.futexes.get(node.tid)
-            wakers = _of_futex(node, name, thread, futex, own, world)
+            wakers = _of_futex(node, name, thread, futex, tree)
             if wakers is not None:
                 return wakers
         if name in _FILES:
-            return _of_files(who, name, thread, own, known.links.get(node.tid, ()), world)
-    against = deadlock.against(process, thread, world, arch)
+            return _of_files(who, name, thread, own, known.links.get(node.tid, ()), tree)
+    against = deadlock.against(tree.processes[node.pid], thread, world, arch)
     if against is not None:
         code, text = against
         return Reason(code, f"{who} {text}")
     if name in ("wait4", "waitid"):
         if world.unseen:
-            return _hidden(world)
+            return tree.hidden()
         only = deadlock.awaited(name, thread.args)
-        below = _below(process, world, only)
+        below = tree.below(node.pid, only)
         # Any thread of its process can start another child, and that one's end would do as well.
         return below if only is not None else (*below, *own)
     return own
-
-
-def _own(process: Process) -> tuple[Node, ...]:
-    """All threads of a process."""
-    return tuple(Node(process.pid, thread.tid) for thread in process.threads)
-
-
-def _below(process: Process, world: World, only: int | None = None) -> tuple[Node, ...]:
-    """All threads of the children of a process, or of the one that is asked for."""
-    return tuple(
-        node
-        for child in world.processes
-        if child.ppid == process.pid and only in (None, child.pid)
-        for node in _own(child)
-    )
-
-
-def _hidden(world: World) -> Reason:
-    return Reason("unreadable", f"process {world.unseen[0]}, a child, is hidden")
 
 
 def _in_futex(thread: Thread) -> bool:
@@ -179,7 +210,7 @@ def _in_futex(thread: Thread) -> bool:
 
 
 def _of_futex(
-    node: Node, name: str, thread: Thread, futex: Futex | None, own: tuple[Node, ...], world: World
+    node: Node, name: str, thread: Thread, futex: Futex | None, tree: _Tree
 ) -> tuple[Node, ...] | Reason | None:
     """The threads that could wake a wait in a futex whose kind is known; None where it is as any
     other."""
@@ -189,32 +220,23 @@ def _of_futex(
     if thread.args[4] if name == "futex_wait" else thread.args[3]:
         return None
     if futex.kind in ("mutex", "pi_mutex", "robust", "rlock", "join") and futex.owner is not None:
-        owner = next(
-            (
-                Node(p.pid, t.tid)
-                for p in world.processes
-                for t in p.threads
-                if t.tid == futex.owner
-            ),
-            None,
-        )
+        owner = tree.by_tid.get(futex.owner)
         if owner is None:
             return Reason("owner", f"{who} waits for thread {futex.owner}, which is not seen")
         return (owner,)
     if futex.kind == "shared" and set(futex.sharers) <= {node.pid}:
         # Without PRIVATE, in memory that nobody else maps: futures, latches and atomics of C++.
         if futex.complete and futex.where in ("anonymous", "heap", "stack"):
-            return own
+            return tree.own(node.pid)
         return Reason("shared_futex", f"{who} waits for a futex that other processes may share")
     if futex.kind == "shared":
         if not futex.complete or not any(word in futex.where for word in _GONE_FOR_OTHERS):
             return Reason("shared_futex", f"{who} waits for a futex that other processes may share")
-        inside = {process.pid for process in world.processes}
-        strangers = [pid for pid in futex.sharers if pid not in inside]
+        strangers = [pid for pid in futex.sharers if pid not in tree.processes]
         if strangers:
             return Reason("shared_futex", f"process {strangers[0]} shares what {who} waits for")
         return tuple(
-            Node(p.pid, t.tid) for p in world.processes if p.pid in futex.sharers for t in p.threads
+            node for pid in tree.processes if pid in futex.sharers for node in tree.own(pid)
         )
     return None
 
@@ -225,7 +247,7 @@ def _of_files(
     thread: Thread,
     own: tuple[Node, ...],
     links: tuple[Link, ...],
-    world: World,
+    tree: _Tree,
 ) -> tuple[Node, ...] | Reason:
     """The threads that could wake a wait for files: all that hold the other ends, where these are
     closed."""
@@ -236,7 +258,7 @@ def _of_files(
     if not links:
         return Reason(code, text)
     wakers: dict[Node, None] = dict.fromkeys(own)
-    alive = {process.pid: process for process in world.processes}
+    there = tree.processes
     for link in links:
         if link.timed:
             return Reason("timed_wait", f"{text}, for {link.told} with a timeout of its own")
@@ -245,11 +267,11 @@ def _of_files(
         if link.kind not in _ANONYMOUS or link.reopenable or not link.complete or link.queued:
             return Reason(code, f"{text}, for {link.told}")
         for pid in link.peers:
-            if link.kind == "pidfd" and pid in alive and not _lives(alive[pid]):
+            if link.kind == "pidfd" and pid in there and not _lives(there[pid]):
                 return Reason(code, f"{text}, for {link.told}, which has ended")
-            if pid not in alive:
+            if pid not in there:
                 return Reason(code, f"{text}, for {link.told} that process {pid} has open")
-            wakers |= dict.fromkeys(Node(pid, other.tid) for other in alive[pid].threads)
+            wakers |= dict.fromkeys(tree.own(pid))
     return tuple(wakers)
 
 

@@ -97,6 +97,23 @@ class Facts:
             for pid, process in self.processes.items()
         }
 
+    def others(self, node: Node) -> tuple[Node, ...]:
+        """The other threads of its process."""
+        every = self.threads(node.pid)
+        return _without(every, every.index(node) if node in every else None)
+
+    def others_at_work(self, node: Node) -> tuple[Node, ...]:
+        """The other threads of its process, without those of pools that have nothing to do."""
+        if node.pid not in self._at_work:
+            busy = tuple(one for one in self.threads(node.pid) if not self.idle(one))
+            self._at_work[node.pid] = busy, {one: place for place, one in enumerate(busy)}
+        busy, places = self._at_work[node.pid]
+        return _without(busy, places.get(node))
+
+    @cached_property
+    def _at_work(self) -> dict[int, tuple[tuple[Node, ...], dict[Node, int]]]:
+        return {}
+
     def children(self, pid: int) -> tuple[int, ...]:
         """The children of a process that have not ended."""
         return tuple(p.pid for p in self.processes.values() if p.ppid == pid)
@@ -214,6 +231,11 @@ class Facts:
     @cached_property
     def _idle(self) -> dict[Node, bool]:
         return {}
+
+
+def _without(nodes: tuple[Node, ...], place: int | None) -> tuple[Node, ...]:
+    """`nodes` without that at `place`: by slices, for of thousands each is left out in turn."""
+    return nodes if place is None else nodes[:place] + nodes[place + 1 :]
 
 
 def _by_thread(pid: int, capture: tuple[ThreadStack, ...]) -> dict[int, ThreadStack]:

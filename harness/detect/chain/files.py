@@ -100,7 +100,7 @@ def _file(thread: Thread, link: Link, facts: Facts) -> Wait:
 def _peers(node: Node, link: Link, facts: Facts) -> Wait:
     """Processes hold the other end: those of the tree are followed, others end the chain."""
     code = link.kind
-    own = tuple(n for n in facts.threads(node.pid) if n != node)
+    own = facts.others(node)
     if link.only_own or not link.peers:
         return _nobody(link, own, code)
     inside = [pid for pid in link.peers if pid in facts.processes and pid != node.pid]

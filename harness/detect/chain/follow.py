@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterable, Mapping, Sequence
+from itertools import filterfalse
 
 import msgspec
 
@@ -24,6 +25,10 @@ _BY_GUESS = frozenset(
     (Ends.PERSON, Ends.NETWORK, Ends.OUTSIDE, Ends.PROGRAM, Ends.FILE_SYSTEM, Ends.UNKNOWN)
 )
 """These say little of a thread that need not have anything to do with the wait."""
+
+
+_LONG = 6
+"""Threads of a cycle from which on it is closed where that is possible: a pool has thousands."""
 
 
 class _Reached(msgspec.Struct, frozen=True):
@@ -78,13 +83,14 @@ def _reach(
         if wait is None:
             wait = waits[node] = wait_of(node, facts)
         found += [_Reached(end, _path(node, before), certain[node]) for end in wait.ends]
-        for other in wait.on:
+        # Of many threads each may wait for all others: what is known already is left out at once.
+        for other in filterfalse(before.__contains__, wait.on):
             if other.pid in facts.apart:
                 name = facts.observed.name(other.pid)
                 peers = End(kind=Ends.PEERS, detail=f"waits for {name}")
                 found.append(_Reached(peers, _path(node, before), certain[node] and wait.known))
                 aside.add(other.pid)
-            elif other not in before:
+            else:
                 before[other] = node
                 certain[other] = certain[node] and wait.known
                 todo.append(other)
@@ -104,7 +110,7 @@ def _path(node: Node, before: Mapping[Node, Node | None]) -> tuple[Node, ...]:
 
 
 def _ring(start: Node, waits: Mapping[Node, Wait]) -> tuple[Node, ...]:
-    """The way from `start` into a cycle and once around it."""
+    """The way from `start` into a cycle and once around it, by a shorter one if that is long."""
     path: list[Node] = []
     node = start
     while node not in path:
@@ -112,7 +118,9 @@ def _ring(start: Node, waits: Mapping[Node, Wait]) -> tuple[Node, ...]:
         following = [other for other in waits[node].on if other in waits and waits[other].on]
         if not following:
             break
-        node = next((other for other in following if other not in path), following[0])
+        back = [other for other in path if len(path) >= _LONG and other in waits[node].on]
+        others = (other for other in following if other not in path)
+        node = back[0] if back else next(others, following[0])
     return tuple(path)
 
 

@@ -121,7 +121,7 @@ def _holds_gil(node: Node, facts: Facts) -> bool:
 
 def _gil(node: Node, facts: Facts) -> Wait:
     """It wants the lock of the interpreter, which one thread of its process holds."""
-    others = [other for other in facts.threads(node.pid) if other != node]
+    others = facts.others(node)
     holders = tuple(other for other in others if _holds_gil(other, facts))
     return Wait(
         code="gil",
@@ -164,7 +164,7 @@ def _polling(node: Node, thread: Thread, pace: Pace | None, facts: Facts) -> Wai
 
 def _helpers(node: Node, facts: Facts) -> tuple[Node, ...]:
     """The threads of its process and its children, which may do what it looks for."""
-    own = tuple(other for other in facts.threads(node.pid) if other != node)
+    own = facts.others(node)
     below = tuple(n for child in facts.children(node.pid) for n in facts.candidates(child))
     return own + below
 
@@ -292,7 +292,7 @@ def _futex(node: Node, thread: Thread, call: str, facts: Facts) -> Wait:
             End(kind=Ends.PROGRAM, detail=f"shares it with {facts.observed.name(pid)}")
             for pid in strangers[:2]
         )
-        own = tuple(n for n in facts.threads(node.pid) if n != node)
+        own = facts.others(node)
         return Wait(
             code="shared_lock",
             detail="waits for a semaphore or lock that processes share",
@@ -378,7 +378,7 @@ def _runs_a_pool(node: Node, facts: Facts) -> bool:
 def _ownerless(node: Node, facts: Facts) -> Wait:
     """A lock, queue, condition or event of which nobody is the owner: any other thread may help."""
     site = facts.site(node)
-    on = tuple(n for n in facts.threads(node.pid) if n != node and not facts.idle(n))
+    on = facts.others_at_work(node)
     seen = site is not None and site.category not in (Category.UNKNOWN, Category.RUNNING)
     detail = site.description if site and seen else "waits for another thread"
     code = site.category.value if site and seen else "futex"
