@@ -24,7 +24,8 @@ from still_worlds import number
 
 from harness.detect.chain.facts import Facts
 from harness.detect.chain.links import Ends, Node
-from harness.detect.chain.waits import awaited, gpu_works, wait_of
+from harness.detect.chain.waits import gpu_works, wait_of
+from harness.detect.deadlock import awaited
 from harness.detect.policy import Policy
 from harness.model import Machine
 from harness.model.world import Futex, GpuUse, Link, More
@@ -483,7 +484,7 @@ def test_not_found_is_idle_only_of_what_the_driver_has_named_before(use, lines, 
 def test_the_pid_of_a_wait_is_an_int_whatever_else_its_register_holds(first, second):
     one = thread(1, syscall=61, args=(first, second, 0, 0, 0, 0))
     for call in ("wait4", "waitid"):
-        pid = awaited(one, call)
+        pid = awaited(call, one.args)
         assert pid is None or -(2**31) <= pid < 2**31
-    pid = awaited(one, "wait4")
+    pid = awaited("wait4", one.args)
     assert pid is None or (pid == first & 0xFFFFFFFF and pid > 0)

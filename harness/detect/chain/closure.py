@@ -14,11 +14,12 @@ from functools import cached_property
 
 from harness import syscalls
 from harness.detect import deadlock
+from harness.detect.activity import has_ended
 from harness.detect.chain.links import Node
 from harness.detect.chain.waits import FROZEN
 from harness.detect.deadlock import Reason
 from harness.detect.observation import Observation
-from harness.model import Process, Thread
+from harness.model import Thread
 from harness.model.world import Futex, Link, World
 
 _MOST = 20_000
@@ -138,7 +139,7 @@ def prove(looks: Sequence[World], known: Observation) -> tuple[Reason, ...]:
         return (Reason("unreadable", "no process was seen"),)
     world = looks[-1]
     root = world.processes[0]
-    living = [process for process in world.processes if _lives(process)]
+    living = [process for process in world.processes if not has_ended(process)]
     if root not in living:
         return (Reason("ended", f"process {root.pid} has ended"),)
     for process in living:
@@ -151,11 +152,6 @@ def prove(looks: Sequence[World], known: Observation) -> tuple[Reason, ...]:
         return (_Tree(world, known).hidden(),)
     starts = [Node(process.pid, thread.tid) for process in living for thread in process.threads]
     return closed(starts, looks, known)
-
-
-def _lives(process: Process) -> bool:
-    """True if a thread of a process is still there; its main thread may have ended."""
-    return process.state not in "ZX" or any(t.state not in "ZX" for t in process.threads)
 
 
 def _wakers(node: Node, thread: Thread, tree: _Tree) -> tuple[Node, ...] | Reason:
@@ -267,7 +263,7 @@ def _of_files(
         if link.kind not in _ANONYMOUS or link.reopenable or not link.complete or link.queued:
             return Reason(code, f"{text}, for {link.told}")
         for pid in link.peers:
-            if link.kind == "pidfd" and pid in there and not _lives(there[pid]):
+            if link.kind == "pidfd" and pid in there and has_ended(there[pid]):
                 return Reason(code, f"{text}, for {link.told}, which has ended")
             if pid not in there:
                 return Reason(code, f"{text}, for {link.told} that process {pid} has open")

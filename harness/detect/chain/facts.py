@@ -74,6 +74,11 @@ class Facts:
         every = self.processes.values()
         return {Node(one.pid, thread.tid): thread for one in every for thread in one.threads}
 
+    @cached_property
+    def by_tid(self) -> dict[int, Node]:
+        """All threads by number."""
+        return {node.tid: node for node in self._threads}
+
     def call(self, thread: Thread) -> str:
         """Name of the system call that a thread is in; empty when it is in none or not known.
 

@@ -7,6 +7,7 @@ lock without an owner is, which thread is an idle worker, which line of the user
 
 from __future__ import annotations
 
+from harness.detect import deadlock
 from harness.detect.activity import Pace
 from harness.detect.chain import files
 from harness.detect.chain.facts import Facts
@@ -238,7 +239,8 @@ def _sleep(thread: Thread, facts: Facts) -> Wait:
 
 
 def _child(node: Node, detail: str, facts: Facts, thread: Thread | None = None) -> Wait:
-    only = awaited(thread, facts.call(thread)) if thread else None
+    read = thread is not None and len(thread.args) > 1
+    only = deadlock.awaited(facts.call(thread), thread.args) if thread and read else None
     children = [pid for pid in facts.children(node.pid) if only in (None, pid)]
     on = tuple(n for pid in children for n in facts.candidates(pid))
     if children:
@@ -249,29 +251,12 @@ def _child(node: Node, detail: str, facts: Facts, thread: Thread | None = None) 
     return _only(end, "child")
 
 
-def awaited(thread: Thread, call: str) -> int | None:
-    """The only child that a thread waits for; None when any child will do."""
-    if len(thread.args) < 2:
-        return None
-    if call == "waitid":
-        return _int(thread.args[1]) if _int(thread.args[0]) == 1 else None
-    pid = _int(thread.args[0])
-    return pid if pid > 0 else None
-
-
-def _int(register: int) -> int:
-    """An argument of the type int, of which a register holds more."""
-    return (register & 0xFFFFFFFF ^ 0x80000000) - 0x80000000
-
-
 def _futex(node: Node, thread: Thread, call: str, facts: Facts) -> Wait:
     futex = facts.futex(node)
     if futex is None:
         return _gpu(node, facts) or _without_owner(node, thread, call, facts)
     if futex.owner is not None:
-        owner = next(
-            (n for pid in facts.processes for n in facts.threads(pid) if n.tid == futex.owner), None
-        )
+        owner = facts.by_tid.get(futex.owner)
         if futex.kind == "join":
             what = "to end"
             code = "join"
