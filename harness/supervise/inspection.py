@@ -11,7 +11,7 @@ import msgspec
 
 from harness.detect import deadlock, spinning
 from harness.detect import tree as trees
-from harness.detect.chain.closure import prove
+from harness.detect.chain.closure import prove, refuted
 from harness.detect.deadlock import LOOKS
 from harness.detect.observation import Look, Observation
 from harness.detect.policy import Policy
@@ -61,6 +61,10 @@ class Prover:
         del self._looks[:-_KEPT]
         worlds = [world for look in self._looks for world in look.worlds.values()]
         if len(worlds) < LOOKS:
+            return None
+        if reasons := refuted(worlds, platform.current().arch):
+            # Tables of files are not read of a run that sleeps, nor its GPU asked.
+            self._log.refused(reasons)
             return None
         seen = self._gatherer.complete([tuple(self._looks)])
         reasons = prove(worlds, seen)

@@ -10,7 +10,7 @@ from typing import ClassVar
 
 import msgspec
 import pytest
-from observations import READS, RUNNING, busy, process, seen, sleeps, thread
+from observations import ALONE, READS, RUNNING, busy, process, seen, sleeps, thread
 
 from harness.detect.policy import Policy
 from harness.model import Machine
@@ -203,6 +203,23 @@ def test_what_is_not_dead_is_never_proven_and_looked_at_ever_more_rarely():
     gatherer.look = lambda: looks.append(1) or WAITS.last
     assert not any(prover.look(True) for _ in range(100))
     assert len(looks) == 12 + (100 - 12) // 4
+
+
+ON_GPU = seen(process(), around=replace(ALONE, devices=("/dev/nvidia0",)))
+SLEEPS = seen(process(1, thread(1, **sleeps(60.0)), thread(2, **READS)))
+READS_ONLY = seen(process(1, thread(1, **READS)))
+
+
+@pytest.mark.parametrize(
+    ("found", "reads"), [(SLEEPS, False), (ON_GPU, False), (READS_ONLY, True), (DEAD, True)]
+)
+def test_files_are_only_read_where_they_could_complete_a_proof(found, reads):
+    """A healthy run that sleeps, or that a GPU works for, stands as still as a dead one."""
+    prover, completed = Prover(gatherer := Gatherer(found)), []
+    gatherer.complete = lambda windows: completed.append(1) or found
+    for _ in range(3):
+        prover.look(True)
+    assert bool(completed) is reads
 
 
 def test_where_waits_are_not_shown_nothing_is_proven(monkeypatch):

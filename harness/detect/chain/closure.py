@@ -32,6 +32,8 @@ _TIMEOUT_ARGUMENT = {"poll": 2, "epoll_wait": 3, "epoll_pwait": 3}
 _TIMEOUT_ADDRESS = {"ppoll": 2, "select": 4, "pselect6": 4, "epoll_pwait2": 3}
 _ANONYMOUS = frozenset(("pipe", "local_socket", "eventfd", "pidfd"))
 _GONE_FOR_OTHERS = ("(deleted)", "anonymous")
+_MORE_TELLS = frozenset(("io", "poll", "shared_futex"))
+"""Codes of reasons that may go when files and futexes are read."""
 _MAY_SHOW = ("futex", "rt_mutex")
 """Begins of the kernel functions in which a thread waits for a futex."""
 
@@ -152,6 +154,25 @@ def prove(looks: Sequence[World], known: Observation) -> tuple[Reason, ...]:
         return (_Tree(world, known).hidden(),)
     starts = [Node(process.pid, thread.tid) for process in living for thread in process.threads]
     return closed(starts, looks, known)
+
+
+def refuted(looks: Sequence[World], arch: str) -> tuple[Reason, ...]:
+    """Reasons against the claim that the whole tree is dead which the looks alone give.
+
+    Nothing that could be read beside them, such as files and futexes, takes these away.
+    """
+    tree = _Tree(looks[-1], Observation(root=0, windows=(), arch=arch))
+    living = [pid for pid, process in tree.processes.items() if not has_ended(process)]
+    nodes = [node for pid in living for node in tree.own(pid)]
+    reasons = list(deadlock.still(looks, nodes))
+    for node in nodes:
+        thread = tree.thread(node)
+        wakers = _by_call(node, thread, tree) if thread is not None else ()
+        reasons += [wakers] if isinstance(wakers, Reason) else []
+    for pid in living:
+        around = tree.world.surroundings.get(pid)
+        reasons += deadlock.alone(tree.processes[pid], around, waited=False)
+    return tuple(reason for reason in reasons if reason.code not in _MORE_TELLS)
 
 
 def _wakers(node: Node, thread: Thread, tree: _Tree) -> tuple[Node, ...] | Reason:
