@@ -115,7 +115,7 @@ def test_a_second_pass_changes_nothing(kind):
         "def f(host: str = '0.0.0.0'), the user: a person, user=name, node_name: conv1",
         "Options:\\n\\tnone, x:\\n\\t1, A:\\n",
         "the passes: 3, num_pass=12, forwardPass=3, {'pass': 3}, {\"pass\": true}",
-        "https://docs.python.org/3/library/re.html, see pypi.org and raw.githubusercontent.com",
+        "https://docs.python.org/3/library/re.html, see kernel.org and raw.githubusercontent.com",
     ],
 )
 def test_what_names_nobody_stays(text):
