@@ -145,15 +145,21 @@ def test_a_prompt_of_node_is_one_and_a_program_of_it_that_prints_is_none(tmp_pat
     assert answers(["node", "-e", prints], tmp_path, [False]) == [False]
 
 
+def waited_for(terminal):
+    """The links of the program at a terminal, once it waits."""
+    end = time.monotonic() + SETTLE_S
+    links = ()
+    while not links and time.monotonic() < end:
+        family = linux.processes([terminal.pid], deep=True)
+        links = file_peers.waited_for(family[0], family[0].threads[0], ARCH, file_peers.Ends())
+    return links
+
+
 def test_the_link_of_a_prompt_says_that_a_person_can_type(tmp_path):
     terminal = Session(program("input()"), str(tmp_path))
     try:
         terminal.until(b"here")
-        end = time.monotonic() + SETTLE_S
-        links = ()
-        while not links and time.monotonic() < end:
-            family = linux.processes([terminal.pid], deep=True)
-            links = file_peers.waited_for(family[0], family[0].threads[0], ARCH, file_peers.Ends())
+        links = waited_for(terminal)
         assert [(one.kind, one.person, one.peers) for one in links] == [("terminal", True, ())]
     finally:
         terminal.close()
@@ -163,11 +169,7 @@ def test_what_a_terminal_does_not_take_waits_for_who_holds_its_other_end(tmp_pat
     terminal = Session(program("os.write(1, b'x' * (1 << 20))"), str(tmp_path))
     try:
         terminal.until(b"here")
-        end = time.monotonic() + SETTLE_S
-        links = ()
-        while not links and time.monotonic() < end:
-            family = linux.processes([terminal.pid], deep=True)
-            links = file_peers.waited_for(family[0], family[0].threads[0], ARCH, file_peers.Ends())
+        links = waited_for(terminal)
         (link,) = links
         assert (link.kind, link.person, link.peers) == ("terminal", False, (os.getpid(),))
     finally:
