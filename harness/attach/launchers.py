@@ -21,7 +21,7 @@ _FAR = frozenset(
 """Programs that start ranks on another machine, or on this one for a launcher on another."""
 
 
-def asked(argv: Sequence[str]) -> int | None:
+def rank_count(argv: Sequence[str]) -> int | None:
     """The number of ranks that a launcher with this command line starts in all. None where the line
     does not tell it, or this is no launcher."""
     kind, options = _launcher(argv)

@@ -111,11 +111,11 @@ class _Job:
                 below.add(one.pid)
             else:
                 argvs.append((process_names.argv(one.pid), one.name))
-        asked = [number for argv, _ in argvs if (number := launchers.asked(argv)) is not None]
+        counts = [count for argv, _ in argvs if (count := launchers.rank_count(argv)) is not None]
         return msgspec.structs.replace(
             seen,
             ranks=dict(self._ranks),
-            asked=max(asked, default=None),
+            rank_count=max(counts, default=None),
             elsewhere=any(launchers.elsewhere(argv, name) for argv, name in argvs),
         )
 

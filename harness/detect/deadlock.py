@@ -43,14 +43,14 @@ class Reason(msgspec.Struct, frozen=True):
     """The reason why the claim cannot be made."""
 
     code: str
-    told: str
+    text: str
     pid: int | None = None
     """The process to be asked, where the answer to one question could take the reason away."""
 
 
 def describe(reasons: Sequence[Reason]) -> str:
     """Say the first reasons, and how many there are beside them."""
-    text = "; ".join(reason.told for reason in reasons[:_TOLD])
+    text = "; ".join(reason.text for reason in reasons[:_TOLD])
     more = len(reasons) - _TOLD
     return f"{text}; and {plural(more, 'more reason')}" if more > 0 else text
 

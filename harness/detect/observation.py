@@ -57,7 +57,7 @@ class Observation(msgspec.Struct, frozen=True, kw_only=True):
     """As of `harness.observe.platform`."""
     ranks: dict[int, int] = {}
     """The process of each rank of a job, by rank; of a rank that has ended, the process it was."""
-    asked: int | None = None
+    rank_count: int | None = None
     """The number of ranks that the job's launcher was told to start, where that can be read."""
     elsewhere: bool = False
     """True if ranks may run on other machines, where they are not seen."""

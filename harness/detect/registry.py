@@ -19,7 +19,7 @@ from harness.detect.chain.follow import follow
 from harness.detect.chain.links import Chain, End, Ends, Node
 from harness.detect.chain.waits import wait_of
 from harness.detect.compilers import COMPILERS
-from harness.detect.verdicts import GOOD_ENDS, OF_END, Answer, Asked, Says
+from harness.detect.verdicts import GOOD_ENDS, OF_END, Answer, DetectorOutcome, Says
 from harness.model.world import World
 from harness.stacks.wait_rules import Category
 from harness.text import units
@@ -65,25 +65,27 @@ class Decision(NamedTuple):
 
     says: Says
     by: str
-    asked: tuple[Asked, ...]
+    outcomes: tuple[DetectorOutcome, ...]
 
 
 def decide(subject: Subject, detectors: Collection[Detector] | None = None) -> Decision:
     """Ask the detectors in their order."""
     shown = shows(subject)
-    asked: list[Asked] = []
+    outcomes: list[DetectorOutcome] = []
     for detector in DETECTORS if detectors is None else detectors:
         missing = detector.requires - shown
         if missing:
-            asked.append(Asked(detector.name, f"skipped: {', '.join(sorted(missing))} not shown"))
+            outcomes.append(
+                DetectorOutcome(detector.name, f"skipped: {', '.join(sorted(missing))} not shown")
+            )
             continue
         says = detector.detect(subject)
         if isinstance(says, Says):
-            asked.append(Asked(detector.name, f"{says.answer.value}: {says.summary}"))
-            return Decision(says, detector.name, tuple(asked))
-        asked.append(Asked(detector.name, f"says nothing: {says}"))
+            outcomes.append(DetectorOutcome(detector.name, f"{says.answer.value}: {says.summary}"))
+            return Decision(says, detector.name, tuple(outcomes))
+        outcomes.append(DetectorOutcome(detector.name, f"says nothing: {says}"))
     blind = Says(answer=Answer.ALIVE, summary="cannot be looked into", good=True, sure=False)
-    return Decision(blind, "none", tuple(asked))
+    return Decision(blind, "none", tuple(outcomes))
 
 
 def shows(subject: Subject) -> frozenset[str]:

@@ -72,7 +72,7 @@ def describe(pid: int, facts: Facts, decision: Decision) -> Judged:
         | (chain.evidence() if chain and chain.links else {})
         | says.evidence
         | {"detector": decision.by},
-        asked=decision.asked,
+        outcomes=decision.outcomes,
     )
 
 

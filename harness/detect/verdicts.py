@@ -77,7 +77,7 @@ GOOD_ENDS = frozenset(
 """Ends of which `attach` says that nothing is wrong as far as can be seen from here."""
 
 
-class Asked(NamedTuple):
+class DetectorOutcome(NamedTuple):
     """The answer of one detector, or the reason why it said nothing or was not asked."""
 
     detector: str
@@ -102,8 +102,8 @@ class Judged(msgspec.Struct, frozen=True, kw_only=True):
     chain: Chain | None = None
     fingerprint: str | None = None
     evidence: dict[str, Any] = {}
-    asked: tuple[Asked, ...] = ()
-    """The detectors up to the one that decided."""
+    outcomes: tuple[DetectorOutcome, ...] = ()
+    """The outcomes of the detectors up to the one that decided."""
 
 
 class Says(msgspec.Struct, frozen=True, kw_only=True):

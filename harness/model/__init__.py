@@ -1,9 +1,9 @@
 """The types everything else speaks in: frozen, and without an import from the rest of the package.
 
-In the order in which data flows: what is asked for (`asked`), what a worker writes (`beats`), what
-the supervisor sees from outside (`seen`), what is said of one worker (`verdict`, `metrics`,
-`ranks`), and what is told of all of them (`diagnosis`, `environment`, `repeats`, `run`). Others
-import each of them from here.
+In the order in which data flows: what is asked for (`settings`), what a worker writes (`beats`),
+what the supervisor sees from outside (`snapshot`, `world`), what is said of one worker (`outcome`,
+`finding`, `ranks`), and what is said of all of them (`run`). Others import each of them from here,
+but for those of `world`, which only the observers and the rules need.
 
 Times named `t` are seconds of `time.monotonic()`, which all processes of one machine share and
 which stands still while the machine sleeps, so that a closed lid is not a hang. Sizes are bytes.

@@ -120,7 +120,7 @@ def write_tree(log: logging.Logger, tree: Tree, prefix: str = "") -> None:
     if not log.isEnabledFor(logging.DEBUG):
         return
     for judged in tree.processes:
-        for detector, outcome in judged.asked:
+        for detector, outcome in judged.outcomes:
             log.debug("%sprocess %d: detector %s: %s", prefix, judged.pid, detector, outcome)
 
 

@@ -126,7 +126,7 @@ def test_the_one_that_waits_elsewhere_is_to_blame():
 
 @pytest.mark.parametrize("asked", [None, 3])
 def test_a_gap_in_the_numbers_is_a_rank_that_is_dead(asked):
-    found = judge_tree(job(numbers=(0, 2), asked=asked))
+    found = judge_tree(job(numbers=(0, 2), rank_count=asked))
     assert (found.answer, found.good) == (Answer.WAITING, False)
     assert culprits(found) == [1]
     assert states(found) == {0: Standing.WAITING, 1: Standing.DEAD, 2: Standing.WAITING}
@@ -135,7 +135,7 @@ def test_a_gap_in_the_numbers_is_a_rank_that_is_dead(asked):
 
 
 def test_so_is_one_that_the_launcher_was_told_to_start():
-    found = judge_tree(job(numbers=(0, 2), asked=5))
+    found = judge_tree(job(numbers=(0, 2), rank_count=5))
     assert culprits(found) == [1, 3, 4]
     assert found.summary.startswith("ranks 1, 3 and 4 have ended: no process is left; ")
     assert found.summary.endswith("ranks 0 and 2 wait for them")
@@ -149,7 +149,7 @@ def test_so_is_one_that_was_there_and_ends_while_it_is_looked_at():
 
 
 def test_a_gap_is_no_death_where_ranks_may_be_on_other_machines():
-    found = judge_tree(job(numbers=(0, 2), elsewhere=True, asked=3))
+    found = judge_tree(job(numbers=(0, 2), elsewhere=True, rank_count=3))
     assert set(states(found)) == {0, 2}
     assert culprits(found) == []
     assert not found.good
@@ -157,7 +157,7 @@ def test_a_gap_is_no_death_where_ranks_may_be_on_other_machines():
 
 
 def test_the_last_of_a_job_that_its_launcher_counted_waits_for_the_dead():
-    alone = seen(LAUNCHER, still(0), ranks={0: 10}, asked=2)
+    alone = seen(LAUNCHER, still(0), ranks={0: 10}, rank_count=2)
     assert culprits(judge_tree(alone)) == [1]
 
 
@@ -262,7 +262,7 @@ def test_a_launcher_that_is_stopped_is_the_answer_and_the_ranks_are_told():
 
 
 def test_one_ranks_own_process_is_judged_as_any_other_and_named():
-    alone = seen(process(1, thread(1, **READS)), links=STRANGER, ranks={2: 1}, asked=None)
+    alone = seen(process(1, thread(1, **READS)), links=STRANGER, ranks={2: 1}, rank_count=None)
     found = judge_tree(alone)
     assert found.job is None
     assert found.answer is Answer.WAITING
@@ -282,7 +282,7 @@ def test_a_shell_with_one_rank_below_it_is_as_that_one():
 )
 def test_ranks_are_those_seen_and_the_gaps_where_all_are_here(there, asked, elsewhere):
     alive = [still(rank) for rank, is_there in there.items() if is_there]
-    found = seen(LAUNCHER, *alive, ranks={rank: 10 + rank for rank in there}, asked=asked,
+    found = seen(LAUNCHER, *alive, ranks={rank: 10 + rank for rank in there}, rank_count=asked,
                  elsewhere=elsewhere)  # fmt: skip
     ranks = ranks_of(found)
     assert list(ranks) == sorted(ranks)
@@ -313,7 +313,7 @@ def test_ranks_are_those_seen_and_the_gaps_where_all_are_here(there, asked, else
     ],
 )
 def test_how_many_ranks_a_launcher_was_told_to_start(argv, asked):
-    assert launchers.asked(argv.split()) == asked
+    assert launchers.rank_count(argv.split()) == asked
 
 
 @pytest.mark.parametrize(
@@ -346,7 +346,7 @@ def test_ranks_and_their_launcher_are_asked_for_and_nothing_below_a_rank(monkeyp
     monkeypatch.setattr(observe.process_names, "argv", argv)
     told = observe._Job().complete(found)
     assert told.ranks == {0: 10, 1: 11}
-    assert told.asked == 4
+    assert told.rank_count == 4
     assert not told.elsewhere
     assert asked == [1]
 

@@ -43,7 +43,7 @@ def test_the_first_that_has_something_to_say_decides_and_no_other_is_asked():
         ],
     )
     assert (found.by, found.says.answer) == ("speaks", Answer.STALLED)
-    assert [tuple(one) for one in found.asked] == [
+    assert [tuple(one) for one in found.outcomes] == [
         ("silent", "says nothing: no reason"),
         ("speaks", "stalled: speaks"),
     ]
@@ -59,7 +59,7 @@ def test_what_a_machine_does_not_show_skips_a_detector_and_is_said():
         ],
     )
     assert (found.by, found.says.answer) == ("flat", Answer.ALIVE)
-    assert found.asked[0] == ("deep", "skipped: system calls not shown")
+    assert found.outcomes[0] == ("deep", "skipped: system calls not shown")
 
 
 @pytest.mark.parametrize(
@@ -87,7 +87,7 @@ def test_a_process_that_cannot_be_looked_into_is_alive_as_far_as_is_known():
     found = decide(subject(seen(hidden)))
     assert (found.by, found.says.answer) == ("none", Answer.ALIVE)
     assert (found.says.good, found.says.sure) == (True, False)
-    skipped = [one.detector for one in found.asked if one.outcome.startswith("skipped")]
+    skipped = [one.detector for one in found.outcomes if one.outcome.startswith("skipped")]
     assert skipped == ["deadlock", "chain"]
 
 

@@ -53,9 +53,8 @@ def ranks_of(seen: Observation) -> dict[int, int | None]:
     }
     if seen.root in known.values() or not any(known.values()):
         return {}
-    asked = seen.asked or 0
-    if not seen.elsewhere and max(asked, len(known)) > 1:
-        known = dict.fromkeys(range(max(asked, 1 + max(known)))) | known
+    if not seen.elsewhere and max(seen.rank_count or 0, len(known)) > 1:
+        known = dict.fromkeys(range(max(seen.rank_count or 0, 1 + max(known)))) | known
     return dict(sorted(known.items())) if len(known) > 1 else {}
 
 
