@@ -53,7 +53,7 @@ class LauncherWords:
         codes = self.codes
         if not codes or result.ranks:
             return result
-        ends = "; ".join(filter(None, (exits.told() for exits in self.streams)))
+        ends = "; ".join(filter(None, (exits.describe() for exits in self.streams)))
         finding = error(
             "rank_died",
             f"the launcher says that {ends}",

@@ -41,7 +41,7 @@ class Exits:
         # The last match may be one with more digits to come: it is found again.
         self._rest = text[-_LONGEST:]
 
-    def told(self) -> str:
+    def describe(self) -> str:
         """Such as `rank 2 was killed by SIGKILL`; empty when all ended well."""
         return ", ".join(
             f"rank {rank} "

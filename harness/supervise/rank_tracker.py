@@ -254,7 +254,7 @@ class RankTracker:
         for stop in self._stops.look(states, now):
             if stop.rank in self._reported_stops:
                 self._reported_stops.remove(stop.rank)
-                self._run.notes.append(f"{stop.told}, and is continued")
+                self._run.notes.append(f"{stop.text}, and is continued")
 
     def _report_left(self, states: Sequence[RankState], verdict: JobVerdict, now: float) -> None:
         """Report the ranks of a command that have ended well while others run: that may be as it

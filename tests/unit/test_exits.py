@@ -21,7 +21,7 @@ def test_each_rank_is_heard_however_the_text_is_cut(cuts):
         exits.hear(SAID[start:end])
     assert exits.codes == {2: -9, 13: 137}
     assert not exits.ends_all
-    assert exits.told() == "rank 2 was killed by SIGKILL, rank 13 exited with code 137"
+    assert exits.describe() == "rank 2 was killed by SIGKILL, rank 13 exited with code 137"
 
 
 MPIRUN = (
@@ -62,4 +62,4 @@ def test_who_says_nothing_of_ranks_says_nothing():
     exits = Exits()
     exits.hear(b"Node with rank one exited with code zero\nloss 1.0\n" * 100)
     assert exits.codes == {}
-    assert exits.told() == ""
+    assert exits.describe() == ""

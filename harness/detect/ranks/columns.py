@@ -135,7 +135,7 @@ class RankColumns:
             self.open = []
 
     @property
-    def told(self) -> bool:
+    def is_known(self) -> bool:
         """True if there is anything by which to say what it has issued, or that it has not."""
         return bool(self.total) or self.built is not None or self.left >= 0
 

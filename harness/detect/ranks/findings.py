@@ -67,7 +67,7 @@ def _uneven(case: Case, summary: str) -> Iterator[Finding]:
 
 def _slow(case: Case) -> Iterator[Finding]:
     for slow in case.slow[:MANY]:
-        yield warning("rank_slow", f"rank {slow.rank} {slow.told}", **asdict(slow))
+        yield warning("rank_slow", f"rank {slow.rank} {slow.text}", **asdict(slow))
 
 
 def _of(ranks: Sequence[int]) -> dict[str, Any]:

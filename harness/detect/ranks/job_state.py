@@ -100,7 +100,7 @@ def look(ranks: Sequence[RankState], now: float, hung: bool, launcher: str | Non
         problem=_problem(ranks, met, None if harmless else origin, mismatch, late, hung, launcher),
         origin=origin,
         uneven=tuple(met.values()) if uneven else (),
-        skipped=origin.told if origin is not None and skipped else None,
+        skipped=origin.text if origin is not None and skipped else None,
         late=late,
     )
 

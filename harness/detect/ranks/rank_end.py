@@ -106,7 +106,7 @@ class Fate:
     """The exit code of a rank that has exited by itself, and badly."""
 
     @property
-    def told(self) -> str:
+    def text(self) -> str:
         return f"{self.did} {self.at}".rstrip() + self.more
 
     def after(self, other: Fate) -> bool:

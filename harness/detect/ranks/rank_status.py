@@ -66,7 +66,7 @@ def _standing(
         standing = _OF_KIND.get(fate.kind, Standing.DEAD)
         if fate.kind is Kind.LEFT and state.finished:
             standing = Standing.FINISHED
-        return standing, fate.told + _after(fate, case)
+        return standing, fate.text + _after(fate, case)
     odd = case.mismatch is not None and rank in case.mismatch.odd
     differs = f"; it differs in collective #{case.mismatch.n}" if odd and case.mismatch else ""
     if state.finished:
@@ -81,7 +81,7 @@ def _standing(
         return Standing.STALLED, f"does not move{at}{_since(state, case)}{wait}{differs}"
     for one in case.slow:
         if one.rank == rank:
-            return Standing.SLOW, one.told
+            return Standing.SLOW, one.text
     return _moving(state, usual, f"{at}{differs}")
 
 

@@ -56,7 +56,7 @@ class Mismatch:
 
 def first_mismatch(ranks: Sequence[RankState], settled: Collection[int]) -> Mismatch | None:
     """The earliest certain difference; `settled` are ranks whose built graphs count as complete."""
-    known = [state for state in ranks if not state.columns.gaps and state.columns.told]
+    known = [state for state in ranks if not state.columns.gaps and state.columns.is_known]
     compiled = any(state.columns.compiles for state in known)
     # What a compiled step issues shows only when it is traced: it may explain, and never accuses.
     if len(known) < 2 or (compiled and not settled):

@@ -25,7 +25,7 @@ class Stop:
     seconds: float
 
     @property
-    def told(self) -> str:
+    def text(self) -> str:
         at = "" if self.step is None else f" in step {self.step}"
         return f"rank {self.rank} was stopped by a signal{at} for {duration(self.seconds)}"
 
@@ -60,7 +60,7 @@ class Stops:
         return [
             warning(
                 "rank_was_stopped",
-                f"{stop.told}, and was then continued",
+                f"{stop.text}, and was then continued",
                 rank=stop.rank,
                 step=stop.step,
                 seconds=round(stop.seconds, 3),

@@ -44,7 +44,7 @@ class Slow:
     """In so many of so many steps."""
 
     @property
-    def told(self) -> str:
+    def text(self) -> str:
         return (
             f"is slow: {duration(self.own_s)} a step before its evaluation, the others "
             f"{duration(self.others_s)}, most of it in {self.phase} "

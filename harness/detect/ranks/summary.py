@@ -29,7 +29,7 @@ def summary(case: Case) -> str:
     if case.slow:
         worst, *rest = case.slow
         also = f"; so {are(rest, 'is', 'are')} {named(one.rank for one in rest)}" if rest else ""
-        return f"rank {worst.rank} {worst.told}{also}"
+        return f"rank {worst.rank} {worst.text}{also}"
     if case.uneven:
         return "; ".join(befell(case, [fate.rank for fate in case.uneven]))
     if all(state.finished for state in case.ranks):
