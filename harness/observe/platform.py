@@ -64,6 +64,9 @@ class Platform(Protocol):
     def transfers(self, pid: int) -> dict[int, str]:
         """The call in which a thread waits with a part of its bytes moved, perhaps, by thread."""
 
+    def timed_reads(self, process: Process) -> frozenset[int]:
+        """The threads that read from a socket which has a timeout of its own, or may have one."""
+
     def relations(self, processes: Sequence[Process]) -> Relations:
         """The sources that could end the waits of `processes`: owners of locks, holders of pipes,
         peers."""

@@ -65,6 +65,9 @@ class Portable:
     def transfers(self, pid: int) -> dict[int, str]:
         return {}
 
+    def timed_reads(self, process: Process) -> frozenset[int]:
+        return frozenset()
+
     def relations(self, processes: Sequence[Process]) -> Relations:
         return Relations()
 

@@ -7,7 +7,7 @@ docs/internals/looking.md.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 
 from harness import syscalls
 from harness.model import Process, Thread
@@ -24,17 +24,18 @@ _HELD = frozenset(("request_wait_answer", "get_signal", "__refrigerator"))
 """Kernel functions of a thread that a dead file system holds, or that is frozen."""
 
 
-def why_not(process: Process, program: str, arch: str) -> str:
+def why_not(process: Process, program: str, arch: str, timed: Collection[int] = ()) -> str:
     """Say why the process must not be stopped; empty when it may be.
 
-    `program` is the name of its executable, without the folder.
+    `program` is the name of its executable, without the folder. `timed`: threads that read from a
+    socket which has a timeout of its own, or may have one.
     """
     repeats = program.startswith(_REPEATING)
-    reasons = (_of(thread, repeats, arch) for thread in process.threads)
+    reasons = (_of(thread, repeats, arch, thread.tid in timed) for thread in process.threads)
     return next((reason for reason in reasons if reason), "")
 
 
-def _of(thread: Thread, repeats: bool, arch: str) -> str:
+def _of(thread: Thread, repeats: bool, arch: str, timed: bool) -> str:
     who = f"thread {thread.tid}"
     if thread.state == "D":
         return f"{who} waits in the kernel, and a stop would strike it later"
@@ -46,11 +47,13 @@ def _of(thread: Thread, repeats: bool, arch: str) -> str:
     if cut:
         return f"it would cut short the {cut} that {who} is in"
     name = syscalls.name(thread.syscall, arch)
-    if name in _INTERRUPTED and not repeats:
+    if (name in _INTERRUPTED or timed) and not repeats:
         return f"it could end the {name} that {who} is in with an error"
     return ""
 
 
-def any_of(processes: Iterable[Process], program: str, arch: str) -> str:
+def any_of(
+    processes: Iterable[Process], program: str, arch: str, timed: Collection[int] = ()
+) -> str:
     """As `why_not`, of one process at several looks: it may have been in such a call before."""
-    return next((why for one in processes if (why := why_not(one, program, arch))), "")
+    return next((why for one in processes if (why := why_not(one, program, arch, timed))), "")

@@ -185,7 +185,9 @@ def harm(pid: int) -> str:
     except OSError:
         program = ""
     here = platform.current()
-    why = stopping.any_of(here.processes([pid], deep=True)[:1], program, here.arch)
+    looked = here.processes([pid], deep=True)[:1]
+    timed = {tid for process in looked for tid in here.timed_reads(process)}
+    why = stopping.any_of(looked, program, here.arch, timed)
     return f"not used: {why}" if why else ""
 
 

@@ -306,6 +306,27 @@ def test_every_kind_of_transfer_goes_on_whole_when_its_stacks_are_taken(
     assert out.splitlines() == [f"{call} whole" for call in calls]
 
 
+@pytest.mark.skipif(not shutil.which("perl"), reason="there is no perl")
+@pytest.mark.parametrize("seconds", [0, 600])
+def test_a_read_that_a_stop_would_end_with_an_error_forbids_one(seconds: int) -> None:
+    """Of a socket that has a timeout of its own: no system call shows it."""
+    code = (
+        "use Socket; socketpair(my $a, my $b, AF_UNIX, SOCK_STREAM, PF_UNSPEC);"
+        f"setsockopt($a, SOL_SOCKET, SO_RCVTIMEO, pack('l!l!', {seconds}, 0));"
+        "$| = 1; print qq(up\\n); sysread($a, my $x, 1)"
+    )
+    with subprocess.Popen(["perl", "-e", code], stdout=subprocess.PIPE) as reader:
+        try:
+            assert reader.stdout is not None
+            reader.stdout.readline()
+            end = time.monotonic() + 9.0
+            while "unix" not in Path(f"/proc/{reader.pid}/wchan").read_text():
+                assert time.monotonic() < end
+            assert ("end the read" in tools.harm(reader.pid)) is (seconds > 0)
+        finally:
+            reader.kill()
+
+
 def test_no_signal_is_sent_into_a_transfer(tmp_path: Path) -> None:
     log = tmp_path / "faults.txt"
     log.touch()

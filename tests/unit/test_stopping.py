@@ -57,6 +57,13 @@ def test_what_the_kernel_begins_anew_may_be_stopped(fields):
     assert why(**fields) == ""
 
 
+def test_a_read_from_a_socket_with_a_timeout_of_its_own_ends_with_an_error():
+    reads = process(1, thread(7, **calls(number("read"), 5)))
+    assert why_not(reads, "trainer", "x86_64") == ""
+    assert "end the read that thread 7 is in" in why_not(reads, "trainer", "x86_64", {7})
+    assert why_not(reads, "python3.12", "x86_64", {7}) == "", "it begins the call anew"
+
+
 @pytest.mark.parametrize("program", ["python3.12", "python", "node"])
 def test_a_runtime_that_repeats_a_call_may_be_stopped_in_it_but_not_in_a_transfer(program):
     for call in ("epoll_wait", "semop", "accept", "recvfrom"):

@@ -8,7 +8,16 @@ from harness.errors import UsageError
 from harness.model import Machine, Process
 from harness.model.world import Hold, More, Relations, World
 from harness.observe.linux import deep as deep_look
-from harness.observe.linux import files, holds, memory, reading, real_timer, relations, tree
+from harness.observe.linux import (
+    files,
+    holds,
+    memory,
+    reading,
+    real_timer,
+    relations,
+    socket_timeout,
+    tree,
+)
 
 
 class Linux:
@@ -59,6 +68,9 @@ class Linux:
 
     def transfers(self, pid: int) -> dict[int, str]:
         return tree.transfers(pid)
+
+    def timed_reads(self, process: Process) -> frozenset[int]:
+        return socket_timeout.reads(process, self.arch)
 
     def relations(self, processes: Sequence[Process]) -> Relations:
         return relations.relations(processes, self.arch)

@@ -7,8 +7,13 @@ import os
 import socket
 import struct
 
+from harness import syscalls
+from harness.model import Process
+from harness.observe.linux import file_table
+
 _PIDFD_OPEN, _PIDFD_GETFD = 434, 438
 """Numbers of system calls, which are the same on all processors."""
+_READS = ("read", "readv")
 _TIMEVAL = struct.Struct("@ll")
 
 
@@ -37,3 +42,16 @@ def timed(pid: int, file: int, reads: bool) -> bool | None:
     with held:
         answer = held.getsockopt(socket.SOL_SOCKET, option, _TIMEVAL.size)
     return any(_TIMEVAL.unpack(answer)) if len(answer) == _TIMEVAL.size else None
+
+
+def reads(process: Process, arch: str) -> frozenset[int]:
+    """The threads in a read from a socket that ends by itself, or may do so."""
+    found = set()
+    for thread in process.threads:
+        name = "" if thread.syscall is None else syscalls.name(thread.syscall, arch)
+        if thread.state != "S" or name not in _READS or not thread.args:
+            continue
+        target = file_table.target(process.pid, thread.args[0]) or ""
+        if target.startswith("socket:") and timed(process.pid, thread.args[0], True) is not False:
+            found.add(thread.tid)
+    return frozenset(found)
