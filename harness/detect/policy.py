@@ -15,10 +15,6 @@ class Policy(msgspec.Struct, frozen=True, kw_only=True):
     """Nor so soon when it is the first of its kind: nothing is known of how long it takes."""
     factor: float = 3.0
     """Nor before it has lasted this many times its own p99."""
-    confirm_s: float = 3.0
-    """The time without any motion before a still phase is doubted..."""
-    confirm_looks: int = 8
-    """... and at how many looks. A supervisor that was starved itself has not looked."""
     busy_floor_s: float = 3.5
     busy_factor: float = 3.5
     """A phase that uses the CPU is overdue after this long, and this many times its longest..."""

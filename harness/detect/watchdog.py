@@ -30,7 +30,6 @@ class State(str, Enum):
     ALIVE = "alive"
     SUSPECT = "suspect"
     STOPPED = "stopped"
-    CONFIRMED = "confirmed"
 
 
 class Judgement(msgspec.Struct, frozen=True, kw_only=True):

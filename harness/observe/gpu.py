@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import sys
 import threading
 from collections.abc import Callable, Iterable, Mapping
@@ -31,11 +30,6 @@ def memory(timeout: float = 5.0) -> list[int]:
 def parse_memory(output: str) -> list[int]:
     """Parse nvidia-smi's lines, which are in MiB; some boards say `[N/A]`."""
     return [int(line) << 20 for line in output.splitlines() if line.strip().isdigit()]
-
-
-def busy(lines: list[str]) -> bool:
-    """Check whether one of the lines of `utilization` tells of work."""
-    return any(re.search(r", [1-9]\d* %", line) for line in lines)
 
 
 def utilization(timeout: float = 5.0, stop: threading.Event | None = None) -> list[str]:

@@ -229,14 +229,6 @@ def same_place(first: Sequence[ThreadStack], other: Sequence[ThreadStack]) -> bo
     return _places(first) == _places(other) and fingerprint(first) == fingerprint(other)
 
 
-def may_run(threads: Sequence[ThreadStack]) -> bool:
-    """Check whether the main thread runs or could not be seen, and is what names the cause."""
-    if not threads:
-        return False
-    overall = _overall(_look(threads))[1]
-    return overall.main and overall.category in (Category.RUNNING, Category.UNKNOWN)
-
-
 def functions(thread: ThreadStack) -> str:
     """The functions that a thread is in, innermost first, without their lines.
 

@@ -245,13 +245,6 @@ def test_the_clearest_look_is_the_first_that_shows_anything() -> None:
     assert wait_site.clearest([[], []]) is None
 
 
-def test_who_could_not_be_seen_may_run() -> None:
-    assert wait_site.may_run([thread(in_library("libc.so.6"), *MAIN)])
-    assert wait_site.may_run([thread(*MAIN)])
-    assert not wait_site.may_run([thread(*EVAL)])
-    assert not wait_site.may_run([])
-
-
 # --- fingerprint --------------------------------------------------------------------------------
 
 

@@ -50,8 +50,6 @@ ALIVE = frozenset((Ends.WORKS, Ends.GPU_WORKS, Ends.CLOCK, Ends.PERSON))
 """Nothing is doubted that ends so."""
 LOST = frozenset((Ends.CYCLE, Ends.DEAD))
 """Nothing can come of these, where each link to them is certain."""
-WAITING = frozenset((Ends.NETWORK, Ends.FILE_SYSTEM, Ends.PROGRAM, Ends.PEERS, Ends.OUTSIDE))
-"""Something outside of the tree must act."""
 BEST_FIRST = (
     Ends.WORKS,
     Ends.GPU_WORKS,
