@@ -111,7 +111,11 @@ class Gatherer:
     def complete(
         self, windows: Sequence[Window], stop: threading.Event | None = None
     ) -> Observation:
-        """Make the observation of `windows` and of what is read beside them; without stacks."""
+        """Make the observation of `windows` and of what is read beside them; without stacks.
+
+        Call it before a tool touches the tree again. The last window ends with a look from after
+        that: who was woken while files were read moves in it, and is not proven dead.
+        """
         here = platform.current()
         processes = windows[-1][-1].processes
         between = here.relations(processes)
@@ -120,14 +124,17 @@ class Gatherer:
         others |= {peer for each in between.peers.values() for peer in each}
         others |= {pid for wait in between.futexes.values() for pid in wait.sharers}
         on_gpu = frozenset(pid for pid in pids if here.devices(pid))
+        *before, last = windows
+        after = self.look()
+        windows, same = (*before, (*last, after)), _in_the_same_wait(last[-1], after)
         with self._looking:
             rearmed = self.clocks.armed
         return Observation(
             root=self.pid,
-            windows=tuple(windows),
+            windows=windows,
             arch=here.arch,
-            links=between.links,
-            futexes=between.futexes,
+            links={tid: links for tid, links in between.links.items() if tid in same},
+            futexes={tid: futex for tid, futex in between.futexes.items() if tid in same},
             sockets=between.peers,
             shares=between.shares,
             names=self._named(pids | others),
@@ -142,6 +149,21 @@ class Gatherer:
             if pid not in self._names and (found := process_names.named(pid)):
                 self._names[pid] = " ".join(found)
         return dict(self._names)
+
+
+def _in_the_same_wait(before: Look, after: Look) -> set[int]:
+    """The threads to which it still applies what was read of their waits between two looks."""
+    waits = {
+        thread.tid: (thread.syscall, thread.args)
+        for process in before.processes
+        for thread in process.threads
+    }
+    return {
+        thread.tid
+        for process in after.processes
+        for thread in process.threads
+        if waits.get(thread.tid) == (thread.syscall, thread.args)
+    }
 
 
 def _without_ours(around: Surroundings) -> Surroundings:

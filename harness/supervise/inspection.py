@@ -67,6 +67,7 @@ class Prover:
             self._log.refused(reasons)
             return None
         seen = self._gatherer.complete([tuple(self._looks)])
+        worlds = [world for look in seen.windows[-1] for world in look.worlds.values()]
         reasons = prove(worlds, seen)
         if not reasons:
             return seen
@@ -177,14 +178,10 @@ class Inspector:
         windows.append(gatherer.window(WINDOW_S, LOOKS))
         if not windows[-1][-1].processes:
             return
+        seen = change(gatherer.complete(windows, self._stop), trains=trains, ranks=ranks)
         taker.take(pids, "2")
         gatherer.clocks.touched()
-        seen = change(
-            gatherer.complete(windows, self._stop),
-            trains=trains,
-            ranks=ranks,
-            stacks=taker.stacks(),
-        )
+        seen = change(seen, stacks=taker.stacks())
         history.append(loops.inspect(seen, self._policy, self._stop))
         seen = change(seen, spins=spinning.spins(history, self._policy))
         tree = judge_tree(seen, self._policy)

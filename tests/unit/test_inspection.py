@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import sys
 import threading
+import time
 from pathlib import Path
 from typing import ClassVar
 
@@ -12,9 +13,12 @@ import msgspec
 import pytest
 from observations import ALONE, READS, RUNNING, busy, process, seen, sleeps, thread
 
+from harness.detect.deadlock import LOOKS, SPAN_S
 from harness.detect.policy import Policy
+from harness.detect.tree import judge_tree
+from harness.detect.verdicts import Answer
 from harness.model import Machine
-from harness.model.world import Link, Relations
+from harness.model.world import Link, Relations, World
 from harness.supervise import gather, inspection
 from harness.supervise.inspection import Inspector, Prover, alive
 
@@ -294,3 +298,43 @@ def test_what_an_overtaken_inspection_saw_is_no_part_of_the_next_stall(inspector
     one.look(10.0, last_progress=5.0)
     done(one)
     assert one._history == []
+
+
+class Woken(Crowded):
+    """A platform on which a process is woken while it is read who could wake it: the child that
+    was to write has written and ended, so that nobody seems left who could."""
+
+    def __init__(self):
+        self.switches = 40
+
+    def world(self, pid, guard=None):
+        one = process(1, thread(1, switches=self.switches))
+        return World(t=time.monotonic(), processes=(one,), surroundings={1: ALONE})
+
+    def relations(self, processes):
+        self.switches += 1
+        return Relations()
+
+
+def test_who_is_woken_while_files_are_read_is_not_proven_dead(monkeypatch):
+    here = Woken()
+    monkeypatch.setattr(gather.platform, "current", lambda: here)
+    monkeypatch.setattr(gather.process_names, "named", lambda pid: ())
+    gatherer = gather.Gatherer(1)
+    window = gatherer.window(SPAN_S, LOOKS)
+    assert judge_tree(gatherer.complete([window])).answer is not Answer.DEADLOCK
+    prover = Prover(gatherer)
+    assert [prover.look(True) for _ in range(LOOKS + 1)] == [None] * (LOOKS + 1)
+
+
+def test_a_tool_holds_nobody_between_a_window_and_the_files_that_belong_to_it(inspector):
+    """What becomes of a wait while a tool looks is seen by no look of the window."""
+    one, order = inspector(WAITS), []
+    gatherer = one._gatherer
+    window, complete = gatherer.window, gatherer.complete
+    gatherer.window = lambda *given: order.append("window") or window(*given)
+    gatherer.complete = lambda *given: order.append("files") or complete(*given)
+    gatherer.clocks.touched = lambda: order.append("tool")
+    one.look(10.0, last_progress=5.0)
+    done(one)
+    assert order == ["window", "files", "tool"] * 2
