@@ -64,9 +64,9 @@ class Platform(Protocol):
     def transfers(self, pid: int) -> dict[int, str]:
         """The call in which a thread waits with a part of its bytes moved, perhaps, by thread."""
 
-    def relations(self, processes: Sequence[Process]) -> Relations:
-        """The sources that could end the waits of `processes`: owners of locks, holders of pipes,
-        peers."""
+    def relations(self) -> Callable[[Sequence[Process]], Relations]:
+        """A reader of the sources that could end the waits of processes: owners of locks, holders
+        of pipes, peers. It remembers what takes long to find."""
 
     def interval_timers(self, pids: Sequence[int]) -> Mapping[int, bool]:
         """The state of ITIMER_REAL by process, True if armed, as far as that can be found out.

@@ -65,8 +65,8 @@ class Portable:
     def transfers(self, pid: int) -> dict[int, str]:
         return {}
 
-    def relations(self, processes: Sequence[Process]) -> Relations:
-        return Relations()
+    def relations(self) -> Callable[[Sequence[Process]], Relations]:
+        return lambda processes: Relations()
 
     def interval_timers(self, pids: Sequence[int]) -> Mapping[int, bool]:
         return {}

@@ -11,7 +11,7 @@ import msgspec
 
 from harness.detect import deadlock, spinning
 from harness.detect import tree as trees
-from harness.detect.chain.closure import prove
+from harness.detect.chain.closure import at_sight, prove
 from harness.detect.deadlock import LOOKS
 from harness.detect.observation import Look, Observation
 from harness.detect.policy import Policy
@@ -25,6 +25,10 @@ _KEPT = 8
 _EAGER = 12
 _LATER = 4
 """After _EAGER looks only each _LATER-th is a deep one: it costs a millisecond or two."""
+CHEAP_S = 0.1
+"""Seconds of the CPU that an attempt to prove may always take. After one that takes longer..."""
+SHARE, LATEST_S = 0.05, 5.0
+"""... the next one comes so late that they are this share of a core, but after 5 s at most."""
 WINDOW_S = 0.6
 """Each of the two windows of an inspection, long enough for a proof."""
 SETTLE_S = 0.1
@@ -44,6 +48,8 @@ class Prover:
         self._looks: list[Look] = []
         """Those between which nothing has moved, as far as the watchdog can see."""
         self._still = 0
+        self._next = 0.0
+        """The time before which nothing is looked at again."""
 
     def look(self, still: bool) -> Observation | None:
         """Call at each look; `still` says that nothing has moved since the one before.
@@ -55,22 +61,42 @@ class Prover:
             self._still = 0
             return None
         self._still += 1
-        if self._still > _EAGER and self._still % _LATER:
+        if time.monotonic() < self._next or (self._still > _EAGER and self._still % _LATER):
             return None
+        began = time.thread_time()
+        seen, again = self._prove()
+        spent = time.thread_time() - began
+        if not again and spent > CHEAP_S:
+            self._next = time.monotonic() + min(LATEST_S, spent / SHARE)
+        return seen
+
+    def _prove(self) -> tuple[Observation | None, bool]:
+        """Look again, and prove; says too whether the next look may prove what this one did not."""
+        # What the threads show by themselves is read first: most that stand still sleep.
+        reason = at_sight(self._gatherer.glance(), platform.current().arch)
+        if reason is not None:
+            self._looks.clear()
+            self._log.refused((reason,))
+            return None, False
         self._looks.append(self._gatherer.look())
         del self._looks[:-_KEPT]
         worlds = [world for look in self._looks for world in look.worlds.values()]
         if len(worlds) < LOOKS:
-            return None
+            return None, True
+        tids = {thread.tid for one in worlds[-1].processes for thread in one.threads}
+        if moved := tuple(deadlock.still(worlds, tids)):
+            self._log.refused(moved)
+            return None, True
         seen = self._gatherer.complete([tuple(self._looks)])
         reasons = prove(worlds, seen)
         if not reasons:
-            return seen
+            return seen, False
         self._log.refused(reasons)
         if (pids := deadlock.unasked(reasons)) and self._gatherer.ask(pids):
             # Their threads have moved: it is proven anew, by looks from now on.
             self._looks.clear()
-        return None
+            return None, True
+        return None, False
 
 
 class Inspected(msgspec.Struct, frozen=True, kw_only=True):

@@ -5,14 +5,15 @@ from __future__ import annotations
 import itertools
 import threading
 from pathlib import Path
+from types import SimpleNamespace
 from typing import ClassVar
 
 import msgspec
 import pytest
-from observations import READS, RUNNING, busy, process, seen, thread
+from observations import READS, RUNNING, busy, process, seen, sleeps, thread
 
 from harness.detect.policy import Policy
-from harness.model.world import Link
+from harness.model.world import Link, World
 from harness.supervise import inspection
 from harness.supervise.inspection import Inspector, Prover, alive
 
@@ -42,6 +43,10 @@ class Gatherer:
         self.go = threading.Event()
         """Set for as long as an inspection may go on."""
         self._looks = iter(())
+        self.looked = 0
+
+    def glance(self):
+        return World(t=0.0, processes=self.found.last.processes)
 
     def reset(self):
         self.resets += 1
@@ -51,6 +56,7 @@ class Gatherer:
         return self.found.windows[0]
 
     def look(self):
+        self.looked += 1
         one = next(self._looks, None)
         if one is None:
             self._looks = iter(self.found.windows[0])
@@ -179,6 +185,45 @@ def test_a_job_goes_on_while_one_rank_does():
 
 
 # --- the proof of a tree that is still -----------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [sleeps(9.0), RUNNING, {"state": "D", "syscall": None}, {"state": "T"}],
+    ids=["asleep", "running", "at a disk", "stopped"],
+)
+def test_what_the_threads_show_by_themselves_spares_the_look_at_all_else(fields):
+    prover = Prover(gatherer := Gatherer(seen(process(1, thread(1), thread(2, **fields)))))
+    assert [prover.look(True) for _ in range(20)] == [None] * 20
+    assert gatherer.looked == 0
+
+
+@pytest.mark.parametrize(("spent", "pause"), [(0.01, 0.0), (0.2, 4.0), (60.0, inspection.LATEST_S)])
+def test_an_attempt_that_took_long_makes_the_next_one_late(monkeypatch, spent, pause):
+    clock = SimpleNamespace(now=100.0, used=0.0)
+    monkeypatch.setattr(
+        inspection,
+        "time",
+        SimpleNamespace(monotonic=lambda: clock.now, thread_time=lambda: clock.used),
+    )
+    prover = Prover(gatherer := Gatherer(WAITS))
+    complete = gatherer.complete
+
+    def slow(windows):
+        clock.used += spent
+        return complete(windows)
+
+    gatherer.complete = slow
+    for _ in range(3):
+        prover.look(True)
+    before = gatherer.looked
+    prover.look(False)  # a step, which is no reason to spend as much again
+    clock.now += max(0.0, pause - 0.01)
+    prover.look(True)
+    assert gatherer.looked == before + (not pause)
+    clock.now += 0.02
+    prover.look(True)
+    assert gatherer.looked > before
 
 
 def proves(found, still):

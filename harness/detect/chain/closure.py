@@ -50,19 +50,31 @@ def closed(
         return (Reason("machine", f"system calls of {arch} are not known here"),)
     world = looks[-1]
     processes = {process.pid: process for process in world.processes}
+    seen = {
+        Node(process.pid, thread.tid): thread
+        for process in world.processes
+        for thread in process.threads
+    }
+    families = {pid: _nodes(process) for pid, process in processes.items()}
+    whole: set[int] = set()
+    """Processes all of whose threads are members, for one of them may be woken by any other."""
     members: dict[Node, None] = dict.fromkeys(starts)
     todo = list(members)
     reasons: list[Reason] = []
     ends = set(waited)
     while todo:
         node = todo.pop()
-        process = processes.get(node.pid)
-        thread = _thread(process, node)
+        process, thread = processes.get(node.pid), seen.get(node)
         if process is None or thread is None:
             return (Reason("unreadable", f"thread {node.tid} of process {node.pid} is not seen"),)
-        wakers = _wakers(node, process, thread, world, known)
+        own = families[node.pid]
+        wakers = _wakers(node, process, thread, own, world, known)
         if isinstance(wakers, Reason):
             return (wakers,)
+        if wakers is own:
+            if node.pid in whole:
+                continue
+            whole.add(node.pid)
         ends.update(waker.pid for waker in wakers if waker.pid != node.pid)
         for waker in wakers:
             if waker not in members:
@@ -108,24 +120,58 @@ def _lives(process: Process) -> bool:
     return process.state not in "ZX" or any(t.state not in "ZX" for t in process.threads)
 
 
-def _thread(process: Process | None, node: Node) -> Thread | None:
-    threads = process.threads if process else ()
-    return next((thread for thread in threads if thread.tid == node.tid), None)
+def at_sight(world: World, arch: str) -> Reason | None:
+    """The reason against a proof that each thread shows by itself, if one does.
+
+    It is the same whatever is known of files, locks and sockets, which need not be read then.
+    """
+    for process in world.processes:
+        if not _lives(process):
+            continue
+        for thread in process.threads:
+            if (reason := _against_alone(thread, arch)) is not None:
+                return reason
+    return None
+
+
+def _against_alone(thread: Thread, arch: str) -> Reason | None:
+    who = f"thread {thread.tid} ({thread.name})"
+    if thread.state in deadlock.STATES:
+        code, text = deadlock.STATES[thread.state]
+        return Reason(code, f"{who} {text}")
+    if thread.state != "S" or thread.switches is None:
+        return None
+    if thread.wchan in FROZEN:
+        return Reason("frozen", f"{who} is frozen")
+    if thread.wakes_in is not None:
+        return Reason("timed_wait", f"{who} waits with a timeout")
+    if thread.syscall is not None and deadlock.sleeps(thread.syscall, thread.args, arch):
+        return Reason("timed_wait", f"{who} sleeps, which ends by itself")
+    return None
+
+
+def _nodes(process: Process) -> tuple[Node, ...]:
+    return tuple(Node(process.pid, thread.tid) for thread in process.threads)
 
 
 def _wakers(
-    node: Node, process: Process, thread: Thread, world: World, known: Observation
+    node: Node,
+    process: Process,
+    thread: Thread,
+    own: tuple[Node, ...],
+    world: World,
+    known: Observation,
 ) -> tuple[Node, ...] | Reason:
-    """All threads that could wake a thread, itself included; the reason where others could."""
+    """All threads that could wake a thread, itself included; the reason where others could.
+
+    `own`: all threads of its process, which is returned itself where any of them could.
+    """
     arch = known.arch
-    own = tuple(Node(process.pid, other.tid) for other in process.threads)
     who = f"thread {thread.tid} ({thread.name})"
     name = "" if thread.syscall is None else syscalls.name(thread.syscall, arch) or ""
     if thread.state == "S" and thread.switches is not None:
-        if thread.wchan in FROZEN:
-            return Reason("frozen", f"{who} is frozen")
-        if thread.wakes_in is not None:
-            return Reason("timed_wait", f"{who} waits with a timeout")
+        if (reason := _against_alone(thread, arch)) is not None:
+            return reason
         if name in ("futex", "futex_wait", "futex_waitv") and not _in_futex(thread):
             return Reason("frozen", f"{who} may be frozen, or its wait cannot be read")
         if name in ("futex", "futex_wait"):

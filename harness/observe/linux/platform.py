@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from harness.errors import UsageError
 from harness.model import Machine, Process
@@ -60,8 +60,8 @@ class Linux:
     def transfers(self, pid: int) -> dict[int, str]:
         return tree.transfers(pid)
 
-    def relations(self, processes: Sequence[Process]) -> Relations:
-        return relations.relations(processes, self.arch)
+    def relations(self) -> Callable[[Sequence[Process]], Relations]:
+        return relations.Reader(self.arch)
 
     def interval_timers(self, pids: Sequence[int]) -> Mapping[int, bool]:
         return real_timer.timers(pids)
