@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Protocol
 
-from harness.model import Machine, Process
+from harness.model import Machine, Process, Thread
 from harness.model.world import Hold, More, Relations, World
 from harness.observe.linux.platform import Linux
 from harness.observe.macos.platform import MacOS
@@ -57,6 +57,9 @@ class Platform(Protocol):
 
     def devices(self, pid: int) -> tuple[str, ...]:
         """The GPUs and their like that a process has open."""
+
+    def thread(self, pid: int, tid: int) -> Thread | None:
+        """A deep look at one thread; None where it has ended, or waits are not shown."""
 
     def open_files(self, pid: int) -> dict[str, int]:
         """The number of files that a process has open, by kind."""

@@ -59,6 +59,9 @@ class Portable:
     def devices(self, pid: int) -> tuple[str, ...]:
         return ()
 
+    def thread(self, pid: int, tid: int) -> Thread | None:
+        return None
+
     def open_files(self, pid: int) -> dict[str, int]:
         return {}
 

@@ -198,6 +198,47 @@ def test_what_the_threads_show_by_themselves_spares_the_look_at_all_else(fields)
     assert gatherer.looked == 0
 
 
+def test_the_thread_that_stood_against_it_is_looked_at_first(monkeypatch):
+    here = inspection.platform.current()
+    state = {2: thread(2, **sleeps(9.0))}
+    monkeypatch.setattr(here, "thread", lambda pid, tid: state.get(tid), raising=False)
+    prover = Prover(gatherer := Gatherer(seen(process(1, thread(1), state[2]))))
+    glances, glance = [], gatherer.glance
+    gatherer.glance = lambda: glances.append(1) or glance()
+    for _ in range(5):
+        prover.look(True)
+    assert len(glances) == 1
+    state.clear()  # it has ended: the others are looked at, and the same is found again
+    prover.look(True)
+    prover.look(True)
+    assert len(glances) == 3
+
+
+@pytest.mark.parametrize(("found", "later"), [(WORKS, 40.0), (WAITS, 2.2)])
+def test_an_inspection_that_took_long_and_found_life_makes_the_next_one_later(
+    monkeypatch, inspector, found, later
+):
+    one, clock = inspector(found), SimpleNamespace(used=0.0)
+    made = SimpleNamespace(monotonic=lambda: 10.0, thread_time=lambda: clock.used)
+    monkeypatch.setattr(inspection, "time", made)
+
+    def stacks(taker):
+        clock.used += 2.0
+        return {}
+
+    monkeypatch.setattr(NoStacks, "stacks", stacks)
+    one.look(10.0, last_progress=5.0)
+    done(one)
+    one.look(9.9 + later, last_progress=5.0)
+    assert one._number == 1
+    one.look(10.1 + later, last_progress=5.0)
+    done(one)
+    assert one._number == 2
+    one.look(10.2 + later, last_progress=10.1 + later)  # a step: another phase is judged
+    done(one)
+    assert one._number == 3
+
+
 @pytest.mark.parametrize(("spent", "pause"), [(0.01, 0.0), (0.2, 4.0), (60.0, inspection.LATEST_S)])
 def test_an_attempt_that_took_long_makes_the_next_one_late(monkeypatch, spent, pause):
     clock = SimpleNamespace(now=100.0, used=0.0)

@@ -120,8 +120,8 @@ def _lives(process: Process) -> bool:
     return process.state not in "ZX" or any(t.state not in "ZX" for t in process.threads)
 
 
-def at_sight(world: World, arch: str) -> Reason | None:
-    """The reason against a proof that each thread shows by itself, if one does.
+def at_sight(world: World, arch: str) -> tuple[Node, Reason] | None:
+    """The first thread that by itself shows a reason against a proof, and the reason.
 
     It is the same whatever is known of files, locks and sockets, which need not be read then.
     """
@@ -129,12 +129,13 @@ def at_sight(world: World, arch: str) -> Reason | None:
         if not _lives(process):
             continue
         for thread in process.threads:
-            if (reason := _against_alone(thread, arch)) is not None:
-                return reason
+            if (reason := against_alone(thread, arch)) is not None:
+                return Node(process.pid, thread.tid), reason
     return None
 
 
-def _against_alone(thread: Thread, arch: str) -> Reason | None:
+def against_alone(thread: Thread, arch: str) -> Reason | None:
+    """The reason against a proof that a thread shows by itself, if it does."""
     who = f"thread {thread.tid} ({thread.name})"
     if thread.state in deadlock.STATES:
         code, text = deadlock.STATES[thread.state]
@@ -170,7 +171,7 @@ def _wakers(
     who = f"thread {thread.tid} ({thread.name})"
     name = "" if thread.syscall is None else syscalls.name(thread.syscall, arch) or ""
     if thread.state == "S" and thread.switches is not None:
-        if (reason := _against_alone(thread, arch)) is not None:
+        if (reason := against_alone(thread, arch)) is not None:
             return reason
         if name in ("futex", "futex_wait", "futex_waitv") and not _in_futex(thread):
             return Reason("frozen", f"{who} may be frozen, or its wait cannot be read")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from harness.errors import UsageError
-from harness.model import Machine, Process
+from harness.model import Machine, Process, Thread
 from harness.model.world import Hold, More, Relations, World
 from harness.observe.linux import deep as deep_look
 from harness.observe.linux import files, holds, memory, reading, real_timer, relations, tree
@@ -53,6 +53,9 @@ class Linux:
 
     def devices(self, pid: int) -> tuple[str, ...]:
         return files.devices(pid)
+
+    def thread(self, pid: int, tid: int) -> Thread | None:
+        return tree.thread(pid, tid)
 
     def open_files(self, pid: int) -> dict[str, int]:
         return files.open_files(pid)

@@ -6,7 +6,7 @@ import os
 import platform
 import re
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 
 from harness import syscalls
 from harness.model import Process, Thread
@@ -95,39 +95,46 @@ def _state(shown: str, frozen: bool) -> str:
     return "T" if frozen and shown in "RSD" else shown
 
 
-def _threads(pid: int, deep: bool, frozen: bool) -> tuple[Thread, ...]:
+def thread(pid: int, tid: int) -> Thread | None:
+    """A deep look at one thread of a process; None where it has ended."""
+    frozen = freezer.Groups().frozen(pid) is True
+    return next(iter(_threads(pid, deep=True, frozen=frozen, only=str(tid))), None)
+
+
+def _threads(pid: int, deep: bool, frozen: bool, only: str | None = None) -> tuple[Thread, ...]:
     try:
         task = os.open(f"/proc/{pid}/task", os.O_RDONLY | os.O_DIRECTORY)
     except OSError:
         return ()
     try:
-        return tuple(_each_thread(pid, task, deep, frozen))
+        names = os.listdir(task) if only is None else [only]
+        found = [_thread(pid, task, name, deep, frozen) for name in names]
     except OSError:
         return ()  # the process has ended
     finally:
         os.close(task)
+    return tuple(one for one in found if one is not None)
 
 
-def _each_thread(pid: int, task: int, deep: bool, frozen: bool) -> Iterator[Thread]:
-    for name in os.listdir(task):
-        stat = reading.stat_of_thread(task, name)
-        if stat is None:
-            continue
-        title, fields = stat
-        folder = f"/proc/{pid}/task/{name}"
-        call, arguments = _syscall(folder) if deep else (None, ())
-        yield Thread(
-            tid=int(name),
-            name=title,
-            state=_state(fields[0], frozen),
-            cpu_s=(int(fields[11]) + int(fields[12])) * _TICK_S,
-            system_s=int(fields[12]) * _TICK_S,
-            syscall=call,
-            args=arguments,
-            switches=_switches(folder) if deep else None,
-            wakes_in=None if call is None else timeouts.wakes_in(pid, call, arguments, _ARCH),
-            wchan=_wchan(folder) if deep and fields[0] in "SD" else None,
-        )
+def _thread(pid: int, task: int, name: str, deep: bool, frozen: bool) -> Thread | None:
+    stat = reading.stat_of_thread(task, name)
+    if stat is None:
+        return None
+    title, fields = stat
+    folder = f"/proc/{pid}/task/{name}"
+    call, arguments = _syscall(folder) if deep else (None, ())
+    return Thread(
+        tid=int(name),
+        name=title,
+        state=_state(fields[0], frozen),
+        cpu_s=(int(fields[11]) + int(fields[12])) * _TICK_S,
+        system_s=int(fields[12]) * _TICK_S,
+        syscall=call,
+        args=arguments,
+        switches=_switches(folder) if deep else None,
+        wakes_in=None if call is None else timeouts.wakes_in(pid, call, arguments, _ARCH),
+        wchan=_wchan(folder) if deep and fields[0] in "SD" else None,
+    )
 
 
 class _Children:
