@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import platform
-from collections.abc import Sequence
+import socketserver
+import threading
+import time
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +27,42 @@ def machine() -> str:
         f"{env.platform}, {platform.processor() or env.machine}, {env.cpu_count} CPUs, "
         f"Python {env.python}, mlx {env.versions.get('mlx')}"
     )
+
+
+class Deadline:
+    """The time by which a benchmark is to have ended, if there is one."""
+
+    def __init__(self, minutes: float | None) -> None:
+        self._end = None if minutes is None else time.monotonic() + 60 * minutes
+
+    def leaves(self, seconds: float) -> bool:
+        """True if what takes so long may still begin."""
+        return self._end is None or time.monotonic() + seconds <= self._end
+
+
+class _Answers(socketserver.StreamRequestHandler):
+    """Answers a call after as many seconds as it asks for."""
+
+    def handle(self) -> None:
+        time.sleep(float(self.rfile.readline() or 0))
+        with contextlib.suppress(OSError):  # whoever asked has been ended
+            self.wfile.write(b"!")
+
+
+class _Server(socketserver.ThreadingTCPServer):
+    daemon_threads = True
+    block_on_close = False
+
+
+@contextlib.contextmanager
+def server() -> Iterator[int]:
+    """A server that runs beside the benchmark; gives its port."""
+    with _Server(("127.0.0.1", 0), _Answers) as one:
+        threading.Thread(target=one.serve_forever, daemon=True).start()
+        try:
+            yield one.server_address[1]
+        finally:
+            one.shutdown()
 
 
 def figures(values: Sequence[float]) -> dict[str, float]:

@@ -1,8 +1,9 @@
 """A training run of chosen step time, with a stall or something harmless in one of its steps.
 
 The variable VICTIM names, as JSON: the `event` (a function below), the step `at` which it happens,
-`step_s`, the seconds of every other step, and whether they are `computed` or slept. Just before the
-event the time of the monotonic clock is written to the file `event` in the run's folder.
+`step_s`, the seconds of every other step, and whether they are `computed` or slept. `long_s` is the
+duration of a harmless event, `port` that of a server outside. Just before the event the time of the
+monotonic clock is written to the file `event` in the run's folder, and after it to `event_over`.
 """
 
 from __future__ import annotations
@@ -10,9 +11,12 @@ from __future__ import annotations
 import ctypes
 import json
 import lzma
+import multiprocessing
 import os
 import queue
 import re
+import shlex
+import signal
 import socket
 import subprocess
 import sys
@@ -26,9 +30,9 @@ from typing import Any
 import mlx.core as mx
 
 ASKED = json.loads(os.environ["VICTIM"])
-LONG_S = 12.0
+LONG_S: float = ASKED.get("long_s", 12.0)
 """The duration of a harmless event: long enough to be taken for a stall."""
-SHORT_S = 6.0
+SHORT_S = LONG_S / 2
 """And one that shows no progress of any kind."""
 
 
@@ -37,9 +41,9 @@ def make_step(training: Any) -> Callable[[], mx.array]:
 
     def step() -> mx.array:
         if training.step == ASKED["at"]:
-            note = Path(sys.argv[1]).parent / "event"
-            note.write_text(repr(time.monotonic()))
+            note()
             event()
+            note("event_over")
         elif ASKED["computed"]:
             compute(ASKED["step_s"])
         else:
@@ -47,6 +51,10 @@ def make_step(training: Any) -> Callable[[], mx.array]:
         return mx.array(1.0 / (1 + training.step))
 
     return step
+
+
+def note(what: str = "event") -> None:
+    (Path(sys.argv[1]).parent / what).write_text(repr(time.monotonic()))
 
 
 def batches(training: Any) -> Iterator[tuple[()]]:
@@ -106,10 +114,46 @@ def child_never_ends() -> None:
     subprocess.run(["sleep", "100000"], check=True)
 
 
+def processes_in_a_circle() -> None:
+    """Two processes that each wait for what the other is to write first."""
+    code = "import os; os.write(1, b'!'); os.read(0, 1); os.write(1, b'!')"
+    child = subprocess.Popen(
+        [sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE, bufsize=0
+    )
+    assert child.stdout is not None
+    child.stdout.read(1)
+    note()  # it is up
+    child.stdout.read(1)
+
+
+def pool_of_a_killed_worker() -> None:
+    """The pool starts another one, and the task of the killed one is never done."""
+    with multiprocessing.get_context("fork").Pool(1) as pool:
+        result = pool.apply_async(time.sleep, (100_000,))
+        (worker,) = multiprocessing.active_children()
+        time.sleep(0.3)
+        os.kill(worker.pid or 0, signal.SIGKILL)
+        worker.join()
+        note()
+        result.get()
+
+
+def joined_trainer() -> None:
+    """What trains is a thread, and the main one joins it."""
+    thread = threading.Thread(target=two_locks, daemon=True)
+    thread.start()
+    thread.join()
+
+
 def silent_peer() -> None:
     here, there = socket.socketpair()
     here.recv(1)
     there.close()
+
+
+def silent_server() -> None:
+    """A server outside that works on an answer for ever."""
+    call(1e6)
 
 
 def timed_waits() -> None:
@@ -131,9 +175,32 @@ def native_spin() -> None:
 
 def gpu_kernel() -> None:
     """Only on an NVIDIA GPU: the host waits, the device is busy."""
-    from _gpu import FOR_EVER_NS, busy  # type: ignore[import-not-found]
+    kernel(1 << 62)
 
-    mx.eval(busy(FOR_EVER_NS))
+
+def kernel(nanoseconds: int) -> None:
+    sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "scenarios" / "controls"))
+    from _gpu import busy  # type: ignore[import-not-found]
+
+    mx.eval(busy(nanoseconds))
+
+
+# --- stalls that end
+
+
+def late_answer() -> None:
+    call(LONG_S)
+
+
+def late_poll() -> None:
+    poll_for(LONG_S)
+
+
+def late_loop() -> None:
+    """A loop in which no variable changes that can be seen, but the clock's."""
+    until = time.monotonic() + LONG_S
+    while time.monotonic() < until:
+        pass
 
 
 # --- harmless
@@ -250,3 +317,107 @@ def flood() -> None:
     until = time.monotonic() + LONG_S / 4
     while time.monotonic() < until:
         os.write(1, b"x" * (1 << 16))
+
+
+def computing(seconds: float) -> list[str]:
+    """The command of a child that computes for so long."""
+    code = "import sys, time; t = time.monotonic() + float(sys.argv[1])\n"
+    code += "while time.monotonic() < t: sum(range(10_000))"
+    return [sys.executable, "-c", code, str(seconds)]
+
+
+def computing_children() -> None:
+    """Two at once, as a loader's workers; the trainer waits for both."""
+    children = [subprocess.Popen(computing(LONG_S)) for _ in range(2)]
+    for child in children:
+        child.wait()
+
+
+def computing_pool() -> None:
+    """A task of a pool of processes; the trainer waits for its result."""
+    with multiprocessing.get_context("fork").Pool(2) as pool:
+        pool.map(python_for, [LONG_S, LONG_S / 2])
+
+
+def child_behind_wrappers() -> None:
+    """A shell that waits for `timeout`, which waits for what computes."""
+    line = shlex.join(["timeout", "600", *computing(LONG_S)])
+    subprocess.run(["bash", "-c", f"{line}; true"], check=True)
+
+
+def piped_child() -> None:
+    """A launcher that passes on what its child prints, in the end."""
+    line = shlex.join(computing(LONG_S)) + "; echo done"
+    subprocess.run(["bash", "-c", f"({line}) | cat"], check=True, capture_output=True)
+
+
+def remote_call() -> None:
+    """A server outside, which answers when it has done its work."""
+    call(LONG_S)
+
+
+def call(seconds: float) -> None:
+    with socket.create_connection(("127.0.0.1", ASKED["port"])) as here:
+        here.sendall(f"{seconds}\n".encode())
+        here.recv(1)
+
+
+def slow_disk() -> None:
+    """A file of which a little comes every few seconds: a pipe with a name stands for it."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "data"
+        os.mkfifo(path)
+        code = "import sys, time\nwith open(sys.argv[1], 'wb', 0) as file:\n"
+        code += "    for _ in range(4): time.sleep(float(sys.argv[2])); file.write(bytes(100))"
+        child = subprocess.Popen([sys.executable, "-c", code, str(path), str(LONG_S / 4)])
+        path.read_bytes()
+        child.wait()
+
+
+def native_threads() -> None:
+    """One evaluation, which MLX's own thread computes."""
+    x = mx.random.normal((512, 512)) / 23
+    began = time.monotonic()
+    for _ in range(8):
+        mx.eval(x @ x)
+    count = int(8 * LONG_S / (time.monotonic() - began))
+    y = x
+    for _ in range(min(count, 100_000)):
+        y = y @ x
+    mx.eval(y)
+
+
+def native_sleeper() -> None:
+    """A thread that Python does not know of sleeps, and is joined."""
+    library, thread = ctypes.CDLL(None), ctypes.c_ulong()
+    library.pthread_create(ctypes.byref(thread), None, library.sleep, ctypes.c_void_p(int(LONG_S)))
+    library.pthread_join(thread, None)
+
+
+def long_gpu_kernel() -> None:
+    """Only on an NVIDIA GPU."""
+    kernel(int(LONG_S * 1e9))
+
+
+def many_threads() -> None:
+    """2,000 threads that sleep, beside the steps."""
+    threading.stack_size(1 << 16)
+    for _ in range(MANY):
+        threading.Thread(target=threading.Event().wait, daemon=True).start()
+
+
+def many_asleep() -> None:
+    """The same, and the trainer sleeps too."""
+    many_threads()
+    time.sleep(FOR_LONG_S)
+
+
+def many_in_locks() -> None:
+    """The trainer waits for one of them, which sleeps; all others wait without a timeout."""
+    many_threads()
+    sleeper = threading.Thread(target=time.sleep, args=(FOR_LONG_S,), daemon=True)
+    sleeper.start()
+    sleeper.join()
+
+
+MANY, FOR_LONG_S = 2000, 3000.0

@@ -113,7 +113,7 @@ def alone(process: Process, around: Surroundings | None, waited: bool) -> Iterat
         yield Reason("signal_handler", f"{who} has a handler for {around.handlers[0]}")
 
 
-_STATES = {
+STATES = {
     "R": ("running", "is running or wants to"),
     "D": ("uninterruptible", "waits in the kernel, as for a disk"),
     "T": ("stopped", "is stopped by a signal, or frozen with its control group"),
@@ -123,8 +123,8 @@ _STATES = {
 
 def against(process: Process, thread: Thread, world: World, arch: str) -> tuple[str, str] | None:
     """Code and words of why this thread may still move; None when only its own kind can wake it."""
-    if thread.state in _STATES:
-        return _STATES[thread.state]
+    if thread.state in STATES:
+        return STATES[thread.state]
     if thread.state != "S":
         return "unknown_wait", f"is in state {thread.state}"
     if thread.syscall is None or thread.switches is None:
@@ -134,8 +134,7 @@ def against(process: Process, thread: Thread, world: World, arch: str) -> tuple[
         return _futex(name, thread.args)
     if name in ("wait4", "waitid"):
         return _child(name, process, thread, world)
-    if name in _TIMED or (name in ("select", "pselect6") and thread.args[:1] == (0,)):
-        # select on no file at all is how Python up to 3.10 sleeps.
+    if sleeps(thread.syscall, thread.args, arch):
         return "timed_wait", f"sleeps in {name}, which ends by itself"
     if name in _POLLS:
         return "poll", f"waits in {name} for what comes from outside"
@@ -144,6 +143,15 @@ def against(process: Process, thread: Thread, world: World, arch: str) -> tuple[
     if name is None:
         return "unknown_wait", f"is blocked in system call {thread.syscall}"
     return "io", f"is blocked in {name}"
+
+
+def sleeps(number: int, args: tuple[int, ...], arch: str) -> bool:
+    """True if a system call ends by itself, whatever its timeout.
+
+    One that selects from no file at all does: Python up to 3.10 sleeps so.
+    """
+    name = syscalls.name(number, arch)
+    return name in _TIMED or (name in ("select", "pselect6") and args[:1] == (0,))
 
 
 def _futex(name: str, args: tuple[int, ...]) -> tuple[str, str] | None:

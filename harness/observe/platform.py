@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Protocol
 
-from harness.model import Machine, Process
+from harness.model import Machine, Process, Thread
 from harness.model.world import Hold, More, Relations, World
 from harness.observe.linux.platform import Linux
 from harness.observe.macos.platform import MacOS
@@ -58,6 +58,9 @@ class Platform(Protocol):
     def devices(self, pid: int) -> tuple[str, ...]:
         """The GPUs and their like that a process has open."""
 
+    def thread(self, pid: int, tid: int) -> Thread | None:
+        """A deep look at one thread; None where it has ended, or waits are not shown."""
+
     def open_files(self, pid: int) -> dict[str, int]:
         """The number of files that a process has open, by kind."""
 
@@ -67,9 +70,9 @@ class Platform(Protocol):
     def timed_reads(self, process: Process) -> frozenset[int]:
         """The threads that read from a socket which has a timeout of its own, or may have one."""
 
-    def relations(self, processes: Sequence[Process]) -> Relations:
-        """The sources that could end the waits of `processes`: owners of locks, holders of pipes,
-        peers."""
+    def relations(self) -> Callable[[Sequence[Process]], Relations]:
+        """A reader of the sources that could end the waits of processes: owners of locks, holders
+        of pipes, peers. It remembers what takes long to find."""
 
     def interval_timers(self, pids: Sequence[int]) -> Mapping[int, bool]:
         """The state of ITIMER_REAL by process, True if armed, as far as that can be found out.

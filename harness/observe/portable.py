@@ -59,6 +59,9 @@ class Portable:
     def devices(self, pid: int) -> tuple[str, ...]:
         return ()
 
+    def thread(self, pid: int, tid: int) -> Thread | None:
+        return None
+
     def open_files(self, pid: int) -> dict[str, int]:
         return {}
 
@@ -68,8 +71,8 @@ class Portable:
     def timed_reads(self, process: Process) -> frozenset[int]:
         return frozenset()
 
-    def relations(self, processes: Sequence[Process]) -> Relations:
-        return Relations()
+    def relations(self) -> Callable[[Sequence[Process]], Relations]:
+        return lambda processes: Relations()
 
     def interval_timers(self, pids: Sequence[int]) -> Mapping[int, bool]:
         return {}

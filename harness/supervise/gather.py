@@ -50,10 +50,13 @@ class Gatherer:
         self.clocks = Clocks(platform.current().arch)
         self._looking = threading.Lock()
         """The prover looks in one thread, and the inspector in another."""
+        self._reading = threading.Lock()
         self._timers = IntervalTimers(platform.current().interval_timers)
+        self._relations = platform.current().relations()
 
     def reset(self) -> None:
         """A step came: what was counted since the last one is over."""
+        self._relations = platform.current().relations()
         with self._looking:
             self.clocks.reset()
         self._timers.reset()
@@ -73,6 +76,16 @@ class Gatherer:
             time.sleep(min(BETWEEN_S, max(seconds, 0.01)))
             looks.append(self.look())
         return tuple(looks)
+
+    def glance(self) -> World:
+        """The threads of the tree and their waits, without what each process has open."""
+        roots = [self.pid] if self._guard is None else [self.pid, self._guard]
+        seen = platform.current().processes(roots, deep=True)
+        return World(
+            t=time.monotonic(),
+            processes=tuple(process for process in seen if process.pid != self._guard),
+            surroundings={},
+        )
 
     def look(self) -> Look:
         """One deep look."""
@@ -118,7 +131,8 @@ class Gatherer:
         """
         here = platform.current()
         processes = windows[-1][-1].processes
-        between = here.relations(processes)
+        with self._reading:  # it remembers what it has found
+            between = self._relations(processes)
         pids = {process.pid for process in processes}
         others = {peer for each in between.links.values() for link in each for peer in link.peers}
         others |= {peer for each in between.peers.values() for peer in each}

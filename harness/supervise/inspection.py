@@ -11,8 +11,9 @@ import msgspec
 
 from harness.detect import deadlock, spinning
 from harness.detect import tree as trees
-from harness.detect.chain.closure import prove, refuted
-from harness.detect.deadlock import LOOKS
+from harness.detect.chain.closure import against_alone, at_sight, prove
+from harness.detect.chain.links import Node
+from harness.detect.deadlock import LOOKS, Reason
 from harness.detect.observation import Look, Observation
 from harness.detect.policy import Policy
 from harness.detect.tree import Tree, judge_tree
@@ -25,6 +26,13 @@ _KEPT = 8
 _EAGER = 12
 _LATER = 4
 """After _EAGER looks only each _LATER-th is a deep one: it costs a millisecond or two."""
+CHEAP_S = 0.1
+"""Seconds of the CPU that an attempt to prove may always take. After one that takes longer..."""
+SHARE, LATEST_S = 0.05, 5.0
+"""... the next one comes so late that they are this share of a core, but after 5 s at most."""
+LONG_S, LATER_S = 1.0, 60.0
+"""After an inspection that took longer of the CPU, and found that it goes on, the next one comes as
+late, but a minute later at most. A run that is doubted is looked at as often as any other."""
 WINDOW_S = 0.6
 """Each of the two windows of an inspection, long enough for a proof."""
 SETTLE_S = 0.1
@@ -44,6 +52,10 @@ class Prover:
         self._looks: list[Look] = []
         """Those between which nothing has moved, as far as the watchdog can see."""
         self._still = 0
+        self._next = 0.0
+        """The time before which nothing is looked at again."""
+        self._refused: Node | None = None
+        """The thread that alone stood against the last proof: it is looked at first."""
 
     def look(self, still: bool) -> Observation | None:
         """Call at each look; `still` says that nothing has moved since the one before.
@@ -55,27 +67,54 @@ class Prover:
             self._still = 0
             return None
         self._still += 1
-        if self._still > _EAGER and self._still % _LATER:
+        if time.monotonic() < self._next or (self._still > _EAGER and self._still % _LATER):
             return None
+        began = time.thread_time()
+        seen, again = self._prove()
+        spent = time.thread_time() - began
+        if not again and spent > CHEAP_S:
+            self._next = time.monotonic() + min(LATEST_S, spent / SHARE)
+        return seen
+
+    def _prove(self) -> tuple[Observation | None, bool]:
+        """Look again, and prove; says too whether the next look may prove what this one did not."""
+        # What the threads show by themselves is read first: most that stand still sleep.
+        if (reason := self._at_sight()) is not None:
+            self._looks.clear()
+            self._log.refused((reason,))
+            return None, False
         self._looks.append(self._gatherer.look())
         del self._looks[:-_KEPT]
         worlds = [world for look in self._looks for world in look.worlds.values()]
         if len(worlds) < LOOKS:
-            return None
-        if reasons := refuted(worlds, platform.current().arch):
-            # Tables of files are not read of a run that sleeps, nor its GPU asked.
-            self._log.refused(reasons)
-            return None
+            return None, True
+        nodes = [
+            Node(one.pid, thread.tid) for one in worlds[-1].processes for thread in one.threads
+        ]
+        if moved := tuple(deadlock.still(worlds, nodes)):
+            self._log.refused(moved)
+            return None, True
         seen = self._gatherer.complete([tuple(self._looks)])
         worlds = [world for look in seen.windows[-1] for world in look.worlds.values()]
         reasons = prove(worlds, seen)
         if not reasons:
-            return seen
+            return seen, False
         self._log.refused(reasons)
         if (pids := deadlock.unasked(reasons)) and self._gatherer.ask(pids):
             # Their threads have moved: it is proven anew, by looks from now on.
             self._looks.clear()
-        return None
+            return None, True
+        return None, False
+
+    def _at_sight(self) -> Reason | None:
+        """The reason that a thread shows by itself; as a rule the one that did before."""
+        here, node = platform.current(), self._refused
+        thread = None if node is None else here.thread(node.pid, node.tid)
+        if thread is not None and (reason := against_alone(thread, here.arch)) is not None:
+            return reason
+        found = at_sight(self._gatherer.glance(), here.arch)
+        self._refused, reason = found or (None, None)
+        return reason
 
 
 class Inspected(msgspec.Struct, frozen=True, kw_only=True):
@@ -110,6 +149,8 @@ class Inspector:
         self._history: list[spinning.Inspection] = []
         self._since = 0.0
         self._next = 0.0
+        self._spared = 0.0
+        """The time up to which the CPU is left to others, after an inspection that took long."""
         self._pause = 1.0
         self._number = 0
         self._error: Exception | None = None
@@ -140,8 +181,8 @@ class Inspector:
             self._history = []  # another one: an inspection of before may still add to its own
             self._gatherer.reset()
             self.last = None
-            self._pause, self._next = 1.0, now
-        if now >= self._next and not self.busy:
+            self._pause, self._next, self._spared = 1.0, now, 0.0
+        if now >= max(self._next, self._spared) and not self.busy:
             # Each one makes the next one rarer, for it may stop the worker for a moment.
             self._next = now + self._pause + 2 * WINDOW_S
             self._pause = min(LONGEST_S, 1.5 * self._pause)
@@ -156,9 +197,16 @@ class Inspector:
 
     def _try(self, trains: tuple[int, int] | None, ranks: dict[int, int]) -> None:
         try:
-            self._inspect(trains, ranks)
+            self._inspect_at_a_share(trains, ranks)
         except Exception as error:
             self._error = error
+
+    def _inspect_at_a_share(self, trains: tuple[int, int] | None, ranks: dict[int, int]) -> None:
+        began = time.thread_time()
+        self._inspect(trains, ranks)
+        spent = time.thread_time() - began
+        if spent > LONG_S and self.last is not None and self.last.alive:
+            self._spared = time.monotonic() + min(LATER_S, spent / SHARE)
 
     def _inspect(self, trains: tuple[int, int] | None, ranks: dict[int, int]) -> None:
         began, change, since = time.monotonic(), msgspec.structs.replace, self._since

@@ -40,6 +40,9 @@ from harness.supervise.step_source import StepSource, WorkerSteps
 
 LOOK_S = 0.25
 """Between two looks at a worker."""
+SHARE, LATEST_S = 0.04, 1.25
+"""Looks that take long, for there are many threads, are rarer, so that they take this share of a
+core, but no rarer than this: a step is to be seen soon."""
 GRACE_S = 2.0
 """Between TERM and KILL."""
 
@@ -170,11 +173,13 @@ class Job:
         self._ticked = now
         self._source.read()
         if self._process.pid is not None and now >= self._next_look:
-            self._next_look = now + LOOK_S
+            began = time.thread_time()
             try:
                 self._look(now, self._process.pid)
             except Exception as error:
                 self._run.look_failed(error)
+            spent = time.thread_time() - began
+            self._next_look = now + max(LOOK_S, min(LATEST_S, spent / SHARE))
         if self._collector.waiting:
             self._await_evidence()
         elif self._stage is not Stage.ENDING and self._over_budget(now):

@@ -70,7 +70,7 @@ OTHER_SESSION = "if os.fork(): os.wait()\nos.setsid(); select.select([0], [], []
 def seen(pid: int) -> list[bool]:
     """Of each process of a tree, whether its chain ends in what a person types."""
     processes = linux.processes([pid], deep=True)
-    between = platform.current().relations(processes)
+    between = platform.current().relations()(processes)
     facts = Facts(
         Observation(
             root=pid,

@@ -303,7 +303,7 @@ def test_of_a_large_tree_each_process_is_asked_whether_it_shares_its_parents_mem
     family = [
         Process(pid=first + one, ppid=first, name="a", state="S", cpu_s=0.0) for one in range(70)
     ]
-    found = relations.relations(family, "x86_64")
+    found = relations.Reader("x86_64")(family)
     assert found.shares == {process.pid for process in family}
 
 

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import os
 import sys
+from types import SimpleNamespace
 
 import pytest
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
 
-from harness.observe.linux import futexes, mappings, reading  # noqa: E402
+from harness.observe.linux import futexes, mappings, reading, rlocks  # noqa: E402
 from harness.observe.linux.futexes import Wait, decide  # noqa: E402
 
 WAIT, LOCK_PI, BITSET, REQUEUE = 0, 6, 9, 11
@@ -130,3 +131,28 @@ def test_numbers_of_another_name_space_are_translated(monkeypatch):
     assert futexes._numbers(5, [5, 6, 7]) == {1: 5, 2: 6}
     texts["/proc/5/status"] = b"NSpid:\t5\n"
     assert futexes._numbers(5, [5, 6]) == {5: 5, 6: 6}
+
+
+def test_a_pointer_is_found_at_its_places_alone():
+    pointer = (0x55D0_1234_5000).to_bytes(8, "little")
+    data = bytes(24) + pointer + bytes(4) + pointer + bytes(4) + pointer[:6] + b"\1\1" + pointer
+    assert list(rlocks._places(data, 0x55D0_1234_5000)) == [24, 56]
+
+
+def test_a_process_whose_search_took_long_is_not_searched_again(monkeypatch):
+    sought = []
+
+    def search(pid, semaphores, mapped):
+        sought.append(tuple(semaphores))
+        clock.used += 0.6
+        return {}
+
+    clock = SimpleNamespace(used=0.0)
+    monkeypatch.setattr(rlocks, "time", SimpleNamespace(thread_time=lambda: clock.used))
+    monkeypatch.setattr(rlocks, "_search", search)
+    python = mappings.Mapping(0, 8, "r-xp", "0:0", 1, "/usr/bin/python3.11")
+    finder = rlocks.Finder()
+    for _ in range(9):
+        assert finder.owners(7, set(range(0, 800, 8)), [python]) == {}
+    assert [len(each) for each in sought] == [rlocks._LOCKS] * 2
+    assert not set(sought[0]) & set(sought[1])

@@ -7,6 +7,7 @@ import sys
 import threading
 import time
 from pathlib import Path
+from types import SimpleNamespace
 from typing import ClassVar
 
 import msgspec
@@ -48,6 +49,10 @@ class Gatherer:
         self.go = threading.Event()
         """Set for as long as an inspection may go on."""
         self._looks = iter(())
+        self.looked = 0
+
+    def glance(self):
+        return World(t=0.0, processes=self.found.last.processes)
 
     def reset(self):
         self.resets += 1
@@ -57,6 +62,7 @@ class Gatherer:
         return self.found.windows[0]
 
     def look(self):
+        self.looked += 1
         one = next(self._looks, None)
         if one is None:
             self._looks = iter(self.found.windows[0])
@@ -187,6 +193,86 @@ def test_a_job_goes_on_while_one_rank_does():
 # --- the proof of a tree that is still -----------------------------------------------------------
 
 
+@pytest.mark.parametrize(
+    "fields",
+    [sleeps(9.0), RUNNING, {"state": "D", "syscall": None}, {"state": "T"}],
+    ids=["asleep", "running", "at a disk", "stopped"],
+)
+def test_what_the_threads_show_by_themselves_spares_the_look_at_all_else(fields):
+    prover = Prover(gatherer := Gatherer(seen(process(1, thread(1), thread(2, **fields)))))
+    assert [prover.look(True) for _ in range(20)] == [None] * 20
+    assert gatherer.looked == 0
+
+
+def test_the_thread_that_stood_against_it_is_looked_at_first(monkeypatch):
+    here = inspection.platform.current()
+    state = {2: thread(2, **sleeps(9.0))}
+    monkeypatch.setattr(here, "thread", lambda pid, tid: state.get(tid), raising=False)
+    prover = Prover(gatherer := Gatherer(seen(process(1, thread(1), state[2]))))
+    glances, glance = [], gatherer.glance
+    gatherer.glance = lambda: glances.append(1) or glance()
+    for _ in range(5):
+        prover.look(True)
+    assert len(glances) == 1
+    state.clear()  # it has ended: the others are looked at, and the same is found again
+    prover.look(True)
+    prover.look(True)
+    assert len(glances) == 3
+
+
+@pytest.mark.parametrize(("found", "later"), [(WORKS, 40.0), (WAITS, 2.2)])
+def test_an_inspection_that_took_long_and_found_life_makes_the_next_one_later(
+    monkeypatch, inspector, found, later
+):
+    one, clock = inspector(found), SimpleNamespace(used=0.0)
+    made = SimpleNamespace(monotonic=lambda: 10.0, thread_time=lambda: clock.used)
+    monkeypatch.setattr(inspection, "time", made)
+
+    def stacks(taker):
+        clock.used += 2.0
+        return {}
+
+    monkeypatch.setattr(NoStacks, "stacks", stacks)
+    one.look(10.0, last_progress=5.0)
+    done(one)
+    one.look(9.9 + later, last_progress=5.0)
+    assert one._number == 1
+    one.look(10.1 + later, last_progress=5.0)
+    done(one)
+    assert one._number == 2
+    one.look(10.2 + later, last_progress=10.1 + later)  # a step: another phase is judged
+    done(one)
+    assert one._number == 3
+
+
+@pytest.mark.parametrize(("spent", "pause"), [(0.01, 0.0), (0.2, 4.0), (60.0, inspection.LATEST_S)])
+def test_an_attempt_that_took_long_makes_the_next_one_late(monkeypatch, spent, pause):
+    clock = SimpleNamespace(now=100.0, used=0.0)
+    monkeypatch.setattr(
+        inspection,
+        "time",
+        SimpleNamespace(monotonic=lambda: clock.now, thread_time=lambda: clock.used),
+    )
+    prover = Prover(gatherer := Gatherer(WAITS))
+    complete = gatherer.complete
+
+    def slow(windows):
+        clock.used += spent
+        return complete(windows)
+
+    gatherer.complete = slow
+    for _ in range(3):
+        prover.look(True)
+    before = gatherer.looked
+    prover.look(False)  # a step, which is no reason to spend as much again
+    clock.now += max(0.0, pause - 0.01)
+    prover.look(True)
+    assert gatherer.looked == before + (not pause)
+    clock.now += 0.02
+    prover.look(True)
+    assert gatherer.looked > before
+
+
 def proves(found, still):
     """At which of these looks it is proven."""
     prover = Prover(Gatherer(found))
@@ -209,23 +295,6 @@ def test_what_is_not_dead_is_never_proven_and_looked_at_ever_more_rarely():
     assert len(looks) == 12 + (100 - 12) // 4
 
 
-ON_GPU = seen(process(), around=replace(ALONE, devices=("/dev/nvidia0",)))
-SLEEPS = seen(process(1, thread(1, **sleeps(60.0)), thread(2, **READS)))
-READS_ONLY = seen(process(1, thread(1, **READS)))
-
-
-@pytest.mark.parametrize(
-    ("found", "reads"), [(SLEEPS, False), (ON_GPU, False), (READS_ONLY, True), (DEAD, True)]
-)
-def test_files_are_only_read_where_they_could_complete_a_proof(found, reads):
-    """A healthy run that sleeps, or that a GPU works for, stands as still as a dead one."""
-    prover, completed = Prover(gatherer := Gatherer(found)), []
-    gatherer.complete = lambda windows: completed.append(1) or found
-    for _ in range(3):
-        prover.look(True)
-    assert bool(completed) is reads
-
-
 def test_where_waits_are_not_shown_nothing_is_proven(monkeypatch):
     monkeypatch.setattr(inspection.platform, "current", lambda: type("Blind", (), {
         "shows_waits": False
@@ -246,7 +315,8 @@ class Crowded:
     more = staticmethod(lambda process: None)
     machine = staticmethod(Machine)
     devices = staticmethod(lambda pid: ())
-    relations = staticmethod(lambda processes: Relations())
+    relations = staticmethod(lambda: lambda processes: Relations())
+    thread = staticmethod(lambda pid, tid: None)
 
     def __init__(self):
         self._tids = itertools.count(1)
@@ -307,13 +377,18 @@ class Woken(Crowded):
     def __init__(self):
         self.switches = 40
 
-    def world(self, pid, guard=None):
-        one = process(1, thread(1, switches=self.switches))
-        return World(t=time.monotonic(), processes=(one,), surroundings={1: ALONE})
+    def processes(self, roots, deep=False):
+        return (process(1, thread(1, switches=self.switches)),)
 
-    def relations(self, processes):
-        self.switches += 1
-        return Relations()
+    def world(self, pid, guard=None):
+        return World(t=time.monotonic(), processes=self.processes([pid]), surroundings={1: ALONE})
+
+    def relations(self):
+        def read(processes):
+            self.switches += 1
+            return Relations()
+
+        return read
 
 
 def test_who_is_woken_while_files_are_read_is_not_proven_dead(monkeypatch):

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import itertools
 from types import SimpleNamespace
 
 import pytest
 from fakes import info
 
+from harness.detect.policy import Policy
 from harness.detect.watchdog import Judgement, State
 from harness.model import WorkerSpec
 from harness.supervise import job, run_state
 from harness.supervise.handling import Handling
+from harness.supervise.scheduler import TICK_S
 from harness.supervise.stage import NEXT, Stage
 from harness.supervise.step_source import WorkerSteps
 
@@ -46,9 +49,10 @@ class Run(job.Job):
 
 @pytest.fixture
 def clock(monkeypatch):
-    clock = SimpleNamespace(now=1000.0)
+    clock = SimpleNamespace(now=1000.0, used=0.0)
+    made = SimpleNamespace(monotonic=lambda: clock.now, thread_time=lambda: clock.used)
     for module in (job, run_state):
-        monkeypatch.setattr(module, "time", SimpleNamespace(monotonic=lambda: clock.now))
+        monkeypatch.setattr(module, "time", made)
     return clock
 
 
@@ -103,3 +107,27 @@ def test_every_stage_but_the_last_leads_to_the_end():
         assert NEXT[stage] >= {Stage.ENDING, Stage.FINISHED}
     reached = {Stage.STARTING}.union(*NEXT.values())
     assert reached == set(Stage)
+
+
+@pytest.mark.parametrize(
+    ("spent", "pause"),
+    [(0.001, job.LOOK_S), (0.03, 0.03 / job.SHARE), (0.5, job.LATEST_S)],
+    ids=["a few threads", "a thousand", "very many"],
+)
+def test_looks_that_take_long_are_rarer(run, clock, monkeypatch, spent, pause):
+    looked = []
+
+    def look(now, pid):
+        looked.append(now)
+        clock.used += spent
+
+    monkeypatch.setattr(run, "_look", look)
+    run._process.pid = 1
+    ticks(run, clock, 20.0, every=0.01)
+    gaps = [after - before for before, after in itertools.pairwise(looked)]
+    assert min(gaps) == pytest.approx(pause, abs=0.011)
+    assert max(gaps) == pytest.approx(pause, abs=0.011)
+
+
+def test_looks_are_never_so_rare_that_we_seem_to_have_been_stopped():
+    assert Policy().gap_s - 2 * TICK_S > job.LATEST_S

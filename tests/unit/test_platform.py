@@ -47,7 +47,7 @@ def test_what_a_platform_cannot_show_is_empty(on, name):
     assert chosen.oom_kills() == 0
     assert (chosen.devices(me), chosen.open_files(me), chosen.transfers(me)) == ((), {}, {})
     one = Process(pid=me, ppid=1, name="python", state="S", cpu_s=0.0)
-    assert (chosen.relations([one]), chosen.more(one)) == (Relations(), None)
+    assert (chosen.relations()([one]), chosen.more(one)) == (Relations(), None)
     chosen.check()
 
 

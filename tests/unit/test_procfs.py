@@ -9,6 +9,7 @@ import subprocess
 import sys
 import threading
 import time
+from pathlib import Path
 
 import pytest
 from hypothesis import given
@@ -52,6 +53,26 @@ def test_children_are_found_on_a_kernel_that_does_not_list_them(monkeypatch):
         child.stdout.readline()
         try:
             assert child.pid in {process.pid for process in linux.processes([os.getpid()])}
+        finally:
+            child.kill()
+
+
+def test_of_many_threads_none_is_asked_for_its_children_but_by_a_deep_look(monkeypatch):
+    """The threads of this process are made out to be more than there are processes."""
+    monkeypatch.setattr(tree, "_MANY", 0)
+    monkeypatch.setattr(reading, "numbers", lambda folder: [])
+    asked = []
+    read = reading.read
+    monkeypatch.setattr(reading, "read", lambda path: asked.append(path) or read(path))
+    with sleeper() as child:
+        child.stdout.readline()
+        try:
+            found = {process.pid for process in linux.processes([os.getpid()])}
+            assert child.pid in found
+            assert not [path for path in asked if path.endswith("children")]
+            assert child.pid in {p.pid for p in linux.processes([os.getpid()], deep=True)}
+            listed = Path(f"/proc/self/task/{os.getpid()}/children").exists()
+            assert bool([path for path in asked if path.endswith("children")]) is listed
         finally:
             child.kill()
 

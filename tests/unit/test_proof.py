@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+
 import msgspec
 import pytest
 from hypothesis import given
@@ -25,7 +27,7 @@ from still_worlds import (
 
 from harness import syscalls
 from harness.detect import deadlock
-from harness.detect.chain.closure import closed, prove
+from harness.detect.chain.closure import at_sight, closed, prove
 from harness.detect.chain.links import Node
 from harness.detect.deadlock import SPAN_S
 from harness.model.world import Futex, Link, Surroundings
@@ -106,6 +108,29 @@ WAYS_OUT = [
     ("frozen", {"wchan": "get_signal"}),
     ("frozen", {"wchan": "__refrigerator"}),
 ]
+
+
+@given(st.data(), archs, st.sampled_from(WAYS_OUT))
+def test_what_is_against_it_at_sight_is_against_it_with_all_else_known(data, arch, way):
+    processes = data.draw(trees(arch))
+    every = sum(len(one.threads) for one in processes)
+    changed = with_thread(processes, data.draw(st.integers(0, every - 1)), **way[1])
+    worlds = looks(changed)
+    found = at_sight(worlds[-1], arch)
+    if found is not None:
+        assert found[1].code in codes(worlds, arch)
+    if way[0] in ("running", "uninterruptible", "stopped", "traced"):
+        assert found is not None
+
+
+def test_two_thousand_threads_are_proven_in_no_time():
+    """Each of them might be woken by any other: that is asked of the process, and not of each."""
+    worlds = looks((process(1, 0, [waiting(1 + n) for n in range(2000)]),))
+    began = time.process_time()
+    assert codes(worlds) == set()
+    assert time.process_time() - began < 0.5
+
+
 FOR_EVER = 0
 CALLS = {
     "nanosleep": "timed_wait",

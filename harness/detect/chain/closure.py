@@ -32,8 +32,6 @@ _TIMEOUT_ARGUMENT = {"poll": 2, "epoll_wait": 3, "epoll_pwait": 3}
 _TIMEOUT_ADDRESS = {"ppoll": 2, "select": 4, "pselect6": 4, "epoll_pwait2": 3}
 _ANONYMOUS = frozenset(("pipe", "local_socket", "eventfd", "pidfd"))
 _GONE_FOR_OTHERS = ("(deleted)", "anonymous")
-_MORE_TELLS = frozenset(("io", "poll", "shared_futex"))
-"""Codes of reasons that may go when files and futexes are read."""
 _MAY_SHOW = ("futex", "rt_mutex")
 """Begins of the kernel functions in which a thread waits for a futex."""
 
@@ -156,23 +154,35 @@ def prove(looks: Sequence[World], known: Observation) -> tuple[Reason, ...]:
     return closed(starts, looks, known)
 
 
-def refuted(looks: Sequence[World], arch: str) -> tuple[Reason, ...]:
-    """Reasons against the claim that the whole tree is dead which the looks alone give.
+def at_sight(world: World, arch: str) -> tuple[Node, Reason] | None:
+    """The first thread that by itself shows a reason against a proof, and the reason.
 
-    Nothing that could be read beside them, such as files and futexes, takes these away.
+    It is the same whatever is known of files, locks and sockets, which need not be read then.
     """
-    tree = _Tree(looks[-1], Observation(root=0, windows=(), arch=arch))
-    living = [pid for pid, process in tree.processes.items() if not has_ended(process)]
-    nodes = [node for pid in living for node in tree.own(pid)]
-    reasons = list(deadlock.still(looks, nodes))
-    for node in nodes:
-        thread = tree.thread(node)
-        wakers = _by_call(node, thread, tree) if thread is not None else ()
-        reasons += [wakers] if isinstance(wakers, Reason) else []
-    for pid in living:
-        around = tree.world.surroundings.get(pid)
-        reasons += deadlock.alone(tree.processes[pid], around, waited=False)
-    return tuple(reason for reason in reasons if reason.code not in _MORE_TELLS)
+    for process in world.processes:
+        if has_ended(process):
+            continue
+        for thread in process.threads:
+            if (reason := against_alone(thread, arch)) is not None:
+                return Node(process.pid, thread.tid), reason
+    return None
+
+
+def against_alone(thread: Thread, arch: str) -> Reason | None:
+    """The reason against a proof that a thread shows by itself, if it does."""
+    who = f"thread {thread.tid} ({thread.name})"
+    if thread.state in deadlock.STATES:
+        code, text = deadlock.STATES[thread.state]
+        return Reason(code, f"{who} {text}")
+    if thread.state != "S" or thread.switches is None:
+        return None
+    if thread.wchan in FROZEN:
+        return Reason("frozen", f"{who} is frozen")
+    if thread.wakes_in is not None:
+        return Reason("timed_wait", f"{who} waits with a timeout")
+    if thread.syscall is not None and deadlock.sleeps(thread.syscall, thread.args, arch):
+        return Reason("timed_wait", f"{who} sleeps, which ends by itself")
+    return None
 
 
 def _wakers(node: Node, thread: Thread, tree: _Tree) -> tuple[Node, ...] | Reason:
@@ -194,10 +204,8 @@ def _by_call(node: Node, thread: Thread, tree: _Tree) -> tuple[Node, ...] | Reas
     who = f"thread {thread.tid} ({thread.name})"
     name = "" if thread.syscall is None else syscalls.name(thread.syscall, arch) or ""
     if thread.state == "S" and thread.switches is not None:
-        if thread.wchan in FROZEN:
-            return Reason("frozen", f"{who} is frozen")
-        if thread.wakes_in is not None:
-            return Reason("timed_wait", f"{who} waits with a timeout")
+        if (reason := against_alone(thread, arch)) is not None:
+            return reason
         if name in ("futex", "futex_wait", "futex_waitv") and not _in_futex(thread):
             return Reason("frozen", f"{who} may be frozen, or its wait cannot be read")
         if name in ("futex", "futex_wait"):

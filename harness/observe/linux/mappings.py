@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import bisect
 import ctypes
 import os
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 from harness.observe.linux import file_table, reading
@@ -57,8 +58,10 @@ def parse(text: bytes) -> Iterator[Mapping]:
         )
 
 
-def at(mapped: Iterable[Mapping], address: int) -> Mapping | None:
-    return next((one for one in mapped if one.start <= address < one.end), None)
+def at(mapped: Sequence[Mapping], address: int) -> Mapping | None:
+    """The mapping that an address lies in. `mapped` is in the order of the addresses."""
+    place = bisect.bisect_right(mapped, address, key=lambda one: one.start) - 1
+    return mapped[place] if place >= 0 and address < mapped[place].end else None
 
 
 class Sharing:

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from harness.errors import UsageError
-from harness.model import Machine, Process
+from harness.model import Machine, Process, Thread
 from harness.model.world import Hold, More, Relations, World
 from harness.observe.linux import deep as deep_look
 from harness.observe.linux import (
@@ -63,6 +63,9 @@ class Linux:
     def devices(self, pid: int) -> tuple[str, ...]:
         return files.devices(pid)
 
+    def thread(self, pid: int, tid: int) -> Thread | None:
+        return tree.thread(pid, tid)
+
     def open_files(self, pid: int) -> dict[str, int]:
         return files.open_files(pid)
 
@@ -72,8 +75,8 @@ class Linux:
     def timed_reads(self, process: Process) -> frozenset[int]:
         return socket_timeout.reads(process, self.arch)
 
-    def relations(self, processes: Sequence[Process]) -> Relations:
-        return relations.relations(processes, self.arch)
+    def relations(self) -> Callable[[Sequence[Process]], Relations]:
+        return relations.Reader(self.arch)
 
     def interval_timers(self, pids: Sequence[int]) -> Mapping[int, bool]:
         return real_timer.timers(pids)

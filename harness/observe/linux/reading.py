@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import os
 
+_THREAD_FIELDS = 13
+"""Those up to the CPU time."""
+
 
 def read(path: str) -> bytes:
     """The whole of a file; empty when it cannot be read. /proc hands out a page at a time."""
@@ -35,12 +38,35 @@ def foreign() -> bool:
 
 def stat(path: str) -> tuple[str, list[str]] | None:
     """The name, and the fields that follow it: state first, numbered from 3 in proc(5)."""
-    text = read(path)
+    return parsed(read(path))
+
+
+def stat_of_thread(folder: int, tid: str) -> tuple[str, list[str]] | None:
+    """The same of a thread, by the open folder `task` of its process.
+
+    There may be thousands of them. The kernel hands such a file out in one piece, and finds it
+    sooner from a folder that is open.
+    """
+    try:
+        file = os.open(f"{tid}/stat", os.O_RDONLY, dir_fd=folder)
+    except OSError:
+        return None
+    try:
+        return parsed(os.read(file, 4096), _THREAD_FIELDS)
+    except OSError:
+        return None
+    finally:
+        os.close(file)
+
+
+def parsed(text: bytes, most: int = -1) -> tuple[str, list[str]] | None:
+    """The name and the fields that follow it in a stat; `most`: that many, and then the rest."""
     # A name may hold spaces and parentheses: it ends at the last one.
     head, parenthesis, tail = text.rpartition(b")")
     if not parenthesis:
         return None
-    return head.partition(b"(")[2].decode("utf-8", "replace"), tail.decode("ascii").split()
+    fields = tail.decode("ascii").split(None, most)
+    return head.partition(b"(")[2].decode("utf-8", "replace"), fields
 
 
 def memory(pid: int, address: int, size: int) -> bytes:

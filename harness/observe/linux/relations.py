@@ -17,12 +17,27 @@ _START_OF_STACK = 25
 """Its place among a stat's fields after the name."""
 
 
-def relations(processes: Sequence[Process], arch: str) -> Relations:
-    """Read who could end the waits of `processes`."""
+class Reader:
+    """Reads who could end the waits of a tree, at one look after the other.
+
+    A lock whose owner was sought in the memory of a process is not sought there again.
+    """
+
+    def __init__(self, arch: str) -> None:
+        self._arch = arch
+        self._futexes = futexes.Futexes(arch)
+
+    def __call__(self, processes: Sequence[Process]) -> Relations:
+        """Read who could end the waits of `processes`."""
+        self._futexes.look()
+        return _read(processes, self._futexes, self._arch)
+
+
+def _read(processes: Sequence[Process], reader: futexes.Futexes, arch: str) -> Relations:
     ends = file_peers.Ends()
     waits: dict[int, Futex] = {}
     for process in processes[:_MOST]:
-        waits |= futexes.futexes(process, arch)
+        waits |= reader.of(process)
     return Relations(
         links={
             thread.tid: links

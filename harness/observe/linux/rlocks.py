@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import re
 import struct
+import time
 from collections.abc import Iterable, Iterator
 
 from harness.observe.linux import reading
@@ -20,7 +21,9 @@ _NEWEST = 13
 _LARGEST, _MOST = 64 << 20, 128 << 20
 """Bytes of one mapping, and of all of them, that are searched at most: some 0.2 s."""
 _LOCKS = 8
-"""Addresses that are sought in one process, at most."""
+"""Addresses that are sought at a time, at most."""
+_ENOUGH_S = 1.0
+"""Once so much of the CPU went into searching one process, nothing more is sought in it."""
 _OBJECT = struct.Struct("<qQQQQ")
 """References, type, semaphore, owner (the address of its thread's struct pthread) and depth."""
 _NAME_PLACE, _RLOCK, _LOCK = 24, b"_thread.RLock", b"_thread.lock"
@@ -37,6 +40,8 @@ class Finder:
     def __init__(self) -> None:
         self._objects: dict[tuple[int, int], int | None] = {}
         """The address of the RLock, if it is one's, by process and address of the semaphore."""
+        self._spent: dict[int, float] = {}
+        """Seconds of the CPU for searching, by process."""
 
     def owners(self, pid: int, semaphores: set[int], mapped: Iterable[Mapping]) -> dict[int, int]:
         """The thread that holds each semaphore which is an RLock's, as the process numbers it."""
@@ -44,8 +49,10 @@ class Finder:
         if not semaphores or not _has_rlocks(mapped):
             return {}
         new = [one for one in sorted(semaphores) if (pid, one) not in self._objects][:_LOCKS]
-        if new:
+        if new and self._spent.get(pid, 0.0) < _ENOUGH_S:
+            began = time.thread_time()
             sought = _search(pid, new, mapped)
+            self._spent[pid] = self._spent.get(pid, 0.0) + time.thread_time() - began
             self._objects |= {(pid, one): sought.get(one) for one in new}
         found = {}
         for semaphore in semaphores:
@@ -79,7 +86,7 @@ def _search(pid: int, semaphores: list[int], mapped: Iterable[Mapping]) -> dict[
             break
         data = reading.memory(pid, one.start, size)
         for semaphore in tuple(sought):
-            for place in _places(data, struct.pack("<Q", semaphore)):
+            for place in _places(data, semaphore):
                 name = _type(pid, one.start + place - 16)
                 if name in (_RLOCK, _LOCK):
                     sought.discard(semaphore)
@@ -89,10 +96,15 @@ def _search(pid: int, semaphores: list[int], mapped: Iterable[Mapping]) -> dict[
     return found
 
 
-def _places(data: bytes, sought: bytes) -> Iterator[int]:
+def _places(data: bytes, address: int) -> Iterator[int]:
+    """The places of an address, as a pointer."""
+    whole = struct.pack("<Q", address)
+    # The zeros at its end are left out: where all is zero they would match at each byte.
+    sought = whole.rstrip(b"\0")
     place = data.find(sought, 16)
     while place >= 0:
-        yield place
+        if not place % 8 and data.startswith(whole, place):
+            yield place
         place = data.find(sought, place + 1)
 
 

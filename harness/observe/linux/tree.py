@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import platform
+import re
 from collections import deque
 from collections.abc import Iterable
 
@@ -14,7 +15,10 @@ from harness.observe.linux import freezer, reading, timeouts
 _TICK_S = 1.0 / os.sysconf("SC_CLK_TCK")
 _ARCH = platform.machine()
 _PAGE = os.sysconf("SC_PAGE_SIZE")
+_SWITCHES = re.compile(rb"^\w+_ctxt_switches:\s*(\d+)", re.MULTILINE)
 _LISTED = "children"
+_MANY = 64
+"""Threads of a process from which on it may be quicker to ask all processes for their parents."""
 
 
 def processes(roots: Iterable[int], deep: bool = False) -> tuple[Process, ...]:
@@ -32,7 +36,8 @@ def family(roots: Iterable[int], deep: bool) -> tuple[tuple[Process, ...], tuple
     """
     found: dict[int, Process] = {}
     unseen: list[int] = []
-    children, groups = _Children(), freezer.Groups()
+    # What is listed and cannot be read forbids a proof, so a deep look asks each thread.
+    children, groups = _Children(each=deep), freezer.Groups()
     asked = tuple(roots)
     todo = deque(asked)
     while todo:
@@ -90,46 +95,63 @@ def _state(shown: str, frozen: bool) -> str:
     return "T" if frozen and shown in "RSD" else shown
 
 
-def _threads(pid: int, deep: bool, frozen: bool) -> tuple[Thread, ...]:
+def thread(pid: int, tid: int) -> Thread | None:
+    """A deep look at one thread of a process; None where it has ended."""
+    frozen = freezer.Groups().frozen(pid) is True
+    return next(iter(_threads(pid, deep=True, frozen=frozen, only=str(tid))), None)
+
+
+def _threads(pid: int, deep: bool, frozen: bool, only: str | None = None) -> tuple[Thread, ...]:
     try:
-        names = os.listdir(f"/proc/{pid}/task")
+        task = os.open(f"/proc/{pid}/task", os.O_RDONLY | os.O_DIRECTORY)
     except OSError:
         return ()
-    threads = []
-    for name in names:
-        folder = f"/proc/{pid}/task/{name}"
-        stat = reading.stat(f"{folder}/stat")
-        if stat is None:
-            continue
-        title, fields = stat
-        call, arguments = _syscall(folder) if deep else (None, ())
-        threads.append(
-            Thread(
-                tid=int(name),
-                name=title,
-                state=_state(fields[0], frozen),
-                cpu_s=(int(fields[11]) + int(fields[12])) * _TICK_S,
-                system_s=int(fields[12]) * _TICK_S,
-                syscall=call,
-                args=arguments,
-                switches=_switches(folder) if deep else None,
-                wakes_in=None if call is None else timeouts.wakes_in(pid, call, arguments, _ARCH),
-                wchan=_wchan(folder) if deep and fields[0] in "SD" else None,
-            )
-        )
-    return tuple(threads)
+    try:
+        names = os.listdir(task) if only is None else [only]
+        found = [_thread(pid, task, name, deep, frozen) for name in names]
+    except OSError:
+        return ()  # the process has ended
+    finally:
+        os.close(task)
+    return tuple(one for one in found if one is not None)
+
+
+def _thread(pid: int, task: int, name: str, deep: bool, frozen: bool) -> Thread | None:
+    stat = reading.stat_of_thread(task, name)
+    if stat is None:
+        return None
+    title, fields = stat
+    folder = f"/proc/{pid}/task/{name}"
+    call, arguments = _syscall(folder) if deep else (None, ())
+    return Thread(
+        tid=int(name),
+        name=title,
+        state=_state(fields[0], frozen),
+        cpu_s=(int(fields[11]) + int(fields[12])) * _TICK_S,
+        system_s=int(fields[12]) * _TICK_S,
+        syscall=call,
+        args=arguments,
+        switches=_switches(folder) if deep else None,
+        wakes_in=None if call is None else timeouts.wakes_in(pid, call, arguments, _ARCH),
+        wchan=_wchan(folder) if deep and fields[0] in "SD" else None,
+    )
 
 
 class _Children:
     """The descent of processes: as the kernel lists it, or, where it does not, from all
     processes."""
 
-    def __init__(self) -> None:
+    def __init__(self, each: bool) -> None:
+        """`each`: ask every thread for the children that it has started, however many there are."""
+        self._each = each
         self._all: dict[int, list[int]] | None = None
         if not os.path.exists(f"/proc/self/task/{os.getpid()}/{_LISTED}"):
             self._all = _families()
 
     def of(self, process: Process) -> list[int]:
+        many = not self._each and len(process.threads) > _MANY
+        if self._all is None and many and len(reading.numbers("/proc")) < len(process.threads):
+            self._all = _families()
         if self._all is not None:
             return self._all.get(process.pid, [])
         # Children are listed by the thread that started them.
@@ -174,12 +196,8 @@ def _wchan(folder: str) -> str | None:
 
 
 def _switches(folder: str) -> int | None:
-    counts = [
-        int(line.split()[1])
-        for line in reading.read(f"{folder}/status").splitlines()
-        if b"ctxt_switches" in line
-    ]
-    return sum(counts) if counts else None
+    counts = _SWITCHES.findall(reading.read(f"{folder}/status"))
+    return sum(map(int, counts)) if counts else None
 
 
 def _io(path: str) -> int | None:
