@@ -25,6 +25,8 @@ from harness.text.units import duration, plural
 LOOKS = 3
 SPAN_S = 0.5
 """The looks at least, and the time at least between the first and the last."""
+TOO_SOON = "too_soon"
+"""Code of the reason that there were fewer."""
 
 _TOLD = 3
 _FUTEX_WAIT, _FUTEX_WAIT_BITSET = 0, 9
@@ -58,7 +60,7 @@ def describe(reasons: Sequence[Reason]) -> str:
 def still(looks: Sequence[World], nodes: Collection[Node]) -> Iterator[Reason]:
     """Reasons against the claim that none of the threads `nodes` has moved between the looks."""
     if len(looks) < LOOKS or looks[-1].t - looks[0].t < SPAN_S:
-        yield Reason("too_soon", f"fewer than {LOOKS} looks over {duration(SPAN_S)}")
+        yield Reason(TOO_SOON, f"fewer than {LOOKS} looks over {duration(SPAN_S)}")
     tids, pids = {node.tid for node in nodes}, {node.pid for node in nodes}
     marks = [_mark(look, tids, pids) for look in looks]
     if any(mark != marks[0] for mark in marks[1:]):
@@ -80,8 +82,9 @@ def _mark(
 
 
 def unasked(reasons: Sequence[Reason]) -> frozenset[int]:
-    """The processes to be asked for their interval timers, where nothing else stands against it."""
-    pids = [reason.pid for reason in reasons]
+    """The processes to be asked for their interval timers, where nothing else stands against it
+    but that it is too soon."""
+    pids = [reason.pid for reason in reasons if reason.code != TOO_SOON]
     return frozenset(pid for pid in pids if pid is not None and None not in pids)
 
 

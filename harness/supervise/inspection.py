@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import msgspec
@@ -17,6 +17,7 @@ from harness.detect.deadlock import LOOKS, Reason
 from harness.detect.observation import Look, Observation
 from harness.detect.policy import Policy
 from harness.detect.tree import Tree, judge_tree
+from harness.model.world import World
 from harness.observe import platform
 from harness.supervise import loops
 from harness.supervise.debug import RunLog
@@ -85,17 +86,19 @@ class Prover:
             return None, False
         self._looks.append(self._gatherer.look())
         del self._looks[:-_KEPT]
-        worlds = [world for look in self._looks for world in look.worlds.values()]
-        if len(worlds) < LOOKS:
+        worlds = self._worlds(self._looks)
+        if len(worlds) < LOOKS - 1:
             return None, True
+        # Who must be asked for its timers is asked before the last look: it all begins anew then.
         nodes = [
             Node(one.pid, thread.tid) for one in worlds[-1].processes for thread in one.threads
         ]
-        if moved := tuple(deadlock.still(worlds, nodes)):
-            self._log.refused(moved)
+        against = tuple(deadlock.still(worlds, nodes))
+        if any(reason.code != deadlock.TOO_SOON for reason in against):
+            self._log.refused(against)
             return None, True
         seen = self._gatherer.complete([tuple(self._looks)])
-        worlds = [world for look in seen.windows[-1] for world in look.worlds.values()]
+        worlds = self._worlds(seen.windows[-1])
         reasons = prove(worlds, seen)
         if not reasons:
             return seen, False
@@ -104,7 +107,11 @@ class Prover:
             # Their threads have moved: it is proven anew, by looks from now on.
             self._looks.clear()
             return None, True
-        return None, False
+        return None, {reason.code for reason in reasons} == {deadlock.TOO_SOON}
+
+    def _worlds(self, looks: Sequence[Look]) -> list[World]:
+        pid = self._gatherer.pid
+        return [look.worlds[pid] for look in looks if pid in look.worlds]
 
     def _at_sight(self) -> Reason | None:
         """The reason that a thread shows by itself; as a rule the one that did before."""

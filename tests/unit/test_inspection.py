@@ -12,7 +12,7 @@ from typing import ClassVar
 
 import msgspec
 import pytest
-from observations import ALONE, READS, RUNNING, busy, process, seen, sleeps, thread
+from observations import ALONE, READS, RUNNING, awaits, busy, process, seen, sleeps, thread
 
 from harness.detect.deadlock import LOOKS, SPAN_S
 from harness.detect.policy import Policy
@@ -140,6 +140,23 @@ def test_an_inspection_that_a_step_overtakes_is_dropped(inspector):
     one._gatherer.window = window
     one.look(10.0, last_progress=5.0)
     assert done(one) is None
+
+
+def test_who_must_be_asked_for_its_timers_is_asked_before_the_last_look():
+    """A child that its parent waits for, and whose end would wake it."""
+    family = (process(1, thread(1, **awaits())), process(2, thread(2), ppid=1))
+    asked = []
+
+    class Asked(Gatherer):
+        def ask(self, pids):
+            asked.append((self.looked, frozenset(pids)))
+            return True
+
+    around = replace(ALONE, alarm=None)
+    prover = Prover(Asked(seen(*family, around=around)))
+    for _ in range(LOOKS):
+        assert prover.look(still=True) is None
+    assert asked == [(LOOKS - 1, frozenset({2}))]
 
 
 def test_each_inspection_makes_the_next_one_rarer(inspector):
