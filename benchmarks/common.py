@@ -6,9 +6,11 @@ import contextlib
 import json
 import platform
 import socketserver
+import subprocess
 import threading
 import time
 from collections.abc import Iterator, Sequence
+from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +20,9 @@ from harness.observe.environment import gather
 from harness.stats import median, quantile
 
 VICTIM = Path(__file__).with_name("victim.py")
+ROOT = Path(__file__).resolve().parents[1]
+PRODUCT = ("harness", "mlx_harness", "scenarios")
+"""The folders whose changes change what is measured."""
 
 
 def machine() -> str:
@@ -27,6 +32,20 @@ def machine() -> str:
         f"{env.platform}, {platform.processor() or env.machine}, {env.cpu_count} CPUs, "
         f"Python {env.python}, mlx {env.versions.get('mlx')}"
     )
+
+
+def commit() -> str:
+    """The last commit that changed the product; with `+` where the product differs from it."""
+    sha = _git("log", "-1", "--format=%h", "--abbrev=7", "--", *PRODUCT)
+    return f"{sha}+" if sha and _git("status", "--porcelain", "--", *PRODUCT) else sha or "unknown"
+
+
+def _git(*arguments: str) -> str:
+    try:
+        done = subprocess.run(["git", *arguments], cwd=ROOT, capture_output=True, text=True)
+    except OSError:
+        return ""
+    return done.stdout.strip() if done.returncode == 0 else ""
 
 
 class Deadline:
@@ -98,7 +117,13 @@ def save(file: Path | None, benchmark: str, result: Any) -> None:
     """
     if file is None:
         return
-    document = {"benchmark": benchmark, "result": result, "environment": to_builtins(gather())}
+    document = {
+        "benchmark": benchmark,
+        "commit": commit(),
+        "date": datetime.now(timezone.utc).date().isoformat(),
+        "result": result,
+        "environment": to_builtins(gather()),
+    }
     file.write_text(_lines(_rounded(document)) + "\n")
 
 

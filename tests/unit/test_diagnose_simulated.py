@@ -7,21 +7,12 @@ from collections import Counter
 
 import pytest
 import simulated
+from simulated_cases import SETTINGS, drawn, those, verdicts, wrong
 
 from harness.analysis.diagnosis.diagnose import LADDER, decided, diagnose, order
-from harness.model import Settings, Support
+from harness.model import Support
 
 CASES, CHUNKS = 1000, 8
-SETTINGS = Settings(steps=simulated.STEPS)
-
-
-def verdicts(case):
-    found = diagnose(case.results, SETTINGS, case.environment)
-    return {h.id: h.verdict for h in found.hypotheses}
-
-
-def those(found, verdict):
-    return {id for id, given in found.items() if given is verdict}
 
 
 def confusion(pairs):
@@ -32,21 +23,6 @@ def confusion(pairs):
         for id in those(found, Support.SUPPORTED)
     )
     return "\n".join(f"{fault} -> {id}: {n}" for (fault, id), n in sorted(counts.items()))
-
-
-def drawn(seed):
-    """A case: no fault, one, or two at once; some scenarios missing; one run of each or three."""
-    draw = random.Random(f"diagnosis {seed}")
-    count = draw.choice([0] + [1] * 6 + [2] * 3)
-    faults = tuple(draw.sample(simulated.NAMES, count))
-    missing, repeats = draw.choice([0.0, 0.0, 0.2, 0.5]), draw.choice([1, 1, 1, 3])
-    return simulated.draw_case(seed, faults, missing, repeats)
-
-
-def wrong(case, found):
-    """Supported without being true, or refuted though it is there: also if it never acted."""
-    false = those(found, Support.SUPPORTED) - case.true - case.also
-    return false | (those(found, Support.REFUTED) & {*case.faults})
 
 
 @pytest.mark.parametrize("chunk", range(CHUNKS))

@@ -1,0 +1,222 @@
+"""Whole programs whose wait ends in a known way, as `attach` and `watch` tell it to a user."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+from waiting import ROOT, compiled, python
+
+pytestmark = [pytest.mark.waits, pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")]
+
+LOOKS_S = 60.0
+
+# --- what goes on, and what waits for somebody else ----------------------------------------------
+
+LAUNCHER = """
+import subprocess, sys
+trainer = '''
+import hashlib, os
+print("ready", os.getpid(), flush=True)
+while True: hashlib.sha256(bytes(1 << 16)).digest()
+'''
+with subprocess.Popen([sys.executable, "-u", "-c", trainer], stdout=subprocess.PIPE) as below:
+    for line in below.stdout: sys.stdout.write(line.decode()); sys.stdout.flush()
+"""
+LOADER = """
+import multiprocessing, zlib
+def load(batches):
+    while True:
+        for _ in range(400_000_000): zlib.crc32(b"batch")
+        batches.send(0)
+context = multiprocessing.get_context("fork")
+mine, theirs = context.Pipe()
+child = context.Process(target=load, args=(theirs,), daemon=True)
+child.start()
+print("ready", child.pid, flush=True)
+mine.recv()
+"""
+SLEEPING_THREAD = """
+import threading, time
+there = threading.Condition()
+def load():
+    time.sleep(300)
+    with there: there.notify()
+threading.Thread(target=load, daemon=True).start()
+print("ready 0", flush=True)
+with there: there.wait()
+"""
+LOCKED_FILE = """
+import fcntl, subprocess, sys
+holds = "import fcntl, os, time; file = open('held', 'w'); fcntl.lockf(file, fcntl.LOCK_EX)"
+holds += "; print(os.getpid(), flush=True); time.sleep(600)"
+detached = ["setsid", "--fork", sys.executable, "-c", holds]
+with subprocess.Popen(detached, stdout=subprocess.PIPE) as between:
+    print("ready", int(between.stdout.readline()), flush=True)
+file = open("held", "w"); fcntl.lockf(file, fcntl.LOCK_EX)
+"""
+STOPPED_CHILD = """
+import multiprocessing, os, signal, time
+child = multiprocessing.get_context("fork").Process(target=time.sleep, args=(600,))
+child.start()
+os.kill(child.pid, signal.SIGSTOP)
+print("ready", child.pid, flush=True)
+child.join()
+"""
+FUTURE = """
+import socket
+from concurrent.futures import ThreadPoolExecutor, wait
+listens = socket.create_server(("127.0.0.1", 0))
+one = socket.create_connection(listens.getsockname())
+print("ready 0", flush=True)
+with ThreadPoolExecutor(3) as pool: wait([pool.submit(one.recv, 1)])
+"""
+FOLDER = """
+import pathlib, time
+print("ready 0", flush=True)
+while not list(pathlib.Path(".").glob("checkpoint-*")): time.sleep(0.3)
+"""
+ATTACHED = {
+    "a trainer whose lines a launcher reads": (
+        LAUNCHER, "alive", 0, ("main at <string>:9", "waits for a pipe", "at <string>:4")),
+    "a loader process that computes": (
+        LOADER, "alive", 0, ("main at <string>:12", "at <string>:5 in load")),
+    "a thread that loads at a limited rate": (
+        SLEEPING_THREAD, "asleep", 0, ("main at <string>:9", "at <string>:5 in load sleeps")),
+    "a child that was stopped": (
+        STOPPED_CHILD, "stopped", 1, ("main at <string>:7", "waits for a child process")),
+    "a future of a thread that reads from a socket": (
+        FUTURE, "waiting", 0, ("waits for a future", "waits for a socket to port")),
+    "a folder in which a file is to appear": (
+        FOLDER, "asleep", 0, ("main at <string>:4", "looks for something again and again")),
+}  # fmt: skip
+
+
+def attached(pid, out):
+    """Exit code, answer and summary of one look."""
+    done = subprocess.run(
+        [sys.executable, "-m", "harness", "attach", str(pid), "--json", "--out", str(out)],
+        cwd=ROOT, capture_output=True, text=True,
+    )  # fmt: skip
+    assert done.returncode in (0, 1), done.stderr
+    (result,) = json.loads(done.stdout)["results"]
+    (found,) = (one for one in result["findings"] if one["code"] == "attached")
+    return done.returncode, found["evidence"]["answer"], found["evidence"]["summary"]
+
+
+def told(code, tmp_path, expected):
+    """The exit code and the summary, once a program has come to what is expected of it."""
+    with python(code, cwd=tmp_path) as (process, _):
+        end = time.monotonic() + LOOKS_S
+        while True:
+            returned, answer, summary = attached(process.pid, tmp_path / "reports")
+            if answer == expected or time.monotonic() > end:
+                assert answer == expected, summary
+                return returned, summary
+
+
+@pytest.mark.parametrize(("code", "answer", "returned", "says"), ATTACHED.values(), ids=ATTACHED)
+def test_attach_follows_a_wait_to_whom_it_ends_in(tmp_path, code, answer, returned, says):
+    got, summary = told(code, tmp_path, answer)
+    assert got == returned
+    assert [text for text in says if text not in summary] == [], summary
+
+
+def test_attach_names_the_program_that_holds_a_file_and_is_not_of_the_tree(tmp_path):
+    with python(LOCKED_FILE, cwd=tmp_path) as (process, holder):
+        try:
+            returned, answer, summary = attached(process.pid, tmp_path / "reports")
+        finally:
+            os.kill(holder, signal.SIGKILL)  # it is in no group of ours
+    assert (returned, answer) == (0, "waiting")
+    assert f"a lock that is held by process {holder} " in summary
+
+
+# --- what is dead, and what only looks like it ---------------------------------------------------
+
+STEPS = """
+import time
+for i in range(6): print(f"step {i} loss {2 - i / 9}", flush=True); time.sleep(0.1)
+"""
+BESIDE_A_MONITOR = """
+import os, queue
+if not os.fork():
+    while True:
+        with open("/proc/meminfo") as figures, open("log", "w") as log: log.write(figures.read())
+        time.sleep(0.5)
+results = queue.Queue(); results.put(1); results.join()
+"""
+OVER_PIPES = """
+import os
+results, orders = os.pipe(), os.pipe()
+if not (worker := os.fork()): os.close(orders[1]); os.read(orders[0], 1); os._exit(0)
+if not os.fork(): os.read(orders[0], 1); os._exit(0)
+os.close(results[1])
+os.kill(worker, 9)
+os.read(results[0], 1)
+"""
+RING_OF_LOCKS = """
+import threading
+locks, all_hold = [threading.Lock() for _ in range(3)], threading.Barrier(3)
+def take(n):
+    with locks[n]: all_hold.wait(); locks[(n + 1) % 3].acquire()
+for n in (1, 2): threading.Thread(target=take, args=(n,)).start()
+take(0)
+"""
+ENDED_BY_ITS_OWN_CLOCK = """
+import faulthandler, queue
+faulthandler.dump_traceback_later(4, exit=True)
+queue.SimpleQueue().get()
+"""
+
+
+def watched(tmp_path, *command):
+    """The result of a command under `harness watch`."""
+    subprocess.run(
+        [sys.executable, "-m", "harness", "watch", "--budget", "90", "--out",
+         str(tmp_path / "reports"), "--", *command],
+        cwd=tmp_path, capture_output=True, env={"PATH": "/usr/bin:/bin", "PYTHONPATH": str(ROOT)},
+    )  # fmt: skip
+    (file,) = tmp_path.glob("reports/*/run.json")
+    (result,) = json.loads(file.read_text())["results"]
+    return result
+
+
+@pytest.mark.parametrize(
+    ("code", "through", "end", "place"),
+    [
+        (BESIDE_A_MONITOR, (), "dead", "<string>:10 in <module>"),
+        (OVER_PIPES, (), "cycle", "<string>:11 in <module>"),
+        (RING_OF_LOCKS, ("timeout", "600", "sh", "-c", '"$0" "$@"; true'), "cycle",
+         "<string>:8 in take"),
+    ],
+    ids=["beside a monitor that lives", "over pipes whose worker was killed",
+         "a ring of locks below timeout and sh"],
+)  # fmt: skip
+def test_watch_proves_what_is_dead_within_a_tree_and_names_the_line(
+    tmp_path, code, through, end, place
+):
+    one = watched(tmp_path, *through, sys.executable, "-c", STEPS + code)
+    assert (one["outcome"], one["cause"]["code"]) == ("hung", "deadlock"), one["reason"]
+    assert one["cause"]["proven"]
+    assert one["steps_completed"] == 6
+    evidence = one["cause"]["evidence"]
+    assert evidence["end"]["kind"] == end
+    assert place in {link["place"] for link in evidence["chain"]}
+
+
+def test_watch_lets_a_child_that_shares_the_memory_open_the_gate(tmp_path):
+    one = watched(tmp_path, compiled("shares", tmp_path), "5")
+    assert (one["outcome"], one["steps_completed"]) == ("completed", 5)
+    assert one["cause"] is None
+
+
+def test_watch_proves_nothing_of_what_ends_itself_by_a_clock(tmp_path):
+    one = watched(tmp_path, sys.executable, "-c", STEPS + ENDED_BY_ITS_OWN_CLOCK)
+    assert (one["outcome"], one["cause"]) == ("crashed", None)
+    assert one["reason"].startswith("exited with code 1")

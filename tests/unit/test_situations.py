@@ -1,0 +1,193 @@
+"""How a corpus of programs is read, scheduled and judged, without running one of them."""
+
+from __future__ import annotations
+
+import threading
+import time
+from pathlib import Path
+
+import pytest
+
+from benchmarks import situations
+from benchmarks.corpus import ENDS, Corpus, Program, programs, read_labels
+from benchmarks.situation_run import Run
+
+
+def program(truth="healthy", ends=("clock",), name="one", **labels):
+    return Program(Path(f"{name}.py"), {"truth": truth, **labels}, ends)
+
+
+def run(outcome, **fields):
+    return Run(program="one", turn=0, outcome=outcome, wall_s=1.0, **fields)
+
+
+@pytest.fixture
+def corpus(tmp_path):
+    """A corpus made of texts, copied to another folder."""
+
+    def make(**cases):
+        source = tmp_path / "source"
+        (source / "cases").mkdir(parents=True)
+        for name, text in cases.items():
+            (source / "cases" / name.replace("_py", ".py").replace("_txt", ".txt")).write_text(text)
+        return Corpus(source, tmp_path / "copy")
+
+    return make
+
+
+def test_labels_end_at_the_first_line_that_is_none():
+    text = "# truth: hang\n# cmd: bash -c 'a: b'\nimport os\n# budget: 5\n"
+    assert read_labels(text) == {"truth": "hang", "cmd": "bash -c 'a: b'"}
+    assert read_labels("// truth: either\n") == {"truth": "either"}
+
+
+def test_the_end_of_its_chain_is_its_own_label_or_the_known_one(corpus):
+    made = corpus(c_plain_py="# truth: healthy\n", x_py="# truth: hang\n# end: dead cycle\n")
+    known, own = made.programs
+    assert (known.kind, known.ends) == ("clock", ("clock",))
+    assert (own.kind, own.ends) == ("dead", ("dead", "cycle"))
+    assert ENDS.exists()
+
+
+def test_a_program_without_a_truth_is_refused(corpus):
+    with pytest.raises(SystemExit, match="add a line `# truth"):
+        corpus(x_py="import os\n")
+
+
+def test_a_folder_without_programs_is_refused(tmp_path):
+    with pytest.raises(SystemExit, match="has no programs"):
+        programs(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("text", "lack"),
+    [
+        ("import json\n", ""),
+        ("import no_such_module_at_all\n", "no Python module no_such_module_at_all"),
+        ("# cmd: @B/c/none x\n", "the set-up made no c/none"),
+        ("open('../mnt/x')\n", "no FUSE: that needs root and /dev/fuse"),
+        ("# side: echo 1 > /sys/fs/cgroup/none/g/x\n",
+         "no none control group of version 1 that may be written to"),
+        ('# side: echo "9999:9 1000" > x\n', "is not on device 9999:9"),
+    ],
+)  # fmt: skip
+def test_what_a_program_lacks_is_said(corpus, text, lack):
+    made = corpus(x_py=f"# truth: healthy\n{text}")
+    said = made.missing(made.programs[0])
+    assert lack in said
+    assert bool(lack) == bool(said)
+
+
+def test_a_tool_that_is_not_here_is_said(corpus, monkeypatch):
+    made = corpus(
+        x_txt="# truth: healthy\n# cmd: bash -c '@P | tee log'\n",
+        y_py="# truth: healthy\nimport subprocess\nsubprocess.run(['nice', 'g++', 'a.cpp'])\n",
+        z_py="# truth: healthy\nnode = 'not a tool here: node'\n",
+    )
+    monkeypatch.setenv("PATH", "")
+    assert [made.missing(one) for one in made.programs] == ["no bash", "no g++", ""]
+
+
+@pytest.mark.parametrize(
+    ("one", "came", "answers"),
+    [
+        # right, ended, wrongly proven
+        (program(), run("completed"), (True, False, False)),
+        (program(), run("hung", cause="waiting"), (False, True, False)),
+        (program(), run("hung", cause="deadlock", proven=True), (False, True, True)),
+        (program(), run("unfinished"), (False, False, False)),
+        (program(), run(None), (False, False, False)),
+        (program(harness="attach @N"), run("unfinished"), (True, False, False)),
+        (program(harness="attach @N"), run("unfinished", harmed=True), (False, True, False)),
+        (program("hang", ("cycle",)), run("hung", proven=True), (True, False, False)),
+        (program("hang", ("network",)), run("hung", proven=True), (True, False, True)),
+        (program("hang"), run("unfinished"), (False, False, False)),
+        (program("notproven", ("cycle",)), run("hung"), (True, False, False)),
+        (program("notproven", ("cycle",)), run("hung", proven=True), (False, False, True)),
+        (program("either"), run("hung"), (True, False, False)),
+        (program("either"), run(None), (False, False, False)),
+    ],
+)
+def test_a_verdict_is_held_against_the_truth(one, came, answers):
+    judged = (situations.right, situations.ended, situations.wrongly_proven)
+    assert tuple(judge(one, came) for judge in judged) == answers
+
+
+@pytest.mark.parametrize(
+    ("one", "came", "right"),
+    [
+        (program(), run("unfinished"), True),
+        (program(), run("completed"), True),
+        (program(), run("hung", end="clock"), False),
+        (program(ends=("network",)), run("hung", end="network"), True),
+        (program(ends=("network",)), run("hung", end="polls"), False),
+        (program(ends=("network",)), run("hung", end="network", proven=True), False),
+        (program("hang", ("network",)), run("unfinished"), False),
+    ],
+)
+def test_one_that_is_cut_short_is_unfinished_or_waits_for_the_right_end(one, came, right):
+    assert situations.right(one, came, cut=True) == right
+
+
+def test_an_end_is_named_rightly_wrongly_or_not_at_all():
+    one = program(ends=("program", "network"))
+    assert situations.named(one, run("completed")) is None
+    assert situations.named(one, run("completed", doubted=["network"])) is True
+    assert situations.named(one, run("completed", doubted=["network", "polls"])) is False
+    assert situations.named(one, run("hung", end="unknown", doubted=["network"])) is False
+    assert situations.named(program(ends=()), run("hung", end="network")) is None
+
+
+def test_what_has_run_is_kept_and_only_under_the_same_conditions(tmp_path):
+    file = tmp_path / "runs.jsonl"
+    journal = situations.Journal(file, {"commit": "a"})
+    journal.add(run("completed", doubted=["clock"]))
+    again = situations.Journal(file, {"commit": "a"})
+    assert again.runs == journal.runs
+    assert again.has(program(), 0)
+    assert not again.has(program(), 1)
+    with pytest.raises(SystemExit, match="another commit: remove it"):
+        situations.Journal(file, {"commit": "b"})
+
+
+def test_runs_of_one_program_never_meet_and_others_do():
+    lock, now, most, met, done = threading.Lock(), set(), [0], [], []
+
+    def do(one, turn):
+        with lock:
+            if one.name in now:
+                met.append(one.name)
+            now.add(one.name)
+            most[0] = max(most[0], len(now))
+        time.sleep(0.02)
+        with lock:
+            now.discard(one.name)
+            done.append((one.name, turn))
+
+    tasks = [(program(name=name), turn) for turn in range(3) for name in "abc"]
+    situations.side_by_side(tasks, 3, do)
+    assert sorted(done) == sorted((one.name, turn) for one, turn in tasks)
+    assert met == []
+    assert most[0] > 1
+
+
+def test_a_run_that_fails_ends_the_series():
+    def do(one, turn):
+        raise ValueError(one.name)
+
+    with pytest.raises(ValueError, match="a"):
+        situations.side_by_side([(program(name="a"), turn) for turn in range(9)], 2, do)
+
+
+def test_a_summary_counts_what_came():
+    runs = [
+        run("completed", doubted=["clock"]),
+        run("completed"),
+        run("hung", cause="waiting", end="network", says="waits", left=["sleep"]),
+    ]
+    found = situations.summary(program(), runs)
+    assert (found["runs"], found["right"], found["ended"], found["left"]) == (3, 2, 1, 1)
+    assert found["got"] == {"completed": 2, "hung/waiting": 1}
+    assert found["ends"] == {"clock": 1, "none": 1, "network": 1}
+    assert (found["ends_named"], found["ends_right"]) == (2, 1)
+    assert found["wrong"] == ["hung/waiting: waits"]
