@@ -122,9 +122,14 @@ class Gatherer:
         return msgspec.structs.replace(world, processes=processes, surroundings=surroundings)
 
     def complete(
-        self, windows: Sequence[Window], stop: threading.Event | None = None
+        self,
+        windows: Sequence[Window],
+        stop: threading.Event | None = None,
+        with_gpu: bool = True,
     ) -> Observation:
         """Make the observation of `windows` and of what is read beside them; without stacks.
+
+        To ask a GPU for its work may start a tool that takes two seconds.
 
         Call it before a tool touches the tree again. The last window ends with a look from after
         that: who was woken while files were read moves in it, and is not proven dead.
@@ -137,7 +142,7 @@ class Gatherer:
         others = {peer for each in between.links.values() for link in each for peer in link.peers}
         others |= {peer for each in between.peers.values() for peer in each}
         others |= {pid for wait in between.futexes.values() for pid in wait.sharers}
-        on_gpu = frozenset(pid for pid in pids if here.devices(pid))
+        on_gpu = frozenset(pid for pid in pids if with_gpu and here.devices(pid))
         *before, last = windows
         after = self.look()
         windows, same = (*before, (*last, after)), _in_the_same_wait(last[-1], after)

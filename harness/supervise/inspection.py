@@ -97,7 +97,7 @@ class Prover:
         if any(reason.code != deadlock.TOO_SOON for reason in against):
             self._log.refused(against)
             return None, True
-        seen = self._gatherer.complete([tuple(self._looks)])
+        seen = self._gatherer.complete([tuple(self._looks)], with_gpu=False)
         worlds = self._worlds(seen.windows[-1])
         reasons = prove(worlds, seen)
         if not reasons:

@@ -69,7 +69,8 @@ class Gatherer:
             one = next(self._looks)
         return one
 
-    def complete(self, windows, stop=None):
+    def complete(self, windows, stop=None, with_gpu=True):
+        self.asked_gpu = with_gpu
         return replace(self.found, windows=tuple(windows))
 
     def ask(self, pids):
@@ -157,6 +158,7 @@ def test_who_must_be_asked_for_its_timers_is_asked_before_the_last_look():
     for _ in range(LOOKS):
         assert prover.look(still=True) is None
     assert asked == [(LOOKS - 1, frozenset({2}))]
+    assert not prover._gatherer.asked_gpu, "that may take as long as all its looks together"
 
 
 def test_each_inspection_makes_the_next_one_rarer(inspector):
@@ -273,9 +275,9 @@ def test_an_attempt_that_took_long_makes_the_next_one_late(monkeypatch, spent, p
     prover = Prover(gatherer := Gatherer(WAITS))
     complete = gatherer.complete
 
-    def slow(windows):
+    def slow(windows, **options):
         clock.used += spent
-        return complete(windows)
+        return complete(windows, **options)
 
     gatherer.complete = slow
     for _ in range(3):
