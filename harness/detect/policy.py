@@ -42,6 +42,9 @@ class Policy(msgspec.Struct, frozen=True, kw_only=True):
     """A clock that was armed again so often without a step is no end that can be waited for."""
     believed_s: float = 3600.0
     """A clock that rings later than this is no end that can be waited for."""
+    gpu_memory: int = 5
+    """Percent of the time in which a GPU's memory is used, from which on it works for a rank. The
+    kernel of a collective that waits for a peer reads a flag, over and over, and little else."""
     few_faults: int = 8
     """Minor page faults that are no sign of work."""
     thrashing: float = 20.0

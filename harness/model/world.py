@@ -126,6 +126,9 @@ class GpuUse(msgspec.Struct, frozen=True, kw_only=True):
     """True when a GPU worked for processes that are not among these."""
     busy: int | None = None
     """Percent of the time in which a GPU worked for anybody: the highest of all GPUs."""
+    memory: int | None = None
+    """Percent of the time in which the memory of a GPU was read or written: the highest of the GPUs
+    that these processes have open, or of all where the driver does not name them."""
     power_w: float | None = None
     """Watts that all GPUs draw together."""
 

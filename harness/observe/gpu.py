@@ -49,11 +49,47 @@ class Device(msgspec.Struct, frozen=True, kw_only=True):
     """A GPU, as `harness.observe.nvml` prints it. None: the driver does not tell."""
 
     busy: int | None = None
+    memory: int | None = None
+    """Percent of the time in which its memory was read or written."""
+    memory_used: int | None = None
+    """Bytes of its memory that are in use."""
     power_w: float | None = None
     samples: tuple[tuple[int, int], ...] = ()
     """Process, and percent of a moment in which the multiprocessors worked for it."""
     contexts: tuple[int, ...] | None = None
     """Processes that have the GPU open for computations."""
+
+
+def devices(timeout: float = 5.0, stop: threading.Event | None = None) -> tuple[Device, ...] | None:
+    """The GPUs of this machine as NVIDIA's driver tells of them; None when nobody can say."""
+    script = [sys.executable, nvml.__file__, str(SECONDS)]
+    try:
+        answer = run_tool.run(script, timeout, stop=stop)
+        if answer.code == nvml.NO_DRIVER:
+            return ()
+        return msgspec.json.decode(answer.output, type=tuple[Device, ...])
+    except (OSError, msgspec.DecodeError):
+        return None
+
+
+def visible(variables: Mapping[str, str]) -> tuple[str, ...] | None:
+    """The names by which CUDA knows the GPUs that these variables leave; None when nobody can
+    say."""
+    found = devices()
+    if found is None:
+        return None
+    given = variables.get("CUDA_VISIBLE_DEVICES")
+    if given is None:
+        return tuple(map(str, range(len(found))))
+    names: list[str] = []
+    for name in map(str.strip, given.split(",")):
+        # CUDA believes the list up to the first name that is none of a GPU.
+        if not name or name.startswith("-") or name in names:
+            break
+        if name.isdecimal() and int(name) >= len(found):
+            break
+        names.append(name)
+    return tuple(names)
 
 
 class Driver:
@@ -71,13 +107,8 @@ class Driver:
         self, pids: Iterable[int], timeout: float = 5.0, stop: threading.Event | None = None
     ) -> GpuUse | None:
         """The work of the GPUs for `pids` in the last seconds; None when nobody can say."""
-        script = [sys.executable, nvml.__file__, str(SECONDS)]
-        try:
-            answer = run_tool.run(script, timeout, stop=stop)
-            devices = msgspec.json.decode(answer.output, type=tuple[Device, ...])
-        except (OSError, msgspec.DecodeError):
-            return None
-        return self.judge(devices, {pid: _started(pid) for pid in pids}) if devices else None
+        found = devices(timeout, stop)
+        return self.judge(found, {pid: _started(pid) for pid in pids}) if found else None
 
     def judge(self, devices: Iterable[Device], started: Mapping[int, float | None]) -> GpuUse:
         """`started`: the processes that are asked about; None of one that has ended."""
@@ -96,11 +127,14 @@ class Driver:
         others = [_share(one, lambda pid: pid not in started) for one in devices]
         busy = [one.busy for one in devices if one.busy is not None]
         power = [one.power_w for one in devices if one.power_w is not None]
+        opened = [one for one in devices if started.keys() & set(one.contexts or ())]
+        memory = [one.memory for one in opened or devices if one.memory is not None]
         return GpuUse(
             own=max(own) if known else None,
             named=known,
             others=any(others),
             busy=max(busy, default=None),
+            memory=max(memory, default=None),
             power_w=sum(power) if power else None,
         )
 

@@ -12,7 +12,7 @@ import time
 from typing import Any
 
 _DONE = 0
-_NO_DRIVER = 3
+NO_DRIVER = 3
 
 
 def main(seconds: float) -> int:
@@ -22,7 +22,7 @@ def main(seconds: float) -> int:
         pynvml.nvmlInit()
     except pynvml.NVMLError as error:
         print(error, file=sys.stderr)
-        return _NO_DRIVER
+        return NO_DRIVER
     since = int((time.time() - seconds) * 1e6)
     count = pynvml.nvmlDeviceGetCount()
     devices = [pynvml.nvmlDeviceGetHandleByIndex(index) for index in range(count)]
@@ -41,11 +41,14 @@ def _device(nvml: Any, device: Any, since: int) -> dict[str, Any]:
 
     rates = ask(nvml.nvmlDeviceGetUtilizationRates)
     power = ask(nvml.nvmlDeviceGetPowerUsage)
+    used = ask(nvml.nvmlDeviceGetMemoryInfo)
     # Empty too where there is no sample of anybody: it is an error then, as where none is taken.
     samples = ask(nvml.nvmlDeviceGetProcessUtilization, since) or []
     contexts = ask(nvml.nvmlDeviceGetComputeRunningProcesses)
     return {
         "busy": None if rates is None else rates.gpu,
+        "memory": None if rates is None else rates.memory,
+        "memory_used": None if used is None else used.used,
         "power_w": None if power is None else power / 1000,
         "samples": [[one.pid, one.smUtil] for one in samples if one.timeStamp >= since],
         "contexts": None if contexts is None else [one.pid for one in contexts],

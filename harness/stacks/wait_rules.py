@@ -73,21 +73,29 @@ _SLEEP = _native(
 )
 LEAVES = "waits for the other ranks to leave"
 """The wait of a rank that has left the others: none of them waits for it to do that."""
+SERVES = "serves NCCL in the background"
+"""The work of a helper thread: it polls for ever, whatever becomes of the ranks."""
+_HELPERS = (
+    r"^(ncclProxy(Service|ServiceUDS|Progress)|bootstrapRoot|rasThreadMain|ncclIb\w*Async\w*"
+    r"|persistentSocketThread|ncclGinProgress|ncclRmaProxyProgressThread)\b"
+)
+"""The functions of NCCL's own threads, from `std::thread` and `pthread_create` in its source."""
 BLOCKING = (_CONDITION, _MUTEX, _NETWORK, _READY, _FILE, _CHILD, _SLEEP)
 
 RULES = tuple(
     Rule(category, pattern if isinstance(pattern, re.Pattern) else re.compile(pattern), *rest)
     for category, pattern, *rest in (
+        (Category.IDLE, _HELPERS, SERVES, Scope.ANYWHERE),
         (Category.JIT,
          r"JitCompiler|JitModule|^nvrtc|newLibraryWith|newComputePipelineState",
          "waits for a kernel to be compiled", Scope.ANYWHERE),
         (Category.MEMORY, r"malloc_or_wait|(Metal|Cuda|Common)Allocator::malloc",
          "waits for memory", Scope.ANYWHERE),
-        (Category.COLLECTIVE, r"distributed::(\w+::)?init$|\b(ncclCommInit|P?MPI_Init)",
+        (Category.COLLECTIVE, r"distributed::(\w+::)?init$|\b(p?ncclCommInit|P?MPI_Init)",
          "waits for the other ranks to join", Scope.ANYWHERE),
         (Category.COLLECTIVE, r"^P?MPI_Finalize$|^ompi_mpi_finalize$", LEAVES, Scope.ANYWHERE),
         (Category.COLLECTIVE,
-         r"mlx::core::distributed::|^P?nccl[A-Z]|^P?MPI_|^ompi_|(AllReduce|AllGather)::",
+         r"mlx::core::distributed::|^p?nccl[A-Z]|^P?MPI_|^ompi_|(AllReduce|AllGather)::",
          "waits for another rank in a collective", Scope.ANYWHERE),
         (Category.STREAM_EVALUATION,
          r"mlx::core::Event::wait|CudaEvent::(wait|synchronize)"
@@ -131,7 +139,7 @@ RULES = tuple(
 )  # fmt: skip
 
 WORKER = re.compile(
-    r"StreamThread::thread_fn$|SocketThread::worker$|std::thread::_State_impl::_M_run$"
+    r"(StreamThread|cu::Worker)::thread_fn$|SocketThread::worker$|std::thread::_State_impl::_M_run$"
     r"|__thread_proxy$|^blas_thread_server$|^gomp_thread_start$|__kmp_launch_worker$"
 )
 """The functions of a pool's thread: waiting right in here, it has nothing to do."""

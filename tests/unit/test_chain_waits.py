@@ -480,6 +480,75 @@ def test_not_found_is_idle_only_of_what_the_driver_has_named_before(use, lines, 
     assert gpu_works(Facts(found)) is works
 
 
+EVALUATES = stacks("poll", "cudaEventSynchronize", "py:step")
+RANKS = {0: 1, 1: 7}
+
+
+def on_gpu(use, ranks=None, state=None, **fields):
+    """The wait of a rank for the evaluation on its GPU."""
+    one = thread(1, **(state or calls(number("poll"), 0x7F00, 1, 100)))
+    ranks = RANKS if ranks is None else ranks
+    found = seen(
+        process(1, one),
+        stacks=EVALUATES,
+        on_gpu=frozenset((1,)),
+        ranks=ranks,
+        gpu_use=use,
+        **fields,
+    )
+    return wait(found)
+
+
+@pytest.mark.parametrize(
+    ("use", "kind"),
+    [
+        (GpuUse(own=100, named=True, busy=100, memory=0), Ends.PEERS),
+        (GpuUse(own=100, named=True, busy=100), Ends.PEERS),
+        (GpuUse(busy=100, memory=1), Ends.PEERS),
+        (GpuUse(own=100, named=True, busy=100, memory=40), Ends.GPU_WORKS),
+        (GpuUse(busy=100, memory=40), Ends.GPU_WORKS),
+    ],
+)
+def test_a_busy_gpu_of_a_rank_may_wait_for_the_others_unless_it_moves_memory(use, kind):
+    for state in (None, RUNNING):  # it is asked politely, or over and over
+        found = on_gpu(use, state=state, gpu=("H200, 100 %, 9 MiB", "H200, 100 %, 9 MiB"))
+        assert (found.code, kinds(found)) == ("gpu", [kind])
+        assert "H200, 100 %, 9 MiB; H200, 100 %, 9 MiB" in found.detail
+
+
+def test_the_gpu_of_a_single_process_waits_for_nobody():
+    busy_gpu = GpuUse(own=100, named=True, busy=100, memory=0)
+    assert Ends.PEERS not in kinds(on_gpu(busy_gpu, ranks={}))
+    assert Ends.PEERS not in kinds(on_gpu(busy_gpu, ranks={0: 1}))
+    assert Ends.PEERS not in kinds(on_gpu(busy_gpu, ranks={0: 6, 1: 7}))
+
+
+def test_an_idle_gpu_of_a_rank_is_no_sign_of_its_peers():
+    found = on_gpu(GpuUse(own=0, named=True, busy=0, memory=0))
+    assert Ends.PEERS not in kinds(found)
+
+
+@pytest.mark.parametrize("state", [RUNNING, calls(number("poll"), 0x7F00, 1, 500)])
+@pytest.mark.parametrize(
+    ("name", "function"), [("python", "ncclProxyService"), ("cuda-EvtHandlr", "???")]
+)
+def test_what_serves_the_gpu_or_nccl_is_idle_and_helps_nobody(name, function, state):
+    helper = thread(2, name=name, **state)
+    both = stacks("pthread_cond_wait", "f", "py:step")[1][0] + stacks("poll", function, tid=2)[1][0]
+    found = seen(process(1, thread(1), helper), stacks={1: (both,)})
+    assert kinds(wait(found, OTHER)) == [Ends.IDLE]
+    assert Facts(found).idle(OTHER)
+    assert OTHER not in wait(found).on
+    assert Facts(found).candidates(1) == (MAIN,)
+
+
+def test_a_main_thread_is_never_a_helper_of_the_driver_nor_is_one_of_python():
+    named = seen(process(1, thread(1, name="cuda-EvtHandlr", **RUNNING)))
+    assert kinds(wait(named)) == [Ends.WORKS]
+    own = stacks("poll", "ncclProxyService", "py:step")
+    assert kinds(wait(seen(process(1, thread(1, **RUNNING)), stacks=own))) != [Ends.IDLE]
+
+
 @given(st.integers(0, 2**64 - 1), st.integers(0, 2**64 - 1))
 def test_the_pid_of_a_wait_is_an_int_whatever_else_its_register_holds(first, second):
     one = thread(1, syscall=61, args=(first, second, 0, 0, 0, 0))

@@ -75,9 +75,25 @@ def test_power_is_that_of_all():
     assert gpu.Driver().judge(devices(SILENT), {}).power_w is None
 
 
+@pytest.mark.parametrize(
+    ("answer", "pids", "memory"),
+    [
+        ('[{"memory": 3, "contexts": [7]}, {"memory": 40, "contexts": [8]}]', [7], 3),
+        ('[{"memory": 3, "contexts": [7]}, {"memory": 40, "contexts": [7, 8]}]', [7], 40),
+        # The driver names none of them: any of the GPUs may be theirs.
+        ('[{"memory": 3, "contexts": []}, {"memory": 40, "contexts": null}]', [7], 40),
+        (SILENT, [7], None),
+    ],
+)
+def test_the_traffic_of_a_gpus_memory_counts_where_a_process_has_it_open(answer, pids, memory):
+    found = gpu.Driver().judge(devices(answer), dict.fromkeys(pids, 1.0))
+    assert found.memory == memory
+
+
 MODULE = """
 class NVMLError(Exception): pass
-class Rates: gpu = 99
+class Rates: gpu, memory = 99, 37
+class Memory: used = 4 << 30
 class Sample:
     def __init__(self, pid, sm, at): self.pid, self.smUtil, self.timeStamp = pid, sm, at
 def nvmlInit():
@@ -86,6 +102,7 @@ def nvmlDeviceGetCount(): return 2
 def nvmlDeviceGetHandleByIndex(index): return index
 def nvmlDeviceGetUtilizationRates(device): return Rates
 def nvmlDeviceGetPowerUsage(device): return 694409
+def nvmlDeviceGetMemoryInfo(device): return Memory
 def nvmlDeviceGetProcessUtilization(device, since):
     if device: raise NVMLError("Not Found")
     return [Sample(471, 37, since + 1), Sample(443, 5, since - 1)]
@@ -105,7 +122,7 @@ def test_the_driver_is_asked_by_a_program_of_its_own(tmp_path, broken):
     if broken:
         assert (done.returncode, done.stdout, done.stderr) == (3, "", "Driver Not Loaded\n")
         return
-    one = {"busy": 99, "power_w": 694.409, "contexts": None}
+    one = {"busy": 99, "memory": 37, "memory_used": 4 << 30, "power_w": 694.409, "contexts": None}
     assert json.loads(done.stdout) == [{**one, "samples": [[471, 37]]}, {**one, "samples": []}]
 
 
@@ -120,3 +137,36 @@ def test_a_driver_that_does_not_answer_is_none(monkeypatch, tmp_path):
     assert gpu.gpu_use([1]) is None
     script.write_text(f"print({WORKING!r})")
     assert gpu.gpu_use([1]).busy == 99
+
+
+@pytest.mark.parametrize(
+    ("given", "names"),
+    [
+        (None, ("0", "1")),
+        ("1", ("1",)),
+        ("1, 0", ("1", "0")),
+        ("GPU-8932f937", ("GPU-8932f937",)),
+        ("", ()),
+        ("-1", ()),
+        # CUDA believes the list up to the first that is none.
+        ("1,7,0", ("1",)),
+        ("0,-1,1", ("0",)),
+        ("0,0", ("0",)),
+    ],
+)
+def test_the_gpus_that_cuda_shows_are_those_of_the_variable(monkeypatch, tmp_path, given, names):
+    script = tmp_path / "stands_in.py"
+    monkeypatch.setattr(nvml, "__file__", str(script))
+    script.write_text(f"print({TWO!r})")
+    assert gpu.visible({} if given is None else {"CUDA_VISIBLE_DEVICES": given}) == names
+
+
+def test_a_machine_without_a_driver_has_no_gpu_and_one_that_does_not_say_may_have_some(
+    monkeypatch, tmp_path
+):
+    script = tmp_path / "stands_in.py"
+    monkeypatch.setattr(nvml, "__file__", str(script))
+    script.write_text(f"raise SystemExit({nvml.NO_DRIVER})")
+    assert gpu.visible({}) == ()
+    script.write_text("raise SystemExit(1)")
+    assert gpu.visible({}) is None

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from harness.stacks import wait_site
 from harness.stacks.parse import Frame, Gil, ThreadStack, parse
 from harness.stacks.parse.frames import native
-from harness.stacks.wait_rules import Category
+from harness.stacks.wait_rules import SERVES, Category
 
 SAMPLES = Path(__file__).parent / "stack_samples"
 PYSTACK = sorted(path.stem for path in SAMPLES.glob("*-pystack.txt"))
@@ -166,6 +166,11 @@ def overall(*threads: ThreadStack) -> Category:
         ((c("cudaEventSynchronize", False), c("mlx::core::CudaEvent::wait()", False)),
          "stream_evaluation"),
         ((c("poll"), c("ncclAllReduce", False), *MAIN), "collective"),
+        ((c("poll"), c("pncclAllReduce", False), *MAIN), "collective"),
+        ((c("poll"), c("bootstrapAllGather(void*, void*, int)", False),
+          c("ncclCommInitRankFunc(ncclAsyncJob*)", False), *MAIN), "collective"),
+        ((c("accept"), c("mlx::core::distributed::nccl::init(bool)", False), *MAIN),
+         "collective"),
         ((c("poll"), c("PMPI_Init", False), *MAIN), "collective"),
         ((c("usleep"), c("ompi_mpi_finalize", False), *MAIN), "collective"),
         ((c("__psynch_mutexwait"), c("f", False)), "lock"),
@@ -207,6 +212,42 @@ def test_an_idle_stream_leaves_the_evaluation_as_the_cause() -> None:
 def test_a_stream_at_work_is_running() -> None:
     kernel = thread(c("sgemm_", False), *IDLE[1:], tid=2)
     assert overall(thread(*EVAL), kernel) is Category.RUNNING
+
+
+@pytest.mark.parametrize(
+    "function",
+    [
+        "ncclProxyService(void*)",
+        "ncclProxyServiceUDS(void*)",
+        "ncclProxyProgress(void*)",
+        "bootstrapRoot(void*)",
+        "rasThreadMain(void*) [clone .cold.14]",
+        "ncclIbAsyncThreadMain(void*)",
+        "persistentSocketThread(void*)",
+    ],
+)
+def test_a_helper_of_nccl_waits_for_no_rank(function: str) -> None:
+    inner = c("ncclSocketRecv(ncclSocket*, void*, int)", False)
+    helper = thread(c("poll"), inner, c(function, False), tid=2)
+    for one in (helper, thread(inner, c(function, False), tid=2, running=True)):
+        site = wait_site.wait_site(one)
+        assert (site.category, site.description) == (Category.IDLE, SERVES)
+    assert overall(thread(*EVAL), helper) is Category.STREAM_EVALUATION
+
+
+def test_the_names_of_the_helpers_are_those_of_nccl_2_28() -> None:
+    """As pystack saw the thread that rank 0 starts to gather the others."""
+    main, root = explain("nccl_bootstrap-pystack").threads
+    assert (main.category, main.python_frame) == (Category.SLEEP, "nccl_boot.py:7 in wait")
+    assert (root.category, root.description) == (Category.IDLE, SERVES)
+    (stack,) = [one for one in load("nccl_bootstrap-pystack") if not one.main]
+    own = [frame.function for frame in stack.frames if not frame.system]
+    assert own[0].startswith("socketTryAccept")
+
+
+def test_a_worker_of_the_cuda_backend_is_idle_until_a_task_comes() -> None:
+    waits = thread(c("pthread_cond_wait"), c("mlx::core::cu::Worker::thread_fn()", False), tid=2)
+    assert wait_site.wait_site(waits).category is Category.IDLE
 
 
 def test_a_driver_thread_is_not_taken_for_the_cause() -> None:

@@ -18,7 +18,7 @@ from harness.model.world import Futex, Link
 from harness.stacks import wait_site
 from harness.stacks.parse import ThreadStack
 from harness.stacks.parse.frames import bare_name
-from harness.stacks.wait_rules import Category
+from harness.stacks.wait_rules import SERVES, Category
 from harness.stacks.wait_site import WaitSite
 
 _COMPREHENSION = ("<genexpr>", "<listcomp>", "<dictcomp>", "<setcomp>")
@@ -33,6 +33,8 @@ _STANDS_FOR = (
     (re.compile(r"pipe|eventfd|^sk_|skb|tcp|unix|inet_|tty|wait_woken|sock"), "read"),
 )
 """The system calls in which a thread sits that waits in these functions of the kernel."""
+_DRIVER = re.compile(r"^cuda-EvtHandlr$|^cuda\d{6,}$")
+"""Names that NVIDIA's driver gives to its own threads. Their stacks have no names."""
 _TRAINER_SHARE = 0.2
 """Share of its process's CPU time from which on a thread may be the one that trains."""
 
@@ -225,13 +227,23 @@ class Facts:
         return tuple(sorted(busy, key=lambda node: node.tid != pid))
 
     def idle(self, node: Node) -> bool:
-        """True if it is a thread of a pool, or of a stream of MLX, that has nothing to do."""
+        """True if it is a thread of a pool, or of a stream of MLX, that has nothing to do, or one
+        that serves a library."""
         if node not in self._idle:
             thread = self.thread(node)
             call = self.call(thread) if thread else ""
             waits = call in ("", "futex", "futex_wait", "futex_waitv")
-            self._idle[node] = waits and self.category(node) is Category.IDLE
+            idle = waits and self.category(node) is Category.IDLE
+            self._idle[node] = idle or self.serves(node)
         return self._idle[node]
+
+    def serves(self, node: Node) -> bool:
+        """True if it is a helper of NCCL or of NVIDIA's driver, which polls for ever."""
+        site, thread = self.site(node), self.thread(node)
+        if site is not None and site.python_frame is not None:
+            return False
+        named = thread is not None and node.tid != node.pid and _DRIVER.match(thread.name)
+        return bool(named) or (site is not None and site.description == SERVES)
 
     @cached_property
     def _idle(self) -> dict[Node, bool]:

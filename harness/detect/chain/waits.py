@@ -44,7 +44,14 @@ def wait_of(node: Node, facts: Facts) -> Wait:
     starved = _starved(node, thread, facts)
     if starved is not None:
         return starved
+    if facts.serves(node):
+        site = facts.site(node)
+        told = site.description if site else "serves the driver of the GPU"
+        return _only(End(kind=Ends.IDLE, detail=told), "idle")
     pace = facts.pace(node)
+    shared = _shared_gpu(node, facts)
+    if shared is not None:
+        return shared
     if thread.state == "R" or _busy(pace, facts):
         return _running(node, thread, pace, facts)
     if facts.idle(node):
@@ -331,6 +338,24 @@ def _gpu(node: Node, facts: Facts) -> Wait | None:
         end = End(kind=Ends.GPU_WORKS, detail=f"waits for a GPU that works{told}")
     else:
         end = End(kind=Ends.GPU_IDLE, detail=f"waits for a GPU that is idle{told}")
+    return _only(end, "gpu")
+
+
+def _shared_gpu(node: Node, facts: Facts) -> Wait | None:
+    """A rank waits for its GPU, which a collective that waits for a peer keeps busy as well: only
+    one that moves memory works for certain."""
+    observed = facts.observed
+    rank = len(observed.ranks) > 1 and node.pid in observed.ranks.values()
+    waits = facts.category(node) is Category.STREAM_EVALUATION and node.pid in observed.on_gpu
+    if not rank or not waits or not gpu_works(facts):
+        return None
+    use = observed.gpu_use
+    told = f" ({shown})" if (shown := "; ".join(observed.gpu)) else ""
+    if use is not None and (use.memory or 0) >= facts.policy.gpu_memory:
+        end = End(kind=Ends.GPU_WORKS, detail=f"waits for a GPU that works{told}")
+    else:
+        detail = f"waits for its GPU, which computes or waits for the GPUs of other ranks{told}"
+        end = End(kind=Ends.PEERS, detail=detail)
     return _only(end, "gpu")
 
 

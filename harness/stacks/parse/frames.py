@@ -55,10 +55,11 @@ _SYSTEM = re.compile(
 )
 _SOURCE = re.compile(
     r"(^|/)(Python|Objects|Modules|Parser|Include)/[\w/]+\.[ch]$"
-    r"|^(\./)?(nptl|sysdeps|csu|stdlib|string|io|socket|posix|misc|time|libio|elf|malloc)/"
+    r"|^(\./)?(nptl|sysdeps|csu|stdlib|string|io|socket|posix|misc|time|libio|elf|malloc)/(?!.*\.cc$)"
     r"|^\.\./(sysdeps|csu)/"
 )
-"""Paths of the sources of CPython and of glibc, as debug information has them."""
+"""Paths of the sources of CPython and of glibc, as debug information has them. NCCL, which is in
+C++, has a folder `misc` as well."""
 
 
 _INTERPRETER = re.compile(r"^((lib)?python[\d.]*t?(\.(so|dylib)[\d.]*)?|Python)$")
