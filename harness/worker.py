@@ -63,6 +63,8 @@ def _run(spec: WorkerSpec, recorder: Recorder, rank: int) -> None:
     settings = spec.settings
     assert settings is not None  # only an outside command has none, and it is no worker of ours
     recorder.phase("import")
+    if spec.ranks > 1:
+        _take_own_gpu(rank)
     try:
         import mlx.core as mx
     except ImportError as error:  # the one for another device is installed, or a part is missing
@@ -106,6 +108,15 @@ def _rank(spec: WorkerSpec) -> int:
     if spec.ranks == 1:
         return spec.rank
     return int(os.environ.get("MLX_RANK") or os.environ.get("OMPI_COMM_WORLD_RANK") or spec.rank)
+
+
+def _take_own_gpu(rank: int) -> None:
+    """Let MLX see this rank's GPU alone, of those that the job was given."""
+    from harness.observe import rank_env
+
+    gpu = rank_env.own_gpu(os.environ, rank)
+    if gpu is not None:
+        os.environ[rank_env.CUDA] = gpu
 
 
 def _choose_device(mx: Any, device: str | None) -> None:

@@ -8,6 +8,10 @@ import psutil
 
 from harness.inject.inside.writer import RANKS
 
+CUDA = "CUDA_VISIBLE_DEVICES"
+GPUS = "HARNESS_GPUS"
+"""The GPUs that the whole job may use, as CUDA_VISIBLE_DEVICES had them."""
+
 
 def rank_of(pid: int) -> int | None:
     """The rank that process `pid` was started as; None when it is none, or cannot be asked.
@@ -24,3 +28,19 @@ def among(variables: Mapping[str, str]) -> int | None:
     """The rank that these variables name."""
     numbers = [variables[name] for name in RANKS if variables.get(name, "").isdecimal()]
     return int(numbers[0]) if numbers else None
+
+
+def nccl(variables: Mapping[str, str]) -> dict[str, str]:
+    """The variables that ranks need beside those of MLX's launcher, which gives each its own GPU.
+
+    The launcher counts from GPU 0 whatever it was given itself: our worker takes the right one of
+    the list. A rank that fails says why only if NCCL is asked to warn.
+    """
+    given = {GPUS: variables[CUDA]} if variables.get(CUDA) else {}
+    return given | ({} if "NCCL_DEBUG" in variables else {"NCCL_DEBUG": "WARN"})
+
+
+def own_gpu(variables: Mapping[str, str], rank: int) -> str | None:
+    """The GPU of a rank, where its launcher has given it a wrong one; None where it has not."""
+    names = [name.strip() for name in variables.get(GPUS, "").split(",") if name.strip()]
+    return names[rank] if rank < len(names) else None

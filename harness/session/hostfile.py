@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 import shutil
 from collections.abc import Sequence
 from pathlib import Path
@@ -11,6 +12,7 @@ import msgspec
 
 from harness.errors import UsageError
 from harness.model import Host, Hostfile, Settings
+from harness.observe import gpu
 from harness.session.plan import PlannedRun
 from harness.text.units import plural
 
@@ -53,6 +55,29 @@ def check(runs: Sequence[PlannedRun], file: Hostfile | None) -> None:
                 "--backend mpi needs Open MPI, and there is no mpirun here; install it, or use "
                 "--backend ring"
             )
+    if file is None:
+        _check_gpus(runs)
+
+
+def _check_gpus(runs: Sequence[PlannedRun]) -> None:
+    """Raise UsageError where ranks over NCCL have too few GPUs: two of them cannot share one."""
+    numbers = {
+        run.info.name: run.settings.ranks
+        for run in runs
+        if run.settings is not None and run.settings.ranks > 1 and run.settings.backend == "nccl"
+    }
+    gpus = gpu.visible(os.environ) if numbers else None
+    for name, number in numbers.items():
+        if gpus is not None and len(gpus) < number:
+            raise UsageError(_too_few_gpus(name, number, len(gpus)))
+
+
+def _too_few_gpus(name: str, number: int, gpus: int) -> str:
+    here = f"CUDA shows {plural(gpus, 'GPU')}" if gpus else "there is no NVIDIA GPU that CUDA shows"
+    return (
+        f"{name} has {plural(number, 'rank')}, --backend nccl needs one GPU for each, and {here} "
+        f"here; {'use fewer --ranks, or ' if gpus > 1 else 'use '}--backend ring"
+    )
 
 
 def _check(name: str, settings: Settings, file: Hostfile) -> None:

@@ -176,6 +176,7 @@ class CommandSteps:
             signal=launch.signal_name(-code) if code is not None and code < 0 else None,
             says_end=False,
             error=self._ranks.error(rank) if code else None,
+            library_error=self._ranks.library_error(rank) if code else None,
             wait=run.evidence.waits.get(tracker.pids.get(rank, -1)),
             cpu=used.cores if used else None,
         )

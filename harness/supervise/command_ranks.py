@@ -17,6 +17,7 @@ from harness.inject.inside.launcher import HEAD, SAID
 from harness.logs import Adapter
 from harness.model import AnyBeat, Position, Process
 from harness.observe.rank_env import rank_of
+from harness.supervise import nccl_log
 from harness.supervise.listen import Ear, LogBeats
 from harness.supervise.streams import Log
 
@@ -132,6 +133,11 @@ class Ranks:
         voice = self._voices.get(rank)
         found = _ERROR.findall(voice.stderr) if voice else []
         return found[-1].decode("utf-8", "replace") if found else None
+
+    def library_error(self, rank: int) -> str | None:
+        """The failure of NCCL that its output shows."""
+        voice = self._voices.get(rank)
+        return nccl_log.error(voice.stderr) if voice else None
 
     def close(self) -> None:
         """Bring what is left to its last place; all ranks are gone."""

@@ -24,7 +24,8 @@ from harness.model import (
     Standing,
     StartBeat,
 )
-from harness.supervise import launch
+from harness.observe import rank_env
+from harness.supervise import launch, nccl_log
 from harness.supervise.launcher_log import Exits
 from harness.supervise.ports import Ports
 from harness.supervise.rank_tracker import PEER_GRACE_S, RankTracker, below
@@ -68,6 +69,7 @@ class ScenarioRanks:
         self._readers = [BeatReader(folder) for folder in self._folders]
         self._columns = JobColumns(self._size)
         self._exits = Exits()
+        self._nccl = nccl_log.NcclErrors()
         self._hosts = hosts.Hosts(run.spec, self._folders)
         self._ports: Ports | None = None
 
@@ -83,11 +85,15 @@ class ScenarioRanks:
                 cold,
                 command,
                 ends=replace(captured(), stdin=silent, held=(writer,)),
-                hear=(self._exits.hear, self._exits.hear),
+                hear=(self._hear, self._hear),
                 variables=variables,
             )
         finally:
             self._hosts.speak(writer)
+
+    def _hear(self, data: bytes) -> None:
+        self._exits.hear(data)
+        self._nccl.hear(data)
 
     def _started_by(self, backend: str) -> tuple[list[str], dict[str, str]]:
         """The launcher's command, and the variables that it needs."""
@@ -104,6 +110,10 @@ class ScenarioRanks:
         if kind == "ring":
             self._ports = Ports(self._size)
             ranks += ["--starting-port", str(self._ports.first)]
+        elif kind == "nccl":
+            self._ports = Ports(1)
+            ranks += ["--nccl-port", str(self._ports.first)]
+            return [*ranks, "--", *worker], rank_env.nccl(os.environ)
         return [*ranks, "--", *worker], {}
 
     def read(self) -> None:
@@ -183,6 +193,7 @@ class ScenarioRanks:
         ended = tracker.ended.get(rank)
         state, since = tracker.in_state.get(rank, (None, None))
         alive = used is not None
+        alone = sum(one > 0 for one in self._exits.codes.values()) == 1
         return RankState(
             rank=rank,
             host=self._hosts.names[rank],
@@ -199,6 +210,7 @@ class ScenarioRanks:
             cpu=used.cores if used else None,
             cut_off_since=None if self._run.end_reason else self._hosts.cut_off_since(rank, now),
             error=self._hosts.of(rank).said or None,
+            library_error=self._nccl.of(tracker.pids.get(rank), alone) if code else None,
         )
 
     def _exit_code(self, rank: int) -> int | None:

@@ -18,10 +18,22 @@ from harness.model import CollectiveBeat
 ROOT = Path(__file__).parents[2]
 
 
-def run(folder, *arguments, status):
+TWO_GPUS = """
+class NVMLError(Exception): pass
+def nvmlInit(): pass
+def nvmlDeviceGetCount(): return 2
+def nvmlDeviceGetHandleByIndex(index): return index
+def __getattr__(name):
+    def unknown(*arguments): raise NVMLError("Not Supported")
+    return unknown
+"""
+"""A driver of two GPUs that tells nothing else."""
+
+
+def run(folder, *arguments, status, modules=()):
     done = subprocess.run(
         [sys.executable, "-m", "harness", "run", *arguments, "--json", "--out", str(folder)],
-        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(map(str, (*modules, ROOT)))},
         capture_output=True,
         text=True,
     )
@@ -177,9 +189,31 @@ def test_ranks_that_are_killed_together_are_named_together(tmp_path):
 CUDA = any((one.name or "").startswith("mlx-cuda") for one in distributions())
 
 
+@pytest.mark.skipif(CUDA or sys.platform != "linux", reason="this machine may have GPUs")
+def test_ranks_over_nccl_are_refused_in_one_line_where_there_is_no_gpu(tmp_path):
+    done = subprocess.run(
+        [sys.executable, "-m", "harness", "run", "baseline_update", "--ranks", "2"]
+        + ["--backend", "nccl", "--out", str(tmp_path)],
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+    )
+    assert (done.returncode, done.stdout) == (2, "")
+    (line,) = done.stderr.splitlines()
+    assert "--backend nccl needs one GPU for each" in line
+    assert line.endswith("use --backend ring")
+    assert not [*tmp_path.iterdir()]
+
+
 @pytest.mark.skipif(CUDA or sys.platform != "linux", reason="this MLX may have NCCL")
 def test_where_the_backend_is_not_there_the_run_is_skipped_and_no_rank_is_blamed(tmp_path):
-    result, folder = run(tmp_path, "baseline_update", "--ranks", "2", "--backend", "nccl", status=0)
+    modules = tmp_path / "modules"
+    modules.mkdir()
+    (modules / "pynvml.py").write_text(TWO_GPUS)
+    over = ("--ranks", "2", "--backend", "nccl")
+    result, folder = run(
+        tmp_path / "reports", "baseline_update", *over, status=0, modules=[modules]
+    )
     assert result["outcome"] == "skipped"
     assert result["reason"].startswith("cannot run here: MLX cannot start the backend nccl")
     assert [one for one in result["findings"] if one["severity"] == "error"] == []

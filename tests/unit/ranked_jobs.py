@@ -35,6 +35,7 @@ LOST = (
     "[ring] Receiving from socket 7 failed with errno 104",
     "[ring] Couldn't connect (error: 111)",
     "[jaccl] Recv failed with errno=54",
+    "[Rank 1] connect() failed after 300000 milliseconds and 599 retries: Connection refused",
 )
 """What MLX's backends say of a peer that is gone."""
 OWN_FAULTS = (

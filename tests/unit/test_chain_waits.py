@@ -22,9 +22,10 @@ from observations import (
 )
 from still_worlds import number
 
+from harness.detect.chain import gpus
 from harness.detect.chain.facts import Facts
 from harness.detect.chain.links import Ends, Node
-from harness.detect.chain.waits import gpu_works, wait_of
+from harness.detect.chain.waits import wait_of
 from harness.detect.deadlock import awaited
 from harness.detect.policy import Policy
 from harness.model import Machine
@@ -477,7 +478,7 @@ def test_what_nothing_is_known_of_may_be_helped_by_its_threads_and_children():
 )
 def test_not_found_is_idle_only_of_what_the_driver_has_named_before(use, lines, works):
     found = seen(process(), gpu_use=use, gpu=lines)
-    assert gpu_works(Facts(found)) is works
+    assert gpus.works(Facts(found)) is works
 
 
 EVALUATES = stacks("poll", "cudaEventSynchronize", "py:step")

@@ -10,6 +10,7 @@ import pytest
 
 from harness.errors import UsageError
 from harness.model import Host, Hostfile, Settings
+from harness.observe import nvml
 from harness.scenario import load
 from harness.session import hostfile, plan
 
@@ -32,6 +33,40 @@ def test_both_forms_are_read(tmp_path):
     whole = {"backend": "ring", "envs": ["A=1"], "hosts": HOSTS, "more": 1}
     expected = msgspec.structs.replace(FILE, backend="ring", envs=("A=1",))
     assert hostfile.read(written(tmp_path, json.dumps(whole))) == expected
+
+
+GPUS = '[{"busy": 0, "contexts": []}, {"busy": 0, "contexts": []}]'
+
+
+@pytest.fixture
+def two_gpus(monkeypatch, tmp_path):
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+    script = tmp_path / "stands_in.py"
+    script.write_text(f"print({GPUS!r})")
+    monkeypatch.setattr(nvml, "__file__", str(script))
+    return script
+
+
+def test_two_ranks_over_nccl_need_two_gpus(two_gpus, monkeypatch):
+    over = {"backend": "nccl", "ranks": 2}
+    hostfile.check(runs(**over), None)
+    hostfile.check(runs(backend="nccl"), None)  # a single rank needs no NCCL
+    hostfile.check(runs(ranks=9), None)
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "1")
+    with pytest.raises(UsageError, match=r"has 2 ranks, .* and CUDA shows 1 GPU here; use --ba"):
+        hostfile.check(runs(**over), None)
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "1,0")
+    hostfile.check(runs(**over), None)
+    with pytest.raises(UsageError, match=r"has 3 ranks, .*2 GPUs here; use fewer --ranks, or --ba"):
+        hostfile.check(runs(**over | {"ranks": 3}), None)
+
+
+def test_a_machine_without_a_gpu_says_so_and_one_that_does_not_know_lets_mlx_try(two_gpus):
+    two_gpus.write_text(f"raise SystemExit({nvml.NO_DRIVER})")
+    with pytest.raises(UsageError, match=r"no NVIDIA GPU .* here; use --backend ring"):
+        hostfile.check(runs(backend="nccl", ranks=2), None)
+    two_gpus.write_text("raise SystemExit(1)")
+    hostfile.check(runs(backend="nccl", ranks=2), None)
 
 
 @pytest.mark.parametrize("content", ["", "{}", "[1]", "[]", json.dumps(HOSTS[:1]), '[{"ips":[]}]'])

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from harness.detect import deadlock
 from harness.detect.activity import Pace
-from harness.detect.chain import files
+from harness.detect.chain import files, gpus
 from harness.detect.chain.facts import Facts
 from harness.detect.chain.links import End, Ends, Node, Wait
 from harness.model import Thread
@@ -49,7 +49,7 @@ def wait_of(node: Node, facts: Facts) -> Wait:
         told = site.description if site else "serves the driver of the GPU"
         return _only(End(kind=Ends.IDLE, detail=told), "idle")
     pace = facts.pace(node)
-    shared = _shared_gpu(node, facts)
+    shared = gpus.shared(node, facts)
     if shared is not None:
         return shared
     if thread.state == "R" or _busy(pace, facts):
@@ -261,7 +261,7 @@ def _child(node: Node, detail: str, facts: Facts, thread: Thread | None = None) 
 def _futex(node: Node, thread: Thread, call: str, facts: Facts) -> Wait:
     futex = facts.futex(node)
     if futex is None:
-        return _gpu(node, facts) or _without_owner(node, thread, call, facts)
+        return gpus.waits(node, facts) or _without_owner(node, thread, call, facts)
     if futex.owner is not None:
         owner = facts.by_tid.get(futex.owner)
         if futex.kind == "join":
@@ -292,7 +292,7 @@ def _futex(node: Node, thread: Thread, call: str, facts: Facts) -> Wait:
             known=False,
             ends=ends,
         )
-    return _gpu(node, facts) or _without_owner(node, thread, call, facts)
+    return gpus.waits(node, facts) or _without_owner(node, thread, call, facts)
 
 
 def _without_owner(node: Node, thread: Thread, call: str, facts: Facts) -> Wait:
@@ -323,57 +323,6 @@ def _is_own(futex: Futex) -> bool:
     """True if it lies in memory that its process alone has."""
     alone = futex.complete and len(futex.sharers) < 2
     return alone and futex.where in ("anonymous", "heap", "stack")
-
-
-def _gpu(node: Node, facts: Facts) -> Wait | None:
-    """The host waits for a GPU that its process has open."""
-    observed = facts.observed
-    if node.pid not in observed.on_gpu or facts.category(node) is not Category.STREAM_EVALUATION:
-        return None
-    use, shown = observed.gpu_use, "; ".join(observed.gpu)
-    told = f" ({shown})" if shown else ""
-    if use is None and not shown:
-        end = End(kind=Ends.UNKNOWN, detail="waits for a GPU, which cannot be asked", sure=False)
-    elif gpu_works(facts):
-        end = End(kind=Ends.GPU_WORKS, detail=f"waits for a GPU that works{told}")
-    else:
-        end = End(kind=Ends.GPU_IDLE, detail=f"waits for a GPU that is idle{told}")
-    return _only(end, "gpu")
-
-
-def _shared_gpu(node: Node, facts: Facts) -> Wait | None:
-    """A rank waits for its GPU, which a collective that waits for a peer keeps busy as well: only
-    one that moves memory works for certain."""
-    observed = facts.observed
-    rank = len(observed.ranks) > 1 and node.pid in observed.ranks.values()
-    waits = facts.category(node) is Category.STREAM_EVALUATION and node.pid in observed.on_gpu
-    if not rank or not waits or not gpu_works(facts):
-        return None
-    use = observed.gpu_use
-    told = f" ({shown})" if (shown := "; ".join(observed.gpu)) else ""
-    if use is not None and (use.memory or 0) >= facts.policy.gpu_memory:
-        end = End(kind=Ends.GPU_WORKS, detail=f"waits for a GPU that works{told}")
-    else:
-        detail = f"waits for its GPU, which computes or waits for the GPUs of other ranks{told}"
-        end = End(kind=Ends.PEERS, detail=detail)
-    return _only(end, "gpu")
-
-
-def gpu_works(facts: Facts) -> bool:
-    """True if a GPU works for the processes, or, where that is not known, for anybody."""
-    use = facts.observed.gpu_use
-    if use is None:
-        return any(_utilization(line) for line in facts.observed.gpu)
-    if use.own or (use.own is None and not use.named):
-        return bool(use.own or use.busy)
-    return False
-
-
-def _utilization(line: str) -> float:
-    """Per cent, of `name, 87 %, 1024 MiB`."""
-    part = line.split(",")[1:2]
-    words = part[0].split() if part else []
-    return float(words[0]) if words and words[0].replace(".", "").isdigit() else 0.0
 
 
 def _runs_a_pool(node: Node, facts: Facts) -> bool:

@@ -29,9 +29,15 @@ _LOST = re.compile(
     r"|\[(ring|jaccl|ibv)\] (Couldn't connect|Accept failed)"
     r"|\[(ring|jaccl|ibv)\] (Recv|Send|Receiving|Sending)\b.* failed"
     r"|\[ring\] Too many send/recv errors"
+    r"|\[Rank \d+\] connect\(\) failed after \d+ milliseconds"
 )
 """The errors that MLX's backends raise when a peer is gone. Other errors tell of a rank's own
 fault. A file or a server of the training's own may be called anything."""
+_LOST_BY_NCCL = re.compile(
+    r"remote process exited|ncclRemoteError|closed by remote peer"
+    r"|Connection (refused|closed|reset|timed out)|exceeded (error )?retry count"
+)
+"""The same of NCCL, whose words are about its own connections alone."""
 _CRASHES = ("SIGSEGV", "SIGBUS", "SIGILL", "SIGFPE", "SIGSYS", "SIGTRAP")
 _ENDED_BY_LAUNCHER = ("SIGTERM", "SIGINT", "SIGHUP", "SIGPIPE")
 
@@ -219,8 +225,10 @@ def _ended(state: RankState, furthest: int, left: bool) -> Fate | None:
         t = beat.t if beat else seen
         return Fate(rank, kind, t, f"raised {cut(text)}", f"({at})" if at else "")
     if state.exit_code:
-        code = state.exit_code
-        return Fate(rank, Kind.EXITED, seen, f"exited with code {code}", at, exit_code=code)
+        code, reason = state.exit_code, state.library_error
+        kind = Kind.LOST if reason is not None and _LOST_BY_NCCL.search(reason) else Kind.EXITED
+        more = f": {cut(reason)}" if reason else ""
+        return Fate(rank, kind, seen, f"exited with code {code}", at, more, exit_code=code)
     if state.swept and not state.finished:
         return Fate(rank, Kind.TERMINATED, seen, "was ended by the launcher", at)
     return _left(state, seen, furthest, left)

@@ -47,6 +47,8 @@ class RankState:
     """True if it writes down that its steps are over: workers do, an outside command does not."""
     error: str | None = None
     """The exception that its output shows, where no beat says so."""
+    library_error: str | None = None
+    """The failure of NCCL that its output shows: it ends a rank without an exception."""
     wait: WaitSite | None = None
     """The wait that its stacks show, if any were taken."""
     cpu: float | None = None

@@ -1,0 +1,58 @@
+"""Waits for a GPU: by a process alone, and by a rank, whose GPU may wait for those of others."""
+
+from __future__ import annotations
+
+from harness.detect.chain.facts import Facts
+from harness.detect.chain.links import End, Ends, Node, Wait
+from harness.stacks.wait_rules import Category
+
+
+def waits(node: Node, facts: Facts) -> Wait | None:
+    """The host waits for a GPU that its process has open."""
+    observed = facts.observed
+    if node.pid not in observed.on_gpu or facts.category(node) is not Category.STREAM_EVALUATION:
+        return None
+    use, shown = observed.gpu_use, "; ".join(observed.gpu)
+    told = f" ({shown})" if shown else ""
+    if use is None and not shown:
+        end = End(kind=Ends.UNKNOWN, detail="waits for a GPU, which cannot be asked", sure=False)
+    elif works(facts):
+        end = End(kind=Ends.GPU_WORKS, detail=f"waits for a GPU that works{told}")
+    else:
+        end = End(kind=Ends.GPU_IDLE, detail=f"waits for a GPU that is idle{told}")
+    return Wait(code="gpu", detail=end.detail, ends=(end,))
+
+
+def shared(node: Node, facts: Facts) -> Wait | None:
+    """A rank waits for its GPU, which a collective that waits for a peer keeps busy as well: only
+    one that moves memory works for certain."""
+    observed = facts.observed
+    rank = len(observed.ranks) > 1 and node.pid in observed.ranks.values()
+    evaluates = facts.category(node) is Category.STREAM_EVALUATION and node.pid in observed.on_gpu
+    if not rank or not evaluates or not works(facts):
+        return None
+    use = observed.gpu_use
+    told = f" ({shown})" if (shown := "; ".join(observed.gpu)) else ""
+    if use is not None and (use.memory or 0) >= facts.policy.gpu_memory:
+        end = End(kind=Ends.GPU_WORKS, detail=f"waits for a GPU that works{told}")
+    else:
+        detail = f"waits for its GPU, which computes or waits for the GPUs of other ranks{told}"
+        end = End(kind=Ends.PEERS, detail=detail)
+    return Wait(code="gpu", detail=end.detail, ends=(end,))
+
+
+def works(facts: Facts) -> bool:
+    """True if a GPU works for the processes, or, where that is not known, for anybody."""
+    use = facts.observed.gpu_use
+    if use is None:
+        return any(_utilization(line) for line in facts.observed.gpu)
+    if use.own or (use.own is None and not use.named):
+        return bool(use.own or use.busy)
+    return False
+
+
+def _utilization(line: str) -> float:
+    """Per cent, of `name, 87 %, 1024 MiB`."""
+    part = line.split(",")[1:2]
+    words = part[0].split() if part else []
+    return float(words[0]) if words and words[0].replace(".", "").isdigit() else 0.0
