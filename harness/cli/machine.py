@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -14,7 +15,7 @@ from rich.table import Table
 
 from harness.detect.blindness import blind
 from harness.model import Bound
-from harness.observe import environment, installation, processes, psutil_memory
+from harness.observe import environment, gpu, installation, processes, psutil_memory
 from harness.stacks import tools
 from harness.supervise import launch
 from harness.text.units import plural, size
@@ -31,9 +32,11 @@ def examine() -> dict[str, Any]:
         mlx = examination.result()
     if mlx["ok"]:
         machine = environment.on_device(machine, mlx["device"], mlx.pop("memory"))
+    gpus = gpu.visible(os.environ)
     return {
         "mlx": mlx,
         "environment": msgspec.to_builtins(machine),
+        "gpus": None if gpus is None else len(gpus),
         "memory": {
             "total": memory.total,
             "available": memory.available,
@@ -71,6 +74,14 @@ def _examine_mlx() -> dict[str, Any]:
     return {"ok": True, **json.loads(answer.stdout)}
 
 
+def _gpus(number: int | None) -> str:
+    if number is None:
+        return "the driver does not say how many GPUs there are"
+    if number == 0:
+        return "no GPU here"
+    return f"up to {plural(number, 'rank')}, one for each GPU" if number > 1 else "one GPU here"
+
+
 def show(document: dict[str, Any]) -> None:
     """Print what `examine` has returned."""
     mlx, machine, memory = document["mlx"], document["environment"], document["memory"]
@@ -88,6 +99,12 @@ def show(document: dict[str, Any]) -> None:
         f"{size(memory['total'])}, {_size(memory['available'])} free"
         + ("" if bound is Bound.MACHINE else f"; {bound.sentence} {size(memory['usable'])}"),
     )
+    nccl = next((v for name in environment.NCCL if (v := machine["versions"].get(name))), None)
+    if nccl is not None:
+        table.add_row("nccl", f"{nccl}, for --backend nccl: {_gpus(document['gpus'])}")
+    if machine["variables"]:
+        named = " ".join(f"{name}={value}" for name, value in machine["variables"].items())
+        table.add_row("variables", escape(named))
     table.add_row("swap", f"{_size(memory['swap_total'])}, {_size(memory['swap_used'])} used")
     table.add_row("processes", document["processes"]["reason"] or "can be looked into")
     table.add_row(

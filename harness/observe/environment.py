@@ -13,10 +13,28 @@ import msgspec
 from harness.model import Environment
 from harness.observe import memory_limits, psutil_memory
 
-PACKAGES = ("mlx", "mlx-cpu", "mlx-cuda", "mlx-cuda-12", "mlx-cuda-13", "mlx-metal", "mlx-lm")
-VARIABLES = ("MLX_DISABLE_COMPILE", "MLX_MAX_OPS_PER_BUFFER", "MLX_MAX_MB_PER_BUFFER",
-             "MLX_METAL_FAST_SYNCH", "MLX_METAL_GPU_ARCH", "MLX_PTX_CACHE_DIR")  # fmt: skip
-"""The variables that change how MLX runs, named one by one: nothing else is ever published."""
+NCCL = ("nvidia-nccl-cu13", "nvidia-nccl-cu12")
+PACKAGES = (
+    "mlx",
+    "mlx-cpu",
+    "mlx-cuda",
+    "mlx-cuda-12",
+    "mlx-cuda-13",
+    "mlx-metal",
+    "mlx-lm",
+    *NCCL,
+)
+VARIABLES = (
+    "MLX_DISABLE_COMPILE", "MLX_MAX_OPS_PER_BUFFER", "MLX_MAX_MB_PER_BUFFER",
+    "MLX_METAL_FAST_SYNCH", "MLX_METAL_GPU_ARCH", "MLX_PTX_CACHE_DIR", "MLX_NCCL_TIMEOUT",
+    "NCCL_ALGO", "NCCL_BUFFSIZE", "NCCL_CUMEM_ENABLE", "NCCL_DEBUG", "NCCL_IB_DISABLE",
+    "NCCL_IB_GID_INDEX", "NCCL_IB_HCA", "NCCL_IB_RETRY_CNT", "NCCL_IB_TIMEOUT", "NCCL_LAUNCH_MODE",
+    "NCCL_MAX_NCHANNELS", "NCCL_MIN_NCHANNELS", "NCCL_NET", "NCCL_NET_GDR_LEVEL",
+    "NCCL_NVLS_ENABLE", "NCCL_P2P_DISABLE", "NCCL_P2P_LEVEL", "NCCL_PROTO", "NCCL_SHM_DISABLE",
+    "NCCL_SOCKET_FAMILY", "NCCL_SOCKET_IFNAME", "CUDA_DEVICE_ORDER", "CUDA_LAUNCH_BLOCKING",
+)  # fmt: skip
+"""The variables that change how MLX and NCCL run, named one by one: nothing else is ever
+published. CUDA_VISIBLE_DEVICES is none of them, for it may name a GPU by its serial number."""
 
 
 def gather(device: str | None = None) -> Environment:

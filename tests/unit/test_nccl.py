@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from harness.cli import machine
 from harness.detect.ranks import JobColumns, RankState, judge
-from harness.observe import rank_env
+from harness.observe import environment, rank_env
 from harness.supervise import nccl_log
 from harness.supervise.nccl_log import NcclErrors
 
@@ -124,3 +126,54 @@ def test_ranks_take_the_gpus_that_their_job_was_given():
     assert rank_env.nccl({"NCCL_DEBUG": "INFO"}) == {}
     # The launcher's own numbers are right where all GPUs are there.
     assert rank_env.own_gpu(rank_env.nccl({}), 0) is None
+
+
+def test_the_settings_of_nccl_are_recorded_and_no_address_or_serial_number(monkeypatch):
+    given = {
+        "NCCL_DEBUG": "INFO",
+        "NCCL_SOCKET_IFNAME": "eth1",
+        "NCCL_NVLS_ENABLE": "0",
+        "MLX_NCCL_TIMEOUT": "60000",
+    }
+    secret = {
+        "NCCL_HOST_IP": "10.1.2.3",
+        "NCCL_COMM_ID": "10.1.2.3:7",
+        "NCCL_DEBUG_FILE": "/home/eve/nccl.log",
+        "CUDA_VISIBLE_DEVICES": "GPU-8932f937",
+    }
+    for name in environment.VARIABLES:
+        monkeypatch.delenv(name, raising=False)
+    for name, value in (given | secret).items():
+        monkeypatch.setenv(name, value)
+    assert environment.gather().variables == given
+
+
+@pytest.mark.parametrize(
+    ("versions", "gpus", "told"),
+    [
+        ({}, 2, None),
+        ({"nvidia-nccl-cu13": "2.28.9"}, 2, "2.28.9, for --backend nccl: up to 2 ranks, one for"),
+        ({"nvidia-nccl-cu12": "2.27.3"}, 1, "2.27.3, for --backend nccl: one GPU here"),
+        ({"nvidia-nccl-cu13": "2.28.9"}, 0, "2.28.9, for --backend nccl: no GPU here"),
+        ({"nvidia-nccl-cu13": "2.28.9"}, None, "the driver does not say how many GPUs there are"),
+    ],
+)
+def test_doctor_tells_the_version_of_nccl_and_for_how_many_ranks(capsys, versions, gpus, told):
+    here = msgspec.to_builtins(environment.gather())
+    machine.show(
+        {
+            "mlx": {"ok": False, "reason": "not here"},
+            "environment": here | {"versions": versions, "variables": {"NCCL_DEBUG": "INFO"}},
+            "gpus": gpus,
+            "memory": {
+                "total": 1, "available": 1, "usable": 1, "usable_of": "machine",
+                "swap_total": 0, "swap_used": 0,
+            },
+            "processes": {"reason": None},
+            "stack_tools": [],
+        }
+    )  # fmt: skip
+    shown = " ".join(capsys.readouterr().out.split())
+    assert "variables NCCL_DEBUG=INFO" in shown
+    assert ("for --backend nccl" in shown) is (told is not None)
+    assert told is None or told in shown
