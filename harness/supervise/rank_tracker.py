@@ -315,6 +315,11 @@ class RankTracker:
         now = run.detected_at or 0.0
         self.verdict = verdict = judge(self._source.states(now), now, hung=True)
         again = self._because(verdict)
+        gpus = run.evidence.told.get("gpu")
+        if gpus and not verdict.culprits:
+            # Who computes and who waits looks alike to the ranks themselves.
+            summary = f"{again.summary}; the GPUs then: {'; '.join(gpus)}"
+            again = msgspec.structs.replace(again, summary=summary)
         run.cause = msgspec.structs.replace(
             again, code=cause.code, evidence=self._blamed(verdict) | again.evidence
         )

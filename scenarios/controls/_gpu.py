@@ -17,7 +17,7 @@ SOURCE = """
 
 def busy(nanoseconds):
     """A lazy scalar whose evaluation takes so long on the GPU, and nothing on the host."""
-    if not (mx.cuda.is_available() and mx.default_device() == mx.gpu):
+    if not on_cuda():
         raise SkipError("needs an NVIDIA GPU")
     kernel = mx.fast.cuda_kernel("busy", ["lasts"], ["out"], SOURCE)
     (out,) = kernel(
@@ -28,6 +28,11 @@ def busy(nanoseconds):
         output_dtypes=[mx.float32],
     )
     return out
+
+
+def on_cuda():
+    """True if MLX computes on an NVIDIA GPU."""
+    return hasattr(mx, "cuda") and mx.cuda.is_available() and mx.default_device().type == mx.gpu
 
 
 def skip_on_cuda(why):

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from harness.analysis import findings
 from harness.detect.ranks import JobColumns, RankState, judge
-from harness.model import ErrorBeat, Position, Severity, Standing
+from harness.model import CollectiveBeat, ErrorBeat, Position, Severity, Standing
 from harness.model.beats import BETWEEN
 from harness.stacks.wait_rules import LEAVES, Category
 from harness.stacks.wait_site import WaitSite
@@ -166,6 +166,30 @@ def test_nobody_waits_for_a_rank_to_leave_but_it_for_them():
     found = judge(states, now=10.0, hung=True)
     assert (found.code, found.culprits) == ("rank_silent", (1,))
     assert found.summary.startswith(f"rank 1 {LEAVES}")
+
+
+def even_ranks(*ops, phase="eval"):
+    """Ranks that have all come to step 3, each with as many collectives as `ops` says."""
+    job = JobColumns(len(ops))
+    for rank, number in enumerate(ops):
+        for n in range(number):
+            job[rank].add(
+                CollectiveBeat(t=1.0, n=n, step=n, op="all_sum", shape=(8,), dtype="float32")
+            )
+    return [
+        RankState(rank=rank, columns=job[rank], position=Position(3, phase, 2.0))
+        for rank in range(len(ops))
+    ]
+
+
+def test_a_collective_that_all_have_issued_and_that_never_ends_is_named():
+    named = "all have issued all_sum #3 (step 3), and its evaluation does not end"
+    found = judge(even_ranks(4, 4), now=10.0, hung=True)
+    assert (found.code, found.culprits) == ("rank_silent", ())
+    assert named in found.summary
+    assert "has not ended" not in judge(even_ranks(4, 4), now=10.0).summary
+    for others in (even_ranks(4, 3), even_ranks(0, 0), even_ranks(4, 4, phase="data")):
+        assert named not in judge(others, now=10.0, hung=True).summary
 
 
 WORDS = "RuntimeError: [ring] connection to a peer was lost"

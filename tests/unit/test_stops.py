@@ -11,7 +11,7 @@ from ranked_jobs import begun
 from harness.detect.ranks import RankState, judge
 from harness.detect.ranks.stopped import Stop, Stops
 from harness.detect.watchdog import State
-from harness.model import Position, Process, ScenarioInfo, Snapshot, WorkerSpec
+from harness.model import Cause, Position, Process, ScenarioInfo, Snapshot, WorkerSpec
 from harness.stacks.wait_rules import Category
 from harness.stacks.wait_site import WaitSite
 from harness.supervise import rank_tracker
@@ -217,6 +217,23 @@ def test_the_stacks_that_are_told_are_those_of_the_rank_to_blame(watch):
         "wait_category": "sleep",
         "fingerprint": "2",
     }
+
+
+@pytest.mark.parametrize("behind", [None, 2])
+def test_where_no_rank_is_to_blame_the_gpus_are_told(watch, behind):
+    told, ops = begun(3, 1, 4)
+    for rank, one in enumerate(told):
+        one.enter(4, () if rank == behind else ops)
+    now = max(one.t for one in told)
+    job = watch(told, now, now)
+    job.tracker.pids = {0: 10, 1: 11, 2: 12}
+    site = WaitSite(category=Category.STREAM_EVALUATION, description="waits for a stream")
+    gpus = ["H200, 100 %, 9 MiB", "H200, 100 %, 9 MiB"]
+    job.run.evidence = Evidence({"gpu": gpus}, {10: site}, {})
+    job.run.cause = Cause(code="waiting", summary="overdue")
+    job.tracker.blame()
+    shown = "; the GPUs then: H200, 100 %, 9 MiB; H200, 100 %, 9 MiB"
+    assert job.run.cause.summary.endswith(shown) is (behind is None)
 
 
 def test_who_starts_up_while_stacks_are_taken_is_not_continued(watch):

@@ -79,7 +79,7 @@ def _who(case: Case, ranks: Sequence[int]) -> str:
 def _stay(case: Case, ranks: Sequence[int]) -> list[str]:
     """The place of the ranks for which the others wait, and their activity there."""
     if not ranks:
-        return ["no rank is behind the others and none has ended, but nothing moves"]
+        return ["no rank is behind the others and none has ended, but nothing moves", _even(case)]
     alike: dict[tuple[bool, str, str], list[RankState]] = {}
     for state in case.ranks:
         if state.rank in ranks:
@@ -100,6 +100,17 @@ def _stay(case: Case, ranks: Sequence[int]) -> list[str]:
             clause = stays + (f", where {it} {does}" if does else "")
         told.append(f"{_who(case, who)} {clause}")
     return few(told)
+
+
+def _even(case: Case) -> str:
+    """The last collective, where all ranks have issued the same number and wait for it."""
+    totals = {state.columns.total for state in case.ranks}
+    last = case.ranks[0].columns.last
+    known = len(totals) == 1 and last is not None and all(state.waits for state in case.ranks)
+    if not known or last is None or any(state.columns.compiles for state in case.ranks):
+        return ""
+    ended = f"all have issued {last.op} #{last.n} (step {last.step})"
+    return f"{ended}, and its evaluation does not end"
 
 
 def _since(state: RankState) -> str:
