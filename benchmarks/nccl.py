@@ -180,7 +180,7 @@ def all_scenarios(kind: Kind, out: Path) -> dict[str, Any]:
     }
 
 
-def apart(name: str, kind: Kind, culprit: int, reports: Path) -> dict[str, Any]:
+def apart(name: str, kind: Kind, culprit: int, reports: Path, seconds: float) -> dict[str, Any]:
     """The same in a process of its own, which is killed when it takes too long."""
     with tempfile.NamedTemporaryFile(suffix=".json") as answer:
         command = [sys.executable, __file__, "--one", name, "--culprit", str(culprit)]
@@ -188,7 +188,7 @@ def apart(name: str, kind: Kind, culprit: int, reports: Path) -> dict[str, Any]:
         command += ["--reports", str(reports), "--out", answer.name]
         process = subprocess.Popen(command, cwd=ROOT, start_new_session=True)
         try:
-            process.wait(ALL_S if name == ALL else BUDGET_S + KILL_S)
+            process.wait(seconds)
         except subprocess.TimeoutExpired:
             os.killpg(process.pid, signal.SIGKILL)
             process.wait()
@@ -255,10 +255,12 @@ def measure(
         if any(one["number"] == number for one in done):
             continue
         usual = [one["wall_s"] for one in done if one["control"] == name and one["wall_s"]]
-        takes = max(usual, default=20.0) + FREED_S + 5
-        if time.monotonic() - began + takes > limit:
+        takes = max(usual, default=ALL_S / 2 if name == ALL else 20.0) + FREED_S + 5
+        rest = began + limit - time.monotonic()
+        if takes > rest:
             continue
-        found = apart(name, kind, culprit, reports)
+        most = ALL_S if name == ALL else BUDGET_S + KILL_S
+        found = apart(name, kind, culprit, reports, min(most, rest + KILL_S))
         left = left_over(before, reports)
         if left:
             left["killed"] = kill_all(reports)

@@ -91,6 +91,13 @@ def _check(name: str, settings: Settings, file: Hostfile) -> None:
             "--hostfile cannot be used with the backend mpi, which starts ranks on this machine "
             "only; use --backend ring, or omit --hostfile"
         )
+    names = [host.ssh for host in file.hosts[: settings.ranks]]
+    twice = next((name for name in names if names.count(name) > 1), None)
+    if twice and "nccl" in (settings.backend, settings.backend == "any" and file.backend):
+        raise UsageError(
+            f"the host file names {twice} for several ranks, and with the backend nccl mlx.launch "
+            "gives each of them the same GPU; name each host once"
+        )
     lacking = [host.ssh for host in file.hosts[: settings.ranks] if not host.ips]
     if lacking:
         raise UsageError(f"the host file has no ips of {lacking[0]}; add them")

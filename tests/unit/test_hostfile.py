@@ -17,6 +17,8 @@ from harness.session import hostfile, plan
 HOSTS = [{"ssh": name, "ips": [f"10.0.0.{i}"]} for i, name in enumerate("abc")]
 FILE = Hostfile(hosts=tuple(Host(ssh=one["ssh"], ips=tuple(one["ips"])) for one in HOSTS))
 
+TWICE = Hostfile(hosts=(FILE.hosts[0], FILE.hosts[0]))
+
 
 def written(tmp_path, content):
     file = tmp_path / "hosts.json"
@@ -93,6 +95,8 @@ def test_the_first_ranks_get_the_first_hosts():
         ({"ranks": 3, "backend": "mpi"}, FILE, "--backend ring"),
         ({"ranks": 3}, msgspec.structs.replace(FILE, backend="mpi"), "--backend ring"),
         ({"ranks": 2}, Hostfile(hosts=(Host(ssh="a", ips=("1",)), Host(ssh="b"))), "no ips of b"),
+        ({"ranks": 2, "backend": "nccl"}, TWICE, "names a for several ranks"),
+        ({"ranks": 2}, msgspec.structs.replace(TWICE, backend="nccl"), "name each host once"),
     ],
 )
 def test_what_cannot_be_run_is_refused_at_once(settings, file, words):

@@ -137,7 +137,8 @@ def command(spec: WorkerSpec, launcher: Sequence[str], policy: Policy) -> list[s
     backend = spec.settings.backend
     kind = (hostfile.backend or "ring") if backend == "any" else backend
     # Which ports are free over there nobody knows; of two runs each takes others, most likely.
-    ports = ["--starting-port", str(random.randrange(20_000, 32_000, 16))]
+    option = "--nccl-port" if kind == "nccl" else "--starting-port"
+    ports = [option, str(random.randrange(20_000, 32_000, 16))]
     return [
         *(*launcher, "--hostfile", str(file), "--backend", kind, *ports, "--"),
         *launch.boot("harness.supervise.remote.agent", agent.pack(sent)),
