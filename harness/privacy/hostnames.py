@@ -64,7 +64,11 @@ _GIVEN = re.compile(
     rf"({_LABEL}(?:\.{_LABEL}){{0,8}})",
     re.IGNORECASE,
 )
-_NCCL = re.compile(rf"(?<![\w.-])({_LABEL}(?:\.{_LABEL}){{0,8}})(?=:\d+:\d+ \[\d+\] NCCL )")
+_NCCL = re.compile(
+    rf"(?<![\w.-])({_LABEL}(?:\.{_LABEL}){{0,8}})"
+    r"(?=:\d+:\d+ \[[^\]\n]{1,20}\] (?:[\w/.-]{1,80}:\d{1,5} )?NCCL |<\d{1,5}>)"
+)
+"""The host at the begin of a line of NCCL, and a peer with its port."""
 _OPTION = re.compile(
     r"((?<![\w-])--?hosts?(?:\\{0,64}[\"'],[ \t]{0,4}\\{0,64}[\"']|[ \t]+|=))([\w.,:-]+)"
 )

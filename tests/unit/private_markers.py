@@ -201,6 +201,12 @@ MARKERS: dict[str, tuple[str, tuple[str, ...]]] = {
     "host of a variable": ("MASTER_ADDR=gpunode7 MASTER_PORT=29500", ("gpunode",)),
     "host of a queue": ("SLURMD_NODENAME=gpu-a100-07", ("gpu-a100",)),
     "host of NCCL": ("gpunode7:1234:1240 [0] NCCL INFO x", ("gpunode",)),
+    "host of a warning of NCCL": (
+        "gpunode7:31:31 [0] misc/cudawrap.cc:270 NCCL WARN x",
+        ("gpunode",),
+    ),
+    "peer of NCCL": ("Connection closed by remote peer gpunode7<41234>", ("gpunode",)),
+    "peer of NCCL with a domain": ("accept from gpunode7.acme.xyz<41234>", ("gpunode", "acme")),
     "host of a pool": ("HTTPConnectionPool(host='gpunode7', port=8080)", ("gpunode",)),
     "host of a connection": ("a new connection to gpunode7:8080", ("gpunode",)),
     "Mailgun key": ("key-3ax6xnjp29jd6fds4gc373sgvjxteol0", ("3ax6xnjp",)),
