@@ -71,6 +71,7 @@ _SLEEP = _native(
     r"time_sleep|pysleep|floatsleep|clock_nanosleep|nanosleep|usleep|pause|sigsuspend"
     r"|semwait_signal"
 )
+JOINS = "waits for the other ranks to join"
 LEAVES = "waits for the other ranks to leave"
 """The wait of a rank that has left the others: none of them waits for it to do that."""
 SERVES = "serves NCCL in the background"
@@ -80,6 +81,7 @@ _HELPERS = (
     r"|persistentSocketThread|ncclGinProgress|ncclRmaProxyProgressThread)\b"
 )
 """The functions of NCCL's own threads, from `std::thread` and `pthread_create` in its source."""
+SERVES_MPI = "has nothing to do but to serve MPI"
 BLOCKING = (_CONDITION, _MUTEX, _NETWORK, _READY, _FILE, _CHILD, _SLEEP)
 
 RULES = tuple(
@@ -92,10 +94,11 @@ RULES = tuple(
         (Category.MEMORY, r"malloc_or_wait|(Metal|Cuda|Common)Allocator::malloc",
          "waits for memory", Scope.ANYWHERE),
         (Category.COLLECTIVE, r"distributed::(\w+::)?init$|\b(p?ncclCommInit|P?MPI_Init)",
-         "waits for the other ranks to join", Scope.ANYWHERE),
+         JOINS, Scope.ANYWHERE),
         (Category.COLLECTIVE, r"^P?MPI_Finalize$|^ompi_mpi_finalize$", LEAVES, Scope.ANYWHERE),
         (Category.COLLECTIVE,
-         r"mlx::core::distributed::|^p?nccl[A-Z]|^P?MPI_|^ompi_|(AllReduce|AllGather)::",
+         r"mlx::core::distributed::|(^|::)jaccl::|^(_*ibv|mlx\d|bnxt_re|irdma|efa)_\w*poll_cq"
+         r"|^p?nccl[A-Z]|^P?MPI_|^ompi_|(AllReduce|AllGather)::",
          "waits for another rank in a collective", Scope.ANYWHERE),
         (Category.STREAM_EVALUATION,
          r"mlx::core::Event::wait|CudaEvent::(wait|synchronize)"
@@ -143,3 +146,6 @@ WORKER = re.compile(
     r"|__thread_proxy$|^blas_thread_server$|^gomp_thread_start$|__kmp_launch_worker$"
 )
 """The functions of a pool's thread: waiting right in here, it has nothing to do."""
+EVENTS = re.compile(r"^lib(open-pal|open-rte|pmix|prrte)\.|^(progress_engine|progress_threads)\b")
+"""The libraries and functions in which threads of MPI begin that wait for its messages to itself.
+A clock wakes them each hour, whatever becomes of the ranks."""

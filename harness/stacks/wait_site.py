@@ -15,7 +15,7 @@ from collections.abc import Iterable, Sequence
 import msgspec
 
 from harness.stacks.parse.frames import UNKNOWN, Frame, Gil, ThreadStack, bare_name, in_interpreter
-from harness.stacks.wait_rules import BLOCKING, RULES, WORKER, Category, Scope
+from harness.stacks.wait_rules import BLOCKING, EVENTS, RULES, SERVES_MPI, WORKER, Category, Scope
 
 
 class WaitSite(msgspec.Struct, frozen=True, kw_only=True):
@@ -117,6 +117,8 @@ def _judge(thread: ThreadStack) -> tuple[Category, str | None, str]:
     # The ring's socket threads poll at full speed: running in their loop is no work either.
     if worker and (blocked or "SocketThread" in keys[tip]):
         return Category.IDLE, bare_name(frames[tip].function), "has nothing to do"
+    if blocked and _waits_for_events(frames):
+        return Category.IDLE, _name(frames[tip]), SERVES_MPI
     for rule in RULES:
         if rule.scope is Scope.ANYWHERE_BLOCKED and not blocked:
             continue
@@ -125,6 +127,16 @@ def _judge(thread: ThreadStack) -> tuple[Category, str | None, str]:
             if rule.pattern.search(keys[index]):
                 return rule.category, _name(frames[index]), rule.description
     return _unmatched(thread)
+
+
+def _waits_for_events(frames: Sequence[Frame]) -> bool:
+    """Check whether this is a thread of MPI itself, which waits for messages of the launcher."""
+    first = next((frame for frame in reversed(frames) if not frame.system), None)
+    return (
+        first is not None
+        and not first.python
+        and any(EVENTS.match(name) for name in (first.file or "", bare_name(first.function)))
+    )
 
 
 def _unmatched(thread: ThreadStack) -> tuple[Category, str | None, str]:

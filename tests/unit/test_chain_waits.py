@@ -30,7 +30,7 @@ from harness.detect.deadlock import awaited
 from harness.detect.policy import Policy
 from harness.model import Machine
 from harness.model.world import Futex, GpuUse, Link, More
-from harness.stacks.parse.frames import Gil
+from harness.stacks.parse.frames import Frame, Gil
 
 MAIN, OTHER = Node(1, 1), Node(1, 2)
 replace = msgspec.structs.replace
@@ -450,6 +450,15 @@ def test_a_worker_of_a_pool_has_nothing_to_do():
     idle = stack("pthread_cond_wait", "mlx::core::scheduler::StreamThread::thread_fn", tid=2,
                  main=False)  # fmt: skip
     assert kinds(wait(seen(one, stacks={1: ((idle,),)}), OTHER)) == [Ends.IDLE]
+
+
+def test_a_thread_of_mpi_itself_is_idle_though_a_clock_wakes_it():
+    one = process(1, thread(1), thread(2, **sleeps(3000.0)))
+    loop = stack("clock_nanosleep", "py:loop", tid=2, main=False)
+    mine = Frame(function="???", file="libopen-pal.so.40.30.2")
+    pal = msgspec.structs.replace(loop, frames=(loop.frames[0], mine))
+    found = [kinds(wait(seen(one, stacks={1: ((each,),)}), OTHER)) for each in (loop, pal)]
+    assert found == [[Ends.CLOCK], [Ends.IDLE]]
 
 
 def test_what_nothing_is_known_of_may_be_helped_by_its_threads_and_children():

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from harness.stacks import wait_site
 from harness.stacks.parse import Frame, Gil, ThreadStack, parse
 from harness.stacks.parse.frames import native
-from harness.stacks.wait_rules import SERVES, Category
+from harness.stacks.wait_rules import SERVES, SERVES_MPI, Category
 
 SAMPLES = Path(__file__).parent / "stack_samples"
 PYSTACK = sorted(path.stem for path in SAMPLES.glob("*-pystack.txt"))
@@ -173,6 +173,8 @@ def overall(*threads: ThreadStack) -> Category:
          "collective"),
         ((c("poll"), c("PMPI_Init", False), *MAIN), "collective"),
         ((c("usleep"), c("ompi_mpi_finalize", False), *MAIN), "collective"),
+        ((c("mlx5_poll_cq", False), c("jaccl::Mesh::all_sum()", False), *MAIN), "collective"),
+        ((c("ibv_poll_cq", False), *MAIN), "collective"),
         ((c("__psynch_mutexwait"), c("f", False)), "lock"),
         ((c("kevent"), *MAIN), "io"),
         ((c("take_gil"), *MAIN), "gil"),
@@ -197,6 +199,19 @@ def test_made_up_stacks(frames: tuple[Frame, ...], category: str) -> None:
         assert overall(thread(*frames)) is Category.RUNNING
     else:
         assert overall(thread(*frames)) == category
+
+
+@pytest.mark.parametrize(
+    "begins",
+    [in_library("libopen-pal.so.40.30.2"), in_library("libpmix.so.2"), c("progress_engine", False)],
+)
+def test_a_thread_of_mpi_itself_has_nothing_to_do(begins: Frame) -> None:
+    loop = (c("event_base_loop", False), begins)
+    waits = wait_site.wait_site(thread(c("epoll_wait"), *loop))
+    assert (waits.category, waits.description) == (Category.IDLE, SERVES_MPI)
+    # It works while it does not wait, and what the training calls is no thread of MPI's.
+    assert wait_site.wait_site(thread(*loop)).category is not Category.IDLE
+    assert wait_site.wait_site(thread(c("poll"), *loop, *MAIN)).category is Category.IO
 
 
 def test_python_frames_alone_do_not_claim_that_a_thread_runs() -> None:

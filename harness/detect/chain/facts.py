@@ -18,7 +18,7 @@ from harness.model.world import Futex, Link
 from harness.stacks import wait_site
 from harness.stacks.parse import ThreadStack
 from harness.stacks.parse.frames import bare_name
-from harness.stacks.wait_rules import SERVES, Category
+from harness.stacks.wait_rules import SERVES, SERVES_MPI, Category
 from harness.stacks.wait_site import WaitSite
 
 _COMPREHENSION = ("<genexpr>", "<listcomp>", "<dictcomp>", "<setcomp>")
@@ -238,12 +238,12 @@ class Facts:
         return self._idle[node]
 
     def serves(self, node: Node) -> bool:
-        """True if it is a helper of NCCL or of NVIDIA's driver, which polls for ever."""
+        """True if it is a helper of MPI, NCCL or NVIDIA's driver: its clock rings for nobody."""
         site, thread = self.site(node), self.thread(node)
         if site is not None and site.python_frame is not None:
             return False
         named = thread is not None and node.tid != node.pid and _DRIVER.match(thread.name)
-        return bool(named) or (site is not None and site.description == SERVES)
+        return bool(named) or (site is not None and site.description in (SERVES, SERVES_MPI))
 
     @cached_property
     def _idle(self) -> dict[Node, bool]:
