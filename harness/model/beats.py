@@ -124,6 +124,8 @@ class CollectiveBeat(Beat, frozen=True, kw_only=True, tag="collective"):
     """Such as `all_sum`, `all_gather`, `send`."""
     shape: tuple[int, ...]
     dtype: str
+    traced: bool = False
+    """True if it was issued while a compiled function was traced; False also where nobody says."""
 
 
 class Tensors(msgspec.Struct, frozen=True, kw_only=True):

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from harness.detect.ranks.phrases import named
-from harness.model import RankResult
+from harness.model import RankResult, ScenarioResult, Standing
 from harness.report.text import NOTHING, known, line
 from harness.text.units import duration
 
@@ -25,6 +25,32 @@ class RankRow:
     collective: str
     site: str
     why: str
+
+
+@dataclass(frozen=True)
+class Collective:
+    """The collective that some ranks of a job are in, and others are not."""
+
+    name: str
+    """Such as `all_sum #118`, where its number is known."""
+    ranks: frozenset[int]
+
+    def says(self, rank: int) -> str:
+        """The words that follow the name of a rank."""
+        return f"in {self.name}" if rank in self.ranks else f"not in {self.name}"
+
+
+def collective(result: ScenarioResult) -> Collective | None:
+    """The collective in which ranks wait for others; None where there is none, or all wait."""
+    waiting = frozenset(r.rank for r in result.ranks if r.state is Standing.WAITING)
+    others = [r for r in result.ranks if r.rank not in waiting and (r.wait_site or r.wait)]
+    if not waiting or not others:
+        return None
+    found = (finding.evidence.get("never_issued") for finding in result.findings)
+    never = next((one for one in found if isinstance(one, dict)), None)
+    if never is None:
+        return Collective("a collective", waiting)
+    return Collective(line(f"{never.get('op')} #{never.get('n')}", 60), waiting)
 
 
 def row(same: Sequence[RankResult]) -> RankRow:

@@ -9,8 +9,9 @@ from itertools import chain, groupby, islice
 import msgspec
 
 from harness.detect.ranks.phrases import named
-from harness.model import Outcome, RankResult, ScenarioResult
+from harness.model import Outcome, RankResult, ScenarioResult, Standing
 from harness.report.input import Group, ReportInput
+from harness.report.rank_rows import collective
 from harness.report.sections import attached
 from harness.report.text import line
 from harness.stacks import parse
@@ -95,14 +96,17 @@ def _of_ranks(group: Group, same: list[ScenarioResult], data: ReportInput) -> li
     sites: dict[object, list[RankResult]] = {}
     for rank in result.ranks:
         if rank.wait_site or rank.wait:
-            sites.setdefault((rank.wait_site, rank.wait), []).append(rank)
+            waits = rank.state is Standing.WAITING
+            sites.setdefault((rank.wait_site, rank.wait, waits), []).append(rank)
         elif rank.rank in stacks:
             sites.setdefault(_functions(stacks[rank.rank]), []).append(rank)
+    it = collective(result)
     ordered = sorted(sites.values(), key=lambda at: (not any(o.culprit for o in at), len(at)))
     made = [
         replace(
             whole,
-            name=f"{whole.name}: {named(rank.rank for rank in at)}",
+            name=f"{whole.name}: {named(rank.rank for rank in at)}"
+            + (f", {it.says(at[0].rank)}" if it else ""),
             site=": ".join(filter(None, (at[0].wait_site, at[0].wait))),
             culprit=any(rank.culprit for rank in at),
             processes=tuple([stacks[rank.rank] for rank in at if rank.rank in stacks][:1]),

@@ -300,5 +300,6 @@ def _last(qualified: str) -> str:
 
 def _python_frame(frames: Sequence[Frame]) -> str | None:
     code = [frame for frame in frames if frame.python]
-    own = next((frame for frame in code if not frame.system), code[0] if code else None)
+    others = [frame for frame in code if not frame.system] or code[:1]
+    own = next((frame for frame in others if not frame.ours), others[0] if others else None)
     return f"{own.file}:{own.line} in {_last(own.function)}" if own else None

@@ -141,6 +141,7 @@ class CommandSteps:
         # In this order: no beat must be missing of what the positions and the ends say.
         positions = {rank: self._ranks.position(rank) for rank in pids}
         self.read()
+        issued = self._ranks.issued(pids)
         for rank in pids:
             if rank in gone:
                 tracker.ended.setdefault(rank, now)
@@ -150,11 +151,17 @@ class CommandSteps:
         # One that prints nothing is nowhere; where the others are then says nothing of it.
         known = all(positions.values()) and self._ranks.comparable(positions)
         return [
-            self._state(rank, positions.get(rank) if known else None)
+            self._state(
+                rank,
+                positions.get(rank) if known else self._ranks.joining(rank, now),
+                issued.get(rank),
+            )
             for rank in range(max(pids) + 1)
         ]
 
-    def _state(self, rank: int, position: Position | None) -> RankState:
+    def _state(
+        self, rank: int, position: Position | None, issued: RankColumns | None = None
+    ) -> RankState:
         run, tracker = self._run, self.tracker
         used = tracker.used.get(rank)
         state, since = tracker.in_state.get(rank, (None, None)) if used else (None, None)
@@ -166,6 +173,7 @@ class CommandSteps:
         return RankState(
             rank=rank,
             columns=self._ranks.columns(rank) if position else RankColumns(),
+            numbered=issued,
             started=rank in tracker.pids,
             position=position,
             process=state,

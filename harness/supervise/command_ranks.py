@@ -18,6 +18,7 @@ from harness.logs import Adapter
 from harness.model import AnyBeat, Position, Process
 from harness.observe.rank_env import rank_of
 from harness.supervise import nccl_log
+from harness.supervise.issued import IssuedByRanks
 from harness.supervise.listen import Ear, LogBeats
 from harness.supervise.streams import Log
 
@@ -64,6 +65,7 @@ class Ranks:
         self._voices: dict[int, _Voice] = {}
         self._readers: dict[int, tuple[Path, BeatReader]] = {}
         self._columns = JobColumns(_MOST)
+        self._issued = IssuedByRanks(own, self._columns)
         self._last: tuple[tuple[int, AnyBeat, bool], ...] | None = None
         """The last beats, read when the ranks had gone."""
 
@@ -102,6 +104,18 @@ class Ranks:
             for beat in known[1].read():
                 self._columns[rank].add(beat)
                 yield rank, beat, rank in reporting
+
+    def issued(self, ranks: Iterable[int]) -> dict[int, RankColumns]:
+        """What each of `ranks` has issued, by number: where they tell that, and `columns` do not.
+        Call it after `beats`: no collective must be missing of the steps that they tell of."""
+        ranks = tuple(ranks)
+        self._issued.read(ranks)
+        reporting = set(ranks) <= set(self.reporting)
+        return {} if reporting and self._issued.by_step(ranks) else self._issued.by_number(ranks)
+
+    def joining(self, rank: int, now: float) -> Position | None:
+        """Where a rank is that has not joined the others, if that is known."""
+        return self._issued.place(rank, now)
 
     def columns(self, rank: int) -> RankColumns:
         return self._columns[rank]

@@ -69,7 +69,7 @@ class Examiner:
         if tracker.goes_on(inspected):
             self._doubts.take_back(now)
             return None
-        return tracker.lost_cause(now) or self._weigh(inspected, now)
+        return tracker.lost_cause(inspected, now) or self._weigh(inspected, now)
 
     def _weigh(self, inspected: Inspected, now: float) -> Cause | None:
         """The cause that an inspection gives, once the doubt has stood for its patience."""

@@ -10,6 +10,7 @@ from typing import Any, NamedTuple, Protocol
 
 import msgspec
 
+from harness.detect.chain.links import Ends
 from harness.detect.ranks import JobVerdict, RankState, judge
 from harness.detect.ranks.phrases import are, named, where
 from harness.detect.ranks.stopped import Stops
@@ -186,11 +187,28 @@ class RankTracker:
         hosts = [host for rank in self.pids if (host := self._source.remote(rank)) is not None]
         return (bool(self.local()) and inspected.alive) or any(not host.stuck for host in hosts)
 
-    def lost_cause(self, now: float) -> Cause | None:
+    def lost_cause(self, inspected: Inspected, now: float) -> Cause | None:
         """The cause of a job that stands still, where the collectives say which rank is to blame:
-        that needs no patience."""
+        that needs no patience.
+
+        A command may have issued others on purpose. It is lost for that only if all its ranks wait
+        for one another now.
+        """
         self.verdict = verdict = judge(self._states, now, hung=True)
-        return self._because(verdict) if verdict.code in LOST else None
+        if verdict.code not in LOST:
+            return None
+        foreign = any(not state.says_end for state in self._states)
+        if foreign and verdict.code == "collective_mismatch" and not self._all_wait(inspected):
+            return None
+        return self._because(verdict)
+
+    def _all_wait(self, inspected: Inspected) -> bool:
+        """True if all ranks wait for other ranks, in a collective."""
+        judged = [inspected.tree.by_pid.get(pid) for pid in self.local().values()]
+        chains = [one.chain for one in judged if one is not None]
+        return len(chains) == len(judged) and all(
+            chain is not None and chain.end.kind is Ends.PEERS for chain in chains
+        )
 
     def _may_have_ended_well(self, states: Sequence[RankState], verdict: JobVerdict) -> bool:
         """True if the last output of a command's rank may still be on its way."""

@@ -240,9 +240,12 @@ def test_the_stacks_of_ranks_are_grouped_by_where_they_wait(sites, folders):
         run, stack_texts=lambda _: texts, rank_pids=lambda _: {100: 0, 101: 1, 102: 2}
     )
     found = stacks.columns(groups(run), data)
+    outside, inside = (", not in a collective", ", in a collective") if sites else ("", "")
     assert [column.name for column in found] == [
-        "several: rank 1", "several: ranks 0 and 2", "several: other processes",
-    ]  # fmt: skip
+        f"several: rank 1{outside}",
+        f"several: ranks 0 and 2{inside}",
+        "several: other processes",
+    ]
     assert [column.culprit for column in found] == [True, False, False]
     (odd,), (waiting,), (launcher,) = (column.processes for column in found)
     assert odd.threads[0].title == "thread 101 (python), main"

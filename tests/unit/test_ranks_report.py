@@ -11,7 +11,8 @@ from test_report import check
 
 from harness.detect.ranks import judge
 from harness.model import Outcome, RankResult, RunResult, Standing
-from harness.report import markdown, runjson
+from harness.model.finding import error
+from harness.report import markdown, runjson, stacks
 from harness.report.input import ReportInput, groups
 from harness.report.sections.ranks import ROWS, ranks
 from harness.stacks.wait_rules import Category
@@ -60,6 +61,31 @@ def test_the_odd_one_out_comes_first_and_the_waiting_share_a_row():
     assert sites[0] == f"- rank {bad}: `get` waits for a queue"
     assert sites[1].startswith("- ranks ")
     assert "`RingGroup::all_reduce`" in sites[1]
+
+
+def test_stacks_are_shown_of_the_ranks_in_the_collective_and_of_those_not_in_it():
+    waits = {"state": Standing.WAITING, "wait_site": "RingGroup::all_reduce", "wait": "waits"}
+    every = [RankResult(rank=rank, reason="", **waits) for rank in range(3)]
+    every[1] = RankResult(rank=1, state=Standing.STALLED, reason="", culprit=True, wait="reads")
+    never = error("rank_silent", "", never_issued={"n": 118, "op": "all_sum", "ranks": [1]})
+    result = fakes.result("several", Outcome.HUNG, ranks=tuple(every), findings=(never,))
+    data = ReportInput(fakes.run(result))
+    text = ranks(groups(data.run)[0], data)
+    told = text[text.index("Ranks not") :].splitlines()
+    assert [line for line in told if line] == [
+        "Ranks not in all_sum #\u200b118:",
+        "- rank 1: reads",
+        "Ranks in it:",
+        "- ranks 0 and 2: `RingGroup::all_reduce` waits",
+    ]
+    names = [column.name for column in stacks.columns(groups(data.run), data)]
+    assert [name.partition(": ")[2] for name in names] == [
+        "rank 1, not in all_sum #118",
+        "ranks 0 and 2, in all_sum #118",
+    ]
+    # Without the number, and where all wait.
+    assert "Ranks not in a collective:" in section(every)
+    assert "By wait site:" in section([every[0], every[2]])
 
 
 def test_a_rank_that_died_is_told_with_the_reason():

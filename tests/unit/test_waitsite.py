@@ -214,6 +214,15 @@ def test_a_thread_of_mpi_itself_has_nothing_to_do(begins: Frame) -> None:
     assert wait_site.wait_site(thread(c("poll"), *loop, *MAIN)).category is Category.IO
 
 
+def test_a_frame_of_ours_is_not_the_users_line() -> None:
+    ours = msgspec.structs.replace(py("init", "collectives.py"), ours=True)
+    site = wait_site.wait_site(thread(c("poll"), c("PMPI_Init", False), ours, *MAIN))
+    assert site.python_frame == wait_site.wait_site(thread(c("poll"), *MAIN)).python_frame
+    alone = wait_site.wait_site(thread(c("poll"), ours))
+    assert alone.python_frame is not None
+    assert alone.python_frame.startswith("collectives.py:")
+
+
 def test_python_frames_alone_do_not_claim_that_a_thread_runs() -> None:
     assert overall(thread(*MAIN, native=False)) is Category.UNKNOWN
     assert overall(thread(*MAIN, native=False, running=True)) is Category.RUNNING

@@ -24,6 +24,8 @@ from harness.model import (
 
 WINDOW = 64
 """Steps whose phases are kept, the last ones: who is slow is asked of the present."""
+BLOCK = 64
+"""Collectives of a block, where they are told apart by their numbers alone."""
 PAIRWISE = frozenset(("send", "recv", "recv_like"))
 """Between two ranks: that the others do nothing of the kind is right."""
 
@@ -69,8 +71,13 @@ class Tables:
 class RankColumns:
     """The beats of one rank. Filled by `add` in the order in which they were written."""
 
-    def __init__(self, tables: Tables | None = None) -> None:
+    def __init__(self, tables: Tables | None = None, by_number: bool = False) -> None:
+        """`by_number` says that nothing tells the step of each collective. They are then laid out
+        in blocks by their numbers, which stand in the place of steps: ranks that agree have the
+        same blocks. Traced ones are left out: when a function is traced anew differs from rank to
+        rank."""
         self.tables = tables or Tables()
+        self.by_number = by_number
         self.start: StartBeat | None = None
         self.end: EndBeat | None = None
         self.error: ErrorBeat | None = None
@@ -95,6 +102,7 @@ class RankColumns:
         """The last step whose graph stood."""
         self.compiles = False
         """True if compiled functions are called: what they issue shows when they are traced."""
+        self._traced = 0
         self.recent: deque[StepBeat] = deque(maxlen=WINDOW)
 
     def add(self, beat: AnyBeat) -> None:
@@ -120,13 +128,18 @@ class RankColumns:
     def _issued(self, beat: CollectiveBeat) -> None:
         self.gaps = self.gaps or beat.n != (self.last.n + 1 if self.last else 0)
         self.last = beat
-        if beat.op in PAIRWISE:
+        if beat.traced:
+            self.compiles = True
+            self._traced += 1
+        if beat.op in PAIRWISE or (self.by_number and beat.traced):
             return
-        if self.open_step is None or beat.step > self.open_step:
+        number = beat.n - self._traced
+        step = number // BLOCK if self.by_number else beat.step
+        if self.open_step is None or step > self.open_step:
             self._close()
-            self.open_step = beat.step
+            self.open_step = step
         self.open.append(self.tables.signature(beat.op, beat.shape, beat.dtype))
-        self.total += 1
+        self.total = number + 1 if self.by_number else self.total + 1
 
     def _close(self) -> None:
         if self.open_step is not None:
@@ -181,7 +194,7 @@ class JobColumns:
     """The beats of all ranks of one job, by rank."""
 
     def __init__(self, size: int) -> None:
-        tables = Tables()
+        tables = self.tables = Tables()
         self.ranks = tuple(RankColumns(tables) for _ in range(size))
 
     def __getitem__(self, rank: int) -> RankColumns:

@@ -39,12 +39,21 @@ def _why(case: Case, summary: str) -> Iterator[Finding]:
         hosts=sorted({state.host for state in states if state.host}),
         step=place.step if place else None,
         phase=place.phase if place else None,
-        issued=min((state.columns.total for state in states), default=None),
+        issued=min((state.issued.total for state in states), default=None),
         waiting=waiting[:MANY],
         waited_s=max(0.0, case.now - since) if since is not None else None,
         followed=followed[:MANY],
+        **_never(case),
         **problem.evidence,
     )
+
+
+def _never(case: Case) -> dict[str, Any]:
+    """The collective that ranks have not issued and others have."""
+    never = case.never
+    if never is None:
+        return {}
+    return {"never_issued": {"n": never.n, "op": never.op, "ranks": list(never.ranks[:MANY])}}
 
 
 def _differ(case: Case) -> Iterator[Finding]:
@@ -52,7 +61,8 @@ def _differ(case: Case) -> Iterator[Finding]:
     mismatch = case.mismatch
     if mismatch is None or (case.problem and case.problem.code == "collective_mismatch"):
         return
-    yield error("collective_mismatch", mismatch.told, **_of(mismatch.odd), **mismatch.evidence())
+    said = error if case.problem is not None or not case.foreign else warning
+    yield said("collective_mismatch", mismatch.told, **_of(mismatch.odd), **mismatch.evidence())
 
 
 def _uneven(case: Case, summary: str) -> Iterator[Finding]:

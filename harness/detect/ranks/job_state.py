@@ -6,9 +6,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from harness.detect.ranks.mismatch import Mismatch
 from harness.detect.ranks.phrases import named
 from harness.detect.ranks.rank_end import Fate, Kind, fates, first, orphaned
-from harness.detect.ranks.sequences import Mismatch, first_mismatch
+from harness.detect.ranks.sequences import first_mismatch
 from harness.detect.ranks.state import RankState
 from harness.detect.ranks.stragglers import Slow, slow_ranks
 from harness.stacks.wait_rules import Category
@@ -33,6 +34,16 @@ class Problem:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Never:
+    """A collective that ranks have not issued and others have."""
+
+    n: int
+    op: str
+    step: int | None
+    ranks: tuple[int, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
 class Case:
     ranks: Sequence[RankState]
     now: float
@@ -50,10 +61,35 @@ class Case:
     """The reason why this cannot run here, as a rank says."""
     late: tuple[int, ...]
     """The ranks that the others wait for, by how far they are; empty where all are even."""
+    foreign: bool
+    """True if the training is a command, which knows nothing of the harness."""
 
     @property
     def culprits(self) -> tuple[int, ...]:
         return self.problem.culprits if self.problem else ()
+
+    @property
+    def never(self) -> Never | None:
+        """The first collective that culprits have not issued and another one has.
+
+        None also where that cannot be said: of compiled steps, and where what they issued differs.
+        """
+        compiled = any(s.issued.compiles and not s.issued.by_number for s in self.ranks)
+        if compiled or self.mismatch is not None or not self.culprits:
+            return None
+        culprits = set(self.culprits)
+        issued = {s.rank: s.issued.total for s in self.ranks if s.rank in culprits}
+        n = min(issued.values())
+        ahead = max((state.issued for state in self.ranks), key=lambda columns: columns.total)
+        found = ahead.nth(n)
+        if found is None:
+            return None
+        return Never(
+            n=n,
+            op=found[1].op,
+            step=None if ahead.by_number else found[0],
+            ranks=tuple(rank for rank, total in issued.items() if total == n),
+        )
 
     @property
     def lost(self) -> bool:
@@ -65,13 +101,18 @@ class Case:
         """Alive ranks that wait for the culprits, or for whoever is late."""
         causes = set(self.culprits or self.late)
         joining = self.problem is not None and self.problem.code == "rank_never_started"
+        least = min((s.issued.total for s in self.ranks if s.rank in causes), default=0)
         return [
             state
             for state in self.ranks
             if state.rank not in causes
             and state.rank not in self.met
             and not state.finished
-            and (state.waits or (joining and state.place is not None and state.place.step < 0))
+            and (
+                state.waits
+                or (joining and state.place is not None and state.place.step < 0)
+                or (state.numbered is not None and state.issued.total > least and _as_a_peer(state))
+            )
         ]
 
 
@@ -85,6 +126,7 @@ def look(ranks: Sequence[RankState], now: float, hung: bool, launcher: str | Non
     evaluating = frozenset(state.rank for state in blameless if lost and state.waits)
     mismatch = first_mismatch(ranks, evaluating)
     late = _late(ranks, hung)
+    foreign = any(not state.says_end for state in ranks)
     origin = first(met.values())
     over = not hung and all(state.finished for state in ranks)
     uneven = over and all(fate.kind is Kind.LEFT for fate in met.values())
@@ -97,11 +139,21 @@ def look(ranks: Sequence[RankState], now: float, hung: bool, launcher: str | Non
         met=met,
         mismatch=mismatch,
         slow=() if lost else slow_ranks(ranks),
-        problem=_problem(ranks, met, None if harmless else origin, mismatch, late, hung, launcher),
+        problem=_problem(
+            ranks,
+            met,
+            None if harmless else origin,
+            # A training of somebody else's goes on or ends well as it is: that is no failure.
+            None if foreign and not lost else mismatch,
+            late,
+            hung,
+            launcher,
+        ),
         origin=origin,
         uneven=tuple(met.values()) if uneven else (),
         skipped=origin.text if origin is not None and skipped else None,
         late=late,
+        foreign=foreign,
     )
 
 
@@ -178,11 +230,17 @@ def _undecided(ranks: Sequence[RankState], met: dict[int, Fate], origin: Fate) -
 def _late(ranks: Sequence[RankState], hung: bool) -> tuple[int, ...]:
     """The ranks that the others wait for, of those that are alive."""
     alive = [state for state in ranks if not state.ended and not state.finished]
+    # One that does not tell what it issues is not one that has issued nothing.
+    alive = [state for state in alive if state.numbered is not None] or alive
+    # One that waits in a collective keeps nobody waiting: lazily, others may be far ahead of it.
+    free = [state for state in alive if not (state.numbered is not None and state.enters)]
+    some = 0 < len(free) < len(alive)
+    alive = free or alive
     keys = {state.rank: _progress(state) for state in alive}
     if not keys:
         return ()
     least = min(keys.values())
-    if least < max(keys.values()):
+    if some or least < max(keys.values()):
         return tuple(rank for rank, key in keys.items() if key == least)
     waiting = [state for state in alive if state.waits]
     if waiting and len(waiting) < len(alive):
@@ -195,9 +253,16 @@ def _late(ranks: Sequence[RankState], hung: bool) -> tuple[int, ...]:
 
 def _progress(state: RankState) -> tuple[int, int]:
     """Steps whose collectives are all issued, and collectives issued: these only ever rise."""
-    place, columns = state.place, state.columns
+    place, columns = state.place, state.issued
+    if columns.by_number:
+        return 0, columns.total  # which says more, and sooner, than what it prints
     # Of a compiled step only what was traced is known, and when that is differs from rank to rank.
     issued = 0 if columns.compiles else columns.total
     if place is None:
         return -2, issued
     return place.step + (place.step >= 0 and state.waits), issued
+
+
+def _as_a_peer(state: RankState) -> bool:
+    """True if its stacks show what a wait for a peer may show."""
+    return state.wait is not None and state.wait.category in _PEERS

@@ -17,7 +17,8 @@ from harness.detect.ranks.phrases import cut, where
 from harness.detect.ranks.state import RankState
 
 JOINING = "distributed_init"
-EARLIER = ("start", "import")
+IMPORT = "import"
+EARLIER = ("start", IMPORT)
 """The phase in which ranks wait for each other, and those before it."""
 START_S = 30.0
 """A rank that has not started so long after another one did never will."""

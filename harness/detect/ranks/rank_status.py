@@ -35,7 +35,7 @@ def _usual_step(case: Case) -> int | None:
 
 def _result(state: RankState, case: Case, waiting: set[int], usual: int | None) -> RankResult:
     standing, reason = _standing(state, case, waiting, usual)
-    place, last = state.place, state.columns.last
+    place, last = state.place, state.issued.last
     return RankResult(
         rank=state.rank,
         state=standing,
@@ -48,7 +48,7 @@ def _result(state: RankState, case: Case, waiting: set[int], usual: int | None) 
         phase_s=max(0.0, case.now - place.t) if place and not state.ended else None,
         collective=last.n if last else None,
         collective_op=last.op if last else None,
-        collective_step=last.step if last else None,
+        collective_step=last.step if last and (last.step >= 0 or not state.numbered) else None,
         exit_code=state.exit_code,
         signal=state.signal,
         wait_site=state.wait.function if state.wait else None,

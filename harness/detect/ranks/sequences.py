@@ -13,58 +13,30 @@ from __future__ import annotations
 from array import array
 from collections import Counter
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass
 from itertools import chain
-from typing import Any
 
 from harness.detect.ranks.columns import Pattern, RankColumns, Signature
+from harness.detect.ranks.mismatch import Mismatch
+from harness.detect.ranks.numbers import mismatch_by_number
 from harness.detect.ranks.phrases import are, collective, issued, named, value
 from harness.detect.ranks.state import RankState
-
-MANY = 16
-"""Collectives of a step that the evidence lists at most."""
-
-
-@dataclass(frozen=True)
-class Mismatch:
-    """The first step in which ranks issued different collectives."""
-
-    step: int
-    n: int
-    """The first collective that differs, counted from 0."""
-    kind: str
-    """`missing`, `extra`, `order`, `op`, `shape` or `dtype`."""
-    odd: tuple[int, ...]
-    """The ranks in the minority; where there is none, all that differ."""
-    usual: tuple[Signature, ...]
-    """The collectives that the others issued in that step."""
-    found: tuple[Signature, ...]
-    """The collectives that the first of the odd ones issued."""
-    told: str
-
-    def evidence(self) -> dict[str, Any]:
-        return {
-            "kind": self.kind,
-            "n": self.n,
-            "differs_in_step": self.step,
-            "usual": [f"{one.op} {value(one)}" for one in self.usual[:MANY]],
-            "found": [f"{one.op} {value(one)}" for one in self.found[:MANY]],
-            "usual_count": len(self.usual),
-            "found_count": len(self.found),
-        }
 
 
 def first_mismatch(ranks: Sequence[RankState], settled: Collection[int]) -> Mismatch | None:
     """The earliest certain difference; `settled` are ranks whose built graphs count as complete."""
-    known = [state for state in ranks if not state.columns.gaps and state.columns.is_known]
-    compiled = any(state.columns.compiles for state in known)
+    known = [state for state in ranks if not state.issued.gaps and state.issued.is_known]
+    compiled = any(state.issued.compiles for state in known)
+    by_number = any(state.issued.by_number for state in known)
     # What a compiled step issues shows only when it is traced: it may explain, and never accuses.
-    if len(known) < 2 or (compiled and not settled):
+    # By number it is left out.
+    if len(known) < 2 or (compiled and not by_number and not settled):
         return None
-    reference = max(known, key=lambda state: len(state.columns.steps)).columns
+    reference = max(known, key=lambda state: len(state.issued.steps)).issued
     steps = sorted(
-        {step for state in known if (step := _divides(reference, state.columns)) is not None}
+        {step for state in known if (step := _divides(reference, state.issued)) is not None}
     )
+    if by_number:
+        return mismatch_by_number(known, steps)
     for step in steps:
         views = [_View(state, step, state.rank in settled) for state in known]
         found = _compared(views, step)
@@ -78,7 +50,7 @@ class _View:
     """The collectives that one rank has issued in a step."""
 
     def __init__(self, state: RankState, step: int, settled: bool) -> None:
-        columns = state.columns
+        columns = state.issued
         self.rank = state.rank
         self.columns = columns
         self.pattern = columns.issued_in(step)

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 
 from harness.detect.ranks.columns import RankColumns
 from harness.model import Position
-from harness.stacks.wait_rules import LEAVES, Category
+from harness.stacks.wait_rules import JOINS, LEAVES, Category
 from harness.stacks.wait_site import WaitSite
 
 WAITING = ("eval", "step")
@@ -28,6 +28,8 @@ class RankState:
     rank: int
     columns: RankColumns = field(default_factory=RankColumns)
     """A part of the job's `JobColumns`: only ranks that share their tables can be compared."""
+    numbered: RankColumns | None = None
+    """What it has issued, where its own Python tells that and not the step of each collective."""
     host: str | None = None
     started: bool = True
     """True if its process was ever seen, or its first beat."""
@@ -55,6 +57,21 @@ class RankState:
     """Cores used lately: 1.0 is one of them."""
     cut_off_since: float | None = None
     """When its host, which is not heard any more, was last heard."""
+
+    @property
+    def issued(self) -> RankColumns:
+        """The record that has its collectives."""
+        return self.columns if self.numbered is None else self.numbered
+
+    @property
+    def enters(self) -> bool:
+        """True if its stacks show that it waits for its peers in a collective."""
+        wait = self.wait
+        return (
+            wait is not None
+            and wait.category is Category.COLLECTIVE
+            and wait.description not in (JOINS, LEAVES)
+        )
 
     @property
     def exception(self) -> str | None:

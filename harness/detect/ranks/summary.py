@@ -7,7 +7,6 @@ from collections.abc import Iterable, Sequence
 from harness.detect.ranks.job_state import Case, Problem
 from harness.detect.ranks.phrases import (
     are,
-    collective,
     few,
     hosts,
     named,
@@ -41,14 +40,21 @@ def summary(case: Case) -> str:
 
 
 def _wrong(case: Case, problem: Problem) -> str:
-    missing = _missing(case, problem)
-    never = f"{missing[0]} never issued {missing[1]} (step {missing[2]})" if missing else ""
+    never = _never(case)
     waiting = _waiting(case, never != "" or problem.code == "collective_mismatch")
     fault = [problem.told] if problem.told else _fault(case, problem)
     parts = [*fault, never, waiting]
     if never and not problem.ended:
         parts = [never, waiting, *fault]
     return "; ".join(part for part in (*parts, *_consequences(case)) if part)
+
+
+def _never(case: Case) -> str:
+    never = case.never
+    if never is None:
+        return ""
+    step = "" if never.step is None else f" (step {never.step})"
+    return f"{named(never.ranks)} never issued {never.op} #{never.n}{step}"
 
 
 def _fault(case: Case, problem: Problem) -> list[str]:
@@ -91,7 +97,8 @@ def _stay(case: Case, ranks: Sequence[int]) -> list[str]:
         it, has = are(who, "it", "they"), are(who, "has", "have")
         does = are(who, one_does, plural(one_does))
         if nowhere:
-            clause = does or f"{has} not told anything yet"
+            tells = all(state.numbered is not None for state in states)
+            clause = does or (f"{has} not moved" if tells else f"{has} not told anything yet")
         elif since:
             clause = f"{has} not moved since {it} {since}" + (f"; {it} {does}" if does else "")
         else:
@@ -126,23 +133,6 @@ def _does(state: RankState) -> str:
     return state.wait.description + (f" at {frame}" if frame else "")
 
 
-def _missing(case: Case, problem: Problem) -> tuple[str, str, int] | None:
-    """(ranks, name, step) of the first collective that culprits have not issued and another has.
-
-    None also where that cannot be said: of compiled steps, and where what they issued differs.
-    """
-    compiled = any(state.columns.compiles for state in case.ranks)
-    if compiled or case.mismatch is not None or not problem.culprits:
-        return None
-    culprits = set(problem.culprits)
-    issued = {s.rank: s.columns.total for s in case.ranks if s.rank in culprits}
-    n = min(issued.values())
-    ahead = max((state.columns for state in case.ranks), key=lambda columns: columns.total)
-    found = ahead.nth(n)
-    who = named(rank for rank, total in issued.items() if total == n)
-    return (who, collective(n, found[1]), found[0]) if found else None
-
-
 def _waiting(case: Case, named_before: bool) -> str:
     """The ranks that wait, the place where they do, and the least time that they have waited."""
     states = case.waiting
@@ -150,6 +140,13 @@ def _waiting(case: Case, named_before: bool) -> str:
         return ""
     places = [state.place for state in states if state.place]
     ranks = [state.rank for state in states]
+    issued = [s.numbered.last.t for s in states if s.numbered is not None and s.numbered.last]
+    if issued and case.never is not None:
+        long = duration(max(0.0, case.now - max(issued)))
+        return f"{named(ranks)} {are(ranks, 'has', 'have')} waited in it for {long}"
+    if issued and not named_before:
+        long = duration(max(0.0, case.now - max(issued)))
+        return f"{named(ranks)} {are(ranks, 'has', 'have')} waited in a collective for {long}"
     if not places:
         return f"{named(ranks)} {are(ranks, 'waits', 'wait')} in a collective"
     long = duration(max(0.0, case.now - max(place.t for place in places)))

@@ -1,5 +1,5 @@
 """Found by every Python whose PYTHONPATH begins with this folder; waits for what it can hook into:
-mlx-lm's trainer and MLX's launcher.
+mlx-lm's trainer and MLX's launcher, and in a rank of a distributed job MLX itself.
 
 Until one of them is imported, one function that looks a name up for each import is all that it
 adds. The sitecustomize that would have been found without this one is run after it.
@@ -21,6 +21,10 @@ HOOKS = {
     "mlx._distributed_utils.launch": "launcher",
 }
 """The modules that are hooked into, and the module beside this folder that does it."""
+OF_RANKS = {"mlx.core": "collectives"}
+"""Those that are hooked into in a rank only."""
+RANKS = ("MLX_RANK", "OMPI_COMM_WORLD_RANK", "PMI_RANK")
+"""The variables that make a process one, as in inside/writer.py."""
 INSIDE = "_harness_inside"
 HERE = os.path.dirname(os.path.abspath(__file__))
 
@@ -31,6 +35,8 @@ class Finder:
     def __init__(self, folder: str) -> None:
         self._folder = folder
         self._left = dict(HOOKS)
+        if any(name in os.environ for name in RANKS):
+            self._left.update(OF_RANKS)
 
     def find_spec(self, name: str, path: Any = None, target: Any = None) -> ModuleSpec | None:
         inside = self._left.pop(name, None)

@@ -41,6 +41,13 @@ def _forked() -> None:
 
 
 os.register_at_fork(after_in_child=_forked)
+reports: Optional[Writer] = None
+"""The one that reports the steps of this process."""
+
+
+def process() -> int:
+    """The number of this process."""
+    return _process
 
 
 def rank() -> Optional[int]:
@@ -78,9 +85,11 @@ def open_writer(folder: str, source: str) -> Optional[Writer]:
 
     `source` says who reports: it is the StartBeat's scenario.
     """
+    global reports
     try:
         os.makedirs(folder, exist_ok=True)
-        return Writer(folder, source)
+        reports = Writer(folder, source)
+        return reports
     except FileExistsError:
         return None
     except Exception as error:

@@ -11,7 +11,7 @@ from harness.model import RankResult, ScenarioResult
 from harness.report import lanes
 from harness.report.input import Group, ReportInput
 from harness.report.lanes import alike
-from harness.report.rank_rows import RankRow, row, state
+from harness.report.rank_rows import RankRow, collective, row, state
 from harness.report.text import NOTHING, cell, code, fence, line, table
 from harness.text.units import duration, plural
 
@@ -49,7 +49,7 @@ def _parts(result: ScenarioResult, data: ReportInput) -> Iterator[str]:
         rest = sum(len(same) for same in groups[ROWS:])
         yield f"*Left out: {plural(rest, 'rank')}; run.json has them.*"
     yield _timeline(lanes.lanes(result, partial(data.rank_beats, result), LANES))
-    yield _sites(result.ranks)
+    yield _sites(result)
 
 
 def _timeline(timeline: lanes.Lanes | None) -> str:
@@ -94,8 +94,24 @@ def _cells(row: RankRow, hosts: bool) -> tuple[str, ...]:
     )
 
 
-def _sites(results: Sequence[RankResult]) -> str:
-    """The stacks, equal wait sites together; what few ranks wait in comes first."""
+def _sites(result: ScenarioResult) -> str:
+    """The stacks by wait site: of the ranks that are not in the collective, and of those in it."""
+    every = result.ranks
+    unseen = sum(not (rank.wait_site or rank.wait) for rank in every)
+    none = [f"- no stacks of {plural(unseen, 'rank')}"] if unseen else []
+    it = collective(result)
+    if it is None:
+        lines = _by_site(every)
+        return "\n".join(["By wait site:", "", *lines, *none]) if lines else ""
+    apart = _by_site([rank for rank in every if rank.rank not in it.ranks])
+    inside = _by_site([rank for rank in every if rank.rank in it.ranks])
+    return "\n".join(
+        [f"Ranks not in {cell(it.name)}:", "", *apart, "", "Ranks in it:", "", *inside, *none]
+    )
+
+
+def _by_site(results: Sequence[RankResult]) -> list[str]:
+    """Equal wait sites together; what few ranks wait in comes first."""
     sites: dict[tuple[str, str], list[RankResult]] = defaultdict(list)
     for rank in results:
         if rank.wait_site or rank.wait:
@@ -108,9 +124,5 @@ def _sites(results: Sequence[RankResult]) -> str:
             key=lambda item: (not any(rank.culprit for rank in item[1]), len(item[1])),
         )
     ]
-    unseen = sum(not (rank.wait_site or rank.wait) for rank in results)
-    if not lines:
-        return ""
     more = [f"- {len(lines) - ROWS} more wait sites"] if len(lines) > ROWS else []
-    none = [f"- no stacks of {plural(unseen, 'rank')}"] if unseen else []
-    return "\n".join(["By wait site:", "", *lines[:ROWS], *more, *none])
+    return [*lines[:ROWS], *more]
