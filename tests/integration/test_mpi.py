@@ -125,11 +125,11 @@ def test_the_rank_is_named_because_of_which_a_watched_mpirun_ends_all(tmp_path, 
     ("fault", "reason"),
     [
         ("raises", "waits for the other ranks to leave"),
-        ("waits", "waits for a file, pipe or socket"),
+        ("waits", "rank 1 never issued all_sum #5; ranks 0 and 2 have waited in it"),
     ],
 )
 def test_of_watched_ranks_that_hang_the_one_is_named_that_waits_elsewhere(tmp_path, fault, reason):
-    result, done = watch(tmp_path, fault)
+    result, done = watch(tmp_path, fault, "--patience", "5")
     assert result["outcome"] == "hung", done.stderr
     assert culprits(result) == [1]
     assert reason in told(result)

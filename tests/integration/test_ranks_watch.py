@@ -132,12 +132,117 @@ def test_one_rank_of_a_job_can_be_watched_by_itself(tmp_path):
     assert result["ranks"] == []
 
 
-def test_a_rank_that_never_comes_is_named_by_where_it_waits(tmp_path):
-    result, done, _ = watch(tmp_path, "waits", "--patience", "5")
+def test_a_rank_that_never_comes_is_named_with_the_collective_that_it_never_issued(tmp_path):
+    result, done, folder = watch(tmp_path, "waits", "--patience", "5")
     assert result["outcome"] == "hung", done.stderr
     assert done.returncode == 1
     assert [one["rank"] for one in result["ranks"] if one["culprit"]] == [1]
-    assert "rank 1" in result["cause"]["summary"]
+    summary = result["cause"]["summary"]
+    assert summary.startswith("rank 1 never issued all_sum #5; ranks 0 and 2 have waited in it for")
+    assert "ranks_train.py:" in summary
+    assert [one["collective"] for one in result["ranks"]] == [5, 4, 5]
+    report = (folder.parents[1] / "report.md").read_text()
+    assert "Ranks not in all_sum #" in report
+    assert "Ranks in it:" in report
+
+
+SKIPS = """
+import sys
+import mlx.core as mx
+from mlx.core.distributed import all_sum
+group = mx.distributed.init(strict=True, backend="ring")
+for step in range(30):
+    total = all_sum(mx.ones((4, 3)))
+    if (group.rank(), step, sys.argv[1]) != (1, 20, "skips"):
+        total = total + mx.distributed.all_sum(mx.array(1.0))
+    mx.eval(total)
+"""
+
+
+def test_a_rank_that_leaves_one_out_is_named(tmp_path):
+    (tmp_path / "train.py").write_text(SKIPS)
+    out = tmp_path / "out"
+    options = ("--patience", "3", "--budget", "90")
+    result, done, _ = watch(out, "skips", *options, train=tmp_path / "train.py")
+    assert result["outcome"] in ("hung", "crashed"), done.stderr
+    assert [one["rank"] for one in result["ranks"] if one["culprit"]] == [1]
+    assert "rank 1 never issued all_sum #41" in (result["cause"] or {}).get(
+        "summary", result["reason"]
+    )
+
+
+def test_a_rank_that_never_joins_is_named(tmp_path):
+    (tmp_path / "train.py").write_text(
+        "import os, time\n"
+        "import mlx.core as mx\n"
+        "if os.environ['MLX_RANK'] == '1':\n"
+        "    time.sleep(600)\n"
+        "mx.distributed.init(strict=True, backend='ring')\n"
+    )
+    out = tmp_path / "out"
+    result, done, _ = watch(out, "", "--budget", "90", train=tmp_path / "train.py")
+    assert result["outcome"] == "crashed", done.stderr
+    assert [one["rank"] for one in result["ranks"] if one["culprit"]] == [1]
+    assert result["reason"].startswith("rank 1 has never come to join the others")
+
+
+TRAINS = """
+import sys
+from functools import partial
+import mlx.core as mx
+import mlx.nn as nn
+import mlx.optimizers as optim
+
+group = mx.distributed.init(strict=True, backend="ring")
+mx.random.seed(1)
+model = nn.Sequential(nn.Linear(8, 16), nn.ReLU(), nn.Linear(16, 1))
+optimizer = optim.Adam(0.01)
+optimizer.init(model.trainable_parameters())
+mx.eval(model.parameters(), optimizer.state)
+loss_and_grad = nn.value_and_grad(model, lambda x, y: nn.losses.mse_loss(model(x), y))
+state = [model.state, optimizer.state]
+
+def step(x, y):
+    loss, gradients = loss_and_grad(x, y)
+    optimizer.update(model, nn.average_gradients(gradients))
+    return mx.distributed.all_sum(loss)
+
+if sys.argv[1] == "compiled":
+    step = partial(mx.compile, inputs=state, outputs=state)(step)
+mx.random.seed(group.rank())
+for number in range(20):
+    x = mx.random.normal((4, 8))
+    loss = step(x, x.sum(axis=1, keepdims=True))
+    mx.eval(loss, state)
+    if group.rank() == 0:
+        print(f"step {number} loss {loss.item()!r}", flush=True)
+"""
+
+
+@pytest.mark.parametrize("how", ["eager", "compiled"])
+def test_a_training_is_not_changed_by_being_watched(tmp_path, how):
+    script = tmp_path / "train.py"
+    script.write_text(TRAINS)
+    out = tmp_path / "out"
+    result, done, folder = watch(out, how, train=script)
+    assert (result["outcome"], done.returncode) == ("completed", 0), done.stderr
+    assert [one["state"] for one in result["ranks"]] == ["finished"] * 3
+    assert not [found for found in result["findings"] if found["code"].startswith("collective")]
+    issued = [one["collective"] for one in result["ranks"]]
+    assert issued == [39 if how == "eager" else 1] * 3
+    with closing(Ports(3)) as ports:
+        launch = [LAUNCH, "-n", "3", "--backend", "ring", "--starting-port", str(ports.first)]
+        alone = subprocess.run(
+            [*launch, "--", sys.executable, str(script), how],
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+    watched = (folder / "rank-0" / "stdout.log").read_text()
+    steps = [line for line in alone.stdout.splitlines() if line.startswith("step ")]
+    assert len(steps) == 20
+    assert watched.splitlines() == steps
 
 
 def test_a_rank_that_is_stopped_is_named(tmp_path):
