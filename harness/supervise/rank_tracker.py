@@ -206,7 +206,7 @@ class RankTracker:
         """True if all ranks wait for other ranks, in a collective."""
         judged = [inspected.tree.by_pid.get(pid) for pid in self.local().values()]
         chains = [one.chain for one in judged if one is not None]
-        return len(chains) == len(judged) and all(
+        return 0 < len(chains) == len(judged) and all(
             chain is not None and chain.end.kind is Ends.PEERS for chain in chains
         )
 

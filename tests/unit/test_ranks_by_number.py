@@ -2,18 +2,33 @@
 
 from __future__ import annotations
 
+import types
 from dataclasses import replace
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from observations import process, seen
 
+from harness.detect.chain.links import Chain, End, Ends
 from harness.detect.ranks import RankColumns, RankState, judge
 from harness.detect.ranks.columns import BLOCK, Tables
 from harness.detect.ranks.sequences import first_mismatch
-from harness.model import CollectiveBeat, Position, Severity, Standing
+from harness.detect.tree import Tree
+from harness.detect.verdicts import Answer, Judged
+from harness.model import (
+    CollectiveBeat,
+    Position,
+    ScenarioInfo,
+    Severity,
+    Standing,
+    WorkerSpec,
+)
 from harness.stacks.wait_rules import LEAVES, Category
 from harness.stacks.wait_site import WaitSite
+from harness.supervise.inspection import Inspected
+from harness.supervise.rank_tracker import RankTracker
+from harness.supervise.run_state import RunState
 
 A, B, C = ("all_sum", (4,), "float32"), ("all_sum", (), "float32"), ("all_max", (4,), "float32")
 IN_IT = WaitSite(category=Category.COLLECTIVE, description="waits for another rank", function="f")
@@ -212,6 +227,47 @@ def test_a_command_that_goes_on_or_ends_well_has_not_failed_by_a_difference():
     lost[0] = replace(lost[0], signal="SIGKILL", ended_t=9.0)
     found = judge(lost, 10.0)
     assert (found.code, found.culprits) == ("rank_died", (0,))
+
+
+@pytest.mark.parametrize(
+    ("ends", "says_end", "lost"),
+    [
+        ((Ends.PEERS, Ends.PEERS), False, True),
+        ((Ends.PEERS, Ends.NETWORK), False, False),
+        ((Ends.PEERS,), False, False),
+        ((), False, False),
+        ((Ends.PEERS, Ends.NETWORK), True, True),
+    ],
+)
+def test_a_command_is_lost_by_a_difference_only_if_all_wait_for_one_another(
+    tmp_path, ends, says_end, lost
+):
+    """What differs may be as it should: then who does not wait may go on. A worker's is not."""
+    run = RunState(
+        ScenarioInfo(name="train", path="", summary="", doc="", source=""),
+        WorkerSpec(scenario="train", path="", folder=str(tmp_path), settings=None),
+    )
+    source = types.SimpleNamespace(remote=lambda rank: None)
+    tracker = RankTracker(run, source, least=2)
+    tracker.pids = {0: 10, 1: 11}
+    tracker._states = [replace(state, says_end=says_end) for state in of([A, B, A], [A, C, A])]
+    judged = [
+        Judged(
+            pid=10 + rank,
+            answer=Answer.WAITING,
+            summary="",
+            good=False,
+            chain=Chain(links=(), end=End(kind=kind, detail="")),
+        )
+        for rank, kind in enumerate(ends)
+    ]
+    tree = Tree(
+        answer=Answer.WAITING, summary="", good=False, decided_by=10, processes=tuple(judged)
+    )
+    inspected = Inspected(t=1.0, tree=tree, observed=seen(process(10)), alive=False)
+    cause = tracker.lost_cause(inspected, 9.0)
+    assert (cause is not None) == lost
+    assert cause is None or cause.evidence["reason"] == "collective_mismatch"
 
 
 def test_numbers_are_compared_where_only_some_ranks_report_their_steps():
