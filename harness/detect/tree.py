@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 import msgspec
 
 from harness.detect import registry
 from harness.detect.chain.facts import Facts
-from harness.detect.chain.links import Node
+from harness.detect.chain.links import Ends, Node
 from harness.detect.observation import Observation
 from harness.detect.policy import Policy
 from harness.detect.ranks.attached import Job, judge_job, ranks_of
@@ -36,6 +36,14 @@ class Tree(msgspec.Struct, frozen=True, kw_only=True):
     def by_pid(self) -> dict[int, Judged]:
         """The processes by pid."""
         return {judged.pid: judged for judged in self.processes}
+
+    def wait_for_peers(self, pids: Collection[int]) -> bool:
+        """True if all these processes wait for other ranks, in a collective."""
+        judged = [self.by_pid.get(pid) for pid in pids]
+        chains = [one.chain for one in judged if one is not None]
+        return 0 < len(chains) == len(judged) and all(
+            chain is not None and chain.end.kind is Ends.PEERS for chain in chains
+        )
 
 
 def judge(

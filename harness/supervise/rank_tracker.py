@@ -10,7 +10,6 @@ from typing import Any, NamedTuple, Protocol
 
 import msgspec
 
-from harness.detect.chain.links import Ends
 from harness.detect.ranks import JobVerdict, RankState, judge
 from harness.detect.ranks.phrases import are, named, where
 from harness.detect.ranks.stopped import Stops
@@ -198,17 +197,10 @@ class RankTracker:
         if verdict.code not in LOST:
             return None
         foreign = any(not state.says_end for state in self._states)
-        if foreign and verdict.code == "collective_mismatch" and not self._all_wait(inspected):
+        differ = foreign and verdict.code == "collective_mismatch"
+        if differ and not inspected.tree.wait_for_peers(self.local().values()):
             return None
         return self._because(verdict)
-
-    def _all_wait(self, inspected: Inspected) -> bool:
-        """True if all ranks wait for other ranks, in a collective."""
-        judged = [inspected.tree.by_pid.get(pid) for pid in self.local().values()]
-        chains = [one.chain for one in judged if one is not None]
-        return 0 < len(chains) == len(judged) and all(
-            chain is not None and chain.end.kind is Ends.PEERS for chain in chains
-        )
 
     def _may_have_ended_well(self, states: Sequence[RankState], verdict: JobVerdict) -> bool:
         """True if the last output of a command's rank may still be on its way."""
