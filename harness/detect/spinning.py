@@ -20,7 +20,8 @@ from harness.detect.observation import Observation
 from harness.detect.policy import Policy
 from harness.stacks import wait_site
 from harness.stacks.parse import ThreadStack
-from harness.stacks.parse.frames import UNKNOWN, bare_name
+from harness.stacks.parse.frames import UNKNOWN
+from harness.stacks.parse.names import bare_name
 from harness.stacks.wait_rules import Category
 
 _NOT_A_LOOP = frozenset((Category.IDLE, Category.COLLECTIVE, Category.GIL, Category.SLEEP))
@@ -91,7 +92,7 @@ def _stay(node: Node, facts: Facts) -> Stay | None:
     waits = all(named and _WAITS.search(named[0]) for named in calls)
     return Stay(
         place=places.pop(),
-        where=site.python_frame or site.function or "code without names",
+        where=site.place or site.function or "code without names",
         library=not waits
         and (pace.system or 0.0) < _SYSTEM_SHARE * pace.cpu
         and bool(set.intersection(*map(_of_libraries, calls))),

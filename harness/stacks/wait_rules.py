@@ -72,6 +72,8 @@ _SLEEP = _native(
     r"|semwait_signal"
 )
 JOINS = "waits for the other ranks to join"
+NATIVE_LOCKS = (_MUTEX, _CONDITION)
+"""Of these the frames around them say more (`harness.stacks.native_waits`)."""
 LEAVES = "waits for the other ranks to leave"
 """The wait of a rank that has left the others: none of them waits for it to do that."""
 SERVES = "serves NCCL in the background"
@@ -142,10 +144,10 @@ RULES = tuple(
 )  # fmt: skip
 
 WORKER = re.compile(
-    r"(StreamThread|cu::Worker)::thread_fn$|SocketThread::worker$|std::thread::_State_impl::_M_run$"
-    r"|__thread_proxy$|^blas_thread_server$|^gomp_thread_start$|__kmp_launch_worker$"
+    r"cu::Worker::thread_fn$|SocketThread::worker$|^blas_thread_server$|^gomp_thread_start$|__kmp_launch_worker$"
 )
-"""The functions of a pool's thread: waiting right in here, it has nothing to do."""
+"""The functions of a pool's thread: waiting right in here, it has nothing to do. More of them are
+in `harness.stacks.native_waits`."""
 EVENTS = re.compile(r"^lib(open-pal|open-rte|pmix|prrte)\.|^(progress_engine|progress_threads)\b")
 """The libraries and functions in which threads of MPI begin that wait for its messages to itself.
 A clock wakes them each hour, whatever becomes of the ranks."""

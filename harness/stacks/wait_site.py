@@ -11,11 +11,23 @@ from __future__ import annotations
 import hashlib
 import re
 from collections.abc import Iterable, Sequence
+from itertools import groupby
 
 import msgspec
 
-from harness.stacks.parse.frames import UNKNOWN, Frame, Gil, ThreadStack, bare_name, in_interpreter
-from harness.stacks.wait_rules import BLOCKING, EVENTS, RULES, SERVES_MPI, WORKER, Category, Scope
+from harness.stacks import native_waits
+from harness.stacks.parse.frames import UNKNOWN, Frame, Gil, ThreadStack, in_interpreter
+from harness.stacks.parse.names import bare_name
+from harness.stacks.wait_rules import (
+    BLOCKING,
+    EVENTS,
+    NATIVE_LOCKS,
+    RULES,
+    SERVES_MPI,
+    WORKER,
+    Category,
+    Scope,
+)
 
 
 class WaitSite(msgspec.Struct, frozen=True, kw_only=True):
@@ -28,10 +40,18 @@ class WaitSite(msgspec.Struct, frozen=True, kw_only=True):
     """The frame that says so."""
     python_frame: str | None = None
     """The user's code that it is called from, such as `train.py:12 in step`."""
+    native_frame: str | None = None
+    """The same where there is no Python: `trainer.cpp:28 in fault`, `trainer::step` without
+    lines, `trainer+0x1a2b3c` without symbols."""
     tid: int | None = None
     thread: str = ""
     main: bool = False
     holds_gil: bool = False
+
+    @property
+    def place(self) -> str | None:
+        """The user's own line that it is in, as far as the stack shows it."""
+        return self.python_frame or self.native_frame
 
 
 class Waits(msgspec.Struct, frozen=True, kw_only=True):
@@ -62,10 +82,10 @@ def explain(threads: Sequence[ThreadStack]) -> Waits | None:
 
 def describe(site: WaitSite) -> str:
     """`waits for ... (function), from file.py:12 in step`."""
-    function = f" ({site.function})" if site.function else ""
-    return (
-        site.description + function + (f", from {site.python_frame}" if site.python_frame else "")
-    )
+    place = site.place if site.place != site.function else None
+    again = place is not None and place.endswith(f" in {site.function}")
+    function = f" ({site.function})" if site.function and not again else ""
+    return site.description + function + (f", from {place}" if place else "")
 
 
 def clearest(looks: Iterable[Sequence[ThreadStack]]) -> Waits | None:
@@ -98,7 +118,8 @@ def wait_site(thread: ThreadStack) -> WaitSite:
         category=category,
         description=description,
         function=function,
-        python_frame=_python_frame(thread.frames),
+        python_frame=(code := _python_frame(thread.frames)),
+        native_frame=None if code else _native_frame(thread.frames, category, function),
         tid=thread.tid,
         thread=thread.name,
         main=thread.main,
@@ -116,15 +137,21 @@ def _judge(thread: ThreadStack) -> tuple[Category, str | None, str]:
     worker = tip < len(frames) and WORKER.search(keys[tip])
     # The ring's socket threads poll at full speed: running in their loop is no work either.
     if worker and (blocked or "SocketThread" in keys[tip]):
-        return Category.IDLE, bare_name(frames[tip].function), "has nothing to do"
+        return Category.IDLE, keys[tip], "has nothing to do"
     if blocked and _waits_for_events(frames):
-        return Category.IDLE, _name(frames[tip]), SERVES_MPI
+        return Category.IDLE, keys[tip], SERVES_MPI
+    waits_in_pool = native_waits.idle(frames) if blocked else None
+    if waits_in_pool:
+        return Category.IDLE, waits_in_pool[1].bare, waits_in_pool[0].description
     for rule in RULES:
         if rule.scope is Scope.ANYWHERE_BLOCKED and not blocked:
             continue
         end = tip if rule.scope is Scope.TIP else len(frames)
         for index in range(end):
             if rule.pattern.search(keys[index]):
+                wait = rule.pattern in NATIVE_LOCKS and native_waits.native_wait(frames)
+                if wait:
+                    return wait[0].category, wait[1].bare, wait[0].description
                 return rule.category, _name(frames[index]), rule.description
     return _unmatched(thread)
 
@@ -200,36 +227,58 @@ def _works_for_a_stream(thread: ThreadStack) -> bool:
 def fingerprint(threads: Iterable[ThreadStack]) -> str:
     """12 hexadecimal digits that name this hang.
 
-    Threads count once however many are alike. Of a blocked one counts what it waits for and the
-    code it is in, lines of Python included; of one that runs only the functions of Python, or
-    the outermost native one: where exactly it was caught is chance.
+    Threads count once however many are alike, and not at all if they have nothing to do. Of a
+    blocked one counts what it waits for and the code it is in, lines of Python included; of one
+    that runs only the functions of Python, or the outermost native one: where exactly it was caught
+    is chance. Digests, offsets and lines of native code do not count: each build has others.
     """
-    return digest(sorted({_signature(thread) for thread in threads}))
+    judged = [(thread, _judge(thread)[0]) for thread in threads]
+    busy = [pair for pair in judged if pair[1] is not Category.IDLE]
+    return digest(sorted({_signature(*pair) for pair in busy or judged}))
 
 
 def digest(parts: Iterable[str]) -> str:
     return hashlib.sha256("\n".join(parts).encode()).hexdigest()[:12]
 
 
-def _signature(thread: ThreadStack) -> str:
-    category = _judge(thread)[0]
+def _signature(thread: ThreadStack, category: Category) -> str:
+    if not any(frame.python for frame in thread.frames):
+        return _native_signature(thread, category)
     own = [
         frame
         for frame in thread.frames
         if not frame.system and frame.function not in (UNKNOWN, *_COMPREHENSION)
     ]
-    if own and WORKER.search(_key(own[0])):
-        return f"worker {bare_name(own[0].function)}"
     if category in (Category.RUNNING, Category.GIL, Category.UNKNOWN):
-        code = [_last(frame.function) for frame in own if frame.python]
-        names = code or [bare_name(frame.function) for frame in own[-1:]]
+        names = [_last(frame.function) for frame in own if frame.python]
     else:
         names = [
-            f"{frame.file}:{frame.line}:{_last(frame.function)}" if frame.python else name
+            f"{frame.file}:{frame.line}:{_last(frame.function)}" if frame.python else frame.bare
             for frame in own
-            if frame.python or not (name := bare_name(frame.function)).startswith("std::")
         ]
     return " ".join([category.value, *names])
+
+
+def _native_signature(thread: ThreadStack, category: Category) -> str:
+    own = native_waits.written(thread.frames)
+    names = [_written_name(frame) for frame in own if frame.function != UNKNOWN]
+    if not names:
+        # Without symbols a depth and the thread's name are all that survives another build.
+        title = "" if thread.main else re.sub(r"\d+", "", thread.name)
+        names = [word for word in (f"{len(own)} without names" if own else "", title) if word]
+    elif category in (Category.RUNNING, Category.GIL, Category.UNKNOWN):
+        names = names[-1:]
+    wait = native_waits.native_wait(thread.frames) if category in _NATIVE_KINDS else None
+    kind = [wait[0].kind] if wait else []
+    return " ".join([category.value, *kind, *(name for name, _ in groupby(names))])
+
+
+_NATIVE_KINDS = (Category.LOCK, Category.QUEUE)
+
+
+def _written_name(frame: Frame) -> str:
+    """A function's name without the closures in it, which are numbered or inlined anew."""
+    return re.sub(r"(::\{+(closure|lambda)[^}]*\}+)+(::operator\(\))?", "", frame.bare)
 
 
 def same_place(first: Sequence[ThreadStack], other: Sequence[ThreadStack]) -> bool:
@@ -303,3 +352,19 @@ def _python_frame(frames: Sequence[Frame]) -> str | None:
     others = [frame for frame in code if not frame.system] or code[:1]
     own = next((frame for frame in others if not frame.ours), others[0] if others else None)
     return f"{own.file}:{own.line} in {_last(own.function)}" if own else None
+
+
+def _native_frame(frames: Sequence[Frame], category: Category, function: str | None) -> str | None:
+    """The innermost native frame that a user wrote; of a known package where there is none such
+    and the wait itself is not in a package."""
+    if category is Category.IDLE:
+        return None
+    code = native_waits.written(frames)
+    own = next((frame for frame in code if not frame.package), None)
+    if own is None and function not in [frame.bare for frame in code]:
+        own = next(iter(code), None)
+    if own is None:
+        return None
+    if own.function == UNKNOWN:
+        return own.module_offset
+    return f"{own.file}:{own.line} in {own.bare}" if own.line else own.bare

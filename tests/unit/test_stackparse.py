@@ -14,7 +14,8 @@ import harness
 from harness.privacy import redacted
 from harness.privacy.redact import Personal
 from harness.stacks.parse import PARSERS, Gil, parse, pyspy
-from harness.stacks.parse.frames import Frame, ThreadStack, bare_name, native, python
+from harness.stacks.parse.frames import Frame, ThreadStack, native, python
+from harness.stacks.parse.names import bare_name
 
 SAMPLES = Path(__file__).parent / "stack_samples"
 

@@ -60,7 +60,7 @@ def test_a_thread_whose_native_frames_are_missing_is_not_called_running():
         ("locks-gdb", "lock", "PyThread_acquire_lock_timed"),
         ("locks-faulthandler", "unknown", "locks"),
         ("mutex-pystack", "lock", "lll_lock_wait"),
-        ("mutex-gdb", "lock", "lll_lock_wait"),
+        ("mutex-gdb", "lock", "pthread_mutex_lock"),
         ("mutex-py-spy-native", "lock", "pthread_mutex_lock"),
         ("joined-pystack", "lock", "_wait_for_tstate_lock"),
         ("empty_queue-pystack", "queue", "get"),

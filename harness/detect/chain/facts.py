@@ -17,7 +17,7 @@ from harness.model import Process, Thread
 from harness.model.world import Futex, Link
 from harness.stacks import wait_site
 from harness.stacks.parse import ThreadStack
-from harness.stacks.parse.frames import bare_name
+from harness.stacks.parse.names import bare_name
 from harness.stacks.wait_rules import SERVES, SERVES_MPI, Category
 from harness.stacks.wait_site import WaitSite
 
@@ -173,7 +173,7 @@ class Facts:
     def place(self, node: Node) -> str | None:
         """The user's own line that a thread is in."""
         site = self.site(node)
-        return site.python_frame if site else None
+        return site.place if site else None
 
     def went_on(self, node: Node) -> bool | None:
         """True if a thread was elsewhere in the last capture than in the one before it."""

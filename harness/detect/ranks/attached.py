@@ -131,7 +131,7 @@ def _odd(sites: Mapping[int, WaitSite | None]) -> tuple[int, ...]:
     places: dict[tuple[str | None, str], list[int]] = {}
     for rank, site in sites.items():
         if site is not None:
-            places.setdefault((site.python_frame, site.description), []).append(rank)
+            places.setdefault((site.place, site.description), []).append(rank)
     least = min(places.values(), key=len, default=[])
     return tuple(least) if 2 * len(least) < sum(map(len, places.values())) else ()
 
@@ -159,7 +159,7 @@ def _result(
         culprit=culprit,
         wait_site=site.function if site else None,
         wait=site.description if site else None,
-        python_frame=site.python_frame if site else None,
+        python_frame=site.place if site else None,
     )
 
 

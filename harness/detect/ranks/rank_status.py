@@ -53,7 +53,7 @@ def _result(state: RankState, case: Case, waiting: set[int], usual: int | None) 
         signal=state.signal,
         wait_site=state.wait.function if state.wait else None,
         wait=state.wait.description if state.wait else None,
-        python_frame=state.wait.python_frame if state.wait else None,
+        python_frame=state.wait.place if state.wait else None,
     )
 
 

@@ -129,7 +129,7 @@ def _since(state: RankState) -> str:
 def _does(state: RankState) -> str:
     if state.wait is None:
         return ""
-    frame = state.wait.python_frame
+    frame = state.wait.place
     return state.wait.description + (f" at {frame}" if frame else "")
 
 

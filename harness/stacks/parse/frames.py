@@ -9,6 +9,8 @@ from pathlib import PurePath
 
 import msgspec
 
+from harness.stacks.parse import names
+
 
 class Gil(str, Enum):
     """The relation of a thread to Python's global interpreter lock, when the tool says so."""
@@ -26,10 +28,26 @@ class Frame(msgspec.Struct, frozen=True, kw_only=True):
     line: int | None = None
     python: bool = False
     system: bool = False
-    """True for a frame of the C library, the interpreter or Python's standard library: not what a
-    user wrote."""
+    """True for a frame of the C library, the interpreter, or the standard library of Python, C++ or
+    Rust: not what a user wrote."""
+    package: bool = False
+    """True for a native frame of a package that is known, such as MLX, CUDA or tokio."""
     ours: bool = False
     """True for a frame of the harness, which calls the step that a user wrote."""
+    offset: int | None = None
+    """Of a native frame without a symbol: its distance from where `file`, its module, begins."""
+
+    @property
+    def bare(self) -> str:
+        """The function's plain name, as of `harness.stacks.parse.names`."""
+        return names.bare_name(self.function)
+
+    @property
+    def module_offset(self) -> str | None:
+        """`trainer+0x1a2b3c`, for a native frame without a symbol; None where it is not known."""
+        if self.function != UNKNOWN or self.offset is None or self.file is None:
+            return None
+        return f"{self.file}+{self.offset:#x}"
 
 
 class ThreadStack(msgspec.Struct, frozen=True, kw_only=True):
@@ -55,13 +73,14 @@ _SYSTEM = re.compile(
 )
 _SOURCE = re.compile(
     r"(^|/)(Python|Objects|Modules|Parser|Include)/[\w/]+\.[ch]$"
-    r"|^(\./)?(nptl|sysdeps|csu|stdlib|string|io|socket|posix|misc|time|libio|elf|malloc)/(?!.*\.cc$)"
-    r"|^\.\./(sysdeps|csu)/"
+    r"|(^\.{0,2}/?|/glibc[^/]*/)(nptl|sysdeps|csu|stdlib|string|io|socket|posix|misc|time|libio|elf"
+    r"|malloc|resolv|inet|dlfcn|debug|signal|setjmp|rt|nss|termios|dirent|wcsmbs)/[\w./+-]+\.[chSs]$"
 )
 """Paths of the sources of CPython and of glibc, as debug information has them. NCCL, which is in
 C++, has a folder `misc` as well."""
 
 
+_OFFSET = re.compile(r"(.+)\+0x([0-9a-f]{1,16})$")
 _INTERPRETER = re.compile(r"^((lib)?python[\d.]*t?(\.(so|dylib)[\d.]*)?|Python)$")
 
 
@@ -71,11 +90,16 @@ def in_interpreter(frame: Frame) -> bool:
 
 
 def native(function: str, source: str | None, line: int | None, library: str | None) -> Frame:
-    """A native frame; `source` and `library` are paths, as far as the tool gives them."""
+    """A native frame; `source` and `library` are paths, as far as the tool gives them.
+
+    The library may carry the place of a frame without a symbol: `/opt/trainer+0x1a2b3c`.
+    """
     known = source if source and source != UNKNOWN else None
+    library, offset = _parted(library)
     system = bool(
         (library and (_SYSTEM.match(PurePath(library).name) or "/lib-dynload/" in library))
         or (known and (_SOURCE.search(known) or _SYSTEM.match(PurePath(known).name)))
+        or names.is_standard(function, known)
     )
     file = known or library
     return Frame(
@@ -83,7 +107,15 @@ def native(function: str, source: str | None, line: int | None, library: str | N
         file=PurePath(file).name if file else None,
         line=line or None,
         system=system,
+        package=not system and names.is_package(function, known, library),
+        offset=offset if function in ("", UNKNOWN) else None,
     )
+
+
+def _parted(library: str | None) -> tuple[str | None, int | None]:
+    """A library, and the offset behind its name."""
+    match = _OFFSET.match(library or "")
+    return (match[1], int(match[2], 16)) if match else (library, None)
 
 
 def python(function: str, path: str, line: int | None) -> Frame:
@@ -124,25 +156,3 @@ def _is_ours(path: str) -> bool:
         if pure.is_relative_to(package):
             return not pure.is_relative_to(package / "scenarios")
     return False
-
-
-def bare_name(function: str) -> str:
-    """A C++ name without template arguments, parameters, return type, and compilers' marks."""
-    if function.startswith(("-[", "+[")):
-        return function
-    name = function.replace("(anonymous namespace)::", "").replace("operator()", "operator\0")
-    name = re.sub(r" *\((inlined|deleted)\)$|@.*$|\.(constprop|part|isra|cold|lto_priv)\.?\d*", "",
-                  name)  # fmt: skip
-    name = re.sub(r" \[(clone|abi:)[^]]*\]|\[abi:\w+\]", "", name)
-    name = re.sub(r"operator(<<|>>|<=>|<=|>=|->|<|>)", "operator", name)
-    outside, depth = [], 0
-    for character in name:
-        if character in "<(":
-            depth += 1
-        elif character in ">)":
-            depth = max(0, depth - 1)
-        elif depth == 0:
-            outside.append(character)
-    parts = [part for part in "".join(outside).split() if part not in ("const", "&", "&&")]
-    last = (parts[-1] if parts else function).lstrip("*&").replace("operator\0", "operator()")
-    return re.sub(r"^__(GI_+)?(libc_)?(?=[a-z]+\d?$)|^__GI_+(libc_)?", "", last)

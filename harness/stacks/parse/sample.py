@@ -13,6 +13,8 @@ from harness.stacks.parse.frames import UNKNOWN, Frame, ThreadStack, native
 _NODE = re.compile(r"([\s+!:|]*)(\d+) (.+)$")
 _THREAD = re.compile(r"Thread_(\d+)(?:: | +)?(.*)$")
 _CALL = re.compile(r"(.+?)  \(in (.+?)\)(?: \+ [\d,.]+)?(?:  \[.*\])?(?:  (\S+):(\d+))?")
+_LOADED = re.compile(r"  load address 0x[0-9a-f]+ \+ (0x[0-9a-f]{1,16})\b")
+"""The place in its library of a call without a name."""
 _MAIN = "com.apple.main-thread"
 
 
@@ -57,4 +59,6 @@ def _frame(text: str) -> Frame:
     if not call:
         return native(text.strip(), None, None, None)
     function = UNKNOWN if call[1].startswith(UNKNOWN) else call[1]
-    return native(function, call[3], int(call[4]) if call[4] else None, call[2])
+    loaded = _LOADED.search(text) if function == UNKNOWN else None
+    library = f"{call[2]}+{loaded[1]}" if loaded else call[2]
+    return native(function, call[3], int(call[4]) if call[4] else None, library)
