@@ -83,6 +83,12 @@ class Platform(Protocol):
     def holds(self, pids: Iterable[int]) -> tuple[Hold, ...]:
         """Say where processes are held that no signal ends, without those that have ended."""
 
+    def code(self, pid: int) -> str:
+        """The mappings of the files whose code a process can execute, as lines of /proc/PID/maps.
+
+        Of each file also the mapping in which it begins.
+        """
+
     def more(self, process: Process) -> More | None:
         """The further facts that a deep look reads of a process."""
 

@@ -84,6 +84,9 @@ class Portable:
             if (seen := family(pid)[:1]) and seen[0].state != "Z"
         )
 
+    def code(self, pid: int) -> str:
+        return ""
+
     def more(self, process: Process) -> More | None:
         return None
 

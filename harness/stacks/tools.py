@@ -38,11 +38,16 @@ import msgspec
 import psutil
 
 from harness.observe import platform, run_tool
-from harness.stacks import stopping
+from harness.observe import threads as run_threads
+from harness.stacks import modules, stopping
 from harness.stacks.parse import Frame, ThreadStack, parse, pyspy
 
 TIMEOUT_S = 10.0
 """The time limit for one tool, in seconds."""
+MAPPINGS = "code.maps"
+"""Name of the file beside the stacks with the code that the process has mapped."""
+_MAPPINGS_S = 1.0
+"""The time limit for reading that: a process that holds its memory's lock makes a reader wait."""
 
 
 class Tool(msgspec.Struct, frozen=True, kw_only=True):
@@ -226,6 +231,12 @@ def _ask(
     else:
         text = tool.text_of(answer.output)
         file.write_text(text, encoding="utf-8")
+    mappings = run_threads.within(_MAPPINGS_S, lambda: platform.current().code(pid), "")
+    if mappings:
+        (file.parent / MAPPINGS).write_text(mappings, encoding="utf-8")
+        located = modules.annotated(tool.parser, text, mappings)
+        if located != text:
+            file.write_text(text := located, encoding="utf-8")
     threads = parse(tool.parser, text, pid)
     if not tool.stops:
         threads = tuple(_in_call(thread, transfers) for thread in threads)

@@ -155,7 +155,7 @@ def test_two_captures_show_that_a_deadlock_does_not_move(
     assert evidence.moved is False
     assert evidence.waits is not None
     assert (evidence.waits.overall.python_frame or "").endswith(" in fork_deadlock")
-    files = sorted(path.name for path in (tmp_path / "stacks").iterdir())
+    files = sorted(path.name for path in (tmp_path / "stacks").glob("*.txt"))
     assert files == ["1-pystack.txt", "2-pystack.txt"]
 
 
@@ -374,7 +374,7 @@ def test_a_tool_that_fails_is_recorded_and_the_next_one_asked(
     assert failed.reason == reason
     assert "\n" not in failed.reason
     assert (seen.tool, seen.file, len(seen.threads)) == ("answer", "1-answer.txt", 1)
-    assert [path.name for path in tmp_path.iterdir()] == ["1-answer.txt"]
+    assert [path.name for path in tmp_path.glob("*.txt")] == ["1-answer.txt"]
 
 
 def test_what_a_hanging_tool_started_is_ended_with_it(tmp_path: Path) -> None:

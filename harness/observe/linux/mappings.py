@@ -58,6 +58,19 @@ def parse(text: bytes) -> Iterator[Mapping]:
         )
 
 
+def code(text: bytes) -> str:
+    """The lines of files with executable mappings: these, and those in which the files begin."""
+    lines = [(line.split(None, 5), line) for line in text.splitlines()]
+    files = [(parts, line) for parts, line in lines if len(parts) == 6 and parts[5][:1] == b"/"]
+    paths = {parts[5] for parts, _ in files if b"x" in parts[1]}
+    kept = [
+        line
+        for parts, line in files
+        if parts[5] in paths and (b"x" in parts[1] or not parts[2].strip(b"0"))
+    ]
+    return "".join(line.decode("utf-8", "replace") + "\n" for line in kept)
+
+
 def at(mapped: Sequence[Mapping], address: int) -> Mapping | None:
     """The mapping that an address lies in. `mapped` is in the order of the addresses."""
     place = bisect.bisect_right(mapped, address, key=lambda one: one.start) - 1

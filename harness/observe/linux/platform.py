@@ -11,6 +11,7 @@ from harness.observe.linux import deep as deep_look
 from harness.observe.linux import (
     files,
     holds,
+    mappings,
     memory,
     reading,
     real_timer,
@@ -83,6 +84,9 @@ class Linux:
 
     def holds(self, pids: Iterable[int]) -> tuple[Hold, ...]:
         return holds.holds(pids, self.arch)
+
+    def code(self, pid: int) -> str:
+        return mappings.code(reading.read(f"/proc/{pid}/maps"))
 
     def more(self, process: Process) -> More | None:
         return deep_look.more(process)
