@@ -46,6 +46,9 @@ class Observation(msgspec.Struct, frozen=True, kw_only=True):
     gpu: tuple[str, ...] = ()
     """As of `harness.observe.gpu`, when the tree has a GPU open."""
     gpu_use: GpuUse | None = None
+    oom_kills: int | None = None
+    """The kernel's out-of-memory kills on this machine since the tree is watched; None where it is
+    not watched from its start and there were some."""
     rearmed: dict[int, int] = {}
     """The number of clocks that a thread was seen to arm anew since the last step, by thread."""
     spins: dict[int, str] = {}

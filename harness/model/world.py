@@ -170,6 +170,11 @@ class More(msgspec.Struct, frozen=True, kw_only=True):
     minor_faults: int | None = None
     swap: int | None = None
     """Bytes of it that are swapped out."""
+    status: int | None = None
+    """Of one that has ended: how, as of wait4. None also where nobody but its parent may know."""
+    oom_kills: int | None = None
+    """Kills of the out-of-memory killer in its control group since that was made. Read only of
+    one that SIGKILL ended."""
     sleeps: dict[int, int] = {}
     """Voluntary context switches by thread: how often it has gone to wait for something."""
     queued: dict[int, float] = {}

@@ -53,6 +53,7 @@ class Gatherer:
         self._reading = threading.Lock()
         self._timers = IntervalTimers(platform.current().interval_timers)
         self._relations = platform.current().relations()
+        self._oom_kills = platform.current().oom_kills()
 
     def reset(self) -> None:
         """A step came: what was counted since the last one is over."""
@@ -160,8 +161,14 @@ class Gatherer:
             on_gpu=on_gpu,
             gpu=tuple(gpu.utilization(timeout=2.0, stop=stop)) if on_gpu else (),
             gpu_use=gpu.gpu_use(on_gpu) if on_gpu else None,
+            oom_kills=self._killed(here.oom_kills()),
             rearmed=rearmed,
         )
+
+    def _killed(self, kills: int) -> int | None:
+        """The out-of-memory kills since the tree is watched. What has no guard ran before."""
+        grown = kills - self._oom_kills
+        return grown if self._guard is not None or kills == 0 else None
 
     def _named(self, pids: Iterable[int]) -> dict[int, str]:
         for pid in pids:

@@ -22,6 +22,7 @@ from harness.model import Process, WorkerSpec
 from harness.observe import processes
 from harness.supervise import guard, kernel_cache
 from harness.supervise.streams import Ends, Relay, captured
+from harness.text.exits import signal_name as signal_name
 
 FAULTHANDLER = "faulthandler.txt"
 """The file for the stacks that a worker's interpreter writes when SIGUSR1 asks it to."""
@@ -217,13 +218,6 @@ def _group(pid: int) -> int | None:
         return os.getpgid(pid)
     except OSError:  # it has just gone
         return None
-
-
-def signal_name(number: int) -> str:
-    try:
-        return signal.Signals(number).name
-    except ValueError:
-        return f"signal {number}"
 
 
 def boot(module: str, *arguments: str) -> list[str]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from harness.supervise.launch import signal_name
+from harness.text import exits
 
 _EXITED = re.compile(rb"Node with rank (\d+) exited with code (-?\d+)")
 _MPI = r"process rank (\d+) with PID \d+ on\s+node \S+ "
@@ -43,8 +43,4 @@ class Exits:
 
     def describe(self) -> str:
         """Such as `rank 2 was killed by SIGKILL`; empty when all ended well."""
-        return ", ".join(
-            f"rank {rank} "
-            + (f"was killed by {signal_name(-code)}" if code < 0 else f"exited with code {code}")
-            for rank, code in self.codes.items()
-        )
+        return ", ".join(f"rank {rank} {exits.ended(code)}" for rank, code in self.codes.items())

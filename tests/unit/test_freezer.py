@@ -108,3 +108,22 @@ def test_the_second_version_counts_what_has_happened_in_each_group(machine, tmp_
 def test_of_ourselves_it_is_known_that_we_run():
     assert freezer.frozen(os.getpid()) in (False, None)
     assert freezer.under_oom(os.getpid()) in (False, None)
+
+
+@pytest.mark.parametrize(
+    ("mountinfo", "group", "file", "text", "expected"),
+    [
+        (SECOND.format(shown="/"), "0::/a.slice/b.service\n", f"{OWN}/memory.events",
+         "low 0\noom 2\noom_kill 1\noom_group_kill 0\n", 1),
+        (SECOND.format(shown="/"), "0::/a.slice/b.service\n", f"{OUTER}/memory.events",
+         "oom_kill 1\n", None),
+        (FIRST, "4:cpu,memory:/job\n", "cg/mem/job/memory.oom_control",
+         "oom_kill_disable 0\nunder_oom 0\noom_kill 4\n", 4),
+        (FIRST, "4:cpu,memory:/job\n", "cg/mem/job/other", "oom_kill 4\n", None),
+        ("", "", "other", "", None),
+    ],
+)  # fmt: skip
+def test_the_kills_for_want_of_memory_are_counted_in_its_own_group(
+    machine, mountinfo, group, file, text, expected
+):
+    assert machine(mountinfo, group, **{file: text}).oom_kills(5) == expected

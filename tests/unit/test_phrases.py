@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from harness.text import exits
 from harness.text.phrases import place
 
 
@@ -20,3 +21,10 @@ from harness.text.phrases import place
 )
 def test_a_place_is_told_as_far_as_it_is_known(step, phase, told):
     assert place(step, phase) == told
+
+
+def test_the_end_of_a_process_is_an_exit_code_or_a_signal():
+    assert exits.ended(0) == "exited with code 0"
+    assert exits.ended(3) == "exited with code 3"
+    assert exits.ended(-9) == "was killed by SIGKILL"
+    assert exits.ended(-60) == "was killed by signal 60"

@@ -252,3 +252,33 @@ def test_a_process_that_is_written_out_as_a_core_has_been_struck_by_a_signal():
 def test_the_numbers_of_calls_are_those_of_64_bits_alone(tmp_path, line, call):
     (tmp_path / "syscall").write_text(line)
     assert tree._syscall(str(tmp_path))[0] == call
+
+
+@pytest.mark.parametrize(
+    ("code", "status", "counted"),
+    [
+        ("import os; os._exit(3)", 3 << 8, False),
+        ("import os; os._exit(0)", 0, False),
+        ("import os; os.kill(os.getpid(), 9)", 9, True),
+        ("import os; os.kill(os.getpid(), 15)", 15, False),
+    ],
+)
+def test_the_end_of_a_child_that_nobody_has_asked_for_is_read(code, status, counted):
+    with sleeper(code) as child:
+        while not (found := linux.processes([child.pid])) or found[0].state != "Z":
+            time.sleep(0.01)
+        more = deep.more(found[0])
+        assert more is not None
+        assert more.status == status
+        assert counted or more.oom_kills is None
+
+
+def test_a_living_process_has_no_end(monkeypatch):
+    (own,) = linux.processes([os.getpid()])[:1]
+    assert deep.more(own).status is None
+    with sleeper("import os; os._exit(0)") as child:
+        while not (found := linux.processes([child.pid])) or found[0].state != "Z":
+            time.sleep(0.01)
+        # The kernel shows 0 to another user, whatever the end was.
+        monkeypatch.setattr(os, "geteuid", lambda: os.getuid() + 77)
+        assert deep.more(found[0]).status is None

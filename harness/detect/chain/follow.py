@@ -8,8 +8,10 @@ from itertools import filterfalse
 
 import msgspec
 
+from harness.detect.chain.ended import ended_children
 from harness.detect.chain.facts import Facts
 from harness.detect.chain.links import (
+    ALIVE,
     BEST_FIRST,
     LOST,
     Chain,
@@ -60,12 +62,14 @@ def follow(starts: Sequence[Node], facts: Facts, followed: str = "") -> Chain:
         return Chain(links=(), end=nothing, followed=followed)
     best = min(reached, key=_Reached.rank)
     own = {start.pid for start in starts}
+    on = dict.fromkeys([n.pid for n in waits if n.pid not in own] + sorted(aside))
     return Chain(
         links=tuple(_link(node, waits[node], facts) for node in best.path),
         end=best.end,
         all_ends=tuple(dict.fromkeys(one.end for one in reached)),
         followed=followed,
-        on=tuple(dict.fromkeys([n.pid for n in waits if n.pid not in own] + sorted(aside))),
+        on=tuple(on),
+        ended=() if best.end.kind in ALIVE else ended_children(facts, own | on.keys()),
     )
 
 

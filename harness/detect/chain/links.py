@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import signal
 from enum import Enum
 from typing import Any, NamedTuple
 
 import msgspec
 
-from harness.text import units
+from harness.text import exits, units
+
+_TOLD = 2
+"""Ended children that are named in a sentence."""
 
 
 class Node(NamedTuple):
@@ -113,6 +117,39 @@ class ChainLink(msgspec.Struct, frozen=True, kw_only=True):
     """The user's own line that the thread is in, such as `train.py:12 in step`."""
 
 
+class EndedChild(msgspec.Struct, frozen=True, kw_only=True):
+    """A child that has ended, while a process of the chain waits."""
+
+    pid: int
+    ppid: int
+    name: str
+    code: int
+    """Its exit code; the negative number of the signal that killed it."""
+    oom_killer: bool | None = None
+    """True if the kernel's out-of-memory killer did it, as far as its counts tell; None where
+    they cannot be read."""
+
+    def describe(self) -> str:
+        """Such as `process 12 (python ...), its child, was killed by SIGKILL`."""
+        text = f"{self.name}, its child, {exits.ended(self.code)}"
+        if self.oom_killer:
+            return f"{text}, probably by the kernel's out-of-memory killer"
+        if self.oom_killer is False and self.code == -signal.SIGKILL:
+            return f"{text}, not by the kernel's out-of-memory killer"
+        return text
+
+    def evidence(self) -> dict[str, Any]:
+        """The child as it stands in `cause.evidence` of run.json."""
+        ended = {"signal": exits.signal_name(-self.code)} if self.code < 0 else {}
+        return {
+            "pid": self.pid,
+            "ppid": self.ppid,
+            "name": self.name,
+            **(ended or {"exit_code": self.code}),
+            "oom_killer": self.oom_killer,
+        }
+
+
 class Chain(msgspec.Struct, frozen=True, kw_only=True):
     """From the thread that trains to the end that decides."""
 
@@ -123,6 +160,8 @@ class Chain(msgspec.Struct, frozen=True, kw_only=True):
     """The thread that was followed, and the reason."""
     on: tuple[int, ...] = ()
     """The other processes that were reached."""
+    ended: tuple[EndedChild, ...] = ()
+    """The ended children of the processes that were reached, where the chain does not go on."""
 
     @property
     def alive(self) -> bool:
@@ -139,11 +178,17 @@ class Chain(msgspec.Struct, frozen=True, kw_only=True):
                 if value not in (None, "")
             },
             "followed": self.followed,
+            **({"ended_children": [one.evidence() for one in self.ended]} if self.ended else {}),
         }
 
     def describe(self) -> str:
         """`main waits for thread loader (join), which reads from 10.0.0.5:443`."""
-        return describe(self.links, self.end)
+        text = describe(self.links, self.end)
+        bad = [one for one in self.ended if one.code] or self.ended
+        left = len(bad) - _TOLD
+        more = [f"and {units.plural(left, 'other ended child', 'other ended children')}"]
+        more *= left > 0
+        return "; ".join([text, *(one.describe() for one in bad[:_TOLD]), *more])
 
 
 def describe(links: tuple[ChainLink, ...], end: End) -> str:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import time
 
 from harness.model import Process
 from harness.model.world import More, Surroundings, World
-from harness.observe.linux import files, reading, tree
+from harness.observe.linux import files, freezer, reading, tree
 
 _CALLED = (signal.SIGIO, signal.SIGURG)
 """Signals that a file sends to its owner, which the kernel does not show. The owner need not be who
@@ -41,6 +42,8 @@ _NOT_SENT = frozenset(
 """Signals whose handlers say nothing about what others might send: a runtime's own, those for
 faults, and those that are asked for elsewhere here, as that for the end of a child."""
 _TIMERS = "timers"
+_EXIT_STATUS = 49
+"""The place of a process's exit status among its stat's fields after the name."""
 
 
 def world(pid: int, guard: int | None = None) -> World:
@@ -76,13 +79,27 @@ def more(process: Process) -> More | None:
         times = reading.read(f"{home}/schedstat").split()
         if len(times) > 1:
             queued[thread.tid] = int(times[1]) / 1e9
+    status = _status(process.pid, fields)
+    killed = status is not None and os.WIFSIGNALED(status) and os.WTERMSIG(status) == signal.SIGKILL
     return More(
         started=int(fields[19]),
         minor_faults=int(fields[7]),
         swap=None if swap is None else swap * 1024,
+        status=status,
+        oom_kills=freezer.oom_kills(process.pid) if killed else None,
         sleeps=sleeps,
         queued=queued,
     )
+
+
+def _status(pid: int, fields: list[str]) -> int | None:
+    """The end of a zombie; None of another user's, of which the kernel shows 0."""
+    if fields[0] != "Z" or len(fields) <= _EXIT_STATUS:
+        return None
+    if os.geteuid() not in (0, _number(f"/proc/{pid}/status", b"Uid:")):
+        return None
+    status = int(fields[_EXIT_STATUS])
+    return status if os.WIFEXITED(status) or os.WIFSIGNALED(status) else None
 
 
 def _number(path: str, label: bytes) -> int | None:

@@ -38,6 +38,12 @@ def memory_events(pid: int) -> dict[str, dict[str, int]]:
     return Groups().memory_events(pid)
 
 
+def oom_kills(pid: int) -> int | None:
+    """Kills of the out-of-memory killer in the group of a process since that was made; None if
+    nobody can say."""
+    return Groups().oom_kills(pid)
+
+
 class Groups:
     """The control groups of several processes at one moment: each group is asked once."""
 
@@ -79,6 +85,16 @@ class Groups:
             if lines:
                 found[folder] = {name.decode(): int(count) for name, count in lines}
         return found
+
+    def oom_kills(self, pid: int) -> int | None:
+        groups = self._groups(pid)
+        for controller, name in (("", "memory.events"), (_MEMORY, "memory.oom_control")):
+            for folder in (self._folders(groups, controller) or ())[:1]:
+                for line in reading.read(f"{folder}/{name}").splitlines():
+                    words = line.split()
+                    if words[:1] == [b"oom_kill"] and len(words) == 2:
+                        return int(words[1])
+        return None
 
     def _groups(self, pid: int) -> bytes:
         return reading.read(f"{self._root}/proc/{pid}/cgroup")
