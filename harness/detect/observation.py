@@ -5,7 +5,7 @@ from __future__ import annotations
 import msgspec
 
 from harness.model import Machine, Process
-from harness.model.world import Futex, GpuUse, Link, More, World
+from harness.model.world import Ended, Futex, GpuUse, Link, More, World
 from harness.stacks.parse import ThreadStack
 
 Window = tuple["Look", ...]
@@ -49,6 +49,8 @@ class Observation(msgspec.Struct, frozen=True, kw_only=True):
     oom_kills: int | None = None
     """The kernel's out-of-memory kills on this machine since the tree is watched; None where it is
     not watched from its start and there were some."""
+    ended: tuple[Ended, ...] = ()
+    """Processes of the tree that have ended badly since the last step, and are gone."""
     rearmed: dict[int, int] = {}
     """The number of clocks that a thread was seen to arm anew since the last step, by thread."""
     spins: dict[int, str] = {}

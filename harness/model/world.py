@@ -113,6 +113,18 @@ class Futex(msgspec.Struct, frozen=True, kw_only=True):
     """The mapping that it lies in: `anonymous`, `heap`, `stack`, or the path of a file."""
 
 
+class Ended(msgspec.Struct, frozen=True, kw_only=True):
+    """A process that has ended, and that its parent has asked for."""
+
+    pid: int
+    ppid: int
+    name: str
+    status: int
+    """As of wait4."""
+    t: float
+    """The time of the first look at which it was gone."""
+
+
 class GpuUse(msgspec.Struct, frozen=True, kw_only=True):
     """The work of the machine's GPUs for some processes in the last seconds."""
 

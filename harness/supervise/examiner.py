@@ -21,8 +21,8 @@ class Examiner:
         self._run = run
         self._source = source
         self._doubts = doubts
-        self._closer: tuple[Watchdog, Prover, Inspector] | None = None
-        """The watchdog, and the prover and the inspector that look closer for it."""
+        self._closer: tuple[Watchdog, Gatherer, Prover, Inspector] | None = None
+        """The watchdog, and those that look closer for it."""
 
     def look(self, snapshot: Snapshot, pid: int) -> Cause | None:
         """Judge the run as it is now. `pid` is the process that was launched."""
@@ -32,9 +32,10 @@ class Examiner:
             gatherer = Gatherer(pid, run.process.guard_pid, ours=self._source.ours)
             looks = run.folder / "looks"
             inspector = Inspector(gatherer, looks, run.policy, run.no_tools, run.log)
-            self._closer = run.watchdog, Prover(gatherer, run.log), inspector
-        watchdog, prover, inspector = self._closer
+            self._closer = run.watchdog, gatherer, Prover(gatherer, run.log), inspector
+        watchdog, gatherer, prover, inspector = self._closer
         judgement = watchdog.look(self._source.watched(snapshot))
+        gatherer.follow(snapshot, judgement.last_progress)
         if inspector.busy and judgement.state is not State.ALIVE:
             return None  # a tool may hold it at this moment
         run.judgement = judgement
@@ -88,5 +89,5 @@ class Examiner:
 
     def summary(self) -> str:
         """The summary of the last inspection, if there was no progress since."""
-        last = self._closer[2].last if self._closer else None
+        last = self._closer[3].last if self._closer else None
         return deciding(last).summary if last is not None else ""

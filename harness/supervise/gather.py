@@ -17,10 +17,11 @@ from pathlib import Path
 import msgspec
 
 from harness.detect.observation import Capture, Look, Observation, Window
-from harness.model import Process
+from harness.model import Process, Snapshot
 from harness.model.world import Surroundings, World
 from harness.observe import gpu, platform, process_names, threads
 from harness.observe.linux import timeouts
+from harness.observe.linux.exits import Exits
 from harness.stacks import capture as stacks
 from harness.stacks import tools as stack_tools
 from harness.stacks.capture import StackCapture
@@ -53,6 +54,7 @@ class Gatherer:
         self._reading = threading.Lock()
         self._timers = IntervalTimers(platform.current().interval_timers)
         self._relations = platform.current().relations()
+        self._exits = Exits()
         self._oom_kills = platform.current().oom_kills()
 
     def reset(self) -> None:
@@ -68,6 +70,13 @@ class Gatherer:
         One thread of each is stopped for a moment. A proof must rest on looks from after that.
         """
         return self._timers.ask(pids, lambda: self.look().processes)
+
+    def follow(self, snapshot: Snapshot, progress: float) -> None:
+        """Take in a snapshot, so that it is known how a process ends that will be gone later.
+
+        `progress` is when the last step came.
+        """
+        self._exits.follow(snapshot.processes[1:], snapshot.t, progress)
 
     def window(self, seconds: float, least: int = 2) -> Window:
         """Look for so long, and at least `least` times; fewer if the process ends."""
@@ -161,6 +170,7 @@ class Gatherer:
             on_gpu=on_gpu,
             gpu=tuple(gpu.utilization(timeout=2.0, stop=stop)) if on_gpu else (),
             gpu_use=gpu.gpu_use(on_gpu) if on_gpu else None,
+            ended=self._exits.ended,
             oom_kills=self._killed(here.oom_kills()),
             rearmed=rearmed,
         )

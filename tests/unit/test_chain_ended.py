@@ -8,7 +8,7 @@ import pytest
 from observations import READS, process, seen, sleeps, thread
 
 from harness.detect.tree import judge
-from harness.model.world import Link, More
+from harness.model.world import Ended, Link, More
 
 PIPE = Link(kind="pipe", told="a pipe", only_own=True)
 KILLED, EXITED = int(signal.SIGKILL), 3 << 8
@@ -96,3 +96,15 @@ def test_those_that_ended_badly_come_first_and_no_more_than_two_are_named():
     assert one.summary.count("its child, exited with code 3") == 2
     assert "process 7 " not in one.summary
     assert one.summary.endswith("and 1 other ended child")
+
+
+def test_a_child_that_its_parent_has_asked_for_is_told_as_well():
+    gone = (
+        Ended(pid=8, ppid=1, name="loader", status=KILLED, t=14.0),
+        Ended(pid=9, ppid=6, name="other", status=KILLED, t=14.0),
+    )
+    tree = (process(1, thread(1, **READS)),)
+    one = judge(1, seen(*tree, ended=gone, oom_kills=1, links={1: (PIPE,)}))
+    (child,) = one.evidence["ended_children"]
+    assert (child["pid"], child["signal"], child["oom_killer"]) == (8, "SIGKILL", True)
+    assert "process 8 (loader), its child, was killed by SIGKILL, probably" in one.summary

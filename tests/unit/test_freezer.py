@@ -117,9 +117,8 @@ def test_of_ourselves_it_is_known_that_we_run():
          "low 0\noom 2\noom_kill 1\noom_group_kill 0\n", 1),
         (SECOND.format(shown="/"), "0::/a.slice/b.service\n", f"{OUTER}/memory.events",
          "oom_kill 1\n", None),
-        (FIRST, "4:cpu,memory:/job\n", "cg/mem/job/memory.oom_control",
-         "oom_kill_disable 0\nunder_oom 0\noom_kill 4\n", 4),
-        (FIRST, "4:cpu,memory:/job\n", "cg/mem/job/other", "oom_kill 4\n", None),
+        # It has forgotten where a zombie was, and shows the root.
+        (FIRST, "4:cpu,memory:/\n", "cg/mem/memory.oom_control", "oom_kill 4\n", None),
         ("", "", "other", "", None),
     ],
 )  # fmt: skip

@@ -39,8 +39,10 @@ def memory_events(pid: int) -> dict[str, dict[str, int]]:
 
 
 def oom_kills(pid: int) -> int | None:
-    """Kills of the out-of-memory killer in the group of a process since that was made; None if
-    nobody can say."""
+    """Kills of the out-of-memory killer in the group of a zombie since that was made.
+
+    None if nobody can say: the first version of control groups has forgotten where it was.
+    """
     return Groups().oom_kills(pid)
 
 
@@ -87,13 +89,12 @@ class Groups:
         return found
 
     def oom_kills(self, pid: int) -> int | None:
-        groups = self._groups(pid)
-        for controller, name in (("", "memory.events"), (_MEMORY, "memory.oom_control")):
-            for folder in (self._folders(groups, controller) or ())[:1]:
-                for line in reading.read(f"{folder}/{name}").splitlines():
-                    words = line.split()
-                    if words[:1] == [b"oom_kill"] and len(words) == 2:
-                        return int(words[1])
+        own = (self._folders(self._groups(pid), "") or ())[:1]
+        for folder in own:
+            for line in reading.read(f"{folder}/memory.events").splitlines():
+                words = line.split()
+                if words[:1] == [b"oom_kill"] and len(words) == 2:
+                    return int(words[1])
         return None
 
     def _groups(self, pid: int) -> bytes:
