@@ -6,6 +6,7 @@ in one. The functions between it and the first frame that somebody wrote say wha
 
 from __future__ import annotations
 
+import functools
 import re
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -57,7 +58,7 @@ WAITS = tuple(
          r"|__cxa_guard_acquire",
          "waits for an initialization by another thread"),
         ("barrier", Category.LOCK,
-         r"std::sync::(\w+::)*Barrier::wait|std::(\w+::)?barrier::|^_?pthread_barrier_wait",
+         r"std::sync::(\w+::)*Barrier::wait|^_?pthread_barrier_wait",
          "waits at a barrier for other threads"),
         ("send", Category.QUEUE,
          r"std::sync::(mpsc|mpmc)::(\w+::)*\w+::send|(crossbeam_channel|flume|kanal)::(\w+::)*\w+::send"
@@ -76,17 +77,18 @@ WAITS = tuple(
          "waits for a future"),
         ("pool", Category.QUEUE,
          r"rayon_core::(latch|registry|join|scope)::", "waits for the jobs of a thread pool"),
-        ("latch", Category.LOCK, r"std::(\w+::)?latch::|crossbeam_utils::sync::wait_group",
-         "waits for a latch"),
-        ("semaphore", Category.LOCK,
-         r"std::(\w+::)?counting_semaphore::|^_*(new_)?sem_(timed|clock)?wait",
-         "waits for a semaphore"),
+        # Whether these are seen, or only the atomics below them, is the compiler's choice.
+        ("atomic", Category.LOCK, r"std::(\w+::)?latch::", "waits for a latch"),
+        ("atomic", Category.LOCK, r"std::(\w+::)?barrier::",
+         "waits at a barrier for other threads"),
+        ("atomic", Category.LOCK, r"std::(\w+::)?counting_semaphore::", "waits for a semaphore"),
+        ("semaphore", Category.LOCK, r"^_*(new_)?sem_(timed|clock)?wait", "waits for a semaphore"),
         ("condition", Category.LOCK,
          _RUST_SYNC + r"Condvar::wait|parking_lot::(\w+::)*Condvar::"
          r"|std::(\w+::)?condition_variable(_any)?::wait|^_?pthread_cond_(timed|clock)?wait",
          "waits for a condition variable"),
         ("park", Category.LOCK,
-         r"std::thread::(\w+::)*(Thread::)?park|parking_lot_core::|crossbeam_utils::sync::parker",
+         r"std::thread::(\w+::)*(Thread::)?park|std::sys\w*::(\w+::)*thread_park|parking_lot_core::|crossbeam_utils::sync::parker",
          "waits for another thread to unpark it"),
         ("atomic", Category.LOCK,
          r"std::__atomic_base::wait|std::__atomic_wait_address|std::(\w+::)?atomic\w*::wait"
@@ -113,6 +115,8 @@ _FOR_WORK = ("condition", "park", "semaphore", "atomic")
 """The kinds of waits in which a pool's thread waits for something to do."""
 _LIBMLX = re.compile(r"^libmlx\.(so|dylib)")
 _DRIVES = re.compile(r"^tokio::runtime::(time|io|driver|signal|process)::")
+_AT_WORK = re.compile(rf"{_DRIVES.pattern}|^rayon_core::(join|scope|job)::")
+"""Functions of pools whose threads have something to do, or to look after."""
 _SERVES = NativeWait(
     "driver", Category.LOCK, _DRIVES, "waits for timers and events of an async runtime"
 )
@@ -151,19 +155,26 @@ def native_wait(frames: Sequence[Frame]) -> tuple[NativeWait, Frame] | None:
     drives = [frame for frame in inner if _DRIVES.match(frame.bare)]
     if drives and not any(_BLOCKS_ON.search(frame.bare) for frame in inner):
         return _SERVES, drives[-1]
-    for wait in WAITS:
-        matching = [frame for frame in inner if wait.pattern.search(frame.bare)]
-        if matching:
-            return wait, matching[-1]
-    return None
+    best = min((number for frame in inner for number in _tells(frame.bare)), default=None)
+    if best is None:
+        return None
+    return WAITS[best], [frame for frame in inner if best in _tells(frame.bare)][-1]
+
+
+@functools.lru_cache(maxsize=4096)
+def _tells(name: str) -> tuple[int, ...]:
+    """The rows of the table that a plain name matches."""
+    return tuple(number for number, wait in enumerate(WAITS) if wait.pattern.search(name))
 
 
 def idle(frames: Sequence[Frame]) -> tuple[Idle, Frame] | None:
     """The pool whose thread has nothing to do, where these are the frames of one that waits."""
-    place = next((i for i, f in enumerate(frames) if not f.system or _is_worker(f)), None)
-    if place is None or any(_DRIVES.match(frame.bare) for frame in frames):
+    place = next((i for i, f in enumerate(frames) if not f.system or _is_worker(f.bare)), None)
+    if place is None or any(_AT_WORK.match(frame.bare) for frame in frames):
         return None
     frame, rest = frames[place], frames[place + 1 :]
+    if any(not one.package and one.function != UNKNOWN for one in written(rest)):
+        return None
     wait = native_wait(frames[:place])
     for_work = wait is None or wait[0].kind in _FOR_WORK
     if frame.function == UNKNOWN and _LIBMLX.match(frame.file or ""):
@@ -174,5 +185,6 @@ def idle(frames: Sequence[Frame]) -> tuple[Idle, Frame] | None:
     return None
 
 
-def _is_worker(frame: Frame) -> bool:
-    return any(one.pattern.search(frame.bare) for one in IDLE)
+@functools.lru_cache(maxsize=4096)
+def _is_worker(name: str) -> bool:
+    return any(one.pattern.search(name) for one in IDLE)

@@ -153,6 +153,10 @@ def _judge(thread: ThreadStack) -> tuple[Category, str | None, str]:
                 if wait:
                     return wait[0].category, wait[1].bare, wait[0].description
                 return rule.category, _name(frames[index]), rule.description
+    # The C library's own function may have no name.
+    wait = native_waits.native_wait(frames) if _hidden(frames[0]) and not thread.running else None
+    if wait:
+        return wait[0].category, wait[1].bare, wait[0].description
     return _unmatched(thread)
 
 

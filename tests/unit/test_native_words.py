@@ -205,6 +205,30 @@ def test_the_code_of_a_package_is_named_where_nobodys_own_is() -> None:
     assert site.place == "rayon_core::job::StackJob::execute"
 
 
+def test_a_c_library_without_names_does_not_hide_the_wait() -> None:
+    hidden = "?? () from /lib/x86_64-linux-gnu/libc.so.6"
+    site = explain((hidden, LOCK, *RUST)).overall
+    assert (site.category, site.description) == (Category.LOCK, "waits for a mutex")
+    assert (
+        explain((hidden, LOCK, *RUST)).fingerprint == explain((*SYSCALL, LOCK, *RUST)).fingerprint
+    )
+
+
+@pytest.mark.parametrize(
+    ("function", "words"),
+    [
+        ("std::latch::wait", "waits for a latch"),
+        ("std::barrier<std::__empty_completion>::wait", "waits at a barrier for other threads"),
+        ("std::counting_semaphore<1l>::acquire", "waits for a semaphore"),
+    ],
+)
+def test_what_is_inlined_alters_the_words_alone(function: str, words: str) -> None:
+    (inlined,) = KINDS["atomic"]
+    whole = (*inlined[: -len(CPP)], f"{function} (this=0x1) at {HEADERS}/latch:74", *CPP)
+    assert explain(whole).overall.description == words
+    assert explain(whole).fingerprint == explain(inlined).fingerprint
+
+
 def test_a_thread_of_which_all_code_is_the_librarys_has_no_place() -> None:
     assert explain(*KINDS["rust join"]).threads[1].place is None
 
@@ -267,6 +291,17 @@ def test_the_worker_that_drives_a_runtime_is_no_idle_one() -> None:
     site = explain(KINDS["block_on"][0], driver).threads[1]
     assert site.category is Category.LOCK
     assert site.description == "waits for timers and events of an async runtime"
+
+
+def test_the_worker_of_a_pool_that_waits_in_a_job_is_no_idle_one() -> None:
+    for inside in (
+        "rayon_core::join::join_context::{{closure}}::h1234aaaabbbbcccc ()",
+        "trainer::parallel_sum::h1234aaaabbbbcccc ()",
+    ):
+        worker = (*IDLE["rayon"][: -len(ROOT)], inside, *ROOT)
+        site = explain(KINDS["rayon"][0], worker).threads[1]
+        assert site.category is Category.QUEUE
+        assert site.description == "waits for the jobs of a thread pool"
 
 
 def test_a_stream_that_evaluates_is_at_work() -> None:

@@ -46,6 +46,7 @@ _PACKAGE_SOURCE = re.compile(r"/(\.cargo|cargo|\.rustup)/(registry|git)/|/vendor
 _PACKAGE_LIBRARY = re.compile(r"^(/usr)?(/local)?/lib(32|64)?/|/site-packages/|/dist-packages/")
 
 
+@functools.lru_cache(maxsize=4096)
 def is_standard(function: str, source: str | None) -> bool:
     """Check whether a function is part of the standard library of C++ or Rust."""
     if source and _STANDARD_SOURCE.search(source):
@@ -53,6 +54,7 @@ def is_standard(function: str, source: str | None) -> bool:
     return bool(_STANDARD.match(bare_name(function)))
 
 
+@functools.lru_cache(maxsize=4096)
 def is_package(function: str, source: str | None, library: str | None) -> bool:
     """Check whether a function is part of a package that its user has only installed."""
     if source and _PACKAGE_SOURCE.search(source):
