@@ -104,7 +104,7 @@ def _has_no_author(frame: Frame) -> bool:
 
 def _frame(frame: Frame) -> str:
     where = f"{frame.file or '?'}:{frame.line}" if frame.line else frame.file or "?"
-    return line(f"{where} in {frame.function}", 160)
+    return line(f"{where} in {frame.title}", 160)
 
 
 def _tail(file: Path) -> list[str]:

@@ -195,10 +195,10 @@ def _thread(stack: ThreadStack) -> Thread:
     for nobodys, part in groupby(stack.frames[:FRAMES], key=lambda _: next(folded)):
         frames = list(part)
         if nobodys and len(frames) > 1:
-            inner = tuple(f"{frame.function}  {_place(frame)}".rstrip() for frame in frames)
-            calls.append(Call(frames[0].function, f"and {len(frames) - 1} more", system=inner))
+            inner = tuple(f"{frame.title}  {_place(frame)}".rstrip() for frame in frames)
+            calls.append(Call(frames[0].title, f"and {len(frames) - 1} more", system=inner))
         else:
-            calls += [Call(f.function, _place(f), f.python) for f in frames]
+            calls += [Call(f.title, _place(f), f.python) for f in frames]
     title = f"thread {stack.tid}" if stack.tid is not None else "a thread"
     title += f" ({stack.name})" if stack.name else ""
     return Thread(title + (", main" if stack.main else ""), tuple(calls))
@@ -215,6 +215,6 @@ def _folded(frames: Iterable[Frame]) -> Iterator[bool]:
 
 
 def _place(frame: Frame) -> str:
-    if frame.file is None:
+    if frame.file is None or frame.module_offset:
         return ""
     return frame.file if frame.line is None else f"{frame.file}:{frame.line}"

@@ -75,6 +75,13 @@ def test_the_words_of_a_stripped_program_have_module_and_offset() -> None:
     assert wait_site.wait_site(thread).place == "libstep.so+0x12345"
 
 
+def test_people_read_module_and_offset_and_no_digests() -> None:
+    text = modules.annotated("gdb", GDB.replace("main ()", "a::f::h0123456789abcdef ()"), MAPS)
+    (thread,) = parse("gdb", text, 7)
+    titles = [frame.title for frame in thread.frames]
+    assert titles == ["syscall", "libstep.so+0x12345", "trainer+0x1abc", "a::f", "???", "???"]
+
+
 def test_a_stripped_program_has_one_fingerprint_wherever_it_is_loaded() -> None:
     here = GDB.replace("main () from /opt/trainer", "?? ()")
     moved = MAPS.replace("56000", "55000")

@@ -43,6 +43,11 @@ class Frame(msgspec.Struct, frozen=True, kw_only=True):
         return names.bare_name(self.function)
 
     @property
+    def title(self) -> str:
+        """The name that people read: whole, but without digests; else module and offset."""
+        return self.module_offset or names.without_digests(self.function)
+
+    @property
     def module_offset(self) -> str | None:
         """`trainer+0x1a2b3c`, for a native frame without a symbol; None where it is not known."""
         if self.function != UNKNOWN or self.offset is None or self.file is None:

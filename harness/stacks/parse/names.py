@@ -77,7 +77,7 @@ def bare_name(function: str) -> str:
     """
     if function.startswith(("-[", "+[")):
         return function
-    name = _unwrapped(_SUFFIX.sub("", _without_digests(function)))
+    name = _unwrapped(_SUFFIX.sub("", without_digests(function)))
     name = name.replace("(anonymous namespace)::", "").replace("operator()", "operator\0")
     name = re.sub(r" \[(clone|abi:)[^]]*\]|\[abi:\w+\]", "", name)
     name = re.sub(r"operator(<<|>>|<=>|<=|>=|->|<|>)", "operator", name)
@@ -96,7 +96,7 @@ def bare_name(function: str) -> str:
     return re.sub(r"^__(GI_+)?(libc_)?(?=[a-z]+\d?$)|^__GI_+(libc_)?|^_{2,}(?=pthread_)", "", last)
 
 
-def _without_digests(name: str) -> str:
+def without_digests(name: str) -> str:
     """A Rust name in one form, whichever the compiler's mangling and the tool's reading are."""
     if "$" in name:
         name = _ESCAPE.sub(_sign, name).replace("..", "::")
