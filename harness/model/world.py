@@ -183,7 +183,7 @@ class More(msgspec.Struct, frozen=True, kw_only=True):
     swap: int | None = None
     """Bytes of it that are swapped out."""
     status: int | None = None
-    """Of one that has ended: how, as of wait4. None also where nobody but its parent may know."""
+    """The end of one that has ended, as of wait4. None also where only its parent may know."""
     oom_kills: int | None = None
     """Kills of the out-of-memory killer in its control group since that was made. Read only of
     one that SIGKILL ended."""

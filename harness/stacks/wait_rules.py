@@ -73,7 +73,7 @@ _SLEEP = _native(
 )
 JOINS = "waits for the other ranks to join"
 NATIVE_LOCKS = (_MUTEX, _CONDITION)
-"""Of these the frames around them say more (`harness.stacks.native_waits`)."""
+"""Waits of which the frames around them say more (`harness.stacks.native_waits`)."""
 LEAVES = "waits for the other ranks to leave"
 """The wait of a rank that has left the others: none of them waits for it to do that."""
 SERVES = "serves NCCL in the background"

@@ -25,7 +25,7 @@ _EXIT = 1 << 3
 MOST = 64
 """Processes that are followed, each at the cost of an open file."""
 LASTING_S = 1.0
-"""Of one that came after the last step only such an age tells that it was no passing helper."""
+"""The age that tells a process that came after the last step from a passing helper."""
 
 
 class _Followed(NamedTuple):

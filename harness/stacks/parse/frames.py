@@ -35,7 +35,7 @@ class Frame(msgspec.Struct, frozen=True, kw_only=True):
     ours: bool = False
     """True for a frame of the harness, which calls the step that a user wrote."""
     offset: int | None = None
-    """Of a native frame without a symbol: its distance from where `file`, its module, begins."""
+    """The distance from the beginning of `file`, its module; only of a frame without a symbol."""
 
     @property
     def bare(self) -> str:
