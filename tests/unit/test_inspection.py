@@ -337,6 +337,9 @@ class Crowded:
     relations = staticmethod(lambda: lambda processes: Relations())
     thread = staticmethod(lambda pid, tid: None)
 
+    def oom_kills(self):
+        return 0
+
     def __init__(self):
         self._tids = itertools.count(1)
 
