@@ -26,6 +26,7 @@ from harness.analysis.findings.memory import WARM_UP
 from harness.beats.record import Record
 from harness.model import (
     Ending,
+    FigureSummary,
     Finding,
     LossSummary,
     MemorySummary,
@@ -233,6 +234,9 @@ def metrics(record: Record, ending: Ending) -> Metrics:
             name: stats.median(column[1:] or column) for name, column in record.phases.items()
         },
         loss=_loss(record),
+        figures=tuple(
+            _figure(name, series.value) for name, series in sorted(record.figures.items())
+        ),
         memory=_memory(record, ending),
         traces=record.traces[-1] if record.calls and record.calls[-1] else None,
         graph_nodes_last=record.nodes[-1] if record.nodes else None,
@@ -268,8 +272,22 @@ def _loss(record: Record) -> LossSummary | None:
     )
 
 
+def _figure(name: str, values: Sequence[float]) -> FigureSummary:
+    finite = [value for value in values if math.isfinite(value)]
+    return FigureSummary(
+        name=name,
+        first=values[0],
+        last=values[-1],
+        min=min(finite, default=None),
+        max=max(finite, default=None),
+        reads=len(values),
+        not_finite=len(values) - len(finite),
+    )
+
+
 def _memory(record: Record, ending: Ending) -> MemorySummary:
-    active, peak = _highest(record.active), _highest(record.peak)
+    active = _highest([*record.early, *record.active])
+    peak = _highest([*record.early_peak, *record.peak])
     unit = record.model.trainable_bytes if record.model else 0
     slope = _slope(record.active)
     return msgspec.structs.replace(

@@ -25,6 +25,7 @@ from harness.model import (
     CollectiveBeat,
     EndBeat,
     ErrorBeat,
+    FiguresBeat,
     GradientBeat,
     MemorySummary,
     MlxBeat,
@@ -61,6 +62,14 @@ def integers() -> array[int]:
 
 
 @dataclass(frozen=True)
+class Series:
+    """A named figure of a log: its values, and the steps that they were told of."""
+
+    step: array[int] = field(default_factory=integers)
+    value: array[float] = field(default_factory=doubles)
+
+
+@dataclass(frozen=True)
 class Record:
     """The beats of one worker. The arrays are filled once by `gather` and only read afterwards."""
 
@@ -90,6 +99,8 @@ class Record:
     loss_step: array[int] = field(default_factory=integers)
     loss: array[float] = field(default_factory=doubles)
     """Losses, and the steps that read them."""
+    figures: dict[str, Series] = field(default_factory=dict)
+    """The other figures of a log, by their names in it."""
     node_step: array[int] = field(default_factory=integers)
     nodes: array[int] = field(default_factory=integers)
     depth: array[int] = field(default_factory=integers)
@@ -99,6 +110,10 @@ class Record:
     carried: array[int] = field(default_factory=integers)
     """Counts at the sampled steps that returned: operations left pending, and those of earlier
     steps that were run."""
+    early: array[int] = field(default_factory=integers)
+    early_peak: array[int] = field(default_factory=integers)
+    """Active memory, and its peak, of steps without an entry: how long a log's first one took is
+    not known."""
     checks: tuple[CheckBeat, ...] = ()
     gradients: tuple[GradientBeat, ...] = ()
     collectives: tuple[CollectiveBeat, ...] = ()
@@ -135,6 +150,11 @@ def gather(beats: Iterable[AnyBeat], keep: int = 10_000) -> Record:
             checks.append(beat)
         elif isinstance(beat, GradientBeat):
             gradients.append(beat)
+        elif isinstance(beat, FiguresBeat):
+            for name, value in beat.figures.items():
+                series = record.figures.setdefault(name, Series())
+                series.step.append(beat.step)
+                series.value.append(float(value))
         elif isinstance(beat, CollectiveBeat):
             collectives.append(beat)
         else:
@@ -169,7 +189,11 @@ def _add_steps(record: Record, beats: Sequence[StepBeat]) -> None:
     read = [(beat.step, float(beat.loss)) for beat in beats if beat.loss is not None]
     record.loss_step.extend([step for step, _ in read])
     record.loss.extend([loss for _, loss in read])
-    later = [beat for beat in beats if not beat.covers and beat.active is not None]
+    later = [
+        beat
+        for beat in beats
+        if not beat.covers and (beat.active is not None or beat.peak is not None)
+    ]
     beats = [beat for beat in beats if beat.covers]
     before = len(record.step)
     record.step.extend([beat.step for beat in beats])
@@ -200,12 +224,16 @@ def _add_steps(record: Record, beats: Sequence[StepBeat]) -> None:
 
 
 def _complete(record: Record, beats: Iterable[StepBeat]) -> None:
-    """Add the memory that a log told later than the step itself. Of its first step is no entry."""
+    """Add the memory that a log told later than the step itself, or of a step without an entry."""
     last = {record.step[i]: i for i in range(max(0, len(record.step) - _AT_ONCE), len(record.step))}
     for beat in beats:
         at = last.get(beat.step)
-        if at is not None and record.active[at] < 0 and beat.active is not None:
-            record.active[at] = beat.active
+        for column, size in ((record.active, beat.active), (record.peak, beat.peak)):
+            if at is not None and size is not None and column[at] < 0:
+                column[at] = size
+        if at is None:
+            record.early.extend(size for size in (beat.active,) if size is not None)
+            record.early_peak.extend(size for size in (beat.peak,) if size is not None)
 
 
 def load(folder: Path) -> Record:

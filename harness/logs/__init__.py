@@ -20,6 +20,7 @@ from harness.logs import (
     original_trainer,
     pattern,
     plain,
+    table,
     tqdm,
 )
 from harness.logs.lines import Lines
@@ -36,6 +37,8 @@ class Adapter(msgspec.Struct, frozen=True):
     read: Callable[[str], Reading | None]
     given_up: Callable[[], str] = str
     """The reason why it reads nothing any more, and the remedy; empty while it reads."""
+    begin: Callable[[], Callable[[str], Reading | None]] | None = None
+    """Makes the `read` of one stream, for a format in which a line depends on those before it."""
 
 
 ADAPTERS = (
@@ -46,6 +49,7 @@ ADAPTERS = (
     Adapter("Keras", keras.read),
     Adapter("tqdm", tqdm.read),
     Adapter("Hugging Face Trainer", huggingface.read),
+    Adapter("table", table.Table().read, begin=lambda: table.Table().read),
     Adapter("plain text", plain.read),
 )
 """The particular before the general: of formats that say the same, the first is meant."""
@@ -88,12 +92,14 @@ class Recognizer:
     def __init__(self, adapters: Sequence[Adapter] = ADAPTERS) -> None:
         self._adapters = adapters
         self._lines = Lines()
+        self._readers = [adapter.begin() if adapter.begin else adapter.read for adapter in adapters]
         self._steps = [Steps() for _ in adapters]
         self._peeked = ""
         self._latest: dict[tuple[bool, ...], Reading] = {}
         self._count = 0
         self._matched: Counter[int] = Counter()
         self._chosen: int | None = None  # indices of `adapters`, here and below
+        self._aside = False  # the chosen one reads bars: what is printed beside them is read too
         self._best = 0  # of the last line that said something
         self._missed = 0
         self.said_by: list[int] = []
@@ -102,7 +108,7 @@ class Recognizer:
 
     def _open(self) -> None:
         """Forget what spoke for each format."""
-        self._chosen, self._missed = None, 0
+        self._chosen, self._missed, self._aside = None, 0, False
         self._scores = [0] * len(self._adapters)
         self._reads = [0] * len(self._adapters)
         self._losses = [0] * len(self._adapters)
@@ -155,13 +161,13 @@ class Recognizer:
 
     def _read(self, line: str, chosen: int) -> Reading | None:
         """The reading of the line by the chosen format."""
-        reading = self._adapters[chosen].read(line)
+        reading = self._readers[chosen](line)
         if reading is None:
             self._missed += 1
             if self._missed >= LOST:
                 self._open()
-            return None
-        self._missed = 0
+            return self._compete(line) if self._aside else None
+        self._missed, self._best = 0, chosen
         self._matched[chosen] += 1
         return self._steps[chosen].place(reading)
 
@@ -169,10 +175,15 @@ class Recognizer:
         """The reading of the line by the most convincing of the formats that can read it."""
         best = None
         placed_best: Reading | None = None
-        for index, adapter in enumerate(self._adapters):
-            reading = adapter.read(line)
-            if reading is None or (reading is plain.HEADER and not self._reads[index]):
-                continue  # a validation without a training is none
+        for index, read in enumerate(self._readers):
+            reading = read(line)
+            if reading is not None and reading.dates is not None:
+                self._steps[index].place(reading)  # a heading, which alone is no report
+                continue
+            if reading is None or (
+                reading.step is None and not self._reads[index] and _needs_others(reading)
+            ):
+                continue  # such as a validation without a training
             self._scores[index] += _figures(reading)
             self._reads[index] += 1
             self._losses[index] += reading.loss is not None
@@ -184,8 +195,8 @@ class Recognizer:
             return None
         self._matched[best] += 1
         self._best = best
-        if self._is_certain(best):
-            self._chosen = best
+        if self._chosen is None and self._is_certain(best):
+            self._chosen, self._aside = best, placed_best is not None and placed_best.drawn
         return placed_best
 
     def _is_certain(self, index: int) -> bool:
@@ -207,6 +218,22 @@ class Recognizer:
         return True
 
 
+def _needs_others(reading: Reading) -> bool:
+    """True of a line that says something only amid a training: before it, it may be a setting."""
+    return reading is plain.HEADER or (
+        reading.loss is None
+        and reading.epoch is None
+        and reading.phase is None
+        and reading.batch is None
+        and reading.memory_bytes is None
+    )
+
+
 def _figures(reading: Reading) -> int:
-    figures = msgspec.structs.astuple(reading)
-    return len(figures) - figures.count(None)
+    """The number of things that a reading says of the training's progress.
+
+    Figures without a field do not count: each format takes those that it meets.
+    """
+    said = msgspec.structs.astuple(reading)
+    twice = reading.peak_bytes is not None and reading.memory_bytes is not None
+    return len(said) - said.count(None) - (reading.figures is not None) - twice

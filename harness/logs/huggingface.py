@@ -27,8 +27,9 @@ def read(line: str) -> Reading | None:
     if "'train_runtime'" in line:
         # The summary at the end: its loss is the mean over the whole training.
         given.pop("loss", None)
+        given.pop("figures", None)
         return Reading(**given, phase="end")
-    if "loss" not in given:
+    if "loss" not in given and not ("figures" in given and ("epoch" in given or "step" in given)):
         return None
     bar = tqdm.read(line[:start]) if "%|" in line else None
     if bar is not None and bar.step is not None:

@@ -16,14 +16,15 @@ from __future__ import annotations
 import re
 
 from harness.logs import tqdm
-from harness.logs.reading import NUMBER, Reading, count, number, size
+from harness.logs.reading import NUMBER, PAIR, Reading, count, from_pairs, number, size
 
 _SENTENCE = re.compile(
     rf"Iter (\d{{1,15}}): (Train|Val) loss ({NUMBER})"
-    rf"(?:, Learning Rate ({NUMBER}))?(?:, It/sec {NUMBER})?(?:, Tokens/sec ({NUMBER}))?"
-    rf"(?:, Trained Tokens {NUMBER})?(?:, Peak mem ({NUMBER}) GB)?",
+    rf"(?:, Learning Rate ({NUMBER}))?(?:, It/sec ({NUMBER}))?(?:, Tokens/sec ({NUMBER}))?"
+    rf"(?:, Trained Tokens ({NUMBER}))?(?:, Peak mem ({NUMBER}) GB)?",
     re.ASCII,
 )
+_PEAK = re.compile(rf", Peak mem ({NUMBER}) GB", re.ASCII)
 _SAVED = re.compile(r"Iter (\d{1,15}): Saved ", re.ASCII)
 _ROW = re.compile(
     rf"\s{{0,20}}(\d{{1,15}})\s{{1,20}}({NUMBER}) [▼▲]\s{{1,20}}({NUMBER})\s{{1,20}}{NUMBER}k",
@@ -62,17 +63,32 @@ def _sentence(line: str) -> Reading | None:
     # Searched, not matched: an unfinished bar may stand before it.
     match = _SENTENCE.search(line)
     if match:
-        step, kind, loss, rate, tokens, memory = match.groups()
+        step, kind, loss, rate, speed, tokens, trained, peak = match.groups()
+        figures: dict[str, float] = {}
+        if speed and (value := number(speed)) is not None:
+            figures["it_sec"] = value
+        if trained and (value := number(trained, False)) is not None:
+            figures["trained_tokens"] = value
+        end = match.end()
+        # Trainers that grew out of it put figures of their own between these.
+        rest = from_pairs(p[:2] for p in PAIR.findall(line, end)) if len(line) > end + 2 else {}
+        figures |= rest.get("figures", {})
         return Reading(
             step=count(step),
             loss=number(loss),
-            learning_rate=number(rate),
-            tokens_per_s=number(tokens),
-            memory_bytes=size(memory, 10**9),
+            learning_rate=number(rate) if rate else rest.get("learning_rate"),
+            tokens_per_s=number(tokens) if tokens else rest.get("tokens_per_s"),
+            peak_bytes=size(peak, 10**9) if peak else _peak(line, end),
             validation=kind == "Val",
+            figures=figures or None,
         )
     saved = _SAVED.search(line)
     return saved and Reading(step=count(saved[1]), phase="checkpoint")
+
+
+def _peak(line: str, at: int) -> int | None:
+    match = _PEAK.search(line, at)
+    return match and size(match[1], 10**9)
 
 
 def _bar(line: str) -> Reading | None:

@@ -86,7 +86,8 @@ class UserPattern:
             self._charge(took, idle, line)
         if found is None:
             return None
-        given = from_pairs(found.groupdict().items())
+        groups = found.groupdict()
+        given = from_pairs((name, text) for name, text in groups.items() if text is not None)
         return Reading(**given) if given else None
 
     def _search(self, line: str) -> regex.Match[str] | None:

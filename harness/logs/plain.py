@@ -13,13 +13,26 @@ from __future__ import annotations
 import re
 from typing import Any
 
-from harness.logs.reading import NUMBER, PAIR, Reading, count, meaning, number, plainly, settle
+from harness.logs.reading import (
+    FIGURE,
+    MOST,
+    NAN,
+    NUMBER,
+    PAIR,
+    Reading,
+    count,
+    meaning,
+    number,
+    plainly,
+    settle,
+)
 
 HEADER = Reading(phase="validate", validation=True)
 """`Test Error:` alone on a line: the loss that comes next is a validation's (see `Steps.place`)."""
 LONGEST = 4096
 """Characters of a line that are looked at: the work for a line stays small, whatever it holds."""
 
+_KNOWN: dict[str, tuple[str, str, Any]] = {}
 _PRECISE = frozenset({"loss", "validation", "rate"})
 _IN_EPOCH = re.compile(
     r"[Ee](?:POCH|poch)[: =\t]{0,4}\[?\d{1,9}(?:/\d{1,9})?[\] \t:,|-]{1,6}"
@@ -44,14 +57,29 @@ _MARKS = re.compile(r"['’\u00a0\u202f](?<=\d.)(?=\d{3}(?!\d))")
 _HEADER = re.compile(r"\s{0,8}(?:Test|Val|Valid|Validation|Eval|Evaluation) (?:Error|Loss):\s{0,8}")
 _TOKENS = re.compile(r"tok(?:en)?s?/s(?:ec)?(?![a-z])", re.ASCII)
 _FIGURE = re.compile(NUMBER, re.ASCII)
+_SHORT = 120
+"""Characters that a line of a block has at most."""
+_BLOCK = re.compile(
+    r"[\s•*|-]{0,8}(?=[A-Za-z])"
+    r"(?P<name>(?:total |group |mean |avg\.? |average )?rewards?|kl(?: divergence| penalty)?"
+    r"|learning rate|grad(?:ient)?[ _]norm|perplexity|ppl|accuracy|speed|(?:peak )?memory|clipping"
+    r"|margins?|entropy|mse|bleu|f1)\s{0,4}[:=]\s{0,8}(?P<rest>\S)",
+    re.IGNORECASE,
+)
+_MEAN = re.compile(rf"[μu]\s?=\s?({NUMBER})(?:,?\s{{1,4}}[σs]\s?=\s?({NUMBER}))?")
+_DATES = re.compile(
+    r"\((?:iteration|iter|step|global step)s? {0,2}:? {0,2}(\d{1,15})(?: {0,2}/ {0,2}\d{1,15})?\)"
+    r"[\s=:*#─═-]{0,200}$",
+    re.IGNORECASE | re.ASCII,
+)
 
 
 def read(line: str) -> Reading | None:
     lower = line.lower()
     if not ("loss" in lower or "step" in lower or "iter" in lower or "epoch" in lower):
-        if len(line) < 40 and _HEADER.fullmatch(line):
-            return HEADER
-        return None
+        if len(line) > _SHORT or ":" not in line or "%|" in line:
+            return None
+        return HEADER if len(line) < 40 and _HEADER.fullmatch(line) else _of_block(line)
     if len(line) > LONGEST:
         line, lower = line[:LONGEST], lower[:LONGEST]
     if "(" in line or "#" in line:
@@ -61,18 +89,34 @@ def read(line: str) -> Reading | None:
     given: dict[str, Any] = {}
     counted = ""  # the name of what was counted
     exact = precise = ""  # the first of what has decimals
+    figures: dict[str, float] = {}
+    known = _KNOWN
     for name, figure, total, unit in PAIR.findall(line):
-        kind, fills, parse = meaning(name, unit) if unit else meaning(name)
-        if not kind:
-            continue
-        if kind == "step" and not counted:
-            counted = name
-            if total:
-                given["total"] = count(total)
-        elif not exact and kind in _PRECISE:
-            exact, precise = name, figure
-        if fills not in given and (value := parse(figure)) is not None:
-            given[fills] = value
+        what = known.get(name) if not unit else meaning(name, unit)
+        if what is None:
+            what = _learn(name)
+        kind, fills, parse = what
+        if kind == FIGURE:
+            if fills in figures:
+                continue
+            # Faster than `number`: this is asked of each figure of each line.
+            try:
+                own = float(figure)
+            except ValueError:
+                own = number(figure)  # type: ignore[assignment]
+            if total and own and (whole := count(total)):
+                own /= whole  # `Accuracy: 9825/10000`
+            if own is not None:
+                figures[fills] = own if own == own else NAN
+        elif kind:
+            if kind == "step" and not counted:
+                counted = name
+                if total:
+                    given["total"] = count(total)
+            elif not exact and kind in _PRECISE:
+                exact, precise = name, figure
+            if fills not in given and (value := parse(figure)) is not None:
+                given[fills] = value
     if precise.isdigit() and (broken := _BROKEN.match(line, line.find(exact) + len(exact))):
         # `loss=2.step 2 ...`: the figure's end is lost, and another line begins.
         return read(line[: broken.start()])
@@ -86,6 +130,8 @@ def read(line: str) -> Reading | None:
             given["loss"] = number(only[1])
     if "tokens_per_s" not in given and "tok" in lower:
         _speed(line, lower, given)
+    if figures:
+        given["figures"] = figures if len(figures) <= MOST else dict([*figures.items()][:MOST])
     if "validation" in given or "phase" in given:
         settle(given)
     if "Epoch(" in line:
@@ -94,7 +140,58 @@ def read(line: str) -> Reading | None:
         if lower[:6].lstrip(" [").startswith(("val", "eval", "test")):
             given["validation"] = True  # `Test set: Average loss: 0.05`
         return Reading(**given)
-    return Reading(**given) if _says_enough(line, given, counted) else None
+    if _says_enough(line, given, counted):
+        return Reading(**given)
+    return _heading(line) if ")" in line else None
+
+
+def _learn(name: str) -> tuple[str, str, Any]:
+    """What a name without a unit means, as `meaning` has it, found faster from then on."""
+    if len(_KNOWN) >= 4096:
+        _KNOWN.clear()
+    what = _KNOWN[name] = meaning(name)
+    return what
+
+
+def _of_block(line: str) -> Reading | None:
+    """A line of a report of several, which names no step: `KL Divergence: 0.0123`.
+
+    Anything may be printed so; only the names of a training's figures are taken.
+    """
+    match = _BLOCK.match(line)
+    if match is None:
+        return None
+    given: dict[str, Any] = {}
+    figures: dict[str, float] = {}
+    at = match.start("rest")
+    mean = _MEAN.match(line, at)
+    if mean:  # `Total Rewards:  μ=0.512, σ=0.110`
+        _, own, parse = meaning(match["name"])
+        if own and (value := parse(mean[1])) is not None:
+            figures[own] = value  # type: ignore[assignment]
+            if mean[2]:
+                figures[f"{own}_std"] = number(mean[2]) or 0.0
+    else:
+        for name, figure, _, unit in PAIR.findall(line, match.start("name")):
+            kind, fills, parse = meaning(name, unit) if unit else meaning(name)
+            if kind == FIGURE:
+                figures[fills] = number(figure) or 0.0
+            elif kind and kind != "step" and (value := parse(figure)) is not None:
+                given[fills] = value
+    lower = line.lower()
+    if "tok" in lower:
+        _speed(line, lower, given)
+    if figures:
+        given["figures"] = figures
+    return Reading(**given) if given else None
+
+
+def _heading(line: str) -> Reading | None:
+    """`--- Training report (iteration 25) ---`: the step of the lines that come next."""
+    match = _DATES.search(line)
+    if match is None or any(map(str.isdigit, line[: match.start()])):
+        return None  # `Best loss: 0.3 (step 20)` is about that one
+    return Reading(dates=int(match[1]))
 
 
 def _unnamed_step(line: str, given: dict[str, Any]) -> None:

@@ -10,7 +10,7 @@ from typing import Any, TypeAlias
 import msgspec
 
 
-class Reading(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+class Reading(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
     """The content of one line about a training; None where it says nothing."""
 
     step: int | None = None
@@ -25,7 +25,9 @@ class Reading(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """May be nan or infinite. The training's, where a line gives two."""
     learning_rate: float | None = None
     memory_bytes: int | None = None
-    """Whatever memory the log reports: active, peak or resident."""
+    """The memory that the log says is held: active or resident."""
+    peak_bytes: int | None = None
+    """The highest that the memory has been, which can only rise."""
     tokens_per_s: float | None = None
     batch: int | None = None
     """The batch of the validation that is under way."""
@@ -34,6 +36,13 @@ class Reading(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     of a validation, or epochs."""
     validation: bool = False
     """The loss is a validation's, or the bar is."""
+    figures: dict[str, float] | None = None
+    """All other figures, by their names in lower case. `loss` is there, as nan, where a line gives
+    a loss and no number for it."""
+    dates: int | None = None
+    """The step of the lines that come next, where they name none."""
+    drawn: bool = False
+    """The figures stand until they are set again, as those behind a bar do."""
 
 
 _Parser: TypeAlias = Callable[[object], float | str | None]
@@ -157,9 +166,10 @@ def count(value: object) -> int | None:
 def size(value: object, scale: int) -> int | None:
     """Bytes of `value` times `scale`. In gigabytes, `28,349` has a decimal comma."""
     result = number(value, scale >= 10**9)
-    if result is None or not 0 <= result * scale < _MAX_COUNT:
+    if result is None:
         return None
-    return int(result * scale)
+    result *= scale
+    return int(result) if 0 <= result < _MAX_COUNT else None
 
 
 # --- names -----------------------------------------------------------------------------------
@@ -176,9 +186,10 @@ _RATE = "lr learning_rate learningrate train_lr train_learning_rate"
 _TOKENS = """tokens_per_second tokens_per_sec tokens_per_s tokens_sec tokens_s tok_s tok_sec toks_s
     tok_per_sec toks_sec toks_per_sec tps tgs wps
     train_tokens_per_second tokens_per_second_per_gpu"""
-_MEMORY = """mem memory max_mem max_memory peak_mem peak_memory gpu_mem gpu_memory memory_used rss
-    mem_used active_memory memory_allocated max_memory_allocated
-    peak_memory_allocated memory_reserved memory_usage mlx_active mlx_peak active_mem"""
+_MEMORY = """mem memory gpu_mem gpu_memory memory_used rss mem_used active_memory memory_allocated
+    memory_reserved memory_usage mlx_active active_mem"""
+_PEAK = """max_mem max_memory peak_mem peak_memory max_memory_allocated peak_memory_allocated
+    mlx_peak max_gpu_mem peak_gpu_mem max_gpu_memory peak_gpu_memory peak_memory_usage"""
 
 _KINDS = {
     name: kind
@@ -190,6 +201,7 @@ _KINDS = {
         ("rate", _RATE),
         ("tokens", _TOKENS),
         ("memory", _MEMORY),
+        ("peak", _PEAK),
         ("phase", "phase stage split mode subset"),
     )
     for name in names.split()
@@ -201,6 +213,15 @@ _SIGNS = str.maketrans("/.- ", "____")
 VALIDATIONS = frozenset(
     {"val", "valid", "validation", "validate", "eval", "evaluation", "test", "dev"}
 )
+FIGURE = "figure"
+MOST = 32
+"""Figures that are kept of a line."""
+_NOT_KEPT = """took time eta elapsed elapsed_secs timestamp ts seconds secs sec ms date year day hour
+    minute num seed port pid rank world_size version line lineno size sizes length worker workers
+    thread gpu gpus device node nodes array tensor dtype shape of in at to for and the on by with
+    from as"""
+"""Names of what says nothing about the training, and words of sentences."""
+_NO_FIGURES = frozenset(_NOT_KEPT.split())
 _NOT_NOW = frozenset({"best", "final", "min", "max", "lowest", "initial", "previous", "last"})
 
 
@@ -227,20 +248,40 @@ def _field(name: str) -> tuple[str, int]:
         return kind, 0
     base, _, unit = name.rpartition("_")
     scale = _SCALES.get(unit, 0)
-    return ("memory", scale) if scale and _KINDS.get(base) == "memory" else ("", 0)
+    kind = _KINDS.get(base, "") if scale else ""
+    return (kind, scale) if kind in ("memory", "peak") else ("", 0)
+
+
+def figure_name(name: str) -> str:
+    """The name under which a figure without a field of its own is kept; empty: it is not kept."""
+    words = name[:60].lower().translate(_SIGNS).strip("_")
+    last = words.rpartition("_")[2]
+    if (last in _NO_FIGURES and "/" not in name) or words.partition("_")[0] in _NOT_NOW:
+        return ""
+    return words
 
 
 def from_pairs(pairs: Iterable[tuple[str, Any]]) -> dict[str, Any]:
     """The fields of a `Reading` that named figures give, the first of each kind.
 
     A figure is a number or its text; memory without a unit counts as bytes where it is a number
-    of at least 1 MiB, and is left out otherwise.
+    of at least 1 MiB, and is left out otherwise. A loss of None is one that is no number.
     """
     given: dict[str, Any] = {}
+    figures: dict[str, float] = {}
     for name, value in pairs:
         kind, fills, parse = meaning(name)
-        if kind and fills not in given and (result := parse(value)) is not None:
+        if kind == FIGURE:
+            if len(figures) < MOST and fills not in figures and (own := parse(value)) is not None:
+                figures[fills] = own  # type: ignore[assignment]
+        elif not kind or fills in given:
+            continue
+        elif (result := parse(value)) is not None:
             given[fills] = result
+        elif value is None and kind == "loss":
+            figures["loss"] = NAN
+    if figures:
+        given["figures"] = figures
     return settle(given)
 
 
@@ -248,20 +289,28 @@ def from_pairs(pairs: Iterable[tuple[str, Any]]) -> dict[str, Any]:
 def meaning(name: str, unit: str = "") -> tuple[str, str, _Parser]:
     """The kind of a figure of this name, the field that it fills, and how its value is read.
 
-    For text, where each name comes again and again. The kind is empty as in `field`.
+    For text, where each name comes again and again. A name without a field of its own is a
+    `FIGURE`, and fills what it is kept under; the kind is empty where it is not kept.
     """
     kind, scale = field(name)
     if not kind:
-        return "", "", number
+        own = figure_name(name)
+        return (FIGURE if own else ""), own, _figure
     if unit:
         scale = scale or UNITS[unit]
     fills, parse = _PARSERS[kind]
-    return kind, fills, (lambda value: size(value, scale)) if scale else parse
+    return kind, fills, _sized(scale) if scale else parse
 
 
 def _epoch(value: object) -> float | None:
     result = number(value)
     return result if result is not None and 0 <= result < _MAX_COUNT else None
+
+
+def _figure(value: object) -> float | None:
+    if isinstance(value, str) and not _FIGURE.fullmatch(value):
+        return None  # a date, a version
+    return number(value)
 
 
 def _tokens(value: object) -> float | None:
@@ -270,6 +319,19 @@ def _tokens(value: object) -> float | None:
 
 def _phase(value: object) -> str | None:
     return value[:40] if isinstance(value, str) else None
+
+
+def _sized(scale: int) -> _Parser:
+    def parse(value: object) -> int | None:
+        try:
+            held = float(value) * scale if isinstance(value, str) else -1.0
+        except ValueError:
+            held = -1.0
+        if held < 0:
+            return size(value, scale)
+        return int(held) if 0 <= held < _MAX_COUNT else None
+
+    return parse
 
 
 def _memory(value: object) -> int | None:
@@ -285,6 +347,7 @@ _PARSERS: dict[str, tuple[str, _Parser]] = {
     "rate": ("learning_rate", number),
     "tokens": ("tokens_per_s", _tokens),
     "memory": ("memory_bytes", _memory),
+    "peak": ("peak_bytes", _memory),
     "phase": ("phase", _phase),
 }
 """The field that a kind of figure fills, but for a validation's loss (see `settle`)."""
@@ -296,6 +359,9 @@ def settle(given: dict[str, Any]) -> dict[str, Any]:
     if validation is not None and "loss" not in given:
         given["loss"] = validation
         given["validation"] = True
+        given.get("figures", {}).pop("loss", None)  # null, for the line is about another
+    elif validation is not None:
+        given.setdefault("figures", {})["val_loss"] = validation
     phase = given.get("phase")
     if phase is not None and phase.lower() in VALIDATIONS:
         del given["phase"]

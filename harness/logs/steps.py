@@ -24,11 +24,15 @@ class Steps:
         self._turned = False  # the epoch has changed since the last step
         self._ahead = False  # the steps have restarted, and the epoch has not changed yet
         self._fractions = False
+        self._by_epochs = False  # the epochs are the steps
         self._first: int | None = None
         self._last = 0
         self._stride = 0
         self._total = 0
         self._validates = False  # the last line said that what comes next is a validation's
+        self._dates: int | None = None  # the step of the next line, by the heading before it
+        self._shown: tuple[object, object] | None = None  # the figures behind the bar
+        self._shown_at: int | None = None  # and the count at which they were set
 
     def place(self, reading: Reading) -> Reading | None:
         """The reading with its step counted through; a loss without a step gets the last one.
@@ -36,7 +40,17 @@ class Steps:
         A bar of fewer than the training's steps is one within it: it counts batches. None for a
         bar that is drawn again as it stood before the last step.
         """
+        if reading.dates is not None:
+            self._dates = reading.dates
+            return None
+        if reading.drawn and (reading.loss is not None or reading.figures is not None):
+            reading = self._set_anew(reading)
         step = reading.step
+        if step is None:
+            reading = self._dated(reading)
+            step = reading.step
+        else:
+            self._dates = None
         if self._validates and step is None and reading.loss is not None:
             reading = replace(reading, validation=True)
         self._validates = reading.validation and reading.batch is None and reading.loss is None
@@ -55,6 +69,32 @@ class Steps:
         if not reading.validation and not self._count(step, total, drawn) and drawn:
             return None
         return replace(reading, step=self._offset + step) if self._offset else reading
+
+    def _set_anew(self, reading: Reading) -> Reading:
+        """The reading without figures that only were drawn again: a bar shows the last ones."""
+        shown = (reading.loss, reading.figures)
+        if shown == self._shown and reading.step != self._shown_at:
+            return replace(reading, loss=None, figures=None, learning_rate=None)
+        self._shown, self._shown_at = shown, reading.step
+        return reading
+
+    def _dated(self, reading: Reading) -> Reading:
+        """The reading with the step that it has by the heading before it, or by its epoch."""
+        says = reading.loss is not None or reading.figures is not None
+        if self._dates is not None and says and not reading.validation:
+            dated, self._dates = replace(reading, step=self._dates), None
+            return dated
+        epoch = reading.epoch
+        if epoch is None or not says or reading.validation or reading.batch is not None:
+            return reading
+        whole = int(epoch)
+        self._fractions = self._fractions or whole != epoch
+        if self._first is None and whole == epoch and not self._fractions:
+            # Nothing else counts. Without an epoch of its own it restarts with none.
+            self._by_epochs = True
+        if self._by_epochs and whole == epoch:
+            return replace(reading, step=whole, epoch=None)
+        return reading
 
     def _now(self) -> int:
         return self._offset + self._last

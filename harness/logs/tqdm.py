@@ -69,7 +69,7 @@ def _reading(description: str, figures: str, done: str, total: str | None) -> Re
     if what and ":" in description:
         pairs += PAIR.findall(plainly(description))
     given = from_pairs([pair[:2] for pair in pairs]) if pairs else {}
-    given["step"], given["total"] = _count(done), _count(total)
+    given["step"], given["total"], given["drawn"] = _count(done), _count(total), True
     if epoch is not None:
         given["epoch"] = epoch
     return Reading(**given)

@@ -111,6 +111,15 @@ class GradientBeat(Beat, frozen=True, kw_only=True, tag="gradient"):
     """Global L2 norm; not finite when any gradient is not."""
 
 
+class FiguresBeat(Beat, frozen=True, kw_only=True, tag="figures"):
+    """The named figures that a log gave of a step, beside its loss: `{"grad_norm": 1.2}`."""
+
+    step: int
+    """The last step that was reported; -1 before the first."""
+    figures: dict[str, Number]
+    """By their names as printed, in lower case; those of a validation begin with `val_`."""
+
+
 class CollectiveBeat(Beat, frozen=True, kw_only=True, tag="collective"):
     """A collective has been put into the graph; it runs when the graph is evaluated.
 
@@ -174,6 +183,7 @@ AnyBeat = (
     | StepBeat
     | CheckBeat
     | GradientBeat
+    | FiguresBeat
     | CollectiveBeat
     | EndBeat
     | ErrorBeat

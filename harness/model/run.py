@@ -77,6 +77,21 @@ class LossSummary(msgspec.Struct, frozen=True, kw_only=True):
     finite: bool
 
 
+class FigureSummary(msgspec.Struct, frozen=True, kw_only=True):
+    """A named figure of a log, over all of its reads."""
+
+    name: str
+    """As the log prints it, in lower case."""
+    first: float
+    last: float
+    min: float | None
+    """Over the finite ones; None when there are none."""
+    max: float | None
+    reads: int
+    not_finite: int = 0
+    """The number of reads that were NaN or infinite."""
+
+
 class MemorySummary(msgspec.Struct, frozen=True, kw_only=True):
     active_peak: int | None = None
     """Highest active memory seen when a step returned."""
@@ -110,6 +125,8 @@ class Metrics(msgspec.Struct, frozen=True, kw_only=True):
     phase_s: dict[str, float] = {}
     """Median seconds of each phase after the first step."""
     loss: LossSummary | None = None
+    figures: tuple[FigureSummary, ...] = ()
+    """The other figures that a log gives, in the order of their names."""
     memory: MemorySummary = MemorySummary()
     traces: int | None = None
     """None when nothing was compiled by the scenario."""

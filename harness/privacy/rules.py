@@ -58,11 +58,14 @@ RULES: dict[type, dict[str, Rule]] = {
     model.Cause: {"code": K, "summary": T, "proven": K, "evidence": T},
     model.Finding: {"code": K, "severity": K, "summary": T, "evidence": T, "expected": K},
     model.Metrics: {
-        "step_s": N, "phase_s": T, "loss": N, "memory": N, "traces": K, "graph_nodes_last": K,
-        "parameters_changed": K, "drain_s": K,
+        "step_s": N, "phase_s": T, "loss": N, "figures": N, "memory": N, "traces": K,
+        "graph_nodes_last": K, "parameters_changed": K, "drain_s": K,
     },
     model.StepTimes: {"first": K, "median": K, "p99": K, "max": K, "second": K},
     model.LossSummary: {"first": K, "last": K, "min": K, "max": K, "finite": K},
+    model.FigureSummary: {
+        "name": T, "first": K, "last": K, "min": K, "max": K, "reads": K, "not_finite": K,
+    },
     model.MemorySummary: {
         "active_peak": K, "cache_peak": K, "rss_peak": K, "parameter_bytes": K,
         "active_over_p": K, "peak_over_p": K, "p_per_step": K, "p_per_step_margin": K,

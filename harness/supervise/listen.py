@@ -9,9 +9,10 @@ from pathlib import Path
 
 import msgspec
 
-from harness.beats.file import Recorder
+from harness.beats.file import Recorder, number
 from harness.logs import Adapter, Reading, Recognition, Recognizer
-from harness.model import SCHEMA, StartBeat, StepBeat
+from harness.logs.reading import VALIDATIONS
+from harness.model import SCHEMA, FiguresBeat, Number, StartBeat, StepBeat
 from harness.model.beats import BETWEEN
 
 VALIDATES = "validate"
@@ -20,6 +21,8 @@ SHARE = 0.5
 CREDIT_S = 1.0
 AHEAD = 5
 """So many reports in a row make the count that they belong to the one that is believed."""
+NAMES = 64
+"""Different names under which figures are kept of a run."""
 PAUSE_S = 0.2
 """Without output for so long, a line without an end is read as it stands."""
 
@@ -32,6 +35,8 @@ class _Source:
         """The last that it named; None of one that names none."""
         self.losses = False
         """True if it gives any."""
+        self.drawn = False
+        """True of a bar, whose figures stand for a while."""
         self.said = 0
         """Steps that it has reported."""
         self.said_then = 0
@@ -73,6 +78,11 @@ class LogBeats:
         self._lead: _Source | None = None
         self._known = Reading()
         """The values known for the last step."""
+        self._exact = False
+        """True once lines have told losses with their steps: a bar's are not listened to then."""
+        self._names: set[str] = set()
+        self._told: dict[str, bool] = {}
+        """The figures told of the last step, and whether each was finite."""
         self._closed = False
 
     def started(self, pid: int, name: str, rank: int = 0) -> None:
@@ -87,22 +97,58 @@ class LogBeats:
         if self._closed:
             return  # of one that is kept: for us it is over
         now = self._clock()
+        if reading.drawn and self._exact and (reading.loss is not None or reading.figures):
+            reading = msgspec.structs.replace(reading, loss=None, figures=None)
         if reading.validation and (reading.batch is not None or reading.loss is None):
             self._turn(VALIDATES, now)  # under way, as a bar shows it
         elif reading.validation:
             self._phase = VALIDATES  # over: it is what has taken the time until now
             self._turn(BETWEEN, now)
+            self._figures(reading, now)
         elif reading.loss is not None or (reading.step is not None and reading.phase is None):
             said = self._sources.setdefault(source, _Source())
             said.losses = said.losses or reading.loss is not None
+            said.drawn = reading.drawn
+            if reading.loss is not None and reading.step is not None and not reading.drawn:
+                self._exact = True
             self._turn(BETWEEN, now)
             self._stepped(reading, said, now)
+            self._figures(reading, now)
             if reading.phase is not None:
                 self._turn(reading.phase, now)
         elif reading.phase is not None:
             self._turn(reading.phase, now, reading.step)
         else:
             self._turn(BETWEEN, now)
+            self._figures(reading, now)
+
+    def _figures(self, reading: Reading, now: float) -> None:
+        """Write down what the line says beside the loss; of a step each name once.
+
+        Another time only if it is no number then: another rank's is not to be lost.
+        """
+        figures = dict(reading.figures or ())
+        if reading.validation:
+            figures = {_of_validation(name): value for name, value in figures.items()}
+            if reading.loss is not None:
+                figures["val_loss"] = reading.loss
+        elif reading.learning_rate is not None:
+            figures["learning_rate"] = reading.learning_rate
+        if reading.tokens_per_s is not None:
+            figures["tokens_per_s"] = reading.tokens_per_s
+        new: dict[str, Number] = {}
+        for name, value in figures.items():
+            finite = abs(value) < float("inf")
+            if name in self._told and (finite or not self._told[name]):
+                continue
+            if name not in self._names and len(self._names) >= NAMES:
+                continue
+            self._names.add(name)
+            self._told[name] = finite
+            new[name] = number(value)
+        if new:
+            step = -1 if self._step is None else self._step
+            self._recorder.write(FiguresBeat(t=now, step=step, figures=new))
 
     def _turn(self, phase: str, now: float, step: int | None = None) -> None:
         self._phases[self._phase] = self._phases.get(self._phase, 0.0) + max(0.0, now - self._since)
@@ -125,7 +171,8 @@ class LogBeats:
         elif lead is source:
             before = self._step
         else:
-            self._complete(reading, now, own=further and not lead.losses)
+            exact = lead.drawn and not reading.drawn
+            self._complete(reading, now, own=further and (exact or not lead.losses), exact=exact)
             return
         if further:
             for other in self._sources.values():
@@ -143,11 +190,12 @@ class LogBeats:
         if before is not None:
             self.every = step - before
         self._step = step
+        self._told.clear()
         self._recorder.begin(step, BETWEEN)
         covers = 0 if before is None else max(1, step - before)
         phases, self._phases = self._phases, {}
         self._known = reading
-        self._write(now, phases, covers, reading.loss, reading.memory_bytes)
+        self._write(step, now, phases, covers, reading)
 
     def _leads(self, source: _Source, lead: _Source) -> bool:
         """True if the count of `source` is the better one from now on: a bar's or a line's?
@@ -176,42 +224,45 @@ class LogBeats:
         source.below = 0
         return False
 
-    def _complete(self, reading: Reading, now: float, own: bool) -> None:
+    def _complete(self, reading: Reading, now: float, own: bool, exact: bool = False) -> None:
         """Add to the last step what was not known of it; of its losses the first one counts.
 
         But none is lost that is no number, nor any where it is the only one that tells losses
-        (`own`): several of its steps may fall into one that is counted.
+        (`own`): several of its steps may fall into one that is counted. A line that is `exact`
+        knows its own step, where a bar is drawn before it or after it.
         """
         known, loss = self._known, reading.loss
         if loss is not None and known.loss is not None and not own:
             bad = not abs(loss) < float("inf") and abs(known.loss) < float("inf")
             loss = loss if bad else None
         memory = reading.memory_bytes if known.memory_bytes is None else None
-        if loss is None and memory is None:
+        peak = reading.peak_bytes if known.peak_bytes is None else None
+        if loss is None and memory is None and peak is None:
             return  # a bar, drawn again
         self._known = msgspec.structs.replace(
             known,
             loss=known.loss if loss is None else loss,
             memory_bytes=known.memory_bytes if memory is None else memory,
+            peak_bytes=known.peak_bytes if peak is None else peak,
         )
-        self._write(now, {}, 0, loss, memory)
+        assert self._step is not None
+        beside = exact and reading.step is not None and abs(reading.step - self._step) == 1
+        step = reading.step if beside and reading.step is not None else self._step
+        told = Reading(loss=loss, memory_bytes=memory, peak_bytes=peak)
+        self._write(step, now, {}, 0, told)
 
     def _write(
-        self,
-        now: float,
-        phases: dict[str, float],
-        covers: int,
-        loss: float | None,
-        memory: int | None,
+        self, step: int, now: float, phases: dict[str, float], covers: int, reading: Reading
     ) -> None:
-        assert self._step is not None
+        loss = reading.loss
         self._recorder.write(
             StepBeat(
                 t=now,
-                step=self._step,
+                step=step,
                 phases=phases,
-                loss=loss if loss is None or abs(loss) < float("inf") else str(loss),
-                active=memory,
+                loss=None if loss is None else number(loss),
+                active=reading.memory_bytes,
+                peak=reading.peak_bytes,
                 covers=covers,
             )
         )
@@ -220,6 +271,10 @@ class LogBeats:
         with self.lock:
             self._closed = True
             self._recorder.close()
+
+
+def _of_validation(name: str) -> str:
+    return name if name.partition("_")[0] in VALIDATIONS else f"val_{name}"
 
 
 class Ear:

@@ -37,10 +37,12 @@ def read(log: bytes, piece: int | None = None) -> tuple[Recognizer, list[Reading
 
 
 def written(reading: Reading) -> dict[str, Any]:
-    return {
-        name: str(value) if isinstance(value, float) and not math.isfinite(value) else value
-        for name, value in msgspec.to_builtins(reading).items()
-    }
+    def plainly(value: Any) -> Any:
+        if isinstance(value, dict):
+            return {name: plainly(inner) for name, inner in value.items()}
+        return str(value) if isinstance(value, float) and not math.isfinite(value) else value
+
+    return plainly(msgspec.to_builtins(reading))
 
 
 # --- the corpus ------------------------------------------------------------------------------
@@ -65,8 +67,9 @@ def test_a_log_gives_its_beats(log: Path, piece: int | None):
 @pytest.mark.parametrize("log", LOGS, ids=lambda log: log.stem)
 def test_steps_of_a_log_never_go_back(log: Path):
     _, readings = read(log.read_bytes())
-    steps = [reading.step for reading in readings if reading.step is not None]
-    assert steps == sorted(steps)
+    for drawn in (False, True):  # a bar is a step behind the lines that are printed beside it
+        steps = [one.step for one in readings if one.step is not None and one.drawn == drawn]
+        assert steps == sorted(steps)
 
 
 # --- lines -----------------------------------------------------------------------------------
@@ -178,6 +181,33 @@ def test_once_certain_another_format_is_not_listened_to():
     assert [reading.step for reading in readings] == list(range(1, 21))
 
 
+def test_what_is_printed_beside_a_bar_is_read_too():
+    log = b"".join(
+        b"\r 10%%|# | %d/40 [00:01<00:02, 9.1it/s, loss=%d.5]" % (step, 90 - step)
+        + (b"\nIter %d: loss 2.5, lr 1e-05, tok/s 7\n" % step if step % 10 == 0 else b"")
+        for step in range(1, 41)
+    )
+    recognizer, readings = read(log)
+    lines = [reading for reading in readings if not reading.drawn]
+    assert [(line.step, line.tokens_per_s) for line in lines] == [
+        (n, 7.0) for n in (10, 20, 30, 40)
+    ]
+    assert recognizer.recognition.format == "tqdm"
+
+
+def test_a_setting_or_a_heading_alone_is_no_training():
+    recognizer, readings = read(b"Learning Rate: 1e-4\n= Loaded checkpoint (step 500)\nMemory: 5\n")
+    assert readings == []
+    assert recognizer.recognition.format is None
+
+
+def test_two_tables_are_two_tables():
+    first, second = Recognizer(), Recognizer()
+    first.feed(b"step  loss  lr\n")
+    assert second.feed(b"10  2.5  1e-4\n") == []
+    assert first.feed(b"10  2.5  1e-4\n") == [Reading(step=10, loss=2.5, learning_rate=1e-4)]
+
+
 # --- steps -----------------------------------------------------------------------------------
 
 
@@ -235,6 +265,37 @@ def test_a_setup_bar_before_the_training_is_no_epoch_of_it():
     steps = Steps()
     steps.place(Reading(step=3, total=4))
     assert steps.place(Reading(step=0, total=100)) == Reading(step=0, total=100)
+
+
+def test_figures_that_a_bar_only_draws_again_are_no_new_ones():
+    steps = Steps()
+    drawn = [(9, 2.5), (9, 2.0), (10, 2.0), (11, 2.0), (11, 1.5)]
+    placed = [steps.place(Reading(step=n, loss=x, drawn=True)) for n, x in drawn]
+    assert [(one.step, one.loss) for one in placed if one] == [
+        (9, 2.5), (9, 2.0), (10, None), (11, None), (11, 1.5)
+    ]  # fmt: skip
+
+
+def test_a_heading_dates_the_next_report_and_no_other():
+    steps = Steps()
+    assert steps.place(Reading(dates=25)) is None
+    assert steps.place(Reading(loss=1.0)) == Reading(step=25, loss=1.0)
+    steps.place(Reading(dates=50))
+    assert steps.place(Reading(step=51, loss=1.0)) == Reading(step=51, loss=1.0)
+    assert steps.place(Reading(loss=1.0)) == Reading(step=51, loss=1.0)
+
+
+def test_epochs_are_the_steps_where_nothing_else_counts():
+    steps = Steps()
+    assert steps.place(Reading(epoch=1.0)) == Reading(epoch=1.0)  # a heading
+    placed = [steps.place(Reading(epoch=float(n), loss=1.0)) for n in (1, 2, 3)]
+    assert [one.step for one in placed if one] == [1, 2, 3]
+    fractions = Steps()
+    placed = [fractions.place(Reading(epoch=n / 4, loss=1.0)) for n in range(1, 9)]
+    assert {one.step for one in placed if one} == {None}
+    within = Steps()
+    within.place(Reading(step=7, epoch=0.0))
+    assert within.place(Reading(epoch=0.0, loss=1.0)) == Reading(step=7, epoch=0.0, loss=1.0)
 
 
 def test_a_loss_without_a_step_belongs_to_the_last_one():
@@ -304,6 +365,7 @@ def test_what_is_no_count_is_none(value: object):
         ("Evaluating loss", "validation"),
         ("Learning Rate", "rate"),
         ("Tokens/sec", "tokens"),
+        ("peak_mem", "peak"),
         ("grad_norm", ""),
         ("loss_scale", ""),
     ],
@@ -321,7 +383,22 @@ def test_names(name: str, kind: str):
         ("step 12 loss=1.23", Reading(step=12, loss=1.23)),
         ("epoch 1, iter 20: 0.123", Reading(step=20, epoch=1.0, loss=0.123)),
         ("global_step=7;train_loss=2", Reading(step=7, loss=2.0)),
-        ("Epoch 3: train_loss=nan val_loss=inf", Reading(epoch=3.0, loss=NAN)),
+        (
+            "Epoch 3: train_loss=nan val_loss=inf",
+            Reading(epoch=3.0, loss=NAN, figures={"val_loss": math.inf}),
+        ),
+        (
+            "step 3 loss 2.5 grad_norm nan acc 5/10 best_acc 0.9 elapsed 3.5 it/s 9.1",
+            Reading(step=3, loss=2.5, figures={"grad_norm": NAN, "acc": 0.5, "it_s": 9.1}),
+        ),
+        ("step 3 loss 2.5 peak_mem 1.5GB", Reading(step=3, loss=2.5, peak_bytes=1_500_000_000)),
+        ("--- Report (iteration 25/100) ---", Reading(dates=25)),
+        ("KL Divergence: 0.5", Reading(figures={"kl_divergence": 0.5})),
+        (
+            "Total Rewards:  μ=0.5, σ=0.1",
+            Reading(figures={"total_rewards": 0.5, "total_rewards_std": 0.1}),
+        ),
+        ("Saved 12 files: 3 of 4", None),
         ("Epoch 3 - val_loss: 0.5", Reading(epoch=3.0, loss=0.5, validation=True)),
         ("[val] step 3 loss 0.5", Reading(step=3, loss=0.5, validation=True)),
         ("step 5", Reading(step=5)),
@@ -386,7 +463,10 @@ def test_plain_text(line: str, reading: Reading | None):
     ],
 )
 def test_bars_of_steps(line: str, reading: Reading):
-    assert BY_NAME["tqdm"](line) == reading
+    found = BY_NAME["tqdm"](line)
+    assert found is not None
+    assert found.drawn
+    assert msgspec.structs.replace(found, drawn=False) == reading
 
 
 @pytest.mark.parametrize("line", ["{'loss': array(2.5, dtype=float32)}", "{'loss': tensor(2.5)}"])

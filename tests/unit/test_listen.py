@@ -11,7 +11,7 @@ from harness.beats.file import read_beats, read_position
 from harness.beats.record import load
 from harness.inject import HookReport
 from harness.logs import ADAPTERS, Reading, Recognition
-from harness.model import StepBeat
+from harness.model import FiguresBeat, StepBeat
 from harness.supervise import listen
 from harness.supervise.listen import BETWEEN, VALIDATES, Ear, LogBeats
 
@@ -318,3 +318,83 @@ def test_each_output_that_was_read_is_named():
 def test_what_was_not_read_may_have_told_of_steps(itself):
     *_, one = watching.find((READ,), 10, itself, None)
     assert ("their steps are not counted" in one.summary) is not itself
+
+
+# --- the figures beside the loss ------------------------------------------------------------------
+
+
+def figures(folder):
+    return [
+        (beat.step, beat.figures) for beat in read_beats(folder) if isinstance(beat, FiguresBeat)
+    ]
+
+
+def test_the_figures_of_a_line_are_kept_by_their_names(tmp_path):
+    log = LogBeats(tmp_path)
+    log.take(Reading(step=1, loss=2.5, learning_rate=0.1, figures={"grad_norm": 1.5}))
+    log.take(Reading(step=2, loss=2.0, tokens_per_s=7.0, figures={"grad_norm": float("nan")}))
+    assert figures(tmp_path) == [
+        (1, {"grad_norm": 1.5, "learning_rate": 0.1}),
+        (2, {"grad_norm": "nan", "tokens_per_s": 7.0}),
+    ]
+    kept = load(tmp_path).figures
+    assert (list(kept["grad_norm"].step), kept["grad_norm"].value[0]) == ([1, 2], 1.5)
+
+
+def test_a_validation_is_kept_under_names_of_its_own(tmp_path):
+    log = LogBeats(tmp_path)
+    log.take(Reading(step=1, loss=2.5, figures={"val_loss": 2.75}))
+    log.take(Reading(step=1, loss=float("nan"), validation=True, figures={"acc": 0.5}))
+    assert figures(tmp_path) == [(1, {"val_loss": 2.75}), (1, {"val_acc": 0.5, "val_loss": "nan"})]
+    assert list(load(tmp_path).loss) == [2.5]
+
+
+def test_a_figure_of_a_step_counts_once_unless_it_is_no_number_then(tmp_path):
+    log = LogBeats(tmp_path)
+    for rank, norm in enumerate((1.0, 2.0, float("inf"), float("inf"))):
+        log.take(Reading(step=1, loss=2.5, figures={"grad_norm": norm}), rank)
+    assert figures(tmp_path) == [(1, {"grad_norm": 1.0}), (1, {"grad_norm": "inf"})]
+
+
+def test_no_more_names_are_kept_than_a_training_has(tmp_path):
+    log = LogBeats(tmp_path)
+    for step in range(100):
+        log.take(Reading(step=step, loss=2.5, figures={f"of {step}": 1.0}))
+    assert len(load(tmp_path).figures) == listen.NAMES
+
+
+def test_the_memory_that_the_first_report_tells_is_kept(tmp_path):
+    log = LogBeats(tmp_path)
+    log.take(Reading(step=10, loss=2.5, memory_bytes=900, peak_bytes=1000))
+    log.take(Reading(step=20, loss=2.5, memory_bytes=100))
+    record = load(tmp_path)
+    assert (list(record.early), list(record.early_peak), list(record.active)) == (
+        [900],
+        [1000],
+        [100],
+    )
+
+
+def test_a_peak_is_no_memory_that_is_held(tmp_path):
+    log = LogBeats(tmp_path)
+    for step in range(1, 4):
+        log.take(Reading(step=step, loss=2.5, peak_bytes=step))
+    record = load(tmp_path)
+    assert (list(record.active), list(record.peak)) == ([-1, -1], [2, 3])
+
+
+def test_exact_lines_win_over_bars(tmp_path):
+    """The bar is set while it still shows the step before, and drawn with old figures after it."""
+    ear = Ear(LogBeats(tmp_path), ADAPTERS)
+    shown = ""
+    for step in range(1, 41):
+        if step % 10 == 0:
+            shown = f", loss={5 - step / 100:.3f}"
+            ear.hear(f"\r 1%|# | {step - 1}/40 [00:01<00:02, 9.1it/s{shown}]".encode())
+            ear.hear(f"\nIter {step}: loss {5 - step / 100:.3f}, lr 1e-05\n".encode())
+        ear.hear(f"\r 1%|# | {step}/40 [00:01<00:02, 9.1it/s{shown}]".encode())
+    ear.close()
+    record = load(tmp_path)
+    assert list(record.step) == list(range(2, 41))
+    assert list(record.loss) == [4.9, 4.9, 4.8, 4.7, 4.6]  # the first bar came before any line
+    assert list(record.loss_step) == [9, 10, 20, 30, 40]

@@ -18,6 +18,8 @@ def plain(reading: Reading) -> dict[str, Any]:
     """As JSON has it, without what the line did not give."""
 
     def written(value: Any) -> Any:
+        if isinstance(value, dict):
+            return {name: written(inner) for name, inner in value.items()}
         return value if not isinstance(value, float) or math.isfinite(value) else str(value)
 
     return {name: written(value) for name, value in msgspec.to_builtins(reading).items()}

@@ -383,6 +383,174 @@ def huggingface_4() -> Iterator[str]:
     yield "{'train_runtime': 9.1, 'train_steps_per_second': 3.3, 'train_loss': 1.0, 'epoch': 1.0}\n"
 
 
+# --- mlx-lm-lora, mlx-vlm, mlx-tune, mlx-examples -------------------------------------------------
+
+
+def mlx_lm_lora_sft() -> Iterator[str]:
+    """sft_trainer.py: the bar and its postfix, and what tqdm.write prints, on one terminal."""
+    shown = ""
+    for step in range(1, 31):
+        if step == 1 or step == 20:
+            yield f"Iter {step}: Val loss {loss(step) + 0.2:.3f}, Val took 1.234s\n"
+        if step % 10 == 0:
+            shown = f", loss={loss(step):.3f}, it/s=9.100"
+            yield f"\rTraining:  {step}%|##  | {step - 1}/30 [00:12<00:22,  9.10it/s{shown}]"
+            yield (
+                f"\r                    \r\nIter {step}: loss {loss(step):.3f}, lr {lr(step):.3e}, "
+                f"it/s 9.100, tok/s 201.118, trained_tok {100 * step}, peak_mem 28.349GB\n"
+            )
+            yield f"\rTraining:  {step}%|##  | {step - 1}/30 [00:12<00:22,  9.10it/s{shown}]"
+        yield f"\rTraining:  {step}%|##  | {step}/30 [00:12<00:22,  9.10it/s{shown}]"
+    yield "\nSaved final weights to adapters/adapters.safetensors.\n"
+
+
+def mlx_lm_lora_dpo() -> Iterator[str]:
+    """dpo_trainer.py, orpo_trainer.py and cpo_trainer.py print the same."""
+    for step in range(10, 41, 10):
+        if step % 20 == 0:
+            yield (
+                f"Iter {step}: Val loss {loss(step) + 0.2:.3f}, Val chosen reward 0.110, "
+                "Val rejected reward -0.120, Val accuracy 0.700, Val margin 0.230, "
+                "Val took 1.234s\n"
+            )
+        yield (
+            f"\nIter {step}: loss {loss(step):.3f}, chosen_r {step / 100:.3f}, rejected_r -0.100, "
+            f"acc 0.750, margin 0.200, lr {lr(step):.3e}, it/s 0.522, tok/s 201.118, "
+            "peak_mem 28.349GB\n"
+        )
+
+
+def mlx_lm_lora_grpo() -> Iterator[str]:
+    """grpo_trainer.py: a block of lines, of which the first alone names the step."""
+    for step in range(10, 41, 10):
+        yield (
+            f"Iter {step}: Val loss {loss(step) + 0.2:.3f}, Val took 1.234s\n" if step == 20 else ""
+        )
+        yield (
+            f"\n{'=' * 80}\nIter {step}:\n{'-' * 80}\nLoss: {loss(step):.3f}\n"
+            f"Total Rewards:  μ={step / 50:.3f}, σ=0.110\n"
+            f"Group Rewards:  μ={step / 60:.3f}, σ=0.100\n"
+            f"KL Divergence: {step / 1e4:.12f}\n{'-' * 80}\nGeneration Stats:\n"
+            f"  • Avg tokens: 120.5\n  • Min tokens: 12\n  • Max tokens: 256 (limit: 256)\n"
+            f"  • Hit limit: 12.5%\n{'-' * 80}\nIndividual Reward Functions:\n"
+            f"  • accuracy: μ=0.500, σ=0.500, cov=100.00%\n{'-' * 80}\n"
+            f"Clipping:  low=0.000, high=0.012, total=0.012\nLearning Rate: {lr(step):.4e}\n"
+            f"Speed: 0.522 it/s, 201.1 tok/s\nMemory: 28.349GB\n{'=' * 80}\n\n"
+        )
+
+
+def mlx_lm_lora_online_dpo() -> Iterator[str]:
+    """online_dpo_trainer.py, xpo_trainer.py and ppo_trainer.py: mlx-lm's sentence, and more."""
+    for step in range(10, 41, 10):
+        yield (
+            f"Iter {step}: Train loss {loss(step):.3f}, Accuracy 0.625, Margin 0.125, "
+            f"Learning Rate {lr(step):.3e}, It/sec 0.522, Tokens/sec 201.118, "
+            f"Trained Tokens {step * 100}, Peak mem 28.349 GB\n"
+        )
+
+
+def mlx_vlm() -> Iterator[str]:
+    """sft_trainer.py, with its colors."""
+    for step in range(10, 41, 10):
+        if step % 20 == 0:
+            yield f"\x1b[96mIter {step}: Val loss {loss(step) + 0.2:.3f}, Val took 1.234s\x1b[0m\n"
+        yield (
+            f"Iter {step}: Train loss \x1b[92m{loss(step):.8f}\x1b[0m, "
+            f"Learning Rate {lr(step):.3e}, It/sec 0.522, Tokens/sec 201.118, "
+            f"Trained Tokens {step * 100}, Peak mem 28.349 GB\n"
+        )
+
+
+def mlx_tune_grpo() -> Iterator[str]:
+    """rl_trainers.py, GRPOTrainer."""
+    yield "  Learning rate: 1e-06\n  Iterations: 40\n\nStarting training for 40 iterations...\n"
+    for step in range(0, 40, 10):
+        more = " (skipped, equal rewards)" if step == 20 else ""
+        yield f"  Step {step + 10}/40 | Loss: {loss(step):.4f} | Reward: {step / 50:.3f}{more}\n"
+
+
+def mlx_tune_jepa() -> Iterator[str]:
+    """lewm.py and jepa.py: names without a loss among them."""
+    for step in range(10, 41, 10):
+        yield f"  step {step}/40 | pred {loss(step):.4f} | sigreg {loss(step) / 10:.4f}\n"
+
+
+def mlx_gcn() -> Iterator[str]:
+    """mlx-examples, gcn/main.py: nothing but epochs."""
+    for epoch in range(8):
+        yield (
+            f"Epoch: {epoch:3d} | Train loss: {loss(epoch):.3f} | "
+            f"Val loss: {loss(epoch) + 0.2:.3f} | Val acc: 0.{40 + epoch} | Time: 12.345 (ms)\n"
+        )
+    yield "Test loss: 0.912  |  Test acc: 0.81\n"
+
+
+def mlx_mnist() -> Iterator[str]:
+    """mlx-examples, mnist/main.py: an accuracy for each epoch, and no loss."""
+    for epoch in range(6):
+        yield f"Epoch {epoch}: Test accuracy 0.{90 + epoch}, Time 0.123 (s)\n"
+
+
+def mlx_transformer_lm() -> Iterator[str]:
+    """mlx-examples, transformer_lm/main.py."""
+    for step in range(10, 61, 10):
+        yield f"Iter {step}: Train loss {loss(step):.3f}, It/sec 1.234\n"
+        if step % 30 == 0:
+            yield (
+                f"Iter {step}: Val loss {loss(step) + 0.2:.3f}, Val ppl "
+                f"{math.exp(loss(step) + 0.2):.3f}, Val took 1.234s, \n"
+            )
+    yield "Test loss 0.500, Test ppl 1.649.\n"
+
+
+def mlx_flux() -> Iterator[str]:
+    """mlx-examples, flux/dreambooth.py."""
+    for step in range(10, 61, 10):
+        yield f"Iter: {step} Loss: {loss(step):.3f} It/s: 0.522 Peak mem: 28.349 GB\n"
+
+
+# --- tables ---------------------------------------------------------------------------------------
+
+
+def table_pipes() -> Iterator[str]:
+    """What transformers writes of a notebook into a model's card."""
+    yield "| Training Loss | Epoch | Step | Validation Loss |\n|:---:|:---:|:---:|:---:|\n"
+    for step in range(100, 501, 100):
+        told = f"{loss(step // 10):.4f}" if step > 100 else "No log"
+        yield f"| {told} | {step / 500:.1f} | {step} | {loss(step // 10) + 0.2:.4f} |\n"
+
+
+def table_rich() -> Iterator[str]:
+    """A table of rich, a row at a time."""
+    yield "┏━━━━━━┳━━━━━━━━┳━━━━━━━━━━━┓\n┃ step ┃ loss   ┃ grad norm ┃\n"
+    yield "┡━━━━━━╇━━━━━━━━╇━━━━━━━━━━━┩\n"
+    for step in range(10, 61, 10):
+        yield f"│ {step:>4} │ {loss(step):.4f} │     1.210 │\n"
+    yield "└──────┴────────┴───────────┘\n"
+
+
+def table_plain() -> Iterator[str]:
+    """Columns set with blanks alone."""
+    yield "  step      loss        lr   reward\n"
+    for step in range(10, 61, 10):
+        yield f"{step:>6}{loss(step):>10.4f}{lr(step):>10.2e}{step / 50:>9.3f}\n"
+
+
+def heading() -> Iterator[str]:
+    """A heading that dates the lines that come next, as reports of several lines have it."""
+    for step in range(25, 101, 25):
+        yield f"\n===== Training report (iteration {step}) =====\n"
+        yield f"loss: {loss(step):.4f} | grad norm: 1.21 | perplexity: {math.exp(loss(step)):.3f}\n"
+        yield f"KL Divergence: {step / 1e4:.6f}\n"
+
+
+def json_null() -> Iterator[str]:
+    """A loss that is no number, as serializers write it that know none."""
+    for step in range(12):
+        record = {"step": step, "loss": loss(step) if step < 7 else None, "grad_norm": 1.25}
+        yield json.dumps(record) + "\n"
+
+
 if __name__ == "__main__":
     sys.stdout.reconfigure(encoding="utf-8", newline="")
     sys.stdout.writelines(globals()[sys.argv[1]]())

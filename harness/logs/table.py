@@ -1,0 +1,80 @@
+"""Tables, whose first line names the columns: drawn with pipes, by rich, or with blanks alone.
+
+| Step | Training Loss | Validation Loss |        step    loss      lr   grad_norm
+|------|---------------|-----------------|          10   2.345   1e-4       1.21
+| 500  | 1.234000      | 1.345000        |          20   2.217   1e-4       1.18
+
+A row is read by the last heading; what stands for a missing figure is left out.
+"""
+
+from __future__ import annotations
+
+import re
+
+from harness.logs.reading import FIGURE, NUMBER, Reading, from_pairs, meaning
+
+_CELLS = re.compile(r"[|│┃║]")
+_WIDE = re.compile(r"\s{2,20}|\t")
+_RULE = re.compile(r"[\s|:+=─━═┄┅╌╍┌┐└┘├┤┬┴┼┏┓┗┛┣┫┳┻╋┡┩╇╈╞╡╪╒╕╘╛-]{3,400}")
+_NAME = re.compile(r"[A-Za-z][A-Za-z0-9_/. -]{0,40}", re.ASCII)
+_VALUE = re.compile(rf"({NUMBER})(?: ?[▼▲↓↑%])?", re.ASCII)
+_MISSING = frozenset(("", "-", "–", "—", "n/a", "na", "none", "no log"))
+_LONGEST = 1000
+_MOST = 32
+
+
+class Table:
+    """The table that one stream is in."""
+
+    def __init__(self) -> None:
+        self._names: tuple[str, ...] = ()
+        self._drawn = False
+
+    def read(self, line: str) -> Reading | None:
+        """The reading of a row; a heading is remembered."""
+        if "%|" in line or len(line) > _LONGEST:
+            return None
+        drawn = "|" in line or "│" in line or "┃" in line
+        if not drawn and "  " not in line and "\t" not in line:
+            return None
+        if self._names and drawn == self._drawn and (reading := self._row(line)) is not None:
+            return reading
+        lower = line.lower()
+        if "step" in lower or "iter" in lower or "epoch" in lower:
+            self._heading(line, drawn)
+        return None
+
+    def _row(self, line: str) -> Reading | None:
+        cells = _cells(line, self._drawn, rows=True)
+        if len(cells) != len(self._names):
+            return None
+        pairs = []
+        for name, cell in zip(self._names, cells, strict=True):
+            match = _VALUE.fullmatch(cell)
+            if match is not None:
+                pairs.append((name, match[1]))
+            elif cell.lower() not in _MISSING:
+                return None
+        given = from_pairs(pairs)
+        counted = "step" in given or "epoch" in given
+        return Reading(**given) if counted and len(given) > 1 else None
+
+    def _heading(self, line: str, drawn: bool) -> None:
+        cells = _cells(line, drawn, rows=False)
+        if not 2 <= len(cells) <= _MOST or not all(map(_NAME.fullmatch, cells)):
+            return
+        kinds = [meaning(name)[0] for name in cells]
+        if kinds.count("step") + kinds.count("epoch") and any(
+            kind in ("loss", "validation", FIGURE) for kind in kinds
+        ):
+            self._names, self._drawn = tuple(cells), drawn
+
+
+def _cells(line: str, drawn: bool, rows: bool) -> list[str]:
+    if _RULE.fullmatch(line):
+        return []
+    if not drawn:
+        return line.split() if rows else _WIDE.split(line.strip())
+    cells = [cell.strip() for cell in _CELLS.split(line)]
+    # The frame's own lines give an empty cell at each end.
+    return cells[1 if not cells[0] else 0 : -1 if not cells[-1] else None]
