@@ -216,10 +216,10 @@ VALIDATIONS = frozenset(
 FIGURE = "figure"
 MOST = 32
 """Figures that are kept of a line."""
-_NOT_KEPT = """took time eta elapsed elapsed_secs timestamp ts seconds secs sec ms date year day hour
-    minute num seed port pid rank world_size version line lineno size sizes length worker workers
-    thread gpu gpus device node nodes array tensor dtype shape of in at to for and the on by with
-    from as"""
+_NOT_KEPT = """took time eta elapsed elapsed_secs timestamp ts seconds secs sec ms date year
+    day hour minute num seed port pid rank world_size version line lineno size sizes
+    length worker workers thread gpu gpus device node nodes array tensor dtype shape
+    of in at to for and the on by with from as"""
 """Names of what says nothing about the training, and words of sentences."""
 _NO_FIGURES = frozenset(_NOT_KEPT.split())
 _NOT_NOW = frozenset({"best", "final", "min", "max", "lowest", "initial", "previous", "last"})

@@ -12,6 +12,7 @@ from harness.model import (
     EndBeat,
     Ending,
     ErrorBeat,
+    FiguresBeat,
     GradientBeat,
     ModelBeat,
     ScenarioInfo,
@@ -109,6 +110,21 @@ def settings(steps=10) -> Settings:
 
 def expecting(*codes) -> ScenarioInfo:
     return msgspec.structs.replace(INFO, expects=codes)
+
+
+def told(losses=(), figures=None, seconds=0.02, decimals=None) -> Record:
+    """A command's run, known by its log alone: its losses, rounded as they are printed, and the
+    figures beside them, each by its name."""
+    beats = [StartBeat(t=0.0, schema=1, pid=1, wall=0.0, scenario="some")]
+    for step, loss in enumerate(losses):
+        shown = loss if loss is None or decimals is None else round(loss, decimals)
+        phases = {"after_report": at(seconds, step, 0.02)}
+        value = None if shown is None else number(shown)
+        beats.append(StepBeat(t=float(step), step=step, phases=phases, loss=value))
+        given = {name: number(values[step]) for name, values in (figures or {}).items()}
+        if given:
+            beats.append(FiguresBeat(t=float(step), step=step, figures=given))
+    return gather(beats)
 
 
 def held(sizes, every=0.25, per_second=30, rss=None) -> Record:

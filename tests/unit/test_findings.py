@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
-from records import P, held, make
+from records import P, held, make, told
 
 from harness.analysis import findings
 from harness.beats.record import Record
@@ -17,6 +17,9 @@ from harness.model import Severity, Tensors
 
 NAN, INF = math.nan, math.inf
 MIB = 2**20
+
+
+FALLING = [5.0 - 0.05 * step for step in range(60)]
 
 
 def tensors(changed, total=4, **fields):
@@ -32,6 +35,14 @@ TRIGGERS = {
     "parameters_unchanged": lambda: make(trainable=tensors(0)),
     "frozen_parameters_changed": lambda: make(frozen=tensors(1, examples=("wk",))),
     "parameters_partly_unchanged": lambda: make(trainable=tensors(3, examples=("wk",))),
+    "loss_dead": lambda: told([5.1, 4.9, 3.2] + [4.1589] * 57),
+    "loss_zero": lambda: told([3.9 - 0.05 * n for n in range(20)] + [0.0] * 40),
+    "loss_left_best": lambda: make(
+        steps=100, losses=lambda n: 5.0 - 0.06 * n if n < 50 else 2.0 + min(0.06 * (n - 50), 2.5)
+    ),
+    "validation_not_finite": lambda: told(FALLING, {"val_loss": [NAN] * 60}),
+    "figure_not_finite": lambda: told(FALLING, {"kl": [0.1] * 30 + [NAN] * 30}),
+    "reward_not_rising": lambda: told([0.0] * 60, {"reward": [0.1, 0.12, 0.08] * 20}),
     "loss_flat": lambda: make(losses=5.5),
     "loss_not_falling": lambda: make(
         steps=60, losses=lambda step: 5 + 0.1 * math.sin(37 * step**2)
@@ -43,6 +54,7 @@ TRIGGERS = {
     "compile_disabled": lambda: make(traces=lambda step: step + 1, compile_works=False),
     "retrace_every_step": lambda: make(traces=lambda step: step + 1, compile_works=True),
     "double_trace": lambda: make(traces=[1] + [2] * 9),
+    "step_time_ramp": lambda: make(steps=40, seconds=lambda step: 0.05 + 0.01 * step),
     "step_time_jump": lambda: make(seconds=[0.5] + [4.0] * 9),
     "slow_step": lambda: make(seconds=[0.02] * 5 + [3.0] + [0.02] * 4),
     "first_step_slow": lambda: make(seconds=[8.0] + [0.02] * 9),

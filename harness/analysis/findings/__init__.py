@@ -10,7 +10,16 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 
-from harness.analysis.findings import compile, loss, memory, parameters, recording, timing
+from harness.analysis.findings import (
+    compile,
+    figures,
+    loss,
+    memory,
+    parameters,
+    recording,
+    shapes,
+    timing,
+)
 from harness.beats.record import Record
 from harness.model import Finding
 
@@ -25,8 +34,14 @@ DETECTORS: tuple[Detector, ...] = (
     parameters.parameters_unchanged,
     parameters.frozen_parameters_changed,
     parameters.parameters_partly_unchanged,
+    shapes.loss_dead,
+    shapes.loss_zero,
+    shapes.loss_left_best,
+    figures.validation_not_finite,
+    figures.figure_not_finite,
     loss.loss_flat,
     loss.loss_not_falling,
+    figures.reward_not_rising,
     loss.loss_spike,
     memory.memory_growth,
     memory.rss_growth,
@@ -34,6 +49,7 @@ DETECTORS: tuple[Detector, ...] = (
     compile.compile_disabled,
     compile.retrace_every_step,
     compile.double_trace,
+    timing.step_time_ramp,
     timing.step_time_jump,
     timing.slow_step,
     timing.first_step_slow,
@@ -52,8 +68,14 @@ CODES: dict[str, str] = {
     "parameters_unchanged": "no trainable tensor changed: nothing was learned",
     "frozen_parameters_changed": "a tensor that is not trained changed",
     "parameters_partly_unchanged": "some trainable tensors never changed",
+    "loss_dead": "the loss moved, and then stands at one value for good",
+    "loss_zero": "the loss was far from 0, and then is exactly 0 for good",
+    "loss_left_best": "the loss fell, then left its best level for good or swings ever wider",
+    "validation_not_finite": "a validation's loss is NaN or infinite",
+    "figure_not_finite": "another figure of a log is NaN or infinite",
     "loss_flat": "all losses are the same, but for rounding",
     "loss_not_falling": "over 50 losses or more, the last are not below the first",
+    "reward_not_rising": "over 50 rewards or more, the last are not above the first",
     "loss_spike": "the loss rose far above its level and came down again",
     "memory_growth": "active memory grows from step to step and has not come to rest",
     "rss_growth": "the process's own memory grows, and MLX's is not known",
@@ -61,6 +83,7 @@ CODES: dict[str, str] = {
     "compile_disabled": "the scenario compiles functions, and they run uncompiled",
     "retrace_every_step": "MLX traces the compiled step anew in almost every step",
     "double_trace": "MLX traces the compiled step in step 0 and again in step 1",
+    "step_time_ramp": "steps take longer and longer",
     "step_time_jump": "from some step on steps take far longer, or step 1 alone does",
     "slow_step": "a few steps take far longer than the others",
     "first_step_slow": "step 0 takes far longer than later steps: compiling and warming up",

@@ -10,8 +10,12 @@ import math
 import statistics
 from array import array
 from collections.abc import Iterator
+from itertools import pairwise
 
 from harness import stats
+from harness.analysis.findings.figures import norms as printed_norms
+from harness.analysis.findings.figures import reward
+from harness.analysis.findings.trend import classes, error_of_median, falls, resolution
 from harness.beats.file import number
 from harness.beats.record import Record
 from harness.model import Finding
@@ -24,8 +28,12 @@ SPREADS = 10.0
 """Spreads above the losses before, from which on a loss is out of the ordinary."""
 FLOOR = 1.0
 """A smaller rise is no explosion: losses that start around 0 give no scale of their own."""
+FAR = 100.0
+"""The factor by which a loss has blown up that falls again, but not to where it was."""
 WINDOW = 50
 """Losses that "the first" or "those around it" are at most."""
+COARSE = 0.01
+"""The step between two printed losses from which on equal ones say nothing."""
 ENOUGH = 50
 """Losses below which nothing is said of whether they fall."""
 
@@ -34,6 +42,7 @@ def loss_not_finite(record: Record) -> Iterator[Finding]:
     losses = record.loss
     bad = len(losses) - sum(map(math.isfinite, losses))
     if not bad:
+        yield from _null(record)
         return
     first = next(i for i, loss in enumerate(losses) if not math.isfinite(loss))
     step = record.loss_step[first]
@@ -50,8 +59,28 @@ def loss_not_finite(record: Record) -> Iterator[Finding]:
     )
 
 
+def _null(record: Record) -> Iterator[Finding]:
+    """Losses that JSON gives as null: no number, if none comes after them."""
+    nulls = record.figures.get("loss")
+    if nulls is None:
+        return
+    step = nulls.step[0]
+    numbers = record.loss_step
+    if not numbers or numbers[-1] >= step:
+        return
+    count, reads = len(nulls.step), len(nulls.step) + len(numbers)
+    yield error(
+        "loss_not_finite",
+        f"the loss is null, which is no number, from step {step} on, in {count} of {reads} reads",
+        step=step,
+        value="nan",
+        count=count,
+        reads=reads,
+    )
+
+
 def gradients_not_finite(record: Record) -> Iterator[Finding]:
-    norms = [(beat.step, float(beat.norm)) for beat in record.gradients]
+    norms = [(beat.step, float(beat.norm)) for beat in record.gradients] + printed_norms(record)
     bad = [(step, norm) for step, norm in norms if not math.isfinite(norm)]
     if not bad:
         return
@@ -90,6 +119,7 @@ def loss_exploded(record: Record) -> Iterator[Finding]:
     if not tail:
         tail, first = _above_the_very_first(losses), losses[0]
     if not tail:
+        yield from _blown_up(record)
         return
     level, step = stats.median(losses[-tail:]), record.loss_step[len(losses) - tail]
     yield error(
@@ -140,6 +170,33 @@ def _above_the_very_first(losses: array[float]) -> int:
     return len(others) if stats.median(settled) > enough else 0
 
 
+def _blown_up(record: Record) -> Iterator[Finding]:
+    """A loss that falls, but from far above what it was before it blew up."""
+    losses = record.loss
+    top = max(losses)
+    at = losses.index(top)
+    after = losses[at:]
+    if not at or len(after) < 6:
+        return
+    best = min(losses[:at])
+    if top < FAR * max(best, FLOOR / 10) or min(after) <= best + max(2 * abs(best), FLOOR):
+        return
+    levels = [level for _, level in stats.blocks(after)] if len(after) > 40 else list(after)
+    falling = sum(b < a for a, b in pairwise(levels))
+    if falling < 0.8 * (len(levels) - 1):
+        return
+    yield error(
+        "loss_exploded",
+        f"the loss rose from {units.number(best)} to {units.number(top)} at step "
+        f"{record.loss_step[at]}, and falls from there: it ends at {units.number(losses[-1])}",
+        step=record.loss_step[at],
+        first=best,
+        level=stats.median(after),
+        last=losses[-1],
+        reads=len(after),
+    )
+
+
 def _noise(losses: array[float]) -> float:
     """The spread of `losses`; of a few, whose median deviation is small by chance, a third of
     their range if that is more."""
@@ -187,6 +244,8 @@ def loss_flat(record: Record) -> Iterator[Finding]:
     low, high = min(losses), max(losses)
     if high - low > FLAT * max(abs(low), abs(high)):
         return
+    if resolution(record, losses) >= COARSE or reward(record) is not None:
+        return  # so few digits hide a loss that moves; and some losses are 0 by construction
     yield warning(
         "loss_flat",
         f"all {len(losses)} losses are "
@@ -204,35 +263,32 @@ def loss_not_falling(record: Record) -> Iterator[Finding]:
         return
     if max(losses) - min(losses) <= FLAT * max(map(abs, losses)):
         return  # which is flat
+    if reward(record) is not None:
+        return  # the reward says more of it
+    slope = falls(losses)
+    if slope is None:
+        return
     third = len(losses) // 3
-    last = losses[-third:]
-    # What falls at once and rests from then on has fallen all the same.
-    if any(_lower(losses[:head], last) for head in (1, 5, len(losses) // 20, third)):
-        return
-    slope = stats.theil_sen([(float(at), loss) for at, loss in stats.blocks(losses)])
-    if slope.high < 0:
-        return
-    first, level = stats.median(losses[:third]), stats.median(last)
-    yield info(
+    first, level = stats.median(losses[:third]), stats.median(losses[-third:])
+    unit = resolution(record, losses)
+    near = max(3 * error_of_median(losses), stats.spread(losses) / 2, unit / 2)
+    guess = classes(stats.median(losses), near)
+    yield (info if guess is None else warning)(
         "loss_not_falling",
         f"the loss has not fallen over {len(losses)} reads (median {units.number(first)} in their "
-        f"first third, {units.number(level)} in their last): the run learns nothing, or it "
-        "had converged before",
+        f"first third, {units.number(level)} in their last): "
+        + (
+            "the run learns nothing, or it had converged before"
+            if guess is None
+            else f"it is the loss of a uniform guess over {guess} classes, so nothing is learned"
+        ),
         first=first,
         last=level,
         reads=len(losses),
         per_read=slope.value,
         per_read_margin=slope.margin,
+        classes=guess,
     )
-
-
-def _lower(before: array[float], after: array[float]) -> bool:
-    """Return True if the median of `after` is lower by more than two standard errors.
-
-    The noise is that within `after`: the spread of losses that fall has the fall in it.
-    """
-    error = 1.2533 * stats.spread(after) * math.sqrt(1 / len(before) + 1 / len(after))
-    return stats.median(before) - stats.median(after) > 2 * error
 
 
 def _all_finite(losses: array[float]) -> bool:

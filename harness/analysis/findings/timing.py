@@ -21,6 +21,9 @@ JUMP = 3.0
 JUMP_AT_ONE = 2.0
 """Less is asked at step 1: step 0 has every first-call cost, so that it is slow by right."""
 JUMP_S = 0.1
+RAMP_STEPS = 12
+STEADY = 0.6
+"""The share of the distance to two levels that the distance to a line has at most in a ramp."""
 OUTLIER = 5.0
 OUTLIER_S = 0.5
 FIRST = 10.0
@@ -32,9 +35,25 @@ DRAIN = 3.0
 DRAIN_S = 0.25
 
 
+def step_time_ramp(record: Record) -> Iterator[Finding]:
+    ramp = _ramp(record)
+    if ramp is None:
+        return
+    first, last = ramp
+    yield warning(
+        "step_time_ramp",
+        f"steps take longer and longer: {duration(first)} at first, {duration(last)} after "
+        f"{plural(len(record.step), 'step')}; there is no jump",
+        first_s=first,
+        last_s=last,
+        ratio=last / first if first > 0 else None,
+        steps=len(record.step),
+    )
+
+
 def step_time_jump(record: Record) -> Iterator[Finding]:
     jump = _jump(record)
-    if jump is None:
+    if jump is None or _ramp(record) is not None:
         return
     step, before, after, lasting = jump
     later = stats.median(record.seconds[2:]) if len(record.seconds) > 2 else None
@@ -60,7 +79,7 @@ def step_time_jump(record: Record) -> Iterator[Finding]:
 
 def slow_step(record: Record) -> Iterator[Finding]:
     times = record.seconds
-    if len(times) < 4:
+    if len(times) < 4 or _ramp(record) is not None:
         return
     usual = stats.median(times[1:])
     limit = max(OUTLIER * usual, usual + OUTLIER_S)
@@ -227,6 +246,29 @@ def _jump(record: Record) -> tuple[int, float, float, bool] | None:
     if stats.quantile(before, 0.9) >= least or least < JUMP_AT_ONE * level:
         return None
     return (record.step[at], level, raised, True) if _exceeds(level, raised, JUMP, JUMP_S) else None
+
+
+def _ramp(record: Record) -> tuple[float, float] | None:
+    """(seconds at first, seconds at the end) where times rise steadily; None where they do not."""
+    times = record.seconds[1:]
+    if len(times) < RAMP_STEPS:
+        return None
+    levels = [level for _, level in stats.blocks(times)]
+    tenth = max(2, len(levels) // 10)
+    first, last = stats.median(levels[:tenth]), stats.median(levels[-tenth:])
+    if not _exceeds(first, last, JUMP, JUMP_S):
+        return None
+    # Whichever describes the times better: two levels, or a line; growth by a factor is a line too.
+    for values in (levels, [_log(level) for level in levels]):
+        slope = stats.theil_sen([(float(at), value) for at, value in enumerate(values)])
+        middle = stats.median([value - slope.value * at for at, value in enumerate(values)])
+        off = sum(abs(value - middle - slope.value * at) for at, value in enumerate(values))
+        at = stats.change_of_level(values)
+        sides = values[:at], values[at:]
+        stepped = sum(abs(value - stats.median(side)) for side in sides for value in side)
+        if slope.low > 0 and off < STEADY * stepped:
+            return first, last
+    return None
 
 
 def _exceeds(low: float, high: float, ratio: float, difference: float) -> bool:
