@@ -8,7 +8,7 @@ for the order.
 3. `hung`: the watchdog confirmed it.
 4. `crashed`: ended with a signal, an exit code, no record of its end, or too few steps.
 5. `diverged`: losses, gradients or parameters are not finite, or the loss exploded.
-6. `unfinished`: ended by the budget or by the user.
+6. `unfinished`: ended by the budget or by the user, or well before the total that it printed.
 7. `completed`.
 """
 
@@ -111,6 +111,8 @@ def _outcome(
     diverged = [f for f in everything if f.code in DIVERGES and f.severity is Severity.ERROR]
     if diverged:
         return Outcome.DIVERGED, diverged[0].summary
+    if not stopped:
+        stopped = next((f.summary for f in everything if f.code == "ended_early"), None)
     return (Outcome.UNFINISHED, stopped) if stopped else (Outcome.COMPLETED, None)
 
 

@@ -26,6 +26,7 @@ from harness.logs import (
 from harness.logs.lines import Lines
 from harness.logs.reading import Reading
 from harness.logs.steps import Steps
+from harness.logs.words import LastWords
 
 __all__ = ["ADAPTERS", "Adapter", "Reading", "Recognition", "Recognizer", "from_pattern"]
 
@@ -102,6 +103,8 @@ class Recognizer:
         self._aside = False  # the chosen one reads bars: what is printed beside them is read too
         self._best = 0  # of the last line that said something
         self._missed = 0
+        self.words = LastWords()
+        """What the output said beside its reports."""
         self.said_by: list[int] = []
         """The formats that gave the last readings."""
         self._open()
@@ -154,7 +157,11 @@ class Recognizer:
         for line in lines:
             chosen = self._chosen
             reading = self._compete(line) if chosen is None else self._read(line, chosen)
-            if reading is not None and self._is_new(reading):
+            if reading is None:
+                self.words.unread(line)
+                continue
+            self.words.read(line, reading.step)
+            if self._is_new(reading):
                 readings.append(reading)
                 said_by.append(self._best)
         return readings

@@ -15,7 +15,7 @@ import re
 import msgspec
 
 from harness.logs.jsonlines import decode
-from harness.logs.reading import NUMBER, Reading, count, number, size
+from harness.logs.reading import NAN, NUMBER, Reading, count, number, size
 
 _DEBUG = re.compile(r"\[DEBUG\] Step (\d{1,15}): ([^\n]{0,100})", re.ASCII)
 _PHASES = (("Clearing MLX cache", "clear_cache"), ("Skipping gradient update", "skip_update"))
@@ -29,6 +29,7 @@ _LOSS = re.compile(rf"loss: ({NUMBER})", re.ASCII)
 _RATE = re.compile(rf"\| lr: ({NUMBER})", re.ASCII)
 _MEMORY = re.compile(rf"\| mem: ({NUMBER}) ([KMGT])i?B", re.ASCII)
 _ACTIVE = re.compile(rf"\[MEM\] Active: ({NUMBER}) GB", re.ASCII)
+_PEAK = re.compile(rf"\| Peak: ({NUMBER}) GB", re.ASCII)
 _POWERS = {"K": 2**10, "M": 2**20, "G": 2**30, "T": 2**40}
 
 
@@ -41,7 +42,9 @@ def read(line: str) -> Reading | None:
     if bar is None or other is None:
         return bar or other
     memory = other.memory_bytes or bar.memory_bytes
-    return msgspec.structs.replace(bar, phase=other.phase, memory_bytes=memory)
+    return msgspec.structs.replace(
+        bar, phase=other.phase, memory_bytes=memory, peak_bytes=other.peak_bytes
+    )
 
 
 def _debug(line: str) -> Reading | None:
@@ -54,7 +57,10 @@ def _debug(line: str) -> Reading | None:
 
 def _memory(line: str) -> Reading | None:
     match = _ACTIVE.search(line) if "[MEM] Active" in line else None
-    return match and Reading(memory_bytes=size(match[1], 2**30))
+    peak = _PEAK.search(line, match.end()) if match else None
+    return match and Reading(
+        memory_bytes=size(match[1], 2**30), peak_bytes=size(peak[1], 2**30) if peak else None
+    )
 
 
 def _bar(line: str) -> Reading | None:
@@ -79,15 +85,25 @@ def _json(line: str) -> Reading | None:
     if given is None or count(given.get("step")) is None:
         return None
     if "elapsed_secs" in given:
-        memory = size(given.get("memory_gb"), 2**30)
+        memory, peak = size(given.get("memory_gb"), 2**30), None
         phase = None
     else:
         memory = size(given.get("mlx_active_mb"), 2**20)
+        peak = size(given.get("mlx_peak_mb"), 2**20)
         phase = given.get("phase")
+    figures = {
+        name: value
+        for name in ("avg_loss", "grad_norm")
+        if (value := number(given.get(name))) is not None
+    }
+    if given.get("loss", 0.0) is None:
+        figures["loss"] = NAN  # serde_json has no other word for it
     return Reading(
         step=count(given["step"]),
         phase=phase[:40] if isinstance(phase, str) else None,
+        figures=figures or None,
         loss=number(given.get("loss")),
         learning_rate=number(given.get("lr")),
         memory_bytes=memory or None,  # it writes 0 where it could not ask
+        peak_bytes=peak or None,
     )

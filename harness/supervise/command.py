@@ -292,18 +292,30 @@ class CommandSteps:
         self._home = self._folder
         shutil.rmtree(self._own, ignore_errors=True)
 
+    def _early(self, ending: Ending) -> tuple[Finding, ...]:
+        """What is missing of a training that ended by itself, and well, before its total."""
+        ended_well = ending.exit_code == 0 and not (ending.interrupted or ending.over_budget)
+        explained = any(ear.end_is_explained for ear in self._ears)
+        if self._reported or self.tracker.several or not ended_well or explained:
+            return ()
+        early = self._log.early
+        return watching.ended_early(*early) if early and ending.cause is None else ()
+
     def completed(self, ending: Ending) -> Ending:
         failed = ending.exit_code != 0
         return msgspec.structs.replace(
             ending,
             steps=None if self._reported else (self._ranks.total or self._log.total),
-            findings=watching.find(
-                self._recognitions,
-                sum(ear.skipped for ear in self._ears),
-                self._reported,
-                self._hook,
-                self._run.process.left_behind,
-                given_up=self._adapters[0].given_up(),
+            findings=(
+                *self._early(ending),
+                *watching.find(
+                    self._recognitions,
+                    sum(ear.skipped for ear in self._ears),
+                    self._reported,
+                    self._hook,
+                    self._run.process.left_behind,
+                    given_up=self._adapters[0].given_up(),
+                ),
             ),
             interrupted=ending.interrupted or (self._run.stop_typed and failed),
         )

@@ -21,6 +21,10 @@ SHARE = 0.5
 CREDIT_S = 1.0
 AHEAD = 5
 """So many reports in a row make the count that they belong to the one that is believed."""
+EARLY = 0.02
+"""The share of the total that may be missing: the last report may come before the last step."""
+DRAWN_S = 0.5
+"""Seconds of steps that a bar may leave out, which is not drawn for each of them."""
 NAMES = 64
 """Different names under which figures are kept of a run."""
 PAUSE_S = 0.2
@@ -67,6 +71,11 @@ class LogBeats:
         """Steps that there are to be, where the log says so."""
         self.every: int | None = None
         """The number of steps between two reports, by the last two; None before there are two."""
+        self._total_of: _Source | None = None
+        self._first: tuple[int, float] | None = None
+        """The first step that was reported, and when."""
+        self._judged = False
+        """True once any figure was told: what only counts may be no training."""
         self.lock = threading.Lock()
         """Held by whoever takes a reading: a command has two outputs."""
         self._recorder = Recorder(folder)
@@ -74,6 +83,7 @@ class LogBeats:
         self._phases: dict[str, float] = {}
         self._phase = "start"
         self._step: int | None = None
+        self._stepped_at = self._since
         self._sources: dict[Hashable, _Source] = {}
         self._lead: _Source | None = None
         self._known = Reading()
@@ -122,12 +132,35 @@ class LogBeats:
             self._turn(BETWEEN, now)
             self._figures(reading, now)
 
+    @property
+    def early(self) -> tuple[int, int] | None:
+        """(steps done, steps that there were to be) of a training that ended well before its total.
+
+        None where that is not certain: the total must come from the reports that the steps come
+        from, and more must be missing than lies between two reports or two drawings of a bar.
+        """
+        lead, total = self._lead, self.total
+        if lead is None or total is None or self._total_of is not lead or not self._judged:
+            return None
+        if self._step is None or self._first is None:
+            return None
+        first, began = self._first
+        done = self._step + (first == 0 and not lead.drawn)
+        missing = total - done
+        if missing <= max(2 * (self.every or 1), EARLY * total):
+            return None
+        pace = (self._stepped_at - began) / max(1, self._step - first)
+        if lead.drawn and missing * pace < DRAWN_S:
+            return None
+        return done, total
+
     def _figures(self, reading: Reading, now: float) -> None:
         """Write down what the line says beside the loss; of a step each name once.
 
         Another time only if it is no number then: another rank's is not to be lost.
         """
         figures = dict(reading.figures or ())
+        self._judged = self._judged or bool(figures) or reading.loss is not None
         if reading.validation:
             figures = {_of_validation(name): value for name, value in figures.items()}
             if reading.loss is not None:
@@ -181,7 +214,7 @@ class LogBeats:
         if step is None:
             step = 0 if self._step is None else self._step + 1
         if reading.total and reading.epoch is None:
-            self.total = reading.total
+            self.total, self._total_of = reading.total, source
         if step == self._step or (before is not None and self._is_late(source, step, before)):
             if before is None:
                 self._phases = {}  # from here on it is its reports that tell how long a step takes
@@ -190,6 +223,8 @@ class LogBeats:
         if before is not None:
             self.every = step - before
         self._step = step
+        self._stepped_at = now
+        self._first = self._first or (step, now)
         self._told.clear()
         self._recorder.begin(step, BETWEEN)
         covers = 0 if before is None else max(1, step - before)
@@ -315,6 +350,11 @@ class Ear:
             self._paused = True
             self._read(b"")
             self._take(self._recognizer.peek())
+
+    @property
+    def end_is_explained(self) -> bool:
+        """True if the output speaks of stopping, converging or resuming."""
+        return self._recognizer.words.explain_the_end
 
     def close(self) -> Recognition:
         """Read what is left; returns what the output was found to be."""

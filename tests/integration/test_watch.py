@@ -165,6 +165,34 @@ def test_its_steps_are_those_that_it_prints(tmp_path):
     assert "plain text, found in 5 of 5 lines" in report
 
 
+LOOP = "for i in $(seq 1 {}); do echo step $i/20 loss 2.$i; sleep 0.02; done; echo {}"
+
+
+@pytest.mark.parametrize(
+    ("last", "says", "outcome"),
+    [
+        (8, "Saved final weights", "unfinished"),
+        (8, "Early stopping", "completed"),
+        (20, "Saved final weights", "completed"),
+    ],
+)
+def test_a_total_that_is_not_reached_is_told(tmp_path, last, says, outcome):
+    done = watch(tmp_path, "sh", "-c", LOOP.format(last, says))
+    one = result(tmp_path)
+    assert (done.returncode, one["outcome"]) == (0, outcome)
+    assert ("ended_early" in codes(one)) == (outcome == "unfinished")
+    if outcome == "unfinished":
+        assert "after 8 of 20 steps" in one["reason"]
+
+
+def test_the_figures_of_a_log_are_in_the_results(tmp_path):
+    watch(tmp_path, "sh", "-c", "for i in 1 2 3 4; do echo step $i loss 2.$i grad_norm nan; done")
+    one = result(tmp_path)
+    (norm,) = one["metrics"]["figures"]
+    assert (norm["name"], norm["reads"], norm["not_finite"]) == ("grad_norm", 4, 4)
+    assert one["outcome"] == "diverged"
+
+
 def test_a_pattern_of_ones_own(tmp_path):
     script = "for i in 1 2 3; do echo '>>' $i '~' 0.$i; done"
     pattern = r">> (?P<step>\d+) ~ (?P<loss>\S+)"

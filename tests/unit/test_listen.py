@@ -398,3 +398,89 @@ def test_exact_lines_win_over_bars(tmp_path):
     assert list(record.step) == list(range(2, 41))
     assert list(record.loss) == [4.9, 4.9, 4.8, 4.7, 4.6]  # the first bar came before any line
     assert list(record.loss_step) == [9, 10, 20, 30, 40]
+
+
+# --- the end before the total ---------------------------------------------------------------------
+
+
+def ended(tmp_path, *lines, end="\n"):
+    """(what is missing, whether the output explains it)."""
+    clock = Clock()
+    log = LogBeats(tmp_path, clock)
+    ear = Ear(log, ADAPTERS)
+    for line in lines:
+        clock.now += 1.0
+        ear.hear(f"{line}{end}".encode())
+    ear.close()
+    return log.early, ear.end_is_explained
+
+
+def test_a_training_that_ends_before_its_total(tmp_path):
+    lines = [f"step:{step}/100 train_loss:{5 - step / 50:.4f}" for step in range(1, 38)]
+    assert ended(tmp_path, *lines, "Saved final weights to adapters.safetensors") == (
+        (37, 100), False
+    )  # fmt: skip
+
+
+def test_a_training_that_counts_from_0_has_done_one_more(tmp_path):
+    lines = [f"step {step}/50 loss {5 - step / 50:.4f}" for step in range(20)]
+    assert ended(tmp_path, *lines) == ((20, 50), False)
+
+
+@pytest.mark.parametrize(
+    "lines",
+    [
+        [f"step:{step}/100 loss:{5 - step / 50:.4f}" for step in range(1, 101)],
+        [f"step:{step}/100 loss:{5 - step / 50:.4f}" for step in range(1, 100)],  # from 0 to 99
+        [f"step:{step}/105 loss:{5 - step / 50:.4f}" for step in range(10, 101, 10)],
+        [f"step:{step}/100 loss:{5 - step / 50:.4f}" for step in range(51, 101)],
+        [f"step:{step} loss:{5 - step / 50:.4f}" for step in range(1, 38)],
+        [f"Processing item {step}/100" for step in range(1, 38)],
+        [f"step {step}/100" for step in range(1, 38)],  # no figure
+        [f"Epoch {epoch}/40: train_loss={5 - epoch / 50:.4f}" for epoch in range(1, 9)],
+        [
+            f"Epoch: {epoch} | step {step}/40 | loss {5 - step / 50:.4f}"
+            for epoch in range(2)
+            for step in range(1, 41)
+        ],
+        [f"Loading weights:  37%|##  | {n}/100 [00:01<00:02,  9.1it/s]" for n in range(1, 38)],
+        [f"Validation:  37%|##  | {n}/100 [00:01<00:02,  9.1it/s]" for n in range(1, 38)],
+    ],
+)  # fmt: skip
+def test_what_is_no_early_end(tmp_path, lines):
+    assert ended(tmp_path, *lines)[0] is None
+
+
+@pytest.mark.parametrize(
+    "word",
+    [
+        "Early stopping: no improvement for 5 evaluations",
+        "Converged.",
+        "Stopping: the target loss was reached",
+        "Time limit reached, saving",
+        "EarlyStopping counter: 5 out of 5 (patience)",
+    ],
+)
+def test_an_end_that_the_training_explains(tmp_path, word):
+    lines = [f"step:{step}/100 loss:{5 - step / 50:.4f}" for step in range(1, 38)]
+    assert ended(tmp_path, *lines, word, "Saved weights") == ((37, 100), True)
+    other = tmp_path / "other"
+    other.mkdir()
+    assert ended(other, word, *lines)[1] is False  # said before, and then it went on
+
+
+def test_a_training_that_was_resumed_may_have_done_the_rest_before(tmp_path):
+    lines = [f"step:{step}/100 loss:{5 - step / 50:.4f}" for step in range(1, 51)]
+    assert ended(tmp_path, "Resuming from checkpoint-50", *lines)[1] is True
+
+
+def test_a_bar_is_not_drawn_for_each_step(tmp_path):
+    bars = [f"\r 37%|##  | {n}/1000 [00:01<00:02,  999it/s, loss=2.{n}]" for n in range(1, 960, 10)]
+    clock = Clock()
+    log = LogBeats(tmp_path, clock)
+    ear = Ear(log, ADAPTERS)
+    for bar_line in bars:
+        clock.now += 0.1
+        ear.hear(bar_line.encode())
+    ear.close()
+    assert log.early is None  # 49 steps of 10 ms

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import random
+from pathlib import Path
 
 import pytest
 from hypothesis import given
@@ -12,7 +13,10 @@ from records import make, told
 
 from harness.analysis import findings
 from harness.analysis.findings.trend import classes
+from harness.beats.record import load
+from harness.logs import ADAPTERS
 from harness.model import Severity
+from harness.supervise.listen import Ear, LogBeats
 
 NAN, INF = math.nan, math.inf
 
@@ -201,6 +205,29 @@ def test_nothing_is_wrong_with_a_healthy_log(kind, seed, length, decimals):
         if finding.severity is not Severity.INFO
     }
     assert not wrong
+
+
+LOGS = sorted((Path(__file__).parent / "logs").glob("*.log"))
+FAULTY = {"hf_nan", "json_nan", "json_null", "keras_1_nan", "mlx_lm_031_nan", "mlx_lm_032_pty_nan"}
+CUT = {"original_bar", "original_days", "original_template", "original_terminal"}
+CUT |= {"plain_llm_c", "plain_modded", "plain_thousands"}
+"""Those that were cut before their total."""
+FAULTY |= {"original_metrics", "plain_mlx_arrays", "plain_nan", "tqdm_nan"}
+
+
+@pytest.mark.parametrize("log", LOGS, ids=lambda log: log.stem)
+def test_of_the_logs_of_real_trainers_those_that_diverge_do_and_no_other(log, tmp_path):
+    beats = LogBeats(tmp_path)
+    ear = Ear(beats, ADAPTERS)
+    ear.hear(log.read_bytes())
+    ear.close()
+    # All lines came at once, so their times say nothing.
+    found = [f for f in findings.find(load(tmp_path)) if not f.code.startswith(("step_", "slow_"))]
+    wrong = {finding.code for finding in found if finding.severity is not Severity.INFO}
+    diverged = {finding.code for finding in found if finding.severity is Severity.ERROR}
+    assert bool(diverged) == (log.stem in FAULTY), found
+    assert wrong == diverged or log.stem in FAULTY, found
+    assert beats.early is None or ear.end_is_explained or log.stem in CUT, beats.early
 
 
 def test_losses_read_in_full_are_not_taken_for_rounded_ones():

@@ -36,6 +36,19 @@ def find(
     )
 
 
+def ended_early(done: int, total: int) -> tuple[Finding, ...]:
+    """The finding about a command that ended well and short of the total that it printed."""
+    return (
+        warning(
+            "ended_early",
+            f"it ended after {done} of {plural(total, 'step')}, with exit code 0, and does not say "
+            "why: the data may have come to their end",
+            done=done,
+            total=total,
+        ),
+    )
+
+
 def _hook(hook: HookReport | None) -> Iterator[Finding]:
     if hook is not None and hook.disabled is not None:
         yield warning(

@@ -1,0 +1,45 @@
+"""The words of a training that ends before its total, or that does not begin at 0."""
+
+from __future__ import annotations
+
+import re
+from collections import deque
+
+_MOST = 40
+_LONGEST = 400
+_STOPS = re.compile(
+    r"early.?stop|stopp(?:ed|ing)|converg|resum|patience|plateau|no (?:further )?improvement"
+    r"|(?:target|goal|threshold)\b.{0,40}\breached|reached\b.{0,40}\b(?:target|goal|threshold)"
+    r"|(?:time|wall.?clock|token|step|budget).{0,12}limit|max(?:imum)?[ _]?(?:time|duration|hours)"
+    r"|interrupt|abort|terminat|dry.?run|budget|out of time|cut short|end(?:ed|ing)? early",
+    re.IGNORECASE,
+)
+
+
+class LastWords:
+    """The last lines of one output that are no steps, and those that speak of resuming."""
+
+    def __init__(self) -> None:
+        self._tail: deque[str] = deque(maxlen=_MOST)
+        self._last = ""
+        self._step: int | None = None
+        self._resumed = False
+
+    def unread(self, line: str) -> None:
+        """Take a line that says nothing of the training's progress."""
+        self._tail.append(line[:_LONGEST])
+        # Said at the start, and the whole output may be long: looked for as it passes.
+        if "esum" in line and _STOPS.search(line[:_LONGEST]):
+            self._resumed = True
+
+    def read(self, line: str, step: int | None) -> None:
+        """Take a report; one of a further step makes what was said before it no last word."""
+        self._last = line
+        if step is not None and step != self._step:
+            self._step = step
+            self._tail.clear()
+
+    @property
+    def explain_the_end(self) -> bool:
+        """True if they speak of stopping, converging or resuming."""
+        return self._resumed or any(map(_STOPS.search, (*self._tail, self._last[:_LONGEST])))
