@@ -295,6 +295,7 @@ def _memory(record: Record, ending: Ending) -> MemorySummary:
     return msgspec.structs.replace(
         record.memory,
         active_peak=active,
+        peak=peak,
         cache_peak=_highest(record.cache),
         rss_peak=ending.rss_peak,
         parameter_bytes=record.model.trainable_bytes if record.model else None,

@@ -243,4 +243,5 @@ def _figures(reading: Reading) -> int:
     """
     said = msgspec.structs.astuple(reading)
     twice = reading.peak_bytes is not None and reading.memory_bytes is not None
-    return len(said) - said.count(None) - (reading.figures is not None) - twice
+    beside = (reading.figures is not None) + (reading.clock is not None) + twice
+    return len(said) - said.count(None) - beside

@@ -6,8 +6,10 @@ Infinity, as Python writes them, are read though JSON has none.
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Iterator
+from datetime import datetime
 from typing import Any
 
 import msgspec
@@ -15,6 +17,7 @@ import msgspec
 from harness.logs.reading import Reading, field, from_pairs
 
 _NOT_JSON = re.compile(r"(?<=[:,\[\s])(-?)(?:(NaN)|Infinity)(?=[,}\]\s])")
+_CLOCKS = ("elapsed_secs", "elapsed_s", "elapsed_seconds", "wall_time", "timestamp", "time", "ts")
 _decoder = msgspec.json.Decoder()
 
 
@@ -24,7 +27,27 @@ def read(line: str) -> Reading | None:
         return None
     document = decode(line[start:])
     given = from_pairs(_pairs(document)) if document else {}
+    if document and "step" in given:
+        given["clock"] = clock(document)
     return Reading(**given) if "step" in given or "loss" in given else None
+
+
+def clock(document: dict[str, Any]) -> float | None:
+    """The time of a line by its own clock, in seconds; None where it gives none.
+
+    What has elapsed is rather believed than a date, which may be the same for several lines.
+    """
+    for name in _CLOCKS:
+        value = document.get(name)
+        if isinstance(value, str) and len(value) > 15:
+            try:
+                return datetime.fromisoformat(value).timestamp()
+            except (ValueError, OverflowError):
+                continue
+        if isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value):
+            # Beyond the year 5000 in seconds these are milliseconds.
+            return value / 1000 if value > 1e11 else float(value)
+    return None
 
 
 def decode(text: str) -> dict[str, Any] | None:

@@ -14,7 +14,7 @@ import re
 
 import msgspec
 
-from harness.logs.jsonlines import decode
+from harness.logs.jsonlines import clock, decode
 from harness.logs.reading import NAN, NUMBER, Reading, count, number, size
 
 _DEBUG = re.compile(r"\[DEBUG\] Step (\d{1,15}): ([^\n]{0,100})", re.ASCII)
@@ -102,6 +102,7 @@ def _json(line: str) -> Reading | None:
         step=count(given["step"]),
         phase=phase[:40] if isinstance(phase, str) else None,
         figures=figures or None,
+        clock=clock(given),
         loss=number(given.get("loss")),
         learning_rate=number(given.get("lr")),
         memory_bytes=memory or None,  # it writes 0 where it could not ask

@@ -41,6 +41,8 @@ class Reading(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=
     a loss and no number for it."""
     dates: int | None = None
     """The step of the lines that come next, where they name none."""
+    clock: float | None = None
+    """Seconds by the log's own clock, from whatever point."""
     drawn: bool = False
     """The figures stand until they are set again, as those behind a bar do."""
 

@@ -95,6 +95,8 @@ class FigureSummary(msgspec.Struct, frozen=True, kw_only=True):
 class MemorySummary(msgspec.Struct, frozen=True, kw_only=True):
     active_peak: int | None = None
     """Highest active memory seen when a step returned."""
+    peak: int | None = None
+    """Highest active memory inside any step, or that a log tells."""
     cache_peak: int | None = None
     rss_peak: int | None = None
     parameter_bytes: int | None = None
@@ -227,6 +229,12 @@ class ScenarioResult(msgspec.Struct, frozen=True, kw_only=True):
     """Doubts that were said while it ran, those that were taken back included."""
     ranks: tuple[RankResult, ...] = ()
     """The ranks of a job of several; empty where there is one worker."""
+
+    @property
+    def first_step_known(self) -> bool:
+        """True unless the steps come from a log, which does not tell how long the first one took:
+        then the first time that is known is that of a later step."""
+        return all(finding.code != "steps_printed" for finding in self.findings)
 
 
 class LeftOut(msgspec.Struct, frozen=True, kw_only=True):

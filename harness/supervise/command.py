@@ -27,7 +27,8 @@ from harness.model import (
 from harness.supervise import launch
 from harness.supervise.command_end import LauncherWords, not_started
 from harness.supervise.command_ranks import Numbers, Ranks
-from harness.supervise.listen import Ear, LogBeats
+from harness.supervise.listen import Ear
+from harness.supervise.log_beats import LogBeats
 from harness.supervise.rank_tracker import RankTracker, below
 from harness.supervise.run_state import RunState
 from harness.supervise.step_source import WorkerBeats
@@ -275,7 +276,8 @@ class CommandSteps:
 
     def settle(self) -> None:
         self._recognitions = tuple(ear.close() for ear in self._ears)
-        self._log.close()
+        process = self._run.process
+        self._log.close(ended_well=process.exit_code == 0 and self._run.end_reason is None)
         self._ranks.close()
         self.read()
         self._hook = inject.hook_report(self._own)
@@ -308,6 +310,7 @@ class CommandSteps:
             steps=None if self._reported else (self._ranks.total or self._log.total),
             findings=(
                 *self._early(ending),
+                *watching.updates_skipped(*self._log.skips),
                 *watching.find(
                     self._recognitions,
                     sum(ear.skipped for ear in self._ears),
@@ -315,6 +318,7 @@ class CommandSteps:
                     self._hook,
                     self._run.process.left_behind,
                     given_up=self._adapters[0].given_up(),
+                    program=self._command.argv[0],
                 ),
             ),
             interrupted=ending.interrupted or (self._run.stop_typed and failed),

@@ -19,7 +19,8 @@ from harness.model import AnyBeat, Position, Process
 from harness.observe.rank_env import rank_of
 from harness.supervise import nccl_log
 from harness.supervise.issued import IssuedByRanks
-from harness.supervise.listen import Ear, LogBeats
+from harness.supervise.listen import Ear
+from harness.supervise.log_beats import LogBeats
 from harness.supervise.streams import Log
 
 STREAMS = ("stdout", "stderr")

@@ -570,6 +570,15 @@ def test_one_run_that_passes_does_not_clear_what_comes_and_goes():
     assert said(often)["deadlock"].verdict is Support.REFUTED
 
 
+def test_of_a_log_nothing_says_that_deferred_work_costs_no_time():
+    """How long the first step took is not known."""
+    printed = info("steps_printed", "the steps come from the printed output")
+    itself = info("steps_reported", "the command reported its steps itself")
+    for finding, verdict in ((printed, Support.UNTESTED), (itself, Support.REFUTED)):
+        runs = [done("baseline_update", finding, repeat=n) for n in range(10)]
+        assert said(runs, settings=None)["deferred"].verdict is verdict
+
+
 def test_shares_are_told():
     runs = [hung("baseline_update", repeat=n) for n in range(3)]
     runs += [done("baseline_update", repeat=3)]

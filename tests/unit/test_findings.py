@@ -82,7 +82,7 @@ def test_every_code_has_a_meaning_a_place_in_the_docs_and_a_test():
     assert set(findings.CODES) == set(TRIGGERS) | {
         "expectation_missed", "hang_transient", "memory_limited", "not_ended", "oom_killer",
         "steps_reported", "steps_printed", "no_steps_seen", "output_skipped", "hook_disabled",
-        "ended_early", "left_behind",
+        "ended_early", "updates_skipped", "left_behind",
         "rank_died", "rank_left_early", "rank_never_started", "rank_stopped", "rank_cut_off",
         "rank_was_stopped",
         "rank_silent", "collective_mismatch", "rank_slow", "host_silent", "launcher_died",

@@ -13,7 +13,8 @@ from harness.inject import HookReport
 from harness.logs import ADAPTERS, Reading, Recognition
 from harness.model import FiguresBeat, StepBeat
 from harness.supervise import listen
-from harness.supervise.listen import BETWEEN, VALIDATES, Ear, LogBeats
+from harness.supervise.listen import Ear
+from harness.supervise.log_beats import BETWEEN, NAMES, VALIDATES, LogBeats
 
 
 def steps(folder):
@@ -360,7 +361,7 @@ def test_no_more_names_are_kept_than_a_training_has(tmp_path):
     log = LogBeats(tmp_path)
     for step in range(100):
         log.take(Reading(step=step, loss=2.5, figures={f"of {step}": 1.0}))
-    assert len(load(tmp_path).figures) == listen.NAMES
+    assert len(load(tmp_path).figures) == NAMES
 
 
 def test_the_memory_that_the_first_report_tells_is_kept(tmp_path):
@@ -484,3 +485,74 @@ def test_a_bar_is_not_drawn_for_each_step(tmp_path):
         ear.hear(bar_line.encode())
     ear.close()
     assert log.early is None  # 49 steps of 10 ms
+
+
+# --- lines that name the phases of a step ---------------------------------------------------------
+
+
+def phase(step, name, **more):
+    return Reading(step=step, phase=name, **more)
+
+
+def test_lines_of_phases_give_steps_phases_and_memory(tmp_path):
+    clock = Clock()
+    log = LogBeats(tmp_path, clock)
+    for step in range(3):
+        for name, held in (("init", 100), ("post_grad", 300), ("post_update", 200)):
+            clock.now += 1.0
+            log.take(phase(step, name, memory_bytes=held + step, peak_bytes=900 + step), "log")
+    position = read_position(tmp_path)
+    assert (position.step, position.phase) == (2, "post_update")
+    assert [(beat.step, beat.covers) for beat in steps(tmp_path)] == [(0, 0), (1, 1)]
+    log.close(ended_well=True)
+    record = load(tmp_path)
+    assert (list(record.step), list(record.active), list(record.peak)) == (
+        [1, 2], [201, 202], [901, 902]
+    )  # fmt: skip
+    assert list(record.early) == [200]  # of the first step, whose time is not known
+    assert record.seconds[0] == 3.0
+    assert {"init", "post_grad", "post_update"} <= set(record.phases)
+
+
+def test_the_step_that_a_killed_command_was_in_is_not_over(tmp_path):
+    log = LogBeats(tmp_path)
+    for step in range(5):
+        log.take(phase(step, "clear_cache"))
+    log.close()
+    assert [beat.step for beat in steps(tmp_path)] == [0, 1, 2, 3]
+    assert read_position(tmp_path).step == 4
+
+
+def test_a_bar_beside_lines_of_phases_has_the_same_steps(tmp_path):
+    log = LogBeats(tmp_path)
+    for step in range(20):
+        log.take(phase(step, "clear_cache"), "err")
+        log.take(Reading(step=step, loss=2.0 - step / 20, total=20), "out")
+    log.close(ended_well=True)
+    record = load(tmp_path)
+    assert list(record.step) == list(range(1, 20))
+    assert list(record.loss_step) == list(range(20))
+
+
+def test_updates_that_each_step_skips_are_told(tmp_path):
+    log = LogBeats(tmp_path)
+    for step in range(10):
+        log.take(phase(step, "skip_update"))
+    assert log.skips == (10, 10)
+    (one,) = watching.updates_skipped(*log.skips)
+    assert one.summary.endswith("nothing is learned")
+    assert not watching.updates_skipped(9, 10)
+
+
+def test_lines_that_were_held_back_are_dated_by_their_own_clock(tmp_path):
+    log = LogBeats(tmp_path, Clock())  # which stands: all came at once
+    for step in range(4):
+        log.take(Reading(step=10 * step, loss=1.0, clock=100 + 25.0 * step))
+    assert list(load(tmp_path).seconds) == [2.5, 2.5, 2.5]
+
+
+def test_a_program_that_holds_back_its_lines_is_told_what_to_do():
+    (one,) = watching.find((UNREAD,), 0, False, None, program="./trainer")
+    assert "stdbuf -oL" in one.summary
+    (one,) = watching.find((UNREAD,), 0, False, None, program="/usr/bin/python3.11")
+    assert "stdbuf" not in one.summary

@@ -16,7 +16,8 @@ from harness.analysis.findings.trend import classes
 from harness.beats.record import load
 from harness.logs import ADAPTERS
 from harness.model import Severity
-from harness.supervise.listen import Ear, LogBeats
+from harness.supervise.listen import Ear
+from harness.supervise.log_beats import LogBeats
 
 NAN, INF = math.nan, math.inf
 

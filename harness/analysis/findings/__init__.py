@@ -97,6 +97,7 @@ CODES: dict[str, str] = {
     "steps_reported": "an outside command reported its steps itself",
     "steps_printed": "an outside command's steps are read from what it printed",
     "no_steps_seen": "nothing that an outside command printed names a step",
+    "updates_skipped": "each step of an outside command says that it skips its update",
     "ended_early": "an outside command ended well before the total that it printed",
     "output_skipped": "an outside command printed faster than its lines could be read",
     "left_behind": "an outside command ended, and what it had started still ran",

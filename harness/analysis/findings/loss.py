@@ -87,9 +87,11 @@ def gradients_not_finite(record: Record) -> Iterator[Finding]:
     # A trainer that scales its loss overflows now and then on purpose, skips the step and goes on.
     recovered = math.isfinite(norms[-1][1])
     step, norm = bad[0]
+    on = norms.index(bad[0]) + len(bad) == len(norms) and len(bad) > 1
     yield (warning if recovered else error)(
         "gradients_not_finite",
-        f"the norm of the gradients is {norm} at step {step}, in {len(bad)} of "
+        f"the norm of the gradients is {norm} {f'from step {step} on' if on else f'at step {step}'}"
+        f", in {len(bad)} of "
         f"{units.plural(len(norms), 'look')}" + (", and finite again later" if recovered else ""),
         step=step,
         value=number(norm),

@@ -225,6 +225,9 @@ def _jump(record: Record) -> tuple[int, float, float, bool] | None:
     times = record.seconds
     if len(times) < 2:
         return None
+    if record.step[0] != 0:
+        # Of a log, whose first report has no time: no step here has the costs of first calls.
+        return _later_jump(record, times)
     rest = times[1:]
     if _exceeds(times[0], times[1], OUTLIER, OUTLIER_S) and (
         len(rest) < 3 or _exceeds(stats.median(rest[1:]), times[1], OUTLIER, OUTLIER_S)
@@ -234,10 +237,15 @@ def _jump(record: Record) -> tuple[int, float, float, bool] | None:
         least = min(times[1], stats.quantile(rest, 0.1))
         if _exceeds(times[0], least, JUMP_AT_ONE, JUMP_S):
             return record.step[1], times[0], stats.median(rest), True
+    return _later_jump(record, rest)
+
+
+def _later_jump(record: Record, rest: array[float]) -> tuple[int, float, float, bool] | None:
+    """The same in `rest`, the last times of the record, each of an ordinary step."""
     if len(rest) < 5:
         return None
-    at = 1 + _split(rest)
-    before, after = times[1:at], times[at:]
+    at = _split(rest)
+    before, after = rest[:at], rest[at:]
     if len(before) < 2 or len(after) < 3:
         return None
     level, raised, least = stats.median(before), stats.median(after), stats.quantile(after, 0.1)
@@ -245,7 +253,8 @@ def _jump(record: Record) -> tuple[int, float, float, bool] | None:
     # And of a few noisy steps at the end two may be long by chance, but not all of them.
     if stats.quantile(before, 0.9) >= least or least < JUMP_AT_ONE * level:
         return None
-    return (record.step[at], level, raised, True) if _exceeds(level, raised, JUMP, JUMP_S) else None
+    step = record.step[len(record.step) - len(rest) + at]
+    return (step, level, raised, True) if _exceeds(level, raised, JUMP, JUMP_S) else None
 
 
 def _ramp(record: Record) -> tuple[float, float] | None:

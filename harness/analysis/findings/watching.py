@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from pathlib import PurePath
 
 import msgspec
 
@@ -20,16 +21,18 @@ def find(
     hook: HookReport | None,
     left_behind: int = 0,
     given_up: str = "",
+    program: str = "python",
 ) -> tuple[Finding, ...]:
     """Report how a command was watched; `skipped` bytes of its `outputs` were not read.
 
     `itself`: it has reported its steps itself. `hook`: what became of the one injected, if any.
     `left_behind`: so many processes that it had started were there when it ended.
     `given_up`: why the pattern given by the user was not searched to the end.
+    `program`: what was started; Python is made to pass its lines on at once.
     """
     return (
         *_hook(hook),
-        *_steps(outputs, itself),
+        *_steps(outputs, itself, program),
         *_skipped(skipped, itself),
         *_given_up(given_up, itself),
         *_left_behind(left_behind, itself or any(output.format is not None for output in outputs)),
@@ -49,6 +52,20 @@ def ended_early(done: int, total: int) -> tuple[Finding, ...]:
     )
 
 
+def updates_skipped(skipped: int, steps: int) -> tuple[Finding, ...]:
+    """The finding about a command whose own lines say that each step skips its update."""
+    if skipped < 3 or skipped < steps:
+        return ()
+    return (
+        warning(
+            "updates_skipped",
+            f"each of {plural(steps, 'step')} says that it skips its gradient update: nothing is "
+            "learned",
+            steps=steps,
+        ),
+    )
+
+
 def _hook(hook: HookReport | None) -> Iterator[Finding]:
     if hook is not None and hook.disabled is not None:
         yield warning(
@@ -59,7 +76,7 @@ def _hook(hook: HookReport | None) -> Iterator[Finding]:
         )
 
 
-def _steps(outputs: Sequence[Recognition], itself: bool) -> Iterator[Finding]:
+def _steps(outputs: Sequence[Recognition], itself: bool, program: str) -> Iterator[Finding]:
     read = sorted(
         (output for output in outputs if output.format is not None),
         key=lambda output: -output.matched,
@@ -69,7 +86,7 @@ def _steps(outputs: Sequence[Recognition], itself: bool) -> Iterator[Finding]:
     elif not read:
         yield info(
             "no_steps_seen",
-            "no printed line names a step: only the process was watched",
+            "no printed line names a step: only the process was watched" + _held_back(program),
             lines=sum(output.lines for output in outputs),
         )
     else:
@@ -83,6 +100,15 @@ def _steps(outputs: Sequence[Recognition], itself: bool) -> Iterator[Finding]:
             lines=best.lines,
             **({"others": [msgspec.to_builtins(other) for other in others]} if others else {}),
         )
+
+
+def _held_back(program: str) -> str:
+    if PurePath(program).name.startswith("python"):
+        return ""
+    return (
+        ". A program in C, C++ or Swift holds its lines back in a pipe until a block is full: "
+        "start it with stdbuf -oL, or let it flush each line"
+    )
 
 
 def _read(output: Recognition) -> str:

@@ -75,8 +75,13 @@ def _pressure(value: float) -> str:
     return percent(value / 100)
 
 
+def _step_0(result: ScenarioResult) -> float | None:
+    times = result.metrics.step_s
+    return times.first if times and result.first_step_known else None
+
+
 FIGURES: tuple[tuple[str, Figure, Show], ...] = (
-    ("step 0", lambda r: r.metrics.step_s.first if r.metrics.step_s else None, duration),
+    ("step 0", _step_0, duration),
     ("median step", lambda r: r.metrics.step_s.median if r.metrics.step_s else None, duration),
     ("p99", lambda r: r.metrics.step_s.p99 if r.metrics.step_s else None, duration),
     ("max", lambda r: r.metrics.step_s.max if r.metrics.step_s else None, duration),
