@@ -16,7 +16,8 @@ from markdown_it import MarkdownIt
 
 from harness.beats.file import BEATS
 from harness.errors import UsageError
-from harness.model import ModelBeat, Outcome, Severity, StepBeat
+from harness.model import FigureSummary, ModelBeat, Outcome, Severity, StepBeat
+from harness.model.finding import info
 from harness.report import charts, junit, markdown, runjson, write_all
 from harness.report.input import ReportInput, load_run
 from harness.report.sections.diagnosis import none_supported
@@ -163,6 +164,24 @@ def test_the_table_of_verdicts_says_what_matters():
         "| `gpu_step` | ⏭️ skipped | 0 of 10 | – | – | – |  |",
     ):
         assert row in table, rows
+
+
+def test_the_figures_of_a_log_are_shown_and_no_time_is_called_that_of_step_0():
+    told = [
+        FigureSummary(
+            name="grad_norm", first=1.5, last=math.nan, min=0.5, max=1.5, reads=9, not_finite=4
+        ),
+        *(FigureSummary(name=f"figure|{n}", first=n, last=n, min=None, max=None, reads=1)
+          for n in range(30)),
+    ]  # fmt: skip
+    metrics = fakes.metrics(figures=tuple(told))
+    printed = info("steps_printed", "the steps come from the printed output")
+    report = render(fakes.run(fakes.result(metrics=metrics, findings=(printed,))))
+    assert "| `grad_norm` | 1.5 | nan | 0.5 | 1.5 | 9, 4 not finite |" in report
+    assert "and 11 more figures." in report
+    assert "step 0 |" not in report
+    check(report)
+    assert "step 0 |" in render(fakes.run(fakes.result()))
 
 
 def test_a_hang_shows_cause_wait_site_evidence_and_stacks(tmp_path):

@@ -22,6 +22,8 @@ LOG_LINES = 20
 LOG_WIDTH = 300
 KINDS = 8
 """Ways in which the runs of one scenario ended, and findings, that are listed at most."""
+TOLD = 20
+"""Figures of a log that are shown."""
 
 LOOKS = 4
 """Sampled steps that are shown from the beginning of a run, and from its end."""
@@ -109,7 +111,7 @@ def numbers(group: Group, data: ReportInput) -> str:
         own = ", ".join(f"{name} = {value!r}" for name, value in info.settings.items())
         parts.append(f"Its own settings: {cell(own)}.")
     parts.append(_endings(group.results) if len(group.results) > 1 else _ending(group))
-    parts += [_figures(group.results), _phases(worst), _findings(group.results)]
+    parts += [_figures(group.results), _phases(worst), _told(worst), _findings(group.results)]
     return "\n\n".join(part for part in parts if part)
 
 
@@ -175,6 +177,27 @@ def _phases(result: ScenarioResult) -> str:
         if value and name not in NOT_WORK
     ]
     return f"Median by phase: {', '.join(phases[:12])}." if phases else ""
+
+
+def _told(result: ScenarioResult) -> str:
+    """The figures that its log gives beside the loss."""
+    told = result.metrics.figures
+    rows = [
+        [
+            code(line(one.name, 40)),
+            number(one.first),
+            number(one.last),
+            NOTHING if one.min is None else number(one.min),
+            NOTHING if one.max is None else number(one.max),
+            f"{one.reads}" + (f", {one.not_finite} not finite" if one.not_finite else ""),
+        ]
+        for one in told[:TOLD]
+    ]
+    if not rows:
+        return ""
+    titles = ("its log also gives", "first", "last", "lowest", "highest", "reads")
+    more = f"\n\nand {len(told) - TOLD} more figures." if len(told) > TOLD else ""
+    return table(titles, rows, "lrrrrr") + more
 
 
 def _findings(results: Sequence[ScenarioResult]) -> str:
