@@ -232,7 +232,6 @@ def _needs_others(reading: Reading) -> bool:
         and reading.epoch is None
         and reading.phase is None
         and reading.batch is None
-        and reading.memory_bytes is None
     )
 
 

@@ -196,7 +196,9 @@ def test_what_is_printed_beside_a_bar_is_read_too():
 
 
 def test_a_setting_or_a_heading_alone_is_no_training():
-    recognizer, readings = read(b"Learning Rate: 1e-4\n= Loaded checkpoint (step 500)\nMemory: 5\n")
+    recognizer, readings = read(
+        b"Learning Rate: 1e-4\n= Loaded checkpoint (step 500)\nMemory: 80 GB\n"
+    )
     assert readings == []
     assert recognizer.recognition.format is None
 

@@ -579,6 +579,15 @@ def test_of_a_log_nothing_says_that_deferred_work_costs_no_time():
         assert said(runs, settings=None)["deferred"].verdict is verdict
 
 
+def test_a_command_that_ended_early_is_not_slow():
+    early = warning("ended_early", "it ended after 37 of 100 steps")
+    ended = msgspec.structs.replace(done("baseline_update", early), outcome=Outcome.UNFINISHED)
+    slow = msgspec.structs.replace(ended, findings=(), reason="stopped by --budget")
+    for run, told in ((ended, False), (slow, True)):
+        because = [why for h in said([run], settings=None).values() for why in h.because]
+        assert any("becomes slow" in why for why in because) == told
+
+
 def test_shares_are_told():
     runs = [hung("baseline_update", repeat=n) for n in range(3)]
     runs += [done("baseline_update", repeat=3)]

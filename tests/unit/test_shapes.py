@@ -69,6 +69,11 @@ def test_a_figure_that_was_no_number_for_a_while_is_told_of_without_alarm():
     assert "at step 0, and not finite in 3 of 60 reads, and finite again later" in finding.summary
 
 
+def test_what_the_loss_says_is_not_said_of_each_figure():
+    diverged = told([2.0] * 5 + [NAN] * 5, {"kl": [0.1] * 5 + [NAN] * 5})
+    assert set(found(diverged)) == {"loss_not_finite"}
+
+
 def test_null_is_no_number_where_no_number_follows():
     losses = [2.0, 1.9, 1.8, None, None]
     finding = found(told(losses, {"loss": [NAN] * 5}))

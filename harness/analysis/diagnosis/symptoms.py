@@ -120,6 +120,8 @@ def _ending(result: ScenarioResult) -> set[Kind]:
         return _crash(result)
     if result.outcome is Outcome.DIVERGED:
         return {Kind.DIVERGED}
+    if any(finding.code == "ended_early" for finding in result.findings):
+        return set()  # by itself, and not because it is slow
     interrupted = (result.reason or "").startswith("interrupted")
     if result.outcome is Outcome.UNFINISHED and not interrupted:
         if result.last_phase == "compile":

@@ -58,6 +58,8 @@ def validation_not_finite(record: Record) -> Iterator[Finding]:
 
 
 def figure_not_finite(record: Record) -> Iterator[Finding]:
+    if not math.isfinite(sum(record.loss)):
+        return  # which says it of all
     for name, series in record.figures.items():
         if name in ("loss", "val_loss") or is_norm(name) or any(part in name for part in _SPEEDS):
             continue
