@@ -27,8 +27,7 @@ from harness.model import (
 from harness.supervise import launch
 from harness.supervise.command_end import LauncherWords, not_started
 from harness.supervise.command_ranks import Numbers, Ranks
-from harness.supervise.listen import Ear
-from harness.supervise.log_beats import LogBeats
+from harness.supervise.listen import Ear, LogBeats
 from harness.supervise.rank_tracker import RankTracker, below
 from harness.supervise.run_state import RunState
 from harness.supervise.step_source import WorkerBeats

@@ -8,6 +8,8 @@ from collections.abc import Iterable, Sequence
 from harness.logs import Adapter, Reading, Recognition, Recognizer
 from harness.supervise.log_beats import LogBeats
 
+__all__ = ["Ear", "LogBeats"]
+
 SHARE = 0.5
 """The share of the time that may go into reading output; output that comes faster is skipped."""
 CREDIT_S = 1.0
