@@ -154,13 +154,18 @@ class Recognizer:
         self._count += len(lines)
         readings = []
         self.said_by = said_by = []
+        words = self.words
         for line in lines:
             chosen = self._chosen
             reading = self._compete(line) if chosen is None else self._read(line, chosen)
             if reading is None:
-                self.words.unread(line)
+                words.unread(line)
                 continue
-            self.words.read(line, reading.step)
+            words.last = line
+            if words.tail:
+                words.read(reading.step)
+            else:
+                words.step = reading.step
             if self._is_new(reading):
                 readings.append(reading)
                 said_by.append(self._best)

@@ -137,7 +137,7 @@ def read(line: str) -> Reading | None:
     if "Epoch(" in line:
         _mmengine(line, given)
     if "loss" in given:
-        if lower[:6].lstrip(" [").startswith(("val", "eval", "test")):
+        if lower[0] in " [vet" and lower[:6].lstrip(" [").startswith(("val", "eval", "test")):
             given["validation"] = True  # `Test set: Average loss: 0.05`
         return Reading(**given)
     if _says_enough(line, given, counted):

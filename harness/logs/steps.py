@@ -40,6 +40,24 @@ class Steps:
         A bar of fewer than the training's steps is one within it: it counts batches. None for a
         bar that is drawn again as it stood before the last step.
         """
+        if (
+            reading.step is not None
+            and reading.step > self._last
+            and self._stride
+            and reading.epoch is None
+            and reading.total is None
+            and not reading.drawn
+            and not reading.validation
+        ):
+            # Nearly every line of most logs: the same as below, in a third of the time.
+            self._last, self._turned, self._dates, self._validates = (
+                reading.step,
+                False,
+                None,
+                False,
+            )
+            offset = self._offset
+            return replace(reading, step=offset + reading.step) if offset else reading
         if reading.dates is not None:
             self._dates = reading.dates
             return None

@@ -20,26 +20,27 @@ class LastWords:
     """The last lines of one output that are no steps, and those that speak of resuming."""
 
     def __init__(self) -> None:
-        self._tail: deque[str] = deque(maxlen=_MOST)
-        self._last = ""
-        self._step: int | None = None
+        self.tail: deque[str] = deque(maxlen=_MOST)
+        self.last = ""
+        """The last report."""
+        self.step: int | None = None
+        """The step of the last report before them."""
         self._resumed = False
 
     def unread(self, line: str) -> None:
         """Take a line that says nothing of the training's progress."""
-        self._tail.append(line[:_LONGEST])
+        self.tail.append(line[:_LONGEST])
         # Said at the start, and the whole output may be long: looked for as it passes.
         if "esum" in line and _STOPS.search(line[:_LONGEST]):
             self._resumed = True
 
-    def read(self, line: str, step: int | None) -> None:
+    def read(self, step: int | None) -> None:
         """Take a report; one of a further step makes what was said before it no last word."""
-        self._last = line
-        if step is not None and step != self._step:
-            self._step = step
-            self._tail.clear()
+        if step is not None and step != self.step:
+            self.step = step
+            self.tail.clear()
 
     @property
     def explain_the_end(self) -> bool:
         """True if they speak of stopping, converging or resuming."""
-        return self._resumed or any(map(_STOPS.search, (*self._tail, self._last[:_LONGEST])))
+        return self._resumed or any(map(_STOPS.search, (*self.tail, self.last[:_LONGEST])))
