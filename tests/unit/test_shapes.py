@@ -175,9 +175,18 @@ def test_a_ramp_of_step_times_is_no_jump():
     assert finding["step_time_ramp"].evidence["ratio"] > 5
 
 
-def test_a_jump_of_step_times_is_no_ramp():
-    draw = random.Random(6)
-    times = [(0.02 if n < 40 else 0.5) * (1 + 0.1 * draw.random()) for n in range(70)]
+def test_a_ramp_on_a_machine_that_others_load_is_no_jump():
+    draw = random.Random(7)
+    load = [1 + 0.8 * math.sin(n / 6) ** 2 for n in range(70)]
+    times = [(0.2 + 0.04 * n) * load[n] * (1 + 0.2 * draw.random()) for n in range(70)]
+    assert set(found(told(falling(70), seconds=times))) == {"step_time_ramp"}
+
+
+@pytest.mark.parametrize("at", [15, 40, 55])
+@pytest.mark.parametrize("noise", [0.1, 0.5])
+def test_a_jump_of_step_times_is_no_ramp(at, noise):
+    draw = random.Random(at)
+    times = [(0.02 if n < at else 0.5) * (1 + noise * draw.random()) for n in range(70)]
     assert set(found(told(falling(70), seconds=times))) == {"step_time_jump"}
 
 

@@ -22,6 +22,10 @@ JUMP_AT_ONE = 2.0
 """Less is asked at step 1: step 0 has every first-call cost, so that it is slow by right."""
 JUMP_S = 0.1
 RAMP_STEPS = 12
+NEAR = 5
+AT_ONCE = 0.5
+"""The share of a change of level that comes within `NEAR` steps on each side, unless it is a ramp
+on a machine that others load too."""
 STEADY = 0.6
 """The share of the distance to two levels that the distance to a line has at most in a ramp."""
 OUTLIER = 5.0
@@ -275,7 +279,10 @@ def _ramp(record: Record) -> tuple[float, float] | None:
         at = stats.change_of_level(values)
         sides = values[:at], values[at:]
         stepped = sum(abs(value - stats.median(side)) for side in sides for value in side)
-        if slope.low > 0 and off < STEADY * stepped:
+        before, after = values[max(0, at - NEAR) : at], values[at : at + NEAR]
+        near = stats.median(after) - stats.median(before)
+        whole = stats.median(sides[1]) - stats.median(sides[0])
+        if slope.low > 0 and (off < STEADY * stepped or near < AT_ONCE * whole):
             return first, last
     return None
 
