@@ -13,8 +13,9 @@ import msgspec
 from harness.errors import UsageError
 from harness.model import Hostfile, OnHang, Patience, ScenarioInfo, Settings
 from harness.model.settings import BUILT_IN_MODELS
-from harness.observe import installation
+from harness.observe import installation, process_names
 from harness.scenario import load
+from harness.supervise import ports
 
 OPTIMIZERS = ("adam", "adamw", "sgd", "lion", "adafactor")
 DTYPES = ("float32", "bfloat16", "float16")
@@ -99,7 +100,11 @@ def name_of(argv: Sequence[str]) -> str:
     """The name of a command: the script or module that an interpreter runs, or else the program."""
     words = list(argv)
     name = Path(words[0]).name
-    if re.fullmatch(r"(python|bash|sh|uv|uvx|env|nice|time)[\d.]*", name):
+    if process_names.is_python(name):
+        # Its own options can take another word (`-X faulthandler`).
+        run = [word for word in process_names.words(words)[1:] if word not in ("-m", "-c", "...")]
+        name = Path(run[0]).name if run else name
+    elif re.fullmatch(r"(bash|sh|uv|uvx|env|nice|time)[\d.]*", name):
         names = [word for word in words[1:] if re.fullmatch(r"[\w./-]*\w", word)]
         names = [word for word in names if not word.startswith("-") and word != "run"]
         name = Path(names[0]).name if names else name
@@ -119,6 +124,10 @@ def check(settings: Settings) -> None:
     for name in ("steps", "batch_size", "seq_len", "ranks"):
         if getattr(settings, name) < 1:
             raise UsageError(f"{name.replace('_', ' ')} must be at least 1")
+    if settings.ranks > ports.MOST:
+        raise UsageError(f"{settings.ranks} ranks are too many; use {ports.MOST} or fewer")
+    if not 0 <= settings.seed < 2**64:
+        raise UsageError(f"the seed must be from 0 to 2**64 - 1, not {settings.seed}")
     train = settings.train
     if (
         train is not None

@@ -13,6 +13,8 @@ import socket
 FIRST, BLOCK, BLOCKS = 20_000, 64, 187
 """The blocks end below the ports that the kernel gives out by itself."""
 _GUARDS = FIRST - BLOCKS
+MOST = BLOCK * BLOCKS
+"""The ranks that one job can have here: each needs a port."""
 
 
 class Ports:
@@ -34,7 +36,9 @@ class Ports:
             if _free(range(self.first, self.first + count)):
                 return
             self.close()
-        raise OSError(f"no {count} free ports in a row on loopback")
+        raise OSError(
+            f"no {count} free ports in a row on loopback; wait for other jobs, or use fewer ranks"
+        )
 
     def close(self) -> None:
         for one in self._guards:

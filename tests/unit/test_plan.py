@@ -10,6 +10,7 @@ from harness.errors import UsageError
 from harness.model import Settings
 from harness.scenario import load
 from harness.session import plan
+from harness.supervise import ports
 
 
 def model_folder(tmp_path, **config):
@@ -28,11 +29,18 @@ def model_folder(tmp_path, **config):
         Settings(train="half"),
         Settings(model="/no/such/folder"),
         Settings(model="tiyn"),
+        Settings(seed=-1),
+        Settings(seed=2**64),
+        Settings(ranks=99_999),
     ],
 )
 def test_settings_that_cannot_be_run(settings):
     with pytest.raises(UsageError):
         plan.check(settings)
+
+
+def test_the_largest_seed_and_number_of_ranks_can_be_run():
+    plan.check(Settings(seed=2**64 - 1, ranks=ports.MOST))
 
 
 def test_a_quantised_model_is_not_trained_in_full(tmp_path):
