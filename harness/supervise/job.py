@@ -367,7 +367,7 @@ class Job:
             ended_by=self._ended_by,
             doing=self._doing or self._collector.place or self._examiner.summary(),
             position=position,
-            unread=observe.unread(self._samples.last) if self._samples.last else {},
+            unread=self._samples.unread(),
             rss_peak=max(self.rss_peak, process.rss_peak or 0) or None,
         )
         ending = source.completed(ending)

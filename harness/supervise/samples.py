@@ -17,7 +17,8 @@ class Samples:
     def __init__(self, file: Path) -> None:
         self.rss_peak = 0
         """The peak of all looks, those without a sample too."""
-        self.last: Sample | None = None
+        self._last: Sample | None = None
+        self._read: set[str] = set()
         self._file = file.open("ab", buffering=0)
         self._next = 0.0
 
@@ -36,7 +37,7 @@ class Samples:
         position = snapshot.position
         machine = snapshot.machine
         footprint, swapped = observe.held(process.pid for process in processes)
-        self.last = Sample(
+        sample = self._last = Sample(
             t=snapshot.t,
             step=position.step if position else None,
             phase=position.phase if position else None,
@@ -53,10 +54,17 @@ class Samples:
             pressure=machine.pressure,
             pressure_level=machine.pressure_level,
         )
-        line = msgspec.json.encode(self.last)
+        values = msgspec.structs.asdict(sample)
+        self._read |= {name for name, value in values.items() if value is not None}
+        line = msgspec.json.encode(sample)
         # A full disk costs the samples; the verdict does not need them.
         with contextlib.suppress(OSError):
             self._file.write(line + b"\n")
+
+    def unread(self) -> dict[str, str]:
+        """The reasons for the figures that no sample has: a process that has ended has none."""
+        reasons = observe.unread(self._last) if self._last is not None else {}
+        return {name: why for name, why in reasons.items() if name not in self._read}
 
     def close(self) -> None:
         self._file.close()

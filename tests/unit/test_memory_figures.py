@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import struct
+import subprocess
 import sys
+import time
 from pathlib import Path
 
 import msgspec
+import psutil
 import pytest
 
 from harness.beats.record import load
-from harness.model import Sample
+from harness.model import Sample, Snapshot
 from harness.observe import processes
 from harness.observe.macos import memory as darwin
+from harness.supervise import samples as sampling
 
 VM_STAT = """Mach Virtual Memory Statistics: (page size of 16384 bytes)
 Pages free:                               12345.
@@ -67,6 +71,33 @@ def test_what_could_not_be_read_has_a_reason(monkeypatch):
     assert all(unread.values())
     monkeypatch.setattr(sys, "platform", "darwin")
     assert "pressure" in processes.unread(Sample(t=0.0))
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="zombies of /proc")
+def test_a_process_that_ended_takes_no_figure_back_that_was_read(tmp_path):
+    child = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE)
+    looks = sampling.Samples(tmp_path / "samples.jsonl")
+    kept = sampling.Samples(tmp_path / "zombie.jsonl")
+    try:
+        looks.take(snapshot(child.pid, 0.0), age=0.0)
+        child.communicate(b"\n")  # waits, and leaves nothing
+    finally:
+        child.kill()
+    zombie = subprocess.Popen(["true"])
+    while psutil.Process(zombie.pid).status() != psutil.STATUS_ZOMBIE:
+        time.sleep(0.01)
+    for one in (looks, kept):
+        one.take(snapshot(zombie.pid, 1.0), age=1.0)
+        one.close()
+    zombie.wait()
+    assert "footprint" not in looks.unread()
+    assert kept.unread()["footprint"].startswith("the process had ended")
+
+
+def snapshot(pid, t):
+    found = processes.processes(pid)
+    assert found
+    return Snapshot(t=t, processes=found, machine=processes.machine())
 
 
 def test_the_summary_keeps_the_peaks(tmp_path):

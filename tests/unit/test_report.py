@@ -337,6 +337,15 @@ def test_the_same_bytes_in_another_p_do_not_differ():
     assert "Nothing that matters" in told(fakes.result(), fakes.result("a", metrics=lora))
 
 
+def test_a_variation_that_ends_before_its_first_step_is_in_no_step():
+    def crashed(name, step, phase):
+        return fakes.result(name, Outcome.CRASHED, last_step=step, last_phase=phase)
+
+    base = crashed("baseline_update", 3, "eval")
+    assert "| crashed in phase setup |" in told(base, crashed("a", None, "setup"))
+    assert "| crashed in step 4, phase eval |" in told(base, crashed("a", 4, "eval"))
+
+
 def test_nan_is_no_other_loss_than_nan():
     nan = fakes.metrics(last=math.nan)
     assert "Nothing that matters" in told(fakes.result(metrics=nan), fakes.result("a", metrics=nan))

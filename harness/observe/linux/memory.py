@@ -33,7 +33,7 @@ def held(pids: Iterable[int]) -> tuple[int | None, int | None]:
     footprint = swapped = None
     for pid in pids:
         own = _sizes(f"/proc/{pid}/status", (b"RssAnon", b"RssShmem", b"VmSwap"))
-        if len(own) == 3:  # a kernel before 4.5 does not tell them apart; a zombie has none
+        if len(own) == 3:  # a zombie has none, and a kernel before 4.5 does not split them
             footprint = (footprint or 0) + sum(own.values())
             swapped = (swapped or 0) + own[b"VmSwap"]
     return footprint, swapped

@@ -20,6 +20,8 @@ from harness.observe.linux import (
     tree,
 )
 
+_NO_SIZES = "the process had ended, or the kernel is older than 4.5 and does not say"
+
 
 class Linux:
     """Linux by its /proc."""
@@ -27,8 +29,8 @@ class Linux:
     unread: Mapping[str, str] = {
         "swap_used": "/proc/meminfo does not tell",
         "major_faults": "/proc/PID/stat could not be read",
-        "footprint": "/proc/PID/status does not tell (a kernel before 4.5)",
-        "swapped": "/proc/PID/status does not tell (a kernel before 4.5)",
+        "footprint": _NO_SIZES,
+        "swapped": _NO_SIZES,
         "compressed": "there is neither zswap nor zram",
         "pressure": "the kernel has no /proc/pressure/memory",
         "pressure_level": "macOS alone has it",

@@ -12,6 +12,7 @@ from harness.report.input import Group, ReportInput, groups
 from harness.report.sections import verdicts
 from harness.report.text import NOTHING, code, known, table
 from harness.scenario.load import BASELINE
+from harness.text import phrases
 from harness.text.units import duration, number
 
 PEAK_FACTOR = 1.25
@@ -74,7 +75,8 @@ def _outcome(base: Group, other: Group) -> str:
     steps = {r.last_step for r in other.results}, {r.last_step for r in base.results}
     if other.fine or base.fine or steps[0] & steps[1]:
         return ""
-    return f"{_outcome_counts(other)} in step {other.worst.last_step}"
+    place = phrases.place(other.worst.last_step, other.worst.last_phase)
+    return f"{_outcome_counts(other)} {place}".rstrip()
 
 
 def _outcome_counts(group: Group) -> str:
