@@ -17,7 +17,7 @@ from typing import NoReturn
 
 from harness.cli import help
 from harness.cli.commands import COMMANDS
-from harness.errors import Exit, HarnessError
+from harness.errors import Exit, HarnessError, with_remedy
 
 EXAMPLES = (
     "harness run-all --steps 10",
@@ -85,7 +85,7 @@ def _main(words: Sequence[str]) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return Exit.INTERNAL
     except OSError as error:
-        print(f"harness: error: {error}", file=sys.stderr)
+        print(f"harness: error: {with_remedy(error)}", file=sys.stderr)
         return Exit.INTERNAL
     except KeyboardInterrupt:
         return Exit.INTERRUPTED

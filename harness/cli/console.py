@@ -154,7 +154,8 @@ class Screen:
                 line.append(f"\n{INDENT}{finding.code}{more}", style="yellow")
         return line
 
-    def summary(self, run: RunResult, folder: Path) -> None:
+    def summary(self, run: RunResult, folder: Path | str) -> None:
+        """Print the verdicts, and where the report is in `folder`, or why there is none."""
         counts = {
             outcome: sum(result.outcome is outcome for result in run.results) for outcome in Outcome
         }
@@ -169,10 +170,13 @@ class Screen:
                 self.say(Text(f"{repeated.scenario}: {repeats.describe_hang(hang)}"))
         supported = any(h.verdict is Support.SUPPORTED for h in run.diagnosis.hypotheses)
         if run.diagnosis.hypotheses and (supported or run.settings is not None):
-            self._diagnosis(run)
-        self.console.print(f"report: {folder / 'report.md'}", soft_wrap=True, highlight=False)
+            self._diagnosis(run, written=not isinstance(folder, str))
+        if isinstance(folder, str):
+            self.say(Text(f"no report: {folder}", style="bold red"))
+        else:
+            self.console.print(f"report: {folder / 'report.md'}", soft_wrap=True, highlight=False)
 
-    def _diagnosis(self, run: RunResult) -> None:
+    def _diagnosis(self, run: RunResult, written: bool) -> None:
         diagnosis = run.diagnosis
         supported = [h for h in diagnosis.hypotheses if h.verdict is Support.SUPPORTED]
         if not supported:
@@ -182,7 +186,7 @@ class Screen:
         for hypothesis in supported:
             why = f": {hypothesis.because[0]}" if hypothesis.because else ""
             self.say(Text.assemble("supported: ", (hypothesis.title, "bold"), why))
-        if diagnosis.next_experiment:
+        if diagnosis.next_experiment and written:
             command = (diagnosis.next_experiment, "cyan")
             self.console.print(Text.assemble("to narrow this down, run: ", command), soft_wrap=True)
         if diagnosis.no_experiment:

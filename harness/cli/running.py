@@ -8,10 +8,10 @@ from collections.abc import Sequence
 
 import msgspec
 
-from harness.cli import github, options
+from harness.cli import options
 from harness.cli.console import screen
+from harness.cli.outcome import Executed
 from harness.model import RunResult, Settings
-from harness.report import runjson
 from harness.report.github import commands as annotate
 from harness.session import resume
 from harness.session.execute import execute
@@ -30,14 +30,14 @@ def carry_out(
     if earlier is not None:
         how = resume.options(earlier, how)
     with screen(len(runs), quiet=arguments.quiet, verbose=arguments.verbose) as observer:
-        result, folder = execute(
-            runs, settings, how, observer, ["harness", *sys.argv[1:]], earlier=earlier
+        command = ["harness", *sys.argv[1:]]
+        done = Executed(
+            lambda: execute(runs, settings, how, observer, command, earlier=earlier), observer
         )
-        observer.summary(result, folder)
-    github.show(arguments, folder, lambda run, root: annotate(run, arguments.fail_on, root))
+    done.annotate(arguments, lambda run, root: annotate(run, arguments.fail_on, root))
     if arguments.json:
-        print(runjson.text(folder), end="")
-    return options.exit_code(_own(result, runs), arguments)
+        print(done.document, end="")
+    return options.exit_code(_own(done.result, runs), arguments)
 
 
 def _own(result: RunResult, runs: Sequence[PlannedRun]) -> RunResult:

@@ -60,27 +60,28 @@ def run(arguments: argparse.Namespace) -> int:
     from harness.analysis import controls
     from harness.cli import control_table
     from harness.cli.console import screen
-    from harness.report import runjson
+    from harness.cli.outcome import Executed
     from harness.report.github import missed
     from harness.session.execute import execute
 
     runs = plan.make(_controls(arguments.scenario), Settings(), arguments.repeat)
     how = Options(out=arguments.out, jobs=arguments.jobs, budget=BUDGET_S, debug=arguments.debug)
     with screen(len(runs), quiet=arguments.quiet) as observer:
-        result, folder = execute(runs, Settings(), how, observer, ["harness", *sys.argv[1:]])
-        observer.summary(result, folder)
+        command = ["harness", *sys.argv[1:]]
+        done = Executed(lambda: execute(runs, Settings(), how, observer, command), observer)
+    result = done.result
     rows = controls.rows(result)
     matrix = controls.matrix(rows)
     if arguments.json:
         document = {
             "controls": msgspec.to_builtins(rows),
             "matrix": matrix,
-            "run": json.loads(runjson.text(folder)),
+            "run": json.loads(done.document),
         }
         print(json.dumps(document, indent=2))
     else:
         control_table.show(rows, matrix)
-    github.show(arguments, folder, lambda run, root: missed(run, controls.rows(run), root))
+    done.annotate(arguments, lambda run, root: missed(run, controls.rows(run), root))
     if result.interrupted:
         return Exit.INTERRUPTED
     return Exit.OK if controls.passed(rows) else Exit.VERDICT

@@ -7,7 +7,7 @@ import math
 import signal
 import sys
 
-from harness.cli import github, help, options
+from harness.cli import help, options
 from harness.errors import Exit, UsageError
 from harness.model import Command, OnHang, Outcome, RunResult, ScenarioInfo
 from harness.session import plan
@@ -58,7 +58,7 @@ def add(commands: help.Commands) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     from harness.cli.console import screen
-    from harness.report import runjson
+    from harness.cli.outcome import Executed
     from harness.report.github import commands
     from harness.session.execute import execute
     from harness.supervise.terminal import Terminal
@@ -72,30 +72,24 @@ def run(arguments: argparse.Namespace) -> int:
         name=plan.name_of(argv), path="", summary="", doc="", source="", command=command
     )
     runs = plan.commands([info], 1)
+    how = plan.Options(
+        out=arguments.out,
+        budget=arguments.budget,
+        full=arguments.full,
+        on_hang=OnHang(arguments.on_hang),
+        patience=options.patience(arguments),
+        notify=options.notify(arguments),
+        debug=arguments.debug,
+    )
     # With --json, stdout has the document alone: the output of the command goes to stderr.
     terminal = Terminal(stdout=2 if arguments.json else 1)
     with screen(1, arguments.quiet, arguments.verbose, terminal.fit) as observer:
-        result, folder = execute(
-            runs,
-            None,
-            plan.Options(
-                out=arguments.out,
-                budget=arguments.budget,
-                full=arguments.full,
-                on_hang=OnHang(arguments.on_hang),
-                patience=options.patience(arguments),
-                notify=options.notify(arguments),
-                debug=arguments.debug,
-            ),
-            observer,
-            ["harness", *sys.argv[1:]],
-            terminal,
-        )
-        observer.summary(result, folder)
-    github.show(arguments, folder, lambda run, root: commands(run, arguments.fail_on, root))
+        words = ["harness", *sys.argv[1:]]
+        done = Executed(lambda: execute(runs, None, how, observer, words, terminal), observer)
+    done.annotate(arguments, lambda run, root: commands(run, arguments.fail_on, root))
     if arguments.json:
-        print(runjson.text(folder), end="")
-    return exit_code(result, arguments)
+        print(done.document, end="")
+    return exit_code(done.result, arguments)
 
 
 def exit_code(result: RunResult, arguments: argparse.Namespace) -> int:

@@ -33,10 +33,14 @@ def storable(value: Any) -> Any:
     return value
 
 
+def encode(run: RunResult) -> str:
+    """The text of run.json."""
+    return json.dumps(document(run), indent=1, allow_nan=False) + "\n"
+
+
 def write(run: RunResult, folder: Path) -> None:
     """Replace run.json in `folder`. Raises OSError; the old file then still stands."""
-    text = json.dumps(document(run), indent=1, allow_nan=False)
-    files.replace(folder / NAME, text.encode() + b"\n")
+    files.replace(folder / NAME, encode(run).encode())
 
 
 def text(folder: Path) -> str:

@@ -7,7 +7,7 @@ from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from harness.errors import HarnessError, UsageError
+from harness.errors import HarnessError, NotWrittenError, UsageError
 from harness.model import RunResult, Settings
 from harness.observe import processes
 from harness.session import resume
@@ -35,7 +35,8 @@ def execute(
     With `earlier`, whose lock the caller holds, the results are added to that run.
 
     Raises UsageError when the folder cannot be made, when processes cannot be observed, or when a
-    worker refuses the settings. Raises HarnessError when the disk is full.
+    worker refuses the settings. Raises HarnessError when the disk is full, or NotWrittenError,
+    which has the result, when everything has been run.
     """
     processes.check()
     folder = earlier.folder if earlier else new_folder(options.out)
@@ -44,7 +45,11 @@ def execute(
         # A terminal that is lent to a command has no place for the log.
         log = folder / debug.FILE if terminal is not None else None
         with nullcontext() if earlier else locked(folder), debug.writing(options.debug, log):
-            return session.run(), folder
+            run = session.run()
+            if session.unwritten is not None:
+                message = explain(session.unwritten, folder)
+                raise NotWrittenError(message, run, session.published(), folder)
+            return run, folder
     except UsageError:
         session.withdraw()
         raise

@@ -18,7 +18,7 @@ from pathlib import Path
 import msgspec
 
 from harness import privacy
-from harness.errors import UsageError
+from harness.errors import UsageError, with_remedy
 from harness.model import Environment, Hostfile, OnHang, RunResult, ScenarioInfo, Settings
 from harness.privacy import Personal
 from harness.report import runjson
@@ -45,6 +45,10 @@ class SavedPlan(msgspec.Struct, frozen=True, kw_only=True):
 
 def new_folder(out: Path) -> Path:
     """Make a new folder OUT/<YYYYMMDD-HHMMSS>-<id>/; never one that exists."""
+    try:
+        Path.cwd()
+    except FileNotFoundError:
+        raise UsageError("the working folder was deleted; go to one that exists") from None
     stamp = datetime.now().strftime("%Y%m%d-%H%M%S")
     folder = out / f"{stamp}-{secrets.token_hex(2)}"
     try:
@@ -63,15 +67,20 @@ def explain(error: OSError, folder: Path) -> str:
         ours = file.resolve().is_relative_to(folder.resolve())
     else:
         # The error of a write has no file name.
-        ours = error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EROFS)
+        ours = error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EFBIG)
     if ours:
-        return f"cannot write to {folder}: {error.strerror or error}"
-    return str(error)
+        return with_remedy(error, f"cannot write to {folder}: {error.strerror or error}")
+    return with_remedy(error)
+
+
+def published(run: RunResult, known: Personal) -> RunResult:
+    """The run as its folder has it: redacted, unless it is `full`."""
+    return run if run.full else privacy.published(run, known)
 
 
 def save(run: RunResult, folder: Path, known: Personal) -> None:
     """Write run.json, redacted unless the run is `full`. Raises OSError."""
-    runjson.write(run if run.full else privacy.published(run, known), folder)
+    runjson.write(published(run, known), folder)
 
 
 def save_plan(plan: SavedPlan, folder: Path) -> None:

@@ -18,7 +18,7 @@ from harness.report import write_all
 from harness.session import jobs
 from harness.session.begin import begin, now, on_device
 from harness.session.conclude import conclude, is_decided
-from harness.session.folder import save, save_plan
+from harness.session.folder import published, save, save_plan
 from harness.session.plan import Options, PlannedRun
 from harness.supervise import foreground, scheduler
 
@@ -50,6 +50,8 @@ class Session:
         self._earlier = earlier
         self._personal = personal.gather()
         self._mistake: str | None = None
+        self.unwritten: OSError | None = None
+        """The error because of which results are known and not on the disk."""
         self._active: list[str] = []
         self._known_hangs: dict[str, set[str]] = {}
         """Fingerprints of hangs that have stood their patience, by scenario."""
@@ -73,12 +75,20 @@ class Session:
                 raise UsageError(self._mistake)
             before = interrupts.count
             # Another Ctrl-C does not cut this short: the reports take little time.
-            self._write(interrupted)
-            write_all(self._folder, self._options.full)
+            try:
+                self._write(interrupted)
+                write_all(self._folder, self._options.full)
+                self.unwritten = None  # the disk has room again
+            except OSError as error:
+                self.unwritten = error
             late = interrupts.count > before
-        if late and not interrupted:
+        if late and not interrupted and self.unwritten is None:
             raise KeyboardInterrupt(f"the run is complete; its report is in {self._folder}")
         return self._run
+
+    def published(self) -> RunResult:
+        """The run as run.json has it."""
+        return published(self._run, self._personal)
 
     def _carry_out(self, interrupts: scheduler.Interrupts) -> bool:
         """Run the plan; returns True when the user interrupted it."""
@@ -184,5 +194,8 @@ class Session:
             self._run = on_device(self._run, job.mlx)
         self.results[result.scenario, result.repeat] = result
         # After each result: a harness that is killed leaves those that it has.
-        self._write()
+        try:
+            self._write()
+        except OSError as error:
+            self.unwritten = error  # the verdict is told all the same
         self._observer.finished(job, result)

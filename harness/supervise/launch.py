@@ -76,10 +76,15 @@ class Launched:
                 if end > 2:  # our own, or none at all
                     os.close(end)
         listeners = chain(hear, repeat(lambda data: None))
-        self._relays = [
-            Relay(output, folder, listener)
-            for output, listener in zip(ends.outputs, listeners, strict=False)
-        ]
+        try:
+            self._relays = [
+                Relay(output, folder, listener)
+                for output, listener in zip(ends.outputs, listeners, strict=False)
+            ]
+        except OSError:
+            ours.close()  # the guard ends what it has started
+            self._guard.wait()
+            raise
         ours.setblocking(False)
         self.channel = ours
         self._rest = b""

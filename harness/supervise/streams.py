@@ -7,6 +7,7 @@ nothing and a gigabyte of output costs neither memory nor disk.
 
 from __future__ import annotations
 
+import errno
 import os
 import select
 import subprocess
@@ -130,7 +131,13 @@ class Relay(threading.Thread):
         self._log = Log(folder / output.log)
         self._hear = hear
         self._left, self._leave = os.pipe()
-        self.start()
+        try:
+            self.start()
+        except RuntimeError as error:  # Python's word for the kernel's EAGAIN
+            self._log.close()
+            os.close(self._left)
+            os.close(self._leave)
+            raise OSError(errno.EAGAIN, str(error)) from error
 
     def finish(self, leave: bool = False) -> None:
         """Wait for the end. With `leave` it comes as soon as what is there by now has been read,

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import errno
+import sys
 from pathlib import Path
 
+import psutil
 import pytest
 
-from harness.errors import HarnessError
+from harness.errors import HarnessError, NotWrittenError, UsageError, with_remedy
 from harness.model import Settings
 from harness.session import execute as module
 from harness.session import under_way
 from harness.session.execute import execute
 from harness.session.folder import explain
 from harness.session.plan import Options
+from harness.supervise import launch, streams
 
 
 @pytest.mark.parametrize(
@@ -28,6 +31,9 @@ from harness.session.plan import Options
             "left on device: '/mnt/x'",
         ),
         (OSError(errno.ENOSPC, "No space left on device", 7), "cannot write to {}: No space left"),
+        (OSError(errno.EFBIG, "File too large"), "cannot write to {}: File too large"),
+        (OSError(errno.EMFILE, "Too many open files"), "Too many open files; too few files"),
+        (OSError(errno.EAGAIN, "Resource temporarily unavailable"), "raise `ulimit -u`"),
     ],
 )
 def test_an_error_is_told_as_what_it_is(tmp_path, monkeypatch, error, told):
@@ -48,8 +54,32 @@ def test_a_file_of_the_run_that_cannot_be_written_is_the_runs(tmp_path, monkeypa
 
     monkeypatch.setattr(module.scheduler, "run", lambda *_, **__: (None, False))
     monkeypatch.setattr(under_way, "write_all", fails)
-    with pytest.raises(HarnessError, match="cannot write to"):
+    with pytest.raises(NotWrittenError, match="cannot write to") as caught:
         execute((), Settings(), Options(out=tmp_path), None, ("harness",))
+    assert caught.value.run.finished is not None
+    assert (caught.value.folder / "run.json").exists()
+
+
+def test_a_folder_that_was_deleted_under_us_is_named(tmp_path, monkeypatch):
+    gone = tmp_path / "gone"
+    gone.mkdir()
+    monkeypatch.chdir(gone)
+    gone.rmdir()
+    with pytest.raises(UsageError, match="working folder was deleted"):
+        execute((), Settings(), Options(), None, ("harness",))
+
+
+def test_a_thread_that_cannot_be_started_is_an_error_of_the_machine(tmp_path, monkeypatch):
+    def refused(_):
+        raise RuntimeError("can't start new thread")
+
+    monkeypatch.setattr(streams.Relay, "start", refused)
+    argv = (sys.executable, "-c", "import time; time.sleep(60)")
+    before = set(psutil.Process().children())
+    with pytest.raises(OSError, match="can't start") as caught:
+        launch.Launched(argv, tmp_path)
+    assert "ulimit -u" in with_remedy(caught.value)
+    assert set(psutil.Process().children()) <= before  # nothing is left behind
 
 
 @pytest.mark.parametrize(

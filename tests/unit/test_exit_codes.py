@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import json
 from types import SimpleNamespace
 
 import fakes
@@ -10,8 +11,8 @@ import msgspec
 import pytest
 
 from harness import cli
-from harness.cli import options, watch
-from harness.errors import Exit, HarnessError, UsageError
+from harness.cli import options, running, watch
+from harness.errors import Exit, HarnessError, NotWrittenError, UsageError
 from harness.model import Outcome
 
 FAILED = {Outcome.HUNG, Outcome.DIVERGED, Outcome.CRASHED, Outcome.UNFINISHED}
@@ -111,3 +112,22 @@ def test_a_watched_command(outcome, fields, own, verdict):
     watched = fakes.run(fakes.result("trainer", outcome=outcome, **fields))
     assert watch.exit_code(watched, arguments()) == own
     assert watch.exit_code(watched, arguments(exit_code="verdict")) == verdict
+
+
+@pytest.mark.parametrize("outcome", [Outcome.COMPLETED, Outcome.HUNG])
+def test_a_full_disk_hides_no_verdict(monkeypatch, capsys, tmp_path, outcome):
+    result = fakes.result("mine", outcome)
+    run = fakes.run(result)
+
+    def full(*_, **__):
+        raise NotWrittenError("cannot write to x: No space left on device", run, run, tmp_path)
+
+    monkeypatch.setattr(running, "execute", full)
+    words = ["run", "baseline_update", "--json"]
+    arguments = cli.parser(words).parse_args(words)
+    code = running.carry_out(arguments, (), None)
+    assert code == (Exit.OK if outcome is Outcome.COMPLETED else Exit.VERDICT)
+    told = capsys.readouterr()
+    assert f"1 {outcome.value}" in told.err
+    assert "no report: cannot write to x: No space left on device" in " ".join(told.err.split())
+    assert json.loads(told.out)["results"][0]["outcome"] == outcome.value
