@@ -14,7 +14,7 @@ from harness.session import resume
 from harness.session.folder import explain, locked, new_folder
 from harness.session.plan import Options, PlannedRun
 from harness.session.under_way import Session
-from harness.supervise import debug, scheduler
+from harness.supervise import debug, nested, scheduler
 
 if TYPE_CHECKING:
     from harness.supervise.terminal import Terminal
@@ -46,6 +46,7 @@ def execute(
         log = folder / debug.FILE if terminal is not None else None
         with nullcontext() if earlier else locked(folder), debug.writing(options.debug, log):
             run = session.run()
+            nested.tell(run.results)
             if session.unwritten is not None:
                 message = explain(session.unwritten, folder)
                 raise NotWrittenError(message, run, session.published(), folder)

@@ -280,6 +280,7 @@ class CommandSteps:
         self._ranks.close()
         self.read()
         self._hook = inject.hook_report(self._own)
+        self._launcher.settle(self._own)
         self._reported = self._home == self._own
         if self._home == self._folder:
             self._home = self._first_home or self._home  # it was all too quick

@@ -10,6 +10,7 @@ import msgspec
 
 from harness.model import Command, Outcome, ScenarioResult
 from harness.model.finding import error
+from harness.supervise import nested
 from harness.supervise.launcher_log import Exits
 
 _NO_PROGRAM = (126, 127)
@@ -32,11 +33,13 @@ def not_started(command: Command, result: ScenarioResult) -> str | None:
 
 
 class LauncherWords:
-    """The ends of ranks, as the launcher in each of the command's output streams tells them."""
+    """The end as the command tells it: of ranks, by a launcher in one of its output streams, or by
+    the verdict of a harness that it runs."""
 
     def __init__(self, streams: int) -> None:
         # One for each stream: a sentence is not to be put together from two.
         self.streams = [Exits() for _ in range(streams)]
+        self._inner: nested.InnerVerdict | None = None
 
     @property
     def codes(self) -> dict[int, int]:
@@ -48,8 +51,14 @@ class LauncherWords:
         """True if a launcher has ended all others because of one, and says nothing of them."""
         return any(exits.ends_all for exits in self.streams)
 
+    def settle(self, own: Path) -> None:
+        """Read what the command has left in its folder `own`."""
+        self._inner = nested.read(own)
+
     def added_to(self, result: ScenarioResult) -> ScenarioResult:
-        """`result` with the ranks that died, where nothing else is known of ranks."""
+        """`result` with the verdict of an inner harness, and with the ranks that died where nothing
+        else is known of ranks."""
+        result = nested.joined(result, self._inner)
         codes = self.codes
         if not codes or result.ranks:
             return result

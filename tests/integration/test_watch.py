@@ -322,6 +322,15 @@ except KeyboardInterrupt:
     assert result(tmp_path)["outcome"] == "unfinished"
 
 
+def test_a_hang_that_an_inner_harness_has_seen_is_a_hang(tmp_path):
+    code = "import threading; lock = threading.Lock(); lock.acquire(); lock.acquire()"
+    inner = [*WATCH[:-1], "inner", "--", sys.executable, "-c", code]
+    done = watch(tmp_path, *inner)
+    assert done.returncode == 1
+    found = result(tmp_path)
+    assert (found["outcome"], found["cause"]["code"]) == ("hung", "deadlock")
+
+
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_a_second_request_ends_what_does_not_listen(tmp_path, number):
     code = "trap '' INT TERM; echo ready; while true; do sleep 0.1; done"
