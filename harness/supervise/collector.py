@@ -42,12 +42,15 @@ class Collector:
         """Collect the evidence of `pids`, or else of the worker and its children. There were
         `before` hangs of this run before."""
         run, last = self._run, self._run.last
+        # A budget that is over waits for no second look: nothing is asked but the place.
+        once = run.cause is None
 
         def collect() -> None:
             handler = run.folder / launch.FAULTHANDLER
             run.evidence = evidence.collect(
-                run.folder, snapshot, last, handler, before, pids, run.no_tools, ranks
-            )
+                run.folder, snapshot, last, handler, before, pids, run.no_tools, ranks,
+                once=once,
+            )  # fmt: skip
 
         self._thread = threading.Thread(target=collect, name="evidence", daemon=True)
         self._thread.start()

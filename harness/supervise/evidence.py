@@ -51,6 +51,8 @@ def collect(
     of: Sequence[int] = (),
     stop: threading.Event | None = None,
     ranks: Mapping[int, int] | None = None,
+    *,
+    once: bool = False,
 ) -> Evidence:
     """Save stacks/ and state.json into `folder`.
 
@@ -58,14 +60,15 @@ def collect(
     of the processes `of`, or else of the first few, of which the first is the worker. It is sent no
     signal where no `faulthandler` is given. `ranks` says of a process which rank of a job it is.
 
-    Takes some seconds: two looks at each process, a second apart. Never raises: what cannot be had
+    Takes some seconds: two looks at each process, a second apart. With `once` it is one look, which
+    says where the process is, and not whether it moves. Never raises: what cannot be had
     or written is missing, and the attempts say why. Once `stop` is set, no tool is waited for.
     """
     stop = stop or threading.Event()
     name = f"-{before + 1}" if before else ""
     home, pids = folder / f"stacks{name}", _chosen(snapshot, of)
     seen = _stacks(
-        [(pid, _place(home, pid, pids, ranks or {})) for pid in pids], faulthandler, stop
+        [(pid, _place(home, pid, pids, ranks or {})) for pid in pids], faulthandler, stop, once
     )
     names = {process.pid: process.name for process in snapshot.processes}
     each = {pid: _told(one) for pid, one in seen}
@@ -99,11 +102,19 @@ def _place(home: Path, pid: int, pids: Sequence[int], ranks: Mapping[int, int]) 
 
 
 def _stacks(
-    of: Sequence[tuple[int, Path]], faulthandler: Path | None, stop: threading.Event
+    of: Sequence[tuple[int, Path]], faulthandler: Path | None, stop: threading.Event, once: bool
 ) -> list[tuple[int, stacks.StackEvidence]]:
     def look(index: int) -> stacks.StackEvidence:
         main = index == 0
         pid, folder = of[index]
+        if once:
+            handler = faulthandler if main else None
+            capture = stacks.capture(
+                pid, folder, faulthandler_file=handler, may_signal=main, stop=stop
+            )
+            return stacks.StackEvidence(
+                captures=(capture,), waits=wait_site.clearest([capture.threads])
+            )
         return stacks.capture_twice(
             pid,
             folder,

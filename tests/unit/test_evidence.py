@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import subprocess
+
 from hypothesis import given
 from hypothesis import strategies as st
 
 from harness.model import Process, Snapshot
+from harness.observe import processes
 from harness.stacks import capture
 from harness.supervise import evidence
 
@@ -33,6 +36,22 @@ def test_where_stacks_lie_says_whose_they_are(tmp_path, monkeypatch):
     taken.clear()
     evidence.collect(tmp_path, seen, evidence.Last(), None, 1, [101, 100], ranks={100: 0, 101: 1})
     assert taken == {101: ("stacks-2/rank-1", True), 100: ("stacks-2/rank-0", False)}
+
+
+def test_one_look_says_where_a_process_is(tmp_path):
+    child = subprocess.Popen(["sleep", "60"])
+    try:
+        seen = Snapshot(t=0.0, processes=processes.processes(child.pid))
+        once = evidence.collect(tmp_path / "1", seen, evidence.Last(), None, once=True)
+        twice = evidence.collect(tmp_path / "2", seen, evidence.Last(), None)
+    finally:
+        child.kill()
+        child.wait()
+    assert once.told.get("wait_site") == twice.told.get("wait_site")
+    assert once.told["stacks_moved"] is None
+    looks = [{file.name[0] for file in (tmp_path / n / "stacks").glob("*")} for n in "12"]
+    if twice.told["stack_tool"] is not None:
+        assert looks == [{"1"}, {"1", "2"}]
 
 
 def told(category, site, tool="pystack"):
