@@ -17,6 +17,7 @@ from harness.detect.ranks.attached import Job, judge_job, ranks_of
 from harness.detect.registry import Decision, Subject, decide
 from harness.detect.verdicts import FATAL, WORST_FIRST, Answer, Judged
 from harness.stacks import wait_site
+from harness.stacks.wait_rules import Category
 
 
 class Tree(msgspec.Struct, frozen=True, kw_only=True):
@@ -101,7 +102,10 @@ def _figures(pid: int, facts: Facts, waits: wait_site.Waits | None) -> dict[str,
         "rss": process.rss,
     }
     if waits is not None:
-        figures["wait_site"] = wait_site.describe(waits.overall)
+        site = waits.overall
+        if process.state in "Tt" and site.category is Category.RUNNING:
+            site = msgspec.structs.replace(site, description="was running")
+        figures["wait_site"] = wait_site.describe(site)
         figures["wait_category"] = waits.overall.category.value
         figures["fingerprint"] = waits.fingerprint
     went_on = facts.went_on(Node(pid, pid))

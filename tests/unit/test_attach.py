@@ -11,7 +11,7 @@ import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from observations import SPIN, busy, process, seen
+from observations import SPIN, busy, process, seen, stack, thread
 
 from harness.attach import result, target
 from harness.attach.observe import Watched
@@ -110,6 +110,15 @@ def test_a_report_is_titled_by_the_process_and_counts_no_steps(found, answer):
     assert f"<h1>train.py (process 1): {answer}</h1>" in page
     assert "0 of 0" not in page
     assert f'failures="{int(found is DEAD)}"' in junit.render(run).decode()
+
+
+@pytest.mark.parametrize(("state", "does"), [("T", "was"), ("t", "was"), ("S", "is")])
+def test_what_is_stopped_is_not_said_to_run(state, does):
+    spins = (stack("py:spin"),)
+    held = process(1, thread(1, state=state, syscall=None), state=state)
+    found = seen(held, stacks={1: (spins, spins)})
+    shown = judge_tree(found).processes[0].evidence["wait_site"]
+    assert shown == f"{does} running (spin), from train.py:7 in spin"
 
 
 def test_other_runs_have_no_such_section():
