@@ -49,15 +49,15 @@ def add(commands: help.Commands) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     import msgspec
-    from rich.console import Console
+    from rich.text import Text
 
     from harness.attach import observe, result, target
+    from harness.cli import consoles
     from harness.observe import process_names, processes
-    from harness.privacy import personal
     from harness.report import runjson, write_all
     from harness.session import plan
     from harness.session.conclude import conclude
-    from harness.session.folder import explain, new_folder, save
+    from harness.session.folder import explain, new_folder, save_first
     from harness.supervise import debug
 
     processes.check()
@@ -66,9 +66,9 @@ def run(arguments: argparse.Namespace) -> int:
     pid = target.by_pid(arguments.pid) if arguments.pid else target.by_name(arguments.name)
     argv = process_names.named(pid) or (f"process {pid}",)
     name = plan.name_of(argv)
-    console = Console(file=sys.stderr, highlight=False, markup=False, soft_wrap=True)
+    console = consoles.console(sys.stderr, highlight=False)
     if not arguments.quiet:
-        console.print(f"observing process {pid} ({' '.join(argv)})")
+        consoles.say(console, Text(f"observing process {pid} ({' '.join(argv)})"), "  ")
     began = datetime.now(timezone.utc)
     folder = new_folder(arguments.out)
     try:
@@ -80,16 +80,14 @@ def run(arguments: argparse.Namespace) -> int:
         run_result = conclude(
             result.run(watched, name, argv, began, ["harness", *sys.argv[1:]]), folder
         )
-        known = personal.gather()
-        personal.keep(known, folder)
-        save(msgspec.structs.replace(run_result, full=arguments.full), folder, known)
+        save_first(msgspec.structs.replace(run_result, full=arguments.full), folder)
         write_all(folder, arguments.full)
     except OSError as error:
         raise HarnessError(explain(error, folder)) from error
     for line in result.lines(watched.tree, watched)[: 2 if arguments.quiet else None]:
-        console.print(line)
+        consoles.say(console, Text(line), "  " if line.startswith(" ") else "")
     if not arguments.quiet:
-        console.print(f"report: {folder / 'report.md'}")
+        console.print(f"report: {folder / 'report.md'}", soft_wrap=True, markup=False)
     if arguments.json:
         print(runjson.text(folder), end="")
     return Exit.OK if watched.tree.good else Exit.VERDICT

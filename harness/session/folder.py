@@ -20,7 +20,7 @@ import msgspec
 from harness import privacy
 from harness.errors import UsageError, with_remedy
 from harness.model import Environment, Hostfile, OnHang, RunResult, ScenarioInfo, Settings
-from harness.privacy import Personal
+from harness.privacy import Personal, personal
 from harness.report import runjson
 
 PLAN = "plan.json"
@@ -52,7 +52,11 @@ def new_folder(out: Path) -> Path:
     stamp = datetime.now().strftime("%Y%m%d-%H%M%S")
     folder = out / f"{stamp}-{secrets.token_hex(2)}"
     try:
-        folder.mkdir(parents=True)
+        if not out.exists():
+            out.mkdir(parents=True)
+            # The folders of runs are large, and are not to be committed by accident.
+            (out / ".gitignore").write_text("*\n", encoding="utf-8")
+        folder.mkdir()
     except OSError as error:
         raise UsageError(
             f"cannot write to --out {out}: {error.strerror or error}; name another folder"
@@ -81,6 +85,16 @@ def published(run: RunResult, known: Personal) -> RunResult:
 def save(run: RunResult, folder: Path, known: Personal) -> None:
     """Write run.json, redacted unless the run is `full`. Raises OSError."""
     runjson.write(published(run, known), folder)
+
+
+def save_first(run: RunResult, folder: Path) -> None:
+    """Write run.json into a new folder, and beside it what is to be redacted of it later on too.
+
+    Raises OSError.
+    """
+    known = personal.gather()
+    personal.keep(known, folder)
+    save(run, folder, known)
 
 
 def save_plan(plan: SavedPlan, folder: Path) -> None:

@@ -12,7 +12,7 @@ import pytest
 from harness.errors import HarnessError, NotWrittenError, UsageError, with_remedy
 from harness.model import Settings
 from harness.session import execute as module
-from harness.session import under_way
+from harness.session import folder, under_way
 from harness.session.execute import execute
 from harness.session.folder import explain
 from harness.session.plan import Options
@@ -43,14 +43,14 @@ def test_an_error_is_told_as_what_it_is(tmp_path, monkeypatch, error, told):
     monkeypatch.setattr(module.scheduler, "run", fails)
     with pytest.raises(HarnessError) as caught:
         execute((), Settings(), Options(out=tmp_path), None, ("harness",))
-    (folder,) = tmp_path.iterdir()
-    assert told.format(folder) in str(caught.value)
+    (home,) = tmp_path.iterdir()
+    assert told.format(home) in str(caught.value)
     assert ("cannot write" in str(caught.value)) is ("cannot write" in told)
 
 
 def test_a_file_of_the_run_that_cannot_be_written_is_the_runs(tmp_path, monkeypatch):
-    def fails(folder, *_):
-        raise FileNotFoundError(errno.ENOENT, "No such file or directory", str(folder / "run.json"))
+    def fails(home, *_):
+        raise FileNotFoundError(errno.ENOENT, "No such file or directory", str(home / "run.json"))
 
     monkeypatch.setattr(module.scheduler, "run", lambda *_, **__: (None, False))
     monkeypatch.setattr(under_way, "write_all", fails)
@@ -92,3 +92,13 @@ def test_a_folder_is_told_by_whatever_path_it_was_named(tmp_path, monkeypatch, n
     for file in (name, str(tmp_path / name), str((tmp_path / name).resolve())):
         error = PermissionError(errno.EACCES, "Permission denied", file)
         assert explain(error, Path("a/run")).startswith("cannot write to a/run: ") is ours
+
+
+def test_a_new_folder_of_reports_is_not_committed(tmp_path):
+    out = tmp_path / "a" / "reports"
+    folder.new_folder(out)
+    ignored = out / ".gitignore"
+    assert ignored.read_text() == "*\n"
+    ignored.unlink()
+    folder.new_folder(out)  # it is the user's by now
+    assert not ignored.exists()
