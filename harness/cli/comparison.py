@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator
 
-from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
 from harness.analysis.compare import REPEATS, Compared, Comparison, Figure, Mark, enough
+from harness.cli import consoles
 from harness.model import Spread
 from harness.report.text import NOTHING
 from harness.text.units import duration, number, size
@@ -18,7 +19,7 @@ MARKS = {Mark.SIGNIFICANT: "[bold red]significant[/]", Mark.DIFFERS: "[yellow]di
 
 def show(comparison: Comparison) -> None:
     """Print the differences between two runs."""
-    console = Console(highlight=False)
+    console = consoles.console(sys.stdout, highlight=False)
     if not console.is_terminal:
         console.width = 200  # rich takes 80 for a pipe, which cuts the marks off
     if comparison.setup:

@@ -23,6 +23,8 @@ from rich.table import Table
 from rich.text import Text
 
 from harness.analysis import repeats
+from harness.cli import consoles
+from harness.cli.consoles import INDENT
 from harness.detect.watchdog import State
 from harness.model import Outcome, RunResult, ScenarioResult, Severity, Support
 from harness.report.sections.diagnosis import none_supported
@@ -41,7 +43,6 @@ STYLES = {
 ALERTS = {State.SUSPECT: "possible hang: ", State.STOPPED: ""}
 """The states that get a line at once, and how the line starts. The others wait for the end."""
 REDRAW_S = 0.5
-INDENT = " " * 6
 WIDE = 76
 """The columns of a line with its figures. In fewer columns the figures get their own line."""
 COLUMNS = {
@@ -82,25 +83,8 @@ class Screen:
                     self.say(Text(f"  {job.info.name}: {note}", style="yellow"))
 
     def say(self, text: Text) -> None:
-        """Print `text`. A terminal gets it wrapped between words and indented, a file as it is."""
-        wrapped = self._wrapped(text) if self.console.is_terminal else text
-        self.console.print(wrapped, soft_wrap=True)
-
-    def _wrapped(self, text: Text) -> Text:
-        width = self.console.width
-        lines: list[Text] = []
-        for line in text.split("\n"):
-            line.expand_tabs(8)
-            if line.cell_len <= width:
-                lines.append(line)
-                continue
-            indented = line.plain.startswith(INDENT)
-            unindented = line[len(INDENT) :] if indented else line
-            for piece in unindented.wrap(self.console, max(1, width - len(INDENT))):
-                piece.rstrip()
-                lines.append(Text.assemble(INDENT, piece) if indented else piece)
-                indented = True
-        return Text("\n").join(lines)
+        """Print `text`. A terminal gets it folded between words, a file as it is."""
+        consoles.say(self.console, text)
 
     def finished(self, job: Job, result: ScenarioResult) -> None:
         self._alerted = {alert for alert in self._alerted if alert[0] is not job}
@@ -319,7 +303,7 @@ def screen(
     command, and no table is drawn.
     """
     stderr = _Stderr(fit or str)
-    console = Console(file=cast(IO[str], stderr), highlight=False)
+    console = consoles.console(cast(IO[str], stderr), highlight=False)
     redrawn = console.is_terminal and not os.environ.get("CI")
     if not redrawn or quiet or fit is not None:
         yield Screen(console, total, quiet, verbose)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Sequence
 
 from rich.console import Console
@@ -10,13 +11,14 @@ from rich.padding import Padding
 from rich.table import Table
 
 from harness.analysis import controls
+from harness.cli import consoles
 
 MARKS = {True: "[green]✓[/]", False: "[bold red]✗[/]", None: "[dim]-[/]"}
 
 
 def show(rows: Sequence[controls.ControlResult], matrix: controls.Matrix) -> None:
     """Print the verdict of each control, and the confusion matrix if there is room for it."""
-    console = Console(highlight=False)
+    console = consoles.console(sys.stdout, highlight=False)
     if not console.is_terminal:
         console.width = 200  # rich takes 80 for a pipe, which cuts words off
     table = _table(rows)

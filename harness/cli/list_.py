@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import sys
 
 from harness.cli import help
 from harness.errors import Exit
@@ -32,8 +33,9 @@ def add(commands: help.Commands) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    from rich.console import Console
     from rich.table import Table
+
+    from harness.cli import consoles
 
     groups = {"ladder": load.ladder(), "control": load.controls()}
     if arguments.json:
@@ -53,7 +55,7 @@ def run(arguments: argparse.Namespace) -> int:
         for info in infos:
             table.add_row(info.name, info.summary)
         if infos:
-            Console().print(table)
+            consoles.console(sys.stdout).print(table)
     return Exit.OK
 
 

@@ -5,14 +5,15 @@ from __future__ import annotations
 import json
 import os
 import subprocess
+import sys
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import msgspec
-from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from harness.cli import consoles
 from harness.detect.blindness import blind
 from harness.model import Bound
 from harness.observe import environment, gpu, installation, processes, psutil_memory
@@ -113,7 +114,7 @@ def show(document: dict[str, Any]) -> None:
     )
     for tool in document["stack_tools"]:
         table.add_row(f"stacks: {tool['name']}", "works" if tool["ok"] else tool["reason"])
-    Console().print(table)
+    consoles.console(sys.stdout).print(table)
 
 
 def _size(number: int | None) -> str:

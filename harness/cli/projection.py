@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import sys
 from typing import Any
 
 import msgspec
-from rich.console import Console
 from rich.table import Table
 
+from harness.cli import consoles
 from harness.memory.law import Fit, Projection
 from harness.session.forecast import Forecast, ForecastRow
 from harness.text.units import count, number, plural, size
@@ -39,7 +40,7 @@ def document(projected: Forecast) -> dict[str, Any]:
 def show(projected: Forecast) -> None:
     """Print the forecast; scenarios with the same projection share a row."""
     model = projected.model
-    console = Console()
+    console = consoles.console(sys.stdout)
     console.width = max(console.width, 100)  # rich takes 80 for a pipe
     console.print(
         f"\n{plural(model.parameters, 'parameter')}, {count(model.trainable)} of them trained: "

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import re
 import time
 from types import SimpleNamespace
 
@@ -15,8 +16,8 @@ from rich.cells import cell_len
 from rich.text import Text
 
 from harness.analysis import controls
-from harness.cli import control_table
-from harness.cli.console import COLUMNS, LiveScreen, Screen
+from harness.cli import consoles, control_table
+from harness.cli.console import COLUMNS, LiveScreen, Screen, screen
 from harness.detect.watchdog import State
 from harness.model import Outcome, Severity
 
@@ -125,6 +126,31 @@ def test_a_doubt_is_told_once_and_another_one_is_told_too():
     ]
 
 
+def test_colors_that_are_asked_for_make_no_terminal_of_a_file(monkeypatch):
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    monkeypatch.setenv("TERM", "xterm")
+    monkeypatch.delenv("NO_COLOR", raising=False)
+    monkeypatch.delenv("CI", raising=False)
+    monkeypatch.setattr("sys.stderr", io.StringIO())
+    with screen(1) as shown:
+        shown.looked([])
+        shown.finished(None, fakes.result(LONG, outcome=Outcome.CRASHED, reason=REASON * 3))
+    text = shown.console.file.getvalue()
+    assert "\x1b[31m" in text
+    assert f"      {REASON * 3}" in re.sub(r"\x1b\[[\d;]*m", "", text).splitlines()
+    assert not re.search(r"\x1b\[[^m]*[A-Zhl]", text)  # no cursor is moved or hidden
+
+
+@pytest.mark.parametrize("width", [20, 40, 80])
+def test_what_attach_says_is_folded_between_words(width):
+    made = console(width)
+    consoles.say(made, Text(f"  {REASON}"), "  ")
+    lines = made.file.getvalue().splitlines()
+    assert max(map(cell_len, lines)) <= width
+    assert all(line.startswith("  ") for line in lines)
+    assert " ".join(" ".join(lines).split()) == REASON
+
+
 @pytest.mark.parametrize("quiet", [False, True])
 def test_a_note_is_told_once_and_to_nobody_who_wants_none(quiet):
     screen, one = Screen(console(80, terminal=False), 1, quiet, False), Looked()
@@ -171,7 +197,7 @@ def test_the_verdicts_on_the_controls_fit_with_their_matrix(width, monkeypatch):
     rows = [row(n, kind) for n, kind in enumerate(classes)]
     rows.append(row(99, "completed", "crashed", ("it was crashed",)))
     made = console(width)
-    monkeypatch.setattr(control_table, "Console", lambda **_: made)
+    monkeypatch.setattr(consoles, "console", lambda *_, **__: made)
     control_table.show(rows, controls.matrix(rows))
     text = made.file.getvalue()
     assert max(map(cell_len, text.splitlines())) <= width

@@ -1,0 +1,47 @@
+"""The consoles of all commands: colors, width, and text that is folded between words."""
+
+from __future__ import annotations
+
+import os
+from typing import IO, Any
+
+from rich.console import Console
+from rich.text import Text
+
+INDENT = " " * 6
+"""The indent of what belongs to the line above, and of the rest of a line that is too long."""
+
+
+def console(stream: IO[str], **given: Any) -> Console:
+    """A console for `stream`.
+
+    FORCE_COLOR asks for colors alone: to rich it says that a file is a terminal too, which would
+    fill a log with what is redrawn.
+    """
+    if os.environ.get("FORCE_COLOR") and not stream.isatty():
+        given = {"force_terminal": False, "color_system": "standard", **given}
+    return Console(file=stream, **given)
+
+
+def fold(text: Text, console: Console, indent: str = INDENT) -> Text:
+    """`text` folded between words at the width of `console`; the rest of a line is indented."""
+    width = console.width
+    lines: list[Text] = []
+    for line in text.split("\n"):
+        line.expand_tabs(8)
+        if line.cell_len <= width:
+            lines.append(line)
+            continue
+        indented = line.plain.startswith(indent)
+        unindented = line[len(indent) :] if indented else line
+        for piece in unindented.wrap(console, max(1, width - len(indent))):
+            piece.rstrip()
+            lines.append(Text.assemble(indent, piece) if indented else piece)
+            indented = True
+    return Text("\n").join(lines)
+
+
+def say(console: Console, text: Text, indent: str = INDENT) -> None:
+    """Print `text`. A terminal gets it folded, a file as it is."""
+    shown = fold(text, console, indent) if console.is_terminal else text
+    console.print(shown, soft_wrap=True)
