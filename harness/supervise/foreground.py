@@ -44,6 +44,8 @@ def run(
                     _signalled(number, interrupts.count, job, terminal)
                 result = job.tick()
                 observer.looked((job,))
+        if result.signal is not None or result.cause is not None or job.ended_by_user:
+            terminal.tidy()
         observer.finished(job, result)
     return result, job.ended_by_user
 

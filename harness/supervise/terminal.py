@@ -56,6 +56,42 @@ def ends_open(data: bytes, before: bool) -> bool:
     return not (text.endswith(b"\n") or erased)
 
 
+_MODES = re.compile(rb"\x1b\[\?([\d;]{1,32})([hl])")
+_NORMAL = {
+    b"25": b"h", b"1": b"l", b"47": b"l", b"1047": b"l", b"1049": b"l", b"1000": b"l",
+    b"1002": b"l", b"1003": b"l", b"1006": b"l", b"2004": b"l",
+}  # fmt: skip
+"""The modes of a terminal that a program undoes when it ends, and how they usually are: the cursor
+is seen, and neither another screen nor the mouse nor the marks of a paste are on."""
+_LONGEST = 40
+"""Bytes of a sequence at most: one may be cut in two by a read."""
+
+
+class Modes:
+    """The modes in which a command has left its terminal."""
+
+    def __init__(self) -> None:
+        self._modes: dict[bytes, bytes] = {}
+        self._rest = b""
+
+    def see(self, data: bytes) -> None:
+        """Note what the terminal is shown."""
+        data = self._rest + data
+        for numbers, setting in _MODES.findall(data):
+            self._modes.update(dict.fromkeys(numbers.split(b";"), setting))
+        self._rest = data[-_LONGEST:]
+
+    def undone(self) -> bytes:
+        """The bytes that bring the terminal back to what is usual; empty where it is so."""
+        changed = [
+            b"\x1b[?%b%b" % (number, _NORMAL[number])
+            for number, setting in self._modes.items()
+            if _NORMAL.get(number, setting) != setting
+        ]
+        self._modes.clear()
+        return b"".join(changed)
+
+
 def _in_foreground() -> bool:
     try:
         return os.tcgetpgrp(0) == os.getpgrp()
@@ -99,6 +135,7 @@ class Terminal:
         self._interrupts: deque[float] = deque(maxlen=INSIST)
         self._cooked: list[Any] | None = None
         self._master: int | None = None
+        self._modes = Modes()
         self._open_line = False
         """True if the command's last line, below which ours come, has no end yet."""
         self._closed = False
@@ -174,6 +211,15 @@ class Terminal:
     def _shown(self, data: bytes) -> None:
         """Note how what the command has written ends, where our own lines come next."""
         self._open_line = ends_open(data, self._open_line)
+        self._modes.see(data)
+
+    def tidy(self) -> None:
+        """Undo what a command that was killed had no time to undo, such as a hidden cursor."""
+        undone = self._modes.undone()
+        shown = [sink for sink, shows in zip(self._sinks, self._shows, strict=True) if shows]
+        if undone and shown:
+            with contextlib.suppress(OSError):
+                os.write(shown[-1], undone)
 
     def fit(self, text: str) -> str:
         """Lines of our own, as they must be written to stand below what the command has written."""

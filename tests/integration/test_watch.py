@@ -407,6 +407,17 @@ def test_a_program_behind_us_ends_its_lines_as_ever(tmp_path, through):
     terminal.close()
 
 
+@pytest.mark.parametrize(
+    ("code", "shown"), [("lock.acquire(); lock.acquire()", True), ("pass", False)]
+)
+def test_a_cursor_that_was_hidden_comes_back_when_the_command_is_killed(session, code, shown):
+    hides = f"import threading; lock = threading.Lock(); print('\\x1b[?25l', flush=True); {code}"
+    terminal = session(sys.executable, "-c", hides)
+    terminal.end()
+    # A command that ends by itself leaves its terminal as it likes.
+    assert (b"\x1b[?25h" in terminal.output) is shown
+
+
 def test_our_lines_begin_on_a_line_of_their_own(tmp_path, session):
     terminal = session("printf", "to the end")
     terminal.end()

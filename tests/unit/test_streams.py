@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from harness.supervise import streams
-from harness.supervise.terminal import ends_open
+from harness.supervise.terminal import Modes, ends_open
 
 
 @given(st.lists(st.binary(max_size=40), max_size=40))
@@ -58,3 +58,21 @@ def test_it_is_known_whether_a_line_has_ended(data, open_line):
 
 def test_a_color_neither_ends_nor_begins_a_line():
     assert [ends_open(b"\x1b[1;31m", before) for before in (True, False)] == [True, False]
+
+
+@pytest.mark.parametrize(
+    ("shown", "undone"),
+    [
+        ([b"\x1b[?25l step 1"], b"\x1b[?25h"),
+        ([b"\x1b[?25l step 1 \x1b[?25h"], b""),
+        ([b"\x1b[?2", b"5l step 1"], b"\x1b[?25h"),
+        ([b"\x1b[?1049;25l\x1b[?1049h"], b"\x1b[?1049l\x1b[?25h"),
+        ([b"\x1b[?7l\x1b[25l\x1b[1;31mred"], b""),
+    ],
+)
+def test_what_a_killed_command_left_of_a_terminal_is_undone_once(shown, undone):
+    modes = Modes()
+    for data in shown:
+        modes.see(data)
+    assert modes.undone() == undone
+    assert modes.undone() == b""
