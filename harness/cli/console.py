@@ -64,6 +64,9 @@ class Screen:
         self._quiet = quiet
         self._verbose = verbose
         self._headed = quiet
+        self.expected: Callable[[ScenarioResult], tuple[bool | None, str]] | None = None
+        """Compares a result with the verdict that its scenario must get, for the selftest: True if
+        it got that, None if it could not run here, and the difference."""
         self._alerted: set[tuple[Job, State, str]] = set()
 
     def started(self, job: Job) -> None:
@@ -109,6 +112,9 @@ class Screen:
     def _line(self, result: ScenarioResult) -> Text:
         """The verdict and the main figures in 80 columns, and below them the explanation."""
         symbol, style = STYLES[result.outcome]
+        met, difference = self.expected(result) if self.expected is not None else (None, "")
+        if met is not None:
+            symbol, style = ("✓", "green") if met else ("✗", "bold red")
         times, loss, memory = result.metrics.step_s, result.metrics.loss, result.metrics.memory
         line = Text()
         line.append(f"[{self._done:>{len(str(self._total))}}/{self._total}] ", style="dim")
@@ -129,7 +135,10 @@ class Screen:
             line.append(f"\n{INDENT}{result.steps_completed} of {result.steps_requested} steps")
         explanation = result.cause.summary if result.cause else result.reason
         if explanation and not self._quiet:
-            line.append(f"\n{INDENT}{explanation}", style=style)
+            prefix = "as expected: " if met else ""
+            line.append(f"\n{INDENT}{prefix}{explanation}", style="dim" if met else style)
+        if met is False:
+            line.append(f"\n{INDENT}not as expected: {difference}", style=style)
         if self._quiet or self._verbose:  # quiet shows no findings, and verbose shows all
             return line
         for finding in result.findings:
@@ -155,10 +164,20 @@ class Screen:
         supported = any(h.verdict is Support.SUPPORTED for h in run.diagnosis.hypotheses)
         if run.diagnosis.hypotheses and (supported or run.settings is not None):
             self._diagnosis(run, written=not isinstance(folder, str))
+        for result in run.results:
+            self._kept(result)
         if isinstance(folder, str):
             self.say(Text(f"no report: {folder}", style="bold red"))
         else:
             self.console.print(f"report: {folder / 'report.md'}", soft_wrap=True, highlight=False)
+
+    def _kept(self, result: ScenarioResult) -> None:
+        """Print the way to the process of a hung run that was kept."""
+        pid = result.cause.evidence.get("kept_pid") if result.cause else None
+        if isinstance(pid, int):
+            self.say(Text(f"{result.scenario}: process {pid} is kept"))
+            consoles.suggest(self.console, "  look at it:", f"py-spy dump --pid {pid}")
+            consoles.suggest(self.console, "  end it:", f"kill {pid}")
 
     def _diagnosis(self, run: RunResult, written: bool) -> None:
         diagnosis = run.diagnosis
@@ -171,8 +190,7 @@ class Screen:
             why = f": {hypothesis.because[0]}" if hypothesis.because else ""
             self.say(Text.assemble("supported: ", (hypothesis.title, "bold"), why))
         if diagnosis.next_experiment and written:
-            command = (diagnosis.next_experiment, "cyan")
-            self.console.print(Text.assemble("to narrow this down, run: ", command), soft_wrap=True)
+            consoles.suggest(self.console, "to narrow this down, run:", diagnosis.next_experiment)
         if diagnosis.no_experiment:
             self.say(Text(f"no run is suggested: {diagnosis.no_experiment}", style="dim"))
 

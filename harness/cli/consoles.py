@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 from typing import IO, Any
 
 from rich.console import Console
@@ -45,3 +46,24 @@ def say(console: Console, text: Text, indent: str = INDENT) -> None:
     """Print `text`. A terminal gets it folded, a file as it is."""
     shown = fold(text, console, indent) if console.is_terminal else text
     console.print(shown, soft_wrap=True)
+
+
+def suggest(console: Console, before: str, command: str) -> None:
+    """Print a command that can be copied. A terminal that is too narrow gets it in several lines,
+    which the shell takes for one."""
+    line = Text.assemble(before, " ", (command, "cyan"))
+    if console.is_terminal and line.cell_len > console.width:
+        line = Text.assemble(before, ("\n" + "\n".join(_broken(command, console.width)), "cyan"))
+    console.print(line, soft_wrap=True)
+
+
+def _broken(command: str, width: int) -> list[str]:
+    """A command line in lines of at most `width` columns, broken between its words."""
+    lines = [" "]
+    for word in shlex.split(command):
+        quoted = shlex.quote(word)
+        if lines[-1].strip() and len(lines[-1]) + len(quoted) + 3 > width:
+            lines[-1] += " \\"
+            lines.append("   ")
+        lines[-1] += f" {quoted}"
+    return lines

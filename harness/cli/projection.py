@@ -41,7 +41,8 @@ def show(projected: Forecast) -> None:
     """Print the forecast; scenarios with the same projection share a row."""
     model = projected.model
     console = consoles.console(sys.stdout)
-    console.width = max(console.width, 100)  # rich takes 80 for a pipe
+    if not console.is_terminal:
+        console.width = max(console.width, 100)  # rich takes 80 for a pipe
     console.print(
         f"\n{plural(model.parameters, 'parameter')}, {count(model.trainable)} of them trained: "
         f"P = {size(model.trainable_bytes)} ({model.dtype}); "

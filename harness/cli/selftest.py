@@ -5,11 +5,11 @@ from __future__ import annotations
 import argparse
 import json
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from harness.cli import github, help, options
 from harness.errors import Exit, UsageError
-from harness.model import ScenarioInfo, Settings
+from harness.model import ScenarioInfo, ScenarioResult, Settings
 from harness.scenario import load
 from harness.session import plan
 from harness.session.plan import Options
@@ -67,6 +67,7 @@ def run(arguments: argparse.Namespace) -> int:
     runs = plan.make(_controls(arguments.scenario), Settings(), arguments.repeat)
     how = Options(out=arguments.out, jobs=arguments.jobs, budget=BUDGET_S, debug=arguments.debug)
     with screen(len(runs), quiet=arguments.quiet) as observer:
+        observer.expected = _compared(runs)
         command = ["harness", *sys.argv[1:]]
         done = Executed(lambda: execute(runs, Settings(), how, observer, command), observer)
     result = done.result
@@ -85,6 +86,25 @@ def run(arguments: argparse.Namespace) -> int:
     if result.interrupted:
         return Exit.INTERRUPTED
     return Exit.OK if controls.passed(rows) else Exit.VERDICT
+
+
+def _compared(
+    runs: Sequence[plan.PlannedRun],
+) -> Callable[[ScenarioResult], tuple[bool | None, str]]:
+    """The comparison of a result with the verdict that its control must get."""
+    from harness.analysis import controls
+    from harness.observe import environment
+
+    here = environment.gather()
+    verdicts = {run.info.name: run.info.verdict for run in runs}
+
+    def compared(result: ScenarioResult) -> tuple[bool | None, str]:
+        expected = verdicts[result.scenario]
+        assert expected is not None  # it is a control
+        row = controls.row(result, expected, here)
+        return row.ok, "; ".join(row.wrong)
+
+    return compared
 
 
 def _controls(words: Sequence[str]) -> Sequence[ScenarioInfo]:

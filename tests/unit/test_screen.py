@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import re
+import shlex
 import time
 from types import SimpleNamespace
 
@@ -124,6 +125,46 @@ def test_a_doubt_is_told_once_and_another_one_is_told_too():
         "  train: possible hang: busy for 4 s",
         "  train: possible hang: rank 1 was killed",
     ]
+
+
+@pytest.mark.parametrize(
+    ("met", "wrong", "mark", "said"),
+    [
+        (True, "", "✓ hung", f"as expected: {REASON}"),
+        (False, "step 2, not 3", "✗ hung", "not as expected: step 2, not 3"),
+        (None, "no GPU", "✗ hung", REASON),
+    ],
+)
+def test_a_selftest_shows_whether_the_verdict_is_the_expected_one(met, wrong, mark, said):
+    screen = Screen(console(200), 1, False, False)
+    screen.expected = lambda _: (met, wrong)
+    screen.finished(None, fakes.hung("two_locks", message=REASON))
+    _, first, *rest = written(screen)
+    assert mark in first
+    assert said in map(str.strip, rest)
+    assert any("as expected" in line for line in rest) is (met is not None)
+
+
+@pytest.mark.parametrize("width", [40, 60, 80, 300])
+def test_a_command_to_copy_is_one_for_the_shell_at_any_width(width):
+    command = "python -m harness run 'my scenario.py' --continue reports/20260101-120000-ab12"
+    made = console(width)
+    consoles.suggest(made, "to narrow this down, run:", command)
+    lines = made.file.getvalue().splitlines()
+    assert max(map(cell_len, lines)) <= width
+    told = made.file.getvalue().partition("run:")[2].replace("\\\n", " ")
+    assert shlex.split(told) == shlex.split(command)
+    piped = console(width, terminal=False)
+    consoles.suggest(piped, "to narrow this down, run:", command)
+    assert piped.file.getvalue() == f"to narrow this down, run: {command}\n"
+
+
+def test_the_way_to_a_process_that_is_kept_is_shown(tmp_path):
+    screen = Screen(console(80), 1, False, False)
+    screen.summary(fakes.run(fakes.hung("train", kept_pid=4242)), tmp_path)
+    lines = list(map(str.strip, written(screen)))
+    assert "look at it: py-spy dump --pid 4242" in lines
+    assert "end it: kill 4242" in lines
 
 
 def test_colors_that_are_asked_for_make_no_terminal_of_a_file(monkeypatch):
