@@ -77,7 +77,7 @@ def _run(spec: WorkerSpec, recorder: Recorder, rank: int) -> None:
     from harness.training.probes import CompileProbe
     from harness.training.setup import Training
 
-    _choose_device(mx, settings.device)
+    _choose_device(mx, settings.device, spec.device_required)
     recorder.write(
         MlxBeat(
             t=time.monotonic(),
@@ -119,7 +119,7 @@ def _take_own_gpu(rank: int) -> None:
         os.environ[rank_env.CUDA] = gpu
 
 
-def _choose_device(mx: Any, device: str | None) -> None:
+def _choose_device(mx: Any, device: str | None, required: bool) -> None:
     if device is None:
         return
     wanted = mx.Device(getattr(mx.DeviceType, device), 0)
@@ -127,7 +127,10 @@ def _choose_device(mx: Any, device: str | None) -> None:
         mx.set_default_device(wanted)
         mx.eval(mx.zeros(1) + 1)
     except Exception as error:
-        raise SkipError(f"MLX has no {device} here: {error}") from error
+        message = f"MLX has no {device} here: {error}".rstrip(".")
+        if required:
+            raise UsageError(f"{message}; use another --device, or omit it") from error
+        raise SkipError(message) from error
 
 
 def _join(mx: Any, backend: str) -> None:

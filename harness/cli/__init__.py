@@ -17,7 +17,7 @@ from typing import NoReturn
 
 from harness.cli import help
 from harness.cli.commands import COMMANDS
-from harness.errors import Exit, HarnessError, with_remedy
+from harness.errors import Exit, HarnessError, UsageError, with_remedy
 
 EXAMPLES = (
     "harness run-all --steps 10",
@@ -31,6 +31,9 @@ EXITS: Mapping[Exit | str, str] = {
     Exit.INTERNAL: help.FAILED,
     Exit.INTERRUPTED: help.INTERRUPTED,
 }
+
+WITH_DEFAULTS = ("run", "run-all", "watch", "attach", "selftest")
+"""The commands whose options can have defaults in pyproject.toml."""
 
 __all__ = ["COMMANDS", "main", "parser"]
 
@@ -71,6 +74,12 @@ def _main(words: Sequence[str]) -> int:
     name = _command(words)
     if name is not None and name not in COMMANDS:
         _refuse(top, name)
+    try:
+        if name is not None:
+            _use_project_defaults(top, name)
+    except UsageError as error:
+        print(f"harness: error: {error}", file=sys.stderr)
+        return error.exit
     arguments = top.parse_args(words)
     arguments.words = words
     try:
@@ -93,6 +102,26 @@ def _main(words: Sequence[str]) -> int:
         # A defect of the harness: a report of it needs the whole traceback.
         traceback.print_exc()
         return Exit.INTERNAL
+
+
+def _use_project_defaults(top: argparse.ArgumentParser, name: str) -> None:
+    """Take the defaults of the command `name` from `[tool.harness]`, if there is one."""
+    if name not in WITH_DEFAULTS:
+        return
+    from harness.cli import defaults
+
+    found = defaults.find()
+    if found is not None:
+        known = {option for one in WITH_DEFAULTS for option in defaults.options(_subparser(one))}
+        defaults.apply(_subparser(name, top), *found, known)
+
+
+def _subparser(name: str, top: argparse.ArgumentParser | None = None) -> argparse.ArgumentParser:
+    """The parser of the command `name`."""
+    actions = (top or parser([name]))._actions
+    (commands,) = (one for one in actions if isinstance(one, argparse._SubParsersAction))
+    found: argparse.ArgumentParser = commands.choices[name]
+    return found
 
 
 def _command(words: Sequence[str]) -> str | None:

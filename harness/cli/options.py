@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import math
 import shlex
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -25,7 +26,7 @@ def add_training(parser: argparse.ArgumentParser) -> None:
     """Add the options of the training and of its ranks."""
     group = parser.add_argument_group("training")
     add = group.add_argument
-    add("--steps", type=positive, default=DEFAULTS.steps, metavar="N",
+    add("--steps", "--iters", type=positive, default=DEFAULTS.steps, metavar="N",
         help="number of training steps (default: %(default)s)")  # fmt: skip
     add_model(group)
     add("--learning-rate", type=float, default=DEFAULTS.learning_rate, metavar="X",
@@ -61,7 +62,7 @@ def add_model(group: Any, default_model: str = DEFAULTS.model) -> None:
         help="convert the model to this type (default: keep the type of the model)")  # fmt: skip
     add("--batch-size", type=positive, default=DEFAULTS.batch_size, metavar="N",
         help="sequences in a batch (default: %(default)s)")  # fmt: skip
-    add("--seq-len", type=positive, default=DEFAULTS.seq_len, metavar="N",
+    add("--seq-len", "--max-seq-length", type=positive, default=DEFAULTS.seq_len, metavar="N",
         help="tokens in a sequence (default: %(default)s)")  # fmt: skip
     add("--device", choices=plan.DEVICES, help="device to run on (default: the default of MLX)")
 
@@ -77,7 +78,7 @@ def add_running(parser: argparse.ArgumentParser) -> None:
         "(default: repeat it)")  # fmt: skip
     add("--jobs", type=positive, default=1, metavar="N",
         help="runs at the same time (default: %(default)s)")  # fmt: skip
-    add("--budget", type=positive_seconds, default=Options().budget, metavar="SECONDS",
+    add("--budget", "--timeout", type=positive_seconds, default=Options().budget, metavar="SECONDS",
         help="time limit of one run; a run that still makes progress then is unfinished "
         "(default: %(default)g)")  # fmt: skip
     add("--cold", action="store_true", help="do not reuse kernels that earlier runs compiled")
@@ -256,10 +257,14 @@ def _seconds(text: str) -> float:
 
 
 def exit_code(result: RunResult, arguments: argparse.Namespace) -> int:
-    """The exit code of a run, by `--fail-on`."""
+    """The exit code of a run, by `--fail-on`. A run of which everything was skipped has failed."""
     if result.interrupted:
         return Exit.INTERRUPTED
     failed = any(scenario.outcome in arguments.fail_on for scenario in result.results)
+    skipped = [scenario.outcome is Outcome.SKIPPED for scenario in result.results]
+    if skipped and all(skipped) and arguments.fail_on:
+        print("harness: every run was skipped: nothing was tested", file=sys.stderr)
+        failed = True
     return Exit.VERDICT if failed else Exit.OK
 
 

@@ -3,21 +3,10 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
 
-from harness.cli import help, options
-from harness.errors import UsageError
-from harness.model import Settings
+from harness.cli import continuing, help, options
 from harness.scenario import load
-
-if TYPE_CHECKING:
-    from harness.session.resume import EarlierRun
-
-_NOT_GIVEN = object()
-NAMES = {"collective_beats": "no-collective-beats"}
-"""The options whose name differs from the attribute that they set."""
 
 
 def add(commands: help.Commands) -> None:
@@ -59,36 +48,6 @@ def run(arguments: argparse.Namespace) -> int:
     from harness.session import resume
 
     with resume.opened(arguments.earlier) as earlier:
-        _check(arguments, earlier)
+        continuing.check(arguments, earlier, _add_options)
         runs = resume.runs_to_add(earlier, arguments.scenario, arguments.repeat)
         return running.carry_out(arguments, runs, earlier.plan.settings, earlier)
-
-
-def _check(arguments: argparse.Namespace, earlier: EarlierRun) -> None:
-    """Raise UsageError for an option that differs from the run that is continued."""
-    from harness.session import resume
-
-    requested, how = options.settings(arguments), options.running(arguments)
-    same = resume.options(earlier, how)
-    for name in given_options(arguments.words):
-        if name in Settings.__struct_fields__:
-            given, there = getattr(requested, name), getattr(earlier.plan.settings, name)
-        elif name == "out":
-            given, there = how.out.resolve(), earlier.folder.resolve().parent
-        elif name in (*resume.OPTIONS, "full"):
-            given, there = getattr(how, name), getattr(same, name)
-        else:
-            continue
-        if given != there:
-            option = NAMES.get(name, name.replace("_", "-"))
-            raise UsageError(f"--{option} cannot differ from the run that is continued; omit it")
-
-
-def given_options(words: Sequence[str]) -> Iterable[str]:
-    """The names of the options in `words`, also of those that are set to their default."""
-    parser = argparse.ArgumentParser(allow_abbrev=False)
-    _add_options(parser)
-    names = vars(parser.parse_args(["a scenario"]))
-    parser.set_defaults(**dict.fromkeys(names, _NOT_GIVEN))
-    parsed, _ = parser.parse_known_args(list(words))
-    return [name for name, value in vars(parsed).items() if value is not _NOT_GIVEN]

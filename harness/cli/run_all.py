@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from harness.cli import help, options
+from harness.cli import continuing, help, options, selection
 from harness.errors import UsageError
 
 
@@ -19,9 +19,15 @@ def add(commands: help.Commands) -> None:
         examples=(
             "harness run-all --steps 10 --model mlx-community/SmolLM-135M-4bit",
             "harness run-all --repeat 5 --jobs 2",
+            "harness run-all -k 'compiled or lora' --skip tiny_model",
         ),
         exits=help.RUN_EXITS,
     )
+    _add_options(parser)
+    parser.set_defaults(command=run)
+
+
+def _add_options(parser: argparse.ArgumentParser) -> None:
     group = parser.add_argument_group("scenarios")
     group.add_argument(
         "--variants", type=Path, metavar="FILE.toml",
@@ -32,9 +38,22 @@ def add(commands: help.Commands) -> None:
         "--until-decided", action="store_true",
         help="stop when no remaining scenario can change the diagnosis",
     )  # fmt: skip
+    group.add_argument(
+        "-k", dest="chosen", type=selection.expression, metavar="EXPR",
+        help="run the scenarios whose names match EXPR, such as 'compiled and not lora' "
+        "(default: run all of them)",
+    )  # fmt: skip
+    group.add_argument(
+        "--skip", type=selection.names, default=(), metavar="NAMES",
+        help="do not run these scenarios, separated by commas (default: run all of them)",
+    )  # fmt: skip
+    group.add_argument(
+        "--continue", dest="earlier", type=Path, metavar="RUN",
+        help="add the scenarios that the run in the folder RUN does not have, and use its settings "
+        "(default: make a new run)",
+    )  # fmt: skip
     options.add_training(parser)
     options.add_running(parser)
-    parser.set_defaults(command=run)
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -46,11 +65,25 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.until_decided and arguments.repeat > 1:
         raise UsageError("--until-decided cannot be used with --repeat; omit one of them")
     if arguments.variants is not None:
+        if arguments.earlier is not None:
+            raise UsageError("--continue cannot be used with --variants; omit one of them")
         if arguments.until_decided:
             raise UsageError("--until-decided cannot be used with --variants; omit it")
-        runs = plan.commands(variants.load(arguments.variants), arguments.repeat)
+        infos = selection.choose(
+            variants.load(arguments.variants), arguments.chosen, arguments.skip
+        )
+        runs = plan.commands(infos, arguments.repeat)
         return running.carry_out(arguments, runs, None)
     ladder = {info.name: info for info in load.ladder()}
     # The order that separates the hypotheses soonest.
-    infos = [ladder[name] for name in diagnose.order(list(ladder))]
-    return running.carry_out(arguments, *options.planned(arguments, infos))
+    ordered = [ladder[name] for name in diagnose.order(list(ladder))]
+    infos = selection.choose(ordered, arguments.chosen, arguments.skip)
+    if arguments.earlier is None:
+        return running.carry_out(arguments, *options.planned(arguments, infos))
+    from harness.session import resume
+
+    with resume.opened(arguments.earlier) as earlier:
+        continuing.check(arguments, earlier, _add_options)
+        missing = resume.missing(earlier, [info.name for info in infos])
+        runs = resume.runs_to_add(earlier, missing, arguments.repeat)
+        return running.carry_out(arguments, runs, earlier.plan.settings, earlier)

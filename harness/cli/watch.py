@@ -48,7 +48,7 @@ def add(commands: help.Commands) -> None:
     add("--exit-code", choices=("own", "verdict"), default="own",
         help="own: the exit code of the command, or 1 if it hangs or diverges; verdict: as harness "
         "run (default: %(default)s)")  # fmt: skip
-    add("--budget", type=options.positive_seconds, default=math.inf, metavar="SECONDS",
+    add("--budget", "--timeout", type=options.positive_seconds, default=math.inf, metavar="SECONDS",
         help="stop the command after SECONDS (default: never)")  # fmt: skip
     options.add_on_hang(group)
     options.add_patience(group, "600, and 20 times the longest such phase before")

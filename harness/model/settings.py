@@ -162,3 +162,6 @@ class WorkerSpec(msgspec.Struct, frozen=True, kw_only=True):
     ranks: int = 1
     hostfile: Hostfile | None = None
     """The machines of the ranks; None: all on this machine."""
+    device_required: bool = False
+    """True if the user has asked for the device, and not the scenario: without it, nothing can be
+    run."""

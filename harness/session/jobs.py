@@ -39,6 +39,7 @@ def start(
         repeat=run.repeat,
         ranks=ranks,
         hostfile=hostfile.of(options.hostfile, ranks),
+        device_required="device" not in run.info.settings,
     )
     handling = _handling(run, options, known_hangs)
     if spec.ranks > 1:

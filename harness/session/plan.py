@@ -13,9 +13,8 @@ import msgspec
 from harness.errors import UsageError
 from harness.model import Hostfile, OnHang, Patience, ScenarioInfo, Settings
 from harness.model.settings import BUILT_IN_MODELS
-from harness.observe import installation, process_names
+from harness.observe import installation
 from harness.scenario import load
-from harness.supervise import ports
 
 OPTIMIZERS = ("adam", "adamw", "sgd", "lion", "adafactor")
 DTYPES = ("float32", "bfloat16", "float16")
@@ -98,6 +97,8 @@ def commands(infos: Sequence[ScenarioInfo], repeats: int) -> tuple[PlannedRun, .
 
 def name_of(argv: Sequence[str]) -> str:
     """The name of a command: the script or module that an interpreter runs, or else the program."""
+    from harness.observe import process_names  # psutil is slow to import where a shell completes
+
     words = list(argv)
     name = Path(words[0]).name
     if process_names.is_python(name):
@@ -113,6 +114,8 @@ def name_of(argv: Sequence[str]) -> str:
 
 def check(settings: Settings) -> None:
     """Raise UsageError for settings that cannot be run, as far as this is known without mlx."""
+    from harness.supervise import ports  # nor is the supervisor needed there
+
     for name, value, known in (
         ("optimizer", settings.optimizer, OPTIMIZERS),
         ("dtype", settings.dtype, DTYPES),

@@ -23,6 +23,7 @@ from harness.scenario import load as scenario
 from harness.session import hostfile, plan, recover
 from harness.session.folder import PLAN, SavedPlan, locked, read_plan
 from harness.session.plan import Options, PlannedRun
+from harness.text import invocation
 
 CHANGES = frozenset(("swap", "device"))
 """The fields of an environment that can differ: swap grows on demand, and the device is not known
@@ -170,6 +171,25 @@ def runs_to_add(earlier: EarlierRun, words: Sequence[str], repeats: int) -> tupl
     return tuple(
         msgspec.structs.replace(run, repeat=first[run.info.name] + run.repeat) for run in runs
     )
+
+
+def missing(earlier: EarlierRun, names: Sequence[str]) -> list[str]:
+    """The `names` of scenarios of which `earlier` has no result that is whole.
+
+    Raises UsageError when it has all of them.
+    """
+    whole = {
+        result.scenario
+        for result in earlier.run.results
+        if not (result.reason or "").startswith("interrupted")
+    }
+    left = [name for name in names if name not in whole]
+    if not left:
+        raise UsageError(
+            f"{earlier.folder} has a result of each scenario; to repeat one, run: "
+            f"{invocation.command('run', names[0], '--continue', str(earlier.folder))}"
+        )
+    return left
 
 
 def _find(earlier: EarlierRun, word: str) -> list[ScenarioInfo]:

@@ -13,6 +13,7 @@ import msgspec
 import pytest
 
 from harness import cli
+from harness.cli import continuing
 from harness.cli import run as command
 from harness.errors import UsageError
 from harness.model import Host, Hostfile, LeftOut, OnHang, Outcome, Settings
@@ -280,8 +281,10 @@ def test_what_is_no_file_by_the_end_of_the_call_cannot_be_added_to(machine):
 def test_the_options_that_are_given_also_where_they_are_the_default():
     words = ["run", "baseline_update", "--continue", "x", "--steps", "10", "--jobs=1", "-q"]
     given = {"scenario", "earlier", "steps", "jobs", "quiet"}
-    assert set(command.given_options(words)) == given
-    assert set(command.given_options([*words, "--no-collective-beats"])) == {
+    assert set(continuing.given_options(words, command._add_options)) == given
+    assert set(
+        continuing.given_options([*words, "--no-collective-beats"], command._add_options)
+    ) == {
         *given,
         "collective_beats",
     }
@@ -337,3 +340,18 @@ def test_the_next_run_is_one_to_paste(machine, tmp_path):
     assert runjson.read(folder).diagnosis.next_experiment.startswith(
         f"python -m harness run stale_loss_oracle --continue 'my reports/{folder.name}'"
     )
+
+
+def test_run_all_adds_what_is_missing(machine, capsys):
+    _, folder = carry_out(["baseline_update", "sgd_step"])
+    words = ["run-all", "-k", "baseline or sgd or tiny", "--continue", str(folder)]
+    assert cli.main(words) == 0
+    results = runjson.read(folder).results
+    names = [result.scenario for result in results]
+    assert sorted(set(names)) == sorted(names)  # none was run again
+    assert {"baseline_update", "sgd_step", "tiny_model"} <= set(names)
+    capsys.readouterr()
+    assert cli.main(words) == 2
+    assert "has a result of each scenario; to repeat one, run: " in capsys.readouterr().err
+    assert cli.main([*words, "--steps", "99"]) == 2
+    assert "--steps cannot differ from the run that is continued" in capsys.readouterr().err

@@ -131,3 +131,18 @@ def test_a_full_disk_hides_no_verdict(monkeypatch, capsys, tmp_path, outcome):
     assert f"1 {outcome.value}" in told.err
     assert "no report: cannot write to x: No space left on device" in " ".join(told.err.split())
     assert json.loads(told.out)["results"][0]["outcome"] == outcome.value
+
+
+@pytest.mark.parametrize(
+    ("outcomes", "fail_on", "code"),
+    [
+        ((Outcome.SKIPPED, Outcome.SKIPPED), options.FAILURES, Exit.VERDICT),
+        ((Outcome.SKIPPED, Outcome.COMPLETED), options.FAILURES, Exit.OK),
+        ((Outcome.SKIPPED,), (), Exit.OK),
+        ((), options.FAILURES, Exit.OK),
+    ],
+)
+def test_a_run_of_which_all_was_skipped_is_not_green(capsys, outcomes, fail_on, code):
+    run = fakes.run(*(fakes.result(f"s{n}", outcome) for n, outcome in enumerate(outcomes)))
+    assert options.exit_code(run, argparse.Namespace(fail_on=fail_on)) == code
+    assert ("every run was skipped" in capsys.readouterr().err) is (code is Exit.VERDICT)

@@ -6,6 +6,7 @@ import itertools
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -14,9 +15,10 @@ mx = pytest.importorskip("mlx.core")
 import mlx.nn as nn  # noqa: E402
 import mlx.optimizers as optim  # noqa: E402
 
+from harness import worker  # noqa: E402
 from harness.beats.file import Recorder  # noqa: E402
 from harness.beats.record import load  # noqa: E402
-from harness.errors import UsageError  # noqa: E402
+from harness.errors import SkipError, UsageError  # noqa: E402
 from harness.model import Settings  # noqa: E402
 from harness.training import data, digest, models, probes  # noqa: E402
 from harness.training.setup import Training  # noqa: E402
@@ -191,3 +193,18 @@ def test_checks_and_gradients_are_recorded(recorder, probe, tmp_path):
     assert [check.ok for check in record.checks] == [True, False, False]
     assert record.gradients[0].norm == 5.0
     assert record.gradients[1].norm == "nan"
+
+
+@pytest.mark.parametrize(("required", "error"), [(True, UsageError), (False, SkipError)])
+def test_a_device_that_is_not_there(required, error):
+    """What a user has asked for is a mistake; what a scenario asks for is skipped."""
+
+    def refuse(_):
+        raise ValueError("Cannot set gpu device without gpu backend.")
+
+    none = SimpleNamespace(
+        Device=lambda *_: None, DeviceType=SimpleNamespace(gpu=1), set_default_device=refuse
+    )
+    with pytest.raises(error, match="MLX has no gpu here: Cannot set gpu device"):
+        worker._choose_device(none, "gpu", required)
+    worker._choose_device(none, None, required)
