@@ -40,3 +40,42 @@ def test_a_command_begins_as_this_one_did(started, words, monkeypatch):
     with pytest.raises(UsageError) as told:
         load.find(["no_such_thing"])
     assert str(told.value) == f"unknown scenario no_such_thing (see: {words} list)"
+
+
+@pytest.mark.parametrize(
+    ("typed", "arguments", "words"),
+    [
+        ("/bin/uv tool uvx --from ./here harness run a", "run a", "uvx --from ./here harness"),
+        ("uv tool run --from x harness list", "list", "uv tool run --from x harness"),
+        ("uv run --with x mlx-harness list", "list", "uv run --with x mlx-harness"),
+        ("uv run python -m harness list", "list", "uv run python -m harness"),
+        ("uv run train.py list", "list", None),
+        ("uv run pytest harness", "x", None),
+        ("bash harness list", "list", None),
+        ("uv", "", None),
+        ("", "", None),
+    ],
+)
+def test_a_command_begins_as_uv_was_told_to_start_this_one(typed, arguments, words):
+    found = invocation.by_uv(typed.split(), arguments.split())
+    assert found == (words and tuple(words.split()))
+
+
+def test_a_process_that_uv_did_not_start_is_not_asked_twice(monkeypatch):
+    monkeypatch.setenv("UV", "/bin/uv")
+    monkeypatch.setattr(sys, "argv", ["/venv/bin/harness", "list"])
+    assert invocation.command("list") == "harness list"
+
+
+@pytest.mark.parametrize(
+    ("started", "words"),
+    [
+        ("/h/.cache/pipx/85a6528a58a0859/bin/harness",
+         "pipx run --spec mlx-hang-harness harness"),
+        ("/h/.local/share/pipx/venvs/mlx-hang-harness/bin/harness", "harness"),
+        ("/h/.local/bin/harness", "harness"),
+    ],
+)  # fmt: skip
+def test_a_command_of_pipx_run_begins_with_pipx(started, words, monkeypatch):
+    monkeypatch.setattr(sys, "argv", [started, "list"])
+    assert invocation.command("list") == f"{words} list"
