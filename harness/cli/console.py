@@ -27,7 +27,7 @@ from harness.cli import consoles
 from harness.cli.consoles import INDENT
 from harness.detect.watchdog import State
 from harness.model import Outcome, RunResult, ScenarioResult, Severity, Support
-from harness.report.sections.diagnosis import none_supported
+from harness.report.sections.diagnosis import NO_PROBLEM, none_supported
 from harness.report.sections.verdicts import left_out
 from harness.supervise.job import Job
 from harness.text.units import duration, number, size
@@ -182,14 +182,15 @@ class Screen:
     def _diagnosis(self, run: RunResult, written: bool) -> None:
         diagnosis = run.diagnosis
         supported = [h for h in diagnosis.hypotheses if h.verdict is Support.SUPPORTED]
-        if not supported:
-            self.say(Text(none_supported(run.results)))
+        sentence = "" if supported else none_supported(run.results)
+        if sentence:
+            self.say(Text(sentence))
         if diagnosis.unexplained:
             self.say(Text(f"no known cause explains this: {diagnosis.unexplained}"))
         for hypothesis in supported:
             why = f": {hypothesis.because[0]}" if hypothesis.because else ""
             self.say(Text.assemble("supported: ", (hypothesis.title, "bold"), why))
-        if diagnosis.next_experiment and written:
+        if diagnosis.next_experiment and written and sentence != NO_PROBLEM:
             consoles.suggest(self.console, "to narrow this down, run:", diagnosis.next_experiment)
         if diagnosis.no_experiment:
             self.say(Text(f"no run is suggested: {diagnosis.no_experiment}", style="dim"))

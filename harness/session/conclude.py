@@ -8,8 +8,9 @@ from pathlib import Path
 import msgspec
 
 from harness.analysis import repeats
-from harness.analysis.diagnosis import diagnose
-from harness.model import Diagnosis, RunResult, ScenarioResult
+from harness.analysis.diagnosis import diagnose, symptoms
+from harness.analysis.diagnosis.hypotheses import Kind
+from harness.model import Diagnosis, Outcome, RunResult, ScenarioResult
 from harness.session.folder import path_to_continue
 
 
@@ -29,11 +30,42 @@ def conclude(run: RunResult, folder: Path) -> RunResult:
         () if own else diagnose.LADDER,
         path_to_continue(folder),
     )
+    diagnosis = diagnosis if related else Diagnosis()
+    suggested = diagnosis.next_experiment or diagnosis.no_experiment
+    if suggested and (why := needs_none(run)) is not None:
+        diagnosis = msgspec.structs.replace(
+            diagnosis, next_experiment=None, no_experiment=why or None
+        )
     return msgspec.structs.replace(
         run,
-        diagnosis=diagnosis if related else Diagnosis(),
+        diagnosis=diagnosis,
         repeats=repeats.summarize(run.results),
     )
+
+
+def needs_none(run: RunResult) -> str | None:
+    """The reason why no other run would help; empty after Ctrl-C, None where one may help.
+
+    An exception and a proven deadlock name their place themselves. Nothing is known of what was
+    interrupted or skipped.
+    """
+    if run.interrupted:
+        return ""
+    ran = [result for result in run.results if result.outcome is not Outcome.SKIPPED]
+    if not ran:
+        return "every run was skipped" if run.results else None
+    bad = [result for result in ran if result.outcome is not Outcome.COMPLETED]
+    if bad and all(result.cause is not None and result.cause.proven for result in bad):
+        return "the deadlock is proven, and its place is known"
+    if bad and all(map(_raised, bad)):
+        return "the exception says where it was raised"
+    return None
+
+
+def _raised(result: ScenarioResult) -> bool:
+    """True for an exception; an exit code alone names no place."""
+    raised = symptoms.ended_by(result) == {Kind.RAISED}
+    return raised and not (result.reason or "").startswith("exited with code")
 
 
 def is_decided(run: RunResult, results: Sequence[ScenarioResult], remaining: Sequence[str]) -> bool:

@@ -98,7 +98,7 @@ def _informative(result: ScenarioResult, kinds: set[Kind]) -> bool:
 
 
 def _kinds(result: ScenarioResult) -> set[Kind]:
-    kinds = _ending(result)
+    kinds = ended_by(result)
     findings = {f.code: f for f in result.findings if not f.expected}
     if "graph_growth" in findings or "deferred_work" in findings:
         kinds.add(Kind.PILING)
@@ -113,7 +113,8 @@ def _kinds(result: ScenarioResult) -> set[Kind]:
     return kinds | _times(result, findings.get("step_time_jump"))
 
 
-def _ending(result: ScenarioResult) -> set[Kind]:
+def ended_by(result: ScenarioResult) -> set[Kind]:
+    """The symptoms that lie in the way in which a run ended."""
     if result.outcome is Outcome.HUNG:
         return _hang(result)
     if result.outcome is Outcome.CRASHED:
