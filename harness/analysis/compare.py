@@ -38,8 +38,11 @@ ALONE = {
 scenario vary by half on a busy machine; counts do not vary at all."""
 MATTERS = 1.02
 """The factor below which no difference matters, however sure it is; none above a figure's own."""
-NOISE = {"p_per_step": 0.02}
-"""A figure whose values lie around zero, and how far apart two of them may be in any case."""
+LEAST = 1.01
+"""The factor below which two values of any figure are the same."""
+NOISE = {"p_per_step": 0.02, "graph_nodes_last": 1.0}
+"""How far apart two values may be in any case: of a figure that lies around zero, and of a graph
+that is counted while it is built."""
 
 
 class Mark(str, Enum):
@@ -229,7 +232,7 @@ def _beyond(name: str, a: float, b: float, factor: float) -> bool:
     if not (math.isfinite(a) and math.isfinite(b)):
         return not (a == b or (math.isnan(a) and math.isnan(b)))
     low, high = sorted((abs(a), abs(b)))
-    return a * b <= 0 or high > factor * low
+    return a * b <= 0 or high > max(factor, LEAST) * low
 
 
 def _marked(comparison: Comparison) -> Comparison:

@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from rich.markup import escape
+from rich.padding import Padding
 from rich.table import Table
+from rich.text import Text
 
+from harness.analysis import regressions
 from harness.analysis.compare import REPEATS, Compared, Comparison, Figure, Mark, enough
+from harness.analysis.regressions import Change, words
 from harness.cli import consoles
 from harness.model import Spread
 from harness.report.text import NOTHING
-from harness.text.units import duration, number, size
+from harness.text.units import duration, number, percent, size
 
 MARKS = {Mark.SIGNIFICANT: "[bold red]significant[/]", Mark.DIFFERS: "[yellow]differs[/]"}
 
@@ -22,26 +26,27 @@ def show(comparison: Comparison) -> None:
     console = consoles.console(sys.stdout, highlight=False)
     if not console.is_terminal:
         console.width = 200  # rich takes 80 for a pipe, which cuts the marks off
+    consoles.say(console, Text(regressions.headline(comparison), style="bold"), "  ")
     if comparison.setup:
         table = _table("different setup", "A", "B")
         for entry in comparison.setup:
             a, b = escape(entry.a or NOTHING), escape(entry.b or NOTHING)
             table.add_row(escape(entry.name), a, b)
         console.print(table)
-    rows = [row for compared in comparison.scenarios for row in _rows(compared)]
-    table = _table("scenario", "figure", "A", "B", "B / A", "")
-    previous = None
-    for scenario, *cells in rows:
-        table.add_row("" if scenario == previous else scenario, *cells)
-        previous = scenario
-    console.print(table if rows else "no differences")
-    missing = [
-        compared.scenario
-        for compared in comparison.scenarios
-        if compared.outcomes.mark is Mark.MISSING
-    ]
+    shared = regressions.common(comparison)
+    for compared in comparison.scenarios:
+        rows = list(_rows(compared))
+        if rows and compared.scenario in shared:
+            console.print(Text(compared.scenario, style="bold"))
+            table = _table("", "A", "B", "B / A", "p", "mark")
+            for row in rows:
+                table.add_row(*row)
+            console.print(Padding(table, (0, 0, 0, 2), expand=False))
+    missing = [one.scenario for one in comparison.scenarios if one.scenario not in shared]
     if missing:
-        console.print(f"in one run only: {', '.join(missing)}")
+        consoles.say(console, Text(f"in one run only: {', '.join(missing)}"), "  ")
+    if not shared:
+        return
     tested = (
         f"{comparison.tests} differences were tested. "
         "Chance explains at most 5 % of those that are marked significant."
@@ -50,13 +55,24 @@ def show(comparison: Comparison) -> None:
         "side."
     )
     least = enough(comparison)
-    console.print(f"{tested} To be sure of one difference, use --repeat {least} on each side.")
+    advice = f"{tested} To be sure of one difference, use --repeat {least} on each side."
+    consoles.say(console, Text(advice), "")
+
+
+def show_regressions(found: Sequence[Change], least: float) -> None:
+    """Print the changes for the worse that make the exit code 1."""
+    console = consoles.console(sys.stderr, highlight=False)
+    for change in found:
+        consoles.say(console, Text(f"regression: {change.sentence}", style="red"), "  ")
+    if not found:
+        consoles.say(console, Text(f"no regression of more than {percent(least)}"), "  ")
 
 
 def _table(*titles: str) -> Table:
-    table = Table(box=None, padding=(0, 2, 0, 0), header_style="dim")
+    table = Table(box=None, padding=(0, 2, 0, 0), pad_edge=False, header_style="dim")
     for title in titles:
-        table.add_column(title, no_wrap=title in ("scenario", "figure"))
+        # Only the values of the two sides are folded: neither a name nor a mark is cut.
+        table.add_column(title, no_wrap=title not in ("A", "B"))
     return table
 
 
@@ -64,16 +80,16 @@ def _rows(compared: Compared) -> Iterator[tuple[str, ...]]:
     for counts in (compared.outcomes, *compared.counts):
         if counts.mark in MARKS:
             sides = (_counts(counts.a), _counts(counts.b))
-            yield compared.scenario, counts.name, *sides, "", _mark(counts.mark, counts.p)
+            yield words(counts.name), *sides, "", _p(counts.p), MARKS[counts.mark]
     for figure in compared.figures:
         if figure.mark in MARKS:
             ratio = NOTHING if figure.ratio is None else number(figure.ratio, 3)
             sides = (_spread(figure, figure.a), _spread(figure, figure.b))
-            yield compared.scenario, figure.name, *sides, ratio, _mark(figure.mark, figure.p)
+            yield words(figure.name), *sides, ratio, _p(figure.p), MARKS[figure.mark]
 
 
-def _mark(mark: Mark, p: float | None) -> str:
-    return MARKS[mark] + ("" if p is None else f" (p = {number(p, 2)})")
+def _p(p: float | None) -> str:
+    return "" if p is None else number(p, 2)
 
 
 def _counts(counts: dict[str, int]) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import math
 import random
@@ -9,9 +10,13 @@ import random
 import fakes
 import msgspec
 import pytest
+import rich.console
 from hypothesis import given, settings
 
+from harness import cli
+from harness.analysis import regressions
 from harness.analysis.compare import REPEATS, Mark, compare, enough
+from harness.cli import consoles
 from harness.model import Outcome
 from harness.report import runjson
 
@@ -229,3 +234,116 @@ def test_versions_settings_and_code_that_are_not_the_same_are_named():
         ("batch_size", "2", "8"),
         ("code of baseline_update", "A's", "B's"),
     }
+
+
+# --- the answer ----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("a", "b", "says"),
+    [
+        (runs(0.02, 10), runs(0.05, 10, seed=1), "B is slower (1 of 1 scenario): baseline_update "),
+        (runs(0.05, 10), runs(0.02, 10, seed=1), "B is faster (1 of 1 scenario): baseline_update "),
+        (runs(0.02, 1), runs(0.05, 1), "B is perhaps slower"),
+        (runs(count=20), runs(count=20, hung=12), "B is worse (1 of 1 scenario): baseline_update "
+         "completed 20 of 20 runs in A and 8 of 20 runs in B"),
+        (runs(count=20, hung=12), runs(count=20), "B is better"),
+        (runs(count=1, last=1.0), runs(count=1, last=math.nan), "B is perhaps worse"),
+        (runs(count=1, peak_over_p=5.0), runs(count=1, peak_over_p=9.0),
+         "B perhaps needs more memory (1 of 1 scenario): baseline_update needs 1.8 times as much"),
+        (runs(), runs(seed=1), "same: no difference that matters in 1 scenario"),
+        (runs(), fakes.run(fakes.result("other")), "nothing to compare: the two runs have no"),
+        (fakes.run(fakes.hung("x")), fakes.run(fakes.result("x", Outcome.CRASHED)),
+         "different, and neither is better: 1 scenario of 1, such as x"),
+    ],
+)  # fmt: skip
+def test_the_headline_is_the_answer(a, b, says):
+    assert regressions.headline(compare(a, b)).startswith(says)
+
+
+@given(fakes.RUNS, fakes.RUNS)
+@settings(max_examples=50)
+def test_any_two_runs_have_an_answer(a, b):
+    found = compare(a, b)
+    assert regressions.headline(found)
+    worse = regressions.regressions(found, 0.0)
+    assert all(change.worse for change in worse)
+    assert {change.sentence for change in regressions.regressions(found, 0.5)} <= {
+        change.sentence for change in worse
+    }
+    assert regressions.regressions(compare(a, a), 0.0) == []
+
+
+@pytest.mark.parametrize(
+    ("a", "b", "least", "count"),
+    [
+        (runs(0.02, 10), runs(0.023, 10, seed=1), 0.05, 1),
+        (runs(0.02, 10), runs(0.023, 10, seed=1), 0.5, 0),
+        (runs(0.023, 10), runs(0.02, 10, seed=1), 0.05, 0),
+        (runs(0.02, 10), runs(0.0201, 10, seed=1), 0.0, 0),  # tested, and not significant
+        (runs(0.02, 1), runs(0.023, 1), 0.05, 1),  # not tested: the factor alone decides
+        (runs(count=20), runs(count=20, hung=12), 5.0, 1),
+        (runs(count=1, last=-2.0), runs(count=1, last=-1.0), 0.05, 1),
+        (runs(count=1, last=-1.0), runs(count=1, last=-2.0), 0.05, 0),
+        (runs(count=1, last=1.0), runs(count=1, last=math.nan), 0.05, 1),
+    ],
+)
+def test_a_regression_is_what_is_worse_by_more_than_was_allowed(a, b, least, count):
+    assert len(regressions.regressions(compare(a, b), least)) == count
+
+
+def test_one_node_of_a_graph_and_one_percent_are_no_difference():
+    def of(nodes):
+        one = runs(count=1).results[0]
+        return fakes.run(replace(one, metrics=replace(one.metrics, graph_nodes_last=nodes)))
+
+    assert marks(of(20), of(21))["graph_nodes_last"] is Mark.SAME
+    assert marks(of(1000), of(1009))["graph_nodes_last"] is Mark.SAME
+    assert marks(of(20), of(22))["graph_nodes_last"] is Mark.DIFFERS
+
+
+@pytest.fixture
+def folders(tmp_path):
+    def made(name, run):
+        (tmp_path / name).mkdir()
+        runjson.write(run, tmp_path / name)
+        return str(tmp_path / name)
+
+    return (
+        made("a", runs(0.02, 6)), made("b", runs(0.05, 6, seed=1)),
+        made("c", fakes.run(fakes.result("other"))),
+    )  # fmt: skip
+
+
+def test_a_regression_is_an_exit_code(folders, capsys):
+    a, b, c = folders
+    assert cli.main(["compare", a, b]) == 0
+    assert capsys.readouterr().out.startswith("B is slower (1 of 1 scenario): baseline_update ")
+    assert cli.main(["compare", a, b, "--fail-on-regression", "5%", "--json"]) == 1
+    told = capsys.readouterr()
+    document = json.loads(told.out)
+    assert document["headline"].startswith("B is slower")
+    assert document["regressions"][0]["scenario"] == "baseline_update"
+    assert "regression: baseline_update takes" in told.err
+    assert cli.main(["compare", b, a, "--fail-on-regression", "5"]) == 0
+    assert "no regression of more than 5 %" in capsys.readouterr().err
+    # What ran on one side only cannot have become worse, nor be said to be as good.
+    assert cli.main(["compare", a, c, "--fail-on-regression", "5%"]) == 2
+    assert capsys.readouterr().out.startswith("nothing to compare")
+    with pytest.raises(SystemExit):
+        cli.main(["compare", a, b, "--fail-on-regression", "much"])
+    assert "must be a percentage such as 5%, not much" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("width", [60, 80, 120])
+def test_no_mark_is_cut(folders, monkeypatch, width):
+    made = rich.console.Console(
+        file=io.StringIO(), width=width, force_terminal=True, color_system=None, highlight=False
+    )
+    monkeypatch.setattr(consoles, "console", lambda *_, **__: made)
+    cli.main(["compare", *folders[:2]])
+    lines = made.file.getvalue().splitlines()
+    assert max(map(len, lines)) <= width
+    marked = [line for line in lines if line.rstrip().endswith("significant")]
+    assert [line.split("  ")[1] for line in marked][:1] == ["step time, median"]
+    assert len(marked) == 3
