@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from harness import privacy
-from harness.errors import UsageError
+from harness.errors import UsageError, remedy
 from harness.model import LeftOut, Outcome, RunResult, ScenarioResult, Settings
 from harness.privacy import personal
 from harness.report import write_all
@@ -80,11 +80,17 @@ class Session:
                 write_all(self._folder, self._options.full)
                 self.unwritten = None  # the disk has room again
             except OSError as error:
-                self.unwritten = error
+                self._keep(error)
             late = interrupts.count > before
         if late and not interrupted and self.unwritten is None:
             raise KeyboardInterrupt(f"the run is complete; its report is in {self._folder}")
         return self._run
+
+    def _keep(self, error: OSError) -> None:
+        """Go on after an error of a disk that is full: the verdict is told all the same."""
+        if not remedy(error):
+            raise error
+        self.unwritten = error
 
     def published(self) -> RunResult:
         """The run as run.json has it."""
@@ -197,5 +203,5 @@ class Session:
         try:
             self._write()
         except OSError as error:
-            self.unwritten = error  # the verdict is told all the same
+            self._keep(error)
         self._observer.finished(job, result)

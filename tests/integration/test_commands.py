@@ -376,7 +376,9 @@ def test_a_disk_that_fills_up_is_told_and_touches_no_earlier_run(tmp_path, small
     )
     path = scenario(tmp_path, "flood", text)
     done = harness(tmp_path, "run", path, "--steps", 500, "--out", out)
-    assert done.returncode == 3
+    assert done.returncode in (0, 1)  # the verdict's, which is shown
+    assert "[1/1]" in done.stderr
+    assert "no report: cannot write to" in done.stderr
     assert "No space left" in done.stderr
     assert "Traceback" not in done.stderr
     assert {path: path.read_bytes() for path in earlier} == earlier

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import os
 import sys
 from pathlib import Path
 
@@ -48,16 +49,22 @@ def test_an_error_is_told_as_what_it_is(tmp_path, monkeypatch, error, told):
     assert ("cannot write" in str(caught.value)) is ("cannot write" in told)
 
 
-def test_a_file_of_the_run_that_cannot_be_written_is_the_runs(tmp_path, monkeypatch):
+@pytest.mark.parametrize(
+    ("number", "kind"),
+    [(errno.ENOENT, HarnessError), (errno.ENOSPC, NotWrittenError), (errno.EFBIG, NotWrittenError)],
+)
+def test_a_file_of_the_run_that_cannot_be_written_is_the_runs(tmp_path, monkeypatch, number, kind):
     def fails(home, *_):
-        raise FileNotFoundError(errno.ENOENT, "No such file or directory", str(home / "run.json"))
+        raise OSError(number, os.strerror(number), str(home / "run.json"))
 
     monkeypatch.setattr(module.scheduler, "run", lambda *_, **__: (None, False))
     monkeypatch.setattr(under_way, "write_all", fails)
-    with pytest.raises(NotWrittenError, match="cannot write to") as caught:
+    with pytest.raises(HarnessError, match="cannot write to") as caught:
         execute((), Settings(), Options(out=tmp_path), None, ("harness",))
-    assert caught.value.run.finished is not None
-    assert (caught.value.folder / "run.json").exists()
+    assert type(caught.value) is kind
+    if isinstance(caught.value, NotWrittenError):
+        assert caught.value.run.finished is not None
+        assert (caught.value.folder / "run.json").exists()
 
 
 def test_a_folder_that_was_deleted_under_us_is_named(tmp_path, monkeypatch):
