@@ -194,7 +194,7 @@ def test_without_mlx_what_only_watches_works(base, clean, tmp_path):
     here: dict[str, Any] = {"cwd": tmp_path, "env": clean}
     harness = base / "harness"
     check(harness, "watch", "--", base / "python", "-c", "print('step 1')", **here)
-    (folder,) = (tmp_path / "reports").iterdir()
+    (folder,) = (tmp_path / "reports").glob("*-*")
     assert "report.md" in check(harness, "report", folder, **here)
     check(harness, "compare", folder, folder, **here)
     assert "baseline_update" in check(harness, "list", **here)

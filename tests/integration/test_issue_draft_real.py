@@ -33,7 +33,7 @@ def harness(folder, *arguments):
 def drafted(tmp_path, *arguments):
     """The draft of a run, its folder and its code as a file."""
     harness(tmp_path, "run", *arguments, "--out", "reports")
-    (folder,) = (tmp_path / "reports").iterdir()
+    (folder,) = (tmp_path / "reports").glob("*-*")
     done = harness(tmp_path, "report", str(folder), "--issue")
     assert done.returncode == 0, done.stderr
     assert (folder / "issue.md").read_text() == done.stdout

@@ -183,7 +183,7 @@ def test_watch_ends_within_its_budget_and_names_what_is_left(tmp_path, dead):
     assert held["served_by"] == [server]
     assert "not_ended" in done.stderr
     assert f"umount -f {mounted}" in " ".join(done.stderr.split())
-    assert (next((tmp_path / "out").glob("*")) / "report.md").exists()
+    assert (next((tmp_path / "out").glob("*-*")) / "report.md").exists()
 
 
 def test_a_scenario_ends_within_its_budget_too(tmp_path, dead):

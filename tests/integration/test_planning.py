@@ -81,7 +81,7 @@ def test_the_suggestions_are_commands_that_add_to_the_run_and_come_to_an_end(tmp
         words = shlex.split(found["next_experiment"] or "")[3:]
     assert untested == sorted(untested, reverse=True)
     assert untested[-1] < untested[0]
-    (folder,) = (tmp_path / "my runs").iterdir()
+    (folder,) = (tmp_path / "my runs").glob("*-*")
     assert json.loads((folder / "run.json").read_text()) == document
     assert len(document["continued"]) == len(untested) - 1
     assert {"compiled_step", "stale_loss_oracle"} <= {one["scenario"] for one in kept}

@@ -84,7 +84,7 @@ def harness(project, command, *arguments):
         capture_output=True,
         text=True,
     )
-    (folder,) = (project / "out").iterdir()
+    (folder,) = (project / "out").glob("*-*")
     return done, folder
 
 

@@ -353,7 +353,7 @@ def test_the_harness_killed_takes_the_command_with_it(tmp_path):
     harness.kill()
     harness.communicate()
     assert until(lambda: not psutil.pid_exists(pid))
-    (folder,) = (tmp_path / "reports").iterdir()
+    (folder,) = (tmp_path / "reports").glob("*-*")
     report = [sys.executable, "-m", "harness", "report", str(folder)]
     assert subprocess.run(report, cwd=tmp_path, capture_output=True).returncode == 0
     assert "interrupted" in (folder / "report.md").read_text()

@@ -121,7 +121,7 @@ class Trial:
 
     @property
     def run_folder(self) -> Path:
-        (folder,) = (self.folder / "reports").iterdir()
+        (folder,) = (self.folder / "reports").glob("*-*")
         return folder
 
     @property
