@@ -69,7 +69,7 @@ def train(folder: Path, iters: int, watched: bool) -> dict[str, Any]:
         raise SystemExit(f"{' '.join(command)} exited with {process.returncode}")
     seen = None
     if watched:
-        (run,) = out.iterdir()
+        (run,) = out.glob("*-*")
         (beats,) = run.glob("*/0/beats.jsonl")
         seen = sum(isinstance(beat, StepBeat) for beat in read_beats(beats.parent))
         run.rename(folder / run.name)
