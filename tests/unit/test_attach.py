@@ -118,7 +118,7 @@ def test_what_is_stopped_is_not_said_to_run(state, does):
     held = process(1, thread(1, state=state, syscall=None), state=state)
     found = seen(held, stacks={1: (spins, spins)})
     shown = judge_tree(found).processes[0].evidence["wait_site"]
-    assert shown == f"{does} running (spin), from train.py:7 in spin"
+    assert shown == f"{does} running, from train.py:7 in spin"
 
 
 def test_other_runs_have_no_such_section():

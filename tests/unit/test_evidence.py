@@ -49,7 +49,7 @@ def test_one_look_says_where_a_process_is(tmp_path):
         child.wait()
     assert once.told.get("wait_site") == twice.told.get("wait_site")
     assert once.told["stacks_moved"] is None
-    looks = [{file.name[0] for file in (tmp_path / n / "stacks").glob("*")} for n in "12"]
+    looks = [{file.name[0] for file in (tmp_path / n / "stacks").glob("*-*")} for n in "12"]
     if twice.told["stack_tool"] is not None:
         assert looks == [{"1"}, {"1", "2"}]
 
