@@ -9,7 +9,7 @@ SETTINGS = {"ranks": 3}
 VERDICT = {
     "outcome": ("hung", "crashed"),
     "findings": "rank_died",
-    "says": " in step 3",
+    "says": "in step 3",
     "culprit": 1,
 }
 

@@ -182,6 +182,26 @@ def even_ranks(*ops, phase="eval"):
     ]
 
 
+def test_who_brought_another_size_and_waits_in_it_has_not_left_it_out():
+    """NCCL lets the other ranks through, which go on to the next one."""
+    job, usual = JobColumns(2), [(8,), (64,)]
+    for rank in range(2):
+        for step in range(4):
+            sizes = usual if step < 3 or not rank else [(4096,)]
+            for n, shape in enumerate(sizes):
+                job[rank].add(
+                    CollectiveBeat(
+                        t=1.0, n=2 * step + n, step=step, op="all_sum", shape=shape, dtype="float32"
+                    )
+                )
+    at = Position(3, "forward", 2.0)
+    states = [RankState(rank=rank, columns=job[rank], position=at) for rank in range(2)]
+    found = judge(states, now=10.0, hung=True)
+    assert (found.code, found.culprits) == ("collective_mismatch", (1,))
+    told = "issued all_sum #6 (step 3) with float32[4096], the others with float32[8]"
+    assert told in found.summary
+
+
 def test_a_collective_that_all_have_issued_and_that_never_ends_is_named():
     named = "all have issued all_sum #3 (step 3), and its evaluation does not end"
     found = judge(even_ranks(4, 4), now=10.0, hung=True)

@@ -163,14 +163,24 @@ def _difference(usual: Sequence[Signature], found: Sequence[Signature]) -> tuple
     """In what they differ, and at which place of the step."""
     pairs = zip(usual, found, strict=False)
     at = next((i for i, (a, b) in enumerate(pairs) if a != b), min(len(usual), len(found)))
-    if len(found) < len(usual):
+    if len(found) < len(usual) and _goes_on(usual, found, at):
         return "missing", at
-    if len(found) > len(usual):
+    if len(found) > len(usual) and _goes_on(found, usual, at):
         return "extra", at
     if Counter(usual) == Counter(found):
         return "order", at
     a, b = usual[at], found[at]
     return "op" if a.op != b.op else "shape" if a.shape != b.shape else "dtype", at
+
+
+def _goes_on(longer: Sequence[Signature], shorter: Sequence[Signature], at: int) -> bool:
+    """True if the shorter one is the longer one without some in a row from `at` on. Else they
+    differ at that place in what was issued, and one of them may go on with its step."""
+    rest = list(shorter[at:])
+    return any(
+        list(longer[begin : begin + len(rest)]) == rest
+        for begin in range(at + 1, len(longer) - len(rest) + 1)
+    )
 
 
 def _told(
