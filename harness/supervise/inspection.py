@@ -9,7 +9,7 @@ from pathlib import Path
 
 import msgspec
 
-from harness.detect import deadlock, spinning
+from harness.detect import deadlock, endless_kernel, spinning
 from harness.detect import tree as trees
 from harness.detect.chain.closure import against_alone, at_sight, prove
 from harness.detect.chain.links import Node
@@ -154,6 +154,7 @@ class Inspector:
         self._stop = stop or threading.Event()
         self._thread: threading.Thread | None = None
         self._history: list[spinning.Inspection] = []
+        self._kernel: list[tuple[float, bool]] = []
         self._since = 0.0
         self._next = 0.0
         self._spared = 0.0
@@ -185,7 +186,8 @@ class Inspector:
             raise error
         if last_progress != self._since:
             self._since = last_progress
-            self._history = []  # another one: an inspection of before may still add to its own
+            # Others: an inspection of before may still add to its own.
+            self._history, self._kernel = [], []
             self._gatherer.reset()
             self.last = None
             self._pause, self._next, self._spared = 1.0, now, 0.0
@@ -217,7 +219,7 @@ class Inspector:
 
     def _inspect(self, trains: tuple[int, int] | None, ranks: dict[int, int]) -> None:
         began, change, since = time.monotonic(), msgspec.structs.replace, self._since
-        gatherer, history = self._gatherer, self._history
+        gatherer, history, kernel = self._gatherer, self._history, self._kernel
         self._number += 1
         home = self._folder / str(self._number)
         taker = StackTaker(self._stop, lambda pid: home if pid == gatherer.pid else home / str(pid))
@@ -249,7 +251,9 @@ class Inspector:
             seen = change(seen, windows=again.windows, links=again.links, futexes=again.futexes)
             tree = judge_tree(seen, self._policy)
         if since == self._since and not self._stop.is_set():
-            self.last = Inspected(t=began, tree=tree, observed=seen, alive=alive(tree, seen))
+            kernel.append((began, endless_kernel.waits_still(tree, seen)))
+            lives = alive(tree, seen) and not endless_kernel.endless(kernel)
+            self.last = Inspected(t=began, tree=tree, observed=seen, alive=lives)
             self._log.inspected(tree, self.last.alive)
 
     @staticmethod

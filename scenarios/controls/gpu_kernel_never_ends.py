@@ -4,7 +4,7 @@ import mlx.core as mx
 from _event import in_step
 from _gpu import FOR_EVER_NS, busy
 
-VERDICT = {"outcome": "hung", "cause": "stalled", "step": 3}
+VERDICT = {"outcome": "hung", "cause": "waiting", "step": 3}
 
 
 def make_step(training):

@@ -1,0 +1,46 @@
+"""When a GPU that works is doubted: it has kept its host in one wait for minutes."""
+
+from __future__ import annotations
+
+import pytest
+from observations import process, seen, stack, thread, twice
+
+from harness.detect.endless_kernel import LASTS_S, endless, waits_still
+from harness.detect.tree import judge_tree
+from harness.model.world import GpuUse
+
+EVALUATES = twice(stack("cuEventSynchronize", "mlx::core::CudaEvent::wait()", "py:step"))
+
+
+def on_gpu(own, later=None):
+    use = GpuUse(own=own, named=True, busy=own)
+    one = process(1, thread(1))
+    return seen(one, later=(later or one,), stacks=EVALUATES, on_gpu=frozenset({1}), gpu_use=use)
+
+
+def test_a_host_that_does_not_move_waits_for_one_kernel():
+    found = on_gpu(100)
+    assert waits_still(judge_tree(found), found)
+
+
+@pytest.mark.parametrize(
+    "found",
+    [on_gpu(0), on_gpu(100, later=process(1, thread(1, switches=41))), seen(process())],
+    ids=["idle", "moves", "no GPU"],
+)
+def test_an_idle_gpu_or_a_host_that_moves_says_nothing_of_a_kernel(found):
+    assert not waits_still(judge_tree(found), found)
+
+
+@pytest.mark.parametrize(
+    ("looks", "expected"),
+    [
+        ([], False),
+        ([(0.0, True), (LASTS_S - 1, True)], False),
+        ([(0.0, True), (LASTS_S, True)], True),
+        ([(0.0, True), (60.0, False), (LASTS_S + 1, True)], False),
+        ([(0.0, True), (LASTS_S, True), (LASTS_S + 9, False)], False),
+    ],
+)
+def test_it_is_doubted_once_all_looks_of_minutes_agree(looks, expected):
+    assert endless(looks) is expected
