@@ -82,7 +82,10 @@ def _stay(node: Node, facts: Facts) -> Stay | None:
     stacks = [stack for i in range(number) if (stack := facts.stack(node, -1 - i)) is not None]
     if len(stacks) < 2 or not all(stack.native for stack in stacks):
         return None
-    if any(wait_site.wait_site(stack).category in _NOT_A_LOOP for stack in stacks):
+    if any(
+        wait_site.moves(stack) or wait_site.wait_site(stack).category in _NOT_A_LOOP
+        for stack in stacks
+    ):
         return None
     places = {wait_site.functions(stack) for stack in stacks}
     if len(places) > 1:

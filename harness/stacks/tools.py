@@ -66,7 +66,9 @@ class Tool(msgspec.Struct, frozen=True, kw_only=True):
     sees_stopped: bool = True
     """True if it can look at a process that a signal has stopped; else it is not let near one."""
     stops: bool = True
-    """True if the process stands still while it looks."""
+    """True if the process stands still while it looks, as its system calls may notice."""
+    slow_s: float = 0.0
+    """The time that it is given at least: one that looks up names may need long for the first."""
 
 
 TOOLS = (
@@ -78,9 +80,13 @@ TOOLS = (
     ),
     Tool(
         name="sample",
-        command=("sample", "{pid}", "1", "-mayDie", "-file", "{file}"),
+        # For 1 s every 50 ms: some 20 looks. It suspends the Mach task for each of them, which no
+        # system call notices.
+        command=("sample", "{pid}", "1", "50", "-mayDie", "-file", "{file}"),
         parser="sample",
         only_on="darwin",
+        stops=False,
+        slow_s=30.0,
     ),
     Tool(
         name="py-spy",
@@ -220,7 +226,7 @@ def _ask(
     file.parent.mkdir(parents=True, exist_ok=True)
     program = _program(tool.command[0]) or tool.command[0]
     rest = [part.format(pid=pid, file=file.absolute()) for part in tool.command[1:]]
-    answer = run_tool.run([program, *rest], timeout, stop=stop)
+    answer = run_tool.run([program, *rest], max(timeout, tool.slow_s), stop=stop)
     if (answer.code is None or answer.code < 0) and not was_stopped:
         _resume(pid)
     if answer.code != 0:
@@ -265,10 +271,15 @@ def _ended(code: int | None) -> str:
 def _reason(answer: run_tool.Answer) -> str:
     """The line of a failed tool's output that says most."""
     text = answer.errors.strip() or answer.output.strip()
+    told = next((told for words, told in _TOLD.items() if words in text), None)
+    if told is not None:
+        return told
     lines = [" ".join(re.sub(r"[^\x20-\x7e]", " ", line).split()) for line in text.splitlines()]
     lines = [line for line in lines if line]
     telling = [
-        line for line in lines if re.search(r"error|denied|not permitted|no such", line, re.I)
+        line
+        for line in lines
+        if re.search(r"error|denied|not permitted|no such|cannot examine", line, re.I)
     ]
     reason = (telling or lines or [_ended(answer.code)])[0][:200]
     if re.search(r"denied|not permitted", text, re.I):
@@ -276,6 +287,14 @@ def _reason(answer: run_tool.Answer) -> str:
         if scope not in ("", "0"):
             reason += f" (kernel.yama.ptrace_scope is {scope})"
     return reason
+
+
+_TOLD = {
+    "appropriate privileges to examine": "not permitted to look at the process: start the harness"
+    " as its user, or with sudo",
+    "no longer appears to be running": "the process has ended, or begins another program",
+}
+"""Answers of `sample` that mean different things, and end with one exit code."""
 
 
 def _missing(tool: Tool) -> str:

@@ -47,21 +47,21 @@ class Rule(NamedTuple):
 def _native(names: str) -> re.Pattern[str]:
     """C functions, whatever the C library puts around them: `__GI___poll`, `recv$NOCANCEL`."""
     return re.compile(
-        rf"^(_*GI_)?_*(libc_|new_|pthread_)?({names})(64|_common|_common64)?(\$\w+)?$"
+        rf"^(_*GI_)?_*(libc_|new_|pthread_)?({names})(64|_common|_common64)?(_nocancel|\$\w+)?$"
     )
 
 
 _CONDITION = _native(
     r"cond_(timed|clock)?wait\w*|psynch_cvwait|ulock_wait2?|sem_(timed|clock)?wait\w*"
-    r"|futex_\w+|std::\S*_M_futex_wait_until\w*|semaphore_(timed)?wait_trap|join|clockjoin\w*"
-    r"|syscall"
+    r"|futex_\w+|std::\S*_M_futex_wait_until\w*|semaphore_(timed)?wait(_signal)?_trap|join"
+    r"|clockjoin\w*|syscall"
 )
 _MUTEX = _native(
-    r"mutex_(timed)?lock\w*|lll_lock_wait|psynch_mutexwait|rwlock_(rd|wr)lock|ulock_wait"
+    r"mutex_(timed)?lock\w*|lll_lock_wait|psynch_mutexwait|psynch_rw_\w+|rwlock_(rd|wr)lock|ulock_wait"
     r"|os_unfair_lock_lock_slow"
 )
 _NETWORK = _native(r"accept4?|connect|recv(from|m?msg)?|send(to|m?msg)?")
-_READY = _native(r"p?poll|p?select|epoll_p?wait2?|kevent|kevent_qos|mach_msg\w*")
+_READY = _native(r"p?poll|p?select|epoll_p?wait2?|kevent(_qos|_id)?|mach_msg\w*")
 _FILE = _native(
     r"p?(read|write)v?|pwritev2|fsync|fdatasync|open(at2?)?|creat|flock|fcntl|ioctl|lockf|sendfile"
     r"|(vm)?splice|tee"
@@ -69,7 +69,7 @@ _FILE = _native(
 _CHILD = _native(r"wait[34]|waitpid|waitid|do_system|system|pclose|os_waitpid")
 _SLEEP = _native(
     r"time_sleep|pysleep|floatsleep|clock_nanosleep|nanosleep|usleep|pause|sigsuspend"
-    r"|semwait_signal"
+    r"|semwait_signal|mach_wait_until|clock_sleep_trap"
 )
 JOINS = "waits for the other ranks to join"
 NATIVE_LOCKS = (_MUTEX, _CONDITION)
@@ -84,16 +84,19 @@ _HELPERS = (
 )
 """The functions of NCCL's own threads, from `std::thread` and `pthread_create` in its source."""
 SERVES_MPI = "has nothing to do but to serve MPI"
-BLOCKING = (_CONDITION, _MUTEX, _NETWORK, _READY, _FILE, _CHILD, _SLEEP)
+_SIGNAL = _native(r"sigwait")
+_DRIVER = _native(r"iokit_user_client_trap|io_connect_method\w*")
+BLOCKING = (_CONDITION, _MUTEX, _NETWORK, _READY, _FILE, _CHILD, _SLEEP, _SIGNAL, _DRIVER)
 
 RULES = tuple(
     Rule(category, pattern if isinstance(pattern, re.Pattern) else re.compile(pattern), *rest)
     for category, pattern, *rest in (
         (Category.IDLE, _HELPERS, SERVES, Scope.ANYWHERE),
         (Category.JIT,
-         r"JitCompiler|JitModule|^nvrtc|newLibraryWith|newComputePipelineState",
+         r"JitCompiler|JitModule|^nvrtc|newLibraryWith|newComputePipelineState|^MTLCompiler",
          "waits for a kernel to be compiled", Scope.ANYWHERE),
-        (Category.MEMORY, r"malloc_or_wait|(Metal|Cuda|Common)Allocator::malloc",
+        (Category.MEMORY,
+         r"malloc_or_wait|(Metal|Cuda|Common)Allocator::malloc|^IOGPUResourceCreate$",
          "waits for memory", Scope.ANYWHERE),
         (Category.COLLECTIVE, r"distributed::(\w+::)?init$|\b(p?ncclCommInit|P?MPI_Init)",
          JOINS, Scope.ANYWHERE),
@@ -136,6 +139,8 @@ RULES = tuple(
          "waits for a file or socket to become ready"),
         (Category.IO, _FILE, "waits for a file, pipe or socket"),
         (Category.IO, r"^connection\.py:_(recv|send)$", "waits for a file, pipe or socket"),
+        (Category.IO, _SIGNAL, "waits for a signal"),
+        (Category.IO, _DRIVER, "waits for a driver"),
         (Category.LOCK, _MUTEX, "waits for a native mutex"),
         (Category.LOCK, r"^(lock_PyThread_acquire_lock|rlock_acquire|PyThread_acquire_lock(_timed)?"
          r"|lock_acquire|_?PyMutex_Lock\w*|threading\.py:acquire)$", "waits for a Python lock"),
@@ -144,7 +149,8 @@ RULES = tuple(
 )  # fmt: skip
 
 WORKER = re.compile(
-    r"cu::Worker::thread_fn$|SocketThread::worker$|^blas_thread_server$|^gomp_thread_start$|__kmp_launch_worker$"
+    r"cu::Worker::thread_fn$|SocketThread::worker$|\bThreadPool::start_threads\b|^blas_thread_server$"
+    r"|^gomp_thread_start$|__kmp_launch_worker$"
 )
 """The functions of a pool's thread: waiting right in here, it has nothing to do. More of them are
 in `harness.stacks.native_waits`."""

@@ -10,7 +10,8 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Iterable, Sequence
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
 from itertools import groupby
 
 import msgspec
@@ -109,7 +110,8 @@ def _look(threads: Iterable[ThreadStack]) -> _Looked:
 
 
 def wait_site(thread: ThreadStack) -> WaitSite:
-    """The work or wait of one thread."""
+    """The work or wait of one thread: the one that it was in most, where it was looked at often."""
+    thread = _most_seen(thread)
     category, function, description = _judge(thread)
     holds = thread.gil is Gil.HOLDS
     if holds and category is Category.SLEEP:
@@ -125,6 +127,55 @@ def wait_site(thread: ThreadStack) -> WaitSite:
         main=thread.main,
         holds_gil=holds,
     )
+
+
+def classes(thread: ThreadStack) -> Mapping[Category, float]:
+    """The share of the looks at a thread in which it was seen to do each kind of thing."""
+    ways = _ways(thread)
+    every = sum(looks for _, looks in ways)
+    shares: Counter[Category] = Counter()
+    for way, looks in ways:
+        shares[_judge(way)[0]] += looks
+    return {category: looks / every for category, looks in shares.most_common()}
+
+
+def moves(thread: ThreadStack) -> bool:
+    """True if the looks of one capture saw a thread in several places.
+
+    One that runs in the interpreter may be anywhere: no frame tells of which line.
+    """
+    if not thread.shares:
+        return False
+    places = set()
+    for way, _ in _ways(thread):
+        own = _own_places(way)
+        if not own and _judge(way)[0] is Category.RUNNING:
+            return True
+        places.add(own)
+    return len(places) > 1
+
+
+def _own_places(thread: ThreadStack) -> tuple[object, ...]:
+    return tuple((_key(frame), frame.line) for frame in thread.frames if not frame.system)
+
+
+def _ways(thread: ThreadStack) -> list[tuple[ThreadStack, int]]:
+    """Each path that a thread was seen in as a stack of its own, with the number of looks."""
+    if not thread.shares:
+        return [(thread, 1)]
+    change = msgspec.structs.replace
+    return [
+        (change(thread, frames=one.frames, running=one.running, shares=()), one.looks)
+        for one in thread.shares
+    ]
+
+
+def _most_seen(thread: ThreadStack) -> ThreadStack:
+    """A thread as it was seen most: of the commonest kind of thing the commonest path."""
+    if not thread.shares:
+        return thread
+    most = next(iter(classes(thread)))
+    return next(way for way, _ in _ways(thread) if _judge(way)[0] is most)
 
 
 def _judge(thread: ThreadStack) -> tuple[Category, str | None, str]:
@@ -236,7 +287,8 @@ def fingerprint(threads: Iterable[ThreadStack]) -> str:
     that runs only the functions of Python, or the outermost native one: where exactly it was caught
     is chance. Digests, offsets and lines of native code do not count: each build has others.
     """
-    judged = [(thread, _judge(thread)[0]) for thread in threads]
+    most = map(_most_seen, threads)
+    judged = [(thread, _judge(thread)[0]) for thread in most]
     busy = [pair for pair in judged if pair[1] is not Category.IDLE]
     return digest(sorted({_signature(*pair) for pair in busy or judged}))
 
@@ -287,10 +339,12 @@ def _written_name(frame: Frame) -> str:
 
 def same_place(first: Sequence[ThreadStack], other: Sequence[ThreadStack]) -> bool:
     """Check whether the main thread and the one that names the cause have not moved between two
-    looks.
+    looks, nor during one of them.
 
     Others are not asked: a network thread may spin for ever in a job that is dead.
     """
+    if any(moves(thread) for threads in (first, other) for thread in _that_matter(threads)):
+        return False
     return _places(first) == _places(other) and fingerprint(first) == fingerprint(other)
 
 
@@ -303,16 +357,15 @@ def functions(thread: ThreadStack) -> str:
 
 
 def _places(threads: Sequence[ThreadStack]) -> set[tuple[object, ...]]:
+    return {(thread.tid, *_own_places(_most_seen(thread))) for thread in _that_matter(threads)}
+
+
+def _that_matter(threads: Sequence[ThreadStack]) -> tuple[ThreadStack, ...]:
+    """The main thread and the one that names the cause."""
     if not threads:
-        return set()
+        return ()
     looked = _look(threads)
-    return {
-        (
-            thread.tid,
-            *((_key(frame), frame.line) for frame in thread.frames if not frame.system),
-        )
-        for thread in (looked[0][0], _overall(looked)[0])
-    }
+    return looked[0][0], _overall(looked)[0]
 
 
 def _tip(frames: Sequence[Frame]) -> int:

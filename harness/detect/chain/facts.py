@@ -176,8 +176,11 @@ class Facts:
         return site.place if site else None
 
     def went_on(self, node: Node) -> bool | None:
-        """True if a thread was elsewhere in the last capture than in the one before it."""
+        """True if a thread was elsewhere in the last capture than in the one before it, or in
+        several places during one of them."""
         before, after = self.stack(node, -2), self.stack(node)
+        if any(one is not None and wait_site.moves(one) for one in (before, after)):
+            return True
         if before is None or after is None:
             return None
         return place(before) != place(after)

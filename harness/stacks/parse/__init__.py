@@ -6,7 +6,7 @@ from collections.abc import Callable
 from types import MappingProxyType
 
 from harness.stacks.parse import faulthandler, gdb, pyspy, pystack, sample
-from harness.stacks.parse.frames import Frame, Gil, ThreadStack
+from harness.stacks.parse.frames import Frame, Gil, Share, ThreadStack
 
 PARSERS: MappingProxyType[str, Callable[[str, int], tuple[ThreadStack, ...]]] = MappingProxyType(
     {
@@ -27,4 +27,4 @@ def parse(tool: str, text: str, pid: int) -> tuple[ThreadStack, ...]:
     return tuple(thread for thread in PARSERS[tool](text, pid) if thread.frames)
 
 
-__all__ = ["PARSERS", "Frame", "Gil", "ThreadStack", "parse"]
+__all__ = ["PARSERS", "Frame", "Gil", "Share", "ThreadStack", "parse"]

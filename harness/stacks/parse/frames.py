@@ -55,6 +55,16 @@ class Frame(msgspec.Struct, frozen=True, kw_only=True):
         return f"{self.file}+{self.offset:#x}"
 
 
+class Share(msgspec.Struct, frozen=True, kw_only=True):
+    """One of the paths that a thread was seen in, by a tool that looks many times."""
+
+    frames: tuple[Frame, ...]
+    """Innermost first."""
+    looks: int
+    running: bool
+    """True if its innermost frame does not wait."""
+
+
 class ThreadStack(msgspec.Struct, frozen=True, kw_only=True):
     """One thread at one moment."""
 
@@ -69,6 +79,9 @@ class ThreadStack(msgspec.Struct, frozen=True, kw_only=True):
     native: bool = True
     """True if native frames were asked for: if not, what a Python frame waits in is unknown."""
     gil: Gil | None = None
+    shares: tuple[Share, ...] = ()
+    """The paths that a tool saw which looks many times, the one that it saw most first: `frames` is
+    that one. Empty where it looks once."""
 
 
 UNKNOWN = "???"
@@ -76,6 +89,13 @@ _SYSTEM = re.compile(
     r"^(lib(c|m|dl|rt|pthread|stdc\+\+|gcc_s|python[\d.]*|ffi|c\+\+|c\+\+abi|system_\w+|dyld)"
     r"|ld-linux[\w-]*|ld|linux-vdso|dyld|python[\d.]*|Python)(-[\d.]+)?(\.(so|dylib)[\d.]*)?t?$"
 )
+_OF_MACOS = re.compile(
+    r"^(lib(c\+\+|c\+\+abi|objc|System|dispatch|xpc|swift\w+|BLAS|LAPACK|vDSP|vMisc|BNNS|SparseBLAS"
+    r"|LinearAlgebra|Quadrature|MTLHud|GPUSupport\w*)(\.\w+)?\.dylib"
+    r"|IOKit|IOSurface|IOGPU|IOAccelerator|Metal|MetalPerformance\w+|MetalTools|MPS\w+|AGX\w+"
+    r"|MTLCompiler|Foundation|CoreFoundation|CoreServices|Accelerate|vecLib|Security|libRosetta\w*)$"
+)
+"""macOS's libraries and frameworks that a training calls, as `sample` names them."""
 _SOURCE = re.compile(
     r"(^|/)(Python|Objects|Modules|Parser|Include)/[\w/]+\.[ch]$"
     r"|(^\.{0,2}/?|/glibc[^/]*/)(nptl|sysdeps|csu|stdlib|string|io|socket|posix|misc|time|libio|elf"
@@ -102,7 +122,7 @@ def native(function: str, source: str | None, line: int | None, library: str | N
     known = source if source and source != UNKNOWN else None
     library, offset = _parted(library)
     system = bool(
-        (library and (_SYSTEM.match(PurePath(library).name) or "/lib-dynload/" in library))
+        (library and (_is_system(PurePath(library).name) or "/lib-dynload/" in library))
         or (known and (_SOURCE.search(known) or _SYSTEM.match(PurePath(known).name)))
         or names.is_standard(function, known)
     )
@@ -121,6 +141,10 @@ def _parted(library: str | None) -> tuple[str | None, int | None]:
     """A library, and the offset behind its name."""
     match = _OFFSET.match(library or "")
     return (match[1], int(match[2], 16)) if match else (library, None)
+
+
+def _is_system(library: str) -> bool:
+    return bool(_SYSTEM.match(library) or _OF_MACOS.match(library))
 
 
 def python(function: str, path: str, line: int | None) -> Frame:
