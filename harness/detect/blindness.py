@@ -17,7 +17,7 @@ LOOKS = 4
 def blind(seen: Sequence[Process], pid: int) -> str:
     """The reason why a look at the process `pid`, which runs, shows nothing; empty if it does."""
     worker = next((process for process in seen if process.pid == pid), None)
-    if worker is not None and worker.threads:
+    if worker is not None and (worker.threads or worker.state in "ZX"):
         return ""
     what = "processes" if worker is None else "the threads of other processes"
     return f"blind on this machine: {what} cannot be read, so nothing is called hung"

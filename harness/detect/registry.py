@@ -236,7 +236,7 @@ def _chain(subject: Subject) -> Says | str:
 def _compiles(chain: Chain, facts: Facts) -> bool:
     last = chain.links[-1].pid if chain.links else 0
     process = facts.processes.get(last)
-    jit = facts.category(Node(last, last)) is Category.JIT
+    jit = facts.category(facts.main(last)) is Category.JIT
     return jit or (process is not None and process.name in COMPILERS)
 
 

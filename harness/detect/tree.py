@@ -10,7 +10,7 @@ import msgspec
 
 from harness.detect import registry
 from harness.detect.chain.facts import Facts
-from harness.detect.chain.links import Ends, Node
+from harness.detect.chain.links import Ends
 from harness.detect.observation import Observation
 from harness.detect.policy import Policy
 from harness.detect.ranks.attached import Job, judge_job, ranks_of
@@ -108,7 +108,7 @@ def _figures(pid: int, facts: Facts, waits: wait_site.Waits | None) -> dict[str,
         figures["wait_site"] = wait_site.describe(site)
         figures["wait_category"] = waits.overall.category.value
         figures["fingerprint"] = waits.fingerprint
-    went_on = facts.went_on(Node(pid, pid))
+    went_on = facts.went_on(facts.main(pid))
     if went_on is not None:
         figures["stacks_moved"] = went_on
     return figures

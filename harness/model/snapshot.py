@@ -44,6 +44,13 @@ class Process(msgspec.Struct, frozen=True, kw_only=True):
     io_main: int | None = None
     """Those of them that its main thread did."""
     threads: tuple[Thread, ...] = ()
+    main: int | None = None
+    """Number of its main thread, where that is not the number of the process."""
+
+    @property
+    def main_thread(self) -> int:
+        """Number of its main thread."""
+        return self.pid if self.main is None else self.main
 
 
 class Machine(msgspec.Struct, frozen=True, kw_only=True):

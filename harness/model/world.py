@@ -191,3 +191,6 @@ class More(msgspec.Struct, frozen=True, kw_only=True):
     """Voluntary context switches by thread: how often it has gone to wait for something."""
     queued: dict[int, float] = {}
     """Seconds by thread in which it wanted a core and had none."""
+    moves: int | None = None
+    """The number of times that any thread of it was switched in, called the kernel, or sent or got
+    a message. Only where threads are not counted by themselves."""

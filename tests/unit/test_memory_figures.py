@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import struct
 import subprocess
 import sys
 import time
@@ -15,37 +14,7 @@ import pytest
 from harness.beats.record import load
 from harness.model import Sample, Snapshot
 from harness.observe import processes
-from harness.observe.macos import memory as darwin
 from harness.supervise import samples as sampling
-
-VM_STAT = """Mach Virtual Memory Statistics: (page size of 16384 bytes)
-Pages free:                               12345.
-Pages active:                            678901.
-Pages stored in compressor:             1500000.
-Pages occupied by compressor:            400000.
-Swapins:                                 777777.
-"""
-"""In the form that macOS prints on Apple silicon."""
-
-
-def test_the_compressors_memory_counts_in_the_pages_that_are_output():
-    assert darwin.compressed(VM_STAT) == 400_000 * 16_384
-    assert darwin.compressed(VM_STAT.replace("16384", "4096")) == 400_000 * 4_096
-    assert darwin.compressed("vm_stat: no") is None
-
-
-@pytest.mark.parametrize(("text", "level"), [("1\n", 1), ("4\n", 4), ("", None), ("x", None)])
-def test_the_level_of_pressure(text, level):
-    assert darwin.level(text) == level
-
-
-def test_the_footprint_is_the_ninth_field():
-    info = struct.pack("<16s10Q", b"u" * 16, *range(10))
-    assert darwin.in_rusage(info) == 7
-
-
-def test_a_tool_that_is_not_there_tells_nothing():
-    assert darwin._output("no-such-tool") == ""
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")

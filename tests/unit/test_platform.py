@@ -36,14 +36,17 @@ def test_each_system_has_its_platform(on, name, kind):
     assert (chosen.name, chosen.arch) == (name, os.uname().machine)
 
 
+@pytest.mark.skipif(sys.platform == "darwin", reason="has the libraries of macOS")
 @pytest.mark.parametrize("name", ["darwin", "freebsd14"])
 def test_what_a_platform_cannot_show_is_empty(on, name):
     chosen = on(name)
     me = os.getpid()
     assert not chosen.shows_waits
-    assert [one.pid for one in chosen.processes([me, me])][:1] == [me]
+    # macOS asks its own libraries alone, which are not here.
+    seen = [me] if name == "freebsd14" else []
+    assert [one.pid for one in chosen.processes([me, me])][:1] == seen
     assert chosen.world(me) is None
-    assert chosen.machine().available > 0
+    assert (chosen.machine().available is not None) == bool(seen)
     assert chosen.oom_kills() == 0
     assert (chosen.devices(me), chosen.open_files(me), chosen.transfers(me)) == ((), {}, {})
     one = Process(pid=me, ppid=1, name="python", state="S", cpu_s=0.0)

@@ -141,7 +141,7 @@ class Facts:
     @cached_property
     def _stacks(self) -> dict[int, tuple[dict[int, ThreadStack], ...]]:
         return {
-            pid: tuple(_by_thread(pid, capture) for capture in captures)
+            pid: tuple(_by_thread(self.main(pid).tid, capture) for capture in captures)
             for pid, captures in self.observed.stacks.items()
         }
 
@@ -195,7 +195,7 @@ class Facts:
     def name(self, node: Node) -> str:
         """`main` or `thread loader`; of another process than the root, with its process."""
         thread = self.thread(node)
-        if node.tid == node.pid:
+        if self.is_main(node):
             who = "main"
         else:
             site = self.site(node)
@@ -207,7 +207,7 @@ class Facts:
         if node.pid == self.observed.root:
             return who
         process = self.observed.name(node.pid)
-        return process if node.tid == node.pid else f"{who} of {process}"
+        return process if who == "main" else f"{who} of {process}"
 
     def candidates(self, pid: int) -> tuple[Node, ...]:
         """The threads of a process that may be the one that trains, the main one first.
@@ -222,12 +222,21 @@ class Facts:
         chosen = [
             Node(pid, thread.tid)
             for thread in process.threads
-            if thread.tid == pid
+            if thread.tid == process.main_thread
             or (used > 0 and thread.cpu_s >= _TRAINER_SHARE * used)
             or self.in_mlx(Node(pid, thread.tid))
         ]
-        busy = [node for node in chosen if node.tid == pid or not self.idle(node)]
-        return tuple(sorted(busy, key=lambda node: node.tid != pid))
+        busy = [node for node in chosen if self.is_main(node) or not self.idle(node)]
+        return tuple(sorted(busy, key=lambda node: not self.is_main(node)))
+
+    def main(self, pid: int) -> Node:
+        """The main thread of a process."""
+        process = self.processes.get(pid)
+        return Node(pid, pid if process is None else process.main_thread)
+
+    def is_main(self, node: Node) -> bool:
+        """True if it is the main thread of its process."""
+        return node == self.main(node.pid)
 
     def idle(self, node: Node) -> bool:
         """True if it is a thread of a pool, or of a stream of MLX, that has nothing to do, or one
@@ -245,7 +254,7 @@ class Facts:
         site, thread = self.site(node), self.thread(node)
         if site is not None and site.python_frame is not None:
             return False
-        named = thread is not None and node.tid != node.pid and _DRIVER.match(thread.name)
+        named = thread is not None and not self.is_main(node) and _DRIVER.match(thread.name)
         return bool(named) or (site is not None and site.description in (SERVES, SERVES_MPI))
 
     @cached_property
@@ -258,11 +267,11 @@ def _without(nodes: tuple[Node, ...], place: int | None) -> tuple[Node, ...]:
     return nodes if place is None else nodes[:place] + nodes[place + 1 :]
 
 
-def _by_thread(pid: int, capture: tuple[ThreadStack, ...]) -> dict[int, ThreadStack]:
+def _by_thread(main: int, capture: tuple[ThreadStack, ...]) -> dict[int, ThreadStack]:
     """The stacks of one capture by thread. Not every tool knows the number of the main one."""
     found: dict[int, ThreadStack] = {}
     for stack in capture:
-        numbers = (stack.tid, pid if stack.main else None)
+        numbers = (stack.tid, main if stack.main else None)
         found |= {tid: stack for tid in numbers if tid is not None and tid not in found}
     return found
 

@@ -40,11 +40,11 @@ class _Reached(msgspec.Struct, frozen=True):
     path: tuple[Node, ...]
     known: bool
 
-    def rank(self) -> tuple[bool, int, bool, int]:
+    def rank(self, facts: Facts) -> tuple[bool, int, bool, int]:
         """Order of ends: the one that decides comes first."""
         guessed = not self.known and self.end.kind in _BY_GUESS
         lost = self.end.kind in LOST or self.end.kind is Ends.IDLE
-        aside = self.path[0].pid != self.path[0].tid
+        aside = not facts.is_main(self.path[0])
         return guessed or lost, BEST_FIRST.index(self.end.kind), aside, len(self.path)
 
 
@@ -60,7 +60,7 @@ def follow(starts: Sequence[Node], facts: Facts, followed: str = "") -> Chain:
     if not reached:
         nothing = End(kind=Ends.UNKNOWN, detail="nothing could be read of it", sure=False)
         return Chain(links=(), end=nothing, followed=followed)
-    best = min(reached, key=_Reached.rank)
+    best = min(reached, key=lambda one: one.rank(facts))
     own = {start.pid for start in starts}
     on = dict.fromkeys([n.pid for n in waits if n.pid not in own] + sorted(aside))
     return Chain(

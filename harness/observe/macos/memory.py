@@ -1,65 +1,32 @@
-"""Memory on macOS, of what psutil does not tell. It has never run there: its parsers are tested."""
+"""The machine's memory on macOS, and that of processes. No tool is started for it."""
 
 from __future__ import annotations
 
-import ctypes
-import re
-import struct
-import subprocess
+import os
 from collections.abc import Iterable
 
-import msgspec
-
 from harness.model import Machine
+from harness.observe.macos import kernel
 
-_RUSAGE_INFO_V0 = 0
-_RUSAGE = struct.Struct("<16s10Q")
-"""rusage_info_v0 of <sys/resource.h>: a UUID, then ten counters."""
-_PHYS_FOOTPRINT = 8
-"""Its place: after the UUID, two times, two kinds of wakes, page-ins, wired and resident size."""
+_LEVEL = "kern.memorystatus_vm_pressure_level"
+_LEVELS = (1, 2, 4)
+"""Normal, warning, critical."""
 
 
-def strained(figures: Machine) -> Machine:
-    """`found`, with the compressor's memory and the pressure that the kernel speaks of."""
-    return msgspec.structs.replace(
-        figures,
-        compressed=compressed(_output("vm_stat")),
-        pressure_level=level(_output("sysctl", "-n", "kern.memorystatus_vm_pressure_level")),
+def machine(whole: bool = False) -> Machine:
+    """The machine's memory now; `whole`: also the compressor's, and what the kernel says of it."""
+    pages, swap = kernel.pages(), kernel.swap()
+    page = kernel.number("vm.pagesize") or os.sysconf("SC_PAGE_SIZE")
+    level = kernel.number(_LEVEL) if whole else None
+    return Machine(
+        available=None if pages is None else (pages.free_count + pages.inactive_count) * page,
+        swap_used=None if swap is None else swap.xsu_used,
+        compressed=pages.compressor_page_count * page if whole and pages is not None else None,
+        pressure_level=level if level in _LEVELS else None,
     )
-
-
-def compressed(vm_stat: str) -> int | None:
-    """Bytes that the compressor occupies. The size of a page is said in the first line."""
-    page = re.search(r"page size of (\d+) bytes", vm_stat)
-    pages = re.search(r"^Pages occupied by compressor: +(\d+)\.", vm_stat, re.MULTILINE)
-    return int(page[1]) * int(pages[1]) if page and pages else None
-
-
-def level(sysctl: str) -> int | None:
-    text = sysctl.strip()
-    return int(text) if text.isdecimal() else None
 
 
 def footprint(pids: Iterable[int]) -> int | None:
     """Bytes of the physical footprint of these processes together, as Activity Monitor shows it."""
-    library = ctypes.CDLL("/usr/lib/libproc.dylib")
-    total = None
-    for pid in pids:
-        buffer = ctypes.create_string_buffer(_RUSAGE.size)
-        if library.proc_pid_rusage(pid, _RUSAGE_INFO_V0, buffer) == 0:
-            total = (total or 0) + in_rusage(buffer.raw)
-    return total
-
-
-def in_rusage(info: bytes) -> int:
-    """ri_phys_footprint of a rusage_info_v0."""
-    return int(_RUSAGE.unpack(info)[_PHYS_FOOTPRINT])
-
-
-def _output(*command: str) -> str:
-    """The output of a small tool of the system; empty when it cannot."""
-    try:
-        done = subprocess.run(command, capture_output=True, text=True, timeout=5, check=False)
-    except (OSError, subprocess.SubprocessError):
-        return ""
-    return done.stdout
+    known = [used.ri_phys_footprint for pid in pids if (used := kernel.rusage(pid)) is not None]
+    return sum(known) if known else None

@@ -2,29 +2,49 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Mapping
 
-from harness.model import Machine
-from harness.observe.macos import memory
+from harness.model import Machine, Process
+from harness.model.world import Hold, More
+from harness.observe.macos import kernel, memory, tree
 from harness.observe.portable import Portable
+
+_KINDS = {1: "file", 2: "socket", 3: "shared memory", 4: "semaphore", 5: "kqueue", 6: "pipe"}
 
 
 class MacOS(Portable):
-    """macOS by psutil, and by the kernel's own figures of memory."""
+    """macOS by libproc, sysctl and Mach. psutil is asked nothing about other processes."""
 
     unread: Mapping[str, str] = {
         "swap_used": "sysctl vm.swapusage does not tell",
         "major_faults": "the process's counters could not be read",
         "footprint": "proc_pid_rusage failed",
         "swapped": "macOS does not tell it of a process",
-        "compressed": "vm_stat does not tell",
+        "compressed": "host_statistics64 does not tell",
         "pressure": "Linux alone has it",
         "pressure_level": "sysctl kern.memorystatus_vm_pressure_level does not tell",
     }
 
+    def processes(self, roots: Iterable[int], deep: bool = False) -> tuple[Process, ...]:
+        """`roots` and all that descends from them, each once. No look is a deep one here."""
+        return tree.processes(roots)
+
     def machine(self, whole: bool = False) -> Machine:
-        figures = super().machine()
-        return memory.strained(figures) if whole else figures
+        return memory.machine(whole)
 
     def held(self, pids: Iterable[int]) -> tuple[int | None, int | None]:
         return memory.footprint(pids), None
+
+    def open_files(self, pid: int) -> dict[str, int]:
+        return dict(Counter(_KINDS.get(kind, "other") for _, kind in kernel.files(pid)))
+
+    def holds(self, pids: Iterable[int]) -> tuple[Hold, ...]:
+        return tuple(
+            Hold(pid=pid, name=seen.name, state=seen.state)
+            for pid in pids
+            if (seen := tree.one(pid)) is not None and seen.state != "Z"
+        )
+
+    def more(self, process: Process) -> More | None:
+        return tree.more(process.pid)

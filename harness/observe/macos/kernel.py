@@ -1,0 +1,195 @@
+"""The calls of macOS's libproc, sysctl and Mach: an answer, or None for what is refused or gone.
+
+They ask about processes of one's own user, and need no root. task_for_pid is never called: it asks
+for a debugger's rights. It has never run on a Mac (docs/internals/macos.md).
+"""
+
+from __future__ import annotations
+
+import ctypes
+import functools
+from ctypes import byref, c_char_p, c_int, c_size_t, c_uint32, c_uint64, c_void_p, sizeof
+from typing import TypeVar
+
+from harness.observe.macos.layouts import (
+    BsdInfo,
+    FdInfo,
+    PipeFdInfo,
+    Rusage,
+    SwapUsage,
+    TaskAllInfo,
+    ThreadInfo,
+    Timebase,
+    VmStatistics,
+)
+
+Filled = TypeVar("Filled", bound=ctypes.Structure)
+
+LIBPROC, LIBSYSTEM = "/usr/lib/libproc.dylib", "/usr/lib/libSystem.B.dylib"
+_PPID_ONLY = 6
+_LIST_FDS, _TASK_ALL, _BSD, _THREAD, _LIST_THREADS = 1, 2, 3, 5, 6
+_THREAD_BY_ID, _LIST_THREAD_IDS = 15, 28
+_PIPE = 6
+_RUSAGE_V4 = 4
+_VM_INFO64 = 4
+_ROOMY = 256
+"""Numbers of 32 bits: all that Mach's message has room for. A buffer that is too small for what a
+later macOS tells is an error of its own."""
+_MANY = 1024
+_MOST = 1 << 20
+
+
+@functools.cache
+def _library(path: str) -> ctypes.CDLL | None:
+    try:
+        return ctypes.CDLL(path, use_errno=True)
+    except OSError:
+        return None
+
+
+def _call(path: str, name: str, kinds: tuple[type, ...], *arguments: object) -> int | None:
+    """The result of a function that returns an int; None where the system has no such function."""
+    found = _library(path)
+    function = getattr(found, name, None) if found is not None else None
+    if function is None:
+        return None
+    function.argtypes, function.restype = kinds, c_int
+    return int(function(*arguments))
+
+
+def _info(pid: int, flavor: int, argument: int, buffer: object, size: int) -> int:
+    """Bytes that proc_pidinfo has filled in; 0 where it refuses."""
+    kinds = (c_int, c_int, c_uint64, c_void_p, c_int)
+    return _call(LIBPROC, "proc_pidinfo", kinds, pid, flavor, argument, buffer, size) or 0
+
+
+def _filled(kind: type[Filled], pid: int, flavor: int, argument: int = 0) -> Filled | None:
+    answer = kind()
+    size = sizeof(answer)
+    return answer if _info(pid, flavor, argument, byref(answer), size) == size else None
+
+
+def task(pid: int) -> TaskAllInfo | None:
+    """A process and its sums; None for one that has ended, too."""
+    return _filled(TaskAllInfo, pid, _TASK_ALL)
+
+
+def ended(pid: int) -> BsdInfo | None:
+    """A process that has ended, and that its parent has not noticed."""
+    return _filled(BsdInfo, pid, _BSD, argument=1)
+
+
+def children(pid: int) -> tuple[int, ...]:
+    """The pids of the children of a process, and of those that it traces."""
+    room = _MANY
+    while True:
+        buffer = (c_int * room)()
+        kinds = (c_uint32, c_uint32, c_void_p, c_int)
+        asked = (_PPID_ONLY, pid, byref(buffer), sizeof(buffer))
+        number = (_call(LIBPROC, "proc_listpids", kinds, *asked) or 0) // sizeof(c_int)
+        if number < room or room >= _MOST:
+            return tuple(one for one in buffer[: max(number, 0)] if one > 0)
+        room *= 4
+
+
+def thread_ids(pid: int, about: int) -> tuple[tuple[int, ...], bool]:
+    """The threads of a process, its oldest one first; False where these are no numbers but what
+    only `thread` understands. `about`: how many there are."""
+    for flavor, numbers in ((_LIST_THREAD_IDS, True), (_LIST_THREADS, False)):
+        room = about + 32
+        while True:
+            buffer = (c_uint64 * room)()
+            found = _info(pid, flavor, 0, byref(buffer), sizeof(buffer)) // sizeof(c_uint64)
+            if found < room or room >= _MOST:
+                break
+            room *= 4
+        if found > 0:
+            return tuple(buffer[:found]), numbers
+    return (), True
+
+
+def thread(pid: int, tid: int, number: bool) -> ThreadInfo | None:
+    """One thread, as `thread_ids` has named it."""
+    return _filled(ThreadInfo, pid, _THREAD_BY_ID if number else _THREAD, tid)
+
+
+def rusage(pid: int) -> Rusage | None:
+    """The memory and the transfers of a process."""
+    answer = Rusage()
+    kinds = (c_int, c_int, c_void_p)
+    done = _call(LIBPROC, "proc_pid_rusage", kinds, pid, _RUSAGE_V4, byref(answer))
+    return answer if done == 0 else None
+
+
+def files(pid: int) -> tuple[tuple[int, int], ...]:
+    """The open files of a process: number and type."""
+    wanted = _info(pid, _LIST_FDS, 0, None, 0)
+    if not 0 < wanted <= _MOST * sizeof(FdInfo):
+        return ()
+    buffer = (FdInfo * (wanted // sizeof(FdInfo) + 16))()
+    found = _info(pid, _LIST_FDS, 0, byref(buffer), sizeof(buffer)) // sizeof(FdInfo)
+    return tuple((one.proc_fd, one.proc_fdtype) for one in buffer[: max(found, 0)])
+
+
+def pipe(pid: int, number: int) -> tuple[int, int] | None:
+    """The numbers of a pipe's own end and of its other end; 0 for one that nobody has open."""
+    answer = PipeFdInfo()
+    kinds = (c_int, c_int, c_int, c_void_p, c_int)
+    size = sizeof(answer)
+    asked = (pid, number, _PIPE, byref(answer), size)
+    if _call(LIBPROC, "proc_pidfdinfo", kinds, *asked) != size:
+        return None
+    return answer.pipeinfo.pipe_handle, answer.pipeinfo.pipe_peerhandle
+
+
+@functools.cache
+def tick_s() -> float | None:
+    """Seconds in a Mach tick: 1 ns on Intel, 125/3 ns on Apple silicon."""
+    answer = Timebase()
+    done = _call(LIBSYSTEM, "mach_timebase_info", (c_void_p,), byref(answer))
+    if done != 0 or not answer.numer or not answer.denom:
+        return None
+    return float(answer.numer / answer.denom / 1e9)
+
+
+@functools.cache
+def _host() -> int | None:
+    """The port of this machine. Each call of mach_host_self would take another right to it."""
+    return _call(LIBSYSTEM, "mach_host_self", ())
+
+
+def pages() -> VmStatistics | None:
+    """The machine's pages now."""
+    host = _host()
+    if not host:
+        return None
+    buffer, count = (c_uint32 * _ROOMY)(), c_uint32(_ROOMY)
+    kinds = (c_uint32, c_int, c_void_p, c_void_p)
+    asked = (host, _VM_INFO64, byref(buffer), byref(count))
+    if _call(LIBSYSTEM, "host_statistics64", kinds, *asked) != 0:
+        return None
+    if count.value * sizeof(c_uint32) < sizeof(VmStatistics):
+        return None
+    return VmStatistics.from_buffer_copy(buffer)
+
+
+def swap() -> SwapUsage | None:
+    """The swap files."""
+    return _sysctl("vm.swapusage", SwapUsage())
+
+
+def number(name: str) -> int | None:
+    """A sysctl of one number of 32 bits."""
+    answer = _sysctl(name, c_int())
+    return None if answer is None else answer.value
+
+
+Read = TypeVar("Read", c_int, SwapUsage)
+
+
+def _sysctl(name: str, answer: Read) -> Read | None:
+    size = c_size_t(sizeof(answer))
+    kinds = (c_char_p, c_void_p, c_void_p, c_void_p, c_size_t)
+    asked = (name.encode(), byref(answer), byref(size), None, 0)
+    done = _call(LIBSYSTEM, "sysctlbyname", kinds, *asked)
+    return answer if done == 0 and size.value == sizeof(answer) else None

@@ -1,0 +1,129 @@
+"""Processes and their threads on macOS, by libproc: five calls a process and one a thread."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterable
+
+from harness.model import Process, Thread
+from harness.model.world import More
+from harness.observe.macos import kernel
+from harness.observe.macos.layouts import BsdInfo, TaskAllInfo, ThreadInfo
+
+_STOPPED, _ZOMBIE = 4, 5
+"""p_stat. A process that runs and one that sleeps have the same: only threads tell them apart."""
+_TRACED = 2
+"""pbi_flags."""
+_OF_RUN_STATE = {1: "R", 2: "t", 3: "S", 4: "D", 5: "Z"}
+"""A thread that is suspended while its process is not is held from outside: by a debugger, or by
+`sample` at one of its looks."""
+_FULL = 2**31 - 1
+"""A counter of a task stops here, and then tells nothing."""
+
+
+def processes(roots: Iterable[int]) -> tuple[Process, ...]:
+    """`roots` and all that descends from them, each once, parents before children."""
+    found: dict[int, Process] = {}
+    todo = deque(roots)
+    while todo:
+        pid = todo.popleft()
+        if pid in found or pid <= 0:
+            continue
+        process = one(pid)
+        if process is not None:
+            found[pid] = process
+            todo += kernel.children(pid)
+    return tuple(found.values())
+
+
+def one(pid: int) -> Process | None:
+    """A process with what of it can be read; None once it is gone, or if it is another user's."""
+    task = kernel.task(pid)
+    if task is None:
+        gone = kernel.ended(pid)
+        return None if gone is None else _ended(pid, gone)
+    bsd, sums = task.pbsd, task.ptinfo
+    held = _held(bsd)
+    listed, numbers = kernel.thread_ids(pid, max(sums.pti_threadnum, 0))
+    read = [(tid, kernel.thread(pid, tid, numbers)) for tid in listed]
+    # The oldest thread is the one that the process has begun with.
+    oldest = listed[0] if listed else None
+    threads = tuple(_thread(tid, info, held) for tid, info in read if info is not None)
+    main = next((each.state for each in threads if each.tid == oldest), "S")
+    tick = kernel.tick_s()
+    used = kernel.rusage(pid)
+    return Process(
+        pid=pid,
+        ppid=bsd.pbi_ppid,
+        name=_name(bsd),
+        state=held or main,
+        cpu_s=sum(each.cpu_s for each in threads)
+        if tick is None
+        else (sums.pti_total_user + sums.pti_total_system) * tick,
+        rss=sums.pti_resident_size,
+        major_faults=_count(sums.pti_pageins),
+        io_bytes=None if used is None else used.ri_diskio_bytesread + used.ri_diskio_byteswritten,
+        threads=threads,
+        main=oldest,
+    )
+
+
+def more(pid: int) -> More | None:
+    """The further facts that a deep look reads of a process."""
+    task = kernel.task(pid)
+    return None if task is None else _more(task)
+
+
+def _more(task: TaskAllInfo) -> More:
+    bsd, sums = task.pbsd, task.ptinfo
+    counts = [
+        _count(each)
+        for each in (
+            sums.pti_csw,
+            sums.pti_syscalls_unix,
+            sums.pti_syscalls_mach,
+            sums.pti_messages_sent,
+            sums.pti_messages_received,
+        )
+    ]
+    known = [each for each in counts if each is not None]
+    return More(
+        started=bsd.pbi_start_tvsec * 1_000_000 + bsd.pbi_start_tvusec,
+        minor_faults=_count(sums.pti_faults),
+        moves=sum(known) if len(known) == len(counts) else None,
+    )
+
+
+def _count(value: int) -> int | None:
+    return int(value) if 0 <= value < _FULL else None
+
+
+def _held(bsd: BsdInfo) -> str:
+    """`T` of a process that a signal has stopped, `t` where a debugger has; else empty."""
+    if bsd.pbi_status != _STOPPED:
+        return ""
+    return "t" if bsd.pbi_flags & _TRACED else "T"
+
+
+def _thread(tid: int, info: ThreadInfo, held: str) -> Thread:
+    return Thread(
+        tid=tid,
+        name=_text(info.pth_name),
+        state=held or _OF_RUN_STATE.get(info.pth_run_state, "S"),
+        cpu_s=(info.pth_user_time + info.pth_system_time) / 1e9,
+        system_s=info.pth_system_time / 1e9,
+    )
+
+
+def _ended(pid: int, bsd: BsdInfo) -> Process | None:
+    if bsd.pbi_status != _ZOMBIE:
+        return None
+    return Process(pid=pid, ppid=bsd.pbi_ppid, name=_name(bsd), state="Z", cpu_s=0.0)
+
+
+def _name(bsd: BsdInfo) -> str:
+    return _text(bsd.pbi_name) or _text(bsd.pbi_comm)
+
+
+def _text(raw: bytes) -> str:
+    return raw.decode("utf-8", "replace")

@@ -1,0 +1,203 @@
+"""A Mac on Linux: macOS's libraries answer live from /proc, and the harness sees nothing else.
+
+tests/macos/darwin.c is that Mac. It is compiled here, so these tests need a C compiler.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import json
+import os
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from trial import ROOT
+
+from harness.observe.macos import kernel, memory, tree
+from harness.observe.macos.platform import MacOS
+
+pytestmark = [
+    pytest.mark.waits,
+    pytest.mark.skipif(sys.platform != "linux", reason="the simulated Mac answers from /proc"),
+    pytest.mark.skipif(shutil.which("cc") is None, reason="there is no C compiler"),
+]
+
+HERE = ROOT / "tests" / "macos"
+STEPS = "for n in range(6):\n    print(f'step {n} loss 2.{n}', flush=True)\n    time.sleep(0.1)\n"
+LAST = "print('step 6 loss 1.0', flush=True)\n"
+BUSY = f"import time\n{STEPS}end = time.monotonic() + 20\nwhile time.monotonic() < end:\n"
+BUSY += f"    sum(range(1000))\n{LAST}"
+CHILD = f"import subprocess, time\n{STEPS}subprocess.run(['sleep', '20'])\n{LAST}"
+STUCK = f"import threading, time\n{STEPS}lock = threading.Lock()\nlock.acquire()\nlock.acquire()\n"
+SOURCES = ("ids", "rusage", "children", "files", "pipes", "pages", "swap", "ticks")
+"""Each can be refused alone, and threads can still be seen."""
+
+
+@pytest.fixture(scope="session")
+def library(once) -> Path:
+    """macOS's libproc and libSystem in one file."""
+
+    def compiled(folder: Path) -> None:
+        command = ["cc", "-Wall", "-Werror", "-O1", "-shared", "-fPIC"]
+        subprocess.run([*command, HERE / "darwin.c", "-o", folder / "darwin.so"], check=True)
+
+    return once("darwin", compiled) / "darwin.so"
+
+
+@pytest.fixture
+def mac(library, monkeypatch):
+    """This process asks the simulated Mac."""
+    loaded = ctypes.CDLL(str(library), use_errno=True)
+    monkeypatch.setattr(kernel, "_library", lambda path: loaded)
+    caches = (kernel.tick_s, kernel._host)
+    for cache in caches:
+        cache.cache_clear()
+    yield MacOS("darwin", "arm64")
+    for cache in caches:
+        cache.cache_clear()
+
+
+@pytest.fixture
+def watched(library, tmp_path) -> Callable[..., tuple[dict, str]]:
+    """`watched(program)`: the result of a watch of it on the simulated Mac, and what was told."""
+
+    def watch(program: str, refused: str = "", patience: str = "5") -> tuple[dict, str]:
+        script = tmp_path / "train.py"
+        script.write_text(program)
+        environment = {**os.environ, "PYTHONPATH": str(ROOT), "DARWIN_LIBRARY": str(library)}
+        done = subprocess.run(
+            [sys.executable, str(HERE / "pretend.py"), "watch", "--patience", patience, "--json"]
+            + ["--out", str(tmp_path / "out"), "--", sys.executable, str(script)],
+            env={**environment, "DARWIN_REFUSES": refused},
+            stdin=subprocess.DEVNULL, capture_output=True, text=True,
+        )  # fmt: skip
+        assert "Traceback" not in done.stderr
+        (result,) = json.loads(done.stdout)["results"]
+        return result, done.stderr
+
+    return watch
+
+
+@pytest.fixture
+def started():
+    """`started(program)`: a process with two threads beside its main one."""
+    processes = []
+
+    def start(program: str) -> subprocess.Popen[str]:
+        process = subprocess.Popen(
+            [sys.executable, "-c", program], stdout=subprocess.PIPE, text=True
+        )
+        processes.append(process)
+        assert process.stdout is not None
+        process.stdout.readline()
+        return process
+
+    yield start
+    for process in processes:
+        process.kill()
+        process.wait()
+        process.stdout.close()
+
+
+THREADS = """
+import threading, time
+for _ in range(2):
+    threading.Thread(target=time.sleep, args=(60,), daemon=True).start()
+"""
+BURN = """
+import time
+print('up', flush=True)
+while time.thread_time() < {}: pass
+print('still', flush=True)
+time.sleep(60)
+"""
+
+
+def test_processes_are_seen_with_their_threads_and_times(mac, started):
+    process = started(THREADS + BURN.format(1))
+    process.stdout.readline()
+    time.sleep(0.5)
+    (seen,) = tree.processes([process.pid])
+    assert (seen.ppid, len(seen.threads)) == (os.getpid(), 3)
+    assert seen.main_thread == seen.threads[0].tid > 1 << 32
+    # By its task in ticks of 125/3 ns, by its threads in nanoseconds.
+    assert seen.cpu_s == pytest.approx(sum(one.cpu_s for one in seen.threads), abs=0.1)
+    assert 0.9 < seen.cpu_s < 2
+    assert {one.state for one in seen.threads} == {"S"}
+    assert mac.open_files(process.pid)["pipe"] >= 1
+    assert mac.held([process.pid])[0] > 1 << 20
+    before = mac.more(seen)
+    assert before.moves > 0
+    assert before == mac.more(seen)
+
+
+def test_children_and_what_has_ended_are_seen(mac, started):
+    process = started("import os, time\nif os.fork() == 0: os._exit(0)\n" + BURN.format(0))
+    family = tree.processes([process.pid])
+    assert [one.ppid for one in family] == [os.getpid(), process.pid]
+    assert family[1].state == "Z"
+    os.kill(process.pid, 19)
+    time.sleep(0.5)
+    assert tree.processes([process.pid])[0].state == "T"
+    assert tree.processes([1 << 22]) == ()
+
+
+def test_a_pipes_ends_name_one_another(mac):
+    ours, theirs = os.pipe()
+    one, other = kernel.pipe(os.getpid(), ours), kernel.pipe(os.getpid(), theirs)
+    os.close(ours)
+    os.close(theirs)
+    assert one == other[::-1]
+    assert kernel.pipe(os.getpid(), theirs) is None
+
+
+def test_the_memory_of_a_system_that_tells_more_than_is_known(mac):
+    whole = memory.machine(whole=True)
+    assert whole.available > 1 << 20
+    assert (whole.swap_used, whole.compressed, whole.pressure_level) == (3 << 20, 1000 * 16384, 1)
+
+
+@pytest.mark.parametrize("refused", SOURCES)
+def test_where_one_source_is_refused_threads_are_still_seen(mac, started, monkeypatch, refused):
+    process = started(THREADS + BURN.format(0))
+    monkeypatch.setenv("DARWIN_REFUSES", refused)
+    (seen,) = tree.processes([process.pid])
+    assert len(seen.threads) == 3
+    mac.machine(whole=True)
+    mac.held([process.pid])
+    mac.open_files(process.pid)
+
+
+def test_a_look_makes_few_calls_and_starts_no_process(mac, started, monkeypatch, tmp_path):
+    process = started(THREADS + BURN.format(0))
+    counts = tmp_path / "counts"
+    monkeypatch.setenv("DARWIN_COUNTS", str(counts))
+    monkeypatch.setattr(subprocess, "Popen", None)
+    (seen,) = mac.processes([process.pid])
+    mac.machine(whole=True)
+    assert len(counts.read_bytes()) <= 4 + 2 * len(seen.threads)
+
+
+@pytest.mark.parametrize("program", [BUSY], ids=["busy"])
+def test_a_program_that_works_is_left_alone(watched, program):
+    result, _ = watched(program)
+    assert (result["outcome"], result["steps_completed"]) == ("completed", 7)
+
+
+def test_a_stall_is_doubted_and_ended_after_the_patience(watched):
+    result, _ = watched(STUCK)
+    assert result["outcome"] == "hung"
+    assert result["doubts"][0]["said_s"] < 30  # 10 s for a command, on a loaded machine
+
+
+@pytest.mark.parametrize("refused", ["threads", "task"])
+def test_what_cannot_be_seen_is_not_called_hung_and_it_is_said(watched, refused):
+    result, told = watched(CHILD, refused, patience="0")
+    assert (result["outcome"], result["steps_completed"]) == ("completed", 7)
+    assert result["doubts"] == []
+    assert "blind on this machine" in told

@@ -1,0 +1,315 @@
+/* The calls of macOS's libproc and libSystem that the harness makes, answered live from Linux's /proc.
+ *
+ * Tests compile it and load it in the place of both libraries. Its structures are declared here anew, as
+ * XNU's public headers have them, so that they check those of the harness.
+ *
+ * $DARWIN_REFUSES: what is refused, as a list of words: task, ids, threads, rusage, children, files, pipes,
+ *                  pages, swap, ticks.
+ * $DARWIN_COUNTS:  a file to which each call of libproc adds one byte.
+ */
+#include <ctype.h>
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#define TID_BASE 5000000000ULL /* a thread has another number than its process, and needs 64 bits */
+#define NUMER 125
+#define DENOM 3
+#define PAGE 16384
+
+struct bsd {
+  uint32_t flags, status, xstatus, pid, ppid, uid, gid, ruid, rgid, svuid, svgid, rfu;
+  char comm[16], name[32];
+  uint32_t nfiles, pgid, pjobc, tdev, tpgid;
+  int32_t nice;
+  uint64_t start_sec, start_usec;
+};
+struct task {
+  uint64_t virtual, resident, total_user, total_system, threads_user, threads_system;
+  int32_t policy, faults, pageins, cow, sent, received, mach, unix_calls, csw, threads, running, priority;
+};
+struct all { struct bsd bsd; struct task task; };
+struct thread {
+  uint64_t user, system;
+  int32_t usage, policy, run_state, flags, sleep, curpri, priority, maxpriority;
+  char name[64];
+};
+struct fd { int32_t number; uint32_t type; };
+struct pipe_answer {
+  char file[24], stat[136];
+  uint64_t handle, peer;
+  int32_t status, rfu;
+};
+
+struct line { char name[64], state; long ppid, user, system, minor, major, start, rss, pgrp; };
+
+static int refused(const char *word) {
+  const char *list = getenv("DARWIN_REFUSES");
+  return list != NULL && strstr(list, word) != NULL;
+}
+
+static void counted(void) {
+  const char *path = getenv("DARWIN_COUNTS");
+  if (path == NULL) return;
+  int file = open(path, O_WRONLY | O_APPEND | O_CREAT, 0600);
+  if (file >= 0) { if (write(file, ".", 1) != 1) abort(); close(file); }
+}
+
+static int slurp(const char *path, char *text, size_t room) {
+  int file = open(path, O_RDONLY);
+  if (file < 0) return -1;
+  ssize_t got = read(file, text, room - 1);
+  close(file);
+  if (got < 0) return -1;
+  text[got] = 0;
+  return (int)got;
+}
+
+static int stat_of(const char *path, struct line *out) {
+  char text[2048];
+  if (slurp(path, text, sizeof text) <= 0) return -1;
+  char *open_ = strchr(text, '('), *close_ = strrchr(text, ')');
+  if (open_ == NULL || close_ == NULL) return -1;
+  snprintf(out->name, sizeof out->name, "%.*s", (int)(close_ - open_ - 1), open_ + 1);
+  long f[24] = {0};
+  char *rest = close_ + 2;
+  out->state = *rest;
+  rest++;
+  for (int i = 1; i < 24 && *rest; i++) f[i] = strtol(rest, &rest, 10);
+  out->ppid = f[1]; out->pgrp = f[2]; out->minor = f[7]; out->major = f[9];
+  out->user = f[11]; out->system = f[12]; out->start = f[19]; out->rss = f[21];
+  return 0;
+}
+
+static long figure(const char *path, const char *label) {
+  char text[8192];
+  if (slurp(path, text, sizeof text) <= 0) return 0;
+  char *at = strstr(text, label);
+  return at == NULL ? 0 : strtol(at + strlen(label), NULL, 10);
+}
+
+static uint64_t mach(long hundredths) { return (uint64_t)hundredths * 10000000ULL * DENOM / NUMER; }
+
+static int threads_of(int pid, long *tids, int room) {
+  char path[64];
+  snprintf(path, sizeof path, "/proc/%d/task", pid);
+  DIR *folder = opendir(path);
+  if (folder == NULL) return -1;
+  int found = 0;
+  struct dirent *entry;
+  while ((entry = readdir(folder)) != NULL)
+    if (isdigit((unsigned char)entry->d_name[0]) && found < room) tids[found++] = atol(entry->d_name);
+  closedir(folder);
+  return found;
+}
+
+static int fill_bsd(int pid, struct bsd *out) {
+  char path[64];
+  struct line line;
+  struct stat owner;
+  snprintf(path, sizeof path, "/proc/%d/stat", pid);
+  if (stat_of(path, &line) != 0 || stat(path, &owner) != 0) { errno = ESRCH; return -1; }
+  memset(out, 0, sizeof *out);
+  out->status = line.state == 'Z' ? 5 : line.state == 'T' || line.state == 't' ? 4 : 2;
+  out->flags = line.state == 't' ? 2 : 0;
+  out->pid = (uint32_t)pid; out->ppid = (uint32_t)line.ppid; out->pgid = (uint32_t)line.pgrp;
+  out->uid = owner.st_uid;
+  snprintf(out->comm, sizeof out->comm, "%.15s", line.name);
+  snprintf(out->name, sizeof out->name, "%.31s", line.name);
+  out->start_sec = (uint64_t)line.start / 100; out->start_usec = (uint64_t)line.start % 100 * 10000;
+  return 0;
+}
+
+static int fill_task(int pid, struct task *out) {
+  char path[96];
+  struct line line;
+  long tids[4096];
+  snprintf(path, sizeof path, "/proc/%d/stat", pid);
+  if (stat_of(path, &line) != 0) return -1;
+  memset(out, 0, sizeof *out);
+  out->resident = (uint64_t)line.rss * 4096;
+  out->total_user = mach(line.user); out->total_system = mach(line.system);
+  out->faults = (int32_t)(line.minor + line.major); out->pageins = (int32_t)line.major;
+  out->threads = threads_of(pid, tids, 4096);
+  for (int i = 0; i < out->threads; i++) {
+    struct line each;
+    snprintf(path, sizeof path, "/proc/%d/task/%ld/stat", pid, tids[i]);
+    if (stat_of(path, &each) == 0 && each.state == 'R') out->running++;
+    snprintf(path, sizeof path, "/proc/%d/task/%ld/status", pid, tids[i]);
+    out->csw += (int32_t)figure(path, "\nvoluntary_ctxt_switches:") +
+                (int32_t)figure(path, "\nnonvoluntary_ctxt_switches:");
+  }
+  out->unix_calls = out->csw;
+  return 0;
+}
+
+static int fill_thread(int pid, long tid, struct thread *out) {
+  char path[96];
+  struct line line;
+  snprintf(path, sizeof path, "/proc/%d/task/%ld/stat", pid, tid);
+  if (stat_of(path, &line) != 0) return -1;
+  memset(out, 0, sizeof *out);
+  out->user = (uint64_t)line.user * 10000000ULL; out->system = (uint64_t)line.system * 10000000ULL;
+  out->run_state = line.state == 'R' ? 1 : line.state == 'D' ? 4 : line.state == 'Z' ? 5
+                 : line.state == 'T' || line.state == 't' ? 2 : 3;
+  snprintf(out->name, sizeof out->name, "%.63s", line.name);
+  return 0;
+}
+
+static int list_files(int pid, struct fd *out, int size) {
+  char path[64], target[256], each[128];
+  snprintf(path, sizeof path, "/proc/%d/fd", pid);
+  DIR *folder = opendir(path);
+  if (folder == NULL) { errno = EPERM; return 0; }
+  int found = 0, room = size / (int)sizeof *out;
+  struct dirent *entry;
+  while ((entry = readdir(folder)) != NULL) {
+    if (!isdigit((unsigned char)entry->d_name[0])) continue;
+    if (out != NULL && found < room) {
+      snprintf(each, sizeof each, "%s/%.20s", path, entry->d_name);
+      ssize_t got = readlink(each, target, sizeof target - 1);
+      target[got < 0 ? 0 : got] = 0;
+      out[found].number = atoi(entry->d_name);
+      out[found].type = strncmp(target, "pipe:", 5) == 0 ? 6 : strncmp(target, "socket:", 7) == 0 ? 2 : 1;
+    }
+    found++;
+  }
+  closedir(folder);
+  if (out == NULL) return (found + 20) * (int)sizeof(struct fd);
+  return (found < room ? found : room) * (int)sizeof *out;
+}
+
+int proc_pidinfo(int pid, int flavor, uint64_t argument, void *buffer, int size) {
+  counted();
+  if (flavor == 3 && size >= (int)sizeof(struct bsd)) {
+    struct bsd *out = buffer;
+    if (refused("task") || fill_bsd(pid, out) != 0) return 0;
+    return out->status == 5 && !argument ? 0 : (int)sizeof *out;
+  }
+  if (flavor == 2 && size >= (int)sizeof(struct all)) {
+    struct all *out = buffer;
+    if (refused("task") || fill_bsd(pid, &out->bsd) != 0 || fill_task(pid, &out->task) != 0) return 0;
+    return out->bsd.status == 5 ? 0 : (int)sizeof *out;
+  }
+  if (flavor == 28 || flavor == 6) {
+    long tids[4096];
+    uint64_t *out = buffer;
+    if (refused("threads") || (flavor == 28 && refused("ids"))) { errno = EPERM; return 0; }
+    int found = threads_of(pid, tids, 4096), room = size / 8;
+    if (found < 0) { errno = ESRCH; return 0; }
+    if (found > room) found = room;
+    for (int i = 0; i < found; i++) out[i] = (uint64_t)tids[i] + (flavor == 28 ? TID_BASE : 2 * TID_BASE);
+    return found * 8;
+  }
+  if ((flavor == 15 || flavor == 5) && size >= (int)sizeof(struct thread)) {
+    uint64_t base = flavor == 15 ? TID_BASE : 2 * TID_BASE;
+    if (refused("threads") || argument < base || fill_thread(pid, (long)(argument - base), buffer) != 0) {
+      errno = ESRCH;
+      return 0;
+    }
+    return (int)sizeof(struct thread);
+  }
+  if (flavor == 1) return refused("files") ? 0 : list_files(pid, buffer, size);
+  errno = EINVAL;
+  return 0;
+}
+
+int proc_pidfdinfo(int pid, int number, int flavor, void *buffer, int size) {
+  counted();
+  char path[64], target[64];
+  struct pipe_answer *out = buffer;
+  unsigned long inode;
+  if (refused("pipes") || flavor != 6 || size < (int)sizeof *out) { errno = EPERM; return 0; }
+  snprintf(path, sizeof path, "/proc/%d/fd/%d", pid, number);
+  ssize_t got = readlink(path, target, sizeof target - 1);
+  if (got <= 0) { errno = EBADF; return 0; }
+  target[got] = 0;
+  if (sscanf(target, "pipe:[%lu]", &inode) != 1) { errno = EBADF; return 0; }
+  snprintf(path, sizeof path, "/proc/%d/fdinfo/%d", pid, number);
+  char text[512];
+  slurp(path, text, sizeof text);
+  char *flags = strstr(text, "flags:");
+  int writes = flags != NULL && (strtol(flags + 6, NULL, 8) & O_ACCMODE) == O_WRONLY;
+  memset(out, 0, sizeof *out);
+  out->handle = inode * 2 + (unsigned)writes;
+  out->peer = inode * 2 + (unsigned)!writes;
+  return (int)sizeof *out;
+}
+
+int proc_listpids(uint32_t type, uint32_t parent, void *buffer, int size) {
+  counted();
+  int *out = buffer, found = 0, room = size / (int)sizeof(int);
+  if (refused("children") || type != 6) { errno = EPERM; return 0; }
+  DIR *folder = opendir("/proc");
+  if (folder == NULL) return 0;
+  struct dirent *entry;
+  while ((entry = readdir(folder)) != NULL) {
+    char path[64];
+    struct line line;
+    if (!isdigit((unsigned char)entry->d_name[0])) continue;
+    snprintf(path, sizeof path, "/proc/%.20s/stat", entry->d_name);
+    if (stat_of(path, &line) == 0 && line.ppid == (long)parent && found < room)
+      out[found++] = atoi(entry->d_name);
+  }
+  closedir(folder);
+  return found * (int)sizeof(int);
+}
+
+int proc_pid_rusage(int pid, int flavor, void *buffer) {
+  counted();
+  char path[64];
+  struct line line;
+  uint64_t *out = buffer;
+  snprintf(path, sizeof path, "/proc/%d/stat", pid);
+  if (refused("rusage") || flavor != 4 || stat_of(path, &line) != 0) { errno = EPERM; return -1; }
+  memset(buffer, 0, 296);
+  out[64 / 8] = (uint64_t)line.rss * 4096;
+  out[72 / 8] = (uint64_t)line.rss * 4096;
+  snprintf(path, sizeof path, "/proc/%d/io", pid);
+  out[144 / 8] = (uint64_t)figure(path, "\nread_bytes:");
+  out[152 / 8] = (uint64_t)figure(path, "\nwrite_bytes:");
+  return 0;
+}
+
+int mach_timebase_info(uint32_t *out) {
+  if (refused("ticks")) return 5;
+  out[0] = NUMER; out[1] = DENOM;
+  return 0;
+}
+
+unsigned mach_host_self(void) { return 0x1403; }
+
+/* As on macOS 27: it fills in more than the structure of today, and fails where there is no room for that. */
+int host_statistics64(unsigned host, int flavor, void *buffer, uint32_t *count) {
+  if (refused("pages") || host != 0x1403 || flavor != 4) return 4;
+  if (*count < 60) return -307;
+  uint32_t *out = buffer;
+  memset(out, 0xff, 60 * 4);
+  memset(out, 0, 152);
+  out[0] = (uint32_t)(figure("/proc/meminfo", "MemFree:") / (PAGE / 1024));
+  out[2] = (uint32_t)(figure("/proc/meminfo", "\nInactive:") / (PAGE / 1024));
+  out[32] = 1000; /* the compressor's */
+  *count = 60;
+  return 0;
+}
+
+int sysctlbyname(const char *name, void *out, size_t *size, void *value, size_t given) {
+  (void)value; (void)given;
+  if (strcmp(name, "vm.swapusage") == 0 && !refused("swap") && *size >= 32) {
+    memset(out, 0, 32);
+    ((uint64_t *)out)[0] = 4096ULL << 20; ((uint64_t *)out)[2] = 3ULL << 20;
+    *size = 32;
+    return 0;
+  }
+  int number = strcmp(name, "vm.pagesize") == 0 ? PAGE : strcmp(name, "kern.memorystatus_vm_pressure_level") == 0;
+  if (number == 0 || *size < sizeof number) { errno = ENOENT; return -1; }
+  memcpy(out, &number, sizeof number);
+  *size = sizeof number;
+  return 0;
+}

@@ -1,0 +1,65 @@
+"""The harness's command line on Linux as on a Mac: no /proc, and macOS's libraries as in darwin.c.
+
+$DARWIN_LIBRARY names that file, compiled. Processes that the harness starts are not disguised: its
+guard and its workers are Linux's.
+"""
+
+import ctypes
+import importlib
+import os
+import pathlib
+import sys
+
+import psutil
+
+for name in ("asyncio", "ctypes.util", "multiprocessing", "platform", "rich.live", "rich.progress",
+             "urllib.request", "uuid"):  # fmt: skip
+    importlib.import_module(name)  # they look at the platform while they are imported
+
+LIBRARIES = ("/usr/lib/libproc.dylib", "/usr/lib/libSystem.B.dylib")
+HIDDEN = ("/proc", "/sys/")
+
+threads, load = psutil.Process.threads, ctypes.CDLL
+read_text, iterdir, open_ = pathlib.Path.read_text, pathlib.Path.iterdir, os.open
+
+
+def threads_of_itself(process):
+    """As psutil up to 7.2.2: it asks for another process's task port, and is refused."""
+    if process.pid != os.getpid():
+        raise psutil.AccessDenied(process.pid)
+    return threads(process)
+
+
+def memory_of_macos_27():
+    raise RuntimeError("host_statistics64(HOST_VM_INFO64) syscall failed: array not large enough")
+
+
+def loaded(name, *rest, **named):
+    if name in LIBRARIES:
+        return load(os.environ["DARWIN_LIBRARY"], *rest, **named)
+    return load(name, *rest, **named)
+
+
+def shown(path):
+    if str(path).startswith(HIDDEN):
+        raise FileNotFoundError(2, "no such file", str(path))
+    return path
+
+
+def disguise():
+    sys.platform = "darwin"
+    psutil.Process.threads = threads_of_itself
+    psutil.virtual_memory = psutil.swap_memory = memory_of_macos_27
+    ctypes.CDLL = loaded
+    pathlib.Path.read_text = lambda path, *rest, **named: read_text(shown(path), *rest, **named)
+    pathlib.Path.iterdir = lambda path: iterdir(shown(path))
+    os.open = lambda path, *rest, **named: open_(
+        shown(path) if isinstance(path, str) else path, *rest, **named
+    )
+
+
+if __name__ == "__main__":
+    disguise()
+    from harness.cli import main
+
+    sys.exit(main())
