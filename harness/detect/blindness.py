@@ -29,6 +29,7 @@ class Looks:
     def __init__(self) -> None:
         self._blind = 0
         self._failed = False
+        self._unseen = False
 
     def took(self, seen: Sequence[Process], pid: int) -> str:
         """Take what a look at a worker that runs has shown; what is to be told of it, or nothing.
@@ -41,6 +42,13 @@ class Looks:
             return ""
         self._blind += 1
         return reason if self._blind == LOOKS else ""
+
+    def unseen(self) -> str:
+        """The wait that decides is not shown; what is to be told of it, or nothing."""
+        if self._unseen:
+            return ""
+        self._unseen = True
+        return "blind on this machine: no stack shows what the run waits for, so it is not doubted"
 
     def failed(self, error: Exception) -> str:
         """A look has ended by an exception; what is to be told of it, or nothing."""

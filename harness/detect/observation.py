@@ -56,6 +56,9 @@ class Observation(msgspec.Struct, frozen=True, kw_only=True):
     spins: dict[int, str] = {}
     """The place of a thread that is in one place at each look, by thread. Only of those that stay
     there for as long as it takes to call that a loop."""
+    shows_waits: bool = True
+    """False where the platform shows neither system calls nor kernel functions: stacks alone say
+    what a thread waits for."""
     trains: tuple[int, int] | None = None
     """Process and thread that report the steps, where they are known."""
     arch: str = ""

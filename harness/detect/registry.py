@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from harness.detect import deadlock
 from harness.detect.activity import has_ended, process_at
@@ -19,6 +19,7 @@ from harness.detect.chain.follow import follow
 from harness.detect.chain.links import Chain, End, Ends, Node
 from harness.detect.chain.waits import wait_of
 from harness.detect.compilers import COMPILERS
+from harness.detect.no_switch import no_switch
 from harness.detect.verdicts import GOOD_ENDS, OF_END, Answer, DetectorOutcome, Says
 from harness.model.world import World
 from harness.stacks.wait_rules import Category
@@ -219,7 +220,9 @@ def _chain(subject: Subject) -> Says | str:
     summary = chain.describe()
     if end.kind is Ends.WORKS and _compiles(chain, subject.facts):
         answer = Answer.COMPILING
-    evidence = {} if end.left_s is None else {"wakes_in_s": round(end.left_s, 3)}
+    evidence: dict[str, Any] = {} if end.left_s is None else {"wakes_in_s": round(end.left_s, 3)}
+    if answer is Answer.STALLED and (stood := no_switch(subject.facts.observed)) is not None:
+        evidence["no_switch"] = stood
     if end.kind is Ends.WORKS and not chain.on:
         moves = [part for part in _activity(subject) if part not in summary]
         summary = "; ".join([summary, *([", ".join(moves)] if moves else [])])

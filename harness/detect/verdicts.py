@@ -56,6 +56,7 @@ OF_END = {
     Ends.TRACED: Answer.TRACED,
     Ends.SPINS: Answer.SPINNING,
     Ends.GPU_IDLE: Answer.STALLED,
+    Ends.UNSEEN: Answer.ALIVE,
     Ends.UNKNOWN: Answer.STALLED,
     Ends.CYCLE: Answer.STALLED,
     Ends.DEAD: Answer.STALLED,
@@ -72,6 +73,7 @@ GOOD_ENDS = frozenset(
         Ends.PROGRAM,
         Ends.OUTSIDE,
         Ends.IDLE,
+        Ends.UNSEEN,
     )
 )
 """Ends of which `attach` says that nothing is wrong as far as can be seen from here."""

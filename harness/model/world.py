@@ -145,6 +145,16 @@ class GpuUse(msgspec.Struct, frozen=True, kw_only=True):
     """Watts that all GPUs draw together."""
 
 
+class Gpus(msgspec.Struct, frozen=True, kw_only=True):
+    """The GPUs of the machine, and who has them open."""
+
+    on: frozenset[int] = frozenset()
+    """Processes that have a GPU open, of those that are asked about."""
+    lines: tuple[str, ...] = ()
+    """A line for each GPU, such as `NVIDIA H100, 100 %, 1024 MiB`."""
+    use: GpuUse | None = None
+
+
 class Relations(msgspec.Struct, frozen=True, kw_only=True):
     """The sources that could end the waits of a tree. Read only while there is doubt."""
 

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Mapping
 import msgspec
 import psutil
 
-from harness.model.world import GpuUse
+from harness.model.world import Gpus, GpuUse
 from harness.observe import nvml, run_tool
 
 SECONDS = 5.0
@@ -166,3 +166,10 @@ def gpu_use(
     What the driver has named in this process is remembered from call to call.
     """
     return _DRIVER.use(pids, timeout, stop)
+
+
+def of(on: frozenset[int], stop: threading.Event | None = None) -> Gpus:
+    """What is known of NVIDIA's GPUs, which the processes `on` have open."""
+    if not on:
+        return Gpus()
+    return Gpus(on=on, lines=tuple(utilization(timeout=2.0, stop=stop)), use=gpu_use(on))

@@ -5,12 +5,13 @@ from __future__ import annotations
 import functools
 import platform
 import sys
+import threading
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Protocol
 
 from harness.model import Machine, Process, Thread
-from harness.model.world import Hold, More, Relations, World
+from harness.model.world import Gpus, Hold, More, Relations, World
 from harness.observe.linux.platform import Linux
 from harness.observe.macos.platform import MacOS
 from harness.observe.portable import Portable
@@ -57,6 +58,12 @@ class Platform(Protocol):
 
     def devices(self, pid: int) -> tuple[str, ...]:
         """The GPUs and their like that a process has open."""
+
+    def gpus(self, pids: Iterable[int], stop: threading.Event | None = None) -> Gpus:
+        """The GPUs' work for these processes. It starts a tool, so it is asked in doubt alone.
+
+        Once `stop` is set, the tool is ended.
+        """
 
     def thread(self, pid: int, tid: int) -> Thread | None:
         """A deep look at one thread; None where it has ended, or waits are not shown."""

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TypeVar
 
 import psutil
 
 from harness.model import Machine, Process, Thread
-from harness.model.world import Hold, More, Relations, World
+from harness.model.world import Gpus, Hold, More, Relations, World
+from harness.observe import gpu
 from harness.observe.psutil_memory import FAILS, memory
 
 Answer = TypeVar("Answer")
@@ -58,6 +60,9 @@ class Portable:
 
     def devices(self, pid: int) -> tuple[str, ...]:
         return ()
+
+    def gpus(self, pids: Iterable[int], stop: threading.Event | None = None) -> Gpus:
+        return gpu.of(frozenset(pid for pid in pids if self.devices(pid)), stop)
 
     def thread(self, pid: int, tid: int) -> Thread | None:
         return None

@@ -144,15 +144,16 @@ def moves(thread: ThreadStack) -> bool:
 
     One that runs in the interpreter may be anywhere: no frame tells of which line.
     """
-    if not thread.shares:
-        return False
-    places = set()
-    for way, _ in _ways(thread):
-        own = _own_places(way)
-        if not own and _judge(way)[0] is Category.RUNNING:
-            return True
-        places.add(own)
-    return len(places) > 1
+    in_python = any(
+        not _own_places(way) and _judge(way)[0] is Category.RUNNING
+        for way, _ in (_ways(thread) if thread.shares else ())
+    )
+    return in_python or places(thread) > 1
+
+
+def places(thread: ThreadStack) -> int:
+    """The number of places of a user's code in which one capture saw a thread."""
+    return len({_own_places(way) for way, _ in _ways(thread)})
 
 
 def _own_places(thread: ThreadStack) -> tuple[object, ...]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import msgspec
 
+from harness.detect.chain.links import Ends
 from harness.detect.tree import judge
 from harness.detect.watchdog import State, Watchdog
 from harness.model import Cause, Snapshot
@@ -77,6 +78,8 @@ class Examiner:
         judged, run = deciding(inspected), self._run
         if is_dead(inspected):
             return proven(judged, run.place())
+        if judged.chain is not None and judged.chain.end.kind is Ends.UNSEEN:
+            run.wait_unseen()
         if inspected.alive or judged.chain is None:
             self._doubts.take_back(now)
             return None

@@ -18,8 +18,8 @@ import msgspec
 
 from harness.detect.observation import Capture, Look, Observation, Window
 from harness.model import Process, Snapshot
-from harness.model.world import Surroundings, World
-from harness.observe import gpu, platform, process_names, threads
+from harness.model.world import Gpus, Surroundings, World
+from harness.observe import platform, process_names, threads
 from harness.observe.linux import timeouts
 from harness.observe.linux.exits import Exits
 from harness.stacks import capture as stacks
@@ -152,7 +152,7 @@ class Gatherer:
         others = {peer for each in between.links.values() for link in each for peer in link.peers}
         others |= {peer for each in between.peers.values() for peer in each}
         others |= {pid for wait in between.futexes.values() for pid in wait.sharers}
-        on_gpu = frozenset(pid for pid in pids if with_gpu and here.devices(pid))
+        gpus = here.gpus(pids, stop) if with_gpu else Gpus()
         *before, last = windows
         after = self.look()
         windows, same = (*before, (*last, after)), _in_the_same_wait(last[-1], after)
@@ -167,9 +167,10 @@ class Gatherer:
             sockets=between.peers,
             shares=between.shares,
             names=self._named(pids | others),
-            on_gpu=on_gpu,
-            gpu=tuple(gpu.utilization(timeout=2.0, stop=stop)) if on_gpu else (),
-            gpu_use=gpu.gpu_use(on_gpu) if on_gpu else None,
+            on_gpu=gpus.on,
+            gpu=gpus.lines,
+            gpu_use=gpus.use,
+            shows_waits=here.shows_waits,
             ended=self._exits.ended,
             oom_kills=self._killed(here.oom_kills()),
             rearmed=rearmed,

@@ -87,6 +87,11 @@ class RunState:
         if self.snapshot is not None and (told := self._looks.took(self.snapshot.processes, pid)):
             self.notes.append(told)
 
+    def wait_unseen(self) -> None:
+        """The run is overdue, and the wait that decides is not shown."""
+        if told := self._looks.unseen():
+            self.notes.append(told)
+
     def look_failed(self, error: Exception) -> None:
         """A look counts as missed: whatever it was, the training is not to end with us."""
         self.log.failed(error)

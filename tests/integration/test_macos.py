@@ -34,6 +34,10 @@ BUSY = f"import time\n{STEPS}end = time.monotonic() + 20\nwhile time.monotonic()
 BUSY += f"    sum(range(1000))\n{LAST}"
 CHILD = f"import subprocess, time\n{STEPS}subprocess.run(['sleep', '20'])\n{LAST}"
 STUCK = f"import threading, time\n{STEPS}lock = threading.Lock()\nlock.acquire()\nlock.acquire()\n"
+WAITS = f"import time\n{STEPS}time.sleep(20)\n{LAST}"
+"""It stands for a host that waits for the GPU: `sample` is made to answer so."""
+GPU = {"SAMPLE_TEXT": str(HERE / "samples" / "composed-gpu-wait-main-only.txt"),
+       "IOREG_CLIENTS": "train.py"}  # fmt: skip
 SOURCES = ("ids", "rusage", "children", "files", "pipes", "pages", "swap", "ticks")
 """Each can be refused alone, and threads can still be seen."""
 
@@ -66,10 +70,14 @@ def mac(library, monkeypatch):
 def watched(library, tmp_path) -> Callable[..., tuple[dict, str]]:
     """`watched(program)`: the result of a watch of it on the simulated Mac, and what was told."""
 
-    def watch(program: str, refused: str = "", patience: str = "5") -> tuple[dict, str]:
+    def watch(
+        program: str, refused: str = "", patience: str = "5", **tools: str
+    ) -> tuple[dict, str]:
         script = tmp_path / "train.py"
         script.write_text(program)
         environment = {**os.environ, "PYTHONPATH": str(ROOT), "DARWIN_LIBRARY": str(library)}
+        environment["PATH"] = f"{HERE / 'bin'}{os.pathsep}{os.environ['PATH']}"
+        environment |= {"SAMPLE_PYTHON": sys.executable, **tools}
         done = subprocess.run(
             [sys.executable, str(HERE / "pretend.py"), "watch", "--patience", patience, "--json"]
             + ["--out", str(tmp_path / "out"), "--", sys.executable, str(script)],
@@ -183,16 +191,34 @@ def test_a_look_makes_few_calls_and_starts_no_process(mac, started, monkeypatch,
     assert len(counts.read_bytes()) <= 4 + 2 * len(seen.threads)
 
 
-@pytest.mark.parametrize("program", [BUSY], ids=["busy"])
+@pytest.mark.parametrize("program", [BUSY, CHILD], ids=["busy", "child"])
 def test_a_program_that_works_is_left_alone(watched, program):
     result, _ = watched(program)
     assert (result["outcome"], result["steps_completed"]) == ("completed", 7)
+
+
+def test_a_host_that_waits_for_a_gpu_that_works_is_left_alone(watched):
+    result, _ = watched(WAITS, **GPU, IOREG_GROWS="1")
+    assert (result["outcome"], result["steps_completed"]) == ("completed", 7)
+    assert result["doubts"] == []
+
+
+def test_a_host_that_waits_for_a_gpu_that_is_idle_has_stalled(watched):
+    result, _ = watched(WAITS.replace("20", "600"), **GPU)
+    assert result["outcome"] == "hung"
+    evidence = result["cause"]["evidence"]
+    assert evidence["end"]["kind"] == "gpu_idle"
+    assert "waitUntilSignaledValue" in evidence["wait_site"]
+    assert evidence["no_switch"]["told"].endswith("and the GPU did nothing for them")
 
 
 def test_a_stall_is_doubted_and_ended_after_the_patience(watched):
     result, _ = watched(STUCK)
     assert result["outcome"] == "hung"
     assert result["doubts"][0]["said_s"] < 30  # 10 s for a command, on a loaded machine
+    evidence = result["cause"]["evidence"]
+    assert evidence["wait_category"] == "lock"
+    assert "no thread of these processes ran" in evidence["no_switch"]["told"]
 
 
 @pytest.mark.parametrize("refused", ["threads", "task"])
@@ -201,3 +227,19 @@ def test_what_cannot_be_seen_is_not_called_hung_and_it_is_said(watched, refused)
     assert (result["outcome"], result["steps_completed"]) == ("completed", 7)
     assert result["doubts"] == []
     assert "blind on this machine" in told
+
+
+@pytest.mark.parametrize(
+    ("program", "refused", "tools"),
+    [
+        (CHILD, "", {"SAMPLE_REFUSES": "1"}),
+        (WAITS, "", {**GPU, "IOREG_REFUSES": "1"}),
+        (CHILD, "rusage ticks pages swap", {}),
+        (BUSY, "children ids files pipes", {}),
+    ],
+    ids=["sample", "ioreg", "figures", "lists"],
+)
+def test_where_a_source_is_refused_nothing_that_works_is_ended(watched, program, refused, tools):
+    result, told = watched(program, refused, patience="0", **tools)
+    assert (result["outcome"], result["steps_completed"]) == ("completed", 7)
+    assert ("blind on this machine" in told) is bool(tools)

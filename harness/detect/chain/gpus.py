@@ -15,7 +15,9 @@ def waits(node: Node, facts: Facts) -> Wait | None:
     use, shown = observed.gpu_use, "; ".join(observed.gpu)
     told = f" ({shown})" if shown else ""
     if use is None and not shown:
-        end = End(kind=Ends.UNKNOWN, detail="waits for a GPU, which cannot be asked", sure=False)
+        # Where waits are shown, the rest of what is seen may decide.
+        kind = Ends.UNKNOWN if observed.shows_waits else Ends.UNSEEN
+        end = End(kind=kind, detail="waits for a GPU, which cannot be asked", sure=False)
     elif works(facts):
         end = End(kind=Ends.GPU_WORKS, detail=f"waits for a GPU that works{told}")
     else:
@@ -25,8 +27,10 @@ def waits(node: Node, facts: Facts) -> Wait | None:
 
 def shared(node: Node, facts: Facts) -> Wait | None:
     """A rank waits for its GPU, which a collective that waits for a peer keeps busy as well: only
-    one that moves memory works for certain."""
+    one that moves memory works for certain. Not on macOS, where ranks meet on the CPU alone."""
     observed = facts.observed
+    if not observed.shows_waits:
+        return None
     rank = len(observed.ranks) > 1 and node.pid in observed.ranks.values()
     evaluates = facts.category(node) is Category.STREAM_EVALUATION and node.pid in observed.on_gpu
     if not rank or not evaluates or not works(facts):

@@ -44,13 +44,15 @@ class Ends(str, Enum):
     IDLE = "idle"
     """A thread of a pool that has nothing to do."""
     UNKNOWN = "unknown"
+    UNSEEN = "unseen"
+    """A wait that this machine does not show. Nothing follows from it."""
     CYCLE = "cycle"
     """Threads that wait for one another."""
     DEAD = "dead"
     """A process or thread that has ended, or an end of a pipe that nobody holds."""
 
 
-ALIVE = frozenset((Ends.WORKS, Ends.GPU_WORKS, Ends.CLOCK, Ends.PERSON))
+ALIVE = frozenset((Ends.WORKS, Ends.GPU_WORKS, Ends.CLOCK, Ends.PERSON, Ends.UNSEEN))
 """Nothing is doubted that ends so."""
 LOST = frozenset((Ends.CYCLE, Ends.DEAD))
 """Nothing can come of these, where each link to them is certain."""
@@ -59,6 +61,7 @@ BEST_FIRST = (
     Ends.GPU_WORKS,
     Ends.CLOCK,
     Ends.PERSON,
+    Ends.UNSEEN,
     Ends.STOPPED,
     Ends.TRACED,
     Ends.MEMORY,

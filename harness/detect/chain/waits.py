@@ -14,6 +14,7 @@ from harness.detect.chain.facts import Facts
 from harness.detect.chain.links import End, Ends, Node, Wait
 from harness.model import Thread
 from harness.model.world import Futex
+from harness.stacks import wait_site
 from harness.stacks.wait_rules import Category
 from harness.text import units
 
@@ -194,6 +195,8 @@ def _waiting(node: Node, thread: Thread, pace: Pace | None, facts: Facts) -> Wai
 
 def _blocked(node: Node, thread: Thread, facts: Facts) -> Wait:
     """The wait itself, its own timeout left out."""
+    if not facts.observed.shows_waits:
+        return _by_stack(node, thread, facts)
     call, category = facts.call(thread), facts.category(node)
     if category is Category.GIL and not _holds_gil(node, facts):
         return _gil(node, facts)
@@ -233,6 +236,37 @@ def _blocked(node: Node, thread: Thread, facts: Facts) -> Wait:
         code=call or "unknown", detail=unknown.detail, on=_helpers(node, facts), known=False,
         ends=(unknown,),
     )  # fmt: skip
+
+
+def _by_stack(node: Node, thread: Thread, facts: Facts) -> Wait:
+    """The wait where no system call is shown. What no stack shows is not doubted for it."""
+    stack, site = facts.stack(node), facts.site(node)
+    if stack is None or site is None:
+        return _only(End(kind=Ends.UNSEEN, detail="waits, and no stack shows for what"), "unseen")
+    if wait_site.places(stack) > 1:
+        goes = End(kind=Ends.WORKS, detail="goes from place to place", sure=False)
+        return _only(goes, "run")
+    category = site.category
+    if category is Category.GIL and not site.holds_gil:
+        return _gil(node, facts)
+    if category is Category.CHILD:
+        return _child(node, "waits for a child process", facts)
+    if category is Category.SLEEP:
+        return _sleep(thread, facts)
+    if (at_gpu := gpus.waits(node, facts)) is not None:
+        return at_gpu
+    if category in (Category.LOCK, Category.QUEUE, Category.COLLECTIVE, Category.STREAM_EVALUATION):
+        return _ownerless(node, facts)
+    # Frames of Python alone do not show what they call.
+    unseen = category is Category.UNKNOWN and not stack.native
+    kind = Ends.UNSEEN if unseen else _ENDS_BY_STACK.get(category, Ends.UNKNOWN)
+    end = End(kind=kind, detail=site.description, sure=False)
+    return Wait(
+        code=category.value, detail=end.detail, on=_helpers(node, facts), known=False, ends=(end,)
+    )
+
+
+_ENDS_BY_STACK = {Category.IO: Ends.OUTSIDE, Category.JIT: Ends.PROGRAM}
 
 
 def _sleep(thread: Thread, facts: Facts) -> Wait:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from harness.errors import UsageError
 from harness.model import Machine, Process, Thread
-from harness.model.world import Hold, More, Relations, World
+from harness.model.world import Gpus, Hold, More, Relations, World
+from harness.observe import gpu
 from harness.observe.linux import deep as deep_look
 from harness.observe.linux import (
     files,
@@ -65,6 +67,9 @@ class Linux:
 
     def devices(self, pid: int) -> tuple[str, ...]:
         return files.devices(pid)
+
+    def gpus(self, pids: Iterable[int], stop: threading.Event | None = None) -> Gpus:
+        return gpu.of(frozenset(pid for pid in pids if self.devices(pid)), stop)
 
     def thread(self, pid: int, tid: int) -> Thread | None:
         return tree.thread(pid, tid)

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import threading
 from collections import Counter
 from collections.abc import Iterable, Mapping
 
 from harness.model import Machine, Process
-from harness.model.world import Hold, More
-from harness.observe.macos import kernel, memory, tree
+from harness.model.world import Gpus, Hold, More
+from harness.observe.macos import gpu, kernel, memory, tree
 from harness.observe.portable import Portable
 
 _KINDS = {1: "file", 2: "socket", 3: "shared memory", 4: "semaphore", 5: "kqueue", 6: "pipe"}
@@ -26,6 +27,10 @@ class MacOS(Portable):
         "pressure_level": "sysctl kern.memorystatus_vm_pressure_level does not tell",
     }
 
+    def __init__(self, name: str, arch: str) -> None:
+        super().__init__(name, arch)
+        self._registry = gpu.Registry()
+
     def processes(self, roots: Iterable[int], deep: bool = False) -> tuple[Process, ...]:
         """`roots` and all that descends from them, each once. No look is a deep one here."""
         return tree.processes(roots)
@@ -38,6 +43,9 @@ class MacOS(Portable):
 
     def open_files(self, pid: int) -> dict[str, int]:
         return dict(Counter(_KINDS.get(kind, "other") for _, kind in kernel.files(pid)))
+
+    def gpus(self, pids: Iterable[int], stop: threading.Event | None = None) -> Gpus:
+        return self._registry.gpus(pids, stop)
 
     def holds(self, pids: Iterable[int]) -> tuple[Hold, ...]:
         return tuple(

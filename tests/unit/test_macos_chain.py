@@ -1,0 +1,240 @@
+"""The chain where stacks alone show what is waited for, and where they show nothing."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import msgspec
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from observations import process, seen, thread
+
+from harness.detect.blindness import Looks
+from harness.detect.chain.facts import Facts
+from harness.detect.chain.follow import follow
+from harness.detect.chain.links import Chain, Ends
+from harness.detect.observation import Observation
+from harness.detect.registry import Subject, decide
+from harness.detect.verdicts import Answer
+from harness.model import Process
+from harness.model.world import GpuUse, More
+from harness.observe.macos import gpu
+from harness.observe.macos.gpu import Reading, Registry, judge
+from harness.stacks.parse import ThreadStack, parse
+
+FOLDER = Path(__file__).parents[1] / "macos" / "samples"
+GPU_WAIT, GIL = "composed-py-gpu-event-wait", "real-python310-gil-oncelock-macos26"
+MEMORY, BUSY = "composed-py-buffer-create", "real-mlx-swift-busy-macos26"
+replace = msgspec.structs.replace
+
+
+def stacks(name: str) -> tuple[ThreadStack, ...]:
+    return parse("sample", (FOLDER / f"{name}.txt").read_text(encoding="utf-8"), 1)
+
+
+def leaf(name: str, number: int = 5, within: str = "mine") -> tuple[ThreadStack, ...]:
+    text = f"Call graph:\n    9 Thread_{number}\n    + 9 {within}  (in app) + 4  [0x1]\n"
+    text += f"    +   9 {name}  (in libsystem_kernel.dylib) + 8  [0x2]\n"
+    return parse("sample", text, number)
+
+
+def quiet(pid: int, tids: list[int], **fields: object) -> Process:
+    """A process of which all threads wait, as macOS shows it."""
+    threads = [thread(tid, syscall=None, wchan=None, switches=None) for tid in tids]
+    return process(pid, *threads, main=tids[0], **fields)
+
+
+def on_mac(*captured: tuple[ThreadStack, ...], pid: int = 1, **fields: object) -> Observation:
+    """A process with these stacks in two captures, and a thread for each of them."""
+    tids = [stack.tid for stack in captured[0]] if captured else [5]
+    return seen(
+        quiet(pid, [tid for tid in tids if tid is not None]),
+        root=pid,
+        stacks={pid: captured} if captured else {},
+        **{"shows_waits": False, "more": {pid: More(started=pid, moves=40)}, **fields},
+    )
+
+
+def chain_of(observed: Observation) -> Chain:
+    subject = Subject(Facts(observed), observed.root)
+    starts, followed = subject.starts()
+    return follow(starts, subject.facts, followed)
+
+
+@pytest.mark.parametrize(
+    ("captured", "end"),
+    [
+        (stacks(MEMORY), Ends.MEMORY),
+        (stacks(GIL), Ends.CYCLE),
+        (stacks(BUSY), Ends.WORKS),
+        (leaf("__semwait_signal"), Ends.CLOCK),
+        (leaf("__psynch_cvwait"), Ends.DEAD),
+        (leaf("__read_nocancel"), Ends.OUTSIDE),
+        (leaf("mach_msg2_trap", within="MTLCompilerRequest"), Ends.PROGRAM),
+        (leaf("a_call_of_tomorrow"), Ends.UNKNOWN),
+    ],
+)
+def test_a_stack_says_what_is_waited_for(captured, end):
+    assert chain_of(on_mac(captured, captured)).end.kind is end
+
+
+def test_the_main_thread_is_not_known_by_the_number_of_its_process():
+    chain = chain_of(on_mac(stacks(GIL), stacks(GIL)))
+    assert chain.links[0].name == "main"
+    assert chain.links[0].tid == 24199907
+
+
+@pytest.mark.parametrize(
+    ("fields", "end"),
+    [
+        ({"on_gpu": frozenset([1]), "gpu_use": GpuUse(own=9, named=True)}, Ends.GPU_WORKS),
+        ({"on_gpu": frozenset([1]), "gpu_use": GpuUse(own=0, named=True)}, Ends.GPU_IDLE),
+        ({"on_gpu": frozenset([1]), "gpu_use": GpuUse(busy=97)}, Ends.GPU_WORKS),
+        ({"on_gpu": frozenset([1])}, Ends.UNSEEN),
+        ({}, Ends.DEAD),
+    ],
+)
+def test_a_wait_for_the_gpu_is_judged_by_the_gpu(fields, end):
+    captured = stacks(GPU_WAIT)
+    assert chain_of(on_mac(captured, captured, **fields)).end.kind is end
+
+
+def test_a_child_that_works_is_what_its_parent_waits_for():
+    parent, child = quiet(1, [5]), quiet(2, [6], ppid=1)
+    waits, sleeps, stuck = (
+        leaf(name) for name in ("__wait4", "__semwait_signal", "__psynch_cvwait")
+    )
+    for of_child, end in ((sleeps, Ends.CLOCK), (stuck, Ends.DEAD)):
+        observed = seen(parent, child, shows_waits=False, stacks={1: (waits,), 2: (of_child,)})
+        assert chain_of(observed).end.kind is end
+    unseen = seen(parent, child, shows_waits=False, stacks={1: (waits,)})
+    assert chain_of(unseen).alive
+
+
+def test_what_no_stack_shows_is_not_doubted():
+    bare = on_mac()
+    assert chain_of(bare).end.kind is Ends.UNSEEN
+    assert decide(Subject(Facts(bare), 1)).says.answer is Answer.ALIVE
+    python = tuple(replace(one, native=False, shares=(), running=False) for one in leaf("x"))
+    assert chain_of(on_mac(python, python)).end.kind is Ends.UNSEEN
+    # Where waits are shown, what is not shown is a doubt.
+    shown = seen(process(1, thread(1, syscall=None, wchan="")))
+    assert chain_of(shown).end.kind is Ends.UNKNOWN
+
+
+def test_that_a_wait_is_not_shown_is_told_once():
+    looks = Looks()
+    assert "blind on this machine" in looks.unseen()
+    assert looks.unseen() == ""
+
+
+def no_switch_of(observed: Observation) -> object:
+    return decide(Subject(Facts(observed), observed.root)).says.evidence.get("no_switch")
+
+
+def test_a_tree_of_which_no_thread_ran_is_said_to_have_stood_still():
+    captured = leaf("__psynch_cvwait")
+    still = on_mac(captured, captured)
+    told = no_switch_of(still)
+    assert told["processes"] == [1]
+    assert told["seconds"] == pytest.approx(4.0)
+    assert told["told"] == "for 4.0 s no thread of these processes ran"
+    idle = {"on_gpu": frozenset([1]), "gpu_use": GpuUse(own=0, named=True)}
+    with_gpu = no_switch_of(on_mac(stacks(GPU_WAIT), **idle))
+    assert with_gpu["told"].endswith("and the GPU did nothing for them")
+
+
+@pytest.mark.parametrize("change", ["moves", "cpu", "runs", "unread", "gpu"])
+def test_whatever_ran_or_was_not_read_forbids_that_claim(change):
+    captured = leaf("__psynch_cvwait")
+    still, later = quiet(1, [5]), quiet(1, [5])
+    more = More(started=1, moves=None if change == "unread" else 40)
+    if change == "cpu":
+        later = replace(later, cpu_s=still.cpu_s + 0.01)
+    if change == "runs":
+        later = replace(later, threads=(replace(later.threads[0], state="R"),))
+    fields = {"on_gpu": frozenset([1])} if change == "gpu" else {}
+    observed = seen(
+        still, later=(later,), more={1: more}, shows_waits=False, stacks={1: (captured,)}, **fields
+    )
+    if change == "moves":
+        window = observed.windows[-1]
+        last = replace(window[-1], more={1: replace(more, moves=41)})
+        observed = replace(observed, windows=(observed.windows[0], (*window[:-1], last)))
+    assert no_switch_of(observed) is None
+
+
+IOREG = """<?xml version="1.0" encoding="UTF-8"?><plist version="1.0"><array><dict>
+<key>IORegistryEntryName</key><string>AGXAcceleratorG15X</string>
+<key>PerformanceStatistics</key><dict><key>Device Utilization %</key><integer>7</integer></dict>
+<key>IORegistryEntryChildren</key><array>
+<dict><key>IOUserClientCreator</key><string>pid 71, python3.14</string>
+<key>AppUsage</key><array>
+<dict><key>API</key><string>Metal</string><key>accumulatedGPUTime</key><integer>3000</integer></dict>
+<dict><key>accumulatedGPUTime</key><integer>400</integer></dict></array></dict>
+<dict><key>IOUserClientCreator</key><string>pid 71, python3.14</string>
+<key>AppUsage</key><array>
+<dict><key>accumulatedGPUTime</key><integer>5</integer></dict></array></dict>
+<dict><key>IOUserClientCreator</key><string>pid 9, WindowServer</string></dict>
+</array></dict></array></plist>"""
+
+
+def test_the_registry_of_drivers_is_read():
+    read = gpu.parse(IOREG)
+    assert read is not None
+    assert read.utilization == {"AGXAcceleratorG15X": 7}
+    assert read.clients == {71: 3405, 9: None}
+
+
+@given(st.data())
+def test_no_registry_makes_it_raise(data):
+    cut = data.draw(st.integers(0, len(IOREG)))
+    other = data.draw(st.text(max_size=40) | st.just("<integer>99999999999999999999</integer>"))
+    gpu.parse(IOREG[:cut] + other + IOREG[data.draw(st.integers(cut, len(IOREG))) :])
+    for text in ("", "x", "<plist><array><string>x</string></array></plist>"):
+        gpu.parse(text)
+
+
+def reading(t: float, busy: int | None = 5, **clients: int | None) -> Reading:
+    return Reading(
+        t=t,
+        utilization={} if busy is None else {"AGX": busy},
+        clients={int(pid[1:]): used for pid, used in clients.items()},
+    )
+
+
+@pytest.mark.parametrize(
+    ("before", "now", "use"),
+    [
+        (reading(0, p1=0), reading(1, p1=500_000_000), GpuUse(own=50, named=True, busy=5)),
+        (reading(0, p1=0), reading(1, p1=10), GpuUse(own=1, named=True, busy=5)),
+        (reading(0, p1=7), reading(1, p1=7), GpuUse(own=0, named=True, busy=5)),
+        # One command may take minutes, and be counted when it is over.
+        (reading(0, p1=7), reading(1, 98, p1=7), GpuUse(busy=98)),
+        (reading(0, p1=None), reading(1, p1=None), GpuUse(busy=5)),
+        (reading(0, p1=9), reading(1, p1=7), GpuUse(busy=5)),
+        (reading(0), reading(1, p1=7), GpuUse(busy=5)),
+        (reading(0), reading(1), GpuUse(busy=5)),
+        (reading(0, p1=7), reading(1, None, p1=7), None),
+    ],
+)
+def test_gpu_time_of_a_process(before, now, use):
+    gpus = judge(before, now, frozenset([1]))
+    assert (gpus.on, gpus.use) == (frozenset([1]), use)
+
+
+def test_a_registry_that_cannot_be_read_calls_nothing_idle():
+    assert judge(None, None, frozenset([1])).on == {1}
+    assert judge(None, None, frozenset([1])).use is None
+    # Who is not listed beside others has no GPU open.
+    assert judge(reading(0, p2=1), reading(1, p2=2), frozenset([1])).on == frozenset()
+
+
+def test_the_first_question_takes_two_readings(monkeypatch):
+    monkeypatch.setattr(gpu, "APART_S", 0.0)
+    readings = iter([reading(0, p1=0), reading(1, p1=10**9), reading(2, p1=10**9)])
+    monkeypatch.setattr(gpu, "read", lambda stop: next(readings))
+    registry = Registry()
+    assert registry.gpus([1]).use == GpuUse(own=100, named=True, busy=5)
+    assert registry.gpus([1]).use == GpuUse(own=0, named=True, busy=5)
