@@ -21,10 +21,13 @@ WAITING  = -n 4 --dist worksteal --timeout 300
 COVERED = 90
 MEASURE = HARNESS_MEASURED=$(CURDIR)/tests/measured.py $(BIN)/python -m pytest --cov=harness
 
-.PHONY: run-all unit test test-slow test-pytest8 lint docs clean
+.PHONY: run-all selftest unit test test-slow test-macos test-pytest8 lint docs clean
 
 run-all: $(VENV)/installed
 	$(BIN)/harness run-all $(ARGS)
+
+selftest: $(VENV)/installed
+	$(BIN)/harness selftest $(ARGS)
 
 # Pure modules and short processes: less than a minute and a half.
 unit: $(VENV)/test-installed
@@ -48,6 +51,11 @@ endif
 # The long ones: many repeats, long stalls, big outputs.
 test-slow: $(VENV)/test-installed
 	$(BIN)/python -m pytest $(PARALLEL) -m slow $(ARGS)
+
+# A Mac on Linux: needs a C compiler. `make test` runs these too.
+test-macos: $(VENV)/test-installed
+	$(BIN)/python -m pytest $(WAITING) tests/integration/test_macos.py tests/unit/test_macos.py \
+	  tests/unit/test_macos_chain.py tests/unit/test_sample.py $(ARGS)
 
 # `make test` tests the plugin on the newest pytest; this does on the oldest that it works with.
 test-pytest8: $(VENV)/test-installed

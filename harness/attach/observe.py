@@ -141,6 +141,10 @@ def _wanted(tree: Tree, seen: Observation) -> list[int]:
     if tree.job is not None:
         ranks = set(seen.ranks.values())
         return [one.pid for one in tree.processes if one.pid in ranks][:RANKS]
+    if not seen.shows_waits:
+        # Only its stack will tell what the root waits for.
+        others = (one for one in seen.last.processes if one.name not in COMPILERS)
+        return list(dict.fromkeys([seen.root, *(one.pid for one in others)]))[:CAPTURED]
     root = tree.by_pid.get(seen.root)
     rest = [one.pid for one in tree.processes if one.pid != seen.root and _tells(seen, one.pid)]
     if root is None or tree.answer is Answer.COMPILING or (root.good and not root.on):
@@ -183,5 +187,5 @@ def _not_read(closed: str, seen: Observation, taker: Captures) -> tuple[str, ...
         elif spared:
             told.append(f"native frames of process {one}: {spared.partition(': ')[2]}")
     if not platform.current().shows_waits:
-        told.append("single threads, system calls and open files, which only Linux shows")
+        told.append("system calls, timeouts and the other ends of files, which only Linux shows")
     return tuple(told)

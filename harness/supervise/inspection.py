@@ -258,12 +258,18 @@ class Inspector:
 
     @staticmethod
     def _wanted(tree: Tree, seen: Observation) -> list[int]:
-        """Whose stacks are taken: the root's and those of the processes that it waits for."""
+        """Whose stacks are taken: the root's and those of the processes that it waits for.
+
+        Where waits are not shown, it may wait for any of the tree.
+        """
         ranks = set(seen.ranks.values())
         if ranks:
             return [one.pid for one in tree.processes if one.pid in ranks][:CAPTURED]
+        listed = [process.pid for process in seen.last.processes]
+        if not seen.shows_waits:
+            # Only its stack will tell what the root waits for.
+            return listed[:CAPTURED]
         root = tree.by_pid.get(seen.root)
-        listed = {process.pid for process in seen.last.processes}
         on = [pid for pid in (root.on if root else ()) if pid in listed]
         return list(dict.fromkeys([seen.root, *on]))[:CAPTURED]
 

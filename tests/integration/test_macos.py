@@ -8,6 +8,7 @@ from __future__ import annotations
 import ctypes
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -66,6 +67,17 @@ def mac(library, monkeypatch):
         cache.cache_clear()
 
 
+def environment_of(library: Path) -> dict[str, str]:
+    """The environment of a harness on the simulated Mac."""
+    return {
+        **os.environ,
+        "PYTHONPATH": str(ROOT),
+        "PATH": f"{HERE / 'bin'}{os.pathsep}{os.environ['PATH']}",
+        "DARWIN_LIBRARY": str(library),
+        "SAMPLE_PYTHON": sys.executable,
+    }
+
+
 @pytest.fixture
 def watched(library, tmp_path) -> Callable[..., tuple[dict, str]]:
     """`watched(program)`: the result of a watch of it on the simulated Mac, and what was told."""
@@ -75,13 +87,10 @@ def watched(library, tmp_path) -> Callable[..., tuple[dict, str]]:
     ) -> tuple[dict, str]:
         script = tmp_path / "train.py"
         script.write_text(program)
-        environment = {**os.environ, "PYTHONPATH": str(ROOT), "DARWIN_LIBRARY": str(library)}
-        environment["PATH"] = f"{HERE / 'bin'}{os.pathsep}{os.environ['PATH']}"
-        environment |= {"SAMPLE_PYTHON": sys.executable, **tools}
         done = subprocess.run(
             [sys.executable, str(HERE / "pretend.py"), "watch", "--patience", patience, "--json"]
             + ["--out", str(tmp_path / "out"), "--", sys.executable, str(script)],
-            env={**environment, "DARWIN_REFUSES": refused},
+            env={**environment_of(library), "DARWIN_REFUSES": refused, **tools},
             stdin=subprocess.DEVNULL, capture_output=True, text=True,
         )  # fmt: skip
         assert "Traceback" not in done.stderr
@@ -219,6 +228,31 @@ def test_a_stall_is_doubted_and_ended_after_the_patience(watched):
     evidence = result["cause"]["evidence"]
     assert evidence["wait_category"] == "lock"
     assert "no thread of these processes ran" in evidence["no_switch"]["told"]
+
+
+def test_a_child_that_has_stalled_is_found_below_its_parent(watched):
+    stuck = "import threading; lock = threading.Lock(); lock.acquire(); lock.acquire()"
+    program = CHILD.replace("'sleep', '20'", f"sys.executable, '-c', {stuck!r}")
+    result, _ = watched(program.replace("import subprocess", "import sys, subprocess"))
+    assert result["outcome"] == "hung"
+    assert [link["wait"] for link in result["cause"]["evidence"]["chain"]] == ["child", "lock"]
+
+
+@pytest.mark.parametrize(
+    ("program", "answer"), [(STUCK, "stalled"), (CHILD, "asleep")], ids=["stuck", "child"]
+)
+def test_attach_says_what_a_live_process_waits_for(library, started, tmp_path, program, answer):
+    process = started(program)
+    for _ in range(5):
+        process.stdout.readline()
+    time.sleep(1)
+    done = subprocess.run(
+        [sys.executable, str(HERE / "pretend.py"), "attach", "--json"]
+        + ["--out", str(tmp_path / "out"), str(process.pid)],
+        env=environment_of(library), stdin=subprocess.DEVNULL, capture_output=True, text=True,
+    )  # fmt: skip
+    assert re.search(rf"^process {process.pid} .*: {answer}$", done.stderr, re.MULTILINE)
+    json.loads(done.stdout)
 
 
 @pytest.mark.parametrize("refused", ["threads", "task"])

@@ -30,13 +30,13 @@ def test_a_workflow_has_the_least_rights_pinned_actions_and_an_end(file):
             assert re.fullmatch(r"actions/[\w-]+@v\d+", step.get("uses", "actions/x@v1"))
 
 
-def test_the_workflow_runs_ci_on_linux_and_the_unit_tests_on_macos():
+def test_the_workflow_runs_ci_on_linux_and_the_unit_tests_and_controls_on_macos():
     jobs = read(WORKFLOWS[0])["jobs"].values()
     commands = {job["runs-on"]: [] for job in jobs}
     for job in jobs:
         commands[job["runs-on"]] += [step["run"] for step in job["steps"] if "run" in step]
     assert any(command.endswith(".ci/run") for command in commands["ubuntu-latest"])
-    assert commands["macos-latest"] == ["make unit"]
+    assert commands["macos-latest"] == ["make unit", 'make selftest ARGS="--out reports"']
 
 
 def test_what_is_said_to_be_a_target_of_make_is_one():
