@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from harness.detect.activity import process_at
 from harness.detect.observation import Look, Observation, Window
+from harness.text import units
 
 
 def no_switch(observed: Observation) -> dict[str, object] | None:
@@ -22,7 +23,7 @@ def no_switch(observed: Observation) -> dict[str, object] | None:
     return {
         "seconds": round(seconds, 2),
         "processes": pids[:64],
-        "told": f"for {seconds:.1f} s no thread of these processes ran{asked}",
+        "told": f"for {units.duration(seconds)} no thread of these processes ran{asked}",
     }
 
 

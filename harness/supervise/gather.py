@@ -152,12 +152,12 @@ class Gatherer:
         others = {peer for each in between.links.values() for link in each for peer in link.peers}
         others |= {peer for each in between.peers.values() for peer in each}
         others |= {pid for wait in between.futexes.values() for pid in wait.sharers}
-        gpus = here.gpus(pids, stop) if with_gpu else Gpus()
         *before, last = windows
         after = self.look()
         windows, same = (*before, (*last, after)), _in_the_same_wait(last[-1], after)
         with self._looking:
             rearmed = self.clocks.armed
+        gpus = here.gpus(pids, stop) if with_gpu else Gpus()
         return Observation(
             root=self.pid,
             windows=windows,

@@ -19,7 +19,7 @@ from harness.detect.policy import Policy
 from harness.detect.tree import judge_tree
 from harness.detect.verdicts import Answer
 from harness.model import Machine
-from harness.model.world import Link, Relations, World
+from harness.model.world import Gpus, Link, Relations, World
 from harness.supervise import gather, inspection
 from harness.supervise.inspection import Inspector, Prover, alive
 
@@ -333,7 +333,7 @@ class Crowded:
     world = staticmethod(lambda pid, guard=None: None)
     more = staticmethod(lambda process: None)
     machine = staticmethod(Machine)
-    devices = staticmethod(lambda pid: ())
+    gpus = staticmethod(lambda pids, stop=None: Gpus())
     relations = staticmethod(lambda: lambda processes: Relations())
     thread = staticmethod(lambda pid, tid: None)
 

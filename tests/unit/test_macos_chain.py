@@ -139,7 +139,7 @@ def test_a_tree_of_which_no_thread_ran_is_said_to_have_stood_still():
     told = no_switch_of(still)
     assert told["processes"] == [1]
     assert told["seconds"] == pytest.approx(4.0)
-    assert told["told"] == "for 4.0 s no thread of these processes ran"
+    assert told["told"] == "for 4 s no thread of these processes ran"
     idle = {"on_gpu": frozenset([1]), "gpu_use": GpuUse(own=0, named=True)}
     with_gpu = no_switch_of(on_mac(stacks(GPU_WAIT), **idle))
     assert with_gpu["told"].endswith("and the GPU did nothing for them")

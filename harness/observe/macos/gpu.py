@@ -17,6 +17,7 @@ import msgspec
 
 from harness.model.world import Gpus, GpuUse
 from harness.observe import run_tool
+from harness.text import units
 
 COMMAND = ("ioreg", "-a", "-r", "-c", "IOAccelerator")
 TIMEOUT_S = 5.0
@@ -66,7 +67,9 @@ def judge(before: Reading | None, now: Reading | None, pids: frozenset[int]) -> 
     """What two readings say of processes. Nothing is called idle that could not be read."""
     if before is None or now is None:
         return Gpus(on=pids)
-    lines = tuple(f"{name}, {percent} %" for name, percent in now.utilization.items())
+    lines = tuple(
+        f"{name}, {units.percent(percent / 100)}" for name, percent in now.utilization.items()
+    )
     busy = max(now.utilization.values(), default=None)
     if not now.clients:
         # This system does not tell who uses its GPUs: each of them may.
