@@ -24,7 +24,7 @@ from harness.text.units import plural, size
 
 def examine() -> dict[str, Any]:
     """Examine the machine. MLX runs in a process of its own, because it can hang or crash."""
-    memory = psutil_memory.memory()
+    memory, seen = psutil_memory.memory(), processes.machine()
     # Both wait for processes: together they take half of the time.
     with ThreadPoolExecutor(1) as pool:
         examination = pool.submit(_examine_mlx)
@@ -40,11 +40,11 @@ def examine() -> dict[str, Any]:
         "gpus": None if gpus is None else len(gpus),
         "memory": {
             "total": memory.total,
-            "available": memory.available,
+            "available": seen.available if memory.available is None else memory.available,
             "usable": machine.usable_memory,
             "usable_of": machine.usable_of.value,
             "swap_total": memory.swap_total,
-            "swap_used": memory.swap_used,
+            "swap_used": seen.swap_used if memory.swap_used is None else memory.swap_used,
         },
         "processes": {"ok": not blind, "reason": blind},
         "stack_tools": [msgspec.to_builtins(tool) for tool in stack_tools],

@@ -12,6 +12,7 @@ import msgspec
 
 from harness.model import Environment
 from harness.observe import memory_limits, psutil_memory
+from harness.observe.macos import developer
 
 NCCL = ("nvidia-nccl-cu13", "nvidia-nccl-cu12")
 PACKAGES = (
@@ -75,7 +76,7 @@ def version(distribution: str) -> str | None:
 def compiler() -> str | None:
     """First line of `g++ --version`: what MLX's CPU backend builds its kernels with."""
     path = shutil.which("g++")
-    if path is None:
+    if path is None or (platform.system() == "Darwin" and developer.opens_a_window(path)):
         return None
     try:
         answer = subprocess.run([path, "--version"], capture_output=True, text=True, timeout=10)

@@ -200,6 +200,19 @@ def test_a_look_makes_few_calls_and_starts_no_process(mac, started, monkeypatch,
     assert len(counts.read_bytes()) <= 4 + 2 * len(seen.threads)
 
 
+def test_doctor_says_what_can_be_seen(library):
+    for refused, ok in (("", True), ("threads", False)):
+        done = subprocess.run(
+            [sys.executable, str(HERE / "pretend.py"), "doctor", "--json"],
+            env={**environment_of(library), "DARWIN_REFUSES": refused},
+            stdin=subprocess.DEVNULL, capture_output=True, text=True,
+        )  # fmt: skip
+        shown = json.loads(done.stdout)
+        assert shown["processes"]["ok"] is ok
+        assert shown["memory"]["available"] > 1 << 20
+        assert [one["ok"] for one in shown["stack_tools"] if one["name"] == "sample"] == [True]
+
+
 @pytest.mark.parametrize("program", [BUSY, CHILD], ids=["busy", "child"])
 def test_a_program_that_works_is_left_alone(watched, program):
     result, _ = watched(program)

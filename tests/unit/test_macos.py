@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import ctypes
+import subprocess
 from pathlib import Path
 
 import pytest
 
 from harness.detect.blindness import blind
-from harness.observe.macos import kernel, memory, tree
+from harness.observe import environment
+from harness.observe.macos import developer, kernel, memory, tree
 from harness.observe.macos.layouts import (
     OF_XNU,
     BsdInfo,
@@ -174,6 +176,32 @@ def test_the_machines_memory(monkeypatch):
 def test_the_footprint_is_that_of_the_processes_that_can_be_read(one):
     assert memory.footprint([7, 8]) == 9
     assert memory.footprint([8]) is None
+
+
+@pytest.mark.parametrize(
+    ("program", "selected", "window"),
+    [
+        ("/usr/bin/g++", 0, False),
+        ("/usr/bin/g++", 2, True),
+        ("/usr/bin/g++", None, True),
+        ("/opt/homebrew/bin/g++", 2, False),
+    ],
+)
+def test_apples_stand_in_for_a_compiler_is_not_started(monkeypatch, program, selected, window):
+    started = []
+
+    def run(command, **rest):
+        started.append(command[0])
+        if selected is None:
+            raise FileNotFoundError(2, "no such file", command[0])
+        return subprocess.CompletedProcess(command, selected, stdout="g++ 15\n", stderr="")
+
+    monkeypatch.setattr(subprocess, "run", run)
+    monkeypatch.setattr(environment.shutil, "which", lambda name: program)
+    monkeypatch.setattr(environment.platform, "system", lambda: "Darwin")
+    assert developer.opens_a_window(program) is window
+    assert (environment.compiler() is None) is window
+    assert (program in started) is not window
 
 
 def test_without_the_libraries_everything_is_missing(monkeypatch):
