@@ -72,7 +72,7 @@ def chain_of(observed: Observation) -> Chain:
         (leaf("__psynch_cvwait"), Ends.DEAD),
         (leaf("__read_nocancel"), Ends.OUTSIDE),
         (leaf("mach_msg2_trap", within="MTLCompilerRequest"), Ends.PROGRAM),
-        (leaf("a_call_of_tomorrow"), Ends.UNKNOWN),
+        (leaf("a_call_of_tomorrow"), Ends.UNSEEN),
     ],
 )
 def test_a_stack_says_what_is_waited_for(captured, end):

@@ -257,9 +257,8 @@ def _by_stack(node: Node, thread: Thread, facts: Facts) -> Wait:
         return at_gpu
     if category in (Category.LOCK, Category.QUEUE, Category.COLLECTIVE, Category.STREAM_EVALUATION):
         return _ownerless(node, facts)
-    # Frames of Python alone do not show what they call.
-    unseen = category is Category.UNKNOWN and not stack.native
-    kind = Ends.UNSEEN if unseen else _ENDS_BY_STACK.get(category, Ends.UNKNOWN)
+    # Frames of Python do not show what they call, and a call may have a name of tomorrow.
+    kind = _ENDS_BY_STACK.get(category, Ends.UNSEEN)
     end = End(kind=kind, detail=site.description, sure=False)
     return Wait(
         code=category.value, detail=end.detail, on=_helpers(node, facts), known=False, ends=(end,)
