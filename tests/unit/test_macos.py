@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import ctypes
+import os
 import subprocess
+import sys
+import threading
+import time
 from pathlib import Path
 
 import pytest
@@ -217,3 +221,35 @@ def test_without_the_libraries_everything_is_missing(monkeypatch):
     finally:
         kernel.tick_s.cache_clear()
         kernel._host.cache_clear()
+
+
+@pytest.mark.skipif(sys.platform != "darwin", reason="asks a real Mac")
+def test_a_real_mac_answers_as_its_source_says():
+    other = threading.Event()
+    beside = threading.Thread(target=other.wait, daemon=True)
+    beside.start()
+    try:
+        (seen,) = tree.processes([os.getpid()])[:1]
+        assert seen.ppid == os.getppid()
+        assert seen.main_thread == threading.main_thread().native_id
+        assert {thread.tid for thread in seen.threads} >= {seen.main_thread, beside.native_id}
+        states = {thread.tid: thread.state for thread in seen.threads}
+        assert states[beside.native_id] == "S"
+        used = time.clock_gettime(time.CLOCK_PROCESS_CPUTIME_ID)
+        assert seen.cpu_s == pytest.approx(used, rel=0.2, abs=0.5)
+        more = MacOS("darwin", "arm64").more(seen)
+        assert more is not None
+        assert more.moves is not None
+        whole = memory.machine(whole=True)
+        assert (whole.available or 0) > 1 << 20
+        assert whole.pressure_level is not None
+        assert (memory.footprint([os.getpid()]) or 0) > 1 << 20
+        ours, theirs = os.pipe()
+        one, peer = kernel.pipe(os.getpid(), ours), kernel.pipe(os.getpid(), theirs)
+        os.close(ours)
+        os.close(theirs)
+        assert one is not None
+        assert peer == one[::-1]
+    finally:
+        other.set()
+        beside.join()
