@@ -24,15 +24,7 @@ from harness.detect.chain.links import (
 from harness.detect.chain.waits import wait_of
 
 _BY_GUESS = frozenset(
-    (
-        Ends.PERSON,
-        Ends.NETWORK,
-        Ends.OUTSIDE,
-        Ends.PROGRAM,
-        Ends.FILE_SYSTEM,
-        Ends.UNSEEN,
-        Ends.UNKNOWN,
-    )
+    (Ends.PERSON, Ends.NETWORK, Ends.OUTSIDE, Ends.PROGRAM, Ends.FILE_SYSTEM, Ends.UNKNOWN)
 )
 """These say little of a thread that need not have anything to do with the wait."""
 
