@@ -16,7 +16,7 @@ from itertools import groupby
 
 import msgspec
 
-from harness.stacks import native_waits
+from harness.stacks import frame_names, native_waits
 from harness.stacks.parse.frames import UNKNOWN, Frame, Gil, ThreadStack, in_interpreter
 from harness.stacks.parse.names import bare_name
 from harness.stacks.wait_rules import (
@@ -106,7 +106,7 @@ _Looked = Sequence[tuple[ThreadStack, WaitSite]]
 def _look(threads: Iterable[ThreadStack]) -> _Looked:
     """Each thread with what it does, the main one first."""
     looked = [(thread, wait_site(thread)) for thread in threads]
-    return sorted(looked, key=lambda pair: not (pair[0].main or _in_module(pair[0])))
+    return sorted(looked, key=lambda pair: not (pair[0].main or frame_names.in_module(pair[0])))
 
 
 def wait_site(thread: ThreadStack) -> WaitSite:
@@ -120,7 +120,7 @@ def wait_site(thread: ThreadStack) -> WaitSite:
         category=category,
         description=description,
         function=function,
-        python_frame=(code := _python_frame(thread.frames)),
+        python_frame=(code := frame_names.python_frame(thread.frames)),
         native_frame=None if code else _native_frame(thread.frames, category, function),
         tid=thread.tid,
         thread=thread.name,
@@ -157,7 +157,9 @@ def places(thread: ThreadStack) -> int:
 
 
 def _own_places(thread: ThreadStack) -> tuple[object, ...]:
-    return tuple((_key(frame), frame.line) for frame in thread.frames if not frame.system)
+    return tuple(
+        (frame_names.key(frame), frame.line) for frame in thread.frames if not frame.system
+    )
 
 
 def _ways(thread: ThreadStack) -> list[tuple[ThreadStack, int]]:
@@ -181,10 +183,10 @@ def _most_seen(thread: ThreadStack) -> ThreadStack:
 
 def _judge(thread: ThreadStack) -> tuple[Category, str | None, str]:
     frames = thread.frames
-    tip = _tip(frames)
-    keys = [_key(frame) for frame in frames]
+    tip = frame_names.tip(frames)
+    keys = [frame_names.key(frame) for frame in frames]
     blocked = any(pattern.search(key) for key in keys[:tip] for pattern in BLOCKING)
-    if thread.gil is Gil.WAITS or _interrupted(frames):
+    if thread.gil is Gil.WAITS or frame_names.interrupted(frames):
         return Category.GIL, "take_gil", "waits for Python's global interpreter lock"
     worker = tip < len(frames) and WORKER.search(keys[tip])
     # The ring's socket threads poll at full speed: running in their loop is no work either.
@@ -204,7 +206,7 @@ def _judge(thread: ThreadStack) -> tuple[Category, str | None, str]:
                 wait = rule.pattern in NATIVE_LOCKS and native_waits.native_wait(frames)
                 if wait:
                     return wait[0].category, wait[1].bare, wait[0].description
-                return rule.category, _name(frames[index]), rule.description
+                return rule.category, frame_names.name(frames[index]), rule.description
     # The C library's own function may have no name.
     wait = native_waits.native_wait(frames) if _hidden(frames[0]) and not thread.running else None
     if wait:
@@ -224,7 +226,9 @@ def _waits_for_events(frames: Sequence[Frame]) -> bool:
 
 def _unmatched(thread: ThreadStack) -> tuple[Category, str | None, str]:
     first = thread.frames[0]
-    known = next((_name(frame) for frame in thread.frames if frame.function != UNKNOWN), None)
+    known = next(
+        (frame_names.name(frame) for frame in thread.frames if frame.function != UNKNOWN), None
+    )
     visible = thread.native and not _hidden(first)
     if thread.running or (thread.running is None and visible):
         return Category.RUNNING, known, "is running"
@@ -307,10 +311,12 @@ def _signature(thread: ThreadStack, category: Category) -> str:
         if not frame.system and frame.function not in (UNKNOWN, *_COMPREHENSION)
     ]
     if category in (Category.RUNNING, Category.GIL, Category.UNKNOWN):
-        names = [_last(frame.function) for frame in own if frame.python]
+        names = [frame_names.last(frame.function) for frame in own if frame.python]
     else:
         names = [
-            f"{frame.file}:{frame.line}:{_last(frame.function)}" if frame.python else frame.bare
+            f"{frame.file}:{frame.line}:{frame_names.last(frame.function)}"
+            if frame.python
+            else frame.bare
             for frame in own
         ]
     return " ".join([category.value, *names])
@@ -354,7 +360,9 @@ def functions(thread: ThreadStack) -> str:
 
     Those of the C library and the interpreter do not count: any loop calls one or the other.
     """
-    return " ".join(_key(frame) for frame in thread.frames if frame.python or not frame.system)
+    return " ".join(
+        frame_names.key(frame) for frame in thread.frames if frame.python or not frame.system
+    )
 
 
 def _places(threads: Sequence[ThreadStack]) -> set[tuple[object, ...]]:
@@ -367,49 +375,6 @@ def _that_matter(threads: Sequence[ThreadStack]) -> tuple[ThreadStack, ...]:
         return ()
     looked = _look(threads)
     return looked[0][0], _overall(looked)[0]
-
-
-def _tip(frames: Sequence[Frame]) -> int:
-    """The number of innermost frames that are the system's."""
-    return next((index for index, frame in enumerate(frames) if not frame.system), len(frames))
-
-
-def _interrupted(frames: Sequence[Frame]) -> bool:
-    """Check whether Python code itself waits on a condition: so it does for the GIL and nothing
-    else.
-
-    A Python frame that calls a lock or a sleep has that function of the interpreter in between.
-    """
-    names = []
-    for frame in frames:
-        if frame.python:
-            break
-        names.append(bare_name(frame.function))
-    return bool(names) and len(names) < len(frames) and names[-1] == "pthread_cond_timedwait"
-
-
-def _in_module(thread: ThreadStack) -> bool:
-    return any(frame.python and frame.function == "<module>" for frame in thread.frames)
-
-
-def _key(frame: Frame) -> str:
-    return f"{frame.file}:{_last(frame.function)}" if frame.python else bare_name(frame.function)
-
-
-def _name(frame: Frame) -> str:
-    return _last(frame.function) if frame.python else bare_name(frame.function)
-
-
-def _last(qualified: str) -> str:
-    """`Queue.get` is `get`: not every tool and version of Python knows the class."""
-    return qualified.rpartition(".")[2]
-
-
-def _python_frame(frames: Sequence[Frame]) -> str | None:
-    code = [frame for frame in frames if frame.python]
-    others = [frame for frame in code if not frame.system] or code[:1]
-    own = next((frame for frame in others if not frame.ours), others[0] if others else None)
-    return f"{own.file}:{own.line} in {_last(own.function)}" if own else None
 
 
 def _native_frame(frames: Sequence[Frame], category: Category, function: str | None) -> str | None:

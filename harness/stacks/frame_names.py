@@ -1,0 +1,51 @@
+"""The form in which frames are compared and told, and what the innermost of them say. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from harness.stacks.parse.frames import Frame, ThreadStack
+from harness.stacks.parse.names import bare_name
+
+
+def tip(frames: Sequence[Frame]) -> int:
+    """The number of innermost frames that are the system's."""
+    return next((index for index, frame in enumerate(frames) if not frame.system), len(frames))
+
+
+def interrupted(frames: Sequence[Frame]) -> bool:
+    """Check whether Python code itself waits on a condition: so it does for the GIL and nothing
+    else.
+
+    A Python frame that calls a lock or a sleep has that function of the interpreter in between.
+    """
+    names = []
+    for frame in frames:
+        if frame.python:
+            break
+        names.append(bare_name(frame.function))
+    return bool(names) and len(names) < len(frames) and names[-1] == "pthread_cond_timedwait"
+
+
+def in_module(thread: ThreadStack) -> bool:
+    return any(frame.python and frame.function == "<module>" for frame in thread.frames)
+
+
+def key(frame: Frame) -> str:
+    return f"{frame.file}:{last(frame.function)}" if frame.python else bare_name(frame.function)
+
+
+def name(frame: Frame) -> str:
+    return last(frame.function) if frame.python else bare_name(frame.function)
+
+
+def last(qualified: str) -> str:
+    """`Queue.get` is `get`: not every tool and version of Python knows the class."""
+    return qualified.rpartition(".")[2]
+
+
+def python_frame(frames: Sequence[Frame]) -> str | None:
+    code = [frame for frame in frames if frame.python]
+    others = [frame for frame in code if not frame.system] or code[:1]
+    own = next((frame for frame in others if not frame.ours), others[0] if others else None)
+    return f"{own.file}:{own.line} in {last(own.function)}" if own else None
