@@ -212,7 +212,7 @@ def test_where_the_backend_is_not_there_the_run_is_skipped_and_no_rank_is_blamed
     (modules / "pynvml.py").write_text(TWO_GPUS)
     over = ("--ranks", "2", "--backend", "nccl")
     result, folder = run(
-        tmp_path / "reports", "baseline_update", *over, status=0, modules=[modules]
+        tmp_path / "reports", "baseline_update", *over, status=1, modules=[modules]
     )
     assert result["outcome"] == "skipped"
     assert result["reason"].startswith("cannot run here: MLX cannot start the backend nccl")

@@ -27,6 +27,8 @@ ENOUGH = 60
 BLOCKS = 20
 NOISES = 4.0
 """Spreads within a block by which the level has to lie above the best one."""
+ROUGH = 3.0
+"""...and this many times the usual change from one loss to the next."""
 LOST = 0.2
 """The share of the best level, and of all that was learned, that has to be lost."""
 WIDER = 8.0
@@ -97,11 +99,13 @@ def _risen(record: Record) -> list[Finding]:
     parts = [losses[at : at + size] for at in range(0, size * BLOCKS, size)]
     levels = [stats.median(part) for part in parts]
     noise = stats.median([stats.spread(part) for part in parts])
+    # The best of many parts is low by chance, the more so the fewer losses each part has.
+    rough = stats.median([abs(b - a) for a, b in pairwise(losses)])
     best = min(levels)
     at = levels.index(best)
     level = stats.median(levels[-BLOCKS // 4 :])
     learned, rise = max(levels[: at + 1]) - best, level - best
-    least = max(NOISES * noise, LOST * abs(best), LOST * learned, 1e-3)
+    least = max(NOISES * noise, ROUGH * rough, LOST * abs(best), LOST * learned, 1e-3)
     if rise <= least or learned <= max(NOISES * noise, 0.05 * abs(best)):
         return []
     above = [value > best + rise / 2 for value in levels]
