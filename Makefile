@@ -54,7 +54,7 @@ test-slow: $(VENV)/test-installed
 
 # A Mac on Linux: needs a C compiler. `make test` runs these too.
 test-macos: $(VENV)/test-installed
-	$(BIN)/python -m pytest $(WAITING) tests/integration/test_macos.py tests/unit/test_macos.py \
+	$(BIN)/python -m pytest $(WAITING) tests/integration/test_macos_real.py tests/unit/test_macos.py \
 	  tests/unit/test_macos_chain.py tests/unit/test_sample.py $(ARGS)
 
 # `make test` tests the plugin on the newest pytest; this does on the oldest that it works with.

@@ -7,6 +7,7 @@ import importlib
 import re
 import subprocess
 import sys
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -230,3 +231,9 @@ def test_programs_that_tests_write_import_what_there_is():
         assert f"{module}.{named}" in MODULES or hasattr(importlib.import_module(module), named), (
             f"{file}: from {module} import {named}"
         )
+
+
+def test_no_two_files_of_tests_have_one_name():
+    """pytest could not import the second one when both are collected in one run."""
+    names = Counter(file.name for file in Path(__file__).parents[1].glob("*/test_*.py"))
+    assert [name for name, number in names.items() if number > 1] == []
