@@ -40,8 +40,8 @@ test: lint
 ifeq ($(ARGS),)
 	@rm -f .coverage .coverage.*
 	@ended=0; \
-	  $(MEASURE) $(PARALLEL) -m 'not slow and not waits' --cov-report= || ended=$$?; \
-	  $(MEASURE) $(WAITING) -m 'not slow and waits' --cov-append --cov-fail-under=$(COVERED) \
+	  $(MEASURE) $(PARALLEL) -m 'not slow and not mac and not waits' --cov-report= || ended=$$?; \
+	  $(MEASURE) $(WAITING) -m 'not slow and not mac and waits' --cov-append --cov-fail-under=$(COVERED) \
 	    --cov-report=term:skip-covered || ended=$$?; \
 	  exit $$ended
 else
@@ -52,7 +52,7 @@ endif
 test-slow: $(VENV)/test-installed
 	$(BIN)/python -m pytest $(PARALLEL) -m slow $(ARGS)
 
-# A Mac on Linux: needs a C compiler. `make test` runs these too.
+# A Mac on Linux: minutes of waits of the default length. Needs a C compiler.
 test-macos: $(VENV)/test-installed
 	$(BIN)/python -m pytest $(WAITING) tests/integration/test_macos_real.py tests/unit/test_macos.py \
 	  tests/unit/test_macos_chain.py tests/unit/test_sample.py $(ARGS)

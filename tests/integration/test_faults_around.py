@@ -341,7 +341,9 @@ def test_a_stack_tool_that_is_broken(trial, code, told):
 @linux
 def test_what_proc_does_not_show_is_not_guessed(trial):
     """The worker closes its entries in /proc, and the harness has no privilege to read them."""
-    trial.start("hangs_unreadable", through=[sys.executable, "-c", WITHOUT_PRIVILEGE])
+    trial.start(
+        "hangs_unreadable", "--patience", 5, through=[sys.executable, "-c", WITHOUT_PRIVILEGE]
+    )
     result = trial.finish()
     assert (result["outcome"], result["last_step"]) == ("hung", STEP)
     assert result["cause"]["proven"] is False

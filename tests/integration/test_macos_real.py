@@ -23,7 +23,7 @@ from harness.observe.macos import kernel, memory, tree
 from harness.observe.macos.platform import MacOS
 
 pytestmark = [
-    pytest.mark.waits,
+    pytest.mark.mac,
     pytest.mark.skipif(sys.platform != "linux", reason="the simulated Mac answers from /proc"),
     pytest.mark.skipif(shutil.which("cc") is None, reason="there is no C compiler"),
 ]
