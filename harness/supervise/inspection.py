@@ -31,7 +31,7 @@ CHEAP_S = 0.1
 """Seconds of the CPU that an attempt to prove may always take. After one that takes longer..."""
 SHARE, LATEST_S = 0.05, 5.0
 """... the next one comes so late that they are this share of a core, but after 5 s at most."""
-LONG_S, LATER_S = 1.0, 60.0
+COSTLY_S, LATER_S = 1.0, 60.0
 """After an inspection that took longer of the CPU, and found that it goes on, the next one comes as
 late, but a minute later at most. A run that is doubted is looked at as often as any other."""
 WINDOW_S = 0.6
@@ -214,7 +214,7 @@ class Inspector:
         began = time.thread_time()
         self._inspect(trains, ranks)
         spent = time.thread_time() - began
-        if spent > LONG_S and self.last is not None and self.last.alive:
+        if spent > COSTLY_S and self.last is not None and self.last.alive:
             self._spared = time.monotonic() + min(LATER_S, spent / SHARE)
 
     def _inspect(self, trains: tuple[int, int] | None, ranks: dict[int, int]) -> None:
