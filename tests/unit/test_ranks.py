@@ -232,6 +232,33 @@ def test_what_only_sounds_like_a_lost_peer_is_the_ranks_own_fault(text):
     assert found.summary.startswith(f"rank 1 raised {text}")
 
 
+ENDED = {"signal": "SIGTERM", "ended_t": 9.0}
+
+
+def test_one_that_raised_and_was_ended_while_it_exited_is_to_blame():
+    # Its connections close as it exits: a peer raises, is gone first, and the launcher ends all.
+    lost = {"exit_code": 1, "ended_t": 8.0, "error": WORDS}
+    raised = ENDED | {"error": "ValueError: no more"}
+    found = judge(command_states(lost, raised, ENDED), now=10.0)
+    assert (found.code, found.culprits) == ("rank_died", (1,))
+    assert found.summary.startswith("rank 1 raised ValueError: no more")
+
+
+@pytest.mark.parametrize("text", [WORDS, "KeyboardInterrupt"])
+def test_what_a_rank_raised_because_it_was_ended_or_lost_a_peer_is_not_its_fault(text):
+    raised = {"exit_code": 1, "ended_t": 8.0, "error": "ValueError: no more"}
+    found = judge(command_states(ENDED | {"error": text}, raised, ENDED), now=10.0)
+    assert found.culprits == (1,)
+    alone = judge(command_states(ENDED | {"error": text}, ENDED, ENDED), now=10.0)
+    assert "raised" not in alone.summary
+
+
+def test_an_exception_that_one_printed_and_survived_does_not_excuse_who_exited():
+    raised = {"exit_code": 1, "ended_t": 8.0, "error": "ValueError: no more"}
+    printed = ENDED | {"error": "TimeoutError: tried again"}
+    assert judge(command_states(printed, raised, ENDED), now=10.0).culprits == (1,)
+
+
 @pytest.mark.parametrize(
     ("how", "told"),
     [

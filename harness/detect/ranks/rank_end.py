@@ -135,6 +135,8 @@ def fates(ranks: Sequence[RankState], now: float, hung: bool) -> dict[int, Fate]
     met = _met(ranks, hung)
     if met and all(fate.kind.follows for fate in met.values()):
         met = _met(ranks, left=True)
+    if met and all(fate.kind.follows for fate in met.values()):
+        met |= _raised_before(ranks, met)
     started = [s.columns.start.t for s in ranks if s.columns.start is not None]
     late = bool(started) and now - min(started) > START_S
     lost = hung or any(fate.kind.gone for fate in met.values())
@@ -161,6 +163,25 @@ def _met(ranks: Sequence[RankState], left: bool) -> dict[int, Fate]:
         for state in ranks
         if (fate := _cut_off(state) or _ended(state, furthest, left) or _stopped(state))
     }
+
+
+def _raised_before(ranks: Sequence[RankState], met: dict[int, Fate]) -> dict[int, Fate]:
+    """The ranks that the launcher ended while they exited because of an exception of their own.
+
+    A rank closes its connections before it is gone: a peer that loses them can be gone first.
+    """
+    ended = (s for s in ranks if s.rank in met and met[s.rank].kind is Kind.TERMINATED)
+    fates = ((s, _raised(s, met[s.rank].t)) for s in ended)
+    return {
+        state.rank: fate
+        for state, fate in fates
+        if fate is not None and fate.kind is Kind.RAISED and not _is_interrupt(state)
+    }
+
+
+def _is_interrupt(state: RankState) -> bool:
+    """True if a signal raised its exception."""
+    return state.exception is not None and state.exception.startswith("KeyboardInterrupt")
 
 
 def orphaned(ranks: Sequence[RankState], met: dict[int, Fate]) -> dict[int, Fate]:
@@ -218,13 +239,12 @@ def _ended(state: RankState, furthest: int, left: bool) -> Fate | None:
         why = ": ".join(filter(None, (exited, state.error and cut(state.error))))
         more = f": {why}" if why else ""
         return Fate(rank, Kind.NEVER_STARTED, seen, "has never started", more=more)
-    text, beat = state.exception, state.columns.error
+    beat = state.columns.error
     if beat is not None and beat.skip:
         return Fate(rank, Kind.SKIPPED, beat.t, f"cannot run here: {cut(beat.message)}")
-    if text is not None:
-        kind = Kind.LOST if _LOST.search(text) else Kind.RAISED
-        t = beat.t if beat else seen
-        return Fate(rank, kind, t, f"raised {cut(text)}", f"({at})" if at else "")
+    raised = _raised(state, seen)
+    if raised is not None:
+        return raised
     if state.exit_code:
         code, reason = state.exit_code, state.library_error
         kind = Kind.LOST if reason is not None and _LOST_BY_NCCL.search(reason) else Kind.EXITED
@@ -233,6 +253,15 @@ def _ended(state: RankState, furthest: int, left: bool) -> Fate | None:
     if state.swept and not state.finished:
         return Fate(rank, Kind.TERMINATED, seen, "was ended by the launcher", at)
     return _left(state, seen, furthest, left)
+
+
+def _raised(state: RankState, seen: float) -> Fate | None:
+    text, beat, at = state.exception, state.columns.error, where(state)
+    if text is None:
+        return None
+    kind = Kind.LOST if _LOST.search(text) else Kind.RAISED
+    t = beat.t if beat else seen
+    return Fate(state.rank, kind, t, f"raised {cut(text)}", f"({at})" if at else "")
 
 
 def _left(state: RankState, seen: float, furthest: int, left: bool) -> Fate | None:
