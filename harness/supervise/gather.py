@@ -48,6 +48,7 @@ class Gatherer:
         self._ours = ours
         self._left = timeouts.Left(platform.current().arch)
         self._names: dict[int, str] = {}
+        """Also of processes that have gone."""
         self.clocks = Clocks(platform.current().arch)
         self._looking = threading.Lock()
         """The prover looks in one thread, and the inspector in another."""
@@ -183,7 +184,7 @@ class Gatherer:
 
     def _named(self, pids: Iterable[int]) -> dict[int, str]:
         for pid in pids:
-            if pid not in self._names and (found := process_names.named(pid)):
+            if found := process_names.named(pid):  # a process can become another program
                 self._names[pid] = " ".join(found)
         return dict(self._names)
 
