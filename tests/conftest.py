@@ -7,7 +7,7 @@ import shutil
 import signal
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import hypothesis
@@ -62,6 +62,20 @@ def pytest_configure() -> None:
     """Who is started by nohup ignores SIGHUP, and so would all that the tests start."""
     if signal.getsignal(signal.SIGHUP) is signal.SIG_IGN:
         signal.signal(signal.SIGHUP, lambda *_: None)
+
+
+@pytest.fixture(autouse=True)
+def unmeasured(request: pytest.FixtureRequest) -> Iterator[None]:
+    """No tracer in a test that runs the same lines hundreds of times: it would take four times as
+    long on Python 3.11, and other tests run these lines as well."""
+    trace = sys.gettrace()
+    often = getattr(request.function, "is_hypothesis_test", False)
+    often = often or request.node.get_closest_marker("unmeasured") is not None
+    if often:
+        sys.settrace(None)
+    yield
+    if often:
+        sys.settrace(trace)
 
 
 @pytest.fixture(autouse=True)

@@ -12,6 +12,7 @@ from simulated_cases import SETTINGS, drawn, those, verdicts, wrong
 from harness.analysis.diagnosis.diagnose import LADDER, decided, diagnose, order
 from harness.model import Support
 
+pytestmark = pytest.mark.unmeasured
 CASES, CHUNKS = 1000, 8
 
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import functools
 import math
 import shlex
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from itertools import combinations
 
@@ -37,27 +39,34 @@ def order(names: Sequence[str]) -> tuple[str, ...]:
     apart n times before counts 1 / (1 + n) as much.
     """
     left = sorted((n for n in names if n in TABLE), key=list(TABLE).index)
-    separated = dict.fromkeys(combinations([theory.id for theory in HYPOTHESES], 2), 0)
+    told_apart: Counter[tuple[str, str]] = Counter()
     ordered = [name for name in left if name == BASELINE]
     left = [name for name in left if name != BASELINE]
     while left:
         best = max(
-            left, key=lambda name: sum(_worth(name, pair, n) for pair, n in separated.items())
+            left,
+            key=lambda name: sum(
+                worth / (1 + told_apart[pair]) for pair, worth in _separates(name).items()
+            ),
         )
-        for pair in separated:
-            separated[pair] += _worth(best, pair, 0) > 0
+        told_apart.update(_separates(best).keys())
         left.remove(best)
         ordered.append(best)
     return (*ordered, *(name for name in names if name not in TABLE))
 
 
-def _worth(name: str, pair: tuple[str, str], before: int) -> float:
-    """Rate how well `name` separates a pair: 2 when any result contradicts one of the two."""
+@functools.cache
+def _separates(name: str) -> dict[tuple[str, str], int]:
+    """The pairs of hypotheses that `name` separates: 2 when any result contradicts one of both."""
+    pairs = combinations([theory.id for theory in HYPOTHESES], 2)
+    return {pair: worth for pair in pairs if (worth := _worth(name, pair))}
+
+
+def _worth(name: str, pair: tuple[str, str]) -> int:
     a, b = (TABLE[name].get(id) for id in pair)
     if _clears(a) == _clears(b) and not _shows(a) and not _shows(b):
-        return 0.0
-    firm = [c.firm for c in (a, b) if c is not None]
-    return sum(firm) / (1 + before)
+        return 0
+    return sum(c.firm for c in (a, b) if c is not None)
 
 
 def _clears(expected: Cell | None) -> bool | None:
