@@ -240,6 +240,7 @@ def test_a_broken_model_is_one_clear_line(tmp_path):
     assert list((tmp_path / "reports").glob("*-*")) == []
 
 
+@pytest.mark.unmeasured
 def test_jobs_at_once_give_the_same_outcomes(tmp_path):
     names = ["baseline_update", "sgd_step", "grad_without_update", "constant_batch"]
     one = run_json(tmp_path, "run", *names, "--jobs", 1, "--out", tmp_path / "one")
@@ -401,6 +402,7 @@ def test_a_loader_that_sleeps_long_once_is_slow_not_dead(tmp_path):
     assert result["outcome"] == "completed"
 
 
+@pytest.mark.unmeasured
 def test_a_step_that_spins_is_hung_and_one_that_computes_is_not(tmp_path):
     head = (
         "import mlx.core as mx\n"

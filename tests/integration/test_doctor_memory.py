@@ -64,6 +64,7 @@ def test_a_run_holds_what_was_projected(tmp_path, optimizer):
         assert 0.75 * row["peak_over_p"] < peak < 1.1 * row["peak_over_p"]
 
 
+@pytest.mark.unmeasured
 @pytest.mark.parametrize(
     ("train", "dtype", "optimizer"),
     [
@@ -90,6 +91,7 @@ def test_the_law_holds_to_a_tenth_where_operations_take_a_while(
     assert highest == pytest.approx(expected, rel=0.1)
 
 
+@pytest.mark.unmeasured
 def test_every_scenario_is_projected():
     document = projection("--model", "tiny", "--train", "full", "--optimizer", "adamw")
     for row in document["scenarios"]:
@@ -105,6 +107,7 @@ def test_every_scenario_is_projected():
     assert rows["lora_step"]["parts"]["frozen"] == document["model"]["parameter_bytes"]
 
 
+@pytest.mark.unmeasured
 @pytest.mark.parametrize(
     "optimizer",
     [pytest.param(one, marks=() if one == "adamw" else pytest.mark.slow) for one in law.STATE],
@@ -115,6 +118,7 @@ def test_what_the_diagnosis_takes_for_sure_is_held(optimizer):
         assert rows[name]["active_over_p"] >= 1 + law.STATE[optimizer]
 
 
+@pytest.mark.unmeasured
 def test_nothing_is_allocated_for_a_model_in_a_folder(middle):
     model = projection("--model", middle, "--dtype", "bfloat16")["model"]
     assert (model["blocks"], model["width"], model["vocabulary"]) == (8, 256, 8192)

@@ -8,10 +8,13 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 ROOT = Path(__file__).parents[2]
 MIB = 1 << 20
 
 
+@pytest.mark.unmeasured
 def test_memory_grows_with_the_steps_of_a_report_and_not_with_those_supervised(tmp_path):
     out = tmp_path / "scale.json"
     # In a process of its own: a test's own memory would count as that of what it starts.
