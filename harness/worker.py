@@ -90,7 +90,7 @@ def _run(spec: WorkerSpec, recorder: Recorder, rank: int) -> None:
         collectives.watch(recorder)
     probe = CompileProbe(recorder)
     probe.install()
-    scenario = _import_scenario(Path(spec.path))
+    scenario = _import_scenario(Path(spec.path), Path(spec.own) if spec.own else None)
     if spec.ranks > 1:
         recorder.phase("distributed_init")
         _join(mx, settings.backend)
@@ -154,14 +154,23 @@ def _device(mx: Any) -> str:
     return f"{kind} ({name})" if name else kind
 
 
-def _import_scenario(path: Path) -> ModuleType:
+def _import_scenario(path: Path, own: Path | None) -> ModuleType:
     # A scenario may import its neighbors and the ladder's files by name, as it would in a script.
-    from harness.scenario.load import folders
+    from harness.scenario import load
 
-    sys.path[:0] = [str(path.parent)]
-    sys.path += [str(folder) for folder in folders()]
+    sys.path[:0] = [str((own or path).parent)]
+    sys.path += [str(folder) for folder in load.folders()]
+    if own is None:
+        return _import(path, path.stem)
+    # A variation has the name of the ladder's file that the user's own may import.
+    sys.modules[load.OWN] = _import(own, own.stem)
+    _import(path.with_name(f"{load.STEP}.py"), load.STEP)
+    return _import(path, f"own_{path.stem}")
+
+
+def _import(path: Path, name: str) -> ModuleType:
     # A file named like a module that is already there (random.py) must not take its place.
-    name = path.stem if path.stem not in sys.modules else f"scenario_{path.stem}"
+    name = name if name not in sys.modules else f"scenario_{name}"
     spec = importlib.util.spec_from_file_location(name, path)
     assert spec is not None
     assert spec.loader is not None

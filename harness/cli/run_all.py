@@ -7,6 +7,7 @@ from pathlib import Path
 
 from harness.cli import continuing, help, options, selection
 from harness.errors import UsageError
+from harness.model import ScenarioInfo
 
 
 def add(commands: help.Commands) -> None:
@@ -20,6 +21,7 @@ def add(commands: help.Commands) -> None:
             "harness run-all --steps 10 --model mlx-community/SmolLM-135M-4bit",
             "harness run-all --repeat 5 --jobs 2",
             "harness run-all -k 'compiled or lora' --skip tiny_model",
+            "harness run-all --own my_scenario.py",
         ),
         exits=help.RUN_EXITS,
     )
@@ -33,6 +35,11 @@ def _add_options(parser: argparse.ArgumentParser) -> None:
         "--variants", type=Path, metavar="FILE.toml",
         help="run the variants of your own command that FILE.toml describes (default: run the "
         "shipped scenarios)",
+    )  # fmt: skip
+    group.add_argument(
+        "--own", type=Path, metavar="FILE",
+        help="run the training step of your scenario FILE in every variation that can be made of "
+        "it (default: the step of the harness)",
     )  # fmt: skip
     group.add_argument(
         "--until-decided", action="store_true",
@@ -57,9 +64,7 @@ def _add_options(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    from harness.analysis.diagnosis import diagnose
     from harness.cli import running
-    from harness.scenario import load
     from harness.session import plan, variants
 
     if arguments.until_decided and arguments.repeat > 1:
@@ -67,23 +72,38 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.variants is not None:
         if arguments.earlier is not None:
             raise UsageError("--continue cannot be used with --variants; omit one of them")
-        if arguments.until_decided:
-            raise UsageError("--until-decided cannot be used with --variants; omit it")
+        for name in ("until_decided", "own"):
+            if getattr(arguments, name):
+                option = name.replace("_", "-")
+                raise UsageError(f"--{option} cannot be used with --variants; omit it")
         infos = selection.choose(
             variants.load(arguments.variants), arguments.chosen, arguments.skip
         )
         runs = plan.commands(infos, arguments.repeat)
         return running.carry_out(arguments, runs, None)
-    ladder = {info.name: info for info in load.ladder()}
-    # The order that separates the hypotheses soonest.
-    ordered = [ladder[name] for name in diagnose.order(list(ladder))]
-    infos = selection.choose(ordered, arguments.chosen, arguments.skip)
+    if arguments.own is not None and arguments.hostfile is not None:
+        raise UsageError("--own cannot be used with --hostfile; omit one of them")
     if arguments.earlier is None:
+        infos = _chosen(arguments, arguments.own)
         return running.carry_out(arguments, *options.planned(arguments, infos))
     from harness.session import resume
 
+    if arguments.own is not None:
+        raise UsageError("--own cannot be used with --continue; omit it")
     with resume.opened(arguments.earlier) as earlier:
         continuing.check(arguments, earlier, _add_options)
+        infos = _chosen(arguments, resume.varied(earlier))
         missing = resume.missing(earlier, [info.name for info in infos])
         runs = resume.runs_to_add(earlier, missing, arguments.repeat)
         return running.carry_out(arguments, runs, earlier.plan.settings, earlier)
+
+
+def _chosen(arguments: argparse.Namespace, own: Path | None) -> list[ScenarioInfo]:
+    """The scenarios to run, in the order that separates the hypotheses soonest."""
+    from harness.analysis.diagnosis import diagnose
+    from harness.scenario import load
+
+    infos = load.ladder() if own is None else load.variations(own)
+    named = {info.name: info for info in infos}
+    ordered = [named[name] for name in diagnose.order(list(named))]
+    return selection.choose(ordered, arguments.chosen, arguments.skip)

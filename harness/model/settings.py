@@ -81,6 +81,13 @@ class Command(msgspec.Struct, frozen=True, kw_only=True):
     """True if a Python that uses mlx-lm may be made to report its steps itself."""
 
 
+class OwnStep(msgspec.Struct, frozen=True, kw_only=True):
+    """The file of a user whose step a scenario varies."""
+
+    path: str
+    source: str
+
+
 class ScenarioInfo(msgspec.Struct, frozen=True, kw_only=True):
     """The content of a scenario file that needs no import (the supervisor never imports mlx).
 
@@ -101,6 +108,8 @@ class ScenarioInfo(msgspec.Struct, frozen=True, kw_only=True):
     """The expected result of a control; None for every other scenario."""
     command: Command | None = None
     """Set for an outside command, and for nothing else."""
+    own: OwnStep | None = None
+    """Set for a variation of a user's own step, and for nothing else."""
 
 
 class Host(msgspec.Struct, frozen=True, kw_only=True):
@@ -162,6 +171,8 @@ class WorkerSpec(msgspec.Struct, frozen=True, kw_only=True):
     ranks: int = 1
     hostfile: Hostfile | None = None
     """The machines of the ranks; None: all on this machine."""
+    own: str = ""
+    """The file of the user's step that the scenario varies; empty: none."""
     device_required: bool = False
     """True if the user has asked for the device, and not the scenario: without it, nothing can be
     run."""

@@ -41,8 +41,9 @@ RULES: dict[type, dict[str, Rule]] = {
     model.ScenarioInfo: {
         "name": NAME, "path": T, "summary": T, "doc": T, "source": Rule.SOURCE,
         "expects": T, "settings": T,
-        "verdict": N, "command": N,
+        "verdict": N, "command": N, "own": N,
     },
+    model.OwnStep: {"path": T, "source": Rule.SOURCE},
     model.Command: {"argv": Rule.WORDS, "variables": Rule.VARIABLES, "pattern": T, "inject": K},
     model.Expected: {
         "outcome": K, "cause": T, "step": K, "findings": T, "culprit": K,

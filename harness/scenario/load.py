@@ -21,10 +21,12 @@ from typing import Any
 import msgspec
 
 from harness.errors import UsageError
-from harness.model import Expected, ScenarioInfo, Settings
+from harness.model import Expected, OwnStep, ScenarioInfo, Settings
 from harness.text import invocation
 
 BASELINE = "baseline_update"
+OWN, STEP = "own_scenario", "_own_step"
+"""The modules by which a variation has the user's file, and the ways to change its step."""
 
 
 def root() -> Path:
@@ -53,6 +55,46 @@ def ladder() -> tuple[ScenarioInfo, ...]:
 def controls() -> tuple[ScenarioInfo, ...]:
     """All controls, by name."""
     return tuple(load(path) for path in _files(root() / "controls"))
+
+
+def variations(path: Path) -> tuple[ScenarioInfo, ...]:
+    """The step of the user's scenario file in every variation that can be made of any step.
+
+    They have the names of the ladder's scenarios for which they stand. Raises UsageError as `load`
+    does.
+    """
+    mine = load(path)
+    own = OwnStep(path=mine.path, source=mine.source)
+    return tuple(
+        msgspec.structs.replace(
+            info,
+            own=own,
+            expects=(*mine.expects, *info.expects),
+            settings=mine.settings | info.settings,
+        )
+        for info in map(load, variation_files())
+    )
+
+
+def variation_files() -> list[Path]:
+    """The files of the variations that can be made of any step."""
+    return _files(root() / "own")
+
+
+def is_shipped(info: ScenarioInfo) -> bool:
+    """True if this is a file of the ladder or a control, unchanged."""
+    file = shipped().get(info.name)
+    return info.own is None and file is not None and file.read_text("utf-8") == info.source
+
+
+def again(info: ScenarioInfo) -> ScenarioInfo:
+    """`info` as its files say now. Raises UsageError as `load` does."""
+    if info.own is None:
+        return load(Path(info.path))
+    infos = {one.name: one for one in variations(Path(info.own.path))}
+    if info.name not in infos:
+        raise UsageError(f"there is no variation {info.name} of {info.own.path}")
+    return infos[info.name]
 
 
 def find(targets: Iterable[str]) -> tuple[ScenarioInfo, ...]:
@@ -141,12 +183,16 @@ def load(path: Path) -> ScenarioInfo:
 def siblings(info: ScenarioInfo) -> dict[str, str]:
     """The sources of the modules that `info` may import, by module: those beside it, and those
     shipped."""
-    beside = Path(info.path.replace("<project>", ".", 1)).expanduser().parent
+    path = info.path if info.own is None else info.own.path
+    beside = Path(path.replace("<project>", ".", 1)).expanduser().parent
     sources = {}
-    for folder in (*reversed(folders()), *((beside,) if info.path else ())):
+    for folder in (*reversed(folders()), *((beside,) if path else ())):
         for file in sorted(folder.glob("*.py")):
             with contextlib.suppress(OSError, UnicodeDecodeError):
                 sources[file.stem] = file.read_text(encoding="utf-8")
+    if info.own is not None:
+        sources[STEP] = (root() / "own" / f"{STEP}.py").read_text(encoding="utf-8")
+        sources[OWN] = info.own.source
     return sources
 
 

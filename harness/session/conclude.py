@@ -10,7 +10,8 @@ import msgspec
 from harness.analysis import repeats
 from harness.analysis.diagnosis import diagnose, symptoms
 from harness.analysis.diagnosis.hypotheses import Kind
-from harness.model import Diagnosis, Outcome, RunResult, ScenarioResult
+from harness.model import Diagnosis, Outcome, RunResult, ScenarioInfo, ScenarioResult
+from harness.scenario import load
 from harness.session.folder import path_to_continue
 
 
@@ -18,19 +19,23 @@ def conclude(run: RunResult, folder: Path) -> RunResult:
     """`run`, whose folder is `folder`, with its diagnosis and the summary of its repeats."""
     # Each control is broken on purpose in its own way: several of them have no common cause.
     related = sum(info.verdict is not None for info in run.scenarios) <= 1
-    # A baseline of the user's own cannot be compared with the scenarios of the ladder.
-    ladder = [info for info in run.scenarios if info.name in diagnose.LADDER]
-    own = any(info.command is None and Path(info.path).parent.name != "ladder" for info in ladder)
-    # Nor can a command that is not a variant.
-    own = own or (run.settings is None and not ladder)
+    # What other steps do says nothing of the user's own.
+    mine = [info for info in run.scenarios if info.command is None and not load.is_shipped(info)]
+    names = {info.name for info in mine}
     diagnosis = diagnose.diagnose(
-        run.results,
+        [result for result in run.results if not names or result.scenario in names],
         run.settings,
         run.environment,
-        () if own else diagnose.LADDER,
+        _available(run, mine),
         path_to_continue(folder),
     )
     diagnosis = diagnosis if related else Diagnosis()
+    if diagnosis.no_experiment == diagnose.OWN and run.settings is not None:
+        diagnosis = msgspec.structs.replace(
+            diagnosis,
+            next_experiment=diagnose.vary(_unwell(run, mine).path, run.settings),
+            no_experiment=None,
+        )
     suggested = diagnosis.next_experiment or diagnosis.no_experiment
     if suggested and (why := needs_none(run)) is not None:
         diagnosis = msgspec.structs.replace(
@@ -41,6 +46,21 @@ def conclude(run: RunResult, folder: Path) -> RunResult:
         diagnosis=diagnosis,
         repeats=repeats.summarize(run.results),
     )
+
+
+def _available(run: RunResult, mine: Sequence[ScenarioInfo]) -> Sequence[str]:
+    """The scenarios that can be added to `run`, and are comparable with what it has."""
+    if any(info.own is not None for info in mine):
+        return tuple(file.stem for file in load.variation_files())
+    # A command that is no variant cannot be compared with the ladder either.
+    ladder = any(info.name in diagnose.LADDER for info in run.scenarios)
+    return () if mine or (run.settings is None and not ladder) else diagnose.LADDER
+
+
+def _unwell(run: RunResult, mine: Sequence[ScenarioInfo]) -> ScenarioInfo:
+    """The first scenario of the user's that did not complete; the first one where all did."""
+    bad = {one.scenario for one in run.results if one.outcome is not Outcome.COMPLETED}
+    return next((info for info in mine if info.name in bad), mine[0])
 
 
 def needs_none(run: RunResult) -> str | None:

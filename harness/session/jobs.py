@@ -34,6 +34,7 @@ def start(
     spec = WorkerSpec(
         scenario=run.info.name,
         path=str(Path(run.info.path).resolve()) if run.info.path else "",
+        own=str(Path(run.info.own.path).resolve()) if run.info.own else "",
         folder=str(home.resolve()),
         settings=run.settings,
         repeat=run.repeat,

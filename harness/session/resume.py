@@ -66,7 +66,7 @@ def plan_to_save(
 
 def _is_its_file(info: ScenarioInfo) -> bool:
     try:
-        return info.command is None and scenario.load(Path(info.path)) == info
+        return info.command is None and scenario.again(info) == info
     except UsageError:
         return False
 
@@ -197,7 +197,7 @@ def _find(earlier: EarlierRun, word: str) -> list[ScenarioInfo]:
     if word in known:
         return [_unchanged(known[word], earlier)]
     infos = []
-    for info in scenario.find([word]):
+    for info in _variations(earlier, word) or scenario.find([word]):
         there = known.get(info.name)
         if there is None:
             infos.append(msgspec.structs.replace(info, path=_path_from(earlier, info.path)))
@@ -210,6 +210,19 @@ def _find(earlier: EarlierRun, word: str) -> list[ScenarioInfo]:
     return infos
 
 
+def varied(earlier: EarlierRun) -> Path | None:
+    """The user's file whose step the run varies; None where it varies none."""
+    own = [info.own.path for info in earlier.plan.scenarios if info.own is not None]
+    return Path(earlier.plan.cwd) / own[0] if own else None
+
+
+def _variations(earlier: EarlierRun, name: str) -> list[ScenarioInfo]:
+    """The variation of this name of the step that the run varies; empty where it has none."""
+    own = varied(earlier)
+    infos = () if own is None else scenario.variations(own)
+    return [info for info in infos if info.name == name]
+
+
 def _path_from(earlier: EarlierRun, path: str) -> str:
     """`path` as it leads to the file from the folder in which the run was started."""
     return path if str(Path.cwd()) == earlier.plan.cwd else str(Path(path).absolute())
@@ -217,18 +230,26 @@ def _path_from(earlier: EarlierRun, path: str) -> str:
 
 def _unchanged(info: ScenarioInfo, earlier: EarlierRun) -> ScenarioInfo:
     """`info` with the whole path of its file. Raises UsageError when the file has changed."""
-    path = Path(earlier.plan.cwd) / info.path
-    if not path.is_file():
+    here = _located(info, Path(earlier.plan.cwd))
+    mine = here.own or here
+    if not Path(mine.path).is_file():
         raise UsageError(
-            f"the file of {info.name} in {earlier.folder} does not exist: {path}; restore it or "
-            "make a new run"
+            f"the file of {info.name} in {earlier.folder} does not exist: {mine.path}; restore it "
+            "or make a new run"
         )
-    if scenario.load(path).source != info.source:
+    now = scenario.again(here)
+    if now.source != info.source or (now.own or now).source != mine.source:
         raise UsageError(
-            f"{path} has changed since {earlier.folder} was made, so results would not be "
+            f"{mine.path} has changed since {earlier.folder} was made, so results would not be "
             "comparable; make a new run"
         )
-    return msgspec.structs.replace(info, path=str(path))
+    return here
+
+
+def _located(info: ScenarioInfo, folder: Path) -> ScenarioInfo:
+    """`info` with the whole paths of its files, of which relative ones begin in `folder`."""
+    own = info.own and msgspec.structs.replace(info.own, path=str(folder / info.own.path))
+    return msgspec.structs.replace(info, path=str(folder / info.path), own=own)
 
 
 def _next_repeat(earlier: EarlierRun, name: str) -> int:

@@ -11,10 +11,10 @@ from collections.abc import Sequence
 from harness.analysis.diagnosis import next_experiment, verdicts
 from harness.analysis.diagnosis.evidence import arrange
 from harness.analysis.diagnosis.hypotheses import LADDER
-from harness.analysis.diagnosis.next_experiment import order
+from harness.analysis.diagnosis.next_experiment import OWN, order, vary
 from harness.model import Diagnosis, Environment, ScenarioResult, Settings
 
-__all__ = ["LADDER", "decided", "diagnose", "order"]
+__all__ = ["LADDER", "OWN", "decided", "diagnose", "order", "vary"]
 
 
 def diagnose(

@@ -197,13 +197,25 @@ def command(
     if run is not None:
         argv += [f"--continue={run}"] if run.startswith("-") else ["--continue", run]
     else:
-        for field in Settings.__struct_fields__:
-            value = (more or {}).get(field, getattr(settings, field))
-            if value is not None and (field == "steps" or value != getattr(DEFAULTS, field)):
-                argv += option(field, value)
+        argv += _changed(settings, more or {})
     if repeat > 1:
         argv += ["--repeat", str(repeat)]
     return shlex.join(argv)
+
+
+def vary(path: str, settings: Settings) -> str:
+    """The command that runs the user's step in the file `path` in every variation."""
+    return shlex.join([*invocation.words(), "run-all", "--own", path, *_changed(settings, {})])
+
+
+def _changed(settings: Settings, more: Mapping[str, int]) -> list[str]:
+    """The options that give `settings`, with `more` in place of some."""
+    argv: list[str] = []
+    for field in Settings.__struct_fields__:
+        value = more.get(field, getattr(settings, field))
+        if value is not None and (field == "steps" or value != getattr(DEFAULTS, field)):
+            argv += option(field, value)
+    return argv
 
 
 def option(field: str, value: object) -> list[str]:

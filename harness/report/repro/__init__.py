@@ -13,7 +13,7 @@ from typing import Any
 from harness.model import ScenarioInfo, Settings
 from harness.model.settings import BUILT_IN_MODELS
 from harness.scenario.from_function import BOUND, NOT_WHOLE
-from harness.scenario.load import names
+from harness.scenario.load import BASELINE, names
 from harness.scenario.slice_source import bound
 
 _SETTINGS = re.compile(r"# settings: begin\n.*?# settings: end\n", re.DOTALL)
@@ -28,7 +28,9 @@ def script(info: ScenarioInfo, settings: Settings, siblings: Mapping[str, str]) 
 
     Raises ValueError for a scenario whose source cannot be read as Python.
     """
-    source, tree = info.source, _parsed(info.name, info.source)
+    unchanged = info.own is not None and info.name == BASELINE
+    source = info.own.source if info.own is not None and unchanged else info.source
+    tree = _parsed(info.name, source)
     needed = _needed(tree, siblings)
     modules = "".join(f"module({name!r}, {_quoted(text)})\n\n" for name, text in needed.items())
     if source.startswith(NOT_WHOLE):
