@@ -62,6 +62,8 @@ def watch(pid: int, seconds: float, folder: Path, may_signal: bool = False) -> W
     if not blind or may_signal:
         taker.take(_wanted(tree, seen), "1", seen)
         seen = change(seen, stacks=taker.stacks.stacks())
+    doubted = [one for one in _doubtful(tree) if one in taker.stacks.captures]
+    variables = loops.variables(seen, doubted)
     if seen.last.processes:
         time.sleep(0.0 if blind else SETTLE_S)
         windows.append(gatherer.window(SECOND * seconds))
@@ -71,7 +73,7 @@ def watch(pid: int, seconds: float, folder: Path, may_signal: bool = False) -> W
     if in_doubt := [one for one in _doubtful(tree) if one in taker.stacks.captures]:
         taker.take(in_doubt, "2", seen)
         seen = change(seen, stacks=taker.stacks.stacks())
-        seen = change(seen, spins=loops.at_once(seen))
+        seen = change(seen, varied=loops.varied(variables), spins=loops.at_once(seen))
         tree = judge_tree(seen)
     if (asked := unasked(seen)) and gatherer.ask(asked):
         # Their threads have moved: what was seen before that proves nothing.

@@ -56,6 +56,11 @@ class Observation(msgspec.Struct, frozen=True, kw_only=True):
     spins: dict[int, str] = {}
     """The place of a thread that is in one place at each look, by thread. Only of those that stay
     there for as long as it takes to call that a loop."""
+    varied: dict[int, bool] = {}
+    """True if a variable of the user's own code has changed, False if none did, by thread. Only of
+    threads whose variables can be read and tell something."""
+    vain: frozenset[int] = frozenset()
+    """Threads that have waked quickly for so long that it is no sign of work any more."""
     shows_waits: bool = True
     """False where the platform shows neither system calls nor kernel functions: stacks alone say
     what a thread waits for."""

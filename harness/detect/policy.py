@@ -38,6 +38,9 @@ class Policy(msgspec.Struct, frozen=True, kw_only=True):
     poll_cpu_share: float = 0.25
     """A thread that wakes by its own clock and uses less of a core than this, had it one for
     itself, only polls."""
+    quick: float = 20.0
+    """Wakes a second from which on threads may hand something to one another. A heartbeat is
+    slower."""
     rearmed: int = 3
     """A clock that was armed again so often without a step is no end that can be waited for."""
     believed_s: float = 3600.0

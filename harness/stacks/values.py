@@ -12,46 +12,93 @@ import sys
 import threading
 from importlib.util import find_spec
 
+import msgspec
+
 from harness.observe import run_tool
+from harness.stacks.parse import frames
 
 _THREAD = re.compile(r"^Traceback for thread (\d+)[^\n]*\n", re.M)
 _FRAME = re.compile(r"^    \(Python\) File ", re.M)
+_NAMED = re.compile(r"^        \S+: .*\n", re.M)
+_EVENTS = re.compile(r"/(asyncio/\w+|selectors)\.py\"")
+"""Loops that run tasks whose frames are not on the stack while they wait."""
 _VARIABLE = re.compile(r"^        \S+: (.*)$", re.M)
 _OPAQUE = re.compile(r"<.* at 0x[0-9a-f]+>")
 """An object of which only the address is shown: nobody sees what changes within it."""
 _TIMEOUT_S = 5.0
 
 
-def digests(pid: int, stop: threading.Event | None = None) -> dict[int, str]:
-    """A digest of all frames and local variables of each Python thread, by its number.
+class Variables(msgspec.Struct, frozen=True, kw_only=True):
+    """Digests of the local variables of a process's Python threads, by the thread's number."""
 
-    A thread whose variables tell nothing is missing: those of a module, which pystack does not
-    show, and objects of which it shows the address alone. All are missing without pystack, without
-    the rights, or in another language.
-    """
+    every: dict[int, str] = {}
+    """Of all frames. A thread whose variables tell nothing is missing: those of a module, which
+    pystack does not show, and objects of which it shows the address alone."""
+    own: dict[int, str] = {}
+    """Of the user's own frames, with the addresses of objects."""
+    telling: frozenset[int] = frozenset()
+    """Threads whose work is likely to show in `own`."""
+
+
+def read(pid: int, stop: threading.Event | None = None) -> Variables:
+    """The digests of a process; none without pystack or the rights, or in another language."""
     if find_spec("pystack") is None:
-        return {}
+        return Variables()
     command = [sys.executable, "-m", "pystack", "remote", "--no-color", "--no-block", "--locals"]
     try:
         answer = run_tool.run([*command, str(pid)], _TIMEOUT_S, stop=stop)
     except OSError:
-        return {}
-    if answer.code != 0:
-        return {}
-    return parse(answer.output)
+        return Variables()
+    return parse(answer.output) if answer.code == 0 else Variables()
 
 
-def parse(output: str) -> dict[int, str]:
+def parse(output: str) -> Variables:
     """The digests, of what pystack prints."""
     _, *parts = _THREAD.split(output)
-    return {
-        int(tid): hashlib.sha256(text.encode()).hexdigest()
-        for tid, text in zip(parts[::2], parts[1::2], strict=True)
-        if _tells(text)
-    }
+    threads = {int(tid): text for tid, text in zip(parts[::2], parts[1::2], strict=True)}
+    own = {tid: _own(text) for tid, text in threads.items()}
+    return Variables(
+        every={tid: _digest(text) for tid, text in threads.items() if _tells(text)},
+        own={tid: _digest("".join(shown)) for tid, shown in own.items() if shown},
+        telling=frozenset(
+            tid for tid, shown in own.items() if shown and _shows(shown[-1], threads[tid])
+        ),
+    )
+
+
+def varied(before: Variables, after: Variables) -> dict[int, bool]:
+    """By thread, True if a variable of the user's own code has changed, False if none did; missing
+    where they tell nothing."""
+    both = before.own.keys() & after.own.keys()
+    changed = {tid: before.own[tid] != after.own[tid] for tid in both}
+    telling = before.telling & after.telling
+    return {tid: one for tid, one in changed.items() if one or tid in telling}
+
+
+def _digest(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def _own(thread: str) -> list[str]:
+    """The variables of each frame of the user's own code that has some, outermost first."""
+    parts = _FRAME.split(thread)[1:]
+    own = [frame for frame in parts if not _is_library(frame)]
+    return [shown for frame in own if (shown := "".join(_NAMED.findall(frame)))]
+
+
+def _is_library(frame: str) -> bool:
+    return frames.python("", frame.partition('"')[2].partition('"')[0], None).system
+
+
+def _shows(variables: str, thread: str) -> bool:
+    """True if a variable could be seen to change, and no loop of events runs the work."""
+    return _plain(variables) and not _EVENTS.search(thread)
+
+
+def _plain(text: str) -> bool:
+    return any(not _OPAQUE.fullmatch(value.strip()) for value in _VARIABLE.findall(text))
 
 
 def _tells(thread: str) -> bool:
     """True if the innermost function shows a variable that could be seen to change."""
-    innermost = _FRAME.split(thread)[-1]
-    return any(not _OPAQUE.fullmatch(value.strip()) for value in _VARIABLE.findall(innermost))
+    return _plain(_FRAME.split(thread)[-1])

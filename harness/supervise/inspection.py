@@ -11,6 +11,7 @@ import msgspec
 
 from harness.detect import deadlock, endless_kernel, spinning
 from harness.detect import tree as trees
+from harness.detect.chain import handing
 from harness.detect.chain.closure import against_alone, at_sight, prove
 from harness.detect.chain.links import Node
 from harness.detect.deadlock import LOOKS, Reason
@@ -155,6 +156,7 @@ class Inspector:
         self._thread: threading.Thread | None = None
         self._history: list[spinning.Inspection] = []
         self._kernel: list[tuple[float, bool]] = []
+        self._quick: list[tuple[float, frozenset[int]]] = []
         self._since = 0.0
         self._next = 0.0
         self._spared = 0.0
@@ -187,7 +189,7 @@ class Inspector:
         if last_progress != self._since:
             self._since = last_progress
             # Others: an inspection of before may still add to its own.
-            self._history, self._kernel = [], []
+            self._history, self._kernel, self._quick = [], [], []
             self._gatherer.reset()
             self.last = None
             self._pause, self._next, self._spared = 1.0, now, 0.0
@@ -220,6 +222,7 @@ class Inspector:
     def _inspect(self, trains: tuple[int, int] | None, ranks: dict[int, int]) -> None:
         began, change, since = time.monotonic(), msgspec.structs.replace, self._since
         gatherer, history, kernel = self._gatherer, self._history, self._kernel
+        quick = self._quick
         self._number += 1
         home = self._folder / str(self._number)
         taker = StackTaker(self._stop, lambda pid: home if pid == gatherer.pid else home / str(pid))
@@ -231,6 +234,7 @@ class Inspector:
         pids = self._wanted(tree, seen)
         taker.take(pids, "1")
         gatherer.clocks.touched()
+        variables = loops.variables(seen, pids, self._policy, self._stop)
         self._stop.wait(SETTLE_S)
         windows.append(gatherer.window(WINDOW_S, LOOKS))
         if not windows[-1][-1].processes:
@@ -239,8 +243,11 @@ class Inspector:
         taker.take(pids, "2")
         gatherer.clocks.touched()
         seen = change(seen, stacks=taker.stacks())
+        seen = change(seen, varied=loops.varied(variables, self._stop))
         history.append(loops.inspect(seen, self._policy, self._stop))
-        seen = change(seen, spins=spinning.spins(history, self._policy))
+        quick.append((began, handing.quick(seen, self._policy)))
+        spins = spinning.spins(history, self._policy)
+        seen = change(seen, spins=spins, vain=handing.in_vain(quick))
         tree = judge_tree(seen, self._policy)
         if (asked := trees.unasked(seen, self._policy)) and gatherer.ask(asked):
             # Their threads have moved: what was seen before that proves nothing.

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Sequence
 
 import msgspec
 
 from harness.detect import spinning
+from harness.detect.chain import handing
 from harness.detect.observation import Observation
 from harness.detect.policy import Policy
 from harness.stacks import values
@@ -45,5 +47,24 @@ def _digests(
         for process in seen.last.processes
         if any(thread.tid in shown.stays for thread in process.threads)
     ]
-    every = (values.digests(pid, stop) for pid in pids[:_MOST])
+    every = (values.read(pid, stop).every for pid in pids[:_MOST])
     return {tid: digest for each in every for tid, digest in each.items()}
+
+
+def variables(
+    seen: Observation,
+    pids: Sequence[int],
+    policy: Policy | None = None,
+    stop: threading.Event | None = None,
+) -> dict[int, values.Variables]:
+    """The variables of those of the processes `pids` in which a thread is woken, by process."""
+    waked = handing.wakes(seen, pids, policy or Policy())
+    return {pid: values.read(pid, stop) for pid in waked[:_MOST]}
+
+
+def varied(
+    before: dict[int, values.Variables], stop: threading.Event | None = None
+) -> dict[int, bool]:
+    """By thread, whether variables of the user's own code have changed since `before`."""
+    every = (values.varied(was, values.read(pid, stop)) for pid, was in before.items())
+    return {tid: changed for each in every for tid, changed in each.items()}

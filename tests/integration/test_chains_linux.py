@@ -81,7 +81,66 @@ import pathlib, time
 print("ready 0", flush=True)
 while not list(pathlib.Path(".").glob("checkpoint-*")): time.sleep(0.3)
 """
+HANDED = """
+import collections, queue, threading, time
+items = {items}
+def put():
+    for number in range(10**9):
+        items.{put}(number); time.sleep(0.002)
+threading.Thread(target=put, daemon=True).start()
+print("ready 0", flush=True)
+def take(size=4):
+    total = 0
+    while True: {take}
+take()
+"""
+FROM_A_QUEUE = HANDED.format(items="queue.Queue(4)", put="put", take="items.get()")
+TAKES = "total += items.popleft() if items else time.sleep(0.002) or 0"
+FROM_A_DEQUE = HANDED.format(items="collections.deque()", put="append", take=TAKES)
+TASKS = """
+import asyncio
+async def main():
+    items = asyncio.Queue(4)
+    async def put():
+        while True: await items.put(1); await asyncio.sleep(0.002)
+    there = asyncio.create_task(put())
+    print("ready 0", flush=True)
+    while True: await items.get()
+asyncio.run(main())
+"""
+IN_VAIN = """
+import threading, time
+changed = threading.Condition()
+def beat():
+    while True:
+        with changed: changed.notify_all()
+        time.sleep(0.3)
+threading.Thread(target=beat, daemon=True).start()
+print("ready 0", flush=True)
+def train(ready=False):
+    with changed:
+        while not ready: changed.wait()
+train()
+"""
+BESIDE_A_BEAT = """
+import threading, time
+def beat():
+    while True: print("alive", time.time(), flush=True); time.sleep(0.2)
+print("ready 0", flush=True)
+threading.Thread(target=beat, name="beat", daemon=True).start()
+threading.Barrier(2).wait()
+"""
 ATTACHED = {
+    "items that a thread puts into a queue every 2 ms": (
+        FROM_A_QUEUE, "alive", 0, ("in take is given something again and again",)),
+    "items that a thread appends to a list every 2 ms": (
+        FROM_A_DEQUE, "alive", 0, ("in take is given something again and again",)),
+    "tasks of one event loop": (
+        TASKS, "alive", 0, ("is given something again and again",)),
+    "a condition that a thread notifies in vain": (
+        IN_VAIN, "asleep", 0, ("in train looks for something again and again",)),
+    "a barrier beside a thread that prints": (
+        BESIDE_A_BEAT, "stalled", 1, ("nobody is seen who would end that wait (thread ",)),
     "a trainer whose lines a launcher reads": (
         LAUNCHER, "alive", 0, ("main at <string>:9", "waits for a pipe", "at <string>:4")),
     "a loader process that computes": (

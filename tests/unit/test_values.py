@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from harness.stacks.values import parse
+from harness.stacks.values import parse, varied
 
 HEAD = "Traceback for thread 7 (python) [Has the GIL] (most recent call last):\n"
 MODULE = '    (Python) File "/t.py", line 12, in <module>\n        run()\n'
@@ -17,7 +17,7 @@ def variables(**shown: str) -> str:
 
 def test_a_digest_changes_with_a_variable_and_with_nothing_else():
     one, same, other = (
-        parse(HEAD + MODULE + FUNCTION + "      Locals:\n" + variables(n=str(n), d="{}"))
+        parse(HEAD + MODULE + FUNCTION + "      Locals:\n" + variables(n=str(n), d="{}")).every
         for n in (1, 1, 2)
     )
     assert one == same != other
@@ -36,17 +36,58 @@ def test_a_digest_changes_with_a_variable_and_with_nothing_else():
     ids=["module", "none", "of its caller", "an object", "no frame"],
 )
 def test_a_thread_whose_variables_tell_nothing_is_missing(text):
-    assert parse(HEAD + text) == {}
+    assert parse(HEAD + text).every == {}
 
 
 def test_one_plain_variable_beside_an_object_tells():
     shown = variables(self="<C at 0x7f37feee7690>", done="False")
-    assert list(parse(HEAD + MODULE + FUNCTION + "      Arguments:\n" + shown)) == [7]
+    assert list(parse(HEAD + MODULE + FUNCTION + "      Arguments:\n" + shown).every) == [7]
 
 
 def test_each_thread_has_its_own():
     first = HEAD + FUNCTION + "      Locals:\n" + variables(n="1")
     second = first.replace("thread 7", "thread 8").replace("n: 1", "n: 2")
-    found = parse(first + second)
+    found = parse(first + second).every
     assert sorted(found) == [7, 8]
     assert found[7] != found[8]
+
+
+WAITS = (
+    '    (Python) File "/usr/lib/python3.11/threading.py", line 327, in wait\n'
+    "        waiter.acquire()\n      Locals:\n        waiter: <_thread.lock at 0x7f00000000{}>\n"
+    "        again: {}\n"
+)
+LOOP = (
+    '    (Python) File "/usr/lib/python3.11/asyncio/base_events.py", line 1898, in _run_once\n'
+    "        events = select(timeout)\n      Locals:\n        end: 1.5\n"
+)
+
+
+def between(first: str, second: str) -> dict[int, bool]:
+    return varied(parse(HEAD + MODULE + first), parse(HEAD + MODULE + second))
+
+
+def function(**shown: str) -> str:
+    return FUNCTION + "      Locals:\n" + variables(**shown)
+
+
+def test_what_changes_in_a_library_alone_is_no_work_of_the_users():
+    one, other = WAITS.format("10", 1), WAITS.format("20", 2)
+    assert between(function(n="1") + one, function(n="1") + other) == {7: False}
+    assert between(function(n="1") + one, function(n="2") + other) == {7: True}
+    assert between(FUNCTION + one, FUNCTION + other) == {}
+
+
+def test_another_object_is_a_change_and_the_same_one_tells_nothing():
+    first, second = "<Batch at 0x7f37feee7690>", "<Batch at 0x7f37feee7700>"
+    assert between(function(item=first), function(item=second)) == {7: True}
+    assert between(function(item=first), function(item=first)) == {}
+
+
+def test_a_line_is_no_variable():
+    assert between(function(n="1"), function(n="1").replace("line 5", "line 6")) == {7: False}
+
+
+def test_a_loop_of_events_hides_the_variables_of_its_tasks():
+    assert between(function(n="1") + LOOP, function(n="1") + LOOP) == {}
+    assert between(function(n="1") + LOOP, function(n="2") + LOOP) == {7: True}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from dataclasses import dataclass, field
 from functools import cached_property
 
@@ -184,6 +185,42 @@ class Facts:
         if before is None or after is None:
             return None
         return place(before) != place(after)
+
+    def moves(self, node: Node) -> bool | None:
+        """True if the user's own variables or lines of a thread were seen to change, False if its
+        variables were seen to stand still; None where nothing shows it."""
+        return True if self.went_on(node) else self.observed.varied.get(node.tid)
+
+    def often(self, pid: int) -> dict[Node, bool | None]:
+        """The threads of a process that wake quickly again and again; for each what `moves` says.
+
+        The time in which it wanted a core and had none does not count.
+        """
+        if pid not in self._often:
+            moved = self.motion(pid)
+            self._often[pid] = {
+                node: self.moves(node)
+                for tid, pace in moved.threads.items()
+                if moved.seconds
+                and (pace.sleeps or 0) >= self.policy.quick * moved.seconds * (1.0 - pace.queued)
+                and (pace.sleeps or 0) >= self.policy.rearmed
+                and (node := Node(pid, tid)) in self._threads
+            }
+        return self._often[pid]
+
+    @cached_property
+    def _often(self) -> dict[int, dict[Node, bool | None]]:
+        return {}
+
+    def often_by_moves(self, pid: int) -> Counter[bool | None]:
+        """The number of such threads by what `moves` says of them."""
+        if pid not in self._counts:
+            self._counts[pid] = Counter(self.often(pid).values())
+        return self._counts[pid]
+
+    @cached_property
+    def _counts(self) -> dict[int, Counter[bool | None]]:
+        return {}
 
     def in_mlx(self, node: Node) -> bool:
         """True if a frame of MLX is on its stack."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterable, Mapping, Sequence
-from itertools import filterfalse
+from itertools import filterfalse, takewhile
 
 import msgspec
 
@@ -29,6 +29,10 @@ _BY_GUESS = frozenset(
 """These say little of a thread that need not have anything to do with the wait."""
 
 
+_BESIDE = frozenset(("poll", "given_slowly"))
+"""Waits of a thread that goes on in its own beat: where another one only may wait for it, it says
+nothing of that one's wait."""
+_TOLD = 2
 _LONG = 6
 """Threads of a cycle from which on it is closed where that is possible: a pool has thousands."""
 
@@ -98,12 +102,28 @@ def _reach(
                 before[other] = node
                 certain[other] = certain[node] and wait.known
                 todo.append(other)
-    if any(one.end.kind is not Ends.IDLE for one in found):
-        return found
+    beside = [
+        one for one in found if not certain[one.path[-1]] and waits[one.path[-1]].code in _BESIDE
+    ]
+    if any(one.end.kind is not Ends.IDLE and one not in beside for one in found):
+        return [one for one in found if one.end.kind is not Ends.WORKS or one not in beside]
+    if beside:
+        return [_nobody(beside, certain, facts)]
     ring = _ring(start, waits)
     names = " and ".join(facts.name(node) for node in dict.fromkeys(ring))
     detail = f"{names} wait for one another" if len(set(ring)) > 1 else "waits for itself"
     return [*found, _Reached(End(kind=Ends.CYCLE, detail=detail), ring, True)]
+
+
+def _nobody(beside: Sequence[_Reached], certain: Mapping[Node, bool], facts: Facts) -> _Reached:
+    """The end of a wait of which nobody is known who would end it, beside threads that go on."""
+    ways = [tuple(takewhile(certain.__getitem__, one.path)) for one in beside]
+    names = list(dict.fromkeys(facts.name(one.path[-1]) for one in beside))
+    more = [f"{len(names) - _TOLD} more"] if len(names) > _TOLD else []
+    who = " and ".join([*names[:_TOLD], *more])
+    only = "only goes on in its own beat" if len(names) == 1 else "only go on in their own beat"
+    detail = f"nobody is seen who would end that wait ({who} {only})"
+    return _Reached(End(kind=Ends.DEAD, detail=detail, sure=False), max(ways, key=len), True)
 
 
 def _path(node: Node, before: Mapping[Node, Node | None]) -> tuple[Node, ...]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from harness.detect import deadlock
 from harness.detect.activity import Pace
-from harness.detect.chain import files, gpus
+from harness.detect.chain import files, gpus, handing
 from harness.detect.chain.facts import Facts
 from harness.detect.chain.links import End, Ends, Node, Wait
 from harness.model import Thread
@@ -56,7 +56,8 @@ def wait_of(node: Node, facts: Facts) -> Wait:
     if thread.state == "R" or _busy(pace, facts):
         return _running(node, thread, pace, facts)
     if facts.idle(node):
-        return _only(End(kind=Ends.IDLE, detail="has nothing to do"), "idle")
+        given = handing.given(node, thread, pace, facts)
+        return given or _only(End(kind=Ends.IDLE, detail="has nothing to do"), "idle")
     return _waiting(node, thread, pace, facts)
 
 
@@ -108,6 +109,8 @@ def _running(node: Node, thread: Thread, pace: Pace | None, facts: Facts) -> Wai
     share = pace.cpu if pace else 0.0
     uses = f"uses {units.percent(share)} of a core" if share else "runs"
     if category is Category.COLLECTIVE or (category is Category.IDLE and share):
+        if (given := handing.given(node, thread, pace, facts)) is not None:
+            return given
         site = facts.site(node)
         detail = site.description if site and category is Category.COLLECTIVE else uses
         kind = Ends.PEERS if category is Category.COLLECTIVE else Ends.IDLE
@@ -115,7 +118,7 @@ def _running(node: Node, thread: Thread, pace: Pace | None, facts: Facts) -> Wai
     if category is Category.GIL and not _holds_gil(node, facts):
         return _gil(node, facts)
     if _polls(node, thread, pace, facts):
-        return _polling(node, thread, pace, facts)
+        return handing.given(node, thread, pace, facts) or _polling(node, thread, pace, facts)
     if facts.observed.spins.get(node.tid):
         detail = f"{uses} and stays in one place: {facts.observed.spins[node.tid]}"
         return _only(End(kind=Ends.SPINS, detail=detail, sure=False), "spin")
@@ -179,6 +182,8 @@ def _helpers(node: Node, facts: Facts) -> tuple[Node, ...]:
 
 
 def _waiting(node: Node, thread: Thread, pace: Pace | None, facts: Facts) -> Wait:
+    if (given := handing.given(node, thread, pace, facts)) is not None:
+        return given
     if _polls(node, thread, pace, facts) and facts.category(node) is not Category.GIL:
         return _polling(node, thread, pace, facts)
     wait = _blocked(node, thread, facts)

@@ -1,0 +1,212 @@
+"""Which threads are given something again and again, and which only wake in vain."""
+
+from __future__ import annotations
+
+import msgspec
+import pytest
+from observations import RUNNING, calls, process, seen, sleeps, stack, thread
+from still_worlds import number
+
+from harness.detect.chain import handing
+from harness.detect.chain.facts import Facts
+from harness.detect.chain.follow import follow
+from harness.detect.chain.links import Ends, Node
+from harness.detect.chain.waits import wait_of
+from harness.detect.policy import Policy
+from harness.model.world import More
+
+MAIN, OTHER = Node(1, 1), Node(1, 2)
+replace = msgspec.structs.replace
+
+TAKES = ("sem_wait", "threading.py:wait", "queue.py:get", "py:train")
+WAITS = ("sem_wait", "threading.py:wait", "py:train")
+WAITS_FOR = ("sem_wait", "threading.py:wait", "threading.py:wait_for", "py:train")
+EVENT = ("sem_wait", "threading.py:wait", "threading.py:wait", "py:train")
+LOCK = ("sem_wait", "lock_PyThread_acquire_lock", "py:train")
+SLEEPS = ("clock_nanosleep", "time_sleep", "py:load")
+EVALUATES = ("pthread_cond_wait", "mlx::core::Event::wait", "py:step")
+STREAM = ("pthread_cond_wait", "mlx::core::scheduler::StreamThread::thread_fn")
+QUICK, SLOW = 400, 6
+"""Wakes in each of the two windows of 2 s."""
+
+
+def woken(main, other=STREAM, wakes=(QUICK, QUICK), queued=0.0, fields=({}, {}), **observed):
+    """Two threads that have waked so often in each window, and their stacks."""
+    one = process(1, thread(1, **fields[0]), thread(2, **fields[1]))
+    found = seen(one, **observed)
+    windows = tuple(
+        tuple(
+            replace(look, more={1: _more(wakes if last else (0, 0), queued if last else 0.0)})
+            for look, last in ((window[0], False), (window[-1], True))
+        )
+        for window in found.windows
+    )
+    if "stacks" not in observed:
+        both = (stack(*main), stack(*other, tid=2, main=False))
+        found = replace(found, stacks={1: (both, both)})
+    return replace(found, windows=windows)
+
+
+def _more(wakes, queued):
+    return More(started=1, sleeps=dict(enumerate(wakes, 1)), queued={1: queued, 2: queued})
+
+
+def end(found, node=MAIN):
+    return wait_of(node, Facts(found)).ends[0].kind
+
+
+def lives(found):
+    return wait_of(MAIN, Facts(found)).code in ("given", "given_slowly", "evaluation")
+
+
+# --- without a clock: somebody ends the wait -----------------------------------------------------
+
+
+@pytest.mark.parametrize("main", [TAKES, EVENT, LOCK])
+@pytest.mark.parametrize("wakes", [QUICK, SLOW, 1])
+def test_a_wait_that_is_not_begun_anew_was_not_in_vain(main, wakes):
+    found = woken(main, wakes=(wakes, wakes), varied={1: False})
+    assert lives(found)
+    assert lives(replace(found, vain=frozenset({1})))
+
+
+@pytest.mark.parametrize("main", [WAITS, WAITS_FOR])
+def test_a_heartbeat_that_notifies_a_condition_in_vain_is_no_work(main):
+    for varied in ({1: False}, {1: False, 2: True}, {2: True}):
+        assert not lives(woken(main, SLEEPS, wakes=(SLOW, SLOW), varied=varied))
+    assert not lives(woken(main, SLEEPS, wakes=(QUICK, SLOW), varied={1: False, 2: True}))
+
+
+@pytest.mark.parametrize("wakes", [QUICK, SLOW])
+def test_who_is_notified_and_whose_variables_change_works(wakes):
+    assert lives(woken(WAITS, SLEEPS, wakes=(wakes, wakes), varied={1: True}))
+
+
+def test_a_quick_exchange_whose_variables_are_not_seen_is_believed_for_a_time():
+    for varied in ({}, {2: True}, {1: False, 2: True}):
+        found = woken(WAITS, SLEEPS, varied=varied)
+        assert lives(found)
+        assert not lives(replace(found, vain=frozenset({1})))
+    assert not lives(woken(WAITS, SLEEPS, varied={1: False}))
+
+
+def test_a_clock_that_rings_much_later_has_not_ended_the_wait():
+    often = {"wakes_in": 5.0}
+    assert lives(woken(TAKES, wakes=(SLOW, SLOW), fields=(often, {}), rearmed={1: 9}))
+    seldom = {"wakes_in": 0.2}
+    assert not lives(woken(TAKES, wakes=(SLOW, SLOW), fields=(seldom, {}), rearmed={1: 9}))
+
+
+def test_who_is_not_woken_is_given_nothing():
+    assert not lives(woken(TAKES, SLEEPS, wakes=(0, QUICK)))
+
+
+# --- by its own clock ----------------------------------------------------------------------------
+
+TIMED = (sleeps(0.001), sleeps(0.001))
+
+
+def timed(varied, wakes=(QUICK, QUICK), other=SLEEPS, **fields):
+    found = woken(SLEEPS, other, wakes, fields=TIMED, varied=varied, rearmed={1: 9, 2: 9}, **fields)
+    return lives(found)
+
+
+def test_who_looks_quickly_and_whose_variables_change_works():
+    assert timed({1: True}, wakes=(QUICK, 0))
+    assert timed({1: True, 2: True})
+    assert not timed({1: True}, wakes=(QUICK, 0), vain=frozenset({1}))
+
+
+def test_so_does_one_beside_which_another_quick_thread_works():
+    assert timed({1: False, 2: True})
+    assert timed({2: True})
+    assert timed({})
+    assert not timed({1: False})
+    assert not timed({1: False, 2: False})
+    assert not timed({1: False, 2: True}, wakes=(QUICK, SLOW))
+
+
+def test_who_looks_quickly_alone_and_changes_nothing_that_is_seen_polls():
+    assert not timed({}, wakes=(QUICK, 0))
+    assert not timed({1: False}, wakes=(QUICK, 0))
+
+
+def test_who_looks_slowly_polls_whatever_it_counts():
+    assert not timed({1: True}, wakes=(SLOW, SLOW))
+
+
+def test_a_loop_of_events_hides_its_tasks_and_is_believed_for_a_time():
+    select = ("epoll_wait", "selectors.py:select", "base_events.py:_run_once", "py:train")
+    waits = calls(number("epoll_wait"), 5, 0x7F00, 8, 2, wakes_in=0.002)
+    found = woken(select, wakes=(QUICK, 0), fields=(waits, {}), rearmed={1: 9})
+    assert lives(found)
+    assert not lives(replace(found, vain=frozenset({1})))
+    slow = woken(select, wakes=(SLOW, 0), fields=(waits, {}), rearmed={1: 9})
+    assert not lives(slow)
+
+
+def test_on_a_loaded_machine_the_time_without_a_core_does_not_count():
+    few = {"wakes": (20, 20), "varied": {1: True}, "fields": TIMED, "rearmed": {1: 9}}
+    assert not lives(woken(SLEEPS, **few))
+    assert lives(woken(SLEEPS, queued=1.6, **few))
+
+
+# --- evaluations ---------------------------------------------------------------------------------
+
+
+def test_an_evaluation_on_a_stream_that_works_goes_on_however_little_cpu_is_left_to_it():
+    for wakes in ((1, 1), (0, 1), (QUICK, QUICK)):
+        assert lives(woken(EVALUATES, wakes=wakes))
+    ran = woken(EVALUATES, wakes=(1, 0), fields=({}, RUNNING))
+    assert lives(ran)
+
+
+def test_an_evaluation_on_a_stream_that_does_not_run_does_not():
+    assert not lives(woken(EVALUATES, wakes=(0, 0)))
+    assert not lives(woken(EVALUATES, wakes=(0, 0), fields=({}, {"state": "D"})))
+    carries = ("pthread_cond_wait", "mlx::core::distributed::ring::send", *STREAM[1:])
+    assert not lives(woken(EVALUATES, carries, wakes=(0, 5)))
+
+
+def test_a_stream_in_a_kernel_without_end_is_still_followed():
+    spins = ("spin", *STREAM[1:])
+    found = woken(EVALUATES, spins, wakes=(0, 0), fields=({}, RUNNING), spins={2: "spin"})
+    chain = follow((MAIN,), Facts(found))
+    assert chain.end.kind is Ends.SPINS
+
+
+# --- whose wait it is ----------------------------------------------------------------------------
+
+
+def test_a_thread_that_is_given_something_now_and_then_is_no_end_for_who_is_not():
+    """As that which writes the records of a log, beside a heartbeat: nobody waits for it."""
+    listens = ("sem_wait", "threading.py:wait", "queue.py:get", "handlers.py:_monitor")
+    for wakes, kind in (((0, SLOW), Ends.DEAD), ((0, QUICK), Ends.WORKS)):
+        chain = follow((MAIN,), Facts(woken(LOCK, listens, wakes=wakes)))
+        assert chain.end.kind is kind
+    alone = follow((OTHER,), Facts(woken(LOCK, listens, wakes=(0, SLOW))))
+    assert alone.end.kind is Ends.WORKS
+
+
+def test_a_worker_of_a_pool_between_two_tasks_works_and_a_native_one_says_nothing():
+    worker = ("sem_wait", "queue.py:get", "thread.py:_worker")
+    assert end(woken(LOCK, worker, wakes=(0, QUICK)), OTHER) is Ends.WORKS
+    assert end(woken(LOCK, STREAM, wakes=(0, QUICK)), OTHER) is Ends.IDLE
+
+
+# --- how long it is believed ---------------------------------------------------------------------
+
+
+def test_only_those_that_are_believed_for_being_quick_are_counted():
+    found = woken(WAITS, SLEEPS, varied={1: False, 2: True}, fields=({}, TIMED[1]))
+    assert handing.quick(found, Policy()) == {1, 2}
+    assert handing.quick(woken(TAKES, SLEEPS, fields=({}, TIMED[1])), Policy()) == {2}
+
+
+def test_they_are_in_vain_once_all_looks_over_the_time_agree():
+    one, both = frozenset({1}), frozenset({1, 2})
+    looks = [(0.0, both), (60.0, one), (handing.VAIN_S, both)]
+    assert handing.in_vain(looks) == one
+    assert handing.in_vain(looks[1:]) == frozenset()
+    assert handing.in_vain([(0.0, both), (60.0, frozenset()), (130.0, both)]) == frozenset()
+    assert handing.in_vain([]) == frozenset()
