@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import msgspec
 import pytest
-from observations import RUNNING, SPIN, busy, process, seen, stack, thread, twice
+from observations import RUNNING, SPIN, busy, process, seen, sleeps, stack, thread, twice
 
 from harness.detect.chain.facts import Facts
 from harness.detect.registry import (
@@ -19,6 +19,7 @@ from harness.detect.registry import (
 from harness.detect.tree import judge
 from harness.detect.verdicts import Answer, Says
 from harness.model import Process
+from harness.model.world import More
 
 
 def subject(found, pid=1):
@@ -136,6 +137,24 @@ def test_candidates_are_the_main_thread_and_what_computes_or_has_frames_of_mlx()
     nodes, why = subject(seen(process(1, *threads), stacks=stacks)).starts()
     assert [node.tid for node in nodes] == [1, 2, 3]
     assert why == "not known which thread trains: all 3 candidates"
+
+
+@pytest.mark.parametrize(("used", "chosen"), [(0.2, [1]), (5.0, [1, 2])])
+def test_who_always_wakes_as_it_does_now_is_no_candidate(used, chosen):
+    """It uses 0.01 of a core, and has used as much until now; or 0.3, as one that trained."""
+    beat = thread(2, cpu_s=used, **sleeps(0.001))
+    one = process(1, thread(1, cpu_s=0.1), beat)
+    later = msgspec.structs.replace(beat, cpu_s=used + 0.04)
+    found = seen(one, later=(msgspec.structs.replace(one, threads=(one.threads[0], later)),))
+    windows = tuple(
+        tuple(
+            msgspec.structs.replace(look, more={1: More(started=100, sleeps={2: 900 * (last > 0)})})
+            for last, look in enumerate((window[0], window[-1]))
+        )
+        for window in found.windows
+    )
+    nodes, _ = subject(msgspec.structs.replace(found, windows=windows)).starts()
+    assert [node.tid for node in nodes] == chosen
 
 
 def test_a_thread_that_moves_in_a_window_too_short_for_a_proof_lives():

@@ -39,6 +39,11 @@ _DRIVER = re.compile(r"^cuda-EvtHandlr$|^cuda\d{6,}$")
 _TRAINER_SHARE = 0.2
 """Share of its process's CPU time from which on a thread may be the one that trains."""
 
+_STEADY = 0.5
+"""Share of its use of the CPU until now from which on a thread goes on as before."""
+_TICKS = 100.0
+"""Of the clock by which a process's start is told, in a second."""
+
 
 @dataclass(frozen=True)
 class Facts:
@@ -250,7 +255,7 @@ class Facts:
         """The threads of a process that may be the one that trains, the main one first.
 
         Beside the main thread these are threads with a frame of MLX that are no idle workers, and
-        those that have used a fifth of the process's CPU time.
+        those that have used a fifth of the process's CPU time, and not in a beat that goes on.
         """
         process = self.processes.get(pid)
         if process is None:
@@ -260,11 +265,23 @@ class Facts:
             Node(pid, thread.tid)
             for thread in process.threads
             if thread.tid == process.main_thread
-            or (used > 0 and thread.cpu_s >= _TRAINER_SHARE * used)
+            or (used > 0 and thread.cpu_s >= _TRAINER_SHARE * used and not self._beats(pid, thread))
             or self.in_mlx(Node(pid, thread.tid))
         ]
         busy = [node for node in chosen if self.is_main(node) or not self.idle(node)]
         return tuple(sorted(busy, key=lambda node: not self.is_main(node)))
+
+    def _beats(self, pid: int, thread: Thread) -> bool:
+        """True if it wakes again and again, and has always used as little of the CPU as it does
+        now. One that trains has used more before it came to wait."""
+        pace = self.pace(Node(pid, thread.tid))
+        more = self.observed.last.more.get(pid)
+        if pace is None or more is None or more.started is None:
+            return False
+        age = self.observed.last.t - more.started / _TICKS
+        slept = (pace.sleeps or 0) >= self.policy.rearmed
+        few = slept and pace.wanted < self.policy.poll_cpu_share
+        return few and age > 0 and pace.cpu >= _STEADY * thread.cpu_s / age
 
     def main(self, pid: int) -> Node:
         """The main thread of a process."""
