@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from observations import (
+    ALONE,
     DISK,
     READS,
     RUNNING,
@@ -338,6 +339,17 @@ def test_who_passes_on_what_is_typed_waits_for_its_children_alone():
     assert kinds(wait(seen(parent, links={1: (typed, link("tcp", remote="10.0.0.5:1"))}))) == [
         Ends.PERSON, Ends.NETWORK
     ]  # fmt: skip
+
+
+@pytest.mark.parametrize("handler", [True, False])
+def test_a_loop_of_events_that_learns_of_the_end_of_children_waits_for_them(handler):
+    """As that of node: its handler of SIGCHLD writes into a pipe of its own."""
+    family = (process(1, thread(1, **calls(number("epoll_wait"), 5, 0x7F00, 8, 2**64 - 1))),
+              process(5, thread(5, **RUNNING), ppid=1))  # fmt: skip
+    own = (link("pipe", only_own=True), link("eventfd", only_own=True))
+    around = replace(ALONE, child_handler=handler)
+    found = wait(seen(*family, links={1: own}, around=around))
+    assert found.on == ((Node(5, 5),) if handler else ())
 
 
 def test_the_pipe_to_wake_it_by_says_nothing_of_who_polls():

@@ -15,7 +15,7 @@ from harness.detect.chain.links import Node
 from harness.detect.observation import Observation
 from harness.detect.policy import Policy
 from harness.model import Process, Thread
-from harness.model.world import Futex, Link
+from harness.model.world import Futex, Link, Surroundings
 from harness.stacks import wait_site
 from harness.stacks.parse import ThreadStack
 from harness.stacks.parse.names import bare_name
@@ -130,6 +130,11 @@ class Facts:
     def children(self, pid: int) -> tuple[int, ...]:
         """The children of a process that have not ended."""
         return tuple(p.pid for p in self.processes.values() if p.ppid == pid)
+
+    def surroundings(self, pid: int) -> Surroundings | None:
+        """The things that could wake a process from outside its threads, where they were read."""
+        world = self.observed.last.worlds.get(self.observed.root)
+        return None if world is None else world.surroundings.get(pid)
 
     def link(self, node: Node) -> tuple[Link, ...]:
         """The things behind the files that a thread waits for."""

@@ -29,7 +29,7 @@ def file_wait(node: Node, thread: Thread, call: str, facts: Facts) -> Wait | Non
     if len(waits) == 1:
         return waits[0]
     telling = [wait for wait in waits if wait.code != "own"] or waits
-    on = tuple(dict.fromkeys(n for wait in telling for n in wait.on))
+    on = tuple(dict.fromkeys((*(n for wait in telling for n in wait.on), *_noticed(node, facts))))
     ends = tuple(dict.fromkeys(end for wait in telling for end in wait.ends))
     if on:
         # Who passes on what is typed, as `script` does, waits for its children, and for nobody.
@@ -42,6 +42,15 @@ def file_wait(node: Node, thread: Thread, call: str, facts: Facts) -> Wait | Non
         known=all(wait.known for wait in telling),
         ends=ends,
     )
+
+
+def _noticed(node: Node, facts: Facts) -> tuple[Node, ...]:
+    """The children whose end its process notices: a loop of events, as of node, learns of it by a
+    handler that writes into a pipe of its own."""
+    around = facts.surroundings(node.pid)
+    if around is None or not around.child_handler:
+        return ()
+    return tuple(n for child in facts.children(node.pid) for n in facts.candidates(child))
 
 
 def _is_fed(node: Node, thread: Thread, links: tuple[Link, ...], facts: Facts) -> bool:
