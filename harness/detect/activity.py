@@ -54,6 +54,8 @@ class Motion(msgspec.Struct, frozen=True, kw_only=True):
     """Shares of a core, of all threads together."""
     io: int | None
     """Bytes, as `harness.detect.io_activity` counts them."""
+    io_main: int | None = None
+    """Bytes that the main thread itself has read and written."""
     major: int | None
     minor: int | None
     came_or_went: bool
@@ -97,6 +99,7 @@ def motion(windows: Sequence[Window], pid: int) -> Motion:
         if seconds
         else 0.0,
         io=_known(io_done(before, after, last.t - first.t) for first, last, before, after in whole),
+        io_main=_sum([(before.io_main, after.io_main) for before, after in pairs]),
         major=_sum([(b.major_faults, a.major_faults) for b, a in pairs]),
         minor=_sum(
             [(b.minor_faults if b else None, a.minor_faults if a else None) for b, a in faults]

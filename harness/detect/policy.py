@@ -41,6 +41,8 @@ class Policy(msgspec.Struct, frozen=True, kw_only=True):
     quick: float = 20.0
     """Wakes a second from which on threads may hand something to one another. A heartbeat is
     slower."""
+    transfer: float = 64 << 10
+    """Bytes a second that a thread reads and writes, from which on it does more than look."""
     rearmed: int = 3
     """A clock that was armed again so often without a step is no end that can be waited for."""
     believed_s: float = 3600.0

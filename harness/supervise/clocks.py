@@ -32,6 +32,8 @@ class Clocks:
     def __init__(self, arch: str) -> None:
         self._arch = arch
         self._clocks: dict[int, _Clock] = {}
+        self._untimed: dict[int, tuple[int, tuple[int, ...]]] = {}
+        """The call and the arguments of a thread that waits without a clock, by thread."""
         self._touched = False
 
     def reset(self) -> None:
@@ -58,8 +60,9 @@ class Clocks:
         )
         self._touched = False
         there = {thread.tid for process in seen for thread in process.threads}
-        for tid in self._clocks.keys() - there:
-            del self._clocks[tid]  # a thread to come may have its number
+        for known in (self._clocks, self._untimed):
+            for tid in known.keys() - there:
+                del known[tid]  # a thread to come may have its number
         return seen
 
     def _of(self, thread: Thread, t: float) -> Thread:
@@ -67,11 +70,11 @@ class Clocks:
             return thread
         clock = self._clocks.get(thread.tid)
         if thread.wakes_in is None:
-            again = syscalls.name(thread.syscall, self._arch) == _RESTART
-            if again and clock is not None and thread.args[:1] == clock.args[:1]:
-                left = max(0.0, clock.rings - t)
-                return msgspec.structs.replace(thread, syscall=clock.syscall, wakes_in=left)
+            if syscalls.name(thread.syscall, self._arch) == _RESTART:
+                return self._restarted(thread, clock, t)
+            self._untimed[thread.tid] = thread.syscall, thread.args
             return thread
+        self._untimed.pop(thread.tid, None)
         rings = t + thread.wakes_in
         if clock is None or clock.syscall != thread.syscall:
             armed = 0 if clock is None else clock.armed + 1
@@ -88,3 +91,13 @@ class Clocks:
             clock.armed += 1
         clock.args, clock.switches, clock.rings = thread.args, thread.switches, rings
         return thread
+
+    def _restarted(self, thread: Thread, clock: _Clock | None, t: float) -> Thread:
+        """A wait that was stopped and goes on, as the call that it was before."""
+        call, args = self._untimed.get(thread.tid, (None, ()))
+        if call is not None and thread.args[:1] == args[:1]:
+            return msgspec.structs.replace(thread, syscall=call)
+        if clock is None or thread.args[:1] != clock.args[:1]:
+            return thread
+        left = max(0.0, clock.rings - t)
+        return msgspec.structs.replace(thread, syscall=clock.syscall, wakes_in=left)

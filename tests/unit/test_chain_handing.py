@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import msgspec
 import pytest
-from observations import RUNNING, calls, process, seen, sleeps, stack, thread
+from observations import DISK, RUNNING, calls, process, seen, sleeps, stack, thread
 from still_worlds import number
 
 from harness.detect.chain import handing
@@ -34,6 +34,11 @@ def woken(main, other=STREAM, wakes=(QUICK, QUICK), queued=0.0, fields=({}, {}),
     """Two threads that have waked so often in each window, and their stacks."""
     one = process(1, thread(1, **fields[0]), thread(2, **fields[1]))
     found = seen(one, **observed)
+    both = (stack(*main), stack(*other, tid=2, main=False))
+    return with_more(replace(found, stacks={1: (both, both)}), wakes, queued)
+
+
+def with_more(found, wakes, queued=0.0):
     windows = tuple(
         tuple(
             replace(look, more={1: _more(wakes if last else (0, 0), queued if last else 0.0)})
@@ -41,9 +46,6 @@ def woken(main, other=STREAM, wakes=(QUICK, QUICK), queued=0.0, fields=({}, {}),
         )
         for window in found.windows
     )
-    if "stacks" not in observed:
-        both = (stack(*main), stack(*other, tid=2, main=False))
-        found = replace(found, stacks={1: (both, both)})
     return replace(found, windows=windows)
 
 
@@ -149,6 +151,19 @@ def test_on_a_loaded_machine_the_time_without_a_core_does_not_count():
     few = {"wakes": (20, 20), "varied": {1: True}, "fields": TIMED, "rearmed": {1: 9}}
     assert not lives(woken(SLEEPS, **few))
     assert lives(woken(SLEEPS, queued=1.6, **few))
+
+
+@pytest.mark.parametrize(("written", "expected"), [(1 << 20, True), (4096, False)])
+@pytest.mark.parametrize("fields", [sleeps(0.05), {**DISK, "wchan": "folio_wait_bit"}])
+def test_who_writes_a_file_piece_by_piece_works(written, expected, fields):
+    """As a checkpoint: each piece is flushed to the disk, and some sleep between them."""
+    one = process(1, thread(1, **fields), io_main=0)
+    found = woken(SLEEPS, wakes=(SLOW, 0), rearmed={1: 9})
+    found = replace(found, windows=seen(one, later=(replace(one, io_main=written),)).windows)
+    found = with_more(found, (SLOW, 0))
+    assert lives(found) is expected
+    assert not lives(replace(found, vain=frozenset({1})))
+    assert handing.quick(found, Policy()) == ({1} if expected else set())
 
 
 # --- evaluations ---------------------------------------------------------------------------------

@@ -124,6 +124,19 @@ def test_a_restarted_wait_of_which_nothing_is_known_is_left_as_it_is(args):
     assert (found.syscall, found.wakes_in) == (RESTART["syscall"], None)
 
 
+def test_a_wait_without_a_clock_that_was_restarted_has_none():
+    """As `poll`, after a tool has stopped it: it was taken for a sleep, which ends by itself."""
+    watch, forever = Watch(), {**POLL, "args": (0x7F00, 2, 2**32 - 1, 0, 0, 0)}
+    watch.look(0.0, **forever)
+    seen = watch.look(1.0, **RESTART, args=forever["args"])
+    assert (seen.syscall, seen.wakes_in) == (POLL["syscall"], None)
+    watch.look(2.0, **sleeps(9.0))
+    assert watch.look(3.0, **RESTART, args=forever["args"]).syscall == RESTART["syscall"]
+    other = Watch()
+    other.look(0.0, **forever)
+    assert other.look(1.0, **RESTART, args=(1, 0)).syscall == RESTART["syscall"]
+
+
 def test_what_may_not_be_read_is_left_as_it_is():
     watch = Watch()
     watch.look(0.0, **sleeps(10.0))

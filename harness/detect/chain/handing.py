@@ -8,9 +8,9 @@ looks for something in vain. What tells them apart, the certain first:
   vain.
 - An evaluation on a stream of MLX ends when the thread of a stream has computed.
 - The variables of the user's own functions, and the line that they are at, change with the work.
-- An exchange is quick, and a heartbeat is slow.
+- An exchange is quick, and a heartbeat is slow. Who only looks reads and writes little.
 
-The last one is no proof: after VAIN_S it is not believed any more.
+The last ones are no proof: after VAIN_S they are not believed any more.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from harness.stacks.parse import Frame
 from harness.stacks.wait_rules import Category
 
 VAIN_S = 120.0
-"""A quick exchange of which nothing else is seen is believed for so long."""
+"""An exchange of which nothing else is seen is believed for so long."""
 _EARLY = 3.0
 """A clock that is so many times as long as a wait did not end it."""
 _FUTEXES = frozenset(("futex", "futex_wait", "futex_waitv"))
@@ -42,7 +42,7 @@ class Belief(IntEnum):
 
     NONE = 0
     QUICK = 1
-    """It is quick, and nothing speaks against it."""
+    """It is quick, or reads and writes much, and nothing speaks against it."""
     SLOW = 2
     """It is given something now and then: its own chain lives, and nobody else's by a guess."""
     SURE = 3
@@ -64,12 +64,12 @@ def _works(code: str, detail: str) -> Wait:
 
 
 def quick(observed: Observation, policy: Policy) -> frozenset[int]:
-    """The threads that are believed for nothing but that they are quick."""
+    """The threads that are believed for nothing but that they are quick, or transfer much."""
     facts = Facts(observed, policy)
     return frozenset(
         node.tid
         for pid in facts.processes
-        for node in facts.often(pid)
+        for node in (facts.main(pid), *facts.often(pid))
         if (thread := facts.thread(node)) is not None
         and _belief(node, thread, facts.pace(node), facts) is Belief.QUICK
     )
@@ -105,6 +105,13 @@ def _belief(node: Node, thread: Thread, pace: Pace | None, facts: Facts) -> Beli
         return Belief.NONE
     if not count or (facts.idle(node) and not _python(node, facts)):
         return Belief.NONE
+    if exchange := _exchange(node, thread, count, facts):
+        return exchange
+    return Belief.QUICK if _transfers(node, facts) else Belief.NONE
+
+
+def _exchange(node: Node, thread: Thread, count: int, facts: Facts) -> Belief:
+    """The belief that other threads give it something; it has waked `count` times."""
     often = node in facts.often(node.pid)
     moves = facts.moves(node)
     if _is_woken(node, thread, count, facts):
@@ -124,6 +131,12 @@ def _beside(node: Node, facts: Facts, moves: bool | None = True) -> bool:
     pids = (node.pid, *facts.children(node.pid))
     found = sum(facts.often_by_moves(pid)[moves] for pid in pids)
     return found > (facts.often(node.pid).get(node, ...) is moves)
+
+
+def _transfers(node: Node, facts: Facts) -> bool:
+    """True if it reads or writes so much between its waits that it does more than look."""
+    moved = facts.motion(node.pid)
+    return facts.is_main(node) and moved.rate(moved.io_main) >= facts.policy.transfer
 
 
 def _is_woken(node: Node, thread: Thread, count: int, facts: Facts) -> bool:
