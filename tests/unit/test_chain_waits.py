@@ -341,6 +341,17 @@ def test_who_passes_on_what_is_typed_waits_for_its_children_alone():
     ]  # fmt: skip
 
 
+@pytest.mark.parametrize(("slept", "kind"), [(30, Ends.WORKS), (0, Ends.UNKNOWN)])
+def test_who_wakes_in_a_read_again_and_again_is_given_data_whatever_the_file_is(slept, kind):
+    """Which file it is may not be known, where it read on while that was looked up."""
+    found = seen(process(1, thread(1, **READS)))
+    *before, last = found.windows[-1]
+    more = {1: More(started=1, sleeps={1: slept})}
+    first = replace(before[0], more={1: More(started=1, sleeps={1: 0})})
+    windows = (found.windows[0], (first, *before[1:], replace(last, more=more)))
+    assert kind in kinds(wait(replace(found, windows=windows)))
+
+
 @pytest.mark.parametrize("handler", [True, False])
 def test_a_loop_of_events_that_learns_of_the_end_of_children_waits_for_them(handler):
     """As that of node: its handler of SIGCHLD writes into a pipe of its own."""

@@ -139,7 +139,7 @@ def test_candidates_are_the_main_thread_and_what_computes_or_has_frames_of_mlx()
     assert why == "not known which thread trains: all 3 candidates"
 
 
-@pytest.mark.parametrize(("used", "chosen"), [(0.2, [1]), (5.0, [1, 2])])
+@pytest.mark.parametrize(("used", "chosen"), [(0.2, [1]), (0.4, [1]), (5.0, [1, 2])])
 def test_who_always_wakes_as_it_does_now_is_no_candidate(used, chosen):
     """It uses 0.01 of a core, and has used as much until now; or 0.3, as one that trained."""
     beat = thread(2, cpu_s=used, **sleeps(0.001))

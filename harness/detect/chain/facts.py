@@ -285,8 +285,12 @@ class Facts:
             return False
         age = self.observed.last.t - more.started / _TICKS
         slept = (pace.sleeps or 0) >= self.policy.rearmed
-        few = slept and pace.wanted < self.policy.poll_cpu_share
-        return few and age > 0 and pace.cpu >= _STEADY * thread.cpu_s / age
+        if not slept or age <= 0 or pace.wanted >= self.policy.poll_cpu_share:
+            return False
+        seconds = self.motion(pid).seconds
+        # A tick may lie just before or behind each of two windows.
+        used = pace.cpu * seconds + 2 * self.policy.tick_s
+        return used >= _STEADY * seconds * thread.cpu_s / age
 
     def main(self, pid: int) -> Node:
         """The main thread of a process."""

@@ -10,6 +10,7 @@ from harness.model.world import Link
 _STREAMS = frozenset(("tcp", "socket", "pipe", "fifo", "local_socket"))
 _LOCAL = frozenset(("pipe", "fifo", "local_socket"))
 _EVENTS = frozenset(("signalfd", "inotify", "io_uring", "udp", "other", "device"))
+_RECEIVES = frozenset(("read", "readv", "recvfrom", "recvmsg"))
 _NETWORK_FS = ("nfs", "cifs", "smb", "9p", "fuse", "ceph", "lustre", "afs", "gpfs")
 _FUSE_WAIT = "request_wait_answer"
 
@@ -21,6 +22,9 @@ def file_wait(node: Node, thread: Thread, call: str, facts: Facts) -> Wait | Non
         if thread.wchan == _FUSE_WAIT:
             detail = "waits for a file system whose program does not answer"
             return _only(End(kind=Ends.FILE_SYSTEM, detail=detail), "file_system")
+        if call in _RECEIVES and _is_fed(node, thread, links, facts):
+            end = End(kind=Ends.WORKS, detail="is given data again and again", sure=False)
+            return _only(end, "data")
         return None
     if _is_fed(node, thread, links, facts):
         end = End(kind=Ends.WORKS, detail=f"exchanges data over {links[0].told}", sure=False)
