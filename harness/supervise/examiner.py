@@ -9,10 +9,15 @@ from harness.detect.tree import judge
 from harness.detect.watchdog import State, Watchdog
 from harness.model import Cause, Snapshot
 from harness.supervise.doubt import Doubts, deciding, is_dead, proven, suspected
+from harness.supervise.duty import Duty
 from harness.supervise.gather import Gatherer
 from harness.supervise.inspection import Inspected, Inspector, Prover
 from harness.supervise.run_state import RunState
 from harness.supervise.step_source import StepSource
+
+
+LOOKS = Duty(share=0.02, latest_s=1.25)
+"""Looks that take long, for there are many threads, are rarer: but a step is to be seen soon."""
 
 
 class Examiner:

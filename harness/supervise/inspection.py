@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import resource
 import threading
 import time
 from collections.abc import Mapping, Sequence
@@ -22,19 +23,18 @@ from harness.model.world import World
 from harness.observe import platform
 from harness.supervise import loops
 from harness.supervise.debug import RunLog
+from harness.supervise.duty import Duty
 from harness.supervise.gather import Gatherer, StackTaker
 
 _KEPT = 8
 _EAGER = 12
 _LATER = 4
 """After _EAGER looks only each _LATER-th is a deep one: it costs a millisecond or two."""
-CHEAP_S = 0.1
-"""Seconds of the CPU that an attempt to prove may always take. After one that takes longer..."""
-SHARE, LATEST_S = 0.05, 5.0
-"""... the next one comes so late that they are this share of a core, but after 5 s at most."""
-COSTLY_S, LATER_S = 1.0, 60.0
-"""After an inspection that took longer of the CPU, and found that it goes on, the next one comes as
-late, but a minute later at most. A run that is doubted is looked at as often as any other."""
+PROOFS = Duty(share=0.02, free_s=0.1, latest_s=5.0)
+"""Attempts to prove. A proof of a tree of many threads may come so late."""
+INSPECTIONS = Duty(share=0.02, free_s=1.0, latest_s=300.0)
+"""Inspections that found that the run goes on, their tools included. One that is doubted is looked
+at as often as any other."""
 WINDOW_S = 0.6
 """Each of the two windows of an inspection, long enough for a proof."""
 SETTLE_S = 0.1
@@ -74,8 +74,8 @@ class Prover:
         began = time.thread_time()
         seen, again = self._prove()
         spent = time.thread_time() - began
-        if not again and spent > CHEAP_S:
-            self._next = time.monotonic() + min(LATEST_S, spent / SHARE)
+        if not again and (rest := PROOFS.rest(spent)):
+            self._next = time.monotonic() + rest
         return seen
 
     def _prove(self) -> tuple[Observation | None, bool]:
@@ -213,11 +213,11 @@ class Inspector:
             self._error = error
 
     def _inspect_at_a_share(self, trains: tuple[int, int] | None, ranks: dict[int, int]) -> None:
-        began = time.thread_time()
+        began = _used()
         self._inspect(trains, ranks)
-        spent = time.thread_time() - began
-        if spent > COSTLY_S and self.last is not None and self.last.alive:
-            self._spared = time.monotonic() + min(LATER_S, spent / SHARE)
+        rest = INSPECTIONS.rest(_used() - began)
+        if rest and self.last is not None and self.last.alive:
+            self._spared = time.monotonic() + rest
 
     def _inspect(self, trains: tuple[int, int] | None, ranks: dict[int, int]) -> None:
         began, change, since = time.monotonic(), msgspec.structs.replace, self._since
@@ -279,6 +279,12 @@ class Inspector:
         root = tree.by_pid.get(seen.root)
         on = [pid for pid in (root.on if root else ()) if pid in listed]
         return list(dict.fromkeys([seen.root, *on]))[:CAPTURED]
+
+
+def _used() -> float:
+    """Seconds of the CPU that this thread has used, and the tools that have ended."""
+    tools = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return time.thread_time() + tools.ru_utime + tools.ru_stime
 
 
 def alive(tree: Tree, seen: Observation) -> bool:

@@ -30,7 +30,7 @@ from harness.observe import processes as observe
 from harness.supervise import not_ended
 from harness.supervise.collector import Collector
 from harness.supervise.doubt import Doubts
-from harness.supervise.examiner import Examiner
+from harness.supervise.examiner import LOOKS, Examiner
 from harness.supervise.handling import Handling
 from harness.supervise.hangs import Hangs
 from harness.supervise.run_state import RunState
@@ -40,9 +40,6 @@ from harness.supervise.step_source import StepSource, WorkerSteps
 
 LOOK_S = 0.25
 """Between two looks at a worker."""
-SHARE, LATEST_S = 0.04, 1.25
-"""Looks that take long, for there are many threads, are rarer, so that they take this share of a
-core, but no rarer than this: a step is to be seen soon."""
 GRACE_S = 2.0
 """Between TERM and KILL."""
 
@@ -179,7 +176,7 @@ class Job:
             except Exception as error:
                 self._run.look_failed(error)
             spent = time.thread_time() - began
-            self._next_look = now + max(LOOK_S, min(LATEST_S, spent / SHARE))
+            self._next_look = now + max(LOOK_S, LOOKS.rest(spent))
         if self._collector.waiting:
             self._await_evidence()
         elif self._stage is not Stage.ENDING and self._over_budget(now):

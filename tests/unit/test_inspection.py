@@ -239,7 +239,7 @@ def test_the_thread_that_stood_against_it_is_looked_at_first(monkeypatch):
     assert len(glances) == 3
 
 
-@pytest.mark.parametrize(("found", "later"), [(WORKS, 40.0), (WAITS, 2.2)])
+@pytest.mark.parametrize(("found", "later"), [(WORKS, 100.0), (WAITS, 2.2)])
 def test_an_inspection_that_took_long_and_found_life_makes_the_next_one_later(
     monkeypatch, inspector, found, later
 ):
@@ -264,7 +264,7 @@ def test_an_inspection_that_took_long_and_found_life_makes_the_next_one_later(
     assert one._number == 3
 
 
-@pytest.mark.parametrize(("spent", "pause"), [(0.01, 0.0), (0.2, 4.0), (60.0, inspection.LATEST_S)])
+@pytest.mark.parametrize(("spent", "pause"), [(0.01, 0.0), (0.11, 5.0), (60.0, 5.0)])
 def test_an_attempt_that_took_long_makes_the_next_one_late(monkeypatch, spent, pause):
     clock = SimpleNamespace(now=100.0, used=0.0)
     monkeypatch.setattr(

@@ -11,7 +11,7 @@ from fakes import info
 from harness.detect.policy import Policy
 from harness.detect.watchdog import Judgement, State
 from harness.model import WorkerSpec
-from harness.supervise import job, run_state
+from harness.supervise import examiner, job, run_state
 from harness.supervise.handling import Handling
 from harness.supervise.scheduler import TICK_S
 from harness.supervise.stage import NEXT, Stage
@@ -111,7 +111,7 @@ def test_every_stage_but_the_last_leads_to_the_end():
 
 @pytest.mark.parametrize(
     ("spent", "pause"),
-    [(0.001, job.LOOK_S), (0.03, 0.03 / job.SHARE), (0.5, job.LATEST_S)],
+    [(0.001, job.LOOK_S), (0.02, 0.02 / examiner.LOOKS.share), (0.5, examiner.LOOKS.latest_s)],
     ids=["a few threads", "a thousand", "very many"],
 )
 def test_looks_that_take_long_are_rarer(run, clock, monkeypatch, spent, pause):
@@ -130,4 +130,4 @@ def test_looks_that_take_long_are_rarer(run, clock, monkeypatch, spent, pause):
 
 
 def test_looks_are_never_so_rare_that_we_seem_to_have_been_stopped():
-    assert Policy().gap_s - 2 * TICK_S > job.LATEST_S
+    assert Policy().gap_s - 2 * TICK_S > examiner.LOOKS.latest_s
