@@ -15,7 +15,6 @@ from harness.supervise.inspection import Inspected, Inspector, Prover
 from harness.supervise.run_state import RunState
 from harness.supervise.step_source import StepSource
 
-
 LOOKS = Duty(share=0.02, latest_s=1.25)
 """Looks that take long, for there are many threads, are rarer: but a step is to be seen soon."""
 
