@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
 import time
 
 import pytest
-from waiting import ROOT, compiled, python
+from waiting import ROOT, compiled, python, started
 
 pytestmark = [pytest.mark.waits, pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")]
 
@@ -196,6 +197,22 @@ def test_attach_names_the_program_that_holds_a_file_and_is_not_of_the_tree(tmp_p
     assert f"a lock that is held by process {holder} " in summary
 
 
+NODE = """
+const child = require("child_process");
+const computes = "import zlib\\nwhile True: zlib.crc32(bytes(1 << 16))";
+const below = child.spawn(process.argv[1], ["-c", computes], {stdio: "inherit"});
+console.log("ready", below.pid);
+"""
+
+
+@pytest.mark.skipif(shutil.which("node") is None, reason="needs node")
+def test_attach_follows_the_event_loop_of_node_to_its_child(tmp_path):
+    with started(shutil.which("node"), "-e", NODE, sys.executable) as (process, child):
+        returned, answer, summary = attached(process.pid, tmp_path / "reports")
+    assert (returned, answer) == (0, "alive")
+    assert f"process {child}" in summary
+
+
 # --- what is dead, and what only looks like it ---------------------------------------------------
 
 STEPS = """
@@ -234,10 +251,10 @@ queue.SimpleQueue().get()
 """
 
 
-def watched(tmp_path, *command):
+def watched(tmp_path, *command, options=("--budget", "90")):
     """The result of a command under `harness watch`."""
     subprocess.run(
-        [sys.executable, "-m", "harness", "watch", "--budget", "90", "--out",
+        [sys.executable, "-m", "harness", "watch", *options, "--out",
          str(tmp_path / "reports"), "--", *command],
         cwd=tmp_path, capture_output=True, env={"PATH": "/usr/bin:/bin", "PYTHONPATH": str(ROOT)},
     )  # fmt: skip
@@ -267,6 +284,39 @@ def test_watch_proves_what_is_dead_within_a_tree_and_names_the_line(
     evidence = one["cause"]["evidence"]
     assert evidence["end"]["kind"] == end
     assert place in {link["place"] for link in evidence["chain"]}
+
+
+ENDS_AFTER_20_S = "import os, threading; threading.Timer(20.0, os._exit, (0,)).start()\n"
+CHECKPOINT = """
+import os
+with open("checkpoint", "wb") as file:
+    while True: file.write(bytes(1 << 18)); file.flush(); os.fsync(file.fileno()); time.sleep(0.06)
+"""
+THROUGH_A_FILTER = """
+import subprocess
+lines = "import time\\nfor i in range(10**9): print(i, flush=True); time.sleep(0.05)"
+with open("lines.py", "w") as script: script.write(lines)
+with subprocess.Popen(f"{sys.executable} lines.py | grep nothing", shell=True,
+                      stdout=subprocess.PIPE) as filtered: filtered.stdout.read()
+"""
+SMALL_TASKS = """
+from multiprocessing.pool import ThreadPool
+ThreadPool(2).map(time.sleep, [0.01] * 10**5, chunksize=1)
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "code",
+    [FROM_A_QUEUE, FROM_A_DEQUE, TASKS, CHECKPOINT, THROUGH_A_FILTER, SMALL_TASKS],
+    ids=["queue", "deque", "tasks", "checkpoint", "filter", "pool"],
+)
+def test_watch_without_patience_ends_no_work_that_uses_little_of_the_cpu(tmp_path, code):
+    one = watched(
+        tmp_path, sys.executable, "-c", f"import sys\n{STEPS}{ENDS_AFTER_20_S}{code}",
+        options=("--patience", "0", "--budget", "90"),
+    )  # fmt: skip
+    assert (one["outcome"], one["doubts"]) == ("completed", []), one["reason"]
 
 
 def test_watch_lets_a_child_that_shares_the_memory_open_the_gate(tmp_path):

@@ -99,6 +99,12 @@ def test_a_clock_that_rings_much_later_has_not_ended_the_wait():
     assert not lives(woken(TAKES, wakes=(SLOW, SLOW), fields=(seldom, {}), rearmed={1: 9}))
 
 
+def test_a_clock_that_may_have_rung_once_has_ended_the_wait():
+    """As of a loop that looks into an empty queue every 5 s."""
+    fields = ({"wakes_in": 30.0}, {})
+    assert not lives(woken(TAKES, wakes=(1, 0), fields=fields, rearmed={1: 9}))
+
+
 def test_who_is_not_woken_is_given_nothing():
     assert not lives(woken(TAKES, SLEEPS, wakes=(0, QUICK)))
 
