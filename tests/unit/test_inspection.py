@@ -192,6 +192,20 @@ def test_the_stacks_are_those_of_the_root_and_of_whom_it_waits_for(inspector):
     assert NoStacks.taken == [(1, 5), (1, 5)]
 
 
+@pytest.mark.parametrize(
+    ("left", "costs", "taken"), [(3000.0, 2.0, 0), (3000.0, 0.01, 2), (5.0, 2.0, 2)]
+)
+def test_none_are_taken_where_that_is_costly_and_a_clock_is_known(
+    monkeypatch, inspector, left, costs, taken
+):
+    clock = itertools.count(0.0, costs)
+    monkeypatch.setattr(inspection, "_used", lambda: next(clock))
+    one = inspector(seen(process(1, thread(1, **sleeps(left)))))
+    one.look(10.0, last_progress=5.0)
+    assert done(one).alive
+    assert len(NoStacks.taken) == taken
+
+
 def test_of_a_job_they_are_those_of_the_ranks(inspector):
     family = (process(1, thread(1, **READS)), process(5, ppid=1), process(6, ppid=1))
     one = inspector(seen(*family))
