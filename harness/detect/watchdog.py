@@ -8,6 +8,7 @@ worker in which nothing at all moves may be dead: `harness.detect.chain.closure`
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Iterable
 from enum import Enum
 
 import msgspec
@@ -51,6 +52,9 @@ class Judgement(msgspec.Struct, frozen=True, kw_only=True):
     """Seconds that the phase may last before it is looked at more closely."""
     usual: float | None = None
     """The longest that it lasted before; None when it is the first of its kind."""
+    held: tuple[int, ...] = ()
+    """Processes that it has started and that have been stopped for so long that it is to be asked
+    whether it waits for one of them."""
     last_progress: float = 0.0
     """`t` of the last look at which a beat had come."""
 
@@ -76,6 +80,8 @@ class Watchdog:
         self._since_beat = Stopwatch(0.0)
         """Started at the last look at which a beat had come; stands while nobody could run."""
         self._still_looks = 0
+        self._held_since: float | None = None
+        self._beside: frozenset[int] = frozenset()
         self._ticked = False
         """True if the look before saw CPU time."""
         self._longest = 0.0
@@ -103,6 +109,7 @@ class Watchdog:
             self._since_beat.restart(now.t)
             self._moved_at = now.t
             self._still_looks = 0
+            self._held_since, self._beside = None, frozenset()
             return self._judgement(State.ALIVE)
         passed = now.t - before.t
         state = now.processes[0].state if now.processes else ""
@@ -120,13 +127,25 @@ class Watchdog:
             self._still_looks = 0
             busy = why in (_CPU, _RUNNABLE)
             return self._judgement(State.ALIVE, why, now, self._limit(now, busy))
-        held = next((process for process in now.processes if process.state == "T"), None)
-        if held is not None:
-            # What it waits for may be that one, and will then go on when that is continued.
-            told = f"a process that it has started ({held.pid}, {held.name}) is {_BY_A_SIGNAL}"
-            return self._paused(now, passed, State.STOPPED, told)
+        held = [p for p in now.processes if p.state == "T" and p.pid not in self._beside]
+        if held:
+            # What it waits for may be one of them, and will then go on when that is continued.
+            first = held[0]
+            told = f"a process that it has started ({first.pid}, {first.name}) is {_BY_A_SIGNAL}"
+            if self._held_since is None:
+                self._held_since = now.t
+            judgement = self._paused(now, passed, State.STOPPED, told)
+            if now.t - self._held_since < self._policy.floor_s:
+                return judgement
+            return msgspec.structs.replace(judgement, held=tuple(p.pid for p in held))
+        self._held_since = None
         self._still_looks += 1
         return self._judgement(State.ALIVE, now=now, limit=self._limit(now, busy=False))
+
+    def beside(self, pids: Iterable[int]) -> None:
+        """Nobody waits for these processes: until the next step, that they are stopped stops
+        nothing."""
+        self._beside |= frozenset(pids)
 
     def _paused(self, now: Snapshot, passed: float, state: State, reason: str = "") -> Judgement:
         """It could not go on, or we could not look: the time does not count."""

@@ -62,6 +62,8 @@ class Examiner:
                 return proven(judge(dead.root, dead), run.place())
         if self._doubts.went_on():
             self._doubts.take_back(now)
+        if run.judgement.held and at_ranks is None:
+            self._ask_for_whom(inspector, now)
         if not run.judgement.overdue:
             return None
         progress = run.judgement.last_progress
@@ -76,6 +78,16 @@ class Examiner:
             self._doubts.take_back(now)
             return None
         return tracker.lost_cause(inspected, now) or self._weigh(inspected, now)
+
+    def _ask_for_whom(self, inspector: Inspector, now: float) -> None:
+        """Let the time count again where what it waits for is no process that is stopped."""
+        run = self._run
+        inspected = inspector.look(now, run.judgement.last_progress, run.trainer)
+        chain = None if inspected is None else deciding(inspected).chain
+        if chain is None or chain.alive or chain.end.kind in (Ends.STOPPED, Ends.TRACED):
+            return
+        if not set(run.judgement.held) & set(chain.on):
+            run.watchdog.beside(run.judgement.held)
 
     def _weigh(self, inspected: Inspected, now: float) -> Cause | None:
         """The cause that an inspection gives, once the doubt has stood for its patience."""

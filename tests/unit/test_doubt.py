@@ -203,13 +203,13 @@ class Doubted:
         for step in range(5):
             self.state.learn(StepBeat(t=float(step), step=step, phases={"eval": 0.1}))
 
-    def look(self, now, found=None, since=100.0, overdue=True, paused=0.0):
+    def look(self, now, found=None, since=100.0, overdue=True, paused=0.0, held=()):
         """The cause that a look at `now` gives; `found` is what the inspection shows, and `paused`
         how long it could not go on since the last step."""
         self.sees.last = None if found is None else inspected(found)
         self.state.judgement = Judgement(
             state=State.ALIVE, overdue=overdue, phase="eval", lasted=now - since - paused,
-            allowed=6.0, usual=0.1, last_progress=since,
+            allowed=6.0, usual=0.1, last_progress=since, held=held,
         )  # fmt: skip
         cause = self.run._examiner._in_doubt(Silent(), self.sees, now)
         self.run._enter(Stage.SUSPECTED if self.run._doubts.open else Stage.RUNNING)
@@ -267,6 +267,27 @@ def test_the_longest_phase_of_the_run_stretches_its_patience(doubted):
 
 def test_without_patience_the_first_doubt_is_the_verdict(doubted):
     assert doubted(patience=Patience(seconds=0.0)).look(106.0, HANGS) is not None
+
+
+HELD = process(2, thread(2, state="T"), ppid=1, state="T")
+BESIDE_HELD = replace(HANGS, windows=seen(process(1, thread(1), thread(2, **READS)), HELD).windows)
+
+
+@pytest.mark.parametrize(
+    ("found", "beside"),
+    [
+        (None, set()),
+        (BESIDE_HELD, {2}),
+        (seen(process(1, thread(1, **awaits())), HELD), set()),
+        (seen(process(1, thread(1, **sleeps(30.0))), HELD), set()),
+    ],
+    ids=["no inspection", "beside", "waited for", "asleep"],
+)
+def test_it_is_asked_whether_what_is_stopped_is_waited_for(doubted, found, beside):
+    one, told = doubted(), set()
+    one.state.watchdog.beside = told.update
+    assert one.look(106.0, found, overdue=False, held=(2,)) is None
+    assert (told, one.told) == (beside, [])
 
 
 def test_what_is_proven_needs_no_patience(doubted):

@@ -118,10 +118,10 @@ def beats_beside(t):
     return snapshot(t, processes=(process(io=80 * round(t), main=0),))
 
 
-def with_child(state="S", cpu=0.0):
+def with_child(state="S", cpu=0.0, step=3):
     def look(t):
         child = process(pid=2, state=state, thread_state=state)
-        return snapshot(t, processes=(process(cpu=cpu * t), child))
+        return snapshot(t, step=step, processes=(process(cpu=cpu * t), child))
 
     return look
 
@@ -191,6 +191,21 @@ def test_what_waits_for_a_child_that_is_stopped_is_stopped_and_recovers():
     assert states(after) == {State.ALIVE}
     # The second before it was stopped counts, and no other.
     assert overdue(after) == pytest.approx(Policy().floor_s - 1, abs=2 * LOOK)
+
+
+def test_the_time_counts_again_where_nobody_waits_for_a_child_that_is_stopped():
+    watchdog = watched()
+    looks(watchdog, 1, with_child())
+    stopped = looks(watchdog, 20, with_child("T"), 1.25)
+    asked = [one.held for one in stopped]
+    assert asked.index((2,)) == Policy().floor_s / LOOK
+    assert set(asked) == {(), (2,)}
+    watchdog.beside([2])
+    after = looks(watchdog, 20, with_child("T"), 21.5)
+    assert states(after) == {State.ALIVE}
+    assert overdue(after) == pytest.approx(Policy().floor_s - 1, abs=2 * LOOK)
+    step = with_child("T", step=4)
+    assert looks(watchdog, 5, step, 42.0)[-1].state is State.STOPPED, "another step, another wait"
 
 
 def test_what_works_beside_a_child_that_is_stopped_is_alive():
