@@ -139,8 +139,17 @@ def test_candidates_are_the_main_thread_and_what_computes_or_has_frames_of_mlx()
     assert why == "not known which thread trains: all 3 candidates"
 
 
-@pytest.mark.parametrize(("used", "chosen"), [(0.2, [1]), (0.4, [1]), (5.0, [1, 2])])
-def test_who_always_wakes_as_it_does_now_is_no_candidate(used, chosen):
+@pytest.mark.parametrize(
+    ("used", "woken", "rearmed", "chosen"),
+    [
+        (0.2, 900, 0, [1]),
+        (0.4, 900, 0, [1]),
+        (0.2, 1, 9, [1]),
+        (0.2, 1, 2, [1, 2]),
+        (5.0, 900, 9, [1, 2]),
+    ],
+)
+def test_who_always_wakes_as_it_does_now_is_no_candidate(used, woken, rearmed, chosen):
     """It uses 0.01 of a core, and has used as much until now; or 0.3, as one that trained."""
     beat = thread(2, cpu_s=used, **sleeps(0.001))
     one = process(1, thread(1, cpu_s=0.1), beat)
@@ -148,12 +157,15 @@ def test_who_always_wakes_as_it_does_now_is_no_candidate(used, chosen):
     found = seen(one, later=(msgspec.structs.replace(one, threads=(one.threads[0], later)),))
     windows = tuple(
         tuple(
-            msgspec.structs.replace(look, more={1: More(started=100, sleeps={2: 900 * (last > 0)})})
+            msgspec.structs.replace(
+                look, more={1: More(started=100, sleeps={2: woken * (last > 0)})}
+            )
             for last, look in enumerate((window[0], window[-1]))
         )
         for window in found.windows
     )
-    nodes, _ = subject(msgspec.structs.replace(found, windows=windows)).starts()
+    found = msgspec.structs.replace(found, windows=windows, rearmed={2: rearmed})
+    nodes, _ = subject(found).starts()
     assert [node.tid for node in nodes] == chosen
 
 

@@ -284,8 +284,8 @@ class Facts:
         if pace is None or more is None or more.started is None:
             return False
         age = self.observed.last.t - more.started / _TICKS
-        slept = (pace.sleeps or 0) >= self.policy.rearmed
-        if not slept or age <= 0 or pace.wanted >= self.policy.poll_cpu_share:
+        woke = max(pace.sleeps or 0, self.observed.rearmed.get(thread.tid, 0))
+        if woke < self.policy.rearmed or age <= 0 or pace.wanted >= self.policy.poll_cpu_share:
             return False
         seconds = self.motion(pid).seconds
         # A tick may lie just before or behind each of two windows.
