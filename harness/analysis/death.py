@@ -23,7 +23,13 @@ NEAR = 0.95
 """The share of a limit of the address space from which on the limit explains a crash."""
 _TICK_S = 0.1
 """So much less than its limit of CPU time a process may have used that was killed for it."""
+_OOM = "the kernel's out-of-memory killer"
 _NOT_KNOWN = "from outside, by whom is not known"
+_AS_THE_SIGNAL = (
+    "Segmentation fault", "Aborted", "Bus error", "Floating-point exception",
+    "Floating point exception", "Illegal instruction",
+)  # fmt: skip
+"""What Python calls the signals of a crash."""
 _STOPPED = frozenset((signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGPIPE, signal.SIGKILL))
 """Signals by which a program ends its own children in the ordinary way."""
 
@@ -77,28 +83,24 @@ def _killed(ending: Ending, facts: EndFacts) -> Killer:
     for word in facts.kernel:
         if word.kind == "oom_kill" and word.pid is not None and word.pid == facts.pid:
             full = "its control group" if word.of_group else "the machine"
-            used = f" {word.text}" if word.text else ""
-            told = f"by the kernel's out-of-memory killer{used}, for the memory of {full} was full"
+            used = f", {word.text}" if word.text else ""
+            told = f"{_OOM} ended it{used}, for the memory of {full} was full"
             return Killer("oom_killer", told, {"pid": word.pid, "name": word.name})
     if facts.group_kills:
-        told = "by the kernel's out-of-memory killer, for the memory of its control group was full"
+        told = f"{_OOM} ended it, for the memory of its control group was full"
         return Killer("oom_killer", told, {"group_kills": facts.group_kills})
     if facts.jetsam:
-        return Killer("jetsam", f"by macOS for want of memory (jetsam): {facts.jetsam}")
+        return Killer("jetsam", f"macOS ended it for want of memory (jetsam): {facts.jetsam}")
     if facts.group_kills is None and ending.oom_kills:
-        told = "while the kernel's out-of-memory killer was active"
-        return Killer("oom_killer", told, {"kills": ending.oom_kills})
+        told = f"{_OOM} was active while it ran"
+        return Killer("oom_killer", told)
     return Killer("unknown", _NOT_KNOWN)
 
 
 def _limited(name: str, facts: EndFacts) -> Killer:
     if name == "SIGXCPU":
-        limit = facts.limits.cpu_s
-        if limit is not None and facts.cpu_s >= limit - _TICK_S:
-            return _cpu(facts, limit)
-        if limit is not None:
-            return Killer("unknown", _NOT_KNOWN)
-        return Killer("cpu_limit", "its CPU time reached its limit (ulimit -t)")
+        told = f"its CPU time reached its limit, after {duration(facts.cpu_s)} (ulimit -t)"
+        return Killer("cpu_limit", told, {"cpu_s": facts.cpu_s})
     file = facts.limits.file
     of = "" if file is None else f" of {size(file)}"
     evidence: dict[str, object] = {} if file is None else {"limit": file}
@@ -136,7 +138,7 @@ def _of_another(ending: Ending, facts: EndFacts) -> Killer | None:
     ours = facts.group_kills or (facts.group_kills is None and ending.oom_kills)
     if code and ours:
         which = f" process {victims[-1].pid} ({victims[-1].name})" if victims else " a process"
-        told = f"the kernel's out-of-memory killer had ended{which} of its control group"
+        told = f"{_OOM} had ended{which} of its control group"
         return Killer("oom_killer", told, {"victims": [word.name for word in victims]})
     if code is not None and code > 128 and (name := exits.signal_name(code - 128))[:3] == "SIG":
         told = f"the code says that what it had started was killed by {name}"
@@ -157,13 +159,14 @@ def told(ending: Ending) -> str:
     bad = [child for child in facts.children if _ended_badly(child)]
     if bad and not (facts.words and facts.words.uncaught):
         parts.append(f"{_child(bad[0])} and nobody asked for it")
-    return "; ".join(parts)
+    if facts.over:
+        parts.append("its program had come to its end before")
+    return "; ".join(filter(None, parts))
 
 
 def _words(words: LastWords, ending: Ending) -> str:
-    if words.kind is Kind.FAULT:
-        # The signal says it already.
-        return f"at {words.place}" if words.place else words.text
+    if words.kind is Kind.FAULT and words.text in _AS_THE_SIGNAL:
+        return f"at {words.place}" if words.place else ""
     if words.uncaught:
         return words.told
     if words.kind is Kind.LINE:

@@ -40,6 +40,8 @@ def complete(
     other = None
     if words is None or not words.uncaught or _BY_ANOTHER.search(words.text):
         other = _other(facts.pid, words, printed, told)
+    if words is not None and other is not None and words.text == other.text:
+        words = None  # what was printed last is another's
     error = _error(words, other, signal, printed)
     over = signal is not None and main is not None and main.ended and main.error is None
     return msgspec.structs.replace(
@@ -89,7 +91,7 @@ def _other(
     shown = last_words.of_others(printed)
     for one in reversed(told):
         found = last_words.of_text(one.error) if one.error is not None else None
-        if one.pid == pid or found is None or (words and found.text == words.text):
+        if one.pid == pid or found is None:
             continue
         if not last_words.stands(found, printed):
             continue

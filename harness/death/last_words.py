@@ -29,6 +29,7 @@ CRASHES = frozenset(("SIGABRT", "SIGSEGV", "SIGBUS", "SIGFPE", "SIGILL", "SIGTRA
 _PANICKED, _INTERRUPTED, _RAISED = 101, 130, 1
 """Exit codes of a panic of Rust, of Ctrl-C and of an exception of Python."""
 _GENERAL = re.compile(
+    r"^(?:Killed|Aborted|Terminated|Segmentation fault|Bus error)\b|"
     r"^\s*(?:note:|stack backtrace|#?\d+:? |at |[│╭╰└]|\^)|Warning\b|\bwarn(?:ing)?:"
     r"|resource_tracker|\b(?:INFO|DEBUG|WARNING)\b|^\s*(?:step|epoch|iter)\b|^\W*$|\d+%\|",
     re.IGNORECASE,

@@ -107,20 +107,22 @@ def _objective_c(match: re.Match[str], lines: Sequence[str], at: int) -> Said:
 
 
 def _python(match: re.Match[str], lines: Sequence[str], at: int) -> Said:
-    """A fatal error with the stack of the thread in which it came."""
-    frames: list[Frame] = []
-    current = False
+    """A fatal error with the stack of the thread in which it came, or else of the main one."""
+    stacks: list[tuple[bool, list[Frame]]] = []
     end = at + 1
     while end < min(len(lines), at + _LONGEST):
         if thread := _PYTHON_THREAD.match(lines[end]):
-            current = thread[1] == "Current thread"
+            stacks.append((thread[1] == "Current thread", []))
         elif frame := _PYTHON_FRAME.match(lines[end]):
-            if current:
-                frames.append(Frame(frame[1], int(frame[2]), frame[3]))
+            if stacks:
+                stacks[-1][1].append(Frame(frame[1], int(frame[2]), frame[3]))
         elif lines[end].strip() and not lines[end].startswith("  "):
             break
         end += 1
-    users = own(frames[::-1])
+    # A thread of a library has no frame of Python. The main one, which is last, waits for it.
+    known = [frames for current, frames in stacks if current and frames]
+    known += [frames for _, frames in stacks[-1:]]
+    users = own(known[0][::-1]) if known else None
     return Said(Kind.FAULT, match[1].strip(), at, end, place=users.told if users else "")
 
 

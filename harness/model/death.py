@@ -79,6 +79,7 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
     address_space: int | None = None
     """Bytes."""
     cpu_s: float | None = None
+    """The hard one, at which the kernel kills."""
     file: int | None = None
     """Bytes of one file."""
 

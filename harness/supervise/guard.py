@@ -15,8 +15,7 @@ that a worker left behind. Lines from it: `reap GRACE`, the seconds between TERM
 the worker may live on without a supervisor.
 
 A thread in a disk wait (D) takes no SIGKILL before what it waits for comes, which a dead file
-system never sends, nor does a control group of the first version while it is frozen. Such a process
-is left after a while: the signal stays with it and ends it then.
+system never sends, nor does a frozen control group of the first version. It is left after a while.
 """
 
 from __future__ import annotations
@@ -45,7 +44,9 @@ STUCK_S = 5.0
 _SOON_S, _LATER_S = 0.002, 0.1
 """Between two looks at what is killed: first, and at most."""
 _PR_SET_PDEATHSIG, _PR_SET_CHILD_SUBREAPER, _PR_SET_PTRACER = 1, 36, 0x59616D61
-_LIMITS = resource.RLIMIT_AS, resource.RLIMIT_CPU, resource.RLIMIT_FSIZE
+# The soft limits; but the kernel itself raises that of CPU time.
+_LIMITS = (resource.RLIMIT_AS, 0), (resource.RLIMIT_CPU, 1), (resource.RLIMIT_FSIZE, 0)
+_IGNORED = signal.SIGINT, signal.SIGHUP, signal.SIGTERM, signal.SIGPIPE
 _THREADS = 17
 """The place of the number of threads among a stat's fields after the name."""
 
@@ -66,9 +67,9 @@ def _spawn(command: list[str]) -> int:
     code = 127
     try:
         os.setsid()
-        for ignored in (signal.SIGINT, signal.SIGHUP, signal.SIGTERM, signal.SIGPIPE):
-            signal.signal(ignored, signal.SIG_DFL)
         signal.set_wakeup_fd(-1)
+        for ignored in (*_IGNORED, signal.SIGXFSZ):  # Python itself ignores the last one
+            signal.signal(ignored, signal.SIG_DFL)
         if libc is not None:
             libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
             if os.getppid() != guard:
@@ -332,14 +333,13 @@ class Guard:
                 break
             elif status and self._reap_at is None:
                 bad.append(f"child {pid} {status}")
-        if exited:
-            # What was dead when the worker died has become ours at that moment.
+        if exited:  # what was dead by then has become ours at that moment
             self._tell("\n".join([*bad, exited]))
 
     def _limits(self) -> str:
         """The worker's limits; while it is a zombie they can still be asked for."""
         try:
-            return " ".join(str(resource.prlimit(self._worker, one)[0]) for one in _LIMITS)
+            return " ".join(str(resource.prlimit(self._worker, one)[i]) for one, i in _LIMITS)
         except (OSError, AttributeError):  # macOS has no such call
             return "-1 -1 -1"
 
@@ -384,7 +384,7 @@ def main() -> None:
         os.set_inheritable(file, False)
     # The others are held for the worker: a terminal that closes would end one that is kept.
     channel = socket.socket(fileno=files[0])
-    for ignored in (signal.SIGINT, signal.SIGHUP, signal.SIGTERM, signal.SIGPIPE):
+    for ignored in _IGNORED:
         signal.signal(ignored, signal.SIG_IGN)
     _prctl(_PR_SET_CHILD_SUBREAPER, 1)
     guard = Guard(channel, sys.argv[3:])

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import os
+import threading
 from collections.abc import Iterable
 
 from harness.model.death import EndFacts
 from harness.observe.linux import freezer, reading
 from harness.observe.linux.kernel_log import KernelLog
 
+_POLL_S = 0.02
+"""Between two looks at what grows towards a limit: a look every quarter of a second would miss
+most of the end."""
 _MOST = 64
 """Processes of one tree that are looked at."""
 
@@ -22,21 +26,35 @@ class Witness:
         self._kills = freezer.kill_counts(os.getpid())
         self._own = dict(self._kills)
         self._peaks: dict[int, int] = {}
+        self._over = threading.Event()
+        self._polled: int | None = None
 
     def look(self, pids: Iterable[int]) -> None:
         """Note where these processes are, and what they use; the first is the one launched."""
         for index, pid in enumerate(list(pids)[:_MOST]):
-            peak = reading.status(f"/proc/{pid}/status").get(b"VmPeak", b"").split()
-            if peak:
-                self._peaks[pid] = int(peak[0]) * 1024
-            if index == 0 and peak:
+            if self._measured(pid) and index == 0:
                 counts = freezer.kill_counts(pid)
                 if counts.keys() != self._own.keys():
                     self._own = counts  # it has gone to another group
                     self._kills = {**counts, **self._kills}
+                if self._polled is None and _is_limited(pid):
+                    self._polled = pid
+                    threading.Thread(target=self._poll, args=(pid,), daemon=True).start()
+
+    def _measured(self, pid: int) -> bool:
+        """Note its address space; False once it has ended."""
+        peak = reading.status(f"/proc/{pid}/status").get(b"VmPeak", b"").split()
+        if peak:
+            self._peaks[pid] = int(peak[0]) * 1024
+        return bool(peak)
+
+    def _poll(self, pid: int) -> None:
+        while self._measured(pid) and not self._over.wait(_POLL_S):
+            pass
 
     def tell(self, pid: int) -> EndFacts:
         """What is known of the end of `pid`; to be called once, after it."""
+        self._over.set()
         grown = [
             now - self._kills[file]
             for file in self._own
@@ -51,3 +69,10 @@ class Witness:
             group_kills=kills,
             kernel=self._log.read(),
         )
+
+
+def _is_limited(pid: int) -> bool:
+    """True if its address space has a limit."""
+    lines = reading.read(f"/proc/{pid}/limits").splitlines()
+    found = [line.split() for line in lines if line.startswith(b"Max address space")]
+    return bool(found) and found[0][3] != b"unlimited"
