@@ -353,7 +353,7 @@ SYSTEM = (
     ),
     ErrorCode(
         code="out_of_memory",
-        pattern=r"^MemoryError\b|std::bad_alloc|[Cc]annot allocate memory",
+        pattern=r"^MemoryError(?::|$)|std::bad_alloc|[Cc]annot allocate memory",
         meaning="the system had no memory for the process, or a limit of it was reached",
         cure="Use a smaller batch or sequence, or raise the limit (ulimit -v).",
         source="https://docs.python.org/3/library/exceptions.html#MemoryError",

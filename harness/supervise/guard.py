@@ -327,7 +327,7 @@ class Guard:
             if pid == self._worker:
                 self._status = status
                 peak = usage.ru_maxrss * (1 if sys.platform == "darwin" else 1024)
-                exited = f"exited {status} {peak} {usage.ru_utime + usage.ru_stime:.3f} {limits}"
+                exited = f"exited {status} {peak} {usage.ru_utime + usage.ru_stime} {limits}"
                 self._lingers_until = time.monotonic() + LINGER_S
             elif pid == 0:
                 break
