@@ -100,8 +100,8 @@ def watch(program: Program, home: Path, memory: Path | None) -> dict[str, Any]:
         cwd=home,
         env=environ,
         stdin=subprocess.DEVNULL,
-        stdout=(home / "stdout").open("wb"),
-        stderr=(home / "stderr").open("wb"),
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
     )
     if program.signal:
         end = time.monotonic() + SECONDS

@@ -2,11 +2,7 @@
 
 from __future__ import annotations
 
-import sys
-
 import pytest
-
-sys.path.insert(0, str(__import__("pathlib").Path(__file__).resolve().parents[2]))
 
 from benchmarks import deaths, dying
 
