@@ -1,6 +1,6 @@
 """The reasons that are given for planted deaths, and what healthy programs get that look alike.
 
-    python benchmarks/deaths.py [--only NAME ...] [--out FILE.json]
+    python benchmarks/deaths.py [--only NAME ...] [--jobs 1] [--out FILE.json]
 
 `benchmarks/dying.py` has the programs and the truth about each, written down before they were run.
 Each is watched by `harness watch` in a folder of its own. A program that needs what the machine
@@ -22,8 +22,9 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager, nullcontext, suppress
 from pathlib import Path
 from typing import Any
 
@@ -43,14 +44,14 @@ SECONDS = 60.0
 
 
 @contextmanager
-def group() -> Iterator[Path | None]:
+def group(name: str) -> Iterator[Path | None]:
     """A memory control group with a small limit; None where none can be made."""
     made = None
     for root, limit in (
         (Path("/sys/fs/cgroup/memory"), "memory.limit_in_bytes"),
         (Path("/sys/fs/cgroup"), "memory.max"),
     ):
-        folder = root / f"harness-deaths-{os.getpid()}"
+        folder = root / f"harness-{name}-{os.getpid()}"
         with suppress(OSError):
             folder.mkdir()
             made = folder
@@ -154,40 +155,42 @@ def can_mount() -> bool:
     return subprocess.run(tried, capture_output=True).returncode == 0
 
 
-def judge(programs: Sequence[Program]) -> list[dict[str, Any]]:
-    rows: list[dict[str, Any]] = []
-    with group() as memory, tempfile.TemporaryDirectory(prefix="deaths-") as work:
-        for program in programs:
-            possible = {"group": memory is not None, "mount": can_mount()}
-            if program.needs and not possible[program.needs]:
-                rows.append({"name": program.name, "skipped": f"no {program.needs} can be made"})
-                continue
-            home = Path(work) / program.name
-            home.mkdir()
-            result = watch(program, home, memory)
-            mistakes = wrong(program, result)
-            rows.append(
-                {
-                    "name": program.name,
-                    "truth": "healthy" if program.healthy else "dies",
-                    "reason": result["reason"],
-                    "right": not mistakes,
-                    **({"wrong": mistakes} if mistakes else {}),
-                }
-            )
-            print(f"{'right' if not mistakes else 'WRONG'}  {program.name}: {result['reason']}")
-            for mistake in mistakes:
-                print(f"       {mistake}")
-    return rows
+def judged(program: Program, work: Path) -> dict[str, Any]:
+    """The row of one program, run in a folder of its own below `work`."""
+    if program.needs == "mount" and not can_mount():
+        return {"name": program.name, "skipped": "no file system can be mounted"}
+    home = work / program.name
+    home.mkdir()
+    with group(program.name) if program.needs == "group" else nullcontext() as memory:
+        if program.needs == "group" and memory is None:
+            return {"name": program.name, "skipped": "no control group can be made"}
+        result = watch(program, home, memory)
+    mistakes = wrong(program, result)
+    print(f"{'WRONG' if mistakes else 'right'}  {program.name}: {result['reason']}", flush=True)
+    for mistake in mistakes:
+        print(f"       {mistake}", flush=True)
+    return {
+        "name": program.name,
+        "truth": "healthy" if program.healthy else "dies",
+        "reason": result["reason"],
+        "right": not mistakes,
+        **({"wrong": mistakes} if mistakes else {}),
+    }
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--only", nargs="+", default=[])
+    parser.add_argument("--jobs", type=int, default=1)
     parser.add_argument("--out", type=Path)
     arguments = parser.parse_args()
     every = [*DEATHS, *HEALTHY]
-    rows = judge([one for one in every if not arguments.only or one.name in arguments.only])
+    chosen = [one for one in every if not arguments.only or one.name in arguments.only]
+    with (
+        tempfile.TemporaryDirectory(prefix="deaths-") as work,
+        ThreadPoolExecutor(arguments.jobs) as pool,
+    ):
+        rows = list(pool.map(lambda one: judged(one, Path(work)), chosen))
     run = [row for row in rows if "skipped" not in row]
     head = ("truth", "programs", "right")
     counts = []

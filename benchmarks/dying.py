@@ -368,7 +368,7 @@ KILLED = (
     Program(
         "killed_below_a_shell",
         "import os, signal\nos.kill(os.getpid(), signal.SIGKILL)\n",
-        ("exited with code 137", "killed by SIGKILL"),
+        ("exited with code 137", "SIGKILL"),
         shell="PROGRAM; exit $?",
     ),
 )

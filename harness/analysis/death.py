@@ -141,7 +141,7 @@ def _of_another(ending: Ending, facts: EndFacts) -> Killer | None:
         told = f"{_OOM} had ended{which} of its control group"
         return Killer("oom_killer", told, {"victims": [word.name for word in victims]})
     if code is not None and code > 128 and (name := exits.signal_name(code - 128))[:3] == "SIG":
-        told = f"the code says that what it had started was killed by {name}"
+        told = f"the code stands for {name}, of it or of what it had started"
         return Killer("unknown", told, {"signal": name})
     return None
 

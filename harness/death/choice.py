@@ -42,7 +42,7 @@ def complete(
         other = _other(facts.pid, words, printed, told)
     if words is not None and other is not None and words.text == other.text:
         words = None  # what was printed last is another's
-    error = _error(words, other, signal, printed)
+    error = _error(words, other, signal, printed) or _driver(facts)
     over = signal is not None and main is not None and main.ended and main.error is None
     return msgspec.structs.replace(
         facts,
@@ -110,6 +110,13 @@ def _error(
     if signal is not None and signal not in CRASHES and words is None:
         return None
     return codes.search(_lines(words, other, printed))
+
+
+def _driver(facts: EndFacts) -> tuple[ErrorCode, str] | None:
+    """The failure that the driver of a GPU has logged of this process, or of a whole GPU."""
+    return codes.search(
+        word.text for word in facts.kernel if word.kind == "xid" and word.pid in (None, facts.pid)
+    )
 
 
 def _lines(

@@ -86,7 +86,7 @@ def of_exception(raised: Raised, uncaught: bool = False) -> LastWords:
 
 def of_text(text: str) -> LastWords | None:
     """The last exception of a traceback that is known to be that of the end."""
-    found = tracebacks.find(sanitize(text).split("\n"))
+    found = [one for one in tracebacks.find(sanitize(text).split("\n")) if not one.goes_on]
     return of_exception(found[-1], uncaught=True) if found else None
 
 

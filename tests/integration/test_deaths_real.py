@@ -23,7 +23,7 @@ def test_every_death_has_its_reason_and_what_is_healthy_none(name, tmp_path):
     program = EVERY[name]
     if program.needs == "mount" and not deaths.can_mount():
         pytest.skip("no file system can be mounted here")
-    with deaths.group() as memory:
+    with deaths.group(name) as memory:
         if program.needs == "group" and memory is None:
             pytest.skip("no control group can be made here")
         assert deaths.wrong(program, deaths.watch(program, tmp_path, memory)) == []

@@ -102,7 +102,7 @@ def test_an_exit_code_stays_where_the_words_are_not_those_of_the_end():
 
 
 def test_a_shell_says_by_which_signal():
-    assert "killed by SIGKILL" in told(exit_code=137).reason
+    assert "stands for SIGKILL" in told(exit_code=137).reason
     assert told(exit_code=200).reason == "exited with code 200"
 
 

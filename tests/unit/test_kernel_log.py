@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import json
+import os
+import sys
 
 import pytest
 
 from harness.observe.linux import kernel_log
 from harness.observe.linux.kernel_log import KernelLog, parse
+from harness.observe.linux.witness import Witness
 from harness.observe.macos import jetsam
 
 OOM = (
@@ -89,3 +92,14 @@ def test_a_report_of_jetsam(tmp_path):
     (tmp_path / "JetsamEvent-2026.ips").write_text(text)
     assert witness.tell(7).jetsam.startswith("the machine had too few")
     assert witness.tell(8).jetsam == ""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
+def test_a_witness_of_this_very_process():
+    witness = Witness()
+    witness.look([os.getpid()])
+    facts = witness.tell(os.getpid())
+    assert facts.address_peak is not None
+    assert facts.address_peak > 1 << 20
+    assert facts.group_kills in (None, 0)
+    assert Witness().tell(os.getpid()).address_peak is None

@@ -6,7 +6,7 @@ import pytest
 
 from harness.death import choice, last_words
 from harness.inject.processes import Told
-from harness.model.death import EndFacts, Kind
+from harness.model.death import EndFacts, KernelWord, Kind
 
 RAISED = """\
 Traceback (most recent call last):
@@ -153,3 +153,21 @@ def test_a_known_error_without_an_exception():
 
 def test_what_ended_well_has_no_words():
     assert words(0, RAISED, told=[told(RAISED)]) == EndFacts(pid=7)
+
+
+def test_what_the_driver_of_a_gpu_logged_of_it():
+    def facts(pid):
+        text = "NVRM: Xid (PCI:0000:65:00): 31, pid=7, name=python"
+        word = KernelWord(kind="xid", pid=pid, name="python", text=text)
+        return choice.complete(EndFacts(pid=7, kernel=(word,)), None, "SIGABRT", [])
+
+    assert facts(7).error.code == "xid_memory_fault"
+    assert facts(None).error.code == "xid_memory_fault"
+    assert facts(8).error is None
+
+
+def test_an_exception_that_was_ignored_last_is_not_the_one_of_the_end():
+    ignored = RAISED.replace("ValueError: bad shape", "OSError: closed")
+    words = last_words.of_text(f"{RAISED}Exception ignored in: <f>\n{ignored}")
+    assert words is not None
+    assert words.text == "ValueError: bad shape"
