@@ -20,7 +20,7 @@ from collections.abc import Sequence
 import msgspec
 
 from harness import stats
-from harness.analysis import findings
+from harness.analysis import death, findings
 from harness.analysis.findings.ending import find as seen_from_outside
 from harness.analysis.findings.memory import WARM_UP
 from harness.beats.record import Record
@@ -50,6 +50,7 @@ DIVERGES = frozenset(
 _JUDGED_STEPS = 3
 """Below this many steps a missing finding says nothing: a second trace shows in step 2."""
 _REASON = 300
+START_UP = "during start-up"
 
 
 def classify(
@@ -61,7 +62,8 @@ def classify(
     rank: int = 0,
 ) -> ScenarioResult:
     """Classify one run. `settings` are None for an outside command: its exit code then decides."""
-    everything = (*seen_from_outside(ending), *findings.find(record), *ending.findings)
+    ends = (*seen_from_outside(ending), *death.find(record, ending))
+    everything = (*ends, *findings.find(record), *ending.findings)
     outcome, reason = _outcome(record, ending, settings, everything)
     completed = _completed(record, settings)
     if settings is None and completed - 1 == ending.steps:
@@ -101,7 +103,10 @@ def _outcome(
         return Outcome.SKIPPED, _line(error.message)
     if error is not None:
         message = _line(error.message)
-        return Outcome.CRASHED, _line(f"{error.type}{message and ': '}{message} ({where})")
+        at = f", at {place}" if (place := death.place(error.traceback)) else ""
+        tail = f"{at} ({where})"
+        text = _line(f"{error.type}{message and ': '}{message}", _REASON - len(tail))
+        return Outcome.CRASHED, text + tail
     if ending.cause is not None:
         return Outcome.HUNG, _line(ending.cause.summary)
     stopped = _stopped(record, ending, where)
@@ -135,14 +140,22 @@ def _stopped(record: Record, ending: Ending, where: str) -> str | None:
 
 def _broken(record: Record, ending: Ending, settings: Settings | None, where: str) -> str | None:
     """Describe why a run that ended by itself failed; None when it did not."""
+    told = death.told(ending)
+    more = f": {told}" if told else ""
+    if settings is None and where == START_UP:
+        where = ""  # whether it was still starting is not known of a program that names no step
+    at = f" {where}" if where else ""
     if ending.signal is not None:
-        return f"killed by {ending.signal} {where}"
+        return f"killed by {ending.signal}{at}{more}"
     if ending.exit_code is None:
         if record.start is None:
             return "the worker process did not start"
         return f"lost {where}: its guard process was killed"
     if ending.exit_code != 0:
-        return f"exited with code {ending.exit_code} {where}"
+        words = ending.facts.words
+        if words is not None and words.uncaught:
+            return f"{told} ({where})" if where else told
+        return f"exited with code {ending.exit_code}{at}{more}"
     if settings is None:
         return None
     if record.end is None and ending.position and ending.position.phase == "exit":
@@ -189,18 +202,18 @@ def _place(record: Record, ending: Ending) -> Position | None:
 
 def _where(place: Position | None, settings: Settings | None) -> str:
     if place is None:
-        return "during start-up"
+        return START_UP
     if place.step < 0:
-        return "during start-up" + (f", phase {place.phase}" if place.phase != "start" else "")
+        return START_UP + (f", phase {place.phase}" if place.phase != "start" else "")
     if settings is not None and place.step >= settings.steps:
         return f"after the last step, phase {place.phase}"
     return phrases.place(place.step, place.phase)
 
 
-def _line(text: str) -> str:
+def _line(text: str, most: int = _REASON) -> str:
     """The first line that says something, cut to a readable length."""
     line = next((line.strip() for line in text.splitlines() if line.strip()), "")
-    return line if len(line) <= _REASON else line[: _REASON - 3] + "..."
+    return line if len(line) <= most else line[: most - 3] + "..."
 
 
 def _known(finding: Finding, info: ScenarioInfo) -> Finding:

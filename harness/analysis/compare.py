@@ -133,7 +133,9 @@ def _described(run: RunResult) -> dict[str, str | None]:
     env: dict[str, object] = msgspec.to_builtins(run.environment)
     settings: dict[str, object] = msgspec.to_builtins(run.settings or {})
     nested = {"versions", "variables"}
-    facts = {key: value for key, value in (env | settings).items() if key not in nested}
+    # What runs decides most, so the versions come first.
+    facts: dict[str, object] = {**run.environment.versions, "python": run.environment.python}
+    facts |= {key: value for key, value in (env | settings).items() if key not in nested}
     # Both have a device: the one that was asked for, and the one that there was.
     facts |= {
         "device": run.environment.device,
@@ -141,7 +143,6 @@ def _described(run: RunResult) -> dict[str, str | None]:
     }
     # The command tells what no setting does, such as how many runs there were at once.
     facts |= {"command": " ".join(run.command), "harness": run.harness_version}
-    facts |= run.environment.versions
     facts |= run.environment.variables
     return {name: None if value is None else str(value) for name, value in facts.items()}
 

@@ -24,7 +24,7 @@ from harness.model import (
     Severity,
     Standing,
 )
-from harness.observe import environment, platform
+from harness.observe import environment, mapped, platform
 from harness.report.sections.attached import CODE as ATTACHED
 from harness.text.units import duration
 
@@ -132,7 +132,7 @@ def run(
     watched: Watched, name: str, argv: Sequence[str], began: datetime, command: Sequence[str]
 ) -> RunResult:
     """run.json of an attachment. `argv` is what may be shown of the process's command line."""
-    env = environment.gather()
+    env = environment.of_nobody(environment.gather())
     info = ScenarioInfo(
         name=name, path="", summary="", doc="", source="", command=Command(argv=tuple(argv))
     )
@@ -141,8 +141,9 @@ def run(
         started=_stamp(began),
         finished=_stamp(datetime.now(timezone.utc)),
         command=tuple(command),
-        # Which MLX runs there is not known: what is installed here may be another one.
-        environment=msgspec.structs.replace(env, versions={}),
+        environment=environment.of_command(
+            env, mapped.of_tree([process.pid for process in watched.seen.last.processes])
+        ),
         settings=None,
         scenarios=(info,),
         results=(result(watched, name),),

@@ -39,6 +39,8 @@ def environment(folder: Path, environ: Mapping[str, str], hook: bool) -> dict[st
     if hook:
         inherited = environ.get("PYTHONPATH")
         variables["PYTHONPATH"] = f"{FOLDER}{os.pathsep}{inherited}" if inherited else str(FOLDER)
+        # A crash names its line of Python, in what it prints.
+        variables.setdefault("PYTHONFAULTHANDLER", "1")
     return variables
 
 

@@ -7,6 +7,7 @@ from typing import Any
 import msgspec
 
 from harness.model.beats import Position
+from harness.model.death import EndFacts
 from harness.model.enums import TextEnum
 
 
@@ -106,3 +107,5 @@ class Ending(msgspec.Struct, frozen=True, kw_only=True):
     """The number of steps that were planned, where an outside command's log says so."""
     findings: tuple[Finding, ...] = ()
     """The supervisor's findings about its own work."""
+    facts: EndFacts = EndFacts()
+    """The other facts of the end, such as what the process printed last."""

@@ -7,6 +7,7 @@ import os
 import platform
 import shutil
 import subprocess
+from collections.abc import Mapping
 
 import msgspec
 
@@ -14,6 +15,8 @@ from harness.model import Environment
 from harness.observe import memory_limits, psutil_memory
 from harness.observe.macos import developer
 
+NOT_KNOWN = "not known"
+"""In place of a version that nobody has told."""
 NCCL = ("nvidia-nccl-cu13", "nvidia-nccl-cu12")
 PACKAGES = (
     "mlx",
@@ -63,6 +66,30 @@ def on_device(environment: Environment, device: str, memory: int | None) -> Envi
     return msgspec.structs.replace(
         environment, device=device, usable_memory=usable.memory, usable_of=usable.bound
     )
+
+
+def of_nobody(environment: Environment) -> Environment:
+    """`environment` without the versions that are installed beside the harness.
+
+    What a command runs is known once it has been seen.
+    """
+    return msgspec.structs.replace(environment, python=NOT_KNOWN, versions={})
+
+
+def of_command(environment: Environment, versions: Mapping[str, str]) -> Environment:
+    """`environment` with the `versions` that a command ran, `python` among them.
+
+    Where several commands ran different ones, each is named.
+    """
+    known = {"python": environment.python, **environment.versions}
+    if environment.python == NOT_KNOWN:
+        del known["python"]
+    for name, value in versions.items():
+        before = str(known.get(name) or "")
+        every = [*filter(None, before.split(" and ")), value]
+        known[name] = " and ".join(dict.fromkeys(every))
+    python = known.pop("python", None) or NOT_KNOWN
+    return msgspec.structs.replace(environment, python=python, versions=known)
 
 
 def version(distribution: str) -> str | None:

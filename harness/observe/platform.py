@@ -15,6 +15,7 @@ from harness.model.world import Gpus, Hold, More, Relations, World
 from harness.observe.linux.platform import Linux
 from harness.observe.macos.platform import MacOS
 from harness.observe.portable import Portable
+from harness.observe.witness import Witness
 
 
 class Platform(Protocol):
@@ -55,6 +56,9 @@ class Platform(Protocol):
 
     def oom_kills(self) -> int:
         """The out-of-memory killer's kills on this machine so far; 0 where nobody counts them."""
+
+    def witness(self) -> Witness:
+        """Somebody who looks on at a tree from now on, and can be asked how it ended."""
 
     def devices(self, pid: int) -> tuple[str, ...]:
         """The GPUs and their like that a process has open."""

@@ -12,6 +12,7 @@ from harness.model import Machine, Process, Thread
 from harness.model.world import Gpus, Hold, More, Relations, World
 from harness.observe import gpu
 from harness.observe.psutil_memory import FAILS, memory
+from harness.observe.witness import NoWitness, Witness
 
 Answer = TypeVar("Answer")
 
@@ -57,6 +58,9 @@ class Portable:
 
     def oom_kills(self) -> int:
         return 0
+
+    def witness(self) -> Witness:
+        return NoWitness()
 
     def devices(self, pid: int) -> tuple[str, ...]:
         return ()

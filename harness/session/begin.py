@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime, timezone
 
 import msgspec
@@ -27,6 +27,8 @@ def begin(
         extended = resume.extended_run(earlier, plan, command, now())
         return extended, resume.extended_plan(earlier, plan)
     machine = environment.gather()
+    if settings is None:
+        machine = environment.of_nobody(machine)
     run = RunResult(
         harness_version=__version__,
         started=now(),
@@ -42,6 +44,12 @@ def begin(
 def on_device(run: RunResult, mlx: MlxBeat) -> RunResult:
     """`run` with the device that MLX has told of."""
     known = environment.on_device(run.environment, mlx.device, mlx.memory)
+    return msgspec.structs.replace(run, environment=known)
+
+
+def with_versions(run: RunResult, versions: Mapping[str, str]) -> RunResult:
+    """`run` with the versions that a command was seen to run."""
+    known = environment.of_command(run.environment, versions)
     return msgspec.structs.replace(run, environment=known)
 
 

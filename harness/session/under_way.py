@@ -16,7 +16,7 @@ from harness.model import LeftOut, Outcome, RunResult, ScenarioResult, Settings
 from harness.privacy import personal
 from harness.report import write_all
 from harness.session import jobs
-from harness.session.begin import begin, now, on_device
+from harness.session.begin import begin, now, on_device, with_versions
 from harness.session.conclude import conclude, is_decided
 from harness.session.folder import published, save, save_plan
 from harness.session.plan import Options, PlannedRun
@@ -198,6 +198,8 @@ class Session:
             return
         if job.mlx is not None and self._run.environment.device is None:
             self._run = on_device(self._run, job.mlx)
+        if self._run.settings is None:
+            self._run = with_versions(self._run, job.versions)
         self.results[result.scenario, result.repeat] = result
         # After each result: a harness that is killed leaves those that it has.
         try:

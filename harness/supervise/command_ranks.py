@@ -12,6 +12,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 from harness.beats.file import BEATS, NOW, BeatReader, read_position
+from harness.death import last_words
 from harness.detect.ranks import JobColumns, RankColumns
 from harness.inject.inside.launcher import HEAD, SAID
 from harness.logs import Adapter
@@ -27,7 +28,7 @@ STREAMS = ("stdout", "stderr")
 _MOST = 1024
 """Ranks that one job is believed to have at most."""
 _ERROR = re.compile(rb"^(?:[A-Za-z_]\w*\.)*[A-Z]\w*(?:Error|Exception|Interrupt)\b.*", re.MULTILINE)
-_KEPT = 4096
+_KEPT = 16384
 """Bytes at the end of a rank's stderr in which the exception is looked for that has ended it."""
 
 
@@ -146,7 +147,11 @@ class Ranks:
     def error(self, rank: int) -> str | None:
         """The exception that its output shows last."""
         voice = self._voices.get(rank)
-        found = _ERROR.findall(voice.stderr) if voice else []
+        if voice is None:
+            return None
+        if (words := last_words.of_text(voice.stderr.decode("utf-8", "replace"))) is not None:
+            return words.told
+        found = _ERROR.findall(voice.stderr)
         return found[-1].decode("utf-8", "replace") if found else None
 
     def library_error(self, rank: int) -> str | None:

@@ -7,15 +7,15 @@ when the worker has ended but left something behind, and when the supervisor is 
 signal. On Linux it is the subreaper of all below it: a double fork or a session of its own takes
 nothing out of its reach. It runs as a plain file, without site-packages: it starts in some 15 ms.
 
-Lines to the supervisor: `started PID`; `exited STATUS PEAK ROOM`, as of os.wait4, the peak RSS and
-the limit of the address space in bytes (-1 without one);
-`stuck PID`, of a process that SIGKILL has not ended; `quiet LEFT`, the number of processes that a
-worker left behind. Lines from it: `reap GRACE`, the seconds between TERM and KILL; `keep`: the
-worker may live on without a supervisor.
+Lines to the supervisor: `started PID`; `exited STATUS PEAK CPU ROOM TIME FILE`, as of os.wait4, the
+peak RSS, the seconds of CPU time, and the limits (-1 without one) of the address space, of that
+time and of a file; `child PID STATUS`, of one that the worker left unasked for, and that had ended
+badly; `stuck PID`, of a process that SIGKILL has not ended; `quiet LEFT`, the number of processes
+that a worker left behind. Lines from it: `reap GRACE`, the seconds between TERM and KILL; `keep`:
+the worker may live on without a supervisor.
 
 A thread in a disk wait (D) takes no SIGKILL before what it waits for comes, which a dead file
-system never sends, nor does a control group of the first version while it is frozen. Such a process
-is left after a while: the signal stays with it and ends it then.
+system never sends, nor does a frozen control group of the first version. It is left after a while.
 """
 
 from __future__ import annotations
@@ -43,9 +43,10 @@ STUCK_S = 5.0
 """So long after its SIGKILL a process that does not move is left as it is."""
 _SOON_S, _LATER_S = 0.002, 0.1
 """Between two looks at what is killed: first, and at most."""
-_PR_SET_PDEATHSIG = 1
-_PR_SET_CHILD_SUBREAPER = 36
-_PR_SET_PTRACER = 0x59616D61
+_PR_SET_PDEATHSIG, _PR_SET_CHILD_SUBREAPER, _PR_SET_PTRACER = 1, 36, 0x59616D61
+# The soft limits; but the kernel itself raises that of CPU time.
+_LIMITS = (resource.RLIMIT_AS, 0), (resource.RLIMIT_CPU, 1), (resource.RLIMIT_FSIZE, 0)
+_IGNORED = signal.SIGINT, signal.SIGHUP, signal.SIGTERM, signal.SIGPIPE
 _THREADS = 17
 """The place of the number of threads among a stat's fields after the name."""
 
@@ -66,9 +67,9 @@ def _spawn(command: list[str]) -> int:
     code = 127
     try:
         os.setsid()
-        for ignored in (signal.SIGINT, signal.SIGHUP, signal.SIGTERM, signal.SIGPIPE):
-            signal.signal(ignored, signal.SIG_DFL)
         signal.set_wakeup_fd(-1)
+        for ignored in (*_IGNORED, signal.SIGXFSZ):  # Python itself ignores the last one
+            signal.signal(ignored, signal.SIG_DFL)
         if libc is not None:
             libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
             if os.getppid() != guard:
@@ -315,36 +316,38 @@ class Guard:
 
     def _collect(self) -> None:
         """Wait for every child that has ended: the worker, and orphans that became ours."""
+        bad, exited = [], ""
         while True:
-            room = self._room()
+            limits = self._limits()
             try:
                 pid, status, usage = os.wait4(-1, os.WNOHANG)
             except ChildProcessError:
                 self._childless = True
                 break
-            if pid == 0:
-                break
             if pid == self._worker:
                 self._status = status
-                unit = 1 if sys.platform == "darwin" else 1024
-                self._tell(f"exited {status} {usage.ru_maxrss * unit} {room}")
+                peak = usage.ru_maxrss * (1 if sys.platform == "darwin" else 1024)
+                exited = f"exited {status} {peak} {usage.ru_utime + usage.ru_stime} {limits}"
                 self._lingers_until = time.monotonic() + LINGER_S
+            elif pid == 0:
+                break
+            elif status and self._reap_at is None:
+                bad.append(f"child {pid} {status}")
+        if exited:  # what was dead by then has become ours at that moment
+            self._tell("\n".join([*bad, exited]))
 
-    def _room(self) -> int:
-        """The worker's address-space limit; while it is a zombie it can still be asked for."""
-        if not hasattr(resource, "prlimit") or self._status is not None:
-            return -1
+    def _limits(self) -> str:
+        """The worker's limits; while it is a zombie they can still be asked for."""
         try:
-            room, _ = resource.prlimit(self._worker, resource.RLIMIT_AS)
-        except OSError:
-            return -1
-        return -1 if room == resource.RLIM_INFINITY else room
+            return " ".join(str(resource.prlimit(self._worker, one)[i]) for one, i in _LIMITS)
+        except (OSError, AttributeError):  # macOS has no such call
+            return "-1 -1 -1"
 
     def _wait(self, seconds: float | None) -> None:
         sources: list[int | socket.socket] = [self._woken]
         if not self.alone:
             sources.append(self._channel)
-        ready, _, _ = select.select(sources, [], [], seconds)
+        ready = select.select(sources, [], [], seconds)[0]
         if self._woken in ready:
             os.read(self._woken, 4096)
         if self._channel in ready:
@@ -360,20 +363,18 @@ class Guard:
             return
         for line in data.decode().splitlines():
             verb, _, value = line.partition(" ")
+            self._kept |= verb == "keep"
             if verb == "reap":
                 self._reap(float(value))
-            elif verb == "keep":
-                self._kept = True
 
     def _reap(self, grace: float) -> None:
         """TERM now, KILL after `grace` seconds; a later call can only shorten it."""
         until = time.monotonic() + grace
         if self._reap_at is None:
-            tree = descendants(os.getpid())
+            self._reap_at, tree = until, descendants(os.getpid())
             _signal(tree, signal.SIGTERM)
             # A stopped process takes its TERM only when it is continued.
             _signal(tree, signal.SIGCONT)
-            self._reap_at = until
         self._reap_at = min(self._reap_at, until)
 
 
@@ -383,7 +384,7 @@ def main() -> None:
         os.set_inheritable(file, False)
     # The others are held for the worker: a terminal that closes would end one that is kept.
     channel = socket.socket(fileno=files[0])
-    for ignored in (signal.SIGINT, signal.SIGHUP, signal.SIGTERM, signal.SIGPIPE):
+    for ignored in _IGNORED:
         signal.signal(ignored, signal.SIG_IGN)
     _prctl(_PR_SET_CHILD_SUBREAPER, 1)
     guard = Guard(channel, sys.argv[3:])

@@ -109,6 +109,11 @@ class Job:
         return self._source.tracker.ranks if self._source.tracker else {}
 
     @property
+    def versions(self) -> Mapping[str, str]:
+        """The versions that a command was seen to run, by distribution, and `python`."""
+        return self._source.versions
+
+    @property
     def rss_peak(self) -> int:
         return self._samples.rss_peak
 
@@ -219,6 +224,7 @@ class Job:
             processes=tuple(process for process in processes if process.pid != guard),
             machine=observe.machine(whole=self._samples.due(now)),
         )
+        run.autopsy.look(run.snapshot)
         self._samples.take(run.snapshot, now - self.started)
         if self._process.status is not None:
             return
@@ -357,7 +363,8 @@ class Job:
             detected_at_s=run.detected_at and run.detected_at - self.started,
             transients=tuple(self._hangs.transients),
             doubts=tuple(self._doubts.over),
-            address_space=process.address_space,
+            address_space=process.limits.address_space,
+            facts=run.autopsy.of(process),
             oom_kills=observe.oom_kills() - self._oom_kills,
             over_budget=run.end_reason is EndReason.BUDGET,
             interrupted=run.end_reason is EndReason.INTERRUPT,

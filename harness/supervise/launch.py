@@ -19,6 +19,7 @@ import msgspec
 import psutil
 
 from harness.model import Process, WorkerSpec
+from harness.model.death import Limits
 from harness.observe import processes
 from harness.supervise import guard, kernel_cache
 from harness.supervise.streams import Ends, Relay, captured
@@ -91,7 +92,10 @@ class Launched:
         self.pid: int | None = None
         self.status: int | None = None
         self.rss_peak: int | None = None
-        self.address_space: int | None = None
+        self.cpu_s = 0.0
+        self.limits = Limits()
+        self.bad_children: tuple[tuple[int, int], ...] = ()
+        """Process and status of each child that had ended badly, and was not asked for."""
         self.left_behind = 0
         self.not_ended: tuple[int, ...] = ()
         """Processes that no signal ends, left as they are."""
@@ -124,8 +128,11 @@ class Launched:
         if words[0] == "started":
             self.pid = int(words[1])
         elif words[0] == "exited":
-            self.status, self.rss_peak = int(words[1]), int(words[2])
-            self.address_space = int(words[3]) if int(words[3]) >= 0 else None
+            self.status, self.rss_peak, self.cpu_s = int(words[1]), int(words[2]), float(words[3])
+            space, cpu_s, file = (int(word) if int(word) >= 0 else None for word in words[4:])
+            self.limits = Limits(address_space=space, cpu_s=cpu_s, file=file)
+        elif words[0] == "child":
+            self.bad_children += ((int(words[1]), int(words[2])),)
         elif words[0] == "stuck":
             self.not_ended += (int(words[1]),)
         elif words[0] == "quiet":

@@ -27,7 +27,9 @@ class Ear:
         self._recognizer = Recognizer(adapters)
         self._lock = beats.lock
         self._credit = CREDIT_S
-        self._heard_at = time.monotonic()
+        self._since = time.monotonic()
+        self.heard_at = 0.0
+        """When it was last heard, by the monotonic clock; 0 if it was silent."""
         self._missed = b""
         self._paused = True
 
@@ -35,8 +37,9 @@ class Ear:
         """Take what was printed; what would cost too much time is left out, but for its end."""
         with self._lock:
             began = time.monotonic()
-            self._credit = min(CREDIT_S, self._credit + SHARE * (began - self._heard_at))
-            self._heard_at, self._paused = began, False
+            self._credit = min(CREDIT_S, self._credit + SHARE * (began - self._since))
+            self._since = self.heard_at = began
+            self._paused = False
             if self._credit <= 0:
                 self.skipped += len(self._missed)
                 self._missed = data
@@ -50,7 +53,7 @@ class Ear:
     def pause(self) -> None:
         """Call now and then: reads an unfinished line once nothing has come for a while."""
         with self._lock:
-            if self._paused or time.monotonic() - self._heard_at < PAUSE_S:
+            if self._paused or time.monotonic() - self._since < PAUSE_S:
                 return
             self._paused = True
             self._read(b"")

@@ -21,6 +21,7 @@ from harness.model import (
     WorkerSpec,
 )
 from harness.model.beats import BETWEEN
+from harness.supervise.autopsy import Autopsy
 from harness.supervise.debug import RunLog
 from harness.supervise.evidence import Evidence, Last
 from harness.supervise.launch import Launched
@@ -40,6 +41,7 @@ class RunState:
         self.folder = Path(spec.folder)
         self.log = RunLog(f"{info.name}/{spec.repeat}")
         self.clock = Stopwatch(time.monotonic())
+        self.autopsy = Autopsy()
         self.judgement = Judgement(state=State.ALIVE)
         self.notes: list[str] = []
         """Messages for the console; the reader clears the list."""

@@ -6,6 +6,7 @@ import os
 import signal
 import sys
 import time
+from collections.abc import Mapping
 from dataclasses import replace
 
 import msgspec
@@ -59,6 +60,7 @@ class ScenarioRanks:
     """Beats, processes and verdicts by rank. The watchdog sees progress when any of them moves."""
 
     ours = True
+    versions: Mapping[str, str] = {}
 
     def __init__(self, run: RunState) -> None:
         assert run.spec.settings is not None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Protocol
 
@@ -15,7 +16,7 @@ from harness.model import (
     Snapshot,
     StartBeat,
 )
-from harness.supervise import launch
+from harness.supervise import final_words, launch
 from harness.supervise.rank_tracker import RankTracker
 from harness.supervise.run_state import RunState
 
@@ -29,6 +30,11 @@ class StepSource(Protocol):
     @property
     def tracker(self) -> RankTracker | None:
         """The ranks; None where there cannot be any."""
+        ...
+
+    @property
+    def versions(self) -> Mapping[str, str]:
+        """The versions that were seen to run, where that is not what is installed here."""
         ...
 
     def launch(self, cold: bool) -> launch.Launched:
@@ -97,6 +103,7 @@ class WorkerSteps:
 
     ours = True
     tracker = None
+    versions: Mapping[str, str] = {}
 
     def __init__(self, run: RunState) -> None:
         self._run = run
@@ -127,7 +134,8 @@ class WorkerSteps:
         pass
 
     def completed(self, ending: Ending) -> Ending:
-        return ending
+        folder = self._run.folder
+        return final_words.complete(ending, [folder / "stdout.log", folder / "stderr.log"])
 
     def finished(self, result: ScenarioResult) -> ScenarioResult:
         return result

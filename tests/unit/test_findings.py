@@ -83,6 +83,7 @@ def test_every_code_has_a_meaning_a_place_in_the_docs_and_a_test():
         "expectation_missed", "hang_transient", "memory_limited", "not_ended", "oom_killer",
         "steps_reported", "steps_printed", "no_steps_seen", "output_skipped", "hook_disabled",
         "ended_early", "updates_skipped", "left_behind",
+        "last_words", "known_error", "killed_by", "died_at_exit", "child_died",
         "rank_died", "rank_left_early", "rank_never_started", "rank_stopped", "rank_cut_off",
         "rank_was_stopped",
         "rank_silent", "collective_mismatch", "rank_slow", "host_silent", "launcher_died",

@@ -19,7 +19,7 @@ PACKAGE = Path(harness.__file__).parent
 LAYERS = (
     ("errors", "stats", "syscalls", "model"),
     ("inject", "text"),
-    ("beats", "logs"),
+    ("beats", "logs", "death"),
     ("observe",),
     ("stacks",),
     ("detect",),
@@ -38,6 +38,7 @@ ALONE = (
     "harness.inject.hook.sitecustomize",
     "harness.inject.inside.launcher",
     "harness.inject.inside.trainer",
+    "harness.inject.inside.versions",
     "harness.inject.inside.writer",
 )
 """What runs as a file of its own, where the package cannot be imported or must not be."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from harness.analysis import death
 from harness.model import Ending, Finding
 from harness.model.finding import error, info, warning
 from harness.text import phrases
@@ -48,10 +49,12 @@ def memory_limited(ending: Ending) -> Iterator[Finding]:
 
 
 def oom_killer(ending: Ending) -> Iterator[Finding]:
-    if not ending.oom_kills or ending.signal != "SIGKILL":
+    found = death.killer(ending)
+    if ending.signal != "SIGKILL" or found is None or found.code != "oom_killer":
         return
     yield error(
         "oom_killer",
-        "killed by SIGKILL while the out-of-memory killer of the kernel was active",
+        f"killed by SIGKILL: {found.told}",
         kills=ending.oom_kills,
+        **found.evidence,
     )

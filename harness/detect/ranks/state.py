@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from harness.death import last_words
 from harness.detect.ranks.columns import RankColumns
 from harness.model import Position
 from harness.stacks.wait_rules import JOINS, LEAVES, Category
@@ -76,7 +77,11 @@ class RankState:
     @property
     def exception(self) -> str | None:
         beat = self.columns.error
-        return f"{beat.type}: {beat.message}".rstrip(": ") if beat else self.error
+        if beat is None:
+            return self.error
+        words = last_words.of_text(beat.traceback)
+        at = f", at {words.place}" if words is not None and words.place else ""
+        return f"{beat.type}: {beat.message}".rstrip(": ") + at
 
     @property
     def finished(self) -> bool:

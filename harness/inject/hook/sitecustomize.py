@@ -1,5 +1,5 @@
 """Found by every Python whose PYTHONPATH begins with this folder; waits for what it can hook into:
-mlx-lm's trainer and MLX's launcher, and in a rank of a distributed job MLX itself.
+MLX, mlx-lm, its trainer and MLX's launcher. As it ends it tells of the exception that ended it.
 
 Until one of them is imported, one function that looks a name up for each import is all that it
 adds. The sitecustomize that would have been found without this one is run after it.
@@ -7,6 +7,7 @@ adds. The sitecustomize that would have been found without this one is run after
 
 from __future__ import annotations
 
+import atexit
 import os
 import sys
 
@@ -16,13 +17,17 @@ if TYPE_CHECKING:
     from types import ModuleType
     from typing import Any, Callable
 
-HOOKS = {
-    "mlx_lm.tuner.trainer": "trainer",
-    "mlx._distributed_utils.launch": "launcher",
+HOOKS: dict[str, tuple[str, ...]] = {
+    "mlx_lm.tuner.trainer": ("trainer",),
+    "mlx._distributed_utils.launch": ("launcher",),
+    "mlx.core": ("versions",),
+    "mlx_lm": ("versions",),
 }
-"""The modules that are hooked into, and the module beside this folder that does it."""
-OF_RANKS = {"mlx.core": "collectives"}
-"""Those that are hooked into in a rank only."""
+"""The modules that are hooked into, and the modules beside this folder that do it."""
+OF_RANKS: dict[str, tuple[str, ...]] = {"mlx.core": ("versions", "collectives")}
+"""Those that are hooked into otherwise in a rank."""
+PROCESSES = "processes.jsonl"
+"""The file to which each process adds what it is and how it ends, as in inside/versions.py."""
 RANKS = ("MLX_RANK", "OMPI_COMM_WORLD_RANK", "PMI_RANK")
 """The variables that make a process one, as in inside/writer.py."""
 INSIDE = "_harness_inside"
@@ -47,7 +52,7 @@ class Finder:
         spec = importlib.util.find_spec(name)
         if spec is not None:
             try:
-                _after(spec.loader, lambda module: _hook(inside, module, self._folder))
+                _after(spec.loader, lambda module: _hook_all(inside, module, self._folder))
             except Exception as error:
                 _note(self._folder, error)
         return spec
@@ -63,6 +68,11 @@ def _after(loader: Any, then: Callable[[ModuleType], None]) -> None:
         then(module)
 
     loader.exec_module = exec_module
+
+
+def _hook_all(inside: tuple[str, ...], module: ModuleType, folder: str) -> None:
+    for name in inside:
+        _hook(name, module, folder)
 
 
 def _hook(inside: str, module: ModuleType, folder: str) -> None:
@@ -91,6 +101,35 @@ def _note(folder: str, error: Exception) -> None:
         pass
 
 
+def _tell_end(folder: str, first: int) -> None:
+    """Tell how this process ends: with the exception that nobody caught, or without one.
+
+    Python keeps that exception whatever has replaced sys.excepthook. Registered first, this runs
+    last. `first` is the process in which that was done: another one was forked from it.
+    """
+    error = getattr(sys, "last_exc", None) or getattr(sys, "last_value", None)
+    try:
+        text = "null" if error is None else _printed(error)
+        pid, version = os.getpid(), ".".join(map(str, sys.version_info[:3]))
+        forked = "false" if pid == first else "true"
+        line = f'{{"k":"end","pid":{pid},"forked":{forked},"python":"{version}","error":{text}}}\n'
+        flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND
+        file = os.open(os.path.join(folder, PROCESSES), flags, 0o644)
+        os.write(file, line.encode())
+        os.close(file)
+    except Exception:
+        pass  # the harness has gone, or the disk is full: what Python printed is all there is
+
+
+def _printed(error: BaseException) -> str:
+    """The end of its traceback, as JSON."""
+    import json
+    import traceback
+
+    lines = traceback.format_exception(type(error), error, error.__traceback__)
+    return json.dumps("".join(lines)[-65536:])
+
+
 def _run_the_other() -> None:
     """Run the sitecustomize that this one hides; as with any, its errors are Python's to report."""
     own = sys.modules.pop(__name__)
@@ -106,5 +145,6 @@ def _run_the_other() -> None:
 sys.path[:] = [path for path in sys.path if os.path.abspath(path or ".") != HERE]
 if os.environ.get("HARNESS_BEATS"):
     sys.meta_path.insert(0, Finder(os.environ["HARNESS_BEATS"]))
+    atexit.register(_tell_end, os.environ["HARNESS_BEATS"], os.getpid())
 if __name__ == "sitecustomize":
     _run_the_other()

@@ -38,6 +38,23 @@ def memory_events(pid: int) -> dict[str, dict[str, int]]:
     return Groups().memory_events(pid)
 
 
+def kill_counts(pid: int) -> dict[str, int]:
+    """Kills of the out-of-memory killer in the own group of a process since that was made.
+
+    By the file that counts them, of either version. A zombie is in no group of the first version.
+    """
+    return Groups().kill_counts(pid)
+
+
+def kills_in(file: str) -> int | None:
+    """The count that such a file has now; None where the group is gone or nobody counts."""
+    for line in reading.read(file).splitlines():
+        words = line.split()
+        if words[:1] == [b"oom_kill"] and len(words) == 2:
+            return int(words[1])
+    return None
+
+
 def oom_kills(pid: int) -> int | None:
     """Kills of the out-of-memory killer in the group of a zombie since that was made.
 
@@ -90,12 +107,16 @@ class Groups:
 
     def oom_kills(self, pid: int) -> int | None:
         own = (self._folders(self._groups(pid), "") or ())[:1]
-        for folder in own:
-            for line in reading.read(f"{folder}/memory.events").splitlines():
-                words = line.split()
-                if words[:1] == [b"oom_kill"] and len(words) == 2:
-                    return int(words[1])
-        return None
+        return next((kills_in(f"{folder}/memory.events") for folder in own), None)
+
+    def kill_counts(self, pid: int) -> dict[str, int]:
+        text = self._groups(pid)
+        files = [
+            f"{folder}/{name}"
+            for controller, name in (("", "memory.events"), (_MEMORY, "memory.oom_control"))
+            for folder in (self._folders(text, controller) or ())[:1]
+        ]
+        return {file: count for file in files if (count := kills_in(file)) is not None}
 
     def _groups(self, pid: int) -> bytes:
         return reading.read(f"{self._root}/proc/{pid}/cgroup")

@@ -20,6 +20,7 @@ from harness.observe.linux import (
     relations,
     socket_timeout,
     tree,
+    witness,
 )
 
 _NO_SIZES = "the process had ended, or the kernel is older than 4.5 and does not say"
@@ -64,6 +65,9 @@ class Linux:
 
     def oom_kills(self) -> int:
         return memory.oom_kills()
+
+    def witness(self) -> witness.Witness:
+        return witness.Witness()
 
     def devices(self, pid: int) -> tuple[str, ...]:
         return files.devices(pid)

@@ -8,8 +8,9 @@ from collections.abc import Iterable, Mapping
 
 from harness.model import Machine, Process
 from harness.model.world import Gpus, Hold, More
-from harness.observe.macos import gpu, kernel, memory, tree
+from harness.observe.macos import gpu, jetsam, kernel, memory, tree
 from harness.observe.portable import Portable
+from harness.observe.witness import Witness
 
 _KINDS = {1: "file", 2: "socket", 3: "shared memory", 4: "semaphore", 5: "kqueue", 6: "pipe"}
 
@@ -43,6 +44,9 @@ class MacOS(Portable):
 
     def open_files(self, pid: int) -> dict[str, int]:
         return dict(Counter(_KINDS.get(kind, "other") for _, kind in kernel.files(pid)))
+
+    def witness(self) -> Witness:
+        return jetsam.Witness()
 
     def gpus(self, pids: Iterable[int], stop: threading.Event | None = None) -> Gpus:
         return self._registry.gpus(pids, stop)

@@ -29,6 +29,8 @@ LEGEND = (
     "Step time: median. Active / peak: the highest MLX memory after a step and inside one, in P, "
     "the size of the trainable parameters. A finding is *expected* when the scenario declares it."
 )
+REASON = 240
+"""Characters of a reason in the title."""
 CODES = 8
 """Findings that a row of the table names at most."""
 
@@ -118,6 +120,8 @@ def headline(all_groups: Sequence[Group]) -> str:
     results = [result for group in all_groups for result in group.results]
     if not results:
         return "nothing was run"
+    if len(results) == 1 and results[0].outcome is Outcome.CRASHED and results[0].reason:
+        return f"crashed: {line(results[0].reason, REASON)}"
     counts = Counter(result.outcome for result in results)
     repeated = len(results) > len(all_groups)
     scenarios = plural(len(all_groups), "scenario")

@@ -1,0 +1,172 @@
+"""What C++, Rust, the C library and Python's own handler print when a process dies. Pure."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+
+from harness.death.frames import Frame, own
+from harness.model.death import Kind
+
+_LONGEST = 200
+"""Lines after the first one in which more of the same is looked for."""
+_UNCAUGHT = "terminate called after throwing an instance of"
+_WHAT = re.compile(r"^\s*what\(\):\s*(.*)$")
+_PYTHON_THREAD = re.compile(r"^(Current thread|Thread) 0x[0-9a-f]+.*most recent call first")
+_PYTHON_FRAME = re.compile(r'^  File "(.+?)", line (\d+) in (.+?)\s*$')
+
+
+@dataclass(frozen=True)
+class Said:
+    """One message."""
+
+    kind: Kind
+    text: str
+    first: int
+    """The index of its line."""
+    end: int
+    """The index of the line after its last."""
+    place: str = ""
+    """The user's own line, where it names one."""
+
+
+_Reader = Callable[[re.Match[str], Sequence[str], int], Said]
+
+
+def find(lines: Sequence[str]) -> list[Said]:
+    """The messages in `lines`, in their order. The lines have no terminal sequences."""
+    found: list[Said] = []
+    at = 0
+    while at < len(lines):
+        said = _at(lines, at)
+        if said is None:
+            at += 1
+            continue
+        found.append(said)
+        at = said.end
+    return found
+
+
+def _at(lines: Sequence[str], at: int) -> Said | None:
+    for pattern, read in _FORMS:
+        match = pattern.search(lines[at])
+        if match:
+            return read(match, lines, at)
+    return None
+
+
+def _following(lines: Sequence[str], at: int) -> str:
+    return lines[at + 1].strip() if at + 1 < len(lines) else ""
+
+
+def _gnu(match: re.Match[str], lines: Sequence[str], at: int) -> Said:
+    said = Said(Kind.TERMINATE, match[1], at, at + 1)
+    what = _WHAT.match(lines[at + 1]) if at + 1 < len(lines) else None
+    return replace(said, text=f"{match[1]}: {what[1].strip()}", end=at + 2) if what else said
+
+
+def _llvm(match: re.Match[str], lines: Sequence[str], at: int) -> Said:
+    text = match[1].strip()
+    if text.endswith(":"):  # the message begins in the next line
+        text = f"{text} {_following(lines, at)}"
+    return Said(Kind.TERMINATE, text, at, at + 1)
+
+
+def _no_exception(match: re.Match[str], lines: Sequence[str], at: int) -> Said:
+    text = "std::terminate was called without an exception, as when a joinable thread is destroyed"
+    return Said(Kind.TERMINATE, text, at, at + 1)
+
+
+def _panic(match: re.Match[str], lines: Sequence[str], at: int) -> Said:
+    text = f"panic: {_following(lines, at)}"
+    return Said(Kind.PANIC, text, at, at + 2, place=_rust(match[2], match[3], match[1]))
+
+
+def _old_panic(match: re.Match[str], lines: Sequence[str], at: int) -> Said:
+    place = _rust(match[3], match[4], match[1])
+    return Said(Kind.PANIC, f"panic: {match[2]}", at, at + 1, place=place)
+
+
+def _rust(file: str, line: str, thread: str) -> str:
+    where = Frame(file, int(line)).told
+    return where if thread in ("main", "<unnamed>") else f"{where} in thread {thread}"
+
+
+def _assertion(match: re.Match[str], lines: Sequence[str], at: int) -> Said:
+    place = Frame(match["file"], int(match["line"])).told
+    return Said(Kind.ABORT, f"assertion failed: {match['what'].strip()}", at, at + 1, place=place)
+
+
+def _as_it_is(match: re.Match[str], lines: Sequence[str], at: int) -> Said:
+    return Said(Kind.ABORT, " ".join(match[0].strip(" *").split()), at, at + 1)
+
+
+def _objective_c(match: re.Match[str], lines: Sequence[str], at: int) -> Said:
+    return Said(Kind.TERMINATE, f"{match[1]}: {match[2]}", at, at + 1)
+
+
+def _python(match: re.Match[str], lines: Sequence[str], at: int) -> Said:
+    """A fatal error with the stack of the thread in which it came, or else of the main one."""
+    stacks: list[tuple[bool, list[Frame]]] = []
+    end = at + 1
+    while end < min(len(lines), at + _LONGEST):
+        if thread := _PYTHON_THREAD.match(lines[end]):
+            stacks.append((thread[1] == "Current thread", []))
+        elif frame := _PYTHON_FRAME.match(lines[end]):
+            if stacks:
+                stacks[-1][1].append(Frame(frame[1], int(frame[2]), frame[3]))
+        elif lines[end].strip() and not lines[end].startswith("  "):
+            break
+        end += 1
+    # A thread of a library has no frame of Python. The main one, which is last, waits for it.
+    known = [frames for current, frames in stacks if current and frames]
+    known += [frames for _, frames in stacks[-1:]]
+    users = own(known[0][::-1]) if known else None
+    return Said(Kind.FAULT, match[1].strip(), at, end, place=users.told if users else "")
+
+
+_FORMS: tuple[tuple[re.Pattern[str], _Reader], ...] = (
+    (re.compile(rf"{_UNCAUGHT} '(.+)'"), _gnu),
+    (re.compile(r"terminate called without an active exception"), _no_exception),
+    (
+        re.compile(
+            r"libc\+\+abi(?:\.dylib)?: terminating (?:due to|with) uncaught exception "
+            r"of type (\S.*)"
+        ),
+        _llvm,
+    ),
+    (re.compile(r"libc\+\+abi(?:\.dylib)?: terminating"), _as_it_is),
+    (
+        re.compile(r"Terminating app due to uncaught exception '(\w+)', reason: '(.+?)'?$"),
+        _objective_c,
+    ),
+    (re.compile(r"^thread '(.*?)' (?:\(\d+\) )?panicked at ([^'\s].*?):(\d+):\d+:$"), _panic),
+    (
+        re.compile(r"^thread '(.*?)' (?:\(\d+\) )?panicked at '(.*)', (.+?):(\d+):\d+$"),
+        _old_panic,
+    ),
+    (re.compile(r"^Fatal Python error: (.+)$"), _python),
+    (
+        re.compile(r": (?P<file>[^:\s]+):(?P<line>\d+): .+: Assertion `(?P<what>.+)' failed\.$"),
+        _assertion,
+    ),
+    (
+        re.compile(
+            r"Assertion failed: (?P<what>.+), function .+, file (?P<file>\S+), line (?P<line>\d+)"
+        ),
+        _assertion,
+    ),
+    (re.compile(r"failed assertion [`'].+'?$"), _as_it_is),
+    (re.compile(r"\*\*\* (?:stack smashing|buffer overflow) detected \*\*\*"), _as_it_is),
+    (
+        re.compile(
+            r"^(?:free|malloc|realloc|calloc|munmap_chunk|malloc_consolidate|mremap_chunk)\(\): "
+            r".+$|^double free or corruption.*$|^corrupted (?:size|double-linked list).*$"
+            r"|^(?:\S+: )?malloc: \*\*\* error for object .+$|^Fatal glibc error: .+$"
+        ),
+        _as_it_is,
+    ),
+    (re.compile(r"ERROR: (?:Address|Thread|Memory|Leak)Sanitizer: .+$"), _as_it_is),
+)
+"""The forms of the messages, and the function that reads each."""

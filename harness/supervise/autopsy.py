@@ -1,0 +1,40 @@
+"""The facts of an end that only the supervisor has: limits, children, the kernel's word."""
+
+from __future__ import annotations
+
+import os
+
+import msgspec
+
+from harness.model import Snapshot
+from harness.model.death import DeadChild, EndFacts
+from harness.observe import platform
+from harness.supervise.launch import Launched
+
+
+class Autopsy:
+    """Looks on while a process lives, and says at its end what became of it."""
+
+    def __init__(self) -> None:
+        self._witness = platform.current().witness()
+        self._names: dict[int, str] = {}
+
+    def look(self, snapshot: Snapshot) -> None:
+        """Note what the tree uses now."""
+        self._names.update({process.pid: process.name for process in snapshot.processes})
+        self._witness.look(process.pid for process in snapshot.processes)
+
+    def of(self, process: Launched) -> EndFacts:
+        """The facts; to be called once, when everything has ended."""
+        children = tuple(
+            DeadChild(
+                pid=pid, name=self._names.get(pid, ""), code=os.waitstatus_to_exitcode(status)
+            )
+            for pid, status in process.bad_children
+        )
+        return msgspec.structs.replace(
+            self._witness.tell(process.pid or 0),
+            cpu_s=process.cpu_s,
+            limits=process.limits,
+            children=children,
+        )
