@@ -229,7 +229,7 @@ def _missed(info: ScenarioInfo, everything: Sequence[Finding]) -> list[Finding]:
 
 
 def metrics(record: Record, ending: Ending) -> Metrics:
-    trainable = record.end.trainable if record.end else None
+    trainable = record.trainable
     return Metrics(
         step_s=_step_times(record),
         phase_s={

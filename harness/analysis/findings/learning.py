@@ -1,0 +1,385 @@
+"""Findings that say why nothing was learned.
+
+The facts are those of a LearningBeat: what was seen of the model, its optimizer and its batches
+after the last step. Where parameters were seen not to move, or to get no gradient, the finding is
+an error. Where only a loss or a log says it, it is a warning. docs/guide/learned_nothing.md has an
+example of each.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+
+from harness import stats
+from harness.analysis.findings.trend import falls
+from harness.beats.record import Record
+from harness.model import Finding
+from harness.model.beats import Gradients, LearningBeat
+from harness.model.finding import error, info, warning
+from harness.text.units import number, percent, plural
+
+ERASED = 1e-3
+"""The share of a gradient that is left where something has taken it away."""
+STILL = 0.5
+"""The share of weights that never moved, from which on it is said."""
+NEARLY_ALL = 0.99
+"""The share of weights from which on they are as good as all."""
+UPDATES = 3
+"""Updates below which a weight may stand still by chance."""
+LOOKS = 4
+"""Batches below which equal ones may be chance, and reads of a printed learning rate."""
+FALLEN = 0.05
+"""The share of the first loss below which the last one has fallen to 0."""
+ENOUGH = 50
+"""Losses below which nothing is said of whether they fall."""
+_RATES = frozenset(("lr", "learning_rate", "learning rate", "train_lr", "current_lr"))
+
+
+def no_trainable_parameters(record: Record) -> Iterator[Finding]:
+    seen = record.learning
+    if seen is None or seen.trainable is None or seen.trainable.total:
+        return
+    model = seen.model or "the model"
+    yield error(
+        "no_trainable_parameters",
+        f"all {plural(seen.parameters, 'parameter')} of {model} are frozen, so nothing can be "
+        "learned: call unfreeze() on the part to train, after the last freeze()"
+        if seen.parameters
+        else f"{model} has no parameter at all: make its parts in __init__, as attributes of an "
+        "nn.Module, and call super().__init__() first",
+        parameters=seen.parameters,
+        model=seen.model,
+        frozen=seen.parameters > 0,
+    )
+
+
+def state_not_compiled(record: Record) -> Iterator[Finding]:
+    seen = record.learning
+    if seen is None or seen.compiled is None:
+        return
+    step = seen.compiled
+    missing = [name for name in ("inputs", "outputs") if not getattr(step, name)]
+    effect = (
+        "each call starts from the first parameters again"
+        if step.outputs
+        else "what it computes never reaches the model"
+    )
+    yield error(
+        "state_not_compiled",
+        f"the compiled step {step.function} ({step.place}) updates the model, whose parameters are "
+        f"not among its {' and '.join(missing)}: {effect}. Compile it with "
+        "inputs=state, outputs=state, where state = [model.state, optimizer.state]",
+        function=step.function,
+        place=step.place,
+        missing=missing,
+    )
+
+
+def gradients_not_applied(record: Record) -> Iterator[Finding]:
+    seen = record.learning
+    if seen is None or not _still(seen) or seen.compiled is not None:
+        return
+    steps = len(record.step)
+    if seen.followed and seen.updates == 0 and steps >= seen.accumulates:
+        yield error(
+            "gradients_not_applied",
+            f"no optimizer was given a gradient in {plural(steps, 'step')}: call "
+            "optimizer.update(model, gradients) in the step. If gradients are accumulated over "
+            "more steps than these, run more",
+            how="never",
+            updates=0,
+            steps=steps,
+        )
+    elif seen.gradients is not None and seen.gradients.stored is False:
+        yield error(
+            "gradients_not_applied",
+            "the optimizer computes new parameters, and the model does not get them"
+            f"{_at(seen)}: call optimizer.update(model, gradients), or model.update() with what "
+            "apply_gradients returns, on the model that computes the loss",
+            how="dropped",
+            updates=seen.updates,
+            steps=steps,
+            place=seen.place,
+        )
+
+
+def learning_rate_zero(record: Record) -> Iterator[Finding]:
+    seen = record.learning
+    if seen is not None and _still(seen) and seen.updates and _float(seen.highest_rate) == 0:
+        yield error(
+            "learning_rate_zero",
+            f"the learning rate is 0 in each of {plural(seen.updates, 'update')}{_at(seen)}: "
+            "give the optimizer another, or let the schedule leave 0 (its first step may be 0)",
+            updates=seen.updates,
+            printed=False,
+            place=seen.place,
+        )
+        return
+    for name, series in record.figures.items():
+        values = series.value
+        if name not in _RATES or len(values) < LOOKS or any(values):
+            continue
+        if len(record.loss) >= LOOKS and _stands(record):
+            yield warning(
+                "learning_rate_zero",
+                f"{name} is printed as 0 in all {len(values)} reads, and the loss does not fall: "
+                "the learning rate is 0, or smaller than the print shows",
+                reads=len(values),
+                printed=True,
+            )
+            return
+
+
+def labels_masked(record: Record) -> Iterator[Finding]:
+    seen = record.learning
+    labels = seen.labels if seen is not None else None
+    if seen is None or labels is None or labels.counted or not labels.of:
+        return
+    if not (_still(seen) or _no_gradient(seen) or _no_loss(record)):
+        return
+    yield error(
+        "labels_masked",
+        f"0 of {plural(labels.of, 'label')} count in the {plural(seen.batches, 'batch', 'batches')}"
+        " that were looked at: each one is masked or has an ignored index, so that there is "
+        "nothing to learn. Look at the mask, at the length of the prompt and at truncation",
+        counted=0,
+        of=labels.of,
+        batches=seen.batches,
+    )
+
+
+def gradients_zero(record: Record) -> Iterator[Finding]:
+    seen = record.learning
+    if seen is None or not seen.updates or not _no_gradient(seen) or _erased(seen.gradients):
+        return
+    total = seen.gradients.tensors if seen.gradients else seen.moments.total if seen.moments else 0
+    masked = seen.labels is not None and seen.labels.of > 0 and not seen.labels.counted
+    yield error(
+        "gradients_zero",
+        f"the gradients of all {plural(total, 'tensor')} are exactly 0{_at(seen)}: "
+        + (
+            "no label counts"
+            if masked
+            else "the loss does not depend on the parameters. Look for stop_gradient, for values "
+            "that leave the graph (item(), numpy), and for a loss of another copy of the model"
+        ),
+        tensors=total,
+        updates=seen.updates,
+        place=seen.place,
+    )
+
+
+def gradients_erased(record: Record) -> Iterator[Finding]:
+    seen = record.learning
+    if seen is None or seen.gradients is None or not _erased(seen.gradients):
+        return
+    if not (_still(seen) or _no_gradient(seen)):
+        return
+    made, largest = _float(seen.gradients.made), _float(seen.gradients.largest)
+    left = "exactly 0" if largest == 0 else f"{number(largest)} at most"
+    yield error(
+        "gradients_erased",
+        f"the gradients are computed with elements up to {number(made)}, and the optimizer gets "
+        f"{left}{_at(seen)}: what is between them erases them, such as clipping to a tiny norm, or "
+        "a scale that becomes 0 in half precision",
+        made=made,
+        given=largest,
+        place=seen.place,
+    )
+
+
+def updates_too_small(record: Record) -> Iterator[Finding]:
+    seen = record.learning
+    if seen is None or ((seen.updates or 0) - seen.traced < 1 and not _compiled_updates(record)):
+        return
+    if seen.compiled is not None or seen.warming or _float(seen.highest_rate) == 0:
+        return
+    if _no_gradient(seen) or _erased(seen.gradients):
+        return
+    if _still(seen):
+        yield from _nothing_moves(seen)
+        return
+    if seen.half is None or not seen.looked or len(record.step) < UPDATES:
+        return
+    share = seen.still / seen.looked
+    if share < STILL:
+        return
+    yield (error if share >= NEARLY_ALL else warning)(
+        "updates_too_small",
+        f"{percent(share)} of the {seen.half} weights with a gradient have not moved in "
+        f"{plural(len(record.step), 'step')}: an update below half a unit in the last place is "
+        "rounded away"
+        + _rate(seen)
+        + ". Keep the weights in float32, at least those that the optimizer updates",
+        share=share,
+        looked=seen.looked,
+        still=seen.still,
+        dtype=seen.half,
+        learning_rate=seen.rate,
+    )
+
+
+def lora_b_zero(record: Record) -> Iterator[Finding]:
+    seen = record.learning
+    if seen is None or not seen.lora or seen.lora_zero < seen.lora:
+        return
+    if not seen.updates or seen.warming or _float(seen.highest_rate) == 0:
+        return  # which says it
+    frozen = seen.lora_frozen == seen.lora
+    yield error(
+        "lora_b_zero",
+        f"B is exactly 0 in all {plural(seen.lora, 'LoRA layer')} after "
+        f"{plural(len(record.step), 'step')}, so that the adapter changes nothing: "
+        + (
+            "lora_b is frozen, and lora_a has no gradient without it. Call "
+            "unfreeze(keys=['lora_a', 'lora_b'])"
+            if frozen
+            else "no update has reached it. Look at the adapter's scale, and at what the optimizer "
+            "is given"
+        ),
+        layers=seen.lora,
+        zero=seen.lora_zero,
+        frozen=frozen,
+    )
+
+
+def submodules_unregistered(record: Record) -> Iterator[Finding]:
+    seen = record.learning
+    still = [part for part in seen.unregistered if not part.changed] if seen is not None else []
+    if seen is None or not still:
+        return
+    count = sum(part.parameters for part in still)
+    first = still[0]
+    nothing = seen.trainable is not None and not seen.trainable.total
+    stands = nothing or _still(seen) or _stands(record)
+    yield (error if stands else warning)(
+        "submodules_unregistered",
+        f"{plural(count, 'parameter')} of {', '.join(part.path for part in still[:3])}"
+        f"{', ...' if len(still) > 3 else ''} are no parameters of {seen.model or 'the model'}, "
+        f"and never changed: {first.holder} is not searched. Make it an nn.Module, or use a list "
+        "or a dict. If it is not to be trained, freeze() it",
+        parameters=count,
+        paths=[part.path for part in still],
+        holder=first.holder,
+        of=seen.parameters,
+    )
+
+
+def batch_repeats(record: Record) -> Iterator[Finding]:
+    seen = record.learning
+    if seen is None or seen.same is None or seen.batches < LOOKS:
+        return
+    if seen.same == "object":
+        yield info(
+            "batch_repeats",
+            f"each of {plural(seen.batches, 'batch', 'batches')} that were looked at is the same "
+            "object: right for a test that overfits one batch, and for a data set of one batch",
+            batches=seen.batches,
+            same=seen.same,
+        )
+        return
+    yield warning(
+        "batch_repeats",
+        f"all {plural(seen.batches, 'batch', 'batches')} that were looked at have the same "
+        "content, each made anew: the loader begins again in each step, or draws with the same "
+        "seed. The run learns one batch by heart",
+        batches=seen.batches,
+        same=seen.same,
+    )
+
+
+def labels_leak(record: Record) -> Iterator[Finding]:
+    seen = record.learning
+    shift = seen.labels.shift if seen is not None and seen.labels is not None else None
+    losses = [loss for loss in record.loss if math.isfinite(loss)]
+    if shift is None or len(losses) < LOOKS:
+        return
+    first, last = losses[0], stats.median(losses[-3:])
+    if first <= 0 or last > FALLEN * first:
+        return  # the loss may shift them itself
+    which = "the inputs themselves" if shift == 0 else f"the inputs of {shift} tokens before"
+    yield warning(
+        "labels_leak",
+        f"the targets are {which}, and the loss falls from {number(first)} to {number(last)}: the "
+        "model sees what it has to predict, and learns to copy it. The targets of a language model "
+        "are the inputs one token later",
+        shift=shift,
+        first=first,
+        last=last,
+    )
+
+
+# --- what is known -------------------------------------------------------------------------------
+
+
+def _still(seen: LearningBeat) -> bool:
+    """Return True if the parameters were seen not to move."""
+    return seen.trainable is not None and seen.trainable.total > 0 and not seen.trainable.changed
+
+
+def _no_gradient(seen: LearningBeat) -> bool:
+    """Return True if each gradient that was seen is exactly 0."""
+    if seen.gradients is not None:
+        return seen.gradients.tensors > 0 and seen.gradients.zero == seen.gradients.tensors
+    return seen.moments is not None and seen.moments.total > 0 and not seen.moments.changed
+
+
+def _erased(gradients: Gradients | None) -> bool:
+    """Return True if gradients were computed, and hardly anything of them was given on."""
+    if gradients is None or gradients.made is None or not gradients.tensors:
+        return False
+    made, given = _float(gradients.made), _float(gradients.largest)
+    return math.isfinite(made) and made > 0 and given < ERASED * made
+
+
+def _nothing_moves(seen: LearningBeat) -> Iterator[Finding]:
+    gradients = seen.gradients
+    if gradients is None or gradients.stored is False or not gradients.tensors:
+        return
+    largest = _float(gradients.largest)
+    yield error(
+        "updates_too_small",
+        f"no weight moves{_at(seen)}, though the gradients have elements up to {number(largest)}: "
+        "each update is below half a unit in the last place of its weight and is rounded away"
+        + _rate(seen)
+        + ". Raise the learning rate, or keep the weights in a wider dtype",
+        share=1.0,
+        dtype=seen.half,
+        largest=largest,
+        learning_rate=seen.rate,
+    )
+
+
+def _compiled_updates(record: Record) -> bool:
+    """Return True if the updates lie in a compiled function, which is traced once or twice."""
+    return record.learning is not None and record.learning.traced > 0
+
+
+def _no_loss(record: Record) -> bool:
+    """Return True if the loss is nothing but 0, or no number: as if no label counted."""
+    return len(record.loss) > 0 and all(
+        loss == 0 or not math.isfinite(loss) for loss in record.loss
+    )
+
+
+def _stands(record: Record) -> bool:
+    """Return True if the losses are the same, or there are enough of them and they do not fall."""
+    losses = record.loss
+    if len(losses) < LOOKS or not all(map(math.isfinite, losses)):
+        return False
+    if max(losses) - min(losses) <= 1e-6 * max(map(abs, losses)):
+        return True
+    return len(losses) >= ENOUGH and falls(losses) is not None
+
+
+def _at(seen: LearningBeat) -> str:
+    return f" at {seen.place}" if seen.place else ""
+
+
+def _rate(seen: LearningBeat) -> str:
+    return "" if seen.rate is None else f" (the learning rate is {number(_float(seen.rate))})"
+
+
+def _float(value: float | str | None) -> float:
+    return math.nan if value is None else float(value)
