@@ -29,6 +29,12 @@ TRACE_FACTOR, TRACE_S = 5.0, 0.5
 """A second trace matters when its step takes this many usual steps, and this much longer."""
 DATA_SHARE, DATA_S = 0.5, 0.25
 """Data matters when it takes this share of a step, and this long."""
+UNTAUGHT = (
+    "no_trainable_parameters", "state_not_compiled", "gradients_not_applied", "learning_rate_zero",
+    "labels_masked", "gradients_erased", "gradients_zero", "updates_too_small", "lora_b_zero",
+    "submodules_unregistered", "batch_repeats", "labels_leak",
+)  # fmt: skip
+"""Findings that say why nothing was learned; the first that a run has is given."""
 DIFFERS = 1e-3
 """Relative difference of losses that are computed alike."""
 
@@ -108,6 +114,8 @@ def _kinds(result: ScenarioResult) -> set[Kind]:
         kinds.add(Kind.RETRACED)
     if "loss_flat" in findings or "parameters_unchanged" in findings:
         kinds.add(Kind.INERT)
+    if any(f.code in UNTAUGHT and f.severity is not Severity.INFO for f in findings.values()):
+        kinds.add(Kind.UNTAUGHT)
     if any(f.code == "check_failed" and _stale(f) for f in result.findings):
         kinds.add(Kind.MISMATCH)
     return kinds | _times(result, findings.get("step_time_jump"))

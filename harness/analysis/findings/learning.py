@@ -80,7 +80,9 @@ def gradients_not_applied(record: Record) -> Iterator[Finding]:
     seen = record.learning
     if seen is None or not _still(seen) or seen.compiled is not None:
         return
-    steps = len(record.step)
+    steps, gradients = len(record.step), seen.gradients
+    if gradients is not None and gradients.made and not math.isfinite(_float(gradients.made)):
+        return  # a trainer may skip an update whose gradients are no numbers
     if seen.followed and seen.updates == 0 and steps >= seen.accumulates:
         yield error(
             "gradients_not_applied",
@@ -91,7 +93,7 @@ def gradients_not_applied(record: Record) -> Iterator[Finding]:
             updates=0,
             steps=steps,
         )
-    elif seen.gradients is not None and seen.gradients.stored is False:
+    elif gradients is not None and gradients.stored is False:
         yield error(
             "gradients_not_applied",
             "the optimizer computes new parameters, and the model does not get them"
