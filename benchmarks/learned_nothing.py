@@ -5,7 +5,7 @@
 benchmarks/learning_programs.py has the programs, each with its truth. They run under `harness run`
 and, with a loop of their own, under `harness watch`. A reason is named if its finding is there and
 no finding of another reason is, but for those that the program says are true as well. A healthy run
-has no finding of a reason that is worse than information.
+completes, and has no finding of a reason that is worse than information.
 """
 
 from __future__ import annotations
@@ -71,7 +71,7 @@ def right(program: Program, codes: dict[str, str]) -> bool:
     """Compare what was found with the truth."""
     wrong = {code for code, severity in codes.items() if severity in ("warning", "error")}
     if program.reason is None:
-        return not wrong
+        return not wrong and "outcome" not in codes
     return program.reason in codes and wrong <= {program.reason, *program.also}
 
 

@@ -43,7 +43,7 @@ class Look:
         largest = _largest(gradients)
         self.tensors += len(largest)
         self.zero += sum(value == 0 for value in largest)
-        self.largest = max([self.largest, *largest])
+        self.largest = _highest([self.largest, *largest])
         old = dict(tree_flatten(parameters))
         new = dict(tree_flatten(result))
         self.differs = self.differs or any(
@@ -51,7 +51,7 @@ class Look:
         )
 
     def computed(self, gradients: Any) -> None:
-        self.made = max([self.made or 0.0, *_largest(gradients)])
+        self.made = _highest([self.made or 0.0, *_largest(gradients)])
 
     def weighed(self, weights: mx.array) -> None:
         counted, of = self.weights or (0, 0)
@@ -178,11 +178,13 @@ class Taps:
             rest = {name: value for name, value in kwargs.items() if name != "fun"}
             compiled = original(traced, *args[1:], **rest)
 
+            outputs = args[2] if len(args) > 2 else kwargs.get("outputs")
+
             @functools.wraps(function)
             def called(*a: Any, **k: Any) -> Any:
                 if traced.done:
                     return compiled(*a, **k)
-                return self._first_call(function, traced, lambda: compiled(*a, **k))
+                return self._first_call(function, traced, outputs, lambda: compiled(*a, **k))
 
             return called
 
@@ -192,38 +194,41 @@ class Taps:
         @functools.wraps(function)
         def trace(*args: Any, **kwargs: Any) -> Any:
             self._tracing += 1
-            trace.start = self._arrays()  # type: ignore[attr-defined]
+            marked.start = self._arrays()
             try:
                 return function(*args, **kwargs)
             finally:
-                trace.end = self._arrays()  # type: ignore[attr-defined]
                 self._tracing -= 1
 
         marked: Any = trace
-        marked.start, marked.end, marked.done = [], [], False
+        marked.start, marked.done = None, False
         return marked
 
-    def _first_call(self, function: Any, traced: Any, call: Callable[[], Any]) -> Any:
+    def _first_call(self, function: Any, traced: Any, outputs: Any, call: Callable[[], Any]) -> Any:
         """Check whether the step has the parameters that it updates.
 
-        MLX puts others in the place of what it captures: traced ones while it traces, and the
-        results afterwards. What stays the same object is not captured.
+        MLX puts others in the place of what it captures while it traces: what is still the same
+        object then is not captured. What it gives out is in the tree of the `outputs`.
         """
         before, updates = self._arrays(), self._into_model
-        result = call()
-        if not traced.start and not traced.end:
-            return result  # it was not traced: compilation is off
-        inputs = not _shared(before, traced.start)
-        outputs = not _shared(traced.end, self._arrays())
-        traced.start, traced.end, traced.done = [], [], True
-        if self._into_model > updates and not (inputs and outputs):
-            self.compiled = {
-                "function": str(getattr(function, "__name__", "step")),
-                "place": _defined(function),
-                "inputs": inputs,
-                "outputs": outputs,
-            }
-        return result
+        try:
+            return call()  # it may raise just because of that
+        finally:
+            start = traced.start
+            if start is not None:  # else it was not traced: compilation is off
+                traced.start, traced.done = None, True
+                if self._into_model > updates:
+                    self._check(function, before, start, outputs)
+
+    def _check(self, function: Any, before: list[Any], start: list[Any], outputs: Any) -> None:
+        given_out = {id(value) for _, value in tree_flatten(outputs)} if outputs else set()
+        has = {
+            "inputs": not {id(value) for value in before} & {id(value) for value in start},
+            "outputs": {id(value) for value in self._arrays()} <= given_out,
+        }
+        if not all(has.values()):
+            name = str(getattr(function, "__name__", "step"))
+            self.compiled = {"function": name, "place": _defined(function), **has}
 
     def _arrays(self) -> list[Any]:
         try:
@@ -232,15 +237,15 @@ class Taps:
             return []
 
 
-def _shared(some: list[Any], others: list[Any]) -> bool:
-    known = {id(value) for value in others}
-    return any(id(value) in known for value in some)
-
-
 def _largest(tree: Any) -> list[float]:
     """The largest magnitude of each array in `tree`; 0 exactly where all of it is."""
     arrays = [value for _, value in tree_flatten(tree) if isinstance(value, mx.array)]
     return [float(item(mx.abs(value.astype(mx.float32)).max())) for value in arrays if value.size]
+
+
+def _highest(values: list[float]) -> float:
+    """The highest of `values`; NaN if one of them is."""
+    return next((value for value in values if value != value), max(values))
 
 
 def _try(read: Callable[[Look], None], look: Look) -> None:

@@ -66,6 +66,12 @@ class Followed:
             line = json.dumps({"k": "learning", "t": time.monotonic(), **fields})
             os.write(self._file, line.encode() + b"\n")
 
+    def close(self) -> None:
+        """Let go of the model, and of what was wrapped."""
+        atexit.unregister(self.finish)
+        self._taps.remove()
+        os.close(self._file)
+
 
 def follow(folder: str, model: Any, optimizer: Any) -> None:
     """Follow `model`, once in a process and in the first one that asks for it."""
