@@ -151,7 +151,7 @@ HYPOTHESES: tuple[Theory, ...] = (
     ),
     Theory(
         id="learning",
-        title="nothing to learn from (no gradient, no update, no label, or a loss of their own)",
+        title="no learning (no gradient, no update or no label)",
         explains=frozenset((Kind.INERT, Kind.UNTAUGHT)),
         signs=frozenset((Kind.UNTAUGHT,)),
         needs=frozenset(("update_without_grad",)),
