@@ -64,10 +64,18 @@ def test_what_is_healthy_has_no_reason(case):
     assert reasons(seen(**HEALTHY[case])) == {}
 
 
-def test_gradients_that_are_accumulated_over_more_steps_than_there_were():
-    assert reasons(seen(trainable=STILL, updates=0, accumulates=16)) == {}
-    finding = reasons(seen(trainable=STILL, updates=0, accumulates=1))["gradients_not_applied"]
-    assert "no optimizer was given a gradient in 10 steps" in finding.summary
+@pytest.mark.parametrize(
+    ("accumulates", "how", "why"),
+    [
+        (16, "accumulated", "accumulated over 16 steps, so run more"),
+        (1, "never", "optimizer.update"),
+    ],
+)
+def test_gradients_that_no_optimizer_was_given(accumulates, how, why):
+    found = reasons(seen(trainable=STILL, updates=0, accumulates=accumulates))
+    assert list(found) == ["gradients_not_applied"]
+    assert found["gradients_not_applied"].evidence["how"] == how
+    assert why in found["gradients_not_applied"].summary
 
 
 def test_a_trainer_that_skips_updates_without_numbers_is_not_blamed_for_it():

@@ -83,13 +83,18 @@ def gradients_not_applied(record: Record) -> Iterator[Finding]:
     steps, gradients = len(record.step), seen.gradients
     if gradients is not None and gradients.made and not math.isfinite(_float(gradients.made)):
         return  # a trainer may skip an update whose gradients are no numbers
-    if seen.followed and seen.updates == 0 and steps >= seen.accumulates:
+    if seen.followed and seen.updates == 0:
+        few = steps < seen.accumulates
         yield error(
             "gradients_not_applied",
-            f"no optimizer was given a gradient in {plural(steps, 'step')}: call "
-            "optimizer.update(model, gradients) in the step. If gradients are accumulated over "
-            "more steps than these, run more",
-            how="never",
+            f"no optimizer was given a gradient in {plural(steps, 'step')}: "
+            + (
+                f"gradients are accumulated over {seen.accumulates} steps, so run more of them"
+                if few
+                else "call optimizer.update(model, gradients) in the step. If gradients are "
+                "accumulated over more steps than these, run more"
+            ),
+            how="accumulated" if few else "never",
             updates=0,
             steps=steps,
         )
