@@ -67,7 +67,7 @@ def state_not_compiled(record: Record) -> Iterator[Finding]:
     )
     yield error(
         "state_not_compiled",
-        f"the compiled step {step.function} ({step.place}) updates the model, whose parameters are "
+        f"the compiled function {step.function} ({step.place}) updates the model, whose parameters are "
         f"not among its {' and '.join(missing)}: {effect}. Compile it with "
         "inputs=state, outputs=state, where state = [model.state, optimizer.state]",
         function=step.function,
@@ -148,8 +148,8 @@ def labels_masked(record: Record) -> Iterator[Finding]:
     yield error(
         "labels_masked",
         f"0 of {plural(labels.of, 'label')} count in the {plural(seen.batches, 'batch', 'batches')}"
-        " that were looked at: each one is masked or has an ignored index, so that there is "
-        "nothing to learn. Look at the mask, at the length of the prompt and at truncation",
+        " looked at: each is masked or ignored, so nothing can be learned. Look at the mask, at "
+        "the length of the prompt and at truncation",
         counted=0,
         of=labels.of,
         batches=seen.batches,
