@@ -2,10 +2,11 @@
 
     python benchmarks/learned_nothing.py [--only NAME ...] [--out FILE.json]
 
-benchmarks/learning_programs.py has the programs, each with its truth. They run under `harness run`
-and, with a loop of their own, under `harness watch`. A reason is named if its finding is there and
-no finding of another reason is, but for those that the program says are true as well. A healthy run
-completes, and has no finding of a reason that is worse than information.
+benchmarks/learning_programs.py and healthy_programs.py have the programs, each with its truth. They
+run under `harness run` and, with a loop of their own, under `harness watch`. A reason is named if
+its finding is there and no finding of another reason is, but for those that the program says are
+true as well. A healthy run completes, and has no finding of a reason that is worse than
+information.
 """
 
 from __future__ import annotations
@@ -23,7 +24,8 @@ from typing import Any
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from benchmarks.common import ROOT, commit, machine, save, table
-from benchmarks.learning_programs import PLANTED, Program, healthy
+from benchmarks.healthy_programs import healthy
+from benchmarks.learning_programs import PLANTED, Program
 from harness.analysis.findings import DETECTORS
 
 MODULE = "harness.analysis.findings.learning"

@@ -138,10 +138,17 @@ def test_what_the_optimizer_returns_and_nobody_keeps():
     [(600, Severity.WARNING), (980, Severity.WARNING), (1000, Severity.ERROR)],
 )
 def test_weights_that_cannot_move_in_a_narrow_dtype(still, severity):
-    finding = reasons(seen(half="bfloat16", looked=1000, still=still))["updates_too_small"]
+    stands = seen(losses=lambda n: 5 - 0.01 * n, half="bfloat16", looked=1000, still=still)
+    finding = reasons(stands)["updates_too_small"]
     assert finding.severity is severity
     assert finding.evidence["share"] == still / 1000
     assert "(the learning rate is 0.001)" in finding.summary
+
+
+def test_weights_that_cannot_move_are_no_reason_where_the_loss_falls():
+    record = seen(half="bfloat16", looked=1000, still=900)  # of tokens that hardly ever come
+    (finding,) = [f for f in findings.find(record) if f.code == "updates_too_small"]
+    assert finding.severity is Severity.INFO
 
 
 def test_two_steps_say_nothing_of_single_weights():

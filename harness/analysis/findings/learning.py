@@ -31,6 +31,8 @@ LOOKS = 4
 """Batches below which equal ones may be chance, and reads of a printed learning rate."""
 FALLEN = 0.05
 """The share of the first loss below which the last one has fallen to 0."""
+FALLEN_SOME = 0.1
+"""The share of the first losses by which the last ones lie below them where a run has learned."""
 ENOUGH = 50
 """Losses below which nothing is said of whether they fall."""
 _RATES = frozenset(("lr", "learning_rate", "learning rate", "train_lr", "current_lr"))
@@ -67,8 +69,8 @@ def state_not_compiled(record: Record) -> Iterator[Finding]:
     )
     yield error(
         "state_not_compiled",
-        f"the compiled function {step.function} ({step.place}) updates the model, whose parameters are "
-        f"not among its {' and '.join(missing)}: {effect}. Compile it with "
+        f"the compiled function {step.function} ({step.place}) updates the model, whose "
+        f"parameters are not among its {' and '.join(missing)}: {effect}. Compile it with "
         "inputs=state, outputs=state, where state = [model.state, optimizer.state]",
         function=step.function,
         place=step.place,
@@ -212,7 +214,8 @@ def updates_too_small(record: Record) -> Iterator[Finding]:
     share = seen.still / seen.looked
     if share < STILL:
         return
-    yield (error if share >= NEARLY_ALL else warning)(
+    severity = error if share >= NEARLY_ALL else warning
+    yield (info if _has_fallen(record) else severity)(
         "updates_too_small",
         f"{percent(share)} of the {seen.half} weights with a gradient have not moved in "
         f"{plural(len(record.step), 'step')}: an update below half a unit in the last place is "
@@ -378,6 +381,15 @@ def _stands(record: Record) -> bool:
     if max(losses) - min(losses) <= 1e-6 * max(map(abs, losses)):
         return True
     return len(losses) >= ENOUGH and falls(losses) is not None
+
+
+def _has_fallen(record: Record) -> bool:
+    """Return True if the loss lies a tenth below where it began: something was learned."""
+    third = len(record.loss) // 3
+    if not third or not all(map(math.isfinite, record.loss)):
+        return False
+    first, last = stats.median(record.loss[:third]), stats.median(record.loss[-third:])
+    return last < first - FALLEN_SOME * abs(first)
 
 
 def _at(seen: LearningBeat) -> str:

@@ -12,10 +12,19 @@ from typing import Any
 
 import mlx.core as mx
 
+SAMPLE = 1024
+"""Elements of a tensor that are compared one by one."""
 _SLICE = 1 << 22
 _UNSIGNED = {1: mx.uint8, 2: mx.uint16, 4: mx.uint32, 8: mx.uint32}
 
 Digest = tuple[int, int]
+
+
+def sample(array: mx.array) -> mx.array:
+    """Up to SAMPLE elements of `array`, evenly spread, in memory of their own."""
+    count = min(array.size, SAMPLE)
+    places = mx.arange(count) * max(1, array.size // max(count, 1))
+    return mx.take(mx.reshape(array, (-1,)), places)
 
 
 def item(array: Any) -> Any:

@@ -7,19 +7,18 @@ A `Follower` looks twice: before the first step, and after the last one. In betw
 
 from __future__ import annotations
 
+import functools
 from typing import Any, Callable, Optional
 
 import mlx.core as mx
 from mlx.utils import tree_flatten
 
-from .digest import Digest, digest, item
+from .digest import Digest, digest, item, sample
 from .kept_batches import KeptBatches
 from .modules import adapters, unregistered
 from .taps import Look, Taps
 
 EXAMPLES = 8
-SAMPLE = 1024
-"""Weights of a tensor that are compared one by one."""
 NARROW = (mx.bfloat16, mx.float16)
 WITH_STATE = ("Adam", "AdamW", "Adamax", "Lion", "Adagrad", "AdaDelta", "RMSprop", "Muon", "SGD")
 """Optimizers whose state is 0 as long as a parameter had no gradient."""
@@ -52,7 +51,7 @@ class Follower:
         self._before = digests or {name: digest(value) for name, value in trainable.items()}
         for name, value in trainable.items():
             if value.dtype in NARROW:
-                self._samples[name] = _sample(value)
+                self._samples[name] = sample(value)
         mx.eval(list(self._samples.values()))
         for found in unregistered(model):
             self._hidden[found.path] = _digest_of(found.module)
@@ -99,10 +98,16 @@ class Follower:
             except Exception:
                 continue
         moments = fields.get("moments")
+        # Nothing says which weights had a gradient: those that stand still need one more look.
+        coarse = not fields.pop("known", True) and 2 * fields["still"] > fields["looked"]
         still = (fields.get("trainable") or {}).get("changed") == 0
         inert = moments is not None and not moments["changed"]
-        if again is not None and (still or inert) and (fields.get("trainable") or {}).get("total"):
-            fields.update(self._once_more(again))
+        total = (fields.get("trainable") or {}).get("total")
+        if again is not None and total and (still or inert or coarse):
+            fields.update(self._once_more(again, fields))
+            coarse = not fields.pop("known", not coarse)
+        if coarse:
+            fields.update(half=None, looked=0, still=0)
         return fields
 
     # -- the parts
@@ -160,8 +165,11 @@ class Follower:
             "model": type(model).__name__,
         }  # fmt: skip
 
-    def _still(self) -> dict[str, Any]:
-        """Compare single weights of narrow dtypes, of those that had a gradient."""
+    def _still(self, had: Optional[dict[str, mx.array]] = None) -> dict[str, Any]:
+        """Compare single weights of narrow dtypes, of those that had a gradient.
+
+        `had` says which those are, where the optimizer's state does not: without either, all count.
+        """
         trainable = _arrays(self._model().trainable_parameters())
         narrow = {n: v for n, v in trainable.items() if n in self._samples}
         most = sum(v.size for v in narrow.values()) * 2 > sum(v.size for v in trainable.values())
@@ -170,16 +178,18 @@ class Follower:
         states = _states(self.taps.optimizer or self._optimizer())
         looked = still = 0
         for name, value in narrow.items():
-            same = _sample(value) == self._samples[name]
-            had = [_sample(s) != 0 for s in states.get(name, ()) if s.shape == value.shape]
-            weigh = value.size / same.size
-            had_any = mx.ones_like(same) if not states else mx.zeros_like(same)
-            for one in had:
-                had_any = mx.logical_or(had_any, one)
-            looked += round(weigh * int(item(had_any.sum())))
-            still += round(weigh * int(item(mx.logical_and(same, had_any).sum())))
+            same = sample(value) == self._samples[name]
+            if states:
+                moments = [sample(s) != 0 for s in states.get(name, ()) if s.shape == value.shape]
+                counts = functools.reduce(mx.logical_or, moments, mx.zeros_like(same))
+            else:
+                counts = mx.ones_like(same) if had is None else had.get(name, mx.zeros_like(same))
+            weigh = value.size / max(same.size, 1)
+            looked += round(weigh * int(item(counts.sum())))
+            still += round(weigh * int(item(mx.logical_and(same, counts).sum())))
         kinds = sorted({str(v.dtype).rpartition(".")[2] for v in narrow.values()})
-        return {"half": " and ".join(kinds), "looked": looked, "still": still}
+        known = bool(states) or had is not None
+        return {"half": " and ".join(kinds), "looked": looked, "still": still, "known": known}
 
     def _adapters(self) -> dict[str, Any]:
         layers = adapters(self._model())
@@ -202,7 +212,7 @@ class Follower:
             )
         }
 
-    def _once_more(self, again: Callable[[], Any]) -> dict[str, Any]:
+    def _once_more(self, again: Callable[[], Any], seen: dict[str, Any]) -> dict[str, Any]:
         """Make one more step, uncompiled, and look at its gradients."""
         look = self.taps.look = Look()
         mx.disable_compile()
@@ -213,7 +223,10 @@ class Follower:
         finally:
             self.taps.look = None
             mx.enable_compile()
-        return self.gradients(look)
+        return {
+            **self.gradients(look),
+            **(self._still(look.had) if seen.get("looked") and look.had else {}),
+        }
 
     def gradients(self, look: Look) -> dict[str, Any]:
         """The fields of a LearningBeat that tell of the gradients of one step."""
@@ -238,13 +251,6 @@ class Follower:
 
 def _arrays(tree: Any) -> dict[str, mx.array]:
     return dict(tree_flatten(tree))
-
-
-def _sample(value: mx.array) -> mx.array:
-    """Up to SAMPLE elements of `value`, evenly spread, in memory of their own."""
-    count = min(value.size, SAMPLE)
-    places = mx.arange(count) * max(1, value.size // count)
-    return mx.take(mx.reshape(value, (-1,)), places)
 
 
 def _states(optimizer: Any) -> dict[str, list[mx.array]]:

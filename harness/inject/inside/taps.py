@@ -18,7 +18,7 @@ import mlx.nn as nn
 import mlx.optimizers as optim
 from mlx.utils import tree_flatten
 
-from .digest import item
+from .digest import item, sample
 
 _PACKAGE = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 FOREIGN = (os.path.dirname(os.path.dirname(os.path.abspath(nn.__file__))), _PACKAGE)
@@ -35,11 +35,14 @@ class Look:
         self.made: Optional[float] = None
         self.differs = False
         """The optimizer returned other parameters than it was given."""
+        self.had: dict[str, mx.array] = {}
+        """By parameter, which elements of `sample` have a gradient."""
         self.weights: Optional[tuple[int, int]] = None
         """Labels whose weight in a cross entropy is not 0, and all of them."""
 
     def given(self, gradients: Any, parameters: Any, result: Any) -> None:
         """`parameters` became `result` by `gradients`, all of them trees of arrays."""
+        self.had.update({n: sample(g) != 0 for n, g in tree_flatten(gradients)})
         largest = _largest(gradients)
         self.tensors += len(largest)
         self.zero += sum(value == 0 for value in largest)
@@ -73,6 +76,9 @@ class Taps:
         """Updates go to arrays that are wider than the model's own: to a master copy."""
         self.first_rate: Any = None
         self.on_update: Optional[Callable[[], None]] = None
+        """Called after each update that is not traced."""
+        self.on_batch: Optional[Callable[[Any], None]] = None
+        """Called with the arrays that a step is given, but for its parameters."""
         self.look: Optional[Look] = None
         """The look under way."""
         self.model: Callable[[], Any] = lambda: None
@@ -142,8 +148,10 @@ class Taps:
         def transform(*args: Any, **kwargs: Any) -> Any:
             function = original(*args, **kwargs)
 
-            @functools.wraps(function, assigned=("__name__", "__doc__"))
+            @functools.wraps(function)
             def called(*a: Any, **k: Any) -> Any:
+                if self.on_batch is not None and not self._tracing:
+                    self.on_batch(_given(a[1:], k))
                 result = function(*a, **k)
                 if self.look is not None:
                     _try(lambda look: look.computed(result[1] if pair else result), self.look)
@@ -182,6 +190,8 @@ class Taps:
 
             @functools.wraps(function)
             def called(*a: Any, **k: Any) -> Any:
+                if self.on_batch is not None and traced.updates:
+                    self.on_batch(_given(a, k))
                 if traced.done:
                     return compiled(*a, **k)
                 return self._first_call(function, traced, outputs, lambda: compiled(*a, **k))
@@ -201,7 +211,7 @@ class Taps:
                 self._tracing -= 1
 
         marked: Any = trace
-        marked.start, marked.done = None, False
+        marked.start, marked.done, marked.updates = None, False, False
         return marked
 
     def _first_call(self, function: Any, traced: Any, outputs: Any, call: Callable[[], Any]) -> Any:
@@ -217,7 +227,8 @@ class Taps:
             start = traced.start
             if start is not None:  # else it was not traced: compilation is off
                 traced.start, traced.done = None, True
-                if self._into_model > updates:
+                traced.updates = self._into_model > updates
+                if traced.updates:
                     self._check(function, before, start, outputs)
 
     def _check(self, function: Any, before: list[Any], start: list[Any], outputs: Any) -> None:
@@ -264,6 +275,11 @@ def user_line(frame: Any) -> Optional[str]:
             return f"{os.path.basename(name)}:{frame.f_lineno}"
         frame = frame.f_back
     return None
+
+
+def _given(args: Any, kwargs: Any) -> list[Any]:
+    """What a function is given, without its models."""
+    return [value for value in (*args, *kwargs.values()) if not isinstance(value, nn.Module)]
 
 
 def _defined(function: Any) -> str:

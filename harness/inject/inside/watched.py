@@ -40,6 +40,7 @@ class Followed:
         self._taps.on_update = self._updated
         self._follower = Follower(lambda: model, lambda: optimizer, self._taps)
         self._follower.begin()
+        self._taps.on_batch = self._follower.batches.see
         self._taps.install()
         atexit.register(self.finish)
 
