@@ -12,15 +12,23 @@ import math
 from collections.abc import Iterator
 
 from harness import stats
-from harness.analysis.findings.trend import falls
+from harness.analysis.findings.learning_facts import (
+    as_float,
+    at,
+    has_fallen,
+    has_no_gradient,
+    has_no_loss,
+    is_erased,
+    loss_stands,
+    stands_still,
+    with_rate,
+)
 from harness.beats.record import Record
 from harness.model import Finding
-from harness.model.beats import Gradients, LearningBeat
+from harness.model.beats import LearningBeat
 from harness.model.finding import error, info, warning
 from harness.text.units import number, percent, plural
 
-ERASED = 1e-3
-"""The share of a gradient that is left where something has taken it away."""
 STILL = 0.5
 """The share of weights that never moved, from which on it is said."""
 NEARLY_ALL = 0.99
@@ -31,10 +39,6 @@ LOOKS = 4
 """Batches below which equal ones may be chance, and reads of a printed learning rate."""
 FALLEN = 0.05
 """The share of the first loss below which the last one has fallen to 0."""
-FALLEN_SOME = 0.1
-"""The share of the first losses by which the last ones lie below them where a run has learned."""
-ENOUGH = 50
-"""Losses below which nothing is said of whether they fall."""
 _RATES = frozenset(("lr", "learning_rate", "learning rate", "train_lr", "current_lr"))
 
 
@@ -80,10 +84,10 @@ def state_not_compiled(record: Record) -> Iterator[Finding]:
 
 def gradients_not_applied(record: Record) -> Iterator[Finding]:
     seen = record.learning
-    if seen is None or not _still(seen) or seen.compiled is not None:
+    if seen is None or not stands_still(seen) or seen.compiled is not None:
         return
     steps, gradients = len(record.step), seen.gradients
-    if gradients is not None and gradients.made and not math.isfinite(_float(gradients.made)):
+    if gradients is not None and gradients.made and not math.isfinite(as_float(gradients.made)):
         return  # a trainer may skip an update whose gradients are no numbers
     if seen.followed and seen.updates == 0:
         few = steps < seen.accumulates
@@ -104,7 +108,7 @@ def gradients_not_applied(record: Record) -> Iterator[Finding]:
         yield error(
             "gradients_not_applied",
             "the optimizer computes new parameters, and the model does not get them"
-            f"{_at(seen)}: call optimizer.update(model, gradients), or model.update() with what "
+            f"{at(seen)}: call optimizer.update(model, gradients), or model.update() with what "
             "apply_gradients returns, on the model that computes the loss",
             how="dropped",
             updates=seen.updates,
@@ -115,10 +119,15 @@ def gradients_not_applied(record: Record) -> Iterator[Finding]:
 
 def learning_rate_zero(record: Record) -> Iterator[Finding]:
     seen = record.learning
-    if seen is not None and _still(seen) and seen.updates and _float(seen.highest_rate) == 0:
+    if (
+        seen is not None
+        and stands_still(seen)
+        and seen.updates
+        and as_float(seen.highest_rate) == 0
+    ):
         yield error(
             "learning_rate_zero",
-            f"the learning rate is 0 in each of {plural(seen.updates, 'update')}{_at(seen)}: "
+            f"the learning rate is 0 in each of {plural(seen.updates, 'update')}{at(seen)}: "
             "give the optimizer another, or let the schedule leave 0 (its first step may be 0)",
             updates=seen.updates,
             printed=False,
@@ -129,7 +138,7 @@ def learning_rate_zero(record: Record) -> Iterator[Finding]:
         values = series.value
         if name not in _RATES or len(values) < LOOKS or any(values):
             continue
-        if len(record.loss) >= LOOKS and _stands(record):
+        if len(record.loss) >= LOOKS and loss_stands(record):
             yield warning(
                 "learning_rate_zero",
                 f"{name} is printed as 0 in all {len(values)} reads, and the loss does not fall: "
@@ -145,7 +154,7 @@ def labels_masked(record: Record) -> Iterator[Finding]:
     labels = seen.labels if seen is not None else None
     if seen is None or labels is None or labels.counted or not labels.of:
         return
-    if not (_still(seen) or _no_gradient(seen) or _no_loss(record)):
+    if not (stands_still(seen) or has_no_gradient(seen) or has_no_loss(record)):
         return
     yield error(
         "labels_masked",
@@ -160,13 +169,13 @@ def labels_masked(record: Record) -> Iterator[Finding]:
 
 def gradients_zero(record: Record) -> Iterator[Finding]:
     seen = record.learning
-    if seen is None or not seen.updates or not _no_gradient(seen) or _erased(seen.gradients):
+    if seen is None or not seen.updates or not has_no_gradient(seen) or is_erased(seen.gradients):
         return
     total = seen.gradients.tensors if seen.gradients else seen.moments.total if seen.moments else 0
     masked = seen.labels is not None and seen.labels.of > 0 and not seen.labels.counted
     yield error(
         "gradients_zero",
-        f"the gradients of all {plural(total, 'tensor')} are exactly 0{_at(seen)}: "
+        f"the gradients of all {plural(total, 'tensor')} are exactly 0{at(seen)}: "
         + (
             "no label counts"
             if masked
@@ -181,16 +190,16 @@ def gradients_zero(record: Record) -> Iterator[Finding]:
 
 def gradients_erased(record: Record) -> Iterator[Finding]:
     seen = record.learning
-    if seen is None or seen.gradients is None or not _erased(seen.gradients):
+    if seen is None or seen.gradients is None or not is_erased(seen.gradients):
         return
-    if not (_still(seen) or _no_gradient(seen)):
+    if not (stands_still(seen) or has_no_gradient(seen)):
         return
-    made, largest = _float(seen.gradients.made), _float(seen.gradients.largest)
+    made, largest = as_float(seen.gradients.made), as_float(seen.gradients.largest)
     left = "exactly 0" if largest == 0 else f"{number(largest)} at most"
     yield error(
         "gradients_erased",
         f"the gradients are computed with elements up to {number(made)}, and the optimizer gets "
-        f"{left}{_at(seen)}: what is between them erases them, such as clipping to a tiny norm, or "
+        f"{left}{at(seen)}: what is between them erases them, such as clipping to a tiny norm, or "
         "a scale that becomes 0 in half precision",
         made=made,
         given=largest,
@@ -202,11 +211,11 @@ def updates_too_small(record: Record) -> Iterator[Finding]:
     seen = record.learning
     if seen is None or ((seen.updates or 0) - seen.traced < 1 and not _compiled_updates(record)):
         return
-    if seen.compiled is not None or seen.warming or _float(seen.highest_rate) == 0:
+    if seen.compiled is not None or seen.warming or as_float(seen.highest_rate) == 0:
         return
-    if _no_gradient(seen) or _erased(seen.gradients):
+    if has_no_gradient(seen) or is_erased(seen.gradients):
         return
-    if _still(seen):
+    if stands_still(seen):
         yield from _nothing_moves(seen)
         return
     if seen.half is None or not seen.looked or len(record.step) < UPDATES:
@@ -215,12 +224,12 @@ def updates_too_small(record: Record) -> Iterator[Finding]:
     if share < STILL:
         return
     severity = error if share >= NEARLY_ALL else warning
-    yield (info if _has_fallen(record) else severity)(
+    yield (info if has_fallen(record) else severity)(
         "updates_too_small",
         f"{percent(share)} of the {seen.half} weights with a gradient have not moved in "
         f"{plural(len(record.step), 'step')}: an update below half a unit in the last place is "
         "rounded away"
-        + _rate(seen)
+        + with_rate(seen)
         + ". Keep the weights in float32, at least those that the optimizer updates",
         share=share,
         looked=seen.looked,
@@ -234,7 +243,7 @@ def lora_b_zero(record: Record) -> Iterator[Finding]:
     seen = record.learning
     if seen is None or not seen.lora or seen.lora_zero < seen.lora:
         return
-    if not seen.updates or seen.warming or _float(seen.highest_rate) == 0:
+    if not seen.updates or seen.warming or as_float(seen.highest_rate) == 0:
         return  # which says it
     frozen = seen.lora_frozen == seen.lora
     yield error(
@@ -262,7 +271,7 @@ def submodules_unregistered(record: Record) -> Iterator[Finding]:
     count = sum(part.parameters for part in still)
     first = still[0]
     nothing = seen.trainable is not None and not seen.trainable.total
-    stands = nothing or _still(seen) or _stands(record)
+    stands = nothing or stands_still(seen) or loss_stands(record)
     yield (error if stands else warning)(
         "submodules_unregistered",
         f"{plural(count, 'parameter')} of {', '.join(part.path for part in still[:3])}"
@@ -320,39 +329,16 @@ def labels_leak(record: Record) -> Iterator[Finding]:
     )
 
 
-# --- what is known -------------------------------------------------------------------------------
-
-
-def _still(seen: LearningBeat) -> bool:
-    """Return True if the parameters were seen not to move."""
-    return seen.trainable is not None and seen.trainable.total > 0 and not seen.trainable.changed
-
-
-def _no_gradient(seen: LearningBeat) -> bool:
-    """Return True if each gradient that was seen is exactly 0."""
-    if seen.gradients is not None:
-        return seen.gradients.tensors > 0 and seen.gradients.zero == seen.gradients.tensors
-    return seen.moments is not None and seen.moments.total > 0 and not seen.moments.changed
-
-
-def _erased(gradients: Gradients | None) -> bool:
-    """Return True if gradients were computed, and hardly anything of them was given on."""
-    if gradients is None or gradients.made is None or not gradients.tensors:
-        return False
-    made, given = _float(gradients.made), _float(gradients.largest)
-    return math.isfinite(made) and made > 0 and given < ERASED * made
-
-
 def _nothing_moves(seen: LearningBeat) -> Iterator[Finding]:
     gradients = seen.gradients
     if gradients is None or gradients.stored is False or not gradients.tensors:
         return
-    largest = _float(gradients.largest)
+    largest = as_float(gradients.largest)
     yield error(
         "updates_too_small",
-        f"no weight moves{_at(seen)}, though the gradients have elements up to {number(largest)}: "
+        f"no weight moves{at(seen)}, though the gradients have elements up to {number(largest)}: "
         "each update is below half a unit in the last place of its weight and is rounded away"
-        + _rate(seen)
+        + with_rate(seen)
         + ". Raise the learning rate, or keep the weights in a wider dtype",
         share=1.0,
         dtype=seen.half,
@@ -364,41 +350,3 @@ def _nothing_moves(seen: LearningBeat) -> Iterator[Finding]:
 def _compiled_updates(record: Record) -> bool:
     """Return True if the updates lie in a compiled function, which is traced once or twice."""
     return record.learning is not None and record.learning.traced > 0
-
-
-def _no_loss(record: Record) -> bool:
-    """Return True if the loss is nothing but 0, or no number: as if no label counted."""
-    return len(record.loss) > 0 and all(
-        loss == 0 or not math.isfinite(loss) for loss in record.loss
-    )
-
-
-def _stands(record: Record) -> bool:
-    """Return True if the losses are the same, or there are enough of them and they do not fall."""
-    losses = record.loss
-    if len(losses) < LOOKS or not all(map(math.isfinite, losses)):
-        return False
-    if max(losses) - min(losses) <= 1e-6 * max(map(abs, losses)):
-        return True
-    return len(losses) >= ENOUGH and falls(losses) is not None
-
-
-def _has_fallen(record: Record) -> bool:
-    """Return True if the loss lies a tenth below where it began: something was learned."""
-    third = len(record.loss) // 3
-    if not third or not all(map(math.isfinite, record.loss)):
-        return False
-    first, last = stats.median(record.loss[:third]), stats.median(record.loss[-third:])
-    return last < first - FALLEN_SOME * abs(first)
-
-
-def _at(seen: LearningBeat) -> str:
-    return f" at {seen.place}" if seen.place else ""
-
-
-def _rate(seen: LearningBeat) -> str:
-    return "" if seen.rate is None else f" (the learning rate is {number(_float(seen.rate))})"
-
-
-def _float(value: float | str | None) -> float:
-    return math.nan if value is None else float(value)
