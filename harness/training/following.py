@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -67,6 +68,7 @@ class Following:
             self._write(recorder, None)
 
     def _write(self, recorder: Recorder, again: Callable[[], Any] | None) -> None:
-        fields = self._follower.look(self._training.settings.steps, again)
-        told = {"k": "learning", "t": time.monotonic(), **fields}
-        recorder.write(msgspec.convert(told, LearningBeat))
+        with contextlib.suppress(Exception):  # what cannot be seen must not end the run
+            fields = self._follower.look(self._training.settings.steps, again)
+            told = {"k": "learning", "t": time.monotonic(), **fields}
+            recorder.write(msgspec.convert(told, LearningBeat))

@@ -79,8 +79,8 @@ def test_gradients_that_no_optimizer_was_given(accumulates, how, why):
 
 
 def test_a_trainer_that_skips_updates_without_numbers_is_not_blamed_for_it():
-    made = Gradients(tensors=0, zero=0, largest=0.0, made="nan")
-    assert reasons(seen(trainable=STILL, updates=0, gradients=made)) == {}
+    fields = FOLLOWED | {"trainable": STILL, "updates": 0}
+    assert reasons(make(norms=[float("nan")] * 3, trainable=STILL, learning=fields)) == {}
 
 
 def test_an_optimizer_that_nobody_named_or_saw_is_not_blamed():

@@ -87,7 +87,8 @@ def gradients_not_applied(record: Record) -> Iterator[Finding]:
     if seen is None or not stands_still(seen) or seen.compiled is not None:
         return
     steps, gradients = len(record.step), seen.gradients
-    if gradients is not None and gradients.made and not math.isfinite(as_float(gradients.made)):
+    norms = [as_float(beat.norm) for beat in record.gradients]
+    if norms and not math.isfinite(norms[-1]):
         return  # a trainer may skip an update whose gradients are no numbers
     if seen.followed and seen.updates == 0:
         few = steps < seen.accumulates

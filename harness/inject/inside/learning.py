@@ -7,6 +7,7 @@ A `Follower` looks twice: before the first step, and after the last one. In betw
 
 from __future__ import annotations
 
+import contextlib
 import functools
 from typing import Any, Callable, Optional
 
@@ -22,6 +23,9 @@ EXAMPLES = 8
 NARROW = (mx.bfloat16, mx.float16)
 WITH_STATE = ("Adam", "AdamW", "Adamax", "Lion", "Adagrad", "AdaDelta", "RMSprop", "Muon", "SGD")
 """Optimizers whose state is 0 as long as a parameter had no gradient."""
+SMALL = 1 << 30
+"""Bytes of a model's parameters up to which a look at the gradients of a healthy run needs no room
+that it may not have."""
 SCHEDULED = 1000
 """Steps up to which a schedule is asked for its learning rate."""
 
@@ -46,15 +50,16 @@ class Follower:
         model = self._model()
         if model is None or self._begun:
             return
-        self._begun = True
-        trainable = _arrays(model.trainable_parameters())
-        self._before = digests or {name: digest(value) for name, value in trainable.items()}
-        for name, value in trainable.items():
-            if value.dtype in NARROW:
-                self._samples[name] = sample(value)
-        mx.eval(list(self._samples.values()))
-        for found in unregistered(model):
-            self._hidden[found.path] = _digest_of(found.module)
+        with contextlib.suppress(Exception):
+            trainable = _arrays(model.trainable_parameters())
+            self._before = digests or {name: digest(value) for name, value in trainable.items()}
+            for name, value in trainable.items():
+                if value.dtype in NARROW and value.size:
+                    self._samples[name] = sample(value)
+            mx.eval(list(self._samples.values()))
+            for found in unregistered(model):
+                self._hidden[found.path] = _digest_of(found.module)
+            self._begun = True
 
     def moved(self) -> bool:
         """Return True if a trainable tensor has changed, or nothing is known."""
@@ -82,8 +87,9 @@ class Follower:
     def look(self, steps: int, again: Optional[Callable[[], Any]] = None) -> dict[str, Any]:
         """The fields of a LearningBeat, after `steps` steps.
 
-        `again` makes one more step. It is called only if nothing moved, or if no gradient was
-        ever anything but 0: then the gradients of that step are looked at.
+        `again` makes one more step. It is called only if there were updates and nothing moved, or
+        if no gradient was ever anything but 0: then the gradients of that step are looked at. A
+        run that never updates may have no room for its gradients.
         """
         fields: dict[str, Any] = {}
         model = self._model()
@@ -103,18 +109,29 @@ class Follower:
         still = (fields.get("trainable") or {}).get("changed") == 0
         inert = moments is not None and not moments["changed"]
         total = (fields.get("trainable") or {}).get("total")
-        if again is not None and total and (still or inert or coarse):
+        small = coarse and sum(v.nbytes for v in self._narrow().values()) <= SMALL
+        if again is not None and total and fields.get("updates") and (still or inert or small):
             fields.update(self._once_more(again, fields))
             coarse = not fields.pop("known", not coarse)
         if coarse:
             fields.update(half=None, looked=0, still=0)
         return fields
 
+    def _narrow(self) -> dict[str, mx.array]:
+        """The parameters of narrow dtypes."""
+        trainable = _arrays(self._model().trainable_parameters())
+        return {name: value for name, value in trainable.items() if name in self._samples}
+
+    def _used(self) -> Any:
+        """The optimizer that is at work: the one that was named, unless another one is."""
+        named, seen = self._optimizer(), self.taps.optimizer
+        return named if seen is None or (named is not None and _count(named)) else seen
+
     # -- the parts
 
     def _updates(self) -> dict[str, Any]:
         taps = self.taps
-        used = self._optimizer() or taps.optimizer
+        used = self._used()
         return {
             "updates": taps.updates or (_count(used) if used is not None else 0),
             "traced": taps.traced,
@@ -124,7 +141,7 @@ class Follower:
         }
 
     def _rate(self, steps: int) -> dict[str, Any]:
-        used = self.taps.optimizer or self._optimizer()
+        used = self._used()
         if used is None:
             return {}
         rate = _float(used.learning_rate)
@@ -140,7 +157,7 @@ class Follower:
 
     def _moments(self) -> dict[str, Any]:
         """Count the parameters whose optimizer state is not 0: they once had a gradient."""
-        used = self.taps.optimizer or self._optimizer()
+        used = self._used()
         states = _states(used)
         if not states:
             return {}
@@ -170,12 +187,11 @@ class Follower:
 
         `had` says which those are, where the optimizer's state does not: without either, all count.
         """
-        trainable = _arrays(self._model().trainable_parameters())
-        narrow = {n: v for n, v in trainable.items() if n in self._samples}
+        trainable, narrow = _arrays(self._model().trainable_parameters()), self._narrow()
         most = sum(v.size for v in narrow.values()) * 2 > sum(v.size for v in trainable.values())
         if not most or self.taps.wide:
             return {}
-        states = _states(self.taps.optimizer or self._optimizer())
+        states = _states(self._used())
         looked = still = 0
         for name, value in narrow.items():
             same = sample(value) == self._samples[name]

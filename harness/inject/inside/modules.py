@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 import mlx.nn as nn
@@ -9,6 +11,8 @@ from mlx.utils import tree_flatten
 
 DEPTH = 4
 """Objects within each other that are searched for hidden modules."""
+WIDTH = 256
+"""Parts of an object that are searched: a vocabulary holds no layers."""
 _LEAVES = (str, bytes, int, float, bool, type(None))
 
 
@@ -50,15 +54,16 @@ def _search(
     if depth == 0 or isinstance(value, _LEAVES) or id(value) in known:
         return
     known.add(id(value))
+    inside: Iterator[tuple[str, Any, str]]
     if isinstance(value, dict):
-        inside = [(str(key), part, holder) for key, part in value.items()]
+        inside = ((str(key), part, holder) for key, part in value.items())
     elif isinstance(value, (list, tuple)):
         kind = "tuple" if isinstance(value, tuple) else holder
-        inside = [(str(at), part, kind) for at, part in enumerate(value)]
+        inside = ((str(at), part, kind) for at, part in enumerate(value))
     else:
         kind = type(value).__name__
-        inside = [(key, part, kind) for key, part in getattr(value, "__dict__", {}).items()]
-    for key, part, kind in inside:
+        inside = ((key, part, kind) for key, part in getattr(value, "__dict__", {}).items())
+    for key, part, kind in itertools.islice(inside, WIDTH):
         if not key.startswith("_"):
             _search(part, f"{path}.{key}", kind, depth - 1, known, found)
 

@@ -130,7 +130,8 @@ class Taps:
     def _first(self, optimizer: Any, gradients: Any, parameters: Any) -> None:
         self.place = user_line(sys._getframe(2)) or ""
         try:
-            self.first_rate = optimizer.learning_rate
+            if not self._tracing:  # a traced one cannot be read later
+                self.first_rate = optimizer.learning_rate
             own = dict(tree_flatten(self.model().trainable_parameters()))
             given = dict(tree_flatten(parameters))
             self.wide = any(
