@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import pytest
-from records import make, told
+from records import COMPLETED, expecting, make, settings, told
 
 from harness.analysis import findings
-from harness.analysis.diagnosis.symptoms import UNTAUGHT
+from harness.analysis.classify import classify
 from harness.analysis.findings import learning
 from harness.model import Severity, Tensors
 from harness.model.beats import Compiled, Gradients, Labels, Unregistered
@@ -22,7 +22,7 @@ def reasons(record):
     return {
         finding.code: finding
         for finding in findings.find(record)
-        if finding.code in UNTAUGHT and finding.severity is not Severity.INFO
+        if finding.code in learning.REASONS and finding.severity is not Severity.INFO
     }
 
 
@@ -31,9 +31,16 @@ def seen(losses=lambda step: 5.0 - 0.1 * step, steps=10, **fields):
     return make(steps=steps, losses=losses, trainable=trainable, learning=FOLLOWED | fields)
 
 
-def test_the_diagnosis_knows_each_reason():
+def test_a_scenario_in_which_nothing_is_to_be_learned_has_its_reasons_expected():
+    record = seen(trainable=STILL, updates=0)
+    result = classify(record, COMPLETED, expecting("parameters_unchanged"), settings())
+    codes = {f.code: f.expected for f in result.findings}
+    assert codes == {"parameters_unchanged": True, "gradients_not_applied": True}
+
+
+def test_the_reasons_are_all_that_are_looked_for():
     ours = {d.__name__ for d in findings.DETECTORS if d.__module__ == learning.__name__}
-    assert set(UNTAUGHT) == ours
+    assert set(learning.REASONS) == ours
 
 
 HEALTHY = {

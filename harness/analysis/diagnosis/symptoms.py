@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from harness.analysis.diagnosis.hypotheses import STOPS, Kind
+from harness.analysis.findings.learning import REASONS
 from harness.model import Finding, Outcome, ScenarioResult, Severity
 from harness.scenario.load import BASELINE
 from harness.text import phrases
@@ -29,12 +30,6 @@ TRACE_FACTOR, TRACE_S = 5.0, 0.5
 """A second trace matters when its step takes this many usual steps, and this much longer."""
 DATA_SHARE, DATA_S = 0.5, 0.25
 """Data matters when it takes this share of a step, and this long."""
-UNTAUGHT = (
-    "no_trainable_parameters", "state_not_compiled", "gradients_not_applied", "learning_rate_zero",
-    "labels_masked", "gradients_erased", "gradients_zero", "updates_too_small", "lora_b_zero",
-    "submodules_unregistered", "batch_repeats", "labels_leak",
-)  # fmt: skip
-"""Findings that say why nothing was learned; the first that a run has is given."""
 DIFFERS = 1e-3
 """Relative difference of losses that are computed alike."""
 
@@ -114,7 +109,7 @@ def _kinds(result: ScenarioResult) -> set[Kind]:
         kinds.add(Kind.RETRACED)
     if "loss_flat" in findings or "parameters_unchanged" in findings:
         kinds.add(Kind.INERT)
-    if any(f.code in UNTAUGHT and f.severity is not Severity.INFO for f in findings.values()):
+    if any(f.code in REASONS and f.severity is not Severity.INFO for f in findings.values()):
         kinds.add(Kind.UNTAUGHT)
     if any(f.code == "check_failed" and _stale(f) for f in result.findings):
         kinds.add(Kind.MISMATCH)

@@ -29,6 +29,12 @@ from harness.model.beats import LearningBeat
 from harness.model.finding import error, info, warning
 from harness.text.units import number, percent, plural
 
+REASONS = (
+    "no_trainable_parameters", "state_not_compiled", "gradients_not_applied", "learning_rate_zero",
+    "labels_masked", "gradients_erased", "gradients_zero", "updates_too_small", "lora_b_zero",
+    "submodules_unregistered", "batch_repeats", "labels_leak",
+)  # fmt: skip
+"""The codes of these findings; where a run has several, the first one says most."""
 STILL = 0.5
 """The share of weights that never moved, from which on it is said."""
 NEARLY_ALL = 0.99
