@@ -4,7 +4,9 @@
 
 Both loops build the same small MLX graph in the same process; they take turns, a step each, in an
 order drawn by lot, and so see the same machine. A recorded step adds exactly what the harness's
-loop adds: five phases, the two lines on disk, the three memory counters and the reset of the peak.
+loop adds: five phases, the two lines on disk, the three memory counters and the reset of the peak;
+and what the following of the learning adds: the batch is seen, and the gradient function and the
+optimizer's `apply_gradients` are wrapped.
 The cost is the median over all pairs of the difference within a pair; its spread is that of the
 medians of twenty blocks of pairs.
 
@@ -27,9 +29,12 @@ from typing import Any
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 import mlx.core as mx
+import mlx.optimizers as optim
 from msgspec import to_builtins
 
 from harness.beats.file import Recorder
+from harness.inject.inside.kept_batches import KeptBatches
+from harness.inject.inside.taps import Taps
 from harness.observe.environment import gather
 from harness.stats import median, quantile
 
@@ -37,27 +42,51 @@ BLOCKS = 20
 WARM_UP = 1000
 
 
-def build(x: mx.array) -> mx.array:
-    """The host's share of a step: a graph of some twenty operations."""
-    for _ in range(10):
-        x = mx.tanh(x) * 2
-    return x.sum()
+class Idle(optim.Optimizer):  # type: ignore[misc]
+    """It leaves each parameter as it is: what is measured lies around it."""
+
+    def init_single(self, parameter: mx.array, state: dict[str, Any]) -> None: ...
+
+    def apply_single(
+        self, gradient: mx.array, parameter: mx.array, state: dict[str, Any]
+    ) -> mx.array:
+        return parameter
 
 
-def bare(x: mx.array) -> int:
+class Training:
+    """A training of which a step makes a graph and evaluates nothing. Its functions are wrapped if
+    they are made while taps are installed."""
+
+    def __init__(self) -> None:
+        self.gradient = mx.grad(lambda x: x.sum())
+        self.apply = optim.Optimizer.apply_gradients
+        self.optimizer = Idle()
+
+    def build(self, x: mx.array) -> mx.array:
+        """The host's share of a step: a graph of some twenty operations, and its update."""
+        for _ in range(10):
+            x = mx.tanh(x) * 2
+        self.apply(self.optimizer, {"a": self.gradient(x)}, {"a": x})
+        return x.sum()
+
+
+def bare(x: mx.array, training: Training) -> int:
     """Nanoseconds of one step that nobody watches."""
     began = time.perf_counter_ns()
-    build(x)
+    training.build(x)
     return time.perf_counter_ns() - began
 
 
-def recorded(x: mx.array, recorder: Recorder, step: int) -> int:
-    """Nanoseconds of the same step, recorded."""
+def recorded(
+    x: mx.array, training: Training, recorder: Recorder, batches: KeptBatches, step: int
+) -> int:
+    """Nanoseconds of the same step, recorded and followed."""
     began = time.perf_counter_ns()
     mx.reset_peak_memory()
     recorder.begin(step)
+    batches.see((x, x))
     recorder.phase("forward")
-    build(x)
+    training.build(x)
     recorder.phase("backward")
     recorder.phase("update")
     recorder.built()
@@ -74,6 +103,9 @@ def measure(pairs: int) -> dict[str, Any]:
     """Microseconds a step: the cost, its spread over blocks, and both medians."""
     x = mx.ones((16, 16))
     mx.eval(x)
+    plain = Training()
+    taps = Taps().install()
+    followed, batches = Training(), KeptBatches()
     lot = random.Random(0)
     alone: list[int] = []
     watched: list[int] = []
@@ -81,12 +113,13 @@ def measure(pairs: int) -> dict[str, Any]:
         recorder = Recorder(Path(folder))
         for step in range(WARM_UP + pairs):
             if lot.random() < 0.5:
-                alone.append(bare(x))
-                watched.append(recorded(x, recorder, step))
+                alone.append(bare(x, plain))
+                watched.append(recorded(x, followed, recorder, batches, step))
             else:
-                watched.append(recorded(x, recorder, step))
-                alone.append(bare(x))
+                watched.append(recorded(x, followed, recorder, batches, step))
+                alone.append(bare(x, plain))
         recorder.close()
+    taps.remove()
     del alone[:WARM_UP], watched[:WARM_UP]
     costs = [(b - a) / 1e3 for a, b in zip(alone, watched, strict=True)]
     size = pairs // BLOCKS

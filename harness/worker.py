@@ -73,7 +73,9 @@ def _run(spec: WorkerSpec, recorder: Recorder, rank: int) -> None:
         problem = f"cannot be imported ({str(error).splitlines()[0]})"
         raise UsageError(installation.missing("MLX", problem)) from error
 
+    from harness.inject.inside.taps import Taps
     from harness.training import collectives, device, loop
+    from harness.training.following import Following
     from harness.training.probes import CompileProbe
     from harness.training.setup import Training
 
@@ -90,6 +92,7 @@ def _run(spec: WorkerSpec, recorder: Recorder, rank: int) -> None:
         collectives.watch(recorder)
     probe = CompileProbe(recorder)
     probe.install()
+    taps = Taps().install()
     scenario = _import_scenario(Path(spec.path), Path(spec.own) if spec.own else None)
     if spec.ranks > 1:
         recorder.phase("distributed_init")
@@ -100,7 +103,7 @@ def _run(spec: WorkerSpec, recorder: Recorder, rank: int) -> None:
     batches: Iterator[Any] = (
         iter(scenario.batches(training)) if hasattr(scenario, "batches") else training.batches()
     )
-    loop.run(training, step, batches, recorder, probe)
+    loop.run(training, step, batches, recorder, probe, Following(training, taps))
 
 
 def _rank(spec: WorkerSpec) -> int:

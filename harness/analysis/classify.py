@@ -22,6 +22,7 @@ import msgspec
 from harness import stats
 from harness.analysis import death, findings
 from harness.analysis.findings.ending import find as seen_from_outside
+from harness.analysis.findings.learning import REASONS
 from harness.analysis.findings.memory import WARM_UP
 from harness.beats.record import Record
 from harness.model import (
@@ -222,7 +223,9 @@ def _known(finding: Finding, info: ScenarioInfo) -> Finding:
         # Traces are counted in mlx-lm's trainer alone, whose step is always traced twice: its
         # optimizer's state comes with the first update.
         finding = msgspec.structs.replace(finding, severity=Severity.INFO)
-    return msgspec.structs.replace(finding, expected=finding.code in info.expects)
+    # Where nothing is to be learned, the reason is part of it.
+    meant = finding.code in REASONS and "parameters_unchanged" in info.expects
+    return msgspec.structs.replace(finding, expected=meant or finding.code in info.expects)
 
 
 def _missed(info: ScenarioInfo, everything: Sequence[Finding]) -> list[Finding]:
@@ -242,7 +245,7 @@ def _missed(info: ScenarioInfo, everything: Sequence[Finding]) -> list[Finding]:
 
 
 def metrics(record: Record, ending: Ending) -> Metrics:
-    trainable = record.end.trainable if record.end else None
+    trainable = record.trainable
     return Metrics(
         step_s=_step_times(record),
         phase_s={

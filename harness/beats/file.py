@@ -30,6 +30,8 @@ from harness.model import (
 
 BEATS = "beats.jsonl"
 NOW = "now.bin"
+LEARNING = "learning.jsonl"
+"""The beat of a model that a program has followed (`beats.watch`), whoever tells of its steps."""
 _SLOT = struct.Struct("<QqdqQ")
 """Sequence number, step, time, index of the phase's name from 1, the sequence number again."""
 _NAMES = 32
@@ -241,9 +243,9 @@ class BeatReader:
     something else wrote. They are skipped, never fatal.
     """
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, name: str = BEATS) -> None:
         self.torn = 0
-        self._path = folder / BEATS
+        self._path = folder / name
         self._offset = 0
         self._rest = b""
         self._skipping = False

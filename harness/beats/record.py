@@ -17,7 +17,7 @@ from typing import Any
 
 import msgspec
 
-from harness.beats.file import BEATS, BeatReader, read_beats
+from harness.beats.file import BEATS, LEARNING, BeatReader, read_beats
 from harness.model import (
     AnyBeat,
     BuiltBeat,
@@ -27,12 +27,14 @@ from harness.model import (
     ErrorBeat,
     FiguresBeat,
     GradientBeat,
+    LearningBeat,
     MemorySummary,
     MlxBeat,
     ModelBeat,
     Sample,
     StartBeat,
     StepBeat,
+    Tensors,
 )
 
 SAMPLES = "samples.jsonl"
@@ -77,6 +79,7 @@ class Record:
     mlx: MlxBeat | None = None
     model: ModelBeat | None = None
     end: EndBeat | None = None
+    learning: LearningBeat | None = None
     error: ErrorBeat | None = None
     torn: int = 0
     built: BuiltBeat | None = None
@@ -124,6 +127,13 @@ class Record:
     seen_step: array[int] = field(default_factory=integers)
     rss: array[int] = field(default_factory=integers)
     footprint: array[int] = field(default_factory=integers)
+
+    @property
+    def trainable(self) -> Tensors | None:
+        """The trainable tensors that changed; None where nobody looked."""
+        if self.end is not None and self.end.trainable is not None:
+            return self.end.trainable
+        return self.learning.trainable if self.learning is not None else None
 
 
 def gather(beats: Iterable[AnyBeat], keep: int = 10_000) -> Record:
@@ -180,6 +190,7 @@ _SINGLE: dict[type, str] = {
     MlxBeat: "mlx",
     ModelBeat: "model",
     EndBeat: "end",
+    LearningBeat: "learning",
     ErrorBeat: "error",
 }
 
@@ -244,7 +255,9 @@ def load(folder: Path) -> Record:
     ranks = sorted(folder.glob(f"rank-*/{BEATS}"), key=lambda path: int(path.parent.name[5:]))
     beats = ranks[0].parent if ranks and not (folder / BEATS).exists() else folder
     reader = BeatReader(beats)
-    record = gather(read_beats(beats, reader))
+    record = gather(
+        chain(read_beats(beats, reader), read_beats(folder, BeatReader(folder, LEARNING)))
+    )
     return replace(record, torn=reader.torn, memory=_memory(_noted(record, samples(folder))))
 
 

@@ -13,6 +13,9 @@
 
 or, where there is no such loop, `with beats.step() as step: ...; step.loss = loss.item()`.
 
+`beats.watch(model, optimizer)`, once both are made, has the parameters followed: if nothing is
+learned, the report says why. Steps may still be read from what the program prints.
+
 Without a harness that listens (HARNESS_BEATS names the folder where it does) all of this does
 nothing, in less than a microsecond. Nothing here raises into the training, prints, or evaluates an
 array: a loss that is still an array is left out.
@@ -31,10 +34,12 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar
 if TYPE_CHECKING:
     from harness.inject.inside.writer import Writer
 
-__all__ = ["Phase", "Step", "Track", "TrainingCallback", "phase", "step", "track"]
+__all__ = ["Phase", "Step", "Track", "TrainingCallback", "phase", "step", "track", "watch"]
 
 T = TypeVar("T")
 _folder = os.environ.get("HARNESS_BEATS") or None
+_followed_folder = _folder
+"""The same, also where another process reports the steps."""
 _writer: Writer | None = None
 
 
@@ -52,6 +57,20 @@ def phase(name: str) -> Phase:
     """Begin the phase `name`. As a context manager: until its block ends, when the one before goes
     on."""
     return Phase(_listener(), name)
+
+
+def watch(model: Any, optimizer: Any = None) -> None:
+    """Have the parameters of `model` (an `nn.Module`) and its optimizer followed.
+
+    Call it where both are made, before `nn.value_and_grad` and `mx.compile`. It reads the
+    parameters then, after three updates, and when the program ends.
+    """
+    if not _followed_folder:
+        return
+    from ..inject.inside.watched import follow
+    from ..inject.inside.writer import home
+
+    follow(home(_followed_folder), model, optimizer)
 
 
 class Step:

@@ -163,6 +163,101 @@ class EndBeat(Beat, frozen=True, kw_only=True, tag="end"):
     lost: int = 0
 
 
+class Unregistered(msgspec.Struct, frozen=True, kw_only=True):
+    """A module that the model's forward pass may use, and whose parameters are not the model's."""
+
+    path: str
+    """Such as `encoder.emb`."""
+    holder: str
+    """The class that hides it: it is no `nn.Module`, or keeps it in a tuple."""
+    parameters: int
+    """Number of scalars."""
+    changed: bool = False
+
+
+class Compiled(msgspec.Struct, frozen=True, kw_only=True):
+    """A compiled step that updates the model, and does not have all of its parameters."""
+
+    function: str
+    place: str
+    """The file and line of the function, such as `train.py:12`."""
+    inputs: bool
+    """True if the parameters are among what it captures as inputs."""
+    outputs: bool
+
+
+class Gradients(msgspec.Struct, frozen=True, kw_only=True):
+    """The gradients of one step, which was looked at because nothing had moved."""
+
+    tensors: int
+    zero: int
+    """Tensors that are exactly 0 in each element."""
+    largest: Number
+    """The largest magnitude of an element, as the optimizer gets it."""
+    made: Number | None = None
+    """The largest magnitude as it was computed, before it was clipped; None: not seen."""
+    stored: bool | None = None
+    """False if the optimizer gave other parameters back, and the model does not have them."""
+
+
+class Labels(msgspec.Struct, frozen=True, kw_only=True):
+    """The labels of the batches that were kept."""
+
+    counted: int
+    """Those that a mask or an ignored index lets count."""
+    of: int
+    shift: int | None = None
+    """Targets are the inputs of so many tokens before, all of them; None: they are not."""
+
+
+class LearningBeat(Beat, frozen=True, kw_only=True, tag="learning"):
+    """What was seen of the learning after the last step; a field is None where it was not seen."""
+
+    trainable: Tensors | None = None
+    parameters: int = 0
+    """Number of scalars of the model."""
+    model: str = ""
+    """The class of the model."""
+    updates: int | None = None
+    """Times that an optimizer was given gradients."""
+    traced: int = 0
+    """Of those, while a function was traced for compilation."""
+    place: str | None = None
+    """The line that first gave it gradients, such as `train.py:12`."""
+    followed: bool = False
+    """An optimizer was named, or seen at work."""
+    accumulates: int = 1
+    """Steps from one update to the next, where the trainer says so."""
+    rate: Number | None = None
+    """The learning rate after the last step."""
+    highest_rate: Number | None = None
+    """The highest that was seen or that the schedule gave in these steps."""
+    warming: bool = False
+    """The learning rate was still rising."""
+    moments: Tensors | None = None
+    """Tensors of which the optimizer's state is not 0: they once had a gradient."""
+    gradients: Gradients | None = None
+    half: str | None = None
+    """The narrow dtype of most trainable weights."""
+    looked: int = 0
+    """Of those, the weights that were compared and that had a gradient."""
+    still: int = 0
+    """Of those looked at, the ones that have the value of the first step."""
+    lora: int = 0
+    """Layers with a low-rank adapter."""
+    lora_zero: int = 0
+    """Of those, the ones whose B is exactly 0."""
+    lora_frozen: int = 0
+    """Of those, the ones whose B is not trained."""
+    unregistered: tuple[Unregistered, ...] = ()
+    compiled: Compiled | None = None
+    labels: Labels | None = None
+    batches: int = 0
+    """Batches that were kept for a comparison."""
+    same: str | None = None
+    """`object` if they are one and the same, `content` if they only have the same content."""
+
+
 class ErrorBeat(Beat, frozen=True, kw_only=True, tag="error"):
     """An exception ended the worker."""
 
@@ -186,6 +281,7 @@ AnyBeat = (
     | FiguresBeat
     | CollectiveBeat
     | EndBeat
+    | LearningBeat
     | ErrorBeat
 )
 

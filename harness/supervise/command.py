@@ -11,7 +11,7 @@ import msgspec
 
 from harness import inject
 from harness.analysis.findings import watching
-from harness.beats.file import BEATS, NOW, read_position
+from harness.beats.file import BEATS, LEARNING, NOW, read_position
 from harness.detect.policy import LOG_POLICY, Policy
 from harness.detect.ranks import JobVerdict, RankColumns, RankState
 from harness.logs import ADAPTERS, from_pattern
@@ -301,6 +301,10 @@ class CommandSteps:
                 if (self._own / name).exists():
                     (self._own / name).rename(self._folder / name)
         self._home = self._folder
+        # Of several ranks the first one speaks for all, as with their beats.
+        for followed in (self._own, self._own / "rank-0"):
+            if (followed / LEARNING).exists():
+                (followed / LEARNING).rename(self._folder / LEARNING)
         shutil.rmtree(self._own, ignore_errors=True)
 
     def _early(self, ending: Ending) -> tuple[Finding, ...]:

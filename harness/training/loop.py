@@ -9,8 +9,9 @@ from typing import Any
 import mlx.core as mx
 
 from harness.beats.file import Recorder
+from harness.inject.inside.digest import Digest, digest, is_finite
 from harness.model import EndBeat, ModelBeat, Tensors
-from harness.training.digest import Digest, digest, is_finite
+from harness.training.following import Following
 from harness.training.models import describe
 from harness.training.probes import CompileProbe
 from harness.training.setup import Training
@@ -20,34 +21,56 @@ _EXAMPLES = 8
 
 
 def run(
-    training: Training, step: Step, batches: Iterator[Any], recorder: Recorder, probe: CompileProbe
+    training: Training,
+    step: Step,
+    batches: Iterator[Any],
+    recorder: Recorder,
+    probe: CompileProbe,
+    following: Following | None = None,
 ) -> None:
     """All steps of one scenario, with the parameters' digests before and after."""
+    following = following or Following(training)
     recorder.phase("digest")
     before = _digests(training)
+    following.begin(before)
     if training.known_model is not None:
         _describe(training, recorder)
     mx.clear_cache()
-    _steps(training, step, batches, recorder, probe)
+    try:
+        _steps(training, step, following.seen(batches), recorder, probe)
+    except Exception:
+        following.write_after_error(recorder)
+        raise
     recorder.begin(training.settings.steps, "drain")
     began = time.monotonic()
-    mx.eval(training.pending())
+    readable = _drain(training, following)
     drained = time.monotonic() - began
     recorder.phase("digest")
-    trainable, frozen = _changes(training, before)
-    recorder.write(
-        EndBeat(
-            t=time.monotonic(),
-            steps=training.settings.steps,
-            drain_s=drained,
-            trainable=trainable,
-            frozen=frozen,
-            not_finite=_not_finite(training),
-            compile_works=probe.works(),
-            fault=recorder.fault,
-            lost=recorder.lost,
-        )
+    trainable, frozen = _changes(training, before) if readable else (None, None)
+    end = EndBeat(
+        t=time.monotonic(),
+        steps=training.settings.steps,
+        drain_s=drained,
+        trainable=trainable,
+        frozen=frozen,
+        not_finite=_not_finite(training) if readable else (),
+        compile_works=probe.works(),
+        fault=recorder.fault,
+        lost=recorder.lost,
     )
+    following.write(recorder, step)
+    recorder.write(end)
+
+
+def _drain(training: Training, following: Following) -> bool:
+    """Evaluate what is pending. False if a compiled step has lost the parameters."""
+    try:
+        mx.eval(training.pending())
+    except (RuntimeError, ValueError):
+        if following.state_is_lost:
+            return False
+        raise
+    return True
 
 
 def _steps(

@@ -39,6 +39,8 @@ class Training:
         self._recorder = recorder
         self._probe = probe
         self._sampler = GraphSampler(settings.steps, self.pending)
+        self.over = False
+        """The steps of the run are over: what is called now is no longer recorded."""
 
     # -- what the harness brings
 
@@ -104,7 +106,7 @@ class Training:
         `phase("eval")` says that the step's graph stands. Inside a function that MLX is tracing
         it does nothing: tracing is the phase `compile`.
         """
-        if self._probe.tracing:
+        if self._probe.tracing or self.over:
             return
         if name == "eval":
             self.built(None)
@@ -124,6 +126,8 @@ class Training:
 
     def gradients(self, gradients: Any) -> None:
         """Record the norm of `gradients`. Evaluates them."""
+        if self.over:
+            return
         squares = [mx.sum(mx.square(g.astype(mx.float32))) for _, g in tree_flatten(gradients)]
         norm = float(mx.sqrt(sum(squares, mx.array(0.0))).item())  # type: ignore[arg-type]
         self._recorder.write(
@@ -132,6 +136,8 @@ class Training:
 
     def check(self, name: str, value: float, expected: float, tolerance: float = 1e-4) -> None:
         """Record whether two numbers agree to a relative (below 1: absolute) `tolerance`."""
+        if self.over:
+            return
         ok = abs(value - expected) <= tolerance * max(1.0, abs(expected))
         self._recorder.write(
             CheckBeat(
@@ -187,6 +193,11 @@ class Training:
         return self.__dict__.get("model")
 
     @property
+    def known_optimizer(self) -> optim.Optimizer | None:
+        """The optimizer, if the scenario has built or brought one."""
+        return self.__dict__.get("optimizer")
+
+    @property
     def brought(self) -> bool:
         """True if the model is the scenario's own."""
         return "model" in self.__dict__ and "_built" not in self.__dict__
@@ -200,7 +211,7 @@ class Training:
         return trainable, {name: every[name] for name in every if name not in trainable}
 
     def optimizer_state(self) -> dict[str, mx.array]:
-        optimizer = self.__dict__.get("optimizer")
+        optimizer = self.known_optimizer
         if optimizer is None:
             return {}
         return {

@@ -23,6 +23,7 @@ CASES = ROOT / "scenarios" / "cases"
 QUICK = (
     "abort",
     "array_overwritten",
+    "compiled_without_inputs",
     "exit_before_first_step",
     "exploding_learning_rate",
     "fork_deadlock",
@@ -30,6 +31,7 @@ QUICK = (
     "gil_held",
     "half_precision_overflow",
     "loader_never_yields",
+    "masked_labels",
     "nan_gradients_only",
     "never_evaluated",
     "noisy_loss",
@@ -37,6 +39,7 @@ QUICK = (
     "output_flood",
     "retained_gradients",
     "segfault",
+    "slow_start",
     "two_locks",
     "uncaught_exception",
 )
@@ -45,10 +48,13 @@ QUICK = (
 HYPOTHESES = {
     "array_overwritten": "corruption",
     "child_never_ends": "data",
+    "compiled_without_inputs": "learning",
     "compiler_never_returns": "retrace",
     "fork_deadlock": "deadlock",
+    "frozen_parameters": "learning",
     "gil_held": "deadlock",
     "loader_never_yields": "data",
+    "masked_labels": "learning",
     "never_evaluated": "deferred",
     "out_of_memory": "memory",
     "retained_gradients": "leak",

@@ -14,6 +14,7 @@ from harness.model import (
     ErrorBeat,
     FiguresBeat,
     GradientBeat,
+    LearningBeat,
     ModelBeat,
     ScenarioInfo,
     Settings,
@@ -52,9 +53,11 @@ def make(
     end=True,
     error=None,
     torn=0,
+    learning=None,
     **ends,
 ) -> Record:
-    """The record of a run of `steps` steps; `ends` are fields of its EndBeat."""
+    """The record of a run of `steps` steps; `ends` are fields of its EndBeat, `learning` those of
+    its LearningBeat."""
     beats = [
         StartBeat(t=0.0, schema=1, pid=1, wall=0.0, scenario="some"),
         ModelBeat(
@@ -94,6 +97,8 @@ def make(
     if end:
         fields = {"steps": steps, "drain_s": 0.0, "trainable": Tensors(total=4, changed=4)}
         beats.append(EndBeat(t=99.0, **(fields | ends)))
+    if learning is not None:
+        beats.append(LearningBeat(t=98.0, **learning))
     if error is not None:
         beats.append(error)
     record = gather(beats)

@@ -22,6 +22,7 @@ from harness.model import (
     Ending,
     Environment,
     ErrorBeat,
+    LearningBeat,
     MemorySummary,
     ModelBeat,
     Position,
@@ -31,6 +32,7 @@ from harness.model import (
     StepBeat,
     Tensors,
 )
+from harness.model.beats import Gradients, Labels
 from harness.scenario import load as scenario
 
 STEPS = 10
@@ -157,6 +159,17 @@ class Data:
     step: int
     category: str | None
     seconds: float = 1.0
+
+
+@dataclass(frozen=True)
+class Untaught:
+    """The training is set up so that it cannot learn."""
+
+    why: str
+    """`rate`: it is 0; `labels`: none counts; `detached`: the loss leaves the graph; `rounded`:
+    each update is below the resolution of the weights."""
+    seen: bool
+    """The optimizer is followed, and so the reason is seen."""
 
 
 @dataclass(frozen=True)
@@ -448,9 +461,44 @@ class Run:
         cause = Cause(code=code, summary=f"{phase} {code}", proven=proven, evidence=evidence)
         raise Stopped(phase, 2.0 if proven else 40.0, cause=cause)
 
+    def stuck(self) -> bool:
+        """Return True if no update moves a weight."""
+        fault, v = self.machine.fault(Untaught), self.variation
+        if fault is None or not v.update:
+            return False
+        self.acted.add("learning")
+        # Made-up gradients need no label and no loss.
+        return fault.why in ("rate", "rounded") or v.backward
+
+    def learning(self) -> list:
+        """What a worker has seen of it, if anything."""
+        fault, v = self.machine.fault(Untaught), self.variation
+        if fault is None or not fault.seen:
+            return []
+        nothing = fault.why in ("labels", "detached") and v.backward
+        seen = LearningBeat(
+            t=self.t,
+            trainable=Tensors(total=20, changed=0 if self.stuck() or not v.update else 20),
+            updates=self.updates,
+            followed=v.update,
+            rate=0.0 if fault.why == "rate" else 1e-3,
+            highest_rate=0.0 if fault.why == "rate" else 1e-3,
+            gradients=Gradients(
+                tensors=20,
+                zero=20 if nothing else 0,
+                largest=0.0 if nothing else 0.01,
+                made=0.0 if nothing else 0.01,
+            ),
+            labels=Labels(counted=0, of=512) if fault.why == "labels" else None,
+            batches=5,
+        )
+        return [seen] if v.update else []
+
     def loss(self, step: int) -> float:
         if self.broken:
             return float("nan")
+        if self.stuck():
+            return 0.0 if self.machine.fault(Untaught).why == "labels" else 5.5 + 0.01 * (step % 3)
         if self.frozen:
             return 5.5
         learned = 0.2 * step if self.variation.update and self.variation.backward else 0.0
@@ -478,7 +526,8 @@ def simulate(machine: Machine, name: str, repeat: int, draw: random.Random):
                 )
             run.step(step)
         drain = sum(run.cost(job) for job, _ in run.pending)
-        moved = 0 if run.frozen or not variation.update else 20
+        moved = 0 if run.frozen or run.stuck() or not variation.update else 20
+        run.beats += run.learning()
         run.beats.append(
             EndBeat(t=run.t, steps=STEPS, drain_s=drain, compile_works=True,
                     trainable=Tensors(total=20, changed=moved))
@@ -518,7 +567,10 @@ def _with_pressure(record, run: Run, draw: random.Random):
 
 # --- drawing cases -------------------------------------------------------------------------------
 
-NAMES = ("memory", "deferred", "stale_compile", "corruption", "leak", "retrace", "deadlock", "data")
+NAMES = (
+    "memory", "deferred", "stale_compile", "corruption", "leak", "retrace", "deadlock", "data",
+    "learning",
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -597,4 +649,7 @@ def _fault(name: str, draw: random.Random) -> object:
         how = draw.choice(["blocks", "blocks", "slow", "checkpoint"])
         category = draw.choice(["io", "queue", "child", None])
         return Data(how, draw.randrange(5), category, draw.uniform(0.5, 3.0))
+    if name == "learning":
+        why = draw.choice(["rate", "labels", "detached", "rounded"])
+        return Untaught(why, draw.random() < 0.9)
     return Laziness()

@@ -11,6 +11,7 @@ import pytest
 
 from harness.errors import Exit
 from harness.model import AnyBeat, RunResult, Sample, Tensors
+from harness.model.beats import Compiled, Gradients, Labels, Unregistered
 
 REFERENCE = Path(__file__).parents[2] / "docs" / "reference"
 TEXT = "\n".join(
@@ -35,7 +36,9 @@ def structs(kind):
 
 
 OTHERS = {cls.__name__: cls for cls in structs(msgspec.inspect.type_info(RunResult))}
-OTHERS |= {"Sample": Sample, "Tensors": Tensors}
+OTHERS |= {
+    cls.__name__: cls for cls in (Sample, Tensors, Gradients, Labels, Unregistered, Compiled)
+}
 
 
 def documented(name):

@@ -19,8 +19,9 @@ from harness import worker  # noqa: E402
 from harness.beats.file import Recorder  # noqa: E402
 from harness.beats.record import load  # noqa: E402
 from harness.errors import SkipError, UsageError  # noqa: E402
+from harness.inject.inside import digest  # noqa: E402
 from harness.model import Settings  # noqa: E402
-from harness.training import data, digest, models, probes  # noqa: E402
+from harness.training import data, models, probes  # noqa: E402
 from harness.training.setup import Training  # noqa: E402
 
 DTYPES = ["float32", "float16", "bfloat16", "int8", "uint8", "int32", "int64", "bool_", "complex64"]

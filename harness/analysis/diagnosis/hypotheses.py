@@ -27,6 +27,7 @@ class Kind(str, Enum):
     SLOW_DATA = "spends most of its time waiting for data"
     JUMP = "takes longer from step 1 on"
     INERT = "learns nothing"
+    UNTAUGHT = "learns nothing, and it is known why"
     DIVERGED = "diverges"
     MISMATCH = "computes a wrong value"
     GROWING = "keeps more memory after every step"
@@ -148,31 +149,38 @@ HYPOTHESES: tuple[Theory, ...] = (
         signs=frozenset((Kind.HOST, Kind.SLOW_DATA)),
         needs=frozenset(("constant_batch",)),
     ),
+    Theory(
+        id="learning",
+        title="no learning (no gradient, no update or no label)",
+        explains=frozenset((Kind.INERT, Kind.UNTAUGHT)),
+        signs=frozenset((Kind.UNTAUGHT,)),
+        needs=frozenset(("update_without_grad",)),
+    ),
 )
 
 _TABLE = """
-                              memory deferred stale corrupt leak retrace deadlock data
-baseline_update               S      S        S     S       S    S       S        S
-value_and_grad_reused         S      S        S     S       S    S       S        S
-clear_cache_after_update      S      S        S     S       S    S       S        S
-sgd_step                      c      s        S     S       s    -       S        S
-grad_evaluated_without_update c      C        s     c       s    -       -        S
-tiny_model                    C      -        S     S       -    -       S        S
-eval_after_update             M      C        S     C       S    s       S        S
-uncompiled_step               S      S        C     S       S    C       S        S
-lora_step                     c      -        S     S       s    -       S        S
-vjp_step                      S      S        S     C       -    S       S        S
-constant_batch                S      S        S     S       S    c       S        C
-update_without_grad           s      C        s     c       c    -       -        S
-stale_loss_oracle             -      -        -     !       -    -       -        -
-compiled_step                 s      s        !     s       s    !       -        S
-rebuild_compiled              s      s        C     S       s    s       S        S
-compiled_step_initialized     s      -        -     s       s    c       s        S
-grad_without_update           c      c        -     c       c    c       -        S
-half_precision                c      -        s     s       s    -       s        S
-eval_parameters_only          M      c        S     C       S    s       S        S
-value_and_grad_recreated      S      S        S     c       S    S       S        S
-loss_read_every_k             -      -        -     -       -    -       s        s
+                              memory deferred stale corrupt leak retrace deadlock data learning
+baseline_update               S      S        S     S       S    S       S        S    S
+value_and_grad_reused         S      S        S     S       S    S       S        S    S
+clear_cache_after_update      S      S        S     S       S    S       S        S    S
+sgd_step                      c      s        S     S       s    -       S        S    s
+grad_evaluated_without_update c      C        s     c       s    -       -        S    -
+tiny_model                    C      -        S     S       -    -       S        S    -
+eval_after_update             M      C        S     C       S    s       S        S    S
+uncompiled_step               S      S        C     S       S    C       S        S    S
+lora_step                     c      -        S     S       s    -       S        S    -
+vjp_step                      S      S        S     C       -    S       S        S    S
+constant_batch                S      S        S     S       S    c       S        C    s
+update_without_grad           s      C        s     c       c    -       -        S    c
+stale_loss_oracle             -      -        -     !       -    -       -        -    -
+compiled_step                 s      s        !     s       s    !       -        S    s
+rebuild_compiled              s      s        C     S       s    s       S        S    s
+compiled_step_initialized     s      -        -     s       s    c       s        S    s
+grad_without_update           c      c        -     c       c    c       -        S    -
+half_precision                c      -        s     s       s    -       s        S    s
+eval_parameters_only          M      c        S     C       S    s       S        S    S
+value_and_grad_recreated      S      S        S     c       S    S       S        S    S
+loss_read_every_k             -      -        -     -       -    -       s        s    -
 """
 """S stays, C clears, M moves to step 0, ! would show it, - says nothing. A small letter: expected,
 but a quantity decides (how much memory there is), so that the opposite does not refute."""

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from harness.analysis.diagnosis.effects import Reference
 from harness.analysis.diagnosis.hypotheses import Kind
 from harness.analysis.diagnosis.symptoms import Facts, describe, waits
+from harness.analysis.findings.learning import REASONS
 from harness.memory.law import STATE
 from harness.model import Environment, Finding, Settings
 from harness.stats import wilson
@@ -26,6 +27,7 @@ _SIGN_CODES = {
     Kind.PILING: ("graph_growth", "deferred_work"),
     Kind.MISMATCH: ("check_failed",),
     Kind.SLOW_DATA: ("step_time_jump",),
+    Kind.UNTAUGHT: REASONS,
     Kind.NO_MEMORY: ("memory_limited", "oom_killer"),
 }
 
@@ -93,6 +95,8 @@ def measured(id: str, run: Facts) -> bool:
         return "data" in metrics.phase_s
     if id == "retrace":
         return metrics.traces is not None
+    if id == "learning":
+        return metrics.parameters_changed is not None
     return True
 
 

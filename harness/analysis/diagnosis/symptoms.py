@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from harness.analysis.diagnosis.hypotheses import STOPS, Kind
+from harness.analysis.findings.learning import REASONS
 from harness.model import Finding, Outcome, ScenarioResult, Severity
 from harness.scenario.load import BASELINE
 from harness.text import phrases
@@ -108,6 +109,8 @@ def _kinds(result: ScenarioResult) -> set[Kind]:
         kinds.add(Kind.RETRACED)
     if "loss_flat" in findings or "parameters_unchanged" in findings:
         kinds.add(Kind.INERT)
+    if any(f.code in REASONS and f.severity is not Severity.INFO for f in findings.values()):
+        kinds.add(Kind.UNTAUGHT)
     if any(f.code == "check_failed" and _stale(f) for f in result.findings):
         kinds.add(Kind.MISMATCH)
     return kinds | _times(result, findings.get("step_time_jump"))

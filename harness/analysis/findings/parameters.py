@@ -11,7 +11,7 @@ from harness.text.units import plural
 
 
 def parameters_unchanged(record: Record) -> Iterator[Finding]:
-    tensors = record.end.trainable if record.end else None
+    tensors = record.trainable
     if tensors is None or tensors.changed:
         return
     yield error(
@@ -26,7 +26,7 @@ def parameters_unchanged(record: Record) -> Iterator[Finding]:
 
 
 def parameters_partly_unchanged(record: Record) -> Iterator[Finding]:
-    tensors = record.end.trainable if record.end else None
+    tensors = record.trainable
     if tensors is None or not 0 < tensors.changed < tensors.total:
         return
     still = tensors.total - tensors.changed

@@ -11,9 +11,12 @@ import functools
 import inspect
 import sys
 from types import CodeType, FrameType
-from typing import Any, Callable, Iterable, Iterator, Optional
+from typing import TYPE_CHECKING, Any, Callable, Iterable, Iterator, Optional
 
 from .writer import Writer, home, note, open_writer, reason
+
+if TYPE_CHECKING:
+    from .followed_training import FollowedTraining
 
 NEEDED = ("model", "args", "loss", "iterate_batches", "training_callback")
 _writers: dict[str, Optional[Writer]] = {}
@@ -47,7 +50,11 @@ def wrap(module: Any, folder: str) -> None:
                 changed[index] = value
             else:
                 kwargs[name] = value
-        result = original(*changed, **kwargs)
+        try:
+            result = original(*changed, **kwargs)
+        except Exception:
+            watch.failed()
+            raise
         watch.returned()
         return result
 
@@ -75,7 +82,17 @@ def _watch(arguments: dict[str, Any], code: Optional[CodeType], folder: str) -> 
     writer.wrapped(library)
     if described is not None:
         writer.model(**described)
-    return Watch(writer, arguments, code, compiles)
+    return Watch(writer, arguments, code, compiles, _following(arguments))
+
+
+def _following(arguments: dict[str, Any]) -> Optional[FollowedTraining]:
+    """What follows the parameters; None where they cannot be had."""
+    try:
+        from .followed_training import FollowedTraining
+
+        return FollowedTraining(arguments)
+    except Exception:
+        return None
 
 
 class Watch:
@@ -87,8 +104,10 @@ class Watch:
         arguments: dict[str, Any],
         code: Optional[CodeType],
         compiles: Optional[bool],
+        following: Optional[FollowedTraining] = None,
     ) -> None:
         self._writer = writer
+        self._following = following
         self._iterate_batches = arguments["iterate_batches"]
         self._saves_every = getattr(arguments["args"], "steps_per_save", None)
         # Its loss is read where the source is as it is known to be: the loss of one step, which
@@ -139,6 +158,8 @@ class Watch:
                     return
                 writer.at("step")
                 self._open = True
+                if self._following is not None:
+                    self._following.see(batch)
                 yield batch
                 step += 1
         finally:
@@ -171,7 +192,14 @@ class Watch:
 
     def returned(self) -> None:
         self._writer.at("after_train")
+        if self._following is not None:
+            self._writer.learning(**self._following.look(self._writer.ended - self._first))
         self._writer.finish(compile_works=self._compiles)
+
+    def failed(self) -> None:
+        """The training raised: what is known of its parameters may say why."""
+        if self._following is not None and self._following.explains_error():
+            self._writer.learning(**self._following.look(self._writer.ended - self._first))
 
     def _end(self, frame: Optional[FrameType], info: Any, then: Optional[str]) -> None:
         """`frame` was called, directly or not, by the training loop."""

@@ -218,6 +218,11 @@ class Writer:
         self._append(json.dumps(beat) + "\n")
 
     @_harmless
+    def learning(self, **seen: Any) -> None:
+        """A LearningBeat; `seen` are its fields but for `t`."""
+        self._append(json.dumps({"k": "learning", "t": _now(), **seen}) + "\n")
+
+    @_harmless
     def finish(self, compile_works: Optional[bool] = None) -> None:
         """The training is over; more may follow."""
         beat = {"k": "end", "t": _now(), "steps": self.ended, "drain_s": 0.0}

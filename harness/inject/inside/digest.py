@@ -8,12 +8,28 @@ model is read once at the memory's speed and needs no memory to speak of.
 
 from __future__ import annotations
 
+from typing import Any
+
 import mlx.core as mx
 
+SAMPLE = 1024
+"""Elements of a tensor that are compared one by one."""
 _SLICE = 1 << 22
 _UNSIGNED = {1: mx.uint8, 2: mx.uint16, 4: mx.uint32, 8: mx.uint32}
 
 Digest = tuple[int, int]
+
+
+def sample(array: mx.array) -> mx.array:
+    """Up to SAMPLE elements of `array`, evenly spread, in memory of their own."""
+    count = min(array.size, SAMPLE)
+    places = mx.arange(count) * max(1, array.size // max(count, 1))
+    return mx.take(mx.reshape(array, (-1,)), places)
+
+
+def item(array: Any) -> Any:
+    """The value of an array of one element, evaluated."""
+    return array.item()
 
 
 def digest(array: mx.array) -> Digest:
@@ -28,7 +44,7 @@ def digest(array: mx.array) -> Digest:
         part = flat[start : start + _SLICE].astype(mx.uint32)
         weights = mx.arange(part.size, dtype=mx.uint32) * 2 + (2 * start + 1) % (1 << 32)
         sums = mx.stack([mx.sum(part), mx.sum(part * weights.astype(mx.uint32))])
-        unweighted, weighed = (int(checksum.item()) for checksum in sums)  # type: ignore[arg-type]
+        unweighted, weighed = (int(item(checksum)) for checksum in sums)
         total, weighted = (total + unweighted) % (1 << 32), (weighted + weighed) % (1 << 32)
     return total, weighted
 
