@@ -13,7 +13,6 @@ from benchmarks.learning_programs import (
     LM,
     LORA,
     MASKED,
-    MLP,
     NEXT,
     NOISE,
     NORM,
@@ -116,7 +115,10 @@ def _special() -> Iterator[Program]:
     yield replace(
         mlp, name="made_up", data="while True:\n    yield mx.ones((4, 32)), mx.ones((4, 1))"
     )
-    yield replace(LM, name="head_alone", model=LLAMA + "\nmodel.freeze()\nmodel.lm_head.unfreeze()")
+    untied = LLAMA.replace("vocab_size=64", "vocab_size=64, tie_word_embeddings=False")
+    yield replace(
+        LM, name="head_alone", model=untied + "\nmodel.freeze()\nmodel.lm_head.unfreeze()"
+    )
     yield replace(LM, name="embedding_frozen", model=LLAMA + "\nmodel.model.embed_tokens.freeze()")
     yield replace(LM, name="lora", model=LLAMA + LORA)
     yield replace(LM, name="lora_bfloat16", model=half + LORA, optimizer="optim.Adam(1e-3)")
@@ -140,10 +142,8 @@ def _special() -> Iterator[Program]:
         yield replace(program, name=f"compiled_initialized_{name}", step=state)
         yield replace(program, name=f"clipped_{name}", step=NORM.format(norm=1.0))
         yield replace(program, name=f"several_optimizers_{name}", optimizer=MULTI)
-    yield replace(
-        mlp, name="overfit", data="batch = next(fresh())\nwhile True:\n    yield batch\n",
-        model=f"def fresh():\n{indented(NOISE)}\n{MLP}",
-    )  # fmt: skip
+    one = f"def fresh():\n{indented(NOISE)}\nbatch = next(fresh())\nwhile True:\n    yield batch"
+    yield replace(mlp, name="overfit", data=one)
     yield replace(mlp, name="teacher", model=TEACHER)
     yield replace(
         LM,
