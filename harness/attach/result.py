@@ -25,7 +25,9 @@ from harness.model import (
     Standing,
 )
 from harness.observe import environment, mapped, platform
+from harness.report.known_issues import with_known_issues
 from harness.report.sections.attached import CODE as ATTACHED
+from harness.text.known_issues import describe
 from harness.text.units import duration
 
 MOST = 64
@@ -148,6 +150,18 @@ def run(
         scenarios=(info,),
         results=(result(watched, name),),
     )
+
+
+def compared(run: RunResult, home: Path) -> RunResult:
+    """`run`, whose stacks are in `home`, with the known issues that the process shows."""
+    results = tuple(with_known_issues(one, home, run.environment) for one in run.results)
+    return msgspec.structs.replace(run, results=results)
+
+
+def known_issues(run: RunResult) -> list[str]:
+    """A sentence and an address for each known issue of the process."""
+    matches = [match for one in run.results for match in one.known_issues]
+    return [f"{describe(match)}\n{match.url}" for match in matches]
 
 
 def state(watched: Watched) -> bytes:

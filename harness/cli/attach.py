@@ -77,15 +77,16 @@ def run(arguments: argparse.Namespace) -> int:
         with debug.writing(arguments.debug):
             watched = observe.watch(pid, arguments.seconds, home, arguments.signal_stacks)
         (home / "state.json").write_bytes(result.state(watched))
-        run_result = conclude(
-            result.run(watched, name, argv, began, ["harness", *sys.argv[1:]]), folder
-        )
+        seen = result.run(watched, name, argv, began, ["harness", *sys.argv[1:]])
+        run_result = conclude(result.compared(seen, home), folder)
         save_first(msgspec.structs.replace(run_result, full=arguments.full), folder)
         write_all(folder, arguments.full)
     except OSError as error:
         raise HarnessError(explain(error, folder)) from error
     for line in result.lines(watched.tree, watched)[: 2 if arguments.quiet else None]:
         consoles.say(console, Text(line), "  " if line.startswith(" ") else "")
+    for line in result.known_issues(run_result):
+        consoles.say(console, Text(line, style="cyan"))
     if not arguments.quiet:
         console.print(f"report: {folder / 'report.md'}", soft_wrap=True, markup=False)
     if arguments.json:

@@ -30,6 +30,7 @@ from harness.model import Outcome, RunResult, ScenarioResult, Severity, Support
 from harness.report.sections.diagnosis import NO_PROBLEM, none_supported
 from harness.report.sections.verdicts import left_out
 from harness.supervise.job import Job
+from harness.text.known_issues import describe
 from harness.text.units import duration, number, size
 
 STYLES = {
@@ -139,6 +140,8 @@ class Screen:
             line.append(f"\n{INDENT}{prefix}{explanation}", style="dim" if met else style)
         if met is False:
             line.append(f"\n{INDENT}not as expected: {difference}", style=style)
+        for match in result.known_issues:
+            line.append(f"\n{INDENT}{describe(match)}\n{INDENT}{match.url}", style="cyan")
         if self._quiet or self._verbose:  # quiet shows no findings, and verbose shows all
             return line
         for finding in result.findings:

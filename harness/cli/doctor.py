@@ -24,6 +24,7 @@ def add(commands: help.Commands) -> None:
         usage="",
         examples=(
             "harness doctor",
+            "harness doctor --known",
             "harness doctor --model tiny --train full --optimizer adamw",
         ),
         exits={
@@ -32,6 +33,11 @@ def add(commands: help.Commands) -> None:
             Exit.INTERNAL: "MLX does not work here, or the harness itself failed",
         },
     )
+    parser.add_argument(
+        "--known",
+        action="store_true",
+        help="list the public bugs and pitfalls that the installed versions have",
+    )
     group = parser.add_argument_group("training whose memory is projected; all need --model")
     options.add_model(group, default_model="none: project nothing")
     unused = {name: getattr(options.DEFAULTS, name) for name in ("steps", "learning_rate", "seed")}
@@ -39,7 +45,7 @@ def add(commands: help.Commands) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    from harness.cli import machine
+    from harness.cli import known, machine
     from harness.observe import installation
 
     for name in NEED_A_MODEL:
@@ -50,6 +56,8 @@ def run(arguments: argparse.Namespace) -> int:
         installation.need_mlx()
     document = machine.examine()
     show: list[Callable[[dict[str, Any]], None]] = [machine.show]
+    if arguments.known:
+        show.append(known.show)
     if arguments.model is not None:
         from harness.cli import projection
         from harness.session.forecast import forecast

@@ -13,7 +13,7 @@ import msgspec
 from rich.markup import escape
 from rich.table import Table
 
-from harness.cli import consoles
+from harness.cli import consoles, known
 from harness.detect.blindness import blind
 from harness.model import Bound
 from harness.observe import environment, gpu, installation, processes, psutil_memory
@@ -48,6 +48,7 @@ def examine() -> dict[str, Any]:
         },
         "processes": {"ok": not blind, "reason": blind},
         "stack_tools": [msgspec.to_builtins(tool) for tool in stack_tools],
+        "known_issues": known.concerning(machine),
     }
 
 
@@ -114,6 +115,7 @@ def show(document: dict[str, Any]) -> None:
     )
     for tool in document["stack_tools"]:
         table.add_row(f"stacks: {tool['name']}", "works" if tool["ok"] else tool["reason"])
+    table.add_row("known issues", known.count(document))
     consoles.console(sys.stdout).print(table)
 
 

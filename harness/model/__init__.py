@@ -31,7 +31,17 @@ from harness.model.beats import (
     StepBeat,
     Tensors,
 )
-from harness.model.outcome import Cause, Doubt, Ending, Finding, Outcome, Severity, Transient
+from harness.model.outcome import (
+    Cause,
+    Doubt,
+    Ending,
+    Finding,
+    KnownIssueMatch,
+    Outcome,
+    Sameness,
+    Severity,
+    Transient,
+)
 from harness.model.ranks import (
     RankResult,
     Standing,
@@ -96,6 +106,7 @@ __all__ = [
     "Host",
     "Hostfile",
     "Hypothesis",
+    "KnownIssueMatch",
     "LearningBeat",
     "LeftOut",
     "LossSummary",
@@ -114,6 +125,7 @@ __all__ = [
     "RankResult",
     "RepeatSummary",
     "RunResult",
+    "Sameness",
     "Sample",
     "ScenarioInfo",
     "ScenarioResult",

@@ -37,6 +37,32 @@ class Finding(msgspec.Struct, frozen=True, kw_only=True):
     """The scenario declares that this belongs to it."""
 
 
+class Sameness(TextEnum):
+    """What a result has in common with a known issue, the surest first."""
+
+    WAIT_SITE = "wait_site"
+    ERROR = "error"
+
+
+class KnownIssueMatch(msgspec.Struct, frozen=True, kw_only=True):
+    """A public bug or pitfall of MLX or mlx-lm that a result shows."""
+
+    id: str
+    """Repository and number, such as `mlx#4100`."""
+    title: str
+    url: str
+    package: str
+    """The distribution that has it."""
+    same: Sameness
+    seen: str
+    """The text that is the same: a frame, or a part of an error."""
+    version: str | None
+    """The version that ran and has the issue; None where it is not known."""
+    fixed: str | None
+    """The first release without it; None: there is none yet."""
+    cure: str
+
+
 class Cause(msgspec.Struct, frozen=True, kw_only=True):
     """The reason why a run is hung."""
 

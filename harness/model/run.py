@@ -6,7 +6,7 @@ import msgspec
 
 from harness.model.beats import SCHEMA
 from harness.model.enums import TextEnum
-from harness.model.outcome import Cause, Doubt, Finding, Outcome
+from harness.model.outcome import Cause, Doubt, Finding, KnownIssueMatch, Outcome
 from harness.model.ranks import RankResult
 from harness.model.settings import ScenarioInfo, Settings
 
@@ -229,6 +229,8 @@ class ScenarioResult(msgspec.Struct, frozen=True, kw_only=True):
     """Doubts that were said while it ran, those that were taken back included."""
     ranks: tuple[RankResult, ...] = ()
     """The ranks of a job of several; empty where there is one worker."""
+    known_issues: tuple[KnownIssueMatch, ...] = ()
+    """Public bugs and pitfalls that it shows, the surest first."""
 
     @property
     def first_step_known(self) -> bool:

@@ -53,7 +53,11 @@ RULES: dict[type, dict[str, Rule]] = {
         "scenario": NAME, "outcome": K, "steps_requested": K, "steps_completed": K, "wall_s": K,
         "repeat": K, "rank": K, "reason": T, "cause": N, "last_step": K, "last_phase": T,
         "stalled_at_s": K, "detected_at_s": K, "exit_code": K, "signal": K, "findings": N,
-        "metrics": N, "doubts": N, "ranks": N,
+        "metrics": N, "doubts": N, "ranks": N, "known_issues": N,
+    },
+    model.KnownIssueMatch: {
+        "id": K, "title": K, "url": K, "package": K, "same": K, "seen": T, "version": K,
+        "fixed": K, "cure": K,
     },
     model.Doubt: {"said_s": K, "taken_back_s": K, "summary": T, "chain": T, "end": T},
     model.Cause: {"code": K, "summary": T, "proven": K, "evidence": T},

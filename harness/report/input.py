@@ -134,7 +134,7 @@ def _raw(folder: Path, personal: Personal) -> ReportInput:
         run=runjson.read(folder),
         record=lambda result: recorded(home(result)),
         own_model=lambda result: _own_model(home(result)),
-        log_tails=lambda result: {name: _tail(home(result) / f"{name}.log") for name in LOGS},
+        log_tails=lambda result: {name: tail(home(result) / f"{name}.log", TAIL) for name in LOGS},
         stacks=lambda result: _names(home(result) / "stacks"),
         stack_texts=lambda result: _heads(home(result) / "stacks"),
         samples=lambda result: record.samples(home(result)),
@@ -198,11 +198,14 @@ def _pids(home: Path) -> dict[int, int]:
     return {beat.pid: beat.rank for beat in firsts.values() if isinstance(beat, StartBeat)}
 
 
-def _tail(path: Path) -> str:
-    """The end of a long log, from the first whole line on: half a token cannot be redacted."""
+def tail(path: Path, size: int) -> str:
+    """The last `size` bytes of a log, from the first whole line on; empty where there is none.
+
+    Half a token at its start could not be redacted.
+    """
     try:
         with path.open("rb") as file:
-            start = max(0, path.stat().st_size - TAIL)
+            start = max(0, path.stat().st_size - size)
             file.seek(start)
             text = file.read().decode("utf-8", "replace")
     except OSError:

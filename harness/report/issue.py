@@ -22,6 +22,7 @@ from harness.report.sections.verdicts import steps
 from harness.report.text import NOTHING, cell, code, details, fence, line
 from harness.scenario.load import apply
 from harness.text import phrases
+from harness.text.known_issues import describe
 from harness.text.units import duration, number, plural, size
 
 LIMIT = 65_000
@@ -127,6 +128,7 @@ def _facts(result: ScenarioResult) -> Iterator[str]:
         ("reason", None if result.cause else result.reason),
         ("cause", result.cause and f"{result.cause.code}: {result.cause.summary}"),
         ("proven", "yes" if result.cause and result.cause.proven else None),
+        *(("known issue", describe(match)) for match in result.known_issues),
         ("waits", result.cause and result.cause.evidence.get("wait_site")),
         ("place", _place(result)),
         ("ended by", _ended_by(result)),

@@ -10,6 +10,7 @@ from harness.report.input import Group, groups
 from harness.report.sections.attached import attachments
 from harness.report.text import line
 from harness.text import phrases
+from harness.text.known_issues import describe
 
 FAILURES = (Outcome.HUNG, Outcome.DIVERGED, Outcome.UNFINISHED)
 LIMIT = 500
@@ -44,14 +45,15 @@ def _test_case(result: ScenarioResult, group: Group) -> ET.Element:
     repeated = len(group.results) > 1
     name = line(result.scenario, LIMIT) + (f"[{result.repeat}]" if repeated else "")
     element = ET.Element("testcase", classname="harness", name=name, time=_time(result.wall_s))
-    reason = line(phrases.reason(result) or result.outcome.value, LIMIT)
+    known = [line(f"{describe(match)} {match.url}", LIMIT) for match in result.known_issues]
+    reason = "; ".join([line(phrases.reason(result) or result.outcome.value, LIMIT), *known[:1]])
     if _failed(result):
         ET.SubElement(element, "failure", type=result.outcome.value, message=reason)
     elif result.outcome is Outcome.CRASHED:
         ET.SubElement(element, "error", type="crashed", message=reason)
     elif result.outcome is Outcome.SKIPPED:
         ET.SubElement(element, "skipped", message=reason)
-    lines = [f"{line(f.code, LIMIT)}: {line(f.summary, LIMIT)}" for f in result.findings]
+    lines = [f"{line(f.code, LIMIT)}: {line(f.summary, LIMIT)}" for f in result.findings] + known
     if lines:
         ET.SubElement(element, "system-out").text = "\n".join(lines)
     return element

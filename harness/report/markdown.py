@@ -17,6 +17,7 @@ from harness.report.sections.attached import attached
 from harness.report.sections.diagnosis import diagnosis
 from harness.report.sections.differences import differences
 from harness.report.sections.environment import environment
+from harness.report.sections.known_issues import known_issues
 from harness.report.sections.ranks import ranks
 from harness.report.sections.repeats import repeats
 from harness.report.sections.verdicts import verdicts
@@ -30,7 +31,7 @@ _NOTE = 400
 Section = Callable[[ReportInput], str]
 Part = Callable[[Group, ReportInput], str]
 
-BEFORE: tuple[Section, ...] = (verdicts, attached, diagnosis, repeats, differences)
+BEFORE: tuple[Section, ...] = (verdicts, known_issues, attached, diagnosis, repeats, differences)
 """These and AFTER always stay; their tables are bounded, so that together they fit."""
 AFTER: tuple[Section, ...] = (environment,)
 

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Sequence
 
 from harness.model import Finding, Outcome, ScenarioResult, Severity
 from harness.report.text import NOTHING, line
+from harness.text.known_issues import describe
 from harness.text.units import duration, number, plural, size
 
 Rows = Sequence[tuple[str, str]]
@@ -64,6 +65,10 @@ def rows(result: ScenarioResult) -> Rows:
     pairs = [
         ("outcome", verdict(result)),
         ("waits", wait_site(result)),
+        *(
+            ("known issue", line(f"{describe(match)} {match.url}", 700))
+            for match in result.known_issues
+        ),
         ("steps", steps(result)),
         ("step time", f"median {duration(times.median)}, first {duration(times.first)}, "
          f"p99 {duration(times.p99)}, max {duration(times.max)}" if times else ""),

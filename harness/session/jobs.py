@@ -5,8 +5,9 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
-from harness.model import WorkerSpec
+from harness.model import Environment, ScenarioResult, WorkerSpec
 from harness.model.settings import NO_PATIENCE, RUN_PATIENCE, WATCH_PATIENCE
+from harness.report.known_issues import with_known_issues
 from harness.session import hostfile
 from harness.session.plan import Options, PlannedRun
 from harness.supervise.command import CommandSteps
@@ -28,7 +29,7 @@ def start(
 
     `known_hangs` are the hangs of earlier runs of the same scenario; this one adds its own.
     """
-    home = folder / run.info.name / str(run.repeat)
+    home = _home(folder, run.info.name, run.repeat)
     home.mkdir(parents=True)
     ranks = run.settings.ranks if run.settings else 1
     spec = WorkerSpec(
@@ -49,6 +50,15 @@ def start(
         return Job(run.info, spec, handling)
     ends = terminal.ends() if terminal is not None else None
     return Job(run.info, spec, handling, lambda state: CommandSteps(state, ends))
+
+
+def finished(result: ScenarioResult, folder: Path, environment: Environment) -> ScenarioResult:
+    """The result of a job that has ended, with what its files below `folder` say of it."""
+    return with_known_issues(result, _home(folder, result.scenario, result.repeat), environment)
+
+
+def _home(folder: Path, scenario: str, repeat: int) -> Path:
+    return folder / scenario / str(repeat)
 
 
 def _handling(run: PlannedRun, options: Options, known_hangs: set[str]) -> Handling:

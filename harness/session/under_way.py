@@ -200,6 +200,7 @@ class Session:
             self._run = on_device(self._run, job.mlx)
         if self._run.settings is None:
             self._run = with_versions(self._run, job.versions)
+        result = jobs.finished(result, self._folder, self._run.environment)
         self.results[result.scenario, result.repeat] = result
         # After each result: a harness that is killed leaves those that it has.
         try:

@@ -171,6 +171,7 @@ def test_doctor_tells_the_version_of_nccl_and_for_how_many_ranks(capsys, version
             },
             "processes": {"reason": None},
             "stack_tools": [],
+            "known_issues": [],
         }
     )  # fmt: skip
     shown = " ".join(capsys.readouterr().out.split())

@@ -72,6 +72,7 @@ def render(data: ReportInput) -> str:
         run=run,
         about=view.about(run),
         left_out=verdicts.left_out(run),
+        known=view.known_issues(run),
         hypotheses=ranked(run.diagnosis.hypotheses) if worth(run) else [],
         rows=[view.row(group) for group in every],
         charts=charts,

@@ -14,10 +14,23 @@ from harness.report import summary
 from harness.report.input import LOGS, WORST_FIRST, Group, ReportInput
 from harness.report.sections import scenario, verdicts
 from harness.report.sections.environment import facts
+from harness.report.sections.known_issues import by_issue, sentence
 from harness.report.text import NOTHING, line
+from harness.text.known_issues import address
 from harness.text.units import duration, plural
 
 SEVERITIES = (Severity.ERROR, Severity.WARNING, Severity.INFO)
+
+
+@dataclass(frozen=True)
+class KnownRow:
+    """A known issue, and the runs that show it."""
+
+    sentence: str
+    id: str
+    url: str | None
+    runs: str
+    seen: str
 
 
 @dataclass(frozen=True)
@@ -85,6 +98,20 @@ def about(run: RunResult) -> list[str]:
         run.environment.device or "device not known",
         run.environment.platform,
         line(run.started, 40),
+    ]
+
+
+def known_issues(run: RunResult) -> list[KnownRow]:
+    """The public bugs and pitfalls that the results show."""
+    return [
+        KnownRow(
+            sentence=line(sentence(match), 700),
+            id=line(match.id, 40),
+            url=address(match),
+            runs=line(", ".join(names), 240),
+            seen=line(match.seen, 160),
+        )
+        for match, names in by_issue(run)
     ]
 
 
