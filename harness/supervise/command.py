@@ -28,7 +28,6 @@ from harness.supervise import launch
 from harness.supervise.command_end import LauncherWords, not_started
 from harness.supervise.command_ranks import Numbers, Ranks
 from harness.supervise.listen import Ear, LogBeats
-from harness.supervise.ran import Ran
 from harness.supervise.rank_tracker import RankTracker, below
 from harness.supervise.run_state import RunState
 from harness.supervise.step_source import WorkerBeats
@@ -71,7 +70,6 @@ class CommandSteps:
         self._numbers = Numbers()
         self._ears = [Ear(self._log, adapters) for _ in self._ends.outputs]
         self._launcher = LauncherWords(len(self._ends.outputs))
-        self._ran = Ran()
 
     def launch(self, cold: bool) -> launch.Launched:
         (self._folder / launch.SPEC).write_bytes(msgspec.json.encode(self._run.spec))
@@ -114,12 +112,12 @@ class CommandSteps:
 
     @property
     def versions(self) -> Mapping[str, str]:
-        return self._ran.versions(self._run.process.pid)
+        return self._run.ran.versions(self._run.process.pid)
 
     def look(self, now: float) -> None:
         snapshot = self._run.snapshot
         if snapshot is not None:
-            self._ran.look(snapshot.processes)
+            self._run.ran.look(snapshot.processes)
 
     def watched(self, snapshot: Snapshot) -> Snapshot:
         """The snapshot that the watchdog sees. In that of a job of ranks the launcher rests: else
@@ -288,7 +286,7 @@ class CommandSteps:
         self._ranks.close()
         self.read()
         self._hook = inject.hook_report(self._own)
-        self._ran.settle(self._own)
+        self._run.ran.settle(self._own)
         self._launcher.settle(self._own)
         self._reported = self._home == self._own
         if self._home == self._folder:
@@ -319,7 +317,7 @@ class CommandSteps:
     def completed(self, ending: Ending) -> Ending:
         failed = ending.exit_code != 0
         last = self._run.last_step
-        ending = self._ran.completed(
+        ending = self._run.ran.completed(
             ending,
             [self._folder / output.log for output in self._ends.outputs],
             [ear.heard_at for ear in self._ears],

@@ -25,6 +25,7 @@ from harness.supervise.autopsy import Autopsy
 from harness.supervise.debug import RunLog
 from harness.supervise.evidence import Evidence, Last
 from harness.supervise.launch import Launched
+from harness.supervise.ran import Ran
 from harness.supervise.stage import EndReason
 from harness.text import phrases
 
@@ -42,6 +43,7 @@ class RunState:
         self.log = RunLog(f"{info.name}/{spec.repeat}")
         self.clock = Stopwatch(time.monotonic())
         self.autopsy = Autopsy()
+        self.ran = Ran()
         self.judgement = Judgement(state=State.ALIVE)
         self.notes: list[str] = []
         """Messages for the console; the reader clears the list."""
