@@ -82,6 +82,7 @@ def classify(
         repeat=repeat,
         rank=rank,
         reason=reason,
+        place=record.raised if outcome is Outcome.CRASHED else None,
         cause=ending.cause,
         last_step=_last_step(place, settings),
         last_phase=place.phase if place else None,

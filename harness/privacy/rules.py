@@ -51,9 +51,9 @@ RULES: dict[type, dict[str, Rule]] = {
     },
     model.ScenarioResult: {
         "scenario": NAME, "outcome": K, "steps_requested": K, "steps_completed": K, "wall_s": K,
-        "repeat": K, "rank": K, "reason": T, "cause": N, "last_step": K, "last_phase": T,
-        "stalled_at_s": K, "detected_at_s": K, "exit_code": K, "signal": K, "findings": N,
-        "metrics": N, "doubts": N, "ranks": N,
+        "repeat": K, "rank": K, "reason": T, "place": T, "cause": N, "last_step": K,
+        "last_phase": T, "stalled_at_s": K, "detected_at_s": K, "exit_code": K, "signal": K,
+        "findings": N, "metrics": N, "doubts": N, "ranks": N,
     },
     model.Doubt: {"said_s": K, "taken_back_s": K, "summary": T, "chain": T, "end": T},
     model.Cause: {"code": K, "summary": T, "proven": K, "evidence": T},
