@@ -131,6 +131,19 @@ def test_an_exception_stands_at_its_line():
     )
 
 
+@pytest.mark.parametrize(
+    ("reason", "findings", "rows"),
+    [
+        ("stopped by --budget in step 3", (), ["sure", "now"]),
+        ("interrupted in step 3", (), ["sure"]),
+        ("alive: uses 98 % of a core", (fakes.finding("attached", Severity.INFO),), []),
+    ],
+)
+def test_what_was_not_finished_has_advice_only_where_there_is_some(reason, findings, rows):
+    result = fakes.result("a", Outcome.UNFINISHED, reason=reason, findings=findings)
+    assert [name for name, _ in headline.of(result, info()).rows()] == rows
+
+
 def test_a_leak_points_at_the_lines_that_may_keep_what_a_step_made():
     growth = fakes.finding("memory_growth", Severity.WARNING)
     made = headline.of(fakes.result("a", findings=(growth,)), info())

@@ -97,7 +97,8 @@ def ended(result: ScenarioResult, fault: Finding | None) -> str:
     if fault is not None and fault.code in _FINDING:
         return _FINDING[fault.code]
     if result.outcome is Outcome.UNFINISHED:
-        return "give it more time with --budget, or fewer steps with --steps"
+        over = (result.reason or "").startswith("stopped by --budget")
+        return "give it more time with --budget, or fewer steps with --steps" if over else ""
     if result.outcome is not Outcome.CRASHED:
         return f"read what {fault.code} means: docs/reference/verdicts" if fault else ""
     if culprits := [rank.rank for rank in result.ranks if rank.culprit]:
@@ -118,7 +119,9 @@ def sure(result: ScenarioResult, fault: Finding | None) -> str:
             return "certain: it is read from what each rank wrote down"
         return "certain: the process ended so"
     if result.outcome is Outcome.UNFINISHED:
-        return "certain: it was ended while it went on"
+        # What was attached to goes on.
+        alive = any(finding.code == "attached" for finding in result.findings)
+        return "" if alive else "certain: it was ended while it went on"
     if fault is not None:
         return "certain that it happened: it was measured; the cause is not proven"
     return ""
