@@ -39,7 +39,7 @@ from harness.model import (
 from harness.model.settings import short_patience
 from harness.report import summary
 from harness.scenario import from_function, load
-from harness.session import plan
+from harness.session import plan, progress
 from harness.session.execute import execute
 from harness.session.plan import Options
 from harness.supervise.scheduler import Observer
@@ -187,7 +187,7 @@ class Run:
         return summary.as_text([*summary.rows(self.result), ("report", str(self.report))])
 
     def _repr_html_(self) -> str:
-        return summary.as_html((), [*summary.rows(self.result), ("report", str(self.report))])
+        return summary.as_html((), summary.rows(self.result), link=self.report)
 
 
 @dataclass(frozen=True, repr=False)
@@ -238,8 +238,8 @@ class Runs(Sequence[Run]):
         return f"{summary.as_text(lines)}\n{self._diagnosis_line()}\nreport: {self.report}"
 
     def _repr_html_(self) -> str:
-        footer = f"{self._diagnosis_line()}; report: {self.report}"
-        return summary.as_html(summary.TITLES, map(summary.row, self.result.results), footer)
+        rows = map(summary.row, self.result.results)
+        return summary.as_html(summary.TITLES, rows, self._diagnosis_line(), link=self.report)
 
     def _diagnosis_line(self) -> str:
         hypotheses = self.diagnosis.hypotheses
@@ -326,18 +326,12 @@ def carry_out(
     if threading.current_thread() is not threading.main_thread():
         raise UsageError("a run must be started from the main thread, because it handles signals")
     runs = plan.make(infos, settings, repeat)
-    result, folder = execute(runs, settings, options, observer or Silent(), command)
+    result, folder = execute(
+        runs, settings, options, observer or progress.observer(len(runs)), command
+    )
     if result.interrupted:
         raise KeyboardInterrupt(f"the partial report is in {folder}")
     return Runs(result, folder)
-
-
-class Silent:
-    """An observer that prints nothing."""
-
-    def started(self, job: object) -> None: ...
-    def looked(self, jobs: object) -> None: ...
-    def finished(self, job: object, result: ScenarioResult) -> None: ...
 
 
 def own(info: ScenarioInfo, settings: Mapping[str, Any]) -> ScenarioInfo:

@@ -47,6 +47,10 @@ class UsageError(HarnessError):
     exit = Exit.USAGE
 
 
+class ScenarioError(Exception):
+    """A mistake in a scenario's own code, in one sentence with its file and line."""
+
+
 class SkipError(Exception):
     """Raised in a worker whose scenario cannot run here; the message says why."""
 

@@ -74,7 +74,7 @@ def _run(spec: WorkerSpec, recorder: Recorder, rank: int) -> None:
         raise UsageError(installation.missing("MLX", problem)) from error
 
     from harness.inject.inside.taps import Taps
-    from harness.training import collectives, device, loop
+    from harness.training import collectives, device, loop, mistakes
     from harness.training.following import Following
     from harness.training.probes import CompileProbe
     from harness.training.setup import Training
@@ -99,11 +99,10 @@ def _run(spec: WorkerSpec, recorder: Recorder, rank: int) -> None:
         _join(mx, settings.backend)
     recorder.phase("setup")
     training = Training(settings, recorder, probe, rank)
-    step = scenario.make_step(training)
-    batches: Iterator[Any] = (
-        iter(scenario.batches(training)) if hasattr(scenario, "batches") else training.batches()
-    )
-    loop.run(training, step, batches, recorder, probe, Following(training, taps))
+    step = mistakes.make(scenario.make_step, training)
+    maker = getattr(scenario, "batches", None)
+    batches: Iterator[Any] = iter(maker(training)) if maker is not None else training.batches()
+    loop.run(training, step, batches, recorder, probe, Following(training, taps), maker)
 
 
 def _rank(spec: WorkerSpec) -> int:

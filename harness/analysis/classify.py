@@ -25,6 +25,7 @@ from harness.analysis.findings.ending import find as seen_from_outside
 from harness.analysis.findings.learning import REASONS
 from harness.analysis.findings.memory import WARM_UP
 from harness.beats.record import Record
+from harness.errors import ScenarioError
 from harness.model import (
     Ending,
     FigureSummary,
@@ -82,6 +83,7 @@ def classify(
         repeat=repeat,
         rank=rank,
         reason=reason,
+        place=record.raised if outcome is Outcome.CRASHED else None,
         cause=ending.cause,
         last_step=_last_step(place, settings),
         last_phase=place.phase if place else None,
@@ -104,7 +106,9 @@ def _outcome(
         return Outcome.SKIPPED, _line(error.message)
     if error is not None:
         message = _line(error.message)
-        at = f", at {place}" if (place := death.place(error.traceback)) else ""
+        # A mistake in a scenario says its place itself.
+        told = error.type == ScenarioError.__name__
+        at = f", at {place}" if not told and (place := death.place(error.traceback)) else ""
         tail = f"{at} ({where})"
         text = _line(f"{error.type}{message and ': '}{message}", _REASON - len(tail))
         return Outcome.CRASHED, text + tail

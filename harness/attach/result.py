@@ -10,6 +10,7 @@ from typing import Any
 import msgspec
 
 from harness import __version__
+from harness.analysis import headline
 from harness.attach.observe import Watched
 from harness.detect.tree import Tree
 from harness.detect.verdicts import Answer, Judged
@@ -25,6 +26,7 @@ from harness.model import (
     Standing,
 )
 from harness.observe import environment, mapped, platform
+from harness.report import screen
 from harness.report.known_issues import with_known_issues
 from harness.report.sections.attached import CODE as ATTACHED
 from harness.text.known_issues import describe
@@ -202,8 +204,11 @@ def lines(tree: Tree, watched: Watched) -> list[str]:
         ranks = tree.job.ranks if tree.job else ()
         gone = [one for one in ranks if one.state in (Standing.DEAD, Standing.FINISHED)]
         told += [f"  {one.state.value:<9} rank {one.rank} {one.reason}" for one in gone[:8]]
-    elif tree.processes and (site := tree.processes[0].evidence.get("wait_site")):
-        told += [f"  {site}"] if site not in tree.summary else []
+    if not tree.good:
+        told += [f"  {row}" for row in screen.below(headline.of(result(watched, "")))]
+    elif others <= 0 and tree.processes:
+        site = tree.processes[0].evidence.get("wait_site")
+        told += [f"  {site}"] if site and site not in tree.summary else []
     return told + [f"  not read: {one}" for one in watched.not_read]
 
 

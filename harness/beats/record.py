@@ -18,6 +18,7 @@ from typing import Any
 import msgspec
 
 from harness.beats.file import BEATS, LEARNING, BeatReader, read_beats
+from harness.errors import ScenarioError
 from harness.model import (
     AnyBeat,
     BuiltBeat,
@@ -36,8 +37,11 @@ from harness.model import (
     StepBeat,
     Tensors,
 )
+from harness.text import places
 
 SAMPLES = "samples.jsonl"
+TAIL = 1 << 14
+"""Bytes at the end of the error output that a traceback is looked for in."""
 _DECODER = msgspec.json.Decoder(Sample)
 _PEAKS = {
     "swap_used": "",
@@ -81,6 +85,8 @@ class Record:
     end: EndBeat | None = None
     learning: LearningBeat | None = None
     error: ErrorBeat | None = None
+    raised: str | None = None
+    """The user's line that the last traceback ends at: of `error`, or of the error output."""
     torn: int = 0
     built: BuiltBeat | None = None
     """The last graph that was built; of the step after the last one in `step` when it hangs."""
@@ -258,7 +264,27 @@ def load(folder: Path) -> Record:
     record = gather(
         chain(read_beats(beats, reader), read_beats(folder, BeatReader(folder, LEARNING)))
     )
-    return replace(record, torn=reader.torn, memory=_memory(_noted(record, samples(folder))))
+    error = record.error
+    if error is not None and error.type == ScenarioError.__name__:
+        raised = places.named(error.message)
+    else:
+        raised = places.raised(error.traceback if error else _end(folder / "stderr.log"))
+    return replace(
+        record,
+        raised=str(raised) if raised is not None else None,
+        torn=reader.torn,
+        memory=_memory(_noted(record, samples(folder))),
+    )
+
+
+def _end(file: Path) -> str:
+    """The end of a log, of which there may be gigabytes."""
+    try:
+        with file.open("rb") as log:
+            log.seek(max(0, file.stat().st_size - TAIL))
+            return log.read().decode("utf-8", "replace")
+    except OSError:
+        return ""
 
 
 def _noted(record: Record, samples: Iterable[Sample]) -> Iterator[Sample]:

@@ -22,11 +22,13 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from harness.analysis import repeats
+from harness.analysis import headline, repeats
 from harness.cli import consoles
 from harness.cli.consoles import INDENT
 from harness.detect.watchdog import State
-from harness.model import Outcome, RunResult, ScenarioResult, Severity, Support
+from harness.model import Outcome, RunResult, ScenarioInfo, ScenarioResult, Severity, Support
+from harness.report.input import groups, subject
+from harness.report.screen import HANGING, below, of_run
 from harness.report.sections.diagnosis import NO_PROBLEM, none_supported
 from harness.report.sections.verdicts import left_out
 from harness.supervise.job import Job
@@ -86,9 +88,9 @@ class Screen:
                 for note in notes:
                     self.say(Text(f"  {job.info.name}: {note}", style="yellow"))
 
-    def say(self, text: Text) -> None:
+    def say(self, text: Text, indent: str = INDENT) -> None:
         """Print `text`. A terminal gets it folded between words, a file as it is."""
-        consoles.say(self.console, text)
+        consoles.say(self.console, text, indent)
 
     def finished(self, job: Job, result: ScenarioResult) -> None:
         self._alerted = {alert for alert in self._alerted if alert[0] is not job}
@@ -96,7 +98,10 @@ class Screen:
         if not self._headed and result.metrics.memory.peak_over_p is not None:
             self._headed = True
             self._head()
-        self.say(self._line(result))
+        self.say(self._line(result, job.info))
+        self._explain(result, job.info)
+        if not self._quiet and not self._verbose:
+            self._warn(result)
         if self._verbose:
             for finding in result.findings:
                 mark = " (expected)" if finding.expected else ""
@@ -110,7 +115,7 @@ class Screen:
         if self.console.is_terminal and self.console.width >= max(WIDE, len(head)):
             self.say(Text(head, style="dim"))
 
-    def _line(self, result: ScenarioResult) -> Text:
+    def _line(self, result: ScenarioResult, info: ScenarioInfo) -> Text:
         """The verdict and the main figures in 80 columns, and below them the explanation."""
         symbol, style = STYLES[result.outcome]
         met, difference = self.expected(result) if self.expected is not None else (None, "")
@@ -135,20 +140,34 @@ class Screen:
         if result.steps_completed < (result.steps_requested or 0):
             line.append(f"\n{INDENT}{result.steps_completed} of {result.steps_requested} steps")
         explanation = result.cause.summary if result.cause else result.reason
-        if explanation and not self._quiet:
-            prefix = "as expected: " if met else ""
-            line.append(f"\n{INDENT}{prefix}{explanation}", style="dim" if met else style)
+        if met and explanation and not self._quiet:
+            line.append(f"\n{INDENT}as expected: {explanation}", style="dim")
         if met is False:
             line.append(f"\n{INDENT}not as expected: {difference}", style=style)
         for match in result.known_issues:
             line.append(f"\n{INDENT}{describe(match)}\n{INDENT}{match.url}", style="cyan")
-        if self._quiet or self._verbose:  # quiet shows no findings, and verbose shows all
-            return line
+        return line
+
+    def _explain(self, result: ScenarioResult, info: ScenarioInfo) -> None:
+        """Print the headline of a run that is not well: of one among others its place alone."""
+        met, _ = self.expected(result) if self.expected is not None else (None, "")
+        if met or self._quiet:
+            return
+        made = headline.of(result, info)
+        if result.outcome is not Outcome.COMPLETED:
+            what = made.what.removeprefix(f"{result.outcome.value}: ")
+            self.say(Text(INDENT + what, style=STYLES[result.outcome][1]))
+        for row in below(made):
+            if self._total == 1 or row.startswith("where"):
+                self.say(Text(INDENT + row), INDENT + HANGING)
+
+    def _warn(self, result: ScenarioResult) -> None:
+        """Print the findings that were not expected, for whoever is not shown all of them."""
+        told = (result.cause.summary if result.cause else result.reason) or ""
         for finding in result.findings:
             if not finding.expected and finding.severity is not Severity.INFO:
-                more = f": {finding.summary}" * (finding.summary != explanation)
-                line.append(f"\n{INDENT}{finding.code}{more}", style="yellow")
-        return line
+                more = f": {finding.summary}" * (finding.summary != told)
+                self.say(Text(f"{INDENT}{finding.code}{more}", style="yellow"))
 
     def summary(self, run: RunResult, folder: Path | str) -> None:
         """Print the verdicts, and where the report is in `folder`, or why there is none."""
@@ -161,6 +180,7 @@ class Screen:
         self.say(Text(outcomes or "nothing was run"))
         for line in left_out(run):
             self.say(Text(line, style="dim"))
+        self._first_of_all(run)
         for repeated in run.repeats:
             for hang in repeated.hangs:
                 self.say(Text(f"{repeated.scenario}: {repeats.describe_hang(hang)}"))
@@ -174,6 +194,17 @@ class Screen:
         else:
             self.console.print(f"report: {folder / 'report.md'}", soft_wrap=True, highlight=False)
 
+    def _first_of_all(self, run: RunResult) -> None:
+        """Print the headline of the worst of several runs, unless what it did was expected."""
+        group = subject(groups(run))
+        if self._quiet or self._total == 1 or self.expected is not None or group is None:
+            return
+        made = of_run(run, group.worst)
+        if rows := [*below(made)]:
+            self.say(Text(f"look first at {group.label(group.worst)}: {made.what}", style="bold"))
+            for row in rows:
+                self.say(Text(f"  {row}"), "  " + HANGING)
+
     def _kept(self, result: ScenarioResult) -> None:
         """Print the way to the process of a hung run that was kept."""
         pid = result.cause.evidence.get("kept_pid") if result.cause else None
@@ -186,16 +217,18 @@ class Screen:
         diagnosis = run.diagnosis
         supported = [h for h in diagnosis.hypotheses if h.verdict is Support.SUPPORTED]
         sentence = "" if supported else none_supported(run.results)
-        if sentence:
+        alone = self._total == 1  # its headline has said it all
+        if sentence and (sentence == NO_PROBLEM or not alone):
             self.say(Text(sentence))
         if diagnosis.unexplained:
             self.say(Text(f"no known cause explains this: {diagnosis.unexplained}"))
         for hypothesis in supported:
-            why = f": {hypothesis.because[0]}" if hypothesis.because else ""
+            # Of one run it has just been said.
+            why = f": {hypothesis.because[0]}" if hypothesis.because and not alone else ""
             self.say(Text.assemble("supported: ", (hypothesis.title, "bold"), why))
         if diagnosis.next_experiment and written and sentence != NO_PROBLEM:
             consoles.suggest(self.console, "to narrow this down, run:", diagnosis.next_experiment)
-        if diagnosis.no_experiment:
+        if diagnosis.no_experiment and not alone:
             self.say(Text(f"no run is suggested: {diagnosis.no_experiment}", style="dim"))
 
 
@@ -206,7 +239,7 @@ class LiveScreen(Screen):
         super().__init__(console, total, quiet, verbose)
         self._next = 0.0
         self._width = 0
-        self._printed: deque[Text] = deque(maxlen=50)
+        self._printed: deque[tuple[Text, str]] = deque(maxlen=50)
         self.live = Live(console=console, auto_refresh=False, transient=True)
 
     def looked(self, jobs: Sequence[Job]) -> None:
@@ -221,17 +254,17 @@ class LiveScreen(Screen):
         self._redraw()
         super().finished(job, result)
 
-    def say(self, text: Text) -> None:
-        self._printed.append(text)
-        super().say(text)
+    def say(self, text: Text, indent: str = INDENT) -> None:
+        self._printed.append((text, indent))
+        super().say(text, indent)
 
     def _redraw(self) -> None:
         """Print all again after the window became narrower, since its wrapped lines moved."""
         before, self._width = self._width, self.console.width
         if self._width < before:
             self.console.control(Control.clear(), Control.home())
-            for text in self._printed:
-                super().say(text)
+            for text, indent in self._printed:
+                super().say(text, indent)
 
     def _table(self, jobs: Sequence[Job]) -> Table:
         rows = [dict(zip(COLUMNS, self._row(job), strict=True)) for job in jobs]

@@ -13,6 +13,10 @@ INDENT = " " * 6
 """The indent of what belongs to the line above, and of the rest of a line that is too long."""
 
 
+_ROOM = 4
+"""The times that an indent must fit into a line, or the usual one is taken."""
+
+
 def console(stream: IO[str], **given: Any) -> Console:
     """A console for `stream`.
 
@@ -33,17 +37,29 @@ def fold(text: Text, console: Console, indent: str = INDENT) -> Text:
         if line.cell_len <= width:
             lines.append(line)
             continue
-        indented = line.plain.startswith(indent)
-        unindented = line[len(indent) :] if indented else line
-        for piece in unindented.wrap(console, max(1, width - len(indent))):
+        if line.plain.startswith(indent):
+            rest = line[len(indent) :]
+        else:
+            first, rest = _first(line, console)
+            lines.append(first)
+        for piece in rest.wrap(console, max(1, width - len(indent))):
             piece.rstrip()
-            lines.append(Text.assemble(indent, piece) if indented else piece)
-            indented = True
+            lines.append(Text.assemble(indent, piece))
     return Text("\n").join(lines)
+
+
+def _first(line: Text, console: Console) -> tuple[Text, Text]:
+    """The part of a line that fits the width, and the rest of it."""
+    first = line.wrap(console, console.width)[0]
+    first.rstrip()
+    rest = line[len(first.plain) :]
+    return first, rest[len(rest.plain) - len(rest.plain.lstrip()) :]
 
 
 def say(console: Console, text: Text, indent: str = INDENT) -> None:
     """Print `text`. A terminal gets it folded, a file as it is."""
+    if len(indent) * _ROOM > console.width:
+        indent = INDENT
     shown = fold(text, console, indent) if console.is_terminal else text
     console.print(shown, soft_wrap=True)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import sys
 from pathlib import Path
 
 from harness.cli import help, options
@@ -58,6 +59,8 @@ def run(arguments: argparse.Namespace) -> int:
         print(runjson.text(folder), end="")
     elif arguments.issue:
         print(draft, end="")
+        # The text itself goes to where it can be piped.
+        print(folder / issue_draft.FILE, file=sys.stderr)
     else:
         print(folder / "report.md")
     return Exit.OK

@@ -161,6 +161,9 @@ class EndBeat(Beat, frozen=True, kw_only=True, tag="end"):
     fault: str | None = None
     """The reason why the recorder lost beats (a full disk), if it did."""
     lost: int = 0
+    unwatched: str | None = None
+    """The class of a model that nobody has told us of; None where there is none, or one is known.
+    """
 
 
 class Unregistered(msgspec.Struct, frozen=True, kw_only=True):

@@ -216,6 +216,8 @@ class ScenarioResult(msgspec.Struct, frozen=True, kw_only=True):
     rank: int = 0
     reason: str | None = None
     """One line: why it was skipped, crashed, called diverged or left unfinished."""
+    place: str | None = None
+    """The line of the user's code that an exception came from, such as `train.py:12 in step`."""
     cause: Cause | None = None
     last_step: int | None = None
     last_phase: str | None = None

@@ -27,7 +27,7 @@ __all__ = [
     "with_hosts",
 ]
 
-_MARK = re.compile(r"<([a-z]+)>")
+_MARK = re.compile(r"<([a-z-]+)>")
 
 
 def published(run: RunResult, personal: Personal) -> RunResult:

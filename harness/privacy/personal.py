@@ -7,6 +7,7 @@ import os
 import platform
 import pwd
 import sys
+import sysconfig
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
@@ -15,6 +16,8 @@ import msgspec
 from harness.privacy.redact import COMMON, Personal
 
 NAME = "personal.json"
+PACKAGES = "<site-packages>"
+"""The words in place of a folder of installed packages."""
 _HOSTS, _RESOLVER = Path("/etc/hosts"), Path("/etc/resolv.conf")
 
 
@@ -24,7 +27,7 @@ def gather() -> Personal:
     folders = (
         (Path.cwd(), "<project>"),
         (home, "~"),
-        (Path(__file__).parents[2], "<harness>"),
+        *_packages(Path(__file__).parents[2]),
         (Path(sys.prefix), "<python>"),
         (Path(sys.base_prefix), "<python>"),
     )
@@ -34,6 +37,13 @@ def gather() -> Personal:
         users=_users(home),
         hosts=tuple((name, "<host>") for name in hosts),
     )
+
+
+def _packages(own: Path) -> Iterator[tuple[Path, str]]:
+    """The folders of installed packages, and the one that the harness lies in."""
+    yield own, PACKAGES if own.name in ("site-packages", "dist-packages") else "<harness>"
+    for name in ("purelib", "platlib"):
+        yield Path(sysconfig.get_path(name)), PACKAGES
 
 
 def joined(first: Personal, other: Personal) -> Personal:

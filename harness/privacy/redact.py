@@ -108,6 +108,13 @@ _SYSTEM = (
     r"(?!(?:usr|lib|lib32|lib64|bin|sbin|opt|etc|proc|sys|dev|tmp|var|run|nix|snap|private"
     r"|System|Library|Applications)(?![\w-]))"
 )
+_VOLUME = re.compile(
+    r"(?<![\w.~>/<}-])/(?:Volumes|media)/[^/\"'<>|:;\n]{1,64}/"
+    r"(?:[^\s/:\"'<>|,;()\[\]]+/)*([^\s/:\"'<>|,;()\[\]]*)"
+)
+"""A medium, whose name may have spaces in it."""
+_PHONE = re.compile(r"(?<![\w.)\]+-])\+[1-9]\d{0,2}(?:[ -]\(?\d{2,8}\)?){2,5}(?![\w.]|[ -]\d)")
+"""A telephone number as it is dialed from abroad, in groups: `+12345678` may be a difference."""
 _QUOTED = re.compile(rf"([\"'])/(?!/){_SYSTEM}(?:[^/\"'\n]{{1,128}}/)+([^/\"'\n]{{0,128}})(?=\1)")
 """A path between quotes may have spaces in it."""
 _ABSOLUTE = re.compile(
@@ -189,6 +196,7 @@ _ADDRESSES: tuple[Callable[[str], str], ...] = (
     lambda text: _IPV6.sub(_address6, text),
     lambda text: _IPV4.sub(_address, text),
     lambda text: _AT_ADDRESS.sub("<user>@", text),
+    lambda text: _PHONE.sub("<phone>", text),
     lambda text: _ARN.sub(r"\1<hidden>", text),
     lambda text: _OWNER.sub(_owner, text),
     lambda text: _HOST_OF_ADDRESS.sub("<host>", text),
@@ -212,7 +220,7 @@ def _paths(personal: Personal) -> Callable[[str], str]:
         text = _WINDOWS.sub(r"<path>\1\2", _WINDOWS_HOME.sub("~", _UNC.sub(_share, text)))
         text = _HOMES.sub("~", _QUOTED_HOME.sub(r"\1~", text))
         text = _QUOTED.sub(r"\1<path>/\2", _PRIVATE_TMP.sub("<tmp>", text))
-        return _ABSOLUTE.sub(r"<path>/\1", text)
+        return _ABSOLUTE.sub(r"<path>/\1", _VOLUME.sub(r"<path>/\1", text))
 
     return replace
 

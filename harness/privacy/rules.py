@@ -51,9 +51,9 @@ RULES: dict[type, dict[str, Rule]] = {
     },
     model.ScenarioResult: {
         "scenario": NAME, "outcome": K, "steps_requested": K, "steps_completed": K, "wall_s": K,
-        "repeat": K, "rank": K, "reason": T, "cause": N, "last_step": K, "last_phase": T,
-        "stalled_at_s": K, "detected_at_s": K, "exit_code": K, "signal": K, "findings": N,
-        "metrics": N, "doubts": N, "ranks": N, "known_issues": N,
+        "repeat": K, "rank": K, "reason": T, "place": T, "cause": N, "last_step": K,
+        "last_phase": T, "stalled_at_s": K, "detected_at_s": K, "exit_code": K, "signal": K,
+        "findings": N, "metrics": N, "doubts": N, "ranks": N, "known_issues": N,
     },
     model.KnownIssueMatch: {
         "id": K, "title": K, "url": K, "package": K, "same": K, "seen": T, "version": K,

@@ -8,8 +8,32 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 
+
+def _spelled(word: str) -> str:
+    """A pattern for `word`, also as JSON writes the letters that are not of ASCII."""
+    return "".join(c if c.isascii() else rf"(?:{c}|\\{{1,64}}u{ord(c):04x})" for c in word)
+
+
+_ABROAD = "|".join(
+    map(
+        _spelled,
+        (
+            "mot de passe",
+            "contraseña",
+            "contrasena",
+            "wachtwoord",
+            "senha",
+            "пароль",
+            "密码",
+            "密碼",
+        )
+        + ("パスワード",),
+    )
+)
+"""A password in French, Spanish, Dutch, Portuguese, Russian, Chinese and Japanese."""
 KEY = (
-    r"(?:secret(?:[ _-]key)?|passw(?:or)?d|passwort|passphrase|passcode|(?<![a-z])pwd(?![a-z])"
+    rf"(?:secret(?:[ _-]key)?|passw(?:or)?d|passwort|{_ABROAD}|passphrase|passcode"
+    r"|(?<![a-z])pwd(?![a-z])"
     r"|(?<![a-z_])pw(?=[ \t]*:)"
     r"|(?-i:_PASS(?![A-Z])|(?<![A-Za-z0-9_])PASS(?=[ \t]*=)"
     r"|(?<![\w.-])(?<!forward )(?<!backward )(?<!first )(?<!second )pass"
@@ -77,16 +101,36 @@ _OPTION = re.compile(
     rf"(?:{_quoted('q')}|[^\s\"'<-][^\s\"']*)",
     re.IGNORECASE,
 )
-_ANY = re.compile(r"pass|secret|pwd?|key|credential|session|csrf|token|auth|-u", re.IGNORECASE)
+_ANY = re.compile(
+    rf"pass|secret|pwd?|key|credential|session|csrf|token|auth|-u|mysql|mariadb|redis|mongo"
+    rf"|{_ABROAD}",
+    re.IGNORECASE,
+)
 """One of these is in each of them: most lines have none."""
 _KEY = re.compile(KEY, re.IGNORECASE)
-_NAMES = re.compile(rf"--?(?:[\w-]*{KEY}[\w-]*|auth|pass)", re.IGNORECASE)
+_NAMES = re.compile(rf"--?(?:[\w-]*{KEY}[\w-]*|auth|pass|[\w-]+[_-]key)", re.IGNORECASE)
+_KEY_OPTION = re.compile(
+    rf"((?<![\w-])--[\w-]{{1,40}}[_-]key(?:{_BACK}[\"'],[ \t]{{0,4}}{_BACK}[\"']|[ \t]+|=))"
+    r"(?=[\w+/=.-]*\d)[\w+/=.-]{6,}",
+    re.IGNORECASE,
+)
+"""An option for anybody's key, before what may be one: `--sort-key loss` is none."""
 _USER = re.compile(
     rf"((?<![^\s\"'])(?:-u|--(?:proxy-)?user)"
     rf"(?:{_BACK}[\"'],[ \t]{{0,4}}{_BACK}[\"']|[ \t=]*[\"']?))"
     r"[^\s:/\"'\\]{1,64}:[^\s/\"'\\][^\s\"'\\]{0,256}"
 )
 _SSHPASS = re.compile(r"(\bsshpass[ \t]+-p[ \t]*)[^\s\"']+")
+_CLIENT = re.compile(
+    r"(\b(?:mysql(?:dump|admin|import)?|mariadb(?:-dump)?|redis-cli|mongo(?:sh|dump)?)\b"
+    r"(?:[ \t]+(?!-[pa][^\s-])[^\s;|]{1,80}){0,12}?[ \t]+-[pa])[ \t]*(?![ \t]|-)[^\s\"';|]+"
+)
+"""The client of a database, which takes the password after `-p`, or `-a`, without a space."""
+_ACCOUNT = re.compile(
+    rf"([\"']user_?name{_BACK}[\"'][ \t]{{0,4}}:[^{{}}\n]{{0,200}}?"
+    rf"[\"']key{_BACK}[\"'][ \t]{{0,4}}:[ \t]{{0,4}}{_BACK}[\"'])[^\"'\\\n]{{4,200}}"
+)
+"""The key beside a user's name, as in the file that Kaggle's client reads."""
 _NETRC = re.compile(r"(\blogin[ \t]+)\S+([ \t]+password[ \t]+)\S+")
 _SPOKEN = re.compile(
     r"\b(passwords?|passwd|passphrase|passcode|(?:secret|api|access)[ _-]key)"
@@ -222,6 +266,9 @@ _OPTIONS: tuple[Callable[[str], str], ...] = (
     lambda text: _OPTION.sub(r"\1<secret>", text),
     lambda text: _USER.sub(r"\1<credentials>", text),
     lambda text: _SSHPASS.sub(r"\1<secret>", text),
+    lambda text: _CLIENT.sub(r"\1<secret>", text),
+    lambda text: _ACCOUNT.sub(r"\1<secret>", text),
+    lambda text: _KEY_OPTION.sub(r"\1<secret>", text),
     lambda text: _NETRC.sub(r"\1<user>\2<secret>", text),
 )
 _KEYED: tuple[Callable[[str], str], ...] = (

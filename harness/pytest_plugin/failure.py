@@ -1,4 +1,4 @@
-"""The message of a failed test: the wait site, stacks, output, and the path of the report."""
+"""The message of a failed test: its headline, stacks, output, and the path of the report."""
 
 from __future__ import annotations
 
@@ -7,8 +7,9 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from harness.analysis.headline import of as headline_of
 from harness.api import Run
-from harness.report import summary
+from harness.report import screen, summary
 from harness.report.stacks import rank_of
 from harness.report.text import line
 from harness.stacks import wait_site
@@ -47,8 +48,7 @@ def timeout(run: Run, limit: float, evidence: Mapping[str, Any]) -> str:
 
 def _details(run: Run) -> Iterator[str]:
     result = run.result
-    if result.cause is not None:
-        yield line(result.cause.summary, 400)
+    yield from screen.below(headline_of(result))
     done = summary.steps(result)
     if result.stalled_at_s is not None and result.detected_at_s is not None:
         done += f"; last progress {duration(result.stalled_at_s)} after the start"

@@ -15,8 +15,8 @@ from typing import Any
 
 import pytest
 
-from harness.api import Silent
 from harness.pytest_plugin import TIMER
+from harness.session.progress import Silent
 from harness.supervise import evidence, launch
 from harness.supervise.job import Job
 from harness.text.units import duration

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from harness.report import files, junit, markdown
 from harness.report.input import load_run
+from harness.report.sections import reproduce
 
 __all__ = ["write_all"]
 
@@ -23,3 +24,5 @@ def write_all(folder: Path, full: bool = False) -> None:
     files.replace(folder / "report.md", markdown.render(data).encode())
     files.replace(folder / "report.html", html.render(data).encode())
     files.replace(folder / "junit.xml", junit.render(data.run))
+    if (alone := reproduce.file(data)) is not None:
+        files.replace(folder / reproduce.FILE, alone.encode())

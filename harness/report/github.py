@@ -8,8 +8,8 @@ from collections.abc import Iterator, Sequence
 
 from harness.analysis.controls import ControlResult
 from harness.model import Outcome, RunResult, ScenarioInfo, ScenarioResult, Severity
+from harness.report import screen
 from harness.report.text import line
-from harness.text import phrases
 from harness.text.units import plural
 
 SUMMARY = 1 << 20
@@ -67,12 +67,9 @@ def commands(run: RunResult, failures: Sequence[Outcome], root: str = "") -> Ite
     """
     failed = [result for result in run.results if result.outcome in failures]
     faulty = [result for result in run.results if result not in failed and _faults(result)]
-    yield from _annotations(
-        "error", run, [(result.scenario, *_message(result)) for result in failed], root
-    )
-    yield from _annotations(
-        "warning", run, [(result.scenario, *_message(result)) for result in faulty], root
-    )
+    for kind, results in (("error", failed), ("warning", faulty)):
+        told = [(result.scenario, *_message(run, result)) for result in results]
+        yield from _annotations(kind, run, told, root)
 
 
 def missed(run: RunResult, rows: Sequence[ControlResult], root: str = "") -> Iterator[str]:
@@ -93,7 +90,8 @@ def _annotations(
     # The last one that is shown says how many are not.
     first = messages if len(messages) <= MOST else messages[: MOST - 1]
     for scenario, title, message in first:
-        yield _command(kind, _place(infos.get(scenario), root), title, line(message, MESSAGE))
+        text = "\n".join(line(one, MESSAGE) for one in message.splitlines())
+        yield _command(kind, _place(infos.get(scenario), root, text), title, text[:MESSAGE])
     rest = len(messages) - len(first)
     if rest:
         yield _command(kind, {}, "harness", f"and {plural(rest, 'more run')}: see report.md")
@@ -107,26 +105,32 @@ def _faults(result: ScenarioResult) -> list[str]:
     ]
 
 
-def _message(result: ScenarioResult) -> tuple[str, str]:
+def _message(run: RunResult, result: ScenarioResult) -> tuple[str, str]:
     """Title and message."""
-    text = phrases.reason(result) or "; ".join(_faults(result)) or result.outcome.value
-    return f"{_named(result.scenario, result.repeat)}: {result.outcome.value}", text
+    made = screen.of_run(run, result)
+    title = f"{_named(result.scenario, result.repeat)}: {result.outcome.value}"
+    return title, "\n".join(screen.as_lines(made))
 
 
 def _named(scenario: str, repeat: int) -> str:
     return scenario + (f" #{repeat}" if repeat else "")
 
 
-def _place(info: ScenarioInfo | None, root: str) -> dict[str, str]:
-    """Nothing for a file that lies outside the project, or was given by such a path."""
+def _place(info: ScenarioInfo | None, root: str, text: str) -> dict[str, str]:
+    """The scenario's file, and the first line of it that `text` names, or that of its step.
+
+    Nothing for a file that lies outside the project, or was given by such a path.
+    """
     if info is None:
         return {}
     path = posixpath.normpath(info.path.removeprefix("<project>/"))
     if path.startswith(("/", "~", "<", "..")) or path == ".":
         return {}
+    named = re.search(rf"(?<![\w./-]){re.escape(posixpath.basename(path))}:(\d+)", text)
     before = info.source.partition("def make_step")[0]
+    number = named[1] if named is not None else str(before.count("\n") + 1)
     file = posixpath.normpath(posixpath.join(root, path))
-    return {"file": file, "line": str(before.count("\n") + 1)}
+    return {"file": file, "line": number}
 
 
 def _command(kind: str, place: dict[str, str], title: str, message: str) -> str:

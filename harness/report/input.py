@@ -12,6 +12,7 @@ from typing import Any, TypeVar
 import msgspec
 
 from harness import privacy
+from harness.analysis.headline import faults
 from harness.beats import record
 from harness.beats.file import read_beats, read_ends
 from harness.beats.record import Record
@@ -25,12 +26,13 @@ from harness.model import (
     Sample,
     ScenarioInfo,
     ScenarioResult,
+    Severity,
     StartBeat,
     StepBeat,
 )
 from harness.privacy import Personal
 from harness.privacy.personal import recall
-from harness.report import runjson
+from harness.report import runjson, siblings
 from harness.text.sanitize import sanitize
 
 T = TypeVar("T")
@@ -70,6 +72,8 @@ class ReportInput:
     stack_texts: Callable[[ScenarioResult], Mapping[str, str]] = lambda _: {}
     """The stack files, by path below stacks/: at most the first STACK bytes of each."""
     samples: Callable[[ScenarioResult], Iterable[Sample]] = lambda _: ()
+    siblings: Callable[[Group], Mapping[str, str]] = lambda _: {}
+    """The sources of the modules that lie beside a scenario, by module."""
     rank_beats: Callable[[ScenarioResult, int], Sequence[AnyBeat]] = lambda _, __: ()
     """The first beat and the last ones of one rank of a job."""
     rank_pids: Callable[[ScenarioResult], Mapping[int, int]] = lambda _: {}
@@ -110,6 +114,17 @@ def groups(run: RunResult) -> tuple[Group, ...]:
     )
 
 
+def subject(every: Iterable[Group]) -> Group | None:
+    """The subject of a report: the first of the worst, or of those completed with a fault."""
+    return min(every, key=_badness, default=None)
+
+
+def _badness(group: Group) -> tuple[int, int]:
+    fault = faults.worst(group.worst)
+    severity = 2 if fault is None else (Severity.ERROR, Severity.WARNING).index(fault.severity)
+    return WORST_FIRST.index(group.worst.outcome), severity
+
+
 def load_run(folder: Path, full: bool = False) -> ReportInput:
     """The run in `folder`, redacted unless it is asked for in `full`.
 
@@ -138,6 +153,7 @@ def _raw(folder: Path, personal: Personal) -> ReportInput:
         stacks=lambda result: _names(home(result) / "stacks"),
         stack_texts=lambda result: _heads(home(result) / "stacks"),
         samples=lambda result: record.samples(home(result)),
+        siblings=lambda group: siblings.read(group.info, home(group.worst)) if group.info else {},
         rank_beats=lambda result, rank: read_ends(home(result) / f"rank-{rank}", BEATS_END),
         rank_pids=lambda result: _pids(home(result)),
     )
@@ -163,6 +179,10 @@ def _redacted(data: ReportInput, personal: Personal) -> ReportInput:
             sample if sample.phase is None else _renamed(sample, clean(sample.phase))
             for sample in data.samples(result)
         ),
+        siblings=lambda group: {
+            privacy.named(name, personal): privacy.redacted_source(source, personal)
+            for name, source in data.siblings(group).items()
+        },
         rank_beats=lambda result, rank: [clean(beat) for beat in data.rank_beats(result, rank)],
         rank_pids=data.rank_pids,
     )

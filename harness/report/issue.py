@@ -1,22 +1,24 @@
 """A draft for MLX's issue tracker: what reproduces it, and what was measured. Pure.
 
 In the order of MLX's own template. That asks for words of a person's own and forbids those of a
-machine: the description and what was expected are left blank, and nothing is stated but facts.
+machine: the description and what was expected are left blank, and nothing is stated but facts. They
+stand before the code, which is long.
 """
 
 from __future__ import annotations
 
+import html
 import re
 import shlex
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 
 from harness.errors import UsageError
-from harness.model import Outcome, ScenarioInfo, ScenarioResult, Severity
+from harness.model import Outcome, ScenarioResult
 from harness.model.settings import BUILT_IN_MODELS
 from harness.observe.environment import PACKAGES
-from harness.report import repro
-from harness.report.input import LOGS, WORST_FIRST, Group, ReportInput, groups
+from harness.report import repro, screen
+from harness.report.input import LOGS, Group, ReportInput, groups, subject
 from harness.report.sections.scenario import last_lines
 from harness.report.sections.verdicts import steps
 from harness.report.text import NOTHING, cell, code, details, fence, line
@@ -28,6 +30,7 @@ from harness.text.units import duration, number, plural, size
 LIMIT = 65_000
 """GitHub cuts a body at 65,536 characters, as UTF-16 counts them."""
 CODE = 40_000
+TITLE = 160
 STACK = 12_000
 OTHERS = 30
 _BLANK = """**Describe the bug**
@@ -36,7 +39,7 @@ _BLANK = """**Describe the bug**
 use of AI, which is yours to confirm: https://github.com/ml-explore/mlx/issues/new/choose -->"""
 
 _MARK = re.compile(
-    r"<(?:user|host|secret|token|path|project|harness|python|email|address|credentials|query|key"
+    r"<(?:user|host|secret|token|path|project|harness|site-packages|python|email|address|credentials|query|key"
     r"|hidden|tmp)>"
 )
 _MARKS = (
@@ -45,39 +48,42 @@ _MARKS = (
 )
 
 
-def draft(data: ReportInput, siblings: Mapping[str, str]) -> str:
-    """At most LIMIT characters. `siblings` are sources of what scenarios import, by module."""
-    group = chosen(groups(data.run))
+def draft(data: ReportInput) -> str:
+    """At most LIMIT characters."""
+    group = subject(groups(data.run))
     parts = [
+        _title(data, group),
         _BLANK,
-        _reproduce(group, data, siblings),
+        *(_facts(data, group.worst) if group else ()),
+        _reproduce(group, data),
         "**Expected behavior**\n\n<!-- In your own words. -->",
         _desktop(data),
         "**Additional context**\n\n" + _made_by(data),
-        *(_facts(group.worst) if group else ()),
         _others(data, group),
         *(_evidence(group, data) if group else ()),
     ]
     return _fitted([part for part in parts if part])
 
 
-def chosen(every: Sequence[Group]) -> Group | None:
-    """The subject of the issue: the first of the worst, or of those completed with a fault."""
-    return min(
-        every,
-        key=lambda group: (
-            WORST_FIRST.index(group.worst.outcome),
-            not any(finding.severity is Severity.ERROR for finding in group.worst.findings),
-        ),
-        default=None,
-    )
+def _title(data: ReportInput, group: Group | None) -> str:
+    """A title made of facts: what happened, with which MLX, on which device."""
+    if group is None:
+        return ""
+    what = screen.of_run(data.run, group.worst).what
+    mlx = data.run.environment.versions.get("mlx")
+    where = [f"mlx {mlx}"] if mlx else []
+    where += [data.run.environment.device] if data.run.environment.device else []
+    # A comment ends at two hyphens.
+    title = line(f"{what} ({', '.join(where) or 'MLX not known'})", TITLE).replace("--", "-")
+    return f"<!-- Proposed title: {html.escape(title, quote=False)} -->"
 
 
-def _reproduce(group: Group | None, data: ReportInput, siblings: Mapping[str, str]) -> str:
-    return "**To Reproduce**\n\n" + (_code(group.info, data, siblings) if group else "")
+def _reproduce(group: Group | None, data: ReportInput) -> str:
+    return "**To Reproduce**\n\n" + (_code(group, data) if group else "")
 
 
-def _code(info: ScenarioInfo | None, data: ReportInput, siblings: Mapping[str, str]) -> str:
+def _code(group: Group, data: ReportInput) -> str:
+    info = group.info
     if info is None:
         return ""
     if info.command is not None or data.run.settings is None:
@@ -85,7 +91,7 @@ def _code(info: ScenarioInfo | None, data: ReportInput, siblings: Mapping[str, s
         return fence(line(shlex.join(argv), 4_000), "sh")
     try:
         settings = apply(data.run.settings, info)
-        script = repro.script(info, settings, siblings)
+        script = repro.script(info, settings, data.siblings(group))
     except (ValueError, UsageError) as error:
         return f"The scenario cannot be shown as one file: {cell(str(error))}."
     block = fence(script, "python")
@@ -120,10 +126,12 @@ def _made_by(data: ReportInput) -> str:
     )
 
 
-def _facts(result: ScenarioResult) -> Iterator[str]:
+def _facts(data: ReportInput, result: ScenarioResult) -> Iterator[str]:
     metrics, memory = result.metrics, result.metrics.memory
+    made = screen.of_run(data.run, result)
     facts = [
         ("outcome", result.outcome.value),
+        *(("line", place) for place in made.where if not place.startswith("maybe ")),
         ("steps", done if (done := steps([result])) != NOTHING else None),
         ("reason", None if result.cause else result.reason),
         ("cause", result.cause and f"{result.cause.code}: {result.cause.summary}"),
@@ -139,7 +147,11 @@ def _facts(result: ScenarioResult) -> Iterator[str]:
         *((one.code, one.summary) for one in result.findings if not one.expected),
         *((f"rank {one.rank}", f"{one.state.value}: {one.reason}") for one in result.ranks[:16]),
     ]
-    yield "\n".join(f"- {cell(name, 40)}: {cell(str(text), 400)}" for name, text in facts if text)
+    if memory.parameter_bytes:
+        facts.append(("P", f"the size of the trainable parameters, {size(memory.parameter_bytes)}"))
+    yield "Measured:\n\n" + "\n".join(
+        f"- {cell(name, 40)}: {cell(str(text), 400)}" for name, text in facts if text
+    )
 
 
 def _ended_by(result: ScenarioResult) -> str | None:

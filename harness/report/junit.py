@@ -6,6 +6,7 @@ import math
 import xml.etree.ElementTree as ET
 
 from harness.model import Outcome, RunResult, ScenarioResult
+from harness.report import screen
 from harness.report.input import Group, groups
 from harness.report.sections.attached import attachments
 from harness.report.text import line
@@ -33,7 +34,7 @@ def render(run: RunResult) -> bytes:
     if run.full:
         ET.SubElement(ET.SubElement(suite, "properties"), "property", name="redacted", value="no")
     for group in groups(run):
-        suite.extend(_test_case(result, group) for result in group.results)
+        suite.extend(_test_case(result, group, run) for result in group.results)
     root = ET.Element("testsuites")
     root.append(suite)
     ET.indent(root)
@@ -41,17 +42,20 @@ def render(run: RunResult) -> bytes:
     return document + b"\n"
 
 
-def _test_case(result: ScenarioResult, group: Group) -> ET.Element:
+def _test_case(result: ScenarioResult, group: Group, run: RunResult) -> ET.Element:
     repeated = len(group.results) > 1
     name = line(result.scenario, LIMIT) + (f"[{result.repeat}]" if repeated else "")
     element = ET.Element("testcase", classname="harness", name=name, time=_time(result.wall_s))
     known = [line(f"{describe(match)} {match.url}", LIMIT) for match in result.known_issues]
-    reason = "; ".join([line(phrases.reason(result) or result.outcome.value, LIMIT), *known[:1]])
+    made = screen.of_run(run, result)
+    message = "; ".join([screen.as_sentence(made, LIMIT), *known[:1]])
+    text = "\n".join(screen.as_lines(made))
     if _failed(result):
-        ET.SubElement(element, "failure", type=result.outcome.value, message=reason)
+        ET.SubElement(element, "failure", type=result.outcome.value, message=message).text = text
     elif result.outcome is Outcome.CRASHED:
-        ET.SubElement(element, "error", type="crashed", message=reason)
+        ET.SubElement(element, "error", type="crashed", message=message).text = text
     elif result.outcome is Outcome.SKIPPED:
+        reason = line(phrases.reason(result) or result.outcome.value, LIMIT)
         ET.SubElement(element, "skipped", message=reason)
     lines = [f"{line(f.code, LIMIT)}: {line(f.summary, LIMIT)}" for f in result.findings] + known
     if lines:

@@ -1,4 +1,4 @@
-"""report.md: the verdicts first, the diagnosis, what differs, each scenario, the environment last.
+"""report.md: the first screen, the verdicts, the diagnosis, what differs; the rest is folded.
 
 When the whole is longer than LIMIT, pieces are left out one by one, never a part of a table: kind
 by kind in the order of DROPPED, and within a kind those of completed scenarios first.
@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import groupby
 
 from harness.report.charts import charts
 from harness.report.input import Group, ReportInput, groups
@@ -17,10 +18,13 @@ from harness.report.sections.attached import attached
 from harness.report.sections.diagnosis import diagnosis
 from harness.report.sections.differences import differences
 from harness.report.sections.environment import environment
+from harness.report.sections.first import first_screen
 from harness.report.sections.known_issues import known_issues
 from harness.report.sections.ranks import ranks
 from harness.report.sections.repeats import repeats
-from harness.report.sections.verdicts import verdicts
+from harness.report.sections.reproduce import reproduce
+from harness.report.sections.verdicts import SYMBOLS, verdicts
+from harness.report.text import details
 from harness.text.units import plural
 
 LIMIT = 60_000
@@ -31,7 +35,16 @@ _NOTE = 400
 Section = Callable[[ReportInput], str]
 Part = Callable[[Group, ReportInput], str]
 
-BEFORE: tuple[Section, ...] = (verdicts, known_issues, attached, diagnosis, repeats, differences)
+BEFORE: tuple[Section, ...] = (
+    first_screen,
+    known_issues,
+    attached,
+    verdicts,
+    diagnosis,
+    repeats,
+    differences,
+    reproduce,
+)
 """These and AFTER always stay; their tables are bounded, so that together they fit."""
 AFTER: tuple[Section, ...] = (environment,)
 
@@ -78,16 +91,19 @@ class Block:
     kind: str
     fine: bool
     """True where the scenario completed."""
+    group: Group
 
 
 def render(data: ReportInput) -> str:
     """The report of a run, at most LIMIT characters. Pure but for what `data` reads."""
     before = [text for section in BEFORE if (text := section(data))]
     after = [text for section in AFTER if (text := section(data))]
-    blocks = [block for group in groups(data.run) for block in _blocks(group, data)]
-    room = LIMIT - _NOTE - len("\n\n## Scenarios") - sum(len(t) + 2 for t in before + after)
+    every = groups(data.run)
+    blocks = [block for group in every for block in _blocks(group, data)]
+    folds = sum(len(details(group.name, "")) + 8 for group in every)
+    room = LIMIT - _NOTE - len("\n\n## Scenarios") - folds - sum(len(t) + 2 for t in before + after)
     blocks_left, left_out = _fitted(blocks, room)
-    scenarios = ["## Scenarios", *(block.text for block in blocks_left)] if blocks_left else []
+    scenarios = ["## Scenarios", *_folded(blocks_left)] if blocks_left else []
     return "\n\n".join([*before, *scenarios, *after, *_note(left_out)]) + "\n"
 
 
@@ -95,7 +111,15 @@ def _blocks(group: Group, data: ReportInput) -> Iterator[Block]:
     for kind, part in PARTS:
         if text := part(group, data):
             fine = group.fine
-            yield Block(text, COMPLETED if kind == FAILED and fine else kind, fine)
+            yield Block(text, COMPLETED if kind == FAILED and fine else kind, fine, group)
+
+
+def _folded(blocks: Sequence[Block]) -> Iterator[str]:
+    """The blocks of each scenario, which open on a click."""
+    for name, same in groupby(blocks, key=lambda block: block.group.name):
+        of_group = list(same)
+        symbol = SYMBOLS[of_group[0].group.worst.outcome]
+        yield details(f"{symbol} {name}", "\n\n".join(block.text for block in of_group))
 
 
 def _fitted(blocks: Sequence[Block], room: int) -> tuple[list[Block], list[Block]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import posixpath
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from itertools import chain, groupby, islice
@@ -9,13 +10,14 @@ from itertools import chain, groupby, islice
 import msgspec
 
 from harness.detect.ranks.phrases import named
-from harness.model import Outcome, RankResult, ScenarioResult, Standing
+from harness.model import Outcome, RankResult, ScenarioInfo, ScenarioResult, Standing
 from harness.report.input import Group, ReportInput
 from harness.report.rank_rows import collective
 from harness.report.sections import attached
 from harness.report.text import line
 from harness.stacks import parse
 from harness.stacks.parse import Frame, ThreadStack
+from harness.text import places
 
 COLUMNS = 40
 """The most columns of one run."""
@@ -30,6 +32,8 @@ class Call:
     function: str
     place: str
     python: bool = False
+    source: str = ""
+    """The text of its line, where that is known."""
     system: tuple[str, ...] = ()
     """The calls of the C library, the interpreter, the standard library and the harness, innermost
     first."""
@@ -139,7 +143,8 @@ def _column(group: Group, same: list[ScenarioResult], data: ReportInput) -> Colu
             str(evidence.get("wait_site") or (result.reason if not cause else "") or ""), 400
         ),
         processes=tuple(
-            _processes(
+            _sourced(process, group.info)
+            for process in _processes(
                 data.stack_texts(result),
                 str(evidence.get("stack_tool", "")),
                 (data.rank_pids(result) or attached.ranks(result)) if result.ranks else {},
@@ -147,6 +152,22 @@ def _column(group: Group, same: list[ScenarioResult], data: ReportInput) -> Colu
         ),
         same=len(same),
     )
+
+
+def _sourced(process: Process, info: ScenarioInfo | None) -> Process:
+    """`process` with the source of the scenario's own lines, where the tool has not printed it."""
+    if info is None or not info.path:
+        return process
+    lines, name = info.source.splitlines(), posixpath.basename(info.path)
+
+    def sourced(call: Call) -> Call:
+        at = places.parsed(call.place) if call.python and not call.source else None
+        if at is None or at.file != name or not 0 < at.line <= len(lines):
+            return call
+        return replace(call, source=lines[at.line - 1].strip())
+
+    threads = (replace(t, calls=tuple(map(sourced, t.calls))) for t in process.threads)
+    return replace(process, threads=tuple(threads))
 
 
 def rank_of(folder: str) -> int | None:
@@ -185,8 +206,19 @@ def _process(text: str, tool: str, pid: int | None) -> Process:
         msgspec.structs.replace(stack, main=stack.main or (pid is not None and stack.tid == pid))
         for stack in parsed
     ]
-    threads = tuple(map(_thread, sorted(marked, key=lambda t: not t.main)[:THREADS]))
+    threads = _alike(map(_thread, sorted(marked, key=lambda t: not t.main)))[:THREADS]
     return Process("", threads, "" if threads else text, pid)
+
+
+def _alike(threads: Iterable[Thread]) -> tuple[Thread, ...]:
+    """The threads, those with the same stack once; the title says how many there are."""
+    by_calls: dict[tuple[Call, ...], list[Thread]] = {}
+    for thread in threads:
+        by_calls.setdefault(thread.calls, []).append(thread)
+    return tuple(
+        replace(first, title=f"{first.title} and {len(rest)} more like it") if rest else first
+        for first, *rest in by_calls.values()
+    )
 
 
 def _thread(stack: ThreadStack) -> Thread:
@@ -198,7 +230,7 @@ def _thread(stack: ThreadStack) -> Thread:
             inner = tuple(f"{frame.title}  {_place(frame)}".rstrip() for frame in frames)
             calls.append(Call(frames[0].title, f"and {len(frames) - 1} more", system=inner))
         else:
-            calls += [Call(f.title, _place(f), f.python) for f in frames]
+            calls += [Call(f.title, _place(f), f.python, f.source or "") for f in frames]
     title = f"thread {stack.tid}" if stack.tid is not None else "a thread"
     title += f" ({stack.name})" if stack.name else ""
     return Thread(title + (", main" if stack.main else ""), tuple(calls))

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import html
 from collections.abc import Iterable, Sequence
+from pathlib import PurePath
+from urllib.parse import quote
 
+from harness.analysis import headline
 from harness.model import Finding, Outcome, ScenarioResult, Severity
 from harness.report.text import NOTHING, line
 from harness.text.known_issues import describe
@@ -64,7 +67,10 @@ def rows(result: ScenarioResult) -> Rows:
     times, memory = result.metrics.step_s, result.metrics.memory
     pairs = [
         ("outcome", verdict(result)),
-        ("waits", wait_site(result)),
+        *(
+            (name, "; ".join(line(text, 240) for text in lines))
+            for name, lines in headline.of(result).rows()
+        ),
         *(
             ("known issue", line(f"{describe(match)} {match.url}", 700))
             for match in result.known_issues
@@ -107,8 +113,16 @@ def as_text(lines: Iterable[Sequence[str]]) -> str:
     return "\n".join(padded)
 
 
-def as_html(titles: Sequence[str], lines: Iterable[Sequence[str]], below: str = "") -> str:
-    """A table that any page can hold; `titles` may be empty."""
+def as_html(
+    titles: Sequence[str],
+    lines: Iterable[Sequence[str]],
+    below: str = "",
+    link: PurePath | None = None,
+) -> str:
+    """A table that any page can hold; `titles` may be empty.
+
+    `link` is the path of report.md, beside which the page lies.
+    """
 
     def cells(tag: str, texts: Sequence[str]) -> str:
         style = ' style="text-align: left"'
@@ -117,4 +131,7 @@ def as_html(titles: Sequence[str], lines: Iterable[Sequence[str]], below: str = 
     head = f"<thead>{cells('th', titles)}</thead>" if titles else ""
     body = "".join(cells("td", texts) for texts in lines)
     after = f"<p>{html.escape(below)}</p>" if below else ""
+    if link is not None:
+        page = html.escape(quote(link.with_name("report.html").as_posix()))
+        after += f'<p>report: <a href="{page}" target="_blank">{html.escape(str(link))}</a></p>'
     return f"<table>{head}<tbody>{body}</tbody></table>{after}"

@@ -92,12 +92,20 @@ def _taken(table: symtable.SymbolTable, top: bool = False) -> set[str]:
 def _text(value: FunctionType | type) -> str:
     try:
         if isinstance(value, FunctionType):
-            return textwrap.dedent(inspect.getsource(value))
+            return _cell(value) + textwrap.dedent(inspect.getsource(value))
         return _class_text(value)
     except (OSError, TypeError, StopIteration) as error:
         raise UsageError(
             f"the source of {value.__qualname__} cannot be had: move it into a file"
         ) from error
+
+
+def _cell(value: FunctionType) -> str:
+    """A comment that names the cell of a notebook; empty where it is not known."""
+    shell = getattr(sys.modules.get("IPython"), "get_ipython", lambda: None)()
+    numbers = getattr(getattr(shell, "compile", None), "_filename_map", {})
+    number = numbers.get(value.__code__.co_filename)
+    return f"# In [{number}]:\n" if number is not None else ""
 
 
 def _class_text(value: type) -> str:

@@ -10,9 +10,18 @@ import msgspec
 from harness.analysis import repeats
 from harness.analysis.diagnosis import diagnose, symptoms
 from harness.analysis.diagnosis.hypotheses import Kind
+from harness.analysis.headline import faults
 from harness.model import Diagnosis, Outcome, RunResult, ScenarioInfo, ScenarioResult
 from harness.scenario import load
 from harness.session.folder import path_to_continue
+
+_OF_MLX = ("stream_evaluation", "collective", "gpu", "poll", "unseen")
+"""The waits, by their codes, that a variation of the step may change."""
+_MENDED = frozenset(
+    ("parameters_unchanged", "model_not_watched", "compile_disabled", "validation_not_finite")
+    + ("loss_zero", "collective_mismatch", "frozen_parameters_changed")
+)
+"""Findings that no other run of the ladder says more about."""
 
 
 def conclude(run: RunResult, folder: Path) -> RunResult:
@@ -79,7 +88,25 @@ def needs_none(run: RunResult) -> str | None:
         return "the deadlock is proven, and its place is known"
     if bad and all(map(_raised, bad)):
         return "the exception says where it was raised"
+    if bad and all(map(_waits_outside, bad)):
+        return "what it waits for is known, and is no part of MLX"
+    if bad and all(map(_names_its_place, bad)):
+        return "the place where it began is known"
+    faulty = [fault for result in ran if (fault := faults.worst(result)) is not None]
+    if not bad and faulty and all(fault.code in _MENDED for fault in faulty):
+        return "what was found names its own cause"
     return None
+
+
+def _waits_outside(result: ScenarioResult) -> bool:
+    """True for a hang whose chain of waits is known and passes through nothing of MLX."""
+    chain = result.cause.evidence.get("chain") if result.cause else None
+    return bool(chain) and all(link.get("wait") not in _OF_MLX for link in chain or ())
+
+
+def _names_its_place(result: ScenarioResult) -> bool:
+    fault = faults.worst(result)
+    return fault is not None and isinstance(fault.evidence.get("place"), str)
 
 
 def _raised(result: ScenarioResult) -> bool:

@@ -71,6 +71,7 @@ _SLEEP = _native(
     r"time_sleep|pysleep|floatsleep|clock_nanosleep|nanosleep|usleep|pause|sigsuspend"
     r"|semwait_signal|mach_wait_until|clock_sleep_trap"
 )
+LOADS = "waits for a batch of mlx-data"
 JOINS = "waits for the other ranks to join"
 NATIVE_LOCKS = (_MUTEX, _CONDITION)
 """Waits of which the frames around them say more (`harness.stacks.native_waits`)."""
@@ -105,6 +106,7 @@ RULES = tuple(
          r"mlx::core::distributed::|(^|::)jaccl::|^(_*ibv|mlx\d|bnxt_re|irdma|efa)_\w*poll_cq"
          r"|^p?nccl[A-Z]|^P?MPI_|^ompi_|(AllReduce|AllGather)::",
          "waits for another rank in a collective", Scope.ANYWHERE),
+        (Category.QUEUE, r"mlx::data::(\w+::)*(next|get)\b", LOADS, Scope.ANYWHERE_BLOCKED),
         (Category.STREAM_EVALUATION,
          r"mlx::core::Event::wait|CudaEvent::(wait|synchronize)"
          r"|^cu(da)?(Event|Stream|Device|Ctx)Synchronize|waitUntil(Completed|SignaledValue)",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import time
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -11,6 +12,7 @@ import mlx.core as mx
 from harness.beats.file import Recorder
 from harness.inject.inside.digest import Digest, digest, is_finite
 from harness.model import EndBeat, ModelBeat, Tensors
+from harness.training import mistakes
 from harness.training.following import Following
 from harness.training.models import describe
 from harness.training.probes import CompileProbe
@@ -27,8 +29,12 @@ def run(
     recorder: Recorder,
     probe: CompileProbe,
     following: Following | None = None,
+    maker: Any = None,
 ) -> None:
-    """All steps of one scenario, with the parameters' digests before and after."""
+    """All steps of one scenario, with the parameters' digests before and after.
+
+    `maker` is the scenario's own function that made its batches, for who reads of a mistake in it.
+    """
     following = following or Following(training)
     recorder.phase("digest")
     before = _digests(training)
@@ -36,8 +42,9 @@ def run(
     if training.known_model is not None:
         _describe(training, recorder)
     mx.clear_cache()
+    origin = batches if inspect.isgenerator(batches) else maker
     try:
-        _steps(training, step, following.seen(batches), recorder, probe)
+        _steps(training, step, following.seen(batches), recorder, probe, origin)
     except Exception:
         following.write_after_error(recorder)
         raise
@@ -57,6 +64,7 @@ def run(
         compile_works=probe.works(),
         fault=recorder.fault,
         lost=recorder.lost,
+        unwatched=mistakes.unwatched() if training.known_model is None else None,
     )
     following.write(recorder, step)
     recorder.write(end)
@@ -74,16 +82,25 @@ def _drain(training: Training, following: Following) -> bool:
 
 
 def _steps(
-    training: Training, step: Step, batches: Iterator[Any], recorder: Recorder, probe: CompileProbe
+    training: Training,
+    step: Step,
+    batches: Iterator[Any],
+    recorder: Recorder,
+    probe: CompileProbe,
+    maker: Any,
 ) -> None:
     described = training.known_model is not None
     for index in range(training.settings.steps):
         mx.reset_peak_memory()
         recorder.begin(index)
         training.begin()
-        batch = next(batches)
+        batch = mistakes.next_batch(batches, maker, index, training.settings.steps)
         recorder.phase("forward")
-        loss = step(*batch) if isinstance(batch, tuple) else step(batch)
+        arguments = batch if isinstance(batch, tuple) else (batch,)
+        if index == 0:
+            mistakes.check_batch(step, arguments)
+        loss = step(*arguments)
+        mistakes.check_loss(step, loss)
         training.built(loss)
         value = None if loss is None else float(loss.item())  # type: ignore[arg-type]
         left, carried = training.returned()

@@ -178,6 +178,29 @@ def test_keys_zoom_and_move_all_charts(page):
     assert [page.evaluate(step.format(chart)) for chart in ("time", "loss")] == ["1", "1"]
 
 
+def test_the_address_leads_to_steps_and_to_a_stack(page):
+    page.evaluate("location.hash = '#steps=5-9'")
+    page.settle()
+    assert extent(page) == "steps 5 to 9"
+    focus(page, "#chart-time .plot")
+    page.press("ArrowUp")
+    named = page.evaluate("location.hash")
+    assert named.startswith("#steps=")
+    assert named != "#steps=5-9"
+    page.press("Home")
+    assert page.evaluate("location.hash") == ""
+    page.evaluate("location.hash = '#step=15'")
+    page.settle()
+    assert extent(page) == "steps 10 to 19"
+    stack = page.evaluate("document.querySelector('.column h5 .anchor').hash")
+    assert page.evaluate(f"document.querySelector('{stack}').textContent").startswith("thread ")
+
+
+def test_the_waits_of_a_deadlock_are_drawn_as_a_ring(page):
+    assert page.evaluate("document.querySelectorAll('.chain.ring li').length") == 3
+    assert page.evaluate("document.querySelector('main section').id") == "first"
+
+
 def test_dragging_zooms_and_a_double_click_shows_all(page):
     whole = extent(page)
     x, y, width, height = box(page, "memory")

@@ -52,7 +52,9 @@ def alone(file):
 
 
 def printed(text):
-    return [float(value) for value in re.findall(r"^step \d+: loss (\S+)$", text, re.MULTILINE)]
+    return [
+        float(value) for value in re.findall(r"^step \d+: loss ([^,\s]+),.*$", text, re.MULTILINE)
+    ]
 
 
 @pytest.mark.parametrize("name", ["baseline_update", "compiled_step"])

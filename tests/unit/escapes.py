@@ -62,7 +62,7 @@ def escaped(lines: list[str]) -> list[str]:
     made, calm = data(lines), data(["x"] * len(lines))
     return [
         *_markdown(markdown.render(made), markdown.render(calm)),
-        *_markdown(issue.draft(made, {}), issue.draft(calm, {})),
+        *_markdown(issue.draft(made), issue.draft(calm)),
         *_html(html.render(made), html.render(calm)),
     ]
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import re
 import shlex
+import subprocess
 from pathlib import Path
 
 import fakes
@@ -61,7 +63,8 @@ def test_a_reader_finds_each_run_with_what_became_of_it():
 
 def test_a_reader_finds_what_a_hang_waits_for():
     _, (case,) = read(fakes.run(fakes.hung(wait_site="waits for a lock, from a.py:3")))
-    assert case.result[0].message.endswith(": waits for a lock, from a.py:3")
+    assert ", at a.py:3. who: " in case.result[0].message
+    assert "waits for a lock, from a.py:3" in case.result[0].message
 
 
 @given(st.text())
@@ -70,11 +73,43 @@ def test_a_reader_takes_any_reason_and_any_name(text):
     assert case.classname == "harness"
 
 
-def commands():
-    """The harness's command lines of the workflow."""
+def scripts():
+    """All that the workflow runs."""
     document = yaml.safe_load(WORKFLOW.read_text())
     steps = [step for job in document["jobs"].values() for step in job["steps"]]
-    return [step["run"] for step in steps if step.get("run", "").startswith("harness")]
+    return [step["run"] for step in steps if "run" in step]
+
+
+def commands():
+    """The harness's command lines of the workflow."""
+    return [script for script in scripts() if script.startswith("harness")]
+
+
+@pytest.mark.parametrize(
+    ("files", "installed"),
+    [
+        ({}, []),
+        ({"pyproject.toml": "[tool.ruff]\n"}, []),
+        ({"pyproject.toml": "[tool.ruff]\n", "requirements.txt": ""}, ["-r requirements.txt"]),
+        ({"pyproject.toml": '[project]\nname = "x"\n'}, ["."]),
+        ({"setup.py": ""}, ["."]),
+    ],
+)
+def test_the_workflow_installs_what_an_outside_repository_has(files, installed, tmp_path):
+    for name, text in files.items():
+        (tmp_path / name).write_text(text)
+    pip = tmp_path / "bin" / "pip"
+    pip.parent.mkdir()
+    pip.write_text('#!/bin/sh\necho "$@" >> pip.log\n')
+    pip.chmod(0o755)
+    (script,) = {text for text in scripts() if "requirements.txt" in text}
+    path = f"{pip.parent}:{os.environ['PATH']}"
+    subprocess.run(
+        ["bash", "-e", "-c", script], cwd=tmp_path, env={"PATH": path}, check=True, timeout=60
+    )
+    log = tmp_path / "pip.log"
+    told = log.read_text().splitlines() if log.exists() else []
+    assert told == [f"install {what}" for what in installed]
 
 
 def test_the_workflow_names_only_options_that_there_are():

@@ -8,7 +8,7 @@ import fakes
 import msgspec
 import pytest
 
-from harness.model import Outcome, Settings
+from harness.model import Cause, Outcome, Settings
 from harness.session.conclude import conclude, needs_none
 
 
@@ -60,3 +60,35 @@ def test_a_run_is_suggested_where_one_may_help(result):
 
 def test_one_run_that_is_not_explained_is_enough():
     assert needs_none(fakes.run(PROVEN, msgspec.structs.replace(UNPROVEN, repeat=1))) is None
+
+
+def chained(*waits):
+    chain = [{"name": "main", "wait": wait, "detail": "waits", "place": "a.py:3"} for wait in waits]
+    cause = Cause(code="waiting", summary="waits", evidence={"chain": chain})
+    return fakes.result(outcome=Outcome.HUNG, cause=cause)
+
+
+@pytest.mark.parametrize(
+    ("result", "helps"),
+    [
+        (chained("pipe", "signal"), False),
+        (chained("spin"), False),
+        (chained("stream_evaluation", "collective"), True),
+        (chained("child", "stream_evaluation"), True),
+        (fakes.result(findings=(fakes.finding("parameters_unchanged"),)), False),
+        (fakes.result(findings=(fakes.finding("memory_growth"),)), True),
+        (
+            fakes.result(
+                outcome=Outcome.DIVERGED,
+                findings=(fakes.finding("loss_not_finite", evidence={"place": "a.py:3"}),),
+            ),
+            False,
+        ),
+        (
+            fakes.result(outcome=Outcome.DIVERGED, findings=(fakes.finding("loss_not_finite"),)),
+            True,
+        ),
+    ],
+)
+def test_a_run_is_suggested_only_where_it_can_say_more(result, helps):
+    assert (needs_none(fakes.run(result)) is None) is helps

@@ -76,6 +76,7 @@ TRIGGERS = NAMED | {
     "check_failed": lambda: make(checks=[True, False, True]),
     "parameters_unchanged": lambda: make(trainable=tensors(0)),
     "frozen_parameters_changed": lambda: make(frozen=tensors(1, examples=("wk",))),
+    "model_not_watched": lambda: make(unwatched="Linear"),
     "parameters_partly_unchanged": lambda: make(trainable=tensors(3, examples=("wk",))),
     "loss_dead": lambda: told([5.1, 4.9, 3.2] + [4.1589] * 57),
     "loss_zero": lambda: told([3.9 - 0.05 * n for n in range(20)] + [0.0] * 40),
@@ -471,6 +472,15 @@ def test_a_slow_step_one_that_passes_is_reported_as_such():
     assert set(timing([0.1, 60.0])) == {"step_time_jump"}
     assert set(timing([0.1, 60.0, 60.0])) == {"step_time_jump"}
     assert timing([0.1, *[60.0] * 9])["step_time_jump"].evidence["lasting"]
+
+
+def test_a_slow_stretch_of_a_log_is_told_with_all_of_its_steps():
+    """A log that tells of every fifth step shows a wait of 10 s as five steps of 2 s."""
+    record = make(steps=12, seconds=[0.1] * 6 + [2.0] + [0.1] * 5)
+    for index in range(len(record.step)):
+        record.step[index] = 5 * index
+    (slow,) = (finding for finding in found(record).values() if finding.code == "slow_step")
+    assert slow.summary.startswith("steps 26 to 30 take 10 s together, others 100 ms each")
 
 
 def test_a_slow_first_step_is_no_jump():

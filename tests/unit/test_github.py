@@ -42,16 +42,19 @@ def test_a_failed_run_is_an_error_at_its_step():
     ((kind, where, told),) = commands(run_of(crashed, fakes.result("other")))
     assert kind == "error"
     assert where == {"file": "train/mine.py", "line": "4", "title": "mine%3A crashed"}
-    assert told == "ValueError: no more"
+    assert told.split("%0A")[0] == "crashed: ValueError: no more"
 
 
 def test_a_hang_is_told_with_what_it_waits_for():
     hung = fakes.hung("mine", message="2 threads wait", wait_site="waits for a lock, from a.py:3")
     ((_, _, told),) = commands(run_of(hung))
-    assert told == "2 threads wait: waits for a lock, from a.py:3"
+    lines = told.split("%0A")
+    assert "where a.py:3" in lines
+    assert any(line.startswith("who 2 threads wait, for ") for line in lines)
+    assert any(line.strip() == "waits for a lock, from a.py:3" for line in lines)
     hung = fakes.hung("mine", message="it waits for a lock", wait_site="waits for a lock")
     ((_, _, told),) = commands(run_of(hung))
-    assert told == "it waits for a lock"
+    assert "%0Awho it waits for a lock, for 1.25 s%0A" in told
 
 
 @pytest.mark.parametrize(
@@ -76,7 +79,8 @@ def test_a_file_is_named_where_the_repository_has_it(path, file):
 def test_a_run_that_completed_and_learned_nothing_is_a_warning():
     poor = fakes.result("mine", findings=(fakes.finding(summary="nothing changed"),))
     ((kind, _, told),) = commands(run_of(poor))
-    assert (kind, told) == ("warning", "nothing changed")
+    assert kind == "warning"
+    assert told.startswith("completed 10 steps, but nothing changed%0A")
 
 
 def test_not_more_than_github_shows_and_the_rest_is_counted():

@@ -6,6 +6,7 @@ import json
 import math
 import os
 import sys
+import traceback
 import types
 
 import pytest
@@ -545,3 +546,28 @@ def test_the_note_is_json_and_replaces_the_one_before(tmp_path):
         "disabled": '"quoted" ü'
     }
     assert [path.name for path in tmp_path.iterdir()] == [writer.HOOK]
+
+
+def test_a_traceback_that_ends_the_program_has_none_of_our_frames(hooked, monkeypatch):
+    shown = []
+    monkeypatch.setattr(sys, "excepthook", lambda kind, error, found: shown.append(error))
+    trainer._hide_own_frames()
+    trainer._hide_own_frames()
+
+    def fails():
+        raise ValueError("no")
+
+    def theirs(call):
+        return call()
+
+    counted = trainer.Watch._counted(
+        types.SimpleNamespace(_writer=types.SimpleNamespace(phase="step"), _traces=0), fails
+    )
+    try:
+        theirs(counted)
+    except ValueError as error:
+        sys.excepthook(ValueError, error, error.__traceback__)
+    (error,) = shown
+    files = [frame.filename for frame in traceback.extract_tb(error.__traceback__)]
+    assert len(files) == 3
+    assert trainer.__file__ not in files

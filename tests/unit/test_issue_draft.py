@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from harness.model import Command, Outcome, RankResult, Settings, Standing
 from harness.report import issue, repro
-from harness.report.input import ReportInput, groups
+from harness.report.input import ReportInput, groups, subject
 from harness.scenario import from_function, load
 
 TITLES = ["Describe the bug", "To Reproduce", "Expected behavior", "Desktop", "Additional context"]
@@ -21,21 +21,21 @@ GITHUB = 65_536
 
 
 def draft(run, siblings=None, **streams):
-    return issue.draft(ReportInput(run, **streams), siblings or {})
+    return issue.draft(ReportInput(run, siblings=lambda _: siblings or {}, **streams))
 
 
 def test_the_order_is_that_of_mlxs_template_and_the_description_is_left_to_the_person():
     text = draft(fakes.mixed())
     assert re.findall(r"^\*\*(.+?)\*\*$", text, re.MULTILINE) == TITLES
     for title in ("Describe the bug", "Expected behavior"):
-        blank = text.partition(f"**{title}**\n\n")[2].partition("\n\n**")[0]
+        blank = text.partition(f"**{title}**\n\n")[2].partition("\n\n")[0]
         assert re.fullmatch(r"<!--[^<>]*-->", blank)
     assert "written by a program" in text
 
 
 def test_it_is_about_the_worst_run_and_names_the_variations():
     run = fakes.mixed()
-    worst = issue.chosen(groups(run))
+    worst = subject(groups(run))
     assert worst.worst.outcome is Outcome.HUNG
     text = draft(run)
     assert f"# --- {worst.name}\n" in text

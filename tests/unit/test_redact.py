@@ -6,6 +6,7 @@ import ast
 import json
 import os
 import pwd
+import re
 import time
 import typing
 from array import array
@@ -21,7 +22,7 @@ from private_markers import MARKERS, PERSONAL
 
 from harness import model, privacy
 from harness.beats.record import Record
-from harness.privacy import Personal, personal, redacted, redacted_source
+from harness.privacy import Personal, personal, redacted, redacted_source, tokens
 from harness.privacy.redact import arguments
 from harness.privacy.rules import RULES, Rule
 from harness.report.input import _record
@@ -409,3 +410,27 @@ def test_what_a_worker_named_is_redacted_in_each_field_of_its_record():
     seen = _record(told, lambda value: privacy.cleaned(value, PERSONAL))
     assert "alice" not in repr(seen)
     assert seen.phases == {"<email>": array("d", [1.0])}
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "grows by +12 345 bytes",
+        "loss +0.5 -1 from 2e+10 to 3",
+        "--sort-key loss --primary-key id",
+        "run 0f8c2a1e-5b7d-4c9e-8a3f-1d2e3c4b5a69 began",
+        "mysql has 3 tables",
+        "the key of the dictionary is loss",
+        "step 3 of /media is next",
+    ],
+)
+def test_what_names_nobody_and_is_no_secret_stays(text):
+    assert redacted(text, PERSONAL) == text
+
+
+def test_each_form_of_a_token_names_its_issuer_and_its_source():
+    assert len({form.pattern for form in tokens.FORMS}) == len(tokens.FORMS)
+    for form in tokens.FORMS:
+        assert re.compile(form.pattern)
+        assert form.issuer
+        assert len(form.source) > 6

@@ -32,6 +32,9 @@ def console(width, terminal=True):
     )
 
 
+JOB = SimpleNamespace(info=fakes.info())
+
+
 def written(screen):
     return screen.console.file.getvalue().splitlines()
 
@@ -39,7 +42,7 @@ def written(screen):
 @pytest.mark.parametrize("width", [20, 32, 40, 80, 200])
 def test_what_became_of_a_run_is_wrapped_between_words_and_set_in(width):
     screen = Screen(console(width), 1, False, False)
-    screen.finished(None, fakes.result(LONG, outcome=Outcome.CRASHED, reason=REASON))
+    screen.finished(JOB, fakes.result(LONG, outcome=Outcome.CRASHED, reason=REASON))
     lines = written(screen)
     assert max(map(cell_len, lines)) <= width
     lines = lines[width >= 80 :]  # below what the figures are
@@ -53,7 +56,7 @@ def test_what_became_of_a_run_is_wrapped_between_words_and_set_in(width):
 def test_what_the_figures_are_is_told_once_above_them():
     screen = Screen(console(80), 12, False, False)
     for _ in range(2):
-        screen.finished(None, fakes.result("baseline_update"))
+        screen.finished(JOB, fakes.result("baseline_update"))
     head, first, second = written(screen)
     assert head.startswith("P: size of the trainable parameters")
     assert head.rstrip().endswith("peak")
@@ -61,7 +64,7 @@ def test_what_the_figures_are_is_told_once_above_them():
     assert len(head) <= 80
     for made in (console(80, terminal=False), console(60)):
         screen = Screen(made, 12, False, False)
-        screen.finished(None, fakes.result("baseline_update"))
+        screen.finished(JOB, fakes.result("baseline_update"))
         assert "P:" not in made.file.getvalue()
 
 
@@ -69,7 +72,7 @@ def test_what_was_found_is_said_in_a_sentence():
     growth = fakes.finding("memory_growth", Severity.WARNING)
     for quiet, verbose, times in ((False, False, 1), (False, True, 1), (True, False, 0)):
         screen = Screen(console(80, terminal=False), 1, quiet, verbose)
-        screen.finished(None, fakes.result("a", findings=(growth,)))
+        screen.finished(JOB, fakes.result("a", findings=(growth,)))
         text = screen.console.file.getvalue()
         assert text.count(f"memory_growth: {growth.summary}") == text.count("memory_growth")
         assert text.count("memory_growth") == times
@@ -77,7 +80,7 @@ def test_what_was_found_is_said_in_a_sentence():
 
 def test_lines_of_a_file_are_whole():
     screen = Screen(console(80, terminal=False), 1, False, False)
-    screen.finished(None, fakes.result(LONG, outcome=Outcome.CRASHED, reason=REASON * 3))
+    screen.finished(JOB, fakes.result(LONG, outcome=Outcome.CRASHED, reason=REASON * 3))
     assert f"{' ' * 6}{REASON * 3}" in written(screen)
 
 
@@ -132,13 +135,13 @@ def test_a_doubt_is_told_once_and_another_one_is_told_too():
     [
         (True, "", "✓ hung", f"as expected: {REASON}"),
         (False, "step 2, not 3", "✗ hung", "not as expected: step 2, not 3"),
-        (None, "no GPU", "✗ hung", REASON),
+        (None, "no GPU", "✗ hung", "hung in step 1, phase eval: deadlock"),
     ],
 )
 def test_a_selftest_shows_whether_the_verdict_is_the_expected_one(met, wrong, mark, said):
     screen = Screen(console(200), 1, False, False)
     screen.expected = lambda _: (met, wrong)
-    screen.finished(None, fakes.hung("two_locks", message=REASON))
+    screen.finished(JOB, fakes.hung("two_locks", message=REASON))
     _, first, *rest = written(screen)
     assert mark in first
     assert said in map(str.strip, rest)
@@ -175,7 +178,7 @@ def test_colors_that_are_asked_for_make_no_terminal_of_a_file(monkeypatch):
     monkeypatch.setattr("sys.stderr", io.StringIO())
     with screen(1) as shown:
         shown.looked([])
-        shown.finished(None, fakes.result(LONG, outcome=Outcome.CRASHED, reason=REASON * 3))
+        shown.finished(JOB, fakes.result(LONG, outcome=Outcome.CRASHED, reason=REASON * 3))
     text = shown.console.file.getvalue()
     assert "\x1b[31m" in text
     assert f"      {REASON * 3}" in re.sub(r"\x1b\[[\d;]*m", "", text).splitlines()

@@ -37,7 +37,13 @@ def test_pystack_merges_python_and_native_frames_innermost_first() -> None:
     assert main.frames[0].function.startswith("__futex_abstimed_wait")
     assert [thread.main for thread in threads("locks-pystack", pid)] == [False, True]
     other = next(frame for frame in first.frames if frame.function == "other")
-    assert other == Frame(function="other", file="stacks_hangs.py", line=other.line, python=True)
+    assert other == Frame(
+        function="other",
+        file="stacks_hangs.py",
+        line=other.line,
+        python=True,
+        source="with first:",
+    )
 
 
 def test_pystack_says_who_holds_the_gil() -> None:

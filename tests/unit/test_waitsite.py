@@ -404,3 +404,19 @@ def test_a_stream_in_another_kernel_is_movement() -> None:
 
 def test_a_process_that_is_gone_has_moved() -> None:
     assert not wait_site.same_place([thread(*EVAL)], [])
+
+
+def test_a_wait_for_mlx_data_is_one_for_the_loader():
+    names = (
+        ("__futex_abstimed_wait_common64", "libc.so.6"),
+        ("pthread_cond_wait", "libc.so.6"),
+        ("std::condition_variable::wait(std::unique_lock<std::mutex>&)", "libstdc++.so.6"),
+        ("mlx::data::stream::Prefetch::next() const", "_c.so"),
+    )
+    frames = [native(name, None, None, f"/lib/{library}") for name, library in names]
+    caller = Frame(function="batches", file="train.py", line=3, python=True)
+    thread = ThreadStack(frames=(*frames, caller), tid=1, main=True)
+    waits = wait_site.explain((thread,))
+    assert waits is not None
+    assert waits.overall.category is Category.QUEUE
+    assert waits.overall.description == "waits for a batch of mlx-data"

@@ -41,7 +41,7 @@ class Running:
 
     def job(self, now: float) -> Any:
         return SimpleNamespace(
-            info=SimpleNamespace(name=self.name),
+            info=fakes.info(self.name),
             spec=SimpleNamespace(settings=SimpleNamespace(steps=10)),
             position=Position(self.step, self.phase, 0.0) if self.phase else None,
             last=None

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from harness.beats.record import Record
 from harness.model import Finding, Tensors
-from harness.model.finding import error, info
+from harness.model.finding import error, info, warning
 from harness.text.units import plural
 
 
@@ -49,6 +49,18 @@ def frozen_parameters_changed(record: Record) -> Iterator[Finding]:
         total=tensors.total,
         changed=tensors.changed,
         examples=list(tensors.examples),
+    )
+
+
+def model_not_watched(record: Record) -> Iterator[Finding]:
+    name = record.end.unwatched if record.end else None
+    if name is None:
+        return
+    yield warning(
+        "model_not_watched",
+        f"a model ({name}) is there that the harness does not know: call training.watch(model, "
+        "optimizer) in make_step, or nothing is said of its parameters and memory",
+        model=name,
     )
 
 

@@ -99,10 +99,16 @@ def slow_step(record: Record) -> Iterator[Finding]:
     worst = max(slow, key=times.__getitem__)
     phase = max(_phases(record), key=lambda name: record.phases[name][worst], default=None)
     others = f" ({plural(len(slow), 'such step')} in total)" if len(slow) > 1 else ""
+    # A log that tells of every fifth step tells of five at once.
+    covers = record.step[worst] - record.step[worst - 1]
+    what, each = f"step {record.step[worst]} takes {duration(times[worst])}", ""
+    if covers > 1:
+        together = f"{duration(covers * times[worst])} together"
+        first = record.step[worst - 1] + 1
+        what, each = f"steps {first} to {record.step[worst]} take {together}", " each"
     yield info(
         "slow_step",
-        f"step {record.step[worst]} takes {duration(times[worst])}, others {duration(usual)}"
-        f"{others}; most of it is {phase}",
+        f"{what}, others {duration(usual)}{each}{others}; most of it is {phase}",
         step=record.step[worst],
         seconds=times[worst],
         median_s=usual,

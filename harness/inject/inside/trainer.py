@@ -59,6 +59,38 @@ def wrap(module: Any, folder: str) -> None:
         return result
 
     module.train = train
+    _hide_own_frames()
+
+
+def _hide_own_frames() -> None:
+    """Leave our functions out of the traceback of an exception that ends the program."""
+    shown = sys.excepthook
+    if getattr(shown, "__module__", None) == __name__:
+        return
+
+    def excepthook(kind: Any, error: BaseException, found: Any) -> None:
+        try:
+            found = _without_own(found)
+            error.__traceback__ = found
+        except Exception:  # the program's own traceback is worth more than a shorter one
+            pass
+        shown(kind, error, found)
+
+    sys.excepthook = excepthook
+
+
+def _without_own(found: Any) -> Any:
+    """The traceback `found` without the frames of this file."""
+    while found is not None and found.tb_frame.f_code.co_filename == __file__:
+        found = found.tb_next
+    link = found
+    while link is not None:
+        following = link.tb_next
+        while following is not None and following.tb_frame.f_code.co_filename == __file__:
+            following = following.tb_next
+        link.tb_next = following
+        link = following
+    return found
 
 
 def _watch(arguments: dict[str, Any], code: Optional[CodeType], folder: str) -> Optional[Watch]:

@@ -22,8 +22,8 @@ from harness.model import Severity
 from harness.report import lanes, stacks
 from harness.report.html import ranks, timeline, view
 from harness.report.html.series import GRAPH, LOSS, MEMORY, TIME, Curve, curves
-from harness.report.input import Group, ReportInput, groups
-from harness.report.sections import verdicts
+from harness.report.input import Group, ReportInput, groups, subject
+from harness.report.sections import first, verdicts
 from harness.report.sections.diagnosis import ranked, worth
 from harness.report.text import line
 from harness.text.sanitize import sanitize
@@ -67,10 +67,11 @@ def render(data: ReportInput) -> str:
     style = _file("vendor/uPlot.min.css") + _file("report.css")
     return _template().render(
         Severity=Severity,
-        title=verdicts.title(run),
-        warning=verdicts.NOT_REDACTED if run.full else "",
+        title=first.title(run),
+        warning=first.NOT_REDACTED if run.full else "",
         run=run,
         about=view.about(run),
+        screen=view.first(run, subject(every)),
         left_out=verdicts.left_out(run),
         known=view.known_issues(run),
         hypotheses=ranked(run.diagnosis.hypotheses) if worth(run) else [],

@@ -24,6 +24,9 @@
   const reveal = () => {
     const target = document.getElementById(location.hash.slice(1));
     if (target?.matches("details")) target.open = true;
+    // What was folded when the browser looked for it was nowhere.
+    for (let around = target; around; around = around.parentElement) if (around.matches("details")) around.open = true;
+    target?.scrollIntoView();
   };
   addEventListener("hashchange", reveal);
   reveal();
@@ -63,6 +66,24 @@
       range = [start, start + span];
       extent.textContent = `steps ${units.count(Math.max(lowest, Math.ceil(range[0])))} to ${units.count(Math.min(highest, Math.floor(range[1])))}`;
       plots.forEach((u) => u.setScale("x", { min: range[0], max: range[1] }));
+      if (linked) note();
+    }
+
+    // The address names the steps that are shown: `#steps=40-60`, or `#step=50` with some around it.
+    let linked = false;
+    function note() {
+      const all = range[0] <= whole[0] && range[1] >= whole[1];
+      const steps = `#steps=${Math.max(lowest, Math.ceil(range[0]))}-${Math.min(highest, Math.floor(range[1]))}`;
+      try { history.replaceState(null, "", all ? location.pathname + location.search : steps); } catch { /* not of a file, in some browsers */ }
+    }
+    function follow() {
+      const found = /^#steps?=(\d+)(?:-(\d+))?$/.exec(location.hash);
+      if (!found) return;
+      const first = Number(found[1]), last = Number(found[2] ?? found[1]);
+      linked = false;
+      setRange(first - (found[2] ? 0.3 : 5), last + (found[2] ? 0.3 : 5));
+      linked = true;
+      document.getElementById("charts").scrollIntoView();
     }
 
     function act(what) {
@@ -226,6 +247,9 @@
     document.querySelectorAll("#charts [hidden]").forEach((control) => (control.hidden = false));
     drawAll();
     setRange(...whole);
+    follow();
+    linked = true;
+    addEventListener("hashchange", follow);
     onTheme.push(drawAll);
     new ResizeObserver(() => plots.forEach((u) => {
       const width = u.root.parentElement.clientWidth;

@@ -9,8 +9,9 @@ from dataclasses import dataclass
 from itertools import chain
 
 from harness import stats
+from harness.analysis.headline import hang
 from harness.model import Finding, Outcome, RunResult, ScenarioResult, Severity
-from harness.report import summary
+from harness.report import screen, summary
 from harness.report.input import LOGS, WORST_FIRST, Group, ReportInput
 from harness.report.sections import scenario, verdicts
 from harness.report.sections.environment import facts
@@ -38,6 +39,18 @@ class Badge:
     kind: str
     """An outcome, a severity or a verdict: what the style sheet colors it by."""
     text: str
+
+
+@dataclass(frozen=True)
+class FirstScreen:
+    """The answers that stand above all else."""
+
+    title: str
+    rows: tuple[tuple[str, tuple[str, ...]], ...]
+    """Each question with its lines."""
+    chain: tuple[hang.Link, ...]
+    ring: bool
+    """True if the last of the chain waits for the first."""
 
 
 @dataclass(frozen=True)
@@ -113,6 +126,25 @@ def known_issues(run: RunResult) -> list[KnownRow]:
         )
         for match, names in by_issue(run)
     ]
+
+
+def first(run: RunResult, group: Group | None) -> FirstScreen | None:
+    """The headline of the run that the page is about; None where all is well."""
+    if group is None:
+        return None
+    made = screen.of_run(run, group.worst)
+    rows = tuple(
+        (screen.LABELS[name], tuple(line(text, screen.LIMIT) for text in lines))
+        for name, lines in made.rows()
+    )
+    if not rows:
+        return None
+    # The page's title says it of the only run.
+    one = len(run.results) == 1
+    title = "What to know first" if one else f"{group.label(group.worst)}: {made.what}"
+    return FirstScreen(
+        line(title, screen.LIMIT), rows, made.chain, any(link.ring for link in made.chain)
+    )
 
 
 def row(group: Group) -> ScenarioRow:

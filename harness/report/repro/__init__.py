@@ -38,7 +38,7 @@ def script(info: ScenarioInfo, settings: Settings, siblings: Mapping[str, str]) 
     body = _without_future(source, tree)
     # Where it has a name for something that the parts around it have as well, it is kept apart.
     apart = bool(_own(tree) & _own(ast.parse(_alone())))
-    how = f"mlx.launch -n {settings.ranks} -- python repro.py" if settings.ranks > 1 else ""
+    how = command(settings) if settings.ranks > 1 else ""
     around = _only(settings, [source, *needed.values()], bool(needed) or apart)
     parts = [
         *(["from __future__ import annotations\n\n"] if _future(tree) else []),
@@ -49,6 +49,35 @@ def script(info: ScenarioInfo, settings: Settings, siblings: Mapping[str, str]) 
         f"\n\n{_run(tree, 'scenario.' if apart else '')}\n",
     ]
     return "".join(parts)
+
+
+_SHIPPED = re.compile(r"<(?:harness|site-packages)>/(?:harness/)?scenarios/")
+"""The beginning of a published path of a scenario in the installed package."""
+
+
+def shipped(info: ScenarioInfo) -> bool:
+    """True for a scenario that is a part of the harness: who has that needs no file."""
+    return _SHIPPED.match(info.path) is not None
+
+
+def beside(info: ScenarioInfo, siblings: Mapping[str, str]) -> tuple[tuple[str, str], ...]:
+    """The modules that the scenario imports from the files beside it, by name, with their source.
+
+    A shipped scenario needs none of them from here.
+    """
+    if shipped(info):
+        return ()
+    try:
+        needed = _needed(_parsed(info.name, info.source), siblings)
+    except ValueError:
+        return ()
+    return tuple((name, text) for name, text in needed.items() if name in siblings)
+
+
+def command(settings: Settings) -> str:
+    """The command that runs the file."""
+    python = "python repro.py"
+    return f"mlx.launch -n {settings.ranks} -- {python}" if settings.ranks > 1 else python
 
 
 def _run(tree: ast.Module, at: str) -> str:

@@ -257,6 +257,7 @@ def main(make_step, batches=None):
         batch = next(data)
         loss = step(*batch) if isinstance(batch, tuple) else step(batch)
         text = "not read" if loss is None else loss.item()
-        print(f"step {training.step}: loss {text}", flush=True)
+        active = mx.get_active_memory()
+        print(f"step {training.step}: loss {text}, active memory in bytes: {active}", flush=True)
     mx.eval(training.state)
     print("completed")

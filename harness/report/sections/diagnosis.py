@@ -18,11 +18,18 @@ def diagnosis(data: ReportInput) -> str:
     result = data.run.diagnosis
     if not worth(data.run):
         return ""
+    every = ranked(result.hypotheses)
+    untested = [cell(h.title) for h in every if h.verdict is Support.UNTESTED and not h.conflicts]
     rows = [
         [cell(h.title), _verdict(h), "; ".join(cell(why, 200) for why in _reasons(h))]
-        for h in ranked(result.hypotheses)
+        for h in every
+        if h.verdict is not Support.UNTESTED or h.conflicts
     ]
-    text = "## Diagnosis\n\n" + table(("hypothesis", "verdict", "because"), rows, limit=9_000)
+    text = "## Diagnosis"
+    if rows:
+        text += "\n\n" + table(("hypothesis", "verdict", "because"), rows, limit=9_000)
+    if untested:
+        text += f"\n\nNot tested by what was run: {', '.join(untested)}."
     if not any(h.verdict is Support.SUPPORTED for h in result.hypotheses):
         text += f"\n\n{none_supported(data.run.results).capitalize()}."
     if result.unexplained:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from harness.model import Bound, Environment, RunResult, Settings
 from harness.report.input import ReportInput
 from harness.report.sections.verdicts import model
-from harness.report.text import cell, code, line, table
+from harness.report.text import cell, code, details, line, table
 from harness.text.units import duration, number, plural, size
 
 LIMITS = {"command": 400, "continued": 400, "platform": 240, "training": 240}
@@ -17,7 +17,7 @@ def environment(data: ReportInput) -> str:
         (cell(name), code(value) if name == "model" else cell(value, 400))
         for name, value in facts(data.run)
     ]
-    return "## Environment\n\n" + table(("what", "value"), rows, limit=4_000)
+    return details("Environment", table(("what", "value"), rows, limit=4_000))
 
 
 def facts(run: RunResult) -> list[tuple[str, str]]:

@@ -11,6 +11,7 @@ from typing import Any
 from harness import stats
 from harness.beats.record import NOT_WORK, Record
 from harness.model import Cause, Finding, Outcome, ScenarioResult
+from harness.report import repro
 from harness.report.input import LOGS, Group, ReportInput
 from harness.report.sections.verdicts import SYMBOLS, outcomes, place, steps
 from harness.report.sections.verdicts import loss as loss_of
@@ -102,9 +103,9 @@ FIGURES: tuple[tuple[str, Figure, Show], ...] = (
 
 
 def numbers(group: Group, data: ReportInput) -> str:
-    """Title, what it varies, how it ended, its figures, phases and findings."""
+    """What it varies, how it ended, its figures, phases and findings."""
     worst, info = group.worst, group.info
-    parts = [f"### {SYMBOLS[worst.outcome]} {code(group.name)}"]
+    parts = []
     if info is not None and info.summary:
         parts.append(cell(info.summary))
     if info is not None and info.settings:
@@ -302,11 +303,15 @@ def _without_ids(item: Any) -> Any:
 
 
 def source(group: Group, data: ReportInput) -> str:
-    """The scenario's source without its docstring: the difference, ready to paste."""
+    """The scenario's source without its docstring, and that of the modules which lie beside it."""
     if group.info is None or not group.info.source.strip():
         return ""
-    text = without_docstring(group.info.source)
-    return details(f"Code of {group.name}", fence(text, "python"))
+    texts = [fence(without_docstring(group.info.source), "python")]
+    beside = repro.beside(group.info, data.siblings(group))
+    texts += [
+        f"{code(f'{name}.py')}, beside it:\n\n{fence(text, 'python')}" for name, text in beside
+    ]
+    return details(f"Code of {group.name}", "\n\n".join(texts))
 
 
 def without_docstring(text: str) -> str:

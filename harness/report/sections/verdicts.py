@@ -1,20 +1,19 @@
-"""The report's first lines: the verdict in words, and the table of verdicts."""
+"""The verdicts of all runs: in a few words, and as a table."""
 
 from __future__ import annotations
 
 import math
-import shlex
 from collections import Counter
 from collections.abc import Iterable, Sequence
 
 from harness import stats
-from harness.model import Finding, Outcome, RunResult, ScenarioResult, Settings, Severity
+from harness.model import Finding, Outcome, RunResult, ScenarioResult, Severity
 from harness.model.beats import BETWEEN
 from harness.report.input import WORST_FIRST, Group, ReportInput, groups
 from harness.report.sections.attached import attachments
 from harness.report.text import NOTHING, cell, code, line, table
 from harness.text import phrases
-from harness.text.units import count, duration, number, plural
+from harness.text.units import duration, number, plural
 
 SYMBOLS = {
     Outcome.COMPLETED: "✅",
@@ -35,61 +34,15 @@ CODES = 8
 """Findings that a row of the table names at most."""
 
 
-NOT_REDACTED = "Nothing in this file is redacted: do not publish it."
-
-
-def title(run: RunResult) -> str:
-    """The title: the command or model, and its result."""
-    for result in run.results:
-        for evidence in attachments(result):
-            return f"{result.scenario} (process {evidence.get('pid')}): {evidence.get('answer')}"
-    whose = "MLX training step"
-    if run.settings is None and len(run.scenarios) == 1:
-        whose = run.scenarios[0].name
-    return f"{whose}: {headline(groups(run))}" + " (interrupted)" * run.interrupted
-
-
 def verdicts(data: ReportInput) -> str:
-    """Title, what was run on what, and the table: a row a scenario, repeats counted together."""
+    """The table: a row a scenario, repeats counted together; none where there is one run alone."""
     run = data.run
-    all_groups = groups(run)
-    heading = f"# {cell(title(run))}" + f"\n\n**{NOT_REDACTED}**" * run.full
-    settings, versions = run.settings, run.environment.versions
-    what = _training(data, settings) if settings else _commands(run)
-    about = (
-        f"{what}, mlx {cell(versions.get('mlx') or 'not known', 40)}, "
-        f"{cell(run.environment.device or 'device not known', 80)}, "
-        f"{cell(run.environment.platform, 80)}."
-    )
-    if not all_groups or any(map(attachments, run.results)):
-        # What is said of an attached process has a table of its own; there are no steps of it.
-        return f"{heading}\n\n{about}"
-    rows = [_row(group) for group in all_groups]
-    text = f"{heading}\n\n{about}\n\n{table(TITLES, rows, 'llrrlrl', 24_000)}\n\n{LEGEND}"
-    return text + "".join(f"\n\n{cell(reason)}." for reason in left_out(run))
-
-
-def _training(data: ReportInput, settings: Settings) -> str:
-    results = data.run.results
-    counts = {result.steps_requested or settings.steps for result in results} or {settings.steps}
-    own = " (settings of their own)" if counts != {settings.steps} else ""
-    steps = (
-        f"{'/'.join(str(n) for n in sorted(counts))} {'step' if counts == {1} else 'steps'}{own}"
-    )
-    built_in = f"{code(model(settings.model))} with {cell(settings.optimizer, 40)}"
-    brought = [data.own_model(result) for result in results]
-    sizes = sorted({n for n in brought if n})
-    if all(n is None for n in brought):
-        return f"{steps} of {built_in}"
-    span = count(sizes[0]) + (f" to {count(sizes[-1])}" if len(sizes) > 1 else "") if sizes else ""
-    theirs = f"a model that the scenario builds itself{span and f' ({span} parameters)'}"
-    return f"{steps} of {theirs}" + (f" or of {built_in}" if None in brought else "")
-
-
-def _commands(run: RunResult) -> str:
-    given = [shlex.join(info.command.argv) for info in run.scenarios if info.command]
-    first = code(given[0], 200) if given else "nothing"
-    return first + (f" and {len(given) - 1} more" if len(given) > 1 else "")
+    reasons = [f"{cell(reason)}." for reason in left_out(run)]
+    if len(run.results) < 2 or any(map(attachments, run.results)):
+        # What is said of one run has been said; of an attached process there are no steps.
+        return "\n\n".join(reasons)
+    rows = [_row(group) for group in groups(run)]
+    return "\n\n".join([table(TITLES, rows, "llrrlrl", 24_000), LEGEND, *reasons])
 
 
 def left_out(run: RunResult) -> list[str]:

@@ -34,6 +34,8 @@ class Frame(msgspec.Struct, frozen=True, kw_only=True):
     """True for a native frame of a package that is known, such as MLX, CUDA or tokio."""
     ours: bool = False
     """True for a frame of the harness, which calls the step that a user wrote."""
+    source: str | None = None
+    """The text of its line, where the tool prints it."""
     offset: int | None = None
     """The distance from the beginning of `file`, its module; only of a frame without a symbol."""
 
@@ -173,15 +175,17 @@ def _is_library(path: str) -> bool:
 
 
 _PACKAGE = PurePath(__file__).parents[2]
+_MARKS = ("<harness>/", "<site-packages>/")
+"""The folders that it may lie in, as a report shows them."""
 _IN_WORKERS = re.compile(r"^harness/(worker\.py|(training|inject)/)")
 """The paths of ours in py-spy's output: it leaves out the folder in which a package lies."""
 
 
 def _is_ours(path: str) -> bool:
     pure = PurePath(path)
-    if not pure.is_absolute() and not path.startswith("<harness>/"):
+    if not pure.is_absolute() and not path.startswith(_MARKS):
         return _IN_WORKERS.match(path) is not None
-    for package in (_PACKAGE, PurePath("<harness>/harness")):
+    for package in (_PACKAGE, *(PurePath(mark, "harness") for mark in _MARKS)):
         if pure.is_relative_to(package):
             return not pure.is_relative_to(package / "scenarios")
     return False

@@ -7,12 +7,16 @@ from __future__ import annotations
 
 import re
 
+import msgspec
+
 from harness.stacks.parse.frames import UNKNOWN, Frame, Gil, ThreadStack, native, python
 
 _THREAD = re.compile(r"Traceback for thread (\d+)(?: \((.*?)\))? \[(.*?)\]")
 _FRAME = re.compile(r'\s+\((C|Python)\) File "(.*?)", line (\d+), in (.+)$')
-_LIBRARY = re.compile(r" \(((?:~|<\w+>)?/[^()]*)(?: \(deleted\))?\)$")
+_LIBRARY = re.compile(r" \(((?:~|<[\w-]+>)?/[^()]*)(?: \(deleted\))?\)$")
 """Its path, also as it is after redaction."""
+_SOURCE = " " * 8
+"""The beginning of the line below a frame of Python, which has its source."""
 _PYTHON_ALONE = "Unable to merge native stack"
 """pystack's note where it lacks the symbols of an interpreter, as of a stripped Python 3.14."""
 
@@ -27,6 +31,8 @@ def parse(text: str, pid: int) -> tuple[ThreadStack, ...]:
             threads[-1][1].append(_frame(found))
         elif threads and _PYTHON_ALONE in line:
             alone.add(int(threads[-1][0][1]))
+        elif threads and threads[-1][1] and line.startswith(_SOURCE):
+            _with_source(threads[-1][1], line)
     asked = any(not frame.python for _, frames in threads for frame in frames)
     return tuple(
         _thread(header, frames, pid, asked and int(header[1]) not in alone)
@@ -42,6 +48,13 @@ def _frame(match: re.Match[str]) -> Frame:
     function = rest[: library.start()] if library else rest
     source = None if int(number) == 0 and function == UNKNOWN else path
     return native(function, source, int(number), library[1] if library else None)
+
+
+def _with_source(frames: list[Frame], line: str) -> None:
+    """Give the last frame its line of source, if it is one of Python that has none yet."""
+    last = frames[-1]
+    if last.python and last.source is None and line.strip():
+        frames[-1] = msgspec.structs.replace(last, source=line.strip())
 
 
 def _thread(header: re.Match[str], frames: list[Frame], pid: int, native: bool) -> ThreadStack:

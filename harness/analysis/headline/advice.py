@@ -1,0 +1,127 @@
+"""What to do now, and how sure the answer is: a sentence for each kind of end. Pure.
+
+A sentence names the next thing that a person can do, and promises no cure.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import Any
+
+from harness.detect.ranks.phrases import named
+from harness.model import Cause, Finding, Outcome, ScenarioResult
+
+_LOCKS = frozenset(("lock", "mutex", "gil", "futex"))
+_END: Mapping[str, str] = MappingProxyType(
+    {
+        "cycle": "let one of them take no part in the ring: neither can go on before the other",
+        "dead": "find out why the one that is gone ended: nobody answers in its place",
+        "outside": "look at the last one in the list: give it what it waits for, or give its wait "
+        "a time limit",
+        "network": "check that the other side is up, and give this call a time limit",
+        "program": "look at the program that it waits for: it does not answer",
+        "file_system": "check the file system and its server: the read or write does not return",
+        "person": "answer the prompt, or run it with its input from a file",
+        "polls": "check what the loop asks for: the answer has not come",
+        "spins": "check the condition of this loop: nothing that it looks at changes",
+        "stopped": "find out who stopped it: Ctrl-Z, SIGSTOP, or a container that was frozen",
+        "traced": "detach the debugger that holds it",
+        "memory": "use a smaller batch or model, or end what else uses memory",
+        "gpu_idle": "run it on the CPU too, to see if the device is to blame",
+        "peers": "look at the rank to blame: the others wait for it in a collective",
+        "idle": "check who should give this thread its work: nobody does",
+    }
+)
+"""By the kind of the chain's end."""
+_FINDING: Mapping[str, str] = MappingProxyType(
+    {
+        "memory_growth": "stop keeping what a step made: convert it with .item(), or delete it",
+        "rss_growth": "stop keeping what a step made: lists, caches and open files are usual",
+        "graph_growth": "evaluate the state in each step: mx.eval(model.parameters(), "
+        "optimizer.state)",
+        "loss_not_finite": "lower the learning rate, or check for float16, log(0) and 0 / 0 before "
+        "this step",
+        "gradients_not_finite": "check for sqrt(0), log(0) and 0 / 0: their gradients are nan",
+        "validation_not_finite": "check the validation data and masks: a mean of nothing is nan",
+        "loss_exploded": "lower the learning rate, or clip the gradients",
+        "parameters_unchanged": "check that the step calls optimizer.update(model, gradients), "
+        "and what is frozen",
+        "parameters_partly_unchanged": "check that these parameters take part in the loss, and "
+        "are not frozen",
+        "frozen_parameters_changed": "check what writes to the frozen parameters",
+        "model_not_watched": "call training.watch(model, optimizer) in make_step",
+        "loss_flat": "check the learning rate, and that the loss depends on the parameters",
+        "loss_zero": "check the labels and the mask: a loss of 0 teaches nothing",
+        "loss_dead": "check the labels and the mask: this loss teaches nothing",
+        "retrace_every_step": "give the compiled function the same shapes and types in each step",
+        "double_trace": "call optimizer.init(model.trainable_parameters()) before the first step",
+        "compile_disabled": "unset MLX_DISABLE_COMPILE",
+        "check_failed": "compare the two values: the scenario computes the same thing in two ways",
+        "collective_mismatch": "let every rank issue the same collectives in the same order",
+        "oom_killer": "use a smaller batch or model, or end what else uses memory",
+    }
+)
+"""By the code of a finding."""
+
+
+def hang(result: ScenarioResult, cause: Cause) -> str:
+    """The next thing to do about a hang."""
+    evidence = cause.evidence
+    kind = str((evidence.get("end") or {}).get("kind") or "")
+    if cause.code == "stopped" and "answer" in evidence:
+        return f"let it go on with: kill -CONT {evidence.get('pid')}"
+    if finding := next((f for f in result.findings if f.code in _FINDING and result.ranks), None):
+        return _FINDING[finding.code]
+    if culprits := [rank.rank for rank in result.ranks if rank.culprit]:
+        return f"look at what {named(culprits)} does there: the others wait for it"
+    waits = [str(link.get("wait")) for link in evidence.get("chain") or ()]
+    if _forked(evidence):
+        return "start the child with the spawn method: MLX does not work after a fork"
+    if kind == "cycle" and waits and set(waits) <= _LOCKS:
+        if len(waits) == 1:
+            return "use a threading.RLock, or do not take this lock again while it is held"
+        return "take these locks in the same order everywhere"
+    if kind in _END:
+        return _END[kind]
+    return "look at the stacks: the first line of your own is where it stands"
+
+
+def _forked(evidence: Mapping[str, Any]) -> bool:
+    """True if a stream is waited for in a process that has no thread which could work for it."""
+    return "its process has no other thread" in str((evidence.get("end") or {}).get("detail"))
+
+
+def ended(result: ScenarioResult, fault: Finding | None) -> str:
+    """The next thing to do about a run that ended."""
+    if fault is not None and fault.code in _FINDING:
+        return _FINDING[fault.code]
+    if result.outcome is Outcome.UNFINISHED:
+        over = (result.reason or "").startswith("stopped by --budget")
+        return "give it more time with --budget, or fewer steps with --steps" if over else ""
+    if result.outcome is not Outcome.CRASHED:
+        return f"read what {fault.code} means: docs/reference/verdicts" if fault else ""
+    if culprits := [rank.rank for rank in result.ranks if rank.culprit]:
+        return f"read the end of the output of {named(culprits)}: the others followed"
+    if result.signal == "SIGKILL":
+        return "check who sent it: the log of the kernel names a lack of memory"
+    if result.signal is not None:
+        return "look at the end of its output, and at the stacks if there are any"
+    if result.place is not None:
+        return "mend this line: the end of the output has the whole traceback"
+    return "read the end of its output: it is in this report"
+
+
+def sure(result: ScenarioResult, fault: Finding | None) -> str:
+    """How sure the answer on a run that ended is."""
+    if result.outcome is Outcome.CRASHED:
+        if result.ranks:
+            return "certain: it is read from what each rank wrote down"
+        return "certain: the process ended so"
+    if result.outcome is Outcome.UNFINISHED:
+        # What was attached to goes on.
+        alive = any(finding.code == "attached" for finding in result.findings)
+        return "" if alive else "certain: it was ended while it went on"
+    if fault is not None:
+        return "certain that it happened: it was measured; the cause is not proven"
+    return ""

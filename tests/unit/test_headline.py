@@ -1,0 +1,227 @@
+"""The first screen: what happened, where, who waits for whom, how sure, and what to do now."""
+
+from __future__ import annotations
+
+import fakes
+import msgspec
+import pytest
+
+from harness.analysis import headline
+from harness.analysis.headline import suspects
+from harness.model import Cause, Outcome, RankResult, Severity, Standing
+from harness.report import screen
+from harness.text import places
+
+SOURCE = """import threading
+
+kept = []
+
+
+def make_step(training):
+    model, losses = training.model, []
+
+    def step(inputs, targets):
+        loss, gradients = loss_and_grad(model, inputs, targets)
+        losses.append(loss)
+        local = []
+        local.append(loss)
+        kept[0] = gradients
+        if training.rank == 1:
+            return loss
+        return loss
+
+    return step
+"""
+LOCKS = [
+    {
+        "name": "main",
+        "wait": "lock",
+        "detail": "waits for a Python lock",
+        "place": "a.py:10 in step",
+    },
+    {
+        "name": "saver",
+        "wait": "lock",
+        "detail": "waits for a Python lock",
+        "place": "b.py:7 in save",
+    },
+]
+RING = {"kind": "cycle", "detail": "main and saver wait for one another", "sure": True}
+
+
+def hung(chain=(), end=None, proven=True, code="deadlock", **fields):
+    evidence = {"chain": list(chain), "end": end or {}} | fields.pop("evidence", {})
+    cause = Cause(code=code, summary="it does not go on", proven=proven, evidence=evidence)
+    return msgspec.structs.replace(fakes.hung("a"), cause=cause, **fields)
+
+
+def info(source=SOURCE):
+    return fakes.info("a", path="ladder/a.py", source=source)
+
+
+def test_a_deadlock_names_both_places_the_ring_and_the_cure():
+    made = headline.of(hung(LOCKS, RING), info())
+    assert made.what == "hung in step 1, phase eval: deadlock"
+    assert made.where == (
+        "a.py:10 in step: loss, gradients = loss_and_grad(model, inputs, targets)",
+        "b.py:7 in save",
+    )
+    assert made.who == (
+        "main at a.py:10 in step waits for a Python lock, for 1.25 s",
+        "saver at b.py:7 in save waits for a Python lock",
+        "main and saver wait for one another",
+    )
+    assert made.sure.startswith("proven")
+    assert made.now == "take these locks in the same order everywhere"
+    assert [link.ring for link in made.chain] == [False, False, True]
+
+
+def test_a_lock_that_is_taken_twice_has_another_cure():
+    made = headline.of(hung(LOCKS[:1], RING | {"detail": "waits for itself"}))
+    assert "RLock" in made.now
+
+
+def test_what_is_not_proven_says_how_long_the_phase_took_before():
+    end = {"kind": "outside", "detail": "waits for a signal", "sure": True}
+    waits = {"name": "main", "wait": "pipe", "detail": "waits for a signal", "place": "a.py:10"}
+    evidence = {"phase_s": 9.1, "phase_max_s": 0.05}
+    made = headline.of(hung([waits], end, False, "waiting", evidence=evidence))
+    assert made.sure == "not proven: eval has run for 9.1 s; the longest before took 50 ms"
+    # The end repeats what the last one waits for.
+    assert len(made.who) == 1
+
+
+@pytest.mark.parametrize("place", ["<string>:1 in <module>", "sleep+0x64af", ""])
+def test_a_place_that_nobody_can_open_is_none(place):
+    waits = {"name": "main", "wait": "signal", "detail": "waits for a signal", "place": place}
+    made = headline.of(hung([waits]), info())
+    assert made.where == ("the step of a.py:9",)
+
+
+def test_without_a_chain_the_wait_site_and_the_summary_speak():
+    made = headline.of(hung(evidence={"wait_site": "waits for a lock, from a.py:10 in step"}))
+    assert made.where == ("a.py:10 in step",)
+    assert made.who[0].startswith("it does not go on, for ")
+    assert made.chain == ()
+
+
+def test_the_ranks_stand_in_the_order_of_their_blame():
+    ranks = (
+        RankResult(rank=0, state=Standing.WAITING, reason="waits for rank 1"),
+        RankResult(
+            rank=1, state=Standing.STALLED, reason="sleeps", culprit=True, python_frame="a.py:10"
+        ),
+        RankResult(rank=2, state=Standing.WAITING, reason="waits for rank 1"),
+    )
+    made = headline.of(hung(ranks=ranks), info())
+    assert made.where[0].startswith("a.py:10: ")
+    assert made.who == (
+        "rank 1 (stalled, to blame): sleeps",
+        "ranks 0 and 2 (waiting): waits for rank 1",
+    )
+    assert "rank 1" in made.now
+
+
+def test_an_exception_stands_at_its_line():
+    crashed = fakes.result("a", Outcome.CRASHED, reason="ValueError: no", place="a.py:10 in step")
+    made = headline.of(crashed, info())
+    assert made.what == "crashed: ValueError: no"
+    assert made.where == (
+        "a.py:10 in step: loss, gradients = loss_and_grad(model, inputs, targets)",
+    )
+
+
+@pytest.mark.parametrize(
+    ("reason", "findings", "rows"),
+    [
+        ("stopped by --budget in step 3", (), ["sure", "now"]),
+        ("interrupted in step 3", (), ["sure"]),
+        ("alive: uses 98 % of a core", (fakes.finding("attached", Severity.INFO),), []),
+    ],
+)
+def test_what_was_not_finished_has_advice_only_where_there_is_some(reason, findings, rows):
+    result = fakes.result("a", Outcome.UNFINISHED, reason=reason, findings=findings)
+    assert [name for name, _ in headline.of(result, info()).rows()] == rows
+
+
+def test_a_leak_points_at_the_lines_that_may_keep_what_a_step_made():
+    growth = fakes.finding("memory_growth", Severity.WARNING)
+    made = headline.of(fakes.result("a", findings=(growth,)), info())
+    assert made.what.startswith("completed 10 steps, but ")
+    assert [text.split(",")[0] for text in made.where] == [
+        "maybe a.py:11: losses.append(loss)",
+        "maybe a.py:14: kept[0] = gradients",
+    ]
+
+
+def test_a_finding_that_names_its_place_is_believed():
+    found = fakes.finding("loss_not_finite", evidence={"place": "a.py:10 in step"})
+    made = headline.of(fakes.result("a", Outcome.DIVERGED, reason="nan", findings=(found,)), info())
+    assert made.where[0].startswith("a.py:10 in step: loss")
+
+
+def test_ranks_that_differ_point_at_the_lines_that_ask_for_the_rank():
+    found = fakes.finding("collective_mismatch")
+    made = headline.of(fakes.result("a", Outcome.CRASHED, reason="x", findings=(found,)), info())
+    assert made.where == ("maybe a.py:15: if training.rank == 1, which not every rank does",)
+
+
+def test_a_source_that_is_of_no_file_gives_no_lines():
+    bound = info(f"{SOURCE}\n\nSCENARIO = {{'make_step': make_step}}\n")
+    assert headline.of(hung(LOCKS, RING), bound).where[0] == "a.py:10 in step"
+
+
+def test_what_is_expected_or_well_has_nothing_to_add():
+    for findings in ((), (fakes.finding(expected=True),), (fakes.finding(severity=Severity.INFO),)):
+        made = headline.of(fakes.result("a", findings=findings), info())
+        assert made.rows() == ()
+
+
+@pytest.mark.parametrize("source", ["", "def broken(:", "x = 1\n" * 3, "\0"])
+def test_a_source_that_says_nothing_is_no_fault(source):
+    assert suspects.step(source) is None
+    assert suspects.kept(source) == suspects.by_rank(source) == ()
+
+
+def test_one_line_holds_all_of_it():
+    text = screen.as_sentence(headline.of(hung(LOCKS, RING), info()), 2_000)
+    assert "\n" not in text
+    for part in ("deadlock", "at a.py:10", "who: main", "sure: proven", "now: take"):
+        assert part in text
+
+
+TRACEBACK = """noise
+Traceback (most recent call last):
+  File "/x/harness/worker.py", line 103, in _run
+  File "/home/u/train.py", line 12, in step
+    loss()
+  File "/v/lib/python3.11/site-packages/mlx/nn/a.py", line 5, in call
+  File "/usr/lib/python3.11/json/x.py", line 6, in load
+ValueError: no
+"""
+
+
+@pytest.mark.parametrize(
+    ("text", "place"),
+    [
+        (TRACEBACK, "train.py:12 in step"),
+        (
+            TRACEBACK.replace("/home/u/train.py", "/v/site-packages/mlx_lm/lora.py"),
+            "a.py:5 in call",
+        ),
+        (TRACEBACK.replace("in step", "in <module>"), "train.py:12"),
+        (TRACEBACK + TRACEBACK.replace("12", "99"), "train.py:99 in step"),
+        ("Traceback (most recent call last):\nValueError", None),
+        ("", None),
+        (
+            "Fatal Python error: Aborted\n\nCurrent thread 0x7f (most recent call first):\n"
+            '  File "/v/site-packages/mlx/a.py", line 3 in b\n'
+            '  File "/u/train.py", line 8 in step\n'
+            '  File "/u/train.py", line 30 in <module>\n\nExtension modules: a\n',
+            "train.py:8 in step",
+        ),
+    ],
+)
+def test_the_innermost_line_of_the_users_own_is_the_place(text, place):
+    found = places.raised(text)
+    assert (None if found is None else str(found)) == place
