@@ -6,8 +6,10 @@ import posixpath
 import re
 from collections.abc import Iterator, Sequence
 
+from harness.analysis import failing
 from harness.analysis.controls import ControlResult
-from harness.model import Outcome, RunResult, ScenarioInfo, ScenarioResult, Severity
+from harness.analysis.failing import FailOn
+from harness.model import RunResult, ScenarioInfo, ScenarioResult
 from harness.report.text import line
 from harness.text import phrases
 from harness.text.units import plural
@@ -59,20 +61,21 @@ def _follow(text: str, closing: list[str]) -> None:
         closing.pop()
 
 
-def commands(run: RunResult, failures: Sequence[Outcome], root: str = "") -> Iterator[str]:
-    """A workflow command for each run that failed, and for each that completed with a fault.
+def commands(run: RunResult, fail_on: FailOn, root: str = "") -> Iterator[str]:
+    """A workflow command for each run that failed by `fail_on`, and for each that has a fault.
 
     `run` is as it is published: a scenario's file is shown when it lies in the project, which
     itself lies at `root` in the repository.
     """
-    failed = [result for result in run.results if result.outcome in failures]
-    faulty = [result for result in run.results if result not in failed and _faults(result)]
-    yield from _annotations(
-        "error", run, [(result.scenario, *_message(result)) for result in failed], root
-    )
-    yield from _annotations(
-        "warning", run, [(result.scenario, *_message(result)) for result in faulty], root
-    )
+    failed = [result for result in run.results if failing.failed(result, fail_on)]
+    faulty = [
+        result
+        for result in run.results
+        if result not in failed and failing.findings(result, failing.DEFAULT)
+    ]
+    for kind, results in (("error", failed), ("warning", faulty)):
+        messages = [(result.scenario, *_message(result, fail_on)) for result in results]
+        yield from _annotations(kind, run, messages, root)
 
 
 def missed(run: RunResult, rows: Sequence[ControlResult], root: str = "") -> Iterator[str]:
@@ -99,17 +102,11 @@ def _annotations(
         yield _command(kind, {}, "harness", f"and {plural(rest, 'more run')}: see report.md")
 
 
-def _faults(result: ScenarioResult) -> list[str]:
-    return [
-        finding.summary
-        for finding in result.findings
-        if finding.severity is Severity.ERROR and not finding.expected
-    ]
-
-
-def _message(result: ScenarioResult) -> tuple[str, str]:
+def _message(result: ScenarioResult, fail_on: FailOn) -> tuple[str, str]:
     """Title and message."""
-    text = phrases.reason(result) or "; ".join(_faults(result)) or result.outcome.value
+    counting = failing.findings(result, fail_on) or failing.findings(result)
+    faults = "; ".join(finding.summary for finding in counting)
+    text = phrases.reason(result) or faults or result.outcome.value
     return f"{_named(result.scenario, result.repeat)}: {result.outcome.value}", text
 
 

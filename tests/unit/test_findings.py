@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import random
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -104,6 +105,7 @@ TRIGGERS = NAMED | {
         nodes=[1200] + [2000] * 9, left=800, carried=[0] + [800] * 9
     ),
     "deferred_work": lambda: make(drain_s=9.0),
+    "not_followed": lambda: replace(make(trainable=None), model=None),
     "beats_lost": lambda: make(lost=3, fault="No space left on device"),
 }
 

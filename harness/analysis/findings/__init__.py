@@ -68,6 +68,7 @@ DETECTORS: tuple[Detector, ...] = (
     timing.first_step_slow,
     timing.deferred_evaluation,
     timing.deferred_work,
+    recording.not_followed,
     recording.beats_lost,
 )
 """In the order in which a report lists them: what makes a run worthless comes first."""
@@ -114,6 +115,7 @@ CODES: dict[str, str] = {
     "first_step_slow": "step 0 takes far longer than later steps: compiling and warming up",
     "deferred_evaluation": "a step's evaluation runs what earlier steps had left pending",
     "deferred_work": "much work was left over that no step had asked for",
+    "not_followed": "the scenario has a model of its own that the harness was not told of",
     "beats_lost": "the record has gaps: beats not written, or lines not readable",
     "hang_transient": "a hang that was waited for (--on-hang wait) resolved itself",
     "memory_limited": "killed by a signal while its address space was limited",
