@@ -89,6 +89,12 @@ class StepBeat(Beat, frozen=True, kw_only=True, tag="step"):
     long that took to come is no step's time; and of what it adds to a step already reported."""
     left: int | None = None
     """Operations still pending behind the parameters and the optimizer state, when sampled."""
+    shapes: int = 0
+    """The number of different shapes that batches have had so far; 0 where that is not known."""
+    inputs: int | None = None
+    """Bytes of the step's batch."""
+    arrays: int | None = None
+    """MLX arrays that the program's own objects hold, when counted."""
     carried: int | None = None
     """Operations left pending by earlier steps that this one's evaluation ran, when sampled."""
 

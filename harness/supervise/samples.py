@@ -8,6 +8,7 @@ from pathlib import Path
 import msgspec
 
 from harness.model import Sample, Snapshot
+from harness.observe import memory_limits
 from harness.observe import processes as observe
 
 
@@ -65,6 +66,11 @@ class Samples:
         """The reasons for the figures that no sample has: a process that has ended has none."""
         reasons = observe.unread(self._last) if self._last is not None else {}
         return {name: why for name, why in reasons.items() if name not in self._read}
+
+    @staticmethod
+    def usable() -> int:
+        """Bytes that a training without a GPU may use here."""
+        return memory_limits.usable().memory
 
     def close(self) -> None:
         self._file.close()

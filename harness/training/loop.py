@@ -10,6 +10,7 @@ import mlx.core as mx
 
 from harness.beats.file import Recorder
 from harness.inject.inside.digest import Digest, digest, is_finite
+from harness.inject.inside.inputs import Inputs
 from harness.model import EndBeat, ModelBeat, Tensors
 from harness.training.following import Following
 from harness.training.models import describe
@@ -77,16 +78,18 @@ def _steps(
     training: Training, step: Step, batches: Iterator[Any], recorder: Recorder, probe: CompileProbe
 ) -> None:
     described = training.known_model is not None
+    seen = Inputs()
     for index in range(training.settings.steps):
         mx.reset_peak_memory()
         recorder.begin(index)
         training.begin()
         batch = next(batches)
+        shapes, inputs = seen.look(batch)
         recorder.phase("forward")
         loss = step(*batch) if isinstance(batch, tuple) else step(batch)
         training.built(loss)
         value = None if loss is None else float(loss.item())  # type: ignore[arg-type]
-        left, carried = training.returned()
+        left, carried, arrays = training.returned()
         recorder.end(
             loss=value,
             active=mx.get_active_memory(),
@@ -96,6 +99,9 @@ def _steps(
             calls=probe.calls,
             left=left,
             carried=carried,
+            shapes=shapes,
+            inputs=inputs or None,
+            arrays=arrays,
         )
         if not described and training.known_model is not None:
             # It was not built before the first step asked for it.
