@@ -44,7 +44,8 @@ def add(commands: help.Commands) -> None:
         help="find the steps in the output by named groups, such as "
         "'it (?P<step>\\d+) (?P<loss>\\S+)' (default: recognize the format)")  # fmt: skip
     add("--no-inject", dest="inject", action="store_false",
-        help="do not make a Python that trains with mlx-lm report its steps")  # fmt: skip
+        help="do not make a Python that trains with mlx-lm report its steps, nor a program in C "
+        "pass on each line")  # fmt: skip
     add("--exit-code", choices=("own", "verdict"), default="own",
         help="own: the exit code of the command, or 1 if it hangs or diverges, or if --fail-on is "
         "given and says so; verdict: as harness run (default: %(default)s)")  # fmt: skip

@@ -24,7 +24,7 @@ from harness.model import (
     ScenarioResult,
     Snapshot,
 )
-from harness.supervise import launch
+from harness.supervise import launch, line_buffering
 from harness.supervise.command_end import LauncherWords, not_started
 from harness.supervise.command_ranks import Numbers, Ranks
 from harness.supervise.listen import Ear, LogBeats
@@ -59,7 +59,7 @@ class CommandSteps:
         self._folder = run.folder
         self._home = run.folder
         self._own = run.folder / OWN
-        self._begun = self._reported = False
+        self._begun = self._reported = self._by_line = False
         self._beats = WorkerBeats(run, self._home)
         self.tracker: RankTracker = RankTracker(run, self, least=2)
         pattern = self._command.pattern
@@ -81,6 +81,11 @@ class CommandSteps:
         )
         # What Python would keep in its buffer while it hangs is the step that it hangs in.
         environment.setdefault("PYTHONUNBUFFERED", "1")
+        # A terminal gets each line as it is.
+        if self._command.inject and not os.isatty(self._ends.stdout):
+            made = line_buffering.variables(self._command.argv[0], environment)
+            environment |= made
+            self._by_line = bool(made)
         return launch.Launched(
             self._command.argv, self._folder, environment, self._ends, self._hearers()
         )
@@ -338,7 +343,7 @@ class CommandSteps:
                     self._hook,
                     self._run.process.left_behind,
                     given_up=self._adapters[0].given_up(),
-                    program=self._command.argv[0],
+                    program="" if self._by_line else self._command.argv[0],
                 ),
             ),
             interrupted=ending.interrupted or (self._run.stop_typed and failed),
