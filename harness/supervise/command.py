@@ -24,7 +24,7 @@ from harness.model import (
     ScenarioResult,
     Snapshot,
 )
-from harness.supervise import launch, line_buffering
+from harness.supervise import launch
 from harness.supervise.command_end import LauncherWords, not_started
 from harness.supervise.command_ranks import Numbers, Ranks
 from harness.supervise.listen import Ear, LogBeats
@@ -79,13 +79,8 @@ class CommandSteps:
         environment = inject.environment(
             self._own, os.environ | self._command.variables, self._command.inject
         )
-        # What Python would keep in its buffer while it hangs is the step that it hangs in.
-        environment.setdefault("PYTHONUNBUFFERED", "1")
-        # A terminal gets each line as it is.
-        if self._command.inject and not os.isatty(self._ends.stdout):
-            made = line_buffering.variables(self._command.argv[0], environment)
-            environment |= made
-            self._by_line = bool(made)
+        piped = self._command.inject and not os.isatty(self._ends.stdout)
+        self._by_line = launch.line_by_line(environment, self._command.argv[0] if piped else "")
         return launch.Launched(
             self._command.argv, self._folder, environment, self._ends, self._hearers()
         )
