@@ -24,6 +24,7 @@ from harness.logs import (
     tqdm,
 )
 from harness.logs.lines import Lines
+from harness.logs.parameters import trainable
 from harness.logs.reading import Reading
 from harness.logs.steps import Steps
 from harness.logs.words import LastWords
@@ -167,6 +168,9 @@ class Recognizer:
                 reading = steps[chosen].place(reading)
             if reading is None:
                 words.unread(line)
+                if "rainable" in line and (count := trainable(line)) is not None:
+                    readings.append(Reading(trainable=count))
+                    said_by.append(self._best)
                 continue
             words.last = line
             if words.tail:

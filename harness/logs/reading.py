@@ -43,6 +43,8 @@ class Reading(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=
     """The step of the lines that come next, where they name none."""
     clock: float | None = None
     """Seconds by the log's own clock, from whatever point."""
+    trainable: int | None = None
+    """The number of parameters that are trained; a line that gives it gives nothing else."""
     drawn: bool = False
     """The figures stand until they are set again, as those behind a bar do."""
 

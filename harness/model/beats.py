@@ -56,6 +56,8 @@ class ModelBeat(Beat, frozen=True, kw_only=True, tag="model"):
     """MLX active memory once the model is there, before the first step."""
     own: bool = False
     """The scenario has brought it; it is not that of the settings."""
+    printed: bool = False
+    """Only the number of trainable parameters is known, from a log; each is taken for a float32."""
 
 
 class BuiltBeat(Beat, frozen=True, kw_only=True, tag="built"):

@@ -27,6 +27,8 @@ OWN_SHARE = 0.25
 """The same, relative to what it held after its warm-up."""
 LOOKS = 12
 """After the warm-up, below which nothing is said of what a process holds."""
+PRINTED_SHARE = 0.05
+"""The same of the memory that a log gives, beside the number of its parameters."""
 NO_STEPS_S = 60.0
 """The same in seconds, where nobody knows whether it has begun to train."""
 REST = 0.1
@@ -48,7 +50,11 @@ def memory_growth(record: Record) -> Iterator[Finding]:
         return
     known = record.model is not None and record.model.trainable_bytes > 0
     unit = float(record.model.trainable_bytes) if known and record.model else points[0][1]
-    slope = still_grows(points, max(MATERIAL * unit, SMALL if known else MATERIAL_BYTES))
+    floor = float(SMALL if known else MATERIAL_BYTES)
+    if record.model is not None and record.model.printed:
+        # What else a process holds is in a log's figures, and they are rounded.
+        floor = max(OWN_BYTES, PRINTED_SHARE * points[0][1])
+    slope = still_grows(points, max(MATERIAL * unit, floor))
     if slope is None:
         return
     growth = slope.value * (points[-1][0] - points[0][0])

@@ -60,7 +60,8 @@ def still_grows(points: Sequence[tuple[float, float]], least: float) -> stats.Sl
 
 def printed(record: Record) -> bool:
     """Return True if the losses were read from text, so that they may be rounded."""
-    return record.model is None and record.end is None and record.built is None
+    told = record.model is not None and not record.model.printed
+    return not told and record.end is None and record.built is None
 
 
 def resolution(record: Record, values: Sequence[float]) -> float:
