@@ -187,7 +187,7 @@ class Recognizer:
         self._missed += 1
         if self._missed >= LOST:
             self._open()
-        return self._compete(line) if self._aside else None
+        return self._compete(line) if self._aside or "%|" in line else None
 
     def _compete(self, line: str) -> Reading | None:
         """The reading of the line by the most convincing of the formats that can read it."""

@@ -4,6 +4,7 @@ Trainable parameters: 8,030,261,248
 Trainable parameters: 0.509% (0.016M/3.220M)
 trainable params: 4,194,304 || all params: 6,742,609,920 || trainable%: 0.0622
 Trainable params: 1.2 M
+Trainable parameters 0.852M
 """
 
 from __future__ import annotations
@@ -16,7 +17,8 @@ from harness.model import ModelBeat
 _FLOAT32 = 4
 """Bytes of a parameter, where nobody says of what type it is."""
 _TRAINABLE = re.compile(
-    r"(?<![-\w])trainable[ _]param(?:eter)?s?\b[ \t]{0,4}[:=]\s{0,40}"
+    r"(?<![-\w])trainable[ _]param(?:eter)?s?\b"
+    r"(?:[ \t]{0,4}[:=]\s{0,40}| (?=\d[\d,.]{0,30} ?[KMB](?![A-Za-z])))"
     r"(?:[\d.]{1,10} ?%\s{0,4}\(\s{0,4})?"
     r"(\d[\d,.]{0,30}(?<=\d))(?! ?%)(?: ?([KMB])(?![A-Za-z]))?",
     re.IGNORECASE | re.ASCII,

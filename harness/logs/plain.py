@@ -82,6 +82,11 @@ def read(line: str) -> Reading | None:
         return HEADER if len(line) < 40 and _HEADER.fullmatch(line) else _of_block(line)
     if len(line) > LONGEST:
         line, lower = line[:LONGEST], lower[:LONGEST]
+    if "%|" in line:
+        # The figures behind a bar are set once and drawn again and again. What is printed may
+        # stand after it on the same line.
+        _, _, rest = line[line.find("%|") :].partition("]")
+        return read(rest) if rest.strip() else None
     if "(" in line or "#" in line:
         line = plainly(line)
     if "'" in line or not line.isascii():
