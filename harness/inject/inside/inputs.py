@@ -31,16 +31,26 @@ class Inputs:
         if self._off:
             return 0, 0
         try:
-            found = list(islice(_arrays(batch, _DEEPEST), _MOST))
-            if not found:
-                return 0, 0
-            shape = tuple((*array.shape, str(array.dtype)) for array in found)
-            if len(self._seen) < _SHAPES:
-                self._seen.add(shape)
-            return len(self._seen), sum(int(array.nbytes) for array in found)
+            if type(batch) is not tuple or len(batch) > _MOST:
+                return self._found(list(islice(_arrays(batch, _DEEPEST), _MOST)))
+            try:  # nearly all batches: arrays side by side
+                return self._found(batch)
+            except AttributeError:
+                return self._found(list(islice(_arrays(batch, _DEEPEST), _MOST)))
         except Exception:
             self._off = True
             return 0, 0
+
+    def _found(self, arrays: Any) -> tuple[int, int]:
+        # The types themselves: their names take longer than all the rest.
+        shape: list[Any] = []
+        size = 0
+        for array in arrays:
+            shape += (array.shape, array.dtype)
+            size += array.nbytes
+        if shape and len(self._seen) < _SHAPES:
+            self._seen.add(tuple(shape))
+        return (len(self._seen), size) if shape else (0, 0)
 
 
 def _arrays(value: Any, deepest: int) -> Iterator[Any]:
