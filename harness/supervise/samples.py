@@ -68,9 +68,9 @@ class Samples:
         return {name: why for name, why in reasons.items() if name not in self._read}
 
     @staticmethod
-    def usable() -> int:
-        """Bytes that a training without a GPU may use here."""
-        return memory_limits.usable().memory
+    def usable() -> int | None:
+        """Bytes that a training may use here; None where it may use those of a GPU instead."""
+        return memory_limits.usable().memory if memory_limits.of_gpu() is None else None
 
     def close(self) -> None:
         self._file.close()
