@@ -12,7 +12,7 @@ from harness.analysis.findings.trend import still_grows
 from harness.beats.record import Record
 from harness.model import Finding
 from harness.model.finding import info, warning
-from harness.text.units import duration, percent, plural, size
+from harness.text.units import count, duration, percent, plural, size
 
 SHAPES = 8
 """Different shapes below which nothing is said: some lengths belong to any text."""
@@ -187,7 +187,7 @@ def rate(ends: int | None) -> str:
     if ends is None:
         return ""
     digits = max(0, len(str(ends)) - 2)
-    return f"; at this rate memory ends at about step {round(ends, -digits):,}"
+    return f"; at this rate memory ends at about step {count(round(ends, -digits))}"
 
 
 def _ends(record: Record) -> tuple[float, float]:
