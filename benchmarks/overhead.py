@@ -5,8 +5,8 @@
 Both loops build the same small MLX graph in the same process; they take turns, a step each, in an
 order drawn by lot, and so see the same machine. A recorded step adds exactly what the harness's
 loop adds: five phases, the two lines on disk, the three memory counters and the reset of the peak;
-and what the following of the learning adds: the batch and its shapes are seen, and the gradient function and the
-optimizer's `apply_gradients` are wrapped.
+and what the following of the learning adds: the batch and its shapes are seen, and the gradient
+function and the optimizer's `apply_gradients` are wrapped.
 The cost is the median over all pairs of the difference within a pair; its spread is that of the
 medians of twenty blocks of pairs.
 

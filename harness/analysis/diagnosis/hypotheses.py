@@ -170,28 +170,28 @@ HYPOTHESES: tuple[Theory, ...] = (
 )
 
 _TABLE = """
-                              memory deferred stale corrupt leak retrace deadlock data learning shapes
-baseline_update               S      S        S     S       S    S       S        S    S           S
-value_and_grad_reused         S      S        S     S       S    S       S        S    S           S
-clear_cache_after_update      S      S        S     S       S    S       S        S    S           c
-sgd_step                      c      s        S     S       s    -       S        S    s           s
-grad_evaluated_without_update c      C        s     c       s    -       -        S    -           s
-tiny_model                    C      -        S     S       -    -       S        S    -           -
-eval_after_update             M      C        S     C       S    s       S        S    S           s
-uncompiled_step               S      S        C     S       S    C       S        S    S           c
-lora_step                     c      -        S     S       s    -       S        S    -           s
-vjp_step                      S      S        S     C       -    S       S        S    S           s
-constant_batch                S      S        S     S       S    c       S        C    s           C
-update_without_grad           s      C        s     c       c    -       -        S    c           s
-stale_loss_oracle             -      -        -     !       -    -       -        -    -           -
-compiled_step                 s      s        !     s       s    !       -        S    s           !
-rebuild_compiled              s      s        C     S       s    s       S        S    s           s
-compiled_step_initialized     s      -        -     s       s    c       s        S    s           s
-grad_without_update           c      c        -     c       c    c       -        S    -           s
-half_precision                c      -        s     s       s    -       s        S    s           s
-eval_parameters_only          M      c        S     C       S    s       S        S    S           s
-value_and_grad_recreated      S      S        S     c       S    S       S        S    S           S
-loss_read_every_k             -      -        -     -       -    -       s        s    -           -
+                              memory deferred stale corrupt leak retrace deadlock data learn shapes
+baseline_update               S      S        S     S       S    S       S        S    S     S
+value_and_grad_reused         S      S        S     S       S    S       S        S    S     S
+clear_cache_after_update      S      S        S     S       S    S       S        S    S     c
+sgd_step                      c      s        S     S       s    -       S        S    s     s
+grad_evaluated_without_update c      C        s     c       s    -       -        S    -     s
+tiny_model                    C      -        S     S       -    -       S        S    -     -
+eval_after_update             M      C        S     C       S    s       S        S    S     s
+uncompiled_step               S      S        C     S       S    C       S        S    S     c
+lora_step                     c      -        S     S       s    -       S        S    -     s
+vjp_step                      S      S        S     C       -    S       S        S    S     s
+constant_batch                S      S        S     S       S    c       S        C    s     C
+update_without_grad           s      C        s     c       c    -       -        S    c     s
+stale_loss_oracle             -      -        -     !       -    -       -        -    -     -
+compiled_step                 s      s        !     s       s    !       -        S    s     !
+rebuild_compiled              s      s        C     S       s    s       S        S    s     s
+compiled_step_initialized     s      -        -     s       s    c       s        S    s     s
+grad_without_update           c      c        -     c       c    c       -        S    -     s
+half_precision                c      -        s     s       s    -       s        S    s     s
+eval_parameters_only          M      c        S     C       S    s       S        S    S     s
+value_and_grad_recreated      S      S        S     c       S    S       S        S    S     S
+loss_read_every_k             -      -        -     -       -    -       s        s    -     -
 """
 """S stays, C clears, M moves to step 0, ! would show it, - says nothing. A small letter: expected,
 but a quantity decides (how much memory there is), so that the opposite does not refute."""
