@@ -5,8 +5,8 @@
 Both loops build the same small MLX graph in the same process; they take turns, a step each, in an
 order drawn by lot, and so see the same machine. A recorded step adds exactly what the harness's
 loop adds: five phases, the two lines on disk, the three memory counters and the reset of the peak;
-and what the following of the learning adds: the batch is seen, and the gradient function and the
-optimizer's `apply_gradients` are wrapped.
+and what the following of the learning adds: the batch and its shapes are seen, and the gradient
+function and the optimizer's `apply_gradients` are wrapped.
 The cost is the median over all pairs of the difference within a pair; its spread is that of the
 medians of twenty blocks of pairs.
 
@@ -33,6 +33,7 @@ import mlx.optimizers as optim
 from msgspec import to_builtins
 
 from harness.beats.file import Recorder
+from harness.inject.inside.inputs import Inputs
 from harness.inject.inside.kept_batches import KeptBatches
 from harness.inject.inside.taps import Taps
 from harness.observe.environment import gather
@@ -78,13 +79,19 @@ def bare(x: mx.array, training: Training) -> int:
 
 
 def recorded(
-    x: mx.array, training: Training, recorder: Recorder, batches: KeptBatches, step: int
+    x: mx.array,
+    training: Training,
+    recorder: Recorder,
+    batches: KeptBatches,
+    seen: Inputs,
+    step: int,
 ) -> int:
     """Nanoseconds of the same step, recorded and followed."""
     began = time.perf_counter_ns()
     mx.reset_peak_memory()
     recorder.begin(step)
     batches.see((x, x))
+    shapes, size = seen.look((x, x))
     recorder.phase("forward")
     training.build(x)
     recorder.phase("backward")
@@ -95,6 +102,8 @@ def recorded(
         active=mx.get_active_memory(),
         cache=mx.get_cache_memory(),
         peak=mx.get_peak_memory(),
+        shapes=shapes,
+        inputs=size,
     )
     return time.perf_counter_ns() - began
 
@@ -105,7 +114,7 @@ def measure(pairs: int) -> dict[str, Any]:
     mx.eval(x)
     plain = Training()
     taps = Taps().install()
-    followed, batches = Training(), KeptBatches()
+    followed, batches, seen = Training(), KeptBatches(), Inputs()
     lot = random.Random(0)
     alone: list[int] = []
     watched: list[int] = []
@@ -114,9 +123,9 @@ def measure(pairs: int) -> dict[str, Any]:
         for step in range(WARM_UP + pairs):
             if lot.random() < 0.5:
                 alone.append(bare(x, plain))
-                watched.append(recorded(x, followed, recorder, batches, step))
+                watched.append(recorded(x, followed, recorder, batches, seen, step))
             else:
-                watched.append(recorded(x, followed, recorder, batches, step))
+                watched.append(recorded(x, followed, recorder, batches, seen, step))
                 alone.append(bare(x, plain))
         recorder.close()
     taps.remove()

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any, TypedDict, overload
 
 import msgspec
 
+from harness.analysis import failing
 from harness.analysis.diagnosis import diagnose
 from harness.beats import record
 from harness.errors import UsageError
@@ -164,6 +165,14 @@ class Run:
     @property
     def metrics(self) -> Metrics:
         return self.result.metrics
+
+    def failures(self, fail_on: str = "error") -> tuple[str, ...]:
+        """The outcome and the codes of findings for which it counts as failed; empty if it passed.
+
+        `fail_on` is that of the command line: the usual outcomes count where none is named. Raises
+        UsageError for a word that is unknown.
+        """
+        return failing.reasons(self.result, failing.parse(fail_on))
 
     @property
     def losses(self) -> tuple[float, ...]:

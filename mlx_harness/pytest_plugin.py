@@ -24,9 +24,9 @@ if TYPE_CHECKING:
     from harness.pytest_plugin.running import HarnessRun
 
 MARKER = (
-    "training(steps=10, budget=60, patience=15, expect='completed', **settings): the settings, the "
-    "time limit and the patience in seconds, and the expected outcome (or outcomes) of the fixture "
-    "harness_run"
+    "training(steps=10, budget=60, patience=15, expect='completed', fail_on='error', **settings): "
+    "the settings, the time limit and the patience in seconds, the expected outcome (or outcomes), "
+    "and the findings that fail the test, of the fixture harness_run"
 )
 TIMER = pytest.StashKey[tuple[float, Any]]()
 """The limit that pytest-timeout sets for a test: its end by time.monotonic(), and its settings."""
@@ -54,6 +54,10 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     add("--harness-out", metavar="DIR", dest="harness_out",
         help="keep the folder of each run in DIR (default: keep those of failed tests in the "
         "temporary folder of pytest)")  # fmt: skip
+    add("--harness-fail-on", metavar="WORDS", dest="harness_fail_on",
+        help="unexpected findings that fail a test whose training completed: error or warning for "
+        "that severity or worse, codes of findings, or none (default: error)")  # fmt: skip
+    parser.addini("harness_fail_on", "the default of --harness-fail-on (default: error)")
     parser.addini(
         "harness_patience",
         "seconds for which a training is doubted before it is called hung, if it is not proven "
@@ -87,7 +91,8 @@ def harness_run(
 ) -> Generator[HarnessRun, None, None]:
     """Run a training in a process of its own: `run = harness_run(make_step, steps=20)`.
 
-    The test fails when the outcome is not the expected one, within seconds of a hang.
+    The test fails when the outcome is not the expected one, within seconds of a hang, and when
+    it completed with an unexpected finding that says that it is wrong.
     """
     if (why := taken()) is not None:
         pytest.fail(why, pytrace=False)

@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from dataclasses import replace
 
 import msgspec
 
@@ -64,6 +65,7 @@ def classify(
     rank: int = 0,
 ) -> ScenarioResult:
     """Classify one run. `settings` are None for an outside command: its exit code then decides."""
+    record = replace(record, usable=_usable(record, ending))
     ends = (*seen_from_outside(ending), *death.find(record, ending))
     everything = (*ends, *findings.find(record), *ending.findings)
     outcome, reason = _outcome(record, ending, settings, everything)
@@ -95,6 +97,14 @@ def classify(
         findings=tuple(_known(finding, info) for finding in everything),
         metrics=metrics(record, ending),
     )
+
+
+def _usable(record: Record, ending: Ending) -> int | None:
+    """The memory that it could use; of a GPU what MLX told, if it did."""
+    mlx = record.mlx
+    if mlx is not None and (mlx.memory is not None or mlx.device.startswith("gpu")):
+        return mlx.memory
+    return ending.usable_memory
 
 
 def _outcome(

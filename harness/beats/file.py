@@ -144,6 +144,9 @@ class Recorder:
         calls: int = 0,
         left: int | None = None,
         carried: int | None = None,
+        shapes: int = 0,
+        inputs: int | None = None,
+        arrays: int | None = None,
     ) -> None:
         """The step's evaluation returned."""
         now = _now()
@@ -163,6 +166,9 @@ class Recorder:
                 calls=calls,
                 left=left,
                 carried=carried,
+                shapes=shapes,
+                inputs=inputs,
+                arrays=arrays,
             )
         )
 

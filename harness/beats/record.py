@@ -92,7 +92,7 @@ class Record:
     """The last graph that was built; of the step after the last one in `step` when it hangs."""
 
     step: array[int] = field(default_factory=integers)
-    """Indices of the steps that returned. All columns down to `calls` are parallel to it."""
+    """Indices of the steps that returned. All columns down to `inputs` are parallel to it."""
     t: array[float] = field(default_factory=doubles)
     """The times at which steps returned."""
     seconds: array[float] = field(default_factory=doubles)
@@ -102,6 +102,9 @@ class Record:
     peak: array[int] = field(default_factory=integers)
     traces: array[int] = field(default_factory=integers)
     calls: array[int] = field(default_factory=integers)
+    shapes: array[int] = field(default_factory=integers)
+    inputs: array[int] = field(default_factory=integers)
+    """Different shapes of batches so far, 0 where that is not known; bytes of each batch."""
     phases: dict[str, array[float]] = field(default_factory=dict)
     """Seconds by phase; a phase that a step did not have counts 0.0 there."""
 
@@ -119,6 +122,9 @@ class Record:
     carried: array[int] = field(default_factory=integers)
     """Counts at the sampled steps that returned: operations left pending, and those of earlier
     steps that were run."""
+    arrays_step: array[int] = field(default_factory=integers)
+    arrays: array[int] = field(default_factory=integers)
+    """Arrays that the program holds, at the steps that counted them."""
     early: array[int] = field(default_factory=integers)
     early_peak: array[int] = field(default_factory=integers)
     """Active memory, and its peak, of steps without an entry: how long a log's first one took is
@@ -126,6 +132,8 @@ class Record:
     checks: tuple[CheckBeat, ...] = ()
     gradients: tuple[GradientBeat, ...] = ()
     collectives: tuple[CollectiveBeat, ...] = ()
+    usable: int | None = None
+    """Bytes of memory that the run could use; None where that is not known."""
     memory: MemorySummary = field(default_factory=MemorySummary)
     """The figures of samples.jsonl. The columns below are from there too, parallel to each other,
     of the worker and all it started; -1 where it is not known."""
@@ -231,11 +239,16 @@ def _add_steps(record: Record, beats: Sequence[StepBeat]) -> None:
     record.peak.extend([-1 if beat.peak is None else beat.peak for beat in beats])
     record.traces.extend([beat.traces for beat in beats])
     record.calls.extend([beat.calls for beat in beats])
+    record.shapes.extend([beat.shapes for beat in beats])
+    record.inputs.extend([-1 if beat.inputs is None else beat.inputs for beat in beats])
     for beat in beats:
         if beat.left is not None:
             record.left_step.append(beat.step)
             record.left.append(beat.left)
             record.carried.append(beat.carried or 0)
+        if beat.arrays is not None:
+            record.arrays_step.append(beat.step)
+            record.arrays.append(beat.arrays)
     if later:
         _complete(record, later)
 

@@ -30,7 +30,7 @@ from harness.model import Outcome, RunResult, ScenarioInfo, ScenarioResult, Seve
 from harness.report.input import groups, subject
 from harness.report.screen import HANGING, below, of_run
 from harness.report.sections.diagnosis import NO_PROBLEM, none_supported
-from harness.report.sections.verdicts import left_out
+from harness.report.sections.verdicts import but, left_out
 from harness.supervise.job import Job
 from harness.text.known_issues import describe
 from harness.text.units import duration, number, size
@@ -43,6 +43,8 @@ STYLES = {
     Outcome.UNFINISHED: ("…", "yellow"),
     Outcome.SKIPPED: ("-", "dim"),
 }
+WARNING = "⚠"
+"""Follows the tick of a run that completed with an unexpected error or warning."""
 ALERTS = {State.SUSPECT: "possible hang: ", State.STOPPED: ""}
 """The states that get a line at once, and how the line starts. The others wait for the end."""
 REDRAW_S = 0.5
@@ -117,14 +119,14 @@ class Screen:
 
     def _line(self, result: ScenarioResult, info: ScenarioInfo) -> Text:
         """The verdict and the main figures in 80 columns, and below them the explanation."""
-        symbol, style = STYLES[result.outcome]
+        symbol, style = _mark(result)
         met, difference = self.expected(result) if self.expected is not None else (None, "")
         if met is not None:
             symbol, style = ("✓", "green") if met else ("✗", "bold red")
         times, loss, memory = result.metrics.step_s, result.metrics.loss, result.metrics.memory
         line = Text()
         line.append(f"[{self._done:>{len(str(self._total))}}/{self._total}] ", style="dim")
-        line.append(f"{symbol} {result.outcome.value:<10} ", style=style)
+        line.append(f"{symbol} {result.outcome.value:<{11 - len(symbol)}} ", style=style)
         name = result.scenario + (f" #{result.repeat}" if result.repeat else "")
         cells = (
             f"{duration(times.median) if times else '':>8}",
@@ -165,7 +167,9 @@ class Screen:
         """Print the findings that were not expected, for whoever is not shown all of them."""
         told = (result.cause.summary if result.cause else result.reason) or ""
         for finding in result.findings:
-            if not finding.expected and finding.severity is not Severity.INFO:
+            if finding.code == "not_followed":
+                self.say(Text(f"{INDENT}{finding.summary}", style="dim"))
+            elif not finding.expected and finding.severity is not Severity.INFO:
                 more = f": {finding.summary}" * (finding.summary != told)
                 self.say(Text(f"{INDENT}{finding.code}{more}", style="yellow"))
 
@@ -175,6 +179,8 @@ class Screen:
             outcome: sum(result.outcome is outcome for result in run.results) for outcome in Outcome
         }
         outcomes = ", ".join(f"{n} {outcome.value}" for outcome, n in counts.items() if n)
+        if self.expected is None:  # of controls the table says it
+            outcomes += but(run.results, warnings=True)
         if run.interrupted:
             outcomes += "; interrupted"
         self.say(Text(outcomes or "nothing was run"))
@@ -302,6 +308,17 @@ class LiveScreen(Screen):
             f"{self._done}/{self._total}",
         )
         return row
+
+
+def _mark(result: ScenarioResult) -> tuple[str, str]:
+    """The sign of a result and its style; a plain tick stands for one that nobody has to read."""
+    symbol, style = STYLES[result.outcome]
+    if result.outcome is not Outcome.COMPLETED:
+        return symbol, style
+    severities = {finding.severity for finding in result.findings if not finding.expected}
+    if Severity.ERROR in severities:
+        return symbol + WARNING, "red"
+    return (symbol + WARNING, "yellow") if Severity.WARNING in severities else (symbol, style)
 
 
 def _columns(titles: Sequence[str], rows: Sequence[dict[str, str]]) -> Table:

@@ -19,8 +19,8 @@ WRONG = "the command line, a setting or a scenario file is wrong"
 FAILED = "the harness itself failed"
 INTERRUPTED = "interrupted; the partial report is written"
 RUN_EXITS: Mapping[Exit | str, str] = {
-    Exit.OK: "every run completed",
-    Exit.VERDICT: "a run had one of the outcomes of --fail-on",
+    Exit.OK: "every run completed, and no finding says that it is wrong",
+    Exit.VERDICT: "a run had an outcome or a finding of --fail-on",
     Exit.USAGE: WRONG,
     Exit.INTERNAL: FAILED,
     Exit.INTERRUPTED: INTERRUPTED,

@@ -8,18 +8,29 @@ import shlex
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from harness.cli import github
 from harness.errors import Exit, UsageError
-from harness.model import Hostfile, OnHang, Outcome, Patience, RunResult, ScenarioInfo, Settings
+from harness.model import (
+    Hostfile,
+    OnHang,
+    Outcome,
+    Patience,
+    RunResult,
+    ScenarioInfo,
+    ScenarioResult,
+    Settings,
+)
 from harness.model.settings import BUILT_IN_MODELS
 from harness.scenario import load
 from harness.session import plan
 from harness.session.plan import Options
 
+if TYPE_CHECKING:
+    from harness.analysis.failing import FailOn
+
 DEFAULTS = Settings()
-FAILURES = (Outcome.HUNG, Outcome.DIVERGED, Outcome.CRASHED, Outcome.UNFINISHED)
 
 
 def add_training(parser: argparse.ArgumentParser) -> None:
@@ -148,15 +159,23 @@ def add_out(group: Any) -> None:
     )  # fmt: skip
 
 
-def add_results(parser: argparse.ArgumentParser, debug_file: str = "stderr") -> None:
-    """Add the options that say where the results go and what they count for."""
+def add_results(
+    parser: argparse.ArgumentParser,
+    debug_file: str = "stderr",
+    failures: str = "the outcomes hung, diverged, crashed and unfinished, and error",
+) -> None:
+    """Add the options that say where the results go and what they count for.
+
+    `failures` is what counts as failed where --fail-on is not given.
+    """
     group = parser.add_argument_group("results")
     add_out(group)
     add_debug(group, debug_file)
     group.add_argument(
-        "--fail-on", type=outcomes, default=FAILURES, metavar="OUTCOMES",
-        help="outcomes that make the exit code 1, separated by commas, or none (default: "
-        f"{','.join(outcome.value for outcome in FAILURES)})",
+        "--fail-on", type=fail_on, metavar="WORDS",
+        help="what makes the exit code 1, separated by commas: outcomes, error or warning for "
+        "unexpected findings of that severity or worse, codes of findings; or none (default: "
+        f"{failures})",
     )  # fmt: skip
     # GitHub publishes what it shows.
     publishing = group.add_mutually_exclusive_group()
@@ -258,14 +277,29 @@ def _seconds(text: str) -> float:
 
 def exit_code(result: RunResult, arguments: argparse.Namespace) -> int:
     """The exit code of a run, by `--fail-on`. A run of which everything was skipped has failed."""
+    from harness.analysis import failing
+
     if result.interrupted:
         return Exit.INTERRUPTED
-    failed = any(scenario.outcome in arguments.fail_on for scenario in result.results)
+    chosen = arguments.fail_on or failing.DEFAULT
+    failed = sum(is_failed(scenario, chosen) for scenario in result.results) > 0
     skipped = [scenario.outcome is Outcome.SKIPPED for scenario in result.results]
-    if skipped and all(skipped) and arguments.fail_on:
+    if skipped and all(skipped) and chosen != failing.NOTHING:
         print("harness: every run was skipped: nothing was tested", file=sys.stderr)
         failed = True
     return Exit.VERDICT if failed else Exit.OK
+
+
+def is_failed(result: ScenarioResult, chosen: FailOn) -> bool:
+    """Check whether a run counts as failed, and say why where its outcome does not show it."""
+    from harness.analysis import failing
+
+    reasons = failing.reasons(result, chosen)
+    if reasons and result.outcome not in chosen.outcomes:
+        name = result.scenario + (f" #{result.repeat}" if result.repeat else "")
+        codes = ", ".join(reasons)
+        print(f"harness: {name} counts as failed: {codes} (see --fail-on)", file=sys.stderr)
+    return bool(reasons)
 
 
 def _hostfile(path: str) -> Hostfile:
@@ -296,14 +330,11 @@ def positive_seconds(text: str) -> float:
     return value
 
 
-def outcomes(text: str) -> tuple[Outcome, ...]:
-    """The outcomes that are named with commas between them, for argparse."""
-    if text == "none":
-        return ()
+def fail_on(text: str) -> FailOn:
+    """The meaning of `--fail-on`, for argparse."""
+    from harness.analysis import failing
+
     try:
-        return tuple(Outcome(name.strip()) for name in text.split(","))
-    except ValueError:
-        known = ", ".join(outcome.value for outcome in Outcome)
-        raise argparse.ArgumentTypeError(
-            f"unknown outcome in {text}; use none, or some of {known}"
-        ) from None
+        return failing.parse(text)
+    except UsageError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 
 import msgspec
 
+from harness.analysis import failing
 from harness.cli import options
 from harness.cli.console import screen
 from harness.cli.outcome import Executed
@@ -34,7 +35,8 @@ def carry_out(
         done = Executed(
             lambda: execute(runs, settings, how, observer, command, earlier=earlier), observer
         )
-    done.annotate(arguments, lambda run, root: annotate(run, arguments.fail_on, root))
+    chosen = arguments.fail_on or failing.DEFAULT
+    done.annotate(arguments, lambda run, root: annotate(run, chosen, root))
     if arguments.json:
         print(done.document, end="")
     return options.exit_code(_own(done.result, runs), arguments)

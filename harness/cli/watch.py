@@ -9,7 +9,7 @@ import sys
 
 from harness.cli import help, options
 from harness.errors import Exit, UsageError
-from harness.model import Command, OnHang, Outcome, RunResult, ScenarioInfo
+from harness.model import Command, OnHang, Outcome, RunResult, ScenarioInfo, ScenarioResult
 from harness.session import plan
 from harness.text import invocation
 
@@ -44,19 +44,25 @@ def add(commands: help.Commands) -> None:
         help="find the steps in the output by named groups, such as "
         "'it (?P<step>\\d+) (?P<loss>\\S+)' (default: recognize the format)")  # fmt: skip
     add("--no-inject", dest="inject", action="store_false",
-        help="do not make a Python that trains with mlx-lm report its steps")  # fmt: skip
+        help="do not make a Python that trains with mlx-lm report its steps, nor a program in C "
+        "pass on each line")  # fmt: skip
     add("--exit-code", choices=("own", "verdict"), default="own",
-        help="own: the exit code of the command, or 1 if it hangs or diverges; verdict: as harness "
-        "run (default: %(default)s)")  # fmt: skip
+        help="own: the exit code of the command, or 1 if it hangs or diverges, or if --fail-on is "
+        "given and says so; verdict: as harness run (default: %(default)s)")  # fmt: skip
     add("--budget", "--timeout", type=options.positive_seconds, default=math.inf, metavar="SECONDS",
         help="stop the command after SECONDS (default: never)")  # fmt: skip
     options.add_on_hang(group)
     options.add_patience(group, "600, and 20 times the longest such phase before")
-    options.add_results(parser, "debug.log in the folder of the run")
+    options.add_results(
+        parser,
+        "debug.log in the folder of the run",
+        "none beside the exit code of the command; with --exit-code verdict: that of harness run",
+    )
     parser.set_defaults(command=run)
 
 
 def run(arguments: argparse.Namespace) -> int:
+    from harness.analysis import failing
     from harness.cli.console import screen
     from harness.cli.outcome import Executed
     from harness.report.github import commands
@@ -86,17 +92,28 @@ def run(arguments: argparse.Namespace) -> int:
     with screen(1, arguments.quiet, arguments.verbose, terminal.fit) as observer:
         words = ["harness", *sys.argv[1:]]
         done = Executed(lambda: execute(runs, None, how, observer, words, terminal), observer)
-    done.annotate(arguments, lambda run, root: commands(run, arguments.fail_on, root))
+    usual = failing.DEFAULT if arguments.exit_code == "verdict" else failing.OUTCOMES
+    chosen = arguments.fail_on or usual
+    done.annotate(arguments, lambda run, root: commands(run, chosen, root))
     if arguments.json:
         print(done.document, end="")
     return exit_code(done.result, arguments)
 
 
 def exit_code(result: RunResult, arguments: argparse.Namespace) -> int:
-    """The exit code for the only command of `result`, by `--exit-code`."""
-    (watched,) = result.results
+    """The exit code for the only command of `result`, by `--exit-code` and `--fail-on`."""
     if arguments.exit_code == "verdict":
         return options.exit_code(result, arguments)
+    (watched,) = result.results
+    own = _own(watched)
+    # The command's own code says more of how it failed than ours.
+    if own == Exit.OK and arguments.fail_on and options.is_failed(watched, arguments.fail_on):
+        return Exit.VERDICT
+    return own
+
+
+def _own(watched: ScenarioResult) -> int:
+    """The exit code of the command, or 1 where that does not show what became of it."""
     # A launcher returns 0 also when a rank died.
     crashed = watched.outcome is Outcome.CRASHED
     if watched.outcome in OVERRULED or (crashed and watched.exit_code == 0):

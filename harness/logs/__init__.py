@@ -24,6 +24,7 @@ from harness.logs import (
     tqdm,
 )
 from harness.logs.lines import Lines
+from harness.logs.parameters import trainable
 from harness.logs.reading import Reading
 from harness.logs.steps import Steps
 from harness.logs.words import LastWords
@@ -96,7 +97,7 @@ class Recognizer:
         self._readers = [adapter.begin() if adapter.begin else adapter.read for adapter in adapters]
         self._steps = [Steps() for _ in adapters]
         self._peeked = ""
-        self._latest: dict[tuple[bool, ...], Reading] = {}
+        self._latest: list[Reading | None] = [None] * 16
         self._count = 0
         self._matched: Counter[int] = Counter()
         self._chosen: int | None = None  # indices of `adapters`, here and below
@@ -154,12 +155,22 @@ class Recognizer:
         self._count += len(lines)
         readings = []
         self.said_by = said_by = []
-        words = self.words
+        words, readers, steps = self.words, self._readers, self._steps
         for line in lines:
             chosen = self._chosen
-            reading = self._compete(line) if chosen is None else self._read(line, chosen)
+            if chosen is None:
+                reading = self._compete(line)
+            elif (reading := readers[chosen](line)) is None:
+                reading = self._missed_by_chosen(line)
+            else:
+                self._missed, self._best = 0, chosen
+                self._matched[chosen] += 1
+                reading = steps[chosen].place(reading)
             if reading is None:
                 words.unread(line)
+                if "rainable" in line and (count := trainable(line)) is not None:
+                    readings.append(Reading(trainable=count))
+                    said_by.append(self._best)
                 continue
             words.last = line
             if words.tail:
@@ -171,17 +182,12 @@ class Recognizer:
                 said_by.append(self._best)
         return readings
 
-    def _read(self, line: str, chosen: int) -> Reading | None:
-        """The reading of the line by the chosen format."""
-        reading = self._readers[chosen](line)
-        if reading is None:
-            self._missed += 1
-            if self._missed >= LOST:
-                self._open()
-            return self._compete(line) if self._aside else None
-        self._missed, self._best = 0, chosen
-        self._matched[chosen] += 1
-        return self._steps[chosen].place(reading)
+    def _missed_by_chosen(self, line: str) -> Reading | None:
+        """The reading of a line in which the chosen format finds nothing."""
+        self._missed += 1
+        if self._missed >= LOST:
+            self._open()
+        return self._compete(line) if self._aside or "%|" in line else None
 
     def _compete(self, line: str) -> Reading | None:
         """The reading of the line by the most convincing of the formats that can read it."""
@@ -223,8 +229,10 @@ class Recognizer:
         no_step, no_batch = reading.step is None, reading.batch is None
         if no_step and no_batch and (reading.loss is not None or reading.epoch is None):
             return True  # nothing counts: a line with the same figures may be a further step
-        kind = (no_step, no_batch, reading.validation, reading.phase is None)
-        if self._latest.get(kind) == reading:
+        kind = no_step + 2 * no_batch + 4 * reading.validation + 8 * (reading.phase is None)
+        last = self._latest[kind]
+        # Steps are compared first: they alone tell most lines apart.
+        if last is not None and last.step == reading.step and last == reading:
             return False
         self._latest[kind] = reading
         return True

@@ -82,6 +82,11 @@ def read(line: str) -> Reading | None:
         return HEADER if len(line) < 40 and _HEADER.fullmatch(line) else _of_block(line)
     if len(line) > LONGEST:
         line, lower = line[:LONGEST], lower[:LONGEST]
+    if "%|" in line:
+        # The figures behind a bar are set once and drawn again and again. What is printed may
+        # stand after it on the same line.
+        _, _, rest = line[line.find("%|") :].partition("]")
+        return read(rest) if rest.strip() else None
     if "(" in line or "#" in line:
         line = plainly(line)
     if "'" in line or not line.isascii():
@@ -92,10 +97,7 @@ def read(line: str) -> Reading | None:
     figures: dict[str, float] = {}
     known = _KNOWN
     for name, figure, total, unit in PAIR.findall(line):
-        what = known.get(name) if not unit else meaning(name, unit)
-        if what is None:
-            what = _learn(name)
-        kind, fills, parse = what
+        kind, fills, parse = known.get(name) or _learn(name) if not unit else meaning(name, unit)
         if kind == FIGURE:
             if fills in figures:
                 continue
@@ -108,15 +110,25 @@ def read(line: str) -> Reading | None:
                 own /= whole  # `Accuracy: 9825/10000`
             if own is not None:
                 figures[fills] = own if own == own else NAN
-        elif kind:
-            if kind == "step" and not counted:
+        elif kind == "step":
+            if not counted:
                 counted = name
                 if total:
                     given["total"] = count(total)
-            elif not exact and kind in _PRECISE:
-                exact, precise = name, figure
             if fills not in given and (value := parse(figure)) is not None:
                 given[fills] = value
+        elif kind in _PRECISE:
+            if not exact:
+                exact, precise = name, figure
+            if fills not in given:
+                try:
+                    value = float(figure)
+                except ValueError:
+                    value = parse(figure)
+                if value is not None:
+                    given[fills] = value if value == value else NAN
+        elif kind and fills not in given and (value := parse(figure)) is not None:
+            given[fills] = value
     if precise.isdigit() and (broken := _BROKEN.match(line, line.find(exact) + len(exact))):
         # `loss=2.step 2 ...`: the figure's end is lost, and another line begins.
         return read(line[: broken.start()])

@@ -43,6 +43,8 @@ class Reading(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=
     """The step of the lines that come next, where they name none."""
     clock: float | None = None
     """Seconds by the log's own clock, from whatever point."""
+    trainable: int | None = None
+    """The number of parameters that are trained; a line that gives it gives nothing else."""
     drawn: bool = False
     """The figures stand until they are set again, as those behind a bar do."""
 
@@ -63,8 +65,8 @@ PAIR = re.compile(
     r"([A-Za-z_](?<![A-Za-z0-9_/.-][A-Za-z_])[A-Za-z_/.-]{0,40}(?![A-Za-z_/.-])"
     r"(?: [A-Za-z]{1,20})?)"
     rf"[=:\[(\t ]{{1,12}}({NUMBER})"
-    # One look at the next letter spares two tries.
-    r"(?: {0,8}(?=[/KMGT])(?:/ {0,8}(\d[\d.,]{0,20}(?<=\d))"
+    # A look at the next letter spares two tries, and another one the spaces.
+    r"(?:(?=[ /KMGT]) {0,8}(?=[/KMGT])(?:/ {0,8}(\d[\d.,]{0,20}(?<=\d))"
     r"|(?<!  )([KMGT]i?B|M|G)(?![A-Za-z/])))?",
     re.ASCII,
 )
@@ -316,6 +318,12 @@ def _figure(value: object) -> float | None:
 
 
 def _tokens(value: object) -> float | None:
+    if (
+        isinstance(value, str)
+        and value[-4:-3] == ","
+        and (digits := value.replace(",", "")).isdecimal()
+    ):
+        return float(digits)  # nearly all that have a comma
     return number(value, False)
 
 

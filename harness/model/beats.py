@@ -56,6 +56,8 @@ class ModelBeat(Beat, frozen=True, kw_only=True, tag="model"):
     """MLX active memory once the model is there, before the first step."""
     own: bool = False
     """The scenario has brought it; it is not that of the settings."""
+    printed: bool = False
+    """Only the number of trainable parameters is known, from a log; each is taken for a float32."""
 
 
 class BuiltBeat(Beat, frozen=True, kw_only=True, tag="built"):
@@ -89,6 +91,12 @@ class StepBeat(Beat, frozen=True, kw_only=True, tag="step"):
     long that took to come is no step's time; and of what it adds to a step already reported."""
     left: int | None = None
     """Operations still pending behind the parameters and the optimizer state, when sampled."""
+    shapes: int = 0
+    """The number of different shapes that batches have had so far; 0 where that is not known."""
+    inputs: int | None = None
+    """Bytes of the step's batch."""
+    arrays: int | None = None
+    """MLX arrays that the program's own objects hold, when counted."""
     carried: int | None = None
     """Operations left pending by earlier steps that this one's evaluation ran, when sampled."""
 

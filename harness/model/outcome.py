@@ -114,6 +114,9 @@ class Ending(msgspec.Struct, frozen=True, kw_only=True):
     doubts: tuple[Doubt, ...] = ()
     address_space: int | None = None
     """Bytes that it was limited to at its end; None without a limit."""
+    usable_memory: int | None = None
+    """Bytes that a training may use: of the container, the address space or the machine. None where
+    there is a GPU, for nobody may have told which memory is used."""
     oom_kills: int = 0
     """The number of kills by the kernel's out-of-memory killer, on the whole machine, while it ran.
     """

@@ -1,4 +1,4 @@
-"""Scenario files as tests: a control must get its verdict, any other scenario must complete."""
+"""Scenario files as tests: a control must get its verdict, any other must complete and be right."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from harness.analysis import controls
 from harness.errors import HarnessError, UsageError
 from harness.model import Outcome, ScenarioInfo
 from harness.pytest_plugin import failure
-from harness.pytest_plugin.running import Home, watched
+from harness.pytest_plugin.running import Home, counted, watched, wrong
 from harness.scenario import load
 
 BUDGET_S = 180.0
@@ -72,17 +72,20 @@ class ScenarioItem(pytest.Item):
         try:
             with pytest.MonkeyPatch.context() as patch:
                 patch.setenv("PYTHONPATH", _python_path())
+                counting = counted(self)
                 runs = watched(self, self._info, self._home.new(), BUDGET_S)
         except HarnessError as error:
             pytest.fail(str(error), pytrace=False)
         (run,) = runs
         if run.outcome is Outcome.SKIPPED:
             pytest.skip(run.reason or "the scenario cannot run here")
-        wrong: tuple[str, ...] = ()
+        differs: tuple[str, ...] = ()
         for row in controls.rows(runs.result):
-            wrong = row.wrong
-        if wrong or (self._info.verdict is None and run.outcome is not Outcome.COMPLETED):
-            pytest.fail(failure.failure(run, *wrong), pytrace=False)
+            differs = row.wrong
+        if self._info.verdict is None:
+            differs = wrong(run, counting)
+        if differs or (self._info.verdict is None and run.outcome is not Outcome.COMPLETED):
+            pytest.fail(failure.failure(run, *differs), pytrace=False)
 
     def teardown(self) -> None:
         self._home.leave()

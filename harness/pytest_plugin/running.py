@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from harness.analysis import failing
+from harness.analysis.failing import FailOn
 from harness.api import Changes, Run, Runnable, Runs, Scenario, Step, carry_out, own
 from harness.errors import HarnessError, UsageError
 from harness.model import Outcome, Patience, ScenarioInfo, Settings
@@ -79,14 +81,16 @@ class HarnessRun:
         budget: float | None = None,
         patience: float | None = None,
         expect: Expected | None = None,
+        fail_on: str | None = None,
         **settings: Unpack[Changes],
     ) -> Run:
         """Train in a watched worker and wait for its end.
 
         `scenario` and `batches` are as for `harness.run`. The marker gives the other arguments
-        that are omitted, if it has them. The test fails when the outcome is not an expected one.
-        It is skipped when the scenario cannot run here. Raises UsageError for a wrong setting or
-        scenario.
+        that are omitted, if it has them. The test fails when the outcome is not an expected one,
+        and when a training that completed has a finding of `fail_on` that it does not expect
+        (`Scenario(..., expects=[...])`). It is skipped when the scenario cannot run here. Raises
+        UsageError for a wrong setting or scenario.
         """
         __tracebackhide__ = True
         self.called = True
@@ -94,7 +98,7 @@ class HarnessRun:
             scenario if isinstance(scenario, Scenario) else Scenario(scenario, batches=batches)
         )
         try:
-            return self._train(described, budget, patience, expect, settings)
+            return self._train(described, budget, patience, expect, fail_on, settings)
         except HarnessError as error:
             # The message is enough: the traceback leads into the harness, not into the test.
             raise error.with_traceback(None) from None
@@ -105,15 +109,17 @@ class HarnessRun:
         budget: float | None,
         patience: float | None,
         expect: Expected | None,
+        fail_on: str | None,
         settings: Changes,
     ) -> Run:
         __tracebackhide__ = True
         marked = _marked(self._item)
         expected = _outcomes(marked.get("expect", Outcome.COMPLETED) if expect is None else expect)
         seconds = marked.get("budget", BUDGET_S) if budget is None else budget
-        own_words = ("expect", "budget", "patience")
+        own_words = ("expect", "budget", "patience", "fail_on")
         changes = {k: v for k, v in marked.items() if k not in own_words} | settings
         patience = marked.get("patience") if patience is None else patience
+        counting = counted(self._item, marked.get("fail_on") if fail_on is None else fail_on)
         folder = self.home.new()
         info = own(scenario.info(folder), changes)
         run = watched(self._item, info, folder, float(seconds), patience)[0]
@@ -126,7 +132,32 @@ class HarnessRun:
                 else []
             )
             pytest.fail(failure.failure(run, *other))
+        if found := wrong(run, counting):
+            pytest.fail(failure.failure(run, *found))
         return run
+
+
+def counted(item: pytest.Item, words: object = None) -> FailOn:
+    """The findings that fail a test: those of `words`, of the command line or of the ini file.
+
+    Raises UsageError for words that are none, and for outcomes, which `expect` names.
+    """
+    given = words, item.config.getoption("harness_fail_on"), item.config.getini("harness_fail_on")
+    text = next((str(one) for one in given if one), "error")
+    counting = failing.parse(text)
+    if counting.outcomes not in (failing.FAILURES, ()):
+        raise UsageError(f"fail_on: {text} names an outcome; name outcomes in expect")
+    return counting
+
+
+def wrong(run: Run, counting: FailOn) -> tuple[str, ...]:
+    """The codes for which a training that completed fails its test.
+
+    One that diverged as it was expected to has findings that say so.
+    """
+    if run.outcome is not Outcome.COMPLETED:
+        return ()
+    return tuple(dict.fromkeys(f.code for f in failing.findings(run.result, counting)))
 
 
 def watched(

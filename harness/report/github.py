@@ -6,8 +6,10 @@ import posixpath
 import re
 from collections.abc import Iterator, Sequence
 
+from harness.analysis import failing
 from harness.analysis.controls import ControlResult
-from harness.model import Outcome, RunResult, ScenarioInfo, ScenarioResult, Severity
+from harness.analysis.failing import FailOn
+from harness.model import RunResult, ScenarioInfo, ScenarioResult
 from harness.report import screen
 from harness.report.text import line
 from harness.text.units import plural
@@ -59,16 +61,20 @@ def _follow(text: str, closing: list[str]) -> None:
         closing.pop()
 
 
-def commands(run: RunResult, failures: Sequence[Outcome], root: str = "") -> Iterator[str]:
-    """A workflow command for each run that failed, and for each that completed with a fault.
+def commands(run: RunResult, fail_on: FailOn, root: str = "") -> Iterator[str]:
+    """A workflow command for each run that failed by `fail_on`, and for each that has a fault.
 
     `run` is as it is published: a scenario's file is shown when it lies in the project, which
     itself lies at `root` in the repository.
     """
-    failed = [result for result in run.results if result.outcome in failures]
-    faulty = [result for result in run.results if result not in failed and _faults(result)]
+    failed = [result for result in run.results if failing.failed(result, fail_on)]
+    faulty = [
+        result
+        for result in run.results
+        if result not in failed and failing.findings(result, failing.DEFAULT)
+    ]
     for kind, results in (("error", failed), ("warning", faulty)):
-        told = [(result.scenario, *_message(run, result)) for result in results]
+        told = [(result.scenario, *_message(run, result, fail_on)) for result in results]
         yield from _annotations(kind, run, told, root)
 
 
@@ -97,19 +103,15 @@ def _annotations(
         yield _command(kind, {}, "harness", f"and {plural(rest, 'more run')}: see report.md")
 
 
-def _faults(result: ScenarioResult) -> list[str]:
-    return [
-        finding.summary
-        for finding in result.findings
-        if finding.severity is Severity.ERROR and not finding.expected
-    ]
-
-
-def _message(run: RunResult, result: ScenarioResult) -> tuple[str, str]:
-    """Title and message."""
-    made = screen.of_run(run, result)
+def _message(run: RunResult, result: ScenarioResult, fail_on: FailOn) -> tuple[str, str]:
+    """Title and message: the headline, and the findings that count where it does not tell them."""
+    lines = [*screen.as_lines(screen.of_run(run, result))]
+    for finding in failing.findings(result, fail_on) or failing.findings(result):
+        told = line(finding.summary, MESSAGE)
+        if not any(told in one for one in lines):
+            lines.append(told)
     title = f"{_named(result.scenario, result.repeat)}: {result.outcome.value}"
-    return title, "\n".join(screen.as_lines(made))
+    return title, "\n".join(lines)
 
 
 def _named(scenario: str, repeat: int) -> str:

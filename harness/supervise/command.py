@@ -58,7 +58,7 @@ class CommandSteps:
         self._folder = run.folder
         self._home = run.folder
         self._own = run.folder / OWN
-        self._begun = self._reported = False
+        self._begun = self._reported = self._by_line = False
         self._beats = WorkerBeats(run, self._home)
         self.tracker: RankTracker = RankTracker(run, self, least=2)
         pattern = self._command.pattern
@@ -77,8 +77,8 @@ class CommandSteps:
         environment = inject.environment(
             self._own, os.environ | self._command.variables, self._command.inject
         )
-        # What Python would keep in its buffer while it hangs is the step that it hangs in.
-        environment.setdefault("PYTHONUNBUFFERED", "1")
+        piped = self._command.inject and not os.isatty(self._ends.stdout)
+        self._by_line = launch.line_by_line(environment, self._command.argv[0] if piped else "")
         return launch.Launched(
             self._command.argv, self._folder, environment, self._ends, self._hearers()
         )
@@ -336,7 +336,7 @@ class CommandSteps:
                     self._hook,
                     self._run.process.left_behind,
                     given_up=self._adapters[0].given_up(),
-                    program=self._command.argv[0],
+                    program="" if self._by_line else self._command.argv[0],
                 ),
             ),
             interrupted=ending.interrupted or (self._run.stop_typed and failed),

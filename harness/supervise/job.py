@@ -365,6 +365,7 @@ class Job:
             doubts=tuple(self._doubts.over),
             address_space=process.limits.address_space,
             facts=run.autopsy.of(process),
+            usable_memory=self._samples.usable(),
             oom_kills=observe.oom_kills() - self._oom_kills,
             over_budget=run.end_reason is EndReason.BUDGET,
             interrupted=run.end_reason is EndReason.INTERRUPT,

@@ -21,7 +21,7 @@ import psutil
 from harness.model import Process, WorkerSpec
 from harness.model.death import Limits
 from harness.observe import processes
-from harness.supervise import guard, kernel_cache
+from harness.supervise import guard, kernel_cache, line_buffering
 from harness.supervise.streams import Ends, Relay, captured
 from harness.text.exits import signal_name as signal_name
 
@@ -230,6 +230,19 @@ def _group(pid: int) -> int | None:
         return os.getpgid(pid)
     except OSError:  # it has just gone
         return None
+
+
+def line_by_line(environment: dict[str, str], program: str) -> bool:
+    """Add to `environment` what lets a command pass each line on at once.
+
+    `program` is what is started, if its output goes into a pipe. True if that is no Python and can
+    be made to do so. What a program would keep in its buffer while it hangs is the step that it
+    hangs in.
+    """
+    environment.setdefault("PYTHONUNBUFFERED", "1")
+    made = line_buffering.variables(program, environment) if program else {}
+    environment |= made
+    return bool(made)
 
 
 def boot(module: str, *arguments: str) -> list[str]:

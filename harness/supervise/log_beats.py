@@ -10,7 +10,7 @@ from pathlib import Path
 import msgspec
 
 from harness.beats.file import Recorder, number
-from harness.logs import Reading
+from harness.logs import Reading, parameters
 from harness.logs.reading import VALIDATIONS
 from harness.model import SCHEMA, FiguresBeat, Number, StartBeat, StepBeat
 from harness.model.beats import BETWEEN
@@ -91,6 +91,7 @@ class LogBeats:
         self._under_way: Reading | None = None
         """The step that lines name the phases of, with the memory that they told."""
         self._phased = self._skipped = 0
+        self._modeled = False
         self._names: set[str] = set()
         self._told: dict[str, bool] = {}
         """The figures told of the last step, and whether each was finite."""
@@ -108,6 +109,11 @@ class LogBeats:
         if self._closed:
             return  # of one that is kept: for us it is over
         now = self._clock()
+        if reading.trainable is not None:
+            if not self._modeled:  # others may be parts of it
+                self._recorder.write(parameters.beat(reading.trainable, now))
+            self._modeled = True
+            return
         if reading.drawn and self._exact and (reading.loss is not None or reading.figures):
             reading = msgspec.structs.replace(reading, loss=None, figures=None)
         if reading.validation and (reading.batch is not None or reading.loss is None):

@@ -8,6 +8,7 @@ from pathlib import Path
 import msgspec
 
 from harness.model import Sample, Snapshot
+from harness.observe import memory_limits
 from harness.observe import processes as observe
 
 
@@ -65,6 +66,11 @@ class Samples:
         """The reasons for the figures that no sample has: a process that has ended has none."""
         reasons = observe.unread(self._last) if self._last is not None else {}
         return {name: why for name, why in reasons.items() if name not in self._read}
+
+    @staticmethod
+    def usable() -> int | None:
+        """Bytes that a training may use here; None where it may use those of a GPU instead."""
+        return memory_limits.usable().memory if memory_limits.of_gpu() is None else None
 
     def close(self) -> None:
         self._file.close()

@@ -11,6 +11,7 @@ import mlx.core as mx
 
 from harness.beats.file import Recorder
 from harness.inject.inside.digest import Digest, digest, is_finite
+from harness.inject.inside.inputs import Inputs
 from harness.model import EndBeat, ModelBeat, Tensors
 from harness.training import mistakes
 from harness.training.following import Following
@@ -90,11 +91,13 @@ def _steps(
     maker: Any,
 ) -> None:
     described = training.known_model is not None
+    seen = Inputs()
     for index in range(training.settings.steps):
         mx.reset_peak_memory()
         recorder.begin(index)
         training.begin()
         batch = mistakes.next_batch(batches, maker, index, training.settings.steps)
+        shapes, inputs = seen.look(batch)
         recorder.phase("forward")
         arguments = batch if isinstance(batch, tuple) else (batch,)
         if index == 0:
@@ -103,7 +106,7 @@ def _steps(
         mistakes.check_loss(step, loss)
         training.built(loss)
         value = None if loss is None else float(loss.item())  # type: ignore[arg-type]
-        left, carried = training.returned()
+        left, carried, arrays = training.returned()
         recorder.end(
             loss=value,
             active=mx.get_active_memory(),
@@ -113,6 +116,9 @@ def _steps(
             calls=probe.calls,
             left=left,
             carried=carried,
+            shapes=shapes,
+            inputs=inputs or None,
+            arrays=arrays,
         )
         if not described and training.known_model is not None:
             # It was not built before the first step asked for it.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import gc
 import io
 import time
 from collections import Counter
@@ -84,6 +85,14 @@ class CompileProbe:
         compiled(x)
         compiled(x)
         return bodies == 1
+
+
+def alive() -> int:
+    """The number of MLX arrays that the program holds, by whatever object.
+
+    Takes some 0.1 microseconds for each object of the process, so it is not for each step.
+    """
+    return sum(type(one) is mx.array for one in gc.get_objects())
 
 
 @dataclass(frozen=True)

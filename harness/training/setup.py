@@ -14,7 +14,7 @@ from mlx.utils import tree_flatten
 from harness.beats.file import Recorder, number
 from harness.model import CheckBeat, GradientBeat, Settings
 from harness.training import collectives, data, models
-from harness.training.probes import CompileProbe, GraphSampler
+from harness.training.probes import CompileProbe, GraphSampler, alive
 
 OPTIMIZERS = {
     "adam": optim.Adam,
@@ -173,15 +173,20 @@ class Training:
         nodes, depth = self._sampler.built(loss)
         self._recorder.built(nodes, depth)
 
-    def returned(self) -> tuple[int | None, int | None]:
-        """The step's evaluation returned: what it left pending, and what it ran of earlier steps.
+    def returned(self) -> tuple[int | None, int | None, int | None]:
+        """The step's evaluation returned: what it left pending, what it ran of earlier steps, and
+        the arrays that the program holds.
 
-        None for both in a step that is not sampled.
+        None in a step that is not sampled. Arrays are counted at powers of two and at the end.
         """
-        if not self._sampler.on:
-            return None, None
-        self._recorder.phase("graph")
-        return self._sampler.returned(self.step)
+        step, left, carried, arrays = self.step, None, None, None
+        if self._sampler.on:
+            self._recorder.phase("graph")
+            left, carried = self._sampler.returned(step)
+        if step & (step - 1) == 0 or self.last_step:
+            self._recorder.phase("graph")
+            arrays = alive()
+        return left, carried, arrays
 
     def pending(self) -> list[mx.array]:
         """The arrays that outlive a step: the trainable parameters and the optimizer state."""

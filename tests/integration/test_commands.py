@@ -147,6 +147,40 @@ def test_fail_on_decides_the_exit_code(tmp_path):
     assert harness(tmp_path, "run", path, "--fail-on", "none").returncode == 0
 
 
+INERT = """
+import mlx.core as mx
+import mlx.nn as nn
+import mlx.optimizers as optim
+
+
+def make_step(training):
+    model = nn.Linear(8, 1)
+    training.watch(model, optim.SGD(0.1))
+    loss_and_grad = nn.value_and_grad(model, lambda m, x: m(x).square().mean())
+    return lambda x: loss_and_grad(model, x)[0]
+
+
+def batches(training):
+    while True:
+        yield mx.random.normal((4, 8))
+"""
+
+
+def test_a_run_that_learned_nothing_is_not_green(tmp_path):
+    """What is printed, the exit code and junit.xml agree; also where the command had returned 0."""
+    path = scenario(tmp_path, "inert", INERT)
+    failed = harness(tmp_path, "run", path)
+    assert failed.returncode == 1
+    assert "✓⚠ completed" in failed.stderr
+    assert "inert counts as failed: parameters_unchanged" in failed.stderr
+    (report,) = tmp_path.rglob("junit.xml")
+    assert 'type="parameters_unchanged"' in report.read_text(encoding="utf-8")
+    loop = "for i in range(80): print(f'step {i} loss=2.3456')"
+    words = ("--", sys.executable, "-c", loop)
+    assert harness(tmp_path, "watch", *words).returncode == 0
+    assert harness(tmp_path, "watch", "--fail-on", "warning", *words).returncode == 1
+
+
 def test_a_run_that_still_makes_progress_at_its_budget_is_unfinished(tmp_path):
     path = scenario(
         tmp_path,

@@ -29,6 +29,8 @@ QUICK = (
     "fork_deadlock",
     "frozen_parameters",
     "gil_held",
+    "growing_batches",
+    "growing_shapes",
     "half_precision_overflow",
     "loader_never_yields",
     "masked_labels",
@@ -46,19 +48,21 @@ QUICK = (
 
 
 HYPOTHESES = {
-    "array_overwritten": "corruption",
-    "child_never_ends": "data",
-    "compiled_without_inputs": "learning",
-    "compiler_never_returns": "retrace",
-    "fork_deadlock": "deadlock",
-    "frozen_parameters": "learning",
-    "gil_held": "deadlock",
-    "loader_never_yields": "data",
-    "masked_labels": "learning",
-    "never_evaluated": "deferred",
-    "out_of_memory": "memory",
-    "retained_gradients": "leak",
-    "two_locks": "deadlock",
+    # Its shapes are why it is traced again and again.
+    "growing_shapes": {"retrace", "shapes"},
+    "array_overwritten": {"corruption"},
+    "child_never_ends": {"data"},
+    "compiled_without_inputs": {"learning"},
+    "compiler_never_returns": {"retrace"},
+    "fork_deadlock": {"deadlock"},
+    "frozen_parameters": {"learning"},
+    "gil_held": {"deadlock"},
+    "loader_never_yields": {"data"},
+    "masked_labels": {"learning"},
+    "never_evaluated": {"deferred"},
+    "out_of_memory": {"memory"},
+    "retained_gradients": {"leak"},
+    "two_locks": {"deadlock"},
 }
 """What the run of one control alone supports; no other supports anything. `stale_compile` takes a
 comparison: the case of that name."""
@@ -110,11 +114,11 @@ def test_the_quick_controls_get_their_verdicts(tmp_path):
     for cause in causes.values():
         assert cause["evidence"]["wait_site"]
     found = {name: ids for name, ids in supported(document["run"]).items() if ids}
-    assert found == {name: {HYPOTHESES[name]} for name in QUICK if name in HYPOTHESES}
+    assert found == {name: HYPOTHESES[name] for name in QUICK if name in HYPOTHESES}
 
 
 def test_each_hypothesis_has_a_real_fault_that_leads_to_it_alone(tmp_path):
-    assert {theory.id for theory in THEORIES} == {*HYPOTHESES.values(), "stale_compile"}
+    assert {theory.id for theory in THEORIES} == {"stale_compile"}.union(*HYPOTHESES.values())
     done = subprocess.run(
         [sys.executable, "-m", "harness", "run", str(CASES / "stale_compile"), "--json"],
         cwd=tmp_path,
@@ -175,4 +179,4 @@ def test_every_control_gets_its_verdict_ten_times_in_a_row(tmp_path):
     assert len(document["controls"]) == 10 * len(load.controls())
     found = supported(document["run"])
     found = {name: ids for name, ids in found.items() if ids}
-    assert found == {name: {id} for name, id in HYPOTHESES.items()}
+    assert found == HYPOTHESES

@@ -63,12 +63,14 @@ class Variation:
     loader: bool = True
     every: int = 1
     oracle: bool = False
+    clears: bool = False
+    """The cache is cleared at the end of each step."""
 
 
 VARIATIONS = {
     "baseline_update": Variation(),
     "value_and_grad_reused": Variation(),
-    "clear_cache_after_update": Variation(),
+    "clear_cache_after_update": Variation(clears=True),
     "value_and_grad_recreated": Variation(transform="new"),
     "vjp_step": Variation(transform="vjp"),
     "sgd_step": Variation(moments=0.0),
@@ -141,6 +143,17 @@ class Retrace:
     seconds: float
     counted: bool
     """The user's function in the baseline is compiled, and so counted."""
+
+
+@dataclass(frozen=True)
+class Shapes:
+    """Each batch has a shape of its own."""
+
+    counted: bool
+    """The user's function in the baseline is compiled, and so counted."""
+    cached: float
+    """Of the gradients' bytes, which MLX keeps in each step and no later step can use."""
+    seconds: float
 
 
 @dataclass(frozen=True)
@@ -218,6 +231,7 @@ class Run:
     reads: dict[int, int] = field(default_factory=dict)
     """By step, the version that its graph reads."""
     leaked: float = 0.0
+    cached: float = 0.0
     traces: int = 0
     calls: int = 0
     swap: float = 0.0
@@ -294,6 +308,7 @@ class Run:
             later = []  # nobody asks for the gradients, ever
         elif v.evaluates != "loss":
             jobs, later = jobs + later, []
+        self.keep()
         read = (step + 1) % v.every == 0 or step == STEPS - 1
         if read:
             work, self.pending = self.pending + jobs, later
@@ -311,11 +326,28 @@ class Run:
                 loss=number(loss) if read else None,
                 active=round(self.live()),
                 peak=round(self.high),
+                cache=round(self.cached),
+                shapes=step + 1 if self.varied else 1,
+                inputs=1000,
                 traces=self.traces,
                 calls=self.calls,
             )
         )
         self.checkpoint(step)
+
+    @property
+    def varied(self) -> bool:
+        """Whether each batch has a shape of its own."""
+        retrace = self.machine.fault(Retrace)
+        anew = self.machine.fault(Shapes) or (retrace and retrace.why == "shapes")
+        return bool(anew) and self.variation.loader
+
+    def keep(self) -> None:
+        """What the step has freed stays in the cache, where no later step finds a use for it."""
+        fault = self.machine.fault(Shapes)
+        if fault and self.varied and fault.cached and not self.variation.clears:
+            self.acted.add("shapes")
+            self.cached += fault.cached * self.trained
 
     def load(self, step: int) -> None:
         fault = self.machine.fault(Data)
@@ -334,7 +366,9 @@ class Run:
     def trace(self, step: int) -> None:
         """Tracing, and the compiler's time for kernels that are not there yet."""
         v, fault = self.variation, self.machine.fault(Retrace)
-        user = v.compiled is not None or bool(fault and fault.counted and v.kernels)
+        shapes = self.machine.fault(Shapes)
+        counted = (fault and fault.counted) or (shapes and shapes.counted)
+        user = v.compiled is not None or bool(counted and v.kernels)
         self.calls += user
         anew = v.compiled == "rebuilt" or step == 0
         second = v.compiled == "once" and not v.initialized and step == 1
@@ -345,10 +379,15 @@ class Run:
             and (user or fault.counted)
             and (fault.why == "constant" or (fault.why == "shapes" and v.loader))
         )
-        if user and (anew or second or changed):
+        reshaped = bool(shapes and step > 0 and v.kernels and user and self.varied)
+        if user and (anew or second or changed or reshaped):
             self.traces += 1
+        if reshaped:
+            self.acted |= {"retrace", "shapes"}
+            self.spend("forward", shapes.seconds * self.draw.lognormvariate(0, 0.2))
         if changed:
-            self.acted.add("retrace")
+            # Where it is the shapes that change, they are the cause of it.
+            self.acted |= {"retrace"} | ({"shapes"} if self.varied else set())
             self.spend("forward", fault.seconds * self.draw.lognormvariate(0, 0.2))
         if fault and fault.why == "compiler" and v.kernels and step == 0:
             self.acted.add("retrace")
@@ -569,7 +608,7 @@ def _with_pressure(record, run: Run, draw: random.Random):
 
 NAMES = (
     "memory", "deferred", "stale_compile", "corruption", "leak", "retrace", "deadlock", "data",
-    "learning",
+    "learning", "shapes",
 )  # fmt: skip
 
 
@@ -641,6 +680,10 @@ def _fault(name: str, draw: random.Random) -> object:
     if name == "retrace":
         why = draw.choice(["shapes", "constant", "compiler"])
         return Retrace(why, draw.uniform(0.2, 3.0), draw.random() < 0.6)
+    if name == "shapes":
+        how = draw.choice(["compiled", "cached", "both"])
+        cached = draw.uniform(0.2, 0.6) if how != "compiled" else 0.0
+        return Shapes(how != "cached", cached, draw.uniform(0.05, 1.0))
     if name == "deadlock":
         proven = draw.random() < 0.6
         category = draw.choice(["stream_evaluation", "stream_evaluation", "lock", "gil", None])

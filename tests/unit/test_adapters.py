@@ -49,7 +49,7 @@ def written(reading: Reading) -> dict[str, Any]:
 
 
 def test_the_corpus_is_there():
-    assert len(LOGS) >= 40
+    assert len(LOGS) >= 60
     formats = {json.loads(log.with_suffix(".json").read_text())["format"] for log in LOGS}
     missing = {adapter.name for adapter in ADAPTERS} - formats
     assert not missing, f"add a log of {sorted(missing)} to tests/unit/logs (see its README.md)"

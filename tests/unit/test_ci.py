@@ -17,7 +17,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from harness import cli
-from harness.model import Outcome
+from harness.model import Finding, Outcome, Severity
 from harness.report import junit, markdown
 from harness.report.input import ReportInput
 from harness.session.conclude import conclude
@@ -59,6 +59,26 @@ def test_a_reader_finds_each_run_with_what_became_of_it():
         else:
             assert [type(one) for one in told] == [kinds[outcome]]
             assert f"why {n}" in told[0].message
+
+
+@pytest.mark.parametrize(
+    ("severity", "expected", "fails"),
+    [
+        (Severity.ERROR, False, True),
+        (Severity.ERROR, True, False),
+        (Severity.WARNING, False, False),
+    ],
+)
+def test_a_run_that_learned_nothing_is_not_green(severity, expected, fails):
+    found = Finding(
+        code="parameters_unchanged", severity=severity, summary="Still.", expected=expected
+    )
+    suite, (case,) = read(fakes.run(fakes.result(findings=(found,))))
+    assert suite.failures == fails
+    told = [(one.type, one.message) for one in case.result]
+    assert told == ([("parameters_unchanged", "Still.")] if fails else [])
+    marked = " (expected)" if expected else ""
+    assert case.system_out == f"{severity.value} parameters_unchanged{marked}: Still."
 
 
 def test_a_reader_finds_what_a_hang_waits_for():

@@ -13,7 +13,7 @@ from records import COMPLETED, INFO, P, expecting, failure, make, settings
 
 from harness.analysis.classify import classify, metrics
 from harness.beats.record import Record
-from harness.model import Cause, Command, Ending, Outcome, Position, Severity, Tensors
+from harness.model import Cause, Command, Ending, MlxBeat, Outcome, Position, Severity, Tensors
 
 NAN = math.nan
 STALLED = Cause(code="stalled", summary="no progress in phase eval of step 1 for 12.0 s")
@@ -262,6 +262,7 @@ def test_a_long_run_is_judged_through_bounded_samples():
     ones = array("q", [1]) * steps
     index = array("q", range(steps))
     record = Record(
+        model=make().model,
         end=make().end,
         step=index,
         t=array("d", range(steps)),
@@ -271,6 +272,8 @@ def test_a_long_run_is_judged_through_bounded_samples():
         peak=ones,
         traces=ones,
         calls=ones,
+        shapes=ones,
+        inputs=ones,
         phases={"eval": array("d", [0.02]) * steps},
         loss_step=index,
         loss=array("d", [5.0 - i / steps + 0.1 * math.sin(i) for i in range(steps)]),
@@ -293,3 +296,21 @@ def test_the_out_of_memory_killer_is_named():
     assert "oom_killer" in codes_of(ended(signal="SIGKILL", oom_kills=1))
     assert "oom_killer" not in codes_of(ended(signal="SIGKILL"))
     assert "oom_killer" not in codes_of(ended(exit_code=0, oom_kills=1))
+
+
+@pytest.mark.parametrize(
+    ("device", "told", "machine", "found"),
+    [
+        ("cpu (AMD EPYC)", None, 2 * P, True),
+        ("gpu (Apple M3 Max)", 2 * P, 100 * P, True),
+        # Of a GPU nobody told how much it has: the machine's memory is another.
+        ("gpu (NVIDIA H200)", None, 2 * P, False),
+        (None, None, 2 * P, True),
+        (None, None, None, False),
+    ],
+)
+def test_a_peak_is_compared_with_the_memory_of_its_device(device, told, machine, found):
+    mlx = device and MlxBeat(t=0.0, version="0.32.4", device=device, memory=told)
+    record = replace(make(active=3 * P), mlx=mlx)
+    result = judge(record, Ending(wall_s=10.0, exit_code=0, usable_memory=machine))
+    assert ("peak_too_large" in {one.code for one in result.findings}) is found

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import re
 from types import SimpleNamespace
 
 import fakes
@@ -11,9 +12,11 @@ import msgspec
 import pytest
 
 from harness import cli
+from harness.analysis import failing
+from harness.api import Run
 from harness.cli import options, running, watch
 from harness.errors import Exit, HarnessError, NotWrittenError, UsageError
-from harness.model import Outcome
+from harness.model import Finding, Outcome, Severity
 
 FAILED = {Outcome.HUNG, Outcome.DIVERGED, Outcome.CRASHED, Outcome.UNFINISHED}
 
@@ -77,7 +80,11 @@ def test_to_stop_repeating_what_is_not_repeated_is_no_wish(command, tmp_path, ca
 
 
 def arguments(**given):
-    return argparse.Namespace(**{"fail_on": options.FAILURES, "exit_code": "own"} | given)
+    return argparse.Namespace(**{"fail_on": None, "exit_code": "own"} | given)
+
+
+def finding(code="parameters_unchanged", severity=Severity.ERROR, **fields):
+    return Finding(code=code, severity=severity, summary="It is so.", **fields)
 
 
 def run(outcome, **fields):
@@ -87,8 +94,76 @@ def run(outcome, **fields):
 @pytest.mark.parametrize("outcome", list(Outcome))
 def test_each_outcome_of_a_run(outcome):
     assert options.exit_code(run(outcome), arguments()) == (1 if outcome in FAILED else 0)
-    assert options.exit_code(run(outcome), arguments(fail_on=())) == 0
-    assert options.exit_code(run(outcome), arguments(fail_on=(outcome,))) == 1
+    assert options.exit_code(run(outcome), arguments(fail_on=failing.NOTHING)) == 0
+    assert options.exit_code(run(outcome), arguments(fail_on=failing.parse(outcome.value))) == 1
+
+
+@pytest.mark.parametrize(
+    ("found", "words", "code"),
+    [
+        (finding(), None, 1),
+        (finding(expected=True), None, 0),
+        (finding(severity=Severity.WARNING), None, 0),
+        (finding(severity=Severity.WARNING), "warning", 1),
+        (finding(), "warning", 1),
+        (finding(severity=Severity.INFO), "warning", 0),
+        (finding(), "error", 1),
+        (finding(), "hung,crashed", 0),
+        (finding(), "none", 0),
+        (finding("loss_flat", Severity.WARNING), "error,loss_flat", 1),
+        (finding("slow_step", Severity.INFO), "slow_step", 1),
+        (finding("loss_flat", Severity.WARNING, expected=True), "loss_flat", 0),
+    ],
+)
+def test_what_is_found_in_a_run_that_completed(capsys, found, words, code):
+    given = None if words is None else failing.parse(words)
+    result = run(Outcome.COMPLETED, findings=(found,))
+    assert options.exit_code(result, arguments(fail_on=given)) == code
+    told = capsys.readouterr().err
+    assert (f"other counts as failed: {found.code}" in told) is bool(code)
+
+
+@pytest.mark.parametrize(
+    ("words", "outcomes", "severities", "codes"),
+    [
+        ("error", failing.FAILURES, 1, ()),
+        ("error, warning", failing.FAILURES, 2, ()),
+        ("loss_flat", failing.FAILURES, 0, ("loss_flat",)),
+        ("hung,loss_flat,warning", (Outcome.HUNG,), 2, ("loss_flat",)),
+        ("hung,diverged", (Outcome.HUNG, Outcome.DIVERGED), 0, ()),
+        ("none", (), 0, ()),
+    ],
+)
+def test_the_words_of_fail_on(words, outcomes, severities, codes):
+    meant = failing.parse(words)
+    assert (meant.outcomes, len(meant.severities), meant.codes) == (outcomes, severities, codes)
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        ("los_flat", "did you mean loss_flat?"),
+        ("hungg", "did you mean hung?"),
+        ("none,error", "none goes with no other word"),
+        (",", "nothing is named"),
+        ("xyzzy", "use none, or some of completed"),
+    ],
+)
+def test_a_word_that_fail_on_does_not_know_is_refused(words, told):
+    with pytest.raises(UsageError, match=re.escape(told)):
+        failing.parse(words)
+
+
+def test_a_plain_run_fails_by_what_it_is_told(tmp_path):
+    """The same words from Python."""
+    result = fakes.result("mine", findings=(finding("loss_flat", Severity.WARNING),))
+    mine = Run(result, tmp_path, tmp_path / "report.md")
+    assert mine.failures() == ()
+    assert mine.failures("warning") == ("loss_flat",)
+    hung = Run(fakes.hung("mine"), tmp_path, tmp_path / "report.md")
+    assert hung.failures("loss_flat") == ("hung",)
+    with pytest.raises(UsageError):
+        mine.failures("nonsense")
 
 
 @pytest.mark.parametrize("outcome", list(Outcome))
@@ -114,6 +189,18 @@ def test_a_watched_command(outcome, fields, own, verdict):
     assert watch.exit_code(watched, arguments(exit_code="verdict")) == verdict
 
 
+@pytest.mark.parametrize(
+    ("own", "words", "code"),
+    [(0, None, 0), (0, "error", 1), (0, "hung", 0), (7, "error", 7), (0, "completed", 1)],
+)
+def test_a_watched_command_keeps_its_own_code_unless_told(own, words, code):
+    """What was found changes the code of a command only where --fail-on asks for it."""
+    watched = fakes.run(fakes.result("trainer", exit_code=own, findings=(finding(),)))
+    given = None if words is None else failing.parse(words)
+    assert watch.exit_code(watched, arguments(fail_on=given)) == code
+    assert watch.exit_code(watched, arguments(exit_code="verdict")) == 1
+
+
 @pytest.mark.parametrize("outcome", [Outcome.COMPLETED, Outcome.HUNG])
 def test_a_full_disk_hides_no_verdict(monkeypatch, capsys, tmp_path, outcome):
     result = fakes.result("mine", outcome)
@@ -136,10 +223,10 @@ def test_a_full_disk_hides_no_verdict(monkeypatch, capsys, tmp_path, outcome):
 @pytest.mark.parametrize(
     ("outcomes", "fail_on", "code"),
     [
-        ((Outcome.SKIPPED, Outcome.SKIPPED), options.FAILURES, Exit.VERDICT),
-        ((Outcome.SKIPPED, Outcome.COMPLETED), options.FAILURES, Exit.OK),
-        ((Outcome.SKIPPED,), (), Exit.OK),
-        ((), options.FAILURES, Exit.OK),
+        ((Outcome.SKIPPED, Outcome.SKIPPED), None, Exit.VERDICT),
+        ((Outcome.SKIPPED, Outcome.COMPLETED), None, Exit.OK),
+        ((Outcome.SKIPPED,), failing.NOTHING, Exit.OK),
+        ((), None, Exit.OK),
     ],
 )
 def test_a_run_of_which_all_was_skipped_is_not_green(capsys, outcomes, fail_on, code):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import random
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -105,6 +106,18 @@ TRIGGERS = NAMED | {
         nodes=[1200] + [2000] * 9, left=800, carried=[0] + [800] * 9
     ),
     "deferred_work": lambda: make(drain_s=9.0),
+    "cache_growth": lambda: make(steps=40, cache=lambda step: step * P),
+    # The traces alone would be another finding.
+    "shapes_growth": lambda: make(
+        steps=40,
+        shapes=lambda step: step // 2 + 8,
+        traces=lambda step: step // 2 + 8,
+        seconds=[0.1, 0.02] * 20,
+    ),
+    "peak_growth": lambda: make(steps=20, peak=lambda step: 4 * P + step * P, inputs=4096),
+    "peak_too_large": lambda: replace(make(), usable=3 * P),
+    "inputs_growth": lambda: make(steps=20, inputs=lambda step: 4096 * (step + 1)),
+    "not_followed": lambda: replace(make(trainable=None), model=None),
     "beats_lost": lambda: make(lost=3, fault="No space left on device"),
 }
 
@@ -514,3 +527,92 @@ def test_checks_are_counted_by_name():
 
 def test_torn_lines_are_reported():
     assert found(make(torn=2))["beats_lost"].evidence["torn"] == 2
+
+
+# --- what grows -----------------------------------------------------------------------------------
+
+
+def test_memory_that_grows_with_the_batches_is_no_leak_unless_the_program_keeps_more():
+    """What a step leaves pending is as large as its batch; a list that keeps arrays is another."""
+    grows = {"steps": 20, "active": lambda step: 3 * P + step * P}
+    batches = {"inputs": lambda step: 4096 * (step + 1)}
+    assert set(found(make(**grows, **batches))) == {"inputs_growth"}
+    kept = found(make(**grows, **batches, arrays=lambda step: 100 + 20 * step))
+    assert set(kept) == {"inputs_growth", "memory_growth"}
+    assert kept["memory_growth"].evidence["arrays_per_step"] == 20
+    assert "holds 20 more arrays after each" in kept["memory_growth"].summary
+    steady = found(make(**grows, arrays=lambda _: 100))["memory_growth"]
+    assert steady.evidence["arrays_per_step"] is None
+
+
+@pytest.mark.parametrize(
+    "inputs",
+    [
+        [4096, 512] * 10,  # lengths as they come
+        [4096] * 20,
+        [512] * 2 + [4096] * 18,  # a warm-up
+    ],
+)
+def test_batches_that_do_not_grow_explain_nothing(inputs):
+    grows = {"steps": 20, "active": lambda step: 3 * P + step * P}
+    assert set(found(make(**grows, inputs=inputs))) == {"memory_growth"}
+    assert not found(make(steps=20, inputs=inputs))
+
+
+def test_the_step_at_which_memory_ends_is_told_to_two_digits():
+    record = replace(make(steps=20, active=lambda step: (3 + step) * P), usable=1000 * P)
+    growth = found(record)["memory_growth"]
+    # 22 P are held after step 19, and one more comes with each step.
+    assert growth.evidence["ends_at_step"] == 997
+    assert growth.summary.endswith("at this rate memory ends at about step 1,000")
+    unknown = found(make(steps=20, active=lambda step: (3 + step) * P))["memory_growth"]
+    assert unknown.evidence["ends_at_step"] is None
+    assert "memory ends" not in unknown.summary
+
+
+@pytest.mark.parametrize(
+    "cache",
+    [
+        lambda step: min(step, 10) * P,  # it fills, and is used from then on
+        lambda step: (step % 7) * P,  # it is cleared
+        lambda step: step * P // 100,
+        lambda _: 50 * P,
+    ],
+)
+def test_a_cache_that_comes_to_rest_is_well(cache):
+    assert not found(make(steps=60, cache=cache))
+
+
+def test_shapes_are_told_where_each_is_compiled():
+    every = {"steps": 40, "shapes": lambda step: step + 1}
+    # Nothing is compiled: new shapes cost nothing that is kept.
+    assert not found(make(**every))
+    # In each step: the retracing is told with its reason, as a fact.
+    traced = found(make(**every, traces=lambda step: step + 1))
+    assert traced["shapes_growth"].severity is Severity.INFO
+    assert traced["shapes_growth"].evidence["shapes"] == 40
+    # Traced again and again, whatever the shapes are.
+    assert "shapes_growth" not in found(make(steps=40, traces=lambda step: step + 1))
+    # The lengths of a text come to an end.
+    settled = {"shapes": lambda step: min(step + 1, 12), "traces": lambda step: min(step + 1, 12)}
+    assert not found(make(steps=60, **settled))
+    # Some of the late steps meet a new one, and none of them is slower.
+    some = {"shapes": lambda step: 8 + step // 2, "traces": lambda step: 8 + step // 2}
+    assert not found(make(steps=60, **some))
+
+
+def test_a_peak_is_held_against_the_memory_there_is():
+    near = found(replace(make(active=95), usable=100))["peak_too_large"]
+    assert near.severity is Severity.INFO
+    assert "95 %" in near.summary.replace("\u202f", " ")
+    above = found(replace(make(active=120), usable=100))["peak_too_large"]
+    assert above.severity is Severity.WARNING
+    assert not found(replace(make(active=80), usable=100))
+    assert not found(make(active=120))
+
+
+def test_the_highest_peak_so_far_is_no_peak_that_grows():
+    """Only our own worker sets it back in each step."""
+    beats = make(steps=20, peak=lambda step: 4 * P + step * P)
+    assert set(found(beats)) == {"peak_growth"}
+    assert not found(replace(beats, built=None))

@@ -12,6 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from markdown_it import MarkdownIt
 
+from harness.analysis import failing
 from harness.analysis.controls import ControlResult
 from harness.cli import github as cli
 from harness.cli import parser
@@ -19,7 +20,7 @@ from harness.errors import Exit
 from harness.model import Outcome
 from harness.report import github, runjson
 
-FAILURES = (Outcome.HUNG, Outcome.DIVERGED, Outcome.CRASHED, Outcome.UNFINISHED)
+FAILURES = failing.OUTCOMES
 COMMAND = re.compile(r"::(error|warning) ((?:\w+=[^,:\r\n]*,?)*)::([^\r\n]*)")
 
 

@@ -20,7 +20,7 @@ from harness.analysis import controls
 from harness.cli import consoles, control_table
 from harness.cli.console import COLUMNS, LiveScreen, Screen, screen
 from harness.detect.watchdog import State
-from harness.model import Outcome, Severity
+from harness.model import Finding, Outcome, Severity
 
 LONG = "grad_evaluated_without_update"
 REASON = "deadlock in phase forward of step 3: 3 threads in 2 processes wait for one another"
@@ -76,6 +76,28 @@ def test_what_was_found_is_said_in_a_sentence():
         text = screen.console.file.getvalue()
         assert text.count(f"memory_growth: {growth.summary}") == text.count("memory_growth")
         assert text.count("memory_growth") == times
+
+
+@pytest.mark.parametrize(
+    ("severity", "expected", "mark", "summary"),
+    [
+        (Severity.ERROR, False, "✓⚠ completed s", "1 completed, but 1 learned nothing"),
+        (Severity.WARNING, False, "✓⚠ completed s", "1 completed, but 1 completed with warnings"),
+        (Severity.INFO, False, "✓ completed  s", "1 completed"),
+        (Severity.ERROR, True, "✓ completed  s", "1 completed"),
+    ],
+)
+def test_a_plain_tick_is_for_what_is_well(severity, expected, mark, summary):
+    found = Finding(
+        code="parameters_unchanged", severity=severity, summary="Still.", expected=expected
+    )
+    result = fakes.result("s", findings=(found,))
+    screen = Screen(console(80), 1, False, False)
+    screen.finished(None, result)
+    screen.summary(fakes.run(result), "no room")
+    first = next(line for line in written(screen) if "completed" in line)
+    assert mark in first
+    assert summary in [line.strip() for line in written(screen)]
 
 
 def test_lines_of_a_file_are_whole():

@@ -100,7 +100,7 @@ def test_a_project_has_defaults_of_its_own(tmp_path, monkeypatch, planned):
     arguments = planned["arguments"]
     assert (arguments.steps, arguments.seq_len, arguments.budget) == (4, 48, 20.5)
     assert (str(arguments.out), arguments.cold) == ("results", True)
-    assert arguments.fail_on == (Outcome.HUNG, Outcome.CRASHED)
+    assert arguments.fail_on.outcomes == (Outcome.HUNG, Outcome.CRASHED)
 
 
 @pytest.mark.parametrize(

@@ -33,6 +33,8 @@ class Kind(str, Enum):
     GROWING = "keeps more memory after every step"
     PILING = "leaves work unevaluated"
     RETRACED = "traces its compiled step again"
+    CACHING = "keeps more freed memory after every step"
+    VARIED = "compiles and keeps a step for each new input shape"
 
 
 STOPS = frozenset(
@@ -156,31 +158,40 @@ HYPOTHESES: tuple[Theory, ...] = (
         signs=frozenset((Kind.UNTAUGHT,)),
         needs=frozenset(("update_without_grad",)),
     ),
+    Theory(
+        id="shapes",
+        title="input shapes and caches",
+        explains=frozenset((Kind.VARIED, Kind.CACHING)),
+        signs=frozenset((Kind.VARIED, Kind.CACHING)),
+        needs=frozenset(("constant_batch", "clear_cache_after_update")),
+        references=("compiled_step",),
+        steps=6,
+    ),
 )
 
 _TABLE = """
-                              memory deferred stale corrupt leak retrace deadlock data learning
-baseline_update               S      S        S     S       S    S       S        S    S
-value_and_grad_reused         S      S        S     S       S    S       S        S    S
-clear_cache_after_update      S      S        S     S       S    S       S        S    S
-sgd_step                      c      s        S     S       s    -       S        S    s
-grad_evaluated_without_update c      C        s     c       s    -       -        S    -
-tiny_model                    C      -        S     S       -    -       S        S    -
-eval_after_update             M      C        S     C       S    s       S        S    S
-uncompiled_step               S      S        C     S       S    C       S        S    S
-lora_step                     c      -        S     S       s    -       S        S    -
-vjp_step                      S      S        S     C       -    S       S        S    S
-constant_batch                S      S        S     S       S    c       S        C    s
-update_without_grad           s      C        s     c       c    -       -        S    c
-stale_loss_oracle             -      -        -     !       -    -       -        -    -
-compiled_step                 s      s        !     s       s    !       -        S    s
-rebuild_compiled              s      s        C     S       s    s       S        S    s
-compiled_step_initialized     s      -        -     s       s    c       s        S    s
-grad_without_update           c      c        -     c       c    c       -        S    -
-half_precision                c      -        s     s       s    -       s        S    s
-eval_parameters_only          M      c        S     C       S    s       S        S    S
-value_and_grad_recreated      S      S        S     c       S    S       S        S    S
-loss_read_every_k             -      -        -     -       -    -       s        s    -
+                              memory deferred stale corrupt leak retrace deadlock data learn shapes
+baseline_update               S      S        S     S       S    S       S        S    S     S
+value_and_grad_reused         S      S        S     S       S    S       S        S    S     S
+clear_cache_after_update      S      S        S     S       S    S       S        S    S     c
+sgd_step                      c      s        S     S       s    -       S        S    s     s
+grad_evaluated_without_update c      C        s     c       s    -       -        S    -     s
+tiny_model                    C      -        S     S       -    -       S        S    -     -
+eval_after_update             M      C        S     C       S    s       S        S    S     s
+uncompiled_step               S      S        C     S       S    C       S        S    S     c
+lora_step                     c      -        S     S       s    -       S        S    -     s
+vjp_step                      S      S        S     C       -    S       S        S    S     s
+constant_batch                S      S        S     S       S    c       S        C    s     C
+update_without_grad           s      C        s     c       c    -       -        S    c     s
+stale_loss_oracle             -      -        -     !       -    -       -        -    -     -
+compiled_step                 s      s        !     s       s    !       -        S    s     !
+rebuild_compiled              s      s        C     S       s    s       S        S    s     s
+compiled_step_initialized     s      -        -     s       s    c       s        S    s     s
+grad_without_update           c      c        -     c       c    c       -        S    -     s
+half_precision                c      -        s     s       s    -       s        S    s     s
+eval_parameters_only          M      c        S     C       S    s       S        S    S     s
+value_and_grad_recreated      S      S        S     c       S    S       S        S    S     S
+loss_read_every_k             -      -        -     -       -    -       s        s    -     -
 """
 """S stays, C clears, M moves to step 0, ! would show it, - says nothing. A small letter: expected,
 but a quantity decides (how much memory there is), so that the opposite does not refute."""

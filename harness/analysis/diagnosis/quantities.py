@@ -23,6 +23,8 @@ FEW_TRACES = 2
 
 _SIGN_CODES = {
     Kind.GROWING: ("memory_growth",),
+    Kind.CACHING: ("cache_growth",),
+    Kind.VARIED: ("shapes_growth",),
     Kind.RETRACED: ("retrace_every_step", "double_trace"),
     Kind.PILING: ("graph_growth", "deferred_work"),
     Kind.MISMATCH: ("check_failed",),
@@ -97,6 +99,8 @@ def measured(id: str, run: Facts) -> bool:
         return metrics.traces is not None
     if id == "learning":
         return metrics.parameters_changed is not None
+    if id == "shapes":
+        return metrics.memory.cache_peak is not None
     return True
 
 

@@ -105,6 +105,10 @@ def _kinds(result: ScenarioResult) -> set[Kind]:
         kinds.add(Kind.PILING)
     if "memory_growth" in findings and "graph_growth" not in findings:
         kinds.add(Kind.GROWING)
+    if "cache_growth" in findings:
+        kinds.add(Kind.CACHING)
+    if "shapes_growth" in findings:
+        kinds.add(Kind.VARIED)
     if "retrace_every_step" in findings or _traced_twice(result, findings.get("double_trace")):
         kinds.add(Kind.RETRACED)
     if "loss_flat" in findings or "parameters_unchanged" in findings:

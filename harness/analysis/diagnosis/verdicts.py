@@ -31,6 +31,8 @@ from harness.scenario.load import BASELINE
 COMPANIONS = {"deferred": "memory"}
 """Hypotheses that do not exclude each other: the time of work, and the amount of it."""
 COMES_AND_GOES = "the symptom is not in every run: repeat the run to separate the hypotheses"
+GROWTH = frozenset((Kind.GROWING, Kind.CACHING))
+"""What uses up the memory step by step, however much there is."""
 MOST = 6
 """Sentences that a verdict gives."""
 
@@ -133,8 +135,8 @@ def _signs(theory: Theory, evidence: Evidence) -> tuple[str, ...]:
 
 
 def _grew_first(run: Facts, evidence: Evidence) -> bool:
-    """Return True if memory ran out because of a leak: late, and something grows."""
-    grows = any(Kind.GROWING in other.kinds for other in evidence.runs)
+    """Return True if memory ran out because something grew: late, and it is seen to grow."""
+    grows = any(other.kinds & GROWTH for other in evidence.runs)
     return grows and run.steps > 1
 
 

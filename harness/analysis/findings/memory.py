@@ -6,6 +6,8 @@ from collections.abc import Iterator, Sequence
 from itertools import pairwise
 
 from harness import stats
+from harness.analysis.findings import inputs
+from harness.analysis.findings.trend import still_grows
 from harness.beats.record import Record
 from harness.model import Finding
 from harness.model.finding import info, warning
@@ -25,6 +27,8 @@ OWN_SHARE = 0.25
 """The same, relative to what it held after its warm-up."""
 LOOKS = 12
 """After the warm-up, below which nothing is said of what a process holds."""
+PRINTED_SHARE = 0.05
+"""The same of the memory that a log gives, beside the number of its parameters."""
 NO_STEPS_S = 60.0
 """The same in seconds, where nobody knows whether it has begun to train."""
 REST = 0.1
@@ -42,30 +46,52 @@ def memory_growth(record: Record) -> Iterator[Finding]:
         for index, size in stats.blocks(record.active[warm_up:])
         if size >= 0
     ]
-    if len(points) < 4:
+    if not points:
         return
     known = record.model is not None and record.model.trainable_bytes > 0
     unit = float(record.model.trainable_bytes) if known and record.model else points[0][1]
-    slope = stats.theil_sen(points)
-    last = stats.theil_sen(points[-max(3, len(points) // 3) :])
-    growth = slope.low * (points[-1][0] - points[0][0])
-    if growth <= max(MATERIAL * unit, SMALL if known else MATERIAL_BYTES):
+    floor = float(SMALL if known else MATERIAL_BYTES)
+    if record.model is not None and record.model.printed:
+        # What else a process holds is in a log's figures, and they are rounded.
+        floor = max(OWN_BYTES, PRINTED_SHARE * points[0][1])
+    slope = still_grows(points, max(MATERIAL * unit, floor))
+    if slope is None:
         return
-    if last.value < slope.value / 3:  # it has come to rest
-        return
+    growth = slope.value * (points[-1][0] - points[0][0])
+    arrays = _more_arrays(record)
+    if inputs.growth(record) and not arrays:
+        return  # what a step leaves pending grows with its batch
+    ends = inputs.ends_at(record, record.active[-1], slope.value)
     steps = record.step[warm_up], record.step[-1]
     name = "P" if known else "times its first size"
     yield warning(
         "memory_growth",
         f"active memory grows by {number(slope.value / unit, 3)} {name} per step "
-        f"(± {number(slope.margin / unit, 2)}) over steps {steps[0]} to {steps[1]}",
+        f"(± {number(slope.margin / unit, 2)}) over steps {steps[0]} to {steps[1]}"
+        + (f", and the program holds {plural(arrays, 'more array')} after each" if arrays else "")
+        + inputs.rate(ends),
         p_per_step=slope.value / unit if known else None,
         p_per_step_margin=slope.margin / unit if known else None,
         bytes_per_step=round(slope.value),
         first_step=steps[0],
         last_step=steps[1],
-        growth_bytes=round(slope.value * (points[-1][0] - points[0][0])),
+        growth_bytes=round(growth),
+        ends_at_step=ends,
+        arrays_per_step=arrays,
     )
+
+
+def _more_arrays(record: Record) -> float | None:
+    """Arrays that the program holds more after each step; None where it does not hold more."""
+    counts = [
+        (float(step), float(count))
+        for step, count in zip(record.arrays_step, record.arrays, strict=True)
+        if step >= WARM_UP
+    ]
+    if len(counts) < 3 or any(b <= a for (_, a), (_, b) in pairwise(counts)):
+        return None
+    slope = (counts[-1][1] - counts[0][1]) / (counts[-1][0] - counts[0][0])
+    return slope if slope >= 0.5 else None
 
 
 def rss_growth(record: Record) -> Iterator[Finding]:

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from harness.beats.record import Record
 from harness.model import Finding
-from harness.model.finding import error, warning
+from harness.model.finding import error, info, warning
 from harness.text.units import plural
 
 
@@ -27,6 +27,16 @@ def check_failed(record: Record) -> Iterator[Finding]:
             step=first.step,
             value=first.value,
             expected=first.expected,
+        )
+
+
+def not_followed(record: Record) -> Iterator[Finding]:
+    """Say that a scenario's own model was not looked at: nothing found is then no good news."""
+    if record.end is not None and record.model is None and record.step:
+        yield info(
+            "not_followed",
+            "parameters and memory were not checked: call training.watch(model, optimizer)",
+            steps=len(record.step),
         )
 
 

@@ -47,9 +47,21 @@ def error_of_median(values: Sequence[float], other: int = 0) -> float:
     return 1.2533 * stats.spread(values) * math.sqrt(parts)
 
 
+def still_grows(points: Sequence[tuple[float, float]], least: float) -> stats.Slope | None:
+    """The slope of `points` that grow by more than `least` in all; None if not, or if at rest."""
+    if len(points) < 4:
+        return None
+    slope = stats.theil_sen(points)
+    if slope.low * (points[-1][0] - points[0][0]) <= least:
+        return None
+    last = stats.theil_sen(points[-max(3, len(points) // 3) :])
+    return None if last.value < slope.value / 3 else slope
+
+
 def printed(record: Record) -> bool:
     """Return True if the losses were read from text, so that they may be rounded."""
-    return record.model is None and record.end is None and record.built is None
+    told = record.model is not None and not record.model.printed
+    return not told and record.end is None and record.built is None
 
 
 def resolution(record: Record, values: Sequence[float]) -> float:

@@ -28,7 +28,7 @@ def find(
     `itself`: it has reported its steps itself. `hook`: what became of the one injected, if any.
     `left_behind`: so many processes that it had started were there when it ended.
     `given_up`: why the pattern given by the user was not searched to the end.
-    `program`: what was started; Python is made to pass its lines on at once.
+    `program`: what was started; empty where it was made to pass its lines on at once. Python is.
     """
     return (
         *_hook(hook),
@@ -103,11 +103,12 @@ def _steps(outputs: Sequence[Recognition], itself: bool, program: str) -> Iterat
 
 
 def _held_back(program: str) -> str:
-    if PurePath(program).name.startswith("python"):
+    if not program or PurePath(program).name.startswith("python"):
         return ""
     return (
-        ". A program in C, C++ or Swift holds its lines back in a pipe until a block is full: "
-        "start it with stdbuf -oL, or let it flush each line"
+        ". A program in C, C++ or Swift holds its lines back in a pipe until a block is full, and "
+        "this one could not be made to pass them on: start it with stdbuf -oL, or let it flush "
+        "each line"
     )
 
 

@@ -13,6 +13,7 @@ import sys
 from types import CodeType, FrameType
 from typing import TYPE_CHECKING, Any, Callable, Iterable, Iterator, Optional
 
+from .inputs import Inputs
 from .writer import Writer, home, note, open_writer, reason
 
 if TYPE_CHECKING:
@@ -148,6 +149,8 @@ class Watch:
         self._code = code if known else None
         self._compiles = compiles
         self._traces = 0
+        self._seen = Inputs()
+        self._inputs = 0, 0
         self._first = writer.ended
         self._started = False
         self._open = False
@@ -188,6 +191,7 @@ class Watch:
                     batch = next(iterator)
                 except StopIteration:
                     return
+                self._inputs = self._seen.look(batch)
                 writer.at("step")
                 self._open = True
                 if self._following is not None:
@@ -245,6 +249,7 @@ class Watch:
             traces=self._traces if counted else 0,
             calls=self._writer.ended - self._first + 1 if counted else 0,
             then=then,
+            inputs=self._inputs,
         )
 
     def _loss_in(self, frame: Optional[FrameType]) -> Optional[float]:

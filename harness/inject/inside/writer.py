@@ -186,9 +186,11 @@ class Writer:
         calls: int = 0,
         covers: int = 1,
         then: Optional[str] = "between",
+        inputs: tuple[int, int] = (0, 0),
     ) -> None:
         """The step's evaluation has returned; from now on the phase `then` is under way. None where
-        the caller says so itself at once."""
+        the caller says so itself at once. `inputs` are different shapes of batches so far, and the
+        bytes of this one."""
         now = self._charge()
         seconds = ",".join(
             f"{(self._names.get(name) or self._name(name))[1]}:{spent:.9f}"
@@ -203,6 +205,8 @@ class Writer:
                 f',"active":{mx.get_active_memory()},"cache":{mx.get_cache_memory()}'
                 f',"peak":{mx.get_peak_memory()}'
             )
+        if inputs[0]:
+            line += f',"shapes":{inputs[0]},"inputs":{inputs[1]}'
         self._append(f'{line},"traces":{traces},"calls":{calls},"covers":{covers}}}\n')
         self._phases = {}
         self.ended += 1

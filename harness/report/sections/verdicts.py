@@ -84,21 +84,29 @@ def headline(all_groups: Sequence[Group]) -> str:
     else:
         each = [f"{counts[o]} {o.value}" for o in WORST_FIRST if counts[o]]
         text = f"{', '.join(each)}, of {of}"
-    return text + _but(results)
+    return text + but(results)
 
 
-def _but(results: Sequence[ScenarioResult]) -> str:
-    """Mention runs that completed although something is wrong."""
-    wrong = [
-        {f.code for f in result.findings if f.severity is Severity.ERROR and not f.expected}
+def but(results: Sequence[ScenarioResult], warnings: bool = False) -> str:
+    """Mention runs that completed although something is wrong, or with `warnings` may be."""
+    unexpected = [
+        [finding for finding in result.findings if not finding.expected]
         for result in results
         if result.outcome is Outcome.COMPLETED
+    ]
+    wrong = [{f.code for f in found if f.severity is Severity.ERROR} for found in unexpected]
+    doubtful = [
+        not codes and any(f.severity is Severity.WARNING for f in found)
+        for found, codes in zip(unexpected, wrong, strict=True)
     ]
     nothing = sum("parameters_unchanged" in codes for codes in wrong)
     others = sum(bool(codes - {"parameters_unchanged"}) for codes in wrong)
     parts = [f"{nothing} learned nothing"] if nothing else []
     parts += [f"{others} completed with errors"] if others else []
-    return f", but {' and '.join(parts)}" if parts else ""
+    parts += [f"{sum(doubtful)} completed with warnings"] if warnings and any(doubtful) else []
+    *first, last = parts or [""]
+    joined = f"{', '.join(first)} and {last}" if first else last
+    return f", but {joined}" if joined else ""
 
 
 def _row(group: Group) -> list[str]:

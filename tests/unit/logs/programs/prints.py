@@ -529,6 +529,37 @@ def table_rich() -> Iterator[str]:
     yield "└──────┴────────┴───────────┘\n"
 
 
+def mlx_lora() -> Iterator[str]:
+    """mlx-examples' lora/lora.py: mlx-lm's sentence before it had a learning rate."""
+    yield "Loading pretrained model\nTotal parameters 1244.041M\nTrainable parameters 0.852M\n"
+    yield "Loading datasets\nTraining\n"
+    yield f"Iter 1: Val loss {loss(1) + 0.2:.3f}, Val took 12.345s\n"
+    for step in range(10, 61, 10):
+        speed = f"It/sec 0.522, Tokens/sec {200 + step:.3f}"
+        yield f"Iter {step}: Train loss {loss(step):.3f}, {speed}\n"
+        if step == 40:
+            yield f"Iter 40: Val loss {loss(40) + 0.2:.3f}, Val took 11.876s\n"
+            yield "Iter 40: Saved adapter weights to adapters.npz.\n"
+    yield "Testing\nTest loss 0.412, Test ppl 1.510.\n"
+
+
+def mlx_cvae() -> Iterator[str]:
+    """mlx-examples' cvae/main.py: batches redrawn with a carriage return, then the epoch."""
+    yield "Options: \n  Device: GPU\n  Seed: 0\n  Batch size: 128\n  Learning rate: 0.001\n"
+    yield "Number of trainable params: 0.3456 M\n"
+    for epoch in range(1, 4):
+        for batch in range(10, 41, 10):
+            level = 400 * loss(40 * epoch + batch)
+            yield (
+                f"Epoch {epoch:4d} | Loss {level:10.2f} | Throughput {1800 + batch:8.2f} im/s | "
+                f"Batch {batch:5d}\r"
+            )
+        yield (
+            f"Epoch {epoch:4d} | Loss {400 * loss(40 * epoch + 46):10.2f} | "
+            f"Throughput {1850:8.2f} im/s | Time {25.5:8.1f} (s)\n"
+        )
+
+
 def table_plain() -> Iterator[str]:
     """Columns set with blanks alone."""
     yield "  step      loss        lr   reward\n"
