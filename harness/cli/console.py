@@ -27,6 +27,7 @@ from harness.cli import consoles
 from harness.cli.consoles import INDENT
 from harness.detect.watchdog import State
 from harness.model import Outcome, RunResult, ScenarioResult, Severity, Support
+from harness.report import summary
 from harness.report.sections.diagnosis import NO_PROBLEM, none_supported
 from harness.report.sections.verdicts import left_out
 from harness.supervise.job import Job
@@ -138,6 +139,8 @@ class Screen:
         if explanation and not self._quiet:
             prefix = "as expected: " if met else ""
             line.append(f"\n{INDENT}{prefix}{explanation}", style="dim" if met else style)
+        if (replay := summary.replay(result)) and not self._quiet:
+            line.append(f"\n{INDENT}replay: {replay}", style="dim" if met else style)
         if met is False:
             line.append(f"\n{INDENT}not as expected: {difference}", style=style)
         for match in result.known_issues:

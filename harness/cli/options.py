@@ -12,7 +12,16 @@ from typing import Any
 
 from harness.cli import github
 from harness.errors import Exit, UsageError
-from harness.model import Hostfile, OnHang, Outcome, Patience, RunResult, ScenarioInfo, Settings
+from harness.model import (
+    Hostfile,
+    Locate,
+    OnHang,
+    Outcome,
+    Patience,
+    RunResult,
+    ScenarioInfo,
+    Settings,
+)
 from harness.model.settings import BUILT_IN_MODELS
 from harness.scenario import load
 from harness.session import plan
@@ -84,7 +93,23 @@ def add_running(parser: argparse.ArgumentParser) -> None:
     add("--cold", action="store_true", help="do not reuse kernels that earlier runs compiled")
     add_on_hang(group)
     add_patience(group, "60, and 10 times the longest such phase before")
+    add_locate(group)
     add_results(parser)
+
+
+def add_locate(group: Any) -> None:
+    """Add the options that say which runs are replayed to find where NaN begins."""
+    choice = group.add_mutually_exclusive_group()
+    choice.add_argument(
+        "--locate-nan", dest="locate", action="store_const", const=Locate.ANY,
+        default=Options().locate,
+        help="replay each run with a number that is not finite, also one that got over it, to "
+        "find the operation (default: replay a run that diverged)",
+    )  # fmt: skip
+    choice.add_argument(
+        "--no-locate", dest="locate", action="store_const", const=Locate.NEVER,
+        help="do not replay a run that diverged",
+    )  # fmt: skip
 
 
 def add_on_hang(group: Any) -> None:
@@ -244,6 +269,7 @@ def running(arguments: argparse.Namespace) -> Options:
         until_decided=getattr(arguments, "until_decided", False),
         patience=patience(arguments),
         notify=notify(arguments),
+        locate=arguments.locate,
         debug=arguments.debug,
     )
 

@@ -14,6 +14,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+import msgspec
+
+from harness.model import Replay
+
+from .inside.replay import VARIABLE as REPLAY
 from .inside.writer import HOOK, VARIABLE
 
 FOLDER = Path(__file__).parent / "hook"
@@ -30,12 +35,17 @@ class HookReport:
     """The reason why it switched itself off, if it did."""
 
 
-def environment(folder: Path, environ: Mapping[str, str], hook: bool) -> dict[str, str]:
+def environment(
+    folder: Path, environ: Mapping[str, str], hook: bool, replay: Replay | None = None
+) -> dict[str, str]:
     """`environ` with what a command needs to write its beats to `folder`.
 
-    Without `hook` it can only do so itself, with `harness.beats`.
+    Without `hook` it can only do so itself, with `harness.beats`. With `replay`, its training is
+    replayed and probed.
     """
     variables = {**environ, VARIABLE: str(folder.absolute())}
+    if replay is not None:
+        variables[REPLAY] = msgspec.json.encode(replay).decode()
     if hook:
         inherited = environ.get("PYTHONPATH")
         variables["PYTHONPATH"] = f"{FOLDER}{os.pathsep}{inherited}" if inherited else str(FOLDER)

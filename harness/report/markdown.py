@@ -18,6 +18,7 @@ from harness.report.sections.diagnosis import diagnosis
 from harness.report.sections.differences import differences
 from harness.report.sections.environment import environment
 from harness.report.sections.known_issues import known_issues
+from harness.report.sections.origin import origin
 from harness.report.sections.ranks import ranks
 from harness.report.sections.repeats import repeats
 from harness.report.sections.verdicts import verdicts
@@ -50,6 +51,7 @@ CHART, LOG, CODE, STACKS, COMPLETED, RANKS, EVIDENCE, FAILED = DROPPED = (
 PARTS: tuple[tuple[str, Part], ...] = (
     (FAILED, scenario.numbers),
     (EVIDENCE, scenario.cause),
+    (EVIDENCE, origin),
     (RANKS, ranks),
     (STACKS, stacks.excerpt),
     (CHART, charts),

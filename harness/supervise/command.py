@@ -77,7 +77,10 @@ class CommandSteps:
         (self._folder / launch.SPEC).write_bytes(msgspec.json.encode(self._run.spec))
         self._own.mkdir()
         environment = inject.environment(
-            self._own, os.environ | self._command.variables, self._command.inject
+            self._own,
+            os.environ | self._command.variables,
+            self._command.inject,
+            self._run.spec.replay,
         )
         # What Python would keep in its buffer while it hangs is the step that it hangs in.
         environment.setdefault("PYTHONUNBUFFERED", "1")
