@@ -10,7 +10,7 @@ import msgspec
 from harness.analysis import repeats
 from harness.analysis.diagnosis import diagnose, symptoms
 from harness.analysis.diagnosis.hypotheses import Kind
-from harness.model import Diagnosis, Outcome, RunResult, ScenarioInfo, ScenarioResult
+from harness.model import Diagnosis, Located, Outcome, RunResult, ScenarioInfo, ScenarioResult
 from harness.scenario import load
 from harness.session.folder import path_to_continue
 
@@ -79,7 +79,13 @@ def needs_none(run: RunResult) -> str | None:
         return "the deadlock is proven, and its place is known"
     if bad and all(map(_raised, bad)):
         return "the exception says where it was raised"
+    if bad and all(map(_located, bad)):
+        return "the operation at which the numbers stop being finite is known"
     return None
+
+
+def _located(result: ScenarioResult) -> bool:
+    return result.origin is not None and result.origin.status is Located.LOCATED
 
 
 def _raised(result: ScenarioResult) -> bool:
