@@ -78,7 +78,7 @@ def origin(facts: dict[str, Any], replay_s: float) -> Origin:
     known = Origin(
         status=status,
         summary=(
-            f"the numbers stay finite in a replay up to step {step}, uncompiled and from the same "
+            f"the numbers stay finite up to step {step} in a replay, uncompiled and from the same "
             "seed: a compiled kernel, other random numbers or another order of the data decide"
             if status is Located.NOT_AGAIN
             else _summary(facts, site)

@@ -41,6 +41,8 @@ def run(
         if locator.end(loss, state):
             break
         recorder.end()
+    else:
+        locator.ran_out()
     recorder.phase("exit")
     os._exit(0)
 

@@ -170,7 +170,7 @@ def test_what_does_not_come_again_is_told_as_that():
     assert found.status is Located.NOT_AGAIN
     assert found.operation is None
     assert result.reason == "the loss is nan"
-    assert "stay finite in a replay up to step 12" in found.summary
+    assert "stay finite up to step 12 in a replay" in found.summary
 
 
 def test_data_that_are_bad_are_no_operation():

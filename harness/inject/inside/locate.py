@@ -86,6 +86,10 @@ class Locator:
             self._write({**self._answer(tape, bad), "probed_s": seconds})
         return True
 
+    def ran_out(self) -> None:
+        """The training is over, and its numbers have stayed finite."""
+        self._write({"status": "not_again", "step": self.step, "loss": None})
+
     def _looked(self, state: dict[str, Any]) -> bool:
         """Look at the state after a step without a probe: what is bad by now was born earlier."""
         if not self._names(state):

@@ -39,12 +39,14 @@ def wrap(module: Any, folder: str) -> None:
     reported = module.train
     signature = inspect.signature(inspect.unwrap(reported))
 
-    def train(*args: Any, **kwargs: Any) -> Any:
+    def train(*args: Any, **kwargs: Any) -> None:
         bound = signature.bind(*args, **kwargs)
         bound.apply_defaults()
         arguments = dict(bound.arguments)
-        _Replayed(folder, request, arguments).prepare()
-        return reported(**arguments)
+        replayed = _Replayed(folder, request, arguments)
+        replayed.prepare()
+        reported(**arguments)
+        replayed.over()
 
     module.train = train
 
@@ -75,13 +77,17 @@ class _Replayed:
     def prepare(self) -> None:
         args = copy.copy(self._arguments["args"])
         args.steps_per_save = NEVER
-        args.iters = max(args.iters, self._probe + 2)
         self._arguments.update(
             args=args, training_callback=None, iterate_batches=self.iterate_batches
         )
 
+    def over(self) -> None:
+        """The training has returned: its own process would now save what it has learned."""
+        self._locator.ran_out()
+        os._exit(0)
+
     def iterate_batches(self, *args: Any, **kwargs: Any) -> Iterator[Any]:
-        batches = self._batches(*args, **kwargs)
+        batches = iter(self._batches(*args, **kwargs))
         if self._started:
             return self._validation(batches)
         self._started = True

@@ -11,6 +11,7 @@ import contextlib
 import math
 import sys
 import weakref
+from _thread import get_ident
 from types import CodeType
 from typing import Any, Callable, Iterator, Optional
 
@@ -78,11 +79,13 @@ class Node:
 
 
 class Tape:
-    """Records the operations of one step while the switch leads here."""
+    """Records the operations of one step while the switch leads here: those of the thread that
+    trains, which makes it."""
 
     def __init__(self, switch: Switch, mx: Any) -> None:
         self.switch = switch
         self.mx = mx
+        self._thread = get_ident()
         self.floats = {mx.float16, mx.bfloat16, mx.float32, mx.float64, mx.complex64}
         self.narrow = {mx.float16, mx.bfloat16}
         self.batch: Any = ()
@@ -151,7 +154,7 @@ class Tape:
         """Run one operation and record it."""
         result = function(*args, **kwargs)
         outputs = list(self.arrays(result))
-        if not outputs:
+        if not outputs or get_ident() != self._thread:
             return result
         node = self._record(name, function, args, kwargs, outputs)
         for output in outputs:
@@ -163,6 +166,8 @@ class Tape:
 
     def change(self, name: str, method: Callable[..., Any], array: Any, args: Any) -> Any:
         """Run a method that gives `array` another value, and record it."""
+        if get_ident() != self._thread:
+            return method(array, *args)
         before = self.value(array)
         old = array.__copy__()
         for node in (before, *before.consumers):
