@@ -66,7 +66,7 @@ def again(replay: Replay, facts: dict[str, Any]) -> Replay | None:
         step = int(facts["step"])
         if facts.get("checkpoint") is not None:
             return whole
-        return msgspec.structs.replace(whole, probe=step, last=max(step, min(replay.last, step)))
+        return msgspec.structs.replace(whole, probe=step, last=step)
     if facts.get("status") == "not_again" and facts.get("checkpoint") is not None:
         return whole
     return None

@@ -17,9 +17,12 @@ from harness.model.settings import short_patience
 from harness.supervise.command import CommandSteps
 from harness.supervise.handling import Handling
 from harness.supervise.job import Job
+from harness.supervise.step_source import WorkerSteps
 from harness.text.units import duration
 
-FOLDER = "replay"
+FOLDER, MOST = "replay", 3
+"""The folder of the first replay of a run, and the most that a run has: from a checkpoint, from the
+start, and at the step that this shows."""
 LEAST_S, TIMES = 120.0, 5.0
 """The time limit of a replay in seconds, and in times of the run; the longer of the two."""
 _MLX_LM = ("mlx_lm", "mlx_lm.lora")
@@ -34,6 +37,7 @@ class _Following:
     replay: Replay
     began: float
     """The monotonic time at which the first replay of this run began."""
+    number: int = 1
 
 
 class Replays:
@@ -52,10 +56,12 @@ class Replays:
             return self._first(job, result)
         facts = _facts(job)
         replay = origin.again(following.replay, facts) if facts else None
-        if replay is None or job.ended_by_user:
+        if replay is None or job.ended_by_user or following.number == MOST:
             return None
-        del self._under_way[job]
-        return self._start(replace(following, replay=replay), number=2)
+        more = self._start(replace(following, replay=replay, number=following.number + 1))
+        if more is not None:
+            del self._under_way[job]
+        return more
 
     def combined(self, job: Job, result: ScenarioResult) -> tuple[Job, ScenarioResult]:
         """The run that `job` replayed and its result with the origin; of another job these two."""
@@ -66,20 +72,24 @@ class Replays:
 
     def _first(self, job: Job, result: ScenarioResult) -> Job | None:
         replay = origin.request(result, self._locate)
-        if replay is None or job.ended_by_user:
+        if replay is None or job.ended_by_user or job.spec.ranks > 1:
             return None
         if not _may_be_run_again(job.info.command, result, self._locate):
             return None
         if job.info.command is not None:
             replay = msgspec.structs.replace(replay, since=time.time() - result.wall_s)
-        return self._start(_Following(job, result, replay, time.monotonic()))
+        following = self._start(_Following(job, result, replay, time.monotonic()))
+        if following is not None:
+            following.notes.append(
+                "the numbers are not finite; the run is replayed to find the operation "
+                "(--no-locate turns this off)"
+            )
+        return following
 
-    def _start(self, following: _Following, number: int = 1) -> Job | None:
-        run = following.job
+    def _start(self, following: _Following) -> Job | None:
+        """Start the replay; None where the disk has no room for it, or no process can be had."""
+        run, number = following.job, following.number
         folder = Path(run.spec.folder) / (FOLDER if number == 1 else f"{FOLDER}-{number}")
-        if folder.exists():
-            return None
-        folder.mkdir()
         name = f"{run.info.name} (replay)"
         info = msgspec.structs.replace(run.info, name=name, verdict=None)
         spec = msgspec.structs.replace(
@@ -87,15 +97,12 @@ class Replays:
         )
         budget = min(self._budget, max(LEAST_S, TIMES * following.result.wall_s))
         handling = Handling(budget=budget, patience=short_patience(budget))
-        if info.command is None:
-            job = Job(info, spec, handling)
-        else:
-            job = Job(info, spec, handling, CommandSteps)
-        if number == 1:
-            job.notes.append(
-                "the numbers are not finite; the run is replayed to find the operation "
-                "(--no-locate turns this off)"
-            )
+        try:
+            folder.mkdir()
+            steps = WorkerSteps if info.command is None else CommandSteps
+            job = Job(info, spec, handling, steps)
+        except OSError:
+            return None
         self._under_way[job] = following
         return job
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from types import SimpleNamespace
 
 import fakes
@@ -136,13 +137,46 @@ def test_what_a_checkpoint_does_not_show_is_replayed_from_the_start():
     assert origin.again(replay, FACTS) is None
 
 
-def test_no_replay_goes_on_for_ever(tmp_path):
-    """The third replay of a run would need a folder that the second one has."""
+class Ended(SimpleNamespace):
+    """A job that has ended."""
+
+    __hash__ = object.__hash__
+
+
+def replayed(tmp_path, number, facts):
+    """A replay that has ended with `facts`, and the run that it follows."""
+    (tmp_path / "origin.json").write_text(json.dumps(facts))
+    own = SimpleNamespace(
+        info=fakes.info(), spec=SimpleNamespace(folder=str(tmp_path / "gone")), notes=[]
+    )
+    job = Ended(folder=tmp_path, ended_by_user=False)
     replays = locate.Replays(Locate.ANY, 600.0)
-    (tmp_path / "replay-2").mkdir()
-    job = SimpleNamespace(spec=SimpleNamespace(folder=str(tmp_path)))
-    following = locate._Following(job, run(bad()), Replay(probe=0, last=0), 0.0)
-    assert replays._start(following, number=2) is None
+    following = locate._Following(own, run(bad()), Replay(probe=3, last=4), 0.0, number)
+    replays._under_way[job] = following
+    return replays, job, own
+
+
+@pytest.mark.parametrize("number", [1, 2, 3])
+def test_a_replay_that_cannot_be_followed_still_belongs_to_its_run(tmp_path, monkeypatch, number):
+    """There are three at most, and there may be no room for one."""
+    replays, job, own = replayed(tmp_path, number, {"status": "earlier", "step": 2})
+    if number < locate.MOST:
+        monkeypatch.setattr(replays, "_start", lambda following: None)
+    assert replays.next(job, run()) is None
+    whose, result = replays.combined(job, run())
+    assert whose is own
+    assert result.origin is not None
+    assert result.origin.status is Located.FAILED
+    assert "after step 2" in result.origin.summary
+
+
+def test_a_replay_is_followed_by_the_next_one(tmp_path, monkeypatch):
+    replays, job, _ = replayed(tmp_path, 1, {"status": "earlier", "step": 2})
+    started = []
+    monkeypatch.setattr(replays, "_start", lambda following: started.append(following) or "more")
+    assert replays.next(job, run()) == "more"
+    assert [(one.replay, one.number) for one in started] == [(Replay(probe=2, last=2), 2)]
+    assert job not in replays._under_way
 
 
 # --- what is said ---------------------------------------------------------------------------------

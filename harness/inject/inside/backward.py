@@ -39,8 +39,7 @@ class Gradient:
     def __exit__(self, *error: Any) -> None:
         self._open = False
         tape = self._tape
-        if self in tape.running:
-            tape.running.remove(self)
+        tape.running = [one for one in tape.running if one is not self]
         if not tape.gradients:
             for node in tape.held:
                 node.release()

@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import os
 import time
-from typing import Any, Callable, Optional
+from typing import Any, Optional
 
 from . import facts
 from .backward import BACKWARD
@@ -19,10 +19,6 @@ from .tape import NAN, Node, Tape, birth
 
 ORIGIN = "origin.json"
 """The file in the replay's folder that has the answer."""
-NAMED = 12
-"""Names of bad arrays that are told at most."""
-
-Arrays = Callable[[], dict[str, Any]]
 
 
 class Locator:

@@ -24,7 +24,7 @@ GROUP = 128
 DEEPEST = 48
 """Frames that are kept of each operation's stack."""
 DESCRIBED = 200
-"""Results that are described in one step at most: masks with infinities are many."""
+"""Results that are described in one step at most, beside those of masks with infinities."""
 MOVES = frozenset(
     (
         "T", "__neg__", "abs", "broadcast_to", "concatenate", "contiguous", "expand_dims",
@@ -191,12 +191,12 @@ class Tape:
     @contextlib.contextmanager
     def again(self) -> Iterator[None]:
         """A part of a differentiated function is computed once more, for the backward pass."""
+        before = list(self.gradients)
         self.gradients += self.running[-1:]
         try:
             yield
         finally:
-            if self.running:
-                self.gradients.pop()
+            self.gradients[:] = before
 
     def _new(self, name: str, inputs: list[Node], outputs: list[Any]) -> Node:
         self._count += 1
@@ -271,7 +271,7 @@ class Tape:
         node.state = NAN if any(mx.isnan(o).any().item() for o in outputs) else INFINITE
         before = max((one.state for one in node.inputs), default=FINITE)
         if before < node.state and self._described < DESCRIBED:
-            self._described += 1
+            self._described += not node.literal
             node.facts = facts.of_operation(self, node, outputs)
 
     def end(self) -> None:
