@@ -141,7 +141,10 @@ def run(
                     selector.unregister(channel)  # type: ignore[arg-type]
                     index = active.pop(job)
                     if followers is not None:
-                        if not honored and (following := followers.next(job, result)) is not None:
+                        if (
+                            not interrupts.count
+                            and (following := followers.next(job, result)) is not None
+                        ):
                             active[following] = index
                             selector.register(following.channel, selectors.EVENT_READ)  # type: ignore[arg-type]
                             continue
