@@ -13,13 +13,12 @@ import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-import msgspec
+from .inside.writer import HOOK, REPLAY, VARIABLE
 
-from harness.model import Replay
-
-from .inside.replay import VARIABLE as REPLAY
-from .inside.writer import HOOK, VARIABLE
+if TYPE_CHECKING:
+    from harness.model import Replay
 
 FOLDER = Path(__file__).parent / "hook"
 """The folder that goes in front of PYTHONPATH."""
@@ -45,6 +44,8 @@ def environment(
     """
     variables = {**environ, VARIABLE: str(folder.absolute())}
     if replay is not None:
+        import msgspec  # one's own loop imports this package without it
+
         variables[REPLAY] = msgspec.json.encode(replay).decode()
     if hook:
         inherited = environ.get("PYTHONPATH")

@@ -17,9 +17,8 @@ from typing import Any, Callable, Iterator, Optional
 from . import trainer
 from .locate import Locator
 from .operations import Switch, install
+from .writer import REPLAY
 
-VARIABLE = "HARNESS_REPLAY"
-"""The environment variable with the request, as JSON."""
 OTHERS = {"WANDB_MODE": "disabled", "SWANLAB_MODE": "disabled"}
 """Variables that keep services from hearing of the replay."""
 CORE = "mlx.core"
@@ -34,7 +33,7 @@ def wrap(module: Any, folder: str) -> None:
         os.environ.update(OTHERS)
         _switches.append(install(module))
         return
-    request = json.loads(os.environ[VARIABLE])
+    request = json.loads(os.environ[REPLAY])
     trainer.wrap(module, folder)
     reported = module.train
     signature = inspect.signature(inspect.unwrap(reported))
