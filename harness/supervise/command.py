@@ -76,12 +76,9 @@ class CommandSteps:
     def launch(self, cold: bool) -> launch.Launched:
         (self._folder / launch.SPEC).write_bytes(msgspec.json.encode(self._run.spec))
         self._own.mkdir()
-        environment = inject.environment(
-            self._own,
-            os.environ | self._command.variables,
-            self._command.inject,
-            self._run.spec.replay,
-        )
+        command, replay = self._command, self._run.spec.replay
+        variables = os.environ | command.variables
+        environment = inject.environment(self._own, variables, command.inject, replay)
         # What Python would keep in its buffer while it hangs is the step that it hangs in.
         environment.setdefault("PYTHONUNBUFFERED", "1")
         return launch.Launched(

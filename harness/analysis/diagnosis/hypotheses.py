@@ -167,7 +167,7 @@ HYPOTHESES: tuple[Theory, ...] = (
 )
 
 _TABLE = """
-                              memory deferred stale corrupt leak retrace deadlock data learning numerics
+                              memory deferred stale corrupt leak retrace deadlock data learn number
 baseline_update               S      S        S     S       S    S       S        S    S    S
 value_and_grad_reused         S      S        S     S       S    S       S        S    S    S
 clear_cache_after_update      S      S        S     S       S    S       S        S    S    S
