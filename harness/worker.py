@@ -10,6 +10,7 @@ import faulthandler
 import importlib.metadata
 import importlib.util
 import os
+import random
 import signal
 import sys
 import threading
@@ -24,6 +25,7 @@ import msgspec
 
 from harness.beats.file import Recorder
 from harness.errors import SkipError, UsageError
+from harness.inject.inside import operations
 from harness.model import SCHEMA, ErrorBeat, MlxBeat, StartBeat, WorkerSpec
 
 
@@ -73,9 +75,11 @@ def _run(spec: WorkerSpec, recorder: Recorder, rank: int) -> None:
         problem = f"cannot be imported ({str(error).splitlines()[0]})"
         raise UsageError(installation.missing("MLX", problem)) from error
 
+    # Before anything else imports MLX's functions by their names.
+    switch = operations.install(mx) if spec.replay is not None else None
+
     from harness.inject.inside.taps import Taps
-    from harness.training import collectives, device, loop, mistakes
-    from harness.training.following import Following
+    from harness.training import collectives, device, loop, mistakes, replay
     from harness.training.probes import CompileProbe
     from harness.training.setup import Training
 
@@ -91,18 +95,27 @@ def _run(spec: WorkerSpec, recorder: Recorder, rank: int) -> None:
     if spec.ranks > 1 and settings.collective_beats:
         collectives.watch(recorder)
     probe = CompileProbe(recorder)
-    probe.install()
-    taps = Taps().install()
+    taps = Taps()
+    if switch is None:
+        probe.install()
+        taps.install()
+    # A scenario's own model and data come again in a replay; each rank has its own data.
+    random.seed(settings.seed + rank)
+    mx.random.seed(settings.seed + rank)
     scenario = _import_scenario(Path(spec.path), Path(spec.own) if spec.own else None)
     if spec.ranks > 1:
         recorder.phase("distributed_init")
         _join(mx, settings.backend)
     recorder.phase("setup")
+    if "numpy" in sys.modules:
+        sys.modules["numpy"].random.seed((settings.seed + rank) % 2**32)
     training = Training(settings, recorder, probe, rank)
     step = mistakes.make(scenario.make_step, training)
     maker = getattr(scenario, "batches", None)
     batches: Iterator[Any] = iter(maker(training)) if maker is not None else training.batches()
-    loop.run(training, step, batches, recorder, probe, Following(training, taps), maker)
+    if spec.replay is not None and switch is not None:
+        replay.run(training, step, batches, recorder, spec.replay, switch, spec.folder)
+    loop.run(training, step, batches, recorder, probe, taps, maker)
 
 
 def _rank(spec: WorkerSpec) -> int:

@@ -27,6 +27,7 @@ from harness.cli import consoles
 from harness.cli.consoles import INDENT
 from harness.detect.watchdog import State
 from harness.model import Outcome, RunResult, ScenarioInfo, ScenarioResult, Severity, Support
+from harness.report import summary
 from harness.report.input import groups, subject
 from harness.report.screen import HANGING, below, of_run
 from harness.report.sections.diagnosis import NO_PROBLEM, none_supported
@@ -144,6 +145,8 @@ class Screen:
         explanation = result.cause.summary if result.cause else result.reason
         if met and explanation and not self._quiet:
             line.append(f"\n{INDENT}as expected: {explanation}", style="dim")
+        if (replay := summary.replay(result)) and not self._quiet:
+            line.append(f"\n{INDENT}replay: {replay}", style="dim" if met else style)
         if met is False:
             line.append(f"\n{INDENT}not as expected: {difference}", style=style)
         for match in result.known_issues:

@@ -14,6 +14,7 @@ from harness.cli import github
 from harness.errors import Exit, UsageError
 from harness.model import (
     Hostfile,
+    Locate,
     OnHang,
     Outcome,
     Patience,
@@ -95,7 +96,23 @@ def add_running(parser: argparse.ArgumentParser) -> None:
     add("--cold", action="store_true", help="do not reuse kernels that earlier runs compiled")
     add_on_hang(group)
     add_patience(group, "60, and 10 times the longest such phase before")
+    add_locate(group)
     add_results(parser)
+
+
+def add_locate(group: Any) -> None:
+    """Add the options that say which runs are replayed to find where NaN begins."""
+    choice = group.add_mutually_exclusive_group()
+    choice.add_argument(
+        "--locate-nan", dest="locate", action="store_const", const=Locate.ANY,
+        default=Options().locate,
+        help="replay each run with a number that is not finite, also one that got over it, to "
+        "find the operation (default: replay a run that diverged)",
+    )  # fmt: skip
+    choice.add_argument(
+        "--no-locate", dest="locate", action="store_const", const=Locate.NEVER,
+        help="do not replay a run that diverged",
+    )  # fmt: skip
 
 
 def add_on_hang(group: Any) -> None:
@@ -263,6 +280,7 @@ def running(arguments: argparse.Namespace) -> Options:
         until_decided=getattr(arguments, "until_decided", False),
         patience=patience(arguments),
         notify=notify(arguments),
+        locate=arguments.locate,
         debug=arguments.debug,
     )
 

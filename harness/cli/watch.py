@@ -53,6 +53,7 @@ def add(commands: help.Commands) -> None:
         help="stop the command after SECONDS (default: never)")  # fmt: skip
     options.add_on_hang(group)
     options.add_patience(group, "600, and 20 times the longest such phase before")
+    options.add_locate(group)
     options.add_results(
         parser,
         "debug.log in the folder of the run",
@@ -85,6 +86,7 @@ def run(arguments: argparse.Namespace) -> int:
         on_hang=OnHang(arguments.on_hang),
         patience=options.patience(arguments),
         notify=options.notify(arguments),
+        locate=arguments.locate,
         debug=arguments.debug,
     )
     # With --json, stdout has the document alone: the output of the command goes to stderr.

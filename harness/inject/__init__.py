@@ -13,8 +13,12 @@ import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from .inside.writer import HOOK, VARIABLE
+from .inside.writer import HOOK, REPLAY, VARIABLE
+
+if TYPE_CHECKING:
+    from harness.model import Replay
 
 FOLDER = Path(__file__).parent / "hook"
 """The folder that goes in front of PYTHONPATH."""
@@ -30,12 +34,19 @@ class HookReport:
     """The reason why it switched itself off, if it did."""
 
 
-def environment(folder: Path, environ: Mapping[str, str], hook: bool) -> dict[str, str]:
+def environment(
+    folder: Path, environ: Mapping[str, str], hook: bool, replay: Replay | None = None
+) -> dict[str, str]:
     """`environ` with what a command needs to write its beats to `folder`.
 
-    Without `hook` it can only do so itself, with `harness.beats`.
+    Without `hook` it can only do so itself, with `harness.beats`. With `replay`, its training is
+    replayed and probed.
     """
     variables = {**environ, VARIABLE: str(folder.absolute())}
+    if replay is not None:
+        import msgspec  # one's own loop imports this package without it
+
+        variables[REPLAY] = msgspec.json.encode(replay).decode()
     if hook:
         inherited = environ.get("PYTHONPATH")
         variables["PYTHONPATH"] = f"{FOLDER}{os.pathsep}{inherited}" if inherited else str(FOLDER)

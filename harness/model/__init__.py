@@ -31,6 +31,7 @@ from harness.model.beats import (
     StepBeat,
     Tensors,
 )
+from harness.model.origin import Locate, Located, Origin, Replay
 from harness.model.outcome import (
     Cause,
     Doubt,
@@ -109,6 +110,8 @@ __all__ = [
     "KnownIssueMatch",
     "LearningBeat",
     "LeftOut",
+    "Locate",
+    "Located",
     "LossSummary",
     "Machine",
     "MemorySummary",
@@ -117,6 +120,7 @@ __all__ = [
     "ModelBeat",
     "Number",
     "OnHang",
+    "Origin",
     "Outcome",
     "OwnStep",
     "Patience",
@@ -124,6 +128,7 @@ __all__ = [
     "Process",
     "RankResult",
     "RepeatSummary",
+    "Replay",
     "RunResult",
     "Sameness",
     "Sample",

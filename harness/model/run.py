@@ -6,6 +6,7 @@ import msgspec
 
 from harness.model.beats import SCHEMA
 from harness.model.enums import TextEnum
+from harness.model.origin import Origin
 from harness.model.outcome import Cause, Doubt, Finding, KnownIssueMatch, Outcome
 from harness.model.ranks import RankResult
 from harness.model.settings import ScenarioInfo, Settings
@@ -233,6 +234,8 @@ class ScenarioResult(msgspec.Struct, frozen=True, kw_only=True):
     """The ranks of a job of several; empty where there is one worker."""
     known_issues: tuple[KnownIssueMatch, ...] = ()
     """Public bugs and pitfalls that it shows, the surest first."""
+    origin: Origin | None = None
+    """The place where its numbers stopped being finite; None where nothing was replayed."""
 
     @property
     def first_step_known(self) -> bool:

@@ -7,6 +7,7 @@ from typing import Any
 import msgspec
 
 from harness.model.enums import TextEnum
+from harness.model.origin import Replay
 from harness.model.outcome import Outcome
 
 BUILT_IN_MODELS = ("tiny", "micro")
@@ -176,3 +177,5 @@ class WorkerSpec(msgspec.Struct, frozen=True, kw_only=True):
     device_required: bool = False
     """True if the user has asked for the device, and not the scenario: without it, nothing can be
     run."""
+    replay: Replay | None = None
+    """The run is a replay of one that diverged."""

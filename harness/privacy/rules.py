@@ -54,10 +54,17 @@ RULES: dict[type, dict[str, Rule]] = {
         "repeat": K, "rank": K, "reason": T, "place": T, "cause": N, "last_step": K,
         "last_phase": T, "stalled_at_s": K, "detected_at_s": K, "exit_code": K, "signal": K,
         "findings": N, "metrics": N, "doubts": N, "ranks": N, "known_issues": N,
+        "origin": N,
     },
     model.KnownIssueMatch: {
         "id": K, "title": K, "url": K, "package": K, "same": K, "seen": T, "version": K,
         "fixed": K, "cure": K,
+    },
+    model.Origin: {
+        "status": K, "summary": T, "step": K, "place": K, "operation": T, "site": T, "frames": T,
+        "module": T, "about": T, "inputs": T, "cotangents": T, "output": T, "rows": K,
+        "columns": K, "tokens": K, "batch": T, "checkpoint": K, "probed_step_s": K,
+        "usual_step_s": K, "replay_s": K,
     },
     model.Doubt: {"said_s": K, "taken_back_s": K, "summary": T, "chain": T, "end": T},
     model.Cause: {"code": K, "summary": T, "proven": K, "evidence": T},

@@ -15,7 +15,7 @@ from harness.analysis import failing
 from harness.analysis.failing import FailOn
 from harness.api import Changes, Run, Runnable, Runs, Scenario, Step, carry_out, own
 from harness.errors import HarnessError, UsageError
-from harness.model import Outcome, Patience, ScenarioInfo, Settings
+from harness.model import Locate, Outcome, Patience, ScenarioInfo, Settings
 from harness.model.settings import short_patience
 from harness.pytest_plugin import PASSED, failure
 from harness.pytest_plugin.limit import taken_over
@@ -122,7 +122,9 @@ class HarnessRun:
         counting = counted(self._item, marked.get("fail_on") if fail_on is None else fail_on)
         folder = self.home.new()
         info = own(scenario.info(folder), changes)
-        run = watched(self._item, info, folder, float(seconds), patience)[0]
+        # One that is to diverge need not be explained, and its test has a time limit.
+        locate = Locate.NEVER if Outcome.DIVERGED in expected else Locate.DIVERGED
+        run = watched(self._item, info, folder, float(seconds), patience, locate)[0]
         if run.outcome not in expected:
             if run.outcome is Outcome.SKIPPED:
                 pytest.skip(run.reason or "the scenario cannot run here")
@@ -166,10 +168,16 @@ def watched(
     folder: Path,
     budget: float,
     patience: float | None = None,
+    locate: Locate = Locate.DIVERGED,
 ) -> Runs:
     """Run one scenario; the test fails at the limit of pytest-timeout."""
     __tracebackhide__ = True
-    options = Options(out=folder, budget=budget, patience=_patience(item, info, budget, patience))
+    options = Options(
+        out=folder,
+        budget=budget,
+        patience=_patience(item, info, budget, patience),
+        locate=locate,
+    )
     with taken_over(item) as limit:
         command = ("pytest", item.nodeid)
         runs = carry_out([info], Settings(), options, observer=limit, command=command)

@@ -7,23 +7,26 @@ by kind in the order of DROPPED, and within a kind those of completed scenarios 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 
-from harness.report.charts import charts
 from harness.report.input import Group, ReportInput, groups
-from harness.report.sections import scenario, stacks
-from harness.report.sections.attached import attached
-from harness.report.sections.diagnosis import diagnosis
-from harness.report.sections.differences import differences
-from harness.report.sections.environment import environment
-from harness.report.sections.first import first_screen
-from harness.report.sections.known_issues import known_issues
-from harness.report.sections.ranks import ranks
-from harness.report.sections.repeats import repeats
-from harness.report.sections.reproduce import reproduce
-from harness.report.sections.verdicts import SYMBOLS, verdicts
+from harness.report.sections.order import (
+    AFTER,
+    BEFORE,
+    CHART,
+    CODE,
+    COMPLETED,
+    DROPPED,
+    EVIDENCE,
+    FAILED,
+    LOG,
+    PARTS,
+    RANKS,
+    STACKS,
+)
+from harness.report.sections.verdicts import SYMBOLS
 from harness.report.text import details
 from harness.text.units import plural
 
@@ -31,45 +34,6 @@ LIMIT = 60_000
 """Characters. GitHub cuts an issue at 65,536; the rest is left to whoever attaches it."""
 _NOTE = 400
 """Characters kept for the line that says what was left out."""
-
-Section = Callable[[ReportInput], str]
-Part = Callable[[Group, ReportInput], str]
-
-BEFORE: tuple[Section, ...] = (
-    first_screen,
-    known_issues,
-    attached,
-    verdicts,
-    diagnosis,
-    repeats,
-    differences,
-    reproduce,
-)
-"""These and AFTER always stay; their tables are bounded, so that together they fit."""
-AFTER: tuple[Section, ...] = (environment,)
-
-CHART, LOG, CODE, STACKS, COMPLETED, RANKS, EVIDENCE, FAILED = DROPPED = (
-    "chart",
-    "log tail",
-    "code",
-    "stacks",
-    "section of a completed scenario",
-    "ranks",
-    "cause",
-    "section",
-)
-"""The kinds of blocks that a too long report leaves out, the first kind first."""
-
-PARTS: tuple[tuple[str, Part], ...] = (
-    (FAILED, scenario.numbers),
-    (EVIDENCE, scenario.cause),
-    (RANKS, ranks),
-    (STACKS, stacks.excerpt),
-    (CHART, charts),
-    (CODE, scenario.source),
-    (LOG, scenario.log_tail),
-)
-"""The parts of a scenario's section, in the order in which they are read."""
 
 _PLURALS = {
     CHART: "charts of {}",

@@ -8,7 +8,7 @@ from pathlib import PurePath
 from urllib.parse import quote
 
 from harness.analysis import headline
-from harness.model import Finding, Outcome, ScenarioResult, Severity
+from harness.model import Finding, Located, Outcome, ScenarioResult, Severity
 from harness.report.text import NOTHING, line
 from harness.text.known_issues import describe
 from harness.text.units import duration, number, plural, size
@@ -26,9 +26,13 @@ def verdict(result: ScenarioResult) -> str:
         proven = " (proven)" if result.cause.proven else ""
         return f"{text}: {line(result.cause.code, 40)}{proven}"
     # The place of an exception stands in its reason too.
-    reason = (result.reason or "").removesuffix(
-        f" (in step {result.last_step}, phase {result.last_phase})"
+    reason = (
+        (result.reason or "")
+        .removeprefix(f"{text} ")
+        .removesuffix(f" (in step {result.last_step}, phase {result.last_phase})")
     )
+    if result.origin is not None and reason.startswith("at step "):
+        return f"{text} {line(reason, 240)}"
     return text + (f": {line(reason, 240)}" if reason else "")
 
 
@@ -37,6 +41,13 @@ def place(result: ScenarioResult) -> str:
     parts = [f"step {result.last_step}"] if result.last_step is not None else []
     parts += [line(result.last_phase, 40)] if result.last_phase else []
     return ", ".join(parts)
+
+
+def replay(result: ScenarioResult) -> str:
+    """The result of its replay, unless its reason has that; empty where there was none."""
+    found = result.origin
+    told = result.outcome is Outcome.DIVERGED and found and found.status is Located.LOCATED
+    return "" if found is None or told else line(found.summary, 400)
 
 
 def wait_site(result: ScenarioResult) -> str:
@@ -75,6 +86,7 @@ def rows(result: ScenarioResult) -> Rows:
             ("known issue", line(f"{describe(match)} {match.url}", 700))
             for match in result.known_issues
         ),
+        ("replay", replay(result)),
         ("steps", steps(result)),
         ("step time", f"median {duration(times.median)}, first {duration(times.first)}, "
          f"p99 {duration(times.p99)}, max {duration(times.max)}" if times else ""),

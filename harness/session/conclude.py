@@ -11,7 +11,7 @@ from harness.analysis import repeats
 from harness.analysis.diagnosis import diagnose, symptoms
 from harness.analysis.diagnosis.hypotheses import Kind
 from harness.analysis.headline import faults
-from harness.model import Diagnosis, Outcome, RunResult, ScenarioInfo, ScenarioResult
+from harness.model import Diagnosis, Located, Outcome, RunResult, ScenarioInfo, ScenarioResult
 from harness.scenario import load
 from harness.session.folder import path_to_continue
 
@@ -95,6 +95,8 @@ def needs_none(run: RunResult) -> str | None:
     faulty = [fault for result in ran if (fault := faults.worst(result)) is not None]
     if not bad and faulty and all(fault.code in _MENDED for fault in faulty):
         return "what was found names its own cause"
+    if bad and all(map(_located, bad)):
+        return "the operation at which the numbers stop being finite is known"
     return None
 
 
@@ -107,6 +109,10 @@ def _waits_outside(result: ScenarioResult) -> bool:
 def _names_its_place(result: ScenarioResult) -> bool:
     fault = faults.worst(result)
     return fault is not None and isinstance(fault.evidence.get("place"), str)
+
+
+def _located(result: ScenarioResult) -> bool:
+    return result.origin is not None and result.origin.status is Located.LOCATED
 
 
 def _raised(result: ScenarioResult) -> bool:

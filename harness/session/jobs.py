@@ -9,6 +9,7 @@ from harness.model import Environment, ScenarioResult, WorkerSpec
 from harness.model.settings import NO_PATIENCE, RUN_PATIENCE, WATCH_PATIENCE
 from harness.report.known_issues import with_known_issues
 from harness.session import hostfile
+from harness.session.locate import Replays
 from harness.session.plan import Options, PlannedRun
 from harness.supervise.command import CommandSteps
 from harness.supervise.handling import Handling
@@ -50,6 +51,11 @@ def start(
         return Job(run.info, spec, handling)
     ends = terminal.ends() if terminal is not None else None
     return Job(run.info, spec, handling, lambda state: CommandSteps(state, ends))
+
+
+def replays(options: Options) -> Replays:
+    """The replays that follow the runs of a plan whose numbers stop being finite."""
+    return Replays(options.locate, options.budget)
 
 
 def finished(result: ScenarioResult, folder: Path, environment: Environment) -> ScenarioResult:

@@ -11,7 +11,7 @@ from typing import Any
 import msgspec
 
 from harness.errors import UsageError
-from harness.model import Hostfile, OnHang, Patience, ScenarioInfo, Settings
+from harness.model import Hostfile, Locate, OnHang, Patience, ScenarioInfo, Settings
 from harness.model.settings import BUILT_IN_MODELS
 from harness.observe import installation
 from harness.scenario import load
@@ -53,6 +53,8 @@ class Options(msgspec.Struct, frozen=True, kw_only=True):
     """Do not redact the reports."""
     hostfile: Hostfile | None = None
     """The machines of the ranks; None for this one."""
+    locate: Locate = Locate.DIVERGED
+    """The runs that are replayed to find where their numbers stop being finite."""
     debug: bool = False
     """Log why each observation was or was not called a hang."""
 

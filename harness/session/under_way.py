@@ -98,9 +98,10 @@ class Session:
 
     def _carry_out(self, interrupts: scheduler.Interrupts) -> bool:
         """Run the plan; returns True when the user interrupted it."""
+        replays = jobs.replays(self._options)
         if self._terminal is not None:
             _, interrupted = foreground.run(
-                self._terminal, lambda: self._start(self._plan[0]), self, interrupts
+                self._terminal, lambda: self._start(self._plan[0]), self, interrupts, replays
             )
         else:
             _, interrupted = scheduler.run(
@@ -110,6 +111,7 @@ class Session:
                 interrupts,
                 keep_going=lambda: self._mistake is None,
                 wanted=self._wanted,
+                followers=replays,
             )
         return interrupted
 

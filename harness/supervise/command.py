@@ -74,11 +74,11 @@ class CommandSteps:
     def launch(self, cold: bool) -> launch.Launched:
         (self._folder / launch.SPEC).write_bytes(msgspec.json.encode(self._run.spec))
         self._own.mkdir()
-        environment = inject.environment(
-            self._own, os.environ | self._command.variables, self._command.inject
-        )
-        piped = self._command.inject and not os.isatty(self._ends.stdout)
-        self._by_line = launch.line_by_line(environment, self._command.argv[0] if piped else "")
+        command, replay = self._command, self._run.spec.replay
+        variables = os.environ | command.variables
+        environment = inject.environment(self._own, variables, command.inject, replay)
+        piped = command.inject and not os.isatty(self._ends.stdout)
+        self._by_line = launch.line_by_line(environment, command.argv[0] if piped else "")
         return launch.Launched(
             self._command.argv, self._folder, environment, self._ends, self._hearers()
         )

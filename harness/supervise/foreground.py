@@ -10,14 +10,18 @@ from collections.abc import Callable
 
 from harness.model import ScenarioResult
 from harness.supervise.job import GRACE_S, Job
-from harness.supervise.scheduler import TICK_S, Interrupts, Observer
+from harness.supervise.scheduler import TICK_S, Followers, Interrupts, Observer, follow
 from harness.supervise.terminal import Terminal, Typed
 
 
 def run(
-    terminal: Terminal, start: Callable[[], Job], observer: Observer, interrupts: Interrupts
+    terminal: Terminal,
+    start: Callable[[], Job],
+    observer: Observer,
+    interrupts: Interrupts,
+    followers: Followers,
 ) -> tuple[ScenarioResult, bool]:
-    """Start the command, pass everything on, and wait until it is over.
+    """Start the command, pass everything on, and wait until it is over, and what follows it.
 
     Returns the result, and whether the user ended it. The first Ctrl-C is the command's own; a
     second one ends it at once, as do several typed in a row where a terminal hands them on. Of
@@ -46,6 +50,7 @@ def run(
                 observer.looked((job,))
         if result.signal is not None or result.cause is not None or job.ended_by_user:
             terminal.tidy()
+        result = follow(job, result, followers, observer, interrupts)
         observer.finished(job, result)
     return result, job.ended_by_user
 

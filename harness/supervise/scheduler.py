@@ -26,6 +26,18 @@ class Observer(Protocol):
     def finished(self, job: Job, result: ScenarioResult) -> None: ...
 
 
+class Followers(Protocol):
+    """Whoever lets another job follow one that has ended, before its result counts."""
+
+    def next(self, job: Job, result: ScenarioResult) -> Job | None:
+        """The job that follows; None if there is none."""
+        ...
+
+    def combined(self, job: Job, result: ScenarioResult) -> tuple[Job, ScenarioResult]:
+        """The job that began it, and its result with what those that followed have shown."""
+        ...
+
+
 class Interrupts:
     """Takes the user's signals, as long as they are `caught`."""
 
@@ -88,12 +100,14 @@ def run(
     interrupts: Interrupts,
     keep_going: Callable[[], bool] = lambda: True,
     wanted: Callable[[int], bool] = lambda index: True,
+    followers: Followers | None = None,
 ) -> tuple[tuple[ScenarioResult, ...], bool]:
     """Start and finish every job of `plan`, at most `jobs` at once.
 
     Returns the results in the plan's order, and whether the user stopped us. `keep_going` is asked
     after each result; once it says no, all is ended. `wanted` is asked before each job, by its
-    place in the plan; one that is not wanted is not started. The first request to stop, of which
+    place in the plan; one that is not wanted is not started. A job of `followers` takes the place
+    of the one that it follows. The first request to stop, of which
     `interrupts` tells, ends the running workers with their grace, a second one at once.
     """
     waiting = list(enumerate(plan))
@@ -119,13 +133,23 @@ def run(
                     observer.started(job)
                 selector.select(TICK_S)
                 interrupts.taken()
-                for job in list(active):
-                    channel = job.channel
+                for ticked in list(active):
+                    job, channel = ticked, ticked.channel
                     result = job.tick()
                     if result is None:
                         continue
                     selector.unregister(channel)  # type: ignore[arg-type]
-                    results[active.pop(job)] = result
+                    index = active.pop(job)
+                    if followers is not None:
+                        if (
+                            not interrupts.count
+                            and (following := followers.next(job, result)) is not None
+                        ):
+                            active[following] = index
+                            selector.register(following.channel, selectors.EVENT_READ)  # type: ignore[arg-type]
+                            continue
+                        job, result = followers.combined(job, result)
+                    results[index] = result
                     observer.finished(job, result)
                     if not keep_going():
                         waiting.clear()
@@ -138,3 +162,31 @@ def run(
                 job.interrupt(0.0)
             raise
     return tuple(results[index] for index in sorted(results)), interrupts.count > 0
+
+
+def follow(
+    job: Job,
+    result: ScenarioResult,
+    followers: Followers,
+    observer: Observer,
+    interrupts: Interrupts,
+) -> ScenarioResult:
+    """Run what follows `job`, which has ended with `result`; returns its result with that.
+
+    A request to stop ends what follows, and nothing else.
+    """
+    before = interrupts.count
+    while interrupts.count == before and (following := followers.next(job, result)) is not None:
+        job, honored = following, before
+        with selectors.DefaultSelector() as selector:
+            selector.register(interrupts.woken, selectors.EVENT_READ)
+            selector.register(job.channel, selectors.EVENT_READ)  # type: ignore[arg-type]
+            while (ended := job.tick()) is None:
+                observer.looked((job,))
+                selector.select(TICK_S)
+                interrupts.taken()
+                if interrupts.count > honored:
+                    job.interrupt(GRACE_S if honored == before else 0.0)
+                    honored = interrupts.count
+        result = ended
+    return followers.combined(job, result)[1]

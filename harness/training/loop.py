@@ -12,6 +12,7 @@ import mlx.core as mx
 from harness.beats.file import Recorder
 from harness.inject.inside.digest import Digest, digest, is_finite
 from harness.inject.inside.inputs import Inputs
+from harness.inject.inside.taps import Taps
 from harness.model import EndBeat, ModelBeat, Tensors
 from harness.training import mistakes
 from harness.training.following import Following
@@ -29,14 +30,15 @@ def run(
     batches: Iterator[Any],
     recorder: Recorder,
     probe: CompileProbe,
-    following: Following | None = None,
+    taps: Taps | None = None,
     maker: Any = None,
 ) -> None:
     """All steps of one scenario, with the parameters' digests before and after.
 
-    `maker` is the scenario's own function that made its batches, for who reads of a mistake in it.
+    `taps` count what the optimizer is given. `maker` is the scenario's own function that made its
+    batches, for who reads of a mistake in it.
     """
-    following = following or Following(training)
+    following = Following(training, taps)
     recorder.phase("digest")
     before = _digests(training)
     following.begin(before)

@@ -4,7 +4,12 @@ import mlx.nn as nn
 from mlx.utils import tree_map
 
 SETTINGS = {"dtype": "float16"}
-VERDICT = {"outcome": "diverged", "step": 1, "findings": ("loss_not_finite",)}
+VERDICT = {
+    "outcome": "diverged",
+    "step": 1,
+    "findings": ("loss_not_finite",),
+    "says": ("float16 overflow", "(backward of step 0)"),
+}
 SCALE = 2.0**24
 
 

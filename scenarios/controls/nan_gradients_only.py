@@ -14,6 +14,7 @@ VERDICT = {
     "outcome": "diverged",
     "step": 0,
     "findings": ("gradients_not_finite", "parameters_unchanged"),
+    "says": ("the slope of sqrt at 0 at nan_gradients_only.py", "(backward)"),
 }
 
 

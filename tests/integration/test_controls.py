@@ -35,6 +35,9 @@ QUICK = (
     "loader_never_yields",
     "masked_labels",
     "nan_gradients_only",
+    "nan_log_of_zero",
+    "nan_masked_batch",
+    "nan_update",
     "never_evaluated",
     "noisy_loss",
     "out_of_memory",
@@ -63,6 +66,12 @@ HYPOTHESES = {
     "out_of_memory": {"memory"},
     "retained_gradients": {"leak"},
     "two_locks": {"deadlock"},
+    "exploding_learning_rate": {"numerics"},
+    "half_precision_overflow": {"numerics"},
+    "nan_gradients_only": {"numerics"},
+    "nan_log_of_zero": {"numerics"},
+    "nan_masked_batch": {"numerics"},
+    "nan_update": {"numerics"},
 }
 """What the run of one control alone supports; no other supports anything. `stale_compile` takes a
 comparison: the case of that name."""

@@ -13,6 +13,7 @@ import random
 from dataclasses import dataclass, field, replace
 
 from harness.analysis.classify import classify
+from harness.analysis.origin import request, with_origin
 from harness.beats.file import number
 from harness.beats.record import gather
 from harness.model import (
@@ -23,8 +24,11 @@ from harness.model import (
     Environment,
     ErrorBeat,
     LearningBeat,
+    Locate,
+    Located,
     MemorySummary,
     ModelBeat,
+    Origin,
     Position,
     ScenarioResult,
     Settings,
@@ -186,6 +190,21 @@ class Untaught:
 
 
 @dataclass(frozen=True)
+class Numerics:
+    """An operation gets numbers for which it has no finite result."""
+
+    job: str
+    step: int
+    narrow: bool
+    """They are too large for half precision alone: what has the range of single precision holds
+    them. The model is one of half precision then."""
+    of_batch: bool
+    """A batch brings them, that of `step`; else the training comes to them."""
+    located: bool
+    """A replay names the operation."""
+
+
+@dataclass(frozen=True)
 class Laziness:
     """No fault at all: one that is felt, because a step is long."""
 
@@ -237,6 +256,7 @@ class Run:
     swap: float = 0.0
     frozen: bool = False
     broken: bool = False
+    overflowed: bool = False
     updates: int = 0
     silent: bool = False
     lucky: bool | None = None
@@ -400,6 +420,7 @@ class Run:
             self.deadlock(job, step)
             self.stale(job, step)
             self.corrupt(job, step)
+            self.overflow(job, step)
         self.high = self.peak(jobs)
         slow = self.pressure()
         self.spend("eval", sum(self.cost(job) for job, _ in jobs) * slow)
@@ -473,6 +494,19 @@ class Run:
             raise Stopped("eval", 0.1, signal="SIGSEGV")
         self.broken |= fault.symptom == "nan"
         self.silent |= fault.symptom == "silent"
+
+    def overflow(self, job: str, step: int) -> None:
+        fault, v = self.machine.fault(Numerics), self.variation
+        if fault is None or job != fault.job or step < fault.step:
+            return
+        if fault.narrow and v.width < 1.0:
+            return  # bfloat16
+        if fault.of_batch and not v.loader:
+            return  # that batch never comes
+        if not (v.update and v.backward) and not (fault.of_batch and job == "forward"):
+            return  # what is not trained neither comes there, nor keeps what is not finite
+        self.acted.add("numerics")
+        self.broken = self.overflowed = True
 
     def damaged(self, fault: Corruption, step: int) -> bool:
         """Whether what the graph of `step` reads has been given away by now."""
@@ -591,7 +625,25 @@ def simulate(machine: Machine, name: str, repeat: int, draw: random.Random):
         Settings(steps=STEPS, **INFOS[name].settings),
         repeat,
     )
-    return result, run.acted
+    return _replayed(result, run), run.acted
+
+
+def _replayed(result: ScenarioResult, run: Run) -> ScenarioResult:
+    """The result with what a replay shows, eagerly and uncompiled: no fault but that of the
+    operation itself comes again."""
+    if request(result, Locate.DIVERGED) is None:
+        return result
+    fault = run.machine.fault(Numerics)
+    if not run.overflowed or fault is None or not fault.located:
+        return with_origin(result, Origin(status=Located.NOT_AGAIN, summary="not again"))
+    here = Origin(
+        status=Located.LOCATED,
+        summary=f"log of 0 at train.py:41 in loss_fn ({fault.job})",
+        step=fault.step,
+        place=fault.job,
+        operation="log",
+    )
+    return with_origin(result, here)
 
 
 def _with_pressure(record, run: Run, draw: random.Random):
@@ -608,7 +660,7 @@ def _with_pressure(record, run: Run, draw: random.Random):
 
 NAMES = (
     "memory", "deferred", "stale_compile", "corruption", "leak", "retrace", "deadlock", "data",
-    "learning", "shapes",
+    "learning", "shapes", "numerics",
 )  # fmt: skip
 
 
@@ -695,4 +747,8 @@ def _fault(name: str, draw: random.Random) -> object:
     if name == "learning":
         why = draw.choice(["rate", "labels", "detached", "rounded"])
         return Untaught(why, draw.random() < 0.9)
+    if name == "numerics":
+        # benchmarks/nan_origin.py: how often a replay names it.
+        return Numerics(job, draw.randrange(5), draw.random() < 0.4, draw.random() < 0.4,
+                        draw.random() < 0.9)  # fmt: skip
     return Laziness()

@@ -42,7 +42,7 @@ class Machine:
         self.usage = None
         self.interrupted = False
 
-    def run(self, jobs, _, observer, _interrupts, keep_going, wanted):
+    def run(self, jobs, _, observer, _interrupts, keep_going, wanted, followers):
         for index, start in enumerate(jobs):
             if not keep_going() or not wanted(index) or (self.interrupted and index):
                 continue

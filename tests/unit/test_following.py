@@ -21,7 +21,6 @@ from harness.inject.inside.modules import adapters, unregistered  # noqa: E402
 from harness.inject.inside.taps import Taps  # noqa: E402
 from harness.model import Settings  # noqa: E402
 from harness.training import loop, probes  # noqa: E402
-from harness.training.following import Following  # noqa: E402
 from harness.training.setup import Training  # noqa: E402
 
 
@@ -60,7 +59,7 @@ def train(folder, taps, change, optimizer=None, loss=squares, model=None, steps=
             yield batch() if batch else (mx.random.normal((3, 4)), mx.ones((3, 2)))
 
     try:
-        loop.run(training, step, batches(), recorder, probe, Following(training, taps))
+        loop.run(training, step, batches(), recorder, probe, taps)
     finally:
         recorder.close()
     return load(folder).learning

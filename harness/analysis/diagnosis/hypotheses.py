@@ -29,6 +29,7 @@ class Kind(str, Enum):
     INERT = "learns nothing"
     UNTAUGHT = "learns nothing, and it is known why"
     DIVERGED = "diverges"
+    NOT_FINITE = "computes a number that is not finite, in an operation that is known"
     MISMATCH = "computes a wrong value"
     GROWING = "keeps more memory after every step"
     PILING = "leaves work unevaluated"
@@ -167,31 +168,38 @@ HYPOTHESES: tuple[Theory, ...] = (
         references=("compiled_step",),
         steps=6,
     ),
+    Theory(
+        id="numerics",
+        title="numerics (an operation leaves its domain, or the range of its type)",
+        explains=frozenset((Kind.DIVERGED, Kind.NOT_FINITE)),
+        signs=frozenset((Kind.NOT_FINITE,)),
+        needs=frozenset(("half_precision",)),
+    ),
 )
 
 _TABLE = """
-                              memory deferred stale corrupt leak retrace deadlock data learn shapes
-baseline_update               S      S        S     S       S    S       S        S    S     S
-value_and_grad_reused         S      S        S     S       S    S       S        S    S     S
-clear_cache_after_update      S      S        S     S       S    S       S        S    S     c
-sgd_step                      c      s        S     S       s    -       S        S    s     s
-grad_evaluated_without_update c      C        s     c       s    -       -        S    -     s
-tiny_model                    C      -        S     S       -    -       S        S    -     -
-eval_after_update             M      C        S     C       S    s       S        S    S     s
-uncompiled_step               S      S        C     S       S    C       S        S    S     c
-lora_step                     c      -        S     S       s    -       S        S    -     s
-vjp_step                      S      S        S     C       -    S       S        S    S     s
-constant_batch                S      S        S     S       S    c       S        C    s     C
-update_without_grad           s      C        s     c       c    -       -        S    c     s
-stale_loss_oracle             -      -        -     !       -    -       -        -    -     -
-compiled_step                 s      s        !     s       s    !       -        S    s     !
-rebuild_compiled              s      s        C     S       s    s       S        S    s     s
-compiled_step_initialized     s      -        -     s       s    c       s        S    s     s
-grad_without_update           c      c        -     c       c    c       -        S    -     s
-half_precision                c      -        s     s       s    -       s        S    s     s
-eval_parameters_only          M      c        S     C       S    s       S        S    S     s
-value_and_grad_recreated      S      S        S     c       S    S       S        S    S     S
-loss_read_every_k             -      -        -     -       -    -       s        s    -     -
+                              memory defer stale corr leak retrace dead data learn shapes numerics
+baseline_update               S      S     S     S    S    S       S    S    S     S      S
+value_and_grad_reused         S      S     S     S    S    S       S    S    S     S      S
+clear_cache_after_update      S      S     S     S    S    S       S    S    S     c      S
+sgd_step                      c      s     S     S    s    -       S    S    s     s      s
+grad_evaluated_without_update c      C     s     c    s    -       -    S    -     s      -
+tiny_model                    C      -     S     S    -    -       S    S    -     -      -
+eval_after_update             M      C     S     C    S    s       S    S    S     s      S
+uncompiled_step               S      S     C     S    S    C       S    S    S     c      S
+lora_step                     c      -     S     S    s    -       S    S    -     s      s
+vjp_step                      S      S     S     C    -    S       S    S    S     s      S
+constant_batch                S      S     S     S    S    c       S    C    s     C      -
+update_without_grad           s      C     s     c    c    -       -    S    c     s      -
+stale_loss_oracle             -      -     -     !    -    -       -    -    -     -      -
+compiled_step                 s      s     !     s    s    !       -    S    s     !      s
+rebuild_compiled              s      s     C     S    s    s       S    S    s     s      s
+compiled_step_initialized     s      -     -     s    s    c       s    S    s     s      s
+grad_without_update           c      c     -     c    c    c       -    S    -     s      -
+half_precision                c      -     s     s    s    -       s    S    s     s      c
+eval_parameters_only          M      c     S     C    S    s       S    S    S     s      S
+value_and_grad_recreated      S      S     S     c    S    S       S    S    S     S      S
+loss_read_every_k             -      -     -     -    -    -       s    s    -     -      -
 """
 """S stays, C clears, M moves to step 0, ! would show it, - says nothing. A small letter: expected,
 but a quantity decides (how much memory there is), so that the opposite does not refute."""

@@ -110,6 +110,8 @@ def sign(run: Facts, signs: frozenset[Kind]) -> str:
     finding = _finding(run, _SIGN_CODES.get(kind, ()))
     if finding is not None:
         return f"{run.name}: {finding.summary}"
+    if kind is Kind.NOT_FINITE and run.result.origin is not None:
+        return f"{run.name}: {run.result.origin.summary}"
     cause = run.result.cause
     if cause is not None:
         # `deadlock in phase forward of step 3: ...`: the place has been told.

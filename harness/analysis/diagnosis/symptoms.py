@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from harness.analysis.diagnosis.hypotheses import STOPS, Kind
 from harness.analysis.findings.learning import REASONS
-from harness.model import Finding, Outcome, ScenarioResult, Severity
+from harness.model import Finding, Located, Outcome, ScenarioResult, Severity
 from harness.scenario.load import BASELINE
 from harness.text import phrases
 from harness.text.units import duration, number, percent, plural
@@ -115,9 +115,18 @@ def _kinds(result: ScenarioResult) -> set[Kind]:
         kinds.add(Kind.INERT)
     if any(f.code in REASONS and f.severity is not Severity.INFO for f in findings.values()):
         kinds.add(Kind.UNTAUGHT)
+    if Kind.DIVERGED in kinds and _located(result):
+        kinds.add(Kind.NOT_FINITE)
     if any(f.code == "check_failed" and _stale(f) for f in result.findings):
         kinds.add(Kind.MISMATCH)
     return kinds | _times(result, findings.get("step_time_jump"))
+
+
+def _located(result: ScenarioResult) -> bool:
+    """Return True if a replay named an operation. What came in with the batch, or was loaded, is
+    none."""
+    found = result.origin
+    return found is not None and found.status is Located.LOCATED and bool(found.operation)
 
 
 def ended_by(result: ScenarioResult) -> set[Kind]:
@@ -250,7 +259,8 @@ def _verb(run: Facts) -> str:
     }.get(result.outcome, f"is {result.outcome.value}")
     peak = result.metrics.memory.peak_over_p
     verb += "" if peak is None else f" at a peak of {number(peak, 3)} P"
-    kinds = [_describe_kind(kind, run) for kind in Kind if kind in run.kinds - {Kind.DIVERGED}]
+    told = run.kinds - {Kind.DIVERGED, Kind.NOT_FINITE}
+    kinds = [_describe_kind(kind, run) for kind in Kind if kind in told]
     return " and ".join([verb, *kinds])
 
 

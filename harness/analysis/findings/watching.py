@@ -32,7 +32,7 @@ def find(
     """
     return (
         *_hook(hook),
-        *_steps(outputs, itself, program),
+        *_steps(outputs, itself, program, hook.wrapped if hook else None),
         *_skipped(skipped, itself),
         *_given_up(given_up, itself),
         *_left_behind(left_behind, itself or any(output.format is not None for output in outputs)),
@@ -76,13 +76,19 @@ def _hook(hook: HookReport | None) -> Iterator[Finding]:
         )
 
 
-def _steps(outputs: Sequence[Recognition], itself: bool, program: str) -> Iterator[Finding]:
+def _steps(
+    outputs: Sequence[Recognition], itself: bool, program: str, library: str | None
+) -> Iterator[Finding]:
     read = sorted(
         (output for output in outputs if output.format is not None),
         key=lambda output: -output.matched,
     )
     if itself:
-        yield info("steps_reported", "the command reported its steps itself")
+        yield info(
+            "steps_reported",
+            "the command reported its steps itself",
+            **({"library": library} if library else {}),
+        )
     elif not read:
         yield info(
             "no_steps_seen",

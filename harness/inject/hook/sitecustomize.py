@@ -26,6 +26,11 @@ HOOKS: dict[str, tuple[str, ...]] = {
 """The modules that are hooked into, and the modules beside this folder that do it."""
 OF_RANKS: dict[str, tuple[str, ...]] = {"mlx.core": ("versions", "collectives")}
 """Those that are hooked into otherwise in a rank."""
+OF_REPLAYS: dict[str, tuple[str, ...]] = {
+    "mlx.core": ("replay",),
+    "mlx_lm.tuner.trainer": ("replay",),
+}
+"""Those that are hooked into where a training is replayed."""
 PROCESSES = "processes.jsonl"
 """The file to which each process adds what it is and how it ends, as in inside/versions.py."""
 RANKS = ("MLX_RANK", "OMPI_COMM_WORLD_RANK", "PMI_RANK")
@@ -42,6 +47,8 @@ class Finder:
         self._left = dict(HOOKS)
         if any(name in os.environ for name in RANKS):
             self._left.update(OF_RANKS)
+        if "HARNESS_REPLAY" in os.environ:
+            self._left = dict(OF_REPLAYS)
 
     def find_spec(self, name: str, path: Any = None, target: Any = None) -> ModuleSpec | None:
         inside = self._left.pop(name, None)

@@ -20,6 +20,8 @@ from typing import Any, Callable, Optional
 
 VARIABLE = "HARNESS_BEATS"
 """The environment variable that names the folder."""
+REPLAY = "HARNESS_REPLAY"
+"""The one with the request for a replay, as JSON."""
 RANKS = ("MLX_RANK", "OMPI_COMM_WORLD_RANK", "PMI_RANK")
 """The variables by which a launcher tells a process its rank; no other variable of a process is
 read."""

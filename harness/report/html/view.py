@@ -13,7 +13,7 @@ from harness.analysis.headline import hang
 from harness.model import Finding, Outcome, RunResult, ScenarioResult, Severity
 from harness.report import screen, summary
 from harness.report.input import LOGS, WORST_FIRST, Group, ReportInput
-from harness.report.sections import scenario, verdicts
+from harness.report.sections import origin, scenario, verdicts
 from harness.report.sections.environment import facts
 from harness.report.sections.known_issues import by_issue, sentence
 from harness.report.text import NOTHING, line
@@ -92,6 +92,7 @@ class Detail:
     reason: str
     figures: tuple[tuple[str, str], ...]
     cause: Mapping[str, str]
+    origin: tuple[tuple[str, str], ...]
     logs: Mapping[str, str]
     code: str
 
@@ -239,9 +240,18 @@ def detail(group: Group, data: ReportInput) -> Detail:
             for key, value in cause.items()
             if value is not None
         },
+        origin=_origin(worst),
         logs={name: text for name in LOGS if (text := scenario.last_lines(tails.get(name, "")))},
         code=scenario.without_docstring(info.source).strip("\n") if info else "",
     )
+
+
+def _origin(result: ScenarioResult) -> tuple[tuple[str, str], ...]:
+    """The facts of where its numbers stopped being finite, what they say first."""
+    if result.origin is None:
+        return ()
+    told = [("what", result.origin.summary), *origin.rows(result.origin)]
+    return tuple((title, line(text, 600)) for title, text in told)
 
 
 __all__ = [

@@ -1,0 +1,128 @@
+"""Where NaN was born, in real trainings: the probe by itself, a scenario, and mlx-lm."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import mlxlm_folder
+import pytest
+
+ROOT = Path(__file__).parents[2]
+CONTROL = ROOT / "scenarios" / "controls" / "nan_log_of_zero.py"
+
+
+def python(*arguments, folder):
+    return subprocess.run(
+        [sys.executable, *map(str, arguments)],
+        cwd=folder,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+@pytest.fixture(scope="module")
+def probed(tmp_path_factory):
+    """What `nan_tape.py` prints."""
+    done = python(ROOT / "tests" / "nan_tape.py", folder=tmp_path_factory.mktemp("tape"))
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout)
+
+
+@pytest.mark.parametrize(
+    ("case", "operation", "place", "function"),
+    [
+        ("named_import", "log", "forward", "named_import"),
+        ("in_place", "log", "forward", "in_place"),
+        ("assigned", "log", "forward", "assigned"),
+        ("added_at", "log", "forward", "added_at"),
+        ("iterated", "log", "forward", "iterated.<genexpr>"),
+        ("masked", "log", "forward", "masked"),
+        ("mapped", "vmap", "forward", "mapped"),
+        ("module", "__rtruediv__", "forward", "Bad.__call__"),
+        ("backward_in_place", "sqrt", "backward", "backward_in_place"),
+        ("checkpointed", "sqrt", "backward", "checkpointed.block"),
+        ("gradients", "__truediv__", "gradients", "divided"),
+    ],
+)
+def test_the_operation_is_named_however_it_is_called(probed, case, operation, place, function):
+    found = probed["cases"][case]
+    assert (found["status"], found["operation"], found["place"]) == ("located", operation, place)
+    file, _, name = found["site"].partition(" in ")
+    # Python 3.10 has no qualified names of code.
+    assert name in (function, function.rpartition(".")[2])
+    assert file.startswith("nan_tape.py:")
+
+
+def test_rows_and_names_are_those_of_the_batch_and_the_model(probed):
+    cases = probed["cases"]
+    assert cases["assigned"]["rows"] == cases["backward_in_place"]["rows"] == [1]
+    assert cases["gradients"]["about"] == "gradient of first.weight"
+
+
+def test_what_was_bad_before_the_step_is_no_operation(probed):
+    batch, parameter = probed["cases"]["batch"], probed["cases"]["parameter"]
+    assert batch["kind"] == parameter["kind"] == "outside"
+    assert (batch["about"], batch["rows"]) == ("array 0 of the batch", [0])
+    assert parameter["about"] == "parameter first.bias"
+
+
+def test_what_is_not_seen_or_does_not_come_is_told_as_that(probed):
+    cases = probed["cases"]
+    assert cases["healthy"]["status"] == "not_again"
+    assert cases["custom"]["status"] == "unseen"
+    assert (cases["earlier"]["status"], cases["earlier"]["step"]) == ("earlier", 0)
+
+
+def test_the_probe_changes_no_number(probed):
+    plain, watched = probed["losses"]
+    assert watched == plain
+
+
+def test_a_run_that_diverged_is_not_replayed_without_leave(tmp_path):
+    done = python("-m", "harness", "run", CONTROL, "--no-locate", "--json", folder=tmp_path)
+    (result,) = json.loads(done.stdout)["results"]
+    assert (result["outcome"], result["origin"]) == ("diverged", None)
+    assert not list(tmp_path.glob("reports/*/*/0/replay"))
+    assert done.returncode == 1
+
+
+def masked_prompts(folder: Path) -> list[str]:
+    """The arguments of an mlx-lm training with one prompt that leaves no room for its answer."""
+    mlxlm_folder.write(folder)
+    config = folder / "model" / "tokenizer_config.json"
+    chat = "{% for m in messages %}{{ m['content'] }} {% endfor %}"
+    config.write_text(json.dumps(json.loads(config.read_text()) | {"chat_template": chat}))
+    rows = [{"prompt": f"say {i}", "completion": f"the number {i}"} for i in range(15)]
+    rows.append({"prompt": "x" * 200, "completion": "y"})
+    for name in ("train", "valid"):
+        text = "".join(json.dumps(row) + "\n" for row in rows)
+        (folder / "data" / f"{name}.jsonl").write_text(text)
+    arguments = ["lora", "--train", "--model", "model", "--data", "data", "--iters", "24"]
+    arguments += ["--num-layers", "1", "--batch-size", "1", "--mask-prompt", "--save-every", "3"]
+    return [*arguments, "--max-seq-length", "64", "--steps-per-report", "4"]
+
+
+def test_mlx_lm_is_replayed_from_its_checkpoint_and_saves_nothing(tmp_path):
+    arguments = masked_prompts(tmp_path)
+    train = [sys.executable, "-m", "mlx_lm", *arguments]
+    done = python("-m", "harness", "watch", "--json", "--", *train, folder=tmp_path)
+    (result,) = json.loads(done.stdout)["results"]
+    found = result["origin"]
+    assert found["status"] == "located", found["summary"]
+    assert found["summary"].startswith("0/0, where the divisor is the sum of 1 x 63 zeros")
+    assert "mlx_lm/tuner/trainer.py" in found["site"]
+    assert result["reason"].startswith(f"diverged at step {found['step']}: 0/0")
+    assert found["checkpoint"] == 3 * ((found["step"] - 1) // 3) > 0
+    assert (found["place"], found["rows"]) == ("forward", [0])
+    # The replay begins after the training has written its last file.
+    (replay,) = tmp_path.glob("reports/*/mlx_lm/0/replay")
+    began = (replay / "spec.json").stat().st_mtime
+    weights = list(tmp_path.glob("adapters/*.safetensors"))
+    assert weights
+    assert all(file.stat().st_mtime < began for file in weights)
