@@ -158,6 +158,22 @@ class Hostfile(msgspec.Struct, frozen=True, kw_only=True):
     """`NAME=VALUE`, set for all ranks."""
 
 
+class Interpreter(msgspec.Struct, frozen=True, kw_only=True):
+    """A Python other than that of the harness, with packages of its own."""
+
+    python: str
+    """The path of the program."""
+    version: str
+    package: str
+    """The folder that holds the package of the harness and nothing else."""
+    libraries: str
+    """The folder of what a worker imports and the environment may not have."""
+    variables: dict[str, str] = {}
+    """Environment variables that are set for what runs in it."""
+    versions: dict[str, str | None] = {}
+    """Distribution name to version, of what it has installed."""
+
+
 class WorkerSpec(msgspec.Struct, frozen=True, kw_only=True):
     """Everything one worker process needs to know; handed over as a JSON file."""
 
@@ -176,3 +192,5 @@ class WorkerSpec(msgspec.Struct, frozen=True, kw_only=True):
     device_required: bool = False
     """True if the user has asked for the device, and not the scenario: without it, nothing can be
     run."""
+    interpreter: Interpreter | None = None
+    """The Python that runs it; None for that of the harness."""

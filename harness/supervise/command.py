@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -77,7 +76,9 @@ class CommandSteps:
         (self._folder / launch.SPEC).write_bytes(msgspec.json.encode(self._run.spec))
         self._own.mkdir()
         environment = inject.environment(
-            self._own, os.environ | self._command.variables, self._command.inject
+            self._own,
+            launch.environment(self._run.spec.interpreter) | self._command.variables,
+            self._command.inject,
         )
         # What Python would keep in its buffer while it hangs is the step that it hangs in.
         environment.setdefault("PYTHONUNBUFFERED", "1")
