@@ -30,7 +30,7 @@ def add(commands: help.Commands) -> None:
         usage=cells.USAGE,
         examples=(
             "harness bisect my_scenario.py --good 0.31.2 --bad 0.32.0",
-            "harness bisect --good 0.28.0 --bad 0.32.4 --when 'step_s > 2x' -- python train.py",
+            "harness bisect --good 0.31.2 --bad 0.32.4 -- python train.py",
             "harness bisect --continue reports/20260101-120000-ab12",
         ),
         exits={
@@ -44,8 +44,16 @@ def add(commands: help.Commands) -> None:
     cells.add_target(parser, "bisect")
     group = parser.add_argument_group("question")
     add = group.add_argument
-    add("--good", metavar="VERSION", help="a release without the problem")
-    add("--bad", metavar="VERSION", help="a release with it, older or newer")
+    add(
+        "--good",
+        metavar="VERSION",
+        help="a release without the problem (default: that of --continue)",
+    )
+    add(
+        "--bad",
+        metavar="VERSION",
+        help="a release with it, older or newer (default: that of --continue)",
+    )
     add("--package", default="mlx", metavar="NAME",
         help="package whose releases are tried (default: %(default)s)")  # fmt: skip
     add("--when", metavar="SYMPTOM",

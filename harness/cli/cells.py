@@ -48,7 +48,7 @@ def add_cells(parser: argparse.ArgumentParser, python: dict[str, Any]) -> None:
     add = group.add_argument
     add("--python", metavar="VERSION|PATH", **python)
     add("--with", dest="more", action="append", default=[], metavar="PACKAGE",
-        help="install PACKAGE too, such as numpy or numpy==2.1; repeat it for more")  # fmt: skip
+        help="install PACKAGE too, such as numpy==2.1; give it again for more (default: nothing)")  # fmt: skip
     add("--requirements", type=Path, metavar="FILE",
         help="install what FILE lists too (default: nothing)")  # fmt: skip
 

@@ -45,7 +45,7 @@ def add(commands: help.Commands) -> None:
     group = parser.add_argument_group("axes")
     for package in ("mlx", "mlx-lm"):
         group.add_argument(f"--{package}", type=several, default=[], metavar="VERSION,...",
-            help=f"releases of {package} to try")  # fmt: skip
+            help=f"releases of {package} to try (default: the newest that fits)")  # fmt: skip
     cells.add_cells(parser, {
         "type": several, "action": "extend", "default": [],
         "help": "Pythons to try, with commas; a path without --mlx and --mlx-lm is an environment "

@@ -17,6 +17,7 @@ from typing import Protocol
 
 from harness.errors import HarnessError, UsageError
 from harness.releases import versions
+from harness.text.units import duration
 
 TIMEOUT_S = 900.0
 """The limit of one call, in seconds: a release can be large, and a line slow."""
@@ -184,7 +185,9 @@ def _call(command: Sequence[str], given: str = "") -> str:
     except OSError as error:
         raise NotInstalledError(f"{command[0]} cannot be run: {error.strerror}") from None
     except subprocess.TimeoutExpired:
-        raise NotInstalledError(f"{Path(command[0]).name} took over {TIMEOUT_S:g} s") from None
+        raise NotInstalledError(
+            f"{Path(command[0]).name} took over {duration(TIMEOUT_S)}"
+        ) from None
     if answer.returncode != 0:
         raise NotInstalledError(reason(answer.stderr) or f"exit code {answer.returncode}")
     return answer.stdout
