@@ -94,8 +94,6 @@ def run(arguments: argparse.Namespace) -> int:
 
 def _plan(arguments: argparse.Namespace, lines: cells.Lines) -> Plan:
     """The plan with all releases between the two ends as cells, from the good one on."""
-    import msgspec
-
     from harness.observe import installation
     from harness.releases import plan, probe, symptoms, versions
 
@@ -115,12 +113,13 @@ def _plan(arguments: argparse.Namespace, lines: cells.Lines) -> Plan:
     python = [] if arguments.python is None else [arguments.python]
     more = [versions.requirement(text) for text in arguments.more]
 
+    what = cells.target(arguments)
+    worker = what[1] is not None
+    extra = installation.backend()
+
     def made(releases: tuple[str, ...]) -> plan.Plan:
-        return cells.begun(
-            arguments, "bisect",
-            plan.axes({package: releases}, python, more, sys.executable, installation.backend()),
-            bisect=request,
-        )  # fmt: skip
+        axes = plan.axes({package: releases}, python, more, sys.executable, extra, worker)
+        return cells.begun(arguments, "bisect", what, axes, bisect=request)
 
     first = made((request.good,))
     lines.note(f"asking the index for the releases of {package}")
@@ -130,7 +129,7 @@ def _plan(arguments: argparse.Namespace, lines: cells.Lines) -> Plan:
         f"{len(found)} releases from {found[0]} to {found[-1]}; "
         f"looking for the one that {'mended' if request.mends else 'broke'} it"
     )
-    return msgspec.structs.replace(whole, target=first.target)
+    return whole
 
 
 def _search(

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import msgspec
 from rich.text import Text
 
 from harness import __version__
@@ -20,6 +21,8 @@ from harness.session import plan
 if TYPE_CHECKING:
     from harness.releases.plan import Cell, Plan
 
+Target = tuple[ScenarioInfo, Settings | None]
+"""A scenario with its settings, or a command, which has none."""
 USAGE = "FILE.py|NAME|-- COMMAND [ARGUMENT ...]"
 STYLES = {
     Outcome.COMPLETED: "green",
@@ -48,7 +51,8 @@ def add_cells(parser: argparse.ArgumentParser, python: dict[str, Any]) -> None:
     add = group.add_argument
     add("--python", metavar="VERSION|PATH", **python)
     add("--with", dest="more", action="append", default=[], metavar="PACKAGE",
-        help="install PACKAGE too, such as numpy==2.1; give it again for more (default: nothing)")  # fmt: skip
+        help="install PACKAGE too, such as numpy==2.1; can be repeated "
+        "(default: nothing)")  # fmt: skip
     add("--requirements", type=Path, metavar="FILE",
         help="install what FILE lists too (default: nothing)")  # fmt: skip
 
@@ -74,7 +78,7 @@ def add_runs(parser: argparse.ArgumentParser) -> None:
     group.add_argument("-q", "--quiet", action="store_true", help="print the answer only")
 
 
-def target(arguments: argparse.Namespace) -> tuple[ScenarioInfo, Settings | None]:
+def target(arguments: argparse.Namespace) -> Target:
     """The scenario or the command, with the settings of a scenario. Raises UsageError."""
     words = list(arguments.words)
     if "--" in words:
@@ -98,7 +102,9 @@ def target(arguments: argparse.Namespace) -> tuple[ScenarioInfo, Settings | None
         raise UsageError(f"{arguments.target[0]} has {len(infos)} scenarios; give one of them")
     settings = options.settings(arguments)
     plan.check(load.apply(settings, infos[0]))
-    return infos[0], settings
+    # The folder may be continued from elsewhere.
+    path = str(Path(infos[0].path).resolve())
+    return msgspec.structs.replace(infos[0], path=path), settings
 
 
 def _check_python(argv: Sequence[str]) -> None:
@@ -111,16 +117,13 @@ def _check_python(argv: Sequence[str]) -> None:
         )
 
 
-def begun(arguments: argparse.Namespace, kind: str, cells: Sequence[Cell], **more: Any) -> Plan:
-    """The plan of the options. Raises UsageError."""
+def begun(
+    arguments: argparse.Namespace, kind: str, what: Target, cells: Sequence[Cell], **more: Any
+) -> Plan:
+    """The plan of the options. Raises UsageError when --requirements cannot be read."""
     from harness.releases.plan import Plan
 
-    info, settings = target(arguments)
-    if info.path:
-        # A worker may run in another folder.
-        import msgspec
-
-        info = msgspec.structs.replace(info, path=str(Path(info.path).resolve()))
+    info, settings = what
     return Plan(
         kind=kind,
         harness_version=__version__,

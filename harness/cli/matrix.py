@@ -93,10 +93,13 @@ def _plan(arguments: argparse.Namespace) -> Plan:
     if not axes and not arguments.python:
         raise UsageError("name what varies: --mlx, --mlx-lm or --python")
     more = [versions.requirement(text) for text in arguments.more]
-    made = plan.axes(axes, arguments.python, more, sys.executable, installation.backend())
+    what = cells.target(arguments)
+    made = plan.axes(
+        axes, arguments.python, more, sys.executable, installation.backend(), what[1] is not None
+    )
     if arguments.requirements is not None and any(cell.own for cell in made):
         raise UsageError("an environment of your own is used as it is; omit --requirements")
-    return cells.begun(arguments, "matrix", made, repeat=arguments.repeat)
+    return cells.begun(arguments, "matrix", what, made, repeat=arguments.repeat)
 
 
 def _fill(

@@ -167,7 +167,7 @@ class Interpreter(msgspec.Struct, frozen=True, kw_only=True):
     package: str
     """The folder that holds the package of the harness and nothing else."""
     libraries: str
-    """The folder of what a worker imports and the environment may not have."""
+    """The folder of what a worker imports and the environment does not have; empty for none."""
     variables: dict[str, str] = {}
     """Environment variables that are set for what runs in it."""
     versions: dict[str, str | None] = {}

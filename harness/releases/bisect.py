@@ -8,6 +8,7 @@ from pathlib import Path
 import msgspec
 
 from harness.errors import UsageError
+from harness.model import Outcome
 from harness.releases import probe, search, symptoms
 from harness.releases.folder import save_state
 from harness.releases.plan import Plan
@@ -63,13 +64,16 @@ def carry_out(
 ) -> BisectResult:
     """Search on after the runs `ran` until there is an answer, or the user interrupts it.
 
-    The state in `folder` is saved after each run. Raises UsageError when the two ends show no
-    difference that could be searched for.
+    The state in `folder` is saved after each run.
     """
     assert plan.bisect is not None
     runs = list(ran)
     while True:
-        when = settled(plan, runs)
+        try:
+            when = settled(plan, runs)
+        except UsageError as error:
+            open_ended = unfinished(plan, runs, None)
+            return msgspec.structs.replace(open_ended, interrupted=False, problem=str(error))
         step = next_step(plan, runs, when)
         if not isinstance(step, search.Probe):
             return finished(plan, runs, when, step)
@@ -81,10 +85,9 @@ def carry_out(
             return unfinished(plan, runs, when)
         runs.append(one)
         save_state(folder, runs)
-        known = settled(plan, runs)
         first = one.symptoms[0]
-        answer = None if known is None else symptoms.judge(known, first)
-        told(one, symptoms.described(known, first), answer)
+        answer = None if when is None else symptoms.judge(when, first)
+        told(one, symptoms.described(when, first), answer)
 
 
 def settled(plan: Plan, runs: Sequence[Ran]) -> When | None:
@@ -96,6 +99,9 @@ def settled(plan: Plan, runs: Sequence[Ran]) -> When | None:
     assert request is not None
     good = [run.symptoms[0] for run in runs if run.cell == plan.cells[0].name]
     bad = [run.symptoms[0] for run in runs if run.cell == plan.cells[-1].name]
+    for version, end in ((request.good, good), (request.bad, bad)):
+        if end and end[-1].outcome is Outcome.SKIPPED:
+            raise UsageError(f"{request.package} {version} cannot be used: {end[-1].summary}")
     asked = None if request.when is None else symptoms.parse(request.when)
     if asked is not None and not asked.open:
         return asked

@@ -49,10 +49,14 @@ class Environments:
         return self._pythons[wanted]
 
     def made(
-        self, wanted: str, requirements: Sequence[str], file: str | None = None
+        self,
+        wanted: str,
+        requirements: Sequence[str],
+        file: str | None = None,
+        worker: bool = True,
     ) -> Interpreter:
         """The environment of these packages, made if it is not there. `file` is the text of a file
-        of requirements.
+        of requirements. A `worker` needs more than a command does.
 
         Raises NotInstalledError with the reason of pip or uv.
         """
@@ -68,14 +72,17 @@ class Environments:
                 self._fill(folder, program, requirements, file)
                 versions = _installed(str(program))
                 (folder / WHOLE).write_text(json.dumps(versions), encoding="utf-8")
-        return self._interpreter(str(program), base, versions)
+        return self._interpreter(str(program), base, versions, worker)
 
-    def own(self, path: str) -> Interpreter:
+    def own(self, path: str, worker: bool = True) -> Interpreter:
         """An environment of the user's own, as it is. Raises NotInstalledError."""
         base = self.python(path)
         # Its path as it was given: that of the program itself would be that of the base.
         program = str(Path(path).absolute())
-        return self._interpreter(program, base, _installed(program))
+        versions = _installed(program)
+        # What it has itself is not installed beside it.
+        worker = worker and not {"msgspec", "psutil"} <= versions.keys()
+        return self._interpreter(program, base, versions, worker)
 
     def _fill(
         self, folder: Path, program: Path, requirements: Sequence[str], file: str | None
@@ -88,7 +95,7 @@ class Environments:
             self._installer.install(program, requirements, listed)
 
     def _interpreter(
-        self, program: str, base: Python, versions: dict[str, str | None]
+        self, program: str, base: Python, versions: dict[str, str | None], worker: bool
     ) -> Interpreter:
         folder = Path(program).parent
         path = os.pathsep.join([str(folder), os.environ.get("PATH", os.defpath)])
@@ -96,7 +103,7 @@ class Environments:
             python=program,
             version=base.version,
             package=str(self._package()),
-            libraries=str(self._libraries(base, Path(program))),
+            libraries=str(self._libraries(base, Path(program))) if worker else "",
             variables={"PATH": path, "VIRTUAL_ENV": str(folder.parent)},
             versions=versions,
         )

@@ -83,11 +83,13 @@ def axes(
     more: Sequence[str],
     own_python: str,
     extra: str,
+    worker: bool = True,
 ) -> tuple[Cell, ...]:
     """The cells of all combinations of versions and Pythons, the first axis slowest.
 
     `packages` has the versions of each package, and `more` what is installed in every cell. A path
-    in `pythons` is the environment itself where no package is given. Pure.
+    in `pythons` is the environment itself where no package is given. A `worker` needs MLX in each
+    of them. Pure.
     """
     names = list(packages)
     cells: list[Cell] = []
@@ -108,18 +110,20 @@ def axes(
                 python=python,
                 own=own,
                 packages=pinned,
-                requirements=() if own else requirements(pinned, more, extra),
+                requirements=() if own else requirements(pinned, more, extra, worker),
             )
         )
     return tuple(cells)
 
 
-def requirements(pinned: Mapping[str, str], more: Sequence[str], extra: str) -> tuple[str, ...]:
-    """The requirements of a cell. MLX itself is there also where another package is the axis."""
+def requirements(
+    pinned: Mapping[str, str], more: Sequence[str], extra: str, worker: bool = True
+) -> tuple[str, ...]:
+    """The requirements of a cell. A worker needs MLX, and mlx-lm that with the right extra."""
     named = {EXTRAS[extra] if name == "mlx" else name: v for name, v in pinned.items()}
     lines = [f"{name}=={version}" for name, version in named.items()]
     given = [*pinned, *(_name(text) for text in more)]
-    if "mlx" not in given:
+    if "mlx" not in given and (worker or "mlx-lm" in given):
         lines.append(EXTRAS[extra])
     return (*lines, *more)
 

@@ -48,9 +48,10 @@ class Silent:
 
 def prepare(plan: Plan, cell: Cell, environments: Environments) -> Interpreter:
     """The environment of `cell`. Raises NotInstalledError."""
+    worker = plan.settings is not None
     if cell.own:
-        return environments.own(cell.python)
-    return environments.made(cell.python, cell.requirements, plan.file)
+        return environments.own(cell.python, worker)
+    return environments.made(cell.python, cell.requirements, plan.file, worker)
 
 
 def run(

@@ -126,9 +126,10 @@ def posterior(
     """For each release of `usable`: the probability that the symptom begins there, and the part of
     it with which its next run would show it.
 
-    Before the first run, each release is as likely, and so is each rate from 0 to 1 at which the
-    symptom comes. With s runs that showed it and a runs that did not, at the release or after it,
-    the weight is the integral of p^s (1-p)^a: the Beta function B(s+1, a+1). A symptom that was
+    Before the first run, each release is as likely. A rate p at which the symptom comes has the
+    density 2 (1-p): with one that favors no rate, a few early hangs make the answer too sure of
+    itself. With s runs that showed it and a runs that did not, at the release or after it, the
+    weight is the integral of p^s (1-p)^(a+1): the Beta function B(s+1, a+2). A symptom that was
     shown before the release excludes it.
     """
     shown = sum(answer is Seen.SHOWN for _, answer in runs)
@@ -137,8 +138,8 @@ def posterior(
     rates: list[float] = []
     for begin in usable:
         absent = sum(answer is Seen.ABSENT and release >= begin for release, answer in runs)
-        logs.append(-math.inf if begin > first else _log_beta(shown + 1, absent + 1))
-        rates.append((shown + 1) / (shown + absent + 2))
+        logs.append(-math.inf if begin > first else _log_beta(shown + 1, absent + 2))
+        rates.append((shown + 1) / (shown + absent + 3))
     highest = max(logs)
     raw = [math.exp(value - highest) for value in logs]
     total = sum(raw)

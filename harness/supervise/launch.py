@@ -242,7 +242,8 @@ def boot(module: str, *arguments: str, interpreter: Interpreter | None = None) -
     if interpreter is not None:
         # Ours would bring all that is installed beside it, for another Python.
         python, package = interpreter.python, interpreter.package
-        libraries = f"sys.path.append({interpreter.libraries!r}); "
+        if interpreter.libraries:
+            libraries = f"sys.path.append({interpreter.libraries!r}); "
     code = (
         # With -P or PYTHONSAFEPATH the current directory is not there to be replaced.
         "import sys; sys.path[: not sys.path[0]] = [sys.argv.pop(1)]; "

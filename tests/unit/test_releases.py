@@ -75,6 +75,14 @@ def test_a_cell_of_another_package_has_mlx_too_unless_its_version_is_given():
     assert cell.requirements == ("mlx-lm==0.31.2", "mlx[cpu]==0.31.0")
 
 
+def test_a_command_gets_what_is_named_alone():
+    (cell,) = plan.axes({"steady": ["2"]}, [], ["numpy"], "/py", "cpu", worker=False)
+    assert cell.requirements == ("steady==2", "numpy")
+    # mlx-lm brings MLX without its backend.
+    (cell,) = plan.axes({"mlx-lm": ["0.31.2"]}, [], [], "/py", "cpu", worker=False)
+    assert cell.requirements == ("mlx-lm==0.31.2", "mlx[cpu]")
+
+
 def test_a_path_without_a_package_is_an_environment_of_ones_own():
     cells = plan.axes({}, ["a/old/bin/python", "b/old/bin/python"], [], "/py", "cpu")
     assert [cell.name for cell in cells] == ["python-old", "python-old-2"]
