@@ -42,7 +42,7 @@ from harness.scenario import from_function, load
 from harness.session import plan
 from harness.session.execute import execute
 from harness.session.plan import Options
-from harness.supervise.scheduler import Observer
+from harness.supervise.scheduler import Observer, Silent
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
@@ -330,14 +330,6 @@ def carry_out(
     if result.interrupted:
         raise KeyboardInterrupt(f"the partial report is in {folder}")
     return Runs(result, folder)
-
-
-class Silent:
-    """An observer that prints nothing."""
-
-    def started(self, job: object) -> None: ...
-    def looked(self, jobs: object) -> None: ...
-    def finished(self, job: object, result: ScenarioResult) -> None: ...
 
 
 def own(info: ScenarioInfo, settings: Mapping[str, Any]) -> ScenarioInfo:

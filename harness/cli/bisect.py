@@ -84,8 +84,7 @@ def run(arguments: argparse.Namespace) -> int:
 
     lines = cells.Lines(arguments.quiet)
     if arguments.earlier is not None:
-        if arguments.target or arguments.good or arguments.bad:
-            raise UsageError("--continue has its target and its releases; omit them")
+        cells.check_continued(arguments)
         with folders.opened(arguments.earlier, "bisect") as (plan, runs):
             return _search(plan, runs, arguments.earlier, arguments, lines)
     plan = _plan(arguments, lines)
@@ -155,7 +154,7 @@ def _search(
         known = probe.pages(plan, plan.cells[0], request.package)
         result = msgspec.structs.replace(result, changes=bisect.address(known, old, new))
     document = folders.publish(result, bisect.NAME, folder, plan.full)
-    _answer(result, folder, lines)
+    _answer(plan, result, folder, lines)
     if arguments.json:
         print(json.dumps(document, indent=2, allow_nan=False))
     if result.interrupted:
@@ -163,7 +162,7 @@ def _search(
     return Exit.OK if result.found else Exit.VERDICT
 
 
-def _answer(result: BisectResult, folder: Path, lines: cells.Lines) -> None:
+def _answer(plan: Plan, result: BisectResult, folder: Path, lines: cells.Lines) -> None:
     """Print the answer, each of its two releases with its run, and where the changes are told."""
     from harness.releases import bisect
 
@@ -174,7 +173,7 @@ def _answer(result: BisectResult, folder: Path, lines: cells.Lines) -> None:
     if result.problem is not None:
         lines.say(f"no release found: {result.problem}")
     else:
-        for line in bisect.sentences(result):
+        for line in bisect.sentences(plan, result):
             lines.say(line)
         if result.changes:
             lines.say(f"changes: {result.changes}")

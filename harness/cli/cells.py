@@ -12,7 +12,7 @@ import msgspec
 from rich.text import Text
 
 from harness import __version__
-from harness.cli import consoles, options
+from harness.cli import consoles, continuing, options
 from harness.errors import UsageError
 from harness.model import Command, Outcome, ScenarioInfo, Settings
 from harness.scenario import load
@@ -87,7 +87,7 @@ def target(arguments: argparse.Namespace) -> Target:
             raise UsageError("give a scenario or a command, not both")
         if not argv:
             raise UsageError("there is no command after --")
-        _check_python(argv)
+        _check_command(argv, words[: words.index("--")])
         command = ScenarioInfo(
             name=plan.name_of(argv), path="", summary="", doc="", source="",
             command=Command(argv=tuple(argv)),
@@ -102,15 +102,28 @@ def target(arguments: argparse.Namespace) -> Target:
         raise UsageError(f"{arguments.target[0]} has {len(infos)} scenarios; give one of them")
     settings = options.settings(arguments)
     plan.check(load.apply(settings, infos[0]))
-    # The folder may be continued from elsewhere.
+    # A worker may run in another folder.
     path = str(Path(infos[0].path).resolve())
     return msgspec.structs.replace(infos[0], path=path), settings
 
 
-def _check_python(argv: Sequence[str]) -> None:
-    """Refuse the path of a Python: it would be the same one in each environment."""
+def check_continued(arguments: argparse.Namespace, *more: str) -> None:
+    """Refuse all but --continue itself and the options `more`: the folder has its own."""
+    allowed = ("--continue", "--json", "--quiet", "-q", *more)
+    words = [word for word in arguments.words if word.startswith("-")]
+    other = [word for word in words if word.partition("=")[0] not in allowed]
+    if other or arguments.target:
+        name = (other or arguments.target)[0]
+        raise UsageError(f"{name} cannot be given with --continue; omit it")
+
+
+def _check_command(argv: Sequence[str], before: Sequence[str]) -> None:
+    """Refuse options that a command does not have, and the path of a Python, which would be the
+    same one in each environment."""
     from harness.observe import process_names
 
+    for name in continuing.given_options(before, options.add_training):
+        raise UsageError(f"--{name.replace('_', '-')} is for scenarios; give it to the command")
     if "/" in argv[0] and process_names.is_python(Path(argv[0]).name):
         raise UsageError(
             f"{argv[0]} would be the same Python in each environment; write python instead"

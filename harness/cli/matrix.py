@@ -73,8 +73,7 @@ def run(arguments: argparse.Namespace) -> int:
 
     lines = cells.Lines(arguments.quiet)
     if arguments.earlier is not None:
-        if arguments.target or arguments.mlx or arguments.mlx_lm or arguments.python:
-            raise UsageError("--continue has its target and its cells; omit them")
+        cells.check_continued(arguments, "--jobs")
         with folders.opened(arguments.earlier, "matrix") as (plan, runs):
             return _fill(plan, runs, arguments.earlier, arguments, lines)
     plan = _plan(arguments)

@@ -15,10 +15,10 @@ from typing import Any
 
 import pytest
 
-from harness.api import Silent
 from harness.pytest_plugin import TIMER
 from harness.supervise import evidence, launch
 from harness.supervise.job import Job
+from harness.supervise.scheduler import Silent
 from harness.text.units import duration
 
 EVIDENCE_S = 30.0

@@ -217,8 +217,9 @@ def ends(result: BisectResult) -> tuple[str, str]:
     return old, new
 
 
-def sentences(result: BisectResult) -> list[str]:
+def sentences(plan: Plan, result: BisectResult) -> list[str]:
     """The answer in words, for people. Pure."""
+    cells = {cell.packages[result.package]: cell.name for cell in plan.cells}
     old, new = ends(result)
     sure = "" if result.sure is None else f" ({percent(result.sure)} sure)"
     lines = [f"{result.package} {new} {result.change} it{sure}: {result.when}"]
@@ -229,15 +230,11 @@ def sentences(result: BisectResult) -> list[str]:
         ]
     titles = ("last good", "first bad") if result.change == "broke" else ("last bad", "first good")
     for title, version in zip(titles, (old, new), strict=True):
-        runs = [run for run in result.runs if _version(result, run) == version]
+        runs = [run for run in result.runs if run.cell == cells[version]]
         last = runs[-1]
         times = f", {plural(len(runs), 'run')}" if len(runs) > 1 else ""
         lines.append(f"  {title:<10} {version:<10} {last.symptoms[0].summary}{times}; {last.run}")
     return lines
-
-
-def _version(result: BisectResult, run: Ran) -> str:
-    return run.cell.removeprefix(f"{result.package}-")
 
 
 def address(metadata: Sequence[tuple[str, str]], old: str, new: str) -> str | None:
@@ -249,7 +246,7 @@ def address(metadata: Sequence[tuple[str, str]], old: str, new: str) -> str | No
     pages = {label.lower().replace(" ", ""): url.rstrip("/") for label, url in metadata}
     for url in pages.values():
         parts = url.split("/")
-        if len(parts) >= 5 and parts[2] == "github.com":
+        if len(parts) >= 5 and parts[2] == "github.com" and parts[3] != "sponsors":
             return f"{'/'.join(parts[:5])}/compare/v{old}...v{new}"
     known = ("changelog", "changes", "releasenotes", "homepage", "home-page")
     return next((pages[label] for label in known if label in pages), None)

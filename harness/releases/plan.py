@@ -122,17 +122,10 @@ def requirements(
     """The requirements of a cell. A worker needs MLX, and mlx-lm that with the right extra."""
     named = {EXTRAS[extra] if name == "mlx" else name: v for name, v in pinned.items()}
     lines = [f"{name}=={version}" for name, version in named.items()]
-    given = [*pinned, *(_name(text) for text in more)]
+    given = [*pinned, *map(versions.name_of, more)]
     if "mlx" not in given and (worker or "mlx-lm" in given):
         lines.append(EXTRAS[extra])
     return (*lines, *more)
-
-
-def _name(requirement: str) -> str:
-    text = requirement
-    for mark in "[=<>~!; ":
-        text = text.partition(mark)[0]
-    return text.lower()
 
 
 def _short(python: str) -> str:

@@ -11,7 +11,7 @@ import msgspec
 
 from harness.beats import record
 from harness.errors import UsageError
-from harness.model import Outcome, RunResult, ScenarioResult
+from harness.model import Outcome, RunResult
 from harness.model.settings import Interpreter
 from harness.releases import environments, symptoms, versions
 from harness.releases.environments import Environments
@@ -22,6 +22,7 @@ from harness.report import summary
 from harness.session import plan as runs
 from harness.session.execute import execute
 from harness.session.plan import Options
+from harness.supervise.scheduler import Silent
 
 
 class Ran(msgspec.Struct, frozen=True, kw_only=True):
@@ -38,14 +39,6 @@ class Ran(msgspec.Struct, frozen=True, kw_only=True):
     interrupted: bool = False
 
 
-class Silent:
-    """An observer that prints nothing."""
-
-    def started(self, job: object) -> None: ...
-    def looked(self, jobs: object) -> None: ...
-    def finished(self, job: object, result: ScenarioResult) -> None: ...
-
-
 def prepare(plan: Plan, cell: Cell, environments: Environments) -> Interpreter:
     """The environment of `cell`. Raises NotInstalledError."""
     worker = plan.settings is not None
@@ -54,9 +47,7 @@ def prepare(plan: Plan, cell: Cell, environments: Environments) -> Interpreter:
     return environments.made(cell.python, cell.requirements, plan.file, worker)
 
 
-def run(
-    plan: Plan, cell: Cell, folder: Path, command: Sequence[str], repeat: int | None = None
-) -> Ran:
+def run(plan: Plan, cell: Cell, folder: Path, command: Sequence[str]) -> Ran:
     """Run the target in `cell`, in a new folder below `folder`.
 
     Raises HarnessError when the harness fails. A cell that cannot be installed, or whose run is
@@ -76,11 +67,10 @@ def run(
         full=plan.full,
         interpreter=interpreter,
     )
-    times = repeat or plan.repeat
     if plan.settings is None:
-        planned = runs.commands([plan.target], times)
+        planned = runs.commands([plan.target], plan.repeat)
     else:
-        planned = runs.make([plan.target], plan.settings, times, here=False)
+        planned = runs.make([plan.target], plan.settings, plan.repeat, here=False)
     try:
         result, made = execute(planned, plan.settings, options, Silent(), command)
     except UsageError as error:

@@ -44,6 +44,11 @@ def requirement(text: str) -> str:
     return str(parsed)
 
 
+def name_of(requirement: str) -> str:
+    """The normal name of the package that a requirement asks for."""
+    return canonicalize_name(Requirement(requirement).name)
+
+
 def between(known: Iterable[str], first: str, last: str, pre: bool = False) -> tuple[str, ...]:
     """The releases of `known` from `first` to `last`, both included, from the oldest on.
 

@@ -26,6 +26,14 @@ class Observer(Protocol):
     def finished(self, job: Job, result: ScenarioResult) -> None: ...
 
 
+class Silent:
+    """An observer that prints nothing."""
+
+    def started(self, job: object) -> None: ...
+    def looked(self, jobs: object) -> None: ...
+    def finished(self, job: object, result: ScenarioResult) -> None: ...
+
+
 class Interrupts:
     """Takes the user's signals, as long as they are `caught`."""
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import msgspec
 import pytest
 
+from harness import cli
 from harness.cli.bisect import certainty
 from harness.errors import UsageError
 from harness.model import Cause, Finding, Outcome, ScenarioInfo, ScenarioResult, Severity
@@ -266,24 +267,20 @@ NEW_FIRST = ["0.32.4", "0.32.1", "0.32.0", "0.31.2"]
 
 
 def test_the_release_that_broke_it_is_named_so():
-    found, _ = answered(
-        searching("0.31.2", "0.32.4", NEW_FIRST[::-1]),
-        lambda version: HUNG if version >= "0.32.1" else symptom(),
-    )
+    whole = searching("0.31.2", "0.32.4", NEW_FIRST[::-1])
+    found, _ = answered(whole, lambda version: HUNG if version >= "0.32.1" else symptom())
     assert (found.change, found.last_good, found.first_bad) == ("broke", "0.32.0", "0.32.1")
     assert found.first_good is found.last_bad is None
     assert found.found
-    assert bisect.sentences(found)[0] == "mlx 0.32.1 broke it: hung"
+    assert bisect.sentences(whole, found)[0] == "mlx 0.32.1 broke it: hung"
 
 
 def test_the_release_that_mended_it_is_named_so():
-    found, _ = answered(
-        searching("0.32.4", "0.31.2", NEW_FIRST),
-        lambda version: HUNG if version < "0.32.1" else symptom(),
-    )
+    whole = searching("0.32.4", "0.31.2", NEW_FIRST)
+    found, _ = answered(whole, lambda version: HUNG if version < "0.32.1" else symptom())
     assert (found.change, found.last_bad, found.first_good) == ("mended", "0.32.0", "0.32.1")
     assert found.first_bad is found.last_good is None
-    assert bisect.sentences(found)[1:] == [
+    assert bisect.sentences(whole, found)[1:] == [
         "  last bad   0.32.0     hung; mlx-0.32.0/1",
         "  first good 0.32.1     completed; mlx-0.32.1/1",
     ]
@@ -295,10 +292,11 @@ def test_releases_that_cannot_be_used_leave_a_range():
             return symptom(Outcome.SKIPPED)
         return HUNG if version > "0.32" else symptom()
 
-    found, _ = answered(searching("0.31.2", "0.32.4", NEW_FIRST[::-1]), shows)
+    whole = searching("0.31.2", "0.32.4", NEW_FIRST[::-1])
+    found, _ = answered(whole, shows)
     assert not found.found
     assert found.between == ("0.32.0", "0.32.1")
-    assert "or one of 0.32.0, 0.32.1" in bisect.sentences(found)[0]
+    assert "or one of 0.32.0, 0.32.1" in bisect.sentences(whole, found)[0]
 
 
 def test_ends_that_show_the_same_are_told_at_once():
@@ -340,6 +338,7 @@ def test_an_interrupted_search_says_what_it_has():
     [
         ([("homepage", "https://github.com/o/p")], "https://github.com/o/p/compare/v1.0...v2.0"),
         ([("Source", "https://github.com/o/p/")], "https://github.com/o/p/compare/v1.0...v2.0"),
+        ([("Funding", "https://github.com/sponsors/o")], None),
         ([("Home", "https://a.org"), ("Change Log", "https://a.org/log")], "https://a.org/log"),
         ([], None),
     ],
@@ -394,3 +393,38 @@ def test_a_row_takes_its_runs_together():
     (row,) = matrix.rows(whole, [Ran(cell="mlx-1", symptoms=(*three, HUNG))])
     assert row.outcomes == {"completed": 3, "hung": 1}
     assert row.figures == {"peak_over_p": 2.0}
+
+
+# -- the command line
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["bisect", "x.py", "--good", "1"], "needs --good VERSION and --bad VERSION"),
+        (["bisect", "--good", "1", "--bad", "2"], "give one scenario, or a command"),
+        (["bisect", "--good", "1", "--bad", "2", "--"], "there is no command after --"),
+        (["bisect", "--good", "1", "no.py", "--bad", "2"], "no such scenario file: no.py"),
+        (["bisect", "--good", "1", "--bad", "2", "no.py"], "no such scenario file: no.py"),
+        (
+            ["bisect", "--good", "1", "--bad", "2", "--", "/usr/bin/python3", "train.py"],
+            "write python instead",
+        ),
+        (
+            ["bisect", "--good", "1", "--bad", "2", "--steps", "3", "--", "python", "train.py"],
+            "--steps is for scenarios",
+        ),
+        (["bisect", "--continue", "r", "--when", "hung"], "--when cannot be given with --continue"),
+        (["bisect", "--continue", "nothing"], "nothing is not the folder of a bisect"),
+        (["bisect", "x", "--good", "1", "--bad", "2", "--when", "hang"], "unknown symptom hang"),
+        (["matrix", "sgd_step"], "name what varies"),
+        (["matrix", "sgd_step", "--mlx", "newest"], "newest is not a version"),
+        (["matrix", "--continue", "r", "sgd_step"], "sgd_step cannot be given with --continue"),
+    ],
+)
+def test_a_mistake_is_told_before_anything_is_installed(words, message, capsys, monkeypatch):
+    monkeypatch.setattr("harness.releases.installer.find", None)
+    assert cli.main(words) == 2
+    told = capsys.readouterr()
+    assert message in told.err
+    assert told.out == ""
