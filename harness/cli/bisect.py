@@ -81,6 +81,7 @@ def certainty(text: str) -> float:
 
 def run(arguments: argparse.Namespace) -> int:
     from harness.releases import folder as folders
+    from harness.session.folder import locked
 
     lines = cells.Lines(arguments.quiet)
     if arguments.earlier is not None:
@@ -88,7 +89,9 @@ def run(arguments: argparse.Namespace) -> int:
         with folders.opened(arguments.earlier, "bisect") as (plan, runs):
             return _search(plan, runs, arguments.earlier, arguments, lines)
     plan = _plan(arguments, lines)
-    return _search(plan, (), folders.begin(plan, arguments.out), arguments, lines)
+    folder = folders.begin(plan, arguments.out)
+    with locked(folder):
+        return _search(plan, (), folder, arguments, lines)
 
 
 def _plan(arguments: argparse.Namespace, lines: cells.Lines) -> Plan:

@@ -70,6 +70,7 @@ def several(text: str) -> list[str]:
 
 def run(arguments: argparse.Namespace) -> int:
     from harness.releases import folder as folders
+    from harness.session.folder import locked
 
     lines = cells.Lines(arguments.quiet)
     if arguments.earlier is not None:
@@ -77,7 +78,9 @@ def run(arguments: argparse.Namespace) -> int:
         with folders.opened(arguments.earlier, "matrix") as (plan, runs):
             return _fill(plan, runs, arguments.earlier, arguments, lines)
     plan = _plan(arguments)
-    return _fill(plan, (), folders.begin(plan, arguments.out), arguments, lines)
+    folder = folders.begin(plan, arguments.out)
+    with locked(folder):
+        return _fill(plan, (), folder, arguments, lines)
 
 
 def _plan(arguments: argparse.Namespace) -> Plan:

@@ -44,6 +44,13 @@ def opened(folder: Path, kind: str) -> Iterator[tuple[Plan, tuple[Ran, ...]]]:
 
     Raises UsageError when it has none, when its kind is another, or when it is in use.
     """
+    if not (folder / NAME).is_file():
+        raise UsageError(f"{folder} is not the folder of a {kind}")
+    with locked(folder):
+        yield _read(folder, kind)
+
+
+def _read(folder: Path, kind: str) -> tuple[Plan, tuple[Ran, ...]]:
     try:
         plan = msgspec.convert(json.loads((folder / NAME).read_bytes()), Plan, strict=False)
         runs = msgspec.convert(
@@ -60,8 +67,7 @@ def opened(folder: Path, kind: str) -> Iterator[tuple[Plan, tuple[Ran, ...]]]:
         not path.is_file() or path.read_text(encoding="utf-8") != plan.target.source
     ):
         raise UsageError(f"{path} has changed since {folder} was begun; begin anew")
-    with locked(folder):
-        yield plan, runs
+    return plan, runs
 
 
 def publish(result: msgspec.Struct, name: str, folder: Path, full: bool) -> dict[str, Any]:
