@@ -155,7 +155,9 @@ def _signature(result: ScenarioResult) -> str | None:
         return None
     if result.signal is not None:
         return result.signal
-    raised = re.match(r"[A-Za-z_][\w.]*(?=:)", result.reason or "")
+    raised = re.match(
+        r"[A-Za-z_][\w.]*(?:Error|Exception|Interrupt|Exit)(?=:)", result.reason or ""
+    )
     return raised[0] if raised else f"exit code {result.exit_code}"
 
 
