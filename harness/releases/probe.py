@@ -116,12 +116,15 @@ def _skipped(cell: Cell, reason: str, prepared: float) -> Ran:
 
 
 def _other_release(cell: Cell, result: RunResult, folder: Path) -> str:
-    """The difference, where a worker imported another MLX than that of its cell."""
+    """The difference, where another MLX was imported than that of the cell."""
     wanted = cell.packages.get("mlx")
-    for one in result.results:
-        beat = record.load(folder / one.scenario / str(one.repeat)).mlx
-        if beat is not None and wanted is not None and beat.version != wanted:
-            return (
-                f"the worker imported mlx {beat.version} and not {wanted}: take MLX off PYTHONPATH"
-            )
-    return ""
+    if result.settings is None:
+        # What a command imported is known where it was seen.
+        imported = [result.environment.versions.get("mlx")]
+    else:
+        beats = [record.load(folder / r.scenario / str(r.repeat)).mlx for r in result.results]
+        imported = [beat.version for beat in beats if beat is not None]
+    other = [version for version in imported if version and version != wanted]
+    if wanted is None or not other:
+        return ""
+    return f"mlx {other[0]} was imported, and not {wanted}: take it off PATH and PYTHONPATH"

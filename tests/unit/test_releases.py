@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import msgspec
 import pytest
 
@@ -9,8 +11,8 @@ from harness import cli
 from harness.cli.bisect import certainty
 from harness.errors import UsageError
 from harness.model import Cause, Finding, Outcome, ScenarioInfo, ScenarioResult, Severity
-from harness.model.run import Metrics, StepTimes
-from harness.releases import bisect, installer, matrix, plan, symptoms, versions
+from harness.model.run import Environment, Metrics, RunResult, StepTimes
+from harness.releases import bisect, installer, matrix, plan, probe, symptoms, versions
 from harness.releases.plan import BisectRequest, Plan
 from harness.releases.probe import Ran
 from harness.releases.search import Answer, Probe, Seen
@@ -356,6 +358,18 @@ def test_an_answer_names_its_releases_from_the_old_one_on():
 @pytest.mark.parametrize(("text", "share"), [("95%", 0.95), ("99", 0.99), ("50 %", 0.5)])
 def test_certainty_is_a_percentage(text, share):
     assert certainty(text) == share
+
+
+@pytest.mark.parametrize(
+    ("imported", "wrong"), [("0.32.4", True), ("0.31.2", False), (None, False)]
+)
+def test_a_command_with_another_mlx_than_that_of_its_cell_tells_nothing_of_it(imported, wrong):
+    (cell,) = plan.axes({"mlx": ["0.31.2"]}, [], [], "/py", "cpu")
+    there = Environment(
+        platform="", machine="", python="", cpu_count=1, memory=1, versions={"mlx": imported}
+    )
+    run = RunResult(harness_version="1", started="", environment=there, settings=None)
+    assert bool(probe._other_release(cell, run, Path())) is wrong
 
 
 # -- a matrix
