@@ -30,6 +30,10 @@ COMMANDS = {
     "list": Command("list_", "list the scenarios and the controls", "reference/scenarios.md"),
     "report": Command("report", "make the reports of a run again", "guide/issues.md"),
     "compare": Command("compare", "compare two runs", "guide/compare.md"),
+    "matrix": Command("matrix", "run a training on several releases", "guide/bisect.md"),
+    "bisect": Command(
+        "bisect", "find the release that broke a training, or mended it", "guide/bisect.md"
+    ),
     "selftest": Command(
         "selftest", "run the controls and check that each gets its verdict", "reference/controls.md"
     ),

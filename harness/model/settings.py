@@ -159,6 +159,22 @@ class Hostfile(msgspec.Struct, frozen=True, kw_only=True):
     """`NAME=VALUE`, set for all ranks."""
 
 
+class Interpreter(msgspec.Struct, frozen=True, kw_only=True):
+    """A Python other than that of the harness, with packages of its own."""
+
+    python: str
+    """The path of the program."""
+    version: str
+    package: str
+    """The folder that holds the package of the harness and nothing else."""
+    libraries: str
+    """The folder of what a worker imports and the environment does not have; empty for none."""
+    variables: dict[str, str] = {}
+    """Environment variables that are set for what runs in it."""
+    versions: dict[str, str | None] = {}
+    """Distribution name to version, of what it has installed."""
+
+
 class WorkerSpec(msgspec.Struct, frozen=True, kw_only=True):
     """Everything one worker process needs to know; handed over as a JSON file."""
 
@@ -179,3 +195,5 @@ class WorkerSpec(msgspec.Struct, frozen=True, kw_only=True):
     run."""
     replay: Replay | None = None
     """The run is a replay of one that diverged."""
+    interpreter: Interpreter | None = None
+    """The Python that runs it; None for that of the harness."""

@@ -12,6 +12,7 @@ from collections.abc import Mapping
 import msgspec
 
 from harness.model import Environment
+from harness.model.settings import Interpreter
 from harness.observe import memory_limits, psutil_memory
 from harness.observe.macos import developer
 
@@ -90,6 +91,16 @@ def of_command(environment: Environment, versions: Mapping[str, str]) -> Environ
         known[name] = " and ".join(dict.fromkeys(every))
     python = known.pop("python", None) or NOT_KNOWN
     return msgspec.structs.replace(environment, python=python, versions=known)
+
+
+def of_interpreter(environment: Environment, interpreter: Interpreter) -> Environment:
+    """`environment` with the versions of another Python."""
+    versions = {name: interpreter.versions.get(name) for name in PACKAGES}
+    return msgspec.structs.replace(
+        environment,
+        python=interpreter.version,
+        versions={name: version for name, version in versions.items() if version},
+    )
 
 
 def version(distribution: str) -> str | None:

@@ -19,6 +19,7 @@ from harness.pytest_plugin import TIMER
 from harness.session.progress import Silent
 from harness.supervise import evidence, launch
 from harness.supervise.job import Job
+from harness.supervise.scheduler import Silent
 from harness.text.units import duration
 
 EVIDENCE_S = 30.0

@@ -29,6 +29,8 @@ def begin(
     machine = environment.gather()
     if settings is None:
         machine = environment.of_nobody(machine)
+    elif options.interpreter is not None:
+        machine = environment.of_interpreter(machine, options.interpreter)
     run = RunResult(
         harness_version=__version__,
         started=now(),

@@ -43,6 +43,7 @@ def start(
         ranks=ranks,
         hostfile=hostfile.of(options.hostfile, ranks),
         device_required="device" not in run.info.settings,
+        interpreter=options.interpreter,
     )
     handling = _handling(run, options, known_hangs)
     if spec.ranks > 1:

@@ -12,7 +12,7 @@ import msgspec
 
 from harness.errors import UsageError
 from harness.model import Hostfile, Locate, OnHang, Patience, ScenarioInfo, Settings
-from harness.model.settings import BUILT_IN_MODELS
+from harness.model.settings import BUILT_IN_MODELS, Interpreter
 from harness.observe import installation
 from harness.scenario import load
 
@@ -55,14 +55,19 @@ class Options(msgspec.Struct, frozen=True, kw_only=True):
     """The machines of the ranks; None for this one."""
     locate: Locate = Locate.DIVERGED
     """The runs that are replayed to find where their numbers stop being finite."""
+    interpreter: Interpreter | None = None
+    """The Python that runs what is planned; None for that of the harness."""
     debug: bool = False
     """Log why each observation was or was not called a hang."""
 
 
-def make(infos: Sequence[ScenarioInfo], settings: Settings, repeats: int) -> tuple[PlannedRun, ...]:
+def make(
+    infos: Sequence[ScenarioInfo], settings: Settings, repeats: int, here: bool = True
+) -> tuple[PlannedRun, ...]:
     """Plan every scenario `repeats` times: all of them once before any of them twice.
 
-    Raises UsageError when the settings, or a scenario's own, cannot be run, or MLX is not there.
+    Raises UsageError when the settings, or a scenario's own, cannot be run, or when MLX is not in
+    this Python. It need not be if another one runs them, so not `here`.
     """
     runs = [
         PlannedRun(info=info, settings=load.apply(settings, info), repeat=repeat)
@@ -72,7 +77,8 @@ def make(infos: Sequence[ScenarioInfo], settings: Settings, repeats: int) -> tup
     for run in runs:
         assert run.settings is not None
         check(run.settings)
-    installation.need_mlx()
+    if here:
+        installation.need_mlx()
     return tuple(runs)
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -75,7 +74,7 @@ class CommandSteps:
         (self._folder / launch.SPEC).write_bytes(msgspec.json.encode(self._run.spec))
         self._own.mkdir()
         command, replay = self._command, self._run.spec.replay
-        variables = os.environ | command.variables
+        variables = launch.environment(self._run.spec.interpreter) | command.variables
         environment = inject.environment(self._own, variables, command.inject, replay)
         piped = command.inject and not os.isatty(self._ends.stdout)
         self._by_line = launch.line_by_line(environment, command.argv[0] if piped else "")

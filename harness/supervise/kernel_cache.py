@@ -13,7 +13,7 @@ import os
 import shutil
 from pathlib import Path
 
-from harness.observe import platform
+from harness.observe import platform, user_cache
 
 _KERNELS = "mlx"
 """MLX's folder inside the temporary one."""
@@ -21,8 +21,7 @@ _KERNELS = "mlx"
 
 def store() -> Path:
     """The folder that keeps kernels between runs: one for each kind of processor."""
-    base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
-    return Path(base) / "mlx-hang-harness" / "kernels" / platform.current().arch
+    return user_cache.folder() / "kernels" / platform.current().arch
 
 
 def lend(store: Path, temporary: Path) -> None:

@@ -20,6 +20,7 @@ import psutil
 
 from harness.model import Process, WorkerSpec
 from harness.model.death import Limits
+from harness.model.settings import Interpreter
 from harness.observe import processes
 from harness.supervise import guard, kernel_cache, line_buffering
 from harness.supervise.streams import Ends, Relay, captured
@@ -245,17 +246,33 @@ def line_by_line(environment: dict[str, str], program: str) -> bool:
     return bool(made)
 
 
-def boot(module: str, *arguments: str) -> list[str]:
-    """The command that runs `main` of a module of our own package.
+def boot(module: str, *arguments: str, interpreter: Interpreter | None = None) -> list[str]:
+    """The command that runs `main` of a module of our own package, by `interpreter` or our own.
 
     Whatever a folder named `harness` in the current directory holds.
     """
+    python, package, libraries = sys.executable, str(Path(__file__).resolve().parents[2]), ""
+    if interpreter is not None:
+        # Ours would bring all that is installed beside it, for another Python.
+        python, package = interpreter.python, interpreter.package
+        if interpreter.libraries:
+            libraries = f"sys.path.append({interpreter.libraries!r}); "
     code = (
         # With -P or PYTHONSAFEPATH the current directory is not there to be replaced.
         "import sys; sys.path[: not sys.path[0]] = [sys.argv.pop(1)]; "
-        f"from {module} import main; sys.exit(main(sys.argv))"
+        f"{libraries}from {module} import main; sys.exit(main(sys.argv))"
     )
-    return [sys.executable, "-c", code, str(Path(__file__).resolve().parents[2]), *arguments]
+    return [python, "-c", code, package, *arguments]
+
+
+def environment(interpreter: Interpreter | None) -> dict[str, str]:
+    """The environment variables of this process, as `interpreter` needs them."""
+    if interpreter is None:
+        return dict(os.environ)
+    # These two tell a Python that it is another one.
+    other = ("PYTHONHOME", "__PYVENV_LAUNCHER__")
+    kept = {name: value for name, value in os.environ.items() if name not in other}
+    return kept | interpreter.variables
 
 
 def worker(
@@ -274,10 +291,10 @@ def worker(
     if not cold:
         kernel_cache.lend(kernel_cache.store(), temporary)
     return Launched(
-        command or boot("harness.worker", str(file)),
+        command or boot("harness.worker", str(file), interpreter=spec.interpreter),
         folder,
         {
-            **os.environ,
+            **environment(spec.interpreter),
             **(variables or {}),
             "TMPDIR": str(temporary),
             "PYTHONUNBUFFERED": "1",

@@ -103,12 +103,14 @@ class ScenarioRanks:
         if run.spec.hostfile is not None:
             launcher = [sys.executable, "-c", _LAUNCH]
             return hosts.command(run.spec, launcher, run.policy), hosts.variables(run.folder)
-        worker = launch.boot("harness.worker", str(run.folder / launch.SPEC))
+        other = run.spec.interpreter
+        worker = launch.boot("harness.worker", str(run.folder / launch.SPEC), interpreter=other)
         if backend == "mpi":
             ranks = [*_MPIRUN, "-n", str(self._size), "--"]
             return [*ranks, "sh", "-c", _TELLING, "sh", *worker], _MPI
         kind = "ring" if backend == "any" else backend
-        ranks = [sys.executable, "-c", _LAUNCH, "-n", str(self._size), "--backend", kind]
+        python = sys.executable if other is None else other.python
+        ranks = [python, "-c", _LAUNCH, "-n", str(self._size), "--backend", kind]
         if kind == "ring":
             self._ports = Ports(self._size)
             ranks += ["--starting-port", str(self._ports.first)]

@@ -38,6 +38,14 @@ class Followers(Protocol):
         ...
 
 
+class Silent:
+    """An observer that prints nothing."""
+
+    def started(self, job: object) -> None: ...
+    def looked(self, jobs: object) -> None: ...
+    def finished(self, job: object, result: ScenarioResult) -> None: ...
+
+
 class Interrupts:
     """Takes the user's signals, as long as they are `caught`."""
 

@@ -28,6 +28,7 @@ LAYERS = (
     ("report", "worker"),
     ("supervise",),
     ("session", "attach"),
+    ("releases",),
     ("api",),
     ("cli", "pytest_plugin"),
     ("__main__",),
