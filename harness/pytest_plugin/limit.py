@@ -16,7 +16,6 @@ from typing import Any
 import pytest
 
 from harness.pytest_plugin import TIMER
-from harness.session.progress import Silent
 from harness.supervise import evidence, launch
 from harness.supervise.job import Job
 from harness.supervise.scheduler import Silent

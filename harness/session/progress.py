@@ -10,17 +10,10 @@ from typing import Any
 
 from harness.model import ScenarioResult
 from harness.supervise.job import Job
+from harness.supervise.scheduler import Silent
 from harness.text.units import duration, plural
 
 REDRAW_S = 0.5
-
-
-class Silent:
-    """An observer that prints nothing."""
-
-    def started(self, job: object) -> None: ...
-    def looked(self, jobs: object) -> None: ...
-    def finished(self, job: object, result: ScenarioResult) -> None: ...
 
 
 class Line:

@@ -9,6 +9,7 @@ import fakes
 
 from harness.model import Position
 from harness.session import progress
+from harness.supervise.scheduler import Silent
 
 
 class Handle:
@@ -55,10 +56,10 @@ def test_the_line_says_where_each_run_is_and_how_many_have_ended(monkeypatch):
 
 
 def test_nothing_is_shown_outside_of_a_kernel(monkeypatch):
-    assert isinstance(progress.observer(1), progress.Silent)
+    assert isinstance(progress.observer(1), Silent)
     shell = SimpleNamespace()
     monkeypatch.setitem(sys.modules, "IPython", SimpleNamespace(get_ipython=lambda: shell))
-    assert isinstance(progress.observer(1), progress.Silent)
+    assert isinstance(progress.observer(1), Silent)
     shell.kernel, handle = object(), Handle()
     monkeypatch.setitem(sys.modules, "IPython.display", SimpleNamespace(display=handle))
     assert isinstance(progress.observer(1), progress.Line)
