@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import re
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -106,11 +107,13 @@ def test_the_page_says_it_and_links_to_it():
 
 def test_ci_reads_it_in_the_message():
     text = junit.render(DATA.run).decode()
-    assert f"exited with code 1 during start-up; {WORDS} {URL}" in text
+    (message,) = re.findall(r'<error type="crashed" message="([^"]*)"', text)
+    assert "exited with code 1 during start-up" in message
+    assert message.endswith(f"; {WORDS} {URL}")
 
 
 def test_the_draft_of_an_issue_names_the_public_one():
-    assert "known issue: same error and version as" in issue.draft(DATA, {})
+    assert "known issue: same error and version as" in issue.draft(DATA)
 
 
 def test_a_test_and_a_notebook_show_it():
@@ -122,7 +125,7 @@ def test_the_terminal_says_it(quiet: bool):
     file = io.StringIO()
     console = Console(file=file, width=240)
     screen = Screen(console, total=1, quiet=quiet, verbose=False)
-    screen.finished(SimpleNamespace(), RESULT)  # type: ignore[arg-type]
+    screen.finished(SimpleNamespace(info=DATA.run.scenarios[0]), RESULT)  # type: ignore[arg-type]
     text = file.getvalue()
     assert WORDS in text
     assert URL in text

@@ -213,7 +213,9 @@ def test_the_exception_at_the_end_is_told(job):
     ranks, own = job
     Said(str(own), 1, "stderr").write(
         b"Traceback (most recent call last):\n  raise OSError(1)\nOSError: 1\n"
-        b"During handling of the above exception:\nmlx.Oops.DataError: the batch is empty\n"
+        b"\nDuring handling of the above exception, another exception occurred:\n\n"
+        b"Traceback (most recent call last):\n  raise DataError(1)\n"
+        b"mlx.Oops.DataError: the batch is empty\n"
     )
     ranks.close()
     assert ranks.error(1) == "mlx.Oops.DataError: the batch is empty"

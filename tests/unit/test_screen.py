@@ -93,7 +93,7 @@ def test_a_plain_tick_is_for_what_is_well(severity, expected, mark, summary):
     )
     result = fakes.result("s", findings=(found,))
     screen = Screen(console(80), 1, False, False)
-    screen.finished(None, result)
+    screen.finished(JOB, result)
     screen.summary(fakes.run(result), "no room")
     first = next(line for line in written(screen) if "completed" in line)
     assert mark in first

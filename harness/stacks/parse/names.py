@@ -89,7 +89,7 @@ def bare_name(function: str) -> str:
             depth = max(0, depth - 1)
         elif depth == 0:
             outside.append(character)
-    parts = [part for part in "".join(outside).split() if part not in ("const", "&", "&&")]
+    parts = [part for part in "".join(outside).split() if part.strip("*&") not in ("const", "")]
     last = (parts[-1] if parts else function).lstrip("*&").replace("operator\0", "operator()")
     last = re.sub(r":{3,}", "::", last)
     last = (last.removesuffix("::") or last) if last != "::" else last
