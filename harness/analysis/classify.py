@@ -243,6 +243,8 @@ def _known(finding: Finding, info: ScenarioInfo) -> Finding:
 
 
 def _missed(info: ScenarioInfo, everything: Sequence[Finding]) -> list[Finding]:
+    if info.own is not None:
+        return []  # it says what a variation can lead to, and not each step gets there
     codes = {finding.code for finding in everything}
     return [
         warning(

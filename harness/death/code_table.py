@@ -1,7 +1,8 @@
 """The known errors of Metal, CUDA, NCCL, ring and MLX, as data: nothing else is in this module.
 
-Each row was read at its source. A row for another error goes into the part of its library. The
-first row that matches a line counts, so special ones stand before general ones.
+Each row names its source: the code that prints it, a public thread, or the maker's list of codes.
+A row for another error goes into the part of its library. The first row that matches a line
+counts, so special ones stand before general ones.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Your step on half of each batch.
 
 Varies: each array of a batch that is as long as the first one keeps the first half of its rows.
-Separates: nothing for the diagnosis. People read it: a stall or a crash that clears is memory.
+Separates: memory (clears if activations made the difference) from a deadlock or data (stay).
 """
 
 import mlx.core as mx

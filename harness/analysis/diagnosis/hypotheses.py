@@ -97,7 +97,7 @@ HYPOTHESES: tuple[Theory, ...] = (
             (Kind.NO_MEMORY, Kind.KILLED, Kind.STARVED, Kind.DEAD, Kind.SLOW, Kind.JUMP)
         ),
         signs=frozenset((Kind.NO_MEMORY, Kind.STARVED)),
-        needs=frozenset(("sgd_step", "lora_step", "half_precision", "tiny_model")),
+        needs=frozenset(("sgd_step", "lora_step", "half_precision", "tiny_model", "smaller_batch")),
     ),
     Theory(
         id="deferred",
@@ -200,6 +200,7 @@ half_precision                c      -     s     s    s    -       s    S    s  
 eval_parameters_only          M      c     S     C    S    s       S    S    S     s      S
 value_and_grad_recreated      S      S     S     c    S    S       S    S    S     S      S
 loss_read_every_k             -      -     -     -    -    -       s    s    -     -      -
+smaller_batch                 c      -     S     S    s    -       s    S    -     -      -
 """
 """S stays, C clears, M moves to step 0, ! would show it, - says nothing. A small letter: expected,
 but a quantity decides (how much memory there is), so that the opposite does not refute."""
@@ -223,7 +224,10 @@ def _parse(text: str) -> dict[str, dict[str, Cell]]:
 TABLE = _parse(_TABLE)
 """The cells by scenario and hypothesis; a missing cell says nothing."""
 
-LADDER = tuple(TABLE)
+_OWN_ONLY = frozenset(("smaller_batch",))
+"""Scenarios that vary a user's own step, and are not of the ladder."""
+
+LADDER = tuple(name for name in TABLE if name not in _OWN_ONLY)
 
 TWINS = frozenset(
     name

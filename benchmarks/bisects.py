@@ -1,6 +1,6 @@
 """Bisects with a known answer.
 
-    python benchmarks/bisect.py [bugs] [speed] [simulated] [real] [--runs 20] [--minutes M]
+    python benchmarks/bisects.py [bugs] [speed] [simulated] [real] [--runs 20] [--minutes M]
                                 [--out FILE.json]
 
 bugs: six public bugs of MLX, each as one file in benchmarks/bisected/, with the release at which
