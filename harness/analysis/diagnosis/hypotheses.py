@@ -97,7 +97,7 @@ HYPOTHESES: tuple[Theory, ...] = (
             (Kind.NO_MEMORY, Kind.KILLED, Kind.STARVED, Kind.DEAD, Kind.SLOW, Kind.JUMP)
         ),
         signs=frozenset((Kind.NO_MEMORY, Kind.STARVED)),
-        needs=frozenset(("sgd_step", "lora_step", "half_precision", "tiny_model", "smaller_batch")),
+        needs=frozenset(("sgd_step", "lora_step", "half_precision", "tiny_model")),
     ),
     Theory(
         id="deferred",
