@@ -39,7 +39,9 @@ def conclude(run: RunResult, folder: Path) -> RunResult:
         path_to_continue(folder),
     )
     diagnosis = diagnosis if related else Diagnosis()
-    if diagnosis.no_experiment == diagnose.OWN and run.settings is not None:
+    # Where somebody has written variations by hand, they are compared already.
+    by_hand = any(info.name in diagnose.LADDER for info in mine)
+    if diagnosis.no_experiment == diagnose.OWN and run.settings is not None and not by_hand:
         diagnosis = msgspec.structs.replace(
             diagnosis,
             next_experiment=diagnose.vary(_unwell(run, mine).path, run.settings),
