@@ -13,7 +13,7 @@ from harness.stacks.wait_site import WaitSite
 WAITING = ("eval", "step")
 """Phases in which a step has issued its collectives, and may be blocked in any of them; `step` is
 all that is known of a training that is not ours."""
-AFTER = ("drain", "digest", "exit")
+AFTER = ("drain", "digest", "learning", "exit")
 """Phases after the last step."""
 
 
