@@ -3,6 +3,7 @@ memory cannot be asked for: so psutil answers on macOS."""
 
 import os
 import sys
+import sysconfig
 
 import psutil
 
@@ -23,5 +24,6 @@ def virtual_memory():
 
 if __name__ == "__main__":
     psutil.Process.threads, psutil.virtual_memory = threads, virtual_memory
+    sysconfig.get_config_vars()  # read while this Python can still find its own
     sys.platform = "freebsd14"  # one that is known by psutil alone
     sys.exit(main())
