@@ -15,7 +15,7 @@ from pty_session import Session
 pytestmark = pytest.mark.waits
 
 ROOT = Path(__file__).parents[2]
-ROWS = 50
+ROWS = 90
 
 
 class Terminal:
