@@ -11,7 +11,7 @@ from typing import Any
 from harness.cli import help, options
 from harness.errors import Exit, UsageError
 
-NEED_A_MODEL = ("train", "optimizer", "dtype", "batch_size", "seq_len", "device")
+NEED_A_MODEL = ("train", "optimizer", "dtype", "batch_size", "seq_len", "device", "memory")
 """The options that need --model."""
 
 
@@ -26,6 +26,7 @@ def add(commands: help.Commands) -> None:
             "harness doctor",
             "harness doctor --known",
             "harness doctor --model tiny --train full --optimizer adamw",
+            "harness doctor --model config.json --memory 96GB --device gpu",
         ),
         exits={
             Exit.OK: "MLX works, or it is not installed",
@@ -40,6 +41,11 @@ def add(commands: help.Commands) -> None:
     )
     group = parser.add_argument_group("training whose memory is projected; all need --model")
     options.add_model(group, default_model="none: project nothing")
+    group.add_argument(
+        "--memory", type=options.bytes_of, metavar="SIZE",
+        help="memory of the machine that is to train, such as 96GB or 80GiB (default: what this "
+        "machine has)",
+    )  # fmt: skip
     unused = {name: getattr(options.DEFAULTS, name) for name in ("steps", "learning_rate", "seed")}
     parser.set_defaults(command=run, model=None, **unused)
 
@@ -49,7 +55,7 @@ def run(arguments: argparse.Namespace) -> int:
     from harness.observe import installation
 
     for name in NEED_A_MODEL:
-        given = getattr(arguments, name) != getattr(options.DEFAULTS, name)
+        given = getattr(arguments, name) != getattr(options.DEFAULTS, name, None)
         if arguments.model is None and given:
             raise UsageError(f"--{name.replace('_', '-')} needs --model")
     if arguments.model is not None:
@@ -64,7 +70,7 @@ def run(arguments: argparse.Namespace) -> int:
 
         if not arguments.json:
             print("tracing the training: a large model takes minutes", file=sys.stderr)
-        projected = forecast(options.settings(arguments))
+        projected = forecast(options.settings(arguments), given=arguments.memory)
         document["projection"] = projection.document(projected)
         show.append(lambda _: projection.show(projected))
     if arguments.json:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import math
+import re
 import shlex
 import sys
 from collections.abc import Sequence
@@ -77,6 +78,15 @@ def add_model(group: Any, default_model: str = DEFAULTS.model) -> None:
     add("--seq-len", "--max-seq-length", type=positive, default=DEFAULTS.seq_len, metavar="N",
         help="tokens in a sequence (default: %(default)s)")  # fmt: skip
     add("--device", choices=plan.DEVICES, help="device to run on (default: the default of MLX)")
+
+
+def bytes_of(text: str) -> int:
+    """A size such as `96GB` (decimal) or `80GiB` (binary) in bytes, for argparse."""
+    found = re.fullmatch(r"(\d+(?:\.\d+)?) ?([KMGT])(i?)B?", text.strip(), re.IGNORECASE | re.ASCII)
+    if found is None or not float(found[1]):
+        raise argparse.ArgumentTypeError(f"cannot use the size {text}; write one such as 96GB")
+    base = 1024 if found[3] else 1000
+    return int(float(found[1]) * base ** (1 + "KMGT".index(found[2].upper())))
 
 
 def add_running(parser: argparse.ArgumentParser) -> None:

@@ -20,6 +20,8 @@ class Bound(TextEnum):
     PROCESS = "process"
     """There is a limit on its address space."""
     GPU = "gpu"
+    GIVEN = "given"
+    """Another machine's, as somebody said."""
 
     @property
     def sentence(self) -> str:
@@ -32,6 +34,7 @@ _HAS = {
     Bound.CONTAINER: "this container may use",
     Bound.PROCESS: "this process may use",
     Bound.GPU: "the GPU has",
+    Bound.GIVEN: "there are to be",
 }
 
 

@@ -9,9 +9,9 @@ import msgspec
 
 from harness.errors import HarnessError, UsageError
 from harness.memory import law
-from harness.memory.law import Fit, Projection
+from harness.memory.law import Fit, Pattern, Projection
 from harness.memory.trace import Shapes
-from harness.model import Settings
+from harness.model import Bound, Settings
 from harness.observe import installation, memory_limits
 from harness.observe.memory_limits import Usable
 from harness.scenario import load
@@ -44,23 +44,40 @@ class Forecast(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def forecast(
-    settings: Settings, usable: Callable[[str, int | None], Usable] = memory_limits.usable
+    settings: Settings,
+    usable: Callable[[str, int | None], Usable] = memory_limits.usable,
+    given: int | None = None,
 ) -> Forecast:
     """Project every scenario of the ladder. Raises UsageError when the model cannot be loaded.
 
     `usable` returns the usable memory of a device, given the memory that MLX reports for it.
+    `given` is that of another machine, in bytes. With the device `gpu` its host runs ahead of the
+    device as on Metal; the operations are those of this machine.
     """
     plan.check(settings)
     installation.need_mlx()
+    elsewhere = given is not None and settings.device == "gpu"
+    if elsewhere:
+        settings = msgspec.structs.replace(settings, device=None)
     infos = load.ladder()
     own = {info.name: load.apply(settings, info) for info in infos}
     distinct = list(dict.fromkeys([settings, *own.values()]))
-    shapes = dict(zip(distinct, trace(distinct), strict=True))
+    traced = trace(distinct)
+    if elsewhere:
+        traced = [shapes if isinstance(shapes, str) else _on_metal(shapes) for shapes in traced]
+    shapes = dict(zip(distinct, traced, strict=True))
     base = shapes[settings]
     if isinstance(base, str):
         raise UsageError(base)
-    memory = usable("cpu" if base.backend == "cpu" else "gpu", base.memory)
-    rows = tuple(_row(name, shapes[changed], memory) for name, changed in own.items())
+    if given is not None:
+        memory = Usable(memory=given, swap=0, bound=Bound.GIVEN)
+    else:
+        memory = usable("cpu" if base.backend == "cpu" else "gpu", base.memory)
+    # Most scenarios hold the same, and to follow the steps of a large model takes seconds.
+    known: dict[tuple[Settings, Pattern], Projection] = {}
+    rows = tuple(
+        _row(name, changed, shapes[changed], memory, known) for name, changed in own.items()
+    )
     return Forecast(
         model=base,
         usable=memory,
@@ -94,13 +111,27 @@ def trace(settings: Sequence[Settings]) -> list[Shapes | str]:
     return msgspec.json.decode(answer.stdout, type=list[Shapes | str])
 
 
-def _row(name: str, shapes: Shapes | str, usable: Usable) -> ForecastRow:
+def _on_metal(shapes: Shapes) -> Shapes:
+    """The same training on a GPU of Apple's; a GPU that is here stays what it is."""
+    on_gpu = shapes.backend != "cpu"
+    return shapes if on_gpu else msgspec.structs.replace(shapes, backend="metal")
+
+
+def _row(
+    name: str,
+    settings: Settings,
+    shapes: Shapes | str,
+    usable: Usable,
+    known: dict[tuple[Settings, Pattern], Projection],
+) -> ForecastRow:
     pattern = law.PATTERNS.get(name)
     if isinstance(shapes, str):
         return ForecastRow(scenario=name, reason=shapes)
     if pattern is None:
         return ForecastRow(scenario=name, reason="not projected: the memory law does not cover it")
-    projection = law.project(shapes, pattern)
+    if (settings, pattern) not in known:
+        known[settings, pattern] = law.project(shapes, pattern)
+    projection = known[settings, pattern]
     return ForecastRow(scenario=name, projection=projection, fit=_fit(projection, usable))
 
 
@@ -148,6 +179,7 @@ def _smaller(settings: Settings, base: Shapes, usable: Usable) -> str:
             (shapes,) = trace([smaller])
             if isinstance(shapes, str):
                 break
+            shapes = msgspec.structs.replace(shapes, backend=base.backend)
             projection = law.project(shapes)
             if _fit(projection, usable) is not Fit.FITS:
                 break

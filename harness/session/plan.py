@@ -15,6 +15,7 @@ from harness.model import Hostfile, Locate, OnHang, Patience, ScenarioInfo, Sett
 from harness.model.settings import BUILT_IN_MODELS, Interpreter
 from harness.observe import installation
 from harness.scenario import load
+from harness.text import invocation
 
 OPTIMIZERS = ("adam", "adamw", "sgd", "lion", "adafactor")
 DTYPES = ("float32", "bfloat16", "float16")
@@ -77,6 +78,11 @@ def make(
     for run in runs:
         assert run.settings is not None
         check(run.settings)
+        if Path(run.settings.model).expanduser().is_file():
+            raise UsageError(
+                f"{run.settings.model} has no weights, so it cannot be trained; project its memory "
+                f"with: {invocation.command('doctor', '--model', run.settings.model)}"
+            )
     if here:
         installation.need_mlx()
     return tuple(runs)
@@ -159,14 +165,14 @@ def _config(model: str) -> dict[str, Any]:
     folder = Path(model).expanduser()
     if model in BUILT_IN_MODELS:
         return {}
-    if not folder.is_dir():
+    if not folder.is_dir() and not (folder.suffix == ".json" and folder.is_file()):
         if re.fullmatch(r"\w[\w.-]*/\w[\w.-]*", model) and not folder.exists():
             return {}
         raise UsageError(
             f"unknown model {model}; use {', '.join(BUILT_IN_MODELS)}, a model folder, or "
             "OWNER/NAME on the Hugging Face hub"
         )
-    file = folder / "config.json"
+    file = folder / "config.json" if folder.is_dir() else folder
     try:
         config = json.loads(file.read_text(encoding="utf-8"))
     except FileNotFoundError:

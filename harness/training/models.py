@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import importlib
 import importlib.util
+import shutil
 import sys
+import tempfile
 from collections.abc import Callable
+from pathlib import Path
 from types import ModuleType
 from typing import Any
 
@@ -90,6 +93,10 @@ def _import_alone(name: str) -> ModuleType:
 def _load(path_or_id: str, lazy: bool) -> tuple[nn.Module, Callable[[str], list[int]]]:
     from mlx_lm import load
 
+    path = Path(path_or_id).expanduser()
+    file = path / "config.json" if path.is_dir() else path
+    if lazy and file.is_file() and not any(file.parent.glob("*.safetensors")):
+        return _of_config(file), byte_tokens
     try:
         model, tokenizer = load(path_or_id, lazy=lazy)[:2]
     except Exception as error:
@@ -97,6 +104,26 @@ def _load(path_or_id: str, lazy: bool) -> tuple[nn.Module, Callable[[str], list[
         first = (str(error).strip() or type(error).__name__).splitlines()[0]
         raise UsageError(f"cannot load the model {path_or_id}: {first}") from error
     return model, tokenizer.encode
+
+
+def _of_config(file: Path) -> nn.Module:
+    """The model that a config.json describes, without its weights; nothing is evaluated."""
+    from mlx_lm.utils import load_model
+
+    try:
+        with tempfile.TemporaryDirectory() as folder:
+            shutil.copy(file, Path(folder) / "config.json")
+            model, config = load_model(Path(folder), lazy=True, strict=False)
+        if (how := config.get("quantization")) is not None:
+            # mlx-lm quantizes only what has weights that are quantized.
+            names = ("group_size", "bits", "mode")
+            nn.quantize(model, **{name: how[name] for name in names if name in how})
+        elif (dtype := config.get("torch_dtype") or config.get("dtype")) is not None:
+            model.set_dtype(getattr(mx, str(dtype)))
+    except Exception as error:
+        first = (str(error).strip() or type(error).__name__).splitlines()[0]
+        raise UsageError(f"cannot build the model of {file}: {first}") from error
+    return model
 
 
 def _choose_trainable(model: nn.Module, train: str | None) -> None:

@@ -168,3 +168,48 @@ def test_no_run_trains_more_blocks_than_there_are(tmp_path):
                   "--out", tmp_path)  # fmt: skip
     assert done.returncode == 2
     assert "--train last:3: the model has 2 blocks" in done.stderr
+
+
+CONFIG = {
+    "model_type": "llama", "hidden_size": 64, "num_hidden_layers": 2, "intermediate_size": 172,
+    "num_attention_heads": 4, "num_key_value_heads": 2, "rms_norm_eps": 1e-5, "vocab_size": 256,
+}  # fmt: skip
+
+
+def test_a_config_alone_is_enough_and_the_machine_may_be_another(tmp_path):
+    """The built-in model `tiny`, described by its config."""
+    (tmp_path / "config.json").write_text(json.dumps(CONFIG))
+    known = projection("--model", "tiny")
+    there = projection("--model", tmp_path / "config.json", "--memory", "1MB", "--device", "gpu")
+    folder = projection("--model", tmp_path)
+    assert there["model"]["parameters"] == folder["model"]["parameters"]
+    assert folder["model"]["parameters"] == known["model"]["parameters"]
+    assert scenarios(folder)["baseline_update"] == scenarios(known)["baseline_update"]
+    assert (there["memory"], there["memory_of"], there["swap"]) == (1_000_000, "given", 0)
+    assert scenarios(there)["baseline_update"]["fit"] == "too large"
+    # The host of a GPU runs further ahead.
+    peaks = [scenarios(one)["baseline_update"]["peak"] for one in (there, known)]
+    assert peaks[0] >= peaks[1]
+
+
+def test_the_types_of_a_config_count(tmp_path):
+    (tmp_path / "half.json").write_text(json.dumps(CONFIG | {"torch_dtype": "bfloat16"}))
+    quantized = CONFIG | {"quantization": {"group_size": 32, "bits": 4}}
+    (tmp_path / "quantized.json").write_text(json.dumps(quantized))
+    half = projection("--model", tmp_path / "half.json")["model"]
+    assert half["parameter_bytes"] == 2 * half["parameters"]
+    small = projection("--model", tmp_path / "quantized.json")["model"]
+    assert small["parameter_bytes"] < half["parameter_bytes"]
+    assert small["trainable"] < small["parameters"]
+
+
+def test_what_has_no_weights_is_not_trained(tmp_path):
+    (tmp_path / "config.json").write_text(json.dumps(CONFIG))
+    done = python("-m", "harness", "run", "baseline_update", "--model", tmp_path / "config.json",
+                  "--out", tmp_path / "out")  # fmt: skip
+    assert done.returncode == 2
+    assert "has no weights, so it cannot be trained" in done.stderr
+    (tmp_path / "bad.json").write_text("{}")
+    done = python("-m", "harness", "doctor", "--json", "--model", tmp_path / "bad.json")
+    assert done.returncode == 2
+    assert "cannot build the model of" in done.stderr

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import argparse
+
 import pytest
 
+from harness.cli.options import bytes_of
 from harness.model import Bound, Environment
 from harness.observe import environment, gpu, memory_limits, run_tool
 from harness.observe.memory_limits import Limit, Usable
@@ -123,7 +126,22 @@ def test_the_environment_follows_the_device_that_a_worker_reports():
         (Bound.CONTAINER, "this container may use"),
         (Bound.PROCESS, "this process may use"),
         (Bound.GPU, "the GPU has"),
+        (Bound.GIVEN, "there are to be"),
     ],
 )
 def test_a_sentence_names_whose_memory_it_is(bound, sentence):
     assert bound.sentence == sentence
+
+
+@pytest.mark.parametrize(
+    ("text", "size"),
+    [("96GB", 96 * 10**9), ("96 gib", 96 * 2**30), ("1.5T", 1_500 * 10**9), ("512M", 512 * 10**6)],
+)
+def test_a_size_is_read_as_people_write_it(text, size):
+    assert bytes_of(text) == size
+
+
+@pytest.mark.parametrize("text", ["", "96", "GB", "-1GB", "0GB", "96 B", "1e3GB"])
+def test_no_size_is_guessed(text):
+    with pytest.raises(argparse.ArgumentTypeError, match="write one such as 96GB"):
+        bytes_of(text)
