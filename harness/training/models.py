@@ -122,7 +122,7 @@ def _of_config(file: Path) -> nn.Module:
             model.set_dtype(getattr(mx, str(dtype)))
     except Exception as error:
         first = (str(error).strip() or type(error).__name__).splitlines()[0]
-        raise UsageError(f"cannot build the model of {file}: {first}") from error
+        raise UsageError(f"cannot load the model {file}: {first}") from error
     return model
 
 

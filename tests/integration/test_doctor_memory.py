@@ -194,7 +194,7 @@ def test_a_config_alone_is_enough_and_the_machine_may_be_another(tmp_path):
 
 def test_the_types_of_a_config_count(tmp_path):
     (tmp_path / "half.json").write_text(json.dumps(CONFIG | {"torch_dtype": "bfloat16"}))
-    quantized = CONFIG | {"quantization": {"group_size": 32, "bits": 4}}
+    quantized = CONFIG | {"intermediate_size": 192, "quantization": {"group_size": 32, "bits": 4}}
     (tmp_path / "quantized.json").write_text(json.dumps(quantized))
     half = projection("--model", tmp_path / "half.json")["model"]
     assert half["parameter_bytes"] == 2 * half["parameters"]
@@ -212,4 +212,4 @@ def test_what_has_no_weights_is_not_trained(tmp_path):
     (tmp_path / "bad.json").write_text("{}")
     done = python("-m", "harness", "doctor", "--json", "--model", tmp_path / "bad.json")
     assert done.returncode == 2
-    assert "cannot build the model of" in done.stderr
+    assert "cannot load the model" in done.stderr
