@@ -325,6 +325,21 @@ def test_memory_that_a_loader_fills_again_is_not_the_same_batch():
     assert keeper.facts()["same"] is None
 
 
+def test_a_slice_does_not_keep_what_it_was_cut_from():
+    data = mx.random.uniform(shape=(1 << 16, 64))
+    keeper, before = KeptBatches(), mx.get_active_memory()
+    for n in range(6):
+        batch = (data[n : n + 4], data[n : n + 4, 1] > 0.5, data[:0])
+        mx.eval(batch)
+        keeper.see(batch)
+    rows = [data[n : n + 4].tolist() for n in range(5)]
+    del data, batch
+    assert mx.get_active_memory() - before < 1 << 20
+    facts = keeper.facts()
+    assert (facts["batches"], facts["same"]) == (4, None)
+    assert [kept[0].tolist() for kept in keeper._kept] == [rows[n] for n in (0, 1, 2, 4)]
+
+
 def test_what_is_large_is_not_kept():
     assert kept(*[(mx.zeros((1 << 21,), mx.float32),)] * 5)["batches"] < 5
 
