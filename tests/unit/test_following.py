@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import random
 from functools import partial
 
 import pytest
@@ -15,6 +16,8 @@ from mlx.utils import tree_map  # noqa: E402
 from harness.beats.file import Recorder  # noqa: E402
 from harness.beats.record import load  # noqa: E402
 from harness.inject.inside import watched  # noqa: E402
+from harness.inject.inside.compilation import in_force  # noqa: E402
+from harness.inject.inside.followed_training import FollowedTraining  # noqa: E402
 from harness.inject.inside.kept_batches import KeptBatches  # noqa: E402
 from harness.inject.inside.learning import Follower  # noqa: E402
 from harness.inject.inside.modules import adapters, unregistered  # noqa: E402
@@ -289,6 +292,58 @@ def test_adapters_are_known_by_their_two_factors():
             self.lora_a, self.lora_b = mx.ones((2, 1)), mx.zeros((1, 2))
 
     assert len(adapters(Net(one=Lora(), other=nn.Linear(2, 2)))) == 1
+
+
+# --- one more step of a training with mlx-lm ------------------------------------------------------
+
+
+def looked_at(loss):
+    """A training whose loss has no gradient, its model, and what the look at its end found."""
+    mx.random.seed(11)
+    model = nn.Sequential(nn.Linear(4, 4), nn.BatchNorm(4), nn.Dropout(0.5))
+    arguments = {"model": model, "optimizer": optim.Adam(0.1), "loss": loss, "args": None}
+    following = FollowedTraining(arguments)
+    optimizer = arguments["optimizer"]
+    for _ in range(3):
+        batch = (mx.random.normal((3, 4)), mx.ones((3, 4)))
+        following.see(batch)
+        _, gradients = nn.value_and_grad(model, loss)(model, *batch)
+        optimizer.update(model, gradients)
+        mx.eval(model.state, optimizer.state)
+    drawn, mean = mx.random.state[0].tolist(), model.layers[1].running_mean.tolist()
+    own = random.getstate()
+    found = following.look(3)
+    after = mx.random.state[0].tolist(), model.layers[1].running_mean.tolist(), random.getstate()
+    return found, (drawn, mean, own) == after
+
+
+def drawing(model, x, y):
+    random.random()
+    return detached(model, x, y)
+
+
+def test_one_more_step_leaves_random_numbers_and_figures_of_batches_as_they_were():
+    found, same = looked_at(drawing)
+    assert (found["gradients"]["tensors"], found["gradients"]["zero"]) == (4, 4)
+    assert same
+
+
+def test_compilation_that_the_program_turned_off_stays_off():
+    mx.disable_compile()
+    try:
+        found, _ = looked_at(detached)
+        assert (found["gradients"]["zero"], in_force()) == (4, False)
+    finally:
+        mx.enable_compile()
+    looked_at(detached)
+    assert in_force()
+
+
+def test_a_rank_makes_no_step_that_others_may_not_make(monkeypatch):
+    monkeypatch.setenv("MLX_RANK", "0")
+    found, _ = looked_at(detached)
+    assert "gradients" not in found
+    assert found["moments"]["changed"] == 0
 
 
 # --- batches -------------------------------------------------------------------------------------

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import json
 import math
 import os
@@ -329,6 +330,32 @@ def test_each_step_has_a_beat_with_its_loss(hooked, tmp_path):
     assert [end.steps for end in ends] == [6]
     assert hook_report(tmp_path).wrapped.startswith("mlx-lm")
     assert hook_report(tmp_path).disabled is None
+
+
+@pytest.mark.parametrize("raises", [False, True])
+def test_a_look_that_fails_is_none_of_the_trainings_errors(hooked, tmp_path, monkeypatch, raises):
+    class Following:
+        def see(self, batch):
+            pass
+
+        def explains_error(self):
+            return True
+
+        def look(self, steps):
+            raise RuntimeError("no memory is left")
+
+    def failing(*args, **kwargs):
+        train(*args, **kwargs)
+        raise ValueError("its own")
+
+    monkeypatch.setattr(trainer, "_following", lambda arguments: Following())
+    failing.__signature__ = inspect.signature(train)
+    if raises:
+        with pytest.raises(ValueError, match="its own"):
+            hooked(failing, None, None, [1, 2], [7])
+    else:
+        assert hooked(train, None, None, [1, 2], [7]) == "trained"
+        assert any(isinstance(beat, EndBeat) for beat in read_beats(tmp_path))
 
 
 @pytest.mark.parametrize("every", ["4", None, 0, Scalar(4)])

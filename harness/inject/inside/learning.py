@@ -14,6 +14,7 @@ from typing import Any, Callable, Optional
 import mlx.core as mx
 from mlx.utils import tree_flatten
 
+from .compilation import in_force
 from .digest import Digest, digest, item, sample
 from .kept_batches import KeptBatches
 from .modules import adapters, unregistered
@@ -231,6 +232,7 @@ class Follower:
     def _once_more(self, again: Callable[[], Any], seen: dict[str, Any]) -> dict[str, Any]:
         """Make one more step, uncompiled, and look at its gradients."""
         look = self.taps.look = Look()
+        compiles = in_force()
         mx.disable_compile()
         try:
             mx.eval(again())
@@ -238,7 +240,8 @@ class Follower:
             return {}
         finally:
             self.taps.look = None
-            mx.enable_compile()
+            if compiles:  # or else the program has turned it off
+                mx.enable_compile()
         return {
             **self.gradients(look),
             **(self._still(look.had) if seen.get("looked") and look.had else {}),
