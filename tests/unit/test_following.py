@@ -346,6 +346,35 @@ def test_a_rank_makes_no_step_that_others_may_not_make(monkeypatch):
     assert found["moments"]["changed"] == 0
 
 
+# --- what raises ---------------------------------------------------------------------------------
+
+
+def test_a_look_that_fails_is_not_the_programs_to_catch(taps):
+    class Odd(dict):
+        def items(self):
+            raise RuntimeError("not now")
+
+    def broken():
+        raise RuntimeError("broken")
+
+    model, optimizer = nn.Linear(4, 2), optim.SGD(0.1)
+    taps.model, taps.on_update = lambda: model, broken
+    state = [model.state, optimizer.state]
+    loss_and_grad = nn.value_and_grad(model, squares)
+
+    @partial(mx.compile, inputs=state, outputs=[*state, Odd()])
+    def step(x, y):
+        loss, gradients = loss_and_grad(model, x, y)
+        optimizer.update(model, gradients)
+        return loss
+
+    before = model.weight
+    mx.eval(step(mx.ones((3, 4)), mx.ones((3, 2))), state)
+    optimizer.update(model, model.trainable_parameters())
+    assert taps.updates == 2
+    assert not mx.array_equal(before, model.weight)
+
+
 # --- batches -------------------------------------------------------------------------------------
 
 TOKENS = mx.arange(64).reshape(4, 16) % 13

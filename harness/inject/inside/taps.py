@@ -114,32 +114,29 @@ class Taps:
             self.updates += 1
             self.optimizer = optimizer
             if self.place is None:
-                self._first(optimizer, gradients, parameters)
+                self.place = user_line(sys._getframe(1)) or ""
+                _harmless(lambda: self._first(optimizer, parameters))
             if self._tracing:
                 self.traced += 1
                 self._into_model += hasattr(parameters, "trainable_parameters")
             result = original(optimizer, gradients, parameters)
-            if self.look is not None:
-                _try(lambda look: look.given(gradients, parameters, result), self.look)
+            look = self.look
+            if look is not None:
+                _harmless(lambda: look.given(gradients, parameters, result))
             if self.on_update is not None and not self._tracing:
-                self.on_update()
+                _harmless(self.on_update)
             return result
 
         return apply_gradients
 
-    def _first(self, optimizer: Any, gradients: Any, parameters: Any) -> None:
-        self.place = user_line(sys._getframe(2)) or ""
-        try:
-            if not self._tracing:  # a traced one cannot be read later
-                self.first_rate = optimizer.learning_rate
-            own = dict(tree_flatten(self.model().trainable_parameters()))
-            given = dict(tree_flatten(parameters))
-            self.wide = any(
-                name in own and value.dtype.size > own[name].dtype.size
-                for name, value in given.items()
-            )
-        except Exception:
-            return
+    def _first(self, optimizer: Any, parameters: Any) -> None:
+        if not self._tracing:  # a traced one cannot be read later
+            self.first_rate = optimizer.learning_rate
+        own = dict(tree_flatten(self.model().trainable_parameters()))
+        given = dict(tree_flatten(parameters))
+        self.wide = any(
+            name in own and value.dtype.size > own[name].dtype.size for name, value in given.items()
+        )
 
     # -- gradients and losses
 
@@ -154,8 +151,9 @@ class Taps:
                 if self.on_batch is not None and not self._tracing:
                     self.on_batch(_given(a[1:], k))
                 result = function(*a, **k)
-                if self.look is not None:
-                    _try(lambda look: look.computed(result[1] if pair else result), self.look)
+                look = self.look
+                if look is not None:
+                    _harmless(lambda: look.computed(result[1] if pair else result))
                 return result
 
             return called
@@ -164,10 +162,11 @@ class Taps:
 
     def _cross_entropy(self, original: Callable[..., Any]) -> Callable[..., Any]:
         def cross_entropy(*args: Any, **kwargs: Any) -> Any:
-            if self.look is not None:
+            look = self.look
+            if look is not None:
                 weights = args[2] if len(args) > 2 else kwargs.get("weights")
                 if weights is not None:
-                    _try(lambda look: look.weighed(weights), self.look)
+                    _harmless(lambda: look.weighed(weights))
             return original(*args, **kwargs)
 
         return cross_entropy
@@ -230,7 +229,7 @@ class Taps:
                 traced.start, traced.done = None, True
                 traced.updates = self._into_model > updates
                 if traced.updates:
-                    self._check(function, before, start, outputs)
+                    _harmless(lambda: self._check(function, before, start, outputs))
 
     def _check(self, function: Any, before: list[Any], start: list[Any], outputs: Any) -> None:
         given_out = {id(value) for _, value in tree_flatten(outputs)} if outputs else set()
@@ -260,10 +259,11 @@ def _highest(values: list[float]) -> float:
     return next((value for value in values if value != value), max(values))
 
 
-def _try(read: Callable[[Look], None], look: Look) -> None:
-    """Read what there is to see: what is inside a transformation cannot be read."""
+def _harmless(look: Callable[[], None]) -> None:
+    """Look at what is the program's own: that may raise, and what is inside a transformation cannot
+    be read."""
     try:
-        read(look)
+        look()
     except Exception:
         return
 
