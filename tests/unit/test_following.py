@@ -118,12 +118,33 @@ def test_gradients_that_nobody_takes(tmp_path, taps):
         (lambda step: 1e-3 * (step // 1000), 0.0, False),
         (optim.linear_schedule(0.0, 1e-3, 100), 6e-5, True),
         (optim.cosine_decay(1e-3, 4), 1e-3, False),
+        (
+            optim.join_schedules(
+                [optim.linear_schedule(0, 1e-3, 2), optim.cosine_decay(1e-3, 4)], [2]
+            ),
+            1e-3,
+            False,
+        ),
     ],
 )
 def test_a_schedule_is_asked_for_all_steps(tmp_path, taps, schedule, highest, warming):
     seen = train(tmp_path, taps, update, optim.SGD(schedule))
     assert seen.highest_rate == pytest.approx(highest)
     assert seen.warming is warming
+
+
+@pytest.mark.parametrize("joined", [False, True])
+def test_a_schedule_of_ones_own_is_asked_for_nothing_where_all_moves(tmp_path, taps, joined):
+    asked = []
+
+    def schedule(step):
+        asked.append(step)
+        return mx.array(0.1)
+
+    whole = optim.join_schedules([schedule, optim.cosine_decay(0.1, 9)], [50])
+    seen = train(tmp_path, taps, update, optim.SGD(whole if joined else schedule))
+    assert len(asked) == 7  # once for each of 6 updates, and when it was made
+    assert (seen.rate, seen.highest_rate) == (pytest.approx(0.1), None)
 
 
 def test_weights_that_are_too_coarse_for_their_updates(tmp_path, taps):
