@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import inspect
 import json
 import math
@@ -17,7 +18,7 @@ from hypothesis import strategies as st
 from harness import inject
 from harness.beats import file as beatfile
 from harness.beats.file import BEATS, BeatReader, Recorder, read_beats, read_position
-from harness.inject import HookReport, environment, hook_report
+from harness.inject import FOLDER, HookReport, environment, hook_report
 from harness.inject.inside import trainer, writer
 from harness.inject.inside.writer import Writer, open_writer
 from harness.model import SCHEMA, EndBeat, ModelBeat, StartBeat, StepBeat
@@ -598,3 +599,18 @@ def test_a_traceback_that_ends_the_program_has_none_of_our_frames(hooked, monkey
     files = [frame.filename for frame in traceback.extract_tb(error.__traceback__)]
     assert len(files) == 3
     assert trainer.__file__ not in files
+
+
+def test_a_folder_without_code_that_has_the_librarys_name_is_no_reason_to_switch_off(
+    tmp_path, monkeypatch
+):
+    spec = importlib.util.spec_from_file_location("hook_of_a_test", FOLDER / "sitecustomize.py")
+    hook = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(hook)
+    (tmp_path / "path" / "mlx_lm").mkdir(parents=True)
+    monkeypatch.setattr(sys, "path", [str(tmp_path / "path")])
+    monkeypatch.delitem(sys.modules, "mlx_lm", raising=False)
+    importlib.invalidate_caches()
+    found = hook.Finder(str(tmp_path)).find_spec("mlx_lm")
+    assert found.submodule_search_locations is not None
+    assert hook_report(tmp_path) is None
