@@ -370,6 +370,39 @@ def test_a_rank_makes_no_step_that_others_may_not_make(monkeypatch):
 # --- what raises ---------------------------------------------------------------------------------
 
 
+class Nameless:
+    """Like what MLX 0.25 makes of a function."""
+
+    def __init__(self, function):
+        self.function = function
+        self.__name__ = ""
+        self.__qualname__ = self.__module__ = None
+
+    def __call__(self, *args):
+        return self.function(*args)
+
+
+def test_what_mlx_makes_may_have_no_name(monkeypatch, tmp_path):
+    original, compile = mx.value_and_grad, mx.compile
+
+    def value_and_grad(function):
+        return Nameless(original(function))
+
+    monkeypatch.setattr(mx, "value_and_grad", value_and_grad)
+    monkeypatch.setattr(mx, "compile", lambda function: Nameless(compile(function)))
+    recorder = Recorder(tmp_path)
+    probe, taps = probes.CompileProbe(recorder), Taps()
+    probe.install()
+    taps.install()
+    try:
+        step = mx.compile(mx.value_and_grad(lambda x: x * x))
+        assert [part.item() for part in step(mx.array(3.0))] == [9.0, 6.0]
+        assert (probe.traces, probe.calls) == (1, 1)
+    finally:
+        taps.remove()
+        recorder.close()
+
+
 def test_a_look_that_fails_is_not_the_programs_to_catch(taps):
     class Odd(dict):
         def items(self):

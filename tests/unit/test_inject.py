@@ -393,6 +393,18 @@ def test_one_sees_what_it_is_at(hooked, tmp_path):
     assert read_position(tmp_path).phase == "after_train"
 
 
+def test_a_loss_that_mlx_compiled_may_have_no_name(hooked, tmp_path):
+    class Compiled:
+        def __init__(self):
+            self.__name__, self.__qualname__, self.__module__ = "loss", None, None
+
+        def __call__(self, model, batch):
+            return default_loss(model, batch)
+
+    assert hooked(train, None, None, [1, 2], [7], loss=Compiled()) == "trained"
+    assert len(steps_of(tmp_path)) == 6
+
+
 def test_a_validation_is_a_phase_of_its_step(hooked, tmp_path):
     hooked(train, None, None, [1, 2], [7])
     validated = [step.step for step in steps_of(tmp_path) if "validate" in step.phases]

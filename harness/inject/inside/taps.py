@@ -7,7 +7,6 @@ evaluates nothing. Only a look that is asked for (`Taps.look`) reads gradients.
 
 from __future__ import annotations
 
-import functools
 import os
 import sys
 import weakref
@@ -19,6 +18,7 @@ import mlx.optimizers as optim
 from mlx.utils import tree_flatten
 
 from .digest import item, sample
+from .wrapping import wraps
 
 _PACKAGE = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 FOREIGN = (os.path.dirname(os.path.dirname(os.path.abspath(nn.__file__))), _PACKAGE)
@@ -104,8 +104,7 @@ class Taps:
     def _wrap(self, owner: Any, name: str, wrapper: Callable[[Any], Any]) -> None:
         original = getattr(owner, name)
         self._originals.append((owner, name, original))
-        names = (*functools.WRAPPER_ASSIGNMENTS, "__nb_signature__")
-        setattr(owner, name, functools.wraps(original, assigned=names)(wrapper(original)))
+        setattr(owner, name, wraps(original, "__nb_signature__")(wrapper(original)))
 
     # -- the optimizer
 
@@ -146,7 +145,7 @@ class Taps:
         def transform(*args: Any, **kwargs: Any) -> Any:
             function = original(*args, **kwargs)
 
-            @functools.wraps(function)
+            @wraps(function)
             def called(*a: Any, **k: Any) -> Any:
                 if self.on_batch is not None and not self._tracing:
                     self.on_batch(_given(a[1:], k))
@@ -188,7 +187,7 @@ class Taps:
 
             outputs = args[2] if len(args) > 2 else kwargs.get("outputs")
 
-            @functools.wraps(function)
+            @wraps(function)
             def called(*a: Any, **k: Any) -> Any:
                 if self.on_batch is not None and traced.updates:
                     self.on_batch(_given(a, k))
@@ -201,7 +200,7 @@ class Taps:
         return compile
 
     def _traced(self, function: Callable[..., Any]) -> Any:
-        @functools.wraps(function)
+        @wraps(function)
         def trace(*args: Any, **kwargs: Any) -> Any:
             self._tracing += 1
             marked.start = self._arrays()

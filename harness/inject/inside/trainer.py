@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Callable, Iterable, Iterator, Optional
 
 from .compilation import in_force
 from .inputs import Inputs
+from .wrapping import wraps
 from .writer import Writer, home, note, open_writer, reason
 
 if TYPE_CHECKING:
@@ -173,7 +174,7 @@ class Watch:
     def _counted(self, loss: Callable[..., Any]) -> Callable[..., Any]:
         """The loss function; it runs when a step is traced, and for each batch of a validation."""
 
-        @functools.wraps(loss)
+        @wraps(loss)
         def counted(*args: Any, **kwargs: Any) -> Any:
             self._traces += self._writer.phase != "validate"
             return loss(*args, **kwargs)
