@@ -21,7 +21,7 @@ from harness.beats.file import BEATS, BeatReader, Recorder, read_beats, read_pos
 from harness.inject import FOLDER, HookReport, environment, hook_report
 from harness.inject.inside import trainer, writer
 from harness.inject.inside.writer import Writer, open_writer
-from harness.model import SCHEMA, EndBeat, ModelBeat, StartBeat, StepBeat
+from harness.model import SCHEMA, EndBeat, ModelBeat, Replay, StartBeat, StepBeat
 
 names = st.text(max_size=60)
 seconds = st.floats(min_value=0, max_value=1e9)
@@ -194,6 +194,13 @@ def test_the_environment_keeps_what_was_there(tmp_path):
     without = environment(tmp_path, before, hook=False)
     assert without == {**before, "HARNESS_BEATS": str(tmp_path)}
     assert before == {"A": "1", "PYTHONPATH": "/mine"}
+
+
+def test_no_service_hears_of_a_replay_from_its_start(tmp_path):
+    before = {"WANDB_MODE": "online"}
+    replayed = environment(tmp_path, before, hook=True, replay=Replay(probe=1, last=2))
+    assert (replayed["WANDB_MODE"], replayed["SWANLAB_MODE"]) == ("disabled", "disabled")
+    assert environment(tmp_path, before, hook=True)["WANDB_MODE"] == "online"
 
 
 @pytest.mark.parametrize("environ", [{}, {"PYTHONPATH": ""}])

@@ -19,8 +19,6 @@ from .locate import Locator
 from .operations import Switch, install
 from .writer import REPLAY
 
-OTHERS = {"WANDB_MODE": "disabled", "SWANLAB_MODE": "disabled"}
-"""Variables that keep services from hearing of the replay."""
 CORE = "mlx.core"
 NEVER = 1 << 60
 _CHECKPOINT = re.compile(r"(\d{7})_adapters\.safetensors")
@@ -30,7 +28,6 @@ _switches: list[Switch] = []
 def wrap(module: Any, folder: str) -> None:
     """Prepare `module`: mlx.core, whose operations are put under a probe, or mlx-lm's trainer."""
     if module.__name__ == CORE:
-        os.environ.update(OTHERS)
         _switches.append(install(module))
         return
     request = json.loads(os.environ[REPLAY])
