@@ -67,9 +67,12 @@ def watch(model: Any, optimizer: Any = None) -> None:
     """
     if not _followed_folder:
         return
-    from ..inject.inside.watched import follow
     from ..inject.inside.writer import home
 
+    try:
+        from ..inject.inside.watched import follow
+    except Exception:  # there is no MLX, or one that has not all of it
+        return
     follow(home(_followed_folder), model, optimizer)
 
 

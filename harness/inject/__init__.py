@@ -24,6 +24,11 @@ FOLDER = Path(__file__).parent / "hook"
 """The folder that goes in front of PYTHONPATH."""
 
 
+SERVICES = {"WANDB_MODE": "disabled", "SWANLAB_MODE": "disabled"}
+"""Variables that keep services from hearing of a replay. Set from its start: a program may tell a
+service before it imports MLX."""
+
+
 @dataclass(frozen=True)
 class HookReport:
     """The report of the hook."""
@@ -47,6 +52,7 @@ def environment(
         import msgspec  # one's own loop imports this package without it
 
         variables[REPLAY] = msgspec.json.encode(replay).decode()
+        variables |= SERVICES
     if hook:
         inherited = environ.get("PYTHONPATH")
         variables["PYTHONPATH"] = f"{FOLDER}{os.pathsep}{inherited}" if inherited else str(FOLDER)

@@ -125,8 +125,14 @@ def _may_be_run_again(command: Command | None, result: ScenarioResult, locate: L
 def _is_mlx_lm(command: Command) -> bool:
     """True if the command is mlx-lm's own: `python -m mlx_lm lora`, or `mlx_lm.lora`."""
     words = [Path(word).name for word in command.argv]
-    after_m = [words[i + 1] for i, word in enumerate(words[:-1]) if word == "-m"]
-    return any(word in _MLX_LM for word in (*words[:1], *after_m))
+    if words[0] in _MLX_LM:
+        return True
+    for at, word in enumerate(words[:-1]):
+        if word == "-m" and words[at + 1] in _MLX_LM:
+            before = [one for one in words[:at] if not one.startswith("-")]
+            # A script may have an option -m of its own.
+            return bool(before) and before[-1].startswith(("python", "pypy"))
+    return False
 
 
 def _facts(job: Job) -> dict[str, Any] | None:

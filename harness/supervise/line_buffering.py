@@ -3,8 +3,9 @@
 The C library holds what is printed into a pipe back until a block is full, so that a training that
 hangs has printed its last steps to nobody. GNU's `stdbuf` has a library that changes this before
 `main` begins. It goes only into a program that is sure to take it: linked to glibc when it starts,
-of the library's own machine, and without a sanitizer, which has to come first itself. Shells are
-left alone, for they pass it on to any program; so is Python, which has a variable of its own.
+of the library's own machine, and without a sanitizer, which has to come first itself. Programs that
+start others (shells, `timeout`, `make`, launchers) are left alone, for they pass it on to any
+program; so is Python, which has a variable of its own.
 """
 
 from __future__ import annotations
@@ -24,6 +25,19 @@ _LOADER = b"/ld-linux"
 """The start of the name of glibc's loader."""
 _SANITIZERS = (b"__asan_init", b"__tsan_init", b"__msan_init", b"__hwasan_init")
 _OTHERS = ("python", "pypy", "bash", "dash", "fish", "ksh", "sh", "tcsh", "zsh", "busybox", "env")
+_LAUNCHERS = (
+    "apptainer", "go", "mpiexec", "mpirun", "orterun", "prterun", "prun", "singularity", "srun",
+)  # fmt: skip
+"""Programs that leave it to a library, or to another machine, to start others."""
+_STARTS_OTHERS = tuple(
+    f"\0{name}\0".encode()
+    for name in (
+        "execl", "execle", "execlp", "execv", "execve", "execveat", "execvp", "execvpe", "fexecve",
+        "posix_spawn", "posix_spawnp",
+    )
+)  # fmt: skip
+"""Names in the table of what a program takes from the C library. With `system` and `popen` it
+starts a tool of the machine's own, as MLX does with the compiler."""
 _HEADER = struct.Struct("<16sHHIQQQIHHH")
 """Of ELF in 64 bits, little endian, up to the number of program headers."""
 _SEGMENT = struct.Struct("<IIQQQQ")
@@ -45,6 +59,8 @@ def variables(program: str, environ: Mapping[str, str]) -> dict[str, str]:
     file = Path(found).resolve()
     name = file.name.lower()
     if any(name == other or name.startswith(f"{other}3") for other in _OTHERS):
+        return {}
+    if any(name == other or name.startswith(f"{other}.") for other in _LAUNCHERS):
         return {}
     return {PRELOAD: str(library), MODE: "L"} if _takes(file, library) else {}
 
@@ -74,7 +90,7 @@ def _takes(file: Path, library: Path) -> bool:
                 machine is not None
                 and machine == _machine(other.read(_HEADER.size))
                 and _LOADER in _interpreter(program)
-                and all(program.find(name) < 0 for name in _SANITIZERS)
+                and all(program.find(name) < 0 for name in (*_SANITIZERS, *_STARTS_OTHERS))
             )
     except (OSError, ValueError, struct.error):
         return False

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 import gc
 import io
 import time
@@ -14,6 +13,7 @@ from typing import Any
 import mlx.core as mx
 
 from harness.beats.file import Recorder
+from harness.inject.inside.wrapping import wraps
 
 SHARE = 0.01
 FREE_S = 0.2
@@ -45,7 +45,7 @@ class CompileProbe:
         if home.partition(".")[0] in ("mlx", "mlx_lm"):
             return self._original(fun, *args, **kwargs)
 
-        @functools.wraps(fun)
+        @wraps(fun)
         def traced(*a: Any, **k: Any) -> Any:
             self.traces += 1
             before, self.tracing = self.tracing, True
@@ -59,7 +59,7 @@ class CompileProbe:
 
         compiled = self._original(traced, *args, **kwargs)
 
-        @functools.wraps(fun)
+        @wraps(fun)
         def called(*a: Any, **k: Any) -> Any:
             self.calls += 1
             return compiled(*a, **k)

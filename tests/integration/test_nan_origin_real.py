@@ -126,3 +126,42 @@ def test_mlx_lm_is_replayed_from_its_checkpoint_and_saves_nothing(tmp_path):
     weights = list(tmp_path.glob("adapters/*.safetensors"))
     assert weights
     assert all(file.stat().st_mtime < began for file in weights)
+
+
+DIVERGES_LAST = """
+import os, sys
+import mlx.core as mx
+from harness.inject.inside import replay
+folder = sys.argv[1]
+replay.wrap(mx, folder)
+import mlx.nn as nn
+import mlx.optimizers as optim
+from mlx_lm.tuner import trainer
+replay.wrap(trainer, folder)
+
+def iterate_batches(*args, **kwargs):
+    for n in range(9):
+        yield mx.ones((1, 2)), mx.array(0.0 if n == 3 else 1.0)
+
+def loss(model, x, divisor):
+    return (model(x) / divisor).sum() * 0, mx.array(1)
+
+args = trainer.TrainingArgs(iters=4, adapter_file=sys.argv[2], steps_per_report=100)
+model = nn.Linear(2, 2)
+trainer.train(model, optim.SGD(0.1), [1], None, args, loss, iterate_batches)
+raise SystemExit("the training returned")
+"""
+
+
+@pytest.mark.parametrize(("probe", "status"), [(2, "located"), (1 << 40, "earlier")])
+def test_the_last_step_is_looked_at_and_the_adapters_stay(tmp_path, probe, status, monkeypatch):
+    own, adapters = tmp_path / "own", tmp_path / "adapters.safetensors"
+    own.mkdir()
+    adapters.write_bytes(b"the user's own")
+    request = {"probe": probe, "last": 3 if probe == 2 else probe}
+    monkeypatch.setenv("HARNESS_REPLAY", json.dumps(request))
+    done = python("-c", DIVERGES_LAST, own, adapters, folder=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert adapters.read_bytes() == b"the user's own"
+    answer = json.loads((tmp_path / "origin.json").read_bytes())
+    assert (answer["status"], answer["step"]) == (status, 3)

@@ -211,3 +211,10 @@ def test_a_folder_that_is_gone_stops_nothing(folder, monkeypatch):
     with beats.step() as step:
         step.loss = 1.0
     assert list(beats.track([1])) == [1]
+
+
+def test_a_model_where_there_is_no_mlx_is_not_followed(folder, monkeypatch):
+    monkeypatch.setattr(beats, "_followed_folder", str(folder))
+    monkeypatch.setitem(sys.modules, "harness.inject.inside.watched", None)
+    beats.watch(object(), object())
+    assert list(folder.iterdir()) == []

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import random
 from functools import partial
 
 import pytest
@@ -15,6 +16,8 @@ from mlx.utils import tree_map  # noqa: E402
 from harness.beats.file import Recorder  # noqa: E402
 from harness.beats.record import load  # noqa: E402
 from harness.inject.inside import watched  # noqa: E402
+from harness.inject.inside.compilation import in_force  # noqa: E402
+from harness.inject.inside.followed_training import FollowedTraining  # noqa: E402
 from harness.inject.inside.kept_batches import KeptBatches  # noqa: E402
 from harness.inject.inside.learning import Follower  # noqa: E402
 from harness.inject.inside.modules import adapters, unregistered  # noqa: E402
@@ -115,12 +118,33 @@ def test_gradients_that_nobody_takes(tmp_path, taps):
         (lambda step: 1e-3 * (step // 1000), 0.0, False),
         (optim.linear_schedule(0.0, 1e-3, 100), 6e-5, True),
         (optim.cosine_decay(1e-3, 4), 1e-3, False),
+        (
+            optim.join_schedules(
+                [optim.linear_schedule(0, 1e-3, 2), optim.cosine_decay(1e-3, 4)], [2]
+            ),
+            1e-3,
+            False,
+        ),
     ],
 )
 def test_a_schedule_is_asked_for_all_steps(tmp_path, taps, schedule, highest, warming):
     seen = train(tmp_path, taps, update, optim.SGD(schedule))
     assert seen.highest_rate == pytest.approx(highest)
     assert seen.warming is warming
+
+
+@pytest.mark.parametrize("joined", [False, True])
+def test_a_schedule_of_ones_own_is_asked_for_nothing_where_all_moves(tmp_path, taps, joined):
+    asked = []
+
+    def schedule(step):
+        asked.append(step)
+        return mx.array(0.1)
+
+    whole = optim.join_schedules([schedule, optim.cosine_decay(0.1, 9)], [50])
+    seen = train(tmp_path, taps, update, optim.SGD(whole if joined else schedule))
+    assert len(asked) == 7  # once for each of 6 updates, and when it was made
+    assert (seen.rate, seen.highest_rate) == (pytest.approx(0.1), None)
 
 
 def test_weights_that_are_too_coarse_for_their_updates(tmp_path, taps):
@@ -291,6 +315,120 @@ def test_adapters_are_known_by_their_two_factors():
     assert len(adapters(Net(one=Lora(), other=nn.Linear(2, 2)))) == 1
 
 
+# --- one more step of a training with mlx-lm ------------------------------------------------------
+
+
+def looked_at(loss):
+    """A training whose loss has no gradient, its model, and what the look at its end found."""
+    mx.random.seed(11)
+    model = nn.Sequential(nn.Linear(4, 4), nn.BatchNorm(4), nn.Dropout(0.5))
+    arguments = {"model": model, "optimizer": optim.Adam(0.1), "loss": loss, "args": None}
+    following = FollowedTraining(arguments)
+    optimizer = arguments["optimizer"]
+    for _ in range(3):
+        batch = (mx.random.normal((3, 4)), mx.ones((3, 4)))
+        following.see(batch)
+        _, gradients = nn.value_and_grad(model, loss)(model, *batch)
+        optimizer.update(model, gradients)
+        mx.eval(model.state, optimizer.state)
+    drawn, mean = mx.random.state[0].tolist(), model.layers[1].running_mean.tolist()
+    own = random.getstate()
+    found = following.look(3)
+    after = mx.random.state[0].tolist(), model.layers[1].running_mean.tolist(), random.getstate()
+    return found, (drawn, mean, own) == after
+
+
+def drawing(model, x, y):
+    random.random()
+    return detached(model, x, y)
+
+
+def test_one_more_step_leaves_random_numbers_and_figures_of_batches_as_they_were():
+    found, same = looked_at(drawing)
+    assert (found["gradients"]["tensors"], found["gradients"]["zero"]) == (4, 4)
+    assert same
+
+
+def test_compilation_that_the_program_turned_off_stays_off():
+    mx.disable_compile()
+    try:
+        found, _ = looked_at(detached)
+        assert (found["gradients"]["zero"], in_force()) == (4, False)
+    finally:
+        mx.enable_compile()
+    looked_at(detached)
+    assert in_force()
+
+
+def test_a_rank_makes_no_step_that_others_may_not_make(monkeypatch):
+    monkeypatch.setenv("MLX_RANK", "0")
+    found, _ = looked_at(detached)
+    assert "gradients" not in found
+    assert found["moments"]["changed"] == 0
+
+
+# --- what raises ---------------------------------------------------------------------------------
+
+
+class Nameless:
+    """Like what MLX 0.25 makes of a function."""
+
+    def __init__(self, function):
+        self.function = function
+        self.__name__ = ""
+        self.__qualname__ = self.__module__ = None
+
+    def __call__(self, *args):
+        return self.function(*args)
+
+
+def test_what_mlx_makes_may_have_no_name(monkeypatch, tmp_path):
+    original, compile = mx.value_and_grad, mx.compile
+
+    def value_and_grad(function):
+        return Nameless(original(function))
+
+    monkeypatch.setattr(mx, "value_and_grad", value_and_grad)
+    monkeypatch.setattr(mx, "compile", lambda function: Nameless(compile(function)))
+    recorder = Recorder(tmp_path)
+    probe, taps = probes.CompileProbe(recorder), Taps()
+    probe.install()
+    taps.install()
+    try:
+        step = mx.compile(mx.value_and_grad(lambda x: x * x))
+        assert [part.item() for part in step(mx.array(3.0))] == [9.0, 6.0]
+        assert (probe.traces, probe.calls) == (1, 1)
+    finally:
+        taps.remove()
+        recorder.close()
+
+
+def test_a_look_that_fails_is_not_the_programs_to_catch(taps):
+    class Odd(dict):
+        def items(self):
+            raise RuntimeError("not now")
+
+    def broken():
+        raise RuntimeError("broken")
+
+    model, optimizer = nn.Linear(4, 2), optim.SGD(0.1)
+    taps.model, taps.on_update = lambda: model, broken
+    state = [model.state, optimizer.state]
+    loss_and_grad = nn.value_and_grad(model, squares)
+
+    @partial(mx.compile, inputs=state, outputs=[*state, Odd()])
+    def step(x, y):
+        loss, gradients = loss_and_grad(model, x, y)
+        optimizer.update(model, gradients)
+        return loss
+
+    before = model.weight
+    mx.eval(step(mx.ones((3, 4)), mx.ones((3, 2))), state)
+    optimizer.update(model, model.trainable_parameters())
+    assert taps.updates == 2
+    assert not mx.array_equal(before, model.weight)
+
+
 # --- batches -------------------------------------------------------------------------------------
 
 TOKENS = mx.arange(64).reshape(4, 16) % 13
@@ -323,6 +461,21 @@ def test_memory_that_a_loader_fills_again_is_not_the_same_batch():
         buffer[:] = number
         keeper.see((buffer,))
     assert keeper.facts()["same"] is None
+
+
+def test_a_slice_does_not_keep_what_it_was_cut_from():
+    data = mx.random.uniform(shape=(1 << 16, 64))
+    keeper, before = KeptBatches(), mx.get_active_memory()
+    for n in range(6):
+        batch = (data[n : n + 4], data[n : n + 4, 1] > 0.5, data[:0])
+        mx.eval(batch)
+        keeper.see(batch)
+    rows = [data[n : n + 4].tolist() for n in range(5)]
+    del data, batch
+    assert mx.get_active_memory() - before < 1 << 20
+    facts = keeper.facts()
+    assert (facts["batches"], facts["same"]) == (4, None)
+    assert [kept[0].tolist() for kept in keeper._kept] == [rows[n] for n in (0, 1, 2, 4)]
 
 
 def test_what_is_large_is_not_kept():

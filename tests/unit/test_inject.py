@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import importlib.util
+import inspect
 import json
 import math
 import os
@@ -16,10 +18,10 @@ from hypothesis import strategies as st
 from harness import inject
 from harness.beats import file as beatfile
 from harness.beats.file import BEATS, BeatReader, Recorder, read_beats, read_position
-from harness.inject import HookReport, environment, hook_report
+from harness.inject import FOLDER, HookReport, environment, hook_report
 from harness.inject.inside import trainer, writer
 from harness.inject.inside.writer import Writer, open_writer
-from harness.model import SCHEMA, EndBeat, ModelBeat, StartBeat, StepBeat
+from harness.model import SCHEMA, EndBeat, ModelBeat, Replay, StartBeat, StepBeat
 
 names = st.text(max_size=60)
 seconds = st.floats(min_value=0, max_value=1e9)
@@ -194,6 +196,13 @@ def test_the_environment_keeps_what_was_there(tmp_path):
     assert before == {"A": "1", "PYTHONPATH": "/mine"}
 
 
+def test_no_service_hears_of_a_replay_from_its_start(tmp_path):
+    before = {"WANDB_MODE": "online"}
+    replayed = environment(tmp_path, before, hook=True, replay=Replay(probe=1, last=2))
+    assert (replayed["WANDB_MODE"], replayed["SWANLAB_MODE"]) == ("disabled", "disabled")
+    assert environment(tmp_path, before, hook=True)["WANDB_MODE"] == "online"
+
+
 @pytest.mark.parametrize("environ", [{}, {"PYTHONPATH": ""}])
 def test_an_empty_path_does_not_become_the_working_directory(tmp_path, environ):
     assert environment(tmp_path, environ, hook=True)["PYTHONPATH"] == str(inject.FOLDER)
@@ -331,6 +340,32 @@ def test_each_step_has_a_beat_with_its_loss(hooked, tmp_path):
     assert hook_report(tmp_path).disabled is None
 
 
+@pytest.mark.parametrize("raises", [False, True])
+def test_a_look_that_fails_is_none_of_the_trainings_errors(hooked, tmp_path, monkeypatch, raises):
+    class Following:
+        def see(self, batch):
+            pass
+
+        def explains_error(self):
+            return True
+
+        def look(self, steps):
+            raise RuntimeError("no memory is left")
+
+    def failing(*args, **kwargs):
+        train(*args, **kwargs)
+        raise ValueError("its own")
+
+    monkeypatch.setattr(trainer, "_following", lambda arguments: Following())
+    failing.__signature__ = inspect.signature(train)
+    if raises:
+        with pytest.raises(ValueError, match="its own"):
+            hooked(failing, None, None, [1, 2], [7])
+    else:
+        assert hooked(train, None, None, [1, 2], [7]) == "trained"
+        assert any(isinstance(beat, EndBeat) for beat in read_beats(tmp_path))
+
+
 @pytest.mark.parametrize("every", ["4", None, 0, Scalar(4)])
 def test_an_interval_that_is_no_number_does_not_break_the_run(hooked, tmp_path, every):
     class Odd(Args):
@@ -363,6 +398,18 @@ def test_one_sees_what_it_is_at(hooked, tmp_path):
     assert [step for where, step, _ in seen if where == "validating"] == [0, 0, 2, 2, 5, 5]
     assert [step for where, step, _ in seen if where == "saving"] == [3, 5]
     assert read_position(tmp_path).phase == "after_train"
+
+
+def test_a_loss_that_mlx_compiled_may_have_no_name(hooked, tmp_path):
+    class Compiled:
+        def __init__(self):
+            self.__name__, self.__qualname__, self.__module__ = "loss", None, None
+
+        def __call__(self, model, batch):
+            return default_loss(model, batch)
+
+    assert hooked(train, None, None, [1, 2], [7], loss=Compiled()) == "trained"
+    assert len(steps_of(tmp_path)) == 6
 
 
 def test_a_validation_is_a_phase_of_its_step(hooked, tmp_path):
@@ -571,3 +618,18 @@ def test_a_traceback_that_ends_the_program_has_none_of_our_frames(hooked, monkey
     files = [frame.filename for frame in traceback.extract_tb(error.__traceback__)]
     assert len(files) == 3
     assert trainer.__file__ not in files
+
+
+def test_a_folder_without_code_that_has_the_librarys_name_is_no_reason_to_switch_off(
+    tmp_path, monkeypatch
+):
+    spec = importlib.util.spec_from_file_location("hook_of_a_test", FOLDER / "sitecustomize.py")
+    hook = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(hook)
+    (tmp_path / "path" / "mlx_lm").mkdir(parents=True)
+    monkeypatch.setattr(sys, "path", [str(tmp_path / "path")])
+    monkeypatch.delitem(sys.modules, "mlx_lm", raising=False)
+    importlib.invalidate_caches()
+    found = hook.Finder(str(tmp_path)).find_spec("mlx_lm")
+    assert found.submodule_search_locations is not None
+    assert hook_report(tmp_path) is None

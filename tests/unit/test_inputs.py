@@ -57,3 +57,18 @@ def test_a_batch_that_raises_is_never_looked_at_again():
 def test_a_batch_of_many_arrays_costs_no_more_than_some():
     assert Inputs().look(batch(*[(1,)] * 1000))[0] == 1
     assert Inputs().look(batch(*[(1,)] * 1000))[1] == 256 * 4
+
+
+def test_lists_of_numbers_are_not_searched_to_their_end():
+    class Tokens(list):
+        read = 0
+
+        def __iter__(self):
+            for token in super().__iter__():
+                self.read += 1
+                yield token
+
+    tokens = Tokens(range(100_000))
+    assert Inputs().look(([tokens] * 8, *batch((2, 3)))) == (1, 24)
+    assert tokens.read < 200
+    assert Inputs().look([[None] * 100_000, *batch((2, 3))]) == (0, 0)

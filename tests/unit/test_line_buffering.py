@@ -62,6 +62,9 @@ def test_a_program_linked_to_glibc_gets_the_library(place):
         ("empty", b""),
         ("python3.11", elf()),
         ("bash", elf()),
+        ("timeout", elf(more=b"\0execvp\0")),
+        ("make", elf(more=b"\0fork\0posix_spawn\0")),
+        ("mpiexec.hydra", elf()),
     ],
 )
 def test_a_program_that_may_not_take_it_is_left_alone(place, name, content):
@@ -84,3 +87,8 @@ def test_a_name_that_the_loader_would_cut_is_not_given(place):
     renamed = place.with_name(f"{place.name} of me")
     place.rename(renamed)
     assert asked(renamed, "trainer", elf()) == {}
+
+
+def test_a_program_that_starts_tools_by_a_shell_gets_it(place):
+    # MLX's own library does, to compile.
+    assert asked(place, "trainer", elf(more=b"\0system\0popen\0fork\0"))

@@ -104,6 +104,9 @@ def test_one_that_got_over_it_is_replayed_when_asked_for():
         (("/opt/bin/mlx_lm.lora", "--train"), True),
         (("python", "train.py"), False),
         (("python", "mlx_lm.py"), False),
+        (("uv", "run", "python3.12", "-u", "-m", "mlx_lm", "lora"), True),
+        (("python", "train.py", "-m", "mlx_lm"), False),
+        (("python", "-m", "study", "-m", "mlx_lm"), False),
     ],
 )
 def test_a_program_of_ones_own_is_run_again_only_when_asked_for(argv, by_itself):

@@ -57,7 +57,7 @@ class Finder:
         import importlib.util
 
         spec = importlib.util.find_spec(name)
-        if spec is not None:
+        if spec is not None and spec.loader is not None:  # a folder of that name has none
             try:
                 _after(spec.loader, lambda module: _hook_all(inside, module, self._folder))
             except Exception as error:

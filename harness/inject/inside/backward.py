@@ -86,7 +86,7 @@ class Gradient:
         if array.dtype in self._tape.floats:
             tapped = self._tap(node, 0, array.__copy__())
             with self._tape.switch.off():
-                array[...] = tapped
+                array[()] = tapped  # MLX 0.25 takes no `...` here
 
     def _tap(self, node: Node, index: int, array: Any) -> Any:
         tape = self._tape

@@ -12,7 +12,6 @@ Nothing here raises into the training: what goes wrong leaves word that nothing 
 from __future__ import annotations
 
 import contextlib
-import functools
 import itertools
 import mmap
 import os
@@ -23,6 +22,7 @@ import weakref
 from typing import Any, Callable, Optional
 
 from . import writer
+from .wrapping import wraps
 
 OPERATIONS = ("all_sum", "all_max", "all_min", "all_gather", "sum_scatter")
 """All ranks of a group take part in these. `send` and `recv` are between two of them."""
@@ -69,8 +69,7 @@ def wrap(module: Any, folder: str) -> None:
 
 
 def _like(function: Callable[..., Any]) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
-    names = (*functools.WRAPPER_ASSIGNMENTS, "__nb_signature__")
-    return functools.wraps(function, assigned=names)
+    return wraps(function, "__nb_signature__")
 
 
 def _collective(name: str, function: Callable[..., Any], issued: Issued) -> Callable[..., Any]:
@@ -133,7 +132,7 @@ def _compile(original: Callable[..., Any], issued: Issued) -> Callable[..., Any]
 
 
 def _traced(function: Callable[..., Any], issued: Issued) -> Callable[..., Any]:
-    @functools.wraps(function)
+    @wraps(function)
     def trace(*args: Any, **kwargs: Any) -> Any:
         issued.tracing += 1
         try:

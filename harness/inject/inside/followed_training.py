@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from typing import Any
 
+import mlx.core as mx
 import mlx.nn as nn
 
+from .as_before import as_before
 from .kept_batches import KeptBatches
 from .learning import Follower
 from .taps import Taps
+from .writer import rank
 
 
 class FollowedTraining:
@@ -41,13 +44,26 @@ class FollowedTraining:
     def look(self, steps: int) -> dict[str, Any]:
         """The fields of a LearningBeat, after `steps` steps."""
         last, self._last = self._last, None
-        fields = self._follower.look(steps, None if last is None else lambda: self._again(last))
+        # Another rank may see no reason for one more step, and would not take part in it.
+        again = None if last is None or not _alone() else lambda: self._again(last)
+        fields = self._follower.look(steps, again)
         return {**fields, "accumulates": self._accumulates}
 
     def _again(self, batch: Any) -> Any:
         """The loss of one more step, whose gradients are looked at and not applied."""
-        values, gradients = nn.value_and_grad(self._model, self._loss)(self._model, *batch)
-        if self._taps.look is not None:
-            self._taps.look.computed(gradients)
-            self._taps.look.given(gradients, {}, {})
-        return values[0] if isinstance(values, (tuple, list)) else values
+        with as_before(self._model):
+            values, gradients = nn.value_and_grad(self._model, self._loss)(self._model, *batch)
+            if self._taps.look is not None:
+                self._taps.look.computed(gradients)
+                self._taps.look.given(gradients, {}, {})
+            loss = values[0] if isinstance(values, (tuple, list)) else values
+            mx.eval(loss)
+        return loss
+
+
+def _alone() -> bool:
+    """Return True if this process is the only one of its training. mlx-lm has joined the others."""
+    try:
+        return rank() is None and int(mx.distributed.init().size()) == 1
+    except Exception:  # nobody can say
+        return False

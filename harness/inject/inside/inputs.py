@@ -6,12 +6,15 @@ freed memory by its size.
 
 from __future__ import annotations
 
-from itertools import islice
 from typing import Any, Iterator
 
 _DEEPEST = 4
 _MOST = 256
 """Arrays of a batch that are looked at."""
+_PARTS = 1024
+"""Parts of a batch that are looked at to find them."""
+_PLAIN = 16
+"""Numbers and texts in a row or a dict after which no array is expected in it."""
 _SHAPES = 100_000
 """Shapes that are told apart."""
 
@@ -32,11 +35,11 @@ class Inputs:
             return 0, 0
         try:
             if type(batch) is not tuple or len(batch) > _MOST:
-                return self._found(list(islice(_arrays(batch, _DEEPEST), _MOST)))
+                return self._found(_arrays(batch))
             try:  # nearly all batches: arrays side by side
                 return self._found(batch)
             except AttributeError:
-                return self._found(list(islice(_arrays(batch, _DEEPEST), _MOST)))
+                return self._found(_arrays(batch))
         except Exception:
             self._off = True
             return 0, 0
@@ -53,13 +56,25 @@ class Inputs:
         return (len(self._seen), size) if shape else (0, 0)
 
 
-def _arrays(value: Any, deepest: int) -> Iterator[Any]:
-    """The arrays in `value`, of MLX or NumPy, in the order in which they stand."""
-    if hasattr(value, "nbytes") and hasattr(value, "dtype"):
-        yield value
-    elif deepest and isinstance(value, dict):
-        for one in value.values():
-            yield from _arrays(one, deepest - 1)
-    elif deepest and isinstance(value, (list, tuple)):
-        for one in value:
-            yield from _arrays(one, deepest - 1)
+def _arrays(batch: Any) -> list[Any]:
+    """The first arrays in `batch`, of MLX or NumPy, in the order in which they stand."""
+    found: list[Any] = []
+    for part, _ in zip(_parts(batch, _DEEPEST), range(_PARTS)):
+        if hasattr(part, "nbytes") and hasattr(part, "dtype"):
+            found.append(part)
+            if len(found) == _MOST:
+                break
+    return found
+
+
+def _parts(value: Any, deepest: int) -> Iterator[Any]:
+    """All that is in `value`, and it itself."""
+    yield value
+    if not deepest or not isinstance(value, (dict, list, tuple)):
+        return
+    plain = 0
+    for one in value.values() if isinstance(value, dict) else value:
+        plain += isinstance(one, (int, float, str, bytes))
+        if plain > _PLAIN:
+            return
+        yield from _parts(one, deepest - 1)

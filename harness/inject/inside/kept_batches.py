@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import itertools
-from typing import Any, Optional
+import weakref
+from typing import Any, Callable, Optional
 
 import mlx.core as mx
 from mlx.utils import tree_flatten
@@ -21,18 +22,27 @@ SHORTEST = 8
 
 class KeptBatches:
     """Those of the steps 0, 1, 2, 4, 8, ... are kept, while they are small. The first look costs a
-    microsecond: they are neither evaluated nor compared until `facts` is asked for."""
+    microsecond. At the next batch, when the training has evaluated it, it is copied: a slice of a
+    data set would keep all of it in memory. Nothing is compared until `facts` is asked for."""
 
     def __init__(self, lengths: bool = False) -> None:
         """`lengths`: a batch is (tokens, lengths) as mlx-lm makes it: the first and the last token
         of each row that counts."""
         self._lengths = lengths
         self._kept: list[list[Any]] = []
+        self._fresh: Optional[list[Any]] = None
+        """The arrays of the batch before, if it is kept."""
+        self._first: Optional[list[Callable[[], Any]]] = None
+        """Returns the arrays of the first batch, as long as the training has them."""
+        self._one_object = True
+        """All that are kept are the same arrays."""
         self._seen = 0
         self._bytes = 0
 
     def see(self, batch: Any) -> None:
         """`batch`, of the step that comes next, is a tree of arrays."""
+        if self._fresh is not None:
+            self._copy()
         at = self._seen
         self._seen = at + 1
         if at & (at - 1) or len(self._kept) == MOST:
@@ -41,13 +51,33 @@ class KeptBatches:
             arrays = [part for _, part in tree_flatten(batch) if hasattr(part, "nbytes")]
             self._bytes += sum(part.nbytes for part in arrays)
             if self._bytes <= BYTES:
+                self._compare(arrays)
                 # A loader may fill the same memory again.
-                self._kept.append([a if isinstance(a, mx.array) else a.copy() for a in arrays])
+                self._fresh = [a if isinstance(a, mx.array) else a.copy() for a in arrays]
         except Exception:
+            self._bytes = BYTES + 1
+
+    def _compare(self, arrays: list[Any]) -> None:
+        if self._first is None:
+            self._first = [weakref.ref(a) for a in arrays if isinstance(a, mx.array)]
+            self._one_object = len(self._first) == len(arrays)
+        first = [get() for get in self._first]
+        pairs = itertools.zip_longest(first, arrays)
+        self._one_object = self._one_object and all(one is other for one, other in pairs)
+
+    def _copy(self) -> None:
+        fresh, self._fresh = self._fresh or [], None
+        try:
+            copies = [_in_own_memory(a) if isinstance(a, mx.array) else a for a in fresh]
+            mx.eval([copy for copy in copies if isinstance(copy, mx.array)])
+            self._kept.append(copies)
+        except Exception:  # it was made inside a transformation, or there is no room
             self._bytes = BYTES + 1
 
     def facts(self) -> dict[str, Any]:
         """The fields of a LearningBeat that tell of the batches."""
+        if self._fresh is not None:
+            self._copy()
         kept = [
             [a if isinstance(a, mx.array) else mx.array(a) for a in arrays] for arrays in self._kept
         ]
@@ -71,7 +101,7 @@ class KeptBatches:
             for arrays in kept[1:]
             for first, other in itertools.zip_longest(kept[0], arrays)
         ]
-        if all(first is other for first, other in pairs):
+        if self._one_object:
             return "object"
         if all(_one_value(first) for first in kept[0]):
             return None  # made up, to try something out
@@ -93,6 +123,11 @@ class KeptBatches:
             return of, of, shift
         counted, of = min(counts, key=lambda share: share[0] / share[1])
         return counted, of, shift
+
+
+def _in_own_memory(array: mx.array) -> mx.array:
+    """A copy of `array`, which may be a part of a larger one."""
+    return mx.where(mx.array(True), array, array)  # what a program holds gives no memory away
 
 
 def _equal(first: Any, other: Any) -> bool:

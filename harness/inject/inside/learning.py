@@ -14,6 +14,7 @@ from typing import Any, Callable, Optional
 import mlx.core as mx
 from mlx.utils import tree_flatten
 
+from .compilation import in_force
 from .digest import Digest, digest, item, sample
 from .kept_batches import KeptBatches
 from .modules import adapters, unregistered
@@ -93,11 +94,11 @@ class Follower:
         """
         fields: dict[str, Any] = {}
         model = self._model()
-        parts = [self._updates, lambda: self._rate(steps), self._moments]
+        parts = [self._updates, self._moments]
         if model is not None and self._begun:
             # What a compiled step lost cannot be read any more.
             parts += [self._tensors, self._still, self._adapters, self._hidden_modules]
-        parts += [self.batches.facts]
+        parts += [self.batches.facts, lambda: self._rate(steps, _is_suspicious(fields))]
         for part in parts:
             try:
                 fields.update(part())
@@ -140,12 +141,16 @@ class Follower:
             "compiled": taps.compiled,
         }
 
-    def _rate(self, steps: int) -> dict[str, Any]:
+    def _rate(self, steps: int, suspicious: bool) -> dict[str, Any]:
+        """The learning rate. A schedule of the program's own may print and count: it is only asked
+        where what was seen needs an explanation."""
         used = self._used()
         if used is None:
             return {}
         rate = _float(used.learning_rate)
         schedule = getattr(used, "_schedulers", {}).get("learning_rate")
+        if schedule is not None and not suspicious and not _is_mlx(schedule):
+            return {"rate": _number(rate)}
         first = rate if self.taps.first_rate is None else _float(self.taps.first_rate)
         highest, warming = max(rate, first), rate > 1.01 * first
         if schedule is not None:
@@ -231,6 +236,7 @@ class Follower:
     def _once_more(self, again: Callable[[], Any], seen: dict[str, Any]) -> dict[str, Any]:
         """Make one more step, uncompiled, and look at its gradients."""
         look = self.taps.look = Look()
+        compiles = in_force()
         mx.disable_compile()
         try:
             mx.eval(again())
@@ -238,7 +244,8 @@ class Follower:
             return {}
         finally:
             self.taps.look = None
-            mx.enable_compile()
+            if compiles:  # or else the program has turned it off
+                mx.enable_compile()
         return {
             **self.gradients(look),
             **(self._still(look.had) if seen.get("looked") and look.had else {}),
@@ -283,6 +290,26 @@ def _states(optimizer: Any) -> dict[str, list[mx.array]]:
             if path and isinstance(value, mx.array):
                 states.setdefault(path, []).append(value)
     return states
+
+
+def _is_suspicious(fields: dict[str, Any]) -> bool:
+    """Return True where the learning rate may explain what was seen, or nothing is known."""
+    trainable = fields.get("trainable")
+    return (
+        trainable is None
+        or trainable["changed"] == 0
+        or 2 * fields.get("still", 0) > fields.get("looked", 0)
+        or 0 < fields.get("lora", 0) == fields.get("lora_zero")
+    )
+
+
+def _is_mlx(schedule: Any) -> bool:
+    """Return True for a schedule of MLX's, made of no other."""
+    if not str(getattr(schedule, "__module__", "")).startswith("mlx."):
+        return False
+    held = [cell.cell_contents for cell in getattr(schedule, "__closure__", None) or ()]
+    parts = [part for one in held for part in (one if isinstance(one, (list, tuple)) else [one])]
+    return all(_is_mlx(part) for part in parts if callable(part))
 
 
 def _digest_of(module: Any) -> Digest:

@@ -12,6 +12,8 @@ import contextlib
 import functools
 from typing import Any, Callable, Iterator, Optional
 
+from .wrapping import wraps
+
 MODULES = ("fast", "linalg", "random", "fft", "distributed")
 """The modules of mlx.core whose functions are operations too."""
 NO_OPERATION = frozenset(
@@ -213,7 +215,7 @@ def _names(argnames: Any) -> tuple[str, ...]:
 
 
 def _wraps(fun: Any) -> Callable[[Any], Any]:
-    return functools.wraps(fun) if hasattr(fun, "__name__") else lambda made: made
+    return wraps(fun) if hasattr(fun, "__name__") else lambda made: made
 
 
 def _linked(switch: Switch, fun: Any, transform: Callable[[Any], Any]) -> Any:

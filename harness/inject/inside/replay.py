@@ -19,8 +19,6 @@ from .locate import Locator
 from .operations import Switch, install
 from .writer import REPLAY
 
-OTHERS = {"WANDB_MODE": "disabled", "SWANLAB_MODE": "disabled"}
-"""Variables that keep services from hearing of the replay."""
 CORE = "mlx.core"
 NEVER = 1 << 60
 _CHECKPOINT = re.compile(r"(\d{7})_adapters\.safetensors")
@@ -30,7 +28,6 @@ _switches: list[Switch] = []
 def wrap(module: Any, folder: str) -> None:
     """Prepare `module`: mlx.core, whose operations are put under a probe, or mlx-lm's trainer."""
     if module.__name__ == CORE:
-        os.environ.update(OTHERS)
         _switches.append(install(module))
         return
     request = json.loads(os.environ[REPLAY])
@@ -71,18 +68,30 @@ class _Replayed:
             request["last"],
             request.get("gradients", False),
         )
+        self._saved = folder
+        self._checkpoints = os.path.dirname(
+            str(getattr(arguments["args"], "adapter_file", None) or "")
+        )
         self._started = False
+        self._open = False
+        """A batch was handed out, and the loop has not asked for the one after it."""
 
     def prepare(self) -> None:
         args = copy.copy(self._arguments["args"])
         args.steps_per_save = NEVER
+        # After its last step the loop saves whatever the number says.
+        args.adapter_file = os.path.join(self._saved, "adapters.safetensors")
         self._arguments.update(
             args=args, training_callback=None, iterate_batches=self.iterate_batches
         )
 
     def over(self) -> None:
-        """The training has returned: its own process would now save what it has learned."""
-        self._locator.ran_out()
+        """The training has returned: its own process would now save what it has learned.
+
+        Its loop asked for no batch after the last step, so that this step is looked at here.
+        """
+        if not (self._open and self._locator.end(None, self._state())):
+            self._locator.ran_out()
         os._exit(0)
 
     def iterate_batches(self, *args: Any, **kwargs: Any) -> Iterator[Any]:
@@ -107,15 +116,16 @@ class _Replayed:
             if batch is None:
                 return
             locator.batch(batch)
+            self._open = True
             yield batch
+            self._open = False
             if locator.end(None, self._state()):
                 os._exit(0)
             step += 1
 
     def _from_checkpoint(self, batches: Iterator[Any]) -> int:
         """Load the last checkpoint before the probe, and draw the batches up to it."""
-        adapters = str(getattr(self._arguments["args"], "adapter_file", ""))
-        folder = os.path.dirname(adapters)
+        folder = self._checkpoints
         if self._since is None or not os.path.isdir(folder):
             return 0
         steps = {

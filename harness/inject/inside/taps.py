@@ -7,7 +7,6 @@ evaluates nothing. Only a look that is asked for (`Taps.look`) reads gradients.
 
 from __future__ import annotations
 
-import functools
 import os
 import sys
 import weakref
@@ -19,6 +18,7 @@ import mlx.optimizers as optim
 from mlx.utils import tree_flatten
 
 from .digest import item, sample
+from .wrapping import wraps
 
 _PACKAGE = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 FOREIGN = (os.path.dirname(os.path.dirname(os.path.abspath(nn.__file__))), _PACKAGE)
@@ -104,8 +104,7 @@ class Taps:
     def _wrap(self, owner: Any, name: str, wrapper: Callable[[Any], Any]) -> None:
         original = getattr(owner, name)
         self._originals.append((owner, name, original))
-        names = (*functools.WRAPPER_ASSIGNMENTS, "__nb_signature__")
-        setattr(owner, name, functools.wraps(original, assigned=names)(wrapper(original)))
+        setattr(owner, name, wraps(original, "__nb_signature__")(wrapper(original)))
 
     # -- the optimizer
 
@@ -114,32 +113,29 @@ class Taps:
             self.updates += 1
             self.optimizer = optimizer
             if self.place is None:
-                self._first(optimizer, gradients, parameters)
+                self.place = user_line(sys._getframe(1)) or ""
+                _harmless(lambda: self._first(optimizer, parameters))
             if self._tracing:
                 self.traced += 1
                 self._into_model += hasattr(parameters, "trainable_parameters")
             result = original(optimizer, gradients, parameters)
-            if self.look is not None:
-                _try(lambda look: look.given(gradients, parameters, result), self.look)
+            look = self.look
+            if look is not None:
+                _harmless(lambda: look.given(gradients, parameters, result))
             if self.on_update is not None and not self._tracing:
-                self.on_update()
+                _harmless(self.on_update)
             return result
 
         return apply_gradients
 
-    def _first(self, optimizer: Any, gradients: Any, parameters: Any) -> None:
-        self.place = user_line(sys._getframe(2)) or ""
-        try:
-            if not self._tracing:  # a traced one cannot be read later
-                self.first_rate = optimizer.learning_rate
-            own = dict(tree_flatten(self.model().trainable_parameters()))
-            given = dict(tree_flatten(parameters))
-            self.wide = any(
-                name in own and value.dtype.size > own[name].dtype.size
-                for name, value in given.items()
-            )
-        except Exception:
-            return
+    def _first(self, optimizer: Any, parameters: Any) -> None:
+        if not self._tracing:  # a traced one cannot be read later
+            self.first_rate = optimizer.learning_rate
+        own = dict(tree_flatten(self.model().trainable_parameters()))
+        given = dict(tree_flatten(parameters))
+        self.wide = any(
+            name in own and value.dtype.size > own[name].dtype.size for name, value in given.items()
+        )
 
     # -- gradients and losses
 
@@ -149,13 +145,14 @@ class Taps:
         def transform(*args: Any, **kwargs: Any) -> Any:
             function = original(*args, **kwargs)
 
-            @functools.wraps(function)
+            @wraps(function)
             def called(*a: Any, **k: Any) -> Any:
                 if self.on_batch is not None and not self._tracing:
                     self.on_batch(_given(a[1:], k))
                 result = function(*a, **k)
-                if self.look is not None:
-                    _try(lambda look: look.computed(result[1] if pair else result), self.look)
+                look = self.look
+                if look is not None:
+                    _harmless(lambda: look.computed(result[1] if pair else result))
                 return result
 
             return called
@@ -164,10 +161,11 @@ class Taps:
 
     def _cross_entropy(self, original: Callable[..., Any]) -> Callable[..., Any]:
         def cross_entropy(*args: Any, **kwargs: Any) -> Any:
-            if self.look is not None:
+            look = self.look
+            if look is not None:
                 weights = args[2] if len(args) > 2 else kwargs.get("weights")
                 if weights is not None:
-                    _try(lambda look: look.weighed(weights), self.look)
+                    _harmless(lambda: look.weighed(weights))
             return original(*args, **kwargs)
 
         return cross_entropy
@@ -189,7 +187,7 @@ class Taps:
 
             outputs = args[2] if len(args) > 2 else kwargs.get("outputs")
 
-            @functools.wraps(function)
+            @wraps(function)
             def called(*a: Any, **k: Any) -> Any:
                 if self.on_batch is not None and traced.updates:
                     self.on_batch(_given(a, k))
@@ -202,7 +200,7 @@ class Taps:
         return compile
 
     def _traced(self, function: Callable[..., Any]) -> Any:
-        @functools.wraps(function)
+        @wraps(function)
         def trace(*args: Any, **kwargs: Any) -> Any:
             self._tracing += 1
             marked.start = self._arrays()
@@ -230,7 +228,7 @@ class Taps:
                 traced.start, traced.done = None, True
                 traced.updates = self._into_model > updates
                 if traced.updates:
-                    self._check(function, before, start, outputs)
+                    _harmless(lambda: self._check(function, before, start, outputs))
 
     def _check(self, function: Any, before: list[Any], start: list[Any], outputs: Any) -> None:
         given_out = {id(value) for _, value in tree_flatten(outputs)} if outputs else set()
@@ -260,10 +258,11 @@ def _highest(values: list[float]) -> float:
     return next((value for value in values if value != value), max(values))
 
 
-def _try(read: Callable[[Look], None], look: Look) -> None:
-    """Read what there is to see: what is inside a transformation cannot be read."""
+def _harmless(look: Callable[[], None]) -> None:
+    """Look at what is the program's own: that may raise, and what is inside a transformation cannot
+    be read."""
     try:
-        read(look)
+        look()
     except Exception:
         return
 

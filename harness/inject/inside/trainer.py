@@ -13,7 +13,9 @@ import sys
 from types import CodeType, FrameType
 from typing import TYPE_CHECKING, Any, Callable, Iterable, Iterator, Optional
 
+from .compilation import in_force
 from .inputs import Inputs
+from .wrapping import wraps
 from .writer import Writer, home, note, open_writer, reason
 
 if TYPE_CHECKING:
@@ -106,7 +108,7 @@ def _watch(arguments: dict[str, Any], code: Optional[CodeType], folder: str) -> 
     for name in ("loss", "iterate_batches"):
         if not callable(arguments[name]):
             raise TypeError(f"{name} of {library} is no function")
-    described, compiles = _described(arguments["model"]), _compiles()
+    described, compiles = _described(arguments["model"]), in_force()
     if folder not in _writers:
         _writers[folder] = open_writer(folder, library)
     writer = _writers[folder]
@@ -172,7 +174,7 @@ class Watch:
     def _counted(self, loss: Callable[..., Any]) -> Callable[..., Any]:
         """The loss function; it runs when a step is traced, and for each batch of a validation."""
 
-        @functools.wraps(loss)
+        @wraps(loss)
         def counted(*args: Any, **kwargs: Any) -> Any:
             self._traces += self._writer.phase != "validate"
             return loss(*args, **kwargs)
@@ -229,13 +231,21 @@ class Watch:
     def returned(self) -> None:
         self._writer.at("after_train")
         if self._following is not None:
-            self._writer.learning(**self._following.look(self._writer.ended - self._first))
+            self._look(self._following)
         self._writer.finish(compile_works=self._compiles)
 
     def failed(self) -> None:
         """The training raised: what is known of its parameters may say why."""
         if self._following is not None and self._following.explains_error():
-            self._writer.learning(**self._following.look(self._writer.ended - self._first))
+            self._look(self._following)
+
+    def _look(self, following: FollowedTraining) -> None:
+        """Write what became of the parameters; never raises."""
+        try:
+            seen = following.look(self._writer.ended - self._first)
+        except Exception:  # the training is over: it must not fail by being looked at
+            return
+        self._writer.learning(**seen)
 
     def _end(self, frame: Optional[FrameType], info: Any, then: Optional[str]) -> None:
         """`frame` was called, directly or not, by the training loop."""
@@ -302,29 +312,6 @@ def _get(info: Any, name: str) -> Any:
 
 def _float(value: Any) -> Optional[float]:
     return float(value) if isinstance(value, (int, float)) else None
-
-
-def _compiles() -> Optional[bool]:
-    """Check whether compilation is in force: a compiled function called twice is traced once.
-
-    Nothing is evaluated, so no kernel is built.
-    """
-    mx: Any = sys.modules.get("mlx.core")
-    traces = 0
-
-    def body(x: Any) -> Any:
-        nonlocal traces
-        traces += 1
-        return mx.exp(x) * 2
-
-    try:
-        compiled = mx.compile(body)
-        x = mx.zeros(2)
-        compiled(x)
-        compiled(x)
-    except Exception:
-        return None
-    return traces == 1
 
 
 def _described(model: Any) -> Optional[dict[str, Any]]:
