@@ -363,6 +363,15 @@ def test_a_loop_of_events_that_learns_of_the_end_of_children_waits_for_them(hand
     assert found.on == ((Node(5, 5),) if handler else ())
 
 
+def test_a_person_at_a_prompt_beside_a_helper_whose_end_would_be_noticed_is_one():
+    """As at a debugger's prompt of asyncio, in a training whose loader handles SIGCHLD."""
+    family = (process(1, thread(1, **calls(number("epoll_wait"), 5, 0x7F00, 8, 2**64 - 1)), thread(2)),
+              process(5, thread(5), ppid=1))  # fmt: skip
+    links = (link("terminal", person=True), link("local_socket", only_own=True))
+    found = wait(seen(*family, links={1: links}, around=replace(ALONE, child_handler=True)))
+    assert (found.on, kinds(found)) == ((Node(5, 5),), [Ends.PERSON])
+
+
 def test_the_pipe_to_wake_it_by_says_nothing_of_who_polls():
     one = process(1, thread(1, **calls(number("poll"), 1, 2, 2**64 - 1)), thread(2))
     links = (link("pipe", only_own=True), link("tcp", remote="10.0.0.5:443"))

@@ -33,9 +33,10 @@ def file_wait(node: Node, thread: Thread, call: str, facts: Facts) -> Wait | Non
     if len(waits) == 1:
         return waits[0]
     telling = [wait for wait in waits if wait.code != "own"] or waits
-    on = tuple(dict.fromkeys((*(n for wait in telling for n in wait.on), *_noticed(node, facts))))
+    at_ends = tuple(n for wait in telling for n in wait.on)
+    on = tuple(dict.fromkeys((*at_ends, *_noticed(node, facts))))
     ends = tuple(dict.fromkeys(end for wait in telling for end in wait.ends))
-    if on:
+    if at_ends:
         # Who passes on what is typed, as `script` does, waits for its children, and for nobody.
         ends = tuple(end for end in ends if end.kind is not Ends.PERSON)
     what = ", ".join(dict.fromkeys(link.told for link in links[:4]))
