@@ -14,6 +14,8 @@ from harness import syscalls
 from harness.model import Process, Thread
 
 _RESTART = "restart_syscall"
+_POLL_ARGS = 3
+"""The arguments of `poll`, which alone becomes another call without having a clock."""
 _LATER_S, _LATER = 0.05, 0.02
 """A clock that rings so much later than before was armed anew: in seconds, or as a share."""
 
@@ -95,7 +97,8 @@ class Clocks:
     def _restarted(self, thread: Thread, clock: _Clock | None, t: float) -> Thread:
         """A wait that was stopped and goes on, as the call that it was before."""
         call, args = self._untimed.get(thread.tid, (None, ()))
-        if call is not None and thread.args[:1] == args[:1]:
+        # The timeout of a poll is an argument: one of before may have had none, and this one has.
+        if call is not None and thread.args[:_POLL_ARGS] == args[:_POLL_ARGS]:
             return msgspec.structs.replace(thread, syscall=call)
         if clock is None or thread.args[:1] != clock.args[:1]:
             return thread

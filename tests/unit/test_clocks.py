@@ -137,6 +137,14 @@ def test_a_wait_without_a_clock_that_was_restarted_has_none():
     assert other.look(1.0, **RESTART, args=(1, 0)).syscall == RESTART["syscall"]
 
 
+def test_a_wait_with_a_clock_that_was_not_seen_before_it_was_restarted_is_not_without_one():
+    """A loop polls the same files now without, now with a timeout."""
+    watch, forever = Watch(), {**POLL, "args": (0x7F00, 2, 2**32 - 1, 0, 0, 0)}
+    watch.look(0.0, **forever)
+    seen = watch.look(1.0, **RESTART, args=(0x7F00, 2, 5000, 0, 0, 0))
+    assert seen.syscall == RESTART["syscall"]
+
+
 def test_what_may_not_be_read_is_left_as_it_is():
     watch = Watch()
     watch.look(0.0, **sleeps(10.0))
