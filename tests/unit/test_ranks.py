@@ -253,6 +253,15 @@ def test_what_a_rank_raised_because_it_was_ended_or_lost_a_peer_is_not_its_fault
     assert "raised" not in alone.summary
 
 
+@pytest.mark.parametrize(("raised_t", "blamed"), [(7.9, 1), (8.3, 1), (8.8, 0)])
+def test_what_a_rank_raised_after_another_was_gone_is_not_its_fault(raised_t, blamed):
+    """As of a store of the training's own, whose words for a lost peer nobody knows."""
+    states = command_states({"signal": "SIGABRT", "ended_t": 8.0}, ENDED, ENDED)
+    states[1].columns.error = ErrorBeat(t=raised_t, type="StoreError", message="", traceback="")
+    found = judge(states, now=10.0)
+    assert (found.code, found.culprits) == ("rank_died", (blamed,))
+
+
 def test_an_exception_that_one_printed_and_survived_does_not_excuse_who_exited():
     raised = {"exit_code": 1, "ended_t": 8.0, "error": "ValueError: no more"}
     printed = ENDED | {"error": "TimeoutError: tried again"}

@@ -168,14 +168,19 @@ def _met(ranks: Sequence[RankState], left: bool) -> dict[int, Fate]:
 def _raised_before(ranks: Sequence[RankState], met: dict[int, Fate]) -> dict[int, Fate]:
     """The ranks that the launcher ended while they exited because of an exception of their own.
 
-    A rank closes its connections before it is gone: a peer that loses them can be gone first.
+    A rank closes its connections before it is gone: a peer that loses them can be gone first. But
+    one that says that it raised after another one was gone may have done so because of that.
     """
+    gone = min(fate.t for fate in met.values())
     ended = (s for s in ranks if s.rank in met and met[s.rank].kind is Kind.TERMINATED)
     fates = ((s, _raised(s, met[s.rank].t)) for s in ended)
     return {
         state.rank: fate
         for state, fate in fates
-        if fate is not None and fate.kind is Kind.RAISED and not _is_interrupt(state)
+        if fate is not None
+        and fate.kind is Kind.RAISED
+        and not _is_interrupt(state)
+        and (state.columns.error is None or fate.t <= gone + LOOK_S)
     }
 
 
