@@ -61,6 +61,9 @@ class Observation(msgspec.Struct, frozen=True, kw_only=True):
     threads whose variables can be read and tell something."""
     vain: frozenset[int] = frozenset()
     """Threads that have waked quickly for so long that it is no sign of work any more."""
+    bystanders: frozenset[int] = frozenset()
+    """Threads that were given something in the same beat for so long, with next to no CPU, that
+    nobody who only may wait for them is believed to do so."""
     shows_waits: bool = True
     """False where the platform shows neither system calls nor kernel functions: stacks alone say
     what a thread waits for."""

@@ -73,6 +73,7 @@ _SLEEP = _native(
 )
 LOADS = "waits for a batch of mlx-data"
 JOINS = "waits for the other ranks to join"
+ENDS = "waits for another thread to end"
 NATIVE_LOCKS = (_MUTEX, _CONDITION)
 """Waits of which the frames around them say more (`harness.stacks.native_waits`)."""
 LEAVES = "waits for the other ranks to leave"
@@ -128,7 +129,7 @@ RULES = tuple(
          "waits for a queue"),
         (Category.QUEUE, r"^_base\.py:(result|exception|wait)$", "waits for a future"),
         (Category.LOCK, r"^threading\.py:(join|_wait_for_tstate_lock|_shutdown)$",
-         "waits for another thread to end"),
+         ENDS),
         (Category.LOCK, r"^threading\.py:(wait|wait_for)$",
          "waits for another thread to notify it"),
         (Category.CHILD, _CHILD, "waits for a child process"),

@@ -12,7 +12,7 @@ import msgspec
 
 from harness.detect import deadlock, endless_kernel, spinning
 from harness.detect import tree as trees
-from harness.detect.chain import handing
+from harness.detect.chain.bystanders import History
 from harness.detect.chain.closure import against_alone, at_sight, prove
 from harness.detect.chain.links import Ends, Node
 from harness.detect.deadlock import LOOKS, Reason
@@ -158,7 +158,7 @@ class Inspector:
         self._thread: threading.Thread | None = None
         self._history: list[spinning.Inspection] = []
         self._kernel: list[tuple[float, bool]] = []
-        self._quick: list[tuple[float, frozenset[int]]] = []
+        self._beats = History()
         self._since = 0.0
         self._next = 0.0
         self._spared = 0.0
@@ -191,7 +191,7 @@ class Inspector:
         if last_progress != self._since:
             self._since = last_progress
             # Others: an inspection of before may still add to its own.
-            self._history, self._kernel, self._quick = [], [], []
+            self._history, self._kernel, self._beats = [], [], History()
             self._gatherer.reset()
             self.last = None
             self._pause, self._next, self._spared = 1.0, now, 0.0
@@ -225,7 +225,7 @@ class Inspector:
         began, change, since = time.monotonic(), msgspec.structs.replace, self._since
         used = _used()
         gatherer, history, kernel = self._gatherer, self._history, self._kernel
-        quick = self._quick
+        beats = self._beats
         self._number += 1
         home = self._folder / str(self._number)
         taker = StackTaker(self._stop, lambda pid: home if pid == gatherer.pid else home / str(pid))
@@ -252,9 +252,9 @@ class Inspector:
         seen = change(seen, stacks=taker.stacks())
         seen = change(seen, varied=loops.varied(variables, self._stop))
         history.append(loops.inspect(seen, self._policy, self._stop))
-        quick.append((began, handing.quick(seen, self._policy)))
+        beats.learn(began, seen, self._policy)
         spins = spinning.spins(history, self._policy)
-        seen = change(seen, spins=spins, vain=handing.in_vain(quick))
+        seen = change(seen, spins=spins, vain=beats.vain, bystanders=beats.bystanders)
         tree = judge_tree(seen, self._policy)
         if (asked := trees.unasked(seen, self._policy)) and gatherer.ask(asked):
             # Their threads have moved: what was seen before that proves nothing.

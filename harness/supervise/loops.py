@@ -9,6 +9,7 @@ import msgspec
 
 from harness.detect import spinning
 from harness.detect.chain import handing
+from harness.detect.chain.facts import Facts
 from harness.detect.observation import Observation
 from harness.detect.policy import Policy
 from harness.stacks import values
@@ -58,7 +59,7 @@ def variables(
     stop: threading.Event | None = None,
 ) -> dict[int, values.Variables]:
     """The variables of those of the processes `pids` in which a thread is woken, by process."""
-    waked = handing.wakes(seen, pids, policy or Policy())
+    waked = handing.wakes(Facts(seen, policy or Policy()), pids)
     return {pid: values.read(pid, stop) for pid in waked[:_MOST]}
 
 

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import msgspec
 import pytest
-from observations import DISK, RUNNING, calls, process, seen, sleeps, stack, thread
+from observations import ALONE, DISK, READS, RUNNING, calls, process, seen, sleeps, stack, thread
 from still_worlds import number
 
-from harness.detect.chain import handing
+from harness.detect.chain import bystanders, handing
 from harness.detect.chain.facts import Facts
 from harness.detect.chain.follow import follow
 from harness.detect.chain.links import Ends, Node
 from harness.detect.chain.waits import wait_of
 from harness.detect.policy import Policy
-from harness.model.world import More
+from harness.model.world import Link, More
 
 MAIN, OTHER = Node(1, 1), Node(1, 2)
 replace = msgspec.structs.replace
@@ -168,8 +168,13 @@ def test_who_writes_a_file_piece_by_piece_works(written, expected, fields):
     found = replace(found, windows=seen(one, later=(replace(one, io_main=written),)).windows)
     found = with_more(found, (SLOW, 0))
     assert lives(found) is expected
-    assert not lives(replace(found, vain=frozenset({1})))
-    assert handing.quick(found, Policy()) == ({1} if expected else set())
+    on_disk = fields["wchan"] == "folio_wait_bit"
+    assert lives(replace(found, vain=frozenset({1}))) is (expected and on_disk)
+    beats = handing.quick(0.0, Facts(found))
+    assert beats[1:] == (
+        {1} if expected and not on_disk else set(),
+        {1} if expected and on_disk else set(),
+    )
 
 
 # --- evaluations ---------------------------------------------------------------------------------
@@ -220,14 +225,111 @@ def test_a_worker_of_a_pool_between_two_tasks_works_and_a_native_one_says_nothin
 
 def test_only_those_that_are_believed_for_being_quick_are_counted():
     found = woken(WAITS, SLEEPS, varied={1: False, 2: True}, fields=({}, TIMED[1]))
-    assert handing.quick(found, Policy()) == {1, 2}
-    assert handing.quick(woken(TAKES, SLEEPS, fields=({}, TIMED[1])), Policy()) == {2}
+    assert handing.quick(0.0, Facts(found)).beating == {1, 2}
+    takes = Facts(woken(TAKES, SLEEPS, fields=({}, TIMED[1])))
+    assert handing.quick(0.0, takes) == (0.0, {2}, {1})
 
 
-def test_they_are_in_vain_once_all_looks_over_the_time_agree():
-    one, both = frozenset({1}), frozenset({1, 2})
-    looks = [(0.0, both), (60.0, one), (handing.VAIN_S, both)]
-    assert handing.in_vain(looks) == one
+def beats(t, beating=(), better=()):
+    return handing.Beats(t, frozenset(beating), frozenset(better))
+
+
+def test_they_are_in_vain_once_the_looks_over_the_time_agree():
+    looks = [beats(0.0, {1, 2}), beats(60.0, {1}, {2}), beats(handing.VAIN_S, {1, 2})]
+    assert handing.in_vain(looks) == {1}
     assert handing.in_vain(looks[1:]) == frozenset()
-    assert handing.in_vain([(0.0, both), (60.0, frozenset()), (130.0, both)]) == frozenset()
     assert handing.in_vain([]) == frozenset()
+
+
+def test_a_beat_that_is_now_quick_enough_and_now_not_is_in_vain_as_well():
+    """Else each look at which it is quick would take back the doubt of the one before."""
+    looks = [beats(20.0 * i, {1} if i % 2 == 0 else ()) for i in range(7)]
+    assert handing.in_vain(looks) == {1}
+    slow = [beats(0.0), beats(30.0), beats(60.0), beats(90.0, {1}), beats(120.0, {1})]
+    assert handing.in_vain(slow) == frozenset()
+    assert handing.in_vain(slow, share=0.0) == {1}
+    assert handing.in_vain([*slow, beats(130.0)], share=0.0) == frozenset()
+
+
+# --- what only seems to be given ------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("signals", [{"alarm": True}, {"timers": 1}, {"child_handler": True}])
+@pytest.mark.parametrize("main", [TAKES, EVENT, LOCK])
+def test_a_dead_trainer_that_signals_wake_is_believed_for_a_time_alone(signals, main):
+    """As by a heartbeat of setitimer, or by the end of each `ps` where SIGCHLD has a handler."""
+    around = replace(ALONE, **signals)
+    for wakes in (SLOW, 1):
+        found = woken(main, wakes=(wakes, wakes), varied={1: False}, around=around)
+        assert wait_of(MAIN, Facts(found)).code == "given_slowly"
+        assert not lives(replace(found, vain=frozenset({1})))
+        assert handing.quick(0.0, Facts(found)).beating == {1}
+    # No signal comes so often, and what moves is no signal.
+    vain = {"vain": frozenset({1}), "around": around}
+    assert lives(woken(main, wakes=(QUICK, 0), varied={1: False}, **vain))
+    assert lives(woken(main, wakes=(SLOW, 0), varied={1: True}, **vain))
+    # Between two signals it is as it was.
+    still = woken(main, wakes=(0, 0), around=around)
+    assert handing.quick(0.0, Facts(still)).beating == {1}
+
+
+def test_so_is_one_that_reads():
+    far = {1: (Link(told="a socket", kind="tcp", remote="10.0.0.5:443"),)}
+    signals = {"around": replace(ALONE, alarm=True), "fields": (READS, {}), "links": far}
+    vain = frozenset({1})
+    found = woken(LOCK, wakes=(SLOW, 0), **signals)
+    assert end(found) is Ends.WORKS
+    assert handing.quick(0.0, Facts(found)).beating == vain
+    assert end(replace(found, vain=vain)) is Ends.NETWORK
+    assert end(woken(LOCK, wakes=(QUICK, 0), vain=vain, **signals)) is Ends.WORKS
+    assert end(woken(LOCK, wakes=(SLOW, 0), vain=vain, fields=(READS, {}), links=far)) is Ends.WORKS
+
+
+# --- bystanders ----------------------------------------------------------------------------------
+
+LISTENS = ("sem_wait", "threading.py:wait", "queue.py:get", "py:monitor")
+JOIN = ("sem_wait", "threading.py:join", "py:main")
+HEARS = {"fields": ({}, calls(number("recvfrom"), 5)), "links": {
+    2: (Link(told="a socket", kind="tcp", remote="10.0.0.5:443"),)}}  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("wakes", "fields"), [(QUICK, {}), (SLOW, HEARS)], ids=["exchanges items", "hears a server"]
+)
+def test_a_dead_trainer_beside_who_only_goes_on_is_believed_for_a_time_alone(wakes, fields):
+    found = woken(LOCK, LISTENS, wakes=(0, wakes), **fields)
+    assert follow((MAIN,), Facts(found)).end.kind is Ends.WORKS
+    assert bystanders.beats(0.0, Facts(found)).beating == {2}
+    late = Facts(replace(found, bystanders=frozenset({2})))
+    assert follow((MAIN,), late).end.kind is Ends.DEAD
+    # Its own wait is judged as ever: it may be the one that trains.
+    assert follow((OTHER,), late).end.kind is Ends.WORKS
+
+
+def test_both_are_known_once_the_inspections_cover_the_time():
+    found = woken(WAITS, LISTENS, wakes=(QUICK, QUICK), varied={2: False})
+    history = bystanders.History()
+    for t in (0.0, 60.0, handing.VAIN_S):
+        assert (history.vain, history.bystanders) == (frozenset(), frozenset())
+        history.learn(t, found, Policy())
+    assert (history.vain, history.bystanders) == ({1}, {1, 2})
+
+
+def test_who_uses_the_cpu_or_is_brought_data_is_no_bystander():
+    far = woken(LOCK, LISTENS, wakes=(0, QUICK), **HEARS)
+    one = process(1, thread(1), thread(2, **HEARS["fields"][1]))
+    near = seen(one, process(5, thread(5), ppid=1))
+    near = replace(with_more(near, (0, SLOW)), links={2: (Link(told="", kind="pipe", peers=(5,)),)})
+    used = replace(one, threads=(one.threads[0], replace(one.threads[1], cpu_s=1.5)))
+    works = with_more(seen(one, later=(used,)), (0, QUICK))
+    evaluates = woken(EVALUATES, wakes=(1, 1))
+    for found in (far, near, works):
+        assert bystanders.beats(0.0, Facts(found)) == (0.0, set(), {2})
+    assert bystanders.beats(0.0, Facts(evaluates)).better == {1}
+
+
+def test_who_is_joined_may_be_given_its_work_slowly():
+    found = woken(JOIN, LISTENS, wakes=(0, SLOW))
+    assert follow((MAIN,), Facts(found)).end.kind is Ends.WORKS
+    late = Facts(replace(found, bystanders=frozenset({2})))
+    assert follow((MAIN,), late).end.kind is Ends.DEAD

@@ -365,8 +365,8 @@ def test_a_loop_of_events_that_learns_of_the_end_of_children_waits_for_them(hand
 
 def test_a_person_at_a_prompt_beside_a_helper_whose_end_would_be_noticed_is_one():
     """As at a debugger's prompt of asyncio, in a training whose loader handles SIGCHLD."""
-    family = (process(1, thread(1, **calls(number("epoll_wait"), 5, 0x7F00, 8, 2**64 - 1)), thread(2)),
-              process(5, thread(5), ppid=1))  # fmt: skip
+    polls = calls(number("epoll_wait"), 5, 0x7F00, 8, 2**64 - 1)
+    family = process(1, thread(1, **polls), thread(2)), process(5, thread(5), ppid=1)
     links = (link("terminal", person=True), link("local_socket", only_own=True))
     found = wait(seen(*family, links={1: links}, around=replace(ALONE, child_handler=True)))
     assert (found.on, kinds(found)) == ((Node(5, 5),), [Ends.PERSON])

@@ -136,6 +136,14 @@ class Facts:
         world = self.observed.last.worlds.get(self.observed.root)
         return None if world is None else world.surroundings.get(pid)
 
+    def interrupted(self, node: Node) -> bool:
+        """True if a signal may be what ends its waits now and then: of a timer, or of a child that
+        ends. The main thread takes them."""
+        around = self.surroundings(node.pid)
+        if around is None or not self.is_main(node) or node in self.often(node.pid):
+            return False
+        return bool(around.alarm or around.timers or around.child_handler)
+
     def link(self, node: Node) -> tuple[Link, ...]:
         """The things behind the files that a thread waits for."""
         return self.observed.links.get(node.tid, ())

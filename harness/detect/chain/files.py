@@ -62,6 +62,8 @@ def _is_fed(node: Node, thread: Thread, links: tuple[Link, ...], facts: Facts) -
     """True if it is woken again and again where only data can have woken it."""
     pace = facts.pace(node)
     woken = pace is not None and (pace.sleeps or 0) > 0
+    if node.tid in facts.observed.vain and facts.interrupted(node):
+        return False
     return woken and thread.wakes_in is None and all(link.kind in _STREAMS for link in links)
 
 

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Container, Iterable, Mapping, Sequence
 from itertools import filterfalse, takewhile
 
 import msgspec
 
+from harness.detect.chain.bystanders import GIVEN
 from harness.detect.chain.ended import ended_children
 from harness.detect.chain.facts import Facts
 from harness.detect.chain.links import (
@@ -22,6 +23,7 @@ from harness.detect.chain.links import (
     Wait,
 )
 from harness.detect.chain.waits import wait_of
+from harness.stacks.wait_rules import ENDS
 
 _BY_GUESS = frozenset(
     (Ends.PERSON, Ends.NETWORK, Ends.OUTSIDE, Ends.PROGRAM, Ends.FILE_SYSTEM, Ends.UNKNOWN)
@@ -29,7 +31,8 @@ _BY_GUESS = frozenset(
 """These say little of a thread that need not have anything to do with the wait."""
 
 
-_BESIDE = frozenset(("poll", "given_slowly"))
+_SLOWLY = "given_slowly"
+_BESIDE = frozenset(("poll", _SLOWLY))
 """Waits of a thread that goes on in its own beat: where another one only may wait for it, it says
 nothing of that one's wait."""
 _TOLD = 2
@@ -83,6 +86,8 @@ def _reach(
     """All ends that a start leads to, each by its shortest way."""
     before: dict[Node, Node | None] = {start: None}
     certain = {start: True}
+    joined: set[Node] = set()
+    """Threads of which one is waited for until it ends: it may do that slowly."""
     todo = deque([start])
     found: list[_Reached] = []
     while todo:
@@ -91,6 +96,8 @@ def _reach(
         if wait is None:
             wait = waits[node] = wait_of(node, facts)
         found += [_Reached(end, _path(node, before), certain[node]) for end in wait.ends]
+        if _joins(node, facts):
+            joined.update(wait.on)
         # Of many threads each may wait for all others: what is known already is left out at once.
         for other in filterfalse(before.__contains__, wait.on):
             if other.pid in facts.apart:
@@ -103,7 +110,9 @@ def _reach(
                 certain[other] = certain[node] and wait.known
                 todo.append(other)
     beside = [
-        one for one in found if not certain[one.path[-1]] and waits[one.path[-1]].code in _BESIDE
+        one
+        for one in found
+        if not certain[one.path[-1]] and _is_beside(one.path[-1], waits, joined, facts)
     ]
     if any(one.end.kind is not Ends.IDLE and one not in beside for one in found):
         return [one for one in found if one.end.kind is not Ends.WORKS or one not in beside]
@@ -113,6 +122,21 @@ def _reach(
     names = " and ".join(facts.name(node) for node in dict.fromkeys(ring))
     detail = f"{names} wait for one another" if len(set(ring)) > 1 else "waits for itself"
     return [*found, _Reached(End(kind=Ends.CYCLE, detail=detail), ring, True)]
+
+
+def _joins(node: Node, facts: Facts) -> bool:
+    site = facts.site(node)
+    return site is not None and site.description == ENDS
+
+
+def _is_beside(
+    node: Node, waits: Mapping[Node, Wait], joined: Container[Node], facts: Facts
+) -> bool:
+    """True if a thread goes on in its own beat, and who only may wait for it gets nothing of it."""
+    code = waits[node].code
+    if node.tid in facts.observed.bystanders and code in GIVEN:
+        return True
+    return code in _BESIDE and not (code == _SLOWLY and node in joined)
 
 
 def _nobody(beside: Sequence[_Reached], certain: Mapping[Node, bool], facts: Facts) -> _Reached:

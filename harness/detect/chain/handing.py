@@ -10,19 +10,19 @@ looks for something in vain. What tells them apart, the certain first:
 - The variables of the user's own functions, and the line that they are at, change with the work.
 - An exchange is quick, and a heartbeat is slow. Who only looks reads and writes little.
 
-The last ones are no proof: after VAIN_S they are not believed any more.
+The last ones are no proof: after VAIN_S they are not believed any more. Nor is a wait of the main
+thread that ends now and then, where signals come that would end it in vain.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from enum import IntEnum
+from typing import NamedTuple
 
 from harness.detect.activity import Pace
 from harness.detect.chain.facts import Facts
 from harness.detect.chain.links import End, Ends, Node, Wait
-from harness.detect.observation import Observation
-from harness.detect.policy import Policy
 from harness.model import Thread
 from harness.stacks.native_waits import STREAM
 from harness.stacks.parse import Frame
@@ -41,11 +41,13 @@ class Belief(IntEnum):
     """The strength of what tells that a thread is given something."""
 
     NONE = 0
-    QUICK = 1
+    WOKEN = 1
+    """It is given something now and then, unless a signal wakes it in vain."""
+    QUICK = 2
     """It is quick, or reads and writes much, and nothing speaks against it."""
-    SLOW = 2
+    SLOW = 3
     """It is given something now and then: its own chain lives, and nobody else's by a guess."""
-    SURE = 3
+    SURE = 4
 
 
 def given(node: Node, thread: Thread, pace: Pace | None, facts: Facts) -> Wait | None:
@@ -53,9 +55,9 @@ def given(node: Node, thread: Thread, pace: Pace | None, facts: Facts) -> Wait |
     if _evaluates(node, pace, facts):
         return _works("evaluation", "waits for a stream of MLX, which computes")
     belief = _belief(node, thread, pace, facts)
-    if belief is Belief.NONE or (belief is Belief.QUICK and node.tid in facts.observed.vain):
+    if belief is Belief.NONE or (belief <= Belief.QUICK and node.tid in facts.observed.vain):
         return None
-    code = "given_slowly" if belief is Belief.SLOW else "given"
+    code = "given_slowly" if belief in (Belief.WOKEN, Belief.SLOW) else "given"
     return _works(code, "is given something again and again")
 
 
@@ -63,35 +65,53 @@ def _works(code: str, detail: str) -> Wait:
     return Wait(code=code, detail=detail, ends=(End(kind=Ends.WORKS, detail=detail, sure=False),))
 
 
-def quick(observed: Observation, policy: Policy) -> frozenset[int]:
-    """The threads that are believed for nothing but that they are quick, or transfer much."""
-    facts = Facts(observed, policy)
-    return frozenset(
-        node.tid
-        for pid in facts.processes
-        for node in (facts.main(pid), *facts.often(pid))
-        if (thread := facts.thread(node)) is not None
-        and _belief(node, thread, facts.pace(node), facts) is Belief.QUICK
-    )
+class Beats(NamedTuple):
+    """One look at threads that go on in a beat, by their numbers."""
+
+    t: float
+    """In seconds."""
+    beating: frozenset[int]
+    better: frozenset[int]
+    """Those that were seen to do more than that."""
 
 
-def in_vain(looks: Sequence[tuple[float, frozenset[int]]]) -> frozenset[int]:
-    """The threads of which all looks over VAIN_S agree that they are `quick`. Each look is its time
-    in seconds, and these threads."""
-    if not looks:
+def quick(t: float, facts: Facts) -> Beats:
+    """The threads that are believed for nothing but that they are quick, or transfer much; and
+    those that are believed for more."""
+    found: set[int] = set()
+    better: set[int] = set()
+    for pid in facts.processes:
+        for tid, pace in facts.motion(pid).threads.items():
+            node = Node(pid, tid)
+            if (thread := facts.thread(node)) is None:
+                continue
+            belief = _belief(node, thread, pace, facts)
+            works = pace.wanted >= facts.policy.poll_cpu_share or pace.runnable
+            beats = belief in (Belief.WOKEN, Belief.QUICK) or facts.interrupted(node)
+            if works or belief > Belief.QUICK or (beats and _evaluates(node, pace, facts)):
+                better.add(tid)
+            elif beats:
+                found.add(tid)
+    return Beats(t, frozenset(found), frozenset(better))
+
+
+def in_vain(looks: Sequence[Beats], share: float = 0.5) -> frozenset[int]:
+    """The threads that beat at the last look, at such a share of those over VAIN_S, and did not do
+    more at any: at some looks a beat is too slow to be seen."""
+    over: list[Beats] = []
+    for look in reversed(looks):
+        over.append(look)
+        if looks[-1].t - look.t >= VAIN_S:
+            break
+    else:
         return frozenset()
-    last, found = looks[-1]
-    found = frozenset(found)
-    for t, quick_ones in reversed(looks):
-        found &= quick_ones
-        if last - t >= VAIN_S:
-            return found
-    return frozenset()
+    found = looks[-1].beating.difference(*(one.better for one in over))
+    least = share * len(over)
+    return frozenset(tid for tid in found if sum(tid in one.beating for one in over) >= least)
 
 
-def wakes(observed: Observation, pids: Sequence[int], policy: Policy) -> list[int]:
+def wakes(facts: Facts, pids: Sequence[int]) -> list[int]:
     """Those of the processes `pids` in which a thread is woken: variables may tell for what."""
-    facts = Facts(observed, policy)
     return [
         pid
         for pid in pids
@@ -101,13 +121,16 @@ def wakes(observed: Observation, pids: Sequence[int], policy: Policy) -> list[in
 
 def _belief(node: Node, thread: Thread, pace: Pace | None, facts: Facts) -> Belief:
     count = 0 if pace is None else pace.sleeps or 0
-    if facts.category(node) in (Category.GIL, Category.COLLECTIVE):
+    if not count or facts.category(node) in (Category.GIL, Category.COLLECTIVE):
         return Belief.NONE
-    if not count or (facts.idle(node) and not _python(node, facts)):
+    if facts.idle(node) and not _python(node, facts):
         return Belief.NONE
     if exchange := _exchange(node, thread, count, facts):
         return exchange
-    return Belief.QUICK if _transfers(node, facts) else Belief.NONE
+    if not _transfers(node, facts):
+        return Belief.NONE
+    # A disk makes it wait for what it writes: no look at a status does that.
+    return Belief.SURE if pace is not None and "D" in pace.states else Belief.QUICK
 
 
 def _exchange(node: Node, thread: Thread, count: int, facts: Facts) -> Belief:
@@ -116,6 +139,8 @@ def _exchange(node: Node, thread: Thread, count: int, facts: Facts) -> Belief:
     moves = facts.moves(node)
     if _is_woken(node, thread, count, facts):
         if moves or _ends_for_good(node, facts):
+            if not moves and facts.interrupted(node):
+                return Belief.WOKEN
             return Belief.SURE if often else Belief.SLOW
         return Belief.QUICK if often and (moves is None or _beside(node, facts)) else Belief.NONE
     if not often:

@@ -1,0 +1,79 @@
+"""Threads that go on beside a wait, and by all that is seen have nothing to do with it. Pure.
+
+A heartbeat that hears from a server, two monitors that hand items to one another, the writer of a
+log: each is given something again and again. Of a lock without an owner any of them may be the one
+that releases it, so all are believed at first. One that uses next to nothing of the CPU, and was
+seen in the same beat for so long, is believed by nobody who only may wait for it.
+"""
+
+from __future__ import annotations
+
+from harness.detect.activity import Pace
+from harness.detect.chain.facts import Facts
+from harness.detect.chain.handing import Beats, in_vain, quick
+from harness.detect.chain.links import Node
+from harness.detect.chain.waits import wait_of
+from harness.detect.observation import Observation
+from harness.detect.policy import Policy
+
+GIVEN = frozenset(("given", "given_slowly", "data"))
+"""Waits of a thread that is given something, by whoever it is."""
+
+_KEPT = 64
+"""Looks that are kept: more than there are while a beat is believed."""
+
+
+class History:
+    """The beats that the inspections of a process tree have seen since the last step."""
+
+    def __init__(self) -> None:
+        self._quick: list[Beats] = []
+        self._given: list[Beats] = []
+
+    def learn(self, t: float, observed: Observation, policy: Policy) -> None:
+        """Take an inspection that began at `t`, in seconds."""
+        facts = Facts(observed, policy)
+        self._quick = [*self._quick, quick(t, facts)][-_KEPT:]
+        self._given = [*self._given, beats(t, facts)][-_KEPT:]
+
+    @property
+    def vain(self) -> frozenset[int]:
+        """The threads that have waked quickly for so long that it is no sign of work any more."""
+        return in_vain(self._quick)
+
+    @property
+    def bystanders(self) -> frozenset[int]:
+        """The threads that nobody who only may wait for them is believed to wait for."""
+        return in_vain(self._given, share=0.0)
+
+
+def beats(t: float, facts: Facts) -> Beats:
+    """The threads that are given something with next to no CPU at this look, and those that do
+    more."""
+    given: set[int] = set()
+    better: set[int] = set()
+    for pid in facts.processes:
+        for tid, pace in facts.motion(pid).threads.items():
+            if pace.cpu >= facts.policy.cpu_share or pace.runnable:
+                better.add(tid)
+            elif pace.sleeps:
+                code = wait_of(Node(pid, tid), facts).code
+                more = code == "evaluation" or (
+                    code == "data" and _brings_work(Node(pid, tid), pace, facts)
+                )
+                if more:
+                    better.add(tid)
+                elif code in GIVEN:
+                    given.add(tid)
+    return Beats(t, frozenset(given), frozenset(better))
+
+
+def _brings_work(node: Node, pace: Pace, facts: Facts) -> bool:
+    """True if its data come from the tree itself, or in more pieces than a heartbeat has."""
+    inside = any(
+        peer != node.pid and peer in facts.processes
+        for link in facts.link(node)
+        for peer in link.peers
+    )
+    seconds = facts.motion(node.pid).seconds
+    return inside or (pace.sleeps or 0) >= facts.policy.pieces * seconds * (1.0 - pace.queued)
