@@ -129,8 +129,9 @@ def _belief(node: Node, thread: Thread, pace: Pace | None, facts: Facts) -> Beli
         return exchange
     if not _transfers(node, facts):
         return Belief.NONE
-    # A disk makes it wait for what it writes: no look at a status does that.
-    return Belief.SURE if pace is not None and "D" in pace.states else Belief.QUICK
+    # Who waits for a disk most of the time is held up by it. A look at a status is not.
+    on_disk = pace is not None and 2 * pace.states.count("D") > len(pace.states)
+    return Belief.SURE if on_disk else Belief.QUICK
 
 
 def _exchange(node: Node, thread: Thread, count: int, facts: Facts) -> Belief:
