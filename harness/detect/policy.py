@@ -42,7 +42,8 @@ class Policy(msgspec.Struct, frozen=True, kw_only=True):
     """Wakes a second from which on threads may hand something to one another. A heartbeat is
     slower."""
     pieces: float = 5.0
-    """Wakes a second from which on a thread is brought data. A heartbeat hears less often."""
+    """Wakes a second from which on a thread is brought data. A heartbeat, or a signal that comes
+    again and again, is rarer."""
     transfer: float = 64 << 10
     """Bytes a second that a thread reads and writes, from which on it does more than look."""
     rearmed: int = 3

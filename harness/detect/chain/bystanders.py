@@ -8,7 +8,6 @@ seen in the same beat for so long, is believed by nobody who only may wait for i
 
 from __future__ import annotations
 
-from harness.detect.activity import Pace
 from harness.detect.chain.facts import Facts
 from harness.detect.chain.handing import Beats, in_vain, quick
 from harness.detect.chain.links import Node
@@ -18,7 +17,6 @@ from harness.detect.policy import Policy
 
 GIVEN = frozenset(("given", "given_slowly", "data"))
 """Waits of a thread that is given something, by whoever it is."""
-
 _KEPT = 64
 """Looks that are kept: more than there are while a beat is believed."""
 
@@ -57,23 +55,17 @@ def beats(t: float, facts: Facts) -> Beats:
             if pace.cpu >= facts.policy.cpu_share or pace.runnable:
                 better.add(tid)
             elif pace.sleeps:
-                code = wait_of(Node(pid, tid), facts).code
-                more = code == "evaluation" or (
-                    code == "data" and _brings_work(Node(pid, tid), pace, facts)
-                )
-                if more:
+                node = Node(pid, tid)
+                code = wait_of(node, facts).code
+                if code == "evaluation" or (code == "data" and _brings_work(node, facts)):
                     better.add(tid)
                 elif code in GIVEN:
                     given.add(tid)
     return Beats(t, frozenset(given), frozenset(better))
 
 
-def _brings_work(node: Node, pace: Pace, facts: Facts) -> bool:
+def _brings_work(node: Node, facts: Facts) -> bool:
     """True if its data come from the tree itself, or in more pieces than a heartbeat has."""
-    inside = any(
-        peer != node.pid and peer in facts.processes
-        for link in facts.link(node)
-        for peer in link.peers
-    )
-    seconds = facts.motion(node.pid).seconds
-    return inside or (pace.sleeps or 0) >= facts.policy.pieces * seconds * (1.0 - pace.queued)
+    peers = (peer for link in facts.link(node) for peer in link.peers)
+    inside = any(peer != node.pid and peer in facts.processes for peer in peers)
+    return inside or facts.in_pieces(node)

@@ -140,9 +140,16 @@ class Facts:
         """True if a signal may be what ends its waits now and then: of a timer, or of a child that
         ends. The main thread takes them."""
         around = self.surroundings(node.pid)
-        if around is None or not self.is_main(node) or node in self.often(node.pid):
+        if around is None or not self.is_main(node) or self.in_pieces(node):
             return False
         return bool(around.alarm or around.timers or around.child_handler)
+
+    def in_pieces(self, node: Node) -> bool:
+        """True if it wakes more often than a heartbeat does."""
+        pace, seconds = self.pace(node), self.motion(node.pid).seconds
+        if pace is None or not pace.sleeps:
+            return False
+        return pace.sleeps >= self.policy.pieces * seconds * (1.0 - pace.queued)
 
     def link(self, node: Node) -> tuple[Link, ...]:
         """The things behind the files that a thread waits for."""
