@@ -315,16 +315,24 @@ def test_both_are_known_once_the_inspections_cover_the_time():
     assert (history.vain, history.bystanders) == ({1}, {1, 2})
 
 
+def exchanges(used, queued=0.0):
+    """Thread 2 exchanges items, and has used the CPU for so many seconds meanwhile."""
+    one = process(1, thread(1), thread(2))
+    later = replace(one, threads=(one.threads[0], replace(one.threads[1], cpu_s=1.0 + used)))
+    found = replace(woken(LOCK, LISTENS), windows=seen(one, later=(later,)).windows)
+    return with_more(found, (0, QUICK), queued)
+
+
 def test_who_uses_the_cpu_or_is_brought_data_is_no_bystander():
     far = woken(LOCK, LISTENS, wakes=(0, QUICK), **HEARS)
     one = process(1, thread(1), thread(2, **HEARS["fields"][1]))
     near = seen(one, process(5, thread(5), ppid=1))
     near = replace(with_more(near, (0, SLOW)), links={2: (Link(told="", kind="pipe", peers=(5,)),)})
-    used = replace(one, threads=(one.threads[0], replace(one.threads[1], cpu_s=1.5)))
-    works = with_more(seen(one, later=(used,)), (0, QUICK))
+    works, starved = exchanges(0.5), exchanges(0.03, queued=1.8)
     evaluates = woken(EVALUATES, wakes=(1, 1))
-    for found in (far, near, works):
+    for found in (far, near, works, starved):
         assert bystanders.beats(0.0, Facts(found)) == (0.0, set(), {2})
+    assert bystanders.beats(0.0, Facts(exchanges(0.03))).beating == {2}
     assert bystanders.beats(0.0, Facts(evaluates)).better == {1}
 
 

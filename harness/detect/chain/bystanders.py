@@ -52,7 +52,7 @@ def beats(t: float, facts: Facts) -> Beats:
     better: set[int] = set()
     for pid in facts.processes:
         for tid, pace in facts.motion(pid).threads.items():
-            if pace.cpu >= facts.policy.cpu_share or pace.runnable:
+            if pace.wanted >= facts.policy.cpu_share or pace.runnable:
                 better.add(tid)
             elif pace.sleeps:
                 node = Node(pid, tid)
