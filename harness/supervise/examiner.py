@@ -44,6 +44,7 @@ class Examiner:
         if inspector.busy and judgement.state is not State.ALIVE:
             return None  # a tool may hold it at this moment
         run.judgement = judgement
+        inspector.noticed(judgement.still, now)
         run.log.judged(judgement, snapshot)
         return self._in_doubt(prover, inspector, now)
 

@@ -35,6 +35,8 @@ PROOFS = Duty(share=0.02, free_s=0.1, latest_s=5.0)
 INSPECTIONS = Duty(share=0.02, free_s=1.0, latest_s=300.0)
 """Inspections that found that the run goes on, their tools included. One that is doubted is looked
 at as often as any other."""
+STANDS_S = 6.0
+"""A run of which nothing moves for so long, after it did, has come to a stand."""
 LONG_S = 60.0
 """A clock that has so much left is believed without a second look, where that would cost much."""
 WINDOW_S = 0.6
@@ -163,6 +165,10 @@ class Inspector:
         self._next = 0.0
         self._spared = 0.0
         """The time up to which the CPU is left to others, after an inspection that took long."""
+        self._moved = False
+        """True if anything has moved since the last inspection began."""
+        self._stands: float | None = None
+        """The time since when nothing has."""
         self._pause = 1.0
         self._number = 0
         self._error: Exception | None = None
@@ -173,6 +179,23 @@ class Inspector:
     def busy(self) -> bool:
         """True if a tool may hold the worker at this moment: what is seen of it says nothing."""
         return self._thread is not None and self._thread.is_alive()
+
+    def noticed(self, still: bool, now: float) -> None:
+        """Call at each look; `still` says that nothing has moved since the one before.
+
+        A run that went on when it was inspected, and has come to a stand since, is inspected again
+        however long it is to be spared: it may have died. While a tool may hold it, its rest says
+        nothing.
+        """
+        if self.busy:
+            return
+        if not still:
+            self._moved, self._stands = True, None
+            return
+        if self._stands is None:
+            self._stands = now
+        if self._moved and now - self._stands >= STANDS_S:
+            self._spared = 0.0
 
     def look(
         self,
@@ -199,6 +222,7 @@ class Inspector:
             # Each one makes the next one rarer, for it may stop the worker for a moment.
             self._next = now + self._pause + 2 * WINDOW_S
             self._pause = min(LONGEST_S, 1.5 * self._pause)
+            self._moved = False
             self._thread = threading.Thread(
                 target=self._try,
                 args=(trains, dict(ranks or {})),

@@ -206,6 +206,40 @@ def test_none_are_taken_where_that_is_costly_and_a_clock_is_known(
     assert len(NoStacks.taken) == taken
 
 
+def test_one_that_was_spared_is_looked_at_again_once_it_has_come_to_a_stand(monkeypatch, inspector):
+    """As a long validation that goes on for minutes, and then waits for a dead thread."""
+    clock = itertools.count(0.0, 9.0)
+    monkeypatch.setattr(inspection, "_used", lambda: next(clock))
+    one, t = inspector(WORKS), time.monotonic()
+
+    def inspects(now, still):
+        one.noticed(still, now)
+        before, found = one._number, one.look(now, last_progress=5.0)
+        done(one)
+        assert found is None or found.alive
+        return one._number > before
+
+    assert inspects(t, still=False)
+    assert not inspects(t + 100, still=False)
+    assert not inspects(t + 101, still=True)
+    assert inspects(t + 101 + inspection.STANDS_S, still=True)
+    # It went on, as one that sleeps does. Nothing has moved since: it is spared again.
+    assert not inspects(t + 150, still=True)
+    assert not inspects(t + 151, still=False)
+    assert inspects(t + 600, still=False)
+
+
+def test_what_a_tool_does_to_it_is_no_movement_of_its_own(inspector):
+    one = inspector(WORKS)
+    one.look(10.0, last_progress=5.0)
+    one.noticed(still=False, now=11.0)
+    done(one)
+    one._spared = 90.0
+    for now in (12.0, 12.0 + inspection.STANDS_S):
+        one.noticed(still=True, now=now)
+    assert one._spared == 90.0
+
+
 def test_of_a_job_they_are_those_of_the_ranks(inspector):
     family = (process(1, thread(1, **READS)), process(5, ppid=1), process(6, ppid=1))
     one = inspector(seen(*family))
