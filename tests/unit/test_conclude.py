@@ -9,11 +9,13 @@ import msgspec
 import pytest
 
 from harness.model import Cause, Outcome, Settings
+from harness.scenario import load
 from harness.session.conclude import conclude, needs_none
 
 
 def concluded(*results, **fields):
-    run = fakes.run(*results, settings=Settings(), **fields)
+    infos = load.find(dict.fromkeys(result.scenario for result in results))
+    run = fakes.run(*results, settings=Settings(), scenarios=infos, **fields)
     return conclude(run, Path("reports/x")).diagnosis
 
 
