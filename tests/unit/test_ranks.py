@@ -103,6 +103,12 @@ def test_of_a_rank_that_died_the_launcher_has_told_before_it_died_itself():
     assert (found.code, found.culprits) == ("rank_died", (1,))
 
 
+def test_a_job_of_which_nothing_was_seen_has_nobody_to_blame():
+    found = judge([], now=1.0, hung=True)
+    assert found.culprits == ()
+    assert "nothing moves" in found.summary
+
+
 def test_of_a_command_that_tells_nothing_no_place_is_told():
     job = JobColumns(3)
     wait = {

@@ -112,7 +112,7 @@ def _stay(case: Case, ranks: Sequence[int]) -> list[str]:
 def _even(case: Case) -> str:
     """The last collective, where all ranks have issued the same number and wait for it."""
     totals = {state.columns.total for state in case.ranks}
-    last = case.ranks[0].columns.last
+    last = case.ranks[0].columns.last if case.ranks else None
     known = len(totals) == 1 and last is not None and all(state.waits for state in case.ranks)
     if not known or last is None or any(state.columns.compiles for state in case.ranks):
         return ""
