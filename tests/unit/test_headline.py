@@ -8,7 +8,7 @@ import pytest
 
 from harness.analysis import headline
 from harness.analysis.headline import suspects
-from harness.model import Cause, Outcome, RankResult, Severity, Standing
+from harness.model import Cause, Located, Origin, Outcome, RankResult, Severity, Standing
 from harness.report import screen
 from harness.text import places
 
@@ -225,3 +225,32 @@ ValueError: no
 def test_the_innermost_line_of_the_users_own_is_the_place(text, place):
     found = places.raised(text)
     assert (None if found is None else str(found)) == place
+
+
+@pytest.mark.parametrize(
+    ("summary", "place", "now"),
+    [
+        ("log of 0", "forward", "add an epsilon"),
+        ("0/0, where the divisor is the sum of 63 zeros", "forward", "leave out batches"),
+        ("float16 overflow: matmul reaches 4,590,944, above 65,504", "forward", "bfloat16"),
+        ("a division of 1 by 0", "update", "larger eps"),
+        ("array 0 of the batch holds NaN", "data", "look at the data"),
+        ("the slope of sqrt at 0", "backward", "slope is not finite"),
+        ("something else", "forward", "their ranges"),
+    ],
+)
+def test_where_nan_was_born_is_the_place_and_says_what_to_do(summary, place, now):
+    told = f"{summary} at a.py:10 in step ({place})"
+    origin = Origin(status=Located.LOCATED, summary=told, place=place, site="a.py:10 in step")
+    fault = fakes.finding("loss_not_finite", Severity.ERROR, "the loss is nan from step 6 on")
+    result = fakes.result("a", Outcome.DIVERGED, reason=f"diverged at step 6: {told}")
+    result = msgspec.structs.replace(result, origin=origin, findings=(fault,))
+    made = headline.of(result, info())
+    assert made.what == f"diverged at step 6: {told}"
+    line = "loss, gradients = loss_and_grad(model, inputs, targets)"
+    assert made.where == (f"a.py:10 in step: {line}",)
+    assert "replay" in made.sure
+    assert now in made.now
+    lost = msgspec.structs.replace(origin, status=Located.NOT_AGAIN, site=None)
+    unknown = headline.of(msgspec.structs.replace(result, origin=lost), info())
+    assert "not proven" in unknown.sure

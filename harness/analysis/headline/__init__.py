@@ -74,7 +74,8 @@ def _is_of_its_file(info: ScenarioInfo) -> bool:
 
 def _ended(result: ScenarioResult, fault: Finding | None, file: str, source: str) -> Headline:
     """The headline of a run that ended: badly, or with a fault that was found."""
-    where = _lines(tuple(filter(None, (result.place, _place_of(fault)))), file, source)
+    born = result.origin.site if result.origin is not None else None
+    where = _lines(tuple(filter(None, (born, result.place, _place_of(fault)))), file, source)
     where = (*where, *_apart(result, file, source))
     if not where and fault is not None:
         where = _candidates(fault, file, source) or _step(file, source)
@@ -92,6 +93,8 @@ def _what(result: ScenarioResult, fault: Finding | None) -> str:
         text = phrases.reason(result) or (fault.summary if fault else "")
         # What became of the others is told of each rank.
         text = text.partition("; ")[0] if result.ranks else text
+        if text.startswith(f"{result.outcome.value} "):
+            return text
         return f"{result.outcome.value}: {text}" if text else str(result.outcome.value)
     assert fault is not None
     return f"completed {_steps(result)}, but {fault.summary}"

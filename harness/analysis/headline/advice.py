@@ -10,7 +10,7 @@ from types import MappingProxyType
 from typing import Any
 
 from harness.detect.ranks.phrases import named
-from harness.model import Cause, Finding, Outcome, ScenarioResult
+from harness.model import Cause, Finding, Located, Origin, Outcome, ScenarioResult
 
 _LOCKS = frozenset(("lock", "mutex", "gil", "futex"))
 _END: Mapping[str, str] = MappingProxyType(
@@ -65,6 +65,12 @@ _FINDING: Mapping[str, str] = MappingProxyType(
 """By the code of a finding."""
 
 
+def located(result: ScenarioResult) -> Origin | None:
+    """The origin of NaN, where a replay has found it."""
+    found = result.origin
+    return found if found is not None and found.status is Located.LOCATED else None
+
+
 def hang(result: ScenarioResult, cause: Cause) -> str:
     """The next thing to do about a hang."""
     evidence = cause.evidence
@@ -92,8 +98,37 @@ def _forked(evidence: Mapping[str, Any]) -> bool:
     return "its process has no other thread" in str((evidence.get("end") or {}).get("detail"))
 
 
+_BORN: tuple[tuple[str, str], ...] = (
+    ("the slope of", "make the input safe before this operation: its slope is not finite there"),
+    ("0/0", "leave out batches whose mask is all 0, or divide by at least 1"),
+    ("exp of", "subtract the maximum first, or use mx.softmax or mx.logsumexp"),
+    ("softmax of a row", "keep one place of each row of the mask"),
+    ("log", "add an epsilon, or take a maximum, before this operation"),
+    ("sqrt of", "add an epsilon, or take a maximum, before this operation"),
+    ("rsqrt of", "add an epsilon, or take a maximum, before this operation"),
+    ("1/0", "add an epsilon, or take a maximum, before this operation"),
+)
+"""By the first words of an origin."""
+
+
+def _born(found: Origin) -> str:
+    """The next thing to do where it is known at which operation NaN was born."""
+    if found.place == "data":
+        return "look at the data: they bring it"
+    if found.place == "update":
+        return "keep the state of the optimizer in float32, or use a larger eps"
+    if " overflow: " in found.summary:
+        return "use bfloat16 or float32 there, or a smaller scale"
+    for words, told in _BORN:
+        if found.summary.startswith(words):
+            return told
+    return "look at the inputs of this operation: the report has their ranges"
+
+
 def ended(result: ScenarioResult, fault: Finding | None) -> str:
     """The next thing to do about a run that ended."""
+    if (found := located(result)) is not None:
+        return _born(found)
     if fault is not None and fault.code in _FINDING:
         return _FINDING[fault.code]
     if result.outcome is Outcome.UNFINISHED:
@@ -122,6 +157,8 @@ def sure(result: ScenarioResult, fault: Finding | None) -> str:
         # What was attached to goes on.
         alive = any(finding.code == "attached" for finding in result.findings)
         return "" if alive else "certain: it was ended while it went on"
+    if located(result) is not None:
+        return "certain: a replay from the same seed found the operation"
     if fault is not None:
         return "certain that it happened: it was measured; the cause is not proven"
     return ""
