@@ -102,7 +102,7 @@ def _code(group: Group, data: ReportInput) -> str:
         needs.append(f"the model {code(settings.model)}")
     modules = f"MLX, {', '.join(needs)}" if needs else "MLX alone"
     note = _MARKS if _MARK.search(info.source) else ""
-    return f"One file, which needs {modules} (`python repro.py`).{note}\n\n{block}"
+    return f"One file, which needs {modules} (`{repro.command(settings)}`).{note}\n\n{block}"
 
 
 def _desktop(data: ReportInput) -> str:
@@ -131,7 +131,7 @@ def _facts(data: ReportInput, result: ScenarioResult) -> Iterator[str]:
     made = screen.of_run(data.run, result)
     facts = [
         ("outcome", result.outcome.value),
-        *(("line", place) for place in made.where if not place.startswith("maybe ")),
+        *(("line", place) for place in made.where),
         ("steps", done if (done := steps([result])) != NOTHING else None),
         ("reason", None if result.cause else result.reason),
         ("cause", result.cause and f"{result.cause.code}: {result.cause.summary}"),

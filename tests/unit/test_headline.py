@@ -86,7 +86,7 @@ def test_what_is_not_proven_says_how_long_the_phase_took_before():
     waits = {"name": "main", "wait": "pipe", "detail": "waits for a signal", "place": "a.py:10"}
     evidence = {"phase_s": 9.1, "phase_max_s": 0.05}
     made = headline.of(hung([waits], end, False, "waiting", evidence=evidence))
-    assert made.sure == "not proven: eval has run for 9.1 s; the longest before took 50 ms"
+    assert made.sure == "not proven: phase eval has run for 9.1 s; the longest before took 50 ms"
     # The end repeats what the last one waits for.
     assert len(made.who) == 1
 

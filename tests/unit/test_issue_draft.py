@@ -77,6 +77,13 @@ def test_it_is_never_too_long_for_github(source, log, many, letter):
     assert "**To Reproduce**" in text
 
 
+def test_a_job_of_ranks_has_the_command_that_starts_them():
+    run = fakes.run(fakes.hung("s"), settings=Settings(ranks=3))
+    text = draft(run)
+    assert "(`mlx.launch -n 3 -- python repro.py`)" in text
+    assert "(`python repro.py`)" not in text
+
+
 def test_of_a_job_it_has_the_stacks_of_the_rank_to_blame_and_of_another():
     ranks = tuple(
         RankResult(rank=n, state=Standing.WAITING, reason="why", culprit=n == 10)

@@ -17,8 +17,8 @@ _END: Mapping[str, str] = MappingProxyType(
     {
         "cycle": "let one of them take no part in the ring: neither can go on before the other",
         "dead": "find out why the one that is gone ended: nobody answers in its place",
-        "outside": "look at the last one in the list: give it what it waits for, or give its wait "
-        "a time limit",
+        "outside": "find out why the last process named here does not answer; a time limit for "
+        "the wait lets your program tell of it",
         "network": "check that the other side is up, and give this call a time limit",
         "program": "look at the program that it waits for: it does not answer",
         "file_system": "check the file system and its server: the read or write does not return",
@@ -36,7 +36,8 @@ _END: Mapping[str, str] = MappingProxyType(
 """By the kind of the chain's end."""
 _FINDING: Mapping[str, str] = MappingProxyType(
     {
-        "memory_growth": "stop keeping what a step made: convert it with .item(), or delete it",
+        "memory_growth": "stop keeping what a step made: delete arrays after use, and keep a loss "
+        "as a number, with .item()",
         "rss_growth": "stop keeping what a step made: lists, caches and open files are usual",
         "graph_growth": "evaluate the state in each step: mx.eval(model.parameters(), "
         "optimizer.state)",
@@ -151,7 +152,7 @@ def sure(result: ScenarioResult, fault: Finding | None) -> str:
     """How sure the answer on a run that ended is."""
     if result.outcome is Outcome.CRASHED:
         if result.ranks:
-            return "certain: it is read from what each rank wrote down"
+            return "certain of the rank: it is read from what each rank wrote down"
         return "certain: the process ended so"
     if result.outcome is Outcome.UNFINISHED:
         # What was attached to goes on.

@@ -126,5 +126,6 @@ def _sure(result: ScenarioResult, cause: Cause) -> str:
         before = ""
         if isinstance(longest, int | float) and longest:
             before = f"; the longest before took {duration(longest)}"
-        return f"not proven: {result.last_phase or 'it'} has run for {duration(phase)}{before}"
+        named = f"phase {result.last_phase}" if result.last_phase else "it"
+        return f"not proven: {named} has run for {duration(phase)}{before}"
     return "not proven: no progress was seen"
