@@ -251,6 +251,8 @@ def main(make_step, batches=None):
     mx.set_default_device(getattr(mx, DEVICE))
     # end
     training = Training()
+    random.seed(SEED + training.rank)
+    mx.random.seed(SEED + training.rank)
     step = make_step(training)
     data = iter(batches(training)) if batches else training.batches()
     for training.step in range(STEPS):
