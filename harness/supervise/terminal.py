@@ -8,6 +8,7 @@ same one for both outputs if both of ours are one file (`2>&1`): two would lose 
 from __future__ import annotations
 
 import contextlib
+import errno
 import fcntl
 import os
 import re
@@ -113,6 +114,19 @@ def _raw(mode: list[Any], shared: bool) -> list[Any]:
     return [inputs, outputs, control, local, *speeds, characters]
 
 
+def _set(mode: list[Any]) -> None:
+    """Give our terminal this mode once it has shown what was written; a signal does not end that.
+
+    Raises termios.error.
+    """
+    while True:
+        try:
+            return termios.tcsetattr(0, termios.TCSADRAIN, mode)
+        except termios.error as error:
+            if error.args[0] != errno.EINTR:
+                raise
+
+
 class Typed(Enum):
     """The wish of the user, by what was typed."""
 
@@ -199,13 +213,13 @@ class Terminal:
         elif self._cooked is None:
             with contextlib.suppress(termios.error):
                 mode = termios.tcgetattr(0)
-                termios.tcsetattr(0, termios.TCSADRAIN, _raw(mode, self._shared))
+                _set(_raw(mode, self._shared))
                 self._cooked = mode
 
     def take_back(self) -> None:
         if self._cooked is not None and _in_foreground():
             with contextlib.suppress(termios.error):
-                termios.tcsetattr(0, termios.TCSADRAIN, self._cooked)
+                _set(self._cooked)
         self._cooked = None
 
     def _shown(self, data: bytes) -> None:

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import errno
+import termios
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from harness.supervise import streams
+from harness.supervise import streams, terminal
 from harness.supervise.terminal import Modes, ends_open
 
 
@@ -76,3 +79,18 @@ def test_what_a_killed_command_left_of_a_terminal_is_undone_once(shown, undone):
         modes.see(data)
     assert modes.undone() == undone
     assert modes.undone() == b""
+
+
+def test_a_signal_does_not_keep_the_terminal_in_its_old_mode(monkeypatch):
+    answers = [termios.error(errno.EINTR, "a signal"), None]
+
+    def tcsetattr(fd, when, mode):
+        if (answer := answers.pop(0)) is not None:
+            raise answer
+
+    monkeypatch.setattr(terminal.termios, "tcsetattr", tcsetattr)
+    terminal._set([])
+    assert answers == []
+    answers += [termios.error(errno.EIO, "it has gone")]
+    with pytest.raises(termios.error):
+        terminal._set([])
