@@ -6,7 +6,7 @@ SETTINGS = {"ranks": 3}
 VERDICT = {
     "outcome": ("hung", "crashed"),
     "findings": "rank_died",
-    "says": " raised KeyError: 'missing' (in step 3",
+    "says": (" raised KeyError: 'missing', at rank_raises.py", " in look_up (in step 3"),
     "culprit": 1,
 }
 
