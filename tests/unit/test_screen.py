@@ -82,7 +82,7 @@ def test_what_was_found_is_said_in_a_sentence():
     ("severity", "expected", "mark", "summary"),
     [
         (Severity.ERROR, False, "✓⚠ completed s", "1 completed, but 1 learned nothing"),
-        (Severity.WARNING, False, "✓⚠ completed s", "1 completed, but 1 completed with warnings"),
+        (Severity.WARNING, False, "✓⚠ completed s", "1 completed, but 1 with warnings"),
         (Severity.INFO, False, "✓ completed  s", "1 completed"),
         (Severity.ERROR, True, "✓ completed  s", "1 completed"),
     ],

@@ -157,7 +157,8 @@ def sure(result: ScenarioResult, fault: Finding | None) -> str:
     if result.outcome is Outcome.UNFINISHED:
         # What was attached to goes on.
         alive = any(finding.code == "attached" for finding in result.findings)
-        return "" if alive else "certain: it was ended while it went on"
+        by_user = (result.reason or "").startswith("interrupted")
+        return "" if alive or by_user else "certain: it was ended while it went on"
     if located(result) is not None:
         return "certain: a replay from the same seed found the operation"
     if fault is not None:

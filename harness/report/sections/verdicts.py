@@ -103,7 +103,7 @@ def but(results: Sequence[ScenarioResult], warnings: bool = False) -> str:
     others = sum(bool(codes - {"parameters_unchanged"}) for codes in wrong)
     parts = [f"{nothing} learned nothing"] if nothing else []
     parts += [f"{others} completed with errors"] if others else []
-    parts += [f"{sum(doubtful)} completed with warnings"] if warnings and any(doubtful) else []
+    parts += [f"{sum(doubtful)} with warnings"] if warnings and any(doubtful) else []
     *first, last = parts or [""]
     joined = f"{', '.join(first)} and {last}" if first else last
     return f", but {joined}" if joined else ""
