@@ -228,10 +228,11 @@ def test_a_lock_of_a_process_without_another_thread_is_a_dead_end():
     assert kinds(alone()) == [Ends.DEAD]
 
 
-def test_a_future_waits_for_the_threads_of_executors():
+@pytest.mark.parametrize("runs", ["thread.py:_worker", "process.py:wait_result_broken_or_wakeup"])
+def test_a_future_waits_for_the_threads_of_executors(runs):
     one = process(1, thread(1), thread(2), thread(3))
     result = stack("sem_wait", "_base.py:result", "py:step")
-    worker = stack("read", "py:load", "thread.py:_worker", tid=3, main=False)
+    worker = stack("read", "py:load", runs, tid=3, main=False)
     beside = stack("read", "py:listen", tid=2, main=False)
     found = wait(seen(one, stacks={1: ((result, beside, worker),)}))
     assert (found.code, found.on, found.known) == ("future", (Node(1, 3),), True)

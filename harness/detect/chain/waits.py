@@ -363,11 +363,21 @@ def _is_own(futex: Futex) -> bool:
     return alone and futex.where in ("anonymous", "heap", "stack")
 
 
+_OF_EXECUTORS = frozenset(
+    (
+        ("thread.py", "_worker"),
+        ("process.py", "wait_result_broken_or_wakeup"),
+        ("process.py", "_queue_management_worker"),  # Python 3.8
+    )
+)
+"""Functions of the threads that end a future: a worker at work, or who waits for the processes."""
+
+
 def _runs_a_pool(node: Node, facts: Facts) -> bool:
-    """True if a thread is a worker of an executor, at work."""
+    """True if a thread of an executor is at work, or waits for its processes."""
     stack = facts.stack(node)
     return stack is not None and any(
-        frame.python and frame.file == "thread.py" and frame.function.endswith("_worker")
+        frame.python and (frame.file, frame.function.rpartition(".")[2]) in _OF_EXECUTORS
         for frame in stack.frames
     )
 
