@@ -126,7 +126,9 @@ class Corpus:
                 shutil.copyfile(item, folder / item.name)
         self.folder = folder
         self.mounted = folder / "mnt"
-        self.programs = programs(folder)
+        # The copy may still have programs of another corpus.
+        named = {file.name for file in source.glob("cases/*")}
+        self.programs = [one for one in programs(folder) if one.file.name in named]
         self._services: dict[str, subprocess.Popen[str]] = {}
         self._lock = threading.Lock()
         self._modules: dict[tuple[str, str], bool] = {}

@@ -49,6 +49,14 @@ def test_the_end_of_its_chain_is_its_own_label_or_the_known_one(corpus):
     assert ENDS.exists()
 
 
+def test_what_another_corpus_left_in_the_copy_is_not_run(tmp_path):
+    for name in ("old", "new"):
+        (tmp_path / name / "cases").mkdir(parents=True)
+        (tmp_path / name / "cases" / f"{name}.py").write_text("# truth: healthy\n")
+        made = Corpus(tmp_path / name, tmp_path / "copy")
+    assert [one.name for one in made.programs] == ["new"]
+
+
 def test_a_program_without_a_truth_is_refused(corpus):
     with pytest.raises(SystemExit, match="add a line `# truth"):
         corpus(x_py="import os\n")
