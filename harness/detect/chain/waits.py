@@ -10,6 +10,7 @@ from __future__ import annotations
 from harness.detect import deadlock
 from harness.detect.activity import Pace
 from harness.detect.chain import files, gpus, handing
+from harness.detect.chain.executors import runs_a_pool
 from harness.detect.chain.facts import Facts
 from harness.detect.chain.links import End, Ends, Node, Wait
 from harness.model import Thread
@@ -363,25 +364,6 @@ def _is_own(futex: Futex) -> bool:
     return alone and futex.where in ("anonymous", "heap", "stack")
 
 
-_OF_EXECUTORS = frozenset(
-    (
-        ("thread.py", "_worker"),
-        ("process.py", "wait_result_broken_or_wakeup"),
-        ("process.py", "_queue_management_worker"),  # Python 3.8
-    )
-)
-"""Functions of the threads that end a future: a worker at work, or who waits for the processes."""
-
-
-def _runs_a_pool(node: Node, facts: Facts) -> bool:
-    """True if a thread of an executor is at work, or waits for its processes."""
-    stack = facts.stack(node)
-    return stack is not None and any(
-        frame.python and (frame.file, frame.function.rpartition(".")[2]) in _OF_EXECUTORS
-        for frame in stack.frames
-    )
-
-
 def _ownerless(node: Node, facts: Facts) -> Wait:
     """A lock, queue, condition or event of which nobody is the owner: any other thread may help."""
     site = facts.site(node)
@@ -390,7 +372,7 @@ def _ownerless(node: Node, facts: Facts) -> Wait:
     detail = site.description if site and seen else "waits for another thread"
     code = site.category.value if site and seen else "futex"
     if code == Category.QUEUE.value and detail.endswith("a future"):
-        workers = tuple(n for n in on if _runs_a_pool(n, facts))
+        workers = tuple(n for n in on if runs_a_pool(n, facts))
         if workers:
             return Wait(code="future", detail=detail, on=workers)
     if code == Category.COLLECTIVE.value:
