@@ -187,7 +187,7 @@ MARKERS: dict[str, tuple[str, tuple[str, ...]]] = {
     "home on Windows with a space": (r'"C:\Users\Dave Miller\x.py"', ("Dave", "Miller")),
     "home with a space": ("'/home/Bob Miller/x.py'", ("Bob", "Miller")),
     "home with an umlaut in a URL": ("file:///home/m%C3%BCller/x", ("ller",)),
-    "folder of a file server": (r"\\wsl$\Ubuntu\home\bob\x.npz", ("Ubuntu", "bob")),
+    "folder of a file server": (r"\\wsl$\Acmelinux\home\bob\x.npz", ("Acmelinux", "bob")),
     "temporary folder of pytest": ("/tmp/pytest-of-bob/pytest-1/x", ("bob",)),
     "user's number": ("uid=1000(bob) gid=1000(bobs)", ("bob",)),
     "user's variable": ("USER=bob SLURM_JOB_USER=bob", ("bob",)),

@@ -115,3 +115,18 @@ def test_a_model_that_nobody_told_of_is_named_by_its_class():
     assert mistakes.largest([*model.layers, model, nn.ReLU()]) == "Mine"
     assert mistakes.largest([nn.ReLU()]) is None
     assert mistakes.unwatched() is not None
+
+
+def test_who_looks_for_models_runs_no_code_of_other_objects():
+    class Proxy:
+        asked = 0
+
+        @property
+        def __class__(self):
+            Proxy.asked += 1
+            return nn.Module
+
+    proxies = [Proxy(), nn.Linear(2, 2)]
+    mistakes.unwatched()
+    assert Proxy.asked == 0
+    assert len(proxies) == 2
