@@ -28,31 +28,41 @@ def run(
     those that are signals `interrupts` tells.
     """
     with interrupts.caught(signal.SIGTSTP):
-        job = start()
-        observer.started(job)
-        with terminal.lent(), selectors.DefaultSelector() as selector:
-            selector.register(interrupts.woken, selectors.EVENT_READ, "signals")
-            selector.register(job.channel, selectors.EVENT_READ, "guard")  # type: ignore[arg-type]
-            result, keys = None, False
-            while result is None:
-                terminal.follow()
-                if terminal.typing and not keys:
-                    selector.register(0, selectors.EVENT_READ, "keys")
-                elif keys and not terminal.typing:
-                    selector.unregister(0)
-                keys = terminal.typing
-                ready = {key.data for key, _ in selector.select(TICK_S)}
-                if "keys" in ready:
-                    _obey(terminal.typed(), job, terminal)
-                for number in interrupts.taken():
-                    _signalled(number, interrupts.count, job, terminal)
-                result = job.tick()
-                observer.looked((job,))
+        # Lent before the start: a command may write, and a Ctrl-C be typed, before the first look.
+        with terminal.lent():
+            job = start()
+            observer.started(job)
+            result = _watched(terminal, job, observer, interrupts)
         if result.signal is not None or result.cause is not None or job.ended_by_user:
             terminal.tidy()
         result = follow(job, result, followers, observer, interrupts)
         observer.finished(job, result)
     return result, job.ended_by_user
+
+
+def _watched(
+    terminal: Terminal, job: Job, observer: Observer, interrupts: Interrupts
+) -> ScenarioResult:
+    """Hand on what is typed and signalled, and look on, until the job has its result."""
+    with selectors.DefaultSelector() as selector:
+        selector.register(interrupts.woken, selectors.EVENT_READ, "signals")
+        selector.register(job.channel, selectors.EVENT_READ, "guard")  # type: ignore[arg-type]
+        result, keys = None, False
+        while result is None:
+            terminal.follow()
+            if terminal.typing and not keys:
+                selector.register(0, selectors.EVENT_READ, "keys")
+            elif keys and not terminal.typing:
+                selector.unregister(0)
+            keys = terminal.typing
+            ready = {key.data for key, _ in selector.select(TICK_S)}
+            if "keys" in ready:
+                _obey(terminal.typed(), job, terminal)
+            for number in interrupts.taken():
+                _signalled(number, interrupts.count, job, terminal)
+            result = job.tick()
+            observer.looked((job,))
+    return result
 
 
 def _obey(typed: Typed, job: Job, terminal: Terminal) -> None:

@@ -158,7 +158,10 @@ class Terminal:
         """True if what is typed comes to us, for the command."""
 
     def ends(self) -> Ends:
-        """The descriptors for the command; call once."""
+        """The descriptors for the command; call once, while the terminal is lent.
+
+        From here on what the command writes is shown as it is, from its first byte on.
+        """
         slave = None
         if any(self._shows):
             self._master, slave = os.openpty()
@@ -184,6 +187,7 @@ class Terminal:
                 theirs.append(slave)
         stdin = slave if slave is not None and self.prompts else 0
         held = () if self._master is None else (self._master,)
+        self.follow()
         return Ends(stdin, theirs[0], theirs[1], tuple(outputs), held)
 
     def _heard(self, sink: int) -> Callable[[bytes], None] | None:

@@ -101,11 +101,15 @@ def attach(*arguments, out: Path, through=(), seconds=2.5) -> tuple[int, dict, s
     return done.returncode, {**found["evidence"], "result": result}, done.stderr
 
 
-def settle(pid: int, out: Path, *answers: str) -> tuple[int, dict, str]:
-    """Ask until the answer is one of these: a victim may be slow to come to rest."""
+def settle(process: int | str, out: Path, *answers: str, **options) -> tuple[int, dict, str]:
+    """Ask until the answer is one of these: a victim may be slow to come to rest.
+
+    `process`: its number, or a part of its command line.
+    """
+    named = ("--name", process) if isinstance(process, str) else (process,)
     end = time.monotonic() + PATIENCE_S
     while True:
-        code, found, shown = attach(pid, out=out)
+        code, found, shown = attach(*named, out=out, **options)
         if found.get("answer") in answers or time.monotonic() > end:
             assert found.get("answer") in answers, (found, shown)
             return code, found, shown
@@ -255,8 +259,8 @@ def test_it_is_found_by_name_and_its_arguments_are_told_nowhere(tmp_path):
     script.write_text("import threading; print('up', flush=True); threading.Event().wait()")
     with started(sys.executable, script, SECRET, env={**os.environ, "KEY": SECRET}) as process:
         process.stdout.readline()
-        code, found, shown = attach("--name", "train_of_the_test", out=tmp_path / "out")
-        assert (code, found["pid"], found["answer"]) == (1, process.pid, "deadlock")
+        code, found, shown = settle("train_of_the_test", tmp_path / "out", "deadlock")
+        assert (code, found["pid"]) == (1, process.pid)
         assert "train_of_the_test.py ..." in shown
         assert SECRET not in shown
         for file in (tmp_path / "out").rglob("*"):
@@ -304,8 +308,7 @@ def test_without_a_debuggers_rights_it_still_answers(tmp_path, code, answer):
     drop = ("capsh", "--drop=cap_sys_ptrace", "--", "-c", 'exec "$@"', "sh")
     with started(sys.executable, "-c", hides + code) as process:
         process.stdout.readline()
-        _, found, _ = attach(process.pid, out=tmp_path / "out", through=drop)
-        assert found["answer"] == answer
+        _, found, _ = settle(process.pid, tmp_path / "out", answer, through=drop)
         assert found["not_read"]
 
 

@@ -169,32 +169,30 @@ def attached(pid, out):
     return done.returncode, found["evidence"]["answer"], found["evidence"]["summary"]
 
 
-def told(code, tmp_path, expected):
-    """The exit code and the summary, once a program has come to what is expected of it."""
-    with python(code, cwd=tmp_path) as (process, _):
-        end = time.monotonic() + LOOKS_S
-        while True:
-            returned, answer, summary = attached(process.pid, tmp_path / "reports")
-            if answer == expected or time.monotonic() > end:
-                assert answer == expected, summary
-                return returned, summary
+def settled(pid, out, expected, *says):
+    """The exit code, once a program has come to what is expected of it and said of it."""
+    end = time.monotonic() + LOOKS_S
+    while True:
+        returned, answer, summary = attached(pid, out)
+        lacks = [text for text in says if text not in summary]
+        if (answer == expected and not lacks) or time.monotonic() > end:
+            assert (answer, lacks) == (expected, []), summary
+            return returned
 
 
 @pytest.mark.parametrize(("code", "answer", "returned", "says"), ATTACHED.values(), ids=ATTACHED)
 def test_attach_follows_a_wait_to_whom_it_ends_in(tmp_path, code, answer, returned, says):
-    got, summary = told(code, tmp_path, answer)
-    assert got == returned
-    assert [text for text in says if text not in summary] == [], summary
+    with python(code, cwd=tmp_path) as (process, _):
+        assert settled(process.pid, tmp_path / "reports", answer, *says) == returned
 
 
 def test_attach_names_the_program_that_holds_a_file_and_is_not_of_the_tree(tmp_path):
     with python(LOCKED_FILE, cwd=tmp_path) as (process, holder):
         try:
-            returned, answer, summary = attached(process.pid, tmp_path / "reports")
+            says = f"a lock that is held by process {holder} "
+            assert settled(process.pid, tmp_path / "reports", "waiting", says) == 0
         finally:
             os.kill(holder, signal.SIGKILL)  # it is in no group of ours
-    assert (returned, answer) == (0, "waiting")
-    assert f"a lock that is held by process {holder} " in summary
 
 
 NODE = """
@@ -208,9 +206,7 @@ console.log("ready", below.pid);
 @pytest.mark.skipif(shutil.which("node") is None, reason="needs node")
 def test_attach_follows_the_event_loop_of_node_to_its_child(tmp_path):
     with started(shutil.which("node"), "-e", NODE, sys.executable) as (process, child):
-        returned, answer, summary = attached(process.pid, tmp_path / "reports")
-    assert (returned, answer) == (0, "alive")
-    assert f"process {child}" in summary
+        assert settled(process.pid, tmp_path / "reports", "alive", f"process {child}") == 0
 
 
 # --- what is dead, and what only looks like it ---------------------------------------------------

@@ -192,9 +192,12 @@ def test_a_run_that_still_makes_progress_at_its_budget_is_unfinished(tmp_path):
         "        return mx.array(1.0 / (1 + training.step))\n"
         "    return step\n",
     )
-    document = run_json(tmp_path, "run", path, "--steps", 100000, "--budget", 3, code=1)
-    (result,) = document["results"]
-    assert result["outcome"] == "unfinished"
+    for budget in (3, 12, 48):  # a loaded machine may need longer to come to its first step
+        words = ("run", path, "--steps", 100000, "--budget", budget)
+        (result,) = run_json(tmp_path, *words, code=1)["results"]
+        assert result["outcome"] == "unfinished"
+        if result["steps_completed"]:
+            break
     assert 0 < result["steps_completed"] < 100000
 
 

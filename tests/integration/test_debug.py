@@ -89,8 +89,11 @@ def test_nothing_is_logged_unless_it_is_wanted(tmp_path):
 
 
 def test_attach_logs_what_each_detector_says(tmp_path):
-    with subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"]) as process:
+    code = "import time; print('up', flush=True); time.sleep(600)"
+    command = [sys.executable, "-c", code]
+    with subprocess.Popen(command, stdout=subprocess.PIPE) as process:
         try:
+            process.stdout.readline()
             text = harness(tmp_path, "attach", str(process.pid), "--for", "2", "--debug")
         finally:
             process.kill()

@@ -72,7 +72,7 @@ def test_the_guard_killed_takes_everything_with_it(trial):
 
 @linux
 def test_a_guard_that_is_stopped_still_reaps(trial):
-    trial.start("child_of_its_own_session", "--budget", 5)
+    trial.start("child_of_its_own_session", "--budget", 15)
     trial.worker().parent().suspend()
     result = trial.finish()
     assert result["outcome"] == "unfinished"

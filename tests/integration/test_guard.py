@@ -117,7 +117,7 @@ def test_reap_takes_the_whole_tree(tmp_path, code):
     options = {"start_new_session": True}
     launched = start(tmp_path, code.format(note=str(note), seconds=600, options=options))
     escaped = noted(note)
-    launched.reap(0.2)
+    launched.reap(60.0)
     finished(launched)
     assert launched.signal == "SIGTERM"
     assert gone(escaped)

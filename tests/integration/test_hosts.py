@@ -92,8 +92,9 @@ class Job:
         return sum(isinstance(beat, StepBeat) for beat in beats)
 
     def reached(self, rank: int, steps: int) -> None:
-        assert until(lambda: self.steps(rank) >= steps or self.process.poll() is not None)
-        assert self.process.poll() is None, self.process.stderr.read()
+        """Wait until a rank has come so far. The job may be over by then."""
+        until(lambda: self.steps(rank) >= steps or self.process.poll() is not None)
+        assert self.steps(rank) >= steps, self.process.stderr.read()
 
     def nothing_is_left(self) -> None:
         network = self.network

@@ -188,12 +188,17 @@ def test_the_offset_leads_to_the_function_where_somebody_has_the_symbols(
 
 def test_attach_follows_the_chain_through_the_users_own_lines(built, tmp_path: Path) -> None:
     with hanging(built("cpp", "lines"), "mutex") as pid:
-        time.sleep(1.0)
-        command = [sys.executable, "-m", "harness", "attach", str(pid), "--out", str(tmp_path)]
-        answer = subprocess.run(command, capture_output=True, text=True, timeout=120)
+        end = time.monotonic() + PATIENCE_S
+        while True:
+            out = tmp_path / str(time.monotonic_ns())
+            command = [sys.executable, "-m", "harness", "attach", str(pid), "--out", str(out)]
+            answer = subprocess.run(command, capture_output=True, text=True)
+            (file,) = out.glob("*/run.json")
+            cause = json.loads(file.read_text())["results"][0]["cause"]
+            # Its threads may not have come to rest, or the machine was too slow to ask.
+            if (cause and cause["proven"]) or time.monotonic() > end:
+                break
     assert answer.returncode == 1
-    (file,) = tmp_path.glob("*/run.json")
-    cause = json.loads(file.read_text())["results"][0]["cause"]
     assert cause["proven"] is True
     main, saver = cause["evidence"]["chain"][:2]
     assert main["place"].endswith(" in lock_weights_then_log")

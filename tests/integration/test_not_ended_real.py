@@ -108,7 +108,7 @@ def test_a_guard_leaves_what_a_dead_file_system_holds(tmp_path, dead):
     assert launched.quiet
     assert launched.not_ended == (launched.pid,)
     assert launched.status is None
-    assert took < 0.2 + guard.STUCK_S + 10
+    assert took < 0.2 + guard.STUCK_S + LATE_S / 2
     assert used < 2.0, "the guard spins"
     assert gone(launched.guard_pid)
     assert not gone(launched.pid)
@@ -276,6 +276,12 @@ def test_a_frozen_group_of_the_first_version(tmp_path):
         group.rmdir()
 
 
+def command_line(process):
+    with contextlib.suppress(psutil.Error):  # a stack tool, for one, may have ended
+        return process.cmdline()
+    return []
+
+
 def test_attach_by_name_means_the_command_that_is_watched(tmp_path):
     (tmp_path / "train_named.py").write_text(
         "import time\nprint('step 1', flush=True)\ntime.sleep(600)\n"
@@ -299,7 +305,7 @@ def test_attach_by_name_means_the_command_that_is_watched(tmp_path):
             (trainer,) = [
                 one.pid
                 for one in psutil.Process(watched.pid).children(recursive=True)
-                if one.cmdline()[1:2] == ["train_named.py"]
+                if command_line(one)[1:2] == ["train_named.py"]
             ]
             assert str(trainer) in done.stderr, done.stderr
             assert "watch" not in scenario["command"]["argv"]

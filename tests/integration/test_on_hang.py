@@ -20,6 +20,26 @@ pytestmark = [
 ]
 
 
+@pytest.fixture
+def slow_tool(trial):
+    """Of a trial, a stack tool that answers, and says nothing, once `answer` is there.
+
+    Its file `tool` is there once it runs.
+    """
+    trial.with_module(
+        "sitecustomize",
+        "from harness.stacks import capture\n"
+        "capture.capture_twice.__kwdefaults__['timeout'] = 3600.0\n",
+    )
+    trial.with_module(
+        "pystack",
+        "import os, time\n"
+        "open(os.path.join(os.environ['TRIAL'], 'tool'), 'w').close()\n"
+        "while not os.path.exists(os.path.join(os.environ['TRIAL'], 'answer')): time.sleep(0.05)\n",
+    )
+    return trial.folder / "tool", trial.folder / "answer"
+
+
 def state(trial, name="state.json"):
     """Whether the evidence of a hang has been saved."""
     reports = trial.folder / "reports"
@@ -97,23 +117,28 @@ def test_a_hung_worker_that_is_kept_outlives_the_harness_and_dies_whole(trial):
 
 
 @pytest.mark.parametrize("policy", ["kill", "keep", "wait"])
-def test_what_goes_on_while_it_is_looked_at_is_not_hung(trial, policy):
+def test_what_goes_on_while_it_is_looked_at_is_not_hung(trial, slow_tool, policy):
+    looks, answer = slow_tool
     trial.start("hangs_until_a_signal", "--patience", "0", "--on-hang", policy)
     worker = trial.worker()
-    assert until(lambda: state(trial, "stacks"))
+    assert until(looks.exists)
     worker.send_signal(signal.SIGUSR2)
+    assert until(lambda: any(beat.get("step") == STEP for beat in trial.beats()))
+    answer.touch()
     result = trial.finish()
     assert result["outcome"] == "completed"
     assert "hang_transient" in [one["code"] for one in result["findings"]]
 
 
 @pytest.mark.parametrize("policy", ["kill", "keep", "wait"])
-def test_a_hang_that_is_killed_by_somebody_else_while_it_is_looked_at(trial, policy):
+def test_a_hang_that_is_killed_by_somebody_else_while_it_is_looked_at(trial, slow_tool, policy):
+    looks, answer = slow_tool
     trial.start("hangs_until_a_signal", "--patience", "0", "--on-hang", policy)
     worker = trial.worker()
-    # The folder is made before the first tool is started, which takes a tenth of a second at least.
-    assert until(lambda: state(trial, "stacks"))
+    assert until(looks.exists)
     worker.kill()
+    worker.wait(60)
+    answer.touch()
     result = trial.finish()
     assert (result["outcome"], result["signal"]) == ("hung", "SIGKILL")
     assert result["cause"]["code"] == "stalled"

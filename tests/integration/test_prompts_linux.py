@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
 import sys
@@ -85,20 +86,24 @@ def seen(pid: int) -> list[bool]:
 
 
 def answers(argv, folder, expected: list[bool]) -> list[bool]:
-    """What is said of the processes of a program: as expected at some look, if that has a prompt,
-    and at each look of a while, if it has none."""
+    """What is said of the processes of a program, once they have come to where they wait: as
+    expected at some look, if that has a prompt, and at each look of a second, if it has none."""
     terminal = Session(argv, str(folder))
     try:
         terminal.until(b"here")
-        asked = any(expected)
         time.sleep(0.5)
-        end = time.monotonic() + (SETTLE_S if asked else 1.0)
-        while ((found := seen(terminal.pid)) == expected) != asked and time.monotonic() < end:
+        end = time.monotonic() + SETTLE_S
+        while (found := seen(terminal.pid)) != expected and time.monotonic() < end:
             time.sleep(0.05)
+        end = time.monotonic() + 1.0
+        while not any(expected) and found == expected and time.monotonic() < end:
+            time.sleep(0.05)
+            found = seen(terminal.pid)
         return found
     finally:
         for one in linux.processes([terminal.pid])[1:]:
-            os.kill(one.pid, 9)
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(one.pid, 9)
         terminal.close()
 
 

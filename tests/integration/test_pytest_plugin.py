@@ -129,7 +129,10 @@ def test_a_hang_fails_with_its_wait_site_its_stacks_and_its_report(project):
     [
         ("expect='hung'", "make_step, batches=batches", "make_step completed (expected: hung)"),
         ("", "broken", "broken crashed in *setup: ValueError: the data set is gone*"),
-        ("budget=3", "asleep, batches=batches", "asleep unfinished in step 0, *; it sleeps*"),
+        pytest.param(
+            *("budget=12", "asleep, batches=batches", "asleep unfinished in step 0, *; it sleeps*"),
+            marks=pytest.mark.waits,
+        ),
         ("", "'nothing.py'", "*UsageError: no such scenario file: nothing.py*"),
         ("", "lambda training: None", "*UsageError: *not at the top level of a module*"),
         ("", "make_step, stepps=2", "*UsageError: stepps is unknown (did you mean steps?)"),
@@ -229,11 +232,12 @@ def test_xdist(project):
     assert report(result).is_file()
 
 
+@pytest.mark.waits
 @pytest.mark.parametrize("method", ["signal", "thread"])
 def test_the_outer_limit_of_pytest_timeout_shows_the_stacks(project, method):
     pytest.importorskip("pytest_timeout")
     result = project(
-        f"@pytest.mark.timeout(8, method='{method}')\n"
+        f"@pytest.mark.timeout(20, method='{method}')\n"
         "def test_limit(harness_run):\n    harness_run(asleep, batches=batches)\n\n"
         "def test_after(harness_run):\n    harness_run(make_step, batches=batches)\n\n"
         f"@pytest.mark.timeout(3, method='{method}')\n"
@@ -244,13 +248,13 @@ def test_the_outer_limit_of_pytest_timeout_shows_the_stacks(project, method):
     result.assert_outcomes(failed=1, passed=1, deselected=1)
     result.stdout.fnmatch_lines(
         [
-            "E *Timeout (>8*s) from pytest-timeout: asleep in step 0, forward: sleeps *",
+            "E *Timeout (>20*s) from pytest-timeout: asleep in step 0, forward: sleeps *",
             "E *stacks by *",
             "E *test_it.py:* in <lambda>",
         ]
     )
     text = report(result).read_text()
-    assert "ended by pytest-timeout after 8 s in step 0, phase forward; it sleeps" in text
+    assert "ended by pytest-timeout after 20 s in step 0, phase forward; it sleeps" in text
     assert "Stacks of asleep" in text
 
 

@@ -109,7 +109,7 @@ def test_each_rank_reports_its_own_steps(tmp_path):
 def test_ranks_that_are_ended_with_their_job_have_not_finished(tmp_path):
     (tmp_path / "train.py").write_text("import time\ntime.sleep(600)\n")
     out = tmp_path / "out"
-    result, done, _ = watch(out, "", "--budget", "6", train=tmp_path / "train.py")
+    result, done, _ = watch(out, "", "--budget", "20", train=tmp_path / "train.py")
     assert result["outcome"] == "unfinished", done.stderr
     assert [one["state"] for one in result["ranks"]] == ["working"] * 3
 
@@ -247,7 +247,7 @@ def test_a_training_is_not_changed_by_being_watched(tmp_path, how):
 
 
 def test_a_rank_that_is_stopped_is_named(tmp_path):
-    result, done, folder = watch(tmp_path, "stopped", "--budget", "14")
+    result, done, folder = watch(tmp_path, "stopped", "--budget", "30")
     assert result["outcome"] == "hung", done.stderr
     assert result["cause"]["code"] == "stopped"
     assert [one["rank"] for one in result["ranks"] if one["culprit"]] == [1]

@@ -26,6 +26,9 @@ TRANSFERS = VICTIM.with_name("blocked_transfers.py")
 PATIENCE_S = 60.0
 """How long a victim may take to get where it hangs; generous, for a busy machine."""
 
+MOST = (3000, 12_000, 48_000)
+"""What a victim counts to, some 1 ms each: one after another, until it has been looked at."""
+
 PYSTACK, PY_SPY, NONBLOCKING, GDB = (
     next(tool for tool in tools.TOOLS if tool.name == name)
     for name in ("pystack", "py-spy", "py-spy-nonblocking", "gdb")
@@ -191,14 +194,17 @@ def test_a_healthy_process_goes_on_and_ends_right(
     tool: Tool, tmp_path: Path, works: Callable[[Tool], None]
 ) -> None:
     works(tool)
-    with victim("counts", "3000") as it:
-        looks = 0
-        while it.process.poll() is None and looks < 20:
-            seen = capture.capture(it.pid, tmp_path, [tool], timeout=PATIENCE_S)
-            looks += seen.tool is not None
-        assert it.rest() == f"{sum(range(3000))}\n"
-        assert it.process.wait() == 0
-    assert looks > 0
+    for most in MOST:
+        with victim("counts", str(most)) as it:
+            looks = 0
+            while it.process.poll() is None and looks < 20:
+                seen = capture.capture(it.pid, tmp_path, [tool], timeout=PATIENCE_S)
+                looks += seen.tool is not None
+            assert it.rest() == f"{sum(range(most))}\n"
+            assert it.process.wait() == 0
+        if looks:
+            return
+    pytest.fail("it had always ended before the tool answered")
 
 
 @pytest.mark.parametrize("tool", [PYSTACK, PY_SPY, NONBLOCKING, GDB], ids=lambda tool: tool.name)
@@ -227,19 +233,22 @@ def test_a_tool_that_is_killed_while_it_holds_the_process_leaves_it_running(
     tool: Tool, tmp_path: Path, works: Callable[[Tool], None]
 ) -> None:
     works(tool)
-    with victim("counts", "6000") as it:
-        took = capture.capture(it.pid, tmp_path, [tool], timeout=PATIENCE_S).attempts[0].seconds
-        killed = 0
-        for part in range(1, 16):
-            seen = capture.capture(it.pid, tmp_path, [tool], timeout=took * part / 15)
-            if it.process.poll() is not None:
-                break
-            if seen.tool is None:
-                assert "no answer in" in seen.attempts[0].reason
-                killed += 1
-        assert it.rest() == f"{sum(range(6000))}\n"
-        assert it.process.wait() == 0
-    assert killed > 0
+    for most in MOST:
+        with victim("counts", str(2 * most)) as it:
+            took = capture.capture(it.pid, tmp_path, [tool], timeout=PATIENCE_S).attempts[0].seconds
+            killed = 0
+            for part in range(1, 16):
+                seen = capture.capture(it.pid, tmp_path, [tool], timeout=took * part / 15)
+                if it.process.poll() is not None:
+                    break
+                if seen.tool is None:
+                    assert "no answer in" in seen.attempts[0].reason
+                    killed += 1
+            assert it.rest() == f"{sum(range(2 * most))}\n"
+            assert it.process.wait() == 0
+        if killed:
+            return
+    pytest.fail("it had always ended before a tool was killed")
 
 
 def test_a_process_that_a_dead_tool_left_stopped_is_continued(tmp_path: Path) -> None:
@@ -319,7 +328,7 @@ def test_a_read_that_a_stop_would_end_with_an_error_forbids_one(seconds: int) ->
         try:
             assert reader.stdout is not None
             reader.stdout.readline()
-            end = time.monotonic() + 9.0
+            end = time.monotonic() + PATIENCE_S
             while "unix" not in Path(f"/proc/{reader.pid}/wchan").read_text():
                 assert time.monotonic() < end
             assert ("end the read" in tools.harm(reader.pid)) is (seconds > 0)
@@ -355,9 +364,9 @@ ANSWER = shell("printf 'Thread 1 (LWP 1):\\n#0  main () at a.c:1\\n'", "answer")
 @pytest.mark.parametrize(
     ("script", "reason"),
     [
-        ("sleep 600", "no answer in 500 ms"),
-        ("sleep 600 & echo $!; exit 0", "no answer in 500 ms"),
-        ("trap '' TERM INT HUP; while :; do sleep 600; done", "no answer in 500 ms"),
+        ("sleep 600", "no answer in 4 s"),
+        ("sleep 600 & echo $!; exit 0", "no answer in 4 s"),
+        ("trap '' TERM INT HUP; while :; do sleep 600; done", "no answer in 4 s"),
         ("kill -SEGV $$", "ended by SIGSEGV"),
         ("echo some prose; echo 'Error: no luck' >&2; echo at >&2; exit 3", "Error: no luck"),
         ("exit 0", "no stack in its answer; exit code 0"),
@@ -368,7 +377,8 @@ ANSWER = shell("printf 'Thread 1 (LWP 1):\\n#0  main () at a.c:1\\n'", "answer")
 def test_a_tool_that_fails_is_recorded_and_the_next_one_asked(
     script: str, reason: str, tmp_path: Path
 ) -> None:
-    seen = capture.capture(os.getpid(), tmp_path, [shell(script), ANSWER], timeout=0.5)
+    limit = 4.0 if "no answer" in reason else PATIENCE_S
+    seen = capture.capture(os.getpid(), tmp_path, [shell(script), ANSWER], timeout=limit)
     failed = seen.attempts[0]
     assert (failed.ok, failed.file) == (False, None)
     assert failed.reason == reason
@@ -379,12 +389,10 @@ def test_a_tool_that_fails_is_recorded_and_the_next_one_asked(
 
 def test_what_a_hanging_tool_started_is_ended_with_it(tmp_path: Path) -> None:
     note = tmp_path / "pid"
-    capture.capture(1, tmp_path, [shell(f"sleep 600 & echo $! > {note}; wait")], timeout=1.0)
-    child = int(note.read_text())
-    end = time.monotonic() + PATIENCE_S
-    while psutil.pid_exists(child) and psutil.Process(child).status() != psutil.STATUS_ZOMBIE:
-        assert time.monotonic() < end
-        time.sleep(0.05)
+    capture.capture(1, tmp_path, [shell(f"sleep 600 & echo $! > {note}; wait")], timeout=5.0)
+    with contextlib.suppress(psutil.NoSuchProcess):
+        child = psutil.Process(int(note.read_text()))
+        assert psutil.wait_procs([child], PATIENCE_S)[0] or child.status() == psutil.STATUS_ZOMBIE
 
 
 ADOPTS = """

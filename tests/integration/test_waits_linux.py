@@ -143,13 +143,14 @@ def test_the_owner_of_an_rlock_is_found_around_it_and_a_lock_has_none(version):
 
 
 def test_an_rlock_is_asked_again_at_each_look():
-    code = LOCKS.replace("time.sleep(600)", "time.sleep(5)") + "\ntime.sleep(600)\n"
-    with python(code, "RLock") as (process, owner):
+    code = LOCKS.replace("time.sleep(600)", "sys.stdin.read(1)") + "\ntime.sleep(600)\n"
+    with python(code, "RLock", stdin=subprocess.PIPE) as (process, owner):
         family, main = settled(process.pid, "futex")
         reader = futexes.Futexes(ARCH)
         assert reader.of(family[0])[main.tid].owner == owner
         reader.look()
         assert reader.of(family[0])[main.tid].owner == owner
+        process.stdin.close()
         family, main = settled(process.pid, "clock_nanosleep", "pselect6", "select")
         assert reader.of(family[0]) == {}
 
@@ -328,11 +329,14 @@ def test_the_pipe_of_a_process_that_is_not_seen_is_not_its_own(tmp_path):
     look = (
         "import os, sys, time\n"
         "if not (child := os.fork()):\n    os.read(0, 1)\n"
-        "time.sleep(0.5)\n"
         "from harness.observe import linux\n"
         "from harness.observe.linux import file_peers\n"
-        "(one,) = linux.processes([child], deep=True)\n"
-        f"(link,) = file_peers.waited_for(one, one.threads[0], {ARCH!r}, file_peers.Ends())\n"
+        "links = ()\n"
+        "while not links:\n"
+        "    time.sleep(0.1)\n"
+        "    (one,) = linux.processes([child], deep=True)\n"
+        f"    links = file_peers.waited_for(one, one.threads[0], {ARCH!r}, file_peers.Ends())\n"
+        "(link,) = links\n"
         "print('ready', int(link.only_own) * 2 + int(link.complete), flush=True)\n"
         "os.kill(child, 9)"
     )

@@ -7,7 +7,6 @@ import shlex
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import psutil
@@ -212,9 +211,7 @@ def test_a_pattern_that_proves_slow_is_given_up_and_the_command_runs_on(tmp_path
     lines = "for i in 1 2 3; do echo loss $i; done; for i in $(seq 100); do echo loss 1$A; done"
     script = f"A={'a' * 200}; {lines}; sleep 1; exit 3"
     pattern = r"^loss (?P<loss>\d+)(?:(?:a|aa)+!)?$"
-    began = time.monotonic()
     run = watch(tmp_path, "sh", "-c", script, options=["--pattern", pattern])
-    assert time.monotonic() - began < 60
     assert f"the pattern {pattern} is too slow and is not used any more" in run.stdout + run.stderr
     one = result(tmp_path)
     assert (one["outcome"], one["exit_code"]) == ("crashed", 3)
@@ -379,8 +376,23 @@ def test_a_terminal_shows_the_same_as_without_us(tmp_path, session, script):
     bare.close()
 
 
+LOOKS_LATE = """
+import selectors, time
+class Late(selectors.DefaultSelector):
+    def __init__(self):
+        time.sleep(1)
+        super().__init__()
+selectors.DefaultSelector = Late
+"""
+"""A harness that the machine lets look at its command only when that has written everything."""
+
+
 @pytest.mark.parametrize("redirected", ["", "2>log", "2>&1 2>/dev/null", ">log"])
-def test_a_program_that_ends_its_lines_itself_is_shown_as_without_us(tmp_path, redirected):
+def test_a_program_that_ends_its_lines_itself_is_shown_as_without_us(
+    tmp_path, redirected, monkeypatch
+):
+    (tmp_path / "sitecustomize.py").write_text(LOOKS_LATE)
+    monkeypatch.setenv("PYTHONPATH", f"{tmp_path}:{ROOT}")
     script = "stty -opost </dev/tty; printf 'a\\nb\\n' >&{}; stty opost </dev/tty; echo over >&{}"
     where = 2 if redirected == ">log" else 1
     code = f'sh -c "{script.format(where, where)}" {redirected}'
@@ -548,7 +560,7 @@ def test_what_began_in_the_background_has_the_mode_of_a_terminal_not_of_the_shel
 def test_what_is_kept_lives_on_without_us_and_without_its_terminal(tmp_path, session):
     code = "import os, time; print('step 1 loss 2', os.getpid(), flush=True); "
     code += "os.kill(os.getpid(), 19)"
-    terminal = session(sys.executable, "-c", code, options=["--on-hang", "keep", "--budget", "3"])
+    terminal = session(sys.executable, "-c", code, options=["--on-hang", "keep", "--budget", "10"])
     assert terminal.end() == 1
     pid = result(tmp_path)["cause"]["evidence"]["kept_pid"]
     kept = psutil.Process(pid)

@@ -56,11 +56,14 @@ def python(code: str, *arguments: str, version: str = sys.executable, **options)
 
 
 def settled(pid: int, *calls: str | None, wchan: str = "") -> tuple[tuple[Process, ...], Thread]:
-    """The tree of a process, and its main thread, once that waits in one of these system calls.
+    """The tree of a process, and its main thread, once that rests in one of these system calls.
 
-    None stands for any call. `wchan`: the kernel's function that it is to wait in.
+    It rests if it has not moved between two looks: not in a futex for Python's own lock, which its
+    waiter leaves every 5 ms. None stands for any call. `wchan`: the kernel's function that it is to
+    wait in.
     """
     end = time.monotonic() + SETTLE_S
+    switches = None
     while time.monotonic() < end:
         family = linux.processes([pid], deep=True)
         main = family[0].threads[0] if family and family[0].threads else None
@@ -70,6 +73,8 @@ def settled(pid: int, *calls: str | None, wchan: str = "") -> tuple[tuple[Proces
             and wchan in main.wchan
             and (None in calls or syscalls.name(main.syscall, ARCH) in calls)
         ):
-            return family, main
+            if main.switches == switches:
+                return family, main
+            switches = main.switches
         time.sleep(0.02)
     raise AssertionError(f"it came to no such call: {calls}")
