@@ -38,7 +38,7 @@ unit: $(VENV)/test-installed
 # With ARGS, which select tests, nothing is measured.
 test: lint
 ifeq ($(ARGS),)
-	@rm -f .coverage .coverage.*
+	@rm -f .coverage .coverage.* .coverage-unfinished.*
 	@ended=0; \
 	  $(MEASURE) $(PARALLEL) -m 'not slow and not mac and not waits' --cov-report= || ended=$$?; \
 	  $(MEASURE) $(WAITING) -m 'not slow and not mac and waits' --cov-append --cov-fail-under=$(COVERED) \
@@ -101,4 +101,4 @@ $(VENV)/docs-installed: pyproject.toml | $(BIN)/python
 	@touch $@
 
 clean:
-	rm -rf $(VENV) site .coverage .coverage.* .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) site .coverage .coverage.* .coverage-unfinished.* .pytest_cache .mypy_cache .ruff_cache .hypothesis

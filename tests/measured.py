@@ -3,9 +3,11 @@
 `make test` installs tests/measured.pth, which runs this file where HARNESS_MEASURED names it. Only
 the harness's own processes are measured, and those that it has reported to it from inside: to load
 coverage costs each process 0.1 s, and a tool that takes stacks or a stranger's program has nothing
-to show for it. What ends by SIGKILL or by os._exit leaves no figures.
+to show for it. What ends by SIGKILL or by os._exit leaves no figures, and no half of a file where
+the figures of all are combined: a file gets its name there once it is whole.
 """
 
+import atexit
 import os
 import sys
 
@@ -29,10 +31,20 @@ if _is_ours():
     else:
         _ROOT = Path(os.environ["HARNESS_MEASURED"]).parents[1]
         if coverage.Coverage.current() is None:  # a folder of packages may be read twice
-            coverage.Coverage(
+            _measured = coverage.Coverage(
                 config_file=str(_ROOT / "pyproject.toml"),
-                data_file=str(_ROOT / ".coverage"),
+                data_file=str(_ROOT / ".coverage-unfinished"),
                 data_suffix=True,
                 auto_data=True,
                 include=[str(_ROOT / "harness" / "*")],
-            ).start()
+            )
+
+            def _hand_over() -> None:
+                unfinished = Path(_measured.get_data().data_filename())
+                if unfinished.exists():
+                    unfinished.rename(
+                        unfinished.with_name(unfinished.name.replace("-unfinished", "", 1))
+                    )
+
+            atexit.register(_hand_over)  # the last is called first: coverage saves before it
+            _measured.start()
