@@ -15,8 +15,8 @@ else
 BACKEND := cpu
 endif
 # An outer guard: no test relies on that limit.
-PARALLEL = -n 2 --dist worksteal --timeout 300
-WAITING  = -n 4 --dist worksteal --timeout 300
+PARALLEL = -n 3 --dist worksteal --timeout 300
+WAITING  = -n 6 --dist worksteal --timeout 300
 # Percent of the lines of harness/; pyproject.toml says what is left out, and why.
 COVERED = 90
 MEASURE = HARNESS_MEASURED=$(CURDIR)/tests/measured.py $(BIN)/python -m pytest --cov=harness

@@ -111,6 +111,7 @@ def checked(folder, *arguments):
     return document
 
 
+@pytest.mark.unmeasured
 def test_the_quick_controls_get_their_verdicts(tmp_path):
     document = checked(tmp_path, *QUICK, "--jobs", "2")
     assert {row["control"] for row in document["controls"]} == set(QUICK)
@@ -126,6 +127,7 @@ def test_the_quick_controls_get_their_verdicts(tmp_path):
     assert found == {name: HYPOTHESES[name] for name in QUICK if name in HYPOTHESES}
 
 
+@pytest.mark.unmeasured
 def test_each_hypothesis_has_a_real_fault_that_leads_to_it_alone(tmp_path):
     assert {theory.id for theory in THEORIES} == {"stale_compile"}.union(*HYPOTHESES.values())
     done = subprocess.run(

@@ -11,7 +11,7 @@ import re
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from importlib.metadata import Distribution, PackageNotFoundError, distribution
 from pathlib import Path
 from typing import Any
@@ -21,6 +21,7 @@ import pytest
 ROOT = Path(__file__).resolve().parents[2]
 OURS = "mlx-hang-harness"
 MIB = 1 << 20
+Once = Callable[[str, Callable[[Path], object]], Path]
 
 
 def run(*command: str | Path, **options: Any) -> subprocess.CompletedProcess[str]:
@@ -34,25 +35,29 @@ def check(*command: str | Path, **options: Any) -> str:
     return done.stdout
 
 
-@pytest.fixture(scope="module")
-def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The wheel, built from the source distribution."""
-    folder = tmp_path_factory.mktemp("dist")
+def build(folder: Path) -> None:
     check(sys.executable, "-m", "hatchling", "build", "-t", "sdist", "-d", folder, cwd=ROOT)
     (archive,) = folder.glob("*.tar.gz")
     offline = ("--no-index", "--no-deps", "--no-build-isolation")
     check(sys.executable, "-m", "pip", "wheel", *offline, "-w", folder, archive)
-    (wheel,) = folder.glob("*.whl")
+
+
+@pytest.fixture(scope="session")
+def wheel(once: Once) -> Path:
+    """The wheel, built from the source distribution."""
+    (wheel,) = once("dist", build).glob("*.whl")
     return wheel
 
 
-@pytest.fixture(scope="module")
-def installed(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+@pytest.fixture(scope="session")
+def installed(wheel: Path, once: Once) -> Path:
     """A folder with the package as pip makes it."""
-    target = tmp_path_factory.mktemp("install") / "target"
-    options = ("--no-index", "--no-deps", "--target", target)
-    check(sys.executable, "-m", "pip", "install", *options, wheel)
-    return target
+
+    def install(folder: Path) -> None:
+        options = ("--no-index", "--no-deps", "--target", folder / "target")
+        check(sys.executable, "-m", "pip", "install", *options, wheel)
+
+    return once("installed", install) / "target"
 
 
 @pytest.fixture
@@ -100,20 +105,22 @@ def link(one: Distribution, home: Path, bin_folder: Path) -> None:
             target.symlink_to(source.resolve())
 
 
-@pytest.fixture(scope="module")
-def base(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+@pytest.fixture(scope="session")
+def base(wheel: Path, once: Once) -> Path:
     """An environment with what `pip install mlx-hang-harness pytest` brings, and nothing else."""
-    folder = tmp_path_factory.mktemp("base") / "env"
-    check(sys.executable, "-m", "venv", "--without-pip", folder)
-    (home,) = folder.glob("lib/python*/site-packages")
-    wanted = needed(OURS, "pytest")
-    del wanted[OURS]
-    for one in wanted.values():
-        link(one, home, folder / "bin")
-    python = folder / "bin" / "python"
-    options = ("install", "--no-index", "--no-deps")
-    check(sys.executable, "-m", "pip", "--python", python, *options, wheel)
-    return folder / "bin"
+
+    def make(folder: Path) -> None:
+        check(sys.executable, "-m", "venv", "--without-pip", folder / "env")
+        (home,) = folder.glob("env/lib/python*/site-packages")
+        wanted = needed(OURS, "pytest")
+        del wanted[OURS]
+        for one in wanted.values():
+            link(one, home, folder / "env" / "bin")
+        python = folder / "env" / "bin" / "python"
+        options = ("install", "--no-index", "--no-deps")
+        check(sys.executable, "-m", "pip", "--python", python, *options, wheel)
+
+    return once("base", make) / "env" / "bin"
 
 
 @pytest.fixture

@@ -38,6 +38,7 @@ def told(results):
     ]
 
 
+@pytest.mark.unmeasured
 def test_every_variation_completes_and_shows_what_it_is_made_for(tmp_path):
     results = {r["scenario"]: r for r in run_all(tmp_path, "--jobs", "2")}
     assert len(results) == 21

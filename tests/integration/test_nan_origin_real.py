@@ -26,12 +26,16 @@ def python(*arguments, folder):
     )
 
 
-@pytest.fixture(scope="module")
-def probed(tmp_path_factory):
+@pytest.fixture(scope="session")
+def probed(once):
     """What `nan_tape.py` prints."""
-    done = python(ROOT / "tests" / "nan_tape.py", folder=tmp_path_factory.mktemp("tape"))
-    assert done.returncode == 0, done.stderr
-    return json.loads(done.stdout)
+
+    def probe(folder: Path) -> None:
+        done = python(ROOT / "tests" / "nan_tape.py", folder=folder)
+        assert done.returncode == 0, done.stderr
+        (folder / "told.json").write_text(done.stdout)
+
+    return json.loads((once("nan-tape", probe) / "told.json").read_text())
 
 
 @pytest.mark.parametrize(

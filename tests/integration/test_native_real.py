@@ -62,22 +62,20 @@ OTHERS = {
 """The function that the other thread is in."""
 
 
-@pytest.fixture(scope="module")
-def built(tmp_path_factory):
+@pytest.fixture(scope="session")
+def built(once):
     """Builds a victim once; skips the test where there is no compiler."""
-    done: dict[tuple[str, str], Path] = {}
 
     def build(language: str, how: str) -> Path:
-        if (language, how) not in done:
-            compiler, *rest = BUILDS[language]
-            if shutil.which(compiler) is None:
-                pytest.skip(f"needs {compiler}")
-            # The same name each time: it is a part of Rust's function names.
-            program = tmp_path_factory.mktemp(how) / "native_waits"
-            command = [compiler, *rest, *OPTIONS[language, how], "-o", str(program)]
-            subprocess.run(command, check=True, timeout=300)
-            done[language, how] = program
-        return done[language, how]
+        compiler, *rest = BUILDS[language]
+        if shutil.which(compiler) is None:
+            pytest.skip(f"needs {compiler}")
+        # The same name each time: it is a part of Rust's function names.
+        command = [compiler, *rest, *OPTIONS[language, how], "-o", "native_waits"]
+        made = once(
+            f"{language}-{how}", lambda folder: subprocess.run(command, check=True, cwd=folder)
+        )
+        return made / "native_waits"
 
     return build
 

@@ -27,6 +27,7 @@ def harness(folder, *arguments, **environment):
     )
 
 
+@pytest.mark.unmeasured
 def test_a_ladder_ends_when_nothing_left_could_change_the_diagnosis(tmp_path):
     done = harness(tmp_path, "run-all", "--until-decided", "--model", "micro")
     document = json.loads(done.stdout)
@@ -59,6 +60,7 @@ def test_a_healthy_scenario_is_repeated_to_the_end(tmp_path):
     assert document["left_out"] == []
 
 
+@pytest.mark.unmeasured
 def test_the_suggestions_are_commands_that_add_to_the_run_and_come_to_an_end(tmp_path):
     words = ["run", "baseline_update", "--model", "micro", "--steps", "6", "--jobs", "2"]
     words += ["--batch-size", "1", "--seq-len", "4", "--no-collective-beats", "--out", "my runs"]

@@ -17,7 +17,8 @@ import pytest
 pytest_plugins = ["pytester"]
 
 ROOT = Path(__file__).parents[2]
-OPTIONS = ("-p", "no:randomly", "-p", "harness.pytest_plugin")
+OPTIONS = ("-p", "harness.pytest_plugin")
+XDIST = ("-p", "xdist", "-n2")
 STEPS = """
 import functools
 import threading
@@ -66,6 +67,8 @@ def project(pytester, monkeypatch):
     """Runs pytest on a test module that begins with STEPS."""
     paths = [str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])]
     monkeypatch.setenv("PYTHONPATH", os.pathsep.join(paths))
+    # Other plugins that happen to be installed take three times as long to import as all the rest.
+    monkeypatch.setenv("PYTEST_DISABLE_PLUGIN_AUTOLOAD", "1")
 
     def run(text, *options, name="test_it"):
         pytester.makepyfile(**{name: STEPS + text})
@@ -225,7 +228,7 @@ def test_xdist(project):
         "@pytest.mark.parametrize('n', range(3))\n"
         "def test_it(harness_run, n):\n    harness_run(make_step, batches=batches)\n\n"
         "def test_hung(harness_run):\n    harness_run(deadlocked, batches=batches)\n",
-        "-n2",
+        *XDIST,
     )
     result.assert_outcomes(passed=3, failed=1)
     result.stdout.fnmatch_lines([f"E *{HANG}*"])
@@ -243,7 +246,7 @@ def test_the_outer_limit_of_pytest_timeout_shows_the_stacks(project, method):
         f"@pytest.mark.timeout(3, method='{method}')\n"
         "def test_ours(harness_run):\n"
         "    harness_run(make_step, batches=batches)\n    time.sleep(100)\n",
-        "-k limit or after",
+        *("-p", "pytest_timeout", "-k limit or after"),
     )
     result.assert_outcomes(failed=1, passed=1, deselected=1)
     result.stdout.fnmatch_lines(
@@ -265,6 +268,7 @@ def test_the_outer_limit_is_given_back_after_a_training(project):
         "@pytest.mark.timeout(10)\n"
         "def test_it(harness_run):\n"
         "    harness_run(make_step, batches=batches)\n    time.sleep(100)\n",
+        *("-p", "pytest_timeout"),
     )
     result.assert_outcomes(failed=1)
     result.stdout.fnmatch_lines([">   *time.sleep(100)", "E *Timeout*from pytest-timeout*"])
@@ -272,7 +276,7 @@ def test_the_outer_limit_is_given_back_after_a_training(project):
 
 @pytest.mark.parametrize(
     ("number", "options"),
-    [(signal.SIGINT, ()), (signal.SIGTERM, ()), (signal.SIGKILL, ()), (signal.SIGKILL, ("-n2",))],
+    [(signal.SIGINT, ()), (signal.SIGTERM, ()), (signal.SIGKILL, ()), (signal.SIGKILL, XDIST)],
 )
 def test_nothing_outlives_pytest(project, tmp_path, number, options):
     if options:
@@ -391,17 +395,19 @@ def test_nothing_is_imported_before_it_is_used_and_mlx_never(project, used):
     fixture, call = (
         ("harness_run", "harness_run(make_step, batches=batches)") if used else ("",) * 2
     )
-    result = project(f"def test_it({fixture}):\n    {call or 'pass'}\n", "-s", "-p", "no:timeout")
+    result = project(f"def test_it({fixture}):\n    {call or 'pass'}\n", "-s")
     result.assert_outcomes(passed=1)
     names = "'harness.api', 'msgspec', 'psutil'" if used else ""
     result.stdout.fnmatch_lines([f"*IMPORTED [[]{names}]"])
 
 
-def test_an_outside_project(project):
+def test_an_outside_project(project, monkeypatch):
+    """Beside all plugins that are installed."""
+    monkeypatch.delenv("PYTEST_DISABLE_PLUGIN_AUTOLOAD")
     home = project.pytester.path / "theirs"
     shutil.copytree(ROOT / "tests" / "outside_project", home)
     os.chdir(home)
-    result = project.pytester.runpytest_subprocess(*OPTIONS, "-rA")
+    result = project.pytester.runpytest_subprocess("-p", "no:randomly", *OPTIONS, "-rA")
     result.assert_outcomes(passed=4, failed=1)
     result.stdout.fnmatch_lines(
         ["E *make_waiting hung in step 5, forward: deadlock (proven)*test_regression.py:* in step"]
