@@ -15,8 +15,10 @@ else
 BACKEND := cpu
 endif
 # An outer guard: no test relies on that limit.
-PARALLEL = -n 3 --dist worksteal --timeout 300
-WAITING  = -n 6 --dist worksteal --timeout 300
+EACH      = --dist worksteal --timeout 300
+PARALLEL  = -n 2 $(EACH)
+COMPUTING = -n 3 $(EACH)
+WAITING   = -n 6 $(EACH)
 # Percent of the lines of harness/; pyproject.toml says what is left out, and why.
 COVERED = 90
 MEASURE = HARNESS_MEASURED=$(CURDIR)/tests/measured.py $(BIN)/python -m pytest --cov=harness
@@ -40,9 +42,9 @@ test: lint
 ifeq ($(ARGS),)
 	@rm -f .coverage .coverage.* .coverage-unfinished.*
 	@ended=0; \
-	  $(MEASURE) $(PARALLEL) -m 'not slow and not mac and not waits' --cov-report= || ended=$$?; \
-	  $(MEASURE) $(WAITING) -m 'not slow and not mac and waits' --cov-append --cov-fail-under=$(COVERED) \
-	    --cov-report=term:skip-covered || ended=$$?; \
+	  $(MEASURE) $(COMPUTING) -m 'not slow and not mac and not waits' --cov-report= || ended=$$?; \
+	  $(MEASURE) $(WAITING) -m 'not slow and not mac and waits' tests/integration --cov-append \
+	    --cov-fail-under=$(COVERED) --cov-report=term:skip-covered || ended=$$?; \
 	  exit $$ended
 else
 	$(BIN)/python -m pytest $(PARALLEL) $(ARGS)

@@ -14,6 +14,8 @@ import jsonschema
 import psutil
 import pytest
 
+from harness import cli
+
 ROOT = Path(__file__).parents[2]
 SCHEMA = json.loads((ROOT / "docs" / "run.schema.json").read_text())
 
@@ -250,19 +252,30 @@ def test_a_worker_that_stands_still_is_hung(tmp_path):
         (["run"], "required"),
     ],
 )
-def test_bad_input_is_one_clear_line(tmp_path, arguments, told):
+def test_bad_input_is_one_clear_line(tmp_path, monkeypatch, capsys, arguments, told):
     (tmp_path / "broken.py").write_text("def make_step(:\n")
     (tmp_path / "stepless.py").write_text("x = 1\n")
     (tmp_path / "a_file").write_text("")
     (tmp_path / "garbled").mkdir()
     (tmp_path / "garbled" / "run.json").write_text("{")
-    done = harness(tmp_path, *arguments)
-    assert done.returncode == 2
-    assert told in done.stderr
-    assert len(done.stderr.strip().splitlines()) == 1
-    assert "Traceback" not in done.stderr
-    assert done.stdout == ""
+    monkeypatch.chdir(tmp_path)
+    try:
+        code = cli.main(arguments)
+    except SystemExit as end:  # argparse ends the process itself
+        code = end.code
+    assert code == 2
+    out, errors = capsys.readouterr()
+    assert told in errors
+    assert len(errors.strip().splitlines()) == 1
+    assert "Traceback" not in errors
+    assert out == ""
     assert not (tmp_path / "reports").exists()
+
+
+def test_the_code_of_bad_input_is_that_of_the_process(tmp_path):
+    done = harness(tmp_path, "run", "no_such_scenario")
+    assert (done.returncode, done.stdout) == (2, "")
+    assert "unknown scenario" in done.stderr
 
 
 def test_a_broken_model_is_one_clear_line(tmp_path):

@@ -116,7 +116,7 @@ def test_a_hung_worker_that_is_kept_outlives_the_harness_and_dies_whole(trial):
     trial.nothing_is_left()
 
 
-@pytest.mark.parametrize("policy", ["kill", "keep", "wait"])
+@pytest.mark.parametrize("policy", ["kill", pytest.param("keep", marks=pytest.mark.slow), "wait"])
 def test_what_goes_on_while_it_is_looked_at_is_not_hung(trial, slow_tool, policy):
     looks, answer = slow_tool
     trial.start("hangs_until_a_signal", "--patience", "0", "--on-hang", policy)
@@ -130,7 +130,7 @@ def test_what_goes_on_while_it_is_looked_at_is_not_hung(trial, slow_tool, policy
     assert "hang_transient" in [one["code"] for one in result["findings"]]
 
 
-@pytest.mark.parametrize("policy", ["kill", "keep", "wait"])
+@pytest.mark.parametrize("policy", ["kill", "keep", pytest.param("wait", marks=pytest.mark.slow)])
 def test_a_hang_that_is_killed_by_somebody_else_while_it_is_looked_at(trial, slow_tool, policy):
     looks, answer = slow_tool
     trial.start("hangs_until_a_signal", "--patience", "0", "--on-hang", policy)

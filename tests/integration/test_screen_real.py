@@ -67,7 +67,12 @@ def terminal(tmp_path, monkeypatch):
         one.session.close()
 
 
-@pytest.mark.parametrize("columns", [200, 80, 40, 28])
+SLOW = pytest.mark.slow
+
+
+@pytest.mark.parametrize(
+    "columns", [200, pytest.param(80, marks=SLOW), pytest.param(40, marks=SLOW), 28]
+)
 def test_the_picture_fits_whatever_the_width(terminal, columns):
     seen = terminal(columns, "run", "two_locks", "baseline_update", "--model", "micro")
     seen.until("━")
@@ -101,7 +106,9 @@ def make_step(training):
 """
 
 
-@pytest.mark.parametrize(("before", "after"), [(120, 50), (50, 120), (80, 30)])
+@pytest.mark.parametrize(
+    ("before", "after"), [pytest.param(120, 50, marks=SLOW), (50, 120), (80, 30)]
+)
 def test_the_picture_stays_right_when_the_window_changes(terminal, tmp_path, before, after):
     go = tmp_path / "go"
     (tmp_path / "held.py").write_text(HELD.format(go=str(go)))
@@ -158,7 +165,7 @@ def test_a_terminal_of_a_ci_system_gets_lines_alone(terminal, monkeypatch):
     assert any(line.startswith("[1/1] ✗ hung       two_locks") for line in seen.lines)
 
 
-@pytest.mark.parametrize("columns", [200, 80, 34])
+@pytest.mark.parametrize("columns", [200, pytest.param(80, marks=SLOW), 34])
 def test_the_verdicts_of_a_selftest_are_whole(terminal, columns):
     seen = terminal(columns, "selftest", "two_locks", "abort")
     assert seen.session.end() == 0
@@ -173,7 +180,9 @@ def test_the_verdicts_of_a_selftest_are_whole(terminal, columns):
     assert "deadlock in phase forward of step 3: main at two_locks.py:" in told
 
 
-@pytest.mark.parametrize("columns", [200, 80, 34])
+@pytest.mark.parametrize(
+    "columns", [pytest.param(200, marks=SLOW), 80, pytest.param(34, marks=SLOW)]
+)
 def test_ranks_are_one_line_as_any_run_is(terminal, columns):
     seen = terminal(columns, "run", "baseline_update", "--model", "micro", "--ranks", "2")
     seen.until("━")
