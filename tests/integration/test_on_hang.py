@@ -33,9 +33,11 @@ def slow_tool(trial):
     )
     trial.with_module(
         "pystack",
-        "import os, time\n"
-        "open(os.path.join(os.environ['TRIAL'], 'tool'), 'w').close()\n"
-        "while not os.path.exists(os.path.join(os.environ['TRIAL'], 'answer')): time.sleep(0.05)\n",
+        "import glob, os, time\n"
+        "home = os.environ['TRIAL']\n"
+        "if glob.glob(home + '/reports/*/*/*/stacks'):  # the evidence, not a look in doubt\n"
+        "    open(home + '/tool', 'w').close()\n"
+        "    while not os.path.exists(home + '/answer'): time.sleep(0.05)\n",
     )
     return trial.folder / "tool", trial.folder / "answer"
 
