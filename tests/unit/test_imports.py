@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import functools
 import importlib
 import re
 import subprocess
@@ -62,8 +63,10 @@ def name(file: Path) -> str:
 MODULES = {name(file): file for file in PACKAGE.rglob("*.py")}
 
 
-def parsed(module: str, file: Path) -> ast.Module:
+@functools.cache
+def parsed(module: str) -> ast.Module:
     """The syntax tree, in which every import has its full name, but for what runs alone."""
+    file = MODULES[module]
     tree = ast.parse(file.read_text())
     if module in ALONE:
         return tree
@@ -73,9 +76,6 @@ def parsed(module: str, file: Path) -> ast.Module:
             above = inside[: len(inside) - node.level + 1]
             node.module = ".".join([*above, *filter(None, [node.module])])
     return tree
-
-
-TREES = {module: parsed(module, file) for module, file in MODULES.items()}
 
 
 def imported(nodes: list[ast.stmt], always: bool = False) -> Iterator[str]:
@@ -96,7 +96,7 @@ def imported(nodes: list[ast.stmt], always: bool = False) -> Iterator[str]:
 
 def needs(module: str, always: bool = False) -> set[str]:
     """The modules that `module` imports, each by its full name."""
-    wanted = set(imported(TREES[module].body, always))
+    wanted = set(imported(parsed(module).body, always))
     wanted |= {dotted.rpartition(".")[0] for dotted in wanted - MODULES.keys()}
     return wanted & MODULES.keys() - {module}
 
@@ -186,13 +186,13 @@ def test_the_question_for_the_platform_is_recognized():
 
 def test_only_observe_asks_for_the_platform():
     others = [module for module in MODULES if top(module) != "observe" and module not in ALONE]
-    wrong = {module: asked for module in others if (asked := questions(TREES[module]))}
+    wrong = {module: asked for module in others if (asked := questions(parsed(module)))}
     assert wrong == {}
 
 
 @pytest.mark.parametrize("module", ALONE)
 def test_what_runs_alone_imports_nothing_of_the_package(module):
-    wanted = {one.partition(".")[0] for one in imported(TREES[module].body)}
+    wanted = {one.partition(".")[0] for one in imported(parsed(module).body)}
     beside = {file.stem for file in MODULES[module].parent.glob("*.py")}
     assert wanted - beside <= sys.stdlib_module_names | {"__future__"}
 
