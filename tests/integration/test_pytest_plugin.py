@@ -151,8 +151,9 @@ def test_what_is_not_as_expected_is_said_in_a_line(project, mark, call, told):
         assert not re.search(r"(running|api|from_function|load)\.py:", result.stdout.str())
 
 
-LIMITS = (4, 20, 100)
-"""Seconds for a training, one after another: a loaded machine may need longer to come to step 0."""
+LIMITS = (4, 20, 50)
+"""Seconds for a training, one after another: a loaded machine may need longer to come to step 0.
+None is as long as the patience with one that sleeps."""
 
 
 @pytest.mark.waits
