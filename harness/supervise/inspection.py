@@ -265,6 +265,7 @@ class Inspector:
         pids = self._wanted(tree, seen)
         taker.take(pids, "1")
         gatherer.clocks.touched()
+        seen = change(seen, doings=beats.doings)
         variables = loops.variables(seen, pids, self._policy, self._stop)
         self._stop.wait(SETTLE_S)
         windows.append(gatherer.window(WINDOW_S, LOOKS))
@@ -276,9 +277,10 @@ class Inspector:
         seen = change(seen, stacks=taker.stacks())
         seen = change(seen, varied=loops.varied(variables, self._stop))
         history.append(loops.inspect(seen, self._policy, self._stop))
-        beats.learn(began, seen, self._policy)
+        beats.learn(began, seen, self._policy, variables)
         spins = spinning.spins(history, self._policy)
         seen = change(seen, spins=spins, vain=beats.vain, bystanders=beats.bystanders)
+        seen = change(seen, doings=beats.doings)
         tree = judge_tree(seen, self._policy)
         if (asked := trees.unasked(seen, self._policy)) and gatherer.ask(asked):
             # Their threads have moved: what was seen before that proves nothing.
