@@ -33,8 +33,8 @@ _LATER = 4
 PROOFS = Duty(share=0.02, free_s=0.1, latest_s=5.0)
 """Attempts to prove. A proof of a tree of many threads may come so late."""
 INSPECTIONS = Duty(share=0.02, free_s=1.0, latest_s=300.0)
-"""Inspections that found that the run goes on, their tools included. One that is doubted is looked
-at as often as any other."""
+"""Inspections that found that the run goes on, their tools included. One that is doubted, or that
+may be in a loop, is looked at as often as any other."""
 STANDS_S = 6.0
 """A run of which nothing moves for so long, after it did, has come to a stand."""
 LONG_S = 60.0
@@ -242,7 +242,8 @@ class Inspector:
         began = _used()
         self._inspect(trains, ranks)
         rest = INSPECTIONS.rest(_used() - began)
-        if rest and self.last is not None and self.last.alive:
+        goes_on = self.last is not None and self.last.alive
+        if rest and goes_on and not spinning.may_spin(self._history):
             self._spared = time.monotonic() + rest
 
     def _inspect(self, trains: tuple[int, int] | None, ranks: dict[int, int]) -> None:
