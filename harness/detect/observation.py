@@ -64,6 +64,9 @@ class Observation(msgspec.Struct, frozen=True, kw_only=True):
     gpu: tuple[str, ...] = ()
     """As of `harness.observe.gpu`, when the tree has a GPU open."""
     gpu_use: GpuUse | None = None
+    kernel_s: float | None = None
+    """Seconds for which the host has not moved at any look while a GPU worked for it: one kernel
+    runs for as long at least. None where it moved, or was looked at once."""
     oom_kills: int | None = None
     """The kernel's out-of-memory kills on this machine since the tree is watched; None where it is
     not watched from its start and there were some."""

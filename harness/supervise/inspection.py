@@ -292,6 +292,9 @@ class Inspector:
             seen = change(seen, windows=again.windows, links=again.links, futexes=again.futexes)
             tree = judge_tree(seen, self._policy)
         kernel.append((began, endless_kernel.waits_still(tree, seen)))
+        if lasted := endless_kernel.lasted(kernel):
+            seen = change(seen, kernel_s=lasted)
+            tree = judge_tree(seen, self._policy)
         lives = alive(tree, seen) and not endless_kernel.endless(kernel)
         self._found(since, began, tree, seen, lives)
 
