@@ -26,7 +26,7 @@ from harness.model import (
 )
 from harness.supervise import launch
 from harness.supervise.command_end import LauncherWords, not_started
-from harness.supervise.command_ranks import Numbers, Ranks, elsewhere
+from harness.supervise.command_ranks import Numbers, Ranks, elsewhere, expected
 from harness.supervise.listen import Ear, LogBeats
 from harness.supervise.rank_tracker import RankTracker, below
 from harness.supervise.run_state import RunState
@@ -166,7 +166,7 @@ class CommandSteps:
                 positions.get(rank) if known else self._ranks.joining(rank, now),
                 issued.get(rank),
             )
-            for rank in (sorted(pids) if self._elsewhere else range(max(pids) + 1))
+            for rank in expected(pids, self._elsewhere)
         ]
 
     def _state(

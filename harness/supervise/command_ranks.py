@@ -78,6 +78,12 @@ def elsewhere(processes: Sequence[Process], ranks: Iterable[int]) -> bool:
     return any(launchers.elsewhere(argv, name) for argv, name in starters(processes, ranks))
 
 
+def expected(seen: Iterable[int], elsewhere: bool) -> Sequence[int]:
+    """The ranks by which a job is judged. One that was not seen among others never started, unless
+    ranks may run on other machines."""
+    return sorted(seen) if elsewhere else range(max(seen) + 1)
+
+
 class Ranks:
     """The reports of a job's ranks in `folder`. In `own` those write that report themselves."""
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import msgspec
 import pytest
-from observations import READS, process, seen, sleeps, stack, thread
+from observations import LAUNCHER, READS, process, seen, sleeps, stack, thread
 
 from harness.detect.chain.facts import Facts
 from harness.detect.chain.follow import follow
@@ -128,6 +128,15 @@ def test_lines_that_come_from_a_child_through_a_joined_thread_are_believed():
     found = replace(found, stacks={1: (stacks, stacks), 5: ((stack(*HELPER, tid=5),),) * 2})
     chain = follow(MAIN, Facts(found))
     assert (chain.end.kind, chain.believed) == (Ends.POLLS, True)
+
+
+@pytest.mark.parametrize(("children", "end"), [((5,), Ends.WORKS), ((5, 6), Ends.POLLS)])
+def test_of_several_children_that_are_waited_for_one_may_be_a_monitor(children, end):
+    below = [process(pid, thread(pid, **SLEEPER), ppid=1) for pid in children]
+    found = seen(LAUNCHER, *below, rearmed=dict.fromkeys(children, 9), doings={5: COMPUTES})
+    stacks = {5: ((stack(*HELPER, tid=5),),) * 2}
+    found = follow(MAIN, Facts(replace(found, stacks=stacks)))
+    assert (found.end.kind, found.alive or found.believed) == (end, True)
 
 
 # --- the thread that trains ----------------------------------------------------------------------

@@ -99,6 +99,12 @@ def test_ranks_may_be_elsewhere_if_their_starter_reaches_other_machines(
     assert command_ranks.elsewhere(tree, [11]) is far
 
 
+def test_a_rank_that_is_not_seen_never_started_unless_it_may_be_on_another_machine():
+    here = {9: 90, 8: 80, 11: 110}
+    assert list(command_ranks.expected(here, elsewhere=True)) == [8, 9, 11]
+    assert list(command_ranks.expected({0: 1, 2: 3}, elsewhere=False)) == [0, 1, 2]
+
+
 # --- in the launcher ----------------------------------------------------------------------------
 
 

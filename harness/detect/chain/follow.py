@@ -157,7 +157,13 @@ def _in_a_beat(one: _Reached, waits: Mapping[Node, Wait], facts: Facts) -> _Reac
     belief = beat(one.path, facts, known=True)
     if belief is Beat.VAIN:
         return one
-    if belief is not Beat.WORKS:
+    # Of several children that are waited for, one may be a monitor.
+    one_child = all(
+        len({other.pid for other in waits[node].on}) < 2
+        for node in one.path[:-1]
+        if waits[node].code == "child"
+    )
+    if belief is not Beat.WORKS or not one_child:
         return _believed(one, one.end, facts)
     each = units.duration(each_s(one.path[-1], facts) or 0.0)
     detail = f"works in a beat: it uses the CPU for {each} each time"
