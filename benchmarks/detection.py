@@ -55,7 +55,7 @@ PROVEN = (
     "silent_peer",
 )
 DOUBTED = {
-    "child_never_ends": ("clock",),
+    "child_never_ends": ("clock", "unknown"),
     "silent_server": ("program",),
     "timed_waits": ("polls",),
     "python_spin": ("spins",),

@@ -43,6 +43,9 @@ class Run(msgspec.Struct, kw_only=True):
     """The kind of the end of the chain of what is hung."""
     doubted: list[str] = []
     """The ends of the doubts that were said."""
+    said_s: float | None = None
+    """Seconds from the last step to the first word of it: the doubt, or the proof."""
+    step_p99_s: float | None = None
     says: str = ""
     harmed: bool = False
     """What `attach` looked at did not go on as it would have."""
@@ -177,14 +180,18 @@ def verdict(folder: Path) -> dict[str, Any]:
         return {"outcome": None, "says": (folder / "output").read_text(errors="replace")[-300:]}
     (result,) = json.loads(files[-1].read_text())["results"]
     cause = result.get("cause") or {}
+    doubts = result.get("doubts", [])
+    said = doubts[0]["said_s"] if doubts else result.get("detected_at_s")
+    stalled = result.get("stalled_at_s")
+    steps = result.get("metrics", {}).get("step_s") or {}
     return {
         "outcome": result["outcome"],
+        "said_s": None if said is None or stalled is None else said - stalled,
+        "step_p99_s": steps.get("p99"),
         "cause": cause.get("code"),
         "proven": bool(cause.get("proven")),
         "end": cause.get("evidence", {}).get("end", {}).get("kind", ""),
-        "doubted": sorted(
-            {doubt["end"]["kind"] for doubt in result.get("doubts", []) if doubt["end"]}
-        ),
+        "doubted": sorted({doubt["end"]["kind"] for doubt in doubts if doubt["end"]}),
         "says": (cause.get("summary") or result.get("reason") or "")[:300],
     }
 

@@ -9,7 +9,6 @@ from pathlib import Path
 
 import msgspec
 
-from harness.attach import launchers
 from harness.attach.captures import Captures
 from harness.detect.activity import has_ended, process_at
 from harness.detect.compilers import COMPILERS
@@ -17,10 +16,10 @@ from harness.detect.deadlock import LOOKS, SPAN_S
 from harness.detect.observation import Observation
 from harness.detect.tree import Tree, judge_tree, unasked
 from harness.detect.verdicts import Answer
-from harness.observe import platform, process_names
+from harness.observe import launchers, platform
 from harness.stacks.capture import StackCapture
 from harness.supervise import debug, loops
-from harness.supervise.command_ranks import Numbers
+from harness.supervise.command_ranks import Numbers, starters
 from harness.supervise.gather import Gatherer
 
 FIRST, SECOND = 0.45, 0.3
@@ -106,13 +105,7 @@ class _Job:
         self._ranks |= self._numbers.of(processes)
         if not self._ranks:
             return seen
-        below = set(self._ranks.values())
-        argvs = []
-        for one in processes:  # parents before children
-            if one.pid in below or one.ppid in below:
-                below.add(one.pid)
-            else:
-                argvs.append((process_names.argv(one.pid), one.name))
+        argvs = starters(processes, self._ranks.values())
         counts = [count for argv, _ in argvs if (count := launchers.rank_count(argv)) is not None]
         return msgspec.structs.replace(
             seen,

@@ -77,25 +77,13 @@ def by_name(pattern: str) -> int:
     return tops[0]
 
 
-def names(argv: Sequence[str]) -> set[str]:
-    """The names that the program of a command line may have: `mlx_lm.lora` is `python -m mlx_lm
-    lora` as well."""
-    kept = [word for word in process_names.words(argv) if word not in ("-m", "-c", "...")]
-    found = {name for word in kept for name in (word, word.removesuffix(".py"))}
-    if "-m" in argv and (after := list(argv[list(argv).index("-m") + 1 :])):
-        module = after[0]
-        found |= {module, module.rpartition(".")[2]}
-        found |= {f"{module}.{word}" for word in after[1:2]}
-    return found
-
-
 def matches(
     pattern: str, found: Mapping[int, Sequence[str]], parents: Mapping[int, int | None]
 ) -> list[int]:
     """The processes that `pattern` names, by their command lines and their parents. Pure."""
     own = {pid for pid, argv in found.items() if is_harness(argv)}
     others = {pid: argv for pid, argv in found.items() if pid not in own}
-    exact = [pid for pid, argv in others.items() if pattern in names(argv)]
+    exact = [pid for pid, argv in others.items() if pattern in process_names.names(argv)]
     if exact:
         return exact
     # What starts a harness, such as `timeout` or a shell, has the command's words on its own line.

@@ -29,8 +29,13 @@ def waits_still(tree: Tree, seen: Observation) -> bool:
     return pace is not None and pace.switches == 0
 
 
-def endless(looks: Sequence[tuple[float, bool]]) -> bool:
-    """True if the last looks agree for LASTS_S. Each is its time in seconds, and what `waits_still`
+def lasted(looks: Sequence[tuple[float, bool]]) -> float:
+    """Seconds for which the last looks agree. Each is its time in seconds, and what `waits_still`
     said."""
     agreeing = list(takewhile(lambda look: look[1], reversed(looks)))
-    return bool(agreeing) and agreeing[0][0] - agreeing[-1][0] >= LASTS_S
+    return agreeing[0][0] - agreeing[-1][0] if agreeing else 0.0
+
+
+def endless(looks: Sequence[tuple[float, bool]]) -> bool:
+    """True if the last looks agree for LASTS_S."""
+    return lasted(looks) >= LASTS_S

@@ -25,6 +25,24 @@ class Look(msgspec.Struct, frozen=True, kw_only=True):
     machine: Machine = Machine()
 
 
+class Doings(msgspec.Struct, frozen=True, kw_only=True):
+    """The doings of a thread since the first inspection of a stall. None: could not be read."""
+
+    seconds: float
+    """The time in which it was looked at."""
+    wakes: int
+    """The number of times that it went to wait."""
+    cpu_s: float | None = None
+    read: int | None = None
+    written: int | None = None
+    """Bytes."""
+    varied: bool = False
+    """True if a variable of the user's own code was seen to change at any inspection, or is bytes,
+    of which no change is seen."""
+    looks: int = 0
+    """Inspections at which it had waked since the one before."""
+
+
 class Observation(msgspec.Struct, frozen=True, kw_only=True):
     """All that was seen. Pids are keys throughout; the root's comes first in each look."""
 
@@ -46,6 +64,9 @@ class Observation(msgspec.Struct, frozen=True, kw_only=True):
     gpu: tuple[str, ...] = ()
     """As of `harness.observe.gpu`, when the tree has a GPU open."""
     gpu_use: GpuUse | None = None
+    kernel_s: float | None = None
+    """Seconds for which the host has not moved at any look while a GPU worked for it: one kernel
+    runs for as long at least. None where it moved, or was looked at once."""
     oom_kills: int | None = None
     """The kernel's out-of-memory kills on this machine since the tree is watched; None where it is
     not watched from its start and there were some."""
@@ -64,6 +85,8 @@ class Observation(msgspec.Struct, frozen=True, kw_only=True):
     bystanders: frozenset[int] = frozenset()
     """Threads that were given something in the same beat for so long, with next to no CPU, that
     nobody who only may wait for them is believed to do so."""
+    doings: dict[int, Doings] = {}
+    """The doings of each thread since the first inspection of the stall, by thread."""
     shows_waits: bool = True
     """False where the platform shows neither system calls nor kernel functions: stacks alone say
     what a thread waits for."""

@@ -48,6 +48,15 @@ class Policy(msgspec.Struct, frozen=True, kw_only=True):
     """Bytes a second that a thread reads and writes, from which on it does more than look."""
     rearmed: int = 3
     """A clock that was armed again so often without a step is no end that can be waited for."""
+    beat_works_s: float = 0.001
+    """CPU time between two waits from which on a thread works in its beat. To look whether a file
+    is there takes a twentieth of it, and to list a folder of a thousand as much."""
+    beat_may_work_s: float = 0.0003
+    """CPU time between two waits from which on it may do so."""
+    beat_looks: int = 3
+    """Inspections that must have seen a beat before it is said to be no work."""
+    beat_believed_s: float = 1800.0
+    """A beat in which there may be work is believed to be that for so long."""
     believed_s: float = 3600.0
     """A clock that rings later than this is no end that can be waited for."""
     gpu_memory: int = 5

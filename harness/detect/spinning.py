@@ -25,7 +25,7 @@ from harness.stacks.parse.names import bare_name
 from harness.stacks.wait_rules import Category
 
 _NOT_A_LOOP = frozenset((Category.IDLE, Category.COLLECTIVE, Category.GIL, Category.SLEEP))
-_WAITS = re.compile(r"spin|yield|relax|try_?lock|cmpxchg|compare_exchange")
+_WAITS = re.compile(r"spin|yield|relax|mm_pause|try_?lock|cmpxchg|compare_exchange")
 """Functions that do nothing but wait for another thread."""
 _SYSTEM_SHARE = 0.3
 """One long call of a library spends less of its time in the kernel than this."""
@@ -139,15 +139,33 @@ def spins(history: Sequence[Inspection], policy: Policy) -> dict[int, str]:
         return {}
     found = {}
     for tid, last in history[-1].stays.items():
-        since, agreeing = history[-1].t, 1
-        for earlier in reversed(history[:-1]):
-            stay = earlier.stays.get(tid)
-            if stay is None or stay.place != last.place:
-                break
-            since, agreeing = earlier.t, agreeing + 1
-        lasted = history[-1].t - since
-        still = stands_still(last, [one.values.get(tid) for one in history[-agreeing:]])
-        wanted = (0.0 if policy.loops else policy.loop_s) if still else LONG_S
-        if agreeing >= 2 and lasted >= wanted:
+        agreeing = _agreeing(tid, history)
+        lasted = history[-1].t - agreeing[0].t
+        wanted = (0.0 if policy.loops else policy.loop_s) if _still(tid, agreeing) else LONG_S
+        if len(agreeing) >= 2 and lasted >= wanted:
             found[tid] = last.where
     return found
+
+
+def may_spin(history: Sequence[Inspection]) -> bool:
+    """True if a thread is in one place and nothing changes in it, as far as was seen: another
+    inspection may show that it is in a loop."""
+    if not history:
+        return False
+    return any(_still(tid, _agreeing(tid, history)) for tid in history[-1].stays)
+
+
+def _agreeing(tid: int, history: Sequence[Inspection]) -> Sequence[Inspection]:
+    """The last inspections in a row at which a thread was in the same place."""
+    last, number = history[-1].stays[tid], 1
+    for earlier in reversed(history[:-1]):
+        stay = earlier.stays.get(tid)
+        if stay is None or stay.place != last.place:
+            break
+        number += 1
+    return history[-number:]
+
+
+def _still(tid: int, agreeing: Sequence[Inspection]) -> bool:
+    digests = [one.values.get(tid) for one in agreeing]
+    return stands_still(agreeing[-1].stays[tid], digests)

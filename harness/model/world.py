@@ -201,6 +201,11 @@ class More(msgspec.Struct, frozen=True, kw_only=True):
     """Voluntary context switches by thread: how often it has gone to wait for something."""
     queued: dict[int, float] = {}
     """Seconds by thread in which it wanted a core and had none."""
+    ran: dict[int, float] = {}
+    """Seconds by thread in which it was on a core, to the nanosecond."""
+    io: dict[int, tuple[int, int]] = {}
+    """Bytes by thread that it has read, and that it has written. Only of processes of few
+    threads."""
     moves: int | None = None
     """The number of times that any thread of it was switched in, called the kernel, or sent or got
     a message. Only where threads are not counted by themselves."""

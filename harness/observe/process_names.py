@@ -62,3 +62,15 @@ def argv(pid: int) -> tuple[str, ...]:
         return tuple(psutil.Process(pid).cmdline())
     except psutil.Error:
         return ()
+
+
+def names(argv: Sequence[str]) -> set[str]:
+    """The names that the program of a command line may have: `mlx_lm.lora` is `python -m mlx_lm
+    lora` as well."""
+    kept = [word for word in words(argv) if word not in ("-m", "-c", "...")]
+    found = {name for word in kept for name in (word, word.removesuffix(".py"))}
+    if "-m" in argv and (after := list(argv[list(argv).index("-m") + 1 :])):
+        module = after[0]
+        found |= {module, module.rpartition(".")[2]}
+        found |= {f"{module}.{word}" for word in after[1:2]}
+    return found

@@ -25,6 +25,7 @@ _EVENTS = re.compile(r"/(asyncio/\w+|selectors)\.py\"")
 _VARIABLE = re.compile(r"^        \S+: (.*)$", re.M)
 _OPAQUE = re.compile(r"<.* at 0x[0-9a-f]+>")
 """An object of which only the address is shown: nobody sees what changes within it."""
+_BYTES = "<BINARY>"
 _TIMEOUT_S = 5.0
 
 
@@ -38,6 +39,8 @@ class Variables(msgspec.Struct, frozen=True, kw_only=True):
     """Of the user's own frames, with the addresses of objects."""
     telling: frozenset[int] = frozenset()
     """Threads whose work is likely to show in `own`."""
+    bytes: frozenset[int] = frozenset()
+    """Threads with bytes in one of the user's own variables. No content of these is shown."""
 
 
 def read(pid: int, stop: threading.Event | None = None) -> Variables:
@@ -63,6 +66,7 @@ def parse(output: str) -> Variables:
         telling=frozenset(
             tid for tid, shown in own.items() if shown and _shows(shown[-1], threads[tid])
         ),
+        bytes=frozenset(tid for tid, shown in own.items() if _BYTES in "".join(shown)),
     )
 
 

@@ -26,7 +26,7 @@ from harness.model import (
 )
 from harness.supervise import launch
 from harness.supervise.command_end import LauncherWords, not_started
-from harness.supervise.command_ranks import Numbers, Ranks
+from harness.supervise.command_ranks import Numbers, Ranks, elsewhere, expected
 from harness.supervise.listen import Ear, LogBeats
 from harness.supervise.rank_tracker import RankTracker, below
 from harness.supervise.run_state import RunState
@@ -59,6 +59,8 @@ class CommandSteps:
         self._home = run.folder
         self._own = run.folder / OWN
         self._begun = self._reported = self._by_line = False
+        self._elsewhere = False
+        """True if ranks may run on other machines: one that is not seen may have started there."""
         self._beats = WorkerBeats(run, self._home)
         self.tracker: RankTracker = RankTracker(run, self, least=2)
         pattern = self._command.pattern
@@ -123,6 +125,8 @@ class CommandSteps:
         """The snapshot that the watchdog sees. In that of a job of ranks the launcher rests: else
         its spinning, while it waits for their output, would count."""
         tracker, pids = self.tracker, self._numbers.of(snapshot.processes)
+        if pids.items() - tracker.pids.items():
+            self._elsewhere = elsewhere(snapshot.processes, pids.values())
         for rank, pid in pids.items():
             if tracker.pids.get(rank) != pid:
                 tracker.pids[rank] = pid
@@ -162,7 +166,7 @@ class CommandSteps:
                 positions.get(rank) if known else self._ranks.joining(rank, now),
                 issued.get(rank),
             )
-            for rank in range(max(pids) + 1)
+            for rank in expected(pids, self._elsewhere)
         ]
 
     def _state(

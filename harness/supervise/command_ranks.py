@@ -17,6 +17,7 @@ from harness.detect.ranks import JobColumns, RankColumns
 from harness.inject.inside.launcher import HEAD, SAID
 from harness.logs import Adapter
 from harness.model import AnyBeat, Position, Process
+from harness.observe import launchers, process_names
 from harness.observe.rank_env import rank_of
 from harness.supervise import nccl_log
 from harness.supervise.issued import IssuedByRanks
@@ -55,6 +56,32 @@ class Numbers:
                 below.add(process.pid)
                 found.setdefault(rank, process.pid)
         return found
+
+
+def starters(
+    processes: Sequence[Process], ranks: Iterable[int]
+) -> list[tuple[tuple[str, ...], str]]:
+    """The command lines and names of those of these processes that are no part of a rank; `ranks`
+    are the processes of the ranks. Parents come before children."""
+    below = set(ranks)
+    found = []
+    for process in processes:
+        if process.pid in below or process.ppid in below:
+            below.add(process.pid)
+        else:
+            found.append((tuple(process_names.argv(process.pid)), process.name))
+    return found
+
+
+def elsewhere(processes: Sequence[Process], ranks: Iterable[int]) -> bool:
+    """True if ranks of the job may run on other machines, where they are not seen."""
+    return any(launchers.elsewhere(argv, name) for argv, name in starters(processes, ranks))
+
+
+def expected(seen: Iterable[int], elsewhere: bool) -> Sequence[int]:
+    """The ranks by which a job is judged. One that was not seen among others never started, unless
+    ranks may run on other machines."""
+    return sorted(seen) if elsewhere else range(max(seen) + 1)
 
 
 class Ranks:

@@ -105,6 +105,8 @@ class Examiner:
         run.judgement = msgspec.structs.replace(
             run.judgement, state=State.SUSPECT, reason=cause.summary
         )
+        if judged.chain.believed:
+            return None  # what may be work is believed for longer than any patience
         return cause if self._doubts.stood_its_patience(now) else None
 
     def summary(self) -> str:

@@ -33,8 +33,8 @@ _LATER = 4
 PROOFS = Duty(share=0.02, free_s=0.1, latest_s=5.0)
 """Attempts to prove. A proof of a tree of many threads may come so late."""
 INSPECTIONS = Duty(share=0.02, free_s=1.0, latest_s=300.0)
-"""Inspections that found that the run goes on, their tools included. One that is doubted is looked
-at as often as any other."""
+"""Inspections that found that the run goes on, their tools included. One that is doubted, or that
+may be in a loop, is looked at as often as any other."""
 STANDS_S = 6.0
 """A run of which nothing moves for so long, after it did, has come to a stand."""
 LONG_S = 60.0
@@ -242,7 +242,8 @@ class Inspector:
         began = _used()
         self._inspect(trains, ranks)
         rest = INSPECTIONS.rest(_used() - began)
-        if rest and self.last is not None and self.last.alive:
+        goes_on = self.last is not None and self.last.alive
+        if rest and goes_on and not spinning.may_spin(self._history):
             self._spared = time.monotonic() + rest
 
     def _inspect(self, trains: tuple[int, int] | None, ranks: dict[int, int]) -> None:
@@ -265,6 +266,7 @@ class Inspector:
         pids = self._wanted(tree, seen)
         taker.take(pids, "1")
         gatherer.clocks.touched()
+        seen = change(seen, doings=beats.doings)
         variables = loops.variables(seen, pids, self._policy, self._stop)
         self._stop.wait(SETTLE_S)
         windows.append(gatherer.window(WINDOW_S, LOOKS))
@@ -276,9 +278,10 @@ class Inspector:
         seen = change(seen, stacks=taker.stacks())
         seen = change(seen, varied=loops.varied(variables, self._stop))
         history.append(loops.inspect(seen, self._policy, self._stop))
-        beats.learn(began, seen, self._policy)
+        beats.learn(began, seen, self._policy, variables)
         spins = spinning.spins(history, self._policy)
         seen = change(seen, spins=spins, vain=beats.vain, bystanders=beats.bystanders)
+        seen = change(seen, doings=beats.doings)
         tree = judge_tree(seen, self._policy)
         if (asked := trees.unasked(seen, self._policy)) and gatherer.ask(asked):
             # Their threads have moved: what was seen before that proves nothing.
@@ -289,6 +292,9 @@ class Inspector:
             seen = change(seen, windows=again.windows, links=again.links, futexes=again.futexes)
             tree = judge_tree(seen, self._policy)
         kernel.append((began, endless_kernel.waits_still(tree, seen)))
+        if lasted := endless_kernel.lasted(kernel):
+            seen = change(seen, kernel_s=lasted)
+            tree = judge_tree(seen, self._policy)
         lives = alive(tree, seen) and not endless_kernel.endless(kernel)
         self._found(since, began, tree, seen, lives)
 

@@ -315,6 +315,58 @@ def test_watch_without_patience_ends_no_work_that_uses_little_of_the_cpu(tmp_pat
     assert (one["outcome"], one["doubts"]) == ("completed", []), one["reason"]
 
 
+PACED = """
+def work():
+    words = {}
+    while True:
+        for i in range(9000): words[str(i)] = len(words)
+        time.sleep(0.4)
+"""
+FOR_A_QUEUE = (
+    PACED
+    + """
+import queue
+threading.Thread(target=work, daemon=True).start()
+queue.Queue().get()
+"""
+)
+FOR_A_FUTURE = (
+    PACED
+    + """
+from concurrent.futures import ThreadPoolExecutor
+ThreadPoolExecutor(1).submit(work).result()
+"""
+)
+LOOKS_IN_VAIN = """
+from concurrent.futures import ThreadPoolExecutor
+def look():
+    while not os.path.exists("never"): time.sleep(0.4)
+ThreadPoolExecutor(1).submit(look).result()
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "code", [FOR_A_QUEUE, FOR_A_FUTURE, PACED + "work()"], ids=["queue", "future", "main"]
+)
+def test_watch_without_patience_ends_nobody_who_works_in_a_beat(tmp_path, code):
+    ends = "import os, threading; threading.Timer(40.0, os._exit, (0,)).start()\n"
+    one = watched(
+        tmp_path, sys.executable, "-c", f"{STEPS}{ends}{code}",
+        options=("--patience", "0", "--budget", "120"),
+    )  # fmt: skip
+    assert one["outcome"] == "completed", one["reason"]
+
+
+@pytest.mark.slow
+def test_watch_without_patience_ends_who_looks_in_vain_in_a_beat(tmp_path):
+    one = watched(
+        tmp_path, sys.executable, "-c", f"import os\n{STEPS}{LOOKS_IN_VAIN}",
+        options=("--patience", "0", "--budget", "600"),
+    )  # fmt: skip
+    assert (one["outcome"], one["cause"]["evidence"]["end"]["kind"]) == ("hung", "polls")
+
+
 def test_watch_lets_a_child_that_shares_the_memory_open_the_gate(tmp_path):
     one = watched(tmp_path, compiled("shares", tmp_path), "5")
     assert (one["outcome"], one["steps_completed"]) == ("completed", 5)

@@ -205,6 +205,26 @@ class Numerics:
 
 
 @dataclass(frozen=True)
+class Kernel:
+    """A kernel of the GPU loops for ever."""
+
+    job: str
+    step: int
+    only: str | None
+    """`fused`: one that the compiler made; `narrow`: one for half precision; `large`: one for
+    large matrices; None: any."""
+
+
+@dataclass(frozen=True)
+class Lost:
+    """The GPU finishes its work, and the host is never told."""
+
+    job: str
+    step: int
+    rate: float
+
+
+@dataclass(frozen=True)
 class Laziness:
     """No fault at all: one that is felt, because a step is long."""
 
@@ -222,6 +242,8 @@ class Machine:
     jitter: float
     stray: float
     """Share of runs that end for reasons of their own."""
+    gpu: bool
+    """It computes on a GPU, which can be asked for its work."""
     faults: tuple[object, ...]
 
     def fault(self, kind):
@@ -261,6 +283,8 @@ class Run:
     silent: bool = False
     lucky: bool | None = None
     """Whether a deadlock that comes and goes spares this run; not known before it is due."""
+    told: bool | None = None
+    """The same of an end of the GPU's work that is lost now and then."""
     high: float = 0.0
     """Peak of the last evaluation, bytes."""
     beats: list = field(default_factory=list)
@@ -418,6 +442,8 @@ class Run:
     def evaluate(self, jobs: list[tuple[str, int]]) -> None:
         for job, step in jobs:
             self.deadlock(job, step)
+            self.kernel(job, step)
+            self.lose(job, step)
             self.stale(job, step)
             self.corrupt(job, step)
             self.overflow(job, step)
@@ -527,9 +553,35 @@ class Run:
                       expected=number(loss), ok=not wrong)
         )  # fmt: skip
 
-    def hang(self, name: str, phase: str, code: str, category: str | None) -> None:
+    def kernel(self, job: str, step: int) -> None:
+        fault, v = self.machine.fault(Kernel), self.variation
+        if fault is None or job != fault.job or step < fault.step:
+            return
+        another = {"fused": not v.kernels, "narrow": v.width < 1.0, "large": v.scale < 1.0}
+        if not another.get(fault.only, False):
+            self.hang("kernel", "eval", "waiting", "stream_evaluation", "gpu_works")
+
+    def lose(self, job: str, step: int) -> None:
+        fault = self.machine.fault(Lost)
+        if fault is None or job != fault.job or step < fault.step:
+            return
+        if self.told is None:
+            self.told = self.draw.random() >= fault.rate
+        if not self.told:
+            self.acted.add("deadlock")  # the host waits for an event that cannot come
+            self.hang("gpu_idle", "eval", "stalled", "stream_evaluation", "gpu_idle")
+
+    def hang(
+        self, name: str, phase: str, code: str, category: str | None, end: str | None = None
+    ) -> None:
         self.acted.add(name)
         evidence = {"wait_category": category, "fingerprint": name} if category else {}
+        if end is None and self.machine.gpu and category == "stream_evaluation":
+            # Whatever keeps the host from it, the GPU has nothing to do.
+            end = "gpu_idle"
+        if end is not None:
+            evidence["end"] = {"kind": end}
+            self.acted |= {end} & {"gpu_idle"}
         proven = code == "deadlock"
         cause = Cause(code=code, summary=f"{phase} {code}", proven=proven, evidence=evidence)
         raise Stopped(phase, 2.0 if proven else 40.0, cause=cause)
@@ -660,7 +712,7 @@ def _with_pressure(record, run: Run, draw: random.Random):
 
 NAMES = (
     "memory", "deferred", "stale_compile", "corruption", "leak", "retrace", "deadlock", "data",
-    "learning", "shapes", "numerics",
+    "learning", "shapes", "numerics", "kernel", "gpu_idle",
 )  # fmt: skip
 
 
@@ -695,6 +747,7 @@ def draw_case(seed: int, faults: tuple[str, ...], missing: float, repeats: int =
         cold=draw.random() < 0.1,
         jitter=draw.choice([0.03, 0.1, 0.2]),
         stray=draw.choice([0.0, 0.0, 0.03]),
+        gpu=bool({"kernel", "gpu_idle"} & {*faults}) or random.Random(f"gpu {seed}").random() < 0.5,
         faults=made,
     )
     names = [n for n in VARIATIONS if n == "baseline_update" or draw.random() >= missing]
@@ -751,4 +804,8 @@ def _fault(name: str, draw: random.Random) -> object:
         # benchmarks/nan_origin.py: how often a replay names it.
         return Numerics(job, draw.randrange(5), draw.random() < 0.4, draw.random() < 0.4,
                         draw.random() < 0.9)  # fmt: skip
+    if name == "kernel":
+        return Kernel(job, draw.randrange(4), draw.choice([None, "fused", "narrow", "large"]))
+    if name == "gpu_idle":
+        return Lost(job, draw.randrange(4), draw.choice([1.0, 1.0, 0.6]))
     return Laziness()

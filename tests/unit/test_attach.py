@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from observations import SPIN, busy, process, seen, stack, thread
 
-from harness.attach import result, target
+from harness.attach import result
 from harness.attach.observe import Watched
 from harness.detect.tree import judge_tree
 from harness.model import Outcome
@@ -64,7 +64,7 @@ def test_no_argument_but_the_script_is_ever_shown(arguments):
     ],
 )
 def test_a_program_is_known_by_its_names(argv, name):
-    assert name in target.names(argv)
+    assert name in process_names.names(argv)
 
 
 # --- what becomes of it --------------------------------------------------------------------------

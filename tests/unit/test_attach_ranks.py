@@ -23,13 +23,14 @@ from observations import (
     thread,
 )
 
-from harness.attach import launchers, observe, result
+from harness.attach import observe, result
 from harness.attach.observe import Watched
 from harness.detect.ranks.attached import ranks_of
 from harness.detect.tree import judge_tree
 from harness.detect.verdicts import Answer
 from harness.model import Outcome, Standing
 from harness.model.world import Link, More
+from harness.observe import launchers
 from harness.report import html, markdown, runjson
 from harness.report.input import ReportInput
 from harness.supervise import command_ranks
@@ -343,7 +344,7 @@ def test_ranks_and_their_launcher_are_asked_for_and_nothing_below_a_rank(monkeyp
         return ("mlx.launch", "-n", "4", "x.py")
 
     monkeypatch.setattr(command_ranks, "rank_of", {10: 0, 11: 1, 20: 7}.get)
-    monkeypatch.setattr(observe.process_names, "argv", argv)
+    monkeypatch.setattr(command_ranks.process_names, "argv", argv)
     told = observe._Job().complete(found)
     assert told.ranks == {0: 10, 1: 11}
     assert told.rank_count == 4

@@ -752,3 +752,64 @@ def test_a_symptom_that_no_hypothesis_explains_is_said_aloud():
     raising = diagnose(ladder(lambda name: raised(name, "KeyError: 'x'")), SETTINGS, machine())
     assert "raises an exception" in raising.unexplained
     assert diagnose(ladder(done), SETTINGS, machine()).unexplained is None
+
+
+# --- the GPU -------------------------------------------------------------------------------------
+
+
+def at_gpu(name, end, **fields):
+    cause = Cause(
+        code="waiting" if end == "gpu_works" else "stalled",
+        summary="eval has run for 131 s: main waits for a kernel of this process",
+        evidence={"wait_category": "stream_evaluation", "end": {"kind": end}},
+    )
+    return stopped(name, Outcome.HUNG, cause=cause, **fields)
+
+
+def endless(*but):
+    return lambda name: None if name in but else at_gpu(name, "gpu_works")
+
+
+def left_idle(*but):
+    return lambda name: None if name in but else at_gpu(name, "gpu_idle")
+
+
+def test_a_kernel_that_does_not_end_is_told_by_one_run_and_is_nothing_else():
+    verdicts = said([at_gpu("baseline_update", "gpu_works")])
+    assert verdicts["kernel"].verdict is Support.SUPPORTED
+    assert "waits for a GPU kernel that does not end in step 1" in verdicts["kernel"].because[0]
+    assert verdicts["deadlock"].verdict is Support.REFUTED
+    assert supported(ladder(endless())) == {"kernel"}
+
+
+def test_the_scenario_that_clears_it_tells_which_kernel_it_is():
+    found = said(ladder(endless("uncompiled_step", "stale_loss_oracle")))["kernel"]
+    assert "uncompiled_step completes 10 steps" in " ".join(found.because)
+
+
+def test_a_gpu_that_waits_for_swapped_memory_does_not_loop():
+    swapped = MemorySummary(parameter_bytes=GIB, swap_growth=8 * GIB)
+    result = at_gpu("baseline_update", "gpu_works")
+    result = msgspec.structs.replace(result, metrics=Metrics(memory=swapped))
+    verdicts = said([result, done("sgd_step"), done("tiny_model")], memory=2 * GIB)
+    assert verdicts["kernel"].verdict is not Support.SUPPORTED
+    assert verdicts["memory"].verdict is Support.SUPPORTED
+    assert "the GPU works" in " ".join(said([result])["deadlock"].because)
+
+
+def test_an_idle_gpu_says_what_happens_and_leaves_open_why():
+    alone = said([at_gpu("baseline_update", "gpu_idle")])
+    assert alone["gpu_idle"].verdict is Support.SUPPORTED
+    assert "waits for a GPU that is idle in step 1" in alone["gpu_idle"].because[0]
+    assert alone["deadlock"].verdict is Support.UNTESTED
+    assert supported(ladder(left_idle())) == {"gpu_idle", "deadlock"}
+    spared = left_idle("uncompiled_step", "rebuild_compiled")
+    assert supported(ladder(spared)) == {"gpu_idle", "stale_compile"}
+
+
+def test_without_a_hang_at_the_gpu_both_are_refuted():
+    verdicts = said(ladder(done))
+    assert {verdicts[id].verdict for id in ("kernel", "gpu_idle")} == {Support.REFUTED}
+    elsewhere = said(ladder(hangs_everywhere()))
+    assert "kernel" not in supported(ladder(hangs_everywhere()))
+    assert elsewhere["kernel"].verdict is Support.REFUTED

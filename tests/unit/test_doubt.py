@@ -8,6 +8,7 @@ from fakes import info
 from observations import READS, RUNNING, awaits, busy, process, seen, sleeps, stack, thread, twice
 
 from harness.detect.chain.links import Ends
+from harness.detect.observation import Doings
 from harness.detect.tree import judge_tree
 from harness.detect.watchdog import Judgement, State
 from harness.model import Cause, Patience, Position, Snapshot, StepBeat, WorkerSpec
@@ -350,6 +351,21 @@ def test_a_hang_that_has_stood_its_patience_is_known_to_later_runs(doubted):
     elsewhere = doubted(known_hangs=known)
     elsewhere.look(106.0, fingerprinted(31))
     assert elsewhere.look(106.0 + KNOWN_S, fingerprinted(31)) is None
+
+
+MAY_WORK = replace(
+    seen(process(1, thread(1, **sleeps(0.2))), rearmed={1: 9}),
+    doings={1: Doings(seconds=9.0, wakes=30, cpu_s=0.06, looks=4)},
+)
+
+
+def test_what_may_be_work_in_a_beat_is_doubted_and_stands_any_patience(doubted):
+    one = doubted(patience=Patience(seconds=0.0), known_hangs={""})
+    for now in (106.0, 200.0, 1500.0):
+        assert one.look(now, MAY_WORK) is None
+    assert one.told == [("doubt", "a")]
+    late = replace(MAY_WORK.doings[1], seconds=1800.0)
+    assert one.look(1900.0, replace(MAY_WORK, doings={1: late})).code == "stalled"
 
 
 def test_a_hang_without_stacks_is_known_to_nobody(doubted):

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import msgspec
 import pytest
 from observations import process, seen, stack, thread, twice
 
-from harness.detect.endless_kernel import LASTS_S, endless, waits_still
+from harness.detect.endless_kernel import LASTS_S, endless, lasted, waits_still
 from harness.detect.tree import judge_tree
 from harness.model.world import GpuUse
 
@@ -44,3 +45,16 @@ def test_an_idle_gpu_or_a_host_that_moves_says_nothing_of_a_kernel(found):
 )
 def test_it_is_doubted_once_all_looks_of_minutes_agree(looks, expected):
     assert endless(looks) is expected
+
+
+def test_the_words_are_of_the_kernel_once_it_has_run_for_a_while():
+    found = msgspec.structs.replace(on_gpu(97), kernel_s=41.0)
+    told = judge_tree(found).summary
+    assert "a kernel of this process, which has run for 41 s; the GPU is at 97 %" in told
+    assert "a GPU that works" in judge_tree(on_gpu(97)).summary
+
+
+def test_it_has_run_since_the_first_look_of_those_that_agree():
+    assert lasted([]) == 0.0
+    assert lasted([(3.0, False), (5.0, True), (46.0, True)]) == 41.0
+    assert lasted([(5.0, True), (46.0, False)]) == 0.0

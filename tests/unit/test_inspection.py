@@ -287,10 +287,13 @@ def test_the_thread_that_stood_against_it_is_looked_at_first(monkeypatch):
     assert len(glances) == 3
 
 
-@pytest.mark.parametrize(("found", "later"), [(WORKS, 100.0), (WAITS, 2.2)])
+@pytest.mark.parametrize(
+    ("found", "loop", "later"), [(WORKS, False, 100.0), (WORKS, True, 2.2), (WAITS, False, 2.2)]
+)
 def test_an_inspection_that_took_long_and_found_life_makes_the_next_one_later(
-    monkeypatch, inspector, found, later
+    monkeypatch, inspector, found, loop, later
 ):
+    monkeypatch.setattr(inspection.spinning, "may_spin", lambda history: loop)
     one, clock = inspector(found), SimpleNamespace(used=0.0)
     made = SimpleNamespace(monotonic=lambda: 10.0, thread_time=lambda: clock.used)
     monkeypatch.setattr(inspection, "time", made)

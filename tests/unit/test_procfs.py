@@ -284,3 +284,16 @@ def test_a_living_process_has_no_end(monkeypatch):
         # The kernel shows 0 to another user, whatever the end was.
         monkeypatch.setattr(os, "geteuid", lambda: os.getuid() + 77)
         assert deep.more(found[0]).status is None
+
+
+def test_what_each_thread_has_done_is_read():
+    own = next(one for one in tree.processes([os.getpid()]) if one.pid == os.getpid())
+    before = deep.more(own)
+    with open("/dev/null", "wb") as nothing:
+        nothing.write(bytes(5000))
+        nothing.flush()
+    sum(range(300_000))
+    after, tid = deep.more(own), threading.get_native_id()
+    assert after.ran[tid] > before.ran[tid]
+    assert after.io[tid][1] - before.io[tid][1] >= 5000
+    assert after.io[tid][0] > before.io[tid][0], "these files themselves were read"

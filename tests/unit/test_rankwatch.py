@@ -81,6 +81,30 @@ def test_a_number_that_no_job_has_is_not_believed(monkeypatch):
     assert Numbers().of([process(11, 1), process(12, 1)]) == {1: 12}
 
 
+@pytest.mark.parametrize(
+    ("name", "argv", "far"),
+    [
+        ("mpirun", ("mpirun", "-H", "a,b", "-n", "4", "python", "x.py"), True),
+        ("ssh", ("ssh", "a", "x"), True),
+        ("mpirun", ("mpirun", "-n", "4", "python", "x.py"), False),
+        ("bash", ("bash", "run.sh"), False),
+    ],
+)
+def test_ranks_may_be_elsewhere_if_their_starter_reaches_other_machines(
+    monkeypatch, name, argv, far
+):
+    command_lines = {1: ("watch",), 10: argv, 11: ("ssh", "of", "a", "rank")}
+    monkeypatch.setattr(command_ranks.process_names, "argv", command_lines.__getitem__)
+    tree = [process(1, 0), process(10, 1, name), process(11, 10, "python"), process(12, 11, "ssh")]
+    assert command_ranks.elsewhere(tree, [11]) is far
+
+
+def test_a_rank_that_is_not_seen_never_started_unless_it_may_be_on_another_machine():
+    here = {9: 90, 8: 80, 11: 110}
+    assert list(command_ranks.expected(here, elsewhere=True)) == [8, 9, 11]
+    assert list(command_ranks.expected({0: 1, 2: 3}, elsewhere=False)) == [0, 1, 2]
+
+
 # --- in the launcher ----------------------------------------------------------------------------
 
 

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from observations import SPIN, busy, process, seen, stack, thread, twice
 
 from harness.detect.policy import LOG_POLICY, Policy
-from harness.detect.spinning import LONG_S, Inspection, Stay, inspect, spins
+from harness.detect.spinning import LONG_S, Inspection, Stay, inspect, may_spin, spins
 from harness.model.world import More
 
 replace = msgspec.structs.replace
@@ -162,6 +162,17 @@ def test_so_is_a_loop_whose_variables_change_or_tell_nothing(policy, values):
 @pytest.mark.parametrize("policy", [QUICK, SLOW])
 def test_a_native_function_that_only_waits_needs_no_variables(policy):
     assert 1 in spins(history(0.0, policy.loop_s, waits=True, values="  "), policy)
+
+
+def test_one_that_may_be_in_a_loop_is_worth_another_inspection():
+    assert not may_spin([])
+    assert may_spin(history(0.0))
+    assert may_spin(history(0.0, 9.0))
+    assert may_spin(history(0.0, waits=True, values=" "))
+    assert may_spin([*history(0.0, place="other step"), *history(9.0, values="b")])
+    for works in ({"library": True}, {"values": "ab"}, {"values": "  "}):
+        assert not may_spin(history(0.0, 9.0, **works))
+    assert not may_spin([*history(0.0), Inspection(t=9.0, stays={})])
 
 
 def test_only_the_last_inspections_in_a_row_count():

@@ -17,6 +17,8 @@ class Kind(str, Enum):
 
     DEAD = "hangs"
     PROVEN = "is in a proven deadlock"
+    IDLE_GPU = "waits for a GPU that is idle"
+    KERNEL = "waits for a GPU kernel that does not end"
     COMPILING = "waits for a compiler"
     HOST = "waits for data, a file or a child process"
     STARVED = "waits for memory"
@@ -39,8 +41,8 @@ class Kind(str, Enum):
 
 
 STOPS = frozenset(
-    (Kind.DEAD, Kind.PROVEN, Kind.COMPILING, Kind.HOST, Kind.STARVED, Kind.NO_MEMORY,
-     Kind.KILLED, Kind.RAISED)
+    (Kind.DEAD, Kind.PROVEN, Kind.IDLE_GPU, Kind.KERNEL, Kind.COMPILING, Kind.HOST, Kind.STARVED,
+     Kind.NO_MEMORY, Kind.KILLED, Kind.RAISED)
 )  # fmt: skip
 """The kinds that end a run before its steps are over."""
 
@@ -175,32 +177,47 @@ HYPOTHESES: tuple[Theory, ...] = (
         signs=frozenset((Kind.NOT_FINITE,)),
         needs=frozenset(("half_precision",)),
     ),
+    Theory(
+        id="kernel",
+        title="a GPU kernel that does not end",
+        explains=frozenset((Kind.KERNEL,)),
+        signs=frozenset((Kind.KERNEL,)),
+        needs=frozenset(("uncompiled_step", "half_precision", "tiny_model")),
+    ),
+    Theory(
+        id="gpu_idle",
+        title="an idle GPU (it was not given its work, or the end of it was lost)",
+        explains=frozenset((Kind.IDLE_GPU,)),
+        signs=frozenset((Kind.IDLE_GPU,)),
+        needs=frozenset(("tiny_model",)),
+        unseen=0.5,
+    ),
 )
 
 _TABLE = """
-                              memory defer stale corr leak retrace dead data learn shapes numerics
-baseline_update               S      S     S     S    S    S       S    S    S     S      S
-value_and_grad_reused         S      S     S     S    S    S       S    S    S     S      S
-clear_cache_after_update      S      S     S     S    S    S       S    S    S     c      S
-sgd_step                      c      s     S     S    s    -       S    S    s     s      s
-grad_evaluated_without_update c      C     s     c    s    -       -    S    -     s      -
-tiny_model                    C      -     S     S    -    -       S    S    -     -      -
-eval_after_update             M      C     S     C    S    s       S    S    S     s      S
-uncompiled_step               S      S     C     S    S    C       S    S    S     c      S
-lora_step                     c      -     S     S    s    -       S    S    -     s      s
-vjp_step                      S      S     S     C    -    S       S    S    S     s      S
-constant_batch                S      S     S     S    S    c       S    C    s     C      -
-update_without_grad           s      C     s     c    c    -       -    S    c     s      -
-stale_loss_oracle             -      -     -     !    -    -       -    -    -     -      -
-compiled_step                 s      s     !     s    s    !       -    S    s     !      s
-rebuild_compiled              s      s     C     S    s    s       S    S    s     s      s
-compiled_step_initialized     s      -     -     s    s    c       s    S    s     s      s
-grad_without_update           c      c     -     c    c    c       -    S    -     s      -
-half_precision                c      -     s     s    s    -       s    S    s     s      c
-eval_parameters_only          M      c     S     C    S    s       S    S    S     s      S
-value_and_grad_recreated      S      S     S     c    S    S       S    S    S     S      S
-loss_read_every_k             -      -     -     -    -    -       s    s    -     -      -
-smaller_batch                 c      -     S     S    s    -       s    S    -     -      -
+                              mem  defer stale corr leak trace dead data learn shape num  kern idle
+baseline_update               S    S     S     S    S    S     S    S    S     S     S    S    S
+value_and_grad_reused         S    S     S     S    S    S     S    S    S     S     S    S    S
+clear_cache_after_update      S    S     S     S    S    S     S    S    S     c     S    S    S
+sgd_step                      c    s     S     S    s    -     S    S    s     s     s    s    S
+grad_evaluated_without_update c    C     s     c    s    -     -    S    -     s     -    s    s
+tiny_model                    C    -     S     S    -    -     S    S    -     -     -    c    S
+eval_after_update             M    C     S     C    S    s     S    S    S     s     S    s    S
+uncompiled_step               S    S     C     S    S    C     S    S    S     c     S    c    S
+lora_step                     c    -     S     S    s    -     S    S    -     s     s    s    S
+vjp_step                      S    S     S     C    -    S     S    S    S     s     S    s    S
+constant_batch                S    S     S     S    S    c     S    C    s     C     -    s    S
+update_without_grad           s    C     s     c    c    -     -    S    c     s     -    s    s
+stale_loss_oracle             -    -     -     !    -    -     -    -    -     -     -    s    s
+compiled_step                 s    s     !     s    s    !     -    S    s     !     s    s    s
+rebuild_compiled              s    s     C     S    s    s     S    S    s     s     s    s    S
+compiled_step_initialized     s    -     -     s    s    c     s    S    s     s     s    s    s
+grad_without_update           c    c     -     c    c    c     -    S    -     s     -    s    s
+half_precision                c    -     s     s    s    -     s    S    s     s     c    c    s
+eval_parameters_only          M    c     S     C    S    s     S    S    S     s     S    s    S
+value_and_grad_recreated      S    S     S     c    S    S     S    S    S     S     S    S    S
+loss_read_every_k             -    -     -     -    -    -     s    s    -     -     -    s    s
+smaller_batch                 c    -     S     S    s    -     s    S    -     -     -    s    s
 """
 """S stays, C clears, M moves to step 0, ! would show it, - says nothing. A small letter: expected,
 but a quantity decides (how much memory there is), so that the opposite does not refute."""

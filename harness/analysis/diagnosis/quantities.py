@@ -6,17 +6,13 @@ from collections.abc import Sequence
 
 from harness.analysis.diagnosis.effects import Reference
 from harness.analysis.diagnosis.hypotheses import Kind
-from harness.analysis.diagnosis.symptoms import Facts, describe, waits
+from harness.analysis.diagnosis.symptoms import FAULTS, SWAP, Facts, describe, end_of, waits
 from harness.analysis.findings.learning import REASONS
 from harness.memory.law import STATE
 from harness.model import Environment, Finding, Settings
 from harness.stats import wilson
 from harness.text.units import duration, number, percent, plural, size
 
-SWAP = 256 << 20
-"""Growth of used swap, in bytes, below which other programs can be the reason."""
-FAULTS = 10_000
-"""Major faults below which loading programs and models is the reason."""
 AMPLE = 0.5
 """A measured peak below this share of the memory excludes that it is too little."""
 FEW_TRACES = 2
@@ -46,6 +42,8 @@ def weigh(
             return (), ("the step compiles nothing",)
         if all(count is not None and count <= FEW_TRACES for count in traces):
             return (), (f"traced {plural(max(count or 0 for count in traces), 'time')} in all",)
+    if id == "deadlock" and any(end_of(run.result) == "gpu_works" for run in base.affected):
+        return (), ("the GPU works: nothing there waits for what cannot come",)
     return (), ()
 
 

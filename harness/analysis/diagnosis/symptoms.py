@@ -30,6 +30,10 @@ TRACE_FACTOR, TRACE_S = 5.0, 0.5
 """A second trace matters when its step takes this many usual steps, and this much longer."""
 DATA_SHARE, DATA_S = 0.5, 0.25
 """Data matters when it takes this share of a step, and this long."""
+SWAP = 256 << 20
+"""Growth of used swap, in bytes, below which other programs can be the reason."""
+FAULTS = 10_000
+"""Major faults below which loading programs and models is the reason."""
 DIFFERS = 1e-3
 """Relative difference of losses that are computed alike."""
 
@@ -157,11 +161,27 @@ def _hang(result: ScenarioResult) -> set[Kind]:
         return {Kind.DEAD, Kind.PROVEN} | ({Kind.HOST} if category in HOST_WAITS else set())
     if category == "jit":
         return {Kind.COMPILING}
+    if end_of(result) == "gpu_works" and not _pages(result):
+        return {Kind.KERNEL}
     if category == "memory" or cause.code == "starved":
         return {Kind.STARVED}
     in_host_phase = result.last_phase in HOST_PHASES and category not in DEVICE_WAITS
     host = category in HOST_WAITS or category == "child" or in_host_phase
-    return {Kind.HOST if host else Kind.DEAD}
+    if host:
+        return {Kind.HOST}
+    return {Kind.DEAD} | ({Kind.IDLE_GPU} if end_of(result) == "gpu_idle" else set())
+
+
+def end_of(result: ScenarioResult) -> str | None:
+    """The kind of the end of its chain of waits, where it has one."""
+    end = result.cause.evidence.get("end") if result.cause else None
+    return None if end is None else str(end.get("kind"))
+
+
+def _pages(result: ScenarioResult) -> bool:
+    """Return True if memory was swapped: a GPU that waits for it seems to work on one kernel."""
+    memory = result.metrics.memory
+    return (memory.swap_growth or 0) >= SWAP or (memory.major_faults or 0) >= FAULTS
 
 
 def _crash(result: ScenarioResult) -> set[Kind]:

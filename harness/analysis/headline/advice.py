@@ -28,6 +28,8 @@ _END: Mapping[str, str] = MappingProxyType(
         "stopped": "find out who stopped it: Ctrl-Z, SIGSTOP, or a container that was frozen",
         "traced": "detach the debugger that holds it",
         "memory": "use a smaller batch or model, or end what else uses memory",
+        "gpu_works": "look at the kernel of this line: its loop may have no end, or its input is "
+        "far too large",
         "gpu_idle": "run it on the CPU too, to see if the device is to blame",
         "peers": "look at the rank to blame: the others wait for it in a collective",
         "idle": "check who should give this thread its work: nobody does",

@@ -8,12 +8,16 @@ seen in the same beat for so long, is believed by nobody who only may wait for i
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from harness.detect.chain.facts import Facts
 from harness.detect.chain.handing import Beats, in_vain, quick
 from harness.detect.chain.links import Node
+from harness.detect.chain.paced import Record
 from harness.detect.chain.waits import wait_of
-from harness.detect.observation import Observation
+from harness.detect.observation import Doings, Observation
 from harness.detect.policy import Policy
+from harness.stacks.values import Variables
 
 GIVEN = frozenset(("given", "given_slowly", "data"))
 """Waits of a thread that is given something, by whoever it is."""
@@ -27,10 +31,19 @@ class History:
     def __init__(self) -> None:
         self._quick: list[Beats] = []
         self._given: list[Beats] = []
+        self._record = Record()
 
-    def learn(self, t: float, observed: Observation, policy: Policy) -> None:
-        """Take an inspection that began at `t`, in seconds."""
+    def learn(
+        self,
+        t: float,
+        observed: Observation,
+        policy: Policy,
+        variables: Mapping[int, Variables] | None = None,
+    ) -> None:
+        """Take an inspection that began at `t`, in seconds, and the variables of some of its
+        processes, by pid."""
         facts = Facts(observed, policy)
+        self._record.learn(observed, variables or {})
         self._quick = [*self._quick, quick(t, facts)][-_KEPT:]
         self._given = [*self._given, beats(t, facts)][-_KEPT:]
 
@@ -43,6 +56,11 @@ class History:
     def bystanders(self) -> frozenset[int]:
         """The threads that nobody who only may wait for them is believed to wait for."""
         return in_vain(self._given, share=0.0)
+
+    @property
+    def doings(self) -> dict[int, Doings]:
+        """The doings of each thread, by thread."""
+        return self._record.doings
 
 
 def beats(t: float, facts: Facts) -> Beats:

@@ -22,8 +22,10 @@ from harness.detect.chain.links import (
     Node,
     Wait,
 )
+from harness.detect.chain.paced import Beat, beat, each_s, left_s
 from harness.detect.chain.waits import wait_of
 from harness.stacks.wait_rules import ENDS
+from harness.text import units
 
 _BY_GUESS = frozenset(
     (Ends.PERSON, Ends.NETWORK, Ends.OUTSIDE, Ends.PROGRAM, Ends.FILE_SYSTEM, Ends.UNKNOWN)
@@ -86,6 +88,8 @@ def _reach(
     """All ends that a start leads to, each by its shortest way."""
     before: dict[Node, Node | None] = {start: None}
     certain = {start: True}
+    tied = {start: True}
+    """The same, where the one other thread of a process that has work is joined."""
     joined: set[Node] = set()
     """Threads of which one is waited for until it ends: it may do that slowly."""
     todo = deque([start])
@@ -96,7 +100,8 @@ def _reach(
         if wait is None:
             wait = waits[node] = wait_of(node, facts)
         found += [_Reached(end, _path(node, before), certain[node]) for end in wait.ends]
-        if _joins(node, facts):
+        joins = _joins(node, facts)
+        if joins:
             joined.update(wait.on)
         # Of many threads each may wait for all others: what is known already is left out at once.
         for other in filterfalse(before.__contains__, wait.on):
@@ -108,20 +113,26 @@ def _reach(
             else:
                 before[other] = node
                 certain[other] = certain[node] and wait.known
+                tied[other] = tied[node] and (wait.known or (joins and len(wait.on) == 1))
                 todo.append(other)
-    beside = [
-        one
-        for one in found
-        if not certain[one.path[-1]] and _is_beside(one.path[-1], waits, joined, facts)
-    ]
-    if any(one.end.kind is not Ends.IDLE and one not in beside for one in found):
-        return [one for one in found if one.end.kind is not Ends.WORKS or one not in beside]
+    beside: list[_Reached] = []
+    others: list[_Reached] = []
+    for one in found:
+        node = one.path[-1]
+        followed = certain[node] or (tied[node] and waits[node].code == "poll")
+        if not followed and _is_beside(node, waits, joined, facts):
+            beside.append(one)
+        else:
+            others.append(_in_a_beat(one, waits, facts))
+    if any(one.end.kind is not Ends.IDLE for one in others):
+        told = (_may_work(one, facts) for one in beside)
+        return [*others, *(one for one in told if one.end.kind is not Ends.WORKS)]
     if beside:
         return [_nobody(beside, certain, facts)]
     ring = _ring(start, waits)
     names = " and ".join(facts.name(node) for node in dict.fromkeys(ring))
     detail = f"{names} wait for one another" if len(set(ring)) > 1 else "waits for itself"
-    return [*found, _Reached(End(kind=Ends.CYCLE, detail=detail), ring, True)]
+    return [*others, _Reached(End(kind=Ends.CYCLE, detail=detail), ring, True)]
 
 
 def _joins(node: Node, facts: Facts) -> bool:
@@ -139,6 +150,40 @@ def _is_beside(
     return code in _BESIDE and not (code == _SLOWLY and node in joined)
 
 
+def _in_a_beat(one: _Reached, waits: Mapping[Node, Wait], facts: Facts) -> _Reached:
+    """An end with certain links to it. One that polls may work between its waits."""
+    if one.end.kind is not Ends.POLLS or waits[one.path[-1]].code != "poll":
+        return one
+    belief = beat(one.path, facts, known=True)
+    if belief is Beat.VAIN:
+        return one
+    # Of several children that are waited for, one may be a monitor.
+    one_child = all(
+        len({other.pid for other in waits[node].on}) < 2
+        for node in one.path[:-1]
+        if waits[node].code == "child"
+    )
+    if belief is not Beat.WORKS or not one_child:
+        return _believed(one, one.end, facts)
+    each = units.duration(each_s(one.path[-1], facts) or 0.0)
+    detail = f"works in a beat: it uses the CPU for {each} each time"
+    return msgspec.structs.replace(one, end=End(kind=Ends.WORKS, detail=detail, sure=False))
+
+
+def _may_work(one: _Reached, facts: Facts) -> _Reached:
+    """The end of a thread that goes on in its own beat, and that nobody is known to wait for."""
+    belief = beat(one.path, facts, known=False)
+    if belief is Beat.VAIN:
+        return one
+    kind = Ends.POLLS if belief is Beat.MAY_WORK else one.end.kind
+    return _believed(one, msgspec.structs.replace(one.end, kind=kind, sure=False), facts)
+
+
+def _believed(one: _Reached, end: End, facts: Facts) -> _Reached:
+    end = msgspec.structs.replace(end, believed_s=left_s(one.path, facts))
+    return msgspec.structs.replace(one, end=end)
+
+
 def _nobody(beside: Sequence[_Reached], certain: Mapping[Node, bool], facts: Facts) -> _Reached:
     """The end of a wait of which nobody is known who would end it, beside threads that go on."""
     ways = [tuple(takewhile(certain.__getitem__, one.path)) for one in beside]
@@ -146,8 +191,16 @@ def _nobody(beside: Sequence[_Reached], certain: Mapping[Node, bool], facts: Fac
     more = [f"{len(names) - _TOLD} more"] if len(names) > _TOLD else []
     who = " and ".join([*names[:_TOLD], *more])
     only = "only goes on in its own beat" if len(names) == 1 else "only go on in their own beat"
-    detail = f"nobody is seen who would end that wait ({who} {only})"
-    return _Reached(End(kind=Ends.DEAD, detail=detail, sure=False), max(ways, key=len), True)
+    beliefs = [(beat(one.path, facts, known=False), left_s(one.path, facts)) for one in beside]
+    if any(belief is Beat.MAY_WORK for belief, _ in beliefs):
+        kind = Ends.POLLS
+        detail = f"nobody is known who would end that wait ({who} {only}, and may work for it)"
+    else:
+        kind = Ends.DEAD
+        detail = f"nobody is seen who would end that wait ({who} {only})"
+    left = max((left for belief, left in beliefs if belief is not Beat.VAIN), default=None)
+    end = End(kind=kind, detail=detail, sure=False, believed_s=left)
+    return _Reached(end, max(ways, key=len), True)
 
 
 def _path(node: Node, before: Mapping[Node, Node | None]) -> tuple[Node, ...]:

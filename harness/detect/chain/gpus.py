@@ -5,6 +5,7 @@ from __future__ import annotations
 from harness.detect.chain.facts import Facts
 from harness.detect.chain.links import End, Ends, Node, Wait
 from harness.stacks.wait_rules import Category
+from harness.text import units
 
 
 def waits(node: Node, facts: Facts) -> Wait | None:
@@ -19,10 +20,23 @@ def waits(node: Node, facts: Facts) -> Wait | None:
         kind = Ends.UNKNOWN if observed.shows_waits else Ends.UNSEEN
         end = End(kind=kind, detail="waits for a GPU, which cannot be asked", sure=False)
     elif works(facts):
-        end = End(kind=Ends.GPU_WORKS, detail=f"waits for a GPU that works{told}")
+        end = End(kind=Ends.GPU_WORKS, detail=_kernel(facts) or f"waits for a GPU that works{told}")
     else:
         end = End(kind=Ends.GPU_IDLE, detail=f"waits for a GPU that is idle{told}")
     return Wait(code="gpu", detail=end.detail, ends=(end,))
+
+
+def _kernel(facts: Facts) -> str | None:
+    """The kernel that the host waits for, where it has run for a while; None where it may be one of
+    many."""
+    observed = facts.observed
+    use = observed.gpu_use
+    if observed.kernel_s is None:
+        return None
+    share = None if use is None else use.busy if use.own is None else use.own
+    at = "works" if share is None else f"is at {share} %"
+    lasted = units.duration(observed.kernel_s)
+    return f"waits for a kernel of this process, which has run for {lasted}; the GPU {at}"
 
 
 def shared(node: Node, facts: Facts) -> Wait | None:

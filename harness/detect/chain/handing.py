@@ -111,11 +111,13 @@ def in_vain(looks: Sequence[Beats], share: float = 0.5) -> frozenset[int]:
 
 
 def wakes(facts: Facts, pids: Sequence[int]) -> list[int]:
-    """Those of the processes `pids` in which a thread is woken: variables may tell for what."""
+    """Those of the processes `pids` in which a thread is woken, at this look or at one before:
+    variables may tell for what."""
+    before = {tid for tid, did in facts.observed.doings.items() if did.wakes}
     return [
         pid
         for pid in pids
-        if any((pace.sleeps or 0) > 0 for pace in facts.motion(pid).threads.values())
+        if any((one.sleeps or 0) > 0 or t in before for t, one in facts.motion(pid).threads.items())
     ]
 
 

@@ -91,6 +91,9 @@ class End(msgspec.Struct, frozen=True, kw_only=True):
     """Seconds until the clock rings; None where that cannot be read."""
     sure: bool = True
     """False where another look could show something else."""
+    believed_s: float | None = None
+    """Seconds for which it is still believed to work in its beat; None where nothing tells that it
+    may."""
 
 
 class Wait(msgspec.Struct, frozen=True, kw_only=True):
@@ -170,6 +173,11 @@ class Chain(msgspec.Struct, frozen=True, kw_only=True):
     def alive(self) -> bool:
         """True if it ends in what goes on by itself."""
         return self.end.kind in ALIVE
+
+    @property
+    def believed(self) -> bool:
+        """True if one of its ends may be at work: it is doubted, and not ended for it."""
+        return any(end.believed_s for end in (self.end, *self.all_ends))
 
     def evidence(self) -> dict[str, Any]:
         """The chain as it stands in `cause.evidence` of run.json."""

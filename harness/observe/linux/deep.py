@@ -42,6 +42,9 @@ _NOT_SENT = frozenset(
 """Signals whose handlers say nothing about what others might send: a runtime's own, those for
 faults, and those that are asked for elsewhere here, as that for the end of a child."""
 _TIMERS = "timers"
+_FEW = 64
+"""Threads of a process of which each is asked what it has read and written: that is one more file
+for each of them."""
 _EXIT_STATUS = 49
 """The place of a process's exit status among its stat's fields after the name."""
 
@@ -69,7 +72,8 @@ def more(process: Process) -> More | None:
         return None
     _, fields = stat
     swap = _number(f"/proc/{process.pid}/status", b"VmSwap:")
-    sleeps, queued = {}, {}
+    sleeps, queued, ran, io = {}, {}, {}, {}
+    few = len(process.threads) <= _FEW
     for thread in process.threads:
         home = f"/proc/{process.pid}/task/{thread.tid}"
         slept = _number(f"{home}/status", b"voluntary_ctxt_switches:")
@@ -78,7 +82,9 @@ def more(process: Process) -> More | None:
         # Nanoseconds on a core and in its queue, and how often it was given one.
         times = reading.read(f"{home}/schedstat").split()
         if len(times) > 1:
-            queued[thread.tid] = int(times[1]) / 1e9
+            ran[thread.tid], queued[thread.tid] = int(times[0]) / 1e9, int(times[1]) / 1e9
+        if few and (moved := _read_and_written(f"{home}/io")) is not None:
+            io[thread.tid] = moved
     status = _status(process.pid, fields)
     killed = status is not None and os.WIFSIGNALED(status) and os.WTERMSIG(status) == signal.SIGKILL
     return More(
@@ -89,7 +95,17 @@ def more(process: Process) -> More | None:
         oom_kills=freezer.oom_kills(process.pid) if killed else None,
         sleeps=sleeps,
         queued=queued,
+        ran=ran,
+        io=io,
     )
+
+
+def _read_and_written(path: str) -> tuple[int, int] | None:
+    """Bytes, also of pipes and sockets; None where they may not be read."""
+    words = [line.split() for line in reading.read(path).splitlines()]
+    figures = {one[0]: int(one[1]) for one in words if len(one) > 1}
+    read, written = figures.get(b"rchar:"), figures.get(b"wchar:")
+    return None if read is None or written is None else (read, written)
 
 
 def _status(pid: int, fields: list[str]) -> int | None:

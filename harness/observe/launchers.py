@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from itertools import takewhile
 
-from harness.attach.target import names
-from harness.observe.process_names import is_python
+from harness.observe.process_names import is_python, names
 
 MLX = "mlx.launch"
 _MPI = frozenset(("mpirun", "mpiexec", "prterun", "orterun"))
