@@ -194,7 +194,9 @@ def _answer(plan: Plan, result: BisectResult, folder: Path, lines: cells.Lines) 
         lines.suggest("interrupted; to go on, run:",
                       invocation.command("bisect", "--continue", str(folder)))  # fmt: skip
         return
-    if result.problem is not None:
+    if result.missing:
+        lines.say(f"no answer yet: {result.problem}")
+    elif result.problem is not None:
         lines.say(f"no release found: {result.problem}")
     else:
         for line in bisect.sentences(plan, result):

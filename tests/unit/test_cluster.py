@@ -1,4 +1,4 @@
-"""Runs of a plan on several hosts: who gets what, and what becomes of it. No process is started."""
+"""Runs of a plan on several hosts: who gets what, and what becomes of it."""
 
 from __future__ import annotations
 
@@ -6,11 +6,12 @@ import msgspec
 import pytest
 
 from harness import cli
-from harness.errors import UsageError
-from harness.model import Outcome, ScenarioInfo, Settings
-from harness.releases import bisect, collect, matrix, part, plan, probe, search
+from harness.errors import HarnessError, UsageError
+from harness.model import Host, Hostfile, Outcome, ScenarioInfo, Settings
+from harness.releases import bisect, collect, crew, matrix, part, plan, probe, search
 from harness.releases.deal import Deal
 from harness.releases.folder import begin, publishable, read_plan, save_state
+from harness.releases.news import News
 from harness.releases.plan import BisectRequest, Plan
 from harness.releases.probe import Ran
 from harness.releases.search import Answer, Problem, Seen
@@ -322,3 +323,47 @@ def test_a_plan_can_be_made_without_running_anything(capsys, tmp_path, monkeypat
     assert len(part.plan_of(folder).cells) == 2
     assert cli.main(["collect", str(folder)]) == 1
     assert "their numbers, for an array of jobs: 0-5" in capsys.readouterr().err
+
+
+# -- what a host says
+
+
+@pytest.fixture
+def silent(tmp_path, monkeypatch):
+    """A crew whose only host answers ssh, says nothing, and is soon given up."""
+    ssh = tmp_path / "bin" / "ssh"
+    ssh.parent.mkdir()
+    ssh.write_text("#!/bin/sh\nexec sleep 1000\n")
+    ssh.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{ssh.parent}:/usr/bin:/bin")
+    for name, seconds in (("LEASE_S", 0.2), ("LOOK_S", 0.02), ("LEAVE_S", 0.0)):
+        monkeypatch.setattr(crew, name, seconds)
+    said = []
+    file = Hostfile(hosts=(Host(ssh="alpha"),))
+    return crew.Crew(planned(), tmp_path, file, said.append), said
+
+
+def test_a_host_that_says_nothing_is_waited_for_no_longer_than_its_lease(silent):
+    made, said = silent
+    with made, pytest.raises(crew.NoHostError, match="no host is left: alpha: not heard for"):
+        list(made.run([0]))
+    (line,) = said
+    assert line.startswith("alpha is used no more: not heard for")
+
+
+@pytest.mark.parametrize("name", ["/etc/passwd", "../other", "a/../../b"])
+def test_a_host_cannot_write_anywhere_but_into_the_folder_of_its_run(tmp_path, name):
+    with pytest.raises(HarnessError, match="is refused"):
+        crew.Link._keep(tmp_path / "run", name, News(file=name, data=b"x"))
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_file_comes_in_pieces_with_its_mode(tmp_path):
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / "link").symlink_to(tmp_path / "elsewhere" / "file")
+    for data in (b"one ", b"two"):
+        crew.Link._keep(tmp_path, "a/b", News(file="a/b", data=data, mode=0o4600))
+    assert (tmp_path / "a" / "b").read_bytes() == b"one two"
+    assert (tmp_path / "a" / "b").stat().st_mode & 0o7777 == 0o600
+    with pytest.raises(OSError, match="symbolic"):
+        crew.Link._keep(tmp_path, "link", News(file="link", data=b"x"))
