@@ -85,6 +85,7 @@ def run(arguments: argparse.Namespace) -> int:
     from harness.session.folder import locked
 
     lines = cells.Lines(arguments.quiet)
+    cells.check_elsewhere(arguments)
     if arguments.earlier is not None:
         cells.check_continued(arguments, "--hostfile")
         with folders.opened(arguments.earlier, "bisect") as (plan, runs):
@@ -159,7 +160,7 @@ def _search(
         with cells.crew(arguments, plan, folder, lines) as crew:
             result = bisect.carry_out(plan, folder, runs, ["harness", *sys.argv[1:]], told, crew)
     except NoHostError:
-        lines.suggest("to go on once there is a host, run:",
+        lines.suggest("to go on here, run:",
                       invocation.command("bisect", "--continue", str(folder)))  # fmt: skip
         raise
     if result.change is not None:

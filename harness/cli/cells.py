@@ -76,6 +76,12 @@ def add_elsewhere(parser: argparse.ArgumentParser) -> None:
     )  # fmt: skip
 
 
+def check_elsewhere(arguments: argparse.Namespace) -> None:
+    """Refuse the options of other hosts that contradict each other."""
+    if arguments.plan and arguments.hosts is not None:
+        raise UsageError("--plan runs nothing, so it needs no hosts; omit --hostfile")
+
+
 def _hosts(path: str) -> Hostfile:
     from harness.session import hostfile
 

@@ -79,6 +79,7 @@ def run(arguments: argparse.Namespace) -> int:
             "--jobs is for this machine: to run several cells on a host of --hostfile, name the "
             "host as many times"
         )
+    cells.check_elsewhere(arguments)
     if arguments.earlier is not None:
         cells.check_continued(arguments, "--jobs", "--hostfile")
         with folders.opened(arguments.earlier, "matrix") as (plan, runs):

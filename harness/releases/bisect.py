@@ -80,9 +80,8 @@ def carry_out(
     is saved after each run. Raises NoHostError when no host is left.
     """
     runs = list(ran)
-    width = 1 if crew is None else crew.size
     while True:
-        step = judged(plan, runs, width)
+        step = judged(plan, runs, 1 if crew is None else crew.size)
         if isinstance(step, BisectResult):
             return step
         try:

@@ -301,6 +301,7 @@ def test_the_names_of_hosts_are_not_published():
         (["cell", "nothing", "--number", "0"], "nothing has no plan.json"),
         (["cell", "nothing"], "cell needs --number N"),
         (["collect", "nothing"], "nothing has no plan.json"),
+        (["matrix", "x", "--python", "3", "--plan", "--hostfile", "{}"], "omit --hostfile"),
         (["matrix", "x", "--python", "3", "--jobs", "2", "--hostfile", "{}"], "--jobs is for this"),
     ],
 )
