@@ -22,6 +22,7 @@ from harness.text import invocation
 from harness.text.units import plural
 
 if TYPE_CHECKING:
+    from harness.releases.crew import Crew
     from harness.releases.plan import Cell, Plan
     from harness.releases.probe import Ran
 
@@ -89,7 +90,9 @@ def _hosts(path: str) -> Hostfile:
 
 
 @contextmanager
-def crew(arguments: argparse.Namespace, plan: Plan, folder: Path, lines: Lines) -> Iterator[Any]:
+def crew(
+    arguments: argparse.Namespace, plan: Plan, folder: Path, lines: Lines
+) -> Iterator[Crew | None]:
     """The crew of --hostfile, None without one."""
     from harness.releases.crew import Crew
 
