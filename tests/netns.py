@@ -186,9 +186,10 @@ class Network:
 
     def processes(self, index: int) -> set[int]:
         """What runs on a host, but for ssh's servers: one whose client is silent waits for long."""
-        return {pid for pid in self._pids(index) if not _serves(pid)}
+        return {pid for pid in self.everything(index) if not _serves(pid)}
 
-    def _pids(self, index: int) -> list[int]:
+    def everything(self, index: int) -> list[int]:
+        """All that runs on a host, ssh's servers too: its death is theirs."""
         command = ["ip", "netns", "pids", self._spaces[index]]
         told = subprocess.run(command, capture_output=True, text=True)
         return [int(word) for word in told.stdout.split()]
@@ -204,7 +205,7 @@ class Network:
             server.kill()
             server.wait()
         for index in range(len(self._spaces)):
-            for pid in self._pids(index):
+            for pid in self.everything(index):
                 with contextlib.suppress(ProcessLookupError):
                     os.kill(pid, 9)
         self._closing = True

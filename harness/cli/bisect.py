@@ -65,6 +65,7 @@ def add(commands: help.Commands) -> None:
     add("--pre", action="store_true", help="try pre-releases too")
     cells.add_cells(parser, {"help": "Python of the environments (default: that of harness)"})
     cells.add_runs(parser)
+    cells.add_elsewhere(parser)
     parser.set_defaults(command=run)
 
 
@@ -84,12 +85,15 @@ def run(arguments: argparse.Namespace) -> int:
     from harness.session.folder import locked
 
     lines = cells.Lines(arguments.quiet)
+    cells.check_elsewhere(arguments)
     if arguments.earlier is not None:
-        cells.check_continued(arguments)
+        cells.check_continued(arguments, "--hostfile")
         with folders.opened(arguments.earlier, "bisect") as (plan, runs):
             return _search(plan, runs, arguments.earlier, arguments, lines)
     plan = _plan(arguments, lines)
     folder = folders.begin(plan, arguments.out)
+    if arguments.plan:
+        return cells.planned(plan, folder, lines)
     with locked(folder):
         return _search(plan, (), folder, arguments, lines)
 
@@ -141,7 +145,7 @@ def _search(
     import msgspec
 
     from harness.releases import bisect, probe
-    from harness.releases import folder as folders
+    from harness.releases.crew import NoHostError
 
     request = plan.bisect
     assert request is not None
@@ -149,14 +153,32 @@ def _search(
 
     def told(ran: Ran, text: str, seen: Seen | None) -> None:
         mark = MARKS[seen.value] if seen is not None else "end"
-        lines.ran(release[ran.cell], text, ran.symptoms[0].outcome, mark)
+        where = f" (on {ran.host})" if ran.host else ""
+        lines.ran(release[ran.cell], text + where, ran.symptoms[0].outcome, mark)
 
-    result = bisect.carry_out(plan, folder, runs, ["harness", *sys.argv[1:]], told)
+    try:
+        with cells.crew(arguments, plan, folder, lines) as crew:
+            result = bisect.carry_out(plan, folder, runs, ["harness", *sys.argv[1:]], told, crew)
+    except NoHostError:
+        lines.suggest("to go on here, run:",
+                      invocation.command("bisect", "--continue", str(folder)))  # fmt: skip
+        raise
     if result.change is not None:
         old, new = bisect.ends(result)
         known = probe.pages(plan, plan.cells[0], request.package)
         result = msgspec.structs.replace(result, changes=bisect.address(known, old, new))
-    document = folders.publish(result, bisect.NAME, folder, plan.full)
+    return tell(plan, result, folder, arguments, lines)
+
+
+def tell(
+    plan: Plan, result: BisectResult, folder: Path, arguments: argparse.Namespace,
+    lines: cells.Lines,
+) -> int:  # fmt: skip
+    """Write and print the result; returns the exit code."""
+    from harness.releases import bisect
+    from harness.releases import folder as folders
+
+    document = folders.publish(result, bisect.NAME, folder, plan.full, cells.hosts(result.runs))
     _answer(plan, result, folder, lines)
     if arguments.json:
         print(json.dumps(document, indent=2, allow_nan=False))
@@ -173,7 +195,9 @@ def _answer(plan: Plan, result: BisectResult, folder: Path, lines: cells.Lines) 
         lines.suggest("interrupted; to go on, run:",
                       invocation.command("bisect", "--continue", str(folder)))  # fmt: skip
         return
-    if result.problem is not None:
+    if result.missing:
+        lines.say(f"no answer yet: {result.problem}")
+    elif result.problem is not None:
         lines.say(f"no release found: {result.problem}")
     else:
         for line in bisect.sentences(plan, result):

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,13 +14,17 @@ from rich.text import Text
 
 from harness import __version__
 from harness.cli import consoles, continuing, options
-from harness.errors import UsageError
-from harness.model import Command, Outcome, ScenarioInfo, Settings
+from harness.errors import Exit, UsageError
+from harness.model import Command, Hostfile, Outcome, ScenarioInfo, Settings
 from harness.scenario import load
 from harness.session import plan
+from harness.text import invocation
+from harness.text.units import plural
 
 if TYPE_CHECKING:
+    from harness.releases.crew import Crew
     from harness.releases.plan import Cell, Plan
+    from harness.releases.probe import Ran
 
 Target = tuple[ScenarioInfo, Settings | None]
 """A scenario with its settings, or a command, which has none."""
@@ -57,9 +62,66 @@ def add_cells(parser: argparse.ArgumentParser, python: dict[str, Any]) -> None:
         help="install what FILE lists too (default: nothing)")  # fmt: skip
 
 
+def add_elsewhere(parser: argparse.ArgumentParser) -> None:
+    """Add the options by which runs are carried out on other hosts."""
+    group = parser.add_argument_group("other hosts")
+    group.add_argument(
+        "--hostfile", dest="hosts", type=_hosts, metavar="FILE",
+        help="carry out the runs on the hosts of FILE, one at a time on each, over ssh "
+        "(default: on this machine)",
+    )  # fmt: skip
+    group.add_argument(
+        "--plan", action="store_true",
+        help="write plan.json and run nothing: `harness cell` carries out one run of it, and "
+        "`harness collect` joins them",
+    )  # fmt: skip
+
+
+def check_elsewhere(arguments: argparse.Namespace) -> None:
+    """Refuse the options of other hosts that contradict each other."""
+    if arguments.plan and arguments.hosts is not None:
+        raise UsageError("--plan runs nothing, so it needs no hosts; omit --hostfile")
+
+
+def _hosts(path: str) -> Hostfile:
+    from harness.session import hostfile
+
+    return hostfile.read(path, least=1)
+
+
+@contextmanager
+def crew(
+    arguments: argparse.Namespace, plan: Plan, folder: Path, lines: Lines
+) -> Iterator[Crew | None]:
+    """The crew of --hostfile, None without one."""
+    from harness.releases.crew import Crew
+
+    if arguments.hosts is None:
+        yield None
+        return
+    with Crew(plan, folder.resolve(), arguments.hosts, lines.say) as made:
+        yield made
+
+
+def hosts(runs: Sequence[Ran]) -> list[str]:
+    """The names of the hosts that `runs` were carried out on."""
+    return sorted({run.host for run in runs if run.host is not None})
+
+
+def planned(plan: Plan, folder: Path, lines: Lines) -> int:
+    """Say what a plan that is not carried out is good for."""
+    lines.say(f"{plural(len(plan.runs), 'run')}, numbered from 0: {folder / 'plan.json'}")
+    for before, *words in (
+        ("to carry one out, run:", "cell", str(folder), "--number", "0"),
+        ("to join those that ran:", "collect", str(folder)),
+    ):
+        lines.suggest(before, invocation.command(*words))
+    return Exit.OK
+
+
 def add_runs(parser: argparse.ArgumentParser) -> None:
     """Add the options of the training and of each run."""
-    options.add_training(parser)
+    _add_training(parser)
     group = parser.add_argument_group("runs")
     group.add_argument(
         "--budget", "--timeout", type=options.positive_seconds, default=plan.Options().budget,
@@ -76,6 +138,10 @@ def add_runs(parser: argparse.ArgumentParser) -> None:
     options.add_out(group)
     options.add_full(group)
     group.add_argument("-q", "--quiet", action="store_true", help="print the answer only")
+
+
+def _add_training(parser: argparse.ArgumentParser) -> None:
+    options.add_training(parser, hosts=False)
 
 
 def target(arguments: argparse.Namespace) -> Target:
@@ -95,8 +161,6 @@ def target(arguments: argparse.Namespace) -> Target:
         return command, None
     if len(arguments.target) != 1:
         raise UsageError(f"give one scenario, or a command: {USAGE}")
-    if arguments.hostfile is not None:
-        raise UsageError("environments are made on this machine alone; omit --hostfile")
     infos = load.find(arguments.target)
     if len(infos) > 1:
         raise UsageError(f"{arguments.target[0]} has {len(infos)} scenarios; give one of them")
@@ -122,7 +186,7 @@ def _check_command(argv: Sequence[str], before: Sequence[str]) -> None:
     same one in each environment."""
     from harness.observe import process_names
 
-    for name in continuing.given_options(before, options.add_training):
+    for name in continuing.given_options(before, _add_training):
         raise UsageError(f"--{name.replace('_', '-')} is for scenarios; give it to the command")
     if "/" in argv[0] and process_names.is_python(Path(argv[0]).name):
         raise UsageError(

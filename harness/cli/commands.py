@@ -34,6 +34,8 @@ COMMANDS = {
     "bisect": Command(
         "bisect", "find the release that broke a training, or mended it", "guide/bisect.md"
     ),
+    "cell": Command("cell", "carry out one run of a plan", "guide/cluster.md"),
+    "collect": Command("collect", "join the runs of a plan from several hosts", "guide/cluster.md"),
     "selftest": Command(
         "selftest", "run the controls and check that each gets its verdict", "reference/controls.md"
     ),

@@ -57,6 +57,7 @@ def add(commands: help.Commands) -> None:
         help="run each cell N times (default: %(default)s)")  # fmt: skip
     group.add_argument("--jobs", type=options.positive, default=1, metavar="N",
         help="cells at the same time (default: %(default)s)")  # fmt: skip
+    cells.add_elsewhere(parser)
     parser.set_defaults(command=run)
 
 
@@ -73,12 +74,20 @@ def run(arguments: argparse.Namespace) -> int:
     from harness.session.folder import locked
 
     lines = cells.Lines(arguments.quiet)
+    if arguments.hosts is not None and arguments.jobs > 1:
+        raise UsageError(
+            "--jobs is for this machine: to run several cells on a host of --hostfile, name the "
+            "host as many times"
+        )
+    cells.check_elsewhere(arguments)
     if arguments.earlier is not None:
-        cells.check_continued(arguments, "--jobs")
+        cells.check_continued(arguments, "--jobs", "--hostfile")
         with folders.opened(arguments.earlier, "matrix") as (plan, runs):
             return _fill(plan, runs, arguments.earlier, arguments, lines)
     plan = _plan(arguments)
     folder = folders.begin(plan, arguments.out)
+    if arguments.plan:
+        return cells.planned(plan, folder, lines)
     with locked(folder):
         return _fill(plan, (), folder, arguments, lines)
 
@@ -111,17 +120,34 @@ def _fill(
     arguments: argparse.Namespace,
     lines: cells.Lines,
 ) -> int:
+    from harness.releases import matrix
+    from harness.releases import plan as plans
+
+    lines.width = max(len(plans.label(plan, number)) for number in plan.runs)
+
+    def told(ran: Ran) -> None:
+        name = ran.cell if ran.number is None else plans.label(plan, ran.number)
+        where = f" (on {ran.host})" if ran.host else ""
+        lines.ran(name, ran.symptoms[0].summary + where, ran.symptoms[0].outcome, "")
+
+    command = ["harness", *sys.argv[1:]]
+    with cells.crew(arguments, plan, folder, lines) as crew:
+        result = matrix.carry_out(plan, folder, runs, command, arguments.jobs, told, crew)
+    return tell(plan, result, folder, arguments, lines)
+
+
+def tell(
+    plan: Plan,
+    result: MatrixResult,
+    folder: Path,
+    arguments: argparse.Namespace,
+    lines: cells.Lines,
+) -> int:
+    """Write and print the result; returns the exit code."""
     from harness.releases import folder as folders
     from harness.releases import matrix
 
-    lines.width = max(len(cell.name) for cell in plan.cells)
-
-    def told(ran: Ran) -> None:
-        lines.ran(ran.cell, ran.symptoms[0].summary, ran.symptoms[0].outcome, "")
-
-    command = ["harness", *sys.argv[1:]]
-    result = matrix.carry_out(plan, folder, runs, command, arguments.jobs, told)
-    document = folders.publish(result, matrix.NAME, folder, plan.full)
+    document = folders.publish(result, matrix.NAME, folder, plan.full, cells.hosts(result.runs))
     _show(result)
     if result.interrupted:
         lines.suggest("interrupted; to go on, run:",
@@ -132,7 +158,7 @@ def _fill(
     if result.interrupted:
         return Exit.INTERRUPTED
     completed = all(set(row.outcomes) == {"completed"} for row in result.rows)
-    return Exit.OK if completed else Exit.VERDICT
+    return Exit.OK if completed and not result.missing else Exit.VERDICT
 
 
 def _show(result: MatrixResult) -> None:

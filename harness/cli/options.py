@@ -35,8 +35,8 @@ if TYPE_CHECKING:
 DEFAULTS = Settings()
 
 
-def add_training(parser: argparse.ArgumentParser) -> None:
-    """Add the options of the training and of its ranks."""
+def add_training(parser: argparse.ArgumentParser, hosts: bool = True) -> None:
+    """Add the options of the training and of its ranks, which may be on other `hosts`."""
     group = parser.add_argument_group("training")
     add = group.add_argument
     add("--steps", "--iters", type=positive, default=DEFAULTS.steps, metavar="N",
@@ -48,12 +48,14 @@ def add_training(parser: argparse.ArgumentParser) -> None:
         help="seed of the random numbers (default: %(default)s)")  # fmt: skip
     ranks = parser.add_argument_group("distributed training")
     add = ranks.add_argument
+    one_each = ", or one for each host of --hostfile" if hosts else ""
     add("--ranks", type=positive, metavar="N",
-        help="train in N processes and average their gradients (default: 1, or one for each host "
-        "of --hostfile)")  # fmt: skip
-    add("--hostfile", type=_hostfile, metavar="FILE",
-        help="hosts of the ranks, in the format of mlx.launch "
-        "(default: this machine only)")  # fmt: skip
+        help="train in N processes and average their gradients "
+        f"(default: 1{one_each})")  # fmt: skip
+    if hosts:
+        add("--hostfile", type=_hostfile, metavar="FILE",
+            help="hosts of the ranks, in the format of mlx.launch "
+            "(default: this machine only)")  # fmt: skip
     add("--backend", choices=plan.BACKENDS, default=DEFAULTS.backend,
         help="backend of mx.distributed (default: %(default)s)")  # fmt: skip
     add("--no-collective-beats", dest="collective_beats", action="store_false",

@@ -75,13 +75,13 @@ _DATES = re.compile(
 
 
 def read(line: str) -> Reading | None:
-    lower = line.lower()
-    if not ("loss" in lower or "step" in lower or "iter" in lower or "epoch" in lower):
+    # Most lines have these in lower case: then nothing is copied.
+    if not ("loss" in line or "step" in line or _is_of_training(line.lower())):
         if len(line) > _SHORT or ":" not in line or "%|" in line:
             return None
         return HEADER if len(line) < 40 and _HEADER.fullmatch(line) else _of_block(line)
     if len(line) > LONGEST:
-        line, lower = line[:LONGEST], lower[:LONGEST]
+        line = line[:LONGEST]
     if "%|" in line:
         # The figures behind a bar are set once and drawn again and again. What is printed may
         # stand after it on the same line.
@@ -115,8 +115,11 @@ def read(line: str) -> Reading | None:
                 counted = name
                 if total:
                     given["total"] = count(total)
-            if fills not in given and (value := parse(figure)) is not None:
-                given[fills] = value
+            if fills not in given:
+                if figure.isdecimal() and len(figure) < 16:  # as nearly always
+                    given[fills] = int(figure)
+                elif (value := parse(figure)) is not None:
+                    given[fills] = value
         elif kind in _PRECISE:
             if not exact:
                 exact, precise = name, figure
@@ -140,7 +143,7 @@ def read(line: str) -> Reading | None:
         only = _ONLY_FIGURE.search(line)
         if only and not only[1].isdigit():
             given["loss"] = number(only[1])
-    if "tokens_per_s" not in given and "tok" in lower:
+    if "tokens_per_s" not in given and "tok" in (lower := line.lower()):
         _speed(line, lower, given)
     if figures:
         given["figures"] = figures if len(figures) <= MOST else dict([*figures.items()][:MOST])
@@ -149,12 +152,18 @@ def read(line: str) -> Reading | None:
     if "Epoch(" in line:
         _mmengine(line, given)
     if "loss" in given:
-        if lower[0] in " [vet" and lower[:6].lstrip(" [").startswith(("val", "eval", "test")):
+        if line[0] in " [vetVET" and line[:6].lower().lstrip(" [").startswith(
+            ("val", "eval", "test")
+        ):
             given["validation"] = True  # `Test set: Average loss: 0.05`
         return Reading(**given)
     if _says_enough(line, given, counted):
         return Reading(**given)
     return _heading(line) if ")" in line else None
+
+
+def _is_of_training(lower: str) -> bool:
+    return "loss" in lower or "step" in lower or "iter" in lower or "epoch" in lower
 
 
 def _learn(name: str) -> tuple[str, str, Any]:

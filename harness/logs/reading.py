@@ -54,20 +54,21 @@ _Parser: TypeAlias = Callable[[object], float | str | None]
 NAN = float("nan")
 """The one nan of all readings: a tuple with it equals itself, so that redraws are known as such."""
 
+# A group that may be missing is `(?:...|)` here and below: `re` takes longer for `(?:...)?`.
 NUMBER = (
-    r"[-+]?(?:\d[\d.,]{0,40}(?<=\d)(?:[eE][-+]?\d{1,4})?"
-    r"|(?:nan|NaN|NAN|inf|Inf|INF|infinity|Infinity)(?![a-zA-Z])|\.\d{1,30}(?:[eE][-+]?\d{1,4})?)"
+    r"[-+]?(?:\d[\d.,]{0,40}(?<=\d)(?:[eE][-+]?\d{1,4}|)"
+    r"|(?:nan|NaN|NAN|inf|Inf|INF|infinity|Infinity)(?![a-zA-Z])|\.\d{1,30}(?:[eE][-+]?\d{1,4}|))"
 )
 """A regex, which takes no more than some 50 characters."""
 
 PAIR = re.compile(
     # That it begins a word is looked at after its first letter: what cannot be one is skipped fast.
     r"([A-Za-z_](?<![A-Za-z0-9_/.-][A-Za-z_])[A-Za-z_/.-]{0,40}(?![A-Za-z_/.-])"
-    r"(?: [A-Za-z]{1,20})?)"
+    r"(?: [A-Za-z]{1,20}|))"
     rf"[=:\[(\t ]{{1,12}}({NUMBER})"
     # A look at the next letter spares two tries, and another one the spaces.
     r"(?:(?=[ /KMGT]) {0,8}(?=[/KMGT])(?:/ {0,8}(\d[\d.,]{0,20}(?<=\d))"
-    r"|(?<!  )([KMGT]i?B|M|G)(?![A-Za-z/])))?",
+    r"|(?<!  )([KMGT]i?B|M|G)(?![A-Za-z/]))|)",
     re.ASCII,
 )
 """name=1.2, name: 1.2, Some name 1.2, name [1/10], name: 1.2 GB -> name, number, total, unit."""

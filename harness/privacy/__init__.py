@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -21,6 +22,7 @@ __all__ = [
     "cleaned",
     "home",
     "named",
+    "numbered",
     "published",
     "redacted",
     "redacted_source",
@@ -38,11 +40,17 @@ def published(run: RunResult, personal: Personal) -> RunResult:
 
 def with_hosts(run: RunResult, personal: Personal) -> Personal:
     """`personal`, and the hosts of the run's ranks, numbered in the order in which they come."""
-    ranks = (rank.host for result in run.results for rank in result.ranks)
+    return numbered(
+        (rank.host for result in run.results for rank in result.ranks if rank.host), personal
+    )
+
+
+def numbered(hosts: Iterable[str], personal: Personal) -> Personal:
+    """`personal`, and the names of `hosts`, numbered in the order in which they come."""
     marks = dict(personal.hosts)
     taken = {mark for mark in marks.values() if mark != "<host>"}
-    for name in dict.fromkeys(ranks):
-        if name and name not in taken and marks.get(name, "<host>") == "<host>":
+    for name in dict.fromkeys(hosts):
+        if name not in taken and marks.get(name, "<host>") == "<host>":
             marks[name] = f"host-{len(taken)}"
             taken.add(marks[name])
     return msgspec.structs.replace(personal, hosts=tuple(marks.items()))

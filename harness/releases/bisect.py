@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import msgspec
 
 from harness.errors import UsageError
 from harness.model import Outcome
 from harness.releases import probe, search, symptoms
+from harness.releases.crew import Crew
 from harness.releases.folder import save_state
-from harness.releases.plan import Plan
+from harness.releases.plan import Plan, cell_of, label
 from harness.releases.probe import Ran
 from harness.releases.search import Answer, Problem, Seen
 from harness.releases.symptoms import When
@@ -52,6 +55,10 @@ class BisectResult(msgspec.Struct, frozen=True, kw_only=True):
     """The runs, in their order."""
     seen: tuple[str, ...] = ()
     """For each of `runs`: `shown`, `absent` or `unusable`."""
+    missing: tuple[str, ...] = ()
+    """Runs that the answer still needs."""
+    twice: tuple[str, ...] = ()
+    """The runs with several results, of which one counts."""
     interrupted: bool = False
 
 
@@ -60,34 +67,98 @@ Told = Callable[[Ran, str, Seen | None], None]
 
 
 def carry_out(
-    plan: Plan, folder: Path, ran: Sequence[Ran], command: Sequence[str], told: Told
+    plan: Plan,
+    folder: Path,
+    ran: Sequence[Ran],
+    command: Sequence[str],
+    told: Told,
+    crew: Crew | None = None,
 ) -> BisectResult:
     """Search on after the runs `ran` until there is an answer, or the user interrupts it.
 
-    The state in `folder` is saved after each run.
+    The hosts of a `crew` run as many releases at the same time as they are. The state in `folder`
+    is saved after each run. Raises NoHostError when no host is left.
     """
-    assert plan.bisect is not None
     runs = list(ran)
     while True:
+        step = judged(plan, runs, 1 if crew is None else crew.size)
+        if isinstance(step, BisectResult):
+            return step
         try:
-            when = settled(plan, runs)
-        except UsageError as error:
-            open_ended = unfinished(plan, runs, None)
-            return msgspec.structs.replace(open_ended, interrupted=False, problem=str(error))
-        step = next_step(plan, runs, when)
-        if not isinstance(step, search.Probe):
-            return finished(plan, runs, when, step)
-        try:
-            one = probe.run(plan, plan.cells[step.release], folder, command)
+            for one in _each(plan, folder, step, command, crew):
+                if one.interrupted:
+                    return unfinished(plan, runs)
+                runs.append(one)
+                save_state(folder, runs)
+                when = _symptom(plan, runs[:-1])
+                first = one.symptoms[0]
+                answer = None if when is None else symptoms.judge(when, first)
+                told(one, symptoms.described(when, first), answer)
         except KeyboardInterrupt:
-            return unfinished(plan, runs, when)
-        if one.interrupted:
-            return unfinished(plan, runs, when)
-        runs.append(one)
-        save_state(folder, runs)
-        first = one.symptoms[0]
-        answer = None if when is None else symptoms.judge(when, first)
-        told(one, symptoms.described(when, first), answer)
+            return unfinished(plan, runs)
+
+
+def _each(
+    plan: Plan, folder: Path, numbers: Sequence[int], command: Sequence[str], crew: Crew | None
+) -> Iterator[Ran]:
+    if crew is not None:
+        yield from crew.run(numbers)
+        return
+    for number in numbers:
+        yield probe.run(plan, cell_of(plan, number), folder, command)
+
+
+def judged(plan: Plan, runs: Sequence[Ran], width: int = 1) -> BisectResult | tuple[int, ...]:
+    """The result of a search that has come to its end, else the numbers of at most `width` runs
+    that come next. Pure."""
+    assert plan.bisect is not None
+    try:
+        when = settled(plan, runs)
+    except UsageError as error:
+        return msgspec.structs.replace(
+            _open_ended(plan, runs, None), interrupted=False, problem=str(error)
+        )
+    step = next_round(plan, runs, when, width)
+    if not isinstance(step, tuple):
+        return finished(plan, runs, when, step)
+    times = Counter(run.cell for run in runs)
+    numbers = []
+    for release in step:
+        name = plan.cells[release].name
+        numbers.append(release + len(plan.cells) * times[name])
+        times[name] += 1
+    return tuple(numbers)
+
+
+def joined(plan: Plan, runs: Sequence[Ran], **more: Any) -> tuple[BisectResult, tuple[int, ...]]:
+    """The result of runs that others carried out, and the numbers of those that it still needs.
+
+    With a certainty that is a whole round of all releases, for as many hosts. Pure.
+    """
+    assert plan.bisect is not None
+    count = len(plan.cells)
+    step = judged(plan, runs)
+    if isinstance(step, BisectResult):
+        return msgspec.structs.replace(step, **more), ()
+    if plan.bisect.certainty is not None:
+        times = Counter(run.cell for run in runs)
+        step = tuple(at + count * times[cell.name] for at, cell in enumerate(plan.cells))
+    result = msgspec.structs.replace(
+        unfinished(plan, runs),
+        interrupted=False,
+        missing=tuple(label(plan, number) for number in step),
+        problem=f"{plural(len(step), 'run')} more {'is' if len(step) == 1 else 'are'} needed",
+        **more,
+    )
+    return result, step
+
+
+def _symptom(plan: Plan, runs: Sequence[Ran]) -> When | None:
+    """The symptom that `runs` have settled; None as well where there is none."""
+    try:
+        return settled(plan, runs)
+    except UsageError:
+        return None
 
 
 def settled(plan: Plan, runs: Sequence[Ran]) -> When | None:
@@ -119,36 +190,39 @@ def settled(plan: Plan, runs: Sequence[Ran]) -> When | None:
     return found
 
 
-def next_step(plan: Plan, runs: Sequence[Ran], when: When | None) -> search.Step:
-    """The next release to run, or the answer. Pure."""
+def next_round(plan: Plan, runs: Sequence[Ran], when: When | None, width: int = 1) -> search.Round:
+    """The next releases to run, at most `width`, or the answer. Pure."""
     assert plan.bisect is not None
     count, certainty = len(plan.cells), plan.bisect.certainty
     if when is None:
-        return _end_without_symptom(plan, runs, certainty)
+        return _ends_without_symptom(plan, runs, certainty, width)
     number = {cell.name: at for at, cell in enumerate(plan.cells)}
     seen = [(number[run.cell], symptoms.judge(when, run.symptoms[0])) for run in runs]
-    return search.next_step(count, seen, certainty)
+    return search.next_round(count, seen, certainty, width)
 
 
-def _end_without_symptom(plan: Plan, runs: Sequence[Ran], certainty: float | None) -> search.Step:
-    """The step as long as the ends have shown no difference: run them, the bad one first."""
+def _ends_without_symptom(
+    plan: Plan, runs: Sequence[Ran], certainty: float | None, width: int
+) -> search.Round:
+    """The round as long as the ends have shown no difference: run them, the bad one first."""
     last = len(plan.cells) - 1
     names = [run.cell for run in runs]
-    for end in (last, 0):
-        if plan.cells[end].name not in names:
-            return search.Probe(end)
+    ends = [end for end in (last, 0) if plan.cells[end].name not in names][:width]
+    if ends and certainty is None:
+        known = [at for at, cell in enumerate(plan.cells) if cell.name in names]
+        return (*ends, *search.spread(0, last, known, width - len(ends)))
+    if ends:
+        return tuple((ends + [last] * width)[:width])
     assert certainty is not None
-    tried = names.count(plan.cells[last].name)
-    limit = search.runs_for(search.RAREST, certainty)
-    return Problem.NOT_SHOWN if tried >= limit else search.Probe(last)
+    left = search.runs_for(search.RAREST, certainty) - names.count(plan.cells[last].name)
+    return (last,) * min(left, width) if left > 0 else Problem.NOT_SHOWN
 
 
 def finished(
     plan: Plan, runs: Sequence[Ran], when: When | None, step: Answer | Problem
 ) -> BisectResult:
     """The result of a search that came to its end. Pure."""
-    result = unfinished(plan, runs, when)
-    result = msgspec.structs.replace(result, interrupted=False)
+    result = msgspec.structs.replace(_open_ended(plan, runs, when), interrupted=False)
     request, versions = plan.bisect, result.releases
     assert request is not None
     if isinstance(step, Problem):
@@ -170,8 +244,12 @@ def finished(
     )
 
 
-def unfinished(plan: Plan, runs: Sequence[Ran], when: When | None) -> BisectResult:
+def unfinished(plan: Plan, runs: Sequence[Ran]) -> BisectResult:
     """The result of a search that was interrupted. Pure."""
+    return _open_ended(plan, runs, _symptom(plan, runs))
+
+
+def _open_ended(plan: Plan, runs: Sequence[Ran], when: When | None) -> BisectResult:
     request = plan.bisect
     assert request is not None
     answers = [] if when is None else [symptoms.judge(when, run.symptoms[0]) for run in runs]

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -28,14 +28,14 @@ STATE = "state.json"
 def begin(plan: Plan, out: Path) -> Path:
     """Make the folder of `plan`. Raises UsageError when it cannot be made."""
     folder = new_folder(out)
-    _private(folder / NAME, msgspec.to_builtins(plan))
+    private(folder / NAME, msgspec.to_builtins(plan))
     save_state(folder, ())
     return folder
 
 
 def save_state(folder: Path, runs: Sequence[Ran]) -> None:
     """Save the runs that are known. Raises OSError."""
-    _private(folder / STATE, msgspec.to_builtins(tuple(runs)))
+    private(folder / STATE, msgspec.to_builtins(tuple(runs)))
 
 
 @contextmanager
@@ -50,15 +50,29 @@ def opened(folder: Path, kind: str) -> Iterator[tuple[Plan, tuple[Ran, ...]]]:
         yield _read(folder, kind)
 
 
-def _read(folder: Path, kind: str) -> tuple[Plan, tuple[Ran, ...]]:
+def read_plan(folder: Path) -> Plan | None:
+    """The plan in `folder`, or None when it has none of this schema that can be read."""
     try:
         plan = msgspec.convert(json.loads((folder / NAME).read_bytes()), Plan, strict=False)
-        runs = msgspec.convert(
-            json.loads((folder / STATE).read_bytes()), tuple[Ran, ...], strict=False
-        )
     except (OSError, ValueError, msgspec.ValidationError):
-        raise UsageError(f"{folder} is not the folder of a {kind}") from None
-    if plan.kind != kind or plan.schema != SCHEMA:
+        return None
+    return plan if plan.schema == SCHEMA else None
+
+
+def read_runs(folder: Path) -> tuple[Ran, ...]:
+    """The runs in the state of `folder`. Raises OSError, ValueError or msgspec.ValidationError."""
+    return msgspec.convert(json.loads((folder / STATE).read_bytes()), tuple[Ran, ...], strict=False)
+
+
+def _read(folder: Path, kind: str) -> tuple[Plan, tuple[Ran, ...]]:
+    plan = read_plan(folder)
+    try:
+        runs = read_runs(folder)
+    except (OSError, ValueError, msgspec.ValidationError):
+        plan = None
+    if plan is None:
+        raise UsageError(f"{folder} is not the folder of a {kind}")
+    if plan.kind != kind:
         raise UsageError(f"{folder} is the folder of a {plan.kind}, not of a {kind}")
     if Path(plan.cwd) != Path.cwd():
         raise UsageError(f"{folder} was begun in {plan.cwd}; go there to continue it")
@@ -70,17 +84,29 @@ def _read(folder: Path, kind: str) -> tuple[Plan, tuple[Ran, ...]]:
     return plan, runs
 
 
-def publish(result: msgspec.Struct, name: str, folder: Path, full: bool) -> dict[str, Any]:
-    """Write the result to `folder`, redacted unless `full`; returns what was written."""
-    if not full:
-        result = privacy.cleaned(result, personal.gather())
-    document: dict[str, Any] = runjson.storable(msgspec.to_builtins(result))
+def publish(
+    result: msgspec.Struct, name: str, folder: Path, full: bool, hosts: Iterable[str] = ()
+) -> dict[str, Any]:
+    """Write the result to `folder` as `publishable` makes it; returns what was written."""
+    document = publishable(result, full, hosts)
     text = json.dumps(document, indent=1, allow_nan=False) + "\n"
     files.replace(folder / name, text.encode())
     return document
 
 
-def _private(file: Path, document: Any) -> None:
+def publishable(result: msgspec.Struct, full: bool, hosts: Iterable[str] = ()) -> dict[str, Any]:
+    """`result` as a document, redacted unless `full`.
+
+    The names of `hosts` are redacted too, each to a name of its own.
+    """
+    if not full:
+        known = privacy.numbered(hosts, personal.gather())
+        result = privacy.cleaned(result, known)
+    document: dict[str, Any] = runjson.storable(msgspec.to_builtins(result))
+    return document
+
+
+def private(file: Path, document: Any) -> None:
     """Write `document`, readable by this user alone."""
     partial = file.with_name(f".{file.name}")
     descriptor = os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)

@@ -7,14 +7,16 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from pathlib import Path
+from typing import Any
 
 import msgspec
 
 from harness.analysis import repeats
 from harness.model import Outcome
 from harness.releases import probe
+from harness.releases.crew import Crew, NoHostError
 from harness.releases.folder import save_state
-from harness.releases.plan import Plan
+from harness.releases.plan import Plan, cell_of, label
 from harness.releases.probe import Ran
 from harness.releases.symptoms import Symptoms
 
@@ -41,6 +43,7 @@ class Row(msgspec.Struct, frozen=True, kw_only=True):
     changed: tuple[str, ...] = ()
     """What is not as in the cell before along an axis: `outcome`, `finding`, or figures."""
     run: str | None = None
+    """The folder of its run; where its runs were carried out one by one, that of the first."""
 
 
 class MatrixResult(msgspec.Struct, frozen=True, kw_only=True):
@@ -50,6 +53,10 @@ class MatrixResult(msgspec.Struct, frozen=True, kw_only=True):
     harness_version: str
     rows: tuple[Row, ...] = ()
     runs: tuple[Ran, ...] = ()
+    missing: tuple[str, ...] = ()
+    """The runs without a result."""
+    twice: tuple[str, ...] = ()
+    """The runs with several results, of which one counts."""
     interrupted: bool = False
 
 
@@ -60,44 +67,78 @@ def carry_out(
     command: Sequence[str],
     jobs: int,
     told: Callable[[Ran], None],
+    crew: Crew | None = None,
 ) -> MatrixResult:
-    """Run the cells that have no run yet, `jobs` at the same time. The state in `folder` is saved
-    after each."""
-    runs = {one.cell: one for one in ran}
-    interrupted = False
+    """Carry out the runs that have no result yet, `jobs` at the same time, or each on the next host
+    of a `crew` that is free. The state in `folder` is saved after each.
+
+    Runs for which no host is left are skipped, and not saved: they can be done later.
+    """
+    runs = list(ran)
+    interrupted, lost = False, ""
     try:
-        for one in _each(plan, folder, runs, command, jobs):
+        for one in _each(plan, folder, runs, command, jobs, crew):
             if one.interrupted:
                 interrupted = True
                 break
-            runs[one.cell] = one
-            save_state(folder, list(runs.values()))
+            runs.append(one)
+            save_state(folder, runs)
             told(one)
     except KeyboardInterrupt:
         interrupted = True
-    order = [runs[cell.name] for cell in plan.cells if cell.name in runs]
+    except NoHostError as error:
+        lost = str(error)
+    if lost:
+        for number in remaining(plan, runs):
+            runs.append(probe.skipped(cell_of(plan, number), lost, number))
+            told(runs[-1])
+    return joined(plan, runs, interrupted=interrupted)
+
+
+def joined(plan: Plan, runs: Sequence[Ran], **more: Any) -> MatrixResult:
+    """The result of `runs`. Pure."""
+    order = {cell.name: at for at, cell in enumerate(plan.cells)}
+    ordered = sorted(runs, key=lambda one: (order[one.cell], one.number or 0))
     return MatrixResult(
         harness_version=plan.harness_version,
-        rows=rows(plan, order),
-        runs=tuple(order),
-        interrupted=interrupted,
+        rows=rows(plan, ordered),
+        runs=tuple(ordered),
+        missing=tuple(label(plan, number) for number in remaining(plan, runs)),
+        **more,
     )
 
 
+def remaining(plan: Plan, runs: Sequence[Ran]) -> list[int]:
+    """The numbers of the runs that have no result. Pure."""
+    whole = {one.cell for one in runs if one.number is None}
+    numbers = {one.number for one in runs}
+    return [n for n in plan.runs if n not in numbers and cell_of(plan, n).name not in whole]
+
+
 def _each(
-    plan: Plan, folder: Path, known: dict[str, Ran], command: Sequence[str], jobs: int
-) -> Iterator[Ran]:
-    """The run of each cell that is not `known`, as it ends."""
-    cells = [cell for cell in plan.cells if cell.name not in known]
+    plan: Plan, folder: Path, runs: Sequence[Ran], command: Sequence[str], jobs: int,
+    crew: Crew | None,
+) -> Iterator[Ran]:  # fmt: skip
+    """The runs that have no result yet, as they end."""
+    numbers = remaining(plan, runs)
+    if crew is not None:
+        yield from crew.run(numbers)
+        return
+    left = Counter(cell_of(plan, number).name for number in numbers)
+    # Here all runs of a cell are one, if none has been done elsewhere.
+    whole = [cell for cell in plan.cells if left[cell.name] == plan.repeat]
+    names = {cell.name for cell in whole}
+    single = [n for n in numbers if cell_of(plan, n).name not in names]
+    work = [(cell, None) for cell in whole] + [(cell_of(plan, n), n) for n in single]
     if jobs == 1:
-        for cell in cells:
-            yield probe.run(plan, cell, folder, command)
+        for cell, number in work:
+            yield probe.run(plan, cell, folder, command, number)
         return
     # A supervisor handles signals, for which it needs the main thread of a process.
     context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(min(jobs, len(cells) or 1), mp_context=context) as pool:
+    with ProcessPoolExecutor(min(jobs, len(work) or 1), mp_context=context) as pool:
         open_runs: set[Future[Ran]] = {
-            pool.submit(probe.run, plan, cell, folder, command) for cell in cells
+            pool.submit(probe.run, plan, cell, folder, command, number) for cell, number in work
         }
         try:
             while open_runs:
@@ -110,18 +151,20 @@ def _each(
 
 def rows(plan: Plan, runs: Sequence[Ran]) -> tuple[Row, ...]:
     """The table. Each row says what is not as in the one before it along an axis. Pure."""
-    cells = {cell.name: cell for cell in plan.cells}
     made: list[Row] = []
-    for one in runs:
-        cell = cells[one.cell]
+    for cell in plan.cells:
+        its = [one for one in runs if one.cell == cell.name]
+        seen = [symptoms for one in its for symptoms in one.symptoms]
+        if not seen:
+            continue
         row = Row(
-            cell=one.cell,
+            cell=cell.name,
             packages=cell.packages,
             python=cell.python,
-            outcomes=dict(Counter(run.outcome.value for run in one.symptoms)),
-            finding=_finding(one.symptoms),
-            figures=dict(_figures(one.symptoms)),
-            run=one.run,
+            outcomes=dict(Counter(run.outcome.value for run in seen)),
+            finding=_finding(seen),
+            figures=dict(_figures(seen)),
+            run=next((one.run for one in its if one.run is not None), None),
         )
         made.append(msgspec.structs.replace(row, changed=_changed(_before(made, row), row)))
     return tuple(made)

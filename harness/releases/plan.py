@@ -1,10 +1,12 @@
 """The plan of a matrix or a bisect: cells that do not depend on each other, as data.
 
-plan.json has it. Whoever has the file and the scenario can run any cell of it.
+plan.json has it. Whoever has the file can run any cell of it. Each run of a cell has a number, by
+which another host is told what to run: all cells have their first run before any has its second.
 """
 
 from __future__ import annotations
 
+import hashlib
 import itertools
 from collections.abc import Mapping, Sequence
 from pathlib import PurePath
@@ -75,6 +77,36 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     cold: bool = False
     full: bool = False
     bisect: BisectRequest | None = None
+
+    @property
+    def runs(self) -> range:
+        """The numbers of all runs: of a bisect, one of each release."""
+        return range(self.repeat * len(self.cells))
+
+
+def cell_of(plan: Plan, number: int) -> Cell:
+    """The cell whose run has the `number`. Raises UsageError when there is none.
+
+    A bisect with a certainty has as many runs of each release as it takes. Pure.
+    """
+    endless = plan.bisect is not None and plan.bisect.certainty is not None
+    if number not in plan.runs and not (endless and number >= 0):
+        last = plan.runs[-1] if plan.runs else 0
+        raise UsageError(f"the plan has no run {number}; give a number from 0 to {last}")
+    return plan.cells[number % len(plan.cells)]
+
+
+def label(plan: Plan, number: int) -> str:
+    """The name of a run for people: its cell, and which run of it if there are several. Pure."""
+    name, repeat = cell_of(plan, number).name, number // len(plan.cells)
+    return f"{name} #{repeat}" if repeat or plan.repeat > 1 else name
+
+
+def digest(plan: Plan) -> str:
+    """A word that tells this plan from others. Pure."""
+    # As it is read: a budget of 3 is one of 3.0 then.
+    read = msgspec.json.decode(msgspec.json.encode(plan), type=Plan)
+    return hashlib.sha256(msgspec.json.encode(read)).hexdigest()[:16]
 
 
 def axes(

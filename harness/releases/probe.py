@@ -29,6 +29,10 @@ class Ran(msgspec.Struct, frozen=True, kw_only=True):
     """The outcome of one cell."""
 
     cell: str
+    number: int | None = None
+    """The number of the run in the plan; None for all runs of the cell."""
+    host: str | None = None
+    """The host that ran it, where it is not known to be this one."""
     symptoms: tuple[Symptoms, ...]
     """Those of each run; of one skipped run where there is no environment."""
     run: str | None = None
@@ -47,8 +51,10 @@ def prepare(plan: Plan, cell: Cell, environments: Environments) -> Interpreter:
     return environments.made(cell.python, cell.requirements, plan.file, worker)
 
 
-def run(plan: Plan, cell: Cell, folder: Path, command: Sequence[str]) -> Ran:
-    """Run the target in `cell`, in a new folder below `folder`.
+def run(
+    plan: Plan, cell: Cell, folder: Path, command: Sequence[str], number: int | None = None
+) -> Ran:
+    """Run the target in `cell`, in a new folder below `folder`: all its runs, or the one `number`.
 
     Raises HarnessError when the harness fails. A cell that cannot be installed, or whose run is
     refused by its worker, is skipped.
@@ -57,7 +63,7 @@ def run(plan: Plan, cell: Cell, folder: Path, command: Sequence[str]) -> Ran:
     try:
         interpreter = prepare(plan, cell, Environments(find()))
     except NotInstalledError as error:
-        return _skipped(cell, str(error), time.monotonic() - began)
+        return skipped(cell, str(error), number, time.monotonic() - began)
     prepared = time.monotonic() - began
     options = Options(
         out=folder / cell.name,
@@ -67,19 +73,21 @@ def run(plan: Plan, cell: Cell, folder: Path, command: Sequence[str]) -> Ran:
         full=plan.full,
         interpreter=interpreter,
     )
+    repeat = plan.repeat if number is None else 1
     if plan.settings is None:
-        planned = runs.commands([plan.target], plan.repeat)
+        planned = runs.commands([plan.target], repeat)
     else:
-        planned = runs.make([plan.target], plan.settings, plan.repeat, here=False)
+        planned = runs.make([plan.target], plan.settings, repeat, here=False)
     try:
         result, made = execute(planned, plan.settings, options, Silent(), command)
     except UsageError as error:
-        return _skipped(cell, str(error), prepared)
+        return skipped(cell, str(error), number, prepared)
     wrong = _other_release(cell, result, made)
     if wrong:
-        return _skipped(cell, wrong, prepared)
+        return skipped(cell, wrong, number, prepared)
     return Ran(
         cell=cell.name,
+        number=number,
         symptoms=tuple(symptoms.of(one, summary.verdict(one)) for one in result.results),
         run=os.path.relpath(made, folder),
         prepared_s=prepared,
@@ -110,9 +118,10 @@ def pages(plan: Plan, cell: Cell, package: str) -> tuple[tuple[str, str], ...]:
     return environments.pages(interpreter, package)
 
 
-def _skipped(cell: Cell, reason: str, prepared: float) -> Ran:
-    skipped = Symptoms(outcome=Outcome.SKIPPED, summary=f"skipped: {reason}")
-    return Ran(cell=cell.name, symptoms=(skipped,), prepared_s=prepared)
+def skipped(cell: Cell, reason: str, number: int | None = None, prepared: float = 0.0) -> Ran:
+    """The outcome of a cell that was not run, for `reason`, after `prepared` seconds."""
+    seen = Symptoms(outcome=Outcome.SKIPPED, summary=f"skipped: {reason}")
+    return Ran(cell=cell.name, number=number, symptoms=(seen,), prepared_s=prepared)
 
 
 def _other_release(cell: Cell, result: RunResult, folder: Path) -> str:

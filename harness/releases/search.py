@@ -8,7 +8,7 @@ taken to be there at all releases from it to the bad end.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 from dataclasses import dataclass
 from enum import Enum
 
@@ -57,6 +57,8 @@ class Problem(Enum):
 
 
 Step = Probe | Answer | Problem
+Round = tuple[int, ...] | Answer | Problem
+"""The releases to run next at the same time, in the order of their use."""
 Observation = tuple[int, Seen]
 """The number of a release, and what its run showed."""
 
@@ -75,6 +77,54 @@ def next_step(count: int, seen: Sequence[Observation], certainty: float | None =
     if certainty is None:
         return _once(count, dict(seen), unusable)
     return _repeated(count, seen, unusable, certainty)
+
+
+def next_round(
+    count: int, seen: Sequence[Observation], certainty: float | None = None, width: int = 1
+) -> Round:
+    """At most `width` next steps of a search, for as many hosts; with one of them, that of
+    `next_step`.
+
+    Without `certainty` they part what is left evenly. With it each is what would come next if all
+    before it in the round did not show the symptom, as most runs of a rare one do not.
+    """
+    step = next_step(count, seen, certainty)
+    if not isinstance(step, Probe):
+        return step
+    if certainty is None:
+        return _parted(count, dict(seen), step, width)
+    chosen: list[int] = []
+    assumed = list(seen)
+    while isinstance(step, Probe) and len(chosen) < width:
+        chosen.append(step.release)
+        assumed.append((step.release, Seen.ABSENT))
+        step = next_step(count, assumed, certainty)
+    return tuple(chosen)
+
+
+def _parted(count: int, seen: dict[int, Seen], first: Probe, width: int) -> tuple[int, ...]:
+    """The ends that have not run, then releases at even distances between what is known."""
+    if width == 1:
+        return (first.release,)
+    ends = [end for end in (count - 1, 0) if end not in seen][:width]
+    shown = min((r for r, answer in seen.items() if answer is Seen.SHOWN), default=count - 1)
+    absent = max(
+        (r for r, answer in seen.items() if answer is Seen.ABSENT and r < shown), default=0
+    )
+    return (*ends, *spread(absent, shown, seen, width - len(ends)))
+
+
+def spread(first: int, last: int, known: Container[int], most: int) -> tuple[int, ...]:
+    """At most `most` releases at even distances between two others, none of them `known`."""
+    left = [release for release in range(first + 1, last) if release not in known]
+    parts = min(most, len(left))
+    chosen = []
+    for part in range(1, parts + 1):
+        wanted = first + (last - first) * part / (parts + 1)
+        best = min(left, key=lambda release: (abs(release - wanted), release))
+        left.remove(best)
+        chosen.append(best)
+    return tuple(chosen)
 
 
 def _once(count: int, seen: dict[int, Seen], unusable: set[int]) -> Step:

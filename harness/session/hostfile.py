@@ -17,8 +17,9 @@ from harness.session.plan import PlannedRun
 from harness.text.units import plural
 
 
-def read(path: str) -> Hostfile:
-    """The host file at `path`, in one of the two forms that `mlx.launch` reads.
+def read(path: str, least: int = 2) -> Hostfile:
+    """The host file at `path`, in one of the two forms that `mlx.launch` reads, with `least` hosts
+    or more.
 
     Raises argparse.ArgumentTypeError when it is not a host file.
     """
@@ -31,9 +32,9 @@ def read(path: str) -> Hostfile:
             f"{path} is not a host file of mlx.launch: {error}"
         ) from None
     file = hosts if isinstance(hosts, Hostfile) else Hostfile(hosts=hosts)
-    if len(file.hosts) < 2:
+    if len(file.hosts) < least:
         names = plural(len(file.hosts), "host")
-        raise argparse.ArgumentTypeError(f"{path} names {names}; name at least 2")
+        raise argparse.ArgumentTypeError(f"{path} names {names}; name at least {least}")
     return file
 
 

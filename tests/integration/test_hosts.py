@@ -14,7 +14,7 @@ import pytest
 
 from harness.beats.file import read_beats
 from harness.model import StepBeat
-from harness.supervise.remote.agent import LEASE_S
+from harness.supervise.remote.lease import LEASE_S
 
 ROOT = Path(__file__).parents[2]
 REASON = netns.missing()

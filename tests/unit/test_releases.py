@@ -15,7 +15,7 @@ from harness.model.run import Environment, Metrics, RunResult, StepTimes
 from harness.releases import bisect, installer, matrix, plan, probe, symptoms, versions
 from harness.releases.plan import BisectRequest, Plan
 from harness.releases.probe import Ran
-from harness.releases.search import Answer, Probe, Seen
+from harness.releases.search import Answer, Seen
 from harness.releases.symptoms import Symptoms, When
 
 INDEX = ("0.25.2", "0.30.10", "0.30.9", "0.31.0rc1", "0.31.0", "0.32.0.dev1", "0.32.0", "old-one")
@@ -256,10 +256,10 @@ def answered(whole, shows):
     runs = []
     while True:
         when = bisect.settled(whole, runs)
-        step = bisect.next_step(whole, runs, when)
-        if not isinstance(step, Probe):
+        step = bisect.next_round(whole, runs, when)
+        if not isinstance(step, tuple):
             return bisect.finished(whole, runs, when, step), runs
-        cell = whole.cells[step.release]
+        cell = whole.cells[step[0]]
         runs.append(
             Ran(cell=cell.name, symptoms=(shows(cell.packages["mlx"]),), run=f"{cell.name}/1")
         )
@@ -329,7 +329,7 @@ def test_a_bad_end_that_shows_it_rarely_is_repeated_until_it_does():
 def test_an_interrupted_search_says_what_it_has():
     whole = searching("0.31.2", "0.32.4", NEW_FIRST[::-1], when="hung")
     run = Ran(cell="mlx-0.32.4", symptoms=(HUNG,))
-    found = bisect.unfinished(whole, [run], symptoms.parse("hung"))
+    found = bisect.unfinished(whole, [run])
     assert found.interrupted
     assert found.seen == ("shown",)
     assert not found.found

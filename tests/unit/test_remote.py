@@ -36,7 +36,7 @@ def test_frames_and_output_are_told_apart_wherever_they_are_cut(parts, random, t
     text = b"".join(part for part in parts if not isinstance(part, Frame))
     if terminal:  # which turns line feeds into two characters
         stream, text = stream.replace(b"\n", b"\r\n"), text.replace(b"\n", b"\r\n")
-    splitter, seen, frames = Splitter(), b"", []
+    splitter, seen, frames = Splitter(Frame), b"", []
     while stream:
         size = random.randint(1, len(stream))
         output, new = splitter.feed(stream[:size])
@@ -47,7 +47,7 @@ def test_frames_and_output_are_told_apart_wherever_they_are_cut(parts, random, t
 
 def test_what_is_no_frame_is_lost_and_the_next_is_not():
     damaged = MARK + b'{"now": nonsense\n' + MARK + b"\xff\xfe\n"
-    assert Splitter().feed(damaged + line(Frame(now=1.0))) == (b"", [Frame(now=1.0)])
+    assert Splitter(Frame).feed(damaged + line(Frame(now=1.0))) == (b"", [Frame(now=1.0)])
 
 
 @given(

@@ -109,7 +109,6 @@ class Gradient:
         """Take in the result: `gradients` are those of the arrays of `wanted`."""
         tape = self._tape
         tape.link(self.value, value)
-        tape.look()
         tape.passes += 1
         values = [tape.value(array) for array in tape.arrays(value)]
         given, leaves = list(tape.arrays(gradients)), list(tape.arrays(wanted))
@@ -121,6 +120,7 @@ class Gradient:
             one.label = f"gradient of {label.replace('parameter ', '')}" if label else ""
             tape.assign(array, one)
         tape.last += [*values, node]
+        # Of the function and its gradients at once: in their order, each knows of its inputs.
         tape.look()
         born = node.state and not any(one.state for one in values)
         if born:

@@ -85,6 +85,7 @@ class Tape:
     def __init__(self, switch: Switch, mx: Any) -> None:
         self.switch = switch
         self.mx = mx
+        self._array = mx.array
         self._thread = get_ident()
         self.floats = {mx.float16, mx.bfloat16, mx.float32, mx.float64, mx.complex64}
         self.narrow = {mx.float16, mx.bfloat16}
@@ -105,16 +106,21 @@ class Tape:
 
     # -- arrays and what they were computed by
 
-    def arrays(self, tree: Any) -> Iterator[Any]:
+    def arrays(self, tree: Any) -> list[Any]:
         """The arrays in nested lists, tuples and dictionaries."""
-        if isinstance(tree, self.mx.array):
-            yield tree
-        elif isinstance(tree, (list, tuple)):
-            for item in tree:
-                yield from self.arrays(item)
-        elif isinstance(tree, dict):
-            for item in tree.values():
-                yield from self.arrays(item)
+        if isinstance(tree, self._array):
+            return [tree]
+        if isinstance(tree, dict):
+            tree = tree.values()
+        elif not isinstance(tree, (list, tuple)):
+            return []
+        found: list[Any] = []
+        for item in tree:
+            if isinstance(item, self._array):
+                found.append(item)
+            elif isinstance(item, (list, tuple, dict)):
+                found += self.arrays(item)
+        return found
 
     def value(self, array: Any) -> Node:
         """The node that computed `array`; a new one when it came from outside."""
@@ -132,7 +138,7 @@ class Tape:
 
     def link(self, known: Any, other: Any) -> None:
         """Note that the arrays of `other` stand for those of `known`, one by one."""
-        ours, theirs = list(self.arrays(known)), list(self.arrays(other))
+        ours, theirs = self.arrays(known), self.arrays(other)
         if len(ours) != len(theirs):
             return
         for mine, its in zip(ours, theirs):
@@ -153,7 +159,7 @@ class Tape:
     def call(self, name: str, function: Callable[..., Any], args: Any, kwargs: Any) -> Any:
         """Run one operation and record it."""
         result = function(*args, **kwargs)
-        outputs = list(self.arrays(result))
+        outputs = self.arrays(result)
         if not outputs or get_ident() != self._thread:
             return result
         node = self._record(name, function, args, kwargs, outputs)
@@ -254,8 +260,10 @@ class Tape:
                 node.release()
 
     def _sum(self, array: Any) -> Any:
-        """A sum that is finite only if each element is: one pass, and one operation."""
+        """A sum that is finite only if each element is: one pass, and one operation at most."""
         mx = self.mx
+        if array.size == 1 and array.dtype != mx.complex64:
+            return array
         if array.dtype == mx.complex64:
             return mx.abs(array).sum()
         return (array.astype(mx.float32) if array.dtype in self.narrow else array).sum()

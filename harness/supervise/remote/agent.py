@@ -9,15 +9,12 @@ from __future__ import annotations
 import base64
 import os
 import select
-import signal
-import sys
 import tempfile
 import threading
 import time
 import zlib
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import msgspec
 
@@ -30,17 +27,12 @@ from harness.observe import processes as observe
 from harness.supervise import launch
 from harness.supervise.gather import Gatherer
 from harness.supervise.inspection import Inspector
+from harness.supervise.remote import lease
 from harness.supervise.remote.frame import MARK, Frame, line
 
-LEASE_S = 60.0
-"""So long a worker goes on without a word from the supervisor."""
 POLL_S = 0.1
 LOOK_S = 0.5
 """Between two looks at the worker's processes; a frame is sent at least as often."""
-ASKED_S = 2.0
-"""So long an inspection that was asked for is still wanted."""
-INSPECT = b"inspect\n"
-"""The supervisor's question whether the worker uses the CPU and gets nowhere."""
 _CHUNK = 1 << 16
 _KEEP = 1 << 20
 """Bytes of output that wait to be sent at most."""
@@ -71,38 +63,9 @@ def main(argv: list[str]) -> int:
     rank = int(os.environ["MLX_RANK"])
     if rank in sent.near:
         return worker.main(["", str(Path(sent.spec.folder) / launch.SPEC)])
-    for number in (signal.SIGHUP, signal.SIGTERM):
-        signal.signal(number, _leave)
-    lease = _Lease()
-    lease.start()
+    beside = lease.begin()
     with tempfile.TemporaryDirectory(prefix="harness-") as folder:
-        return _Far(sent, rank, Path(folder), lease).run()
-
-
-def _leave(number: int, frame: Any) -> None:
-    for one in (signal.SIGHUP, signal.SIGTERM):
-        signal.signal(one, signal.SIG_IGN)
-    sys.exit(128 + number)
-
-
-class _Lease(threading.Thread):
-    """Reads what the supervisor says; ends us when it says nothing any more."""
-
-    def __init__(self) -> None:
-        super().__init__(name="lease", daemon=True)
-        self.asked = -ASKED_S
-
-    def run(self) -> None:
-        while data := self._heard():
-            if INSPECT in data:
-                self.asked = time.monotonic()
-        os.kill(os.getpid(), signal.SIGHUP)
-
-    def _heard(self) -> bytes:
-        try:
-            return os.read(0, 4096) if select.select([0], [], [], LEASE_S)[0] else b""
-        except OSError:  # how a terminal says that it has hung up
-            return b""
+        return _Far(sent, rank, Path(folder), beside).run()
 
 
 class _Output:
@@ -126,8 +89,8 @@ class _Output:
 class _Far:
     """A worker of this host, from its start to its end."""
 
-    def __init__(self, sent: Sent, rank: int, folder: Path, lease: _Lease) -> None:
-        self._lease = lease
+    def __init__(self, sent: Sent, rank: int, folder: Path, beside: lease.Lease) -> None:
+        self._lease = beside
         self._output = _Output()
         self._folder = folder / f"rank-{rank}"
         self._reader = BeatReader(self._folder)
@@ -156,12 +119,7 @@ class _Far:
             while self._tell(time.monotonic(), last=True):
                 pass
         finally:
-            if not process.quiet:
-                process.reap(0.0)
-                while not process.quiet:
-                    select.select([process.channel], [], [])
-                    process.listen()
-                process.close(keep_kernels=False)
+            lease.end(process)
         code = os.waitstatus_to_exitcode(process.status or 0)
         return code if code >= 0 else 128 - code
 
@@ -199,7 +157,7 @@ class _Far:
             self._inspector = Inspector(gatherer, self._folder / "looks", self._policy)
         snapshot = Snapshot(t=frame.now, position=frame.position, processes=processes)
         self._watchdog.look(snapshot)
-        asked = frame.now - self._lease.asked < ASKED_S
+        asked = frame.now - self._lease.asked < lease.ASKED_S
         seen = self._inspector.look(frame.now, self._beat_at) if asked else None
         return msgspec.structs.replace(
             frame, processes=processes, stuck=seen is not None and not seen.alive

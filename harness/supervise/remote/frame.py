@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Generic, TypeVar
+
 import msgspec
 
 from harness.model import AnyBeat, Position, Process
@@ -48,23 +50,25 @@ class Seen(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """The last words of ssh, or of the shell there, if the worker never came to say anything."""
 
 
-_decode = msgspec.json.Decoder(Frame).decode
-
-
-def line(frame: Frame) -> bytes:
+def line(frame: msgspec.Struct) -> bytes:
     return MARK + msgspec.json.encode(frame) + b"\n"
 
 
-class Splitter:
-    """Tells the frames of a stream from the output among which they stand."""
+Kind = TypeVar("Kind", bound=msgspec.Struct)
 
-    def __init__(self) -> None:
+
+class Splitter(Generic[Kind]):
+    """Tells the frames of a stream, all of one kind, from the output among which they stand."""
+
+    def __init__(self, kind: type[Kind]) -> None:
+        self._decode = msgspec.json.Decoder(kind).decode
         self._frame: bytearray | None = None
         """The part that has come of one; None outside."""
 
-    def feed(self, data: bytes) -> tuple[bytes, list[Frame]]:
+    def feed(self, data: bytes) -> tuple[bytes, list[Kind]]:
         """(output, frames) among the next `data`, wherever it is cut. What is no frame is lost."""
-        text, frames = bytearray(), []
+        text = bytearray()
+        frames: list[Kind] = []
         while data:
             if self._frame is None:
                 before, mark, data = data.partition(MARK)
@@ -74,16 +78,16 @@ class Splitter:
             part, end, data = data.partition(b"\n")
             self._frame += part
             if end:
-                frames += _decoded(bytes(self._frame))
+                frames += self._decoded(bytes(self._frame))
                 self._frame = None
         return bytes(text), frames
 
-
-def _decoded(text: bytes) -> list[Frame]:
-    try:
-        return [_decode(text)]  # a terminal's carriage return at its end is white space to JSON
-    except (msgspec.MsgspecError, UnicodeDecodeError):
-        return []
+    def _decoded(self, text: bytes) -> list[Kind]:
+        try:
+            # A terminal's carriage return at its end is white space to JSON.
+            return [self._decode(text)]
+        except (msgspec.MsgspecError, UnicodeDecodeError):
+            return []
 
 
 class Clock:

@@ -16,7 +16,7 @@ from harness.detect.policy import Policy
 from harness.model import Finding, Process, WorkerSpec
 from harness.model.finding import warning
 from harness.supervise import launch
-from harness.supervise.remote import agent, ssh
+from harness.supervise.remote import agent, lease, ssh
 from harness.supervise.remote.frame import Seen
 from harness.text.units import duration
 
@@ -54,7 +54,7 @@ class Hosts:
 
     def inspect(self) -> None:
         """Ask whether the workers use the CPU and get nowhere; `stuck` has the answer, later."""
-        self._say(agent.INSPECT)
+        self._say(lease.INSPECT)
 
     def speak(self, pipe: int) -> None:
         """From now on talk to the launcher's input `pipe`, which it passes on to all ranks."""

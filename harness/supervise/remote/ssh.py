@@ -123,7 +123,7 @@ def main(argv: list[str]) -> int:
 
 def _relay(source: int, book: Book) -> str:
     """Pass on what is no frame until the end; returns the last line of that."""
-    splitter, tail = Splitter(), b""
+    splitter, tail = Splitter(Frame), b""
     while data := os.read(source, 1 << 16):
         text, frames = splitter.feed(data)
         for frame in frames:
