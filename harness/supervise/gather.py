@@ -151,6 +151,7 @@ class Gatherer:
             between = self._relations(processes)
         pids = {process.pid for process in processes}
         others = {peer for each in between.links.values() for link in each for peer in link.peers}
+        others |= {peer for each in between.files.values() for link in each for peer in link.peers}
         others |= {peer for each in between.peers.values() for peer in each}
         others |= {pid for wait in between.futexes.values() for pid in wait.sharers}
         *before, last = windows
@@ -165,6 +166,7 @@ class Gatherer:
             arch=here.arch,
             links={tid: links for tid, links in between.links.items() if tid in same},
             futexes={tid: futex for tid, futex in between.futexes.items() if tid in same},
+            files=between.files,
             sockets=between.peers,
             shares=between.shares,
             names=self._named(pids | others),

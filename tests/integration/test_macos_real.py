@@ -10,6 +10,7 @@ import json
 import os
 import re
 import shutil
+import socket
 import subprocess
 import sys
 import time
@@ -39,7 +40,8 @@ WAITS = f"import time\n{STEPS}time.sleep(20)\n{LAST}"
 """It stands for a host that waits for the GPU: `sample` is made to answer so."""
 GPU = {"SAMPLE_TEXT": str(HERE / "samples" / "composed-gpu-wait-main-only.txt"),
        "IOREG_CLIENTS": "train.py"}  # fmt: skip
-SOURCES = ("ids", "rusage", "children", "files", "pipes", "pages", "swap", "ticks")
+SOURCES = ("ids", "rusage", "children", "users", "files", "pipes", "sockets", "paths", "pages",
+           "swap", "ticks")  # fmt: skip
 """Each can be refused alone, and threads can still be seen."""
 
 
@@ -171,8 +173,58 @@ def test_a_pipes_ends_name_one_another(mac):
     one, other = kernel.pipe(os.getpid(), ours), kernel.pipe(os.getpid(), theirs)
     os.close(ours)
     os.close(theirs)
-    assert one == other[::-1]
+    assert one.pipeinfo.pipe_peerhandle == other.pipeinfo.pipe_handle
+    assert other.pipeinfo.pipe_peerhandle == one.pipeinfo.pipe_handle
     assert kernel.pipe(os.getpid(), theirs) is None
+
+
+ENDS = """
+import os, socket, sys, time
+reads, writes = map(int, sys.argv[1:3])
+pair = socket.socket(fileno=int(sys.argv[3]))
+stream = socket.create_connection(("127.0.0.1", int(sys.argv[4])))
+own = os.pipe()
+print("up", flush=True)
+time.sleep(60)
+"""
+
+
+def test_the_other_ends_of_pipes_and_streams_are_found(mac):
+    reads, writes = os.pipe()
+    ours, theirs = socket.socketpair()
+    with socket.create_server(("127.0.0.1", 0)) as server, ours, theirs:
+        given = [
+            str(number) for number in (reads, writes, theirs.fileno(), server.getsockname()[1])
+        ]
+        child = subprocess.Popen(
+            [sys.executable, "-c", ENDS, *given], stdout=subprocess.PIPE, stdin=subprocess.DEVNULL,
+            text=True, pass_fds=(reads, theirs.fileno()),
+        )  # fmt: skip
+        try:
+            accepted, _ = server.accept()
+            os.close(reads)
+            theirs.close()
+            child.stdout.readline()
+            found = mac.relations()(tree.processes([child.pid]))
+            os.write(writes, b"12345")
+            later = mac.relations()(tree.processes([child.pid]))
+        finally:
+            child.kill()
+            child.wait()
+            child.stdout.close()
+            os.close(writes)
+        accepted.close()
+    me = (os.getpid(),)
+    told = {(link.kind, link.peers, link.reads, link.only_own) for link in found.files[child.pid]}
+    assert told >= {
+        ("pipe", me, True, False),  # that from us
+        ("pipe", me, False, False),  # its output
+        ("pipe", (), True, True),
+        ("local_socket", me, None, False),
+        ("tcp", me, None, False),
+    }
+    assert found.peers[child.pid] == me
+    assert [link.queued for link in later.files[child.pid] if link.reads and link.peers] == [5]
 
 
 def test_the_memory_of_a_system_that_tells_more_than_is_known(mac):
@@ -190,6 +242,7 @@ def test_where_one_source_is_refused_threads_are_still_seen(mac, started, monkey
     mac.machine(whole=True)
     mac.held([process.pid])
     mac.open_files(process.pid)
+    mac.relations()([seen])
 
 
 def test_a_look_makes_few_calls_and_starts_no_process(mac, started, monkeypatch, tmp_path):
@@ -251,6 +304,17 @@ def test_a_child_that_has_stalled_is_found_below_its_parent(watched):
     result, _ = watched(program.replace("import subprocess", "import sys, subprocess"))
     assert result["outcome"] == "hung"
     assert [link["wait"] for link in result["cause"]["evidence"]["chain"]] == ["child", "lock"]
+
+
+def test_a_reader_is_followed_through_its_pipe(watched):
+    stuck = "import threading; lock = threading.Lock(); lock.acquire(); lock.acquire()"
+    program = (
+        f"import subprocess, sys, time\n{STEPS}child = subprocess.Popen([sys.executable, '-c', "
+    )
+    program += f"{stuck!r}], stdout=subprocess.PIPE)\nchild.stdout.read()\n{LAST}"
+    result, _ = watched(program)
+    assert result["outcome"] == "hung"
+    assert [link["wait"] for link in result["cause"]["evidence"]["chain"]] == ["pipe", "lock"]
 
 
 @pytest.mark.parametrize(

@@ -14,9 +14,8 @@ import pytest
 
 from harness.detect.blindness import blind
 from harness.observe import environment
-from harness.observe.macos import developer, kernel, memory, tree
+from harness.observe.macos import developer, kernel, layouts, memory, socket_layouts, tree
 from harness.observe.macos.layouts import (
-    OF_XNU,
     BsdInfo,
     Rusage,
     SwapUsage,
@@ -28,6 +27,7 @@ from harness.observe.macos.platform import MacOS
 
 OFFSETS = Path(__file__).parents[1] / "macos" / "xnu_offsets.txt"
 """As gcc lays out the structures of XNU: structure, field, offset; `-` is the size."""
+OF_XNU = {**layouts.OF_XNU, **socket_layouts.OF_XNU}
 MAIN, OTHER = 35_070_053, 35_070_054
 
 
@@ -249,7 +249,9 @@ def test_a_real_mac_answers_as_its_source_says():
         os.close(ours)
         os.close(theirs)
         assert one is not None
-        assert peer == one[::-1]
+        assert peer is not None
+        assert one.pipeinfo.pipe_peerhandle == peer.pipeinfo.pipe_handle
+        assert peer.pipeinfo.pipe_peerhandle == one.pipeinfo.pipe_handle
     finally:
         other.set()
         beside.join()

@@ -18,7 +18,7 @@ from harness.detect.observation import Observation
 from harness.detect.registry import Subject, decide
 from harness.detect.verdicts import Answer
 from harness.model import Process
-from harness.model.world import GpuUse, More
+from harness.model.world import GpuUse, Link, More
 from harness.observe.macos import gpu
 from harness.observe.macos.gpu import Reading, Registry, judge
 from harness.stacks.parse import ThreadStack, parse
@@ -238,3 +238,69 @@ def test_the_first_question_takes_two_readings(monkeypatch):
     registry = Registry()
     assert registry.gpus([1]).use == GpuUse(own=100, named=True, busy=5)
     assert registry.gpus([1]).use == GpuUse(own=0, named=True, busy=5)
+
+
+def opened(**fields: object) -> Link:
+    """A pipe that process 1 can read, with process 2 at its other end."""
+    return Link(**{"told": "a pipe", "kind": "pipe", "peers": (2,), "reads": True, **fields})
+
+
+def at_a_file(call: str, *links: Link, child: str = "__psynch_cvwait") -> Chain:
+    """The chain of process 1 in `call`, with these pipes open, above a child in `child`."""
+    parent, below = quiet(1, [5]), quiet(2, [6], ppid=1)
+    stacks_of = {1: (leaf(call),), 2: (leaf(child, 6),)}
+    observed = seen(parent, below, shows_waits=False, stacks=stacks_of, files={1: links})
+    return chain_of(observed)
+
+
+@pytest.mark.parametrize(
+    ("call", "link", "end"),
+    [
+        ("read", opened(), Ends.DEAD),
+        ("__read_nocancel", opened(), Ends.DEAD),
+        ("__recvfrom", opened(kind="local_socket", reads=None), Ends.DEAD),
+        ("__select", opened(kind="tcp", reads=None), Ends.DEAD),
+        ("kevent", opened(), Ends.DEAD),
+        ("write", opened(reads=False, queued=9), Ends.DEAD),
+        # It does not wait there: bytes are there to be read, or there is room to write.
+        ("read", opened(queued=9), Ends.OUTSIDE),
+        ("write", opened(reads=False, queued=0), Ends.OUTSIDE),
+        ("read", opened(reads=False), Ends.OUTSIDE),
+        ("__recvfrom", opened(), Ends.OUTSIDE),
+        # Nothing is known of the other end, or it is somewhere else.
+        ("read", opened(peers=(), kind="other"), Ends.OUTSIDE),
+        ("read", opened(peers=(71,)), Ends.PROGRAM),
+        ("__recvfrom", opened(kind="tcp", peers=(), reads=None, remote="10.0.0.5:443"),
+         Ends.NETWORK),
+        ("kevent", opened(peers=(), only_own=True), Ends.OUTSIDE),
+        ("read", opened(kind="terminal", peers=(), reads=None, person=True), Ends.PERSON),
+        ("read", opened(kind="terminal", peers=(), reads=None), Ends.OUTSIDE),
+    ],
+)  # fmt: skip
+def test_a_pipe_or_stream_is_followed_to_its_other_end(call, link, end):
+    chain = at_a_file(call, link)
+    assert chain.end.kind is end
+    if end is Ends.DEAD:
+        assert [one.pid for one in chain.links] == [1, 2]
+
+
+def test_of_several_pipes_one_whose_other_end_lives_is_enough():
+    stuck, elsewhere = opened(), opened(peers=(71,))
+    assert at_a_file("read", stuck, elsewhere).end.kind is Ends.PROGRAM
+    assert at_a_file("read", stuck, child="__semwait_signal").alive
+    # Who reads a file may read what is typed. Who reads a pipe in C does not.
+    typed = opened(kind="terminal", peers=(), reads=None, person=True)
+    assert at_a_file("read", stuck, typed).end.kind is Ends.DEAD
+
+
+def test_a_server_that_waits_for_its_client_has_nothing_to_do():
+    parent, below = quiet(1, [5]), quiet(2, [6], ppid=1)
+    pair = {"told": "a socket", "kind": "local_socket"}
+    files = {1: (Link(peers=(2,), **pair),), 2: (Link(peers=(1,), **pair),)}
+
+    def chain(call):
+        stacks_of = {1: (leaf(call),), 2: (leaf("__recvfrom", 6),)}
+        return chain_of(seen(parent, below, shows_waits=False, stacks=stacks_of, files=files))
+
+    assert chain("kevent").end.kind is Ends.OUTSIDE  # it may only sleep
+    assert chain("__recvfrom").end.kind is Ends.CYCLE

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import threading
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from harness.model import Machine, Process
-from harness.model.world import Gpus, Hold, More
-from harness.observe.macos import gpu, jetsam, kernel, memory, tree
+from harness.model.world import Gpus, Hold, More, Relations
+from harness.observe.macos import gpu, jetsam, kernel, memory, peers, tree
 from harness.observe.portable import Portable
 from harness.observe.witness import Witness
 
@@ -50,6 +50,9 @@ class MacOS(Portable):
 
     def gpus(self, pids: Iterable[int], stop: threading.Event | None = None) -> Gpus:
         return self._registry.gpus(pids, stop)
+
+    def relations(self) -> Callable[[Sequence[Process]], Relations]:
+        return peers.relations
 
     def holds(self, pids: Iterable[int]) -> tuple[Hold, ...]:
         return tuple(
