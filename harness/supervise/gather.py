@@ -17,6 +17,7 @@ from pathlib import Path
 import msgspec
 
 from harness.detect.observation import Capture, Look, Observation, Window
+from harness.inject.inside import answering
 from harness.model import Process, Snapshot
 from harness.model.world import Gpus, Surroundings, World
 from harness.observe import platform, process_names, threads
@@ -229,8 +230,12 @@ class StackTaker:
         tools: Sequence[Tool] | None = None,
         signaled: Callable[[int], Path | None] = lambda pid: None,
         spare: Callable[[int], bool] = lambda pid: False,
+        asks_by: int = answering.QUESTION,
     ) -> None:
-        """Take one capture of each of `pids`; those of before stay."""
+        """Take one capture of each of `pids`; those of before stay.
+
+        `signaled` gives the file of a process whose faulthandler answers the signal `asks_by`.
+        """
 
         def one(pid: int) -> StackCapture:
             before = self.captures.get(pid, ())
@@ -245,6 +250,7 @@ class StackTaker:
                 timeout=TOOL_S,
                 faulthandler_file=source,
                 may_signal=source is not None,
+                asks_by=asks_by,
                 spare=spare(pid),
                 stop=self._stop,
             )

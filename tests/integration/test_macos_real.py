@@ -13,6 +13,7 @@ import shutil
 import socket
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -22,6 +23,7 @@ from trial import ROOT
 
 from harness.observe.macos import kernel, memory, tree
 from harness.observe.macos.platform import MacOS
+from harness.stacks import by_signal
 
 pytestmark = [
     pytest.mark.mac,
@@ -315,6 +317,52 @@ def test_a_reader_is_followed_through_its_pipe(watched):
     result, _ = watched(program)
     assert result["outcome"] == "hung"
     assert [link["wait"] for link in result["cause"]["evidence"]["chain"]] == ["pipe", "lock"]
+
+
+ANSWERS = """
+import ctypes, sys
+from harness.inject.inside import answering
+answering.register(open(sys.argv[1], "a"), apart=True)
+def in_a_call():
+    print("up", flush=True)
+    ctypes.CDLL(None).pause()
+    print("ended", flush=True)
+in_a_call()
+"""
+
+
+def test_a_question_ends_no_call_of_the_thread_that_trains(tmp_path):
+    answer = tmp_path / "answer.txt"
+    process = subprocess.Popen(
+        [sys.executable, "-c", ANSWERS, str(answer)], stdout=subprocess.PIPE, text=True,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+    )  # fmt: skip
+    try:
+        process.stdout.readline()
+        attempt, threads = by_signal.ask(
+            process.pid, answer, tmp_path / "taken.txt", False, threading.Event()
+        )
+        assert attempt.ok, attempt.reason
+        assert {one.frames[0].function for one in threads} == {"rests", "in_a_call"}
+        assert [one.frames[0].function for one in threads if one.main] == ["in_a_call"]
+    finally:
+        process.kill()
+        rest, _ = process.communicate()
+    assert rest == ""
+
+
+def test_a_worker_tells_its_lines_of_python(library, tmp_path):
+    done = subprocess.run(
+        [sys.executable, str(HERE / "pretend.py"), "run", "two_locks", "--patience", "5", "--json"]
+        + ["--out", str(tmp_path / "out")],
+        env=environment_of(library), stdin=subprocess.DEVNULL, capture_output=True, text=True,
+    )  # fmt: skip
+    (result,) = json.loads(done.stdout)["results"]
+    evidence = result["cause"]["evidence"]
+    assert evidence["chain"][0]["place"].endswith("in lock_both")
+    assert evidence["end"]["kind"] == "cycle"
+    assert "in lock_both" in evidence["wait_site"]
+    assert [one.split(":")[0] for one in evidence["stack_attempts"]] == ["sample", "faulthandler"]
 
 
 @pytest.mark.parametrize(

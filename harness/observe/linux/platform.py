@@ -75,6 +75,9 @@ class Linux:
     def gpus(self, pids: Iterable[int], stop: threading.Event | None = None) -> Gpus:
         return gpu.of(frozenset(pid for pid in pids if self.devices(pid)), stop)
 
+    def pthreads(self, pid: int) -> Mapping[int, int]:
+        return {}  # the stack tools know the kernel's numbers
+
     def thread(self, pid: int, tid: int) -> Thread | None:
         return tree.thread(pid, tid)
 

@@ -105,17 +105,26 @@ def _listed(kind: int, number: int) -> tuple[int, ...]:
 def thread_ids(pid: int, about: int) -> tuple[tuple[int, ...], bool]:
     """The threads of a process, its oldest one first; False where these are no numbers but what
     only `thread` understands. `about`: how many there are."""
-    for flavor, numbers in ((_LIST_THREAD_IDS, True), (_LIST_THREADS, False)):
-        room = about + 32
-        while True:
-            buffer = (c_uint64 * room)()
-            found = _info(pid, flavor, 0, byref(buffer), sizeof(buffer)) // sizeof(c_uint64)
-            if found < room or room >= _MOST:
-                break
-            room *= 4
-        if found > 0:
-            return tuple(buffer[:found]), numbers
-    return (), True
+    found = _threads(pid, _LIST_THREAD_IDS, about)
+    if found:
+        return found, True
+    held = handles(pid, about)
+    return held, not held
+
+
+def handles(pid: int, about: int) -> tuple[int, ...]:
+    """The addresses at which the threads of a process keep their own data, in the same order."""
+    return _threads(pid, _LIST_THREADS, about)
+
+
+def _threads(pid: int, flavor: int, about: int) -> tuple[int, ...]:
+    room = about + 32
+    while True:
+        buffer = (c_uint64 * room)()
+        found = _info(pid, flavor, 0, byref(buffer), sizeof(buffer)) // sizeof(c_uint64)
+        if found < room or room >= _MOST:
+            return tuple(buffer[: max(found, 0)])
+        room *= 4
 
 
 def thread(pid: int, tid: int, number: bool) -> ThreadInfo | None:

@@ -61,5 +61,18 @@ class MacOS(Portable):
             if (seen := tree.one(pid)) is not None and seen.state != "Z"
         )
 
+    def pthreads(self, pid: int) -> Mapping[int, int]:
+        task = kernel.task(pid)
+        about = 0 if task is None else max(task.ptinfo.pti_threadnum, 0)
+        numbers, known = kernel.thread_ids(pid, about)
+        handles = kernel.handles(pid, about)
+        # A thread that came or went in between would shift the one list against the other.
+        same = known and kernel.thread_ids(pid, about) == (numbers, True)
+        return (
+            dict(zip(handles, numbers, strict=False))
+            if same and len(handles) == len(numbers)
+            else {}
+        )
+
     def more(self, process: Process) -> More | None:
         return tree.more(process.pid)
