@@ -78,7 +78,10 @@ def capture(
             taken = StackCapture(
                 attempts=tuple(attempts), tool=tool.name, file=attempt.file, threads=threads
             )
-            if faulthandler_file is not None and may_signal and not tool.knows_python:
+            if not tool.knows_python:
+                taken = _with_owners(taken, pid, folder, label, timeout, stop)
+                if faulthandler_file is None or not may_signal:
+                    return taken
                 return _with_python(
                     taken, pid, folder, label, faulthandler_file, asks_by, spare, stop
                 )
@@ -96,6 +99,22 @@ def capture(
                 attempts=tuple(attempts), tool=attempt.tool, file=attempt.file, threads=threads
             )
     return StackCapture(attempts=tuple(attempts))
+
+
+def _with_owners(
+    taken: StackCapture, pid: int, folder: Path, label: str, timeout: float, stop: threading.Event
+) -> StackCapture:
+    """`taken` with the owners of what its threads wait for, where root asks and one is possible."""
+    if not joined.may_have_owner(taken.threads) or stop.is_set() or not stacktools.tells_owners():
+        return taken
+    tool = stacktools.OWNERS
+    file = folder / f"{label}-{tool.name}.txt"
+    attempt, told = stacktools.attempt(tool, pid, file, timeout, stop=stop)
+    return msgspec.structs.replace(
+        taken,
+        attempts=(*taken.attempts, attempt),
+        threads=joined.owned(taken.threads, told) if attempt.ok else taken.threads,
+    )
 
 
 def _with_python(

@@ -1,8 +1,8 @@
-"""Native stacks of a tool that knows no Python, joined with those that faulthandler wrote. Pure.
+"""Native stacks of a tool that knows no Python, joined with what others tell beside it. Pure.
 
 A native stack has the functions of the interpreter in the place of Python's own. What lies inside
-of the innermost of them is the wait; Python's functions follow. Only threads are joined that waited
-at each look: of one that runs, nobody knows the line that it was in.
+of the innermost of them is the wait. Python's functions follow, as faulthandler wrote them. Only
+threads are joined that waited at each look: of one that runs, nobody knows the line that it was in.
 """
 
 from __future__ import annotations
@@ -16,6 +16,8 @@ from harness.stacks.parse.frames import Frame, ThreadStack
 
 _FARTHEST = 4096
 """Bytes at most from the beginning of a thread's record to what the kernel knows of it."""
+_OWNED = re.compile(r"^_*(psynch_(mutexwait|rw_)|ulock_wait|os_unfair_lock)")
+"""The innermost functions of such waits. A condition variable has no owner."""
 _EVALUATES = re.compile(r"^_?PyEval_EvalFrame(Default|Ex)?$")
 
 
@@ -31,6 +33,27 @@ def joined(
     frames = {numbers[one.tid]: one.frames for one in python if one.tid in numbers}
     main = next((one.frames for one in python if one.main), ())
     return tuple(_one(one, main if one.main else frames.get(one.tid or 0, ())) for one in native)
+
+
+def owned(native: Sequence[ThreadStack], told: Iterable[ThreadStack]) -> tuple[ThreadStack, ...]:
+    """`native`, with the owners that another tool has `told`, in those threads that waited."""
+    owners = {one.tid: one.owner for one in told}
+    return tuple(
+        msgspec.structs.replace(one, owner=owners.get(one.tid))
+        if one.tid is not None and _waited(one)
+        else one
+        for one in native
+    )
+
+
+def may_have_owner(native: Iterable[ThreadStack]) -> bool:
+    """True if a thread waits where the kernel may know an owner: a lock, the end of a thread."""
+    return any(_waited(one) and _OWNED.match(one.frames[0].bare) for one in native)
+
+
+def _waited(thread: ThreadStack) -> bool:
+    """True if a thread waited at each look."""
+    return bool(thread.shares) and not any(share.running for share in thread.shares)
 
 
 def _numbers(
@@ -52,8 +75,7 @@ def _numbers(
 
 
 def _one(thread: ThreadStack, python: tuple[Frame, ...]) -> ThreadStack:
-    waits = thread.shares and not any(share.running for share in thread.shares)
-    if not python or not waits:
+    if not python or not _waited(thread):
         return thread
     change = msgspec.structs.replace
     shares = tuple(change(share, frames=_merged(share.frames, python)) for share in thread.shares)

@@ -126,6 +126,19 @@ TOOLS = (
 )
 
 
+OWNERS = Tool(
+    name="spindump",
+    # As many looks as `sample` takes. Without its own data at the end, and of no other process.
+    command=("spindump", "{pid}", "1", "50", "-onlyTarget", "-heavy", "-noBinary", "-o", "{file}"),
+    parser="spindump",
+    only_on="darwin",
+    stops=False,
+    knows_python=False,
+    slow_s=60.0,
+)
+"""Says who owns what a thread waits for, beside the tools that show stacks. It asks for root."""
+
+
 class Attempt(msgspec.Struct, frozen=True, kw_only=True):
     """The result of one tool."""
 
@@ -157,6 +170,12 @@ def available(probe: bool = True) -> tuple[ToolStatus, ...]:
     return tuple(
         ToolStatus(name=result.tool, ok=result.ok, reason=result.reason) for result in tried
     )
+
+
+def tells_owners() -> bool:
+    """True where OWNERS can be asked."""
+    here = platform.current().name == OWNERS.only_on
+    return here and os.geteuid() == 0 and not _missing(OWNERS)
 
 
 def here() -> tuple[Tool, ...]:

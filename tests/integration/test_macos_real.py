@@ -365,6 +365,14 @@ def test_a_worker_tells_its_lines_of_python(library, tmp_path):
     assert [one.split(":")[0] for one in evidence["stack_attempts"]] == ["sample", "faulthandler"]
 
 
+@pytest.mark.skipif(os.geteuid() != 0, reason="spindump answers root alone")
+def test_root_is_told_who_owns_what_and_a_cycle_is_proven(watched):
+    result, _ = watched(STUCK, patience="600", SAMPLE_MUTEXES="1", SPINDUMP_OWNERS="1>1")
+    cause = result["cause"]
+    assert (cause["code"], cause["proven"]) == ("deadlock", True)
+    assert "turnstiles" in cause["evidence"]["told_by"]
+
+
 @pytest.mark.parametrize(
     ("program", "answer"), [(STUCK, "stalled"), (CHILD, "asleep")], ids=["stuck", "child"]
 )

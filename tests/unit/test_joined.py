@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 
 from harness.inject.inside import answering
 from harness.stacks import wait_site
-from harness.stacks.joined import joined
-from harness.stacks.parse import ThreadStack, parse
+from harness.stacks.joined import joined, owned
+from harness.stacks.parse import Owner, ThreadStack, parse
 from harness.stacks.wait_rules import Category
 
 NATIVE = """Call graph:
@@ -98,3 +98,13 @@ def test_the_thread_that_answers_has_nothing_to_do():
 @given(st.text(alphabet='0123456789abcdefxThread ():\n[]"File,line in', max_size=400))
 def test_no_answer_makes_it_raise(text):
     joined(native(), parse("faulthandler", PYTHON + text, 1), HANDLES)
+
+
+def test_owners_are_in_the_threads_that_waited():
+    told = [ThreadStack(frames=(), tid=tid, owner=Owner(pid=1, tid=100)) for tid in (101, 103)]
+    assert [one.owner for one in owned(native(), told)] == [None, Owner(pid=1, tid=100), None]
+    ran = msgspec.structs.replace(
+        native()[1],
+        shares=tuple(msgspec.structs.replace(s, running=True) for s in native()[1].shares),
+    )
+    assert owned((ran,), told) == (ran,)

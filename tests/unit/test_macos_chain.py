@@ -16,12 +16,12 @@ from harness.detect.chain.follow import follow
 from harness.detect.chain.links import Chain, Ends
 from harness.detect.observation import Observation
 from harness.detect.registry import Subject, decide
-from harness.detect.verdicts import Answer
+from harness.detect.verdicts import Answer, Says
 from harness.model import Process
 from harness.model.world import GpuUse, Link, More
 from harness.observe.macos import gpu
 from harness.observe.macos.gpu import Reading, Registry, judge
-from harness.stacks.parse import ThreadStack, parse
+from harness.stacks.parse import Owner, ThreadStack, parse
 
 FOLDER = Path(__file__).parents[1] / "macos" / "samples"
 GPU_WAIT, GIL = "composed-py-gpu-event-wait", "real-python310-gil-oncelock-macos26"
@@ -304,3 +304,78 @@ def test_a_server_that_waits_for_its_client_has_nothing_to_do():
 
     assert chain("kevent").end.kind is Ends.OUTSIDE  # it may only sleep
     assert chain("__recvfrom").end.kind is Ends.CYCLE
+
+
+def locked(tid: int, owner: Owner | None, name: str = "") -> ThreadStack:
+    """A thread that waits for a mutex, with the owner that the kernel names."""
+    (one,) = leaf("__psynch_mutexwait", tid)
+    return replace(one, owner=owner, main=tid == 5, name=name)
+
+
+def mutexes(*owners: Owner | None, before: tuple[Owner | None, ...] = ()) -> Observation:
+    """Threads 5, 6, ..., each with the owner that it waits for; `before`: at the first capture."""
+    first, last = (
+        tuple(locked(5 + place, owner) for place, owner in enumerate(each))
+        for each in (before or owners, owners)
+    )
+    return on_mac(first, last)
+
+
+def said(observed: Observation) -> Says:
+    return decide(Subject(Facts(observed), observed.root)).says
+
+
+def test_owners_that_wait_for_one_another_are_a_deadlock_on_the_kernels_word():
+    told = said(mutexes(Owner(pid=1, tid=6), Owner(pid=1, tid=5, deadlock=True)))
+    assert told.answer is Answer.DEADLOCK
+    assert "turnstiles" in told.evidence["told_by"]
+    assert told.summary.endswith("main and thread 6 wait for one another")
+    alone = said(mutexes(Owner(pid=1, tid=5)))
+    assert (alone.answer, alone.chain.end.kind) == (Answer.DEADLOCK, Ends.CYCLE)
+    assert alone.summary.endswith("waits for itself to release a lock")
+    through = said(mutexes(Owner(pid=1, tid=5, deadlock=True)))
+    assert through.summary.endswith("waits for itself, through the locks of others")
+
+
+def test_a_thread_that_waits_for_a_cycle_waits_for_ever():
+    into = mutexes(Owner(pid=1, tid=6), Owner(pid=1, tid=7), Owner(pid=1, tid=6))
+    told = said(into)
+    assert told.answer is Answer.DEADLOCK
+    assert [link.tid for link in told.chain.links] == [5, 6, 7]
+
+
+@pytest.mark.parametrize(
+    "observed",
+    [
+        mutexes(None, Owner(pid=1, tid=5)),
+        mutexes(Owner(pid=1, tid=6), None),
+        mutexes(Owner(pid=1, tid=6), Owner(pid=1, tid=7)),  # which is not seen
+        mutexes(Owner(pid=1, tid=6), Owner(pid=71)),
+        # At one capture it was another one's, or nobody's.
+        mutexes(Owner(pid=1, tid=6), Owner(pid=1, tid=5),
+                before=(Owner(pid=1, tid=6), Owner(pid=1, tid=9))),
+        mutexes(Owner(pid=1, tid=6), Owner(pid=1, tid=5), before=(Owner(pid=1, tid=6), None)),
+        on_mac(tuple(locked(5, Owner(pid=1, tid=5)) for _ in "1")),  # only one capture
+        replace(mutexes(Owner(pid=1, tid=5)), shows_waits=True),
+    ],
+)  # fmt: skip
+def test_what_the_kernel_does_not_say_each_time_proves_nothing(observed):
+    assert said(observed).answer is not Answer.DEADLOCK
+
+
+def test_a_thread_that_ran_between_the_looks_is_in_no_proven_cycle():
+    still = mutexes(Owner(pid=1, tid=5))
+    assert said(still).answer is Answer.DEADLOCK
+    window = still.windows[0]
+    ran = replace(quiet(1, [5]), threads=(thread(5, syscall=None, cpu_s=1.5),), main=5)
+    moved = (*window[:-1], replace(window[-1], processes=(ran,)))
+    assert said(replace(still, windows=(moved, still.windows[1]))).answer is not Answer.DEADLOCK
+
+
+def test_an_owner_in_another_process():
+    assert chain_of(mutexes(Owner(pid=71, tid=9))).end.kind is Ends.PROGRAM
+    works = mutexes(Owner(pid=1, tid=6), None)
+    stacks_of = {
+        1: tuple((capture[0], *leaf("__semwait_signal", 6)) for capture in works.stacks[1])
+    }
+    assert chain_of(replace(works, stacks=stacks_of)).end.kind is Ends.CLOCK

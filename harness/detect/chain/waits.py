@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from harness.detect import deadlock
 from harness.detect.activity import Pace
-from harness.detect.chain import files, gpus, handing, open_files
+from harness.detect.chain import files, gpus, handing, open_files, turnstiles
 from harness.detect.chain.executors import runs_a_pool
 from harness.detect.chain.facts import Facts
 from harness.detect.chain.links import End, Ends, Node, Wait
@@ -252,6 +252,8 @@ def _by_stack(node: Node, thread: Thread, facts: Facts) -> Wait:
     if wait_site.places(stack) > 1:
         goes = End(kind=Ends.WORKS, detail="goes from place to place", sure=False)
         return _only(goes, "run")
+    if (owned := turnstiles.owner_wait(node, facts)) is not None:
+        return owned
     category = site.category
     if category is Category.GIL and not site.holds_gil:
         return _gil(node, facts)
