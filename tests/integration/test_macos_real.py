@@ -233,6 +233,7 @@ def test_the_memory_of_a_system_that_tells_more_than_is_known(mac):
     whole = memory.machine(whole=True)
     assert whole.available > 1 << 20
     assert (whole.swap_used, whole.compressed, whole.pressure_level) == (3 << 20, 1000 * 16384, 1)
+    assert (whole.page_outs, whole.decompressions) == (70, 1 << 33)
 
 
 @pytest.mark.parametrize("refused", SOURCES)

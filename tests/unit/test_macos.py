@@ -161,6 +161,7 @@ def test_what_moves_is_counted_until_a_counter_is_full(one):
 def test_the_machines_memory(monkeypatch):
     pages, swap = VmStatistics(), SwapUsage()
     pages.free_count, pages.inactive_count, pages.compressor_page_count = 10, 5, 3
+    pages.pageouts, pages.decompressions = 2**33, 8
     swap.xsu_used = 77
     numbers = {"vm.pagesize": 16384, "kern.memorystatus_vm_pressure_level": 2}
     monkeypatch.setattr(kernel, "pages", lambda: pages)
@@ -169,7 +170,8 @@ def test_the_machines_memory(monkeypatch):
     whole = memory.machine(whole=True)
     assert (whole.available, whole.swap_used) == (15 * 16384, 77)
     assert (whole.compressed, whole.pressure_level) == (3 * 16384, 2)
-    assert memory.machine().compressed is None
+    assert (whole.page_outs, whole.decompressions) == (2**33, 8)
+    assert (memory.machine().compressed, memory.machine().page_outs) == (None, None)
     numbers["kern.memorystatus_vm_pressure_level"] = 99
     assert memory.machine(whole=True).pressure_level is None
     monkeypatch.setattr(kernel, "pages", lambda: None)

@@ -37,6 +37,8 @@ class Linux:
         "compressed": "there is neither zswap nor zram",
         "pressure": "the kernel has no /proc/pressure/memory",
         "pressure_level": "macOS alone has it",
+        "page_outs": "read on macOS alone",
+        "decompressions": "read on macOS alone",
     }
     shows_waits = True
 

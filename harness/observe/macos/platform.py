@@ -26,6 +26,8 @@ class MacOS(Portable):
         "compressed": "host_statistics64 does not tell",
         "pressure": "Linux alone has it",
         "pressure_level": "sysctl kern.memorystatus_vm_pressure_level does not tell",
+        "page_outs": "host_statistics64 does not tell",
+        "decompressions": "host_statistics64 does not tell",
     }
 
     def __init__(self, name: str, arch: str) -> None:
