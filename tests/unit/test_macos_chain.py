@@ -379,3 +379,39 @@ def test_an_owner_in_another_process():
         1: tuple((capture[0], *leaf("__semwait_signal", 6)) for capture in works.stacks[1])
     }
     assert chain_of(replace(works, stacks=stacks_of)).end.kind is Ends.CLOCK
+
+
+@pytest.mark.parametrize(
+    ("busy", "power_w", "told"), [(100, 3.2, True), (100, 31.0, False), (60, 3.2, False),
+                                  (100, None, False)],
+)  # fmt: skip
+def test_a_gpu_that_is_busy_and_draws_little_may_spin_at_a_fence(busy, power_w, told):
+    use = GpuUse(own=busy, named=True, busy=busy, power_w=power_w)
+    captured = stacks(GPU_WAIT)
+    found = on_mac(captured, captured, on_gpu=frozenset([1]), gpu_use=use)
+    end = chain_of(found).end
+    assert end.kind is Ends.GPU_WORKS
+    assert ("3.2 W only, as where a fence spins" in end.detail) is told
+
+
+POWERMETRICS = """*** Sampled system activity (Fri Nov 15 10:00:00 2024 -0800) (502ms elapsed) ***
+
+**** GPU usage ****
+
+GPU HW active frequency: 1380 MHz
+GPU HW active residency: 100.00% (389 MHz: 0% 1380 MHz: 100%)
+GPU idle residency:   0.00%
+GPU Power: 3201 mW
+"""
+
+
+def test_root_is_told_what_the_gpu_draws(monkeypatch):
+    assert gpu.watts(POWERMETRICS) == pytest.approx(3.201)
+    assert gpu.watts("GPU Power: unknown") is None
+    monkeypatch.setattr(gpu, "APART_S", 0.0)
+    monkeypatch.setattr(gpu, "power", lambda stop: 3.2)
+    for root, busy, watts in ((0, 98, 3.2), (501, 98, None), (0, 40, None)):
+        readings = iter([reading(0, busy, p1=0), reading(1, busy, p1=10**9)])
+        monkeypatch.setattr(gpu, "read", lambda stop, readings=readings: next(readings))
+        monkeypatch.setattr(gpu.os, "geteuid", lambda root=root: root)
+        assert Registry().gpus([1]).use.power_w == watts
