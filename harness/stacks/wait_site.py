@@ -302,7 +302,7 @@ def fingerprint(threads: Iterable[ThreadStack]) -> str:
 
 
 def digest(parts: Iterable[str]) -> str:
-    return hashlib.sha256("\n".join(parts).encode()).hexdigest()[:12]
+    return hashlib.sha256("\n".join(parts).encode(errors="backslashreplace")).hexdigest()[:12]
 
 
 def _signature(thread: ThreadStack, category: Category) -> str:
