@@ -21,6 +21,7 @@ from pathlib import Path
 import pytest
 from trial import ROOT
 
+from harness.detect.endless_kernel import LASTS_S
 from harness.observe.macos import kernel, memory, tree
 from harness.observe.macos.platform import MacOS
 from harness.stacks import by_signal
@@ -290,6 +291,14 @@ def test_a_host_that_waits_for_a_gpu_that_is_idle_has_stalled(watched):
     assert evidence["end"]["kind"] == "gpu_idle"
     assert "waitUntilSignaledValue" in evidence["wait_site"]
     assert evidence["no_switch"]["told"].endswith("and the GPU did nothing for them")
+
+
+@pytest.mark.slow
+def test_a_gpu_that_works_without_end_is_doubted_after_minutes(watched):
+    result, _ = watched(WAITS.replace("20", "900"), **GPU, IOREG_GROWS="1")
+    assert result["outcome"] == "hung"
+    assert result["cause"]["evidence"]["end"]["kind"] == "gpu_works"
+    assert result["doubts"][0]["said_s"] >= LASTS_S
 
 
 def test_a_stall_is_doubted_and_ended_after_the_patience(watched):
