@@ -33,7 +33,8 @@ def ask(
     began = time.monotonic()
     threads: tuple[ThreadStack, ...] = ()
     reason = ""
-    if harm := tools.harm(pid) or tools.SPARED * spare:
+    # Another signal is taken by a thread of its own, and ends no call of any other.
+    if harm := (tools.harm(pid) or tools.SPARED * spare) if number == signal.SIGUSR1 else "":
         reason = harm
     elif tools.is_stopped(pid):
         reason = "the process is stopped and would not answer"

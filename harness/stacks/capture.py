@@ -80,7 +80,7 @@ def capture(
             )
             if not tool.knows_python:
                 taken = _with_owners(taken, pid, folder, label, timeout, stop)
-                if faulthandler_file is None or not may_signal:
+                if faulthandler_file is None or not may_signal or stop.is_set():
                     return taken
                 return _with_python(
                     taken, pid, folder, label, faulthandler_file, asks_by, spare, stop

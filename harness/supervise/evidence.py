@@ -112,14 +112,11 @@ def _is_ours(pids: Sequence[int], snapshot: Snapshot, ranks: Mapping[int, int]) 
 
 
 def _stacks(
-    of: Sequence[tuple[int, Path]],
-    faulthandler: Path | None,
-    stop: threading.Event,
-    once: bool,
+    of: Sequence[tuple[int, Path]], faulthandler: Path | None, stop: threading.Event, once: bool
 ) -> list[tuple[int, stacks.StackEvidence]]:
     def look(index: int) -> stacks.StackEvidence:
-        pid, folder = of[index]
         main = index == 0
+        pid, folder = of[index]
         handler = faulthandler if main else None
         if once:
             capture = stacks.capture(

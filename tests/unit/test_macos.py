@@ -158,6 +158,21 @@ def test_what_moves_is_counted_until_a_counter_is_full(one):
     assert here.more(seen).moves is None
 
 
+def test_threads_are_found_by_where_they_keep_their_data(one, monkeypatch):
+    here = MacOS("darwin", "arm64")
+    monkeypatch.setattr(kernel, "handles", lambda pid, about: (0x1000, 0x2000))
+    assert here.pthreads(7) == {0x1000: MAIN, 0x2000: OTHER}
+    # One has gone in between, or nothing is numbered.
+    monkeypatch.setattr(kernel, "handles", lambda pid, about: (0x1000,))
+    assert here.pthreads(7) == {}
+    monkeypatch.setattr(kernel, "handles", lambda pid, about: (0x1000, 0x2000))
+    lists = iter([((MAIN, OTHER), True), ((OTHER, MAIN), True)])
+    monkeypatch.setattr(kernel, "thread_ids", lambda pid, about: next(lists))
+    assert here.pthreads(7) == {}
+    monkeypatch.setattr(kernel, "thread_ids", lambda pid, about: ((0x1000, 0x2000), False))
+    assert here.pthreads(7) == {}
+
+
 def test_the_machines_memory(monkeypatch):
     pages, swap = VmStatistics(), SwapUsage()
     pages.free_count, pages.inactive_count, pages.compressor_page_count = 10, 5, 3

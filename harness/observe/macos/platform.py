@@ -69,12 +69,9 @@ class MacOS(Portable):
         numbers, known = kernel.thread_ids(pid, about)
         handles = kernel.handles(pid, about)
         # A thread that came or went in between would shift the one list against the other.
-        same = known and kernel.thread_ids(pid, about) == (numbers, True)
-        return (
-            dict(zip(handles, numbers, strict=False))
-            if same and len(handles) == len(numbers)
-            else {}
-        )
+        if not known or kernel.thread_ids(pid, about) != (numbers, True):
+            return {}
+        return dict(zip(handles, numbers, strict=True)) if len(handles) == len(numbers) else {}
 
     def more(self, process: Process) -> More | None:
         return tree.more(process.pid)
