@@ -1,6 +1,6 @@
 """Damaged answers of macOS's tools and calls, which no parser may raise for.
 
-python -m benchmarks.mac_parsers [--inputs 100000] [--seed 1] [--out FILE.json]
+python -m benchmarks.mac_parsers [--inputs 100000] [--seed 1] [--jobs N] [--out FILE.json]
 
 The answers are those of the tests. Each is damaged at random: lines are cut, doubled, moved and
 filled with other words, and bytes are replaced. What is read of processes, files and memory is
@@ -10,14 +10,16 @@ filled with random bytes. One that raises is printed, with its seed.
 from __future__ import annotations
 
 import argparse
+import os
 import random
 import sys
 import time
 import traceback
-from collections import Counter
 from collections.abc import Callable
+from concurrent.futures import ProcessPoolExecutor
 from ctypes import Structure, sizeof
 from pathlib import Path
+from typing import NamedTuple
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
@@ -29,6 +31,8 @@ from harness.stacks import wait_site
 from harness.stacks.joined import joined, owned
 from harness.stacks.parse import parse
 
+SHARE = 10_000
+"""Inputs that one process reads at a time."""
 TESTS = Path(__file__).resolve().parents[1] / "tests"
 WORDS = ("", "(in ", "  ", "[", "]", "0", "9" * 30, "<multiple>", "\x00", "é", "Thread_", "0x", "*",
          "Process: ", "<integer>", "</dict>", "blocked by turnstile waiting for ", "-1", "(",
@@ -137,36 +141,54 @@ SOURCES: dict[str, tuple[Callable[[str, random.Random], None], list[str]]] = {
 }  # fmt: skip
 
 
+class Read(NamedTuple):
+    """What one share of the inputs of a source came to."""
+
+    source: str
+    cpu_s: float
+    raised: list[str]
+
+
+def share(source: str, numbers: range, seed: int) -> Read:
+    """Give the damaged answers of these `numbers` to the reader of `source`."""
+    read, texts = SOURCES[source]
+    raised, began = [], time.process_time()
+    for number in numbers:
+        chance = random.Random(seed * 10**9 + number)
+        try:
+            read(chance.choice(texts), chance)
+        except Exception:
+            raised.append(f"{source}, input {number}:\n{traceback.format_exc()}")
+    return Read(source, time.process_time() - began, raised)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--inputs", type=int, default=100_000, help="damaged answers of each kind")
     parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--jobs", type=int, default=os.cpu_count(), help="processes at a time")
     parser.add_argument("--out", type=Path)
     arguments = parser.parse_args()
-    rows, raised = [], Counter[str]()
-    for name, (read, texts) in SOURCES.items():
-        began = time.process_time()
-        for number in range(arguments.inputs):
-            chance = random.Random(arguments.seed * 10**9 + number)
-            try:
-                read(chance.choice(texts), chance)
-            except Exception:
-                raised[name] += 1
-                print(f"{name}, input {number}:\n{traceback.format_exc()}", file=sys.stderr)
-        seconds = time.process_time() - began
-        rows.append({"source": name, "inputs": arguments.inputs, "raised": raised[name],
-                     "cpu_s": round(seconds, 1)})  # fmt: skip
+    shares = [
+        (source, range(first, min(first + SHARE, arguments.inputs)), arguments.seed)
+        for source in SOURCES
+        for first in range(0, arguments.inputs, SHARE)
+    ]
+    with ProcessPoolExecutor(arguments.jobs) as pool:
+        found = list(pool.map(share, *zip(*shares, strict=True)))
+    rows = []
+    for source in SOURCES:
+        own = [one for one in found if one.source == source]
+        raised = [text for one in own for text in one.raised]
+        print("\n".join(raised), file=sys.stderr, end="")
+        cpu = round(sum(one.cpu_s for one in own), 1)
+        row = {"source": source, "inputs": arguments.inputs, "raised": len(raised), "cpu_s": cpu}
+        rows.append(row)
     print(
-        table(
-            ["source", "inputs", "raised", "CPU s"], [list(map(str, row.values())) for row in rows]
-        )
+        table(["source", "inputs", "raised", "CPU s"], [[*map(str, row.values())] for row in rows])
     )
-    save(
-        arguments.out,
-        "mac_parsers",
-        {"seed": arguments.seed, "sources": rows},
-    )
-    sys.exit(1 if raised else 0)
+    save(arguments.out, "mac_parsers", {"seed": arguments.seed, "sources": rows})
+    sys.exit(1 if any(row["raised"] for row in rows) else 0)
 
 
 if __name__ == "__main__":
