@@ -31,7 +31,7 @@ from harness.stacks import wait_site
 from harness.stacks.joined import joined, owned
 from harness.stacks.parse import parse
 
-SHARE = 10_000
+SHARE = 2_000
 """Inputs that one process reads at a time."""
 TESTS = Path(__file__).resolve().parents[1] / "tests"
 WORDS = ("", "(in ", "  ", "[", "]", "0", "9" * 30, "<multiple>", "\x00", "é", "Thread_", "0x", "*",
