@@ -8,34 +8,29 @@ from __future__ import annotations
 
 import faulthandler
 import importlib.metadata
-import importlib.util
 import os
 import random
-import signal
 import sys
 import threading
 import time
 import traceback
-from collections.abc import Iterator
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import msgspec
 
 from harness.beats.file import Recorder
 from harness.errors import SkipError, UsageError
-from harness.inject.inside import operations
+from harness.inject.inside import answering, operations
 from harness.model import SCHEMA, ErrorBeat, MlxBeat, StartBeat, WorkerSpec
 
 
 def main(argv: list[str]) -> int:
     spec = msgspec.json.decode(Path(argv[1]).read_bytes(), type=WorkerSpec)
     faulthandler.enable()
-    # The last resort of a supervisor that has no tool to read our stacks with. Appended to: an
-    # answer is what came since the question.
-    stacks = (Path(spec.folder) / "faulthandler.txt").open("a")
-    faulthandler.register(signal.SIGUSR1, file=stacks, all_threads=True)
+    # For a supervisor that has no tool to read our stacks with, or none that knows Python. Appended
+    # to: an answer is what came since the question.
+    answering.register((Path(spec.folder) / "faulthandler.txt").open("a"))
     rank = _rank(spec)
     folder = Path(spec.folder) / (f"rank-{rank}" if spec.ranks > 1 else "")
     folder.mkdir(exist_ok=True)
@@ -79,7 +74,7 @@ def _run(spec: WorkerSpec, recorder: Recorder, rank: int) -> None:
     switch = operations.install(mx) if spec.replay is not None else None
 
     from harness.inject.inside.taps import Taps
-    from harness.training import collectives, device, loop, mistakes, replay
+    from harness.training import collectives, device, loop, replay, scenario_file
     from harness.training.probes import CompileProbe
     from harness.training.setup import Training
 
@@ -102,7 +97,7 @@ def _run(spec: WorkerSpec, recorder: Recorder, rank: int) -> None:
     # A scenario's own model and data come again in a replay; each rank has its own data.
     random.seed(settings.seed + rank)
     mx.random.seed(settings.seed + rank)
-    scenario = _import_scenario(Path(spec.path), Path(spec.own) if spec.own else None)
+    scenario = scenario_file.imported(Path(spec.path), Path(spec.own) if spec.own else None)
     if spec.ranks > 1:
         recorder.phase("distributed_init")
         _join(mx, settings.backend)
@@ -110,9 +105,7 @@ def _run(spec: WorkerSpec, recorder: Recorder, rank: int) -> None:
     if "numpy" in sys.modules:
         sys.modules["numpy"].random.seed((settings.seed + rank) % 2**32)
     training = Training(settings, recorder, probe, rank)
-    step = mistakes.make(scenario.make_step, training)
-    maker = getattr(scenario, "batches", None)
-    batches: Iterator[Any] = iter(maker(training)) if maker is not None else training.batches()
+    step, maker, batches = scenario_file.parts(scenario, training)
     if spec.replay is not None and switch is not None:
         replay.run(training, step, batches, recorder, spec.replay, switch, spec.folder)
     loop.run(training, step, batches, recorder, probe, taps, maker)
@@ -167,31 +160,6 @@ def _device(mx: Any) -> str:
     except Exception:  # older versions have no device_info, or only under mx.metal
         name = ""
     return f"{kind} ({name})" if name else kind
-
-
-def _import_scenario(path: Path, own: Path | None) -> ModuleType:
-    # A scenario may import its neighbors and the ladder's files by name, as it would in a script.
-    from harness.scenario import load
-
-    sys.path[:0] = [str((own or path).parent)]
-    sys.path += [str(folder) for folder in load.folders()]
-    if own is None:
-        return _import(path, path.stem)
-    # A variation has the name of the ladder's file that the user's own may import.
-    sys.modules[load.OWN] = _import(own, own.stem)
-    _import(path.with_name(f"{load.STEP}.py"), load.STEP)
-    return _import(path, f"own_{path.stem}")
-
-
-def _import(path: Path, name: str) -> ModuleType:
-    # A file named like a module that is already there (random.py) must not take its place.
-    name = name if name not in sys.modules else f"scenario_{name}"
-    spec = importlib.util.spec_from_file_location(name, path)
-    assert spec is not None
-    assert spec.loader is not None
-    module = sys.modules[name] = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
 
 
 def _error_beat(error: Exception) -> ErrorBeat:

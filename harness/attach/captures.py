@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import signal
 import threading
 from collections.abc import Sequence
 from pathlib import Path
@@ -38,6 +39,7 @@ class Captures:
             label,
             signaled=lambda pid: _faulthandler(pid) if self._may_signal else None,
             spare=lambda pid: transfers(seen, pid),
+            asks_by=signal.SIGUSR1,
         )
 
     def _place(self, pid: int, seen: Observation) -> None:

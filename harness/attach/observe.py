@@ -182,5 +182,5 @@ def _not_read(closed: str, seen: Observation, taker: Captures) -> tuple[str, ...
         elif spared:
             told.append(f"native frames of process {one}: {spared.partition(': ')[2]}")
     if not platform.current().shows_waits:
-        told.append("system calls, timeouts and the other ends of files, which only Linux shows")
+        told.append("system calls and timeouts, which only Linux shows")
     return tuple(told)

@@ -44,7 +44,6 @@ TAIL = 1 << 14
 """Bytes at the end of the error output that a traceback is looked for in."""
 _DECODER = msgspec.json.Decoder(Sample)
 _PEAKS = {
-    "swap_used": "",
     "major_faults": "major_faults",
     "footprint": "footprint_peak",
     "swapped": "swapped_peak",
@@ -53,6 +52,12 @@ _PEAKS = {
     "pressure_level": "pressure_level_peak",
 }
 """Figures of a sample, and what the highest of each is called in the summary."""
+_GROWTHS = {
+    "swap_used": "swap_growth",
+    "page_outs": "page_outs",
+    "decompressions": "decompressions",
+}
+"""Figures of the machine, and what the growth of each since the first look at it is called."""
 _AT_ONCE = 1000
 """Steps that are laid out together."""
 NOT_WORK = ("graph",)
@@ -311,20 +316,20 @@ def _noted(record: Record, samples: Iterable[Sample]) -> Iterator[Sample]:
 
 
 def _memory(samples: Iterable[Sample]) -> MemorySummary:
-    """The highest of each figure, and by how much used swap rose above the first look at it."""
-    first_swap: int | None = None
-    peaks = dict.fromkeys(_PEAKS)
+    """The highest of each figure, and by how much others rose above the first look at them."""
+    peaks: dict[str, Any] = dict.fromkeys([*_PEAKS, *_GROWTHS])
+    first: dict[str, Any] = {}
     for sample in samples:
-        if first_swap is None:
-            first_swap = sample.swap_used
-        for name in peaks:
+        for name, peak in peaks.items():
             value = getattr(sample, name)
             if value is not None:
-                peaks[name] = max(value, peaks[name] or 0)
-    swap = peaks.pop("swap_used")
-    named: dict[str, Any] = {_PEAKS[name]: value for name, value in peaks.items()}
-    growth = None if swap is None or first_swap is None else swap - first_swap
-    return MemorySummary(swap_growth=growth, **named)
+                first.setdefault(name, value)
+                peaks[name] = value if peak is None else max(peak, value)
+    grown: dict[str, Any] = {
+        told: None if name not in first else peaks[name] - first[name]
+        for name, told in _GROWTHS.items()
+    }
+    return MemorySummary(**{told: peaks[name] for name, told in _PEAKS.items()}, **grown)
 
 
 def samples(folder: Path) -> Iterator[Sample]:

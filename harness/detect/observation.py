@@ -53,6 +53,9 @@ class Observation(msgspec.Struct, frozen=True, kw_only=True):
     """The files behind each wait for a file, by thread."""
     futexes: dict[int, Futex] = {}
     """The futex behind each wait in a futex, by thread."""
+    files: dict[int, tuple[Link, ...]] = {}
+    """The pipes, streams and terminals that a process has open, by pid: where it is not shown which
+    of them a thread waits for."""
     sockets: dict[int, tuple[int, ...]] = {}
     """The processes that a process has a connection to, by pid."""
     names: dict[int, str] = {}

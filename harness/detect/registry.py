@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 
 from harness.detect import deadlock
 from harness.detect.activity import has_ended, process_at
+from harness.detect.chain import turnstiles
 from harness.detect.chain.closure import closed
 from harness.detect.chain.facts import Facts
 from harness.detect.chain.follow import follow
@@ -197,6 +198,20 @@ def _deadlock(subject: Subject) -> Says | str:
     )
 
 
+def _by_turnstiles(chain: Chain, facts: Facts) -> Says | None:
+    """A cycle that the kernel's own word proves: it names the owners."""
+    shown = facts.observed.shows_waits or chain.end.kind is not Ends.CYCLE
+    if shown or turnstiles.against(chain.links, facts):
+        return None
+    return Says(
+        answer=Answer.DEADLOCK,
+        summary=f"cannot go on: {chain.describe()}",
+        good=False,
+        chain=chain,
+        evidence={"told_by": "the kernel's turnstiles, as spindump shows them"},
+    )
+
+
 def _below_wrappers(starts: tuple[Node, ...], facts: Facts) -> tuple[Node, ...]:
     """The threads that the starts wait for, where these only wait for children: `timeout`, `sh`.
 
@@ -215,6 +230,8 @@ def _chain(subject: Subject) -> Says | str:
     if not starts:
         return _NO_START
     chain = follow(starts, subject.facts, followed)
+    if (proven := _by_turnstiles(chain, subject.facts)) is not None:
+        return proven
     end = chain.end
     answer = OF_END[end.kind]
     summary = chain.describe()

@@ -122,6 +122,9 @@ class MemorySummary(msgspec.Struct, frozen=True, kw_only=True):
     compressed_peak: int | None = None
     pressure_peak: float | None = None
     pressure_level_peak: int | None = None
+    page_outs: int | None = None
+    decompressions: int | None = None
+    """Pages that the machine wrote to a disk, and that it decompressed, while it ran (macOS)."""
     unread: dict[str, str] = {}
     """The reasons why figures are null, by their names."""
 

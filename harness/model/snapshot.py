@@ -64,6 +64,10 @@ class Machine(msgspec.Struct, frozen=True, kw_only=True):
     """Percent of the last 10 s in which something waited for memory (Linux)."""
     pressure_level: int | None = None
     """1 normal, 2 warning, 4 critical (macOS)."""
+    page_outs: int | None = None
+    decompressions: int | None = None
+    """Pages that were written to a disk, and that were decompressed, since the machine started
+    (macOS)."""
 
 
 class Snapshot(msgspec.Struct, frozen=True, kw_only=True):
@@ -102,4 +106,6 @@ class Sample(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     compressed: int | None = None
     pressure: float | None = None
     pressure_level: int | None = None
-    """These three are the machine's."""
+    page_outs: int | None = None
+    decompressions: int | None = None
+    """These five are the machine's."""

@@ -95,6 +95,9 @@ class Link(msgspec.Struct, frozen=True, kw_only=True):
     timed: bool | None = False
     """True if the wait ends by a timeout that the socket itself has (SO_RCVTIMEO, SO_SNDTIMEO).
     None where that could not be read."""
+    reads: bool | None = None
+    """True of an end that the process can only read, False of one that it can only write to; None
+    of any other."""
     person: bool = False
     """True of a terminal in the foreground that the thread waits to read: a person can type."""
 
@@ -162,6 +165,9 @@ class Relations(msgspec.Struct, frozen=True, kw_only=True):
     """The things behind the files that a thread waits for, by thread."""
     futexes: dict[int, Futex] = {}
     """The futex that a thread waits in, by thread."""
+    files: dict[int, tuple[Link, ...]] = {}
+    """The pipes, streams and terminals that a process has open, by pid: where it is not shown which
+    of them a thread waits for."""
     peers: dict[int, tuple[int, ...]] = {}
     """The processes that a process has a connection to, by pid."""
     shares: frozenset[int] = frozenset()

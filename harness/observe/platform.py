@@ -100,6 +100,9 @@ class Platform(Protocol):
         Of each file also the mapping in which it begins.
         """
 
+    def pthreads(self, pid: int) -> Mapping[int, int]:
+        """The kernel's number of each thread by the address at which it keeps its own data."""
+
     def more(self, process: Process) -> More | None:
         """The further facts that a deep look reads of a process."""
 

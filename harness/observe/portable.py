@@ -96,6 +96,9 @@ class Portable:
     def code(self, pid: int) -> str:
         return ""
 
+    def pthreads(self, pid: int) -> Mapping[int, int]:
+        return {}
+
     def more(self, process: Process) -> More | None:
         return None
 

@@ -5,13 +5,15 @@
 
 from __future__ import annotations
 
+import signal
 import threading
 from collections.abc import Sequence
 from pathlib import Path
 
 import msgspec
 
-from harness.stacks import sigusr1, wait_site
+from harness.observe import platform
+from harness.stacks import by_signal, joined, wait_site
 from harness.stacks import tools as stacktools
 from harness.stacks.parse import ThreadStack
 from harness.stacks.tools import TIMEOUT_S, Attempt, Tool
@@ -48,6 +50,7 @@ def capture(
     timeout: float = TIMEOUT_S,
     faulthandler_file: Path | None = None,
     may_signal: bool = False,
+    asks_by: int = signal.SIGUSR1,
     spare: bool = False,
     stop: threading.Event | None = None,
 ) -> StackCapture:
@@ -56,7 +59,8 @@ def capture(
     A tool that cannot tell whether the main thread waits or runs is not the last that is tried.
 
     Its answer goes to FOLDER/<label>-<tool>.txt. As the last resort, and only when `may_signal`,
-    SIGUSR1 asks the faulthandler that writes to `faulthandler_file`. Never raises for a tool that
+    the signal `asks_by` asks the faulthandler that writes to `faulthandler_file`. A tool that knows
+    no Python is not the last either: its stacks are joined with those. Never raises for a tool that
     is missing, fails, crashes, floods or hangs: that is an Attempt with its reason. A process in
     the middle of a transfer is not stopped, nor is one, with `spare`, that was seen in one. Once
     `stop` is set, the tool that runs is ended, and no other is tried.
@@ -74,6 +78,13 @@ def capture(
             taken = StackCapture(
                 attempts=tuple(attempts), tool=tool.name, file=attempt.file, threads=threads
             )
+            if not tool.knows_python:
+                taken = _with_owners(taken, pid, folder, label, timeout, stop)
+                if faulthandler_file is None or not may_signal or stop.is_set():
+                    return taken
+                return _with_python(
+                    taken, pid, folder, label, faulthandler_file, asks_by, spare, stop
+                )
             if not tool.stops or _tells(threads):
                 return taken if partial is None else _instead(taken, partial, folder)
             partial = partial or taken
@@ -81,13 +92,50 @@ def capture(
         return msgspec.structs.replace(partial, attempts=tuple(attempts))
     if faulthandler_file is not None and may_signal and not stop.is_set():
         file = folder / f"{label}-faulthandler.txt"
-        attempt, threads = sigusr1.ask(pid, faulthandler_file, file, spare, stop)
+        attempt, threads = by_signal.ask(pid, faulthandler_file, file, spare, stop, asks_by)
         attempts.append(attempt)
         if attempt.ok:
             return StackCapture(
                 attempts=tuple(attempts), tool=attempt.tool, file=attempt.file, threads=threads
             )
     return StackCapture(attempts=tuple(attempts))
+
+
+def _with_owners(
+    taken: StackCapture, pid: int, folder: Path, label: str, timeout: float, stop: threading.Event
+) -> StackCapture:
+    """`taken` with the owners of what its threads wait for, where root asks and one is possible."""
+    if not joined.may_have_owner(taken.threads) or stop.is_set() or not stacktools.tells_owners():
+        return taken
+    tool = stacktools.OWNERS
+    file = folder / f"{label}-{tool.name}.txt"
+    attempt, told = stacktools.attempt(tool, pid, file, timeout, stop=stop)
+    return msgspec.structs.replace(
+        taken,
+        attempts=(*taken.attempts, attempt),
+        threads=joined.owned(taken.threads, told) if attempt.ok else taken.threads,
+    )
+
+
+def _with_python(
+    taken: StackCapture,
+    pid: int,
+    folder: Path,
+    label: str,
+    source: Path,
+    number: int,
+    spare: bool,
+    stop: threading.Event,
+) -> StackCapture:
+    """`taken` with the lines of Python that the process tells of itself, where it does."""
+    file = folder / f"{label}-faulthandler.txt"
+    attempt, python = by_signal.ask(pid, source, file, spare, stop, number)
+    handles = platform.current().pthreads(pid) if attempt.ok else {}
+    return msgspec.structs.replace(
+        taken,
+        attempts=(*taken.attempts, attempt),
+        threads=joined.joined(taken.threads, python, handles) if attempt.ok else taken.threads,
+    )
 
 
 def _tells(threads: Sequence[ThreadStack]) -> bool:
@@ -108,6 +156,11 @@ def _instead(taken: StackCapture, partial: StackCapture, folder: Path) -> StackC
     return msgspec.structs.replace(taken, attempts=attempts)
 
 
+def _answered(taken: StackCapture) -> bool:
+    """True if faulthandler has told something."""
+    return any(one.ok and one.tool == "faulthandler" for one in taken.attempts)
+
+
 def capture_twice(
     pid: int,
     folder: Path,
@@ -117,6 +170,7 @@ def capture_twice(
     timeout: float = TIMEOUT_S,
     faulthandler_file: Path | None = None,
     may_signal: bool = False,
+    asks_by: int = signal.SIGUSR1,
     stop: threading.Event | None = None,
 ) -> StackEvidence:
     """Look, wait for `pause_s` seconds, and look again with the tool that answered.
@@ -133,6 +187,7 @@ def capture_twice(
         timeout=timeout,
         faulthandler_file=faulthandler_file,
         may_signal=may_signal,
+        asks_by=asks_by,
         stop=stop,
     )
     if first.tool is None:
@@ -145,8 +200,9 @@ def capture_twice(
         same,
         label="2",
         timeout=timeout,
-        faulthandler_file=faulthandler_file if first.tool == "faulthandler" else None,
+        faulthandler_file=faulthandler_file if _answered(first) else None,
         may_signal=may_signal,
+        asks_by=asks_by,
         stop=stop,
     )
     moved = None

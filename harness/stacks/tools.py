@@ -7,7 +7,8 @@ What each does to the process while it looks (seen with strace on Linux):
   that a signal has stopped. With `--nonblocking` it only reads memory, and stops nothing.
 - gdb attaches by PTRACE_ATTACH: half a second to two seconds.
 - macOS `sample` suspends the task for each of its looks; py-spy there needs root.
-- faulthandler answers SIGUSR1 inside the process (`usr1`): only when it is known to be registered.
+- faulthandler answers a signal inside the process (`by_signal`): only when it is known to be
+  registered.
 
 None of them runs code inside it but the last. A process that a signal has stopped stays stopped. A
 tool that dies in the middle of PTRACE_ATTACH can leave a process stopped for good: that is undone
@@ -67,6 +68,8 @@ class Tool(msgspec.Struct, frozen=True, kw_only=True):
     """True if it can look at a process that a signal has stopped; else it is not let near one."""
     stops: bool = True
     """True if the process stands still while it looks, as its system calls may notice."""
+    knows_python: bool = True
+    """False of one that shows the functions of the interpreter, and not those of Python."""
     slow_s: float = 0.0
     """The time that it is given at least: one that looks up names may need long for the first."""
 
@@ -86,6 +89,7 @@ TOOLS = (
         parser="sample",
         only_on="darwin",
         stops=False,
+        knows_python=False,
         slow_s=30.0,
     ),
     Tool(
@@ -122,6 +126,19 @@ TOOLS = (
 )
 
 
+OWNERS = Tool(
+    name="spindump",
+    # As many looks as `sample` takes. Without its own data at the end, and of no other process.
+    command=("spindump", "{pid}", "1", "50", "-onlyTarget", "-heavy", "-noBinary", "-o", "{file}"),
+    parser="spindump",
+    only_on="darwin",
+    stops=False,
+    knows_python=False,
+    slow_s=60.0,
+)
+"""Says who owns what a thread waits for, beside the tools that show stacks. It asks for root."""
+
+
 class Attempt(msgspec.Struct, frozen=True, kw_only=True):
     """The result of one tool."""
 
@@ -153,6 +170,12 @@ def available(probe: bool = True) -> tuple[ToolStatus, ...]:
     return tuple(
         ToolStatus(name=result.tool, ok=result.ok, reason=result.reason) for result in tried
     )
+
+
+def tells_owners() -> bool:
+    """True where OWNERS can be asked."""
+    here = platform.current().name == OWNERS.only_on
+    return here and os.geteuid() == 0 and not _missing(OWNERS)
 
 
 def here() -> tuple[Tool, ...]:

@@ -16,6 +16,7 @@ from itertools import groupby
 
 import msgspec
 
+from harness.inject.inside import answering
 from harness.stacks import frame_names, native_waits
 from harness.stacks.parse.frames import UNKNOWN, Frame, Gil, ThreadStack, in_interpreter
 from harness.stacks.parse.names import bare_name
@@ -183,6 +184,8 @@ def _most_seen(thread: ThreadStack) -> ThreadStack:
 
 def _judge(thread: ThreadStack) -> tuple[Category, str | None, str]:
     frames = thread.frames
+    if thread.name == answering.NAME:
+        return Category.IDLE, None, "has nothing to do but to answer the harness"
     tip = frame_names.tip(frames)
     keys = [frame_names.key(frame) for frame in frames]
     blocked = any(pattern.search(key) for key in keys[:tip] for pattern in BLOCKING)
@@ -299,7 +302,7 @@ def fingerprint(threads: Iterable[ThreadStack]) -> str:
 
 
 def digest(parts: Iterable[str]) -> str:
-    return hashlib.sha256("\n".join(parts).encode()).hexdigest()[:12]
+    return hashlib.sha256("\n".join(parts).encode(errors="backslashreplace")).hexdigest()[:12]
 
 
 def _signature(thread: ThreadStack, category: Category) -> str:

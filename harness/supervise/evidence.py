@@ -11,6 +11,7 @@ from typing import Any
 import msgspec
 
 from harness.detect.observation import Capture
+from harness.inject.inside import answering
 from harness.model import BuiltBeat, Snapshot, StepBeat
 from harness.observe import gpu, platform, threads
 from harness.observe import processes as observe
@@ -68,7 +69,10 @@ def collect(
     name = f"-{before + 1}" if before else ""
     home, pids = folder / f"stacks{name}", _chosen(snapshot, of)
     seen = _stacks(
-        [(pid, _place(home, pid, pids, ranks or {})) for pid in pids], faulthandler, stop, once
+        [(pid, _place(home, pid, pids, ranks or {})) for pid in pids],
+        faulthandler if _is_ours(pids, snapshot, ranks or {}) else None,
+        stop,
+        once,
     )
     names = {process.pid: process.name for process in snapshot.processes}
     each = {pid: _told(one) for pid, one in seen}
@@ -101,16 +105,27 @@ def _place(home: Path, pid: int, pids: Sequence[int], ranks: Mapping[int, int]) 
     return home if pid == pids[0] else home / str(pid)
 
 
+def _is_ours(pids: Sequence[int], snapshot: Snapshot, ranks: Mapping[int, int]) -> bool:
+    """True if the first of `pids` is a worker, which answers a signal, and no process below it."""
+    worker = snapshot.processes[0].pid if snapshot.processes else None
+    return bool(pids) and (pids[0] == worker or pids[0] in ranks)
+
+
 def _stacks(
     of: Sequence[tuple[int, Path]], faulthandler: Path | None, stop: threading.Event, once: bool
 ) -> list[tuple[int, stacks.StackEvidence]]:
     def look(index: int) -> stacks.StackEvidence:
         main = index == 0
         pid, folder = of[index]
+        handler = faulthandler if main else None
         if once:
-            handler = faulthandler if main else None
             capture = stacks.capture(
-                pid, folder, faulthandler_file=handler, may_signal=main, stop=stop
+                pid,
+                folder,
+                faulthandler_file=handler,
+                may_signal=main,
+                asks_by=answering.QUESTION,
+                stop=stop,
             )
             return stacks.StackEvidence(
                 captures=(capture,), waits=wait_site.clearest([capture.threads])
@@ -118,8 +133,9 @@ def _stacks(
         return stacks.capture_twice(
             pid,
             folder,
-            faulthandler_file=faulthandler if main else None,
+            faulthandler_file=handler,
             may_signal=main,
+            asks_by=answering.QUESTION,
             stop=stop,
         )
 

@@ -8,6 +8,7 @@ from harness.detect.chain.links import Ends
 from harness.detect.tree import judge
 from harness.detect.watchdog import State, Watchdog
 from harness.model import Cause, Snapshot
+from harness.supervise import launch
 from harness.supervise.doubt import Doubts, deciding, is_dead, proven, suspected
 from harness.supervise.duty import Duty
 from harness.supervise.gather import Gatherer
@@ -36,7 +37,8 @@ class Examiner:
             # The first look, or the first one since the steps come from elsewhere.
             gatherer = Gatherer(pid, run.process.guard_pid, ours=self._source.ours)
             looks = run.folder / "looks"
-            inspector = Inspector(gatherer, looks, run.policy, run.no_tools, run.log)
+            answers = run.folder / launch.FAULTHANDLER if self._source.ours else None
+            inspector = Inspector(gatherer, looks, run.policy, run.no_tools, run.log, answers)
             self._closer = run.watchdog, gatherer, Prover(gatherer, run.log), inspector
         watchdog, gatherer, prover, inspector = self._closer
         judgement = watchdog.look(self._source.watched(snapshot))

@@ -17,6 +17,7 @@ from pathlib import Path
 import msgspec
 
 from harness.detect.observation import Capture, Look, Observation, Window
+from harness.inject.inside import answering
 from harness.model import Process, Snapshot
 from harness.model.world import Gpus, Surroundings, World
 from harness.observe import platform, process_names, threads
@@ -151,6 +152,7 @@ class Gatherer:
             between = self._relations(processes)
         pids = {process.pid for process in processes}
         others = {peer for each in between.links.values() for link in each for peer in link.peers}
+        others |= {peer for each in between.files.values() for link in each for peer in link.peers}
         others |= {peer for each in between.peers.values() for peer in each}
         others |= {pid for wait in between.futexes.values() for pid in wait.sharers}
         *before, last = windows
@@ -165,6 +167,7 @@ class Gatherer:
             arch=here.arch,
             links={tid: links for tid, links in between.links.items() if tid in same},
             futexes={tid: futex for tid, futex in between.futexes.items() if tid in same},
+            files=between.files,
             sockets=between.peers,
             shares=between.shares,
             names=self._named(pids | others),
@@ -227,8 +230,12 @@ class StackTaker:
         tools: Sequence[Tool] | None = None,
         signaled: Callable[[int], Path | None] = lambda pid: None,
         spare: Callable[[int], bool] = lambda pid: False,
+        asks_by: int = answering.QUESTION,
     ) -> None:
-        """Take one capture of each of `pids`; those of before stay."""
+        """Take one capture of each of `pids`; those of before stay.
+
+        `signaled` gives the file of a process whose faulthandler answers the signal `asks_by`.
+        """
 
         def one(pid: int) -> StackCapture:
             before = self.captures.get(pid, ())
@@ -243,6 +250,7 @@ class StackTaker:
                 timeout=TOOL_S,
                 faulthandler_file=source,
                 may_signal=source is not None,
+                asks_by=asks_by,
                 spare=spare(pid),
                 stop=self._stop,
             )

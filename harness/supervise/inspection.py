@@ -150,13 +150,19 @@ class Inspector:
         policy: Policy,
         stop: threading.Event | None = None,
         log: RunLog | None = None,
+        answers: Path | None = None,
     ) -> None:
-        """Stacks go to FOLDER. Once `stop` is set, a tool that runs is ended."""
+        """Stacks go to FOLDER. Once `stop` is set, a tool that runs is ended.
+
+        `answers` is the file in which a worker answers who asks for its Python stacks. It is asked
+        where no tool knows them.
+        """
         self._gatherer = gatherer
         self._folder = folder
         self._policy = policy
         self._log = log or RunLog(f"process {gatherer.pid}")
         self._stop = stop or threading.Event()
+        self._answers = None if platform.current().shows_waits else answers
         self._thread: threading.Thread | None = None
         self._history: list[spinning.Inspection] = []
         self._kernel: list[tuple[float, bool]] = []
@@ -264,7 +270,7 @@ class Inspector:
             self._found(since, began, tree, seen, lives=True)
             return
         pids = self._wanted(tree, seen)
-        taker.take(pids, "1")
+        taker.take(pids, "1", signaled=self._signaled)
         gatherer.clocks.touched()
         seen = change(seen, doings=beats.doings)
         variables = loops.variables(seen, pids, self._policy, self._stop)
@@ -273,7 +279,7 @@ class Inspector:
         if not windows[-1][-1].processes:
             return
         seen = change(gatherer.complete(windows, self._stop), trains=trains, ranks=ranks)
-        taker.take(pids, "2")
+        taker.take(pids, "2", signaled=self._signaled)
         gatherer.clocks.touched()
         seen = change(seen, stacks=taker.stacks())
         seen = change(seen, varied=loops.varied(variables, self._stop))
@@ -305,6 +311,9 @@ class Inspector:
         if since == self._since and not self._stop.is_set():
             self.last = Inspected(t=began, tree=tree, observed=seen, alive=lives)
             self._log.inspected(tree, self.last.alive)
+
+    def _signaled(self, pid: int) -> Path | None:
+        return self._answers if pid == self._gatherer.pid else None
 
     @staticmethod
     def _wanted(tree: Tree, seen: Observation) -> list[int]:

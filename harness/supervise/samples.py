@@ -54,6 +54,8 @@ class Samples:
             compressed=machine.compressed,
             pressure=machine.pressure,
             pressure_level=machine.pressure_level,
+            page_outs=machine.page_outs,
+            decompressions=machine.decompressions,
         )
         values = msgspec.structs.asdict(sample)
         self._read |= {name for name, value in values.items() if value is not None}

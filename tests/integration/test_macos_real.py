@@ -10,8 +10,10 @@ import json
 import os
 import re
 import shutil
+import socket
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -19,8 +21,10 @@ from pathlib import Path
 import pytest
 from trial import ROOT
 
+from harness.detect.endless_kernel import LASTS_S
 from harness.observe.macos import kernel, memory, tree
 from harness.observe.macos.platform import MacOS
+from harness.stacks import by_signal
 
 pytestmark = [
     pytest.mark.mac,
@@ -39,7 +43,8 @@ WAITS = f"import time\n{STEPS}time.sleep(20)\n{LAST}"
 """It stands for a host that waits for the GPU: `sample` is made to answer so."""
 GPU = {"SAMPLE_TEXT": str(HERE / "samples" / "composed-gpu-wait-main-only.txt"),
        "IOREG_CLIENTS": "train.py"}  # fmt: skip
-SOURCES = ("ids", "rusage", "children", "files", "pipes", "pages", "swap", "ticks")
+SOURCES = ("ids", "rusage", "children", "users", "files", "pipes", "sockets", "paths", "pages",
+           "swap", "ticks")  # fmt: skip
 """Each can be refused alone, and threads can still be seen."""
 
 
@@ -171,14 +176,65 @@ def test_a_pipes_ends_name_one_another(mac):
     one, other = kernel.pipe(os.getpid(), ours), kernel.pipe(os.getpid(), theirs)
     os.close(ours)
     os.close(theirs)
-    assert one == other[::-1]
+    assert one.pipeinfo.pipe_peerhandle == other.pipeinfo.pipe_handle
+    assert other.pipeinfo.pipe_peerhandle == one.pipeinfo.pipe_handle
     assert kernel.pipe(os.getpid(), theirs) is None
+
+
+ENDS = """
+import os, socket, sys, time
+reads, writes = map(int, sys.argv[1:3])
+pair = socket.socket(fileno=int(sys.argv[3]))
+stream = socket.create_connection(("127.0.0.1", int(sys.argv[4])))
+own = os.pipe()
+print("up", flush=True)
+time.sleep(60)
+"""
+
+
+def test_the_other_ends_of_pipes_and_streams_are_found(mac):
+    reads, writes = os.pipe()
+    ours, theirs = socket.socketpair()
+    with socket.create_server(("127.0.0.1", 0)) as server, ours, theirs:
+        given = [
+            str(number) for number in (reads, writes, theirs.fileno(), server.getsockname()[1])
+        ]
+        child = subprocess.Popen(
+            [sys.executable, "-c", ENDS, *given], stdout=subprocess.PIPE, stdin=subprocess.DEVNULL,
+            text=True, pass_fds=(reads, theirs.fileno()),
+        )  # fmt: skip
+        try:
+            accepted, _ = server.accept()
+            os.close(reads)
+            theirs.close()
+            child.stdout.readline()
+            found = mac.relations()(tree.processes([child.pid]))
+            os.write(writes, b"12345")
+            later = mac.relations()(tree.processes([child.pid]))
+        finally:
+            child.kill()
+            child.wait()
+            child.stdout.close()
+            os.close(writes)
+        accepted.close()
+    me = (os.getpid(),)
+    told = {(link.kind, link.peers, link.reads, link.only_own) for link in found.files[child.pid]}
+    assert told >= {
+        ("pipe", me, True, False),  # that from us
+        ("pipe", me, False, False),  # its output
+        ("pipe", (), True, True),
+        ("local_socket", me, None, False),
+        ("tcp", me, None, False),
+    }
+    assert found.peers[child.pid] == me
+    assert [link.queued for link in later.files[child.pid] if link.reads and link.peers] == [5]
 
 
 def test_the_memory_of_a_system_that_tells_more_than_is_known(mac):
     whole = memory.machine(whole=True)
     assert whole.available > 1 << 20
     assert (whole.swap_used, whole.compressed, whole.pressure_level) == (3 << 20, 1000 * 16384, 1)
+    assert (whole.page_outs, whole.decompressions) == (70, 1 << 33)
 
 
 @pytest.mark.parametrize("refused", SOURCES)
@@ -190,6 +246,7 @@ def test_where_one_source_is_refused_threads_are_still_seen(mac, started, monkey
     mac.machine(whole=True)
     mac.held([process.pid])
     mac.open_files(process.pid)
+    mac.relations()([seen])
 
 
 def test_a_look_makes_few_calls_and_starts_no_process(mac, started, monkeypatch, tmp_path):
@@ -236,6 +293,14 @@ def test_a_host_that_waits_for_a_gpu_that_is_idle_has_stalled(watched):
     assert evidence["no_switch"]["told"].endswith("and the GPU did nothing for them")
 
 
+@pytest.mark.slow
+def test_a_gpu_that_works_without_end_is_doubted_after_minutes(watched):
+    result, _ = watched(WAITS.replace("20", "900"), **GPU, IOREG_GROWS="1")
+    assert result["outcome"] == "hung"
+    assert result["cause"]["evidence"]["end"]["kind"] == "gpu_works"
+    assert result["doubts"][0]["said_s"] >= LASTS_S
+
+
 def test_a_stall_is_doubted_and_ended_after_the_patience(watched):
     result, _ = watched(STUCK)
     assert result["outcome"] == "hung"
@@ -251,6 +316,71 @@ def test_a_child_that_has_stalled_is_found_below_its_parent(watched):
     result, _ = watched(program.replace("import subprocess", "import sys, subprocess"))
     assert result["outcome"] == "hung"
     assert [link["wait"] for link in result["cause"]["evidence"]["chain"]] == ["child", "lock"]
+
+
+def test_a_reader_is_followed_through_its_pipe(watched):
+    stuck = "import threading; lock = threading.Lock(); lock.acquire(); lock.acquire()"
+    program = (
+        f"import subprocess, sys, time\n{STEPS}child = subprocess.Popen([sys.executable, '-c', "
+    )
+    program += f"{stuck!r}], stdout=subprocess.PIPE)\nchild.stdout.read()\n{LAST}"
+    result, _ = watched(program)
+    assert result["outcome"] == "hung"
+    assert [link["wait"] for link in result["cause"]["evidence"]["chain"]] == ["pipe", "lock"]
+
+
+ANSWERS = """
+import ctypes, sys
+from harness.inject.inside import answering
+answering.register(open(sys.argv[1], "a"), apart=True)
+def in_a_call():
+    print("up", flush=True)
+    ctypes.CDLL(None).pause()
+    print("ended", flush=True)
+in_a_call()
+"""
+
+
+def test_a_question_ends_no_call_of_the_thread_that_trains(tmp_path):
+    answer = tmp_path / "answer.txt"
+    process = subprocess.Popen(
+        [sys.executable, "-c", ANSWERS, str(answer)], stdout=subprocess.PIPE, text=True,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+    )  # fmt: skip
+    try:
+        process.stdout.readline()
+        attempt, threads = by_signal.ask(
+            process.pid, answer, tmp_path / "taken.txt", False, threading.Event()
+        )
+        assert attempt.ok, attempt.reason
+        assert {one.frames[0].function for one in threads} == {"rests", "in_a_call"}
+        assert [one.frames[0].function for one in threads if one.main] == ["in_a_call"]
+    finally:
+        process.kill()
+        rest, _ = process.communicate()
+    assert rest == ""
+
+
+def test_a_worker_tells_its_lines_of_python(library, tmp_path):
+    done = subprocess.run(
+        [sys.executable, str(HERE / "pretend.py"), "run", "two_locks", "--patience", "5", "--json"]
+        + ["--out", str(tmp_path / "out")],
+        env=environment_of(library), stdin=subprocess.DEVNULL, capture_output=True, text=True,
+    )  # fmt: skip
+    (result,) = json.loads(done.stdout)["results"]
+    evidence = result["cause"]["evidence"]
+    assert evidence["chain"][0]["place"].endswith("in lock_both")
+    assert evidence["end"]["kind"] == "cycle"
+    assert "in lock_both" in evidence["wait_site"]
+    assert [one.split(":")[0] for one in evidence["stack_attempts"]] == ["sample", "faulthandler"]
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="spindump answers root alone")
+def test_root_is_told_who_owns_what_and_a_cycle_is_proven(watched):
+    result, _ = watched(STUCK, patience="600", SAMPLE_MUTEXES="1", SPINDUMP_OWNERS="1>1")
+    cause = result["cause"]
+    assert (cause["code"], cause["proven"]) == ("deadlock", True)
+    assert "turnstiles" in cause["evidence"]["told_by"]
 
 
 @pytest.mark.parametrize(

@@ -3,18 +3,23 @@
  * Tests compile it and load it in the place of both libraries. Its structures are declared here anew, as
  * XNU's public headers have them, so that they check those of the harness.
  *
- * $DARWIN_REFUSES: what is refused, as a list of words: task, ids, threads, rusage, children, files, pipes,
- *                  pages, swap, ticks.
+ * $DARWIN_REFUSES: what is refused, as a list of words: task, ids, threads, rusage, children, users, files,
+ *                  pipes, sockets, paths, pages, swap, ticks.
  * $DARWIN_COUNTS:  a file to which each call of libproc adds one byte.
  */
 #include <ctype.h>
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/netlink.h>
+#include <linux/sock_diag.h>
+#include <linux/unix_diag.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -46,6 +51,34 @@ struct pipe_answer {
   uint64_t handle, peer;
   int32_t status, rfu;
 };
+struct buffer { uint32_t cc, hiwat, mbcnt, mbmax, lowat; int16_t flags, timeo; };
+struct internet {
+  int32_t fport, lport;
+  uint64_t gencnt;
+  uint32_t flags, flow;
+  uint8_t vflag, ttl;
+  uint32_t rfu;
+  uint8_t faddr[16], laddr[16], rest[16];
+};
+struct socket_answer {
+  uint32_t openflags;
+  char file[20], stat[136];
+  uint64_t so, pcb;
+  int32_t type, protocol, family;
+  int16_t options, linger, state, qlen, incqlen, qlimit, timeo;
+  uint16_t error;
+  uint32_t oobmark;
+  struct buffer rcv, snd;
+  int32_t kind;
+  uint32_t rfu;
+  union {
+    struct { struct internet in; int32_t state; char rest[36]; } tcp;
+    struct { uint64_t conn_so, conn_pcb; char address[255], other[255]; } un;
+  } of;
+};
+struct path_answer { char file[24], stat[136]; int32_t type, pad, system[2]; char path[1024]; };
+_Static_assert(sizeof(struct socket_answer) == 792, "as XNU's socket_fdinfo");
+_Static_assert(sizeof(struct path_answer) == 1200, "as XNU's vnode_fdinfowithpath");
 
 struct line { char name[64], state; long ppid, user, system, minor, major, start, rss, pgrp; };
 
@@ -220,23 +253,101 @@ int proc_pidinfo(int pid, int flavor, uint64_t argument, void *buffer, int size)
   return 0;
 }
 
+/* The inode of the unix socket that another one is connected to; 0 for none. */
+static uint32_t unix_peer(uint32_t inode) {
+  struct { struct nlmsghdr head; struct unix_diag_req ask; } request = {
+    {sizeof request, SOCK_DIAG_BY_FAMILY, NLM_F_REQUEST, 0, 0},
+    {.sdiag_family = AF_UNIX, .udiag_states = ~0u, .udiag_ino = inode, .udiag_show = UDIAG_SHOW_PEER,
+     .udiag_cookie = {~0u, ~0u}}};
+  char text[4096];
+  int link = socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, NETLINK_SOCK_DIAG);
+  uint32_t peer = 0;
+  if (link < 0) return 0;
+  ssize_t got = send(link, &request, sizeof request, 0) < 0 ? -1 : recv(link, text, sizeof text, 0);
+  close(link);
+  struct nlmsghdr *head = (struct nlmsghdr *)text;
+  if (got < (ssize_t)NLMSG_LENGTH(sizeof(struct unix_diag_msg)) || head->nlmsg_type != SOCK_DIAG_BY_FAMILY)
+    return 0;
+  char *end = text + got, *at = (char *)NLMSG_DATA(head) + sizeof(struct unix_diag_msg);
+  while (at + 4 <= end) {
+    struct nlattr *one = (struct nlattr *)at;
+    if (one->nla_len < 4) break;
+    if (one->nla_type == UNIX_DIAG_PEER) memcpy(&peer, at + 4, 4);
+    at += (one->nla_len + 3) & ~3;
+  }
+  return peer;
+}
+
+/* The two ends of the TCP socket with this inode, from a table of the kernel; 0 where it is in none. */
+static int tcp_ends(uint32_t inode, struct socket_answer *out) {
+  FILE *table = fopen("/proc/net/tcp", "r");
+  char line[512];
+  int found = 0;
+  if (table == NULL) return 0;
+  while (!found && fgets(line, sizeof line, table) != NULL) {
+    unsigned here, hport, there, tport, state, sent, waits;
+    unsigned long number;
+    if (sscanf(line, " %*d: %x:%x %x:%x %x %x:%x %*s %*s %*s %*s %lu", &here, &hport, &there, &tport, &state,
+               &sent, &waits, &number) != 8 || number != inode) continue;
+    struct internet *in = &out->of.tcp.in;
+    memcpy(in->laddr + 12, &here, 4); memcpy(in->faddr + 12, &there, 4);
+    in->lport = (int32_t)(((hport & 0xff) << 8) | hport >> 8);
+    in->fport = (int32_t)(((tport & 0xff) << 8) | tport >> 8);
+    in->vflag = 1;
+    out->of.tcp.state = state == 10 ? 1 : 4;
+    out->rcv.cc = waits; out->snd.cc = sent;
+    out->kind = 2; out->type = 1;
+    found = 1;
+  }
+  fclose(table);
+  return found;
+}
+
+static int socket_info(const char *target, struct socket_answer *out) {
+  unsigned inode;
+  if (refused("sockets") || sscanf(target, "socket:[%u]", &inode) != 1) { errno = EBADF; return 0; }
+  memset(out, 0, sizeof *out);
+  out->openflags = 3; out->so = inode; out->type = 1;
+  if (tcp_ends(inode, out)) return (int)sizeof *out;
+  out->of.un.conn_so = unix_peer(inode);
+  out->kind = 3;
+  return (int)sizeof *out;
+}
+
+static int path_info(const char *path, const char *target, struct path_answer *out) {
+  struct stat found;
+  if (refused("paths") || target[0] != '/' || stat(path, &found) != 0) { errno = EBADF; return 0; }
+  memset(out, 0, sizeof *out);
+  out->type = S_ISFIFO(found.st_mode) ? 7 : 1;
+  /* A terminal has a name of its own there. */
+  snprintf(out->path, sizeof out->path, "%s%s", strncmp(target, "/dev/pts/", 9) == 0 ? "/dev/ttys0" : "",
+           strncmp(target, "/dev/pts/", 9) == 0 ? target + 9 : target);
+  return (int)sizeof *out;
+}
+
 int proc_pidfdinfo(int pid, int number, int flavor, void *buffer, int size) {
   counted();
-  char path[64], target[64];
+  char path[64], target[512];
   struct pipe_answer *out = buffer;
   unsigned long inode;
-  if (refused("pipes") || flavor != 6 || size < (int)sizeof *out) { errno = EPERM; return 0; }
   snprintf(path, sizeof path, "/proc/%d/fd/%d", pid, number);
   ssize_t got = readlink(path, target, sizeof target - 1);
   if (got <= 0) { errno = EBADF; return 0; }
   target[got] = 0;
+  if (flavor == 3 && size >= (int)sizeof(struct socket_answer)) return socket_info(target, buffer);
+  if (flavor == 2 && size >= (int)sizeof(struct path_answer)) return path_info(path, target, buffer);
+  if (refused("pipes") || flavor != 6 || size < (int)sizeof *out) { errno = EPERM; return 0; }
   if (sscanf(target, "pipe:[%lu]", &inode) != 1) { errno = EBADF; return 0; }
+  memset(out, 0, sizeof *out);
+  int waits = 0, file = open(path, O_RDONLY | O_NONBLOCK | O_CLOEXEC);
+  if (file >= 0) { if (ioctl(file, FIONREAD, &waits) != 0) waits = 0; close(file); }
+  memcpy(out->stat + 88, &(int64_t){waits}, 8);
   snprintf(path, sizeof path, "/proc/%d/fdinfo/%d", pid, number);
   char text[512];
   slurp(path, text, sizeof text);
   char *flags = strstr(text, "flags:");
   int writes = flags != NULL && (strtol(flags + 6, NULL, 8) & O_ACCMODE) == O_WRONLY;
-  memset(out, 0, sizeof *out);
+  memcpy(out->file, &(uint32_t){writes ? 2 : 1}, 4);
   out->handle = inode * 2 + (unsigned)writes;
   out->peer = inode * 2 + (unsigned)!writes;
   return (int)sizeof *out;
@@ -245,7 +356,8 @@ int proc_pidfdinfo(int pid, int number, int flavor, void *buffer, int size) {
 int proc_listpids(uint32_t type, uint32_t parent, void *buffer, int size) {
   counted();
   int *out = buffer, found = 0, room = size / (int)sizeof(int);
-  if (refused("children") || type != 6) { errno = EPERM; return 0; }
+  if (type != 6 && type != 4) { errno = EINVAL; return 0; }
+  if (refused(type == 6 ? "children" : "users")) { errno = EPERM; return 0; }
   DIR *folder = opendir("/proc");
   if (folder == NULL) return 0;
   struct dirent *entry;
@@ -254,7 +366,10 @@ int proc_listpids(uint32_t type, uint32_t parent, void *buffer, int size) {
     struct line line;
     if (!isdigit((unsigned char)entry->d_name[0])) continue;
     snprintf(path, sizeof path, "/proc/%.20s/stat", entry->d_name);
-    if (stat_of(path, &line) == 0 && line.ppid == (long)parent && found < room)
+    struct stat owner;
+    int listed = type == 6 ? stat_of(path, &line) == 0 && line.ppid == (long)parent
+                           : stat(path, &owner) == 0 && owner.st_uid == parent;
+    if (listed && found < room)
       out[found++] = atoi(entry->d_name);
   }
   closedir(folder);
@@ -294,7 +409,9 @@ int host_statistics64(unsigned host, int flavor, void *buffer, uint32_t *count) 
   memset(out, 0, 152);
   out[0] = (uint32_t)(figure("/proc/meminfo", "MemFree:") / (PAGE / 1024));
   out[2] = (uint32_t)(figure("/proc/meminfo", "\nInactive:") / (PAGE / 1024));
-  out[32] = 1000; /* the compressor's */
+  memcpy((char *)buffer + 40, &(uint64_t){70}, 8);  /* page-outs, */
+  memcpy((char *)buffer + 96, &(uint64_t){1ULL << 33}, 8);  /* decompressions, */
+  out[32] = 1000; /* and the compressor's pages */
   *count = 60;
   return 0;
 }

@@ -9,12 +9,14 @@ import importlib
 import os
 import pathlib
 import sys
+import sysconfig
 
 import psutil
 
 for name in ("asyncio", "ctypes.util", "multiprocessing", "platform", "rich.live", "rich.progress",
              "urllib.request", "uuid"):  # fmt: skip
     importlib.import_module(name)  # they look at the platform while they are imported
+sysconfig.get_config_vars()  # read once, from a module that is named by the platform
 
 LIBRARIES = ("/usr/lib/libproc.dylib", "/usr/lib/libSystem.B.dylib")
 HIDDEN = ("/proc", "/sys/")

@@ -6,8 +6,10 @@ from pathlib import Path
 
 import pytest
 
+from harness.stacks import tools as stacktools
 from harness.stacks.capture import capture
-from harness.stacks.tools import Tool
+from harness.stacks.parse import Frame, Owner, Share, ThreadStack
+from harness.stacks.tools import Attempt, Tool
 
 SAMPLES = Path(__file__).parent / "stack_samples"
 UNMERGED = 26734
@@ -52,3 +54,32 @@ def test_where_no_other_answers_its_answer_is_taken(tools, tmp_path):
         assert len(taken.attempts) == 1 + len(others)
         assert len(taken.threads) == 3
         assert (tmp_path / "1-pystack.txt").exists()
+
+
+@pytest.mark.parametrize(
+    ("leaf", "root", "told"),
+    [
+        ("__psynch_mutexwait", True, True),
+        ("__ulock_wait2", True, True),
+        ("__psynch_cvwait", True, False),
+        ("__psynch_mutexwait", False, False),
+    ],
+)
+def test_root_alone_is_told_owners_where_there_may_be_one(monkeypatch, tmp_path, leaf, root, told):
+    asked = []
+
+    def attempt(tool, pid, file, timeout, spare=False, stop=None):
+        asked.append(tool.name)
+        owner = Owner(pid=pid, tid=5) if tool.name == "spindump" else None
+        frame = Frame(function=leaf, system=True)
+        share = Share(frames=(frame,), looks=9, running=False)
+        thread = ThreadStack(frames=(frame,), tid=5, main=True, shares=(share,), owner=owner)
+        return Attempt(tool=tool.name, ok=True, seconds=0.1, file=file.name), (thread,)
+
+    monkeypatch.setattr(stacktools, "attempt", attempt)
+    monkeypatch.setattr(stacktools, "tells_owners", lambda: root)
+    sample = [tool for tool in stacktools.TOOLS if tool.name == "sample"]
+    seen = capture(7, tmp_path, sample)
+    assert asked == ["sample", *["spindump"] * told]
+    assert (seen.threads[0].owner is not None) is told
+    assert seen.tool == "sample"

@@ -34,6 +34,18 @@ def test_an_idle_gpu_or_a_host_that_moves_says_nothing_of_a_kernel(found):
 
 
 @pytest.mark.parametrize(
+    ("cpu_s", "state", "still"), [(1.0, "S", True), (1.0001, "S", False), (1.0, "R", False)]
+)
+def test_where_switches_are_not_counted_a_threads_time_is(cpu_s, state, still):
+    waits = {"switches": None, "syscall": None, "wchan": None}
+    one, later = (process(1, thread(1, cpu_s=used, state=state, **waits)) for used in (1.0, cpu_s))
+    use = GpuUse(own=100, named=True, busy=100)
+    found = seen(one, later=(later,), stacks=EVALUATES, on_gpu=frozenset({1}), gpu_use=use,
+                 shows_waits=False)  # fmt: skip
+    assert waits_still(judge_tree(found), found) is still
+
+
+@pytest.mark.parametrize(
     ("looks", "expected"),
     [
         ([], False),

@@ -14,9 +14,8 @@ import pytest
 
 from harness.detect.blindness import blind
 from harness.observe import environment
-from harness.observe.macos import developer, kernel, memory, tree
+from harness.observe.macos import developer, kernel, layouts, memory, socket_layouts, tree
 from harness.observe.macos.layouts import (
-    OF_XNU,
     BsdInfo,
     Rusage,
     SwapUsage,
@@ -28,6 +27,7 @@ from harness.observe.macos.platform import MacOS
 
 OFFSETS = Path(__file__).parents[1] / "macos" / "xnu_offsets.txt"
 """As gcc lays out the structures of XNU: structure, field, offset; `-` is the size."""
+OF_XNU = {**layouts.OF_XNU, **socket_layouts.OF_XNU}
 MAIN, OTHER = 35_070_053, 35_070_054
 
 
@@ -158,9 +158,25 @@ def test_what_moves_is_counted_until_a_counter_is_full(one):
     assert here.more(seen).moves is None
 
 
+def test_threads_are_found_by_where_they_keep_their_data(one, monkeypatch):
+    here = MacOS("darwin", "arm64")
+    monkeypatch.setattr(kernel, "handles", lambda pid, about: (0x1000, 0x2000))
+    assert here.pthreads(7) == {0x1000: MAIN, 0x2000: OTHER}
+    # One has gone in between, or nothing is numbered.
+    monkeypatch.setattr(kernel, "handles", lambda pid, about: (0x1000,))
+    assert here.pthreads(7) == {}
+    monkeypatch.setattr(kernel, "handles", lambda pid, about: (0x1000, 0x2000))
+    lists = iter([((MAIN, OTHER), True), ((OTHER, MAIN), True)])
+    monkeypatch.setattr(kernel, "thread_ids", lambda pid, about: next(lists))
+    assert here.pthreads(7) == {}
+    monkeypatch.setattr(kernel, "thread_ids", lambda pid, about: ((0x1000, 0x2000), False))
+    assert here.pthreads(7) == {}
+
+
 def test_the_machines_memory(monkeypatch):
     pages, swap = VmStatistics(), SwapUsage()
     pages.free_count, pages.inactive_count, pages.compressor_page_count = 10, 5, 3
+    pages.pageouts, pages.decompressions = 2**33, 8
     swap.xsu_used = 77
     numbers = {"vm.pagesize": 16384, "kern.memorystatus_vm_pressure_level": 2}
     monkeypatch.setattr(kernel, "pages", lambda: pages)
@@ -169,7 +185,8 @@ def test_the_machines_memory(monkeypatch):
     whole = memory.machine(whole=True)
     assert (whole.available, whole.swap_used) == (15 * 16384, 77)
     assert (whole.compressed, whole.pressure_level) == (3 * 16384, 2)
-    assert memory.machine().compressed is None
+    assert (whole.page_outs, whole.decompressions) == (2**33, 8)
+    assert (memory.machine().compressed, memory.machine().page_outs) == (None, None)
     numbers["kern.memorystatus_vm_pressure_level"] = 99
     assert memory.machine(whole=True).pressure_level is None
     monkeypatch.setattr(kernel, "pages", lambda: None)
@@ -249,7 +266,9 @@ def test_a_real_mac_answers_as_its_source_says():
         os.close(ours)
         os.close(theirs)
         assert one is not None
-        assert peer == one[::-1]
+        assert peer is not None
+        assert one.pipeinfo.pipe_peerhandle == peer.pipeinfo.pipe_handle
+        assert peer.pipeinfo.pipe_peerhandle == one.pipeinfo.pipe_handle
     finally:
         other.set()
         beside.join()

@@ -16,12 +16,12 @@ from harness.detect.chain.follow import follow
 from harness.detect.chain.links import Chain, Ends
 from harness.detect.observation import Observation
 from harness.detect.registry import Subject, decide
-from harness.detect.verdicts import Answer
+from harness.detect.verdicts import Answer, Says
 from harness.model import Process
-from harness.model.world import GpuUse, More
+from harness.model.world import GpuUse, Link, More
 from harness.observe.macos import gpu
 from harness.observe.macos.gpu import Reading, Registry, judge
-from harness.stacks.parse import ThreadStack, parse
+from harness.stacks.parse import Owner, ThreadStack, parse
 
 FOLDER = Path(__file__).parents[1] / "macos" / "samples"
 GPU_WAIT, GIL = "composed-py-gpu-event-wait", "real-python310-gil-oncelock-macos26"
@@ -238,3 +238,180 @@ def test_the_first_question_takes_two_readings(monkeypatch):
     registry = Registry()
     assert registry.gpus([1]).use == GpuUse(own=100, named=True, busy=5)
     assert registry.gpus([1]).use == GpuUse(own=0, named=True, busy=5)
+
+
+def opened(**fields: object) -> Link:
+    """A pipe that process 1 can read, with process 2 at its other end."""
+    return Link(**{"told": "a pipe", "kind": "pipe", "peers": (2,), "reads": True, **fields})
+
+
+def at_a_file(call: str, *links: Link, child: str = "__psynch_cvwait") -> Chain:
+    """The chain of process 1 in `call`, with these pipes open, above a child in `child`."""
+    parent, below = quiet(1, [5]), quiet(2, [6], ppid=1)
+    stacks_of = {1: (leaf(call),), 2: (leaf(child, 6),)}
+    observed = seen(parent, below, shows_waits=False, stacks=stacks_of, files={1: links})
+    return chain_of(observed)
+
+
+@pytest.mark.parametrize(
+    ("call", "link", "end"),
+    [
+        ("read", opened(), Ends.DEAD),
+        ("__read_nocancel", opened(), Ends.DEAD),
+        ("__recvfrom", opened(kind="local_socket", reads=None), Ends.DEAD),
+        ("__select", opened(kind="tcp", reads=None), Ends.DEAD),
+        ("kevent", opened(), Ends.DEAD),
+        ("write", opened(reads=False, queued=9), Ends.DEAD),
+        # It does not wait there: bytes are there to be read, or there is room to write.
+        ("read", opened(queued=9), Ends.OUTSIDE),
+        ("write", opened(reads=False, queued=0), Ends.OUTSIDE),
+        ("read", opened(reads=False), Ends.OUTSIDE),
+        ("__recvfrom", opened(), Ends.OUTSIDE),
+        # Nothing is known of the other end, or it is somewhere else.
+        ("read", opened(peers=(), kind="other"), Ends.OUTSIDE),
+        ("read", opened(peers=(71,)), Ends.PROGRAM),
+        ("__recvfrom", opened(kind="tcp", peers=(), reads=None, remote="10.0.0.5:443"),
+         Ends.NETWORK),
+        ("kevent", opened(peers=(), only_own=True), Ends.OUTSIDE),
+        ("read", opened(kind="terminal", peers=(), reads=None, person=True), Ends.PERSON),
+        ("read", opened(kind="terminal", peers=(), reads=None), Ends.OUTSIDE),
+    ],
+)  # fmt: skip
+def test_a_pipe_or_stream_is_followed_to_its_other_end(call, link, end):
+    chain = at_a_file(call, link)
+    assert chain.end.kind is end
+    if end is Ends.DEAD:
+        assert [one.pid for one in chain.links] == [1, 2]
+
+
+def test_of_several_pipes_one_whose_other_end_lives_is_enough():
+    stuck, elsewhere = opened(), opened(peers=(71,))
+    assert at_a_file("read", stuck, elsewhere).end.kind is Ends.PROGRAM
+    assert at_a_file("read", stuck, child="__semwait_signal").alive
+    # Who reads a file may read what is typed. Who reads a pipe in C does not.
+    typed = opened(kind="terminal", peers=(), reads=None, person=True)
+    assert at_a_file("read", stuck, typed).end.kind is Ends.DEAD
+
+
+def test_a_server_that_waits_for_its_client_has_nothing_to_do():
+    parent, below = quiet(1, [5]), quiet(2, [6], ppid=1)
+    pair = {"told": "a socket", "kind": "local_socket"}
+    files = {1: (Link(peers=(2,), **pair),), 2: (Link(peers=(1,), **pair),)}
+
+    def chain(call):
+        stacks_of = {1: (leaf(call),), 2: (leaf("__recvfrom", 6),)}
+        return chain_of(seen(parent, below, shows_waits=False, stacks=stacks_of, files=files))
+
+    assert chain("kevent").end.kind is Ends.OUTSIDE  # it may only sleep
+    assert chain("__recvfrom").end.kind is Ends.CYCLE
+
+
+def locked(tid: int, owner: Owner | None, name: str = "") -> ThreadStack:
+    """A thread that waits for a mutex, with the owner that the kernel names."""
+    (one,) = leaf("__psynch_mutexwait", tid)
+    return replace(one, owner=owner, main=tid == 5, name=name)
+
+
+def mutexes(*owners: Owner | None, before: tuple[Owner | None, ...] = ()) -> Observation:
+    """Threads 5, 6, ..., each with the owner that it waits for; `before`: at the first capture."""
+    first, last = (
+        tuple(locked(5 + place, owner) for place, owner in enumerate(each))
+        for each in (before or owners, owners)
+    )
+    return on_mac(first, last)
+
+
+def said(observed: Observation) -> Says:
+    return decide(Subject(Facts(observed), observed.root)).says
+
+
+def test_owners_that_wait_for_one_another_are_a_deadlock_on_the_kernels_word():
+    told = said(mutexes(Owner(pid=1, tid=6), Owner(pid=1, tid=5, deadlock=True)))
+    assert told.answer is Answer.DEADLOCK
+    assert "turnstiles" in told.evidence["told_by"]
+    assert told.summary.endswith("main and thread 6 wait for one another")
+    alone = said(mutexes(Owner(pid=1, tid=5)))
+    assert (alone.answer, alone.chain.end.kind) == (Answer.DEADLOCK, Ends.CYCLE)
+    assert alone.summary.endswith("waits for itself to release a lock")
+    through = said(mutexes(Owner(pid=1, tid=5, deadlock=True)))
+    assert through.summary.endswith("waits for itself, through the locks of others")
+
+
+def test_a_thread_that_waits_for_a_cycle_waits_for_ever():
+    into = mutexes(Owner(pid=1, tid=6), Owner(pid=1, tid=7), Owner(pid=1, tid=6))
+    told = said(into)
+    assert told.answer is Answer.DEADLOCK
+    assert [link.tid for link in told.chain.links] == [5, 6, 7]
+
+
+@pytest.mark.parametrize(
+    "observed",
+    [
+        mutexes(None, Owner(pid=1, tid=5)),
+        mutexes(Owner(pid=1, tid=6), None),
+        mutexes(Owner(pid=1, tid=6), Owner(pid=1, tid=7)),  # which is not seen
+        mutexes(Owner(pid=1, tid=6), Owner(pid=71)),
+        # At one capture it was another one's, or nobody's.
+        mutexes(Owner(pid=1, tid=6), Owner(pid=1, tid=5),
+                before=(Owner(pid=1, tid=6), Owner(pid=1, tid=9))),
+        mutexes(Owner(pid=1, tid=6), Owner(pid=1, tid=5), before=(Owner(pid=1, tid=6), None)),
+        on_mac(tuple(locked(5, Owner(pid=1, tid=5)) for _ in "1")),  # only one capture
+        replace(mutexes(Owner(pid=1, tid=5)), shows_waits=True),
+    ],
+)  # fmt: skip
+def test_what_the_kernel_does_not_say_each_time_proves_nothing(observed):
+    assert said(observed).answer is not Answer.DEADLOCK
+
+
+def test_a_thread_that_ran_between_the_looks_is_in_no_proven_cycle():
+    still = mutexes(Owner(pid=1, tid=5))
+    assert said(still).answer is Answer.DEADLOCK
+    window = still.windows[0]
+    ran = replace(quiet(1, [5]), threads=(thread(5, syscall=None, cpu_s=1.5),), main=5)
+    moved = (*window[:-1], replace(window[-1], processes=(ran,)))
+    assert said(replace(still, windows=(moved, still.windows[1]))).answer is not Answer.DEADLOCK
+
+
+def test_an_owner_in_another_process():
+    assert chain_of(mutexes(Owner(pid=71, tid=9))).end.kind is Ends.PROGRAM
+    works = mutexes(Owner(pid=1, tid=6), None)
+    stacks_of = {
+        1: tuple((capture[0], *leaf("__semwait_signal", 6)) for capture in works.stacks[1])
+    }
+    assert chain_of(replace(works, stacks=stacks_of)).end.kind is Ends.CLOCK
+
+
+@pytest.mark.parametrize(
+    ("busy", "power_w", "told"), [(100, 3.2, True), (100, 31.0, False), (60, 3.2, False),
+                                  (100, None, False)],
+)  # fmt: skip
+def test_a_gpu_that_is_busy_and_draws_little_may_spin_at_a_fence(busy, power_w, told):
+    use = GpuUse(own=busy, named=True, busy=busy, power_w=power_w)
+    captured = stacks(GPU_WAIT)
+    found = on_mac(captured, captured, on_gpu=frozenset([1]), gpu_use=use)
+    end = chain_of(found).end
+    assert end.kind is Ends.GPU_WORKS
+    assert ("3.2 W only, as where a fence spins" in end.detail) is told
+
+
+POWERMETRICS = """*** Sampled system activity (Fri Nov 15 10:00:00 2024 -0800) (502ms elapsed) ***
+
+**** GPU usage ****
+
+GPU HW active frequency: 1380 MHz
+GPU HW active residency: 100.00% (389 MHz: 0% 1380 MHz: 100%)
+GPU idle residency:   0.00%
+GPU Power: 3201 mW
+"""
+
+
+def test_root_is_told_what_the_gpu_draws(monkeypatch):
+    assert gpu.watts(POWERMETRICS) == pytest.approx(3.201)
+    assert gpu.watts("GPU Power: unknown") is None
+    monkeypatch.setattr(gpu, "APART_S", 0.0)
+    monkeypatch.setattr(gpu, "power", lambda stop: 3.2)
+    for root, busy, watts in ((0, 98, 3.2), (501, 98, None), (0, 40, None)):
+        readings = iter([reading(0, busy, p1=0), reading(1, busy, p1=10**9)])
+        monkeypatch.setattr(gpu, "read", lambda stop, readings=readings: next(readings))
+        monkeypatch.setattr(gpu.os, "geteuid", lambda root=root: root)
+        assert Registry().gpus([1]).use.power_w == watts

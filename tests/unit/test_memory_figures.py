@@ -36,7 +36,8 @@ def test_this_process_is_held_in_memory():
 def test_what_could_not_be_read_has_a_reason(monkeypatch):
     monkeypatch.setattr(sys, "platform", "linux")
     unread = processes.unread(Sample(t=0.0, footprint=3, swap_used=0, pressure=0.0))
-    assert {"swapped", "compressed", "pressure_level", "major_faults"} == set(unread)
+    of_macos = {"pressure_level", "page_outs", "decompressions"}
+    assert {"swapped", "compressed", "major_faults"} | of_macos == set(unread)
     assert all(unread.values())
     monkeypatch.setattr(sys, "platform", "darwin")
     assert "pressure" in processes.unread(Sample(t=0.0))
@@ -71,13 +72,15 @@ def snapshot(pid, t):
 
 def test_the_summary_keeps_the_peaks(tmp_path):
     samples = [
-        Sample(t=0.0, swap_used=100, footprint=5, pressure=1.5, compressed=9),
-        Sample(t=1.0, swap_used=300, footprint=8, swapped=2, pressure=40.0, compressed=3),
+        Sample(t=0.0, swap_used=100, footprint=5, pressure=1.5, compressed=9, page_outs=70),
+        Sample(
+            t=1.0, swap_used=300, footprint=8, swapped=2, pressure=40.0, compressed=3, page_outs=75
+        ),
         Sample(t=2.0, swap_used=50, footprint=7, swapped=1, pressure=0.0),
     ]
     lines = b"\n".join(map(msgspec.json.encode, samples))
     (tmp_path / "samples.jsonl").write_bytes(lines + b'\n{"t": 3.0, "foot')
     memory = load(tmp_path).memory
-    assert memory.swap_growth == 200
+    assert (memory.swap_growth, memory.page_outs, memory.decompressions) == (200, 5, None)
     assert (memory.footprint_peak, memory.swapped_peak, memory.compressed_peak) == (8, 2, 9)
     assert (memory.pressure_peak, memory.pressure_level_peak) == (40.0, None)

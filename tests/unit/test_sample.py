@@ -6,6 +6,7 @@ import random
 import re
 from pathlib import Path
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -16,7 +17,7 @@ from harness.detect.chain.facts import Facts
 from harness.detect.chain.links import Node
 from harness.observe import run_tool
 from harness.stacks import tools, wait_site
-from harness.stacks.parse import ThreadStack, parse
+from harness.stacks.parse import Frame, ThreadStack, parse
 from harness.stacks.wait_rules import Category
 
 FOLDER = Path(__file__).parents[1] / "macos" / "samples"
@@ -217,3 +218,11 @@ def mutated(text: str, chance: random.Random) -> str:
         else:
             lines[at] = "    " * chance.randrange(4) + lines[at]
     return "\n".join(lines)
+
+
+def test_a_name_that_is_no_text_has_a_fingerprint() -> None:
+    odd = tuple(
+        msgspec.structs.replace(one, name="\ud800", frames=(Frame(function="f\ud800"),), shares=())
+        for one in stacks("real-format-multiple")
+    )
+    assert len(wait_site.fingerprint(odd)) == 12

@@ -29,6 +29,11 @@ def file_wait(node: Node, thread: Thread, call: str, facts: Facts) -> Wait | Non
     if _is_fed(node, thread, links, facts):
         end = End(kind=Ends.WORKS, detail=f"exchanges data over {links[0].told}", sure=False)
         return _only(end, "data")
+    return of_links(node, thread, call, links, facts)
+
+
+def of_links(node: Node, thread: Thread, call: str, links: tuple[Link, ...], facts: Facts) -> Wait:
+    """The wait of a thread for each of `links`, of which there is at least one."""
     waits = [_one(node, thread, call, link, facts) for link in links]
     if len(waits) == 1:
         return waits[0]

@@ -7,6 +7,9 @@ from harness.detect.chain.links import End, Ends, Node, Wait
 from harness.stacks.wait_rules import Category
 from harness.text import units
 
+_BUSY, _LITTLE_W = 95, 5.0
+"""Percent, and watts. A fence that spins was seen at 100 % and 3.2 W on a Mac Studio (mlx#3830)."""
+
 
 def waits(node: Node, facts: Facts) -> Wait | None:
     """The host waits for a GPU that its process has open."""
@@ -23,6 +26,8 @@ def waits(node: Node, facts: Facts) -> Wait | None:
         end = End(kind=Ends.GPU_WORKS, detail=_kernel(facts) or f"waits for a GPU that works{told}")
     else:
         end = End(kind=Ends.GPU_IDLE, detail=f"waits for a GPU that is idle{told}")
+    if end.kind is Ends.GPU_WORKS and (spins := _fence(facts)):
+        end = End(kind=end.kind, detail=f"{end.detail}; {spins}")
     return Wait(code="gpu", detail=end.detail, ends=(end,))
 
 
@@ -37,6 +42,16 @@ def _kernel(facts: Facts) -> str | None:
     at = "works" if share is None else f"is at {share} %"
     lasted = units.duration(observed.kernel_s)
     return f"waits for a kernel of this process, which has run for {lasted}; the GPU {at}"
+
+
+def _fence(facts: Facts) -> str:
+    """Say that a GPU of Apple's is busy and draws little, as one whose kernel waits for a fence."""
+    use = facts.observed.gpu_use
+    if facts.observed.shows_waits or use is None or use.power_w is None:
+        return ""
+    if (use.busy or 0) < _BUSY or use.power_w > _LITTLE_W:
+        return ""
+    return f"it draws {use.power_w:.1f} W only, as where a fence spins that nobody signals"
 
 
 def shared(node: Node, facts: Facts) -> Wait | None:

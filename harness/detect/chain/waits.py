@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from harness.detect import deadlock
 from harness.detect.activity import Pace
-from harness.detect.chain import files, gpus, handing
+from harness.detect.chain import files, gpus, handing, open_files, turnstiles
 from harness.detect.chain.executors import runs_a_pool
 from harness.detect.chain.facts import Facts
 from harness.detect.chain.links import End, Ends, Node, Wait
@@ -252,6 +252,8 @@ def _by_stack(node: Node, thread: Thread, facts: Facts) -> Wait:
     if wait_site.places(stack) > 1:
         goes = End(kind=Ends.WORKS, detail="goes from place to place", sure=False)
         return _only(goes, "run")
+    if (owned := turnstiles.owner_wait(node, facts)) is not None:
+        return owned
     category = site.category
     if category is Category.GIL and not site.holds_gil:
         return _gil(node, facts)
@@ -261,6 +263,10 @@ def _by_stack(node: Node, thread: Thread, facts: Facts) -> Wait:
         return _sleep(thread, facts)
     if (at_gpu := gpus.waits(node, facts)) is not None:
         return at_gpu
+    if category is Category.IO:
+        opened = open_files.file_wait(node, thread, stack, facts)
+        if opened is not None:
+            return opened
     if category in (Category.LOCK, Category.QUEUE, Category.COLLECTIVE, Category.STREAM_EVALUATION):
         return _ownerless(node, facts)
     # Frames of Python do not show what they call, and a call may have a name of tomorrow.

@@ -37,6 +37,8 @@ class Linux:
         "compressed": "there is neither zswap nor zram",
         "pressure": "the kernel has no /proc/pressure/memory",
         "pressure_level": "macOS alone has it",
+        "page_outs": "read on macOS alone",
+        "decompressions": "read on macOS alone",
     }
     shows_waits = True
 
@@ -74,6 +76,9 @@ class Linux:
 
     def gpus(self, pids: Iterable[int], stop: threading.Event | None = None) -> Gpus:
         return gpu.of(frozenset(pid for pid in pids if self.devices(pid)), stop)
+
+    def pthreads(self, pid: int) -> Mapping[int, int]:
+        return {}  # the stack tools know the kernel's numbers
 
     def thread(self, pid: int, tid: int) -> Thread | None:
         return tree.thread(pid, tid)

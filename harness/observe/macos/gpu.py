@@ -6,6 +6,7 @@ doubt. It has never run on a Mac (docs/internals/macos.md).
 
 from __future__ import annotations
 
+import os
 import plistlib
 import re
 import threading
@@ -26,6 +27,10 @@ APART_S, STALE_S = 0.5, 60.0
 BUSY = 50
 """Percent of a GPU's time, from which on it works hard for somebody. A command of many seconds may
 be counted only when it is over, and who draws the screen uses a few percent."""
+POWER = ("powermetrics", "--samplers", "gpu_power", "-n", "1", "-i", "500")
+HARD = 95
+"""Percent, from which on it is asked what the GPU draws."""
+_POWER = re.compile(r"^GPU Power: (\d{1,9}) mW$", re.M)
 _CREATOR = re.compile(r"pid (\d{1,9})\b")
 _DEEP = 64
 
@@ -54,7 +59,11 @@ class Registry:
             stop.wait(APART_S)
             before, now = now, read(stop)
         self._before = now
-        return judge(before, now, asked)
+        found = judge(before, now, asked)
+        use = found.use
+        if use is None or (use.busy or 0) < HARD or os.geteuid() != 0:
+            return found
+        return msgspec.structs.replace(found, use=msgspec.structs.replace(use, power_w=power(stop)))
 
     @staticmethod
     def _fits(before: Reading | None, now: Reading, pids: frozenset[int]) -> bool:
@@ -107,6 +116,21 @@ def read(stop: threading.Event | None = None) -> Reading | None:
     except OSError:
         return None
     return parse(answer.output, t) if answer.code == 0 else None
+
+
+def power(stop: threading.Event | None = None) -> float | None:
+    """Watts that the GPU draws; None where nobody tells. It asks for root."""
+    try:
+        answer = run_tool.run(POWER, TIMEOUT_S, stop=stop)
+    except OSError:
+        return None
+    return watts(answer.output) if answer.code == 0 else None
+
+
+def watts(text: str) -> float | None:
+    """The power of the GPU in what `powermetrics` printed. Never raises."""
+    found = _POWER.search(text)
+    return int(found[1]) / 1000 if found else None
 
 
 def parse(text: str, t: float = 0.0) -> Reading | None:

@@ -22,14 +22,15 @@ from harness.observe.macos.layouts import (
     Timebase,
     VmStatistics,
 )
+from harness.observe.macos.socket_layouts import FilePath, SocketFdInfo
 
 Filled = TypeVar("Filled", bound=ctypes.Structure)
 
 LIBPROC, LIBSYSTEM = "/usr/lib/libproc.dylib", "/usr/lib/libSystem.B.dylib"
-_PPID_ONLY = 6
+_UID_ONLY, _PPID_ONLY = 4, 6
 _LIST_FDS, _TASK_ALL, _BSD, _THREAD, _LIST_THREADS = 1, 2, 3, 5, 6
 _THREAD_BY_ID, _LIST_THREAD_IDS = 15, 28
-_PIPE = 6
+_PATH, _SOCKET, _PIPE = 2, 3, 6
 _RUSAGE_V4 = 4
 _VM_INFO64 = 4
 _ROOMY = 256
@@ -81,31 +82,49 @@ def ended(pid: int) -> BsdInfo | None:
 
 def children(pid: int) -> tuple[int, ...]:
     """The pids of the children of a process, and of those that it traces."""
+    return _listed(_PPID_ONLY, pid)
+
+
+def of_user(uid: int) -> tuple[int, ...]:
+    """The pids of the processes of a user."""
+    return _listed(_UID_ONLY, uid)
+
+
+def _listed(kind: int, number: int) -> tuple[int, ...]:
     room = _MANY
     while True:
         buffer = (c_int * room)()
         kinds = (c_uint32, c_uint32, c_void_p, c_int)
-        asked = (_PPID_ONLY, pid, byref(buffer), sizeof(buffer))
-        number = (_call(LIBPROC, "proc_listpids", kinds, *asked) or 0) // sizeof(c_int)
-        if number < room or room >= _MOST:
-            return tuple(one for one in buffer[: max(number, 0)] if one > 0)
+        asked = (kind, number, byref(buffer), sizeof(buffer))
+        found = (_call(LIBPROC, "proc_listpids", kinds, *asked) or 0) // sizeof(c_int)
+        if found < room or room >= _MOST:
+            return tuple(one for one in buffer[: max(found, 0)] if one > 0)
         room *= 4
 
 
 def thread_ids(pid: int, about: int) -> tuple[tuple[int, ...], bool]:
     """The threads of a process, its oldest one first; False where these are no numbers but what
     only `thread` understands. `about`: how many there are."""
-    for flavor, numbers in ((_LIST_THREAD_IDS, True), (_LIST_THREADS, False)):
-        room = about + 32
-        while True:
-            buffer = (c_uint64 * room)()
-            found = _info(pid, flavor, 0, byref(buffer), sizeof(buffer)) // sizeof(c_uint64)
-            if found < room or room >= _MOST:
-                break
-            room *= 4
-        if found > 0:
-            return tuple(buffer[:found]), numbers
-    return (), True
+    found = _threads(pid, _LIST_THREAD_IDS, about)
+    if found:
+        return found, True
+    held = handles(pid, about)
+    return held, not held
+
+
+def handles(pid: int, about: int) -> tuple[int, ...]:
+    """The addresses at which the threads of a process keep their own data, in the same order."""
+    return _threads(pid, _LIST_THREADS, about)
+
+
+def _threads(pid: int, flavor: int, about: int) -> tuple[int, ...]:
+    room = about + 32
+    while True:
+        buffer = (c_uint64 * room)()
+        found = _info(pid, flavor, 0, byref(buffer), sizeof(buffer)) // sizeof(c_uint64)
+        if found < room or room >= _MOST:
+            return tuple(buffer[: max(found, 0)])
+        room *= 4
 
 
 def thread(pid: int, tid: int, number: bool) -> ThreadInfo | None:
@@ -131,15 +150,27 @@ def files(pid: int) -> tuple[tuple[int, int], ...]:
     return tuple((one.proc_fd, one.proc_fdtype) for one in buffer[: max(found, 0)])
 
 
-def pipe(pid: int, number: int) -> tuple[int, int] | None:
-    """The numbers of a pipe's own end and of its other end; 0 for one that nobody has open."""
-    answer = PipeFdInfo()
+def pipe(pid: int, number: int) -> PipeFdInfo | None:
+    """One end of a pipe that is open, and the number of its other end; 0 where that is closed."""
+    return _opened(PipeFdInfo, pid, number, _PIPE)
+
+
+def socket(pid: int, number: int) -> SocketFdInfo | None:
+    """A socket that is open."""
+    return _opened(SocketFdInfo, pid, number, _SOCKET)
+
+
+def path(pid: int, number: int) -> FilePath | None:
+    """A file that is open, with its path."""
+    return _opened(FilePath, pid, number, _PATH)
+
+
+def _opened(kind: type[Filled], pid: int, number: int, flavor: int) -> Filled | None:
+    answer = kind()
     kinds = (c_int, c_int, c_int, c_void_p, c_int)
     size = sizeof(answer)
-    asked = (pid, number, _PIPE, byref(answer), size)
-    if _call(LIBPROC, "proc_pidfdinfo", kinds, *asked) != size:
-        return None
-    return answer.pipeinfo.pipe_handle, answer.pipeinfo.pipe_peerhandle
+    asked = (pid, number, flavor, byref(answer), size)
+    return answer if _call(LIBPROC, "proc_pidfdinfo", kinds, *asked) == size else None
 
 
 @functools.cache

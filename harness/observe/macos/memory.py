@@ -18,11 +18,14 @@ def machine(whole: bool = False) -> Machine:
     pages, swap = kernel.pages(), kernel.swap()
     page = kernel.number("vm.pagesize") or os.sysconf("SC_PAGE_SIZE")
     level = kernel.number(_LEVEL) if whole else None
+    counts = pages if whole else None
     return Machine(
         available=None if pages is None else (pages.free_count + pages.inactive_count) * page,
         swap_used=None if swap is None else swap.xsu_used,
-        compressed=pages.compressor_page_count * page if whole and pages is not None else None,
+        compressed=None if counts is None else counts.compressor_page_count * page,
         pressure_level=level if level in _LEVELS else None,
+        page_outs=None if counts is None else counts.pageouts,
+        decompressions=None if counts is None else counts.decompressions,
     )
 
 

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import threading
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from harness.model import Machine, Process
-from harness.model.world import Gpus, Hold, More
-from harness.observe.macos import gpu, jetsam, kernel, memory, tree
+from harness.model.world import Gpus, Hold, More, Relations
+from harness.observe.macos import gpu, jetsam, kernel, memory, peers, tree
 from harness.observe.portable import Portable
 from harness.observe.witness import Witness
 
@@ -26,6 +26,8 @@ class MacOS(Portable):
         "compressed": "host_statistics64 does not tell",
         "pressure": "Linux alone has it",
         "pressure_level": "sysctl kern.memorystatus_vm_pressure_level does not tell",
+        "page_outs": "host_statistics64 does not tell",
+        "decompressions": "host_statistics64 does not tell",
     }
 
     def __init__(self, name: str, arch: str) -> None:
@@ -51,12 +53,25 @@ class MacOS(Portable):
     def gpus(self, pids: Iterable[int], stop: threading.Event | None = None) -> Gpus:
         return self._registry.gpus(pids, stop)
 
+    def relations(self) -> Callable[[Sequence[Process]], Relations]:
+        return peers.relations
+
     def holds(self, pids: Iterable[int]) -> tuple[Hold, ...]:
         return tuple(
             Hold(pid=pid, name=seen.name, state=seen.state)
             for pid in pids
             if (seen := tree.one(pid)) is not None and seen.state != "Z"
         )
+
+    def pthreads(self, pid: int) -> Mapping[int, int]:
+        task = kernel.task(pid)
+        about = 0 if task is None else max(task.ptinfo.pti_threadnum, 0)
+        numbers, known = kernel.thread_ids(pid, about)
+        handles = kernel.handles(pid, about)
+        # A thread that came or went in between would shift the one list against the other.
+        if not known or kernel.thread_ids(pid, about) != (numbers, True):
+            return {}
+        return dict(zip(handles, numbers, strict=True)) if len(handles) == len(numbers) else {}
 
     def more(self, process: Process) -> More | None:
         return tree.more(process.pid)

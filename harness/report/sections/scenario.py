@@ -95,6 +95,8 @@ FIGURES: tuple[tuple[str, Figure, Show], ...] = (
     ("footprint", lambda r: r.metrics.memory.footprint_peak, size),
     ("swapped", lambda r: r.metrics.memory.swapped_peak or None, size),
     ("page-ins", lambda r: r.metrics.memory.major_faults or None, count),
+    ("page-outs", lambda r: r.metrics.memory.page_outs or None, count),
+    ("decompressions", lambda r: r.metrics.memory.decompressions or None, count),
     ("pressure", lambda r: r.metrics.memory.pressure_peak or None, _pressure),
     ("traces", lambda r: r.metrics.traces, count),
     ("graph nodes", lambda r: r.metrics.graph_nodes_last, count),

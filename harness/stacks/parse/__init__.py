@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from types import MappingProxyType
 
-from harness.stacks.parse import faulthandler, gdb, pyspy, pystack, sample
-from harness.stacks.parse.frames import Frame, Gil, Share, ThreadStack
+from harness.stacks.parse import faulthandler, gdb, pyspy, pystack, sample, spindump
+from harness.stacks.parse.frames import Frame, Gil, Owner, Share, ThreadStack
 
 PARSERS: MappingProxyType[str, Callable[[str, int], tuple[ThreadStack, ...]]] = MappingProxyType(
     {
@@ -14,6 +14,7 @@ PARSERS: MappingProxyType[str, Callable[[str, int], tuple[ThreadStack, ...]]] = 
         "py-spy": pyspy.parse,
         "gdb": gdb.parse,
         "sample": sample.parse,
+        "spindump": spindump.parse,
         "faulthandler": faulthandler.parse,
     }
 )
@@ -27,4 +28,4 @@ def parse(tool: str, text: str, pid: int) -> tuple[ThreadStack, ...]:
     return tuple(thread for thread in PARSERS[tool](text, pid) if thread.frames)
 
 
-__all__ = ["PARSERS", "Frame", "Gil", "Share", "ThreadStack", "parse"]
+__all__ = ["PARSERS", "Frame", "Gil", "Owner", "Share", "ThreadStack", "parse"]

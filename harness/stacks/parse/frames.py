@@ -67,6 +67,16 @@ class Share(msgspec.Struct, frozen=True, kw_only=True):
     """True if its innermost frame does not wait."""
 
 
+class Owner(msgspec.Struct, frozen=True, kw_only=True):
+    """The thread that another one waits for, by the kernel's own word."""
+
+    pid: int
+    tid: int | None = None
+    """None where only the process is told."""
+    deadlock: bool = False
+    """True if the kernel itself says that this wait is a part of a deadlock."""
+
+
 class ThreadStack(msgspec.Struct, frozen=True, kw_only=True):
     """One thread at one moment."""
 
@@ -84,6 +94,8 @@ class ThreadStack(msgspec.Struct, frozen=True, kw_only=True):
     shares: tuple[Share, ...] = ()
     """The paths that a tool saw which looks many times, the one that it saw most first: `frames` is
     that one. Empty where it looks once."""
+    owner: Owner | None = None
+    """The thread that it waits for at every look, where a tool tells that."""
 
 
 UNKNOWN = "???"

@@ -1,4 +1,4 @@
-"""SIGUSR1: stacks by the faulthandler inside a process, which writes them to a file."""
+"""Stacks by the faulthandler inside a process, which writes them to a file at a signal."""
 
 from __future__ import annotations
 
@@ -22,23 +22,29 @@ _READ_S = 1.0
 
 
 def ask(
-    pid: int, source: Path, file: Path, spare: bool, stop: threading.Event
+    pid: int,
+    source: Path,
+    file: Path,
+    spare: bool,
+    stop: threading.Event,
+    number: int = signal.SIGUSR1,
 ) -> tuple[Attempt, tuple[ThreadStack, ...]]:
-    """Ask the faulthandler inside the process, which appends to `source`."""
+    """Ask the faulthandler inside the process by the signal `number`; it appends to `source`."""
     began = time.monotonic()
     threads: tuple[ThreadStack, ...] = ()
     reason = ""
-    if harm := tools.harm(pid) or tools.SPARED * spare:
+    # Another signal is taken by a thread of its own, and ends no call of any other.
+    if harm := (tools.harm(pid) or tools.SPARED * spare) if number == signal.SIGUSR1 else "":
         reason = harm
     elif tools.is_stopped(pid):
         reason = "the process is stopped and would not answer"
-    elif _ignores_or_dies(pid):
-        reason = "SIGUSR1 is not handled there: it would kill the process"
+    elif _ignores_or_dies(pid, number):
+        reason = f"{signal.Signals(number).name} is not handled there: it would kill the process"
     else:
         try:
             # The file may lie in a file system that does not answer.
             limit = SIGNAL_TIMEOUT_S + _READ_S
-            text = within(limit, lambda: _signalled(pid, source, stop), "")
+            text = within(limit, lambda: _signalled(pid, source, stop, number), "")
             threads = parse("faulthandler", text, pid)
             reason = "" if threads else f"no answer in {duration(SIGNAL_TIMEOUT_S)}"
             if threads:
@@ -56,10 +62,10 @@ def ask(
     return attempt, threads if not reason else ()
 
 
-def _signalled(pid: int, source: Path, stop: threading.Event) -> str:
-    """The text that is appended to `source` after SIGUSR1, once it has stopped growing."""
+def _signalled(pid: int, source: Path, stop: threading.Event, number: int) -> str:
+    """The text that is appended to `source` after the signal, once it has stopped growing."""
     start = before = source.stat().st_size
-    os.kill(pid, signal.SIGUSR1)
+    os.kill(pid, number)
     end = time.monotonic() + SIGNAL_TIMEOUT_S
     while time.monotonic() < end and not stop.wait(0.05):
         size = source.stat().st_size
@@ -71,12 +77,12 @@ def _signalled(pid: int, source: Path, stop: threading.Event) -> str:
         return written.read(run_tool.LIMIT).decode("utf-8", "replace")
 
 
-def _ignores_or_dies(pid: int) -> bool:
-    """Check whether /proc says that the process has no handler of SIGUSR1; False where it cannot
+def _ignores_or_dies(pid: int, number: int) -> bool:
+    """Check whether /proc says that the process has no handler of the signal; False where it cannot
     say."""
     try:
         status = Path(f"/proc/{pid}/status").read_text()
     except OSError:
         return False
     caught = re.search(r"^SigCgt:\s*([0-9a-f]+)", status, re.M)
-    return caught is not None and not int(caught[1], 16) >> (signal.SIGUSR1 - 1) & 1
+    return caught is not None and not int(caught[1], 16) >> (number - 1) & 1

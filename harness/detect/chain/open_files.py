@@ -1,0 +1,82 @@
+"""Waits for pipes and streams where it is not shown for which of its files a thread waits. Pure.
+
+The stack says whether it reads, writes, or waits for several. The pipes, streams and terminals that
+its process has open say which of them that may be, and who is at their other ends. Of several that
+may be, each is followed: one that goes on is enough to leave the thread alone.
+"""
+
+from __future__ import annotations
+
+import re
+from enum import Enum
+
+from harness.detect.chain import files
+from harness.detect.chain.facts import Facts
+from harness.detect.chain.links import Node, Wait
+from harness.model import Thread
+from harness.model.world import Link
+from harness.stacks import frame_names
+from harness.stacks.parse import ThreadStack
+
+_END = r"(_nocancel|\$\w+)?$"
+_SOCKETS = frozenset(("local_socket", "tcp", "socket"))
+_TYPED = re.compile(r"readline|Readline|builtin_input|FileIO|fgets|getc|rl_|^input$")
+"""Functions by which a program reads from a terminal, or from any file."""
+
+
+class Way(Enum):
+    """The way in which a thread waits for files."""
+
+    READS = re.compile(rf"^_*(p?readv?|readinto){_END}")
+    RECEIVES = re.compile(rf"^_*recv(from|m?msg)?{_END}")
+    WRITES = re.compile(rf"^_*p?writev?{_END}")
+    SENDS = re.compile(rf"^_*(send(to|m?msg)?|sendfile){_END}")
+    POLLS = re.compile(rf"^_*(p?poll|p?select|kevent\w*){_END}")
+
+
+def file_wait(node: Node, thread: Thread, stack: ThreadStack, facts: Facts) -> Wait | None:
+    """The wait of a thread for one or several files; None where it waits for none that is known."""
+    way = _way(stack)
+    if way is None:
+        return None
+    may_be = [link for link in facts.observed.files.get(node.pid, ()) if _fits(link, way)]
+    streams = [link for link in may_be if link.kind != "terminal"]
+    typed = way is Way.POLLS or any(_TYPED.search(frame.bare) for frame in stack.frames)
+    links = tuple(dict.fromkeys(may_be if typed or not streams else streams))
+    if way is Way.POLLS:
+        # The time for which it waits is not shown. A pipe of its own only wakes it, and who waits
+        # for it in turn may have nothing to do.
+        links = tuple(link for link in links if not _is_idle(link, node.pid, facts))
+    return files.of_links(node, thread, "", links, facts) if links else None
+
+
+def _is_idle(link: Link, pid: int, facts: Facts) -> bool:
+    inside = [peer for peer in link.peers if peer in facts.processes]
+    asks = [peer for peer in inside if _asks(peer, pid, facts)]
+    return link.only_own or (bool(asks) and len(asks) == len(link.peers))
+
+
+def _asks(pid: int, other: int, facts: Facts) -> bool:
+    """True if a process waits for files of which `other` may hold the other end."""
+    stack = facts.stack(facts.main(pid))
+    way = None if stack is None else _way(stack)
+    opened = facts.observed.files.get(pid, ())
+    return way is not None and any(other in link.peers for link in opened if _fits(link, way))
+
+
+def _way(stack: ThreadStack) -> Way | None:
+    """What the innermost functions do, those of the system; Python's own name theirs."""
+    tip = stack.frames[: frame_names.tip(stack.frames)]
+    names = [frame_names.name(frame) for frame in tip]
+    return next((way for name in names for way in Way if way.value.match(name)), None)
+
+
+def _fits(link: Link, way: Way) -> bool:
+    if way in (Way.RECEIVES, Way.SENDS) and link.kind not in _SOCKETS:
+        return False
+    reads = link.reads is not False and not link.queued
+    # Who writes to a pipe waits only where it is full. Of a socket that is not told.
+    writes = link.reads is not True and (link.kind in _SOCKETS or bool(link.queued))
+    if way is Way.POLLS:
+        return reads or (link.kind not in _SOCKETS and writes)
+    return reads if way in (Way.READS, Way.RECEIVES) else writes and link.kind != "terminal"
