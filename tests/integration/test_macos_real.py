@@ -43,17 +43,6 @@ SOURCES = ("ids", "rusage", "children", "files", "pipes", "pages", "swap", "tick
 """Each can be refused alone, and threads can still be seen."""
 
 
-@pytest.fixture(scope="session")
-def library(once) -> Path:
-    """macOS's libproc and libSystem in one file."""
-
-    def compiled(folder: Path) -> None:
-        command = ["cc", "-Wall", "-Werror", "-O1", "-shared", "-fPIC"]
-        subprocess.run([*command, HERE / "darwin.c", "-o", folder / "darwin.so"], check=True)
-
-    return once("darwin", compiled) / "darwin.so"
-
-
 @pytest.fixture
 def mac(library, monkeypatch):
     """This process asks the simulated Mac."""

@@ -245,7 +245,7 @@ int proc_pidfdinfo(int pid, int number, int flavor, void *buffer, int size) {
 int proc_listpids(uint32_t type, uint32_t parent, void *buffer, int size) {
   counted();
   int *out = buffer, found = 0, room = size / (int)sizeof(int);
-  if (refused("children") || type != 6) { errno = EPERM; return 0; }
+  if (refused("children") || (type != 6 && type != 4)) { errno = EPERM; return 0; }
   DIR *folder = opendir("/proc");
   if (folder == NULL) return 0;
   struct dirent *entry;
@@ -253,9 +253,10 @@ int proc_listpids(uint32_t type, uint32_t parent, void *buffer, int size) {
     char path[64];
     struct line line;
     if (!isdigit((unsigned char)entry->d_name[0])) continue;
+    struct stat owner;
     snprintf(path, sizeof path, "/proc/%.20s/stat", entry->d_name);
-    if (stat_of(path, &line) == 0 && line.ppid == (long)parent && found < room)
-      out[found++] = atoi(entry->d_name);
+    if (stat_of(path, &line) != 0 || stat(path, &owner) != 0 || found >= room) continue;
+    if (type == 6 ? line.ppid == (long)parent : owner.st_uid == parent) out[found++] = atoi(entry->d_name);
   }
   closedir(folder);
   return found * (int)sizeof(int);
@@ -311,5 +312,29 @@ int sysctlbyname(const char *name, void *out, size_t *size, void *value, size_t 
   if (number == 0 || *size < sizeof number) { errno = ENOENT; return -1; }
   memcpy(out, &number, sizeof number);
   *size = sizeof number;
+  return 0;
+}
+
+/* KERN_PROCARGS2 of a process: the number of its arguments, its program, padding, arguments, environment. */
+int sysctl(int *names, unsigned number, void *out, size_t *size, void *value, size_t given) {
+  (void)value; (void)given;
+  char path[64], *text = out;
+  if (number != 3 || names[0] != 1 || names[1] != 49 || refused("arguments")) { errno = EINVAL; return -1; }
+  snprintf(path, sizeof path, "/proc/%d/exe", names[2]);
+  size_t at = sizeof(int32_t);
+  ssize_t got = readlink(path, text + at, *size - at - 4096);
+  if (got <= 0) { errno = EINVAL; return -1; }
+  at += (size_t)got;
+  do text[at++] = 0; while (at % 8);
+  int32_t arguments = 0;
+  snprintf(path, sizeof path, "/proc/%d/cmdline", names[2]);
+  int read_ = slurp(path, text + at, *size - at);
+  for (int i = 0; i < read_; i++) arguments += text[at + (size_t)i] == 0;
+  at += read_ < 0 ? 0 : (size_t)read_;
+  snprintf(path, sizeof path, "/proc/%d/environ", names[2]);
+  read_ = slurp(path, text + at, *size - at);
+  at += read_ < 0 ? 0 : (size_t)read_;
+  memcpy(out, &arguments, sizeof arguments);
+  *size = at;
   return 0;
 }

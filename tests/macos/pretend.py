@@ -1,7 +1,7 @@
 """The harness's command line on Linux as on a Mac: no /proc, and macOS's libraries as in darwin.c.
 
-$DARWIN_LIBRARY names that file, compiled. Processes that the harness starts are not disguised: its
-guard and its workers are Linux's.
+$DARWIN_LIBRARY names that file, compiled. Its guards are disguised as well (supervise/guard.py).
+What they start is Linux's.
 """
 
 import ctypes
@@ -61,5 +61,7 @@ def disguise():
 if __name__ == "__main__":
     disguise()
     from harness.cli import main
+    from harness.supervise import guard
 
+    guard.__file__ = str(pathlib.Path(__file__).parent / "supervise" / "guard.py")
     sys.exit(main())

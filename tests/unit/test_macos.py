@@ -66,7 +66,7 @@ class Kernel:
         self.tick: float | None = 125 / 3 / 1e9
         put = monkeypatch.setattr
         put(kernel, "task", lambda pid: None if self.no("task", pid) else self.task)
-        put(kernel, "ended", lambda pid: None)
+        put(kernel, "process", lambda pid: None)
         put(kernel, "children", lambda pid: ())
         put(kernel, "thread_ids", lambda pid, about: (tuple(self.threads), True))
         put(kernel, "thread", lambda pid, tid, number: self.threads[tid])
@@ -142,7 +142,7 @@ def test_a_process_that_has_ended_is_no_blindness(one, monkeypatch):
     gone = BsdInfo()
     gone.pbi_status, gone.pbi_ppid, gone.pbi_comm = 5, 3, b"python3.14"
     monkeypatch.setattr(kernel, "task", lambda pid: None)
-    monkeypatch.setattr(kernel, "ended", lambda pid: gone)
+    monkeypatch.setattr(kernel, "process", lambda pid: gone)
     (seen,) = tree.processes([7])
     assert (seen.state, seen.ppid, seen.threads) == ("Z", 3, ())
     assert blind([seen], 7) == ""
@@ -213,7 +213,7 @@ def test_without_the_libraries_everything_is_missing(monkeypatch):
     kernel.tick_s.cache_clear()
     kernel._host.cache_clear()
     try:
-        assert (kernel.task(7), kernel.ended(7), kernel.rusage(7)) == (None, None, None)
+        assert (kernel.task(7), kernel.process(7), kernel.rusage(7)) == (None, None, None)
         assert (kernel.thread_ids(7, 3), kernel.thread(7, 1, True)) == (((), True), None)
         assert (kernel.children(7), kernel.files(7), kernel.pipe(7, 3)) == ((), (), None)
         assert (kernel.tick_s(), kernel.pages(), kernel.swap()) == (None, None, None)

@@ -26,12 +26,15 @@ from harness.observe.macos.layouts import (
 Filled = TypeVar("Filled", bound=ctypes.Structure)
 
 LIBPROC, LIBSYSTEM = "/usr/lib/libproc.dylib", "/usr/lib/libSystem.B.dylib"
-_PPID_ONLY = 6
+_UID_ONLY, _PPID_ONLY = 4, 6
 _LIST_FDS, _TASK_ALL, _BSD, _THREAD, _LIST_THREADS = 1, 2, 3, 5, 6
 _THREAD_BY_ID, _LIST_THREAD_IDS = 15, 28
 _PIPE = 6
 _RUSAGE_V4 = 4
 _VM_INFO64 = 4
+_CTL_KERN, _PROCARGS2 = 1, 49
+_ARG_MAX = 1 << 20
+"""Bytes: more than that is an error of its own."""
 _ROOMY = 256
 """Numbers of 32 bits: all that Mach's message has room for. A buffer that is too small for what a
 later macOS tells is an error of its own."""
@@ -74,22 +77,42 @@ def task(pid: int) -> TaskAllInfo | None:
     return _filled(TaskAllInfo, pid, _TASK_ALL)
 
 
-def ended(pid: int) -> BsdInfo | None:
-    """A process that has ended, and that its parent has not noticed."""
+def process(pid: int) -> BsdInfo | None:
+    """A process, or one that has ended and that its parent has not noticed."""
     return _filled(BsdInfo, pid, _BSD, argument=1)
 
 
 def children(pid: int) -> tuple[int, ...]:
     """The pids of the children of a process, and of those that it traces."""
+    return _listed(_PPID_ONLY, pid)
+
+
+def of_user(uid: int) -> tuple[int, ...]:
+    """The pids of the processes of a user."""
+    return _listed(_UID_ONLY, uid)
+
+
+def _listed(kind: int, number: int) -> tuple[int, ...]:
     room = _MANY
     while True:
         buffer = (c_int * room)()
         kinds = (c_uint32, c_uint32, c_void_p, c_int)
-        asked = (_PPID_ONLY, pid, byref(buffer), sizeof(buffer))
-        number = (_call(LIBPROC, "proc_listpids", kinds, *asked) or 0) // sizeof(c_int)
-        if number < room or room >= _MOST:
-            return tuple(one for one in buffer[: max(number, 0)] if one > 0)
+        asked = (kind, number, byref(buffer), sizeof(buffer))
+        found = (_call(LIBPROC, "proc_listpids", kinds, *asked) or 0) // sizeof(c_int)
+        if found < room or room >= _MOST:
+            return tuple(one for one in buffer[: max(found, 0)] if one > 0)
         room *= 4
+
+
+def arguments(pid: int) -> bytes:
+    """What a process was started with, as KERN_PROCARGS2 packs it: the number of its arguments,
+    its program, padding, the arguments, the environment. Of a program that macOS protects, the
+    environment is left out. Empty where it is refused."""
+    names = (c_int * 3)(_CTL_KERN, _PROCARGS2, pid)
+    buffer, size = ctypes.create_string_buffer(_ARG_MAX), c_size_t(_ARG_MAX)
+    kinds = (c_void_p, c_uint32, c_void_p, c_void_p, c_void_p, c_size_t)
+    asked = (byref(names), len(names), buffer, byref(size), None, 0)
+    return buffer.raw[: size.value] if _call(LIBSYSTEM, "sysctl", kinds, *asked) == 0 else b""
 
 
 def thread_ids(pid: int, about: int) -> tuple[tuple[int, ...], bool]:
