@@ -207,6 +207,15 @@ def number(name: str) -> int | None:
     return None if answer is None else answer.value
 
 
+def integer(name: str) -> int | None:
+    """A sysctl of one number, of 32 or of 64 bits."""
+    answer, size = c_uint64(), c_size_t(sizeof(c_uint64))
+    kinds = (c_char_p, c_void_p, c_void_p, c_void_p, c_size_t)
+    asked = (name.encode(), byref(answer), byref(size), None, 0)
+    done = _call(LIBSYSTEM, "sysctlbyname", kinds, *asked)
+    return answer.value if done == 0 and size.value in (4, 8) else None
+
+
 Read = TypeVar("Read", c_int, SwapUsage)
 
 
