@@ -202,6 +202,11 @@ def test_doctor_says_what_can_be_seen(library):
         assert shown["processes"]["ok"] is ok
         assert shown["memory"]["available"] > 1 << 20
         assert [one["ok"] for one in shown["stack_tools"] if one["name"] == "sample"] == [True]
+        heat = "the CPU's speed is limited to 80 %"
+        assert shown["environment"]["mac"] == {
+            "wired_limit": 0, "low_power": True, "thermal": heat, "unread": {}
+        }  # fmt: skip
+        assert shown["environment"]["compiler"] is None  # no stand-in is started
 
 
 @pytest.mark.parametrize("program", [BUSY, CHILD], ids=["busy", "child"])

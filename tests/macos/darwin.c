@@ -308,6 +308,11 @@ int sysctlbyname(const char *name, void *out, size_t *size, void *value, size_t 
     *size = 32;
     return 0;
   }
+  if (strcmp(name, "iogpu.wired_limit_mb") == 0 && !refused("wired") && *size >= 4) {
+    memset(out, 0, 4);
+    *size = 4;
+    return 0;
+  }
   int number = strcmp(name, "vm.pagesize") == 0 ? PAGE : strcmp(name, "kern.memorystatus_vm_pressure_level") == 0;
   if (number == 0 || *size < sizeof number) { errno = ENOENT; return -1; }
   memcpy(out, &number, sizeof number);
