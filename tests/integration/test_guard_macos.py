@@ -23,16 +23,7 @@ pytestmark = [
 ]
 
 PROGRAM = ROOT / "tests" / "macos" / "supervise" / "guard.py"
-AT_ONCE = """
-import os, time
-if os.fork() == 0:
-    os.setsid()
-    if os.fork() == 0:
-        os.execv("/bin/sh", ["/bin/sh", "-c", {script!r}, {note!r}])
-    os._exit(0)
-os._exit(0)
-"""
-SCRIPT = 'echo $$ > "$0.part"; mv "$0.part" "$0"; sleep 600'
+AT_ONCE = DOUBLE_FORK.replace("os.wait()", "os._exit(0)")
 """It has ended before anybody can look at it: only its variable tells whose the rest is."""
 SHAPES = {
     "new session": STARTS_CHILD,
@@ -66,7 +57,7 @@ def test_what_a_worker_leaves_behind_ends_with_it(mac, tmp_path, shape):
 
 def test_what_nobody_has_seen_is_known_by_its_variable(mac, tmp_path):
     note = tmp_path / "pid"
-    launched = mac(AT_ONCE.format(note=str(note), script=SCRIPT))
+    launched = mac(AT_ONCE.format(note=str(note), seconds=0))
     escaped = noted(note)
     finished(launched)
     assert until(lambda: gone(escaped))

@@ -7,6 +7,7 @@
  *                  pages, swap, ticks.
  * $DARWIN_COUNTS:  a file to which each call of libproc adds one byte.
  */
+#define _GNU_SOURCE
 #include <ctype.h>
 #include <dirent.h>
 #include <errno.h>
@@ -16,6 +17,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
 
 #define TID_BASE 5000000000ULL /* a thread has another number than its process, and needs 64 bits */
@@ -109,6 +111,15 @@ static int threads_of(int pid, long *tids, int room) {
   return found;
 }
 
+/* Hundredths of a second since 1970 at which the machine has started: the same for one process. */
+static uint64_t booted(void) {
+  static uint64_t known;
+  struct timespec now, up;
+  if (known == 0 && clock_gettime(CLOCK_REALTIME, &now) == 0 && clock_gettime(CLOCK_BOOTTIME, &up) == 0)
+    known = (uint64_t)((now.tv_sec - up.tv_sec) * 100 + (now.tv_nsec - up.tv_nsec) / 10000000);
+  return known;
+}
+
 static int fill_bsd(int pid, struct bsd *out) {
   char path[64];
   struct line line;
@@ -122,7 +133,8 @@ static int fill_bsd(int pid, struct bsd *out) {
   out->uid = owner.st_uid;
   snprintf(out->comm, sizeof out->comm, "%.15s", line.name);
   snprintf(out->name, sizeof out->name, "%.31s", line.name);
-  out->start_sec = (uint64_t)line.start / 100; out->start_usec = (uint64_t)line.start % 100 * 10000;
+  uint64_t started = booted() + (uint64_t)line.start;
+  out->start_sec = started / 100; out->start_usec = started % 100 * 10000;
   return 0;
 }
 
@@ -320,7 +332,8 @@ int sysctlbyname(const char *name, void *out, size_t *size, void *value, size_t 
   return 0;
 }
 
-/* KERN_PROCARGS2 of a process: the number of its arguments, its program, padding, arguments, environment. */
+/* KERN_PROCARGS2 of a process: the number of its arguments, its program, padding, arguments, environment.
+ * That of a program in the system's folders is not told. */
 int sysctl(int *names, unsigned number, void *out, size_t *size, void *value, size_t given) {
   (void)value; (void)given;
   char path[64], *text = out;
@@ -337,7 +350,8 @@ int sysctl(int *names, unsigned number, void *out, size_t *size, void *value, si
   for (int i = 0; i < read_; i++) arguments += text[at + (size_t)i] == 0;
   at += read_ < 0 ? 0 : (size_t)read_;
   snprintf(path, sizeof path, "/proc/%d/environ", names[2]);
-  read_ = slurp(path, text + at, *size - at);
+  int protected_ = strncmp(text + sizeof(int32_t), "/usr/bin/", 9) == 0 || strncmp(text + sizeof(int32_t), "/bin/", 5) == 0;
+  read_ = protected_ ? 0 : slurp(path, text + at, *size - at);
   at += read_ < 0 ? 0 : (size_t)read_;
   memcpy(out, &arguments, sizeof arguments);
   *size = at;

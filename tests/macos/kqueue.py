@@ -3,6 +3,7 @@
 The real one tells of each fork. This one looks every few milliseconds who has new children.
 """
 
+import contextlib
 import os
 import select
 import threading
@@ -11,6 +12,7 @@ from dataclasses import dataclass
 
 KQ_FILTER_PROC, KQ_EV_ADD, KQ_NOTE_EXIT, KQ_NOTE_FORK = -5, 1, 0x80000000, 0x40000000
 _APART_S = 0.004
+listdir = os.listdir  # before anything hides /proc from it
 
 
 @dataclass
@@ -49,6 +51,9 @@ class kqueue:  # noqa: N801
                 events.append(kevent(self._ends.pop(fd), fflags=KQ_NOTE_EXIT))
         return events
 
+    def close(self):
+        self._epoll.close()
+
     def _add(self, pid):
         if pid in self._ends.values():
             return
@@ -73,8 +78,10 @@ class kqueue:  # noqa: N801
 
 
 def children(pid):
-    try:
-        with open(f"/proc/{pid}/task/{pid}/children") as file:
-            return set(map(int, file.read().split()))
-    except OSError:
-        return set()
+    """Those of all its threads."""
+    found = set()
+    with contextlib.suppress(OSError):
+        for tid in listdir(f"/proc/{pid}/task"):
+            with contextlib.suppress(OSError), open(f"/proc/{pid}/task/{tid}/children") as file:
+                found |= set(map(int, file.read().split()))
+    return found

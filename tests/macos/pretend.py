@@ -8,15 +8,23 @@ import ctypes
 import importlib
 import os
 import pathlib
+import select
 import sys
+import sysconfig
 
 import psutil
+
+sys.path.append(str(pathlib.Path(__file__).parent))
+import kqueue
+
+sys.path.pop()
 
 for name in ("asyncio", "ctypes.util", "multiprocessing", "platform", "rich.live", "rich.progress",
              "urllib.request", "uuid"):  # fmt: skip
     importlib.import_module(name)  # they look at the platform while they are imported
 
 LIBRARIES = ("/usr/lib/libproc.dylib", "/usr/lib/libSystem.B.dylib")
+KQUEUE = ("kqueue", "kevent", "KQ_FILTER_PROC", "KQ_EV_ADD", "KQ_NOTE_EXIT", "KQ_NOTE_FORK")
 HIDDEN = ("/proc", "/sys/")
 
 threads, load = psutil.Process.threads, ctypes.CDLL
@@ -47,12 +55,15 @@ def shown(path):
 
 
 def disguise():
+    sysconfig.get_config_vars()  # it reads them from a file that has the platform in its name
     sys.platform = "darwin"
     psutil.Process.threads = threads_of_itself
     psutil.virtual_memory = psutil.swap_memory = memory_of_macos_27
     ctypes.CDLL = loaded
     pathlib.Path.read_text = lambda path, *rest, **named: read_text(shown(path), *rest, **named)
     pathlib.Path.iterdir = lambda path: iterdir(shown(path))
+    for name in KQUEUE:
+        setattr(select, name, getattr(kqueue, name))
     os.open = lambda path, *rest, **named: open_(
         shown(path) if isinstance(path, str) else path, *rest, **named
     )
@@ -61,7 +72,9 @@ def disguise():
 if __name__ == "__main__":
     disguise()
     from harness.cli import main
+    from harness.record import child
     from harness.supervise import guard
 
+    child.__file__ = str(pathlib.Path(__file__).parent / "record" / "child.py")
     guard.__file__ = str(pathlib.Path(__file__).parent / "supervise" / "guard.py")
     sys.exit(main())

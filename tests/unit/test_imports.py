@@ -27,7 +27,7 @@ LAYERS = (
     ("analysis", "privacy", "training"),
     ("report", "worker"),
     ("supervise",),
-    ("session", "attach"),
+    ("session", "attach", "record"),
     ("releases",),
     ("api",),
     ("cli", "pytest_plugin"),
@@ -40,6 +40,7 @@ ALONE = (
     "harness.inject.inside.trainer",
     "harness.inject.inside.versions",
     "harness.inject.inside.writer",
+    "harness.record.child",
 )
 """What runs as a file of its own, where the package cannot be imported or must not be."""
 PLATFORM = {

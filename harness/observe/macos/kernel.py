@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import ctypes
 import functools
+from collections.abc import Callable, Sequence
 from ctypes import byref, c_char_p, c_int, c_size_t, c_uint32, c_uint64, c_void_p, sizeof
 from typing import TypeVar
 
@@ -42,6 +43,10 @@ _MANY = 1024
 _MOST = 1 << 20
 
 
+listener: Callable[[str, Sequence[object], int], None] | None = None
+"""Is told of each call: its name, its arguments, its answer."""
+
+
 @functools.cache
 def _library(path: str) -> ctypes.CDLL | None:
     try:
@@ -57,7 +62,10 @@ def _call(path: str, name: str, kinds: tuple[type, ...], *arguments: object) -> 
     if function is None:
         return None
     function.argtypes, function.restype = kinds, c_int
-    return int(function(*arguments))
+    answer = int(function(*arguments))
+    if listener is not None:
+        listener(name, arguments, answer)
+    return answer
 
 
 def _info(pid: int, flavor: int, argument: int, buffer: object, size: int) -> int:
