@@ -17,6 +17,7 @@ TOOLS = (
     power.SETTINGS, power.HEAT, ("sw_vers",), ("xcode-select", "-p"),
     ("sysctl", "kern.osversion", "hw.memsize", "machdep.cpu.brand_string", power.WIRED_LIMIT),
 )  # fmt: skip
+_OTHERS = ("Parent Process:", "Responsible:")
 _Json = dict[str, Any]
 
 
@@ -35,7 +36,16 @@ def sampled(pid: int) -> tuple[str, _Json]:
     with tempfile.TemporaryDirectory(prefix="harness-") as own:
         file = Path(own) / "sample.txt"
         answers = {"sample": asked(sample(pid, str(file)))}
-        return (file.read_text("utf-8", "replace") if file.exists() else ""), answers
+        text = file.read_text("utf-8", "replace") if file.exists() else ""
+        return without_others(text), answers
+
+
+def without_others(text: str) -> str:
+    """What `sample` printed, without the programs that have started the child, and without the
+    list of its libraries. Pure."""
+    shown, _, _ = text.partition("\nBinary Images:")
+    lines = (line for line in shown.splitlines() if not line.startswith(_OTHERS))
+    return "\n".join([*lines, ""])
 
 
 def asked(command: Sequence[str], most: int = 4000) -> _Json:

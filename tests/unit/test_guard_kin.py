@@ -5,9 +5,11 @@ from __future__ import annotations
 import random
 import struct
 from dataclasses import dataclass, replace
+from types import SimpleNamespace
 
 import pytest
 
+from harness.supervise.guarding import macos
 from harness.supervise.guarding.kin import Kin, Seen
 from harness.supervise.guarding.macos import environment
 
@@ -207,6 +209,32 @@ def test_in_any_order_of_events_nobody_else_is_taken_and_nobody_is_missed():
                 assert pids(kin) == ours
                 taken += len(ours)
     assert taken > 1000
+
+
+@pytest.fixture
+def refused(monkeypatch):
+    """The family of a guard that is told nothing of anybody."""
+    followed = SimpleNamespace(follow=lambda pid: True, fileno=lambda: 0, news=list)
+    monkeypatch.setattr(macos, "Events", lambda: followed)
+    for name, answer in (("process", None), ("children", ()), ("of_user", ()), ("arguments", b"")):
+        monkeypatch.setattr(macos.kernel, name, lambda *asked, answer=answer: answer)
+    return macos.MacOS()
+
+
+def test_a_worker_of_which_nothing_is_told_is_ended_all_the_same(refused):
+    refused.adopt(WORKER)
+    assert refused.below(childless=False) == [(WORKER, False)]
+    assert refused.same(WORKER)
+    assert not refused.same(WORKER + 1)
+    assert refused.below(childless=True) == []
+    assert not refused.same(WORKER)  # it is waited for, and its pid may be another's
+
+
+def test_nothing_is_left_for_sure_once_two_looks_have_shown_none(refused):
+    assert not refused.calm([], (), childless=True)
+    assert refused.calm([], (), childless=True)
+    assert not refused.calm([WORKER], (), childless=True)
+    assert not refused.calm([], (), childless=True)
 
 
 def packed(number: int, *words: bytes) -> bytes:

@@ -17,8 +17,9 @@ import pytest
 from harness.errors import UsageError
 from harness.observe import platform
 from harness.observe.macos import kernel, tree
-from harness.record import folder, guesses, ioreg
+from harness.record import folder, guesses, ioreg, told
 from harness.record.tape import Call, Player, recording
+from harness.stacks.parse import parse
 
 RECORDED = Path(__file__).parents[1] / "macos" / "recorded"
 INTERNALS = Path(__file__).parents[2] / "docs" / "internals" / "macos.md"
@@ -41,14 +42,14 @@ def uncached():
 def test_a_folder_is_played_back_as_the_mac_that_it_was_made_on(recorded, monkeypatch, uncached):
     player = Player(recorded.calls)
     monkeypatch.setattr(kernel, "_library", player.library)
-    told = recorded.child[0]
+    first = recorded.child[0]
     family = {one.pid: one for one in tree.processes([recorded.pid])}
-    assert set(family) == {recorded.pid, told["sleeper"]}
+    assert set(family) == {recorded.pid, first["sleeper"]}
     seen = family[recorded.pid]
-    assert (seen.ppid, seen.main_thread) == (told["ppid"], told["main"])
-    assert set(told["threads"].values()) <= {one.tid for one in seen.threads}
+    assert (seen.ppid, seen.main_thread) == (first["ppid"], first["main"])
+    assert set(first["threads"].values()) <= {one.tid for one in seen.threads}
     assert 0.8 < seen.cpu_s < 2
-    pipe = [kernel.pipe(recorded.pid, number) for number in told["pipe"]]
+    pipe = [kernel.pipe(recorded.pid, number) for number in first["pipe"]]
     assert None not in pipe
     assert kernel.pages() is not None
     assert player.missed == []
@@ -176,6 +177,30 @@ def test_the_registry_names_no_program_but_the_child():
     assert "C02" not in text
     for broken in ("", "<plist>", "no plist"):
         assert ioreg.published(broken, 7) is None
+
+
+SAMPLED = """Analysis of sampling python3.14 (pid 7) every 50 milliseconds
+Process:         python3.14 [7]
+Parent Process:  Secret App [5]
+Responsible:     Secret App [5]
+OS Version:      macOS 26.1 (25B78)
+
+Call graph:
+    20 Thread_71: Main Thread   DispatchQueue_1: com.apple.main-thread  (serial)
+    + 20 start  (in dyld) + 8  [0x1]
+
+Total number in stack (recursive counted multiple, when >=5):
+
+Binary Images:
+       0x102 - 0x103 +secret.dylib (0) <0> /Users/*/secret.dylib
+"""
+
+
+def test_a_sample_names_nobody_but_the_child():
+    text = told.without_others(SAMPLED)
+    assert "ecret" not in text
+    assert "macOS 26.1" in text
+    assert [one.tid for one in parse("sample", text, 7)] == [71]
 
 
 def test_it_is_for_macos_and_for_a_new_folder(monkeypatch, tmp_path):

@@ -110,15 +110,23 @@ class MacOS:
         apart = (os.getpid(), self._supervisor)
         self._kin = Kin(Libproc(mark), apart, self._events.follow)
         self._calm_before = False
+        self._worker = 0
+        """The worker, which is our own child: until it is waited for, its pid is no other's."""
 
     def enter(self, supervisor: int, guard: int) -> bool:
         return True
 
     def adopt(self, worker: int) -> None:
+        self._worker = worker
         self._kin.adopt(worker)
 
     def below(self, childless: bool) -> list[tuple[int, bool]]:
-        return [(seen.pid, seen.ended) for seen in self._kin.look()]
+        if childless:
+            self._worker = 0
+        found = {seen.pid: seen.ended for seen in self._kin.look()}
+        if self._worker:
+            found.setdefault(self._worker, False)  # also where nothing is told of it
+        return list(found.items())
 
     def calm(self, left: list[int], rest: Iterable[int], childless: bool) -> bool:
         """Twice in a row: a process that forks and ends while it is looked at is missed once."""
@@ -126,7 +134,7 @@ class MacOS:
         return before and not left
 
     def same(self, pid: int) -> bool:
-        return self._kin.same(pid)
+        return pid == self._worker or self._kin.same(pid)
 
     def in_kernel(self, pid: int) -> object:
         task = kernel.task(pid)
