@@ -63,6 +63,17 @@ def test_what_nobody_has_seen_is_known_by_its_variable(mac, tmp_path):
     assert until(lambda: gone(escaped))
 
 
+def test_where_libproc_refuses_all_ps_shows_who_is_left(mac, tmp_path, monkeypatch):
+    monkeypatch.setenv("DARWIN_REFUSES", "task")
+    note = tmp_path / "pid"
+    launched = mac(STARTS_CHILD.format(note=str(note), seconds=600, options={}))
+    child = noted(note)
+    launched.reap(0.2)
+    finished(launched)
+    assert launched.signal == "SIGTERM"
+    assert until(lambda: gone(child))
+
+
 def test_a_reap_takes_all_and_nobody_else(mac, tmp_path):
     note, stranger = tmp_path / "pid", subprocess.Popen(["sleep", "600"], start_new_session=True)
     try:

@@ -39,6 +39,9 @@ class Elsewhere:
 
 
 def _table() -> list[tuple[int, int, bool]]:
-    table = subprocess.run(["ps", "-axo", "pid=,ppid=,stat="], capture_output=True, text=True)
-    rows = [line.split() for line in table.stdout.splitlines()]
-    return [(int(row[0]), int(row[1]), row[2].startswith("Z")) for row in rows]
+    command = ["ps", "-axo", "pid=,ppid=,stat="]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as ps:
+        rows = [line.split() for line in ps.communicate()[0].splitlines()]
+    seen = [(int(row[0]), int(row[1]), row[2].startswith("Z")) for row in rows]
+    # It shows itself, as our child. It has ended by now.
+    return [row for row in seen if row[0] != ps.pid]
