@@ -22,6 +22,7 @@ from harness.observe.macos.layouts import (
 )
 from harness.record.tape import Call
 from harness.stacks.parse import parse
+from harness.text.units import duration, percent
 
 Layout = TypeVar("Layout", bound=ctypes.Structure)
 
@@ -145,7 +146,7 @@ def _ticks(recorded: Recorded) -> _Answer:
     ticks = sums.pti_total_user + sums.pti_total_system
     seconds = ticks * base.numer / base.denom / 1e9
     least, most = (one["cpu_s"] for one in (recorded.child[0], recorded.child[-1]))
-    return _between(least, seconds, most), f"{seconds:.2f} s; it says {least:.2f} to {most:.2f} s"
+    return _between(least, seconds, most), _said(seconds, least, most)
 
 
 def _nanoseconds(recorded: Recorded) -> _Answer:
@@ -153,7 +154,11 @@ def _nanoseconds(recorded: Recorded) -> _Answer:
     info = recorded.filled(ThreadInfo, "proc_pidinfo", recorded.pid, 15, number)[0]
     seconds = (info.pth_user_time + info.pth_system_time) / 1e9
     least, most = (one["thread_cpu_s"]["spins"] for one in (recorded.child[0], recorded.child[-1]))
-    return _between(least, seconds, most), f"{seconds:.2f} s; it says {least:.2f} to {most:.2f} s"
+    return _between(least, seconds, most), _said(seconds, least, most)
+
+
+def _said(seconds: float, least: float, most: float) -> str:
+    return f"{duration(seconds)}; it says {duration(least)} to {duration(most)}"
 
 
 def _between(least: float, value: float, most: float) -> bool:
@@ -179,7 +184,7 @@ def _started(recorded: Recorded) -> _Answer:
     task = recorded.filled(TaskAllInfo, "proc_pidinfo", recorded.pid, 2)
     one = bsd[0] if bsd else task[0].pbsd
     apart = recorded.child[0]["begun"] - one.pbi_start_tvsec - one.pbi_start_tvusec / 1e6
-    return 0 <= apart < 60, f"{apart:.2f} s before its first line"
+    return 0 <= apart < 60, f"{duration(max(apart, 0.0))} before its first line"
 
 
 def _pipe(recorded: Recorded) -> _Answer:
@@ -216,7 +221,7 @@ def _sample_answers(recorded: Recorded) -> _Answer:
     done = took["code"] == 0
     return done and all(
         words
-    ), f"it took {took['took_s']:.1f} s, codes {refused['code']}, {gone['code']}"
+    ), f"it took {duration(took['took_s'])}, codes {refused['code']}, {gone['code']}"
 
 
 def _readings(recorded: Recorded) -> list[gpu.Reading]:
@@ -231,7 +236,8 @@ def _names_clients(recorded: Recorded) -> _Answer:
     readings = _readings(recorded)
     times = [one.clients.get(recorded.pid) for one in readings]
     shares = [max(one.utilization.values(), default=None) for one in readings]
-    return any(times) and any(shares), f"GPU time {times} ns, utilization {shares} %"
+    most = max((one for one in shares if one is not None), default=0)
+    return any(times) and any(shares), f"utilization up to {percent(most / 100)}"
 
 
 def _counted_late(recorded: Recorded) -> _Answer:
@@ -241,7 +247,7 @@ def _counted_late(recorded: Recorded) -> _Answer:
     steps = [later - first for first, later in pairwise(times)]
     if not any(steps):
         return None, "its GPU time did not grow at all"
-    return not all(steps), f"grown by {steps} ns"
+    return not all(steps), f"grown by {', '.join(duration(one / 1e9) for one in steps)}"
 
 
 def _cache(recorded: Recorded) -> _Answer:

@@ -14,6 +14,7 @@ from typing import IO, Any
 from harness.errors import UsageError
 from harness.observe import installation
 from harness.record import child
+from harness.text.units import duration
 
 MARK = "HARNESS_RECORDED"
 """A variable that the child has."""
@@ -45,7 +46,7 @@ class Known:
             into.write(f"{word}\n")
             into.flush()
         if not select.select([out], [], [], _ANSWER_S)[0]:
-            raise UsageError(f"--record: the child gave no answer in {_ANSWER_S:.0f} s")
+            raise UsageError(f"--record: the child gave no answer in {duration(_ANSWER_S)}")
         line = out.readline()
         if not line:
             raise UsageError("--record: the child has ended by itself")

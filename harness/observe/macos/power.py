@@ -11,6 +11,7 @@ import re
 from harness.model import Mac
 from harness.observe import run_tool
 from harness.observe.macos import kernel
+from harness.text.units import percent
 
 WIRED_LIMIT = "iogpu.wired_limit_mb"
 """MiB that the GPU may keep in memory; 0 where macOS chooses."""
@@ -71,9 +72,9 @@ def heat_of(text: str) -> str:
         if int(level) > 0
     ]
     parts += [
-        f"the CPU's {kind.lower()} is limited to {percent} %"
-        for kind, percent in _LIMIT.findall(text)
-        if int(percent) < 100
+        f"the CPU's {kind.lower()} is limited to {percent(int(limit) / 100)}"
+        for kind, limit in _LIMIT.findall(text)
+        if int(limit) < 100
     ]
     if parts:
         return ", ".join(dict.fromkeys(parts))
