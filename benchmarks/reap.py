@@ -28,7 +28,7 @@ import psutil
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from benchmarks.common import figures, machine, save, shown, table
-from harness.supervise.guard import ORPHAN_GRACE
+from harness.supervise.guarding.main import ORPHAN_GRACE
 from harness.supervise.launch import Launched
 
 ROOT = Path(__file__).resolve().parents[1]

@@ -144,7 +144,8 @@ def _choose_device(mx: Any, device: str | None, required: bool) -> None:
 def _join(mx: Any, backend: str) -> None:
     """Come to the other ranks. It waits for ever for one that does not come."""
     try:
-        mx.distributed.init(strict=True, backend=backend)
+        # Both are one backend; mlx.launch tells it by a variable which of them is meant.
+        mx.distributed.init(strict=True, backend=backend.removesuffix("-ring"))
     except RuntimeError as error:
         # It was not even tried: MLX was built without it, or what it needs is not there.
         if "nitialize" not in str(error):

@@ -6,6 +6,7 @@ import argparse
 import json
 import sys
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 from harness.cli import help, options
@@ -39,6 +40,13 @@ def add(commands: help.Commands) -> None:
         action="store_true",
         help="list the public bugs and pitfalls that the installed versions have",
     )
+    parser.add_argument(
+        "--record",
+        type=Path,
+        metavar="DIR",
+        help="macOS: record what it answers about a known process into the new folder DIR, for an "
+        "issue (default: record nothing)",
+    )
     group = parser.add_argument_group("training whose memory is projected; all need --model")
     options.add_model(group, default_model="none: project nothing")
     group.add_argument(
@@ -60,6 +68,10 @@ def run(arguments: argparse.Namespace) -> int:
             raise UsageError(f"--{name.replace('_', '-')} needs --model")
     if arguments.model is not None:
         installation.need_mlx()
+    if arguments.record is not None:
+        from harness.cli import recording
+
+        recorded = recording.make(arguments.record)
     document = machine.examine()
     show: list[Callable[[dict[str, Any]], None]] = [machine.show]
     if arguments.known:
@@ -73,6 +85,9 @@ def run(arguments: argparse.Namespace) -> int:
         projected = forecast(options.settings(arguments), given=arguments.memory)
         document["projection"] = projection.document(projected)
         show.append(lambda _: projection.show(projected))
+    if arguments.record is not None:
+        document["recorded"] = recording.document(arguments.record, recorded)
+        show.append(lambda _: recording.show(arguments.record, recorded))
     if arguments.json:
         print(json.dumps(document, indent=2))
     else:

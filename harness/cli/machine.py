@@ -15,10 +15,11 @@ from rich.table import Table
 
 from harness.cli import consoles, known
 from harness.detect.blindness import blind
-from harness.model import Bound
+from harness.model import Bound, Mac
 from harness.observe import environment, gpu, installation, processes, psutil_memory
 from harness.stacks import tools
 from harness.supervise import launch
+from harness.text import mac
 from harness.text.units import plural, size
 
 
@@ -109,9 +110,14 @@ def show(document: dict[str, Any]) -> None:
         table.add_row("variables", escape(named))
     table.add_row("swap", f"{_size(memory['swap_total'])}, {_size(memory['swap_used'])} used")
     table.add_row("processes", document["processes"]["reason"] or "can be looked into")
+    if machine["mac"] is not None:
+        for name, value in mac.lines(msgspec.convert(machine["mac"], Mac)):
+            table.add_row(name, escape(value))
+    on_gpu = str(machine["device"] or "").startswith("gpu")
     table.add_row(
         "compiler",
-        machine["compiler"] or "no g++: mx.compile has no effect on the CPU",
+        machine["compiler"]
+        or f"no g++: mx.compile has no effect on the CPU{', and the GPU needs none' * on_gpu}",
     )
     for tool in document["stack_tools"]:
         table.add_row(f"stacks: {tool['name']}", "works" if tool["ok"] else tool["reason"])

@@ -38,6 +38,18 @@ _HAS = {
 }
 
 
+class Mac(msgspec.Struct, frozen=True, kw_only=True):
+    """What slows a Mac down, or bounds its GPU's memory."""
+
+    wired_limit: int | None = None
+    """Bytes that the GPU may keep in memory (sysctl iogpu.wired_limit_mb); 0: macOS chooses."""
+    low_power: bool | None = None
+    thermal: str = ""
+    """What limits the CPU because of heat; `no limit`; empty: not known."""
+    unread: dict[str, str] = {}
+    """The reason why one of these is not known, by its name."""
+
+
 class Environment(msgspec.Struct, frozen=True, kw_only=True):
     """The machine and the versions, chosen field by field: nothing that names a person."""
 
@@ -59,6 +71,8 @@ class Environment(msgspec.Struct, frozen=True, kw_only=True):
     compiler: str | None = None
     variables: dict[str, str] = {}
     """The few environment variables that change how MLX runs (`MLX_*`)."""
+    mac: Mac | None = None
+    """None: this is no Mac, or the run is an older one."""
 
 
 class StepTimes(msgspec.Struct, frozen=True, kw_only=True):

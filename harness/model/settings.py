@@ -34,7 +34,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     ranks: int = 1
     """Processes that train together, each on batches of its own, their gradients averaged."""
     backend: str = "any"
-    """The backend of mx.distributed: `any`, `ring`, `mpi` or `nccl`."""
+    """The backend of mx.distributed: `any`, or one that `mlx.launch` has under that name."""
     collective_beats: bool = True
     """True if each rank writes down the collectives that it issues."""
 

@@ -7,6 +7,7 @@ import os
 import platform
 import shutil
 import subprocess
+import sys
 from collections.abc import Mapping
 
 import msgspec
@@ -14,7 +15,7 @@ import msgspec
 from harness.model import Environment
 from harness.model.settings import Interpreter
 from harness.observe import memory_limits, psutil_memory
-from harness.observe.macos import developer
+from harness.observe.macos import developer, power
 
 NOT_KNOWN = "not known"
 """In place of a version that nobody has told."""
@@ -58,6 +59,7 @@ def gather(device: str | None = None) -> Environment:
         device=device,
         compiler=compiler(),
         variables={name: os.environ[name] for name in VARIABLES if name in os.environ},
+        mac=power.read() if sys.platform == "darwin" else None,
     )
 
 
@@ -114,7 +116,9 @@ def version(distribution: str) -> str | None:
 def compiler() -> str | None:
     """First line of `g++ --version`: what MLX's CPU backend builds its kernels with."""
     path = shutil.which("g++")
-    if path is None or (platform.system() == "Darwin" and developer.opens_a_window(path)):
+    if path is not None and sys.platform == "darwin":
+        path = developer.program(path)
+    if path is None:
         return None
     try:
         answer = subprocess.run([path, "--version"], capture_output=True, text=True, timeout=10)

@@ -31,8 +31,9 @@ RULES: dict[type, dict[str, Rule]] = {
     model.Environment: {
         "platform": K, "machine": K, "python": K, "cpu_count": K, "memory": K, "swap": K,
         "usable_memory": K, "usable_of": K,
-        "versions": K, "device": T, "compiler": T, "variables": Rule.VARIABLES,
+        "versions": K, "device": T, "compiler": T, "variables": Rule.VARIABLES, "mac": N,
     },
+    model.Mac: {"wired_limit": K, "low_power": K, "thermal": K, "unread": T},
     model.Settings: {
         "steps": K, "model": T, "train": K, "optimizer": K, "learning_rate": K, "dtype": K,
         "batch_size": K, "seq_len": K, "seed": K, "device": K, "ranks": K, "backend": K,

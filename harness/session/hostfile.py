@@ -16,6 +16,9 @@ from harness.observe import gpu
 from harness.session.plan import PlannedRun
 from harness.text.units import plural
 
+_JACCL = ("jaccl", "jaccl-ring")
+"""RDMA over Thunderbolt: a mesh, and a ring."""
+
 
 def read(path: str, least: int = 2) -> Hostfile:
     """The host file at `path`, in one of the two forms that `mlx.launch` reads, with `least` hosts
@@ -55,6 +58,11 @@ def check(runs: Sequence[PlannedRun], file: Hostfile | None) -> None:
             raise UsageError(
                 "--backend mpi needs Open MPI, and there is no mpirun here; install it, or use "
                 "--backend ring"
+            )
+        elif settings.ranks > 1 and settings.backend in _JACCL:
+            raise UsageError(
+                f"--backend {settings.backend} needs the RDMA devices between the hosts; name them "
+                "in a --hostfile, which mlx.distributed_config writes"
             )
     if file is None:
         _check_gpus(runs)
@@ -99,9 +107,36 @@ def _check(name: str, settings: Settings, file: Hostfile) -> None:
             f"the host file names {twice} for several ranks, and with the backend nccl mlx.launch "
             "gives each of them the same GPU; name each host once"
         )
-    lacking = [host.ssh for host in file.hosts[: settings.ranks] if not host.ips]
+    used = file.hosts[: settings.ranks]
+    kind = file.backend if settings.backend == "any" else settings.backend
+    # Over RDMA they need an address of the first one alone, to meet.
+    lacking = [host.ssh for host in used[: 1 if kind in _JACCL else None] if not host.ips]
     if lacking:
         raise UsageError(f"the host file has no ips of {lacking[0]}; add them")
+    if kind in _JACCL and (wrong := _rdma(used, ring=kind == "jaccl-ring")):
+        raise UsageError(f"the host file does not fit the backend {kind}: {wrong}")
+
+
+def _rdma(hosts: Sequence[Host], ring: bool) -> str:
+    """What is wrong with the RDMA devices of `hosts`, as a clause; empty where all are there.
+
+    `mlx.launch` wants of each host one entry for each, null for itself. A mesh needs a device for
+    each pair of hosts, a ring for neighbors.
+    """
+    number = len(hosts)
+    for i, host in enumerate(hosts):
+        if len(host.rdma) < number:
+            return (
+                f"rdma of {host.ssh} has {plural(len(host.rdma), 'entry', 'entries')}; it needs "
+                f"one for each of the {number} hosts, and null for {host.ssh} itself"
+            )
+        if host.rdma[i] is not None:
+            return f"entry {i + 1} of rdma of {host.ssh} is {host.ssh} itself; make it null"
+        others = {(i - 1) % number, (i + 1) % number} if ring else set(range(number)) - {i}
+        for other in sorted(others):
+            if not host.rdma[other]:
+                return f"rdma of {host.ssh} names no device to {hosts[other].ssh}; add it"
+    return ""
 
 
 def of(file: Hostfile | None, number: int) -> Hostfile | None:

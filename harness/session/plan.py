@@ -20,7 +20,8 @@ from harness.text import invocation
 OPTIMIZERS = ("adam", "adamw", "sgd", "lion", "adafactor")
 DTYPES = ("float32", "bfloat16", "float16")
 DEVICES = ("cpu", "gpu")
-BACKENDS = ("any", "ring", "mpi", "nccl")
+BACKENDS = ("any", "ring", "mpi", "nccl", "jaccl", "jaccl-ring")
+"""The names that `mlx.launch` has for them."""
 
 
 class PlannedRun(msgspec.Struct, frozen=True, kw_only=True):

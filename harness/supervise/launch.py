@@ -23,13 +23,12 @@ from harness.model.death import Limits
 from harness.model.settings import Interpreter
 from harness.observe import processes
 from harness.supervise import guard, kernel_cache, line_buffering
+from harness.supervise.guarding.tree import MARK, STUCK_S
 from harness.supervise.streams import Ends, Relay, captured
 from harness.text.exits import signal_name as signal_name
 
 FAULTHANDLER = "faulthandler.txt"
 """The file for the stacks that a worker's interpreter writes when SIGUSR1 asks it to."""
-_MARK = "HARNESS_FOLDER"
-"""Variable by which a process is known as ours, whatever became of its parents."""
 _STAND_STILL_S = 1.0
 """So long, at most, what is stopped is waited for: a thread in a disk wait stops after that."""
 SPEC = "spec.json"
@@ -68,7 +67,7 @@ class Launched:
                 stdin=ends.stdin,
                 stdout=ends.stdout,
                 stderr=ends.stderr,
-                env={**environment, _MARK: self._mark},
+                env={**environment, MARK: self._mark},
                 pass_fds=handed,
                 start_new_session=True,
             )
@@ -91,6 +90,7 @@ class Launched:
         self.channel = ours
         self._rest = b""
         self.pid: int | None = None
+        self._worker: psutil.Process | None = None
         self.status: int | None = None
         self.rss_peak: int | None = None
         self.cpu_s = 0.0
@@ -128,6 +128,8 @@ class Launched:
     def _heard(self, words: list[str]) -> None:
         if words[0] == "started":
             self.pid = int(words[1])
+            with contextlib.suppress(psutil.Error):
+                self._worker = psutil.Process(self.pid)
         elif words[0] == "exited":
             self.status, self.rss_peak, self.cpu_s = int(words[1]), int(words[2]), float(words[3])
             space, cpu_s, file = (int(word) if int(word) >= 0 else None for word in words[4:])
@@ -171,13 +173,14 @@ class Launched:
         self.kept = self.quiet = True
 
     def _end_abandoned(self) -> None:
-        """The guard was killed: end all that it held, known by a variable that it was given.
+        """The guard was killed: end all that it held.
 
-        The worker itself dies with its guard (Linux); what it started would live on.
+        They are the worker and what is below it, and all that have a variable which it was given.
+        On Linux the worker itself dies with its guard.
         """
-        end = time.monotonic() + guard.STUCK_S
+        end = time.monotonic() + STUCK_S
         # What is killed may have started something in between.
-        while found := [p for p in psutil.process_iter() if self._is_ours(p)]:
+        while found := {*self._below(), *filter(self._is_ours, psutil.process_iter())}:
             if time.monotonic() > end:
                 self.not_ended = tuple(process.pid for process in found)
                 break
@@ -186,9 +189,19 @@ class Launched:
                     process.kill()
             psutil.wait_procs(found, timeout=1.0)
 
+    def _below(self) -> list[psutil.Process]:
+        """The worker and its descendants, as long as it runs: not one that has its pid later."""
+        try:
+            if self._worker is None or not self._worker.is_running():
+                return []
+            found = [self._worker, *self._worker.children(recursive=True)]
+        except psutil.Error:
+            return []
+        return [process for process in found if _runs(process)]
+
     def _is_ours(self, process: psutil.Process) -> bool:
         try:
-            return process.environ().get(_MARK) == self._mark
+            return process.environ().get(MARK) == self._mark
         except (psutil.Error, OSError):
             return False
 
@@ -219,6 +232,13 @@ class Launched:
         if self.status is None or not os.WIFSIGNALED(self.status):
             return None
         return signal_name(os.WTERMSIG(self.status))
+
+
+def _runs(process: psutil.Process) -> bool:
+    try:
+        return process.status() != psutil.STATUS_ZOMBIE
+    except psutil.Error:
+        return False
 
 
 def _moves(process: Process) -> bool:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import fcntl
+import subprocess
 import tempfile
 from pathlib import Path
 
 import pytest
-from trial import Trial
+from trial import ROOT, Trial
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -34,3 +35,15 @@ def silent_alone():
     with open(Path(tempfile.gettempdir()) / "mlx-harness-tests-fuse.lock", "w") as file:
         fcntl.flock(file, fcntl.LOCK_EX)
         yield
+
+
+@pytest.fixture(scope="session")
+def library(once) -> Path:
+    """The libproc and the libSystem of the simulated Mac in one file."""
+
+    def compiled(folder: Path) -> None:
+        command = ["cc", "-Wall", "-Werror", "-O1", "-shared", "-fPIC"]
+        source = ROOT / "tests" / "macos" / "darwin.c"
+        subprocess.run([*command, source, "-o", folder / "darwin.so"], check=True)
+
+    return once("darwin", compiled) / "darwin.so"

@@ -48,17 +48,6 @@ SOURCES = ("ids", "rusage", "children", "users", "files", "pipes", "sockets", "p
 """Each can be refused alone, and threads can still be seen."""
 
 
-@pytest.fixture(scope="session")
-def library(once) -> Path:
-    """macOS's libproc and libSystem in one file."""
-
-    def compiled(folder: Path) -> None:
-        command = ["cc", "-Wall", "-Werror", "-O1", "-shared", "-fPIC"]
-        subprocess.run([*command, HERE / "darwin.c", "-o", folder / "darwin.so"], check=True)
-
-    return once("darwin", compiled) / "darwin.so"
-
-
 @pytest.fixture
 def mac(library, monkeypatch):
     """This process asks the simulated Mac."""
@@ -270,6 +259,11 @@ def test_doctor_says_what_can_be_seen(library):
         assert shown["processes"]["ok"] is ok
         assert shown["memory"]["available"] > 1 << 20
         assert [one["ok"] for one in shown["stack_tools"] if one["name"] == "sample"] == [True]
+        heat = "the CPU's speed is limited to 80 %"
+        assert shown["environment"]["mac"] == {
+            "wired_limit": 0, "low_power": True, "thermal": heat, "unread": {}
+        }  # fmt: skip
+        assert shown["environment"]["compiler"] is None  # no stand-in is started
 
 
 @pytest.mark.parametrize("program", [BUSY, CHILD], ids=["busy", "child"])

@@ -17,7 +17,9 @@ from waiting import ROOT, settled, started
 
 from harness.model import Process
 from harness.observe import platform
-from harness.supervise import guard, not_ended
+from harness.supervise import not_ended
+from harness.supervise.guarding.main import ORPHAN_GRACE
+from harness.supervise.guarding.tree import STUCK_S
 from harness.supervise.launch import Launched
 
 LATE_S = 60.0
@@ -108,7 +110,7 @@ def test_a_guard_leaves_what_a_dead_file_system_holds(tmp_path, dead):
     assert launched.quiet
     assert launched.not_ended == (launched.pid,)
     assert launched.status is None
-    assert took < 0.2 + guard.STUCK_S + LATE_S / 2
+    assert took < 0.2 + STUCK_S + LATE_S / 2
     assert used < 2.0, "the guard spins"
     assert gone(launched.guard_pid)
     assert not gone(launched.pid)
@@ -162,7 +164,7 @@ def test_a_guard_whose_supervisor_is_killed_ends_too(tmp_path, dead):
         watching = int(process.stdout.readline())
         settled(pid, "read", wchan="request_wait_answer")
         os.kill(process.pid, signal.SIGKILL)
-        assert until(lambda: gone(watching), guard.ORPHAN_GRACE + guard.STUCK_S + LATE_S)
+        assert until(lambda: gone(watching), ORPHAN_GRACE + STUCK_S + LATE_S)
         assert not gone(pid)
 
 

@@ -7,6 +7,7 @@
  *                  pipes, sockets, paths, pages, swap, ticks.
  * $DARWIN_COUNTS:  a file to which each call of libproc adds one byte.
  */
+#define _GNU_SOURCE
 #include <ctype.h>
 #include <dirent.h>
 #include <errno.h>
@@ -21,6 +22,7 @@
 #include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
 
 #define TID_BASE 5000000000ULL /* a thread has another number than its process, and needs 64 bits */
@@ -142,6 +144,15 @@ static int threads_of(int pid, long *tids, int room) {
   return found;
 }
 
+/* Hundredths of a second since 1970 at which the machine has started: the same for one process. */
+static uint64_t booted(void) {
+  static uint64_t known;
+  struct timespec now, up;
+  if (known == 0 && clock_gettime(CLOCK_REALTIME, &now) == 0 && clock_gettime(CLOCK_BOOTTIME, &up) == 0)
+    known = (uint64_t)((now.tv_sec - up.tv_sec) * 100 + (now.tv_nsec - up.tv_nsec) / 10000000);
+  return known;
+}
+
 static int fill_bsd(int pid, struct bsd *out) {
   char path[64];
   struct line line;
@@ -155,7 +166,8 @@ static int fill_bsd(int pid, struct bsd *out) {
   out->uid = owner.st_uid;
   snprintf(out->comm, sizeof out->comm, "%.15s", line.name);
   snprintf(out->name, sizeof out->name, "%.31s", line.name);
-  out->start_sec = (uint64_t)line.start / 100; out->start_usec = (uint64_t)line.start % 100 * 10000;
+  uint64_t started = booted() + (uint64_t)line.start;
+  out->start_sec = started / 100; out->start_usec = started % 100 * 10000;
   return 0;
 }
 
@@ -365,12 +377,10 @@ int proc_listpids(uint32_t type, uint32_t parent, void *buffer, int size) {
     char path[64];
     struct line line;
     if (!isdigit((unsigned char)entry->d_name[0])) continue;
-    snprintf(path, sizeof path, "/proc/%.20s/stat", entry->d_name);
     struct stat owner;
-    int listed = type == 6 ? stat_of(path, &line) == 0 && line.ppid == (long)parent
-                           : stat(path, &owner) == 0 && owner.st_uid == parent;
-    if (listed && found < room)
-      out[found++] = atoi(entry->d_name);
+    snprintf(path, sizeof path, "/proc/%.20s/stat", entry->d_name);
+    if (stat_of(path, &line) != 0 || stat(path, &owner) != 0 || found >= room) continue;
+    if (type == 6 ? line.ppid == (long)parent : owner.st_uid == parent) out[found++] = atoi(entry->d_name);
   }
   closedir(folder);
   return found * (int)sizeof(int);
@@ -424,9 +434,40 @@ int sysctlbyname(const char *name, void *out, size_t *size, void *value, size_t 
     *size = 32;
     return 0;
   }
+  if (strcmp(name, "iogpu.wired_limit_mb") == 0 && !refused("wired") && *size >= 4) {
+    memset(out, 0, 4);
+    *size = 4;
+    return 0;
+  }
   int number = strcmp(name, "vm.pagesize") == 0 ? PAGE : strcmp(name, "kern.memorystatus_vm_pressure_level") == 0;
   if (number == 0 || *size < sizeof number) { errno = ENOENT; return -1; }
   memcpy(out, &number, sizeof number);
   *size = sizeof number;
+  return 0;
+}
+
+/* KERN_PROCARGS2 of a process: the number of its arguments, its program, padding, arguments, environment.
+ * That of a program in the system's folders is not told. */
+int sysctl(int *names, unsigned number, void *out, size_t *size, void *value, size_t given) {
+  (void)value; (void)given;
+  char path[64], *text = out;
+  if (number != 3 || names[0] != 1 || names[1] != 49 || refused("arguments")) { errno = EINVAL; return -1; }
+  snprintf(path, sizeof path, "/proc/%d/exe", names[2]);
+  size_t at = sizeof(int32_t);
+  ssize_t got = readlink(path, text + at, *size - at - 4096);
+  if (got <= 0) { errno = EINVAL; return -1; }
+  at += (size_t)got;
+  do text[at++] = 0; while (at % 8);
+  int32_t arguments = 0;
+  snprintf(path, sizeof path, "/proc/%d/cmdline", names[2]);
+  int read_ = slurp(path, text + at, *size - at);
+  for (int i = 0; i < read_; i++) arguments += text[at + (size_t)i] == 0;
+  at += read_ < 0 ? 0 : (size_t)read_;
+  snprintf(path, sizeof path, "/proc/%d/environ", names[2]);
+  int protected_ = strncmp(text + sizeof(int32_t), "/usr/bin/", 9) == 0 || strncmp(text + sizeof(int32_t), "/bin/", 5) == 0;
+  read_ = protected_ ? 0 : slurp(path, text + at, *size - at);
+  at += read_ < 0 ? 0 : (size_t)read_;
+  memcpy(out, &arguments, sizeof arguments);
+  *size = at;
   return 0;
 }

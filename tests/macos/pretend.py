@@ -1,17 +1,23 @@
 """The harness's command line on Linux as on a Mac: no /proc, and macOS's libraries as in darwin.c.
 
-$DARWIN_LIBRARY names that file, compiled. Processes that the harness starts are not disguised: its
-guard and its workers are Linux's.
+$DARWIN_LIBRARY names that file, compiled. Its guards are disguised as well (supervise/guard.py).
+What they start is Linux's.
 """
 
 import ctypes
 import importlib
 import os
 import pathlib
+import select
 import sys
 import sysconfig
 
 import psutil
+
+sys.path.append(str(pathlib.Path(__file__).parent))
+import kqueue
+
+sys.path.pop()
 
 for name in ("asyncio", "ctypes.util", "multiprocessing", "platform", "rich.live", "rich.progress",
              "urllib.request", "uuid"):  # fmt: skip
@@ -19,6 +25,7 @@ for name in ("asyncio", "ctypes.util", "multiprocessing", "platform", "rich.live
 sysconfig.get_config_vars()  # read once, from a module that is named by the platform
 
 LIBRARIES = ("/usr/lib/libproc.dylib", "/usr/lib/libSystem.B.dylib")
+KQUEUE = ("kqueue", "kevent", "KQ_FILTER_PROC", "KQ_EV_ADD", "KQ_NOTE_EXIT", "KQ_NOTE_FORK")
 HIDDEN = ("/proc", "/sys/")
 
 threads, load = psutil.Process.threads, ctypes.CDLL
@@ -49,12 +56,15 @@ def shown(path):
 
 
 def disguise():
+    sysconfig.get_config_vars()  # it reads them from a file that has the platform in its name
     sys.platform = "darwin"
     psutil.Process.threads = threads_of_itself
     psutil.virtual_memory = psutil.swap_memory = memory_of_macos_27
     ctypes.CDLL = loaded
     pathlib.Path.read_text = lambda path, *rest, **named: read_text(shown(path), *rest, **named)
     pathlib.Path.iterdir = lambda path: iterdir(shown(path))
+    for name in KQUEUE:
+        setattr(select, name, getattr(kqueue, name))
     os.open = lambda path, *rest, **named: open_(
         shown(path) if isinstance(path, str) else path, *rest, **named
     )
@@ -63,5 +73,9 @@ def disguise():
 if __name__ == "__main__":
     disguise()
     from harness.cli import main
+    from harness.record import child
+    from harness.supervise import guard
 
+    child.__file__ = str(pathlib.Path(__file__).parent / "record" / "child.py")
+    guard.__file__ = str(pathlib.Path(__file__).parent / "supervise" / "guard.py")
     sys.exit(main())

@@ -36,7 +36,11 @@ def test_the_workflow_runs_ci_on_linux_and_the_unit_tests_and_controls_on_macos(
     for job in jobs:
         commands[job["runs-on"]] += [step["run"] for step in job["steps"] if "run" in step]
     assert any(command.endswith(".ci/run") for command in commands["ubuntu-latest"])
-    assert commands["macos-latest"] == ["make unit", 'make selftest ARGS="--out reports"']
+    assert commands["macos-latest"] == [
+        "make unit",
+        'make selftest ARGS="--out reports"',
+        ".venv/bin/harness doctor --record recorded",
+    ]
 
 
 def test_what_is_said_to_be_a_target_of_make_is_one():

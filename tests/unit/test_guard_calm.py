@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 
-from harness.supervise.guard import Calm, below
+from harness.supervise.guarding.tree import Calm, below
 
 GUARD = 10
 

@@ -104,6 +104,61 @@ def test_what_cannot_be_run_is_refused_at_once(settings, file, words):
         hostfile.check(runs(**settings), file)
 
 
+MESH = [[None, "rdma_en2", "rdma_en3"], ["rdma_en2", None, ["rdma_en4", "rdma_en5"]],
+        ["rdma_en3", ["rdma_en4", "rdma_en5"], None]]  # fmt: skip
+
+
+def over_rdma(matrix, backend=""):
+    """Only the first host needs an address: there they meet."""
+    hosts = [
+        Host(ssh=name, ips=("10.0.0.1",) * (name == "a"), rdma=tuple(row))
+        for name, row in zip("abc", matrix, strict=True)
+    ]
+    return Hostfile(hosts=tuple(hosts), backend=backend)
+
+
+@pytest.mark.parametrize("backend", ["jaccl", "jaccl-ring"])
+def test_jaccl_needs_a_host_file_with_its_devices(backend):
+    with pytest.raises(UsageError, match=rf"--backend {backend} needs the RDMA devices"):
+        hostfile.check(runs(ranks=2, backend=backend), None)
+    hostfile.check(runs(ranks=1, backend=backend), None)
+    for settings, file in [
+        ({"backend": backend}, over_rdma(MESH)),
+        ({}, over_rdma(MESH, backend)),
+        ({"backend": backend, "ranks": 2}, hostfile.of(over_rdma(MESH), 2)),
+    ]:
+        hostfile.check(runs(**{"ranks": 3, **settings}), file)
+    with pytest.raises(UsageError, match=f"does not fit the backend {backend}: rdma of a has 0 en"):
+        hostfile.check(runs(ranks=3, backend=backend), FILE)
+
+
+@pytest.mark.parametrize(
+    ("row", "entry", "device", "words"),
+    [
+        (1, 1, "rdma_en9", "entry 2 of rdma of b is b itself; make it null"),
+        (2, 0, None, "rdma of c names no device to a; add it"),
+        (2, 0, [], "rdma of c names no device to a; add it"),
+    ],
+)
+def test_what_jaccl_would_not_start_with_is_said_at_once(row, entry, device, words):
+    matrix = [list(one) for one in MESH]
+    matrix[row][entry] = device
+    with pytest.raises(UsageError, match=words):
+        hostfile.check(runs(ranks=3, backend="jaccl"), over_rdma(matrix))
+
+
+def test_a_ring_needs_devices_to_neighbors_alone():
+    names = "abcd"
+    hosts = [
+        Host(ssh=name, ips=("1",), rdma=tuple("rdma" if (i - j) % 2 else None for j in range(4)))
+        for i, name in enumerate(names)
+    ]
+    file = Hostfile(hosts=tuple(hosts))
+    hostfile.check(runs(ranks=4, backend="jaccl-ring"), file)
+    with pytest.raises(UsageError, match="rdma of a names no device to c"):
+        hostfile.check(runs(ranks=4, backend="jaccl"), file)
+
+
 def test_mpi_needs_its_launcher(monkeypatch):
     monkeypatch.setattr(hostfile.shutil, "which", lambda name: None)
     with pytest.raises(UsageError, match="no mpirun"):

@@ -28,7 +28,7 @@ LAYERS = (
     ("analysis", "privacy", "training"),
     ("report", "worker"),
     ("supervise",),
-    ("session", "attach"),
+    ("session", "attach", "record"),
     ("releases",),
     ("api",),
     ("cli", "pytest_plugin"),
@@ -36,12 +36,12 @@ LAYERS = (
 )
 """A module imports its own package and those of the layers above it in this table."""
 ALONE = (
-    "harness.supervise.guard",
     "harness.inject.hook.sitecustomize",
     "harness.inject.inside.launcher",
     "harness.inject.inside.trainer",
     "harness.inject.inside.versions",
     "harness.inject.inside.writer",
+    "harness.record.child",
 )
 """What runs as a file of its own, where the package cannot be imported or must not be."""
 PLATFORM = {
@@ -49,6 +49,8 @@ PLATFORM = {
     "platform": {"system", "machine", "uname", "platform"},
     "os": {"uname", "name"},
 }
+GUARD = "harness.supervise.guard"
+"""What starts with each worker, and so imports as little as it can."""
 MOST_LINES = 400
 MOST_IMPORTS = 15
 MOST_AT_THE_TOP = 8
@@ -185,7 +187,8 @@ def test_the_question_for_the_platform_is_recognized():
 
 
 def test_only_observe_asks_for_the_platform():
-    others = [module for module in MODULES if top(module) != "observe" and module not in ALONE]
+    may = {*ALONE, "harness.supervise.guarding.main"}
+    others = [module for module in MODULES if top(module) != "observe" and module not in may]
     wrong = {module: asked for module in others if (asked := questions(parsed(module)))}
     assert wrong == {}
 
@@ -195,6 +198,20 @@ def test_what_runs_alone_imports_nothing_of_the_package(module):
     wanted = {one.partition(".")[0] for one in imported(parsed(module).body)}
     beside = {file.stem for file in MODULES[module].parent.glob("*.py")}
     assert wanted - beside <= sys.stdlib_module_names | {"__future__"}
+
+
+def test_a_guard_imports_nothing_but_its_own_parts():
+    """They import no other package, but for the calls of macOS there."""
+    kernel = {f"harness.observe.macos.{name}" for name in ("kernel", "layouts")}
+    seen, todo = set(), [GUARD]
+    while todo:
+        module = todo.pop()
+        seen.add(module)
+        todo += needs(module) - seen
+        wanted = {one.partition(".")[0] for one in imported(TREES[module].body)}
+        assert wanted <= sys.stdlib_module_names | {"__future__", "harness"}, module
+    assert {one for one in seen if not one.startswith(GUARD)} <= kernel
+    assert f"{GUARD}ing.linux" in seen
 
 
 def test_modules_stay_small():

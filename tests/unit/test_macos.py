@@ -66,7 +66,7 @@ class Kernel:
         self.tick: float | None = 125 / 3 / 1e9
         put = monkeypatch.setattr
         put(kernel, "task", lambda pid: None if self.no("task", pid) else self.task)
-        put(kernel, "ended", lambda pid: None)
+        put(kernel, "process", lambda pid: None)
         put(kernel, "children", lambda pid: ())
         put(kernel, "thread_ids", lambda pid, about: (tuple(self.threads), True))
         put(kernel, "thread", lambda pid, tid, number: self.threads[tid])
@@ -142,7 +142,7 @@ def test_a_process_that_has_ended_is_no_blindness(one, monkeypatch):
     gone = BsdInfo()
     gone.pbi_status, gone.pbi_ppid, gone.pbi_comm = 5, 3, b"python3.14"
     monkeypatch.setattr(kernel, "task", lambda pid: None)
-    monkeypatch.setattr(kernel, "ended", lambda pid: gone)
+    monkeypatch.setattr(kernel, "process", lambda pid: gone)
     (seen,) = tree.processes([7])
     assert (seen.state, seen.ppid, seen.threads) == ("Z", 3, ())
     assert blind([seen], 7) == ""
@@ -199,30 +199,60 @@ def test_the_footprint_is_that_of_the_processes_that_can_be_read(one):
     assert memory.footprint([8]) is None
 
 
-@pytest.mark.parametrize(
-    ("program", "selected", "window"),
-    [
-        ("/usr/bin/g++", 0, False),
-        ("/usr/bin/g++", 2, True),
-        ("/usr/bin/g++", None, True),
-        ("/opt/homebrew/bin/g++", 2, False),
-    ],
-)
-def test_apples_stand_in_for_a_compiler_is_not_started(monkeypatch, program, selected, window):
+def selects(monkeypatch, tools, found, code=0):
+    """The developer tools are at `tools`, as xcode-select says; `found` is the g++ on the path."""
     started = []
 
     def run(command, **rest):
         started.append(command[0])
-        if selected is None:
+        if command[0] == "xcode-select" and tools is None:
             raise FileNotFoundError(2, "no such file", command[0])
-        return subprocess.CompletedProcess(command, selected, stdout="g++ 15\n", stderr="")
+        told = f"{tools}\n" if command[0] == "xcode-select" else "clang 17\n"
+        return subprocess.CompletedProcess(command, code, stdout=told, stderr="")
 
     monkeypatch.setattr(subprocess, "run", run)
-    monkeypatch.setattr(environment.shutil, "which", lambda name: program)
-    monkeypatch.setattr(environment.platform, "system", lambda: "Darwin")
-    assert developer.opens_a_window(program) is window
-    assert (environment.compiler() is None) is window
-    assert (program in started) is not window
+    monkeypatch.setattr(environment.shutil, "which", lambda name: found)
+    monkeypatch.setattr(environment.sys, "platform", "darwin")
+    return started
+
+
+@pytest.mark.parametrize(
+    "place", ["usr/bin", "Toolchains/XcodeDefault.xctoolchain/usr/bin"], ids=["tools", "xcode"]
+)
+def test_the_real_compiler_is_started_in_place_of_apples_shim(monkeypatch, tmp_path, place):
+    real = tmp_path / place / "g++"
+    real.parent.mkdir(parents=True)
+    real.write_text("")
+    real.chmod(0o755)
+    started = selects(monkeypatch, tmp_path, "/usr/bin/g++")
+    monkeypatch.setattr(developer.os.path, "realpath", lambda path: path)  # it is no link there
+    assert environment.compiler() == "clang 17"
+    assert started == ["xcode-select", str(real)]
+
+
+@pytest.mark.parametrize(
+    ("tools", "code"), [(None, 0), ("/nowhere", 0), ("", 0), ("", 2)],
+    ids=["none", "moved", "silent", "fails"],
+)  # fmt: skip
+def test_a_shim_is_never_started(monkeypatch, tmp_path, tools, code):
+    link = tmp_path / "g++"
+    link.symlink_to("/usr/bin/g++")
+    monkeypatch.setattr(developer.os.path, "realpath", lambda path: "/usr/bin/g++")
+    for found in ("/usr/bin/g++", str(link)):
+        started = selects(monkeypatch, tools, found, code)
+        assert environment.compiler() is None
+        assert started == ["xcode-select"]
+
+
+def test_a_compiler_of_homebrew_is_started_itself(monkeypatch):
+    started = selects(monkeypatch, None, "/opt/homebrew/bin/g++")
+    monkeypatch.setattr(developer.os.path, "realpath", lambda path: "/opt/homebrew/Cellar/g++")
+    assert environment.compiler() == "clang 17"
+    assert started == ["/opt/homebrew/bin/g++"]
+
+
+def test_a_program_that_xcode_select_does_not_stand_for_is_itself():
+    assert developer.program("/opt/homebrew/bin/g++") == "/opt/homebrew/bin/g++"
 
 
 def test_without_the_libraries_everything_is_missing(monkeypatch):
@@ -230,7 +260,7 @@ def test_without_the_libraries_everything_is_missing(monkeypatch):
     kernel.tick_s.cache_clear()
     kernel._host.cache_clear()
     try:
-        assert (kernel.task(7), kernel.ended(7), kernel.rusage(7)) == (None, None, None)
+        assert (kernel.task(7), kernel.process(7), kernel.rusage(7)) == (None, None, None)
         assert (kernel.thread_ids(7, 3), kernel.thread(7, 1, True)) == (((), True), None)
         assert (kernel.children(7), kernel.files(7), kernel.pipe(7, 3)) == ((), (), None)
         assert (kernel.tick_s(), kernel.pages(), kernel.swap()) == (None, None, None)

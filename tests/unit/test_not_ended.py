@@ -11,7 +11,7 @@ import pytest
 from harness.model.world import Hold
 from harness.observe import platform, threads
 from harness.supervise import not_ended
-from harness.supervise.guard import STUCK_S, Stuck
+from harness.supervise.guarding.tree import STUCK_S, Stuck
 
 
 def test_what_stands_still_for_long_is_left():

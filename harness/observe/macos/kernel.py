@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import ctypes
 import functools
+from collections.abc import Callable, Sequence
 from ctypes import byref, c_char_p, c_int, c_size_t, c_uint32, c_uint64, c_void_p, sizeof
 from typing import TypeVar
 
@@ -33,11 +34,18 @@ _THREAD_BY_ID, _LIST_THREAD_IDS = 15, 28
 _PATH, _SOCKET, _PIPE = 2, 3, 6
 _RUSAGE_V4 = 4
 _VM_INFO64 = 4
+_CTL_KERN, _PROCARGS2 = 1, 49
+_ARG_MAX = 1 << 20
+"""Bytes: more than that is an error of its own."""
 _ROOMY = 256
 """Numbers of 32 bits: all that Mach's message has room for. A buffer that is too small for what a
 later macOS tells is an error of its own."""
 _MANY = 1024
 _MOST = 1 << 20
+
+
+listener: Callable[[str, Sequence[object], int], None] | None = None
+"""Is told of each call: its name, its arguments, its answer."""
 
 
 @functools.cache
@@ -55,7 +63,10 @@ def _call(path: str, name: str, kinds: tuple[type, ...], *arguments: object) -> 
     if function is None:
         return None
     function.argtypes, function.restype = kinds, c_int
-    return int(function(*arguments))
+    answer = int(function(*arguments))
+    if listener is not None:
+        listener(name, arguments, answer)
+    return answer
 
 
 def _info(pid: int, flavor: int, argument: int, buffer: object, size: int) -> int:
@@ -75,8 +86,8 @@ def task(pid: int) -> TaskAllInfo | None:
     return _filled(TaskAllInfo, pid, _TASK_ALL)
 
 
-def ended(pid: int) -> BsdInfo | None:
-    """A process that has ended, and that its parent has not noticed."""
+def process(pid: int) -> BsdInfo | None:
+    """A process, or one that has ended and that its parent has not noticed."""
     return _filled(BsdInfo, pid, _BSD, argument=1)
 
 
@@ -100,6 +111,17 @@ def _listed(kind: int, number: int) -> tuple[int, ...]:
         if found < room or room >= _MOST:
             return tuple(one for one in buffer[: max(found, 0)] if one > 0)
         room *= 4
+
+
+def arguments(pid: int) -> bytes:
+    """What a process was started with, as KERN_PROCARGS2 packs it: the number of its arguments,
+    its program, padding, the arguments, the environment. Of a program that macOS protects, the
+    environment is left out. Empty where it is refused."""
+    names = (c_int * 3)(_CTL_KERN, _PROCARGS2, pid)
+    buffer, size = ctypes.create_string_buffer(_ARG_MAX), c_size_t(_ARG_MAX)
+    kinds = (c_void_p, c_uint32, c_void_p, c_void_p, c_void_p, c_size_t)
+    asked = (byref(names), len(names), buffer, byref(size), None, 0)
+    return buffer.raw[: size.value] if _call(LIBSYSTEM, "sysctl", kinds, *asked) == 0 else b""
 
 
 def thread_ids(pid: int, about: int) -> tuple[tuple[int, ...], bool]:
@@ -213,6 +235,15 @@ def number(name: str) -> int | None:
     """A sysctl of one number of 32 bits."""
     answer = _sysctl(name, c_int())
     return None if answer is None else answer.value
+
+
+def integer(name: str) -> int | None:
+    """A sysctl of one number, of 32 or of 64 bits."""
+    answer, size = c_uint64(), c_size_t(sizeof(c_uint64))
+    kinds = (c_char_p, c_void_p, c_void_p, c_void_p, c_size_t)
+    asked = (name.encode(), byref(answer), byref(size), None, 0)
+    done = _call(LIBSYSTEM, "sysctlbyname", kinds, *asked)
+    return answer.value if done == 0 and size.value in (4, 8) else None
 
 
 Read = TypeVar("Read", c_int, SwapUsage)

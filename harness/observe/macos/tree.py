@@ -40,7 +40,7 @@ def one(pid: int) -> Process | None:
     """A process with what of it can be read; None once it is gone, or if it is another user's."""
     task = kernel.task(pid)
     if task is None:
-        gone = kernel.ended(pid)
+        gone = kernel.process(pid)
         return None if gone is None else _ended(pid, gone)
     bsd, sums = task.pbsd, task.ptinfo
     held = _held(bsd)

@@ -6,6 +6,7 @@ from harness.model import Bound, Environment, RunResult, Settings
 from harness.report.input import ReportInput
 from harness.report.sections.verdicts import model
 from harness.report.text import cell, code, details, line, table
+from harness.text import mac
 from harness.text.units import duration, number, plural, size
 
 LIMITS = {"command": 400, "continued": 400, "platform": 240, "training": 240}
@@ -30,6 +31,7 @@ def facts(run: RunResult) -> list[tuple[str, str]]:
         ("platform", f"{env.platform}, {env.machine}, {plural(env.cpu_count, 'CPU')}"),
         ("memory", size(env.memory) + ("" if env.swap is None else f", swap {size(env.swap)}")),
         *_usable(env),
+        *(mac.lines(env.mac) if env.mac is not None else ()),
         ("C++ compiler", env.compiler or "none"),
         *sorted(env.variables.items()),
         *(

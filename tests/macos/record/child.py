@@ -1,0 +1,40 @@
+"""The child of `doctor --record` on Linux as on a Mac: its threads have the numbers of darwin.c."""
+
+import os
+import runpy
+import sys
+import threading
+import time
+import types
+from pathlib import Path
+
+TID_BASE = 5_000_000_000
+native_id = threading.get_native_id
+
+
+class Gpu:
+    """mlx.core with a GPU that works for as long as it is asked to."""
+
+    gpu = float32 = None
+    fast = property(lambda self: self)
+
+    def set_default_device(self, device):
+        pass
+
+    def metal_kernel(self, **named):
+        return lambda **inputs: None
+
+    def ones(self, *shape):
+        pass
+
+    def eval(self, *arrays):
+        time.sleep(0.5)
+
+
+threading.get_native_id = lambda: native_id() + TID_BASE
+sys.modules["mlx"] = types.ModuleType("mlx")
+sys.modules["mlx.core"] = sys.modules["mlx"].core = Gpu()
+os.confstr = lambda name: "/var/folders/it/C/"
+runpy.run_path(
+    str(Path(__file__).parents[3] / "harness" / "record" / "child.py"), run_name="__main__"
+)
