@@ -122,6 +122,10 @@ class MemorySummary(msgspec.Struct, frozen=True, kw_only=True):
     compressed_peak: int | None = None
     pressure_peak: float | None = None
     pressure_level_peak: int | None = None
+    limit: int | None = None
+    """The bound that `--memory-limit` gave, in bytes; None without one."""
+    limited_peak: int | None = None
+    """Highest memory that was measured against it: pages of files left out, shared ones once."""
     unread: dict[str, str] = {}
     """The reasons why figures are null, by their names."""
 

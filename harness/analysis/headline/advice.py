@@ -60,6 +60,10 @@ _FINDING: Mapping[str, str] = MappingProxyType(
         "compile_disabled": "unset MLX_DISABLE_COMPILE",
         "check_failed": "compare the two values: the scenario computes the same thing in two ways",
         "collective_mismatch": "let every rank issue the same collectives in the same order",
+        "memory_limit": "use a smaller batch or a shorter sequence (harness doctor --model "
+        "says what fits), or raise --memory-limit",
+        "memory_limit_near": "use a smaller batch or a shorter sequence (harness doctor --model "
+        "says what fits), or raise --memory-limit",
         "oom_killer": "use a smaller batch or model, or end what else uses memory",
     }
 )
