@@ -136,6 +136,7 @@ CODES: dict[str, str] = {
     "memory_limit": "the memory of a run reached the bound of --memory-limit",
     "memory_limit_near": "the memory of a run came near the bound of --memory-limit",
     "memory_limit_unseen": "the memory of a run with --memory-limit could not be measured",
+    "kernel_panic": "the machine went down with a kernel panic while a run was under way",
     "last_words": "what a process printed last of the failure that ended it",
     "known_error": "an error of Metal, CUDA, NCCL, ring or MLX that the table of codes knows",
     "killed_by": "who or what ended a process by a signal",
