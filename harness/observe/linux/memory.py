@@ -4,7 +4,7 @@ Of processes, their own and shared memory count, in RAM or swapped out. Pages of
 kernel drops them when memory runs short. A page that several processes of a tree map counts once.
 The cheap figure (/proc/PID/status) counts it in each of them, so it is an upper bound. The exact
 one (/proc/PID/smaps_rollup: Pss_Anon, Pss_Shmem and SwapPss) makes the kernel walk all pages of a
-process, 20 ms for each GB of small ones. It is asked for only where the bound is no answer.
+process. It is asked for only where the bound is no answer.
 """
 
 from __future__ import annotations
