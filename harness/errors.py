@@ -18,6 +18,8 @@ class Exit(IntEnum):
     """The command line or a scenario file is wrong."""
     INTERNAL = 3
     """The harness itself failed: its output folder, its disk, its own code."""
+    MEMORY = 75
+    """The memory of a watched command reached --memory-limit: the code that mlx-guard gives."""
     INTERRUPTED = 130
 
 

@@ -23,6 +23,7 @@ import msgspec
 from harness import stats
 from harness.analysis import death, findings
 from harness.analysis.findings.ending import find as seen_from_outside
+from harness.analysis.findings.ending import limited
 from harness.analysis.findings.learning import REASONS
 from harness.analysis.findings.memory import WARM_UP
 from harness.beats.record import Record
@@ -141,6 +142,9 @@ def _stopped(record: Record, ending: Ending, where: str) -> str | None:
     doing = f"; it {ending.doing}" if ending.doing else ""
     if ending.interrupted:
         return f"{ending.ended_by or 'interrupted'} {where}{doing}"
+    if ending.memory is not None and ending.memory.ended:
+        at = f" {where}" if where else ""
+        return f"stopped by --memory-limit{at}: {limited(ending.memory)}{doing}"
     if not ending.over_budget:
         return None
     reason = f"stopped by --budget {where}"
@@ -336,6 +340,8 @@ def _memory(record: Record, ending: Ending) -> MemorySummary:
         p_per_step=slope.value / unit if unit and slope else None,
         p_per_step_margin=slope.margin / unit if unit and slope else None,
         unread=ending.unread,
+        limit=ending.memory.limit if ending.memory else None,
+        limited_peak=ending.memory.peak if ending.memory else None,
     )
 
 

@@ -196,7 +196,8 @@ def place(traceback: str) -> str:
 
 def find(record: Record, ending: Ending) -> Iterator[Finding]:
     """The findings about the end of a process."""
-    if ending.cause is not None or ending.interrupted or ending.over_budget:
+    by_memory = ending.memory is not None and ending.memory.ended
+    if ending.cause is not None or ending.interrupted or ending.over_budget or by_memory:
         return  # we have ended it ourselves
     facts = ending.facts
     yield from _children(ending)

@@ -7,7 +7,7 @@ import math
 import signal
 import sys
 
-from harness.cli import help, options
+from harness.cli import help, memory_limit, options
 from harness.errors import Exit, UsageError
 from harness.model import Command, OnHang, Outcome, RunResult, ScenarioInfo, ScenarioResult
 from harness.session import plan
@@ -26,11 +26,13 @@ def add(commands: help.Commands) -> None:
         examples=(
             "harness watch -- python -m mlx_lm lora --model my_model --train --data my_data",
             "harness watch --budget 3600 -- python train.py",
+            "harness watch --memory-limit 24GiB --on-memory-signal USR1 -- python train.py",
         ),
         exits={
             Exit.VERDICT: "the command hung or diverged, or a rank of it crashed",
             Exit.USAGE: "the command line of harness is wrong",
             Exit.INTERNAL: help.FAILED,
+            Exit.MEMORY: "its memory reached --memory-limit",
             Exit.INTERRUPTED: help.INTERRUPTED,
             "else": "the exit code of the command, or 128 + N if signal N ended it",
         },
@@ -51,6 +53,7 @@ def add(commands: help.Commands) -> None:
         "given and says so; verdict: as harness run (default: %(default)s)")  # fmt: skip
     add("--budget", "--timeout", type=options.positive_seconds, default=math.inf, metavar="SECONDS",
         help="stop the command after SECONDS (default: never)")  # fmt: skip
+    memory_limit.add(group)
     options.add_on_hang(group)
     options.add_patience(group, "600, and 20 times the longest such phase before")
     options.add_locate(group)
@@ -87,6 +90,7 @@ def run(arguments: argparse.Namespace) -> int:
         patience=options.patience(arguments),
         notify=options.notify(arguments),
         locate=arguments.locate,
+        memory=memory_limit.of(arguments),
         debug=arguments.debug,
     )
     # With --json, stdout has the document alone: the output of the command goes to stderr.
@@ -115,7 +119,9 @@ def exit_code(result: RunResult, arguments: argparse.Namespace) -> int:
 
 
 def _own(watched: ScenarioResult) -> int:
-    """The exit code of the command, or 1 where that does not show what became of it."""
+    """The exit code of the command, or ours where that does not show what became of it."""
+    if any(finding.code == "memory_limit" for finding in watched.findings):
+        return Exit.MEMORY
     # A launcher returns 0 also when a rank died.
     crashed = watched.outcome is Outcome.CRASHED
     if watched.outcome in OVERRULED or (crashed and watched.exit_code == 0):

@@ -13,8 +13,8 @@ _MLX = "https://github.com/ml-explore/mlx"
 _MAIN = f"{_MLX}/blob/main/mlx"
 _NVIDIA = "https://docs.nvidia.com"
 _CUDA = f"{_NVIDIA}/cuda/cuda-runtime-api/group__CUDART__TYPES.html"
-_XID = f"{_NVIDIA}/deploy/xid-errors/index.html"
-_NCCL = f"{_NVIDIA}/deeplearning/nccl/user-guide/docs/troubleshooting.html"
+_XID = f"{_NVIDIA}/deploy/xid-errors/analyzing-xid-catalog.html"
+_NCCL = f"{_NVIDIA}/deeplearning/nccl/user-guide/docs/api/types.html"
 
 METAL = (
     ErrorCode(
@@ -217,8 +217,8 @@ RANKS = (
     ErrorCode(
         code="nccl_remote",
         pattern=r"ncclRemoteError|NCCL.{0,80}remote process exited",
-        meaning="another rank has ended, and this one lost its connection",
-        cure="Look for the rank that ended first.",
+        meaning="another rank has ended, or the network between them failed",
+        cure="Look for the rank that ended first. If none did, look at the network.",
         source=_NCCL,
         follows=True,
     ),
@@ -239,7 +239,7 @@ RANKS = (
     ErrorCode(
         code="nccl_usage",
         pattern=r"ncclInvalid(?:Usage|Argument)|NCCL.{0,80}invalid (?:usage|argument)",
-        meaning="the ranks do not agree, or two of them have the same GPU",
+        meaning="a call is not valid, as when two ranks have the same GPU or do not agree",
         cure="Give each rank a GPU of its own. Set NCCL_DEBUG=WARN.",
         source=_NCCL,
     ),

@@ -64,6 +64,8 @@ class _Walk:
         self.trace = trace
         self.graph = graph
         self.made_by = {i: op for op in trace.ops for i in op.outputs}
+        self.at = {op.outputs[0]: at for at, op in enumerate(trace.ops)}
+        """The place of an operation in the trace, by its first output."""
         self.arrays = list(trace.arrays)
         self.known: dict[str, int] = {}
         """Arrays of the graph, as arrays of the trace that is made."""
@@ -157,5 +159,6 @@ class _Walk:
             if op.outputs[0] not in self.kept and op.outputs[0] not in needed:
                 needed.add(op.outputs[0])
                 pending += [i for i in op.inputs if i in self.made_by]
-        self.ops += [op for op in self.trace.ops if op.outputs[0] in needed]
+        # In the order of the trace. Most arrays are leaves, which need nothing.
+        self.ops += [self.trace.ops[at] for at in sorted(self.at[first] for first in needed)]
         self.kept |= needed

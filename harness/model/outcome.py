@@ -98,6 +98,30 @@ class Doubt(msgspec.Struct, frozen=True, kw_only=True):
     """The end of the chain, by its `kind`."""
 
 
+class MemoryUse(msgspec.Struct, frozen=True, kw_only=True):
+    """The memory of a run that has a limit. Times are seconds after the start."""
+
+    limit: int
+    """Bytes."""
+    what: str = "memory"
+    """`memory`, or `GPU memory`: that of which the largest share was used."""
+    peak: int | None = None
+    """The most that was held, in bytes; None: it could not be measured."""
+    near_s: float | None = None
+    """The time at which it first came near its limit."""
+    asked: str = ""
+    """The signal that was to ask for a checkpoint, such as `USR1`."""
+    sent_to: tuple[int, ...] = ()
+    """The processes that got it."""
+    sent_s: float | None = None
+    reached_s: float | None = None
+    """The time at which the limit was reached."""
+    processes: tuple[dict[str, int | str], ...] = ()
+    """Those that held most then: `pid`, `name` and `bytes`."""
+    ended: bool = False
+    """True if the run was ended for it."""
+
+
 class Ending(msgspec.Struct, frozen=True, kw_only=True):
     """The end of a worker, as the supervisor knows it: the input to classification."""
 
@@ -121,6 +145,8 @@ class Ending(msgspec.Struct, frozen=True, kw_only=True):
     """The number of kills by the kernel's out-of-memory killer, on the whole machine, while it ran.
     """
     over_budget: bool = False
+    memory: MemoryUse | None = None
+    """The memory of a run with a limit on it."""
     interrupted: bool = False
     ended_by: str = ""
     """The one who interrupted it, in words, if not its user: `ended by pytest-timeout after 3 s`.

@@ -139,6 +139,10 @@ class MemorySummary(msgspec.Struct, frozen=True, kw_only=True):
     page_outs: int | None = None
     decompressions: int | None = None
     """Pages that the machine wrote to a disk, and that it decompressed, while it ran (macOS)."""
+    limit: int | None = None
+    """The bound that `--memory-limit` gave, in bytes; None without one."""
+    limited_peak: int | None = None
+    """Highest memory that was measured against it: pages of files left out, shared ones once."""
     unread: dict[str, str] = {}
     """The reasons why figures are null, by their names."""
 

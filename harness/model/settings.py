@@ -135,6 +135,21 @@ class Patience(msgspec.Struct, frozen=True, kw_only=True):
         return max(self.seconds, self.factor * longest)
 
 
+class MemoryLimit(msgspec.Struct, frozen=True, kw_only=True):
+    """A bound on the memory of a run: a size, or a share of what may be used."""
+
+    size: int | None = None
+    """Bytes."""
+    share: float = 1.0
+    """The share of what may be used, where there is no size."""
+    signal: str = ""
+    """The signal that asks for a checkpoint, such as `USR1`; empty: none."""
+
+    def of(self, usable: int) -> int:
+        """The bound in bytes, where `usable` bytes may be used."""
+        return self.size if self.size is not None else max(1, int(self.share * usable))
+
+
 WATCH_PATIENCE = Patience(seconds=600.0, factor=20.0)
 """The patience of `watch`, for a command of which little is known."""
 NO_PATIENCE = Patience(seconds=0.0)

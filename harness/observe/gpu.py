@@ -58,6 +58,10 @@ class Device(msgspec.Struct, frozen=True, kw_only=True):
     """Process, and percent of a moment in which the multiprocessors worked for it."""
     contexts: tuple[int, ...] | None = None
     """Processes that have the GPU open for computations."""
+    total: int | None = None
+    """Bytes of its memory."""
+    held: tuple[tuple[int, int], ...] = ()
+    """Process, and bytes of the GPU's memory that it holds."""
 
 
 def devices(timeout: float = 5.0, stop: threading.Event | None = None) -> tuple[Device, ...] | None:

@@ -52,6 +52,8 @@ def _device(nvml: Any, device: Any, since: int) -> dict[str, Any]:
         "power_w": None if power is None else power / 1000,
         "samples": [[one.pid, one.smUtil] for one in samples if one.timeStamp >= since],
         "contexts": None if contexts is None else [one.pid for one in contexts],
+        "total": None if used is None else used.total,
+        "held": [[one.pid, one.usedGpuMemory] for one in contexts or [] if one.usedGpuMemory],
     }
 
 

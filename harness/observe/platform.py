@@ -12,6 +12,7 @@ from typing import Protocol
 
 from harness.model import Machine, Process, Thread
 from harness.model.world import Gpus, Hold, More, Relations, World
+from harness.observe.footprint import Footprint
 from harness.observe.linux.platform import Linux
 from harness.observe.macos.platform import MacOS
 from harness.observe.portable import Portable
@@ -53,6 +54,12 @@ class Platform(Protocol):
 
     def held(self, pids: Iterable[int]) -> tuple[int | None, int | None]:
         """(memory of their own in RAM, compressed or swapped; that swapped out), in bytes."""
+
+    def footprint(self) -> Footprint:
+        """Somebody who measures the memory of a tree, at one look after the other."""
+
+    def catches(self, pid: int, signal: int) -> bool | None:
+        """True if a process has a handler of a signal; None where nobody can say."""
 
     def oom_kills(self) -> int:
         """The out-of-memory killer's kills on this machine so far; 0 where nobody counts them."""

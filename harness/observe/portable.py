@@ -11,6 +11,7 @@ import psutil
 from harness.model import Machine, Process, Thread
 from harness.model.world import Gpus, Hold, More, Relations, World
 from harness.observe import gpu
+from harness.observe.footprint import Footprint, Unmeasured
 from harness.observe.psutil_memory import FAILS, memory
 from harness.observe.witness import NoWitness, Witness
 
@@ -55,6 +56,12 @@ class Portable:
 
     def held(self, pids: Iterable[int]) -> tuple[int | None, int | None]:
         return None, None
+
+    def footprint(self) -> Footprint:
+        return Unmeasured()
+
+    def catches(self, pid: int, signal: int) -> bool | None:
+        return None
 
     def oom_kills(self) -> int:
         return 0

@@ -84,7 +84,7 @@ RULES: dict[type, dict[str, Rule]] = {
         "active_over_p": K, "peak_over_p": K, "p_per_step": K, "p_per_step_margin": K,
         "swap_growth": K, "major_faults": K, "footprint_peak": K, "swapped_peak": K,
         "compressed_peak": K, "pressure_peak": K, "pressure_level_peak": K,
-        "page_outs": K, "decompressions": K, "unread": T,
+        "page_outs": K, "decompressions": K, "limit": K, "limited_peak": K, "unread": T,
     },
     model.RankResult: {
         "rank": K, "state": K, "reason": T, "culprit": K, "host": Rule.HOST,

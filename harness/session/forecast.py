@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import subprocess
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 
 import msgspec
 
@@ -75,8 +75,9 @@ def forecast(
         memory = usable("cpu" if base.backend == "cpu" else "gpu", base.memory)
     # Most scenarios hold the same, and to follow the steps of a large model takes seconds.
     known: dict[tuple[Settings, Pattern], Projection] = {}
+    same = _first_alike(shapes)
     rows = tuple(
-        _row(name, changed, shapes[changed], memory, known) for name, changed in own.items()
+        _row(name, same[changed], shapes[changed], memory, known) for name, changed in own.items()
     )
     return Forecast(
         model=base,
@@ -109,6 +110,22 @@ def trace(settings: Sequence[Settings]) -> list[Shapes | str]:
         last = lines[-1] if lines else f"exit code {answer.returncode}"
         raise HarnessError(f"the training cannot be traced: {last}")
     return msgspec.json.decode(answer.stdout, type=list[Shapes | str])
+
+
+def _first_alike(shapes: Mapping[Settings, Shapes | str]) -> dict[Settings, Settings]:
+    """For each of the settings the first ones that train the very same step."""
+    alike: dict[Settings, Settings] = {}
+    for settings, traced in shapes.items():
+        step = _step(traced)
+        alike[settings] = next(
+            (one for one in alike.values() if _step(shapes[one]) == step), settings
+        )
+    return alike
+
+
+def _step(traced: Shapes | str) -> tuple[object, ...]:
+    """What the projections depend on."""
+    return (traced,) if isinstance(traced, str) else (traced.backend, traced.trace, traced.merged)
 
 
 def _on_metal(shapes: Shapes) -> Shapes:

@@ -81,6 +81,7 @@ def _handling(run: PlannedRun, options: Options, known_hangs: set[str]) -> Handl
         cold=options.cold,
         on_hang=options.on_hang,
         patience=options.patience or usual,
+        memory=options.memory,
         known_hangs=known_hangs,
     )
     return replace(handling, notify=Notifier(options.notify)) if options.notify else handling

@@ -12,7 +12,7 @@ import msgspec
 
 from harness.errors import UsageError
 from harness.model import Hostfile, Locate, OnHang, Patience, ScenarioInfo, Settings
-from harness.model.settings import BUILT_IN_MODELS, Interpreter
+from harness.model.settings import BUILT_IN_MODELS, Interpreter, MemoryLimit
 from harness.observe import installation
 from harness.scenario import load
 from harness.text import invocation
@@ -59,6 +59,8 @@ class Options(msgspec.Struct, frozen=True, kw_only=True):
     """The runs that are replayed to find where their numbers stop being finite."""
     interpreter: Interpreter | None = None
     """The Python that runs what is planned; None for that of the harness."""
+    memory: MemoryLimit | None = None
+    """The bound on the memory of a run."""
     debug: bool = False
     """Log why each observation was or was not called a hang."""
 

@@ -6,7 +6,9 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from harness.model import Cause, OnHang, Patience
-from harness.model.settings import RUN_PATIENCE
+from harness.model.settings import RUN_PATIENCE, MemoryLimit
+from harness.supervise.memory_guard import MemoryGuard
+from harness.supervise.run_state import RunState
 
 Notify = Callable[[str, str, Cause], None]
 """Told of `doubt`, `taken_back` and `hung`, of which run, and why."""
@@ -27,6 +29,12 @@ class Handling:
     on_hang: OnHang = OnHang.KILL
     patience: Patience = RUN_PATIENCE
     notify: Notify = _nobody
+    memory: MemoryLimit | None = None
+    """The bound on the memory of all its processes."""
     known_hangs: set[str] = field(default_factory=set)
     """Fingerprints of hangs that have stood their patience, in runs of the same command: shared by
     these runs."""
+
+    def memory_guard(self, run: RunState) -> MemoryGuard | None:
+        """Somebody who looks on at the memory of `run`; None where it has no limit."""
+        return MemoryGuard(self.memory, run) if self.memory is not None else None

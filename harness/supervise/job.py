@@ -72,6 +72,7 @@ class Job:
         self._hangs = Hangs(run, self._source.position)
         self._collector = Collector(run)
         self._examiner = Examiner(run, self._source, self._doubts)
+        self._memory = handling.memory_guard(run)
         self._oom_kills = observe.oom_kills()
         self._ended_by = self._doing = ""
         self._next_look = 0.0
@@ -233,6 +234,15 @@ class Job:
             self._await_progress(run.snapshot)
         elif self._stage in (Stage.RUNNING, Stage.SUSPECTED):
             self._examine(run.snapshot, pid)
+        if self._memory is not None and self._memory.look(run.snapshot):
+            self._full(run.snapshot, late=self._memory.late)
+
+    def _full(self, snapshot: Snapshot, late: bool) -> None:
+        """Its memory has reached the limit: it ends, with the evidence that there is time for."""
+        if self._stage in (Stage.RUNNING, Stage.SUSPECTED):
+            self._collect(snapshot)
+        elif late or self._stage is Stage.CONFIRMED:
+            self._end(EndReason.MEMORY if self._run.cause is None else EndReason.HUNG, GRACE_S)
 
     def _examine(self, snapshot: Snapshot, pid: int) -> None:
         """Judge a run that is not called hung."""
@@ -294,7 +304,8 @@ class Job:
             return  # it has ended by itself in the meantime
         if run.cause is None:
             if run.end_reason is None:
-                self._end(EndReason.BUDGET, GRACE_S)
+                full = self._memory is not None and self._memory.over
+                self._end(EndReason.MEMORY if full else EndReason.BUDGET, GRACE_S)
             return
         if run.end_reason is None and self._hangs.moved():
             self._resolved(run.judgement.last_progress, time.monotonic())
@@ -305,16 +316,6 @@ class Job:
             self._keep()
         elif ended or over or self._handling.on_hang is not OnHang.WAIT:
             self._end(EndReason.HUNG, GRACE_S)
-
-    def _how_it_ended(self) -> str:
-        process = self._process
-        if process.signal is not None:
-            return f"it was then killed by {process.signal}"
-        if process.exit_code is not None:
-            return f"it then exited with code {process.exit_code}"
-        if process.not_ended:
-            return "its guard was killed, and it could not be ended"
-        return "then its guard was killed, and it ended with it"
 
     def _keep(self) -> None:
         run = self._run
@@ -349,7 +350,7 @@ class Job:
             if self._lost or self._hangs.went_on():
                 self._resolved(run.judgement.last_progress, time.monotonic())
             else:
-                summary = f"{run.cause.summary}; {self._how_it_ended()}"
+                summary = f"{run.cause.summary}; {process.how_it_ended}"
                 run.cause = msgspec.structs.replace(run.cause, summary=summary)
         source.settle()
         source.read()
@@ -367,6 +368,7 @@ class Job:
             facts=run.autopsy.of(process),
             usable_memory=self._samples.usable(),
             oom_kills=observe.oom_kills() - self._oom_kills,
+            memory=self._memory.used(run.end_reason is EndReason.MEMORY) if self._memory else None,
             over_budget=run.end_reason is EndReason.BUDGET,
             interrupted=run.end_reason is EndReason.INTERRUPT,
             ended_by=self._ended_by,

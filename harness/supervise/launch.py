@@ -233,6 +233,17 @@ class Launched:
             return None
         return signal_name(os.WTERMSIG(self.status))
 
+    @property
+    def how_it_ended(self) -> str:
+        """A clause about the end that came while it was looked at."""
+        if self.signal is not None:
+            return f"it was then killed by {self.signal}"
+        if self.exit_code is not None:
+            return f"it then exited with code {self.exit_code}"
+        if self.not_ended:
+            return "its guard was killed, and it could not be ended"
+        return "then its guard was killed, and it ended with it"
+
 
 def _runs(process: psutil.Process) -> bool:
     try:

@@ -16,7 +16,7 @@ class Stage(str, Enum):
     CONFIRMED = "confirmed"
     """Called a hang: its evidence comes next or is saved, and it is waited for."""
     COLLECTING = "collecting"
-    """Its stacks are being taken, because it is hung or because its budget is over."""
+    """Its stacks are being taken, because it is hung, or its time or memory is spent."""
     ENDING = "ending"
     """It is being ended by us, or is kept for a debugger."""
     FINISHED = "finished"
@@ -27,6 +27,7 @@ class EndReason(str, Enum):
 
     HUNG = "hung"
     BUDGET = "budget"
+    MEMORY = "memory"
     INTERRUPT = "interrupt"
 
 
@@ -34,7 +35,7 @@ _GOES_ON = frozenset((Stage.ENDING, Stage.FINISHED))
 NEXT = {
     Stage.STARTING: _GOES_ON | {Stage.RUNNING},
     Stage.RUNNING: _GOES_ON | {Stage.SUSPECTED, Stage.CONFIRMED, Stage.COLLECTING},
-    Stage.SUSPECTED: _GOES_ON | {Stage.RUNNING, Stage.CONFIRMED},
+    Stage.SUSPECTED: _GOES_ON | {Stage.RUNNING, Stage.CONFIRMED, Stage.COLLECTING},
     Stage.CONFIRMED: _GOES_ON | {Stage.RUNNING, Stage.COLLECTING},
     Stage.COLLECTING: _GOES_ON | {Stage.RUNNING, Stage.CONFIRMED},
     Stage.ENDING: _GOES_ON,

@@ -136,7 +136,9 @@ def test_a_detector_finds_what_it_is_for_and_nothing_else(code):
 
 def test_every_code_has_a_meaning_a_place_in_the_docs_and_a_test():
     assert set(findings.CODES) == set(TRIGGERS) | {
-        "expectation_missed", "hang_transient", "memory_limited", "not_ended", "oom_killer",
+        "expectation_missed", "hang_transient", "memory_limited",
+        "kernel_panic", "memory_limit", "memory_limit_near",
+        "memory_limit_unseen", "not_ended", "oom_killer",
         "steps_reported", "steps_printed", "no_steps_seen", "output_skipped", "hook_disabled",
         "ended_early", "updates_skipped", "left_behind",
         "last_words", "known_error", "killed_by", "died_at_exit", "child_died",

@@ -93,7 +93,9 @@ def test_the_traffic_of_a_gpus_memory_counts_where_a_process_has_it_open(answer,
 MODULE = """
 class NVMLError(Exception): pass
 class Rates: gpu, memory = 99, 37
-class Memory: used = 4 << 30
+class Memory: used, total = 4 << 30, 80 << 30
+class Held: pid, usedGpuMemory = 471, 3 << 30
+class Unknown: pid, usedGpuMemory = 443, None
 class Sample:
     def __init__(self, pid, sm, at): self.pid, self.smUtil, self.timeStamp = pid, sm, at
 def nvmlInit():
@@ -106,7 +108,9 @@ def nvmlDeviceGetMemoryInfo(device): return Memory
 def nvmlDeviceGetProcessUtilization(device, since):
     if device: raise NVMLError("Not Found")
     return [Sample(471, 37, since + 1), Sample(443, 5, since - 1)]
-def nvmlDeviceGetComputeRunningProcesses(device): raise NVMLError("Not Supported")
+def nvmlDeviceGetComputeRunningProcesses(device):
+    if device: raise NVMLError("Not Supported")
+    return [Held, Unknown]
 """
 
 
@@ -122,8 +126,12 @@ def test_the_driver_is_asked_by_a_program_of_its_own(tmp_path, broken):
     if broken:
         assert (done.returncode, done.stdout, done.stderr) == (3, "", "Driver Not Loaded\n")
         return
-    one = {"busy": 99, "memory": 37, "memory_used": 4 << 30, "power_w": 694.409, "contexts": None}
-    assert json.loads(done.stdout) == [{**one, "samples": [[471, 37]]}, {**one, "samples": []}]
+    one = {
+        "busy": 99, "memory": 37, "memory_used": 4 << 30, "power_w": 694.409, "total": 80 << 30
+    }  # fmt: skip
+    first = {"samples": [[471, 37]], "contexts": [471, 443], "held": [[471, 3 << 30]]}
+    other = {"samples": [], "contexts": None, "held": []}
+    assert json.loads(done.stdout) == [one | first, one | other]
 
 
 def test_a_driver_that_does_not_answer_is_none(monkeypatch, tmp_path):

@@ -273,6 +273,36 @@ def test_what_was_compiled_by_itself_stays_as_it_was_traced():
     )
 
 
+def test_the_trace_is_not_walked_anew_for_each_array():
+    """Else a model of 8 billion parameters takes minutes."""
+    walks = []
+
+    class Ops(tuple):
+        def __iter__(self):
+            walks.append(1)
+            return super().__iter__()
+
+    weights = 50
+    trace = Trace(
+        arrays=((((4,), 4),) * (2 * weights + 1)),
+        ops=Ops(Op("Exp", (i,), (weights + i,)) for i in range(weights)),
+        trainable=tuple(range(weights)),
+        frozen=(),
+        state=(),
+        batch=(),
+        loss=weights,
+        gradients=tuple(range(weights, 2 * weights)),
+        updated=(),
+        next_state=(),
+    )
+    edges = [f'"w{i}" -> {i}' for i in range(weights)] + [f'{i} -> "g{i}"' for i in range(weights)]
+    ends = ['"g0" -> 99', *[f'"g{i}" -> 99' for i in range(weights)], '99 -> "end"']
+    labels = {str(i): "Exp" for i in range(weights)} | {"99": "Depends"}
+    apart = unmerge(trace, dot(*edges, *ends, labels=labels))
+    assert len(apart.ops) == weights
+    assert len(walks) < 10
+
+
 # --- what a compiled step fuses
 
 

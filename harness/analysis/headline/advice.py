@@ -62,6 +62,11 @@ _FINDING: Mapping[str, str] = MappingProxyType(
         "compile_disabled": "unset MLX_DISABLE_COMPILE",
         "check_failed": "compare the two values: the scenario computes the same thing in two ways",
         "collective_mismatch": "let every rank issue the same collectives in the same order",
+        "kernel_panic": "read the finding kernel_panic: it says what the panic names",
+        "memory_limit": "use a smaller batch or a shorter sequence (harness doctor --model "
+        "says what fits), or raise --memory-limit",
+        "memory_limit_near": "use a smaller batch or a shorter sequence (harness doctor --model "
+        "says what fits), or raise --memory-limit",
         "oom_killer": "use a smaller batch or model, or end what else uses memory",
     }
 )
@@ -152,6 +157,10 @@ def ended(result: ScenarioResult, fault: Finding | None) -> str:
 
 def sure(result: ScenarioResult, fault: Finding | None) -> str:
     """How sure the answer on a run that ended is."""
+    if fault is not None and fault.code == "kernel_panic":
+        if fault.evidence.get("own_process"):
+            return "certain: the panic names the process of this run"
+        return "likely: the times of the panic and of the last beat agree"
     if result.outcome is Outcome.CRASHED:
         if result.ranks:
             return "certain of the rank: it is read from what each rank wrote down"

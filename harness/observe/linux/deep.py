@@ -214,3 +214,9 @@ def _timers(pid: int, status: dict[bytes, list[bytes]]) -> int | None:
         return 0 if held == b"0" else None
     except OSError:
         return None
+
+
+def catches(pid: int, number: int) -> bool | None:
+    """True if a process has a handler of its own for a signal; None once it is gone."""
+    caught = reading.status(f"/proc/{pid}/status").get(b"SigCgt")
+    return None if caught is None else bool(int(caught, 16) >> (number - 1) & 1)

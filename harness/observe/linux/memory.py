@@ -1,15 +1,31 @@
-"""The machine's memory, and what processes hold of it."""
+"""The machine's memory, and what processes hold of it.
+
+Of processes, their own and shared memory count, in RAM or swapped out. Pages of files do not: the
+kernel drops them when memory runs short. A page that several processes of a tree map counts once.
+The cheap figure (/proc/PID/status) counts it in each of them, so it is an upper bound. The exact
+one (/proc/PID/smaps_rollup: Pss_Anon, Pss_Shmem and SwapPss) makes the kernel walk all pages of a
+process. It is asked for only where the bound is no answer.
+"""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 
 import msgspec
 
 from harness.model import Machine
+from harness.observe.footprint import Held
 from harness.observe.linux import reading
+
+_SHARE = 0.05
+"""The part of the time that exact looks may take."""
+_EXACT = 0.01
+"""The part of `enough` by which the bound may be wrong before an exact look is worth its time."""
+_BOUND = (b"RssAnon", b"RssShmem", b"VmSwap")
+_ONCE = (b"Pss_Anon", b"Pss_Shmem", b"SwapPss")
 
 
 def machine(whole: bool) -> Machine:
@@ -39,6 +55,50 @@ def held(pids: Iterable[int]) -> tuple[int | None, int | None]:
     return footprint, swapped
 
 
+class Footprint:
+    """Measures one tree; it remembers what the last exact look has shown."""
+
+    def __init__(
+        self,
+        read: Callable[[str], bytes] = reading.read,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._read = read
+        self._clock = clock
+        self._exact = (0, 0)
+        """At the last exact look: the memory of all, and the sure part of it."""
+        self._next = 0.0
+
+    def look(self, pids: Sequence[int], now: float, enough: int) -> Held | None:
+        """See `harness.observe.footprint.Footprint`."""
+        bounds = {pid: sizes for pid in pids if (sizes := self._sizes(pid, "status", _BOUND))}
+        if not bounds:
+            return None
+        of = {pid: sum(sizes.values()) for pid, sizes in bounds.items()}
+        total = sum(of.values())
+        # What the largest process holds alone counts once in any case.
+        sure = max(sizes[b"RssAnon"] + sizes[b"VmSwap"] for sizes in bounds.values())
+        if total < enough or total - sure <= _EXACT * enough:
+            return Held(total=total, of=of)
+        if now < self._next:
+            # A fork adds nothing that is sure, so what counts since is the growth of one process.
+            grown = max(0, sure - self._exact[1])
+            return Held(total=min(total, max(sure, self._exact[0] + grown)), of=of)
+        began = self._clock()
+        once = {pid: sum(self._sizes(pid, "smaps_rollup", _ONCE).values()) for pid in bounds}
+        self._next = now + (self._clock() - began) / _SHARE
+        if not any(once.values()):
+            # A kernel before 5.4 does not tell. What is counted twice is to end nothing.
+            return Held(total=sure, of=of)
+        self._exact = sum(once.values()), sure
+        return Held(total=sum(once.values()), of=once)
+
+    def _sizes(self, pid: int, file: str, names: tuple[bytes, ...]) -> dict[bytes, int]:
+        """The named lines of a file of the process, in bytes; empty if one is missing."""
+        found = _parsed(self._read(f"/proc/{pid}/{file}"), names)
+        return found if len(found) == len(names) else {}
+
+
 def oom_kills() -> int:
     """Since the machine started; 0 on a kernel before 4.13, which does not count them."""
     for line in reading.read("/proc/vmstat").splitlines():
@@ -48,8 +108,12 @@ def oom_kills() -> int:
 
 
 def _sizes(path: str, names: tuple[bytes, ...]) -> dict[bytes, int]:
+    return _parsed(reading.read(path), names)
+
+
+def _parsed(text: bytes, names: tuple[bytes, ...]) -> dict[bytes, int]:
     """The lines `Name: N kB` with these names, in bytes."""
-    lines = (line.partition(b":") for line in reading.read(path).splitlines())
+    lines = (line.partition(b":") for line in text.splitlines())
     return {name: int(rest.split()[0]) * 1024 for name, _, rest in lines if name in names}
 
 

@@ -65,6 +65,12 @@ class Linux:
     def held(self, pids: Iterable[int]) -> tuple[int | None, int | None]:
         return memory.held(pids)
 
+    def footprint(self) -> memory.Footprint:
+        return memory.Footprint()
+
+    def catches(self, pid: int, signal: int) -> bool | None:
+        return deep_look.catches(pid, signal)
+
     def oom_kills(self) -> int:
         return memory.oom_kills()
 

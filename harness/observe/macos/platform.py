@@ -44,6 +44,9 @@ class MacOS(Portable):
     def held(self, pids: Iterable[int]) -> tuple[int | None, int | None]:
         return memory.footprint(pids), None
 
+    def footprint(self) -> memory.Footprint:
+        return memory.Footprint()
+
     def open_files(self, pid: int) -> dict[str, int]:
         return dict(Counter(_KINDS.get(kind, "other") for _, kind in kernel.files(pid)))
 
