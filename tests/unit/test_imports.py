@@ -29,6 +29,7 @@ LAYERS = (
     ("supervise",),
     ("session", "attach"),
     ("releases",),
+    ("reduce",),
     ("api",),
     ("cli", "pytest_plugin"),
     ("__main__",),
@@ -41,6 +42,7 @@ ALONE = (
     "harness.inject.inside.trainer",
     "harness.inject.inside.versions",
     "harness.inject.inside.writer",
+    "harness.reduce.fence.sitecustomize",
 )
 """What runs as a file of its own, where the package cannot be imported or must not be."""
 PLATFORM = {
