@@ -21,6 +21,8 @@ NAME = "reduced.py"
 ALONE = 3
 """The runs in which the result must show the symptom by itself."""
 ROUNDS = 4
+SIDE_BY_SIDE = 2
+"""Runs for each processor: one that hangs waits most of its time."""
 PATIENCE_S = 5.0
 
 
@@ -78,7 +80,7 @@ def reduce(
 
     `source` is the path of a scenario or a script, or the words of a command that runs one. `keep`
     is what must stay the same (default: the fingerprint, or the finding of one that completes).
-    `jobs` programs run at the same time (default: one for each processor). `deadline` is in
+    `jobs` programs run at the same time (default: two for each processor). `deadline` is in
     seconds; the best so far is what is left then, and after Ctrl-C. `on_progress` is told of each
     program that is smaller. `settings` are those of a scenario. A run that is doubted and not
     proven dead is called hung after `patience` seconds.
@@ -98,7 +100,7 @@ def reduce(
         Judge(
             program.python,
             program.data,
-            jobs=jobs or os.cpu_count() or 1,
+            jobs=jobs or SIDE_BY_SIDE * (os.cpu_count() or 1),
             patience=Patience(seconds=patience),
         ) as judge,
     ):
@@ -176,12 +178,21 @@ class _Reduction:
     def _reduce(self, wanted: Symptom, lines: frozenset[int]) -> None:
         if lines:
             self._passes(wanted, [("lines that never ran", lambda t: passes.never_run(t, lines))])
-        self._passes(wanted, passes.before_structure())
+        self._passes(wanted, passes.settings_first())
+        for _ in range(ROUNDS):
+            before = self._best
+            self._settle(wanted)
+            self._passes(wanted, passes.details())
+            if self._best == before:
+                return
+
+    def _settle(self, wanted: Symptom) -> None:
+        """Repeat the passes that save whole lines until they save no more."""
         for _ in range(ROUNDS):
             before = self._best
             self._passes(wanted, passes.structure(self._best))
-            self._passes(wanted, passes.details())
-            if self._best == before:
+            self._passes(wanted, passes.blocks())
+            if search.size(self._best)[0] == search.size(before)[0]:
                 return
 
     def _passes(self, wanted: Symptom, some: Iterable[tuple[str, Pass]]) -> None:

@@ -19,6 +19,11 @@ def remove(_: Any) -> Result:
     return cst.RemoveFromParent()
 
 
+def nothing(node: Any) -> Result:
+    """None in place of the value of an argument or an element."""
+    return node.with_changes(value=cst.Name("None"))
+
+
 def by(node: cst.CSTNode) -> Action:
     """The action that puts `node` in place of another one."""
     return lambda _: node
@@ -99,6 +104,10 @@ def whole(node: cst.CSTNode) -> Any:
         if not node.items:
             return node
         return node.with_changes(items=_ended(node.items))
+    if isinstance(node, cst.Parameters):
+        return node.with_changes(
+            params=_ended(node.params), kwonly_params=_ended(node.kwonly_params)
+        )
     if isinstance(node, cst.Call):
         return node.with_changes(args=_ended(node.args))
     return node

@@ -96,7 +96,9 @@ def inlined(module: cst.Module) -> Sequence[Edit]:
     functions = {
         node.name.value: node for node in walk(module) if isinstance(node, cst.FunctionDef)
     }
-    changes: list[Edit] = []
+    changes: list[Edit] = [
+        {node: _body} for node in module.body if isinstance(node, cst.If) and is_script(node)
+    ]
     for node in walk(module):
         match node:
             case cst.SimpleStatementLine(
@@ -106,6 +108,13 @@ def inlined(module: cst.Module) -> Sequence[Edit]:
                 if body is not None:
                     changes.append({functions[name]: edit.remove, node: _instead(body)})
     return changes
+
+
+def is_script(statement: cst.CSTNode) -> bool:
+    """True for `if __name__ == "__main__":`."""
+    return isinstance(statement, cst.If) and any(
+        isinstance(node, cst.Name) and node.value == "__name__" for node in walk(statement.test)
+    )
 
 
 def _instead(body: Sequence[cst.BaseStatement]) -> Action:
@@ -211,6 +220,9 @@ def _parameters(module: cst.Module, function: cst.FunctionDef) -> Iterator[Edit]
         if used[one.name.value] or (method and at == 0):
             continue
         dropped: dict[cst.CSTNode, Action] = {one: edit.remove}
+        for node in walk(module):
+            if isinstance(node, cst.Call):
+                dropped.update(dict.fromkeys(_handed(node, name, at - method), edit.remove))
         for call in calls:
             place = at - method if isinstance(call.func, cst.Attribute) else at
             for number, arg in enumerate(call.args):
@@ -218,3 +230,12 @@ def _parameters(module: cst.Module, function: cst.FunctionDef) -> Iterator[Edit]
                 if named or (arg.keyword is None and number == place):
                     dropped[arg] = edit.remove
         yield dropped
+
+
+def _handed(call: cst.Call, name: str, place: int) -> Iterator[cst.CSTNode]:
+    """The element of `args` that a thread or process hands to its target `name` at `place`."""
+    options = {arg.keyword.value: arg.value for arg in call.args if arg.keyword is not None}
+    target, args = options.get("target"), options.get("args")
+    last = target.attr if isinstance(target, cst.Attribute) else target
+    if isinstance(last, cst.Name) and last.value == name and isinstance(args, cst.Tuple | cst.List):
+        yield from args.elements[place : place + 1]

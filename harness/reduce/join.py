@@ -13,6 +13,7 @@ import libcst as cst
 
 from harness.errors import UsageError
 from harness.reduce import edit
+from harness.reduce.expressions import is_script
 from harness.reduce.names import BUILTINS, Names, alias_name
 from harness.reduce.settings import walk
 
@@ -53,13 +54,28 @@ class _Joiner:
         self._modules: dict[str, _Module] = {}
         self._taken: set[str] = set(BUILTINS)
         self._future: list[str] = []
+        self._done: set[str] = set()
 
     def whole(self, text: str, package: str) -> str:
         main = _Module("__main__", package, text)
-        self._taken |= main.bound | main.imported
-        body = self._statements(main)
+        self._taken |= main.bound | self._foreign(main)
+        body = _once_each(self._statements(main))
         head = [cst.parse_statement(line) for line in dict.fromkeys(self._future)]
         return main.tree.with_changes(body=[*head, *body], header=()).code
+
+    def _foreign(self, module: _Module) -> set[str]:
+        """The names that it imports from elsewhere."""
+        found: set[str] = set()
+        for node in walk(module.tree):
+            if isinstance(node, cst.Import):
+                found |= {alias_name(a) for a in node.names if not self._find(_dotted(a.name))}
+            elif (
+                isinstance(node, cst.ImportFrom)
+                and not isinstance(node.names, cst.ImportStar)
+                and not (node.relative or self._find(_dotted(node.module)))
+            ):
+                found |= {alias_name(alias) for alias in node.names}
+        return found
 
     def _module(self, name: str) -> _Module | None:
         """The local module of that name, or None."""
@@ -102,7 +118,7 @@ class _Joiner:
             elif isinstance(node, cst.ImportFrom):
                 before += self._from(node, module, modules, names, drop)
         for statement in module.tree.body:
-            if module.name != "__main__" and _as_script(statement):
+            if module.name != "__main__" and is_script(statement):
                 drop[statement] = edit.remove
         tree = module.tree.visit(_Renamer(modules, names, drop))
         assert isinstance(tree, cst.Module)
@@ -166,10 +182,21 @@ class _Joiner:
         self._done.add(module.name)
         return self._statements(module)
 
-    @property
-    def _done(self) -> set[str]:
-        done: set[str] = self.__dict__.setdefault("done", set())
-        return done
+
+def _once_each(body: Sequence[cst.BaseStatement]) -> list[cst.BaseStatement]:
+    """`body` with each import that stands in it twice only where it is first."""
+    kept: list[cst.BaseStatement] = []
+    seen: set[str] = set()
+    for node in body:
+        if isinstance(node, cst.SimpleStatementLine) and all(
+            isinstance(one, cst.Import | cst.ImportFrom) for one in node.body
+        ):
+            text = cst.Module([node]).code.strip()
+            if text in seen:
+                continue
+            seen.add(text)
+        kept.append(node)
+    return kept
 
 
 def _above(dotted: str) -> Iterator[str]:
@@ -186,13 +213,6 @@ def _free(name: str, taken: set[str]) -> str:
     return free
 
 
-def _as_script(statement: cst.CSTNode) -> bool:
-    """True for `if __name__ == "__main__":`."""
-    return isinstance(statement, cst.If) and any(
-        isinstance(node, cst.Name) and node.value == "__name__" for node in walk(statement.test)
-    )
-
-
 def _dotted(node: cst.CSTNode | None) -> str:
     if isinstance(node, cst.Attribute):
         return f"{_dotted(node.value)}.{node.attr.value}"
@@ -204,7 +224,7 @@ class _Renamer(cst.CSTTransformer):
 
     def __init__(
         self, modules: Mapping[str, _Module], names: Mapping[str, str],
-        drop: Mapping[cst.CSTNode, edit.Action],
+        drop: dict[cst.CSTNode, edit.Action],
     ) -> None:  # fmt: skip
         super().__init__()
         self._modules = modules

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import builtins
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 
 import libcst as cst
@@ -36,11 +36,13 @@ class Scope:
 
 @dataclass(frozen=True, eq=False)
 class Use:
-    """One place where a name is read."""
+    """One place where a name or an attribute is read."""
 
     name: str
     scope: Scope
     statement: cst.CSTNode
+    spot: cst.CSTNode | None
+    """The argument or element that it lies in: that can be cut, and the statement stays."""
 
 
 class Names:
@@ -51,12 +53,16 @@ class Names:
         self.uses: list[Use] = []
         self.attributes: dict[str, list[cst.CSTNode]] = defaultdict(list)
         """For each attribute, the statements that set it: methods, variables of a class, stores."""
-        self.reads: list[tuple[str, cst.CSTNode]] = []
-        """Each attribute that is read, with its statement."""
+        self.reads: list[Use] = []
+        """The attributes that are read."""
+        self.spots: dict[cst.CSTNode, tuple[Sequence[cst.CSTNode], cst.CSTNode | None]] = {}
+        """For each argument and element, those beside it, and the one that it lies in."""
+        self._spot: cst.CSTNode | None = None
         self.parents: dict[cst.CSTNode, cst.CSTNode] = {}
         """For each statement and alias, the statement around it."""
         self.statements: list[cst.CSTNode] = []
         self._globals: dict[Scope, set[str]] = defaultdict(set)
+        self._defined = set(_defined(module))
         for node in module.body:
             self._walk(node, self.top, module, False)
         self.text_words = set(self._words(module))
@@ -132,14 +138,40 @@ class Names:
                 self._bind(node.name.value, scope, statement, False)
                 self._rest(node, ("name",), scope, statement, False)
             case cst.Attribute():
-                self.reads.append((node.attr.value, statement))
+                self.reads.append(Use(node.attr.value, scope, statement, self._spot))
                 self._walk(node.value, scope, statement, False)
+            case cst.Call():
+                self._walk(node.func, scope, statement, False)
+                for arg in node.args:
+                    # A library seldom goes on with None where it was given something.
+                    inside = self._spot is not None or not self._is_defined(node.func)
+                    self._in_spot(arg, node.args, inside, arg.value, scope, statement)
+            case cst.Tuple() | cst.List() | cst.Set():
+                for one in node.elements:
+                    self._in_spot(one, node.elements, False, one.value, scope, statement)
             case cst.Arg():
                 self._walk(node.value, scope, statement, False)
             case cst.Name():
-                self.uses.append(Use(node.value, scope, statement))
+                self.uses.append(Use(node.value, scope, statement, self._spot))
             case _:
                 self._rest(node, (), scope, statement, klass)
+
+    def _is_defined(self, function: cst.BaseExpression) -> bool:
+        """True if the program itself has a function, method or class of that name."""
+        last = function.attr if isinstance(function, cst.Attribute) else function
+        return isinstance(last, cst.Name) and last.value in self._defined
+
+    def _in_spot(
+        self, spot: cst.CSTNode, beside: Sequence[cst.CSTNode], inside: bool, value: cst.CSTNode,
+        scope: Scope, statement: cst.CSTNode,
+    ) -> None:  # fmt: skip
+        """Walk `value`, which lies in `spot`, unless what is around it is to be cut with it."""
+        around = self._spot
+        if not inside:
+            self.spots[spot] = beside, around
+            self._spot = spot
+        self._walk(value, scope, statement, False)
+        self._spot = around
 
     def _rest(
         self, node: cst.CSTNode, left_out: tuple[str, ...], scope: Scope, statement: cst.CSTNode,
@@ -190,6 +222,13 @@ class Names:
                 self._walk(node, scope, statement, False)
 
 
+def _defined(node: cst.CSTNode) -> Iterator[str]:
+    if isinstance(node, cst.FunctionDef | cst.ClassDef):
+        yield node.name.value
+    for child in node.children:
+        yield from _defined(child)
+
+
 def parameters(node: cst.Parameters) -> Iterator[cst.Param]:
     """All parameters of a function."""
     yield from node.posonly_params
@@ -212,11 +251,15 @@ def alias_name(alias: cst.ImportAlias) -> str:
 
 
 class Dead:
-    """The nodes that go when others go. Grows until nothing depends on what is gone."""
+    """What goes when some nodes go. Grows until nothing depends on what is gone.
 
-    def __init__(self, names: Names, gone: set[cst.CSTNode]) -> None:
+    A statement that has a name as one argument of several goes on without it: it gets None there.
+    """
+
+    def __init__(self, names: Names, gone: Iterable[cst.CSTNode]) -> None:
         self._names = names
         self.gone = set(gone)
+        self.cut: set[cst.CSTNode] = set()
         while self._users() or self._unused():
             pass
 
@@ -228,29 +271,44 @@ class Dead:
             current = self._names.parents.get(current)
         return False
 
+    def _is_over(self, use: Use) -> bool:
+        spot = use.spot
+        while spot is not None:
+            if spot in self.cut:
+                return True
+            spot = self._names.spots[spot][1]
+        return self.is_dead(use.statement)
+
     def _users(self) -> bool:
         """Let go who uses a name or an attribute that nothing binds any more."""
         grown = False
         for use in self._names.uses:
-            if self.is_dead(use.statement):
-                continue
-            binders = use.scope.binders(use.name)
-            if binders and all(map(self.is_dead, binders)) and use.name not in BUILTINS:
-                self.gone.add(use.statement)
+            if use.name not in BUILTINS and self._lost(use.scope.binders(use.name), use):
                 grown = True
-        for name, statement in self._names.reads:
-            binders = self._names.attributes.get(name, [])
-            if binders and all(map(self.is_dead, binders)) and not self.is_dead(statement):
-                self.gone.add(statement)
+        for use in self._names.reads:
+            if self._lost(self._names.attributes.get(use.name, []), use):
                 grown = True
         return grown
+
+    def _lost(self, binders: Sequence[cst.CSTNode], use: Use) -> bool:
+        if not binders or not all(map(self.is_dead, binders)) or self._is_over(use):
+            return False
+        spot = use.spot
+        while spot is not None:
+            beside, around = self._names.spots[spot]
+            self.cut.add(spot)
+            if not all(one in self.cut for one in beside):
+                return True
+            spot = around
+        self.gone.add(use.statement)
+        return True
 
     def _unused(self) -> bool:
         """Let go what binds names that nothing uses, and has no other effect."""
         names = self._names
         used = {id(b) for use in names.uses if not self._inside_own(use)
                 for b in use.scope.binders(use.name)}  # fmt: skip
-        read = {name for name, at in names.reads if not self.is_dead(at)}
+        read = {use.name for use in names.reads if not self._is_over(use)}
         words = names.text_words
         grown = False
         for node in names.parents:
@@ -267,7 +325,7 @@ class Dead:
 
     def _inside_own(self, use: Use) -> bool:
         """True for a use that does not count: in what is dead, or of a function in itself."""
-        if self.is_dead(use.statement):
+        if self._is_over(use):
             return True
         current: cst.CSTNode | None = use.statement
         while current is not None:

@@ -8,7 +8,7 @@ from typing import NamedTuple
 import libcst as cst
 from libcst.metadata import MetadataWrapper, PositionProvider
 
-from harness.reduce import edit, expressions, settings
+from harness.reduce import arguments, edit, expressions, settings
 from harness.reduce.edit import Edit
 from harness.reduce.names import Dead, Names
 from harness.reduce.search import Text
@@ -31,10 +31,16 @@ def deletions(text: str, pick: Callable[[Names], list[list[cst.CSTNode]]]) -> Ca
     groups = pick(names)
 
     def without(chosen: frozenset[int]) -> str | None:
-        gone = Dead(names, {node for number in chosen for node in groups[number]}).gone
-        return edit.applied(module, [dict.fromkeys(gone, edit.remove)])
+        return _without(module, names, [node for number in chosen for node in groups[number]])
 
     return Candidates(len(groups), without)
+
+
+def _without(module: cst.Module, names: Names, nodes: Sequence[cst.CSTNode]) -> str | None:
+    dead = Dead(names, nodes)
+    return edit.applied(
+        module, [dict.fromkeys(dead.gone, edit.remove), dict.fromkeys(dead.cut, edit.nothing)]
+    )
 
 
 def unused(text: str) -> Candidates:
@@ -64,8 +70,7 @@ def never_run(text: str, lines: Set[int]) -> Candidates:
     ]
 
     def without(chosen: frozenset[int]) -> str | None:
-        gone = Dead(names, {idle[number] for number in chosen}).gone
-        return edit.applied(module, [dict.fromkeys(gone, edit.remove)])
+        return _without(module, names, [idle[number] for number in chosen])
 
     return Candidates(len(idle), without)
 
@@ -116,11 +121,13 @@ def swept(text: str) -> str | None:
     return candidates.text(frozenset([0]))
 
 
-def before_structure() -> Iterator[tuple[str, Pass]]:
-    """The passes that make each later try faster."""
+def settings_first() -> Iterator[tuple[str, Pass]]:
+    """The passes that make each later try faster, or smaller at one stroke."""
     yield "comments", lambda text: edits(text, expressions.prose)
+    yield "command line", lambda text: edits(text, arguments.folded)
     yield "settings", lambda text: edits(text, settings.smaller)
     yield "settings", lambda text: edits(text, settings.plainer)
+    yield "functions", lambda text: edits(text, expressions.inlined)
 
 
 def structure(text: str) -> Iterator[tuple[str, Pass]]:
@@ -129,10 +136,14 @@ def structure(text: str) -> Iterator[tuple[str, Pass]]:
         yield f"statements at depth {depth}", lambda text, depth=depth: statements(text, depth)  # type: ignore[misc]
 
 
-def details() -> Iterator[tuple[str, Pass]]:
-    """The passes over blocks, calls and expressions."""
+def blocks() -> Iterator[tuple[str, Pass]]:
+    """The passes over blocks, functions and constants."""
     yield "blocks", lambda text: edits(text, expressions.unwrapped)
     yield "functions", lambda text: edits(text, expressions.inlined)
     yield "constants", lambda text: edits(text, settings.propagated)
-    yield "expressions", lambda text: edits(text, expressions.shorter)
+
+
+def details() -> Iterator[tuple[str, Pass]]:
+    """The passes over calls and expressions."""
     yield "arguments", lambda text: edits(text, expressions.fewer)
+    yield "expressions", lambda text: edits(text, expressions.shorter)

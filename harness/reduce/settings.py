@@ -59,78 +59,111 @@ def _with_arguments(kept: Sequence[cst.Arg]) -> edit.Action:
 def propagated(module: cst.Module) -> Sequence[Edit]:
     """Each name and attribute that is only ever one literal becomes that literal."""
     changes: list[Edit] = []
-    for name, (value, stores) in _literals(module).items():
-        uses: dict[cst.CSTNode, edit.Action] = {}
-        for node in walk(module):
-            is_name = isinstance(node, cst.Name) and node.value == name
-            is_attribute = isinstance(node, cst.Attribute) and node.attr.value == name
-            if (is_name or is_attribute) and node not in stores.names:
-                uses[node] = edit.by(value)
+    for key, one in _stores(module).items():
+        value = one.literal()
+        if value is None:
+            continue
+        kind, name = key
+        uses: dict[cst.CSTNode, edit.Action] = {
+            node: edit.by(value)
+            for node in walk(module)
+            if node not in one.nodes
+            and (
+                (kind == NAME and isinstance(node, cst.Name) and node.value == name)
+                or (
+                    kind == ATTRIBUTE
+                    and isinstance(node, cst.Attribute)
+                    and node.attr.value == name
+                )
+            )
+        }
         if uses:
-            changes.append({**uses, **dict.fromkeys(stores.statements, edit.remove)})
+            changes.append({**uses, **dict.fromkeys(one.statements, edit.remove)})
     return changes
 
 
+NAME, ATTRIBUTE = "name", "attribute"
+
+
 class _Stores:
+    """All that binds one name or attribute."""
+
     def __init__(self) -> None:
-        self.names: set[cst.CSTNode] = set()
-        """Nodes that are the name itself where it is bound, or a keyword, or a parameter."""
+        self.nodes: set[cst.CSTNode] = set()
+        """Where it is bound: these are no uses."""
         self.statements: list[cst.CSTNode] = []
         self.values: list[cst.BaseExpression] = []
+        self.given: list[cst.BaseExpression] = []
+        """What calls give for an attribute by its name, such as to a dataclass."""
         self.other = False
+        """True if it is bound to what is no literal."""
+
+    def literal(self) -> cst.BaseExpression | None:
+        values = self.given or self.values
+        single = len(values) == 1 and len(self.values) <= 1 and not self.other
+        return values[0] if single and is_literal(values[0]) else None
 
 
-def _literals(module: cst.Module) -> dict[str, tuple[cst.BaseExpression, _Stores]]:
-    """Each name that one statement binds, to a literal."""
-    stores: dict[str, _Stores] = defaultdict(_Stores)
+def _stores(module: cst.Module) -> dict[tuple[str, str], _Stores]:
+    stores: dict[tuple[str, str], _Stores] = defaultdict(_Stores)
+    of_classes = {
+        small
+        for node in walk(module)
+        if isinstance(node, cst.ClassDef)
+        for line in node.body.body
+        if isinstance(line, cst.SimpleStatementLine)
+        for small in line.body
+    }
+
+    def other(node: cst.CSTNode | None) -> None:
+        for one in walk(node) if node is not None else ():
+            if isinstance(one, cst.Name):
+                for kind in (NAME, ATTRIBUTE):
+                    stores[kind, one.value].other |= kind == NAME or isinstance(node, cst.Attribute)
+                    stores[kind, one.value].nodes.add(one)
+
     for node in walk(module):
         match node:
             case cst.Assign(targets=[cst.AssignTarget(target=target)], value=value):
-                _store(stores, target, node, value)
-            case cst.AnnAssign(target=target, value=value) if value is not None:
-                _store(stores, target, node, value)
-            case cst.Param(name=name) | cst.FunctionDef(name=name) | cst.ClassDef(name=name):
-                stores[name.value].other = True
-            case cst.Arg(keyword=cst.Name(value=name)):
-                stores[name].other = True
+                _store(stores, target, node, value, node in of_classes, other)
+            case cst.AnnAssign(target=target, value=value):
+                if value is not None:
+                    _store(stores, target, node, value, node in of_classes, other)
+                other(node.annotation.annotation)
+            case cst.Assign():
+                for one in node.targets:
+                    other(one.target)
+            case cst.Arg(keyword=cst.Name() as keyword):
+                stores[ATTRIBUTE, keyword.value].given.append(node.value)
+                stores[ATTRIBUTE, keyword.value].statements.append(node)
+                stores[NAME, keyword.value].nodes.add(keyword)
+            case cst.Param() | cst.FunctionDef() | cst.ClassDef():
+                other(node.name)
+                if not isinstance(node, cst.Param):
+                    stores[ATTRIBUTE, node.name.value].other = True
             case cst.AugAssign(target=target) | cst.For(target=target) | cst.CompFor(target=target):
-                for name in _names(target):
-                    stores[name].other = True
-            case cst.AssignTarget(target=target):
-                if not isinstance(target, cst.Name | cst.Attribute):
-                    for name in _names(target):
-                        stores[name].other = True
+                other(target)
             case cst.AsName(name=target) | cst.NamedExpr(target=target):
-                for name in _names(target):
-                    stores[name].other = True
-            case cst.Global() | cst.Nonlocal():
-                for item in node.names:
-                    stores[item.name.value].other = True
-            case cst.ImportAlias():
-                for name in _names(node):
-                    stores[name].other = True
-            case cst.Del():
-                for name in _names(node):
-                    stores[name].other = True
-    return {
-        name: (one.values[0], one)
-        for name, one in stores.items()
-        if len(one.values) == 1 and not one.other and is_literal(one.values[0])
-    }
+                other(target)
+            case cst.Global() | cst.Nonlocal() | cst.ImportAlias() | cst.Del():
+                other(node)
+            case cst.Attribute():
+                stores[NAME, node.attr.value].nodes.add(node.attr)
+    return stores
 
 
 def _store(
-    stores: dict[str, _Stores], target: Any, statement: cst.CSTNode, value: cst.BaseExpression
-) -> None:
+    stores: dict[tuple[str, str], _Stores], target: Any, statement: cst.CSTNode,
+    value: cst.BaseExpression, of_class: bool, other: Callable[[cst.CSTNode], None],
+) -> None:  # fmt: skip
     if isinstance(target, cst.Name):
-        one, name = stores[target.value], target
+        one = stores[ATTRIBUTE if of_class else NAME, target.value]
     elif isinstance(target, cst.Attribute):
-        one, name = stores[target.attr.value], target.attr
+        one = stores[ATTRIBUTE, target.attr.value]
     else:
-        for bound in _names(target):
-            stores[bound].other = True
+        other(target)
         return
-    one.names |= {target, name}
+    one.nodes.add(target)
     one.statements.append(statement)
     one.values.append(value)
 
@@ -142,12 +175,6 @@ def is_literal(node: cst.CSTNode) -> bool:
     if isinstance(node, cst.Name):
         return node.value in ("True", "False", "None")
     return isinstance(node, cst.Integer | cst.Float | cst.SimpleString)
-
-
-def _names(node: cst.CSTNode) -> Iterator[str]:
-    for one in walk(node):
-        if isinstance(one, cst.Name):
-            yield one.value
 
 
 def walk(node: cst.CSTNode) -> Iterator[cst.CSTNode]:
