@@ -10,7 +10,7 @@ import random
 import mlx.core as mx
 from network import Trainer
 
-WORDS = "the quick brown fox jumps over a lazy dog and then rests in warm grass".split()
+WORDS = ["the", "quick", "brown", "fox", "jumps", "over", "a", "lazy", "dog"]
 MOST_WORDS = 12
 
 

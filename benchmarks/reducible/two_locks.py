@@ -50,7 +50,9 @@ class MetricLog:
         with self.print_lock:
             time.sleep(0.05)
             with self.meters_lock:
-                line = ", ".join(f"{name} {meter.mean():.4f}" for name, meter in self.meters.items())
+                line = ", ".join(
+                    f"{name} {meter.mean():.4f}" for name, meter in self.meters.items()
+                )
                 print(line or "nothing yet", flush=True)
 
 

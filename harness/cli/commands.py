@@ -34,6 +34,9 @@ COMMANDS = {
     "bisect": Command(
         "bisect", "find the release that broke a training, or mended it", "guide/bisect.md"
     ),
+    "reduce": Command(
+        "reduce", "make one small file that still fails as a program does", "guide/reduce.md"
+    ),
     "selftest": Command(
         "selftest", "run the controls and check that each gets its verdict", "reference/controls.md"
     ),

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from harness.errors import UsageError
 from harness.model import Patience, Settings
-from harness.reduce import file, passes, search, symptom, target
+from harness.reduce import file, order, search, symptom, target
+from harness.reduce.judge import NAME as NAME_OF_RUN
 from harness.reduce.judge import InterruptedReductionError, Judge
-from harness.reduce.passes import Pass
 from harness.reduce.symptom import Keep, Symptom
 from harness.report import files, summary
 from harness.session.folder import locked, new_folder
@@ -20,7 +20,6 @@ from harness.session.folder import locked, new_folder
 NAME = "reduced.py"
 ALONE = 3
 """The runs in which the result must show the symptom by itself."""
-ROUNDS = 4
 SIDE_BY_SIDE = 2
 """Runs for each processor: one that hangs waits most of its time."""
 PATIENCE_S = 5.0
@@ -132,13 +131,13 @@ class _Reduction:
     def carry_out(self, keep: Keep | None) -> Reduced:
         self._save()
         try:
-            wanted, lines = self._whole(keep)
+            wanted, lines, places = self._whole(keep)
         except InterruptedReductionError:
             raise KeyboardInterrupt from None
         self._judge.over = self._is_over
         interrupted = False
         try:
-            self._reduce(wanted, lines)
+            self._reduce(wanted, lines, places)
         except (InterruptedReductionError, KeyboardInterrupt):
             interrupted = True
         stopped = interrupted and not self._is_over()
@@ -161,11 +160,11 @@ class _Reduction:
     def _is_over(self) -> bool:
         return self._end is not None and time.monotonic() > self._end
 
-    def _whole(self, keep: Keep | None) -> tuple[Symptom, frozenset[int]]:
-        """The symptom of the whole program, and the lines of it that ran."""
-        result, notes = self._judge.whole(self._best, trace=True)
+    def _whole(self, keep: Keep | None) -> tuple[Symptom, frozenset[int], frozenset[int]]:
+        """The symptom of the whole program, the lines that ran, and those where it is."""
+        seen, notes = self._judge.whole(self._best, trace=True)
         try:
-            found = symptom.of(result, keep, summary.verdict(result))
+            found = symptom.of(seen, keep, summary.verdict(seen.result))
         except UsageError as error:
             if notes.refused:
                 raise UsageError(
@@ -173,29 +172,9 @@ class _Reduction:
                     f"{notes.refused[0]}"
                 ) from None
             raise
-        return found, notes.lines
+        return found, notes.lines, symptom.places(seen, NAME_OF_RUN)
 
-    def _reduce(self, wanted: Symptom, lines: frozenset[int]) -> None:
-        if lines:
-            self._passes(wanted, [("lines that never ran", lambda t: passes.never_run(t, lines))])
-        self._passes(wanted, passes.settings_first())
-        for _ in range(ROUNDS):
-            before = self._best
-            self._settle(wanted)
-            self._passes(wanted, passes.details())
-            if self._best == before:
-                return
-
-    def _settle(self, wanted: Symptom) -> None:
-        """Repeat the passes that save whole lines until they save no more."""
-        for _ in range(ROUNDS):
-            before = self._best
-            self._passes(wanted, passes.structure(self._best))
-            self._passes(wanted, passes.blocks())
-            if search.size(self._best)[0] == search.size(before)[0]:
-                return
-
-    def _passes(self, wanted: Symptom, some: Iterable[tuple[str, Pass]]) -> None:
+    def _reduce(self, wanted: Symptom, lines: frozenset[int], places: frozenset[int]) -> None:
         def test(texts: Sequence[str]) -> Sequence[bool]:
             shown = self._judge.shown(texts, wanted)
             # The first one is what the search takes; it is saved before anything else is tried.
@@ -204,12 +183,13 @@ class _Reduction:
                 self._accept(good[0])
             return shown
 
-        for stage, make in some:
+        def begun(stage: str, text: str) -> None:
             self._stage = stage
-            candidates = make(self._best)
-            search.most(candidates.number, candidates.text, self._best, test, self._judge.jobs)
-            if self._best != self._states[-1]:
-                self._states.append(self._best)
+            if text != self._states[-1]:
+                self._states.append(text)
+
+        self._judge.steady(self._best, wanted)
+        order.reduced(self._best, test, self._judge.jobs, lines, places, begun)
 
     def _accept(self, text: str) -> None:
         self._best = text
@@ -223,7 +203,7 @@ class _Reduction:
 
     def _verified(self, wanted: Symptom) -> bool:
         """Go back to the last state that shows the symptom each time; True if there is one."""
-        for text in reversed(self._states):
+        for text in dict.fromkeys([self._best, *reversed(self._states)]):
             self._best = text
             try:
                 if self._judge.always(file.formatted(text), wanted, ALONE):

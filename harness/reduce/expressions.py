@@ -149,6 +149,23 @@ def _bound(function: cst.FunctionDef, call: cst.Call) -> Sequence[cst.BaseStatem
     return [*lines, *function.body.body]
 
 
+def passed_through(module: cst.Module) -> Sequence[Edit]:
+    """A call of what an object holds gives way to its first argument: a layer, an activation."""
+    changes: list[Edit] = []
+    for node in walk(module):
+        match node:
+            case cst.Call(
+                func=cst.Attribute(value=cst.Name(value="self" | "nn" | "mx")),
+                args=[cst.Arg(keyword=None, star="", value=value), *_],
+            ) if not is_literal(value):
+                changes.append({node: _argument})
+    return changes
+
+
+def _argument(call: Any) -> Any:
+    return call.args[0].value
+
+
 def shorter(module: cst.Module) -> Sequence[Edit]:
     """An expression gives way to a part of it, or to None; an f-string keeps its first value."""
     return [

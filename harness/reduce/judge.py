@@ -7,7 +7,7 @@ import os
 import shutil
 import signal
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
 from types import TracebackType
@@ -15,7 +15,7 @@ from types import TracebackType
 from harness.model import Command, Locate, OnHang, Outcome, Patience, ScenarioInfo, ScenarioResult
 from harness.observe import processes
 from harness.reduce.fence import sitecustomize as fence
-from harness.reduce.symptom import Symptom, shows
+from harness.reduce.symptom import Seen, Symptom, shows
 from harness.session import jobs
 from harness.session.plan import Options, PlannedRun
 from harness.supervise import kernel_cache, scheduler
@@ -25,6 +25,8 @@ NAME = "program.py"
 """The name of each candidate, so that messages that have it do not differ."""
 LEAST_BUDGET_S = 20.0
 SLOWER = 3.0
+PRINTED = 65536
+FEW_RUNS, MORE_RUNS, MOST_RUNS = 3, 9, 30
 LINE = "line "
 REFUSED = "refused "
 USED = "used "
@@ -76,6 +78,10 @@ class Judge(AbstractContextManager["Judge"]):
         self._folder = Path(tempfile.mkdtemp(prefix="harness-reduce-"))
         self._number = 0
         self._known: dict[str, bool] = {}
+        self.repeats = 1
+        """Runs of a candidate at most, of one that shows the symptom now and then."""
+        self.needed = 1
+        """Runs of these that must show it."""
         self.tries = 0
         """Runs so far."""
 
@@ -85,41 +91,66 @@ class Judge(AbstractContextManager["Judge"]):
     ) -> None:  # fmt: skip
         shutil.rmtree(self._folder, ignore_errors=True)
 
-    def whole(self, text: str, trace: bool) -> tuple[ScenarioResult, Notes]:
+    def whole(self, text: str, trace: bool) -> tuple[Seen, Notes]:
         """Run the whole program once. What it uses is what shorter ones may use."""
         run = self._prepared(text)
         if trace:
             run.variables[fence.TRACED] = str(run.file)
-        (result,) = self._run([run])
+        (seen,) = self._run([run])
         notes = run.notes()
         # Under load one run may take a few times as long as another one.
-        self._budget = max(LEAST_BUDGET_S, SLOWER * result.wall_s)
+        self._budget = max(LEAST_BUDGET_S, SLOWER * seen.result.wall_s)
         with (self._folder / "used").open("a", encoding="utf-8") as file:
             file.writelines(f"{line}\n" for line in notes.used)
-        return result, notes
+        return seen, notes
 
-    def always(self, text: str, wanted: Symptom, times: int) -> bool:
-        """True if each of so many runs shows the symptom, whatever is known of the program."""
-        left = times
-        while left:
-            some = min(left, self.jobs)
-            results = self._run([self._fenced(text) for _ in range(some)])
-            if not all(shows(result, wanted) for result in results):
-                return False
-            left -= some
-        return True
+    def steady(self, text: str, wanted: Symptom) -> None:
+        """Learn how often the whole program shows the symptom, and so how often to run others.
+
+        Raises InterruptedReductionError.
+        """
+        runs = FEW_RUNS
+        shown = sum(shows(result, wanted) for result in self._several([text] * runs))
+        if shown < runs:
+            runs += MORE_RUNS
+            shown += sum(shows(result, wanted) for result in self._several([text] * MORE_RUNS))
+            # Its first run is known to have shown it.
+            self.repeats, self.needed = repeats((shown + 1) / (runs + 1)), 2
 
     def shown(self, texts: Sequence[str], wanted: Symptom) -> list[bool]:
         """For each candidate, True if it shows the symptom. They run side by side.
 
+        One that shows it now and then runs again until it has shown it twice, or not often enough.
         Raises InterruptedReductionError.
         """
-        new = list(dict.fromkeys(t for t in texts if _key(t) not in self._known))
-        for start in range(0, len(new), self.jobs):
-            some = new[start : start + self.jobs]
-            for text, result in zip(some, self._run([self._fenced(t) for t in some]), strict=True):
-                self._known[_key(text)] = shows(result, wanted)
+        left = list(dict.fromkeys(t for t in texts if _key(t) not in self._known))
+        counts = dict.fromkeys(left, 0)
+        for run in range(self.repeats):
+            for text, result in zip(left, self._several(left), strict=True):
+                counts[text] += shows(result, wanted)
+            missing = self.repeats - run - 1
+            done = [t for t in left if counts[t] >= self.needed or
+                    counts[t] + missing < self.needed]  # fmt: skip
+            for text in done:
+                self._known[_key(text)] = counts[text] >= self.needed
+            left = [text for text in left if text not in done]
         return [self._known[_key(text)] for text in texts]
+
+    def always(self, text: str, wanted: Symptom, times: int) -> bool:
+        """True if each of so many runs shows the symptom, whatever is known of the program.
+
+        For one that shows it now and then: if it comes about as often as in the whole program.
+        """
+        runs = times if self.repeats == 1 else self.repeats
+        results = self._several([text] * runs)
+        return sum(shows(result, wanted) for result in results) >= (
+            times if self.repeats == 1 else self.needed
+        )
+
+    def _several(self, texts: Sequence[str]) -> Iterator[Seen]:
+        for start in range(0, len(texts), self.jobs):
+            some = texts[start : start + self.jobs]
+            yield from self._run([self._fenced(text) for text in some])
 
     def _fenced(self, text: str) -> _Run:
         run = self._prepared(text)
@@ -139,7 +170,7 @@ class Judge(AbstractContextManager["Judge"]):
                 shutil.copy2(source, target)
         return run
 
-    def _run(self, runs: Sequence[_Run]) -> tuple[ScenarioResult, ...]:
+    def _run(self, runs: Sequence[_Run]) -> tuple[Seen, ...]:
         if self.over():
             raise InterruptedReductionError
         options = Options(
@@ -158,7 +189,12 @@ class Judge(AbstractContextManager["Judge"]):
         self.tries += len(runs)
         for run, result in zip(runs, results, strict=True):
             run.finished(result)
-        return results
+        seen = tuple(
+            Seen(result=result, printed=run.printed(self._folder / "runs"))
+            for run, result in zip(runs, results, strict=True)
+        )
+        shutil.rmtree(self._folder / "runs", ignore_errors=True)
+        return seen
 
 
 class _Quick(scheduler.Silent):
@@ -218,11 +254,28 @@ class _Run:
             text = ""
         return Notes(text.splitlines())
 
+    def printed(self, runs: Path) -> str:
+        try:
+            data = (runs / self.home.name / "0" / "stderr.log").read_bytes()
+        except OSError:
+            return ""
+        return data[-PRINTED:].decode("utf-8", "replace")
+
     def finished(self, result: ScenarioResult) -> None:
         if result.outcome is Outcome.COMPLETED:
             kernel_cache.keep(self._temporary, kernel_cache.store())
         for part in (self.home / fence.WORK, self._temporary):
             shutil.rmtree(part, ignore_errors=True)
+
+
+def repeats(rate: float) -> int:
+    """The runs after which a program that shows the symptom in this share of its runs has shown it
+    twice, with a probability of 90 %. Pure."""
+    runs = 2
+    # 1 - P(none) - P(one) of the binomial distribution.
+    while runs < MOST_RUNS and (1 - rate) ** (runs - 1) * (1 - rate + runs * rate) > 0.1:
+        runs += 1
+    return runs
 
 
 def _key(text: str) -> str:

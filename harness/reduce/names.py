@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import builtins
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence, Set
 from dataclasses import dataclass, field
 
 import libcst as cst
@@ -256,8 +256,12 @@ class Dead:
     A statement that has a name as one argument of several goes on without it: it gets None there.
     """
 
-    def __init__(self, names: Names, gone: Iterable[cst.CSTNode]) -> None:
+    def __init__(
+        self, names: Names, gone: Iterable[cst.CSTNode], needed: Set[cst.CSTNode] = frozenset()
+    ) -> None:
+        """`needed` statements stay as long as they have an argument to lose instead."""
         self._names = names
+        self._needed = needed
         self.gone = set(gone)
         self.cut: set[cst.CSTNode] = set()
         while self._users() or self._unused():
@@ -297,7 +301,7 @@ class Dead:
         while spot is not None:
             beside, around = self._names.spots[spot]
             self.cut.add(spot)
-            if not all(one in self.cut for one in beside):
+            if use.statement in self._needed or not all(one in self.cut for one in beside):
                 return True
             spot = around
         self.gone.add(use.statement)

@@ -128,6 +128,7 @@ def settings_first() -> Iterator[tuple[str, Pass]]:
     yield "settings", lambda text: edits(text, settings.smaller)
     yield "settings", lambda text: edits(text, settings.plainer)
     yield "functions", lambda text: edits(text, expressions.inlined)
+    yield "calls", lambda text: edits(text, expressions.passed_through)
 
 
 def structure(text: str) -> Iterator[tuple[str, Pass]]:

@@ -28,6 +28,7 @@ def most(count: int, text: Text, current: str, test: Test, width: int) -> str:
     """
     chosen: frozenset[int] = frozenset()
     best = current
+    refused: set[str] = set()
     waiting = [frozenset(range(count))] if count else []
     while waiting:
         batch: list[tuple[frozenset[int], str]] = []
@@ -42,11 +43,13 @@ def most(count: int, text: Text, current: str, test: Test, width: int) -> str:
             if candidate is not None and size(candidate) < size(best):
                 if any(candidate == other for _, other in batch):
                     continue
-                batch.append((group, candidate))
+                if candidate not in refused:
+                    batch.append((group, candidate))
             # Its halves come after all others of its size, and are void when it is right itself.
             waiting += _halves(group)
         verdicts = test([candidate for _, candidate in batch]) if batch else []
         good = [pair for pair, shown in zip(batch, verdicts, strict=True) if shown]
+        refused |= {one for (_, one), shown in zip(batch, verdicts, strict=True) if not shown}
         if good:
             (group, best), *others = good
             chosen |= group

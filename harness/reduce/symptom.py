@@ -46,11 +46,20 @@ class Symptom(msgspec.Struct, frozen=True, kw_only=True):
         return hashlib.sha256("\n".join(self.parts).encode()).hexdigest()[:12]
 
 
-def of(result: ScenarioResult, keep: Keep | None, summary: str) -> Symptom:
+class Seen(msgspec.Struct, frozen=True, kw_only=True):
+    """What is known of one run."""
+
+    result: ScenarioResult
+    printed: str = ""
+    """The end of its standard error."""
+
+
+def of(seen: Seen, keep: Keep | None, summary: str) -> Symptom:
     """The symptom of the whole program, in which `keep` says what counts; None: the most there is.
 
     Raises UsageError when there is no such symptom.
     """
+    result = seen.result
     failed = result.outcome in symptoms.FAILED
     keep = keep or (Keep.FINGERPRINT if failed else Keep.FINDING)
     if keep is Keep.FINDING:
@@ -70,28 +79,48 @@ def of(result: ScenarioResult, keep: Keep | None, summary: str) -> Symptom:
             "diverges, or use --keep finding"
         )
     else:
-        parts = _parts(result, keep)
+        parts = _parts(seen, keep)
     proven = result.cause is not None and result.cause.proven
     return Symptom(keep=keep, parts=parts, summary=summary, proven=proven)
 
 
-def shows(result: ScenarioResult, wanted: Symptom) -> bool:
-    """True if `result` has the symptom."""
+def shows(seen: Seen, wanted: Symptom) -> bool:
+    """True if the run has the symptom."""
+    result = seen.result
     if wanted.keep is Keep.FINDING:
         return result.outcome not in symptoms.FAILED and any(
             finding.code == wanted.parts[0] for finding in result.findings
         )
-    return result.outcome in symptoms.FAILED and _parts(result, wanted.keep) == wanted.parts
+    return result.outcome in symptoms.FAILED and _parts(seen, wanted.keep) == wanted.parts
 
 
-def _parts(result: ScenarioResult, keep: Keep) -> tuple[str, ...]:
+def places(seen: Seen, file: str) -> frozenset[int]:
+    """The lines of `file` at which the symptom is: the waits of a hang, the line of a crash."""
+    result = seen.result
+    texts = [result.reason or ""]
+    if result.cause is not None:
+        evidence = result.cause.evidence
+        texts += [str(link.get("place")) for link in evidence.get("chain") or ()]
+        texts.append(str(evidence.get("wait_site")))
+    found = re.findall(rf"{re.escape(file)}\D{{1,9}}(\d+)", "\n".join([*texts, seen.printed]))
+    return frozenset(map(int, found))
+
+
+def _parts(seen: Seen, keep: Keep) -> tuple[str, ...]:
+    result = seen.result
     parts = [result.outcome.value]
     if keep is not Keep.OUTCOME:
         parts += [f"cause {result.cause.code}"] if result.cause else []
         parts += [f"raised {kind}"] if (kind := symptoms.of(result, "").signature) else []
     if keep is Keep.FINGERPRINT:
         parts += sorted(_places(result))
+        if result.cause is not None:
+            # Who should have ended the wait may have died before.
+            parts += sorted({f"thread raised {kind[1]}" for kind in _RAISED.finditer(seen.printed)})
     return tuple(parts)
+
+
+_RAISED = re.compile(r"^Exception in thread [^\n]*\n(?:(?:Traceback| ).*\n)+(\w[\w.]*)", re.M)
 
 
 def _places(result: ScenarioResult) -> Iterator[str]:

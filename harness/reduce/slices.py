@@ -1,0 +1,127 @@
+"""A program cut down to what leads to the lines where its symptom is. Pure.
+
+A guess that saves many tries where it is right. After Weiser, Program slicing (1984), by names
+instead of by the flow of data: what it gets wrong costs one try.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence, Set
+
+import libcst as cst
+from libcst.metadata import MetadataWrapper, PositionProvider
+
+from harness.reduce import edit
+from harness.reduce.names import Dead, Names, Use
+
+TIMES = ("sleep", "start", "join", "seed", "add_argument")
+"""Names of calls on which the order of events or the data depends."""
+
+
+def programs(text: str, places: Set[int], lines: Set[int]) -> list[str]:
+    """Two guesses, a narrow and a wide one. `places` are the lines of the symptom, `lines` those
+    that ran; what did not run is left out as well."""
+    wrapper = MetadataWrapper(edit.parsed(text), unsafe_skip_copy=True)
+    names = Names(wrapper.module)
+    spans = _spans(wrapper, names)
+    made = []
+    for wide in (False, True):
+        kept = _Slice(names, wide).around(
+            [node for node in names.statements if _is_at(node, spans[node], places)]
+        )
+        gone = [
+            node
+            for node in names.statements
+            if node not in kept
+            or (lines and not lines & set(range(spans[node][0], spans[node][1] + 1)))
+        ]
+        dead = Dead(names, gone, kept)
+        program = edit.applied(
+            wrapper.module,
+            [dict.fromkeys(dead.gone, edit.remove), dict.fromkeys(dead.cut, edit.nothing)],
+        )
+        if kept and program is not None and program not in made:
+            made.append(program)
+    return made
+
+
+def _is_at(node: cst.CSTNode, span: tuple[int, int], places: Set[int]) -> bool:
+    """True for a statement in one of `places`; of a block, that is its first line."""
+    if isinstance(node, cst.BaseCompoundStatement):
+        return span[0] in places
+    return not places.isdisjoint(range(span[0], span[1] + 1))
+
+
+def _spans(wrapper: MetadataWrapper, names: Names) -> dict[cst.CSTNode, tuple[int, int]]:
+    places = wrapper.resolve(PositionProvider)
+    return {node: (places[node].start.line, places[node].end.line) for node in names.statements}
+
+
+class _Slice:
+    """Grows from some statements to all that lead to them."""
+
+    def __init__(self, names: Names, wide: bool) -> None:
+        self._names = names
+        self._wide = wide
+        self._kept: set[cst.CSTNode] = set()
+        self._uses: dict[cst.CSTNode, list[Use]] = {}
+        self._by_name: dict[str, list[Use]] = {}
+        for use in (*names.uses, *names.reads):
+            self._uses.setdefault(use.statement, []).append(use)
+            self._by_name.setdefault(use.name, []).append(use)
+        self._reads = set(names.reads)
+
+    def around(self, seeds: Sequence[cst.CSTNode]) -> set[cst.CSTNode]:
+        waiting = list(seeds)
+        while waiting:
+            node = waiting.pop()
+            if node in self._kept or isinstance(node, cst.Module):
+                continue
+            self._kept.add(node)
+            waiting += self._needed(node)
+        return self._kept
+
+    def _needed(self, node: cst.CSTNode) -> list[cst.CSTNode]:
+        needed = [self._names.parents[node]] if node in self._names.parents else []
+        for use in self._uses.get(node, []):
+            inside = isinstance(use.spot, cst.Arg) and not isinstance(
+                node, cst.BaseCompoundStatement
+            )
+            if not inside or self._wide:
+                needed += self._binders(use)
+        if isinstance(node, cst.FunctionDef):
+            # Who calls it, or hands it to somebody who does.
+            needed += [use.statement for use in self._by_name.get(node.name.value, [])]
+        elif isinstance(node, cst.Assign):
+            needed += self._started(node)
+        for statement in self._names.statements:
+            if self._names.parents.get(statement) is node and self._is_return(statement):
+                needed.append(statement)
+        return needed
+
+    def _is_return(self, statement: cst.CSTNode) -> bool:
+        return isinstance(statement, cst.Return | cst.Global | cst.Nonlocal) or any(
+            use.name in TIMES for use in self._uses.get(statement, [])
+        )
+
+    def _binders(self, use: Use) -> list[cst.CSTNode]:
+        binders = (
+            self._names.attributes.get(use.name, [])
+            if use in self._reads
+            else use.scope.binders(use.name)
+        )
+        return [
+            self._names.parents[one] if isinstance(one, cst.ImportAlias) else one for one in binders
+        ]
+
+    def _started(self, node: cst.Assign) -> list[cst.CSTNode]:
+        """The statements that start or end what `node` makes: a thread, a process."""
+        bound = {
+            target.target.value for target in node.targets if isinstance(target.target, cst.Name)
+        }
+        return [
+            statement
+            for name in bound
+            for statement in (use.statement for use in self._by_name.get(name, []))
+            if any(other.name in TIMES for other in self._uses.get(statement, []))
+        ]
