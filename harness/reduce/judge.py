@@ -104,6 +104,10 @@ class Judge(AbstractContextManager["Judge"]):
             file.writelines(f"{line}\n" for line in notes.used)
         return seen, notes
 
+    def seen(self, text: str) -> Seen:
+        """One run of a candidate. Raises InterruptedReductionError."""
+        return self._run([self._fenced(text)])[0]
+
     def steady(self, text: str, wanted: Symptom) -> None:
         """Learn how often the whole program shows the symptom, and so how often to run others.
 

@@ -6,7 +6,7 @@ instead of by the flow of data: what it gets wrong costs one try.
 
 from __future__ import annotations
 
-from collections.abc import Sequence, Set
+from collections.abc import Iterator, Sequence, Set
 
 import libcst as cst
 from libcst.metadata import MetadataWrapper, PositionProvider
@@ -70,9 +70,16 @@ class _Slice:
             self._uses.setdefault(use.statement, []).append(use)
             self._by_name.setdefault(use.name, []).append(use)
         self._reads = set(names.reads)
+        self._path: set[cst.CSTNode] = set()
+        """The functions and classes around the symptom: of these only a part is kept."""
+        self._children: dict[cst.CSTNode, list[cst.CSTNode]] = {}
+        for statement in names.statements:
+            self._children.setdefault(names.parents[statement], []).append(statement)
 
     def around(self, seeds: Sequence[cst.CSTNode]) -> set[cst.CSTNode]:
         waiting = list(seeds)
+        for node in seeds:
+            self._path.update(self._above(node))
         while waiting:
             node = waiting.pop()
             if node in self._kept or isinstance(node, cst.Module):
@@ -89,15 +96,43 @@ class _Slice:
             )
             if not inside or self._wide:
                 needed += self._binders(use)
-        if isinstance(node, cst.FunctionDef):
+        if isinstance(node, cst.FunctionDef) and node in self._path:
             # Who calls it, or hands it to somebody who does.
-            needed += [use.statement for use in self._by_name.get(node.name.value, [])]
+            callers = [use.statement for use in self._by_name.get(node.name.value, [])]
+            for caller in callers:
+                self._path.update(self._above(caller))
+            needed += callers
         elif isinstance(node, cst.Assign):
             needed += self._started(node)
-        for statement in self._names.statements:
-            if self._names.parents.get(statement) is node and self._is_return(statement):
-                needed.append(statement)
+        whole = self._is_whole(node)
+        needed += [
+            child for child in self._children.get(node, []) if whole or self._always(node, child)
+        ]
         return needed
+
+    def _above(self, node: cst.CSTNode) -> Iterator[cst.CSTNode]:
+        """The functions and classes around a statement."""
+        above = self._names.parents.get(node)
+        while above is not None:
+            if isinstance(above, cst.FunctionDef | cst.ClassDef):
+                yield above
+            above = self._names.parents.get(above)
+
+    def _is_whole(self, node: cst.CSTNode) -> bool:
+        """True in a function that is needed for what it gives."""
+        around = [node] if isinstance(node, cst.FunctionDef) else []
+        around += [one for one in self._above(node) if isinstance(one, cst.FunctionDef)]
+        if not around or any(one in self._path for one in around):
+            return False
+        outer = around[-1]
+        of_path = self._names.parents.get(outer) in self._path
+        return not (of_path and outer.name.value == "__init__")
+
+    def _always(self, node: cst.CSTNode, child: cst.CSTNode) -> bool:
+        """True for what goes with `node`: special methods of a class, what a function returns."""
+        if isinstance(node, cst.ClassDef):
+            return not isinstance(child, cst.FunctionDef) or child.name.value.startswith("__")
+        return self._is_return(child)
 
     def _is_return(self, statement: cst.CSTNode) -> bool:
         return isinstance(statement, cst.Return | cst.Global | cst.Nonlocal) or any(

@@ -8,7 +8,18 @@ import pytest
 
 from harness.errors import UsageError
 from harness.model import Cause, Finding, Outcome, ScenarioResult, Severity
-from harness.reduce import arguments, edit, expressions, file, join, judge, passes, settings, slices
+from harness.reduce import (
+    arguments,
+    edit,
+    expressions,
+    file,
+    join,
+    judge,
+    passes,
+    settings,
+    slices,
+    target,
+)
 from harness.reduce.symptom import Keep, Seen, of, shows
 
 
@@ -187,7 +198,8 @@ def test_a_slice_has_what_leads_to_the_symptom():
     assert "model" not in narrow
     assert "save(None)" in narrow
     assert "time.sleep(0.1)" in narrow
-    assert "best(None)" in narrow
+    assert "best(value)" in narrow
+    assert "print(loss)" not in narrow
     assert "loss = train(model)" in wide
     assert "print(loss)" not in wide
 
@@ -343,3 +355,40 @@ def test_rare_symptoms_are_looked_for_more_often():
 def test_a_file_says_what_it_needs_besides_mlx():
     text = "import os.path, numpy as np\nimport mlx.core as mx\nfrom mlx_lm import load\n"
     assert file.needs(text) == ("mlx_lm", "numpy")
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["python", "ls"], "runs no file of Python"),
+        (["train.py"], "put python before train.py"),
+        (["python", "-m", "train"], None),
+        (["python", "train.py", "--steps", "3"], None),
+    ],
+)
+def test_the_program_of_a_command_is_found(words, said, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "train.py").write_text("print(open('rows.csv').read(), 'absent.csv')\n")
+    (tmp_path / "rows.csv").write_text("1\n")
+    if said is not None:
+        with pytest.raises(UsageError, match=said):
+            target.of_command(words)
+        return
+    found = target.of_command(words)
+    assert found.python == ("python",)
+    assert found.data == ((tmp_path / "rows.csv", "rows.csv"),)
+    assert ("sys.argv[1:]" in found.text) is ("--steps" in words)
+
+
+def test_a_file_that_is_no_program_is_refused(tmp_path):
+    (tmp_path / "a.py").write_text("def f(:\n")
+    with pytest.raises(UsageError, match="is no Python program"):
+        target.of_file(tmp_path / "a.py", None)
+
+
+def test_a_scenario_becomes_a_program_of_its_own(tmp_path):
+    file = tmp_path / "a.py"
+    file.write_text('"""One."""\n\n\ndef make_step(training):\n    return lambda x, y: None\n')
+    found = target.of_file(file, None)
+    assert "def make_step(training)" in found.text
+    assert "harness" not in found.text

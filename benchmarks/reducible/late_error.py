@@ -1,4 +1,4 @@
-"""Keeps the loss of each step with its whole graph, on the tiny model: memory grows."""
+"""Looks up a figure that no step has tracked, on the tiny model: a KeyError, late."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from collections import defaultdict
 import mlx.core as mx
 import mlx.nn as nn
 
-SETTINGS = {"steps": 40}
+SETTINGS = {"steps": 20}
 SMOOTHING = 0.95
 
 
@@ -52,6 +52,9 @@ class Board:
             self.running[name] = Running(name)
         self.running[name].add(value)
 
+    def best(self, name):
+        return min(self.running[name].values)
+
     def scalar(self, name, value):
         self.smooth[name].add(value)
 
@@ -87,14 +90,11 @@ def make_step(training):
         loss, gradients = gradient(training.model, inputs, targets)
         training.optimizer.update(training.model, gradients)
         mx.eval(training.state, loss)
-        hidden = mx.zeros((256, 1024)) + loss
-        mx.eval(hidden)
-        board.track("hidden", hidden)
-        board.track("norm", logits_norm(training.model, inputs))
+        board.track("norm", logits_norm(training.model, inputs).item())
         board.scalar("loss", loss.item())
         count += 1
         if count % 10 == 0:
-            board.note(f"step {count}")
+            board.note(f"step {count}: best loss {board.best('loss')}")
             print(board.line(), flush=True)
         return loss
 
