@@ -15,6 +15,7 @@ from harness.reduce import arguments, join
 from harness.report import repro
 from harness.scenario import load
 from harness.session import plan
+from harness.text.units import size
 
 DATA_BYTES = 64 * 2**20
 """The most bytes of files that each run gets a copy of."""
@@ -118,7 +119,7 @@ def _data(text: str) -> tuple[tuple[Path, str], ...]:
         left -= _bytes(path)
         if left < 0:
             raise UsageError(
-                f"the files that the program names are larger than {DATA_BYTES >> 20} MiB, and "
+                f"the files that the program names are larger than {size(DATA_BYTES)}, and "
                 "each run gets a copy: let it name smaller ones"
             )
         found[os.path.normpath(name)] = path
