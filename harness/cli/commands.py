@@ -36,6 +36,9 @@ COMMANDS = {
     ),
     "cell": Command("cell", "carry out one run of a plan", "guide/cluster.md"),
     "collect": Command("collect", "join the runs of a plan from several hosts", "guide/cluster.md"),
+    "reduce": Command(
+        "reduce", "make one small file that still fails as a program does", "guide/reduce.md"
+    ),
     "selftest": Command(
         "selftest", "run the controls and check that each gets its verdict", "reference/controls.md"
     ),

@@ -30,6 +30,7 @@ LAYERS = (
     ("supervise",),
     ("session", "attach", "record"),
     ("releases",),
+    ("reduce",),
     ("api",),
     ("cli", "pytest_plugin"),
     ("__main__",),
@@ -42,6 +43,7 @@ ALONE = (
     "harness.inject.inside.versions",
     "harness.inject.inside.writer",
     "harness.record.child",
+    "harness.reduce.fence.sitecustomize",
 )
 """What runs as a file of its own, where the package cannot be imported or must not be."""
 PLATFORM = {

@@ -1,0 +1,109 @@
+"""Reductions of ten faulty programs.
+
+    python benchmarks/reduces.py [NAME ...] [--within SECONDS] [--out FILE.json]
+
+The programs lie in benchmarks/reducible/, two of them scenarios on the built-in tiny model, some
+with local modules, arguments, threads, processes and coroutines. Measure: at most 25 lines of code
+each are left, 15 in the median, with the same fingerprint, in under 3 minutes on two cores. A
+program whose name is in FILE.json already is measured anew there. The load is written down.
+"""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+import argparse
+import json
+import os
+import tempfile
+import time
+from typing import Any
+
+from benchmarks.common import commit, machine, table
+from harness.reduce import reduce
+from harness.stats import median
+
+FOLDER = Path(__file__).with_name("reducible")
+PROGRAMS = {
+    "two_locks": "two threads, two locks",
+    "dead_producer": "the thread of a loader dies, its queue is waited for",
+    "dead_pool": "a worker of a pool dies",
+    "last_batch": "an exception: shapes of the last batch",
+    "log_of_zero": "NaN",
+    "event_loop": "a future that nobody sets",
+    "checkpoint_lock": "a lock taken twice, on the tiny model",
+    "full_pipe": "a child whose pipe is full",
+    "late_error": "an exception, on the tiny model",
+    "lonely_barrier": "a barrier that one thread never reaches",
+}
+"""Name of each program, and its fault."""
+SCENARIOS = ("checkpoint_lock", "late_error")
+
+
+def measured(name: str, within: float | None) -> dict[str, Any]:
+    """One reduction. The folder of the program is the working folder."""
+    file = f"{name}.py"
+    source: Any = file if name in SCENARIOS else [sys.executable, file]
+    load, began, cpu = os.getloadavg()[0], time.monotonic(), os.times()
+    found: list[tuple[float, int]] = []
+    with tempfile.TemporaryDirectory() as out:
+        result = reduce(
+            source,
+            out=out,
+            deadline=within,
+            on_progress=lambda now: found.append((time.monotonic() - began, now.lines)),
+        )
+        text = result.path.read_text(encoding="utf-8")
+    after = os.times()
+    used = sum(after[:4]) - sum(cpu[:4])
+    return {
+        "fault": PROGRAMS[name],
+        "before": result.original_lines,
+        "lines": result.lines,
+        "at_60_s": min((lines for at, lines in found if at <= 60), default=None),
+        "tries": result.tries,
+        "seconds": round(result.seconds, 1),
+        "cpu_s": round(used, 1),
+        "ended_by_itself": not result.interrupted,
+        "verified": result.verified,
+        "symptom": result.symptom,
+        "mark": result.mark,
+        "needs": list(result.needs),
+        "load": [round(load, 1), round(os.getloadavg()[0], 1)],
+        "text": text,
+    }
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("names", nargs="*", default=list(PROGRAMS))
+    parser.add_argument("--within", type=float, default=170.0)
+    parser.add_argument("--out", type=Path)
+    arguments = parser.parse_args()
+    out = arguments.out.resolve() if arguments.out else None
+    os.chdir(FOLDER)
+    for name in arguments.names:
+        row = measured(name, arguments.within)
+        print(name, {key: row[key] for key in row if key != "text"}, flush=True)
+        print(row["text"], flush=True)
+        if out is not None:
+            document = json.loads(out.read_text()) if out.exists() else {"programs": {}}
+            document["programs"][name] = row
+            rows = document["programs"].values()
+            document |= {
+                "machine": machine(), "commit": commit(), "within_s": arguments.within,
+                "median_lines": median([one["lines"] for one in rows]),
+                "most_lines": max(one["lines"] for one in rows),
+                "verified": sum(one["verified"] for one in rows), "of": len(rows),
+            }  # fmt: skip
+            out.write_text(json.dumps(document, indent=1) + "\n", encoding="utf-8")
+            print(table(("program", "before", "lines", "tries", "seconds"),
+                        [[one, *(str(r[key]) for key in ("before", "lines", "tries", "seconds"))]
+                         for one, r in document["programs"].items()]))  # fmt: skip
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,218 @@
+"""A reduction from its start to its end: passes, judge, and the file that is left."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from harness.errors import UsageError
+from harness.model import Patience, Settings
+from harness.reduce import file, order, search, symptom, target
+from harness.reduce.judge import NAME as NAME_OF_RUN
+from harness.reduce.judge import InterruptedReductionError, Judge
+from harness.reduce.symptom import Keep, Symptom
+from harness.report import files, summary
+from harness.session.folder import locked, new_folder
+
+NAME = "reduced.py"
+ALONE = 3
+"""The runs in which the result must show the symptom by itself."""
+SIDE_BY_SIDE = 2
+"""Runs for each processor: one that hangs waits most of its time."""
+PATIENCE_S = 5.0
+
+
+@dataclass(frozen=True)
+class Progress:
+    """The state of a reduction while it is under way."""
+
+    stage: str
+    """The pass, in words."""
+    tries: int
+    lines: int
+    """Lines of code of the best program so far."""
+    text: str
+    """That program."""
+
+
+@dataclass(frozen=True)
+class Reduced:
+    """The end of a reduction."""
+
+    path: Path
+    """The file that is left."""
+    lines: int
+    """Its lines of code, without the comment at its head."""
+    tries: int
+    """Runs that were made."""
+    verified: bool
+    """True if it showed the symptom in each of three runs by itself."""
+    symptom: str
+    """The symptom that it shows, in one line."""
+    mark: str = ""
+    """12 hexadecimal digits of what was kept: the same for the whole program and for what is left.
+    """
+    original_lines: int = 0
+    """The lines of the file and of the local modules that it imports."""
+    needs: tuple[str, ...] = ()
+    """The packages besides MLX that it imports."""
+    seconds: float = 0.0
+    interrupted: bool = False
+    """True if the user or the deadline ended the search before it came to its end."""
+
+
+def reduce(
+    source: str | os.PathLike[str] | Sequence[str],
+    *,
+    keep: Keep | str | None = None,
+    jobs: int | None = None,
+    out: str | os.PathLike[str] = "reports",
+    deadline: float | None = None,
+    on_progress: Callable[[Progress], None] | None = None,
+    settings: Settings | None = None,
+    patience: float = PATIENCE_S,
+) -> Reduced:
+    """Make the smallest program that still shows what `source` shows.
+
+    `source` is the path of a scenario or a script, or the words of a command that runs one. `keep`
+    is what must stay the same (default: the fingerprint, or the finding of one that completes).
+    `jobs` programs run at the same time (default: two for each processor). `deadline` is in
+    seconds; the best so far is what is left then, and after Ctrl-C. `on_progress` is told of each
+    program that is smaller. `settings` are those of a scenario. A run that is doubted and not
+    proven dead is called hung after `patience` seconds.
+
+    Call it from the main thread, for it handles signals. Raises UsageError when the program cannot
+    be read or shows nothing to keep, and HarnessError when `out` cannot be written to.
+    """
+    program = (
+        target.of_file(Path(source), settings)
+        if isinstance(source, str | os.PathLike)
+        else target.of_command(source)
+    )
+    kept = None if keep is None else Keep(keep)
+    folder = new_folder(Path(out))
+    with (
+        locked(folder),
+        Judge(
+            program.python,
+            program.data,
+            jobs=jobs or SIDE_BY_SIDE * (os.cpu_count() or 1),
+            patience=Patience(seconds=patience),
+        ) as judge,
+    ):
+        return _Reduction(program, judge, folder, deadline, on_progress).carry_out(kept)
+
+
+class _Reduction:
+    """One reduction under way: the best program so far, and those before it."""
+
+    def __init__(
+        self, program: target.Target, judge: Judge, folder: Path, deadline: float | None,
+        told: Callable[[Progress], None] | None,
+    ) -> None:  # fmt: skip
+        self._program = program
+        self._judge = judge
+        self._folder = folder
+        self._began = time.monotonic()
+        self._end = None if deadline is None else self._began + deadline
+        self._told = told
+        self._stage = "whole program"
+        self._best = program.text
+        self._states = [program.text]
+        """The best program after each pass."""
+
+    @property
+    def path(self) -> Path:
+        return self._folder / NAME
+
+    def carry_out(self, keep: Keep | None) -> Reduced:
+        self._save()
+        try:
+            wanted, lines, places = self._whole(keep)
+        except InterruptedReductionError:
+            raise KeyboardInterrupt from None
+        self._judge.over = self._is_over
+        interrupted = False
+        try:
+            self._reduce(wanted, lines, places)
+        except (InterruptedReductionError, KeyboardInterrupt):
+            interrupted = True
+        stopped = interrupted and not self._is_over()
+        self._judge.over = lambda: False
+        verified = not stopped and self._verified(wanted)
+        self._finish(wanted, verified)
+        return Reduced(
+            path=self.path,
+            lines=search.size(self._best)[0],
+            tries=self._judge.tries,
+            verified=verified,
+            symptom=wanted.summary,
+            mark=wanted.mark,
+            original_lines=self._program.lines,
+            needs=file.needs(self._best),
+            seconds=time.monotonic() - self._began,
+            interrupted=interrupted,
+        )
+
+    def _is_over(self) -> bool:
+        return self._end is not None and time.monotonic() > self._end
+
+    def _whole(self, keep: Keep | None) -> tuple[Symptom, frozenset[int], frozenset[int]]:
+        """The symptom of the whole program, the lines that ran, and those where it is."""
+        seen, notes = self._judge.whole(self._best, trace=True)
+        try:
+            found = symptom.of(seen, keep, summary.verdict(seen.result))
+        except UsageError as error:
+            if notes.refused:
+                raise UsageError(
+                    f"{error}; the program was refused what reaches outside of its folder: "
+                    f"{notes.refused[0]}"
+                ) from None
+            raise
+        return found, notes.lines, symptom.places(seen, NAME_OF_RUN)
+
+    def _reduce(self, wanted: Symptom, lines: frozenset[int], places: frozenset[int]) -> None:
+        def test(texts: Sequence[str]) -> Sequence[bool]:
+            shown = self._judge.shown(texts, wanted)
+            # The first one is what the search takes; it is saved before anything else is tried.
+            good = [text for text, is_shown in zip(texts, shown, strict=True) if is_shown]
+            if good:
+                self._accept(good[0])
+            return shown
+
+        def begun(stage: str, text: str) -> None:
+            self._stage = stage
+            if text != self._states[-1]:
+                self._states.append(text)
+
+        self._judge.steady(self._best, wanted)
+        order.reduced(self._best, test, self._judge.jobs, lines, places, begun)
+
+    def _accept(self, text: str) -> None:
+        self._best = text
+        self._save()
+        if self._told is not None:
+            tries, lines = self._judge.tries, search.size(text)[0]
+            self._told(Progress(stage=self._stage, tries=tries, lines=lines, text=text))
+
+    def _save(self) -> None:
+        files.replace(self.path, self._best.encode())
+
+    def _verified(self, wanted: Symptom) -> bool:
+        """Go back to the last state that shows the symptom each time; True if there is one."""
+        for text in dict.fromkeys([self._best, *reversed(self._states)]):
+            self._best = text
+            try:
+                if self._judge.always(file.formatted(text), wanted, ALONE):
+                    return True
+            except (InterruptedReductionError, KeyboardInterrupt):
+                return False
+        return False
+
+    def _finish(self, wanted: Symptom, verified: bool) -> None:
+        self._best = file.formatted(self._best)
+        head = file.head(self._program, wanted, verified, self._judge.versions)
+        files.replace(self.path, (head + self._best).encode())

@@ -1,0 +1,120 @@
+"""Edits of a syntax tree: each names a node and what becomes of it. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
+
+import libcst as cst
+
+Result = Any
+"""A node, or one of the sentinels of libcst for none or several."""
+Action = Callable[[Any], Result]
+"""Given the node with what lies in it already edited; returns what stands in its place."""
+Edit = Mapping[cst.CSTNode, Action]
+"""The nodes that change together."""
+
+
+def remove(_: Any) -> Result:
+    return cst.RemoveFromParent()
+
+
+def nothing(node: Any) -> Result:
+    """None in place of the value of an argument or an element."""
+    return node.with_changes(value=cst.Name("None"))
+
+
+def by(node: cst.CSTNode) -> Action:
+    """The action that puts `node` in place of another one."""
+    return lambda _: node
+
+
+def parsed(text: str) -> cst.Module:
+    """The tree of `text`. Raises SyntaxError when libcst or Python cannot read it."""
+    try:
+        return cst.parse_module(text)
+    except cst.ParserSyntaxError as error:
+        raise SyntaxError(error.message, ("program", error.raw_line, 0, "")) from error
+
+
+def applied(module: cst.Module, edits: Iterable[Edit]) -> str | None:
+    """The text after `edits`; None when that is no program.
+
+    Of two edits of one node, the first one counts. One inside of what another one drops is void.
+    """
+    actions: dict[cst.CSTNode, Action] = {}
+    for edit in edits:
+        for node, action in edit.items():
+            actions.setdefault(node, action)
+    try:
+        edited = module.visit(_Editor(actions))
+        assert isinstance(edited, cst.Module)
+        text = edited.code
+        compile(text, "program", "exec", dont_inherit=True)
+    except (cst.CSTValidationError, SyntaxError, ValueError, TypeError, RecursionError):
+        return None
+    return text
+
+
+class _Editor(cst.CSTTransformer):
+    """Applies actions, and keeps what is left a program: no block is empty, no list ends wrong."""
+
+    def __init__(self, actions: dict[cst.CSTNode, Action]) -> None:
+        super().__init__()
+        self._actions = actions
+
+    def on_visit(self, node: cst.CSTNode) -> bool:
+        if is_bare(node, self._actions):
+            self._actions[node] = remove
+        return self._actions.get(node) is not remove
+
+    def on_leave(self, original_node: Any, updated_node: Any) -> Any:
+        if not isinstance(updated_node, cst.CSTNode):
+            return updated_node
+        updated = whole(updated_node)
+        action = self._actions.get(original_node)
+        if action is None or not isinstance(updated, cst.CSTNode):
+            return updated
+        return action(updated)
+
+
+def is_bare(node: cst.CSTNode, actions: Mapping[cst.CSTNode, Action]) -> bool:
+    """True for an import that loses all that it imports."""
+    return (
+        isinstance(node, cst.Import | cst.ImportFrom)
+        and not isinstance(node.names, cst.ImportStar)
+        and all(actions.get(alias) is remove for alias in node.names)
+    )
+
+
+def whole(node: cst.CSTNode) -> Any:
+    change: Any = node
+    if isinstance(node, cst.SimpleStatementLine):
+        return node if node.body else cst.RemoveFromParent()
+    if isinstance(node, cst.IndentedBlock) and not node.body:
+        return node.with_changes(body=[cst.SimpleStatementLine([cst.Pass()])])
+    if isinstance(node, cst.SimpleStatementSuite) and not node.body:
+        return node.with_changes(body=[cst.Pass()])
+    if isinstance(node, cst.Try | cst.TryStar) and not (node.handlers or node.finalbody):
+        return cst.FlattenSentinel(node.body.body) if isinstance(
+            node.body, cst.IndentedBlock) else node  # fmt: skip
+    if isinstance(node, cst.Import | cst.ImportFrom) and not isinstance(node.names, cst.ImportStar):
+        return change.with_changes(names=_ended(node.names))
+    if isinstance(node, cst.With):
+        if not node.items:
+            return node
+        return node.with_changes(items=_ended(node.items))
+    if isinstance(node, cst.Parameters):
+        return node.with_changes(
+            params=_ended(node.params), kwonly_params=_ended(node.kwonly_params)
+        )
+    if isinstance(node, cst.Call):
+        return node.with_changes(args=_ended(node.args))
+    return node
+
+
+def _ended(nodes: Any) -> Any:
+    """The elements of a list whose last one has no comma."""
+    if not nodes or not isinstance(nodes[-1].comma, cst.Comma):
+        return nodes
+    return [*nodes[:-1], nodes[-1].with_changes(comma=cst.MaybeSentinel.DEFAULT)]

@@ -1,0 +1,258 @@
+"""Edits of prose, blocks, calls and expressions. Pure."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import libcst as cst
+
+from harness.reduce import edit
+from harness.reduce.edit import Action, Edit
+from harness.reduce.names import parameters
+from harness.reduce.settings import is_literal, walk
+
+BLOCK = cst.IndentedBlock
+NEXT = "next"
+
+
+def prose(module: cst.Module) -> Sequence[Edit]:
+    """Comments, docstrings and annotations go, and empty lines with them: one edit."""
+    drop: dict[cst.CSTNode, Action] = {}
+    for node in walk(module):
+        if isinstance(node, cst.EmptyLine):
+            drop[node] = edit.remove
+        elif isinstance(node, cst.TrailingWhitespace) and node.comment is not None:
+            drop[node] = edit.by(cst.TrailingWhitespace())
+        elif isinstance(node, cst.SimpleStatementLine) and all(
+            isinstance(one, cst.Expr) and isinstance(one.value, cst.BaseString) for one in node.body
+        ):
+            drop[node] = edit.remove
+        elif isinstance(node, cst.FunctionDef) and node.returns is not None:
+            drop[node] = lambda function: function.with_changes(returns=None)
+        elif isinstance(node, cst.Param) and node.annotation is not None:
+            drop[node] = lambda one: one.with_changes(
+                annotation=None, equal=cst.MaybeSentinel.DEFAULT
+            )
+        elif isinstance(node, cst.ParenthesizedWhitespace):
+            drop[node] = edit.by(cst.SimpleWhitespace(" "))
+    bare = {**drop}
+    bare.update((node, edit.remove) for node in walk(module) if isinstance(node, cst.AnnAssign)
+                and node.value is None)  # fmt: skip
+    return [drop, bare] if len(bare) > len(drop) else [drop]
+
+
+def unwrapped(module: cst.Module) -> Sequence[Edit]:
+    """Blocks give way to what is in them: conditions, loops, contexts, handlers of errors."""
+    changes: list[Edit] = []
+    for node in walk(module):
+        match node:
+            case cst.If(body=BLOCK()):
+                changes.append({node: _body})
+                if isinstance(node.orelse, cst.Else):
+                    changes.append({node: lambda one: cst.FlattenSentinel(one.orelse.body.body)})
+                    changes.append({node: lambda one: one.with_changes(orelse=None)})
+            case cst.While(body=BLOCK()) | cst.With(body=BLOCK()) | cst.Try(body=BLOCK()):
+                changes.append({node: _body})
+            case cst.For(body=BLOCK()):
+                changes.append({node: _first})
+    return changes
+
+
+def _body(node: Any) -> Any:
+    if isinstance(node, cst.With):
+        # What a name stands for is still needed.
+        bound = [
+            _assign(item.asname.name, item.item) for item in node.items if item.asname is not None
+        ]
+        return cst.FlattenSentinel([*bound, *node.body.body])
+    return cst.FlattenSentinel(node.body.body)
+
+
+def _first(node: Any) -> Any:
+    """The body of a loop for its first element."""
+    over = node.iter
+    if (
+        isinstance(over, cst.Call)
+        and isinstance(over.func, cst.Name)
+        and (over.func.value == "range")
+    ):
+        value: cst.BaseExpression = cst.Integer("0")
+    else:
+        again = cst.Call(cst.Name("iter"), [cst.Arg(over)])
+        value = cst.Call(cst.Name(NEXT), [cst.Arg(again)])
+    return cst.FlattenSentinel([_assign(node.target, value), *node.body.body])
+
+
+def _assign(target: Any, value: cst.BaseExpression) -> cst.SimpleStatementLine:
+    made = cst.Assign([cst.AssignTarget(target)], value)
+    return cst.SimpleStatementLine([made])
+
+
+def inlined(module: cst.Module) -> Sequence[Edit]:
+    """A function that is called once, by a statement of its own, gives way to its body there."""
+    used = Counter(node.value for node in walk(module) if isinstance(node, cst.Name))
+    functions = {
+        node.name.value: node for node in walk(module) if isinstance(node, cst.FunctionDef)
+    }
+    changes: list[Edit] = [
+        {node: _body} for node in module.body if isinstance(node, cst.If) and is_script(node)
+    ]
+    for node in walk(module):
+        match node:
+            case cst.SimpleStatementLine(
+                body=[cst.Expr(value=cst.Call(func=cst.Name(value=name)) as call)]
+            ) if name in functions and used[name] == 2:
+                body = _bound(functions[name], call)
+                if body is not None:
+                    changes.append({functions[name]: edit.remove, node: _instead(body)})
+    return changes
+
+
+def is_script(statement: cst.CSTNode) -> bool:
+    """True for `if __name__ == "__main__":`."""
+    return isinstance(statement, cst.If) and any(
+        isinstance(node, cst.Name) and node.value == "__name__" for node in walk(statement.test)
+    )
+
+
+def _instead(body: Sequence[cst.BaseStatement]) -> Action:
+    return lambda _: cst.FlattenSentinel(body)
+
+
+def _bound(function: cst.FunctionDef, call: cst.Call) -> Sequence[cst.BaseStatement] | None:
+    """The body after assignments of its parameters; None where it cannot stand alone."""
+    if not isinstance(function.body, cst.IndentedBlock) or function.decorators:
+        return None
+    if function.asynchronous is not None or any(
+        isinstance(node, cst.Return | cst.Yield | cst.Nonlocal | cst.Global | cst.Await)
+        for node in walk(function.body)
+    ):
+        return None
+    if any(arg.star for arg in call.args):
+        return None
+    names = [one.name for one in parameters(function.params)]
+    defaults = {one.name.value: one.default for one in parameters(function.params)}
+    given = {
+        (arg.keyword or names[at]).value: arg.value
+        for at, arg in enumerate(call.args)
+        if arg.keyword is not None or at < len(names)
+    }
+    lines: list[cst.BaseStatement] = []
+    for name in names:
+        value = given.get(name.value) or defaults[name.value]
+        if value is None:
+            return None
+        if not (isinstance(value, cst.Name) and value.value == name.value):
+            lines.append(_assign(name, value))
+    return [*lines, *function.body.body]
+
+
+def passed_through(module: cst.Module) -> Sequence[Edit]:
+    """A call of what an object holds gives way to its first argument: a layer, an activation."""
+    changes: list[Edit] = []
+    for node in walk(module):
+        match node:
+            case cst.Call(
+                func=cst.Attribute(value=cst.Name(value="self" | "nn" | "mx")),
+                args=[cst.Arg(keyword=None, star="", value=value), *_],
+            ) if not is_literal(value):
+                changes.append({node: _argument})
+    return changes
+
+
+def _argument(call: Any) -> Any:
+    return call.args[0].value
+
+
+def shorter(module: cst.Module) -> Sequence[Edit]:
+    """An expression gives way to a part of it, or to None; an f-string keeps its first value."""
+    return [
+        {node: edit.by(part)}
+        for node in walk(module)
+        if isinstance(node, cst.BaseExpression)
+        for part in _parts(node)
+    ]
+
+
+def _parts(node: cst.BaseExpression) -> Iterator[cst.BaseExpression]:
+    match node:
+        case cst.Call(args=args, func=func):
+            if isinstance(func, cst.Attribute):
+                yield func.value
+            for arg in args:
+                if not arg.star:
+                    yield arg.value
+        case cst.BinaryOperation(left=left, right=right):
+            yield left
+            yield right
+        case cst.BooleanOperation(left=left, right=right):
+            yield left
+            yield right
+        case cst.Comparison() | cst.Lambda():
+            return
+        case cst.IfExp(body=body, orelse=orelse):
+            yield body
+            yield orelse
+        case cst.Subscript(value=value):
+            yield value
+        case cst.UnaryOperation(expression=expression) if not is_literal(node):
+            yield expression
+
+
+def fewer(module: cst.Module) -> Sequence[Edit]:
+    """Arguments, elements and decorators go, the value of a return, and bases of a class."""
+    changes: list[Edit] = []
+    for node in walk(module):
+        match node:
+            case cst.Arg():
+                changes.append({node: edit.remove})
+            case cst.Element() | cst.DictElement():
+                changes.append({node: edit.remove})
+            case cst.Decorator():
+                changes.append({node: edit.remove})
+            case cst.Return(value=value) if value is not None:
+                changes.append({node: lambda one: one.with_changes(value=None)})
+            case cst.FunctionDef():
+                changes += _parameters(module, node)
+    return changes
+
+
+def _parameters(module: cst.Module, function: cst.FunctionDef) -> Iterator[Edit]:
+    """A parameter goes, with what calls of that name give for it."""
+    name = function.name.value
+    used = Counter(node.value for node in walk(function.body) if isinstance(node, cst.Name))
+    method = bool(function.params.params) and function.params.params[0].name.value == "self"
+    calls = [
+        node
+        for node in walk(module)
+        if isinstance(node, cst.Call)
+        and (
+            (isinstance(node.func, cst.Name) and node.func.value == name)
+            or (isinstance(node.func, cst.Attribute) and node.func.attr.value == name)
+        )
+    ]
+    for at, one in enumerate(function.params.params):
+        if used[one.name.value] or (method and at == 0):
+            continue
+        dropped: dict[cst.CSTNode, Action] = {one: edit.remove}
+        for node in walk(module):
+            if isinstance(node, cst.Call):
+                dropped.update(dict.fromkeys(_handed(node, name, at - method), edit.remove))
+        for call in calls:
+            place = at - method if isinstance(call.func, cst.Attribute) else at
+            for number, arg in enumerate(call.args):
+                named = arg.keyword is not None and arg.keyword.value == one.name.value
+                if named or (arg.keyword is None and number == place):
+                    dropped[arg] = edit.remove
+        yield dropped
+
+
+def _handed(call: cst.Call, name: str, place: int) -> Iterator[cst.CSTNode]:
+    """The element of `args` that a thread or process hands to its target `name` at `place`."""
+    options = {arg.keyword.value: arg.value for arg in call.args if arg.keyword is not None}
+    target, args = options.get("target"), options.get("args")
+    last = target.attr if isinstance(target, cst.Attribute) else target
+    if isinstance(last, cst.Name) and last.value == name and isinstance(args, cst.Tuple | cst.List):
+        yield from args.elements[place : place + 1]

@@ -1,0 +1,77 @@
+"""The order of the passes, from a whole program to a small one. Pure but for what `test` does."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Set
+
+from harness.reduce import passes, search, slices
+from harness.reduce.passes import Pass
+from harness.reduce.search import Test
+
+ROUNDS = 4
+"""Rounds at most: each but the last one made the program smaller."""
+
+
+def reduced(
+    text: str, test: Test, width: int, lines: Set[int] = frozenset(),
+    places: Set[int] = frozenset(), told: Callable[[str, str], None] = lambda stage, text: None,
+) -> str:  # fmt: skip
+    """The smallest program found that shows the symptom as `text` does.
+
+    `test` is asked for at most `width` candidates at once. `lines` are the numbers of those that
+    ran, and `places` of those where the symptom is; none where this is not known. `told` is called
+    with each pass before it begins, and with the program that it begins with.
+    """
+    return _Order(test, width, told).whole(text, lines, places)
+
+
+class _Order:
+    def __init__(self, test: Test, width: int, told: Callable[[str, str], None]) -> None:
+        self._test = test
+        self._width = width
+        self._told = told
+
+    def whole(self, text: str, lines: Set[int], places: Set[int]) -> str:
+        guess = self._guessed(text, lines, places)
+        if guess is not None:
+            text = guess
+        elif lines:
+            idle: Pass = lambda text: passes.never_run(text, lines)  # noqa: E731
+            text = self._some(text, [("lines that never ran", idle)])
+        text = self._some(text, passes.settings_first())
+        for _ in range(ROUNDS):
+            before = text
+            text = self._settled(text)
+            text = self._some(text, passes.details())
+            if text == before:
+                break
+        return text
+
+    def _guessed(self, text: str, lines: Set[int], places: Set[int]) -> str | None:
+        """The smallest guess that is right, of those around the places of the symptom."""
+        self._told("around the symptom", text)
+        guesses = slices.programs(text, places, lines) if places else []
+        smaller = [one for one in guesses if search.size(one) < search.size(text)]
+        for start in range(0, len(smaller), self._width):
+            some = smaller[start : start + self._width]
+            for one, shown in zip(some, self._test(some), strict=True):
+                if shown:
+                    return one
+        return None
+
+    def _settled(self, text: str) -> str:
+        """Repeat the passes over statements as long as those over blocks give them more to do."""
+        for _ in range(ROUNDS):
+            text = self._some(text, passes.structure(text))
+            before = text
+            text = self._some(text, passes.blocks())
+            if search.size(text)[0] == search.size(before)[0]:
+                break
+        return text
+
+    def _some(self, text: str, some: Iterable[tuple[str, Pass]]) -> str:
+        for stage, make in some:
+            self._told(stage, text)
+            candidates = make(text)
+            text = search.most(candidates.number, candidates.text, text, self._test, self._width)
+        return text

@@ -1,0 +1,150 @@
+"""The passes: each makes candidates from a program, the ones that save most first. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence, Set
+from typing import NamedTuple
+
+import libcst as cst
+from libcst.metadata import MetadataWrapper, PositionProvider
+
+from harness.reduce import arguments, edit, expressions, settings
+from harness.reduce.edit import Edit
+from harness.reduce.names import Dead, Names
+from harness.reduce.search import Text
+
+
+class Candidates(NamedTuple):
+    """The edits of one pass over one program."""
+
+    number: int
+    text: Text
+
+
+Pass = Callable[[str], Candidates]
+
+
+def deletions(text: str, pick: Callable[[Names], list[list[cst.CSTNode]]]) -> Candidates:
+    """Delete groups of statements with all that needs them, and what then nobody needs."""
+    module = edit.parsed(text)
+    names = Names(module)
+    groups = pick(names)
+
+    def without(chosen: frozenset[int]) -> str | None:
+        return _without(module, names, [node for number in chosen for node in groups[number]])
+
+    return Candidates(len(groups), without)
+
+
+def _without(module: cst.Module, names: Names, nodes: Sequence[cst.CSTNode]) -> str | None:
+    dead = Dead(names, nodes)
+    return edit.applied(
+        module, [dict.fromkeys(dead.gone, edit.remove), dict.fromkeys(dead.cut, edit.nothing)]
+    )
+
+
+def unused(text: str) -> Candidates:
+    """Delete what binds names that nobody uses, all at once."""
+    return deletions(text, lambda names: [[]])
+
+
+def never_run(text: str, lines: Set[int]) -> Candidates:
+    """Delete the statements of which no line ran."""
+    wrapper = MetadataWrapper(edit.parsed(text), unsafe_skip_copy=True)
+    positions = wrapper.resolve(PositionProvider)
+    module = wrapper.module
+    names = Names(module)
+
+    def ran(node: cst.CSTNode) -> bool:
+        place = positions[node]
+        first = place.start.line
+        if isinstance(node, cst.FunctionDef | cst.ClassDef):
+            body = positions[node.body]
+            return any(line in lines for line in range(body.start.line, body.end.line + 1))
+        return any(line in lines for line in range(first, place.end.line + 1))
+
+    idle = [
+        node
+        for node in names.statements
+        if not ran(node) and not isinstance(node, cst.Global | cst.Nonlocal)
+    ]
+
+    def without(chosen: frozenset[int]) -> str | None:
+        return _without(module, names, [idle[number] for number in chosen])
+
+    return Candidates(len(idle), without)
+
+
+def statements(text: str, depth: int) -> Candidates:
+    """Delete statements that lie in `depth` others; those in one block stand together."""
+
+    def pick(names: Names) -> list[list[cst.CSTNode]]:
+        return [
+            [node]
+            for node in names.statements
+            if _depth(names, node) == depth and not isinstance(node, cst.Pass)
+        ]
+
+    return deletions(text, pick)
+
+
+def depths(text: str) -> int:
+    """The number of depths at which statements lie."""
+    names = Names(edit.parsed(text))
+    return 1 + max((_depth(names, node) for node in names.statements), default=-1)
+
+
+def _depth(names: Names, node: cst.CSTNode) -> int:
+    depth = 0
+    above = names.parents.get(node)
+    while above is not None and not isinstance(above, cst.Module):
+        depth += 1
+        above = names.parents.get(above)
+    return depth
+
+
+def edits(text: str, made: Callable[[cst.Module], Sequence[Edit]]) -> Candidates:
+    """Edit the tree, and drop what then nobody uses."""
+    module = edit.parsed(text)
+    changes = made(module)
+
+    def edited(chosen: frozenset[int]) -> str | None:
+        new = edit.applied(module, [changes[number] for number in sorted(chosen)])
+        return None if new is None else swept(new)
+
+    return Candidates(len(changes), edited)
+
+
+def swept(text: str) -> str | None:
+    """`text` without what binds names that nobody uses."""
+    candidates = unused(text)
+    return candidates.text(frozenset([0]))
+
+
+def settings_first() -> Iterator[tuple[str, Pass]]:
+    """The passes that make each later try faster, or smaller at one stroke."""
+    yield "comments", lambda text: edits(text, expressions.prose)
+    yield "command line", lambda text: edits(text, arguments.folded)
+    yield "settings", lambda text: edits(text, settings.smaller)
+    yield "settings", lambda text: edits(text, settings.plainer)
+    yield "functions", lambda text: edits(text, expressions.inlined)
+    yield "calls", lambda text: edits(text, expressions.passed_through)
+
+
+def structure(text: str) -> Iterator[tuple[str, Pass]]:
+    """The passes over whole statements, from the outermost on."""
+    for depth in range(depths(text)):
+        yield f"statements at depth {depth}", lambda text, depth=depth: statements(text, depth)  # type: ignore[misc]
+
+
+def blocks() -> Iterator[tuple[str, Pass]]:
+    """The passes over blocks, functions and constants."""
+    yield "blocks", lambda text: edits(text, expressions.unwrapped)
+    yield "functions", lambda text: edits(text, expressions.inlined)
+    yield "constants", lambda text: edits(text, settings.propagated)
+
+
+def details() -> Iterator[tuple[str, Pass]]:
+    """The passes over calls and expressions."""
+    yield "arguments", lambda text: edits(text, expressions.fewer)
+    yield "expressions", lambda text: edits(text, expressions.shorter)

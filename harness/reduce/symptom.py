@@ -1,0 +1,159 @@
+"""The symptom of a run in the form that survives a reduction. Pure.
+
+The fingerprint of a hang has the lines of the user's code, which move while the code shrinks. Here
+the lines are left out: what stays is who waits for what, in which function, and how the chain ends.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Iterator
+
+import msgspec
+
+from harness.errors import UsageError
+from harness.model import Outcome, ScenarioResult, Severity
+from harness.model.enums import TextEnum
+from harness.releases import symptoms
+
+
+class Keep(TextEnum):
+    """The part of a symptom that a shorter program must still show."""
+
+    OUTCOME = "outcome"
+    CAUSE = "cause"
+    """The outcome, and the cause of a hang, the exception or signal of a crash."""
+    FINGERPRINT = "fingerprint"
+    """The cause, and who waits where, or where it crashed or lost its numbers."""
+    FINDING = "finding"
+    """The code of a finding."""
+
+
+class Symptom(msgspec.Struct, frozen=True, kw_only=True):
+    """The symptom to keep."""
+
+    keep: Keep
+    parts: tuple[str, ...]
+    """What must be the same; sorted words for people."""
+    summary: str
+    """One line for people."""
+    proven: bool = False
+
+    @property
+    def mark(self) -> str:
+        """12 hexadecimal digits, the same for each run with these parts."""
+        return hashlib.sha256("\n".join(self.parts).encode()).hexdigest()[:12]
+
+
+class Seen(msgspec.Struct, frozen=True, kw_only=True):
+    """What is known of one run."""
+
+    result: ScenarioResult
+    printed: str = ""
+    """The end of its standard error."""
+
+
+def of(seen: Seen, keep: Keep | None, summary: str) -> Symptom:
+    """The symptom of the whole program, in which `keep` says what counts; None: the most there is.
+
+    Raises UsageError when there is no such symptom.
+    """
+    result = seen.result
+    failed = result.outcome in symptoms.FAILED
+    keep = keep or (Keep.FINGERPRINT if failed else Keep.FINDING)
+    if keep is Keep.FINDING:
+        notable = [
+            finding.code
+            for finding in result.findings
+            if finding.severity is not Severity.INFO and not finding.expected
+        ]
+        if not notable:
+            raise UsageError(
+                f"the program shows no finding to keep: {summary}; reduce a program that does"
+            )
+        parts: tuple[str, ...] = (notable[0],)
+    elif not failed:
+        raise UsageError(
+            f"the program shows no failure to keep: {summary}; reduce one that hangs, crashes or "
+            "diverges, or use --keep finding"
+        )
+    else:
+        parts = _parts(seen, keep)
+    proven = result.cause is not None and result.cause.proven
+    return Symptom(keep=keep, parts=parts, summary=summary, proven=proven)
+
+
+def shows(seen: Seen, wanted: Symptom) -> bool:
+    """True if the run has the symptom."""
+    result = seen.result
+    if wanted.keep is Keep.FINDING:
+        return result.outcome not in symptoms.FAILED and any(
+            finding.code == wanted.parts[0] for finding in result.findings
+        )
+    return result.outcome in symptoms.FAILED and _parts(seen, wanted.keep) == wanted.parts
+
+
+def places(seen: Seen, file: str) -> frozenset[int]:
+    """The lines of `file` at which the symptom is: the waits of a hang, the line of a crash."""
+    result = seen.result
+    texts = [result.reason or ""]
+    if result.cause is not None:
+        evidence = result.cause.evidence
+        texts += [str(link.get("place")) for link in evidence.get("chain") or ()]
+        texts.append(str(evidence.get("wait_site")))
+    found = re.findall(rf"{re.escape(file)}\D{{1,9}}(\d+)", "\n".join([*texts, seen.printed]))
+    return frozenset(map(int, found))
+
+
+def _parts(seen: Seen, keep: Keep) -> tuple[str, ...]:
+    result = seen.result
+    parts = [result.outcome.value]
+    if keep is not Keep.OUTCOME:
+        parts += [f"cause {result.cause.code}"] if result.cause else []
+        parts += [f"raised {kind}"] if (kind := symptoms.of(result, "").signature) else []
+    if keep is Keep.FINGERPRINT:
+        parts += sorted(_places(result))
+        if result.cause is not None:
+            # Who should have ended the wait may have died before.
+            parts += sorted({f"thread raised {kind[1]}" for kind in _RAISED.finditer(seen.printed)})
+    return tuple(parts)
+
+
+_RAISED = re.compile(r"^Exception in thread [^\n]*\n(?:(?:Traceback| ).*\n)+(\w[\w.]*)", re.M)
+
+
+def _places(result: ScenarioResult) -> Iterator[str]:
+    """Who waits for what in which function; of a crash or a divergence, the function."""
+    if result.cause is not None:
+        evidence = result.cause.evidence
+        for link in evidence.get("chain") or ():
+            yield f"{link.get('wait')} in {_function(link.get('place'))}"
+        end = evidence.get("end") or {}
+        if end:
+            yield f"end {end.get('kind')}"
+        category = evidence.get("wait_category")
+        if category:
+            place = str(evidence.get("wait_site", "")).rpartition(", from ")[2]
+            yield f"site {category} in {_function(place)}"
+    elif result.outcome is Outcome.CRASHED:
+        words, _, place = (result.reason or "").rpartition(", at ")
+        yield f"in {_function(place)}"
+        yield f"says {_words(words)}"
+    else:
+        kind = re.search(r"\b(nan|inf)\b", result.reason or "")
+        yield f"number {kind[1] if kind else None}"
+
+
+def _function(place: object) -> str:
+    """The function of `train.py:12 in step`, or what there is."""
+    text = str(place or "")
+    name = re.search(r" in ([\w.<>]+)(?: \(.*\))?\W*$", text)
+    return name[1] if name else re.sub(r"[^A-Za-z_<>]+", " ", text).strip()
+
+
+def _words(reason: str) -> str:
+    """The words of a message without what varies: numbers, quoted text, addresses, steps."""
+    text = re.sub(r"^in step \d+, \w+: ", "", reason)
+    text = re.sub(r"'[^']*'|\"[^\"]*\"|\([^()]*\)|\[[^\[\]]*\]", " ", text)
+    return " ".join(re.findall(r"[A-Za-z_]{3,}", text)[:12])

@@ -1,0 +1,106 @@
+"""`harness reduce` on real programs, and what a shortened program is kept from."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from harness.model import Outcome, Patience
+from harness.reduce.judge import Judge
+
+PROGRAM = '''
+"""Raises in a function, after some work, beside a module of its own."""
+import argparse
+import helper
+
+
+def compute(values, scale):
+    total = 0
+    for value in values:
+        total += value * scale
+    return helper.share(total, len(values) - 3)
+
+
+def main():
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--scale", type=int, default=2)
+    args = parser.parse_args()
+    print("result", compute([1, 2, 3], args.scale))
+
+
+if __name__ == "__main__":
+    main()
+'''
+HELPER = '''
+"""A module beside it."""
+
+
+def unused():
+    return 1
+
+
+def share(part, whole):
+    return part / whole
+'''
+REACHES_OUT = """
+import ctypes, os, shutil, subprocess, sys
+path = {path!r}
+for attempt in (
+    lambda: open(path, "w"),
+    lambda: os.remove(path),
+    lambda: shutil.rmtree(os.path.dirname(path)),
+    lambda: os.rename(path, "here"),
+    lambda: subprocess.run(["rm", path]),
+    lambda: subprocess.run([sys.executable, "-c", "import os; os.remove(%r)" % path]),
+    lambda: os.kill(os.getppid(), 9),
+):
+    try:
+        attempt()
+    except PermissionError:
+        pass
+open("own", "w").write("allowed")
+os.remove("own")
+print(open(path).read(), os.listdir())
+assert os.path.exists(path)
+"""
+
+
+@pytest.mark.slow  # some forty processes
+def test_a_script_becomes_a_file_of_its_own_that_fails_the_same_way(tmp_path):
+    (tmp_path / "train.py").write_text(PROGRAM)
+    (tmp_path / "helper.py").write_text(HELPER)
+    done = subprocess.run(
+        [sys.executable, "-m", "harness", "reduce", "--json", "--jobs", "2", "--",
+         sys.executable, "train.py", "--scale", "5"],
+        cwd=tmp_path, capture_output=True, text=True,
+        env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])},
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    document = json.loads(done.stdout)
+    assert document["verified"]
+    assert document["lines"] <= 5
+    text = (tmp_path / document["path"]).read_text()
+    assert text.startswith("# Shows: crashed")
+    assert "Shown in 3 of 3 runs of this file alone, with python" in text
+    alone = subprocess.run(
+        [sys.executable, tmp_path / document["path"]], capture_output=True, text=True, cwd="/"
+    )
+    assert "ZeroDivisionError" in alone.stderr
+    assert "in share" in alone.stderr
+
+
+def test_what_reaches_out_of_its_folder_is_refused(tmp_path):
+    file = tmp_path / "precious" / "file"
+    file.parent.mkdir()
+    file.write_text("kept")
+    with Judge([sys.executable], [], jobs=1, patience=Patience(seconds=5)) as judge:
+        # The whole program is allowed no other program here, which it would be if it was the first.
+        judge.whole("print('nothing used')", trace=False)
+        seen = judge.seen(REACHES_OUT.format(path=str(file)))
+    assert seen.result.outcome is Outcome.COMPLETED, seen.printed
+    assert file.read_text() == "kept"
