@@ -166,7 +166,11 @@ def _search(
     if result.change is not None:
         old, new = bisect.ends(result)
         known = probe.pages(plan, plan.cells[0], request.package)
-        result = msgspec.structs.replace(result, changes=bisect.address(known, old, new))
+        result = msgspec.structs.replace(
+            result,
+            changes=bisect.address(known, old, new),
+            known_issues=bisect.matches(plan, result, folder),
+        )
     return tell(plan, result, folder, arguments, lines)
 
 
@@ -202,6 +206,4 @@ def _answer(plan: Plan, result: BisectResult, folder: Path, lines: cells.Lines) 
     else:
         for line in bisect.sentences(plan, result):
             lines.say(line)
-        if result.changes:
-            lines.say(f"changes: {result.changes}")
     lines.say(f"result: {folder / bisect.NAME}")

@@ -10,7 +10,7 @@ from typing import Any
 import msgspec
 
 from harness.errors import UsageError
-from harness.model import Outcome
+from harness.model import KnownIssueMatch, Outcome
 from harness.releases import probe, search, symptoms
 from harness.releases.crew import Crew
 from harness.releases.folder import save_state
@@ -18,6 +18,8 @@ from harness.releases.plan import Plan, cell_of, label
 from harness.releases.probe import Ran
 from harness.releases.search import Answer, Problem, Seen
 from harness.releases.symptoms import When
+from harness.report import runjson
+from harness.text import known_issues
 from harness.text.units import percent, plural
 
 NAME = "bisect.json"
@@ -49,6 +51,8 @@ class BisectResult(msgspec.Struct, frozen=True, kw_only=True):
     """The reason why there is no answer."""
     changes: str | None = None
     """The address of the changes between the two releases."""
+    known_issues: tuple[KnownIssueMatch, ...] = ()
+    """Public bugs that the runs of the bad one of the two releases show, the surest first."""
     releases: tuple[str, ...] = ()
     """All releases from the good end to the bad end."""
     runs: tuple[Ran, ...] = ()
@@ -73,17 +77,21 @@ def carry_out(
     command: Sequence[str],
     told: Told,
     crew: Crew | None = None,
+    go_on: Callable[[], bool] = lambda: True,
 ) -> BisectResult:
     """Search on after the runs `ran` until there is an answer, or the user interrupts it.
 
     The hosts of a `crew` run as many releases at the same time as they are. The state in `folder`
-    is saved after each run. Raises NoHostError when no host is left.
+    is saved after each run. Without `go_on` no further round begins. Raises NoHostError when no
+    host is left.
     """
     runs = list(ran)
     while True:
         step = judged(plan, runs, 1 if crew is None else crew.size)
         if isinstance(step, BisectResult):
             return step
+        if not go_on():
+            return unfinished(plan, runs)
         try:
             for one in _each(plan, folder, step, command, crew):
                 if one.interrupted:
@@ -295,6 +303,26 @@ def ends(result: BisectResult) -> tuple[str, str]:
     return old, new
 
 
+def matches(plan: Plan, result: BisectResult, folder: Path) -> tuple[KnownIssueMatch, ...]:
+    """The known issues in the runs of the bad one of the two releases of an answer, each once.
+
+    A run that cannot be read any more has none.
+    """
+    bad = result.first_bad or result.last_bad
+    cells = {cell.name for cell in plan.cells if cell.packages[result.package] == bad}
+    found: dict[str, KnownIssueMatch] = {}
+    for ran, answer in zip(result.runs, result.seen, strict=True):
+        if ran.cell not in cells or ran.run is None or answer != Seen.SHOWN.value:
+            continue
+        try:
+            run = runjson.read(folder / ran.run)
+        except UsageError:
+            continue
+        for match in (match for one in run.results for match in one.known_issues):
+            found.setdefault(match.id, match)
+    return tuple(found.values())
+
+
 def sentences(plan: Plan, result: BisectResult) -> list[str]:
     """The answer in words, for people. Pure."""
     cells = {cell.packages[result.package]: cell.name for cell in plan.cells}
@@ -312,6 +340,11 @@ def sentences(plan: Plan, result: BisectResult) -> list[str]:
         last = runs[-1]
         times = f", {plural(len(runs), 'run')}" if len(runs) > 1 else ""
         lines.append(f"  {title:<10} {version:<10} {last.symptoms[0].summary}{times}; {last.run}")
+    if result.changes:
+        lines.append(f"changes: {result.changes}")
+    for match in result.known_issues:
+        lines.append(f"known issue: {known_issues.describe(match)}")
+        lines += [f"  {url}"] if (url := known_issues.address(match)) else []
     return lines
 
 

@@ -10,7 +10,7 @@ import os
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import msgspec
 
@@ -23,6 +23,8 @@ from harness.report import files, runjson
 from harness.session.folder import locked, new_folder
 
 STATE = "state.json"
+KINDS = {"matrix": "a matrix", "bisect": "a bisect", "investigate": "an investigation"}
+"""The kinds of plans, for people."""
 
 
 def begin(plan: Plan, out: Path) -> Path:
@@ -45,7 +47,7 @@ def opened(folder: Path, kind: str) -> Iterator[tuple[Plan, tuple[Ran, ...]]]:
     Raises UsageError when it has none, when its kind is another, or when it is in use.
     """
     if not (folder / NAME).is_file():
-        raise UsageError(f"{folder} is not the folder of a {kind}")
+        raise UsageError(f"{folder} is not the folder of {KINDS[kind]}")
     with locked(folder):
         yield _read(folder, kind)
 
@@ -71,9 +73,10 @@ def _read(folder: Path, kind: str) -> tuple[Plan, tuple[Ran, ...]]:
     except (OSError, ValueError, msgspec.ValidationError):
         plan = None
     if plan is None:
-        raise UsageError(f"{folder} is not the folder of a {kind}")
+        raise UsageError(f"{folder} is not the folder of {KINDS[kind]}")
     if plan.kind != kind:
-        raise UsageError(f"{folder} is the folder of a {plan.kind}, not of a {kind}")
+        other = KINDS.get(plan.kind, plan.kind)
+        raise UsageError(f"{folder} is the folder of {other}, not of {KINDS[kind]}")
     if Path(plan.cwd) != Path.cwd():
         raise UsageError(f"{folder} was begun in {plan.cwd}; go there to continue it")
     path = Path(plan.target.path)
@@ -84,6 +87,26 @@ def _read(folder: Path, kind: str) -> tuple[Plan, tuple[Ran, ...]]:
     return plan, runs
 
 
+T = TypeVar("T", bound=msgspec.Struct)
+
+
+def published(result: T, full: bool, hosts: Iterable[str] = ()) -> T:
+    """`result` as it may be published: redacted, unless `full`.
+
+    The names of `hosts` are redacted too, each to a name of its own.
+    """
+    if full:
+        return result
+    cleaned: T = privacy.cleaned(result, privacy.numbered(hosts, personal.gather()))
+    return cleaned
+
+
+def publishable(result: msgspec.Struct, full: bool, hosts: Iterable[str] = ()) -> dict[str, Any]:
+    """`result` as a document, as `published` makes it."""
+    document: dict[str, Any] = runjson.storable(msgspec.to_builtins(published(result, full, hosts)))
+    return document
+
+
 def publish(
     result: msgspec.Struct, name: str, folder: Path, full: bool, hosts: Iterable[str] = ()
 ) -> dict[str, Any]:
@@ -91,18 +114,6 @@ def publish(
     document = publishable(result, full, hosts)
     text = json.dumps(document, indent=1, allow_nan=False) + "\n"
     files.replace(folder / name, text.encode())
-    return document
-
-
-def publishable(result: msgspec.Struct, full: bool, hosts: Iterable[str] = ()) -> dict[str, Any]:
-    """`result` as a document, redacted unless `full`.
-
-    The names of `hosts` are redacted too, each to a name of its own.
-    """
-    if not full:
-        known = privacy.numbered(hosts, personal.gather())
-        result = privacy.cleaned(result, known)
-    document: dict[str, Any] = runjson.storable(msgspec.to_builtins(result))
     return document
 
 

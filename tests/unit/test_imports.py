@@ -30,7 +30,8 @@ LAYERS = (
     ("supervise",),
     ("session", "attach", "record"),
     ("releases",),
-    ("reduce",),
+    ("flips", "reduce"),
+    ("investigate",),
     ("api",),
     ("cli", "pytest_plugin"),
     ("__main__",),
@@ -38,6 +39,7 @@ LAYERS = (
 """A module imports its own package and those of the layers above it in this table."""
 ALONE = (
     "harness.inject.hook.sitecustomize",
+    "harness.inject.inside.flips",
     "harness.inject.inside.launcher",
     "harness.inject.inside.trainer",
     "harness.inject.inside.versions",
