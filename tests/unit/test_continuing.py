@@ -338,7 +338,7 @@ def test_the_next_run_is_one_to_paste(machine, tmp_path):
     assert words[5:] == ["--continue", f"my reports/{folder.name}"]
     assert cli.main(words[3:]) == 0
     assert runjson.read(folder).diagnosis.next_experiment.startswith(
-        f"python -m harness run stale_loss_oracle --continue 'my reports/{folder.name}'"
+        f"python -m harness run uncompiled_step --continue 'my reports/{folder.name}'"
     )
 
 

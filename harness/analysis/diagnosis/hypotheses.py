@@ -208,7 +208,7 @@ lora_step                     c    -     S     S    s    -     S    S    -     s
 vjp_step                      S    S     S     C    -    S     S    S    S     s     S    s    S
 constant_batch                S    S     S     S    S    c     S    C    s     C     -    s    S
 update_without_grad           s    C     s     c    c    -     -    S    c     s     -    s    s
-stale_loss_oracle             -    -     -     !    -    -     -    -    -     -     -    s    s
+stale_loss_oracle             -    -     -     !    -    -     -    -    -     -     -    -    -
 compiled_step                 s    s     !     s    s    !     -    S    s     !     s    s    s
 rebuild_compiled              s    s     C     S    s    s     S    S    s     s     s    s    S
 compiled_step_initialized     s    -     -     s    s    c     s    S    s     s     s    s    s

@@ -39,7 +39,7 @@ def _kernel(facts: Facts) -> str | None:
     if observed.kernel_s is None:
         return None
     share = None if use is None else use.busy if use.own is None else use.own
-    at = "works" if share is None else f"is at {share} %"
+    at = "works" if share is None else f"is at {units.percent(share / 100)}"
     lasted = units.duration(observed.kernel_s)
     return f"waits for a kernel of this process, which has run for {lasted}; the GPU {at}"
 
