@@ -155,7 +155,11 @@ def _search(
     if result.change is not None:
         old, new = bisect.ends(result)
         known = probe.pages(plan, plan.cells[0], request.package)
-        result = msgspec.structs.replace(result, changes=bisect.address(known, old, new))
+        result = msgspec.structs.replace(
+            result,
+            changes=bisect.address(known, old, new),
+            known_issues=bisect.matches(plan, result, folder),
+        )
     document = folders.publish(result, bisect.NAME, folder, plan.full)
     _answer(plan, result, folder, lines)
     if arguments.json:
@@ -178,6 +182,4 @@ def _answer(plan: Plan, result: BisectResult, folder: Path, lines: cells.Lines) 
     else:
         for line in bisect.sentences(plan, result):
             lines.say(line)
-        if result.changes:
-            lines.say(f"changes: {result.changes}")
     lines.say(f"result: {folder / bisect.NAME}")

@@ -8,13 +8,15 @@ from pathlib import Path
 import msgspec
 
 from harness.errors import UsageError
-from harness.model import Outcome
+from harness.model import KnownIssueMatch, Outcome
 from harness.releases import probe, search, symptoms
 from harness.releases.folder import save_state
 from harness.releases.plan import Plan
 from harness.releases.probe import Ran
 from harness.releases.search import Answer, Problem, Seen
 from harness.releases.symptoms import When
+from harness.report import runjson
+from harness.text import known_issues
 from harness.text.units import percent, plural
 
 NAME = "bisect.json"
@@ -46,6 +48,8 @@ class BisectResult(msgspec.Struct, frozen=True, kw_only=True):
     """The reason why there is no answer."""
     changes: str | None = None
     """The address of the changes between the two releases."""
+    known_issues: tuple[KnownIssueMatch, ...] = ()
+    """Public bugs that the runs of the bad one of the two releases show, the surest first."""
     releases: tuple[str, ...] = ()
     """All releases from the good end to the bad end."""
     runs: tuple[Ran, ...] = ()
@@ -217,6 +221,26 @@ def ends(result: BisectResult) -> tuple[str, str]:
     return old, new
 
 
+def matches(plan: Plan, result: BisectResult, folder: Path) -> tuple[KnownIssueMatch, ...]:
+    """The known issues in the runs of the bad one of the two releases of an answer, each once.
+
+    A run that cannot be read any more has none.
+    """
+    bad = result.first_bad or result.last_bad
+    cells = {cell.name for cell in plan.cells if cell.packages[result.package] == bad}
+    found: dict[str, KnownIssueMatch] = {}
+    for ran, answer in zip(result.runs, result.seen, strict=True):
+        if ran.cell not in cells or ran.run is None or answer != Seen.SHOWN.value:
+            continue
+        try:
+            run = runjson.read(folder / ran.run)
+        except UsageError:
+            continue
+        for match in (match for one in run.results for match in one.known_issues):
+            found.setdefault(match.id, match)
+    return tuple(found.values())
+
+
 def sentences(plan: Plan, result: BisectResult) -> list[str]:
     """The answer in words, for people. Pure."""
     cells = {cell.packages[result.package]: cell.name for cell in plan.cells}
@@ -234,6 +258,11 @@ def sentences(plan: Plan, result: BisectResult) -> list[str]:
         last = runs[-1]
         times = f", {plural(len(runs), 'run')}" if len(runs) > 1 else ""
         lines.append(f"  {title:<10} {version:<10} {last.symptoms[0].summary}{times}; {last.run}")
+    if result.changes:
+        lines.append(f"changes: {result.changes}")
+    for match in result.known_issues:
+        lines.append(f"known issue: {known_issues.describe(match)}")
+        lines += [f"  {url}"] if (url := known_issues.address(match)) else []
     return lines
 
 

@@ -10,13 +10,23 @@ import pytest
 from harness import cli
 from harness.cli.bisect import certainty
 from harness.errors import UsageError
-from harness.model import Cause, Finding, Outcome, ScenarioInfo, ScenarioResult, Severity
+from harness.model import (
+    Cause,
+    Finding,
+    KnownIssueMatch,
+    Outcome,
+    Sameness,
+    ScenarioInfo,
+    ScenarioResult,
+    Severity,
+)
 from harness.model.run import Environment, Metrics, RunResult, StepTimes
 from harness.releases import bisect, installer, matrix, plan, probe, symptoms, versions
 from harness.releases.plan import BisectRequest, Plan
 from harness.releases.probe import Ran
 from harness.releases.search import Answer, Probe, Seen
 from harness.releases.symptoms import Symptoms, When
+from harness.report import runjson
 
 INDEX = ("0.25.2", "0.30.10", "0.30.9", "0.31.0rc1", "0.31.0", "0.32.0.dev1", "0.32.0", "old-one")
 
@@ -324,6 +334,36 @@ def test_a_bad_end_that_shows_it_rarely_is_repeated_until_it_does():
     assert found.first_bad == "0.32.1"
     assert found.sure >= 0.9
     assert len(runs) > 6
+
+
+def test_the_known_issue_is_that_of_the_bad_one_of_the_two_releases(tmp_path):
+    whole = searching("0.31.2", "0.32.4", NEW_FIRST[::-1])
+    found, runs = answered(whole, lambda version: HUNG if version >= "0.32.1" else symptom())
+    known = KnownIssueMatch(
+        id="mlx#1", title="it hangs", url="https://github.com/ml-explore/mlx/issues/1",
+        package="mlx", same=Sameness.WAIT_SITE, seen="mlx::core::wait", version="0.32.1",
+        fixed=None, cure="Update.",
+    )  # fmt: skip
+    for ran in runs:
+        folder = tmp_path / ran.run
+        folder.mkdir(parents=True)
+        # The end of the search shows another one: its release is none of the two.
+        match = known if ran.cell == "mlx-0.32.1" else msgspec.structs.replace(known, id="mlx#2")
+        one = result(Outcome.HUNG, known_issues=(match,))
+        there = Environment(platform="", machine="", python="", cpu_count=1, memory=1)
+        run = RunResult(
+            harness_version="1", started="", environment=there, settings=None, results=(one,)
+        )
+        runjson.write(run, folder)
+    matches = bisect.matches(whole, found, tmp_path)
+    assert [match.id for match in matches] == ["mlx#1"]
+    told = bisect.sentences(whole, msgspec.structs.replace(found, known_issues=matches))
+    assert told[-2:] == [
+        "known issue: same wait site and version as mlx#1 (it hangs): update",
+        "  https://github.com/ml-explore/mlx/issues/1",
+    ]
+    # A run whose folder has gone has none.
+    assert bisect.matches(whole, found, tmp_path / "elsewhere") == ()
 
 
 def test_an_interrupted_search_says_what_it_has():
