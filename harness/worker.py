@@ -84,6 +84,7 @@ def _run(spec: WorkerSpec, recorder: Recorder, rank: int) -> None:
     from harness.training.setup import Training
 
     _choose_device(mx, settings.device, spec.device_required)
+    device.flip(spec.folder)
     recorder.write(
         MlxBeat(
             t=time.monotonic(),

@@ -23,7 +23,7 @@ from rich.table import Table
 from rich.text import Text
 
 from harness.analysis import headline, repeats
-from harness.cli import consoles
+from harness.cli import consoles, ladders
 from harness.cli.consoles import INDENT
 from harness.detect.watchdog import State
 from harness.model import Outcome, RunResult, ScenarioInfo, ScenarioResult, Severity, Support
@@ -98,6 +98,7 @@ class Screen:
     def finished(self, job: Job, result: ScenarioResult) -> None:
         self._alerted = {alert for alert in self._alerted if alert[0] is not job}
         self._done += 1
+        self._total = max(self._total, self._done)
         if not self._headed and result.metrics.memory.peak_over_p is not None:
             self._headed = True
             self._head()
@@ -189,6 +190,8 @@ class Screen:
         self.say(Text(outcomes or "nothing was run"))
         for line in left_out(run):
             self.say(Text(line, style="dim"))
+        if run.ladder is not None:
+            ladders.show(self.console, run.ladder)
         self._first_of_all(run)
         for repeated in run.repeats:
             for hang in repeated.hangs:

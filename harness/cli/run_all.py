@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from harness.cli import continuing, help, options, selection
+from harness.cli import continuing, help, ladders, options, selection
 from harness.errors import UsageError
 from harness.model import ScenarioInfo
 
@@ -16,12 +16,13 @@ def add(commands: help.Commands) -> None:
         "run-all",
         "Run the training step in every variation, each in a process of its own, and compare the "
         "variations to find the cause of a problem.",
-        usage="",
+        usage="[-- COMMAND [ARGUMENT ...]]",
         examples=(
             "harness run-all --steps 10 --model mlx-community/SmolLM-135M-4bit",
             "harness run-all --repeat 5 --jobs 2",
             "harness run-all -k 'compiled or lora' --skip tiny_model",
             "harness run-all --own my_scenario.py",
+            "harness run-all --variants builtin:environment -- python train.py",
         ),
         exits=help.RUN_EXITS,
     )
@@ -30,11 +31,17 @@ def add(commands: help.Commands) -> None:
 
 
 def _add_options(parser: argparse.ArgumentParser) -> None:
+    group = parser.add_argument_group("arguments")
+    group.add_argument(
+        "argv", nargs="*", metavar="COMMAND", help=f"the command of {ladders.NAME}, after --"
+    )
     group = parser.add_argument_group("scenarios")
     group.add_argument(
-        "--variants", type=Path, metavar="FILE.toml",
-        help="run the variants of your own command that FILE.toml describes (default: run the "
-        "shipped scenarios)",
+        "--variants", type=Path, metavar=f"FILE.toml|{ladders.NAME}",
+        help="run the variants of your own command that FILE.toml describes; or with "
+        f"{ladders.NAME} the command after -- with one setting of its environment changed at a "
+        "time, each until it is sure, at most --repeat N times (default: run the shipped "
+        "scenarios)",
     )  # fmt: skip
     group.add_argument(
         "--own", type=Path, metavar="FILE",
@@ -76,11 +83,16 @@ def run(arguments: argparse.Namespace) -> int:
             if getattr(arguments, name):
                 option = name.replace("_", "-")
                 raise UsageError(f"--{option} cannot be used with --variants; omit it")
+        if str(arguments.variants) == ladders.NAME:
+            given = continuing.given_options(arguments.words, _add_options)
+            return ladders.run(arguments, "repeat" in given)
+        _no_command(arguments)
         infos = selection.choose(
             variants.load(arguments.variants), arguments.chosen, arguments.skip
         )
         runs = plan.commands(infos, arguments.repeat)
         return running.carry_out(arguments, runs, None)
+    _no_command(arguments)
     if arguments.own is not None and arguments.hostfile is not None:
         raise UsageError("--own cannot be used with --hostfile; omit one of them")
     if arguments.earlier is None:
@@ -96,6 +108,13 @@ def run(arguments: argparse.Namespace) -> int:
         missing = resume.missing(earlier, [info.name for info in infos])
         runs = resume.runs_to_add(earlier, missing, arguments.repeat)
         return running.carry_out(arguments, runs, earlier.plan.settings, earlier)
+
+
+def _no_command(arguments: argparse.Namespace) -> None:
+    if arguments.argv:
+        raise UsageError(
+            f"unexpected argument {arguments.argv[0]}; a command needs --variants {ladders.NAME}"
+        )
 
 
 def _chosen(arguments: argparse.Namespace, own: Path | None) -> list[ScenarioInfo]:

@@ -16,7 +16,7 @@ from harness.model import RunResult, Settings
 from harness.report.github import commands as annotate
 from harness.session import resume
 from harness.session.execute import execute
-from harness.session.plan import PlannedRun
+from harness.session.plan import Judge, PlannedRun
 from harness.session.resume import EarlierRun
 
 
@@ -25,15 +25,21 @@ def carry_out(
     runs: Sequence[PlannedRun],
     settings: Settings | None,
     earlier: EarlierRun | None = None,
+    judge: Judge | None = None,
+    least: int | None = None,
 ) -> int:
-    """Run the plan, add the results to `earlier`, and write the reports; returns the exit code."""
+    """Run the plan, add the results to `earlier`, and write the reports; returns the exit code.
+
+    With a `judge`, `least` runs are sure to be needed.
+    """
     how = options.running(arguments)
     if earlier is not None:
         how = resume.options(earlier, how)
-    with screen(len(runs), quiet=arguments.quiet, verbose=arguments.verbose) as observer:
+    with screen(least or len(runs), quiet=arguments.quiet, verbose=arguments.verbose) as observer:
         command = ["harness", *sys.argv[1:]]
         done = Executed(
-            lambda: execute(runs, settings, how, observer, command, earlier=earlier), observer
+            lambda: execute(runs, settings, how, observer, command, earlier=earlier, judge=judge),
+            observer,
         )
     chosen = arguments.fail_on or failing.DEFAULT
     done.annotate(arguments, lambda run, root: annotate(run, chosen, root))

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from .inside.flips import FLIPPED as FLIPPED
 from .inside.writer import HOOK, REPLAY, VARIABLE
 
 if TYPE_CHECKING:
@@ -73,3 +74,11 @@ def hook_report(folder: Path) -> HookReport | None:
         return None
     known = {name: note.get(name) for name in ("wrapped", "disabled")}
     return HookReport(**{name: value for name, value in known.items() if isinstance(value, str)})
+
+
+def flips_made(home: Path) -> int:
+    """The number of things that a flip has changed in the run whose folder is `home`."""
+    try:
+        return (home / FLIPPED).read_bytes().count(b"\n")
+    except OSError:
+        return 0

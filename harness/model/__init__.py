@@ -31,6 +31,7 @@ from harness.model.beats import (
     StepBeat,
     Tensors,
 )
+from harness.model.ladder import EnvironmentLadder, FlipLeftOut, FlipResult, FlipVerdict
 from harness.model.origin import Locate, Located, Origin, Replay
 from harness.model.outcome import (
     Cause,
@@ -97,11 +98,15 @@ __all__ = [
     "EndBeat",
     "Ending",
     "Environment",
+    "EnvironmentLadder",
     "ErrorBeat",
     "Expected",
     "FigureSummary",
     "FiguresBeat",
     "Finding",
+    "FlipLeftOut",
+    "FlipResult",
+    "FlipVerdict",
     "GradientBeat",
     "Hang",
     "Host",

@@ -6,6 +6,7 @@ import msgspec
 
 from harness.model.beats import SCHEMA
 from harness.model.enums import TextEnum
+from harness.model.ladder import EnvironmentLadder
 from harness.model.origin import Origin
 from harness.model.outcome import Cause, Doubt, Finding, KnownIssueMatch, Outcome
 from harness.model.ranks import RankResult
@@ -282,6 +283,8 @@ class RunResult(msgspec.Struct, frozen=True, kw_only=True):
     """Summaries of the scenarios that were run more than once."""
     left_out: tuple[LeftOut, ...] = ()
     diagnosis: Diagnosis = Diagnosis()
+    ladder: EnvironmentLadder | None = None
+    """The answer of an environment ladder; None where none was run."""
     interrupted: bool = False
     full: bool = False
     """True if nothing was redacted, so that it must not be published."""

@@ -109,6 +109,8 @@ class ScenarioInfo(msgspec.Struct, frozen=True, kw_only=True):
     """The expected result of a control; None for every other scenario."""
     command: Command | None = None
     """Set for an outside command, and for nothing else."""
+    variables: dict[str, str] = {}
+    """Environment variables that are set for its worker; those of a command are its own."""
     own: OwnStep | None = None
     """Set for a variation of a user's own step, and for nothing else."""
 

@@ -25,7 +25,7 @@ RULES: dict[type, dict[str, Rule]] = {
     model.RunResult: {
         "schema": K, "harness_version": K, "started": K, "finished": K, "command": Rule.WORDS,
         "environment": N, "settings": N, "scenarios": N, "results": N, "repeats": N,
-        "left_out": N, "diagnosis": N, "interrupted": K, "full": K, "continued": N,
+        "left_out": N, "diagnosis": N, "ladder": N, "interrupted": K, "full": K, "continued": N,
     },
     model.Continuation: {"command": Rule.WORDS, "started": K, "interrupted": K},
     model.Environment: {
@@ -41,7 +41,7 @@ RULES: dict[type, dict[str, Rule]] = {
     model.ScenarioInfo: {
         "name": NAME, "path": T, "summary": T, "doc": T, "source": Rule.SOURCE,
         "expects": T, "settings": T,
-        "verdict": N, "command": N, "own": N,
+        "verdict": N, "command": N, "variables": Rule.VARIABLES, "own": N,
     },
     model.OwnStep: {"path": T, "source": Rule.SOURCE},
     model.Command: {"argv": Rule.WORDS, "variables": Rule.VARIABLES, "pattern": T, "inject": K},
@@ -98,6 +98,15 @@ RULES: dict[type, dict[str, Rule]] = {
     },
     model.Spread: {"runs": K, "min": K, "median": K, "max": K},
     model.LeftOut: {"scenario": NAME, "repeat": K, "reason": T},
+    model.EnvironmentLadder: {
+        "plain": NAME, "symptom": T, "shown": K, "absent": K, "other": K, "certainty": K,
+        "flips": N, "left_out": N,
+    },
+    model.FlipResult: {
+        "name": K, "change": K, "why": K, "verdict": K, "shown": K, "absent": K, "other": K,
+        "sure": K,
+    },
+    model.FlipLeftOut: {"name": K, "change": K, "reason": T},
     model.Diagnosis: {"hypotheses": N, "unexplained": T, "next_experiment": T, "no_experiment": T},
     model.Hypothesis: {"id": K, "title": K, "verdict": K, "because": T, "conflicts": T},
 }  # fmt: skip

@@ -12,7 +12,7 @@ from harness.model import RunResult, Settings
 from harness.observe import processes
 from harness.session import resume
 from harness.session.folder import explain, locked, new_folder
-from harness.session.plan import Options, PlannedRun
+from harness.session.plan import Judge, Options, PlannedRun
 from harness.session.under_way import Session
 from harness.supervise import debug, nested, scheduler
 
@@ -28,11 +28,13 @@ def execute(
     command: Sequence[str],
     terminal: Terminal | None = None,
     earlier: resume.EarlierRun | None = None,
+    judge: Judge | None = None,
 ) -> tuple[RunResult, Path]:
     """Run all of `plan`; returns the result and the folder that it was written to.
 
     With a `terminal`, the plan is one outside command that runs in it as if it was started there.
-    With `earlier`, whose lock the caller holds, the results are added to that run.
+    With `earlier`, whose lock the caller holds, the results are added to that run. Runs that
+    `judge` does not want are left out.
 
     Raises UsageError when the folder cannot be made, when processes cannot be observed, or when a
     worker refuses the settings. Raises HarnessError when the disk is full, or NotWrittenError,
@@ -40,7 +42,7 @@ def execute(
     """
     processes.check()
     folder = earlier.folder if earlier else new_folder(options.out)
-    session = Session(plan, settings, options, observer, command, folder, terminal, earlier)
+    session = Session(plan, settings, options, observer, command, folder, terminal, earlier, judge)
     try:
         # A terminal that is lent to a command has no place for the log.
         log = folder / debug.FILE if terminal is not None else None

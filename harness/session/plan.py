@@ -6,12 +6,20 @@ import json
 import re
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import msgspec
 
 from harness.errors import UsageError
-from harness.model import Hostfile, Locate, OnHang, Patience, ScenarioInfo, Settings
+from harness.model import (
+    Hostfile,
+    Locate,
+    OnHang,
+    Patience,
+    RunResult,
+    ScenarioInfo,
+    Settings,
+)
 from harness.model.settings import BUILT_IN_MODELS, Interpreter
 from harness.observe import installation
 from harness.scenario import load
@@ -60,6 +68,21 @@ class Options(msgspec.Struct, frozen=True, kw_only=True):
     """The Python that runs what is planned; None for that of the harness."""
     debug: bool = False
     """Log why each observation was or was not called a hang."""
+
+
+class Judge(Protocol):
+    """The judge of a plan that has more runs than may be needed."""
+
+    def wanted(
+        self, planned: PlannedRun, run: RunResult, active: Sequence[str], folder: Path
+    ) -> bool:
+        """Tell whether `planned` can still tell something: `run` has the results so far, and
+        `active` the scenarios that are under way."""
+        ...
+
+    def concluded(self, run: RunResult, folder: Path) -> RunResult:
+        """`run`, whose folder is `folder`, with what its results say together."""
+        ...
 
 
 def make(

@@ -19,7 +19,7 @@ from harness.session import jobs
 from harness.session.begin import begin, now, on_device, with_versions
 from harness.session.conclude import conclude, is_decided
 from harness.session.folder import published, save, save_plan
-from harness.session.plan import Options, PlannedRun
+from harness.session.plan import Judge, Options, PlannedRun
 from harness.supervise import foreground, scheduler
 
 if TYPE_CHECKING:
@@ -41,8 +41,10 @@ class Session:
         folder: Path,
         terminal: Terminal | None,
         earlier: EarlierRun | None,
+        judge: Judge | None = None,
     ) -> None:
         self._plan = plan
+        self._judge = judge
         self._options = options
         self._observer = observer
         self._folder = folder
@@ -137,6 +139,10 @@ class Session:
     def _wanted(self, index: int) -> bool:
         """True when the run at `index` of the plan can still contribute to the result."""
         run, options = self._plan[index], self._options
+        if self._judge is not None and not self._judge.wanted(
+            run, self._run, self._active, self._folder
+        ):
+            return False
         results = [result for (name, _), result in self.results.items() if name == run.info.name]
         failed = sum(r.outcome not in (Outcome.COMPLETED, Outcome.SKIPPED) for r in results)
         if options.stop_after is not None and failed >= options.stop_after:
@@ -178,6 +184,8 @@ class Session:
             ),
             self._folder,
         )
+        if self._judge is not None:
+            self._run = self._judge.concluded(self._run, self._folder)
         known = privacy.with_hosts(self._run, self._personal)
         if known != self._personal:
             personal.keep(known, self._folder)

@@ -303,6 +303,8 @@ class CommandSteps:
         for followed in (self._own, self._own / "rank-0"):
             if (followed / LEARNING).exists():
                 (followed / LEARNING).rename(self._folder / LEARNING)
+        if (self._own / inject.FLIPPED).exists():
+            (self._own / inject.FLIPPED).rename(self._folder / inject.FLIPPED)
         shutil.rmtree(self._own, ignore_errors=True)
 
     def _early(self, ending: Ending) -> tuple[Finding, ...]:

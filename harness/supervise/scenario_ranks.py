@@ -88,7 +88,7 @@ class ScenarioRanks:
                 command,
                 ends=replace(captured(), stdin=silent, held=(writer,)),
                 hear=(self._hear, self._hear),
-                variables=variables,
+                variables={**self._run.info.variables, **variables},
             )
         finally:
             self._hosts.speak(writer)

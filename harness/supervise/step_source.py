@@ -110,7 +110,7 @@ class WorkerSteps:
         self._beats = WorkerBeats(run, run.folder)
 
     def launch(self, cold: bool) -> launch.Launched:
-        return launch.worker(self._run.spec, cold)
+        return launch.worker(self._run.spec, cold, variables=self._run.info.variables)
 
     def look(self, now: float) -> None:
         pass

@@ -1,11 +1,17 @@
-"""The figures that MLX gives of its device. The caller has imported mlx."""
+"""The figures that MLX gives of its device, and a setting of it that is flipped on request.
+
+The caller has imported mlx.
+"""
 
 from __future__ import annotations
 
 import importlib.metadata
 import json
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
+
+from harness.inject.inside import flips
 
 _SIZES = ("max_recommended_working_set_size", "memory_size", "total_memory")
 """The names of a GPU's memory in `mx.device_info`, the most telling first: Metal's two, then
@@ -38,6 +44,11 @@ def memory(mx: Any) -> int | None:
         return size(mx.device_info() if hasattr(mx, "device_info") else mx.metal.device_info())
     except Exception:  # a figure is no reason not to train
         return None
+
+
+def flip(folder: str) -> None:
+    """Flip the setting that an environment ladder asks for, before the scenario is imported."""
+    flips.install(str(Path(folder).absolute()))
 
 
 def size(info: Mapping[str, object]) -> int | None:

@@ -29,7 +29,8 @@ LAYERS = (
     ("supervise",),
     ("session", "attach"),
     ("releases",),
-    ("reduce",),
+    ("flips", "reduce"),
+    ("investigate",),
     ("api",),
     ("cli", "pytest_plugin"),
     ("__main__",),
@@ -38,6 +39,7 @@ LAYERS = (
 ALONE = (
     "harness.supervise.guard",
     "harness.inject.hook.sitecustomize",
+    "harness.inject.inside.flips",
     "harness.inject.inside.launcher",
     "harness.inject.inside.trainer",
     "harness.inject.inside.versions",

@@ -31,6 +31,15 @@ OF_REPLAYS: dict[str, tuple[str, ...]] = {
     "mlx_lm.tuner.trainer": ("replay",),
 }
 """Those that are hooked into where a training is replayed."""
+FLIPPED: dict[str, tuple[str, ...]] = {
+    "mlx.core": ("flips",),
+    "multiprocessing.context": ("flips",),
+    "multiprocessing.pool": ("flips",),
+    "concurrent.futures.thread": ("flips",),
+    "concurrent.futures.process": ("flips",),
+    "torch.utils.data.dataloader": ("flips",),
+}
+"""Those that are hooked into as well where a setting is flipped."""
 PROCESSES = "processes.jsonl"
 """The file to which each process adds what it is and how it ends, as in inside/versions.py."""
 RANKS = ("MLX_RANK", "OMPI_COMM_WORLD_RANK", "PMI_RANK")
@@ -47,6 +56,9 @@ class Finder:
         self._left = dict(HOOKS)
         if any(name in os.environ for name in RANKS):
             self._left.update(OF_RANKS)
+        if "HARNESS_FLIP" in os.environ:
+            for name, inside in FLIPPED.items():
+                self._left[name] = (*self._left.get(name, ()), *inside)
         if "HARNESS_REPLAY" in os.environ:
             self._left = dict(OF_REPLAYS)
 

@@ -8,15 +8,13 @@ from harness.report.charts import charts
 from harness.report.input import Group, ReportInput
 from harness.report.sections import scenario, stacks
 from harness.report.sections.attached import attached
-from harness.report.sections.diagnosis import diagnosis
-from harness.report.sections.differences import differences
 from harness.report.sections.environment import environment
 from harness.report.sections.first import first_screen
 from harness.report.sections.known_issues import known_issues
 from harness.report.sections.origin import origin
 from harness.report.sections.ranks import ranks
-from harness.report.sections.repeats import repeats
 from harness.report.sections.reproduce import reproduce
+from harness.report.sections.together import diagnosis, differences, ladder, repeats
 from harness.report.sections.verdicts import verdicts
 
 Section = Callable[[ReportInput], str]
@@ -27,6 +25,7 @@ BEFORE: tuple[Section, ...] = (
     known_issues,
     attached,
     verdicts,
+    ladder,
     diagnosis,
     repeats,
     differences,
