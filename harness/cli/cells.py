@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import ast
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -57,8 +58,11 @@ def add_cells(parser: argparse.ArgumentParser, python: dict[str, Any]) -> None:
         help="install what FILE lists too (default: nothing)")  # fmt: skip
 
 
-def add_runs(parser: argparse.ArgumentParser) -> None:
-    """Add the options of the training and of each run."""
+def add_runs(
+    parser: argparse.ArgumentParser,
+    patience: str = "that of harness run, or of harness watch for a command",
+) -> None:
+    """Add the options of the training and of each run; `patience` is the usual one, in words."""
     options.add_training(parser)
     group = parser.add_argument_group("runs")
     group.add_argument(
@@ -68,7 +72,7 @@ def add_runs(parser: argparse.ArgumentParser) -> None:
     group.add_argument(
         "--patience", type=options.positive_seconds, metavar="SECONDS",
         help="how long a doubt stands before a run that is not proven dead is called hung "
-        "(default: that of harness run, or of harness watch for a command)",
+        f"(default: {patience})",
     )  # fmt: skip
     group.add_argument("--cold", action="store_true",
         help="do not reuse kernels that earlier runs compiled")  # fmt: skip
@@ -78,8 +82,11 @@ def add_runs(parser: argparse.ArgumentParser) -> None:
     group.add_argument("-q", "--quiet", action="store_true", help="print the answer only")
 
 
-def target(arguments: argparse.Namespace) -> Target:
-    """The scenario or the command, with the settings of a scenario. Raises UsageError."""
+def target(arguments: argparse.Namespace, any_python: bool = False) -> Target:
+    """The scenario or the command, with the settings of a scenario. Raises UsageError.
+
+    A command that names its Python by a path is refused unless `any_python`.
+    """
     words = list(arguments.words)
     if "--" in words:
         argv = words[words.index("--") + 1 :]
@@ -87,7 +94,7 @@ def target(arguments: argparse.Namespace) -> Target:
             raise UsageError("give a scenario or a command, not both")
         if not argv:
             raise UsageError("there is no command after --")
-        _check_command(argv, words[: words.index("--")])
+        _check_command(argv, words[: words.index("--")], any_python)
         command = ScenarioInfo(
             name=plan.name_of(argv), path="", summary="", doc="", source="",
             command=Command(argv=tuple(argv)),
@@ -107,6 +114,24 @@ def target(arguments: argparse.Namespace) -> Target:
     return msgspec.structs.replace(infos[0], path=path), settings
 
 
+def take_script(arguments: argparse.Namespace) -> None:
+    """Take a file that is no scenario for a script: `train.py` is `-- python train.py`."""
+    if "--" in arguments.words or len(arguments.target) != 1:
+        return
+    path = Path(arguments.target[0])
+    if path.suffix != ".py" or not path.is_file():
+        return
+    try:
+        tree = ast.parse(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError, SyntaxError) as error:
+        raise UsageError(f"{path} is no Python program: {error}") from None
+    if not load.names(tree) & {"make_step"}:
+        given = list(arguments.words)
+        given.remove(arguments.target[0])
+        arguments.target = [sys.executable, str(path)]
+        arguments.words = [*given, "--", *arguments.target]
+
+
 def check_continued(arguments: argparse.Namespace, *more: str) -> None:
     """Refuse all but --continue itself and the options `more`: the folder has its own."""
     allowed = ("--continue", "--json", "--quiet", "-q", *more)
@@ -117,14 +142,14 @@ def check_continued(arguments: argparse.Namespace, *more: str) -> None:
         raise UsageError(f"{name} cannot be given with --continue; omit it")
 
 
-def _check_command(argv: Sequence[str], before: Sequence[str]) -> None:
+def _check_command(argv: Sequence[str], before: Sequence[str], any_python: bool) -> None:
     """Refuse options that a command does not have, and the path of a Python, which would be the
     same one in each environment."""
     from harness.observe import process_names
 
     for name in continuing.given_options(before, options.add_training):
         raise UsageError(f"--{name.replace('_', '-')} is for scenarios; give it to the command")
-    if "/" in argv[0] and process_names.is_python(Path(argv[0]).name):
+    if not any_python and "/" in argv[0] and process_names.is_python(Path(argv[0]).name):
         raise UsageError(
             f"{argv[0]} would be the same Python in each environment; write python instead"
         )

@@ -37,6 +37,11 @@ COMMANDS = {
     "reduce": Command(
         "reduce", "make one small file that still fails as a program does", "guide/reduce.md"
     ),
+    "investigate": Command(
+        "investigate",
+        "find the cause, the guilty release and one small file, in one go",
+        "guide/investigate.md",
+    ),
     "selftest": Command(
         "selftest", "run the controls and check that each gets its verdict", "reference/controls.md"
     ),

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import argparse
+from typing import TYPE_CHECKING
 
-from rich.console import Console
-from rich.table import Table
-from rich.text import Text
-
-from harness.cli import consoles, selection
+from harness.cli import selection
 from harness.errors import UsageError
 from harness.model import Command, EnvironmentLadder, FlipVerdict, ScenarioInfo
 from harness.model.settings import RUN_PATIENCE
 from harness.session import plan
+
+if TYPE_CHECKING:
+    from rich.console import Console
 
 NAME = "builtin:environment"
 TITLES = ("change", "answer", "shown", "why it could")
@@ -62,6 +62,10 @@ def command(argv: list[str]) -> ScenarioInfo:
 
 def show(console: Console, made: EnvironmentLadder) -> None:
     """Print the answer of a ladder, and its table; in a narrow terminal without the reasons."""
+    from rich.table import Table
+    from rich.text import Text
+
+    from harness.cli import consoles
     from harness.report.sections import ladder
 
     if made.symptom is not None:

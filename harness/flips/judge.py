@@ -39,10 +39,17 @@ Effects = Callable[[str, int], int]
 class LadderJudge:
     """The judge of a session that runs a ladder."""
 
-    def __init__(self, ladder: Ladder, go_on: Callable[[], bool] = lambda: True) -> None:
-        """Without `go_on`, no further run is wanted."""
+    def __init__(
+        self,
+        ladder: Ladder,
+        go_on: Callable[[], bool] = lambda: True,
+        known: tuple[ScenarioResult, ...] = (),
+    ) -> None:
+        """Without `go_on`, no further run is wanted. `known` are earlier runs of the plain
+        training."""
         self._ladder = ladder
         self._go_on = go_on
+        self._known = known
 
     def wanted(
         self, planned: PlannedRun, run: RunResult, active: Sequence[str], folder: Path
@@ -54,7 +61,7 @@ class LadderJudge:
         if name != self._ladder.plain.name:
             return name in needed(seen, self._ladder.limit, active)
         if planned.repeat < self._ladder.limit:
-            return planned.repeat < FIRST or seen.symptom is None
+            return planned.repeat < FIRST - len(self._known) or seen.symptom is None
         return any(
             one.absent for one in seen.flips if one.name in needed(seen, self._ladder.limit, ())
         )
@@ -64,6 +71,7 @@ class LadderJudge:
         return msgspec.structs.replace(run, ladder=self._assessed(run, folder))
 
     def _assessed(self, run: RunResult, folder: Path) -> EnvironmentLadder:
+        run = msgspec.structs.replace(run, results=(*self._known, *run.results))
         return assessed(
             self._ladder, run, lambda name, repeat: flips_made(folder / name / str(repeat))
         )

@@ -64,11 +64,16 @@ Told = Callable[[Ran, str, Seen | None], None]
 
 
 def carry_out(
-    plan: Plan, folder: Path, ran: Sequence[Ran], command: Sequence[str], told: Told
+    plan: Plan,
+    folder: Path,
+    ran: Sequence[Ran],
+    command: Sequence[str],
+    told: Told,
+    go_on: Callable[[], bool] = lambda: True,
 ) -> BisectResult:
     """Search on after the runs `ran` until there is an answer, or the user interrupts it.
 
-    The state in `folder` is saved after each run.
+    The state in `folder` is saved after each run. Without `go_on` no further one begins.
     """
     assert plan.bisect is not None
     runs = list(ran)
@@ -81,6 +86,8 @@ def carry_out(
         step = next_step(plan, runs, when)
         if not isinstance(step, search.Probe):
             return finished(plan, runs, when, step)
+        if not go_on():
+            return unfinished(plan, runs, when)
         try:
             one = probe.run(plan, plan.cells[step.release], folder, command)
         except KeyboardInterrupt:

@@ -10,7 +10,7 @@ import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import msgspec
 
@@ -23,19 +23,21 @@ from harness.report import files, runjson
 from harness.session.folder import locked, new_folder
 
 STATE = "state.json"
+KINDS = {"matrix": "a matrix", "bisect": "a bisect", "investigate": "an investigation"}
+"""The kinds of plans, for people."""
 
 
 def begin(plan: Plan, out: Path) -> Path:
     """Make the folder of `plan`. Raises UsageError when it cannot be made."""
     folder = new_folder(out)
-    _private(folder / NAME, msgspec.to_builtins(plan))
+    private(folder / NAME, msgspec.to_builtins(plan))
     save_state(folder, ())
     return folder
 
 
 def save_state(folder: Path, runs: Sequence[Ran]) -> None:
     """Save the runs that are known. Raises OSError."""
-    _private(folder / STATE, msgspec.to_builtins(tuple(runs)))
+    private(folder / STATE, msgspec.to_builtins(tuple(runs)))
 
 
 @contextmanager
@@ -45,7 +47,7 @@ def opened(folder: Path, kind: str) -> Iterator[tuple[Plan, tuple[Ran, ...]]]:
     Raises UsageError when it has none, when its kind is another, or when it is in use.
     """
     if not (folder / NAME).is_file():
-        raise UsageError(f"{folder} is not the folder of a {kind}")
+        raise UsageError(f"{folder} is not the folder of {KINDS[kind]}")
     with locked(folder):
         yield _read(folder, kind)
 
@@ -57,9 +59,10 @@ def _read(folder: Path, kind: str) -> tuple[Plan, tuple[Ran, ...]]:
             json.loads((folder / STATE).read_bytes()), tuple[Ran, ...], strict=False
         )
     except (OSError, ValueError, msgspec.ValidationError):
-        raise UsageError(f"{folder} is not the folder of a {kind}") from None
+        raise UsageError(f"{folder} is not the folder of {KINDS[kind]}") from None
     if plan.kind != kind or plan.schema != SCHEMA:
-        raise UsageError(f"{folder} is the folder of a {plan.kind}, not of a {kind}")
+        other = KINDS.get(plan.kind, plan.kind)
+        raise UsageError(f"{folder} is the folder of {other}, not of {KINDS[kind]}")
     if Path(plan.cwd) != Path.cwd():
         raise UsageError(f"{folder} was begun in {plan.cwd}; go there to continue it")
     path = Path(plan.target.path)
@@ -70,17 +73,26 @@ def _read(folder: Path, kind: str) -> tuple[Plan, tuple[Ran, ...]]:
     return plan, runs
 
 
+T = TypeVar("T", bound=msgspec.Struct)
+
+
+def published(result: T, full: bool) -> T:
+    """`result` as it may be published: redacted, unless `full`."""
+    if full:
+        return result
+    cleaned: T = privacy.cleaned(result, personal.gather())
+    return cleaned
+
+
 def publish(result: msgspec.Struct, name: str, folder: Path, full: bool) -> dict[str, Any]:
     """Write the result to `folder`, redacted unless `full`; returns what was written."""
-    if not full:
-        result = privacy.cleaned(result, personal.gather())
-    document: dict[str, Any] = runjson.storable(msgspec.to_builtins(result))
+    document: dict[str, Any] = runjson.storable(msgspec.to_builtins(published(result, full)))
     text = json.dumps(document, indent=1, allow_nan=False) + "\n"
     files.replace(folder / name, text.encode())
     return document
 
 
-def _private(file: Path, document: Any) -> None:
+def private(file: Path, document: Any) -> None:
     """Write `document`, readable by this user alone."""
     partial = file.with_name(f".{file.name}")
     descriptor = os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)

@@ -73,6 +73,13 @@ class Installer(Protocol):
         """The releases that the index has for `python`. Raises HarnessError."""
         ...
 
+    def newest(self, package: str, python: Path, before: str | None = None) -> str | None:
+        """The newest release that the index has for `python`, or had before a date (ISO 8601).
+
+        None where that is not known.
+        """
+        ...
+
 
 def find() -> Installer:
     """uv where it is installed, else pip."""
@@ -115,6 +122,17 @@ class Uv:
     ) -> Sequence[str]:
         low, high = sorted((versions.parse(first), versions.parse(last)))
         return tuple(self._descend(package, python, str(low), f"<{high}", pre))
+
+    def newest(self, package: str, python: Path, before: str | None = None) -> str | None:
+        command = [self._program, "pip", "compile", "--quiet", "--no-deps", "--no-header",
+                   "--no-annotate", "--python", str(python), "-"]  # fmt: skip
+        if before is not None:
+            command += ["--exclude-newer", before]
+        try:
+            match = re.search(r"==([^\s;]+)", _call(command, f"{package}\n"))
+        except NotInstalledError:
+            return None  # an index need not tell when a release came
+        return match[1] if match else None
 
     def _descend(
         self, package: str, python: Path, low: str, below: str, pre: bool
@@ -170,6 +188,15 @@ class Pip:
             raise UsageError(f"the index does not list {package}: {error}") from None
         _, _, listed = answer.partition("Available versions:")
         return tuple(listed.partition("\n")[0].replace(",", " ").split())
+
+    def newest(self, package: str, python: Path, before: str | None = None) -> str | None:
+        if before is not None:
+            return None  # the pip of most environments knows no dates
+        try:
+            found = self.releases(package, python, "", "", False)
+        except UsageError:
+            return None
+        return found[0] if found else None
 
 
 def _pip(python: str) -> list[str]:

@@ -52,12 +52,25 @@ class BisectRequest(msgspec.Struct, frozen=True, kw_only=True):
         return versions.parse(self.good) > versions.parse(self.bad)
 
 
+class InvestigateRequest(msgspec.Struct, frozen=True, kw_only=True):
+    """The question of an investigation."""
+
+    within: float
+    """Seconds that it may take."""
+    repeat: int
+    """Runs of the training as it is."""
+    python: str | None = None
+    """The Python that environments of releases are made from; None: that of the target."""
+    more: tuple[str, ...] = ()
+    """The packages that each of them gets too."""
+
+
 class Plan(msgspec.Struct, frozen=True, kw_only=True):
     """plan.json."""
 
     schema: int = SCHEMA
     kind: str
-    """`matrix` or `bisect`."""
+    """`matrix`, `bisect` or `investigate`."""
     harness_version: str
     cwd: str
     """The folder that the target is run in, and that its path is relative to."""
@@ -75,6 +88,7 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     cold: bool = False
     full: bool = False
     bisect: BisectRequest | None = None
+    investigate: InvestigateRequest | None = None
 
 
 def axes(

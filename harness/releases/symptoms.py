@@ -103,6 +103,8 @@ def parse(text: str) -> When:
     words = text.strip()
     if words in [outcome.value for outcome in FAILED]:
         return When(outcome=Outcome(words))
+    if (kind := re.fullmatch(r"crashed \((.+)\)", words)) is not None:
+        return When(outcome=Outcome.CRASHED, signature=kind[1])
     if words == "fingerprint":
         return When(same_hang=True)
     if words in CODES or words in CAUSES:

@@ -33,6 +33,7 @@ CODE = 40_000
 TITLE = 160
 STACK = 12_000
 OTHERS = 30
+SMALL = "reduced.py"
 _BLANK = """**Describe the bug**
 
 <!-- In your own words: what did you do, what did you see? MLX's template begins with a line on the
@@ -48,14 +49,23 @@ _MARKS = (
 )
 
 
-def draft(data: ReportInput) -> str:
-    """At most LIMIT characters."""
+def draft(data: ReportInput, more: Sequence[str] = (), small: str = "") -> str:
+    """At most LIMIT characters.
+
+    `more` are facts of other runs, with other releases or settings. `small` is a file that shows
+    it by itself, in place of the program.
+    """
     group = subject(groups(data.run))
     parts = [
         _title(data, group),
         _BLANK,
         *(_facts(data, group.worst) if group else ()),
-        _reproduce(group, data),
+        "Other releases and settings:\n\n" + "\n".join(f"- {cell(one, 400)}" for one in more)
+        if more
+        else "",
+        f"**To Reproduce**\n\nOne file (`python {SMALL}`).\n\n{fence(small, 'python')}"
+        if small
+        else _reproduce(group, data),
         "**Expected behavior**\n\n<!-- In your own words. -->",
         _desktop(data),
         "**Additional context**\n\n" + _made_by(data),

@@ -482,3 +482,36 @@ def test_a_mistake_is_told_before_anything_is_installed(words, message, capsys, 
     told = capsys.readouterr()
     assert message in told.err
     assert told.out == ""
+
+
+# -- the newest release
+
+
+def test_uv_knows_the_newest_release_of_a_day(monkeypatch):
+    asked = []
+
+    def call(words, given=""):
+        asked.append((words, given))
+        return "mlx==0.30.0\n"
+
+    monkeypatch.setattr(installer, "_call", call)
+    assert installer.Uv("uv").newest("mlx", Path("/py"), "2025-11-29") == "0.30.0"
+    ((words, given),) = asked
+    assert words[-2:] == ["--exclude-newer", "2025-11-29"]
+    assert given == "mlx\n"
+
+
+def test_an_index_without_dates_is_no_error(monkeypatch):
+    def call(words, given=""):
+        raise installer.NotInstalledError("no upload time")
+
+    monkeypatch.setattr(installer, "_call", call)
+    assert installer.Uv("uv").newest("mlx", Path("/py"), "2025-11-29") is None
+    assert installer.Pip().newest("mlx", Path("/py")) is None
+
+
+def test_pip_names_the_newest_release_and_no_day(monkeypatch):
+    listed = "mlx (0.32.4)\nAvailable versions: 0.32.4, 0.32.3\n"
+    monkeypatch.setattr(installer, "_call", lambda *_: listed)
+    assert installer.Pip().newest("mlx", Path("/py")) == "0.32.4"
+    assert installer.Pip().newest("mlx", Path("/py"), "2025-11-29") is None

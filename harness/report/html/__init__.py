@@ -23,7 +23,7 @@ from harness.report import lanes, stacks
 from harness.report.html import ranks, timeline, view
 from harness.report.html.series import GRAPH, LOSS, MEMORY, TIME, Curve, curves
 from harness.report.input import Group, ReportInput, groups, subject
-from harness.report.sections import first, verdicts
+from harness.report.sections import first, ladder, verdicts
 from harness.report.sections.diagnosis import ranked, worth
 from harness.report.text import line
 from harness.text.sanitize import sanitize
@@ -73,6 +73,7 @@ def render(data: ReportInput) -> str:
         about=view.about(run),
         screen=view.first(run, subject(every)),
         left_out=verdicts.left_out(run),
+        ladder=ladder.plain(run.ladder) if run.ladder else None,
         known=view.known_issues(run),
         hypotheses=ranked(run.diagnosis.hypotheses) if worth(run) else [],
         rows=[view.row(group) for group in every],

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 from harness.model import EnvironmentLadder, FlipResult, FlipVerdict
 from harness.report.input import ReportInput
 from harness.report.text import NOTHING, cell, code, table
@@ -22,6 +24,15 @@ ANSWERS = {
     FlipVerdict.NO_EFFECT: "there was nothing to change",
     FlipVerdict.FAILED: "fails in another way",
 }
+
+
+class PlainLadder(NamedTuple):
+    """A ladder in texts without markup."""
+
+    answer: str
+    titles: tuple[str, ...]
+    rows: tuple[tuple[str, ...], ...]
+    left_out: tuple[str, ...]
 
 
 def ladder(data: ReportInput) -> str:
@@ -59,13 +70,28 @@ def answer(made: EnvironmentLadder) -> str:
     return f"no flip cured it: {symptom}"
 
 
+def plain(made: EnvironmentLadder) -> PlainLadder:
+    """The same as plain text, for a page that escapes it."""
+    return PlainLadder(
+        answer(made),
+        TITLES if made.symptom is not None else (),
+        tuple(map(_cells, ordered(made))) if made.symptom is not None else (),
+        tuple(f"Not tried: {one.change}: {one.reason}" for one in made.left_out),
+    )
+
+
 def _row(one: FlipResult) -> list[str]:
+    name, change, *rest = _cells(one)
+    return [code(name), code(change), *map(cell, rest)]
+
+
+def _cells(one: FlipResult) -> tuple[str, ...]:
     runs = one.shown + one.absent
-    return [
-        code(one.name),
-        code(one.change),
-        cell(ANSWERS[one.verdict]),
+    return (
+        one.name,
+        one.change,
+        ANSWERS[one.verdict],
         f"{one.shown} of {runs}" if runs else NOTHING,
-        NOTHING if one.sure is None else cell(percent(one.sure)),
-        cell(one.why),
-    ]
+        NOTHING if one.sure is None else percent(one.sure),
+        one.why,
+    )

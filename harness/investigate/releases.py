@@ -1,0 +1,191 @@
+"""The stage of an investigation that looks for the release: first for one that mended it, then for
+the one of the last year that broke it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime, timedelta, timezone
+from pathlib import Path
+
+import msgspec
+
+from harness.investigate import judgement
+from harness.investigate.model import StageName, StageResult, Status
+from harness.investigate.stages import Case, portable, python_of
+from harness.model import Command, Outcome, ScenarioInfo
+from harness.observe import installation
+from harness.releases import bisect, folder, probe, symptoms, versions
+from harness.releases import plan as plans
+from harness.releases.bisect import BisectResult
+from harness.releases.environments import Environments
+from harness.releases.installer import Installer, find
+from harness.releases.plan import BisectRequest, Plan
+from harness.releases.probe import Ran
+from harness.releases.search import Seen
+from harness.session.folder import locked
+
+PACKAGE = "mlx"
+YEAR = timedelta(days=365)
+FEW = 20
+"""Releases back from the one that runs, where the index tells no dates: MLX made 21 in a year."""
+CERTAINTY = 0.95
+
+
+def releases(case: Case) -> StageResult:
+    """Bisect the releases of MLX."""
+    stage = StageName.RELEASES
+    assert case.run is not None
+    installed = case.run.environment.versions.get(PACKAGE)
+    if installed is None:
+        reason = "it is not known which MLX the program runs"
+        return StageResult(stage=stage, status=Status.SKIPPED, summary=reason)
+    case.say(f"  asking the index for the releases of {PACKAGE}")
+    installer = find()
+    path = Path(Environments(installer).python(python_of(case.plan)).path)
+    ends = chosen(installer, path, installed)
+    if not ends:
+        reason = f"the index has no other release than {installed}"
+        return StageResult(stage=stage, status=Status.SKIPPED, summary=reason)
+    until = case.left() - judgement.share(stage, case.left())
+    results: list[tuple[BisectResult, Path, Plan]] = []
+    known: tuple[Ran, ...] = ()
+    for good in ends:
+        whole = _plan(case, good, installed)
+        result, made = _searched(case, whole, known, until)
+        results.append((result, made, whole))
+        if result.interrupted or result.change is not None:
+            break
+        known = tuple(ran for ran in result.runs if ran.cell == whole.cells[-1].name)
+    return _told(case, results, installed)
+
+
+def chosen(installer: Installer, python: Path, installed: str) -> tuple[str, ...]:
+    """The good ends to try: the newest release, which may have mended it, and one a year old."""
+    ends: list[str] = []
+    newest = installer.newest(PACKAGE, python)
+    here = versions.parse(installed)
+    if newest is not None and versions.parse(newest) > here:
+        ends.append(newest)
+    before = (datetime.now(timezone.utc) - YEAR).date().isoformat()
+    oldest = installer.newest(PACKAGE, python, before)
+    if oldest is None:
+        found = versions.between(
+            installer.releases(PACKAGE, python, "0", installed, False), "0", installed
+        )
+        oldest = found[1:-1][-FEW:][0] if found[1:-1] else None
+    if oldest is not None and versions.parse(oldest) < here:
+        ends.append(oldest)
+    return tuple(ends)
+
+
+def _plan(case: Case, good: str, bad: str) -> Plan:
+    """The plan of a bisect between two releases, for what the runs have shown."""
+    seen, request = case.seen, case.plan.investigate
+    assert seen is not None
+    assert request is not None
+    question = BisectRequest(
+        package=PACKAGE,
+        good=str(versions.parse(good)),
+        bad=str(versions.parse(bad)),
+        when=str(seen.when),
+        certainty=None if seen.always else CERTAINTY,
+    )
+    base = msgspec.structs.replace(
+        portable(case.plan), kind="bisect", bisect=question, investigate=None,
+        budget=case.budget(StageName.RELEASES),
+    )  # fmt: skip
+
+    def made(names: tuple[str, ...]) -> Plan:
+        axes = plans.axes(
+            {PACKAGE: names}, [python_of(case.plan)], request.more, "",
+            installation.backend(), case.plan.settings is not None,
+        )  # fmt: skip
+        return msgspec.structs.replace(base, cells=axes)
+
+    first = made((question.good,))
+    listed = probe.listed(first, first.cells[0], question, pre=False)
+    return made(listed[::-1] if question.mends else listed)
+
+
+def _searched(
+    case: Case, whole: Plan, known: tuple[Ran, ...], until: float
+) -> tuple[BisectResult, Path]:
+    names = [cell.packages[PACKAGE] for cell in whole.cells]
+    case.say(f"  {len(names)} releases from {names[0]} to {names[-1]}")
+    release = dict(zip([cell.name for cell in whole.cells], names, strict=True))
+
+    def told(ran: Ran, text: str, seen: Seen | None) -> None:
+        case.told(release[ran.cell], text, ran.symptoms[0].outcome)
+
+    home = folder.begin(whole, case.folder / StageName.RELEASES.value)
+    with locked(home):
+        result = bisect.carry_out(
+            whole, home, known, case.command, told, lambda: case.left() > until
+        )
+        if result.change is not None:
+            old, new = bisect.ends(result)
+            pages = probe.pages(whole, whole.cells[0], PACKAGE)
+            result = msgspec.structs.replace(
+                result,
+                changes=bisect.address(pages, old, new),
+                known_issues=bisect.matches(whole, result, home),
+            )
+        folder.publish(result, bisect.NAME, home, whole.full)
+    return result, home
+
+
+def _told(
+    case: Case, results: Sequence[tuple[BisectResult, Path, Plan]], installed: str
+) -> StageResult:
+    """The answer of the last search, or why there is none."""
+    result, home, whole = results[-1]
+    told = bisect.sentences(whole, result) if result.change is not None else []
+    if told:
+        summary = told[0].partition(": ")[0]
+    elif result.interrupted:
+        summary = f"not decided after {len(result.runs)} runs"
+    else:
+        oldest = min(result.releases, key=versions.parse)
+        unusable = result.problem or ""
+        alike = "shows it too" in unusable
+        summary = f"{PACKAGE} {oldest} to {installed} show the same" if alike else unusable
+    return StageResult(
+        stage=StageName.RELEASES,
+        status=Status.INTERRUPTED if result.interrupted else Status.DONE,
+        summary=summary,
+        facts=tuple(line.strip() for line in told) or (summary,),
+        found=result.found,
+        folder=case.relative(home),
+    )
+
+
+def with_good_release(case: Case, stage: StageResult, file: Path) -> tuple[str, bool, str] | None:
+    """The release without the problem that `stage` has found; whether `file` is without it there
+    too, and its end in words. None where it cannot be run there.
+
+    It need not complete there: a reduction also leaves out what never ran behind a hang.
+    """
+    assert stage.folder is not None
+    with folder.opened(case.folder / stage.folder, "bisect") as (whole, runs):
+        result = bisect.carry_out(
+            whole, case.folder / stage.folder, runs, case.command, lambda *_: None, lambda: False
+        )
+    good = result.last_good or result.first_good
+    cell = next((one for one in whole.cells if one.packages[PACKAGE] == good), None)
+    if good is None or cell is None:
+        return None
+    case.say(f"  the file with {PACKAGE} {good}")
+    argv = ("python", str(file.resolve()))
+    target = ScenarioInfo(
+        name=file.name, path="", summary="", doc="", source="", command=Command(argv=argv)
+    )
+    alone = msgspec.structs.replace(
+        whole, target=target, settings=None, repeat=1, budget=max(30.0, case.budget(stage.stage))
+    )
+    ran = probe.run(alone, cell, case.folder / StageName.REDUCE.value, case.command)
+    end = ran.symptoms[0]
+    if ran.interrupted or end.outcome in (Outcome.SKIPPED, Outcome.UNFINISHED):
+        return None
+    assert result.when is not None
+    shown = symptoms.judge(symptoms.parse(result.when), end) is Seen.SHOWN
+    return good, not shown, end.summary

@@ -1,0 +1,78 @@
+"""The stage of an investigation that makes one small file, and tries it on the good release too."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+
+import msgspec
+
+from harness.investigate import releases
+from harness.investigate.model import StageName, StageResult, Status
+from harness.investigate.stages import Case
+
+CHECKS = 6
+"""Runs for which time is left after the search: of what it has left, and with the good release."""
+
+
+def reduced(case: Case) -> StageResult:
+    """Make the program small."""
+    from harness.reduce import reduce  # needs what the extra `reduce` brings
+
+    plan, stage = case.plan, StageName.REDUCE
+    source = Path(plan.target.path) if plan.target.command is None else plan.target.command.argv
+    said = time.monotonic()
+
+    def progress(now: object) -> None:
+        nonlocal said
+        if time.monotonic() - said > 5.0:
+            said = time.monotonic()
+            case.say(f"  {now.stage}: {now.lines} lines after {now.tries} tries")  # type: ignore[attr-defined]
+
+    assert plan.patience is not None
+    made = reduce(
+        source,
+        out=case.folder / stage.value,
+        deadline=max(1.0, case.left() - CHECKS * case.run_s()),
+        on_progress=progress,
+        settings=plan.settings,
+        patience=plan.patience.seconds,
+    )
+    sure = "shows it in three runs by itself" if made.verified else "did not show it each time"
+    result = StageResult(
+        stage=stage,
+        status=Status.DONE,
+        summary=f"a file of {made.lines} lines {sure}",
+        facts=(f"reduced to {made.lines} lines, in {made.tries} tries",),
+        found=made.verified,
+        folder=case.relative(made.path.parent),
+        file=case.relative(made.path),
+    )
+    return _tried(case, result, made.path) if made.verified else result
+
+
+def _tried(case: Case, result: StageResult, file: Path) -> StageResult:
+    """`result`, once its file was run with the good release, where it must not show the problem.
+
+    A reduction keeps what a run shows, and not the reason: what is left may hang for another one.
+    """
+    found = next((one for one in case.stages if one.stage is StageName.RELEASES), None)
+    if found is None or not found.found:
+        return result
+    good = releases.with_good_release(case, found, file)
+    if good is None:
+        return result
+    version, well, told = good
+    if well:
+        fact = f"the small file with mlx {version}: {told}"
+        return msgspec.structs.replace(
+            result,
+            summary=f"{result.summary}, and not with mlx {version}",
+            facts=(*result.facts, fact),
+        )
+    return msgspec.structs.replace(
+        result,
+        summary=f"the file is no reproduction: with mlx {version}, where all was well, it {told}",
+        facts=(),
+        found=False,
+    )
