@@ -1,4 +1,4 @@
-"""The environment ladder and an investigation of a program whose two workers lock each other."""
+"""The environment ladder of a program whose two workers lock each other, and an investigation."""
 
 from __future__ import annotations
 
@@ -69,14 +69,15 @@ def test_the_one_flip_that_cures_a_command_is_found(program):
     assert "| `one_worker` |" in (folder / "report.md").read_text()
 
 
-def test_a_deadlock_of_the_program_s_own_is_told_without_other_releases(program):
-    done = harness(program, "investigate", "train.py", "--json")
+def test_an_error_of_the_program_s_own_is_told_without_other_releases(tmp_path):
+    (tmp_path / "train.py").write_text("print('step 1 loss 0.5')\nprint(undefined)\n")
+    done = harness(tmp_path, "investigate", "train.py", "--json")
     assert done.returncode == 0, done.stderr
     document = json.loads(done.stdout)
     assert document["own"]
     assert [one["status"] for one in document["stages"]] == ["done", *["skipped"] * 3]
-    assert "ring passes through locks of the program alone" in document["answer"]
+    assert "the exception comes from the program itself" in document["answer"]
     assert "it takes 30 min at most" in done.stderr
-    (folder,) = program.glob("reports/2*")
-    assert (folder / "investigation.md").read_text().startswith("# train.py: hung in phase start")
+    (folder,) = tmp_path.glob("reports/2*")
+    assert "NameError" in (folder / "investigation.md").read_text()
     assert not (folder / "issue.md").exists()
