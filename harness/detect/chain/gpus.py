@@ -51,7 +51,8 @@ def _fence(facts: Facts) -> str:
         return ""
     if (use.busy or 0) < _BUSY or use.power_w > _LITTLE_W:
         return ""
-    return f"it draws {use.power_w:.1f} W only, as where a fence spins that nobody signals"
+    watts = units.number(use.power_w, 2)
+    return f"it draws {watts} W only, as where a fence spins that nobody signals"
 
 
 def shared(node: Node, facts: Facts) -> Wait | None:

@@ -65,12 +65,13 @@ def relations(processes: Sequence[Process]) -> Relations:
         pid: tuple(_link(one, holders) for one in own) + tuple(_named(pid))
         for pid, own in ends.items()
     }
+    peers = {
+        pid: tuple(dict.fromkeys(peer for link in links for peer in link.peers))
+        for pid, links in files.items()
+    }
     return Relations(
         files={pid: links for pid, links in files.items() if links},
-        peers={
-            pid: tuple(dict.fromkeys(peer for link in links for peer in link.peers))
-            for pid, links in files.items()
-        },
+        peers={pid: others for pid, others in peers.items() if others},
     )
 
 
