@@ -98,7 +98,7 @@ def calls(_: str, chance: random.Random) -> None:
 
     answers: dict[str, Callable[..., object]] = {
         "task": filled(TaskAllInfo),
-        "ended": filled(OF_XNU["proc_bsdinfo"]),
+        "process": filled(OF_XNU["proc_bsdinfo"]),
         "thread": filled(OF_XNU["proc_threadinfo"]),
         "rusage": filled(OF_XNU["rusage_info_v4"]),
         "pipe": filled(PipeFdInfo),
