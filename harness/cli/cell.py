@@ -20,7 +20,7 @@ def add(commands: help.Commands) -> None:
         usage="FOLDER --number N",
         examples=(
             "harness cell reports/20260101-120000-ab12 --number 3",
-            'harness cell "$PLAN" --number "$SLURM_ARRAY_TASK_ID" --out "$HOME/parts"',
+            "harness cell reports/20260101-120000-ab12 --number 3 --out parts",
         ),
         exits={
             Exit.OK: "the run completed",

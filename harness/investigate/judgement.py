@@ -12,7 +12,7 @@ from harness.model import Outcome, RunResult, ScenarioResult
 from harness.releases import symptoms
 from harness.releases.search import Seen
 from harness.releases.symptoms import Symptoms, When
-from harness.text.units import duration, plural
+from harness.text.units import duration, percent, plural
 
 OF_PYTHON = frozenset(("lock", "queue", "future", "join"))
 """The waits of a chain, by their codes, that Python's own objects can end."""
@@ -129,7 +129,7 @@ def answer(stages: Sequence[StageResult], reason: str, headline: str, seen: Show
         return reason or (
             f"nothing was found to be wrong in {plural(seen.runs, 'run')}; a problem that comes in "
             f"1 of 10 runs stays away in {plural(seen.runs, 'run')} with a probability of "
-            f"{round(100 * 0.9**seen.runs)} %"
+            f"{percent(0.9**seen.runs)}"
         )
     times = "" if seen.always else f" in {seen.shown} of {seen.runs} runs"
     parts = [f"{headline}{times}"]

@@ -14,9 +14,14 @@ def make_step(training):
     state = training.state
 
     @partial(mx.compile, outputs=state)
-    def step(inputs, targets):
+    def compiled(inputs, targets):
         loss, gradients = loss_and_grad(model, inputs, targets)
         optimizer.update(model, gradients)
+        return loss
+
+    def step(inputs, targets):
+        loss = compiled(inputs, targets)
+        mx.eval(loss, state)
         return loss
 
     return step

@@ -76,6 +76,9 @@ HYPOTHESES = {
 """What the run of one control alone supports; no other supports anything. `stale_compile` takes a
 comparison: the case of that name."""
 
+TAKES_A_GPU = {"kernel", "gpu_idle"}
+"""Hypotheses of which no fault can be had without a GPU (`gpu_kernel_never_ends`)."""
+
 
 def supported(run):
     """By control: the hypotheses that its runs support, each taken alone."""
@@ -129,7 +132,8 @@ def test_the_quick_controls_get_their_verdicts(tmp_path):
 
 @pytest.mark.unmeasured
 def test_each_hypothesis_has_a_real_fault_that_leads_to_it_alone(tmp_path):
-    assert {theory.id for theory in THEORIES} == {"stale_compile"}.union(*HYPOTHESES.values())
+    here = {"stale_compile"}.union(*HYPOTHESES.values())
+    assert {theory.id for theory in THEORIES} == here | TAKES_A_GPU
     done = subprocess.run(
         [sys.executable, "-m", "harness", "run", str(CASES / "stale_compile"), "--json"],
         cwd=tmp_path,
