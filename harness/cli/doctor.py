@@ -12,7 +12,9 @@ from typing import Any
 from harness.cli import help, options
 from harness.errors import Exit, UsageError
 
-NEED_A_MODEL = ("train", "optimizer", "dtype", "batch_size", "seq_len", "device", "memory")
+NEED_A_MODEL = (
+    "train", "optimizer", "dtype", "batch_size", "seq_len", "device", "memory", "grad_checkpoint"
+)  # fmt: skip
 """The options that need --model."""
 
 
@@ -21,13 +23,14 @@ def add(commands: help.Commands) -> None:
         commands,
         "doctor",
         "Show what works on this machine. With --model, also project the memory that a training "
-        "needs, before you run it.",
+        "needs, before you run it, and the largest batch and length that fit.",
         usage="",
         examples=(
             "harness doctor",
             "harness doctor --known",
             "harness doctor --model tiny --train full --optimizer adamw",
             "harness doctor --model config.json --memory 96GB --device gpu",
+            "harness doctor --model config.json --train lora --grad-checkpoint --seq-len 2048",
         ),
         exits={
             Exit.OK: "MLX works, or it is not installed",
@@ -53,6 +56,11 @@ def add(commands: help.Commands) -> None:
         "--memory", type=options.bytes_of, metavar="SIZE",
         help="memory of the machine that is to train, such as 96GB or 80GiB (default: what this "
         "machine has)",
+    )  # fmt: skip
+    group.add_argument(
+        "--grad-checkpoint", action="store_true", default=None,
+        help="compute the activations of each block again in the backward pass, as mlx-lm does "
+        "with this option (default: keep them)",
     )  # fmt: skip
     unused = {name: getattr(options.DEFAULTS, name) for name in ("steps", "learning_rate", "seed")}
     parser.set_defaults(command=run, model=None, **unused)
@@ -82,9 +90,13 @@ def run(arguments: argparse.Namespace) -> int:
 
         if not arguments.json:
             print("tracing the training: a large model takes minutes", file=sys.stderr)
-        projected = forecast(options.settings(arguments), given=arguments.memory)
+        projected = forecast(
+            options.settings(arguments),
+            given=arguments.memory,
+            grad_checkpoint=bool(arguments.grad_checkpoint),
+        )
         document["projection"] = projection.document(projected)
-        show.append(lambda _: projection.show(projected))
+        show.append(lambda _: projection.show(projected, arguments.batch_size, arguments.seq_len))
     if arguments.record is not None:
         document["recorded"] = recording.document(arguments.record, recorded)
         show.append(lambda _: recording.show(arguments.record, recorded))

@@ -9,6 +9,7 @@ import msgspec
 from rich.table import Table
 
 from harness.cli import consoles
+from harness.memory.capacity import Bounded, Capacity
 from harness.memory.law import Fit, Projection
 from harness.session.forecast import Forecast, ForecastRow
 from harness.text.units import count, number, plural, size
@@ -33,12 +34,17 @@ def document(projected: Forecast) -> dict[str, Any]:
         "memory_of": projected.usable.bound.value,
         "swap": projected.usable.swap,
         "scenarios": rows,
+        "grad_checkpoint": projected.grad_checkpoint,
+        "capacity": {
+            "batch_size": msgspec.to_builtins(projected.batch),
+            "seq_len": msgspec.to_builtins(projected.length),
+        },
         "verdict": projected.verdict,
     }
 
 
-def show(projected: Forecast) -> None:
-    """Print the forecast; scenarios with the same projection share a row."""
+def show(projected: Forecast, batch_size: int, seq_len: int) -> None:
+    """Print the forecast for the batch asked for; equal projections share a row."""
     model = projected.model
     console = consoles.console(sys.stdout)
     if not console.is_terminal:
@@ -71,8 +77,11 @@ def show(projected: Forecast) -> None:
             ", ".join(f"{role} {size(n)}" for role, n in projection.parts),
         )
     console.print(table)
+    found = "\n".join(_capacity_lines(projected, batch_size, seq_len))
     console.print(
-        f"\n{projected.verdict}\n{_list_fits(projected)}", highlight=False, soft_wrap=True
+        f"\n{found}\n\n{projected.verdict}\n{_list_fits(projected)}",
+        highlight=False,
+        soft_wrap=True,
     )
 
 
@@ -84,3 +93,26 @@ def _list_fits(projected: Forecast) -> str:
         if names:
             lines.append(f"{fit.value}: {', '.join(names)}")
     return "\n".join(lines)
+
+
+def _capacity_lines(projected: Forecast, batch_size: int, seq_len: int) -> list[str]:
+    """The largest batch and the longest sequence that fit, each with the first that does not."""
+    batch, length = projected.batch, projected.length
+    return [
+        f"largest batch of {plural(seq_len, 'token')}: {_bound(batch, 'sequence')}",
+        f"longest sequence in a batch of {count(batch_size)}: {_bound(length, 'token')}",
+        f"{plural(batch.traces + length.traces, 'more trace')} of the training showed that",
+    ]
+
+
+def _bound(found: Capacity, noun: str) -> str:
+    after = plural(found.next, noun)
+    if not found.largest:
+        needs = "too many for MLX" if found.next_peak is None else size(found.next_peak)
+        return f"none; {after} {'needs' if found.next == 1 else 'need'} {needs}"
+    fits = f"{plural(found.largest, noun)} ({size(found.peak or 0)})"
+    if found.bounded is Bounded.MODEL:
+        return f"{fits}; the model is made for no more"
+    if found.next_peak is None:
+        return f"{fits}; MLX cannot hold {after} in one array"
+    return f"{fits}; {after} need {size(found.next_peak)}"

@@ -132,6 +132,8 @@ def replay(
         if not measured or memory.peak > max(peak for _, peak in measured):
             best = memory.at_peak
         measured.append((memory.active, memory.peak))
+    # Lets go of the pending graph, whose arrays and operations refer to each other.
+    memory.release(current.values())
     return Projection(
         active=max(active for active, _ in measured),
         peak=max(peak for _, peak in measured),

@@ -13,7 +13,8 @@ import msgspec
 
 Shape = tuple[int, ...]
 
-_SAME = {"Copy", "StopGradient", "Depends", "CustomTransforms", "CustomVJP"}
+_SAME = {"Copy", "StopGradient"}
+_CUSTOM = {"CustomTransforms", "CustomVJP"}
 _RESHAPES = {"Reshape", "Flatten", "Unflatten"}
 _MOVING_COPIES = {"AsType", "Scatter", "ScatterAxis", "SliceUpdate", "Full", "MaskedScatter"}
 """They begin with a copy of their first input, which may as well be the input itself."""
@@ -40,6 +41,44 @@ class Layout(msgspec.Struct, frozen=True):
     row: bool
     column: bool
     contiguous: bool
+
+
+class Rule(msgspec.Struct, frozen=True):
+    """The treatment of an operation's inputs and outputs."""
+
+    views: tuple[tuple[int, Layout], ...] = ()
+    """For each output the input whose buffer it shares whatever happens, and its layout there."""
+    chosen: Layout | None = None
+    """The layout of the first output in a buffer of its own; None for a view."""
+    donors: tuple[int, ...] = ()
+    """Inputs whose buffer would do as well."""
+    copied: tuple[int, ...] = ()
+    """Inputs that are copied into a temporary buffer first."""
+    kernels: int = 0
+    """Pieces of work for the device."""
+    elements: int = 0
+    """Elements of the inputs' buffers."""
+
+
+def rule(
+    name: str, arguments: tuple[Any, ...], where: list[Layout], shapes: tuple[Shape, ...]
+) -> Rule:
+    """The rule of an operation with inputs that lie like `where` and outputs of these shapes."""
+    elements = sum(layout.data_size for layout in where)
+    if name == "Depends":
+        return Rule(tuple(enumerate(where[: len(shapes)])), elements=elements)
+    if name in _CUSTOM:
+        # What the function returned comes after its arguments.
+        first = len(where) - len(shapes)
+        views = tuple((first + i, where[first + i]) for i in range(len(shapes)))
+        return Rule(views, elements=elements)
+    shared = view(name, arguments, where[0], shapes[0]) if where else None
+    if shared is not None:
+        return Rule(((0, shared),) * len(shapes), elements=elements)
+    chosen, donors = result(name, where, shapes[0])
+    copies = tuple(copied(name, where))
+    work = kernels(name, len(where)) + len(copies)
+    return Rule((), chosen, donors, copies, work, elements)
 
 
 def size(shape: Shape) -> int:

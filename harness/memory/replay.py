@@ -15,7 +15,7 @@ from typing import Any
 import msgspec
 
 from harness.memory import layout
-from harness.memory.layout import Layout
+from harness.memory.layout import Layout, Rule
 
 WIDTH = 20
 """MLX's `MLX_BFS_MAX_WIDTH`: how broadly the graph is walked before it is walked deeper."""
@@ -74,7 +74,7 @@ class Array:
 class Node:
     """A pending operation."""
 
-    __slots__ = ("arguments", "inputs", "name", "outputs")
+    __slots__ = ("arguments", "degree", "inputs", "name", "outputs")
 
     def __init__(
         self, name: str, arguments: tuple[Any, ...], inputs: list[Array], outputs: list[Array]
@@ -83,6 +83,8 @@ class Node:
         self.arguments = arguments
         self.inputs = inputs
         self.outputs = outputs
+        self.degree = 0
+        """Consumers that a walk over the graph has yet to meet; 0 between walks."""
         for array in outputs:
             array.node = self
         for array in inputs:
@@ -100,8 +102,37 @@ class Memory:
         self._lag = lag
         self._task = self._dispatches = self._elements = 0
         self._held: deque[tuple[int, list[Buffer]]] = deque()
+        self._layouts: dict[Layout, Layout] = {}
+        """One of each: their identity tells them apart."""
+        self._rules: dict[tuple[object, ...], Rule] = {}
+        """Known rules: the steps repeat the operations of the first one."""
 
     # -- buffers
+
+    def rule(self, node: Node) -> Rule:
+        """The rule of a pending operation whose inputs are evaluated."""
+        outputs = node.outputs
+        key = (
+            node.name,
+            id(node.arguments),  # those of the trace, which lives as long as its replay
+            outputs[0].shape,
+            len(outputs),
+            *[id(array.layout) for array in node.inputs],
+        )
+        known = self._rules.get(key)
+        if known is None:
+            where = [array.layout for array in node.inputs if array.layout is not None]
+            shapes = tuple(array.shape for array in outputs)
+            known = layout.rule(node.name, node.arguments, where, shapes)
+            views = tuple((index, self.one(shared)) for index, shared in known.views)
+            chosen = None if known.chosen is None else self.one(known.chosen)
+            known = msgspec.structs.replace(known, views=views, chosen=chosen)
+            self._rules[key] = known
+        return known
+
+    def one(self, where: Layout) -> Layout:
+        """The one object for a layout."""
+        return self._layouts.setdefault(where, where)
 
     def place(self, array: Array, where: Layout, buffer: Buffer) -> None:
         """Give an array its layout and buffer."""
@@ -125,7 +156,7 @@ class Memory:
 
     def store(self, array: Array) -> Array:
         """Give an array that nothing computes (a parameter, a batch, a constant) its buffer."""
-        where = layout.row_major(array.shape)
+        where = self.one(layout.row_major(array.shape))
         self.place(array, where, self.allocate(where.data_size * array.itemsize))
         return array
 
@@ -200,14 +231,17 @@ class Memory:
         self.release(outputs)
 
     def _run(self, node: Node) -> None:
-        kernels, temporaries = _execute(self, node)
-        buffers = {id(a.buffer): a.buffer for a in [*node.inputs, *node.outputs[1:]] if a.buffer}
-        buffers.pop(id(node.outputs[0].buffer), None)
+        rule = self.rule(node)
+        temporaries = _execute(self, node, rule)
+        outputs = node.outputs
+        buffers = {array.buffer: None for array in node.inputs}
+        for array in outputs[1:]:
+            buffers[array.buffer] = None
+        buffers.pop(outputs[0].buffer, None)
         for temporary in temporaries:
-            buffers[id(temporary)] = temporary
-        elements = sum(array.layout.data_size for array in node.inputs if array.layout)
-        self.dispatch(kernels + 1, elements, list(buffers.values()))
-        for out in node.outputs:
+            buffers[temporary] = None
+        self.dispatch(rule.kernels + 1, rule.elements, [b for b in buffers if b is not None])
+        for out in outputs:
             if out.references == 0 and out.buffer is not None:
                 self.drop(out.buffer)
                 out.buffer = None
@@ -220,15 +254,14 @@ def _tape(outputs: Sequence[Array]) -> list[Node]:
     Breadth first from the outputs, limited in width, each once its last consumer was met; then
     in reverse (`eval_impl`).
     """
-    degree: Counter[int] = Counter()
     visit = [outputs]
     while visit:
         for array in visit.pop():
             node = array.node
             if node is not None:
-                if id(node) not in degree:
+                if not node.degree:
                     visit.append(node.inputs)
-                degree[id(node)] += 1
+                node.degree += 1
     tape: list[Node] = []
     # The first entry stands for MLX's synchronizer, whose inputs are the outputs.
     inputs: list[Sequence[Array]] = [outputs]
@@ -247,39 +280,37 @@ def _tape(outputs: Sequence[Array]) -> list[Node]:
             if len(inputs) - at >= WIDTH:
                 deeper.append((arrays, index))
                 break
-            degree[id(node)] -= 1
-            if degree[id(node)] == 0:
+            node.degree -= 1
+            if node.degree == 0:
                 tape.append(node)
                 inputs.append(node.inputs)
     return tape[::-1]
 
 
-def _execute(memory: Memory, node: Node) -> tuple[int, list[Buffer]]:
-    """Place the outputs of an operation; returns its kernels and its temporary buffers."""
+def _execute(memory: Memory, node: Node, rule: Rule) -> list[Buffer]:
+    """Place the outputs of an operation; returns its temporary buffers."""
     out, inputs = node.outputs[0], node.inputs
-    where = [array.layout for array in inputs if array.layout is not None]
-    shared = layout.view(node.name, node.arguments, where[0], out.shape) if where else None
-    if shared is not None:
-        assert inputs[0].buffer is not None
-        for each in node.outputs:
-            memory.place(each, shared, inputs[0].buffer)
-        return 0, []
-    chosen, donors = layout.result(node.name, where, out.shape)
+    if rule.chosen is None:
+        for each, (index, shared) in zip(node.outputs, rule.views, strict=True):
+            buffer = inputs[index].buffer
+            assert buffer is not None
+            memory.place(each, shared, buffer)
+        return []
+    chosen = rule.chosen
     temporaries = [
-        memory.allocate(inputs[i].itemsize * layout.size(inputs[i].shape))
-        for i in layout.copied(node.name, where)
+        memory.allocate(inputs[i].itemsize * layout.size(inputs[i].shape)) for i in rule.copied
     ]
     for buffer in temporaries:
         buffer.holders = 0
-    donor = next((inputs[i] for i in donors if _donatable(inputs[i], out)), None)
+    donor = next((inputs[i] for i in rule.donors if _donatable(inputs[i], out)), None)
     if donor is not None and donor.buffer is not None:
         memory.place(out, chosen, donor.buffer)
     else:
         memory.place(out, chosen, memory.allocate(chosen.data_size * out.itemsize))
     for each in node.outputs[1:]:
-        own = chosen if node.name == "Compiled" else layout.row_major(each.shape)
+        own = chosen if node.name == "Compiled" else memory.one(layout.row_major(each.shape))
         memory.place(each, own, memory.allocate(own.data_size * each.itemsize))
-    return layout.kernels(node.name, len(inputs)) + len(temporaries), temporaries
+    return temporaries
 
 
 def _donatable(array: Array, out: Array) -> bool:

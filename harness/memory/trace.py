@@ -61,6 +61,8 @@ class Shapes(msgspec.Struct, frozen=True, kw_only=True):
     """`cpu`, `metal` or `cuda`."""
     memory: int | None = None
     """Bytes that a GPU may use, as MLX tells."""
+    positions: int | None = None
+    """The most tokens in a sequence that the model's config names."""
     allocated: int
     """Highest MLX memory while the model was built and traced."""
     trace: Trace

@@ -15,6 +15,12 @@ from harness.memory.trace import Op, Trace
 
 NO_OPS = ("Copy", "StopGradient")
 """Left out by the export altogether."""
+DEPENDS = "Depends"
+"""Hands its first inputs on once the others are evaluated."""
+CUSTOM = ("CustomTransforms", "CustomVJP")
+"""They hand on their last inputs: what a function returned, behind its arguments."""
+PASSING = (DEPENDS, *CUSTOM)
+"""What a checkpointed graph has beside the operations that it repeats."""
 
 
 class Graph:
@@ -43,6 +49,12 @@ class Graph:
                 self.made_by[name] = source
                 self.outputs.setdefault(source, []).append(name)
 
+    def passed(self, number: str) -> list[tuple[str, str]]:
+        """Each output of an operation that hands inputs on, with its input."""
+        inputs, outputs = self.inputs[number], self.outputs[number]
+        first = 0 if self.label[number] == DEPENDS else len(inputs) - len(outputs)
+        return list(zip(outputs, inputs[first:], strict=False))
+
 
 def unmerge(trace: Trace, dot: str) -> Trace:
     """The traced step with the operations of the graph `dot`.
@@ -50,6 +62,9 @@ def unmerge(trace: Trace, dot: str) -> Trace:
     The graph's last operation takes the outputs of the step first, in the order of the trace's:
     loss, gradients, updated parameters, next state. Where the two differ by more than merging
     (a function that was compiled by itself), the trace's operations are kept.
+
+    The graph may be that of the same step with gradient checkpoints: it repeats operations of the
+    trace, behind operations that hand arrays on.
     """
     graph = Graph(dot)
     outputs = (trace.loss, *trace.gradients, *trace.updated, *trace.next_state)
@@ -71,8 +86,13 @@ class _Walk:
         """Arrays of the graph, as arrays of the trace that is made."""
         self.ops: list[Op] = []
         self.kept: set[int] = set()
+        self.index: dict[str, int] = {}
+        """Arrays of the graph, as those of `trace` that they repeat; empty where nothing is handed
+        on."""
 
     def run(self, outputs: Sequence[tuple[str, int]]) -> Trace:
+        if any(label in PASSING for label in self.graph.label.values()):
+            self._find(outputs)
         pending = list(outputs)
         while pending:
             name, index = pending[-1]
@@ -100,6 +120,26 @@ class _Walk:
             next_state=mapped(self.trace.next_state),
         )
 
+    def _find(self, outputs: Sequence[tuple[str, int]]) -> None:
+        """Fill `index`, which says what the arrays are that an operation merely waits for."""
+        found: dict[str, int] = {}
+        pending = list(outputs)
+        while pending:
+            name, index = pending.pop()
+            if name not in found:
+                found[name] = index
+                pending += self._inputs(name, index)
+        self.index = found
+
+    def _passing(self, name: str, index: int) -> str | None:
+        """The operation that makes `name` of the graph, where it hands inputs on and the trace's
+        operation does not."""
+        number = self.graph.made_by.get(name)
+        if number is None or self.graph.label[number] not in PASSING:
+            return None
+        op = self.made_by.get(index)
+        return None if op is not None and op.name in PASSING else number
+
     def _alike(self, name: str, index: int) -> Op | None:
         """The trace's operation that the one making `name` is, if it is any."""
         op, number = self.made_by.get(index), self.graph.made_by.get(name)
@@ -116,6 +156,12 @@ class _Walk:
         return self.graph.label.get(self.graph.made_by.get(name, "")) in NO_OPS
 
     def _inputs(self, name: str, index: int) -> list[tuple[str, int]]:
+        passing = self._passing(name, index)
+        if passing is not None:
+            source = dict(self.graph.passed(passing)).get(name)
+            own = [] if source is None else [(source, index)]
+            others = [each for each in self.graph.inputs[passing] if each != source]
+            return own + [(each, self.index[each]) for each in others if each in self.index]
         if index not in self.made_by and not self._is_no_op(name):
             return []
         number = self.graph.made_by.get(name)
@@ -132,6 +178,10 @@ class _Walk:
             source = self.known[self.graph.inputs[number][0]]
             self.known[name] = self._add("Copy", (), (source,), [index])[0]
             return
+        passing = self._passing(name, index)
+        if passing is not None:
+            self._pass(passing)
+            return
         op = self._alike(name, index)
         if op is None or number is None:
             self._keep([index])
@@ -140,6 +190,19 @@ class _Walk:
         inputs = tuple(self.known[source] for source in self.graph.inputs.get(number, ()))
         made = self._add(op.name, op.arguments, inputs, op.outputs)
         self.known.update(zip(self.graph.outputs[number], made, strict=True))
+
+    def _pass(self, number: str) -> None:
+        """Add an operation of the graph that hands inputs on."""
+        label = self.graph.label[number]
+        passed = [pair for pair in self.graph.passed(number) if pair[1] in self.known]
+        sources = [source for _, source in passed]
+        others = [
+            name for name in self.graph.inputs[number] if name in self.known and name not in sources
+        ]
+        ordered = sources + others if label == DEPENDS else others + sources
+        inputs = tuple(self.known[name] for name in ordered)
+        made = self._add(label, (), inputs, [self.index[name] for name in sources])
+        self.known.update(zip((name for name, _ in passed), made, strict=True))
 
     def _add(
         self, name: str, arguments: tuple[object, ...], inputs: tuple[int, ...], like: Sequence[int]

@@ -2,25 +2,27 @@
 
 from __future__ import annotations
 
-import subprocess
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 
 import msgspec
 
-from harness.errors import HarnessError, UsageError
-from harness.memory import law
+from harness.errors import UsageError
+from harness.memory import capacity, law
+from harness.memory.capacity import Capacity
 from harness.memory.law import Fit, Pattern, Projection
 from harness.memory.trace import Shapes
+from harness.memory.uncollected import uncollected
 from harness.model import Bound, Settings
 from harness.observe import installation, memory_limits
 from harness.observe.memory_limits import Usable
 from harness.scenario import load
 from harness.session import plan
-from harness.supervise import launch
-from harness.text.units import duration, number, size
+from harness.session.tracing import Tracer
+from harness.text.units import count, number, size
 
-TIMEOUT = 600
-"""The limit of building and tracing a model, in seconds; it may have to be downloaded first."""
+UNIT = 32
+"""Tokens by which the longest sequence is found: mlx-lm fills its batches up to a multiple."""
 _NAMES = {"adam": "Adam", "adamw": "AdamW", "sgd": "SGD", "lion": "Lion", "adafactor": "Adafactor"}
 
 
@@ -40,6 +42,11 @@ class Forecast(msgspec.Struct, frozen=True, kw_only=True):
     model: Shapes
     usable: Usable
     rows: tuple[ForecastRow, ...]
+    grad_checkpoint: bool
+    batch: Capacity
+    """Of the baseline, with sequences as long as asked."""
+    length: Capacity
+    """Of the baseline, with as many sequences as asked."""
     verdict: str
 
 
@@ -47,12 +54,14 @@ def forecast(
     settings: Settings,
     usable: Callable[[str, int | None], Usable] = memory_limits.usable,
     given: int | None = None,
+    grad_checkpoint: bool = False,
 ) -> Forecast:
     """Project every scenario of the ladder. Raises UsageError when the model cannot be loaded.
 
     `usable` returns the usable memory of a device, given the memory that MLX reports for it.
     `given` is that of another machine, in bytes. With the device `gpu` its host runs ahead of the
-    device as on Metal; the operations are those of this machine.
+    device as on Metal; the operations are those of this machine. With `grad_checkpoint` the blocks
+    compute their activations again, as with the option of that name of mlx-lm.
     """
     plan.check(settings)
     installation.need_mlx()
@@ -62,54 +71,72 @@ def forecast(
     infos = load.ladder()
     own = {info.name: load.apply(settings, info) for info in infos}
     distinct = list(dict.fromkeys([settings, *own.values()]))
-    traced = trace(distinct)
-    if elsewhere:
-        traced = [shapes if isinstance(shapes, str) else _on_metal(shapes) for shapes in traced]
-    shapes = dict(zip(distinct, traced, strict=True))
-    base = shapes[settings]
-    if isinstance(base, str):
-        raise UsageError(base)
-    if given is not None:
-        memory = Usable(memory=given, swap=0, bound=Bound.GIVEN)
-    else:
-        memory = usable("cpu" if base.backend == "cpu" else "gpu", base.memory)
-    # Most scenarios hold the same, and to follow the steps of a large model takes seconds.
-    known: dict[tuple[Settings, Pattern], Projection] = {}
-    same = _first_alike(shapes)
-    rows = tuple(
-        _row(name, same[changed], shapes[changed], memory, known) for name, changed in own.items()
-    )
+    # Two processes trace while this one follows the steps.
+    with uncollected(), Tracer() as first, Tracer() as second, ThreadPoolExecutor(2) as pool:
+
+        def ask(tracer: Tracer, wanted: Settings) -> Shapes | str:
+            traced = tracer.ask(wanted, grad_checkpoint).result()
+            return _on_metal(traced) if elsewhere and not isinstance(traced, str) else traced
+
+        base = ask(first, settings)
+        if isinstance(base, str):
+            raise UsageError(base)
+        if given is not None:
+            memory = Usable(memory=given, swap=0, bound=Bound.GIVEN)
+        else:
+            memory = usable("cpu" if base.backend == "cpu" else "gpu", base.memory)
+        held = law.project(base, law.PATTERNS[load.BASELINE])
+
+        def largest(tracer: Tracer, name: str, unit: int, most: int | None) -> Capacity:
+            def peak(number: int) -> int | None:
+                wanted = msgspec.structs.replace(settings, **{name: number})
+                found = tracer.peak(wanted, grad_checkpoint, base.backend).result()
+                return None if isinstance(found, str) else found
+
+            known = {getattr(settings, name): held.peak}
+            return capacity.largest(peak, known, _fixed(base, held), memory.memory, unit, most)
+
+        batch = pool.submit(largest, second, "batch_size", 1, None)
+        shapes = {wanted: base if wanted == settings else ask(first, wanted) for wanted in distinct}
+        length = pool.submit(largest, first, "seq_len", _unit(base), base.positions)
+        # Most scenarios hold the same, and to follow the steps of a large model takes seconds.
+        same = _first_alike(shapes)
+        known = {(same[settings], law.PATTERNS[load.BASELINE]): held}
+        rows = tuple(
+            _row(name, same[changed], shapes[changed], memory, known)
+            for name, changed in own.items()
+        )
+        found = batch.result(), length.result()
+        verdict = _verdict(settings, base, rows, memory, lambda wanted: ask(first, wanted))
     return Forecast(
         model=base,
         usable=memory,
         rows=rows,
-        verdict=_verdict(settings, base, rows, memory),
+        grad_checkpoint=grad_checkpoint,
+        batch=found[0],
+        length=found[1],
+        verdict=verdict,
     )
 
 
-def trace(settings: Sequence[Settings]) -> list[Shapes | str]:
+def trace(settings: Sequence[Settings], grad_checkpoint: bool = False) -> list[Shapes | str]:
     """Trace the training of each of `settings`, in a process that imports mlx.
 
     The answer for settings that cannot be trained is the reason.
 
-    Raises HarnessError when that process fails or takes longer than TIMEOUT.
+    Raises HarnessError when that process fails or takes longer than `tracing.TIMEOUT` for one.
     """
-    try:
-        answer = subprocess.run(
-            launch.boot("harness.training.shapes"),
-            input=msgspec.json.encode(settings),
-            capture_output=True,
-            timeout=TIMEOUT,
-        )
-    except subprocess.TimeoutExpired:
-        raise HarnessError(
-            f"the trace of the training took more than {duration(TIMEOUT)}; try a smaller model"
-        ) from None
-    if answer.returncode:
-        lines = answer.stderr.decode(errors="replace").strip().splitlines()
-        last = lines[-1] if lines else f"exit code {answer.returncode}"
-        raise HarnessError(f"the training cannot be traced: {last}")
-    return msgspec.json.decode(answer.stdout, type=list[Shapes | str])
+    with Tracer() as tracer:
+        return [tracer.ask(each, grad_checkpoint).result() for each in settings]
+
+
+def _fixed(base: Shapes, held: Projection) -> int:
+    """About what a step holds whatever its batch is: parameters and the optimizer's state."""
+    return base.parameter_bytes + dict(held.parts).get("optimizer", 0)
+
+
+def _unit(base: Shapes) -> int:
+    return 1 if base.positions is not None and base.positions < UNIT else UNIT
 
 
 def _first_alike(shapes: Mapping[Settings, Shapes | str]) -> dict[Settings, Settings]:
@@ -156,7 +183,13 @@ def _fit(projection: Projection, usable: Usable) -> Fit:
     return law.fit(projection.peak, usable.memory, usable.swap)
 
 
-def _verdict(settings: Settings, base: Shapes, rows: Sequence[ForecastRow], usable: Usable) -> str:
+def _verdict(
+    settings: Settings,
+    base: Shapes,
+    rows: Sequence[ForecastRow],
+    usable: Usable,
+    ask: Callable[[Settings], Shapes | str],
+) -> str:
     projected = {row.scenario: row.projection for row in rows if row.projection}
     own = projected[load.BASELINE]
     train = settings.train or ("full" if base.trainable == base.parameters else "lora")
@@ -173,7 +206,12 @@ def _verdict(settings: Settings, base: Shapes, rows: Sequence[ForecastRow], usab
             also = " as well" if _fit(lora, usable) is fit is Fit.TOO_LARGE else ""
             parts.append(f"LoRA needs {size(lora.peak)}: {_fit_phrase(lora, usable)}{also}")
         if lora is None or train == "lora" or _fit(lora, usable) is not Fit.FITS:
-            parts.append(_smaller(settings, base, usable))
+            parts.append(_smaller(settings, base, usable, ask))
+    if base.positions is not None and settings.seq_len > base.positions:
+        parts.append(
+            f"sequences of {count(settings.seq_len)} tokens are longer than the "
+            f"{count(base.positions)} that the model is made for"
+        )
     return "; ".join(parts)
 
 
@@ -184,7 +222,9 @@ def _fit_phrase(projection: Projection, usable: Usable) -> str:
     return "it fits" if fit is Fit.FITS else "too large"
 
 
-def _smaller(settings: Settings, base: Shapes, usable: Usable) -> str:
+def _smaller(
+    settings: Settings, base: Shapes, usable: Usable, ask: Callable[[Settings], Shapes | str]
+) -> str:
     """The largest training that fits and that is smaller than LoRA or has half the bytes."""
     for dtype in dict.fromkeys((settings.dtype, "bfloat16")):
         weights = base.parameter_bytes if dtype == settings.dtype else 2 * base.parameters
@@ -193,7 +233,7 @@ def _smaller(settings: Settings, base: Shapes, usable: Usable) -> str:
         advice = None
         for train in _less(base):
             smaller = msgspec.structs.replace(settings, train=train, dtype=dtype)
-            (shapes,) = trace([smaller])
+            shapes = ask(smaller)
             if isinstance(shapes, str):
                 break
             shapes = msgspec.structs.replace(shapes, backend=base.backend)

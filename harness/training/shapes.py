@@ -1,9 +1,9 @@
 """Trace a training step without evaluating anything. `python -m harness.training.shapes`.
 
-Settings, a list, come as JSON on stdin; what each would train goes as JSON to stdout. MLX's arrays
-are lazy: a model that is built, or loaded lazily, and never evaluated allocates next to nothing,
-and `mx.export_function` shows every operation of a step with its shapes. The supervisor starts
-this as a process of its own, since it never imports mlx.
+Each line of stdin is a request as JSON. What it would train goes to stdout as a line of JSON.
+MLX's arrays are lazy: a model that is built, or loaded lazily, and never evaluated allocates next
+to nothing, and `mx.export_function` shows every operation of a step with its shapes. The supervisor
+starts this as a process of its own, since it never imports mlx.
 """
 
 from __future__ import annotations
@@ -21,7 +21,10 @@ import msgspec
 from mlx.utils import tree_flatten, tree_map, tree_unflatten
 
 from harness.errors import UsageError
+from harness.memory import law
+from harness.memory.merge import merge
 from harness.memory.trace import Op, Shapes, Trace
+from harness.memory.uncollected import uncollected
 from harness.memory.unmerge import unmerge
 from harness.model import Settings
 from harness.training import device, models
@@ -31,32 +34,50 @@ TRACES = (0, 29, 3)
 """The first version whose `mx.export_function` takes a callback."""
 
 
+class Request(msgspec.Struct, frozen=True, array_like=True):
+    """A training to trace."""
+
+    settings: Settings
+    grad_checkpoint: bool = False
+    """The blocks compute their activations again in the backward pass, as mlx-lm has it."""
+    peak_on: str | None = None
+    """The backend for which the peak of the baseline alone is answered, in bytes."""
+
+
 def main(argv: Sequence[str]) -> int:
-    """Answer the settings on stdin with what each would train, on stdout."""
-    requests = msgspec.json.decode(sys.stdin.buffer.read(), type=list[Settings])
-    with contextlib.redirect_stdout(sys.stderr):  # mlx-lm and the hub talk
-        answers = [_answer(settings) for settings in requests]
-    sys.stdout.buffer.write(msgspec.json.encode(answers))
+    """Answer each request on stdin with what it would train, on stdout."""
+    answers = sys.stdout.buffer
+    known: dict[object, Shapes] = {}
+    with contextlib.redirect_stdout(sys.stderr), uncollected():  # mlx-lm and the hub talk
+        for line in sys.stdin.buffer:
+            request = msgspec.json.decode(line, type=Request)
+            answers.write(msgspec.json.encode(_answer(request, known)) + b"\n")
+            answers.flush()
     return 0
 
 
-def _answer(settings: Settings) -> Shapes | str:
+def _answer(request: Request, known: dict[object, Shapes]) -> Shapes | int | str:
     """A string says why the model cannot be had or trained as asked."""
     try:
-        return measure(settings)
+        if request.peak_on is None:
+            return measure(request.settings, request.grad_checkpoint, known)
+        shapes = measure(request.settings, request.grad_checkpoint)
     except UsageError as error:
         return str(error)
+    return law.project(msgspec.structs.replace(shapes, backend=request.peak_on)).peak
 
 
-def measure(settings: Settings) -> Shapes:
-    """The shapes of the training. Raises UsageError as `models.build` does."""
-    if settings.device is not None:
-        try:
-            mx.set_default_device(mx.Device(getattr(mx.DeviceType, settings.device), 0))
-        except Exception as error:
-            raise UsageError(
-                f"MLX has no {settings.device} here: choose another --device ({error})"
-            ) from error
+def measure(
+    settings: Settings,
+    grad_checkpoint: bool = False,
+    known: dict[object, Shapes] | None = None,
+) -> Shapes:
+    """The shapes of the training. Raises UsageError as `models.build` does.
+
+    Settings can differ and train the same step, such as in the dtype that the model has anyway. A
+    step that is in `known` is not traced again, and each new one is added to it.
+    """
+    _choose_device(settings)
     version = importlib.metadata.version("mlx")
     if tuple(map(int, version.split(".")[:3])) < TRACES:
         raise UsageError(f"MLX {version} cannot show a step's operations: install 0.29.3 or later")
@@ -65,15 +86,20 @@ def measure(settings: Settings) -> Shapes:
     parameters, parameter_bytes, trainable, trainable_bytes, dtype = models.describe(model)
     optimizer = OPTIMIZERS[settings.optimizer](learning_rate=settings.learning_rate)
     optimizer.init(model.trainable_parameters())
-    args = getattr(model, "args", None)
+    key = (_layout(model), settings.model, settings.optimizer, settings.batch_size,
+           settings.seq_len, settings.device, grad_checkpoint)  # fmt: skip
+    known = {} if known is None else known
+    if key in known:
+        return known[key]
     try:
-        merged, dot = _trace(model, optimizer, settings)
+        merged, traced = _trace(model, optimizer, settings, grad_checkpoint)
     except OverflowError as error:
         raise UsageError(
             f"{settings.batch_size} sequences of {settings.seq_len} tokens are more than MLX can "
             f"hold in one array: lower --batch-size or --seq-len ({error})"
         ) from error
-    return Shapes(
+    args = getattr(model, "args", None)
+    known[key] = Shapes(
         parameters=parameters,
         parameter_bytes=parameter_bytes,
         trainable=trainable,
@@ -84,10 +110,44 @@ def measure(settings: Settings) -> Shapes:
         vocabulary=getattr(args, "vocab_size", None),
         backend=_backend(),
         memory=device.memory(mx),
+        positions=getattr(args, "max_position_embeddings", None),
         merged=merged,
-        trace=unmerge(merged, dot),
+        trace=traced,
         allocated=mx.get_peak_memory(),
     )
+    return known[key]
+
+
+def _choose_device(settings: Settings) -> None:
+    if settings.device is None:
+        return
+    try:
+        mx.set_default_device(mx.Device(getattr(mx.DeviceType, settings.device), 0))
+    except Exception as error:
+        raise UsageError(
+            f"MLX has no {settings.device} here: choose another --device ({error})"
+        ) from error
+
+
+def _layout(model: nn.Module) -> tuple[object, ...]:
+    """The name, shape and dtype of each parameter, those that are trained first."""
+    trained = [name for name, _ in tree_flatten(model.trainable_parameters())]
+    every = [(name, v.shape, str(v.dtype)) for name, v in tree_flatten(model.parameters())]
+    return (tuple(trained), tuple(every))
+
+
+@contextlib.contextmanager
+def _checkpointed(model: nn.Module) -> Iterator[None]:
+    """mlx-lm's gradient checkpoints, which change a class for all of its models."""
+    from mlx_lm.tuner.trainer import grad_checkpoint
+
+    kind: Any = type(model.layers[0])
+    plain = kind.__call__
+    grad_checkpoint(model.layers[0])
+    try:
+        yield
+    finally:
+        kind.__call__ = plain
 
 
 def _backend() -> str:
@@ -96,8 +156,10 @@ def _backend() -> str:
     return "metal" if mx.metal.is_available() else "cuda"
 
 
-def _trace(model: nn.Module, optimizer: Any, settings: Settings) -> tuple[Trace, str]:
-    """One step as it is exported, and the graph that it really makes."""
+def _trace(
+    model: nn.Module, optimizer: Any, settings: Settings, grad_checkpoint: bool
+) -> tuple[Trace, Trace]:
+    """One step with equal operations merged, and as it is really evaluated."""
     trainable = tree_flatten(model.trainable_parameters())
     names = {name for name, _ in trainable}
     frozen = [(k, v) for k, v in tree_flatten(model.parameters()) if k not in names]
@@ -119,10 +181,14 @@ def _trace(model: nn.Module, optimizer: Any, settings: Settings) -> tuple[Trace,
     arrays = [*[v for _, v in parameters], *state, *batch]
     events: list[dict[str, Any]] = []
     mx.export_function(events.append, step, *arrays)
-    outputs = step(*arrays)
+    merged = _read(events, len(trainable), len(frozen), len(state))
+    # A checkpoint cannot be exported. Its graph repeats operations of the plain step.
+    with _checkpointed(model) if grad_checkpoint else contextlib.nullcontext():
+        outputs = step(*arrays)
     dot = io.StringIO()
     mx.export_to_dot(dot, mx.depends(outputs, outputs[:1])[0])
-    return _read(events, len(trainable), len(frozen), len(state)), dot.getvalue()
+    traced = unmerge(merged, dot.getvalue())
+    return (merge(traced) if grad_checkpoint else merged), traced
 
 
 def _read(events: list[dict[str, Any]], trainable: int, frozen: int, state: int) -> Trace:

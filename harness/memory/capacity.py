@@ -1,0 +1,136 @@
+"""The largest batch, or the longest sequence, whose peak fits into memory. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from enum import Enum
+
+import msgspec
+
+
+class Bounded(str, Enum):
+    """What ends the search."""
+
+    MEMORY = "memory"
+    MODEL = "model"
+    """The model's config names no more positions."""
+    MLX = "mlx"
+    """MLX cannot hold the next size in one array."""
+
+
+class Capacity(msgspec.Struct, frozen=True, kw_only=True):
+    """The largest size that fits. Both sides of the bound were traced."""
+
+    largest: int
+    """Sequences, or tokens; 0 when not even the smallest fits."""
+    peak: int | None
+    """Bytes at `largest`; None where that is 0."""
+    next: int
+    """The next size that was tried."""
+    next_peak: int | None
+    """Bytes at `next`; None where that is beyond the model or MLX."""
+    bounded: Bounded
+    traces: int
+    """Traces that the search took."""
+
+
+Peak = Callable[[int], int | None]
+"""The peak of a training of this size, in bytes; None where MLX cannot hold it in one array."""
+
+_GUESSES = 8
+"""Sizes that are chosen by the fit. After these the interval is halved, whatever the law does."""
+_FARTHEST = 1 << 40
+"""No size is beyond it."""
+
+
+def largest(
+    peak: Peak,
+    known: Mapping[int, int],
+    fixed: int,
+    memory: int,
+    unit: int = 1,
+    most: int | None = None,
+) -> Capacity:
+    """Find the largest multiple of `unit` whose peak is at most `memory`, by few calls of `peak`.
+
+    `known` has the peak of one size or more. `fixed` is about what a step holds without
+    activations. The activations of a transformer grow with the batch, and with the length and its
+    square. So a polynomial through the nearest points names the next size to try. The search ends
+    when a size fits and the next one does not, both by `peak` itself.
+    """
+    points: dict[int, int] = dict(known)
+    beyond: set[int] = set()
+    asked = 0
+
+    def fits(size: int) -> bool:
+        nonlocal asked
+        if size not in points and size not in beyond:
+            asked += 1
+            found = peak(size)
+            if found is None:
+                beyond.add(size)
+            else:
+                points[size] = found
+        return size in points and points[size] <= memory
+
+    low = max((n // unit for n, value in known.items() if value <= memory), default=0)
+    high = min((-(-n // unit) for n, value in known.items() if value > memory), default=None)
+    if most is not None:
+        low = min(low, most // unit)
+        if high is None or high > most // unit:
+            high = most // unit + 1
+    while high is None or high - low > 1:
+        guess = _guess(points, fixed, memory, unit) if asked < _GUESSES else None
+        if guess is None:
+            guess = low + max(1, low) if high is None else (low + high) // 2
+        guess = max(guess, low + 1)
+        if high is not None:
+            guess = min(guess, high - 1)
+        if fits(guess * unit):
+            low = guess
+        else:
+            high = guess
+    own, after = low * unit, high * unit
+    outside = most is not None and after > most
+    if low:
+        fits(own)
+    if not outside:
+        fits(after)
+    return Capacity(
+        largest=own,
+        peak=points.get(own) if low else None,
+        next=after,
+        next_peak=None if outside else points.get(after),
+        bounded=Bounded.MODEL if outside else Bounded.MLX if after in beyond else Bounded.MEMORY,
+        traces=asked,
+    )
+
+
+def _guess(points: Mapping[int, int], fixed: int, memory: int, unit: int) -> int | None:
+    """The largest number of units that fits by the polynomial through the nearest points."""
+    every = {0: min(fixed, *points.values()), **points}
+    near = sorted(every.items(), key=lambda point: abs(point[1] - memory))[:3]
+
+    def fit(n: float) -> float:
+        """Lagrange's form."""
+        total = 0.0
+        for i, (x, y) in enumerate(near):
+            term = float(y)
+            for j, (other, _) in enumerate(near):
+                if i != j:
+                    term *= (n - other) / (x - other)
+            total += term
+        return total
+
+    low, high = 0, 1
+    while fit(high * unit) <= memory:
+        if high > _FARTHEST:
+            return None
+        low, high = high, 2 * high
+    while high - low > 1:
+        middle = (low + high) // 2
+        if fit(middle * unit) <= memory:
+            low = middle
+        else:
+            high = middle
+    return low
