@@ -30,7 +30,7 @@ def add(commands: help.Commands) -> None:
             "harness doctor --known",
             "harness doctor --model tiny --train full --optimizer adamw",
             "harness doctor --model config.json --memory 96GB --device gpu",
-            "harness doctor --model config.json --train lora --grad-checkpoint --seq-len 2048",
+            "harness doctor --model config.json --grad-checkpoint",
         ),
         exits={
             Exit.OK: "MLX works, or it is not installed",

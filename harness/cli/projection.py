@@ -77,7 +77,7 @@ def show(projected: Forecast, batch_size: int, seq_len: int) -> None:
             ", ".join(f"{role} {size(n)}" for role, n in projection.parts),
         )
     console.print(table)
-    found = "\n".join(_capacity_lines(projected, batch_size, seq_len))
+    found = "\n".join(capacity_lines(projected, batch_size, seq_len))
     console.print(
         f"\n{found}\n\n{projected.verdict}\n{_list_fits(projected)}",
         highlight=False,
@@ -95,7 +95,7 @@ def _list_fits(projected: Forecast) -> str:
     return "\n".join(lines)
 
 
-def _capacity_lines(projected: Forecast, batch_size: int, seq_len: int) -> list[str]:
+def capacity_lines(projected: Forecast, batch_size: int, seq_len: int) -> list[str]:
     """The largest batch and the longest sequence that fit, each with the first that does not."""
     batch, length = projected.batch, projected.length
     return [

@@ -91,7 +91,8 @@ class _Walk:
         on."""
 
     def run(self, outputs: Sequence[tuple[str, int]]) -> Trace:
-        if any(label in PASSING for label in self.graph.label.values()):
+        labels = (label for n, label in self.graph.label.items() if n != self.graph.last)
+        if any(label in PASSING for label in labels):
             self._find(outputs)
         pending = list(outputs)
         while pending:

@@ -192,6 +192,19 @@ def test_a_config_alone_is_enough_and_the_machine_may_be_another(tmp_path):
     assert peaks[0] >= peaks[1]
 
 
+def test_what_is_said_to_fit_is_what_the_law_has_of_it():
+    how = ("--model", "tiny", "--train", "full", "--memory", "20MB", "--grad-checkpoint")
+    first = projection(*how, "--seq-len", 128)
+    found = first["capacity"]["batch_size"]
+    assert first["grad_checkpoint"] is True
+    assert found["peak"] <= 20_000_000 < found["next_peak"]
+    assert found["next"] == found["largest"] + 1
+    again = projection(*how, "--seq-len", 128, "--batch-size", found["largest"])
+    row = scenarios(again)["baseline_update"]
+    assert (row["peak"], row["fit"]) == (found["peak"], "fits")
+    assert again["capacity"]["batch_size"]["largest"] == found["largest"]
+
+
 def test_the_types_of_a_config_count(tmp_path):
     (tmp_path / "half.json").write_text(json.dumps(CONFIG | {"torch_dtype": "bfloat16"}))
     quantized = CONFIG | {"intermediate_size": 192, "quantization": {"group_size": 32, "bits": 4}}

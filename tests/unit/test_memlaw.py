@@ -12,10 +12,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from harness.cli.projection import capacity_lines
 from harness.errors import HarnessError
 from harness.memory import law, layout
+from harness.memory.capacity import Bounded, Capacity
 from harness.memory.fuse import DEPTH, fuse
 from harness.memory.law import Fit, Pattern
+from harness.memory.merge import merge
 from harness.memory.replay import METAL, Array, Lag, Memory, Node
 from harness.memory.trace import Op, Shapes, Trace
 from harness.memory.unmerge import unmerge
@@ -276,6 +279,96 @@ def test_what_was_compiled_by_itself_stays_as_it_was_traced():
     )
 
 
+def checkpointed() -> tuple[Trace, str]:
+    """A step of one block, exp, sin and square, whose gradient needs the first two: as it is
+    exported, and the graph that it makes with a checkpoint around the block."""
+    wide = ((N,), 4)
+    plain = Trace(
+        arrays=(wide, wide, wide, ((), 4), wide, wide),
+        ops=(
+            Op("Exp", (0,), (1,)),
+            Op("Sin", (1,), (5,)),
+            Op("Square", (5,), (2,)),
+            Op("Reduce", (2,), (3,)),
+            Op("Multiply", (1, 5), (4,)),
+        ),
+        trainable=(0,),
+        frozen=(),
+        state=(),
+        batch=(),
+        loss=3,
+        gradients=(4,),
+        updated=(4,),
+        next_state=(),
+    )
+    graph = dot(
+        *['"w" -> 1', '1 -> "e"', '"e" -> 9', '9 -> "q"', '"q" -> 2', '2 -> "s"'],
+        *['"w" -> 3', '"s" -> 3', '3 -> "o"', '"e2" -> 10', '10 -> "q2"'],
+        *['"o" -> 4', '4 -> "l"', '"w" -> 5', '"o" -> 5', '5 -> "w2"'],
+        *['"w2" -> 6', '6 -> "e2"', '"e2" -> 7', '"q2" -> 7', '7 -> "g"'],
+        *['"l" -> 8', '"g" -> 8', '"g" -> 8', '"l" -> 8', '8 -> "end"'],
+        labels={
+            "1": "Exp", "9": "Sin", "2": "Square", "3": "CustomTransforms", "4": "Sum",
+            "5": "Depends", "6": "Exp", "10": "Sin", "7": "Multiply", "8": "Depends",
+        },
+    )  # fmt: skip
+    return plain, graph
+
+
+def test_a_checkpoint_repeats_the_operations_of_its_block():
+    apart = unmerge(*checkpointed())
+    made = {out: op for op in apart.ops for out in op.outputs}
+    names = sorted(op.name for op in apart.ops)
+    assert names == [
+        "CustomTransforms", "Depends", "Exp", "Exp", "Multiply", "Reduce", "Sin", "Sin", "Square"
+    ]  # fmt: skip
+    block = made[made[apart.loss].inputs[0]]
+    assert block.name == "CustomTransforms"
+    assert block.inputs[0] == 0
+    assert made[block.inputs[1]].name == "Square"
+    again, beside = made[apart.gradients[0]].inputs
+    assert made[beside].inputs == (again,)
+    (weights,) = made[again].inputs
+    assert made[weights].name == "Depends"
+    assert made[weights].inputs == (0, block.outputs[0])
+
+
+def test_what_is_handed_on_shares_the_buffer_of_its_own_input():
+    first, second, third = (layout.row_major((n,)) for n in (2, 3, 4))
+    where = [first, second, third]
+    waited = layout.rule("Depends", (), where, ((2,), (3,)))
+    assert waited.views == ((0, first), (1, second))
+    returned = layout.rule("CustomTransforms", (), where, ((3,), (4,)))
+    assert returned.views == ((1, second), (2, third))
+    assert waited.kernels == returned.kernels == 0
+
+
+def test_equal_operations_are_merged_but_never_across_a_checkpoint():
+    apart = unmerge(*checkpointed())
+    assert merge(apart) == apart
+    twice = Trace(
+        arrays=(*[((N,), 4)] * 5, ((), 4)),
+        ops=(
+            Op("Exp", (0,), (1,)),
+            Op("Exp", (0,), (2,)),
+            Op("Square", (2,), (3,)),
+            Op("Square", (1,), (4,)),
+            Op("Reduce", (3,), (5,)),
+        ),
+        trainable=(0,),
+        frozen=(),
+        state=(),
+        batch=(),
+        loss=5,
+        gradients=(4,),
+        updated=(4,),
+        next_state=(),
+    )
+    once = merge(twice)
+    assert [op.name for op in once.ops] == ["Exp", "Square", "Reduce"]
+    assert once.ops[2].inputs == once.gradients == once.updated
+
+
 def test_the_trace_is_not_walked_anew_for_each_array():
     """Else a model of 8 billion parameters takes minutes."""
     walks = []
@@ -413,6 +506,50 @@ def asked(monkeypatch):
 def held(settings: Settings, memory: int, swap: int = 0, **more: Any) -> forecast.Forecast:
     has = Usable(memory=memory, swap=swap, bound=Bound.MACHINE)
     return forecast.forecast(settings, lambda *_: has, **more)
+
+
+@pytest.mark.usefixtures("asked")
+def test_a_sequence_that_the_model_is_not_made_for_is_said(monkeypatch):
+    traced_by(monkeypatch, lambda _: msgspec.structs.replace(shapes(sgd()), positions=64))
+    assert "longer" not in held(Settings(train="full", seq_len=64), P).verdict
+    beyond = held(Settings(train="full", seq_len=65), P)
+    told = "; sequences of 65 tokens are longer than the 64 that the model is made for"
+    assert beyond.verdict.endswith(told)
+    assert beyond.length.largest <= 64
+
+
+def test_what_fits_is_asked_of_traces_of_both_sides(asked):
+    """The memory of `sgd` does not depend on the batch: MLX ends the search, and a batch of it."""
+    done = held(Settings(optimizer="sgd", batch_size=2, seq_len=1024), 9 * P)
+    assert (done.batch.largest, done.batch.next) == (1024, 1025)
+    assert done.batch.bounded is done.length.bounded is Bounded.MLX
+    assert done.length.largest * 2 == 1 << 20
+    assert asked.count("shapes of 2 x 1024") == len([a for a in asked if a.startswith("shapes")])
+    peaks = [a for a in asked if a.startswith("peak")]
+    assert len(peaks) == done.batch.traces + done.length.traces
+    assert {"peak of 1024 x 1024 on cpu", "peak of 1025 x 1024 on cpu"} <= set(peaks)
+
+
+@pytest.mark.usefixtures("asked")
+def test_each_bound_is_one_line():
+    done = held(Settings(optimizer="sgd", batch_size=2, seq_len=1024), 9 * P)
+    of = Capacity(
+        largest=12, peak=90 << 30, next=13, next_peak=97 << 30, bounded=Bounded.MEMORY, traces=3
+    )
+    none = Capacity(
+        largest=0, peak=None, next=32, next_peak=97 << 30, bounded=Bounded.MEMORY, traces=4
+    )
+    lines = capacity_lines(msgspec.structs.replace(done, batch=of, length=none), 1, 1024)
+    assert lines == [
+        "largest batch of 1,024 tokens: 12 sequences (90 GiB); 13 sequences need 97 GiB",
+        "longest sequence in a batch of 1: none; 32 tokens need 97 GiB",
+        "7 more traces of the training showed that",
+    ]
+    model = msgspec.structs.replace(of, next_peak=None, bounded=Bounded.MODEL)
+    mlx = msgspec.structs.replace(of, next_peak=None, bounded=Bounded.MLX)
+    lines = capacity_lines(msgspec.structs.replace(done, batch=mlx, length=model), 1, 1024)
+    assert lines[0].endswith("12 sequences (90 GiB); MLX cannot hold 13 sequences in one array")
+    assert lines[1].endswith("12 tokens (90 GiB); the model is made for no more")
 
 
 @pytest.mark.usefixtures("asked")
