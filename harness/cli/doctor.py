@@ -89,7 +89,7 @@ def run(arguments: argparse.Namespace) -> int:
         from harness.session.forecast import forecast
 
         if not arguments.json:
-            print("tracing the training: a large model takes minutes", file=sys.stderr)
+            print("tracing the training: a large model takes a minute", file=sys.stderr)
         projected = forecast(
             options.settings(arguments),
             given=arguments.memory,

@@ -108,8 +108,8 @@ def capacity_lines(projected: Forecast, batch_size: int, seq_len: int) -> list[s
 def _bound(found: Capacity, noun: str) -> str:
     after = plural(found.next, noun)
     if not found.largest:
-        needs = "too many for MLX" if found.next_peak is None else size(found.next_peak)
-        return f"none; {after} {'needs' if found.next == 1 else 'need'} {needs}"
+        needs = "needs" if found.next == 1 else "need"
+        return f"none; {after} {needs} {size(found.next_peak or 0)}"
     fits = f"{plural(found.largest, noun)} ({size(found.peak or 0)})"
     if found.bounded is Bounded.MODEL:
         return f"{fits}; the model is made for no more"
