@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import sys
 from collections.abc import Callable
 from concurrent.futures import Future
@@ -21,6 +22,7 @@ from harness.memory.law import Fit, Pattern
 from harness.memory.merge import merge
 from harness.memory.replay import METAL, Array, Lag, Memory, Node
 from harness.memory.trace import Op, Shapes, Trace
+from harness.memory.uncollected import uncollected
 from harness.memory.unmerge import unmerge
 from harness.model import Bound, Settings
 from harness.observe.memory_limits import Usable
@@ -613,6 +615,27 @@ def test_the_first_steps_show_what_later_ones_hold(name):
     trace, pattern = sgd(6), law.PATTERNS[name]
     three, six = law.replay(trace, pattern, steps=3), law.replay(trace, pattern)
     assert three.peak == pytest.approx(six.peak, rel=0.05)
+
+
+@pytest.mark.parametrize("name", law.PATTERNS)
+def test_a_replay_leaves_nothing_to_the_collector(name):
+    """It is off while a forecast is made."""
+
+    def nodes() -> int:
+        return sum(isinstance(one, Node) for one in gc.get_objects())
+
+    gc.collect()
+    with uncollected():
+        before = nodes()
+        law.replay(sgd(6), law.PATTERNS[name])
+        assert nodes() == before
+
+
+def test_the_collector_is_left_as_it_was_found():
+    assert gc.isenabled()
+    with uncollected(), uncollected():
+        assert not gc.isenabled()
+    assert gc.isenabled()
 
 
 def test_a_child_that_dies_is_an_error_of_one_line(monkeypatch):
