@@ -11,11 +11,14 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
 from types import TracebackType
+from typing import TypeVar
 
 from harness.model import Command, Locate, OnHang, Outcome, Patience, ScenarioInfo, ScenarioResult
 from harness.observe import processes
+from harness.reduce import looker
 from harness.reduce.fence import sitecustomize as fence
-from harness.reduce.symptom import Seen, Symptom, shows
+from harness.reduce.glance import Pose
+from harness.reduce.symptom import Seen, Symptom, raised, shows
 from harness.session import jobs
 from harness.session.plan import Options, PlannedRun
 from harness.supervise import kernel_cache, scheduler
@@ -30,6 +33,7 @@ FEW_RUNS, MORE_RUNS, MOST_RUNS = 3, 9, 30
 LINE = "line "
 REFUSED = "refused "
 USED = "used "
+T = TypeVar("T")
 
 
 class InterruptedReductionError(Exception):
@@ -78,6 +82,11 @@ class Judge(AbstractContextManager["Judge"]):
         self._folder = Path(tempfile.mkdtemp(prefix="harness-reduce-"))
         self._number = 0
         self._known: dict[str, bool] = {}
+        self._stood: dict[str, bool] = {}
+        self._pose: Pose | None = None
+        """Where the whole program stands in its hang, if it is there each time."""
+        self._limit = 0.0
+        self._wall_s = 0.0
         self.repeats = 1
         """Runs of a candidate at most, of one that shows the symptom now and then."""
         self.needed = 1
@@ -99,7 +108,8 @@ class Judge(AbstractContextManager["Judge"]):
         (seen,) = self._run([run])
         notes = run.notes()
         # Under load one run may take a few times as long as another one.
-        self._budget = max(LEAST_BUDGET_S, SLOWER * seen.result.wall_s)
+        self._wall_s = seen.result.wall_s
+        self._budget = max(LEAST_BUDGET_S, SLOWER * self._wall_s)
         with (self._folder / "used").open("a", encoding="utf-8") as file:
             file.writelines(f"{line}\n" for line in notes.used)
         return seen, notes
@@ -111,8 +121,11 @@ class Judge(AbstractContextManager["Judge"]):
     def steady(self, text: str, wanted: Symptom) -> None:
         """Learn how often the whole program shows the symptom, and so how often to run others.
 
+        Where a hang is in one place each time, candidates are glanced at from then on.
         Raises InterruptedReductionError.
         """
+        if wanted.parts[0] == Outcome.HUNG.value and self._settles(text, wanted):
+            return
         runs = FEW_RUNS
         shown = sum(shows(result, wanted) for result in self._several([text] * runs))
         if shown < runs:
@@ -121,8 +134,64 @@ class Judge(AbstractContextManager["Judge"]):
             # Its first run is known to have shown it.
             self.repeats, self.needed = repeats((shown + 1) / (runs + 1)), 2
 
+    def _settles(self, text: str, wanted: Symptom) -> bool:
+        found = self._looked(lambda: looker.first(
+            self._fenced(text).look(), wanted, self._wall_s, self.over))  # fmt: skip
+        if found is None:
+            return False
+        self._pose, after = found
+        self._limit = max(looker.LEAST_S, looker.LATER * after)
+        if not all(self._glanced([text] * FEW_RUNS, wanted)):
+            self._pose = None
+        return self._pose is not None
+
+    @property
+    def glances(self) -> bool:
+        """True if `shown` only glances: what it says is to be confirmed by `confirmed`."""
+        return self._pose is not None
+
+    @property
+    def takes_s(self) -> float:
+        """The seconds that a verdict takes, by the whole program."""
+        return self._wall_s
+
     def shown(self, texts: Sequence[str], wanted: Symptom) -> list[bool]:
-        """For each candidate, True if it shows the symptom. They run side by side.
+        """For each candidate, True if it shows the symptom, or seems to. They run side by side.
+
+        Raises InterruptedReductionError.
+        """
+        if self._pose is None:
+            return self.confirmed(texts, wanted)
+        new = list(dict.fromkeys(t for t in texts if _key(t) not in self._stood))
+        for start in range(0, len(new), self.jobs):
+            some = new[start : start + self.jobs]
+            for text, stands in zip(some, self._glanced(some, wanted), strict=True):
+                self._stood[_key(text)] = stands
+        # What was judged since then counts more.
+        return [self._known.get(_key(text), self._stood[_key(text)]) for text in texts]
+
+    def _glanced(self, texts: Sequence[str], wanted: Symptom) -> list[bool]:
+        pose = self._pose
+        assert pose is not None
+        runs = [self._fenced(text) for text in texts]
+        looks = [run.look() for run in runs]
+        seen = self._looked(lambda: looker.stand(looks, pose, self._limit, self.over))
+        self.tries += len(runs)
+        for run in runs:
+            shutil.rmtree(run.home, ignore_errors=True)
+        died = {part for part in wanted.parts if part.startswith("thread raised ")}
+        return [stands and died <= raised(printed) for stands, printed in seen]
+
+    def _looked(self, look: Callable[[], T]) -> T:
+        if self.over():
+            raise InterruptedReductionError
+        try:
+            return look()
+        except looker.Stop:
+            raise InterruptedReductionError from None
+
+    def confirmed(self, texts: Sequence[str], wanted: Symptom) -> list[bool]:
+        """For each candidate, True if a verdict says that it shows the symptom.
 
         One that shows it now and then runs again until it has shown it twice, or not often enough.
         Raises InterruptedReductionError.
@@ -238,6 +307,13 @@ class _Run:
             "TMPDIR": str(self._temporary),
         }
         self._argv = (*python, str(self.file))
+
+    def look(self) -> looker.Look:
+        folder = self.home / "printed"
+        folder.mkdir()
+        stacks = self.home / "stacks"
+        variables = {**self.variables, fence.LOOKED: str(stacks)}
+        return looker.Look(self._argv, variables, folder, stacks, NAME)
 
     def starter(self, options: Options, runs: Path) -> Callable[[], Job]:
         info = ScenarioInfo(
