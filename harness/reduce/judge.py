@@ -26,7 +26,7 @@ from harness.supervise.job import Job
 
 NAME = "program.py"
 """The name of each candidate, so that messages that have it do not differ."""
-LEAST_BUDGET_S = 20.0
+LEAST_BUDGET_S = 5.0
 SLOWER = 3.0
 PRINTED = 65536
 FEW_RUNS, MORE_RUNS, MOST_RUNS = 3, 9, 30
@@ -139,10 +139,13 @@ class Judge(AbstractContextManager["Judge"]):
             self._fenced(text).look(), wanted, self._wall_s, self.over))  # fmt: skip
         if found is None:
             return False
-        self._pose, after = found
-        self._limit = max(looker.LEAST_S, looker.LATER * after)
-        if not all(self._glanced([text] * FEW_RUNS, wanted)):
+        self._pose, _ = found
+        # Side by side it takes longer, and all others run so.
+        self._limit = self._budget
+        shown, slowest = self._glanced([text] * max(FEW_RUNS, self.jobs), wanted)
+        if not all(shown):
             self._pose = None
+        self._limit = max(looker.LEAST_S, looker.LATER * slowest)
         return self._pose is not None
 
     @property
@@ -165,12 +168,14 @@ class Judge(AbstractContextManager["Judge"]):
         new = list(dict.fromkeys(t for t in texts if _key(t) not in self._stood))
         for start in range(0, len(new), self.jobs):
             some = new[start : start + self.jobs]
-            for text, stands in zip(some, self._glanced(some, wanted), strict=True):
+            for text, stands in zip(some, self._glanced(some, wanted)[0], strict=True):
                 self._stood[_key(text)] = stands
         # What was judged since then counts more.
         return [self._known.get(_key(text), self._stood[_key(text)]) for text in texts]
 
-    def _glanced(self, texts: Sequence[str], wanted: Symptom) -> list[bool]:
+    def _glanced(self, texts: Sequence[str], wanted: Symptom) -> tuple[list[bool], float]:
+        """For each program, True if it seems to show the symptom; the seconds that the slowest one
+        took."""
         pose = self._pose
         assert pose is not None
         runs = [self._fenced(text) for text in texts]
@@ -180,7 +185,8 @@ class Judge(AbstractContextManager["Judge"]):
         for run in runs:
             shutil.rmtree(run.home, ignore_errors=True)
         died = {part for part in wanted.parts if part.startswith("thread raised ")}
-        return [stands and died <= raised(printed) for stands, printed in seen]
+        shown = [one.stands and died <= raised(one.printed) for one in seen]
+        return shown, max(one.seconds for one in seen)
 
     def _looked(self, look: Callable[[], T]) -> T:
         if self.over():

@@ -14,8 +14,18 @@ from harness.reduce.symptom import Symptom
 from harness.supervise import launch, scheduler
 
 TICK_S = 0.03
-LEAST_S, LATER = 2.0, 2.5
+LEAST_S, LATER = 1.5, 2.0
 """A program is given up after this many seconds, and this many times the whole one's time."""
+
+
+class Seen(NamedTuple):
+    """The answer of one run."""
+
+    stands: bool
+    seconds: float
+    """The time until it was known."""
+    printed: str
+    """Its standard error."""
 
 
 class Look(NamedTuple):
@@ -84,8 +94,8 @@ def first(look: Look, wanted: Symptom, limit: float, over: Callable[[], bool]
 
 def stand(
     looks: Sequence[Look], pose: Pose, limit: float, over: Callable[[], bool]
-) -> list[tuple[bool, str]]:
-    """For each run, True if it stands in `pose`; and what it printed to its standard error."""
+) -> list[Seen]:
+    """Run all of them side by side until each is seen to stand in `pose`, or ends, or is late."""
     return _together(
         looks, lambda run: glance.stands(run.poses(), pose) or None, limit, over
     )
@@ -94,9 +104,9 @@ def stand(
 def _together(
     looks: Sequence[Look], decided: Callable[[_Glanced], bool | None], limit: float,
     over: Callable[[], bool],
-) -> list[tuple[bool, str]]:  # fmt: skip
+) -> list[Seen]:  # fmt: skip
     runs: list[_Glanced] = []
-    answers: dict[_Glanced, bool] = {}
+    answers: dict[_Glanced, tuple[bool, float]] = {}
     with scheduler.requests() as interrupts:
         try:
             runs += map(_Glanced, looks)
@@ -105,10 +115,10 @@ def _together(
                     raise Stop
                 for run in runs:
                     if run not in answers:
-                        late = time.monotonic() - run.began > limit
-                        answer = False if run.ended or late else decided(run)
+                        seconds = time.monotonic() - run.began
+                        answer = False if run.ended or seconds > limit else decided(run)
                         if answer is not None:
-                            answers[run] = answer
+                            answers[run] = answer, seconds
                             run.launched.reap(0.0)
                 time.sleep(TICK_S)
         finally:
@@ -119,4 +129,4 @@ def _together(
                     run.launched.listen()
                     time.sleep(0.005)
                 run.launched.close(keep_kernels=False)
-    return [(answers[run], run.printed()) for run in runs]
+    return [Seen(*answers[run], run.printed()) for run in runs]
