@@ -18,7 +18,7 @@ from harness.observe import processes
 from harness.reduce import looker
 from harness.reduce.fence import sitecustomize as fence
 from harness.reduce.glance import Pose
-from harness.reduce.symptom import Seen, Symptom, raised, shows
+from harness.reduce.symptom import Seen, Symptom, shows
 from harness.session import jobs
 from harness.session.plan import Options, PlannedRun
 from harness.supervise import kernel_cache, scheduler
@@ -180,13 +180,11 @@ class Judge(AbstractContextManager["Judge"]):
         assert pose is not None
         runs = [self._fenced(text) for text in texts]
         looks = [run.look() for run in runs]
-        seen = self._looked(lambda: looker.stand(looks, pose, self._limit, self.over))
+        seen = self._looked(lambda: looker.stand(looks, pose, wanted, self._limit, self.over))
         self.tries += len(runs)
         for run in runs:
             shutil.rmtree(run.home, ignore_errors=True)
-        died = {part for part in wanted.parts if part.startswith("thread raised ")}
-        shown = [one.stands and died <= raised(one.printed) for one in seen]
-        return shown, max(one.seconds for one in seen)
+        return [one.stands for one in seen], max(one.seconds for one in seen)
 
     def _looked(self, look: Callable[[], T]) -> T:
         if self.over():

@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 from harness.reduce import glance
 from harness.reduce.glance import Pose
-from harness.reduce.symptom import Symptom
+from harness.reduce.symptom import DIED, Symptom, raised
 from harness.supervise import launch, scheduler
 
 TICK_S = 0.03
@@ -24,8 +24,6 @@ class Seen(NamedTuple):
     stands: bool
     seconds: float
     """The time until it was known."""
-    printed: str
-    """Its standard error."""
 
 
 class Look(NamedTuple):
@@ -93,12 +91,19 @@ def first(look: Look, wanted: Symptom, limit: float, over: Callable[[], bool]
 
 
 def stand(
-    looks: Sequence[Look], pose: Pose, limit: float, over: Callable[[], bool]
+    looks: Sequence[Look], pose: Pose, wanted: Symptom, limit: float, over: Callable[[], bool]
 ) -> list[Seen]:
-    """Run all of them side by side until each is seen to stand in `pose`, or ends, or is late."""
-    return _together(
-        looks, lambda run: glance.stands(run.poses(), pose) or None, limit, over
-    )
+    """Run all of them side by side until each is seen to stand in `pose`, or ends, or is late.
+
+    The threads that die in the symptom must have died.
+    """
+    died = {part for part in wanted.parts if part.startswith(DIED)}
+
+    def decided(run: _Glanced) -> bool | None:
+        stands = glance.stands(run.poses(), pose)
+        return True if stands and died <= raised(run.printed()) else None
+
+    return _together(looks, decided, limit, over)
 
 
 def _together(
@@ -129,4 +134,4 @@ def _together(
                     run.launched.listen()
                     time.sleep(0.005)
                 run.launched.close(keep_kernels=False)
-    return [Seen(*answers[run], run.printed()) for run in runs]
+    return [Seen(*answers[run]) for run in runs]

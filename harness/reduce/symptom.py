@@ -122,9 +122,10 @@ def _parts(seen: Seen, keep: Keep) -> tuple[str, ...]:
 
 def raised(printed: str) -> set[str]:
     """The part of a symptom for each exception that ended a thread, from what was printed."""
-    return {f"thread raised {kind[1]}" for kind in _RAISED.finditer(printed)}
+    return {f"{DIED}{kind[1]}" for kind in _RAISED.finditer(printed)}
 
 
+DIED = "thread raised "
 _RAISED = re.compile(r"^Exception in thread [^\n]*\n(?:(?:Traceback| ).*\n)+(\w[\w.]*)", re.M)
 
 
