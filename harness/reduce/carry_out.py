@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+import signal
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from types import FrameType
 
 from harness.errors import UsageError
 from harness.model import Patience, Settings
@@ -99,6 +102,7 @@ def reduce(
     kept = None if keep is None else Keep(keep)
     folder = new_folder(Path(out))
     with (
+        _terminable(),
         locked(folder),
         Judge(
             program.python,
@@ -108,6 +112,20 @@ def reduce(
         ) as judge,
     ):
         return _Reduction(program, judge, folder, deadline, on_progress).carry_out(kept)
+
+
+@contextlib.contextmanager
+def _terminable() -> Iterator[None]:
+    """Let a SIGTERM between two runs end the reduction as Ctrl-C does, so that it tidies up."""
+
+    def stop(number: int, frame: FrameType | None) -> None:
+        raise KeyboardInterrupt
+
+    before = signal.signal(signal.SIGTERM, stop)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 class _Reduction:

@@ -8,6 +8,7 @@ import shutil
 import signal
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager
 from pathlib import Path
 from types import TracebackType
@@ -80,6 +81,8 @@ class Judge(AbstractContextManager["Judge"]):
         self.over: Callable[[], bool] = lambda: False
         """Asked between runs; once it says yes, no run is started or waited for."""
         self._folder = Path(tempfile.mkdtemp(prefix="harness-reduce-"))
+        # To delete the kernels of MLX that each run was lent takes as long as to glance at it.
+        self._sweeper = ThreadPoolExecutor(1, "sweeper")
         self._number = 0
         self._known: dict[str, bool] = {}
         self._stood: dict[str, bool] = {}
@@ -98,6 +101,7 @@ class Judge(AbstractContextManager["Judge"]):
         self, kind: type[BaseException] | None, error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:  # fmt: skip
+        self._sweeper.shutdown()
         shutil.rmtree(self._folder, ignore_errors=True)
 
     def whole(self, text: str, trace: bool) -> tuple[Seen, Notes]:
@@ -168,14 +172,17 @@ class Judge(AbstractContextManager["Judge"]):
         new = list(dict.fromkeys(t for t in texts if _key(t) not in self._stood))
         for start in range(0, len(new), self.jobs):
             some = new[start : start + self.jobs]
-            for text, stands in zip(some, self._glanced(some, wanted)[0], strict=True):
-                self._stood[_key(text)] = stands
+            shown, seconds = self._glanced(some, wanted)
+            if seconds:
+                # A smaller program is there sooner, and one that is not is given up sooner.
+                self._limit = max(looker.LEAST_S, (self._limit + looker.LATER * seconds) / 2)
+            self._stood.update(zip(map(_key, some), shown, strict=True))
         # What was judged since then counts more.
         return [self._known.get(_key(text), self._stood[_key(text)]) for text in texts]
 
     def _glanced(self, texts: Sequence[str], wanted: Symptom) -> tuple[list[bool], float]:
         """For each program, True if it seems to show the symptom; the seconds that the slowest one
-        took."""
+        of these took."""
         pose = self._pose
         assert pose is not None
         runs = [self._fenced(text) for text in texts]
@@ -183,8 +190,10 @@ class Judge(AbstractContextManager["Judge"]):
         seen = self._looked(lambda: looker.stand(looks, pose, wanted, self._limit, self.over))
         self.tries += len(runs)
         for run in runs:
-            shutil.rmtree(run.home, ignore_errors=True)
-        return [one.stands for one in seen], max(one.seconds for one in seen)
+            self._sweeper.submit(shutil.rmtree, run.home, ignore_errors=True)
+        return [one.stands for one in seen], max(
+            (one.seconds for one in seen if one.stands), default=0.0
+        )
 
     def _looked(self, look: Callable[[], T]) -> T:
         if self.over():
@@ -301,7 +310,8 @@ class _Run:
         self.file.write_text(text, encoding="utf-8")
         self._temporary = home / "tmp"
         self._temporary.mkdir()
-        kernel_cache.lend(kernel_cache.store(), self._temporary)
+        if "mlx" in text:
+            kernel_cache.lend(kernel_cache.store(), self._temporary)
         inherited = os.environ.get("PYTHONPATH")
         here = str(Path(fence.__file__).parent)
         self.variables = {

@@ -14,8 +14,8 @@ from harness.reduce.symptom import DIED, Symptom, raised
 from harness.supervise import launch, scheduler
 
 TICK_S = 0.03
-LEAST_S, LATER = 1.5, 2.0
-"""A program is given up after this many seconds, and this many times the whole one's time."""
+LEAST_S, LATER = 0.8, 1.7
+"""A program is given up after this many seconds, and this many times the time of those before."""
 
 
 class Seen(NamedTuple):
@@ -48,9 +48,7 @@ class _Glanced:
     def __init__(self, look: Look) -> None:
         self._look = look
         self.began = time.monotonic()
-        self.launched = launch.Launched(
-            look.argv, look.folder, {**os.environ, **look.variables}
-        )
+        self.launched = launch.Launched(look.argv, look.folder, {**os.environ, **look.variables})
         self._told = 0
         self.times: list[tuple[float, Pose]] = []
 

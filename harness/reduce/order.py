@@ -40,9 +40,11 @@ class _Order:
         elif lines:
             idle: Pass = lambda text: passes.never_run(text, lines)  # noqa: E731
             text = self._some(text, [("lines that never ran", idle)])
-        text = self._some(text, passes.settings_first())
+        text = self._some(text, passes.first())
         for _ in range(ROUNDS):
             before = text
+            text = self._settled(text)
+            text = self._some(text, passes.simpler())
             text = self._settled(text)
             text = self._some(text, passes.details())
             if text == before:
