@@ -47,7 +47,8 @@ def hollow(module: cst.Module) -> Sequence[Edit]:
     """The body of a function gives way to one that returns 0, or of `__init__` to nothing."""
     empty = cst.parse_module("def f():\n    return 0\n").body[0]
     nothing = cst.parse_module("def f():\n    pass\n").body[0]
-    assert isinstance(empty, cst.FunctionDef) and isinstance(nothing, cst.FunctionDef)
+    assert isinstance(empty, cst.FunctionDef)
+    assert isinstance(nothing, cst.FunctionDef)
     changes: list[Edit] = []
     for node in walk(module):
         if isinstance(node, cst.FunctionDef) and len(module.code_for_node(node.body)) > 20:

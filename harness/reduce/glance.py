@@ -1,7 +1,8 @@
 """Glances at a run: the stacks that a program prints of itself many times a second. Pure.
 
-A verdict of the supervisor takes seconds. Where a program stands is known in half a second, and most
-candidates stand elsewhere or end. Those that stand where the whole program does are judged later.
+A verdict of the supervisor takes seconds. Where a program stands is known in half a second.
+Most candidates stand elsewhere or end. Those that stand where the whole program does are judged
+later.
 """
 
 from __future__ import annotations

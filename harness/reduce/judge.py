@@ -200,7 +200,7 @@ class Judge(AbstractContextManager["Judge"]):
             raise InterruptedReductionError
         try:
             return look()
-        except looker.Stop:
+        except looker.StoppedError:
             raise InterruptedReductionError from None
 
     def confirmed(self, texts: Sequence[str], wanted: Symptom) -> list[bool]:

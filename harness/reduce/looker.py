@@ -38,7 +38,7 @@ class Look(NamedTuple):
     program: str
 
 
-class Stop(Exception):
+class StoppedError(Exception):
     """The user asked to stop, or the time is over."""
 
 
@@ -115,7 +115,7 @@ def _together(
             runs += map(_Glanced, looks)
             while len(answers) < len(runs):
                 if interrupts.count or over():
-                    raise Stop
+                    raise StoppedError
                 for run in runs:
                     if run not in answers:
                         seconds = time.monotonic() - run.began

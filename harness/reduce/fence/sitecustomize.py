@@ -220,7 +220,7 @@ def trace(program: str, folder: str) -> None:
 
 
 def look(file: str) -> None:
-    """Print the stacks of all threads to `file`, again and again, from a thread that is no Python's."""
+    """Print the stacks of all threads to `file`, again and again, from a native thread."""
     import faulthandler
 
     descriptor = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
