@@ -29,6 +29,8 @@ CHECK = 1.2
 CONFIRM_S = 6.0
 """Seconds, beside those of a verdict, after which one is asked for where candidates are glanced at.
 """
+GLANCES = 4
+"""Glances for each processor: a program that is glanced at waits even more."""
 PATIENCE_S = 2.0
 
 
@@ -108,6 +110,7 @@ def reduce(
             program.python,
             program.data,
             jobs=jobs or SIDE_BY_SIDE * (os.cpu_count() or 1),
+            glances=jobs or GLANCES * (os.cpu_count() or 1),
             patience=Patience(seconds=patience),
         ) as judge,
     ):
@@ -234,7 +237,7 @@ class _Reduction:
             return self._best
 
         judge.steady(self._best, wanted)
-        order.reduced(self._best, test, judge.jobs, lines, places, begin)
+        order.reduced(self._best, test, judge.width, lines, places, begin)
         self._confirm(wanted)
 
     def _confirm(self, wanted: Symptom) -> None:

@@ -66,14 +66,17 @@ class Judge(AbstractContextManager["Judge"]):
         data: Sequence[tuple[Path, str]],
         *,
         jobs: int,
+        glances: int | None = None,
         patience: Patience,
     ) -> None:
         """`python` is the program that runs each file, with its options. `data` are files and
-        folders that each run finds in its own folder, under these names."""
+        folders that each run finds in its own folder, under these names. `glances` are made at the
+        same time, where a glance is enough (default: `jobs`)."""
         processes.check()
         self._python = tuple(python)
         self._data = tuple(data)
         self.jobs = jobs
+        self._glances = glances or jobs
         self.patience = patience
         self._budget = Options().budget
         self.versions: dict[str, str] = {}
@@ -146,7 +149,7 @@ class Judge(AbstractContextManager["Judge"]):
         self._pose, _ = found
         # Side by side it takes longer, and all others run so.
         self._limit = self._budget
-        shown, slowest = self._glanced([text] * max(FEW_RUNS, self.jobs), wanted)
+        shown, slowest = self._glanced([text] * max(FEW_RUNS, self.width), wanted)
         if not all(shown):
             self._pose = None
         self._limit = max(looker.LEAST_S, looker.LATER * slowest)
@@ -156,6 +159,11 @@ class Judge(AbstractContextManager["Judge"]):
     def glances(self) -> bool:
         """True if `shown` only glances: what it says is to be confirmed by `confirmed`."""
         return self._pose is not None
+
+    @property
+    def width(self) -> int:
+        """The candidates that `shown` runs at the same time."""
+        return self._glances if self.glances else self.jobs
 
     @property
     def takes_s(self) -> float:
@@ -170,8 +178,8 @@ class Judge(AbstractContextManager["Judge"]):
         if self._pose is None:
             return self.confirmed(texts, wanted)
         new = list(dict.fromkeys(t for t in texts if _key(t) not in self._stood))
-        for start in range(0, len(new), self.jobs):
-            some = new[start : start + self.jobs]
+        for start in range(0, len(new), self.width):
+            some = new[start : start + self.width]
             shown, seconds = self._glanced(some, wanted)
             if seconds:
                 # A smaller program is there sooner, and one that is not is given up sooner.
