@@ -237,8 +237,13 @@ class _Reduction:
             return self._best
 
         judge.steady(self._best, wanted)
-        order.reduced(self._best, test, judge.width, lines, places, begin)
-        self._confirm(wanted)
+        misses = -1
+        while misses < self._misses:
+            # What had to be taken back leaves more to do, with more verdicts each time.
+            misses = self._misses
+            order.reduced(self._best, test, judge.width, lines, places, begin)
+            self._confirm(wanted)
+            lines = places = frozenset()  # those of the whole program
 
     def _confirm(self, wanted: Symptom) -> None:
         """Ask for a verdict on the program that was glanced at; where it is wrong, go back."""

@@ -5,8 +5,10 @@ from __future__ import annotations
 import pytest
 
 from harness.reduce import glance, search
+from harness.reduce.carry_out import _Reduction
 from harness.reduce.glance import Pose
 from harness.reduce.symptom import Keep, Symptom
+from harness.reduce.target import Target
 
 WAITS = """Timeout (0:00:00.100000)!
 Thread 0x00007f1 (most recent call first):
@@ -89,3 +91,34 @@ def test_the_last_right_one_is_found(count, width):
             return [at <= last for at in some]
 
         assert search.last_right(count, right, width) == last
+
+
+class HastyJudge:
+    """Believes of each program that keeps `queue` that it hangs; its verdicts also want `get`."""
+
+    jobs, width, tries, takes_s, glances = 2, 4, 0, 0.0, True
+
+    def __init__(self):
+        self.verdicts = []
+
+    def steady(self, text, wanted):
+        pass
+
+    def shown(self, texts, wanted):
+        return ["queue" in text for text in texts]
+
+    def confirmed(self, texts, wanted):
+        self.verdicts += texts
+        return ["queue" in text and "get" in text for text in texts]
+
+
+def test_a_program_that_only_seems_right_is_taken_back(tmp_path):
+    text = "import queue\na = 1\nb = 2\nwaiting = queue.Queue()\nwaiting.get()\nprint(a, b)\n"
+    judge = HastyJudge()
+    program = Target("train.py", text, 6, ("python",), ())
+    reduction = _Reduction(program, judge, tmp_path, None, None)
+    reduction._reduce(SYMPTOM, frozenset(), frozenset())
+    left = reduction.path.read_text()
+    assert "get" in left
+    assert "print" not in left
+    assert left in judge.verdicts
