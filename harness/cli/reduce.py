@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from harness.reduce import Progress, Reduced
 
 KEEP = ("outcome", "cause", "fingerprint", "finding")
-PATIENCE_S = 5.0
+PATIENCE_S = 2.0
 WITHIN_S = 600.0
 
 

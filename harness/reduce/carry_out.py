@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+import signal
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from types import FrameType
 
 from harness.errors import UsageError
 from harness.model import Patience, Settings
@@ -22,7 +25,13 @@ ALONE = 3
 """The runs in which the result must show the symptom by itself."""
 SIDE_BY_SIDE = 2
 """Runs for each processor: one that hangs waits most of its time."""
-PATIENCE_S = 5.0
+CHECK = 1.2
+CONFIRM_S = 6.0
+"""Seconds, beside those of a verdict, after which one is asked for where candidates are glanced at.
+"""
+GLANCES = 4
+"""Glances for each processor: a program that is glanced at waits even more."""
+PATIENCE_S = 2.0
 
 
 @dataclass(frozen=True)
@@ -95,15 +104,31 @@ def reduce(
     kept = None if keep is None else Keep(keep)
     folder = new_folder(Path(out))
     with (
+        _terminable(),
         locked(folder),
         Judge(
             program.python,
             program.data,
             jobs=jobs or SIDE_BY_SIDE * (os.cpu_count() or 1),
+            glances=jobs or GLANCES * (os.cpu_count() or 1),
             patience=Patience(seconds=patience),
         ) as judge,
     ):
         return _Reduction(program, judge, folder, deadline, on_progress).carry_out(kept)
+
+
+@contextlib.contextmanager
+def _terminable() -> Iterator[None]:
+    """Let a SIGTERM between two runs end the reduction as Ctrl-C does, so that it tidies up."""
+
+    def stop(number: int, frame: FrameType | None) -> None:
+        raise KeyboardInterrupt
+
+    before = signal.signal(signal.SIGTERM, stop)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 class _Reduction:
@@ -123,6 +148,14 @@ class _Reduction:
         self._best = program.text
         self._states = [program.text]
         """The best program after each pass."""
+        self._sure = program.text
+        """The best program of which a verdict says that it shows the symptom."""
+        self._glanced: list[str] = []
+        """The programs after that one that seem to show it, each smaller than the one before."""
+        self._confirmed_at = self._began
+        self._misses = 0
+        self._careful = 0
+        """The number of smaller programs of which each needs a verdict at once."""
 
     @property
     def path(self) -> Path:
@@ -142,6 +175,8 @@ class _Reduction:
             interrupted = True
         stopped = interrupted and not self._is_over()
         self._judge.over = lambda: False
+        if stopped:
+            self._best = self._sure
         verified = not stopped and self._verified(wanted)
         self._finish(wanted, verified)
         return Reduced(
@@ -158,7 +193,9 @@ class _Reduction:
         )
 
     def _is_over(self) -> bool:
-        return self._end is not None and time.monotonic() > self._end
+        # The check at the end takes as long as one verdict.
+        check_s = CHECK * self._judge.takes_s
+        return self._end is not None and time.monotonic() + check_s > self._end
 
     def _whole(self, keep: Keep | None) -> tuple[Symptom, frozenset[int], frozenset[int]]:
         """The symptom of the whole program, the lines that ran, and those where it is."""
@@ -175,35 +212,74 @@ class _Reduction:
         return found, notes.lines, symptom.places(seen, NAME_OF_RUN)
 
     def _reduce(self, wanted: Symptom, lines: frozenset[int], places: frozenset[int]) -> None:
+        judge = self._judge
+
         def test(texts: Sequence[str]) -> Sequence[bool]:
-            shown = self._judge.shown(texts, wanted)
-            # The first one is what the search takes; it is saved before anything else is tried.
+            shown = judge.shown(texts, wanted)
             good = [text for text, is_shown in zip(texts, shown, strict=True) if is_shown]
+            if good and judge.glances and self._careful:
+                confirmed = dict(zip(good, judge.confirmed(good, wanted), strict=True))
+                shown = [confirmed.get(text, False) for text in texts]
+                good = [text for text in good if confirmed[text]]
+            # The first one is what the search takes.
             if good:
                 self._accept(good[0])
+                self._careful = max(0, self._careful - 1)
             return shown
 
-        def begun(stage: str, text: str) -> None:
+        def begin(stage: str, text: str) -> str:
+            due = time.monotonic() - self._confirmed_at > CONFIRM_S + judge.takes_s
+            if judge.glances and (due or self._stage == order.GUESS):
+                self._confirm(wanted)
             self._stage = stage
-            if text != self._states[-1]:
-                self._states.append(text)
+            if self._best != self._states[-1]:
+                self._states.append(self._best)
+            return self._best
 
-        self._judge.steady(self._best, wanted)
-        order.reduced(self._best, test, self._judge.jobs, lines, places, begun)
+        judge.steady(self._best, wanted)
+        misses = -1
+        while misses < self._misses:
+            # What had to be taken back leaves more to do, with more verdicts each time.
+            misses = self._misses
+            order.reduced(self._best, test, judge.width, lines, places, begin)
+            self._confirm(wanted)
+            lines = places = frozenset()  # those of the whole program
+
+    def _confirm(self, wanted: Symptom) -> None:
+        """Ask for a verdict on the program that was glanced at; where it is wrong, go back."""
+        glanced, self._glanced = self._glanced, []
+        if glanced:
+            right = search.last_right(
+                len(glanced),
+                lambda some: self._judge.confirmed([glanced[at] for at in some], wanted),
+                self._judge.jobs,
+            )
+            if right + 1 < len(glanced):
+                self._misses += 1
+                self._careful = 2**self._misses
+            if right >= 0:
+                self._sure = glanced[right]
+                self._save()
+            self._best = self._sure
+        self._confirmed_at = time.monotonic()
 
     def _accept(self, text: str) -> None:
         self._best = text
-        self._save()
+        if self._judge.glances and not self._careful:
+            self._glanced.append(text)
+        else:
+            self._sure = text
+            self._save()
         if self._told is not None:
             tries, lines = self._judge.tries, search.size(text)[0]
             self._told(Progress(stage=self._stage, tries=tries, lines=lines, text=text))
 
     def _save(self) -> None:
-        files.replace(self.path, self._best.encode())
+        files.replace(self.path, self._sure.encode())
 
     def _verified(self, wanted: Symptom) -> bool:
         """Go back to the last state that shows the symptom each time; True if there is one."""
-        for text in dict.fromkeys([self._best, *reversed(self._states)]):
+        for text in dict.fromkeys([self._best, self._sure, *reversed(self._states)]):
             self._best = text
             try:
                 if self._judge.always(file.formatted(text), wanted, ALONE):

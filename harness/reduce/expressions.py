@@ -43,6 +43,29 @@ def prose(module: cst.Module) -> Sequence[Edit]:
     return [drop, bare] if len(bare) > len(drop) else [drop]
 
 
+def hollow(module: cst.Module) -> Sequence[Edit]:
+    """The body of a function gives way to one that returns 0, or of `__init__` to nothing."""
+    empty = cst.parse_module("def f():\n    return 0\n").body[0]
+    nothing = cst.parse_module("def f():\n    pass\n").body[0]
+    assert isinstance(empty, cst.FunctionDef)
+    assert isinstance(nothing, cst.FunctionDef)
+    changes: list[Edit] = []
+    for node in walk(module):
+        if isinstance(node, cst.FunctionDef) and len(module.code_for_node(node.body)) > 20:
+            body = nothing.body if node.name.value == "__init__" else empty.body
+            changes.append({node.body: edit.by(body)})
+    return changes
+
+
+def zeros(module: cst.Module) -> Sequence[Edit]:
+    """What is computed for a name or an attribute gives way to 0."""
+    return [
+        {node.value: edit.by(cst.Integer("0"))}
+        for node in walk(module)
+        if isinstance(node, cst.Assign) and not is_literal(node.value)
+    ]
+
+
 def unwrapped(module: cst.Module) -> Sequence[Edit]:
     """Blocks give way to what is in them: conditions, loops, contexts, handlers of errors."""
     changes: list[Edit] = []

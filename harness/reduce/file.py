@@ -16,6 +16,8 @@ from harness.reduce.symptom import Symptom
 from harness.reduce.target import Target
 
 ALONE = 3
+PLAIN = ("--config", "format.skip-magic-trailing-comma = true")
+"""What fits on a line stands on one."""
 
 
 def needs(text: str) -> tuple[str, ...]:
@@ -36,7 +38,7 @@ def formatted(text: str) -> str:
     ruff = str(beside) if beside.exists() else shutil.which("ruff")
     if ruff is None:
         return plain
-    words = [ruff, "format", "--isolated", "--line-length", "100", "-"]
+    words = [ruff, "format", "--isolated", "--line-length", "100", *PLAIN, "-"]
     try:
         done = subprocess.run(words, input=plain, capture_output=True, text=True, timeout=30)
     except (OSError, subprocess.TimeoutExpired):

@@ -8,13 +8,17 @@ import shutil
 import signal
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager
 from pathlib import Path
 from types import TracebackType
+from typing import TypeVar
 
 from harness.model import Command, Locate, OnHang, Outcome, Patience, ScenarioInfo, ScenarioResult
 from harness.observe import processes
+from harness.reduce import looker
 from harness.reduce.fence import sitecustomize as fence
+from harness.reduce.glance import Pose
 from harness.reduce.symptom import Seen, Symptom, shows
 from harness.session import jobs
 from harness.session.plan import Options, PlannedRun
@@ -23,13 +27,14 @@ from harness.supervise.job import Job
 
 NAME = "program.py"
 """The name of each candidate, so that messages that have it do not differ."""
-LEAST_BUDGET_S = 20.0
+LEAST_BUDGET_S = 5.0
 SLOWER = 3.0
 PRINTED = 65536
 FEW_RUNS, MORE_RUNS, MOST_RUNS = 3, 9, 30
 LINE = "line "
 REFUSED = "refused "
 USED = "used "
+T = TypeVar("T")
 
 
 class InterruptedReductionError(Exception):
@@ -61,14 +66,17 @@ class Judge(AbstractContextManager["Judge"]):
         data: Sequence[tuple[Path, str]],
         *,
         jobs: int,
+        glances: int | None = None,
         patience: Patience,
     ) -> None:
         """`python` is the program that runs each file, with its options. `data` are files and
-        folders that each run finds in its own folder, under these names."""
+        folders that each run finds in its own folder, under these names. `glances` are made at the
+        same time, where a glance is enough (default: `jobs`)."""
         processes.check()
         self._python = tuple(python)
         self._data = tuple(data)
         self.jobs = jobs
+        self._glances = glances or jobs
         self.patience = patience
         self._budget = Options().budget
         self.versions: dict[str, str] = {}
@@ -76,8 +84,15 @@ class Judge(AbstractContextManager["Judge"]):
         self.over: Callable[[], bool] = lambda: False
         """Asked between runs; once it says yes, no run is started or waited for."""
         self._folder = Path(tempfile.mkdtemp(prefix="harness-reduce-"))
+        # To delete the kernels of MLX that each run was lent takes as long as to glance at it.
+        self._sweeper = ThreadPoolExecutor(1, "sweeper")
         self._number = 0
         self._known: dict[str, bool] = {}
+        self._stood: dict[str, bool] = {}
+        self._pose: Pose | None = None
+        """Where the whole program stands in its hang, if it is there each time."""
+        self._limit = 0.0
+        self._wall_s = 0.0
         self.repeats = 1
         """Runs of a candidate at most, of one that shows the symptom now and then."""
         self.needed = 1
@@ -89,6 +104,7 @@ class Judge(AbstractContextManager["Judge"]):
         self, kind: type[BaseException] | None, error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:  # fmt: skip
+        self._sweeper.shutdown()
         shutil.rmtree(self._folder, ignore_errors=True)
 
     def whole(self, text: str, trace: bool) -> tuple[Seen, Notes]:
@@ -99,7 +115,8 @@ class Judge(AbstractContextManager["Judge"]):
         (seen,) = self._run([run])
         notes = run.notes()
         # Under load one run may take a few times as long as another one.
-        self._budget = max(LEAST_BUDGET_S, SLOWER * seen.result.wall_s)
+        self._wall_s = seen.result.wall_s
+        self._budget = max(LEAST_BUDGET_S, SLOWER * self._wall_s)
         with (self._folder / "used").open("a", encoding="utf-8") as file:
             file.writelines(f"{line}\n" for line in notes.used)
         return seen, notes
@@ -111,8 +128,11 @@ class Judge(AbstractContextManager["Judge"]):
     def steady(self, text: str, wanted: Symptom) -> None:
         """Learn how often the whole program shows the symptom, and so how often to run others.
 
+        Where a hang is in one place each time, candidates are glanced at from then on.
         Raises InterruptedReductionError.
         """
+        if wanted.parts[0] == Outcome.HUNG.value and self._settles(text, wanted):
+            return
         runs = FEW_RUNS
         shown = sum(shows(result, wanted) for result in self._several([text] * runs))
         if shown < runs:
@@ -121,8 +141,78 @@ class Judge(AbstractContextManager["Judge"]):
             # Its first run is known to have shown it.
             self.repeats, self.needed = repeats((shown + 1) / (runs + 1)), 2
 
+    def _settles(self, text: str, wanted: Symptom) -> bool:
+        found = self._looked(lambda: looker.first(
+            self._fenced(text).look(), wanted, self._wall_s, self.over))  # fmt: skip
+        if found is None:
+            return False
+        self._pose, _ = found
+        # Side by side it takes longer, and all others run so.
+        self._limit = self._budget
+        shown, slowest = self._glanced([text] * max(FEW_RUNS, self.width), wanted)
+        if not all(shown):
+            self._pose = None
+        self._limit = max(looker.LEAST_S, looker.LATER * slowest)
+        return self._pose is not None
+
+    @property
+    def glances(self) -> bool:
+        """True if `shown` only glances: what it says is to be confirmed by `confirmed`."""
+        return self._pose is not None
+
+    @property
+    def width(self) -> int:
+        """The candidates that `shown` runs at the same time."""
+        return self._glances if self.glances else self.jobs
+
+    @property
+    def takes_s(self) -> float:
+        """The seconds that a verdict takes, by the whole program."""
+        return self._wall_s
+
     def shown(self, texts: Sequence[str], wanted: Symptom) -> list[bool]:
-        """For each candidate, True if it shows the symptom. They run side by side.
+        """For each candidate, True if it shows the symptom, or seems to. They run side by side.
+
+        Raises InterruptedReductionError.
+        """
+        if self._pose is None:
+            return self.confirmed(texts, wanted)
+        new = list(dict.fromkeys(t for t in texts if _key(t) not in self._stood))
+        for start in range(0, len(new), self.width):
+            some = new[start : start + self.width]
+            shown, seconds = self._glanced(some, wanted)
+            if seconds:
+                # A smaller program is there sooner, and one that is not is given up sooner.
+                self._limit = max(looker.LEAST_S, (self._limit + looker.LATER * seconds) / 2)
+            self._stood.update(zip(map(_key, some), shown, strict=True))
+        # What was judged since then counts more.
+        return [self._known.get(_key(text), self._stood[_key(text)]) for text in texts]
+
+    def _glanced(self, texts: Sequence[str], wanted: Symptom) -> tuple[list[bool], float]:
+        """For each program, True if it seems to show the symptom; the seconds that the slowest one
+        of these took."""
+        pose = self._pose
+        assert pose is not None
+        runs = [self._fenced(text) for text in texts]
+        looks = [run.look() for run in runs]
+        seen = self._looked(lambda: looker.stand(looks, pose, wanted, self._limit, self.over))
+        self.tries += len(runs)
+        for run in runs:
+            self._sweeper.submit(shutil.rmtree, run.home, ignore_errors=True)
+        return [one.stands for one in seen], max(
+            (one.seconds for one in seen if one.stands), default=0.0
+        )
+
+    def _looked(self, look: Callable[[], T]) -> T:
+        if self.over():
+            raise InterruptedReductionError
+        try:
+            return look()
+        except looker.StoppedError:
+            raise InterruptedReductionError from None
+
+    def confirmed(self, texts: Sequence[str], wanted: Symptom) -> list[bool]:
+        """For each candidate, True if a verdict says that it shows the symptom.
 
         One that shows it now and then runs again until it has shown it twice, or not often enough.
         Raises InterruptedReductionError.
@@ -228,7 +318,8 @@ class _Run:
         self.file.write_text(text, encoding="utf-8")
         self._temporary = home / "tmp"
         self._temporary.mkdir()
-        kernel_cache.lend(kernel_cache.store(), self._temporary)
+        if "mlx" in text:
+            kernel_cache.lend(kernel_cache.store(), self._temporary)
         inherited = os.environ.get("PYTHONPATH")
         here = str(Path(fence.__file__).parent)
         self.variables = {
@@ -238,6 +329,13 @@ class _Run:
             "TMPDIR": str(self._temporary),
         }
         self._argv = (*python, str(self.file))
+
+    def look(self) -> looker.Look:
+        folder = self.home / "printed"
+        folder.mkdir()
+        stacks = self.home / "stacks"
+        variables = {**self.variables, fence.LOOKED: str(stacks)}
+        return looker.Look(self._argv, variables, folder, stacks, NAME)
 
     def starter(self, options: Options, runs: Path) -> Callable[[], Job]:
         info = ScenarioInfo(

@@ -12,6 +12,8 @@ from dataclasses import dataclass, field
 
 import libcst as cst
 
+from harness.reduce import edit
+
 Statement = cst.BaseSmallStatement | cst.BaseCompoundStatement
 BUILTINS = frozenset([*dir(builtins), "__file__", "__name__", "__doc__", "__spec__"])
 
@@ -74,7 +76,7 @@ class Names:
             node = stack.pop()
             if isinstance(node, cst.SimpleString):
                 yield node.value.strip("rbuRBU'\"")
-            stack.extend(node.children)
+            stack.extend(edit.children(node))
 
     def _bind(self, name: str, scope: Scope, binder: cst.CSTNode, in_class: bool) -> None:
         at = self.top if name in self._globals[scope] else scope
@@ -178,7 +180,7 @@ class Names:
         klass: bool,
     ) -> None:  # fmt: skip
         out = [getattr(node, name) for name in left_out]
-        for child in node.children:
+        for child in edit.children(node):
             if not any(child is one for one in out):
                 self._walk(child, scope, statement, klass)
 
@@ -225,7 +227,7 @@ class Names:
 def _defined(node: cst.CSTNode) -> Iterator[str]:
     if isinstance(node, cst.FunctionDef | cst.ClassDef):
         yield node.name.value
-    for child in node.children:
+    for child in edit.children(node):
         yield from _defined(child)
 
 
@@ -374,4 +376,4 @@ def _calm(node: cst.CSTNode) -> bool:
     """True for an expression whose value is all that it gives."""
     if isinstance(node, cst.Call | cst.Await | cst.Yield | cst.NamedExpr | cst.Subscript):
         return False
-    return all(map(_calm, node.children))
+    return all(map(_calm, edit.children(node)))

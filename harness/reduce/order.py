@@ -8,28 +8,30 @@ from harness.reduce import passes, search, slices
 from harness.reduce.passes import Pass
 from harness.reduce.search import Test
 
+GUESS = "around the symptom"
 ROUNDS = 4
 """Rounds at most: each but the last one made the program smaller."""
 
 
 def reduced(
     text: str, test: Test, width: int, lines: Set[int] = frozenset(),
-    places: Set[int] = frozenset(), told: Callable[[str, str], None] = lambda stage, text: None,
+    places: Set[int] = frozenset(), begin: Callable[[str, str], str] = lambda stage, text: text,
 ) -> str:  # fmt: skip
     """The smallest program found that shows the symptom as `text` does.
 
     `test` is asked for at most `width` candidates at once. `lines` are the numbers of those that
-    ran, and `places` of those where the symptom is; none where this is not known. `told` is called
-    with each pass before it begins, and with the program that it begins with.
+    ran, and `places` of those where the symptom is; none where this is not known. `begin` is called
+    before each pass with its name and the program that is left; it returns the program that the
+    pass begins with, which is an earlier one where that one turned out to be wrong.
     """
-    return _Order(test, width, told).whole(text, lines, places)
+    return _Order(test, width, begin).whole(text, lines, places)
 
 
 class _Order:
-    def __init__(self, test: Test, width: int, told: Callable[[str, str], None]) -> None:
+    def __init__(self, test: Test, width: int, begin: Callable[[str, str], str]) -> None:
         self._test = test
         self._width = width
-        self._told = told
+        self._begin = begin
 
     def whole(self, text: str, lines: Set[int], places: Set[int]) -> str:
         guess = self._guessed(text, lines, places)
@@ -38,9 +40,11 @@ class _Order:
         elif lines:
             idle: Pass = lambda text: passes.never_run(text, lines)  # noqa: E731
             text = self._some(text, [("lines that never ran", idle)])
-        text = self._some(text, passes.settings_first())
+        text = self._some(text, passes.first())
         for _ in range(ROUNDS):
             before = text
+            text = self._settled(text)
+            text = self._some(text, passes.simpler())
             text = self._settled(text)
             text = self._some(text, passes.details())
             if text == before:
@@ -49,7 +53,7 @@ class _Order:
 
     def _guessed(self, text: str, lines: Set[int], places: Set[int]) -> str | None:
         """The smallest guess that is right, of those around the places of the symptom."""
-        self._told("around the symptom", text)
+        text = self._begin(GUESS, text)
         guesses = slices.programs(text, places, lines) if places else []
         smaller = [one for one in guesses if search.size(one) < search.size(text)]
         for start in range(0, len(smaller), self._width):
@@ -71,7 +75,7 @@ class _Order:
 
     def _some(self, text: str, some: Iterable[tuple[str, Pass]]) -> str:
         for stage, make in some:
-            self._told(stage, text)
+            text = self._begin(stage, text)
             candidates = make(text)
             text = search.most(candidates.number, candidates.text, text, self._test, self._width)
         return text

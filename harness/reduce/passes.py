@@ -121,13 +121,18 @@ def swept(text: str) -> str | None:
     return candidates.text(frozenset([0]))
 
 
-def settings_first() -> Iterator[tuple[str, Pass]]:
-    """The passes that make each later try faster, or smaller at one stroke."""
+def first() -> Iterator[tuple[str, Pass]]:
+    """The passes that take away much at one stroke."""
     yield "comments", lambda text: edits(text, expressions.prose)
     yield "command line", lambda text: edits(text, arguments.folded)
+    yield "bodies", lambda text: edits(text, expressions.hollow)
+
+
+def simpler() -> Iterator[tuple[str, Pass]]:
+    """The passes over values and settings."""
+    yield "values", lambda text: edits(text, expressions.zeros)
     yield "settings", lambda text: edits(text, settings.smaller)
     yield "settings", lambda text: edits(text, settings.plainer)
-    yield "functions", lambda text: edits(text, expressions.inlined)
     yield "calls", lambda text: edits(text, expressions.passed_through)
 
 

@@ -64,3 +64,23 @@ def _halves(group: frozenset[int]) -> list[frozenset[int]]:
     ordered = sorted(group)
     middle = (len(ordered) + 1) // 2
     return [frozenset(ordered[:middle]), frozenset(ordered[middle:])]
+
+
+def last_right(count: int, right: Callable[[Sequence[int]], Sequence[bool]], width: int) -> int:
+    """The last of `count` in a row that is right, where none is right after a wrong one; -1: none.
+
+    The last one is asked for first, then at most `width` at once that lie evenly.
+    """
+    if not count or right([count - 1])[0]:
+        return count - 1
+    low, high = -1, count - 1
+    while high - low > 1:
+        between = high - low - 1
+        number = min(width, between)
+        some = [low + 1 + between * (2 * n + 1) // (2 * number) for n in range(number)]
+        for at, is_right in zip(some, right(some), strict=True):
+            if not is_right:
+                high = at
+                break
+            low = at
+    return low

@@ -179,6 +179,8 @@ def is_literal(node: cst.CSTNode) -> bool:
 
 def walk(node: cst.CSTNode) -> Iterator[cst.CSTNode]:
     """`node` and all that lies in it, from the outside on."""
-    yield node
-    for child in node.children:
-        yield from walk(child)
+    waiting = [node]
+    while waiting:
+        node = waiting.pop()
+        yield node
+        waiting += reversed(edit.children(node))

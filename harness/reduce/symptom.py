@@ -116,10 +116,16 @@ def _parts(seen: Seen, keep: Keep) -> tuple[str, ...]:
         parts += sorted(_places(result))
         if result.cause is not None:
             # Who should have ended the wait may have died before.
-            parts += sorted({f"thread raised {kind[1]}" for kind in _RAISED.finditer(seen.printed)})
+            parts += sorted(raised(seen.printed))
     return tuple(parts)
 
 
+def raised(printed: str) -> set[str]:
+    """The part of a symptom for each exception that ended a thread, from what was printed."""
+    return {f"{DIED}{kind[1]}" for kind in _RAISED.finditer(printed)}
+
+
+DIED = "thread raised "
 _RAISED = re.compile(r"^Exception in thread [^\n]*\n(?:(?:Traceback| ).*\n)+(\w[\w.]*)", re.M)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 import subprocess
 import sys
@@ -11,7 +12,11 @@ from pathlib import Path
 import pytest
 
 from harness.model import Outcome, Patience
+from harness.reduce import looker
+from harness.reduce.fence import sitecustomize as fence
+from harness.reduce.glance import Pose
 from harness.reduce.judge import Judge
+from harness.reduce.symptom import Keep, Symptom
 
 PROGRAM = '''
 """Raises in a function, after some work, beside a module of its own."""
@@ -104,3 +109,33 @@ def test_what_reaches_out_of_its_folder_is_refused(tmp_path):
         seen = judge.seen(REACHES_OUT.format(path=str(file)))
     assert seen.result.outcome is Outcome.COMPLETED, seen.printed
     assert file.read_text() == "kept"
+
+
+def test_a_program_is_seen_where_it_stands(tmp_path):
+    texts = {
+        "waits": "import queue\n\ndef take():\n    queue.Queue().get()\n\ntake()\n",
+        "ends": "import queue\n\ndef take():\n    pass\n\ntake()\n",
+    }
+    looks = []
+    for name, text in texts.items():
+        home = tmp_path / name
+        (home / fence.WORK).mkdir(parents=True)
+        (home / "printed").mkdir()
+        (home / "program.py").write_text(text)
+        looks.append(
+            looker.Look(
+                argv=[sys.executable, str(home / "program.py")],
+                variables={
+                    "PYTHONPATH": str(Path(fence.__file__).parent),
+                    fence.FOLDER: str(home),
+                    fence.LOOKED: str(home / "stacks"),
+                },
+                folder=home / "printed",
+                stacks=home / "stacks",
+                program="program.py",
+            )
+        )
+    pose = Pose(("threading.py wait", "queue.py get", "program.py take"), frozenset())
+    wanted = Symptom(keep=Keep.FINGERPRINT, parts=("hung", "queue in take"), summary="hung")
+    seen = looker.stand(looks, pose, wanted, math.inf, lambda: False)
+    assert [one.stands for one in seen] == [True, False]

@@ -126,6 +126,28 @@ def test_prose_goes():
     assert edit.applied(module, expressions.prose(module)) == "def f(a):\n    return a\n"
 
 
+def test_bodies_that_do_something_become_empty():
+    text = "class A:\n    def __init__(self):\n        self.value = compute()\n"
+    assert after(text, expressions.hollow) == plain(
+        "class A:\n    def __init__(self):\n        pass"
+    )
+    text = "def f(x):\n    y = x + 1\n    return y * 2 + 3\n"
+    assert after(text, expressions.hollow) == plain("def f(x):\n    return 0")
+
+
+def test_a_body_that_is_empty_stays():
+    text = "def f(x):\n    return 0\n"
+    assert not each(text, expressions.hollow)
+
+
+def test_what_is_computed_becomes_zero():
+    text = "x = f(1)\nself.y = [a for a in b]\nz = 3\n"
+    assert each(text, expressions.zeros) == [
+        "x = 0\nself.y = [a for a in b]\nz = 3",
+        "x = f(1)\nself.y = 0\nz = 3",
+    ]
+
+
 @pytest.mark.parametrize(
     ("text", "left"),
     [

@@ -30,6 +30,9 @@ USED = "HARNESS_FENCE_USED"
 """The variable with the file of what may be used; without it everything is noted and allowed."""
 TRACED = "HARNESS_FENCE_TRACED"
 """The variable with the program whose lines are noted as they run."""
+LOOKED = "HARNESS_FENCE_LOOKED"
+"""The variable with the file to which the program prints its stacks, again and again."""
+LOOK_S = 0.1
 BEGUN = "HARNESS_FENCE_BEGUN"
 """Set once the first process has gone to its folder: another one stays where it is started."""
 DATA = 16 * 2**30
@@ -216,6 +219,14 @@ def trace(program: str, folder: str) -> None:
     sys.settrace(line)
 
 
+def look(file: str) -> None:
+    """Print the stacks of all threads to `file`, again and again, from a native thread."""
+    import faulthandler
+
+    descriptor = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+    faulthandler.dump_traceback_later(LOOK_S, repeat=True, file=descriptor)
+
+
 def _run_the_other() -> None:
     """Run the sitecustomize that this one hides; as with any, its errors are Python's to report."""
     own = sys.modules.pop(__name__)
@@ -233,6 +244,8 @@ if os.environ.get(FOLDER):
     if not os.environ.get(BEGUN):
         os.environ[BEGUN] = "1"
         os.chdir(os.path.join(os.environ[FOLDER], WORK))
+        if os.environ.get(LOOKED):
+            look(os.environ[LOOKED])
         landlock(os.environ[FOLDER])  # children inherit it
     if os.environ.get(TRACED):
         trace(os.environ[TRACED], os.environ[FOLDER])
