@@ -4,8 +4,8 @@
 
 The programs lie in benchmarks/reducible/, two of them scenarios on the built-in tiny model, some
 with local modules, arguments, threads, processes and coroutines. Measure: at most 25 lines of code
-each are left, 15 in the median, with the same fingerprint, in under 3 minutes on two cores. A
-program whose name is in FILE.json already is measured anew there. The load is written down.
+each are left, 15 in the median, with the same fingerprint, in under 3 minutes on two cores. The
+load is written down.
 """
 
 from __future__ import annotations
@@ -16,13 +16,12 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 import argparse
-import json
 import os
 import tempfile
 import time
 from typing import Any
 
-from benchmarks.common import commit, machine, table
+from benchmarks.common import commit, machine, save, table
 from harness.reduce import reduce
 from harness.stats import median
 
@@ -43,8 +42,8 @@ PROGRAMS = {
 SCENARIOS = ("checkpoint_lock", "late_error")
 
 
-def measured(name: str, within: float | None) -> dict[str, Any]:
-    """One reduction. The folder of the program is the working folder."""
+def measured(name: str, within: float | None) -> tuple[dict[str, Any], str]:
+    """The figures of one reduction, and the file that it left. The folder of the program is the working folder."""
     file = f"{name}.py"
     source: Any = file if name in SCENARIOS else [sys.executable, file]
     load, began, cpu = os.getloadavg()[0], time.monotonic(), os.times()
@@ -59,7 +58,7 @@ def measured(name: str, within: float | None) -> dict[str, Any]:
         text = result.path.read_text(encoding="utf-8")
     after = os.times()
     used = sum(after[:4]) - sum(cpu[:4])
-    return {
+    row = {
         "fault": PROGRAMS[name],
         "before": result.original_lines,
         "lines": result.lines,
@@ -73,8 +72,8 @@ def measured(name: str, within: float | None) -> dict[str, Any]:
         "mark": result.mark,
         "needs": list(result.needs),
         "load": [round(load, 1), round(os.getloadavg()[0], 1)],
-        "text": text,
     }
+    return row, text
 
 
 def main() -> None:
@@ -85,24 +84,26 @@ def main() -> None:
     arguments = parser.parse_args()
     out = arguments.out.resolve() if arguments.out else None
     os.chdir(FOLDER)
+    rows: dict[str, dict[str, Any]] = {}
     for name in arguments.names:
-        row = measured(name, arguments.within)
-        print(name, {key: row[key] for key in row if key != "text"}, flush=True)
-        print(row["text"], flush=True)
-        if out is not None:
-            document = json.loads(out.read_text()) if out.exists() else {"programs": {}}
-            document["programs"][name] = row
-            rows = document["programs"].values()
-            document |= {
-                "machine": machine(), "commit": commit(), "within_s": arguments.within,
-                "median_lines": median([one["lines"] for one in rows]),
-                "most_lines": max(one["lines"] for one in rows),
-                "verified": sum(one["verified"] for one in rows), "of": len(rows),
-            }  # fmt: skip
-            out.write_text(json.dumps(document, indent=1) + "\n", encoding="utf-8")
-            print(table(("program", "before", "lines", "tries", "seconds"),
-                        [[one, *(str(r[key]) for key in ("before", "lines", "tries", "seconds"))]
-                         for one, r in document["programs"].items()]))  # fmt: skip
+        row, text = measured(name, arguments.within)
+        print(name, row, text, sep="\n", flush=True)
+        rows[name] = row
+        save(
+            out,
+            "reduces",
+            {
+                "within_s": arguments.within,
+                "median_lines": median(one["lines"] for one in rows.values()),
+                "most_lines": max(one["lines"] for one in rows.values()),
+                "verified": sum(one["verified"] for one in rows.values()),
+                "programs": rows,
+            },
+        )
+    columns = ("before", "at_60_s", "lines", "tries", "seconds", "cpu_s")
+    print(table(("program", *columns), [[name, *(str(row[c]) for c in columns)]
+                                        for name, row in rows.items()]))  # fmt: skip
+    print(f"on {machine()}, {commit()}")
 
 
 if __name__ == "__main__":
