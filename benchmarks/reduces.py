@@ -43,7 +43,7 @@ SCENARIOS = ("checkpoint_lock", "late_error")
 
 
 def measured(name: str, within: float | None) -> tuple[dict[str, Any], str]:
-    """The figures of one reduction, and the file that it left. The folder of the program is the working folder."""
+    """The figures of a reduction, and the file that it left. It works in the program's folder."""
     file = f"{name}.py"
     source: Any = file if name in SCENARIOS else [sys.executable, file]
     load, began, cpu = os.getloadavg()[0], time.monotonic(), os.times()
@@ -94,7 +94,7 @@ def main() -> None:
             "reduces",
             {
                 "within_s": arguments.within,
-                "median_lines": median(one["lines"] for one in rows.values()),
+                "median_lines": median([one["lines"] for one in rows.values()]),
                 "most_lines": max(one["lines"] for one in rows.values()),
                 "verified": sum(one["verified"] for one in rows.values()),
                 "programs": rows,
