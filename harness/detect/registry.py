@@ -17,7 +17,7 @@ from harness.detect.chain import turnstiles
 from harness.detect.chain.closure import closed
 from harness.detect.chain.facts import Facts
 from harness.detect.chain.follow import follow
-from harness.detect.chain.links import Chain, End, Ends, Node
+from harness.detect.chain.links import ALIVE, Chain, End, Ends, Node
 from harness.detect.chain.waits import wait_of
 from harness.detect.compilers import COMPILERS
 from harness.detect.no_switch import no_switch
@@ -28,6 +28,7 @@ from harness.text import units
 
 _DEEP = 8
 """Wrappers around one another, at most."""
+_GOES_ON = ALIVE | {Ends.POLLS, Ends.SPINS, Ends.STOPPED, Ends.TRACED}
 _NO_START = "no thread is known from which its waits could be followed"
 SYSTEM_CALLS, THREADS = "system calls", "threads"
 """The things that a detector may require of an observation."""
@@ -187,6 +188,8 @@ def _deadlock(subject: Subject) -> Says | str:
         if against := _against(subject, starts, looks):
             return f"not proven: {deadlock.describe(against)}"
     chain = follow(starts, facts, followed)
+    if going_on := [end for end in chain.all_ends if end.kind in _GOES_ON]:
+        return f"not proven: its stack speaks against it, as of one that {going_on[0].detail}"
     told = {link.tid for link in chain.links}
     evidence = deadlock.shown(enough[-1], observed.arch, told)
     return Says(

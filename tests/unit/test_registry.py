@@ -19,7 +19,8 @@ from harness.detect.registry import (
 from harness.detect.tree import judge
 from harness.detect.verdicts import Answer, Says
 from harness.model import Process
-from harness.model.world import More
+from harness.model.world import Futex, More
+from harness.stacks.parse.frames import Gil
 
 
 def subject(found, pid=1):
@@ -180,3 +181,16 @@ def test_a_thread_that_moves_in_a_window_too_short_for_a_proof_lives():
     short = tuple(msgspec.structs.replace(look, t=20.0 + n / 10) for n, look in enumerate(moved))
     lives = msgspec.structs.replace(found, windows=(found.windows[0], short))
     assert judge(1, lives).answer is not Answer.DEADLOCK
+
+
+def test_no_lock_of_its_own_is_proven_where_its_stack_waits_for_the_gil():
+    """Its futex and its stack contradict each other, and another thread may hold the GIL."""
+    wants = msgspec.structs.replace(stack("py:step"), gil=Gil.WAITS)
+    others = (stack("py:step", tid=10, main=False), stack("py:step", tid=11, main=False))
+    threads = (thread(1), thread(10, **RUNNING), thread(11))
+    futexes = {1: Futex(kind="mutex", owner=1, complete=False, where="anonymous")}
+    fields = {"futexes": futexes, "trains": (1, 1)}
+    found = seen(process(1, *threads), stacks=twice(wants, *others), **fields)
+    assert judge(1, found).answer is not Answer.DEADLOCK
+    plain = seen(process(1, *threads), stacks=twice(stack("py:step"), *others), **fields)
+    assert judge(1, plain).answer is Answer.DEADLOCK

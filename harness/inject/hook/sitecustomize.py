@@ -15,7 +15,7 @@ TYPE_CHECKING = False  # known to type checkers by its name; importing typing wo
 if TYPE_CHECKING:
     from importlib.machinery import ModuleSpec
     from types import ModuleType
-    from typing import Any, Callable
+    from typing import Any, Callable, Iterable
 
 HOOKS: dict[str, tuple[str, ...]] = {
     "mlx_lm.tuner.trainer": ("trainer",),
@@ -75,6 +75,13 @@ class Finder:
             except Exception as error:
                 _note(self._folder, error)
         return spec
+
+    def hook_loaded(self, names: Iterable[str]) -> None:
+        """Hook into those of `names` that a .pth file has imported before this."""
+        for name in names:
+            module = sys.modules.get(name)
+            if module is not None and (inside := self._left.pop(name, None)) is not None:
+                _hook_all(inside, module, self._folder)
 
 
 def _after(loader: Any, then: Callable[[ModuleType], None]) -> None:
@@ -163,7 +170,9 @@ def _run_the_other() -> None:
 
 sys.path[:] = [path for path in sys.path if os.path.abspath(path or ".") != HERE]
 if os.environ.get("HARNESS_BEATS"):
-    sys.meta_path.insert(0, Finder(os.environ["HARNESS_BEATS"]))
+    _finder = Finder(os.environ["HARNESS_BEATS"])
+    _finder.hook_loaded(FLIPPED)
+    sys.meta_path.insert(0, _finder)
     atexit.register(_tell_end, os.environ["HARNESS_BEATS"], os.getpid())
 if __name__ == "sitecustomize":
     _run_the_other()
