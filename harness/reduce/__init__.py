@@ -11,9 +11,7 @@ from harness.errors import UsageError
 try:
     import libcst  # noqa: F401
 except ImportError:
-    raise UsageError(
-        "reducing a program needs libcst; install it with: pip install 'mlx-hang-harness[reduce]'"
-    ) from None
+    raise UsageError("reducing a program needs libcst: pip install libcst") from None
 
 from harness.reduce.carry_out import Progress, Reduced, reduce
 from harness.reduce.symptom import Keep
