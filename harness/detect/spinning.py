@@ -9,7 +9,7 @@ variables cannot be seen. These must be seen for much longer before they are cal
 
 from __future__ import annotations
 
-import re
+from collections import Counter
 from collections.abc import Mapping, Sequence
 
 import msgspec
@@ -18,19 +18,13 @@ from harness.detect.chain.facts import Facts
 from harness.detect.chain.links import Node
 from harness.detect.observation import Observation
 from harness.detect.policy import Policy
-from harness.stacks import wait_site
-from harness.stacks.parse import ThreadStack
-from harness.stacks.parse.frames import UNKNOWN
-from harness.stacks.parse.names import bare_name
+from harness.stacks import turns, wait_site
 from harness.stacks.wait_rules import Category
 
-_NOT_A_LOOP = frozenset((Category.IDLE, Category.COLLECTIVE, Category.GIL, Category.SLEEP))
-_WAITS = re.compile(r"spin|yield|relax|mm_pause|try_?lock|cmpxchg|compare_exchange")
-"""Functions that do nothing but wait for another thread."""
+_NOT_A_LOOP = frozenset((Category.IDLE, Category.COLLECTIVE, Category.SLEEP))
+_MOSTLY = 2
 _SYSTEM_SHARE = 0.3
 """One long call of a library spends less of its time in the kernel than this."""
-_EVALUATES = ("_PyEval", "PyEval", "_PyObject", "PyObject", "_PyFunction", "PyNumber", "Py_")
-"""Begins of functions of the interpreter through which every loop of Python goes."""
 LONG_S = 120.0
 """One call of a library, and a loop whose variables are not seen to stand still, are believed to
 work for so long."""
@@ -45,8 +39,9 @@ class Stay(msgspec.Struct, frozen=True, kw_only=True):
     """In words: the innermost one of the user's."""
     library: bool
     """True if it was in one and the same call of a library, or of the interpreter."""
-    waits: bool = False
-    """True if it was in a native function that does nothing but wait for another thread."""
+    waits: bool | None = False
+    """True if it was in a native function that does nothing but wait for another thread; None if
+    the captures do not agree, or saw it only wait for its turn in the interpreter."""
 
 
 class Inspection(msgspec.Struct, frozen=True, kw_only=True):
@@ -91,32 +86,18 @@ def _stay(node: Node, facts: Facts) -> Stay | None:
     if len(places) > 1:
         return None
     site = wait_site.wait_site(stacks[-1])
-    calls = [_calls(stack) for stack in stacks]
-    waits = all(named and _WAITS.search(named[0]) for named in calls)
+    told = {turns.only_waits(stack) for stack in stacks} - {None}
+    waits = None if len(told) != 1 else told.pop()
+    # A call within an interpreter without symbols is not known: it may be one that takes long.
+    unnamed = all(map(turns.unnamed, stacks))
+    one_call = unnamed or bool(set.intersection(*map(turns.of_libraries, stacks)))
+    in_kernel = (pace.system or 0.0) >= _SYSTEM_SHARE * pace.cpu
     return Stay(
         place=places.pop(),
         where=site.place or site.function or "code without names",
-        library=not waits
-        and (pace.system or 0.0) < _SYSTEM_SHARE * pace.cpu
-        and bool(set.intersection(*map(_of_libraries, calls))),
+        library=not waits and one_call and not in_kernel,
         waits=waits,
     )
-
-
-def _of_libraries(calls: list[str]) -> set[str]:
-    if calls and _WAITS.search(calls[0]):
-        return set()
-    return {name for name in calls if not name.startswith(_EVALUATES)}
-
-
-def _calls(stack: ThreadStack) -> list[str]:
-    """The native functions below the innermost one of Python, innermost first: what it called."""
-    names = []
-    for frame in stack.frames:
-        if frame.python:
-            break
-        names.append(bare_name(frame.function))
-    return [name for name in names if name != UNKNOWN]
 
 
 def stands_still(stay: Stay, digests: Sequence[str | None]) -> bool:
@@ -125,15 +106,15 @@ def stands_still(stay: Stay, digests: Sequence[str | None]) -> bool:
     `digests`: of its variables, at one look each; None where they tell nothing.
     """
     same = None not in digests and len(set(digests)) == 1
-    return not stay.library and (stay.waits or same)
+    return not stay.library and (stay.waits is True or same)
 
 
 def spins(history: Sequence[Inspection], policy: Policy) -> dict[int, str]:
     """The threads of which the inspections of one stall say that they are in a loop: the places.
 
-    The last inspections must agree: two of them where loops are called soon, else for `loop_s`.
-    Of one call of a library, or of a thread whose variables are not seen to stand still, they must
-    agree for LONG_S.
+    The last inspections must agree: two of them where loops are called soon, or where a thread does
+    nothing but wait for another one; else for `loop_s`. Of one call of a library, or of a thread
+    whose variables are not seen to stand still, they must agree for LONG_S.
     """
     if len(history) < 2:
         return {}
@@ -141,7 +122,8 @@ def spins(history: Sequence[Inspection], policy: Policy) -> dict[int, str]:
     for tid, last in history[-1].stays.items():
         agreeing = _agreeing(tid, history)
         lasted = history[-1].t - agreeing[0].t
-        wanted = (0.0 if policy.loops else policy.loop_s) if _still(tid, agreeing) else LONG_S
+        soon = policy.loops or _altogether(tid, agreeing).waits
+        wanted = (0.0 if soon else policy.loop_s) if _still(tid, agreeing) else LONG_S
         if len(agreeing) >= 2 and lasted >= wanted:
             found[tid] = last.where
     return found
@@ -168,4 +150,12 @@ def _agreeing(tid: int, history: Sequence[Inspection]) -> Sequence[Inspection]:
 
 def _still(tid: int, agreeing: Sequence[Inspection]) -> bool:
     digests = [one.values.get(tid) for one in agreeing]
-    return stands_still(agreeing[-1].stays[tid], digests)
+    return stands_still(_altogether(tid, agreeing), digests)
+
+
+def _altogether(tid: int, agreeing: Sequence[Inspection]) -> Stay:
+    """The last stay. It only waits if that was seen at most of them: between two calls it is caught
+    in the interpreter now and then, by chance."""
+    counts = Counter(one.stays[tid].waits for one in agreeing)
+    waits = counts[True] > _MOSTLY * counts[False]
+    return msgspec.structs.replace(agreeing[-1].stays[tid], waits=waits)

@@ -25,6 +25,7 @@ from still_worlds import number
 
 from harness.detect.chain import gpus
 from harness.detect.chain.facts import Facts
+from harness.detect.chain.follow import follow
 from harness.detect.chain.links import Ends, Node
 from harness.detect.chain.waits import wait_of
 from harness.detect.deadlock import awaited
@@ -600,3 +601,45 @@ def test_the_pid_of_a_wait_is_an_int_whatever_else_its_register_holds(first, sec
         assert pid is None or -(2**31) <= pid < 2**31
     pid = awaited("wait4", one.args)
     assert pid is None or (pid == first & 0xFFFFFFFF and pid > 0)
+
+
+# --- loops that only wait for others -------------------------------------------------------------
+
+SPINS = ("sched_yield", "os_sched_yield", "py:look")
+
+
+def spinner(main, helper, doings=None, **thread_2):
+    """A main thread that spins beside one other; `main` and `helper` are their stacks."""
+    one = process(1, thread(1, **RUNNING), thread(2, **thread_2))
+    first, *rest = one.threads
+    used = replace(first, cpu_s=first.cpu_s + 2.0)
+    busy_2 = [replace(rest[0], cpu_s=rest[0].cpu_s + (2.0 if thread_2 else 0.0))]
+    later = replace(one, cpu_s=one.cpu_s + 4.0, threads=(used, *busy_2))
+    found = seen(one, later=(later,), spins={1: "train.py:7 in look"} | (doings or {}))
+    both = (stack(*main), stack(*helper, tid=2, main=False))
+    return follow((Node(1, 1),), Facts(replace(found, stacks={1: (both, both)})))
+
+
+def test_who_only_waits_for_a_thread_that_works_is_alive():
+    chain = spinner(SPINS, ("py:compute",), **RUNNING)
+    assert (chain.end.kind, chain.links[-1].tid) == (Ends.WORKS, 2)
+
+
+def test_a_loop_that_computes_does_not_live_by_what_is_beside_it():
+    assert spinner(("py:look",), ("py:compute",), **RUNNING).end.kind is Ends.SPINS
+
+
+def test_two_that_only_yield_to_each_other_spin():
+    chain = spinner(SPINS, SPINS, {2: "train.py:7 in look"}, **RUNNING)
+    assert (chain.end.kind, chain.alive) == (Ends.SPINS, False)
+    assert spinner(SPINS, ("sem_wait", "py:idle")).end.kind is Ends.SPINS
+
+
+def test_two_that_compute_in_turn_do_not_wait_for_one_another():
+    """The holder of the interpreter's lock is not always seen."""
+    takes = ("pthread_cond_timedwait", "take_gil", "py:compute")
+    one = process(1, thread(1, **RUNNING), thread(2, **RUNNING))
+    later = replace(busy(one), threads=tuple(replace(t, cpu_s=2.0) for t in one.threads))
+    both = (stack(*takes), stack(*takes, tid=2, main=False))
+    found = seen(one, later=(later,), stacks={1: (both, both)})
+    assert follow((Node(1, 1),), Facts(found)).end.kind is Ends.WORKS

@@ -11,6 +11,7 @@ from observations import SPIN, busy, process, seen, stack, thread, twice
 from harness.detect.policy import LOG_POLICY, Policy
 from harness.detect.spinning import LONG_S, Inspection, Stay, inspect, may_spin, spins
 from harness.model.world import More
+from harness.stacks.parse.frames import Frame
 
 replace = msgspec.structs.replace
 LOOP = ("py:look", "py:step")
@@ -50,11 +51,10 @@ def test_a_loop_that_calls_the_c_library_and_the_interpreter_is_in_one_place():
         captures(stack(*LOOP), replace(stack(*LOOP), native=False)),
         twice(stack("MPI_Allreduce", "py:step")),
         twice(stack("mlx::core::distributed::SocketThread::worker")),
-        twice(stack("take_gil", "py:step")),
         twice(stack("clock_nanosleep", "py:step")),
         {},
     ],
-    ids=["functions", "native", "once", "python", "mpi", "socket", "gil", "sleep", "none"],
+    ids=["functions", "native", "once", "python", "mpi", "socket", "sleep", "none"],
 )
 def test_what_goes_elsewhere_waits_or_was_not_seen_does_not_stay(stacks):
     assert stays(stacks) == {}
@@ -121,6 +121,45 @@ def test_a_call_that_only_waits_or_is_in_the_kernel_all_the_time_is_a_loop(names
     assert stay.waits == (names != LIBRARY)
 
 
+YIELDS = ("sched_yield", "os_sched_yield", *LOOP)
+IN_TURN = ("pthread_cond_timedwait", "take_gil", "PyEval_RestoreThread", "os_sched_yield", *LOOP)
+GIVES = ("pthread_cond_signal", "drop_gil", "PyEval_SaveThread", "os_sched_yield", *LOOP)
+BETWEEN = ("pthread_cond_timedwait", "take_gil", "_PyEval_EvalFrameDefault", *LOOP)
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "waits"),
+    [
+        (YIELDS, YIELDS, True),
+        (YIELDS, IN_TURN, True),
+        (GIVES, IN_TURN, True),
+        (GIVES, BETWEEN, True),
+        (BETWEEN, BETWEEN, None),
+        (YIELDS, LOOP, None),
+        (LOOP, LOOP, False),
+        (BETWEEN, LOOP, False),
+    ],
+)
+def test_two_threads_that_only_yield_to_each_other_take_turns_in_one_place(first, second, waits):
+    (stay,) = stays(captures(stack(*first), stack(*second))).values()
+    assert (stay.waits, stay.library) == (waits, False)
+
+
+def unnamed(*names):
+    """A stack with a function of an interpreter without symbols as its innermost."""
+    return replace(stack("take", *names), frames=(HIDDEN, *stack(*names).frames))
+
+
+HIDDEN = Frame(function="???", file="python3.12", system=True)
+
+
+def test_a_call_within_an_interpreter_without_symbols_may_be_one_that_takes_long():
+    (stay,) = stays(captures(unnamed(*LOOP), unnamed(*LOOP))).values()
+    assert stay.library
+    (stay,) = stays(captures(unnamed(*LOOP), stack(*LOOP))).values()
+    assert not stay.library, "a loop is caught between its calls as well"
+
+
 # --- how long ------------------------------------------------------------------------------------
 
 QUICK, SLOW = Policy(), LOG_POLICY
@@ -160,8 +199,18 @@ def test_so_is_a_loop_whose_variables_change_or_tell_nothing(policy, values):
 
 
 @pytest.mark.parametrize("policy", [QUICK, SLOW])
-def test_a_native_function_that_only_waits_needs_no_variables(policy):
-    assert 1 in spins(history(0.0, policy.loop_s, waits=True, values="  "), policy)
+def test_a_native_function_that_only_waits_needs_neither_variables_nor_time(policy):
+    assert spins(history(0.0, waits=True, values=" "), policy) == {}
+    assert 1 in spins(history(0.0, 3.0, waits=True, values="  "), policy)
+
+
+def test_one_that_only_waits_is_caught_elsewhere_now_and_then():
+    def seen_as(*answers):
+        each = (history(float(n), waits=one, values=" " * 9) for n, one in enumerate(answers))
+        return spins([one for history in each for one in history], SLOW)
+
+    assert all(seen_as(*one) for one in [(True, None), (None, True), (True, True, True, False)])
+    assert not any(seen_as(*one) for one in [(None, None), (False, True), (True, False, None)])
 
 
 def test_one_that_may_be_in_a_loop_is_worth_another_inspection():

@@ -16,7 +16,7 @@ from harness.detect.observation import Observation
 from harness.detect.policy import Policy
 from harness.model import Process, Thread
 from harness.model.world import Futex, Link, Surroundings
-from harness.stacks import wait_site
+from harness.stacks import turns, wait_site
 from harness.stacks.parse import ThreadStack
 from harness.stacks.parse.names import bare_name
 from harness.stacks.wait_rules import SERVES, SERVES_MPI, Category
@@ -72,6 +72,11 @@ class Facts:
     def pace(self, node: Node) -> Pace | None:
         """The motion of a thread between the looks."""
         return self.motion(node.pid).threads.get(node.tid)
+
+    def busy(self, node: Node) -> bool:
+        """True if a thread uses the CPU, or wants to."""
+        pace = self.pace(node)
+        return pace is not None and (pace.cpu >= self.policy.cpu_share or pace.runnable)
 
     def thread(self, node: Node) -> Thread | None:
         """The thread as the last look shows it."""
@@ -210,6 +215,16 @@ class Facts:
         if before is None or after is None:
             return None
         return place(before) != place(after)
+
+    def in_places(self, node: Node) -> int:
+        """The number of places of the user's code in which the last capture saw a thread."""
+        stack = self.stack(node)
+        return 0 if stack is None else wait_site.places(stack)
+
+    def only_waits(self, node: Node) -> bool:
+        """True if it is in a native function that does nothing but wait for another thread."""
+        stack = self.stack(node)
+        return stack is not None and turns.only_waits(stack) is True
 
     def moves(self, node: Node) -> bool | None:
         """True if the user's own variables or lines of a thread were seen to change, False if its

@@ -9,13 +9,12 @@ from __future__ import annotations
 
 from harness.detect import deadlock
 from harness.detect.activity import Pace
-from harness.detect.chain import files, gpus, handing, open_files, turnstiles
+from harness.detect.chain import files, gpus, handing, open_files, scarcity, turnstiles
 from harness.detect.chain.executors import runs_a_pool
 from harness.detect.chain.facts import Facts
 from harness.detect.chain.links import End, Ends, Node, Wait
 from harness.model import Thread
 from harness.model.world import Futex
-from harness.stacks import wait_site
 from harness.stacks.wait_rules import Category
 from harness.text import units
 
@@ -27,7 +26,6 @@ _MESSAGES = frozenset(("msgsnd", "msgrcv", "mq_timedsend", "mq_timedreceive"))
 _SEMAPHORES = frozenset(("semop", "semtimedop"))
 FROZEN = frozenset(("__refrigerator", "get_signal", "do_signal_stop", "ptrace_stop"))
 """Kernel functions of a thread that is held, whatever system call it seems to wait in."""
-_RECLAIM = ("mem_cgroup_oom", "mem_cgroup_handle", "shrink_", "reclaim", "swap_", "throttle_vm")
 _VFORK = "kernel_clone"
 _PRIVATE = 0x80
 
@@ -43,9 +41,9 @@ def wait_of(node: Node, facts: Facts) -> Wait:
         return _only(End(kind=Ends.DEAD, detail="has ended"), "ended")
     if thread.wchan in FROZEN:
         return _only(End(kind=Ends.STOPPED, detail="is frozen with its container"), "stopped")
-    starved = _starved(node, thread, facts)
+    starved = scarcity.end(node, thread, facts)
     if starved is not None:
-        return starved
+        return _only(starved, "memory")
     if facts.serves(node):
         site = facts.site(node)
         told = site.description if site else "serves the driver of the GPU"
@@ -54,7 +52,7 @@ def wait_of(node: Node, facts: Facts) -> Wait:
     shared = gpus.shared(node, facts)
     if shared is not None:
         return shared
-    if thread.state == "R" or _busy(pace, facts):
+    if thread.state == "R" or facts.busy(node):
         return _running(node, thread, pace, facts)
     if facts.idle(node):
         given = handing.given(node, thread, pace, facts)
@@ -79,31 +77,6 @@ def _stopped(thread: Thread, facts: Facts) -> Wait:
     return _only(end, end.kind.value)
 
 
-def _starved(node: Node, thread: Thread, facts: Facts) -> Wait | None:
-    wchan = thread.wchan or ""
-    if any(wchan.startswith(word) or word in wchan for word in _RECLAIM):
-        return _only(End(kind=Ends.MEMORY, detail="waits for memory, which is reclaimed"), "memory")
-    moved, more = facts.motion(node.pid), facts.observed.last.more.get(node.pid)
-    swapped = (more.swap if more else None) or 0
-    available = facts.observed.last.machine.available
-    policy = facts.policy
-    scarce = swapped > policy.swapped or (available is not None and available < policy.scarce)
-    rate = moved.rate(moved.major)
-    if scarce and rate >= policy.thrashing:
-        detail = (
-            f"waits for memory: {units.count(rate)} pages a second come back from the disk, and "
-            f"{units.size(swapped)} are swapped out"
-        )
-        return _only(End(kind=Ends.MEMORY, detail=detail), "memory")
-    if facts.category(node) is Category.MEMORY and not _busy(facts.pace(node), facts):
-        return _only(End(kind=Ends.MEMORY, detail="waits for memory"), "memory")
-    return None
-
-
-def _busy(pace: Pace | None, facts: Facts) -> bool:
-    return pace is not None and (pace.cpu >= facts.policy.cpu_share or pace.runnable)
-
-
 def _running(node: Node, thread: Thread, pace: Pace | None, facts: Facts) -> Wait:
     """It uses the CPU: work, unless it spins for its peers, waits for the GIL, or only polls."""
     category = facts.category(node)
@@ -117,14 +90,24 @@ def _running(node: Node, thread: Thread, pace: Pace | None, facts: Facts) -> Wai
         kind = Ends.PEERS if category is Category.COLLECTIVE else Ends.IDLE
         return _only(End(kind=kind, detail=f"{detail}, and spins"), "collective")
     if category is Category.GIL and not _holds_gil(node, facts):
-        return _gil(node, facts)
+        wait = _gil(node, facts)
+        # Where nobody is seen to hold it, who runs so much has it again and again itself.
+        if wait.known or share < facts.policy.poll_cpu_share:
+            return wait
     if _polls(node, thread, pace, facts):
         return handing.given(node, thread, pace, facts) or _polling(node, thread, pace, facts)
     if facts.observed.spins.get(node.tid):
-        detail = f"{uses} and stays in one place: {facts.observed.spins[node.tid]}"
-        return _only(End(kind=Ends.SPINS, detail=detail, sure=False), "spin")
+        return _spinning(node, uses, facts)
     # One more capture may show that it stays where it is.
     return _only(End(kind=Ends.WORKS, detail=uses, sure=False), "run")
+
+
+def _spinning(node: Node, uses: str, facts: Facts) -> Wait:
+    """It stays in one place. Who only waits for another thread lives as that one does."""
+    detail = f"{uses} and stays in one place: {facts.observed.spins[node.tid]}"
+    spins = End(kind=Ends.SPINS, detail=detail, sure=False)
+    on = _helpers(node, facts) if facts.only_waits(node) else ()
+    return Wait(code="spin", detail=detail, on=on, known=not on, ends=(spins,))
 
 
 def _holds_gil(node: Node, facts: Facts) -> bool:
@@ -249,7 +232,7 @@ def _by_stack(node: Node, thread: Thread, facts: Facts) -> Wait:
     stack, site = facts.stack(node), facts.site(node)
     if stack is None or site is None:
         return _only(End(kind=Ends.UNSEEN, detail="waits, and no stack shows for what"), "unseen")
-    if wait_site.places(stack) > 1:
+    if facts.in_places(node) > 1:
         goes = End(kind=Ends.WORKS, detail="goes from place to place", sure=False)
         return _only(goes, "run")
     if (owned := turnstiles.owner_wait(node, facts)) is not None:

@@ -1,0 +1,56 @@
+"""Native calls of a thread, and those that do nothing but wait for another thread. Pure."""
+
+from __future__ import annotations
+
+import re
+from itertools import dropwhile, takewhile
+
+from harness.stacks.parse import ThreadStack
+from harness.stacks.parse.frames import UNKNOWN, in_interpreter
+from harness.stacks.parse.names import bare_name
+
+_WAITS = re.compile(r"spin|yield|relax|mm_pause|try_?lock|cmpxchg|compare_exchange")
+"""Functions that do nothing but wait for another thread."""
+_TURNS = re.compile(
+    r"^_*(pthread_cond_|pthread_mutex_|futex|lll_|take_gil|drop_gil|PyEval_(Save|Restore|Acquire"
+    r"|Release)(Thread|Lock)|PyThreadState_(At|De)tach)"
+)
+"""Functions by which a thread gives the interpreter to others, and waits for its turn."""
+_EVALUATES = ("_PyEval", "PyEval", "_PyObject", "PyObject", "_PyFunction", "PyNumber", "Py_")
+"""Begins of functions of the interpreter through which every loop of Python goes."""
+
+
+def calls(stack: ThreadStack) -> list[str]:
+    """The native functions below the innermost one of Python, innermost first: what it called.
+
+    Those without a name are left out.
+    """
+    called = takewhile(lambda frame: not frame.python, stack.frames)
+    names = (bare_name(frame.function) for frame in called)
+    return [name for name in names if name != UNKNOWN]
+
+
+def only_waits(stack: ThreadStack) -> bool | None:
+    """True if a thread is in a native function that does nothing but wait for another thread; None
+    if it waits for its turn in the interpreter, and nothing tells what it does with it."""
+    called = calls(stack)
+    inner = list(dropwhile(_TURNS.match, called))
+    if inner and _WAITS.search(inner[0]):
+        return True
+    of_the_loop = all(name.startswith(_EVALUATES) for name in inner)
+    return None if len(inner) < len(called) and of_the_loop else False
+
+
+def of_libraries(stack: ThreadStack) -> set[str]:
+    """The calls of one thread that are no part of the interpreter, and that may take long."""
+    called = calls(stack)
+    if called and _WAITS.search(called[0]):
+        return set()
+    every = (name for name in called if not name.startswith(_EVALUATES))
+    return {name for name in every if not _TURNS.match(name)}
+
+
+def unnamed(stack: ThreadStack) -> bool:
+    """True if it is in a call within an interpreter without symbols, whatever that does."""
+    called = takewhile(lambda frame: not frame.python, stack.frames)
+    return any(frame.function == UNKNOWN and in_interpreter(frame) for frame in called)
