@@ -43,6 +43,7 @@ ANSWERS = {
     "fork_deadlock": ("deadlock",),
     "gil_held": ("deadlock",),
     "gpu_kernel_never_ends": ("alive", "waiting"),
+    "idle_gpu": ("stalled",),
     "livelock": ("spinning",),
     "loader_never_yields": ("waiting",),
     "native_spin": ("spinning",),

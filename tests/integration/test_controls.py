@@ -77,7 +77,7 @@ HYPOTHESES = {
 comparison: the case of that name."""
 
 TAKES_A_GPU = {"kernel", "gpu_idle"}
-"""Hypotheses of which no fault can be had without a GPU (`gpu_kernel_never_ends`)."""
+"""Hypotheses of which no fault can be had without a GPU (`gpu_kernel_never_ends`, `idle_gpu`)."""
 
 
 def supported(run):

@@ -567,6 +567,30 @@ def test_the_gpu_of_a_single_process_waits_for_nobody():
     assert Ends.PEERS not in kinds(on_gpu(busy_gpu, ranks={0: 6, 1: 7}))
 
 
+IDLE_GPU, BUSY_GPU = GpuUse(busy=0, memory=0), GpuUse(busy=100, memory=0)
+
+
+@pytest.mark.parametrize("state", [RUNNING, {}, calls(number("poll"), 0x7F00, 1, 100)])
+@pytest.mark.parametrize(("use", "kind"), [(IDLE_GPU, Ends.GPU_IDLE), (BUSY_GPU, Ends.GPU_WORKS)])
+def test_a_gpu_is_asked_however_the_host_waits_for_it(use, kind, state):
+    given = state or {"syscall": 202}
+    found = on_gpu(use, ranks={}, state={"args": (0x7F00, 128, 2, 0, 0, 0), **given})
+    assert (found.code, kinds(found)) == ("gpu", [kind])
+
+
+def test_a_gpu_that_cannot_be_asked_says_nothing_of_who_runs():
+    assert kinds(on_gpu(None, ranks={}, state=RUNNING)) == [Ends.WORKS]
+    assert kinds(on_gpu(None, ranks={}, state={"syscall": 202})) == [Ends.UNKNOWN]
+
+
+def test_an_idle_gpu_may_wait_for_what_mlx_computes_on_the_cpu():
+    one = process(1, thread(1), thread(2, **RUNNING))
+    for inner, kind in (("mlx::core::eig", Ends.WORKS), ("libfoo", Ends.GPU_IDLE)):
+        both = (*EVALUATES[1][0], stack(inner, "py:x", tid=2, main=False))
+        found = seen(one, stacks={1: (both, both)}, on_gpu=frozenset((1,)), gpu_use=IDLE_GPU)
+        assert follow((MAIN,), Facts(found)).end.kind is kind
+
+
 def test_an_idle_gpu_of_a_rank_is_no_sign_of_its_peers():
     found = on_gpu(GpuUse(own=0, named=True, busy=0, memory=0))
     assert Ends.PEERS not in kinds(found)

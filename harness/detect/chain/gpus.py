@@ -18,7 +18,10 @@ def waits(node: Node, facts: Facts) -> Wait | None:
         return None
     use, shown = observed.gpu_use, "; ".join(observed.gpu)
     told = f" ({shown})" if shown else ""
+    on: tuple[Node, ...] = ()
     if use is None and not shown:
+        if facts.busy(node):
+            return None
         # Where waits are shown, the rest of what is seen may decide.
         kind = Ends.UNKNOWN if observed.shows_waits else Ends.UNSEEN
         end = End(kind=kind, detail="waits for a GPU, which cannot be asked", sure=False)
@@ -26,9 +29,11 @@ def waits(node: Node, facts: Facts) -> Wait | None:
         end = End(kind=Ends.GPU_WORKS, detail=_kernel(facts) or f"waits for a GPU that works{told}")
     else:
         end = End(kind=Ends.GPU_IDLE, detail=f"waits for a GPU that is idle{told}")
+        # Its work may wait for an operation that MLX has on the CPU alone.
+        on = tuple(one for one in facts.others_at_work(node) if facts.in_mlx(one))
     if end.kind is Ends.GPU_WORKS and (spins := _fence(facts)):
         end = End(kind=end.kind, detail=f"{end.detail}; {spins}")
-    return Wait(code="gpu", detail=end.detail, ends=(end,))
+    return Wait(code="gpu", detail=end.detail, on=on, known=not on, ends=(end,))
 
 
 def _kernel(facts: Facts) -> str | None:

@@ -49,9 +49,9 @@ def wait_of(node: Node, facts: Facts) -> Wait:
         told = site.description if site else "serves the driver of the GPU"
         return _only(End(kind=Ends.IDLE, detail=told), "idle")
     pace = facts.pace(node)
-    shared = gpus.shared(node, facts)
-    if shared is not None:
-        return shared
+    at_gpu = gpus.shared(node, facts) or gpus.waits(node, facts)
+    if at_gpu is not None:
+        return at_gpu
     if thread.state == "R" or facts.busy(node):
         return _running(node, thread, pace, facts)
     if facts.idle(node):
@@ -244,8 +244,6 @@ def _by_stack(node: Node, thread: Thread, facts: Facts) -> Wait:
         return _child(node, "waits for a child process", facts)
     if category is Category.SLEEP:
         return _sleep(thread, facts)
-    if (at_gpu := gpus.waits(node, facts)) is not None:
-        return at_gpu
     if category is Category.IO:
         opened = open_files.file_wait(node, thread, stack, facts)
         if opened is not None:
@@ -289,7 +287,7 @@ def _child(node: Node, detail: str, facts: Facts, thread: Thread | None = None) 
 def _futex(node: Node, thread: Thread, call: str, facts: Facts) -> Wait:
     futex = facts.futex(node)
     if futex is None:
-        return gpus.waits(node, facts) or _without_owner(node, thread, call, facts)
+        return _without_owner(node, thread, call, facts)
     if futex.owner is not None:
         owner = facts.by_tid.get(futex.owner)
         if futex.kind == "join":
@@ -320,7 +318,7 @@ def _futex(node: Node, thread: Thread, call: str, facts: Facts) -> Wait:
             known=False,
             ends=ends,
         )
-    return gpus.waits(node, facts) or _without_owner(node, thread, call, facts)
+    return _without_owner(node, thread, call, facts)
 
 
 def _without_owner(node: Node, thread: Thread, call: str, facts: Facts) -> Wait:
