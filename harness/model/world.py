@@ -17,6 +17,7 @@ LinkKind = Literal[
     "udp",
     "socket",
     "terminal",
+    "terminal_master",
     "eventfd",
     "pidfd",
     "timerfd",

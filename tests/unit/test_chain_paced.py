@@ -71,6 +71,47 @@ def test_what_a_library_does_in_its_beat_is_no_work():
     assert not chain(IN_A_QUEUE, COMPUTES, OF_A_LIBRARY).believed
 
 
+def installed(package, *names, **fields):
+    """A stack whose innermost frame of Python is of an installed package."""
+    one = stack(*names, **fields)
+    first = next(place for place, frame in enumerate(one.frames) if frame.python)
+    frames = list(one.frames)
+    frames[first] = replace(frames[first], installed=package, system=False)
+    return replace(one, frames=tuple(frames))
+
+
+@pytest.mark.parametrize(
+    ("package", "main", "believed"),
+    [
+        ("rich", stack(*IN_A_QUEUE), False),
+        ("rich", installed("loaders", "sem_wait", "py:fetch", "py:train"), False),
+        ("loaders", installed("loaders", "sem_wait", "py:fetch", "py:train"), True),
+        (None, stack(*IN_A_QUEUE), True),
+    ],
+)
+def test_an_installed_package_works_for_who_waits_in_it(package, main, believed):
+    one = process(1, thread(1), thread(2, **SLEEPER))
+    found = seen(one, rearmed=AGAIN, doings={2: COMPUTES})
+    both = (main, installed(package, *HELPER, tid=2, main=False))
+    chain = follow(MAIN, Facts(replace(found, stacks={1: (both, both)})))
+    assert (chain.believed, chain.end.kind) == (believed, Ends.POLLS if believed else Ends.DEAD)
+
+
+@pytest.mark.parametrize(
+    ("doings", "varied", "kind"),
+    [
+        (COMPUTES, {2: False}, Ends.DEAD),
+        (COMPUTES, {}, Ends.POLLS),
+        (VARIES, {2: False}, Ends.POLLS),
+        (MOVES_BYTES, {2: False}, Ends.DEAD),
+    ],
+)
+def test_a_monitor_whose_variables_stay_as_they_are_is_named_as_nobody(doings, varied, kind):
+    """It is believed nevertheless: what it works on may be where no variable shows it."""
+    found = chain(IN_A_QUEUE, doings, varied=varied)
+    assert (found.end.kind, found.believed) == (kind, True)
+
+
 def test_a_beat_of_which_too_little_was_seen_ends_nothing_yet():
     found = chain(IN_A_QUEUE, IS_HARDLY_SEEN)
     assert (found.end.kind, found.believed) == (Ends.DEAD, True)

@@ -343,6 +343,37 @@ def test_who_passes_on_what_is_typed_waits_for_its_children_alone():
     ]  # fmt: skip
 
 
+PTY, A_SIGNAL = link("terminal_master", peers=(5,), reopenable=True), link("signalfd")
+
+
+@pytest.mark.parametrize("person", [True, False])
+@pytest.mark.parametrize("more", [(A_SIGNAL,), ()])
+def test_script_waits_for_who_has_the_terminal_that_it_has_made(person, more):
+    """And for no signal and no person, whatever else is in its set."""
+    script = process(1, thread(1, **calls(number("poll"), 0x7F00, 3, 2**64 - 1)))
+    child = process(5, thread(5, **sleeps(20.0)), ppid=1)
+    links = {1: (link("terminal", person=person), PTY, *more) if person else (PTY, *more)}
+    found = seen(script, child, links=links)
+    assert (wait(found).on, kinds(wait(found))) == ((Node(5, 5),), [])
+    assert follow((MAIN,), Facts(found)).end.kind is Ends.CLOCK
+
+
+def test_a_terminal_that_nobody_has_open_any_more_ends_the_chain():
+    script = process(1, thread(1, **READS))
+    nobody = seen(script, links={1: (link("terminal_master", reopenable=True),)})
+    assert kinds(wait(nobody)) == [Ends.OUTSIDE]
+    assert "which nobody has open" in wait(nobody).detail
+    stranger = seen(script, links={1: (link("terminal_master", peers=(77,)),)})
+    assert kinds(wait(stranger)) == [Ends.PROGRAM]
+
+
+def test_who_reads_signals_waits_for_its_children():
+    family = process(1, thread(1, **READS)), process(5, thread(5), ppid=1)
+    assert wait(seen(*family, links={1: (A_SIGNAL,)})).on == (Node(5, 5),)
+    typed = seen(*family, links={1: (A_SIGNAL, link("terminal", person=True))})
+    assert kinds(wait(typed)) == [Ends.PERSON]
+
+
 @pytest.mark.parametrize(("slept", "kind"), [(30, Ends.WORKS), (0, Ends.UNKNOWN)])
 def test_who_wakes_in_a_read_again_and_again_is_given_data_whatever_the_file_is(slept, kind):
     """Which file it is may not be known, where it read on while that was looked up."""

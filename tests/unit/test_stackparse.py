@@ -237,6 +237,23 @@ def test_the_standard_library_is_told_from_other_python(path: str, system: bool)
 
 
 @pytest.mark.parametrize(
+    ("path", "package"),
+    [
+        ("/opt/venv/lib/python3.13/site-packages/rich/live.py", "rich"),
+        ("/usr/lib/python3/dist-packages/six.py", "six"),
+        ("<site-packages>/torch/utils/data/dataloader.py", "torch"),
+        ("/home/me/train.py", None),
+        ("/usr/lib/python3.11/queue.py", None),
+        ("site-packages", None),
+    ],
+)
+def test_a_python_frame_knows_the_package_that_it_was_installed_with(
+    path: str, package: str | None
+) -> None:
+    assert python("run", path, 3).installed == package
+
+
+@pytest.mark.parametrize(
     ("path", "ours"),
     [
         (str(Path(harness.__file__).parent / "worker.py"), True),

@@ -34,12 +34,15 @@ def file_wait(node: Node, thread: Thread, call: str, facts: Facts) -> Wait | Non
 
 def of_links(node: Node, thread: Thread, call: str, links: tuple[Link, ...], facts: Facts) -> Wait:
     """The wait of a thread for each of `links`, of which there is at least one."""
-    waits = [_one(node, thread, call, link, facts) for link in links]
-    if len(waits) == 1:
+    below = _noticed(node, links, facts)
+    # A signal may be the end of a child.
+    told = [link for link in links if link.kind != "signalfd"] if below else list(links)
+    waits = [_one(node, thread, call, link, facts) for link in told]
+    if len(waits) == 1 and not below:
         return waits[0]
     telling = [wait for wait in waits if wait.code != "own"] or waits
     at_ends = tuple(n for wait in telling for n in wait.on)
-    on = tuple(dict.fromkeys((*at_ends, *_noticed(node, facts))))
+    on = tuple(dict.fromkeys((*at_ends, *below)))
     ends = tuple(dict.fromkeys(end for wait in telling for end in wait.ends))
     if at_ends:
         # Who passes on what is typed, as `script` does, waits for its children, and for nobody.
@@ -54,11 +57,12 @@ def of_links(node: Node, thread: Thread, call: str, links: tuple[Link, ...], fac
     )
 
 
-def _noticed(node: Node, facts: Facts) -> tuple[Node, ...]:
-    """The children whose end its process notices: a loop of events, as of node, learns of it by a
-    handler that writes into a pipe of its own."""
+def _noticed(node: Node, links: tuple[Link, ...], facts: Facts) -> tuple[Node, ...]:
+    """The children whose end its process notices: by a file of signals, as `script` does, or by a
+    handler that writes into a pipe of its own, as a loop of events of node does."""
     around = facts.surroundings(node.pid)
-    if around is None or not around.child_handler:
+    handles = around is not None and around.child_handler and len(links) > 1
+    if not handles and all(link.kind != "signalfd" for link in links):
         return ()
     return tuple(n for child in facts.children(node.pid) for n in facts.candidates(child))
 

@@ -22,7 +22,7 @@ from harness.detect.chain.links import (
     Node,
     Wait,
 )
-from harness.detect.chain.paced import Beat, beat, each_s, left_s
+from harness.detect.chain.paced import Beat, beat, each_s, left_s, unchanged
 from harness.detect.chain.waits import wait_of
 from harness.stacks.wait_rules import ENDS
 from harness.text import units
@@ -192,7 +192,8 @@ def _nobody(beside: Sequence[_Reached], certain: Mapping[Node, bool], facts: Fac
     who = " and ".join([*names[:_TOLD], *more])
     only = "only goes on in its own beat" if len(names) == 1 else "only go on in their own beat"
     beliefs = [(beat(one.path, facts, known=False), left_s(one.path, facts)) for one in beside]
-    if any(belief is Beat.MAY_WORK for belief, _ in beliefs):
+    may = [one for one, told in zip(beside, beliefs, strict=True) if told[0] is Beat.MAY_WORK]
+    if any(not unchanged(one.path, facts) for one in may):
         kind = Ends.POLLS
         detail = f"nobody is known who would end that wait ({who} {only}, and may work for it)"
     else:

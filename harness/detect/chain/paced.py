@@ -6,8 +6,8 @@ waits tells them apart: it computes, it moves bytes, its variables change. A loo
 there takes some 50 us.
 
 A heartbeat computes and writes as well. So who only may be waited for must do more: a line that it
-prints is no work, nor is the work of a library that draws a bar. Where nothing tells, it is
-believed for longer, and not for ever.
+prints is no work, nor is the work of a library that draws a bar. A library that is waited in may
+work. Where nothing tells, it is believed for longer, and not for ever.
 """
 
 from __future__ import annotations
@@ -46,7 +46,17 @@ def beat(path: Sequence[Node], facts: Facts, known: bool) -> Beat:
         return min(_tied(last, facts, passes_on=False), Beat.MAY_WORK)
     if known:
         return _tied(last, facts, passes_on=True)
-    return max(_guessed(node, facts) for node in path[1:])
+    return max(_guessed(node, path[:place], facts) for place, node in enumerate(path) if place)
+
+
+def unchanged(path: Sequence[Node], facts: Facts) -> bool:
+    """True if the variables of the last thread of a way could be seen to change, and never did.
+
+    A monitor computes as much as a loader may, and its own variables stay as they are.
+    """
+    tid = path[-1].tid
+    did = facts.observed.doings.get(tid)
+    return did is not None and not did.varied and facts.observed.varied.get(tid) is False
 
 
 def left_s(path: Sequence[Node], facts: Facts) -> float:
@@ -76,23 +86,33 @@ def _tied(node: Node, facts: Facts, passes_on: bool) -> Beat:
     return Beat.MAY_WORK if may else _in_vain(did, facts)
 
 
-def _guessed(node: Node, facts: Facts) -> Beat:
-    """Of a thread that only may be waited for: it must be in code of the user's own."""
+def _guessed(node: Node, waiting: Sequence[Node], facts: Facts) -> Beat:
+    """Of a thread that only may be waited for: it must be in code of the user's own, or in that of
+    a library in which one of those on the way to it waits."""
     did = _believed(node, facts)
-    if did is None or not _in_own_code(node, facts):
+    if did is None or not _may_serve(node, waiting, facts):
         return Beat.VAIN
     computes = (each_s(node, facts) or 0.0) >= facts.policy.beat_may_work_s
     changes = did.varied and not did.written
     return Beat.MAY_WORK if computes or changes or _moves_bytes(did) else _in_vain(did, facts)
 
 
-def _in_own_code(node: Node, facts: Facts) -> bool:
-    """False if its stack shows code of libraries alone."""
+def _may_serve(node: Node, waiting: Sequence[Node], facts: Facts) -> bool:
     stack, site = facts.stack(node), facts.site(node)
     if stack is None or site is None:
         return True
     python = [frame for frame in stack.frames if frame.python]
-    return not all(frame.system for frame in python) if python else site.place is not None
+    if not python:
+        return site.place is not None
+    known = {None, *(package for one in waiting for package in _packages(one, facts))}
+    return any(not frame.system and frame.installed in known for frame in python)
+
+
+def _packages(node: Node, facts: Facts) -> set[str]:
+    """The installed packages in whose code a thread is."""
+    stack = facts.stack(node)
+    frames = () if stack is None else stack.frames
+    return {frame.installed for frame in frames if frame.installed is not None}
 
 
 def _in_vain(did: Doings, facts: Facts) -> Beat:

@@ -81,7 +81,8 @@ class Ends:
             return self._nameless(target, pid, file)
         if target in foreground.MASTERS:
             peers = foreground.slaves(pid, file, self.table)
-            return Link(told="a pseudo-terminal", kind="terminal", peers=peers, reopenable=True)
+            told = "a pseudo-terminal"
+            return Link(told=told, kind="terminal_master", peers=peers, reopenable=True)
         if foreground.is_terminal(target):
             return self._terminal(target, pid, file, reads)
         name, mount = os.path.basename(target), self._mount(pid, file)

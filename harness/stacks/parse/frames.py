@@ -32,6 +32,8 @@ class Frame(msgspec.Struct, frozen=True, kw_only=True):
     Rust: not what a user wrote."""
     package: bool = False
     """True for a native frame of a package that is known, such as MLX, CUDA or tokio."""
+    installed: str | None = None
+    """The installed package that a Python frame belongs to: its folder or file in site-packages."""
     ours: bool = False
     """True for a frame of the harness, which calls the step that a user wrote."""
     source: str | None = None
@@ -169,8 +171,18 @@ def python(function: str, path: str, line: int | None) -> Frame:
         line=line,
         python=True,
         system=_is_library(path),
+        installed=_package(path),
         ours=_is_ours(path),
     )
+
+
+_INSTALLED = ("site-packages", "dist-packages", "<site-packages>")
+
+
+def _package(path: str) -> str | None:
+    parts = PurePath(path).parts
+    places = [place for place, part in enumerate(parts[:-1]) if part in _INSTALLED]
+    return parts[places[-1] + 1].removesuffix(".py") if places else None
 
 
 def _is_library(path: str) -> bool:
