@@ -11,6 +11,7 @@ import msgspec
 
 from harness.attach.captures import Captures
 from harness.detect.activity import has_ended, process_at
+from harness.detect.chain import bystanders
 from harness.detect.compilers import COMPILERS
 from harness.detect.deadlock import LOOKS, SPAN_S
 from harness.detect.observation import Observation
@@ -73,7 +74,7 @@ def watch(pid: int, seconds: float, folder: Path, may_signal: bool = False) -> W
         taker.take(in_doubt, "2", seen)
         seen = change(seen, stacks=taker.stacks.stacks())
         seen = change(seen, varied=loops.varied(variables), spins=loops.at_once(seen))
-        tree = judge_tree(seen)
+        tree = judge_tree(seen := bystanders.at_once(seen))
     if (asked := unasked(seen)) and gatherer.ask(asked):
         # Their threads have moved: what was seen before that proves nothing.
         stacks = seen.stacks

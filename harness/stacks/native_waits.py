@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from harness.stacks.parse.frames import UNKNOWN, Frame
-from harness.stacks.wait_rules import Category
+from harness.stacks.wait_rules import MUTEX, RW_LOCK, Category
 
 
 class NativeWait(NamedTuple):
@@ -43,12 +43,12 @@ WAITS = tuple(
          _RUST_SYNC + r"RwLock::(read|write|lock)|parking_lot::(\w+::)*RawRwLock::"
          r"|std::(__)?shared_(timed_)?mutex\w*::(try_)?lock|std::__glibcxx_rwlock_"
          r"|^_?pthread_rwlock_",
-         "waits for a read-write lock"),
+         RW_LOCK),
         ("mutex", Category.LOCK,
          _RUST_SYNC + r"Mutex::lock|parking_lot::(\w+::)*Raw(Reentrant)?Mutex::lock"
          r"|std::(\w+::)?(recursive_)?(timed_)?mutex::(try_)?lock|^__gthread_\w*mutex\w*lock"
          r"|^_?pthread_mutex_(timed|clock)?lock|^_*(GI_)?_*lll_lock_wait",
-         "waits for a mutex"),
+         MUTEX),
         ("join", Category.LOCK,
          r"std::thread::(\w+::)*(JoinInner|JoinHandle|scoped)\b.*::(join|scope)|Thread::join$"
          r"|std::(\w+::)?j?thread::join$|^_?pthread_(timed|clock|try)?join(_\w+)?$",

@@ -74,6 +74,10 @@ _SLEEP = _native(
 LOADS = "waits for a batch of mlx-data"
 JOINS = "waits for the other ranks to join"
 ENDS = "waits for another thread to end"
+NATIVE_LOCK, PYTHON_LOCK = "waits for a native mutex", "waits for a Python lock"
+MUTEX, RW_LOCK = "waits for a mutex", "waits for a read-write lock"
+LOCKS = frozenset((NATIVE_LOCK, PYTHON_LOCK, MUTEX, RW_LOCK))
+"""Waits for what another thread has, and will give back."""
 NATIVE_LOCKS = (_MUTEX, _CONDITION)
 """Waits of which the frames around them say more (`harness.stacks.native_waits`)."""
 LEAVES = "waits for the other ranks to leave"
@@ -144,9 +148,9 @@ RULES = tuple(
         (Category.IO, r"^connection\.py:_(recv|send)$", "waits for a file, pipe or socket"),
         (Category.IO, _SIGNAL, "waits for a signal"),
         (Category.IO, _DRIVER, "waits for a driver"),
-        (Category.LOCK, _MUTEX, "waits for a native mutex"),
+        (Category.LOCK, _MUTEX, NATIVE_LOCK),
         (Category.LOCK, r"^(lock_PyThread_acquire_lock|rlock_acquire|PyThread_acquire_lock(_timed)?"
-         r"|lock_acquire|_?PyMutex_Lock\w*|threading\.py:acquire)$", "waits for a Python lock"),
+         r"|lock_acquire|_?PyMutex_Lock\w*|threading\.py:acquire)$", PYTHON_LOCK),
         (Category.LOCK, _CONDITION, "waits for another thread"),
     )
 )  # fmt: skip

@@ -336,6 +336,36 @@ def test_who_uses_the_cpu_or_is_brought_data_is_no_bystander():
     assert bystanders.beats(0.0, Facts(evaluates)).better == {1}
 
 
+@pytest.mark.parametrize(
+    ("main", "end", "believed"),
+    [
+        (LOCK, Ends.DEAD, False),
+        (("sem_wait", "pthread_mutex_lock", "step"), Ends.DEAD, False),
+        (TAKES, Ends.POLLS, True),
+        (EVENT, Ends.POLLS, True),
+        (JOIN, Ends.POLLS, True),
+    ],
+)
+def test_who_looks_once_takes_messages_for_no_work(main, end, believed):
+    """Of a lock: any of them may be about to fill the queue that is waited for."""
+    found = woken(main, LISTENS, wakes=(0, QUICK))
+    assert follow((MAIN,), Facts(found)).alive
+    chain = follow((MAIN,), Facts(bystanders.at_once(found)))
+    assert (chain.end.kind, chain.believed, chain.alive) == (end, believed, False)
+
+
+@pytest.mark.parametrize("figures", [{"io_bytes": 1 << 20}, {}])
+def test_who_looks_once_believes_who_moves_bytes_or_uses_the_cpu(figures):
+    one = process(1, thread(1), thread(2))
+    used = 0.0 if figures else 0.5
+    threads = (one.threads[0], replace(one.threads[1], cpu_s=1.0 + used))
+    later = replace(one, threads=threads, **figures)
+    found = replace(woken(LOCK, LISTENS), windows=seen(one, later=(later,)).windows)
+    found = bystanders.at_once(with_more(found, (0, QUICK), 0.0))
+    assert (found.bystanders, found.doings) == (frozenset(), {})
+    assert follow((MAIN,), Facts(found)).alive
+
+
 def test_who_is_joined_may_be_given_its_work_slowly():
     found = woken(JOIN, LISTENS, wakes=(0, SLOW))
     assert follow((MAIN,), Facts(found)).end.kind is Ends.WORKS

@@ -96,6 +96,8 @@ def hang(result: ScenarioResult, cause: Cause) -> str:
         if len(waits) == 1:
             return "use a threading.RLock, or do not take this lock again while it is held"
         return "take these locks in the same order everywhere"
+    if kind == "dead" and _nobody(evidence):
+        return "look who should give that lock back or end that wait: no thread is seen that would"
     if kind in _END:
         return _END[kind]
     return "look at the stacks: the first line of your own is where it stands"
@@ -103,7 +105,15 @@ def hang(result: ScenarioResult, cause: Cause) -> str:
 
 def _forked(evidence: Mapping[str, Any]) -> bool:
     """True if a stream is waited for in a process that has no thread which could work for it."""
-    return "its process has no other thread" in str((evidence.get("end") or {}).get("detail"))
+    waits = [link.get("wait") for link in evidence.get("chain") or ()]
+    alone = "its process has no other thread" in str((evidence.get("end") or {}).get("detail"))
+    return alone and waits[-1:] == ["stream_evaluation"]
+
+
+def _nobody(evidence: Mapping[str, Any]) -> bool:
+    """True if no thread is known that has ended: there may never have been one."""
+    detail = str((evidence.get("end") or {}).get("detail"))
+    return "nobody is seen" in detail or "no other thread" in detail
 
 
 _BORN: tuple[tuple[str, str], ...] = (

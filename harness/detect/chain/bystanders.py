@@ -10,6 +10,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+import msgspec
+
 from harness.detect.chain.facts import Facts
 from harness.detect.chain.handing import Beats, in_vain, quick
 from harness.detect.chain.links import Node
@@ -80,6 +82,32 @@ def beats(t: float, facts: Facts) -> Beats:
                 elif code in GIVEN:
                     given.add(tid)
     return Beats(t, frozenset(given), frozenset(better))
+
+
+def at_once(observed: Observation, policy: Policy | None = None) -> Observation:
+    """`observed` for who looks once: threads that only exchange messages are bystanders in it.
+
+    With next to no CPU and no bytes to speak of, they work for nobody who waits for a lock. Of a
+    queue or an event any of them may be the one that brings it about, so that they are believed.
+    """
+    facts = Facts(observed, policy or Policy())
+    beating = beats(observed.last.t, facts).beating
+    exchange = {
+        tid: pace.sleeps or 0
+        for pid in facts.processes
+        if not facts.motion(pid).io
+        for tid, pace in facts.motion(pid).threads.items()
+        if tid in beating
+    }
+    waiting = [node for node in facts.candidates(observed.root) if node.tid not in exchange]
+    may = {} if waiting and all(map(facts.at_lock, waiting)) else exchange
+    seconds = facts.motion(observed.root).seconds
+    doings = {tid: Doings(seconds=seconds, wakes=n, varied=True) for tid, n in may.items()}
+    return msgspec.structs.replace(
+        observed,
+        bystanders=observed.bystanders | exchange.keys(),
+        doings=observed.doings | doings,
+    )
 
 
 def _brings_work(node: Node, facts: Facts) -> bool:

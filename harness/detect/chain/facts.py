@@ -19,7 +19,7 @@ from harness.model.world import Futex, Link, Surroundings
 from harness.stacks import turns, wait_site
 from harness.stacks.parse import ThreadStack
 from harness.stacks.parse.names import bare_name
-from harness.stacks.wait_rules import SERVES, SERVES_MPI, Category
+from harness.stacks.wait_rules import ENDS, LOCKS, SERVES, SERVES_MPI, Category
 from harness.stacks.wait_site import WaitSite
 
 _COMPREHENSION = ("<genexpr>", "<listcomp>", "<dictcomp>", "<setcomp>")
@@ -200,6 +200,16 @@ class Facts:
         """The category of its wait site."""
         site = self.site(node)
         return site.category if site else None
+
+    def at_lock(self, node: Node) -> bool:
+        """True if it waits for a lock, which one thread has and will give back."""
+        site = self.site(node)
+        return site is not None and site.description in LOCKS
+
+    def joins(self, node: Node) -> bool:
+        """True if its wait site is the end of another thread."""
+        site = self.site(node)
+        return site is not None and site.description == ENDS
 
     def place(self, node: Node) -> str | None:
         """The user's own line that a thread is in."""

@@ -24,7 +24,6 @@ from harness.detect.chain.links import (
 )
 from harness.detect.chain.paced import Beat, beat, each_s, left_s, unchanged
 from harness.detect.chain.waits import wait_of
-from harness.stacks.wait_rules import ENDS
 from harness.text import units
 
 _BY_GUESS = frozenset(
@@ -100,7 +99,7 @@ def _reach(
         if wait is None:
             wait = waits[node] = wait_of(node, facts)
         found += [_Reached(end, _path(node, before), certain[node]) for end in wait.ends]
-        joins = _joins(node, facts)
+        joins = facts.joins(node)
         if joins:
             joined.update(wait.on)
         # Of many threads each may wait for all others: what is known already is left out at once.
@@ -133,11 +132,6 @@ def _reach(
     names = " and ".join(facts.name(node) for node in dict.fromkeys(ring))
     detail = f"{names} wait for one another" if len(set(ring)) > 1 else "waits for itself"
     return [*others, _Reached(End(kind=Ends.CYCLE, detail=detail), ring, True)]
-
-
-def _joins(node: Node, facts: Facts) -> bool:
-    site = facts.site(node)
-    return site is not None and site.description == ENDS
 
 
 def _is_beside(
