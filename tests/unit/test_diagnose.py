@@ -774,12 +774,25 @@ def left_idle(*but):
     return lambda name: None if name in but else at_gpu(name, "gpu_idle")
 
 
-def test_a_kernel_that_does_not_end_is_told_by_one_run_and_is_nothing_else():
+def test_a_kernel_that_does_not_end_is_told_by_one_run_and_says_nothing_of_another_fault():
     verdicts = said([at_gpu("baseline_update", "gpu_works")])
     assert verdicts["kernel"].verdict is Support.SUPPORTED
     assert "waits for a GPU kernel that does not end in step 1" in verdicts["kernel"].because[0]
-    assert verdicts["deadlock"].verdict is Support.REFUTED
+    assert verdicts["deadlock"].verdict is Support.UNTESTED
+    assert "that tells nothing of a second fault" in verdicts["deadlock"].because[0]
+    assert "this hypothesis expects" in verdicts["deadlock"].conflicts[0]
     assert supported(ladder(endless())) == {"kernel"}
+
+
+def test_what_stays_by_the_sign_of_one_fault_refutes_no_other():
+    """A proven deadlock stays in an uncompiled step, whether or not compiled ones are stale."""
+    verdicts = said(ladder(left_idle()))
+    assert verdicts["gpu_idle"].verdict is Support.SUPPORTED
+    told = verdicts["stale_compile"]
+    assert told.verdict is Support.UNTESTED
+    assert told.because[0].endswith(": that tells nothing of a second fault")
+    # Where no run has a sign, what stays speaks against it as ever.
+    assert said(ladder(hangs_everywhere()))["stale_compile"].verdict is Support.REFUTED
 
 
 def test_the_scenario_that_clears_it_tells_which_kernel_it_is():

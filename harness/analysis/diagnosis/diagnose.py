@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from harness.analysis.diagnosis import next_experiment, verdicts
+from harness.analysis.diagnosis import masked, next_experiment, verdicts
 from harness.analysis.diagnosis.evidence import arrange
 from harness.analysis.diagnosis.hypotheses import LADDER
 from harness.analysis.diagnosis.next_experiment import OWN, order, vary
@@ -42,7 +42,8 @@ def diagnose(
         else None
     )
     return Diagnosis(
-        hypotheses=hypotheses,
+        # What comes next is planned as if there were one fault: others are looked for behind it.
+        hypotheses=masked.unmasked(hypotheses, evidence),
         unexplained=verdicts.unexplained(evidence, hypotheses),
         next_experiment=following,
         no_experiment=none,
