@@ -412,6 +412,26 @@ def test_the_pipe_to_wake_it_by_says_nothing_of_who_polls():
     assert (found.on, kinds(found)) == ((), [Ends.NETWORK])
 
 
+BESIDE = {
+    "a signal": (calls(number("rt_sigtimedwait")), ()),
+    "a message queue": (calls(number("msgrcv"), 1), ()),
+    "a semaphore": (calls(number("semop"), 1), ()),
+    "a change of a file": (READS, (link("inotify"),)),
+}
+
+
+@pytest.mark.parametrize(("fields", "links"), BESIDE.values(), ids=BESIDE)
+def test_what_comes_from_outside_may_come_from_a_thread_beside_it(fields, links):
+    """As of a main thread that takes the signals while another one trains."""
+    for state, kind in ((RUNNING, Ends.WORKS), ({}, Ends.OUTSIDE)):
+        one = process(1, thread(1, **fields), thread(2, **state))
+        used = (one.threads[0], replace(one.threads[1], cpu_s=3.0))
+        later = replace(one, threads=used if state else one.threads)
+        found = seen(one, later=(later,), links={1: links} if links else {})
+        assert kinds(wait(found)) == [Ends.OUTSIDE]
+        assert follow((MAIN,), Facts(found)).end.kind is kind
+
+
 # --- children, signals, the rest -----------------------------------------------------------------
 
 

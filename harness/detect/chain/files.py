@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from harness.detect.chain.facts import Facts
+from harness.detect.chain.helpers import from_outside
 from harness.detect.chain.links import End, Ends, Node, Wait
 from harness.model import Thread
 from harness.model.world import Link
@@ -89,6 +90,8 @@ def _one(node: Node, thread: Thread, call: str, link: Link, facts: Facts) -> Wai
         return _only(End(kind=Ends.POLLS, detail="waits for a timer", sure=False), "timer")
     if link.kind == "file":
         return _file(thread, link, facts)
+    if link.kind == "inotify":
+        return from_outside(node, f"waits for {link.told}", link.kind, facts)
     if link.kind in _EVENTS and not link.peers:
         return _only(End(kind=Ends.OUTSIDE, detail=f"waits for {link.told}"), link.kind)
     return _peers(node, link, facts)

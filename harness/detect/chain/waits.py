@@ -9,8 +9,7 @@ from __future__ import annotations
 
 from harness.detect import deadlock
 from harness.detect.activity import Pace
-from harness.detect.chain import files, gpus, handing, open_files, scarcity, turnstiles
-from harness.detect.chain.executors import runs_a_pool
+from harness.detect.chain import files, gpus, handing, helpers, open_files, scarcity, turnstiles
 from harness.detect.chain.facts import Facts
 from harness.detect.chain.links import End, Ends, Node, Wait
 from harness.model import Thread
@@ -106,7 +105,7 @@ def _spinning(node: Node, uses: str, facts: Facts) -> Wait:
     """It stays in one place. Who only waits for another thread lives as that one does."""
     detail = f"{uses} and stays in one place: {facts.observed.spins[node.tid]}"
     spins = End(kind=Ends.SPINS, detail=detail, sure=False)
-    on = _helpers(node, facts) if facts.only_waits(node) else ()
+    on = helpers.helpers(node, facts) if facts.only_waits(node) else ()
     return Wait(code="spin", detail=detail, on=on, known=not on, ends=(spins,))
 
 
@@ -152,17 +151,10 @@ def _polling(node: Node, thread: Thread, pace: Pace | None, facts: Facts) -> Wai
     return Wait(
         code="poll",
         detail=poll.detail,
-        on=tuple(dict.fromkeys((*inner.on, *_helpers(node, facts)))),
+        on=tuple(dict.fromkeys((*inner.on, *helpers.helpers(node, facts)))),
         known=False,
         ends=(poll, *(end for end in inner.ends if end.kind not in over)),
     )
-
-
-def _helpers(node: Node, facts: Facts) -> tuple[Node, ...]:
-    """The threads of its process and its children, which may do what it looks for."""
-    own = facts.others(node)
-    below = tuple(n for child in facts.children(node.pid) for n in facts.candidates(child))
-    return own + below
 
 
 def _waiting(node: Node, thread: Thread, pace: Pace | None, facts: Facts) -> Wait:
@@ -201,10 +193,10 @@ def _blocked(node: Node, thread: Thread, facts: Facts) -> Wait:
         if facts.children(node.pid):
             # As timeout(1) and init programs wait: the end of a child is a signal to them.
             return _child(node, "waits for a child process", facts)
-        return _only(End(kind=Ends.OUTSIDE, detail="waits for a signal"), "signal")
+        return helpers.from_outside(node, "waits for a signal", "signal", facts)
     if call in _MESSAGES or call in _SEMAPHORES:
         what = "a message queue" if call in _MESSAGES else "a semaphore that processes share"
-        return _only(End(kind=Ends.OUTSIDE, detail=f"waits for {what}"), "ipc")
+        return helpers.from_outside(node, f"waits for {what}", "ipc", facts)
     wait = files.file_wait(node, thread, call, facts)
     if wait is not None:
         return wait
@@ -222,7 +214,7 @@ def _blocked(node: Node, thread: Thread, facts: Facts) -> Wait:
     named = f" in {call}" if call else ""
     unknown = End(kind=Ends.UNKNOWN, detail=f"{detail}{named}", sure=False)
     return Wait(
-        code=call or "unknown", detail=unknown.detail, on=_helpers(node, facts), known=False,
+        code=call or "unknown", detail=unknown.detail, on=helpers.helpers(node, facts), known=False,
         ends=(unknown,),
     )  # fmt: skip
 
@@ -254,7 +246,11 @@ def _by_stack(node: Node, thread: Thread, facts: Facts) -> Wait:
     kind = _ENDS_BY_STACK.get(category, Ends.UNSEEN)
     end = End(kind=kind, detail=site.description, sure=False)
     return Wait(
-        code=category.value, detail=end.detail, on=_helpers(node, facts), known=False, ends=(end,)
+        code=category.value,
+        detail=end.detail,
+        on=helpers.helpers(node, facts),
+        known=False,
+        ends=(end,),
     )
 
 
@@ -359,7 +355,7 @@ def _ownerless(node: Node, facts: Facts) -> Wait:
     detail = site.description if site and seen else "waits for another thread"
     code = site.category.value if site and seen else "futex"
     if code == Category.QUEUE.value and detail.endswith("a future"):
-        workers = tuple(n for n in on if runs_a_pool(n, facts))
+        workers = tuple(n for n in on if helpers.runs_a_pool(n, facts))
         if workers:
             return Wait(code="future", detail=detail, on=workers)
     if code == Category.COLLECTIVE.value:

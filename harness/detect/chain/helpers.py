@@ -1,0 +1,38 @@
+"""The threads that may help one which waits: those of an executor, or any beside it. Pure."""
+
+from __future__ import annotations
+
+from harness.detect.chain.facts import Facts
+from harness.detect.chain.links import End, Ends, Node, Wait
+
+_OF_EXECUTORS = frozenset(
+    (
+        ("thread.py", "_worker"),
+        ("process.py", "wait_result_broken_or_wakeup"),
+        ("process.py", "_queue_management_worker"),  # Python 3.8
+    )
+)
+"""Functions of the threads that end a future: a worker at work, or who waits for the processes."""
+
+
+def runs_a_pool(node: Node, facts: Facts) -> bool:
+    """True if a thread of an executor is at work, or waits for its processes."""
+    stack = facts.stack(node)
+    return stack is not None and any(
+        frame.python and (frame.file, frame.function.rpartition(".")[2]) in _OF_EXECUTORS
+        for frame in stack.frames
+    )
+
+
+def helpers(node: Node, facts: Facts) -> tuple[Node, ...]:
+    """The threads of its process and its children, which may do what a thread waits for."""
+    own = facts.others(node)
+    below = tuple(n for child in facts.children(node.pid) for n in facts.candidates(child))
+    return own + below
+
+
+def from_outside(node: Node, detail: str, code: str, facts: Facts) -> Wait:
+    """The wait for an event of the kernel, of which nobody can say who brings it about: it may come
+    from outside, from a thread beside it or from a child."""
+    end = End(kind=Ends.OUTSIDE, detail=detail)
+    return Wait(code=code, detail=detail, on=helpers(node, facts), known=False, ends=(end,))
