@@ -131,6 +131,17 @@ print("ready 0", flush=True)
 threading.Thread(target=beat, name="beat", daemon=True).start()
 threading.Barrier(2).wait()
 """
+BESIDE_MESSAGES = """
+import queue, threading, time
+asked, answered, done = queue.Queue(), queue.Queue(), threading.Lock()
+def asks():
+    while True: asked.put(1); answered.get(); time.sleep(0.02)
+def answers():
+    while True: asked.get(); answered.put(1)
+for monitor in (asks, answers): threading.Thread(target=monitor, daemon=True).start()
+print("ready 0", flush=True)
+done.acquire(); done.acquire()
+"""
 ATTACHED = {
     "items that a thread puts into a queue every 2 ms": (
         FROM_A_QUEUE, "alive", 0, ("in take is given something again and again",)),
@@ -142,6 +153,8 @@ ATTACHED = {
         IN_VAIN, "asleep", 0, ("in train looks for something again and again",)),
     "a barrier beside a thread that prints": (
         BESIDE_A_BEAT, "stalled", 1, ("nobody is seen who would end that wait (thread ",)),
+    "a lock beside monitors that exchange messages": (
+        BESIDE_MESSAGES, "stalled", 1, ("nobody is seen who would end that wait (thread ",)),
     "a trainer whose lines a launcher reads": (
         LAUNCHER, "alive", 0, ("main at <string>:9", "waits for a pipe", "at <string>:4")),
     "a loader process that computes": (

@@ -29,6 +29,7 @@ from harness.detect.chain.follow import follow
 from harness.detect.chain.links import Ends, Node
 from harness.detect.chain.waits import wait_of
 from harness.detect.deadlock import awaited
+from harness.detect.observation import Doings
 from harness.detect.policy import Policy
 from harness.model import Machine
 from harness.model.world import Futex, GpuUse, Link, More
@@ -417,6 +418,8 @@ BESIDE = {
     "a message queue": (calls(number("msgrcv"), 1), ()),
     "a semaphore": (calls(number("semop"), 1), ()),
     "a change of a file": (READS, (link("inotify"),)),
+    "a connection": (READS, (link("tcp", reopenable=True),)),
+    "a local connection": (READS, (link("local_socket", reopenable=True),)),
 }
 
 
@@ -428,8 +431,20 @@ def test_what_comes_from_outside_may_come_from_a_thread_beside_it(fields, links)
         used = (one.threads[0], replace(one.threads[1], cpu_s=3.0))
         later = replace(one, threads=used if state else one.threads)
         found = seen(one, later=(later,), links={1: links} if links else {})
-        assert kinds(wait(found)) == [Ends.OUTSIDE]
-        assert follow((MAIN,), Facts(found)).end.kind is kind
+        (own,) = kinds(wait(found))
+        assert own in (Ends.OUTSIDE, Ends.NETWORK)
+        assert follow((MAIN,), Facts(found)).end.kind is (own if kind is Ends.OUTSIDE else kind)
+
+
+@pytest.mark.parametrize(
+    ("left", "wakes", "kind"),
+    [(20.0, 0, Ends.CLOCK), (20.0, 3, Ends.POLLS), (9e9, 0, Ends.POLLS), (None, 0, Ends.POLLS)],
+)
+def test_a_timer_that_rings_once_is_a_clock_unless_it_is_armed_again(left, wakes, kind):
+    found = seen(process(1, thread(1, **READS)), links={1: (link("timerfd", left_s=left),)},
+                 doings={1: Doings(seconds=9.0, wakes=wakes)})  # fmt: skip
+    (end,) = wait(found).ends
+    assert (end.kind, end.left_s) == (kind, left if kind is Ends.CLOCK else None)
 
 
 # --- children, signals, the rest -----------------------------------------------------------------

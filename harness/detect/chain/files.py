@@ -84,10 +84,14 @@ def _only(end: End, code: str) -> Wait:
 def _one(node: Node, thread: Thread, call: str, link: Link, facts: Facts) -> Wait:
     if link.kind == "terminal":
         return _terminal(link)
+    if link.reopenable and not link.peers and link.kind in ("tcp", "local_socket"):
+        # Who has connected before is served by another thread, or by a child.
+        kind = Ends.NETWORK if link.kind == "tcp" else Ends.OUTSIDE
+        return from_outside(node, f"waits for {link.told}", "socket", facts, kind)
     if link.kind in ("tcp", "socket") and (link.remote or not (link.peers or link.only_own)):
         return _network(link)
     if link.kind == "timerfd":
-        return _only(End(kind=Ends.POLLS, detail="waits for a timer", sure=False), "timer")
+        return _timer(node, link, facts)
     if link.kind == "file":
         return _file(thread, link, facts)
     if link.kind == "inotify":
@@ -95,6 +99,16 @@ def _one(node: Node, thread: Thread, call: str, link: Link, facts: Facts) -> Wai
     if link.kind in _EVENTS and not link.peers:
         return _only(End(kind=Ends.OUTSIDE, detail=f"waits for {link.told}"), link.kind)
     return _peers(node, link, facts)
+
+
+def _timer(node: Node, link: Link, facts: Facts) -> Wait:
+    """A timer that rings once is a clock, unless it was armed anew again and again."""
+    did = facts.observed.doings.get(node.tid)
+    again = did is not None and did.wakes >= facts.policy.rearmed
+    left = link.left_s
+    if left is None or again or left > facts.policy.believed_s:
+        return _only(End(kind=Ends.POLLS, detail="waits for a timer", sure=False), "timer")
+    return _only(End(kind=Ends.CLOCK, detail="waits for a timer", left_s=left), "timer")
 
 
 def _terminal(link: Link) -> Wait:

@@ -31,8 +31,10 @@ def helpers(node: Node, facts: Facts) -> tuple[Node, ...]:
     return own + below
 
 
-def from_outside(node: Node, detail: str, code: str, facts: Facts) -> Wait:
-    """The wait for an event of the kernel, of which nobody can say who brings it about: it may come
-    from outside, from a thread beside it or from a child."""
-    end = End(kind=Ends.OUTSIDE, detail=detail)
+def from_outside(
+    node: Node, detail: str, code: str, facts: Facts, kind: Ends = Ends.OUTSIDE
+) -> Wait:
+    """The wait for an event of which nobody can say who brings it about: it may come from outside,
+    from a thread beside it or from a child."""
+    end = End(kind=kind, detail=detail)
     return Wait(code=code, detail=detail, on=helpers(node, facts), known=False, ends=(end,))

@@ -7,6 +7,7 @@ out, and said to be: a link is then not `complete`.
 from __future__ import annotations
 
 import os
+import re
 import stat
 
 import msgspec
@@ -34,6 +35,8 @@ _OPENS = {"open": 0, "creat": 0, "openat": 1, "openat2": 1}
 """The index of the argument that is the address of the path."""
 _ACCESS = 0o3
 _FIFO_WAITS, _FUSE_WAITS = ("wait_for_partner", "fifo_open"), "request_wait_answer"
+_TIME = re.compile(r"^(it_value|it_interval): \((\d+), *(\d+)\)", re.M)
+"""The time that a timer has left, and that between two times, in seconds and nanoseconds."""
 _FAULT = -1
 """In place of a system call: a page of memory is fetched, perhaps one of a file."""
 _ANONYMOUS: dict[str, tuple[LinkKind, str]] = {
@@ -170,7 +173,8 @@ class Ends:
             )
         if kind in _ANONYMOUS:
             name, told = _ANONYMOUS[kind]
-            return Link(told=told, kind=name, reopenable=True, complete=False)
+            left = _rings_in(pid, file) if name == "timerfd" else None
+            return Link(told=told, kind=name, reopenable=True, complete=False, left_s=left)
         return Link(told=f"an {kind}", complete=False)
 
     def _terminal(self, target: str, pid: int, file: int, reads: bool | None) -> Link:
@@ -251,6 +255,14 @@ def on_fuse(pid: int, fault: bool, ends: Ends) -> Link:
     if len(fuse) == 1:
         return ends.file("a file", fuse[0])
     return Link(told="a file", kind="file", fs="fuse", complete=False)
+
+
+def _rings_in(pid: int, file: int) -> float | None:
+    """Seconds until a timer rings that is armed to ring once (`fs/timerfd.c`, timerfd_show)."""
+    times = {
+        name: int(s) + int(ns) / 1e9 for name, s, ns in _TIME.findall(file_table.info(pid, file))
+    }
+    return None if times.get("it_interval") else times.get("it_value") or None
 
 
 def _is_fifo(pid: int, file: int) -> bool:
