@@ -6,7 +6,8 @@ system call, whose timeout cannot be read, or with the rest of its time: neither
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections import Counter
+from collections.abc import Iterable, Mapping
 
 import msgspec
 
@@ -37,11 +38,25 @@ class Clocks:
         self._untimed: dict[int, tuple[int, tuple[int, ...]]] = {}
         """The call and the arguments of a thread that waits without a clock, by thread."""
         self._touched = False
+        self._timers: dict[int, float] = {}
+        """The time by which the timer rings that a thread waits for as for a file, by thread."""
+        self._rung: Counter[int] = Counter()
 
     def reset(self) -> None:
         """A step came: what was counted is over."""
         for clock in self._clocks.values():
             clock.armed = 0
+        self._rung.clear()
+
+    def timers(self, left: Mapping[int, float], began: float, ended: float) -> None:
+        """Take the seconds that the timers of threads have left, by thread, read between two times.
+
+        A timer is a file, whose time a thread's system call does not show.
+        """
+        for tid, seconds in left.items():
+            at_most = self._timers.get(tid)
+            self._rung[tid] += at_most is not None and began + seconds > at_most + _LATER_S
+            self._timers[tid] = ended + seconds
 
     def touched(self) -> None:
         """A tool has stopped the tree since the last look."""
@@ -50,7 +65,8 @@ class Clocks:
     @property
     def armed(self) -> dict[int, int]:
         """The number of times a thread's clock was armed anew since the last step, by thread."""
-        return {tid: clock.armed for tid, clock in self._clocks.items()}
+        armed = {tid: clock.armed for tid, clock in self._clocks.items()}
+        return armed | {tid: armed.get(tid, 0) + count for tid, count in self._rung.items()}
 
     def of(self, processes: Iterable[Process], t: float) -> tuple[Process, ...]:
         """`processes` as seen at `t`, with the timeouts of waits that were restarted."""
@@ -62,7 +78,7 @@ class Clocks:
         )
         self._touched = False
         there = {thread.tid for process in seen for thread in process.threads}
-        for known in (self._clocks, self._untimed):
+        for known in (self._clocks, self._untimed, self._timers, self._rung):
             for tid in known.keys() - there:
                 del known[tid]  # a thread to come may have its number
         return seen

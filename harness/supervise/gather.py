@@ -148,8 +148,10 @@ class Gatherer:
         """
         here = platform.current()
         processes = windows[-1][-1].processes
+        began = time.monotonic()
         with self._reading:  # it remembers what it has found
             between = self._relations(processes)
+        ended = time.monotonic()
         pids = {process.pid for process in processes}
         others = {peer for each in between.links.values() for link in each for peer in link.peers}
         others |= {peer for each in between.files.values() for link in each for peer in link.peers}
@@ -158,7 +160,13 @@ class Gatherer:
         *before, last = windows
         after = self.look()
         windows, same = (*before, (*last, after)), _in_the_same_wait(last[-1], after)
+        timers = {
+            tid: min(left)
+            for tid, links in between.links.items()
+            if (left := [one.left_s for one in links if one.left_s is not None])
+        }
         with self._looking:
+            self.clocks.timers(timers, began, ended)
             rearmed = self.clocks.armed
         gpus = here.gpus(pids, stop) if with_gpu else Gpus()
         return Observation(

@@ -12,7 +12,7 @@ import msgspec
 
 from harness.detect import deadlock, endless_kernel, spinning
 from harness.detect import tree as trees
-from harness.detect.chain.bystanders import History
+from harness.detect.chain import bystanders
 from harness.detect.chain.closure import against_alone, at_sight, prove
 from harness.detect.chain.links import Ends, Node
 from harness.detect.deadlock import LOOKS, Reason
@@ -166,7 +166,7 @@ class Inspector:
         self._thread: threading.Thread | None = None
         self._history: list[spinning.Inspection] = []
         self._kernel: list[tuple[float, bool]] = []
-        self._beats = History()
+        self._beats = bystanders.History()
         self._since = 0.0
         self._next = 0.0
         self._spared = 0.0
@@ -220,7 +220,7 @@ class Inspector:
         if last_progress != self._since:
             self._since = last_progress
             # Others: an inspection of before may still add to its own.
-            self._history, self._kernel, self._beats = [], [], History()
+            self._history, self._kernel, self._beats = [], [], bystanders.History()
             self._gatherer.reset()
             self.last = None
             self._pause, self._next, self._spared = 1.0, now, 0.0
@@ -286,7 +286,8 @@ class Inspector:
         history.append(loops.inspect(seen, self._policy, self._stop))
         beats.learn(began, seen, self._policy, variables)
         spins = spinning.spins(history, self._policy)
-        seen = change(seen, spins=spins, vain=beats.vain, bystanders=beats.bystanders)
+        aside = beats.bystanders | bystanders.beside_locks(seen, self._policy)
+        seen = change(seen, spins=spins, vain=beats.vain, bystanders=aside)
         seen = change(seen, doings=beats.doings)
         tree = judge_tree(seen, self._policy)
         if (asked := trees.unasked(seen, self._policy)) and gatherer.ask(asked):

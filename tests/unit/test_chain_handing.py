@@ -354,6 +354,12 @@ def test_who_looks_once_takes_messages_for_no_work(main, end, believed):
     assert (chain.end.kind, chain.believed, chain.alive) == (end, believed, False)
 
 
+def test_who_looks_again_and_again_takes_them_for_none_beside_a_lock_at_once():
+    assert bystanders.beside_locks(woken(LOCK, LISTENS, wakes=(0, QUICK)), Policy()) == {2}
+    assert not bystanders.beside_locks(woken(TAKES, LISTENS, wakes=(0, QUICK)), Policy())
+    assert not bystanders.beside_locks(woken(LOCK, LISTENS, wakes=(QUICK, QUICK)), Policy())
+
+
 @pytest.mark.parametrize("figures", [{"io_bytes": 1 << 20}, {}])
 def test_who_looks_once_believes_who_moves_bytes_or_uses_the_cpu(figures):
     one = process(1, thread(1), thread(2))

@@ -29,7 +29,6 @@ from harness.detect.chain.follow import follow
 from harness.detect.chain.links import Ends, Node
 from harness.detect.chain.waits import wait_of
 from harness.detect.deadlock import awaited
-from harness.detect.observation import Doings
 from harness.detect.policy import Policy
 from harness.model import Machine
 from harness.model.world import Futex, GpuUse, Link, More
@@ -437,12 +436,12 @@ def test_what_comes_from_outside_may_come_from_a_thread_beside_it(fields, links)
 
 
 @pytest.mark.parametrize(
-    ("left", "wakes", "kind"),
+    ("left", "armed", "kind"),
     [(20.0, 0, Ends.CLOCK), (20.0, 3, Ends.POLLS), (9e9, 0, Ends.POLLS), (None, 0, Ends.POLLS)],
 )
-def test_a_timer_that_rings_once_is_a_clock_unless_it_is_armed_again(left, wakes, kind):
+def test_a_timer_that_rings_once_is_a_clock_unless_it_is_armed_again(left, armed, kind):
     found = seen(process(1, thread(1, **READS)), links={1: (link("timerfd", left_s=left),)},
-                 doings={1: Doings(seconds=9.0, wakes=wakes)})  # fmt: skip
+                 rearmed={1: armed})  # fmt: skip
     (end,) = wait(found).ends
     assert (end.kind, end.left_s) == (kind, left if kind is Ends.CLOCK else None)
 

@@ -169,3 +169,18 @@ def test_the_clock_of_a_thread_that_has_ended_is_none_of_a_later_one_with_its_nu
     clocks.of([process(1, thread(1, **sleeps(60.0)))], 10.0)
     clocks.of([process(1, thread(1, **sleeps(60.0)), thread(2, **POLL, wakes_in=9.0))], 20.0)
     assert clocks.armed[2] == 0
+
+
+def test_a_timer_that_is_a_file_is_armed_anew_where_it_rings_later():
+    clocks = Clocks("x86_64")
+    clocks.timers({1: 10.0}, 0.0, 0.3)
+    clocks.timers({1: 6.0}, 4.1, 4.2)  # read some time after it was asked for
+    assert not clocks.armed.get(1)
+    for t in (8.0, 12.0, 16.0):
+        clocks.timers({1: 10.0}, t, t)
+    assert clocks.armed[1] == 3
+    clocks.reset()
+    assert not clocks.armed.get(1)
+    clocks.of([process(1, thread(2))], 20.0)
+    clocks.timers({1: 10.0}, 20.0, 20.0)
+    assert not clocks.armed.get(1), "a thread to come may have its number"

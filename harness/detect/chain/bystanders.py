@@ -87,27 +87,46 @@ def beats(t: float, facts: Facts) -> Beats:
 def at_once(observed: Observation, policy: Policy | None = None) -> Observation:
     """`observed` for who looks once: threads that only exchange messages are bystanders in it.
 
-    With next to no CPU and no bytes to speak of, they work for nobody who waits for a lock. Of a
-    queue or an event any of them may be the one that brings it about, so that they are believed.
+    Who waits for a lock gets nothing of them. Of a queue or an event any of them may be the one
+    that brings it about, so that they are believed.
     """
     facts = Facts(observed, policy or Policy())
-    beating = beats(observed.last.t, facts).beating
-    exchange = {
-        tid: pace.sleeps or 0
-        for pid in facts.processes
-        if not facts.motion(pid).io
-        for tid, pace in facts.motion(pid).threads.items()
-        if tid in beating
-    }
-    waiting = [node for node in facts.candidates(observed.root) if node.tid not in exchange]
-    may = {} if waiting and all(map(facts.at_lock, waiting)) else exchange
+    exchange = _exchange(facts)
     seconds = facts.motion(observed.root).seconds
-    doings = {tid: Doings(seconds=seconds, wakes=n, varied=True) for tid, n in may.items()}
+    doings = {
+        node.tid: Doings(seconds=seconds, wakes=pace.sleeps or 0, varied=True)
+        for node in exchange - _beside_locks(exchange, facts)
+        if (pace := facts.pace(node)) is not None
+    }
     return msgspec.structs.replace(
         observed,
-        bystanders=observed.bystanders | exchange.keys(),
+        bystanders=observed.bystanders | {node.tid for node in exchange},
         doings=observed.doings | doings,
     )
+
+
+def beside_locks(observed: Observation, policy: Policy) -> frozenset[int]:
+    """The threads, by number, that only exchange messages in a process that waits for a lock: they
+    delay no doubt."""
+    facts = Facts(observed, policy)
+    return frozenset(node.tid for node in _beside_locks(_exchange(facts), facts))
+
+
+def _exchange(facts: Facts) -> frozenset[Node]:
+    """The threads that are given something with next to no CPU, in processes that move no bytes to
+    speak of."""
+    beating = beats(facts.observed.last.t, facts).beating
+    quiet = (pid for pid in facts.processes if not facts.motion(pid).io)
+    return frozenset(node for pid in quiet for node in facts.threads(pid) if node.tid in beating)
+
+
+def _beside_locks(exchange: frozenset[Node], facts: Facts) -> frozenset[Node]:
+    pids = {node.pid for node in exchange}
+    waiting = {
+        pid: [node for node in facts.candidates(pid) if node not in exchange] for pid in pids
+    }
+    locked = {pid for pid, nodes in waiting.items() if nodes and all(map(facts.at_lock, nodes))}
+    return frozenset(node for node in exchange if node.pid in locked)
 
 
 def _brings_work(node: Node, facts: Facts) -> bool:

@@ -103,8 +103,7 @@ def _one(node: Node, thread: Thread, call: str, link: Link, facts: Facts) -> Wai
 
 def _timer(node: Node, link: Link, facts: Facts) -> Wait:
     """A timer that rings once is a clock, unless it was armed anew again and again."""
-    did = facts.observed.doings.get(node.tid)
-    again = did is not None and did.wakes >= facts.policy.rearmed
+    again = facts.observed.rearmed.get(node.tid, 0) >= facts.policy.rearmed
     left = link.left_s
     if left is None or again or left > facts.policy.believed_s:
         return _only(End(kind=Ends.POLLS, detail="waits for a timer", sure=False), "timer")
