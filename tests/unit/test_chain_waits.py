@@ -635,12 +635,26 @@ def test_the_gpu_of_a_single_process_waits_for_nobody():
 IDLE_GPU, BUSY_GPU = GpuUse(busy=0, memory=0), GpuUse(busy=100, memory=0)
 
 
-@pytest.mark.parametrize("state", [RUNNING, {}, calls(number("poll"), 0x7F00, 1, 100)])
-@pytest.mark.parametrize(("use", "kind"), [(IDLE_GPU, Ends.GPU_IDLE), (BUSY_GPU, Ends.GPU_WORKS)])
-def test_a_gpu_is_asked_however_the_host_waits_for_it(use, kind, state):
-    given = state or {"syscall": 202}
-    found = on_gpu(use, ranks={}, state={"args": (0x7F00, 128, 2, 0, 0, 0), **given})
-    assert (found.code, kinds(found)) == ("gpu", [kind])
+@pytest.mark.parametrize(
+    ("state", "idle", "working"),
+    [
+        ({}, Ends.GPU_IDLE, Ends.GPU_WORKS),
+        (calls(number("poll"), 0x7F00, 1, 100), Ends.GPU_IDLE, Ends.GPU_WORKS),
+        (RUNNING, Ends.WORKS, Ends.GPU_WORKS),
+    ],
+)
+def test_a_gpu_is_asked_however_the_host_waits_for_it(state, idle, working):
+    """Who computes on the host may be between two kernels."""
+    given = {"args": (0x7F00, 128, 2, 0, 0, 0), **(state or {"syscall": 202})}
+    for use, kind in ((IDLE_GPU, idle), (BUSY_GPU, working)):
+        assert kinds(on_gpu(use, ranks={}, state=given)) == [kind]
+
+
+def test_a_lock_within_an_evaluation_has_its_owner():
+    one = process(1, thread(1), thread(2))
+    found = seen(one, stacks=EVALUATES, on_gpu=frozenset((1,)), gpu_use=IDLE_GPU,
+                 futexes={1: Futex(kind="mutex", owner=2)})  # fmt: skip
+    assert wait(found).on == (OTHER,)
 
 
 def test_a_gpu_that_cannot_be_asked_says_nothing_of_who_runs():

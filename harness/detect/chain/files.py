@@ -10,7 +10,7 @@ from harness.model.world import Link
 
 _STREAMS = frozenset(("tcp", "socket", "pipe", "fifo", "local_socket"))
 _LOCAL = frozenset(("pipe", "fifo", "local_socket"))
-_EVENTS = frozenset(("signalfd", "inotify", "io_uring", "udp", "other", "device"))
+_EVENTS = frozenset(("signalfd", "io_uring", "udp", "other", "device"))
 _RECEIVES = frozenset(("read", "readv", "recvfrom", "recvmsg"))
 _NETWORK_FS = ("nfs", "cifs", "smb", "9p", "fuse", "ceph", "lustre", "afs", "gpfs")
 _FUSE_WAIT = "request_wait_answer"

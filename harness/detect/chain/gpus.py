@@ -20,8 +20,6 @@ def waits(node: Node, facts: Facts) -> Wait | None:
     told = f" ({shown})" if shown else ""
     on: tuple[Node, ...] = ()
     if use is None and not shown:
-        if facts.busy(node):
-            return None
         # Where waits are shown, the rest of what is seen may decide.
         kind = Ends.UNKNOWN if observed.shows_waits else Ends.UNSEEN
         end = End(kind=kind, detail="waits for a GPU, which cannot be asked", sure=False)

@@ -48,9 +48,9 @@ def wait_of(node: Node, facts: Facts) -> Wait:
         told = site.description if site else "serves the driver of the GPU"
         return _only(End(kind=Ends.IDLE, detail=told), "idle")
     pace = facts.pace(node)
-    at_gpu = gpus.shared(node, facts) or gpus.waits(node, facts)
-    if at_gpu is not None:
-        return at_gpu
+    shared = gpus.shared(node, facts)
+    if shared is not None:
+        return shared
     if thread.state == "R" or facts.busy(node):
         return _running(node, thread, pace, facts)
     if facts.idle(node):
@@ -79,6 +79,9 @@ def _stopped(thread: Thread, facts: Facts) -> Wait:
 def _running(node: Node, thread: Thread, pace: Pace | None, facts: Facts) -> Wait:
     """It uses the CPU: work, unless it spins for its peers, waits for the GIL, or only polls."""
     category = facts.category(node)
+    at_gpu = gpus.waits(node, facts)
+    if at_gpu is not None and at_gpu.ends[0].kind is Ends.GPU_WORKS:
+        return at_gpu  # a driver may let its host spin
     share = pace.cpu if pace else 0.0
     uses = f"uses {units.percent(share)} of a core" if share else "runs"
     if category is Category.COLLECTIVE or (category is Category.IDLE and share):
@@ -197,7 +200,7 @@ def _blocked(node: Node, thread: Thread, facts: Facts) -> Wait:
     if call in _MESSAGES or call in _SEMAPHORES:
         what = "a message queue" if call in _MESSAGES else "a semaphore that processes share"
         return helpers.from_outside(node, f"waits for {what}", "ipc", facts)
-    wait = files.file_wait(node, thread, call, facts)
+    wait = gpus.waits(node, facts) or files.file_wait(node, thread, call, facts)
     if wait is not None:
         return wait
     if thread.syscall is None and call:
@@ -236,6 +239,8 @@ def _by_stack(node: Node, thread: Thread, facts: Facts) -> Wait:
         return _child(node, "waits for a child process", facts)
     if category is Category.SLEEP:
         return _sleep(thread, facts)
+    if (at_gpu := gpus.waits(node, facts)) is not None:
+        return at_gpu
     if category is Category.IO:
         opened = open_files.file_wait(node, thread, stack, facts)
         if opened is not None:
@@ -283,7 +288,7 @@ def _child(node: Node, detail: str, facts: Facts, thread: Thread | None = None) 
 def _futex(node: Node, thread: Thread, call: str, facts: Facts) -> Wait:
     futex = facts.futex(node)
     if futex is None:
-        return _without_owner(node, thread, call, facts)
+        return gpus.waits(node, facts) or _without_owner(node, thread, call, facts)
     if futex.owner is not None:
         owner = facts.by_tid.get(futex.owner)
         if futex.kind == "join":
@@ -314,7 +319,7 @@ def _futex(node: Node, thread: Thread, call: str, facts: Facts) -> Wait:
             known=False,
             ends=ends,
         )
-    return _without_owner(node, thread, call, facts)
+    return gpus.waits(node, facts) or _without_owner(node, thread, call, facts)
 
 
 def _without_owner(node: Node, thread: Thread, call: str, facts: Facts) -> Wait:
