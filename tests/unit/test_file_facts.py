@@ -390,3 +390,29 @@ def test_a_proc_that_hides_others_is_never_complete(monkeypatch):
     assert not file_table.FileTable().complete(5)
     monkeypatch.setattr(file_table.os, "geteuid", lambda: 0)
     assert file_table.FileTable().complete(5)
+
+
+TIMER = """pos:\t0
+clockid: 1
+ticks: 0
+settime flags: 00
+it_value: ({}, 500000000)
+it_interval: ({}, 0)
+"""
+
+
+@pytest.mark.parametrize(("value", "interval", "left"), [(21, 0, 21.5), (21, 2, None)])
+def test_a_timer_that_rings_once_tells_its_time(monkeypatch, value, interval, left):
+    monkeypatch.setattr(file_table, "target", lambda pid, file: "anon_inode:[timerfd]")
+    monkeypatch.setattr(file_table, "info", lambda pid, file: TIMER.format(value, interval))
+    link = file_peers.Ends().link(5, 3, reads=True)
+    assert (link.kind, link.left_s) == ("timerfd", left)
+    monkeypatch.setattr(file_table, "info", lambda pid, file: "")
+    assert file_peers.Ends().link(5, 3, reads=True).left_s is None
+
+
+def test_who_made_a_terminal_waits_for_who_has_it_open(monkeypatch):
+    monkeypatch.setattr(file_table, "target", lambda pid, file: "/dev/ptmx")
+    monkeypatch.setattr(file_peers.foreground, "slaves", lambda pid, file, table: (7,))
+    link = file_peers.Ends().link(5, 3, reads=True)
+    assert (link.kind, link.peers) == ("terminal_master", (7,))

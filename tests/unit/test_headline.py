@@ -81,6 +81,28 @@ def test_a_lock_that_is_taken_twice_has_another_cure():
     assert "RLock" in made.now
 
 
+ALONE = "and its process has no other thread"
+BY_NOBODY = "look who should give that lock back or end that wait: no thread is seen that would"
+
+
+@pytest.mark.parametrize(
+    ("wait", "detail", "now"),
+    [
+        ("stream_evaluation", ALONE, "start the child with the spawn method"),
+        ("lock", ALONE, BY_NOBODY),
+        ("lock", "nobody is seen who would end that wait (thread 5 only goes on)", BY_NOBODY),
+        (
+            "pipe",
+            "waits for a pipe, which nobody else has open",
+            "find out why the one that is gone",
+        ),
+    ],
+)
+def test_who_is_seen_by_nobody_has_not_been_forked_for_it(wait, detail, now):
+    run = hung([{**LOCKS[0], "wait": wait}], {"kind": "dead", "detail": detail})
+    assert headline.of(run, info()).now.startswith(now)
+
+
 def test_what_is_not_proven_says_how_long_the_phase_took_before():
     end = {"kind": "outside", "detail": "waits for a signal", "sure": True}
     waits = {"name": "main", "wait": "pipe", "detail": "waits for a signal", "place": "a.py:10"}
