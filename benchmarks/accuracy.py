@@ -65,11 +65,12 @@ PARTS = {
         "Situations",
         "Programs of the kind that people run: launchers, loaders, pools, remote calls, prompts, "
         "slow disks, monitors beside a dead trainer. A healthy one must be `completed`, one that "
-        "hangs must be `hung`. If a budget cuts a run short, a healthy one may be `unfinished`. If "
-        "it waits for something outside, it may also be `hung`, not proven, with the right end. "
-        "*Ended by mistake* counts healthy ones that were called hung. *Wrongly proven* counts "
-        "each proof of what is not dead. *Right end named* is counted over the runs in which the "
-        "[chain of waits](../internals/wait-chains.md) is named.",
+        "hangs must be `hung`. If a budget cuts a run short, a healthy one may be `unfinished`. "
+        "One that waits for something outside may then also be `hung`, not proven, with the right "
+        "end; and so without patience. *Ended by mistake* counts other healthy ones that were "
+        "called hung. *Wrongly proven* counts each proof of what is not dead. *Right end named* is "
+        "counted over the runs in which the [chain of waits](../internals/wait-chains.md) is "
+        "named.",
         tables.situation_lines,
         tables.situation_body,
         "benchmarks/situations.py",

@@ -10,7 +10,7 @@ summary says why; --check says it without a run. Each run that has ended is kept
 so that the same command goes on where another one was interrupted. One program never runs twice at
 the same time, as its runs could meet. With --budget, each run is cut short, in the midst of what it
 waits for: a healthy one is then right too if it is unfinished; or hung, not proven and with the
-right end, if it waits for something outside.
+right end, if it waits for something outside. That end is right as well with --patience 0.
 
 Without --only, the summary is written below benchmarks/results.
 
@@ -44,16 +44,23 @@ from harness.detect.chain.links import ALIVE, LOST
 
 RESULTS = Path(__file__).with_name("results")
 CERTAIN = {end.value for end in LOST}
-LIVES = {end.value for end in ALIVE}
+LIVES = {end.value for end in ALIVE} | {"stopped", "traced"}
 HEAD = ("truth, end", "programs", "runs", "right", "ended", "proven", "end named", "s")
 
 
-def right(program: Program, run: Run, cut: bool = False) -> bool:
-    """The verdict is the one that was wanted; `cut`: its budget was short."""
+def excused(program: Program, run: Run) -> bool:
+    """A healthy one that waits for something outside is called hung for that, and not proven."""
+    outside = not LIVES & {*program.ends}
+    return outside and run.outcome == "hung" and not run.proven and named(program, run) is True
+
+
+def right(program: Program, run: Run, cut: bool = False, hasty: bool = False) -> bool:
+    """The verdict is the one that was wanted; `cut`: its budget was short; `hasty`: it had no
+    patience."""
     if cut and program.truth == "healthy" and run.outcome == "unfinished":
         return True
-    if cut and program.truth == "healthy" and run.outcome == "hung":
-        return not LIVES & {*program.ends} and not run.proven and named(program, run) is True
+    if (cut or hasty) and program.truth == "healthy" and excused(program, run):
+        return not run.harmed
     if program.truth == "healthy":
         return run.outcome == program.wanted and not run.harmed
     if program.truth == "hang":
@@ -61,9 +68,11 @@ def right(program: Program, run: Run, cut: bool = False) -> bool:
     return run.outcome is not None and not (program.truth == "notproven" and run.proven)
 
 
-def ended(program: Program, run: Run) -> bool:
-    """A healthy one was taken for hung, or harmed by being looked at."""
-    return program.truth == "healthy" and (run.outcome == "hung" or run.harmed)
+def ended(program: Program, run: Run, soon: bool = False) -> bool:
+    """A healthy one was taken for hung, or harmed by being looked at; `soon`: its budget was short,
+    or it had no patience, so that one which waits for something outside is excused."""
+    hung = run.outcome == "hung" and not (soon and excused(program, run))
+    return program.truth == "healthy" and (hung or run.harmed)
 
 
 def wrongly_proven(program: Program, run: Run) -> bool:
@@ -165,19 +174,23 @@ def row(title: str, programs: Sequence[dict[str, Any]]) -> list[str]:
     ]
 
 
-def summary(program: Program, runs: Sequence[Run], cut: bool = False) -> dict[str, Any]:
+def summary(
+    program: Program, runs: Sequence[Run], cut: bool = False, hasty: bool = False
+) -> dict[str, Any]:
     """Counts of the runs of one program."""
     ends = [answer for run in runs if (answer := named(program, run)) is not None]
-    wrong = [run for run in runs if not right(program, run, cut) or wrongly_proven(program, run)]
+    wrong = [
+        run for run in runs if not right(program, run, cut, hasty) or wrongly_proven(program, run)
+    ]
     return {
         "program": program.name,
         "truth": program.truth,
         "kind": program.kind,
         "wanted": program.wanted,
         "runs": len(runs),
-        "right": sum(right(program, run, cut) for run in runs),
+        "right": sum(right(program, run, cut, hasty) for run in runs),
         "got": dict(Counter(run.verdict for run in runs)),
-        "ended": sum(ended(program, run) for run in runs),
+        "ended": sum(ended(program, run, cut or hasty) for run in runs),
         "proven": sum(run.proven for run in runs),
         "wrongly_proven": sum(wrongly_proven(program, run) for run in runs),
         "ends": dict(Counter(run.end or " ".join(run.doubted) or "none" for run in runs)),
@@ -214,6 +227,13 @@ def show(summaries: Sequence[dict[str, Any]], skipped: dict[str, str]) -> None:
     print(f"on {machine()}, {commit()}")
 
 
+def soon(arguments: argparse.Namespace) -> tuple[bool, bool]:
+    """True for runs that are cut short, and for those without patience."""
+    return arguments.budget is not None, arguments.patience is not None and not float(
+        arguments.patience
+    )
+
+
 def measure(
     corpus: Corpus, chosen: Sequence[Program], journal: Journal, arguments: argparse.Namespace
 ) -> None:
@@ -225,7 +245,7 @@ def measure(
         given = {"--patience": arguments.patience, "--budget": arguments.budget}
         run = go(program, corpus, turn, given, running)
         journal.add(run)
-        answer = "right" if right(program, run, arguments.budget is not None) else "WRONG"
+        answer = "right" if right(program, run, *soon(arguments)) else "WRONG"
         print(f"{answer}  {program.name}: {run.verdict} in {run.wall_s:.0f} s", flush=True)
 
     tasks = [
@@ -302,7 +322,7 @@ def main(argv: Sequence[str] | None = None) -> None:
             arguments,
         )
     summaries = [
-        summary(program, runs, arguments.budget is not None)
+        summary(program, runs, *soon(arguments))
         for program in chosen
         if (runs := [run for run in journal.runs if run.program == program.name])
     ]

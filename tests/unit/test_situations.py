@@ -137,6 +137,24 @@ def test_one_that_is_cut_short_is_unfinished_or_waits_for_the_right_end(one, cam
     assert situations.right(one, came, cut=True) == right
 
 
+@pytest.mark.parametrize(
+    ("ends", "came", "right"),
+    [
+        (("file_system",), run("hung", end="file_system"), True),
+        (("program",), run("hung", end="polls"), False),
+        (("program",), run("hung", end="program", proven=True), False),
+        (("program",), run("unfinished"), False),
+        (("clock", "polls"), run("hung", end="polls"), False),
+        (("stopped",), run("hung", end="stopped"), False),
+    ],
+)
+def test_without_patience_one_that_waits_for_something_outside_is_excused(ends, came, right):
+    one = program(ends=ends)
+    assert situations.right(one, came, hasty=True) == right
+    assert situations.ended(one, came, soon=True) == (not right and came.outcome == "hung")
+    assert not situations.right(one, came)
+
+
 def test_an_end_is_named_rightly_wrongly_or_not_at_all():
     one = program(ends=("program", "network"))
     assert situations.named(one, run("completed")) is None
