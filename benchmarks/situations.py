@@ -48,10 +48,14 @@ LIVES = {end.value for end in ALIVE} | {"stopped", "traced"}
 HEAD = ("truth, end", "programs", "runs", "right", "ended", "proven", "end named", "s")
 
 
-def excused(program: Program, run: Run) -> bool:
-    """A healthy one that waits for something outside is called hung for that, and not proven."""
-    outside = not LIVES & {*program.ends}
-    return outside and run.outcome == "hung" and not run.proven and named(program, run) is True
+def excused(program: Program, run: Run, cut: bool, hasty: bool) -> bool:
+    """A healthy one is called hung for the right end, which does not end by itself for certain.
+
+    `cut`: its budget was short, and it may wait for nothing else. `hasty`: it had no patience.
+    """
+    ends = {*program.ends} if cut else {*([run.end] if run.end else run.doubted)}
+    soon = (cut or hasty) and program.truth == "healthy" and run.outcome == "hung"
+    return soon and not LIVES & ends and not run.proven and named(program, run) is True
 
 
 def right(program: Program, run: Run, cut: bool = False, hasty: bool = False) -> bool:
@@ -59,19 +63,17 @@ def right(program: Program, run: Run, cut: bool = False, hasty: bool = False) ->
     patience."""
     if cut and program.truth == "healthy" and run.outcome == "unfinished":
         return True
-    if (cut or hasty) and program.truth == "healthy" and excused(program, run):
-        return not run.harmed
     if program.truth == "healthy":
-        return run.outcome == program.wanted and not run.harmed
+        wanted = run.outcome == program.wanted or excused(program, run, cut, hasty)
+        return wanted and not run.harmed
     if program.truth == "hang":
         return run.outcome == "hung"
     return run.outcome is not None and not (program.truth == "notproven" and run.proven)
 
 
-def ended(program: Program, run: Run, soon: bool = False) -> bool:
-    """A healthy one was taken for hung, or harmed by being looked at; `soon`: its budget was short,
-    or it had no patience, so that one which waits for something outside is excused."""
-    hung = run.outcome == "hung" and not (soon and excused(program, run))
+def ended(program: Program, run: Run, cut: bool = False, hasty: bool = False) -> bool:
+    """A healthy one was taken for hung, or harmed by being looked at."""
+    hung = run.outcome == "hung" and not excused(program, run, cut, hasty)
     return program.truth == "healthy" and (hung or run.harmed)
 
 
@@ -190,7 +192,7 @@ def summary(
         "runs": len(runs),
         "right": sum(right(program, run, cut, hasty) for run in runs),
         "got": dict(Counter(run.verdict for run in runs)),
-        "ended": sum(ended(program, run, cut or hasty) for run in runs),
+        "ended": sum(ended(program, run, cut, hasty) for run in runs),
         "proven": sum(run.proven for run in runs),
         "wrongly_proven": sum(wrongly_proven(program, run) for run in runs),
         "ends": dict(Counter(run.end or " ".join(run.doubted) or "none" for run in runs)),

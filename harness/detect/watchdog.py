@@ -8,7 +8,7 @@ worker in which nothing at all moves may be dead: `harness.detect.chain.closure`
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from enum import Enum
 
 import msgspec
@@ -16,7 +16,7 @@ import msgspec
 from harness.detect.io_activity import io_done
 from harness.detect.policy import Policy
 from harness.detect.stopwatch import Stopwatch
-from harness.model import AnyBeat, Cause, Snapshot, StepBeat
+from harness.model import AnyBeat, Cause, Process, Snapshot, StepBeat
 from harness.model.beats import BETWEEN
 from harness.stats import quantile
 from harness.text.units import duration
@@ -115,10 +115,13 @@ class Watchdog:
         state = now.processes[0].state if now.processes else ""
         if state == "T":
             return self._paused(now, passed, State.STOPPED, _BY_A_SIGNAL)
+        why = _activity(before, now, self._policy.cpu_share)
+        held = [p for p in now.processes if p.state == "T" and p.pid not in self._beside]
         # One that is traced is looked at, by us most likely: it cannot run, and nobody stopped it.
         if state == "t" or passed > self._policy.gap_s:
-            return self._paused(now, passed, State.ALIVE)
-        why = _activity(before, now, self._policy.cpu_share)
+            stopped = held and self._held_since is not None and not why
+            state_now = State.STOPPED if stopped else State.ALIVE
+            return self._paused(now, passed, state_now, _told(held) if stopped else "")
         ticked, self._ticked = self._ticked, why == _CPU
         if why == _CPU and not ticked and _spent(before, now) <= self._policy.tick_s:
             why = ""
@@ -127,14 +130,11 @@ class Watchdog:
             self._still_looks = 0
             busy = why in (_CPU, _RUNNABLE)
             return self._judgement(State.ALIVE, why, now, self._limit(now, busy))
-        held = [p for p in now.processes if p.state == "T" and p.pid not in self._beside]
         if held:
             # What it waits for may be one of them, and will then go on when that is continued.
-            first = held[0]
-            told = f"a process that it has started ({first.pid}, {first.name}) is {_BY_A_SIGNAL}"
             if self._held_since is None:
                 self._held_since = now.t
-            judgement = self._paused(now, passed, State.STOPPED, told)
+            judgement = self._paused(now, passed, State.STOPPED, _told(held))
             if now.t - self._held_since < self._policy.floor_s:
                 return judgement
             return msgspec.structs.replace(judgement, held=tuple(p.pid for p in held))
@@ -189,6 +189,10 @@ class Watchdog:
             allowed=limit,
             usual=max(durations) if durations else None,
         )
+
+
+def _told(held: Sequence[Process]) -> str:
+    return f"a process that it has started ({held[0].pid}, {held[0].name}) is {_BY_A_SIGNAL}"
 
 
 def _phase(now: Snapshot) -> str:

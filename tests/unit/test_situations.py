@@ -144,14 +144,15 @@ def test_one_that_is_cut_short_is_unfinished_or_waits_for_the_right_end(one, cam
         (("program",), run("hung", end="polls"), False),
         (("program",), run("hung", end="program", proven=True), False),
         (("program",), run("unfinished"), False),
-        (("clock", "polls"), run("hung", end="polls"), False),
+        (("clock", "polls"), run("hung", end="polls"), True),
+        (("clock", "polls"), run("hung", end="clock"), False),
         (("stopped",), run("hung", end="stopped"), False),
     ],
 )
 def test_without_patience_one_that_waits_for_something_outside_is_excused(ends, came, right):
     one = program(ends=ends)
     assert situations.right(one, came, hasty=True) == right
-    assert situations.ended(one, came, soon=True) == (not right and came.outcome == "hung")
+    assert situations.ended(one, came, hasty=True) == (not right and came.outcome == "hung")
     assert not situations.right(one, came)
 
 

@@ -193,6 +193,17 @@ def test_what_waits_for_a_child_that_is_stopped_is_stopped_and_recovers():
     assert overdue(after) == pytest.approx(Policy().floor_s - 1, abs=2 * LOOK)
 
 
+def test_it_stays_stopped_where_we_could_not_look_for_a_while():
+    watchdog = watched()
+    looks(watchdog, 1, with_child())
+    looks(watchdog, 9, with_child("T"), 1.25)
+    assert watchdog.look(with_child("T")(15.0)).state is State.STOPPED
+    assert watchdog.look(with_child()(20.0)).state is State.ALIVE
+    works = Watchdog()
+    looks(works, 9, with_child("T"))
+    assert works.look(with_child("T", cpu=0.9)(15.0)).state is State.ALIVE
+
+
 def test_the_time_counts_again_where_nobody_waits_for_a_child_that_is_stopped():
     watchdog = watched()
     looks(watchdog, 1, with_child())
