@@ -260,8 +260,11 @@ class Corpus:
     def _importable(self, python: str, name: str) -> bool:
         if (python, name) not in self._modules:
             code = "import importlib.util, sys; sys.exit(not importlib.util.find_spec(sys.argv[1]))"
-            done = subprocess.run([python, "-c", code, name], env=environment())
-            self._modules[python, name] = done.returncode == 0
+            try:
+                done = subprocess.run([python, "-c", code, name], env=environment())
+                self._modules[python, name] = done.returncode == 0
+            except OSError:  # its set-up has made no Python of its own
+                self._modules[python, name] = False
         return self._modules[python, name]
 
 
