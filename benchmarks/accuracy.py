@@ -67,10 +67,10 @@ PARTS = {
         "slow disks, monitors beside a dead trainer. A healthy one must be `completed`, one that "
         "hangs must be `hung`. If a budget cuts a run short, a healthy one may be `unfinished`. "
         "One that waits for something outside may then also be `hung`, not proven, with the right "
-        "end; and so without patience. *Ended by mistake* counts other healthy ones that were "
-        "called hung. *Wrongly proven* counts each proof of what is not dead. *Right end named* is "
-        "counted over the runs in which the [chain of waits](../internals/wait-chains.md) is "
-        "named.",
+        "end; and so without patience. One that is stopped when its budget ends is `hung`, too. "
+        "*Ended by mistake* counts other healthy ones that were called hung. *Wrongly proven* "
+        "counts each proof of what is not dead. *Right end named* is counted over the runs in "
+        "which the [chain of waits](../internals/wait-chains.md) is named.",
         tables.situation_lines,
         tables.situation_body,
         "benchmarks/situations.py",

@@ -51,8 +51,11 @@ HEAD = ("truth, end", "programs", "runs", "right", "ended", "proven", "end named
 def excused(program: Program, run: Run, cut: bool, hasty: bool) -> bool:
     """A healthy one is called hung for the right end, which does not end by itself for certain.
 
-    `cut`: its budget was short, and it may wait for nothing else. `hasty`: it had no patience.
+    `cut`: its budget was short, and it may wait for nothing else; or it is stopped when that ends.
+    `hasty`: it had no patience.
     """
+    if cut and run.cause == "stopped":
+        return program.truth == "healthy" and "stopped" in program.ends
     ends = {*program.ends} if cut else {*([run.end] if run.end else run.doubted)}
     soon = (cut or hasty) and program.truth == "healthy" and run.outcome == "hung"
     return soon and not LIVES & ends and not run.proven and named(program, run) is True

@@ -71,9 +71,9 @@ class Policy(msgspec.Struct, frozen=True, kw_only=True):
     """Bytes: of a process that are swapped out, of a machine that are left."""
 
 
-LOG_POLICY = Policy(floor_s=7.0, first_s=7.0, loops=False)
+LOG_POLICY = Policy(floor_s=5.5, first_s=5.5, loops=False)
 """The policy for a command that is known by its log alone: its work between two reports is not
-known. An inspection takes some 2 s, and its doubt is to be said within 10 s of the stall, in the
+known. Two inspections take some 4 s, and the doubt is to be said within 10 s of the stall, in the
 first phase too: such a run is given minutes of patience."""
 QUIET = Policy(floor_s=0.0, first_s=0.0)
 """For one rank of a job that is overdue as a whole: does anything move in it?"""

@@ -39,6 +39,9 @@ STANDS_S = 6.0
 """A run of which nothing moves for so long, after it did, has come to a stand."""
 LONG_S = 60.0
 """A clock that has so much left is believed without a second look, where that would cost much."""
+SOON_S, AT_ONCE = 5.0, 2
+"""A clock that rings so soon may be that of a poll, which shows when it is armed anew: it is looked
+at again at once, so often since the last progress."""
 WINDOW_S = 0.6
 """Each of the two windows of an inspection, long enough for a proof."""
 SETTLE_S = 0.1
@@ -177,6 +180,7 @@ class Inspector:
         """The time since when nothing has."""
         self._pause = 1.0
         self._number = 0
+        self._at_once = AT_ONCE
         self._error: Exception | None = None
         self.last: Inspected | None = None
         """The last one since the last progress."""
@@ -224,6 +228,7 @@ class Inspector:
             self._gatherer.reset()
             self.last = None
             self._pause, self._next, self._spared = 1.0, now, 0.0
+            self._at_once = AT_ONCE
         if now >= max(self._next, self._spared) and not self.busy:
             # Each one makes the next one rarer, for it may stop the worker for a moment.
             self._next = now + self._pause + 2 * WINDOW_S
@@ -312,6 +317,9 @@ class Inspector:
         if since == self._since and not self._stop.is_set():
             self.last = Inspected(t=began, tree=tree, observed=seen, alive=lives)
             self._log.inspected(tree, self.last.alive)
+            if self._at_once and (left := _clock(tree, seen.root)) is not None and left < SOON_S:
+                self._at_once -= 1
+                self._next = 0.0
 
     def _signaled(self, pid: int) -> Path | None:
         return self._answers if pid == self._gatherer.pid else None
@@ -336,11 +344,16 @@ class Inspector:
 
 def _sleeps_long(tree: Tree, root: int) -> bool:
     """True if the root waits for a clock that rings only after some time."""
+    return (_clock(tree, root) or 0.0) >= LONG_S
+
+
+def _clock(tree: Tree, root: int) -> float | None:
+    """Seconds until the clock rings that the root waits for; None where it waits for none."""
     judged = tree.by_pid.get(root)
     if judged is None or judged.chain is None or tree.job is not None:
-        return False
+        return None
     end = judged.chain.end
-    return end.kind is Ends.CLOCK and end.sure and (end.left_s or 0.0) >= LONG_S
+    return end.left_s if end.kind is Ends.CLOCK and end.sure else None
 
 
 def _used() -> float:

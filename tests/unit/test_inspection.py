@@ -175,6 +175,20 @@ def test_each_inspection_makes_the_next_one_rarer(inspector):
     assert gaps[-1] == pytest.approx(inspection.LONGEST_S + 2 * inspection.WINDOW_S, abs=0.2)
 
 
+@pytest.mark.parametrize(("left", "began"), [(0.5, 3), (30.0, 1), (None, 1)])
+def test_a_clock_that_rings_soon_is_looked_at_again_at_once(inspector, left, began):
+    one = inspector(seen(process(1, thread(1, **sleeps(left)))))
+    for tenth in range(9):
+        one.look(10.0 + tenth / 10, last_progress=5.0)
+        assert done(one).alive
+    assert one._number == began
+    one.look(11.0, last_progress=10.9)
+    done(one)
+    one.look(11.1, last_progress=10.9)
+    done(one)
+    assert one._number == began + (2 if began > 1 else 1), "a step makes it new"
+
+
 def test_a_process_that_ends_meanwhile_is_not_told_of(inspector):
     one = inspector(WAITS)
     gone = replace(WAITS.last, processes=())

@@ -131,6 +131,8 @@ def test_a_verdict_is_held_against_the_truth(one, came, answers):
         (program(ends=("network",)), run("hung", end="polls"), False),
         (program(ends=("network",)), run("hung", end="network", proven=True), False),
         (program("hang", ("network",)), run("unfinished"), False),
+        (program(ends=("stopped",)), run("hung", cause="stopped"), True),
+        (program(ends=("clock",)), run("hung", cause="stopped"), False),
     ],
 )
 def test_one_that_is_cut_short_is_unfinished_or_waits_for_the_right_end(one, came, right):
