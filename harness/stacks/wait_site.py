@@ -26,6 +26,7 @@ from harness.stacks.wait_rules import (
     NATIVE_LOCKS,
     RULES,
     SERVES_MPI,
+    SIGNALED,
     WORKER,
     Category,
     Scope,
@@ -115,7 +116,7 @@ def wait_site(thread: ThreadStack) -> WaitSite:
     thread = _most_seen(thread)
     category, function, description = _judge(thread)
     holds = thread.gil is Gil.HOLDS
-    if holds and category is Category.SLEEP:
+    if holds and (category is Category.SLEEP or description == SIGNALED):
         category, description = Category.GIL, "holds Python's global interpreter lock and sleeps"
     return WaitSite(
         category=category,

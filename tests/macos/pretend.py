@@ -8,6 +8,7 @@ import ctypes
 import importlib
 import os
 import pathlib
+import platform
 import select
 import sys
 import sysconfig
@@ -58,6 +59,8 @@ def shown(path):
 def disguise():
     sysconfig.get_config_vars()  # it reads them from a file that has the platform in its name
     sys.platform = "darwin"
+    platform.platform = lambda *rest, **named: "macOS-26.0-arm64-arm-64bit"
+    platform.machine = lambda: "arm64"
     psutil.Process.threads = threads_of_itself
     psutil.virtual_memory = psutil.swap_memory = memory_of_macos_27
     ctypes.CDLL = loaded
