@@ -26,6 +26,9 @@ class Policy(msgspec.Struct, frozen=True, kw_only=True):
     loop_s: float = 25.0
     """The time that a thread must be seen in the same function before it is said to spin, where
     steps are not known well enough."""
+    unseen_loop_s: float = 1800.0
+    """Code of Python whose lines are not seen, and that calls nobody, is believed to work for so
+    long."""
 
     # What a look shows.
     cpu_share: float = 0.02

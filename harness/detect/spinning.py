@@ -18,8 +18,8 @@ from harness.detect.chain.facts import Facts
 from harness.detect.chain.links import Node
 from harness.detect.observation import Observation
 from harness.detect.policy import Policy
-from harness.stacks import wait_site
-from harness.stacks.parse import ThreadStack
+from harness.stacks import frame_names, wait_site
+from harness.stacks.parse import Frame
 from harness.stacks.parse.frames import UNKNOWN
 from harness.stacks.parse.names import bare_name
 from harness.stacks.wait_rules import Category
@@ -31,6 +31,8 @@ _SYSTEM_SHARE = 0.3
 """One long call of a library spends less of its time in the kernel than this."""
 _EVALUATES = ("_PyEval", "PyEval", "_PyObject", "PyObject", "_PyFunction", "PyNumber", "Py_")
 """Begins of functions of the interpreter through which every loop of Python goes."""
+_EVALUATOR = re.compile(r"_?PyEval_EvalFrame(Default|Ex)?$")
+"""Runs a function of Python, which is not shown itself."""
 LONG_S = 120.0
 """One call of a library, and a loop whose variables are not seen to stand still, are believed to
 work for so long."""
@@ -47,6 +49,8 @@ class Stay(msgspec.Struct, frozen=True, kw_only=True):
     """True if it was in one and the same call of a library, or of the interpreter."""
     waits: bool = False
     """True if it was in a native function that does nothing but wait for another thread."""
+    unseen: bool = False
+    """True if it was in code of Python whose lines are not seen, and called nobody."""
 
 
 class Inspection(msgspec.Struct, frozen=True, kw_only=True):
@@ -82,24 +86,34 @@ def _stay(node: Node, facts: Facts) -> Stay | None:
     stacks = [stack for i in range(number) if (stack := facts.stack(node, -1 - i)) is not None]
     if len(stacks) < 2 or not all(stack.native for stack in stacks):
         return None
+    unseen = any(map(wait_site.lines_unseen, stacks))
+    # Code whose lines are not seen may go anywhere. That which calls nobody may be a loop.
+    if unseen and facts.motion(node.pid).calls != 0:
+        return None
     if any(
-        wait_site.moves(stack) or wait_site.wait_site(stack).category in _NOT_A_LOOP
+        wait_site.places(stack) > 1 or wait_site.wait_site(stack).category in _NOT_A_LOOP
         for stack in stacks
     ):
         return None
-    places = {wait_site.functions(stack) for stack in stacks}
+    places = {frame_names.functions(stack) for stack in stacks}
     if len(places) > 1:
         return None
     site = wait_site.wait_site(stacks[-1])
-    calls = [_calls(stack) for stack in stacks]
+    calls = [
+        _calls(way, with_unknown=bool(stack.shares))
+        for stack in stacks
+        for way in wait_site.ways(stack)
+    ]
     waits = all(named and _WAITS.search(named[0]) for named in calls)
+    unnamed = "Python, in lines that are not seen" if unseen else "code without names"
     return Stay(
         place=places.pop(),
-        where=site.place or site.function or "code without names",
+        where=site.place or (site.function if not unseen else None) or unnamed,
         library=not waits
         and (pace.system or 0.0) < _SYSTEM_SHARE * pace.cpu
         and bool(set.intersection(*map(_of_libraries, calls))),
         waits=waits,
+        unseen=unseen,
     )
 
 
@@ -109,14 +123,17 @@ def _of_libraries(calls: list[str]) -> set[str]:
     return {name for name in calls if not name.startswith(_EVALUATES)}
 
 
-def _calls(stack: ThreadStack) -> list[str]:
-    """The native functions below the innermost one of Python, innermost first: what it called."""
+def _calls(frames: Sequence[Frame], with_unknown: bool) -> list[str]:
+    """The native functions below the innermost one of Python, innermost first: what it called.
+
+    `with_unknown`: those without a name too. Where the interpreter's own is shown, it called them.
+    """
     names = []
-    for frame in stack.frames:
-        if frame.python:
+    for frame in frames:
+        if frame.python or _EVALUATOR.match(frame.function):
             break
         names.append(bare_name(frame.function))
-    return [name for name in names if name != UNKNOWN]
+    return [name for name in names if with_unknown or name != UNKNOWN]
 
 
 def stands_still(stay: Stay, digests: Sequence[str | None]) -> bool:
@@ -125,7 +142,7 @@ def stands_still(stay: Stay, digests: Sequence[str | None]) -> bool:
     `digests`: of its variables, at one look each; None where they tell nothing.
     """
     same = None not in digests and len(set(digests)) == 1
-    return not stay.library and (stay.waits or same)
+    return not stay.library and not stay.unseen and (stay.waits or same)
 
 
 def spins(history: Sequence[Inspection], policy: Policy) -> dict[int, str]:
@@ -133,7 +150,7 @@ def spins(history: Sequence[Inspection], policy: Policy) -> dict[int, str]:
 
     The last inspections must agree: two of them where loops are called soon, else for `loop_s`.
     Of one call of a library, or of a thread whose variables are not seen to stand still, they must
-    agree for LONG_S.
+    agree for LONG_S; of one whose lines are not seen, for `unseen_loop_s`.
     """
     if len(history) < 2:
         return {}
@@ -142,6 +159,7 @@ def spins(history: Sequence[Inspection], policy: Policy) -> dict[int, str]:
         agreeing = _agreeing(tid, history)
         lasted = history[-1].t - agreeing[0].t
         wanted = (0.0 if policy.loops else policy.loop_s) if _still(tid, agreeing) else LONG_S
+        wanted = policy.unseen_loop_s if last.unseen else wanted
         if len(agreeing) >= 2 and lasted >= wanted:
             found[tid] = last.where
     return found

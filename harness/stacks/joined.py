@@ -1,8 +1,9 @@
 """Native stacks of a tool that knows no Python, joined with what others tell beside it. Pure.
 
 A native stack has the functions of the interpreter in the place of Python's own. What lies inside
-of the innermost of them is the wait. Python's functions follow, as faulthandler wrote them. Only
-threads are joined that waited at each look: of one that runs, nobody knows the line that it was in.
+of the innermost of them is the wait. Python's functions follow, as faulthandler wrote them. They
+are put into the stacks of threads that waited at each look alone: of one that runs, nobody knows
+the lines that it was in. Those of one moment stand beside its stack.
 """
 
 from __future__ import annotations
@@ -30,9 +31,9 @@ def joined(
     main thread alone is joined.
     """
     numbers = _numbers(python, handles)
-    frames = {numbers[one.tid]: one.frames for one in python if one.tid in numbers}
-    main = next((one.frames for one in python if one.main), ())
-    return tuple(_one(one, main if one.main else frames.get(one.tid or 0, ())) for one in native)
+    told = {numbers[one.tid]: one for one in python if one.tid in numbers}
+    main = next((one for one in python if one.main), None)
+    return tuple(_one(one, main if one.main else told.get(one.tid or 0)) for one in native)
 
 
 def owned(native: Sequence[ThreadStack], told: Iterable[ThreadStack]) -> tuple[ThreadStack, ...]:
@@ -74,12 +75,19 @@ def _numbers(
     return {tid: handles[tid + distance] for tid in own}
 
 
-def _one(thread: ThreadStack, python: tuple[Frame, ...]) -> ThreadStack:
-    if not python or not _waited(thread):
+def _one(thread: ThreadStack, told: ThreadStack | None) -> ThreadStack:
+    if told is None or not told.frames or not _in_python(thread):
         return thread
-    change = msgspec.structs.replace
+    change, python = msgspec.structs.replace, told.frames
+    thread = change(thread, python=python, variables=told.variables)
+    if not _waited(thread):
+        return thread
     shares = tuple(change(share, frames=_merged(share.frames, python)) for share in thread.shares)
     return change(thread, frames=shares[0].frames, shares=shares)
+
+
+def _in_python(thread: ThreadStack) -> bool:
+    return any(_EVALUATES.match(frame.function) for frame in thread.frames)
 
 
 def _merged(native: tuple[Frame, ...], python: tuple[Frame, ...]) -> tuple[Frame, ...]:

@@ -328,6 +328,7 @@ import ctypes, sys
 from harness.inject.inside import answering
 answering.register(open(sys.argv[1], "a"), apart=True)
 def in_a_call():
+    step = 3
     print("up", flush=True)
     ctypes.CDLL(None).pause()
     print("ended", flush=True)
@@ -349,10 +350,23 @@ def test_a_question_ends_no_call_of_the_thread_that_trains(tmp_path):
         assert attempt.ok, attempt.reason
         assert {one.frames[0].function for one in threads} == {"rests", "in_a_call"}
         assert [one.frames[0].function for one in threads if one.main] == ["in_a_call"]
+        while "Variables of thread 0x" not in answer.read_text():  # once its thread has the GIL
+            time.sleep(0.05)
     finally:
         process.kill()
         rest, _ = process.communicate()
     assert rest == ""
+
+
+def test_controls_are_told_that_no_tool_shows(library, tmp_path):
+    """A loop in Python, a compiler that waits for a signal, and the main thread in pause()."""
+    done = subprocess.run(
+        [sys.executable, str(HERE / "pretend.py"), "selftest", "livelock", "compiler_never_returns"]
+        + ["peer_skips_collective", "--jobs", "3", "--json", "--out", str(tmp_path / "out")],
+        env=environment_of(library), stdin=subprocess.DEVNULL, capture_output=True, text=True,
+    )  # fmt: skip
+    controls = json.loads(done.stdout)["controls"]
+    assert {one["control"]: one["wrong"] for one in controls if not one["ok"]} == {}
 
 
 def test_a_worker_tells_its_lines_of_python(library, tmp_path):

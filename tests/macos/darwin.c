@@ -187,10 +187,10 @@ static int fill_task(int pid, struct task *out) {
     snprintf(path, sizeof path, "/proc/%d/task/%ld/stat", pid, tids[i]);
     if (stat_of(path, &each) == 0 && each.state == 'R') out->running++;
     snprintf(path, sizeof path, "/proc/%d/task/%ld/status", pid, tids[i]);
-    out->csw += (int32_t)figure(path, "\nvoluntary_ctxt_switches:") +
-                (int32_t)figure(path, "\nnonvoluntary_ctxt_switches:");
+    int32_t waits = (int32_t)figure(path, "\nvoluntary_ctxt_switches:");
+    out->unix_calls += waits; /* each of them is a call at least */
+    out->csw += waits + (int32_t)figure(path, "\nnonvoluntary_ctxt_switches:");
   }
-  out->unix_calls = out->csw;
   return 0;
 }
 

@@ -10,6 +10,7 @@ import os
 import pathlib
 import platform
 import select
+import signal
 import sys
 import sysconfig
 
@@ -57,6 +58,9 @@ def shown(path):
 
 
 def disguise():
+    signal.SIGINFO = signal.SIGURG  # as in what it starts (site/sitecustomize.py)
+    path = (str(pathlib.Path(__file__).parent / "site"), os.environ.get("PYTHONPATH", ""))
+    os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, path))
     sysconfig.get_config_vars()  # it reads them from a file that has the platform in its name
     sys.platform = "darwin"
     platform.platform = lambda *rest, **named: "macOS-26.0-arm64-arm-64bit"
