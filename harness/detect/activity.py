@@ -116,6 +116,14 @@ def motion(windows: Sequence[Window], pid: int) -> Motion:
     )
 
 
+def paged_out(windows: Sequence[Window]) -> float | None:
+    """Pages a second that the machine wrote to a disk; None where that is not told."""
+    spans = [(window[0], window[-1]) for window in windows if len(window) > 1]
+    counts = [(first.machine.page_outs, last.machine.page_outs) for first, last in spans]
+    pages, seconds = _sum(counts), sum(last.t - first.t for first, last in spans)
+    return None if pages is None or not seconds else pages / seconds
+
+
 def _same(first: Look, last: Look, pid: int) -> bool:
     """Not another process that was given the number of one that has ended."""
     one, other = first.more.get(pid), last.more.get(pid)

@@ -31,8 +31,6 @@ _SYSTEM_SHARE = 0.3
 """One long call of a library spends less of its time in the kernel than this."""
 _EVALUATES = ("_PyEval", "PyEval", "_PyObject", "PyObject", "_PyFunction", "PyNumber", "Py_")
 """Begins of functions of the interpreter through which every loop of Python goes."""
-_EVALUATOR = re.compile(r"_?PyEval_EvalFrame(Default|Ex)?$")
-"""Runs a function of Python, which is not shown itself."""
 LONG_S = 120.0
 """One call of a library, and a loop whose variables are not seen to stand still, are believed to
 work for so long."""
@@ -130,7 +128,7 @@ def _calls(frames: Sequence[Frame], with_unknown: bool) -> list[str]:
     """
     names = []
     for frame in frames:
-        if frame.python or _EVALUATOR.match(frame.function):
+        if frame.python or frame_names.evaluates(frame):
             break
         names.append(bare_name(frame.function))
     return [name for name in names if with_unknown or name != UNKNOWN]

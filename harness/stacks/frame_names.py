@@ -2,10 +2,23 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Sequence
 
 from harness.stacks.parse.frames import Frame, ThreadStack
 from harness.stacks.parse.names import bare_name
+
+_EVALUATOR = re.compile(r"_?PyEval_EvalFrame(Default|Ex)?$")
+
+
+def evaluates(frame: Frame) -> bool:
+    """True of the interpreter's function that runs a function of Python."""
+    return not frame.python and _EVALUATOR.match(frame.function) is not None
+
+
+def hides_python(thread: ThreadStack) -> bool:
+    """True if functions of Python are on its stack, and nothing tells which."""
+    return not any(frame.python for frame in whole(thread)) and any(map(evaluates, thread.frames))
 
 
 def tip(frames: Sequence[Frame]) -> int:

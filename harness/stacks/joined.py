@@ -13,13 +13,13 @@ from collections.abc import Iterable, Mapping, Sequence
 
 import msgspec
 
+from harness.stacks import frame_names
 from harness.stacks.parse.frames import Frame, ThreadStack
 
 _FARTHEST = 4096
 """Bytes at most from the beginning of a thread's record to what the kernel knows of it."""
 _OWNED = re.compile(r"^_*(psynch_(mutexwait|rw_)|ulock_wait|os_unfair_lock)")
 """The innermost functions of such waits. A condition variable has no owner."""
-_EVALUATES = re.compile(r"^_?PyEval_EvalFrame(Default|Ex)?$")
 
 
 def joined(
@@ -87,12 +87,12 @@ def _one(thread: ThreadStack, told: ThreadStack | None) -> ThreadStack:
 
 
 def _in_python(thread: ThreadStack) -> bool:
-    return any(_EVALUATES.match(frame.function) for frame in thread.frames)
+    return any(map(frame_names.evaluates, thread.frames))
 
 
 def _merged(native: tuple[Frame, ...], python: tuple[Frame, ...]) -> tuple[Frame, ...]:
     """The wait, Python's functions, and what has called the interpreter, innermost first."""
-    places = [place for place, frame in enumerate(native) if _EVALUATES.match(frame.function)]
+    places = [place for place, frame in enumerate(native) if frame_names.evaluates(frame)]
     if not places:
         return native
     return (*native[: places[0]], *python, *native[places[-1] + 1 :])

@@ -200,7 +200,12 @@ static int fill_thread(int pid, long tid, struct thread *out) {
   snprintf(path, sizeof path, "/proc/%d/task/%ld/stat", pid, tid);
   if (stat_of(path, &line) != 0) return -1;
   memset(out, 0, sizeof *out);
-  out->user = (uint64_t)line.user * 10000000ULL; out->system = (uint64_t)line.system * 10000000ULL;
+  /* To the microsecond, as XNU tells it. What it spends in the kernel is known to 10 ms here. */
+  snprintf(path, sizeof path, "/proc/%d/task/%ld/schedstat", pid, tid);
+  uint64_t ran = (uint64_t)figure(path, "") / 1000 * 1000, kernel = (uint64_t)line.system * 10000000ULL;
+  if (ran == 0) ran = (uint64_t)(line.user + line.system) * 10000000ULL; /* not every Linux counts it */
+  out->system = kernel < ran ? kernel : ran;
+  out->user = ran - out->system;
   out->run_state = line.state == 'R' ? 1 : line.state == 'D' ? 4 : line.state == 'Z' ? 5
                  : line.state == 'T' || line.state == 't' ? 2 : 3;
   snprintf(out->name, sizeof out->name, "%.63s", line.name);

@@ -83,18 +83,12 @@ def _starved(node: Node, thread: Thread, facts: Facts) -> Wait | None:
     wchan = thread.wchan or ""
     if any(wchan.startswith(word) or word in wchan for word in _RECLAIM):
         return _only(End(kind=Ends.MEMORY, detail="waits for memory, which is reclaimed"), "memory")
-    moved, more = facts.motion(node.pid), facts.observed.last.more.get(node.pid)
-    swapped = (more.swap if more else None) or 0
-    available = facts.observed.last.machine.available
-    policy = facts.policy
-    scarce = swapped > policy.swapped or (available is not None and available < policy.scarce)
-    rate = moved.rate(moved.major)
-    if scarce and rate >= policy.thrashing:
+    rate = facts.motion(node.pid).rate(facts.motion(node.pid).major)
+    if rate >= facts.policy.thrashing and (scarce := facts.scarce(node.pid)):
         detail = (
             f"waits for memory: {units.count(rate)} pages a second come back from the disk, and "
-            f"{units.size(swapped)} are swapped out"
         )
-        return _only(End(kind=Ends.MEMORY, detail=detail), "memory")
+        return _only(End(kind=Ends.MEMORY, detail=detail + scarce), "memory")
     if facts.category(node) is Category.MEMORY and not _busy(facts.pace(node), facts):
         return _only(End(kind=Ends.MEMORY, detail="waits for memory"), "memory")
     return None
@@ -152,6 +146,9 @@ def _polls(node: Node, thread: Thread, pace: Pace | None, facts: Facts) -> bool:
     # What it has armed before it came to wait without a clock is over.
     if again and (thread.wakes_in is not None or pace.wakes):
         return True
+    # Where waits are not shown, its stack says that it sleeps, and its time that it has waked.
+    if again and not facts.observed.shows_waits:
+        return facts.category(node) is Category.SLEEP
     timed = thread.wakes_in is not None or facts.category(node) is Category.SLEEP
     # Who is woken in a futex without a timeout, again and again, looks as well.
     looks = timed or facts.call(thread) in _FUTEXES
