@@ -46,15 +46,19 @@ def label(arguments: argparse.Namespace) -> list[str]:
 
 
 def harness(arguments: argparse.Namespace, folder: Path) -> tuple[str, ...]:
-    """The command line of the harness that is asked for.
-
-    The simulated Mac is compiled into `folder`, and what it needs is put into this process's
-    environment.
-    """
+    """The command line of the harness that is asked for."""
     if not arguments.mac:
         return (sys.executable, "-m", "harness")
+    return on_mac(folder, refused(arguments))
+
+
+def on_mac(folder: Path, sources: Collection[str] = ()) -> tuple[str, ...]:
+    """The command line of a harness on the simulated Mac, which refuses these sources.
+
+    It is compiled into `folder`, and what it needs is put into this process's environment.
+    """
     folder.mkdir(parents=True, exist_ok=True)
-    os.environ.update(_environment(_library(folder), refused(arguments)))
+    os.environ.update(_environment(_library(folder), sources))
     return (sys.executable, str(HERE / "pretend.py"))
 
 
@@ -68,6 +72,7 @@ def _library(folder: Path) -> Path:
 def _environment(library: Path, sources: Collection[str]) -> dict[str, str]:
     return {
         "PATH": f"{HERE / 'bin'}{os.pathsep}{os.environ['PATH']}",
+        "PYTHONPATH": str(HERE.parents[1]),
         "DARWIN_LIBRARY": str(library),
         "SAMPLE_PYTHON": sys.executable,
         "DARWIN_REFUSES": " ".join(source for source in sources if source in CALLS),

@@ -13,6 +13,9 @@ class Policy(msgspec.Struct, frozen=True, kw_only=True):
     """No phase is doubted sooner, however fast it usually is."""
     first_s: float = 30.0
     """Nor so soon when it is the first of its kind: nothing is known of how long it takes."""
+    early: float = 0.6
+    """Where only stacks show waits, whose tools take seconds: at this share of its limit, a phase
+    in which nothing moves is looked at, so that the answer is there in time."""
     factor: float = 3.0
     """Nor before it has lasted this many times its own p99."""
     busy_floor_s: float = 3.5
