@@ -147,6 +147,17 @@ def test_processes_are_seen_with_their_threads_and_times(mac, started):
     assert before == mac.more(seen)
 
 
+def test_one_that_rosetta_translates_reads_the_same_times(mac, started, monkeypatch):
+    process = started(BURN.format(0.5))
+    process.stdout.readline()
+    (plain,) = tree.processes([process.pid])
+    monkeypatch.setenv("DARWIN_ROSETTA", "1")
+    kernel.tick_s.cache_clear()
+    (translated,) = tree.processes([process.pid])
+    assert translated.cpu_s == pytest.approx(plain.cpu_s, abs=0.1)
+    assert plain.cpu_s > 0.4
+
+
 def test_children_and_what_has_ended_are_seen(mac, started):
     process = started("import os, time\nif os.fork() == 0: os._exit(0)\n" + BURN.format(0))
     family = tree.processes([process.pid])

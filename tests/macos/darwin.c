@@ -5,6 +5,7 @@
  *
  * $DARWIN_REFUSES: what is refused, as a list of words: task, ids, threads, rusage, children, users, files,
  *                  pipes, sockets, paths, pages, swap, ticks.
+ * $DARWIN_ROSETTA: the one that asks is translated, and is told the ticks of Intel.
  * $DARWIN_COUNTS:  a file to which each call of libproc adds one byte.
  */
 #define _GNU_SOURCE
@@ -409,7 +410,8 @@ int proc_pid_rusage(int pid, int flavor, void *buffer) {
 
 int mach_timebase_info(uint32_t *out) {
   if (refused("ticks")) return 5;
-  out[0] = NUMER; out[1] = DENOM;
+  int intel = getenv("DARWIN_ROSETTA") != NULL;
+  out[0] = intel ? 1 : NUMER; out[1] = intel ? 1 : DENOM;
   return 0;
 }
 
@@ -442,6 +444,11 @@ int sysctlbyname(const char *name, void *out, size_t *size, void *value, size_t 
   if (strcmp(name, "iogpu.wired_limit_mb") == 0 && !refused("wired") && *size >= 4) {
     memset(out, 0, 4);
     *size = 4;
+    return 0;
+  }
+  if (strcmp(name, "sysctl.proc_translated") == 0 && *size >= sizeof(int)) {
+    memcpy(out, &(int){getenv("DARWIN_ROSETTA") != NULL}, sizeof(int));
+    *size = sizeof(int);
     return 0;
   }
   int number = strcmp(name, "vm.pagesize") == 0 ? PAGE : strcmp(name, "kern.memorystatus_vm_pressure_level") == 0;
