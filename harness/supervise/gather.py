@@ -16,6 +16,7 @@ from pathlib import Path
 
 import msgspec
 
+from harness.detect import no_switch
 from harness.detect.observation import Capture, Look, Observation, Window
 from harness.inject.inside import answering
 from harness.model import Process, Snapshot
@@ -273,6 +274,13 @@ class StackTaker:
         taken = threads.each(pids, one, AT_ONCE, self._stop)
         for pid, capture in zip(pids, taken, strict=True):
             self.captures[pid] = (*self.captures.get(pid, ()), capture)
+
+    def shows_all(self, windows: Sequence[Window]) -> bool:
+        """True if another capture would show what one has: no thread ran in `windows`, and the tool
+        looked many times. Who owns what is believed only if it is told twice."""
+        every = [one for each in self.stacks().values() for capture in each for one in capture]
+        told = bool(every) and all(one.shares and one.owner is None for one in every)
+        return told and no_switch.stood(windows)
 
     def stacks(self) -> dict[int, tuple[Capture, ...]]:
         """The stacks of all captures, by process."""

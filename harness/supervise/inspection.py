@@ -10,13 +10,13 @@ from pathlib import Path
 
 import msgspec
 
-from harness.detect import deadlock, endless_kernel, no_switch, spinning
+from harness.detect import deadlock, endless_kernel, spinning
 from harness.detect import tree as trees
 from harness.detect.chain.bystanders import History
 from harness.detect.chain.closure import against_alone, at_sight, prove
 from harness.detect.chain.links import Ends, Node
 from harness.detect.deadlock import LOOKS, Reason
-from harness.detect.observation import Capture, Look, Observation, Window
+from harness.detect.observation import Look, Observation
 from harness.detect.policy import Policy
 from harness.detect.tree import Tree, judge_tree
 from harness.model.world import World
@@ -279,7 +279,7 @@ class Inspector:
         if not windows[-1][-1].processes:
             return
         seen = change(gatherer.complete(windows, self._stop), trains=trains, ranks=ranks)
-        if seen.shows_waits or not _shown_at_once(windows, taker.stacks()):
+        if seen.shows_waits or not taker.shows_all(windows):
             taker.take(pids, "2", signaled=self._signaled)
             gatherer.touched()
         if not seen.shows_waits:
@@ -334,14 +334,6 @@ class Inspector:
         root = tree.by_pid.get(seen.root)
         on = [pid for pid in (root.on if root else ()) if pid in listed]
         return list(dict.fromkeys([seen.root, *on]))[:CAPTURED]
-
-
-def _shown_at_once(windows: Sequence[Window], stacks: Mapping[int, Sequence[Capture]]) -> bool:
-    """True if another capture would show what one has: no thread ran, and the tool looked many
-    times. Who owns what is believed only if it is told twice."""
-    every = [one for captures in stacks.values() for capture in captures for one in capture]
-    told = bool(every) and all(one.shares and one.owner is None for one in every)
-    return told and no_switch.stood(windows)
 
 
 def _sleeps_long(tree: Tree, root: int) -> bool:

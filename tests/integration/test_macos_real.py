@@ -309,7 +309,8 @@ def test_a_gpu_that_works_without_end_is_doubted_after_minutes(watched):
 def test_a_stall_is_doubted_and_ended_after_the_patience(watched):
     result, _ = watched(STUCK)
     assert result["outcome"] == "hung"
-    assert result["doubts"][0]["said_s"] < 30  # 10 s for a command, on a loaded machine
+    doubt = result["doubts"][-1]
+    assert result["detected_at_s"] - doubt["said_s"] >= 5
     evidence = result["cause"]["evidence"]
     assert evidence["wait_category"] == "lock"
     assert "no thread of these processes ran" in evidence["no_switch"]["told"]
@@ -361,8 +362,10 @@ def test_a_question_ends_no_call_of_the_thread_that_trains(tmp_path):
         assert attempt.ok, attempt.reason
         assert {one.frames[0].function for one in threads} == {"rests", "in_a_call"}
         assert [one.frames[0].function for one in threads if one.main] == ["in_a_call"]
-        while "Variables of thread 0x" not in answer.read_text():  # once its thread has the GIL
-            time.sleep(0.05)
+        while not any(one.variables for one in threads if one.main):  # once it has the GIL
+            _, threads = by_signal.ask(
+                process.pid, answer, tmp_path / "taken.txt", False, threading.Event()
+            )
     finally:
         process.kill()
         rest, _ = process.communicate()
@@ -403,7 +406,9 @@ def test_root_is_told_who_owns_what_and_a_cycle_is_proven(watched):
 
 
 @pytest.mark.parametrize(
-    ("program", "answer"), [(STUCK, "stalled"), (CHILD, "asleep")], ids=["stuck", "child"]
+    ("program", "answer"),
+    [(STUCK, "stalled"), (CHILD.replace("'20'", "'600'"), "asleep")],
+    ids=["stuck", "child"],
 )
 def test_attach_says_what_a_live_process_waits_for(library, started, tmp_path, program, answer):
     process = started(program)
@@ -430,8 +435,8 @@ def test_what_cannot_be_seen_is_not_called_hung_and_it_is_said(watched, refused)
 @pytest.mark.parametrize(
     ("program", "refused", "tools"),
     [
-        (CHILD, "", {"SAMPLE_REFUSES": "1"}),
-        (WAITS, "", {**GPU, "IOREG_REFUSES": "1"}),
+        (CHILD.replace("'20'", "'40'"), "", {"SAMPLE_REFUSES": "1"}),
+        (WAITS.replace("20", "40"), "", {**GPU, "IOREG_REFUSES": "1"}),
         (CHILD, "rusage ticks pages swap", {}),
         (BUSY, "children ids files pipes", {}),
     ],

@@ -89,6 +89,8 @@ class NoStacks:
     def stacks(self):
         return {}
 
+    shows_all = gather.StackTaker.shows_all
+
 
 @pytest.fixture
 def inspector(tmp_path, monkeypatch):

@@ -125,3 +125,9 @@ def test_each_other_thread_is_told_by_its_number():
     other.join()
     assert f"Variables of thread {other.ident:#x}: " in told
     assert f"{threading.get_ident():#x}" not in told
+    assert told.endswith(f"\n{variables.END}\n")
+
+
+def test_a_thread_that_cannot_be_read_hides_no_end(monkeypatch):
+    monkeypatch.setattr(variables, "digest", lambda frame: 1 / 0)
+    assert variables.told() == f"{variables.END}\n"

@@ -14,6 +14,7 @@ from collections.abc import Iterator
 from itertools import islice
 from types import FrameType, FunctionType, GetSetDescriptorType, ModuleType
 
+END = "Variables: all are told"
 _SALT = os.urandom(16)
 _FRAMES, _MEMBERS, _DEEP, _PARTS = 64, 64, 3, 2000
 """At most: functions of a thread, members of an object at each end, objects in one another, parts
@@ -26,16 +27,20 @@ _MRO, _CLASS_DICT = type.__dict__["__mro__"], type.__dict__["__dict__"]
 
 
 def told() -> str:
-    """A line for each other thread whose variables tell something: its number, and a digest."""
+    """A line for each other thread whose variables tell something: its number, and a digest. Then
+    END."""
+    lines = [f"Variables of thread {number:#x}: {one}" for number, one in _digests().items() if one]
+    return "\n".join([*lines, END, ""])
+
+
+def _digests() -> dict[int, str]:
+    own, frames = threading.get_ident(), sys._current_frames()
     if not getattr(sys, "_is_gil_enabled", lambda: True)():
-        return ""  # they would change while they are read
-    own = threading.get_ident()
-    digests = {
-        number: digest(frame) for number, frame in sys._current_frames().items() if number != own
-    }
-    return "".join(
-        f"Variables of thread {number:#x}: {one}\n" for number, one in digests.items() if one
-    )
+        return {}  # they would change while they are read
+    try:
+        return {number: digest(frame) for number, frame in frames.items() if number != own}
+    except Exception:  # what is told of a thread must not harm it
+        return {}
 
 
 def digest(innermost: FrameType) -> str:
