@@ -255,7 +255,8 @@ def _overall(looked: _Looked) -> tuple[ThreadStack, WaitSite]:
                 if site.category is category:
                     return worker, change(site, python_frame=main.python_frame)
     waiting = sum(site.category is Category.GIL for _, site in others)
-    if waiting and main.category in (Category.SLEEP, Category.UNKNOWN):
+    sits = main.category in (Category.SLEEP, Category.UNKNOWN) or main.description == SIGNALED
+    if waiting and sits:
         description = "is blocked while another thread waits for the global interpreter lock"
         return thread, change(main, category=Category.GIL, description=description)
     locked = sum(
