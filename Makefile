@@ -62,7 +62,8 @@ test-macos: $(VENV)/test-installed
 	$(BIN)/python -m pytest $(WAITING) tests/integration/test_macos_real.py \
 	  tests/integration/test_guard_macos.py tests/integration/test_record_macos.py \
 	  tests/unit/test_macos.py tests/unit/test_macos_chain.py tests/unit/test_record.py \
-	  tests/unit/test_macos_power.py tests/unit/test_guard_kin.py tests/unit/test_sample.py $(ARGS)
+	  tests/unit/test_macos_power.py tests/unit/test_guard_kin.py tests/unit/test_sample.py \
+	  tests/unit/test_spinning_macos.py tests/unit/test_variables.py tests/unit/test_wakes.py $(ARGS)
 
 # `make test` tests the plugin on the newest pytest; this does on the oldest that it works with.
 test-pytest8: $(VENV)/test-installed

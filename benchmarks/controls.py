@@ -1,9 +1,11 @@
 """The controls' verdicts by `harness selftest`, again and again, in one summary.
 
-    python benchmarks/controls.py [--repeat 10] [--jobs 2] [--out FILE.json] [CONTROL ...]
+    python benchmarks/controls.py [--repeat 10] [--jobs 2] [--out FILE.json]
+                                  [--mac [--refuse SOURCE ...]] [CONTROL ...]
 
 A run is right if its outcome, its cause, its step, its findings and the ranks that are named are
-those that the control declares, and if a healthy one has no error finding of another kind.
+those that the control declares, and if a healthy one has no error finding of another kind. With
+--mac the harness runs on the simulated Mac.
 
 Measure: every control right, ten times.
 """
@@ -22,17 +24,19 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
+from benchmarks import simulated_mac
 from benchmarks.common import commit, machine, save, table
 
 ROOT = Path(__file__).resolve().parents[1]
 
 
-def selftest(controls: Sequence[str], repeat: int, jobs: int) -> dict[str, Any]:
+def selftest(arguments: argparse.Namespace) -> dict[str, Any]:
     """The document of `harness selftest --json`."""
     with tempfile.TemporaryDirectory() as out:
         command = [
-            *(sys.executable, "-m", "harness", "selftest", *controls, "--json", "--out", out),
-            *("--repeat", str(repeat), "--jobs", str(jobs)),
+            *simulated_mac.harness(arguments, Path(out, "mac")),
+            *("selftest", *arguments.control, "--json", "--out", out),
+            *("--repeat", str(arguments.repeat), "--jobs", str(arguments.jobs)),
         ]
         done = subprocess.run(command, cwd=ROOT, stdout=subprocess.PIPE)
     if not done.stdout:
@@ -86,8 +90,9 @@ def main() -> None:
     parser.add_argument("--repeat", type=int, default=10)
     parser.add_argument("--jobs", type=int, default=2)
     parser.add_argument("--out", type=Path)
+    simulated_mac.add_options(parser)
     arguments = parser.parse_args()
-    controls = summaries(selftest(arguments.control, arguments.repeat, arguments.jobs))
+    controls = summaries(selftest(arguments))
     rows = [
         [str(control[key]) for key in ("control", "expected", "runs", "right")]
         for control in controls
@@ -97,7 +102,13 @@ def main() -> None:
         for text in control["wrong"]:
             print(f"{control['control']}: {text}")
     print(f"on {machine()}, {commit()}")
-    result = {"repeat": arguments.repeat, "at_once": arguments.jobs, "controls": controls}
+    conditions = {
+        "repeat": arguments.repeat,
+        "at_once": arguments.jobs,
+        "mac": arguments.mac,
+        "refused": simulated_mac.refused(arguments),
+    }
+    result = {**conditions, "controls": controls}
     save(arguments.out, "selftest", result)
 
 

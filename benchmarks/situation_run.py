@@ -12,7 +12,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import IO, Any
 
@@ -90,7 +90,12 @@ def _kill(process: subprocess.Popen[bytes]) -> None:
 
 
 def go(
-    program: Program, corpus: Corpus, turn: int, given: dict[str, str | None], running: Running
+    program: Program,
+    corpus: Corpus,
+    turn: int,
+    given: dict[str, str | None],
+    running: Running,
+    harness: Sequence[str] = HARNESS,
 ) -> Run:
     """Run a program once. Its folder lies beside what the corpus has made."""
     folder = corpus.folder / f"run-{program.name}-{turn}"
@@ -107,7 +112,8 @@ def go(
             argv = _words(program.command, program, corpus, folder)
             target = stack.enter_context(running.started(argv, stdin=subprocess.DEVNULL, **options))
             time.sleep(float(program.labels.get("after", 5)))
-        argv = harness_line(program, corpus, folder, given, target.pid if target else 0)
+        line = harness_line(program, corpus, folder, given, target.pid if target else 0)
+        argv = [*harness, *line]
         began = time.monotonic()
         terminal = "pty" in program.labels
         process = stack.enter_context(
@@ -135,18 +141,18 @@ def go(
 def harness_line(
     program: Program, corpus: Corpus, folder: Path, given: dict[str, str | None], pid: int
 ) -> list[str]:
-    """The harness's command line for a program; `given` are options that overrule its own."""
+    """The harness's arguments for a program; `given` are options that overrule its own."""
     options = [word for name, value in given.items() if value for word in (name, value)]
     line = program.labels.get("harness")
     if line is None:
         return [
-            *(*HARNESS, "watch", "--budget", f"{program.budget_s:g}", "--out", str(folder / "out")),
+            *("watch", "--budget", f"{program.budget_s:g}", "--out", str(folder / "out")),
             *(*shlex.split(program.labels.get("opts", "")), *options, "--"),
             *_words(program.command, program, corpus, folder),
         ]
     more = {"@O": str(folder / "out"), "@N": str(pid)}
     command, *rest = [corpus.fill(word, program, folder, **more) for word in shlex.split(line)]
-    return [*HARNESS, command, *rest, *([] if program.attaches else options)]
+    return [command, *rest, *([] if program.attaches else options)]
 
 
 def _words(line: str, program: Program, corpus: Corpus, folder: Path) -> list[str]:

@@ -2,7 +2,7 @@
 
     python benchmarks/situations.py FOLDER [--jobs 6] [--repeat 1] [--patience S] [--budget S]
                                     [--spinners N] [--only NAME ...] [--check] [--out FILE.json]
-                                    [--work FOLDER]
+                                    [--work FOLDER] [--mac [--refuse SOURCE ...]]
 
 `benchmarks/corpus.py` says how such a folder looks. It is copied and set up below --work, where
 each run has a folder of its own. A program that needs what this machine lacks is skipped, and the
@@ -10,7 +10,8 @@ summary says why; --check says it without a run. Each run that has ended is kept
 so that the same command goes on where another one was interrupted. One program never runs twice at
 the same time, as its runs could meet. With --budget, each run is cut short, in the midst of what it
 waits for: a healthy one is then right too if it is unfinished; or hung, not proven and with the
-right end, if it waits for something outside. That end is right as well with --patience 0.
+right end, if it waits for something outside. That end is right as well with --patience 0. With
+--mac the harness runs on the simulated Mac.
 
 Without --only, the summary is written below benchmarks/results.
 
@@ -36,6 +37,7 @@ import msgspec
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
+from benchmarks import simulated_mac
 from benchmarks.common import commit, figures, machine, save, table
 from benchmarks.corpus import Corpus, Program
 from benchmarks.false_hangs import spinners
@@ -240,7 +242,11 @@ def soon(arguments: argparse.Namespace) -> tuple[bool, bool]:
 
 
 def measure(
-    corpus: Corpus, chosen: Sequence[Program], journal: Journal, arguments: argparse.Namespace
+    corpus: Corpus,
+    chosen: Sequence[Program],
+    journal: Journal,
+    arguments: argparse.Namespace,
+    harness: Sequence[str],
 ) -> None:
     """Make the runs that the journal does not have yet."""
     running = Running()
@@ -248,7 +254,7 @@ def measure(
     def do(program: Program, turn: int) -> None:
         corpus.start_services()
         given = {"--patience": arguments.patience, "--budget": arguments.budget}
-        run = go(program, corpus, turn, given, running)
+        run = go(program, corpus, turn, given, running, harness)
         journal.add(run)
         answer = "right" if right(program, run, *soon(arguments)) else "WRONG"
         print(f"{answer}  {program.name}: {run.verdict} in {run.wall_s:.0f} s", flush=True)
@@ -280,6 +286,7 @@ def parsed(argv: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--check", action="store_true", help="say what is missing, run nothing")
     parser.add_argument("--out", type=Path)
     parser.add_argument("--work", type=Path)
+    simulated_mac.add_options(parser)
     arguments = parser.parse_args(argv)
     if arguments.work is None:
         arguments.work = Path(tempfile.gettempdir()) / f"harness-situations-{os.getuid()}"
@@ -292,7 +299,7 @@ def label(arguments: argparse.Namespace) -> str:
     given += [f"patience-{arguments.patience}"] * (arguments.patience is not None)
     given += [f"budget-{arguments.budget}"] * (arguments.budget is not None)
     given += [f"spinners-{arguments.spinners}"] * bool(arguments.spinners)
-    return "-".join(given)
+    return "-".join([*given, *simulated_mac.label(arguments)])
 
 
 def main(argv: Sequence[str] | None = None) -> None:
@@ -304,6 +311,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         raise SystemExit(f"no such program: {', '.join(sorted(unknown))}; use: {sorted(names)}")
     chosen = [program for program in corpus.programs if program.name in (arguments.only or names)]
     corpus.set_up()
+    harness = simulated_mac.harness(arguments, folder)
     conditions = {
         "commit": commit(),
         "machine": machine(),
@@ -311,6 +319,8 @@ def main(argv: Sequence[str] | None = None) -> None:
         "budget": arguments.budget,
         "spinners": arguments.spinners,
         "jobs": arguments.jobs,
+        "mac": arguments.mac,
+        "refused": simulated_mac.refused(arguments),
     }
     with corpus.services():
         skipped = {program.name: lack for program in chosen if (lack := corpus.missing(program))}
@@ -325,6 +335,7 @@ def main(argv: Sequence[str] | None = None) -> None:
             [program for program in chosen if program.name not in skipped],
             journal,
             arguments,
+            harness,
         )
     summaries = [
         summary(program, runs, *soon(arguments))

@@ -26,7 +26,7 @@ def by_pid(pid: int) -> int:
         raise UsageError(f"there is no process {pid}") from None
     except psutil.AccessDenied:
         raise UsageError(f"process {pid} belongs to another user") from None
-    if status == psutil.STATUS_ZOMBIE and process.num_threads() <= 1:
+    if status == psutil.STATUS_ZOMBIE and _threads(process) <= 1:
         raise UsageError(f"process {pid} has ended; its parent has not noticed yet")
     if os.geteuid() not in (0, owner):
         raise UsageError(f"process {pid} belongs to another user")
@@ -35,6 +35,14 @@ def by_pid(pid: int) -> int:
     if pid in _ours():
         raise UsageError(f"process {pid} is the harness itself, or has started it")
     return pid
+
+
+def _threads(process: psutil.Process) -> int:
+    """The number of threads of a process; 0 where it has ended, of which macOS tells none."""
+    try:
+        return process.num_threads()
+    except psutil.Error:
+        return 0
 
 
 def _is_kernels(pid: int) -> bool:

@@ -58,6 +58,8 @@ class Motion(msgspec.Struct, frozen=True, kw_only=True):
     """Bytes that the main thread itself has read and written."""
     major: int | None
     minor: int | None
+    calls: int | None = None
+    """System calls, and messages. Counted where waits are not shown."""
     came_or_went: bool
     """True if a thread or child did."""
     threads: dict[int, Pace]
@@ -104,6 +106,7 @@ def motion(windows: Sequence[Window], pid: int) -> Motion:
         minor=_sum(
             [(b.minor_faults if b else None, a.minor_faults if a else None) for b, a in faults]
         ),
+        calls=_calls(faults),
         came_or_went=len(whole) < len(spans)
         or any(_crowd(window, pid) for window in windows if len(window) > 1),
         threads={
@@ -111,6 +114,14 @@ def motion(windows: Sequence[Window], pid: int) -> Motion:
             for thread in (pairs[-1][1].threads if pairs else ())
         },
     )
+
+
+def paged_out(windows: Sequence[Window]) -> float | None:
+    """Pages a second that the machine wrote to a disk; None where that is not told."""
+    spans = [(window[0], window[-1]) for window in windows if len(window) > 1]
+    counts = [(first.machine.page_outs, last.machine.page_outs) for first, last in spans]
+    pages, seconds = _sum(counts), sum(last.t - first.t for first, last in spans)
+    return None if pages is None or not seconds else pages / seconds
 
 
 def _same(first: Look, last: Look, pid: int) -> bool:
@@ -133,6 +144,15 @@ def _sum(pairs: Sequence[tuple[int | None, int | None]]) -> int | None:
     return _known(
         None if before is None or after is None else after - before for before, after in pairs
     )
+
+
+def _calls(pairs: Sequence[tuple[More | None, More | None]]) -> int | None:
+    """None also where it is not known of one window."""
+    counts = [
+        None if a is None or b is None or a.calls is None or b.calls is None else a.calls - b.calls
+        for b, a in pairs
+    ]
+    return None if None in counts else _known(counts)
 
 
 def _known(figures: Iterable[int | None]) -> int | None:

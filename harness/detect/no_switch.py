@@ -7,6 +7,8 @@ That is no proof that nobody will wake it.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from harness.detect.activity import process_at
 from harness.detect.observation import Look, Observation, Window
 from harness.text import units
@@ -14,10 +16,9 @@ from harness.text import units
 
 def no_switch(observed: Observation) -> dict[str, object] | None:
     """The time for which no thread ran, and the processes; None where one did, or it is unknown."""
-    windows = [window for window in observed.windows if len(window) > 1]
-    if not windows or not all(map(_stood, windows)) or not _gpu_stood(observed):
+    if not stood(observed.windows) or not _gpu_stood(observed):
         return None
-    seconds = sum(window[-1].t - window[0].t for window in windows)
+    seconds = sum(window[-1].t - window[0].t for window in observed.windows)
     pids = [process.pid for process in observed.last.processes]
     asked = "" if observed.gpu_use is None else ", and the GPU did nothing for them"
     return {
@@ -25,6 +26,12 @@ def no_switch(observed: Observation) -> dict[str, object] | None:
         "processes": pids[:64],
         "told": f"for {units.duration(seconds)} no thread of these processes ran{asked}",
     }
+
+
+def stood(windows: Sequence[Window]) -> bool:
+    """True if no thread of the tree ran in any of the windows."""
+    longer = [window for window in windows if len(window) > 1]
+    return bool(longer) and all(map(_stood, longer))
 
 
 def _stood(window: Window) -> bool:

@@ -13,6 +13,9 @@ class Policy(msgspec.Struct, frozen=True, kw_only=True):
     """No phase is doubted sooner, however fast it usually is."""
     first_s: float = 30.0
     """Nor so soon when it is the first of its kind: nothing is known of how long it takes."""
+    early: float = 0.6
+    """Where only stacks show waits, whose tools take seconds: at this share of its limit, a phase
+    in which nothing moves is looked at, so that the answer is there in time."""
     factor: float = 3.0
     """Nor before it has lasted this many times its own p99."""
     busy_floor_s: float = 3.5
@@ -26,6 +29,9 @@ class Policy(msgspec.Struct, frozen=True, kw_only=True):
     loop_s: float = 25.0
     """The time that a thread must be seen in the same function before it is said to spin, where
     steps are not known well enough."""
+    unseen_loop_s: float = 1800.0
+    """Code of Python whose lines are not seen, and that calls nobody, is believed to work for so
+    long."""
 
     # What a look shows.
     cpu_share: float = 0.02

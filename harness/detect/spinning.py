@@ -18,7 +18,7 @@ from harness.detect.chain.facts import Facts
 from harness.detect.chain.links import Node
 from harness.detect.observation import Observation
 from harness.detect.policy import Policy
-from harness.stacks import turns, wait_site
+from harness.stacks import frame_names, turns, wait_site
 from harness.stacks.wait_rules import Category
 
 _NOT_A_LOOP = frozenset((Category.IDLE, Category.COLLECTIVE, Category.SLEEP))
@@ -42,6 +42,8 @@ class Stay(msgspec.Struct, frozen=True, kw_only=True):
     waits: bool | None = False
     """True if it was in a native function that does nothing but wait for another thread; None if
     the captures do not agree, or saw it only wait for its turn in the interpreter."""
+    unseen: bool = False
+    """True if it was in code of Python whose lines are not seen, and called nobody."""
 
 
 class Inspection(msgspec.Struct, frozen=True, kw_only=True):
@@ -77,12 +79,16 @@ def _stay(node: Node, facts: Facts) -> Stay | None:
     stacks = [stack for i in range(number) if (stack := facts.stack(node, -1 - i)) is not None]
     if len(stacks) < 2 or not all(stack.native for stack in stacks):
         return None
+    unseen = any(map(wait_site.lines_unseen, stacks))
+    # Code whose lines are not seen may go anywhere. That which calls nobody may be a loop.
+    if unseen and facts.motion(node.pid).calls != 0:
+        return None
     if any(
-        wait_site.moves(stack) or wait_site.wait_site(stack).category in _NOT_A_LOOP
+        wait_site.places(stack) > 1 or wait_site.wait_site(stack).category in _NOT_A_LOOP
         for stack in stacks
     ):
         return None
-    places = {wait_site.functions(stack) for stack in stacks}
+    places = {frame_names.functions(stack) for stack in stacks}
     if len(places) > 1:
         return None
     site = wait_site.wait_site(stacks[-1])
@@ -92,11 +98,13 @@ def _stay(node: Node, facts: Facts) -> Stay | None:
     unnamed = all(map(turns.unnamed, stacks))
     one_call = unnamed or bool(set.intersection(*map(turns.of_libraries, stacks)))
     in_kernel = (pace.system or 0.0) >= _SYSTEM_SHARE * pace.cpu
+    nameless = "Python, in lines that are not seen" if unseen else "code without names"
     return Stay(
         place=places.pop(),
-        where=site.place or site.function or "code without names",
+        where=site.place or (site.function if not unseen else None) or nameless,
         library=not waits and one_call and not in_kernel,
         waits=waits,
+        unseen=unseen,
     )
 
 
@@ -106,7 +114,7 @@ def stands_still(stay: Stay, digests: Sequence[str | None]) -> bool:
     `digests`: of its variables, at one look each; None where they tell nothing.
     """
     same = None not in digests and len(set(digests)) == 1
-    return not stay.library and (stay.waits is True or same)
+    return not stay.library and not stay.unseen and (stay.waits is True or same)
 
 
 def spins(history: Sequence[Inspection], policy: Policy) -> dict[int, str]:
@@ -114,7 +122,8 @@ def spins(history: Sequence[Inspection], policy: Policy) -> dict[int, str]:
 
     The last inspections must agree: two of them where loops are called soon, or where a thread does
     nothing but wait for another one; else for `loop_s`. Of one call of a library, or of a thread
-    whose variables are not seen to stand still, they must agree for LONG_S.
+    whose variables are not seen to stand still, they must agree for LONG_S; of one
+    whose lines are not seen, for `unseen_loop_s`.
     """
     if len(history) < 2:
         return {}
@@ -124,6 +133,7 @@ def spins(history: Sequence[Inspection], policy: Policy) -> dict[int, str]:
         lasted = history[-1].t - agreeing[0].t
         soon = policy.loops or _altogether(tid, agreeing).waits
         wanted = (0.0 if soon else policy.loop_s) if _still(tid, agreeing) else LONG_S
+        wanted = policy.unseen_loop_s if last.unseen else wanted
         if len(agreeing) >= 2 and lasted >= wanted:
             found[tid] = last.where
     return found

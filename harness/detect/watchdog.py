@@ -58,6 +58,10 @@ class Judgement(msgspec.Struct, frozen=True, kw_only=True):
     last_progress: float = 0.0
     """`t` of the last look at which a beat had come."""
 
+    def stands(self, share: float) -> bool:
+        """True if nothing moves, and the phase has lasted for this share of what it may."""
+        return self.still and 0.0 < share * self.allowed <= self.lasted
+
     @property
     def overrun(self) -> str:
         """`eval has run for 12 s (longest before: 64 ms)`."""

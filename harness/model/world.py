@@ -215,6 +215,8 @@ class More(msgspec.Struct, frozen=True, kw_only=True):
     io: dict[int, tuple[int, int]] = {}
     """Bytes by thread that it has read, and that it has written. Only of processes of few
     threads."""
+    calls: int | None = None
+    """The number of times that any thread of it called the kernel, or sent or got a message."""
     moves: int | None = None
     """The number of times that any thread of it was switched in, called the kernel, or sent or got
     a message. Only where threads are not counted by themselves."""

@@ -2,10 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import re
+from collections.abc import Iterable, Sequence
 
 from harness.stacks.parse.frames import Frame, ThreadStack
 from harness.stacks.parse.names import bare_name
+
+_EVALUATOR = re.compile(r"_?PyEval_EvalFrame(Default|Ex)?$")
+
+
+def evaluates(frame: Frame) -> bool:
+    """True of the interpreter's function that runs a function of Python."""
+    return not frame.python and _EVALUATOR.match(frame.function) is not None
+
+
+def hides_python(thread: ThreadStack) -> bool:
+    """True if functions of Python are on its stack, and nothing tells which."""
+    return not any(frame.python for frame in whole(thread)) and any(map(evaluates, thread.frames))
 
 
 def tip(frames: Sequence[Frame]) -> int:
@@ -49,3 +62,26 @@ def python_frame(frames: Sequence[Frame]) -> str | None:
     others = [frame for frame in code if not frame.system] or code[:1]
     own = next((frame for frame in others if not frame.ours), others[0] if others else None)
     return f"{own.file}:{own.line} in {last(own.function)}" if own else None
+
+
+def own_lines(frames: Iterable[Frame]) -> tuple[tuple[str, int | None], ...]:
+    """The functions and lines of those frames that a user wrote."""
+    return tuple((key(frame), frame.line) for frame in frames if not frame.system)
+
+
+def whole(thread: ThreadStack) -> tuple[Frame, ...]:
+    """The frames of a thread; before them the functions of Python that were told beside its stack,
+    where it shows none."""
+    return (
+        thread.frames
+        if any(one.python for one in thread.frames)
+        else (*thread.python, *thread.frames)
+    )
+
+
+def functions(thread: ThreadStack) -> str:
+    """The functions that a thread is in, innermost first, without their lines.
+
+    Those of the C library and the interpreter do not count: any loop calls one or the other.
+    """
+    return " ".join(key(frame) for frame in whole(thread) if frame.python or not frame.system)

@@ -1,8 +1,9 @@
 """Native stacks of a tool that knows no Python, joined with what others tell beside it. Pure.
 
 A native stack has the functions of the interpreter in the place of Python's own. What lies inside
-of the innermost of them is the wait. Python's functions follow, as faulthandler wrote them. Only
-threads are joined that waited at each look: of one that runs, nobody knows the line that it was in.
+of the innermost of them is the wait. Python's functions follow, as faulthandler wrote them. They
+are put into the stacks of threads that waited at each look alone: of one that runs, nobody knows
+the lines that it was in. Those of one moment stand beside its stack.
 """
 
 from __future__ import annotations
@@ -12,13 +13,13 @@ from collections.abc import Iterable, Mapping, Sequence
 
 import msgspec
 
+from harness.stacks import frame_names
 from harness.stacks.parse.frames import Frame, ThreadStack
 
 _FARTHEST = 4096
 """Bytes at most from the beginning of a thread's record to what the kernel knows of it."""
 _OWNED = re.compile(r"^_*(psynch_(mutexwait|rw_)|ulock_wait|os_unfair_lock)")
 """The innermost functions of such waits. A condition variable has no owner."""
-_EVALUATES = re.compile(r"^_?PyEval_EvalFrame(Default|Ex)?$")
 
 
 def joined(
@@ -30,9 +31,9 @@ def joined(
     main thread alone is joined.
     """
     numbers = _numbers(python, handles)
-    frames = {numbers[one.tid]: one.frames for one in python if one.tid in numbers}
-    main = next((one.frames for one in python if one.main), ())
-    return tuple(_one(one, main if one.main else frames.get(one.tid or 0, ())) for one in native)
+    told = {numbers[one.tid]: one for one in python if one.tid in numbers}
+    main = next((one for one in python if one.main), None)
+    return tuple(_one(one, main if one.main else told.get(one.tid or 0)) for one in native)
 
 
 def owned(native: Sequence[ThreadStack], told: Iterable[ThreadStack]) -> tuple[ThreadStack, ...]:
@@ -74,17 +75,24 @@ def _numbers(
     return {tid: handles[tid + distance] for tid in own}
 
 
-def _one(thread: ThreadStack, python: tuple[Frame, ...]) -> ThreadStack:
-    if not python or not _waited(thread):
+def _one(thread: ThreadStack, told: ThreadStack | None) -> ThreadStack:
+    if told is None or not told.frames or not _in_python(thread):
         return thread
-    change = msgspec.structs.replace
+    change, python = msgspec.structs.replace, told.frames
+    thread = change(thread, python=python, variables=told.variables)
+    if not _waited(thread):
+        return thread
     shares = tuple(change(share, frames=_merged(share.frames, python)) for share in thread.shares)
     return change(thread, frames=shares[0].frames, shares=shares)
 
 
+def _in_python(thread: ThreadStack) -> bool:
+    return any(map(frame_names.evaluates, thread.frames))
+
+
 def _merged(native: tuple[Frame, ...], python: tuple[Frame, ...]) -> tuple[Frame, ...]:
     """The wait, Python's functions, and what has called the interpreter, innermost first."""
-    places = [place for place, frame in enumerate(native) if _EVALUATES.match(frame.function)]
+    places = [place for place, frame in enumerate(native) if frame_names.evaluates(frame)]
     if not places:
         return native
     return (*native[: places[0]], *python, *native[places[-1] + 1 :])

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from itertools import dropwhile, takewhile
 
-from harness.stacks.parse import ThreadStack
+from harness.stacks import frame_names, wait_site
+from harness.stacks.parse import Frame, ThreadStack
 from harness.stacks.parse.frames import UNKNOWN, in_interpreter
 from harness.stacks.parse.names import bare_name
 
@@ -20,20 +22,30 @@ _EVALUATES = ("_PyEval", "PyEval", "_PyObject", "PyObject", "_PyFunction", "PyNu
 """Begins of functions of the interpreter through which every loop of Python goes."""
 
 
-def calls(stack: ThreadStack) -> list[str]:
-    """The native functions below the innermost one of Python, innermost first: what it called.
+def calls(stack: ThreadStack) -> list[list[str]]:
+    """The native functions that its innermost one of Python called, innermost first: a list for
+    each path that it was seen in.
 
-    Those without a name are left out.
+    Those without a name are left out where a path may have left out the interpreter's own.
     """
-    called = takewhile(lambda frame: not frame.python, stack.frames)
-    names = (bare_name(frame.function) for frame in called)
-    return [name for name in names if name != UNKNOWN]
+    with_unknown = bool(stack.shares)
+    return [_called(way, with_unknown) for way in wait_site.ways(stack)]
+
+
+def _called(way: Sequence[Frame], with_unknown: bool) -> list[str]:
+    own = takewhile(lambda frame: not frame.python and not frame_names.evaluates(frame), way)
+    names = (bare_name(frame.function) for frame in own)
+    return [name for name in names if with_unknown or name != UNKNOWN]
 
 
 def only_waits(stack: ThreadStack) -> bool | None:
     """True if a thread is in a native function that does nothing but wait for another thread; None
     if it waits for its turn in the interpreter, and nothing tells what it does with it."""
-    called = calls(stack)
+    told = set(map(_only_waits, calls(stack))) - {None}
+    return None if not told else told == {True}
+
+
+def _only_waits(called: Sequence[str]) -> bool | None:
     inner = list(dropwhile(_TURNS.match, called))
     if inner and _WAITS.search(inner[0]):
         return True
@@ -42,8 +54,14 @@ def only_waits(stack: ThreadStack) -> bool | None:
 
 
 def of_libraries(stack: ThreadStack) -> set[str]:
-    """The calls of one thread that are no part of the interpreter, and that may take long."""
-    called = calls(stack)
+    """The calls of one thread that are no part of the interpreter, and that may take long.
+
+    They are in each path that it was seen in.
+    """
+    return set.intersection(*map(_of_libraries, calls(stack)))
+
+
+def _of_libraries(called: Sequence[str]) -> set[str]:
     if called and _WAITS.search(called[0]):
         return set()
     every = (name for name in called if not name.startswith(_EVALUATES))

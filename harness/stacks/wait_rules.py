@@ -68,8 +68,8 @@ _FILE = _native(
 )
 _CHILD = _native(r"wait[34]|waitpid|waitid|do_system|system|pclose|os_waitpid")
 _SLEEP = _native(
-    r"time_sleep|pysleep|floatsleep|clock_nanosleep|nanosleep|usleep|pause|sigsuspend"
-    r"|semwait_signal|mach_wait_until|clock_sleep_trap"
+    r"time_sleep|pysleep|floatsleep|clock_nanosleep|nanosleep|usleep|semwait_signal|mach_wait_until"
+    r"|clock_sleep_trap"
 )
 LOADS = "waits for a batch of mlx-data"
 JOINS = "waits for the other ranks to join"
@@ -90,7 +90,8 @@ _HELPERS = (
 )
 """The functions of NCCL's own threads, from `std::thread` and `pthread_create` in its source."""
 SERVES_MPI = "has nothing to do but to serve MPI"
-_SIGNAL = _native(r"sigwait")
+_SIGNAL = _native(r"pause|sigsuspend|sigwait(info)?|sigtimedwait")
+SIGNALED = "waits for a signal"
 _DRIVER = _native(r"iokit_user_client_trap|io_connect_method\w*")
 BLOCKING = (_CONDITION, _MUTEX, _NETWORK, _READY, _FILE, _CHILD, _SLEEP, _SIGNAL, _DRIVER)
 
@@ -146,7 +147,7 @@ RULES = tuple(
          "waits for a file or socket to become ready"),
         (Category.IO, _FILE, "waits for a file, pipe or socket"),
         (Category.IO, r"^connection\.py:_(recv|send)$", "waits for a file, pipe or socket"),
-        (Category.IO, _SIGNAL, "waits for a signal"),
+        (Category.IO, _SIGNAL, SIGNALED),
         (Category.IO, _DRIVER, "waits for a driver"),
         (Category.LOCK, _MUTEX, NATIVE_LOCK),
         (Category.LOCK, r"^(lock_PyThread_acquire_lock|rlock_acquire|PyThread_acquire_lock(_timed)?"

@@ -26,6 +26,7 @@ from harness.stacks.wait_rules import (
     NATIVE_LOCKS,
     RULES,
     SERVES_MPI,
+    SIGNALED,
     WORKER,
     Category,
     Scope,
@@ -115,13 +116,13 @@ def wait_site(thread: ThreadStack) -> WaitSite:
     thread = _most_seen(thread)
     category, function, description = _judge(thread)
     holds = thread.gil is Gil.HOLDS
-    if holds and category is Category.SLEEP:
+    if holds and (category is Category.SLEEP or description == SIGNALED):
         category, description = Category.GIL, "holds Python's global interpreter lock and sleeps"
     return WaitSite(
         category=category,
         description=description,
         function=function,
-        python_frame=(code := frame_names.python_frame(thread.frames)),
+        python_frame=(code := frame_names.python_frame(frame_names.whole(thread))),
         native_frame=None if code else _native_frame(thread.frames, category, function),
         tid=thread.tid,
         thread=thread.name,
@@ -145,22 +146,20 @@ def moves(thread: ThreadStack) -> bool:
 
     One that runs in the interpreter may be anywhere: no frame tells of which line.
     """
-    in_python = any(
-        not _own_places(way) and _judge(way)[0] is Category.RUNNING
+    return lines_unseen(thread) or places(thread) > 1
+
+
+def lines_unseen(thread: ThreadStack) -> bool:
+    """True if a thread was seen to run in the interpreter, and nothing tells in which functions."""
+    return not thread.python and any(
+        not frame_names.own_lines(way.frames) and _judge(way)[0] is Category.RUNNING
         for way, _ in (_ways(thread) if thread.shares else ())
     )
-    return in_python or places(thread) > 1
 
 
 def places(thread: ThreadStack) -> int:
     """The number of places of a user's code in which one capture saw a thread."""
-    return len({_own_places(way) for way, _ in _ways(thread)})
-
-
-def _own_places(thread: ThreadStack) -> tuple[object, ...]:
-    return tuple(
-        (frame_names.key(frame), frame.line) for frame in thread.frames if not frame.system
-    )
+    return len({frame_names.own_lines(way.frames) for way, _ in _ways(thread)})
 
 
 def _ways(thread: ThreadStack) -> list[tuple[ThreadStack, int]]:
@@ -256,7 +255,8 @@ def _overall(looked: _Looked) -> tuple[ThreadStack, WaitSite]:
                 if site.category is category:
                     return worker, change(site, python_frame=main.python_frame)
     waiting = sum(site.category is Category.GIL for _, site in others)
-    if waiting and main.category in (Category.SLEEP, Category.UNKNOWN):
+    sits = main.category in (Category.SLEEP, Category.UNKNOWN) or main.description == SIGNALED
+    if waiting and sits:
         description = "is blocked while another thread waits for the global interpreter lock"
         return thread, change(main, category=Category.GIL, description=description)
     locked = sum(
@@ -358,18 +358,16 @@ def same_place(first: Sequence[ThreadStack], other: Sequence[ThreadStack]) -> bo
     return _places(first) == _places(other) and fingerprint(first) == fingerprint(other)
 
 
-def functions(thread: ThreadStack) -> str:
-    """The functions that a thread is in, innermost first, without their lines.
-
-    Those of the C library and the interpreter do not count: any loop calls one or the other.
-    """
-    return " ".join(
-        frame_names.key(frame) for frame in thread.frames if frame.python or not frame.system
-    )
+def ways(thread: ThreadStack) -> tuple[tuple[Frame, ...], ...]:
+    """Each path that a thread was seen in."""
+    return tuple(way.frames for way, _ in _ways(thread))
 
 
 def _places(threads: Sequence[ThreadStack]) -> set[tuple[object, ...]]:
-    return {(thread.tid, *_own_places(_most_seen(thread))) for thread in _that_matter(threads)}
+    return {
+        (thread.tid, *frame_names.own_lines(frame_names.whole(_most_seen(thread))))
+        for thread in _that_matter(threads)
+    }
 
 
 def _that_matter(threads: Sequence[ThreadStack]) -> tuple[ThreadStack, ...]:

@@ -8,6 +8,7 @@ from harness.detect.chain.links import Ends
 from harness.detect.tree import judge
 from harness.detect.watchdog import State, Watchdog
 from harness.model import Cause, Snapshot
+from harness.observe import platform
 from harness.supervise import launch
 from harness.supervise.doubt import Doubts, deciding, is_dead, proven, suspected
 from harness.supervise.duty import Duty
@@ -67,13 +68,18 @@ class Examiner:
             self._doubts.take_back(now)
         if run.judgement.held and at_ranks is None:
             self._ask_for_whom(inspector, now)
-        if not run.judgement.overdue:
+        overdue = run.judgement.overdue
+        # What alone shows the waits there takes seconds: its answer is to be there in time.
+        early = not platform.current().shows_waits and run.judgement.stands(run.policy.early)
+        if not overdue and not early:
             return None
         progress = run.judgement.last_progress
         if tracker is None or at_ranks is None:
             ranks = tracker.ranks if tracker is not None else {}
             inspected = inspector.look(now, progress, run.trainer, ranks)
-            return None if inspected is None else self._weigh(inspected, now)
+            return None if inspected is None or not overdue else self._weigh(inspected, now)
+        if not overdue:
+            return None
         inspected = inspector.look(now, progress, ranks=tracker.local())
         if inspected is None:
             return None

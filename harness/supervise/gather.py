@@ -16,6 +16,7 @@ from pathlib import Path
 
 import msgspec
 
+from harness.detect import no_switch
 from harness.detect.observation import Capture, Look, Observation, Window
 from harness.inject.inside import answering
 from harness.model import Process, Snapshot
@@ -29,6 +30,7 @@ from harness.stacks.capture import StackCapture
 from harness.stacks.tools import Tool
 from harness.supervise.clocks import Clocks
 from harness.supervise.interval_timers import IntervalTimers
+from harness.supervise.wakes import Wakes
 
 BETWEEN_S = 0.15
 """Between two looks."""
@@ -51,6 +53,7 @@ class Gatherer:
         self._names: dict[int, str] = {}
         """Also of processes that have gone."""
         self.clocks = Clocks(platform.current().arch)
+        self._wakes = Wakes()
         self._looking = threading.Lock()
         """The prover looks in one thread, and the inspector in another."""
         self._reading = threading.Lock()
@@ -64,6 +67,7 @@ class Gatherer:
         self._relations = platform.current().relations()
         with self._looking:
             self.clocks.reset()
+            self._wakes.reset()
         self._timers.reset()
 
     def ask(self, pids: Iterable[int]) -> bool:
@@ -72,6 +76,11 @@ class Gatherer:
         One thread of each is stopped for a moment. A proof must rest on looks from after that.
         """
         return self._timers.ask(pids, lambda: self.look().processes)
+
+    def touched(self) -> None:
+        """A tool has looked into the tree since the last look."""
+        self.clocks.touched()
+        self._wakes.touched()
 
     def follow(self, snapshot: Snapshot, progress: float) -> None:
         """Take in a snapshot, so that it is known how a process ends that will be gone later.
@@ -109,13 +118,17 @@ class Gatherer:
         with self._looking:
             t = time.monotonic()
             processes = self.clocks.of(self._left.of(seen, t), t)
-        more = {process.pid: here.more(process) for process in processes}
+        read = {process.pid: here.more(process) for process in processes}
+        more = {pid: figures for pid, figures in read.items() if figures is not None}
+        if not here.shows_waits:
+            with self._looking:
+                more = self._wakes.of(processes, more)
         return Look(
             t=t,
             processes=processes,
             worlds={} if world is None else {self.pid: self._known(world, processes)},
-            more={pid: figures for pid, figures in more.items() if figures is not None},
-            machine=here.machine(),
+            more=more,
+            machine=here.machine(whole=not here.shows_waits),
         )
 
     def _known(self, world: World, processes: tuple[Process, ...]) -> World:
@@ -167,7 +180,7 @@ class Gatherer:
         }
         with self._looking:
             self.clocks.timers(timers, began, ended)
-            rearmed = self.clocks.armed
+            rearmed = self.clocks.armed if here.shows_waits else dict(self._wakes.since_step)
         gpus = here.gpus(pids, stop) if with_gpu else Gpus()
         return Observation(
             root=self.pid,
@@ -269,6 +282,13 @@ class StackTaker:
         taken = threads.each(pids, one, AT_ONCE, self._stop)
         for pid, capture in zip(pids, taken, strict=True):
             self.captures[pid] = (*self.captures.get(pid, ()), capture)
+
+    def shows_all(self, windows: Sequence[Window]) -> bool:
+        """True if another capture would show what one has: no thread ran in `windows`, and the tool
+        looked many times. Who owns what is believed only if it is told twice."""
+        every = [one for each in self.stacks().values() for capture in each for one in capture]
+        told = bool(every) and all(one.shares and one.owner is None for one in every)
+        return told and no_switch.stood(windows)
 
     def stacks(self) -> dict[int, tuple[Capture, ...]]:
         """The stacks of all captures, by process."""

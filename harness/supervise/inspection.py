@@ -276,7 +276,7 @@ class Inspector:
             return
         pids = self._wanted(tree, seen)
         taker.take(pids, "1", signaled=self._signaled)
-        gatherer.clocks.touched()
+        gatherer.touched()
         seen = change(seen, doings=beats.doings)
         variables = loops.variables(seen, pids, self._policy, self._stop)
         self._stop.wait(SETTLE_S)
@@ -284,8 +284,11 @@ class Inspector:
         if not windows[-1][-1].processes:
             return
         seen = change(gatherer.complete(windows, self._stop), trains=trains, ranks=ranks)
-        taker.take(pids, "2", signaled=self._signaled)
-        gatherer.clocks.touched()
+        if seen.shows_waits or not taker.shows_all(windows):
+            taker.take(pids, "2", signaled=self._signaled)
+            gatherer.touched()
+        if not seen.shows_waits:
+            gatherer.look()  # from here on, who wakes was not waked by a tool
         seen = change(seen, stacks=taker.stacks())
         seen = change(seen, varied=loops.varied(variables, self._stop))
         history.append(loops.inspect(seen, self._policy, self._stop))

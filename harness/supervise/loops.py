@@ -12,6 +12,7 @@ from harness.detect.chain import handing
 from harness.detect.chain.facts import Facts
 from harness.detect.observation import Observation
 from harness.detect.policy import Policy
+from harness.observe import platform
 from harness.stacks import values
 
 _MOST = 6
@@ -43,6 +44,8 @@ def at_once(seen: Observation) -> dict[int, str]:
 def _digests(
     seen: Observation, shown: spinning.Inspection, stop: threading.Event | None
 ) -> dict[int, str]:
+    if not platform.current().shows_waits:
+        return _told(seen, shown)
     pids = [
         process.pid
         for process in seen.last.processes
@@ -52,13 +55,30 @@ def _digests(
     return {tid: digest for each in every for tid, digest in each.items()}
 
 
+def _told(seen: Observation, shown: spinning.Inspection) -> dict[int, str]:
+    """The digests that the processes told with their stacks, of those threads of which all captures
+    have the same."""
+    facts, same = Facts(seen), {}
+    for pid in facts.processes:
+        captures = range(len(seen.stacks.get(pid, ())))
+        for node in facts.threads(pid):
+            stacks = [facts.stack(node, -1 - number) for number in captures]
+            told = {stack.variables if stack else "" for stack in stacks}
+            if node.tid in shown.stays and len(told) == 1 and "" not in told:
+                same[node.tid] = told.pop()
+    return same
+
+
 def variables(
     seen: Observation,
     pids: Sequence[int],
     policy: Policy | None = None,
     stop: threading.Event | None = None,
 ) -> dict[int, values.Variables]:
-    """The variables of those of the processes `pids` in which a thread is woken, by process."""
+    """The variables of those of the processes `pids` in which a thread is woken, by process. No
+    tool reads them where waits are not shown."""
+    if not platform.current().shows_waits:
+        return {}
     waked = handing.wakes(Facts(seen, policy or Policy()), pids)
     return {pid: values.read(pid, stop) for pid in waked[:_MOST]}
 

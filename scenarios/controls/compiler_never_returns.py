@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import sys
 import tempfile
 from pathlib import Path
 
@@ -16,7 +17,7 @@ VERDICT = {"outcome": "hung", "cause": "waiting", "step": 3}
 def compile_a_kernel():
     folder = Path(tempfile.mkdtemp())
     compiler = folder / "g++"
-    compiler.write_text("#!/bin/sh\nexec sleep 1000000\n")
+    compiler.write_text(f'#!/bin/sh\nexec "{sys.executable}" -c "import signal; signal.pause()"\n')
     compiler.chmod(0o700)
     os.environ["PATH"] = f"{folder}{os.pathsep}{os.environ['PATH']}"
     # MLX keeps its kernels below TMPDIR: there are none in a new one.

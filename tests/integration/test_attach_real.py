@@ -124,7 +124,7 @@ HUNG = {
     "own_peer_skips_collective": ("waiting", 1),
     "loader_never_yields": ("waiting", 0),
     "child_never_ends": ("waiting", 0),
-    "compiler_never_returns": ("stalled", 1),
+    "compiler_never_returns": ("waiting", 0),
     "livelock": ("spinning", 1),
     "native_spin": ("spinning", 1),
 }

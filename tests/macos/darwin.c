@@ -5,6 +5,7 @@
  *
  * $DARWIN_REFUSES: what is refused, as a list of words: task, ids, threads, rusage, children, users, files,
  *                  pipes, sockets, paths, pages, swap, ticks.
+ * $DARWIN_ROSETTA: the one that asks is translated, and is told the ticks of Intel.
  * $DARWIN_COUNTS:  a file to which each call of libproc adds one byte.
  */
 #define _GNU_SOURCE
@@ -187,10 +188,10 @@ static int fill_task(int pid, struct task *out) {
     snprintf(path, sizeof path, "/proc/%d/task/%ld/stat", pid, tids[i]);
     if (stat_of(path, &each) == 0 && each.state == 'R') out->running++;
     snprintf(path, sizeof path, "/proc/%d/task/%ld/status", pid, tids[i]);
-    out->csw += (int32_t)figure(path, "\nvoluntary_ctxt_switches:") +
-                (int32_t)figure(path, "\nnonvoluntary_ctxt_switches:");
+    int32_t waits = (int32_t)figure(path, "\nvoluntary_ctxt_switches:");
+    out->unix_calls += waits; /* each of them is a call at least */
+    out->csw += waits + (int32_t)figure(path, "\nnonvoluntary_ctxt_switches:");
   }
-  out->unix_calls = out->csw;
   return 0;
 }
 
@@ -200,7 +201,12 @@ static int fill_thread(int pid, long tid, struct thread *out) {
   snprintf(path, sizeof path, "/proc/%d/task/%ld/stat", pid, tid);
   if (stat_of(path, &line) != 0) return -1;
   memset(out, 0, sizeof *out);
-  out->user = (uint64_t)line.user * 10000000ULL; out->system = (uint64_t)line.system * 10000000ULL;
+  /* To the microsecond, as XNU tells it. What it spends in the kernel is known to 10 ms here. */
+  snprintf(path, sizeof path, "/proc/%d/task/%ld/schedstat", pid, tid);
+  uint64_t ran = (uint64_t)figure(path, "") / 1000 * 1000, kernel = (uint64_t)line.system * 10000000ULL;
+  if (ran == 0) ran = (uint64_t)(line.user + line.system) * 10000000ULL; /* not every Linux counts it */
+  out->system = kernel < ran ? kernel : ran;
+  out->user = ran - out->system;
   out->run_state = line.state == 'R' ? 1 : line.state == 'D' ? 4 : line.state == 'Z' ? 5
                  : line.state == 'T' || line.state == 't' ? 2 : 3;
   snprintf(out->name, sizeof out->name, "%.63s", line.name);
@@ -404,7 +410,8 @@ int proc_pid_rusage(int pid, int flavor, void *buffer) {
 
 int mach_timebase_info(uint32_t *out) {
   if (refused("ticks")) return 5;
-  out[0] = NUMER; out[1] = DENOM;
+  int intel = getenv("DARWIN_ROSETTA") != NULL;
+  out[0] = intel ? 1 : NUMER; out[1] = intel ? 1 : DENOM;
   return 0;
 }
 
@@ -437,6 +444,11 @@ int sysctlbyname(const char *name, void *out, size_t *size, void *value, size_t 
   if (strcmp(name, "iogpu.wired_limit_mb") == 0 && !refused("wired") && *size >= 4) {
     memset(out, 0, 4);
     *size = 4;
+    return 0;
+  }
+  if (strcmp(name, "sysctl.proc_translated") == 0 && *size >= sizeof(int)) {
+    memcpy(out, &(int){getenv("DARWIN_ROSETTA") != NULL}, sizeof(int));
+    *size = sizeof(int);
     return 0;
   }
   int number = strcmp(name, "vm.pagesize") == 0 ? PAGE : strcmp(name, "kern.memorystatus_vm_pressure_level") == 0;

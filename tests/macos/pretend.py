@@ -2,13 +2,18 @@
 
 $DARWIN_LIBRARY names that file, compiled. Its guards are disguised as well (supervise/guard.py).
 What they start is Linux's.
+
+$MODE: what psutil may read. `ad`: released, the threads of others are refused; `p8`: psutil 8, they
+are not; `27` (if it is not set): as `ad`, and the machine's memory cannot be read, as on macOS 27.
 """
 
 import ctypes
 import importlib
 import os
 import pathlib
+import platform
 import select
+import signal
 import sys
 import sysconfig
 
@@ -26,6 +31,7 @@ sysconfig.get_config_vars()  # read once, from a module that is named by the pla
 
 LIBRARIES = ("/usr/lib/libproc.dylib", "/usr/lib/libSystem.B.dylib")
 KQUEUE = ("kqueue", "kevent", "KQ_FILTER_PROC", "KQ_EV_ADD", "KQ_NOTE_EXIT", "KQ_NOTE_FORK")
+MODE = os.environ.get("MODE", "27")
 HIDDEN = ("/proc", "/sys/")
 
 threads, load = psutil.Process.threads, ctypes.CDLL
@@ -56,10 +62,17 @@ def shown(path):
 
 
 def disguise():
+    signal.SIGINFO = signal.SIGURG  # as in what it starts (site/sitecustomize.py)
+    path = (str(pathlib.Path(__file__).parent / "site"), os.environ.get("PYTHONPATH", ""))
+    os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, path))
     sysconfig.get_config_vars()  # it reads them from a file that has the platform in its name
     sys.platform = "darwin"
-    psutil.Process.threads = threads_of_itself
-    psutil.virtual_memory = psutil.swap_memory = memory_of_macos_27
+    platform.platform = lambda *rest, **named: "macOS-26.0-arm64-arm-64bit"
+    platform.machine = lambda: "arm64"
+    if MODE != "p8":
+        psutil.Process.threads = threads_of_itself
+    if MODE == "27":
+        psutil.virtual_memory = psutil.swap_memory = memory_of_macos_27
     ctypes.CDLL = loaded
     pathlib.Path.read_text = lambda path, *rest, **named: read_text(shown(path), *rest, **named)
     pathlib.Path.iterdir = lambda path: iterdir(shown(path))

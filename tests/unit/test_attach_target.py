@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import os
+
+import psutil
 import pytest
 
-from harness.attach.target import is_harness, matches
+from harness.attach.target import by_pid, is_harness, matches
+from harness.errors import UsageError
 
 PYTHON = "/usr/bin/python3"
 TRAINS = [PYTHON, "train.py", "--lr", "0.1"]
@@ -60,3 +64,19 @@ def test_a_name_of_its_own_is_exact_also_above_a_harness():
     found = {10: [PYTHON, "launch.py"], 11: [PYTHON, "-m", "harness", "watch", "--", *TRAINS]}
     assert matches("launch.py", found, {10: 1, 11: 10}) == [10]
     assert matches("launch", found, {10: 1, 11: 10}) == [10]
+
+
+def test_one_that_has_ended_is_said_to_have_where_its_threads_are_not_told(monkeypatch):
+    def refused(process):
+        raise psutil.ZombieProcess(process.pid)
+
+    monkeypatch.setattr(psutil.Process, "num_threads", refused)
+    child = os.fork()
+    if child == 0:
+        os._exit(0)
+    try:
+        os.waitid(os.P_PID, child, os.WEXITED | os.WNOWAIT)
+        with pytest.raises(UsageError, match="has ended"):
+            by_pid(child)
+    finally:
+        os.waitpid(child, 0)

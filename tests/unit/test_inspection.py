@@ -19,8 +19,9 @@ from harness.detect.policy import Policy
 from harness.detect.tree import judge_tree
 from harness.detect.verdicts import Answer
 from harness.model import Machine
-from harness.model.world import Gpus, Link, Relations, World
-from harness.supervise import gather, inspection
+from harness.model.world import Gpus, Link, More, Relations, World
+from harness.stacks.parse import parse
+from harness.supervise import gather, inspection, loops
 from harness.supervise.inspection import Inspector, Prover, alive
 
 replace = msgspec.structs.replace
@@ -30,13 +31,6 @@ WAITS = seen(process(1, thread(1, **READS)), links=NETWORK)
 WORKS = seen(process(1, thread(1, **RUNNING)), later=(busy(process(1, thread(1, **RUNNING))),))
 
 
-class Clocks:
-    touches = 0
-
-    def touched(self):
-        self.touches += 1
-
-
 class Gatherer:
     """Sees `found` again and again."""
 
@@ -44,7 +38,7 @@ class Gatherer:
 
     def __init__(self, found):
         self.found = found
-        self.clocks = Clocks()
+        self.touches = 0
         self.resets = 0
         self.go = threading.Event()
         """Set for as long as an inspection may go on."""
@@ -56,6 +50,9 @@ class Gatherer:
 
     def reset(self):
         self.resets += 1
+
+    def touched(self):
+        self.touches += 1
 
     def window(self, seconds, least=2):
         assert self.go.wait(9.0)
@@ -92,6 +89,8 @@ class NoStacks:
     def stacks(self):
         return {}
 
+    shows_all = gather.StackTaker.shows_all
+
 
 @pytest.fixture
 def inspector(tmp_path, monkeypatch):
@@ -119,7 +118,35 @@ def test_an_inspection_says_what_is_waited_for_and_if_that_goes_on(inspector):
         assert one.look(10.0, last_progress=5.0) is None
         assert done(one).alive is lives
         assert one.look(10.1, last_progress=5.0) is one.last
-        assert one._gatherer.clocks.touches == 2, "by each of two captures"
+        assert one._gatherer.touches == 2, "by each of two captures"
+
+
+@pytest.mark.parametrize(
+    ("leaf", "moves", "captures"),
+    [
+        ("read  (in libsystem_kernel.dylib)", 5, 1),
+        ("read  (in libsystem_kernel.dylib)", 6, 2),
+        ("", 5, 2),
+    ],
+    ids=["stands", "ran", "unseen"],
+)
+def test_where_no_thread_ran_one_capture_of_many_looks_is_enough(
+    inspector, monkeypatch, leaf, moves, captures
+):
+    found = seen(process(1, thread(1, syscall=None, wchan=None, switches=None)), shows_waits=False)
+    counts = iter((5, 5, moves))
+    window = tuple(
+        replace(look, more={1: More(started=1, calls=0, moves=next(counts))})
+        for look in found.windows[0]
+    )
+    text = f"Call graph:\n    9 Thread_1\n    + 9 {leaf} + 8  [0x2]\n"
+    stacks = {1: (parse("sample", text, 1),)} if leaf else {}
+    monkeypatch.setattr(NoStacks, "stacks", lambda taker: stacks)
+    monkeypatch.setattr(loops.platform, "current", lambda: SimpleNamespace(shows_waits=False))
+    one = inspector(replace(found, windows=(window, window)))
+    one.look(10.0, last_progress=5.0)
+    done(one)
+    assert (len(NoStacks.taken), one._gatherer.touches) == (captures, captures)
 
 
 def test_what_was_seen_says_nothing_once_it_has_gone_on(inspector):
@@ -397,7 +424,7 @@ class Crowded:
     interval_timers = staticmethod(lambda pids: {})
     world = staticmethod(lambda pid, guard=None: None)
     more = staticmethod(lambda process: None)
-    machine = staticmethod(Machine)
+    machine = staticmethod(lambda whole=False: Machine())
     gpus = staticmethod(lambda pids, stop=None: Gpus())
     relations = staticmethod(lambda: lambda processes: Relations())
     thread = staticmethod(lambda pid, tid: None)
@@ -496,7 +523,7 @@ def test_a_tool_holds_nobody_between_a_window_and_the_files_that_belong_to_it(in
     window, complete = gatherer.window, gatherer.complete
     gatherer.window = lambda *given: order.append("window") or window(*given)
     gatherer.complete = lambda *given: order.append("files") or complete(*given)
-    gatherer.clocks.touched = lambda: order.append("tool")
+    gatherer.touched = lambda: order.append("tool")
     one.look(10.0, last_progress=5.0)
     done(one)
     assert order == ["window", "files", "tool"] * 2

@@ -80,8 +80,13 @@ def test_a_thread_that_ran_at_a_look_keeps_its_native_stack():
     looks = "20 __psynch_cvwait  (in libsystem_kernel.dylib) + 8  [0x5]\n    20 Thread_101"
     ran = "    +             1 memmove  (in libsystem_platform.dylib) + 8  [0x5]\n    20 Thread_101"
     text = NATIVE.replace(looks, looks.replace("20", "19", 1).replace("    20 Thread_101", ran))
-    assert len(native(text)[0].shares) == 2
-    assert joined(native(text), python(), HANDLES)[0] == native(text)[0]
+    alone = native(text)[0]
+    assert len(alone.shares) == 2
+    digests = f"{PYTHON}Variables of thread {MAIN:#x}: {'ab' * 16}\nVariables of nobody\n"
+    main = joined(native(text), python(digests), HANDLES)[0]
+    assert (main.frames, main.shares, main.variables) == (alone.frames, alone.shares, "ab" * 16)
+    assert [frame.function for frame in main.python] == ["step", "<module>"]
+    assert wait_site.wait_site(main).python_frame == "train.py:31 in step"
 
 
 def test_a_stack_without_the_interpreter_is_kept():

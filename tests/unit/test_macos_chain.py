@@ -17,7 +17,7 @@ from harness.detect.chain.links import Chain, Ends
 from harness.detect.observation import Observation
 from harness.detect.registry import Subject, decide
 from harness.detect.verdicts import Answer, Says
-from harness.model import Process
+from harness.model import Machine, Process
 from harness.model.world import GpuUse, Link, More
 from harness.observe.macos import gpu
 from harness.observe.macos.gpu import Reading, Registry, judge
@@ -110,6 +110,39 @@ def test_a_child_that_works_is_what_its_parent_waits_for():
         assert chain_of(observed).end.kind is end
     unseen = seen(parent, child, shows_waits=False, stacks={1: (waits,)})
     assert chain_of(unseen).alive
+
+
+@pytest.mark.parametrize(
+    ("level", "out", "read", "end"),
+    [
+        (2, 500, 500, Ends.MEMORY),
+        (4, 500, 500, Ends.MEMORY),
+        (None, 500, 500, Ends.MEMORY),
+        (1, 500, 500, Ends.OUTSIDE),
+        (2, 3, 500, Ends.OUTSIDE),
+        (2, 500, 3, Ends.OUTSIDE),
+        (2, None, 500, Ends.OUTSIDE),
+    ],
+)
+def test_memory_is_scarce_while_the_machine_writes_pages_out_and_reads_ours(level, out, read, end):
+    captured = leaf("__read_nocancel")
+    found = on_mac(captured, captured)
+
+    def at(look, number):
+        machine = Machine(
+            available=8 << 30, pressure_level=level, page_outs=None if out is None else out * number
+        )
+        one = replace(look.processes[0], major_faults=read * number)
+        return replace(look, machine=machine, processes=(one,))
+
+    windows = [tuple(at(look, n) for n, look in enumerate(window)) for window in found.windows]
+    chain = chain_of(replace(found, windows=tuple(windows)))
+    assert chain.end.kind is end
+    if end is Ends.MEMORY:
+        assert chain.end.detail == (
+            "waits for memory: 500 pages a second come back from the disk, and the machine writes "
+            "500 a second to it"
+        )
 
 
 def test_what_no_stack_shows_is_not_doubted():

@@ -126,6 +126,7 @@ def test_headers_of_every_version() -> None:
         ("__read_nocancel", "libsystem_kernel.dylib", Category.IO),
         ("kevent_id", "libsystem_kernel.dylib", Category.IO),
         ("__sigwait", "libsystem_kernel.dylib", Category.IO),
+        ("__sigsuspend", "libsystem_kernel.dylib", Category.IO),
         ("iokit_user_client_trap", "IOKit", Category.IO),
         ("io_connect_method", "IOKit", Category.IO),
         ("mach_wait_until", "libsystem_kernel.dylib", Category.SLEEP),

@@ -68,6 +68,17 @@ def test_a_still_worker_is_overdue_after_its_floor_and_told_with_what_is_usual()
     assert last.overrun == "eval has run for 20 s (longest before: 100 ms)"
 
 
+def test_who_needs_long_to_look_looks_sooner_at_a_worker_that_stands_still():
+    judgements = looks(watched(), 7.0)
+    first = next(i * LOOK for i, one in enumerate(judgements) if one.stands(0.5))
+    assert first == 0.5 * Policy().floor_s < overdue(judgements)
+
+    def busy(t):
+        return snapshot(t, processes=(process(cpu=t),))
+
+    assert not any(one.stands(0.5) for one in looks(watched(), 7.0, busy))
+
+
 def test_a_phase_that_is_usually_long_gets_its_time():
     assert overdue(looks(watched(history=(10.0,) * 20), 60)) == 30.0
 

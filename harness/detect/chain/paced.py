@@ -22,7 +22,7 @@ from harness.detect.chain.links import Node
 from harness.detect.io_activity import TRICKLE
 from harness.detect.observation import Doings, Look, Observation
 from harness.model.world import More
-from harness.stacks import values
+from harness.stacks import frame_names, values
 
 
 class Beat(IntEnum):
@@ -99,7 +99,7 @@ def _guessed(node: Node, waiting: Sequence[Node], facts: Facts) -> Beat:
 
 def _may_serve(node: Node, waiting: Sequence[Node], facts: Facts) -> bool:
     stack, site = facts.stack(node), facts.site(node)
-    if stack is None or site is None:
+    if stack is None or site is None or frame_names.hides_python(stack):
         return True
     python = [frame for frame in stack.frames if frame.python]
     if not python:
@@ -116,6 +116,8 @@ def _packages(node: Node, facts: Facts) -> set[str]:
 
 
 def _in_vain(did: Doings, facts: Facts) -> Beat:
+    if not facts.observed.shows_waits:
+        return Beat.MAY_WORK  # neither its bytes nor its variables are seen
     return Beat.UNSEEN if did.looks < facts.policy.beat_looks else Beat.VAIN
 
 

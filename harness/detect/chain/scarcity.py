@@ -17,18 +17,13 @@ def end(node: Node, thread: Thread, facts: Facts) -> End | None:
     wchan = thread.wchan or ""
     if any(word in wchan for word in _RECLAIM):
         return End(kind=Ends.MEMORY, detail="waits for memory, which is reclaimed")
-    moved, more = facts.motion(node.pid), facts.observed.last.more.get(node.pid)
-    swapped = (more.swap if more else None) or 0
-    available = facts.observed.last.machine.available
-    policy = facts.policy
-    scarce = swapped > policy.swapped or (available is not None and available < policy.scarce)
+    moved = facts.motion(node.pid)
     rate = moved.rate(moved.major)
-    if scarce and rate >= policy.thrashing:
+    if rate >= facts.policy.thrashing and (scarce := facts.scarce(node.pid)):
         detail = (
             f"waits for memory: {units.count(rate)} pages a second come back from the disk, and "
-            f"{units.size(swapped)} are swapped out"
         )
-        return End(kind=Ends.MEMORY, detail=detail)
+        return End(kind=Ends.MEMORY, detail=detail + scarce)
     if facts.category(node) is Category.MEMORY and not facts.busy(node):
         return End(kind=Ends.MEMORY, detail="waits for memory")
     return None

@@ -4,21 +4,29 @@ Where there is SIGINFO, on macOS, that is the signal. It does nothing by default
 is harmed which has become another program meanwhile. There one thread rests for it, and all others
 block it: a signal ends the call that a thread waits in, and what Metal makes of a wait that ends
 early is not known. XNU gives it to the first thread that does not block it
-(`bsd/kern/kern_sig.c:1933`).
+(`bsd/kern/kern_sig.c:1933`). Behind the stacks that thread writes a digest of each thread's
+variables, which no tool reads there.
 """
 
 from __future__ import annotations
 
 import contextlib
 import faulthandler
+import os
 import signal
 import threading
 from typing import TextIO
+
+from harness.inject.inside import variables
 
 _QUIET: int | None = getattr(signal, "SIGINFO", None)
 QUESTION: int = signal.SIGUSR1 if _QUIET is None else _QUIET
 NAME = "harness-answers"
 """The name of the thread that rests for it."""
+_OF_THE_THREAD_ITSELF = (
+    signal.SIGSEGV, signal.SIGBUS, signal.SIGFPE, signal.SIGILL, signal.SIGABRT,
+)  # fmt: skip
+"""A mistake of this very thread: not blocked, so that it is told."""
 
 
 def register(file: TextIO, apart: bool = _QUIET is not None) -> None:
@@ -31,17 +39,20 @@ def register(file: TextIO, apart: bool = _QUIET is not None) -> None:
         signal.pthread_sigmask(signal.SIG_BLOCK, (QUESTION,))
     faulthandler.register(QUESTION, file=file, all_threads=True)
     if apart:
-        threading.Thread(target=rests, name=NAME, daemon=True).start()
+        threading.Thread(target=rests, args=(file,), name=NAME, daemon=True).start()
 
 
-def rests() -> None:
-    """Take the signal, and wait for ever."""
-    signal.pthread_sigmask(signal.SIG_UNBLOCK, (QUESTION,))
-    if _QUIET is not None:
-        import ctypes
+def rests(file: TextIO) -> None:
+    """Take the signal and no other, and write the variables once faulthandler has answered."""
+    import ctypes
 
-        with contextlib.suppress(OSError, AttributeError):
-            ctypes.CDLL(None).pthread_setname_np(NAME.encode())
-    lock = threading.Lock()
-    lock.acquire()
-    lock.acquire()
+    library = ctypes.CDLL(None)
+    # A signal of the user's that came here would end no call of the thread that it is meant for.
+    others = signal.valid_signals() - {QUESTION, *_OF_THE_THREAD_ITSELF}
+    signal.pthread_sigmask(signal.SIG_SETMASK, others)
+    if hasattr(library, "pthread_threadid_np"):  # there, a thread names none but itself
+        library.pthread_setname_np(NAME.encode())
+    while True:
+        library.pause()  # until faulthandler's handler has returned
+        with contextlib.suppress(Exception):
+            os.write(file.fileno(), variables.told().encode())

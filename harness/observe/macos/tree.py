@@ -79,7 +79,6 @@ def _more(task: TaskAllInfo) -> More:
     counts = [
         _count(each)
         for each in (
-            sums.pti_csw,
             sums.pti_syscalls_unix,
             sums.pti_syscalls_mach,
             sums.pti_messages_sent,
@@ -87,10 +86,13 @@ def _more(task: TaskAllInfo) -> More:
         )
     ]
     known = [each for each in counts if each is not None]
+    calls = sum(known) if len(known) == len(counts) else None
+    switches = _count(sums.pti_csw)
     return More(
         started=bsd.pbi_start_tvsec * 1_000_000 + bsd.pbi_start_tvusec,
         minor_faults=_count(sums.pti_faults),
-        moves=sum(known) if len(known) == len(counts) else None,
+        calls=calls,
+        moves=None if calls is None or switches is None else calls + switches,
     )
 
 

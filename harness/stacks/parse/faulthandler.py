@@ -1,4 +1,7 @@
-"""The output of `faulthandler` after a signal: Python frames alone, innermost first."""
+"""The output of `faulthandler` after a signal: Python frames alone, innermost first.
+
+A worker that answers with a thread of its own adds digests of its threads' variables.
+"""
 
 from __future__ import annotations
 
@@ -7,18 +10,22 @@ import re
 from harness.stacks.parse.frames import Frame, ThreadStack, python
 
 _THREAD = re.compile(r"(?:Current thread|Thread) (0x[0-9a-f]+)(?: \[(.*)\])? \(most recent")
+_VARIABLES = re.compile(r"Variables of thread (0x[0-9a-f]+): ([0-9a-f]{32})$")
 _FRAME = re.compile(r'  File "(.*)", line (\d+|\?\?\?) in (.*)$')
 
 
 def parse(text: str, pid: int) -> tuple[ThreadStack, ...]:
     """`pid` is not in the text: the main thread is told by its outermost frame, a module's code."""
     threads: list[tuple[re.Match[str], list[Frame]]] = []
+    variables: dict[int, str] = {}
     for line in text.splitlines():
         if header := _THREAD.match(line):
             threads.append((header, []))
         elif threads and (match := _FRAME.match(line)):
             number = None if match[2] == "???" else int(match[2])
             threads[-1][1].append(python(match[3], match[1], number))
+        elif match := _VARIABLES.match(line):
+            variables[int(match[1], 16)] = match[2]
     return tuple(
         ThreadStack(
             frames=tuple(frames),
@@ -26,6 +33,7 @@ def parse(text: str, pid: int) -> tuple[ThreadStack, ...]:
             name=header[2] or "",
             main=bool(frames) and frames[-1].function == "<module>",
             native=False,
+            variables=variables.get(int(header[1], 16), ""),
         )
         for header, frames in threads
     )

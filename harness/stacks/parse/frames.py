@@ -98,6 +98,11 @@ class ThreadStack(msgspec.Struct, frozen=True, kw_only=True):
     that one. Empty where it looks once."""
     owner: Owner | None = None
     """The thread that it waits for at every look, where a tool tells that."""
+    python: tuple[Frame, ...] = ()
+    """The functions of Python that it was in at one moment, as told beside a tool that knows none;
+    innermost first."""
+    variables: str = ""
+    """A digest of its variables at that moment; empty where they are not told."""
 
 
 UNKNOWN = "???"
