@@ -63,6 +63,18 @@ def test_the_operation_is_named_however_it_is_called(probed, case, operation, pl
     assert file.startswith("nan_tape.py:")
 
 
+def test_a_step_that_is_looked_at_bit_by_bit_has_the_same_answers(probed):
+    others = ("frames", "probed_s", "usual_s")  # who called the test, and when
+
+    def answers(cases):
+        return {
+            name: {key: value for key, value in (found or {}).items() if key not in others}
+            for name, found in cases.items()
+        }
+
+    assert answers(probed["large"]) == answers(probed["cases"])
+
+
 def test_rows_and_names_are_those_of_the_batch_and_the_model(probed):
     cases = probed["cases"]
     assert cases["assigned"]["rows"] == cases["backward_in_place"]["rows"] == [1]
