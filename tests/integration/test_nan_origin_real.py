@@ -139,9 +139,9 @@ def test_mlx_lm_is_replayed_from_its_checkpoint_and_saves_nothing(tmp_path):
     # The replay begins after the training has written its last file.
     (replay,) = tmp_path.glob("reports/*/mlx_lm/0/replay")
     began = (replay / "spec.json").stat().st_mtime
-    weights = list(tmp_path.glob("adapters/*.safetensors"))
-    assert weights
-    assert all(file.stat().st_mtime < began for file in weights)
+    written = {file.name: file.stat().st_mtime for file in tmp_path.glob("adapters/*")}
+    assert {"adapters.safetensors", "adapter_config.json"} <= set(written)
+    assert all(time < began for time in written.values())
 
 
 DIVERGES_LAST = """
@@ -152,7 +152,9 @@ folder = sys.argv[1]
 replay.wrap(mx, folder)
 import mlx.nn as nn
 import mlx.optimizers as optim
-from mlx_lm.tuner import trainer
+from mlx_lm.tuner import callbacks, trainer
+replay.wrap(callbacks, folder)
+assert callbacks.get_reporting_callbacks("wandb", "name", folder, {}) is None
 replay.wrap(trainer, folder)
 
 def iterate_batches(*args, **kwargs):
