@@ -51,6 +51,10 @@ _BRACKETS = re.compile(
     re.ASCII,
 )
 _LEADS = re.compile(r"\s{0,20}(\d{1,15}):\s", re.ASCII)
+_PLACE = re.compile(r"\| {1,4}[\w.<>]{1,80}:[\w.<>]{1,80}:\d{1,6} - ")
+"""`| __main__:train:123 - step 10 | loss 2.34`."""
+_TIMES = re.compile(r"\| Tot: [\dDhms]{1,20} \|(.{1,200}?) (\d{1,9}/\d{1,9})\s{0,8}$", re.ASCII)
+"""`Step: 123ms | Tot: 2s345ms | Loss: 2.301 | Acc: 10.000% (13/128) 1/391`: `Step` is a time."""
 _NUMBERED = re.compile(r"(?:^\s{0,8}|[\])] )\[ {0,8}(\d{1,15})\]\s{1,8}(?=[A-Za-z])", re.ASCII)
 _GROUPED = re.compile(r"[=:\[(\t ]{1,12}(\d{1,3}(?:[. ]\d{3}){0,4})(?![\d,])", re.ASCII)
 _BROKEN = re.compile(r"[=:\[(\t ]{1,12}\d{1,15}\.[A-Za-z]", re.ASCII)
@@ -93,6 +97,8 @@ def read(line: str) -> Reading | None:
         return read(rest) if rest.strip() else None
     if "(" in line or "#" in line:
         line = plainly(line)
+    if " | " in line:
+        line = _without_places(line)
     if "'" in line or not line.isascii():
         line = _MARKS.sub("", line)  # 12'500
     given: dict[str, Any] = {}
@@ -164,6 +170,15 @@ def read(line: str) -> Reading | None:
     if _says_enough(line, given, counted):
         return Reading(**given)
     return _heading(line) if ")" in line else None
+
+
+def _without_places(line: str) -> str:
+    """The line without the place that loguru gives, and with the batch of a bar of times first."""
+    if ":" in line and " - " in line:
+        line = _PLACE.sub("| ", line)
+    if "| Tot:" in line and (bar := _TIMES.search(line)):
+        return f"step {bar[2]} {bar[1]}"
+    return line
 
 
 def _is_of_training(lower: str) -> bool:

@@ -121,3 +121,19 @@ def test_fractions_of_epochs_count_nothing_if_the_first_is_whole():
     found = read(*lines)
     assert [reading.loss for reading in found] == [3.0, 2.9, 2.8, 2.7, 2.6]
     assert [reading.step for reading in found[1:]] == [None] * 4
+
+
+def test_a_place_of_loguru_is_no_figure():
+    line = "2026-11-30 01:00:00.123 | INFO     | __main__:train:123 - step 10 | loss 2.5"
+    (found,) = read(line)
+    assert (found.step, found.loss, found.figures) == (10, 2.5, None)
+
+
+def test_a_bar_of_times_counts_its_batches():
+    bar = " [====>....]  Step: 123ms | Tot: 2s345ms | Loss: {} | Acc: 10.000% (13/128) {}/391 "
+    found = read(*(bar.format(3 - n / 10, n) for n in range(1, 4)))
+    assert [(r.step, r.total, r.loss) for r in found] == [
+        (1, 391, 2.9),
+        (2, 391, 2.8),
+        (3, 391, 2.7),
+    ]
