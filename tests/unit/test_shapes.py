@@ -143,6 +143,14 @@ def test_a_loss_that_comes_and_goes_has_not_left_for_good(period):
         assert "loss_left_best" not in found(told(losses))
 
 
+def test_a_loss_that_follows_the_policy_is_judged_by_its_reward():
+    draw = random.Random(5)
+    losses = [-0.2 * math.exp(-n / 9) + 0.002 * draw.gauss(0, 1) for n in range(60)]
+    losses[:3] = [0.0, -0.05, -0.12]
+    rising = [0.5 + min(0.4, n / 75) + 0.01 * draw.random() for n in range(60)]
+    assert "loss_left_best" not in found(told(losses, {"reward": rising}))
+
+
 def test_a_loss_that_swings_ever_wider():
     draw = random.Random(2)
     losses = [2.5 + 0.01 * 1.05**n * draw.choice((-1, 1)) * draw.random() for n in range(160)]

@@ -87,8 +87,8 @@ def loss_zero(record: Record) -> Iterator[Finding]:
 
 def loss_left_best(record: Record) -> Iterator[Finding]:
     losses = record.loss
-    if len(losses) < ENOUGH or not math.isfinite(sum(losses)):
-        return
+    if len(losses) < ENOUGH or not math.isfinite(sum(losses)) or reward(record) is not None:
+        return  # the reward says more of a loss that follows the policy
     yield from _risen(record) or _swinging(record)
 
 
