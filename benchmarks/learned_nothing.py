@@ -1,6 +1,6 @@
 """Why nothing was learned: reasons that are planted, and healthy runs that must be called nothing.
 
-    python benchmarks/learned_nothing.py [--only NAME ...] [--out FILE.json]
+    python benchmarks/learned_nothing.py [--only NAME ...] [--jobs N] [--out FILE.json]
 
 benchmarks/learning_programs.py and healthy_programs.py have the programs, each with its truth. They
 run under `harness run` and, with a loop of their own, under `harness watch`. A reason is named if
@@ -18,6 +18,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -43,21 +44,28 @@ def harness(*arguments: str, folder: Path) -> dict[str, Any]:
     return document
 
 
-def found(programs: Sequence[Program], folder: Path) -> dict[str, dict[str, str]]:
-    """The severity of each reason that was found, by program."""
+def found(programs: Sequence[Program], folder: Path, jobs: int) -> dict[str, dict[str, str]]:
+    """The severity of each reason that was found, by program; `jobs` commands at the same time."""
     for program in programs:
         (folder / f"{program.name}.py").write_text(program.source())
-    results = {}
     ours = [program.name for program in programs if not program.watched]
-    for at in range(0, len(ours), AT_ONCE):
+
+    def ran(at: int) -> dict[str, Any]:
         files = [f"{name}.py" for name in ours[at : at + AT_ONCE]]
         run = harness("run", *files, "--json", folder=folder)
-        results.update({result["scenario"]: result for result in run["results"]})
-    for program in programs:
-        if program.watched:
-            command = (sys.executable, f"{program.name}.py")
-            (result,) = harness("watch", "--json", "--", *command, folder=folder)["results"]
-            results[program.name] = result
+        return {result["scenario"]: result for result in run["results"]}
+
+    def watched(name: str) -> dict[str, Any]:
+        command = (sys.executable, f"{name}.py")
+        (result,) = harness("watch", "--json", "--", *command, folder=folder)["results"]
+        return {name: result}
+
+    with ThreadPoolExecutor(jobs) as pool:
+        parts = [
+            *pool.map(ran, range(0, len(ours), AT_ONCE)),
+            *pool.map(watched, [program.name for program in programs if program.watched]),
+        ]
+    results = {name: result for part in parts for name, result in part.items()}
     return {
         name: {
             finding["code"]: finding["severity"]
@@ -82,6 +90,9 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawTextHelpFormatter
     )
     parser.add_argument("--only", nargs="*", help="names of programs (default: all)")
+    parser.add_argument(
+        "--jobs", type=int, default=1, help="commands at the same time (default: 1)"
+    )
     parser.add_argument("--out", type=Path)
     arguments = parser.parse_args()
     programs = [
@@ -90,7 +101,7 @@ def main() -> None:
         if arguments.only is None or program.name in arguments.only
     ]
     with tempfile.TemporaryDirectory() as folder:
-        codes = found(programs, Path(folder))
+        codes = found(programs, Path(folder), arguments.jobs)
     rows, wrong = [], []
     for program in programs:
         told = codes[program.name]

@@ -162,7 +162,7 @@ def losses(probed):
         value, gradients = loss_and_grad(model, X)
         optimizer.update(model, gradients)
         SWITCH.tape = None
-        one.look()
+        one.settle()
         one.end()
         made.append(value.item())
     return made
@@ -180,18 +180,25 @@ def with_nan():
     return model
 
 
-def main():
-    cases = {
+def cases():
+    found_in = {
         loss.__name__: found(loss)
         for loss in (named_import, in_place, assigned, added_at, iterated, backward_in_place,
                      checkpointed, mapped, custom, masked, healthy)
     }  # fmt: skip
-    cases["module"] = found(lambda model, x: model(x).sum(), model=Bad())
-    cases["batch"] = found(gradients_scaled, x=mx.array([[1.0, mx.nan], [0.0, 1.0]]))
-    cases["parameter"] = found(gradients_scaled, model=with_nan())
-    cases["gradients"] = found(gradients_scaled, change=divided)
-    cases["earlier"] = found(gradients_scaled, change=divided, steps=3, probe=2)
-    json.dump({"cases": cases, "losses": [losses(False), losses(True)]}, sys.stdout)
+    found_in["module"] = found(lambda model, x: model(x).sum(), model=Bad())
+    found_in["batch"] = found(gradients_scaled, x=mx.array([[1.0, mx.nan], [0.0, 1.0]]))
+    found_in["parameter"] = found(gradients_scaled, model=with_nan())
+    found_in["gradients"] = found(gradients_scaled, change=divided)
+    found_in["earlier"] = found(gradients_scaled, change=divided, steps=3, probe=2)
+    return found_in
+
+
+def main():
+    small = cases()
+    tape.LARGE = tape.GROUP = 1  # each operation is looked at by itself, and let go of
+    told = {"cases": small, "large": cases(), "losses": [losses(False), losses(True)]}
+    json.dump(told, sys.stdout)
 
 
 if __name__ == "__main__":

@@ -36,6 +36,8 @@ _DOMAIN: dict[str, Callable[[float], bool]] = {
 }
 """For each function of one number, those for which it has no finite value."""
 _GROWS = frozenset(("exp", "expm1", "exp2", "cosh", "sinh", "square"))
+_OPAQUE = frozenset(("vmap",))
+"""Operations that are the program's own functions inside: nothing says that these overflowed."""
 _OF_ROWS = frozenset(("softmax", "logsumexp", "scaled_dot_product_attention"))
 _GRADIENT: dict[str, Callable[[float], bool]] = {
     **_DOMAIN,
@@ -57,7 +59,9 @@ def sentence(facts: Facts) -> str:
         return too_narrow
     if backward:
         return _backward(symbol, inputs, facts)
-    if symbol in "/**" and len(inputs) == 2:
+    if (wild := _written(inputs)) is not None:
+        return f"{_name(symbol)} with {wild}"
+    if symbol in ("/", "**") and len(inputs) == 2:
         return _of_two(symbol, inputs, facts)
     if symbol in _OF_ROWS and any(one.get("not_finite") for one in inputs):
         return f"{symbol} of a row that is all -inf"
@@ -65,8 +69,19 @@ def sentence(facts: Facts) -> str:
         return f"{symbol} of {_range(inputs[0], _DOMAIN.get(symbol))}"
     if any(one.get("not_finite") for one in inputs):
         return f"{_name(symbol)} of infinities that do not cancel"
-    kind = "overflow" if (facts.get("output") or {}).get("inf") else "NaN"
-    return f"{_type(facts)} {kind} in {_name(symbol)} of {_reach(inputs)}"
+    return f"{_type(facts)} {_kind(facts, symbol)} in {_name(symbol)} of {_reach(inputs)}"
+
+
+def _written(inputs: Sequence[Facts]) -> str | None:
+    """The number that the program wrote down itself, if one is not finite."""
+    numbers = [float(one["number"]) for one in inputs if "number" in one]
+    return next((number(one) for one in numbers if not math.isfinite(one)), None)
+
+
+def _kind(facts: Facts, symbol: str) -> str:
+    if not (facts.get("output") or {}).get("inf"):
+        return "NaN"
+    return "infinity" if symbol in _OPAQUE else "overflow"
 
 
 def plain(facts: Facts) -> tuple[str, list[Facts]]:
@@ -104,7 +119,7 @@ def _backward(symbol: str, inputs: Sequence[Facts], facts: Facts) -> str:
     if symbol == "**" and len(inputs) == 2:
         left, right = (_span(_at(one)) for one in inputs)
         return f"the slope of {left} to the power {right}"
-    kind = "overflow" if (facts.get("output") or {}).get("inf") else "NaN"
+    kind = _kind(facts, symbol)
     return f"{_type(facts)} {kind} in the gradient of {_name(symbol)} of {_reach(inputs)}"
 
 

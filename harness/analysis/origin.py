@@ -109,6 +109,16 @@ def origin(facts: dict[str, Any], replay_s: float) -> Origin:
     )
 
 
+def identity(result: ScenarioResult) -> str | None:
+    """The operation and function in which the numbers of `result` were lost, the same wherever the
+    line goes: `log in loss_fn (forward)`. None where no replay found it."""
+    found = result.origin
+    if found is None or found.status is not Located.LOCATED:
+        return None
+    function = (found.site or "").partition(" in ")[2] or found.about or "?"
+    return f"{found.operation or 'data'} in {function} ({found.place})"
+
+
 def failed(why: str, replay_s: float) -> Origin:
     """The origin of a replay that did not come to an answer."""
     return Origin(status=Located.FAILED, summary=f"the replay {why}", replay_s=replay_s)

@@ -26,6 +26,7 @@ from harness.logs.reading import (
     plainly,
     settle,
 )
+from harness.logs.tongues import in_english
 
 HEADER = Reading(phase="validate", validation=True)
 """`Test Error:` alone on a line: the loss that comes next is a validation's (see `Steps.place`)."""
@@ -50,6 +51,11 @@ _BRACKETS = re.compile(
     re.ASCII,
 )
 _LEADS = re.compile(r"\s{0,20}(\d{1,15}):\s", re.ASCII)
+_PLACE = re.compile(r"\| {1,4}[\w.<>]{1,80}:[\w.<>]{1,80}:\d{1,6} - ")
+"""`| __main__:train:123 - step 10 | loss 2.34`."""
+_TIMES = re.compile(r"\| Tot: [\dDhms]{1,20} \|(.{1,200}?) (\d{1,9}/\d{1,9})\s{0,8}$", re.ASCII)
+"""`Step: 123ms | Tot: 2s345ms | Loss: 2.301 | Acc: 10.000% (13/128) 1/391`: `Step` is a time."""
+_NUMBERED = re.compile(r"(?:^\s{0,8}|[\])] )\[ {0,8}(\d{1,15})\]\s{1,8}(?=[A-Za-z])", re.ASCII)
 _GROUPED = re.compile(r"[=:\[(\t ]{1,12}(\d{1,3}(?:[. ]\d{3}){0,4})(?![\d,])", re.ASCII)
 _BROKEN = re.compile(r"[=:\[(\t ]{1,12}\d{1,15}\.[A-Za-z]", re.ASCII)
 _OF = re.compile(r" {0,8}/ {0,8}(\d{1,3}(?:[. ]\d{3}){0,4})(?![\d,])", re.ASCII)
@@ -75,6 +81,8 @@ _DATES = re.compile(
 
 
 def read(line: str) -> Reading | None:
+    if not line.isascii() or "loss" not in line:
+        line = in_english(line)
     # Most lines have these in lower case: then nothing is copied.
     if not ("loss" in line or "step" in line or _is_of_training(line.lower())):
         if len(line) > _SHORT or ":" not in line or "%|" in line:
@@ -89,6 +97,8 @@ def read(line: str) -> Reading | None:
         return read(rest) if rest.strip() else None
     if "(" in line or "#" in line:
         line = plainly(line)
+    if " | " in line:
+        line = _without_places(line)
     if "'" in line or not line.isascii():
         line = _MARKS.sub("", line)  # 12'500
     given: dict[str, Any] = {}
@@ -138,7 +148,7 @@ def read(line: str) -> Reading | None:
     if counted and "," in precise:
         _grouped(line, counted, given)
     if "step" not in given:
-        _unnamed_step(line, given)
+        _unnamed_step(line, given, figures)
     if "step" in given and "loss" not in given and "validation" not in given:
         only = _ONLY_FIGURE.search(line)
         if only and not only[1].isdigit():
@@ -160,6 +170,15 @@ def read(line: str) -> Reading | None:
     if _says_enough(line, given, counted):
         return Reading(**given)
     return _heading(line) if ")" in line else None
+
+
+def _without_places(line: str) -> str:
+    """The line without the place that loguru gives, and with the batch of a bar of times first."""
+    if ":" in line and " - " in line:
+        line = _PLACE.sub("| ", line)
+    if "| Tot:" in line and (bar := _TIMES.search(line)):
+        return f"step {bar[2]} {bar[1]}"
+    return line
 
 
 def _is_of_training(lower: str) -> bool:
@@ -215,17 +234,17 @@ def _heading(line: str) -> Reading | None:
     return Reading(dates=int(match[1]))
 
 
-def _unnamed_step(line: str, given: dict[str, Any]) -> None:
+def _unnamed_step(line: str, given: dict[str, Any], figures: dict[str, float]) -> None:
     if "epoch" in given:
         _step_in_epoch(line, given)
-    elif "loss" not in given:
-        return
+    elif "loss" not in given and not any("loss" in name for name in figures):
+        return  # as `Loss_D: 0.5 Loss_G: 3.2` of two that are trained together
     elif match := _BRACKETS.search(line) if "[" in line else None:
         epoch, step, total = match.groups()
         given["step"], given["total"] = count(step), count(total)
         if epoch:
             given["epoch"] = float(epoch)
-    elif match := _LEADS.match(line):
+    elif match := _LEADS.match(line) or _NUMBERED.search(line):
         given["step"] = count(match[1])
 
 

@@ -227,6 +227,7 @@ _NOT_KEPT = """took time eta elapsed elapsed_secs timestamp ts seconds secs sec 
     of in at to for and the on by with from as"""
 """Names of what says nothing about the training, and words of sentences."""
 _NO_FIGURES = frozenset(_NOT_KEPT.split())
+_SOURCES = (".py", ".rs", ".cc", ".cpp", ".cu", ".mm", ".swift", ".go", ".jl", ".ts", ".js")
 _NOT_NOW = frozenset({"best", "final", "min", "max", "lowest", "initial", "previous", "last"})
 
 
@@ -259,6 +260,8 @@ def _field(name: str) -> tuple[str, int]:
 
 def figure_name(name: str) -> str:
     """The name under which a figure without a field of its own is kept; empty: it is not kept."""
+    if name.endswith(_SOURCES):
+        return ""  # `train.py:12]`
     words = name[:60].lower().translate(_SIGNS).strip("_")
     last = words.rpartition("_")[2]
     if (last in _NO_FIGURES and "/" not in name) or words.partition("_")[0] in _NOT_NOW:

@@ -106,6 +106,9 @@ class Steps:
         if epoch is None or not says or reading.validation or reading.batch is not None:
             return reading
         whole = int(epoch)
+        if whole != epoch and self._by_epochs:
+            # The first report was at a whole one by chance.
+            self._by_epochs, self._first, self._last = False, None, 0
         self._fractions = self._fractions or whole != epoch
         if self._first is None and whole == epoch and not self._fractions:
             # Nothing else counts. Without an epoch of its own it restarts with none.

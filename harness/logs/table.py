@@ -1,8 +1,10 @@
-"""Tables, whose first line names the columns: drawn with pipes, by rich, or with blanks alone.
+"""Tables, whose first line names the columns: drawn with pipes, by rich, with commas, or blanks.
 
 | Step | Training Loss | Validation Loss |        step    loss      lr   grad_norm
 |------|---------------|-----------------|          10   2.345   1e-4       1.21
 | 500  | 1.234000      | 1.345000        |          20   2.217   1e-4       1.18
+step,loss,lr
+10,2.345,0.0001
 
 A row is read by the last heading; what stands for a missing figure is left out.
 """
@@ -28,24 +30,24 @@ class Table:
 
     def __init__(self) -> None:
         self._names: tuple[str, ...] = ()
-        self._drawn = False
+        self._kind = ""
 
     def read(self, line: str) -> Reading | None:
         """The reading of a row; a heading is remembered."""
         if "%|" in line or len(line) > _LONGEST:
             return None
-        drawn = "|" in line or "│" in line or "┃" in line
-        if not drawn and "  " not in line and "\t" not in line:
+        kind = _kind(line)
+        if not kind:
             return None
-        if self._names and drawn == self._drawn and (reading := self._row(line)) is not None:
+        if kind == self._kind and (reading := self._row(line)) is not None:
             return reading
         lower = line.lower()
         if "step" in lower or "iter" in lower or "epoch" in lower:
-            self._heading(line, drawn)
+            self._heading(line, kind)
         return None
 
     def _row(self, line: str) -> Reading | None:
-        cells = _cells(line, self._drawn, rows=True)
+        cells = _cells(line, self._kind, rows=True)
         if len(cells) != len(self._names):
             return None
         pairs = []
@@ -59,21 +61,32 @@ class Table:
         counted = "step" in given or "epoch" in given
         return Reading(**given) if counted and len(given) > 1 else None
 
-    def _heading(self, line: str, drawn: bool) -> None:
-        cells = _cells(line, drawn, rows=False)
+    def _heading(self, line: str, kind: str) -> None:
+        cells = _cells(line, kind, rows=False)
         if not 2 <= len(cells) <= _MOST or not all(map(_NAME.fullmatch, cells)):
             return
         kinds = [meaning(name)[0] for name in cells]
         if kinds.count("step") + kinds.count("epoch") and any(
             kind in ("loss", "validation", FIGURE) for kind in kinds
         ):
-            self._names, self._drawn = tuple(cells), drawn
+            self._names, self._kind = tuple(cells), kind
 
 
-def _cells(line: str, drawn: bool, rows: bool) -> list[str]:
+def _kind(line: str) -> str:
+    """The sign that parts the columns; empty for a line of no table."""
+    if "|" in line or "│" in line or "┃" in line:
+        return "|"
+    if "  " in line or "\t" in line:
+        return " "
+    return "," if "," in line and ":" not in line and "=" not in line else ""
+
+
+def _cells(line: str, kind: str, rows: bool) -> list[str]:
     if _RULE.fullmatch(line):
         return []
-    if not drawn:
+    if kind == ",":
+        return [cell.strip() for cell in line.split(",")]
+    if kind == " ":
         return line.split() if rows else _WIDE.split(line.strip())
     cells = [cell.strip() for cell in _CELLS.split(line)]
     # The frame's own lines give an empty cell at each end.

@@ -12,6 +12,7 @@ from collections.abc import Iterator
 
 import msgspec
 
+from harness.analysis import origin
 from harness.errors import UsageError
 from harness.model import Outcome, ScenarioResult, Severity
 from harness.model.enums import TextEnum
@@ -147,8 +148,11 @@ def _places(result: ScenarioResult) -> Iterator[str]:
         yield f"in {_function(place)}"
         yield f"says {_words(words)}"
     else:
-        kind = re.search(r"\b(nan|inf)\b", result.reason or "")
+        said = [result.reason or "", *(finding.summary for finding in result.findings)]
+        kind = re.search(r"\b(nan|inf)\b", "\n".join(said))
         yield f"number {kind[1] if kind else None}"
+        if (born := origin.identity(result)) is not None:
+            yield f"born: {born}"
 
 
 def _function(place: object) -> str:

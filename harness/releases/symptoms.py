@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 import msgspec
 
-from harness.analysis import repeats
+from harness.analysis import origin, repeats
 from harness.analysis.findings import CODES
 from harness.errors import UsageError
 from harness.model import Outcome, ScenarioResult, Severity
@@ -36,7 +36,7 @@ class Symptoms(msgspec.Struct, frozen=True, kw_only=True):
     signature: str | None = None
     """The signal, the exception or the exit code of a crash."""
     fingerprint: str | None = None
-    """The fingerprint of the stacks of a hang."""
+    """Of a hang, that of its stacks; of a divergence, the operation it began with, if known."""
     codes: tuple[str, ...] = ()
     """The codes of all findings."""
     notable: tuple[str, ...] = ()
@@ -74,7 +74,7 @@ class When(msgspec.Struct, frozen=True, kw_only=True):
                 return f"{self.figure} {sign} {number(self.limit)} times that of the good end"
             return f"{self.figure} {sign} {_written(self.figure, self.limit)}"
         if self.same_hang:
-            return f"hung with the fingerprint {self.fingerprint}" if self.fingerprint else "hung"
+            return f"failed with the fingerprint {self.fingerprint or 'of the bad end'}"
         if self.code is not None:
             return self.code
         assert self.outcome is not None
@@ -133,7 +133,9 @@ def of(result: ScenarioResult, summary: str) -> Symptoms:
         for name, figure in repeats.FIGURES.items()
         if (value := figure(result)) is not None and math.isfinite(value)
     }
-    fingerprint = result.cause.evidence.get("fingerprint") if result.cause else None
+    fingerprint = (
+        result.cause.evidence.get("fingerprint") if result.cause else origin.identity(result)
+    )
     return Symptoms(
         outcome=result.outcome,
         summary=summary,
@@ -193,7 +195,8 @@ def settled(when: When, good: Sequence[Symptoms], bad: Sequence[Symptoms]) -> Wh
         prints = [one.fingerprint for one in bad if one.fingerprint]
         if not prints:
             raise UsageError(
-                "the bad end did not hang with stacks that could be read; use --when hung"
+                "the bad end did not hang with stacks that could be read, and did not diverge at "
+                "an operation that a replay found; use --when hung or --when diverged"
             )
         return msgspec.structs.replace(when, fingerprint=prints[0])
     return when
@@ -210,7 +213,7 @@ def judge(when: When, run: Symptoms) -> Seen:
         shown = value > when.limit if when.above else value < when.limit
         return Seen.SHOWN if shown else Seen.ABSENT
     if when.same_hang:
-        shown = run.outcome is Outcome.HUNG and run.fingerprint == when.fingerprint
+        shown = run.outcome in FAILED and run.fingerprint == when.fingerprint
     elif when.code is not None:
         shown = when.code in (run.cause, *run.codes)
     else:

@@ -618,3 +618,26 @@ def test_the_highest_peak_so_far_is_no_peak_that_grows():
     beats = make(steps=20, peak=lambda step: 4 * P + step * P)
     assert set(found(beats)) == {"peak_growth"}
     assert not found(replace(beats, built=None))
+
+
+@pytest.mark.parametrize(
+    ("figures", "codes"),
+    [
+        ({"loss_d": [0.5] * 30 + [NAN] * 30, "loss_g": [3.0] * 60}, {"loss_not_finite"}),
+        ({"critic_loss": [INF] * 60}, {"loss_not_finite"}),
+        ({"loss_d": [0.5] * 30 + [NAN] * 10 + [0.4] * 20}, {"figure_not_finite"}),
+        ({"loss_scale": [1.0] * 59 + [INF]}, {"figure_not_finite"}),
+        ({"best_loss": [INF] * 60}, {"figure_not_finite"}),
+        ({"loss_d": [-0.5] * 60, "loss_g": [3.0] * 60}, set()),
+    ],
+)
+def test_the_losses_of_parts_count_where_there_is_no_other(figures, codes):
+    assert {finding.code for finding in findings.find(told([None] * 60, figures))} & {
+        "loss_not_finite",
+        "figure_not_finite",
+    } == codes
+
+
+def test_the_loss_of_a_part_is_a_figure_beside_another_loss():
+    found = findings.find(told(FALLING, {"loss_d": [0.5] * 30 + [NAN] * 30}))
+    assert [(f.code, f.severity) for f in found] == [("figure_not_finite", Severity.WARNING)]

@@ -7,6 +7,7 @@ import msgspec
 import pytest
 
 from harness.analysis import headline
+from harness.analysis.findings import learning
 from harness.analysis.headline import suspects
 from harness.model import Cause, Located, Origin, Outcome, RankResult, Severity, Standing
 from harness.report import screen
@@ -164,6 +165,17 @@ def test_an_exception_stands_at_its_line():
 def test_what_was_not_finished_has_advice_only_where_there_is_some(reason, findings, rows):
     result = fakes.result("a", Outcome.UNFINISHED, reason=reason, findings=findings)
     assert [name for name, _ in headline.of(result, info()).rows()] == rows
+
+
+@pytest.mark.parametrize("code", learning.REASONS)
+def test_each_reason_for_learning_nothing_has_advice(code):
+    found = fakes.finding(code, Severity.ERROR)
+    (now,) = [
+        text
+        for name, text in headline.of(fakes.result("a", findings=(found,)), info()).rows()
+        if name == "now"
+    ]
+    assert "docs/reference" not in now
 
 
 def test_a_leak_points_at_the_lines_that_may_keep_what_a_step_made():

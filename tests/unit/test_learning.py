@@ -202,3 +202,14 @@ def test_the_same_batch_again_is_told_either_way_and_is_no_fault_on_purpose():
 def test_parameters_of_a_watched_program_count_like_those_of_a_scenario():
     record = make(end=False, learning={"trainable": STILL})
     assert "parameters_unchanged" in {f.code for f in findings.find(record)}
+
+
+def test_a_program_that_only_evaluates_its_model_was_not_to_learn():
+    nothing = {"followed": False, "updates": 0, "batches": 0}
+    evaluated = seen(losses=None, steps=0, trainable=STILL, **nothing)
+    assert "parameters_unchanged" not in {f.code for f in findings.find(evaluated)}
+    for trained in ({"batches": 3}, {"updates": 3}, {"followed": True}):
+        record = seen(losses=None, steps=0, trainable=STILL, **nothing | trained)
+        assert "parameters_unchanged" in {f.code for f in findings.find(record)}
+    printed = seen(steps=5, trainable=STILL, **nothing)
+    assert "parameters_unchanged" in {f.code for f in findings.find(printed)}

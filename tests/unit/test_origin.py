@@ -300,6 +300,22 @@ def test_an_operation_in_words(operation, inputs, more, words):
     assert sentence(facts) == words
 
 
+@pytest.mark.parametrize(
+    ("operation", "inputs", "words"),
+    [
+        ("__mul__", [numbers(1e30), numbers(2e30)], "float32 overflow in a multiplication of"),
+        ("__add__", [numbers(3e38), numbers(3e38)], "float32 overflow in an addition of"),
+        ("matmul", [numbers(1e30), numbers(2e30)], "float32 overflow in matmul of"),
+        ("__mul__", [numbers(0.01), {"number": "inf"}], "a multiplication with inf"),
+        ("vmap", [numbers(0.3)], "float32 infinity in vmap of values up to 0.3"),
+    ],
+)
+def test_what_is_no_power_is_not_called_one(operation, inputs, words):
+    output = {"dtype": "float32", "inf": 1}
+    facts = {"operation": operation, "place": "forward", "inputs": inputs, "output": output}
+    assert sentence(facts).startswith(words)
+
+
 def test_a_divisor_that_is_a_sum_of_zeros_is_told():
     divisor = {"operation": "sum", "shape": [4, 31], "low": 0.0, "high": 0.0}
     facts = {"operation": "divide", "inputs": [numbers(0.0), numbers(0.0)], "divisor": divisor}

@@ -7,7 +7,7 @@ import ast
 import pytest
 
 from harness.errors import UsageError
-from harness.model import Cause, Finding, Outcome, ScenarioResult, Severity
+from harness.model import Cause, Finding, Located, Origin, Outcome, ScenarioResult, Severity
 from harness.reduce import (
     arguments,
     edit,
@@ -322,6 +322,29 @@ def test_a_hang_is_the_same_wherever_its_lines_went():
     assert not shows(hung(3, end="dead"), wanted)
     assert shows(hung(3, function="other"), of(hung(), Keep.CAUSE, ""))
     assert wanted.mark == of(hung(12), None, "").mark != of(hung(3, "f"), None, "").mark
+
+
+def test_nan_is_the_same_where_its_operation_is():
+    def diverged(operation, line):
+        born = Origin(
+            status=Located.LOCATED,
+            summary=f"{operation} of 0",
+            operation=operation,
+            place="forward",
+            site=f"program.py:{line} in loss",
+        )
+        given = {"outcome": Outcome.DIVERGED, "reason": f"diverged: {operation} of 0"}
+        number = Finding(
+            code="loss_not_finite",
+            severity=Severity.ERROR,
+            summary="the loss is inf",
+        )
+        return Seen(result=result(**given, origin=born, findings=(number,)))
+
+    wanted = of(diverged("log", 3), None, "diverged")
+    assert {"number inf", "born: log in loss (forward)"} <= set(wanted.parts)
+    assert shows(diverged("log", 90), wanted)
+    assert not shows(diverged("exp", 3), wanted)
 
 
 def test_a_thread_that_died_of_an_exception_belongs_to_the_hang():

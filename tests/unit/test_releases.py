@@ -14,6 +14,8 @@ from harness.model import (
     Cause,
     Finding,
     KnownIssueMatch,
+    Located,
+    Origin,
     Outcome,
     Sameness,
     ScenarioInfo,
@@ -232,6 +234,21 @@ def test_the_fingerprint_is_that_of_the_bad_end():
     assert symptoms.judge(settled, other) is Seen.UNUSABLE
     with pytest.raises(UsageError, match="--when hung"):
         symptoms.settled(symptoms.parse("fingerprint"), [], [symptom()])
+
+
+def diverged(operation, line=41):
+    site = f"train.py:{line} in loss_fn"
+    born = Origin(
+        status=Located.LOCATED, summary="", operation=operation, place="forward", site=site
+    )
+    return symptoms.of(result(Outcome.DIVERGED, origin=born), "diverged")
+
+
+def test_nan_of_another_operation_is_another_symptom():
+    settled = symptoms.settled(symptoms.parse("fingerprint"), [], [diverged("log")])
+    assert "log in loss_fn (forward)" in str(settled)
+    assert symptoms.judge(settled, diverged("log", 90)) is Seen.SHOWN
+    assert symptoms.judge(settled, diverged("exp")) is Seen.UNUSABLE
 
 
 def test_the_usual_symptom_is_what_the_bad_end_showed():

@@ -131,6 +131,26 @@ def test_the_loss_fell_and_then_left_its_best_for_good():
     assert "loss_left_best" not in found(told([x + 0.05 * draw.gauss(0, 1) for x in back]))
 
 
+@pytest.mark.parametrize("period", [60, 100, 157])
+def test_a_loss_that_comes_and_goes_has_not_left_for_good(period):
+    """As the losses of two that are trained against each other."""
+    draw = random.Random(3)
+    swing = [1.4 + 0.5 * math.sin(2 * math.pi * n / period) for n in range(400)]
+    for end in range(250, 401, 15):
+        losses = [x + 0.1 * draw.gauss(0, 1) for x in swing[:end]]
+        if period == 157 and end < 330:
+            continue  # it has not come back yet
+        assert "loss_left_best" not in found(told(losses))
+
+
+def test_a_loss_that_follows_the_policy_is_judged_by_its_reward():
+    draw = random.Random(5)
+    losses = [-0.2 * math.exp(-n / 9) + 0.002 * draw.gauss(0, 1) for n in range(60)]
+    losses[:3] = [0.0, -0.05, -0.12]
+    rising = [0.5 + min(0.4, n / 75) + 0.01 * draw.random() for n in range(60)]
+    assert "loss_left_best" not in found(told(losses, {"reward": rising}))
+
+
 def test_a_loss_that_swings_ever_wider():
     draw = random.Random(2)
     losses = [2.5 + 0.01 * 1.05**n * draw.choice((-1, 1)) * draw.random() for n in range(160)]

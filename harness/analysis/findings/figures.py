@@ -13,6 +13,7 @@ from harness import stats
 from harness.analysis.findings.trend import rises
 from harness.beats.file import number
 from harness.beats.record import Record, Series
+from harness.logs.reading import VALIDATIONS
 from harness.model import Finding
 from harness.model.finding import info, warning
 from harness.text import units
@@ -21,6 +22,7 @@ ENOUGH = 50
 """Rewards below which nothing is said of whether they rise."""
 _SPEEDS = ("per_s", "it_s", "s_it", "throughput", "speed", "flops", "mfu", "runtime")
 _NORMS = frozenset(("gnorm", "norm", "global_norm", "grad"))
+_OTHERS = VALIDATIONS | {"scale", "scaler", "weight", "best"}
 _REWARDED = """reward rewards reward_mean rewards_mean mean_reward mean_rewards avg_reward
     average_reward total_reward total_rewards train_reward train_rewards episode_reward return
     mean_return"""
@@ -30,6 +32,12 @@ _REWARDS = frozenset(_REWARDED.split())
 def is_norm(name: str) -> bool:
     """Return True for the name of a norm of the gradients."""
     return name in _NORMS or ("grad" in name and "norm" in name)
+
+
+def is_part(name: str) -> bool:
+    """Return True for the name of one of several training losses: `loss_d`, `critic_loss`."""
+    words = set(name.split("_"))
+    return "loss" in words and not words & _OTHERS
 
 
 def norms(record: Record) -> list[tuple[int, float]]:
@@ -68,6 +76,8 @@ def figure_not_finite(record: Record) -> Iterator[Finding]:
             continue
         words, evidence = told
         recovered = math.isfinite(series.value[-1])
+        if not recovered and not record.loss and is_part(name):
+            continue  # which is the loss then
         yield (info if recovered else warning)(
             "figure_not_finite",
             f"{name} is {words}" + (", and finite again later" if recovered else ""),

@@ -13,8 +13,8 @@ from collections.abc import Iterator
 from itertools import pairwise
 
 from harness import stats
+from harness.analysis.findings.figures import is_part, reward
 from harness.analysis.findings.figures import norms as printed_norms
-from harness.analysis.findings.figures import reward
 from harness.analysis.findings.trend import classes, error_of_median, falls, resolution
 from harness.beats.file import number
 from harness.beats.record import Record
@@ -43,6 +43,8 @@ def loss_not_finite(record: Record) -> Iterator[Finding]:
     bad = len(losses) - sum(map(math.isfinite, losses))
     if not bad:
         yield from _null(record)
+        if not losses:
+            yield from _of_parts(record)
         return
     first = next(i for i, loss in enumerate(losses) if not math.isfinite(loss))
     step = record.loss_step[first]
@@ -77,6 +79,23 @@ def _null(record: Record) -> Iterator[Finding]:
         count=count,
         reads=reads,
     )
+
+
+def _of_parts(record: Record) -> Iterator[Finding]:
+    """Losses of several that are trained together, where none is called the loss."""
+    for name, series in record.figures.items():
+        if is_part(name) and not math.isfinite(series.value[-1]):
+            bad = [at for at, value in enumerate(series.value) if not math.isfinite(value)]
+            value, step, reads = series.value[bad[0]], series.step[bad[0]], len(series.value)
+            yield error(
+                "loss_not_finite",
+                f"{name} is {value} from step {step} on, in {len(bad)} of {reads} reads",
+                step=step,
+                value=number(value),
+                count=len(bad),
+                reads=reads,
+            )
+            return
 
 
 def gradients_not_finite(record: Record) -> Iterator[Finding]:

@@ -12,7 +12,7 @@ from harness.text.units import plural
 
 def parameters_unchanged(record: Record) -> Iterator[Finding]:
     tensors = record.trainable
-    if tensors is None or tensors.changed:
+    if tensors is None or tensors.changed or _only_evaluates(record):
         return
     yield error(
         "parameters_unchanged",
@@ -23,6 +23,12 @@ def parameters_unchanged(record: Record) -> Iterator[Finding]:
         total=tensors.total,
         changed=0,
     )
+
+
+def _only_evaluates(record: Record) -> bool:
+    """Return True if nothing of a training was seen: no step, gradient, update or optimizer."""
+    seen = record.learning
+    return seen is not None and not (seen.updates or seen.followed or seen.batches or record.step)
 
 
 def parameters_partly_unchanged(record: Record) -> Iterator[Finding]:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 from array import array
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from itertools import pairwise
 
 from harness import stats
@@ -87,8 +87,8 @@ def loss_zero(record: Record) -> Iterator[Finding]:
 
 def loss_left_best(record: Record) -> Iterator[Finding]:
     losses = record.loss
-    if len(losses) < ENOUGH or not math.isfinite(sum(losses)):
-        return
+    if len(losses) < ENOUGH or not math.isfinite(sum(losses)) or reward(record) is not None:
+        return  # the reward says more of a loss that follows the policy
     yield from _risen(record) or _swinging(record)
 
 
@@ -110,7 +110,7 @@ def _risen(record: Record) -> list[Finding]:
         return []
     above = [value > best + rise / 2 for value in levels]
     since = len(above) - next((n for n, up in enumerate(reversed(above)) if not up), len(above))
-    if len(levels) - since < BLOCKS // 5 or since <= at:
+    if len(levels) - since < BLOCKS // 5 or since <= at or _came_back(levels[:since], rise):
         return []
     best_step, step = record.loss_step[at * size], record.loss_step[since * size]
     return [
@@ -125,6 +125,17 @@ def _risen(record: Record) -> list[Finding]:
             noise=noise,
         )
     ]
+
+
+def _came_back(levels: Sequence[float], rise: float) -> bool:
+    """Return True if they rose about as far once before, and fell to where they had been: what
+    comes and goes, as losses of adversaries do, has not left for good."""
+    best = levels[0]
+    for n, level in enumerate(levels):
+        best = min(best, level)
+        if level - best >= 0.7 * rise and min(levels[n:]) <= best + 0.2 * rise:
+            return True
+    return False
 
 
 def _swinging(record: Record) -> list[Finding]:

@@ -57,6 +57,8 @@ _FINDING: Mapping[str, str] = MappingProxyType(
         "loss_flat": "check the learning rate, and that the loss depends on the parameters",
         "loss_zero": "check the labels and the mask: a loss of 0 teaches nothing",
         "loss_dead": "check the labels and the mask: this loss teaches nothing",
+        "loss_left_best": "go back to the checkpoint before that step, with a lower learning rate",
+        "ended_early": "check where the data ends, and the condition that ends the loop",
         "retrace_every_step": "give the compiled function the same shapes and types in each step",
         "double_trace": "call optimizer.init(model.trainable_parameters()) before the first step",
         "compile_disabled": "unset MLX_DISABLE_COMPILE",
@@ -71,6 +73,27 @@ _FINDING: Mapping[str, str] = MappingProxyType(
     }
 )
 """By the code of a finding."""
+_LEARNING: Mapping[str, str] = MappingProxyType(
+    {
+        "no_trainable_parameters": "unfreeze what is to learn, and call super().__init__() first "
+        "in each module",
+        "state_not_compiled": "give mx.compile inputs=state and outputs=state, with the model and "
+        "the optimizer in state",
+        "gradients_not_applied": "call optimizer.update(model, gradients), with the model that "
+        "computes the loss",
+        "learning_rate_zero": "check the optimizer's learning rate, and what its schedule returns",
+        "labels_masked": "check the mask, the length of the prompts and the truncation",
+        "gradients_erased": "check what is between value_and_grad and update, such as clipping",
+        "gradients_zero": "look for stop_gradient, .item() and numpy before the loss",
+        "updates_too_small": "keep the weights in float32, or let the optimizer update a float32 "
+        "copy",
+        "lora_b_zero": "check what is frozen of the adapters, and their scale",
+        "submodules_unregistered": "hold layers as attributes or in lists of an nn.Module",
+        "batch_repeats": "check the seed and the position of the loader",
+        "labels_leak": "check that the targets are the inputs shifted by one",
+    }
+)
+"""By the code of a reason for learning nothing."""
 
 
 def located(result: ScenarioResult) -> Origin | None:
@@ -147,8 +170,9 @@ def ended(result: ScenarioResult, fault: Finding | None) -> str:
     """The next thing to do about a run that ended."""
     if (found := located(result)) is not None:
         return _born(found)
-    if fault is not None and fault.code in _FINDING:
-        return _FINDING[fault.code]
+    code = fault.code if fault is not None else ""
+    if advice := _FINDING.get(code) or _LEARNING.get(code):
+        return advice
     if result.outcome is Outcome.UNFINISHED:
         over = (result.reason or "").startswith("stopped by --budget")
         return "give it more time with --budget, or fewer steps with --steps" if over else ""

@@ -28,7 +28,9 @@ OF_RANKS: dict[str, tuple[str, ...]] = {"mlx.core": ("versions", "collectives")}
 """Those that are hooked into otherwise in a rank."""
 OF_REPLAYS: dict[str, tuple[str, ...]] = {
     "mlx.core": ("replay",),
+    "mlx_lm.tuner.callbacks": ("replay",),
     "mlx_lm.tuner.trainer": ("replay",),
+    "mlx_lm.utils": ("replay",),
 }
 """Those that are hooked into where a training is replayed."""
 FLIPPED: dict[str, tuple[str, ...]] = {

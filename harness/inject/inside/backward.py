@@ -31,6 +31,8 @@ class Gradient:
         """The arguments that the differentiated function got, as it got them."""
         self.value: Any = None
         """The result of the differentiated function, as it returned it."""
+        self._results: tuple[list[Node], Node, list[Any], list[Any]]
+        """The nodes of the values and of the backward pass; its gradients, and what they are of."""
         self._open = True
 
     def __enter__(self) -> Gradient:
@@ -40,11 +42,6 @@ class Gradient:
         self._open = False
         tape = self._tape
         tape.running = [one for one in tape.running if one is not self]
-        if not tape.gradients:
-            for node in tape.held:
-                node.release()
-            tape.held = []
-        self._heard = []
 
     def inner(self, fun: Callable[..., Any], outside: Any) -> Callable[..., Any]:
         """`fun`, but what it computes is recorded as part of this gradient."""
@@ -68,6 +65,8 @@ class Gradient:
 
     def tapped(self, node: Node, result: Any) -> Any:
         """`result`, whose arrays are replaced by identities that hear their cotangents."""
+        if isinstance(result, self._tape.mx.array):
+            return self._tap(node, 0, result)
         index = 0
 
         def replace(tree: Any) -> Any:
@@ -96,6 +95,7 @@ class Gradient:
         def hear(primals: Any, cotangents: Any, outputs: Any) -> Any:
             if self._open:
                 node.cotangents[index] = cotangents
+                tape.bytes += cotangents.nbytes
                 self._heard.append((node, cotangents))
             return cotangents
 
@@ -120,12 +120,16 @@ class Gradient:
             one.label = f"gradient of {label.replace('parameter ', '')}" if label else ""
             tape.assign(array, one)
         tape.last += [*values, node]
-        # Of the function and its gradients at once: in their order, each knows of its inputs.
-        tape.look()
-        born = node.state and not any(one.state for one in values)
-        if born:
-            with tape.switch.off():
-                node.facts = self._born(given, leaves)
+        self._results = values, node, given, leaves
+        tape.over(self)
+
+    def settle(self) -> None:
+        """Find where the gradients became bad, once all has been looked at, and let go of it."""
+        values, node, gradients, leaves = self._results
+        if node.state and not any(one.state for one in values):
+            with self._tape.switch.off():
+                node.facts = self._born(gradients, leaves)
+        self._heard, self._results = [], ([], node, [], [])
 
     def _born(self, gradients: list[Any], leaves: list[Any]) -> dict[str, Any]:
         """The facts of the operation whose gradient is the first that is not finite."""

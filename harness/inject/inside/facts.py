@@ -8,6 +8,8 @@ import math
 import os
 from typing import TYPE_CHECKING, Any, Iterator, Optional, Union
 
+from .stack import lines
+
 if TYPE_CHECKING:
     from .tape import Node, Tape
 
@@ -108,7 +110,9 @@ def of_sum(tape: Tape, bad: Node) -> dict[str, Any]:
 
 def where(tape: Tape, node: Node) -> dict[str, Any]:
     """The line, the module and the part of the step of an operation."""
-    frames = [(code.co_filename, _line(code, last), _name(code)) for code, last in node.frames]
+    frames = [
+        (code.co_filename, _line(code, last), _name(code)) for code, last, _, _ in lines(node.line)
+    ]
     frames = [frame for frame in frames if frame[0] != "<string>" and not _is_ours(frame[0])]
     update = any(_in_mlx(file) and "optimizers" in file for file, _, _ in frames)
     place = "update" if update else "forward" if node.depth or not node.passes else "gradients"
@@ -159,7 +163,7 @@ def _short(file: str) -> str:
 
 
 def _module(node: Node) -> Optional[str]:
-    modules = [module for module in node.modules if hasattr(module, "named_modules")]
+    modules = [one for _, _, one, _ in lines(node.line) if hasattr(one, "named_modules")]
     if not modules:
         return None
     paths = {id(module): path for path, module in modules[-1].named_modules()}

@@ -69,9 +69,11 @@ class Locator:
         if tape is None:
             self._usual.append(time.monotonic() - self._began)
             return self._looked(state)
-        tape.look()
+        with self._switch.off():
+            ends = [*([] if loss is None else [loss]), *state.values()]
+            fine = tape.fine(ends, self._gradients)
         seconds = time.monotonic() - self._began
-        bad = self._bad(tape, loss, state)
+        bad = [] if fine else self._bad(tape, loss, state)
         if not bad:
             tape.end()
             if self.step < self._last:
@@ -106,6 +108,7 @@ class Locator:
 
     def _bad(self, tape: Tape, loss: Any, state: dict[str, Any]) -> list[Node]:
         """The nodes of what is not finite: the loss, or else the state, or else the gradients."""
+        tape.settle()
         values = [] if loss is None else [tape.value(loss)]
         if bad := [node for node in values + tape.last if node.state and node.name != BACKWARD]:
             return bad[:1]

@@ -21,14 +21,24 @@ from .writer import REPLAY
 
 CORE = "mlx.core"
 NEVER = 1 << 60
+LEFT_OUT = {
+    "mlx_lm.utils": "save_config",
+    "mlx_lm.tuner.callbacks": "get_reporting_callbacks",
+}
+"""What a command of mlx-lm does before it trains, and did in the run that is replayed: the file of
+the adapter's settings, and the reports to a service, each of which begins a run there."""
 _CHECKPOINT = re.compile(r"(\d{7})_adapters\.safetensors")
 _switches: list[Switch] = []
 
 
 def wrap(module: Any, folder: str) -> None:
-    """Prepare `module`: mlx.core, whose operations are put under a probe, or mlx-lm's trainer."""
+    """Prepare `module`: mlx.core, whose operations are put under a probe, mlx-lm's trainer, or a
+    module of LEFT_OUT."""
     if module.__name__ == CORE:
         _switches.append(install(module))
+        return
+    if module.__name__ in LEFT_OUT:
+        setattr(module, LEFT_OUT[module.__name__], lambda *args, **kwargs: None)
         return
     request = json.loads(os.environ[REPLAY])
     trainer.wrap(module, folder)

@@ -1,28 +1,29 @@
 """A tape of one training step: its operations in order, and which of their results are not finite.
 
-Results are looked at in groups, so that a look costs one evaluation for many operations. What a
-result was computed from is known by the identity of the arrays. An infinity that a program writes
-down itself, as masks do, is no fault; it is one where it reaches a bad result.
+A small step keeps its results until it is over, and they are looked at only if it came to a bad
+end. A large one cannot keep them: they are looked at in groups, so that a look costs one evaluation
+for many operations. What a result was computed from is known by the identity of the arrays. An
+infinity that a program writes down itself, as masks do, is no fault; it is one where it reaches a
+bad result.
 """
 
 from __future__ import annotations
 
 import contextlib
 import math
-import sys
 import weakref
 from _thread import get_ident
-from types import CodeType
 from typing import Any, Callable, Iterator, Optional
 
 from . import facts
-from .backward import GRADIENT, Gradient
+from .backward import BACKWARD, GRADIENT, Gradient
 from .operations import Switch
+from .stack import Line, Stack
 
 GROUP = 128
-"""Operations that are looked at together."""
-DEEPEST = 48
-"""Frames that are kept of each operation's stack."""
+"""Operations that are looked at together in a large step."""
+LARGE = 64 << 20
+"""Bytes of the results of one step above which it is large."""
 DESCRIBED = 200
 """Results that are described in one step at most, beside those of masks with infinities."""
 MOVES = frozenset(
@@ -38,15 +39,13 @@ index out of range reads what happens to lie there, so that what takes by an ind
 them."""
 FINITE, INFINITE, NAN = 0, 1, 2
 
-Frames = list[tuple[CodeType, int]]
-
 
 class Node:
     """One operation, or an array that came from outside of the step."""
 
     __slots__ = (
-        "args", "consumers", "cotangents", "depth", "facts", "frames", "function", "inputs",
-        "kwargs", "label", "literal", "modules", "name", "number", "outputs", "passes", "state",
+        "args", "consumers", "cotangents", "depth", "facts", "function", "inputs", "kwargs",
+        "label", "line", "literal", "name", "number", "outputs", "passes", "state",
     )  # fmt: skip
 
     def __init__(self, number: int, name: str, inputs: list[Node], outputs: list[Any]) -> None:
@@ -55,27 +54,26 @@ class Node:
         """Empty for what came from outside."""
         self.inputs = inputs
         self.outputs = outputs
-        """Held until they have been looked at; inside a gradient until that is over."""
+        """Held until they have been looked at; inside a gradient until that is settled."""
         self.state = FINITE
         self.label = ""
         """The name of a parameter, of an array of the batch, or of a gradient."""
         self.literal = False
-        """An argument is an infinity or NaN that the program wrote down."""
+        """A result is not finite, and an argument is an infinity or NaN that the program wrote."""
         self.facts: dict[str, Any] = {}
         self.depth = self.passes = 0
         """Gradient functions around it, and backward passes before it."""
         self.function: Optional[Callable[..., Any]] = None
         self.args: tuple[Any, ...] = ()
         self.kwargs: dict[str, Any] = {}
-        self.frames: Frames = []
-        self.modules: list[Any] = []
+        self.line: Optional[Line] = None
         self.consumers: list[Node] = []
         self.cotangents: dict[int, Any] = {}
 
     def release(self) -> None:
         """Let go of its arrays."""
         self.outputs, self.args, self.kwargs = [], (), {}
-        self.modules, self.cotangents = [], {}
+        self.line, self.cotangents = None, {}
 
 
 class Tape:
@@ -87,6 +85,7 @@ class Tape:
         self.mx = mx
         self._array = mx.array
         self._thread = get_ident()
+        self._stack = Stack()
         self.floats = {mx.float16, mx.bfloat16, mx.float32, mx.float64, mx.complex64}
         self.narrow = {mx.float16, mx.bfloat16}
         self.batch: Any = ()
@@ -94,6 +93,8 @@ class Tape:
         """Those whose function runs, the innermost last."""
         self.running: list[Gradient] = []
         """Those whose backward pass may run."""
+        self._unsettled: list[Gradient] = []
+        """Those that are over, and whose gradients have not been looked at."""
         self.passes = 0
         self.held: list[Node] = []
         """Nodes of the open gradients."""
@@ -101,6 +102,8 @@ class Tape:
         """Values and gradients of the backward passes so far."""
         self._values: dict[int, tuple[Any, Node]] = {}
         self._pending: list[Node] = []
+        self.bytes = 0
+        """The size of all results and cotangents so far."""
         self._count = 0
         self._described = 0
 
@@ -165,9 +168,11 @@ class Tape:
         node = self._record(name, function, args, kwargs, outputs)
         for output in outputs:
             self.assign(output, node)
+            self.bytes += output.nbytes
         if self.gradients:
             result = self.gradients[-1].tapped(node, result)
-        self._look_when_many()
+        if len(self._pending) >= GROUP:
+            self._look_if_large()
         return result
 
     def change(self, name: str, method: Callable[..., Any], array: Any, args: Any) -> Any:
@@ -184,10 +189,11 @@ class Tape:
         result = method(array, *args)
         node = self._record(name, method, (old, *args), {}, [array])
         self.assign(array, node)
+        self.bytes += array.nbytes
         if self.gradients:
             self.gradients[-1].tapped_in_place(node, array)
             self.assign(array, node)
-        self._look_when_many()
+        self._look_if_large()
         return result
 
     def gradient(self) -> Gradient:
@@ -216,21 +222,49 @@ class Tape:
     def _record(
         self, name: str, function: Callable[..., Any], args: Any, kwargs: Any, outputs: list[Any]
     ) -> Node:
-        inputs = [self.value(array) for array in self.arrays((args, kwargs))]
+        inputs = [self.value(array) for array in self.arrays(args)]
+        if kwargs:
+            inputs += [self.value(array) for array in self.arrays(kwargs)]
         node = self._new(name, inputs, outputs)
         node.function, node.args, node.kwargs = function, tuple(args), kwargs
-        node.literal = any(map(_wild, args)) or any(map(_wild, kwargs.values()))
         node.passes = self.passes
-        node.frames, node.modules = _stack()
+        node.line = self._stack.line(3)
         for one in inputs:
             one.consumers.append(node)
         return node
 
     # -- looks
 
-    def _look_when_many(self) -> None:
-        if len(self._pending) >= GROUP:
+    def _look_if_large(self) -> None:
+        if len(self._pending) >= GROUP and self.bytes >= LARGE:
             self.look()
+
+    def fine(self, arrays: list[Any], gradients: bool) -> bool:
+        """Check at one look that `arrays` and the values of all backward passes are finite, and,
+        if asked for, the gradients. A sum that overflows is not called fine."""
+        ends = [node for node in self.last if gradients or node.name != BACKWARD]
+        every = [*arrays, *(output for node in ends for output in node.outputs)]
+        if any(node.state for node in ends):
+            return False
+        return self._all_finite([array for array in every if array.dtype in self.floats])
+
+    def over(self, gradient: Gradient) -> None:
+        """A backward pass is over. What it held is kept for later unless that is too much."""
+        self._unsettled.append(gradient)
+        if self.bytes >= LARGE:
+            self.settle()
+
+    def settle(self) -> None:
+        """Look at all results, and find where the gradients that are bad became so."""
+        # Of the functions and their gradients at once: in their order, each knows of its inputs.
+        self.look()
+        unsettled, self._unsettled = self._unsettled, []
+        for gradient in unsettled:
+            gradient.settle()
+        if not self.gradients:
+            for node in self.held:
+                node.release()
+            self.held = []
 
     def look(self) -> None:
         """Look at all results that have not been looked at."""
@@ -259,6 +293,11 @@ class Tape:
             if not node.depth:
                 node.release()
 
+    def _all_finite(self, arrays: list[Any]) -> bool:
+        sums = [self._sum(array) for array in arrays]
+        self.mx.eval(sums)
+        return all(math.isfinite(one.item()) for one in sums)
+
     def _sum(self, array: Any) -> Any:
         """A sum that is finite only if each element is: one pass, and one operation at most."""
         mx = self.mx
@@ -277,6 +316,7 @@ class Tape:
     def _not_finite(self, node: Node, outputs: list[Any]) -> None:
         mx = self.mx
         node.state = NAN if any(mx.isnan(o).any().item() for o in outputs) else INFINITE
+        node.literal = any(map(_wild, node.args)) or any(map(_wild, node.kwargs.values()))
         before = max((one.state for one in node.inputs), default=FINITE)
         if before < node.state and self._described < DESCRIBED:
             self._described += not node.literal
@@ -284,33 +324,21 @@ class Tape:
 
     def end(self) -> None:
         """Forget all: the step is over, and all was well."""
-        for _, node in self._values.values():
-            node.release()
-            node.inputs, node.consumers = [], []
+        # Their finalizers change `_values`, so that it goes first.
+        nodes = [node for _, node in self._values.values()]
         self._values.clear()
-        self._pending, self.held, self.last = [], [], []
+        for node in (*nodes, *self._pending, *self.held):
+            if node.outputs or node.inputs:
+                node.release()
+                node.inputs, node.consumers = [], []
+        self._stack.clear()
+        self._pending, self.held, self.last, self._unsettled = [], [], [], []
 
 
 def _wild(argument: Any) -> bool:
     if isinstance(argument, float):
         return argument != argument or argument in (float("inf"), float("-inf"))
     return isinstance(argument, (list, tuple)) and any(map(_wild, argument))
-
-
-def _stack() -> tuple[Frames, list[Any]]:
-    """The frames above the operation, the innermost first, and the `self` of each that is a
-    `__call__`."""
-    frame = sys._getframe(4)
-    frames: Frames = []
-    modules: list[Any] = []
-    current: Any = frame
-    while current is not None and len(frames) < DEEPEST:
-        code = current.f_code
-        frames.append((code, current.f_lasti))
-        if code.co_name == "__call__":
-            modules.append(current.f_locals.get("self"))
-        current = current.f_back
-    return frames, modules
 
 
 def birth(nodes: list[Node]) -> Optional[Node]:
