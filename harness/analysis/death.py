@@ -14,13 +14,15 @@ from harness.beats.record import Record
 from harness.death import last_words
 from harness.death.last_words import CRASHES
 from harness.model import Ending, Finding
-from harness.model.death import DeadChild, EndFacts, Kind, LastWords
+from harness.model.death import CrashStack, DeadChild, EndFacts, Kind, LastWords
 from harness.model.finding import error, info, warning
 from harness.text import exits
 from harness.text.units import duration, plural, size
 
 NEAR = 0.95
 """The share of a limit of the address space from which on the limit explains a crash."""
+_SHOWN = 5
+"""Frames of a crash that its summary names."""
 _TICK_S = 0.1
 """So much less than its limit of CPU time a process may have used that was killed for it."""
 _OOM = "the kernel's out-of-memory killer"
@@ -122,6 +124,9 @@ def _out_of_memory(ending: Ending, facts: EndFacts) -> Killer | None:
 
 
 def _fault(name: str, facts: EndFacts) -> Killer | None:
+    if facts.crash is not None and facts.crash.fault and not facts.crash.who:
+        text = facts.crash.fault
+        return Killer("stack" if "stack" in text else "fault", text)
     for word in facts.kernel:
         if word.kind == "fault" and word.pid is not None and word.pid == facts.pid:
             return Killer("stack" if "stack" in word.text else "fault", word.text)
@@ -152,6 +157,14 @@ def told(ending: Ending) -> str:
     parts = [found.told] if found is not None else []
     if facts.words is not None:
         parts.append(_words(facts.words, ending))
+    if facts.crash is not None and facts.crash.place and not (facts.words and facts.words.place):
+        where = f"at {facts.crash.place}"
+        if facts.crash.who:
+            parts.append(f"{facts.crash.who} crashed {where}")
+        elif parts and (facts.words is not None or (found and found.code in ("fault", "stack"))):
+            parts[-1] += f", {where}"
+        else:
+            parts.append(f"{facts.crash.fault}, {where}" if facts.crash.fault else where)
     if facts.other is not None:
         parts.append(f"{_whose(facts.other)} raised {facts.other.told}")
     elif not parts and facts.error is not None:
@@ -230,6 +243,8 @@ def find(record: Record, ending: Ending) -> Iterator[Finding]:
             chain=list(words.chain),
             uncaught=words.uncaught,
         )
+    if facts.crash is not None and (facts.crash.frames or not (facts.words and facts.words.place)):
+        yield _stack(facts.crash)
     if (found := killer(ending)) is not None:
         yield info("killed_by", found.told, by=found.code, **found.evidence)
     if facts.over:
@@ -238,6 +253,22 @@ def find(record: Record, ending: Ending) -> Iterator[Finding]:
             "its program had come to its end, and the process died while it was taken down",
             signal=ending.signal,
         )
+
+
+def _stack(crash: CrashStack) -> Finding:
+    if not crash.frames:
+        return info("crash_stack", f"no stack of the crash: {crash.why_not}", frames=[])
+    inner, *outer = crash.frames[:_SHOWN]
+    by = f", called by {', '.join(outer)}" if outer else ""
+    left = f"; its core is left as {crash.core}" if crash.core else ""
+    return info(
+        "crash_stack",
+        f"{crash.who or 'it'} crashed in {inner}{by}{left}",
+        frames=list(crash.frames),
+        place=crash.place,
+        source=crash.source,
+        core=crash.core,
+    )
 
 
 def _state(record: Record, ending: Ending) -> dict[str, int]:

@@ -16,7 +16,7 @@ from harness.observe.footprint import Footprint
 from harness.observe.linux.platform import Linux
 from harness.observe.macos.platform import MacOS
 from harness.observe.portable import Portable
-from harness.observe.witness import Witness
+from harness.observe.witness import Cores, Witness
 
 
 class Platform(Protocol):
@@ -66,6 +66,9 @@ class Platform(Protocol):
 
     def witness(self) -> Witness:
         """Somebody who looks on at a tree from now on, and can be asked how it ended."""
+
+    def cores(self) -> Cores | None:
+        """Somebody who knows of the cores of a command; None where nobody does."""
 
     def devices(self, pid: int) -> tuple[str, ...]:
         """The GPUs and their like that a process has open."""

@@ -81,8 +81,14 @@ class CommandSteps:
         environment = inject.environment(self._own, variables, command.inject, replay)
         piped = command.inject and not os.isatty(self._ends.stdout)
         self._by_line = launch.line_by_line(environment, command.argv[0] if piped else "")
+        core, more = self._run.autopsy.expect_cores(command.argv[0], self._folder, command.inject)
         return launch.Launched(
-            self._command.argv, self._folder, environment, self._ends, self._hearers()
+            command.argv,
+            self._folder,
+            environment | more,
+            self._ends,
+            self._hearers(),
+            core=core,
         )
 
     def _hearers(self) -> list[_Hear]:

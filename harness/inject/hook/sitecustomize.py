@@ -156,6 +156,17 @@ def _printed(error: BaseException) -> str:
     return json.dumps("".join(lines)[-65536:])
 
 
+def _leave_no_core() -> None:
+    """Take back what a command may do and its Pythons need not: they print their line themselves.
+    """  # fmt: skip
+    try:
+        import resource
+
+        resource.setrlimit(resource.RLIMIT_CORE, (0, resource.getrlimit(resource.RLIMIT_CORE)[1]))
+    except (ImportError, OSError, ValueError):
+        pass
+
+
 def _run_the_other() -> None:
     """Run the sitecustomize that this one hides; as with any, its errors are Python's to report."""
     own = sys.modules.pop(__name__)
@@ -169,6 +180,8 @@ def _run_the_other() -> None:
 
 
 sys.path[:] = [path for path in sys.path if os.path.abspath(path or ".") != HERE]
+if os.environ.pop("HARNESS_CORE", ""):
+    _leave_no_core()
 if os.environ.get("HARNESS_BEATS"):
     _finder = Finder(os.environ["HARNESS_BEATS"])
     _finder.hook_loaded(FLIPPED)

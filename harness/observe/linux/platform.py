@@ -74,6 +74,9 @@ class Linux:
     def oom_kills(self) -> int:
         return memory.oom_kills()
 
+    def cores(self) -> witness.Cores:
+        return witness.Cores()
+
     def witness(self) -> witness.Witness:
         return witness.Witness()
 

@@ -10,7 +10,7 @@ from harness.model import Machine, Process
 from harness.model.world import Gpus, Hold, More, Relations
 from harness.observe.macos import gpu, jetsam, kernel, memory, peers, tree
 from harness.observe.portable import Portable
-from harness.observe.witness import Witness
+from harness.observe.witness import Cores, Witness
 
 _KINDS = {1: "file", 2: "socket", 3: "shared memory", 4: "semaphore", 5: "kqueue", 6: "pipe"}
 
@@ -49,6 +49,9 @@ class MacOS(Portable):
 
     def open_files(self, pid: int) -> dict[str, int]:
         return dict(Counter(_KINDS.get(kind, "other") for _, kind in kernel.files(pid)))
+
+    def cores(self) -> Cores | None:
+        return None
 
     def witness(self) -> Witness:
         return jetsam.Witness()
