@@ -23,6 +23,8 @@ NEAR = 0.95
 """The share of a limit of the address space from which on the limit explains a crash."""
 _SHOWN = 5
 """Frames of a crash that its summary names."""
+_TIMED_OUT = 124
+"""The exit code of timeout(1) for a command that it has ended."""
 _TICK_S = 0.1
 """So much less than its limit of CPU time a process may have used that was killed for it."""
 _OOM = "the kernel's out-of-memory killer"
@@ -42,7 +44,7 @@ class Killer:
 
     code: str
     """`oom_killer`, `address_limit`, `cpu_limit`, `file_limit`, `jetsam`, `stack`, `fault`,
-    `broken_pipe` or `unknown`."""
+    `broken_pipe`, `time_limit` or `unknown`."""
     told: str
     """A clause."""
     evidence: dict[str, object] = field(default_factory=dict)
@@ -145,6 +147,8 @@ def _of_another(ending: Ending, facts: EndFacts) -> Killer | None:
         which = f" process {victims[-1].pid} ({victims[-1].name})" if victims else " a process"
         told = f"{_OOM} had ended{which} of its control group"
         return Killer("oom_killer", told, {"victims": [word.name for word in victims]})
+    if code == _TIMED_OUT and facts.timed:
+        return Killer("time_limit", "timeout ended it, for its time was over")
     if code is not None and code > 128 and (name := exits.signal_name(code - 128))[:3] == "SIG":
         told = f"the code stands for {name}, of it or of what it had started"
         return Killer("unknown", told, {"signal": name})

@@ -1,4 +1,7 @@
-"""What C++, Rust, the C library and Python's own handler print when a process dies. Pure."""
+"""What C++, Rust, the C library, Python's own handler and other runtimes print when a process dies.
+
+Pure.
+"""
 
 from __future__ import annotations
 
@@ -6,6 +9,7 @@ import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
+from harness.death import runtimes
 from harness.death.frames import Frame, own
 from harness.model.death import Kind
 
@@ -31,7 +35,7 @@ class Said:
     """The user's own line, where it names one."""
 
 
-_Reader = Callable[[re.Match[str], Sequence[str], int], Said]
+_Reader = Callable[[re.Match[str], Sequence[str], int], Said | None]
 
 
 def find(lines: Sequence[str]) -> list[Said]:
@@ -51,8 +55,8 @@ def find(lines: Sequence[str]) -> list[Said]:
 def _at(lines: Sequence[str], at: int) -> Said | None:
     for pattern, read in _FORMS:
         match = pattern.search(lines[at])
-        if match:
-            return read(match, lines, at)
+        if match and (said := read(match, lines, at)) is not None:
+            return said
     return None
 
 
@@ -76,6 +80,31 @@ def _llvm(match: re.Match[str], lines: Sequence[str], at: int) -> Said:
 def _no_exception(match: re.Match[str], lines: Sequence[str], at: int) -> Said:
     text = "std::terminate was called without an exception, as when a joinable thread is destroyed"
     return Said(Kind.TERMINATE, text, at, at + 1)
+
+
+def _pure_virtual(match: re.Match[str], lines: Sequence[str], at: int) -> Said:
+    # libstdc++ then ends the process as if an exception were missing.
+    end = at + 2 if "terminate called without" in _following(lines, at) else at + 1
+    return Said(Kind.TERMINATE, match[1], at, end)
+
+
+def _go(match: re.Match[str], lines: Sequence[str], at: int) -> Said | None:
+    if not runtimes.follows(lines, at, "goroutine "):
+        return None
+    place, end = runtimes.go(lines, at)
+    return Said(Kind.PANIC, match[0], at, end, place)
+
+
+def _java(match: re.Match[str], lines: Sequence[str], at: int) -> Said:
+    place, end = runtimes.frames(lines, at)
+    return Said(Kind.EXCEPTION, match[1], at, end, place)
+
+
+def _javascript(match: re.Match[str], lines: Sequence[str], at: int) -> Said | None:
+    if not runtimes.follows(lines, at, "    at ", within=1):
+        return None
+    place, end = runtimes.frames(lines, at)
+    return Said(Kind.EXCEPTION, match[0], at, end, place)
 
 
 def _panic(match: re.Match[str], lines: Sequence[str], at: int) -> Said:
@@ -128,6 +157,7 @@ def _python(match: re.Match[str], lines: Sequence[str], at: int) -> Said:
 
 _FORMS: tuple[tuple[re.Pattern[str], _Reader], ...] = (
     (re.compile(rf"{_UNCAUGHT} '(.+)'"), _gnu),
+    (re.compile(r"([Pp]ure virtual (?:method|function) called)"), _pure_virtual),
     (re.compile(r"terminate called without an active exception"), _no_exception),
     (
         re.compile(
@@ -167,6 +197,10 @@ _FORMS: tuple[tuple[re.Pattern[str], _Reader], ...] = (
         ),
         _as_it_is,
     ),
+    (re.compile(r"^(?:panic|fatal error): .+$"), _go),
+    (re.compile(r'^Exception in thread "[^"]*" ([\w.$]+(?:: .*)?)$'), _java),
+    (re.compile(r"^(?:Uncaught )?(?:[A-Z]\w*)?Error(?: \[\w+\])?(?:: .*)?$"), _javascript),
+    (re.compile(r"^FATAL ERROR: .+$"), _as_it_is),
     (re.compile(r"ERROR: (?:Address|Thread|Memory|Leak)Sanitizer: .+$"), _as_it_is),
 )
 """The forms of the messages, and the function that reads each."""

@@ -134,6 +134,8 @@ class EndFacts(msgspec.Struct, frozen=True, kw_only=True):
     jetsam: str = ""
     """What macOS says of a kill for want of memory."""
     children: tuple[DeadChild, ...] = ()
+    timed: bool = False
+    """True if the program timeout(1) was seen among its processes."""
     crash: CrashStack | None = None
     """The stack of a crash; None where nobody looked for one."""
     words: LastWords | None = None

@@ -30,9 +30,10 @@ _FRAMES = 64
 _MOST = 16
 """Frames that are kept."""
 _VALUE = re.compile(r"^\$(\d) = (?:\(.*?\) )?(0x[0-9a-f]+|-?\d+)", re.MULTILINE)
-_MAPPED, _ALLOWED = 1, 2
-"""The codes of a SIGSEGV for an address that is not mapped, or not allowed (sigaction(2))."""
-_BUS = re.compile(r"terminated with signal SIGBUS\b")
+_MAPPED, _ALLOWED, _BY_ZERO = 1, 2, 1
+"""The codes of a SIGSEGV for an address that is not mapped, or not allowed, and of a SIGFPE for a
+division (sigaction(2))."""
+_SIGNAL = re.compile(r"terminated with signal (SIG\w+)")
 _BLOCK = re.compile(r"^ +PID: (\d+)", re.MULTILINE)
 _OF_THREAD = re.compile(r"Stack trace of thread \d+:\n((?: *#\d+ .*\n?)+)")
 _JOURNAL_FRAME = re.compile(r"#\d+ +0x[0-9a-f]+ (\S.*?) \((\S+?)(?: \+ (0x[0-9a-f]+))?\)$")
@@ -85,9 +86,14 @@ def read(text: str) -> CrashStack:
 def _fault(text: str) -> str:
     values = {int(number): int(value, 0) for number, value in _VALUE.findall(text)}
     code, address, stack = (values.get(number) for number in (1, 2, 3))
-    if code not in (_MAPPED, _ALLOWED) or address is None or stack is None:
+    signal = _SIGNAL.search(text)
+    if signal is None or code is None:
         return ""
-    return kernel_log.fault(address, stack, bool(_BUS.search(text)))
+    if signal[1] == "SIGFPE" and code == _BY_ZERO:
+        return "it divided an integer by zero"
+    if signal[1] != "SIGSEGV" or code not in (_MAPPED, _ALLOWED) or address is None:
+        return ""
+    return kernel_log.fault(address, stack or 0)
 
 
 def of_journal(pids: Iterable[int], wait_s: float = JOURNAL_S) -> CrashStack:
@@ -138,12 +144,12 @@ def shown(frames: Sequence[Frame]) -> tuple[str, ...]:
 
 
 def line(frame: Frame) -> str:
-    """A frame as people read it: `update (trainer.cpp:12)`, `raise (libc.so.6)`."""
+    """A frame as people read it: `update (trainer.cpp:12)`, `abort (libc.so.6)`."""
     if frame.module_offset:
         return frame.module_offset
     if not frame.file:
-        return frame.title
-    return f"{frame.title} ({frame.file}{f':{frame.line}' if frame.line else ''})"
+        return frame.bare
+    return f"{frame.bare} ({frame.file}{f':{frame.line}' if frame.line else ''})"
 
 
 def place(frames: Sequence[Frame]) -> str:

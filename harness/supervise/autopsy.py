@@ -55,5 +55,6 @@ class Autopsy:
             cpu_s=process.cpu_s,
             limits=process.limits,
             children=children,
+            timed="timeout" in self._names.values(),
             crash=crash,
         )

@@ -106,6 +106,13 @@ def test_a_shell_says_by_which_signal():
     assert told(exit_code=200).reason == "exited with code 200"
 
 
+def test_a_time_that_was_over():
+    assert told(exit_code=124, timed=True).reason == (
+        "exited with code 124: timeout ended it, for its time was over"
+    )
+    assert told(exit_code=124).reason == "exited with code 124"
+
+
 def test_a_child_that_nobody_asked_for():
     child = DeadChild(pid=9, name="loader", code=-11)
     result = told(exit_code=8, children=(child,))

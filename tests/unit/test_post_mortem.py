@@ -126,13 +126,21 @@ def test_an_abort_has_no_address_and_no_way_through_the_c_library():
     found = post_mortem.read(ABORT)
     assert found.fault == ""
     assert found.place == "trainer.cpp:7 in main"
-    assert found.frames[1] == "mlx::core::array::eval() (libmlx.so)"
+    assert found.frames[1] == "mlx::core::array::eval (libmlx.so)"
     assert len(found.frames) == 3
 
 
 def test_a_core_that_was_cut_still_has_the_innermost_frame():
     found = post_mortem.read(CUT)
     assert (found.place, found.fault) == ("deep", "its stack was used up")
+
+
+@pytest.mark.parametrize(
+    ("signal", "fault"),
+    [("SIGFPE", "it divided an integer by zero"), ("SIGILL", ""), ("SIGBUS", ""), ("SIGTRAP", "")],
+)
+def test_only_a_segmentation_fault_is_about_an_address(signal, fault):
+    assert post_mortem.read(CPP.replace("SIGSEGV", signal)).fault == fault
 
 
 def test_an_answer_without_frames():

@@ -44,6 +44,8 @@ PROCESSES = "processes.jsonl"
 """The file to which each process adds what it is and how it ends, as in inside/versions.py."""
 RANKS = ("MLX_RANK", "OMPI_COMM_WORLD_RANK", "PMI_RANK")
 """The variables that make a process one, as in inside/writer.py."""
+MOST = 65536
+"""Characters of a traceback that are told."""
 INSIDE = "_harness_inside"
 HERE = os.path.dirname(os.path.abspath(__file__))
 
@@ -152,8 +154,10 @@ def _printed(error: BaseException) -> str:
     import json
     import traceback
 
-    lines = traceback.format_exception(type(error), error, error.__traceback__)
-    return json.dumps("".join(lines)[-65536:])
+    text = "".join(traceback.format_exception(type(error), error, error.__traceback__))
+    if len(text) > MOST:  # a recursion: its end has the line, and needs a head to be read
+        text = f"Traceback (most recent call last):\n{text[-MOST:].partition(chr(10))[2]}"
+    return json.dumps(text)
 
 
 def _leave_no_core() -> None:
