@@ -36,7 +36,7 @@ from benchmarks.dying import DEATHS, HEALTHY, Program
 from benchmarks.dying_more import MORE
 
 COMPILERS = {
-    ".c": ("gcc", "-O0", "-w"),
+    ".c": ("gcc", "-O0", "-w", "-fstack-protector-all"),
     ".cpp": ("g++", "-O0", "-w"),
     ".rs": ("rustc", "-A", "warnings"),
 }

@@ -146,7 +146,7 @@ NATIVE = (
     Program(
         "stack_smashed",
         "#include <string.h>\n#include <stdio.h>\n"
-        "__attribute__((noinline, stack_protect)) void fill(char *s) "
+        "__attribute__((noinline)) void fill(char *s) "
         "{ char name[8]; strcpy(name, s); puts(name); }\n"
         'int main(int c, char **v) { fill("a name that is too long for it"); return 0; }\n',
         ("killed by SIGABRT", "stack smashing detected"),

@@ -16,6 +16,7 @@ from harness.model.death import Kind
 _LONGEST = 200
 """Lines after the first one in which more of the same is looked for."""
 _UNCAUGHT = "terminate called after throwing an instance of"
+_BACKTRACE = re.compile(r"stack backtrace:|\s+\d+: |\s+at |note: ")
 _WHAT = re.compile(r"^\s*what\(\):\s*(.*)$")
 _PYTHON_THREAD = re.compile(r"^(Current thread|Thread) 0x[0-9a-f]+.*most recent call first")
 _PYTHON_FRAME = re.compile(r'^  File "(.+?)", line (\d+) in (.+?)\s*$')
@@ -109,12 +110,20 @@ def _javascript(match: re.Match[str], lines: Sequence[str], at: int) -> Said | N
 
 def _panic(match: re.Match[str], lines: Sequence[str], at: int) -> Said:
     text = f"panic: {_following(lines, at)}"
-    return Said(Kind.PANIC, text, at, at + 2, place=_rust(match[2], match[3], match[1]))
+    place, end = _rust(match[2], match[3], match[1]), _behind_backtrace(lines, at + 2)
+    return Said(Kind.PANIC, text, at, end, place)
 
 
 def _old_panic(match: re.Match[str], lines: Sequence[str], at: int) -> Said:
-    place = _rust(match[3], match[4], match[1])
-    return Said(Kind.PANIC, f"panic: {match[2]}", at, at + 1, place=place)
+    place, end = _rust(match[3], match[4], match[1]), _behind_backtrace(lines, at + 1)
+    return Said(Kind.PANIC, f"panic: {match[2]}", at, end, place)
+
+
+def _behind_backtrace(lines: Sequence[str], at: int) -> int:
+    """The line after the backtrace of a panic, if one begins at `at` (RUST_BACKTRACE)."""
+    while at < len(lines) and _BACKTRACE.match(lines[at]):
+        at += 1
+    return at
 
 
 def _rust(file: str, line: str, thread: str) -> str:

@@ -16,7 +16,8 @@ _GO = re.compile(r"^\t(?P<file>\S.*?):(?P<line>\d+)(?: \+0x[0-9a-f]+)?$")
 _GO_LINE = re.compile(r"^(?:\S+\(.*\)|\tpanic: .*|goroutine \d+ .*|created by .*|\[signal .*|)$")
 _GO_OWN = re.compile(r"/go/(?:src|pkg/mod)/|/usr/lib/go")
 _AT = re.compile(
-    r"^\s+at (?:(?P<function>[^()]+?) )?\(?(?:file://)?(?P<file>[^()]*?):(?P<line>\d+)(?::\d+)?\)?(?: \{)?$"
+    r"^\s+at (?:(?P<function>[^()]+?) )?\(?(?:file://)?(?P<file>[^()]*?):(?P<line>\d+)"
+    r"(?::\d+)?\)?(?: \{)?$"
 )
 _JAVA_AT = re.compile(r"^\s+at (?P<function>[\w.$<>/@]+)\((?P<file>\w+\.\w+):(?P<line>\d+)\)$")
 _MORE = re.compile(r"^\s+(?:at |\.\.\. \d+ more)|^Caused by: ")

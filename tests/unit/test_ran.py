@@ -106,3 +106,11 @@ def test_a_version_that_differs_is_compared_first(name):
 
     first = compare(run("1"), run("2")).setup[0]
     assert (first.name, first.a, first.b) == (name, "1", "2")
+
+
+def test_a_module_that_tells_no_version_is_looked_up(tmp_path, monkeypatch):
+    """A program that takes only the trees of MLX never imports mlx.core."""
+    monkeypatch.setattr("importlib.metadata.version", lambda name: f"1.2 of {name}")
+    inside.wrap(SimpleNamespace(__name__="mlx.utils"), str(tmp_path))
+    (told,) = processes.read(tmp_path)
+    assert told.versions == {"mlx": "1.2 of mlx"}

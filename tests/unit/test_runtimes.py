@@ -136,6 +136,16 @@ def test_a_panic_in_a_thread_that_the_program_leaves_for():
     assert found.place == "main.rs:3 in thread loader"
 
 
+def test_a_backtrace_belongs_to_its_panic():
+    frame = "  1: trainer::step\n             at ./src/main.rs:7:5\n"
+    text = (
+        "thread 'main' panicked at src/main.rs:3:22:\nno shard 7\nstack backtrace:\n"
+        f"{90 * frame}note: Some details are omitted\n"
+    )
+    for code in (101, 3):
+        assert words(text, code).place == "main.rs:3"
+
+
 def test_a_pure_virtual_call_is_no_missing_exception():
     text = "pure virtual method called\nterminate called without an active exception\n"
     found = last_words.of_crash([last_words.read(text.encode())])

@@ -21,6 +21,7 @@ HOOKS: dict[str, tuple[str, ...]] = {
     "mlx_lm.tuner.trainer": ("trainer",),
     "mlx._distributed_utils.launch": ("launcher",),
     "mlx.core": ("versions",),
+    "mlx.utils": ("versions",),
     "mlx_lm": ("versions",),
 }
 """The modules that are hooked into, and the modules beside this folder that do it."""
