@@ -160,8 +160,18 @@ def can_mount() -> bool:
     return subprocess.run(tried, capture_output=True).returncode == 0
 
 
+def missing(program: Program) -> str:
+    """A program of the machine that this one needs, and that is not installed."""
+    tools = [COMPILERS[program.suffix][0]] if program.suffix in COMPILERS else []
+    tools += [INTERPRETERS[program.suffix]] if program.suffix in INTERPRETERS else []
+    tools += [word for word in ("mpirun", "timeout") if program.shell.startswith(f"{word} ")]
+    return next((tool for tool in tools if shutil.which(tool) is None), "")
+
+
 def judged(program: Program, work: Path) -> dict[str, Any]:
     """The row of one program, run in a folder of its own below `work`."""
+    if tool := missing(program):
+        return {"name": program.name, "skipped": f"{tool} is not installed"}
     if program.needs == "mount" and not can_mount():
         return {"name": program.name, "skipped": "no file system can be mounted"}
     home = work / program.name

@@ -111,7 +111,7 @@ class CrashStack(msgspec.Struct, frozen=True, kw_only=True):
     who: str = ""
     """The process, where it is one that the command had started."""
     source: str = ""
-    """`core` or `systemd-coredump`."""
+    """`core`, `systemd-coredump` or `macos`."""
     why_not: str = ""
     """The reason why there are no frames."""
     core: str = ""

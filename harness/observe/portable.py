@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from typing import TypeVar
 
 import psutil
@@ -67,6 +67,9 @@ class Portable:
         return 0
 
     def cores(self) -> Cores | None:
+        return None
+
+    def crash_report(self, pids: Collection[int], since: float) -> str | None:
         return None
 
     def witness(self) -> Witness:

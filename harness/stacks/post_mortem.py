@@ -1,18 +1,20 @@
-"""The stack of a process that crashed, read once it is dead: from its core, or from systemd.
+"""The stack of a process that crashed, read once it is dead: from its core, or the system's report.
 
 A core is read by gdb, which knows the lines of a program with debug information. It is told to load
 no scripts, and to print no values. systemd-coredump has read the stack itself, and keeps it in the
-journal.
+journal. So has macOS, which writes a report of each crash.
 """
 
 from __future__ import annotations
 
+import json
 import re
 import shutil
 import time
 from collections.abc import Iterable, Sequence
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 from harness.model.death import CrashStack
 from harness.observe import run_tool
@@ -130,6 +132,33 @@ def read_journal(text: str, pids: Sequence[int]) -> CrashStack:
             source="systemd-coredump",
         )
     return CrashStack()
+
+
+def read_report(text: str) -> CrashStack:
+    """macOS's report of a crash: its second document. Pure."""
+    try:
+        report = json.loads(text)
+        images = [str(image.get("name", "")) for image in report["usedImages"]]
+        threads = report["threads"]
+        crashed = next(one for one in threads if one.get("triggered"))
+        frames = [_report_frame(frame, images) for frame in crashed["frames"]]
+    except (ValueError, LookupError, TypeError, AttributeError, StopIteration):
+        return CrashStack(why_not="the report of macOS cannot be read")
+    return CrashStack(frames=shown(frames), place=place(frames), source="macos")
+
+
+def _report_frame(told: dict[str, Any], images: Sequence[str]) -> Frame:
+    index, offset = told.get("imageIndex"), told.get("imageOffset")
+    image = images[index] if isinstance(index, int) and 0 <= index < len(images) else ""
+    symbol, line = told.get("symbol"), told.get("sourceLine")
+    at = f"{image}+{offset:#x}" if isinstance(offset, int) and not symbol else image
+    file = told.get("sourceFile")
+    return native(
+        symbol if isinstance(symbol, str) else UNKNOWN,
+        file if isinstance(file, str) else None,
+        line if isinstance(line, int) else None,
+        at or None,
+    )
 
 
 def _journal_frame(match: re.Match[str]) -> Frame:

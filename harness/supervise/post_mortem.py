@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import re
+import time
 from pathlib import Path
 
 import msgspec
@@ -33,6 +34,7 @@ class PostMortem:
 
     def __init__(self, program: str, folder: Path, inject: bool) -> None:
         """`program` is the first word of the command; nothing is changed without `inject`."""
+        self._began = time.time()
         self._cores = platform.current().cores()
         self._saved = folder / "stacks" / SAVED
         self.limit: int | None = None
@@ -64,12 +66,12 @@ class PostMortem:
 
         To be called once, when everything has ended: the cores that were asked for are removed.
         """
+        dead = [child.pid for child in children if _crash(None, child.code)]
+        itself = _crash(signal, code)
         if self._cores is None:
-            return None
+            return self._reported([pid, *dead], itself) if itself or dead else None
         left = self._cores.left(pid)
         try:
-            dead = [child.pid for child in children if _crash(None, child.code)]
-            itself = _crash(signal, code)
             if not (itself or dead or (left and (signal or code))):
                 return None
             return self._read(left, [pid, *dead], itself)
@@ -77,6 +79,16 @@ class PostMortem:
             for core in left if self.limit is not None else ():
                 with contextlib.suppress(OSError):
                     core.file.unlink()
+
+    def _reported(self, dead: list[int], itself: bool) -> CrashStack | None:
+        """The stack in the system's own report, where it writes one."""
+        text = platform.current().crash_report(dead, self._began)
+        if text is None:
+            return None
+        if not text:
+            return CrashStack(why_not="macOS has written no report of it")
+        who = "" if itself else "a process that it started"
+        return msgspec.structs.replace(post_mortem.read_report(text), who=who)
 
     def _read(self, left: list[Core], dead: list[int], itself: bool) -> CrashStack | None:
         cores = self._cores

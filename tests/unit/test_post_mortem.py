@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import struct
 import time
@@ -15,6 +16,7 @@ from harness.model import Ending
 from harness.model.death import CrashStack, DeadChild, EndFacts, KernelWord, Kind, LastWords
 from harness.observe.linux import cores
 from harness.observe.linux.cores import Rule
+from harness.observe.macos import crashes
 from harness.observe.witness import Core
 from harness.stacks import post_mortem
 from harness.supervise import post_mortem as supervised
@@ -251,8 +253,8 @@ class Cores:
         return self.files
 
 
-def mortem(monkeypatch, tmp_path, of, program="./trainer", inject=True, gdb=True):
-    here = type("Here", (), {"cores": lambda self: of})
+def mortem(monkeypatch, tmp_path, of, program="./trainer", inject=True, gdb=True, report=None):
+    here = type("Here", (), {"cores": lambda self: of, "crash_report": lambda *_: report})
     monkeypatch.setattr(supervised.platform, "current", here)
     monkeypatch.setattr(supervised.post_mortem, "can_read", lambda: gdb)
     monkeypatch.setattr(
@@ -326,6 +328,54 @@ def test_the_reason_why_there_is_no_stack(tmp_path, monkeypatch, of, gdb, why):
 
 def test_a_platform_without_cores(tmp_path, monkeypatch):
     assert mortem(monkeypatch, tmp_path, None).stack(7, None, "SIGSEGV", ()) is None
+
+
+def report(pid=7, kind="309"):
+    """A report of macOS, as Apple describes its form."""
+    frames = [
+        {"imageOffset": 38000, "symbol": "__pthread_kill", "symbolLocation": 8, "imageIndex": 0},
+        {"imageOffset": 9000, "symbol": "mlx::core::eval(std::vector<int>)", "imageIndex": 1},
+        {"imageOffset": 4660, "imageIndex": 2},
+        {"symbol": "main", "sourceFile": "trainer.cpp", "sourceLine": 9, "imageIndex": 2},
+    ]
+    threads = [{"id": 1, "frames": []}, {"id": 2, "triggered": True, "frames": frames}]
+    images = [{"name": name} for name in ("libsystem_kernel.dylib", "libmlx.dylib", "trainer")]
+    body = {"pid": pid, "faultingThread": 1, "threads": threads, "usedImages": images}
+    head = {"app_name": "trainer", "bug_type": kind}
+    return f"{json.dumps(head)}\n{json.dumps(body, indent=2)}\n"
+
+
+def test_macos_has_read_the_stack_itself(tmp_path, monkeypatch):
+    text = crashes.body(report(), [7])
+    looker = mortem(monkeypatch, tmp_path, None, report=text)
+    found = looker.stack(7, None, "SIGABRT", ())
+    assert found.frames == (
+        "pthread_kill (libsystem_kernel.dylib)", "mlx::core::eval (libmlx.dylib)",
+        "trainer+0x1234", "main (trainer.cpp:9)",
+    )  # fmt: skip
+    assert (found.place, found.source) == ("trainer.cpp:9 in main", "macos")
+    assert looker.stack(7, 1, None, ()) is None
+    looker = mortem(monkeypatch, tmp_path, None, report="")
+    assert "no report" in looker.stack(7, None, "SIGABRT", ()).why_not
+
+
+@pytest.mark.parametrize("text", ["", "{}", '{"threads": []}', '{"usedImages": 3, "threads": 4}'])
+def test_a_report_in_another_form(text):
+    assert post_mortem.read_report(text).why_not == "the report of macOS cannot be read"
+
+
+@pytest.mark.parametrize("text", ["", "{}\n{}", "x\ny", "3\n4", report(pid=8), report(kind="210")])
+def test_reports_of_something_else(text):
+    assert crashes.body(text, [7]) == ""
+
+
+def test_the_reports_of_a_folder_since_the_start(tmp_path):
+    folder = tmp_path / "Library" / "Logs" / "DiagnosticReports"
+    folder.mkdir(parents=True)
+    (folder / "trainer-2026.ips").write_text(report())
+    assert crashes.wait_for([7], 0.0, tmp_path, wait_s=0)
+    assert crashes.wait_for([8], 0.0, tmp_path, wait_s=0) == ""
+    assert crashes.wait_for([7], time.time() + 60, tmp_path, wait_s=0) == ""
 
 
 # --- what is told --------------------------------------------------------------------------------

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import threading
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from pathlib import Path
 
 from harness.model import Machine, Process
 from harness.model.world import Gpus, Hold, More, Relations
-from harness.observe.macos import gpu, jetsam, kernel, memory, peers, tree
+from harness.observe.macos import crashes, gpu, jetsam, kernel, memory, peers, tree
 from harness.observe.portable import Portable
-from harness.observe.witness import Cores, Witness
+from harness.observe.witness import Witness
 
 _KINDS = {1: "file", 2: "socket", 3: "shared memory", 4: "semaphore", 5: "kqueue", 6: "pipe"}
 
@@ -50,8 +51,8 @@ class MacOS(Portable):
     def open_files(self, pid: int) -> dict[str, int]:
         return dict(Counter(_KINDS.get(kind, "other") for _, kind in kernel.files(pid)))
 
-    def cores(self) -> Cores | None:
-        return None
+    def crash_report(self, pids: Collection[int], since: float) -> str | None:
+        return crashes.wait_for(pids, since, Path.home())
 
     def witness(self) -> Witness:
         return jetsam.Witness()
