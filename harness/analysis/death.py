@@ -25,8 +25,12 @@ _SHOWN = 5
 """Frames of a crash that its summary names."""
 _TIMED_OUT = 124
 """The exit code of timeout(1) for a command that it has ended."""
-_TICK_S = 0.1
-"""So much less than its limit of CPU time a process may have used that was killed for it."""
+_TICK_S = 0.35
+"""So much less than its limit of CPU time a process may have used that was killed for it.
+
+The kernel counts whole ticks for the limit, and tells exact times. A loaded machine makes them
+differ.
+"""
 _OOM = "the kernel's out-of-memory killer"
 _NOT_KNOWN = "from outside, by whom is not known"
 _AS_THE_SIGNAL = (

@@ -16,6 +16,8 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
+import msgspec
+
 from harness.model.death import CrashStack
 from harness.observe import run_tool
 from harness.observe.linux import kernel_log
@@ -65,18 +67,24 @@ def of_core(core: Core, saved: Path) -> CrashStack:
         saved.write_text(answer.output, encoding="utf-8")
     except OSError as error:
         return CrashStack(why_not=f"gdb failed: {error.strerror or error}")
-    found = read(answer.output)
+    found = read(answer.output, Path(core.program).name)
     if found.frames:
         return found
     return CrashStack(why_not=f"gdb found no frames: {answer.problem or 'the core is not whole'}")
 
 
-def read(text: str) -> CrashStack:
-    """The answer of gdb to `command`. Pure."""
+def read(text: str, program: str = "") -> CrashStack:
+    """The answer of gdb to `command`. Pure.
+
+    `program` names the file of a function that has no line: gdb names libraries alone.
+    """
     threads = gdb.parse(text, 0)
     if not threads:
         return CrashStack()
-    frames = threads[0].frames
+    frames = [
+        msgspec.structs.replace(frame, file=frame.file or program or None)
+        for frame in threads[0].frames
+    ]
     return CrashStack(
         frames=shown(frames),
         place=place(frames),
@@ -195,4 +203,6 @@ def _told(frame: Frame) -> str:
         return f"{frame.file}:{frame.line} in {frame.bare}"
     if frame.module_offset:
         return frame.module_offset
+    if frame.function == UNKNOWN:
+        return f"a function without a name in {frame.file}" if frame.file else ""
     return f"{frame.bare} in {frame.file}" if frame.file else frame.bare

@@ -35,6 +35,7 @@ def told(record=None, command=True, **fields):
         ({"oom_kills": 3}, "oom_killer", "was active while it ran"),
         ({"jetsam": "the machine had too few free pages"}, "jetsam", "(jetsam): the machine had"),
         ({"cpu_s": 60.0, "limits": Limits(cpu_s=60)}, "cpu_limit", "limit of 1 m"),
+        ({"cpu_s": 0.7, "limits": Limits(cpu_s=1)}, "cpu_limit", "limit of 1 s"),
         ({"cpu_s": 10.0, "limits": Limits(cpu_s=60)}, "unknown", "by whom is not known"),
         ({}, "unknown", "by whom is not known"),
     ],

@@ -133,8 +133,12 @@ def test_an_abort_has_no_address_and_no_way_through_the_c_library():
 
 
 def test_a_core_that_was_cut_still_has_the_innermost_frame():
-    found = post_mortem.read(CUT)
-    assert (found.place, found.fault) == ("deep", "its stack was used up")
+    found = post_mortem.read(CUT, "trainer")
+    assert (found.place, found.fault) == ("deep in trainer", "its stack was used up")
+    assert post_mortem.read(CUT).place == "deep"
+    stripped = CUT.replace("in deep ()", "in ?? ()")
+    assert post_mortem.read(stripped, "t").place == "a function without a name in t"
+    assert post_mortem.read(stripped).place == ""
 
 
 @pytest.mark.parametrize(
