@@ -1,8 +1,9 @@
 """The reasons that are given for planted deaths, and what healthy programs get that look alike.
 
-    python benchmarks/deaths.py [--only NAME ...] [--jobs 1] [--out FILE.json]
+    python benchmarks/deaths.py [--more] [--only NAME ...] [--jobs 1] [--out FILE.json]
 
-`benchmarks/dying.py` has the programs and the truth about each, written down before they were run.
+`benchmarks/dying.py` has the programs and the truth about each, written down before they were run;
+with --more those of `benchmarks/dying_more.py`, which need node, java and mpirun as well.
 Each is watched by `harness watch` in a folder of its own. A program that needs what the machine
 does not allow (a control group, a mount) is skipped, and the summary says so. Needs gcc, g++ and
 rustc.
@@ -32,12 +33,14 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from benchmarks.common import save, table
 from benchmarks.dying import DEATHS, HEALTHY, Program
+from benchmarks.dying_more import MORE
 
 COMPILERS = {
-    ".c": ("gcc", "-O0", "-w"),
+    ".c": ("gcc", "-O0", "-w", "-fstack-protector-all"),
     ".cpp": ("g++", "-O0", "-w"),
     ".rs": ("rustc", "-A", "warnings"),
 }
+INTERPRETERS = {".js": "node", ".java": "java"}
 GROUP_BYTES = 192 << 20
 ERRORS = ("error", "warning")
 SECONDS = 60.0
@@ -76,7 +79,9 @@ def command(program: Program, home: Path, memory: Path | None) -> list[str]:
     file = home / f"{program.name}{program.suffix}"
     file.write_text(program.source)
     words = [sys.executable, file.name]
-    if program.suffix != ".py":
+    if interpreter := INTERPRETERS.get(program.suffix):
+        words = [interpreter, file.name]
+    elif program.suffix != ".py":
         built = [*COMPILERS[program.suffix], "-o", program.name, file.name]
         subprocess.run(built, cwd=home, check=True, capture_output=True)
         words = [f"./{program.name}"]
@@ -155,8 +160,18 @@ def can_mount() -> bool:
     return subprocess.run(tried, capture_output=True).returncode == 0
 
 
+def missing(program: Program) -> str:
+    """A program of the machine that this one needs, and that is not installed."""
+    tools = [COMPILERS[program.suffix][0]] if program.suffix in COMPILERS else []
+    tools += [INTERPRETERS[program.suffix]] if program.suffix in INTERPRETERS else []
+    tools += [word for word in ("mpirun", "timeout") if program.shell.startswith(f"{word} ")]
+    return next((tool for tool in tools if shutil.which(tool) is None), "")
+
+
 def judged(program: Program, work: Path) -> dict[str, Any]:
     """The row of one program, run in a folder of its own below `work`."""
+    if tool := missing(program):
+        return {"name": program.name, "skipped": f"{tool} is not installed"}
     if program.needs == "mount" and not can_mount():
         return {"name": program.name, "skipped": "no file system can be mounted"}
     home = work / program.name
@@ -181,10 +196,11 @@ def judged(program: Program, work: Path) -> dict[str, Any]:
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--only", nargs="+", default=[])
+    parser.add_argument("--more", action="store_true")
     parser.add_argument("--jobs", type=int, default=1)
     parser.add_argument("--out", type=Path)
     arguments = parser.parse_args()
-    every = [*DEATHS, *HEALTHY]
+    every = MORE if arguments.more else (*DEATHS, *HEALTHY)
     chosen = [one for one in every if not arguments.only or one.name in arguments.only]
     with (
         tempfile.TemporaryDirectory(prefix="deaths-") as work,
@@ -198,7 +214,11 @@ def main() -> int:
         of = [row for row in run if row["truth"] == truth]
         counts.append((truth, str(len(of)), str(sum(row["right"] for row in of))))
     print(table(head, counts))
-    save(arguments.out, "deaths", {"counts": counts, "programs": rows})
+    save(
+        arguments.out,
+        "deaths_more" if arguments.more else "deaths",
+        {"counts": counts, "programs": rows},
+    )
     return 0 if all(row["right"] for row in run) else 1
 
 

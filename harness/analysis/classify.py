@@ -43,6 +43,7 @@ from harness.model import (
     Severity,
     StepTimes,
 )
+from harness.model.death import Kind
 from harness.model.finding import warning
 from harness.text import phrases
 from harness.text.units import duration, plural
@@ -172,7 +173,8 @@ def _broken(record: Record, ending: Ending, settings: Settings | None, where: st
         return f"lost {where}: its guard process was killed"
     if ending.exit_code != 0:
         words = ending.facts.words
-        if words is not None and words.uncaught:
+        # A shell that hands on a signal says by its code what the words of a crash do not say.
+        if words is not None and words.uncaught and words.kind in (Kind.EXCEPTION, Kind.PANIC):
             return f"{told} ({where})" if where else told
         return f"exited with code {ending.exit_code}{at}{more}"
     if settings is None:

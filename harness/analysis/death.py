@@ -14,15 +14,23 @@ from harness.beats.record import Record
 from harness.death import last_words
 from harness.death.last_words import CRASHES
 from harness.model import Ending, Finding
-from harness.model.death import DeadChild, EndFacts, Kind, LastWords
+from harness.model.death import CrashStack, DeadChild, EndFacts, Kind, LastWords
 from harness.model.finding import error, info, warning
 from harness.text import exits
 from harness.text.units import duration, plural, size
 
 NEAR = 0.95
 """The share of a limit of the address space from which on the limit explains a crash."""
-_TICK_S = 0.1
-"""So much less than its limit of CPU time a process may have used that was killed for it."""
+_SHOWN = 5
+"""Frames of a crash that its summary names."""
+_TIMED_OUT = 124
+"""The exit code of timeout(1) for a command that it has ended."""
+_TICK_S = 0.35
+"""So much less than its limit of CPU time a process may have used that was killed for it.
+
+The kernel counts whole ticks for the limit, and tells exact times. A loaded machine makes them
+differ.
+"""
 _OOM = "the kernel's out-of-memory killer"
 _NOT_KNOWN = "from outside, by whom is not known"
 _AS_THE_SIGNAL = (
@@ -40,7 +48,7 @@ class Killer:
 
     code: str
     """`oom_killer`, `address_limit`, `cpu_limit`, `file_limit`, `jetsam`, `stack`, `fault`,
-    `broken_pipe` or `unknown`."""
+    `broken_pipe`, `time_limit` or `unknown`."""
     told: str
     """A clause."""
     evidence: dict[str, object] = field(default_factory=dict)
@@ -122,6 +130,9 @@ def _out_of_memory(ending: Ending, facts: EndFacts) -> Killer | None:
 
 
 def _fault(name: str, facts: EndFacts) -> Killer | None:
+    if facts.crash is not None and facts.crash.fault and not facts.crash.who:
+        text = facts.crash.fault
+        return Killer("stack" if "stack" in text else "fault", text)
     for word in facts.kernel:
         if word.kind == "fault" and word.pid is not None and word.pid == facts.pid:
             return Killer("stack" if "stack" in word.text else "fault", word.text)
@@ -140,6 +151,8 @@ def _of_another(ending: Ending, facts: EndFacts) -> Killer | None:
         which = f" process {victims[-1].pid} ({victims[-1].name})" if victims else " a process"
         told = f"{_OOM} had ended{which} of its control group"
         return Killer("oom_killer", told, {"victims": [word.name for word in victims]})
+    if code == _TIMED_OUT and facts.timed:
+        return Killer("time_limit", "timeout ended it, for its time was over")
     if code is not None and code > 128 and (name := exits.signal_name(code - 128))[:3] == "SIG":
         told = f"the code stands for {name}, of it or of what it had started"
         return Killer("unknown", told, {"signal": name})
@@ -152,6 +165,14 @@ def told(ending: Ending) -> str:
     parts = [found.told] if found is not None else []
     if facts.words is not None:
         parts.append(_words(facts.words, ending))
+    if facts.crash is not None and facts.crash.place and not (facts.words and facts.words.place):
+        where = f"at {facts.crash.place}"
+        if facts.crash.who:
+            parts.append(f"{facts.crash.who} crashed {where}")
+        elif parts and (facts.words is not None or (found and found.code in ("fault", "stack"))):
+            parts[-1] += f", {where}"
+        else:
+            parts.append(f"{facts.crash.fault}, {where}" if facts.crash.fault else where)
     if facts.other is not None:
         parts.append(f"{_whose(facts.other)} raised {facts.other.told}")
     elif not parts and facts.error is not None:
@@ -230,6 +251,8 @@ def find(record: Record, ending: Ending) -> Iterator[Finding]:
             chain=list(words.chain),
             uncaught=words.uncaught,
         )
+    if facts.crash is not None and (facts.crash.frames or not (facts.words and facts.words.place)):
+        yield _stack(facts.crash)
     if (found := killer(ending)) is not None:
         yield info("killed_by", found.told, by=found.code, **found.evidence)
     if facts.over:
@@ -238,6 +261,22 @@ def find(record: Record, ending: Ending) -> Iterator[Finding]:
             "its program had come to its end, and the process died while it was taken down",
             signal=ending.signal,
         )
+
+
+def _stack(crash: CrashStack) -> Finding:
+    if not crash.frames:
+        return info("crash_stack", f"no stack of the crash: {crash.why_not}", frames=[])
+    inner, *outer = crash.frames[:_SHOWN]
+    by = f", called by {', '.join(outer)}" if outer else ""
+    left = f"; its core is left as {crash.core}" if crash.core else ""
+    return info(
+        "crash_stack",
+        f"{crash.who or 'it'} crashed in {inner}{by}{left}",
+        frames=list(crash.frames),
+        place=crash.place,
+        source=crash.source,
+        core=crash.core,
+    )
 
 
 def _state(record: Record, ending: Ending) -> dict[str, int]:

@@ -13,7 +13,10 @@ _MLX = "https://github.com/ml-explore/mlx"
 _MAIN = f"{_MLX}/blob/main/mlx"
 _NVIDIA = "https://docs.nvidia.com"
 _CUDA = f"{_NVIDIA}/cuda/cuda-runtime-api/group__CUDART__TYPES.html"
-_XID = f"{_NVIDIA}/deploy/xid-errors/analyzing-xid-catalog.html"
+_XID = "https://github.com/NVIDIA/open-gpu-kernel-modules/blob/main/src/common/sdk/nvidia/inc/nverror.h"
+"""NVIDIA's own list of the numbers; those of mere events (63, 92) are no rows."""
+_XIDS = f"{_NVIDIA}/deploy/xid-errors/analyzing-xid-catalog.html"
+_ECC = f"{_NVIDIA}/deploy/a100-gpu-mem-error-mgmt/user-visible-statistics.html"
 _NCCL = f"{_NVIDIA}/deeplearning/nccl/user-guide/docs/api/types.html"
 
 METAL = (
@@ -184,10 +187,10 @@ CUDA = (
     ),
     ErrorCode(
         code="xid_ecc",
-        pattern=r"Xid(?: \([^)]*\))?: (?:48|63|64|92|94|95)\b",
+        pattern=r"Xid(?: \([^)]*\))?: (?:48|64|94|95)\b",
         meaning="the memory of the GPU has a defect",
         cure="Reset the GPU, and have it looked at if it comes again.",
-        source=_XID,
+        source=_ECC,
     ),
     ErrorCode(
         code="xid_nvlink",
@@ -201,7 +204,7 @@ CUDA = (
         pattern=r"NVRM: Xid\b",
         meaning="the driver of the GPU reported a failure",
         cure="Look its number up in NVIDIA's list.",
-        source=_XID,
+        source=_XIDS,
     ),
     ErrorCode(
         code="cuda_error",
@@ -354,7 +357,8 @@ SYSTEM = (
     ),
     ErrorCode(
         code="out_of_memory",
-        pattern=r"^MemoryError(?::|$)|std::bad_alloc|[Cc]annot allocate memory",
+        pattern=r"\b_?(?:Array)?MemoryError(?::|$)|std::bad_alloc|[Cc]annot allocate memory"
+        r"|JavaScript heap out of memory|java\.lang\.OutOfMemoryError",
         meaning="the system had no memory for the process, or a limit of it was reached",
         cure="Use a smaller batch or sequence, or raise the limit (ulimit -v).",
         source="https://docs.python.org/3/library/exceptions.html#MemoryError",

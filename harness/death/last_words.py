@@ -21,6 +21,10 @@ MOST = 256 * 1024
 """Bytes at the end of an output that are read."""
 AFTER = 60
 """Lines that may follow an uncaught exception: loggers and trackers have their say at an exit."""
+LAST_LINES = 15
+"""Lines at the end of an output that an excerpt has, whatever they are."""
+AFTER_TEXT = 40
+"""Lines that may follow a traceback in an excerpt."""
 AT_ONCE = 3
 """Lines that may follow a failure that was caught, if the program left because of it."""
 _LINE = 240
@@ -37,6 +41,8 @@ _GENERAL = re.compile(
 """Lines that are no last word: warnings, logs, progress, frames."""
 
 
+_MESSAGE = re.compile(r"[ \t]+\S|In file included from |/[^\s:]+(?::\d+)*: ")
+"""Lines that belong to the message above them."""
 _PROGRESS = re.compile(r"^(?!wandb:).*?\b(?:step|iter|iteration|epoch)\b\W{0,3}\d", re.IGNORECASE)
 """Lines of a training that goes on. A bar is none: it is drawn once more when it is closed."""
 
@@ -134,9 +140,19 @@ def interrupted(outputs: Sequence[Printed]) -> LastWords | None:
 
 
 def caught(outputs: Sequence[Printed]) -> LastWords | None:
-    """The words just before a program left by itself: an exception, or else its last line."""
+    """The words just before a program left by itself: a failure, or else its last line."""
     found = _raised(outputs, AT_ONCE)
-    return of_exception(found) if found is not None else _line(outputs)
+    if found is not None:
+        return of_exception(found)
+    said = [
+        one
+        for each in outputs
+        for one in each.said[-1:]
+        if one.kind is not Kind.FAULT and each.stands(one.end, AT_ONCE)
+    ]
+    if said:
+        return LastWords(kind=said[-1].kind, text=cut(said[-1].text), place=said[-1].place)
+    return _line(outputs)
 
 
 def of_others(outputs: Sequence[Printed]) -> LastWords | None:
@@ -148,6 +164,28 @@ def of_others(outputs: Sequence[Printed]) -> LastWords | None:
         if one.who and not one.goes_on and each.stands(one.end, AFTER)
     ]
     return of_exception(found[-1]) if found else None
+
+
+def excerpt(output: str) -> str:
+    """The text of the last error: its tracebacks, those of ended threads, and the last lines.
+
+    A program may print an exception that it has handled, and go on: that one is left out.
+    """
+    printed = read(output.rstrip().encode("utf-8", "replace"))
+    lines = printed.lines
+    chosen = set(range(max(0, len(lines) - LAST_LINES), len(lines)))
+    for one in printed.raised:
+        end = _end_of_message(lines, one.end)
+        if one.who or printed.stands(end, AFTER_TEXT):
+            chosen |= set(range(one.chained_from, end))
+    return "\n".join(lines[index] for index in sorted(chosen))
+
+
+def _end_of_message(lines: Sequence[str], at: int) -> int:
+    """The line after a message whose first line ends at `at`: it may have a compiler's words."""
+    while at < len(lines) and _MESSAGE.match(lines[at]):
+        at += 1
+    return at
 
 
 def stands(words: LastWords, outputs: Sequence[Printed]) -> bool:

@@ -1,4 +1,7 @@
-"""What C++, Rust, the C library and Python's own handler print when a process dies. Pure."""
+"""What C++, Rust, the C library, Python's own handler and other runtimes print when a process dies.
+
+Pure.
+"""
 
 from __future__ import annotations
 
@@ -6,12 +9,14 @@ import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
+from harness.death import runtimes
 from harness.death.frames import Frame, own
 from harness.model.death import Kind
 
 _LONGEST = 200
 """Lines after the first one in which more of the same is looked for."""
 _UNCAUGHT = "terminate called after throwing an instance of"
+_BACKTRACE = re.compile(r"stack backtrace:|\s+\d+: |\s+at |note: ")
 _WHAT = re.compile(r"^\s*what\(\):\s*(.*)$")
 _PYTHON_THREAD = re.compile(r"^(Current thread|Thread) 0x[0-9a-f]+.*most recent call first")
 _PYTHON_FRAME = re.compile(r'^  File "(.+?)", line (\d+) in (.+?)\s*$')
@@ -31,7 +36,7 @@ class Said:
     """The user's own line, where it names one."""
 
 
-_Reader = Callable[[re.Match[str], Sequence[str], int], Said]
+_Reader = Callable[[re.Match[str], Sequence[str], int], Said | None]
 
 
 def find(lines: Sequence[str]) -> list[Said]:
@@ -51,8 +56,8 @@ def find(lines: Sequence[str]) -> list[Said]:
 def _at(lines: Sequence[str], at: int) -> Said | None:
     for pattern, read in _FORMS:
         match = pattern.search(lines[at])
-        if match:
-            return read(match, lines, at)
+        if match and (said := read(match, lines, at)) is not None:
+            return said
     return None
 
 
@@ -78,14 +83,47 @@ def _no_exception(match: re.Match[str], lines: Sequence[str], at: int) -> Said:
     return Said(Kind.TERMINATE, text, at, at + 1)
 
 
+def _pure_virtual(match: re.Match[str], lines: Sequence[str], at: int) -> Said:
+    # libstdc++ then ends the process as if an exception were missing.
+    end = at + 2 if "terminate called without" in _following(lines, at) else at + 1
+    return Said(Kind.TERMINATE, match[1], at, end)
+
+
+def _go(match: re.Match[str], lines: Sequence[str], at: int) -> Said | None:
+    if not runtimes.follows(lines, at, "goroutine "):
+        return None
+    place, end = runtimes.go(lines, at)
+    return Said(Kind.PANIC, match[0], at, end, place)
+
+
+def _java(match: re.Match[str], lines: Sequence[str], at: int) -> Said:
+    place, end = runtimes.frames(lines, at)
+    return Said(Kind.EXCEPTION, match[1], at, end, place)
+
+
+def _javascript(match: re.Match[str], lines: Sequence[str], at: int) -> Said | None:
+    if not runtimes.follows(lines, at, "    at ", within=1):
+        return None
+    place, end = runtimes.frames(lines, at)
+    return Said(Kind.EXCEPTION, match[0], at, end, place)
+
+
 def _panic(match: re.Match[str], lines: Sequence[str], at: int) -> Said:
     text = f"panic: {_following(lines, at)}"
-    return Said(Kind.PANIC, text, at, at + 2, place=_rust(match[2], match[3], match[1]))
+    place, end = _rust(match[2], match[3], match[1]), _behind_backtrace(lines, at + 2)
+    return Said(Kind.PANIC, text, at, end, place)
 
 
 def _old_panic(match: re.Match[str], lines: Sequence[str], at: int) -> Said:
-    place = _rust(match[3], match[4], match[1])
-    return Said(Kind.PANIC, f"panic: {match[2]}", at, at + 1, place=place)
+    place, end = _rust(match[3], match[4], match[1]), _behind_backtrace(lines, at + 1)
+    return Said(Kind.PANIC, f"panic: {match[2]}", at, end, place)
+
+
+def _behind_backtrace(lines: Sequence[str], at: int) -> int:
+    """The line after the backtrace of a panic, if one begins at `at` (RUST_BACKTRACE)."""
+    while at < len(lines) and _BACKTRACE.match(lines[at]):
+        at += 1
+    return at
 
 
 def _rust(file: str, line: str, thread: str) -> str:
@@ -128,6 +166,7 @@ def _python(match: re.Match[str], lines: Sequence[str], at: int) -> Said:
 
 _FORMS: tuple[tuple[re.Pattern[str], _Reader], ...] = (
     (re.compile(rf"{_UNCAUGHT} '(.+)'"), _gnu),
+    (re.compile(r"([Pp]ure virtual (?:method|function) called)"), _pure_virtual),
     (re.compile(r"terminate called without an active exception"), _no_exception),
     (
         re.compile(
@@ -167,6 +206,10 @@ _FORMS: tuple[tuple[re.Pattern[str], _Reader], ...] = (
         ),
         _as_it_is,
     ),
+    (re.compile(r"^(?:panic|fatal error): .+$"), _go),
+    (re.compile(r'^Exception in thread "[^"]*" ([\w.$]+(?:: .*)?)$'), _java),
+    (re.compile(r"^(?:Uncaught )?(?:[A-Z]\w*)?Error(?: \[\w+\])?(?:: .*)?$"), _javascript),
+    (re.compile(r"^FATAL ERROR: .+$"), _as_it_is),
     (re.compile(r"ERROR: (?:Address|Thread|Memory|Leak)Sanitizer: .+$"), _as_it_is),
 )
 """The forms of the messages, and the function that reads each."""

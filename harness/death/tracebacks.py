@@ -37,8 +37,8 @@ _GOES_ON = re.compile(
 _ABOVE = 3
 """Lines above a traceback that can say whose it is."""
 _SYNTAX_LINES = 5
-_LONGEST = 400
-"""Lines of one traceback at most: those of a recursion are folded."""
+_LONGEST = 5000
+"""Lines of one traceback at most: those of a recursion through two functions are not folded."""
 
 
 @dataclass(frozen=True)
@@ -83,6 +83,11 @@ class Raised:
         frames = self.before.frames if quoted and self.before is not None else self.frames
         frame = own(frames)
         return frame.told if frame else ""
+
+    @property
+    def chained_from(self) -> int:
+        """The index of the first line of its chain."""
+        return self.first if self.before is None else self.before.chained_from
 
     @property
     def cause(self) -> Raised | None:
@@ -176,8 +181,10 @@ def _error(lines: Sequence[str], at: int, mark: str) -> tuple[str, str] | None:
     if found is None:
         return None
     message = (found[2] or "").strip()
-    if not message and lines[at].rstrip().endswith(":") and at + 1 < len(lines):
-        message = lines[at + 1].removeprefix(mark).strip()  # it begins with an empty line
+    if not message and lines[at].rstrip().endswith(":"):
+        # It begins with an empty line, or with one that is drawn, as torchrun's does.
+        rest = [line.removeprefix(mark).strip() for line in lines[at + 1 : at + 3]]
+        message = next((line for line in rest if re.search(r"\w", line)), "")
     return found[1], message
 
 
@@ -188,7 +195,7 @@ def _grouped(lines: Sequence[str], one: Raised) -> Raised:
         if leaf is None and end and _SEPARATOR.match(lines[end - 1]):
             leaf = _at(lines, end) or _bare(lines, end)
         end += 1
-        if end - one.end > _LONGEST * 4:
+        if end - one.end > _LONGEST:
             return replace(one, leaf=leaf)
     return replace(one, leaf=leaf, end=min(len(lines), end + 1))
 

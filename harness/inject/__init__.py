@@ -25,6 +25,8 @@ FOLDER = Path(__file__).parent / "hook"
 """The folder that goes in front of PYTHONPATH."""
 
 
+CORE = "HARNESS_CORE"
+"""Set where a command may leave a core that it could not without us."""
 SERVICES = {"WANDB_MODE": "disabled", "SWANLAB_MODE": "disabled"}
 """Variables that keep services from hearing of a replay. Set from its start: a program may tell a
 service before it imports MLX."""

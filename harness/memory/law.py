@@ -19,10 +19,11 @@ from harness.memory.trace import Shapes, Trace
 LAGS = {"metal": METAL}
 """The lag of each backend that differs; all others are like the CPU."""
 ROLES = ("parameters", "frozen", "gradients", "optimizer", "")
-STEPS = 6
-"""Replayed steps. Step 1 pays for step 0's update and makes the optimizer's state, step 2 is the
-first that holds all of it from its beginning; later ones are like it. Six hold two readings of a
-loss that is read in every third."""
+STEPS = 4
+"""Replayed steps, at least. Step 1 pays for step 0's update and makes the optimizer's state, step 2
+is the first that holds all of it from its beginning; later ones are like it."""
+READINGS = 2
+"""Readings of a loss that is not read in every step."""
 
 
 class Pattern(msgspec.Struct, frozen=True):
@@ -112,23 +113,26 @@ def fit(peak: int, memory: int, swap: int) -> Fit:
     return Fit.SWAPS if peak <= memory + swap else Fit.TOO_LARGE
 
 
-def project(shapes: Shapes, pattern: Pattern = BASELINE, steps: int = STEPS) -> Projection:
-    """The memory of the first `steps` steps of a training that repeats the traced one."""
+def project(shapes: Shapes, pattern: Pattern = BASELINE, steps: int | None = None) -> Projection:
+    """The memory of the first `steps` steps of a training that repeats the traced one.
+
+    The default number is enough for the highest peak.
+    """
     trace = fuse(shapes.merged) if pattern.compiled else shapes.trace
     return replay(trace, pattern, LAGS.get(shapes.backend, CPU), steps)
 
 
 def replay(
-    trace: Trace, pattern: Pattern = BASELINE, lag: Lag = CPU, steps: int = STEPS
+    trace: Trace, pattern: Pattern = BASELINE, lag: Lag = CPU, steps: int | None = None
 ) -> Projection:
     """Project a training for a given trace and device."""
     memory = Memory(lag)
-    current = _begin(trace, memory)
+    current, graph = _begin(trace, memory), _Graph(trace)
     measured: list[tuple[int, int]] = []
     best: dict[str, int] = {}
-    for step in range(steps):
+    for step in range(steps or max(STEPS, READINGS * pattern.every)):
         memory.reset_peak()
-        _step(trace, pattern, memory, current, read=(step + 1) % pattern.every == 0)
+        _step(trace, graph, pattern, memory, current, read=(step + 1) % pattern.every == 0)
         if not measured or memory.peak > max(peak for _, peak in measured):
             best = memory.at_peak
         measured.append((memory.active, memory.peak))
@@ -170,9 +174,17 @@ def _full(trace: Trace, index: int, role: str, memory: Memory) -> Array:
 
 
 def _step(
-    trace: Trace, pattern: Pattern, memory: Memory, current: dict[int, Array], read: bool
+    trace: Trace,
+    graph: _Graph,
+    pattern: Pattern,
+    memory: Memory,
+    current: dict[int, Array],
+    read: bool,
 ) -> None:
-    made = _build(trace, pattern, memory, current)
+    known = dict(current)
+    if pattern.given:
+        known |= {i: _full(trace, i, "gradients", memory) for i in trace.gradients}
+    made = graph.build(memory, known)
     # Python holds what the step's function returned, and until the step ends its gradients.
     held = {name: [made[i] for i in _named(trace, name)] for name in _OUTPUTS}
     for arrays in held.values():
@@ -231,26 +243,36 @@ def _named(trace: Trace, name: str) -> Sequence[int]:
     }[name]
 
 
-def _build(
-    trace: Trace, pattern: Pattern, memory: Memory, current: dict[int, Array]
-) -> dict[int, Array]:
-    """The lazy graph of one step over the current parameters and state."""
-    roles = (
-        dict.fromkeys(trace.gradients, "gradients")
-        | dict.fromkeys(trace.updated, "parameters")
-        | dict.fromkeys(trace.next_state, "optimizer")
-    )
-    made = dict(current)
-    if pattern.given:
-        made |= {i: _full(trace, i, "gradients", memory) for i in trace.gradients}
-    produced = {i for op in trace.ops for i in op.outputs}
-    named = [i for name in _OUTPUTS for i in _named(trace, name)]
-    for index in {i for op in trace.ops for i in op.inputs}.union(produced, named) - made.keys():
-        shape, itemsize = trace.arrays[index]
-        made[index] = Array(shape, itemsize, roles.get(index, ""))
-        if index not in produced:
-            memory.store(made[index])
-    for op in trace.ops:
-        if not any(made[i].node for i in op.outputs):
-            Node(op.name, op.arguments, [made[i] for i in op.inputs], [made[i] for i in op.outputs])
-    return made
+class _Graph:
+    """The arrays and operations of a step, listed once: all steps build the same."""
+
+    def __init__(self, trace: Trace) -> None:
+        roles = (
+            dict.fromkeys(trace.gradients, "gradients")
+            | dict.fromkeys(trace.updated, "parameters")
+            | dict.fromkeys(trace.next_state, "optimizer")
+        )
+        held = {*trace.trainable, *trace.frozen, *trace.state}
+        produced = {i for op in trace.ops for i in op.outputs}
+        used = {i for op in trace.ops for i in op.inputs}
+        used.update(produced, *(_named(trace, name) for name in _OUTPUTS))
+        self.arrays = [(i, *trace.arrays[i], roles.get(i, "")) for i in used - held]
+        """Those that a step makes, and those that it is given: index, shape, bytes of an element,
+        role."""
+        self.given = used - held - produced
+        self.ops = trace.ops
+
+    def build(self, memory: Memory, made: dict[int, Array]) -> dict[int, Array]:
+        """The lazy graph of one step over the arrays of `made`, which are there already."""
+        made = dict(made)
+        for index, shape, itemsize, role in self.arrays:
+            if index in made:
+                continue
+            made[index] = array = Array(shape, itemsize, role)
+            if index in self.given:
+                memory.store(array)
+        for op in self.ops:
+            outputs = [made[i] for i in op.outputs]
+            if not any(out.node for out in outputs):
+                Node(op.name, op.arguments, [made[i] for i in op.inputs], outputs)
+        return made

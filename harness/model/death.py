@@ -99,6 +99,25 @@ class KernelWord(msgspec.Struct, frozen=True, kw_only=True):
     """True of a kill because a control group was full, not the machine."""
 
 
+class CrashStack(msgspec.Struct, frozen=True, kw_only=True):
+    """The stack of the thread that crashed, as it was read after the end."""
+
+    frames: tuple[str, ...] = ()
+    """Such as `update (trainer.cpp:12)`, innermost first."""
+    place: str = ""
+    """The user's own line or function, such as `trainer.cpp:12 in update`."""
+    fault: str = ""
+    """What the thread did, as a clause."""
+    who: str = ""
+    """The process, where it is one that the command had started."""
+    source: str = ""
+    """`core`, `systemd-coredump` or `macos`."""
+    why_not: str = ""
+    """The reason why there are no frames."""
+    core: str = ""
+    """The core that is left, with its size; empty if there is none any more."""
+
+
 class EndFacts(msgspec.Struct, frozen=True, kw_only=True):
     """What the supervisor knows of an end beside the exit code and the signal."""
 
@@ -115,6 +134,10 @@ class EndFacts(msgspec.Struct, frozen=True, kw_only=True):
     jetsam: str = ""
     """What macOS says of a kill for want of memory."""
     children: tuple[DeadChild, ...] = ()
+    timed: bool = False
+    """True if the program timeout(1) was seen among its processes."""
+    crash: CrashStack | None = None
+    """The stack of a crash; None where nobody looked for one."""
     words: LastWords | None = None
     """The failure that explains the end, as printed."""
     other: LastWords | None = None

@@ -6,7 +6,7 @@ import functools
 import platform
 import sys
 import threading
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Protocol
 
@@ -16,7 +16,7 @@ from harness.observe.footprint import Footprint
 from harness.observe.linux.platform import Linux
 from harness.observe.macos.platform import MacOS
 from harness.observe.portable import Portable
-from harness.observe.witness import Witness
+from harness.observe.witness import Cores, Witness
 
 
 class Platform(Protocol):
@@ -66,6 +66,15 @@ class Platform(Protocol):
 
     def witness(self) -> Witness:
         """Somebody who looks on at a tree from now on, and can be asked how it ended."""
+
+    def cores(self) -> Cores | None:
+        """Somebody who knows of the cores of a command; None where nobody does."""
+
+    def crash_report(self, pids: Collection[int], since: float) -> str | None:
+        """The system's own report of a crash of one of `pids` since `since`, in seconds since 1970.
+
+        It is waited for. Empty if none comes; None where the system writes none.
+        """
 
     def devices(self, pid: int) -> tuple[str, ...]:
         """The GPUs and their like that a process has open."""

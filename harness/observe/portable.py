@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from typing import TypeVar
 
 import psutil
@@ -13,7 +13,7 @@ from harness.model.world import Gpus, Hold, More, Relations, World
 from harness.observe import gpu
 from harness.observe.footprint import Footprint, Unmeasured
 from harness.observe.psutil_memory import FAILS, memory
-from harness.observe.witness import NoWitness, Witness
+from harness.observe.witness import Cores, NoWitness, Witness
 
 Answer = TypeVar("Answer")
 
@@ -65,6 +65,12 @@ class Portable:
 
     def oom_kills(self) -> int:
         return 0
+
+    def cores(self) -> Cores | None:
+        return None
+
+    def crash_report(self, pids: Collection[int], since: float) -> str | None:
+        return None
 
     def witness(self) -> Witness:
         return NoWitness()

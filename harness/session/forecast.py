@@ -71,14 +71,18 @@ def forecast(
     infos = load.ladder()
     own = {info.name: load.apply(settings, info) for info in infos}
     distinct = list(dict.fromkeys([settings, *own.values()]))
-    # Two processes trace while this one follows the steps.
+    # Two processes trace while this one follows the steps: each takes seconds for a large model.
     with uncollected(), Tracer() as first, Tracer() as second, ThreadPoolExecutor(2) as pool:
+        asked = {settings: first.ask(settings, grad_checkpoint)}
+        asked |= {wanted: second.ask(wanted, grad_checkpoint) for wanted in distinct[1:]}
 
-        def ask(tracer: Tracer, wanted: Settings) -> Shapes | str:
-            traced = tracer.ask(wanted, grad_checkpoint).result()
-            return _on_metal(traced) if elsewhere and not isinstance(traced, str) else traced
+        def traced(wanted: Settings) -> Shapes | str:
+            if wanted not in asked:
+                asked[wanted] = first.ask(wanted, grad_checkpoint)
+            found = asked[wanted].result()
+            return _on_metal(found) if elsewhere and not isinstance(found, str) else found
 
-        base = ask(first, settings)
+        base = traced(settings)
         if isinstance(base, str):
             raise UsageError(base)
         if given is not None:
@@ -96,18 +100,20 @@ def forecast(
             known = {getattr(settings, name): held.peak}
             return capacity.largest(peak, known, _fixed(base, held), memory.memory, unit, most)
 
-        batch = pool.submit(largest, second, "batch_size", 1, None)
-        shapes = {wanted: base if wanted == settings else ask(first, wanted) for wanted in distinct}
         length = pool.submit(largest, first, "seq_len", _unit(base), base.positions)
-        # Most scenarios hold the same, and to follow the steps of a large model takes seconds.
-        same = _first_alike(shapes)
-        known = {(same[settings], law.PATTERNS[load.BASELINE]): held}
-        rows = tuple(
-            _row(name, same[changed], shapes[changed], memory, known)
-            for name, changed in own.items()
-        )
+        batch = pool.submit(largest, second, "batch_size", 1, None)
+        known = {(settings, law.PATTERNS[load.BASELINE]): held}
+        shapes: dict[Settings, Shapes | str] = {settings: base}
+        made = {}
+        # Those of the base first: the others may be traced yet.
+        for name in sorted(own, key=lambda name: distinct.index(own[name])):
+            wanted = own[name]
+            if wanted not in shapes:
+                shapes[wanted] = traced(wanted)
+            made[name] = _row(name, _first_alike(wanted, shapes), shapes[wanted], memory, known)
+        rows = tuple(made[name] for name in own)
         found = batch.result(), length.result()
-        verdict = _verdict(settings, base, rows, memory, lambda wanted: ask(first, wanted))
+        verdict = _verdict(settings, base, rows, memory, traced)
     return Forecast(
         model=base,
         usable=memory,
@@ -139,15 +145,13 @@ def _unit(base: Shapes) -> int:
     return 1 if base.positions is not None and base.positions < UNIT else UNIT
 
 
-def _first_alike(shapes: Mapping[Settings, Shapes | str]) -> dict[Settings, Settings]:
-    """For each of the settings the first ones that train the very same step."""
-    alike: dict[Settings, Settings] = {}
-    for settings, traced in shapes.items():
-        step = _step(traced)
-        alike[settings] = next(
-            (one for one in alike.values() if _step(shapes[one]) == step), settings
-        )
-    return alike
+def _first_alike(settings: Settings, shapes: Mapping[Settings, Shapes | str]) -> Settings:
+    """The first of the settings that train the very same step.
+
+    Most scenarios hold the same, and to follow the steps of a large model takes seconds.
+    """
+    step = _step(shapes[settings])
+    return next(one for one, traced in shapes.items() if _step(traced) == step)
 
 
 def _step(traced: Shapes | str) -> tuple[object, ...]:

@@ -81,8 +81,14 @@ class CommandSteps:
         environment = inject.environment(self._own, variables, command.inject, replay)
         piped = command.inject and not os.isatty(self._ends.stdout)
         self._by_line = launch.line_by_line(environment, command.argv[0] if piped else "")
+        core, more = self._run.autopsy.expect_cores(command.argv[0], self._folder, command.inject)
         return launch.Launched(
-            self._command.argv, self._folder, environment, self._ends, self._hearers()
+            command.argv,
+            self._folder,
+            environment | more,
+            self._ends,
+            self._hearers(),
+            core=core,
         )
 
     def _hearers(self) -> list[_Hear]:
@@ -193,11 +199,16 @@ class CommandSteps:
             exit_code=code if code is not None and code >= 0 else None,
             signal=launch.signal_name(-code) if code is not None and code < 0 else None,
             says_end=False,
-            error=self._ranks.error(rank) if code else None,
+            error=self._error(rank) if code else None,
             library_error=self._ranks.library_error(rank) if code else None,
             wait=run.evidence.waits.get(tracker.pids.get(rank, -1)),
             cpu=used.cores if used else None,
         )
+
+    def _error(self, rank: int) -> str | None:
+        """Its exception, as its output shows it, or else as it tells: mpirun mixes the outputs."""
+        pid = self.tracker.pids.get(rank)
+        return self._ranks.error(rank) or self._run.ran.error(self._own, pid)
 
     def remote(self, rank: int) -> None:
         return None

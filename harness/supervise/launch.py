@@ -46,11 +46,13 @@ class Launched:
         ends: Ends | None = None,
         hear: Sequence[Callable[[bytes], None]] = (),
         temporary: Path | None = None,
+        core: int | None = None,
     ) -> None:
         """Start `command`. Its outputs go to logs in `folder`, and to `hear`, one for each.
 
         Without `ends` nobody sees them, and it has nothing to read. The folder `temporary` is
-        deleted when it has ended. Raises OSError when no process can be started.
+        deleted when it has ended. `core` is the most bytes of a core that it may leave, as it is
+        for us if not given. Raises OSError when no process can be started.
         """
         self.temporary = temporary
         self._mark = str(folder)
@@ -62,6 +64,7 @@ class Launched:
                 [
                     *(sys.executable, "-I", "-S", guard.__file__),
                     *(",".join(map(str, handed)), str(temporary or "")),
+                    str(-1 if core is None else core),
                     *command,
                 ],
                 stdin=ends.stdin,

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from harness.death import last_words
 from harness.inject import processes
 from harness.inject.processes import Told
 from harness.model import Ending, Process
@@ -35,6 +36,12 @@ class Ran:
     def settle(self, folder: Path) -> None:
         """Read what they have left in `folder`. They have all ended."""
         self.told = processes.read(folder)
+
+    def error(self, folder: Path, pid: int | None) -> str | None:
+        """The exception that ended the process `pid`, as it has told in `folder`."""
+        told = next((one for one in processes.read(folder) if one.pid == pid), None)
+        words = last_words.of_text(told.error) if told is not None and told.error else None
+        return words.told if words is not None else None
 
     def completed(
         self, ending: Ending, files: Sequence[Path], heard: Sequence[float], stepped: float

@@ -35,6 +35,7 @@ def told(record=None, command=True, **fields):
         ({"oom_kills": 3}, "oom_killer", "was active while it ran"),
         ({"jetsam": "the machine had too few free pages"}, "jetsam", "(jetsam): the machine had"),
         ({"cpu_s": 60.0, "limits": Limits(cpu_s=60)}, "cpu_limit", "limit of 1 m"),
+        ({"cpu_s": 0.7, "limits": Limits(cpu_s=1)}, "cpu_limit", "limit of 1 s"),
         ({"cpu_s": 10.0, "limits": Limits(cpu_s=60)}, "unknown", "by whom is not known"),
         ({}, "unknown", "by whom is not known"),
     ],
@@ -104,6 +105,13 @@ def test_an_exit_code_stays_where_the_words_are_not_those_of_the_end():
 def test_a_shell_says_by_which_signal():
     assert "stands for SIGKILL" in told(exit_code=137).reason
     assert told(exit_code=200).reason == "exited with code 200"
+
+
+def test_a_time_that_was_over():
+    assert told(exit_code=124, timed=True).reason == (
+        "exited with code 124: timeout ended it, for its time was over"
+    )
+    assert told(exit_code=124).reason == "exited with code 124"
 
 
 def test_a_child_that_nobody_asked_for():

@@ -142,6 +142,7 @@ def test_every_code_has_a_meaning_a_place_in_the_docs_and_a_test():
         "steps_reported", "steps_printed", "no_steps_seen", "output_skipped", "hook_disabled",
         "ended_early", "updates_skipped", "left_behind",
         "last_words", "known_error", "killed_by", "died_at_exit", "child_died",
+        "crash_stack",
         "rank_died", "rank_left_early", "rank_never_started", "rank_stopped", "rank_cut_off",
         "rank_was_stopped",
         "rank_silent", "collective_mismatch", "rank_slow", "host_silent", "launcher_died",

@@ -75,6 +75,23 @@ def test_each_row_matches_its_error_and_no_other_row_comes_first(row):
     assert found.code == row.code
 
 
+@pytest.mark.parametrize(
+    "line",
+    ["MemoryError", "numpy._core._exceptions._ArrayMemoryError: Unable to allocate 8.00 PiB",
+     "FATAL ERROR: Reached heap limit Allocation failed - JavaScript heap out of memory",
+     "java.lang.OutOfMemoryError: Java heap space"],
+)  # fmt: skip
+def test_memory_that_is_used_up(line):
+    assert codes.match(line).code == "out_of_memory"
+
+
+@pytest.mark.parametrize("number", [63, 92])
+def test_an_event_of_the_memory_is_no_failure_of_it(number):
+    """NVIDIA's driver numbers what it has mended as well."""
+    line = f"NVRM: Xid (PCI:0000:65:00): {number}, Row Remapper: New row marked for remapping"
+    assert codes.match(line).code == "xid"
+
+
 def test_codes_are_unique_and_each_row_says_all():
     assert len({row.code for row in CODES}) == len(CODES)
     for row in CODES:

@@ -12,7 +12,8 @@ import pytest
 
 from harness.analysis.known_issues import catalog, versions
 from harness.analysis.known_issues.catalog import Backend, KnownIssue, System
-from harness.analysis.known_issues.match import Evidence, last_words, match
+from harness.analysis.known_issues.match import Evidence, match
+from harness.death.last_words import excerpt
 from harness.model import (
     Environment,
     KnownIssueMatch,
@@ -172,8 +173,8 @@ def test_a_python_frame_is_known_in_the_form_of_each_tool():
 
 def test_an_error_that_was_handled_is_not_the_last_word():
     later = "\n".join(f"step {step} loss 1.0" for step in range(60))
-    assert "There is no Stream" not in last_words(f"{HANDLED}\n{later}\nKilled")
-    assert "There is no Stream" in last_words(f"step 1\n{HANDLED}\nwarning: leaked semaphore")
+    assert "There is no Stream" not in excerpt(f"{HANDLED}\n{later}\nKilled")
+    assert "There is no Stream" in excerpt(f"step 1\n{HANDLED}\nwarning: leaked semaphore")
 
 
 def test_the_words_of_a_compiler_belong_to_the_message():
@@ -182,9 +183,9 @@ def test_the_words_of_a_compiler_belong_to_the_message():
         for line in range(60)
     )
     where = "/usr/include/math.h: In instantiation of 'int f(int)':"
-    assert "There is no Stream" in last_words(f"{HANDLED}\n{where}\n{compiler}\n")
+    assert "There is no Stream" in excerpt(f"{HANDLED}\n{where}\n{compiler}\n")
     going_on = "\n".join(f"loss: {step}" for step in range(60))
-    assert "There is no Stream" not in last_words(f"{HANDLED}\n{going_on}\n")
+    assert "There is no Stream" not in excerpt(f"{HANDLED}\n{going_on}\n")
 
 
 def test_the_cause_of_an_exception_belongs_to_its_last_word():
@@ -192,16 +193,16 @@ def test_the_cause_of_an_exception_belongs_to_its_last_word():
         f"{HANDLED}\n\nDuring handling of the above exception, another exception occurred:\n\n"
         + samples.trace(*["own.py:a:b()"] * 30, error="ValueError: no batch")
     )
-    assert "There is no Stream" in last_words(chain)
+    assert "There is no Stream" in excerpt(chain)
     apart = f"{HANDLED}\ngoing on\n" + samples.trace(
         *["own.py:a:b()"] * 30, error="ValueError: no batch"
     )
-    assert "There is no Stream" not in last_words(apart)
+    assert "There is no Stream" not in excerpt(apart)
 
 
 def test_the_exception_of_an_ended_thread_is_a_last_word():
     later = "\n".join(f"waiting {step}" for step in range(60))
-    told = last_words(f"Exception in thread Thread-1 (work):\n{HANDLED}\n{later}")
+    told = excerpt(f"Exception in thread Thread-1 (work):\n{HANDLED}\n{later}")
     assert "There is no Stream" in told
 
 

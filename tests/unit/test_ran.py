@@ -106,3 +106,18 @@ def test_a_version_that_differs_is_compared_first(name):
 
     first = compare(run("1"), run("2")).setup[0]
     assert (first.name, first.a, first.b) == (name, "1", "2")
+
+
+def test_a_module_that_tells_no_version_is_looked_up(tmp_path, monkeypatch):
+    """A program that takes only the trees of MLX never imports mlx.core."""
+    monkeypatch.setattr("importlib.metadata.version", lambda name: f"1.2 of {name}")
+    inside.wrap(SimpleNamespace(__name__="mlx.utils"), str(tmp_path))
+    (told,) = processes.read(tmp_path)
+    assert told.versions == {"mlx": "1.2 of mlx"}
+
+
+def test_the_exception_of_a_rank_as_it_tells_it(tmp_path):
+    text = 'Traceback (most recent call last):\n  File "a.py", line 3, in f\nValueError: no shard\n'
+    write(tmp_path, ran(8, "mlx", "0.30.1"), end(9, text), end(10))
+    assert Ran().error(tmp_path, 9) == "ValueError: no shard, at a.py:3 in f"
+    assert [Ran().error(tmp_path, pid) for pid in (8, 10, 11, None)] == [None] * 4

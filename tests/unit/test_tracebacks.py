@@ -205,3 +205,18 @@ def test_what_rich_draws():
 )  # fmt: skip
 def test_what_was_cut_is_no_exception(text):
     assert tracebacks.find(text.splitlines()) == []
+
+
+def test_a_recursion_through_two_functions_is_not_folded():
+    """Python folds the frames of one function alone."""
+    frames = '  File "/home/me/a.py", line 2, in f\n    g()\n  File "/home/me/a.py", line 4, in g\n'
+    text = f"Traceback (most recent call last):\n{frames * 998}RecursionError: too deep\n"
+    assert only(text).text == "RecursionError: too deep"
+
+
+def test_a_message_that_begins_with_a_drawn_line():
+    text = (
+        'Traceback (most recent call last):\n  File "/home/me/run.py", line 8, in main\n'
+        f"torch.ChildFailedError: \n{'=' * 60}\ntrain.py FAILED\n{'-' * 60}\n"
+    )
+    assert only(text).text == "torch.ChildFailedError: train.py FAILED"

@@ -140,6 +140,7 @@ CODES: dict[str, str] = {
     "last_words": "what a process printed last of the failure that ended it",
     "known_error": "an error of Metal, CUDA, NCCL, ring or MLX that the table of codes knows",
     "killed_by": "who or what ended a process by a signal",
+    "crash_stack": "the stack of a crash, read from its core, or why there is none",
     "died_at_exit": "a process died of a signal after its program had come to its end",
     "child_died": "a child had ended badly, and its parent ended without asking for it",
     "not_ended": "SIGKILL did not end a process: a dead file system or a frozen group holds it",

@@ -13,23 +13,13 @@ import msgspec
 
 from harness.analysis.known_issues import versions
 from harness.analysis.known_issues.catalog import KnownIssue, compiled, load
+from harness.death import last_words
 from harness.model import Environment, KnownIssueMatch, Sameness, ScenarioResult
 
-LAST_LINES = 15
-"""Lines at the end of an output in which an error without a traceback is looked for."""
-LAST_WORDS = 40
-"""A traceback that ends before so many lines from the end was not the last word."""
 SEEN = 160
 """Characters of the last matched line that are told."""
-_TRACEBACK = "Traceback (most recent call last):"
-_CHAINED = (
-    "During handling of the above exception, another exception occurred:",
-    "The above exception was the direct cause of the following exception:",
-)
-_COMPILER = re.compile(r"In file included from |/[^\s:]+(?::\d+)*: ")
 _HEADER = re.compile(r"\n(?=\s*(?:\d+ )?(?:Traceback for thread |(?:Current t|T)hread[ _]))")
 """The line above a thread's frames; `sample` has the number of its looks before it."""
-_THREAD = re.compile(r"Exception in thread |Process [\w-]+:$")
 
 
 class Evidence(msgspec.Struct, frozen=True, kw_only=True):
@@ -48,7 +38,7 @@ def match(
     issues: Sequence[KnownIssue] | None = None,
 ) -> tuple[KnownIssueMatch, ...]:
     """The issues of `issues` (default: all known ones) that `result` shows, the surest first."""
-    errors = [result.reason or "", *map(last_words, evidence.outputs)]
+    errors = [result.reason or "", *map(last_words.excerpt, evidence.outputs)]
     looks = [[_threads(text) for text in captures] for captures in evidence.stacks]
     found = []
     for issue in load() if issues is None else issues:
@@ -109,43 +99,3 @@ def _waits(issue: KnownIssue, threads: Iterable[str]) -> str | None:
 def _threads(text: str) -> list[str]:
     """The stack of each thread, in the text of any stack tool."""
     return [thread for thread in _HEADER.split(text) if thread.strip()]
-
-
-def last_words(output: str) -> str:
-    """The last error in an output: its tracebacks, those of ended threads, and its last lines.
-
-    A program may print an exception that it has handled, and go on: that one is not returned.
-    """
-    lines = output.rstrip().splitlines()
-    chosen = set(range(max(0, len(lines) - LAST_LINES), len(lines)))
-    block: list[int] = []
-    """The lines of the traceback before, and of those that it was raised from."""
-    for start, line in enumerate(lines):
-        if not line.strip().endswith(_TRACEBACK):
-            continue
-        end = _end(lines, start)
-        chained = bool(block) and any(one.strip() in _CHAINED for one in lines[block[-1] : start])
-        block = [*(block if chained else ()), *range(start, end)]
-        of_thread = start > 0 and _THREAD.match(lines[start - 1].strip()) is not None
-        if of_thread or len(lines) - end <= LAST_WORDS:
-            chosen |= set(block)
-    return "\n".join(lines[index] for index in sorted(chosen))
-
-
-def _end(lines: Sequence[str], start: int) -> int:
-    """The index after the exception's message.
-
-    It begins with the first line that is not indented more, and may go on with a compiler's words.
-    """
-    indent = _indent(lines[start])
-    end = start + 1
-    while end < len(lines) and (not lines[end].strip() or _indent(lines[end]) > indent):
-        end += 1
-    end += 1
-    while end < len(lines) and (_indent(lines[end]) > indent or _COMPILER.match(lines[end])):
-        end += 1
-    return min(end, len(lines))
-
-
-def _indent(text: str) -> int:
-    return len(text) - len(text.lstrip())

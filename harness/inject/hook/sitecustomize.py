@@ -21,6 +21,7 @@ HOOKS: dict[str, tuple[str, ...]] = {
     "mlx_lm.tuner.trainer": ("trainer",),
     "mlx._distributed_utils.launch": ("launcher",),
     "mlx.core": ("versions",),
+    "mlx.utils": ("versions",),
     "mlx_lm": ("versions",),
 }
 """The modules that are hooked into, and the modules beside this folder that do it."""
@@ -46,6 +47,8 @@ PROCESSES = "processes.jsonl"
 """The file to which each process adds what it is and how it ends, as in inside/versions.py."""
 RANKS = ("MLX_RANK", "OMPI_COMM_WORLD_RANK", "PMI_RANK")
 """The variables that make a process one, as in inside/writer.py."""
+MOST = 65536
+"""Characters of a traceback that are told."""
 INSIDE = "_harness_inside"
 HERE = os.path.dirname(os.path.abspath(__file__))
 
@@ -154,8 +157,21 @@ def _printed(error: BaseException) -> str:
     import json
     import traceback
 
-    lines = traceback.format_exception(type(error), error, error.__traceback__)
-    return json.dumps("".join(lines)[-65536:])
+    text = "".join(traceback.format_exception(type(error), error, error.__traceback__))
+    if len(text) > MOST:  # a recursion: its end has the line, and needs a head to be read
+        text = f"Traceback (most recent call last):\n{text[-MOST:].partition(chr(10))[2]}"
+    return json.dumps(text)
+
+
+def _leave_no_core() -> None:
+    """Take back what a command may do and its Pythons need not: they print their line themselves.
+    """  # fmt: skip
+    try:
+        import resource
+
+        resource.setrlimit(resource.RLIMIT_CORE, (0, resource.getrlimit(resource.RLIMIT_CORE)[1]))
+    except (ImportError, OSError, ValueError):
+        pass
 
 
 def _run_the_other() -> None:
@@ -171,6 +187,8 @@ def _run_the_other() -> None:
 
 
 sys.path[:] = [path for path in sys.path if os.path.abspath(path or ".") != HERE]
+if os.environ.pop("HARNESS_CORE", ""):
+    _leave_no_core()
 if os.environ.get("HARNESS_BEATS"):
     _finder = Finder(os.environ["HARNESS_BEATS"])
     _finder.hook_loaded(FLIPPED)

@@ -8,14 +8,27 @@ import sys
 from typing import Any
 
 PROCESSES = "processes.jsonl"
-NAMES = {"mlx.core": "mlx", "mlx_lm": "mlx-lm"}
+UTILS = "mlx.utils"
+NAMES = {"mlx.core": "mlx", UTILS: "mlx", "mlx_lm": "mlx-lm"}
 """The distribution that a module belongs to."""
+
+
+def _installed(name: str) -> str | None:
+    """The version of a distribution, as its files tell it."""
+    from importlib import metadata
+
+    try:
+        return metadata.version(name)
+    except metadata.PackageNotFoundError:
+        return None
 
 
 def wrap(module: Any, folder: str) -> None:
     """Tell the version of `module`, which was just imported."""
-    version = getattr(module, "__version__", None)
     name = NAMES.get(module.__name__)
+    version = getattr(module, "__version__", None)
+    if version is None and module.__name__ == UTILS:  # mlx.core, which tells it, may never come
+        version = _installed("mlx")
     if name is None or version is None:
         return
     python = ".".join(map(str, sys.version_info[:3]))

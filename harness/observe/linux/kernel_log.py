@@ -61,14 +61,17 @@ def parse(line: str, numbered: bool = True) -> KernelWord | None:
     return None
 
 
+def fault(address: int, stack: int, bus_error: bool = False) -> str:
+    """What a process did that used `address` while its stack pointer was `stack`, as a clause."""
+    if abs(address - stack) < _STACK and not bus_error:
+        return "its stack was used up"
+    if address < 4096:
+        return f"it used address {address:#x}, a null pointer"
+    return f"it used address {address:#x}, which it may not use"
+
+
 def _fault(found: re.Match[str]) -> str:
-    at, sp = int(found["at"], 16), int(found["sp"], 16)
-    if abs(at - sp) < _STACK and found["kind"] == "segfault":
-        text = "its stack was used up"
-    elif at < 4096:
-        text = f"it used address {at:#x}, a null pointer"
-    else:
-        text = f"it used address {at:#x}, which it may not use"
+    text = fault(int(found["at"], 16), int(found["sp"], 16), found["kind"] == "bus error")
     if not found["file"]:
         return text
     offset = int(found["ip"], 16) - int(found["base"], 16) + int(found["offset"] or "0", 16)

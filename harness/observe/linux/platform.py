@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 
 from harness.errors import UsageError
 from harness.model import Machine, Process, Thread
@@ -73,6 +73,12 @@ class Linux:
 
     def oom_kills(self) -> int:
         return memory.oom_kills()
+
+    def cores(self) -> witness.Cores:
+        return witness.Cores()
+
+    def crash_report(self, pids: Collection[int], since: float) -> str | None:
+        return None
 
     def witness(self) -> witness.Witness:
         return witness.Witness()

@@ -8,6 +8,7 @@ from collections.abc import Iterable
 
 from harness.model.death import EndFacts
 from harness.observe.linux import freezer, reading
+from harness.observe.linux.cores import Cores as Cores
 from harness.observe.linux.kernel_log import KernelLog
 
 _POLL_S = 0.02

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import threading
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from pathlib import Path
 
 from harness.model import Machine, Process
 from harness.model.world import Gpus, Hold, More, Relations
-from harness.observe.macos import gpu, jetsam, kernel, memory, peers, tree
+from harness.observe.macos import crashes, gpu, jetsam, kernel, memory, peers, tree
 from harness.observe.portable import Portable
 from harness.observe.witness import Witness
 
@@ -49,6 +50,9 @@ class MacOS(Portable):
 
     def open_files(self, pid: int) -> dict[str, int]:
         return dict(Counter(_KINDS.get(kind, "other") for _, kind in kernel.files(pid)))
+
+    def crash_report(self, pids: Collection[int], since: float) -> str | None:
+        return crashes.wait_for(pids, since, Path.home())
 
     def witness(self) -> Witness:
         return jetsam.Witness()

@@ -45,7 +45,9 @@ _LIMITS = (resource.RLIMIT_AS, 0), (resource.RLIMIT_CPU, 1), (resource.RLIMIT_FS
 
 
 class Guard:
-    def __init__(self, channel: socket.socket, family: Family, command: list[str]) -> None:
+    def __init__(
+        self, channel: socket.socket, family: Family, command: list[str], core: int
+    ) -> None:
         self._channel, self._family = channel, family
         self._woken, wake = os.pipe()
         os.set_blocking(wake, False)
@@ -65,7 +67,7 @@ class Guard:
         self._stuck = Stuck()
         self._pause = _SOON_S
         self._before: list[int] = []
-        self._worker = spawn.spawn(command, family)
+        self._worker = spawn.spawn(command, family, core)
         self._status: int | None = None
         # The worker has its own copies now; ours would keep the pipes open after it.
         null = os.open(os.devnull, os.O_RDWR)
@@ -235,7 +237,8 @@ def main(argv: list[str]) -> None:
     """Run the guard of a command.
 
     `argv`: the program; the files to hold, of which the first is the socket to the supervisor; the
-    folder to delete once the supervisor is gone; the command.
+    folder to delete once the supervisor is gone; the most bytes of a core, or -1 to leave that as
+    it is; the command.
     """
     files = [int(word) for word in argv[1].split(",")]
     for file in files:
@@ -244,7 +247,7 @@ def main(argv: list[str]) -> None:
     channel = socket.socket(fileno=files[0])
     for ignored in spawn.IGNORED:
         signal.signal(ignored, signal.SIG_IGN)
-    guard = Guard(channel, family(), argv[3:])
+    guard = Guard(channel, family(), argv[4:], int(argv[3]))
     guard.run()
     if guard.alone:
         # Otherwise it is the supervisor's, who wants what was compiled.

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import fcntl
 import os
+import resource
 import shutil
 import signal
 import termios
@@ -17,8 +18,11 @@ IGNORED = signal.SIGINT, signal.SIGHUP, signal.SIGTERM, signal.SIGPIPE
 """The signals that a guard ignores."""
 
 
-def spawn(command: list[str], family: Family) -> int:
-    """Fork and exec. This interpreter has one thread and has never seen MLX: forking is safe."""
+def spawn(command: list[str], family: Family, core: int = -1) -> int:
+    """Fork and exec. This interpreter has one thread and has never seen MLX: forking is safe.
+
+    `core` is the most bytes of a core that it may leave; negative: as it is.
+    """
     supervisor, guard = os.getppid(), os.getpid()
     pid = os.fork()
     if pid:
@@ -31,6 +35,9 @@ def spawn(command: list[str], family: Family) -> int:
             signal.signal(ignored, signal.SIG_DFL)
         if not family.enter(supervisor, guard):
             os._exit(127)
+        if core >= 0:
+            hard = resource.getrlimit(resource.RLIMIT_CORE)[1]
+            resource.setrlimit(resource.RLIMIT_CORE, (core, hard))
         _take_terminal()
         _execute(command)
     except OSError as error:
