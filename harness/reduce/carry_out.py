@@ -14,8 +14,9 @@ from types import FrameType
 from harness.errors import UsageError
 from harness.model import Patience, Settings
 from harness.reduce import file, order, search, symptom, target
-from harness.reduce.judge import NAME as NAME_OF_RUN
-from harness.reduce.judge import InterruptedReductionError, Judge
+from harness.reduce.errors import InterruptedReductionError
+from harness.reduce.judge import Judge
+from harness.reduce.runs import NAME as NAME_OF_RUN
 from harness.reduce.symptom import Keep, Symptom
 from harness.report import files, summary
 from harness.session.folder import locked, new_folder
@@ -26,7 +27,7 @@ ALONE = 3
 SIDE_BY_SIDE = 2
 """Runs for each processor: one that hangs waits most of its time."""
 CHECK = 1.2
-CONFIRM_S = 6.0
+CONFIRM_S = 15.0
 """Seconds, beside those of a verdict, after which one is asked for where candidates are glanced at.
 """
 GLANCES = 4

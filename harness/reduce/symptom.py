@@ -134,31 +134,31 @@ def _places(result: ScenarioResult) -> Iterator[str]:
     if result.cause is not None:
         evidence = result.cause.evidence
         for link in evidence.get("chain") or ():
-            yield f"{link.get('wait')} in {_function(link.get('place'))}"
+            yield f"{link.get('wait')} in {function(link.get('place'))}"
         end = evidence.get("end") or {}
         if end:
             yield f"end {end.get('kind')}"
         category = evidence.get("wait_category")
         if category:
             place = str(evidence.get("wait_site", "")).rpartition(", from ")[2]
-            yield f"site {category} in {_function(place)}"
+            yield f"site {category} in {function(place)}"
     elif result.outcome is Outcome.CRASHED:
-        words, _, place = (result.reason or "").rpartition(", at ")
-        yield f"in {_function(place)}"
-        yield f"says {_words(words)}"
+        said, _, place = (result.reason or "").rpartition(", at ")
+        yield f"in {function(place)}"
+        yield f"says {words(said)}"
     else:
         kind = re.search(r"\b(nan|inf)\b", result.reason or "")
         yield f"number {kind[1] if kind else None}"
 
 
-def _function(place: object) -> str:
+def function(place: object) -> str:
     """The function of `train.py:12 in step`, or what there is."""
     text = str(place or "")
     name = re.search(r" in ([\w.<>]+)(?: \(.*\))?\W*$", text)
     return name[1] if name else re.sub(r"[^A-Za-z_<>]+", " ", text).strip()
 
 
-def _words(reason: str) -> str:
+def words(reason: str) -> str:
     """The words of a message without what varies: numbers, quoted text, addresses, steps."""
     text = re.sub(r"^in step \d+, \w+: ", "", reason)
     text = re.sub(r"'[^']*'|\"[^\"]*\"|\([^()]*\)|\[[^\[\]]*\]", " ", text)
