@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TypeVar
 
@@ -32,8 +30,6 @@ class Glances:
         self._folder = folder
         self.width = width
         self._over = over
-        # To delete the kernels of MLX that each run was lent takes as long as to glance at it.
-        self._sweeper = ThreadPoolExecutor(1, "sweeper")
         self._sign: Sign | None = None
         self._limit = 0.0
         self._nursery: nursery.Nursery | None = None
@@ -42,7 +38,6 @@ class Glances:
     def close(self) -> None:
         if self._nursery is not None:
             self._nursery.close()
-        self._sweeper.shutdown()
 
     def learn(self, text: str, wanted: Symptom, takes_s: float, budget_s: float) -> bool:
         """Learn what the whole program is known by; False if a glance does not tell.
@@ -123,7 +118,7 @@ class Glances:
         )
         self.tries += len(runs)
         for run in runs:
-            self._sweeper.submit(shutil.rmtree, run.home, ignore_errors=True)
+            run.glanced()
         times = [one.seconds for one in seen if one.shows]
         return [one.shows for one in seen], max(times, default=0.0)
 

@@ -17,10 +17,10 @@ from harness.observe import processes
 from harness.reduce.errors import InterruptedReductionError
 from harness.reduce.fence import sitecustomize as fence
 from harness.reduce.glances import FEW_RUNS, Glances
-from harness.reduce.runs import Notes, Run
+from harness.reduce.runs import Lender, Notes, Run
 from harness.reduce.symptom import Seen, Symptom, shows
 from harness.session.plan import Options
-from harness.supervise import kernel_cache, scheduler
+from harness.supervise import scheduler
 from harness.supervise.job import Job
 
 LEAST_BUDGET_S = 5.0
@@ -54,9 +54,7 @@ class Judge(AbstractContextManager["Judge"]):
         self.over: Callable[[], bool] = lambda: False
         """Asked between runs; once it says yes, no run is started or waited for."""
         self._folder = Path(tempfile.mkdtemp(prefix="harness-reduce-"))
-        self._kernels = self._folder / "kernels"
-        self._kernels.mkdir()
-        kernel_cache.lend(kernel_cache.store(), self._kernels)
+        self._lender = Lender(self._folder / "lent")
         self._number = 0
         self._known: dict[str, bool] = {}
         self._stood: dict[str, bool] = {}
@@ -187,7 +185,7 @@ class Judge(AbstractContextManager["Judge"]):
     def _prepared(self, text: str) -> Run:
         self._number += 1
         home = self._folder / str(self._number)
-        run = Run(home, self._python, text, self._kernels)
+        run = Run(home, self._python, text, self._lender)
         for source, name in self._data:
             target = home / fence.WORK / name
             target.parent.mkdir(parents=True, exist_ok=True)

@@ -9,7 +9,7 @@ from harness.reduce.passes import Pass
 from harness.reduce.search import Test
 
 GUESS = "around the symptom"
-ROUNDS = 4
+ROUNDS = 12
 """Rounds at most: each but the last one made the program smaller."""
 
 
@@ -76,6 +76,11 @@ class _Order:
     def _some(self, text: str, some: Iterable[tuple[str, Pass]]) -> str:
         for stage, make in some:
             text = self._begin(stage, text)
-            candidates = make(text)
-            text = search.most(candidates.number, candidates.text, text, self._test, self._width)
+            found = self._most(make(text), text)
+            if found != text:
+                found = self._most(passes.unused(found), found)
+            text = found
         return text
+
+    def _most(self, candidates: passes.Candidates, text: str) -> str:
+        return search.most(candidates.number, candidates.text, text, self._test, self._width)

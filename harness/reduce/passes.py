@@ -8,7 +8,7 @@ from typing import NamedTuple
 import libcst as cst
 from libcst.metadata import MetadataWrapper, PositionProvider
 
-from harness.reduce import arguments, edit, expressions, settings
+from harness.reduce import arguments, edit, expressions, inline, objects, settings
 from harness.reduce.edit import Edit
 from harness.reduce.names import Dead, Names
 from harness.reduce.search import Text
@@ -104,21 +104,14 @@ def _depth(names: Names, node: cst.CSTNode) -> int:
 
 
 def edits(text: str, made: Callable[[cst.Module], Sequence[Edit]]) -> Candidates:
-    """Edit the tree, and drop what then nobody uses."""
+    """Edit the tree."""
     module = edit.parsed(text)
     changes = made(module)
 
     def edited(chosen: frozenset[int]) -> str | None:
-        new = edit.applied(module, [changes[number] for number in sorted(chosen)])
-        return None if new is None else swept(new)
+        return edit.applied(module, [changes[number] for number in sorted(chosen)])
 
     return Candidates(len(changes), edited)
-
-
-def swept(text: str) -> str | None:
-    """`text` without what binds names that nobody uses."""
-    candidates = unused(text)
-    return candidates.text(frozenset([0]))
 
 
 def first() -> Iterator[tuple[str, Pass]]:
@@ -143,10 +136,15 @@ def structure(text: str) -> Iterator[tuple[str, Pass]]:
 
 
 def blocks() -> Iterator[tuple[str, Pass]]:
-    """The passes over blocks, functions and constants."""
+    """The passes over blocks, functions, classes and names."""
     yield "blocks", lambda text: edits(text, expressions.unwrapped)
-    yield "functions", lambda text: edits(text, expressions.inlined)
+    yield "functions", lambda text: edits(text, inline.functions)
+    yield "base classes", lambda text: edits(text, objects.merged)
+    yield "objects", lambda text: edits(text, objects.objects)
     yield "constants", lambda text: edits(text, settings.propagated)
+    yield "names", lambda text: edits(text, inline.aliases)
+    yield "names", lambda text: edits(text, inline.unpacked)
+    yield "names", lambda text: edits(text, inline.single_uses)
 
 
 def details() -> Iterator[tuple[str, Pass]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
 import time
@@ -42,20 +43,60 @@ class Notes:
         )
 
 
+def _tidy(folder: Path) -> None:
+    """Delete all but links, and what is empty then."""
+    with os.scandir(folder) as entries:
+        for entry in list(entries):
+            path = Path(entry.path)
+            if entry.is_dir(follow_symlinks=False):
+                _tidy(path)
+                with contextlib.suppress(OSError):
+                    path.rmdir()
+            elif not entry.is_symlink():
+                path.unlink()
+
+
+class Lender:
+    """Temporary folders with MLX's compiled kernels. One that comes back is lent again."""
+
+    def __init__(self, folder: Path) -> None:
+        """`folder` is a new one of its own."""
+        self._folder = folder
+        self.kernels = folder / "kernels"
+        """All kernels that it lends; what is added is lent as well."""
+        self.kernels.mkdir(parents=True)
+        kernel_cache.lend(kernel_cache.store(), self.kernels)
+        self._spare: list[Path] = []
+        self._number = 0
+
+    def lend(self, to: Path) -> None:
+        """Make the folder `to`."""
+        if self._spare:
+            self._spare.pop().rename(to)
+        else:
+            to.mkdir()
+            kernel_cache.lend(self.kernels, to)
+
+    def take_back(self, temporary: Path) -> None:
+        """Take a folder that nobody uses any more, without what was written to it."""
+        _tidy(temporary)
+        self._number += 1
+        spare = self._folder / str(self._number)
+        temporary.rename(spare)
+        self._spare.append(spare)
+
+
 class Run:
     """One run of one candidate, in a folder of its own."""
 
-    def __init__(self, home: Path, python: Sequence[str], text: str, kernels: Path) -> None:
-        """`kernels` has the compiled kernels of MLX that it is lent, and takes new ones."""
+    def __init__(self, home: Path, python: Sequence[str], text: str, lender: Lender) -> None:
         self.home = home
-        self._kernels = kernels
+        self._lender = lender
         self.file = home / NAME
         (home / fence.WORK).mkdir(parents=True)
         self.file.write_text(text, encoding="utf-8")
         self._temporary = home / "tmp"
-        self._temporary.mkdir()
-        if "mlx" in text:
-            kernel_cache.lend(kernels, self._temporary)
+        lender.lend(self._temporary)
         inherited = os.environ.get("PYTHONPATH")
         here = str(Path(fence.__file__).parent)
         self.variables = {
@@ -104,9 +145,15 @@ class Run:
         if result.outcome is Outcome.COMPLETED:
             kernel_cache.keep(self._temporary, kernel_cache.store())
         if all(time.time() - file.stat().st_mtime > COMPILED_S for file in self._compiled()):
-            kernel_cache.keep(self._temporary, self._kernels)
+            kernel_cache.keep(self._temporary, self._lender.kernels)
         for part in (self.home / fence.WORK, self._temporary):
             shutil.rmtree(part, ignore_errors=True)
+
+    def glanced(self) -> None:
+        """Delete all of it."""
+        with contextlib.suppress(OSError):
+            self._lender.take_back(self._temporary)
+        shutil.rmtree(self.home, ignore_errors=True)
 
     def _compiled(self) -> list[Path]:
         files = self._temporary.rglob("*")

@@ -7,6 +7,7 @@ by the numbers of its log.
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -50,6 +51,8 @@ def ending(status: int, printed: str) -> Ending:
 
 def numbers(output: bytes, wanted: Symptom) -> int:
     """The reports of a loss that is as wrong as the symptom says, in standard output."""
+    if not _MAY_BE.search(output):
+        return 0
     recognizer = Recognizer()
     readings = [*recognizer.feed(output), *recognizer.close()]
     kinds = {part.removeprefix(NUMBER) for part in wanted.parts if part.startswith(NUMBER)}
@@ -58,6 +61,7 @@ def numbers(output: bytes, wanted: Symptom) -> int:
 
 
 NUMBER = "number "
+_MAY_BE = re.compile(rb"nan|inf", re.I)
 WRONG = {"nan", "inf"}
 
 

@@ -90,6 +90,7 @@ PROGRAM = '''
 """A program that fails."""
 import math
 import os.path as path
+from contextlib import nullcontext
 from dataclasses import dataclass
 
 
@@ -116,8 +117,8 @@ def share(part, whole):
 def loop(config, meter):
     total = 0
     for step in range(config.steps):
-        with open(path.devnull) as stream:
-            stream.read()
+        with nullcontext(path.sep) as name:
+            print(name)
         total += math.sqrt(step)
         meter.add(total)
         if step == 7:
