@@ -110,12 +110,20 @@ def reduce(
         Judge(
             program.python,
             program.data,
-            jobs=jobs or SIDE_BY_SIDE * (os.cpu_count() or 1),
-            glances=jobs or GLANCES * (os.cpu_count() or 1),
+            jobs=jobs or SIDE_BY_SIDE * _processors(),
+            glances=jobs or GLANCES * _processors(),
             patience=Patience(seconds=patience),
         ) as judge,
     ):
         return _Reduction(program, judge, folder, deadline, on_progress).carry_out(kept)
+
+
+def _processors() -> int:
+    """The processors that this process may use."""
+    try:
+        return len(os.sched_getaffinity(0))
+    except AttributeError:  # macOS keeps no process from any
+        return os.cpu_count() or 1
 
 
 @contextlib.contextmanager
@@ -222,6 +230,11 @@ class _Reduction:
                 confirmed = dict(zip(good, judge.confirmed(good, wanted), strict=True))
                 shown = [confirmed.get(text, False) for text in texts]
                 good = [text for text in good if confirmed[text]]
+            while good and self._comes_by_chance(wanted) and not judge.steadily(good[0]):
+                shown = [
+                    known and text != good[0] for text, known in zip(texts, shown, strict=True)
+                ]
+                good = good[1:]
             # The first one is what the search takes.
             if good:
                 self._accept(good[0])
@@ -242,9 +255,13 @@ class _Reduction:
         while misses < self._misses:
             # What had to be taken back leaves more to do, with more verdicts each time.
             misses = self._misses
-            order.reduced(self._best, test, judge.width, lines, places, begin)
+            order.reduced(self._best, test, judge.width, lines, places, begin, wanted.is_race)
             self._confirm(wanted)
             lines = places = frozenset()  # those of the whole program
+
+    def _comes_by_chance(self, wanted: Symptom) -> bool:
+        """True where one glance may be luck: in a race of threads, and where it was before."""
+        return self._judge.glances and (self._misses > 0 or wanted.is_race)
 
     def _confirm(self, wanted: Symptom) -> None:
         """Ask for a verdict on the program that was glanced at; where it is wrong, go back."""

@@ -134,7 +134,7 @@ def _argument(call: Any) -> Any:
 
 
 def shorter(module: cst.Module) -> Sequence[Edit]:
-    """An expression gives way to a part of it, or to None; an f-string keeps its first value."""
+    """An expression gives way to a part of it."""
     return [
         {node: edit.by(part)}
         for node in walk(module)
@@ -189,7 +189,7 @@ def _next(over: cst.BaseExpression) -> cst.BaseExpression:
 
 
 def fewer(module: cst.Module) -> Sequence[Edit]:
-    """Arguments, elements and decorators go, the value of a return, and bases of a class."""
+    """Arguments, elements, decorators, parts of f-strings and the value of a return go."""
     changes: list[Edit] = []
     for node in walk(module):
         match node:
@@ -197,7 +197,7 @@ def fewer(module: cst.Module) -> Sequence[Edit]:
                 changes.append({node: edit.remove})
             case cst.Element() | cst.DictElement():
                 changes.append({node: edit.remove})
-            case cst.Decorator():
+            case cst.Decorator() | cst.FormattedStringText() | cst.FormattedStringExpression():
                 changes.append({node: edit.remove})
             case cst.Return(value=value) if value is not None:
                 changes.append({node: lambda one: one.with_changes(value=None)})

@@ -64,8 +64,7 @@ class Glances:
     def _of(self, text: str, wanted: Symptom, takes_s: float, budget_s: float) -> Sign | None:
         if wanted.parts[0] == Outcome.HUNG.value:
             look = self._prepared(text).look()
-            found = self._asked(lambda: looker.first(look, wanted, takes_s, self._over))
-            return looker.of_hang(found[0], wanted) if found else None
+            return self._asked(lambda: looker.first(look, wanted, takes_s, self._over))
         if not signs.seen_without_verdict(wanted):
             return None
         if wanted.parts[0] == Outcome.DIVERGED.value:

@@ -58,6 +58,8 @@ class Judge(AbstractContextManager["Judge"]):
         self._number = 0
         self._known: dict[str, bool] = {}
         self._stood: dict[str, bool] = {}
+        self._steady: set[str] = set()
+        """Those of `_stood` that were run several times."""
         self._glances = Glances(
             self._fenced, self._python, self._folder, glances or jobs, self._is_over
         )
@@ -141,6 +143,17 @@ class Judge(AbstractContextManager["Judge"]):
         self._stood.update(zip(map(_key, new), self._glances.shown(new), strict=True))
         # What was judged since then counts more.
         return [self._known.get(_key(text), self._stood[_key(text)]) for text in texts]
+
+    def steadily(self, text: str) -> bool:
+        """True if a candidate that was seen to show the symptom is, as often as it is run now.
+
+        Raises InterruptedReductionError.
+        """
+        key = _key(text)
+        if key not in self._steady:
+            self._stood[key] = all(self._glances.shown([text] * self.width))
+            self._steady.add(key)
+        return self._stood[key]
 
     def confirmed(self, texts: Sequence[str], wanted: Symptom) -> list[bool]:
         """For each candidate, True if a verdict says that it shows the symptom.

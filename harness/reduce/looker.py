@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import NamedTuple, Protocol
 
+from harness.observe import processes
 from harness.reduce import glance, signs
 from harness.reduce.glance import Pose
 from harness.reduce.nursery import Copy, Nursery
@@ -15,6 +16,8 @@ from harness.reduce.symptom import DIED, Keep, Symptom, raised
 from harness.supervise import launch, scheduler
 
 TICK_S = 0.02
+CHILD = "child "
+"""The beginning of the part of a symptom that is a wait for a process."""
 LEAST_S, LATER = 0.8, 1.7
 """A program is given up after this many seconds, and this many times the time of those before."""
 
@@ -57,12 +60,16 @@ class Stands(NamedTuple):
     pose: Pose
     died: frozenset[str]
     """The threads that die in the symptom must have died."""
+    children: frozenset[str] = frozenset()
+    """What the processes wait in that it has started and that the symptom is also about."""
 
     def decided(self, run: Glanced) -> bool | None:
         if run.ended:
             return False
         stands = glance.stands(run.poses(), self.pose)
-        return True if stands and self.died <= raised(run.errors()) else None
+        if not stands or not self.died <= raised(run.errors()):
+            return None
+        return True if not self.children or self.children <= run.children() else None
 
 
 class Ends(NamedTuple):
@@ -134,6 +141,13 @@ class Glanced:
         self.times += [(at, one) for one in found[len(self.times) :]]
         return found
 
+    def children(self) -> frozenset[str]:
+        """The kernel's functions in which the processes wait that it has started."""
+        if self._run.pid is None:
+            return frozenset()
+        started = processes.processes(self._run.pid, deep=True)[1:]
+        return frozenset(thread.wchan for one in started for thread in one.threads if thread.wchan)
+
     def errors(self) -> str:
         """Its standard error so far."""
         return self._read("stderr.log").decode("utf-8", "replace")
@@ -177,20 +191,26 @@ class Glanced:
 
 
 def first(look: Look, wanted: Symptom, limit: float, over: Callable[[], bool]
-) -> tuple[Pose, float] | None:  # fmt: skip
-    """The pose of the whole program in its hang and when it was there; None if it is not seen."""
-    found: list[tuple[Pose, float] | None] = [None]
+) -> Stands | None:  # fmt: skip
+    """The sign of the whole program that hangs; None if it is not seen."""
+    found: list[Stands] = []
+    with_children = any(part.startswith(CHILD) for part in wanted.parts)
 
     class Settles:
         def decided(self, run: Glanced) -> bool | None:
             if run.ended:
                 return False
             run.poses()
-            found[0] = glance.wanted(run.times, wanted)
-            return True if found[0] else None
+            pose = glance.wanted(run.times, wanted)
+            if pose is None:
+                return None
+            children = run.children() if with_children else frozenset()
+            died = frozenset(part for part in wanted.parts if part.startswith(DIED))
+            found.append(Stands(pose[0], died, children))
+            return True
 
     together([look], Settles(), limit, over, None)
-    return found[0]
+    return found[0] if found else None
 
 
 def ends(look: Look, limit: float, over: Callable[[], bool]) -> signs.Ending | None:
@@ -206,11 +226,6 @@ def ends(look: Look, limit: float, over: Callable[[], bool]) -> signs.Ending | N
 
     together([look], Ended(), limit, over, None)
     return found[0] if found else None
-
-
-def of_hang(pose: Pose, wanted: Symptom) -> Stands:
-    """The sign of a hang with that pose."""
-    return Stands(pose, frozenset(part for part in wanted.parts if part.startswith(DIED)))
 
 
 def together(

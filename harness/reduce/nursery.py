@@ -42,6 +42,7 @@ class Copy:
     def __init__(self, send: Callable[[Mapping[str, object]], None], number: int) -> None:
         self._send = send
         self._number = number
+        self.pid: int | None = None
         self.status: int | None = None
         """Its wait status, once it has ended."""
 
@@ -130,9 +131,12 @@ class Nursery:
             *lines, self._rest = (self._rest + data).split(b"\n")
             for line in lines:
                 answer = json.loads(line)
-                copy = self._copies.pop(answer["number"], None)
-                if copy is not None:
+                copy = self._copies.get(answer["number"])
+                if copy is not None and "pid" in answer:
+                    copy.pid = answer["pid"]
+                elif copy is not None:
                     copy.status = answer["status"]
+                    del self._copies[answer["number"]]
 
     def _lost(self) -> None:
         """It is gone, and so is all that it ran."""

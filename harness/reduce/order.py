@@ -16,19 +16,24 @@ ROUNDS = 12
 def reduced(
     text: str, test: Test, width: int, lines: Set[int] = frozenset(),
     places: Set[int] = frozenset(), begin: Callable[[str, str], str] = lambda stage, text: text,
+    race: bool = False,
 ) -> str:  # fmt: skip
     """The smallest program found that shows the symptom as `text` does.
 
     `test` is asked for at most `width` candidates at once. `lines` are the numbers of those that
     ran, and `places` of those where the symptom is; none where this is not known. `begin` is called
     before each pass with its name and the program that is left; it returns the program that the
-    pass begins with, which is an earlier one where that one turned out to be wrong.
+    pass begins with, which is an earlier one where that one turned out to be wrong. In a `race`
+    the sleeps stay until nothing else can go: they let it come each time.
     """
-    return _Order(test, width, begin).whole(text, lines, places)
+    return _Order(test, width, begin, race).whole(text, lines, places)
 
 
 class _Order:
-    def __init__(self, test: Test, width: int, begin: Callable[[str, str], str]) -> None:
+    def __init__(
+        self, test: Test, width: int, begin: Callable[[str, str], str], race: bool
+    ) -> None:
+        self._race = race
         self._test = test
         self._width = width
         self._begin = begin
@@ -49,6 +54,8 @@ class _Order:
             text = self._some(text, passes.details())
             if text == before:
                 break
+        if self._race:
+            text = self._some(text, passes.structure(text))
         return text
 
     def _guessed(self, text: str, lines: Set[int], places: Set[int]) -> str | None:
@@ -66,7 +73,7 @@ class _Order:
     def _settled(self, text: str) -> str:
         """Repeat the passes over statements as long as those over blocks give them more to do."""
         for _ in range(ROUNDS):
-            text = self._some(text, passes.structure(text))
+            text = self._some(text, passes.structure(text, self._race))
             before = text
             text = self._some(text, passes.blocks())
             if search.size(text)[0] == search.size(before)[0]:

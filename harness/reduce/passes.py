@@ -75,17 +75,32 @@ def never_run(text: str, lines: Set[int]) -> Candidates:
     return Candidates(len(idle), without)
 
 
-def statements(text: str, depth: int) -> Candidates:
-    """Delete statements that lie in `depth` others; those in one block stand together."""
+def statements(text: str, depth: int, race: bool = False) -> Candidates:
+    """Delete statements that lie in `depth` others; those in one block stand together.
+
+    In a `race` the sleeps stay, but for those in what goes.
+    """
 
     def pick(names: Names) -> list[list[cst.CSTNode]]:
         return [
             [node]
             for node in names.statements
-            if _depth(names, node) == depth and not isinstance(node, cst.Pass)
+            if _depth(names, node) == depth
+            and not isinstance(node, cst.Pass)
+            and not (race and _sleeps(node))
         ]
 
     return deletions(text, pick)
+
+
+def _sleeps(node: cst.CSTNode) -> bool:
+    """True for a call of `sleep` alone."""
+    match node:
+        case cst.Expr(value=cst.Call(func=cst.Attribute(attr=cst.Name(value="sleep")))):
+            return True
+        case cst.Expr(value=cst.Call(func=cst.Name(value="sleep"))):
+            return True
+    return False
 
 
 def depths(text: str) -> int:
@@ -129,10 +144,13 @@ def simpler() -> Iterator[tuple[str, Pass]]:
     yield "calls", lambda text: edits(text, expressions.passed_through)
 
 
-def structure(text: str) -> Iterator[tuple[str, Pass]]:
+def structure(text: str, race: bool = False) -> Iterator[tuple[str, Pass]]:
     """The passes over whole statements, from the outermost on."""
     for depth in range(depths(text)):
-        yield f"statements at depth {depth}", lambda text, depth=depth: statements(text, depth)  # type: ignore[misc]
+        yield (
+            f"statements at depth {depth}",
+            lambda text, depth=depth: statements(text, depth, race),
+        )  # type: ignore[misc]
 
 
 def blocks() -> Iterator[tuple[str, Pass]]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 
 import msgspec
 
@@ -39,6 +39,11 @@ class Symptom(msgspec.Struct, frozen=True, kw_only=True):
     summary: str
     """One line for people."""
     proven: bool = False
+
+    @property
+    def is_race(self) -> bool:
+        """True of threads that hold what the others wait for: whether they do may be chance."""
+        return RACE in self.parts
 
     @property
     def mark(self) -> str:
@@ -125,6 +130,12 @@ def raised(printed: str) -> set[str]:
     return {f"{DIED}{kind[1]}" for kind in _RAISED.finditer(printed)}
 
 
+RACE = "end cycle"
+"""The part of the symptom of those that wait for each other."""
+OWN = ("own", "local_socket", "pipe", "eventfd")
+"""The waits of a process for its own other threads alone."""
+ALONE = ("dead", "cycle")
+"""The ends of a chain that nobody else can end."""
 DIED = "thread raised "
 _RAISED = re.compile(r"^Exception in thread [^\n]*\n(?:(?:Traceback| ).*\n)+(\w[\w.]*)", re.M)
 
@@ -133,11 +144,14 @@ def _places(result: ScenarioResult) -> Iterator[str]:
     """Who waits for what in which function; of a crash or a divergence, the function."""
     if result.cause is not None:
         evidence = result.cause.evidence
-        for link in evidence.get("chain") or ():
-            yield f"{link.get('wait')} in {function(link.get('place'))}"
         end = evidence.get("end") or {}
+        links: Sequence[Mapping[str, object]] = evidence.get("chain") or ()
+        # With a thread more, what nobody else has open is said to be the process's own.
+        alone = len(links) == 1 and links[0].get("wait") in OWN and end.get("kind") in ALONE
+        for link in links:
+            yield f"{'own' if alone else link.get('wait')} in {function(link.get('place'))}"
         if end:
-            yield f"end {end.get('kind')}"
+            yield f"end {'dead' if alone else end.get('kind')}"
         category = evidence.get("wait_category")
         if category:
             place = str(evidence.get("wait_site", "")).rpartition(", from ")[2]

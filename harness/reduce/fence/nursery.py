@@ -63,7 +63,11 @@ class Nursery:
             os.setsid()
             return True
         self._running[pid] = request["number"]
+        self._answer({"number": request["number"], "pid": pid})
         return False
+
+    def _answer(self, answer: dict[str, int]) -> None:
+        self._connection.sendall(json.dumps(answer).encode() + b"\n")
 
     def _kill(self, number: int) -> None:
         for pid, other in self._running.items():
@@ -89,8 +93,7 @@ class Nursery:
                     kill(pid)
                     os.waitpid(pid, 0)
         for number, status in ended:
-            answer = {"number": number, "status": status}
-            self._connection.sendall(json.dumps(answer).encode() + b"\n")
+            self._answer({"number": number, "status": status})
 
 
 def kill(pid: int) -> None:
