@@ -255,7 +255,8 @@ class _Reduction:
         while misses < self._misses:
             # What had to be taken back leaves more to do, with more verdicts each time.
             misses = self._misses
-            order.reduced(self._best, test, judge.width, lines, places, begin, wanted.is_race)
+            order.reduced(self._best, test, judge.width, lines, places, begin,
+                          wanted.is_race, judge.printed)  # fmt: skip
             self._confirm(wanted)
             lines = places = frozenset()  # those of the whole program
 

@@ -9,7 +9,7 @@ from typing import TypeVar
 from harness.model import Outcome
 from harness.reduce import looker, nursery, signs
 from harness.reduce.errors import InterruptedReductionError
-from harness.reduce.looker import Sign
+from harness.reduce.looker import Look, Seen, Sign
 from harness.reduce.runs import Run
 from harness.reduce.symptom import Symptom
 
@@ -111,15 +111,30 @@ class Glances:
             self._nursery.close()
             self._nursery = None
         runs = [self._prepared(text) for text in texts]
-        looks = [run.look() for run in runs]
-        seen = self._asked(
-            lambda: looker.together(looks, sign, self._limit, self._over, self._nursery)
-        )
-        self.tries += len(runs)
+        seen = self._looked([run.look() for run in runs], sign)
         for run in runs:
             run.glanced()
         times = [one.seconds for one in seen if one.shows]
         return [one.shows for one in seen], max(times, default=0.0)
+
+    def _looked(self, looks: Sequence[Look], sign: Sign) -> list[Seen]:
+        self.tries += len(looks)
+        return self._asked(
+            lambda: looker.together(looks, sign, self._limit, self._over, self._nursery)
+        )
+
+    def printed(self, text: str) -> str:
+        """The standard error of one run, up to where it shows the sign or is given up."""
+        assert self._sign is not None
+        run = self._prepared(text)
+        look = run.look()
+        self._looked([look], self._sign)
+        try:
+            found = (look.folder / "stderr.log").read_text(errors="replace")
+        except OSError:
+            found = ""
+        run.glanced()
+        return found
 
     def _asked(self, look: Callable[[], T]) -> T:
         if self._over():

@@ -144,6 +144,13 @@ class Judge(AbstractContextManager["Judge"]):
         # What was judged since then counts more.
         return [self._known.get(_key(text), self._stood[_key(text)]) for text in texts]
 
+    def printed(self, text: str) -> str:
+        """The standard error of one run of a program, up to where it shows the symptom.
+
+        Empty where nothing is glanced at. Raises InterruptedReductionError.
+        """
+        return self._glances.printed(text) if self.glances else ""
+
     def steadily(self, text: str) -> bool:
         """True if a candidate that was seen to show the symptom is, as often as it is run now.
 

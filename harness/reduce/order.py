@@ -16,7 +16,7 @@ ROUNDS = 12
 def reduced(
     text: str, test: Test, width: int, lines: Set[int] = frozenset(),
     places: Set[int] = frozenset(), begin: Callable[[str, str], str] = lambda stage, text: text,
-    race: bool = False,
+    race: bool = False, printed: Callable[[str], str] = lambda text: "",
 ) -> str:  # fmt: skip
     """The smallest program found that shows the symptom as `text` does.
 
@@ -24,15 +24,18 @@ def reduced(
     ran, and `places` of those where the symptom is; none where this is not known. `begin` is called
     before each pass with its name and the program that is left; it returns the program that the
     pass begins with, which is an earlier one where that one turned out to be wrong. In a `race`
-    the sleeps stay until nothing else can go: they let it come each time.
+    the sleeps stay until nothing else can go: they let it come each time. `printed` runs a program
+    and returns its standard error.
     """
-    return _Order(test, width, begin, race).whole(text, lines, places)
+    return _Order(test, width, begin, race, printed).whole(text, lines, places)
 
 
 class _Order:
     def __init__(
-        self, test: Test, width: int, begin: Callable[[str, str], str], race: bool
-    ) -> None:
+        self, test: Test, width: int, begin: Callable[[str, str], str], race: bool,
+        printed: Callable[[str], str],
+    ) -> None:  # fmt: skip
+        self._printed = printed
         self._race = race
         self._test = test
         self._width = width
@@ -49,6 +52,7 @@ class _Order:
         for _ in range(ROUNDS):
             before = text
             text = self._settled(text)
+            text = self._some(text, [("values", self._seen)])
             text = self._some(text, passes.simpler())
             text = self._settled(text)
             text = self._some(text, passes.details())
@@ -79,6 +83,9 @@ class _Order:
             if search.size(text)[0] == search.size(before)[0]:
                 break
         return text
+
+    def _seen(self, text: str) -> passes.Candidates:
+        return passes.seen(text, self._printed)
 
     def _some(self, text: str, some: Iterable[tuple[str, Pass]]) -> str:
         for stage, make in some:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence, Set
+from functools import partial
 from typing import NamedTuple
 
 import libcst as cst
 from libcst.metadata import MetadataWrapper, PositionProvider
 
-from harness.reduce import arguments, edit, expressions, inline, objects, settings
+from harness.reduce import arguments, edit, expressions, inline, objects, settings, values
 from harness.reduce.edit import Edit
 from harness.reduce.names import Dead, Names
 from harness.reduce.search import Text
@@ -147,10 +148,14 @@ def simpler() -> Iterator[tuple[str, Pass]]:
 def structure(text: str, race: bool = False) -> Iterator[tuple[str, Pass]]:
     """The passes over whole statements, from the outermost on."""
     for depth in range(depths(text)):
-        yield (
-            f"statements at depth {depth}",
-            lambda text, depth=depth: statements(text, depth, race),
-        )  # type: ignore[misc]
+        yield f"statements at depth {depth}", partial(statements, depth=depth, race=race)
+
+
+def seen(text: str, printed: Callable[[str], str]) -> Candidates:
+    """Put literals in the place of what is always the same; `printed` runs a program for that."""
+    noting = values.noting(text)
+    found = values.notes(printed(noting)) if noting is not None else {}
+    return edits(text, values.constants(found))
 
 
 def blocks() -> Iterator[tuple[str, Pass]]:
