@@ -25,20 +25,30 @@ class Candidates(NamedTuple):
 Pass = Callable[[str], Candidates]
 
 
-def deletions(text: str, pick: Callable[[Names], list[list[cst.CSTNode]]]) -> Candidates:
-    """Delete groups of statements with all that needs them, and what then nobody needs."""
+def deletions(
+    text: str, pick: Callable[[Names], list[list[cst.CSTNode]]], race: bool = False
+) -> Candidates:
+    """Delete groups of statements with all that needs them, and what then nobody needs.
+
+    In a `race` the sleeps stay, but for those in what goes.
+    """
     module = edit.parsed(text)
     names = Names(module)
     groups = pick(names)
 
     def without(chosen: frozenset[int]) -> str | None:
-        return _without(module, names, [node for number in chosen for node in groups[number]])
+        nodes = [node for number in chosen for node in groups[number]]
+        return _without(module, names, nodes, race)
 
     return Candidates(len(groups), without)
 
 
-def _without(module: cst.Module, names: Names, nodes: Sequence[cst.CSTNode]) -> str | None:
+def _without(
+    module: cst.Module, names: Names, nodes: Sequence[cst.CSTNode], race: bool = False
+) -> str | None:
     dead = Dead(names, nodes)
+    if race and any(_sleeps(one) and not dead.is_dead(names.parents[one]) for one in dead.gone):
+        return None
     return edit.applied(
         module, [dict.fromkeys(dead.gone, edit.remove), dict.fromkeys(dead.cut, edit.nothing)]
     )
@@ -77,21 +87,16 @@ def never_run(text: str, lines: Set[int]) -> Candidates:
 
 
 def statements(text: str, depth: int, race: bool = False) -> Candidates:
-    """Delete statements that lie in `depth` others; those in one block stand together.
-
-    In a `race` the sleeps stay, but for those in what goes.
-    """
+    """Delete statements that lie in `depth` others; those in one block stand together."""
 
     def pick(names: Names) -> list[list[cst.CSTNode]]:
         return [
             [node]
             for node in names.statements
-            if _depth(names, node) == depth
-            and not isinstance(node, cst.Pass)
-            and not (race and _sleeps(node))
+            if _depth(names, node) == depth and not isinstance(node, cst.Pass)
         ]
 
-    return deletions(text, pick)
+    return deletions(text, pick, race)
 
 
 def _sleeps(node: cst.CSTNode) -> bool:

@@ -53,6 +53,16 @@ def test_who_needs_a_statement_goes_with_it():
     assert without("x = f()\ny = x + 1\nprint(y)\ng()\n")[0] == "g()"
 
 
+def test_in_a_race_the_sleeps_stay():
+    text = "import time\n\ndef f():\n    time.sleep(1)\n    g()\n\nf()\nh()\n"
+    at_0 = passes.statements(text, 0, race=True)
+    assert at_0.text(frozenset([0])) is None
+    assert plain(at_0.text(frozenset([1]))) == "h()"
+    at_1 = passes.statements(text, 1, race=True)
+    assert [at_1.text(frozenset([n])) is None for n in range(at_1.number)] == [True, False]
+    assert passes.statements(text, 0).text(frozenset([0])) is not None
+
+
 def test_a_call_of_the_programs_own_goes_on_with_none():
     text = "def log(name, value):\n    print(name)\n\nx = f()\nlog('loss', x)\n"
     gone = without(text)[1]
