@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from functools import partial
 from typing import Any
 
 import libcst as cst
@@ -71,6 +72,7 @@ def zeros(module: cst.Module) -> Sequence[Edit]:
 def unwrapped(module: cst.Module) -> Sequence[Edit]:
     """Blocks give way to what is in them: conditions, loops, contexts, handlers of errors."""
     changes: list[Edit] = []
+    hidden = _is_hidden(module)
     for node in walk(module):
         match node:
             case cst.If(body=BLOCK()):
@@ -83,7 +85,7 @@ def unwrapped(module: cst.Module) -> Sequence[Edit]:
                 if isinstance(node, cst.Try) and node.finalbody is not None:
                     changes.append({node: _with_end})
             case cst.For(body=BLOCK()):
-                changes.append({node: _first})
+                changes.append({node: partial(_first, hidden=hidden)})
     return changes
 
 
@@ -102,7 +104,7 @@ def _with_end(node: Any) -> Any:
     return cst.FlattenSentinel([*node.body.body, *node.finalbody.body.body])
 
 
-def _first(node: Any) -> Any:
+def _first(node: Any, hidden: bool) -> Any:
     """The body of a loop for its first element."""
     over = node.iter
     if (
@@ -112,7 +114,7 @@ def _first(node: Any) -> Any:
     ):
         value: cst.BaseExpression = cst.Integer("0")
     else:
-        value = _next(over)
+        value = _next(over, hidden)
     return cst.FlattenSentinel([assign(node.target, value), *node.body.body])
 
 
@@ -135,15 +137,16 @@ def _argument(call: Any) -> Any:
 
 def shorter(module: cst.Module) -> Sequence[Edit]:
     """An expression gives way to a part of it."""
+    hidden = _is_hidden(module)
     return [
         {node: edit.by(part)}
         for node in walk(module)
         if isinstance(node, cst.BaseExpression)
-        for part in _parts(node)
+        for part in _parts(node, hidden)
     ]
 
 
-def _parts(node: cst.BaseExpression) -> Iterator[cst.BaseExpression]:
+def _parts(node: cst.BaseExpression, hidden: bool) -> Iterator[cst.BaseExpression]:
     match node:
         case cst.Call(args=args, func=func):
             if isinstance(func, cst.Attribute):
@@ -166,24 +169,33 @@ def _parts(node: cst.BaseExpression) -> Iterator[cst.BaseExpression]:
             yield value
         case cst.ListComp() | cst.GeneratorExp():
             yield node.elt
-            yield _first_of(node)
+            yield _first_of(node, hidden)
         case cst.Await(expression=expression):
             yield expression
         case cst.UnaryOperation(expression=expression) if not is_literal(node):
             yield expression
 
 
-def _first_of(node: cst.ListComp | cst.GeneratorExp) -> cst.BaseExpression:
+def _first_of(node: cst.ListComp | cst.GeneratorExp, hidden: bool) -> cst.BaseExpression:
     """The first element of a comprehension."""
     target = node.for_in.target
     if not isinstance(target, cst.Name):
         return node.elt
-    first = _next(node.for_in.iter)
+    first = _next(node.for_in.iter, hidden)
     found: cst.BaseExpression = inline.replaced(node.elt, {target.value: first})
     return found
 
 
-def _next(over: cst.BaseExpression) -> cst.BaseExpression:
+def _is_hidden(module: cst.Module) -> bool:
+    """True where a function of the program has the name of Python's `next`, or may get it."""
+    return any(isinstance(node, cst.FunctionDef) and node.name.value == NEXT
+               for node in walk(module))  # fmt: skip
+
+
+def _next(over: cst.BaseExpression, hidden: bool) -> cst.BaseExpression:
+    if hidden:
+        first = cst.SubscriptElement(cst.Index(cst.Integer("0")))
+        return cst.Subscript(cst.Call(cst.Name("list"), [cst.Arg(over)]), [first])
     again = cst.Call(cst.Name("iter"), [cst.Arg(over)])
     return cst.Call(cst.Name(NEXT), [cst.Arg(again)])
 

@@ -41,9 +41,8 @@ def most(count: int, text: Text, current: str, test: Test, width: int) -> str:
                 chosen |= group  # it went with another one
                 continue
             if candidate is not None and size(candidate) < size(best):
-                if any(candidate == other for _, other in batch):
-                    continue
-                if candidate not in refused:
+                asked = refused | {other for _, other in batch}
+                if candidate not in asked:
                     batch.append((group, candidate))
             # Its halves come after all others of its size, and are void when it is right itself.
             waiting += _halves(group)

@@ -73,6 +73,16 @@ def test_two_edits_that_are_right_only_alone_are_not_joined():
     assert best in ("x0 = 0\n", "x1 = 1\n")
 
 
+def test_the_halves_of_two_groups_that_give_one_program_are_tried():
+    """Edits 0 and 1 need each other's lines, as edits 2 and 3 do: all of them give nothing."""
+
+    def text(chosen):
+        return lines_of(5)(chosen) if len(chosen) < 2 else "x = 1\n"
+
+    best = search.most(5, text, text(frozenset()), lambda texts: ["x0" in t for t in texts], 2)
+    assert len(best.splitlines()) == 4
+
+
 def test_an_edit_that_gives_no_program_is_left_out_and_its_halves_are_tried():
     def text(chosen):
         return None if len(chosen) > 1 else lines_of(3)(chosen)
