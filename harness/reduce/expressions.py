@@ -172,6 +172,10 @@ def _parts(node: cst.BaseExpression, hidden: bool) -> Iterator[cst.BaseExpressio
             yield _first_of(node, hidden)
         case cst.Await(expression=expression):
             yield expression
+        case cst.FormattedString(parts=parts):
+            for one in parts:
+                if isinstance(one, cst.FormattedStringExpression):
+                    yield one.expression
         case cst.UnaryOperation(expression=expression) if not is_literal(node):
             yield expression
 

@@ -8,6 +8,7 @@ later.
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -27,7 +28,8 @@ class Pose(NamedTuple):
     """Where the threads of a program stand."""
 
     main: Stack
-    others: frozenset[Stack]
+    others: tuple[Stack, ...]
+    """Sorted; several threads may stand in one place."""
 
 
 def poses(text: str, program: str) -> list[Pose]:
@@ -43,7 +45,7 @@ _FRAME = re.compile(r'^  File "(.*)", line \d+ in (.*)$', re.M)
 def _pose(dump: str, program: str) -> Pose:
     # The main thread is the oldest one, and so the last.
     *others, main = [_stack(part, program) for part in re.split(r"^Thread 0x", dump, flags=re.M)]
-    return Pose(main, frozenset(filter(None, others)))
+    return Pose(main, tuple(sorted(filter(None, others))))
 
 
 def _stack(part: str, program: str) -> Stack:
@@ -73,8 +75,12 @@ def wanted(times: Sequence[tuple[float, Pose]], symptom: Symptom) -> tuple[Pose,
     if last - since < max(STILL_S, SHARE * last) or not _is_in(pose.main, symptom):
         return None
     # Of the whole program some other threads may stand where they do not always stand.
-    settled = frozenset.intersection(*(one.others for at, one in times if at >= since))
-    return Pose(pose.main, frozenset(one for one in settled if _is_in(one, symptom))), since
+    settled = Counter(pose.others)
+    for at, one in times:
+        if at >= since:
+            settled &= Counter(one.others)
+    others = sorted(one for one in settled.elements() if _is_in(one, symptom))
+    return Pose(pose.main, tuple(others)), since
 
 
 def _is_in(stack: Stack, symptom: Symptom) -> bool:
@@ -87,5 +93,5 @@ def stands(seen: Sequence[Pose], pose: Pose) -> bool:
     """True if the last few glances show `pose`, which may have more threads around it."""
     last = seen[-FEW:]
     return len(last) == FEW and all(
-        one.main == pose.main and pose.others <= one.others for one in last
+        one.main == pose.main and Counter(pose.others) <= Counter(one.others) for one in last
     )

@@ -90,11 +90,7 @@ def statements(text: str, depth: int, race: bool = False) -> Candidates:
     """Delete statements that lie in `depth` others; those in one block stand together."""
 
     def pick(names: Names) -> list[list[cst.CSTNode]]:
-        return [
-            [node]
-            for node in names.statements
-            if _depth(names, node) == depth and not isinstance(node, cst.Pass)
-        ]
+        return [[node] for node in names.statements if _depth(names, node) == depth]
 
     return deletions(text, pick, race)
 

@@ -145,7 +145,7 @@ def looks(folder):
 
 
 SIGN = looker.Stands(
-    Pose(("threading.py wait", "queue.py get", "program.py take"), frozenset()), frozenset()
+    Pose(("threading.py wait", "queue.py get", "program.py take"), ()), frozenset()
 )
 
 
