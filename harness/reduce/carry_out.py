@@ -217,6 +217,11 @@ class _Reduction:
                     f"{error}; the program was refused what reaches outside of its folder: "
                     f"{notes.refused[0]}"
                 ) from None
+            if self._program.of_scenario:
+                raise UsageError(
+                    f"{error}; a scenario is reduced as a program of its own, whose graphs, "
+                    "arrays and parameters nobody sees"
+                ) from None
             raise
         return found, notes.lines, symptom.places(seen, NAME_OF_RUN)
 

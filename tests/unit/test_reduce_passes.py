@@ -314,9 +314,9 @@ def test_arguments_that_are_computed_are_left_alone(odd):
     assert arguments.folded(edit.parsed(SCRIPT.replace("type=int", odd))) == []
 
 
-def hung(line=3, function="step", end="cycle"):
+def hung(line=3, function="step", end="cycle", wait="lock"):
     evidence = {
-        "chain": [{"wait": "lock", "place": f"program.py:{line} in {function}"}],
+        "chain": [{"wait": wait, "place": f"program.py:{line} in {function}"}],
         "end": {"kind": end},
         "wait_category": "lock",
         "wait_site": f"waits for a lock (acquire), from program.py:{line} in {function}",
@@ -342,6 +342,15 @@ def test_a_hang_is_the_same_wherever_its_lines_went():
     assert not shows(hung(3, end="dead"), wanted)
     assert shows(hung(3, function="other"), of(hung(), Keep.CAUSE, ""))
     assert wanted.mark == of(hung(12), None, "").mark != of(hung(3, "f"), None, "").mark
+
+
+def test_what_only_the_process_itself_has_open_is_one_symptom():
+    """A thread more turns the one into the other."""
+    wanted = of(hung(wait="own"), None, "")
+    assert shows(hung(wait="local_socket", end="dead"), wanted)
+    assert not wanted.is_race
+    assert not shows(hung(wait="pipe", end="program"), wanted)
+    assert of(hung(), None, "").is_race
 
 
 def test_a_thread_that_died_of_an_exception_belongs_to_the_hang():
