@@ -62,6 +62,8 @@ class Stands(NamedTuple):
     """The threads that die in the symptom must have died."""
     children: frozenset[str] = frozenset()
     """What the processes wait in that it has started and that the symptom is also about."""
+    waits: frozenset[str] = frozenset()
+    """All that its threads wait in; empty: anything. One that sleeps with a lock lets it go."""
 
     def decided(self, run: Glanced) -> bool | None:
         if run.ended:
@@ -69,7 +71,9 @@ class Stands(NamedTuple):
         stands = glance.stands(run.poses(), self.pose)
         if not stands or not self.died <= raised(run.errors()):
             return None
-        return True if not self.children or self.children <= run.children() else None
+        if self.children and not self.children <= run.waits(own=False):
+            return None
+        return True if not self.waits or run.waits(own=True) <= self.waits else None
 
 
 class Ends(NamedTuple):
@@ -141,12 +145,13 @@ class Glanced:
         self.times += [(at, one) for one in found[len(self.times) :]]
         return found
 
-    def children(self) -> frozenset[str]:
-        """The kernel's functions in which the processes wait that it has started."""
+    def waits(self, own: bool) -> frozenset[str]:
+        """The kernel's functions in which its own threads wait, or those of what it has started."""
         if self._run.pid is None:
             return frozenset()
-        started = processes.processes(self._run.pid, deep=True)[1:]
-        return frozenset(thread.wchan for one in started for thread in one.threads if thread.wchan)
+        found = processes.processes(self._run.pid, deep=True)
+        some = found[:1] if own else found[1:]
+        return frozenset(thread.wchan for one in some for thread in one.threads if thread.wchan)
 
     def errors(self) -> str:
         """Its standard error so far."""
@@ -204,9 +209,10 @@ def first(look: Look, wanted: Symptom, limit: float, over: Callable[[], bool]
             pose = glance.wanted(run.times, wanted)
             if pose is None:
                 return None
-            children = run.children() if with_children else frozenset()
             died = frozenset(part for part in wanted.parts if part.startswith(DIED))
-            found.append(Stands(pose[0], died, children))
+            children = run.waits(own=False) if with_children else frozenset()
+            waits = run.waits(own=True) if wanted.is_race else frozenset()
+            found.append(Stands(pose[0], died, children, waits))
             return True
 
     together([look], Settles(), limit, over, None)
