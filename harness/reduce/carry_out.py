@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import signal
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -15,7 +16,7 @@ from harness.errors import UsageError
 from harness.model import Patience, Settings
 from harness.reduce import file, order, search, symptom, target
 from harness.reduce.errors import InterruptedReductionError
-from harness.reduce.judge import Judge
+from harness.reduce.judge import Checked, Judge
 from harness.reduce.runs import NAME as NAME_OF_RUN
 from harness.reduce.symptom import Keep, Symptom
 from harness.report import files, summary
@@ -59,9 +60,11 @@ class Reduced:
     tries: int
     """Runs that were made."""
     verified: bool
-    """True if it showed the symptom in each of three runs by itself."""
+    """True if it showed the symptom in each of three runs by itself, or as often as the whole."""
     symptom: str
-    """The symptom that it shows, in one line."""
+    """The symptom that it shows, in one line; where it was not checked, that of the whole."""
+    checked: tuple[int, int] = (0, 0)
+    """The runs by itself that showed it, and all of them."""
     mark: str = ""
     """12 hexadecimal digits of what was kept: the same for the whole program and for what is left.
     """
@@ -186,14 +189,20 @@ class _Reduction:
         self._judge.over = lambda: False
         if stopped:
             self._best = self._sure
-        verified = not stopped and self._verified(wanted)
-        self._finish(wanted, verified)
+        checked = None if stopped else self._checked(wanted)
+        # The whole program may show it elsewhere: in a later step.
+        shown = checked.first if checked is not None else None
+        said = wanted.summary if shown is None else summary.verdict(shown)
+        # A candidate has another name, and no comment above it.
+        said = re.sub(rf"{re.escape(NAME_OF_RUN)}:\d+ in ", "", said)
+        self._finish(wanted, said, checked)
         return Reduced(
             path=self.path,
             lines=search.size(self._best)[0],
             tries=self._judge.tries,
-            verified=verified,
-            symptom=wanted.summary,
+            verified=checked is not None,
+            checked=(checked.shown, checked.runs) if checked is not None else (0, 0),
+            symptom=said,
             mark=wanted.mark,
             original_lines=self._program.lines,
             needs=file.needs(self._best),
@@ -301,18 +310,20 @@ class _Reduction:
     def _save(self) -> None:
         files.replace(self.path, self._sure.encode())
 
-    def _verified(self, wanted: Symptom) -> bool:
-        """Go back to the last state that shows the symptom each time; True if there is one."""
+    def _checked(self, wanted: Symptom) -> Checked | None:
+        """Go back to the last state that shows the symptom each time; None if there is none."""
         for text in dict.fromkeys([self._best, self._sure, *reversed(self._states)]):
             self._best = text
             try:
-                if self._judge.always(file.formatted(text), wanted, ALONE):
-                    return True
+                found = self._judge.check(file.formatted(text), wanted, ALONE)
             except (InterruptedReductionError, KeyboardInterrupt):
-                return False
-        return False
+                return None
+            if found.enough:
+                return found
+        return None
 
-    def _finish(self, wanted: Symptom, verified: bool) -> None:
+    def _finish(self, wanted: Symptom, said: str, checked: Checked | None) -> None:
         self._best = file.formatted(self._best)
-        head = file.head(self._program, wanted, verified, self._judge.versions)
+        runs = None if checked is None else (checked.shown, checked.runs)
+        head = file.head(self._program, wanted, said, runs, self._judge.versions)
         files.replace(self.path, (head + self._best).encode())

@@ -37,6 +37,54 @@ def functions(module: cst.Module) -> Sequence[Edit]:
     return changes
 
 
+def targets(module: cst.Module) -> Sequence[Edit]:
+    """A function that only a thread or process runs takes what it is given by name.
+
+    One that only calls another function gives way to that one.
+    """
+    index = Index(module)
+    changes: list[Edit] = []
+    for node in walk(module):
+        match node:
+            case cst.Arg(keyword=cst.Name(value="target"), value=cst.Name(value=name) as use):
+                function = index.function(name)
+                if function is None or len(index.names[name]) != 2 or function.decorators:
+                    continue
+                call = cst.ensure_type(index.parents[node], cst.Call)
+                handed = [a for a in call.args if a.keyword and a.keyword.value == "args"]
+                if handed and (change := _handed(function, handed[0])):
+                    changes.append(change)
+                called = _only_calls(function)
+                if called is not None and not function.params.params:
+                    changes.append({function: edit.remove, use: edit.by(called)})
+    return changes
+
+
+def _handed(function: cst.FunctionDef, args: cst.Arg) -> Edit | None:
+    """The function with what is handed to it in the place of its parameters."""
+    if not isinstance(args.value, cst.Tuple | cst.List):
+        return None
+    values = [one.value for one in args.value.elements]
+    params = function.params.params
+    if len(values) != len(params) or not all(isinstance(v, cst.Name) or is_literal(v)
+                                             for v in values):  # fmt: skip
+        return None
+    given = {one.name.value: value for one, value in zip(params, values, strict=True)}
+    body = replaced(function.body, given)
+    bare = function.with_changes(body=body, params=function.params.with_changes(params=[]))
+    return {function: edit.by(bare), args: edit.remove}
+
+
+def _only_calls(function: cst.FunctionDef) -> cst.BaseExpression | None:
+    """The function that is all that `function` calls, without an argument."""
+    match function.body:
+        case cst.IndentedBlock(
+            body=[cst.SimpleStatementLine(body=[cst.Expr(value=cst.Call(func=called, args=[]))])]
+        ):
+            return called
+    return None
+
+
 def _calls(index: Index, name: str, of_class: bool) -> list[cst.Call]:
     """All uses of a function, if each of them is a call; else none."""
     used: Sequence[cst.CSTNode] = (

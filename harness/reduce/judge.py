@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
 from types import TracebackType
+from typing import NamedTuple
 
 from harness.model import Locate, OnHang, Patience, ScenarioResult
 from harness.observe import processes
@@ -26,6 +27,18 @@ from harness.supervise.job import Job
 LEAST_BUDGET_S = 5.0
 SLOWER = 3.0
 MORE_RUNS, MOST_RUNS = 9, 30
+
+
+class Checked(NamedTuple):
+    """The runs of a program by itself."""
+
+    runs: int
+    shown: int
+    """Of these, those that showed the symptom."""
+    enough: bool
+    """True if these are as many as of the whole program."""
+    first: ScenarioResult | None
+    """The first of those that showed it."""
 
 
 class Judge(AbstractContextManager["Judge"]):
@@ -181,15 +194,17 @@ class Judge(AbstractContextManager["Judge"]):
             left = [text for text in left if text not in done]
         return [self._known[_key(text)] for text in texts]
 
-    def always(self, text: str, wanted: Symptom, times: int) -> bool:
-        """True if each of so many runs shows the symptom, whatever is known of the program.
+    def check(self, text: str, wanted: Symptom, times: int) -> Checked:
+        """Run a program so many times, whatever is known of it.
 
-        For one that shows it now and then: if it comes about as often as in the whole program.
+        One that shows the symptom now and then runs as often as a candidate does.
+        Raises InterruptedReductionError.
         """
         runs = times if self.repeats == 1 else self.repeats
-        results = self._several([text] * runs)
-        return sum(shows(result, wanted) for result in results) >= (
-            times if self.repeats == 1 else self.needed
+        showing = [seen for seen in self._several([text] * runs) if shows(seen, wanted)]
+        needed = times if self.repeats == 1 else self.needed
+        return Checked(
+            runs, len(showing), len(showing) >= needed, showing[0].result if showing else None
         )
 
     def _several(self, texts: Sequence[str]) -> Iterator[Seen]:

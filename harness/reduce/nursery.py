@@ -10,7 +10,6 @@ import ast
 import json
 import os
 import socket
-import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -73,7 +72,7 @@ class Nursery:
         `folder` is an empty one of its own.
         """
         address = folder / "s"
-        if sys.platform != "linux" or len(os.fsencode(address)) > LONGEST:
+        if len(os.fsencode(address)) > LONGEST:
             return None
         with socket.socket(socket.AF_UNIX) as listener:
             listener.bind(str(address))

@@ -163,6 +163,7 @@ def blocks() -> Iterator[tuple[str, Pass]]:
     """The passes over blocks, functions, classes and names."""
     yield "blocks", lambda text: edits(text, expressions.unwrapped)
     yield "functions", lambda text: edits(text, inline.functions)
+    yield "threads", lambda text: edits(text, inline.targets)
     yield "base classes", lambda text: edits(text, objects.merged)
     yield "objects", lambda text: edits(text, objects.objects)
     yield "constants", lambda text: edits(text, settings.propagated)

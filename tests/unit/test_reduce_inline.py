@@ -59,6 +59,21 @@ def test_a_function_that_cannot_stand_there_stays(text):
     assert each(text, inline.functions) == []
 
 
+def test_a_function_of_a_thread_takes_what_it_is_given_by_name():
+    text = "def f(a, b):\n    a.g(b)\n    h()\n\nThread(target=f, args=(log, 2)).start()\n"
+    assert each(text, inline.targets) == [
+        "def f():\n    log.g(2)\n    h()\nThread(target=f).start()"
+    ]
+    assert each(text.replace("2)", "i())"), inline.targets) == []
+    assert each(f"{text}f(1, 2)\n", inline.targets) == []
+
+
+def test_a_function_of_a_thread_that_only_calls_another_gives_way_to_it():
+    text = "def f():\n    log.flush()\n\nThread(target=f).start()\n"
+    assert each(text, inline.targets) == ["Thread(target=log.flush).start()"]
+    assert each(text.replace("flush()", "flush(1)"), inline.targets) == []
+
+
 def test_a_class_with_one_object_gives_way_to_functions_and_names():
     text = (
         "class Log:\n"
