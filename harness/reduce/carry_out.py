@@ -19,7 +19,7 @@ from harness.reduce.errors import InterruptedReductionError
 from harness.reduce.judge import Checked, Judge
 from harness.reduce.runs import NAME as NAME_OF_RUN
 from harness.reduce.symptom import Keep, Symptom
-from harness.report import files, summary
+from harness.report import files
 from harness.session.folder import locked, new_folder
 
 NAME = "reduced.py"
@@ -192,7 +192,7 @@ class _Reduction:
         checked = None if stopped else self._checked(wanted)
         # The whole program may show it elsewhere: in a later step.
         shown = checked.first if checked is not None else None
-        said = wanted.summary if shown is None else summary.verdict(shown)
+        said = wanted.summary if shown is None else symptom.said(shown, wanted)
         # A candidate has another name, and no comment above it.
         said = re.sub(rf"{re.escape(NAME_OF_RUN)}:\d+ in ", "", said)
         self._finish(wanted, said, checked)
@@ -218,8 +218,14 @@ class _Reduction:
     def _whole(self, keep: Keep | None) -> tuple[Symptom, frozenset[int], frozenset[int]]:
         """The symptom of the whole program, the lines that ran, and those where it is."""
         seen, notes = self._judge.whole(self._best, trace=True)
+        lines = notes.lines
+        if keep is not Keep.FINDING and not symptom.failed(seen):
+            # One that fails now and then may not have done so.
+            again = self._judge.again(self._best, symptom.failed)
+            if again is not None:
+                seen, lines = again, frozenset()
         try:
-            found = symptom.of(seen, keep, summary.verdict(seen.result))
+            found = symptom.of(seen, keep)
         except UsageError as error:
             if notes.refused:
                 raise UsageError(
@@ -232,7 +238,7 @@ class _Reduction:
                     "arrays and parameters nobody sees"
                 ) from None
             raise
-        return found, notes.lines, symptom.places(seen, NAME_OF_RUN)
+        return found, lines, symptom.places(seen, NAME_OF_RUN)
 
     def _reduce(self, wanted: Symptom, lines: frozenset[int], places: frozenset[int]) -> None:
         judge = self._judge

@@ -106,6 +106,17 @@ class Judge(AbstractContextManager["Judge"]):
             file.writelines(f"{line}\n" for line in notes.used)
         return seen, notes
 
+    def again(self, text: str, wanted: Callable[[Seen], bool]) -> Seen | None:
+        """The first of some more runs that is `wanted`; None if none is.
+
+        Raises InterruptedReductionError.
+        """
+        for _ in range(0, MORE_RUNS, self.jobs):
+            found = list(filter(wanted, self._several([text] * self.jobs)))
+            if found:
+                return found[0]
+        return None
+
     def seen(self, text: str) -> Seen:
         """One run of a candidate. Raises InterruptedReductionError."""
         return self._run([self._fenced(text)])[0]

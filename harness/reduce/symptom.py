@@ -16,6 +16,7 @@ from harness.errors import UsageError
 from harness.model import Outcome, ScenarioResult, Severity
 from harness.model.enums import TextEnum
 from harness.releases import symptoms
+from harness.report import summary
 
 
 class Keep(TextEnum):
@@ -59,14 +60,14 @@ class Seen(msgspec.Struct, frozen=True, kw_only=True):
     """The end of its standard error."""
 
 
-def of(seen: Seen, keep: Keep | None, summary: str) -> Symptom:
+def of(seen: Seen, keep: Keep | None) -> Symptom:
     """The symptom of the whole program, in which `keep` says what counts; None: the most there is.
 
     Raises UsageError when there is no such symptom.
     """
     result = seen.result
-    failed = result.outcome in symptoms.FAILED
-    keep = keep or (Keep.FINGERPRINT if failed else Keep.FINDING)
+    keep = keep or (Keep.FINGERPRINT if failed(seen) else Keep.FINDING)
+    verdict = summary.verdict(result)
     if keep is Keep.FINDING:
         notable = [
             finding.code
@@ -75,18 +76,32 @@ def of(seen: Seen, keep: Keep | None, summary: str) -> Symptom:
         ]
         if not notable:
             raise UsageError(
-                f"the program shows no finding to keep: {summary}; reduce a program that does"
+                f"the program shows no finding to keep: {verdict}; reduce a program that does"
             )
         parts: tuple[str, ...] = (notable[0],)
-    elif not failed:
+    elif not failed(seen):
         raise UsageError(
-            f"the program shows no failure to keep: {summary}; reduce one that hangs, crashes or "
+            f"the program shows no failure to keep: {verdict}; reduce one that hangs, crashes or "
             "diverges, or use --keep finding"
         )
     else:
         parts = _parts(seen, keep)
     proven = result.cause is not None and result.cause.proven
-    return Symptom(keep=keep, parts=parts, summary=summary, proven=proven)
+    found = Symptom(keep=keep, parts=parts, summary=verdict, proven=proven)
+    return msgspec.structs.replace(found, summary=said(result, found))
+
+
+def said(result: ScenarioResult, wanted: Symptom) -> str:
+    """What a run that has the symptom shows, in one line."""
+    for finding in result.findings:
+        if wanted.keep is Keep.FINDING and finding.code == wanted.parts[0]:
+            return f"{finding.code}: {finding.summary}"
+    return summary.verdict(result)
+
+
+def failed(seen: Seen) -> bool:
+    """True of a run that hung, crashed or diverged."""
+    return seen.result.outcome in symptoms.FAILED
 
 
 def shows(seen: Seen, wanted: Symptom) -> bool:

@@ -335,22 +335,22 @@ def result(**fields):
 
 
 def test_a_hang_is_the_same_wherever_its_lines_went():
-    wanted = of(hung(3), None, "hung")
+    wanted = of(hung(3), None)
     assert wanted.keep is Keep.FINGERPRINT
     assert shows(hung(90), wanted)
     assert not shows(hung(3, function="other"), wanted)
     assert not shows(hung(3, end="dead"), wanted)
-    assert shows(hung(3, function="other"), of(hung(), Keep.CAUSE, ""))
-    assert wanted.mark == of(hung(12), None, "").mark != of(hung(3, "f"), None, "").mark
+    assert shows(hung(3, function="other"), of(hung(), Keep.CAUSE))
+    assert wanted.mark == of(hung(12), None).mark != of(hung(3, "f"), None).mark
 
 
 def test_what_only_the_process_itself_has_open_is_one_symptom():
     """A thread more turns the one into the other."""
-    wanted = of(hung(wait="own"), None, "")
+    wanted = of(hung(wait="own"), None)
     assert shows(hung(wait="local_socket", end="dead"), wanted)
     assert not wanted.is_race
     assert not shows(hung(wait="pipe", end="program"), wanted)
-    assert of(hung(), None, "").is_race
+    assert of(hung(), None).is_race
 
 
 def test_a_thread_that_died_of_an_exception_belongs_to_the_hang():
@@ -358,7 +358,7 @@ def test_a_thread_that_died_of_an_exception_belongs_to_the_hang():
         "Exception in thread loader:\nTraceback (most recent call last):\n  File 'a'\n"
         "ValueError: bad line\n"
     )
-    wanted = of(Seen(result=hung().result, printed=died), None, "")
+    wanted = of(Seen(result=hung().result, printed=died), None)
     assert "thread raised ValueError" in wanted.parts
     assert not shows(hung(), wanted)
 
@@ -377,13 +377,13 @@ def test_a_crash_is_the_same_by_its_kind_its_words_and_its_function(reason, same
         return Seen(result=result(outcome=Outcome.CRASHED, reason=text, exit_code=1))
 
     whole = "ValueError: Shapes (8,3) and (1,7) cannot be broadcast, at p.py:1 in f (after step 2)"
-    assert shows(crashed(reason), of(crashed(whole), None, "")) is same
+    assert shows(crashed(reason), of(crashed(whole), None)) is same
 
 
 def test_a_finding_is_kept_of_a_program_that_completes():
     leak = Finding(code="memory_growth", severity=Severity.WARNING, summary="")
     seen = Seen(result=result(findings=(leak,)))
-    wanted = of(seen, None, "")
+    wanted = of(seen, None)
     assert (wanted.keep, wanted.parts) == (Keep.FINDING, ("memory_growth",))
     assert shows(seen, wanted)
     assert not shows(Seen(result=result()), wanted)
@@ -392,9 +392,9 @@ def test_a_finding_is_kept_of_a_program_that_completes():
 
 def test_a_program_without_a_failure_is_refused():
     with pytest.raises(UsageError, match="shows no finding"):
-        of(Seen(result=result()), None, "completed")
+        of(Seen(result=result()), None)
     with pytest.raises(UsageError, match="--keep finding"):
-        of(Seen(result=result()), Keep.CAUSE, "completed")
+        of(Seen(result=result()), Keep.CAUSE)
 
 
 def test_rare_symptoms_are_looked_for_more_often():
