@@ -21,7 +21,8 @@ STILL_S = 1.0
 SHARE = 0.4
 """... the share of its time until then: work of one kind may take a while."""
 Stack = tuple[str, ...]
-"""The functions from the innermost one on to the first one of the program itself."""
+"""The functions from the innermost one on to the first one of the program itself; the innermost
+one alone of a thread that is in none of these."""
 
 
 class Pose(NamedTuple):
@@ -55,7 +56,8 @@ def _stack(part: str, program: str) -> Stack:
         found.append(f"{name} {function}")
         if name == program:
             return tuple(found)
-    return ()
+    # A thread of a library, such as one of a pool.
+    return tuple(found[:1])
 
 
 def wanted(times: Sequence[tuple[float, Pose]], symptom: Symptom) -> tuple[Pose, float] | None:

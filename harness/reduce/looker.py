@@ -199,7 +199,7 @@ def first(look: Look, wanted: Symptom, limit: float, over: Callable[[], bool]
 ) -> Stands | None:  # fmt: skip
     """The sign of the whole program that hangs; None if it is not seen."""
     found: list[Stands] = []
-    with_children = any(part.startswith(CHILD) for part in wanted.parts)
+    with_children = wanted.several or any(part.startswith(CHILD) for part in wanted.parts)
 
     class Settles:
         def decided(self, run: Glanced) -> bool | None:

@@ -40,6 +40,8 @@ class Symptom(msgspec.Struct, frozen=True, kw_only=True):
     summary: str
     """One line for people."""
     proven: bool = False
+    several: bool = False
+    """True of a hang in which several processes wait for each other."""
 
     @property
     def is_race(self) -> bool:
@@ -87,7 +89,9 @@ def of(seen: Seen, keep: Keep | None) -> Symptom:
     else:
         parts = _parts(seen, keep)
     proven = result.cause is not None and result.cause.proven
-    found = Symptom(keep=keep, parts=parts, summary=verdict, proven=proven)
+    links = result.cause.evidence.get("chain") or () if result.cause is not None else ()
+    several = len({link.get("pid") for link in links}) > 1
+    found = Symptom(keep=keep, parts=parts, summary=verdict, proven=proven, several=several)
     return msgspec.structs.replace(found, summary=said(result, found))
 
 

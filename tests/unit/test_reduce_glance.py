@@ -35,6 +35,15 @@ def test_the_main_thread_is_the_last_one_and_ends_at_the_first_function_of_the_p
     assert glance.poses(WAITS * 2, "program.py") == [POSE]
 
 
+def test_of_a_thread_of_a_library_the_innermost_function_counts():
+    text = WAITS.replace('  File "/tmp/1/program.py", line 18 in flush\n', "")
+    (pose,) = glance.poses(text * 2, "program.py")
+    assert pose == Pose(MAIN, (("threading.py run",),))
+    pool = Symptom(keep=Keep.FINGERPRINT, parts=("hung", "poll in run", "queue in next"),
+                   summary="hung")  # fmt: skip
+    assert glance.wanted([(0.2, pose), (1.5, pose)], pool) == (pose, 0.2)
+
+
 def test_a_glance_that_is_half_printed_does_not_count():
     assert glance.poses(WAITS, "program.py") == []
     assert glance.poses("", "program.py") == []
