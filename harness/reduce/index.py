@@ -62,10 +62,12 @@ def grouped(value: cst.BaseExpression) -> cst.BaseExpression:
 
 
 def instead(lines: Sequence[Any]) -> Action:
+    """The action that puts these statements in the place of one."""
     return lambda _: cst.FlattenSentinel(lines) if lines else cst.RemoveFromParent()
 
 
 def code(node: cst.CSTNode) -> str:
+    """The text of a node."""
     return cst.Module([]).code_for_node(node)
 
 
