@@ -33,6 +33,8 @@ CONFIRM_S = 15.0
 """
 GLANCES = 4
 """Glances for each processor: a program that is glanced at waits even more."""
+LONG_S = 10.0
+"""A verdict that takes so long waits most of the time: some more cost little."""
 PATIENCE_S = 2.0
 
 
@@ -292,6 +294,7 @@ class _Reduction:
                 len(glanced),
                 lambda some: self._judge.confirmed([glanced[at] for at in some], wanted),
                 self._judge.jobs,
+                eager=self._judge.takes_s > LONG_S,
             )
             if right + 1 < len(glanced):
                 self._misses += 1

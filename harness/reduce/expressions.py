@@ -59,13 +59,20 @@ def hollow(module: cst.Module) -> Sequence[Edit]:
 
 
 def zeros(module: cst.Module) -> Sequence[Edit]:
-    """What is computed for a name, an argument or a caller gives way to 0."""
+    """What is computed for a name, an attribute or a caller gives way to 0."""
+    return _zeros(module, cst.Assign | cst.Return)
+
+
+def zero_arguments(module: cst.Module) -> Sequence[Edit]:
+    """What is computed for an argument gives way to 0."""
+    return _zeros(module, cst.Arg)
+
+
+def _zeros(module: cst.Module, kinds: Any) -> Sequence[Edit]:
     return [
         {node.value: edit.by(cst.Integer("0"))}
         for node in walk(module)
-        if isinstance(node, cst.Assign | cst.Return | cst.Arg)
-        and node.value is not None
-        and not is_literal(node.value)
+        if isinstance(node, kinds) and node.value is not None and not is_literal(node.value)
     ]
 
 

@@ -36,6 +36,8 @@ class _Order:
         printed: Callable[[str], str],
     ) -> None:  # fmt: skip
         self._printed = printed
+        self._vain: set[tuple[str, int, str]] = set()
+        """The passes that left a program as it was: stage, place among others, program."""
         self._race = race
         self._test = test
         self._width = width
@@ -88,11 +90,15 @@ class _Order:
         return passes.seen(text, self._printed)
 
     def _some(self, text: str, some: Iterable[tuple[str, Pass]]) -> str:
-        for stage, make in some:
+        for number, (stage, make) in enumerate(some):
             text = self._begin(stage, text)
+            if (stage, number, text) in self._vain:
+                continue
             found = self._most(make(text), text)
             if found != text:
                 found = self._most(passes.unused(found), found)
+            else:
+                self._vain.add((stage, number, text))
             text = found
         return text
 

@@ -176,3 +176,4 @@ def details() -> Iterator[tuple[str, Pass]]:
     """The passes over calls and expressions."""
     yield "arguments", lambda text: edits(text, expressions.fewer)
     yield "expressions", lambda text: edits(text, expressions.shorter)
+    yield "arguments", lambda text: edits(text, expressions.zero_arguments)

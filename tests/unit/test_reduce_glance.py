@@ -92,7 +92,8 @@ def test_a_candidate_may_have_more_threads_but_not_fewer():
 
 @pytest.mark.parametrize("count", [0, 1, 2, 5, 17])
 @pytest.mark.parametrize("width", [1, 4])
-def test_the_last_right_one_is_found(count, width):
+@pytest.mark.parametrize("eager", [False, True])
+def test_the_last_right_one_is_found(count, width, eager):
     for last in range(-1, count):
         asked = []
 
@@ -102,7 +103,7 @@ def test_the_last_right_one_is_found(count, width):
             asked += some
             return [at <= last for at in some]
 
-        assert search.last_right(count, right, width) == last
+        assert search.last_right(count, right, width, eager) == last
 
 
 class HastyJudge:
