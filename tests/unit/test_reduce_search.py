@@ -196,6 +196,19 @@ def test_lines_that_never_ran_go_first():
     assert "x = 1" in asked[0]
 
 
+def test_the_sleeps_of_a_race_go_last():
+    text = "import time\ntime.sleep(1)\nx = boom\n"
+    asked = []
+
+    def test(texts):
+        asked.extend(texts)
+        return ["boom" in text for text in texts]
+
+    assert "sleep" not in order.reduced(text, test, 2, race=True)
+    without = [at for at, one in enumerate(asked) if "sleep" not in one]
+    assert without[0] >= 4  # statements, and then all else, were tried before
+
+
 def test_nothing_is_changed_where_nothing_else_shows_it():
     text = "a = 1\nb = a\n"
     assert order.reduced(text, lambda texts: [False] * len(texts), 2) == text
