@@ -27,7 +27,8 @@ ALONE = 3
 """The runs in which the result must show the symptom by itself."""
 SIDE_BY_SIDE = 2
 """Runs for each processor: one that hangs waits most of its time."""
-CHECK = 1.2
+CHECK = 1.4
+"""Three runs side by side, against one: in the time that they take."""
 CONFIRM_S = 15.0
 """Seconds, beside those of a verdict, after which one is asked for where candidates are glanced at.
 """
@@ -213,8 +214,9 @@ class _Reduction:
         )
 
     def _is_over(self) -> bool:
-        # The check at the end takes as long as one verdict.
-        check_s = CHECK * self._judge.takes_s
+        # The check at the end takes as long as one verdict, and one more if it was only glanced at.
+        checks = 2 if self._glanced else 1
+        check_s = checks * CHECK * self._judge.takes_s
         return self._end is not None and time.monotonic() + check_s > self._end
 
     def _whole(self, keep: Keep | None) -> tuple[Symptom, frozenset[int], frozenset[int]]:
