@@ -39,10 +39,13 @@ class Glances:
         if self._nursery is not None:
             self._nursery.close()
 
-    def learn(self, text: str, wanted: Symptom, takes_s: float, budget_s: float) -> bool:
+    def learn(
+        self, text: str, wanted: Symptom, imports: Sequence[str], takes_s: float, budget_s: float
+    ) -> bool:
         """Learn what the whole program is known by; False if a glance does not tell.
 
-        It takes so many seconds, and less than the budget. Raises InterruptedReductionError.
+        It imports these modules. It takes so many seconds, and less than the budget.
+        Raises InterruptedReductionError.
         """
         sign = self._of(text, wanted, takes_s, budget_s)
         if sign is None:
@@ -50,7 +53,7 @@ class Glances:
         # Side by side it takes longer, and all others run so.
         self._limit = budget_s
         self._sign = sign
-        self._nursery = self._opened(text)
+        self._nursery = self._opened(imports)
         # On a loaded machine one of several copies may be late once.
         slowest = self._always(text) or self._always(text)
         if slowest is None and self._nursery is not None:
@@ -76,13 +79,11 @@ class Glances:
             return None
         return looker.Ends(end.as_kept(wanted.keep), wanted.keep)
 
-    def _opened(self, text: str) -> nursery.Nursery | None:
+    def _opened(self, imports: Sequence[str]) -> nursery.Nursery | None:
         home = self._folder / "nursery"
         home.mkdir()
         variables = {"PYTHONDONTWRITEBYTECODE": "1"}
-        return nursery.Nursery.open(
-            self._python, nursery.imports(text), variables, home, self._over
-        )
+        return nursery.Nursery.open(self._python, imports, variables, home, self._over)
 
     def _always(self, text: str) -> float | None:
         """The seconds of the slowest of some runs of it; None if one of them does not show it."""

@@ -15,6 +15,7 @@ from typing import NamedTuple
 
 from harness.model import Locate, OnHang, Patience, ScenarioResult
 from harness.observe import processes
+from harness.reduce import nursery
 from harness.reduce.errors import InterruptedReductionError
 from harness.reduce.fence import sitecustomize as fence
 from harness.reduce.glances import FEW_RUNS, Glances
@@ -84,6 +85,8 @@ class Judge(AbstractContextManager["Judge"]):
         self.needed = 1
         """Runs of these that must show it."""
         self._verdicts = 0
+        self._ran: frozenset[int] = frozenset()
+        """The lines of the whole program that ran."""
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None,
@@ -99,6 +102,7 @@ class Judge(AbstractContextManager["Judge"]):
             run.variables[fence.TRACED] = str(run.file)
         (seen,) = self._run([run])
         notes = run.notes()
+        self._ran = notes.lines
         # Under load one run may take a few times as long as another one.
         self._wall_s = seen.result.wall_s
         self._budget = max(LEAST_BUDGET_S, SLOWER * self._wall_s)
@@ -127,7 +131,9 @@ class Judge(AbstractContextManager["Judge"]):
         Where a glance tells so each time, candidates are glanced at from then on.
         Raises InterruptedReductionError.
         """
-        self.glances = self._glances.learn(text, wanted, self._wall_s, self._budget)
+        self.glances = self._glances.learn(
+            text, wanted, nursery.imports(text, self._ran), self._wall_s, self._budget
+        )
         if self.glances:
             return
         runs = FEW_RUNS

@@ -11,7 +11,7 @@ import json
 import os
 import socket
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence, Set
 from pathlib import Path
 
 from harness.reduce.fence import nursery
@@ -24,14 +24,14 @@ LONGEST = 100
 TICK_S = 0.01
 
 
-def imports(text: str) -> tuple[str, ...]:
-    """The modules that a program imports before anything else that it does. Pure."""
+def imports(text: str, lines: Set[int]) -> tuple[str, ...]:
+    """The modules that a program imported when these of its lines ran. Pure."""
     found: list[str] = []
-    for node in ast.parse(text).body:
-        if isinstance(node, ast.Import):
+    for node in ast.walk(ast.parse(text)):
+        if isinstance(node, ast.Import) and node.lineno in lines:
             found += [alias.name for alias in node.names]
-        elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
-            found.append(node.module)
+        elif isinstance(node, ast.ImportFrom) and node.lineno in lines:
+            found += [node.module] if node.module and not node.level else []
     return tuple(dict.fromkeys(name for name in found if name != "__future__"))
 
 
