@@ -92,8 +92,11 @@ def _is_in(stack: Stack, symptom: Symptom) -> bool:
 
 
 def stands(seen: Sequence[Pose], pose: Pose) -> bool:
-    """True if the last few glances show `pose`, which may have more threads around it."""
+    """True if the last few glances show `pose`, which may have threads in other places as well."""
     last = seen[-FEW:]
+    wanted = Counter(pose.others)
     return len(last) == FEW and all(
-        one.main == pose.main and Counter(pose.others) <= Counter(one.others) for one in last
+        one.main == pose.main
+        and all(one.others.count(place) == number for place, number in wanted.items())
+        for one in last
     )
