@@ -292,10 +292,26 @@ def aliases(module: cst.Module) -> Sequence[Edit]:
                 targets=[cst.AssignTarget(target=cst.Name(value=name) as target)],
                 value=cst.Name() as value,
             ) if not is_literal(value) and value.value != name:
-                uses = [n for n in index.names[name] if n is not target]
-                if not any(_binds(index, use) for use in uses):
-                    changes.append({node: edit.remove, **dict.fromkeys(uses, edit.by(value))})
+                changes += _alias(index, node, [(target, value)])
+            case cst.Assign(
+                targets=[cst.AssignTarget(target=cst.Tuple(elements=targets))],
+                value=cst.Tuple(elements=values),
+            ) if len(targets) == len(values):
+                pairs = [(t.value, v.value) for t, v in zip(targets, values, strict=True)]
+                if all(isinstance(one, cst.Name) for pair in pairs for one in pair):
+                    changes += _alias(index, node, pairs)
     return changes
+
+
+def _alias(index: Index, statement: cst.Assign, pairs: Sequence[tuple[Any, Any]]) -> Sequence[Edit]:
+    """The edit that puts the second name of each pair in the place of the first; or none."""
+    change: dict[cst.CSTNode, edit.Action] = {statement: edit.remove}
+    for target, value in pairs:
+        uses = [n for n in index.names[target.value] if n is not target]
+        if any(_binds(index, use) for use in uses):
+            return []
+        change.update(dict.fromkeys(uses, edit.by(value)))
+    return [change]
 
 
 def _binds(index: Index, name: cst.Name) -> bool:

@@ -16,6 +16,7 @@ import libcst as cst
 
 from harness.reduce import edit
 from harness.reduce.edit import Edit
+from harness.reduce.index import grouped
 from harness.reduce.settings import is_literal, walk
 
 NOTE = "harness: value"
@@ -63,7 +64,8 @@ def _after_future(tree: ast.Module) -> int:
 
 def _wrapped(number: int) -> edit.Action:
     def call(node: Any) -> cst.Call:
-        return cst.Call(cst.Name("_noted"), [cst.Arg(cst.Integer(str(number))), cst.Arg(node)])
+        given = [cst.Integer(str(number)), grouped(node)]
+        return cst.Call(cst.Name("_noted"), [cst.Arg(one) for one in given])
 
     return call
 
@@ -71,7 +73,17 @@ def _wrapped(number: int) -> edit.Action:
 def _spots(module: cst.Module) -> list[cst.BaseExpression]:
     """The expressions that may be literals, in their order."""
     found: list[cst.BaseExpression] = []
+    targets: set[cst.CSTNode] = set()
     for node in walk(module):
+        match node:
+            case (
+                cst.AssignTarget(target=target)
+                | cst.For(target=target)
+                | cst.CompFor(target=target)
+                | cst.AsName(name=target)
+                | cst.Del(target=target)
+            ):
+                targets.update(one for one in walk(target) if isinstance(one, cst.Element))
         match node:
             case (
                 cst.Assign(value=value)
@@ -83,7 +95,7 @@ def _spots(module: cst.Module) -> list[cst.BaseExpression]:
                 | cst.While(test=value)
                 | cst.ComparisonTarget(comparator=value)
                 | cst.For(iter=value)
-            ) if value is not None and _may_be(value):
+            ) if value is not None and node not in targets and _may_be(value):
                 found.append(value)
     return found
 

@@ -147,6 +147,8 @@ def test_a_name_that_is_used_once_gives_way_to_its_value():
 def test_a_name_that_is_only_another_one_gives_way_to_it():
     assert each("x = a\nf(x)\ng(x)\n", inline.aliases) == ["f(a)\ng(a)"]
     assert each("x = a\nx = b\nf(x)\n", inline.aliases) == []
+    assert each("x, y = a, a\nf(x)\ng(y)\n", inline.aliases) == ["f(a)\ng(a)"]
+    assert each("x, y = a, f()\ng(x, y)\n", inline.aliases) == []
 
 
 def test_a_value_that_nobody_uses_is_only_computed():

@@ -50,6 +50,17 @@ def test_what_is_always_the_same_becomes_a_literal():
     ]
 
 
+def test_what_is_assigned_to_is_no_value():
+    text = "def f():\n    return 1, [2]\n(a, (b,)) = f()\n"
+    text += "for c, d in [(a, b)]:\n    print(len('ab'))\n"
+    text += "print([e for (e,) in [f()[1]]])\nwith g() as (h, i):\n    print(h + i)\n"
+    text = "from contextlib import nullcontext\ng = lambda: nullcontext((1, 2))\n" + text
+    left = after(text)
+    assert "a, (b,) = f()" in left  # a list in a tuple is no plain value
+    assert "print(2)" in left
+    assert "print(3)" in left
+
+
 def test_what_nothing_was_noted_of_stays():
     assert values.notes("") == {}
     assert values.notes("harness: value 1 ?\nharness: value 2 nan\nharness: value 3 [1, 2]") == {
