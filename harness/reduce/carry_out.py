@@ -267,7 +267,8 @@ class _Reduction:
 
         def begin(stage: str, text: str) -> str:
             due = time.monotonic() - self._confirmed_at > CONFIRM_S + judge.takes_s
-            if judge.glances and (due or self._stage == order.GUESS):
+            guessed = self._stage == order.GUESS and judge.takes_s <= LONG_S
+            if judge.glances and (due or guessed):
                 self._confirm(wanted)
             self._stage = stage
             if self._best != self._states[-1]:
