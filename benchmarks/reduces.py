@@ -1,11 +1,11 @@
 """Reductions of ten faulty programs.
 
-    python benchmarks/reduces.py [NAME ...] [--within SECONDS] [--out FILE.json]
+    python benchmarks/reduces.py [NAME ...] [--within SECONDS] [--pairs N] [--out FILE.json]
 
 The programs lie in benchmarks/reducible/, two of them scenarios on the built-in tiny model, some
 with local modules, arguments, threads, processes and coroutines. Measure: at most 25 lines of code
 each are left, 15 in the median, with the same fingerprint, in under 3 minutes on two cores. The
-load is written down.
+load is written down. With `--pairs`, so many run side by side, each on two cores of its own.
 """
 
 from __future__ import annotations
@@ -16,9 +16,14 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 import argparse
+import json
 import os
+import queue
+import subprocess
 import tempfile
 import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 from benchmarks.common import commit, machine, save, table
@@ -76,17 +81,53 @@ def measured(name: str, within: float | None) -> tuple[dict[str, Any], str]:
     return row, text
 
 
+def side_by_side(
+    names: list[str], within: float, pairs: int, script: Path
+) -> Iterator[tuple[str, dict[str, Any], str]]:
+    """Each program's row and file, from a process of its own on two cores of its own."""
+    cores = sorted(os.sched_getaffinity(0))
+    free: queue.Queue[list[int]] = queue.Queue()
+    for at in range(pairs):
+        free.put(cores[2 * at : 2 * at + 2])
+
+    def one(name: str) -> tuple[str, dict[str, Any], str]:
+        pair = free.get()
+        try:
+            done = subprocess.run(
+                ["taskset", "-c", ",".join(map(str, pair)), sys.executable, script, name,
+                 "--within", str(within), "--row"],
+                stdout=subprocess.PIPE, text=True, check=True,
+            )  # fmt: skip
+        finally:
+            free.put(pair)
+        row, text = json.loads(done.stdout)
+        return name, row, text
+
+    with ThreadPoolExecutor(pairs) as pool:
+        yield from pool.map(one, names)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("names", nargs="*", default=list(PROGRAMS))
     parser.add_argument("--within", type=float, default=170.0)
+    parser.add_argument("--pairs", type=int, default=0)
+    parser.add_argument("--row", action="store_true", help="print one row and its file as JSON")
     parser.add_argument("--out", type=Path)
     arguments = parser.parse_args()
     out = arguments.out.resolve() if arguments.out else None
+    script = Path(__file__).resolve()
     os.chdir(FOLDER)
+    if arguments.row:
+        print(json.dumps(measured(arguments.names[0], arguments.within)))
+        return
     rows: dict[str, dict[str, Any]] = {}
-    for name in arguments.names:
-        row, text = measured(name, arguments.within)
+    results = (
+        side_by_side(arguments.names, arguments.within, arguments.pairs, script)
+        if arguments.pairs
+        else ((name, *measured(name, arguments.within)) for name in arguments.names)
+    )
+    for name, row, text in results:
         print(name, row, text, sep="\n", flush=True)
         rows[name] = row
         save(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import signal
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -14,10 +15,11 @@ from types import FrameType
 from harness.errors import UsageError
 from harness.model import Patience, Settings
 from harness.reduce import file, order, search, symptom, target
-from harness.reduce.judge import NAME as NAME_OF_RUN
-from harness.reduce.judge import InterruptedReductionError, Judge
+from harness.reduce.errors import InterruptedReductionError
+from harness.reduce.judge import Checked, Judge
+from harness.reduce.runs import NAME as NAME_OF_RUN
 from harness.reduce.symptom import Keep, Symptom
-from harness.report import files, summary
+from harness.report import files
 from harness.session.folder import locked, new_folder
 
 NAME = "reduced.py"
@@ -25,12 +27,15 @@ ALONE = 3
 """The runs in which the result must show the symptom by itself."""
 SIDE_BY_SIDE = 2
 """Runs for each processor: one that hangs waits most of its time."""
-CHECK = 1.2
-CONFIRM_S = 6.0
+CHECK = 1.4
+"""Three runs side by side, against one: in the time that they take."""
+CONFIRM_S = 15.0
 """Seconds, beside those of a verdict, after which one is asked for where candidates are glanced at.
 """
 GLANCES = 4
 """Glances for each processor: a program that is glanced at waits even more."""
+LONG_S = 10.0
+"""A verdict that takes so long waits most of the time: some more cost little."""
 PATIENCE_S = 2.0
 
 
@@ -58,9 +63,11 @@ class Reduced:
     tries: int
     """Runs that were made."""
     verified: bool
-    """True if it showed the symptom in each of three runs by itself."""
+    """True if it showed the symptom in each of three runs by itself, or as often as the whole."""
     symptom: str
-    """The symptom that it shows, in one line."""
+    """The symptom that it shows, in one line; where it was not checked, that of the whole."""
+    checked: tuple[int, int] = (0, 0)
+    """The runs by itself that showed it, and all of them."""
     mark: str = ""
     """12 hexadecimal digits of what was kept: the same for the whole program and for what is left.
     """
@@ -109,12 +116,20 @@ def reduce(
         Judge(
             program.python,
             program.data,
-            jobs=jobs or SIDE_BY_SIDE * (os.cpu_count() or 1),
-            glances=jobs or GLANCES * (os.cpu_count() or 1),
+            jobs=jobs or SIDE_BY_SIDE * _processors(),
+            glances=jobs or GLANCES * _processors(),
             patience=Patience(seconds=patience),
         ) as judge,
     ):
         return _Reduction(program, judge, folder, deadline, on_progress).carry_out(kept)
+
+
+def _processors() -> int:
+    """The processors that this process may use."""
+    try:
+        return len(os.sched_getaffinity(0))
+    except AttributeError:  # macOS keeps no process from any
+        return os.cpu_count() or 1
 
 
 @contextlib.contextmanager
@@ -177,14 +192,20 @@ class _Reduction:
         self._judge.over = lambda: False
         if stopped:
             self._best = self._sure
-        verified = not stopped and self._verified(wanted)
-        self._finish(wanted, verified)
+        checked = None if stopped else self._checked(wanted)
+        # The whole program may show it elsewhere: in a later step.
+        shown = checked.first if checked is not None else None
+        said = wanted.summary if shown is None else symptom.said(shown, wanted)
+        # A candidate has another name, and no comment above it.
+        said = re.sub(rf"{re.escape(NAME_OF_RUN)}:\d+ in ", "", said)
+        self._finish(wanted, said, checked)
         return Reduced(
             path=self.path,
             lines=search.size(self._best)[0],
             tries=self._judge.tries,
-            verified=verified,
-            symptom=wanted.summary,
+            verified=checked is not None,
+            checked=(checked.shown, checked.runs) if checked is not None else (0, 0),
+            symptom=said,
             mark=wanted.mark,
             original_lines=self._program.lines,
             needs=file.needs(self._best),
@@ -193,23 +214,35 @@ class _Reduction:
         )
 
     def _is_over(self) -> bool:
-        # The check at the end takes as long as one verdict.
-        check_s = CHECK * self._judge.takes_s
+        # The check at the end takes as long as one verdict, and one more if it was only glanced at.
+        checks = 2 if self._glanced else 1
+        check_s = checks * CHECK * self._judge.takes_s
         return self._end is not None and time.monotonic() + check_s > self._end
 
     def _whole(self, keep: Keep | None) -> tuple[Symptom, frozenset[int], frozenset[int]]:
         """The symptom of the whole program, the lines that ran, and those where it is."""
         seen, notes = self._judge.whole(self._best, trace=True)
+        lines = notes.lines
+        if keep is not Keep.FINDING and not symptom.failed(seen):
+            # One that fails now and then may not have done so.
+            again = self._judge.again(self._best, symptom.failed)
+            if again is not None:
+                seen, lines = again, frozenset()
         try:
-            found = symptom.of(seen, keep, summary.verdict(seen.result))
+            found = symptom.of(seen, keep)
         except UsageError as error:
             if notes.refused:
                 raise UsageError(
                     f"{error}; the program was refused what reaches outside of its folder: "
                     f"{notes.refused[0]}"
                 ) from None
+            if self._program.of_scenario:
+                raise UsageError(
+                    f"{error}; a scenario is reduced as a program of its own, whose graphs, "
+                    "arrays and parameters nobody sees"
+                ) from None
             raise
-        return found, notes.lines, symptom.places(seen, NAME_OF_RUN)
+        return found, lines, symptom.places(seen, NAME_OF_RUN)
 
     def _reduce(self, wanted: Symptom, lines: frozenset[int], places: frozenset[int]) -> None:
         judge = self._judge
@@ -221,6 +254,11 @@ class _Reduction:
                 confirmed = dict(zip(good, judge.confirmed(good, wanted), strict=True))
                 shown = [confirmed.get(text, False) for text in texts]
                 good = [text for text in good if confirmed[text]]
+            while good and self._comes_by_chance(wanted) and not judge.steadily(good[0]):
+                shown = [
+                    known and text != good[0] for text, known in zip(texts, shown, strict=True)
+                ]
+                good = good[1:]
             # The first one is what the search takes.
             if good:
                 self._accept(good[0])
@@ -229,7 +267,8 @@ class _Reduction:
 
         def begin(stage: str, text: str) -> str:
             due = time.monotonic() - self._confirmed_at > CONFIRM_S + judge.takes_s
-            if judge.glances and (due or self._stage == order.GUESS):
+            guessed = self._stage == order.GUESS and judge.takes_s <= LONG_S
+            if judge.glances and (due or guessed):
                 self._confirm(wanted)
             self._stage = stage
             if self._best != self._states[-1]:
@@ -241,9 +280,14 @@ class _Reduction:
         while misses < self._misses:
             # What had to be taken back leaves more to do, with more verdicts each time.
             misses = self._misses
-            order.reduced(self._best, test, judge.width, lines, places, begin)
+            order.reduced(self._best, test, judge.width, lines, places, begin,
+                          wanted.is_race, judge.printed)  # fmt: skip
             self._confirm(wanted)
             lines = places = frozenset()  # those of the whole program
+
+    def _comes_by_chance(self, wanted: Symptom) -> bool:
+        """True where one glance may be luck: in a race of threads, and where it was before."""
+        return self._judge.glances and (self._misses > 0 or wanted.is_race)
 
     def _confirm(self, wanted: Symptom) -> None:
         """Ask for a verdict on the program that was glanced at; where it is wrong, go back."""
@@ -253,6 +297,7 @@ class _Reduction:
                 len(glanced),
                 lambda some: self._judge.confirmed([glanced[at] for at in some], wanted),
                 self._judge.jobs,
+                eager=self._judge.takes_s > LONG_S,
             )
             if right + 1 < len(glanced):
                 self._misses += 1
@@ -277,18 +322,20 @@ class _Reduction:
     def _save(self) -> None:
         files.replace(self.path, self._sure.encode())
 
-    def _verified(self, wanted: Symptom) -> bool:
-        """Go back to the last state that shows the symptom each time; True if there is one."""
+    def _checked(self, wanted: Symptom) -> Checked | None:
+        """Go back to the last state that shows the symptom each time; None if there is none."""
         for text in dict.fromkeys([self._best, self._sure, *reversed(self._states)]):
             self._best = text
             try:
-                if self._judge.always(file.formatted(text), wanted, ALONE):
-                    return True
+                found = self._judge.check(file.formatted(text), wanted, ALONE)
             except (InterruptedReductionError, KeyboardInterrupt):
-                return False
-        return False
+                return None
+            if found.enough:
+                return found
+        return None
 
-    def _finish(self, wanted: Symptom, verified: bool) -> None:
+    def _finish(self, wanted: Symptom, said: str, checked: Checked | None) -> None:
         self._best = file.formatted(self._best)
-        head = file.head(self._program, wanted, verified, self._judge.versions)
+        runs = None if checked is None else (checked.shown, checked.runs)
+        head = file.head(self._program, wanted, said, runs, self._judge.versions)
         files.replace(self.path, (head + self._best).encode())

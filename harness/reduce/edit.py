@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+import warnings
 from collections.abc import Callable, Iterable, Mapping, Set
 from typing import Any
 
@@ -93,7 +94,9 @@ def applied(module: cst.Module, edits: Iterable[Edit]) -> str | None:
         edited = module.visit(_Editor(actions, _around(module, actions)))
         assert isinstance(edited, cst.Module)
         text = edited.code
-        compile(text, "program", "exec", dont_inherit=True)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # such as of a call of None
+            compile(text, "program", "exec", dont_inherit=True)
     except (cst.CSTValidationError, SyntaxError, ValueError, TypeError, RecursionError):
         return None
     return text

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from functools import partial
 from typing import Any
 
 import libcst as cst
 
-from harness.reduce import edit
+from harness.reduce import edit, inline
 from harness.reduce.edit import Action, Edit
-from harness.reduce.names import parameters
+from harness.reduce.index import assign
 from harness.reduce.settings import is_literal, walk
 
 BLOCK = cst.IndentedBlock
@@ -58,17 +59,27 @@ def hollow(module: cst.Module) -> Sequence[Edit]:
 
 
 def zeros(module: cst.Module) -> Sequence[Edit]:
-    """What is computed for a name or an attribute gives way to 0."""
+    """What is computed for a name, an attribute or a caller gives way to 0."""
+    return _zeros(module, cst.Assign | cst.Return)
+
+
+def zero_arguments(module: cst.Module) -> Sequence[Edit]:
+    """What is computed for an argument gives way to 0."""
+    return _zeros(module, cst.Arg)
+
+
+def _zeros(module: cst.Module, kinds: Any) -> Sequence[Edit]:
     return [
         {node.value: edit.by(cst.Integer("0"))}
         for node in walk(module)
-        if isinstance(node, cst.Assign) and not is_literal(node.value)
+        if isinstance(node, kinds) and node.value is not None and not is_literal(node.value)
     ]
 
 
 def unwrapped(module: cst.Module) -> Sequence[Edit]:
     """Blocks give way to what is in them: conditions, loops, contexts, handlers of errors."""
     changes: list[Edit] = []
+    hidden = _is_hidden(module)
     for node in walk(module):
         match node:
             case cst.If(body=BLOCK()):
@@ -78,8 +89,10 @@ def unwrapped(module: cst.Module) -> Sequence[Edit]:
                     changes.append({node: lambda one: one.with_changes(orelse=None)})
             case cst.While(body=BLOCK()) | cst.With(body=BLOCK()) | cst.Try(body=BLOCK()):
                 changes.append({node: _body})
+                if isinstance(node, cst.Try) and node.finalbody is not None:
+                    changes.append({node: _with_end})
             case cst.For(body=BLOCK()):
-                changes.append({node: _first})
+                changes.append({node: partial(_first, hidden=hidden)})
     return changes
 
 
@@ -87,13 +100,18 @@ def _body(node: Any) -> Any:
     if isinstance(node, cst.With):
         # What a name stands for is still needed.
         bound = [
-            _assign(item.asname.name, item.item) for item in node.items if item.asname is not None
+            assign(item.asname.name, item.item) for item in node.items if item.asname is not None
         ]
         return cst.FlattenSentinel([*bound, *node.body.body])
     return cst.FlattenSentinel(node.body.body)
 
 
-def _first(node: Any) -> Any:
+def _with_end(node: Any) -> Any:
+    """The body of a `try`, and then what always comes after it."""
+    return cst.FlattenSentinel([*node.body.body, *node.finalbody.body.body])
+
+
+def _first(node: Any, hidden: bool) -> Any:
     """The body of a loop for its first element."""
     over = node.iter
     if (
@@ -103,73 +121,8 @@ def _first(node: Any) -> Any:
     ):
         value: cst.BaseExpression = cst.Integer("0")
     else:
-        again = cst.Call(cst.Name("iter"), [cst.Arg(over)])
-        value = cst.Call(cst.Name(NEXT), [cst.Arg(again)])
-    return cst.FlattenSentinel([_assign(node.target, value), *node.body.body])
-
-
-def _assign(target: Any, value: cst.BaseExpression) -> cst.SimpleStatementLine:
-    made = cst.Assign([cst.AssignTarget(target)], value)
-    return cst.SimpleStatementLine([made])
-
-
-def inlined(module: cst.Module) -> Sequence[Edit]:
-    """A function that is called once, by a statement of its own, gives way to its body there."""
-    used = Counter(node.value for node in walk(module) if isinstance(node, cst.Name))
-    functions = {
-        node.name.value: node for node in walk(module) if isinstance(node, cst.FunctionDef)
-    }
-    changes: list[Edit] = [
-        {node: _body} for node in module.body if isinstance(node, cst.If) and is_script(node)
-    ]
-    for node in walk(module):
-        match node:
-            case cst.SimpleStatementLine(
-                body=[cst.Expr(value=cst.Call(func=cst.Name(value=name)) as call)]
-            ) if name in functions and used[name] == 2:
-                body = _bound(functions[name], call)
-                if body is not None:
-                    changes.append({functions[name]: edit.remove, node: _instead(body)})
-    return changes
-
-
-def is_script(statement: cst.CSTNode) -> bool:
-    """True for `if __name__ == "__main__":`."""
-    return isinstance(statement, cst.If) and any(
-        isinstance(node, cst.Name) and node.value == "__name__" for node in walk(statement.test)
-    )
-
-
-def _instead(body: Sequence[cst.BaseStatement]) -> Action:
-    return lambda _: cst.FlattenSentinel(body)
-
-
-def _bound(function: cst.FunctionDef, call: cst.Call) -> Sequence[cst.BaseStatement] | None:
-    """The body after assignments of its parameters; None where it cannot stand alone."""
-    if not isinstance(function.body, cst.IndentedBlock) or function.decorators:
-        return None
-    if function.asynchronous is not None or any(
-        isinstance(node, cst.Return | cst.Yield | cst.Nonlocal | cst.Global | cst.Await)
-        for node in walk(function.body)
-    ):
-        return None
-    if any(arg.star for arg in call.args):
-        return None
-    names = [one.name for one in parameters(function.params)]
-    defaults = {one.name.value: one.default for one in parameters(function.params)}
-    given = {
-        (arg.keyword or names[at]).value: arg.value
-        for at, arg in enumerate(call.args)
-        if arg.keyword is not None or at < len(names)
-    }
-    lines: list[cst.BaseStatement] = []
-    for name in names:
-        value = given.get(name.value) or defaults[name.value]
-        if value is None:
-            return None
-        if not (isinstance(value, cst.Name) and value.value == name.value):
-            lines.append(_assign(name, value))
-    return [*lines, *function.body.body]
+        value = _next(over, hidden)
+    return cst.FlattenSentinel([assign(node.target, value), *node.body.body])
 
 
 def passed_through(module: cst.Module) -> Sequence[Edit]:
@@ -190,16 +143,17 @@ def _argument(call: Any) -> Any:
 
 
 def shorter(module: cst.Module) -> Sequence[Edit]:
-    """An expression gives way to a part of it, or to None; an f-string keeps its first value."""
+    """An expression gives way to a part of it."""
+    hidden = _is_hidden(module)
     return [
         {node: edit.by(part)}
         for node in walk(module)
         if isinstance(node, cst.BaseExpression)
-        for part in _parts(node)
+        for part in _parts(node, hidden)
     ]
 
 
-def _parts(node: cst.BaseExpression) -> Iterator[cst.BaseExpression]:
+def _parts(node: cst.BaseExpression, hidden: bool) -> Iterator[cst.BaseExpression]:
     match node:
         case cst.Call(args=args, func=func):
             if isinstance(func, cst.Attribute):
@@ -220,12 +174,45 @@ def _parts(node: cst.BaseExpression) -> Iterator[cst.BaseExpression]:
             yield orelse
         case cst.Subscript(value=value):
             yield value
+        case cst.ListComp() | cst.GeneratorExp():
+            yield node.elt
+            yield _first_of(node, hidden)
+        case cst.Await(expression=expression):
+            yield expression
+        case cst.FormattedString(parts=parts):
+            for one in parts:
+                if isinstance(one, cst.FormattedStringExpression):
+                    yield one.expression
         case cst.UnaryOperation(expression=expression) if not is_literal(node):
             yield expression
 
 
+def _first_of(node: cst.ListComp | cst.GeneratorExp, hidden: bool) -> cst.BaseExpression:
+    """The first element of a comprehension."""
+    target = node.for_in.target
+    if not isinstance(target, cst.Name):
+        return node.elt
+    first = _next(node.for_in.iter, hidden)
+    found: cst.BaseExpression = inline.replaced(node.elt, {target.value: first})
+    return found
+
+
+def _is_hidden(module: cst.Module) -> bool:
+    """True where a function of the program has the name of Python's `next`, or may get it."""
+    return any(isinstance(node, cst.FunctionDef) and node.name.value == NEXT
+               for node in walk(module))  # fmt: skip
+
+
+def _next(over: cst.BaseExpression, hidden: bool) -> cst.BaseExpression:
+    if hidden:
+        first = cst.SubscriptElement(cst.Index(cst.Integer("0")))
+        return cst.Subscript(cst.Call(cst.Name("list"), [cst.Arg(over)]), [first])
+    again = cst.Call(cst.Name("iter"), [cst.Arg(over)])
+    return cst.Call(cst.Name(NEXT), [cst.Arg(again)])
+
+
 def fewer(module: cst.Module) -> Sequence[Edit]:
-    """Arguments, elements and decorators go, the value of a return, and bases of a class."""
+    """Arguments, elements, decorators, parts of f-strings and the value of a return go."""
     changes: list[Edit] = []
     for node in walk(module):
         match node:
@@ -233,7 +220,7 @@ def fewer(module: cst.Module) -> Sequence[Edit]:
                 changes.append({node: edit.remove})
             case cst.Element() | cst.DictElement():
                 changes.append({node: edit.remove})
-            case cst.Decorator():
+            case cst.Decorator() | cst.FormattedStringText() | cst.FormattedStringExpression():
                 changes.append({node: edit.remove})
             case cst.Return(value=value) if value is not None:
                 changes.append({node: lambda one: one.with_changes(value=None)})
@@ -247,29 +234,32 @@ def _parameters(module: cst.Module, function: cst.FunctionDef) -> Iterator[Edit]
     name = function.name.value
     used = Counter(node.value for node in walk(function.body) if isinstance(node, cst.Name))
     method = bool(function.params.params) and function.params.params[0].name.value == "self"
-    calls = [
-        node
-        for node in walk(module)
-        if isinstance(node, cst.Call)
-        and (
-            (isinstance(node.func, cst.Name) and node.func.value == name)
-            or (isinstance(node.func, cst.Attribute) and node.func.attr.value == name)
-        )
-    ]
+    if name == "__init__":
+        name = _class_of(module, function)
+    every = [node for node in walk(module) if isinstance(node, cst.Call)]
     for at, one in enumerate(function.params.params):
         if used[one.name.value] or (method and at == 0):
             continue
         dropped: dict[cst.CSTNode, Action] = {one: edit.remove}
-        for node in walk(module):
-            if isinstance(node, cst.Call):
-                dropped.update(dict.fromkeys(_handed(node, name, at - method), edit.remove))
-        for call in calls:
-            place = at - method if isinstance(call.func, cst.Attribute) else at
+        for node in every:
+            dropped.update(dict.fromkeys(_handed(node, name, at - method), edit.remove))
+        for call in every:
+            last = call.func.attr if isinstance(call.func, cst.Attribute) else call.func
+            if not (isinstance(last, cst.Name) and last.value == name):
+                continue
             for number, arg in enumerate(call.args):
                 named = arg.keyword is not None and arg.keyword.value == one.name.value
-                if named or (arg.keyword is None and number == place):
+                if named or (arg.keyword is None and number == at - method):
                     dropped[arg] = edit.remove
         yield dropped
+
+
+def _class_of(module: cst.Module, function: cst.FunctionDef) -> str:
+    return next(
+        node.name.value
+        for node in walk(module)
+        if isinstance(node, cst.ClassDef) and function in node.body.body
+    )
 
 
 def _handed(call: cst.Call, name: str, place: int) -> Iterator[cst.CSTNode]:

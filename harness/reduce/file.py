@@ -15,7 +15,6 @@ from harness import __version__
 from harness.reduce.symptom import Symptom
 from harness.reduce.target import Target
 
-ALONE = 3
 PLAIN = ("--config", "format.skip-magic-trailing-comma = true")
 """What fits on a line stands on one."""
 
@@ -47,18 +46,19 @@ def formatted(text: str) -> str:
 
 
 def head(
-    target: Target, wanted: Symptom, verified: bool, versions: Mapping[str, str | None]
-) -> str:
-    """The comment at the head of the file. Pure."""
+    target: Target, wanted: Symptom, said: str, checked: tuple[int, int] | None,
+    versions: Mapping[str, str | None],
+) -> str:  # fmt: skip
+    """The comment at the head of the file: `said` is what it shows in its own runs. Pure."""
     where = ", ".join(f"{name} {version}" for name, version in versions.items() if version)
-    checked = (
-        f"Shown in {ALONE} of {ALONE} runs of this file alone, with {where}."
-        if verified
+    shown = (
+        f"Shown in {checked[0]} of {checked[1]} runs of this file alone, with {where}."
+        if checked is not None
         else f"Not checked by running it alone. Reduced with {where}."
     )
     lines = [
-        f"Shows: {wanted.summary}",
-        checked,
+        f"Shows: {said}",
+        shown,
         f"Reduced from {target.name} ({target.lines} lines) by mlx-hang-harness {__version__}, "
         f"keeping the {wanted.keep.value} ({wanted.mark}).",
     ]

@@ -8,6 +8,7 @@ later.
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -20,14 +21,16 @@ STILL_S = 1.0
 SHARE = 0.4
 """... the share of its time until then: work of one kind may take a while."""
 Stack = tuple[str, ...]
-"""The functions from the innermost one on to the first one of the program itself."""
+"""The functions from the innermost one on to the first one of the program itself; the innermost
+one alone of a thread that is in none of these."""
 
 
 class Pose(NamedTuple):
     """Where the threads of a program stand."""
 
     main: Stack
-    others: frozenset[Stack]
+    others: tuple[Stack, ...]
+    """Sorted; several threads may stand in one place."""
 
 
 def poses(text: str, program: str) -> list[Pose]:
@@ -43,7 +46,7 @@ _FRAME = re.compile(r'^  File "(.*)", line \d+ in (.*)$', re.M)
 def _pose(dump: str, program: str) -> Pose:
     # The main thread is the oldest one, and so the last.
     *others, main = [_stack(part, program) for part in re.split(r"^Thread 0x", dump, flags=re.M)]
-    return Pose(main, frozenset(filter(None, others)))
+    return Pose(main, tuple(sorted(filter(None, others))))
 
 
 def _stack(part: str, program: str) -> Stack:
@@ -53,7 +56,8 @@ def _stack(part: str, program: str) -> Stack:
         found.append(f"{name} {function}")
         if name == program:
             return tuple(found)
-    return ()
+    # A thread of a library, such as one of a pool.
+    return tuple(found[:1])
 
 
 def wanted(times: Sequence[tuple[float, Pose]], symptom: Symptom) -> tuple[Pose, float] | None:
@@ -73,8 +77,12 @@ def wanted(times: Sequence[tuple[float, Pose]], symptom: Symptom) -> tuple[Pose,
     if last - since < max(STILL_S, SHARE * last) or not _is_in(pose.main, symptom):
         return None
     # Of the whole program some other threads may stand where they do not always stand.
-    settled = frozenset.intersection(*(one.others for at, one in times if at >= since))
-    return Pose(pose.main, frozenset(one for one in settled if _is_in(one, symptom))), since
+    settled = Counter(pose.others)
+    for at, one in times:
+        if at >= since:
+            settled &= Counter(one.others)
+    others = sorted(one for one in settled.elements() if _is_in(one, symptom))
+    return Pose(pose.main, tuple(others)), since
 
 
 def _is_in(stack: Stack, symptom: Symptom) -> bool:
@@ -84,8 +92,11 @@ def _is_in(stack: Stack, symptom: Symptom) -> bool:
 
 
 def stands(seen: Sequence[Pose], pose: Pose) -> bool:
-    """True if the last few glances show `pose`, which may have more threads around it."""
+    """True if the last few glances show `pose`, which may have threads in other places as well."""
     last = seen[-FEW:]
+    wanted = Counter(pose.others)
     return len(last) == FEW and all(
-        one.main == pose.main and pose.others <= one.others for one in last
+        one.main == pose.main
+        and all(one.others.count(place) == number for place, number in wanted.items())
+        for one in last
     )

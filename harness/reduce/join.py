@@ -13,7 +13,7 @@ import libcst as cst
 
 from harness.errors import UsageError
 from harness.reduce import edit
-from harness.reduce.expressions import is_script
+from harness.reduce.index import is_script
 from harness.reduce.names import BUILTINS, Names, alias_name
 from harness.reduce.settings import walk
 

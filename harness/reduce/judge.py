@@ -8,53 +8,38 @@ import shutil
 import signal
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager
 from pathlib import Path
 from types import TracebackType
-from typing import TypeVar
+from typing import NamedTuple
 
-from harness.model import Command, Locate, OnHang, Outcome, Patience, ScenarioInfo, ScenarioResult
+from harness.model import Locate, OnHang, Patience, ScenarioResult
 from harness.observe import processes
-from harness.reduce import looker
+from harness.reduce import nursery
+from harness.reduce.errors import InterruptedReductionError
 from harness.reduce.fence import sitecustomize as fence
-from harness.reduce.glance import Pose
+from harness.reduce.glances import FEW_RUNS, Glances
+from harness.reduce.runs import Lender, Notes, Run
 from harness.reduce.symptom import Seen, Symptom, shows
-from harness.session import jobs
-from harness.session.plan import Options, PlannedRun
-from harness.supervise import kernel_cache, scheduler
+from harness.session.plan import Options
+from harness.supervise import scheduler
 from harness.supervise.job import Job
 
-NAME = "program.py"
-"""The name of each candidate, so that messages that have it do not differ."""
 LEAST_BUDGET_S = 5.0
 SLOWER = 3.0
-PRINTED = 65536
-FEW_RUNS, MORE_RUNS, MOST_RUNS = 3, 9, 30
-LINE = "line "
-REFUSED = "refused "
-USED = "used "
-T = TypeVar("T")
+MORE_RUNS, MOST_RUNS = 9, 30
 
 
-class InterruptedReductionError(Exception):
-    """The user asked to stop, or the time is over."""
+class Checked(NamedTuple):
+    """The runs of a program by itself."""
 
-
-class Notes:
-    """What the fence wrote down of one run."""
-
-    def __init__(self, lines: Sequence[str]) -> None:
-        self.lines = frozenset(
-            int(line.removeprefix(LINE)) for line in lines if line.startswith(LINE)
-        )
-        """The numbers of the lines that ran."""
-        self.refused = tuple(
-            line.removeprefix(REFUSED) for line in lines if line.startswith(REFUSED)
-        )
-        self.used = tuple(
-            dict.fromkeys(line.removeprefix(USED) for line in lines if line.startswith(USED))
-        )
+    runs: int
+    shown: int
+    """Of these, those that showed the symptom."""
+    enough: bool
+    """True if these are as many as of the whole program."""
+    first: ScenarioResult | None
+    """The first of those that showed it."""
 
 
 class Judge(AbstractContextManager["Judge"]):
@@ -76,7 +61,6 @@ class Judge(AbstractContextManager["Judge"]):
         self._python = tuple(python)
         self._data = tuple(data)
         self.jobs = jobs
-        self._glances = glances or jobs
         self.patience = patience
         self._budget = Options().budget
         self.versions: dict[str, str] = {}
@@ -84,27 +68,31 @@ class Judge(AbstractContextManager["Judge"]):
         self.over: Callable[[], bool] = lambda: False
         """Asked between runs; once it says yes, no run is started or waited for."""
         self._folder = Path(tempfile.mkdtemp(prefix="harness-reduce-"))
-        # To delete the kernels of MLX that each run was lent takes as long as to glance at it.
-        self._sweeper = ThreadPoolExecutor(1, "sweeper")
+        self._lender = Lender(self._folder / "lent")
         self._number = 0
         self._known: dict[str, bool] = {}
         self._stood: dict[str, bool] = {}
-        self._pose: Pose | None = None
-        """Where the whole program stands in its hang, if it is there each time."""
-        self._limit = 0.0
+        self._steady: set[str] = set()
+        """Those of `_stood` that were run several times."""
+        self._glances = Glances(
+            self._fenced, self._python, self._folder, glances or jobs, self._is_over
+        )
+        self.glances = False
+        """True if `shown` only glances: what it says is to be confirmed by `confirmed`."""
         self._wall_s = 0.0
         self.repeats = 1
         """Runs of a candidate at most, of one that shows the symptom now and then."""
         self.needed = 1
         """Runs of these that must show it."""
-        self.tries = 0
-        """Runs so far."""
+        self._verdicts = 0
+        self._ran: frozenset[int] = frozenset()
+        """The lines of the whole program that ran."""
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:  # fmt: skip
-        self._sweeper.shutdown()
+        self._glances.close()
         shutil.rmtree(self._folder, ignore_errors=True)
 
     def whole(self, text: str, trace: bool) -> tuple[Seen, Notes]:
@@ -114,12 +102,24 @@ class Judge(AbstractContextManager["Judge"]):
             run.variables[fence.TRACED] = str(run.file)
         (seen,) = self._run([run])
         notes = run.notes()
+        self._ran = notes.lines
         # Under load one run may take a few times as long as another one.
         self._wall_s = seen.result.wall_s
         self._budget = max(LEAST_BUDGET_S, SLOWER * self._wall_s)
         with (self._folder / "used").open("a", encoding="utf-8") as file:
             file.writelines(f"{line}\n" for line in notes.used)
         return seen, notes
+
+    def again(self, text: str, wanted: Callable[[Seen], bool]) -> Seen | None:
+        """The first of some more runs that is `wanted`; None if none is.
+
+        Raises InterruptedReductionError.
+        """
+        for _ in range(0, MORE_RUNS, self.jobs):
+            found = list(filter(wanted, self._several([text] * self.jobs)))
+            if found:
+                return found[0]
+        return None
 
     def seen(self, text: str) -> Seen:
         """One run of a candidate. Raises InterruptedReductionError."""
@@ -128,10 +128,13 @@ class Judge(AbstractContextManager["Judge"]):
     def steady(self, text: str, wanted: Symptom) -> None:
         """Learn how often the whole program shows the symptom, and so how often to run others.
 
-        Where a hang is in one place each time, candidates are glanced at from then on.
+        Where a glance tells so each time, candidates are glanced at from then on.
         Raises InterruptedReductionError.
         """
-        if wanted.parts[0] == Outcome.HUNG.value and self._settles(text, wanted):
+        self.glances = self._glances.learn(
+            text, wanted, nursery.imports(text, self._ran), self._wall_s, self._budget
+        )
+        if self.glances:
             return
         runs = FEW_RUNS
         shown = sum(shows(result, wanted) for result in self._several([text] * runs))
@@ -141,29 +144,18 @@ class Judge(AbstractContextManager["Judge"]):
             # Its first run is known to have shown it.
             self.repeats, self.needed = repeats((shown + 1) / (runs + 1)), 2
 
-    def _settles(self, text: str, wanted: Symptom) -> bool:
-        found = self._looked(lambda: looker.first(
-            self._fenced(text).look(), wanted, self._wall_s, self.over))  # fmt: skip
-        if found is None:
-            return False
-        self._pose, _ = found
-        # Side by side it takes longer, and all others run so.
-        self._limit = self._budget
-        shown, slowest = self._glanced([text] * max(FEW_RUNS, self.width), wanted)
-        if not all(shown):
-            self._pose = None
-        self._limit = max(looker.LEAST_S, looker.LATER * slowest)
-        return self._pose is not None
+    def _is_over(self) -> bool:
+        return self.over()
 
     @property
-    def glances(self) -> bool:
-        """True if `shown` only glances: what it says is to be confirmed by `confirmed`."""
-        return self._pose is not None
+    def tries(self) -> int:
+        """Runs so far."""
+        return self._verdicts + self._glances.tries
 
     @property
     def width(self) -> int:
         """The candidates that `shown` runs at the same time."""
-        return self._glances if self.glances else self.jobs
+        return self._glances.width if self.glances else self.jobs
 
     @property
     def takes_s(self) -> float:
@@ -175,41 +167,30 @@ class Judge(AbstractContextManager["Judge"]):
 
         Raises InterruptedReductionError.
         """
-        if self._pose is None:
+        if not self.glances:
             return self.confirmed(texts, wanted)
         new = list(dict.fromkeys(t for t in texts if _key(t) not in self._stood))
-        for start in range(0, len(new), self.width):
-            some = new[start : start + self.width]
-            shown, seconds = self._glanced(some, wanted)
-            if seconds:
-                # A smaller program is there sooner, and one that is not is given up sooner.
-                self._limit = max(looker.LEAST_S, (self._limit + looker.LATER * seconds) / 2)
-            self._stood.update(zip(map(_key, some), shown, strict=True))
+        self._stood.update(zip(map(_key, new), self._glances.shown(new), strict=True))
         # What was judged since then counts more.
         return [self._known.get(_key(text), self._stood[_key(text)]) for text in texts]
 
-    def _glanced(self, texts: Sequence[str], wanted: Symptom) -> tuple[list[bool], float]:
-        """For each program, True if it seems to show the symptom; the seconds that the slowest one
-        of these took."""
-        pose = self._pose
-        assert pose is not None
-        runs = [self._fenced(text) for text in texts]
-        looks = [run.look() for run in runs]
-        seen = self._looked(lambda: looker.stand(looks, pose, wanted, self._limit, self.over))
-        self.tries += len(runs)
-        for run in runs:
-            self._sweeper.submit(shutil.rmtree, run.home, ignore_errors=True)
-        return [one.stands for one in seen], max(
-            (one.seconds for one in seen if one.stands), default=0.0
-        )
+    def printed(self, text: str) -> str:
+        """The standard error of one run of a program, up to where it shows the symptom.
 
-    def _looked(self, look: Callable[[], T]) -> T:
-        if self.over():
-            raise InterruptedReductionError
-        try:
-            return look()
-        except looker.StoppedError:
-            raise InterruptedReductionError from None
+        Empty where nothing is glanced at. Raises InterruptedReductionError.
+        """
+        return self._glances.printed(text) if self.glances else ""
+
+    def steadily(self, text: str) -> bool:
+        """True if a candidate that was seen to show the symptom is, as often as it is run now.
+
+        Raises InterruptedReductionError.
+        """
+        key = _key(text)
+        if key not in self._steady:
+            self._stood[key] = all(self._glances.shown([text] * self.width))
+            self._steady.add(key)
+        return self._stood[key]
 
     def confirmed(self, texts: Sequence[str], wanted: Symptom) -> list[bool]:
         """For each candidate, True if a verdict says that it shows the symptom.
@@ -230,15 +211,17 @@ class Judge(AbstractContextManager["Judge"]):
             left = [text for text in left if text not in done]
         return [self._known[_key(text)] for text in texts]
 
-    def always(self, text: str, wanted: Symptom, times: int) -> bool:
-        """True if each of so many runs shows the symptom, whatever is known of the program.
+    def check(self, text: str, wanted: Symptom, times: int) -> Checked:
+        """Run a program so many times, whatever is known of it.
 
-        For one that shows it now and then: if it comes about as often as in the whole program.
+        One that shows the symptom now and then runs as often as a candidate does.
+        Raises InterruptedReductionError.
         """
         runs = times if self.repeats == 1 else self.repeats
-        results = self._several([text] * runs)
-        return sum(shows(result, wanted) for result in results) >= (
-            times if self.repeats == 1 else self.needed
+        showing = [seen for seen in self._several([text] * runs) if shows(seen, wanted)]
+        needed = times if self.repeats == 1 else self.needed
+        return Checked(
+            runs, len(showing), len(showing) >= needed, showing[0].result if showing else None
         )
 
     def _several(self, texts: Sequence[str]) -> Iterator[Seen]:
@@ -246,15 +229,15 @@ class Judge(AbstractContextManager["Judge"]):
             some = texts[start : start + self.jobs]
             yield from self._run([self._fenced(text) for text in some])
 
-    def _fenced(self, text: str) -> _Run:
+    def _fenced(self, text: str) -> Run:
         run = self._prepared(text)
         run.variables[fence.USED] = str(self._folder / "used")
         return run
 
-    def _prepared(self, text: str) -> _Run:
+    def _prepared(self, text: str) -> Run:
         self._number += 1
         home = self._folder / str(self._number)
-        run = _Run(home, self._python, text)
+        run = Run(home, self._python, text, self._lender)
         for source, name in self._data:
             target = home / fence.WORK / name
             target.parent.mkdir(parents=True, exist_ok=True)
@@ -264,7 +247,7 @@ class Judge(AbstractContextManager["Judge"]):
                 shutil.copy2(source, target)
         return run
 
-    def _run(self, runs: Sequence[_Run]) -> tuple[Seen, ...]:
+    def _run(self, runs: Sequence[Run]) -> tuple[Seen, ...]:
         if self.over():
             raise InterruptedReductionError
         options = Options(
@@ -280,7 +263,7 @@ class Judge(AbstractContextManager["Judge"]):
             results, stopped = scheduler.run(starts, self.jobs, observer, interrupts)
         if stopped or len(results) < len(runs):
             raise InterruptedReductionError
-        self.tries += len(runs)
+        self._verdicts += len(runs)
         for run, result in zip(runs, results, strict=True):
             run.finished(result)
         seen = tuple(
@@ -306,68 +289,6 @@ class _Quick(scheduler.Silent):
         if not self._told and self._over():
             self._told = True
             os.kill(os.getpid(), signal.SIGINT)  # to the scheduler, which ends what runs
-
-
-class _Run:
-    """One run of one candidate, in a folder of its own."""
-
-    def __init__(self, home: Path, python: Sequence[str], text: str) -> None:
-        self.home = home
-        self.file = home / NAME
-        (home / fence.WORK).mkdir(parents=True)
-        self.file.write_text(text, encoding="utf-8")
-        self._temporary = home / "tmp"
-        self._temporary.mkdir()
-        if "mlx" in text:
-            kernel_cache.lend(kernel_cache.store(), self._temporary)
-        inherited = os.environ.get("PYTHONPATH")
-        here = str(Path(fence.__file__).parent)
-        self.variables = {
-            fence.FOLDER: str(home),
-            "PYTHONPATH": f"{here}{os.pathsep}{inherited}" if inherited else here,
-            "PYTHONDONTWRITEBYTECODE": "1",
-            "TMPDIR": str(self._temporary),
-        }
-        self._argv = (*python, str(self.file))
-
-    def look(self) -> looker.Look:
-        folder = self.home / "printed"
-        folder.mkdir()
-        stacks = self.home / "stacks"
-        variables = {**self.variables, fence.LOOKED: str(stacks)}
-        return looker.Look(self._argv, variables, folder, stacks, NAME)
-
-    def starter(self, options: Options, runs: Path) -> Callable[[], Job]:
-        info = ScenarioInfo(
-            name=self.home.name,
-            path="",
-            summary="",
-            doc="",
-            source="",
-            command=Command(argv=self._argv, variables=self.variables),
-        )
-        planned = PlannedRun(info=info, settings=None, repeat=0)
-        return lambda: jobs.start(planned, options, runs, None, set())
-
-    def notes(self) -> Notes:
-        try:
-            text = (self.home / fence.NOTES).read_text(encoding="utf-8", errors="replace")
-        except OSError:
-            text = ""
-        return Notes(text.splitlines())
-
-    def printed(self, runs: Path) -> str:
-        try:
-            data = (runs / self.home.name / "0" / "stderr.log").read_bytes()
-        except OSError:
-            return ""
-        return data[-PRINTED:].decode("utf-8", "replace")
-
-    def finished(self, result: ScenarioResult) -> None:
-        if result.outcome is Outcome.COMPLETED:
-            kernel_cache.keep(self._temporary, kernel_cache.store())
-        for part in (self.home / fence.WORK, self._temporary):
-            shutil.rmtree(part, ignore_errors=True)
 
 
 def repeats(rate: float) -> int:

@@ -9,26 +9,36 @@ from harness.reduce.passes import Pass
 from harness.reduce.search import Test
 
 GUESS = "around the symptom"
-ROUNDS = 4
+ROUNDS = 12
 """Rounds at most: each but the last one made the program smaller."""
 
 
 def reduced(
     text: str, test: Test, width: int, lines: Set[int] = frozenset(),
     places: Set[int] = frozenset(), begin: Callable[[str, str], str] = lambda stage, text: text,
+    race: bool = False, printed: Callable[[str], str] = lambda text: "",
 ) -> str:  # fmt: skip
     """The smallest program found that shows the symptom as `text` does.
 
     `test` is asked for at most `width` candidates at once. `lines` are the numbers of those that
     ran, and `places` of those where the symptom is; none where this is not known. `begin` is called
     before each pass with its name and the program that is left; it returns the program that the
-    pass begins with, which is an earlier one where that one turned out to be wrong.
+    pass begins with, which is an earlier one where that one turned out to be wrong. In a `race`
+    the sleeps stay until nothing else can go: they let it come each time. `printed` runs a program
+    and returns its standard error.
     """
-    return _Order(test, width, begin).whole(text, lines, places)
+    return _Order(test, width, begin, race, printed).whole(text, lines, places)
 
 
 class _Order:
-    def __init__(self, test: Test, width: int, begin: Callable[[str, str], str]) -> None:
+    def __init__(
+        self, test: Test, width: int, begin: Callable[[str, str], str], race: bool,
+        printed: Callable[[str], str],
+    ) -> None:  # fmt: skip
+        self._printed = printed
+        self._vain: set[tuple[str, int, str]] = set()
+        """The passes that left a program as it was: stage, place among others, program."""
+        self._race = race
         self._test = test
         self._width = width
         self._begin = begin
@@ -44,11 +54,15 @@ class _Order:
         for _ in range(ROUNDS):
             before = text
             text = self._settled(text)
+            text = self._some(text, [("what never changes", self._seen)])
             text = self._some(text, passes.simpler())
             text = self._settled(text)
             text = self._some(text, passes.details())
             if text == before:
                 break
+        if self._race:
+            self._vain.clear()  # the sleeps may go now
+            text = self._some(text, passes.structure(text))
         return text
 
     def _guessed(self, text: str, lines: Set[int], places: Set[int]) -> str | None:
@@ -66,16 +80,28 @@ class _Order:
     def _settled(self, text: str) -> str:
         """Repeat the passes over statements as long as those over blocks give them more to do."""
         for _ in range(ROUNDS):
-            text = self._some(text, passes.structure(text))
+            text = self._some(text, passes.structure(text, self._race))
             before = text
             text = self._some(text, passes.blocks())
             if search.size(text)[0] == search.size(before)[0]:
                 break
         return text
 
+    def _seen(self, text: str) -> passes.Candidates:
+        return passes.seen(text, self._printed)
+
     def _some(self, text: str, some: Iterable[tuple[str, Pass]]) -> str:
-        for stage, make in some:
+        for number, (stage, make) in enumerate(some):
             text = self._begin(stage, text)
-            candidates = make(text)
-            text = search.most(candidates.number, candidates.text, text, self._test, self._width)
+            if (stage, number, text) in self._vain:
+                continue
+            found = self._most(make(text), text)
+            if found != text:
+                found = self._most(passes.unused(found), found)
+            else:
+                self._vain.add((stage, number, text))
+            text = found
         return text
+
+    def _most(self, candidates: passes.Candidates, text: str) -> str:
+        return search.most(candidates.number, candidates.text, text, self._test, self._width)

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence, Set
+from functools import partial
 from typing import NamedTuple
 
 import libcst as cst
 from libcst.metadata import MetadataWrapper, PositionProvider
 
-from harness.reduce import arguments, edit, expressions, settings
+from harness.reduce import arguments, edit, expressions, inline, objects, settings, values
 from harness.reduce.edit import Edit
 from harness.reduce.names import Dead, Names
 from harness.reduce.search import Text
@@ -24,20 +25,30 @@ class Candidates(NamedTuple):
 Pass = Callable[[str], Candidates]
 
 
-def deletions(text: str, pick: Callable[[Names], list[list[cst.CSTNode]]]) -> Candidates:
-    """Delete groups of statements with all that needs them, and what then nobody needs."""
+def deletions(
+    text: str, pick: Callable[[Names], list[list[cst.CSTNode]]], race: bool = False
+) -> Candidates:
+    """Delete groups of statements with all that needs them, and what then nobody needs.
+
+    In a `race` the sleeps stay, but for those in what goes.
+    """
     module = edit.parsed(text)
     names = Names(module)
     groups = pick(names)
 
     def without(chosen: frozenset[int]) -> str | None:
-        return _without(module, names, [node for number in chosen for node in groups[number]])
+        nodes = [node for number in chosen for node in groups[number]]
+        return _without(module, names, nodes, race)
 
     return Candidates(len(groups), without)
 
 
-def _without(module: cst.Module, names: Names, nodes: Sequence[cst.CSTNode]) -> str | None:
+def _without(
+    module: cst.Module, names: Names, nodes: Sequence[cst.CSTNode], race: bool = False
+) -> str | None:
     dead = Dead(names, nodes)
+    if race and any(_sleeps(one) and not dead.is_dead(names.parents[one]) for one in dead.gone):
+        return None
     return edit.applied(
         module, [dict.fromkeys(dead.gone, edit.remove), dict.fromkeys(dead.cut, edit.nothing)]
     )
@@ -75,17 +86,23 @@ def never_run(text: str, lines: Set[int]) -> Candidates:
     return Candidates(len(idle), without)
 
 
-def statements(text: str, depth: int) -> Candidates:
+def statements(text: str, depth: int, race: bool = False) -> Candidates:
     """Delete statements that lie in `depth` others; those in one block stand together."""
 
     def pick(names: Names) -> list[list[cst.CSTNode]]:
-        return [
-            [node]
-            for node in names.statements
-            if _depth(names, node) == depth and not isinstance(node, cst.Pass)
-        ]
+        return [[node] for node in names.statements if _depth(names, node) == depth]
 
-    return deletions(text, pick)
+    return deletions(text, pick, race)
+
+
+def _sleeps(node: cst.CSTNode) -> bool:
+    """True for a call of `sleep` alone."""
+    match node:
+        case cst.Expr(value=cst.Call(func=cst.Attribute(attr=cst.Name(value="sleep")))):
+            return True
+        case cst.Expr(value=cst.Call(func=cst.Name(value="sleep"))):
+            return True
+    return False
 
 
 def depths(text: str) -> int:
@@ -104,21 +121,14 @@ def _depth(names: Names, node: cst.CSTNode) -> int:
 
 
 def edits(text: str, made: Callable[[cst.Module], Sequence[Edit]]) -> Candidates:
-    """Edit the tree, and drop what then nobody uses."""
+    """Edit the tree."""
     module = edit.parsed(text)
     changes = made(module)
 
     def edited(chosen: frozenset[int]) -> str | None:
-        new = edit.applied(module, [changes[number] for number in sorted(chosen)])
-        return None if new is None else swept(new)
+        return edit.applied(module, [changes[number] for number in sorted(chosen)])
 
     return Candidates(len(changes), edited)
-
-
-def swept(text: str) -> str | None:
-    """`text` without what binds names that nobody uses."""
-    candidates = unused(text)
-    return candidates.text(frozenset([0]))
 
 
 def first() -> Iterator[tuple[str, Pass]]:
@@ -136,20 +146,34 @@ def simpler() -> Iterator[tuple[str, Pass]]:
     yield "calls", lambda text: edits(text, expressions.passed_through)
 
 
-def structure(text: str) -> Iterator[tuple[str, Pass]]:
+def structure(text: str, race: bool = False) -> Iterator[tuple[str, Pass]]:
     """The passes over whole statements, from the outermost on."""
     for depth in range(depths(text)):
-        yield f"statements at depth {depth}", lambda text, depth=depth: statements(text, depth)  # type: ignore[misc]
+        yield f"statements at depth {depth}", partial(statements, depth=depth, race=race)
+
+
+def seen(text: str, printed: Callable[[str], str]) -> Candidates:
+    """Put literals in the place of what is always the same; `printed` runs a program for that."""
+    noting = values.noting(text)
+    found = values.notes(printed(noting)) if noting is not None else {}
+    return edits(text, values.constants(found))
 
 
 def blocks() -> Iterator[tuple[str, Pass]]:
-    """The passes over blocks, functions and constants."""
+    """The passes over blocks, functions, classes and names."""
     yield "blocks", lambda text: edits(text, expressions.unwrapped)
-    yield "functions", lambda text: edits(text, expressions.inlined)
+    yield "functions", lambda text: edits(text, inline.functions)
+    yield "threads", lambda text: edits(text, inline.targets)
+    yield "base classes", lambda text: edits(text, objects.merged)
+    yield "objects", lambda text: edits(text, objects.objects)
     yield "constants", lambda text: edits(text, settings.propagated)
+    yield "names", lambda text: edits(text, inline.aliases)
+    yield "names", lambda text: edits(text, inline.unpacked)
+    yield "names", lambda text: edits(text, inline.single_uses)
 
 
 def details() -> Iterator[tuple[str, Pass]]:
     """The passes over calls and expressions."""
     yield "arguments", lambda text: edits(text, expressions.fewer)
     yield "expressions", lambda text: edits(text, expressions.shorter)
+    yield "arguments", lambda text: edits(text, expressions.zero_arguments)

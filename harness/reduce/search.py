@@ -41,9 +41,8 @@ def most(count: int, text: Text, current: str, test: Test, width: int) -> str:
                 chosen |= group  # it went with another one
                 continue
             if candidate is not None and size(candidate) < size(best):
-                if any(candidate == other for _, other in batch):
-                    continue
-                if candidate not in refused:
+                asked = refused | {other for _, other in batch}
+                if candidate not in asked:
                     batch.append((group, candidate))
             # Its halves come after all others of its size, and are void when it is right itself.
             waiting += _halves(group)
@@ -66,21 +65,28 @@ def _halves(group: frozenset[int]) -> list[frozenset[int]]:
     return [frozenset(ordered[:middle]), frozenset(ordered[middle:])]
 
 
-def last_right(count: int, right: Callable[[Sequence[int]], Sequence[bool]], width: int) -> int:
+def last_right(
+    count: int, right: Callable[[Sequence[int]], Sequence[bool]], width: int, eager: bool = False
+) -> int:
     """The last of `count` in a row that is right, where none is right after a wrong one; -1: none.
 
-    The last one is asked for first, then at most `width` at once that lie evenly.
+    The last one is asked for first, then at most `width` at once that lie evenly. If it is `eager`,
+    some others are asked for with the last one.
     """
-    if not count or right([count - 1])[0]:
-        return count - 1
-    low, high = -1, count - 1
+    low, high = -1, count
+    some = [*(_even(-1, count - 1, width - 1) if eager else ()), count - 1]
     while high - low > 1:
-        between = high - low - 1
-        number = min(width, between)
-        some = [low + 1 + between * (2 * n + 1) // (2 * number) for n in range(number)]
         for at, is_right in zip(some, right(some), strict=True):
             if not is_right:
                 high = at
                 break
             low = at
+        some = _even(low, high, width)
     return low
+
+
+def _even(low: int, high: int, width: int) -> list[int]:
+    """At most `width` whole numbers between `low` and `high` that lie evenly."""
+    between = high - low - 1
+    number = min(width, between)
+    return [low + 1 + between * (2 * n + 1) // (2 * number) for n in range(number)]

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 
 import msgspec
 
@@ -17,6 +17,7 @@ from harness.errors import UsageError
 from harness.model import Outcome, ScenarioResult, Severity
 from harness.model.enums import TextEnum
 from harness.releases import symptoms
+from harness.report import summary
 
 
 class Keep(TextEnum):
@@ -40,6 +41,13 @@ class Symptom(msgspec.Struct, frozen=True, kw_only=True):
     summary: str
     """One line for people."""
     proven: bool = False
+    several: bool = False
+    """True of a hang in which several processes wait for each other."""
+
+    @property
+    def is_race(self) -> bool:
+        """True of threads that hold what the others wait for: whether they do may be chance."""
+        return RACE in self.parts
 
     @property
     def mark(self) -> str:
@@ -55,14 +63,14 @@ class Seen(msgspec.Struct, frozen=True, kw_only=True):
     """The end of its standard error."""
 
 
-def of(seen: Seen, keep: Keep | None, summary: str) -> Symptom:
+def of(seen: Seen, keep: Keep | None) -> Symptom:
     """The symptom of the whole program, in which `keep` says what counts; None: the most there is.
 
     Raises UsageError when there is no such symptom.
     """
     result = seen.result
-    failed = result.outcome in symptoms.FAILED
-    keep = keep or (Keep.FINGERPRINT if failed else Keep.FINDING)
+    keep = keep or (Keep.FINGERPRINT if failed(seen) else Keep.FINDING)
+    verdict = summary.verdict(result)
     if keep is Keep.FINDING:
         notable = [
             finding.code
@@ -71,18 +79,34 @@ def of(seen: Seen, keep: Keep | None, summary: str) -> Symptom:
         ]
         if not notable:
             raise UsageError(
-                f"the program shows no finding to keep: {summary}; reduce a program that does"
+                f"the program shows no finding to keep: {verdict}; reduce a program that does"
             )
         parts: tuple[str, ...] = (notable[0],)
-    elif not failed:
+    elif not failed(seen):
         raise UsageError(
-            f"the program shows no failure to keep: {summary}; reduce one that hangs, crashes or "
+            f"the program shows no failure to keep: {verdict}; reduce one that hangs, crashes or "
             "diverges, or use --keep finding"
         )
     else:
         parts = _parts(seen, keep)
     proven = result.cause is not None and result.cause.proven
-    return Symptom(keep=keep, parts=parts, summary=summary, proven=proven)
+    links = result.cause.evidence.get("chain") or () if result.cause is not None else ()
+    several = len({link.get("pid") for link in links}) > 1
+    found = Symptom(keep=keep, parts=parts, summary=verdict, proven=proven, several=several)
+    return msgspec.structs.replace(found, summary=said(result, found))
+
+
+def said(result: ScenarioResult, wanted: Symptom) -> str:
+    """What a run that has the symptom shows, in one line."""
+    for finding in result.findings:
+        if wanted.keep is Keep.FINDING and finding.code == wanted.parts[0]:
+            return f"{finding.code}: {finding.summary}"
+    return summary.verdict(result)
+
+
+def failed(seen: Seen) -> bool:
+    """True of a run that hung, crashed or diverged."""
+    return seen.result.outcome in symptoms.FAILED
 
 
 def shows(seen: Seen, wanted: Symptom) -> bool:
@@ -126,6 +150,12 @@ def raised(printed: str) -> set[str]:
     return {f"{DIED}{kind[1]}" for kind in _RAISED.finditer(printed)}
 
 
+RACE = "end cycle"
+"""The part of the symptom of those that wait for each other."""
+OWN = ("own", "local_socket", "pipe", "eventfd")
+"""The waits of a process for its own other threads alone."""
+ALONE = ("dead", "cycle")
+"""The ends of a chain that nobody else can end."""
 DIED = "thread raised "
 _RAISED = re.compile(r"^Exception in thread [^\n]*\n(?:(?:Traceback| ).*\n)+(\w[\w.]*)", re.M)
 
@@ -134,19 +164,22 @@ def _places(result: ScenarioResult) -> Iterator[str]:
     """Who waits for what in which function; of a crash or a divergence, the function."""
     if result.cause is not None:
         evidence = result.cause.evidence
-        for link in evidence.get("chain") or ():
-            yield f"{link.get('wait')} in {_function(link.get('place'))}"
         end = evidence.get("end") or {}
+        links: Sequence[Mapping[str, object]] = evidence.get("chain") or ()
+        # With a thread more, what nobody else has open is said to be the process's own.
+        alone = len(links) == 1 and links[0].get("wait") in OWN and end.get("kind") in ALONE
+        for link in links:
+            yield f"{'own' if alone else link.get('wait')} in {function(link.get('place'))}"
         if end:
-            yield f"end {end.get('kind')}"
+            yield f"end {'dead' if alone else end.get('kind')}"
         category = evidence.get("wait_category")
         if category:
             place = str(evidence.get("wait_site", "")).rpartition(", from ")[2]
-            yield f"site {category} in {_function(place)}"
+            yield f"site {category} in {function(place)}"
     elif result.outcome is Outcome.CRASHED:
-        words, _, place = (result.reason or "").rpartition(", at ")
-        yield f"in {_function(place)}"
-        yield f"says {_words(words)}"
+        said, _, place = (result.reason or "").rpartition(", at ")
+        yield f"in {function(place)}"
+        yield f"says {words(said)}"
     else:
         said = [result.reason or "", *(finding.summary for finding in result.findings)]
         kind = re.search(r"\b(nan|inf)\b", "\n".join(said))
@@ -155,14 +188,14 @@ def _places(result: ScenarioResult) -> Iterator[str]:
             yield f"born: {born}"
 
 
-def _function(place: object) -> str:
+def function(place: object) -> str:
     """The function of `train.py:12 in step`, or what there is."""
     text = str(place or "")
     name = re.search(r" in ([\w.<>]+)(?: \(.*\))?\W*$", text)
     return name[1] if name else re.sub(r"[^A-Za-z_<>]+", " ", text).strip()
 
 
-def _words(reason: str) -> str:
+def words(reason: str) -> str:
     """The words of a message without what varies: numbers, quoted text, addresses, steps."""
     text = re.sub(r"^in step \d+, \w+: ", "", reason)
     text = re.sub(r"'[^']*'|\"[^\"]*\"|\([^()]*\)|\[[^\[\]]*\]", " ", text)

@@ -34,6 +34,7 @@ class Target(NamedTuple):
     """The words that run a file."""
     data: tuple[tuple[Path, str], ...]
     """Files that it names, each with the name that it has for it."""
+    of_scenario: bool = False
 
 
 def of_file(path: Path, settings: Settings | None) -> Target:
@@ -55,7 +56,7 @@ def of_file(path: Path, settings: Settings | None) -> Target:
     except ValueError as error:
         raise UsageError(f"{path} cannot be made a program of its own: {error}") from error
     lines = len(text.splitlines())
-    return Target(path.name, whole, lines, (sys.executable,), ())
+    return Target(path.name, whole, lines, (sys.executable,), (), of_scenario=True)
 
 
 def of_command(words: Sequence[str]) -> Target:

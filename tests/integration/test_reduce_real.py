@@ -9,14 +9,14 @@ import subprocess
 import sys
 from pathlib import Path
 
+import psutil
 import pytest
 
 from harness.model import Outcome, Patience
-from harness.reduce import looker
+from harness.reduce import looker, nursery
 from harness.reduce.fence import sitecustomize as fence
 from harness.reduce.glance import Pose
 from harness.reduce.judge import Judge
-from harness.reduce.symptom import Keep, Symptom
 
 PROGRAM = '''
 """Raises in a function, after some work, beside a module of its own."""
@@ -111,20 +111,27 @@ def test_what_reaches_out_of_its_folder_is_refused(tmp_path):
     assert file.read_text() == "kept"
 
 
-def test_a_program_is_seen_where_it_stands(tmp_path):
-    texts = {
-        "waits": "import queue\n\ndef take():\n    queue.Queue().get()\n\ntake()\n",
-        "ends": "import queue\n\ndef take():\n    pass\n\ntake()\n",
-    }
-    looks = []
-    for name, text in texts.items():
-        home = tmp_path / name
+GLANCED = {
+    "waits": "import queue\n\ndef take():\n    queue.Queue().get()\n\ntake()\n",
+    "ends": "import queue\n\ndef take():\n    pass\n\ntake()\n",
+    "child": "import queue, subprocess, sys\n\n"
+    "subprocess.Popen([sys.executable, '-c', 'import time; time.sleep(600)'],"
+    " start_new_session=True)\n\n"
+    "def take():\n    queue.Queue().get()\n\ntake()\n",
+}
+
+
+def looks(folder):
+    found = []
+    for name, text in GLANCED.items():
+        home = folder / name
         (home / fence.WORK).mkdir(parents=True)
         (home / "printed").mkdir()
         (home / "program.py").write_text(text)
-        looks.append(
+        found.append(
             looker.Look(
                 argv=[sys.executable, str(home / "program.py")],
+                file=home / "program.py",
                 variables={
                     "PYTHONPATH": str(Path(fence.__file__).parent),
                     fence.FOLDER: str(home),
@@ -132,10 +139,40 @@ def test_a_program_is_seen_where_it_stands(tmp_path):
                 },
                 folder=home / "printed",
                 stacks=home / "stacks",
-                program="program.py",
             )
         )
-    pose = Pose(("threading.py wait", "queue.py get", "program.py take"), frozenset())
-    wanted = Symptom(keep=Keep.FINGERPRINT, parts=("hung", "queue in take"), summary="hung")
-    seen = looker.stand(looks, pose, wanted, math.inf, lambda: False)
-    assert [one.stands for one in seen] == [True, False]
+    return found
+
+
+SIGN = looker.Stands(
+    Pose(("threading.py wait", "queue.py get", "program.py take"), ()), frozenset()
+)
+
+
+def test_a_program_is_seen_where_it_stands(tmp_path):
+    seen = looker.together(looks(tmp_path), SIGN, math.inf, lambda: False, None)
+    assert [one.shows for one in seen] == [True, False, True]
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="copies are made on Linux alone")
+def test_a_copy_stands_where_the_program_does_and_leaves_nothing(tmp_path):
+    own = tmp_path / "nursery"
+    own.mkdir()
+    opened = nursery.Nursery.open([sys.executable], ["queue", "no_such"], {}, own, lambda: False)
+    assert opened is not None, (own / "stderr.log").read_text()
+    try:
+        seen = looker.together(looks(tmp_path), SIGN, math.inf, lambda: False, opened)
+        # Each copy has ended with what it started before its end is told.
+        (parent,) = [p for p in psutil.process_iter() if str(own / "s") in _words(p)[2:3]]
+        assert parent.children(recursive=True) == []
+    finally:
+        opened.close()
+    assert [one.shows for one in seen] == [True, False, True]
+    assert not parent.is_running()
+
+
+def _words(process):
+    try:
+        return process.cmdline()
+    except psutil.Error:
+        return []

@@ -45,6 +45,7 @@ ALONE = (
     "harness.inject.inside.versions",
     "harness.inject.inside.writer",
     "harness.record.child",
+    "harness.reduce.fence.nursery",
     "harness.reduce.fence.sitecustomize",
 )
 """What runs as a file of its own, where the package cannot be imported or must not be."""

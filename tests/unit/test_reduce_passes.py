@@ -45,8 +45,22 @@ def without(text, depth=0):
     return [plain(candidates.text(frozenset([n])) or "") for n in range(candidates.number)]
 
 
+def swept(text):
+    return passes.unused(text).text(frozenset([0]))
+
+
 def test_who_needs_a_statement_goes_with_it():
     assert without("x = f()\ny = x + 1\nprint(y)\ng()\n")[0] == "g()"
+
+
+def test_in_a_race_the_sleeps_stay():
+    text = "import time\n\ndef f():\n    time.sleep(1)\n    g()\n\nf()\nh()\n"
+    at_0 = passes.statements(text, 0, race=True)
+    assert at_0.text(frozenset([0])) is None
+    assert plain(at_0.text(frozenset([1]))) == "h()"
+    at_1 = passes.statements(text, 1, race=True)
+    assert [at_1.text(frozenset([n])) is None for n in range(at_1.number)] == [True, False]
+    assert passes.statements(text, 0).text(frozenset([0])) is not None
 
 
 def test_a_call_of_the_programs_own_goes_on_with_none():
@@ -66,7 +80,7 @@ def test_an_element_of_arguments_is_cut_and_the_others_stay():
 
 def test_what_nobody_uses_is_swept_away_unless_it_does_something():
     text = "import a, b\nfrom c import d\nx = 1\ny = call()\ndef f():\n    return x\nb.run()\n"
-    assert plain(passes.swept(text)) == "import b\ny = call()\nb.run()"
+    assert plain(swept(text)) == "import b\ny = call()\nb.run()"
 
 
 @pytest.mark.parametrize(
@@ -82,11 +96,11 @@ def test_what_nobody_uses_is_swept_away_unless_it_does_something():
     ],
 )
 def test_what_may_be_used_stays(text):
-    assert plain(passes.swept(text)) == plain(text)
+    assert plain(swept(text)) == plain(text)
 
 
 def test_an_import_that_loses_all_names_goes_whole():
-    assert plain(passes.swept("from a import (\n    b,\n    c,\n)\nimport d.e\nf()\n")) == "f()"
+    assert plain(swept("from a import (\n    b,\n    c,\n)\nimport d.e\nf()\n")) == "f()"
 
 
 def test_a_block_that_loses_everything_is_still_a_program():
@@ -163,16 +177,6 @@ def test_a_block_gives_way_to_what_is_in_it(text, left):
     assert each(text, expressions.unwrapped)[0] == left
 
 
-def test_a_function_that_is_called_once_gives_way_to_its_body():
-    text = "def main(a, b=2):\n    f(a)\n    g(b)\n\nmain(1)\n"
-    assert after(text, expressions.inlined) == "a = 1\nb = 2\nf(a)\ng(b)"
-
-
-@pytest.mark.parametrize("body", ["return 1", "yield 1", "global x"])
-def test_a_function_that_cannot_stand_alone_stays(body):
-    assert expressions.inlined(edit.parsed(f"def f():\n    {body}\n\nf()\n")) == []
-
-
 def test_a_parameter_goes_with_what_is_given_for_it():
     text = "def f(a, b):\n    print(a)\n\nf(1, 2)\nThread(target=f, args=(1, 2))\n"
     changes = expressions.fewer(edit.parsed(text))
@@ -180,6 +184,22 @@ def test_a_parameter_goes_with_what_is_given_for_it():
         *each(text, expressions.fewer)
     }
     assert changes
+
+
+def test_a_parameter_of_a_class_goes_with_what_is_given_for_it():
+    text = "class A:\n    def __init__(self, a, b):\n        print(b)\n\nA(1, b=2)\n"
+    found = each(text, expressions.fewer)
+    assert "class A:\n\n    def __init__(self, b):\n        print(b)\nA(b=2)" in found
+
+
+def test_a_try_gives_way_to_its_body_and_what_always_comes_after():
+    text = "try:\n    a()\nexcept E:\n    b()\nfinally:\n    c()\n"
+    assert each(text, expressions.unwrapped) == ["a()", "a()\nc()"]
+
+
+def test_a_comprehension_and_an_await_give_way_to_what_is_in_them():
+    assert "x = f(y)" in each("x = [f(y) for _ in z]\n", expressions.shorter)
+    assert "async def g():\n    f()" in each("async def g():\n    await f()\n", expressions.shorter)
 
 
 def test_expressions_give_way_to_their_parts():
@@ -294,9 +314,9 @@ def test_arguments_that_are_computed_are_left_alone(odd):
     assert arguments.folded(edit.parsed(SCRIPT.replace("type=int", odd))) == []
 
 
-def hung(line=3, function="step", end="cycle"):
+def hung(line=3, function="step", end="cycle", wait="lock"):
     evidence = {
-        "chain": [{"wait": "lock", "place": f"program.py:{line} in {function}"}],
+        "chain": [{"wait": wait, "place": f"program.py:{line} in {function}"}],
         "end": {"kind": end},
         "wait_category": "lock",
         "wait_site": f"waits for a lock (acquire), from program.py:{line} in {function}",
@@ -315,13 +335,22 @@ def result(**fields):
 
 
 def test_a_hang_is_the_same_wherever_its_lines_went():
-    wanted = of(hung(3), None, "hung")
+    wanted = of(hung(3), None)
     assert wanted.keep is Keep.FINGERPRINT
     assert shows(hung(90), wanted)
     assert not shows(hung(3, function="other"), wanted)
     assert not shows(hung(3, end="dead"), wanted)
-    assert shows(hung(3, function="other"), of(hung(), Keep.CAUSE, ""))
-    assert wanted.mark == of(hung(12), None, "").mark != of(hung(3, "f"), None, "").mark
+    assert shows(hung(3, function="other"), of(hung(), Keep.CAUSE))
+    assert wanted.mark == of(hung(12), None).mark != of(hung(3, "f"), None).mark
+
+
+def test_what_only_the_process_itself_has_open_is_one_symptom():
+    """A thread more turns the one into the other."""
+    wanted = of(hung(wait="own"), None)
+    assert shows(hung(wait="local_socket", end="dead"), wanted)
+    assert not wanted.is_race
+    assert not shows(hung(wait="pipe", end="program"), wanted)
+    assert of(hung(), None).is_race
 
 
 def test_nan_is_the_same_where_its_operation_is():
@@ -352,7 +381,7 @@ def test_a_thread_that_died_of_an_exception_belongs_to_the_hang():
         "Exception in thread loader:\nTraceback (most recent call last):\n  File 'a'\n"
         "ValueError: bad line\n"
     )
-    wanted = of(Seen(result=hung().result, printed=died), None, "")
+    wanted = of(Seen(result=hung().result, printed=died), None)
     assert "thread raised ValueError" in wanted.parts
     assert not shows(hung(), wanted)
 
@@ -371,13 +400,13 @@ def test_a_crash_is_the_same_by_its_kind_its_words_and_its_function(reason, same
         return Seen(result=result(outcome=Outcome.CRASHED, reason=text, exit_code=1))
 
     whole = "ValueError: Shapes (8,3) and (1,7) cannot be broadcast, at p.py:1 in f (after step 2)"
-    assert shows(crashed(reason), of(crashed(whole), None, "")) is same
+    assert shows(crashed(reason), of(crashed(whole), None)) is same
 
 
 def test_a_finding_is_kept_of_a_program_that_completes():
     leak = Finding(code="memory_growth", severity=Severity.WARNING, summary="")
     seen = Seen(result=result(findings=(leak,)))
-    wanted = of(seen, None, "")
+    wanted = of(seen, None)
     assert (wanted.keep, wanted.parts) == (Keep.FINDING, ("memory_growth",))
     assert shows(seen, wanted)
     assert not shows(Seen(result=result()), wanted)
@@ -386,9 +415,9 @@ def test_a_finding_is_kept_of_a_program_that_completes():
 
 def test_a_program_without_a_failure_is_refused():
     with pytest.raises(UsageError, match="shows no finding"):
-        of(Seen(result=result()), None, "completed")
+        of(Seen(result=result()), None)
     with pytest.raises(UsageError, match="--keep finding"):
-        of(Seen(result=result()), Keep.CAUSE, "completed")
+        of(Seen(result=result()), Keep.CAUSE)
 
 
 def test_rare_symptoms_are_looked_for_more_often():

@@ -73,6 +73,16 @@ def test_two_edits_that_are_right_only_alone_are_not_joined():
     assert best in ("x0 = 0\n", "x1 = 1\n")
 
 
+def test_the_halves_of_two_groups_that_give_one_program_are_tried():
+    """Edits 0 and 1 need each other's lines, as edits 2 and 3 do: all of them give nothing."""
+
+    def text(chosen):
+        return lines_of(5)(chosen) if len(chosen) < 2 else "x = 1\n"
+
+    best = search.most(5, text, text(frozenset()), lambda texts: ["x0" in t for t in texts], 2)
+    assert len(best.splitlines()) == 4
+
+
 def test_an_edit_that_gives_no_program_is_left_out_and_its_halves_are_tried():
     def text(chosen):
         return None if len(chosen) > 1 else lines_of(3)(chosen)
@@ -90,6 +100,7 @@ PROGRAM = '''
 """A program that fails."""
 import math
 import os.path as path
+from contextlib import nullcontext
 from dataclasses import dataclass
 
 
@@ -116,8 +127,8 @@ def share(part, whole):
 def loop(config, meter):
     total = 0
     for step in range(config.steps):
-        with open(path.devnull) as stream:
-            stream.read()
+        with nullcontext(path.sep) as name:
+            print(name)
         total += math.sqrt(step)
         meter.add(total)
         if step == 7:
@@ -183,6 +194,19 @@ def test_lines_that_never_ran_go_first():
     order.reduced(text, test, 1, frozenset({1, 4, 8, 9}))
     assert "idle" not in asked[0]
     assert "x = 1" in asked[0]
+
+
+def test_the_sleeps_of_a_race_go_last():
+    text = "import time\ntime.sleep(1)\nx = boom\n"
+    asked = []
+
+    def test(texts):
+        asked.extend(texts)
+        return ["boom" in text for text in texts]
+
+    assert "sleep" not in order.reduced(text, test, 2, race=True)
+    without = [at for at, one in enumerate(asked) if "sleep" not in one]
+    assert without[0] >= 4  # statements, and then all else, were tried before
 
 
 def test_nothing_is_changed_where_nothing_else_shows_it():

@@ -32,7 +32,7 @@ TRACED = "HARNESS_FENCE_TRACED"
 """The variable with the program whose lines are noted as they run."""
 LOOKED = "HARNESS_FENCE_LOOKED"
 """The variable with the file to which the program prints its stacks, again and again."""
-LOOK_S = 0.1
+LOOK_S = 0.05
 BEGUN = "HARNESS_FENCE_BEGUN"
 """Set once the first process has gone to its folder: another one stays where it is started."""
 DATA = 16 * 2**30
@@ -239,8 +239,8 @@ def _run_the_other() -> None:
         sys.modules.setdefault(__name__, own)
 
 
-sys.path[:] = [path for path in sys.path if os.path.abspath(path or ".") != HERE]
-if os.environ.get(FOLDER):
+def enter() -> None:
+    """Fence this process in, as its variables say."""
     if not os.environ.get(BEGUN):
         os.environ[BEGUN] = "1"
         os.chdir(os.path.join(os.environ[FOLDER], WORK))
@@ -251,5 +251,10 @@ if os.environ.get(FOLDER):
         trace(os.environ[TRACED], os.environ[FOLDER])
     limit()
     sys.addaudithook(Fence(os.environ[FOLDER], os.environ.get(USED, "")))
+
+
+sys.path[:] = [path for path in sys.path if os.path.abspath(path or ".") != HERE]
+if os.environ.get(FOLDER):
+    enter()
 if __name__ == "sitecustomize":
     _run_the_other()

@@ -260,6 +260,6 @@ def main(make_step, batches=None):
         loss = step(*batch) if isinstance(batch, tuple) else step(batch)
         text = "not read" if loss is None else loss.item()
         active = mx.get_active_memory()
-        print(f"step {training.step}: loss {text}, active memory in bytes: {active}", flush=True)
+        print(f"step {training.step}: loss {text}, active_memory {active} bytes", flush=True)
     mx.eval(training.state)
     print("completed")

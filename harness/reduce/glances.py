@@ -1,0 +1,147 @@
+"""Glances at candidates: what a whole program is known by, and which shorter ones show that."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TypeVar
+
+from harness.model import Outcome
+from harness.reduce import looker, nursery, signs
+from harness.reduce.errors import InterruptedReductionError
+from harness.reduce.looker import Look, Seen, Sign
+from harness.reduce.runs import Run
+from harness.reduce.symptom import Symptom
+
+FEW_RUNS = 3
+T = TypeVar("T")
+
+
+class Glances:
+    """Runs programs for a glance, `width` at the same time."""
+
+    def __init__(
+        self, prepared: Callable[[str], Run], python: Sequence[str], folder: Path, width: int,
+        over: Callable[[], bool],
+    ) -> None:  # fmt: skip
+        """`prepared` makes the run of a program. `over` is asked while they run."""
+        self._prepared = prepared
+        self._python = tuple(python)
+        self._folder = folder
+        self.width = width
+        self._over = over
+        self._sign: Sign | None = None
+        self._limit = 0.0
+        self._nursery: nursery.Nursery | None = None
+        self.tries = 0
+
+    def close(self) -> None:
+        if self._nursery is not None:
+            self._nursery.close()
+
+    def learn(
+        self, text: str, wanted: Symptom, imports: Sequence[str], takes_s: float, budget_s: float
+    ) -> bool:
+        """Learn what the whole program is known by; False if a glance does not tell.
+
+        It imports these modules. It takes so many seconds, and less than the budget.
+        Raises InterruptedReductionError.
+        """
+        sign = self._of(text, wanted, takes_s, budget_s)
+        if sign is None:
+            return False
+        # Side by side it takes longer, and all others run so.
+        self._limit = budget_s
+        self._sign = sign
+        self._nursery = self._opened(imports)
+        # On a loaded machine one of several copies may be late once.
+        slowest = self._always(text) or self._always(text)
+        if slowest is None and self._nursery is not None:
+            self._nursery.close()
+            self._nursery = None  # this program is not itself as a copy
+            slowest = self._always(text)
+        if slowest is None:
+            return False
+        self._limit = max(looker.LEAST_S, looker.LATER * slowest)
+        return True
+
+    def _of(self, text: str, wanted: Symptom, takes_s: float, budget_s: float) -> Sign | None:
+        if wanted.parts[0] == Outcome.HUNG.value:
+            look = self._prepared(text).look()
+            return self._asked(lambda: looker.first(look, wanted, takes_s, self._over))
+        if not signs.seen_without_verdict(wanted):
+            return None
+        if wanted.parts[0] == Outcome.DIVERGED.value:
+            return looker.Reports(wanted)
+        look = self._prepared(text).look()
+        end = self._asked(lambda: looker.ends(look, budget_s, self._over))
+        if end is None or not end.failed:
+            return None
+        return looker.Ends(end.as_kept(wanted.keep), wanted.keep)
+
+    def _opened(self, imports: Sequence[str]) -> nursery.Nursery | None:
+        home = self._folder / "nursery"
+        home.mkdir()
+        variables = {"PYTHONDONTWRITEBYTECODE": "1"}
+        return nursery.Nursery.open(self._python, imports, variables, home, self._over)
+
+    def _always(self, text: str) -> float | None:
+        """The seconds of the slowest of some runs of it; None if one of them does not show it."""
+        shown, slowest = self._glanced([text] * max(FEW_RUNS, self.width))
+        return slowest if all(shown) else None
+
+    def shown(self, texts: Sequence[str]) -> list[bool]:
+        """For each program, True if it seems to show the symptom.
+
+        Raises InterruptedReductionError.
+        """
+        found: list[bool] = []
+        for start in range(0, len(texts), self.width):
+            shown, seconds = self._glanced(texts[start : start + self.width])
+            if seconds:
+                # A smaller program is there sooner, and one that is not is given up sooner.
+                self._limit = max(looker.LEAST_S, (self._limit + looker.LATER * seconds) / 2)
+            found += shown
+        return found
+
+    def _glanced(self, texts: Sequence[str]) -> tuple[list[bool], float]:
+        """For each program, True if it shows the sign; the seconds that the slowest one of these
+        took."""
+        sign = self._sign
+        assert sign is not None
+        if self._nursery is not None and not self._nursery.runs:
+            self._nursery.close()
+            self._nursery = None
+        runs = [self._prepared(text) for text in texts]
+        seen = self._looked([run.look() for run in runs], sign)
+        for run in runs:
+            run.glanced()
+        times = [one.seconds for one in seen if one.shows]
+        return [one.shows for one in seen], max(times, default=0.0)
+
+    def _looked(self, looks: Sequence[Look], sign: Sign) -> list[Seen]:
+        self.tries += len(looks)
+        return self._asked(
+            lambda: looker.together(looks, sign, self._limit, self._over, self._nursery)
+        )
+
+    def printed(self, text: str) -> str:
+        """The standard error of one run, up to where it shows the sign or is given up."""
+        assert self._sign is not None
+        run = self._prepared(text)
+        look = run.look()
+        self._looked([look], self._sign)
+        try:
+            found = (look.folder / "stderr.log").read_text(errors="replace")
+        except OSError:
+            found = ""
+        run.glanced()
+        return found
+
+    def _asked(self, look: Callable[[], T]) -> T:
+        if self._over():
+            raise InterruptedReductionError
+        try:
+            return look()
+        except looker.StoppedError:
+            raise InterruptedReductionError from None

@@ -1,0 +1,78 @@
+"""The nodes of a module by what they name, and forms of new nodes. Pure."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Sequence
+from typing import Any
+
+import libcst as cst
+
+from harness.reduce import edit
+from harness.reduce.edit import Action
+from harness.reduce.settings import walk
+
+
+class Index:
+    """The nodes of a module by what they name."""
+
+    def __init__(self, module: cst.Module) -> None:
+        self.names: dict[str, list[cst.Name]] = defaultdict(list)
+        """Of plain names: no attributes, and no keywords of arguments."""
+        self.attributes: dict[str, list[cst.Attribute]] = defaultdict(list)
+        self.functions: dict[str, list[cst.FunctionDef]] = defaultdict(list)
+        self.parents: dict[cst.CSTNode, cst.CSTNode] = {}
+        others: set[cst.CSTNode] = set()
+        for node in walk(module):
+            self.parents.update(dict.fromkeys(edit.children(node), node))
+            match node:
+                case cst.Attribute():
+                    self.attributes[node.attr.value].append(node)
+                    others.add(node.attr)
+                case cst.Arg(keyword=cst.Name() as keyword):
+                    others.add(keyword)
+                case cst.FunctionDef():
+                    self.functions[node.name.value].append(node)
+                case cst.Name() if node not in others:
+                    self.names[node.value].append(node)
+
+    def statement(self, node: cst.CSTNode) -> cst.CSTNode:
+        """The statement, on lines of its own, that `node` lies in."""
+        while not isinstance(node, cst.SimpleStatementLine | cst.BaseCompoundStatement):
+            node = self.parents[node]
+        return node
+
+    def function(self, name: str) -> cst.FunctionDef | None:
+        """The only function of that name."""
+        found = self.functions[name]
+        return found[0] if len(found) == 1 else None
+
+
+def assign(target: Any, value: cst.BaseExpression) -> cst.SimpleStatementLine:
+    """`target = value` as a line."""
+    return cst.SimpleStatementLine([cst.Assign([cst.AssignTarget(target)], value)])
+
+
+def grouped(value: cst.BaseExpression) -> cst.BaseExpression:
+    """`value` as it can stand in an expression."""
+    closed = cst.Name | cst.Call | cst.Attribute | cst.Subscript | cst.Integer | cst.Float
+    if isinstance(value, closed | cst.List | cst.Dict | cst.Set | cst.SimpleString) or value.lpar:
+        return value
+    return value.with_changes(lpar=[cst.LeftParen()], rpar=[cst.RightParen()])
+
+
+def instead(lines: Sequence[Any]) -> Action:
+    """The action that puts these statements in the place of one."""
+    return lambda _: cst.FlattenSentinel(lines) if lines else cst.RemoveFromParent()
+
+
+def code(node: cst.CSTNode) -> str:
+    """The text of a node."""
+    return cst.Module([]).code_for_node(node)
+
+
+def is_script(statement: cst.CSTNode) -> bool:
+    """True for `if __name__ == "__main__":`."""
+    return isinstance(statement, cst.If) and any(
+        isinstance(node, cst.Name) and node.value == "__name__" for node in walk(statement.test)
+    )
