@@ -100,14 +100,15 @@ def imported(nodes: list[ast.stmt], always: bool = False) -> Iterator[str]:
                 yield from imported(getattr(node, part, []), always)
 
 
-def needs(module: str, always: bool = False) -> set[str]:
+@functools.cache
+def needs(module: str, always: bool = False) -> frozenset[str]:
     """The modules that `module` imports, each by its full name."""
     wanted = set(imported(parsed(module).body, always))
     wanted |= {dotted.rpartition(".")[0] for dotted in wanted - MODULES.keys()}
-    return wanted & MODULES.keys() - {module}
+    return frozenset(wanted & MODULES.keys() - {module})
 
 
-def with_packages(modules: set[str]) -> set[str]:
+def with_packages(modules: frozenset[str]) -> set[str]:
     """`modules` and the packages in which they lie: Python imports these as well."""
     return {
         ".".join(parts[:end])
@@ -245,7 +246,8 @@ def test_programs_that_tests_write_import_what_there_is():
     asked = {
         (file.name, found[1], name.strip())
         for file in tests.rglob("*.py")
-        for node in ast.walk(ast.parse(file.read_text()))
+        if re.search(r"from harness[\w.]* import", text := file.read_text())
+        for node in ast.walk(ast.parse(text))
         if isinstance(node, ast.Constant) and isinstance(node.value, str)
         for found in re.finditer(r"from (harness[\w.]*) import (\w+(?:, \w+)*)", node.value)
         for name in found[2].split(",")
