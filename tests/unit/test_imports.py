@@ -234,6 +234,13 @@ def test_few_modules_stand_at_the_top():
     assert len(loose) <= MOST_AT_THE_TOP, loose
 
 
+def test_each_module_can_be_imported():
+    """Also those that a run imports late, or in a process of their own."""
+    scripts = {*ALONE, "harness.__main__", "harness.report.repro.alone"}
+    for module in sorted(MODULES.keys() - scripts):
+        importlib.import_module(module)
+
+
 @pytest.mark.parametrize("first", ["harness.api", "harness.pytest_plugin", "harness.cli"])
 def test_what_people_import_first_is_whole(first):
     done = subprocess.run([sys.executable, "-c", f"import {first}"], capture_output=True, text=True)
