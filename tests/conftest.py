@@ -64,12 +64,14 @@ def pytest_configure() -> None:
     """Who is started by nohup ignores SIGHUP, and so would all that the tests start."""
     if signal.getsignal(signal.SIGHUP) is signal.SIG_IGN:
         signal.signal(signal.SIGHUP, lambda *_: None)
-    gc.disable()
 
 
-def pytest_collection_finish() -> None:
+@pytest.hookimpl(hookwrapper=True)
+def pytest_collection() -> Iterator[None]:
     """Thousands of tests are objects that stay: walking them again and again takes a quarter of the
     time in which they are collected, and much of that of each later collection of garbage."""
+    gc.disable()
+    yield
     gc.freeze()
     gc.enable()
 
