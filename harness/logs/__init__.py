@@ -1,28 +1,18 @@
 """Log formats: lines of a foreign training's output -> what they say of its progress.
 
-Each format is a module with a pure `read(line)`, registered in `ADAPTERS`. A `Recognizer` takes
-the bytes of one stream and finds out by itself which format they are in.
+Each format is a module with a pure `read(line)`, registered in `formats.ADAPTERS`. A `Recognizer`
+takes the bytes of one stream and finds out by itself which format they are in.
 """
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 import msgspec
 
-from harness.logs import (
-    huggingface,
-    jsonlines,
-    keras,
-    lightning,
-    mlx_lm,
-    original_trainer,
-    pattern,
-    plain,
-    table,
-    tqdm,
-)
+from harness.logs import plain
+from harness.logs.formats import ADAPTERS, Adapter, from_pattern
 from harness.logs.lines import Lines
 from harness.logs.parameters import trainable
 from harness.logs.reading import Reading
@@ -30,37 +20,6 @@ from harness.logs.steps import Steps
 from harness.logs.words import LastWords
 
 __all__ = ["ADAPTERS", "Adapter", "Reading", "Recognition", "Recognizer", "from_pattern"]
-
-
-class Adapter(msgspec.Struct, frozen=True):
-    """One format. `read` takes a line without its end and never raises, whatever the line."""
-
-    name: str
-    read: Callable[[str], Reading | None]
-    given_up: Callable[[], str] = str
-    """The reason why it reads nothing any more, and the remedy; empty while it reads."""
-    begin: Callable[[], Callable[[str], Reading | None]] | None = None
-    """Makes the `read` of one stream, for a format in which a line depends on those before it."""
-
-
-ADAPTERS = (
-    Adapter("mlx-lm", mlx_lm.read),
-    Adapter("original trainer", original_trainer.read),
-    Adapter("JSON lines", jsonlines.read),
-    Adapter("Lightning", lightning.read),
-    Adapter("Keras", keras.read),
-    Adapter("tqdm", tqdm.read),
-    Adapter("Hugging Face Trainer", huggingface.read),
-    Adapter("table", table.Table().read, begin=lambda: table.Table().read),
-    Adapter("plain text", plain.read),
-)
-"""The particular before the general: of formats that say the same, the first is meant."""
-
-
-def from_pattern(regex: str) -> Adapter:
-    """The format of a user's regex; ValueError when it cannot be used (see `UserPattern`)."""
-    own = pattern.UserPattern(regex)
-    return Adapter(f"pattern {regex}", own.read, lambda: own.given_up)
 
 
 class Recognition(msgspec.Struct, frozen=True, kw_only=True):

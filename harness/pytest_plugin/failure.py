@@ -9,6 +9,7 @@ from typing import Any
 
 from harness.analysis.headline import of as headline_of
 from harness.api import Run
+from harness.model import Outcome
 from harness.report import screen, summary
 from harness.report.stacks import rank_of
 from harness.report.text import line
@@ -42,6 +43,8 @@ def timeout(run: Run, limit: float, evidence: Mapping[str, Any]) -> str:
     site = line(str(evidence.get("wait_site", "")), 400) or summary.wait_site(run.result)
     at = summary.place(run.result)
     place = f"in {at}" if at else "before it began"
+    if run.outcome is not Outcome.UNFINISHED:
+        place = summary.verdict(run.result)  # it came just when the limit was reached
     first = f"Timeout (>{limit}s) from pytest-timeout: {run.scenario} {place}"
     return "\n".join([first + (f": {site}" if site else ""), *_details(run)])
 

@@ -179,10 +179,10 @@ def _redacted(data: ReportInput, personal: Personal) -> ReportInput:
             sample if sample.phase is None else _renamed(sample, clean(sample.phase))
             for sample in data.samples(result)
         ),
-        siblings=lambda group: {
-            privacy.named(name, personal): privacy.redacted_source(source, personal)
-            for name, source in data.siblings(group).items()
-        },
+        siblings=lambda group: siblings.Published(
+            {privacy.named(name, personal): text for name, text in data.siblings(group).items()},
+            lambda text: privacy.redacted_source(text, personal),
+        ),
         rank_beats=lambda result, rank: [clean(beat) for beat in data.rank_beats(result, rank)],
         rank_pids=data.rank_pids,
     )

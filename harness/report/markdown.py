@@ -12,9 +12,8 @@ from dataclasses import dataclass
 from itertools import groupby
 
 from harness.report.input import Group, ReportInput, groups
-from harness.report.sections.order import (
-    AFTER,
-    BEFORE,
+from harness.report.sections.order import AFTER, BEFORE
+from harness.report.sections.parts import (
     CHART,
     CODE,
     COMPLETED,

@@ -43,7 +43,7 @@ def marks(a, b):
 
 
 @given(fakes.RUNS)
-@settings(max_examples=30)
+@settings(max_examples=20)
 def test_a_run_is_the_same_as_itself_whatever_it_is(run):
     found = compare(run, run)
     assert found.setup == ()
@@ -262,7 +262,7 @@ def test_the_headline_is_the_answer(a, b, says):
 
 
 @given(fakes.RUNS, fakes.RUNS)
-@settings(max_examples=50)
+@settings(max_examples=20)
 def test_any_two_runs_have_an_answer(a, b):
     found = compare(a, b)
     assert regressions.headline(found)

@@ -101,14 +101,15 @@ def imported(nodes: list[ast.stmt], always: bool = False) -> Iterator[str]:
                 yield from imported(getattr(node, part, []), always)
 
 
-def needs(module: str, always: bool = False) -> set[str]:
+@functools.cache
+def needs(module: str, always: bool = False) -> frozenset[str]:
     """The modules that `module` imports, each by its full name."""
     wanted = set(imported(parsed(module).body, always))
     wanted |= {dotted.rpartition(".")[0] for dotted in wanted - MODULES.keys()}
-    return wanted & MODULES.keys() - {module}
+    return frozenset(wanted & MODULES.keys() - {module})
 
 
-def with_packages(modules: set[str]) -> set[str]:
+def with_packages(modules: frozenset[str]) -> set[str]:
     """`modules` and the packages in which they lie: Python imports these as well."""
     return {
         ".".join(parts[:end])
@@ -234,6 +235,13 @@ def test_few_modules_stand_at_the_top():
     assert len(loose) <= MOST_AT_THE_TOP, loose
 
 
+def test_each_module_can_be_imported():
+    """Also those that a run imports late, or in a process of their own."""
+    scripts = {*ALONE, "harness.__main__", "harness.report.repro.alone"}
+    for module in sorted(MODULES.keys() - scripts):
+        importlib.import_module(module)
+
+
 @pytest.mark.parametrize("first", ["harness.api", "harness.pytest_plugin", "harness.cli"])
 def test_what_people_import_first_is_whole(first):
     done = subprocess.run([sys.executable, "-c", f"import {first}"], capture_output=True, text=True)
@@ -246,7 +254,8 @@ def test_programs_that_tests_write_import_what_there_is():
     asked = {
         (file.name, found[1], name.strip())
         for file in tests.rglob("*.py")
-        for node in ast.walk(ast.parse(file.read_text()))
+        if re.search(r"from harness[\w.]* import", text := file.read_text())
+        for node in ast.walk(ast.parse(text))
         if isinstance(node, ast.Constant) and isinstance(node.value, str)
         for found in re.finditer(r"from (harness[\w.]*) import (\w+(?:, \w+)*)", node.value)
         for name in found[2].split(",")

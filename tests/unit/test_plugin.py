@@ -33,6 +33,17 @@ def test_a_timeout_tells_where_it_was(step, phase, place, tmp_path):
     assert text.startswith(f"Timeout (>3.0s) from pytest-timeout: slow {place}\n")
 
 
+def test_a_verdict_that_comes_when_the_limit_is_reached_is_told(tmp_path):
+    text = failure.timeout(Run(fakes.hung(), tmp_path, Path("report.md")), 3.0, {})
+    first = text.splitlines()[0]
+    assert first.startswith(
+        "Timeout (>3.0s) from pytest-timeout: compiled_step hung in step 1, eval: deadlock"
+    )
+    crashed = fakes.result(outcome=Outcome.CRASHED, reason="killed by SIGSEGV")
+    text = failure.timeout(Run(crashed, tmp_path, Path("report.md")), 3.0, {})
+    assert "killed by SIGSEGV" in text.splitlines()[0]
+
+
 def test_whose_stacks_they_are_is_told_by_their_folder(tmp_path):
     text = 'Traceback for thread 7 (python) []:\n    (Python) File "a.py", line 3, in wait\n'
     for name in (".", "99", "rank-2", "rank-10"):

@@ -453,7 +453,7 @@ def test_streams_that_are_not_needed_are_not_read():
 # --- whatever comes ------------------------------------------------------------------------------
 
 
-@settings(suppress_health_check=[HealthCheck.too_slow], deadline=None, max_examples=60)
+@settings(suppress_health_check=[HealthCheck.too_slow], max_examples=30)
 @given(fakes.RUNS, st.text() | fakes.ODD)
 def test_any_run_renders(run, log):
     check(

@@ -43,7 +43,7 @@ def test_a_run_is_valid_and_comes_back(run, tmp_path):
     assert runjson.document(runjson.read(tmp_path)) == document
 
 
-@settings(suppress_health_check=[HealthCheck.too_slow], deadline=None)
+@settings(suppress_health_check=[HealthCheck.too_slow], max_examples=30)
 @given(fakes.RUNS)
 def test_any_run_is_valid_and_comes_back(tmp_path_factory, run):
     folder = tmp_path_factory.getbasetemp()

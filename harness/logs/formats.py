@@ -1,0 +1,52 @@
+"""The log formats, in the order in which they are believed."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import msgspec
+
+from harness.logs import (
+    huggingface,
+    jsonlines,
+    keras,
+    lightning,
+    mlx_lm,
+    original_trainer,
+    pattern,
+    plain,
+    table,
+    tqdm,
+)
+from harness.logs.reading import Reading
+
+
+class Adapter(msgspec.Struct, frozen=True):
+    """One format. `read` takes a line without its end and never raises, whatever the line."""
+
+    name: str
+    read: Callable[[str], Reading | None]
+    given_up: Callable[[], str] = str
+    """The reason why it reads nothing any more, and the remedy; empty while it reads."""
+    begin: Callable[[], Callable[[str], Reading | None]] | None = None
+    """Makes the `read` of one stream, for a format in which a line depends on those before it."""
+
+
+ADAPTERS = (
+    Adapter("mlx-lm", mlx_lm.read),
+    Adapter("original trainer", original_trainer.read),
+    Adapter("JSON lines", jsonlines.read),
+    Adapter("Lightning", lightning.read),
+    Adapter("Keras", keras.read),
+    Adapter("tqdm", tqdm.read),
+    Adapter("Hugging Face Trainer", huggingface.read),
+    Adapter("table", table.Table().read, begin=lambda: table.Table().read),
+    Adapter("plain text", plain.read),
+)
+"""The particular before the general: of formats that say the same, the first is meant."""
+
+
+def from_pattern(regex: str) -> Adapter:
+    """The format of a user's regex; ValueError when it cannot be used (see `UserPattern`)."""
+    own = pattern.UserPattern(regex)
+    return Adapter(f"pattern {regex}", own.read, lambda: own.given_up)
