@@ -181,8 +181,8 @@ def _places(result: ScenarioResult) -> Iterator[str]:
         yield f"in {function(place)}"
         yield f"says {words(said)}"
     else:
-        said = [result.reason or "", *(finding.summary for finding in result.findings)]
-        kind = re.search(r"\b(nan|inf)\b", "\n".join(said))
+        told = [result.reason or "", *(finding.summary for finding in result.findings)]
+        kind = re.search(r"\b(nan|inf)\b", "\n".join(told))
         yield f"number {kind[1] if kind else None}"
         if (born := origin.identity(result)) is not None:
             yield f"born: {born}"

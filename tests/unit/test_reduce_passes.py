@@ -370,7 +370,7 @@ def test_nan_is_the_same_where_its_operation_is():
         )
         return Seen(result=result(**given, origin=born, findings=(number,)))
 
-    wanted = of(diverged("log", 3), None, "diverged")
+    wanted = of(diverged("log", 3), None)
     assert {"number inf", "born: log in loss (forward)"} <= set(wanted.parts)
     assert shows(diverged("log", 90), wanted)
     assert not shows(diverged("exp", 3), wanted)

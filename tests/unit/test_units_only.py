@@ -17,6 +17,7 @@ ALLOWED = {
     "text/units.py": "the one place",
     "inject/inside/writer.py": "JSON of beats; runs in a Python without this package",
     "report/charts.py": "the data of a Mermaid chart, whose unit stands on its axis",
+    "report/repro/alone.py": "a line of a script without this package, which is read again",
     "report/junit.py": "the attribute `time` of JUnit, which is a number of seconds",
     "report/html/ranks.py": "coordinates of SVG",
     "report/html/timeline.py": "coordinates of SVG",

@@ -10,7 +10,7 @@ from functools import cached_property
 import msgspec
 
 from harness import syscalls
-from harness.detect.activity import Motion, Pace, has_ended, motion, paged_out
+from harness.detect.activity import Motion, Pace, has_ended, motion
 from harness.detect.chain.links import Node
 from harness.detect.observation import Observation
 from harness.detect.policy import Policy
@@ -21,7 +21,6 @@ from harness.stacks.parse import ThreadStack
 from harness.stacks.parse.names import bare_name
 from harness.stacks.wait_rules import ENDS, LOCKS, SERVES, SERVES_MPI, Category
 from harness.stacks.wait_site import WaitSite
-from harness.text import units
 
 _COMPREHENSION = ("<genexpr>", "<listcomp>", "<dictcomp>", "<setcomp>")
 """A thread is caught in one of these or in the function around it by chance."""
@@ -69,18 +68,6 @@ class Facts:
         if pid not in self._motions:
             self._motions[pid] = motion(self.observed.windows, pid)
         return self._motions[pid]
-
-    def scarce(self, pid: int) -> str:
-        """Say that memory is scarce for a process; empty where nothing shows it."""
-        more, machine = self.observed.last.more.get(pid), self.observed.last.machine
-        swapped, free = (more.swap if more else None) or 0, machine.available
-        if swapped > self.policy.swapped or (free is not None and free < self.policy.scarce):
-            return f"{units.size(swapped)} are swapped out"
-        # macOS tells of no process what is swapped out. A machine under no pressure has room.
-        written = paged_out(self.observed.windows) or 0.0
-        if written < self.policy.thrashing or machine.pressure_level == 1:
-            return ""
-        return f"the machine writes {units.count(written)} a second to it"
 
     def pace(self, node: Node) -> Pace | None:
         """The motion of a thread between the looks."""
