@@ -83,7 +83,7 @@ struct path_answer { char file[24], stat[136]; int32_t type, pad, system[2]; cha
 _Static_assert(sizeof(struct socket_answer) == 792, "as XNU's socket_fdinfo");
 _Static_assert(sizeof(struct path_answer) == 1200, "as XNU's vnode_fdinfowithpath");
 
-struct line { char name[64], state; long ppid, user, system, minor, major, start, rss, pgrp; };
+struct line { char name[64], state; long ppid, user, system, minor, major, start, rss, pgrp, terminal, front; };
 
 static int refused(const char *word) {
   const char *list = getenv("DARWIN_REFUSES");
@@ -118,7 +118,7 @@ static int stat_of(const char *path, struct line *out) {
   out->state = *rest;
   rest++;
   for (int i = 1; i < 24 && *rest; i++) f[i] = strtol(rest, &rest, 10);
-  out->ppid = f[1]; out->pgrp = f[2]; out->minor = f[7]; out->major = f[9];
+  out->ppid = f[1]; out->pgrp = f[2]; out->terminal = f[4]; out->front = f[5]; out->minor = f[7]; out->major = f[9];
   out->user = f[11]; out->system = f[12]; out->start = f[19]; out->rss = f[21];
   return 0;
 }
@@ -164,6 +164,7 @@ static int fill_bsd(int pid, struct bsd *out) {
   out->status = line.state == 'Z' ? 5 : line.state == 'T' || line.state == 't' ? 4 : 2;
   out->flags = line.state == 't' ? 2 : 0;
   out->pid = (uint32_t)pid; out->ppid = (uint32_t)line.ppid; out->pgid = (uint32_t)line.pgrp;
+  if (line.terminal) { out->tdev = (uint32_t)line.terminal; out->tpgid = (uint32_t)line.front; }
   out->uid = owner.st_uid;
   snprintf(out->comm, sizeof out->comm, "%.15s", line.name);
   snprintf(out->name, sizeof out->name, "%.31s", line.name);

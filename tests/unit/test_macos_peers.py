@@ -56,9 +56,9 @@ def named(path: bytes, kind: int = 0) -> tuple[int, object]:
 def read(monkeypatch: pytest.MonkeyPatch) -> Callable[..., Relations]:
     """`read({pid: its files}, pids of the tree)`: who is at the other ends."""
 
-    def asked(files: dict[int, list[tuple[int, object]]], *tree: int, front: bool = False):
+    def asked(files: dict[int, list[tuple[int, object]]], *tree: int, front: int = 1):
         task = TaskAllInfo()
-        task.pbsd.pbi_uid, task.pbsd.pbi_pgid, task.pbsd.e_tpgid = 501, 9, 9 if front else 1
+        task.pbsd.pbi_uid, task.pbsd.pbi_pgid, task.pbsd.e_tpgid = 501, 9, front
         put = monkeypatch.setattr
         put(kernel, "task", lambda pid: task)
         put(kernel, "of_user", lambda uid: tuple(files) if uid == 501 else ())
@@ -122,9 +122,10 @@ def test_datagrams_tell_nothing(read):
 def test_terminals_and_named_pipes(read):
     tty, other = named(b"/dev/ttys003"), named(b"/dev/null")
     files = [tty, tty, other, named(b"/tmp/feed", kind=7)]
-    for front in (True, False):
+    # The group in front; 0: it has no terminal of its own, and yet reads one.
+    for front, person in ((9, True), (1, False), (0, True)):
         terminal, fifo = read({TREE: files}, front=front).files[TREE]
-        assert (terminal.kind, terminal.person) == ("terminal", front)
+        assert (terminal.kind, terminal.person) == ("terminal", person)
         assert (fifo.told, fifo.kind, fifo.reopenable) == ("the pipe feed", "fifo", True)
 
 

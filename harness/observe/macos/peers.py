@@ -191,7 +191,8 @@ def _address(
 def _named(pid: int) -> Iterator[Link]:
     """The terminals and named pipes that a process has open."""
     task = kernel.task(pid)
-    front = task is not None and task.pbsd.e_tpgid == task.pbsd.pbi_pgid
+    # Zero is no group. Who has no terminal of its own reads one that a person may sit at, too.
+    front = task is not None and task.pbsd.e_tpgid in (0, task.pbsd.pbi_pgid)
     seen: set[bytes] = set()
     for number, kind in kernel.files(pid):
         found = kernel.path(pid, number) if kind == _VNODE else None
