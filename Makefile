@@ -15,10 +15,10 @@ else
 BACKEND := cpu
 endif
 # An outer guard: no test relies on that limit.
-EACH     = --dist worksteal --timeout 300
-PARALLEL = -n 2 $(EACH)
-# Most tests wait for something half of the time: on two cores, six of them keep both busy.
-MANY     = -n 6 $(EACH)
+EACH      = --dist worksteal --timeout 300
+PARALLEL  = -n 2 $(EACH)
+COMPUTING = -n 3 $(EACH)
+WAITING   = -n 6 $(EACH)
 # Percent of the lines of harness/; pyproject.toml says what is left out, and why.
 COVERED = 90
 MEASURE = HARNESS_MEASURED=$(CURDIR)/tests/measured.py $(BIN)/python -m pytest --cov=harness
@@ -38,12 +38,17 @@ selftest: $(VENV)/installed
 unit: $(VENV)/test-installed
 	$(BIN)/python -m pytest $(PARALLEL) tests/unit $(ARGS)
 
+# Two groups: those that compute have the cores for themselves, those that wait go side by side.
+# Each ends with a closing line of its own; the second one gives the coverage of both before it.
 # With ARGS, which select tests, nothing is measured.
 test: lint
 ifeq ($(ARGS),)
 	@rm -f .coverage .coverage.* .coverage-unfinished.*
-	$(MEASURE) $(MANY) -m 'not slow and not mac' \
-	  --cov-fail-under=$(COVERED) --cov-report=term:skip-covered
+	@ended=0; \
+	  $(MEASURE) $(COMPUTING) -m 'not slow and not mac and not waits' --cov-report= || ended=$$?; \
+	  $(MEASURE) $(WAITING) -m 'not slow and not mac and waits' tests/integration --cov-append \
+	    --cov-fail-under=$(COVERED) --cov-report=term:skip-covered || ended=$$?; \
+	  exit $$ended
 else
 	$(BIN)/python -m pytest $(PARALLEL) $(ARGS)
 endif
@@ -54,7 +59,7 @@ test-slow: $(VENV)/test-installed
 
 # A Mac on Linux: minutes of waits of the default length. Needs a C compiler.
 test-macos: $(VENV)/test-installed
-	$(BIN)/python -m pytest $(MANY) tests/integration/test_macos_real.py \
+	$(BIN)/python -m pytest $(WAITING) tests/integration/test_macos_real.py \
 	  tests/integration/test_guard_macos.py tests/integration/test_record_macos.py \
 	  tests/unit/test_macos.py tests/unit/test_macos_chain.py tests/unit/test_record.py \
 	  tests/unit/test_macos_power.py tests/unit/test_guard_kin.py tests/unit/test_sample.py \

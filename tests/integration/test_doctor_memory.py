@@ -193,7 +193,6 @@ CONFIG = {
 }  # fmt: skip
 
 
-@pytest.mark.unmeasured
 def test_a_config_alone_is_enough_and_the_machine_may_be_another(tmp_path):
     """The built-in model `tiny`, described by its config."""
     (tmp_path / "config.json").write_text(json.dumps(CONFIG))
@@ -210,7 +209,6 @@ def test_a_config_alone_is_enough_and_the_machine_may_be_another(tmp_path):
     assert peaks[0] >= peaks[1]
 
 
-@pytest.mark.unmeasured
 def test_what_is_said_to_fit_is_what_the_law_has_of_it():
     how = ("--model", "tiny", "--train", "full", "--memory", "20MB", "--grad-checkpoint")
     first = projection(*how, "--seq-len", 128)
@@ -224,7 +222,6 @@ def test_what_is_said_to_fit_is_what_the_law_has_of_it():
     assert again["capacity"]["batch_size"]["largest"] == found["largest"]
 
 
-@pytest.mark.unmeasured
 def test_the_types_of_a_config_count(tmp_path):
     (tmp_path / "half.json").write_text(json.dumps(CONFIG | {"torch_dtype": "bfloat16"}))
     quantized = CONFIG | {"intermediate_size": 192, "quantization": {"group_size": 32, "bits": 4}}
