@@ -320,7 +320,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         "spinners": arguments.spinners,
         "jobs": arguments.jobs,
         "mac": arguments.mac,
-        "refused": simulated_mac.refused(arguments),
+        "refused": list(simulated_mac.refused(arguments)),
     }
     with corpus.services():
         skipped = {program.name: lack for program in chosen if (lack := corpus.missing(program))}

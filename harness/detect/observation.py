@@ -61,7 +61,7 @@ class Observation(msgspec.Struct, frozen=True, kw_only=True):
     names: dict[int, str] = {}
     """Program and script of the tree's processes, and of those at the other end of a link."""
     shares: frozenset[int] = frozenset()
-    """Processes that share, or may share, their memory with their parents."""
+    """Processes that share, or may share, their memory with another one, in the tree or not."""
     on_gpu: frozenset[int] = frozenset()
     """Processes that have a GPU open."""
     gpu: tuple[str, ...] = ()

@@ -174,7 +174,7 @@ class Relations(msgspec.Struct, frozen=True, kw_only=True):
     peers: dict[int, tuple[int, ...]] = {}
     """The processes that a process has a connection to, by pid."""
     shares: frozenset[int] = frozenset()
-    """Processes that share, or may share, their memory with their parents."""
+    """Processes that share, or may share, their memory with another one, in the tree or not."""
 
 
 class Hold(msgspec.Struct, frozen=True, kw_only=True):

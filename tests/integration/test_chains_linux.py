@@ -380,8 +380,9 @@ def test_watch_without_patience_ends_who_looks_in_vain_in_a_beat(tmp_path):
     assert (one["outcome"], one["cause"]["evidence"]["end"]["kind"]) == ("hung", "polls")
 
 
-def test_watch_lets_a_child_that_shares_the_memory_open_the_gate(tmp_path):
-    one = watched(tmp_path, compiled("shares", tmp_path), "5")
+@pytest.mark.parametrize("kin", [(), ("beside",)], ids=["child", "beside"])
+def test_watch_lets_who_shares_the_memory_open_the_gate(tmp_path, kin):
+    one = watched(tmp_path, compiled("shares", tmp_path), "9", *kin)
     assert (one["outcome"], one["steps_completed"]) == ("completed", 5)
     assert one["cause"] is None
 

@@ -51,7 +51,8 @@ def watched(folder, program, *options, **variables):
 def test_the_steps_of_a_program_that_hangs_are_seen(tmp_path, program):
     done = watched(tmp_path, program, "--budget", "8")
     (result,) = json.loads(done.stdout)["results"]
-    assert result["outcome"] == "unfinished"
+    # Hung, where it was doubted before its budget ended.
+    assert result["outcome"] in ("hung", "unfinished")
     assert result["last_step"] == 5
     assert result["metrics"]["loss"]["last"] == 0.4
 

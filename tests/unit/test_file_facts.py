@@ -301,10 +301,23 @@ def test_of_a_large_tree_each_process_is_asked_whether_it_shares_its_parents_mem
     monkeypatch.setattr(relations, "shares_memory", lambda pid, parent, arch: True)
     first = 2**22 + 1  # no process has such a number
     family = [
-        Process(pid=first + one, ppid=first, name="a", state="S", cpu_s=0.0) for one in range(70)
+        Process(pid=first + one, ppid=first, name="a", state="S", cpu_s=0.0) for one in range(1, 71)
     ]
     found = relations.Reader("x86_64")(family)
     assert found.shares == {process.pid for process in family}
+
+
+def test_who_shares_memory_is_found_wherever_it_is(monkeypatch):
+    """A process that clone() made may be no child, and may be below another parent."""
+    begins = {1: "0", 7: "0", 20: "500", 30: "500", 40: "500", 50: "600"}
+    stats = {f"/proc/{pid}/stat": ("a", ["0"] * 25 + [begin]) for pid, begin in begins.items()}
+    monkeypatch.setattr(relations.reading, "numbers", lambda folder: list(begins))
+    monkeypatch.setattr(relations.reading, "stat", stats.get)
+    monkeypatch.setattr(
+        relations, "shares_memory", lambda pid, other, arch: {pid, other} == {20, 40}
+    )
+    tree = [Process(pid=pid, ppid=1, name="a", state="S", cpu_s=0.0) for pid in (7, 20, 30, 50)]
+    assert relations.sharers(tree, "x86_64") == {20}
 
 
 def test_the_members_of_a_poll_are_those_with_events(monkeypatch):

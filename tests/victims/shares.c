@@ -1,4 +1,5 @@
-/* A child that shares the memory, and is no thread, opens the gate that its parent waits at. */
+/* A process that shares the memory, and is no thread, opens the gate that the first one waits at: a
+ * child, or with a second argument one beside it. */
 #define _GNU_SOURCE
 #include <linux/futex.h>
 #include <sched.h>
@@ -27,6 +28,7 @@ static int opens(void *seconds)
 int main(int count, char **arguments)
 {
     unsigned seconds = count > 1 ? atoi(arguments[1]) : 1;
+    int kin = count > 2 ? CLONE_PARENT : 0;
     size_t size = 1 << 16;
     char *stack = malloc(size);
 
@@ -35,7 +37,7 @@ int main(int count, char **arguments)
         fflush(stdout);
         usleep(200000);
     }
-    if (clone(opens, stack + size, CLONE_VM | SIGCHLD, &seconds) < 0)
+    if (clone(opens, stack + size, CLONE_VM | SIGCHLD | kin, &seconds) < 0)
         return 1;
     while (!atomic_load(&gate))
         futex(FUTEX_WAIT, 0);

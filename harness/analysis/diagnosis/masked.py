@@ -24,6 +24,7 @@ from harness.analysis.diagnosis.symptoms import Facts, describe
 from harness.model import Hypothesis, Support
 
 _BY_ID = {theory.id: theory for theory in HYPOTHESES}
+_DEATHS = frozenset((Kind.KILLED, Kind.NO_MEMORY))
 
 
 def unmasked(hypotheses: Sequence[Hypothesis], evidence: Evidence) -> tuple[Hypothesis, ...]:
@@ -76,7 +77,12 @@ def _marks_all(
 
 
 def _marks(other: Theory, theory: Theory, wanted: frozenset[Kind], run: Facts) -> bool:
-    """True if a run has the symptom that the other one explains, or ended with its own sign."""
+    """True if a run has the symptom that the other one explains, or ended with its own sign.
+
+    A crash speaks against what would have shown in another way: that had its time until then.
+    """
+    if _DEATHS & (run.kinds - theory.explains):
+        return False
     ended = run.kinds & (STOPS | {Kind.DIVERGED})
     sign = run.kinds & (other.signs - theory.explains)
     return bool(run.kinds & wanted & other.explains) or bool(ended and sign)

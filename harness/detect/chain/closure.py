@@ -128,7 +128,7 @@ def closed(
     for process in world.processes:
         # A thread of either could wake one of the other through what is called a private futex.
         if process.pid in known.shares and inside.keys() & {process.pid, process.ppid}:
-            told = f"process {process.pid} may share its parent's memory"
+            told = f"another process may have the memory of process {process.pid}"
             reasons.append(Reason("shared_memory", told))
     return tuple(dict.fromkeys(reasons))
 

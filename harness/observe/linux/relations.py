@@ -47,22 +47,45 @@ def _read(processes: Sequence[Process], reader: futexes.Futexes, arch: str) -> R
         },
         futexes=waits,
         peers={process.pid: ends.peers(process.pid) for process in processes[:_MOST]},
-        shares=frozenset(p.pid for p in processes if shares_memory(p.pid, p.ppid, arch)),
+        shares=sharers(processes, arch),
     )
 
 
-def shares_memory(pid: int, parent: int, arch: str) -> bool:
-    """True if the memory of `pid` may be its parent's as well, as between vfork and exec.
+def sharers(processes: Sequence[Process], arch: str) -> frozenset[int]:
+    """Those whose memory may be another process's as well, below them, beside them or elsewhere."""
+    beginning: dict[str, list[int]] = {}
+    for pid in reading.numbers("/proc"):
+        if (begin := _begin(pid)) is not None:
+            beginning.setdefault(begin, []).append(pid)
+    return frozenset(
+        one.pid
+        for one in processes
+        if any(
+            shares_memory(one.pid, other, arch)
+            for other in {one.ppid, *beginning.get(_begin(one.pid) or "", ())} - {one.pid}
+        )
+    )
 
-    A thread of the parent could then wake it through what is called a private futex.
+
+def shares_memory(pid: int, other: int, arch: str) -> bool:
+    """True if two processes may have one memory, as a child and its parent from vfork to exec, and
+    as clone() makes them with CLONE_VM.
+
+    A thread of one could then wake one of the other through what is called a private futex.
     """
     call = ctypes.CDLL(None, use_errno=True).syscall
     number = _KCMP.get(arch)
     if number is not None:
-        answer = call(number, pid, parent, _KCMP_VM, 0, 0)
+        answer = call(number, pid, other, _KCMP_VM, 0, 0)
         if answer >= 0:
             return bool(answer == 0)
     # It may not be asked. What has called exec since has a stack that begins elsewhere.
-    first, second = (reading.stat(f"/proc/{one}/stat") for one in (pid, parent))
-    begins = [stat[1][_START_OF_STACK] if stat else None for stat in (first, second)]
-    return begins[0] == begins[1] and begins[0] not in (None, "0", b"0")
+    begin = _begin(pid)
+    return begin is not None and begin == _begin(other)
+
+
+def _begin(pid: int) -> str | None:
+    """The address at which its stack begins; None where it has none, or it is not shown."""
+    stat = reading.stat(f"/proc/{pid}/stat")
+    begin = None if stat is None else stat[1][_START_OF_STACK]
+    return None if begin == "0" else begin
