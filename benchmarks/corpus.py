@@ -248,12 +248,13 @@ class Corpus:
         return ""
 
     def _module(self, program: Program, sources: Sequence[Path]) -> str:
-        own = self.folder / "v" / "bin" / "python"
-        python = str(own) if "@B/v/bin/python" in program.command else sys.executable
+        made = self.folder / "v" / "bin" / "python"
+        python = str(made) if "@B/v/bin/python" in program.command else sys.executable
         for file in sources:
             if file.suffix == ".py" and file.exists():
                 for name in sorted(_imports(file)):
-                    if not self._importable(python, name):
+                    own = (self.folder / f"{name}.py").exists()
+                    if not own and not self._importable(python, name):
                         return f"no Python module {name}"
         return ""
 

@@ -223,7 +223,8 @@ def show(summaries: Sequence[dict[str, Any]], skipped: dict[str, str]) -> None:
         )
         for truth, kind in kinds
     ]
-    print(table(HEAD, [*rows, row("all", summaries)]))
+    if rows:
+        print(table(HEAD, [*rows, row("all", summaries)]))
     for program in summaries:
         for text in program["wrong"]:
             print(f"{program['program']}: {program['wanted']} is right, not {text}")
