@@ -25,7 +25,7 @@ with beats.step():
     time.sleep(0.2)
 with beats.step():
     beats.phase("batch")
-    time.sleep(max(10, 5 * (time.monotonic() - began)))
+    time.sleep(max(20, 5 * (time.monotonic() - began)))
 """
 """Its second batch takes longer than any before, and ends by itself."""
 
