@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import ctypes
 from collections.abc import Sequence
+from functools import cmp_to_key
+from itertools import pairwise
 
 from harness.model import Process
 from harness.model.world import Futex, Relations
@@ -13,6 +15,8 @@ _MOST = 64
 """Processes of a tree that are looked into, at most."""
 _KCMP = {"x86_64": 312, "aarch64": 272}
 _KCMP_VM = 1
+_ORDER = {0: 0, 1: -1, 2: 1}
+"""The kernel's answers: equal, less, greater."""
 _START_OF_STACK = 25
 """Its place among a stat's fields after the name."""
 
@@ -52,40 +56,42 @@ def _read(processes: Sequence[Process], reader: futexes.Futexes, arch: str) -> R
 
 
 def sharers(processes: Sequence[Process], arch: str) -> frozenset[int]:
-    """Those whose memory may be another process's as well, below them, beside them or elsewhere."""
-    beginning: dict[str, list[int]] = {}
-    for pid in reading.numbers("/proc"):
-        if (begin := _begin(pid)) is not None:
-            beginning.setdefault(begin, []).append(pid)
-    return frozenset(
-        one.pid
-        for one in processes
-        if any(
-            shares_memory(one.pid, other, arch)
-            for other in {one.ppid, *beginning.get(_begin(one.pid) or "", ())} - {one.pid}
-        )
-    )
-
-
-def shares_memory(pid: int, other: int, arch: str) -> bool:
-    """True if two processes may have one memory, as a child and its parent from vfork to exec, and
-    as clone() makes them with CLONE_VM.
+    """Those whose memory may be another process's as well: of a child from vfork to exec, or of one
+    that clone() made with CLONE_VM, below them, beside them or elsewhere.
 
     A thread of one could then wake one of the other through what is called a private futex.
     """
-    call = ctypes.CDLL(None, use_errno=True).syscall
-    number = _KCMP.get(arch)
-    if number is not None:
-        answer = call(number, pid, other, _KCMP_VM, 0, 0)
-        if answer >= 0:
-            return bool(answer == 0)
-    # It may not be asked. What has called exec since has a stack that begins elsewhere.
-    begin = _begin(pid)
-    return begin is not None and begin == _begin(other)
+    beginning: dict[str, list[int]] = {}
+    for pid in reading.numbers("/proc"):
+        stat = reading.stat(f"/proc/{pid}/stat")
+        # What has called exec since has a stack that begins elsewhere. Zero: it is not shown.
+        if stat is not None and stat[1][_START_OF_STACK] != "0":
+            beginning.setdefault(stat[1][_START_OF_STACK], []).append(pid)
+    own = {process.pid for process in processes}
+    found: set[int] = set()
+    for pids in beginning.values():
+        if len(pids) > 1 and not own.isdisjoint(pids):
+            found |= own & in_common(pids, arch)
+    return frozenset(found)
 
 
-def _begin(pid: int) -> str | None:
-    """The address at which its stack begins; None where it has none, or it is not shown."""
-    stat = reading.stat(f"/proc/{pid}/stat")
-    begin = None if stat is None else stat[1][_START_OF_STACK]
-    return None if begin == "0" else begin
+def in_common(pids: Sequence[int], arch: str) -> set[int]:
+    """Those of `pids` whose memory another one of them has; all where the kernel does not tell.
+
+    The kernel says of two memories which comes first (kcmp(2)). In that order the same ones are
+    neighbors, so that a thousand forked processes are told apart by some ten thousand questions.
+    """
+    number, call = _KCMP.get(arch), ctypes.CDLL(None, use_errno=True).syscall
+
+    def order(one: int, other: int) -> int:
+        answer = -1 if number is None else call(number, one, other, _KCMP_VM, 0, 0)
+        if answer not in _ORDER:
+            raise OSError
+        return _ORDER[answer]
+
+    try:
+        ordered = sorted(pids, key=cmp_to_key(order))
+        pairs = [pair for pair in pairwise(ordered) if order(*pair) == 0]
+    except OSError:
+        return set(pids)
+    return {pid for pair in pairs for pid in pair}
