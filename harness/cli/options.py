@@ -299,9 +299,12 @@ def running(arguments: argparse.Namespace) -> Options:
 
 def _seconds(text: str) -> float:
     """A span of time that is not negative."""
-    value = float(text)
+    try:
+        value = float(text)
+    except ValueError:
+        value = -1.0
     if not 0 <= value < math.inf:
-        raise argparse.ArgumentTypeError(f"{text} is no number of seconds: give 0 or more")
+        raise argparse.ArgumentTypeError(f"must be a number of seconds, 0 or more, not {text}")
     return value
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import msgspec
 
 from harness.beats import record
-from harness.errors import UsageError
+from harness.errors import HarnessError, UsageError
 from harness.model import Outcome, RunResult
 from harness.model.settings import Interpreter
 from harness.releases import environments, symptoms, versions
@@ -103,7 +103,13 @@ def listed(plan: Plan, cell: Cell, request: BisectRequest, pre: bool) -> tuple[s
     Raises HarnessError when `cell` has no environment or the index does not answer.
     """
     installer = find()
-    interpreter = prepare(plan, cell, Environments(installer))
+    try:
+        interpreter = prepare(plan, cell, Environments(installer))
+    except NotInstalledError as error:
+        raise HarnessError(
+            f"the environment of {cell.name} cannot be made: {error}; --good and --bad must be "
+            "releases that the index has for this Python"
+        ) from None
     ends = (request.good, request.bad)
     known = installer.releases(request.package, Path(interpreter.python), *ends, pre)
     return versions.between(known, *ends, pre)

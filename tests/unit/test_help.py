@@ -133,6 +133,8 @@ def test_the_version_says_that_mlx_is_not_installed():
          "watch: error: unknown option --patern; did you mean --pattern?"),
         (["watch", "--budget", "x", "true", "--foo"],
          "watch: error: argument --budget/--timeout: must be a number of seconds above 0, not x"),
+        (["watch", "--patience", "x", "true"],
+         "watch: error: argument --patience: must be a number of seconds, 0 or more, not x"),
         (["compare", "a", "b", "--qqq"],
          "compare: error: unknown option --qqq; see: harness compare --help"),
         (["list", "-z"], "list: error: unknown option -z; see: harness list --help"),
