@@ -746,3 +746,17 @@ def test_two_that_compute_in_turn_do_not_wait_for_one_another():
     both = (stack(*takes), stack(*takes, tid=2, main=False))
     found = seen(one, later=(later,), stacks={1: (both, both)})
     assert follow((Node(1, 1),), Facts(found)).end.kind is Ends.WORKS
+
+
+@pytest.mark.parametrize(
+    ("threads", "used", "work"), [(4, 0.08, True), (2, 0.14, True), (50, 0.01, False)]
+)
+def test_many_that_compute_in_turn_need_no_holder(threads, used, work):
+    """Each has a little of the core. Those that only ask for their turn have next to nothing."""
+    takes = ("pthread_cond_timedwait", "take_gil", "py:compute")
+    one = process(1, *(thread(tid) for tid in range(1, threads + 1)))
+    ran = tuple(replace(each, cpu_s=each.cpu_s + 4 * used) for each in one.threads)  # in 4 s
+    later = replace(one, threads=ran)
+    every = tuple(stack(*takes, tid=each.tid, main=each.tid == 1) for each in one.threads)
+    found = seen(one, later=(later,), stacks={1: (every, every)})
+    assert (follow((Node(1, 1),), Facts(found)).end.kind is Ends.WORKS) is work

@@ -93,8 +93,8 @@ def _running(node: Node, thread: Thread, pace: Pace | None, facts: Facts) -> Wai
         return _only(End(kind=kind, detail=f"{detail}, and spins"), "collective")
     if category is Category.GIL and not _holds_gil(node, facts):
         wait = _gil(node, facts)
-        # Where nobody is seen to hold it, who runs so much has it again and again itself.
-        if wait.known or share < facts.policy.poll_cpu_share:
+        # Where nobody is seen to hold it, those who run so much have it again and again themselves.
+        if wait.known or _in_turn(node, facts) < facts.policy.poll_cpu_share:
             return wait
     if _polls(node, thread, pace, facts):
         return handing.given(node, thread, pace, facts) or _polling(node, thread, pace, facts)
@@ -127,6 +127,17 @@ def _gil(node: Node, facts: Facts) -> Wait:
         on=holders or tuple(other for other in others if facts.stack(other)),
         known=bool(holders),
     )
+
+
+def _in_turn(node: Node, facts: Facts) -> float:
+    """The share of a core that the threads of its process want together which it takes turns with
+    in the interpreter. Who only asks for its turn every 5 ms does not count."""
+    paces = [
+        facts.pace(one)
+        for one in (node, *facts.others(node))
+        if facts.category(one) is Category.GIL and facts.busy(one)
+    ]
+    return sum(pace.wanted for pace in paces if pace is not None)
 
 
 def _polls(node: Node, thread: Thread, pace: Pace | None, facts: Facts) -> bool:
