@@ -92,7 +92,7 @@ def programs(folder: Path) -> list[Program]:
     """The programs of a corpus by name. Raises SystemExit where one has no label `truth`."""
     known = json.loads(ENDS.read_text())
     labelled = []
-    for file in sorted(folder.glob("cases/*")):
+    for file in sorted(one for one in folder.glob("cases/*") if one.is_file()):
         labels = read_labels(file.read_text(errors="replace"))
         if labels.get("truth") not in TRUTHS:
             raise SystemExit(f"{file}: add a line `# truth: ...`, one of {', '.join(TRUTHS)}")
