@@ -17,8 +17,8 @@ A label is a comment `# key: value` before the first line of code:
     side     a shell command beside it
     pty      it runs in a terminal, into which `text` (y) is typed after `answer` seconds (70)
 
-@P is the Python, @F the program, @B the folder, @B/work the folder that it runs in, @O where
-reports go, @N the number of the process to attach to.
+@P is the Python, @F the program, @B the folder, @B/work the folder that it runs in, @R this
+repository, @O where reports go, @N the number of the process to attach to.
 """
 
 from __future__ import annotations
@@ -92,7 +92,7 @@ def programs(folder: Path) -> list[Program]:
     """The programs of a corpus by name. Raises SystemExit where one has no label `truth`."""
     known = json.loads(ENDS.read_text())
     labelled = []
-    for file in sorted(folder.glob("cases/*")):
+    for file in sorted(one for one in folder.glob("cases/*") if one.is_file()):
         labels = read_labels(file.read_text(errors="replace"))
         if labels.get("truth") not in TRUTHS:
             raise SystemExit(f"{file}: add a line `# truth: ...`, one of {', '.join(TRUTHS)}")
@@ -194,7 +194,7 @@ class Corpus:
     def fill(self, text: str, program: Program, run: Path, **more: str) -> str:
         """`text` with its placeholders replaced."""
         given = {"@P": sys.executable, "@F": str(program.file), "@B/work": str(run), **more}
-        for sign, value in (*given.items(), ("@B", str(self.folder))):
+        for sign, value in (*given.items(), ("@B", str(self.folder)), ("@R", str(ROOT))):
             text = text.replace(sign, value)
         return text
 

@@ -59,9 +59,9 @@ def group(name: str) -> Iterator[Path | None]:
             folder.mkdir()
             made = folder
             (folder / limit).write_text(str(GROUP_BYTES))
-            for name in ("memory.swap.max", "memory.swappiness"):
-                if (folder / name).exists():
-                    (folder / name).write_text("0")
+            for swap in ("memory.swap.max", "memory.swappiness"):
+                if (folder / swap).exists():
+                    (folder / swap).write_text("0")
             break
     try:
         yield made

@@ -20,7 +20,7 @@ class Program:
     never: tuple[str, ...] = ()
     """Parts that must not be there."""
     suffix: str = ".py"
-    """`.py`, `.c`, `.cpp` or `.rs`."""
+    """`.py`, or one that `benchmarks/deaths.py` compiles or has an interpreter for."""
     before: str = ""
     """Words of a shell before the program, which is `exec`uted after them."""
     shell: str = ""

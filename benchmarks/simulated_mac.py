@@ -47,9 +47,8 @@ def label(arguments: argparse.Namespace) -> list[str]:
 
 def harness(arguments: argparse.Namespace, folder: Path) -> tuple[str, ...]:
     """The command line of the harness that is asked for."""
-    if not arguments.mac:
-        return (sys.executable, "-m", "harness")
-    return on_mac(folder, refused(arguments))
+    sources = refused(arguments)
+    return on_mac(folder, sources) if arguments.mac else (sys.executable, "-m", "harness")
 
 
 def on_mac(folder: Path, sources: Collection[str] = ()) -> tuple[str, ...]:

@@ -1,30 +1,15 @@
 """Work for an NVIDIA GPU that lasts as long as one likes, and the steps of a training before it."""
 
-import ctypes
 import time
 
 import mlx.core as mx
 
-SOURCE = """
-    unsigned long long began, now;
-    asm volatile("mov.u64 %0, %globaltimer;" : "=l"(began));
-    do {
-        asm volatile("mov.u64 %0, %globaltimer;" : "=l"(now));
-    } while (now - began < (unsigned long long)lasts[0]);
-    out[0] = 1.0f;
-"""
+from scenarios.controls._gpu import busy
 
 
 def kernel(seconds):
     """A lazy scalar that one kernel computes for so long."""
-    (out,) = mx.fast.cuda_kernel("lasts", ["lasts"], ["out"], SOURCE)(
-        inputs=[mx.array([int(seconds * 1e9)], dtype=mx.int64)],
-        grid=(1, 1, 1),
-        threadgroup=(1, 1, 1),
-        output_shapes=[(1,)],
-        output_dtypes=[mx.float32],
-    )
-    return out
+    return busy(int(seconds * 1e9))
 
 
 def steps(first, last):
@@ -35,27 +20,6 @@ def steps(first, last):
         mx.eval(weights)
         print(f"step {step} loss {2 - step * 0.05:.3f}", flush=True)
         time.sleep(0.2)
-
-
-def never_told():
-    """Wait for a stream whose work waits for a word in memory that nobody writes."""
-    cuda = ctypes.CDLL("libcuda.so.1")
-    context, stream, event = (ctypes.c_void_p() for _ in range(3))
-    word = ctypes.c_uint64()
-    for name, *given in (
-        ("cuInit", 0),
-        ("cuDevicePrimaryCtxRetain", ctypes.byref(context), 0),
-        ("cuCtxSetCurrent", context),
-        ("cuMemAlloc_v2", ctypes.byref(word), ctypes.c_size_t(4)),
-        ("cuMemsetD32_v2", word, 0, ctypes.c_size_t(1)),
-        ("cuStreamCreate", ctypes.byref(stream), 1),
-        ("cuEventCreate", ctypes.byref(event), 3),
-        ("cuStreamWaitValue32_v2", stream, word, 1, 1),
-        ("cuEventRecord", event, stream),
-        ("cuEventSynchronize", event),
-    ):
-        if code := getattr(cuda, name)(*given):
-            raise RuntimeError(f"{name} fails with {code}")
 
 
 def on_the_cpu(seconds):

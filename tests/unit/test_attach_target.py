@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
 
 import psutil
 import pytest
@@ -71,12 +73,7 @@ def test_one_that_has_ended_is_said_to_have_where_its_threads_are_not_told(monke
         raise psutil.ZombieProcess(process.pid)
 
     monkeypatch.setattr(psutil.Process, "num_threads", refused)
-    child = os.fork()
-    if child == 0:
-        os._exit(0)
-    try:
-        os.waitid(os.P_PID, child, os.WEXITED | os.WNOWAIT)
+    with subprocess.Popen([sys.executable, "-c", ""]) as child:
+        os.waitid(os.P_PID, child.pid, os.WEXITED | os.WNOWAIT)
         with pytest.raises(UsageError, match="has ended"):
-            by_pid(child)
-    finally:
-        os.waitpid(child, 0)
+            by_pid(child.pid)

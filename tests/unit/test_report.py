@@ -565,4 +565,6 @@ def test_reports_are_the_same_each_time(tmp_path):
 
 def test_outcomes_all_have_a_place():
     for outcome in Outcome:
-        check(render(fakes.run(msgspec.structs.replace(fakes.result(), outcome=outcome))))
+        report = render(fakes.run(msgspec.structs.replace(fakes.result(), outcome=outcome)))
+        check(report)
+        assert [one for one in Outcome if f" {one}" in report] == [outcome]

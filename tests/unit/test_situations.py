@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import argparse
 import threading
 import time
 from pathlib import Path
 
 import pytest
 
-from benchmarks import situations
+from benchmarks import simulated_mac, situations
 from benchmarks.corpus import ENDS, Corpus, Program, programs, read_labels
 from benchmarks.situation_run import Run
 
@@ -65,6 +66,19 @@ def test_a_program_without_a_truth_is_refused(corpus):
 def test_a_folder_without_programs_is_refused(tmp_path):
     with pytest.raises(SystemExit, match="has no programs"):
         programs(tmp_path)
+
+
+def test_what_python_leaves_beside_the_programs_is_none_of_them(tmp_path):
+    (tmp_path / "cases" / "__pycache__").mkdir(parents=True)
+    (tmp_path / "cases" / "x.py").write_text("# truth: hang\n")
+    assert [one.name for one in programs(tmp_path)] == ["x"]
+
+
+def test_a_program_finds_what_this_repository_has(corpus):
+    made = corpus(x_py="# truth: healthy\n# cmd: env PYTHONPATH=@B:@R @P @F\n")
+    (one,) = made.programs
+    filled = made.fill(one.command, one, made.folder / "run").split()
+    assert filled[1] == f"PYTHONPATH={made.folder}:{Path(situations.__file__).parents[1]}"
 
 
 @pytest.mark.parametrize(
@@ -156,6 +170,20 @@ def test_without_patience_one_that_waits_for_something_outside_is_excused(ends, 
     assert situations.right(one, came, hasty=True) == right
     assert situations.ended(one, came, hasty=True) == (not right and came.outcome == "hung")
     assert not situations.right(one, came)
+
+
+@pytest.mark.parametrize("more", [[], ["--mac"]])
+def test_sources_are_refused_on_the_simulated_mac_alone(tmp_path, monkeypatch, more):
+    """It is said before anything runs: the runs may take hours."""
+    monkeypatch.setattr(simulated_mac, "on_mac", lambda folder, sources: sources)
+    parser = argparse.ArgumentParser()
+    simulated_mac.add_options(parser)
+    arguments = parser.parse_args([*more, "--refuse", "sample", "ids", "sample"])
+    if more:
+        assert simulated_mac.harness(arguments, tmp_path) == ("sample", "ids")
+    else:
+        with pytest.raises(SystemExit, match="--refuse needs --mac"):
+            simulated_mac.harness(arguments, tmp_path)
 
 
 def test_an_end_is_named_rightly_wrongly_or_not_at_all():

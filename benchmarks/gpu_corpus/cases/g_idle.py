@@ -3,9 +3,11 @@
 # budget: 90
 # note: the host waits for a GPU that has nothing to do, with a patience of 5 s
 # opts: --patience 5
-# cmd: env PYTHONPATH=@B @P @F
+# cmd: env PYTHONPATH=@B:@R @P @F
 
-from gpu_work import never_told, steps
+from gpu_work import steps
+
+from scenarios.controls._gpu import wait_for_nobody
 
 steps(0, 12)
-never_told()
+wait_for_nobody()

@@ -4,9 +4,11 @@
 # note: the same, looked at from outside
 # harness: attach --out @O @N
 # after: 12
-# cmd: env PYTHONPATH=@B @P @F
+# cmd: env PYTHONPATH=@B:@R @P @F
 
-from gpu_work import never_told, steps
+from gpu_work import steps
+
+from scenarios.controls._gpu import wait_for_nobody
 
 steps(0, 12)
-never_told()
+wait_for_nobody()

@@ -4,7 +4,7 @@
 # note: one kernel runs for 40 s, looked at from outside
 # harness: attach --out @O @N
 # after: 12
-# cmd: env PYTHONPATH=@B @P @F
+# cmd: env PYTHONPATH=@B:@R @P @F
 
 import mlx.core as mx
 from gpu_work import kernel, steps

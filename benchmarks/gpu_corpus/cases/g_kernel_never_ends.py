@@ -3,7 +3,7 @@
 # budget: 220
 # note: a kernel that never ends, with a patience of 5 s
 # opts: --patience 5
-# cmd: env PYTHONPATH=@B @P @F
+# cmd: env PYTHONPATH=@B:@R @P @F
 
 import mlx.core as mx
 from gpu_work import kernel, steps

@@ -3,7 +3,7 @@
 # budget: 120
 # note: the GPU waits for an operation that MLX has on the CPU alone, with a patience of 5 s
 # opts: --patience 5
-# cmd: env PYTHONPATH=@B @P @F
+# cmd: env PYTHONPATH=@B:@R @P @F
 
 import mlx.core as mx
 from gpu_work import on_the_cpu, steps
