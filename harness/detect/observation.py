@@ -80,6 +80,8 @@ class Observation(msgspec.Struct, frozen=True, kw_only=True):
     spins: dict[int, str] = {}
     """The place of a thread that is in one place at each look, by thread. Only of those that stay
     there for as long as it takes to call that a loop."""
+    only_wait: frozenset[int] = frozenset()
+    """Threads in one place that did nothing but wait for another one, at most inspections."""
     varied: dict[int, bool] = {}
     """True if a variable of the user's own code has changed, False if none did, by thread. Only of
     threads whose variables can be read and tell something."""

@@ -139,6 +139,13 @@ def spins(history: Sequence[Inspection], policy: Policy) -> dict[int, str]:
     return found
 
 
+def only_wait(history: Sequence[Inspection]) -> frozenset[int]:
+    """The threads in one place that do nothing but wait for another one, by all inspections of one
+    stall: they live as that one does."""
+    stays = history[-1].stays if history else {}
+    return frozenset(tid for tid in stays if _altogether(tid, _agreeing(tid, history)).waits)
+
+
 def may_spin(history: Sequence[Inspection]) -> bool:
     """True if a thread is in one place and nothing changes in it, as far as was seen: another
     inspection may show that it is in a loop."""

@@ -101,9 +101,9 @@ def _fault(text: str) -> str:
         return ""
     if signal[1] == "SIGFPE" and code == _BY_ZERO:
         return "it divided an integer by zero"
-    if signal[1] != "SIGSEGV" or code not in (_MAPPED, _ALLOWED) or address is None:
+    if signal[1] != "SIGSEGV" or code not in (_MAPPED, _ALLOWED):
         return ""
-    return kernel_log.fault(address, stack or 0)
+    return "" if address is None or stack is None else kernel_log.fault(address, stack)
 
 
 def of_journal(pids: Iterable[int], wait_s: float = JOURNAL_S) -> CrashStack:

@@ -728,6 +728,25 @@ def test_who_only_waits_for_a_thread_that_works_is_alive():
     assert (chain.end.kind, chain.links[-1].tid) == (Ends.WORKS, 2)
 
 
+def test_who_only_waits_is_alive_beside_work_wherever_the_last_look_caught_it():
+    """Between two calls it is in the interpreter, or waits for its turn in it."""
+    turn = ("pthread_cond_timedwait", "take_gil", "py:look")
+    one = process(1, thread(1, **RUNNING), thread(2, **RUNNING))
+    later = replace(busy(one), threads=tuple(replace(t, cpu_s=2.0) for t in one.threads))
+    helper = stack("py:compute", tid=2, main=False)
+    found = seen(one, later=(later,), spins={1: "train.py:7 in look"})
+
+    def end(*captures, **fields):
+        taken = {1: tuple((stack(*main), helper) for main in captures)}
+        told = replace(found, stacks=taken, **fields)
+        return follow((Node(1, 1),), Facts(told)).end.kind
+
+    assert end(SPINS, turn) is Ends.WORKS
+    assert end(SPINS, ("py:look",)) is Ends.WORKS
+    assert end(turn, turn) is Ends.SPINS
+    assert end(turn, turn, only_wait=frozenset((1,))) is Ends.WORKS
+
+
 def test_a_loop_that_computes_does_not_live_by_what_is_beside_it():
     assert spinner(("py:look",), ("py:compute",), **RUNNING).end.kind is Ends.SPINS
 

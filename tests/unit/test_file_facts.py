@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import ctypes
-import platform
 import struct
-import subprocess
 import sys
 
 import pytest
@@ -20,7 +17,6 @@ from harness.observe.linux import (  # noqa: E402
     locks,
     mounts,
     reading,
-    relations,
     sockets,
     waited_files,
 )
@@ -298,40 +294,6 @@ def test_of_a_set_only_what_is_certainly_its_own_says_nothing(monkeypatch, behin
     ends = file_peers.Ends()
     monkeypatch.setattr(ends, "link", lambda pid, file, reads: behind[file])
     assert list(file_peers.waited_for(process, thread, "x86_64", ends)) == told
-
-
-def test_who_shares_memory_is_found_wherever_it_is(monkeypatch):
-    """A process that clone() made may be no child, and may be below another parent."""
-    begins = {1: "0", 7: "0", 20: "500", 30: "500", 40: "500", 50: "600"}
-    stats = {f"/proc/{pid}/stat": ("a", ["0"] * 25 + [begin]) for pid, begin in begins.items()}
-    monkeypatch.setattr(relations.reading, "numbers", lambda folder: list(begins))
-    monkeypatch.setattr(relations.reading, "stat", stats.get)
-    asked = []
-    monkeypatch.setattr(
-        relations, "in_common", lambda pids, arch: asked.append(pids) or {20, 40} & {*pids}
-    )
-    tree = [Process(pid=pid, ppid=1, name="a", state="S", cpu_s=0.0) for pid in (7, 20, 30, 50)]
-    assert relations.sharers(tree, "x86_64") == {20}
-    assert asked == [[20, 30, 40]]
-
-
-def test_memory_of_ones_own_is_in_common_with_nobody():
-    arch = platform.machine()
-    sleeping = [subprocess.Popen(["sleep", "600"]) for _ in range(3)]
-    pids = [one.pid for one in sleeping]
-    try:
-        number = relations._KCMP.get(arch, -1)
-        if ctypes.CDLL(None).syscall(number, *pids[:2], relations._KCMP_VM, 0, 0) < 0:
-            pytest.skip("processes may not be compared here")
-        assert relations.in_common(pids, arch) == set()
-        assert relations.in_common([*pids, pids[0]], arch) == {pids[0]}
-        assert relations.in_common(pids, "an unknown processor") == set(pids)
-        gone = 2**22 + 1  # no process has such a number
-        assert relations.in_common([pids[0], gone], arch) == {pids[0], gone}
-    finally:
-        for one in sleeping:
-            one.kill()
-            one.wait()
 
 
 def test_the_members_of_a_poll_are_those_with_events(monkeypatch):

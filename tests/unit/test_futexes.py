@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import platform
+import subprocess
 import sys
 from types import SimpleNamespace
 
@@ -119,6 +121,52 @@ def test_a_process_has_its_own_memory_and_a_child_after_fork_another():
     finally:
         os.kill(child, 9)
         os.waitpid(child, 0)
+
+
+def test_who_shares_memory_is_found_wherever_it_is(monkeypatch):
+    """A process that clone() made may be no child, and may be below another parent."""
+    begins = {1: "0", 7: "0", 20: "500", 30: "500", 40: "500", 50: "600"}
+    stats = {f"/proc/{pid}/stat": ("a", ["0"] * 25 + [begin]) for pid, begin in begins.items()}
+    monkeypatch.setattr(mappings.reading, "numbers", lambda folder: list(begins))
+    monkeypatch.setattr(mappings.reading, "stat", stats.get)
+    asked = []
+    monkeypatch.setattr(
+        mappings, "in_common", lambda pids, arch: asked.append(pids) or {20, 40} & {*pids}
+    )
+    assert mappings.sharers([7, 20, 30, 50], "x86_64") == {20}
+    assert asked == [[20, 30, 40]]
+
+
+def test_memory_of_ones_own_is_in_common_with_nobody():
+    arch = platform.machine()
+    sleeping = [subprocess.Popen(["sleep", "600"]) for _ in range(3)]
+    pids = [one.pid for one in sleeping]
+    try:
+        if mappings._order(*pids[:2], arch) is None:
+            pytest.skip("processes may not be compared here")
+        assert mappings.in_common(pids, arch) == set()
+        assert mappings.in_common([*pids, pids[0]], arch) == {pids[0]}
+        assert mappings.in_common(pids, "an unknown processor") == set(pids)
+        gone = 2**22 + 1  # no process has such a number
+        assert mappings.in_common([pids[0], gone], arch) == {pids[0], gone}
+    finally:
+        for one in sleeping:
+            one.kill()
+            one.wait()
+
+
+def test_memories_whose_order_has_changed_meanwhile_may_be_in_common(monkeypatch):
+    """Who calls exec while the others are put in order may part two that have the same memory."""
+    place, asked = {10: 1, 20: 5, 30: 1}, []
+
+    def order(one, other, arch):
+        asked.append((one, other))
+        if len(asked) == 3:
+            place[20] = 0
+        return (place[one] > place[other]) - (place[one] < place[other])
+
+    monkeypatch.setattr(mappings, "_order", order)
+    assert mappings.in_common([10, 20, 30], "x86_64") == {10, 20, 30}
 
 
 def test_numbers_of_another_name_space_are_translated(monkeypatch):

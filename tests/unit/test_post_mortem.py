@@ -141,6 +141,15 @@ def test_a_core_that_was_cut_still_has_the_innermost_frame():
     assert post_mortem.read(stripped).place == ""
 
 
+def test_what_gdb_does_not_say_of_a_fault_is_not_guessed():
+    """Its values are numbered as they come: one that is missing moves the others up."""
+    address, stack = "$2 = (void *) 0x0\n", "$3 = (void *) 0x7ffe5dc770d0\n"
+    assert address + stack in CPP
+    without = CPP.replace(address, ""), CPP.replace(stack, "")
+    moved = without[0].replace("$3", "$2"), without[1]
+    assert [post_mortem.read(text).fault for text in moved] == ["", ""]
+
+
 @pytest.mark.parametrize(
     ("signal", "fault"),
     [("SIGFPE", "it divided an integer by zero"), ("SIGILL", ""), ("SIGBUS", ""), ("SIGTRAP", "")],

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from observations import SPIN, busy, process, seen, stack, thread, twice
 
 from harness.detect.policy import LOG_POLICY, Policy
-from harness.detect.spinning import LONG_S, Inspection, Stay, inspect, may_spin, spins
+from harness.detect.spinning import LONG_S, Inspection, Stay, inspect, may_spin, only_wait, spins
 from harness.model.world import More
 from harness.stacks.parse.frames import Frame
 
@@ -211,6 +211,17 @@ def test_one_that_only_waits_is_caught_elsewhere_now_and_then():
 
     assert all(seen_as(*one) for one in [(True, None), (None, True), (True, True, True, False)])
     assert not any(seen_as(*one) for one in [(None, None), (False, True), (True, False, None)])
+
+
+@pytest.mark.parametrize(
+    ("answers", "waits"),
+    [((True, None), True), ((None, True), True), ((None, None), False), ((False, True), False)],
+)
+def test_who_only_waits_is_known_by_all_that_was_seen_of_it(answers, waits):
+    each = (history(float(n), waits=one) for n, one in enumerate(answers))
+    told = only_wait([one for history in each for one in history])
+    assert told == ({1} if waits else set())
+    assert only_wait([]) == set()
 
 
 def test_one_that_may_be_in_a_loop_is_worth_another_inspection():

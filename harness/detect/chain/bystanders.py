@@ -3,7 +3,8 @@
 A heartbeat that hears from a server, two monitors that hand items to one another, the writer of a
 log: each is given something again and again. Of a lock without an owner any of them may be the one
 that releases it, so all are believed at first. One that uses next to nothing of the CPU, and was
-seen in the same beat for so long, is believed by nobody who only may wait for it.
+seen in the same beat for so long, is believed by nobody who only may wait for it. Where all others
+of its process wait for locks, it is not believed at all, and delays no doubt.
 """
 
 from __future__ import annotations

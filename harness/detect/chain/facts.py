@@ -232,9 +232,14 @@ class Facts:
         return 0 if stack is None else wait_site.places(stack)
 
     def only_waits(self, node: Node) -> bool:
-        """True if it is in a native function that does nothing but wait for another thread."""
-        stack = self.stack(node)
-        return stack is not None and turns.only_waits(stack) is True
+        """True if it was seen in a native function that does nothing but wait for another thread.
+
+        Between two calls of it the last capture may have caught it in the interpreter.
+        """
+        captures = range(len(self.observed.stacks.get(node.pid, ())))
+        stacks = [self.stack(node, -1 - number) for number in captures]
+        seen = any(stack is not None and turns.only_waits(stack) for stack in stacks)
+        return seen or node.tid in self.observed.only_wait
 
     def moves(self, node: Node) -> bool | None:
         """True if the user's own variables or lines of a thread were seen to change, False if its

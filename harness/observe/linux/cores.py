@@ -52,8 +52,12 @@ class Rule(NamedTuple):
 
     @property
     def has_number(self) -> bool:
-        fields = _FIELD.findall(self.pattern)
-        return self.numbered or any(field in "pP" for field in fields)
+        return self.numbered or self.names_number
+
+    @property
+    def names_number(self) -> bool:
+        """True if the pattern itself has the number of the process."""
+        return any(field in "pP" for field in _FIELD.findall(self.pattern))
 
 
 class Cores:
@@ -108,7 +112,7 @@ def place(of: Rule, home: Path) -> str:
         parts.append("%" if field[1] == "%" else "*")
         end = field.end()
     parts.append(glob.escape(of.pattern[end:]))
-    if of.numbered and not any(field in "pP" for field in _FIELD.findall(of.pattern)):
+    if of.numbered and not of.names_number:
         parts.append(".*")
     return os.path.join(glob.escape(str(home)), "".join(parts))
 

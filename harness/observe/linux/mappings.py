@@ -6,7 +6,9 @@ import bisect
 import ctypes
 import os
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from functools import cmp_to_key
+from itertools import pairwise
 from typing import NamedTuple
 
 from harness.observe.linux import file_table, reading
@@ -16,6 +18,8 @@ _LINE = re.compile(
 )
 _KCMP = {"x86_64": 312, "aarch64": 272}
 _KCMP_MEMORY = 1
+_ORDER = {0: 0, 1: -1, 2: 1}
+"""The kernel's answers: equal, less, greater."""
 _STACK_BEGINS, _SIZE, _RESIDENT = 25, 20, 21
 """Places among a stat's fields after the name."""
 
@@ -114,12 +118,9 @@ class Sharing:
 
 def same_memory(pid: int, other: int, arch: str) -> bool | None:
     """Check whether two processes have one memory, as after vfork; None: it may be so."""
-    number = _KCMP.get(arch)
-    if number is not None:
-        call = ctypes.CDLL(None, use_errno=True).syscall
-        answer = call(number, pid, other, _KCMP_MEMORY, 0, 0)
-        if answer >= 0:
-            return bool(answer == 0)
+    order = _order(pid, other, arch)
+    if order is not None:
+        return order == 0
     # It may not be asked. What has called exec since has a stack that begins elsewhere, and what
     # has memory of its own has, sooner or later, another amount of it.
     ours, theirs = (reading.stat(f"/proc/{one}/stat") for one in (pid, other))
@@ -130,3 +131,56 @@ def same_memory(pid: int, other: int, arch: str) -> bool | None:
         return False
     same = all(ours[1][place] == theirs[1][place] for place in (_SIZE, _RESIDENT))
     return None if same else False
+
+
+def sharers(pids: Iterable[int], arch: str) -> frozenset[int]:
+    """Those of `pids` whose memory may be another process's as well: of a child from vfork to exec,
+    or of one that clone() made with CLONE_VM, below them, beside them or elsewhere.
+
+    A thread of one could then wake one of the other through what is called a private futex.
+    """
+    beginning: dict[str, list[int]] = {}
+    for pid in reading.numbers("/proc"):
+        stat = reading.stat(f"/proc/{pid}/stat")
+        # What has called exec since has a stack that begins elsewhere. Zero: it is not shown.
+        if stat is not None and stat[1][_STACK_BEGINS] != "0":
+            beginning.setdefault(stat[1][_STACK_BEGINS], []).append(pid)
+    own = frozenset(pids)
+    found: set[int] = set()
+    for alike in beginning.values():
+        if len(alike) > 1 and not own.isdisjoint(alike):
+            found |= own & in_common(alike, arch)
+    return frozenset(found)
+
+
+def in_common(pids: Sequence[int], arch: str) -> set[int]:
+    """Those of `pids` whose memory another one of them has; all where the kernel does not tell.
+
+    The kernel says of two memories which comes first (kcmp(2)). In that order the same ones are
+    neighbors, so that a thousand forked processes are told apart by some ten thousand questions.
+    """
+
+    def order(one: int, other: int) -> int:
+        answer = _order(one, other, arch)
+        if answer is None:
+            raise OSError
+        return answer
+
+    try:
+        ordered = sorted(pids, key=cmp_to_key(order))
+        orders = {pair: order(*pair) for pair in pairwise(ordered)}
+    except OSError:
+        return set(pids)
+    if any(each > 0 for each in orders.values()):
+        return set(pids)  # one has called exec meanwhile: the same ones may be apart
+    return {pid for pair, each in orders.items() if each == 0 for pid in pair}
+
+
+def _order(pid: int, other: int, arch: str) -> int | None:
+    """Which of the memories of two processes comes first: negative, zero if they are one, or
+    positive; None where the kernel does not tell."""
+    number = _KCMP.get(arch)
+    if number is None:
+        return None
+    answer = ctypes.CDLL(None, use_errno=True).syscall(number, pid, other, _KCMP_MEMORY, 0, 0)
+    return _ORDER.get(answer)
