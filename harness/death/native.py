@@ -13,8 +13,6 @@ from harness.death import runtimes
 from harness.death.frames import Frame, own
 from harness.model.death import Kind
 
-_LONGEST = 200
-"""Lines after the first one in which more of the same is looked for."""
 _UNCAUGHT = "terminate called after throwing an instance of"
 _BACKTRACE = re.compile(r"stack backtrace:|\s+\d+: |\s+at |note: ")
 _WHAT = re.compile(r"^\s*what\(\):\s*(.*)$")
@@ -148,7 +146,7 @@ def _python(match: re.Match[str], lines: Sequence[str], at: int) -> Said:
     """A fatal error with the stack of the thread in which it came, or else of the main one."""
     stacks: list[tuple[bool, list[Frame]]] = []
     end = at + 1
-    while end < min(len(lines), at + _LONGEST):
+    while end < min(len(lines), at + runtimes.LONGEST):
         if thread := _PYTHON_THREAD.match(lines[end]):
             stacks.append((thread[1] == "Current thread", []))
         elif frame := _PYTHON_FRAME.match(lines[end]):

@@ -10,14 +10,16 @@ from collections.abc import Sequence
 
 from harness.death.frames import Frame
 
-_LONGEST = 200
+LONGEST = 200
 """Lines after the first one in which more of the same is looked for."""
 _GO = re.compile(r"^\t(?P<file>\S.*?):(?P<line>\d+)(?: \+0x[0-9a-f]+)?$")
-_GO_LINE = re.compile(r"^(?:\S+\(.*\)|\tpanic: .*|goroutine \d+ .*|created by .*|\[signal .*|)$")
+_GO_LINE = re.compile(
+    r"^(?:\S{1,500}\(.*\)|\tpanic: .*|goroutine \d+ .*|created by .*|\[signal .*|)$"
+)
 _GO_OWN = re.compile(r"/go/(?:src|pkg/mod)/|/usr/lib/go")
 _AT = re.compile(
-    r"^\s+at (?:(?P<function>[^()]+?) )?\(?(?:file://)?(?P<file>[^()]*?):(?P<line>\d+)"
-    r"(?::\d+)?\)?(?: \{)?$"
+    r"^\s+at (?:(?P<function>[^()]{1,300}?) )?\(?(?:file://)?(?P<file>[^()]{0,1000}?)"
+    r":(?P<line>\d+)(?::\d+)?\)?(?: \{)?$"
 )
 _JAVA_AT = re.compile(r"^\s+at (?P<function>[\w.$<>/@]+)\((?P<file>\w+\.\w+):(?P<line>\d+)\)$")
 _MORE = re.compile(r"^\s+(?:at |\.\.\. \d+ more)|^Caused by: ")
@@ -28,7 +30,7 @@ _NODE = re.compile(r"^Node\.js v\d+")
 def go(lines: Sequence[str], at: int) -> tuple[str, int]:
     """The user's line in the goroutines below the line `at`, and the line after them."""
     place, end = "", at + 1
-    while end < min(len(lines), at + _LONGEST):
+    while end < min(len(lines), at + LONGEST):
         if found := _GO.match(lines[end]):
             if not place and not _GO_OWN.search(found["file"]):
                 place = Frame(found["file"], int(found["line"])).told
@@ -42,7 +44,7 @@ def frames(lines: Sequence[str], at: int) -> tuple[str, int]:
     """The user's line in the frames of Java or JavaScript below the line `at`, and the line after
     them."""
     place, end = "", at + 1
-    while end < min(len(lines), at + _LONGEST):
+    while end < min(len(lines), at + LONGEST):
         found = _JAVA_AT.match(lines[end]) or _AT.match(lines[end])
         if found and not place:
             where = (found["function"] or "", found["file"])

@@ -24,9 +24,19 @@ _NAMES = {
     "perplexity": "perplexité perplexität perplejidad перплексия 困惑度",
     "grad_norm": "gradientennorm norme_du_gradient 梯度范数 勾配ノルム",
 }
-_ENGLISH = {
+_DOTS = str.maketrans("ı", "i", "\u0307")
+"""A regex that ignores case takes an i with any number of dots, in either case, for an i."""
+
+
+def _key(word: str) -> str:
+    """A word as it is looked up: what a regex takes for the same letters has the same key."""
+    return word.casefold().translate(_DOTS)
+
+
+_FOREIGN_WORDS = {
     foreign.replace("_", " "): name for name, words in _NAMES.items() for foreign in words.split()
 }
+_ENGLISH = {_key(foreign): name for foreign, name in _FOREIGN_WORDS.items()}
 _LETTER = r"[^\W\d_]"
 # Letters around it would make another word of it; ideographs stand without blanks.
 _WORDS = re.compile(
@@ -34,7 +44,7 @@ _WORDS = re.compile(
         re.escape(word)
         if ord(word[0]) > 0x2FFF
         else f"(?<!{_LETTER}){re.escape(word)}(?!{_LETTER})"
-        for word in sorted(_ENGLISH, key=len, reverse=True)
+        for word in sorted(_FOREIGN_WORDS, key=len, reverse=True)
     ),
     re.IGNORECASE,
 )
@@ -60,7 +70,7 @@ def in_english(line: str) -> str:
 
 
 def _named(match: re.Match[str]) -> str:
-    return f"{_ENGLISH[match[0].lower()]} "
+    return f"{_ENGLISH[_key(match[0])]} "
 
 
 def _count(match: re.Match[str]) -> str:

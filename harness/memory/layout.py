@@ -13,8 +13,12 @@ import msgspec
 
 Shape = tuple[int, ...]
 
+DEPENDS = "Depends"
+"""Hands its first inputs on once the others are evaluated."""
+CUSTOM = ("CustomTransforms", "CustomVJP")
+"""They hand on their last inputs: what a function returned, behind its arguments."""
+
 _SAME = {"Copy", "StopGradient"}
-_CUSTOM = {"CustomTransforms", "CustomVJP"}
 _RESHAPES = {"Reshape", "Flatten", "Unflatten"}
 _MOVING_COPIES = {"AsType", "Scatter", "ScatterAxis", "SliceUpdate", "Full", "MaskedScatter"}
 """They begin with a copy of their first input, which may as well be the input itself."""
@@ -65,9 +69,9 @@ def rule(
 ) -> Rule:
     """The rule of an operation with inputs that lie like `where` and outputs of these shapes."""
     elements = sum(layout.data_size for layout in where)
-    if name == "Depends":
+    if name == DEPENDS:
         return Rule(tuple(enumerate(where[: len(shapes)])), elements=elements)
-    if name in _CUSTOM:
+    if name in CUSTOM:
         # What the function returned comes after its arguments.
         first = len(where) - len(shapes)
         views = tuple((first + i, where[first + i]) for i in range(len(shapes)))

@@ -11,14 +11,11 @@ from collections.abc import Sequence
 
 import msgspec
 
+from harness.memory.layout import CUSTOM, DEPENDS
 from harness.memory.trace import Op, Trace
 
 NO_OPS = ("Copy", "StopGradient")
 """Left out by the export altogether."""
-DEPENDS = "Depends"
-"""Hands its first inputs on once the others are evaluated."""
-CUSTOM = ("CustomTransforms", "CustomVJP")
-"""They hand on their last inputs: what a function returned, behind its arguments."""
 PASSING = (DEPENDS, *CUSTOM)
 """What a checkpointed graph has beside the operations that it repeats."""
 

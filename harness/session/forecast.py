@@ -72,7 +72,8 @@ def forecast(
     own = {info.name: load.apply(settings, info) for info in infos}
     distinct = list(dict.fromkeys([settings, *own.values()]))
     # Two processes trace while this one follows the steps: each takes seconds for a large model.
-    with uncollected(), Tracer() as first, Tracer() as second, ThreadPoolExecutor(2) as pool:
+    # The tracers end first: an error here then ends the searches as well, which wait for answers.
+    with uncollected(), ThreadPoolExecutor(2) as pool, Tracer() as first, Tracer() as second:
         asked = {settings: first.ask(settings, grad_checkpoint)}
         asked |= {wanted: second.ask(wanted, grad_checkpoint) for wanted in distinct[1:]}
 

@@ -642,3 +642,12 @@ def test_the_losses_of_parts_count_where_there_is_no_other(figures, codes):
 def test_the_loss_of_a_part_is_a_figure_beside_another_loss():
     found = findings.find(told(FALLING, {"loss_d": [0.5] * 30 + [NAN] * 30}))
     assert [(f.code, f.severity) for f in found] == [("figure_not_finite", Severity.WARNING)]
+
+
+def test_a_loss_of_a_part_that_was_finite_between_is_not_lost_from_the_first_on():
+    values = [0.5] * 30 + [NAN] + [0.5] * 28 + [NAN]
+    (finding,) = findings.find(told([None] * 60, {"loss_d": values}))
+    assert finding.code == "loss_not_finite"
+    assert " at step " in finding.summary
+    assert finding.summary.endswith(", and not finite in 2 of 60 reads")
+    assert finding.evidence["count"] == 2

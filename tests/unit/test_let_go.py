@@ -69,3 +69,24 @@ def test_an_update_that_was_not_seen_is_not_told_as_none(tmp_path):
 def test_one_update_of_layers_is_seen(tmp_path):
     trained(tmp_path, lambda: nn.Sequential(nn.Linear(4, 2)), 1)
     assert told(tmp_path)["changed"] == 2
+
+
+@pytest.mark.parametrize("compiled", [False, True])
+def test_a_function_that_outlives_its_model_still_computes(tmp_path, compiled):
+    optimizer, models = optim.SGD(0.1), [nn.Linear(4, 2, bias=False)]
+    optimizer.init(models[0].trainable_parameters())
+    followed = Followed(str(tmp_path), models[0], optimizer)
+
+    def step(x):
+        gradient = mx.ones((2, 4)) * x.sum()
+        return optimizer.apply_gradients({"weight": gradient}, models[0])["weight"]
+
+    try:
+        kept = mx.compile(step) if compiled else mx.grad(lambda x: x.square().sum())
+        expected = kept(mx.ones((3, 4)))
+        gone = weakref.ref(models.pop())
+        gc.collect()
+        assert gone() is None
+        assert mx.array_equal(kept(mx.ones((3, 4))), expected)
+    finally:
+        followed.close()

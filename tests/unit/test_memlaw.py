@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import sys
+import threading
 from collections.abc import Callable
 from concurrent.futures import Future
 from typing import Any
@@ -639,3 +640,44 @@ def test_a_child_that_dies_is_an_error_of_one_line(monkeypatch):
     monkeypatch.setattr(sys, "executable", "/bin/false")
     with pytest.raises(HarnessError, match="cannot be traced: exit code 1"):
         forecast.trace([Settings()])
+
+
+def test_an_error_ends_the_searches_too(monkeypatch):
+    """They wait for answers that come no more once their processes have ended."""
+    searches = threading.Semaphore(0)
+
+    class Tracer:
+        def __enter__(self):
+            self.ended = Future()
+            return self
+
+        def __exit__(self, *_):
+            self.ended.set_exception(HarnessError("the process has ended"))
+
+        def ask(self, settings, grad_checkpoint=False):
+            answer = Future()
+            if settings == asked_first:
+                answer.set_result(shapes(sgd()))
+            else:
+                answer.set_exception(HarnessError("no room for adapters"))
+            return answer
+
+        def peak(self, settings, grad_checkpoint, backend):
+            searches.release()
+            return self.ended
+
+    asked_first = Settings(optimizer="sgd")
+    monkeypatch.setattr(forecast, "Tracer", Tracer)
+    raised: list[HarnessError] = []
+
+    def run():
+        try:
+            held(asked_first, 9 * P)
+        except HarnessError as error:
+            raised.append(error)
+
+    thread = threading.Thread(target=run, daemon=True)
+    thread.start()
+    thread.join(20)
+    assert [str(error) for error in raised] == ["no room for adapters"]
+    assert searches.acquire(blocking=False)

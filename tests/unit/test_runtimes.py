@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+
 import pytest
 
 from harness.death import last_words
@@ -150,3 +152,17 @@ def test_a_pure_virtual_call_is_no_missing_exception():
     text = "pure virtual method called\nterminate called without an active exception\n"
     found = last_words.of_crash([last_words.read(text.encode())])
     assert found.text == "pure virtual method called"
+
+
+@pytest.mark.parametrize(
+    "printed",
+    [
+        "Error: boom\n    at " + "a :" * 80_000,
+        "panic: boom\ngoroutine 1 [running]:\n" + "(" * 250_000,
+    ],
+)
+def test_a_long_line_that_is_no_frame_takes_no_time(printed):
+    """Work that grows with the square of its length would take minutes."""
+    began = time.monotonic()
+    last_words.read(printed.encode())
+    assert time.monotonic() - began < 10

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import math
+import re
+import sys
 
 import pytest
 
 from harness.logs import Recognizer
-from harness.logs.tongues import in_english
+from harness.logs.tongues import _FOREIGN_WORDS, _key, in_english
 
 
 def read(*lines):
@@ -79,6 +81,27 @@ def test_prose_is_no_report(line):
 def test_words_within_words_stay():
     assert in_english("Überverlusten 3") == "Überverlusten 3"
     assert in_english("schrittweise 4 Verlust") == "schrittweise 4 loss "
+
+
+@pytest.mark.parametrize(
+    ("line", "step", "loss"),
+    [
+        ("ADIM 3/100 - KAYIP: 2,34 é", 3, 2.34),
+        ("Adim 3/100 - kayıp: 2,34", 3, 2.34),
+        ("İTERAÇÃO 3: PERDA 2,34", 3, 2.34),
+        ("ſchritt 3: Verluſt 2,34", 3, 2.34),
+    ],
+)
+def test_letters_that_are_the_same_but_for_their_case_are_read(line, step, loss):
+    (found,) = read(line)
+    assert (found.step, found.loss) == (step, loss)
+
+
+def test_every_letter_that_is_found_for_another_is_known():
+    every = "".join(map(chr, (*range(0xD800), *range(0xE000, sys.maxunicode + 1))))
+    for letter in sorted(set("".join(_FOREIGN_WORDS))):
+        for twin in re.findall(re.escape(letter), every, re.IGNORECASE):
+            assert _key(twin) == _key(letter)
 
 
 def test_a_table_may_have_commas():

@@ -60,7 +60,7 @@ def reward(record: Record) -> Series | None:
 
 def validation_not_finite(record: Record) -> Iterator[Finding]:
     series = record.figures.get("val_loss")
-    if series is not None and (told := _not_finite(series)) is not None:
+    if series is not None and (told := not_finite(series)) is not None:
         words, evidence = told
         yield warning("validation_not_finite", f"the validation's loss is {words}", **evidence)
 
@@ -71,7 +71,7 @@ def figure_not_finite(record: Record) -> Iterator[Finding]:
     for name, series in record.figures.items():
         if name in ("loss", "val_loss") or is_norm(name) or any(part in name for part in _SPEEDS):
             continue
-        told = _not_finite(series)
+        told = not_finite(series)
         if told is None:
             continue
         words, evidence = told
@@ -105,7 +105,7 @@ def reward_not_rising(record: Record) -> Iterator[Finding]:
     )
 
 
-def _not_finite(series: Series) -> tuple[str, dict[str, object]] | None:
+def not_finite(series: Series) -> tuple[str, dict[str, object]] | None:
     """The words and the evidence, where any value is not finite."""
     values = series.value
     bad = [at for at, value in enumerate(values) if not math.isfinite(value)]

@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from itertools import pairwise
 
 from harness import stats
-from harness.analysis.findings.figures import is_part, reward
+from harness.analysis.findings.figures import is_part, not_finite, reward
 from harness.analysis.findings.figures import norms as printed_norms
 from harness.analysis.findings.trend import classes, error_of_median, falls, resolution
 from harness.beats.file import number
@@ -84,17 +84,10 @@ def _null(record: Record) -> Iterator[Finding]:
 def _of_parts(record: Record) -> Iterator[Finding]:
     """Losses of several that are trained together, where none is called the loss."""
     for name, series in record.figures.items():
-        if is_part(name) and not math.isfinite(series.value[-1]):
-            bad = [at for at, value in enumerate(series.value) if not math.isfinite(value)]
-            value, step, reads = series.value[bad[0]], series.step[bad[0]], len(series.value)
-            yield error(
-                "loss_not_finite",
-                f"{name} is {value} from step {step} on, in {len(bad)} of {reads} reads",
-                step=step,
-                value=number(value),
-                count=len(bad),
-                reads=reads,
-            )
+        told = not_finite(series) if is_part(name) else None
+        if told is not None and not math.isfinite(series.value[-1]):
+            words, evidence = told
+            yield error("loss_not_finite", f"{name} is {words}", **evidence)
             return
 
 

@@ -97,9 +97,13 @@ class Taps:
         return self
 
     def remove(self) -> None:
+        """Put back what was wrapped, and tell nobody any more: the program may have kept functions
+        that were made meanwhile."""
         for owner, name, original in reversed(self._originals):
             setattr(owner, name, original)
         self._originals.clear()
+        self.on_update = self.on_batch = self.look = self.optimizer = None
+        self.model = lambda: None
 
     def _wrap(self, owner: Any, name: str, wrapper: Callable[[Any], Any]) -> None:
         original = getattr(owner, name)
@@ -147,8 +151,9 @@ class Taps:
 
             @wraps(function)
             def called(*a: Any, **k: Any) -> Any:
-                if self.on_batch is not None and not self._tracing:
-                    self.on_batch(_given(a[1:], k))
+                on_batch = self.on_batch
+                if on_batch is not None and not self._tracing:
+                    _harmless(lambda: on_batch(_given(a[1:], k)))
                 result = function(*a, **k)
                 look = self.look
                 if look is not None:
@@ -189,8 +194,9 @@ class Taps:
 
             @wraps(function)
             def called(*a: Any, **k: Any) -> Any:
-                if self.on_batch is not None and traced.updates:
-                    self.on_batch(_given(a, k))
+                on_batch = self.on_batch
+                if on_batch is not None and traced.updates:
+                    _harmless(lambda: on_batch(_given(a, k)))
                 if traced.done:
                     return compiled(*a, **k)
                 return self._first_call(function, traced, outputs, lambda: compiled(*a, **k))
