@@ -17,6 +17,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
 
+from harness.supervise import debug
+
 KEEP = 1 << 20
 LAST_S = 5.0
 """So long, at most, the last output is waited for."""
@@ -152,11 +154,18 @@ class Relay(threading.Thread):
     def run(self) -> None:
         while (data := self._read()) and self._show(data):
             if self._output.shown is not None:
-                self._output.shown(data)
+                self._tell(self._output.shown, data)
             self._log.write(data)
-            self._hear(data)
+            self._tell(self._hear, data)
         os.close(self._output.source)
         self._log.close()
+
+    def _tell(self, listener: Callable[[bytes], None], data: bytes) -> None:
+        """Whatever a listener makes of it, the pipe is drained: a full one holds its writer up."""
+        try:
+            listener(data)
+        except Exception:
+            debug.SUPERVISE.exception("what came from %s was not understood", self._output.log)
 
     def _read(self) -> bytes:
         waits = select.poll()

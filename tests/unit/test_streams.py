@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import errno
+import os
 import termios
+import time
 
 import pytest
 from hypothesis import given
@@ -94,3 +96,24 @@ def test_a_signal_does_not_keep_the_terminal_in_its_old_mode(monkeypatch):
     answers += [termios.error(errno.EIO, "it has gone")]
     with pytest.raises(termios.error):
         terminal._set([])
+
+
+def test_a_listener_that_fails_holds_up_nobody(tmp_path):
+    """The writer of a pipe that nobody drains would stand still."""
+    source, writer = os.pipe()
+    heard = []
+
+    def hears(data):
+        heard.append(data)
+        if len(heard) == 1:
+            raise KeyError("a word")
+
+    relay = streams.Relay(streams.Output(source, "stdout.log", None), tmp_path, hears)
+    for word in (b"first\n", b"second\n"):
+        os.write(writer, word)
+        while not any(word in data for data in heard):
+            time.sleep(0.001)
+    os.close(writer)
+    relay.finish()
+    assert not relay.is_alive()
+    assert (tmp_path / "stdout.log").read_bytes() == b"first\nsecond\n"
