@@ -97,8 +97,10 @@ def applied(module: cst.Module, edits: Iterable[Edit]) -> str | None:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # such as of a call of None
             compile(text, "program", "exec", dont_inherit=True)
-    except (cst.CSTValidationError, SyntaxError, ValueError, TypeError, RecursionError):
-        return None
+    except (
+        cst.CSTValidationError, SyntaxError, ValueError, TypeError, AttributeError, RecursionError
+    ):  # fmt: skip
+        return None  # libcst checks some nodes where they are made, and misses parts of others
     return text
 
 

@@ -192,6 +192,18 @@ def test_a_parameter_of_a_class_goes_with_what_is_given_for_it():
     assert "class A:\n\n    def __init__(self, b):\n        print(b)\nA(b=2)" in found
 
 
+@pytest.mark.parametrize("around", ["class A:\n    if x:\n", "if x:\n    if y:\n"])
+def test_a_parameter_of_an_odd_init_goes(around):
+    text = f"{around}        def __init__(self, a):\n            f()\n"
+    left = text.replace("self, a", "self")
+    assert plain(left) in each(text, expressions.fewer)
+
+
+def test_a_name_in_a_row_of_strings_gives_no_program():
+    module = edit.parsed("f(f'{a}' 'b')\n")
+    assert [edit.applied(module, [one]) for one in expressions.shorter(module)].count(None) == 1
+
+
 def test_a_try_gives_way_to_its_body_and_what_always_comes_after():
     text = "try:\n    a()\nexcept E:\n    b()\nfinally:\n    c()\n"
     assert each(text, expressions.unwrapped) == ["a()", "a()\nc()"]
