@@ -40,7 +40,6 @@ class Symptom(msgspec.Struct, frozen=True, kw_only=True):
     """What must be the same; sorted words for people."""
     summary: str
     """One line for people."""
-    proven: bool = False
     several: bool = False
     """True of a hang in which several processes wait for each other."""
 
@@ -89,10 +88,9 @@ def of(seen: Seen, keep: Keep | None) -> Symptom:
         )
     else:
         parts = _parts(seen, keep)
-    proven = result.cause is not None and result.cause.proven
     links = result.cause.evidence.get("chain") or () if result.cause is not None else ()
     several = len({link.get("pid") for link in links}) > 1
-    found = Symptom(keep=keep, parts=parts, summary=verdict, proven=proven, several=several)
+    found = Symptom(keep=keep, parts=parts, summary=verdict, several=several)
     return msgspec.structs.replace(found, summary=said(result, found))
 
 
