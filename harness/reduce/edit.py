@@ -58,26 +58,27 @@ def children(node: cst.CSTNode) -> list[cst.CSTNode]:
 
 
 @functools.lru_cache(maxsize=2)
-def _parents(module: cst.Module) -> dict[cst.CSTNode, cst.CSTNode]:
-    parents: dict[cst.CSTNode, cst.CSTNode] = {}
+def parents(module: cst.Module) -> Mapping[cst.CSTNode, cst.CSTNode]:
+    """For each node of a module, the one around it."""
+    found: dict[cst.CSTNode, cst.CSTNode] = {}
     waiting: list[cst.CSTNode] = [module]
     while waiting:
         node = waiting.pop()
         for child in children(node):
-            parents[child] = node
+            found[child] = node
             waiting.append(child)
-    return parents
+    return found
 
 
 def _around(module: cst.Module, nodes: Iterable[cst.CSTNode]) -> set[cst.CSTNode]:
     """`nodes`, and all that they lie in."""
-    parents = _parents(module)
+    above = parents(module)
     found: set[cst.CSTNode] = set()
     for node in nodes:
         at: cst.CSTNode | None = node
         while at is not None and at not in found:
             found.add(at)
-            at = parents.get(at)
+            at = above.get(at)
     return found
 
 

@@ -166,6 +166,7 @@ def test_what_is_computed_becomes_zero():
     ("text", "left"),
     [
         ("if a:\n    b()\n", "b()"),
+        ("if __name__ == '__main__':\n    b()\n", "b()"),
         ("while a:\n    b()\n", "b()"),
         ("with a as c:\n    b(c)\n", "c = a\nb(c)"),
         ("try:\n    b()\nexcept E:\n    c()\n", "b()"),
