@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import functools
 import warnings
-from collections.abc import Callable, Iterable, Mapping, Set
+from collections.abc import Callable, Iterable, Iterator, Mapping, Set
 from typing import Any
 
 import libcst as cst
@@ -57,16 +57,21 @@ def children(node: cst.CSTNode) -> list[cst.CSTNode]:
     return found
 
 
+def walk(node: cst.CSTNode) -> Iterator[cst.CSTNode]:
+    """`node` and all that lies in it, from the outside on."""
+    waiting = [node]
+    while waiting:
+        node = waiting.pop()
+        yield node
+        waiting += reversed(children(node))
+
+
 @functools.lru_cache(maxsize=2)
 def parents(module: cst.Module) -> Mapping[cst.CSTNode, cst.CSTNode]:
     """For each node of a module, the one around it."""
     found: dict[cst.CSTNode, cst.CSTNode] = {}
-    waiting: list[cst.CSTNode] = [module]
-    while waiting:
-        node = waiting.pop()
-        for child in children(node):
-            found[child] = node
-            waiting.append(child)
+    for node in walk(module):
+        found.update(dict.fromkeys(children(node), node))
     return found
 
 

@@ -10,9 +10,9 @@ from typing import Any
 import libcst as cst
 
 from harness.reduce import edit, inline
-from harness.reduce.edit import Action, Edit
+from harness.reduce.edit import Action, Edit, walk
 from harness.reduce.index import assign
-from harness.reduce.settings import is_literal, walk
+from harness.reduce.settings import is_literal
 
 BLOCK = cst.IndentedBlock
 NEXT = "next"

@@ -9,8 +9,7 @@ from typing import Any
 import libcst as cst
 
 from harness.reduce import edit
-from harness.reduce.edit import Action
-from harness.reduce.settings import walk
+from harness.reduce.edit import Action, walk
 
 
 class Index:

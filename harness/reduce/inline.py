@@ -11,10 +11,10 @@ from typing import Any
 import libcst as cst
 
 from harness.reduce import edit
-from harness.reduce.edit import Edit
+from harness.reduce.edit import Edit, walk
 from harness.reduce.index import Index, assign, code, grouped, instead
 from harness.reduce.names import parameters
-from harness.reduce.settings import is_literal, walk
+from harness.reduce.settings import is_literal
 
 LONGEST = 84
 """The characters of a line that is made longer, at most, without its indentation."""

@@ -8,11 +8,10 @@ from typing import Any
 import libcst as cst
 
 from harness.reduce import edit
-from harness.reduce.edit import Action, Edit
+from harness.reduce.edit import Action, Edit, walk
 from harness.reduce.index import Index, assign, instead
 from harness.reduce.inline import arguments_of, body_of, replaced
 from harness.reduce.names import BUILTINS
-from harness.reduce.settings import walk
 
 
 def objects(module: cst.Module) -> Sequence[Edit]:
