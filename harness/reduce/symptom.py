@@ -194,7 +194,11 @@ def function(place: object) -> str:
 
 
 def words(reason: str) -> str:
-    """The words of a message without what varies: numbers, quoted text, addresses, steps."""
+    """The words of a message without what varies: numbers, quoted text, addresses, steps.
+
+    A name in quotes stays: a missing attribute of None is another fault than one of a model.
+    """
     text = re.sub(r"^in step \d+, \w+: ", "", reason)
+    text = re.sub(r"'([A-Za-z_]+)'|\"([A-Za-z_]+)\"", r" \1\2 ", text)
     text = re.sub(r"'[^']*'|\"[^\"]*\"|\([^()]*\)|\[[^\[\]]*\]", " ", text)
     return " ".join(re.findall(r"[A-Za-z_]{3,}", text)[:12])

@@ -20,7 +20,7 @@ from harness.reduce import (
     slices,
     target,
 )
-from harness.reduce.symptom import Keep, Seen, of, shows
+from harness.reduce.symptom import Keep, Seen, of, shows, words
 
 
 def after(text, made):
@@ -414,6 +414,22 @@ def test_a_crash_is_the_same_by_its_kind_its_words_and_its_function(reason, same
 
     whole = "ValueError: Shapes (8,3) and (1,7) cannot be broadcast, at p.py:1 in f (after step 2)"
     assert shows(crashed(reason), of(crashed(whole), None)) is same
+
+
+@pytest.mark.parametrize(
+    ("text", "other", "same"),
+    [
+        ("AttributeError: 'Adder' object has no attribute 'go'",
+         "AttributeError: 'NoneType' object has no attribute 'go'", False),
+        ("NameError: name 'losses' is not defined",
+         "NameError: name 'model' is not defined", False),
+        ("KeyError: 'loss'", 'KeyError: "rate"', False),
+        ("No such file: '/tmp/a/b'", "No such file: '/var/c'", True),
+        ("ValueError: could not convert '1.5e'", "ValueError: could not convert '2 x'", True),
+    ],
+)  # fmt: skip
+def test_a_name_in_a_message_counts_and_other_quoted_text_does_not(text, other, same):
+    assert (words(text) == words(other)) is same
 
 
 def test_a_finding_is_kept_of_a_program_that_completes():

@@ -26,7 +26,7 @@ ValueError: could not convert string to float: 'x'
 
 def test_the_end_of_a_run_is_known_by_its_last_words():
     end = signs.ending(1 << 8, RAISED)
-    assert end == signs.Ending(None, True, "KeyError", "best", "KeyError")
+    assert end == signs.Ending(None, True, "KeyError", "best", "KeyError loss")
     assert signs.ending(1 << 8, THREAD + RAISED) == end
     assert signs.ending(1 << 8, RAISED.replace("line 12", "line 3")) == end
     assert signs.ending(1 << 8, RAISED.replace("in best", "in worst")) != end
