@@ -10,8 +10,7 @@ from typing import Any
 import libcst as cst
 
 from harness.reduce import edit
-from harness.reduce.edit import Edit
-from harness.reduce.settings import walk
+from harness.reduce.edit import Edit, walk
 
 TYPES: dict[str, Any] = {"int": int, "float": float, "str": str}
 

@@ -191,7 +191,7 @@ class _Reduction:
         stopped = interrupted and not self._is_over()
         self._judge.over = lambda: False
         if stopped:
-            self._best = self._sure
+            self._best = file.formatted(self._sure)
         checked = None if stopped else self._checked(wanted)
         # The whole program may show it elsewhere: in a later step.
         shown = checked.first if checked is not None else None
@@ -323,19 +323,22 @@ class _Reduction:
         files.replace(self.path, self._sure.encode())
 
     def _checked(self, wanted: Symptom) -> Checked | None:
-        """Go back to the last state that shows the symptom each time; None if there is none."""
+        """Go back to the last state that shows the symptom each time; None if there is none.
+
+        The best program is then in the form in which it was checked.
+        """
         for text in dict.fromkeys([self._best, self._sure, *reversed(self._states)]):
-            self._best = text
+            self._best = file.formatted(text)
             try:
-                found = self._judge.check(file.formatted(text), wanted, ALONE)
+                found = self._judge.check(self._best, wanted, ALONE)
             except (InterruptedReductionError, KeyboardInterrupt):
+                self._best = file.formatted(self._sure)  # the other one may only seem to show it
                 return None
             if found.enough:
                 return found
         return None
 
     def _finish(self, wanted: Symptom, said: str, checked: Checked | None) -> None:
-        self._best = file.formatted(self._best)
         runs = None if checked is None else (checked.shown, checked.runs)
         head = file.head(self._program, wanted, said, runs, self._judge.versions)
         files.replace(self.path, (head + self._best).encode())

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import functools
 import warnings
-from collections.abc import Callable, Iterable, Mapping, Set
+from collections.abc import Callable, Iterable, Iterator, Mapping, Set
 from typing import Any
 
 import libcst as cst
@@ -57,27 +57,33 @@ def children(node: cst.CSTNode) -> list[cst.CSTNode]:
     return found
 
 
-@functools.lru_cache(maxsize=2)
-def _parents(module: cst.Module) -> dict[cst.CSTNode, cst.CSTNode]:
-    parents: dict[cst.CSTNode, cst.CSTNode] = {}
-    waiting: list[cst.CSTNode] = [module]
+def walk(node: cst.CSTNode) -> Iterator[cst.CSTNode]:
+    """`node` and all that lies in it, from the outside on."""
+    waiting = [node]
     while waiting:
         node = waiting.pop()
-        for child in children(node):
-            parents[child] = node
-            waiting.append(child)
-    return parents
+        yield node
+        waiting += reversed(children(node))
+
+
+@functools.lru_cache(maxsize=2)
+def parents(module: cst.Module) -> Mapping[cst.CSTNode, cst.CSTNode]:
+    """For each node of a module, the one around it."""
+    found: dict[cst.CSTNode, cst.CSTNode] = {}
+    for node in walk(module):
+        found.update(dict.fromkeys(children(node), node))
+    return found
 
 
 def _around(module: cst.Module, nodes: Iterable[cst.CSTNode]) -> set[cst.CSTNode]:
     """`nodes`, and all that they lie in."""
-    parents = _parents(module)
+    above = parents(module)
     found: set[cst.CSTNode] = set()
     for node in nodes:
         at: cst.CSTNode | None = node
         while at is not None and at not in found:
             found.add(at)
-            at = parents.get(at)
+            at = above.get(at)
     return found
 
 
@@ -97,8 +103,10 @@ def applied(module: cst.Module, edits: Iterable[Edit]) -> str | None:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # such as of a call of None
             compile(text, "program", "exec", dont_inherit=True)
-    except (cst.CSTValidationError, SyntaxError, ValueError, TypeError, RecursionError):
-        return None
+    except (
+        cst.CSTValidationError, SyntaxError, ValueError, TypeError, AttributeError, RecursionError
+    ):  # fmt: skip
+        return None  # libcst checks some nodes where they are made, and misses parts of others
     return text
 
 

@@ -10,9 +10,9 @@ from typing import Any
 import libcst as cst
 
 from harness.reduce import edit, inline
-from harness.reduce.edit import Action, Edit
+from harness.reduce.edit import Action, Edit, walk
 from harness.reduce.index import assign
-from harness.reduce.settings import is_literal, walk
+from harness.reduce.settings import is_literal
 
 BLOCK = cst.IndentedBlock
 NEXT = "next"
@@ -241,9 +241,8 @@ def _parameters(module: cst.Module, function: cst.FunctionDef) -> Iterator[Edit]
         if used[one.name.value] or (method and at == 0):
             continue
         dropped: dict[cst.CSTNode, Action] = {one: edit.remove}
-        for node in every:
-            dropped.update(dict.fromkeys(_handed(node, name, at - method), edit.remove))
         for call in every:
+            dropped.update(dict.fromkeys(_handed(call, name, at - method), edit.remove))
             last = call.func.attr if isinstance(call.func, cst.Attribute) else call.func
             if not (isinstance(last, cst.Name) and last.value == name):
                 continue
@@ -255,11 +254,13 @@ def _parameters(module: cst.Module, function: cst.FunctionDef) -> Iterator[Edit]
 
 
 def _class_of(module: cst.Module, function: cst.FunctionDef) -> str:
-    return next(
+    """The class whose body has `function`; the name of that one where none has."""
+    around = (
         node.name.value
         for node in walk(module)
         if isinstance(node, cst.ClassDef) and function in node.body.body
     )
+    return next(around, function.name.value)
 
 
 def _handed(call: cst.Call, name: str, place: int) -> Iterator[cst.CSTNode]:

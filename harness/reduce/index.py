@@ -9,8 +9,7 @@ from typing import Any
 import libcst as cst
 
 from harness.reduce import edit
-from harness.reduce.edit import Action
-from harness.reduce.settings import walk
+from harness.reduce.edit import Action, walk
 
 
 class Index:
@@ -21,10 +20,9 @@ class Index:
         """Of plain names: no attributes, and no keywords of arguments."""
         self.attributes: dict[str, list[cst.Attribute]] = defaultdict(list)
         self.functions: dict[str, list[cst.FunctionDef]] = defaultdict(list)
-        self.parents: dict[cst.CSTNode, cst.CSTNode] = {}
+        self.parents = edit.parents(module)
         others: set[cst.CSTNode] = set()
         for node in walk(module):
-            self.parents.update(dict.fromkeys(edit.children(node), node))
             match node:
                 case cst.Attribute():
                     self.attributes[node.attr.value].append(node)

@@ -11,10 +11,10 @@ from typing import Any
 import libcst as cst
 
 from harness.reduce import edit
-from harness.reduce.edit import Edit
-from harness.reduce.index import Index, assign, code, grouped, instead, is_script
+from harness.reduce.edit import Edit, walk
+from harness.reduce.index import Index, assign, code, grouped, instead
 from harness.reduce.names import parameters
-from harness.reduce.settings import is_literal, walk
+from harness.reduce.settings import is_literal
 
 LONGEST = 84
 """The characters of a line that is made longer, at most, without its indentation."""
@@ -23,9 +23,7 @@ LONGEST = 84
 def functions(module: cst.Module) -> Sequence[Edit]:
     """A function or method that is called once gives way to its body there."""
     index = Index(module)
-    changes: list[Edit] = [
-        {node: body} for node in module.body if isinstance(node, cst.If) and is_script(node)
-    ]
+    changes: list[Edit] = []
     for name in list(index.functions):
         function = index.function(name)
         if function is None or function.decorators:
@@ -319,8 +317,3 @@ def _binds(index: Index, name: cst.Name) -> bool:
     return isinstance(
         around, cst.AssignTarget | cst.Param | cst.AugAssign | cst.For | cst.FunctionDef
     )
-
-
-def body(node: Any) -> Any:
-    """The statements in a block, in its place."""
-    return cst.FlattenSentinel(node.body.body)

@@ -13,9 +13,9 @@ import libcst as cst
 
 from harness.errors import UsageError
 from harness.reduce import edit
+from harness.reduce.edit import walk
 from harness.reduce.index import is_script
 from harness.reduce.names import BUILTINS, Names, alias_name
-from harness.reduce.settings import walk
 
 Find = Callable[[str], str | None]
 """The source of the local module of a dotted name; None for one that is not local."""

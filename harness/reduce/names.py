@@ -64,19 +64,19 @@ class Names:
         """For each statement and alias, the statement around it."""
         self.statements: list[cst.CSTNode] = []
         self._globals: dict[Scope, set[str]] = defaultdict(set)
-        self._defined = set(_defined(module))
+        self._defined = {
+            node.name.value
+            for node in edit.walk(module)
+            if isinstance(node, cst.FunctionDef | cst.ClassDef)
+        }
         for node in module.body:
             self._walk(node, self.top, module, False)
-        self.text_words = set(self._words(module))
-
-    def _words(self, module: cst.Module) -> Iterator[str]:
+        self.text_words = {
+            node.value.strip("rbuRBU'\"")
+            for node in edit.walk(module)
+            if isinstance(node, cst.SimpleString)
+        }
         """The words in strings: a name may be looked up by one."""
-        stack: list[cst.CSTNode] = [module]
-        while stack:
-            node = stack.pop()
-            if isinstance(node, cst.SimpleString):
-                yield node.value.strip("rbuRBU'\"")
-            stack.extend(edit.children(node))
 
     def _bind(self, name: str, scope: Scope, binder: cst.CSTNode, in_class: bool) -> None:
         at = self.top if name in self._globals[scope] else scope
@@ -222,13 +222,6 @@ class Names:
                 self._target(node.value, scope, statement, klass)
             case _:
                 self._walk(node, scope, statement, False)
-
-
-def _defined(node: cst.CSTNode) -> Iterator[str]:
-    if isinstance(node, cst.FunctionDef | cst.ClassDef):
-        yield node.name.value
-    for child in edit.children(node):
-        yield from _defined(child)
 
 
 def parameters(node: cst.Parameters) -> Iterator[cst.Param]:

@@ -8,11 +8,10 @@ from typing import Any
 import libcst as cst
 
 from harness.reduce import edit
-from harness.reduce.edit import Action, Edit
+from harness.reduce.edit import Action, Edit, walk
 from harness.reduce.index import Index, assign, instead
 from harness.reduce.inline import arguments_of, body_of, replaced
 from harness.reduce.names import BUILTINS
-from harness.reduce.settings import walk
 
 
 def objects(module: cst.Module) -> Sequence[Edit]:
@@ -24,13 +23,13 @@ def objects(module: cst.Module) -> Sequence[Edit]:
     changes: list[Edit] = []
     for node in module.body:
         if isinstance(node, cst.ClassDef) and not (node.bases or node.decorators):
-            change = _flattened(index, module, node)
+            change = _flattened(index, node)
             if change is not None:
                 changes.append(change)
     return changes
 
 
-def _flattened(index: Index, module: cst.Module, one: cst.ClassDef) -> Edit | None:
+def _flattened(index: Index, one: cst.ClassDef) -> Edit | None:
     uses = [n for n in index.names[one.name.value] if index.parents[n] is not one]
     if len(uses) != 1 or not isinstance(one.body, cst.IndentedBlock):
         return None
@@ -38,7 +37,7 @@ def _flattened(index: Index, module: cst.Module, one: cst.ClassDef) -> Edit | No
     if not isinstance(call, cst.Call) or call.func is not uses[0]:
         return None
     made = index.statement(call)
-    if index.parents[made] is not module and not _at_top(index, made):
+    if not _at_top(index, made):
         return None
     small = made.body[0] if isinstance(made, cst.SimpleStatementLine) else None
     if not isinstance(small, cst.Assign | cst.Expr) or small.value is not call:
@@ -62,7 +61,7 @@ def _flattened(index: Index, module: cst.Module, one: cst.ClassDef) -> Edit | No
     start = next((m for m in methods if m.name.value == "__init__"), None)
     lines: list[Any] = []
     if start is not None:
-        inner, given = body_of(start), _given_to_object(start, call)
+        inner, given = body_of(start), arguments_of(_without_self(start), call, False)
         if inner is None or given is None:
             return None
         renamed = {key: value for key, value in given.items() if isinstance(value, cst.Name)}
@@ -73,7 +72,7 @@ def _flattened(index: Index, module: cst.Module, one: cst.ClassDef) -> Edit | No
         return None
     change: dict[cst.CSTNode, Action] = {
         one: instead([*others, *plain]),
-        made: instead(lines) if lines else edit.remove,
+        made: instead(lines),
     }
     if name is not None:
         for use in index.names[name]:
@@ -129,13 +128,6 @@ def _at_top(index: Index, node: cst.CSTNode) -> bool:
             return False
         at = index.parents.get(at)
     return True
-
-
-def _given_to_object(
-    start: cst.FunctionDef, call: cst.Call
-) -> dict[str, cst.BaseExpression] | None:
-    params = start.params.with_changes(params=start.params.params[1:])
-    return arguments_of(start.with_changes(params=params), call, False)
 
 
 def _without_self(method: cst.FunctionDef) -> cst.FunctionDef:

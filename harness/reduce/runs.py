@@ -43,16 +43,16 @@ class Notes:
         )
 
 
-def _tidy(folder: Path) -> None:
-    """Delete all but links, and what is empty then."""
+def _tidy(folder: Path, kernels: Path) -> None:
+    """Delete all but links to `kernels`, and what is empty then."""
     with os.scandir(folder) as entries:
         for entry in list(entries):
             path = Path(entry.path)
             if entry.is_dir(follow_symlinks=False):
-                _tidy(path)
+                _tidy(path, kernels)
                 with contextlib.suppress(OSError):
                     path.rmdir()
-            elif not entry.is_symlink():
+            elif not (entry.is_symlink() and path.readlink().is_relative_to(kernels)):
                 path.unlink()
 
 
@@ -62,10 +62,10 @@ class Lender:
     def __init__(self, folder: Path) -> None:
         """`folder` is a new one of its own."""
         self._folder = folder
-        self.kernels = folder / "kernels"
-        """All kernels that it lends; what is added is lent as well."""
+        self.kernels = folder / kernel_cache.KERNELS
+        """All kernels that it lends; what is added is lent with each folder that is new."""
         self.kernels.mkdir(parents=True)
-        kernel_cache.lend(kernel_cache.store(), self.kernels)
+        kernel_cache.lend(kernel_cache.store(), folder)
         self._spare: list[Path] = []
         self._number = 0
 
@@ -79,7 +79,7 @@ class Lender:
 
     def take_back(self, temporary: Path) -> None:
         """Take a folder that nobody uses any more, without what was written to it."""
-        _tidy(temporary)
+        _tidy(temporary, self.kernels)
         self._number += 1
         spare = self._folder / str(self._number)
         temporary.rename(spare)

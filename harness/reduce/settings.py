@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import libcst as cst
 import libcst.matchers as m
 
 from harness.reduce import edit
-from harness.reduce.edit import Edit
+from harness.reduce.edit import Edit, walk
 
 SMALL = 2
 PLAIN = {"bfloat16": "float32", "float16": "float32"}
@@ -175,12 +175,3 @@ def is_literal(node: cst.CSTNode) -> bool:
     if isinstance(node, cst.Name):
         return node.value in ("True", "False", "None")
     return isinstance(node, cst.Integer | cst.Float | cst.SimpleString)
-
-
-def walk(node: cst.CSTNode) -> Iterator[cst.CSTNode]:
-    """`node` and all that lies in it, from the outside on."""
-    waiting = [node]
-    while waiting:
-        node = waiting.pop()
-        yield node
-        waiting += reversed(edit.children(node))

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Sequence
 from typing import NamedTuple
 
 from harness.death import tracebacks
@@ -78,9 +77,3 @@ def seen_without_verdict(wanted: Symptom) -> bool:
         Outcome.CRASHED.value,
         Outcome.DIVERGED.value,
     )
-
-
-def same(endings: Sequence[Ending]) -> Ending | None:
-    """The end that all have in common, of programs that failed; None where they have none."""
-    first = endings[0] if endings else None
-    return first if first and first.failed and all(one == first for one in endings) else None

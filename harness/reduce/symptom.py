@@ -40,7 +40,6 @@ class Symptom(msgspec.Struct, frozen=True, kw_only=True):
     """What must be the same; sorted words for people."""
     summary: str
     """One line for people."""
-    proven: bool = False
     several: bool = False
     """True of a hang in which several processes wait for each other."""
 
@@ -89,10 +88,9 @@ def of(seen: Seen, keep: Keep | None) -> Symptom:
         )
     else:
         parts = _parts(seen, keep)
-    proven = result.cause is not None and result.cause.proven
     links = result.cause.evidence.get("chain") or () if result.cause is not None else ()
     several = len({link.get("pid") for link in links}) > 1
-    found = Symptom(keep=keep, parts=parts, summary=verdict, proven=proven, several=several)
+    found = Symptom(keep=keep, parts=parts, summary=verdict, several=several)
     return msgspec.structs.replace(found, summary=said(result, found))
 
 
@@ -196,7 +194,11 @@ def function(place: object) -> str:
 
 
 def words(reason: str) -> str:
-    """The words of a message without what varies: numbers, quoted text, addresses, steps."""
+    """The words of a message without what varies: numbers, quoted text, addresses, steps.
+
+    A name in quotes stays: a missing attribute of None is another fault than one of a model.
+    """
     text = re.sub(r"^in step \d+, \w+: ", "", reason)
+    text = re.sub(r"'([A-Za-z_]+)'|\"([A-Za-z_]+)\"", r" \1\2 ", text)
     text = re.sub(r"'[^']*'|\"[^\"]*\"|\([^()]*\)|\[[^\[\]]*\]", " ", text)
     return " ".join(re.findall(r"[A-Za-z_]{3,}", text)[:12])

@@ -15,9 +15,9 @@ from typing import Any
 import libcst as cst
 
 from harness.reduce import edit
-from harness.reduce.edit import Edit
+from harness.reduce.edit import Edit, walk
 from harness.reduce.index import grouped
-from harness.reduce.settings import is_literal, walk
+from harness.reduce.settings import is_literal
 
 NOTE = "harness: value"
 """The beginning of a line of standard error that notes a value."""

@@ -53,9 +53,9 @@ class When(msgspec.Struct, frozen=True, kw_only=True):
     """With an outcome: of a crash, the only kind that counts."""
     code: str | None = None
     """The code of a finding, or of the cause of a hang."""
-    same_hang: bool = False
+    same_failure: bool = False
     fingerprint: str | None = None
-    """With `same_hang`, once it is known."""
+    """With `same_failure`, once it is known."""
     figure: str | None = None
     above: bool = True
     limit: float = 0.0
@@ -65,7 +65,7 @@ class When(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def open(self) -> bool:
         """True while it depends on what the two ends show."""
-        return self.relative or (self.same_hang and self.fingerprint is None)
+        return self.relative or (self.same_failure and self.fingerprint is None)
 
     def __str__(self) -> str:
         if self.figure is not None:
@@ -73,7 +73,7 @@ class When(msgspec.Struct, frozen=True, kw_only=True):
             if self.relative:
                 return f"{self.figure} {sign} {number(self.limit)} times that of the good end"
             return f"{self.figure} {sign} {_written(self.figure, self.limit)}"
-        if self.same_hang:
+        if self.same_failure:
             return f"failed with the fingerprint {self.fingerprint or 'of the bad end'}"
         if self.code is not None:
             return self.code
@@ -106,7 +106,7 @@ def parse(text: str) -> When:
     if (kind := re.fullmatch(r"crashed \((.+)\)", words)) is not None:
         return When(outcome=Outcome.CRASHED, signature=kind[1])
     if words == "fingerprint":
-        return When(same_hang=True)
+        return When(same_failure=True)
     if words in CODES or words in CAUSES:
         return When(code=words)
     if (match := _FIGURE.fullmatch(words)) is not None:
@@ -191,7 +191,7 @@ def settled(when: When, good: Sequence[Symptoms], bad: Sequence[Symptoms]) -> Wh
             )
         usual = sorted(values)[len(values) // 2]
         return msgspec.structs.replace(when, limit=when.limit * usual, relative=False)
-    if when.same_hang:
+    if when.same_failure:
         prints = [one.fingerprint for one in bad if one.fingerprint]
         if not prints:
             raise UsageError(
@@ -212,7 +212,7 @@ def judge(when: When, run: Symptoms) -> Seen:
         value = run.figures[when.figure]
         shown = value > when.limit if when.above else value < when.limit
         return Seen.SHOWN if shown else Seen.ABSENT
-    if when.same_hang:
+    if when.same_failure:
         shown = run.outcome in FAILED and run.fingerprint == when.fingerprint
     elif when.code is not None:
         shown = when.code in (run.cause, *run.codes)

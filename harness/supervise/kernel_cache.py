@@ -15,7 +15,7 @@ from pathlib import Path
 
 from harness.observe import platform, user_cache
 
-_KERNELS = "mlx"
+KERNELS = "mlx"
 """MLX's folder inside the temporary one."""
 
 
@@ -27,7 +27,7 @@ def store() -> Path:
 def lend(store: Path, temporary: Path) -> None:
     """Link every stored kernel into the worker's temporary folder."""
     for kernel in _files(store):
-        link = temporary / _KERNELS / kernel.relative_to(store)
+        link = temporary / KERNELS / kernel.relative_to(store)
         link.parent.mkdir(parents=True, exist_ok=True)
         link.symlink_to(kernel)
 
@@ -39,10 +39,10 @@ def keep(temporary: Path, store: Path) -> int:
     finished and each library has been loaded. A full disk costs the reuse and nothing else.
     """
     kept = 0
-    for kernel in _files(temporary / _KERNELS):
+    for kernel in _files(temporary / KERNELS):
         if kernel.is_symlink() or kernel.stat().st_size == 0:
             continue
-        target = store / kernel.relative_to(temporary / _KERNELS)
+        target = store / kernel.relative_to(temporary / KERNELS)
         # MLX's file names use up the longest name a file can have: nothing can be added to them.
         partial = store / f".{os.getpid()}-{kept}"
         try:

@@ -31,7 +31,6 @@ def each(text, made):
             "async def f():\n    await g()\n    return 1\n\nasync def h():\n    x = await f()\n",
             "async def h():\n    await g()\n    x = 1",
         ),
-        ("if __name__ == '__main__':\n    f()\n", "f()"),
     ],
 )
 def test_a_function_that_is_called_once_gives_way_to_its_body(text, left):

@@ -20,7 +20,7 @@ from harness.reduce import (
     slices,
     target,
 )
-from harness.reduce.symptom import Keep, Seen, of, shows
+from harness.reduce.symptom import Keep, Seen, of, shows, words
 
 
 def after(text, made):
@@ -166,6 +166,7 @@ def test_what_is_computed_becomes_zero():
     ("text", "left"),
     [
         ("if a:\n    b()\n", "b()"),
+        ("if __name__ == '__main__':\n    b()\n", "b()"),
         ("while a:\n    b()\n", "b()"),
         ("with a as c:\n    b(c)\n", "c = a\nb(c)"),
         ("try:\n    b()\nexcept E:\n    c()\n", "b()"),
@@ -190,6 +191,18 @@ def test_a_parameter_of_a_class_goes_with_what_is_given_for_it():
     text = "class A:\n    def __init__(self, a, b):\n        print(b)\n\nA(1, b=2)\n"
     found = each(text, expressions.fewer)
     assert "class A:\n\n    def __init__(self, b):\n        print(b)\nA(b=2)" in found
+
+
+@pytest.mark.parametrize("around", ["class A:\n    if x:\n", "if x:\n    if y:\n"])
+def test_a_parameter_of_an_odd_init_goes(around):
+    text = f"{around}        def __init__(self, a):\n            f()\n"
+    left = text.replace("self, a", "self")
+    assert plain(left) in each(text, expressions.fewer)
+
+
+def test_a_name_in_a_row_of_strings_gives_no_program():
+    module = edit.parsed("f(f'{a}' 'b')\n")
+    assert [edit.applied(module, [one]) for one in expressions.shorter(module)].count(None) == 1
 
 
 def test_a_try_gives_way_to_its_body_and_what_always_comes_after():
@@ -401,6 +414,22 @@ def test_a_crash_is_the_same_by_its_kind_its_words_and_its_function(reason, same
 
     whole = "ValueError: Shapes (8,3) and (1,7) cannot be broadcast, at p.py:1 in f (after step 2)"
     assert shows(crashed(reason), of(crashed(whole), None)) is same
+
+
+@pytest.mark.parametrize(
+    ("text", "other", "same"),
+    [
+        ("AttributeError: 'Adder' object has no attribute 'go'",
+         "AttributeError: 'NoneType' object has no attribute 'go'", False),
+        ("NameError: name 'losses' is not defined",
+         "NameError: name 'model' is not defined", False),
+        ("KeyError: 'loss'", 'KeyError: "rate"', False),
+        ("No such file: '/tmp/a/b'", "No such file: '/var/c'", True),
+        ("ValueError: could not convert '1.5e'", "ValueError: could not convert '2 x'", True),
+    ],
+)  # fmt: skip
+def test_a_name_in_a_message_counts_and_other_quoted_text_does_not(text, other, same):
+    assert (words(text) == words(other)) is same
 
 
 def test_a_finding_is_kept_of_a_program_that_completes():

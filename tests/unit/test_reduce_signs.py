@@ -7,6 +7,7 @@ import pytest
 from harness.reduce import nursery, signs
 from harness.reduce.runs import Lender
 from harness.reduce.symptom import Keep, Symptom
+from harness.supervise import kernel_cache
 
 RAISED = """Traceback (most recent call last):
   File "/home/1/program.py", line 30, in <module>
@@ -25,7 +26,7 @@ ValueError: could not convert string to float: 'x'
 
 def test_the_end_of_a_run_is_known_by_its_last_words():
     end = signs.ending(1 << 8, RAISED)
-    assert end == signs.Ending(None, True, "KeyError", "best", "KeyError")
+    assert end == signs.Ending(None, True, "KeyError", "best", "KeyError loss")
     assert signs.ending(1 << 8, THREAD + RAISED) == end
     assert signs.ending(1 << 8, RAISED.replace("line 12", "line 3")) == end
     assert signs.ending(1 << 8, RAISED.replace("in best", "in worst")) != end
@@ -77,22 +78,42 @@ def test_what_was_imported_is_imported_once_for_all():
     assert nursery.imports(text, {1, 2, 3, 4, 5, 6, 9}) == ("a.b", "c", "e", "j")
 
 
-def test_a_folder_of_kernels_comes_back_without_what_was_written(tmp_path, monkeypatch):
+def files(folder):
+    return {str(path.relative_to(folder)) for path in folder.rglob("*") if not path.is_dir()}
+
+
+@pytest.fixture
+def lender(tmp_path, monkeypatch):
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    stored = kernel_cache.store() / "0.32.4" / "stored.so"
+    stored.parent.mkdir(parents=True)
+    stored.write_text("compiled")
     lender = Lender(tmp_path / "lent")
-    kernel = lender.kernels / "mlx" / "0.32.4" / "one.so"
-    kernel.parent.mkdir(parents=True)
+    kernel = lender.kernels / "0.32.4" / "one.so"
+    kernel.parent.mkdir(exist_ok=True)
     kernel.write_text("compiled")
-    first = tmp_path / "1"
+    return lender
+
+
+LENT = {"mlx/0.32.4/stored.so", "mlx/0.32.4/one.so"}
+
+
+def test_kernels_lie_where_mlx_looks_for_them(lender, tmp_path):
+    lender.lend(tmp_path / "1")
+    assert files(tmp_path / "1") == LENT
+    assert all((tmp_path / "1" / name).is_symlink() for name in LENT)
+
+
+def test_a_folder_of_kernels_comes_back_without_what_was_written(lender, tmp_path):
+    first, second = tmp_path / "1", tmp_path / "2"
     lender.lend(first)
-    (link,) = first.rglob("*.so")
-    assert link.is_symlink()
-    (link.parent / "half.so").write_text("")
+    (first / "mlx" / "0.32.4" / "half.so").write_text("")
     (first / "of_program" / "inner").mkdir(parents=True)
     (first / "of_program" / "inner" / "file").write_text("")
+    (first / "latest").symlink_to("of_program")
+    (first / "of_program" / "home").symlink_to(tmp_path)
     lender.take_back(first)
     assert not first.exists()
-    second = tmp_path / "2"
     lender.lend(second)
-    assert [path.name for path in second.rglob("*") if not path.is_dir()] == ["one.so"]
-    assert not (second / "of_program").exists()
+    assert files(second) == LENT
+    assert [path.name for path in second.iterdir()] == ["mlx"]

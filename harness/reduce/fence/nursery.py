@@ -76,15 +76,11 @@ class Nursery:
 
     def _reap(self) -> None:
         ended: list[tuple[int, int]] = []
-        while True:
-            try:
-                pid, status = os.waitpid(-1, os.WNOHANG)
-            except ChildProcessError:
-                break
-            if not pid:
-                break
+        while (pid := zombie()) is not None:
             if pid in self._running:
-                kill(pid)  # what it leaves behind
+                kill(pid)  # what it leaves behind, as long as nobody else can have its number
+            _, status = os.waitpid(pid, 0)
+            if pid in self._running:
                 ended.append((self._running.pop(pid), status))
         if ended and not self._running:
             # A process with a session of its own has lost its parent, and is a child of this one.
@@ -101,6 +97,15 @@ def kill(pid: int) -> None:
     for function in (os.killpg, os.kill):
         with contextlib.suppress(OSError):
             function(pid, signal.SIGKILL)
+
+
+def zombie() -> int | None:
+    """A child of this process that has ended, and that nobody has waited for."""
+    try:
+        found = os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT)
+    except ChildProcessError:
+        return None
+    return None if found is None else found.si_pid
 
 
 def children() -> list[int]:
