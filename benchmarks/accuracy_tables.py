@@ -96,7 +96,13 @@ def conditions(result: dict[str, Any]) -> str:
     words = ["default patience" if patience is None else f"--patience {patience}"]
     words += [f"each cut short after {result['budget']} s"] * (result["budget"] is not None)
     words += [f"{result['spinners']} spinning processes beside it"] * bool(result["spinners"])
-    return f"{', '.join(words)}, {result['jobs']} runs at once"
+    words.append(f"{result['jobs']} runs at once" if result["jobs"] > 1 else "one run at a time")
+    if any(program["kind"].startswith("gpu") for program in result["programs"]):
+        words.insert(0, "on a GPU")
+    if result.get("mac"):
+        refused = f" with {', '.join(result['refused'])} refused" if result["refused"] else ""
+        words.insert(0, f"on the simulated Mac{refused}")
+    return ", ".join(words)
 
 
 def situation_lines(document: Document) -> Iterator[Line]:
@@ -116,7 +122,7 @@ def situation_lines(document: Document) -> Iterator[Line]:
 
 def situation_body(document: Document) -> Iterator[str]:
     result = document["result"]
-    yield f"With {conditions(result)}:"
+    yield f"Conditions: {conditions(result)}."
     head = ("truth", "end of the chain", "programs", "right outcome", "95 %", "ended by mistake",
             "wrongly proven", "right end named", "95 %")  # fmt: skip
     rows = []

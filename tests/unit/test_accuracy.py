@@ -85,6 +85,17 @@ def test_situations_are_counted_by_truth_and_by_the_end_of_the_chain(made):
     assert "Linux 6.1, x86_64, 4 CPUs; Python 3.12.1, mlx 0.32.4; commit abc1234 of 2026" in page
 
 
+def test_a_line_says_where_the_programs_ran(made):
+    gpu = {**SITUATIONS["programs"][0], "kind": "gpu_idle"}
+    alone = {**SITUATIONS, "jobs": 1, "programs": [gpu]}
+    page = made("situations", alone, commit="abc1234")
+    assert "(on a GPU, default patience, one run at a time)" in page
+    blind = {**SITUATIONS, "mac": True, "refused": ["ids", "files"]}
+    page = made("situations", blind, commit="abc1234")
+    where = "on the simulated Mac with ids, files refused"
+    assert f"({where}, default patience, 6 runs at once)" in page
+
+
 def test_what_no_result_covers_is_said(made):
     page = made("situations", SITUATIONS, commit="abc1234").partition("## Not measured yet")[2]
     assert "- Controls: no result of `benchmarks/controls.py` is in the repository yet." in page
@@ -93,7 +104,7 @@ def test_what_no_result_covers_is_said(made):
     assert "- Situations:" not in page
     busy = {**SITUATIONS, "patience": "0", "spinners": 4, "budget": "14"}
     whole, _, page = made("situations", busy, commit="abc1234").partition("## Not measured yet")
-    assert "With --patience 0, each cut short after 14 s, 4 spinning processes beside it" in whole
+    assert "--patience 0, each cut short after 14 s, 4 spinning processes beside it" in whole
     assert "a budget cuts short" not in page
     assert "Situations without patience" not in page
     assert "busy machine" not in page
