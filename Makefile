@@ -43,7 +43,7 @@ unit: $(VENV)/test-installed
 # With ARGS, which select tests, nothing is measured.
 test: lint
 ifeq ($(ARGS),)
-	@rm -f .coverage .coverage.* .coverage-unfinished.*
+	@rm -f .coverage .coverage.* .coverage-*
 	@ended=0; \
 	  $(MEASURE) $(COMPUTING) -m 'not slow and not mac and not waits' --cov-report= || ended=$$?; \
 	  $(MEASURE) $(WAITING) -m 'not slow and not mac and waits' tests/integration --cov-append \
@@ -109,4 +109,4 @@ $(VENV)/docs-installed: pyproject.toml | $(BIN)/python
 	@touch $@
 
 clean:
-	rm -rf $(VENV) site .coverage .coverage.* .coverage-unfinished.* .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) site .coverage .coverage.* .coverage-* .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -1,10 +1,13 @@
 """Coverage of the processes that the tests start: run by each Python at its start.
 
 `make test` installs tests/measured.pth, which runs this file where HARNESS_MEASURED names it. Only
-the harness's own processes are measured, and those that it has reported to it from inside: to load
-coverage costs each process 0.1 s, and a tool that takes stacks or a stranger's program has nothing
-to show for it. What ends by SIGKILL or by os._exit leaves no figures, and no half of a file where
-the figures of all are combined: a file gets its name there once it is whole.
+the harness's own processes are measured, and those that it has reported to it from inside: a tool
+that takes stacks or a stranger's program has nothing to show for it. What ends by SIGKILL or by
+os._exit leaves no figures.
+
+Some thousand processes are started, and coverage takes each of them 0.1 s to import, and as long
+to write its file. So its tracer alone is loaded, and the lines go into a file of JSON, of which
+tests/conftest.py makes one of coverage's for all processes.
 """
 
 import atexit
@@ -21,42 +24,100 @@ def _is_ours() -> bool:
     )
 
 
+def measure(root: str) -> None:
+    """Note each line of ROOT/harness that this process runs from here on, and write them at its
+    end."""
+    package = os.path.join(root, "harness", "")
+    start = _monitored if sys.version_info >= (3, 12) else _traced
+    lines = start(package)
+    if lines is not None:
+        atexit.register(_write, root, lines)
+
+
+def _monitored(package: str) -> "dict[str, set[int]] | None":
+    """By the interpreter's own means: after its first time, a line costs nothing."""
+    monitoring = sys.monitoring
+    if monitoring.get_tool(monitoring.COVERAGE_ID) is not None:
+        return None  # a folder of packages may be read twice
+    lines: dict[str, set[int]] = {}
+
+    def line(code, number):
+        if code.co_filename.startswith(package):
+            lines.setdefault(code.co_filename, set()).add(number)
+        return monitoring.DISABLE
+
+    monitoring.use_tool_id(monitoring.COVERAGE_ID, "tests/measured.py")
+    monitoring.register_callback(monitoring.COVERAGE_ID, monitoring.events.LINE, line)
+    monitoring.set_events(monitoring.COVERAGE_ID, monitoring.events.LINE)
+    return lines
+
+
+def _traced(package: str) -> "dict[str, set[int]] | None":
+    """By coverage's tracer, whose module needs nothing of the package that it lies in."""
+    import threading
+    from importlib import _bootstrap, machinery, util
+
+    found = util.find_spec("coverage")  # finds, and does not import
+    if found is None or sys.gettrace() is not None:
+        return None  # an interpreter other than that of the tests; or read twice
+    folder = found.submodule_search_locations[0]
+    file = os.path.join(folder, f"tracer{machinery.EXTENSION_SUFFIXES[0]}")
+    loader = machinery.ExtensionFileLoader("coverage.tracer", file)
+    module = util.module_from_spec(util.spec_from_loader(loader.name, loader))
+    loader.exec_module(module)
+    lines: dict[str, set[int]] = {}
+    known: dict[str, object] = {}
+    lock = threading.Lock()
+
+    def should_trace(name, frame):
+        chosen = module.CFileDisposition()
+        chosen.original_filename = chosen.canonical_filename = chosen.source_filename = name
+        chosen.trace = name.startswith(package) and name.endswith(".py")
+        chosen.has_dynamic_filename = False
+        chosen.reason, chosen.file_tracer = "", None
+        return chosen
+
+    def begin(*event):
+        """Trace this thread; each new one calls it with its first event."""
+        sys.settrace(None)
+        tracer = module.CTracer()
+        tracer.data, tracer.trace_arcs = lines, False
+        tracer.should_trace, tracer.should_trace_cache = should_trace, known
+        tracer.lock_data, tracer.unlock_data = lock.acquire, lock.release
+        tracer.warn = tracer.concur_id_func = tracer.should_start_context = None
+        tracer.switch_context = tracer.check_include = tracer.disable_plugin = None
+        tracer.file_tracers = {}
+        function = tracer.start()
+        return function(*event) if event else None
+
+    def untraced(name, import_, load=_bootstrap._find_and_load):
+        """Import a module: the unit tests measure its top level, and most of what a short process
+        does is to import."""
+        trace = sys.gettrace()
+        sys.settrace(None)
+        try:
+            return load(name, import_)
+        finally:
+            sys.settrace(trace)
+
+    threading.settrace(begin)
+    begin()
+    _bootstrap._find_and_load = untraced
+    return lines
+
+
+def _write(root: str, lines: "dict[str, set[int]]") -> None:
+    """A file gets its name once it is whole: no half of one is read."""
+    sys.settrace(None)
+    import json
+
+    told = {os.path.relpath(name, root): sorted(found) for name, found in list(lines.items())}
+    name = f"{os.getpid()}.{os.urandom(4).hex()}"
+    unfinished = os.path.join(root, f".coverage-unfinished.{name}")
+    with open(unfinished, "w") as file:
+        json.dump(told, file)
+    os.rename(unfinished, os.path.join(root, f".coverage-lines.{name}"))
+
+
 if _is_ours():
-    from importlib import _bootstrap
-    from pathlib import Path
-
-    try:
-        import coverage
-    except ImportError:
-        pass  # an interpreter other than that of the tests
-    else:
-        _ROOT = Path(os.environ["HARNESS_MEASURED"]).parents[1]
-        if coverage.Coverage.current() is None:  # a folder of packages may be read twice
-            _measured = coverage.Coverage(
-                config_file=str(_ROOT / "pyproject.toml"),
-                data_file=str(_ROOT / ".coverage-unfinished"),
-                data_suffix=True,
-                auto_data=True,
-                include=[str(_ROOT / "harness" / "*")],
-            )
-
-            def _hand_over() -> None:
-                unfinished = Path(_measured.get_data().data_filename())
-                if unfinished.exists():
-                    unfinished.rename(
-                        unfinished.with_name(unfinished.name.replace("-unfinished", "", 1))
-                    )
-
-            def _untraced(name, import_, load=_bootstrap._find_and_load):
-                """Import a module: the unit tests measure its top level, and most of what a short
-                process does is to import."""
-                trace = sys.gettrace()
-                sys.settrace(None)
-                try:
-                    return load(name, import_)
-                finally:
-                    sys.settrace(trace)
-
-            atexit.register(_hand_over)  # the last is called first: coverage saves before it
-            _measured.start()
-            _bootstrap._find_and_load = _untraced
+    measure(os.path.dirname(os.path.dirname(os.path.abspath(os.environ["HARNESS_MEASURED"]))))
