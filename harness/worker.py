@@ -7,7 +7,6 @@ threads do not survive a fork, and its next evaluation would wait for them for e
 from __future__ import annotations
 
 import faulthandler
-import importlib.metadata
 import os
 import random
 import sys
@@ -83,7 +82,7 @@ def _run(spec: WorkerSpec, recorder: Recorder, rank: int) -> None:
     recorder.write(
         MlxBeat(
             t=time.monotonic(),
-            version=importlib.metadata.version("mlx"),
+            version=str(mx.__version__),
             device=_device(mx),
             memory=device.memory(mx),
         )

@@ -5,7 +5,6 @@ The caller has imported mlx.
 
 from __future__ import annotations
 
-import importlib.metadata
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -26,7 +25,7 @@ def main(argv: Sequence[str]) -> int:
     mx.eval(mx.zeros(1) + 1)
     info = mx.device_info() if hasattr(mx, "device_info") else {}
     known = {
-        "version": importlib.metadata.version("mlx"),
+        "version": str(mx.__version__),
         "device": str(device.type).rpartition(".")[2],
         "name": str(info.get("device_name", "")),
         "memory": memory(mx),

@@ -9,7 +9,6 @@ starts this as a process of its own, since it never imports mlx.
 from __future__ import annotations
 
 import contextlib
-import importlib.metadata
 import io
 import sys
 from collections.abc import Iterator, Sequence
@@ -78,7 +77,7 @@ def measure(
     step that is in `known` is not traced again, and each new one is added to it.
     """
     _choose_device(settings)
-    version = importlib.metadata.version("mlx")
+    version = str(mx.__version__)
     if tuple(map(int, version.split(".")[:3])) < TRACES:
         raise UsageError(f"MLX {version} cannot show a step's operations: install 0.29.3 or later")
     mx.reset_peak_memory()
