@@ -8,12 +8,14 @@ import itertools
 import json
 import math
 import re
+import sys
 from array import array
 from dataclasses import replace
 from html.parser import HTMLParser
 from operator import itemgetter
 
 import fakes
+import jinja2
 import msgspec
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -21,7 +23,7 @@ from hypothesis import strategies as st
 
 from harness.model import Outcome, Sample
 from harness.report import html, markdown, stacks, write_all
-from harness.report.html import series, timeline
+from harness.report.html import page_template, series, timeline
 from harness.report.input import ReportInput, groups, load_run
 
 FLOATS = st.floats(allow_nan=False, allow_infinity=False, width=32)
@@ -333,3 +335,32 @@ def test_a_run_of_nothing_has_a_page():
     assert check(page) is None
     skipped = fakes.result(outcome=Outcome.SKIPPED, reason="no gpu")
     assert "no gpu" in html.render(ReportInput(fakes.run(skipped)))
+
+
+def test_the_template_is_compiled_once_for_what_it_and_jinja_are(monkeypatch, tmp_path):
+    compiled = []
+    real = page_template._Loader.source_to_code
+
+    def counted(self, *arguments, **options):
+        compiled.append(arguments)
+        return real(self, *arguments, **options)
+
+    def uses(times):
+        compiled.clear()
+        page_template.template.cache_clear()
+        assert "</html>" in html.render(ReportInput(run=fakes.run(fakes.result())))
+        return len(compiled) == times
+
+    monkeypatch.setattr(page_template._Loader, "source_to_code", counted)
+    monkeypatch.setattr(sys, "dont_write_bytecode", False)
+    monkeypatch.setattr(sys, "pycache_prefix", str(tmp_path / "cache"))
+    assert uses(1)
+    assert uses(0)
+    monkeypatch.setattr(jinja2, "__version__", "99")
+    assert uses(1)
+    assert uses(0)
+    (tmp_path / "file").touch()
+    monkeypatch.setattr(sys, "pycache_prefix", str(tmp_path / "file"))  # nothing can be kept there
+    assert uses(1)
+    assert uses(1)
+    page_template.template.cache_clear()

@@ -10,23 +10,21 @@ from __future__ import annotations
 import base64
 import hashlib
 import math
-from functools import cache
 from pathlib import Path
 from typing import Any
 
-from jinja2 import Environment, FileSystemLoader, StrictUndefined, Template
 from jinja2.utils import htmlsafe_json_dumps
 from markupsafe import Markup
 
 from harness.model import Severity
 from harness.report import lanes, stacks
 from harness.report.html import ranks, timeline, view
+from harness.report.html.page_template import template
 from harness.report.html.series import GRAPH, LOSS, MEMORY, TIME, Curve, curves
 from harness.report.input import Group, ReportInput, groups, subject
 from harness.report.sections import first, ladder, verdicts
 from harness.report.sections.diagnosis import ranked, worth
 from harness.report.text import line
-from harness.text.sanitize import sanitize
 from harness.text.units import count
 
 HERE = Path(__file__).parent
@@ -65,7 +63,7 @@ def render(data: ReportInput) -> str:
     licence = f"/*!\n{_file('vendor/uPlot.LICENSE')}*/\n"
     scripts = [licence + _file("vendor/uPlot.iife.min.js"), _file("units.js") + _file("report.js")]
     style = _file("vendor/uPlot.min.css") + _file("report.css")
-    return _template().render(
+    return template().render(
         Severity=Severity,
         title=first.title(run),
         warning=first.NOT_REDACTED if run.full else "",
@@ -101,21 +99,6 @@ def render(data: ReportInput) -> str:
         style=Markup(style),
         policy=_policy(scripts, style),
     )
-
-
-@cache
-def _template() -> Template:
-    """Compiled once: that takes longer than all the rest of a small run's page."""
-    environment = Environment(
-        loader=FileSystemLoader(HERE),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        # No terminal sequence, and nothing that cannot be seen or encoded, reaches the page.
-        finalize=lambda value: sanitize(value) if type(value) is str else value,
-    )
-    return environment.get_template("report.html.j2")
 
 
 def _charts(drawn: dict[str, list[Curve]]) -> list[dict[str, Any]]:
