@@ -82,7 +82,7 @@ def _run(spec: WorkerSpec, recorder: Recorder, rank: int) -> None:
     recorder.write(
         MlxBeat(
             t=time.monotonic(),
-            version=str(mx.__version__),
+            version=device.version(mx),
             device=_device(mx),
             memory=device.memory(mx),
         )

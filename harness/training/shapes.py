@@ -77,7 +77,7 @@ def measure(
     step that is in `known` is not traced again, and each new one is added to it.
     """
     _choose_device(settings)
-    version = str(mx.__version__)
+    version = device.version(mx)
     if tuple(map(int, version.split(".")[:3])) < TRACES:
         raise UsageError(f"MLX {version} cannot show a step's operations: install 0.29.3 or later")
     mx.reset_peak_memory()
