@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import fcntl
 import gc
-import json
 import os
 import shutil
 import signal
@@ -13,6 +12,7 @@ import sys
 from collections.abc import Callable, Generator, Iterator
 from pathlib import Path
 
+import gather_lines
 import hypothesis
 import pytest
 import smollm2
@@ -80,27 +80,11 @@ def pytest_collection() -> Iterator[None]:
 
 @pytest.hookimpl(wrapper=True, trylast=True)
 def pytest_runtestloop(session: pytest.Session) -> Generator[None, object, object]:
-    """What the processes were measured by tests/measured.py is of coverage before pytest-cov adds
-    up what there is."""
+    """The lines of processes are in a file of coverage before pytest-cov adds up what there is."""
     done = yield
     if "HARNESS_MEASURED" in os.environ and not hasattr(session.config, "workerinput"):
-        gather(session.config.rootpath)
+        gather_lines.gather(session.config.rootpath)
     return done
-
-
-def gather(root: Path) -> None:
-    """Make one file of coverage's of those of the processes that have ended."""
-    lines: dict[str, set[int]] = {}
-    for file in root.glob(".coverage-lines.*"):
-        for name, found in json.loads(file.read_text()).items():
-            lines.setdefault(name, set()).update(found)
-        file.unlink()
-    if lines:
-        import coverage
-
-        data = coverage.CoverageData(str(root / ".coverage"), suffix="processes")
-        data.add_lines(lines)
-        data.write()
 
 
 @pytest.fixture(autouse=True)

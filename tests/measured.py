@@ -7,7 +7,7 @@ os._exit leaves no figures.
 
 Some thousand processes are started, and coverage takes each of them 0.1 s to import, and as long
 to write its file. So its tracer alone is loaded, and the lines go into a file of JSON, of which
-tests/conftest.py makes one of coverage's for all processes.
+tests/gather_lines.py makes one of coverage's for all processes.
 """
 
 import atexit

@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 
 import coverage
-from conftest import gather
+from gather_lines import gather
 
 MEASURED = Path(__file__).parents[1] / "measured.py"
 SHARED = """\
@@ -33,9 +33,10 @@ def silent():
     return 2
 """
 STARTED = f"""\
+import importlib, os
+os.environ["HARNESS_MEASURED"] = os.path.abspath("tests/_")
 exec(compile(open({str(MEASURED)!r}).read(), "measured.py", "exec"), {{}})
-from harness import shared
-shared.begin()
+importlib.import_module("harness.shared").begin()
 """
 
 
@@ -43,7 +44,7 @@ def test_the_lines_of_all_threads_and_processes_become_one_file_of_coverage(tmp_
     (tmp_path / "harness").mkdir()
     (tmp_path / "harness" / "__init__.py").touch()
     (tmp_path / "harness" / "shared.py").write_text(SHARED)
-    environ = {**os.environ, "PYTHONPATH": "", "HARNESS_MEASURED": str(tmp_path / "tests" / "_")}
+    environ = {**os.environ, "PYTHONPATH": "", "HARNESS_MEASURED": ""}
     for _ in range(2):
         # The last word is what the file knows a process of the harness by.
         command = [sys.executable, "-c", STARTED, "harness"]
