@@ -240,6 +240,7 @@ def drawn(draw, rate, cure=None, count=8, limit=11):
     return cured
 
 
+@pytest.mark.unmeasured
 @pytest.mark.parametrize("rate", [0.3, 0.6, 0.8, 0.9, 0.95])
 def test_a_hang_that_comes_now_and_then_is_cured_by_no_chance(rate):
     """Of 150 ladders without a cure at most 5 % may name one."""
@@ -247,6 +248,7 @@ def test_a_hang_that_comes_now_and_then_is_cured_by_no_chance(rate):
     assert sum(bool(drawn(draw, rate)) for _ in range(150)) <= 7
 
 
+@pytest.mark.unmeasured
 def test_a_cure_of_a_hang_that_comes_mostly_is_found():
     draw = random.Random(3)
     assert sum(drawn(draw, 0.8, cure=0) == {0} for _ in range(40)) >= 34

@@ -170,7 +170,7 @@ def test_redacted_source_does_what_it_did():
         text = file.read_text()
         told = redacted_source(text, PERSONAL)
         assert shape(told) == shape(text), file
-        assert redacted_source(told, PERSONAL) == told, file
+        assert told == text or redacted_source(told, PERSONAL) == told, file
 
 
 @pytest.mark.parametrize(

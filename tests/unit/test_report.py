@@ -485,6 +485,7 @@ def test_a_large_run_stays_small_and_whole():
     assert "log tails of 25 scenarios" in report
 
 
+@pytest.mark.unmeasured
 def test_hundreds_of_scenarios_still_fit():
     long = "x" * 200
     report = render(
