@@ -30,6 +30,17 @@ def training(once):
     return [*map(str, arguments)]
 
 
+@pytest.fixture(scope="session")
+def hooked(once, training):
+    """The folder of a training with the hook: `beats`, `printed`, and what it saved."""
+
+    def train(folder: Path) -> None:
+        (folder / "beats").mkdir()
+        (folder / "printed").write_text(run(["-m", "mlx_lm", *training], folder / "beats")[0])
+
+    return once("hooked", train)
+
+
 @pytest.fixture
 def beats(tmp_path):
     """Where the beats go."""
@@ -65,12 +76,12 @@ def steps_of(folder):
     return [beat for beat in read_beats(folder) if isinstance(beat, StepBeat)]
 
 
-def test_every_step_of_a_training_is_seen_and_nothing_about_it_changes(training, beats, tmp_path):
-    with_hook, _ = run(["-m", "mlx_lm", *training], beats)
+def test_every_step_of_a_training_is_seen_and_nothing_about_it_changes(training, hooked, tmp_path):
+    with_hook, beats = (hooked / "printed").read_text(), hooked / "beats"
     (tmp_path / "plain").mkdir()
     without, _ = run(["-m", "mlx_lm", *training], tmp_path / "plain", hook=False)
     assert losses(with_hook) == losses(without)
-    assert (tmp_path / "adapters" / "adapters.safetensors").exists()
+    assert (hooked / "adapters" / "adapters.safetensors").exists()
     assert list((tmp_path / "plain").iterdir()) == []
 
     steps = steps_of(beats)
@@ -103,9 +114,8 @@ def test_that_it_runs_uncompiled_is_no_retracing(training, beats):
     assert end.compile_works is False
 
 
-def test_traces_of_the_compiled_step_are_counted(training, beats):
-    run(["-m", "mlx_lm", *training], beats)
-    steps = steps_of(beats)
+def test_traces_of_the_compiled_step_are_counted(hooked):
+    steps = steps_of(hooked / "beats")
     assert [step.calls for step in steps] == list(range(1, ITERATIONS + 1))
     assert 1 <= steps[0].traces <= steps[-1].traces < ITERATIONS
 

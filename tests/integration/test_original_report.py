@@ -17,7 +17,18 @@ CASE = ROOT / "scenarios" / "cases" / "original_report"
 
 def run_of_the_case(folder):
     done = subprocess.run(
-        [sys.executable, "-m", "harness", "run", str(CASE), "--steps", "2", "--json", "--jobs", "2"],
+        [
+            sys.executable,
+            "-m",
+            "harness",
+            "run",
+            str(CASE),
+            "--steps",
+            "2",
+            "--json",
+            "--jobs",
+            "2",
+        ],
         cwd=folder,
         # Unmeasured: other tests run the same lines.
         env={**os.environ, "PYTHONPATH": str(ROOT), "HARNESS_MEASURED": ""},
