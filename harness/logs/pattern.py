@@ -8,11 +8,13 @@ takes the same patterns, ends after a timeout and lets the other threads run.
 from __future__ import annotations
 
 import time
-
-import regex
+from typing import TYPE_CHECKING
 
 from harness.logs.reading import Reading, from_pairs
 from harness.text.units import duration
+
+if TYPE_CHECKING:
+    import regex
 
 GROUPS = (
     "step", "epoch", "phase", "loss", "validation_loss", "learning_rate", "lr",
@@ -47,6 +49,8 @@ class UserPattern:
     """
 
     def __init__(self, pattern: str) -> None:
+        import regex  # takes 10 ms, and few runs have a pattern
+
         self.given_up = ""
         """The reason why the pattern is not searched any more, and the remedy; empty while it
         is."""

@@ -42,7 +42,9 @@ class _Loader(SourceFileLoader):
         super().__init__(FILE.stem, str(FILE))
         self._environment = environment
 
-    def source_to_code(self, data: Any, path: Any, *_: Any, **__: Any) -> CodeType:
+    def source_to_code(  # type: ignore[override]  # typeshed has a static method of it
+        self, data: Any, path: Any, *_: Any, **__: Any
+    ) -> CodeType:
         return self._environment.compile(bytes(data).decode(), FILE.name, str(path))
 
     def path_stats(self, path: Any) -> dict[str, Any]:
