@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 
@@ -10,8 +9,9 @@ def gather(root: Path) -> None:
     """Put the lines of all processes that have ended into one file, and take theirs away."""
     lines: dict[str, set[int]] = {}
     for file in root.glob(".coverage-lines.*"):
-        for name, found in json.loads(file.read_text()).items():
-            lines.setdefault(name, set()).update(found)
+        for line in file.read_text().splitlines():
+            name, *numbers = line.split(" ")
+            lines.setdefault(name, set()).update(map(int, numbers))
         file.unlink()
     if lines:
         import coverage  # of all test runs, few measure

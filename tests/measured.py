@@ -6,7 +6,7 @@ that takes stacks or a stranger's program has nothing to show for it. What ends 
 os._exit leaves no figures.
 
 Some thousand processes are started, and coverage takes each of them 0.1 s to import, and as long
-to write its file. So its tracer alone is loaded, and the lines go into a file of JSON, of which
+to write its file. So its tracer alone is loaded, and the lines go into a file of text, of which
 tests/gather_lines.py makes one of coverage's for all processes.
 """
 
@@ -107,16 +107,19 @@ def _traced(package: str) -> "dict[str, set[int]] | None":
 
 
 def _write(root: str, lines: "dict[str, set[int]]") -> None:
-    """A file gets its name once it is whole: no half of one is read."""
+    """A file gets its name once it is whole: no half of one is read. Who may not write, or has no
+    memory left, says nothing of it: what a program prints is tested."""
     sys.settrace(None)
-    import json
-
-    told = {os.path.relpath(name, root): sorted(found) for name, found in list(lines.items())}
+    told = [" ".join([os.path.relpath(name, root), *map(str, sorted(found))])
+            for name, found in list(lines.items())]  # fmt: skip
     name = f"{os.getpid()}.{os.urandom(4).hex()}"
     unfinished = os.path.join(root, f".coverage-unfinished.{name}")
-    with open(unfinished, "w") as file:
-        json.dump(told, file)
-    os.rename(unfinished, os.path.join(root, f".coverage-lines.{name}"))
+    try:
+        with open(unfinished, "w") as file:
+            file.write("\n".join(told))
+        os.rename(unfinished, os.path.join(root, f".coverage-lines.{name}"))
+    except (OSError, MemoryError):
+        pass
 
 
 if _is_ours():
