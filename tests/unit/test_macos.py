@@ -150,6 +150,14 @@ def test_a_process_that_has_ended_is_no_blindness(one, monkeypatch):
     assert tree.processes([7]) == ()
 
 
+def test_one_that_is_listed_as_a_child_and_names_another_parent_is_none(one, monkeypatch):
+    monkeypatch.setattr(kernel, "children", lambda pid: (8,) if pid == 7 else (7, 8))
+    monkeypatch.setattr(kernel, "task", lambda pid: one.task)
+    assert [process.pid for process in tree.processes([7])] == [7]
+    one.task.pbsd.pbi_ppid = 7
+    assert [process.pid for process in tree.processes([7])] == [7, 8]
+
+
 def test_what_moves_is_counted_until_a_counter_is_full(one):
     (seen,) = tree.processes([7])
     here = MacOS("darwin", "arm64")

@@ -24,15 +24,16 @@ _FULL = 2**31 - 1
 def processes(roots: Iterable[int]) -> tuple[Process, ...]:
     """`roots` and all that descends from them, each once, parents before children."""
     found: dict[int, Process] = {}
-    todo = deque(roots)
+    todo: deque[tuple[int, int | None]] = deque((root, None) for root in roots)
     while todo:
-        pid = todo.popleft()
+        pid, parent = todo.popleft()
         if pid in found or pid <= 0:
             continue
         process = one(pid)
-        if process is not None:
+        # Who is listed and names another parent has another one by now, or the list is wrong.
+        if process is not None and parent in (None, process.ppid):
             found[pid] = process
-            todo += kernel.children(pid)
+            todo += ((child, pid) for child in kernel.children(pid))
     return tuple(found.values())
 
 
