@@ -209,6 +209,7 @@ static int fill_thread(int pid, long tid, struct thread *out) {
   snprintf(path, sizeof path, "/proc/%d/task/%ld/schedstat", pid, tid);
   uint64_t ran = (uint64_t)figure(path, "") / 1000 * 1000, kernel = (uint64_t)line.system * 10000000ULL;
   if (ran == 0) ran = (uint64_t)(line.user + line.system) * 10000000ULL; /* not every Linux counts it */
+  if (ran == 0) ran = 1000; /* who is there has run */
   out->system = kernel < ran ? kernel : ran;
   out->user = ran - out->system;
   out->run_state = line.state == 'R' ? 1 : line.state == 'D' ? 4 : line.state == 'Z' ? 5

@@ -118,7 +118,7 @@ def test_a_process_is_shown_with_its_threads_and_times(one):
 )
 def test_states_are_those_of_threads_and_of_stops(one, states, status, flags, shown):
     one.threads = {
-        tid: one.thread(state, 0) for tid, state in zip((MAIN, OTHER), states, strict=True)
+        tid: one.thread(state, 1000) for tid, state in zip((MAIN, OTHER), states, strict=True)
     }
     one.task.pbsd.pbi_status, one.task.pbsd.pbi_flags = status, flags
     (seen,) = tree.processes([7])
@@ -148,6 +148,16 @@ def test_a_process_that_has_ended_is_no_blindness(one, monkeypatch):
     assert blind([seen], 7) == ""
     gone.pbi_status = 2  # it only cannot be read
     assert tree.processes([7]) == ()
+
+
+def test_threads_that_are_not_all_listed_or_have_no_times_are_not_believed(one):
+    one.task.ptinfo.pti_threadnum = 3
+    assert [seen.threads for seen in tree.processes([7])] == [()]
+    one.task.ptinfo.pti_threadnum = 1  # one has come since
+    assert len(tree.processes([7])[0].threads) == 2
+    one.threads = {MAIN: one.thread(3, 0), OTHER: one.thread(1, 0)}
+    (seen,) = tree.processes([7])
+    assert "threads of other processes cannot be read" in blind([seen], 7)
 
 
 def test_one_that_is_listed_as_a_child_and_names_another_parent_is_none(one, monkeypatch):

@@ -112,6 +112,23 @@ def test_a_child_that_works_is_what_its_parent_waits_for():
     assert chain_of(unseen).alive
 
 
+@pytest.mark.parametrize("children", [(), (process(2, ppid=1, state="S", name="sudo"),)])
+def test_a_child_that_cannot_be_looked_into_may_go_on(children):
+    hidden = tuple(replace(child, threads=()) for child in children)
+    observed = seen(quiet(1, [5]), *hidden, shows_waits=False, stacks={1: (leaf("__wait4"),)})
+    chain = chain_of(observed)
+    assert (chain.end.kind, chain.alive) == (Ends.UNSEEN, True)
+
+
+def test_a_thread_that_is_not_shown_and_works_may_be_what_is_waited_for():
+    before = quiet(1, [5])
+    waits = leaf("__psynch_cvwait")
+    for used, end in ((0.4, Ends.DEAD), (4.0, Ends.UNSEEN)):
+        after = replace(before, cpu_s=before.cpu_s + used)
+        observed = seen(before, later=(after,), shows_waits=False, stacks={1: (waits, waits)})
+        assert chain_of(observed).end.kind is end
+
+
 @pytest.mark.parametrize(
     ("level", "out", "read", "end"),
     [
@@ -302,6 +319,7 @@ def at_a_file(call: str, *links: Link, child: str = "__psynch_cvwait") -> Chain:
         ("__recvfrom", opened(), Ends.OUTSIDE),
         # Nothing is known of the other end, or it is somewhere else.
         ("read", opened(peers=(), kind="other"), Ends.OUTSIDE),
+        ("read", opened(peers=(), kind="other", unseen=True), Ends.UNSEEN),
         ("read", opened(peers=(71,)), Ends.PROGRAM),
         ("__recvfrom", opened(kind="tcp", peers=(), reads=None, remote="10.0.0.5:443"),
          Ends.NETWORK),
@@ -324,6 +342,14 @@ def test_of_several_pipes_one_whose_other_end_lives_is_enough():
     # Who reads a file may read what is typed. Who reads a pipe in C does not.
     typed = opened(kind="terminal", peers=(), reads=None, person=True)
     assert at_a_file("read", stuck, typed).end.kind is Ends.DEAD
+
+
+def test_who_waits_for_a_disk_waits_for_no_person():
+    typed = opened(kind="terminal", peers=(), reads=None, person=True)
+    for state, end in (("S", Ends.PERSON), ("D", Ends.OUTSIDE)):
+        waits = process(1, thread(5, syscall=None, wchan=None, state=state), main=5)
+        observed = seen(waits, shows_waits=False, stacks={1: (leaf("read"),)}, files={1: (typed,)})
+        assert chain_of(observed).end.kind is end
 
 
 def test_a_server_that_waits_for_its_client_has_nothing_to_do():

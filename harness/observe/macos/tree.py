@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from harness.model import Process, Thread
 from harness.model.world import More
 from harness.observe.macos import kernel
-from harness.observe.macos.layouts import BsdInfo, TaskAllInfo, ThreadInfo
+from harness.observe.macos.layouts import BsdInfo, TaskAllInfo, TaskInfo, ThreadInfo
 
 _STOPPED, _ZOMBIE = 4, 5
 """p_stat. A process that runs and one that sleeps have the same: only threads tell them apart."""
@@ -50,6 +50,8 @@ def one(pid: int) -> Process | None:
     # The oldest thread is the one that the process has begun with.
     oldest = listed[0] if listed else None
     threads = tuple(_thread(tid, info, held) for tid, info in read if info is not None)
+    if not _believed(threads, sums):
+        threads = ()
     main = next((each.state for each in threads if each.tid == oldest), "S")
     tick = kernel.tick_s()
     used = kernel.rusage(pid)
@@ -67,6 +69,16 @@ def one(pid: int) -> Process | None:
         threads=threads,
         main=oldest,
     )
+
+
+def _believed(threads: Sequence[Thread], sums: TaskInfo) -> bool:
+    """True if these are all threads of a task, with their times.
+
+    XNU counts those that it lists (osfmk/kern/bsd_kern.c:1120, 1177): of a shorter list one has
+    just ended, or the one that works may be missing. Times are exact to the microsecond, and no
+    process comes to life without some.
+    """
+    return len(threads) >= sums.pti_threadnum and any(each.cpu_s for each in threads)
 
 
 def more(pid: int) -> More | None:
