@@ -102,12 +102,15 @@ def test_a_wait_for_the_gpu_is_judged_by_the_gpu(fields, end):
 
 def test_a_child_that_works_is_what_its_parent_waits_for():
     parent, child = quiet(1, [5]), quiet(2, [6], ppid=1)
-    waits, sleeps, stuck = (
-        leaf(name) for name in ("__wait4", "__semwait_signal", "__psynch_cvwait")
+    waits, signaled, sleeps, stuck = (
+        leaf(name) for name in ("__wait4", "__sigsuspend", "__semwait_signal", "__psynch_cvwait")
     )
     for of_child, end in ((sleeps, Ends.CLOCK), (stuck, Ends.DEAD)):
-        observed = seen(parent, child, shows_waits=False, stacks={1: (waits,), 2: (of_child,)})
-        assert chain_of(observed).end.kind is end
+        for own in (waits, signaled):  # as timeout(1) waits
+            observed = seen(parent, child, shows_waits=False, stacks={1: (own,), 2: (of_child,)})
+            assert chain_of(observed).end.kind is end
+    alone = seen(parent, shows_waits=False, stacks={1: (signaled,)})
+    assert chain_of(alone).end.kind is Ends.OUTSIDE
     unseen = seen(parent, child, shows_waits=False, stacks={1: (waits,)})
     assert chain_of(unseen).alive
 

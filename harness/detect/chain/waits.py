@@ -14,7 +14,7 @@ from harness.detect.chain.facts import Facts
 from harness.detect.chain.links import End, Ends, Node, Wait
 from harness.model import Thread
 from harness.model.world import Futex
-from harness.stacks.wait_rules import Category
+from harness.stacks.wait_rules import SIGNALED, Category
 from harness.text import units
 
 _SLEEPS = frozenset(("nanosleep", "clock_nanosleep", "restart_syscall"))
@@ -252,7 +252,8 @@ def _by_stack(node: Node, thread: Thread, facts: Facts) -> Wait:
     category = site.category
     if category is Category.GIL and not site.holds_gil:
         return _gil(node, facts)
-    if category is Category.CHILD:
+    signaled = site.description == SIGNALED and facts.children(node.pid)
+    if category is Category.CHILD or signaled:  # the end of a child is a signal
         return _child(node, "waits for a child process", facts)
     if category is Category.SLEEP:
         return _sleep(thread, facts)
