@@ -31,7 +31,7 @@ _LISTENS = 1
 """tcpsi_state."""
 _IPV4 = 1
 _FIFO = 7
-_TERMINAL = re.compile(rb"/dev/(tty|ttys\w+|console)")
+TERMINAL = re.compile(rb"/dev/(tty|ttys\w+|console)")
 _OUTPUT = (1, 2)
 _UNSEEN = "whose other end is not seen"
 
@@ -205,7 +205,7 @@ def _named(pid: int) -> Iterator[Link]:
         if found is None or bytes(found.path) in seen:
             continue
         path = bytes(found.path)
-        if _TERMINAL.fullmatch(path):
+        if TERMINAL.fullmatch(path):
             if number in _OUTPUT:
                 continue  # who types there is not read, where its input is something else
             seen.add(path)
