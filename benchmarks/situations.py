@@ -256,14 +256,19 @@ def measure(
     """Make the runs that the journal does not have yet."""
     running = Running()
     limit = Deadline(None if arguments.limit is None else arguments.limit / 60)
+    stopped = threading.Event()
 
     def do(program: Program, turn: int) -> None:
+        if stopped.is_set():
+            return
         if not limit.leaves(BESIDE_S + float(arguments.budget or program.budget_s)):
             print(f"left out  {program.name}: there is no time for it", flush=True)
             return
         corpus.start_services()
         given = {"--patience": arguments.patience, "--budget": arguments.budget}
         run = go(program, corpus, turn, given, running, harness)
+        if stopped.is_set():
+            return
         journal.add(run)
         answer = "right" if right(program, run, *soon(arguments)) else "WRONG"
         print(f"{answer}  {program.name}: {run.verdict} in {run.wall_s:.0f} s", flush=True)
@@ -277,7 +282,10 @@ def measure(
     with spinners(arguments.spinners) if arguments.spinners else nullcontext():
         try:
             side_by_side(tasks, arguments.jobs, do)
+        except KeyboardInterrupt:
+            print("interrupted: what has ended is kept")
         finally:
+            stopped.set()
             running.end()
 
 

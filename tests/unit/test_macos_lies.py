@@ -5,6 +5,7 @@ from __future__ import annotations
 import ctypes
 import random
 from collections.abc import Callable
+from types import SimpleNamespace
 from typing import Any
 
 import msgspec
@@ -113,3 +114,11 @@ def test_no_memory_is_taken_for_more_threads_than_there_can_be(lying):
     lying(0)
     assert kernel.thread_ids(7, 2**31 - 1)[0] == ()
     assert kernel.handles(7, 2**31 - 1) == ()
+
+
+def test_a_function_that_cannot_be_called_answers_nothing(monkeypatch):
+    def raises(*asked: object) -> int:
+        raise ctypes.ArgumentError("argument 1: wrong type")
+
+    monkeypatch.setattr(kernel, "_library", lambda path: SimpleNamespace(proc_pidinfo=raises))
+    assert (kernel.task(7), kernel.thread_ids(7, 3), kernel.files(7)) == (None, ((), True), ())

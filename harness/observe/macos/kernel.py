@@ -59,13 +59,17 @@ def _library(path: str) -> ctypes.CDLL | None:
 
 
 def _call(path: str, name: str, kinds: tuple[type, ...], *arguments: object) -> int | None:
-    """The result of a function that returns an int; None where the system has no such function."""
+    """The result of a function that returns an int; None where the system has no such function, or
+    it cannot be called: whoever looks on at a training must not end with it."""
     found = _library(path)
     function = getattr(found, name, None) if found is not None else None
     if function is None:
         return None
-    function.argtypes, function.restype = kinds, c_int
-    answer = int(function(*arguments))
+    try:
+        function.argtypes, function.restype = kinds, c_int
+        answer = int(function(*arguments))
+    except (ctypes.ArgumentError, ArithmeticError, OSError, TypeError, ValueError):
+        return None
     if listener is not None:
         listener(name, arguments, answer)
     return answer
