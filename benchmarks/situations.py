@@ -25,6 +25,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import signal
 import sys
 import tempfile
 import threading
@@ -322,6 +323,8 @@ def label(arguments: argparse.Namespace) -> str:
 
 def main(argv: Sequence[str] | None = None) -> None:
     arguments = parsed(argv)
+    # A shell lets what it starts in the background ignore it, and what has ended is to be kept.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     folder = arguments.work.resolve() / label(arguments)
     corpus = Corpus(arguments.folder.resolve(), folder)
     names = {program.name for program in corpus.programs}
