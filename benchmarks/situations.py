@@ -321,10 +321,16 @@ def label(arguments: argparse.Namespace) -> str:
     return "-".join([*given, *simulated_mac.label(arguments)])
 
 
+def _interrupted(*_: object) -> None:
+    """End the series once: `timeout` sends its signal twice, and what has ended is to be kept."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    raise KeyboardInterrupt
+
+
 def main(argv: Sequence[str] | None = None) -> None:
     arguments = parsed(argv)
-    # A shell lets what it starts in the background ignore it, and what has ended is to be kept.
-    signal.signal(signal.SIGINT, signal.default_int_handler)
+    # A shell lets what it starts in the background ignore it.
+    signal.signal(signal.SIGINT, _interrupted)
     folder = arguments.work.resolve() / label(arguments)
     corpus = Corpus(arguments.folder.resolve(), folder)
     names = {program.name for program in corpus.programs}
