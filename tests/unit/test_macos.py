@@ -217,6 +217,17 @@ def test_the_footprint_is_that_of_the_processes_that_can_be_read(one):
     assert memory.footprint([8]) is None
 
 
+def test_a_footprint_that_no_mac_has_was_not_measured(one, monkeypatch):
+    wrong = one.rusage()
+    wrong.ri_phys_footprint = 2**63
+    monkeypatch.setattr(kernel, "rusage", lambda pid: wrong if pid == 7 else one.rusage())
+    assert memory.footprint([7]) is None
+    held = memory.Footprint().look([7, 8], 0.0, 1 << 30)
+    assert held is not None
+    assert (held.total, held.of) == (9, {8: 9})
+    assert memory.Footprint().look([7], 0.0, 1 << 30) is None
+
+
 def selects(monkeypatch, tools, found, code=0):
     """The developer tools are at `tools`, as xcode-select says; `found` is the g++ on the path."""
     started = []

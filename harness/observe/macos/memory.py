@@ -30,10 +30,20 @@ def machine(whole: bool = False) -> Machine:
     )
 
 
+_MOST = 1 << 44
+"""Bytes that no process of a Mac holds, compressed and swapped ones counted. Who is said to hold
+more was not measured, and a bound on memory ends nothing then."""
+
+
+def _held(pids: Iterable[int]) -> dict[int, int]:
+    read = {pid: used.ri_phys_footprint for pid in pids if (used := kernel.rusage(pid)) is not None}
+    return {pid: held for pid, held in read.items() if held <= _MOST}
+
+
 def footprint(pids: Iterable[int]) -> int | None:
     """Bytes of the physical footprint of these processes together, as Activity Monitor shows it."""
-    known = [used.ri_phys_footprint for pid in pids if (used := kernel.rusage(pid)) is not None]
-    return sum(known) if known else None
+    known = _held(pids)
+    return sum(known.values()) if known else None
 
 
 class Footprint:
@@ -45,5 +55,5 @@ class Footprint:
 
     def look(self, pids: Sequence[int], now: float, enough: int) -> Held | None:
         """See `harness.observe.footprint.Footprint`."""
-        of = {pid: int(used.ri_phys_footprint) for pid in pids if (used := kernel.rusage(pid))}
+        of = _held(pids)
         return Held(total=sum(of.values()), of=of) if of else None
