@@ -477,3 +477,49 @@ def test_root_is_told_what_the_gpu_draws(monkeypatch):
         monkeypatch.setattr(gpu, "read", lambda stop, readings=readings: next(readings))
         monkeypatch.setattr(gpu.os, "geteuid", lambda root=root: root)
         assert Registry().gpus([1]).use.power_w == watts
+
+
+WAITS_AND_WORKS = parse(
+    "sample",
+    "Call graph:\n    20 Thread_5: Main Thread\n    + 20 mine  (in app) + 4  [0x1]\n"
+    "    +   20 __psynch_cvwait  (in libsystem_kernel.dylib) + 8  [0x2]\n"
+    "    20 Thread_6\n    + 20 theirs  (in app) + 4  [0x3]\n"
+    "    +   20 multiplies  (in libBLAS.dylib) + 8  [0x4]\n",
+    1,
+)
+"""A main thread that waits for another one, which computes at each look of `sample`."""
+ANY_TIME = st.sampled_from((0.0, 1.0, 1.001, 5.0, 1e9))
+
+
+@given(
+    times=st.lists(st.tuples(ANY_TIME, ANY_TIME), min_size=2, max_size=2),
+    states=st.lists(
+        st.tuples(st.sampled_from("RSD"), st.sampled_from("RSD")), min_size=2, max_size=2
+    ),
+    total=st.tuples(ANY_TIME, ANY_TIME),
+    moves=st.sampled_from((None, 0, 40)),
+    io=st.sampled_from((None, 0, 100)),
+    captures=st.sampled_from((1, 2)),
+)
+def test_whatever_the_counters_say_who_is_seen_to_compute_goes_on(
+    times, states, total, moves, io, captures
+):
+    def look(at: int) -> Process:
+        both = (
+            thread(
+                tid,
+                syscall=None,
+                wchan=None,
+                switches=None,
+                state=states[at][place],
+                cpu_s=times[at][place],
+            )
+            for place, tid in enumerate((5, 6))
+        )
+        return process(1, *both, main=5, cpu_s=total[at], io_bytes=io)
+
+    observed = seen(
+        look(0), later=(look(1),), shows_waits=False, more={1: More(started=1, moves=moves)},
+        stacks={1: (WAITS_AND_WORKS,) * captures},
+    )  # fmt: skip
+    assert chain_of(observed).alive
