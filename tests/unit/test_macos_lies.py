@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from types import SimpleNamespace
 from typing import Any
 
@@ -79,14 +79,19 @@ def looks(here: MacOS) -> list[Callable[[], object]]:
         lambda: kin.adopt(7),
         kin.look,
         lambda: kin.forked(7),
-        lambda: kernel.integer(power.WIRED_LIMIT),
+        power.read,
         memory.machine,
     ]
 
 
 @pytest.fixture
 def lying(monkeypatch: pytest.MonkeyPatch) -> Callable[[int], MacOS]:
-    """`lying(seed)`: a Mac whose libraries answer anything."""
+    """`lying(seed)`: a Mac whose libraries answer anything, and which has no tools."""
+
+    def no_tool(*asked: object) -> None:
+        raise FileNotFoundError
+
+    monkeypatch.setattr(power.run_tool, "run", no_tool)
 
     def begin(seed: int) -> MacOS:
         liar = Liar(seed)
@@ -100,12 +105,28 @@ def lying(monkeypatch: pytest.MonkeyPatch) -> Callable[[int], MacOS]:
         cached.cache_clear()
 
 
+def numbers(told: object) -> Iterator[float]:
+    """All numbers in plain values."""
+    if isinstance(told, dict):
+        told = [*told.keys(), *told.values()]
+    if isinstance(told, list | tuple):
+        for one in told:
+            yield from numbers(one)
+    elif isinstance(told, int | float):
+        yield told
+
+
 def test_whatever_is_answered_nothing_raises_and_all_can_be_written(lying):
     @given(seed=st.integers(0, 2**32))
     def with_any(seed: int) -> None:
         here = lying(seed)
         for look in looks(here):
             msgspec.json.encode(look(), enc_hook=list)
+        # Figures are kept in 64 bits with a sign.
+        figures = [here.machine(whole=True), power.read().wired_limit, here.held([7, 8, 9])]
+        for one in here.processes([7]):
+            figures += [one.rss, one.io_bytes, one.major_faults, here.more(one)]
+        assert all(abs(one) < 2**63 for one in numbers(msgspec.to_builtins(figures)))
 
     with_any()
 

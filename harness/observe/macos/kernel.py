@@ -46,6 +46,20 @@ _MOST_PIDS, _MOST_THREADS, _MOST_FILES = 1 << 17, 1 << 15, 1 << 20
 """More than a Mac has: who tells of more is not believed, and no memory is taken for it."""
 
 
+_MOST_BYTES, _MOST_COUNTED = 1 << 44, 1 << 62
+"""No Mac has so much memory, with what is compressed and swapped out, and none counts so far."""
+
+
+def size(value: int) -> int | None:
+    """Bytes of memory; None of more than a Mac has, which was not measured."""
+    return int(value) if 0 <= value <= _MOST_BYTES else None
+
+
+def count(value: int) -> int | None:
+    """A counter of 64 bits; None of one that is further than any counts."""
+    return int(value) if 0 <= value <= _MOST_COUNTED else None
+
+
 listener: Callable[[str, Sequence[object], int], None] | None = None
 """Is told of each call: its name, its arguments, its answer."""
 

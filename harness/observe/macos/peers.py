@@ -32,7 +32,9 @@ _LISTENS = 1
 _IPV4 = 1
 _FIFO = 7
 TERMINAL = re.compile(rb"/dev/(tty|ttys\w+|console)")
+"""Paths of terminals. A serial device has another one, as /dev/tty.usbserial-1."""
 _OUTPUT = (1, 2)
+"""File descriptors that a program writes to."""
 _UNSEEN = "whose other end is not seen"
 
 Key = tuple[object, ...]

@@ -63,9 +63,11 @@ def one(pid: int) -> Process | None:
         cpu_s=sum(each.cpu_s for each in threads)
         if tick is None
         else (sums.pti_total_user + sums.pti_total_system) * tick,
-        rss=sums.pti_resident_size,
+        rss=kernel.size(sums.pti_resident_size),
         major_faults=_count(sums.pti_pageins),
-        io_bytes=None if used is None else used.ri_diskio_bytesread + used.ri_diskio_byteswritten,
+        io_bytes=None
+        if used is None
+        else kernel.count(used.ri_diskio_bytesread + used.ri_diskio_byteswritten),
         threads=threads,
         main=oldest,
     )
@@ -102,7 +104,7 @@ def _more(task: TaskAllInfo) -> More:
     calls = sum(known) if len(known) == len(counts) else None
     switches = _count(sums.pti_csw)
     return More(
-        started=bsd.pbi_start_tvsec * 1_000_000 + bsd.pbi_start_tvusec,
+        started=kernel.count(bsd.pbi_start_tvsec * 1_000_000 + bsd.pbi_start_tvusec),
         minor_faults=_count(sums.pti_faults),
         calls=calls,
         moves=None if calls is None or switches is None else calls + switches,
