@@ -62,6 +62,7 @@ test-macos: $(VENV)/test-installed
 	$(BIN)/python -m pytest $(WAITING) tests/integration/test_macos_real.py \
 	  tests/integration/test_guard_macos.py tests/integration/test_record_macos.py \
 	  tests/unit/test_macos.py tests/unit/test_macos_chain.py tests/unit/test_record.py \
+	  tests/unit/test_macos_lies.py tests/unit/test_macos_peers.py \
 	  tests/unit/test_macos_power.py tests/unit/test_guard_kin.py tests/unit/test_sample.py \
 	  tests/unit/test_spinning_macos.py tests/unit/test_variables.py tests/unit/test_wakes.py $(ARGS)
 

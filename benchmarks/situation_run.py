@@ -26,6 +26,7 @@ MARK = "SITUATION"
 LATE_S = 90.0
 """Seconds beyond its budget after which a harness is taken to hang itself."""
 SIDE_S = 120.0
+BLIND = "blind on this machine"
 TERMINAL = "import os, pty, sys; sys.exit(os.waitstatus_to_exitcode(pty.spawn(sys.argv[1:])))"
 HARNESS = (sys.executable, "-m", "harness")
 
@@ -47,6 +48,8 @@ class Run(msgspec.Struct, kw_only=True):
     """Seconds from the last step to the first word of it: the doubt, or the proof."""
     step_p99_s: float | None = None
     says: str = ""
+    blind: bool = False
+    """It was said that something could not be seen."""
     harmed: bool = False
     """What `attach` looked at did not go on as it would have."""
     left: list[str] = []
@@ -134,7 +137,7 @@ def go(
         wall_s = time.monotonic() - began
         left = _left(mark, {target.pid} if target else set())
         harmed = target is not None and not _goes_on(target)
-    fields = verdict(folder)
+    fields = verdict(folder) | {"blind": BLIND in (folder / "output").read_text(errors="replace")}
     return Run(program=program.name, turn=turn, wall_s=wall_s, left=left, harmed=harmed, **fields)
 
 

@@ -3,6 +3,7 @@
     python benchmarks/situations.py FOLDER [--jobs 6] [--repeat 1] [--patience S] [--budget S]
                                     [--spinners N] [--only NAME ...] [--check] [--out FILE.json]
                                     [--work FOLDER] [--mac [--refuse SOURCE ...]]
+                                    [--limit SECONDS]
 
 `benchmarks/corpus.py` says how such a folder looks. It is copied and set up below --work, where
 each run has a folder of its own. A program that needs what this machine lacks is skipped, and the
@@ -11,7 +12,7 @@ so that the same command goes on where another one was interrupted. One program 
 the same time, as its runs could meet. With --budget, each run is cut short, in the midst of what it
 waits for: a healthy one is then right too if it is unfinished; or hung, not proven and with the
 right end, if it waits for something outside. That end is right as well with --patience 0. With
---mac the harness runs on the simulated Mac.
+--mac the harness runs on the simulated Mac. With --limit, no run begins that might last longer.
 
 Without --only, the summary is written below benchmarks/results.
 
@@ -24,6 +25,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import signal
 import sys
 import tempfile
 import threading
@@ -38,7 +40,7 @@ import msgspec
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from benchmarks import simulated_mac
-from benchmarks.common import commit, figures, machine, save, table
+from benchmarks.common import Deadline, commit, figures, machine, save, table
 from benchmarks.corpus import Corpus, Program
 from benchmarks.false_hangs import spinners
 from benchmarks.situation_run import Run, Running, go
@@ -47,6 +49,8 @@ from harness.detect.chain.links import ALIVE, LOST
 RESULTS = Path(__file__).with_name("results")
 CERTAIN = {end.value for end in LOST}
 LIVES = {end.value for end in ALIVE} | {"stopped", "traced"}
+BESIDE_S = 25.0
+"""That a run takes beside its budget, on a quiet machine."""
 HEAD = ("truth, end", "programs", "runs", "right", "ended", "proven", "end named", "s")
 
 
@@ -204,6 +208,7 @@ def summary(
         "ends_named": len(ends),
         "ends_right": sum(ends),
         "left": sum(bool(run.left) for run in runs),
+        "blind": sum(run.blind for run in runs),
         "wall_s": figures([run.wall_s for run in runs]),
         "wrong": [f"{run.verdict}: {run.says}" for run in wrong],
     }
@@ -251,11 +256,20 @@ def measure(
 ) -> None:
     """Make the runs that the journal does not have yet."""
     running = Running()
+    limit = Deadline(None if arguments.limit is None else arguments.limit / 60)
+    stopped = threading.Event()
 
     def do(program: Program, turn: int) -> None:
+        if stopped.is_set():
+            return
+        if not limit.leaves(BESIDE_S + float(arguments.budget or program.budget_s)):
+            print(f"left out  {program.name}: there is no time for it", flush=True)
+            return
         corpus.start_services()
         given = {"--patience": arguments.patience, "--budget": arguments.budget}
         run = go(program, corpus, turn, given, running, harness)
+        if stopped.is_set():
+            return
         journal.add(run)
         answer = "right" if right(program, run, *soon(arguments)) else "WRONG"
         print(f"{answer}  {program.name}: {run.verdict} in {run.wall_s:.0f} s", flush=True)
@@ -269,7 +283,10 @@ def measure(
     with spinners(arguments.spinners) if arguments.spinners else nullcontext():
         try:
             side_by_side(tasks, arguments.jobs, do)
+        except KeyboardInterrupt:
+            print("interrupted: what has ended is kept")
         finally:
+            stopped.set()
             running.end()
 
 
@@ -287,6 +304,7 @@ def parsed(argv: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--check", action="store_true", help="say what is missing, run nothing")
     parser.add_argument("--out", type=Path)
     parser.add_argument("--work", type=Path)
+    parser.add_argument("--limit", type=float, help="seconds in which all runs end")
     simulated_mac.add_options(parser)
     arguments = parser.parse_args(argv)
     if arguments.work is None:
@@ -303,8 +321,16 @@ def label(arguments: argparse.Namespace) -> str:
     return "-".join([*given, *simulated_mac.label(arguments)])
 
 
+def _interrupted(*_: object) -> None:
+    """End the series once: `timeout` sends its signal twice, and what has ended is to be kept."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    raise KeyboardInterrupt
+
+
 def main(argv: Sequence[str] | None = None) -> None:
     arguments = parsed(argv)
+    # A shell lets what it starts in the background ignore it.
+    signal.signal(signal.SIGINT, _interrupted)
     folder = arguments.work.resolve() / label(arguments)
     corpus = Corpus(arguments.folder.resolve(), folder)
     names = {program.name for program in corpus.programs}

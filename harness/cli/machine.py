@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import sys
+import time
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -14,7 +15,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from harness.cli import consoles, known
-from harness.detect.blindness import blind
+from harness.detect.blindness import LOOKS, blind
 from harness.model import Bound, Mac
 from harness.observe import environment, gpu, installation, processes, psutil_memory
 from harness.stacks import tools
@@ -55,9 +56,14 @@ def examine() -> dict[str, Any]:
 
 def _blindness() -> str:
     """The reason why a process that we start cannot be looked into; empty where it can."""
+    reason = ""
     with subprocess.Popen(["sleep", "60"]) as child:
         try:
-            return blind(processes.processes(child.pid), child.pid)
+            for _ in range(LOOKS):
+                if not (reason := blind(processes.processes(child.pid), child.pid)):
+                    break
+                time.sleep(0.25)  # it may not have run yet
+            return reason
         finally:
             child.kill()
 

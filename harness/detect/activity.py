@@ -64,6 +64,12 @@ class Motion(msgspec.Struct, frozen=True, kw_only=True):
     """True if a thread or child did."""
     threads: dict[int, Pace]
 
+    @property
+    def hidden(self) -> float:
+        """Shares of a core that threads have used which are not shown: they have ended, or are not
+        listed."""
+        return self.cpu - sum(pace.cpu for pace in self.threads.values())
+
     def rate(self, count: float | None) -> float:
         """A second."""
         return (count or 0) / self.seconds if self.seconds else 0.0

@@ -101,6 +101,8 @@ class Link(msgspec.Struct, frozen=True, kw_only=True):
     reads: bool | None = None
     """True of an end that the process can only read, False of one that it can only write to; None
     of any other."""
+    unseen: bool = False
+    """True of one that a process which cannot be looked into has open at its other end."""
     person: bool = False
     """True of a terminal in the foreground that the thread waits to read: a person can type."""
 

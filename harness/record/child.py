@@ -31,6 +31,7 @@ class Child:
     def __init__(self, gpu: bool) -> None:
         self._end = threading.Event()
         self._main, self._begun, self._pipe = threading.get_native_id(), time.time(), os.pipe()
+        self._terminal = os.openpty()
         self._ids: dict[str, int] = {}
         self._used: dict[str, float] = {}
         for name, work in (("waits", self._waits), ("sleeps", sleeps), ("spins", self._spins)):
@@ -66,6 +67,8 @@ class Child:
             "cpu_s": time.process_time(),
             "thread_cpu_s": self._used,
             "pipe": self._pipe,
+            "terminal": self._terminal[1],
+            "clock": time.get_clock_info("monotonic").implementation,
             "sleeper": self._sleeper,
             "gpu": self._gpu is not None,
             "caches_in_tmpdir": in_tmpdir(caches()),

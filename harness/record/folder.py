@@ -114,6 +114,7 @@ def _look(pid: int, first: _Json) -> None:
     kernel.files(pid)
     for number in first["pipe"]:
         kernel.pipe(pid, number)
+    kernel.path(pid, first["terminal"])
     kernel.process(_LAUNCHD)
     kernel.pages()
     kernel.swap()

@@ -20,6 +20,8 @@ from harness.observe.macos.layouts import (
     ThreadInfo,
     Timebase,
 )
+from harness.observe.macos.peers import TERMINAL
+from harness.observe.macos.socket_layouts import FilePath
 from harness.record.tape import Call
 from harness.stacks.parse import parse
 from harness.text.units import duration, percent
@@ -138,6 +140,24 @@ def _of_sample(recorded: Recorded) -> _Answer:
 def _oldest_first(recorded: Recorded) -> _Answer:
     listed, main = _ids(recorded), recorded.child[0]["main"]
     return (listed.index(main) == 0, f"at place {listed.index(main) + 1}") if listed else (None, "")
+
+
+def _counted(recorded: Recorded) -> _Answer:
+    listed = _ids(recorded)
+    (task,) = recorded.filled(TaskAllInfo, "proc_pidinfo", recorded.pid, 2)[:1]
+    number = task.ptinfo.pti_threadnum
+    return (len(listed) == number, f"{len(listed)} of {number}") if listed else (None, "")
+
+
+def _clock(recorded: Recorded) -> _Answer:
+    clock = recorded.child[0]["clock"]
+    return clock.startswith("mach_absolute_time"), clock
+
+
+def _terminal(recorded: Recorded) -> _Answer:
+    asked = recorded.pid, recorded.child[0]["terminal"]
+    (found,) = recorded.filled(FilePath, "proc_pidfdinfo", *asked)[:1]
+    return TERMINAL.fullmatch(bytes(found.path)) is not None, ""
 
 
 def _ticks(recorded: Recorded) -> _Answer:
@@ -296,6 +316,7 @@ GUESSES = (
            _of_sample),
     _guess("oldest_first", "the main thread is the first one in the list", (_CALLS, _TOLD),
            _oldest_first),
+    _guess("all_listed", "all threads of a task are listed", (_CALLS,), _counted),
     _guess("ticks", "the times of a task are in Mach ticks", (_CALLS, _TOLD), _ticks),
     _guess("nanoseconds", "the times of a thread are in nanoseconds", (_CALLS, _TOLD),
            _nanoseconds),
@@ -305,6 +326,10 @@ GUESSES = (
            _children),
     _guess("started", "a start is shown in microseconds since 1970", (_CALLS, _TOLD), _started),
     _guess("pipe_ends", "the two ends of a pipe name one another", (_CALLS, _TOLD), _pipe),
+    _guess("terminal", "a terminal has a path like that of /dev/ttys000", (_CALLS, _TOLD),
+           _terminal),
+    _guess("clock", "Python's monotonic clock stands still while the Mac sleeps", (_TOLD,),
+           _clock),
     _guess("variables", "the variables of a process can be read by its user",
            ("arguments.json",), _variables),
     _guess("protected", "those of a program of Apple's cannot", ("arguments.json",), _protected),

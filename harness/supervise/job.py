@@ -204,7 +204,7 @@ class Job:
             self._confirmed(Cause(code="stopped", summary=summary), now)
         elif self._process.status is not None:
             return  # it has just ended by itself
-        elif self._doubts.open is not None:
+        elif self._doubts.open is not None and not run.missed:
             self._confirmed(self._doubts.open.cause, now)
         elif run.snapshot is None:
             self._end(EndReason.BUDGET, GRACE_S)

@@ -48,6 +48,8 @@ class RunState:
         self.notes: list[str] = []
         """Messages for the console; the reader clears the list."""
         self._looks = Looks()
+        self.missed = False
+        """True if the last look has failed: what was doubted before may have gone on since."""
         self.snapshot: Snapshot | None = None
         self.last_step: StepBeat | None = None
         self.last_graph: BuiltBeat | None = None
@@ -88,6 +90,7 @@ class RunState:
 
     def looked(self, pid: int) -> None:
         """A look was taken at the process `pid`, which was launched and runs."""
+        self.missed = False
         if self.snapshot is not None and (told := self._looks.took(self.snapshot.processes, pid)):
             self.notes.append(told)
 
@@ -98,6 +101,7 @@ class RunState:
 
     def look_failed(self, error: Exception) -> None:
         """A look counts as missed: whatever it was, the training is not to end with us."""
+        self.missed = True
         self.log.failed(error)
         if told := self._looks.failed(error):
             self.notes.append(told)

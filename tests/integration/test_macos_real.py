@@ -432,6 +432,13 @@ def test_what_cannot_be_seen_is_not_called_hung_and_it_is_said(watched, refused)
     assert "blind on this machine" in told
 
 
+def test_a_look_that_raises_is_missed_and_it_is_said(watched):
+    raising = "task thread children pages swap number rusage"
+    result, told = watched(WAITS.replace("20", "10"), patience="0", RAISES=raising)
+    assert (result["outcome"], result["steps_completed"], result["doubts"]) == ("completed", 7, [])
+    assert "a look at the run failed (ArgumentError: " in told
+
+
 @pytest.mark.parametrize(
     ("program", "refused", "tools"),
     [

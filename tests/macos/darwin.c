@@ -5,6 +5,7 @@
  *
  * $DARWIN_REFUSES: what is refused, as a list of words: task, ids, threads, rusage, children, users, files,
  *                  pipes, sockets, paths, pages, swap, ticks.
+ * $DARWIN_LIES:    what is answered wrongly (lies.h).
  * $DARWIN_ROSETTA: the one that asks is translated, and is told the ticks of Intel.
  * $DARWIN_COUNTS:  a file to which each call of libproc adds one byte.
  */
@@ -25,6 +26,8 @@
 #include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
+
+#include "lies.h"
 
 #define TID_BASE 5000000000ULL /* a thread has another number than its process, and needs 64 bits */
 #define NUMER 125
@@ -206,6 +209,7 @@ static int fill_thread(int pid, long tid, struct thread *out) {
   snprintf(path, sizeof path, "/proc/%d/task/%ld/schedstat", pid, tid);
   uint64_t ran = (uint64_t)figure(path, "") / 1000 * 1000, kernel = (uint64_t)line.system * 10000000ULL;
   if (ran == 0) ran = (uint64_t)(line.user + line.system) * 10000000ULL; /* not every Linux counts it */
+  if (ran == 0) ran = 1000; /* who is there has run */
   out->system = kernel < ran ? kernel : ran;
   out->user = ran - out->system;
   out->run_state = line.state == 'R' ? 1 : line.state == 'D' ? 4 : line.state == 'Z' ? 5
@@ -237,8 +241,7 @@ static int list_files(int pid, struct fd *out, int size) {
   return (found < room ? found : room) * (int)sizeof *out;
 }
 
-int proc_pidinfo(int pid, int flavor, uint64_t argument, void *buffer, int size) {
-  counted();
+static int true_pidinfo(int pid, int flavor, uint64_t argument, void *buffer, int size) {
   if (flavor == 3 && size >= (int)sizeof(struct bsd)) {
     struct bsd *out = buffer;
     if (refused("task") || fill_bsd(pid, out) != 0) return 0;
@@ -270,6 +273,16 @@ int proc_pidinfo(int pid, int flavor, uint64_t argument, void *buffer, int size)
   if (flavor == 1) return refused("files") ? 0 : list_files(pid, buffer, size);
   errno = EINVAL;
   return 0;
+}
+
+int proc_pidinfo(int pid, int flavor, uint64_t argument, void *buffer, int size) {
+  counted();
+  int found = true_pidinfo(pid, flavor, argument, buffer, size);
+  uint64_t key = (uint64_t)pid << 40 ^ (uint64_t)flavor << 32 ^ argument;
+  if (flavor == 2 || flavor == 3) return told("task", key, buffer, found, 1);
+  if (flavor == 28 || flavor == 6) return told("ids", key, buffer, found, 8);
+  if (flavor == 15 || flavor == 5) return told("threads", key, buffer, found, 1);
+  return flavor == 1 ? told("files", key, buffer, found, (int)sizeof(struct fd)) : found;
 }
 
 /* The inode of the unix socket that another one is connected to; 0 for none. */
@@ -344,8 +357,7 @@ static int path_info(const char *path, const char *target, struct path_answer *o
   return (int)sizeof *out;
 }
 
-int proc_pidfdinfo(int pid, int number, int flavor, void *buffer, int size) {
-  counted();
+static int true_pidfdinfo(int pid, int number, int flavor, void *buffer, int size) {
   char path[64], target[512];
   struct pipe_answer *out = buffer;
   unsigned long inode;
@@ -372,8 +384,14 @@ int proc_pidfdinfo(int pid, int number, int flavor, void *buffer, int size) {
   return (int)sizeof *out;
 }
 
-int proc_listpids(uint32_t type, uint32_t parent, void *buffer, int size) {
+int proc_pidfdinfo(int pid, int number, int flavor, void *buffer, int size) {
   counted();
+  const char *word = flavor == 2 ? "paths" : flavor == 3 ? "sockets" : "pipes";
+  int found = true_pidfdinfo(pid, number, flavor, buffer, size);
+  return told(word, (uint64_t)pid << 32 | (unsigned)number, buffer, found, 1);
+}
+
+static int true_listpids(uint32_t type, uint32_t parent, void *buffer, int size) {
   int *out = buffer, found = 0, room = size / (int)sizeof(int);
   if (type != 6 && type != 4) { errno = EINVAL; return 0; }
   if (refused(type == 6 ? "children" : "users")) { errno = EPERM; return 0; }
@@ -393,6 +411,12 @@ int proc_listpids(uint32_t type, uint32_t parent, void *buffer, int size) {
   return found * (int)sizeof(int);
 }
 
+int proc_listpids(uint32_t type, uint32_t parent, void *buffer, int size) {
+  counted();
+  int found = true_listpids(type, parent, buffer, size);
+  return told(type == 6 ? "children" : "users", parent, buffer, found, (int)sizeof(int));
+}
+
 int proc_pid_rusage(int pid, int flavor, void *buffer) {
   counted();
   char path[64];
@@ -406,6 +430,7 @@ int proc_pid_rusage(int pid, int flavor, void *buffer) {
   snprintf(path, sizeof path, "/proc/%d/io", pid);
   out[144 / 8] = (uint64_t)figure(path, "\nread_bytes:");
   out[152 / 8] = (uint64_t)figure(path, "\nwrite_bytes:");
+  told("rusage", (uint64_t)pid, buffer, 296, 1);
   return 0;
 }
 
@@ -413,6 +438,7 @@ int mach_timebase_info(uint32_t *out) {
   if (refused("ticks")) return 5;
   int intel = getenv("DARWIN_ROSETTA") != NULL;
   out[0] = intel ? 1 : NUMER; out[1] = intel ? 1 : DENOM;
+  told("ticks", 0, out, 8, 1);
   return 0;
 }
 
@@ -430,7 +456,7 @@ int host_statistics64(unsigned host, int flavor, void *buffer, uint32_t *count) 
   memcpy((char *)buffer + 40, &(uint64_t){70}, 8);  /* page-outs, */
   memcpy((char *)buffer + 96, &(uint64_t){1ULL << 33}, 8);  /* decompressions, */
   out[32] = 1000; /* and the compressor's pages */
-  *count = 60;
+  *count = (uint32_t)told("pages", 0, buffer, 60 * 4, 4) / 4;
   return 0;
 }
 
@@ -439,7 +465,7 @@ int sysctlbyname(const char *name, void *out, size_t *size, void *value, size_t 
   if (strcmp(name, "vm.swapusage") == 0 && !refused("swap") && *size >= 32) {
     memset(out, 0, 32);
     ((uint64_t *)out)[0] = 4096ULL << 20; ((uint64_t *)out)[2] = 3ULL << 20;
-    *size = 32;
+    *size = (size_t)told("swap", 0, out, 32, 1);
     return 0;
   }
   if (strcmp(name, "iogpu.wired_limit_mb") == 0 && !refused("wired") && *size >= 4) {

@@ -5,6 +5,7 @@ What they start is Linux's.
 
 $MODE: what psutil may read. `ad`: released, the threads of others are refused; `p8`: psutil 8, they
 are not; `27` (if it is not set): as `ad`, and the machine's memory cannot be read, as on macOS 27.
+$RAISES: functions of harness/observe/macos/kernel.py that raise when they are called; or `all`.
 """
 
 import ctypes
@@ -49,6 +50,10 @@ def memory_of_macos_27():
     raise RuntimeError("host_statistics64(HOST_VM_INFO64) syscall failed: array not large enough")
 
 
+def raises(*asked, **named):
+    raise ctypes.ArgumentError("this macOS has another one")
+
+
 def loaded(name, *rest, **named):
     if name in LIBRARIES:
         return load(os.environ["DARWIN_LIBRARY"], *rest, **named)
@@ -86,9 +91,14 @@ def disguise():
 if __name__ == "__main__":
     disguise()
     from harness.cli import main
+    from harness.observe.macos import kernel
     from harness.record import child
     from harness.supervise import guard
 
+    wanted = os.environ.get("RAISES", "").split()
+    for name in [one for one in vars(kernel) if one in wanted or "all" in wanted]:
+        if getattr(getattr(kernel, name), "__module__", "") == kernel.__name__ and name.islower():
+            setattr(kernel, name, raises)
     child.__file__ = str(pathlib.Path(__file__).parent / "record" / "child.py")
     guard.__file__ = str(pathlib.Path(__file__).parent / "supervise" / "guard.py")
     sys.exit(main())

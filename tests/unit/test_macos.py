@@ -118,7 +118,7 @@ def test_a_process_is_shown_with_its_threads_and_times(one):
 )
 def test_states_are_those_of_threads_and_of_stops(one, states, status, flags, shown):
     one.threads = {
-        tid: one.thread(state, 0) for tid, state in zip((MAIN, OTHER), states, strict=True)
+        tid: one.thread(state, 1000) for tid, state in zip((MAIN, OTHER), states, strict=True)
     }
     one.task.pbsd.pbi_status, one.task.pbsd.pbi_flags = status, flags
     (seen,) = tree.processes([7])
@@ -148,6 +148,24 @@ def test_a_process_that_has_ended_is_no_blindness(one, monkeypatch):
     assert blind([seen], 7) == ""
     gone.pbi_status = 2  # it only cannot be read
     assert tree.processes([7]) == ()
+
+
+def test_threads_that_are_not_all_listed_or_have_no_times_are_not_believed(one):
+    one.task.ptinfo.pti_threadnum = 3
+    assert [seen.threads for seen in tree.processes([7])] == [()]
+    one.task.ptinfo.pti_threadnum = 1  # one has come since
+    assert len(tree.processes([7])[0].threads) == 2
+    one.threads = {MAIN: one.thread(3, 0), OTHER: one.thread(1, 0)}
+    (seen,) = tree.processes([7])
+    assert "threads of other processes cannot be read" in blind([seen], 7)
+
+
+def test_one_that_is_listed_as_a_child_and_names_another_parent_is_none(one, monkeypatch):
+    monkeypatch.setattr(kernel, "children", lambda pid: (8,) if pid == 7 else (7, 8))
+    monkeypatch.setattr(kernel, "task", lambda pid: one.task)
+    assert [process.pid for process in tree.processes([7])] == [7]
+    one.task.pbsd.pbi_ppid = 7
+    assert [process.pid for process in tree.processes([7])] == [7, 8]
 
 
 def test_what_moves_is_counted_until_a_counter_is_full(one):
@@ -197,6 +215,17 @@ def test_the_machines_memory(monkeypatch):
 def test_the_footprint_is_that_of_the_processes_that_can_be_read(one):
     assert memory.footprint([7, 8]) == 9
     assert memory.footprint([8]) is None
+
+
+def test_a_footprint_that_no_mac_has_was_not_measured(one, monkeypatch):
+    wrong = one.rusage()
+    wrong.ri_phys_footprint = 2**63
+    monkeypatch.setattr(kernel, "rusage", lambda pid: wrong if pid == 7 else one.rusage())
+    assert memory.footprint([7]) is None
+    held = memory.Footprint().look([7, 8], 0.0, 1 << 30)
+    assert held is not None
+    assert (held.total, held.of) == (9, {8: 9})
+    assert memory.Footprint().look([7], 0.0, 1 << 30) is None
 
 
 def selects(monkeypatch, tools, found, code=0):

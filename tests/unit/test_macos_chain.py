@@ -102,14 +102,34 @@ def test_a_wait_for_the_gpu_is_judged_by_the_gpu(fields, end):
 
 def test_a_child_that_works_is_what_its_parent_waits_for():
     parent, child = quiet(1, [5]), quiet(2, [6], ppid=1)
-    waits, sleeps, stuck = (
-        leaf(name) for name in ("__wait4", "__semwait_signal", "__psynch_cvwait")
+    waits, signaled, sleeps, stuck = (
+        leaf(name) for name in ("__wait4", "__sigsuspend", "__semwait_signal", "__psynch_cvwait")
     )
     for of_child, end in ((sleeps, Ends.CLOCK), (stuck, Ends.DEAD)):
-        observed = seen(parent, child, shows_waits=False, stacks={1: (waits,), 2: (of_child,)})
-        assert chain_of(observed).end.kind is end
+        for own in (waits, signaled):  # as timeout(1) waits
+            observed = seen(parent, child, shows_waits=False, stacks={1: (own,), 2: (of_child,)})
+            assert chain_of(observed).end.kind is end
+    alone = seen(parent, shows_waits=False, stacks={1: (signaled,)})
+    assert chain_of(alone).end.kind is Ends.OUTSIDE
     unseen = seen(parent, child, shows_waits=False, stacks={1: (waits,)})
     assert chain_of(unseen).alive
+
+
+@pytest.mark.parametrize("children", [(), (process(2, ppid=1, state="S", name="sudo"),)])
+def test_a_child_that_cannot_be_looked_into_may_go_on(children):
+    hidden = tuple(replace(child, threads=()) for child in children)
+    observed = seen(quiet(1, [5]), *hidden, shows_waits=False, stacks={1: (leaf("__wait4"),)})
+    chain = chain_of(observed)
+    assert (chain.end.kind, chain.alive) == (Ends.UNSEEN, True)
+
+
+def test_a_thread_that_is_not_shown_and_works_may_be_what_is_waited_for():
+    before = quiet(1, [5])
+    waits = leaf("__psynch_cvwait")
+    for used, end in ((0.4, Ends.DEAD), (4.0, Ends.UNSEEN)):
+        after = replace(before, cpu_s=before.cpu_s + used)
+        observed = seen(before, later=(after,), shows_waits=False, stacks={1: (waits, waits)})
+        assert chain_of(observed).end.kind is end
 
 
 @pytest.mark.parametrize(
@@ -302,6 +322,7 @@ def at_a_file(call: str, *links: Link, child: str = "__psynch_cvwait") -> Chain:
         ("__recvfrom", opened(), Ends.OUTSIDE),
         # Nothing is known of the other end, or it is somewhere else.
         ("read", opened(peers=(), kind="other"), Ends.OUTSIDE),
+        ("read", opened(peers=(), kind="other", unseen=True), Ends.UNSEEN),
         ("read", opened(peers=(71,)), Ends.PROGRAM),
         ("__recvfrom", opened(kind="tcp", peers=(), reads=None, remote="10.0.0.5:443"),
          Ends.NETWORK),
@@ -324,6 +345,14 @@ def test_of_several_pipes_one_whose_other_end_lives_is_enough():
     # Who reads a file may read what is typed. Who reads a pipe in C does not.
     typed = opened(kind="terminal", peers=(), reads=None, person=True)
     assert at_a_file("read", stuck, typed).end.kind is Ends.DEAD
+
+
+def test_who_waits_for_a_disk_waits_for_no_person():
+    typed = opened(kind="terminal", peers=(), reads=None, person=True)
+    for state, end in (("S", Ends.PERSON), ("D", Ends.OUTSIDE)):
+        waits = process(1, thread(5, syscall=None, wchan=None, state=state), main=5)
+        observed = seen(waits, shows_waits=False, stacks={1: (leaf("read"),)}, files={1: (typed,)})
+        assert chain_of(observed).end.kind is end
 
 
 def test_a_server_that_waits_for_its_client_has_nothing_to_do():
@@ -448,3 +477,49 @@ def test_root_is_told_what_the_gpu_draws(monkeypatch):
         monkeypatch.setattr(gpu, "read", lambda stop, readings=readings: next(readings))
         monkeypatch.setattr(gpu.os, "geteuid", lambda root=root: root)
         assert Registry().gpus([1]).use.power_w == watts
+
+
+WAITS_AND_WORKS = parse(
+    "sample",
+    "Call graph:\n    20 Thread_5: Main Thread\n    + 20 mine  (in app) + 4  [0x1]\n"
+    "    +   20 __psynch_cvwait  (in libsystem_kernel.dylib) + 8  [0x2]\n"
+    "    20 Thread_6\n    + 20 theirs  (in app) + 4  [0x3]\n"
+    "    +   20 multiplies  (in libBLAS.dylib) + 8  [0x4]\n",
+    1,
+)
+"""A main thread that waits for another one, which computes at each look of `sample`."""
+ANY_TIME = st.sampled_from((0.0, 1.0, 1.001, 5.0, 1e9))
+
+
+@given(
+    times=st.lists(st.tuples(ANY_TIME, ANY_TIME), min_size=2, max_size=2),
+    states=st.lists(
+        st.tuples(st.sampled_from("RSD"), st.sampled_from("RSD")), min_size=2, max_size=2
+    ),
+    total=st.tuples(ANY_TIME, ANY_TIME),
+    moves=st.sampled_from((None, 0, 40)),
+    io=st.sampled_from((None, 0, 100)),
+    captures=st.sampled_from((1, 2)),
+)
+def test_whatever_the_counters_say_who_is_seen_to_compute_goes_on(
+    times, states, total, moves, io, captures
+):
+    def look(at: int) -> Process:
+        both = (
+            thread(
+                tid,
+                syscall=None,
+                wchan=None,
+                switches=None,
+                state=states[at][place],
+                cpu_s=times[at][place],
+            )
+            for place, tid in enumerate((5, 6))
+        )
+        return process(1, *both, main=5, cpu_s=total[at], io_bytes=io)
+
+    observed = seen(
+        look(0), later=(look(1),), shows_waits=False, more={1: More(started=1, moves=moves)},
+        stacks={1: (WAITS_AND_WORKS,) * captures},
+    )  # fmt: skip
+    assert chain_of(observed).alive

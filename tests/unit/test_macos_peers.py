@@ -94,6 +94,7 @@ def test_an_end_that_is_not_seen_is_not_called_closed(read, opened):
     assert (link.peers, link.only_own) == ((), False)
     assert link.kind in ("other", "socket")
     assert "not seen" in link.told
+    assert link.unseen is (link.kind == "other")
 
 
 def test_a_pipe_of_its_own_and_one_that_is_closed(read):
@@ -127,6 +128,21 @@ def test_terminals_and_named_pipes(read):
         terminal, fifo = read({TREE: files}, front=front).files[TREE]
         assert (terminal.kind, terminal.person) == ("terminal", person)
         assert (fifo.told, fifo.kind, fifo.reopenable) == ("the pipe feed", "fifo", True)
+
+
+@pytest.mark.parametrize(
+    ("files", "typed"),
+    [
+        ([b"/dev/ttys003"] * 3, True),
+        ([b"/dev/null", b"/dev/ttys003", b"/dev/ttys003"], False),  # its output alone
+        ([b"/dev/null", b"/dev/ttys003", b"/dev/ttys003", b"/dev/tty"], True),
+        ([b"/dev/null", b"/dev/ttys003", b"/dev/ttys003", b"/dev/ttys003"], True),
+        ([b"/dev/null", b"/dev/null", b"/dev/null", b"/dev/tty.usbserial-1420"], False),
+    ],
+)
+def test_what_is_typed_is_read_from_an_input(read, files, typed):
+    found = read({TREE: [named(path) for path in files]}, front=9)
+    assert [link.kind for link in found.files.get(TREE, ())] == ["terminal"] * typed
 
 
 def test_what_is_refused_is_missing(read, monkeypatch):

@@ -118,7 +118,18 @@ def test_what_is_otherwise_is_seen(recorded):
     assert changed(recorded, main=threads["spins"])["oldest_first"] is False
     assert changed(recorded, sleeper=1)["children"] is False
     assert changed(recorded, begun=0.0)["started"] is False
+    assert changed(recorded, clock="clock_gettime(CLOCK_MONOTONIC_RAW)")["clock"] is False
     assert changed(recorded, gpu=False)["gpu_clients"] is None
+    gone = msgspec.structs.replace(
+        recorded,
+        calls=tuple(
+            msgspec.structs.replace(call, answer=call.answer - 8)
+            if call.given[1:2] == (28,)
+            else call
+            for call in recorded.calls
+        ),
+    )
+    assert verdicts(gone)["all_listed"] is False
 
     def with_text(name: str, **rest: object) -> dict[str, bool | None]:
         texts = {**recorded.texts, name: json.dumps(rest)}

@@ -84,6 +84,8 @@ def _only(end: End, code: str) -> Wait:
 def _one(node: Node, thread: Thread, call: str, link: Link, facts: Facts) -> Wait:
     if link.kind == "terminal":
         return _terminal(link)
+    if link.unseen:
+        return _only(End(kind=Ends.UNSEEN, detail=f"waits for {link.told}"), link.kind)
     if link.reopenable and not link.peers and link.kind in ("tcp", "local_socket"):
         # Who has connected before is served by another thread, or by a child.
         kind = Ends.NETWORK if link.kind == "tcp" else Ends.OUTSIDE

@@ -40,6 +40,9 @@ def file_wait(node: Node, thread: Thread, stack: ThreadStack, facts: Facts) -> W
     if way is None:
         return None
     may_be = [link for link in facts.observed.files.get(node.pid, ()) if _fits(link, way)]
+    if thread.state == "D":
+        # A disk's wait, or that for a server of files. Who waits for a person can be interrupted.
+        may_be = [link for link in may_be if link.kind != "terminal"]
     streams = [link for link in may_be if link.kind != "terminal"]
     typed = way is Way.POLLS or any(_TYPED.search(frame.bare) for frame in stack.frames)
     links = tuple(dict.fromkeys(may_be if typed or not streams else streams))

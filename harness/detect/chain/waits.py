@@ -14,7 +14,7 @@ from harness.detect.chain.facts import Facts
 from harness.detect.chain.links import End, Ends, Node, Wait
 from harness.model import Thread
 from harness.model.world import Futex
-from harness.stacks.wait_rules import Category
+from harness.stacks.wait_rules import SIGNALED, Category
 from harness.text import units
 
 _SLEEPS = frozenset(("nanosleep", "clock_nanosleep", "restart_syscall"))
@@ -241,6 +241,9 @@ def _by_stack(node: Node, thread: Thread, facts: Facts) -> Wait:
     stack, site = facts.stack(node), facts.site(node)
     if stack is None or site is None:
         return _only(End(kind=Ends.UNSEEN, detail="waits, and no stack shows for what"), "unseen")
+    if facts.motion(node.pid).hidden >= facts.policy.poll_cpu_share:
+        hidden = "waits beside a thread that uses the CPU and is not shown"
+        return _only(End(kind=Ends.UNSEEN, detail=hidden), "unseen")
     if facts.in_places(node) > 1:
         goes = End(kind=Ends.WORKS, detail="goes from place to place", sure=False)
         return _only(goes, "run")
@@ -249,7 +252,8 @@ def _by_stack(node: Node, thread: Thread, facts: Facts) -> Wait:
     category = site.category
     if category is Category.GIL and not site.holds_gil:
         return _gil(node, facts)
-    if category is Category.CHILD:
+    signaled = site.description == SIGNALED and facts.children(node.pid)
+    if category is Category.CHILD or signaled:  # the end of a child is a signal
         return _child(node, "waits for a child process", facts)
     if category is Category.SLEEP:
         return _sleep(thread, facts)
@@ -291,6 +295,10 @@ def _child(node: Node, detail: str, facts: Facts, thread: Thread | None = None) 
     only = deadlock.awaited(facts.call(thread), thread.args) if thread and read else None
     children = [pid for pid in facts.children(node.pid) if only in (None, pid)]
     on = tuple(n for pid in children for n in facts.candidates(pid))
+    if not on and not facts.observed.shows_waits:
+        # Who has no child does not wait for one: it is another user's, or its threads are not told.
+        end = End(kind=Ends.UNSEEN, detail=f"{detail}, which cannot be looked into")
+        return _only(end, "child")
     if children:
         names = " and ".join(facts.observed.name(pid) for pid in children[:2])
         more = f" and {len(children) - 2} more" if len(children) > 2 else ""

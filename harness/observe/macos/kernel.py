@@ -42,7 +42,22 @@ _ROOMY = 256
 """Numbers of 32 bits: all that Mach's message has room for. A buffer that is too small for what a
 later macOS tells is an error of its own."""
 _MANY = 1024
-_MOST = 1 << 20
+_MOST_PIDS, _MOST_THREADS, _MOST_FILES = 1 << 17, 1 << 15, 1 << 20
+"""More than a Mac has: who tells of more is not believed, and no memory is taken for it."""
+
+
+_MOST_BYTES, _MOST_COUNTED = 1 << 44, 1 << 62
+"""No Mac has so much memory, with what is compressed and swapped out, and none counts so far."""
+
+
+def size(value: int) -> int | None:
+    """Bytes of memory; None of more than a Mac has, which was not measured."""
+    return int(value) if 0 <= value <= _MOST_BYTES else None
+
+
+def count(value: int) -> int | None:
+    """A counter of 64 bits; None of one that is further than any counts."""
+    return int(value) if 0 <= value <= _MOST_COUNTED else None
 
 
 listener: Callable[[str, Sequence[object], int], None] | None = None
@@ -58,13 +73,17 @@ def _library(path: str) -> ctypes.CDLL | None:
 
 
 def _call(path: str, name: str, kinds: tuple[type, ...], *arguments: object) -> int | None:
-    """The result of a function that returns an int; None where the system has no such function."""
+    """The result of a function that returns an int; None where the system has no such function, or
+    it cannot be called: whoever looks on at a training must not end with it."""
     found = _library(path)
     function = getattr(found, name, None) if found is not None else None
     if function is None:
         return None
-    function.argtypes, function.restype = kinds, c_int
-    answer = int(function(*arguments))
+    try:
+        function.argtypes, function.restype = kinds, c_int
+        answer = int(function(*arguments))
+    except (ctypes.ArgumentError, ArithmeticError, OSError, TypeError, ValueError):
+        return None
     if listener is not None:
         listener(name, arguments, answer)
     return answer
@@ -109,9 +128,11 @@ def _listed(kind: int, number: int) -> tuple[int, ...]:
         kinds = (c_uint32, c_uint32, c_void_p, c_int)
         asked = (kind, number, byref(buffer), sizeof(buffer))
         found = (_call(LIBPROC, "proc_listpids", kinds, *asked) or 0) // sizeof(c_int)
-        if found < room or room >= _MOST:
+        if found < room:
             return tuple(one for one in buffer[: max(found, 0)] if one > 0)
         room *= 4
+        if room > _MOST_PIDS:
+            return ()
 
 
 def arguments(pid: int) -> bytes:
@@ -142,12 +163,13 @@ def handles(pid: int, about: int) -> tuple[int, ...]:
 
 def _threads(pid: int, flavor: int, about: int) -> tuple[int, ...]:
     room = about + 32
-    while True:
+    while room <= _MOST_THREADS:
         buffer = (c_uint64 * room)()
         found = _info(pid, flavor, 0, byref(buffer), sizeof(buffer)) // sizeof(c_uint64)
-        if found < room or room >= _MOST:
+        if found < room:
             return tuple(buffer[: max(found, 0)])
         room *= 4
+    return ()
 
 
 def thread(pid: int, tid: int, number: bool) -> ThreadInfo | None:
@@ -166,7 +188,7 @@ def rusage(pid: int) -> Rusage | None:
 def files(pid: int) -> tuple[tuple[int, int], ...]:
     """The open files of a process: number and type."""
     wanted = _info(pid, _LIST_FDS, 0, None, 0)
-    if not 0 < wanted <= _MOST * sizeof(FdInfo):
+    if not 0 < wanted <= _MOST_FILES * sizeof(FdInfo):
         return ()
     buffer = (FdInfo * (wanted // sizeof(FdInfo) + 16))()
     found = _info(pid, _LIST_FDS, 0, byref(buffer), sizeof(buffer)) // sizeof(FdInfo)

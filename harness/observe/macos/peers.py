@@ -7,6 +7,7 @@ not tell which of its files a thread waits for. It has never run on a Mac (docs/
 from __future__ import annotations
 
 import ipaddress
+import re
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from socket import ntohs
@@ -30,6 +31,10 @@ _LISTENS = 1
 """tcpsi_state."""
 _IPV4 = 1
 _FIFO = 7
+TERMINAL = re.compile(rb"/dev/(tty|ttys\w+|console)")
+"""Paths of terminals. A serial device has another one, as /dev/tty.usbserial-1."""
+_OUTPUT = (1, 2)
+"""File descriptors that a program writes to."""
 _UNSEEN = "whose other end is not seen"
 
 Key = tuple[object, ...]
@@ -91,6 +96,8 @@ def _link(one: Opened, holders: dict[Key, set[int]]) -> Link:
     held = holders.get(one.peer, set()) if one.peer is not None else set()
     others = tuple(sorted(held - {one.pid}))
     kind, told, remote = one.kind, one.told, None
+    # Without another end who waits at a pipe would be told so: somebody has it.
+    unseen = one.kind == "pipe" and not held
     if not held:
         # A process of another user may hold it: nobody is known, and nobody is said to be dead.
         kind = "other" if one.kind == "pipe" else "socket"
@@ -105,6 +112,7 @@ def _link(one: Opened, holders: dict[Key, set[int]]) -> Link:
         queued=one.queued,
         reads=one.reads,
         remote=remote,
+        unseen=unseen,
     )
 
 
@@ -199,11 +207,14 @@ def _named(pid: int) -> Iterator[Link]:
         if found is None or bytes(found.path) in seen:
             continue
         path = bytes(found.path)
-        seen.add(path)
-        if path.startswith((b"/dev/tty", b"/dev/console")):
+        if TERMINAL.fullmatch(path):
+            if number in _OUTPUT:
+                continue  # who types there is not read, where its input is something else
+            seen.add(path)
             yield Link(told="what is typed at its terminal", kind="terminal", person=front,
                        complete=False, reopenable=True)  # fmt: skip
         elif found.kind == _FIFO:
+            seen.add(path)
             name = path.rpartition(b"/")[2].decode("utf-8", "replace")
             yield Link(
                 told=f"the pipe {name}", kind="fifo", complete=False, reopenable=True,

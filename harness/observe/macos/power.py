@@ -28,7 +28,8 @@ def read() -> Mac:
     """This Mac now. What a tool does not tell is missing, with the reason."""
     settings, why_not = _told(SETTINGS)
     heat, no_heat = _told(HEAT)
-    wired = kernel.integer(WIRED_LIMIT)
+    mib = kernel.integer(WIRED_LIMIT)
+    wired = None if mib is None else kernel.size(mib << 20)
     low, thermal = low_power(settings), heat_of(heat)
     unread = {
         "wired_limit": f"there is no sysctl {WIRED_LIMIT}" if wired is None else "",
@@ -36,7 +37,7 @@ def read() -> Mac:
         "thermal": "" if thermal else no_heat or "pmset -g therm does not tell",
     }
     return Mac(
-        wired_limit=None if wired is None else wired << 20,
+        wired_limit=wired,
         low_power=low,
         thermal=thermal,
         unread={name: reason for name, reason in unread.items() if reason},

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from harness.model import Process, Thread
 from harness.model.world import More
 from harness.observe.macos import kernel
-from harness.observe.macos.layouts import BsdInfo, TaskAllInfo, ThreadInfo
+from harness.observe.macos.layouts import BsdInfo, TaskAllInfo, TaskInfo, ThreadInfo
 
 _STOPPED, _ZOMBIE = 4, 5
 """p_stat. A process that runs and one that sleeps have the same: only threads tell them apart."""
@@ -24,15 +24,16 @@ _FULL = 2**31 - 1
 def processes(roots: Iterable[int]) -> tuple[Process, ...]:
     """`roots` and all that descends from them, each once, parents before children."""
     found: dict[int, Process] = {}
-    todo = deque(roots)
+    todo: deque[tuple[int, int | None]] = deque((root, None) for root in roots)
     while todo:
-        pid = todo.popleft()
+        pid, parent = todo.popleft()
         if pid in found or pid <= 0:
             continue
         process = one(pid)
-        if process is not None:
+        # Who is listed and names another parent has another one by now, or the list is wrong.
+        if process is not None and parent in (None, process.ppid):
             found[pid] = process
-            todo += kernel.children(pid)
+            todo += ((child, pid) for child in kernel.children(pid))
     return tuple(found.values())
 
 
@@ -49,6 +50,8 @@ def one(pid: int) -> Process | None:
     # The oldest thread is the one that the process has begun with.
     oldest = listed[0] if listed else None
     threads = tuple(_thread(tid, info, held) for tid, info in read if info is not None)
+    if not _believed(threads, sums):
+        threads = ()
     main = next((each.state for each in threads if each.tid == oldest), "S")
     tick = kernel.tick_s()
     used = kernel.rusage(pid)
@@ -60,12 +63,24 @@ def one(pid: int) -> Process | None:
         cpu_s=sum(each.cpu_s for each in threads)
         if tick is None
         else (sums.pti_total_user + sums.pti_total_system) * tick,
-        rss=sums.pti_resident_size,
+        rss=kernel.size(sums.pti_resident_size),
         major_faults=_count(sums.pti_pageins),
-        io_bytes=None if used is None else used.ri_diskio_bytesread + used.ri_diskio_byteswritten,
+        io_bytes=None
+        if used is None
+        else kernel.count(used.ri_diskio_bytesread + used.ri_diskio_byteswritten),
         threads=threads,
         main=oldest,
     )
+
+
+def _believed(threads: Sequence[Thread], sums: TaskInfo) -> bool:
+    """True if these are all threads of a task, with their times.
+
+    XNU counts those that it lists (osfmk/kern/bsd_kern.c:1120, 1177): of a shorter list one has
+    just ended, or the one that works may be missing. Times are exact to the microsecond, and no
+    process comes to life without some.
+    """
+    return len(threads) >= sums.pti_threadnum and any(each.cpu_s for each in threads)
 
 
 def more(pid: int) -> More | None:
@@ -89,7 +104,7 @@ def _more(task: TaskAllInfo) -> More:
     calls = sum(known) if len(known) == len(counts) else None
     switches = _count(sums.pti_csw)
     return More(
-        started=bsd.pbi_start_tvsec * 1_000_000 + bsd.pbi_start_tvusec,
+        started=kernel.count(bsd.pbi_start_tvsec * 1_000_000 + bsd.pbi_start_tvusec),
         minor_faults=_count(sums.pti_faults),
         calls=calls,
         moves=None if calls is None or switches is None else calls + switches,

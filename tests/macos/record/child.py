@@ -34,6 +34,7 @@ class Gpu:
 threading.get_native_id = lambda: native_id() + TID_BASE
 sys.modules["mlx"] = types.ModuleType("mlx")
 sys.modules["mlx.core"] = sys.modules["mlx"].core = Gpu()
+time.get_clock_info = lambda name: types.SimpleNamespace(implementation="mach_absolute_time()")
 os.confstr = lambda name: "/var/folders/it/C/"
 runpy.run_path(
     str(Path(__file__).parents[3] / "harness" / "record" / "child.py"), run_name="__main__"
