@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import sys
 from collections.abc import Callable, Iterable
 from functools import lru_cache
 from typing import Any, TypeAlias
@@ -61,10 +62,14 @@ NUMBER = (
 )
 """A regex, which takes no more than some 50 characters."""
 
+# A name is tried whole or not at all; before Python 3.11 a look behind its end has to do.
+_WHOLE_NAME = "+" if sys.version_info >= (3, 11) else "(?![A-Za-z_/.-])"
+
 PAIR = re.compile(
     # That it begins a word is looked at after its first letter: what cannot be one is skipped fast.
-    r"([A-Za-z_](?<![A-Za-z0-9_/.-][A-Za-z_])[A-Za-z_/.-]{0,40}(?![A-Za-z_/.-])"
-    r"(?: [A-Za-z]{1,20}|))"
+    r"([A-Za-z_](?<![A-Za-z0-9_/.-][A-Za-z_])[A-Za-z_/.-]{0,40}"
+    rf"{_WHOLE_NAME}"
+    r"(?: [A-Za-z]{1,20}|[@\d]\d{0,2}(?=[=:])|))"
     rf"[=:\[(\t ]{{1,12}}({NUMBER})"
     # A look at the next letter spares two tries, and another one the spaces.
     r"(?:(?=[ /KMGT]) {0,8}(?=[/KMGT])(?:/ {0,8}(\d[\d.,]{0,20}(?<=\d))"
@@ -190,7 +195,8 @@ _VALIDATION = """val_loss valid_loss validation_loss eval_loss test_loss dev_los
 _RATE = "lr learning_rate learningrate train_lr train_learning_rate"
 _TOKENS = """tokens_per_second tokens_per_sec tokens_per_s tokens_sec tokens_s tok_s tok_sec toks_s
     tok_per_sec toks_sec toks_per_sec tps tgs wps
-    train_tokens_per_second tokens_per_second_per_gpu"""
+    train_tokens_per_second tokens_per_second_per_gpu tokens_per_second_per_device tokens_s_device
+    tokens_s_gpu tok_per_s"""
 _MEMORY = """mem memory gpu_mem gpu_memory memory_used rss mem_used active_memory memory_allocated
     memory_reserved memory_usage mlx_active active_mem"""
 _PEAK = """max_mem max_memory peak_mem peak_memory max_memory_allocated peak_memory_allocated
@@ -218,10 +224,13 @@ _SIGNS = str.maketrans("/.- ", "____")
 VALIDATIONS = frozenset(
     {"val", "valid", "validation", "validate", "eval", "evaluation", "test", "dev"}
 )
+_TRAININGS = frozenset({"train", "training", "trainer", "reduced"})
+_WHOLE = frozenset({"loss", "total_loss", "mean_loss", "train_loss"})
+_COUNTS = frozenset({"step", "global_step", "iter", "iteration", "epoch"})
 FIGURE = "figure"
 MOST = 32
 """Figures that are kept of a line."""
-_NOT_KEPT = """took time eta elapsed elapsed_secs timestamp ts seconds secs sec ms date year
+_NOT_KEPT = """took time eta s dt elapsed elapsed_secs timestamp ts seconds secs sec ms date year
     day hour minute num seed port pid rank world_size version line lineno size sizes
     length worker workers thread gpu gpus device node nodes array tensor dtype shape
     of in at to for and the on by with from as"""
@@ -248,14 +257,30 @@ def field(name: str) -> tuple[str, int]:
 
 
 def _field(name: str) -> tuple[str, int]:
-    name = name[:60].lower().translate(_SIGNS).strip("_")
+    path = name[:60].lower().strip("_")
+    name = path.translate(_SIGNS).strip("_")
     kind = _KINDS.get(name, "")
     if kind:
         return kind, 0
     base, _, unit = name.rpartition("_")
     scale = _SCALES.get(unit, 0)
     kind = _KINDS.get(base, "") if scale else ""
-    return (kind, scale) if kind in ("memory", "peak") else ("", 0)
+    if kind in ("memory", "peak"):
+        return kind, scale
+    return _below(path), 0
+
+
+def _below(path: str) -> str:
+    """The kind of a figure that is named after what it belongs to: `perf/tokens_per_sec`."""
+    group, slash, last = path.rpartition("/")
+    if not slash:
+        group, _, last = path.partition("_")
+    last = last.translate(_SIGNS)
+    if slash and _KINDS.get(last) in ("rate", "tokens"):
+        return _KINDS[last]
+    if group in VALIDATIONS:
+        return "validation" if last in _WHOLE else ""
+    return _KINDS[last] if group in _TRAININGS and last in _WHOLE | _COUNTS else ""
 
 
 def figure_name(name: str) -> str:
@@ -264,7 +289,9 @@ def figure_name(name: str) -> str:
         return ""  # `train.py:12]`
     words = name[:60].lower().translate(_SIGNS).strip("_")
     last = words.rpartition("_")[2]
-    if (last in _NO_FIGURES and "/" not in name) or words.partition("_")[0] in _NOT_NOW:
+    if (last in _NO_FIGURES and "/" not in name.rpartition(" ")[2]) or words.partition("_")[
+        0
+    ] in _NOT_NOW:
         return ""
     return words
 

@@ -68,11 +68,16 @@ def _reading(description: str, figures: str, done: str, total: str | None) -> Re
     pairs = PAIR.findall(plainly(own)) if own else []
     if what and ":" in description:
         pairs += PAIR.findall(plainly(description))
-    given = from_pairs([pair[:2] for pair in pairs]) if pairs else {}
+    given = from_pairs([(_with_unit(pair[0], pair[3]), pair[1]) for pair in pairs]) if pairs else {}
     given["step"], given["total"], given["drawn"] = _count(done), _count(total), True
     if epoch is not None:
         given["epoch"] = epoch
     return Reading(**given)
+
+
+def _with_unit(name: str, unit: str) -> str:
+    """`mem=12.3GB`: the name `mem_GB`. A letter alone is of a binary unit."""
+    return f"{name}_{unit if len(unit) > 1 else unit + 'iB'}" if unit else name
 
 
 def _count(text: str | None) -> int | None:

@@ -64,6 +64,30 @@ def test_a_log_gives_its_beats(log: Path, piece: int | None):
     assert msgspec.to_builtins(recognizer.recognition) == expected
 
 
+PRINTS = json.loads((Path(__file__).parent / "logs/prints.json").read_text())
+
+
+@pytest.mark.parametrize("piece", [None, 7])
+@pytest.mark.parametrize("name", PRINTS)
+def test_the_prints_of_a_trainer_give_each_figure(name: str, piece: int | None):
+    expected = PRINTS[name]
+    recognizer, readings = read("".join(expected["text"]).encode(), piece)
+    assert [written(reading) for reading in readings] == expected["readings"]
+    assert recognizer.recognition.format == expected["format"]
+
+
+def test_a_dictionary_that_never_ends_costs_no_later_line():
+    log = b"{\n" + b'  "x": 1,\n' * 100 + b"step 20 loss 2.2\nstep 30 loss 2.1\n"
+    assert [reading.step for reading in read(log)[1]] == [20, 30]
+
+
+def test_a_late_line_of_another_rank_begins_no_other_training():
+    lines = [(0, 10), (0, 20), (1, 10), (0, 20), (1, 20)]
+    log = "".join(f"epoch {epoch} step {step} loss 2.5\n" for epoch, step in lines)
+    _, readings = read(log.encode())
+    assert [reading.step for reading in readings] == [10, 20, 30, 20, 40]
+
+
 @pytest.mark.parametrize("log", LOGS, ids=lambda log: log.stem)
 def test_steps_of_a_log_never_go_back(log: Path):
     _, readings = read(log.read_bytes())
