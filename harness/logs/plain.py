@@ -13,19 +13,8 @@ from __future__ import annotations
 import re
 from typing import Any
 
-from harness.logs.reading import (
-    FIGURE,
-    MOST,
-    NAN,
-    NUMBER,
-    PAIR,
-    Reading,
-    count,
-    meaning,
-    number,
-    plainly,
-    settle,
-)
+from harness.logs.numbers import NAN, NUMBER, count, number, plainly
+from harness.logs.reading import FIGURE, MOST, PAIR, Reading, meaning, settle
 from harness.logs.tongues import in_english
 
 HEADER = Reading(phase="validate", validation=True)

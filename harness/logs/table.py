@@ -13,7 +13,8 @@ from __future__ import annotations
 
 import re
 
-from harness.logs.reading import FIGURE, NUMBER, Reading, from_pairs, meaning
+from harness.logs.numbers import NUMBER
+from harness.logs.reading import FIGURE, Reading, from_pairs, meaning
 
 _CELLS = re.compile(r"[|│┃║]")
 _WIDE = re.compile(r"\s{2,20}|\t")

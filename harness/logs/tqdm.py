@@ -9,7 +9,8 @@ from __future__ import annotations
 import re
 from functools import lru_cache
 
-from harness.logs.reading import PAIR, Reading, from_pairs, plainly
+from harness.logs.numbers import plainly
+from harness.logs.reading import PAIR, Reading, from_pairs
 
 _COUNT = r"\d{1,15}(?:\.\d{1,2})?[kMGT]?"  # by `unit_scale`: 1.00, 12.0, 1.20k
 _COUNTS = re.compile(rf"\s{{0,20}}({_COUNT})/({_COUNT}) ?\[", re.ASCII)

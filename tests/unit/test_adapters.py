@@ -18,7 +18,8 @@ from hypothesis import strategies as st
 
 from harness.logs import ADAPTERS, LOST, Reading, Recognizer, from_pattern
 from harness.logs.lines import LIMIT, Lines
-from harness.logs.reading import NAN, count, field, number, size
+from harness.logs.numbers import NAN, count, number, size
+from harness.logs.reading import field
 from harness.logs.steps import Steps
 
 LOGS = sorted((Path(__file__).parent / "logs").glob("*.log"))
