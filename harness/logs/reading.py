@@ -118,7 +118,7 @@ _COUNTS = frozenset({"step", "global_step", "iter", "iteration", "epoch"})
 FIGURE = "figure"
 MOST = 32
 """Figures that are kept of a line."""
-_NOT_KEPT = """took time eta s dt elapsed elapsed_secs timestamp ts seconds secs sec ms date year
+_NOT_KEPT = """took time eta dt elapsed elapsed_secs timestamp ts seconds secs sec ms date year
     day hour minute num seed port pid rank world_size version line lineno size sizes
     length worker workers thread gpu gpus device node nodes array tensor dtype shape
     of in at to for and the on by with from as"""
@@ -177,9 +177,10 @@ def figure_name(name: str) -> str:
         return ""  # `train.py:12]`
     words = name[:60].lower().translate(_SIGNS).strip("_")
     last = words.rpartition("_")[2]
-    if (last in _NO_FIGURES and "/" not in name.rpartition(" ")[2]) or words.partition("_")[
-        0
-    ] in _NOT_NOW:
+    before, _, rest = name.lower().rpartition(" ")
+    if before in _NO_FIGURES or words.partition("_")[0] in _NOT_NOW:
+        return ""
+    if last in _NO_FIGURES and "/" not in rest:
         return ""
     return words
 

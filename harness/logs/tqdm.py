@@ -10,7 +10,7 @@ import re
 from functools import lru_cache
 
 from harness.logs.numbers import plainly
-from harness.logs.reading import PAIR, Reading, from_pairs
+from harness.logs.reading import PAIR, Reading, field, from_pairs
 
 _COUNT = r"\d{1,15}(?:\.\d{1,2})?[kMGT]?"  # by `unit_scale`: 1.00, 12.0, 1.20k
 _COUNTS = re.compile(rf"\s{{0,20}}({_COUNT})/({_COUNT}) ?\[", re.ASCII)
@@ -78,7 +78,9 @@ def _reading(description: str, figures: str, done: str, total: str | None) -> Re
 
 def _with_unit(name: str, unit: str) -> str:
     """`mem=12.3GB`: the name `mem_GB`. A letter alone is of a binary unit."""
-    return f"{name}_{unit if len(unit) > 1 else unit + 'iB'}" if unit else name
+    if not unit or field(name)[0] not in ("memory", "peak"):
+        return name
+    return f"{name}_{unit if len(unit) > 1 else unit + 'iB'}"
 
 
 def _count(text: str | None) -> int | None:
