@@ -97,14 +97,70 @@ def mapped(model, x):
 
 def custom(model, x):
     @mx.custom_function
-    def unseen(x):
+    def same(x):
         return x
 
-    @unseen.vjp
+    @same.vjp
     def gone(primals, cotangents, outputs):
         return cotangents / 0
 
-    return unseen(model(x)).sum()
+    return same(model(x)).sum()
+
+
+def custom_inside(model, x):
+    @mx.custom_function
+    def loss_of(x):
+        return mx.log(x.square() * 0)
+
+    return loss_of(model(x)).sum()
+
+
+def custom_kernel(model, x):
+    """Stands for a kernel, whose result no operation computed."""
+
+    @mx.custom_function
+    def kernel(x):
+        return mx.array([[mx.nan, 1.0]])
+
+    @kernel.vjp
+    def back(primals, cotangents, outputs):
+        return mx.zeros((3, 2))
+
+    return kernel(model(x)).sum()
+
+
+def custom_kernel_back(model, x):
+    @mx.custom_function
+    def kernel(x):
+        return x * 1
+
+    @kernel.vjp
+    def back(primals, cotangents, outputs):
+        return mx.array([[mx.inf, 1.0]] * 3)
+
+    return kernel(model(x)).sum()
+
+
+def custom_healthy(model, x):
+    @mx.custom_function
+    def clipped(x, limit):
+        return mx.minimum(x, limit)
+
+    @clipped.vjp
+    def through(primals, cotangents, outputs):
+        return cotangents, mx.zeros_like(primals[1])
+
+    @mx.custom_function
+    def squared(x):
+        return x.square()
+
+    return squared(clipped(model(x), mx.array(1.0))).sum()
+
+
+def added_up(model, x):
+    """Two cotangents that are finite, and whose sum is not."""
+    small = model(x).sum() * 0
+    return small * 3e38 + small * 3e38
 
 
 def masked(model, x):
@@ -184,7 +240,8 @@ def cases():
     found_in = {
         loss.__name__: found(loss)
         for loss in (named_import, in_place, assigned, added_at, iterated, backward_in_place,
-                     checkpointed, mapped, custom, masked, healthy)
+                     checkpointed, mapped, masked, healthy, custom, custom_inside, custom_kernel,
+                     custom_kernel_back, custom_healthy, added_up)
     }  # fmt: skip
     found_in["module"] = found(lambda model, x: model(x).sum(), model=Bad())
     found_in["batch"] = found(gradients_scaled, x=mx.array([[1.0, mx.nan], [0.0, 1.0]]))

@@ -53,6 +53,10 @@ _GRADIENT: dict[str, Callable[[float], bool]] = {
 
 def sentence(facts: Facts) -> str:
     """The operation and the numbers for which it has no finite result."""
+    if own := facts.get("own"):
+        # The program's own gradient function computed it: by an operation as any other.
+        inside = {name: value for name, value in facts.items() if name not in ("own", "place")}
+        return f"{sentence(inside)}, in the gradient of {own}"
     symbol, inputs = plain(facts)
     backward = facts.get("place") == "backward"
     if (too_narrow := _too_narrow(facts, symbol, backward)) is not None:
@@ -81,7 +85,8 @@ def _written(inputs: Sequence[Facts]) -> str | None:
 def _kind(facts: Facts, symbol: str) -> str:
     if not (facts.get("output") or {}).get("inf"):
         return "NaN"
-    return "infinity" if symbol in _OPAQUE else "overflow"
+    opaque = symbol in _OPAQUE or symbol.startswith("custom function ")
+    return "infinity" if opaque else "overflow"
 
 
 def plain(facts: Facts) -> tuple[str, list[Facts]]:

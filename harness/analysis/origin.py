@@ -24,6 +24,8 @@ from harness.model import (
 
 CODES = ("loss_not_finite", "gradients_not_finite", "parameters_not_finite", "figure_not_finite")
 """Findings that a replay can explain. A validation is not replayed."""
+_DEFINED = re.compile(r" \([^()]*:\d+\)$")
+"""The line at which a custom function is defined, behind its name."""
 _FAR = 1 << 40
 """A step that no run has: parameters are known to be bad at the end, and not since when."""
 
@@ -116,7 +118,8 @@ def identity(result: ScenarioResult) -> str | None:
     if found is None or found.status is not Located.LOCATED:
         return None
     function = (found.site or "").partition(" in ")[2] or found.about or "?"
-    return f"{found.operation or 'data'} in {function} ({found.place})"
+    operation = _DEFINED.sub("", found.operation or "data")
+    return f"{operation} in {function} ({found.place})"
 
 
 def failed(why: str, replay_s: float) -> Origin:

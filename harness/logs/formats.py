@@ -18,6 +18,7 @@ from harness.logs import (
     table,
     tqdm,
 )
+from harness.logs.blocks import Blocks
 from harness.logs.reading import Reading
 
 
@@ -35,11 +36,11 @@ class Adapter(msgspec.Struct, frozen=True):
 ADAPTERS = (
     Adapter("mlx-lm", mlx_lm.read),
     Adapter("original trainer", original_trainer.read),
-    Adapter("JSON lines", jsonlines.read),
+    Adapter("JSON lines", jsonlines.read, begin=lambda: Blocks(jsonlines.read).read),
     Adapter("Lightning", lightning.read),
     Adapter("Keras", keras.read),
     Adapter("tqdm", tqdm.read),
-    Adapter("Hugging Face Trainer", huggingface.read),
+    Adapter("Hugging Face Trainer", huggingface.read, begin=lambda: Blocks(huggingface.read).read),
     Adapter("table", table.Table().read, begin=lambda: table.Table().read),
     Adapter("plain text", plain.read),
 )

@@ -12,7 +12,8 @@ from __future__ import annotations
 import re
 
 from harness.logs import tqdm
-from harness.logs.reading import NUMBER, Reading, from_pairs, plainly
+from harness.logs.numbers import NUMBER, plainly
+from harness.logs.reading import Reading, from_pairs
 
 _ITEM = re.compile(rf"'([A-Za-z_][\w/.-]{{0,60}})': '?({NUMBER})", re.ASCII)
 

@@ -10,7 +10,8 @@ from __future__ import annotations
 
 import re
 
-from harness.logs.reading import PAIR, Reading, count, from_pairs
+from harness.logs.numbers import count
+from harness.logs.reading import PAIR, Reading, from_pairs
 
 _COUNTS = re.compile(
     r"\s{0,20}(\d{1,15})/(?:(\d{1,15})\s{1,20}(?:[━\[=>.\]]{1,200}\s|- )|Unknown\s{1,20})", re.ASCII

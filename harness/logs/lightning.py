@@ -10,7 +10,8 @@ from __future__ import annotations
 import re
 
 from harness.logs import tqdm
-from harness.logs.reading import PAIR, Reading, count, from_pairs
+from harness.logs.numbers import count
+from harness.logs.reading import PAIR, Reading, from_pairs
 
 _RICH = re.compile(
     r"\s{0,20}(?:Epoch (\d{1,9})/\S{1,20}|(Validation|Sanity Checking|Testing|Predicting))"

@@ -16,7 +16,8 @@ from __future__ import annotations
 import re
 
 from harness.logs import tqdm
-from harness.logs.reading import NUMBER, PAIR, Reading, count, from_pairs, number, size
+from harness.logs.numbers import NUMBER, count, number, size
+from harness.logs.reading import PAIR, Reading, from_pairs
 
 _SENTENCE = re.compile(
     rf"Iter (\d{{1,15}}): (Train|Val) loss ({NUMBER})"

@@ -15,7 +15,8 @@ import re
 import msgspec
 
 from harness.logs.jsonlines import clock, decode
-from harness.logs.reading import NAN, NUMBER, Reading, count, number, size
+from harness.logs.numbers import NAN, NUMBER, count, number, size
+from harness.logs.reading import Reading
 
 _DEBUG = re.compile(r"\[DEBUG\] Step (\d{1,15}): ([^\n]{0,100})", re.ASCII)
 _PHASES = (("Clearing MLX cache", "clear_cache"), ("Skipping gradient update", "skip_update"))

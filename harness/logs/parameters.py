@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import re
 
-from harness.logs.reading import number
+from harness.logs.numbers import number
 from harness.model import ModelBeat
 
 _FLOAT32 = 4

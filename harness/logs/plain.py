@@ -13,19 +13,8 @@ from __future__ import annotations
 import re
 from typing import Any
 
-from harness.logs.reading import (
-    FIGURE,
-    MOST,
-    NAN,
-    NUMBER,
-    PAIR,
-    Reading,
-    count,
-    meaning,
-    number,
-    plainly,
-    settle,
-)
+from harness.logs.numbers import NAN, NUMBER, count, number, plainly
+from harness.logs.reading import FIGURE, MOST, PAIR, Reading, meaning, settle
 from harness.logs.tongues import in_english
 
 HEADER = Reading(phase="validate", validation=True)
@@ -46,8 +35,10 @@ _MMENGINE = re.compile(
 )
 _ONLY_FIGURE = re.compile(rf"\d[\])]{{0,2}} {{0,4}}[:,|-] {{1,8}}({NUMBER}) {{0,8}}$", re.ASCII)
 _BRACKETS = re.compile(
+    r"(?:\bTrain(?:ing)?: {1,3}(\d{1,9}) {1,3}|)"
     r"(?:\[ {0,12}(\d{1,9}) {0,12}/ {0,12}\d{1,9} {0,4}\] {0,4})?"
-    r"\[ {0,12}(\d[\d,]{0,18}) {0,12}/ {0,12}(\d[\d,]{0,18}) {0,4}\]",
+    r"\[ {0,12}(\d[\d,]{0,18}) {0,12}/ {0,12}(\d[\d,]{0,18})"
+    r" {0,4}(?:\( {0,4}\d{1,3} ?%\) {0,4}|)\]",
     re.ASCII,
 )
 _LEADS = re.compile(r"\s{0,20}(\d{1,15}):\s", re.ASCII)
@@ -73,6 +64,21 @@ _BLOCK = re.compile(
     re.IGNORECASE,
 )
 _MEAN = re.compile(rf"[μu]\s?=\s?({NUMBER})(?:,?\s{{1,4}}[σs]\s?=\s?({NUMBER}))?")
+_DICT = re.compile(r"\bloss(?:es)?\s{0,2}[:=]?\s{0,2}\{([^{}]{1,600})\}")
+_KEY = re.compile(r"[\s'\",]{0,4}\b([A-Za-z_][\w/.-]{0,40})['\"]?\s{0,2}[:=]\s{0,2}", re.ASCII)
+_ALL = frozenset({"loss", "total", "all", "sum", "total_loss"})
+_SCALED = re.compile(
+    r"[=:\[(\t ]{1,12}(\d{1,6}(?:\.\d{1,3})?)([kKM])(?![A-Za-z])"
+    r"(?:/(\d{1,6}(?:\.\d{1,3})?)([kKM])(?![A-Za-z]))?",
+    re.ASCII,
+)
+_POWERS = {"k": 10**3, "K": 10**3, "M": 10**6}
+_BAR = re.compile(
+    r"\d ?% {1,4}(\d{1,12})/(\d{1,12})(?= |$)|(?<= )(\d{1,12})/(\d{1,12}) \[ ?\d{1,3} ?%\]"
+    r"|\d ?% \((\d{1,12}) of (\d{1,12})\)",
+    re.ASCII,
+)
+"""The counts of a bar of rich, alive-progress or progressbar2."""
 _DATES = re.compile(
     r"\((?:iteration|iter|step|global step)s? {0,2}:? {0,2}(\d{1,15})(?: {0,2}/ {0,2}\d{1,15})?\)"
     r"[\s=:*#─═-]{0,200}$",
@@ -99,8 +105,10 @@ def read(line: str) -> Reading | None:
         line = plainly(line)
     if " | " in line:
         line = _without_places(line)
-    if "'" in line or not line.isascii():
+    if "'" in line or "{" in line or not line.isascii():
         line = _MARKS.sub("", line)  # 12'500
+        if "{" in line and line[0] != "{":
+            line = _DICT.sub(_parts, line).replace("'", "")
     given: dict[str, Any] = {}
     counted = ""  # the name of what was counted
     exact = precise = ""  # the first of what has decimals
@@ -126,10 +134,11 @@ def read(line: str) -> Reading | None:
                 if total:
                     given["total"] = count(total)
             if fills not in given:
-                if figure.isdecimal() and len(figure) < 16:  # as nearly always
+                if 3 < len(figure) < 16 and figure.isdecimal():  # as nearly always
                     given[fills] = int(figure)
                 elif (value := parse(figure)) is not None:
                     given[fills] = value
+                    _scaled(line, name, figure, given)
         elif kind in _PRECISE:
             if not exact:
                 exact, precise = name, figure
@@ -141,6 +150,8 @@ def read(line: str) -> Reading | None:
                 if value is not None:
                     given[fills] = value if value == value else NAN
         elif kind and fills not in given and (value := parse(figure)) is not None:
+            if kind == "tokens" and isinstance(value, float) and value < 1000:
+                value *= _scale(line, name, figure)
             given[fills] = value
     if precise.isdigit() and (broken := _BROKEN.match(line, line.find(exact) + len(exact))):
         # `loss=2.step 2 ...`: the figure's end is lost, and another line begins.
@@ -155,6 +166,8 @@ def read(line: str) -> Reading | None:
             given["loss"] = number(only[1])
     if "tokens_per_s" not in given and "tok" in (lower := line.lower()):
         _speed(line, lower, given)
+    if "val" in figures or ("total" in figures and "loss" not in given):
+        _of_both(line, given, figures)
     if figures:
         given["figures"] = figures if len(figures) <= MOST else dict([*figures.items()][:MOST])
     if "validation" in given or "phase" in given:
@@ -170,6 +183,22 @@ def read(line: str) -> Reading | None:
     if _says_enough(line, given, counted):
         return Reading(**given)
     return _heading(line) if ")" in line else None
+
+
+def _parts(match: re.Match[str]) -> str:
+    """`losses: {'ce': 2.3, 'kl': 0.1}` as `loss_ce: 2.3, loss_kl: 0.1`."""
+    return _KEY.sub(lambda key: " loss: " if key[1] in _ALL else f" loss_{key[1]}: ", match[1])
+
+
+def _of_both(line: str, given: dict[str, Any], figures: dict[str, float]) -> None:
+    """`train 2.31 val 2.40`, `loss train: 2.31, val: 2.40`, and the total of several losses."""
+    if "loss" in given:
+        if "loss train" in line:
+            figures["val_loss"] = figures.pop("val")
+    elif "train" in figures and "val" in figures:
+        given["loss"], figures["val_loss"] = figures.pop("train"), figures.pop("val")
+    elif "total" in figures and any(name.startswith("loss_") for name in figures):
+        given["loss"] = figures.pop("total")
 
 
 def _without_places(line: str) -> str:
@@ -240,12 +269,18 @@ def _unnamed_step(line: str, given: dict[str, Any], figures: dict[str, float]) -
     elif "loss" not in given and not any("loss" in name for name in figures):
         return  # as `Loss_D: 0.5 Loss_G: 3.2` of two that are trained together
     elif match := _BRACKETS.search(line) if "[" in line else None:
-        epoch, step, total = match.groups()
+        named, epoch, step, total = match.groups()
         given["step"], given["total"] = count(step), count(total)
+        if named:
+            figures.pop("train", None)
+            epoch = named
         if epoch:
             given["epoch"] = float(epoch)
     elif match := _LEADS.match(line) or _NUMBERED.search(line):
         given["step"] = count(match[1])
+    elif match := _BAR.search(line) if "%" in line else None:
+        done, total = filter(None, match.groups())
+        given["step"], given["total"], given["drawn"] = int(done), int(total), True
 
 
 def _grouped(line: str, name: str, given: dict[str, Any]) -> None:
@@ -258,6 +293,21 @@ def _grouped(line: str, name: str, given: dict[str, Any]) -> None:
             given["total"] = int(rest[1].replace(".", "").replace(" ", ""))
 
 
+def _scaled(line: str, name: str, figure: str, given: dict[str, Any]) -> None:
+    """`step 1.2k/10k`."""
+    match = _SCALED.match(line, line.find(name) + len(name))
+    if match and match[1] == figure:
+        given["step"] = round(float(figure) * _POWERS[match[2]])
+        if match[3]:
+            given["total"] = round(float(match[3]) * _POWERS[match[4]])
+
+
+def _scale(line: str, name: str, figure: str) -> int:
+    """1000 of `tok/s: 12.3k`."""
+    match = _SCALED.match(line, line.find(name) + len(name))
+    return _POWERS[match[2]] if match and match[1] == figure else 1
+
+
 def _step_in_epoch(line: str, given: dict[str, Any]) -> None:
     """`Epoch: [0][10/391]`, `Train Epoch: 1 [640/60000 (1%)]`, `epoch 001:  10 / 100`."""
     match = _IN_EPOCH.search(line)
@@ -268,11 +318,16 @@ def _step_in_epoch(line: str, given: dict[str, Any]) -> None:
 
 
 def _speed(line: str, lower: str, given: dict[str, Any]) -> None:
-    """`5000 tok/s`."""
+    """`5000 tok/s`, `12.3k tok/s`."""
     unit = _TOKENS.search(lower)
     before = line[max(0, unit.start() - 30) : unit.start()].split() if unit else []
-    if before and _FIGURE.fullmatch(before[-1]):
-        given["tokens_per_s"] = number(before[-1], comma_is_decimal=False)
+    if not before:
+        return
+    figure, scale = before[-1], 1
+    if figure[-1] in _POWERS:
+        figure, scale = figure[:-1], _POWERS[figure[-1]]
+    if _FIGURE.fullmatch(figure) and (value := number(figure, comma_is_decimal=False)) is not None:
+        given["tokens_per_s"] = value * scale
 
 
 def _mmengine(line: str, given: dict[str, Any]) -> None:

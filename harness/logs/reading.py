@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import re
+import sys
 from collections.abc import Callable, Iterable
 from functools import lru_cache
 from typing import Any, TypeAlias
 
 import msgspec
+
+from harness.logs.numbers import FIGURE_TEXT, MAX_COUNT, NAN, NUMBER, UNITS, count, number, size
 
 
 class Reading(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
@@ -51,20 +54,14 @@ class Reading(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=
 
 _Parser: TypeAlias = Callable[[object], float | str | None]
 
-NAN = float("nan")
-"""The one nan of all readings: a tuple with it equals itself, so that redraws are known as such."""
-
-# A group that may be missing is `(?:...|)` here and below: `re` takes longer for `(?:...)?`.
-NUMBER = (
-    r"[-+]?(?:\d[\d.,]{0,40}(?<=\d)(?:[eE][-+]?\d{1,4}|)"
-    r"|(?:nan|NaN|NAN|inf|Inf|INF|infinity|Infinity)(?![a-zA-Z])|\.\d{1,30}(?:[eE][-+]?\d{1,4}|))"
-)
-"""A regex, which takes no more than some 50 characters."""
+# A name is tried whole or not at all; before Python 3.11 a look behind its end has to do.
+_WHOLE_NAME = "+" if sys.version_info >= (3, 11) else "(?![A-Za-z_/.-])"
 
 PAIR = re.compile(
     # That it begins a word is looked at after its first letter: what cannot be one is skipped fast.
-    r"([A-Za-z_](?<![A-Za-z0-9_/.-][A-Za-z_])[A-Za-z_/.-]{0,40}(?![A-Za-z_/.-])"
-    r"(?: [A-Za-z]{1,20}|))"
+    r"([A-Za-z_](?<![A-Za-z0-9_/.-][A-Za-z_])[A-Za-z_/.-]{0,40}"
+    rf"{_WHOLE_NAME}"
+    r"(?: [A-Za-z]{1,20}|[@\d]\d{0,2}(?=[=:])|))"
     rf"[=:\[(\t ]{{1,12}}({NUMBER})"
     # A look at the next letter spares two tries, and another one the spaces.
     r"(?:(?=[ /KMGT]) {0,8}(?=[/KMGT])(?:/ {0,8}(\d[\d.,]{0,20}(?<=\d))"
@@ -72,110 +69,6 @@ PAIR = re.compile(
     re.ASCII,
 )
 """name=1.2, name: 1.2, Some name 1.2, name [1/10], name: 1.2 GB -> name, number, total, unit."""
-
-_WRAPPED = re.compile(
-    r"(?:(?<![A-Za-z0-9_.])[A-Za-z]{1,10}\.)?\b(?:array|[Tt]ensor|Array|Parameter|b?float\d{1,3})\("
-    rf"({NUMBER})\.?(?:, [^()]{{0,80}}(?:\([^()]{{0,40}}\)[^()]{{0,80}})?)?\)",
-    re.ASCII,
-)
-_MSVC = re.compile(r"([-+]?)\b1\.#(?:(INF)|IND|[QS]NAN)\d{0,20}", re.ASCII)
-
-_THOUSANDS = re.compile(r"[-+]?\d{1,3}(,\d{3}){1,6}(\.\d+)?", re.ASCII)
-_THOUSANDS_DOTTED = re.compile(r"[-+]?\d{1,3}(\.\d{3}){1,6},\d+", re.ASCII)
-_FIGURE = re.compile(NUMBER, re.ASCII)
-_FIRST = re.compile(r"[-+]?\d*[.,]?\d+(?:[eE][-+]?\d+)?", re.ASCII)
-_MAX_COUNT = 2**53  # beyond it a float is no count
-
-
-def plainly(line: str) -> str:
-    """The line with the figures that a program wraps up written as such.
-
-    `array(2.5, dtype=float32)` and `tensor(2.5, device='cuda:0')` become `2.5`, `1.#QNAN` of
-    Microsoft's C becomes `nan`.
-    """
-    at = line.find("(")
-    while at > 0:  # this is asked of each line, so the regex is tried where it may fit only
-        if line[at - 1] in "yr2468":
-            line = _WRAPPED.sub(r"\1", line)
-            break
-        at = line.find("(", at + 1)
-    if "#" in line:
-        line = _MSVC.sub(lambda match: f"{match[1]}{'inf' if match[2] else 'nan'}", line)
-    return line
-
-
-UNITS = {
-    unit + suffix: scale
-    for letter, power in (("K", 1), ("M", 2), ("G", 3), ("T", 4))
-    for unit, suffix, scale in (
-        (letter, "B", 1000**power),
-        (letter, "iB", 1024**power),
-        (letter, "", 1024**power),
-    )
-}
-"""Bytes of each unit of memory. A letter alone is what PyTorch's and NVIDIA's tools print."""
-
-
-def number(value: object, comma_is_decimal: bool = True) -> float | None:
-    """The number in `value`, a number or a text that begins with one; None when there is none.
-
-    `1,234` is ambiguous: 1.234 where `comma_is_decimal`, else 1234. `1,234.5`, `1.234,5` and
-    `0,5` are what they look like.
-    """
-    result: float | None
-    if isinstance(value, str):
-        if "," in value:
-            return _localized(value, comma_is_decimal)
-        try:
-            result = float(value)
-        except ValueError:
-            return _localized(value, comma_is_decimal)
-    elif isinstance(value, (float, int)) and not isinstance(value, bool):
-        try:
-            result = float(value)
-        except OverflowError:  # an int of 400 digits
-            return None
-    else:
-        return None
-    return NAN if result != result else result
-
-
-def _localized(text: str, comma_is_decimal: bool) -> float | None:
-    if not comma_is_decimal and text[-4:-3] == ",":
-        digits = text.replace(",", "")
-        if digits.isdecimal():
-            return float(digits)
-    text = text.strip()[:200]
-    if "(" in text or "#" in text:
-        figure = _FIGURE.match(plainly(text))
-        return number(figure[0], comma_is_decimal) if figure else None
-    match = _THOUSANDS.fullmatch(text)
-    if match and (match[2] or text.count(",") > 1 or not comma_is_decimal):
-        return float(text.replace(",", ""))
-    if _THOUSANDS_DOTTED.fullmatch(text):
-        return float(text.replace(".", "").replace(",", "."))
-    first = _FIRST.match(text)
-    return float(first[0].replace(",", ".")) if first else None
-
-
-def count(value: object) -> int | None:
-    """The whole number, zero or more, in `value`; None when there is none."""
-    if isinstance(value, str) and len(value) < 16 and value.isascii() and value.isdecimal():
-        return int(value)
-    result = number(value, comma_is_decimal=False)
-    if result is None or not 0 <= result < _MAX_COUNT:
-        return None
-    return int(result)
-
-
-def size(value: object, scale: int) -> int | None:
-    """Bytes of `value` times `scale`. In gigabytes, `28,349` has a decimal comma."""
-    result = number(value, scale >= 10**9)
-    if result is None:
-        return None
-    result *= scale
-    return int(result) if 0 <= result < _MAX_COUNT else None
-
 
 # --- names -----------------------------------------------------------------------------------
 
@@ -190,7 +83,8 @@ _VALIDATION = """val_loss valid_loss validation_loss eval_loss test_loss dev_los
 _RATE = "lr learning_rate learningrate train_lr train_learning_rate"
 _TOKENS = """tokens_per_second tokens_per_sec tokens_per_s tokens_sec tokens_s tok_s tok_sec toks_s
     tok_per_sec toks_sec toks_per_sec tps tgs wps
-    train_tokens_per_second tokens_per_second_per_gpu"""
+    train_tokens_per_second tokens_per_second_per_gpu tokens_per_second_per_device tokens_s_device
+    tokens_s_gpu tok_per_s"""
 _MEMORY = """mem memory gpu_mem gpu_memory memory_used rss mem_used active_memory memory_allocated
     memory_reserved memory_usage mlx_active active_mem"""
 _PEAK = """max_mem max_memory peak_mem peak_memory max_memory_allocated peak_memory_allocated
@@ -218,10 +112,13 @@ _SIGNS = str.maketrans("/.- ", "____")
 VALIDATIONS = frozenset(
     {"val", "valid", "validation", "validate", "eval", "evaluation", "test", "dev"}
 )
+_TRAININGS = frozenset({"train", "training", "trainer", "reduced"})
+_WHOLE = frozenset({"loss", "total_loss", "mean_loss", "train_loss"})
+_COUNTS = frozenset({"step", "global_step", "iter", "iteration", "epoch"})
 FIGURE = "figure"
 MOST = 32
 """Figures that are kept of a line."""
-_NOT_KEPT = """took time eta elapsed elapsed_secs timestamp ts seconds secs sec ms date year
+_NOT_KEPT = """took time eta dt elapsed elapsed_secs timestamp ts seconds secs sec ms date year
     day hour minute num seed port pid rank world_size version line lineno size sizes
     length worker workers thread gpu gpus device node nodes array tensor dtype shape
     of in at to for and the on by with from as"""
@@ -248,14 +145,30 @@ def field(name: str) -> tuple[str, int]:
 
 
 def _field(name: str) -> tuple[str, int]:
-    name = name[:60].lower().translate(_SIGNS).strip("_")
+    path = name[:60].lower().strip("_")
+    name = path.translate(_SIGNS).strip("_")
     kind = _KINDS.get(name, "")
     if kind:
         return kind, 0
     base, _, unit = name.rpartition("_")
     scale = _SCALES.get(unit, 0)
     kind = _KINDS.get(base, "") if scale else ""
-    return (kind, scale) if kind in ("memory", "peak") else ("", 0)
+    if kind in ("memory", "peak"):
+        return kind, scale
+    return _below(path), 0
+
+
+def _below(path: str) -> str:
+    """The kind of a figure that is named after what it belongs to: `perf/tokens_per_sec`."""
+    group, slash, last = path.rpartition("/")
+    if not slash:
+        group, _, last = path.partition("_")
+    last = last.translate(_SIGNS)
+    if slash and _KINDS.get(last) in ("rate", "tokens"):
+        return _KINDS[last]
+    if group in VALIDATIONS:
+        return "validation" if last in _WHOLE else ""
+    return _KINDS[last] if group in _TRAININGS and last in _WHOLE | _COUNTS else ""
 
 
 def figure_name(name: str) -> str:
@@ -264,7 +177,10 @@ def figure_name(name: str) -> str:
         return ""  # `train.py:12]`
     words = name[:60].lower().translate(_SIGNS).strip("_")
     last = words.rpartition("_")[2]
-    if (last in _NO_FIGURES and "/" not in name) or words.partition("_")[0] in _NOT_NOW:
+    before, _, rest = name.lower().rpartition(" ")
+    if before in _NO_FIGURES or words.partition("_")[0] in _NOT_NOW:
+        return ""
+    if last in _NO_FIGURES and "/" not in rest:
         return ""
     return words
 
@@ -312,11 +228,11 @@ def meaning(name: str, unit: str = "") -> tuple[str, str, _Parser]:
 
 def _epoch(value: object) -> float | None:
     result = number(value)
-    return result if result is not None and 0 <= result < _MAX_COUNT else None
+    return result if result is not None and 0 <= result < MAX_COUNT else None
 
 
 def _figure(value: object) -> float | None:
-    if isinstance(value, str) and not _FIGURE.fullmatch(value):
+    if isinstance(value, str) and not FIGURE_TEXT.fullmatch(value):
         return None  # a date, a version
     return number(value)
 
@@ -343,7 +259,7 @@ def _sized(scale: int) -> _Parser:
             held = -1.0
         if held < 0:
             return size(value, scale)
-        return int(held) if 0 <= held < _MAX_COUNT else None
+        return int(held) if 0 <= held < MAX_COUNT else None
 
     return parse
 

@@ -21,6 +21,7 @@ class Steps:
         self._offset = 0
         self._before = 0  # the offset of the epoch before
         self._epoch: int | None = None
+        self._first_epoch = 0
         self._turned = False  # the epoch has changed since the last step
         self._ahead = False  # the steps have restarted, and the epoch has not changed yet
         self._fractions = False
@@ -75,7 +76,7 @@ class Steps:
         if step is None and reading.loss is not None:
             # Its epoch is where the training is, in fractions or whole, and begins nothing.
             return reading if self._first is None else replace(reading, step=self._now())
-        late = reading.epoch is not None and self._turn(reading.epoch)
+        late = reading.epoch is not None and self._turn(reading.epoch, step)
         if step is None:
             return reading
         if late:
@@ -120,18 +121,30 @@ class Steps:
     def _now(self) -> int:
         return self._offset + self._last
 
-    def _turn(self, exact: float) -> bool:
+    def _turn(self, exact: float, step: int | None) -> bool:
         """Note the epoch; True when it is one that has been left."""
         epoch = int(exact)
         self._fractions = self._fractions or epoch != exact
         if self._fractions:  # steps of such logs go on through all epochs
             return False
-        if self._epoch is not None and epoch < self._epoch:
-            return True
+        if self._epoch is None:
+            self._first_epoch = epoch
+        elif epoch < self._epoch:
+            if not self._is_anew(epoch, step):
+                return True
+            self._epoch, self._turned, self._ahead = epoch, True, False
         if self._epoch is not None and epoch > self._epoch:
             self._turned, self._ahead = not self._ahead, False
         self._epoch = epoch
         return False
+
+    def _is_anew(self, epoch: int, step: int | None) -> bool:
+        """True if it begins another training, and is no late line of another rank."""
+        assert self._epoch is not None
+        if step is None or self._first is None or epoch != self._first_epoch:
+            return False
+        far = step < self._last or self._epoch - epoch > 1
+        return far and step <= self._first
 
     def _count(self, step: int, total: int, drawn: bool) -> bool:
         """Count a step; False when it goes back. `drawn`: it is nothing but a bar."""

@@ -13,13 +13,15 @@ from __future__ import annotations
 
 import re
 
-from harness.logs.reading import FIGURE, NUMBER, Reading, from_pairs, meaning
+from harness.logs.numbers import NUMBER
+from harness.logs.reading import FIGURE, Reading, from_pairs, meaning
 
 _CELLS = re.compile(r"[|│┃║]")
 _WIDE = re.compile(r"\s{2,20}|\t")
 _RULE = re.compile(r"[\s|:+=─━═┄┅╌╍┌┐└┘├┤┬┴┼┏┓┗┛┣┫┳┻╋┡┩╇╈╞╡╪╒╕╘╛-]{3,400}")
 _NAME = re.compile(r"[A-Za-z][A-Za-z0-9_/. -]{0,40}", re.ASCII)
 _VALUE = re.compile(rf"({NUMBER})(?: ?[▼▲↓↑%])?", re.ASCII)
+_TIME = re.compile(r"\d{1,3}(?::\d\d){1,2}(?:\.\d{1,6})?", re.ASCII)
 _MISSING = frozenset(("", "-", "–", "—", "n/a", "na", "none", "no log"))
 _LONGEST = 1000
 _MOST = 32
@@ -55,7 +57,7 @@ class Table:
             match = _VALUE.fullmatch(cell)
             if match is not None:
                 pairs.append((name, match[1]))
-            elif cell.lower() not in _MISSING:
+            elif cell.lower() not in _MISSING and not _TIME.fullmatch(cell):
                 return None
         given = from_pairs(pairs)
         counted = "step" in given or "epoch" in given

@@ -9,7 +9,8 @@ from __future__ import annotations
 import re
 from functools import lru_cache
 
-from harness.logs.reading import PAIR, Reading, from_pairs, plainly
+from harness.logs.numbers import plainly
+from harness.logs.reading import PAIR, Reading, field, from_pairs
 
 _COUNT = r"\d{1,15}(?:\.\d{1,2})?[kMGT]?"  # by `unit_scale`: 1.00, 12.0, 1.20k
 _COUNTS = re.compile(rf"\s{{0,20}}({_COUNT})/({_COUNT}) ?\[", re.ASCII)
@@ -68,11 +69,18 @@ def _reading(description: str, figures: str, done: str, total: str | None) -> Re
     pairs = PAIR.findall(plainly(own)) if own else []
     if what and ":" in description:
         pairs += PAIR.findall(plainly(description))
-    given = from_pairs([pair[:2] for pair in pairs]) if pairs else {}
+    given = from_pairs([(_with_unit(pair[0], pair[3]), pair[1]) for pair in pairs]) if pairs else {}
     given["step"], given["total"], given["drawn"] = _count(done), _count(total), True
     if epoch is not None:
         given["epoch"] = epoch
     return Reading(**given)
+
+
+def _with_unit(name: str, unit: str) -> str:
+    """`mem=12.3GB`: the name `mem_GB`. A letter alone is of a binary unit."""
+    if not unit or field(name)[0] not in ("memory", "peak"):
+        return name
+    return f"{name}_{unit if len(unit) > 1 else unit + 'iB'}"
 
 
 def _count(text: str | None) -> int | None:

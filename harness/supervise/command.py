@@ -354,6 +354,7 @@ class CommandSteps:
                     self._run.process.left_behind,
                     given_up=self._adapters[0].given_up(),
                     program="" if self._by_line else self._command.argv[0],
+                    followed=(self._folder / LEARNING).exists(),
                 ),
             ),
             interrupted=ending.interrupted or (self._run.stop_typed and failed),

@@ -52,6 +52,8 @@ def probed(once):
         ("backward_in_place", "sqrt", "backward", "backward_in_place"),
         ("checkpointed", "sqrt", "backward", "checkpointed.block"),
         ("gradients", "__truediv__", "gradients", "divided"),
+        ("custom", "__truediv__", "backward", "custom.gone"),
+        ("custom_inside", "log", "forward", "custom_inside.loss_of"),
     ],
 )
 def test_the_operation_is_named_however_it_is_called(probed, case, operation, place, function):
@@ -81,6 +83,15 @@ def test_rows_and_names_are_those_of_the_batch_and_the_model(probed):
     assert cases["gradients"]["about"] == "gradient of first.weight"
 
 
+@pytest.mark.parametrize(
+    ("case", "place"), [("custom_kernel", "forward"), ("custom_kernel_back", "backward")]
+)
+def test_a_custom_function_is_named_where_nothing_inside_is_seen(probed, case, place):
+    found = probed["cases"][case]
+    assert (found["status"], found["place"]) == ("located", place)
+    assert found["operation"].startswith("custom function kernel (nan_tape.py:")
+
+
 def test_what_was_bad_before_the_step_is_no_operation(probed):
     batch, parameter = probed["cases"]["batch"], probed["cases"]["parameter"]
     assert batch["kind"] == parameter["kind"] == "outside"
@@ -91,7 +102,8 @@ def test_what_was_bad_before_the_step_is_no_operation(probed):
 def test_what_is_not_seen_or_does_not_come_is_told_as_that(probed):
     cases = probed["cases"]
     assert cases["healthy"]["status"] == "not_again"
-    assert cases["custom"]["status"] == "unseen"
+    assert cases["added_up"]["status"] == "unseen"
+    assert cases["custom_healthy"]["status"] == "not_again"
     assert (cases["earlier"]["status"], cases["earlier"]["step"]) == ("earlier", 0)
 
 

@@ -18,7 +18,8 @@ from hypothesis import strategies as st
 
 from harness.logs import ADAPTERS, LOST, Reading, Recognizer, from_pattern
 from harness.logs.lines import LIMIT, Lines
-from harness.logs.reading import NAN, count, field, number, size
+from harness.logs.numbers import NAN, count, number, size
+from harness.logs.reading import field
 from harness.logs.steps import Steps
 
 LOGS = sorted((Path(__file__).parent / "logs").glob("*.log"))
@@ -62,6 +63,30 @@ def test_a_log_gives_its_beats(log: Path, piece: int | None):
     recognizer, readings = read(log.read_bytes(), piece)
     assert [written(reading) for reading in readings] == expected.pop("readings")
     assert msgspec.to_builtins(recognizer.recognition) == expected
+
+
+PRINTS = json.loads((Path(__file__).parent / "logs/prints.json").read_text())
+
+
+@pytest.mark.parametrize("piece", [None, 7])
+@pytest.mark.parametrize("name", PRINTS)
+def test_the_prints_of_a_trainer_give_each_figure(name: str, piece: int | None):
+    expected = PRINTS[name]
+    recognizer, readings = read("".join(expected["text"]).encode(), piece)
+    assert [written(reading) for reading in readings] == expected["readings"]
+    assert recognizer.recognition.format == expected["format"]
+
+
+def test_a_dictionary_that_never_ends_costs_no_later_line():
+    log = b"{\n" + b'  "x": 1,\n' * 100 + b"step 20 loss 2.2\nstep 30 loss 2.1\n"
+    assert [reading.step for reading in read(log)[1]] == [20, 30]
+
+
+def test_a_late_line_of_another_rank_begins_no_other_training():
+    lines = [(0, 10), (0, 20), (1, 10), (0, 20), (1, 20)]
+    log = "".join(f"epoch {epoch} step {step} loss 2.5\n" for epoch, step in lines)
+    _, readings = read(log.encode())
+    assert [reading.step for reading in readings] == [10, 20, 30, 20, 40]
 
 
 @pytest.mark.parametrize("log", LOGS, ids=lambda log: log.stem)

@@ -313,6 +313,12 @@ def test_each_output_that_was_read_is_named():
     assert "tqdm, found in 3 of 9 lines" in one.summary
     assert "plain text, found in 2 of 4 lines" in one.summary
     assert one.evidence["others"] == [{"format": "plain text", "matched": 2, "lines": 4}]
+    assert "Its parameters were not checked" in one.summary
+
+
+def test_parameters_that_were_looked_at_are_not_called_unchecked():
+    (one,) = watching.find((READ,), 0, False, None, followed=True)
+    assert "checked" not in one.summary
 
 
 @pytest.mark.parametrize("itself", [False, True])

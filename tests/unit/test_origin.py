@@ -193,6 +193,14 @@ def test_the_reason_names_the_operation_and_its_line():
     assert (found.module, found.rows, found.tokens) == ("model.layers.7.mlp", (1,), (17, 9))
 
 
+def test_an_origin_is_the_same_wherever_a_custom_function_moves():
+    def of(line):
+        facts = {**FACTS, "operation": f"custom function kernel (train.py:{line})"}
+        return origin.identity(origin.with_origin(run(bad()), origin.origin(facts, 3.0)))
+
+    assert of(3) == of(300) == "custom function kernel in loss_fn (forward)"
+
+
 def test_the_reason_names_the_step_if_it_is_another():
     found = origin.origin({**FACTS, "place": "backward", "step": 11}, 3.0)
     reason = origin.with_origin(run(bad()), found).reason
@@ -293,6 +301,11 @@ HALF = {"dtype": "float16", "inf": 1, "nan": 0}
         ("multiply", [numbers(3e4)], {"place": "backward", "output": HALF, "wide": 9e4},
          "float16 overflow: the gradient of a multiplication reaches 90,000, above 65,504"),
         ("concatenate", [], {}, "float32 overflow in concatenate of what it was given"),
+        ("__truediv__", [numbers(1.0), {"number": 0}],
+         {"place": "backward", "own": "custom function safe (train.py:3)"},
+         "1/0, in the gradient of custom function safe (train.py:3)"),
+        ("custom function kernel (train.py:3)", [numbers(2.0)], {},
+         "float32 infinity in custom function kernel (train.py:3) of values up to 2"),
     ],
 )  # fmt: skip
 def test_an_operation_in_words(operation, inputs, more, words):

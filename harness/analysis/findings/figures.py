@@ -25,7 +25,8 @@ _NORMS = frozenset(("gnorm", "norm", "global_norm", "grad"))
 _OTHERS = VALIDATIONS | {"scale", "scaler", "weight", "best"}
 _REWARDED = """reward rewards reward_mean rewards_mean mean_reward mean_rewards avg_reward
     average_reward total_reward total_rewards train_reward train_rewards episode_reward return
-    mean_return"""
+    mean_return episodic_return ep_rew_mean rollout_ep_rew_mean critic_rewards_mean
+    critic_score_mean"""
 _REWARDS = frozenset(_REWARDED.split())
 
 

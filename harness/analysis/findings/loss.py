@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from itertools import pairwise
 
 from harness import stats
+from harness.analysis.findings.anew import beginnings
 from harness.analysis.findings.figures import is_part, not_finite, reward
 from harness.analysis.findings.figures import norms as printed_norms
 from harness.analysis.findings.trend import classes, error_of_median, falls, resolution
@@ -28,6 +29,8 @@ SPREADS = 10.0
 """Spreads above the losses before, from which on a loss is out of the ordinary."""
 FLOOR = 1.0
 """A smaller rise is no explosion: losses that start around 0 give no scale of their own."""
+ANEW = 10.0
+"""The factor above the first losses from which on a jump is no other training, though it falls."""
 FAR = 100.0
 """The factor by which a loss has blown up that falls again, but not to where it was."""
 WINDOW = 50
@@ -136,6 +139,8 @@ def loss_exploded(record: Record) -> Iterator[Finding]:
         yield from _blown_up(record)
         return
     level, step = stats.median(losses[-tail:]), record.loss_step[len(losses) - tail]
+    if max(losses) < ANEW * abs(first) and _begins_anew(losses, tail):
+        return
     yield error(
         "loss_exploded",
         f"the loss went from {units.number(first)} to {units.number(level)} at step {step} and "
@@ -182,6 +187,12 @@ def _above_the_very_first(losses: array[float]) -> int:
     else:
         enough = max(math.log(10), 3 * statistics.stdev(factors), 6 * statistics.stdev(settled))
     return len(others) if stats.median(settled) > enough else 0
+
+
+def _begins_anew(losses: array[float], tail: int) -> bool:
+    """Return True if the last `tail` losses begin where another training or objective does."""
+    near = max(3, len(losses) // 20)
+    return any(abs(len(losses) - tail - start) <= near for start in beginnings(losses))
 
 
 def _blown_up(record: Record) -> Iterator[Finding]:
@@ -280,8 +291,8 @@ def loss_not_falling(record: Record) -> Iterator[Finding]:
     if reward(record) is not None:
         return  # the reward says more of it
     slope = falls(losses)
-    if slope is None:
-        return
+    if slope is None or beginnings(losses):
+        return  # each training of several has fallen
     third = len(losses) // 3
     first, level = stats.median(losses[:third]), stats.median(losses[-third:])
     unit = resolution(record, losses)

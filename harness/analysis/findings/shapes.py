@@ -11,6 +11,7 @@ from collections.abc import Iterator, Sequence
 from itertools import pairwise
 
 from harness import stats
+from harness.analysis.findings.anew import beginnings, weighed_anew
 from harness.analysis.findings.figures import reward
 from harness.analysis.findings.trend import classes, resolution
 from harness.beats.record import Record
@@ -31,6 +32,11 @@ ROUGH = 3.0
 """...and this many times the usual change from one loss to the next."""
 LOST = 0.2
 """The share of the best level, and of all that was learned, that has to be lost."""
+COMES = 0.4
+"""The share of the rise that an earlier one had, which came and went."""
+ROUNDABOUT = 1.5
+"""The way of the levels, as a multiple of the fall and the rise, from which on a loss of both signs
+wanders about: it has no scale, as a policy's has none."""
 WIDER = 8.0
 """The factor by which the swings from read to read have grown."""
 
@@ -89,12 +95,16 @@ def loss_left_best(record: Record) -> Iterator[Finding]:
     losses = record.loss
     if len(losses) < ENOUGH or not math.isfinite(sum(losses)) or reward(record) is not None:
         return  # the reward says more of a loss that follows the policy
-    yield from _risen(record) or _swinging(record)
+    risen = _risen(losses, record.loss_step)
+    if any(weighed_anew(record, finding.evidence["best_step"]) for finding in risen):
+        return
+    yield from risen or _swinging(record)
 
 
-def _risen(record: Record) -> list[Finding]:
+def _risen(losses: array[float], steps: array[int]) -> list[Finding]:
     """The loss fell, and then left its best level for good."""
-    losses = record.loss
+    if len(losses) < ENOUGH:
+        return []
     size = len(losses) // BLOCKS
     parts = [losses[at : at + size] for at in range(0, size * BLOCKS, size)]
     levels = [stats.median(part) for part in parts]
@@ -108,16 +118,23 @@ def _risen(record: Record) -> list[Finding]:
     least = max(NOISES * noise, ROUGH * rough, LOST * abs(best), LOST * learned, 1e-3)
     if rise <= least or learned <= max(NOISES * noise, 0.05 * abs(best)):
         return []
+    anew = beginnings(losses)
+    if anew:  # another training, or other data: it has a best level of its own
+        return _risen(losses[anew[-1] :], steps[anew[-1] :])
     above = [value > best + rise / 2 for value in levels]
     since = len(above) - next((n for n, up in enumerate(reversed(above)) if not up), len(above))
     if len(levels) - since < BLOCKS // 5 or since <= at or _came_back(levels[:since], rise):
         return []
-    best_step, step = record.loss_step[at * size], record.loss_step[since * size]
+    way = sum(abs(b - a) for a, b in pairwise(levels))
+    if min(losses) < 0 < max(losses) and way > ROUNDABOUT * (learned + rise):
+        return []
+    best_step, step = steps[at * size], steps[since * size]
     return [
         warning(
             "loss_left_best",
             f"the loss was best at {units.number(best)} around step {best_step}, rose above that "
-            f"from step {step} on, and ends at {units.number(level)}",
+            f"from step {step} on, and ends at {units.number(level)}, unless the data or the "
+            "objective changed there",
             best=best,
             best_step=best_step,
             step=step,
@@ -128,24 +145,30 @@ def _risen(record: Record) -> list[Finding]:
 
 
 def _came_back(levels: Sequence[float], rise: float) -> bool:
-    """Return True if they rose about as far once before, and fell to where they had been: what
-    comes and goes, as losses of adversaries do, has not left for good."""
-    best = levels[0]
-    for n, level in enumerate(levels):
-        best = min(best, level)
-        if level - best >= 0.7 * rise and min(levels[n:]) <= best + 0.2 * rise:
+    """Return True if they rose before, and fell again by about as much: what comes and goes, as
+    losses of adversaries and of policies do, has not left for good."""
+    low = high = levels[0]
+    for level in levels:
+        if high - low >= COMES * rise and high - level >= COMES * rise:
             return True
+        if level < low:
+            low = high = level
+        high = max(high, level)
     return False
 
 
 def _swinging(record: Record) -> list[Finding]:
     """The loss swings wider and wider from read to read."""
     losses = record.loss
+    if beginnings(losses):
+        return []  # each training falls from a level of its own
     jumps = [abs(b - a) for a, b in pairwise(losses)]
     quarter = len(jumps) // 4
     swings = [stats.median(jumps[at * quarter : (at + 1) * quarter]) for at in range(4)]
     first = stats.median(losses[: max(3, len(losses) // 20)])
-    rough = min(swings[:2])
+    rough = max(min(swings[:2]), resolution(record, losses))
+    if rough > abs(first):
+        return []  # around 0 there is no scale
     if not swings[1] < swings[2] < swings[3] or swings[3] <= max(WIDER * rough, 1e-6 * abs(first)):
         return []
     if stats.quantile(losses[-quarter:], 0.9) <= first:

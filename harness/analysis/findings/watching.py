@@ -13,6 +13,10 @@ from harness.model import Finding
 from harness.model.finding import info, warning
 from harness.text.units import plural, size
 
+UNFOLLOWED = (
+    ". Its parameters were not checked: in Python, call harness.beats.watch(model, optimizer)"
+)
+
 
 def find(
     outputs: Sequence[Recognition],
@@ -22,6 +26,7 @@ def find(
     left_behind: int = 0,
     given_up: str = "",
     program: str = "python",
+    followed: bool = False,
 ) -> tuple[Finding, ...]:
     """Report how a command was watched; `skipped` bytes of its `outputs` were not read.
 
@@ -29,10 +34,11 @@ def find(
     `left_behind`: so many processes that it had started were there when it ended.
     `given_up`: why the pattern given by the user was not searched to the end.
     `program`: what was started; empty where it was made to pass its lines on at once. Python is.
+    `followed`: its parameters were looked at.
     """
     return (
         *_hook(hook),
-        *_steps(outputs, itself, program, hook.wrapped if hook else None),
+        *_steps(outputs, itself, program, hook.wrapped if hook else None, followed),
         *_skipped(skipped, itself),
         *_given_up(given_up, itself),
         *_left_behind(left_behind, itself or any(output.format is not None for output in outputs)),
@@ -77,7 +83,11 @@ def _hook(hook: HookReport | None) -> Iterator[Finding]:
 
 
 def _steps(
-    outputs: Sequence[Recognition], itself: bool, program: str, library: str | None
+    outputs: Sequence[Recognition],
+    itself: bool,
+    program: str,
+    library: str | None,
+    followed: bool,
 ) -> Iterator[Finding]:
     read = sorted(
         (output for output in outputs if output.format is not None),
@@ -100,7 +110,8 @@ def _steps(
         formats = [_read(best), *(f"on its other output it is {_read(other)}" for other in others)]
         yield info(
             "steps_printed",
-            f"the steps come from the printed output: the format is {', and '.join(formats)}",
+            f"the steps come from the printed output: the format is {', and '.join(formats)}"
+            + ("" if followed else UNFOLLOWED),
             format=best.format,
             matched=best.matched,
             lines=best.lines,

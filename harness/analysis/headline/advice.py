@@ -81,6 +81,7 @@ _LEARNING: Mapping[str, str] = MappingProxyType(
         "the optimizer in state",
         "gradients_not_applied": "call optimizer.update(model, gradients), with the model that "
         "computes the loss",
+        "updates_skipped": "turn off what skips the updates, such as a diagnostic mode",
         "learning_rate_zero": "check the optimizer's learning rate, and what its schedule returns",
         "labels_masked": "check the mask, the length of the prompts and the truncation",
         "gradients_erased": "check what is between value_and_grad and update, such as clipping",

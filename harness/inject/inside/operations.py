@@ -12,6 +12,7 @@ import contextlib
 import functools
 from typing import Any, Callable, Iterator, Optional
 
+from . import custom
 from .wrapping import wraps
 
 MODULES = ("fast", "linalg", "random", "fft", "distributed")
@@ -58,6 +59,8 @@ class Switch:
 
     def __init__(self) -> None:
         self.tape: Optional[Any] = None
+        self.identity: Any = None
+        """MLX's own `custom_function`, for what the probe puts between two operations."""
 
     @contextlib.contextmanager
     def off(self) -> Iterator[None]:
@@ -89,6 +92,8 @@ def install(mx: Any) -> Switch:
         array.at = property(_at(switch, vars(array)["at"].fget))
     array.__iter__ = _iterate
     _transforms(mx, switch)
+    switch.identity = mx.custom_function
+    custom.install(mx, switch)
     return switch
 
 

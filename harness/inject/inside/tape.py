@@ -45,7 +45,7 @@ class Node:
 
     __slots__ = (
         "args", "consumers", "cotangents", "depth", "facts", "function", "inputs", "kwargs",
-        "label", "line", "literal", "name", "number", "outputs", "passes", "state",
+        "label", "line", "literal", "name", "number", "outputs", "own", "passes", "state",
     )  # fmt: skip
 
     def __init__(self, number: int, name: str, inputs: list[Node], outputs: list[Any]) -> None:
@@ -69,6 +69,8 @@ class Node:
         self.line: Optional[Line] = None
         self.consumers: list[Node] = []
         self.cotangents: dict[int, Any] = {}
+        self.own: list[Node] = []
+        """What the gradient function of the program's own, if it has one, has computed."""
 
     def release(self) -> None:
         """Let go of its arrays."""
@@ -321,6 +323,11 @@ class Tape:
         if before < node.state and self._described < DESCRIBED:
             self._described += not node.literal
             node.facts = facts.of_operation(self, node, outputs)
+
+    @staticmethod
+    def birth(nodes: list[Node]) -> Optional[Node]:
+        """See `birth`."""
+        return birth(nodes)
 
     def end(self) -> None:
         """Forget all: the step is over, and all was well."""

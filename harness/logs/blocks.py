@@ -1,0 +1,34 @@
+"""Dictionaries that are printed on several lines, as one: by pprint, or as JSON with indents."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from harness.logs.reading import Reading
+
+_LINES = 64
+_LONGEST = 400
+
+
+class Blocks:
+    """Reads one stream by `read`, which gets a dictionary whole."""
+
+    def __init__(self, read: Callable[[str], Reading | None]) -> None:
+        self._read = read
+        self._parts: list[str] = []
+        self._depth = 0
+
+    def read(self, line: str) -> Reading | None:
+        """The reading of a line, or of the dictionary that it ends."""
+        if not self._parts:
+            if line[0] != "{" or line[-1] not in "{,":
+                return self._read(line)
+        elif len(self._parts) >= _LINES or len(line) > _LONGEST:
+            self._parts, self._depth = [], 0
+            return self._read(line)
+        self._parts.append(line.strip())
+        self._depth += line.count("{") - line.count("}")
+        if self._depth > 0:
+            return None
+        whole, self._parts, self._depth = " ".join(self._parts), [], 0
+        return self._read(whole)

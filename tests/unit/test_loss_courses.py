@@ -1,0 +1,80 @@
+"""Courses of losses made by chance: nothing is said of the healthy ones, and much of the others."""
+
+from __future__ import annotations
+
+import random
+
+import pytest
+from loss_courses import FAULTY, HEALTHY
+from records import told
+
+from harness.analysis import findings
+from harness.analysis.findings.anew import beginnings
+from harness.model import Severity
+
+LENGTHS = (20, 40, 60, 80, 120, 200, 400, 1000)
+SEEDS = 10
+
+
+def courses(course):
+    """Losses of each length, as they are and as they are printed."""
+    for seed in range(SEEDS):
+        draw = random.Random(f"{course.__name__} {seed}")
+        losses = course(draw, LENGTHS[seed % len(LENGTHS)])
+        yield losses, told(losses, decimals=(None, 4, 3)[seed % 3])
+
+
+@pytest.mark.parametrize("course", HEALTHY.values(), ids=HEALTHY)
+def test_nothing_is_wrong_with_a_healthy_course(course):
+    wrong = [
+        finding.summary
+        for _, record in courses(course)
+        for finding in findings.find(record)
+        if finding.severity is not Severity.INFO
+    ]
+    assert not wrong
+
+
+@pytest.mark.parametrize("course", FAULTY.values(), ids=FAULTY)
+def test_a_loss_that_left_its_best_is_told(course):
+    for losses, record in courses(course):
+        codes = {finding.code for finding in findings.find(record)}
+        assert len(losses) < 60 or codes & {"loss_left_best", "loss_exploded"}
+
+
+@pytest.mark.parametrize("count", [1, 2, 3, 5])
+def test_each_training_of_a_sweep_is_found_where_it_begins(count):
+    draw = random.Random(count)
+    losses = [
+        (0.5 + 3 * 0.9**n) * (1 + 0.02 * draw.gauss(0, 1)) for _ in range(count) for n in range(60)
+    ]
+    found = beginnings(losses)
+    assert len(found) == count - 1
+    assert all(abs(at - 60 * (n + 1)) <= 3 for n, at in enumerate(found))
+
+
+def test_a_million_losses_are_looked_at_in_parts():
+    losses = [0.5 + 3 * 0.9999**n for _ in range(2) for n in range(500_000)]
+    (at,) = beginnings(losses)
+    assert abs(at - 500_000) <= 10_000
+
+
+def test_the_last_training_of_a_sweep_may_leave_its_best():
+    good = [0.5 + 3 * 0.9**n for n in range(60)]
+    bad = [*good, *(0.5 + 0.05 * n for n in range(60))]
+    (finding,) = [f for f in findings.find(told(good + bad)) if f.code == "loss_left_best"]
+    assert finding.evidence["best_step"] >= 90
+
+
+@pytest.mark.parametrize("name", ["kl_weight", "beta", "loss_coef"])
+def test_a_part_that_weighs_more_makes_the_loss_another_one(name):
+    losses = [2 + 3 * 0.9**n + 0.02 * max(0, n - 60) for n in range(160)]
+    constant = {finding.code for finding in findings.find(told(losses, {name: [0.1] * 160}))}
+    assert "loss_left_best" in constant
+    rising = {name: [0.001 * max(1, n - 60) for n in range(160)]}
+    assert "loss_left_best" not in {finding.code for finding in findings.find(told(losses, rising))}
+
+
+def test_a_jump_far_above_the_first_losses_is_no_other_training():
+    losses = [2.5 * 0.98**n for n in range(40)] + [20 + 20 * 0.9**n for n in range(60)]
+    assert "loss_exploded" in {finding.code for finding in findings.find(told(losses))}
