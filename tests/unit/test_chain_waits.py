@@ -711,7 +711,7 @@ def test_the_pid_of_a_wait_is_an_int_whatever_else_its_register_holds(first, sec
 SPINS = ("sched_yield", "os_sched_yield", "py:look")
 
 
-def spinner(main, helper, doings=None, **thread_2):
+def spinner(main, helper, doings=None, may_work=None, **thread_2):
     """A main thread that spins beside one other; `main` and `helper` are their stacks."""
     one = process(1, thread(1, **RUNNING), thread(2, **thread_2))
     first, *rest = one.threads
@@ -719,6 +719,7 @@ def spinner(main, helper, doings=None, **thread_2):
     busy_2 = [replace(rest[0], cpu_s=rest[0].cpu_s + (2.0 if thread_2 else 0.0))]
     later = replace(one, cpu_s=one.cpu_s + 4.0, threads=(used, *busy_2))
     found = seen(one, later=(later,), spins={1: "train.py:7 in look"} | (doings or {}))
+    found = replace(found, may_work=may_work or {})
     both = (stack(*main), stack(*helper, tid=2, main=False))
     return follow((Node(1, 1),), Facts(replace(found, stacks={1: (both, both)})))
 
@@ -745,6 +746,13 @@ def test_who_only_waits_is_alive_beside_work_wherever_the_last_look_caught_it():
     assert end(SPINS, ("py:look",)) is Ends.WORKS
     assert end(turn, turn) is Ends.SPINS
     assert end(turn, turn, only_wait=frozenset((1,))) is Ends.WORKS
+
+
+def test_a_call_that_is_told_early_is_believed_as_long_as_any_other():
+    told = spinner(("sre_ucs1_match", "py:look"), ("py:wait",), may_work={1: 100.0})
+    assert (told.end.kind, told.end.believed_s, told.believed) == (Ends.SPINS, 100.0, True)
+    told = spinner(("sre_ucs1_match", "py:look"), ("py:wait",))
+    assert (told.end.kind, told.believed) == (Ends.SPINS, False)
 
 
 def test_a_loop_that_computes_does_not_live_by_what_is_beside_it():

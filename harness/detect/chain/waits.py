@@ -107,7 +107,8 @@ def _running(node: Node, thread: Thread, pace: Pace | None, facts: Facts) -> Wai
 def _spinning(node: Node, uses: str, facts: Facts) -> Wait:
     """It stays in one place. Who only waits for another thread lives as that one does."""
     detail = f"{uses} and stays in one place: {facts.observed.spins[node.tid]}"
-    spins = End(kind=Ends.SPINS, detail=detail, sure=False)
+    left = facts.observed.may_work.get(node.tid)
+    spins = End(kind=Ends.SPINS, detail=detail, sure=False, believed_s=left)
     on = helpers.helpers(node, facts) if facts.only_waits(node) else ()
     return Wait(code="spin", detail=detail, on=on, known=not on, ends=(spins,))
 
