@@ -26,7 +26,6 @@ _SEMAPHORES = frozenset(("semop", "semtimedop"))
 FROZEN = frozenset(("__refrigerator", "get_signal", "do_signal_stop", "ptrace_stop"))
 """Kernel functions of a thread that is held, whatever system call it seems to wait in."""
 _VFORK = "kernel_clone"
-_PRIVATE = 0x80
 
 
 def wait_of(node: Node, facts: Facts) -> Wait:
@@ -342,7 +341,7 @@ def _without_owner(node: Node, thread: Thread, call: str, facts: Facts) -> Wait:
     wait, futex = _ownerless(node, facts), facts.futex(node)
     if thread.syscall is None:
         told = "and may have a timeout, which cannot be read"
-    elif _says_private(call, thread.args) or (futex is not None and _is_own(futex)):
+    elif deadlock.says_private(call, thread.args) or (futex is not None and _is_own(futex)):
         return wait
     else:
         told = "and other processes may share the futex"
@@ -354,11 +353,6 @@ def _without_owner(node: Node, thread: Thread, call: str, facts: Facts) -> Wait:
         known=False,
         ends=(*(one for one in wait.ends if one.kind is not Ends.DEAD), end),
     )
-
-
-def _says_private(call: str, args: tuple[int, ...]) -> bool:
-    place = {"futex": 1, "futex_wait": 3}.get(call)
-    return place is not None and len(args) > place and bool(args[place] & _PRIVATE)
 
 
 def _is_own(futex: Futex) -> bool:
