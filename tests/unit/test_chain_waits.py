@@ -474,6 +474,34 @@ def test_a_child_that_is_not_seen_is_an_unknown_end():
     assert (kinds(found), found.ends[0].sure) == ([Ends.UNKNOWN], False)
 
 
+RINGS = {
+    "handled": ({"alarm": True}, "pause", True),
+    "suspended": ({"alarm": True}, "rt_sigsuspend", True),
+    "timers": ({"timers": 1}, "pause", True),
+    "taken": ({"alarm": None, "alarm_blocked": True}, "rt_sigtimedwait", True),
+    "blocked": ({"alarm": None, "alarm_blocked": True}, "pause", False),
+    "not handled": ({"alarm": None}, "rt_sigtimedwait", False),
+    "ignored": ({"alarm": False}, "pause", False),
+}
+
+
+@pytest.mark.parametrize(("around", "call", "believed"), RINGS.values(), ids=RINGS)
+def test_a_signal_that_a_timer_may_send_is_said_and_believed(around, call, believed):
+    """`signal.alarm` is seen by nobody, and rings nevertheless."""
+    one = process(1, thread(1, **calls(number(call))))
+    found = seen(one, around=replace(ALONE, **around))
+    chain = follow((Node(1, 1),), Facts(found))
+    assert (chain.end.kind, chain.alive, chain.believed) == (Ends.OUTSIDE, False, believed)
+    assert chain.end.detail.endswith("which a timer may send") == believed
+
+
+def test_who_only_may_wait_for_a_thread_that_takes_signals_does_not_believe_in_a_timer():
+    one = process(1, thread(1), thread(2, **calls(number("rt_sigtimedwait"))))
+    found = seen(one, around=replace(ALONE, alarm=True))
+    chain = follow((Node(1, 1),), Facts(found))
+    assert (chain.end.kind, chain.believed) == (Ends.OUTSIDE, False)
+
+
 @pytest.mark.parametrize(
     ("call", "code"),
     [

@@ -210,7 +210,7 @@ def _blocked(node: Node, thread: Thread, facts: Facts) -> Wait:
         if facts.children(node.pid):
             # As timeout(1) and init programs wait: the end of a child is a signal to them.
             return _child(node, "waits for a child process", facts)
-        return helpers.from_outside(node, "waits for a signal", "signal", facts)
+        return helpers.for_a_signal(node, call, facts)
     if call in _MESSAGES or call in _SEMAPHORES:
         what = "a message queue" if call in _MESSAGES else "a semaphore that processes share"
         return helpers.from_outside(node, f"waits for {what}", "ipc", facts)
