@@ -257,6 +257,10 @@ def false_lines(document: Document) -> Iterator[Line]:
     else:  # of the time when no wait was excused
         ended, runs = sum(map(hung, result["cells"])), total(result["cells"], "runs")[0]
     yield Line(title, "called hung", ended, runs, commit)
+    if "doubted" in result:
+        doubted, may_not = result["doubted"], result["of_runs_that_may_not_be"]
+        what = "doubted for a while, of those that work, sleep or wait for a person"
+        yield Line(title, what, doubted, may_not, commit)
     if result.get("excused"):
         what = "called hung after a wait that was longer than the patience"
         yield Line(title, what, result["excused_and_ended"], result["excused"], commit)
