@@ -2,8 +2,9 @@
 
     python benchmarks/accuracy.py [--check]
 
-Each file there that judges labelled runs becomes a table: situations, selftest, rank_controls,
-false_hangs, attach, simulated_diagnosis. --check says whether the page is what this script makes.
+Each file there that judges labelled runs becomes a table: situations, false_hangs, selftest,
+rank_controls, detection, doubt, attach, simulated_diagnosis. --check says whether the page is what
+this script makes.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from typing import NamedTuple
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
+from benchmarks import accuracy_delays as delays
 from benchmarks import accuracy_tables as tables
 from benchmarks.accuracy_tables import Document, Line
 from harness.detect.chain.links import Ends
@@ -101,6 +103,23 @@ PARTS = {
         tables.rank_body,
         "benchmarks/rank_controls.py",
     ),
+    "detection": Part(
+        "Delays",
+        "Each kind of stall comes after steps of a known length. A deadlock is to be proven within "
+        "1.5 s of it. Any other stall is to be doubted within max(10 s, 5 times the steps' p99). "
+        "The doubt about one that ends is taken back at the next step.",
+        delays.detection_lines,
+        delays.detection_body,
+        "benchmarks/detection.py",
+    ),
+    "doubt": Part(
+        "Delays of situations",
+        "The same for the programs above that hang, each run once, and for some stalls. A proof "
+        "counts as a doubt does.",
+        delays.doubt_lines,
+        delays.doubt_body,
+        "benchmarks/doubt.py",
+    ),
     "attach": Part(
         "Answers of attach",
         "Each control is started by hand, and `harness attach` looks at it. *Unharmed* means that "
@@ -127,6 +146,9 @@ def documents(folder: Path) -> dict[str, list[Document]]:
     results: dict[str, list[Document]] = {name: [] for name in PARTS}
     for file in sorted(folder.glob("*.json")):
         document = json.loads(file.read_text())
+        # How soon a stall is doubted was not counted at first.
+        if document["benchmark"] == "detection" and not delays.counted(document):
+            continue
         if document["benchmark"] in results:
             results[document["benchmark"]].append({**document, "file": file.name})
     return results

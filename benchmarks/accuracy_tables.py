@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
-from harness.stats import wilson
+from harness.stats import median, wilson
 
 Document = dict[str, Any]
 """A file of benchmarks/results, with its name as `file`."""
@@ -257,6 +257,10 @@ def false_lines(document: Document) -> Iterator[Line]:
     else:  # of the time when no wait was excused
         ended, runs = sum(map(hung, result["cells"])), total(result["cells"], "runs")[0]
     yield Line(title, "called hung", ended, runs, commit)
+    if "doubted" in result:
+        doubted, may_not = result["doubted"], result["of_runs_that_may_not_be"]
+        what = "doubted for a while, of those that work, sleep or wait for a person"
+        yield Line(title, what, doubted, may_not, commit)
     if result.get("excused"):
         what = "called hung after a wait that was longer than the patience"
         yield Line(title, what, result["excused_and_ended"], result["excused"], commit)
@@ -299,8 +303,9 @@ def attach_body(document: Document) -> Iterator[str]:
     for title, healthy in (("hangs", False), ("healthy", True)):
         chosen = [control for control in controls if control["healthy"] == healthy]
         right, unharmed = total(chosen, "right", "unharmed")
-        rows.append([title, *cells(right, len(chosen)), share(unharmed, len(chosen))])
-    yield table(("controls", "right answer", "95 %", "unharmed"), rows)
+        after = f"{median([control['seconds'] for control in chosen]):.1f} s" if chosen else "–"
+        rows.append([title, *cells(right, len(chosen)), share(unharmed, len(chosen)), after])
+    yield table(("controls", "right answer", "95 %", "unharmed", "answered after, median"), rows)
     wrong = [control for control in controls if not control["right"] or not control["unharmed"]]
     yield from listed(
         [(control["control"], f"{control['answer']}: {control['says']}") for control in wrong]

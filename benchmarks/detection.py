@@ -179,6 +179,14 @@ def measure(cell: Cell) -> list[dict[str, Any]]:
     return stopwatch.runs
 
 
+def in_time(kind: str, run: dict[str, Any]) -> bool:
+    """True if a run was proven dead, or else doubted, as soon as is aimed at."""
+    if kind in PROVEN:
+        return bool(run.get("proven") and run["verdict_s"] <= PROVEN_S)
+    limit_s = max(DOUBT_S, DOUBT_FACTOR * (run["step_p99_s"] or 0.0))
+    return "doubt_s" in run and bool(run["doubt_s"] <= limit_s)
+
+
 def summary(cell: Cell, runs: Sequence[dict[str, Any]]) -> dict[str, Any]:
     hung = [run for run in runs if "verdict_s" in run]
     doubted = [run for run in runs if "doubt_s" in run]
@@ -192,6 +200,8 @@ def summary(cell: Cell, runs: Sequence[dict[str, Any]]) -> dict[str, Any]:
         "proven": sum(run["proven"] for run in hung),
         "causes": sorted({run["cause"] for run in hung}),
         "verdict_s": figures([run["verdict_s"] for run in hung]),
+        "to_be_proven": cell.kind in PROVEN,
+        "in_time": sum(in_time(cell.kind, run) for run in runs),
         "doubted": len(doubted),
         "doubt_s": figures([run["doubt_s"] for run in doubted]),
         "limit_s": PROVEN_S if cell.kind in PROVEN else max(DOUBT_S, DOUBT_FACTOR * usual),

@@ -55,6 +55,9 @@ EVENTS = (
     "slow_python",
     "tokenizing",
     "compressing",
+    "sorting",
+    "hashing",
+    "collecting",
     "long_sleep",
     "working_child",
     "sleeping_child",
@@ -70,7 +73,10 @@ EVENTS = (
     "cold_compiles",
     "flood",
 )
-UNDECIDED = ("remote_call", "late_peer", "long_python", "very_patient_loader", "patient_loader")
+UNDECIDED = (
+    "remote_call", "late_peer", "long_python", "long_search", "very_patient_loader",
+    "patient_loader",
+)  # fmt: skip
 """Kinds that wait for something outside, poll, or stay in one loop."""
 ON_GPU = ("long_gpu_kernel",)
 WATCHED = {

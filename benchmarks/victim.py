@@ -9,6 +9,8 @@ monotonic clock is written to the file `event` in the run's folder, and after it
 from __future__ import annotations
 
 import ctypes
+import gc
+import hashlib
 import json
 import lzma
 import multiprocessing
@@ -242,6 +244,47 @@ def compressing() -> None:
     data = os.urandom(1 << 20)
     while time.monotonic() < until:
         lzma.compress(data)
+
+
+def sorting() -> None:
+    data = [hash(str(number)) for number in range(2_000_000)]
+    until = time.monotonic() + LONG_S
+    while time.monotonic() < until:
+        sorted(data)
+
+
+def hashing() -> None:
+    """One call of a library, in one function of it."""
+
+    def seconds(rounds: int) -> float:
+        began = time.monotonic()
+        hashlib.pbkdf2_hmac("sha256", b"password", b"salt", rounds)
+        return time.monotonic() - began
+
+    seconds(int(200_000 * LONG_S / seconds(200_000)))
+
+
+def collecting() -> None:
+    """Collections of garbage, of which there is none."""
+    kept = [[number] for number in range(2_000_000)]
+    until = time.monotonic() + LONG_S
+    while time.monotonic() < until:
+        gc.collect()
+    kept.clear()
+
+
+def long_search() -> None:
+    """One search with a regular expression, which is as long as its text is."""
+
+    def seconds(size: int) -> float:
+        began = time.monotonic()
+        re.search(r"(a+b?)+c", "a" * size)
+        return time.monotonic() - began
+
+    # Each further letter doubles it.
+    size = 20
+    while seconds(size) < LONG_S / 3:
+        size += 1
 
 
 def patient_loader() -> None:

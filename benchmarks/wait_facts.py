@@ -142,14 +142,14 @@ def settled(pid: int) -> tuple[Process, Thread]:
 
 
 def waits(name: str, looks: int, one: Process, thread: Thread) -> list[dict[str, Any]]:
-    if futexes.futexes(one, ARCH):
+    if futexes.Futexes(ARCH).of(one):
         reader = futexes.Futexes(ARCH)
 
         def again() -> None:
             reader.look()
             reader.of(one)
 
-        first = figure(f"the owner of {name}", looks, lambda: futexes.futexes(one, ARCH))
+        first = figure(f"the owner of {name}", looks, lambda: futexes.Futexes(ARCH).of(one))
         return [first, figure("the same, once more", looks, again)]
     return [
         figure(

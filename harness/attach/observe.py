@@ -54,7 +54,7 @@ def watch(pid: int, seconds: float, folder: Path, may_signal: bool = False) -> W
     change = msgspec.structs.replace
     gatherer, job = Gatherer(pid), _Job()
     taker = Captures(folder / "stacks", pid, may_signal)
-    windows = [gatherer.window(FIRST * seconds)]
+    windows = [gatherer.window(FIRST * seconds, LOOKS)]
     seen = job.complete(gatherer.complete(windows))
     tree = judge_tree(seen)
     closed = _closed(pid) if platform.current().shows_waits else ""
@@ -66,7 +66,7 @@ def watch(pid: int, seconds: float, folder: Path, may_signal: bool = False) -> W
     variables = loops.variables(seen, doubted)
     if seen.last.processes:
         time.sleep(0.0 if blind else SETTLE_S)
-        windows.append(gatherer.window(SECOND * seconds))
+        windows.append(gatherer.window(SECOND * seconds, LOOKS))
         stacks = seen.stacks
         seen = change(job.complete(gatherer.complete(windows)), stacks=stacks)
         tree = judge_tree(seen)

@@ -9,7 +9,7 @@ from datetime import datetime, timezone
 from harness.cli import help, options
 from harness.errors import Exit, HarnessError, UsageError
 
-LOOK_S = 4.0
+LOOK_S = 2.0
 """Seconds for which a process is observed."""
 
 

@@ -31,7 +31,6 @@ TOO_SOON = "too_soon"
 _TOLD = 3
 _FUTEX_WAIT, _FUTEX_WAIT_BITSET = 0, 9
 _COMMAND, _PRIVATE = 0x7F, 0x80
-_FUTEX2_PRIVATE = 0x80
 _WNOHANG = 1
 _P_PID = 1
 _TIMED = frozenset(("nanosleep", "clock_nanosleep", "restart_syscall", "semtimedop"))
@@ -163,17 +162,24 @@ def _futex(name: str, args: tuple[int, ...]) -> tuple[str, str] | None:
     if name == "futex_waitv":
         # Whether each of its futexes is private stands in memory that we do not read.
         return "shared_futex", "waits for several futexes, which may be shared"
-    if name == "futex_wait":
-        private, untimed = bool(args[3] & _FUTEX2_PRIVATE), args[4] == 0
-    else:
-        if args[1] & _COMMAND not in (_FUTEX_WAIT, _FUTEX_WAIT_BITSET):
-            return "unknown_wait", f"is in futex operation {args[1] & _COMMAND}"
-        private, untimed = bool(args[1] & _PRIVATE), args[3] == 0
-    if not untimed:
+    if not only_waits(name, args):
+        return "unknown_wait", f"is in futex operation {args[1] & _COMMAND}"
+    if args[3 if name == "futex" else 4]:
         return "timed_wait", "waits for a futex with a timeout"
-    if not private:
+    if not says_private(name, args):
         return "shared_futex", "waits for a futex that other processes may share"
     return None
+
+
+def only_waits(name: str, args: tuple[int, ...]) -> bool:
+    """True if a call on a futex does nothing but wait for it."""
+    return name != "futex" or args[1] & _COMMAND in (_FUTEX_WAIT, _FUTEX_WAIT_BITSET)
+
+
+def says_private(name: str, args: tuple[int, ...]) -> bool:
+    """True if a call says that no other process waits for its futex."""
+    place = {"futex": 1, "futex_wait": 3}.get(name)
+    return place is not None and len(args) > place and bool(args[place] & _PRIVATE)
 
 
 def _child(name: str, process: Process, thread: Thread, world: World) -> tuple[str, str] | None:

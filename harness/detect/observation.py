@@ -39,6 +39,9 @@ class Doings(msgspec.Struct, frozen=True, kw_only=True):
     varied: bool = False
     """True if a variable of the user's own code was seen to change at any inspection, or is bytes,
     of which no change is seen."""
+    same: bool = False
+    """True if all that is shown of its variables was the same at each inspection: also if that is
+    the addresses of objects alone, or nothing."""
     looks: int = 0
     """Inspections at which it had waked since the one before."""
 
@@ -80,6 +83,8 @@ class Observation(msgspec.Struct, frozen=True, kw_only=True):
     spins: dict[int, str] = {}
     """The place of a thread that is in one place at each look, by thread. Only of those that stay
     there for as long as it takes to call that a loop."""
+    may_work: dict[int, float] = {}
+    """Those of `spins` that are believed to work all the same: the seconds for which they are."""
     only_wait: frozenset[int] = frozenset()
     """Threads in one place that did nothing but wait for another one, at most inspections."""
     varied: dict[int, bool] = {}

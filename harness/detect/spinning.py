@@ -44,6 +44,8 @@ class Stay(msgspec.Struct, frozen=True, kw_only=True):
     the captures do not agree, or saw it only wait for its turn in the interpreter."""
     unseen: bool = False
     """True if it was in code of Python whose lines are not seen, and called nobody."""
+    backtracks: bool = False
+    """True if it searched with a regular expression, which may take for ever."""
 
 
 class Inspection(msgspec.Struct, frozen=True, kw_only=True):
@@ -105,6 +107,7 @@ def _stay(node: Node, facts: Facts) -> Stay | None:
         library=not waits and one_call and not in_kernel,
         waits=waits,
         unseen=unseen,
+        backtracks=all(map(turns.backtracks, stacks)),
     )
 
 
@@ -123,20 +126,30 @@ def spins(history: Sequence[Inspection], policy: Policy) -> dict[int, str]:
     The last inspections must agree: two of them where loops are called soon, or where a thread does
     nothing but wait for another one; else for `loop_s`. Of one call of a library, or of a thread
     whose variables are not seen to stand still, they must agree for LONG_S; of one
-    whose lines are not seen, for `unseen_loop_s`.
+    whose lines are not seen, for `unseen_loop_s`. A search with a regular expression is told as a
+    loop is, for it may take for ever.
     """
     if len(history) < 2:
         return {}
     found = {}
     for tid, last in history[-1].stays.items():
         agreeing = _agreeing(tid, history)
-        lasted = history[-1].t - agreeing[0].t
         soon = policy.loops or _altogether(tid, agreeing).waits
-        wanted = (0.0 if soon else policy.loop_s) if _still(tid, agreeing) else LONG_S
+        told = last.backtracks or _still(tid, agreeing)
+        wanted = (0.0 if soon else policy.loop_s) if told else LONG_S
         wanted = policy.unseen_loop_s if last.unseen else wanted
-        if len(agreeing) >= 2 and lasted >= wanted:
+        if len(agreeing) >= 2 and _lasted(agreeing) >= wanted:
             found[tid] = last.where
     return found
+
+
+def may_work(history: Sequence[Inspection]) -> dict[int, float]:
+    """The threads in one place that are told, and believed to work all the same, as one call of a
+    library is: the seconds for which they still are."""
+    stays = history[-1].stays if history else {}
+    searches = (tid for tid, stay in stays.items() if stay.backtracks)
+    left = {tid: LONG_S - _lasted(_agreeing(tid, history)) for tid in searches}
+    return {tid: seconds for tid, seconds in left.items() if seconds > 0}
 
 
 def only_wait(history: Sequence[Inspection]) -> frozenset[int]:
@@ -151,7 +164,10 @@ def may_spin(history: Sequence[Inspection]) -> bool:
     inspection may show that it is in a loop."""
     if not history:
         return False
-    return any(_still(tid, _agreeing(tid, history)) for tid in history[-1].stays)
+    return any(
+        stay.backtracks or _still(tid, _agreeing(tid, history))
+        for tid, stay in history[-1].stays.items()
+    )
 
 
 def _agreeing(tid: int, history: Sequence[Inspection]) -> Sequence[Inspection]:
@@ -163,6 +179,10 @@ def _agreeing(tid: int, history: Sequence[Inspection]) -> Sequence[Inspection]:
             break
         number += 1
     return history[-number:]
+
+
+def _lasted(agreeing: Sequence[Inspection]) -> float:
+    return agreeing[-1].t - agreeing[0].t
 
 
 def _still(tid: int, agreeing: Sequence[Inspection]) -> bool:

@@ -9,6 +9,8 @@ from pathlib import Path
 import psutil
 
 _PYTHON = re.compile(r"^(python|pypy)[\d.]*$", re.IGNORECASE)
+_WORKER = "harness.worker"
+_BOOTED = f"from {_WORKER} import main; sys.exit(main(sys.argv))"
 TAKES_ONE = ("-X", "-W", "--check-hash-based-pycs")
 """Python's own options that take another word."""
 
@@ -62,6 +64,13 @@ def argv(pid: int) -> tuple[str, ...]:
         return tuple(psutil.Process(pid).cmdline())
     except psutil.Error:
         return ()
+
+
+def is_worker(argv: Sequence[str]) -> bool:
+    """True if a command line starts a worker of the harness, which handles SIGUSR1 by Python's
+    faulthandler: as `harness.supervise.launch` starts it, or by hand."""
+    how, what = [*argv[1:3], "", ""][:2]
+    return what == _WORKER if how == "-m" else how == "-c" and what.endswith(_BOOTED)
 
 
 def names(argv: Sequence[str]) -> set[str]:

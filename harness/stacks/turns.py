@@ -11,8 +11,24 @@ from harness.stacks.parse import Frame, ThreadStack
 from harness.stacks.parse.frames import UNKNOWN, in_interpreter
 from harness.stacks.parse.names import bare_name
 
-_WAITS = re.compile(r"spin|yield|relax|mm_pause|try_?lock|cmpxchg|compare_exchange")
-"""Functions that do nothing but wait for another thread."""
+_WAITS = re.compile(
+    r"(^|::|\.)_*("
+    r"(\w+_)?sched_yield(_impl)?|(thrd|gthread|thread|kmp)_yield|pthread_yield(_np)?|yield_now"
+    r"|osyield|procyield|swtch(_pri)?|thread_switch|SwitchToThread|thread_relax"
+    r"|(mm|cpu|machine)_(pause|relax)|spin_(loop|wait)(_hint)?|do_spin|atomic_spin"
+    r"|(\w+_)?spin_?(try_?)?lock|OSSpinLock\w*|os_unfair_lock_trylock"
+    r"|pthread_rwlock_try(rd|wr)lock|(raw_)?try_?lock(_(shared|for|until))*"
+    r"|cmpxchg\w*|(atomic_)?compare_exchange(_(weak|strong|n))*"
+    r")$"
+    r"|(^|::)(this_thread::yield|(Backoff|atomic_backoff|SpinWait|SpinLock)::\w+)$"
+)
+"""Functions that do nothing but wait for another thread, by their whole names: one that a user has
+written may be called `yield_batches` or `spinner_update`."""
+_BACKTRACKS = re.compile(
+    r"^_?sre_\w+$|^std::__detail::_Executor::|^boost::re_detail\w*::|^pcre2?_(match|exec)\w*$"
+)
+_ENGINES = re.compile(r"^(_sre|_regex|libpcre2?(-\w+)?|libonig)(\.|$)")
+"""Functions and libraries that search with a regular expression, and try each way to match it."""
 _TURNS = re.compile(
     r"^_*(pthread_cond_|pthread_mutex_|futex|lll_|take_gil|drop_gil|PyEval_(Save|Restore|Acquire"
     r"|Release)(Thread|Lock)|PyThreadState_(At|De)tach)"
@@ -20,6 +36,12 @@ _TURNS = re.compile(
 """Functions by which a thread gives the interpreter to others, and waits for its turn."""
 _EVALUATES = ("_PyEval", "PyEval", "_PyObject", "PyObject", "_PyFunction", "PyNumber", "Py_")
 """Begins of functions of the interpreter through which every loop of Python goes."""
+_RE = frozenset(
+    (file, function)
+    for file in ("re.py", "__init__.py")
+    for function in ("match", "fullmatch", "search", "sub", "subn", "split", "findall")
+)
+"""Files and functions of Python's module `re` that search."""
 
 
 def calls(stack: ThreadStack) -> list[list[str]]:
@@ -66,6 +88,22 @@ def _of_libraries(called: Sequence[str]) -> set[str]:
         return set()
     every = (name for name in called if not name.startswith(_EVALUATES))
     return {name for name in every if not _TURNS.match(name)}
+
+
+def backtracks(stack: ThreadStack) -> bool:
+    """True if it searches with a regular expression, which may take for ever.
+
+    Where the interpreter has no symbols, a function of Python's own library says so.
+    """
+    return all(map(_backtracks, wait_site.ways(stack)))
+
+
+def _backtracks(way: Sequence[Frame]) -> bool:
+    called = [*takewhile(lambda frame: not frame.python, way)]
+    if any(_BACKTRACKS.match(one.bare) or _ENGINES.match(one.file or "") for one in called):
+        return True
+    callers = way[len(called) : len(called) + 1] if called else ()
+    return any(one.system and (one.file, one.function) in _RE for one in callers)
 
 
 def unnamed(stack: ThreadStack) -> bool:

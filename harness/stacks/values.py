@@ -36,9 +36,11 @@ class Variables(msgspec.Struct, frozen=True, kw_only=True):
     """Of all frames. A thread whose variables tell nothing is missing: those of a module, which
     pystack does not show, and objects of which it shows the address alone."""
     own: dict[int, str] = {}
-    """Of the user's own frames, with the addresses of objects."""
+    """Of the user's own frames, with the addresses of objects. Also of frames without variables."""
     telling: frozenset[int] = frozenset()
     """Threads whose work is likely to show in `own`."""
+    tasks: frozenset[int] = frozenset()
+    """Threads that run a loop of events: nobody sees the variables of its tasks."""
     bytes: frozenset[int] = frozenset()
     """Threads with bytes in one of the user's own variables. No content of these is shown."""
 
@@ -62,11 +64,12 @@ def parse(output: str) -> Variables:
     own = {tid: _own(text) for tid, text in threads.items()}
     return Variables(
         every={tid: _digest(text) for tid, text in threads.items() if _tells(text)},
-        own={tid: _digest("".join(shown)) for tid, shown in own.items() if shown},
+        own={tid: _digest("".join(shown)) for tid, shown in own.items() if shown is not None},
         telling=frozenset(
             tid for tid, shown in own.items() if shown and _shows(shown[-1], threads[tid])
         ),
-        bytes=frozenset(tid for tid, shown in own.items() if _BYTES in "".join(shown)),
+        tasks=frozenset(tid for tid, text in threads.items() if _EVENTS.search(text)),
+        bytes=frozenset(tid for tid, shown in own.items() if shown and _BYTES in "".join(shown)),
     )
 
 
@@ -74,7 +77,8 @@ def varied(before: Variables, after: Variables) -> dict[int, bool]:
     """By thread, True if a variable of the user's own code has changed, False if none did; missing
     where they tell nothing."""
     both = before.own.keys() & after.own.keys()
-    changed = {tid: before.own[tid] != after.own[tid] for tid in both}
+    shown = (tid for tid in both if _NOTHING not in (before.own[tid], after.own[tid]))
+    changed = {tid: before.own[tid] != after.own[tid] for tid in shown}
     telling = before.telling & after.telling
     return {tid: one for tid, one in changed.items() if one or tid in telling}
 
@@ -83,11 +87,23 @@ def _digest(text: str) -> str:
     return hashlib.sha256(text.encode()).hexdigest()
 
 
-def _own(thread: str) -> list[str]:
-    """The variables of each frame of the user's own code that has some, outermost first."""
+_NOTHING = _digest("")
+
+
+def same(before: Variables, after: Variables) -> set[int]:
+    """The threads of which all that is shown of the user's own code is the same."""
+    both = (before.own.keys() & after.own.keys()) - before.tasks - after.tasks
+    return {tid for tid in both if before.own[tid] == after.own[tid]}
+
+
+def _own(thread: str) -> list[str] | None:
+    """The variables of each frame of the user's own code that has some, outermost first; None of a
+    thread that is in none of these."""
     parts = _FRAME.split(thread)[1:]
     own = [frame for frame in parts if not _is_library(frame)]
-    return [shown for frame in own if (shown := "".join(_NAMED.findall(frame)))]
+    return (
+        None if not own else [shown for frame in own if (shown := "".join(_NAMED.findall(frame)))]
+    )
 
 
 def _is_library(frame: str) -> bool:

@@ -43,12 +43,12 @@ AT_ONCE = 4
 class Gatherer:
     """Observes one tree. It remembers what must be known from one observation to the next."""
 
-    def __init__(self, pid: int, guard: int | None = None, ours: bool = False) -> None:
+    def __init__(self, pid: int, guard: int | None = None, ours: bool | None = None) -> None:
         """`guard` adopts what is orphaned in the tree of `pid`, and is no part of it. `ours` says
-        that the process is a worker, whose handler of SIGUSR1 is ours."""
+        if the process is a worker, whose handler of SIGUSR1 is ours. Else its command line does."""
         self.pid = pid
         self._guard = guard
-        self._ours = ours
+        self._ours = process_names.is_worker(process_names.argv(pid)) if ours is None else ours
         self._left = timeouts.Left(platform.current().arch)
         self._names: dict[int, str] = {}
         """Also of processes that have gone."""

@@ -295,7 +295,8 @@ class Inspector:
         beats.learn(began, seen, self._policy, variables)
         spins = spinning.spins(history, self._policy)
         aside = beats.bystanders | bystanders.beside_locks(seen, self._policy)
-        seen = change(seen, spins=spins, only_wait=spinning.only_wait(history))
+        seen = change(seen, spins=spins, may_work=spinning.may_work(history))
+        seen = change(seen, only_wait=spinning.only_wait(history))
         seen = change(seen, vain=beats.vain, bystanders=aside, doings=beats.doings)
         tree = judge_tree(seen, self._policy)
         if (asked := trees.unasked(seen, self._policy)) and gatherer.ask(asked):

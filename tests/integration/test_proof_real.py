@@ -86,6 +86,13 @@ DEAD = {
         "threading.Thread(target=libc.syscall, args=(call, where, lock, 0, None)).start()\n"
         "threading.Event().wait()"
     ),
+    "a futex of its own that is not private, as that of std::future": (
+        "import ctypes, platform\n"
+        "state = (ctypes.c_uint * 16)(7)\n"
+        "call = {'x86_64': 202, 'aarch64': 98}[platform.machine()]\n"
+        "where = ctypes.c_void_p(ctypes.addressof(state))\n"
+        "ctypes.CDLL(None).syscall(call, where, 0, 7, None, None, 0)"
+    ),
     "harmless devices, a terminal, shared memory and a deleted file": (
         "import pty, tempfile\n"
         "names = ('null', 'zero', 'full', 'random', 'urandom')\n"

@@ -27,7 +27,7 @@ def waits(tmp_path_factory):
 
 def futex_of(pid):
     family, main = settled(pid, *FUTEX)
-    return futexes.futexes(family[0], ARCH, family)[main.tid], family
+    return futexes.Futexes(ARCH).of(family[0])[main.tid], family
 
 
 @pytest.mark.parametrize(
@@ -172,7 +172,7 @@ def test_a_process_of_another_pid_name_space_is_told_by_our_numbers(waits):
 def test_what_has_ended_or_cannot_be_read_has_no_futexes(waits):
     with started(waits, "normal") as (process, _):
         family, main = settled(process.pid, "futex")
-    found = futexes.futexes(family[0], ARCH, family)
+    found = futexes.Futexes(ARCH).of(family[0])
     assert found[main.tid].owner is None
     assert not found[main.tid].complete
 

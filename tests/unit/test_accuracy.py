@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from benchmarks import accuracy, controls
+from benchmarks import accuracy, controls, detection
 from benchmarks.accuracy_tables import interval, plain
 from harness.stats import wilson
 
@@ -148,14 +148,52 @@ def test_a_healthy_run_that_was_called_hung_is_counted(made):
 
 def test_a_wait_that_is_longer_than_the_patience_is_counted_apart(made):
     counts = {"runs": 3, "ended": 0, "excused": 1, "excused_and_ended": 1}
+    counts |= {"doubted": 1, "of_runs_that_may_not_be": 2}
     asked = {"patience_s": 5.0, "event_s": 12.0}
     cells = [{**CELL, "doubted": 2}, {**CELL, "kind": "never ran", "runs": 0, "completed": 0}]
     page = made("false_hangs", {"cells": cells, **counts, **asked}, commit="abc1234")
     title = "Healthy runs made hard (--patience 5, stalls of up to 12 s)"
     assert f"| {title} | called hung | 0 of 3 | 0 to 56 % | abc1234 |" in page
     assert f"| {title} | called hung after a wait that was longer" in page
+    assert f"| {title} | doubted for a while, of those that work, sleep" in page
     assert "| `sleeps` | 4 | 2 of 4 | 1 of 4 |" in page
     assert "never ran" not in page
+
+
+RUN = {"step_p99_s": 0.01, "proven": True, "verdict_s": 1.2}
+LATE = {"step_p99_s": 0.01, "proven": False, "verdict_s": 9.0, "doubt_s": 8.0, "end": "spins"}
+
+
+def test_the_delays_of_proofs_and_of_doubts_are_counted_apart(made):
+    def cell(kind, *runs):
+        return detection.summary(detection.Cell(kind, 0.1, len(runs), 2.0, 0), runs)
+
+    stacks = {"stacks_s": 0.1, "cause": "stalled"}
+    runs = [{**stacks, **one} for one in (RUN, LATE, {**LATE, "doubt_s": 10.5})]
+    page = made(
+        "detection", [cell("two_locks", *runs), cell("native_spin", *runs[1:])], commit="abc1234"
+    )
+    assert "| Delays, deadlocks | proven within 1.5 s | 1 of 3 |" in page
+    assert "| Delays, other stalls | doubted in time | 1 of 2 |" in page
+    assert "| `two_locks` | 0.1 s | 1 of 3 | 9.0 s / 9.0 s | 1 of 3 |" in page
+    assert "| `native_spin` | 0.1 s | 9.2 s / 10.4 s | 10.0 s | 1 of 2 |" in page
+
+
+def test_a_result_of_before_the_delays_were_counted_is_left_out(made):
+    page = made("detection", [{"kind": "two_locks", "runs": 3}], commit="abc1234")
+    assert "Delays: no result of `benchmarks/detection.py` is in the repository yet." in page
+
+
+def test_the_words_about_programs_that_hang_are_counted(made):
+    one = {"stall": "locks", "runs": 2, "said": 2, "in_time": 1, "limit_s": 10.0, "right_ends": 2,
+           "said_s": {"median": 0.9, "p95": 8.25}}  # fmt: skip
+    never = {**one, "stall": "spins", "said": 0, "in_time": 0, "right_ends": 0, "said_s": {}}
+    page = made("doubt", [one, never], commit="abc1234")
+    title = "Stalls and situations that hang"
+    assert f"| {title} | doubted or proven in time | 1 of 4 |" in page
+    assert f"| {title} | with the right end | 2 of 2 |" in page
+    assert "| `locks` | 2 | 0.9 s / 8.2 s | 10.0 s | 1 of 2 | 2 of 2 |" in page
+    assert "| `spins` | 2 | – | 10.0 s | 0 of 2 | – |" in page
 
 
 def test_an_interval_is_wilsons():

@@ -11,6 +11,8 @@ import pytest
 
 from harness.attach.target import by_pid, is_harness, matches
 from harness.errors import UsageError
+from harness.observe.process_names import is_worker
+from harness.supervise import launch
 
 PYTHON = "/usr/bin/python3"
 TRAINS = [PYTHON, "train.py", "--lr", "0.1"]
@@ -77,3 +79,17 @@ def test_one_that_has_ended_is_said_to_have_where_its_threads_are_not_told(monke
         os.waitid(os.P_PID, child.pid, os.WEXITED | os.WNOWAIT)
         with pytest.raises(UsageError, match="has ended"):
             by_pid(child.pid)
+
+
+def test_a_worker_is_known_by_how_it_was_started():
+    """Nobody else's handler of SIGUSR1 is ours."""
+    assert is_worker(launch.boot("harness.worker", "spec.json"))
+    assert is_worker(["python", "-m", "harness.worker", "spec.json"])
+    for other in (
+        launch.boot("harness.supervise.guarding.main", "spec.json"),
+        ["python", "train.py", "-m", "harness.worker"],
+        ["python", "-c", "print('from harness.worker import main')"],
+        ["python", "-m"],
+        [],
+    ):
+        assert not is_worker(other)

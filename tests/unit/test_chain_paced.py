@@ -104,6 +104,7 @@ def test_an_installed_package_works_for_who_waits_in_it(package, main, believed)
         (COMPUTES, {}, Ends.POLLS),
         (VARIES, {2: False}, Ends.POLLS),
         (MOVES_BYTES, {2: False}, Ends.DEAD),
+        (replace(COMPUTES, same=True), {}, Ends.DEAD),
     ],
 )
 def test_a_monitor_whose_variables_stay_as_they_are_is_named_as_nobody(doings, varied, kind):
@@ -247,6 +248,18 @@ def test_a_change_from_one_inspection_to_the_next_is_kept():
     record.learn(counted(14.0, 7), shown("b"))
     record.learn(counted(16.0, 8), shown("b"))
     assert record.doings[1].varied
+
+
+def test_a_monitor_that_is_a_class_hides_its_variables_and_stays_the_same():
+    hidden = {1: Variables(own={1: "self at 0x1"})}
+    record = Record()
+    for t, shows in ((10.0, hidden), (12.0, hidden)):
+        assert not (record.doings and record.doings[1].same), "one look shows no change"
+        record.learn(counted(t, 5), shows)
+    assert (record.doings[1].same, record.doings[1].varied) == (True, False)
+    record.learn(counted(14.0, 6), {1: Variables(own={1: "self at 0x2"})})
+    record.learn(counted(16.0, 7), {1: Variables(own={1: "self at 0x2"})})
+    assert (record.doings[1].same, record.doings[1].varied) == (False, True)
 
 
 def test_bytes_may_change_unseen():

@@ -474,6 +474,34 @@ def test_a_child_that_is_not_seen_is_an_unknown_end():
     assert (kinds(found), found.ends[0].sure) == ([Ends.UNKNOWN], False)
 
 
+RINGS = {
+    "handled": ({"alarm": True}, "pause", True),
+    "suspended": ({"alarm": True}, "rt_sigsuspend", True),
+    "timers": ({"timers": 1}, "pause", True),
+    "taken": ({"alarm": None, "alarm_blocked": True}, "rt_sigtimedwait", True),
+    "blocked": ({"alarm": None, "alarm_blocked": True}, "pause", False),
+    "not handled": ({"alarm": None}, "rt_sigtimedwait", False),
+    "ignored": ({"alarm": False}, "pause", False),
+}
+
+
+@pytest.mark.parametrize(("around", "call", "believed"), RINGS.values(), ids=RINGS)
+def test_a_signal_that_a_timer_may_send_is_said_and_believed(around, call, believed):
+    """`signal.alarm` is seen by nobody, and rings nevertheless."""
+    one = process(1, thread(1, **calls(number(call))))
+    found = seen(one, around=replace(ALONE, **around))
+    chain = follow((Node(1, 1),), Facts(found))
+    assert (chain.end.kind, chain.alive, chain.believed) == (Ends.OUTSIDE, False, believed)
+    assert chain.end.detail.endswith("which a timer may send") == believed
+
+
+def test_who_only_may_wait_for_a_thread_that_takes_signals_does_not_believe_in_a_timer():
+    one = process(1, thread(1), thread(2, **calls(number("rt_sigtimedwait"))))
+    found = seen(one, around=replace(ALONE, alarm=True))
+    chain = follow((Node(1, 1),), Facts(found))
+    assert (chain.end.kind, chain.believed) == (Ends.OUTSIDE, False)
+
+
 @pytest.mark.parametrize(
     ("call", "code"),
     [
@@ -711,7 +739,7 @@ def test_the_pid_of_a_wait_is_an_int_whatever_else_its_register_holds(first, sec
 SPINS = ("sched_yield", "os_sched_yield", "py:look")
 
 
-def spinner(main, helper, doings=None, **thread_2):
+def spinner(main, helper, doings=None, may_work=None, **thread_2):
     """A main thread that spins beside one other; `main` and `helper` are their stacks."""
     one = process(1, thread(1, **RUNNING), thread(2, **thread_2))
     first, *rest = one.threads
@@ -719,6 +747,7 @@ def spinner(main, helper, doings=None, **thread_2):
     busy_2 = [replace(rest[0], cpu_s=rest[0].cpu_s + (2.0 if thread_2 else 0.0))]
     later = replace(one, cpu_s=one.cpu_s + 4.0, threads=(used, *busy_2))
     found = seen(one, later=(later,), spins={1: "train.py:7 in look"} | (doings or {}))
+    found = replace(found, may_work=may_work or {})
     both = (stack(*main), stack(*helper, tid=2, main=False))
     return follow((Node(1, 1),), Facts(replace(found, stacks={1: (both, both)})))
 
@@ -745,6 +774,13 @@ def test_who_only_waits_is_alive_beside_work_wherever_the_last_look_caught_it():
     assert end(SPINS, ("py:look",)) is Ends.WORKS
     assert end(turn, turn) is Ends.SPINS
     assert end(turn, turn, only_wait=frozenset((1,))) is Ends.WORKS
+
+
+def test_a_call_that_is_told_early_is_believed_as_long_as_any_other():
+    told = spinner(("sre_ucs1_match", "py:look"), ("py:wait",), may_work={1: 100.0})
+    assert (told.end.kind, told.end.believed_s, told.believed) == (Ends.SPINS, 100.0, True)
+    told = spinner(("sre_ucs1_match", "py:look"), ("py:wait",))
+    assert (told.end.kind, told.believed) == (Ends.SPINS, False)
 
 
 def test_a_loop_that_computes_does_not_live_by_what_is_beside_it():

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import platform
 import subprocess
 import sys
@@ -108,19 +107,26 @@ def test_who_maps_the_same_memory_is_told_by_device_and_inode(monkeypatch):
     assert mappings.Sharing().of(semaphore._replace(path="/dev/shm/sem.x"), 8) == ((5, 8), False)
 
 
+FORKS = """
+import os, sys
+child = os.fork()
+if child:
+    print(child, flush=True)
+sys.stdin.read()
+"""
+
+
 def test_a_process_has_its_own_memory_and_a_child_after_fork_another():
-    child = os.fork()
-    if child == 0:
-        os.read(os.pipe()[0], 1)
-    try:
-        arch = os.uname().machine
-        assert mappings.same_memory(os.getpid(), os.getpid(), arch) in (True, None)
-        assert mappings.same_memory(child, os.getpid(), arch) in (False, None)
-        assert mappings.same_memory(child, os.getpid(), "riscv64") in (False, None)
-        assert mappings.same_memory(2**22 + 1, os.getpid(), arch) is False
-    finally:
-        os.kill(child, 9)
-        os.waitpid(child, 0)
+    """A process of one thread forks: this one may have others, whose locks a child would keep."""
+    command = [sys.executable, "-I", "-S", "-c", FORKS]
+    pipe = subprocess.PIPE
+    with subprocess.Popen(command, stdin=pipe, stdout=pipe) as parent:
+        child, arch = int(parent.stdout.readline()), platform.machine()
+        assert mappings.same_memory(parent.pid, parent.pid, arch) in (True, None)
+        assert mappings.same_memory(child, parent.pid, arch) in (False, None)
+        assert mappings.same_memory(child, parent.pid, "riscv64") in (False, None)
+        assert mappings.same_memory(2**22 + 1, parent.pid, arch) is False
+        parent.stdin.close()
 
 
 def test_who_shares_memory_is_found_wherever_it_is(monkeypatch):
@@ -148,25 +154,34 @@ def test_memory_of_ones_own_is_in_common_with_nobody():
         assert mappings.in_common([*pids, pids[0]], arch) == {pids[0]}
         assert mappings.in_common(pids, "an unknown processor") == set(pids)
         gone = 2**22 + 1  # no process has such a number
-        assert mappings.in_common([pids[0], gone], arch) == {pids[0], gone}
+        assert mappings.in_common([*pids, gone], arch) == set(), "who is gone has no memory"
     finally:
         for one in sleeping:
             one.kill()
             one.wait()
 
 
-def test_memories_whose_order_has_changed_meanwhile_may_be_in_common(monkeypatch):
+def test_memories_whose_order_changes_meanwhile_are_put_in_order_again(monkeypatch):
     """Who calls exec while the others are put in order may part two that have the same memory."""
     place, asked = {10: 1, 20: 5, 30: 1}, []
 
     def order(one, other, arch):
         asked.append((one, other))
-        if len(asked) == 3:
-            place[20] = 0
+        if len(asked) in changes:
+            place[20] = 5 - place[20]
         return (place[one] > place[other]) - (place[one] < place[other])
 
     monkeypatch.setattr(mappings, "_order", order)
-    assert mappings.in_common([10, 20, 30], "x86_64") == {10, 20, 30}
+    monkeypatch.setattr(mappings.reading, "stat", lambda path: ("a", []))
+    changes = {3}
+    assert mappings.in_common([10, 20, 30], "x86_64") == {10, 30}
+    assert len(asked) > 4, "they were put in order again"
+
+
+def test_memories_that_the_kernel_tells_nothing_of_may_be_in_common(monkeypatch):
+    monkeypatch.setattr(mappings, "_order", lambda one, other, arch: None)
+    monkeypatch.setattr(mappings.reading, "stat", lambda path: None if "20" in path else ("a", []))
+    assert mappings.in_common([10, 20, 30], "x86_64") == {10, 30}, "20 has ended"
 
 
 def test_numbers_of_another_name_space_are_translated(monkeypatch):

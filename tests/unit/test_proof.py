@@ -461,6 +461,9 @@ OURS = {"kind": "shared", "sharers": (1, 20), "where": "/dev/shm/sem.x (deleted)
         ({"kind": "shared", "sharers": (1,), "where": "heap"}, None),
         ({"kind": "shared", "sharers": (1,), "where": "/data/file"}, "shared_futex"),
         ({"kind": "shared", "sharers": (1,), "where": "heap", "complete": False}, "shared_futex"),
+        ({"kind": "private", "sharers": (1,), "where": "heap"}, None),
+        ({"kind": "private", "sharers": (1,), "where": "program"}, "shared_futex"),
+        ({"kind": "private", "sharers": (1,), "where": "heap", "complete": False}, "shared_futex"),
         ({"kind": "vector", "sharers": (1,), "where": "heap"}, "shared_futex"),
     ],
 )
@@ -470,6 +473,12 @@ def test_a_shared_futex_is_closed_when_all_that_can_have_it_are_known(futex, cod
     main = replace(SHARED, syscall=number(call))
     family = (process(1, 0, [main]), process(20, 1, [waiting(20)]))
     assert codes_of(MAIN, looks(family), futexes={1: Futex(**futex)}) == ({code} if code else set())
+
+
+def test_another_operation_on_a_futex_of_ones_own_is_not_known_to_end_so():
+    futex = Futex(kind="private", sharers=(1,), where="heap")
+    main = replace(SHARED, args=(SHARED.args[0], 11, *SHARED.args[2:]))
+    assert codes_of(MAIN, looks((process(1, 0, [main]),)), futexes={1: futex}) == {"unknown_wait"}
 
 
 def test_a_process_that_shares_the_futex_and_lives_forbids_it():

@@ -9,9 +9,19 @@ from hypothesis import strategies as st
 from observations import SPIN, busy, process, seen, stack, thread, twice
 
 from harness.detect.policy import LOG_POLICY, Policy
-from harness.detect.spinning import LONG_S, Inspection, Stay, inspect, may_spin, only_wait, spins
+from harness.detect.spinning import (
+    LONG_S,
+    Inspection,
+    Stay,
+    inspect,
+    may_spin,
+    may_work,
+    only_wait,
+    spins,
+)
 from harness.model.world import More
 from harness.stacks.parse.frames import Frame
+from harness.stacks.turns import only_waits
 
 replace = msgspec.structs.replace
 LOOP = ("py:look", "py:step")
@@ -121,6 +131,33 @@ def test_a_call_that_only_waits_or_is_in_the_kernel_all_the_time_is_a_loop(names
     assert stay.waits == (names != LIBRARY)
 
 
+WAITERS = (
+    "sched_yield", "os_sched_yield", "__sched_yield", "thrd_yield", "std::this_thread::yield",
+    "__gthread_yield", "std::thread::yield_now", "core::hint::spin_loop", "pthread_spin_lock",
+    "ucs_spin_lock", "os_unfair_lock_trylock", "std::mutex::try_lock", "_mm_pause", "cpu_relax",
+    "mlx::core::Fence::spin_wait", "crossbeam_utils::Backoff::snooze", "absl::SpinLock::SlowLock",
+    "std::__atomic_base::compare_exchange_weak", "runtime.procyield",
+    "std::__detail::__thread_yield",
+)  # fmt: skip
+WORDS = st.from_regex(r"[a-z]{1,8}", fullmatch=True)
+
+
+@pytest.mark.parametrize("name", WAITERS)
+def test_what_only_waits_for_another_thread_is_known_by_its_whole_name(name):
+    assert only_waits(stack(name, *LOOP)) is True
+
+
+@given(st.sampled_from(WAITERS), WORDS, WORDS)
+def test_a_function_of_the_users_is_not_taken_for_one_by_a_part_of_its_name(name, before, after):
+    last = name.rpartition(":")[2].rpartition(".")[2].strip("_")
+    for own in (f"{last}er_{after}", f"{last}_{after}s", f"Trainer::{last}{after}s"):
+        assert only_waits(stack(own, *LOOP)) is False, own
+    for word in ("yield", "spin", "relax"):
+        for own in (f"{word}_{after}", f"{before}_{word}", f"{word}ner_{after}", word):
+            known = own in ("spin_wait", "spin_lock", "spin_loop", "thread_yield")
+            assert only_waits(stack(own, *LOOP)) is known, own
+
+
 YIELDS = ("sched_yield", "os_sched_yield", *LOOP)
 IN_TURN = ("pthread_cond_timedwait", "take_gil", "PyEval_RestoreThread", "os_sched_yield", *LOOP)
 GIVES = ("pthread_cond_signal", "drop_gil", "PyEval_SaveThread", "os_sched_yield", *LOOP)
@@ -160,14 +197,40 @@ def test_a_call_within_an_interpreter_without_symbols_may_be_one_that_takes_long
     assert not stay.library, "a loop is caught between its calls as well"
 
 
+@pytest.mark.parametrize(
+    "names",
+    [
+        ("sre_ucs1_match", "sre_search", "_sre_SRE_Pattern_search"),
+        ("memmove", "sre_ucs4_match"),
+        ("std::__detail::_Executor::_M_dfs",),
+    ],
+)
+def test_a_search_with_a_regular_expression_may_take_for_ever(names):
+    (stay,) = stays(captures(stack(*names, *LOOP), stack(*names[-1:], *LOOP))).values()
+    assert stay.backtracks
+    assert not any(one.backtracks for one in stays(twice(stack("list_sort", *LOOP))).values())
+
+
+def test_so_may_one_in_an_interpreter_without_symbols():
+    def caught(function, system=True):
+        frame = Frame(function=function, file="__init__.py", python=True, system=system)
+        one = replace(stack(*LOOP), frames=(HIDDEN, frame, *stack(*LOOP).frames))
+        (stay,) = stays(captures(one, one)).values()
+        return stay.backtracks
+
+    assert caught("match")
+    assert not caught("dumps")
+    assert not caught("match", system=False), "the user's own module has such a name as well"
+
+
 # --- how long ------------------------------------------------------------------------------------
 
 QUICK, SLOW = Policy(), LOG_POLICY
 
 
-def history(*times, place="look step", library=False, waits=False, values="aaaa"):
+def history(*times, place="look step", values="aaaa", **fields):
     """Inspections; of the variables, nothing is known where `values` has a blank."""
-    stay = Stay(place=place, where="train.py:7 in look", library=library, waits=waits)
+    stay = Stay(place=place, **{"where": "train.py:7 in look", "library": False, **fields})
     return [
         Inspection(t=t, stays={1: stay}, values={} if values[n] == " " else {1: values[n]})
         for n, t in enumerate(times)
@@ -189,6 +252,16 @@ def test_where_they_are_not_known_it_must_be_seen_for_longer():
 def test_one_call_of_a_library_is_believed_for_minutes(policy):
     assert spins(history(0.0, LONG_S - 1, library=True), policy) == {}
     assert 1 in spins(history(0.0, LONG_S, library=True), policy)
+
+
+def test_a_search_that_may_take_for_ever_is_told_early_and_believed_for_as_long():
+    def searches(*times):
+        return history(*times, library=True, backtracks=True)
+
+    two = searches(0.0, 3.0)
+    assert (list(spins(two, QUICK)), may_work(two), may_spin(two)) == ([1], {1: LONG_S - 3}, True)
+    assert spins(two, SLOW) == {}
+    assert may_work(searches(0.0, LONG_S)) == may_work(history(0.0, 3.0, library=True)) == {}
 
 
 @pytest.mark.parametrize("policy", [QUICK, SLOW])

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from harness.stacks.values import parse, varied
+from harness.stacks.values import parse, same, varied
 
 HEAD = "Traceback for thread 7 (python) [Has the GIL] (most recent call last):\n"
 MODULE = '    (Python) File "/t.py", line 12, in <module>\n        run()\n'
@@ -91,3 +91,14 @@ def test_a_line_is_no_variable():
 def test_a_loop_of_events_hides_the_variables_of_its_tasks():
     assert between(function(n="1") + LOOP, function(n="1") + LOOP) == {}
     assert between(function(n="1") + LOOP, function(n="2") + LOOP) == {7: True}
+
+
+def test_the_same_is_seen_of_objects_that_hide_their_variables_and_of_none_at_all():
+    def both(first, second):
+        return same(parse(HEAD + MODULE + first), parse(HEAD + MODULE + second))
+
+    hidden = function(self="<Monitor at 0x7f37feee7690>")
+    assert both(hidden, hidden) == both(FUNCTION, FUNCTION) == {7}
+    assert both(hidden, function(self="<Monitor at 0x7f37feee7700>")) == set()
+    assert both(hidden + LOOP, hidden + LOOP) == set(), "tasks are not on the stack"
+    assert between(FUNCTION, hidden) == {}

@@ -117,11 +117,13 @@ def test_each_other_thread_is_told_by_its_number():
         end.wait()
         return number
 
-    other = threading.Thread(target=waits, args=(1,))
+    other = threading.Thread(target=waits, args=(1,), daemon=True)
     other.start()
     ready.wait()
-    told = variables.told()
-    end.set()
+    try:
+        told = variables.told()
+    finally:
+        end.set()
     other.join()
     assert f"Variables of thread {other.ident:#x}: " in told
     assert f"{threading.get_ident():#x}" not in told

@@ -249,7 +249,9 @@ def _of_futex(
         if owner is None:
             return Reason("owner", f"{who} waits for thread {futex.owner}, which is not seen")
         return (owner,)
-    if futex.kind == "shared" and set(futex.sharers) <= {node.pid}:
+    if futex.kind in ("shared", "private") and set(futex.sharers) <= {node.pid}:
+        if deadlock.says_private(name, thread.args) or not deadlock.only_waits(name, thread.args):
+            return None
         # Without PRIVATE, in memory that nobody else maps: futures, latches and atomics of C++.
         if futex.complete and futex.where in ("anonymous", "heap", "stack"):
             return tree.own(node.pid)

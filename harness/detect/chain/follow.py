@@ -98,7 +98,8 @@ def _reach(
         wait = waits.get(node)
         if wait is None:
             wait = waits[node] = wait_of(node, facts)
-        found += [_Reached(end, _path(node, before), certain[node]) for end in wait.ends]
+        ends = wait.ends if certain[node] else map(_guessed, wait.ends)
+        found += [_Reached(end, _path(node, before), certain[node]) for end in ends]
         joins = facts.joins(node)
         if joins:
             joined.update(wait.on)
@@ -132,6 +133,14 @@ def _reach(
     names = " and ".join(facts.name(node) for node in dict.fromkeys(ring))
     detail = f"{names} wait for one another" if len(set(ring)) > 1 else "waits for itself"
     return [*others, _Reached(End(kind=Ends.CYCLE, detail=detail), ring, True)]
+
+
+def _guessed(end: End) -> End:
+    """An end of which nobody is known to wait for it: a signal is then no reason to believe in it,
+    for many programs have a thread that waits for one."""
+    if end.kind is not Ends.OUTSIDE:
+        return end
+    return msgspec.structs.replace(end, believed_s=None)
 
 
 def _is_beside(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from harness.detect.chain.facts import Facts
 from harness.detect.chain.links import End, Ends, Node, Wait
+from harness.detect.chain.paced import left_s
 
 _OF_EXECUTORS = frozenset(
     (
@@ -38,3 +39,16 @@ def from_outside(
     from a thread beside it or from a child."""
     end = End(kind=kind, detail=detail)
     return Wait(code=code, detail=detail, on=helpers(node, facts), known=False, ends=(end,))
+
+
+def for_a_signal(node: Node, call: str, facts: Facts) -> Wait:
+    """The wait for a signal. One that a timer sends comes by itself, and nobody sees when."""
+    around = facts.surroundings(node.pid)
+    # Who takes signals one by one needs no handler.
+    takes = around is not None and around.alarm_blocked and call == "rt_sigtimedwait"
+    if around is None or not (around.alarm or around.timers or takes):
+        return from_outside(node, "waits for a signal", "signal", facts)
+    detail = "waits for a signal, which a timer may send"
+    left = left_s((node,), facts)
+    end = End(kind=Ends.OUTSIDE, detail=detail, believed_s=left)
+    return Wait(code="signal", detail=detail, on=helpers(node, facts), known=False, ends=(end,))

@@ -50,13 +50,16 @@ def beat(path: Sequence[Node], facts: Facts, known: bool) -> Beat:
 
 
 def unchanged(path: Sequence[Node], facts: Facts) -> bool:
-    """True if the variables of the last thread of a way could be seen to change, and never did.
+    """True if the variables of the last thread of a way could be seen, and never changed.
 
-    A monitor computes as much as a loader may, and its own variables stay as they are.
+    A monitor computes as much as a loader may, and its own variables stay as they are, or are those
+    of an object that hides them.
     """
     tid = path[-1].tid
     did = facts.observed.doings.get(tid)
-    return did is not None and not did.varied and facts.observed.varied.get(tid) is False
+    if did is None or did.varied:
+        return False
+    return did.same or facts.observed.varied.get(tid) is False
 
 
 def left_s(path: Sequence[Node], facts: Facts) -> float:
@@ -147,6 +150,7 @@ class Record:
     def __init__(self) -> None:
         self._first: dict[tuple[int, int | None, int], _Mark] = {}
         self._varied: set[int] = set()
+        self._same: set[int] = set()
         self._looks: Counter[int] = Counter()
         self._variables: Mapping[int, values.Variables] = {}
         self.doings: dict[int, Doings] = {}
@@ -158,6 +162,7 @@ class Record:
             self._varied |= shown.bytes
             if (earlier := self._variables.get(pid)) is not None:
                 # A beat may be longer than an inspection.
+                self._same |= values.same(earlier, shown)
                 changes = values.varied(earlier, shown).items()
                 self._varied |= {tid for tid, changed in changes if changed}
         self._variables = {**self._variables, **variables}
@@ -185,6 +190,7 @@ class Record:
             read=None if moved is None else moved[1][0] - moved[0][0],
             written=None if moved is None else moved[1][1] - moved[0][1],
             varied=tid in self._varied,
+            same=tid in self._same - self._varied,
             looks=self._looks[tid],
         )
 

@@ -26,7 +26,6 @@ _SEMAPHORES = frozenset(("semop", "semtimedop"))
 FROZEN = frozenset(("__refrigerator", "get_signal", "do_signal_stop", "ptrace_stop"))
 """Kernel functions of a thread that is held, whatever system call it seems to wait in."""
 _VFORK = "kernel_clone"
-_PRIVATE = 0x80
 
 
 def wait_of(node: Node, facts: Facts) -> Wait:
@@ -107,7 +106,8 @@ def _running(node: Node, thread: Thread, pace: Pace | None, facts: Facts) -> Wai
 def _spinning(node: Node, uses: str, facts: Facts) -> Wait:
     """It stays in one place. Who only waits for another thread lives as that one does."""
     detail = f"{uses} and stays in one place: {facts.observed.spins[node.tid]}"
-    spins = End(kind=Ends.SPINS, detail=detail, sure=False)
+    left = facts.observed.may_work.get(node.tid)
+    spins = End(kind=Ends.SPINS, detail=detail, sure=False, believed_s=left)
     on = helpers.helpers(node, facts) if facts.only_waits(node) else ()
     return Wait(code="spin", detail=detail, on=on, known=not on, ends=(spins,))
 
@@ -210,7 +210,7 @@ def _blocked(node: Node, thread: Thread, facts: Facts) -> Wait:
         if facts.children(node.pid):
             # As timeout(1) and init programs wait: the end of a child is a signal to them.
             return _child(node, "waits for a child process", facts)
-        return helpers.from_outside(node, "waits for a signal", "signal", facts)
+        return helpers.for_a_signal(node, call, facts)
     if call in _MESSAGES or call in _SEMAPHORES:
         what = "a message queue" if call in _MESSAGES else "a semaphore that processes share"
         return helpers.from_outside(node, f"waits for {what}", "ipc", facts)
@@ -349,7 +349,7 @@ def _without_owner(node: Node, thread: Thread, call: str, facts: Facts) -> Wait:
     wait, futex = _ownerless(node, facts), facts.futex(node)
     if thread.syscall is None:
         told = "and may have a timeout, which cannot be read"
-    elif _says_private(call, thread.args) or (futex is not None and _is_own(futex)):
+    elif deadlock.says_private(call, thread.args) or (futex is not None and _is_own(futex)):
         return wait
     else:
         told = "and other processes may share the futex"
@@ -361,11 +361,6 @@ def _without_owner(node: Node, thread: Thread, call: str, facts: Facts) -> Wait:
         known=False,
         ends=(*(one for one in wait.ends if one.kind is not Ends.DEAD), end),
     )
-
-
-def _says_private(call: str, args: tuple[int, ...]) -> bool:
-    place = {"futex": 1, "futex_wait": 3}.get(call)
-    return place is not None and len(args) > place and bool(args[place] & _PRIVATE)
 
 
 def _is_own(futex: Futex) -> bool:

@@ -137,6 +137,7 @@ def _surroundings(pid: int) -> Surroundings:
         tracer=int(status[b"TracerPid"][0]) if b"TracerPid" in status else None,
         pending=_pending(status),
         alarm=_alarm(status),
+        alarm_blocked=_has(status, b"SigBlk", signal.SIGALRM),
         timers=_timers(pid, status),
         devices=devices,
         asynchronous=asynchronous,

@@ -51,14 +51,6 @@ class Waits(NamedTuple):
 Mapped = list[Mapping]
 
 
-def futexes(process: Process, arch: str, family: Iterable[Process] = ()) -> dict[int, Futex]:
-    """The futexes that the threads of `process` wait in, by thread.
-
-    `family`: those of the same look, of which some may share the memory of `process`.
-    """
-    return Futexes(arch).of(process, family)
-
-
 class Futexes:
     """Futexes of several processes and looks. An RLock that was found once is not sought again.
 
@@ -74,7 +66,8 @@ class Futexes:
         """Begin a new look: who maps what is read again when it is asked."""
         self._sharing = Sharing()
 
-    def of(self, process: Process, family: Iterable[Process] = ()) -> dict[int, Futex]:
+    def of(self, process: Process) -> dict[int, Futex]:
+        """The futexes that the threads of `process` wait in, by thread."""
         waits = {
             thread.tid: one
             for thread in process.threads
@@ -83,7 +76,7 @@ class Futexes:
         if not waits:
             return {}
         mapped = mappings(process.pid)
-        own, complete = self._own(process, family)
+        own, complete = self._own(process)
         reader = _Reader(process, mapped, own, complete, self._sharing)
         found = {
             tid: reader.vector(each.of) if each.vector else reader.futex(each.of[0], tid)
@@ -92,12 +85,15 @@ class Futexes:
         self._name_rlocks(process, waits, found, mapped)
         return found
 
-    def _own(self, process: Process, family: Iterable[Process]) -> tuple[tuple[int, ...], bool]:
-        """The processes that have its very memory: as a rule it alone."""
-        near = {process.ppid} | {one.pid for one in family if one.ppid == process.pid}
-        answers = {pid: same_memory(process.pid, pid, self._arch) for pid in sorted(near - {0, 1})}
-        shared = tuple(pid for pid, same in answers.items() if same)
-        return (process.pid, *shared), None not in answers.values()
+    def _own(self, process: Process) -> tuple[tuple[int, ...], bool]:
+        """The processes that have its very memory, as far as its parent tells; and whether it does.
+
+        Of all others `mappings.sharers` tells for the whole tree.
+        """
+        if process.ppid <= 1:
+            return (process.pid,), True
+        same = same_memory(process.pid, process.ppid, self._arch)
+        return (process.pid, process.ppid) if same else (process.pid,), same is not None
 
     def _name_rlocks(
         self, process: Process, waits: dict[int, Waits], found: dict[int, Futex], mapped: Mapped

@@ -20,6 +20,8 @@ _KCMP = {"x86_64": 312, "aarch64": 272}
 _KCMP_MEMORY = 1
 _ORDER = {0: 0, 1: -1, 2: 1}
 """The kernel's answers: equal, less, greater."""
+_TRIES = 3
+"""Attempts to put memories in order, while processes come and go."""
 _STACK_BEGINS, _SIZE, _RESIDENT = 25, 20, 21
 """Places among a stat's fields after the name."""
 
@@ -158,7 +160,17 @@ def in_common(pids: Sequence[int], arch: str) -> set[int]:
 
     The kernel says of two memories which comes first (kcmp(2)). In that order the same ones are
     neighbors, so that a thousand forked processes are told apart by some ten thousand questions.
+    Where one ends or calls exec meanwhile, those that are left are asked anew.
     """
+    for _ in range(_TRIES):
+        if (found := _neighbors(pids, arch)) is not None:
+            return found
+        pids = [pid for pid in pids if reading.stat(f"/proc/{pid}/stat") is not None]
+    return set(pids)
+
+
+def _neighbors(pids: Sequence[int], arch: str) -> set[int] | None:
+    """Those that have the memory of another one, if the order held until it was known."""
 
     def order(one: int, other: int) -> int:
         answer = _order(one, other, arch)
@@ -170,9 +182,9 @@ def in_common(pids: Sequence[int], arch: str) -> set[int]:
         ordered = sorted(pids, key=cmp_to_key(order))
         orders = {pair: order(*pair) for pair in pairwise(ordered)}
     except OSError:
-        return set(pids)
+        return None
     if any(each > 0 for each in orders.values()):
-        return set(pids)  # one has called exec meanwhile: the same ones may be apart
+        return None  # one has called exec meanwhile: the same ones may be apart
     return {pid for pair, each in orders.items() if each == 0 for pid in pair}
 
 
