@@ -152,7 +152,7 @@ def _python(match: re.Match[str], lines: Sequence[str], at: int) -> Said:
         elif frame := _PYTHON_FRAME.match(lines[end]):
             if stacks:
                 stacks[-1][1].append(Frame(frame[1], int(frame[2]), frame[3]))
-        elif lines[end].strip() and not lines[end].startswith("  "):
+        elif lines[end].strip() and not lines[end].startswith(("  ", "Python runtime state: ")):
             break
         end += 1
     # A thread of a library has no frame of Python. The main one, which is last, waits for it.

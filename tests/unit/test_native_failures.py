@@ -51,6 +51,9 @@ Extension modules: mlx.core (total: 1)
         ("==12==ERROR: AddressSanitizer: heap-use-after-free on address 0x1", Kind.ABORT,
          "ERROR: AddressSanitizer: heap-use-after-free on address 0x1", ""),
         (FAULT, Kind.FAULT, "Segmentation fault", "train.py:30 in step"),
+        ("Fatal Python error: no heap\nPython runtime state: initialized\n\n"
+         "Current thread 0x1 (most recent call first):\n"
+         '  File "/home/me/train.py", line 3 in main', Kind.FAULT, "no heap", "train.py:3 in main"),
     ],
 )  # fmt: skip
 def test_each_form(text, kind, told, place):
