@@ -180,7 +180,7 @@ PYTHON = (
         "import pathlib, sys\npathlib.Path('test_loss.py').write_text("
         "'def test_loss():\\n    assert 2.5 < 1.0\\n')\nimport pytest\n"
         "sys.exit(pytest.main(['-q', '-p', 'no:cacheprovider', 'test_loss.py']))\n",
-        ("exited with code 1", "test_loss"),
+        ("AssertionError: assert 2.5 < 1.0", "test_loss.py:2 in test_loss"),
     ),
 )
 """Ways in which Python leaves."""

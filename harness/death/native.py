@@ -32,6 +32,8 @@ class Said:
     """The index of the line after its last."""
     place: str = ""
     """The user's own line, where it names one."""
+    leaves: bool = False
+    """True if what printed it ends the process with an exit code, never by a signal."""
 
 
 _Reader = Callable[[re.Match[str], Sequence[str], int], Said | None]
@@ -162,6 +164,11 @@ def _python(match: re.Match[str], lines: Sequence[str], at: int) -> Said:
     return Said(Kind.FAULT, match[1].strip(), at, end, place=users.told if users else "")
 
 
+def _time_limit(match: re.Match[str], lines: Sequence[str], at: int) -> Said:
+    """The stacks of `faulthandler.dump_traceback_later`, which may then leave with exit code 1."""
+    return replace(_python(match, lines, at), leaves=True)
+
+
 _FORMS: tuple[tuple[re.Pattern[str], _Reader], ...] = (
     (re.compile(rf"{_UNCAUGHT} '(.+)'"), _gnu),
     (re.compile(r"([Pp]ure virtual (?:method|function) called)"), _pure_virtual),
@@ -184,6 +191,7 @@ _FORMS: tuple[tuple[re.Pattern[str], _Reader], ...] = (
         _old_panic,
     ),
     (re.compile(r"^Fatal Python error: (.+)$"), _python),
+    (re.compile(r"^(Timeout \(\d+:\d\d:\d\d(?:\.\d+)?\)!)$"), _time_limit),
     (
         re.compile(r": (?P<file>[^:\s]+):(?P<line>\d+): .+: Assertion `(?P<what>.+)' failed\.$"),
         _assertion,
