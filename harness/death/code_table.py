@@ -78,9 +78,9 @@ METAL = (
     ErrorCode(
         code="metal_internal",
         pattern=r"Internal Error \(0000000e",
-        meaning="Metal gave up a submission and does not say why",
-        cure="Give the GPU less at once. Upgrade macOS if it comes again.",
-        source="https://github.com/WebODM/OpenSplat/issues/198",
+        meaning="Metal gave up a submission, most likely for a kernel that ran too long",
+        cure="Give the GPU less at once: a smaller batch, or shorter sequences.",
+        source=f"{_MLX}/issues/1231",
     ),
     ErrorCode(
         code="metal_resource_limit",
