@@ -98,6 +98,13 @@ def measure(
             f"{settings.batch_size} sequences of {settings.seq_len} tokens are more than MLX can "
             f"hold in one array: lower --batch-size or --seq-len ({error})"
         ) from error
+    except ValueError as error:
+        if not str(error).startswith("[export_function]"):
+            raise
+        raise UsageError(
+            f"MLX {version} cannot show the operations of this training, as of a mixture of "
+            f"experts ({error}): measure the peak of a few steps instead, with harness run"
+        ) from error
     args = getattr(model, "args", None)
     known[key] = Shapes(
         parameters=parameters,
