@@ -1,9 +1,10 @@
 """The reasons that are given for planted deaths, and what healthy programs get that look alike.
 
-    python benchmarks/deaths.py [--more] [--only NAME ...] [--jobs 1] [--out FILE.json]
+    python benchmarks/deaths.py [--more | --third] [--only NAME ...] [--jobs 1] [--out FILE.json]
 
 `benchmarks/dying.py` has the programs and the truth about each, written down before they were run;
-with --more those of `benchmarks/dying_more.py`, which need node, java and mpirun as well.
+with --more those of `benchmarks/dying_more.py`, which need node, java and mpirun as well, and
+with --third those of `benchmarks/dying_third.py`.
 Each is watched by `harness watch` in a folder of its own. A program that needs what the machine
 does not allow (a control group, a mount) is skipped, and the summary says so. Needs gcc, g++ and
 rustc.
@@ -34,6 +35,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from benchmarks.common import save, table
 from benchmarks.dying import DEATHS, HEALTHY, Program
 from benchmarks.dying_more import MORE
+from benchmarks.dying_third import THIRD
 
 COMPILERS = {
     ".c": ("gcc", "-O0", "-w", "-fstack-protector-all"),
@@ -197,10 +199,11 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--only", nargs="+", default=[])
     parser.add_argument("--more", action="store_true")
+    parser.add_argument("--third", action="store_true")
     parser.add_argument("--jobs", type=int, default=1)
     parser.add_argument("--out", type=Path)
     arguments = parser.parse_args()
-    every = MORE if arguments.more else (*DEATHS, *HEALTHY)
+    every = MORE if arguments.more else THIRD if arguments.third else (*DEATHS, *HEALTHY)
     chosen = [one for one in every if not arguments.only or one.name in arguments.only]
     with (
         tempfile.TemporaryDirectory(prefix="deaths-") as work,
@@ -216,7 +219,7 @@ def main() -> int:
     print(table(head, counts))
     save(
         arguments.out,
-        "deaths_more" if arguments.more else "deaths",
+        "deaths_more" if arguments.more else "deaths_third" if arguments.third else "deaths",
         {"counts": counts, "programs": rows},
     )
     return 0 if all(row["right"] for row in run) else 1

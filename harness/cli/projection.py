@@ -115,4 +115,5 @@ def _bound(found: Capacity, noun: str) -> str:
         return f"{fits}; the model is made for no more"
     if found.next_peak is None:
         return f"{fits}; MLX cannot hold {after} in one array"
-    return f"{fits}; {after} need {size(found.next_peak)}"
+    about = "about " if found.expected else ""
+    return f"{fits}; {after} need {about}{size(found.next_peak)}"

@@ -16,7 +16,10 @@ _CUDA = f"{_NVIDIA}/cuda/cuda-runtime-api/group__CUDART__TYPES.html"
 _XID = "https://github.com/NVIDIA/open-gpu-kernel-modules/blob/main/src/common/sdk/nvidia/inc/nverror.h"
 """NVIDIA's own list of the numbers; those of mere events (63, 92) are no rows."""
 _XIDS = f"{_NVIDIA}/deploy/xid-errors/analyzing-xid-catalog.html"
-_ECC = f"{_NVIDIA}/deploy/a100-gpu-mem-error-mgmt/user-visible-statistics.html"
+_PAGES = f"{_NVIDIA}/deploy/dynamic-page-retirement/visibility.html"
+_CONTAINED = (
+    f"{_NVIDIA}/deploy/a100-gpu-mem-error-mgmt/response-to-uncorrectable-contained-ecc-errors.html"
+)
 _NCCL = f"{_NVIDIA}/deeplearning/nccl/user-guide/docs/api/types.html"
 
 METAL = (
@@ -75,9 +78,9 @@ METAL = (
     ErrorCode(
         code="metal_internal",
         pattern=r"Internal Error \(0000000e",
-        meaning="Metal gave up a submission and does not say why",
-        cure="Give the GPU less at once. Upgrade macOS if it comes again.",
-        source="https://github.com/WebODM/OpenSplat/issues/198",
+        meaning="Metal gave up a submission, most likely for a kernel that ran too long",
+        cure="Give the GPU less at once: a smaller batch, or shorter sequences.",
+        source=f"{_MLX}/issues/1231",
     ),
     ErrorCode(
         code="metal_resource_limit",
@@ -167,7 +170,7 @@ CUDA = (
     ErrorCode(
         code="cuda_ecc",
         pattern=r"uncorrectable ECC error encountered|cudaErrorECCUncorrectable",
-        meaning="the memory of the GPU has a defect",
+        meaning="the GPU's memory had an error that it could not correct",
         cure="Reset the GPU, and have it looked at if it comes again.",
         source=_CUDA,
     ),
@@ -187,10 +190,24 @@ CUDA = (
     ),
     ErrorCode(
         code="xid_ecc",
-        pattern=r"Xid(?: \([^)]*\))?: (?:48|64|94|95)\b",
-        meaning="the memory of the GPU has a defect",
+        pattern=r"Xid(?: \([^)]*\))?: (?:48|64)\b",
+        meaning="the GPU's memory had an error that it could not correct",
         cure="Reset the GPU, and have it looked at if it comes again.",
-        source=_ECC,
+        source=_PAGES,
+    ),
+    ErrorCode(
+        code="xid_contained",
+        pattern=r"Xid(?: \([^)]*\))?: 94\b",
+        meaning="the GPU had an error that it could not correct; it ended the programs that it met",
+        cure="Start the program again. Reset the GPU when nothing else runs on it.",
+        source=_CONTAINED,
+    ),
+    ErrorCode(
+        code="xid_uncontained",
+        pattern=r"Xid(?: \([^)]*\))?: 95\b",
+        meaning="the GPU had an error that it could not correct, nor keep to one program",
+        cure="Reset the GPU, and have it looked at if it comes again.",
+        source=_CONTAINED,
     ),
     ErrorCode(
         code="xid_nvlink",

@@ -101,7 +101,12 @@ def of_crash(outputs: Sequence[Printed]) -> LastWords | None:
 
     The message says what was wrong, and the stack of Python's own handler where.
     """
-    said = [one for each in outputs for one in each.said if each.stands(one.end, AFTER)]
+    said = [
+        one
+        for each in outputs
+        for one in each.said
+        if not one.leaves and each.stands(one.end, AFTER)
+    ]
     faults = [one for one in said if one.kind is Kind.FAULT]
     others = [one for one in said if one.kind is not Kind.FAULT]
     if not said:
@@ -148,7 +153,7 @@ def caught(outputs: Sequence[Printed]) -> LastWords | None:
         one
         for each in outputs
         for one in each.said[-1:]
-        if one.kind is not Kind.FAULT and each.stands(one.end, AT_ONCE)
+        if (one.leaves or one.kind is not Kind.FAULT) and each.stands(one.end, AT_ONCE)
     ]
     if said:
         return LastWords(kind=said[-1].kind, text=cut(said[-1].text), place=said[-1].place)

@@ -32,6 +32,8 @@ class Said:
     """The index of the line after its last."""
     place: str = ""
     """The user's own line, where it names one."""
+    leaves: bool = False
+    """True if what printed it ends the process with an exit code, never by a signal."""
 
 
 _Reader = Callable[[re.Match[str], Sequence[str], int], Said | None]
@@ -152,7 +154,7 @@ def _python(match: re.Match[str], lines: Sequence[str], at: int) -> Said:
         elif frame := _PYTHON_FRAME.match(lines[end]):
             if stacks:
                 stacks[-1][1].append(Frame(frame[1], int(frame[2]), frame[3]))
-        elif lines[end].strip() and not lines[end].startswith("  "):
+        elif lines[end].strip() and not lines[end].startswith(("  ", "Python runtime state: ")):
             break
         end += 1
     # A thread of a library has no frame of Python. The main one, which is last, waits for it.
@@ -160,6 +162,11 @@ def _python(match: re.Match[str], lines: Sequence[str], at: int) -> Said:
     known += [frames for _, frames in stacks[-1:]]
     users = own(known[0][::-1]) if known else None
     return Said(Kind.FAULT, match[1].strip(), at, end, place=users.told if users else "")
+
+
+def _time_limit(match: re.Match[str], lines: Sequence[str], at: int) -> Said:
+    """The stacks of `faulthandler.dump_traceback_later`, which may then leave with exit code 1."""
+    return replace(_python(match, lines, at), leaves=True)
 
 
 _FORMS: tuple[tuple[re.Pattern[str], _Reader], ...] = (
@@ -184,6 +191,7 @@ _FORMS: tuple[tuple[re.Pattern[str], _Reader], ...] = (
         _old_panic,
     ),
     (re.compile(r"^Fatal Python error: (.+)$"), _python),
+    (re.compile(r"^(Timeout \(\d+:\d\d:\d\d(?:\.\d+)?\)!)$"), _time_limit),
     (
         re.compile(r": (?P<file>[^:\s]+):(?P<line>\d+): .+: Assertion `(?P<what>.+)' failed\.$"),
         _assertion,

@@ -19,7 +19,7 @@ class Bounded(str, Enum):
 
 
 class Capacity(msgspec.Struct, frozen=True, kw_only=True):
-    """The largest size that fits. Both sides of the bound were traced."""
+    """The largest size that fits. It was traced."""
 
     largest: int
     """Sequences, or tokens; 0 when not even the smallest fits."""
@@ -29,6 +29,8 @@ class Capacity(msgspec.Struct, frozen=True, kw_only=True):
     """The next size that was tried."""
     next_peak: int | None
     """Bytes at `next`; None where that is beyond the model or MLX."""
+    expected: bool = False
+    """`next_peak` is the fit through the traced sizes, not a trace."""
     bounded: Bounded
     traces: int
     """Traces that the search took."""
@@ -56,7 +58,7 @@ def largest(
     `known` has the peak of one size or more. `fixed` is about what a step holds without
     activations. The activations of a transformer grow with the batch, and with the length and its
     square. So a polynomial through the nearest points names the next size to try. The search ends
-    when a size fits and the next one does not, both by `peak` itself.
+    when a size fits by `peak` itself, and the next one does not, by `peak` or by the polynomial.
     """
     points: dict[int, int] = dict(known)
     beyond: set[int] = set()
@@ -80,7 +82,10 @@ def largest(
         if high is None or high > most // unit:
             high = most // unit + 1
     while high is None or high - low > 1:
-        guess = _guess(points, fixed, memory, unit) if asked < _GUESSES else None
+        fit = _fit(points, fixed, memory) if asked < _GUESSES else None
+        guess = None if fit is None else _most(fit, memory, unit)
+        if guess == low and low * unit in points:
+            break  # it fits, and by the fit no larger one does
         if guess is None:
             guess = low + max(1, low) if high is None else (low + high) // 2
         guess = max(guess, low + 1)
@@ -90,29 +95,32 @@ def largest(
             low = guess
         else:
             high = guess
-    own, after = low * unit, high * unit
+    own, after = low * unit, (low + 1) * unit
     outside = most is not None and after > most
     if low:
         fits(own)
-    if not outside:
+    elif not outside:
         fits(after)
+    expected = None
+    if not outside and after not in points and after not in beyond:
+        expected = round(_fit(points, fixed, memory)(after))
     return Capacity(
         largest=own,
         peak=points.get(own) if low else None,
         next=after,
-        next_peak=None if outside else points.get(after),
+        next_peak=points.get(after, expected),
+        expected=expected is not None,
         bounded=Bounded.MODEL if outside else Bounded.MLX if after in beyond else Bounded.MEMORY,
         traces=asked,
     )
 
 
-def _guess(points: Mapping[int, int], fixed: int, memory: int, unit: int) -> int | None:
-    """The largest number of units that fits by the polynomial through the nearest points."""
+def _fit(points: Mapping[int, int], fixed: int, memory: int) -> Callable[[float], float]:
+    """The polynomial through the nearest points, in Lagrange's form: bytes by size."""
     every = {0: min(fixed, *points.values()), **points}
     near = sorted(every.items(), key=lambda point: abs(point[1] - memory))[:3]
 
     def fit(n: float) -> float:
-        """Lagrange's form."""
         total = 0.0
         for i, (x, y) in enumerate(near):
             term = float(y)
@@ -122,6 +130,11 @@ def _guess(points: Mapping[int, int], fixed: int, memory: int, unit: int) -> int
             total += term
         return total
 
+    return fit
+
+
+def _most(fit: Callable[[float], float], memory: int, unit: int) -> int | None:
+    """The largest number of units that fits by the polynomial; None where there is none."""
     low, high = 0, 1
     while fit(high * unit) <= memory:
         if high > _FARTHEST:

@@ -13,7 +13,7 @@ from enum import Enum
 import msgspec
 
 from harness.memory.fuse import fuse
-from harness.memory.replay import CPU, METAL, Array, Lag, Memory, Node
+from harness.memory.replay import CPU, METAL, Array, Lag, Memory, Node, Seen
 from harness.memory.trace import Shapes, Trace
 
 LAGS = {"metal": METAL}
@@ -24,6 +24,9 @@ STEPS = 4
 is the first that holds all of it from its beginning; later ones are like it."""
 READINGS = 2
 """Readings of a loss that is not read in every step."""
+STEADY = 0.001
+"""A step whose peak differs less from that of the step before it, as a share: the later ones are
+like both, and are not replayed."""
 
 
 class Pattern(msgspec.Struct, frozen=True):
@@ -131,6 +134,8 @@ def replay(
     measured: list[tuple[int, int]] = []
     best: dict[str, int] = {}
     for step in range(steps or max(STEPS, READINGS * pattern.every)):
+        if steps is None and pattern.every == 1 and _steady(measured):
+            break
         memory.reset_peak()
         _step(trace, graph, pattern, memory, current, read=(step + 1) % pattern.every == 0)
         if not measured or memory.peak > max(peak for _, peak in measured):
@@ -145,6 +150,14 @@ def replay(
         parts=tuple((role or "activations", best[role]) for role in ROLES if best.get(role)),
         steps=tuple(measured),
     )
+
+
+def _steady(measured: Sequence[tuple[int, int]]) -> bool:
+    """True if the step that is the first to hold everything was like the one before it."""
+    if len(measured) < STEPS - 1:
+        return False
+    before, last = measured[-2][1], measured[-1][1]
+    return abs(last - before) <= STEADY * last
 
 
 def _begin(trace: Trace, memory: Memory) -> dict[int, Array]:
@@ -260,7 +273,7 @@ class _Graph:
         """Those that a step makes, and those that it is given: index, shape, bytes of an element,
         role."""
         self.given = used - held - produced
-        self.ops = trace.ops
+        self.ops = [(op, Seen()) for op in trace.ops]
 
     def build(self, memory: Memory, made: dict[int, Array]) -> dict[int, Array]:
         """The lazy graph of one step over the arrays of `made`, which are there already."""
@@ -271,8 +284,8 @@ class _Graph:
             made[index] = array = Array(shape, itemsize, role)
             if index in self.given:
                 memory.store(array)
-        for op in self.ops:
+        for op, seen in self.ops:
             outputs = [made[i] for i in op.outputs]
             if not any(out.node for out in outputs):
-                Node(op.name, op.arguments, [made[i] for i in op.inputs], outputs)
+                Node(op.name, op.arguments, [made[i] for i in op.inputs], outputs, seen)
         return made

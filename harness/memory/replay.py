@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections import Counter, deque
 from collections.abc import Iterable, Sequence
+from operator import attrgetter
 from typing import Any
 
 import msgspec
@@ -39,6 +40,10 @@ CPU = Lag()
 """`DISPATCHES_PER_TASK` of the CPU backend; verified against measured peaks."""
 METAL = Lag(dispatches=50, elements=50 << 20)
 """Largest command buffer of `backend/metal/device.cpp`; read there, not measured."""
+
+
+_layout = attrgetter("layout")
+_buffer = attrgetter("buffer")
 
 
 class Buffer:
@@ -71,24 +76,42 @@ class Array:
         self.buffer: Buffer | None = None
 
 
+class Seen:
+    """The rule of an operation when a step last carried it out; the next steps repeat it."""
+
+    __slots__ = ("rule", "where")
+
+    def __init__(self) -> None:
+        self.where: list[Layout | None] | None = None
+        """The layouts of its inputs, for which the rule holds."""
+        self.rule = Rule()
+
+
 class Node:
     """A pending operation."""
 
-    __slots__ = ("arguments", "degree", "inputs", "name", "outputs")
+    __slots__ = ("arguments", "degree", "inputs", "name", "outputs", "seen")
 
     def __init__(
-        self, name: str, arguments: tuple[Any, ...], inputs: list[Array], outputs: list[Array]
+        self,
+        name: str,
+        arguments: tuple[Any, ...],
+        inputs: list[Array],
+        outputs: list[Array],
+        seen: Seen | None = None,
     ) -> None:
         self.name = name
         self.arguments = arguments
         self.inputs = inputs
         self.outputs = outputs
+        self.seen = seen or Seen()
         self.degree = 0
         """Consumers that a walk over the graph has yet to meet; 0 between walks."""
+        count = len(outputs)
         for array in outputs:
             array.node = self
         for array in inputs:
-            array.references += len(outputs)
+            array.references += count
 
 
 class Memory:
@@ -101,7 +124,7 @@ class Memory:
         self.at_peak: dict[str, int] = {}
         self._lag = lag
         self._task = self._dispatches = self._elements = 0
-        self._held: deque[tuple[int, list[Buffer]]] = deque()
+        self._held: deque[tuple[int, Sequence[Buffer]]] = deque()
         self._layouts: dict[Layout, Layout] = {}
         """One of each: their identity tells them apart."""
         self._rules: dict[tuple[object, ...], Rule] = {}
@@ -109,7 +132,7 @@ class Memory:
 
     # -- buffers
 
-    def rule(self, node: Node) -> Rule:
+    def _find(self, node: Node) -> Rule:
         """The rule of a pending operation whose inputs are evaluated."""
         outputs = node.outputs
         key = (
@@ -194,19 +217,21 @@ class Memory:
 
     # -- the device
 
-    def dispatch(self, pieces: int, elements: int, held: list[Buffer]) -> None:
+    def dispatch(self, pieces: int, elements: int, held: Sequence[Buffer]) -> None:
         """Queue an operation that holds buffers until the device, slower than the host, did it."""
-        for buffer in held:
-            buffer.holders += 1
         self._dispatches += pieces
         self._elements += elements
         if self._dispatches > self._lag.dispatches:
             self._next_task(self._dispatches - self._lag.dispatches)
-        self._held.append((self._task, held))
+        if held:
+            for buffer in held:
+                buffer.holders += 1
+            self._held.append((self._task, held))
         full = self._lag.elements is not None and self._elements > self._lag.elements
         if full or self._dispatches == self._lag.dispatches:
             self._next_task(0)
-        self._finish(self._task - self._lag.tasks)
+        if self._held and self._held[0][0] < self._task - self._lag.tasks:
+            self._finish(self._task - self._lag.tasks)
 
     def _next_task(self, dispatches: int) -> None:
         self._task += 1
@@ -231,21 +256,37 @@ class Memory:
         self.release(outputs)
 
     def _run(self, node: Node) -> None:
-        rule = self.rule(node)
-        temporaries = _execute(self, node, rule)
-        outputs = node.outputs
-        buffers = {array.buffer: None for array in node.inputs}
-        for array in outputs[1:]:
-            buffers[array.buffer] = None
-        buffers.pop(outputs[0].buffer, None)
-        for temporary in temporaries:
-            buffers[temporary] = None
-        self.dispatch(rule.kernels + 1, rule.elements, [b for b in buffers if b is not None])
-        for out in outputs:
-            if out.references == 0 and out.buffer is not None:
-                self.drop(out.buffer)
-                out.buffer = None
-        self.release(self._detach(node))
+        """Carry out one operation. Most of a replay's time is spent here, so it calls little."""
+        inputs, outputs, seen = node.inputs, node.outputs, node.seen
+        here = list(map(_layout, inputs))
+        if here != seen.where:
+            seen.where, seen.rule = here, self._find(node)
+        rule, out = seen.rule, outputs[0]
+        if rule.chosen is None and len(outputs) == 1:
+            index, shared = rule.views[0]
+            buffer = inputs[index].buffer
+            assert buffer is not None
+            self.place(out, shared, buffer)
+            held = set(map(_buffer, inputs)) if len(inputs) > 1 else None
+        else:
+            temporaries = _execute(self, node, rule)
+            held = {*map(_buffer, inputs), *map(_buffer, outputs[1:]), *temporaries}
+        if held is None:
+            self.dispatch(rule.kernels + 1, rule.elements, ())
+        else:
+            held.discard(out.buffer)
+            self.dispatch(rule.kernels + 1, rule.elements, [b for b in held if b is not None])
+        count = len(outputs)
+        for array in outputs:
+            array.node = None
+            if array.references == 0 and array.buffer is not None:
+                self.drop(array.buffer)
+                array.buffer = None
+        for array in inputs:
+            array.references -= count
+            if array.references == 0 and array.buffer is not None:
+                self.drop(array.buffer)
+                array.buffer = None
 
 
 def _tape(outputs: Sequence[Array]) -> list[Node]:

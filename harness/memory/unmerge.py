@@ -30,6 +30,8 @@ class Graph:
         self.outputs: dict[str, list[str]] = {}
         self.last = ""
         """The operation that depends on all others."""
+        self.copies: dict[str, str] = {}
+        """The input of each operation that does nothing, by the array it makes."""
         for line in dot.splitlines():
             if "[label" in line:
                 number = line.split()[1]
@@ -45,6 +47,8 @@ class Graph:
                 name = target.strip('"')
                 self.made_by[name] = source
                 self.outputs.setdefault(source, []).append(name)
+                if self.label[source] in NO_OPS:
+                    self.copies[name] = self.inputs[source][0]
 
     def passed(self, number: str) -> list[tuple[str, str]]:
         """Each output of an operation that hands inputs on, with its input."""
@@ -83,13 +87,16 @@ class _Walk:
         """Arrays of the graph, as arrays of the trace that is made."""
         self.ops: list[Op] = []
         self.kept: set[int] = set()
+        self.handed = False
+        """The graph has operations that hand arrays on."""
         self.index: dict[str, int] = {}
         """Arrays of the graph, as those of `trace` that they repeat; empty where nothing is handed
         on."""
 
     def run(self, outputs: Sequence[tuple[str, int]]) -> Trace:
         labels = (label for n, label in self.graph.label.items() if n != self.graph.last)
-        if any(label in PASSING for label in labels):
+        self.handed = any(label in PASSING for label in labels)
+        if self.handed:
             self._find(outputs)
         pending = list(outputs)
         while pending:
@@ -132,6 +139,8 @@ class _Walk:
     def _passing(self, name: str, index: int) -> str | None:
         """The operation that makes `name` of the graph, where it hands inputs on and the trace's
         operation does not."""
+        if not self.handed:
+            return None
         number = self.graph.made_by.get(name)
         if number is None or self.graph.label[number] not in PASSING:
             return None
@@ -150,9 +159,6 @@ class _Walk:
         )
         return op if same else None
 
-    def _is_no_op(self, name: str) -> bool:
-        return self.graph.label.get(self.graph.made_by.get(name, "")) in NO_OPS
-
     def _inputs(self, name: str, index: int) -> list[tuple[str, int]]:
         passing = self._passing(name, index)
         if passing is not None:
@@ -160,31 +166,30 @@ class _Walk:
             own = [] if source is None else [(source, index)]
             others = [each for each in self.graph.inputs[passing] if each != source]
             return own + [(each, self.index[each]) for each in others if each in self.index]
-        if index not in self.made_by and not self._is_no_op(name):
-            return []
-        number = self.graph.made_by.get(name)
-        if number is None:
-            return []
-        if self._is_no_op(name):
-            return [(self.graph.inputs[number][0], index)]
+        copied = self.graph.copies.get(name)
+        if copied is not None:
+            return [(copied, index)]
         op = self._alike(name, index)
-        return list(zip(self.graph.inputs.get(number, ()), op.inputs, strict=True)) if op else []
+        if op is None:
+            return []
+        sources = self.graph.inputs.get(self.graph.made_by[name], ())
+        return list(zip(sources, op.inputs, strict=True))
 
     def _make(self, name: str, index: int) -> None:
-        number = self.graph.made_by.get(name)
-        if number is not None and self._is_no_op(name):
-            source = self.known[self.graph.inputs[number][0]]
-            self.known[name] = self._add("Copy", (), (source,), [index])[0]
+        copied = self.graph.copies.get(name)
+        if copied is not None:
+            self.known[name] = self._add("Copy", (), (self.known[copied],), [index])[0]
             return
         passing = self._passing(name, index)
         if passing is not None:
             self._pass(passing)
             return
         op = self._alike(name, index)
-        if op is None or number is None:
+        if op is None:
             self._keep([index])
             self.known[name] = index
             return
+        number = self.graph.made_by[name]
         inputs = tuple(self.known[source] for source in self.graph.inputs.get(number, ()))
         made = self._add(op.name, op.arguments, inputs, op.outputs)
         self.known.update(zip(self.graph.outputs[number], made, strict=True))

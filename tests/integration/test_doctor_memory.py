@@ -261,6 +261,11 @@ def test_what_has_no_weights_is_not_trained(tmp_path):
                   "--out", tmp_path / "out")  # fmt: skip
     assert done.returncode == 2
     assert "has no weights, so it cannot be trained" in done.stderr
+    experts = {"model_type": "mixtral", "num_local_experts": 2, "num_experts_per_tok": 1}
+    (tmp_path / "experts.json").write_text(json.dumps(CONFIG | experts))
+    done = python("-m", "harness", "doctor", "--json", "--model", tmp_path / "experts.json")
+    assert done.returncode == 2
+    assert "cannot show the operations of this training, as of a mixture of experts" in done.stderr
     (tmp_path / "bad.json").write_text("{}")
     done = python("-m", "harness", "doctor", "--json", "--model", tmp_path / "bad.json")
     assert done.returncode == 2

@@ -18,6 +18,7 @@ from hypothesis import strategies as st
 from harness import inject
 from harness.beats import file as beatfile
 from harness.beats.file import BEATS, BeatReader, Recorder, read_beats, read_position
+from harness.death import last_words
 from harness.inject import FOLDER, HookReport, environment, hook_report
 from harness.inject.inside import trainer, writer
 from harness.inject.inside.writer import Writer, open_writer
@@ -633,3 +634,18 @@ def test_a_folder_without_code_that_has_the_librarys_name_is_no_reason_to_switch
     found = hook.Finder(str(tmp_path)).find_spec("mlx_lm")
     assert found.submodule_search_locations is not None
     assert hook_report(tmp_path) is None
+
+
+@pytest.mark.parametrize("message", ["bad ids: " + "7, " * 50_000, "bad ids: 7\n" * 20_000])
+def test_of_a_message_that_is_longer_than_all_that_is_told_the_beginning_is_kept(message):
+    spec = importlib.util.spec_from_file_location("hook_of_a_test", FOLDER / "sitecustomize.py")
+    hook = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(hook)
+    try:
+        raise ValueError(message)
+    except ValueError as error:
+        told = json.loads(hook._printed(error))
+    assert len(told) <= hook.MOST
+    words = last_words.of_text(told)
+    assert words.text.startswith("ValueError: bad ids: 7")
+    assert words.place.startswith("test_inject.py:")

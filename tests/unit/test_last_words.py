@@ -122,6 +122,19 @@ def test_a_crash_has_its_message_and_its_line_of_python():
     assert words(134, text).words.place == "train.py:30 in step"
 
 
+def test_a_time_limit_of_faulthandler_explains_an_exit_and_no_signal():
+    """Without `exit=True` it only shows the stacks, and the program goes on."""
+    text = (
+        "Timeout (0:10:00)!\nThread 0x1 (most recent call first):\n"
+        '  File "/home/me/train.py", line 30 in step\n'
+    )
+    found = words(1, text).words
+    assert (found.text, found.place) == ("Timeout (0:10:00)!", "train.py:30 in step")
+    assert words(1, text + STEPS).words is None
+    assert words(None, text, signal="SIGABRT").words is None
+    assert words(None, text, signal="SIGKILL").words is None
+
+
 def test_a_signal_from_outside_has_no_words():
     text = RAISED + "Insufficient Memory (00000008:kIOGPU...)\n"
     facts = words(None, text, signal="SIGKILL")

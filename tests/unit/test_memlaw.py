@@ -81,7 +81,7 @@ def in_p(count: int) -> float:
 
 def test_gradients_that_nobody_evaluates_cost_nothing():
     held = law.replay(sgd(), Pattern(updates=False), PROMPT)
-    assert [in_p(active) for active, _ in held.steps] == [1] * law.STEPS
+    assert [in_p(active) for active, _ in held.steps] == [1] * 3
     # The parameters and the product whose sum is the loss.
     assert in_p(held.peak) == 2
 
@@ -531,6 +531,7 @@ def test_what_fits_is_asked_of_traces_of_both_sides(asked):
     peaks = [a for a in asked if a.startswith("peak")]
     assert len(peaks) == done.batch.traces + done.length.traces
     assert {"peak of 1024 x 1024 on cpu", "peak of 1025 x 1024 on cpu"} <= set(peaks)
+    assert done.batch.expected is done.length.expected is False
 
 
 @pytest.mark.usefixtures("asked")
@@ -548,6 +549,9 @@ def test_each_bound_is_one_line():
         "longest sequence in a batch of 1: none; 32 tokens need 97 GiB",
         "7 more traces of the training showed that",
     ]
+    fit = msgspec.structs.replace(of, expected=True)
+    lines = capacity_lines(msgspec.structs.replace(done, batch=fit), 1, 1024)
+    assert lines[0].endswith("12 sequences (90 GiB); 13 sequences need about 97 GiB")
     model = msgspec.structs.replace(of, next_peak=None, bounded=Bounded.MODEL)
     mlx = msgspec.structs.replace(of, next_peak=None, bounded=Bounded.MLX)
     lines = capacity_lines(msgspec.structs.replace(done, batch=mlx, length=model), 1, 1024)
@@ -617,6 +621,17 @@ def test_the_first_steps_show_what_later_ones_hold(name):
     many = law.replay(trace, pattern, steps=12)
     assert law.replay(trace, pattern, steps=3).peak == pytest.approx(many.peak, rel=0.05)
     assert law.replay(trace, pattern).peak == pytest.approx(many.peak, rel=0.01)
+
+
+def test_a_step_like_the_one_before_it_ends_the_replay():
+    """The first step that holds everything is the third: none is left out before it."""
+    steady = law.replay(sgd(), law.BASELINE, PROMPT)
+    assert len(steady.steps) == law.STEPS - 1
+    assert steady.steps == law.replay(sgd(), law.BASELINE, PROMPT, steps=9).steps[:3]
+    assert len(law.replay(sgd(), law.PATTERNS["loss_read_every_k"], PROMPT).steps) == 6
+    assert not law._steady([(1, 100), (1, 100)])
+    assert not law._steady([(1, 100), (1, 100), (1, 101)])
+    assert law._steady([(1, 50), (1, 100_000), (1, 100_001)])
 
 
 @pytest.mark.parametrize("name", law.PATTERNS)

@@ -51,6 +51,12 @@ Extension modules: mlx.core (total: 1)
         ("==12==ERROR: AddressSanitizer: heap-use-after-free on address 0x1", Kind.ABORT,
          "ERROR: AddressSanitizer: heap-use-after-free on address 0x1", ""),
         (FAULT, Kind.FAULT, "Segmentation fault", "train.py:30 in step"),
+        ("Timeout (0:00:01)!\nThread 0x00007f1 (most recent call first):\n"
+         '  File "/home/me/train.py", line 3 in wait\n  File "/home/me/a.py", line 5 in <module>',
+         Kind.FAULT, "Timeout (0:00:01)!", "train.py:3 in wait"),
+        ("Fatal Python error: no heap\nPython runtime state: initialized\n\n"
+         "Current thread 0x1 (most recent call first):\n"
+         '  File "/home/me/train.py", line 3 in main', Kind.FAULT, "no heap", "train.py:3 in main"),
     ],
 )  # fmt: skip
 def test_each_form(text, kind, told, place):

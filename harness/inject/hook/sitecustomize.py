@@ -49,6 +49,8 @@ RANKS = ("MLX_RANK", "OMPI_COMM_WORLD_RANK", "PMI_RANK")
 """The variables that make a process one, as in inside/writer.py."""
 MOST = 65536
 """Characters of a traceback that are told."""
+PART = 4000
+"""Characters of one frame, or of one message."""
 INSIDE = "_harness_inside"
 HERE = os.path.dirname(os.path.abspath(__file__))
 
@@ -157,7 +159,9 @@ def _printed(error: BaseException) -> str:
     import json
     import traceback
 
-    text = "".join(traceback.format_exception(type(error), error, error.__traceback__))
+    parts = traceback.format_exception(type(error), error, error.__traceback__)
+    # A message can be as long as all of them together: its beginning has the type.
+    text = "".join(part if len(part) <= PART else part[:PART] + "\n" for part in parts)
     if len(text) > MOST:  # a recursion: its end has the line, and needs a head to be read
         text = f"Traceback (most recent call last):\n{text[-MOST:].partition(chr(10))[2]}"
     return json.dumps(text)
