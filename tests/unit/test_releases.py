@@ -222,7 +222,7 @@ def test_a_relative_figure_is_settled_by_the_good_end():
     when = symptoms.parse("step_s > 2x")
     good = [symptom(figures={"step_median_s": value}) for value in (0.1, 0.2, 0.9)]
     settled = symptoms.settled(when, good, [])
-    assert str(settled) == "step_median_s > 400 ms"
+    assert str(settled) == "step_median_s > 200 ms"  # noise only makes it slower
     with pytest.raises(UsageError, match="has no step_median_s"):
         symptoms.settled(when, [symptom()], [])
 
