@@ -9,7 +9,18 @@ from typing import NamedTuple
 import libcst as cst
 from libcst.metadata import MetadataWrapper, PositionProvider
 
-from harness.reduce import arguments, edit, expressions, inline, objects, settings, values
+from harness.reduce import (
+    arguments,
+    edit,
+    expressions,
+    holders,
+    inline,
+    loops,
+    objects,
+    settings,
+    texts,
+    values,
+)
 from harness.reduce.edit import Edit
 from harness.reduce.names import Dead, Names
 from harness.reduce.search import Text
@@ -131,6 +142,17 @@ def edits(text: str, made: Callable[[cst.Module], Sequence[Edit]]) -> Candidates
     return Candidates(len(changes), edited)
 
 
+def lines(text: str) -> Candidates:
+    """Delete lines of texts."""
+    module = edit.parsed(text)
+    found = texts.lines_of(module)
+
+    def without(chosen: frozenset[int]) -> str | None:
+        return edit.applied(module, [texts.without([found[number] for number in chosen])])
+
+    return Candidates(len(found), without)
+
+
 def first() -> Iterator[tuple[str, Pass]]:
     """The passes that take away much at one stroke."""
     yield "comments", lambda text: edits(text, expressions.prose)
@@ -166,6 +188,10 @@ def blocks() -> Iterator[tuple[str, Pass]]:
     yield "threads", lambda text: edits(text, inline.targets)
     yield "base classes", lambda text: edits(text, objects.merged)
     yield "objects", lambda text: edits(text, objects.objects)
+    yield "objects", lambda text: edits(text, holders.holders)
+    yield "loops", lambda text: edits(text, loops.generators)
+    yield "loops", lambda text: edits(text, loops.lists)
+    yield "loops", lambda text: edits(text, loops.joined)
     yield "constants", lambda text: edits(text, settings.propagated)
     yield "names", lambda text: edits(text, inline.aliases)
     yield "names", lambda text: edits(text, inline.unpacked)
@@ -177,3 +203,5 @@ def details() -> Iterator[tuple[str, Pass]]:
     yield "arguments", lambda text: edits(text, expressions.fewer)
     yield "expressions", lambda text: edits(text, expressions.shorter)
     yield "arguments", lambda text: edits(text, expressions.zero_arguments)
+    yield "texts", lambda text: edits(text, texts.dedented)
+    yield "texts", lines

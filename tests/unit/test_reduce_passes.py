@@ -170,7 +170,10 @@ def test_what_is_computed_becomes_zero():
         ("while a:\n    b()\n", "b()"),
         ("with a as c:\n    b(c)\n", "c = a\nb(c)"),
         ("try:\n    b()\nexcept E:\n    c()\n", "b()"),
-        ("for i in range(9):\n    b(i)\n", "i = 0\nb(i)"),
+        ("for i in range(9):\n    b(i)\n", "b(0)"),
+        ("for i in range(9):\n    b(i, i)\n", "i = 0\nb(i, i)"),
+        ("for i in c:\n    b(i)\n", "b(next(iter(c)))"),
+        ("for _ in c:\n    b()\n", "_ = next(iter(c))\nb()"),
         ("for i, j in c:\n    b(i)\n", "i, j = next(iter(c))\nb(i)"),
     ],
 )
