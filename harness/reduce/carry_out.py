@@ -90,6 +90,7 @@ def reduce(
     on_progress: Callable[[Progress], None] | None = None,
     settings: Settings | None = None,
     patience: float = PATIENCE_S,
+    well: str | os.PathLike[str] | None = None,
 ) -> Reduced:
     """Make the smallest program that still shows what `source` shows.
 
@@ -98,7 +99,9 @@ def reduce(
     `jobs` programs run at the same time (default: two for each processor). `deadline` is in
     seconds; the best so far is what is left then, and after Ctrl-C. `on_progress` is told of each
     program that is smaller. `settings` are those of a scenario. A run that is doubted and not
-    proven dead is called hung after `patience` seconds.
+    proven dead is called hung after `patience` seconds. `well` is a Python, such as one with an
+    older MLX, with which what is left must not fail in the same way; it is left out of account
+    where the whole program does.
 
     Call it from the main thread, for it handles signals. Raises UsageError when the program cannot
     be read or shows nothing to keep, and HarnessError when `out` cannot be written to.
@@ -119,6 +122,7 @@ def reduce(
             jobs=jobs or SIDE_BY_SIDE * _processors(),
             glances=jobs or GLANCES * _processors(),
             patience=Patience(seconds=patience),
+            well=() if well is None else target.with_python(program.python, os.fspath(well)),
         ) as judge,
     ):
         return _Reduction(program, judge, folder, deadline, on_progress).carry_out(kept)

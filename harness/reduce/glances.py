@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tempfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TypeVar
@@ -50,6 +51,21 @@ class Glances:
         sign = self._of(text, wanted, takes_s, budget_s)
         if sign is None:
             return False
+        return self._settled(text, sign, imports, budget_s)
+
+    def learn_without(
+        self, other: Glances, text: str, imports: Sequence[str], budget_s: float
+    ) -> bool:
+        """Learn how a program looks that does not show what `other` looks for; False if the whole
+        program is not such a one here.
+
+        Raises InterruptedReductionError.
+        """
+        sign = other._sign
+        return sign is not None and self._settled(text, looker.Without(sign), imports, budget_s)
+
+    def _settled(self, text: str, sign: Sign, imports: Sequence[str], budget_s: float) -> bool:
+        """Learn how long it takes to see `sign`; False if it is not seen each time."""
         # Side by side it takes longer, and all others run so.
         self._limit = budget_s
         self._sign = sign
@@ -80,8 +96,7 @@ class Glances:
         return looker.Ends(end.as_kept(wanted.keep), wanted.keep)
 
     def _opened(self, imports: Sequence[str]) -> nursery.Nursery | None:
-        home = self._folder / "nursery"
-        home.mkdir()
+        home = Path(tempfile.mkdtemp(prefix="n", dir=self._folder))
         variables = {"PYTHONDONTWRITEBYTECODE": "1"}
         return nursery.Nursery.open(self._python, imports, variables, home, self._over)
 

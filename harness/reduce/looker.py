@@ -104,6 +104,17 @@ class Reports(NamedTuple):
         return run.status == 0 and found > 0 if ended else None
 
 
+class Without(NamedTuple):
+    """The sign of a program that is well: it ends, and does not show another sign."""
+
+    sign: Sign
+
+    def decided(self, run: Glanced) -> bool | None:
+        if self.sign.decided(run):
+            return False
+        return True if run.ended else None
+
+
 class Glanced:
     """One run under way."""
 
