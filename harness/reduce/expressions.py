@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import Counter
+import ast
 from collections.abc import Iterator, Sequence
 from functools import partial
 from typing import Any
@@ -11,7 +11,7 @@ import libcst as cst
 
 from harness.reduce import edit, loops
 from harness.reduce.edit import Action, Edit, walk
-from harness.reduce.index import assign
+from harness.reduce.index import assign, code
 from harness.reduce.settings import is_literal
 
 BLOCK = cst.IndentedBlock
@@ -93,6 +93,41 @@ def unwrapped(module: cst.Module) -> Sequence[Edit]:
             case cst.For(body=BLOCK()):
                 changes.append({node: partial(loops.once, hidden=hidden)})
     return changes
+
+
+def decided(module: cst.Module) -> Sequence[Edit]:
+    """Conditions that are literals: what always comes stays, and the rest goes. One edit."""
+    change: dict[cst.CSTNode, Action] = {}
+    for node in walk(module):
+        match node:
+            case cst.IfExp(test=test) if (value := _truth(test)) is not None:
+                change[node] = _branch if value else _other_branch
+            case cst.If(test=test, body=BLOCK()) if (value := _truth(test)) is not None:
+                if value:
+                    change[node] = _body
+                elif isinstance(node.orelse, cst.Else):
+                    change[node] = lambda one: cst.FlattenSentinel(one.orelse.body.body)
+                elif node.orelse is None:
+                    change[node] = edit.remove
+    return [change] if change else []
+
+
+def _truth(node: cst.BaseExpression) -> bool | None:
+    """The truth of a literal; None of anything else."""
+    if isinstance(node, cst.UnaryOperation) and isinstance(node.operator, cst.Not):
+        value = _truth(node.expression)
+        return None if value is None else not value
+    if not is_literal(node) or isinstance(node, cst.UnaryOperation):
+        return None
+    return bool(ast.literal_eval(code(node)))
+
+
+def _branch(node: Any) -> Any:
+    return node.body
+
+
+def _other_branch(node: Any) -> Any:
+    return node.orelse
 
 
 def _body(node: Any) -> Any:
@@ -190,8 +225,6 @@ def fewer(module: cst.Module) -> Sequence[Edit]:
                 changes.append({node: edit.remove})
             case cst.Return(value=value) if value is not None:
                 changes.append({node: lambda one: one.with_changes(value=None)})
-            case cst.FunctionDef():
-                changes += _parameters(module, node)
     return changes
 
 
@@ -206,61 +239,3 @@ def _assign_without(node: Any, at: int) -> Any:
         return cst.Assign([cst.AssignTarget(targets[0].value)], values[0].value)
     left = node.targets[0].with_changes(target=cst.Tuple(targets, lpar=[], rpar=[]))
     return node.with_changes(targets=[left], value=cst.Tuple(values, lpar=[], rpar=[]))
-
-
-def _parameters(module: cst.Module, function: cst.FunctionDef) -> Iterator[Edit]:
-    """A parameter goes, with what calls of that name give for it."""
-    name = function.name.value
-    used = Counter(node.value for node in walk(function.body) if isinstance(node, cst.Name))
-    method = bool(function.params.params) and function.params.params[0].name.value == "self"
-    if name == "__init__":
-        name = _class_of(module, function)
-    every = [node for node in walk(module) if isinstance(node, cst.Call)]
-    # One that is used may be the module's own of that name.
-    known = _bound_at_top(module)
-    for at, one in enumerate(function.params.params):
-        if (method and at == 0) or (used[one.name.value] and one.name.value not in known):
-            continue
-        dropped: dict[cst.CSTNode, Action] = {one: edit.remove}
-        for call in every:
-            dropped.update(dict.fromkeys(_handed(call, name, at - method), edit.remove))
-            last = call.func.attr if isinstance(call.func, cst.Attribute) else call.func
-            if not (isinstance(last, cst.Name) and last.value == name):
-                continue
-            for number, arg in enumerate(call.args):
-                named = arg.keyword is not None and arg.keyword.value == one.name.value
-                if named or (arg.keyword is None and number == at - method):
-                    dropped[arg] = edit.remove
-        yield dropped
-
-
-def _bound_at_top(module: cst.Module) -> set[str]:
-    """The names that a module assigns to outside of any block."""
-    return {
-        target.target.value
-        for line in module.body
-        if isinstance(line, cst.SimpleStatementLine)
-        for small in line.body
-        if isinstance(small, cst.Assign)
-        for target in small.targets
-        if isinstance(target.target, cst.Name)
-    }
-
-
-def _class_of(module: cst.Module, function: cst.FunctionDef) -> str:
-    """The class whose body has `function`; the name of that one where none has."""
-    around = (
-        node.name.value
-        for node in walk(module)
-        if isinstance(node, cst.ClassDef) and function in node.body.body
-    )
-    return next(around, function.name.value)
-
-
-def _handed(call: cst.Call, name: str, place: int) -> Iterator[cst.CSTNode]:
-    """The element of `args` that a thread or process hands to its target `name` at `place`."""
-    options = {arg.keyword.value: arg.value for arg in call.args if arg.keyword is not None}
-    target, args = options.get("target"), options.get("args")
-    last = target.attr if isinstance(target, cst.Attribute) else target
-    if isinstance(last, cst.Name) and last.value == name and isinstance(args, cst.Tuple | cst.List):
-        yield from args.elements[place : place + 1]

@@ -11,6 +11,7 @@ from libcst.metadata import MetadataWrapper, PositionProvider
 
 from harness.reduce import (
     arguments,
+    calls,
     edit,
     expressions,
     holders,
@@ -183,7 +184,9 @@ def seen(text: str, printed: Callable[[str], str]) -> Candidates:
 
 def blocks() -> Iterator[tuple[str, Pass]]:
     """The passes over blocks, functions, classes and names."""
+    yield "conditions", lambda text: edits(text, expressions.decided)
     yield "blocks", lambda text: edits(text, expressions.unwrapped)
+    yield "parameters", lambda text: edits(text, calls.parameters)
     yield "functions", lambda text: edits(text, inline.functions)
     yield "threads", lambda text: edits(text, inline.targets)
     yield "base classes", lambda text: edits(text, objects.merged)

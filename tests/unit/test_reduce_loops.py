@@ -6,7 +6,18 @@ import ast
 
 import pytest
 
-from harness.reduce import edit, expressions, holders, inline, loops, objects, passes, texts
+from harness.reduce import (
+    calls,
+    edit,
+    expressions,
+    holders,
+    inline,
+    loops,
+    objects,
+    passes,
+    settings,
+    texts,
+)
 
 
 def each(text, made):
@@ -110,8 +121,23 @@ def test_names_of_two_functions_are_two_variables():
 
 def test_a_parameter_that_the_module_has_as_well_goes():
     text = "def f(a, b):\n    a.g()\n\na = 1\nf(a, 2)\n"
-    assert "def f(b):\n    a.g()\na = 1\nf(2)" in each(text, expressions.fewer)
-    assert "def f(b):\n    a.g()\nf(2)" not in each(text.replace("a = 1\n", ""), expressions.fewer)
+    assert "def f(b):\n    a.g()\na = 1\nf(2)" in each(text, calls.parameters)
+    assert each(text.replace("a = 1\n", ""), calls.parameters) == ["def f(a):\n    a.g()\nf(a)"]
+
+
+def test_parameters_that_nobody_uses_go_together_with_what_is_unpacked_for_them():
+    text = "def f(a, b):\n    g()\n\nf(*c)\n"
+    assert each(text, calls.parameters)[0] == "def f():\n    g()\nf()"
+
+
+def test_what_a_literal_decides_is_decided():
+    text = "x = f(None)(a) if None else b\nif not 1:\n    c()\nif 'd':\n    e()\nelse:\n    g()\n"
+    assert each(text, expressions.decided) == ["x = b\ne()"]
+    assert each("x = a if b else c\n", expressions.decided) == []
+
+
+def test_one_of_several_literals_that_are_bound_together_stands_for_its_name():
+    assert each("A, B = 1, f()\ng(A, B)\n", settings.propagated) == ["A, B = (1, f())\ng(1, B)"]
 
 
 def test_one_of_several_values_goes_with_its_name():

@@ -10,6 +10,7 @@ from harness.errors import UsageError
 from harness.model import Cause, Finding, Located, Origin, Outcome, ScenarioResult, Severity
 from harness.reduce import (
     arguments,
+    calls,
     edit,
     expressions,
     file,
@@ -183,16 +184,16 @@ def test_a_block_gives_way_to_what_is_in_it(text, left):
 
 def test_a_parameter_goes_with_what_is_given_for_it():
     text = "def f(a, b):\n    print(a)\n\nf(1, 2)\nThread(target=f, args=(1, 2))\n"
-    changes = expressions.fewer(edit.parsed(text))
+    changes = calls.parameters(edit.parsed(text))
     assert "def f(a):\n    print(a)\nf(1)\nThread(target=f, args=(1,))" in {
-        *each(text, expressions.fewer)
+        *each(text, calls.parameters)
     }
     assert changes
 
 
 def test_a_parameter_of_a_class_goes_with_what_is_given_for_it():
     text = "class A:\n    def __init__(self, a, b):\n        print(b)\n\nA(1, b=2)\n"
-    found = each(text, expressions.fewer)
+    found = each(text, calls.parameters)
     assert "class A:\n\n    def __init__(self, b):\n        print(b)\nA(b=2)" in found
 
 
@@ -200,7 +201,7 @@ def test_a_parameter_of_a_class_goes_with_what_is_given_for_it():
 def test_a_parameter_of_an_odd_init_goes(around):
     text = f"{around}        def __init__(self, a):\n            f()\n"
     left = text.replace("self, a", "self")
-    assert plain(left) in each(text, expressions.fewer)
+    assert plain(left) in each(text, calls.parameters)
 
 
 def test_a_name_in_a_row_of_strings_gives_no_program():
