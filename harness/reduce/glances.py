@@ -32,7 +32,9 @@ class Glances:
         self.width = width
         self._over = over
         self._sign: Sign | None = None
-        self._limit = 0.0
+        self._limits = {True: 0.0, False: 0.0}
+        """The seconds after which a run is given up, one of many side by side and one of few: many
+        take each other's time."""
         self._nursery: nursery.Nursery | None = None
         self.tries = 0
 
@@ -67,7 +69,7 @@ class Glances:
     def _settled(self, text: str, sign: Sign, imports: Sequence[str], budget_s: float) -> bool:
         """Learn how long it takes to see `sign`; False if it is not seen each time."""
         # Side by side it takes longer, and all others run so.
-        self._limit = budget_s
+        self._limits = dict.fromkeys(self._limits, budget_s)
         self._sign = sign
         self._nursery = self._opened(imports)
         # On a loaded machine one of several copies may be late once.
@@ -78,7 +80,7 @@ class Glances:
             slowest = self._always(text)
         if slowest is None:
             return False
-        self._limit = max(looker.LEAST_S, looker.LATER * slowest)
+        self._limits = dict.fromkeys(self._limits, max(looker.LEAST_S, looker.LATER * slowest))
         return True
 
     def _of(self, text: str, wanted: Symptom, takes_s: float, budget_s: float) -> Sign | None:
@@ -112,12 +114,18 @@ class Glances:
         """
         found: list[bool] = []
         for start in range(0, len(texts), self.width):
-            shown, seconds = self._glanced(texts[start : start + self.width])
+            some = texts[start : start + self.width]
+            shown, seconds = self._glanced(some)
             if seconds:
                 # A smaller program is there sooner, and one that is not is given up sooner.
-                self._limit = max(looker.LEAST_S, (self._limit + looker.LATER * seconds) / 2)
+                many = self._is_many(some)
+                later = (self._limits[many] + looker.LATER * seconds) / 2
+                self._limits[many] = max(looker.LEAST_S, later)
             found += shown
         return found
+
+    def _is_many(self, some: Sequence[object]) -> bool:
+        return 2 * len(some) > self.width
 
     def _glanced(self, texts: Sequence[str]) -> tuple[list[bool], float]:
         """For each program, True if it shows the sign; the seconds that the slowest one of these
@@ -137,7 +145,9 @@ class Glances:
     def _looked(self, looks: Sequence[Look], sign: Sign) -> list[Seen]:
         self.tries += len(looks)
         return self._asked(
-            lambda: looker.together(looks, sign, self._limit, self._over, self._nursery)
+            lambda: looker.together(
+                looks, sign, self._limits[self._is_many(looks)], self._over, self._nursery
+            )
         )
 
     def printed(self, text: str) -> str:

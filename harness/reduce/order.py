@@ -50,7 +50,7 @@ class _Order:
         elif lines:
             idle: Pass = lambda text: passes.never_run(text, lines)  # noqa: E731
             text = self._some(text, [("lines that never ran", idle)])
-        text = self._some(text, passes.first())
+        text = self._some(text, passes.first(guess is None))
         for _ in range(ROUNDS):
             before = text
             text = self._settled(text)

@@ -154,10 +154,13 @@ def lines(text: str) -> Candidates:
     return Candidates(len(found), without)
 
 
-def first() -> Iterator[tuple[str, Pass]]:
-    """The passes that take away much at one stroke."""
+def first(whole: bool) -> Iterator[tuple[str, Pass]]:
+    """The passes that take away much at one stroke. A `whole` program gets small settings too, so
+    that all later ones run faster."""
     yield "comments", lambda text: edits(text, expressions.prose)
     yield "command line", lambda text: edits(text, arguments.folded)
+    if whole:
+        yield "settings", lambda text: edits(text, settings.smaller)
     yield "bodies", lambda text: edits(text, expressions.hollow)
 
 

@@ -205,7 +205,7 @@ def next_round(plan: Plan, runs: Sequence[Ran], when: When | None, width: int = 
     if when is None:
         return _ends_without_symptom(plan, runs, certainty, width)
     number = {cell.name: at for at, cell in enumerate(plan.cells)}
-    if certainty is None and timed.is_time(when):
+    if certainty is None and symptoms.is_time(when):
         times = [(number[run.cell], run.symptoms[0]) for run in runs]
         return timed.next_round(count, times, when, width)
     seen = [(number[run.cell], symptoms.judge(when, run.symptoms[0])) for run in runs]

@@ -21,12 +21,6 @@ NOISE = 1.3
 """There is noise where the slowest run of a release takes so many times as long as its fastest."""
 NEAR = 1.1
 """A release whose shortest time is within this factor of the limit is on neither side of it."""
-SECONDS = "_s"
-
-
-def is_time(when: When) -> bool:
-    """True of a symptom that is a time above a limit, or below it."""
-    return when.figure is not None and when.figure.endswith(SECONDS)
 
 
 def next_round(
