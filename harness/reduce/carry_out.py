@@ -97,11 +97,11 @@ def reduce(
     `source` is the path of a scenario or a script, or the words of a command that runs one. `keep`
     is what must stay the same (default: the fingerprint, or the finding of one that completes).
     `jobs` programs run at the same time (default: two for each processor). `deadline` is in
-    seconds; the best so far is what is left then, and after Ctrl-C. `on_progress` is told of each
-    program that is smaller. `settings` are those of a scenario. A run that is doubted and not
-    proven dead is called hung after `patience` seconds. `well` is a Python, such as one with an
-    older MLX, with which what is left must not fail in the same way; it is left out of account
-    where the whole program does.
+    seconds; the best so far is what is left then, and after Ctrl-C. `on_progress` is told of the
+    whole program, and of each that is smaller. `settings` are those of a scenario. A run that is
+    doubted and not proven dead is called hung after `patience` seconds. `well` is a Python, such as
+    one with an older MLX, with which what is left must not fail in the same way. It is left out of
+    account where the whole program does.
 
     Call it from the main thread, for it handles signals. Raises UsageError when the program cannot
     be read or shows nothing to keep, and HarnessError when `out` cannot be written to.
@@ -182,6 +182,7 @@ class _Reduction:
 
     def carry_out(self, keep: Keep | None) -> Reduced:
         self._save()
+        self._tell(self._best)
         try:
             wanted, lines, places = self._whole(keep)
         except InterruptedReductionError:
@@ -319,6 +320,9 @@ class _Reduction:
         else:
             self._sure = text
             self._save()
+        self._tell(text)
+
+    def _tell(self, text: str) -> None:
         if self._told is not None:
             tries, lines = self._judge.tries, search.size(text)[0]
             self._told(Progress(stage=self._stage, tries=tries, lines=lines, text=text))
