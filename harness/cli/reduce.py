@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 KEEP = ("outcome", "cause", "fingerprint", "finding")
 PATIENCE_S = 2.0
-WITHIN_S = 600.0
+WITHIN = "10m"
 
 
 def add(commands: help.Commands) -> None:
@@ -53,8 +53,8 @@ def add(commands: help.Commands) -> None:
         help="what must stay the same: the outcome; also the cause of a hang or the kind of a "
         "crash; also who waits in which function (fingerprint); or a finding "
         "(default: fingerprint, or finding where the program completes)")  # fmt: skip
-    add("--within", type=span, default=WITHIN_S, metavar="TIME",
-        help="end after TIME, such as 3m, with the best so far (default: %(default)g s)")  # fmt: skip
+    add("--within", type=span, default=WITHIN, metavar="TIME",
+        help="end after TIME, such as 3m, with the best so far (default: %(default)s)")  # fmt: skip
     add("--jobs", type=options.positive, metavar="N",
         help="runs at the same time (default: two for each processor)")  # fmt: skip
     add("--patience", type=options.positive_seconds, default=PATIENCE_S, metavar="SECONDS",
