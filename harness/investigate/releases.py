@@ -17,7 +17,7 @@ from harness.releases import bisect, folder, probe, versions
 from harness.releases import plan as plans
 from harness.releases.bisect import BisectResult
 from harness.releases.environments import Environments
-from harness.releases.installer import Installer, find
+from harness.releases.installer import Installer, find, within
 from harness.releases.plan import BisectRequest, Plan
 from harness.releases.probe import Ran
 from harness.releases.search import Seen
@@ -39,6 +39,14 @@ def releases(case: Case) -> StageResult:
     if installed is None:
         reason = "it is not known which MLX the program runs"
         return StageResult(stage=stage, status=Status.SKIPPED, summary=reason)
+    until = case.left() - judgement.share(stage, case.left())
+    # An installation must not take the part of the next stage.
+    with within(lambda: case.left() - until):
+        return _answered(case, installed, until)
+
+
+def _answered(case: Case, installed: str, until: float) -> StageResult:
+    stage = StageName.RELEASES
     case.say(f"  asking the index for the releases of {PACKAGE}")
     installer = find()
     path = Path(Environments(installer).python(python_of(case.plan)).path)
@@ -46,7 +54,6 @@ def releases(case: Case) -> StageResult:
     if not ends:
         reason = f"the index has no other release than {installed}"
         return StageResult(stage=stage, status=Status.SKIPPED, summary=reason)
-    until = case.left() - judgement.share(stage, case.left())
     results: list[tuple[BisectResult, Path, Plan]] = []
     known: tuple[Ran, ...] = ()
     late = False

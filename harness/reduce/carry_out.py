@@ -183,10 +183,16 @@ class _Reduction:
     def carry_out(self, keep: Keep | None) -> Reduced:
         self._save()
         self._tell(self._best)
+        self._judge.over = self._is_late
         try:
             wanted, lines, places = self._whole(keep)
         except InterruptedReductionError:
-            raise KeyboardInterrupt from None
+            if not self._is_late():
+                raise KeyboardInterrupt from None
+            raise UsageError(
+                "the time was over before the whole program had shown what to keep; give it more "
+                "(--within), or let the program fail sooner"
+            ) from None
         self._judge.over = self._is_over
         interrupted = False
         try:
@@ -217,6 +223,9 @@ class _Reduction:
             seconds=time.monotonic() - self._began,
             interrupted=interrupted,
         )
+
+    def _is_late(self) -> bool:
+        return self._end is not None and time.monotonic() > self._end
 
     def _is_over(self) -> bool:
         # The check at the end takes as long as one verdict, and one more if it was only glanced at.
