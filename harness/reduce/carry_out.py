@@ -295,7 +295,7 @@ class _Reduction:
             # What had to be taken back leaves more to do, with more verdicts each time.
             misses = self._misses
             order.reduced(self._best, test, judge.width, lines, places, begin,
-                          wanted.is_race, judge.printed)  # fmt: skip
+                          wanted.is_race, judge.printed, judge.was_hasty)  # fmt: skip
             self._confirm(wanted)
             lines = places = frozenset()  # those of the whole program
 

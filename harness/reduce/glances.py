@@ -15,6 +15,8 @@ from harness.reduce.runs import Run
 from harness.reduce.symptom import Symptom
 
 FEW_RUNS = 3
+LONGER = 1.3
+"""A time that grew by less is the same one."""
 T = TypeVar("T")
 
 
@@ -36,6 +38,8 @@ class Glances:
         """The seconds after which a run is given up, one of many side by side and one of few: many
         take each other's time."""
         self._nursery: nursery.Nursery | None = None
+        self.late: set[str] = set()
+        """The programs that were given up while it was open if they show it."""
         self.tries = 0
 
     def close(self) -> None:
@@ -107,6 +111,19 @@ class Glances:
         shown, slowest = self._glanced([text] * max(FEW_RUNS, self.width))
         return slowest if all(shown) else None
 
+    def was_hasty(self, text: str) -> bool:
+        """True if `text`, which shows the symptom, now takes longer than others were given: they
+        get more from then on.
+
+        Raises InterruptedReductionError.
+        """
+        slowest = self._always(text)
+        needed = self._limits[True] * 2 if slowest is None else looker.LATER * slowest
+        if needed <= self._limits[True] * LONGER:
+            return False
+        self._limits = dict.fromkeys(self._limits, needed)
+        return True
+
     def shown(self, texts: Sequence[str]) -> list[bool]:
         """For each program, True if it seems to show the symptom.
 
@@ -139,6 +156,7 @@ class Glances:
         seen = self._looked([run.look() for run in runs], sign)
         for run in runs:
             run.glanced()
+        self.late.update(text for text, one in zip(texts, seen, strict=True) if one.late)
         times = [one.seconds for one in seen if one.shows]
         return [one.shows for one in seen], max(times, default=0.0)
 

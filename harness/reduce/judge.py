@@ -200,6 +200,18 @@ class Judge(AbstractContextManager["Judge"]):
         """
         return self._glances.printed(text) if self.glances else ""
 
+    def was_hasty(self, text: str) -> bool:
+        """True if the machine became slower, so that others than `text` were given up too early.
+
+        These are not known any more, and get more time. Raises InterruptedReductionError.
+        """
+        if not (self.glances and self._glances.late and self._glances.was_hasty(text)):
+            return False
+        for late in self._glances.late:
+            self._stood.pop(_key(late), None)
+        self._glances.late.clear()
+        return True
+
     def steadily(self, text: str) -> bool:
         """True if a candidate that was seen to show the symptom is, as often as it is run now.
 

@@ -28,6 +28,8 @@ class Seen(NamedTuple):
     shows: bool
     seconds: float
     """The time until it was known."""
+    late: bool = False
+    """True if it was given up while that was open."""
 
 
 class Look(NamedTuple):
@@ -265,10 +267,9 @@ def together(
                     if run not in answers:
                         seconds = time.monotonic() - run.began
                         answer = sign.decided(run)
-                        if answer is None and seconds > limit:
-                            answer = False
-                        if answer is not None:
-                            answers[run] = Seen(answer, seconds)
+                        late = answer is None and seconds > limit
+                        if answer is not None or late:
+                            answers[run] = Seen(bool(answer), seconds, late)
                             run.kill()
                 time.sleep(TICK_S)
         finally:

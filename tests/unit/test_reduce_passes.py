@@ -54,6 +54,14 @@ def test_who_needs_a_statement_goes_with_it():
     assert without("x = f()\ny = x + 1\nprint(y)\ng()\n")[0] == "g()"
 
 
+def test_the_last_of_several_imports_goes():
+    assert (
+        swept("import a, b\nfrom c import d, e\na.f(d)\n") == "import a\nfrom c import d\na.f(d)\n"
+    )
+    assert swept("import a, b\nb.f()\n") == "import b\nb.f()\n"
+    assert swept("from c import (\n    d,\n    e,\n)\nd()\n").startswith("from c import (\n    d")
+
+
 def test_in_a_race_the_sleeps_stay():
     text = "import time\n\ndef f():\n    time.sleep(1)\n    g()\n\nf()\nh()\n"
     at_0 = passes.statements(text, 0, race=True)
