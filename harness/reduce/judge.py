@@ -143,15 +143,18 @@ class Judge(AbstractContextManager["Judge"]):
         self.glances = self._glances.learn(
             text, wanted, nursery.imports(text, self._ran), self._wall_s, self._budget
         )
+        if self.glances and self._well:
+            self._looks_well = self._glances_well.learn_without(
+                self._glances, text, nursery.imports(text, self._ran), self._budget
+            )
+            if not self._looks_well:
+                self._well = ()
+        if self.glances:
+            return
         if self._well:
             (alone,) = self._several([text], well=True)
             if fails_alike(alone, wanted):
                 self._well = ()
-        if self.glances:
-            self._looks_well = bool(self._well) and self._glances_well.learn_without(
-                self._glances, text, nursery.imports(text, self._ran), self._budget
-            )
-            return
         runs = FEW_RUNS
         shown = sum(shows(result, wanted) for result in self._several([text] * runs))
         if shown < runs:
