@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import json
-import math
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -13,6 +12,7 @@ from typing import TYPE_CHECKING
 from rich.text import Text
 
 from harness.cli import cells, consoles, continuing, help, options
+from harness.cli.investigate import span
 from harness.errors import Exit, UsageError
 from harness.text.units import duration, plural
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 KEEP = ("outcome", "cause", "fingerprint", "finding")
 PATIENCE_S = 2.0
-WITHIN_S = 600.0
+WITHIN = "10m"
 
 
 def add(commands: help.Commands) -> None:
@@ -34,7 +34,7 @@ def add(commands: help.Commands) -> None:
         examples=(
             "harness reduce train.py",
             "harness reduce -- python train.py --steps 100",
-            "harness reduce my_scenario.py --keep cause --within 180",
+            "harness reduce my_scenario.py --keep cause --within 3m",
         ),
         exits={
             Exit.OK: "the file that is left fails the same way, each time it runs alone",
@@ -53,8 +53,8 @@ def add(commands: help.Commands) -> None:
         help="what must stay the same: the outcome; also the cause of a hang or the kind of a "
         "crash; also who waits in which function (fingerprint); or a finding "
         "(default: fingerprint, or finding where the program completes)")  # fmt: skip
-    add("--within", type=options.positive_seconds, default=WITHIN_S, metavar="SECONDS",
-        help="stop searching then, and keep the best so far (default: %(default)g)")  # fmt: skip
+    add("--within", type=span, default=WITHIN, metavar="TIME",
+        help="end after TIME, such as 3m, with the best so far (default: %(default)s)")  # fmt: skip
     add("--jobs", type=options.positive, metavar="N",
         help="runs at the same time (default: two for each processor)")  # fmt: skip
     add("--patience", type=options.positive_seconds, default=PATIENCE_S, metavar="SECONDS",
@@ -72,13 +72,12 @@ def run(arguments: argparse.Namespace) -> int:
 
     lines = cells.Lines(arguments.quiet)
     source = _source(arguments)
-    lines.note("running the whole program")
     result = reduce(
         source,
         keep=arguments.keep,
         jobs=arguments.jobs,
         out=arguments.out,
-        deadline=None if math.isinf(arguments.within) else arguments.within,
+        deadline=arguments.within,
         on_progress=_Progress(lines),
         settings=options.settings(arguments),
         patience=arguments.patience,
@@ -112,7 +111,7 @@ def _source(arguments: argparse.Namespace) -> Path | list[str]:
 
 
 class _Progress:
-    """A line for each pass that made the program smaller."""
+    """A line for the whole program, and for each pass that made it smaller."""
 
     def __init__(self, lines: cells.Lines) -> None:
         self._lines = lines

@@ -53,7 +53,9 @@ def carry_out(
             continue
         one = _stage(case, stage)
         case.stages.append(one)
-        interrupted = one.status is Status.INTERRUPTED and case.left() > LEAST_S
+        case.stages.sort(key=lambda each: list(StageName).index(each.stage))
+        interrupted = one.status is Status.INTERRUPTED and not one.late
+        interrupted = interrupted and case.left() > LEAST_S
         folders.private(folder / STATE, [msgspec.to_builtins(each) for each in case.stages])
         report.write(_result(case, interrupted), case.home, folder, plan.full)
         if interrupted:

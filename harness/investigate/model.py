@@ -52,6 +52,8 @@ class StageResult(msgspec.Struct, frozen=True, kw_only=True):
     """What a draft of an issue says of it."""
     found: bool = False
     """True if it answers a part of the question."""
+    late: bool = False
+    """True if its part of the time was over; the next stage has its own."""
     seconds: float = 0.0
     folder: str | None = None
     """The folder of its runs, relative to that of the investigation."""

@@ -3,7 +3,7 @@ the one of the last year that broke it."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
 
@@ -12,17 +12,17 @@ import msgspec
 from harness.investigate import judgement
 from harness.investigate.model import StageName, StageResult, Status
 from harness.investigate.stages import Case, portable, python_of
-from harness.model import Command, Outcome, ScenarioInfo
 from harness.observe import installation
-from harness.releases import bisect, folder, probe, symptoms, versions
+from harness.releases import bisect, folder, probe, versions
 from harness.releases import plan as plans
 from harness.releases.bisect import BisectResult
 from harness.releases.environments import Environments
-from harness.releases.installer import Installer, find
+from harness.releases.installer import Installer, find, within
 from harness.releases.plan import BisectRequest, Plan
 from harness.releases.probe import Ran
 from harness.releases.search import Seen
 from harness.session.folder import locked
+from harness.text.units import plural
 
 PACKAGE = "mlx"
 YEAR = timedelta(days=365)
@@ -39,6 +39,14 @@ def releases(case: Case) -> StageResult:
     if installed is None:
         reason = "it is not known which MLX the program runs"
         return StageResult(stage=stage, status=Status.SKIPPED, summary=reason)
+    until = case.left() - judgement.share(stage, case.left())
+    # An installation must not take the part of the next stage.
+    with within(lambda: case.left() - until):
+        return _answered(case, installed, until)
+
+
+def _answered(case: Case, installed: str, until: float) -> StageResult:
+    stage = StageName.RELEASES
     case.say(f"  asking the index for the releases of {PACKAGE}")
     installer = find()
     path = Path(Environments(installer).python(python_of(case.plan)).path)
@@ -46,17 +54,23 @@ def releases(case: Case) -> StageResult:
     if not ends:
         reason = f"the index has no other release than {installed}"
         return StageResult(stage=stage, status=Status.SKIPPED, summary=reason)
-    until = case.left() - judgement.share(stage, case.left())
     results: list[tuple[BisectResult, Path, Plan]] = []
     known: tuple[Ran, ...] = ()
+    late = False
+
+    def go_on() -> bool:
+        nonlocal late
+        late = case.left() <= until
+        return not late
+
     for good in ends:
         whole = _plan(case, good, installed)
-        result, made = _searched(case, whole, known, until)
+        result, made = _searched(case, whole, known, go_on)
         results.append((result, made, whole))
         if result.interrupted or result.change is not None:
             break
         known = tuple(ran for ran in result.runs if ran.cell == whole.cells[-1].name)
-    return _told(case, results, installed)
+    return msgspec.structs.replace(_told(case, results, installed), late=late)
 
 
 def chosen(installer: Installer, python: Path, installed: str) -> tuple[str, ...]:
@@ -108,7 +122,7 @@ def _plan(case: Case, good: str, bad: str) -> Plan:
 
 
 def _searched(
-    case: Case, whole: Plan, known: tuple[Ran, ...], until: float
+    case: Case, whole: Plan, known: tuple[Ran, ...], go_on: Callable[[], bool]
 ) -> tuple[BisectResult, Path]:
     names = [cell.packages[PACKAGE] for cell in whole.cells]
     case.say(f"  {len(names)} releases from {names[0]} to {names[-1]}")
@@ -119,9 +133,7 @@ def _searched(
 
     home = folder.begin(whole, case.folder / StageName.RELEASES.value)
     with locked(home):
-        result = bisect.carry_out(
-            whole, home, known, case.command, told, go_on=lambda: case.left() > until
-        )
+        result = bisect.carry_out(whole, home, known, case.command, told, go_on=go_on)
         if result.change is not None:
             old, new = bisect.ends(result)
             pages = probe.pages(whole, whole.cells[0], PACKAGE)
@@ -143,7 +155,7 @@ def _told(
     if told:
         summary = told[0].partition(": ")[0]
     elif result.interrupted:
-        summary = f"not decided after {len(result.runs)} runs"
+        summary = f"not decided after {plural(len(result.runs), 'run')}{_narrowed(result, whole)}"
     else:
         oldest = min(result.releases, key=versions.parse)
         unusable = result.problem or ""
@@ -159,38 +171,19 @@ def _told(
     )
 
 
-def with_good_release(case: Case, stage: StageResult, file: Path) -> tuple[str, bool, str] | None:
-    """The release without the problem that `stage` has found; whether `file` is without it there
-    too, and its end in words. None where it cannot be run there.
-
-    It need not complete there: a reduction also leaves out what never ran behind a hang.
-    """
-    assert stage.folder is not None
-    with folder.opened(case.folder / stage.folder, "bisect") as (whole, runs):
-        result = bisect.carry_out(
-            whole,
-            case.folder / stage.folder,
-            runs,
-            case.command,
-            lambda *_: None,
-            go_on=lambda: False,
-        )
-    good = result.last_good or result.first_good
-    cell = next((one for one in whole.cells if one.packages[PACKAGE] == good), None)
-    if good is None or cell is None:
-        return None
-    case.say(f"  the file with {PACKAGE} {good}")
-    argv = ("python", str(file.resolve()))
-    target = ScenarioInfo(
-        name=file.name, path="", summary="", doc="", source="", command=Command(argv=argv)
-    )
-    alone = msgspec.structs.replace(
-        whole, target=target, settings=None, repeat=1, budget=max(30.0, case.budget(stage.stage))
-    )
-    ran = probe.run(alone, cell, case.folder / StageName.REDUCE.value, case.command)
-    end = ran.symptoms[0]
-    if ran.interrupted or end.outcome in (Outcome.SKIPPED, Outcome.UNFINISHED):
-        return None
-    assert result.when is not None
-    shown = symptoms.judge(symptoms.parse(result.when), end) is Seen.SHOWN
-    return good, not shown, end.summary
+def _narrowed(result: BisectResult, whole: Plan) -> str:
+    """The two releases between which the answer lies, as far as the runs have shown it."""
+    assert whole.bisect is not None
+    if whole.bisect.certainty is not None:
+        return ""
+    release = {cell.name: cell.packages[PACKAGE] for cell in whole.cells}
+    seen: dict[str, list[str]] = {Seen.SHOWN.value: [], Seen.ABSENT.value: []}
+    for ran, answer in zip(result.runs, result.seen, strict=True):
+        seen.setdefault(answer, []).append(release[ran.cell])
+    shown, absent = seen[Seen.SHOWN.value], seen[Seen.ABSENT.value]
+    if not shown or not absent:
+        return ""
+    pick = (max, min) if whole.bisect.mends else (min, max)
+    bad, good = (one(some, key=versions.parse) for one, some in zip(pick, (shown, absent),
+                                                                    strict=True))  # fmt: skip
+    return f": it shows with {PACKAGE} {bad}, and not with {good}"

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import msgspec
 
-from harness.investigate import releases
+from harness.investigate.good import Good, good_of, python_with, tried_with
 from harness.investigate.model import StageName, StageResult, Status
 from harness.investigate.stages import Case
 
@@ -21,15 +21,17 @@ def reduced(case: Case) -> StageResult:
 
     plan, stage = case.plan, StageName.REDUCE
     source = Path(plan.target.path) if plan.target.command is None else plan.target.command.argv
-    said = time.monotonic()
+    told_at = time.monotonic()
 
     def progress(now: object) -> None:
-        nonlocal said
-        if time.monotonic() - said > 5.0:
-            said = time.monotonic()
+        nonlocal told_at
+        if time.monotonic() - told_at > 5.0:
+            told_at = time.monotonic()
             case.say(f"  {now.stage}: {now.lines} lines after {now.tries} tries")  # type: ignore[attr-defined]
 
     assert plan.patience is not None
+    found = next((one for one in case.stages if one.stage is StageName.RELEASES), None)
+    good = None if found is None else good_of(case, found)
     made = reduce(
         source,
         out=case.folder / stage.value,
@@ -37,42 +39,43 @@ def reduced(case: Case) -> StageResult:
         on_progress=progress,
         settings=plan.settings,
         patience=plan.patience.seconds,
+        well=None if good is None else python_with(good),
     )
-    sure = "shows it in three runs by itself" if made.verified else "did not show it each time"
+    unchecked = not made.checked[1]
+    said = "was not run by itself" if unchecked else "did not show it each time"
+    sure = "shows it in three runs by itself" if made.verified else said
     result = StageResult(
         stage=stage,
-        status=Status.DONE,
+        status=Status.INTERRUPTED if unchecked else Status.DONE,
         summary=f"a file of {made.lines} lines {sure}",
         facts=(f"reduced to {made.lines} lines, in {made.tries} tries",),
         found=made.verified,
         folder=case.relative(made.path.parent),
         file=case.relative(made.path),
     )
-    return _tried(case, result, made.path) if made.verified else result
+    return _tried(case, result, made.path, good) if made.verified else result
 
 
-def _tried(case: Case, result: StageResult, file: Path) -> StageResult:
+def _tried(case: Case, result: StageResult, file: Path, good: Good | None) -> StageResult:
     """`result`, once its file was run with the good release, where it must not show the problem.
 
     A reduction keeps what a run shows, and not the reason: what is left may hang for another one.
     """
-    found = next((one for one in case.stages if one.stage is StageName.RELEASES), None)
-    if found is None or not found.found:
+    tried = None if good is None else tried_with(case, good, file)
+    if good is None or tried is None:
         return result
-    good = releases.with_good_release(case, found, file)
-    if good is None:
-        return result
-    version, well, told = good
+    well, told = tried
     if well:
-        fact = f"the small file with mlx {version}: {told}"
+        fact = f"the small file with mlx {good.version}: {told}"
         return msgspec.structs.replace(
             result,
-            summary=f"{result.summary}, and not with mlx {version}",
+            summary=f"{result.summary}, and not with mlx {good.version}",
             facts=(*result.facts, fact),
         )
     return msgspec.structs.replace(
         result,
-        summary=f"the file is no reproduction: with mlx {version}, where all was well, it {told}",
+        summary=f"the file is no reproduction: with mlx {good.version}, where all was well, it "
+        f"{told}",
         facts=(),
         found=False,
     )

@@ -90,15 +90,18 @@ def reduce(
     on_progress: Callable[[Progress], None] | None = None,
     settings: Settings | None = None,
     patience: float = PATIENCE_S,
+    well: str | os.PathLike[str] | None = None,
 ) -> Reduced:
     """Make the smallest program that still shows what `source` shows.
 
     `source` is the path of a scenario or a script, or the words of a command that runs one. `keep`
     is what must stay the same (default: the fingerprint, or the finding of one that completes).
     `jobs` programs run at the same time (default: two for each processor). `deadline` is in
-    seconds; the best so far is what is left then, and after Ctrl-C. `on_progress` is told of each
-    program that is smaller. `settings` are those of a scenario. A run that is doubted and not
-    proven dead is called hung after `patience` seconds.
+    seconds; the best so far is what is left then, and after Ctrl-C. `on_progress` is told of the
+    whole program, and of each that is smaller. `settings` are those of a scenario. A run that is
+    doubted and not proven dead is called hung after `patience` seconds. `well` is a Python, such as
+    one with an older MLX, with which what is left must not fail in the same way. It is left out of
+    account where the whole program does.
 
     Call it from the main thread, for it handles signals. Raises UsageError when the program cannot
     be read or shows nothing to keep, and HarnessError when `out` cannot be written to.
@@ -119,6 +122,7 @@ def reduce(
             jobs=jobs or SIDE_BY_SIDE * _processors(),
             glances=jobs or GLANCES * _processors(),
             patience=Patience(seconds=patience),
+            well=() if well is None else target.with_python(program.python, os.fspath(well)),
         ) as judge,
     ):
         return _Reduction(program, judge, folder, deadline, on_progress).carry_out(kept)
@@ -178,10 +182,17 @@ class _Reduction:
 
     def carry_out(self, keep: Keep | None) -> Reduced:
         self._save()
+        self._tell(self._best)
+        self._judge.over = self._is_late
         try:
             wanted, lines, places = self._whole(keep)
         except InterruptedReductionError:
-            raise KeyboardInterrupt from None
+            if not self._is_late():
+                raise KeyboardInterrupt from None
+            raise UsageError(
+                "the time was over before the whole program had shown what to keep; give it more "
+                "(--within), or let the program fail sooner"
+            ) from None
         self._judge.over = self._is_over
         interrupted = False
         try:
@@ -212,6 +223,9 @@ class _Reduction:
             seconds=time.monotonic() - self._began,
             interrupted=interrupted,
         )
+
+    def _is_late(self) -> bool:
+        return self._end is not None and time.monotonic() > self._end
 
     def _is_over(self) -> bool:
         # The check at the end takes as long as one verdict, and one more if it was only glanced at.
@@ -281,7 +295,7 @@ class _Reduction:
             # What had to be taken back leaves more to do, with more verdicts each time.
             misses = self._misses
             order.reduced(self._best, test, judge.width, lines, places, begin,
-                          wanted.is_race, judge.printed)  # fmt: skip
+                          wanted.is_race, judge.printed, judge.was_hasty)  # fmt: skip
             self._confirm(wanted)
             lines = places = frozenset()  # those of the whole program
 
@@ -315,6 +329,9 @@ class _Reduction:
         else:
             self._sure = text
             self._save()
+        self._tell(text)
+
+    def _tell(self, text: str) -> None:
         if self._told is not None:
             tries, lines = self._judge.tries, search.size(text)[0]
             self._told(Progress(stage=self._stage, tries=tries, lines=lines, text=text))

@@ -122,8 +122,15 @@ class _Editor(cst.CSTTransformer):
     def on_visit(self, node: cst.CSTNode) -> bool:
         if node not in self._around:
             return False
-        if is_bare(node, self._actions):
-            self._actions[node] = remove
+        if isinstance(node, cst.Import | cst.ImportFrom) and not isinstance(
+            node.names, cst.ImportStar
+        ):
+            kept = [alias for alias in node.names if self._actions.get(alias) is not remove]
+            if len(kept) < len(node.names):
+                # libcst refuses a comma at the end before anybody could take it away.
+                left = node.with_changes(names=_ended(kept)) if kept else None
+                self._actions[node] = remove if left is None else by(left)
+                return False
         return self._actions.get(node) is not remove
 
     def on_leave(self, original_node: Any, updated_node: Any) -> Any:

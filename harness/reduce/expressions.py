@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-from collections import Counter
+import ast
 from collections.abc import Iterator, Sequence
 from functools import partial
 from typing import Any
 
 import libcst as cst
 
-from harness.reduce import edit, inline
+from harness.reduce import edit, loops
 from harness.reduce.edit import Action, Edit, walk
-from harness.reduce.index import assign
+from harness.reduce.index import assign, code
 from harness.reduce.settings import is_literal
 
 BLOCK = cst.IndentedBlock
-NEXT = "next"
 
 
 def prose(module: cst.Module) -> Sequence[Edit]:
@@ -79,7 +78,7 @@ def _zeros(module: cst.Module, kinds: Any) -> Sequence[Edit]:
 def unwrapped(module: cst.Module) -> Sequence[Edit]:
     """Blocks give way to what is in them: conditions, loops, contexts, handlers of errors."""
     changes: list[Edit] = []
-    hidden = _is_hidden(module)
+    hidden = loops.is_hidden(module)
     for node in walk(module):
         match node:
             case cst.If(body=BLOCK()):
@@ -92,8 +91,43 @@ def unwrapped(module: cst.Module) -> Sequence[Edit]:
                 if isinstance(node, cst.Try) and node.finalbody is not None:
                     changes.append({node: _with_end})
             case cst.For(body=BLOCK()):
-                changes.append({node: partial(_first, hidden=hidden)})
+                changes.append({node: partial(loops.once, hidden=hidden)})
     return changes
+
+
+def decided(module: cst.Module) -> Sequence[Edit]:
+    """Conditions that are literals: what always comes stays, and the rest goes. One edit."""
+    change: dict[cst.CSTNode, Action] = {}
+    for node in walk(module):
+        match node:
+            case cst.IfExp(test=test) if (value := _truth(test)) is not None:
+                change[node] = _branch if value else _other_branch
+            case cst.If(test=test, body=BLOCK()) if (value := _truth(test)) is not None:
+                if value:
+                    change[node] = _body
+                elif isinstance(node.orelse, cst.Else):
+                    change[node] = lambda one: cst.FlattenSentinel(one.orelse.body.body)
+                elif node.orelse is None:
+                    change[node] = edit.remove
+    return [change] if change else []
+
+
+def _truth(node: cst.BaseExpression) -> bool | None:
+    """The truth of a literal; None of anything else."""
+    if isinstance(node, cst.UnaryOperation) and isinstance(node.operator, cst.Not):
+        value = _truth(node.expression)
+        return None if value is None else not value
+    if not is_literal(node) or isinstance(node, cst.UnaryOperation):
+        return None
+    return bool(ast.literal_eval(code(node)))
+
+
+def _branch(node: Any) -> Any:
+    return node.body
+
+
+def _other_branch(node: Any) -> Any:
+    return node.orelse
 
 
 def _body(node: Any) -> Any:
@@ -109,20 +143,6 @@ def _body(node: Any) -> Any:
 def _with_end(node: Any) -> Any:
     """The body of a `try`, and then what always comes after it."""
     return cst.FlattenSentinel([*node.body.body, *node.finalbody.body.body])
-
-
-def _first(node: Any, hidden: bool) -> Any:
-    """The body of a loop for its first element."""
-    over = node.iter
-    if (
-        isinstance(over, cst.Call)
-        and isinstance(over.func, cst.Name)
-        and (over.func.value == "range")
-    ):
-        value: cst.BaseExpression = cst.Integer("0")
-    else:
-        value = _next(over, hidden)
-    return cst.FlattenSentinel([assign(node.target, value), *node.body.body])
 
 
 def passed_through(module: cst.Module) -> Sequence[Edit]:
@@ -144,7 +164,7 @@ def _argument(call: Any) -> Any:
 
 def shorter(module: cst.Module) -> Sequence[Edit]:
     """An expression gives way to a part of it."""
-    hidden = _is_hidden(module)
+    hidden = loops.is_hidden(module)
     return [
         {node: edit.by(part)}
         for node in walk(module)
@@ -176,7 +196,7 @@ def _parts(node: cst.BaseExpression, hidden: bool) -> Iterator[cst.BaseExpressio
             yield value
         case cst.ListComp() | cst.GeneratorExp():
             yield node.elt
-            yield _first_of(node, hidden)
+            yield loops.first_of(node, hidden)
         case cst.Await(expression=expression):
             yield expression
         case cst.FormattedString(parts=parts):
@@ -185,30 +205,6 @@ def _parts(node: cst.BaseExpression, hidden: bool) -> Iterator[cst.BaseExpressio
                     yield one.expression
         case cst.UnaryOperation(expression=expression) if not is_literal(node):
             yield expression
-
-
-def _first_of(node: cst.ListComp | cst.GeneratorExp, hidden: bool) -> cst.BaseExpression:
-    """The first element of a comprehension."""
-    target = node.for_in.target
-    if not isinstance(target, cst.Name):
-        return node.elt
-    first = _next(node.for_in.iter, hidden)
-    found: cst.BaseExpression = inline.replaced(node.elt, {target.value: first})
-    return found
-
-
-def _is_hidden(module: cst.Module) -> bool:
-    """True where a function of the program has the name of Python's `next`, or may get it."""
-    return any(isinstance(node, cst.FunctionDef) and node.name.value == NEXT
-               for node in walk(module))  # fmt: skip
-
-
-def _next(over: cst.BaseExpression, hidden: bool) -> cst.BaseExpression:
-    if hidden:
-        first = cst.SubscriptElement(cst.Index(cst.Integer("0")))
-        return cst.Subscript(cst.Call(cst.Name("list"), [cst.Arg(over)]), [first])
-    again = cst.Call(cst.Name("iter"), [cst.Arg(over)])
-    return cst.Call(cst.Name(NEXT), [cst.Arg(again)])
 
 
 def fewer(module: cst.Module) -> Sequence[Edit]:
@@ -220,53 +216,26 @@ def fewer(module: cst.Module) -> Sequence[Edit]:
                 changes.append({node: edit.remove})
             case cst.Element() | cst.DictElement():
                 changes.append({node: edit.remove})
+            case cst.Assign(
+                targets=[cst.AssignTarget(target=cst.Tuple(elements=targets))],
+                value=cst.Tuple(elements=values),
+            ) if len(targets) == len(values) > 1:
+                changes += [{node: partial(_assign_without, at=at)} for at in range(len(targets))]
             case cst.Decorator() | cst.FormattedStringText() | cst.FormattedStringExpression():
                 changes.append({node: edit.remove})
             case cst.Return(value=value) if value is not None:
                 changes.append({node: lambda one: one.with_changes(value=None)})
-            case cst.FunctionDef():
-                changes += _parameters(module, node)
     return changes
 
 
-def _parameters(module: cst.Module, function: cst.FunctionDef) -> Iterator[Edit]:
-    """A parameter goes, with what calls of that name give for it."""
-    name = function.name.value
-    used = Counter(node.value for node in walk(function.body) if isinstance(node, cst.Name))
-    method = bool(function.params.params) and function.params.params[0].name.value == "self"
-    if name == "__init__":
-        name = _class_of(module, function)
-    every = [node for node in walk(module) if isinstance(node, cst.Call)]
-    for at, one in enumerate(function.params.params):
-        if used[one.name.value] or (method and at == 0):
-            continue
-        dropped: dict[cst.CSTNode, Action] = {one: edit.remove}
-        for call in every:
-            dropped.update(dict.fromkeys(_handed(call, name, at - method), edit.remove))
-            last = call.func.attr if isinstance(call.func, cst.Attribute) else call.func
-            if not (isinstance(last, cst.Name) and last.value == name):
-                continue
-            for number, arg in enumerate(call.args):
-                named = arg.keyword is not None and arg.keyword.value == one.name.value
-                if named or (arg.keyword is None and number == at - method):
-                    dropped[arg] = edit.remove
-        yield dropped
-
-
-def _class_of(module: cst.Module, function: cst.FunctionDef) -> str:
-    """The class whose body has `function`; the name of that one where none has."""
-    around = (
-        node.name.value
-        for node in walk(module)
-        if isinstance(node, cst.ClassDef) and function in node.body.body
-    )
-    return next(around, function.name.value)
-
-
-def _handed(call: cst.Call, name: str, place: int) -> Iterator[cst.CSTNode]:
-    """The element of `args` that a thread or process hands to its target `name` at `place`."""
-    options = {arg.keyword.value: arg.value for arg in call.args if arg.keyword is not None}
-    target, args = options.get("target"), options.get("args")
-    last = target.attr if isinstance(target, cst.Attribute) else target
-    if isinstance(last, cst.Name) and last.value == name and isinstance(args, cst.Tuple | cst.List):
-        yield from args.elements[place : place + 1]
+def _assign_without(node: Any, at: int) -> Any:
+    """An assignment of several values to as many names, without one of them."""
+    targets = [*node.targets[0].target.elements]
+    values = [*node.value.elements]
+    if len(targets) != len(values) or at >= len(targets):
+        return node
+    del targets[at], values[at]
+    if len(targets) == 1:
+        return cst.Assign([cst.AssignTarget(targets[0].value)], values[0].value)
+    left = node.targets[0].with_changes(target=cst.Tuple(targets, lpar=[], rpar=[]))
+    return node.with_changes(targets=[left], value=cst.Tuple(values, lpar=[], rpar=[]))

@@ -40,6 +40,31 @@ class Index:
             node = self.parents[node]
         return node
 
+    def around(self, node: cst.CSTNode) -> cst.FunctionDef | None:
+        """The innermost function whose body or parameters have `node`."""
+        inner, at = node, self.parents.get(node)
+        while at is not None:
+            if isinstance(at, cst.FunctionDef) and inner is not at.name:
+                return at
+            inner, at = at, self.parents.get(at)
+        return None
+
+    def same(self, target: cst.Name) -> list[cst.Name]:
+        """The names that may be the variable that `target` binds: those in its function, or all."""
+        every = self.names[target.value]
+        function = self.around(target)
+        if function is None or any(
+            isinstance(self.parents[node], cst.NameItem) for node in every
+        ):  # of global and nonlocal
+            return every
+        return [node for node in every if self._is_in(node, function)]
+
+    def _is_in(self, node: cst.CSTNode, function: cst.FunctionDef) -> bool:
+        at = self.around(node)
+        while at is not None and at is not function:
+            at = self.around(at)
+        return at is not None
+
     def function(self, name: str) -> cst.FunctionDef | None:
         """The only function of that name."""
         found = self.functions[name]
@@ -54,7 +79,8 @@ def assign(target: Any, value: cst.BaseExpression) -> cst.SimpleStatementLine:
 def grouped(value: cst.BaseExpression) -> cst.BaseExpression:
     """`value` as it can stand in an expression."""
     closed = cst.Name | cst.Call | cst.Attribute | cst.Subscript | cst.Integer | cst.Float
-    if isinstance(value, closed | cst.List | cst.Dict | cst.Set | cst.SimpleString) or value.lpar:
+    lists = cst.List | cst.ListComp | cst.Dict | cst.Set
+    if isinstance(value, closed | lists | cst.SimpleString) or value.lpar:
         return value
     return value.with_changes(lpar=[cst.LeftParen()], rpar=[cst.RightParen()])
 

@@ -223,8 +223,11 @@ def single_uses(module: cst.Module) -> Sequence[Edit]:
                         value=value,
                     )
                 ]
-            ) if len(index.names[name]) == 2:
-                use = next(node for node in index.names[name] if node is not target)
+            ) if len(index.names[name]) > 1:
+                same = index.same(target)
+                if len(same) != 2:
+                    continue
+                use = next(node for node in same if node is not target)
                 if any(node is use for node in walk(line)):
                     continue
                 if not _is_too_long(index, use, value):
@@ -250,9 +253,9 @@ def unpacked(module: cst.Module) -> Sequence[Edit]:
     for node in walk(module):
         match node:
             case cst.Assign(targets=[cst.AssignTarget(target=target)], value=value):
-                names = [one.value for one in walk(target) if isinstance(one, cst.Name)]
+                bound = [one for one in walk(target) if isinstance(one, cst.Name)]
                 plain = isinstance(target, cst.Name | cst.Tuple)
-                if plain and all(len(index.names[name]) == 1 for name in names):
+                if plain and all(len(index.same(one)) == 1 for one in bound):
                     changes.append({node: edit.by(cst.Expr(value))})
             case cst.Subscript(
                 value=cst.Name(value=name),

@@ -20,7 +20,7 @@ from harness.reduce.errors import InterruptedReductionError
 from harness.reduce.fence import sitecustomize as fence
 from harness.reduce.glances import FEW_RUNS, Glances
 from harness.reduce.runs import Lender, Notes, Run
-from harness.reduce.symptom import Seen, Symptom, shows
+from harness.reduce.symptom import Seen, Symptom, fails_alike, shows
 from harness.session.plan import Options
 from harness.supervise import scheduler
 from harness.supervise.job import Job
@@ -53,10 +53,12 @@ class Judge(AbstractContextManager["Judge"]):
         jobs: int,
         glances: int | None = None,
         patience: Patience,
+        well: Sequence[str] = (),
     ) -> None:
         """`python` is the program that runs each file, with its options. `data` are files and
         folders that each run finds in its own folder, under these names. `glances` are made at the
-        same time, where a glance is enough (default: `jobs`)."""
+        same time, where a glance is enough (default: `jobs`). With `well`, which runs files too,
+        no candidate may show the symptom, as far as the whole program does not."""
         processes.check()
         self._python = tuple(python)
         self._data = tuple(data)
@@ -77,6 +79,12 @@ class Judge(AbstractContextManager["Judge"]):
         self._glances = Glances(
             self._fenced, self._python, self._folder, glances or jobs, self._is_over
         )
+        self._well = tuple(well)
+        self._glances_well = Glances(
+            self._fenced_well, self._well, self._folder, glances or jobs, self._is_over
+        )
+        self._looks_well = False
+        """True if candidates are glanced at with `well` too."""
         self.glances = False
         """True if `shown` only glances: what it says is to be confirmed by `confirmed`."""
         self._wall_s = 0.0
@@ -93,6 +101,7 @@ class Judge(AbstractContextManager["Judge"]):
         trace: TracebackType | None,
     ) -> None:  # fmt: skip
         self._glances.close()
+        self._glances_well.close()
         shutil.rmtree(self._folder, ignore_errors=True)
 
     def whole(self, text: str, trace: bool) -> tuple[Seen, Notes]:
@@ -134,8 +143,18 @@ class Judge(AbstractContextManager["Judge"]):
         self.glances = self._glances.learn(
             text, wanted, nursery.imports(text, self._ran), self._wall_s, self._budget
         )
+        if self.glances and self._well:
+            self._looks_well = self._glances_well.learn_without(
+                self._glances, text, nursery.imports(text, self._ran), self._budget
+            )
+            if not self._looks_well:
+                self._well = ()
         if self.glances:
             return
+        if self._well:
+            (alone,) = self._several([text], well=True)
+            if fails_alike(alone, wanted):
+                self._well = ()
         runs = FEW_RUNS
         shown = sum(shows(result, wanted) for result in self._several([text] * runs))
         if shown < runs:
@@ -150,7 +169,7 @@ class Judge(AbstractContextManager["Judge"]):
     @property
     def tries(self) -> int:
         """Runs so far."""
-        return self._verdicts + self._glances.tries
+        return self._verdicts + self._glances.tries + self._glances_well.tries
 
     @property
     def width(self) -> int:
@@ -171,6 +190,9 @@ class Judge(AbstractContextManager["Judge"]):
             return self.confirmed(texts, wanted)
         new = list(dict.fromkeys(t for t in texts if _key(t) not in self._stood))
         self._stood.update(zip(map(_key, new), self._glances.shown(new), strict=True))
+        if self._looks_well:
+            some = [text for text in new if self._stood[_key(text)]]
+            self._stood.update(zip(map(_key, some), self._glances_well.shown(some), strict=True))
         # What was judged since then counts more.
         return [self._known.get(_key(text), self._stood[_key(text)]) for text in texts]
 
@@ -180,6 +202,18 @@ class Judge(AbstractContextManager["Judge"]):
         Empty where nothing is glanced at. Raises InterruptedReductionError.
         """
         return self._glances.printed(text) if self.glances else ""
+
+    def was_hasty(self, text: str) -> bool:
+        """True if the machine became slower, so that others than `text` were given up too early.
+
+        These are not known any more, and get more time. Raises InterruptedReductionError.
+        """
+        if not (self.glances and self._glances.late and self._glances.was_hasty(text)):
+            return False
+        for late in self._glances.late:
+            self._stood.pop(_key(late), None)
+        self._glances.late.clear()
+        return True
 
     def steadily(self, text: str) -> bool:
         """True if a candidate that was seen to show the symptom is, as often as it is run now.
@@ -206,8 +240,11 @@ class Judge(AbstractContextManager["Judge"]):
             missing = self.repeats - run - 1
             done = [t for t in left if counts[t] >= self.needed or
                     counts[t] + missing < self.needed]  # fmt: skip
-            for text in done:
-                self._known[_key(text)] = counts[text] >= self.needed
+            self._known.update({_key(text): counts[text] >= self.needed for text in done})
+            if self._well:
+                some = [text for text in done if self._known[_key(text)]]
+                for text, well in zip(some, self._several(some, well=True), strict=True):
+                    self._known[_key(text)] = not fails_alike(well, wanted)
             left = [text for text in left if text not in done]
         return [self._known[_key(text)] for text in texts]
 
@@ -224,20 +261,26 @@ class Judge(AbstractContextManager["Judge"]):
             runs, len(showing), len(showing) >= needed, showing[0].result if showing else None
         )
 
-    def _several(self, texts: Sequence[str]) -> Iterator[Seen]:
+    def _several(self, texts: Sequence[str], well: bool = False) -> Iterator[Seen]:
+        fenced = self._fenced_well if well else self._fenced
         for start in range(0, len(texts), self.jobs):
             some = texts[start : start + self.jobs]
-            yield from self._run([self._fenced(text) for text in some])
+            yield from self._run([fenced(text) for text in some], known=not well)
 
     def _fenced(self, text: str) -> Run:
-        run = self._prepared(text)
+        return self._limited(self._prepared(text))
+
+    def _fenced_well(self, text: str) -> Run:
+        return self._limited(self._prepared(text, self._well))
+
+    def _limited(self, run: Run) -> Run:
         run.variables[fence.USED] = str(self._folder / "used")
         return run
 
-    def _prepared(self, text: str) -> Run:
+    def _prepared(self, text: str, python: Sequence[str] = ()) -> Run:
         self._number += 1
         home = self._folder / str(self._number)
-        run = Run(home, self._python, text, self._lender)
+        run = Run(home, python or self._python, text, self._lender)
         for source, name in self._data:
             target = home / fence.WORK / name
             target.parent.mkdir(parents=True, exist_ok=True)
@@ -247,7 +290,8 @@ class Judge(AbstractContextManager["Judge"]):
                 shutil.copy2(source, target)
         return run
 
-    def _run(self, runs: Sequence[Run]) -> tuple[Seen, ...]:
+    def _run(self, runs: Sequence[Run], known: bool = True) -> tuple[Seen, ...]:
+        """Judge them; `known`: the versions that they run are those of the symptom."""
         if self.over():
             raise InterruptedReductionError
         options = Options(
@@ -259,7 +303,7 @@ class Judge(AbstractContextManager["Judge"]):
         )
         starts = [run.starter(options, self._folder / "runs") for run in runs]
         with scheduler.requests() as interrupts:
-            observer = _Quick(self.over, self.versions)
+            observer = _Quick(self.over, self.versions if known else {})
             results, stopped = scheduler.run(starts, self.jobs, observer, interrupts)
         if stopped or len(results) < len(runs):
             raise InterruptedReductionError

@@ -16,6 +16,8 @@ from harness.reduce.symptom import DIED, Keep, Symptom, raised
 from harness.supervise import launch, scheduler
 
 TICK_S = 0.02
+IDLE = 5
+"""Looks in a row at which no process may run."""
 CHILD = "child "
 """The beginning of the part of a symptom that is a wait for a process."""
 LEAST_S, LATER = 0.8, 1.7
@@ -28,6 +30,8 @@ class Seen(NamedTuple):
     shows: bool
     seconds: float
     """The time until it was known."""
+    late: bool = False
+    """True if it was given up while that was open."""
 
 
 class Look(NamedTuple):
@@ -64,12 +68,17 @@ class Stands(NamedTuple):
     """What the processes wait in that it has started and that the symptom is also about."""
     waits: frozenset[str] = frozenset()
     """All that its threads wait in; empty: anything. One that sleeps with a lock lets it go."""
+    idle: bool = False
+    """True if the processes that it has started do nothing any more: until then it only waits for
+    them to begin."""
 
     def decided(self, run: Glanced) -> bool | None:
         if run.ended:
             return False
         stands = glance.stands(run.poses(), self.pose)
         if not stands or not self.died <= raised(run.errors()):
+            return None
+        if self.idle and not run.is_idle():
             return None
         if self.children and not self.children <= run.waits(own=False):
             return None
@@ -104,6 +113,17 @@ class Reports(NamedTuple):
         return run.status == 0 and found > 0 if ended else None
 
 
+class Without(NamedTuple):
+    """The sign of a program that is well: it ends, and does not show another sign."""
+
+    sign: Sign
+
+    def decided(self, run: Glanced) -> bool | None:
+        if self.sign.decided(run):
+            return False
+        return True if run.ended else None
+
+
 class Glanced:
     """One run under way."""
 
@@ -117,7 +137,7 @@ class Glanced:
             self._run = nursery.start(look.file, look.variables, look.folder)
         else:
             self._run = launch.Launched(look.argv, look.folder, {**os.environ, **look.variables})
-        self._printed = 0
+        self._printed = self._idle = 0
         self.times: list[tuple[float, Pose]] = []
         """Each pose so far, with the seconds from the start on."""
 
@@ -152,6 +172,14 @@ class Glanced:
         found = processes.processes(self._run.pid, deep=True)
         some = found[:1] if own else found[1:]
         return frozenset(thread.wchan for one in some for thread in one.threads if thread.wchan)
+
+    def is_idle(self) -> bool:
+        """True if it has started processes, of which none has run when it was asked lately."""
+        found = processes.processes(self._run.pid) if self._run.pid is not None else ()
+        threads = [thread for one in found[1:] for thread in one.threads]
+        works = not threads or any(thread.state in "RD" for thread in threads)
+        self._idle = 0 if works else self._idle + 1
+        return self._idle >= IDLE
 
     def errors(self) -> str:
         """Its standard error so far."""
@@ -207,12 +235,13 @@ def first(look: Look, wanted: Symptom, limit: float, over: Callable[[], bool]
                 return False
             run.poses()
             pose = glance.wanted(run.times, wanted)
+            idle = run.is_idle()
             if pose is None:
                 return None
             died = frozenset(part for part in wanted.parts if part.startswith(DIED))
             children = run.waits(own=False) if with_children else frozenset()
             waits = run.waits(own=True) if wanted.is_race else frozenset()
-            found.append(Stands(pose[0], died, children, waits))
+            found.append(Stands(pose[0], died, children, waits, idle))
             return True
 
     together([look], Settles(), limit, over, None)
@@ -254,10 +283,9 @@ def together(
                     if run not in answers:
                         seconds = time.monotonic() - run.began
                         answer = sign.decided(run)
-                        if answer is None and seconds > limit:
-                            answer = False
-                        if answer is not None:
-                            answers[run] = Seen(answer, seconds)
+                        late = answer is None and seconds > limit
+                        if answer is not None or late:
+                            answers[run] = Seen(bool(answer), seconds, late)
                             run.kill()
                 time.sleep(TICK_S)
         finally:

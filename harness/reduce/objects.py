@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import libcst as cst
 
@@ -13,11 +13,14 @@ from harness.reduce.index import Index, assign, instead
 from harness.reduce.inline import arguments_of, body_of, replaced
 from harness.reduce.names import BUILTINS
 
+CALL, START = "__call__", "__init__"
+
 
 def objects(module: cst.Module) -> Sequence[Edit]:
     """A class with one object gives way to functions and names: `self.x` is `x`.
 
-    A statement that lies in no function makes the object. The body of `__init__` stands there.
+    A statement that lies in no function makes the object. The body of `__init__` stands there. An
+    object that is called becomes a function.
     """
     index = Index(module)
     changes: list[Edit] = []
@@ -29,60 +32,107 @@ def objects(module: cst.Module) -> Sequence[Edit]:
     return changes
 
 
-def _flattened(index: Index, one: cst.ClassDef) -> Edit | None:
+class _Made(NamedTuple):
+    """The statement that makes the only object of a class."""
+
+    line: cst.SimpleStatementLine
+    call: cst.Call
+    target: cst.Name | None
+    """The name that it gets."""
+    used: cst.Attribute | None
+    """What is taken of it at once."""
+    is_called: bool
+    """True if it is called at once."""
+
+
+def _made(index: Index, one: cst.ClassDef) -> _Made | None:
+    """The only use of a class, where that makes an object of it."""
     uses = [n for n in index.names[one.name.value] if index.parents[n] is not one]
-    if len(uses) != 1 or not isinstance(one.body, cst.IndentedBlock):
+    if len(uses) != 1:
         return None
     call = index.parents[uses[0]]
     if not isinstance(call, cst.Call) or call.func is not uses[0]:
         return None
-    made = index.statement(call)
-    if not _at_top(index, made):
+    line = index.statement(call)
+    if not isinstance(line, cst.SimpleStatementLine) or len(line.body) != 1:
         return None
-    small = made.body[0] if isinstance(made, cst.SimpleStatementLine) else None
-    if not isinstance(small, cst.Assign | cst.Expr) or small.value is not call:
+    small, around = line.body[0], index.parents[call]
+    if around is small:
+        if isinstance(small, cst.Expr):
+            return _Made(line, call, None, None, False)
+        if isinstance(small, cst.Assign) and len(small.targets) == 1:
+            target = small.targets[0].target
+            if isinstance(target, cst.Name):
+                return _Made(line, call, target, None, False)
         return None
-    methods: list[cst.FunctionDef] = []
-    others: list[cst.BaseStatement] = []
-    for part in one.body.body:
-        if isinstance(part, cst.FunctionDef):
-            if part.decorators or not part.params.params:
-                return None
-            methods.append(part)
-        else:
-            others.append(part)
+    if isinstance(around, cst.Attribute):
+        return _Made(line, call, None, around, False)
+    if isinstance(around, cst.Call) and around.func is call:
+        return _Made(line, call, None, None, True)
+    return None
+
+
+def _flattened(index: Index, one: cst.ClassDef) -> Edit | None:
+    made = _made(index, one)
+    if made is None or not isinstance(one.body, cst.IndentedBlock):
+        return None
+    methods = [part for part in one.body.body if isinstance(part, cst.FunctionDef)]
+    others = [part for part in one.body.body if not isinstance(part, cst.FunctionDef)]
+    if any(method.decorators or not method.params.params for method in methods):
+        return None
+    start = next((m for m in methods if m.name.value == START), None)
+    plain = [m for m in methods if m is not start]
+    bare = made.target is None and made.used is None and not made.is_called
+    if not _at_top(index, made.line) and (plain or others or not bare):
+        return None
+    if any(m.name.value.startswith("__") and m.name.value != CALL for m in plain):
+        return None
     called = _names(index, one, methods)
-    name = None
-    if isinstance(small, cst.Assign):
-        target = small.targets[0].target
-        if not isinstance(target, cst.Name):
-            return None
-        name = target.value
-    start = next((m for m in methods if m.name.value == "__init__"), None)
-    lines: list[Any] = []
-    if start is not None:
-        inner, given = body_of(start), arguments_of(_without_self(start), call, False)
-        if inner is None or given is None:
-            return None
-        renamed = {key: value for key, value in given.items() if isinstance(value, cst.Name)}
-        lines = [assign(cst.Name(k), v) for k, v in given.items() if k not in renamed]
-        lines += [_own(replaced(line, renamed), start, called) for line in inner]
-    plain = [_function(m, called) for m in methods if m is not start]
-    if any(m.name.value.startswith("__") for m in plain):
+    called[CALL] = made.target.value if made.target is not None else _name_of_call(index, one)
+    lines = _begun(start, made.call, called)
+    if lines is None:
         return None
     change: dict[cst.CSTNode, Action] = {
-        one: instead([*others, *plain]),
-        made: instead(lines),
+        one: instead([*others, *(_function(m, called) for m in plain)]),
     }
-    if name is not None:
-        for use in index.names[name]:
-            around = index.parents[use]
-            if use is not small.targets[0].target:  # type: ignore[union-attr]
-                if not isinstance(around, cst.Attribute):
-                    return None
-                attr = around.attr.value
-                change[around] = edit.by(cst.Name(called.get(attr, attr)))
+    if made.used is not None or made.is_called:
+        attr = made.used.attr.value if made.used is not None else CALL
+        change[made.used or made.call] = edit.by(cst.Name(called.get(attr, attr)))
+        change[made.line] = lambda line: cst.FlattenSentinel([*lines, line])
+    else:
+        change[made.line] = instead(lines)
+    if made.target is None:
+        return change
+    for use in index.names[made.target.value]:
+        around = index.parents[use]
+        if use is made.target:
+            continue
+        if isinstance(around, cst.Attribute):
+            attr = around.attr.value
+            change[around] = edit.by(cst.Name(called.get(attr, attr)))
+        elif all(m.name.value != CALL for m in plain):
+            return None
     return change
+
+
+def _begun(
+    start: cst.FunctionDef | None, call: cst.Call, called: Mapping[str, str]
+) -> list[Any] | None:
+    """The statements of `__init__` as they stand where the object is made; None if they cannot."""
+    if start is None:
+        return []
+    inner, given = body_of(start), arguments_of(_without_self(start), call, False)
+    if inner is None or given is None:
+        return None
+    renamed = {key: value for key, value in given.items() if isinstance(value, cst.Name)}
+    lines: list[Any] = [assign(cst.Name(k), v) for k, v in given.items() if k not in renamed]
+    return [*lines, *(_own(replaced(line, renamed), start, called) for line in inner)]
+
+
+def _name_of_call(index: Index, one: cst.ClassDef) -> str:
+    """The name of the function that an object without a name becomes."""
+    name = one.name.value.lower()
+    return f"call_{name}" if name in index.names or name in BUILTINS else name
 
 
 def _names(index: Index, one: cst.ClassDef, methods: Sequence[cst.FunctionDef]) -> dict[str, str]:
@@ -90,7 +140,7 @@ def _names(index: Index, one: cst.ClassDef, methods: Sequence[cst.FunctionDef]) 
     set_here = {name for method in methods for name in _set_in(method)}
     return {
         name: f"{one.name.value.lower()}_{name}"
-        for name in set_here
+        for name in sorted(set_here)
         if name in index.names or name in BUILTINS
     }
 
@@ -113,6 +163,8 @@ def _set_in(method: cst.FunctionDef) -> list[str]:
 def _function(method: cst.FunctionDef, called: Mapping[str, str]) -> cst.FunctionDef:
     """The method as a function of the module."""
     plain = cst.ensure_type(_own(_without_self(method), method, called), cst.FunctionDef)
+    if method.name.value == CALL:
+        plain = plain.with_changes(name=cst.Name(called[CALL]))
     names = [called.get(name, name) for name in _set_in(method)]
     if not names or not isinstance(plain.body, cst.IndentedBlock):
         return plain

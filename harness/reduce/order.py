@@ -17,6 +17,7 @@ def reduced(
     text: str, test: Test, width: int, lines: Set[int] = frozenset(),
     places: Set[int] = frozenset(), begin: Callable[[str, str], str] = lambda stage, text: text,
     race: bool = False, printed: Callable[[str], str] = lambda text: "",
+    hasty: Callable[[str], bool] = lambda text: False,
 ) -> str:  # fmt: skip
     """The smallest program found that shows the symptom as `text` does.
 
@@ -25,17 +26,19 @@ def reduced(
     before each pass with its name and the program that is left; it returns the program that the
     pass begins with, which is an earlier one where that one turned out to be wrong. In a `race`
     the sleeps stay until nothing else can go: they let it come each time. `printed` runs a program
-    and returns its standard error.
+    and returns its standard error. `hasty` says of the smallest program if others were given too
+    little time: then all passes are tried once more.
     """
-    return _Order(test, width, begin, race, printed).whole(text, lines, places)
+    return _Order(test, width, begin, race, printed, hasty).whole(text, lines, places)
 
 
 class _Order:
     def __init__(
         self, test: Test, width: int, begin: Callable[[str, str], str], race: bool,
-        printed: Callable[[str], str],
+        printed: Callable[[str], str], hasty: Callable[[str], bool],
     ) -> None:  # fmt: skip
         self._printed = printed
+        self._hasty = hasty
         self._vain: set[tuple[str, int, str]] = set()
         """The passes that left a program as it was: stage, place among others, program."""
         self._race = race
@@ -50,7 +53,7 @@ class _Order:
         elif lines:
             idle: Pass = lambda text: passes.never_run(text, lines)  # noqa: E731
             text = self._some(text, [("lines that never ran", idle)])
-        text = self._some(text, passes.first())
+        text = self._some(text, passes.first(guess is None))
         for _ in range(ROUNDS):
             before = text
             text = self._settled(text)
@@ -59,7 +62,9 @@ class _Order:
             text = self._settled(text)
             text = self._some(text, passes.details())
             if text == before:
-                break
+                if not self._hasty(text):
+                    break
+                self._vain.clear()
         if self._race:
             self._vain.clear()  # the sleeps may go now
             text = self._some(text, passes.structure(text))

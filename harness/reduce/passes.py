@@ -9,7 +9,19 @@ from typing import NamedTuple
 import libcst as cst
 from libcst.metadata import MetadataWrapper, PositionProvider
 
-from harness.reduce import arguments, edit, expressions, inline, objects, settings, values
+from harness.reduce import (
+    arguments,
+    calls,
+    edit,
+    expressions,
+    holders,
+    inline,
+    loops,
+    objects,
+    settings,
+    texts,
+    values,
+)
 from harness.reduce.edit import Edit
 from harness.reduce.names import Dead, Names
 from harness.reduce.search import Text
@@ -131,10 +143,24 @@ def edits(text: str, made: Callable[[cst.Module], Sequence[Edit]]) -> Candidates
     return Candidates(len(changes), edited)
 
 
-def first() -> Iterator[tuple[str, Pass]]:
-    """The passes that take away much at one stroke."""
+def lines(text: str) -> Candidates:
+    """Delete lines of texts."""
+    module = edit.parsed(text)
+    found = texts.lines_of(module)
+
+    def without(chosen: frozenset[int]) -> str | None:
+        return edit.applied(module, [texts.without([found[number] for number in chosen])])
+
+    return Candidates(len(found), without)
+
+
+def first(whole: bool) -> Iterator[tuple[str, Pass]]:
+    """The passes that take away much at one stroke. A `whole` program gets small settings too, so
+    that all later ones run faster."""
     yield "comments", lambda text: edits(text, expressions.prose)
     yield "command line", lambda text: edits(text, arguments.folded)
+    if whole:
+        yield "settings", lambda text: edits(text, settings.smaller)
     yield "bodies", lambda text: edits(text, expressions.hollow)
 
 
@@ -161,11 +187,17 @@ def seen(text: str, printed: Callable[[str], str]) -> Candidates:
 
 def blocks() -> Iterator[tuple[str, Pass]]:
     """The passes over blocks, functions, classes and names."""
+    yield "conditions", lambda text: edits(text, expressions.decided)
     yield "blocks", lambda text: edits(text, expressions.unwrapped)
+    yield "parameters", lambda text: edits(text, calls.parameters)
     yield "functions", lambda text: edits(text, inline.functions)
     yield "threads", lambda text: edits(text, inline.targets)
     yield "base classes", lambda text: edits(text, objects.merged)
     yield "objects", lambda text: edits(text, objects.objects)
+    yield "objects", lambda text: edits(text, holders.holders)
+    yield "loops", lambda text: edits(text, loops.generators)
+    yield "loops", lambda text: edits(text, loops.lists)
+    yield "loops", lambda text: edits(text, loops.joined)
     yield "constants", lambda text: edits(text, settings.propagated)
     yield "names", lambda text: edits(text, inline.aliases)
     yield "names", lambda text: edits(text, inline.unpacked)
@@ -177,3 +209,5 @@ def details() -> Iterator[tuple[str, Pass]]:
     yield "arguments", lambda text: edits(text, expressions.fewer)
     yield "expressions", lambda text: edits(text, expressions.shorter)
     yield "arguments", lambda text: edits(text, expressions.zero_arguments)
+    yield "texts", lambda text: edits(text, texts.dedented)
+    yield "texts", lines

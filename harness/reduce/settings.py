@@ -124,6 +124,14 @@ def _stores(module: cst.Module) -> dict[tuple[str, str], _Stores]:
 
     for node in walk(module):
         match node:
+            case cst.Assign(
+                targets=[cst.AssignTarget(target=cst.Tuple(elements=names))],
+                value=cst.Tuple(elements=values),
+            ) if len(names) == len(values) and all(isinstance(n.value, cst.Name) for n in names):
+                for name, given in zip(names, values, strict=True):
+                    one = stores[NAME, cst.ensure_type(name.value, cst.Name).value]
+                    one.nodes.add(name.value)
+                    one.values.append(given.value)
             case cst.Assign(targets=[cst.AssignTarget(target=target)], value=value):
                 _store(stores, target, node, value, node in of_classes, other)
             case cst.AnnAssign(target=target, value=value):
@@ -131,8 +139,8 @@ def _stores(module: cst.Module) -> dict[tuple[str, str], _Stores]:
                     _store(stores, target, node, value, node in of_classes, other)
                 other(node.annotation.annotation)
             case cst.Assign():
-                for one in node.targets:
-                    other(one.target)
+                for bound in node.targets:
+                    other(bound.target)
             case cst.Arg(keyword=cst.Name() as keyword):
                 stores[ATTRIBUTE, keyword.value].given.append(node.value)
                 stores[ATTRIBUTE, keyword.value].statements.append(node)

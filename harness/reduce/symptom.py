@@ -117,6 +117,13 @@ def shows(seen: Seen, wanted: Symptom) -> bool:
     return result.outcome in symptoms.FAILED and _parts(seen, wanted.keep) == wanted.parts
 
 
+def fails_alike(seen: Seen, wanted: Symptom) -> bool:
+    """True if the run ends as the symptom does, wherever: the other release is then no better."""
+    if wanted.keep is Keep.FINDING:
+        return shows(seen, wanted)
+    return seen.result.outcome.value == wanted.parts[0]
+
+
 def places(seen: Seen, file: str) -> frozenset[int]:
     """The lines of `file` at which the symptom is: the waits of a hang, the line of a crash."""
     result = seen.result

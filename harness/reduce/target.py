@@ -11,6 +11,7 @@ from typing import NamedTuple
 
 from harness.errors import UsageError
 from harness.model import Settings
+from harness.observe import process_names
 from harness.reduce import arguments, join
 from harness.report import repro
 from harness.scenario import load
@@ -76,6 +77,12 @@ def of_command(words: Sequence[str]) -> Target:
     raise UsageError(
         "the command runs no file of Python that is here; give one such as: -- python train.py"
     )
+
+
+def with_python(words: Sequence[str], python: str) -> tuple[str, ...]:
+    """`words`, which run a file, with another Python; empty where none of them is one."""
+    at = next((n for n, word in enumerate(words) if process_names.is_python(Path(word).name)), None)
+    return () if at is None else (*words[:at], python, *words[at + 1 :])
 
 
 def _module_file(dotted: str) -> Path | None:

@@ -1,7 +1,7 @@
-"""What is always the same number or text while a program runs becomes that literal. Pure.
+"""What is always the same while a program runs becomes that literal, or the name that it has. Pure.
 
 A program that notes the values of its expressions is run once. Then each one with a single value
-may give way to it.
+may give way to it: a number or a text as a literal, any other thing by its name in the module.
 """
 
 from __future__ import annotations
@@ -9,18 +9,21 @@ from __future__ import annotations
 import ast
 import math
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Set
+from pathlib import Path
 from typing import Any
 
 import libcst as cst
 
-from harness.reduce import edit
+from harness.reduce import edit, names
 from harness.reduce.edit import Edit, walk
 from harness.reduce.index import grouped
 from harness.reduce.settings import is_literal
 
 NOTE = "harness: value"
 """The beginning of a line of standard error that notes a value."""
+NAMED = "="
+"""The beginning of what is noted of a thing that has a name in the module."""
 LONGEST = 30
 """The characters of a value at most."""
 _NOTING = f"""
@@ -28,7 +31,11 @@ def _noted(number, value, known={{}}):
     import sys
     kinds = (int, float, bool, str, type(None))
     some = value if type(value) in (list, tuple) and len(value) < 5 else [value]
-    text = repr(value) if all(type(one) in kinds for one in some) else "?"
+    if all(type(one) in kinds for one in some):
+        text = repr(value)
+    else:
+        names = [name for name, one in list(globals().items()) if one is value]
+        text = f"{NAMED}{{names[0]}}" if names else "?"
     text = text if len(text) <= {LONGEST} and known.get(number, text) == text else "?"
     if known.get(number) != text:
         known[number] = text
@@ -74,6 +81,7 @@ def _spots(module: cst.Module) -> list[cst.BaseExpression]:
     """The expressions that may be literals, in their order."""
     found: list[cst.BaseExpression] = []
     targets: set[cst.CSTNode] = set()
+    modules = {names.alias_name(node) for node in walk(module) if isinstance(node, cst.ImportAlias)}
     for node in walk(module):
         match node:
             case (
@@ -95,12 +103,19 @@ def _spots(module: cst.Module) -> list[cst.BaseExpression]:
                 | cst.While(test=value)
                 | cst.ComparisonTarget(comparator=value)
                 | cst.For(iter=value)
-            ) if value is not None and node not in targets and _may_be(value):
+                | cst.Call(func=value)
+            ) if value is not None and node not in targets and _may_be(value, modules):
                 found.append(value)
     return found
 
 
-def _may_be(value: cst.BaseExpression) -> bool:
+def _may_be(value: cst.BaseExpression, modules: Set[str]) -> bool:
+    """False for what is plain already, and for a constant or function of a module by its name."""
+    match value:
+        case cst.Attribute(value=cst.Name(value=name)) if name in modules:
+            return False
+        case cst.Name(value="super" | "locals" | "globals"):
+            return False
     kinds = cst.BaseString | cst.Lambda | cst.Yield | cst.BaseComp | cst.BaseList | cst.BaseDict
     return not (is_literal(value) or isinstance(value, kinds))
 
@@ -114,12 +129,22 @@ def notes(printed: str) -> dict[int, str]:
 
 
 def _is_value(text: str) -> bool:
+    if text.startswith(NAMED):
+        return text[len(NAMED) :].isidentifier()
     try:
         value = ast.literal_eval(text)
     except (ValueError, SyntaxError):
         return False
     some = value if isinstance(value, list | tuple) else [value]
-    return all(not isinstance(one, float) or math.isfinite(one) for one in some)
+    return all(
+        not (isinstance(one, float) and not math.isfinite(one)) and not _is_path(one)
+        for one in some
+    )
+
+
+def _is_path(value: object) -> bool:
+    """True for the path of a file of this machine: another one has it elsewhere."""
+    return isinstance(value, str) and Path(value).is_absolute()
 
 
 def constants(values: Mapping[int, str]) -> Any:
@@ -128,7 +153,7 @@ def constants(values: Mapping[int, str]) -> Any:
     def made(module: cst.Module) -> Sequence[Edit]:
         spots = _spots(module)
         return [
-            {spots[number]: edit.by(cst.parse_expression(text))}
+            {spots[number]: edit.by(cst.parse_expression(text.removeprefix(NAMED)))}
             for number, text in values.items()
             if number < len(spots)
         ]

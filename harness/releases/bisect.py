@@ -11,7 +11,7 @@ import msgspec
 
 from harness.errors import UsageError
 from harness.model import KnownIssueMatch, Outcome
-from harness.releases import probe, search, symptoms
+from harness.releases import probe, search, symptoms, timed
 from harness.releases.crew import Crew
 from harness.releases.folder import save_state
 from harness.releases.plan import Plan, cell_of, label
@@ -205,6 +205,9 @@ def next_round(plan: Plan, runs: Sequence[Ran], when: When | None, width: int = 
     if when is None:
         return _ends_without_symptom(plan, runs, certainty, width)
     number = {cell.name: at for at, cell in enumerate(plan.cells)}
+    if certainty is None and symptoms.is_time(when):
+        times = [(number[run.cell], run.symptoms[0]) for run in runs]
+        return timed.next_round(count, times, when, width)
     seen = [(number[run.cell], symptoms.judge(when, run.symptoms[0])) for run in runs]
     return search.next_round(count, seen, certainty, width)
 
@@ -280,6 +283,11 @@ def _problem(plan: Plan, runs: Sequence[Ran], when: When | None, problem: Proble
     assert request is not None
     good, bad = (f"{request.package} {end}" for end in (request.good, request.bad))
     ends = {end: [r for r in runs if r.cell == plan.cells[end].name] for end in (0, -1)}
+    if problem is Problem.NOISE:
+        return (
+            f"the times of one release differ as much as those of two ({when}): try again on a "
+            "machine with nothing else to do, or with longer runs (--steps)"
+        )
     if problem is Problem.NOT_SHOWN:
         tries = len(ends[-1])
         if request.certainty is None:

@@ -5,13 +5,15 @@ Each is used as its user has set it up: it asks the index that its own settings 
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import re
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextvars import ContextVar
 from pathlib import Path
 from typing import Protocol
 
@@ -19,8 +21,8 @@ from harness.errors import HarnessError, UsageError
 from harness.releases import versions
 from harness.text.units import duration
 
-TIMEOUT_S = 900.0
-"""The limit of one call, in seconds: a release can be large, and a line slow."""
+TIMEOUT_S, LEAST_S = 900.0, 1.0
+"""The limit of one call, in seconds: a release can be large, and a line slow. And the least."""
 _DESCRIBE = (
     "import json, platform, sys; print(json.dumps([sys.executable, platform.python_version(), "
     "sys.implementation.cache_tag + '-' + platform.machine(), sys.prefix != sys.base_prefix]))"
@@ -79,6 +81,19 @@ class Installer(Protocol):
         None where that is not known.
         """
         ...
+
+
+_left: ContextVar[Callable[[], float]] = ContextVar("left", default=lambda: TIMEOUT_S)
+
+
+@contextlib.contextmanager
+def within(left: Callable[[], float]) -> Iterator[None]:
+    """Give up what an installer does here after the seconds that are `left` when it begins."""
+    token = _left.set(left)
+    try:
+        yield
+    finally:
+        _left.reset(token)
 
 
 def find() -> Installer:
@@ -205,16 +220,13 @@ def _pip(python: str) -> list[str]:
 
 def _call(command: Sequence[str], given: str = "") -> str:
     """The output of a command. Raises NotInstalledError with its reason when it fails."""
+    limit = max(LEAST_S, min(TIMEOUT_S, _left.get()()))
     try:
-        answer = subprocess.run(
-            command, input=given, capture_output=True, text=True, timeout=TIMEOUT_S
-        )
+        answer = subprocess.run(command, input=given, capture_output=True, text=True, timeout=limit)
     except OSError as error:
         raise NotInstalledError(f"{command[0]} cannot be run: {error.strerror}") from None
     except subprocess.TimeoutExpired:
-        raise NotInstalledError(
-            f"{Path(command[0]).name} took over {duration(TIMEOUT_S)}"
-        ) from None
+        raise NotInstalledError(f"{Path(command[0]).name} took over {duration(limit)}") from None
     if answer.returncode != 0:
         raise NotInstalledError(reason(answer.stderr) or f"exit code {answer.returncode}")
     return answer.stdout

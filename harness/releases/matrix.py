@@ -11,7 +11,6 @@ from typing import Any
 
 import msgspec
 
-from harness.analysis import repeats
 from harness.model import Outcome
 from harness.releases import probe
 from harness.releases.crew import Crew, NoHostError
@@ -19,12 +18,19 @@ from harness.releases.folder import save_state
 from harness.releases.plan import Plan, cell_of, label
 from harness.releases.probe import Ran
 from harness.releases.symptoms import Symptoms
+from harness.stats import median
 
 NAME = "matrix.json"
-TIMES = 1.5
-"""A figure is marked when it is this many times that of the cell before, or less than its part."""
+FACTOR, FACTOR_OF_FEW, MANY = 1.2, 1.5, 4
+"""A figure is marked when it is this many times that of the cell before, or less than its part: the
+first with this many runs of each cell, else the second."""
+LEAST_S = 1e-3
+"""Seconds by which a time must differ: nobody waits for less, and a timer is no better."""
+TIMES = ("step_median_s", "step_first_s")
 FIGURES = {"step": "step_median_s", "first": "step_first_s", "peak": "peak_over_p"}
 """The figures of the table: title, and name in `harness.analysis.repeats.FIGURES`."""
+
+Values = dict[str, list[float]]
 
 
 class Row(msgspec.Struct, frozen=True, kw_only=True):
@@ -152,6 +158,7 @@ def _each(
 def rows(plan: Plan, runs: Sequence[Ran]) -> tuple[Row, ...]:
     """The table. Each row says what is not as in the one before it along an axis. Pure."""
     made: list[Row] = []
+    values: dict[str, Values] = {}
     for cell in plan.cells:
         its = [one for one in runs if one.cell == cell.name]
         seen = [symptoms for one in its for symptoms in one.symptoms]
@@ -163,10 +170,14 @@ def rows(plan: Plan, runs: Sequence[Ran]) -> tuple[Row, ...]:
             python=cell.python,
             outcomes=dict(Counter(run.outcome.value for run in seen)),
             finding=_finding(seen),
-            figures=dict(_figures(seen)),
+            figures={name: median(some) for name, some in _values(seen).items()},
             run=next((one.run for one in its if one.run is not None), None),
         )
-        made.append(msgspec.structs.replace(row, changed=_changed(_before(made, row), row)))
+        values[cell.name] = _values(seen)
+        before = _before(made, row)
+        changed = () if before is None else _changed(before, row, values[before.cell],
+                                                     values[cell.name])  # fmt: skip
+        made.append(msgspec.structs.replace(row, changed=changed))
     return tuple(made)
 
 
@@ -195,23 +206,37 @@ def _finding(runs: Sequence[Symptoms]) -> str:
     return ", ".join(dict.fromkeys(code for run in runs for code in run.notable))
 
 
-def _figures(runs: Sequence[Symptoms]) -> Iterator[tuple[str, float]]:
-    for name in FIGURES.values():
-        spread = repeats.spread([run.figures[name] for run in runs if name in run.figures])
-        if spread is not None:
-            yield name, spread.median
+def _values(runs: Sequence[Symptoms]) -> Values:
+    """The values of each figure, one for each run that has it."""
+    found = {
+        name: [run.figures[name] for run in runs if name in run.figures]
+        for name in FIGURES.values()
+    }
+    return {name: some for name, some in found.items() if some}
 
 
-def _changed(before: Row | None, row: Row) -> tuple[str, ...]:
-    if before is None or "skipped" in row.outcomes:
+def _changed(before: Row, row: Row, old: Values, new: Values) -> tuple[str, ...]:
+    """What is not as in the row before; `old` and `new` have the values of their runs."""
+    if "skipped" in row.outcomes:
         return ()
     changed = []
     if set(before.outcomes) != set(row.outcomes):
         changed.append("outcome")
     if before.finding != row.finding:
         changed.append("finding")
-    for name, value in row.figures.items():
-        old = before.figures.get(name)
-        if old and value and max(value / old, old / value) > TIMES:
-            changed.append(name)
+    changed += [name for name, some in new.items() if name in old and differ(name, old[name], some)]
     return tuple(changed)
+
+
+def differ(name: str, old: Sequence[float], new: Sequence[float]) -> bool:
+    """True if a figure differs by more than its own repeats do, and by enough to matter. Pure.
+
+    The values of the two rows must not overlap. With so many runs of each, chance keeps four and
+    four apart in 1 of 35 cases, and a fifth more is enough. With fewer runs, half more is asked.
+    """
+    if max(old) >= min(new) and max(new) >= min(old):
+        return False
+    low, high = sorted((median(old), median(new)))
+    if low <= 0 or (name in TIMES and high - low < LEAST_S):
+        return False
+    return high / low > (FACTOR if min(len(old), len(new)) >= MANY else FACTOR_OF_FEW)

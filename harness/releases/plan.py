@@ -15,7 +15,7 @@ import msgspec
 
 from harness.errors import UsageError
 from harness.model import Patience, ScenarioInfo, Settings
-from harness.releases import versions
+from harness.releases import symptoms, versions
 
 SCHEMA = 1
 NAME = "plan.json"
@@ -47,6 +47,13 @@ class BisectRequest(msgspec.Struct, frozen=True, kw_only=True):
     when: str | None = None
     """The text of --when; None for what the bad end showed."""
     certainty: float | None = None
+
+    @property
+    def repeats(self) -> bool:
+        """True if a release may run more than once."""
+        return self.certainty is not None or (
+            self.when is not None and symptoms.is_time(symptoms.parse(self.when))
+        )
 
     @property
     def mends(self) -> bool:
@@ -101,9 +108,9 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
 def cell_of(plan: Plan, number: int) -> Cell:
     """The cell whose run has the `number`. Raises UsageError when there is none.
 
-    A bisect with a certainty has as many runs of each release as it takes. Pure.
+    A bisect with a certainty, or for a time, has as many runs of each release as it takes. Pure.
     """
-    endless = plan.bisect is not None and plan.bisect.certainty is not None
+    endless = plan.bisect is not None and plan.bisect.repeats
     if number not in plan.runs and not (endless and number >= 0):
         last = plan.runs[-1] if plan.runs else 0
         raise UsageError(f"the plan has no run {number}; give a number from 0 to {last}")

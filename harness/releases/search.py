@@ -54,6 +54,7 @@ class Problem(Enum):
     GOOD_UNUSABLE = "good end unusable"
     NOT_SHOWN = "not shown at the bad end"
     SHOWN_AT_GOOD = "shown at the good end"
+    NOISE = "the times of two releases overlap"
 
 
 Step = Probe | Answer | Problem

@@ -13,7 +13,7 @@ import psutil
 import pytest
 
 from harness.model import Outcome, Patience
-from harness.reduce import looker, nursery
+from harness.reduce import looker, nursery, reduce
 from harness.reduce.fence import sitecustomize as fence
 from harness.reduce.glance import Pose
 from harness.reduce.judge import Judge
@@ -97,6 +97,33 @@ def test_a_script_becomes_a_file_of_its_own_that_fails_the_same_way(tmp_path):
     )
     assert "ZeroDivisionError" in alone.stderr
     assert "in share" in alone.stderr
+
+
+OF_A_RELEASE = """
+import os, threading
+lock = threading.Lock()
+
+def work():
+    lock.acquire()
+    if not os.environ.get("WELL"):
+        lock.acquire()
+
+work()
+"""
+
+
+@pytest.mark.slow  # some fifty processes
+def test_what_is_left_is_well_where_the_whole_program_is(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    Path("train.py").write_text(OF_A_RELEASE)
+    other = tmp_path / "other"
+    other.write_text(f'#!/bin/sh\nWELL=1 exec {sys.executable} "$@"\n')
+    other.chmod(0o755)
+    alike = reduce("train.py", out=tmp_path / "a").path.read_text()
+    assert "WELL" not in alike
+    made = reduce("train.py", out=tmp_path / "b", well=other)
+    assert made.verified
+    assert "WELL" in made.path.read_text()
 
 
 def test_what_reaches_out_of_its_folder_is_refused(tmp_path):

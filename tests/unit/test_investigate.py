@@ -13,7 +13,7 @@ from harness import cli
 from harness.cli import cells
 from harness.cli import investigate as command
 from harness.errors import HarnessError, UsageError
-from harness.investigate import chain, judgement, report, stages
+from harness.investigate import chain, judgement, releases, report, stages
 from harness.investigate.model import Investigation, StageName, StageResult, Status
 from harness.investigate.releases import chosen
 from harness.model import (
@@ -26,8 +26,9 @@ from harness.model import (
     ScenarioInfo,
     ScenarioResult,
 )
-from harness.releases import symptoms
-from harness.releases.plan import InvestigateRequest, Plan
+from harness.releases import bisect, plan, symptoms
+from harness.releases.plan import BisectRequest, InvestigateRequest, Plan
+from harness.releases.probe import Ran
 from harness.report import issue, runjson
 from harness.report.input import ReportInput
 
@@ -301,6 +302,35 @@ def test_an_interrupted_one_goes_on_where_it_was(carried_out, tmp_path):
     assert not second.interrupted
     assert [one.stage for one in second.stages] == list(StageName)
     assert (tmp_path / "stages.json").stat().st_mode & 0o077 == 0
+
+
+def test_a_stage_whose_part_is_over_leaves_the_next_one_its_own(carried_out, tmp_path):
+    late = stage(StageName.RELEASES, "not decided", status=Status.INTERRUPTED, late=True)
+    small = stage(StageName.REDUCE, "a file of 9 lines", found=True)
+    made, asked = carried_out({StageName.RELEASES: late, StageName.REDUCE: small}, CRASH)
+    assert asked == list(StageName)
+    assert not made.interrupted
+    assert made.found
+    assert "a file of 9 lines" in made.answer
+    # Another time it is the only one that goes on.
+    second, asked = carried_out({}, CRASH)
+    assert asked == [StageName.RELEASES]
+    assert [one.stage for one in second.stages] == list(StageName)
+
+
+def test_what_is_known_of_an_undecided_search_is_told():
+    cells = plan.axes({"mlx": ["1", "2", "3", "4"]}, [], [], "/py", "cpu")
+    request = BisectRequest(package="mlx", good="1", bad="4", when="hung")
+    whole = msgspec.structs.replace(plan_of(), kind="bisect", cells=cells, bisect=request)
+    well = symptoms.of(result(), "completed")
+    hangs = symptoms.of(hung(LOCK), "hung")
+    runs = [Ran(cell=f"mlx-{n}", symptoms=(one,)) for n, one in ((4, hangs), (1, well), (3, hangs))]
+    told = releases._narrowed(bisect.unfinished(whole, runs), whole)
+    assert told == ": it shows with mlx 3, and not with 1"
+    assert releases._narrowed(bisect.unfinished(whole, runs[:1]), whole) == ""
+    again = msgspec.structs.replace(request, certainty=0.95)
+    unsure = msgspec.structs.replace(whole, bisect=again)
+    assert releases._narrowed(bisect.unfinished(unsure, runs), unsure) == ""
 
 
 def test_without_time_the_rest_is_left_out_and_said(carried_out):

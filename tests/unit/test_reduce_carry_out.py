@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
+
+from harness.errors import UsageError
 from harness.reduce import file
 from harness.reduce.carry_out import _Reduction
 from harness.reduce.errors import InterruptedReductionError
@@ -54,3 +57,27 @@ def test_a_check_that_is_interrupted_leaves_a_program_that_had_a_verdict():
     reduction, checked = ended(Runs())
     assert checked is None
     assert reduction._best == file.formatted(SURE)
+
+
+class Slow(Runs):
+    """A judge whose first run takes longer than there is time, or that the user interrupts."""
+
+    over = staticmethod(lambda: False)
+
+    def whole(self, text, trace):
+        raise InterruptedReductionError
+
+
+@pytest.mark.parametrize(
+    ("deadline", "error", "message"),
+    [(-1.0, UsageError, "the time was over"), (None, KeyboardInterrupt, None)],
+)
+def test_time_that_is_over_before_the_whole_program_failed_is_told(
+    deadline, error, message, tmp_path
+):
+    program = Target("train.py", WHOLE, 3, ("python",), ())
+    judge = Slow()
+    reduction = _Reduction(program, judge, tmp_path, deadline, None)
+    with pytest.raises(error, match=message):
+        reduction.carry_out(None)
+    assert judge.over() is (deadline is not None)

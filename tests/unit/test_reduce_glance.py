@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import pytest
 
-from harness.reduce import glance, search
+from harness.reduce import glance, looker, search, target
 from harness.reduce.carry_out import _Reduction
 from harness.reduce.glance import Pose
 from harness.reduce.symptom import Keep, Symptom
@@ -126,6 +128,9 @@ class HastyJudge:
     def printed(self, text):
         return ""
 
+    def was_hasty(self, text):
+        return False
+
     def confirmed(self, texts, wanted):
         self.verdicts += texts
         return ["queue" in text and "get" in text for text in texts]
@@ -141,3 +146,31 @@ def test_a_program_that_only_seems_right_is_taken_back(tmp_path):
     assert "get" in left
     assert "print" not in left
     assert left in judge.verdicts
+
+
+class Ran(NamedTuple):
+    """A run as a sign looks at it."""
+
+    ended: bool
+
+
+class Shows(NamedTuple):
+    answer: bool | None
+
+    def decided(self, run):
+        return self.answer
+
+
+@pytest.mark.parametrize(
+    ("shows", "ended", "well"),
+    [(True, False, False), (True, True, False), (None, False, None), (False, False, None),
+     (False, True, True), (None, True, True)],
+)  # fmt: skip
+def test_a_program_is_well_that_ends_without_the_sign(shows, ended, well):
+    assert looker.Without(Shows(shows)).decided(Ran(ended)) is well
+
+
+def test_another_python_runs_what_the_program_s_own_does():
+    words = ("nice", "/envs/mine/bin/python3.12", "-u")
+    assert target.with_python(words, "/good/python") == ("nice", "/good/python", "-u")
+    assert target.with_python(("nice",), "/good/python") == ()

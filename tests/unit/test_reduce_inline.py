@@ -120,7 +120,7 @@ def test_an_attribute_with_the_name_of_another_thing_gets_the_class_before_it():
         "class A(Base):\n    def f(self):\n        g()\n\na = A()\na.f()\n",
         "class A:\n    def f(self):\n        g()\n\na = A()\nb = A()\na.f()\n",
         "class A:\n    def f(self):\n        g()\n\na = A()\nh(a)\n",
-        "class A:\n    def __call__(self):\n        g()\n\na = A()\n",
+        "class A:\n    def __len__(self):\n        g()\n\na = A()\n",
         "class A:\n    @property\n    def f(self):\n        g()\n\na = A()\na.f\n",
         "class A:\n    def f(self):\n        g()\n\ndef h():\n    a = A()\n    a.f()\n",
     ],

@@ -212,3 +212,18 @@ def test_the_sleeps_of_a_race_go_last():
 def test_nothing_is_changed_where_nothing_else_shows_it():
     text = "a = 1\nb = a\n"
     assert order.reduced(text, lambda texts: [False] * len(texts), 2) == text
+
+
+def test_what_was_given_too_little_time_is_tried_once_more():
+    late = True
+
+    def test(texts):
+        return ["boom" in text and not late for text in texts]
+
+    def hasty(text):
+        nonlocal late
+        late, was = False, late
+        return was
+
+    left = order.reduced("x = 1\nboom\n", test, 2, hasty=hasty)
+    assert left.strip() == "boom"

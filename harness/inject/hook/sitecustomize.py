@@ -15,7 +15,7 @@ TYPE_CHECKING = False  # known to type checkers by its name; importing typing wo
 if TYPE_CHECKING:
     from importlib.machinery import ModuleSpec
     from types import ModuleType
-    from typing import Any, Callable, Iterable
+    from typing import Any, Callable
 
 HOOKS: dict[str, tuple[str, ...]] = {
     "mlx_lm.tuner.trainer": ("trainer",),
@@ -83,12 +83,12 @@ class Finder:
                 _note(self._folder, error)
         return spec
 
-    def hook_loaded(self, names: Iterable[str]) -> None:
-        """Hook into those of `names` that a .pth file has imported before this."""
-        for name in names:
+    def hook_loaded(self) -> None:
+        """Hook into what a .pth file has imported before this."""
+        for name in list(self._left):
             module = sys.modules.get(name)
-            if module is not None and (inside := self._left.pop(name, None)) is not None:
-                _hook_all(inside, module, self._folder)
+            if module is not None:
+                _hook_all(self._left.pop(name), module, self._folder)
 
 
 def _after(loader: Any, then: Callable[[ModuleType], None]) -> None:
@@ -195,7 +195,7 @@ if os.environ.pop("HARNESS_CORE", ""):
     _leave_no_core()
 if os.environ.get("HARNESS_BEATS"):
     _finder = Finder(os.environ["HARNESS_BEATS"])
-    _finder.hook_loaded(FLIPPED)
+    _finder.hook_loaded()
     sys.meta_path.insert(0, _finder)
     atexit.register(_tell_end, os.environ["HARNESS_BEATS"], os.getpid())
 if __name__ == "sitecustomize":
