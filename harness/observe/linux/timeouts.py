@@ -18,11 +18,23 @@ from harness.model import Process, Thread
 
 _TIMESPEC = struct.Struct("<qq")
 _ABSOLUTE = 1
-_FUTEX_COMMAND, _FUTEX_WAIT, _FUTEX_WAIT_BITSET, _FUTEX_REALTIME = 0x7F, 0, 9, 256
+_FUTEX_COMMAND, _FUTEX_REALTIME = 0x7F, 256
+_FUTEX_WAIT, _FUTEX_LOCK_PI = 0, 6
+_FUTEX_WAITS = frozenset((_FUTEX_WAIT, _FUTEX_LOCK_PI, 9, 11, 13))
+"""FUTEX_WAIT, LOCK_PI, WAIT_BITSET, WAIT_REQUEUE_PI and LOCK_PI2: only the first one's timeout is
+relative, and the second one's is always of the clock of the day."""
 _MILLISECONDS = {"poll": 2, "epoll_wait": 3, "epoll_pwait": 3}
 """The index of the argument that is the timeout itself, a C int; negative for ever."""
-_RELATIVE = {"nanosleep": 0, "ppoll": 2, "select": 4, "pselect6": 4, "epoll_pwait2": 3}
-"""The index of the argument that is the address of a relative timeout."""
+_RELATIVE = {
+    "nanosleep": 0, "ppoll": 2, "select": 4, "pselect6": 4, "epoll_pwait2": 3,
+    "rt_sigtimedwait": 2, "semtimedop": 3, "io_getevents": 4,
+}  # fmt: skip
+"""The index of the argument that is the address of a relative timeout. That of recvmmsg is no
+clock: it is looked at when a message comes."""
+_OF_THE_DAY = {"mq_timedsend": 4, "mq_timedreceive": 4}
+"""The index of the argument that is the address of a time of day."""
+_BY_A_CLOCK = {"futex_waitv": (3, 4), "futex_wait": (4, 5)}
+"""The indexes of the address of a time, and of the clock that shows it."""
 
 
 def wakes_in(pid: int, number: int, args: tuple[int, ...], arch: str) -> float | None:
@@ -36,12 +48,17 @@ def wakes_in(pid: int, number: int, args: tuple[int, ...], arch: str) -> float |
     if name in _RELATIVE:
         unit = 1e-6 if name == "select" else 1e-9
         return _read(pid, args[_RELATIVE[name]], unit)
+    if name in _OF_THE_DAY:
+        return _until(_read(pid, args[_OF_THE_DAY[name]]), time.CLOCK_REALTIME, True)
+    if name in _BY_A_CLOCK:
+        address, clock = _BY_A_CLOCK[name]
+        return _until(_read(pid, args[address]), args[clock], True)
     if name == "clock_nanosleep":
         return _until(_read(pid, args[2]), args[0], bool(args[1] & _ABSOLUTE))
-    if name == "futex" and args[1] & _FUTEX_COMMAND in (_FUTEX_WAIT, _FUTEX_WAIT_BITSET):
-        clock = time.CLOCK_REALTIME if args[1] & _FUTEX_REALTIME else time.CLOCK_MONOTONIC
-        absolute = args[1] & _FUTEX_COMMAND == _FUTEX_WAIT_BITSET
-        return _until(_read(pid, args[3]), clock, absolute)
+    if name == "futex" and (command := args[1] & _FUTEX_COMMAND) in _FUTEX_WAITS:
+        of_the_day = args[1] & _FUTEX_REALTIME or command == _FUTEX_LOCK_PI
+        clock = time.CLOCK_REALTIME if of_the_day else time.CLOCK_MONOTONIC
+        return _until(_read(pid, args[3]), clock, command != _FUTEX_WAIT)
     return None
 
 
