@@ -27,6 +27,8 @@ FROZEN = frozenset(("__refrigerator", "get_signal", "do_signal_stop", "ptrace_st
 """Kernel functions of a thread that is held, whatever system call it seems to wait in."""
 _VFORK = "kernel_clone"
 _PRIVATE = 0x80
+_SAY_NOTHING = frozenset((Category.UNKNOWN, Category.RUNNING, Category.IDLE))
+"""Wait sites that do not say what a thread in a futex waits for."""
 
 
 def wait_of(node: Node, facts: Facts) -> Wait:
@@ -370,7 +372,7 @@ def _ownerless(node: Node, facts: Facts) -> Wait:
     """A lock, queue, condition or event of which nobody is the owner: any other thread may help."""
     site = facts.site(node)
     on = facts.others_at_work(node)
-    seen = site is not None and site.category not in (Category.UNKNOWN, Category.RUNNING)
+    seen = site is not None and site.category not in _SAY_NOTHING
     detail = site.description if site and seen else "waits for another thread"
     code = site.category.value if site and seen else "futex"
     if code == Category.QUEUE.value and detail.endswith("a future"):
