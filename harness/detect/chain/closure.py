@@ -248,6 +248,9 @@ def _of_futex(
         owner = tree.by_tid.get(futex.owner)
         if owner is None:
             return Reason("owner", f"{who} waits for thread {futex.owner}, which is not seen")
+        if owner == node and futex.kind == "mutex":
+            # It may be used as a signal, which another thread gives by unlocking it.
+            return tree.own(node.pid)
         return (owner,)
     if futex.kind == "shared" and set(futex.sharers) <= {node.pid}:
         # Without PRIVATE, in memory that nobody else maps: futures, latches and atomics of C++.
