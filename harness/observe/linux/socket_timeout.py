@@ -17,8 +17,9 @@ _READS = ("read", "readv")
 _TIMEVAL = struct.Struct("@ll")
 
 
-def timed(pid: int, file: int, reads: bool) -> bool | None:
-    """True if a read from an open socket of `pid`, or a write to it, ends by itself.
+def seconds(pid: int, file: int, reads: bool) -> float | None:
+    """The time after which a read from an open socket of `pid`, or a write to it, ends by itself; 0
+    where it does not.
 
     None where that could not be read: it takes the rights of a debugger, and Linux 5.6. The process
     is not stopped. For a moment we have its socket open as well.
@@ -41,7 +42,10 @@ def timed(pid: int, file: int, reads: bool) -> bool | None:
         return None
     with held:
         answer = held.getsockopt(socket.SOL_SOCKET, option, _TIMEVAL.size)
-    return any(_TIMEVAL.unpack(answer)) if len(answer) == _TIMEVAL.size else None
+    if len(answer) != _TIMEVAL.size:
+        return None
+    whole, millionths = _TIMEVAL.unpack(answer)
+    return float(whole + 1e-6 * millionths)
 
 
 def reads(process: Process, arch: str) -> frozenset[int]:
@@ -52,6 +56,6 @@ def reads(process: Process, arch: str) -> frozenset[int]:
         if thread.state != "S" or name not in _READS or not thread.args:
             continue
         target = file_table.target(process.pid, thread.args[0]) or ""
-        if target.startswith("socket:") and timed(process.pid, thread.args[0], True) is not False:
+        if target.startswith("socket:") and seconds(process.pid, thread.args[0], True) != 0:
             found.add(thread.tid)
     return frozenset(found)
