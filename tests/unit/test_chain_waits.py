@@ -408,6 +408,17 @@ def test_a_handler_that_writes_to_its_own_process_alone_may_tell_of_a_child():
     assert wait(seen(*family, links={1: (other,)}, around=handles)).code == "pipe"
 
 
+def test_a_handler_of_the_ends_of_children_may_release_a_lock_that_no_thread_will():
+    family = process(1, thread(1)), process(5, thread(5, **sleeps(25.0)), ppid=1)
+    found = wait(seen(*family, around=replace(ALONE, child_handler=True)))
+    assert (found.on, found.known, kinds(found)) == ((Node(5, 5),), False, [])
+    assert kinds(wait(seen(*family))) == [Ends.DEAD]
+    # Where a thread may release it, that one is asked.
+    beside = process(1, thread(1), thread(2)), family[1]
+    found = wait(seen(*beside, around=replace(ALONE, child_handler=True)))
+    assert found.on == (OTHER,)
+
+
 RINGS = {
     "unseen before": (None, 40, 25.0),
     "seen for 10 s": (Doings(seconds=10.0, wakes=0), 40, 15.0),

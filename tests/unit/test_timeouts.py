@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import math
 import os
 import struct
 import time
@@ -11,6 +12,7 @@ import pytest
 from observations import process, thread
 
 from harness import syscalls
+from harness.observe.linux import reading
 from harness.observe.linux.timeouts import Left, relative, wakes_in
 
 ABSOLUTE, BITSET, LOCK_PI, PRIVATE = 1, 9, 6, 128
@@ -85,7 +87,8 @@ def at():
     kept = []
 
     def put(seconds):
-        raw = struct.pack("<qq", int(seconds), round(seconds % 1 * 1e9))
+        whole = math.floor(seconds)
+        raw = struct.pack("<qq", whole, round((seconds - whole) * 1e9))
         kept.append(ctypes.create_string_buffer(raw, len(raw)))
         return ctypes.addressof(kept[-1])
 
@@ -123,3 +126,15 @@ def test_a_wait_for_several_futexes_says_by_which_clock_it_waits(at):
 
 def test_a_timeout_that_is_looked_at_when_a_message_comes_is_no_clock(at):
     assert told("recvmmsg", 3, 0, 1, 0, at(25.5)) is None
+
+
+@pytest.mark.parametrize("shift", [86400, -86400])
+def test_in_a_time_namespace_the_clock_shows_another_time(at, monkeypatch, shift):
+    """As in a container that was restored on another machine."""
+    texts = {f"/proc/{os.getpid()}/timens_offsets": b"monotonic %d 0\nboottime 0 0\n" % shift}
+    monkeypatch.setattr(reading, "read", lambda path: texts.get(path, b""))
+    later = at(time.monotonic() + shift + 100)
+    assert 0 < told("futex", 0, BITSET | PRIVATE, 0, later) <= 100
+    assert 0 < told("clock_nanosleep", time.CLOCK_MONOTONIC, ABSOLUTE, later) <= 100
+    texts.clear()
+    assert told("futex", 0, BITSET | PRIVATE, 0, later) == pytest.approx(max(0, shift + 100), abs=9)

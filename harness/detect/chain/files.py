@@ -5,7 +5,7 @@ from __future__ import annotations
 import msgspec
 
 from harness.detect.chain.facts import Facts
-from harness.detect.chain.helpers import from_outside
+from harness.detect.chain.helpers import children, from_outside, noticed
 from harness.detect.chain.links import End, Ends, Node, Wait
 from harness.model import Thread
 from harness.model.world import Link
@@ -79,12 +79,10 @@ def of_links(node: Node, thread: Thread, call: str, links: tuple[Link, ...], fac
 def _noticed(node: Node, links: tuple[Link, ...], facts: Facts) -> tuple[Node, ...]:
     """The children whose end its process notices: by a file of signals, as `script` does, or by a
     handler that writes into a pipe of its own, as a loop of events of node does, or gdb."""
-    around = facts.surroundings(node.pid)
+    if any(link.kind == "signalfd" for link in links):
+        return children(node, facts)
     to_itself = len(links) > 1 or all(link.only_own for link in links)
-    handles = around is not None and around.child_handler and to_itself
-    if not handles and all(link.kind != "signalfd" for link in links):
-        return ()
-    return tuple(n for child in facts.children(node.pid) for n in facts.candidates(child))
+    return noticed(node, facts) if to_itself else ()
 
 
 def _is_fed(node: Node, thread: Thread, links: tuple[Link, ...], facts: Facts) -> bool:

@@ -383,6 +383,8 @@ def _ownerless(node: Node, facts: Facts) -> Wait:
         # The threads that carry its data spin, whatever becomes of the other ranks.
         peers = End(kind=Ends.PEERS, detail=detail)
         return Wait(code=code, detail=detail, on=on, known=False, ends=(peers,))
+    if not on and (below := helpers.noticed(node, facts)):
+        return Wait(code=code, detail=detail, on=below, known=False)
     if not on:
         only = len(facts.threads(node.pid)) == 1
         told = "and its process has no other thread" if only else "and no other thread has work"
