@@ -69,6 +69,11 @@ EVENTS = (
     "download",
     "cold_compiles",
     "flood",
+    "unaccepted_connections",
+    "told_of_a_child",
+    "timed_socket",
+    "timed_signal",
+    "own_namespace",
 )
 UNDECIDED = ("remote_call", "late_peer", "long_python", "very_patient_loader", "patient_loader")
 """Kinds that wait for something outside, poll, or stay in one loop."""
