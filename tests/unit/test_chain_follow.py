@@ -155,6 +155,22 @@ def test_a_main_thread_that_has_ended_leaves_its_work_to_the_others():
         assert chain(waited, Node(9, 9)).end.kind is kind
 
 
+STOPPED = {
+    "it waits for one that sleeps": (awaits(5), True),
+    "for any of them": (awaits(), False),
+    "for the stopped one": (awaits(6), False),
+    "it sleeps, and may look for it": (sleeps(3.0), False),
+    "for nobody that is seen": ({}, True),
+}
+
+
+@pytest.mark.parametrize(("fields", "passes"), STOPPED.values(), ids=STOPPED)
+def test_nobody_waits_for_a_stopped_process_if_the_chain_leads_elsewhere(fields, passes):
+    family = [process(1, thread(1, **fields)), process(5, thread(5, **sleeps(25.0)), ppid=1)]
+    family.append(process(6, thread(6, state="T"), ppid=1, state="T"))
+    assert chain(seen(*family)).passes_by([6]) == passes
+
+
 def test_a_process_apart_is_a_peer_and_is_not_followed():
     rank = process(1, thread(1, **READS))
     other = process(2, thread(2, **RUNNING), ppid=0)
