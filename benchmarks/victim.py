@@ -8,9 +8,7 @@ monotonic clock is written to the file `event` in the run's folder, and after it
 
 from __future__ import annotations
 
-import contextlib
 import ctypes
-import functools
 import json
 import lzma
 import multiprocessing
@@ -340,7 +338,7 @@ def unaccepted_connections() -> None:
     """Servers that are busy, and accept a connection when they have done their work."""
     with tempfile.TemporaryDirectory() as folder:
         for here in (socket.create_server(("127.0.0.1", 0)), _local_server(Path(folder) / "s")):
-            child = _forked(functools.partial(_accept_late, here))
+            child = _forked(_accept_late, here)
             with socket.socket(here.family) as client:
                 client.connect(here.getsockname())
                 client.recv(1)
@@ -360,11 +358,11 @@ def _local_server(path: Path) -> socket.socket:
     return server
 
 
-def _forked(does: Callable[[], object]) -> int:
-    """A child that does something and ends."""
+def _forked(does: Callable[[socket.socket], None], server: socket.socket) -> int:
+    """A child that does something with a server and ends."""
     pid = os.fork()
     if pid == 0:
-        does()
+        does(server)
         os._exit(0)
     return pid
 
@@ -388,10 +386,13 @@ def told_of_a_child() -> None:
 def timed_socket() -> None:
     """A read that ends by the socket's own timeout, which no system call shows."""
     here, there = socket.socketpair()
-    with here, there, contextlib.suppress(BlockingIOError):
-        timeout = struct.pack("@ll", int(LONG_S), 0)
-        here.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, timeout)
-        here.recv(1)
+    timeout = struct.pack("@ll", int(LONG_S), 0)
+    here.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, timeout)
+    with here, there:
+        try:
+            here.recv(1)
+        except BlockingIOError:
+            return
 
 
 def timed_signal() -> None:

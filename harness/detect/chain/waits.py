@@ -19,6 +19,8 @@ from harness.text import units
 
 _SLEEPS = frozenset(("nanosleep", "clock_nanosleep", "restart_syscall"))
 _CHILDREN = frozenset(("wait4", "waitid"))
+_SAY_NOTHING = frozenset((Category.UNKNOWN, Category.RUNNING, Category.IDLE))
+"""Wait sites that do not say what a thread in a futex waits for."""
 _FUTEXES = frozenset(("futex", "futex_wait", "futex_waitv"))
 _SIGNALS = frozenset(("pause", "rt_sigsuspend", "rt_sigtimedwait"))
 _MESSAGES = frozenset(("msgsnd", "msgrcv", "mq_timedsend", "mq_timedreceive"))
@@ -27,8 +29,6 @@ FROZEN = frozenset(("__refrigerator", "get_signal", "do_signal_stop", "ptrace_st
 """Kernel functions of a thread that is held, whatever system call it seems to wait in."""
 _VFORK = "kernel_clone"
 _PRIVATE = 0x80
-_SAY_NOTHING = frozenset((Category.UNKNOWN, Category.RUNNING, Category.IDLE))
-"""Wait sites that do not say what a thread in a futex waits for."""
 
 
 def wait_of(node: Node, facts: Facts) -> Wait:
