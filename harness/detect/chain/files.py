@@ -40,12 +40,15 @@ def file_wait(node: Node, thread: Thread, call: str, facts: Facts) -> Wait | Non
 
 def _own_timeout(node: Node, links: tuple[Link, ...], facts: Facts) -> tuple[End, ...]:
     """The clock of a wait for a socket with a timeout of its own, which began before it was looked
-    at. One that was seen to wake has begun to wait anew."""
-    did, pace = facts.observed.doings.get(node.tid), facts.pace(node)
-    if (did is not None and did.wakes) or (pace is not None and (pace.wakes or pace.sleeps)):
-        return ()
-    passed = did.seconds if did is not None else 0.0
-    left = [link.left_s - passed for link in links if link.timed and link.left_s is not None]
+    at. It is believed once, and once more where it has waked: a signal may have made it
+    wait anew, as a look sends one."""
+    did = facts.observed.doings.get(node.tid)
+    passed, waits = (did.seconds, 1 + bool(did.wakes)) if did is not None else (0.0, 1)
+    left = [
+        min(one.left_s, waits * one.left_s - passed)
+        for one in links
+        if one.timed and one.left_s is not None
+    ]
     rings = (one for one in left if 0 < one <= facts.policy.believed_s)
     detail = f"waits for {links[0].told}, with a timeout"
     return tuple(End(kind=Ends.CLOCK, detail=detail, left_s=one, sure=False) for one in rings)
