@@ -71,6 +71,7 @@ EVENTS = (
     "flood",
     "unaccepted_connections",
     "told_of_a_child",
+    "timed_socket",
     "timed_signal",
     "own_namespace",
 )
