@@ -72,6 +72,11 @@ EVENTS = (
     "download",
     "cold_compiles",
     "flood",
+    "unaccepted_connections",
+    "told_of_a_child",
+    "timed_socket",
+    "timed_signal",
+    "own_namespace",
 )
 UNDECIDED = (
     "remote_call", "late_peer", "long_python", "long_search", "very_patient_loader",

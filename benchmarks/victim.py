@@ -20,6 +20,7 @@ import re
 import shlex
 import signal
 import socket
+import struct
 import subprocess
 import sys
 import tempfile
@@ -374,6 +375,87 @@ def computing_children() -> None:
     children = [subprocess.Popen(computing(LONG_S)) for _ in range(2)]
     for child in children:
         child.wait()
+
+
+def unaccepted_connections() -> None:
+    """Servers that are busy, and accept a connection when they have done their work."""
+    with tempfile.TemporaryDirectory() as folder:
+        for here in (socket.create_server(("127.0.0.1", 0)), _local_server(Path(folder) / "s")):
+            child = _forked(_accept_late, here)
+            with socket.socket(here.family) as client:
+                client.connect(here.getsockname())
+                client.recv(1)
+            os.waitpid(child, 0)
+            here.close()
+
+
+def _accept_late(server: socket.socket) -> None:
+    time.sleep(SHORT_S)
+    server.accept()[0].send(b"!")
+
+
+def _local_server(path: Path) -> socket.socket:
+    server = socket.socket(socket.AF_UNIX)
+    server.bind(str(path))
+    server.listen()
+    return server
+
+
+def _forked(does: Callable[[socket.socket], None], server: socket.socket) -> int:
+    """A child that does something with a server and ends."""
+    pid = os.fork()
+    if pid == 0:
+        does(server)
+        os._exit(0)
+    return pid
+
+
+def told_of_a_child() -> None:
+    """A handler of SIGCHLD writes into a pipe of its own, and another sets an event."""
+    read, write = os.pipe()
+    os.set_blocking(write, False)
+    ended = threading.Event()
+    signal.signal(signal.SIGCHLD, lambda *_: ended.set())
+    for wait in (lambda: os.read(read, 1), ended.wait):
+        ended.clear()
+        before = signal.set_wakeup_fd(write)
+        child = subprocess.Popen(["sleep", str(SHORT_S)])
+        wait()
+        child.wait()
+        signal.set_wakeup_fd(before)
+    signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+
+
+def timed_socket() -> None:
+    """A read that ends by the socket's own timeout, which no system call shows."""
+    here, there = socket.socketpair()
+    timeout = struct.pack("@ll", int(LONG_S), 0)
+    here.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, timeout)
+    with here, there:
+        try:
+            here.recv(1)
+        except BlockingIOError:
+            return
+
+
+def timed_signal() -> None:
+    """A wait for a signal with a timeout."""
+    signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGUSR2])
+    signal.sigtimedwait([signal.SIGUSR2], LONG_S)
+
+
+def own_namespace() -> None:
+    """A program in a PID namespace of its own, which waits for a child by the number it has there.
+
+    Without the right to make one it sleeps outside.
+    """
+    line = f"sleep {LONG_S} & wait $!; true"
+    shell = ["unshare", "--user", "--map-root-user", "--pid", "--fork", "--mount-proc", "bash"]
+    if subprocess.run([*shell, "-c", "true"], check=False, stderr=subprocess.DEVNULL).returncode:
+        shell = ["bash"]
+    code = "import subprocess, sys; subprocess.run(sys.argv[1:], check=True)"
+    inner = [sys.executable, "-c", code, "bash", "-c", line]
+    subprocess.run([*shell, "-c", shlex.join(inner)], check=True)
 
 
 def computing_pool() -> None:

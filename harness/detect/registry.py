@@ -51,6 +51,8 @@ class Subject:
         nodes = self.facts.candidates(self.pid)
         if len(nodes) > 1:
             return nodes, f"not known which thread trains: all {len(nodes)} candidates"
+        if nodes and not self.facts.is_main(nodes[0]):
+            return nodes, "the only thread that is left"
         return nodes, "the main thread"
 
 

@@ -99,7 +99,8 @@ class Link(msgspec.Struct, frozen=True, kw_only=True):
     """True if the wait ends by a timeout that the socket itself has (SO_RCVTIMEO, SO_SNDTIMEO).
     None where that could not be read."""
     left_s: float | None = None
-    """Seconds until a timer rings that rings once; None of any other file."""
+    """Seconds until a timer rings that rings once; of a socket with a timeout of its own all of
+    that. None of any other file."""
     reads: bool | None = None
     """True of an end that the process can only read, False of one that it can only write to; None
     of any other."""

@@ -94,8 +94,9 @@ class Platform(Protocol):
     def transfers(self, pid: int) -> dict[int, str]:
         """The call in which a thread waits with a part of its bytes moved, perhaps, by thread."""
 
-    def timed_reads(self, process: Process) -> frozenset[int]:
-        """The threads that read from a socket which has a timeout of its own, or may have one."""
+    def timed_reads(self, process: Process, certain: bool) -> frozenset[int]:
+        """The threads that read from a socket which has a timeout of its own; if not `certain`,
+        also where it may have one."""
 
     def relations(self) -> Callable[[Sequence[Process]], Relations]:
         """A reader of the sources that could end the waits of processes: owners of locks, holders

@@ -90,7 +90,7 @@ class Portable:
     def transfers(self, pid: int) -> dict[int, str]:
         return {}
 
-    def timed_reads(self, process: Process) -> frozenset[int]:
+    def timed_reads(self, process: Process, certain: bool) -> frozenset[int]:
         return frozenset()
 
     def relations(self) -> Callable[[Sequence[Process]], Relations]:

@@ -28,14 +28,20 @@ def why_not(process: Process, program: str, arch: str, timed: Collection[int] = 
     """Say why the process must not be stopped; empty when it may be.
 
     `program` is the name of its executable, without the folder. `timed`: threads that read from a
-    socket which has a timeout of its own, or may have one.
+    socket which has a timeout of its own; in a program that does not repeat such a call, also one
+    which may have it.
     """
-    repeats = program.startswith(_REPEATING)
-    reasons = (_of(thread, repeats, arch, thread.tid in timed) for thread in process.threads)
+    again = repeats(program)
+    reasons = (_of(thread, again, arch, thread.tid in timed) for thread in process.threads)
     return next((reason for reason in reasons if reason), "")
 
 
-def _of(thread: Thread, repeats: bool, arch: str, timed: bool) -> str:
+def repeats(program: str) -> bool:
+    """True of a runtime that repeats a call which a stop has ended."""
+    return program.startswith(_REPEATING)
+
+
+def _of(thread: Thread, again: bool, arch: str, timed: bool) -> str:
     who = f"thread {thread.tid}"
     if thread.state == "D":
         return f"{who} waits in the kernel, and a stop would strike it later"
@@ -47,8 +53,11 @@ def _of(thread: Thread, repeats: bool, arch: str, timed: bool) -> str:
     if cut:
         return f"it would cut short the {cut} that {who} is in"
     name = syscalls.name(thread.syscall, arch)
-    if (name in _INTERRUPTED or timed) and not repeats:
+    if (name in _INTERRUPTED or timed) and not again:
         return f"it could end the {name} that {who} is in with an error"
+    if timed:
+        # The runtime does not know of the timeout, and waits for all of it once more.
+        return f"it would make the {name} that {who} is in begin anew"
     return ""
 
 

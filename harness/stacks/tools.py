@@ -220,7 +220,8 @@ def harm(pid: int) -> str:
         program = ""
     here = platform.current()
     looked = here.processes([pid], deep=True)[:1]
-    timed = {tid for process in looked for tid in here.timed_reads(process)}
+    certain = stopping.repeats(program)
+    timed = {tid for process in looked for tid in here.timed_reads(process, certain)}
     why = stopping.any_of(looked, program, here.arch, timed)
     return f"not used: {why}" if why else ""
 

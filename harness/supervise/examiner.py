@@ -93,9 +93,7 @@ class Examiner:
         run = self._run
         inspected = inspector.look(now, run.judgement.last_progress, run.trainer)
         chain = None if inspected is None else deciding(inspected).chain
-        if chain is None or chain.alive or chain.end.kind in (Ends.STOPPED, Ends.TRACED):
-            return
-        if not set(run.judgement.held) & set(chain.on):
+        if chain is not None and chain.passes_by(run.judgement.held):
             run.watchdog.beside(run.judgement.held)
 
     def _weigh(self, inspected: Inspected, now: float) -> Cause | None:

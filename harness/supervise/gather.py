@@ -176,7 +176,7 @@ class Gatherer:
         timers = {
             tid: min(left)
             for tid, links in between.links.items()
-            if (left := [one.left_s for one in links if one.left_s is not None])
+            if (left := [one.left_s for one in links if one.left_s is not None and not one.timed])
         }
         with self._looking:
             self.clocks.timers(timers, began, ended)

@@ -15,6 +15,7 @@ from observations import (
     busy,
     calls,
     process,
+    replace,
     seen,
     sleeps,
     stack,
@@ -35,6 +36,7 @@ from harness.detect.chain.links import (
     Node,
     Wait,
 )
+from harness.detect.registry import Subject
 from harness.model.world import Futex, Link
 
 MAIN = Node(1, 1)
@@ -128,6 +130,45 @@ def test_a_join_of_a_thread_in_a_cycle_leads_into_it():
     found = chain(seen(main, futexes=futexes))
     assert path(found) == [(1, "join"), (2, "mutex"), (3, "mutex")]
     assert found.end.kind is Ends.CYCLE
+
+
+def test_a_thread_that_is_joined_has_to_end_however_idle_it_seems():
+    """A condition variable in code that was inlined into the thread's own function."""
+    worker = stack("pthread_cond_wait", "std::thread::_State_impl::_M_run", tid=2, main=False)
+    beside = thread(3, **sleeps(25.0))
+    for rest, kind in (((beside,), Ends.CLOCK), ((), Ends.CYCLE)):
+        main = process(1, thread(1, **SHARED), thread(2), *rest)
+        joins = seen(main, futexes={1: Futex(kind="join", owner=2)}, stacks={1: ((worker,),)})
+        found = chain(joins)
+        assert (found.end.kind, path(found)[:2]) == (kind, [(1, "join"), (2, "futex")])
+
+
+def test_a_main_thread_that_has_ended_leaves_its_work_to_the_others():
+    gone = {"state": "Z", "syscall": None}
+    for fields, kind in ((sleeps(25.0), Ends.CLOCK), (RUNNING, Ends.WORKS), ({}, Ends.DEAD)):
+        one = process(1, thread(1, **gone), thread(2, **fields), state="Z")
+        starts, told = Subject(Facts(seen(one)), 1).starts()
+        assert (starts, told) == ((Node(1, 2),), "the only thread that is left")
+        assert chain(seen(one), *starts).end.kind is kind
+        parent = process(9, thread(9, **awaits()))
+        waited = seen(parent, replace(one, ppid=9), root=9)
+        assert chain(waited, Node(9, 9)).end.kind is kind
+
+
+STOPPED = {
+    "it waits for one that sleeps": (awaits(5), True),
+    "for any of them": (awaits(), False),
+    "for the stopped one": (awaits(6), False),
+    "it sleeps, and may look for it": (sleeps(3.0), False),
+    "for nobody that is seen": ({}, True),
+}
+
+
+@pytest.mark.parametrize(("fields", "passes"), STOPPED.values(), ids=STOPPED)
+def test_nobody_waits_for_a_stopped_process_if_the_chain_leads_elsewhere(fields, passes):
+    family = [process(1, thread(1, **fields)), process(5, thread(5, **sleeps(25.0)), ppid=1)]
+    family.append(process(6, thread(6, state="T"), ppid=1, state="T"))
+    assert chain(seen(*family)).passes_by([6]) == passes
 
 
 def test_a_process_apart_is_a_peer_and_is_not_followed():

@@ -29,6 +29,7 @@ from harness.detect.chain.follow import follow
 from harness.detect.chain.links import Ends, Node
 from harness.detect.chain.waits import wait_of
 from harness.detect.deadlock import awaited
+from harness.detect.observation import Doings
 from harness.detect.policy import Policy
 from harness.model import Machine
 from harness.model.world import Futex, GpuUse, Link, More
@@ -394,6 +395,68 @@ def test_a_loop_of_events_that_learns_of_the_end_of_children_waits_for_them(hand
     around = replace(ALONE, child_handler=handler)
     found = wait(seen(*family, links={1: own}, around=around))
     assert found.on == ((Node(5, 5),) if handler else ())
+
+
+def test_a_handler_that_writes_to_its_own_process_alone_may_tell_of_a_child():
+    """As that of gdb, or Python's `set_wakeup_fd`: nobody else has the pipe open."""
+    family = process(1, thread(1, **READS)), process(5, thread(5, **sleeps(25.0)), ppid=1)
+    handles = replace(ALONE, child_handler=True)
+    own, other = link("pipe", only_own=True), link("pipe", peers=(5,))
+    assert wait(seen(*family, links={1: (own,)}, around=handles)).on == (Node(5, 5),)
+    assert wait(seen(*family, links={1: (own,)})).on == ()
+    assert wait(seen(*family, links={1: (link("pipe", peers=(9,)),)}, around=handles)).on == ()
+    assert wait(seen(*family, links={1: (other,)}, around=handles)).code == "pipe"
+
+
+def test_a_handler_of_the_ends_of_children_may_release_a_lock_that_no_thread_will():
+    family = process(1, thread(1)), process(5, thread(5, **sleeps(25.0)), ppid=1)
+    found = wait(seen(*family, around=replace(ALONE, child_handler=True)))
+    assert (found.on, found.known, kinds(found)) == ((Node(5, 5),), False, [])
+    assert kinds(wait(seen(*family))) == [Ends.DEAD]
+    # Where a thread may release it, that one is asked.
+    beside = process(1, thread(1), thread(2)), family[1]
+    found = wait(seen(*beside, around=replace(ALONE, child_handler=True)))
+    assert found.on == (OTHER,)
+
+
+RINGS = {
+    "unseen before": (None, 25.0),
+    "seen for 10 s": (Doings(seconds=10.0, wakes=0), 15.0),
+    "it is over": (Doings(seconds=26.0, wakes=0), None),
+    "a look made it begin anew": (Doings(seconds=10.0, wakes=1), 25.0),
+    "and again": (Doings(seconds=40.0, wakes=9), 10.0),
+    "it never ends": (Doings(seconds=51.0, wakes=9), None),
+}
+
+
+@pytest.mark.parametrize(("did", "left"), RINGS.values(), ids=RINGS)
+def test_a_socket_with_a_timeout_of_its_own_is_a_clock(did, left):
+    own = link("local_socket", only_own=True, timed=True, left_s=25.0)
+    one = process(1, thread(1, **READS))
+    doings = {} if did is None else {1: did}
+    found = wait(seen(one, links={1: (own,)}, doings=doings))
+    assert kinds(found) == [Ends.DEAD, *([Ends.CLOCK] if left else [])]
+    assert found.ends[-1].left_s == left
+    untimed = replace(own, timed=False)
+    assert kinds(wait(seen(one, links={1: (untimed,)}))) == [Ends.DEAD]
+
+
+@pytest.mark.parametrize(("left", "kind"), [(0.5, Ends.DEAD), (30.0, Ends.WORKS)])
+def test_who_wakes_as_often_as_the_timeout_of_its_socket_is_given_nothing(left, kind):
+    own = link("local_socket", only_own=True, timed=True, left_s=left)
+    found = seen(process(1, thread(1, **READS)), links={1: (own,)})
+    *before, last = found.windows[-1]
+    first = replace(before[0], more={1: More(started=1, sleeps={1: 0})})
+    last = replace(last, more={1: More(started=1, sleeps={1: 4})})
+    windows = (found.windows[0], (first, *before[1:], last))
+    over = {1: Doings(seconds=100.0, wakes=100)}
+    assert kinds(wait(replace(found, windows=windows, doings=over))) == [kind]
+
+
+def test_who_is_yet_to_be_connected_waits_for_who_listens():
+    family = process(1, thread(1, **calls(number("connect"), 3))), process(5, thread(5), ppid=1)
+    found = wait(seen(*family, links={1: (link("local_socket"),)}))
+    assert (found.on, kinds(found)) == ((Node(5, 5),), [Ends.OUTSIDE])
 
 
 def test_a_person_at_a_prompt_beside_a_helper_whose_end_would_be_noticed_is_one():

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import socket
 import struct
 import sys
 
@@ -17,6 +19,7 @@ from harness.observe.linux import (  # noqa: E402
     locks,
     mounts,
     reading,
+    socket_timeout,
     sockets,
     waited_files,
 )
@@ -97,6 +100,62 @@ def test_the_kernels_diagnosis_of_local_sockets_is_read_in_parts():
         12: sockets.Local(1, True, None, None, True),
     }
     assert sockets.take(b"", {})
+
+
+def test_who_is_yet_to_accept_a_local_connection_is_at_its_other_end(ends, monkeypatch):
+    found: dict[int, sockets.Local] = {}
+    waits = diagnosis(73, 1, (2, struct.pack("<I", 0)))
+    listens = diagnosis(74, 10, (0, b"/run/x"), (3, struct.pack("<II", 70, 73)))
+    sockets.take(waits + listens, found)
+    assert found[74].pending == (70, 73)
+    monkeypatch.setattr(sockets, "locals_", lambda: found)
+    link = ends.link("socket:[73]", 5)
+    assert (link.told, link.peers) == ("an unaccepted connection to a local socket", (6,))
+    assert link.reopenable, "which of its holders accepts it nobody can say"
+
+
+LISTENERS = {
+    "the address": (b"0100007F:1F90", 74, (6,)),
+    "any address": (b"00000000:1F90", 74, (6,)),
+    "any of IPv6": (b"0" * 32 + b":1F90", 74, (6,)),
+    "another address": (b"0200007F:1F90", 74, None),
+    "another port": (b"0100007F:1F91", 74, None),
+    "itself": (b"0100007F:1F90", 72, ()),
+}
+
+
+@pytest.mark.parametrize("queued", [True, False])
+@pytest.mark.parametrize(("local", "inode", "peers"), LISTENERS.values(), ids=LISTENERS)
+def test_who_is_yet_to_accept_a_connection_of_tcp_is_at_its_other_end(
+    ends, monkeypatch, local, inode, peers, queued
+):
+    """It waits in a queue, and its other end belongs to nobody; or the queue is full."""
+    state = b"01" if queued else b"02"
+    head, rest = b"  sl\n", b" 00000000:00000000 00:00000000 00000000 0 0 %d 1 0\n"
+    rows = [b" 0: %s 00000000:0000 0A" % local + rest % inode]
+    rows += [b" 1: 0100007F:D1F4 0100007F:1F90 " + state + rest % 73]
+    rows += [b" 2: 0100007F:1F90 0100007F:D1F4 01" + rest % 0] * queued
+    texts = {"/proc/5/net/tcp": head + b"".join(rows)}
+    monkeypatch.setattr(reading, "read", lambda path: texts.get(path, b""))
+    link = ends.link("socket:[73]", 5)
+    if peers is None:
+        assert (link.told, link.peers) == ("a socket to port 8080 of this machine", ())
+    else:
+        told = "an unaccepted connection to port 8080 of this machine"
+        assert (link.told, link.peers, link.only_own) == (told, peers, not peers)
+
+
+def test_the_timeout_of_a_socket_is_asked_for_in_both_directions():
+    ours, theirs = socket.socketpair()
+    with ours, theirs:
+        ours.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, struct.pack("@ll", 25, 500_000))
+        told = [
+            socket_timeout.seconds(os.getpid(), ours.fileno(), reads) for reads in (True, False)
+        ]
+        if None in told:
+            pytest.skip("this kernel hands out no sockets of other processes")
+        assert told == [25.5, 0.0]
+    assert socket_timeout.seconds(os.getpid(), 1 << 20, True) is None
 
 
 INFO = """\

@@ -188,15 +188,22 @@ def test_a_connection_of_a_process_with_itself_is_a_dead_end():
 
 def test_a_heartbeat_beside_a_main_thread_that_hangs_does_not_save_it():
     beats = sleeps(0.4)
-    before = process(1, thread(1), thread(2, cpu_s=0.01, **beats))
-    later = process(1, thread(1), thread(2, cpu_s=0.01, switches=44, **beats))
+    before = process(1, thread(1), thread(2, cpu_s=0.01, **beats), thread(3))
+    later = process(1, thread(1), thread(2, cpu_s=0.01, switches=44, **beats), thread(3))
     stacks = twice(
         stack("pthread_mutex_lock", "py:step"), stack("time_sleep", "py:beat", tid=2, main=False)
     )
-    futexes = {1: Futex(kind="mutex", owner=1, sharers=(1,), where="heap")}
-    found = judge(1, seen(before, later=(later,), stacks=stacks, futexes=futexes))
-    assert found.answer is Answer.DEADLOCK
-    assert "waits for itself to release a lock" in found.summary
+
+    def judged(owner):
+        mutex = Futex(kind="mutex", sharers=(1,), where="heap")
+        futexes = {1: replace(mutex, owner=owner), 3: replace(mutex, owner=1)}
+        return judge(1, seen(before, later=(later,), stacks=stacks, futexes=futexes))
+
+    assert judged(3).answer is Answer.DEADLOCK
+    assert "main and thread 3 wait for one another" in judged(3).summary
+    # Another thread may unlock what it has locked itself: that is doubted.
+    assert (judged(1).answer, judged(1).good) == (Answer.STALLED, False)
+    assert "waits for itself to release a lock" in judged(1).summary
 
 
 GPU = {"stacks": twice(WAITS_IN_EVAL), "on_gpu": frozenset({1})}

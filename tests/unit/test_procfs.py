@@ -20,7 +20,7 @@ from harness.observe import portable, processes
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
 
 from harness.observe import linux  # noqa: E402
-from harness.observe.linux import deep, files, reading, tree  # noqa: E402
+from harness.observe.linux import deep, files, namespaces, reading, tree  # noqa: E402
 
 
 def sleeper(code="import time; time.sleep(600)"):
@@ -297,3 +297,28 @@ def test_what_each_thread_has_done_is_read():
     assert after.ran[tid] > before.ran[tid]
     assert after.io[tid][1] - before.io[tid][1] >= 5000
     assert after.io[tid][0] > before.io[tid][0], "these files themselves were read"
+
+
+def test_a_child_that_is_waited_for_has_our_number_whatever_its_parent_calls_it(monkeypatch):
+    """A process of a PID namespace of its own gives the number that the child has there."""
+    files = {
+        "/proc/500/status": b"Name:\tinit\nNSpid:\t500\t1\n",
+        "/proc/500/task/500/children": b"510 511 ",
+        "/proc/510/status": b"NSpid:\t510\t7\n",
+        "/proc/511/status": b"NSpid:\t511\t8\t1\n",
+        "/proc/600/status": b"NSpid:\t600\n",
+    }
+    monkeypatch.setattr(reading, "read", lambda path: files.get(path, b""))
+    monkeypatch.setattr(reading, "numbers", lambda path: [500])
+    any_child = 2**64 - 1
+
+    def wait4(pid, number):
+        return namespaces.awaited(pid, "wait4", (number, 0, 0, 0, 0, 0))[0]
+
+    assert [wait4(500, number) for number in (7, 8, 9)] == [510, 511, any_child]
+    assert [wait4(500, number) for number in (any_child, 0, 2**32 - 1)] == [any_child, 0, 2**32 - 1]
+    assert wait4(600, 7) == 7
+    assert namespaces.awaited(500, "waitid", (1, 8, 0, 4, 0, 0))[:2] == (1, 511)
+    assert namespaces.awaited(500, "waitid", (1, 9, 0, 4, 0, 0))[0] == 0
+    assert namespaces.awaited(500, "waitid", (0, 9, 0, 4, 0, 0))[:2] == (0, 9)
+    assert namespaces.awaited(500, "futex", (7, 0, 0, 0, 0, 0))[0] == 7

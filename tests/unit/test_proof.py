@@ -426,7 +426,15 @@ def test_a_mutex_whose_owner_lives_or_is_not_seen_is_not_proven():
     worlds = looks((process(1, 0, [waiting(1), waiting(2), BEATS]),))
     assert codes_of(MAIN, worlds, futexes={1: mutex(3)}) == {"timed_wait"}
     assert codes_of(MAIN, worlds, futexes={1: mutex(77)}) == {"owner"}
-    assert codes_of(MAIN, worlds, futexes={1: mutex(1)}) == set(), "it waits for itself"
+
+
+def test_a_mutex_that_a_thread_waits_for_and_has_itself_may_be_a_signal_of_another():
+    """glibc lets any thread unlock it."""
+    beats = looks((process(1, 0, [waiting(1), waiting(2), BEATS]),))
+    assert codes_of(MAIN, beats, futexes={1: mutex(1)}) == {"timed_wait"}
+    assert codes_of(LOADER, beats, futexes={2: mutex(1), 1: mutex(1)}) == {"timed_wait"}
+    dead = looks((process(1, 0, [waiting(1), waiting(2)]),))
+    assert codes_of(MAIN, dead, futexes={1: mutex(1)}) == set()
 
 
 @pytest.mark.parametrize("kind", ["private", "rlock"])
@@ -440,10 +448,11 @@ def test_a_lock_that_any_thread_may_release_is_as_closed_as_its_process(kind):
 
 def test_who_joins_a_thread_that_is_dead_is_dead():
     joins = waiting(1, operation=WAIT_SHARED)
-    futexes = {1: Futex(kind="join", owner=2, where="anonymous"), 2: mutex(2)}
-    worlds = looks((process(1, 0, [joins, waiting(2), BEATS]),))
+    futexes = {1: Futex(kind="join", owner=2, where="anonymous"), 2: mutex(4), 4: mutex(2)}
+    rest = [waiting(4), BEATS]
+    worlds = looks((process(1, 0, [joins, waiting(2), *rest]),))
     assert codes_of(MAIN, worlds, futexes=futexes) == set()
-    lives = looks((process(1, 0, [joins, replace(waiting(2), state="R"), BEATS]),))
+    lives = looks((process(1, 0, [joins, replace(waiting(2), state="R"), *rest]),))
     assert codes_of(MAIN, lives, futexes=futexes) == {"running"}
 
 

@@ -183,12 +183,14 @@ def test_a_thread_that_moves_in_a_window_too_short_for_a_proof_lives():
     assert judge(1, lives).answer is not Answer.DEADLOCK
 
 
-def test_no_lock_of_its_own_is_proven_where_its_stack_waits_for_the_gil():
+def test_no_cycle_of_locks_is_proven_where_a_stack_waits_for_the_gil():
     """Its futex and its stack contradict each other, and another thread may hold the GIL."""
     wants = msgspec.structs.replace(stack("py:step"), gil=Gil.WAITS)
     others = (stack("py:step", tid=10, main=False), stack("py:step", tid=11, main=False))
     threads = (thread(1), thread(10, **RUNNING), thread(11))
-    futexes = {1: Futex(kind="mutex", owner=1, complete=False, where="anonymous")}
+    lock = Futex(kind="mutex", complete=False, where="anonymous")
+    owners = {1: 11, 11: 1}
+    futexes = {tid: msgspec.structs.replace(lock, owner=owner) for tid, owner in owners.items()}
     fields = {"futexes": futexes, "trains": (1, 1)}
     found = seen(process(1, *threads), stacks=twice(wants, *others), **fields)
     assert judge(1, found).answer is not Answer.DEADLOCK

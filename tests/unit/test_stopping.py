@@ -61,7 +61,9 @@ def test_a_read_from_a_socket_with_a_timeout_of_its_own_ends_with_an_error():
     reads = process(1, thread(7, **calls(number("read"), 5)))
     assert why_not(reads, "trainer", "x86_64") == ""
     assert "end the read that thread 7 is in" in why_not(reads, "trainer", "x86_64", {7})
-    assert why_not(reads, "python3.12", "x86_64", {7}) == "", "it begins the call anew"
+    # A runtime repeats the call, and knows nothing of the timeout: it waits for all of it again.
+    assert why_not(reads, "python3.12", "x86_64") == ""
+    assert "begin anew" in why_not(reads, "python3.12", "x86_64", {7})
 
 
 @pytest.mark.parametrize("program", ["python3.12", "python", "node"])

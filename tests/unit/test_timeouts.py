@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
+import ctypes
+import math
+import os
+import struct
+import time
+
 import pytest
 from observations import process, thread
 
 from harness import syscalls
-from harness.observe.linux.timeouts import Left, relative
+from harness.observe.linux import reading
+from harness.observe.linux.timeouts import Left, relative, wakes_in
 
-ABSOLUTE, BITSET = 1, 9
+ABSOLUTE, BITSET, LOCK_PI, PRIVATE = 1, 9, 6, 128
 SLEEP = (1, 0, 0x7FFC, 0, 0, 0)
 
 
@@ -69,4 +76,65 @@ def test_which_timeouts_count_from_the_begin_of_the_wait(arch):
     assert told("futex")
     assert not told("futex", BITSET)
     assert all(told(one) for one in ("nanosleep", "ppoll", "pselect6", "epoll_pwait"))
-    assert not told("read")
+    assert told("rt_sigtimedwait")
+    assert told("semtimedop")
+    assert not any(told(one) for one in ("read", "mq_timedreceive", "futex_waitv"))
+
+
+@pytest.fixture
+def at():
+    """Keeps a struct timespec in this process, and says at which address."""
+    kept = []
+
+    def put(seconds):
+        whole = math.floor(seconds)
+        raw = struct.pack("<qq", whole, round((seconds - whole) * 1e9))
+        kept.append(ctypes.create_string_buffer(raw, len(raw)))
+        return ctypes.addressof(kept[-1])
+
+    return put
+
+
+def told(called, *args):
+    """Seconds until a wait of this process ends."""
+    every = (*args, *(0,) * (6 - len(args)))
+    return wakes_in(os.getpid(), number(called), every, "x86_64")
+
+
+def test_a_wait_for_a_signal_or_a_semaphore_may_have_a_timeout(at):
+    assert told("rt_sigtimedwait", 0, 0, at(25.5), 8) == pytest.approx(25.5)
+    assert told("semtimedop", 7, 0, 1, at(25.5)) == pytest.approx(25.5)
+    assert told("io_getevents", 1, 1, 1, 0, at(25.5)) == pytest.approx(25.5)
+    assert told("rt_sigtimedwait", 0, 0, 0, 8) is None
+
+
+def test_a_message_queue_and_a_lock_with_inheritance_wait_until_a_time_of_day(at):
+    later = time.time() + 100
+    assert 0 < told("mq_timedreceive", 3, 0, 16, 0, at(later)) <= 100
+    assert 0 < told("futex", 0, LOCK_PI | PRIVATE, 0, at(later)) <= 100
+    assert told("mq_timedreceive", 3, 0, 16, 0, at(1.0)) == 0.0
+
+
+def test_a_wait_for_several_futexes_says_by_which_clock_it_waits(at):
+    for called, first in (("futex_waitv", (0, 1, 0)), ("futex_wait", (0, 0, 0, 2))):
+        for clock in (time.CLOCK_REALTIME, time.CLOCK_MONOTONIC):
+            later = at(time.clock_gettime(clock) + 100)
+            assert 0 < told(called, *first, later, clock) <= 100
+        assert told(called, *first, 0, time.CLOCK_MONOTONIC) is None
+    assert 0 < told("futex", 0, BITSET | PRIVATE, 0, at(time.monotonic() + 100)) <= 100
+
+
+def test_a_timeout_that_is_looked_at_when_a_message_comes_is_no_clock(at):
+    assert told("recvmmsg", 3, 0, 1, 0, at(25.5)) is None
+
+
+@pytest.mark.parametrize("shift", [86400, -86400])
+def test_in_a_time_namespace_the_clock_shows_another_time(at, monkeypatch, shift):
+    """As in a container that was restored on another machine."""
+    texts = {f"/proc/{os.getpid()}/timens_offsets": b"monotonic %d 0\nboottime 0 0\n" % shift}
+    monkeypatch.setattr(reading, "read", lambda path: texts.get(path, b""))
+    later = at(time.monotonic() + shift + 100)
+    assert 0 < told("futex", 0, BITSET | PRIVATE, 0, later) <= 100
+    assert 0 < told("clock_nanosleep", time.CLOCK_MONOTONIC, ABSOLUTE, later) <= 100
+    texts.clear()
+    assert told("futex", 0, BITSET | PRIVATE, 0, later) == pytest.approx(max(0, shift + 100), abs=9)

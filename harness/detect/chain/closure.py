@@ -248,6 +248,9 @@ def _of_futex(
         owner = tree.by_tid.get(futex.owner)
         if owner is None:
             return Reason("owner", f"{who} waits for thread {futex.owner}, which is not seen")
+        if owner == node and futex.kind == "mutex":
+            # It may be used as a signal, which another thread gives by unlocking it.
+            return tree.own(node.pid)
         return (owner,)
     if futex.kind in ("shared", "private") and set(futex.sharers) <= {node.pid}:
         if deadlock.says_private(name, thread.args) or not deadlock.only_waits(name, thread.args):

@@ -38,7 +38,6 @@ _DRIVER = re.compile(r"^cuda-EvtHandlr$|^cuda\d{6,}$")
 """Names that NVIDIA's driver gives to its own threads. Their stacks have no names."""
 _TRAINER_SHARE = 0.2
 """Share of its process's CPU time from which on a thread may be the one that trains."""
-
 _STEADY = 0.5
 """Share of its use of the CPU until now from which on a thread goes on as before."""
 _TICKS = 100.0
@@ -191,10 +190,9 @@ class Facts:
         if stack is None:
             return None
         pace = self.pace(node)
-        rests = pace is not None and set(pace.states) <= set("SD") and not pace.wakes
-        return wait_site.wait_site(
-            msgspec.structs.replace(stack, running=False) if rests else stack
-        )
+        if pace is not None and set(pace.states) <= set("SD") and not pace.wakes:
+            stack = msgspec.structs.replace(stack, running=False)
+        return wait_site.wait_site(stack)
 
     def category(self, node: Node) -> Category | None:
         """The category of its wait site."""
@@ -305,11 +303,15 @@ class Facts:
         """The threads of a process that may be the one that trains, the main one first.
 
         Beside the main thread these are threads with a frame of MLX that are no idle workers, and
-        those that have used a fifth of the process's CPU time, and not in a beat that goes on.
+        those that have used a fifth of the process's CPU time, and not in a beat that goes on. A
+        main thread that has ended leaves its work to any of the others.
         """
-        process = self.processes.get(pid)
-        if process is None:
+        process, main = self.processes.get(pid), self.thread(self.main(pid))
+        if process is None or main is None:
             return ()
+        if main.state in "ZX":
+            others = self.others(self.main(pid))
+            return tuple(node for node in others if not self.idle(node)) or others
         used = sum(thread.cpu_s for thread in process.threads)
         chosen = [
             Node(pid, thread.tid)
@@ -348,13 +350,13 @@ class Facts:
 
     def idle(self, node: Node) -> bool:
         """True if it is a thread of a pool, or of a stream of MLX, that has nothing to do, or one
-        that serves a library."""
+        that serves a library. One that is joined has to end, and so something to do."""
         if node not in self._idle:
             thread = self.thread(node)
             call = self.call(thread) if thread else ""
             waits = call in ("", "futex", "futex_wait", "futex_waitv")
             idle = waits and self.category(node) is Category.IDLE
-            self._idle[node] = idle or self.serves(node)
+            self._idle[node] = (idle and node.tid not in self._joined) or self.serves(node)
         return self._idle[node]
 
     def serves(self, node: Node) -> bool:
@@ -368,6 +370,10 @@ class Facts:
     @cached_property
     def _idle(self) -> dict[Node, bool]:
         return {}
+
+    @cached_property
+    def _joined(self) -> set[int | None]:
+        return {one.owner for one in self.observed.futexes.values() if one.kind == "join"}
 
 
 def _without(nodes: tuple[Node, ...], place: int | None) -> tuple[Node, ...]:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import msgspec
+
 from harness.detect.chain.facts import Facts
-from harness.detect.chain.helpers import from_outside
+from harness.detect.chain.helpers import children, from_outside, noticed
 from harness.detect.chain.links import End, Ends, Node, Wait
 from harness.model import Thread
 from harness.model.world import Link
@@ -14,6 +16,8 @@ _EVENTS = frozenset(("signalfd", "io_uring", "udp", "other", "device"))
 _RECEIVES = frozenset(("read", "readv", "recvfrom", "recvmsg"))
 _NETWORK_FS = ("nfs", "cifs", "smb", "9p", "fuse", "ceph", "lustre", "afs", "gpfs")
 _FUSE_WAIT = "request_wait_answer"
+_EARLY = 3.0
+"""A timeout that is so many times as long as a wait did not end it."""
 
 
 def file_wait(node: Node, thread: Thread, call: str, facts: Facts) -> Wait | None:
@@ -30,7 +34,24 @@ def file_wait(node: Node, thread: Thread, call: str, facts: Facts) -> Wait | Non
     if _is_fed(node, thread, links, facts):
         end = End(kind=Ends.WORKS, detail=f"exchanges data over {links[0].told}", sure=False)
         return _only(end, "data")
-    return of_links(node, thread, call, links, facts)
+    wait = of_links(node, thread, call, links, facts)
+    return msgspec.structs.replace(wait, ends=(*wait.ends, *_own_timeout(node, links, facts)))
+
+
+def _own_timeout(node: Node, links: tuple[Link, ...], facts: Facts) -> tuple[End, ...]:
+    """The clock of a wait for a socket with a timeout of its own, which began before it was looked
+    at. It is believed once, and once more where it has waked: a signal may have made it
+    wait anew, as a look sends one."""
+    did = facts.observed.doings.get(node.tid)
+    passed, waits = (did.seconds, 1 + bool(did.wakes)) if did is not None else (0.0, 1)
+    left = [
+        min(one.left_s, waits * one.left_s - passed)
+        for one in links
+        if one.timed and one.left_s is not None
+    ]
+    rings = (one for one in left if 0 < one <= facts.policy.believed_s)
+    detail = f"waits for {links[0].told}, with a timeout"
+    return tuple(End(kind=Ends.CLOCK, detail=detail, left_s=one, sure=False) for one in rings)
 
 
 def of_links(node: Node, thread: Thread, call: str, links: tuple[Link, ...], facts: Facts) -> Wait:
@@ -60,12 +81,11 @@ def of_links(node: Node, thread: Thread, call: str, links: tuple[Link, ...], fac
 
 def _noticed(node: Node, links: tuple[Link, ...], facts: Facts) -> tuple[Node, ...]:
     """The children whose end its process notices: by a file of signals, as `script` does, or by a
-    handler that writes into a pipe of its own, as a loop of events of node does."""
-    around = facts.surroundings(node.pid)
-    handles = around is not None and around.child_handler and len(links) > 1
-    if not handles and all(link.kind != "signalfd" for link in links):
-        return ()
-    return tuple(n for child in facts.children(node.pid) for n in facts.candidates(child))
+    handler that writes into a pipe of its own, as a loop of events of node does, or gdb."""
+    if any(link.kind == "signalfd" for link in links):
+        return children(node, facts)
+    to_itself = len(links) > 1 or all(link.only_own for link in links)
+    return noticed(node, facts) if to_itself else ()
 
 
 def _is_fed(node: Node, thread: Thread, links: tuple[Link, ...], facts: Facts) -> bool:
@@ -74,7 +94,11 @@ def _is_fed(node: Node, thread: Thread, links: tuple[Link, ...], facts: Facts) -
     woken = pace is not None and (pace.sleeps or 0) > 0
     if node.tid in facts.observed.vain and facts.interrupted(node):
         return False
-    return woken and thread.wakes_in is None and all(link.kind in _STREAMS for link in links)
+    if not woken or thread.wakes_in is not None or any(link.kind not in _STREAMS for link in links):
+        return False
+    every = facts.motion(node.pid).seconds / max(pace.sleeps or 0, 1) if pace else 0.0
+    # One that wakes as often as the timeout of its socket rings is given nothing.
+    return all(not one.timed or (one.left_s or 0.0) > _EARLY * every for one in links)
 
 
 def _only(end: End, code: str) -> Wait:
@@ -86,6 +110,8 @@ def _one(node: Node, thread: Thread, call: str, link: Link, facts: Facts) -> Wai
         return _terminal(link)
     if link.unseen:
         return _only(End(kind=Ends.UNSEEN, detail=f"waits for {link.told}"), link.kind)
+    if link.kind == "local_socket" and call == "connect" and not link.peers:
+        return from_outside(node, "waits to be connected to a local socket", "socket", facts)
     if link.reopenable and not link.peers and link.kind in ("tcp", "local_socket"):
         # Who has connected before is served by another thread, or by a child.
         kind = Ends.NETWORK if link.kind == "tcp" else Ends.OUTSIDE

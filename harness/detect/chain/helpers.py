@@ -27,9 +27,18 @@ def runs_a_pool(node: Node, facts: Facts) -> bool:
 
 def helpers(node: Node, facts: Facts) -> tuple[Node, ...]:
     """The threads of its process and its children, which may do what a thread waits for."""
-    own = facts.others(node)
-    below = tuple(n for child in facts.children(node.pid) for n in facts.candidates(child))
-    return own + below
+    return facts.others(node) + children(node, facts)
+
+
+def children(node: Node, facts: Facts) -> tuple[Node, ...]:
+    """The threads of the children of its process that may be at work."""
+    return tuple(n for child in facts.children(node.pid) for n in facts.candidates(child))
+
+
+def noticed(node: Node, facts: Facts) -> tuple[Node, ...]:
+    """The children of its process, if a handler notices their ends, and may then wake a thread."""
+    around = facts.surroundings(node.pid)
+    return children(node, facts) if around is not None and around.child_handler else ()
 
 
 def from_outside(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+from collections.abc import Collection
 from enum import Enum
 from typing import Any, NamedTuple
 
@@ -178,6 +179,15 @@ class Chain(msgspec.Struct, frozen=True, kw_only=True):
     def believed(self) -> bool:
         """True if one of its ends may be at work: it is doubted, and not ended for it."""
         return any(end.believed_s for end in (self.end, *self.all_ends))
+
+    def passes_by(self, pids: Collection[int]) -> bool:
+        """True if nobody waits for the processes `pids`, which are stopped: it leads elsewhere.
+
+        Who sleeps or works by itself may look for one of them now and then.
+        """
+        if self.end.kind in (Ends.STOPPED, Ends.TRACED) or set(pids) & set(self.on):
+            return False
+        return not self.alive or bool(self.on)
 
     def evidence(self) -> dict[str, Any]:
         """The chain as it stands in `cause.evidence` of run.json."""

@@ -19,6 +19,8 @@ from harness.text import units
 
 _SLEEPS = frozenset(("nanosleep", "clock_nanosleep", "restart_syscall"))
 _CHILDREN = frozenset(("wait4", "waitid"))
+_SAY_NOTHING = frozenset((Category.UNKNOWN, Category.RUNNING, Category.IDLE))
+"""Wait sites that do not say what a thread in a futex waits for."""
 _FUTEXES = frozenset(("futex", "futex_wait", "futex_waitv"))
 _SIGNALS = frozenset(("pause", "rt_sigsuspend", "rt_sigtimedwait"))
 _MESSAGES = frozenset(("msgsnd", "msgrcv", "mq_timedsend", "mq_timedreceive"))
@@ -373,7 +375,7 @@ def _ownerless(node: Node, facts: Facts) -> Wait:
     """A lock, queue, condition or event of which nobody is the owner: any other thread may help."""
     site = facts.site(node)
     on = facts.others_at_work(node)
-    seen = site is not None and site.category not in (Category.UNKNOWN, Category.RUNNING)
+    seen = site is not None and site.category not in _SAY_NOTHING
     detail = site.description if site and seen else "waits for another thread"
     code = site.category.value if site and seen else "futex"
     if code == Category.QUEUE.value and detail.endswith("a future"):
@@ -384,6 +386,8 @@ def _ownerless(node: Node, facts: Facts) -> Wait:
         # The threads that carry its data spin, whatever becomes of the other ranks.
         peers = End(kind=Ends.PEERS, detail=detail)
         return Wait(code=code, detail=detail, on=on, known=False, ends=(peers,))
+    if not on and (below := helpers.noticed(node, facts)):
+        return Wait(code=code, detail=detail, on=below, known=False)
     if not on:
         only = len(facts.threads(node.pid)) == 1
         told = "and its process has no other thread" if only else "and no other thread has work"

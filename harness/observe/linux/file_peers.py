@@ -39,6 +39,7 @@ _TIME = re.compile(r"^(it_value|it_interval): \((\d+), *(\d+)\)", re.M)
 """The time that a timer has left, and that between two times, in seconds and nanoseconds."""
 _FAULT = -1
 """In place of a system call: a page of memory is fetched, perhaps one of a file."""
+_SOCKETS = frozenset(("local_socket", "tcp", "udp"))
 _ANONYMOUS: dict[str, tuple[LinkKind, str]] = {
     "timerfd": ("timerfd", "a timer"),
     "signalfd": ("signalfd", "a signal"),
@@ -218,10 +219,11 @@ def _one(pid: int, each: Waited, name: str, ends: Ends) -> Link | None:
         queue = os.path.basename(file_table.target(pid, each.file) or "")
         return Link(told=f"the message queue {queue}", complete=False, reopenable=True)
     link = ends.link(pid, each.file, each.reads)
-    if link is None or link.kind != "local_socket" or not each.alone or each.reads is None:
+    if link is None or link.kind not in _SOCKETS or not each.alone or each.reads is None:
         return link  # who polls heeds no timeout of a socket
-    timed = socket_timeout.timed(pid, each.file, each.reads)
-    return msgspec.structs.replace(link, timed=timed)
+    seconds = socket_timeout.seconds(pid, each.file, each.reads)
+    timed = None if seconds is None else seconds > 0
+    return msgspec.structs.replace(link, timed=timed, left_s=seconds or None)
 
 
 def _opening(pid: int, name: str, thread: Thread, ends: Ends) -> Link | None:

@@ -15,7 +15,7 @@ import msgspec
 from harness import syscalls
 from harness.model import Process, Thread
 from harness.model.world import Futex, FutexKind
-from harness.observe.linux import mounts, reading, rlocks
+from harness.observe.linux import mounts, namespaces, reading, rlocks
 from harness.observe.linux.mappings import Mapping, Sharing, at, mappings, same_memory
 
 _WAIT, _LOCK_PI, _WAIT_BITSET, _LOCK_PI2 = 0, 6, 9, 13
@@ -246,15 +246,11 @@ def _waits(pid: int, thread: Thread, arch: str) -> Waits | None:
 
 def _numbers(pid: int, tids: Iterable[int]) -> dict[int, int]:
     """Our numbers of a process's threads by those that it has in its own PID namespace."""
-    if len(_inner(f"/proc/{pid}/status")) < 2:
+    if len(namespaces.inner(f"/proc/{pid}/status")) < 2:
         return {tid: tid for tid in tids}
     found = {}
     for tid in tids:
-        numbers = _inner(f"/proc/{pid}/task/{tid}/status")
+        numbers = namespaces.inner(f"/proc/{pid}/task/{tid}/status")
         if numbers:
-            found[int(numbers[-1])] = tid
+            found[numbers[-1]] = tid
     return found
-
-
-def _inner(path: str) -> list[bytes]:
-    return reading.status(path).get(b"NSpid", b"").split()

@@ -101,8 +101,8 @@ class Linux:
     def transfers(self, pid: int) -> dict[int, str]:
         return tree.transfers(pid)
 
-    def timed_reads(self, process: Process) -> frozenset[int]:
-        return socket_timeout.reads(process, self.arch)
+    def timed_reads(self, process: Process, certain: bool) -> frozenset[int]:
+        return socket_timeout.reads(process, self.arch, certain)
 
     def relations(self) -> Callable[[Sequence[Process]], Relations]:
         return relations.Reader(self.arch)

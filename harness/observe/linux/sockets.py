@@ -12,16 +12,18 @@ import os
 import re
 import socket
 import struct
+from collections.abc import Sequence
 from typing import NamedTuple
 
-from harness.model.world import Link
+from harness.model.world import Link, LinkKind
 from harness.observe.linux import file_table, reading
 from harness.observe.linux.file_table import FileTable
 
 _NETLINK_SOCK_DIAG, _DIAG_BY_FAMILY, _DUMP, _DONE, _ERROR = 4, 20, 0x301, 3, 2
-_SHOW_NAME, _SHOW_PEER, _SHOW_QUEUES = 0x01, 0x04, 0x10
-_NAME, _PEER, _QUEUES = 0, 2, 4
+_SHOW_NAME, _SHOW_PEER, _SHOW_PENDING, _SHOW_QUEUES = 0x01, 0x04, 0x08, 0x10
+_NAME, _PEER, _PENDING, _QUEUES = 0, 2, 3, 4
 _LISTENING, _LISTENS = 10, "0A"
+_ESTABLISHED, _SYN_SENT, _SYN_RECEIVED = "01", "02", "03"
 _STREAM, _SEQPACKET = 1, 5
 _PROTOCOLS = ("tcp", "udp")
 
@@ -36,6 +38,8 @@ class Local(NamedTuple):
     queued: int | None
     named: bool
     """True if it has a name, by which anybody could have connected to it."""
+    pending: tuple[int, ...] = ()
+    """The sockets whose connection it has yet to accept, by inode."""
 
 
 class Row(NamedTuple):
@@ -65,7 +69,7 @@ class Sockets:
         if self._locals is None:
             self._locals = locals_()
         if inode in self._locals:
-            return self._local(self._locals[inode], self._locals, pid)
+            return self._local(inode, self._locals, pid)
         row = next((row for row in self._namespace(pid) if row.inode == inode), None)
         if row is not None:
             return self._internet(row, pid)
@@ -73,10 +77,16 @@ class Sockets:
             return Link(told="a local socket", kind="local_socket", complete=False)
         return Link(told="a socket", kind="socket", complete=False)
 
-    def _local(self, end: Local, known: dict[int, Local], pid: int) -> Link:
+    def _local(self, inode: int, known: dict[int, Local], pid: int) -> Link:
+        end = known[inode]
         if end.listens:
             told = "a connection to its local socket"
             return Link(told=told, kind="local_socket", reopenable=True)
+        if not end.peer:
+            listeners = [number for number, one in known.items() if inode in one.pending]
+            if listeners:
+                told = "an unaccepted connection to a local socket"
+                return self._unaccepted(told, "local_socket", listeners, pid)
         holders = [] if end.peer is None else self._table.holders(f"socket:[{end.peer}]")
         others = file_table.others(holders, pid)
         peer = known.get(end.peer or 0)
@@ -104,9 +114,12 @@ class Sockets:
             for one in self._namespace(pid)
             if (one.protocol, one.local, one.remote) == (row.protocol, row.remote, row.local)
         ]
+        here = bool(ends) or _of_this_machine(row)
+        if here and (listeners := _accepting(row, ends, self._namespace(pid))):
+            told = f"an unaccepted connection to port {_port(row.remote)} of this machine"
+            return self._unaccepted(told, "tcp", listeners, pid)
         holders = [one for end in ends for one in self._table.holders(f"socket:[{end.inode}]")]
         others = file_table.others(holders, pid)
-        here = bool(ends) or _of_this_machine(row)
         where = "of this machine" if here else "of another machine"
         return Link(
             told=f"a socket to port {_port(row.remote)} {where}",
@@ -118,6 +131,19 @@ class Sockets:
             reopenable=row.protocol == "udp",
             queued=row.queued,
             retransmits=row.retransmits if row.protocol == "tcp" else None,
+        )
+
+    def _unaccepted(self, told: str, kind: LinkKind, listeners: Sequence[int], pid: int) -> Link:
+        """The link of a connection to who listens, which nobody has at its other end yet."""
+        holders = [one for each in listeners for one in self._table.holders(f"socket:[{each}]")]
+        others = file_table.others(holders, pid)
+        return Link(
+            told=told,
+            kind=kind,
+            peers=others,
+            only_own=bool(holders) and not others,
+            complete=False,
+            reopenable=True,
         )
 
     def _namespace(self, pid: int) -> list[Row]:
@@ -133,6 +159,27 @@ class Sockets:
                 for row in parse(protocol, reading.read(f"/proc/{pid}/net/{protocol}{version}"))
             ]
         return self._rows[name]
+
+
+def _accepting(row: Row, ends: Sequence[Row], rows: Sequence[Row]) -> list[int]:
+    """The sockets that are to accept a connection of TCP, by inode; none where it is accepted.
+
+    The other end of one that is not belongs to nobody, or is not there yet.
+    """
+    waits = all(not end.inode and end.state in (_ESTABLISHED, _SYN_RECEIVED) for end in ends)
+    if not waits or row.state != (_ESTABLISHED if ends else _SYN_SENT):
+        return []
+    port = _port(row.remote)
+    return [
+        one.inode
+        for one in rows
+        if one.protocol == row.protocol == "tcp" and one.state == _LISTENS
+        and _port(one.local) == port and (one.local == row.remote or _any_address(one.local))
+    ]  # fmt: skip
+
+
+def _any_address(text: str) -> bool:
+    return not text.partition(":")[0].strip("0")
 
 
 def parse(protocol: str, text: bytes) -> list[Row]:
@@ -184,7 +231,7 @@ def _of_this_machine(row: Row) -> bool:
 
 def locals_() -> dict[int, Local]:
     """The local sockets of this network namespace, by inode; empty if the kernel does not tell."""
-    shown = _SHOW_NAME | _SHOW_PEER | _SHOW_QUEUES
+    shown = _SHOW_NAME | _SHOW_PEER | _SHOW_PENDING | _SHOW_QUEUES
     request = struct.pack("<BBHIIIII", socket.AF_UNIX, 0, 0, 0xFFFFFFFF, 0, shown, 0, 0)
     head = struct.pack("<IHHII", 16 + len(request), _DIAG_BY_FAMILY, _DUMP, 1, 0)
     found: dict[int, Local] = {}
@@ -208,7 +255,7 @@ def take(answer: bytes, found: dict[int, Local]) -> bool:
             return True
         _, type_, state, _, inode = struct.unpack_from("<BBBBI", answer, place + 16)
         peer = queued = None
-        named = False
+        named, pending = False, ()
         attribute = place + 32
         while attribute + 4 <= place + length:
             size, name = struct.unpack_from("<HH", answer, attribute)
@@ -216,10 +263,13 @@ def take(answer: bytes, found: dict[int, Local]) -> bool:
                 (peer,) = struct.unpack_from("<I", answer, attribute + 4)
             elif name == _NAME:
                 named = size > 4
+            elif name == _PENDING:
+                pending = struct.unpack_from(f"<{(size - 4) // 4}I", answer, attribute + 4)
             elif name == _QUEUES and size >= 12:
                 queued = sum(struct.unpack_from("<II", answer, attribute + 4))
             attribute += max(4, size + 3 & ~3)
         listens = state == _LISTENING
-        found[inode] = Local(type_, listens, peer, None if listens else queued, named)
+        queued = None if listens else queued
+        found[inode] = Local(type_, listens, peer, queued, named, pending)
         place += length + 3 & ~3
     return not answer

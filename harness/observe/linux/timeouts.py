@@ -15,14 +15,32 @@ import msgspec
 
 from harness import syscalls
 from harness.model import Process, Thread
+from harness.observe.linux import reading
 
 _TIMESPEC = struct.Struct("<qq")
 _ABSOLUTE = 1
-_FUTEX_COMMAND, _FUTEX_WAIT, _FUTEX_WAIT_BITSET, _FUTEX_REALTIME = 0x7F, 0, 9, 256
+_FUTEX_COMMAND, _FUTEX_REALTIME = 0x7F, 256
+_FUTEX_WAIT, _FUTEX_LOCK_PI = 0, 6
+_FUTEX_WAITS = frozenset((_FUTEX_WAIT, _FUTEX_LOCK_PI, 9, 11, 13))
+"""FUTEX_WAIT, LOCK_PI, WAIT_BITSET, WAIT_REQUEUE_PI and LOCK_PI2: only the first one's timeout is
+relative, and the second one's is always of the clock of the day."""
 _MILLISECONDS = {"poll": 2, "epoll_wait": 3, "epoll_pwait": 3}
 """The index of the argument that is the timeout itself, a C int; negative for ever."""
-_RELATIVE = {"nanosleep": 0, "ppoll": 2, "select": 4, "pselect6": 4, "epoll_pwait2": 3}
-"""The index of the argument that is the address of a relative timeout."""
+_RELATIVE = {
+    "nanosleep": 0, "ppoll": 2, "select": 4, "pselect6": 4, "epoll_pwait2": 3,
+    "rt_sigtimedwait": 2, "semtimedop": 3, "io_getevents": 4,
+}  # fmt: skip
+"""The index of the argument that is the address of a relative timeout. That of recvmmsg is no
+clock: it is looked at when a message comes."""
+_OF_THE_DAY = {"mq_timedsend": 4, "mq_timedreceive": 4}
+"""The index of the argument that is the address of a time of day."""
+_BY_A_CLOCK = {"futex_waitv": (3, 4), "futex_wait": (4, 5)}
+"""The indexes of the address of a time, and of the clock that shows it."""
+
+_SHIFTED = {time.CLOCK_MONOTONIC: b"monotonic", 7: b"boottime"}
+"""The clocks that may show another time in a namespace; CLOCK_BOOTTIME is 7 on Linux."""
+_PLAUSIBLE_S = 3600.0
+"""Who waits for longer than this, or waits for what has long been, may have a clock of its own."""
 
 
 def wakes_in(pid: int, number: int, args: tuple[int, ...], arch: str) -> float | None:
@@ -31,17 +49,24 @@ def wakes_in(pid: int, number: int, args: tuple[int, ...], arch: str) -> float |
     if name is None or len(args) < 6:
         return None
     if name in _MILLISECONDS:
-        value = args[_MILLISECONDS[name]] & 0xFFFFFFFF
-        return value / 1000 if value < 1 << 31 else None
+        milliseconds = args[_MILLISECONDS[name]] & 0xFFFFFFFF
+        return milliseconds / 1000 if milliseconds < 1 << 31 else None
     if name in _RELATIVE:
         unit = 1e-6 if name == "select" else 1e-9
         return _read(pid, args[_RELATIVE[name]], unit)
+    if name in _OF_THE_DAY:
+        return _until(pid, _read(pid, args[_OF_THE_DAY[name]]), time.CLOCK_REALTIME)
+    if name in _BY_A_CLOCK:
+        address, clock = _BY_A_CLOCK[name]
+        return _until(pid, _read(pid, args[address]), args[clock])
     if name == "clock_nanosleep":
-        return _until(_read(pid, args[2]), args[0], bool(args[1] & _ABSOLUTE))
-    if name == "futex" and args[1] & _FUTEX_COMMAND in (_FUTEX_WAIT, _FUTEX_WAIT_BITSET):
-        clock = time.CLOCK_REALTIME if args[1] & _FUTEX_REALTIME else time.CLOCK_MONOTONIC
-        absolute = args[1] & _FUTEX_COMMAND == _FUTEX_WAIT_BITSET
-        return _until(_read(pid, args[3]), clock, absolute)
+        value = _read(pid, args[2])
+        return _until(pid, value, args[0]) if args[1] & _ABSOLUTE else value
+    if name == "futex" and (command := args[1] & _FUTEX_COMMAND) in _FUTEX_WAITS:
+        of_the_day = args[1] & _FUTEX_REALTIME or command == _FUTEX_LOCK_PI
+        clock = time.CLOCK_REALTIME if of_the_day else time.CLOCK_MONOTONIC
+        value = _read(pid, args[3])
+        return value if command == _FUTEX_WAIT else _until(pid, value, clock)
     return None
 
 
@@ -89,13 +114,27 @@ class Left:
         return msgspec.structs.replace(thread, wakes_in=max(0.0, thread.wakes_in - (t - since)))
 
 
-def _until(value: float | None, clock: int, absolute: bool) -> float | None:
-    if value is None or not absolute:
-        return value
+def _until(pid: int, value: float | None, clock: int) -> float | None:
+    """Seconds until a clock shows `value` to a process."""
+    if value is None:
+        return None
     try:
-        return max(0.0, value - time.clock_gettime(clock))
+        left = value - time.clock_gettime(clock)
     except OSError:
         return None
+    if clock in _SHIFTED and not -_PLAUSIBLE_S < left < _PLAUSIBLE_S:
+        left -= _shift(f"{pid}", clock) - _shift("self", clock)
+    return max(0.0, left)
+
+
+def _shift(process: str, clock: int) -> float:
+    """Seconds by which a clock shows more than the machine's own: in a time namespace. 0 where that
+    cannot be read."""
+    lines = reading.read(f"/proc/{process}/timens_offsets").splitlines()
+    for name, seconds, fraction in (words for line in lines if len(words := line.split()) == 3):
+        if name == _SHIFTED[clock]:
+            return float(seconds) + 1e-9 * float(fraction)
+    return 0.0
 
 
 def _read(pid: int, address: int, unit: float = 1e-9) -> float | None:

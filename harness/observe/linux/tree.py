@@ -10,7 +10,7 @@ from collections.abc import Iterable
 
 from harness import syscalls
 from harness.model import Process, Thread
-from harness.observe.linux import freezer, reading, timeouts
+from harness.observe.linux import freezer, namespaces, reading, timeouts
 
 _TICK_S = 1.0 / os.sysconf("SC_CLK_TCK")
 _ARCH = platform.machine()
@@ -123,6 +123,8 @@ def _thread(pid: int, task: int, name: str, deep: bool, frozen: bool) -> Thread 
     title, fields = stat
     folder = f"/proc/{pid}/task/{name}"
     call, arguments = _syscall(folder) if deep else (None, ())
+    if call is not None:
+        arguments = namespaces.awaited(pid, syscalls.name(call, _ARCH), arguments)
     return Thread(
         tid=int(name),
         name=title,
