@@ -124,6 +124,14 @@ def test_a_wait_for_several_futexes_says_by_which_clock_it_waits(at):
     assert 0 < told("futex", 0, BITSET | PRIVATE, 0, at(time.monotonic() + 100)) <= 100
 
 
+@pytest.mark.parametrize("clock", [2**32 - 6, 2**64 - 6, 2**63 + 1])
+def test_a_clock_is_an_int_whatever_else_its_register_holds(at, clock):
+    """Clocks of the CPU have negative numbers. To ask for one may fail, and raises nothing."""
+    for called, first in (("futex_wait", (0, 0, 0, 2)), ("clock_nanosleep", (clock, ABSOLUTE))):
+        left = told(called, *first, at(1e9), clock)
+        assert left is None or left >= 0.0
+
+
 def test_a_timeout_that_is_looked_at_when_a_message_comes_is_no_clock(at):
     assert told("recvmmsg", 3, 0, 1, 0, at(25.5)) is None
 

@@ -6,6 +6,7 @@ of another kind, the answer is None.
 
 from __future__ import annotations
 
+import ctypes
 import os
 import struct
 import time
@@ -118,6 +119,7 @@ def _until(pid: int, value: float | None, clock: int) -> float | None:
     """Seconds until a clock shows `value` to a process."""
     if value is None:
         return None
+    clock = ctypes.c_int(clock).value  # a register holds more; a clock of the CPU is negative
     try:
         left = value - time.clock_gettime(clock)
     except OSError:
