@@ -318,6 +318,10 @@ def test_a_child_that_is_waited_for_has_our_number_whatever_its_parent_calls_it(
     assert [wait4(500, number) for number in (7, 8, 9)] == [510, 511, any_child]
     assert [wait4(500, number) for number in (any_child, 0, 2**32 - 1)] == [any_child, 0, 2**32 - 1]
     assert wait4(600, 7) == 7
+    # They are of the type int: a register may hold more.
+    high = 5 << 32
+    assert [wait4(500, number + high) for number in (7, 9)] == [510, any_child]
+    assert namespaces.awaited(500, "waitid", (1 + high, 8 + high, 0, 4, 0, 0))[1] == 511
     assert namespaces.awaited(500, "waitid", (1, 8, 0, 4, 0, 0))[:2] == (1, 511)
     assert namespaces.awaited(500, "waitid", (1, 9, 0, 4, 0, 0))[0] == 0
     assert namespaces.awaited(500, "waitid", (0, 9, 0, 4, 0, 0))[:2] == (0, 9)

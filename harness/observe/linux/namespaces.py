@@ -28,18 +28,18 @@ def awaited(pid: int, name: str | None, args: tuple[int, ...]) -> tuple[int, ...
     depth = len(inner(f"/proc/{pid}/status"))
     if depth < 2:
         return args
-    _, place = _ANY[name]
+    anybody, place = _ANY[name]
+    number = args[place] & 0xFFFFFFFF  # of an int, of which a register holds more
     for child in _children(pid):
         numbers = inner(f"/proc/{child}/status")
-        if len(numbers) >= depth and numbers[depth - 1] == args[place]:
+        if len(numbers) >= depth and numbers[depth - 1] == number:
             return (*args[:place], child, *args[place + 1 :])
-    anybody, _ = _ANY[name]
     return (anybody & (1 << 64) - 1, *args[1:])
 
 
 def _for_one(name: str, args: tuple[int, ...]) -> bool:
     if name == "waitid":
-        return args[0] == _P_PID
+        return args[0] & 0xFFFFFFFF == _P_PID
     return 0 < args[0] & 0xFFFFFFFF < 1 << 31
 
 
