@@ -90,10 +90,10 @@ def _digest(text: str) -> str:
 _NOTHING = _digest("")
 
 
-def same(before: Variables, after: Variables) -> set[int]:
-    """The threads of which all that is shown of the user's own code is the same."""
+def same(before: Variables, after: Variables) -> dict[int, bool]:
+    """By thread, True if all that is shown of the user's own code is the same."""
     both = (before.own.keys() & after.own.keys()) - before.tasks - after.tasks
-    return {tid for tid in both if before.own[tid] == after.own[tid]}
+    return {tid: before.own[tid] == after.own[tid] for tid in both}
 
 
 def _own(thread: str) -> list[str] | None:
@@ -101,9 +101,9 @@ def _own(thread: str) -> list[str] | None:
     thread that is in none of these."""
     parts = _FRAME.split(thread)[1:]
     own = [frame for frame in parts if not _is_library(frame)]
-    return (
-        None if not own else [shown for frame in own if (shown := "".join(_NAMED.findall(frame)))]
-    )
+    if not own:
+        return None
+    return [shown for frame in own if (shown := "".join(_NAMED.findall(frame)))]
 
 
 def _is_library(frame: str) -> bool:

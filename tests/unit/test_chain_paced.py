@@ -12,7 +12,7 @@ from harness.detect.chain.links import Ends, Node
 from harness.detect.chain.paced import Record
 from harness.detect.observation import Doings
 from harness.model.world import Link, More
-from harness.stacks.values import Variables
+from harness.stacks.values import Variables, parse
 
 replace = msgspec.structs.replace
 MAIN = (Node(1, 1),)
@@ -260,6 +260,17 @@ def test_a_monitor_that_is_a_class_hides_its_variables_and_stays_the_same():
     record.learn(counted(14.0, 6), {1: Variables(own={1: "self at 0x2"})})
     record.learn(counted(16.0, 7), {1: Variables(own={1: "self at 0x2"})})
     assert (record.doings[1].same, record.doings[1].varied) == (False, True)
+
+
+LOOKS = 'Traceback for thread 1 (python) []\n    (Python) File "/t.py", line 5, in run\n'
+
+
+def test_who_is_in_a_function_with_variables_now_and_then_does_not_stay_the_same():
+    nothing, one = {1: parse(LOOKS)}, {1: parse(LOOKS + "        n: 1\n")}
+    record = Record()
+    for t, shows in ((10.0, nothing), (12.0, nothing), (14.0, one), (16.0, one)):
+        record.learn(counted(t, 5), shows)
+    assert (record.doings[1].same, record.doings[1].varied) == (False, False)
 
 
 def test_bytes_may_change_unseen():

@@ -98,7 +98,7 @@ def test_the_same_is_seen_of_objects_that_hide_their_variables_and_of_none_at_al
         return same(parse(HEAD + MODULE + first), parse(HEAD + MODULE + second))
 
     hidden = function(self="<Monitor at 0x7f37feee7690>")
-    assert both(hidden, hidden) == both(FUNCTION, FUNCTION) == {7}
-    assert both(hidden, function(self="<Monitor at 0x7f37feee7700>")) == set()
-    assert both(hidden + LOOP, hidden + LOOP) == set(), "tasks are not on the stack"
+    assert both(hidden, hidden) == both(FUNCTION, FUNCTION) == {7: True}
+    assert both(hidden, function(self="<Monitor at 0x7f37feee7700>")) == {7: False}
+    assert both(hidden + LOOP, hidden + LOOP) == {}, "tasks are not on the stack"
     assert between(FUNCTION, hidden) == {}

@@ -150,7 +150,7 @@ class Record:
     def __init__(self) -> None:
         self._first: dict[tuple[int, int | None, int], _Mark] = {}
         self._varied: set[int] = set()
-        self._same: set[int] = set()
+        self._same: dict[int, bool] = {}
         self._looks: Counter[int] = Counter()
         self._variables: Mapping[int, values.Variables] = {}
         self.doings: dict[int, Doings] = {}
@@ -162,7 +162,8 @@ class Record:
             self._varied |= shown.bytes
             if (earlier := self._variables.get(pid)) is not None:
                 # A beat may be longer than an inspection.
-                self._same |= values.same(earlier, shown)
+                for tid, alike in values.same(earlier, shown).items():
+                    self._same[tid] = alike and self._same.get(tid, True)
                 changes = values.varied(earlier, shown).items()
                 self._varied |= {tid for tid, changed in changes if changed}
         self._variables = {**self._variables, **variables}
@@ -190,7 +191,7 @@ class Record:
             read=None if moved is None else moved[1][0] - moved[0][0],
             written=None if moved is None else moved[1][1] - moved[0][1],
             varied=tid in self._varied,
-            same=tid in self._same - self._varied,
+            same=self._same.get(tid, False) and tid not in self._varied,
             looks=self._looks[tid],
         )
 
