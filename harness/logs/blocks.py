@@ -20,11 +20,9 @@ class Blocks:
 
     def read(self, line: str) -> Reading | None:
         """The reading of a line, or of the dictionary that it ends."""
-        if not self._parts:
-            if line[0] != "{" or line[-1] not in "{,":
-                return self._read(line)
-        elif len(self._parts) >= _LINES or len(line) > _LONGEST:
-            self._parts, self._depth = [], 0
+        if self._parts and (line[0] == "{" or len(self._parts) >= _LINES or len(line) > _LONGEST):
+            self._parts, self._depth = [], 0  # it was none: what belongs to one is indented
+        if not self._parts and (line[0] != "{" or line[-1] not in "{,"):
             return self._read(line)
         self._parts.append(line.strip())
         self._depth += line.count("{") - line.count("}")
