@@ -82,6 +82,13 @@ def test_a_dictionary_that_never_ends_costs_no_later_line():
     assert [reading.step for reading in read(log)[1]] == [20, 30]
 
 
+@pytest.mark.parametrize("indent", [0, 2])
+def test_a_dictionary_has_lists_of_others(indent: int):
+    logs = [{"groups": [{"size": 1}, {"size": 2}], "step": n, "loss": 2.5} for n in (10, 20)]
+    log = "".join(f"{json.dumps(one, indent=indent)}\n" for one in logs)
+    assert [reading.step for reading in read(log.encode())[1]] == [10, 20]
+
+
 @pytest.mark.parametrize("opens", ['{"prompt": "for (;;) {",\n "reward": 1\n}\n', '{"step": 9,\n'])
 def test_a_dictionary_that_seems_open_costs_none_of_the_next(opens: str):
     """Seconds or hours of training may lie between two of them."""
