@@ -13,7 +13,7 @@ from __future__ import annotations
 import re
 from typing import Any
 
-from harness.logs.numbers import NAN, NUMBER, count, number, plainly
+from harness.logs.numbers import FIGURE_TEXT, NAN, NUMBER, count, number, plainly
 from harness.logs.reading import FIGURE, MOST, PAIR, Reading, meaning, settle
 from harness.logs.tongues import in_english
 
@@ -53,7 +53,6 @@ _OF = re.compile(r" {0,8}/ {0,8}(\d{1,3}(?:[. ]\d{3}){0,4})(?![\d,])", re.ASCII)
 _MARKS = re.compile(r"['’\u00a0\u202f](?<=\d.)(?=\d{3}(?!\d))")
 _HEADER = re.compile(r"\s{0,8}(?:Test|Val|Valid|Validation|Eval|Evaluation) (?:Error|Loss):\s{0,8}")
 _TOKENS = re.compile(r"tok(?:en)?s?/s(?:ec)?(?![a-z])", re.ASCII)
-_FIGURE = re.compile(NUMBER, re.ASCII)
 _SHORT = 120
 """Characters that a line of a block has at most."""
 _BLOCK = re.compile(
@@ -67,6 +66,8 @@ _MEAN = re.compile(rf"[μu]\s?=\s?({NUMBER})(?:,?\s{{1,4}}[σs]\s?=\s?({NUMBER})
 _DICT = re.compile(r"\bloss(?:es)?\s{0,2}[:=]?\s{0,2}\{([^{}]{1,600})\}")
 _KEY = re.compile(r"[\s'\",]{0,4}\b([A-Za-z_][\w/.-]{0,40})['\"]?\s{0,2}[:=]\s{0,2}", re.ASCII)
 _ALL = frozenset({"loss", "total", "all", "sum", "total_loss"})
+_TRAIN = re.compile(r"(?:^|[\d\]])[\s|,;:()\[-]{0,8}train", re.IGNORECASE | re.ASCII)
+"""`step 10 | train 2.31`, where nothing says of what: `acc: train 0.9` is no loss."""
 _SCALED = re.compile(
     r"[=:\[(\t ]{1,12}(\d{1,6}(?:\.\d{1,3})?)([kKM])(?![A-Za-z])"
     r"(?:/(\d{1,6}(?:\.\d{1,3})?)([kKM])(?![A-Za-z]))?",
@@ -196,6 +197,8 @@ def _of_both(line: str, given: dict[str, Any], figures: dict[str, float]) -> Non
         if "loss train" in line:
             figures["val_loss"] = figures.pop("val")
     elif "train" in figures and "val" in figures:
+        if "test" in figures or not _TRAIN.search(line):
+            return  # `Train: 0.9, Val: 0.8, Test: 0.7` are accuracies: a loss has no test
         given["loss"], figures["val_loss"] = figures.pop("train"), figures.pop("val")
     elif "total" in figures and any(name.startswith("loss_") for name in figures):
         given["loss"] = figures.pop("total")
@@ -326,7 +329,8 @@ def _speed(line: str, lower: str, given: dict[str, Any]) -> None:
     figure, scale = before[-1], 1
     if figure[-1] in _POWERS:
         figure, scale = figure[:-1], _POWERS[figure[-1]]
-    if _FIGURE.fullmatch(figure) and (value := number(figure, comma_is_decimal=False)) is not None:
+    value = number(figure, comma_is_decimal=False) if FIGURE_TEXT.fullmatch(figure) else None
+    if value is not None:
         given["tokens_per_s"] = value * scale
 
 

@@ -82,6 +82,21 @@ def test_a_dictionary_that_never_ends_costs_no_later_line():
     assert [reading.step for reading in read(log)[1]] == [20, 30]
 
 
+@pytest.mark.parametrize("indent", [0, 2])
+def test_a_dictionary_has_lists_of_others(indent: int):
+    logs = [{"groups": [{"size": 1}, {"size": 2}], "step": n, "loss": 2.5} for n in (10, 20)]
+    log = "".join(f"{json.dumps(one, indent=indent)}\n" for one in logs)
+    assert [reading.step for reading in read(log.encode())[1]] == [10, 20]
+
+
+@pytest.mark.parametrize("opens", ['{"prompt": "for (;;) {",\n "reward": 1\n}\n', '{"step": 9,\n'])
+def test_a_dictionary_that_seems_open_costs_none_of_the_next(opens: str):
+    """Seconds or hours of training may lie between two of them."""
+    steps = range(10, 60, 10)
+    log = "".join(f'{opens}{{"step": {step}, "loss": 2.5}}\n' for step in steps)
+    assert [reading.step for reading in read(log.encode())[1]] == list(steps)
+
+
 def test_a_late_line_of_another_rank_begins_no_other_training():
     lines = [(0, 10), (0, 20), (1, 10), (0, 20), (1, 20)]
     log = "".join(f"epoch {epoch} step {step} loss 2.5\n" for epoch, step in lines)
@@ -426,6 +441,18 @@ def test_names(name: str, kind: str):
             Reading(figures={"total_rewards": 0.5, "total_rewards_std": 0.1}),
         ),
         ("Saved 12 files: 3 of 4", None),
+        (
+            "Epoch 2, train: 2.5, val: 2.6",
+            Reading(epoch=2.0, loss=2.5, figures={"val_loss": 2.6}),
+        ),
+        (
+            "Epoch: 002, Train: 0.9, Val: 0.8, Test: 0.7",  # as PyTorch Geometric's examples
+            Reading(epoch=2.0, figures={"train": 0.9, "val": 0.8, "test": 0.7}),
+        ),
+        (
+            "epoch 2 acc: train 0.9, val 0.8",
+            Reading(epoch=2.0, figures={"train": 0.9, "val": 0.8}),
+        ),
         ("Epoch 3 - val_loss: 0.5", Reading(epoch=3.0, loss=0.5, validation=True)),
         ("[val] step 3 loss 0.5", Reading(step=3, loss=0.5, validation=True)),
         ("step 5", Reading(step=5)),

@@ -75,6 +75,13 @@ def test_a_part_that_weighs_more_makes_the_loss_another_one(name):
     assert "loss_left_best" not in {finding.code for finding in findings.find(told(losses, rising))}
 
 
+@pytest.mark.parametrize("name", ["weight_norm", "weight_decay"])
+def test_what_is_told_of_the_parameters_makes_the_loss_no_other_one(name):
+    losses = [2 + 3 * 0.9**n + 0.02 * max(0, n - 60) for n in range(160)]
+    changes = {name: [10 + 0.1 * n for n in range(160)]}
+    assert "loss_left_best" in {finding.code for finding in findings.find(told(losses, changes))}
+
+
 def test_a_jump_far_above_the_first_losses_is_no_other_training():
     losses = [2.5 * 0.98**n for n in range(40)] + [20 + 20 * 0.9**n for n in range(60)]
     assert "loss_exploded" in {finding.code for finding in findings.find(told(losses))}

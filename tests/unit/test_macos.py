@@ -168,6 +168,15 @@ def test_one_that_is_listed_as_a_child_and_names_another_parent_is_none(one, mon
     assert [process.pid for process in tree.processes([7])] == [7, 8]
 
 
+def test_a_child_that_a_debugger_has_is_one_all_the_same(one, monkeypatch):
+    monkeypatch.setattr(kernel, "children", lambda pid: (8,) if pid == 7 else ())
+    monkeypatch.setattr(kernel, "task", lambda pid: one.task)
+    traced = BsdInfo()
+    traced.pbi_flags = 2
+    monkeypatch.setattr(kernel, "process", lambda pid: traced)
+    assert [process.pid for process in tree.processes([7])] == [7, 8]
+
+
 def test_what_moves_is_counted_until_a_counter_is_full(one):
     (seen,) = tree.processes([7])
     here = MacOS("darwin", "arm64")

@@ -29,6 +29,8 @@ WEIGHTS = frozenset(
     ("anneal", "beta", "coef", "coeff", "difficulty", "lambda", "stage", "weight", "weights")
 )
 """Words of the name of a figure that says what the loss is made of."""
+OF_PARAMETERS = frozenset(("decay", "norm", "norms", "grad", "std", "rms"))
+"""Words of the name of a figure whose weights are the parameters, which change in each step."""
 LEARNED = 0.1
 """The share of the jump that was learned before it."""
 
@@ -59,7 +61,8 @@ def beginnings(losses: Sequence[float]) -> list[int]:
 def weighed_anew(record: Record, since: int) -> bool:
     """Return True if a log gives a weight of a part of the loss, and it changes after a step."""
     for name, series in record.figures.items():
-        if WEIGHTS.isdisjoint(name.split("_")):
+        words = name.split("_")
+        if WEIGHTS.isdisjoint(words) or not OF_PARAMETERS.isdisjoint(words):
             continue
         before = [value for at, value in zip(series.step, series.value, strict=True) if at <= since]
         if before and abs(series.value[-1] - before[-1]) > 0.01 * abs(before[-1]):

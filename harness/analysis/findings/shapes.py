@@ -160,8 +160,6 @@ def _came_back(levels: Sequence[float], rise: float) -> bool:
 def _swinging(record: Record) -> list[Finding]:
     """The loss swings wider and wider from read to read."""
     losses = record.loss
-    if beginnings(losses):
-        return []  # each training falls from a level of its own
     jumps = [abs(b - a) for a, b in pairwise(losses)]
     quarter = len(jumps) // 4
     swings = [stats.median(jumps[at * quarter : (at + 1) * quarter]) for at in range(4)]
@@ -171,8 +169,8 @@ def _swinging(record: Record) -> list[Finding]:
         return []  # around 0 there is no scale
     if not swings[1] < swings[2] < swings[3] or swings[3] <= max(WIDER * rough, 1e-6 * abs(first)):
         return []
-    if stats.quantile(losses[-quarter:], 0.9) <= first:
-        return []
+    if stats.quantile(losses[-quarter:], 0.9) <= first or beginnings(losses):
+        return []  # each training of several falls from a level of its own
     step = record.loss_step[2 * quarter]
     return [
         warning(

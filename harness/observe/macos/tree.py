@@ -31,7 +31,7 @@ def processes(roots: Iterable[int]) -> tuple[Process, ...]:
             continue
         process = one(pid)
         # Who is listed and names another parent has another one by now, or the list is wrong.
-        if process is not None and parent in (None, process.ppid):
+        if process is not None and (parent in (None, process.ppid) or _is_traced(pid)):
             found[pid] = process
             todo += ((child, pid) for child in kernel.children(pid))
     return tuple(found.values())
@@ -71,6 +71,12 @@ def one(pid: int) -> Process | None:
         threads=threads,
         main=oldest,
     )
+
+
+def _is_traced(pid: int) -> bool:
+    """True if a debugger has the process: it names that one, and XNU lists it at both parents."""
+    bsd = kernel.process(pid)
+    return bsd is not None and bool(bsd.pbi_flags & _TRACED)
 
 
 def _believed(threads: Sequence[Thread], sums: TaskInfo) -> bool:
