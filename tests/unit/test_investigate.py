@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 from pathlib import Path
+from types import SimpleNamespace
 
 import msgspec
 import pytest
@@ -27,6 +28,7 @@ from harness.model import (
     ScenarioResult,
 )
 from harness.releases import bisect, plan, symptoms
+from harness.releases.installer import GivenUpError
 from harness.releases.plan import BisectRequest, InvestigateRequest, Plan
 from harness.releases.probe import Ran
 from harness.report import issue, runjson
@@ -316,6 +318,18 @@ def test_a_stage_whose_part_is_over_leaves_the_next_one_its_own(carried_out, tmp
     second, asked = carried_out({}, CRASH)
     assert asked == [StageName.RELEASES]
     assert [one.stage for one in second.stages] == list(StageName)
+
+
+def test_a_search_for_whose_releases_there_is_no_time_goes_on_another_time(monkeypatch):
+    def given_up(*asked):
+        raise GivenUpError("uv took over 7 s")
+
+    monkeypatch.setattr(releases, "_answered", given_up)
+    environment = SimpleNamespace(versions={"mlx": "0.32.0"})
+    case = SimpleNamespace(run=SimpleNamespace(environment=environment), left=lambda: 100.0)
+    made = releases.releases(case)
+    assert (made.status, made.late) == (Status.INTERRUPTED, True)
+    assert made.summary == "not decided: uv took over 7 s"
 
 
 def test_what_is_known_of_an_undecided_search_is_told():
