@@ -537,7 +537,7 @@ def test_a_child_that_is_not_seen_is_an_unknown_end():
     assert (kinds(found), found.ends[0].sure) == ([Ends.UNKNOWN], False)
 
 
-RINGS = {
+ALARMS = {
     "handled": ({"alarm": True}, "pause", True),
     "suspended": ({"alarm": True}, "rt_sigsuspend", True),
     "timers": ({"timers": 1}, "pause", True),
@@ -548,7 +548,7 @@ RINGS = {
 }
 
 
-@pytest.mark.parametrize(("around", "call", "believed"), RINGS.values(), ids=RINGS)
+@pytest.mark.parametrize(("around", "call", "believed"), ALARMS.values(), ids=ALARMS)
 def test_a_signal_that_a_timer_may_send_is_said_and_believed(around, call, believed):
     """`signal.alarm` is seen by nobody, and rings nevertheless."""
     one = process(1, thread(1, **calls(number(call))))
