@@ -11,8 +11,7 @@ import msgspec
 import pytest
 
 from harness import cli
-from harness.cli import cells
-from harness.cli import investigate as command
+from harness.cli import cells, options
 from harness.errors import HarnessError, UsageError
 from harness.investigate import chain, judgement, releases, report, stages
 from harness.investigate.model import Investigation, StageName, StageResult, Status
@@ -396,13 +395,13 @@ def test_the_facts_are_those_of_all_stages():
     ("text", "seconds"), [("10m", 600.0), ("90s", 90.0), ("1h", 3600.0), ("45", 45.0)]
 )
 def test_a_time_is_a_number_with_a_unit(text, seconds):
-    assert command.span(text) == seconds
+    assert options.span(text) == seconds
 
 
 @pytest.mark.parametrize("text", ["0", "soon", "-5m", "5 days"])
 def test_what_is_no_time_is_refused(text):
     with pytest.raises(argparse.ArgumentTypeError):
-        command.span(text)
+        options.span(text)
 
 
 def test_a_file_that_is_no_scenario_is_a_script(tmp_path, monkeypatch):
