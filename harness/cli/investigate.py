@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import re
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -17,8 +16,6 @@ if TYPE_CHECKING:
     from harness.investigate.model import Investigation
     from harness.model import Outcome
     from harness.releases.plan import Plan
-
-SECONDS = {"s": 1.0, "m": 60.0, "h": 3600.0}
 
 
 def add(commands: help.Commands) -> None:
@@ -45,7 +42,7 @@ def add(commands: help.Commands) -> None:
     cells.add_target(parser, "investigation")
     group = parser.add_argument_group("question")
     group.add_argument(
-        "--within", type=span, default="30m", metavar="TIME",
+        "--within", type=options.span, default="30m", metavar="TIME",
         help="end after TIME, such as 10m or 1h, with what is known then (default: %(default)s)",
     )  # fmt: skip
     group.add_argument(
@@ -57,15 +54,6 @@ def add(commands: help.Commands) -> None:
     )
     cells.add_runs(parser, "a fortieth of --within, from 5 to 60")
     parser.set_defaults(command=run)
-
-
-def span(text: str) -> float:
-    """A time such as 10m in seconds, for argparse."""
-    match = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([smh]?)", text.strip())
-    value = float(match[1]) * SECONDS.get(match[2], 1.0) if match else 0.0
-    if value <= 0:
-        raise argparse.ArgumentTypeError(f"must be a time such as 10m, 90s or 1h, not {text}")
-    return value
 
 
 def run(arguments: argparse.Namespace) -> int:

@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from harness.analysis.failing import FailOn
 
 DEFAULTS = Settings()
+UNITS_S = {"s": 1.0, "m": 60.0, "h": 3600.0}
 
 
 def add_training(parser: argparse.ArgumentParser, hosts: bool = True) -> None:
@@ -360,6 +361,15 @@ def positive_seconds(text: str) -> float:
         value = 0.0
     if not 0 < value < float("inf"):
         raise argparse.ArgumentTypeError(f"must be a number of seconds above 0, not {text}")
+    return value
+
+
+def span(text: str) -> float:
+    """A time such as 10m in seconds, for argparse."""
+    match = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([smh]?)", text.strip())
+    value = float(match[1]) * UNITS_S.get(match[2], 1.0) if match else 0.0
+    if value <= 0:
+        raise argparse.ArgumentTypeError(f"must be a time such as 10m, 90s or 1h, not {text}")
     return value
 
 

@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING
 from rich.text import Text
 
 from harness.cli import cells, consoles, continuing, help, options
-from harness.cli.investigate import span
 from harness.errors import Exit, UsageError
 from harness.text.units import duration, plural
 
@@ -53,7 +52,7 @@ def add(commands: help.Commands) -> None:
         help="what must stay the same: the outcome; also the cause of a hang or the kind of a "
         "crash; also who waits in which function (fingerprint); or a finding "
         "(default: fingerprint, or finding where the program completes)")  # fmt: skip
-    add("--within", type=span, default=WITHIN, metavar="TIME",
+    add("--within", type=options.span, default=WITHIN, metavar="TIME",
         help="end after TIME, such as 3m, with the best so far (default: %(default)s)")  # fmt: skip
     add("--jobs", type=options.positive, metavar="N",
         help="runs at the same time (default: two for each processor)")  # fmt: skip

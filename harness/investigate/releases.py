@@ -17,7 +17,7 @@ from harness.releases import bisect, folder, probe, versions
 from harness.releases import plan as plans
 from harness.releases.bisect import BisectResult
 from harness.releases.environments import Environments
-from harness.releases.installer import Installer, find, within
+from harness.releases.installer import GivenUpError, Installer, find, within
 from harness.releases.plan import BisectRequest, Plan
 from harness.releases.probe import Ran
 from harness.releases.search import Seen
@@ -41,8 +41,12 @@ def releases(case: Case) -> StageResult:
         return StageResult(stage=stage, status=Status.SKIPPED, summary=reason)
     until = case.left() - judgement.share(stage, case.left())
     # An installation must not take the part of the next stage.
-    with within(lambda: case.left() - until):
-        return _answered(case, installed, until)
+    try:
+        with within(lambda: case.left() - until):
+            return _answered(case, installed, until)
+    except GivenUpError as error:
+        said = f"not decided: {error}"
+        return StageResult(stage=stage, status=Status.INTERRUPTED, summary=said, late=True)
 
 
 def _answered(case: Case, installed: str, until: float) -> StageResult:
@@ -67,6 +71,7 @@ def _answered(case: Case, installed: str, until: float) -> StageResult:
         whole = _plan(case, good, installed)
         result, made = _searched(case, whole, known, go_on)
         results.append((result, made, whole))
+        late = late or (result.interrupted and case.left() <= until)
         if result.interrupted or result.change is not None:
             break
         known = tuple(ran for ran in result.runs if ran.cell == whole.cells[-1].name)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Sequence, Set
 
 import libcst as cst
 
@@ -14,21 +14,23 @@ from harness.reduce.edit import Action, Edit, walk
 def parameters(module: cst.Module) -> Sequence[Edit]:
     """A parameter goes, with what calls of that function give for it."""
     changes: list[Edit] = []
+    every = [node for node in walk(module) if isinstance(node, cst.Call)]
+    known = _bound_at_top(module)
     for node in walk(module):
         if isinstance(node, cst.FunctionDef):
-            changes += _of_function(module, node)
+            changes += _of_function(module, node, every, known)
     return changes
 
 
-def _of_function(module: cst.Module, function: cst.FunctionDef) -> Iterator[Edit]:
+def _of_function(
+    module: cst.Module, function: cst.FunctionDef, every: Sequence[cst.Call], known: Set[str]
+) -> Iterator[Edit]:
+    """The edits of one function; `every` are the calls of the module, `known` its own names."""
     name = function.name.value
     used = Counter(node.value for node in walk(function.body) if isinstance(node, cst.Name))
     method = bool(function.params.params) and function.params.params[0].name.value == "self"
     if name == "__init__":
         name = _class_of(module, function)
-    every = [node for node in walk(module) if isinstance(node, cst.Call)]
-    # One that is used may be the module's own of that name.
-    known = _bound_at_top(module)
     own = function.params.params[method:]
     if len(own) > 1 and not any(used[one.name.value] for one in own):
         # All at once, as a call may unpack what it gives.
@@ -37,6 +39,7 @@ def _of_function(module: cst.Module, function: cst.FunctionDef) -> Iterator[Edit
         yield {function.params: edit.by(none),
                **{arg: edit.remove for call in calls for arg in call.args}}  # fmt: skip
     for at, one in enumerate(function.params.params):
+        # One that is used may be the module's own of that name.
         if (method and at == 0) or (used[one.name.value] and one.name.value not in known):
             continue
         dropped: dict[cst.CSTNode, Action] = {one: edit.remove}

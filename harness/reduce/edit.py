@@ -122,15 +122,11 @@ class _Editor(cst.CSTTransformer):
     def on_visit(self, node: cst.CSTNode) -> bool:
         if node not in self._around:
             return False
-        if isinstance(node, cst.Import | cst.ImportFrom) and not isinstance(
-            node.names, cst.ImportStar
-        ):
-            kept = [alias for alias in node.names if self._actions.get(alias) is not remove]
-            if len(kept) < len(node.names):
-                # libcst refuses a comma at the end before anybody could take it away.
-                left = node.with_changes(names=_ended(kept)) if kept else None
-                self._actions[node] = remove if left is None else by(left)
-                return False
+        kept = kept_names(node, self._actions)
+        if kept is not None and self._actions.get(node) is not remove:
+            # libcst refuses a comma at the end before anybody could take it away.
+            self._actions[node] = by(node.with_changes(names=_ended(kept))) if kept else remove
+            return False
         return self._actions.get(node) is not remove
 
     def on_leave(self, original_node: Any, updated_node: Any) -> Any:
@@ -143,17 +139,17 @@ class _Editor(cst.CSTTransformer):
         return action(updated)
 
 
-def is_bare(node: cst.CSTNode, actions: Mapping[cst.CSTNode, Action]) -> bool:
-    """True for an import that loses all that it imports."""
-    return (
-        isinstance(node, cst.Import | cst.ImportFrom)
-        and not isinstance(node.names, cst.ImportStar)
-        and all(actions.get(alias) is remove for alias in node.names)
-    )
+def kept_names(
+    node: cst.CSTNode, actions: Mapping[cst.CSTNode, Action]
+) -> list[cst.ImportAlias] | None:
+    """What an import still imports where it loses a part; None where it loses none."""
+    if not isinstance(node, cst.Import | cst.ImportFrom) or isinstance(node.names, cst.ImportStar):
+        return None
+    kept = [alias for alias in node.names if actions.get(alias) is not remove]
+    return kept if len(kept) < len(node.names) else None
 
 
 def whole(node: cst.CSTNode) -> Any:
-    change: Any = node
     if isinstance(node, cst.SimpleStatementLine):
         return node if node.body else cst.RemoveFromParent()
     if isinstance(node, cst.IndentedBlock) and not node.body:
@@ -163,8 +159,6 @@ def whole(node: cst.CSTNode) -> Any:
     if isinstance(node, cst.Try | cst.TryStar) and not (node.handlers or node.finalbody):
         return cst.FlattenSentinel(node.body.body) if isinstance(
             node.body, cst.IndentedBlock) else node  # fmt: skip
-    if isinstance(node, cst.Import | cst.ImportFrom) and not isinstance(node.names, cst.ImportStar):
-        return change.with_changes(names=_ended(node.names))
     if isinstance(node, cst.With):
         if not node.items:
             return node

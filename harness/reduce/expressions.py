@@ -97,18 +97,17 @@ def unwrapped(module: cst.Module) -> Sequence[Edit]:
 
 def decided(module: cst.Module) -> Sequence[Edit]:
     """Conditions that are literals: what always comes stays, and the rest goes. One edit."""
+    around = edit.parents(module)
     change: dict[cst.CSTNode, Action] = {}
     for node in walk(module):
         match node:
             case cst.IfExp(test=test) if (value := _truth(test)) is not None:
                 change[node] = _branch if value else _other_branch
             case cst.If(test=test, body=BLOCK()) if (value := _truth(test)) is not None:
-                if value:
-                    change[node] = _body
-                elif isinstance(node.orelse, cst.Else):
-                    change[node] = lambda one: cst.FlattenSentinel(one.orelse.body.body)
-                elif node.orelse is None:
-                    change[node] = edit.remove
+                if isinstance(around[node], cst.If):  # an `elif`, which no statements may replace
+                    change[node] = _last if value else _other_branch
+                else:
+                    change[node] = _body if value else _otherwise
     return [change] if change else []
 
 
@@ -127,7 +126,21 @@ def _branch(node: Any) -> Any:
 
 
 def _other_branch(node: Any) -> Any:
-    return node.orelse
+    return cst.RemoveFromParent() if node.orelse is None else node.orelse
+
+
+def _otherwise(node: Any) -> Any:
+    """The statements of a condition that never holds."""
+    match node.orelse:
+        case cst.Else(body=cst.SimpleStatementSuite(body=line)):
+            return cst.SimpleStatementLine(line)
+        case cst.Else(body=BLOCK(body=lines)):
+            return cst.FlattenSentinel(lines)
+    return _other_branch(node)
+
+
+def _last(node: Any) -> Any:
+    return cst.Else(node.body)
 
 
 def _body(node: Any) -> Any:
@@ -208,7 +221,8 @@ def _parts(node: cst.BaseExpression, hidden: bool) -> Iterator[cst.BaseExpressio
 
 
 def fewer(module: cst.Module) -> Sequence[Edit]:
-    """Arguments, elements, decorators, parts of f-strings and the value of a return go."""
+    """Arguments, elements, decorators, parts of f-strings and the value of a return go, and of
+    several values that are assigned together, one with its name."""
     changes: list[Edit] = []
     for node in walk(module):
         match node:

@@ -231,19 +231,26 @@ class _Renamer(cst.CSTTransformer):
         self._names = names
         self._drop = drop
         self._attributes: set[cst.CSTNode] = set()
+        self._last: set[cst.CSTNode] = set()
+        """The last names of imports that lose some: a comma behind them is refused."""
 
     def on_visit(self, node: cst.CSTNode) -> bool:
         if isinstance(node, cst.Attribute):
             self._attributes.add(node.attr)
         elif isinstance(node, cst.Arg) and node.keyword is not None:
             self._attributes.add(node.keyword)
-        if edit.is_bare(node, self._drop):
+        kept = edit.kept_names(node, self._drop)
+        if kept:
+            self._last.add(kept[-1])
+        elif kept is not None:
             self._drop[node] = edit.remove
         return node not in self._drop
 
     def on_leave(self, original_node: Any, updated_node: Any) -> Any:
         if original_node in self._drop:
             return cst.RemoveFromParent()
+        if original_node in self._last:
+            return updated_node.with_changes(comma=cst.MaybeSentinel.DEFAULT)
         if isinstance(original_node, cst.Attribute):
             module = self._modules.get(_dotted(original_node.value))
             if module is not None:

@@ -61,5 +61,5 @@ def _lines(node: cst.SimpleString) -> list[str] | None:
     if not node.value.startswith(QUOTES):
         return None
     body = node.value[3:-3]
-    # An escape, but for a line that goes on, would change with the lines around it.
+    # An escape would change with the lines around it, as the one of a line that goes on.
     return body.split("\n") if "\n" in body and ast.literal_eval(node.value) == body else None

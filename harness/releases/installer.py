@@ -33,6 +33,10 @@ class NotInstalledError(HarnessError):
     """An environment that cannot be had. The message is the reason of pip or uv, in one line."""
 
 
+class GivenUpError(NotInstalledError):
+    """One that could perhaps be had, with more time than there was (`within`)."""
+
+
 class Python:
     """A Python that environments are made from, or that is one."""
 
@@ -145,6 +149,8 @@ class Uv:
             command += ["--exclude-newer", before]
         try:
             match = re.search(r"==([^\s;]+)", _call(command, f"{package}\n"))
+        except GivenUpError:
+            raise
         except NotInstalledError:
             return None  # an index need not tell when a release came
         return match[1] if match else None
@@ -160,6 +166,8 @@ class Uv:
         while True:
             try:
                 answer = _call(command, f"{package}{below},>{low}\n")
+            except GivenUpError:
+                raise  # a search in a part of the releases would name a wrong one
             except NotInstalledError:
                 return  # there is none that is older
             match = re.search(r"==([^\s;]+)", answer)
@@ -199,6 +207,8 @@ class Pip:
         more = ["--pre"] if pre else []
         try:
             answer = _call([*_pip(str(python)), "index", "versions", package, *more])
+        except GivenUpError:
+            raise
         except NotInstalledError as error:
             raise UsageError(f"the index does not list {package}: {error}") from None
         _, _, listed = answer.partition("Available versions:")
@@ -226,7 +236,8 @@ def _call(command: Sequence[str], given: str = "") -> str:
     except OSError as error:
         raise NotInstalledError(f"{command[0]} cannot be run: {error.strerror}") from None
     except subprocess.TimeoutExpired:
-        raise NotInstalledError(f"{Path(command[0]).name} took over {duration(limit)}") from None
+        kind = NotInstalledError if limit == TIMEOUT_S else GivenUpError
+        raise kind(f"{Path(command[0]).name} took over {duration(limit)}") from None
     if answer.returncode != 0:
         raise NotInstalledError(reason(answer.stderr) or f"exit code {answer.returncode}")
     return answer.stdout

@@ -15,7 +15,7 @@ from harness.model import Outcome, RunResult
 from harness.model.settings import Interpreter
 from harness.releases import environments, symptoms, versions
 from harness.releases.environments import Environments
-from harness.releases.installer import NotInstalledError, find
+from harness.releases.installer import GivenUpError, NotInstalledError, find
 from harness.releases.plan import BisectRequest, Cell, Plan
 from harness.releases.symptoms import Symptoms
 from harness.report import summary
@@ -57,13 +57,15 @@ def run(
     """Run the target in `cell`, in a new folder below `folder`: all its runs, or the one `number`.
 
     Raises HarnessError when the harness fails. A cell that cannot be installed, or whose run is
-    refused by its worker, is skipped.
+    refused by its worker, is skipped. One for whose environment there was no time is interrupted:
+    another time it may be had.
     """
     began = time.monotonic()
     try:
         interpreter = prepare(plan, cell, Environments(find()))
     except NotInstalledError as error:
-        return skipped(cell, str(error), number, time.monotonic() - began)
+        left_out = skipped(cell, str(error), number, time.monotonic() - began)
+        return msgspec.structs.replace(left_out, interrupted=isinstance(error, GivenUpError))
     prepared = time.monotonic() - began
     options = Options(
         out=folder / cell.name,
@@ -105,6 +107,8 @@ def listed(plan: Plan, cell: Cell, request: BisectRequest, pre: bool) -> tuple[s
     installer = find()
     try:
         interpreter = prepare(plan, cell, Environments(installer))
+    except GivenUpError:
+        raise
     except NotInstalledError as error:
         raise HarnessError(
             f"the environment of {cell.name} cannot be made: {error}; --good and --bad must be "

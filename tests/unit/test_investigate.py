@@ -5,13 +5,13 @@ from __future__ import annotations
 import argparse
 import json
 from pathlib import Path
+from types import SimpleNamespace
 
 import msgspec
 import pytest
 
 from harness import cli
-from harness.cli import cells
-from harness.cli import investigate as command
+from harness.cli import cells, options
 from harness.errors import HarnessError, UsageError
 from harness.investigate import chain, judgement, releases, report, stages
 from harness.investigate.model import Investigation, StageName, StageResult, Status
@@ -27,6 +27,7 @@ from harness.model import (
     ScenarioResult,
 )
 from harness.releases import bisect, plan, symptoms
+from harness.releases.installer import GivenUpError
 from harness.releases.plan import BisectRequest, InvestigateRequest, Plan
 from harness.releases.probe import Ran
 from harness.report import issue, runjson
@@ -318,6 +319,18 @@ def test_a_stage_whose_part_is_over_leaves_the_next_one_its_own(carried_out, tmp
     assert [one.stage for one in second.stages] == list(StageName)
 
 
+def test_a_search_for_whose_releases_there_is_no_time_goes_on_another_time(monkeypatch):
+    def given_up(*asked):
+        raise GivenUpError("uv took over 7 s")
+
+    monkeypatch.setattr(releases, "_answered", given_up)
+    environment = SimpleNamespace(versions={"mlx": "0.32.0"})
+    case = SimpleNamespace(run=SimpleNamespace(environment=environment), left=lambda: 100.0)
+    made = releases.releases(case)
+    assert (made.status, made.late) == (Status.INTERRUPTED, True)
+    assert made.summary == "not decided: uv took over 7 s"
+
+
 def test_what_is_known_of_an_undecided_search_is_told():
     cells = plan.axes({"mlx": ["1", "2", "3", "4"]}, [], [], "/py", "cpu")
     request = BisectRequest(package="mlx", good="1", bad="4", when="hung")
@@ -382,13 +395,13 @@ def test_the_facts_are_those_of_all_stages():
     ("text", "seconds"), [("10m", 600.0), ("90s", 90.0), ("1h", 3600.0), ("45", 45.0)]
 )
 def test_a_time_is_a_number_with_a_unit(text, seconds):
-    assert command.span(text) == seconds
+    assert options.span(text) == seconds
 
 
 @pytest.mark.parametrize("text", ["0", "soon", "-5m", "5 days"])
 def test_what_is_no_time_is_refused(text):
     with pytest.raises(argparse.ArgumentTypeError):
-        command.span(text)
+        options.span(text)
 
 
 def test_a_file_that_is_no_scenario_is_a_script(tmp_path, monkeypatch):

@@ -136,6 +136,23 @@ def test_what_a_literal_decides_is_decided():
     assert each("x = a if b else c\n", expressions.decided) == []
 
 
+@pytest.mark.parametrize(
+    ("text", "left"),
+    [
+        ("if a:\n    b()\nelif 1:\n    c()\nelse:\n    d()\n", "if a:\n    b()\nelse:\n    c()"),
+        ("if a:\n    b()\nelif 0:\n    c()\nelse:\n    d()\n", "if a:\n    b()\nelse:\n    d()"),
+        ("if a:\n    b()\nelif 0:\n    c()\n", "if a:\n    b()"),
+        ("if 0:\n    b()\nelif a:\n    c()\n", "if a:\n    c()"),
+        ("if 0:\n    b()\nelif 1:\n    c()\nelse:\n    d()\n", "c()"),
+        ("if 0:\n    b()\nelif 0:\n    c()\n", ""),
+        ("if 0:\n    b()\nelse: c(); d()\n", "c()\nd()"),
+    ],
+)
+def test_what_a_literal_decides_in_a_chain_of_conditions_is_decided(text, left):
+    for_sure = "if 1:\n    x()\n"
+    assert each(for_sure + text, expressions.decided) == [f"x()\n{left}".strip()]
+
+
 def test_one_of_several_literals_that_are_bound_together_stands_for_its_name():
     assert each("A, B = 1, f()\ng(A, B)\n", settings.propagated) == ["A, B = (1, f())\ng(1, B)"]
 

@@ -59,6 +59,10 @@ def test_the_last_of_several_imports_goes():
         swept("import a, b\nfrom c import d, e\na.f(d)\n") == "import a\nfrom c import d\na.f(d)\n"
     )
     assert swept("import a, b\nb.f()\n") == "import b\nb.f()\n"
+    module = edit.parsed("if a:\n    import b, c\nd()\n")
+    line = module.body[0].body.body[0].body[0]
+    both = [{line: edit.remove}, {line.names[1]: edit.remove}]
+    assert edit.applied(module, both) == "if a:\n    pass\nd()\n"
     assert swept("from c import (\n    d,\n    e,\n)\nd()\n").startswith("from c import (\n    d")
 
 
@@ -290,6 +294,8 @@ def find(name):
         ("import data\nprint(data.load(), data.SIZE)\n", "print(load(), SIZE)"),
         ("from data import load as fetch\nprint(fetch())\n", "print(load())"),
         ("from data import *\nprint(load())\n", "print(load())"),
+        ("import os, data\nprint(data.load(), os.name)\n", "print(load(), os.name)"),
+        ("import os, data, config, sys, pkg\nprint(data.load(), sys)\n", "print(load(), sys)"),
         ("import pkg.model\nprint(pkg.model.Model())\n", "print(Model())"),
         ("from pkg.model import Model\nprint(Model())\n", "print(Model())"),
         ("import config as c\n\ndef load():\n    return c.SEED\nprint(load())\n", "print(load())"),

@@ -438,13 +438,45 @@ def test_an_installation_is_given_up_when_its_part_of_the_time_is_over(monkeypat
         raise subprocess.TimeoutExpired(command, options["timeout"])
 
     monkeypatch.setattr(installer.subprocess, "run", run)
-    with installer.within(lambda: 7.0), pytest.raises(installer.NotInstalledError, match="7 s"):
+    with installer.within(lambda: 7.0), pytest.raises(installer.GivenUpError, match="7 s"):
         installer._call(["uv"])
-    with installer.within(lambda: -7.0), pytest.raises(installer.NotInstalledError):
+    with installer.within(lambda: -7.0), pytest.raises(installer.GivenUpError):
         installer._call(["uv"])
-    with pytest.raises(installer.NotInstalledError):
+    with pytest.raises(installer.NotInstalledError) as raised:
         installer._call(["uv"])
+    assert raised.type is installer.NotInstalledError, "it takes too long with any time"
     assert asked == [7.0, installer.LEAST_S, installer.TIMEOUT_S]
+
+
+@pytest.mark.parametrize("made", [installer.Uv("uv"), installer.Pip()])
+def test_a_list_of_releases_that_was_given_up_is_not_taken_for_a_whole_one(made, monkeypatch):
+    def run(command, **options):
+        raise subprocess.TimeoutExpired(command, options["timeout"])
+
+    monkeypatch.setattr(installer.subprocess, "run", run)
+    with installer.within(lambda: 7.0):
+        for ask in (
+            lambda: list(made.releases("mlx", Path("python"), "0.1", "0.3", False)),
+            lambda: made.newest("mlx", Path("python")),
+        ):
+            with pytest.raises(installer.GivenUpError):
+                ask()
+
+
+@pytest.mark.parametrize(
+    ("error", "gave_up"), [(installer.GivenUpError, True), (installer.NotInstalledError, False)]
+)
+def test_a_release_that_was_given_up_for_want_of_time_is_not_called_unusable(
+    error, gave_up, monkeypatch
+):
+    def prepare(*asked):
+        raise error("uv took over 7 s")
+
+    monkeypatch.setattr(probe, "find", lambda: None)
+    monkeypatch.setattr(probe, "prepare", prepare)
+    (cell,) = plan.axes({"mlx": ["1"]}, [], [], "/py", "cpu")
+    ran = probe.run(None, cell, Path(), ())
+    assert (ran.interrupted, ran.symptoms[0].outcome) == (gave_up, Outcome.SKIPPED)
 
 
 # -- a matrix
