@@ -115,12 +115,12 @@ def settle(process: int | str, out: Path, *answers: str, **options) -> tuple[int
             return code, found, shown
 
 
-# A worker that nobody watches has a handler of its own for SIGUSR1, which could end its wait: it
-# is never proven dead. And who sends the signal that a program waits for, nobody can see.
+# A worker's handler for SIGUSR1 writes its stacks, and ends no wait. Who sends the signal that a
+# program waits for, nobody can see.
 HUNG = {
-    "fork_deadlock": ("stalled", 1),
-    "two_locks": ("stalled", 1),
-    "gil_held": ("stalled", 1),
+    "fork_deadlock": ("deadlock", 1),
+    "two_locks": ("deadlock", 1),
+    "gil_held": ("deadlock", 1),
     "own_peer_skips_collective": ("waiting", 1),
     "loader_never_yields": ("waiting", 0),
     "child_never_ends": ("waiting", 0),

@@ -164,7 +164,7 @@ ATTACHED = {
     "a child that was stopped": (
         STOPPED_CHILD, "stopped", 1, ("main at <string>:7", "waits for a child process")),
     "a future of a thread that reads from a socket": (
-        FUTURE, "waiting", 0, ("waits for a future", "waits for a socket to port")),
+        FUTURE, "waiting", 0, ("waits for a future", "waits for an unaccepted connection to port")),
     "a folder in which a file is to appear": (
         FOLDER, "asleep", 0, ("main at <string>:4", "looks for something again and again")),
 }  # fmt: skip

@@ -318,7 +318,9 @@ def members(start, tree, named):
     found, todo = {start}, [start]
     while todo:
         tid = todo.pop()
-        wakers = [named[tid].owner] if tid in named else [t.tid for t in of[tid].threads]
+        # Who waits for a mutex of its own waits for whoever unlocks it.
+        anybody = tid not in named or (named[tid].owner == tid and named[tid].kind == "mutex")
+        wakers = [t.tid for t in of[tid].threads] if anybody else [named[tid].owner]
         for other in wakers:
             if other not in found:
                 found.add(other)
