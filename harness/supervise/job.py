@@ -338,10 +338,11 @@ class Job:
     def _finish(self) -> ScenarioResult:
         run, source, process = self._run, self._source, self._process
         source.before_end()
-        if source.tracker is not None:
-            source.tracker.judge_end(time.monotonic())
         ended = process.status is not None and run.end_reason is None
         process.close(keep_kernels=ended and process.exit_code == 0)
+        if source.tracker is not None:
+            # Only now all is heard that a launcher says of the ends of its ranks.
+            source.tracker.judge_end(time.monotonic())
         self._samples.close()
         self._collector.end()
         source.read()

@@ -22,12 +22,12 @@ class Session:
         self.output = b""
         self.pid, self._terminal = pty.fork()
         if self.pid == 0:
+            _resize(0, *size)  # before anybody asks for it
             os.chdir(cwd)
             os.execvp(argv[0], argv)
-        self.resize(*size)
 
     def resize(self, rows: int, columns: int) -> None:
-        fcntl.ioctl(self._terminal, termios.TIOCSWINSZ, struct.pack("HHHH", rows, columns, 0, 0))
+        _resize(self._terminal, rows, columns)
 
     def type(self, keys: bytes) -> None:
         os.write(self._terminal, keys)
@@ -70,3 +70,7 @@ class Session:
             os.kill(self.pid, signal.SIGKILL)
             os.waitpid(self.pid, 0)
         os.close(self._terminal)
+
+
+def _resize(terminal: int, rows: int, columns: int) -> None:
+    fcntl.ioctl(terminal, termios.TIOCSWINSZ, struct.pack("HHHH", rows, columns, 0, 0))

@@ -257,3 +257,46 @@ def test_a_rank_that_is_stopped_is_named(tmp_path):
     assert (folder / "stopped" / "state.json").exists()
     assert result["cause"]["evidence"]["wait_site"].startswith("rank 1 ")
     assert "ranks_train.py:" in result["ranks"][1]["python_frame"]
+
+
+SWEEPS = """
+import os, subprocess, sys, time
+def rank(number):
+    code = "import time; print(1, flush=True); time.sleep(600)"
+    env = {**os.environ, "MLX_RANK": str(number)}
+    return subprocess.Popen([sys.executable, "-c", code], env=env, stdout=subprocess.PIPE)
+ranks = [rank(number) for number in range(3)]
+for one in ranks:
+    one.stdout.readline()
+time.sleep(1)
+for number, one in enumerate(ranks):
+    one.kill() if number == 0 else one.terminate()
+    one.wait()
+    print(f"Node with rank {number} exited with code {one.returncode}", flush=True)
+    time.sleep(0.2)
+"""
+SLOW = """
+import sys, time
+from harness.supervise.streams import Relay
+tell = Relay._tell
+def slowly(self, listener, data):
+    time.sleep(1)
+    tell(self, listener, data)
+Relay._tell = slowly
+from harness.cli import main
+sys.exit(main())
+"""
+
+
+def test_the_last_words_of_a_launcher_are_heard_before_its_ranks_are_judged(tmp_path):
+    done = subprocess.run(
+        [sys.executable, "-c", SLOW, "watch", "--json", "--out", str(tmp_path / "out")]
+        + ["--", sys.executable, "-c", SWEEPS],
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+    )
+    (result,) = json.loads(done.stdout)["results"]
+    assert [one["signal"] for one in result["ranks"]] == ["SIGKILL", "SIGTERM", "SIGTERM"]
+    assert [one["rank"] for one in result["ranks"] if one["culprit"]] == [0]
