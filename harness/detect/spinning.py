@@ -28,6 +28,10 @@ _SYSTEM_SHARE = 0.3
 LONG_S = 120.0
 """One call of a library, and a loop whose variables are not seen to stand still, are believed to
 work for so long."""
+SEARCH_S = 180.0
+"""A search with a regular expression is doubted early, and believed to work for so long: it ends no
+sooner than another call of a library, which is doubted after LONG_S, does under the shortest
+default patience."""
 
 
 class Stay(msgspec.Struct, frozen=True, kw_only=True):
@@ -144,11 +148,11 @@ def spins(history: Sequence[Inspection], policy: Policy) -> dict[int, str]:
 
 
 def may_work(history: Sequence[Inspection]) -> dict[int, float]:
-    """The threads in one place that are told, and believed to work all the same, as one call of a
-    library is: the seconds for which they still are."""
+    """The threads that search with a regular expression, which are told and believed to work all
+    the same: the seconds for which they still are."""
     stays = history[-1].stays if history else {}
     searches = (tid for tid, stay in stays.items() if stay.backtracks)
-    left = {tid: LONG_S - _lasted(_agreeing(tid, history)) for tid in searches}
+    left = {tid: SEARCH_S - _lasted(_agreeing(tid, history)) for tid in searches}
     return {tid: seconds for tid, seconds in left.items() if seconds > 0}
 
 

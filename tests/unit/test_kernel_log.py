@@ -8,7 +8,7 @@ import sys
 
 import pytest
 
-from harness.observe.linux import kernel_log
+from harness.observe.linux import freezer, kernel_log, memory
 from harness.observe.linux.kernel_log import KernelLog, parse
 from harness.observe.linux.witness import Witness
 from harness.observe.macos import jetsam
@@ -103,3 +103,17 @@ def test_a_witness_of_this_very_process():
     assert facts.address_peak > 1 << 20
     assert facts.group_kills in (None, 0)
     assert Witness().tell(os.getpid()).address_peak is None
+
+
+@pytest.mark.parametrize(("missed", "before", "kills"), [(1, 5, 1), (0, 5, 0), (9, 2, 2)])
+def test_a_kill_before_the_first_look_into_another_group_counts(monkeypatch, missed, before, kills):
+    """`before`: what the group that it went to has counted at the first look; `missed`: what the
+    machine has counted since the start."""
+    machine = iter([100, 100 + missed])
+    monkeypatch.setattr(memory, "oom_kills", lambda: next(machine))
+    counts = iter([{"ours": 3}, {"other": before}])
+    monkeypatch.setattr(freezer, "kill_counts", lambda _: next(counts))
+    monkeypatch.setattr(freezer, "kills_in", {"ours": 3, "other": before}.get)
+    witness = Witness()
+    witness.look([os.getpid()])
+    assert witness.tell(os.getpid()).group_kills == kills

@@ -2,18 +2,10 @@
 
 from __future__ import annotations
 
-import ast
-
 import pytest
+from reduced import each
 
-from harness.reduce import edit, inline, objects
-
-
-def each(text, made):
-    """`text` after each edit by itself, as ast writes it."""
-    module = edit.parsed(text)
-    texts = [edit.applied(module, [one]) for one in made(module)]
-    return [ast.unparse(ast.parse(one or "")) for one in texts]
+from harness.reduce import inline, objects
 
 
 @pytest.mark.parametrize(

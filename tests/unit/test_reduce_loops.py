@@ -5,10 +5,10 @@ from __future__ import annotations
 import ast
 
 import pytest
+from reduced import each
 
 from harness.reduce import (
     calls,
-    edit,
     expressions,
     holders,
     inline,
@@ -18,13 +18,6 @@ from harness.reduce import (
     settings,
     texts,
 )
-
-
-def each(text, made):
-    """`text` after each edit by itself, as ast writes it."""
-    module = edit.parsed(text)
-    changed = [edit.applied(module, [one]) for one in made(module)]
-    return [ast.unparse(ast.parse(one or "")) for one in changed]
 
 
 @pytest.mark.parametrize(

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import ast
-
 import pytest
+from reduced import each, plain
 
 from harness.errors import UsageError
 from harness.model import Cause, Finding, Located, Origin, Outcome, ScenarioResult, Severity
@@ -28,16 +27,6 @@ def after(text, made):
     """`text` after all edits of `made`, in the form that ast gives it."""
     module = edit.parsed(text)
     return plain(edit.applied(module, made(module)) or "")
-
-
-def each(text, made):
-    """`text` after each edit by itself."""
-    module = edit.parsed(text)
-    return [plain(edit.applied(module, [one]) or "") for one in made(module)]
-
-
-def plain(text):
-    return ast.unparse(ast.parse(text))
 
 
 def without(text, depth=0):

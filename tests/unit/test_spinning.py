@@ -11,6 +11,7 @@ from observations import SPIN, busy, process, seen, stack, thread, twice
 from harness.detect.policy import LOG_POLICY, Policy
 from harness.detect.spinning import (
     LONG_S,
+    SEARCH_S,
     Inspection,
     Stay,
     inspect,
@@ -266,9 +267,9 @@ def test_a_search_that_may_take_for_ever_is_told_early_and_believed_for_as_long(
         return history(*times, library=True, backtracks=True)
 
     two = searches(0.0, 3.0)
-    assert (list(spins(two, QUICK)), may_work(two), may_spin(two)) == ([1], {1: LONG_S - 3}, True)
+    assert (list(spins(two, QUICK)), may_work(two), may_spin(two)) == ([1], {1: SEARCH_S - 3}, True)
     assert spins(two, SLOW) == {}
-    assert may_work(searches(0.0, LONG_S)) == may_work(history(0.0, 3.0, library=True)) == {}
+    assert may_work(searches(0.0, SEARCH_S)) == may_work(history(0.0, 3.0, library=True)) == {}
 
 
 @pytest.mark.parametrize("policy", [QUICK, SLOW])

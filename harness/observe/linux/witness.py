@@ -7,7 +7,7 @@ import threading
 from collections.abc import Iterable
 
 from harness.model.death import EndFacts
-from harness.observe.linux import freezer, reading
+from harness.observe.linux import freezer, memory, reading
 from harness.observe.linux.cores import Cores as Cores
 from harness.observe.linux.kernel_log import KernelLog
 
@@ -26,6 +26,7 @@ class Witness:
         # Whoever dies before the first look was in the group that it was started in.
         self._kills = freezer.kill_counts(os.getpid())
         self._own = dict(self._kills)
+        self._machine = memory.oom_kills()
         self._peaks: dict[int, int] = {}
         self._over = threading.Event()
         self._polled: int | None = None
@@ -37,7 +38,10 @@ class Witness:
                 counts = freezer.kill_counts(pid)
                 if counts.keys() != self._own.keys():
                     self._own = counts  # it has gone to another group
-                    self._kills = {**counts, **self._kills}
+                    # What was killed before this look may have been of this group.
+                    missed = memory.oom_kills() - self._machine
+                    before = {file: max(0, count - missed) for file, count in counts.items()}
+                    self._kills = {**before, **self._kills}
                 if self._polled is None and _is_limited(pid):
                     self._polled = pid
                     threading.Thread(target=self._poll, args=(pid,), daemon=True).start()
