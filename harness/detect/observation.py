@@ -80,6 +80,9 @@ class Observation(msgspec.Struct, frozen=True, kw_only=True):
     """Processes of the tree that have ended badly since the last step, and are gone."""
     rearmed: dict[int, int] = {}
     """The number of clocks that a thread was seen to arm anew since the last step, by thread."""
+    rings: dict[int, float] = {}
+    """Seconds until a timer rings that sends a process a signal, by pid, of those that were
+    asked."""
     spins: dict[int, str] = {}
     """The place of a thread that is in one place at each look, by thread. Only of those that stay
     there for as long as it takes to call that a loop."""

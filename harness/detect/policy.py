@@ -65,6 +65,9 @@ class Policy(msgspec.Struct, frozen=True, kw_only=True):
     """A beat in which there may be work is believed to be that for so long."""
     believed_s: float = 3600.0
     """A clock that rings later than this is no end that can be waited for."""
+    alarm_s: float = 60.0
+    """A timer that sends a signal to who waits is a clock if it rings so soon. A later one may be a
+    limit that a program has set itself: it is waited for, and doubted."""
     gpu_memory: int = 5
     """Percent of the time in which a GPU's memory is used, from which on it works for a rank. The
     kernel of a collective that waits for a peer reads a flag, over and over, and little else."""

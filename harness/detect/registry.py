@@ -17,7 +17,7 @@ from harness.detect.chain import turnstiles
 from harness.detect.chain.closure import closed
 from harness.detect.chain.facts import Facts
 from harness.detect.chain.follow import follow
-from harness.detect.chain.links import ALIVE, Chain, End, Ends, Node
+from harness.detect.chain.links import ALIVE, LOST, Chain, End, Ends, Node
 from harness.detect.chain.waits import wait_of
 from harness.detect.compilers import COMPILERS
 from harness.detect.no_switch import no_switch
@@ -132,10 +132,27 @@ def _end(kind: Ends, text: str, answer: Answer) -> Says:
 
 
 def unasked(subject: Subject) -> frozenset[int]:
-    """The processes to be asked for their interval timers, where a proof lacks nothing else."""
+    """The processes to be asked for their timers: where a proof lacks nothing else, and where only
+    a timer could end the wait."""
     starts, _ = subject.starts()
+    if not starts:
+        return frozenset()
     reasons = [reason for looks in _enough(subject) for reason in _against(subject, starts, looks)]
-    return deadlock.unasked(reasons) if starts else frozenset()
+    return deadlock.unasked(reasons) | _may_ring(subject, starts)
+
+
+def _may_ring(subject: Subject, starts: tuple[Node, ...]) -> frozenset[int]:
+    """The processes of a chain that is lost else, or that ends in a signal, whose timers may ring
+    at any time."""
+    facts = subject.facts
+    chain = follow(starts, facts)
+    signaled = bool(chain.links) and chain.links[-1].wait == "signal"
+    if chain.end.kind not in LOST and not signaled:
+        return frozenset()
+    pids = {subject.pid, *(link.pid for link in chain.links), *chain.on}
+    arounds = {pid: around for pid in pids if (around := facts.surroundings(pid)) is not None}
+    armed = {pid for pid, around in arounds.items() if around.alarm or around.timers}
+    return frozenset(armed - facts.observed.rings.keys())
 
 
 def _enough(subject: Subject) -> list[list[World]]:

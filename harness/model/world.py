@@ -60,6 +60,15 @@ class Surroundings(msgspec.Struct, frozen=True, kw_only=True):
     """True if it has a handler for SIGCHLD: the end of any child interrupts what it waits for."""
 
 
+class Timers(msgspec.Struct, frozen=True, kw_only=True):
+    """The timers that send signals to a process, as it was asked for them."""
+
+    armed: bool
+    """True if its interval timer ITIMER_REAL is armed."""
+    rings_s: float | None = None
+    """Seconds until the first of that and of its POSIX timers rings; None where none is armed."""
+
+
 class World(msgspec.Struct, frozen=True, kw_only=True):
     """One deep look at a whole process tree."""
 

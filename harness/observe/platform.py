@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Protocol
 
 from harness.model import Machine, Process, Thread
-from harness.model.world import Gpus, Hold, More, Relations, World
+from harness.model.world import Gpus, Hold, More, Relations, Timers, World
 from harness.observe.footprint import Footprint
 from harness.observe.linux.platform import Linux
 from harness.observe.macos.platform import MacOS
@@ -102,8 +102,8 @@ class Platform(Protocol):
         """A reader of the sources that could end the waits of processes: owners of locks, holders
         of pipes, peers. It remembers what takes long to find."""
 
-    def interval_timers(self, pids: Sequence[int]) -> Mapping[int, bool]:
-        """The state of ITIMER_REAL by process, True if armed, as far as that can be found out.
+    def interval_timers(self, pids: Sequence[int]) -> Mapping[int, Timers]:
+        """The timers that send signals, by process, as far as they can be found out.
 
         To be asked, one thread of each is stopped for a moment.
         """

@@ -9,7 +9,7 @@ from typing import TypeVar
 import psutil
 
 from harness.model import Machine, Process, Thread
-from harness.model.world import Gpus, Hold, More, Relations, World
+from harness.model.world import Gpus, Hold, More, Relations, Timers, World
 from harness.observe import gpu
 from harness.observe.footprint import Footprint, Unmeasured
 from harness.observe.psutil_memory import FAILS, memory
@@ -96,7 +96,7 @@ class Portable:
     def relations(self) -> Callable[[Sequence[Process]], Relations]:
         return lambda processes: Relations()
 
-    def interval_timers(self, pids: Sequence[int]) -> Mapping[int, bool]:
+    def interval_timers(self, pids: Sequence[int]) -> Mapping[int, Timers]:
         return {}
 
     def holds(self, pids: Iterable[int]) -> tuple[Hold, ...]:

@@ -57,6 +57,8 @@ class Gatherer:
         self._looking = threading.Lock()
         """The prover looks in one thread, and the inspector in another."""
         self._reading = threading.Lock()
+        self.undisturbed = threading.RLock()
+        """Held while looks are compared: who is asked for timers wakes, as one that polls does."""
         self._timers = IntervalTimers(platform.current().interval_timers)
         self._relations = platform.current().relations()
         self._exits = Exits()
@@ -71,11 +73,17 @@ class Gatherer:
         self._timers.reset()
 
     def ask(self, pids: Iterable[int]) -> bool:
-        """Ask processes for their interval timers; returns whether a look shows more now.
+        """Ask processes for their timers; returns whether a look shows more now.
 
-        One thread of each is stopped for a moment. A proof must rest on looks from after that.
+        One thread of each is stopped for a moment. A proof must rest on looks from after that. It
+        is not done while another thread compares looks.
         """
-        return self._timers.ask(pids, lambda: self.look().processes)
+        if not self.undisturbed.acquire(blocking=False):
+            return False
+        try:
+            return self._timers.ask(pids, lambda: self.look().processes)
+        finally:
+            self.undisturbed.release()
 
     def touched(self) -> None:
         """A tool has looked into the tree since the last look."""
@@ -199,6 +207,7 @@ class Gatherer:
             ended=self._exits.ended,
             oom_kills=self._killed(here.oom_kills()),
             rearmed=rearmed,
+            rings=self._timers.rings(),
         )
 
     def _killed(self, kills: int) -> int | None:

@@ -251,7 +251,8 @@ class Inspector:
 
     def _inspect_at_a_share(self, trains: tuple[int, int] | None, ranks: dict[int, int]) -> None:
         began = _used()
-        self._inspect(trains, ranks)
+        with self._gatherer.undisturbed:
+            self._inspect(trains, ranks)
         rest = INSPECTIONS.rest(_used() - began)
         goes_on = self.last is not None and self.last.alive
         if rest and goes_on and not spinning.may_spin(self._history):
@@ -306,6 +307,7 @@ class Inspector:
                 return
             again = gatherer.complete(windows, self._stop)
             seen = change(seen, windows=again.windows, links=again.links, futexes=again.futexes)
+            seen = change(seen, rings=again.rings)
             tree = judge_tree(seen, self._policy)
         kernel.append((began, endless_kernel.waits_still(tree, seen)))
         if lasted := endless_kernel.lasted(kernel):

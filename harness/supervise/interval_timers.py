@@ -1,7 +1,7 @@
-"""Answers about interval timers, which hold as long as the process that gave one stands still.
+"""Answers about timers. That none is armed holds as long as the process stands still.
 
-To be asked moves one thread of the process. So an answer counts only where nothing else of it has
-moved between a look before and a look after.
+To be asked moves one thread of the process. So such an answer counts only where nothing else of it
+has moved between a look before and a look after. When a timer rings is believed until then.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from harness.model import Process
+from harness.model.world import Timers
 
 SETTLE_S = 0.05
 """After processes were asked, until their threads wait again where they did."""
@@ -18,16 +19,18 @@ _OFTEN = 3
 
 
 class IntervalTimers:
-    """The processes of a tree that have armed ITIMER_REAL, as far as they were asked."""
+    """The timers of the processes of a tree, as far as they were asked."""
 
-    def __init__(self, ask: Callable[[Sequence[int]], Mapping[int, bool]]) -> None:
+    def __init__(self, ask: Callable[[Sequence[int]], Mapping[int, Timers]]) -> None:
         self._ask = ask
         self._answers: dict[int, tuple[bool, object]] = {}
+        self._rings: dict[int, float] = {}
         self._asked: dict[int, int] = {}
 
     def reset(self) -> None:
         """The tree has moved: no answer holds any more."""
         self._answers.clear()
+        self._rings.clear()
         self._asked.clear()
 
     def ask(self, pids: Iterable[int], look: Callable[[], Sequence[Process]]) -> bool:
@@ -38,17 +41,26 @@ class IntervalTimers:
         before = {process.pid: process for process in look()}
         self._asked |= {pid: self._asked.get(pid, 0) + 1 for pid in todo}
         answers = self._ask(todo)
+        now = time.monotonic()
+        rings = {pid: now + s for pid, one in answers.items() if (s := one.rings_s) is not None}
+        self._rings |= rings
         time.sleep(SETTLE_S)
         held = {
-            process.pid: (answers[process.pid], _mark(process))
+            process.pid: (answers[process.pid].armed, _mark(process))
             for process in look()
             if process.pid in answers and _stood_still(before.get(process.pid), process)
         }
         self._answers |= held
-        return bool(held)
+        return bool(held or rings)
+
+    def rings(self) -> dict[int, float]:
+        """Seconds until the first timer of a process rings, by pid; without those that have."""
+        now = time.monotonic()
+        return {pid: at - now for pid, at in self._rings.items() if at > now}
 
     def of(self, process: Process) -> bool | None:
-        """The answer of a process; None where it gave none, or has moved since."""
+        """Say if a process has armed ITIMER_REAL; None where it was not asked, or has moved
+        since."""
         answer, mark = self._answers.get(process.pid, (None, None))
         return answer if mark == _mark(process) else None
 

@@ -61,16 +61,26 @@ def asked(pid):
     outlives its killed parent may hold it just then (PermissionError).
     """
     end = time.monotonic() + SETTLE_S
-    while (said := ask_timer.answer(pid, os.getpid())) not in ("True", "False"):
+    while (said := answer(pid)) not in ("True", "False"):
         assert time.monotonic() < end, said
         settled(pid, *CALLS)
     return said == "True"
 
 
+def answer(pid):
+    """`True` or `False`, without the time that is left, `None`, or an error."""
+    return ask_timer.answer(pid, os.getpid()).partition(" ")[0]
+
+
+def armed(pid):
+    timers = real_timer.timers([pid]).get(pid)
+    return None if timers is None else timers.armed
+
+
 def found_out(pid):
     """The answer of the product. It has three seconds, and a loaded machine may need more."""
     end = time.monotonic() + SETTLE_S
-    while (said := real_timer.armed(pid)) is None and time.monotonic() < end:
+    while (said := armed(pid)) is None and time.monotonic() < end:
         pass
     return said
 
@@ -100,6 +110,18 @@ def test_what_it_says_is_true_and_it_goes_on(rests, kind, timer, truth):
         assert untouched(pid)
 
 
+def test_a_posix_timer_tells_when_it_rings_and_the_wait_goes_on(rests):
+    with resting(rests, "sem", "posix") as (process, pid):
+        settled(pid, *CALLS)
+        assert not found_out(pid)
+        told = real_timer.timers([pid])[pid]
+        assert not told.armed
+        assert 0 < told.rings_s <= 600
+        goes_on(process)
+        settled(pid, *CALLS)
+        assert untouched(pid)
+
+
 @pytest.mark.usefixtures("load")
 @pytest.mark.parametrize("kind", KINDS)
 def test_each_of_many_waits_ends_normally_under_load(rests, kind):
@@ -119,7 +141,7 @@ def test_it_may_be_woken_while_it_is_asked(rests, kind):
 
         def ask_again_and_again():
             while not over.is_set():
-                assert ask_timer.answer(pid, os.getpid()) != "False"
+                assert answer(pid) != "False"
 
         asker = threading.Thread(target=ask_again_and_again)
         asker.start()
@@ -147,7 +169,7 @@ def test_signals_reach_it_while_it_is_asked(rests):
         try:
             answers, end = [], time.monotonic() + SETTLE_S
             while len(answers) < ROUNDS or ("True" not in answers and time.monotonic() < end):
-                answers.append(ask_timer.answer(pid, os.getpid()))
+                answers.append(answer(pid))
             for _ in range(20):
                 goes_on(process)
         finally:
@@ -160,9 +182,9 @@ def test_signals_reach_it_while_it_is_asked(rests):
 
 ASKS = (
     "import os, sys, time\n"
-    "from harness.observe.linux.real_timer import armed\n"
+    "from harness.observe.linux.real_timer import timers\n"
     "print('ready', os.getpid(), flush=True)\n"
-    "while True: armed(int(sys.argv[1]))\n"
+    "while True: timers([int(sys.argv[1])])\n"
 )
 
 
@@ -253,11 +275,11 @@ def test_an_ancestor_asks_itself_where_the_program_may_not(monkeypatch):
         monkeypatch.setattr(real_timer, "_asked", lambda pids: f"{pid} PermissionError\n")
         assert found_out(pid) is True
         monkeypatch.setattr(ask_timer, "descends", lambda pid, above: False)
-        assert real_timer.armed(pid) is None
+        assert armed(pid) is None
 
 
 def test_one_that_is_gone_says_nothing():
-    assert real_timer.armed(2**22 - 7) is None
+    assert armed(2**22 - 7) is None
 
 
 CHILD = (

@@ -878,3 +878,35 @@ def test_many_that_compute_in_turn_need_no_holder(threads, used, work):
     every = tuple(stack(*takes, tid=each.tid, main=each.tid == 1) for each in one.threads)
     found = seen(one, later=(later,), stacks={1: (every, every)})
     assert (follow((Node(1, 1),), Facts(found)).end.kind is Ends.WORKS) is work
+
+
+def test_who_has_the_same_memory_may_end_a_wait_in_it():
+    """As what clone() makes with CLONE_VM, which posts a semaphore that is called private."""
+    sleeper = process(20, thread(20, **sleeps(12.0)), ppid=1)
+    other = process(30, thread(30, **sleeps(9.0)), ppid=1)
+    found = seen(process(1), sleeper, other, shares=frozenset((1, 20)))
+    assert (wait(found).on, wait(found).known) == ((Node(20, 20),), False)
+    assert follow([MAIN], Facts(found)).end.kind is Ends.CLOCK
+    assert wait(seen(process(1), sleeper, other)).on == ()
+
+
+@pytest.mark.parametrize(
+    ("left", "kind", "told"),
+    [
+        (35.0, Ends.CLOCK, "a timer of its process rings (wakes in 35 s)"),
+        (290.0, Ends.OUTSIDE, "a timer of its process rings in 4 min 50 s"),
+        (1801.0, Ends.DEAD, "and its process has no other thread"),
+    ],
+)
+def test_a_timer_that_is_known_to_ring_ends_the_waits_of_its_process(left, kind, told):
+    chain = follow([MAIN], Facts(seen(process(1), rings={1: left})))
+    assert chain.end.kind is kind
+    assert chain.describe() == f"main waits for another thread; {told}"
+    assert chain.believed is (kind is Ends.OUTSIDE)
+
+
+def test_a_timer_of_a_child_ends_the_wait_for_it():
+    child = process(20, thread(20), ppid=1)
+    launcher = process(1, thread(1, **awaits()))
+    assert follow([MAIN], Facts(seen(launcher, child, rings={20: 9.0}))).end.kind is Ends.CLOCK
+    assert follow([MAIN], Facts(seen(launcher, child, rings={30: 9.0}))).end.kind is Ends.DEAD

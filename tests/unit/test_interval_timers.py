@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+
 import msgspec
 import pytest
 
@@ -11,7 +13,8 @@ from harness.detect.chain.closure import closed, prove
 from harness.detect.chain.links import Node
 from harness.detect.observation import Observation
 from harness.model import Process, Thread
-from harness.model.world import Surroundings, World
+from harness.model.world import Surroundings, Timers, World
+from harness.supervise import interval_timers
 from harness.supervise.interval_timers import IntervalTimers
 
 FUTEX, WAIT4 = 202, 61
@@ -102,7 +105,10 @@ class Asked:
 
     def ask(self, pids):
         self.pids += pids
-        return {pid: self.answers[pid] for pid in pids if pid in self.answers}
+        given = {pid: self.answers[pid] for pid in pids if pid in self.answers}
+        return {
+            pid: one if isinstance(one, Timers) else Timers(armed=one) for pid, one in given.items()
+        }
 
     def look(self):
         return self.seen.pop(0) if len(self.seen) > 1 else self.seen[0]
@@ -153,3 +159,23 @@ def test_who_does_not_answer_is_not_asked_for_ever():
     timers.reset()
     timers.ask([20], tree.look)
     assert tree.pids == [20] * 4
+
+
+def test_when_a_timer_rings_is_believed_until_then_though_its_process_has_moved(monkeypatch):
+    now = 100.0
+    monkeypatch.setattr(time, "monotonic", lambda: now)
+    monkeypatch.setattr(interval_timers, "SETTLE_S", 0.0)
+    answer = Timers(armed=False, rings_s=20.0)
+    timers, new = asked(Asked({20: answer}, (PARENT, TWO), (PARENT, AFTER["two threads have run"])))
+    assert new
+    assert timers.rings() == {20: 20.0}
+    now = 119.0
+    assert timers.rings() == {20: 1.0}
+    now = 120.0
+    assert timers.rings() == {}
+
+
+def test_a_step_makes_it_unknown_when_a_timer_rings():
+    timers, _ = asked(Asked({20: Timers(armed=True, rings_s=20.0)}, (PARENT, CHILD)))
+    timers.reset()
+    assert timers.rings() == {}

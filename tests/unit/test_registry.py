@@ -4,7 +4,20 @@ from __future__ import annotations
 
 import msgspec
 import pytest
-from observations import RUNNING, SPIN, busy, process, seen, sleeps, stack, thread, twice
+from observations import (
+    ALONE,
+    RUNNING,
+    SPIN,
+    busy,
+    calls,
+    process,
+    replace,
+    seen,
+    sleeps,
+    stack,
+    thread,
+    twice,
+)
 
 from harness.detect.chain.facts import Facts
 from harness.detect.registry import (
@@ -15,12 +28,15 @@ from harness.detect.registry import (
     Subject,
     decide,
     shows,
+    unasked,
 )
 from harness.detect.tree import judge
 from harness.detect.verdicts import Answer, Says
 from harness.model import Process
 from harness.model.world import Futex, More
 from harness.stacks.parse.frames import Gil
+
+SIGTIMEDWAIT = 128
 
 
 def subject(found, pid=1):
@@ -196,3 +212,29 @@ def test_no_cycle_of_locks_is_proven_where_a_stack_waits_for_the_gil():
     assert judge(1, found).answer is not Answer.DEADLOCK
     plain = seen(process(1, *threads), stacks=twice(stack("py:step"), *others), **fields)
     assert judge(1, plain).answer is Answer.DEADLOCK
+
+
+MAY_RING = {
+    "a handler of SIGALRM": (replace(ALONE, alarm=True), {1}),
+    "a POSIX timer": (replace(ALONE, timers=1), {1}),
+    "neither": (ALONE, set()),
+}
+
+
+@pytest.mark.parametrize(("around", "pids"), MAY_RING.values(), ids=MAY_RING)
+def test_a_process_that_only_a_timer_could_wake_is_asked_for_it(around, pids):
+    assert unasked(subject(seen(process(), around=around))) == pids
+    assert unasked(subject(seen(process(), around=around, rings={1: 20.0}))) == set()
+
+
+def test_nobody_is_asked_for_timers_whose_wait_ends_well_or_elsewhere():
+    handles = replace(ALONE, alarm=True)
+    for fields in (sleeps(9.0), RUNNING, calls(1, 5)):
+        one = process(1, thread(1, **fields))
+        assert unasked(subject(seen(one, around=handles))) == set()
+
+
+def test_who_is_waited_for_by_a_guess_and_takes_signals_is_asked():
+    """As the thread that the C library starts for timers of SIGEV_THREAD."""
+    one = process(1, thread(1), thread(2, **calls(SIGTIMEDWAIT, 1)))
+    assert unasked(subject(seen(one, around=replace(ALONE, timers=1)))) == {1}

@@ -1,7 +1,8 @@
 /* A program that rests in one kind of wait, again and again, and ends with 7 when one goes wrong.
 
    rests KIND TIMER: a child of its own ends each wait after a byte on stdin, and the program then
-   prints a line. TIMER: none, once, again, ran (it has struck) or off (it was armed, and is not). */
+   prints a line. TIMER: none, once, again, ran (it has struck), off (it was armed, and is not), or
+   posix: two POSIX timers, of which the second is armed. */
 #define _GNU_SOURCE
 #include <errno.h>
 #include <linux/futex.h>
@@ -15,6 +16,7 @@
 #include <sys/syscall.h>
 #include <sys/time.h>
 #include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
 static struct shared {
@@ -123,6 +125,15 @@ static void rest(const char *kind) {
     }
 }
 
+static void posix_timers(void) {
+    struct sigevent event = {.sigev_notify = SIGEV_SIGNAL, .sigev_signo = SIGUSR1};
+    struct itimerspec later = {.it_value = {600, 0}};
+    timer_t first, second;
+    if (timer_create(CLOCK_MONOTONIC, &event, &first)) fail("timer_create");
+    if (timer_create(CLOCK_REALTIME, &event, &second)) fail("timer_create");
+    if (timer_settime(second, 0, &later, NULL)) fail("timer_settime");
+}
+
 int main(int count, char **words) {
     struct itimerval long_time = {{0, 0}, {600, 0}}, off = {{0, 0}, {0, 0}};
     struct sigaction action = {.sa_handler = strike, .sa_flags = SA_RESTART};
@@ -138,7 +149,9 @@ int main(int count, char **words) {
         signal(SIGALRM, SIG_DFL);
     }
     if (!strcmp(words[2], "again")) long_time.it_interval.tv_sec = 1;
-    if (strcmp(words[2], "none") && strcmp(words[2], "ran")) setitimer(ITIMER_REAL, &long_time, NULL);
+    if (!strcmp(words[2], "posix")) posix_timers();
+    else if (strcmp(words[2], "none") && strcmp(words[2], "ran"))
+        setitimer(ITIMER_REAL, &long_time, NULL);
     if (!strcmp(words[2], "off")) setitimer(ITIMER_REAL, &off, NULL);
     for (;;) {
         printf("ready %d\n", getpid());

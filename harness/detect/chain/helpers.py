@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import msgspec
+
 from harness.detect.chain.facts import Facts
 from harness.detect.chain.links import End, Ends, Node, Wait
 from harness.detect.chain.paced import left_s
+from harness.text import units
 
 _OF_EXECUTORS = frozenset(
     (
@@ -39,6 +42,28 @@ def noticed(node: Node, facts: Facts) -> tuple[Node, ...]:
     """The children of its process, if a handler notices their ends, and may then wake a thread."""
     around = facts.surroundings(node.pid)
     return children(node, facts) if around is not None and around.child_handler else ()
+
+
+def sharing(node: Node, facts: Facts) -> tuple[Node, ...]:
+    """The threads of other processes that may have the memory of its process, as those that
+    clone() makes with CLONE_VM have: each could wake it."""
+    pids = facts.observed.shares if node.pid in facts.observed.shares else ()
+    return tuple(n for pid in pids if pid != node.pid for n in facts.candidates(pid))
+
+
+def interrupted(wait: Wait, node: Node, facts: Facts) -> Wait:
+    """`wait`, which a timer of its process ends, by a handler or with the process, if one is known
+    to ring."""
+    rings = facts.observed.rings.get(node.pid)
+    if rings is None or rings > facts.policy.beat_believed_s:
+        return wait
+    told = "a timer of its process rings"
+    if rings > facts.policy.alarm_s:
+        later = f"{told} in {units.duration(rings)}"
+        end = End(kind=Ends.OUTSIDE, detail=later, believed_s=rings, sure=False)
+    else:
+        end = End(kind=Ends.CLOCK, detail=told, left_s=rings, sure=False)
+    return msgspec.structs.replace(wait, ends=(*wait.ends, end))
 
 
 def from_outside(

@@ -181,7 +181,7 @@ def _waiting(node: Node, thread: Thread, pace: Pace | None, facts: Facts) -> Wai
         return given
     if _polls(node, thread, pace, facts) and facts.category(node) is not Category.GIL:
         return _polling(node, thread, pace, facts)
-    wait = _blocked(node, thread, facts)
+    wait = helpers.interrupted(_blocked(node, thread, facts), node, facts)
     if thread.wakes_in is None or any(end.kind is Ends.CLOCK for end in wait.ends):
         return wait
     again = facts.observed.rearmed.get(node.tid, 0) >= facts.policy.rearmed
@@ -374,7 +374,7 @@ def _is_own(futex: Futex) -> bool:
 def _ownerless(node: Node, facts: Facts) -> Wait:
     """A lock, queue, condition or event of which nobody is the owner: any other thread may help."""
     site = facts.site(node)
-    on = facts.others_at_work(node)
+    on = facts.others_at_work(node) + helpers.sharing(node, facts)
     seen = site is not None and site.category not in _SAY_NOTHING
     detail = site.description if site and seen else "waits for another thread"
     code = site.category.value if site and seen else "futex"

@@ -1,9 +1,11 @@
-"""A program that asks a process for its interval timer ITIMER_REAL, by one of its threads.
+"""A program that asks a process for the timers that send it signals, by one of its threads.
 
-A thread at rest in an untimed futex wait, in wait4 or waitid, or at an empty pipe is stopped for a
-moment, made to call getitimer, and put back as it was: it makes its own call anew. The program has
-a session of its own, heeds no signal and outlives its parent. So the end of the harness leaves no
-thread with registers that are not its own. It runs as a plain file, without site-packages.
+/proc does not show the interval timer ITIMER_REAL at all, and of POSIX timers not when they ring. A
+thread at rest in an untimed futex wait, in wait4 or waitid, or at an empty pipe is stopped for a
+moment, made to call getitimer and timer_gettime, and put back as it was: it makes its own call
+anew. The program has a session of its own, heeds no signal and outlives its parent. So the end of
+the harness leaves no thread with registers that are not its own. It runs as a plain file, without
+site-packages.
 """
 
 from __future__ import annotations
@@ -12,9 +14,10 @@ import ctypes
 import os
 import platform
 import signal
+import struct
 import sys
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from typing import NamedTuple
 
 _SEIZE, _INTERRUPT, _DETACH, _SYSCALL = 0x4206, 0x4207, 17, 24
@@ -24,7 +27,14 @@ _RESTARTS = frozenset((1 << 64) - number for number in (512, 513, 514))
 """Return values of a call that the kernel makes anew: ERESTARTSYS, ERESTARTNOINTR,
 ERESTARTNOHAND."""
 _BELOW, _SIZE = 128 + 64, 32
-"""The answer, two struct timeval, goes below the red zone of the thread's stack."""
+"""The answer, two struct timeval or timespec, goes below the red zone of the thread's stack."""
+_VALUE = struct.Struct("16x2q")
+"""Of an answer, the time until it rings: seconds, and micro- or nanoseconds."""
+_MICRO, _NANO = 1e-6, 1e-9
+_BY_CPU = frozenset((2, 3))
+"""Clocks that stand still while a process waits. Other clocks of CPU time have negative numbers."""
+_MOST = 8
+"""Timers of a process that are asked for, at most."""
 _STOPS_S, _ALL_S = 0.5, 2.0
 """Seconds that a thread may take to stop, and after which none is asked any more."""
 _WCHANS = ("futex_", "do_wait", "anon_pipe_read", "pipe_read")
@@ -42,14 +52,15 @@ class _Machine(NamedTuple):
     stack: int
     instruction: bytes
     getitimer: int
+    timer_gettime: int
     futex: int
     others: tuple[int, int, int]
     """wait4, waitid, read."""
 
 
 MACHINES = {
-    "x86_64": _Machine(27, 14, 13, 10, 10, 16, 19, b"\x0f\x05", 36, 202, (61, 247, 0)),
-    "aarch64": _Machine(34, 0, 1, 8, 0, 32, 31, b"\1\0\0\xd4", 102, 98, (260, 95, 63)),
+    "x86_64": _Machine(27, 14, 13, 10, 10, 16, 19, b"\x0f\x05", 36, 224, 202, (61, 247, 0)),
+    "aarch64": _Machine(34, 0, 1, 8, 0, 32, 31, b"\1\0\0\xd4", 102, 108, 98, (260, 95, 63)),
 }  # fmt: skip
 _ORIGINAL = 15
 """On x86_64: the place of the number of the call that was interrupted."""
@@ -64,17 +75,40 @@ def answers(pids: Iterable[int], above: int) -> Iterator[tuple[int, str]]:
 
 
 def answer(pid: int, above: int) -> str:
-    """Return `True`, `False`, `None` or the name of an error. `above` is the harness."""
+    """Say if ITIMER_REAL is armed, and the seconds until the first of all timers rings; else
+    `None` or the name of an error.
+
+    Such as `True 34.5`, `False 12.0` of a POSIX timer, and `False`. `above` is the harness.
+    """
     machine = MACHINES[platform.machine()]
     try:
         for tid in map(int, os.listdir(f"/proc/{pid}/task")):
             folder = f"/proc/{pid}/task/{tid}"
             words = _read(f"{folder}/syscall").split()
             if _at_rest(words, _read(f"{folder}/wchan"), machine) and _may_be(folder, pid, above):
-                return str(_Tracer(tid, machine).ask(int(words[8], 16)))
+                timers = _timers(_read(f"/proc/{pid}/timers"))
+                return _told(_Tracer(tid, machine).ask(int(words[8], 16), timers))
     except (OSError, LookupError, ValueError) as error:
         return type(error).__name__
     return "None"
+
+
+def _told(left: list[float] | None) -> str:
+    if left is None:
+        return "None"
+    rings = min((seconds for seconds in left if seconds > 0), default=None)
+    return str(left[0] > 0) if rings is None else f"{left[0] > 0} {rings:.3f}"
+
+
+def _timers(text: str) -> list[int]:
+    """The numbers of the POSIX timers that send signals at a time of the clock."""
+    found: list[int] = []
+    for each in f"\n{text}".split("\nID: ")[1:]:
+        fields = dict(line.split(": ", 1) for line in each.splitlines()[1:] if ": " in line)
+        clock = int(fields["ClockID"])
+        if not fields["notify"].startswith("none") and clock >= 0 and clock not in _BY_CPU:
+            found.append(int(each.split(maxsplit=1)[0]))
+    return found[:_MOST]
 
 
 def _read(path: str) -> str:
@@ -126,8 +160,12 @@ class _Tracer:
         self._ptrace.argtypes = [ctypes.c_long, ctypes.c_long, ctypes.c_void_p, ctypes.c_void_p]
         self._ptrace.restype = ctypes.c_long
 
-    def ask(self, returns: int) -> bool | None:
-        """Stop it, ask, and let it go. `returns`: the address after its system call."""
+    def ask(self, returns: int, timers: Sequence[int] = ()) -> list[float] | None:
+        """Stop it, ask, and let it go; returns the seconds until ITIMER_REAL and each of the POSIX
+        timers `timers` rings, zero for one that is not armed. None where it did not answer.
+
+        `returns`: the address after its system call.
+        """
         self._request(_SEIZE, data=_TELL_CALLS)
         self._request(_INTERRUPT)
         until = time.monotonic() + _STOPS_S
@@ -147,23 +185,29 @@ class _Tracer:
             code = os.pread(memory.fileno(), 4, again[self._machine.pc])
             if len(kept) != _SIZE or not code.startswith(self._machine.instruction):
                 return self._leave(status)
-            called = list(again)
-            called[self._machine.number] = self._machine.getitimer
-            called[self._machine.first], called[self._machine.second] = 0, place
-            self._set(called)
+            left: list[float] = []
+            calls = [(self._machine.getitimer, 0, _MICRO)]
+            calls += [(self._machine.timer_gettime, timer, _NANO) for timer in timers]
             # From here on it is not left before all is as it was, however long that takes.
-            for _ in ("it enters the call", "it leaves it"):
-                self._request(_SYSCALL)
-                status = self._status()
-                if status != _IN_CALL:  # a signal came first, or its end
-                    self._set(before)
-                    return self._leave(status)
-            result = self._registers()[self._machine.result]
-            told = os.pread(memory.fileno(), _SIZE, place)
+            for number, which, unit in calls:
+                called = list(again)
+                called[self._machine.number] = number
+                called[self._machine.first], called[self._machine.second] = which, place
+                self._set(called)
+                for _ in ("it enters the call", "it leaves it"):
+                    self._request(_SYSCALL)
+                    status = self._status()
+                    if status != _IN_CALL:  # a signal came first, or its end
+                        self._set(before)
+                        return self._leave(status)
+                told = os.pread(memory.fileno(), _SIZE, place)
+                if self._registers()[self._machine.result] != 0 or len(told) != _SIZE:
+                    break
+                seconds, parts = _VALUE.unpack(told)
+                left.append(seconds + unit * parts)
             os.pwrite(memory.fileno(), kept, place)
             self._set(again)
-        known = result == 0 and len(told) == _SIZE
-        return self._leave(_STOPPED, any(told) if known else None)
+        return self._leave(_STOPPED, left or None)
 
     def _made_anew(self, registers: list[int], returns: int) -> list[int] | None:
         """The registers with which the thread makes its call anew; None where it is over."""
@@ -180,7 +224,7 @@ class _Tracer:
     def _status(self, options: int = 0) -> int:
         return os.waitpid(self._tid, options | _WALL)[1] >> 8
 
-    def _leave(self, status: int, answer: bool | None = None) -> bool | None:
+    def _leave(self, status: int, answer: list[float] | None = None) -> list[float] | None:
         """Let it go on, with the signal that it was to be given; returns `answer`."""
         self._request(_DETACH, data=status if status < 0x80 else 0)
         return answer

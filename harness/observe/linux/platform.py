@@ -7,7 +7,7 @@ from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 
 from harness.errors import UsageError
 from harness.model import Machine, Process, Thread
-from harness.model.world import Gpus, Hold, More, Relations, World
+from harness.model.world import Gpus, Hold, More, Relations, Timers, World
 from harness.observe import gpu
 from harness.observe.linux import deep as deep_look
 from harness.observe.linux import (
@@ -107,7 +107,7 @@ class Linux:
     def relations(self) -> Callable[[Sequence[Process]], Relations]:
         return relations.Reader(self.arch)
 
-    def interval_timers(self, pids: Sequence[int]) -> Mapping[int, bool]:
+    def interval_timers(self, pids: Sequence[int]) -> Mapping[int, Timers]:
         return real_timer.timers(pids)
 
     def holds(self, pids: Iterable[int]) -> tuple[Hold, ...]:

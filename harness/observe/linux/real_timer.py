@@ -1,4 +1,4 @@
-"""The state of a process's interval timer ITIMER_REAL, which /proc does not show."""
+"""The timers of a process that send it signals: /proc does not show when they ring."""
 
 from __future__ import annotations
 
@@ -9,26 +9,29 @@ import sys
 import threading
 from collections.abc import Sequence
 
+from harness.model.world import Timers
 from harness.observe.linux import ask_timer
 
 _ANSWER_S = 3.0
 """Seconds that the program may take. It asks nobody any more some time before."""
 
 
-def armed(pid: int) -> bool | None:
-    """Say whether ITIMER_REAL is armed in a process; None where that cannot be found out."""
-    return timers([pid]).get(pid)
-
-
-def timers(pids: Sequence[int]) -> dict[int, bool]:
-    """The state of ITIMER_REAL by process, True if armed, as far as that can be found out."""
+def timers(pids: Sequence[int]) -> dict[int, Timers]:
+    """The timers of processes, by pid, as far as they can be found out."""
     if sys.platform != "linux" or platform.machine() not in ask_timer.MACHINES or not pids:
         return {}
-    lines = [line.split() for line in _asked(pids).splitlines()]
-    said = {int(line[0]): line[1] for line in lines if len(line) == 2}
+    lines = [line.partition(" ") for line in _asked(pids).splitlines()]
+    said = {int(pid): answer for pid, _, answer in lines if answer}
     if "PermissionError" in said.values():
         said |= _by_ancestor([pid for pid, one in said.items() if one == "PermissionError"])
-    return {pid: one == "True" for pid, one in said.items() if one in ("True", "False")}
+    return {pid: found for pid, one in said.items() if (found := _timers(one)) is not None}
+
+
+def _timers(answer: str) -> Timers | None:
+    armed, _, rings = answer.partition(" ")
+    if armed not in ("True", "False"):
+        return None
+    return Timers(armed=armed == "True", rings_s=float(rings) if rings else None)
 
 
 def _asked(pids: Sequence[int]) -> str:
