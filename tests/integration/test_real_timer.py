@@ -110,6 +110,19 @@ def test_what_it_says_is_true_and_it_goes_on(rests, kind, timer, truth):
         assert untouched(pid)
 
 
+@pytest.mark.skipif(ARCH != "x86_64", reason="its call could not be made anew")
+@pytest.mark.parametrize("kind", ["unix_recv", "unix_timed"])
+def test_who_reads_from_a_local_socket_is_asked_and_reads_on(rests, kind):
+    with resting(rests, kind, "once") as (process, pid):
+        for _ in range(5):
+            for _ in range(3):
+                settled(pid, "recvfrom")
+                assert asked(pid) is True
+            goes_on(process)
+        settled(pid, "recvfrom")
+        assert untouched(pid)
+
+
 def test_a_posix_timer_tells_when_it_rings_and_the_wait_goes_on(rests):
     with resting(rests, "sem", "posix") as (process, pid):
         settled(pid, *CALLS)

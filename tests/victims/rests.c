@@ -13,6 +13,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/socket.h>
 #include <sys/syscall.h>
 #include <sys/time.h>
 #include <sys/wait.h>
@@ -49,7 +50,7 @@ static pid_t ender(const char *kind) {
     if (forked) return forked;
     for (;;) {
         end_one();
-        if (!strcmp(kind, "pipe")) {
+        if (!strcmp(kind, "pipe") || !strncmp(kind, "unix", 4)) {
             if (write(ends[1], "x", 1) != 1) _exit(1);
         } else if (!strcmp(kind, "registers")) {
             __atomic_store_n(&shared->word, 1, __ATOMIC_SEQ_CST);
@@ -115,6 +116,8 @@ static void rest(const char *kind) {
         if (waitid(P_PID, child, &ended, WEXITED) || ended.si_status != 5) fail("waitid");
     } else if (!strcmp(kind, "pipe")) {
         if (read(ends[0], &byte, 1) != 1) fail("read");
+    } else if (!strncmp(kind, "unix", 4)) {
+        if (recv(ends[0], &byte, 1, 0) != 1) fail("recv");
     } else if (!strcmp(kind, "join")) {
         if (pthread_create(&thread, NULL, joined, NULL)) fail("pthread_create");
         if (pthread_join(thread, NULL)) fail("pthread_join");
@@ -139,7 +142,16 @@ int main(int count, char **words) {
     struct sigaction action = {.sa_handler = strike, .sa_flags = SA_RESTART};
     if (count != 3) return 2;
     shared = mmap(NULL, sizeof *shared, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
-    if (shared == MAP_FAILED || sem_init(&shared->posted, 1, 0) || pipe(ends)) fail("start");
+    if (shared == MAP_FAILED || sem_init(&shared->posted, 1, 0)) fail("start");
+    if (strncmp(words[1], "unix", 4)) {
+        if (pipe(ends)) fail("pipe");
+    } else if (socketpair(AF_UNIX, SOCK_STREAM, 0, ends)) {
+        fail("socketpair");
+    }
+    if (!strcmp(words[1], "unix_timed")) {
+        struct timeval minutes = {600, 0};
+        if (setsockopt(ends[0], SOL_SOCKET, SO_RCVTIMEO, &minutes, sizeof minutes)) fail("timeout");
+    }
     sigaction(SIGUSR1, &action, NULL);
     if (!strcmp(words[2], "ran")) {
         struct itimerval soon = {{0, 0}, {0, 1000}};

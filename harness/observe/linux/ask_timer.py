@@ -1,11 +1,11 @@
 """A program that asks a process for the timers that send it signals, by one of its threads.
 
 /proc does not show the interval timer ITIMER_REAL at all, and of POSIX timers not when they ring. A
-thread at rest in an untimed futex wait, in wait4 or waitid, or at an empty pipe is stopped for a
-moment, made to call getitimer and timer_gettime, and put back as it was: it makes its own call
-anew. The program has a session of its own, heeds no signal and outlives its parent. So the end of
-the harness leaves no thread with registers that are not its own. It runs as a plain file, without
-site-packages.
+thread at rest in an untimed futex wait, in wait4 or waitid, at an empty pipe, or (on x86_64) at an
+empty stream of a local socket is stopped for a moment, made to call getitimer and timer_gettime,
+and put back as it was: it makes its own call anew. The program has a session of its own, heeds no
+signal and outlives its parent. So the end of the harness leaves no thread with registers that are
+not its own. It runs as a plain file, without site-packages.
 """
 
 from __future__ import annotations
@@ -26,6 +26,10 @@ _TELL_CALLS, _IN_CALL, _STOPPED, _WALL = 1, 0x85, 0x8005, 0x40000000
 _RESTARTS = frozenset((1 << 64) - number for number in (512, 513, 514))
 """Return values of a call that the kernel makes anew: ERESTARTSYS, ERESTARTNOINTR,
 ERESTARTNOHAND."""
+_INTERRUPTED = (1 << 64) - 4
+"""EINTR, with which a call on a socket ends that has a timeout of its own."""
+_WAITS_FOR_ALL = 0x100
+"""MSG_WAITALL: a part of what is read may have been taken already."""
 _BELOW, _SIZE = 128 + 64, 32
 """The answer, two struct timeval or timespec, goes below the red zone of the thread's stack."""
 _VALUE = struct.Struct("16x2q")
@@ -38,6 +42,7 @@ _MOST = 8
 _STOPS_S, _ALL_S = 0.5, 2.0
 """Seconds that a thread may take to stop, and after which none is asked any more."""
 _WCHANS = ("futex_", "do_wait", "anon_pipe_read", "pipe_read")
+_AT_SOCKET = "unix_stream_"
 
 
 class _Machine(NamedTuple):
@@ -56,11 +61,13 @@ class _Machine(NamedTuple):
     futex: int
     others: tuple[int, int, int]
     """wait4, waitid, read."""
+    recvfrom: int | None
+    """None where a call that ended with EINTR cannot be made anew."""
 
 
 MACHINES = {
-    "x86_64": _Machine(27, 14, 13, 10, 10, 16, 19, b"\x0f\x05", 36, 224, 202, (61, 247, 0)),
-    "aarch64": _Machine(34, 0, 1, 8, 0, 32, 31, b"\1\0\0\xd4", 102, 108, 98, (260, 95, 63)),
+    "x86_64": _Machine(27, 14, 13, 10, 10, 16, 19, b"\x0f\x05", 36, 224, 202, (61, 247, 0), 45),
+    "aarch64": _Machine(34, 0, 1, 8, 0, 32, 31, b"\1\0\0\xd4", 102, 108, 98, (260, 95, 63), None),
 }  # fmt: skip
 _ORIGINAL = 15
 """On x86_64: the place of the number of the call that was interrupted."""
@@ -118,11 +125,14 @@ def _read(path: str) -> str:
 
 def _at_rest(words: list[str], wchan: str, machine: _Machine) -> bool:
     """True if a thread is in a call that has no timeout and that a stop does not harm."""
-    if len(words) != 9 or not wchan.startswith(_WCHANS):
+    if len(words) != 9 or not wchan.startswith((*_WCHANS, _AT_SOCKET)):
         return False
     if all(int(word, 16) < 1 << 32 for word in words[-2:]):
         return False  # a program of 32 bits, whose calls have other numbers
     number, operation, timeout = int(words[0]), int(words[2], 16) & 0x7F, int(words[4], 16)
+    if wchan.startswith(_AT_SOCKET):
+        receives = number == machine.recvfrom and not int(words[4], 16) & _WAITS_FOR_ALL
+        return machine.recvfrom is not None and (receives or number == machine.others[2])
     waits = number == machine.futex and operation in (0, 9) and timeout == 0
     return waits or number in machine.others
 
@@ -215,7 +225,8 @@ class _Tracer:
         if self._machine.getitimer == MACHINES["aarch64"].getitimer:
             # This kernel has made it so before it stops the thread.
             return again if registers[pc] + len(self._machine.instruction) == returns else None
-        if registers[pc] != returns or registers[self._machine.result] not in _RESTARTS:
+        result = registers[self._machine.result]
+        if registers[pc] != returns or (result != _INTERRUPTED and result not in _RESTARTS):
             return None
         again[pc] -= len(self._machine.instruction)
         again[self._machine.number], again[_ORIGINAL] = registers[_ORIGINAL], (1 << 64) - 1
