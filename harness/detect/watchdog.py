@@ -84,6 +84,7 @@ class Watchdog:
         self._since_beat = Stopwatch(0.0)
         """Started at the last look at which a beat had come; stands while nobody could run."""
         self._still_looks = 0
+        self._held: list[Process] = []
         self._held_since: float | None = None
         self._beside: frozenset[int] = frozenset()
         self._ticked = False
@@ -120,7 +121,12 @@ class Watchdog:
         if state == "T":
             return self._paused(now, passed, State.STOPPED, _BY_A_SIGNAL)
         why = _activity(before, now, self._policy.cpu_share)
-        held = [p for p in now.processes if p.state == "T" and p.pid not in self._beside]
+        # One that was stopped, and that a tool of ours holds now, is stopped all the same.
+        was = {p.pid for p in self._held}
+        self._held = [
+            p for p in now.processes if p.state == "T" or (p.state == "t" and p.pid in was)
+        ]
+        held = [p for p in self._held if p.pid not in self._beside]
         # One that is traced is looked at, by us most likely: it cannot run, and nobody stopped it.
         if state == "t" or passed > self._policy.gap_s:
             stopped = held and self._held_since is not None and not why

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from observations import (
     ALONE,
     DISK,
+    PAUSE,
     READS,
     RUNNING,
     SHARED,
@@ -910,3 +911,29 @@ def test_a_timer_of_a_child_ends_the_wait_for_it():
     launcher = process(1, thread(1, **awaits()))
     assert follow([MAIN], Facts(seen(launcher, child, rings={20: 9.0}))).end.kind is Ends.CLOCK
     assert follow([MAIN], Facts(seen(launcher, child, rings={30: 9.0}))).end.kind is Ends.DEAD
+
+
+FIFO = Link(kind="fifo", told="the pipe df, which nobody has open for writing", reopenable=True)
+
+
+@pytest.mark.parametrize(
+    ("link", "fields"),
+    [
+        (FIFO, READS),
+        (Link(kind="inotify", told="a change of a folder"), READS),
+        (None, calls(PAUSE)),
+    ],
+)
+def test_a_sibling_may_bring_about_what_comes_from_outside(link, fields):
+    """As a daemon that was forked twice, and opens a FIFO later."""
+    sibling = process(20, thread(20, **sleeps(30.0)), ppid=7)
+    links = {} if link is None else {1: (link,)}
+    found = seen(process(1, thread(1, **fields)), sibling, links=links)
+    assert (wait(found).known, kinds(wait(found))) == (False, [Ends.OUTSIDE])
+    assert follow([MAIN], Facts(found)).end.kind is Ends.CLOCK
+
+
+def test_of_a_large_tree_only_children_are_asked_about():
+    siblings = [process(n, thread(n, **sleeps(30.0)), ppid=7) for n in range(20, 90)]
+    found = seen(process(1, thread(1, **calls(PAUSE))), *siblings)
+    assert wait(found).on == ()

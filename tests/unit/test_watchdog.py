@@ -215,6 +215,16 @@ def test_it_stays_stopped_where_we_could_not_look_for_a_while():
     assert works.look(with_child("T", cpu=0.9)(15.0)).state is State.ALIVE
 
 
+def test_a_child_that_is_stopped_stays_so_while_a_tool_holds_it():
+    """The budget may end just then, and it was not continued."""
+    watchdog = watched()
+    looks(watchdog, 1, with_child())
+    looks(watchdog, 40, with_child("T"), 1.25)
+    assert states(looks(watchdog, 40, with_child("t"), 11.5)) == {State.STOPPED}
+    assert states(looks(watchdog, 2, with_child(), 22.0)) == {State.ALIVE}
+    assert states(looks(watchdog, 2, with_child("t"), 23.0)) == {State.ALIVE}, "held by others"
+
+
 def test_the_time_counts_again_where_nobody_waits_for_a_child_that_is_stopped():
     watchdog = watched()
     looks(watchdog, 1, with_child())

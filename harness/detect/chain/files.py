@@ -170,6 +170,10 @@ def _peers(node: Node, link: Link, facts: Facts) -> Wait:
     """Processes hold the other end: those of the tree are followed, others end the chain."""
     code = link.kind
     own = facts.others(node)
+    if link.kind == "fifo" and not (link.only_own or link.peers):
+        # A process of the tree may be about to open it.
+        told = "" if "nobody" in link.told else ", which nobody has open"
+        return from_outside(node, f"waits for {link.told}{told}", code, facts)
     if link.only_own or not link.peers:
         return _nobody(link, own, code)
     inside = [pid for pid in link.peers if pid in facts.processes and pid != node.pid]

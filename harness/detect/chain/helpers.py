@@ -9,6 +9,8 @@ from harness.detect.chain.links import End, Ends, Node, Wait
 from harness.detect.chain.paced import left_s
 from harness.text import units
 
+_MOST = 64
+"""Processes of a tree of which each may be asked about."""
 _OF_EXECUTORS = frozenset(
     (
         ("thread.py", "_worker"),
@@ -70,9 +72,20 @@ def from_outside(
     node: Node, detail: str, code: str, facts: Facts, kind: Ends = Ends.OUTSIDE
 ) -> Wait:
     """The wait for an event of which nobody can say who brings it about: it may come from outside,
-    from a thread beside it or from a child."""
+    from a thread beside it or from another process of the tree."""
     end = End(kind=kind, detail=detail)
-    return Wait(code=code, detail=detail, on=helpers(node, facts), known=False, ends=(end,))
+    on = (*facts.others(node), *in_tree(node, facts))
+    return Wait(code=code, detail=detail, on=on, known=False, ends=(end,))
+
+
+def in_tree(node: Node, facts: Facts) -> tuple[Node, ...]:
+    """The threads of other processes of the tree that may be at work, children first: a sibling
+    may connect, write or send as well as a child. Of a large tree only the children's."""
+    below = children(node, facts)
+    if len(facts.processes) > _MOST:
+        return below
+    every = (n for pid in facts.processes if pid != node.pid for n in facts.candidates(pid))
+    return tuple(dict.fromkeys((*below, *every)))
 
 
 def for_a_signal(node: Node, call: str, facts: Facts) -> Wait:
