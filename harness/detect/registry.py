@@ -145,14 +145,17 @@ def _may_ring(subject: Subject, starts: tuple[Node, ...]) -> frozenset[int]:
     """The processes of a chain that is lost else, or that ends in a signal, whose timers may ring
     at any time."""
     facts = subject.facts
+    arounds = {
+        pid: facts.surroundings(pid) for pid in facts.processes.keys() - facts.observed.rings.keys()
+    }
+    armed = {pid for pid, one in arounds.items() if one is not None and (one.alarm or one.timers)}
+    if not armed:
+        return frozenset()
     chain = follow(starts, facts)
     signaled = bool(chain.links) and chain.links[-1].wait == "signal"
     if chain.end.kind not in LOST and not signaled:
         return frozenset()
-    pids = {subject.pid, *(link.pid for link in chain.links), *chain.on}
-    arounds = {pid: around for pid in pids if (around := facts.surroundings(pid)) is not None}
-    armed = {pid for pid, around in arounds.items() if around.alarm or around.timers}
-    return frozenset(armed - facts.observed.rings.keys())
+    return frozenset(armed & {subject.pid, *(link.pid for link in chain.links), *chain.on})
 
 
 def _enough(subject: Subject) -> list[list[World]]:
