@@ -371,6 +371,7 @@ def test_what_only_the_process_itself_has_open_is_one_symptom():
     assert not wanted.is_race
     assert not shows(hung(wait="pipe", end="program"), wanted)
     assert of(hung(), None).is_race
+    assert not of(hung(wait="pipe"), None).is_race
 
 
 def test_nan_is_the_same_where_its_operation_is():
