@@ -354,6 +354,10 @@ def result(**fields):
     return ScenarioResult(**given)
 
 
+def test_of_what_is_added_to_a_name_that_alone_is_left():
+    assert "loss(x)" in each("total += loss(x)\n", expressions.fewer)
+
+
 def test_a_hang_is_the_same_wherever_its_lines_went():
     wanted = of(hung(3), None)
     assert wanted.keep is Keep.FINGERPRINT
