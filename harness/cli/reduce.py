@@ -71,16 +71,20 @@ def run(arguments: argparse.Namespace) -> int:
 
     lines = cells.Lines(arguments.quiet)
     source = _source(arguments)
-    result = reduce(
-        source,
-        keep=arguments.keep,
-        jobs=arguments.jobs,
-        out=arguments.out,
-        deadline=arguments.within,
-        on_progress=_Progress(lines),
-        settings=options.settings(arguments),
-        patience=arguments.patience,
-    )
+    try:
+        result = reduce(
+            source,
+            keep=arguments.keep,
+            jobs=arguments.jobs,
+            out=arguments.out,
+            deadline=arguments.within,
+            on_progress=_Progress(lines),
+            settings=options.settings(arguments),
+            patience=arguments.patience,
+        )
+    except KeyboardInterrupt:
+        lines.say("interrupted before the whole program had shown what to keep")
+        return Exit.INTERRUPTED
     _answer(result, lines)
     if arguments.json:
         print(json.dumps(dataclasses.asdict(result), indent=2, default=str))

@@ -79,7 +79,7 @@ def _stage(case: Case, stage: StageName) -> StageResult:
         one = STAGES[stage](case)
     except KeyboardInterrupt:
         one = StageResult(stage=stage, status=Status.INTERRUPTED, summary="interrupted")
-    except HarnessError as error:
+    except (HarnessError, OSError) as error:
         if stage is StageName.RUNS:
             raise
         one = stages.failed(stage, error)

@@ -7,9 +7,11 @@ from pathlib import Path
 
 import msgspec
 
+from harness.errors import HarnessError
 from harness.investigate.good import Good, good_of, python_with, tried_with
 from harness.investigate.model import StageName, StageResult, Status
-from harness.investigate.stages import Case
+from harness.investigate.releases import PACKAGE
+from harness.investigate.stages import Case, in_words
 
 CHECKS = 6
 """Runs for which time is left after the search: of what it has left, and with the good release."""
@@ -30,8 +32,7 @@ def reduced(case: Case) -> StageResult:
             case.say(f"  {now.stage}: {now.lines} lines after {now.tries} tries")  # type: ignore[attr-defined]
 
     assert plan.patience is not None
-    found = next((one for one in case.stages if one.stage is StageName.RELEASES), None)
-    good = None if found is None else good_of(case, found)
+    good, well = _good(case)
     made = reduce(
         source,
         out=case.folder / stage.value,
@@ -39,7 +40,7 @@ def reduced(case: Case) -> StageResult:
         on_progress=progress,
         settings=plan.settings,
         patience=plan.patience.seconds,
-        well=None if good is None else python_with(good),
+        well=well,
     )
     unchecked = not made.checked[1]
     said = "was not run by itself" if unchecked else "did not show it each time"
@@ -56,13 +57,33 @@ def reduced(case: Case) -> StageResult:
     return _tried(case, result, made.path, good) if made.verified else result
 
 
+def _good(case: Case) -> tuple[Good | None, str | None]:
+    """The release without the problem that a search has found, and its Python, as far as these can
+    be had: a file is made without them too."""
+    found = next((one for one in case.stages if one.stage is StageName.RELEASES), None)
+    if found is None:
+        return None, None
+    try:
+        good = good_of(case, found)
+        return good, None if good is None else python_with(good)
+    except (HarnessError, OSError) as error:
+        case.say(f"  the file is made without the good release: {in_words(error)}")
+        return None, None
+
+
 def _tried(case: Case, result: StageResult, file: Path, good: Good | None) -> StageResult:
     """`result`, once its file was run with the good release, where it must not show the problem.
 
     A reduction keeps what a run shows, and not the reason: what is left may hang for another one.
     """
-    tried = None if good is None else tried_with(case, good, file)
-    if good is None or tried is None:
+    if good is None:
+        return result
+    try:
+        tried = tried_with(case, good, file)
+    except (HarnessError, OSError) as error:
+        case.say(f"  the file was not run with {PACKAGE} {good.version}: {in_words(error)}")
+        return result
+    if tried is None:
         return result
     well, told = tried
     if well:

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import msgspec
 
-from harness.errors import HarnessError, UsageError
+from harness.errors import HarnessError, UsageError, with_remedy
 from harness.flips import plan as flips
 from harness.flips.judge import LadderJudge
 from harness.investigate import judgement
@@ -189,7 +189,12 @@ def portable(plan: Plan) -> Plan:
     return msgspec.structs.replace(plan, target=target)
 
 
-def failed(stage: StageName, error: HarnessError) -> StageResult:
+def failed(stage: StageName, error: HarnessError | OSError) -> StageResult:
     """The end of a stage that could not be carried out."""
     status = Status.SKIPPED if isinstance(error, UsageError) else Status.FAILED
-    return StageResult(stage=stage, status=status, summary=str(error))
+    return StageResult(stage=stage, status=status, summary=in_words(error))
+
+
+def in_words(error: HarnessError | OSError) -> str:
+    """An error in one line, with what to do about it."""
+    return with_remedy(error) if isinstance(error, OSError) else str(error)

@@ -222,7 +222,8 @@ def _parts(node: cst.BaseExpression, hidden: bool) -> Iterator[cst.BaseExpressio
 
 def fewer(module: cst.Module) -> Sequence[Edit]:
     """Arguments, elements, decorators, parts of f-strings and the value of a return go, and of
-    several values that are assigned together, one with its name."""
+    several values that are assigned together, one with its name. Of what is added to a name, that
+    alone is left."""
     changes: list[Edit] = []
     for node in walk(module):
         match node:
@@ -234,7 +235,9 @@ def fewer(module: cst.Module) -> Sequence[Edit]:
                 targets=[cst.AssignTarget(target=cst.Tuple(elements=targets))],
                 value=cst.Tuple(elements=values),
             ) if len(targets) == len(values) > 1:
-                changes += [{node: partial(_assign_without, at=at)} for at in range(len(targets))]
+                changes += [{node: partial(assign_without, at=at)} for at in range(len(targets))]
+            case cst.AugAssign(value=value):
+                changes.append({node: edit.by(cst.Expr(value))})
             case cst.Decorator() | cst.FormattedStringText() | cst.FormattedStringExpression():
                 changes.append({node: edit.remove})
             case cst.Return(value=value) if value is not None:
@@ -242,7 +245,7 @@ def fewer(module: cst.Module) -> Sequence[Edit]:
     return changes
 
 
-def _assign_without(node: Any, at: int) -> Any:
+def assign_without(node: Any, at: int) -> Any:
     """An assignment of several values to as many names, without one of them."""
     targets = [*node.targets[0].target.elements]
     values = [*node.value.elements]

@@ -89,8 +89,8 @@ class Glances:
 
     def _of(self, text: str, wanted: Symptom, takes_s: float, budget_s: float) -> Sign | None:
         if wanted.parts[0] == Outcome.HUNG.value:
-            look = self._prepared(text).look()
-            return self._asked(lambda: looker.first(look, wanted, takes_s, self._over))
+            # Verdicts alone would take far longer than a second attempt.
+            return self._stands(text, wanted, takes_s) or self._stands(text, wanted, takes_s)
         if not signs.seen_without_verdict(wanted):
             return None
         if wanted.parts[0] == Outcome.DIVERGED.value:
@@ -100,6 +100,10 @@ class Glances:
         if end is None or not end.failed:
             return None
         return looker.Ends(end.as_kept(wanted.keep), wanted.keep)
+
+    def _stands(self, text: str, wanted: Symptom, takes_s: float) -> Sign | None:
+        look = self._prepared(text).look()
+        return self._asked(lambda: looker.first(look, wanted, takes_s, self._over))
 
     def _opened(self, imports: Sequence[str]) -> nursery.Nursery | None:
         home = Path(tempfile.mkdtemp(prefix="n", dir=self._folder))

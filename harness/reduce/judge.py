@@ -13,7 +13,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import NamedTuple
 
-from harness.model import Locate, OnHang, Patience, ScenarioResult
+from harness.model import Locate, OnHang, Outcome, Patience, ScenarioResult
 from harness.observe import processes
 from harness.reduce import nursery
 from harness.reduce.errors import InterruptedReductionError
@@ -28,6 +28,8 @@ from harness.supervise.job import Job
 LEAST_BUDGET_S = 5.0
 SLOWER = 3.0
 MORE_RUNS, MOST_RUNS = 9, 30
+DOUBTED_AFTER_S = 2.0
+"""A candidate is doubted after this time, for it is known to hang; the patience comes after it."""
 
 
 class Checked(NamedTuple):
@@ -232,10 +234,11 @@ class Judge(AbstractContextManager["Judge"]):
         One that shows it now and then runs again until it has shown it twice, or not often enough.
         Raises InterruptedReductionError.
         """
+        hangs = wanted.parts[0] == Outcome.HUNG.value
         left = list(dict.fromkeys(t for t in texts if _key(t) not in self._known))
         counts = dict.fromkeys(left, 0)
         for run in range(self.repeats):
-            for text, result in zip(left, self._several(left), strict=True):
+            for text, result in zip(left, self._several(left, hasty=hangs), strict=True):
                 counts[text] += shows(result, wanted)
             missing = self.repeats - run - 1
             done = [t for t in left if counts[t] >= self.needed or
@@ -261,11 +264,13 @@ class Judge(AbstractContextManager["Judge"]):
             runs, len(showing), len(showing) >= needed, showing[0].result if showing else None
         )
 
-    def _several(self, texts: Sequence[str], well: bool = False) -> Iterator[Seen]:
+    def _several(
+        self, texts: Sequence[str], well: bool = False, hasty: bool = False
+    ) -> Iterator[Seen]:
         fenced = self._fenced_well if well else self._fenced
         for start in range(0, len(texts), self.jobs):
             some = texts[start : start + self.jobs]
-            yield from self._run([fenced(text) for text in some], known=not well)
+            yield from self._run([fenced(text) for text in some], known=not well, hasty=hasty)
 
     def _fenced(self, text: str) -> Run:
         return self._limited(self._prepared(text))
@@ -290,8 +295,11 @@ class Judge(AbstractContextManager["Judge"]):
                 shutil.copy2(source, target)
         return run
 
-    def _run(self, runs: Sequence[Run], known: bool = True) -> tuple[Seen, ...]:
-        """Judge them; `known`: the versions that they run are those of the symptom."""
+    def _run(
+        self, runs: Sequence[Run], known: bool = True, hasty: bool = False
+    ) -> tuple[Seen, ...]:
+        """Judge them; `known`: the versions that they run are those of the symptom. A `hasty`
+        judgement may call one hung that is only slow."""
         if self.over():
             raise InterruptedReductionError
         options = Options(
@@ -300,6 +308,7 @@ class Judge(AbstractContextManager["Judge"]):
             on_hang=OnHang.KILL,
             patience=self.patience,
             locate=Locate.NEVER,
+            doubted_after=DOUBTED_AFTER_S if hasty else None,
         )
         starts = [run.starter(options, self._folder / "runs") for run in runs]
         with scheduler.requests() as interrupts:

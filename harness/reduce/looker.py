@@ -236,7 +236,9 @@ def first(look: Look, wanted: Symptom, limit: float, over: Callable[[], bool]
             run.poses()
             pose = glance.wanted(run.times, wanted)
             idle = run.is_idle()
-            if pose is None:
+            # As long as its processes begin, a healthy program waits for them in the same way.
+            begins = with_children and not idle and time.monotonic() - run.began < limit / 2
+            if pose is None or begins:
                 return None
             died = frozenset(part for part in wanted.parts if part.startswith(DIED))
             children = run.waits(own=False) if with_children else frozenset()

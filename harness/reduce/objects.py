@@ -9,6 +9,7 @@ import libcst as cst
 
 from harness.reduce import edit
 from harness.reduce.edit import Action, Edit, walk
+from harness.reduce.expressions import assign_without
 from harness.reduce.index import Index, assign, instead
 from harness.reduce.inline import arguments_of, body_of, replaced
 from harness.reduce.names import BUILTINS
@@ -43,6 +44,8 @@ class _Made(NamedTuple):
     """What is taken of it at once."""
     is_called: bool
     """True if it is called at once."""
+    at: int | None = None
+    """Its number among several values that the statement assigns."""
 
 
 def _made(index: Index, one: cst.ClassDef) -> _Made | None:
@@ -65,10 +68,31 @@ def _made(index: Index, one: cst.ClassDef) -> _Made | None:
             if isinstance(target, cst.Name):
                 return _Made(line, call, target, None, False)
         return None
+    if isinstance(around, cst.Element):
+        return _made_beside(line, call, around)
     if isinstance(around, cst.Attribute):
         return _Made(line, call, None, around, False)
     if isinstance(around, cst.Call) and around.func is call:
         return _Made(line, call, None, None, True)
+    return None
+
+
+def _made_beside(
+    line: cst.SimpleStatementLine, call: cst.Call, around: cst.Element
+) -> _Made | None:
+    """The object that is made where several names get their values."""
+    match line.body:
+        case [
+            cst.Assign(
+                targets=[cst.AssignTarget(target=cst.Tuple(elements=targets))],
+                value=cst.Tuple(elements=values),
+            )
+        ] if len(targets) == len(values) and around in values:
+            at = list(values).index(around)
+            target = targets[at].value
+            return (
+                _Made(line, call, target, None, False, at) if isinstance(target, cst.Name) else None
+            )
     return None
 
 
@@ -99,6 +123,9 @@ def _flattened(index: Index, one: cst.ClassDef) -> Edit | None:
         attr = made.used.attr.value if made.used is not None else CALL
         change[made.used or made.call] = edit.by(cst.Name(called.get(attr, attr)))
         change[made.line] = lambda line: cst.FlattenSentinel([*lines, line])
+    elif made.at is not None:
+        rest = assign_without(made.line.body[0], made.at)
+        change[made.line] = instead([*lines, cst.SimpleStatementLine([rest])])
     else:
         change[made.line] = instead(lines)
     if made.target is None:

@@ -9,6 +9,7 @@ from harness.reduce.passes import Pass
 from harness.reduce.search import Test
 
 GUESS = "around the symptom"
+UNCHANGED = "what never changes"
 ROUNDS = 12
 """Rounds at most: each but the last one made the program smaller."""
 
@@ -54,10 +55,12 @@ class _Order:
             idle: Pass = lambda text: passes.never_run(text, lines)  # noqa: E731
             text = self._some(text, [("lines that never ran", idle)])
         text = self._some(text, passes.first(guess is None))
+        # Settings that are literals where they are used let go of whatever made them.
+        text = self._some(text, [(UNCHANGED, self._seen)])
         for _ in range(ROUNDS):
             before = text
             text = self._settled(text)
-            text = self._some(text, [("what never changes", self._seen)])
+            text = self._some(text, [(UNCHANGED, self._seen)])
             text = self._some(text, passes.simpler())
             text = self._settled(text)
             text = self._some(text, passes.details())

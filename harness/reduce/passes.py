@@ -167,6 +167,8 @@ def first(whole: bool) -> Iterator[tuple[str, Pass]]:
 def simpler() -> Iterator[tuple[str, Pass]]:
     """The passes over values and settings."""
     yield "values", lambda text: edits(text, expressions.zeros)
+    # What a hang only prints keeps a whole training.
+    yield "arguments", lambda text: edits(text, expressions.zero_arguments)
     yield "settings", lambda text: edits(text, settings.smaller)
     yield "settings", lambda text: edits(text, settings.plainer)
     yield "calls", lambda text: edits(text, expressions.passed_through)
@@ -208,6 +210,5 @@ def details() -> Iterator[tuple[str, Pass]]:
     """The passes over calls and expressions."""
     yield "arguments", lambda text: edits(text, expressions.fewer)
     yield "expressions", lambda text: edits(text, expressions.shorter)
-    yield "arguments", lambda text: edits(text, expressions.zero_arguments)
     yield "texts", lambda text: edits(text, texts.dedented)
     yield "texts", lines

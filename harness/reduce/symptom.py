@@ -45,8 +45,10 @@ class Symptom(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def is_race(self) -> bool:
-        """True of threads that hold what the others wait for: whether they do may be chance."""
-        return RACE in self.parts
+        """True of threads that hold a lock each that another one waits for: whether they do may be
+        chance. A pipe that is full, or a queue that stays empty, is so each time."""
+        waits = {part.partition(" in ")[0] for part in self.parts}
+        return RACE in self.parts and not waits.isdisjoint(LOCKS)
 
     @property
     def mark(self) -> str:
@@ -157,6 +159,8 @@ def raised(printed: str) -> set[str]:
 
 RACE = "end cycle"
 """The part of the symptom of those that wait for each other."""
+LOCKS = frozenset(("lock", "mutex", "futex", "shared_lock"))
+"""The waits for what another thread took first."""
 OWN = ("own", "local_socket", "pipe", "eventfd")
 """The waits of a process for its own other threads alone."""
 ALONE = ("dead", "cycle")

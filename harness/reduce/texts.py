@@ -13,6 +13,8 @@ from harness.reduce import edit
 from harness.reduce.edit import Edit, walk
 
 QUOTES = ('"""', "'''")
+JOINED = "\\\n"
+"""The end of a line that goes on; after the quotes it lets a text begin with the next line."""
 
 
 def dedented(module: cst.Module) -> Sequence[Edit]:
@@ -23,10 +25,10 @@ def dedented(module: cst.Module) -> Sequence[Edit]:
             case cst.Call(
                 func=cst.Attribute(attr=cst.Name(value="dedent")) | cst.Name(value="dedent"),
                 args=[cst.Arg(value=cst.SimpleString() as text)],
-            ) if (lines := _lines(text)) is not None:
-                quote = text.value[:3]
+            ) if (lines := _lines(text)) is not None and _is_plain(text, lines):
+                opened = _opened(text)
                 plain = textwrap.dedent("\n".join(lines))
-                changes.append({node: edit.by(cst.SimpleString(f"{quote}{plain}{quote}"))})
+                changes.append({node: edit.by(cst.SimpleString(f"{opened}{plain}{opened[:3]}"))})
     return changes
 
 
@@ -50,16 +52,27 @@ def without(lines: Sequence[tuple[cst.SimpleString, int]]) -> Edit:
 
 
 def _left(node: cst.SimpleString, gone: set[int]) -> cst.SimpleString:
-    quote = node.value[:3]
+    opened = _opened(node)
     left = [line for number, line in enumerate(_lines(node) or ()) if number not in gone]
     body = "\n".join(left)
-    return node.with_changes(value=f"{quote}{body}{quote}")
+    return node.with_changes(value=f"{opened}{body}{opened[:3]}")
 
 
 def _lines(node: cst.SimpleString) -> list[str] | None:
-    """The lines of a plain text in three quotes; None of any other."""
+    """The lines of a text in three quotes, as they are written; None of any other."""
     if not node.value.startswith(QUOTES):
         return None
-    body = node.value[3:-3]
-    # An escape would change with the lines around it, as the one of a line that goes on.
-    return body.split("\n") if "\n" in body and ast.literal_eval(node.value) == body else None
+    lines = node.value[len(_opened(node)) : -3].split("\n")
+    # One that goes on would do so with another line; any other escape is a matter of its line.
+    return lines if len(lines) > 1 and not any(one.endswith("\\") for one in lines) else None
+
+
+def _opened(node: cst.SimpleString) -> str:
+    """What stands before the first line of a text in three quotes."""
+    joined = node.value.startswith(JOINED, 3)
+    return node.value[: 3 + len(JOINED) * joined]
+
+
+def _is_plain(node: cst.SimpleString, lines: Sequence[str]) -> bool:
+    """True of a text without escapes: one may stand for the space before a line."""
+    return bool(ast.literal_eval(node.value) == "\n".join(lines))

@@ -51,7 +51,8 @@ def start(
     if run.info.command is None:
         return Job(run.info, spec, handling)
     ends = terminal.ends() if terminal is not None else None
-    return Job(run.info, spec, handling, lambda state: CommandSteps(state, ends))
+    after = options.doubted_after
+    return Job(run.info, spec, handling, lambda state: CommandSteps(state, ends, after))
 
 
 def replays(options: Options) -> Replays:
@@ -83,5 +84,6 @@ def _handling(run: PlannedRun, options: Options, known_hangs: set[str]) -> Handl
         patience=options.patience or usual,
         memory=options.memory,
         known_hangs=known_hangs,
+        once=options.doubted_after is not None,
     )
     return replace(handling, notify=Notifier(options.notify)) if options.notify else handling

@@ -69,6 +69,10 @@ class Options(msgspec.Struct, frozen=True, kw_only=True):
     """The Python that runs what is planned; None for that of the harness."""
     memory: MemoryLimit | None = None
     """The bound on the memory of a run."""
+    doubted_after: float | None = None
+    """Seconds after which a phase of a command is looked at more closely, whatever is known of it;
+    None: when it is overdue. Where a hang is known, its next run need not wait for that. One look
+    at the stacks is enough then."""
     debug: bool = False
     """Log why each observation was or was not called a hang."""
 

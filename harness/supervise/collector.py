@@ -21,8 +21,10 @@ TOOLS_S = 5.0
 class Collector:
     """Takes stacks and state of a run. A tool may take seconds, and other runs are watched too."""
 
-    def __init__(self, run: RunState) -> None:
+    def __init__(self, run: RunState, once: bool = False) -> None:
+        """`once`: one look at the stacks of a hang is enough."""
         self._run = run
+        self._once = once
         self._thread: threading.Thread | None = None
         self.place = ""
         """The wait that the stacks show of a run that is not hung."""
@@ -43,7 +45,7 @@ class Collector:
         `before` hangs of this run before."""
         run, last = self._run, self._run.last
         # A budget that is over waits for no second look: nothing is asked but the place.
-        once = run.cause is None
+        once = self._once or run.cause is None
 
         def collect() -> None:
             handler = run.folder / launch.FAULTHANDLER

@@ -48,10 +48,14 @@ class CommandSteps:
 
     ours = False
 
-    def __init__(self, run: RunState, ends: Ends | None = None) -> None:
-        """`ends` are what it reads and writes, nobody's if not given."""
+    def __init__(
+        self, run: RunState, ends: Ends | None = None, doubted_after: float | None = None
+    ) -> None:
+        """`ends` are what it reads and writes, nobody's if not given. A phase is doubted after
+        `doubted_after` seconds, or else when it is overdue."""
         assert run.info.command is not None
-        run.listen_anew(LOG_POLICY)
+        self._doubted_after = doubted_after
+        run.listen_anew(self._policy(LOG_POLICY))
         self._run = run
         self._command = run.info.command
         self._ends = ends or captured()
@@ -223,6 +227,12 @@ class CommandSteps:
         """Those that are left may know what to do without a peer, as long as they go on."""
         return now - max(failed_at, self._run.judgement.last_progress) > LEFT_S
 
+    def _policy(self, usual: Policy) -> Policy:
+        after = self._doubted_after
+        if after is None:
+            return usual
+        return msgspec.structs.replace(usual, floor_s=after, first_s=after)
+
     def fell_silent(self) -> bool:
         if self._home == self._own and (hook := inject.hook_report(self._own)) and hook.disabled:
             self._listen_to(self._folder, LOG_POLICY)
@@ -275,7 +285,7 @@ class CommandSteps:
     def _listen_to(self, home: Path, policy: Policy) -> None:
         self._home = home
         self._beats = WorkerBeats(self._run, home)
-        self._run.listen_anew(policy)
+        self._run.listen_anew(self._policy(policy))
 
     def position(self) -> Position | None:
         """The position of the run. Of ranks it is that of the one furthest behind of those that

@@ -31,6 +31,8 @@ class Handling:
     notify: Notify = _nobody
     memory: MemoryLimit | None = None
     """The bound on the memory of all its processes."""
+    once: bool = False
+    """One look at the stacks of a hang is enough: whether they move is of no interest."""
     known_hangs: set[str] = field(default_factory=set)
     """Fingerprints of hangs that have stood their patience, in runs of the same command: shared by
     these runs."""

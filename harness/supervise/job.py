@@ -70,7 +70,7 @@ class Job:
         self._source = steps(run)
         self._doubts = Doubts(run, handling)
         self._hangs = Hangs(run, self._source.position)
-        self._collector = Collector(run)
+        self._collector = Collector(run, handling.once)
         self._examiner = Examiner(run, self._source, self._doubts)
         self._memory = handling.memory_guard(run)
         self._oom_kills = observe.oom_kills()

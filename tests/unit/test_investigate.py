@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import errno
 import json
 from pathlib import Path
 from types import SimpleNamespace
@@ -13,7 +14,7 @@ import pytest
 from harness import cli
 from harness.cli import cells, options
 from harness.errors import HarnessError, UsageError
-from harness.investigate import chain, judgement, releases, report, stages
+from harness.investigate import chain, judgement, releases, report, small, stages
 from harness.investigate.model import Investigation, StageName, StageResult, Status
 from harness.investigate.releases import chosen
 from harness.model import (
@@ -26,6 +27,7 @@ from harness.model import (
     ScenarioInfo,
     ScenarioResult,
 )
+from harness.reduce import Reduced
 from harness.releases import bisect, plan, symptoms
 from harness.releases.installer import GivenUpError
 from harness.releases.plan import BisectRequest, InvestigateRequest, Plan
@@ -282,13 +284,15 @@ def test_an_interrupted_look_calls_nothing_healthy(carried_out):
 def test_a_stage_that_fails_or_is_not_there_does_not_end_the_others(carried_out):
     made, asked = carried_out(
         {
+            StageName.ENVIRONMENT: OSError(errno.ENOSPC, "No space left on device"),
             StageName.RELEASES: HarnessError("the index does not answer"),
             StageName.REDUCE: UsageError("reducing a program needs libcst"),
         },
         CRASH,
     )
     assert asked == list(StageName)
-    assert [one.status for one in made.stages[2:]] == [Status.FAILED, Status.SKIPPED]
+    assert [one.status for one in made.stages[1:]] == [Status.FAILED] * 2 + [Status.SKIPPED]
+    assert made.stages[1].summary.startswith("No space left on device; free some space")
     assert made.stages[2].summary == "the index does not answer"
     assert not made.found
 
@@ -317,6 +321,40 @@ def test_a_stage_whose_part_is_over_leaves_the_next_one_its_own(carried_out, tmp
     second, asked = carried_out({}, CRASH)
     assert asked == [StageName.RELEASES]
     assert [one.stage for one in second.stages] == list(StageName)
+
+
+@pytest.mark.parametrize("at", ["good_of", "python_with", "tried_with"])
+def test_a_file_is_made_also_where_the_good_release_cannot_be_had(monkeypatch, tmp_path, at):
+    """An error of its environment costs what the release says of the file, and not the file."""
+
+    def broken(*asked):
+        raise (UsageError("the folder cannot be read") if at == "good_of" else OSError("no cache"))
+
+    def reduced(source, well, **more):
+        file = tmp_path / "reduce" / "reduced.py"
+        asked.append(well)
+        return Reduced(path=file, lines=9, tries=3, verified=True, symptom="hung", checked=(3, 3))
+
+    asked, said = [], []
+    good = SimpleNamespace(version="0.31.2")
+    found = {"good_of": lambda *_: good, "python_with": lambda _: "python", "tried_with": None}
+    for name, answer in {**found, at: broken}.items():
+        monkeypatch.setattr(small, name, answer)
+    monkeypatch.setattr("harness.reduce.reduce", reduced)
+    case = SimpleNamespace(
+        plan=SimpleNamespace(
+            target=SimpleNamespace(command=None, path="train.py"),
+            settings=None, patience=Patience(seconds=5.0),
+        ),
+        stages=[stage(StageName.RELEASES, found=True)],
+        folder=tmp_path, say=said.append, left=lambda: 100.0, run_s=lambda: 1.0, relative=str,
+    )  # fmt: skip
+    made = small.reduced(case)
+    assert made.found
+    assert made.file == str(tmp_path / "reduce" / "reduced.py")
+    assert asked == ["python" if at == "tried_with" else None]
+    assert len(said) == 1
+    assert ("cannot be read" if at == "good_of" else "no cache") in said[0]
 
 
 def test_a_search_for_whose_releases_there_is_no_time_goes_on_another_time(monkeypatch):

@@ -10,8 +10,9 @@ from fakes import info
 
 from harness.detect.policy import Policy
 from harness.detect.watchdog import Judgement, State
-from harness.model import WorkerSpec
+from harness.model import Command, WorkerSpec
 from harness.supervise import examiner, job, run_state
+from harness.supervise.command import OWN, CommandSteps
 from harness.supervise.handling import Handling
 from harness.supervise.scheduler import TICK_S
 from harness.supervise.stage import NEXT, Stage
@@ -131,3 +132,18 @@ def test_looks_that_take_long_are_rarer(run, clock, monkeypatch, spent, pause):
 
 def test_looks_are_never_so_rare_that_we_seem_to_have_been_stopped():
     assert Policy().gap_s - 2 * TICK_S > examiner.LOOKS.latest_s
+
+
+@pytest.mark.parametrize("own", [False, True])
+def test_a_command_that_is_known_to_hang_is_doubted_sooner(tmp_path, own):
+    """Also once it reports its steps itself, in a first phase of which nothing is known."""
+    spec = WorkerSpec(scenario="a", path="", folder=str(tmp_path), settings=None)
+    what = info(command=Command(argv=("python", "a.py")))
+    allowed = []
+    for after in (None, 2.0):
+        state = run_state.RunState(what, spec)
+        steps = CommandSteps(state, None, after)
+        if own:
+            steps._listen_to(tmp_path / OWN, Policy())
+        allowed.append(state.watchdog.allowance("start"))
+    assert allowed == [30.0 if own else 5.5, 2.0]

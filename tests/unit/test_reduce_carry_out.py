@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from harness.errors import UsageError
+from harness import cli
+from harness.errors import Exit, UsageError
 from harness.reduce import file
 from harness.reduce.carry_out import _Reduction
 from harness.reduce.errors import InterruptedReductionError
@@ -81,3 +82,14 @@ def test_time_that_is_over_before_the_whole_program_failed_is_told(
     with pytest.raises(error, match=message):
         reduction.carry_out(None)
     assert judge.over() is (deadline is not None)
+
+
+def test_an_interruption_before_that_is_told_too(monkeypatch, capsys, tmp_path):
+    def interrupted(*asked, **more):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("harness.reduce.reduce", interrupted)
+    program = tmp_path / "train.py"
+    program.write_text("f()\n", encoding="utf-8")
+    assert cli.main(["reduce", str(program)]) == Exit.INTERRUPTED
+    assert "before the whole program had shown what to keep" in capsys.readouterr().err

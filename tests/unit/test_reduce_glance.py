@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
 from typing import NamedTuple
 
 import pytest
 
+from harness.model import Patience
 from harness.reduce import glance, looker, search, target
 from harness.reduce.carry_out import _Reduction
 from harness.reduce.glance import Pose
+from harness.reduce.judge import Judge
 from harness.reduce.symptom import Keep, Symptom
 from harness.reduce.target import Target
 
@@ -146,6 +149,25 @@ def test_a_program_that_only_seems_right_is_taken_back(tmp_path):
     assert "get" in left
     assert "print" not in left
     assert left in judge.verdicts
+
+
+@pytest.mark.parametrize("outcome", ["hung", "crashed"])
+def test_only_a_candidate_of_a_hang_is_judged_sooner(monkeypatch, outcome):
+    """Not what is checked at the end, nor the good release, where nothing is known to hang."""
+    monkeypatch.setattr("harness.reduce.judge.shows", lambda seen, wanted: True)
+    monkeypatch.setattr("harness.reduce.judge.fails_alike", lambda seen, wanted: False)
+    asked = []
+
+    def several(texts, well=False, hasty=False):
+        asked.append((well, hasty))
+        return [SimpleNamespace(result=None) for _ in texts]
+
+    wanted = Symptom(keep=Keep.OUTCOME, parts=(outcome,), summary="")
+    with Judge(("python",), (), jobs=2, patience=Patience(seconds=2.0), well=("good",)) as judge:
+        monkeypatch.setattr(judge, "_several", several)
+        assert judge.confirmed(["f()\n"], wanted) == [True]
+        judge.check("f()\n", wanted, 3)
+    assert asked == [(False, outcome == "hung"), (True, False), (False, False)]
 
 
 class Ran(NamedTuple):

@@ -86,6 +86,16 @@ def test_a_class_with_one_object_gives_way_to_functions_and_names():
     assert each(text, objects.objects) == [left]
 
 
+def test_an_object_that_is_made_beside_another_one_gives_way_too():
+    kind = "class Rate:\n    def __call__(self, n):\n        return n / 0\n"
+    left = "def rate(n):\n    return n / 0\n"
+    assert each(f"{kind}model, rate = Net(), Rate()\nrate(1)\n", objects.objects) == [
+        f"{left}model = Net()\nrate(1)"
+    ]
+    assert each(f"{kind}rates[0], b = Rate(), 1\n", objects.objects) == []
+    assert each(f"{kind}a, b = [Rate(), 1]\n", objects.objects) == []
+
+
 def test_an_attribute_with_the_name_of_another_thing_gets_the_class_before_it():
     text = (
         "class Log:\n"

@@ -354,6 +354,10 @@ def result(**fields):
     return ScenarioResult(**given)
 
 
+def test_of_what_is_added_to_a_name_that_alone_is_left():
+    assert "loss(x)" in each("total += loss(x)\n", expressions.fewer)
+
+
 def test_a_hang_is_the_same_wherever_its_lines_went():
     wanted = of(hung(3), None)
     assert wanted.keep is Keep.FINGERPRINT
@@ -371,6 +375,7 @@ def test_what_only_the_process_itself_has_open_is_one_symptom():
     assert not wanted.is_race
     assert not shows(hung(wait="pipe", end="program"), wanted)
     assert of(hung(), None).is_race
+    assert not of(hung(wait="pipe"), None).is_race
 
 
 def test_nan_is_the_same_where_its_operation_is():

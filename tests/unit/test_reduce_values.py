@@ -6,7 +6,9 @@ import ast
 import contextlib
 import io
 
-from harness.reduce import edit, values
+import pytest
+
+from harness.reduce import edit, passes, texts, values
 
 PROGRAM = """
 from __future__ import annotations
@@ -71,3 +73,24 @@ def test_what_nothing_was_noted_of_stays():
 
 def test_a_value_that_changes_is_none():
     assert values.notes("harness: value 1 2\nharness: value 1 ?\n") == {}
+
+
+@pytest.mark.parametrize("opened", ['"""\n', '"""\\\n'])
+def test_a_line_of_a_text_can_go(opened):
+    text = f'run({opened}import sys\nprint("a\\n")\n""")\n'
+    left = [passes.lines(text).text(frozenset({n})) for n in range(passes.lines(text).number)]
+    assert left == [f'run({opened}print("a\\n")\n""")\n', f'run({opened}import sys\n""")\n']
+
+
+def test_a_text_with_a_line_that_goes_on_stays_whole():
+    assert passes.lines('run("""\none \\\ntwo\n""")\n').number == 0
+
+
+@pytest.mark.parametrize("opened", ['"""\n', '"""\\\n'])
+def test_a_text_stands_at_the_left_by_itself(opened):
+    def dedented(text):
+        return passes.edits(text, texts.dedented).text(frozenset({0}))
+
+    assert dedented(f'run(dedent({opened}  a\n  b\n"""))\n') == f'run({opened}a\nb\n""")\n'
+    tab = f'run(dedent({opened}  \\ta\n  b\n"""))\n'
+    assert passes.edits(tab, texts.dedented).number == 0  # the tab is space too
