@@ -20,8 +20,8 @@ from harness.observe.macos.layouts import (
     ThreadInfo,
     Timebase,
 )
-from harness.observe.macos.peers import TERMINAL
 from harness.observe.macos.socket_layouts import FilePath
+from harness.observe.macos.vnodes import TERMINAL
 from harness.record.tape import Call
 from harness.stacks.parse import parse
 from harness.text.units import duration, percent
