@@ -150,12 +150,14 @@ def test_a_file_system_that_does_not_answer_holds_nobody_up(read, monkeypatch):
     monkeypatch.setattr(kernel, "path", silent)
     monkeypatch.setattr(vnodes_module, "ANSWER_S", 0.05)
     vnodes = vnodes_module.Vnodes()
-    (held,) = vnodes.of([8, TREE])[TREE]
+    found = vnodes.of([TREE, 8])
+    (held,), (behind,) = found[TREE], found[8]
     assert held.told == "a file whose file system does not answer"
+    assert behind.unseen
     # It is asked about the others, and once it has answered about this one again.
-    found = vnodes.of([8, TREE])
+    found = vnodes.of([TREE, 8])
     assert (found[TREE], found[8][0].told) == ((held,), "the file a")
-    assert asked == [8, TREE, 8]
+    assert asked == [TREE, 8]
     answers.set()
     while vnodes.of([TREE])[TREE] == (held,):
         pass
@@ -169,6 +171,13 @@ def test_terminals_and_named_pipes(read):
         fifo, terminal = read({TREE: files}, front=front).files[TREE]
         assert (terminal.kind, terminal.person) == ("terminal", person)
         assert (fifo.told, fifo.kind, fifo.reopenable) == ("the pipe feed", "fifo", True)
+
+
+def test_a_named_pipe_has_who_else_of_the_tree_has_it_open(read):
+    reads, writes = named(b"/tmp/feed", 7, inode=5), named(b"/tmp/feed", 7, flags=2, inode=5)
+    found = read({TREE: [reads], 8: [writes], STRANGER: [writes]}, TREE, 8)
+    assert (the_link(found).peers, the_link(found).reads) == ((8,), True)
+    assert found.peers == {TREE: (8,), 8: (TREE,)}
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,6 @@ nobody waits for it for long. It has never run on a Mac (docs/internals/macos.md
 from __future__ import annotations
 
 import re
-import threading
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from typing import NamedTuple
@@ -19,7 +18,7 @@ from harness.model.world import Link, LinkKind
 from harness.observe.macos import kernel
 from harness.observe.threads import within
 
-ANSWER_S = 1.0
+ANSWER_S = 2.0
 """The time in which file systems answer for all processes that are asked about."""
 VNODE = 1
 _REGULAR, _CHARACTERS, _FIFO = 1, 4, 7
@@ -38,7 +37,7 @@ _HELD = Link(
 
 
 class _File(NamedTuple):
-    """A regular file that a process has open."""
+    """A regular file or a named pipe that a process has open."""
 
     device: int
     inode: int
@@ -50,12 +49,11 @@ class Vnodes:
     def __init__(self) -> None:
         self._asked: set[int] = set()
         """Processes about which somebody asks now."""
-        self._lock = threading.Lock()
 
     def of(self, pids: Sequence[int]) -> dict[int, tuple[Link, ...]]:
-        """What is open, by pid. What is not told in time is said to be held."""
-        with self._lock:
-            todo = [pid for pid in pids if pid not in self._asked]
+        """What is open, by pid. Who is asked about and does not answer in time is said to be held,
+        and those behind it are hidden."""
+        todo = [pid for pid in pids if pid not in self._asked]
         found: dict[int, tuple[tuple[Link, _File | None], ...]] = {}
 
         def ask() -> None:
@@ -68,14 +66,12 @@ class Vnodes:
 
         if todo:
             within(ANSWER_S, ask, None)
-        known = dict(found)
+        known, held = dict(found), set(self._asked)
         holders = _holders(known)
-        return {
-            pid: tuple(_with_peers(pid, *one, holders) for one in known[pid])
-            if pid in known
-            else (_HELD,)
-            for pid in pids
+        told = {
+            pid: tuple(_with_peers(pid, *one, holders) for one in own) for pid, own in known.items()
         }
+        return {pid: told.get(pid, (_HELD if pid in held else _HIDDEN,)) for pid in pids}
 
 
 def access(flags: int) -> bool | None:
@@ -134,5 +130,5 @@ def _links(pid: int) -> Iterator[tuple[Link, _File | None]]:
                 kind, told = "device", f"the device {name}"
             link = Link(told=told, kind=kind, complete=False, reopenable=True, reads=flags)
             own = _File(found.stat.vst_dev, found.stat.vst_ino)
-            yield link, own if found.kind == _REGULAR else None
+            yield link, own if found.kind != _CHARACTERS else None
         seen.add(path)
