@@ -115,6 +115,20 @@ def test_a_child_that_works_is_what_its_parent_waits_for():
     assert chain_of(unseen).alive
 
 
+def test_a_child_may_share_a_semaphore_and_no_lock_of_python():
+    parent, child = quiet(1, [5]), quiet(2, [6], ppid=1)
+
+    def chain(own, of_child, within="mine"):
+        stacks_of = {1: (leaf(own, within=within),), 2: (leaf(of_child, 6),)}
+        return chain_of(seen(parent, child, shows_waits=False, stacks=stacks_of))
+
+    for waits in ("__psynch_cvwait", "__psynch_mutexwait", "sem_wait"):
+        assert chain(waits, "__semwait_signal").alive
+        assert chain(waits, "__psynch_cvwait").end.kind is Ends.DEAD
+    for lock in ("PyThread_acquire_lock_timed", "_PySemaphore_Wait", "PyMutex_LockTimed"):
+        assert chain("__psynch_cvwait", "__semwait_signal", lock).end.kind is Ends.DEAD
+
+
 @pytest.mark.parametrize("children", [(), (process(2, ppid=1, state="S", name="sudo"),)])
 def test_a_child_that_cannot_be_looked_into_may_go_on(children):
     hidden = tuple(replace(child, threads=()) for child in children)

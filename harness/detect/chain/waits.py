@@ -374,7 +374,7 @@ def _is_own(futex: Futex) -> bool:
 def _ownerless(node: Node, facts: Facts) -> Wait:
     """A lock, queue, condition or event of which nobody is the owner: any other thread may help."""
     site = facts.site(node)
-    on = facts.others_at_work(node)
+    on = (*facts.others_at_work(node), *helpers.that_may_share(node, facts))
     seen = site is not None and site.category not in _SAY_NOTHING
     detail = site.description if site and seen else "waits for another thread"
     code = site.category.value if site and seen else "futex"

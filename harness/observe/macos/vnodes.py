@@ -18,7 +18,7 @@ from harness.model.world import Link, LinkKind
 from harness.observe.macos import kernel
 from harness.observe.threads import within
 
-ANSWER_S = 2.0
+ANSWER_S = 4.0
 """The time in which file systems answer for all processes that are asked about."""
 VNODE = 1
 _REGULAR, _CHARACTERS, _FIFO = 1, 4, 7
