@@ -20,6 +20,7 @@ import os
 import subprocess
 import sys
 import tempfile
+import threading
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -29,10 +30,10 @@ from typing import Any
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from benchmarks import simulated_mac
-from benchmarks.common import Deadline, commit, machine, save, table
+from benchmarks.common import Deadline, commit, interrupted_once, machine, save, table
 from benchmarks.macos_lies import CHILD, HEAD, LAST, PROGRAMS
 from benchmarks.macos_stalls import BLOCKED, GPU_WAIT
-from benchmarks.situation_run import BLIND
+from benchmarks.situation_run import BLIND, Running
 
 PATIENCE_S, BUDGET_S, TAKES_S = 3.0, 45.0, 60.0
 ROUNDS = 3
@@ -127,31 +128,30 @@ def dealt(sources: Sequence[str], programs: Sequence[str]) -> Iterator[tuple[str
                     yield source, name
 
 
-def watch(harness: tuple[str, ...], source: str, name: str) -> dict[str, Any]:
+def watch(harness: tuple[str, ...], source: str, name: str, running: Running) -> dict[str, Any]:
     """One program under `harness watch`."""
-    with tempfile.TemporaryDirectory() as folder:
-        script = Path(folder, f"{name}.py")
+    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
+        script = Path(folder, f"it_{name}.py")  # a module of Python has the name of one
         script.write_text(EVERY[name])
         gpu = {"SAMPLE_TEXT": str(GPU_WAIT), "IOREG_CLIENTS": script.name, "IOREG_GROWS": "1"}
         tools = gpu if name == "gpu" else {}
         sources = simulated_mac.SOURCES if source == ALL else (source,)
-        done = subprocess.run(
-            [*harness, "watch", "--patience", str(PATIENCE_S), "--budget", str(BUDGET_S), "--json"]
-            + ["--out", folder, "--", sys.executable, str(script)],
-            env={**os.environ, **simulated_mac.refusals(sources), **tools},
-            stdin=subprocess.DEVNULL, capture_output=True, text=True,
-        )  # fmt: skip
+        command = [*harness, "watch", "--patience", str(PATIENCE_S), "--budget", str(BUDGET_S)]
+        command += ["--json", "--out", folder, "--", sys.executable, str(script)]
+        pipes = {"stdin": subprocess.DEVNULL, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+        environment = {**os.environ, **simulated_mac.refusals(sources), **tools}
+        with running.started(command, env=environment, **pipes) as process:
+            out, told = (each.decode("utf-8", "replace") for each in process.communicate())
     run = {"source": source, "program": name, "healthy": name in HEALTHY}
-    if not done.stdout or "Traceback" in done.stderr:
-        return {**run, "outcome": "raised", "proven": False, "blind": False,
-                "says": done.stderr[-500:]}  # fmt: skip
-    (result,) = json.loads(done.stdout)["results"]
+    if not out or "Traceback" in told:
+        return {**run, "outcome": "raised", "proven": False, "blind": False, "says": told[-500:]}
+    (result,) = json.loads(out)["results"]
     cause = result.get("cause") or {}
     return {
         **run,
         "outcome": result["outcome"],
         "proven": bool(cause.get("proven")),
-        "blind": BLIND in done.stderr,
+        "blind": BLIND in told,
         "says": cause.get("summary") or result.get("reason") or "",
     }
 
@@ -173,17 +173,29 @@ def main() -> None:
     arguments = parser.parse_args()
     tasks = [*dealt(arguments.only, arguments.program)]
     limit = Deadline(None if arguments.limit is None else arguments.limit / 60)
+    runs: list[dict[str, Any]] = []
+    running, stopped = Running(), threading.Event()
+    interrupted_once()
     with tempfile.TemporaryDirectory() as folder, ThreadPoolExecutor(arguments.jobs) as pool:
         harness = simulated_mac.on_mac(Path(folder))
 
-        def one(task: tuple[str, str]) -> dict[str, Any] | None:
-            run = watch(harness, *task) if limit.leaves(TAKES_S) else None
-            if run is not None and not right(run):
+        def one(task: tuple[str, str]) -> None:
+            if stopped.is_set() or not limit.leaves(TAKES_S):
+                return
+            run = watch(harness, *task, running)
+            if stopped.is_set():
+                return
+            runs.append(run)
+            if not right(run):
                 print(f"WRONG without {run['source']}, {run['program']}: {run['outcome']}: "
                       f"{run['says'][:300]}", flush=True)  # fmt: skip
-            return run
 
-        runs = [run for run in pool.map(one, tasks) if run is not None]
+        try:
+            list(pool.map(one, tasks))
+        except KeyboardInterrupt:
+            print("interrupted: what has ended is kept")
+            stopped.set()
+            running.end()
     by_source: dict[str, list[dict[str, Any]]] = defaultdict(list)
     for run in runs:
         by_source[run["source"]].append(run)

@@ -180,7 +180,12 @@ def test_a_pipes_ends_name_one_another(mac):
     ours, theirs = os.pipe()
     one, other = kernel.pipe(os.getpid(), ours), kernel.pipe(os.getpid(), theirs)
     os.close(ours)
+    assert kernel.pipe(os.getpid(), theirs).pipeinfo.pipe_peerhandle == 0  # closed
     os.close(theirs)
+    ours, theirs = os.pipe()
+    os.close(theirs)
+    assert kernel.pipe(os.getpid(), ours).pipeinfo.pipe_peerhandle == 0
+    os.close(ours)
     assert one.pipeinfo.pipe_peerhandle == other.pipeinfo.pipe_handle
     assert other.pipeinfo.pipe_peerhandle == one.pipeinfo.pipe_handle
     assert kernel.pipe(os.getpid(), theirs) is None

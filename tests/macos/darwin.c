@@ -17,6 +17,7 @@
 #include <linux/netlink.h>
 #include <linux/sock_diag.h>
 #include <linux/unix_diag.h>
+#include <poll.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -383,14 +384,19 @@ static int true_pidfdinfo(int pid, int number, int flavor, void *buffer, int siz
   if (refused("pipes") || flavor != 6 || size < (int)sizeof *out) { errno = EPERM; return 0; }
   if (sscanf(target, "pipe:[%lu]", &inode) != 1) { errno = EBADF; return 0; }
   memset(out, 0, sizeof *out);
-  int waits = 0, file = open(path, O_RDONLY | O_NONBLOCK | O_CLOEXEC);
-  if (file >= 0) { if (ioctl(file, FIONREAD, &waits) != 0) waits = 0; close(file); }
-  memcpy(out->stat + 88, &(int64_t){waits}, 8);
   uint32_t flags = open_flags(pid, number);
-  int writes = flags == 2;
+  int writes = flags == 2, waits = 0, closed = 0;
+  int file = open(path, (writes ? O_WRONLY : O_RDONLY) | O_NONBLOCK | O_CLOEXEC);
+  if (file >= 0) {
+    struct pollfd end = {file, writes ? POLLOUT : POLLIN, 0};
+    if (poll(&end, 1, 0) > 0) closed = (end.revents & (POLLHUP | POLLERR)) != 0;
+    if (ioctl(file, FIONREAD, &waits) != 0) waits = 0;
+    close(file);
+  }
+  memcpy(out->stat + 88, &(int64_t){waits}, 8);
   memcpy(out->file, &flags, 4);
   out->handle = inode * 2 + (unsigned)writes;
-  out->peer = inode * 2 + (unsigned)!writes;
+  out->peer = closed ? 0 : inode * 2 + (unsigned)!writes; /* XNU forgets an end that is closed */
   return (int)sizeof *out;
 }
 
