@@ -392,6 +392,14 @@ def test_the_file_is_named_and_who_of_the_tree_may_hold_its_lock():
     assert read.end.detail == "waits for a file that is silent"
 
 
+def test_a_child_may_write_to_the_device_that_its_parent_reads():
+    """As one on a terminal of its own, which its parent has opened for it."""
+    master = opened(kind="device", peers=(), reads=None)
+    for links in ((master,), (master, on_disk())):
+        assert at_a_file("read", *links, child="__semwait_signal").alive
+        assert at_a_file("read", *links).end.kind is Ends.OUTSIDE
+
+
 def beating(call: str, *links: Link, **did: object) -> Chain:
     """Main waits for a lock, beside a thread that goes on in a beat in `call`; `did`: of that."""
     doings = Doings(**{"seconds": 20.0, "wakes": 20, "cpu_s": 0.001, "looks": 3, **did})

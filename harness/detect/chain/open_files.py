@@ -47,7 +47,8 @@ def file_wait(node: Node, thread: Thread, stack: ThreadStack, facts: Facts) -> W
     if way is Way.LOCKS:
         return _lock(node, on_disk, facts)
     may_be = [link for link in opened if _fits(link, way)]
-    if not may_be and way in (Way.READS, Way.WRITES):
+    may_be_device = any(link.kind == "device" for link in opened)
+    if not may_be and way in (Way.READS, Way.WRITES) and not may_be_device:
         unfit = way is Way.WRITES  # of one that can only be read
         return _file_system([link for link in on_disk if link.reads is not unfit])
     if thread.state == "D":
@@ -125,10 +126,8 @@ def _way(stack: ThreadStack) -> Way | None:
 
 
 def _fits(link: Link, way: Way) -> bool:
-    if link.kind == "udp":
-        return way is Way.RECEIVES
-    if link.kind == "file" or (link.kind == "device" and way is not Way.READS):
-        return False  # it is ready, or its file system does not answer
+    if link.kind in ("file", "device", "udp"):
+        return False  # nothing tells whether they are ready, or who is at the other end
     if way in (Way.RECEIVES, Way.SENDS) and link.kind not in _SOCKETS:
         return False
     reads = link.reads is not False and not link.queued

@@ -104,7 +104,7 @@ def _links(pid: int) -> Iterator[tuple[Link, _File | None]]:
     task = kernel.task(pid)
     # Zero is no group. Who has no terminal of its own reads one that a person may sit at, too.
     front = task is not None and task.pbsd.e_tpgid in (0, task.pbsd.pbi_pgid)
-    seen: set[bytes] = set()
+    seen: set[tuple[bytes, int]] = set()
     numbers = sorted(number for number, kind in kernel.files(pid) if kind == VNODE)
     for number in (*(one for one in numbers if one > 2), *(one for one in numbers if one <= 2)):
         found = kernel.path(pid, number)
@@ -112,7 +112,8 @@ def _links(pid: int) -> Iterator[tuple[Link, _File | None]]:
             yield _HIDDEN, None
             continue
         path = bytes(found.path)
-        if path in seen or path in _NOBODY_WAITS:
+        key = path, found.stat.vst_ino  # one that was deleted may have no path
+        if key in seen or path in _NOBODY_WAITS:
             continue
         if TERMINAL.fullmatch(path):
             if number in _OUTPUT:
@@ -131,4 +132,4 @@ def _links(pid: int) -> Iterator[tuple[Link, _File | None]]:
             link = Link(told=told, kind=kind, complete=False, reopenable=True, reads=flags)
             own = _File(found.stat.vst_dev, found.stat.vst_ino)
             yield link, own if found.kind != _CHARACTERS else None
-        seen.add(path)
+        seen.add(key)
