@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import platform
+import signal
 import socketserver
 import subprocess
 import threading
@@ -46,6 +47,17 @@ def _git(*arguments: str) -> str:
     except OSError:
         return ""
     return done.stdout.strip() if done.returncode == 0 else ""
+
+
+def interrupted_once() -> None:
+    """Raise KeyboardInterrupt at the first SIGINT, also in the background of a shell, which lets it
+    be ignored. `timeout` sends its signal twice, and what has ended is to be kept."""
+
+    def interrupted(*_: object) -> None:
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
+        raise KeyboardInterrupt
+
+    signal.signal(signal.SIGINT, interrupted)
 
 
 class Deadline:

@@ -2,8 +2,9 @@
 
     python benchmarks/mac_measure.py FOLDER [--out FILE.json]
 
-FOLDER has results of `controls.py --mac`, `situations.py --mac`, both also with `--refuse`, and
-`macos_lies.py`. A part is what was refused, or a kind of lie. Results of one part are put together.
+FOLDER has results of `controls.py --mac`, `situations.py --mac`, both also with `--refuse`,
+`macos_lies.py` and `macos_refused.py`. A part is what was refused, or a kind of lie. Results of one
+part are put together.
 
 Measures: nothing healthy is ended. Each hanging control is called, for what it declares. Where a
 source is refused, nothing healthy is ended either, and what cannot be seen is said.
@@ -21,7 +22,7 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from benchmarks import simulated_mac
+from benchmarks import macos_refused, simulated_mac
 from benchmarks.common import save, table
 
 HEAD = ("part", "programs", "right", "healthy ended", "blind said", "wrong")
@@ -39,6 +40,8 @@ def part(document: dict[str, Any]) -> tuple[str, list[dict[str, Any]]]:
         return f"situations{without}", [_situation(one) for one in result["programs"]]
     if kind == "macos_lies":
         return "lies", [_lie(one) for one in result["runs"]]
+    if kind == "macos_refused":
+        return "refused", [_refused(one) for one in result["runs"]]
     raise SystemExit(f"a result of {kind} is no part of this measure")
 
 
@@ -74,6 +77,17 @@ def _lie(one: dict[str, Any]) -> dict[str, Any]:
         "right": one["outcome"] == "completed",
         "ended": one["outcome"] == "hung",
         "blind": "blind" in one["says"],
+    }
+
+
+def _refused(one: dict[str, Any]) -> dict[str, Any]:
+    return {
+        "program": f"{one['program']} without {one['source']}",
+        "wanted": "completed" if one["healthy"] else "hung",
+        "got": one["outcome"],
+        "right": macos_refused.right(one),
+        "ended": one["healthy"] and one["outcome"] == "hung",
+        "blind": one["blind"],
     }
 
 

@@ -74,6 +74,13 @@ def _environment(library: Path, sources: Collection[str]) -> dict[str, str]:
         "PYTHONPATH": str(HERE.parents[1]),
         "DARWIN_LIBRARY": str(library),
         "SAMPLE_PYTHON": sys.executable,
+        **refusals(sources),
+    }
+
+
+def refusals(sources: Collection[str]) -> dict[str, str]:
+    """The variables by which the simulated Mac refuses these sources, and no other."""
+    return {
         "DARWIN_REFUSES": " ".join(source for source in sources if source in CALLS),
         **{f"{tool.upper()}_REFUSES": "1" for tool in TOOLS if tool in sources},
     }

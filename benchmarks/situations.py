@@ -25,7 +25,6 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import signal
 import sys
 import tempfile
 import threading
@@ -40,7 +39,7 @@ import msgspec
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from benchmarks import simulated_mac
-from benchmarks.common import Deadline, commit, figures, machine, save, table
+from benchmarks.common import Deadline, commit, figures, interrupted_once, machine, save, table
 from benchmarks.corpus import Corpus, Program
 from benchmarks.false_hangs import spinners
 from benchmarks.situation_run import Run, Running, go
@@ -321,16 +320,9 @@ def label(arguments: argparse.Namespace) -> str:
     return "-".join([*given, *simulated_mac.label(arguments)])
 
 
-def _interrupted(*_: object) -> None:
-    """End the series once: `timeout` sends its signal twice, and what has ended is to be kept."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    raise KeyboardInterrupt
-
-
 def main(argv: Sequence[str] | None = None) -> None:
     arguments = parsed(argv)
-    # A shell lets what it starts in the background ignore it.
-    signal.signal(signal.SIGINT, _interrupted)
+    interrupted_once()
     folder = arguments.work.resolve() / label(arguments)
     corpus = Corpus(arguments.folder.resolve(), folder)
     names = {program.name for program in corpus.programs}

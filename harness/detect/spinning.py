@@ -33,6 +33,10 @@ SEARCH_S = 180.0
 sooner than another call of a library, which is doubted after LONG_S, does under the shortest
 default patience."""
 
+YIELD_S = 1800.0
+"""A loop of Python that yields, and whose lines are not seen, is doubted early, and believed to
+work for so long."""
+
 
 class Stay(msgspec.Struct, frozen=True, kw_only=True):
     """A thread that was in one place at each capture of one inspection."""
@@ -48,6 +52,9 @@ class Stay(msgspec.Struct, frozen=True, kw_only=True):
     the captures do not agree, or saw it only wait for its turn in the interpreter."""
     unseen: bool = False
     """True if it was in code of Python whose lines are not seen, and called nobody."""
+    yields: bool = False
+    """True if it did nothing but yield, in lines of Python that are not seen: it may work between
+    two times."""
     backtracks: bool = False
     """True if it searched with a regular expression, which may take for ever."""
 
@@ -86,6 +93,8 @@ def _stay(node: Node, facts: Facts) -> Stay | None:
     if len(stacks) < 2 or not all(stack.native for stack in stacks):
         return None
     unseen = any(map(wait_site.lines_unseen, stacks))
+    yields = unseen and all(map(turns.yields, stacks))
+    unseen = unseen and not yields
     # Code whose lines are not seen may go anywhere. That which calls nobody may be a loop.
     if unseen and facts.motion(node.pid).calls != 0:
         return None
@@ -99,7 +108,7 @@ def _stay(node: Node, facts: Facts) -> Stay | None:
         return None
     site = wait_site.wait_site(stacks[-1])
     told = {turns.only_waits(stack) for stack in stacks} - {None}
-    waits = None if len(told) != 1 else told.pop()
+    waits = True if yields else None if len(told) != 1 else told.pop()
     # A call within an interpreter without symbols is not known: it may be one that takes long.
     unnamed = all(map(turns.unnamed, stacks))
     one_call = unnamed or bool(set.intersection(*map(turns.of_libraries, stacks)))
@@ -111,6 +120,7 @@ def _stay(node: Node, facts: Facts) -> Stay | None:
         library=not waits and one_call and not in_kernel,
         waits=waits,
         unseen=unseen,
+        yields=yields,
         backtracks=all(map(turns.backtracks, stacks)),
     )
 
@@ -148,11 +158,12 @@ def spins(history: Sequence[Inspection], policy: Policy) -> dict[int, str]:
 
 
 def may_work(history: Sequence[Inspection]) -> dict[int, float]:
-    """The threads that search with a regular expression, which are told and believed to work all
-    the same: the seconds for which they still are."""
+    """The threads that search with a regular expression, or yield in lines that are not seen, which
+    are told and believed to work all the same: the seconds for which they still are."""
     stays = history[-1].stays if history else {}
-    searches = (tid for tid, stay in stays.items() if stay.backtracks)
-    left = {tid: SEARCH_S - _lasted(_agreeing(tid, history)) for tid in searches}
+    believed = {tid: YIELD_S if stay.yields else SEARCH_S for tid, stay in stays.items()
+                if stay.yields or stay.backtracks}  # fmt: skip
+    left = {tid: all_s - _lasted(_agreeing(tid, history)) for tid, all_s in believed.items()}
     return {tid: seconds for tid, seconds in left.items() if seconds > 0}
 
 

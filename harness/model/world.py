@@ -211,7 +211,10 @@ class More(msgspec.Struct, frozen=True, kw_only=True):
     """The facts that a deep look reads of a process beyond `Process`. None: could not be read."""
 
     started: int | None = None
-    """Clock ticks from the machine's start to the process's: with the pid, it names a process."""
+    """Clock ticks from the machine's start to the process's: with the pid, it names a process. On
+    macOS, microseconds since 1970."""
+    age_s: float | None = None
+    """Seconds since its start, where `started` does not tell them."""
     minor_faults: int | None = None
     swap: int | None = None
     """Bytes of it that are swapped out."""

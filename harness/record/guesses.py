@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 
 import msgspec
 
-from harness.observe.macos import gpu, power
+from harness.observe.macos import gpu, kernel, power
 from harness.observe.macos.layouts import (
     BsdInfo,
     PipeFdInfo,
@@ -20,8 +20,8 @@ from harness.observe.macos.layouts import (
     ThreadInfo,
     Timebase,
 )
-from harness.observe.macos.peers import TERMINAL
 from harness.observe.macos.socket_layouts import FilePath
+from harness.observe.macos.vnodes import TERMINAL
 from harness.record.tape import Call
 from harness.stacks.parse import parse
 from harness.text.units import duration, percent
@@ -161,12 +161,20 @@ def _terminal(recorded: Recorded) -> _Answer:
 
 
 def _ticks(recorded: Recorded) -> _Answer:
-    (base,) = recorded.filled(Timebase, "mach_timebase_info")[:1]
     sums = recorded.filled(TaskAllInfo, "proc_pidinfo", recorded.pid, 2)[0].ptinfo
-    ticks = sums.pti_total_user + sums.pti_total_system
-    seconds = ticks * base.numer / base.denom / 1e9
+    seconds = (sums.pti_total_user + sums.pti_total_system) * _tick_s(recorded)
     least, most = (one["cpu_s"] for one in (recorded.child[0], recorded.child[-1]))
     return _between(least, seconds, most), _said(seconds, least, most)
+
+
+def _tick_s(recorded: Recorded) -> float:
+    """As `kernel.tick_s`: a Python that Rosetta translates is told another length."""
+    for call in recorded.calls:
+        asked = call.name == "sysctlbyname" and call.given[0] == kernel.TRANSLATED
+        if asked and call.answer == 0 and call.buffers[0].startswith("01"):
+            return kernel.OF_APPLE_SILICON_S
+    (base,) = recorded.filled(Timebase, "mach_timebase_info")[:1]
+    return float(base.numer / base.denom / 1e9)
 
 
 def _nanoseconds(recorded: Recorded) -> _Answer:

@@ -30,10 +30,13 @@ _BACKTRACKS = re.compile(
 _ENGINES = re.compile(r"^(_sre|_regex|libpcre2?(-\w+)?|libonig)(\.|$)")
 """Functions and libraries that search with a regular expression, and try each way to match it."""
 _TURNS = re.compile(
-    r"^_*(pthread_cond_|pthread_mutex_|futex|lll_|take_gil|drop_gil|PyEval_(Save|Restore|Acquire"
+    r"^_*(pthread_cond_|pthread_mutex_|psynch_|futex|lll_|take_gil|drop_gil|PyEval_(Save|Restore|Acquire"
     r"|Release)(Thread|Lock)|PyThreadState_(At|De)tach)"
 )
 """Functions by which a thread gives the interpreter to others, and waits for its turn."""
+_NEARLY = 0.75
+"""Share of the looks. A call of Python around it takes a fraction of the time of one into the
+kernel."""
 _EVALUATES = ("_PyEval", "PyEval", "_PyObject", "PyObject", "_PyFunction", "PyNumber", "Py_")
 """Begins of functions of the interpreter through which every loop of Python goes."""
 _RE = frozenset(
@@ -73,6 +76,21 @@ def _only_waits(called: Sequence[str]) -> bool | None:
         return True
     of_the_loop = all(name.startswith(_EVALUATES) for name in inner)
     return None if len(inner) < len(called) and of_the_loop else False
+
+
+def yields(stack: ThreadStack) -> bool:
+    """True if a thread was seen to yield at nearly all looks of one capture, and else to be in the
+    interpreter itself, or to wait for its turn in it."""
+    every = yielded = 0
+    ways = zip(calls(stack), stack.shares, strict=True) if stack.shares else ()
+    for called, share in ways:
+        waits = _only_waits(called)
+        if waits is False and called:
+            return False
+        every += share.looks
+        # At its turn it may be about to yield, or come from it: that tells nothing.
+        yielded += share.looks * (waits is not False)
+    return bool(every) and yielded >= _NEARLY * every and any(map(_only_waits, calls(stack)))
 
 
 def of_libraries(stack: ThreadStack) -> set[str]:

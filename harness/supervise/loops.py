@@ -37,7 +37,7 @@ def at_once(seen: Observation) -> dict[int, str]:
     return {
         tid: stay.where
         for tid, stay in first.stays.items()
-        if spinning.stands_still(stay, (first.values.get(tid), again.get(tid)))
+        if not stay.yields and spinning.stands_still(stay, (first.values.get(tid), again.get(tid)))
     }
 
 

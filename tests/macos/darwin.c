@@ -17,6 +17,7 @@
 #include <linux/netlink.h>
 #include <linux/sock_diag.h>
 #include <linux/unix_diag.h>
+#include <poll.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -232,7 +233,8 @@ static int list_files(int pid, struct fd *out, int size) {
       ssize_t got = readlink(each, target, sizeof target - 1);
       target[got < 0 ? 0 : got] = 0;
       out[found].number = atoi(entry->d_name);
-      out[found].type = strncmp(target, "pipe:", 5) == 0 ? 6 : strncmp(target, "socket:", 7) == 0 ? 2 : 1;
+      out[found].type = strncmp(target, "pipe:", 5) == 0 ? 6 : strncmp(target, "socket:", 7) == 0 ? 2
+                        : strncmp(target, "anon_inode:", 11) == 0 ? 5 : 1;
     }
     found++;
   }
@@ -346,11 +348,23 @@ static int socket_info(const char *target, struct socket_answer *out) {
   return (int)sizeof *out;
 }
 
-static int path_info(const char *path, const char *target, struct path_answer *out) {
+/* How a file is open: FREAD 1, FWRITE 2. */
+static uint32_t open_flags(int pid, int number) {
+  char path[64], text[512];
+  snprintf(path, sizeof path, "/proc/%d/fdinfo/%d", pid, number);
+  char *flags = slurp(path, text, sizeof text) > 0 ? strstr(text, "flags:") : NULL;
+  long mode = flags == NULL ? O_RDONLY : strtol(flags + 6, NULL, 8) & O_ACCMODE;
+  return mode == O_RDWR ? 3 : mode == O_WRONLY ? 2 : 1;
+}
+
+static int path_info(const char *path, const char *target, uint32_t flags, struct path_answer *out) {
   struct stat found;
   if (refused("paths") || target[0] != '/' || stat(path, &found) != 0) { errno = EBADF; return 0; }
   memset(out, 0, sizeof *out);
-  out->type = S_ISFIFO(found.st_mode) ? 7 : 1;
+  memcpy(out->file, &flags, 4);
+  memcpy(out->stat, &(uint32_t){(uint32_t)found.st_dev}, 4);
+  memcpy(out->stat + 8, &(uint64_t){found.st_ino}, 8);
+  out->type = S_ISFIFO(found.st_mode) ? 7 : S_ISCHR(found.st_mode) ? 4 : S_ISDIR(found.st_mode) ? 2 : 1;
   /* A terminal has a name of its own there. */
   snprintf(out->path, sizeof out->path, "%s%s", strncmp(target, "/dev/pts/", 9) == 0 ? "/dev/ttys0" : "",
            strncmp(target, "/dev/pts/", 9) == 0 ? target + 9 : target);
@@ -366,21 +380,23 @@ static int true_pidfdinfo(int pid, int number, int flavor, void *buffer, int siz
   if (got <= 0) { errno = EBADF; return 0; }
   target[got] = 0;
   if (flavor == 3 && size >= (int)sizeof(struct socket_answer)) return socket_info(target, buffer);
-  if (flavor == 2 && size >= (int)sizeof(struct path_answer)) return path_info(path, target, buffer);
+  if (flavor == 2 && size >= (int)sizeof(struct path_answer)) return path_info(path, target, open_flags(pid, number), buffer);
   if (refused("pipes") || flavor != 6 || size < (int)sizeof *out) { errno = EPERM; return 0; }
   if (sscanf(target, "pipe:[%lu]", &inode) != 1) { errno = EBADF; return 0; }
   memset(out, 0, sizeof *out);
-  int waits = 0, file = open(path, O_RDONLY | O_NONBLOCK | O_CLOEXEC);
-  if (file >= 0) { if (ioctl(file, FIONREAD, &waits) != 0) waits = 0; close(file); }
+  uint32_t flags = open_flags(pid, number);
+  int writes = flags == 2, waits = 0, closed = 0;
+  int file = open(path, (writes ? O_WRONLY : O_RDONLY) | O_NONBLOCK | O_CLOEXEC);
+  if (file >= 0) {
+    struct pollfd end = {file, writes ? POLLOUT : POLLIN, 0};
+    if (poll(&end, 1, 0) > 0) closed = (end.revents & (POLLHUP | POLLERR)) != 0;
+    if (ioctl(file, FIONREAD, &waits) != 0) waits = 0;
+    close(file);
+  }
   memcpy(out->stat + 88, &(int64_t){waits}, 8);
-  snprintf(path, sizeof path, "/proc/%d/fdinfo/%d", pid, number);
-  char text[512];
-  slurp(path, text, sizeof text);
-  char *flags = strstr(text, "flags:");
-  int writes = flags != NULL && (strtol(flags + 6, NULL, 8) & O_ACCMODE) == O_WRONLY;
-  memcpy(out->file, &(uint32_t){writes ? 2 : 1}, 4);
+  memcpy(out->file, &flags, 4);
   out->handle = inode * 2 + (unsigned)writes;
-  out->peer = inode * 2 + (unsigned)!writes;
+  out->peer = closed ? 0 : inode * 2 + (unsigned)!writes; /* XNU forgets an end that is closed */
   return (int)sizeof *out;
 }
 

@@ -14,7 +14,7 @@ from harness.detect.blindness import Looks
 from harness.detect.chain.facts import Facts
 from harness.detect.chain.follow import follow
 from harness.detect.chain.links import Chain, Ends
-from harness.detect.observation import Observation
+from harness.detect.observation import Doings, Observation
 from harness.detect.registry import Subject, decide
 from harness.detect.verdicts import Answer, Says
 from harness.model import Machine, Process
@@ -113,6 +113,20 @@ def test_a_child_that_works_is_what_its_parent_waits_for():
     assert chain_of(alone).end.kind is Ends.OUTSIDE
     unseen = seen(parent, child, shows_waits=False, stacks={1: (waits,)})
     assert chain_of(unseen).alive
+
+
+def test_a_child_may_share_a_semaphore_and_no_lock_of_python():
+    parent, child = quiet(1, [5]), quiet(2, [6], ppid=1)
+
+    def chain(own, of_child, within="mine"):
+        stacks_of = {1: (leaf(own, within=within),), 2: (leaf(of_child, 6),)}
+        return chain_of(seen(parent, child, shows_waits=False, stacks=stacks_of))
+
+    for waits in ("__psynch_cvwait", "__psynch_mutexwait", "sem_wait"):
+        assert chain(waits, "__semwait_signal").alive
+        assert chain(waits, "__psynch_cvwait").end.kind is Ends.DEAD
+    for lock in ("PyThread_acquire_lock_timed", "_PySemaphore_Wait", "PyMutex_LockTimed"):
+        assert chain("__psynch_cvwait", "__semwait_signal", lock).end.kind is Ends.DEAD
 
 
 @pytest.mark.parametrize("children", [(), (process(2, ppid=1, state="S", name="sudo"),)])
@@ -298,6 +312,12 @@ def opened(**fields: object) -> Link:
     return Link(**{"told": "a pipe", "kind": "pipe", "peers": (2,), "reads": True, **fields})
 
 
+def on_disk(**fields: object) -> Link:
+    """A regular file that process 1 has open."""
+    given = {"told": "the file it.lock", "kind": "file", "peers": (), "reads": None}
+    return opened(**{**given, **fields})
+
+
 def at_a_file(call: str, *links: Link, child: str = "__psynch_cvwait") -> Chain:
     """The chain of process 1 in `call`, with these pipes open, above a child in `child`."""
     parent, below = quiet(1, [5]), quiet(2, [6], ppid=1)
@@ -329,6 +349,20 @@ def at_a_file(call: str, *links: Link, child: str = "__psynch_cvwait") -> Chain:
         ("kevent", opened(peers=(), only_own=True), Ends.OUTSIDE),
         ("read", opened(kind="terminal", peers=(), reads=None, person=True), Ends.PERSON),
         ("read", opened(kind="terminal", peers=(), reads=None), Ends.OUTSIDE),
+        # Of files: who holds the lock, or the file system that does not answer.
+        ("flock", on_disk(), Ends.PROGRAM),
+        ("__fcntl_nocancel", on_disk(), Ends.PROGRAM),
+        ("flock", opened(), Ends.OUTSIDE),
+        ("read", on_disk(), Ends.FILE_SYSTEM),
+        ("read", on_disk(reads=False), Ends.OUTSIDE),
+        ("__write_nocancel", on_disk(reads=False), Ends.FILE_SYSTEM),
+        ("kevent", on_disk(), Ends.OUTSIDE),
+        # What is not shown may bring it something.
+        ("read", opened(peers=(), kind="other", reads=None, unseen=True), Ends.UNSEEN),
+        ("write", opened(peers=(), kind="other", reads=None, unseen=True), Ends.UNSEEN),
+        ("kevent", opened(peers=(), kind="socket", reads=None, unseen=True), Ends.UNSEEN),
+        ("__recvfrom", opened(peers=(), kind="udp", reads=None), Ends.OUTSIDE),
+        ("read", opened(peers=(), kind="device"), Ends.OUTSIDE),
     ],
 )  # fmt: skip
 def test_a_pipe_or_stream_is_followed_to_its_other_end(call, link, end):
@@ -345,6 +379,102 @@ def test_of_several_pipes_one_whose_other_end_lives_is_enough():
     # Who reads a file may read what is typed. Who reads a pipe in C does not.
     typed = opened(kind="terminal", peers=(), reads=None, person=True)
     assert at_a_file("read", stuck, typed).end.kind is Ends.DEAD
+
+
+def test_the_file_is_named_and_who_of_the_tree_may_hold_its_lock():
+    assert "for the lock of the file it.lock" in at_a_file("flock", on_disk()).describe()
+    shared = replace(on_disk(), peers=(2,))
+    stuck = at_a_file("flock", shared)
+    assert stuck.end.kind is Ends.PROGRAM
+    assert "which process 2" in stuck.links[0].detail
+    assert at_a_file("flock", shared, child="__semwait_signal").alive
+    read = at_a_file("read", on_disk(), on_disk(fs="unknown", told="a file that is silent"))
+    assert read.end.detail == "waits for a file that is silent"
+
+
+def test_a_child_may_write_to_the_device_that_its_parent_reads():
+    """As one on a terminal of its own, which its parent has opened for it."""
+    master = opened(kind="device", peers=(), reads=None)
+    for links in ((master,), (master, on_disk())):
+        assert at_a_file("read", *links, child="__semwait_signal").alive
+        assert at_a_file("read", *links).end.kind is Ends.OUTSIDE
+
+
+def beating(call: str, *links: Link, **did: object) -> Chain:
+    """Main waits for a lock, beside a thread that goes on in a beat in `call`; `did`: of that."""
+    doings = Doings(**{"seconds": 20.0, "wakes": 20, "cpu_s": 0.001, "looks": 3, **did})
+    both = [
+        thread(tid, syscall=None, wchan=None, switches=None, cpu_s=cpu_s)
+        for tid, cpu_s in ((5, 9.0), (6, 0.1))
+    ]
+    observed = seen(
+        process(1, *both, main=5), shows_waits=False, files={1: links} if links else {},
+        stacks={1: ((*leaf("__psynch_cvwait"), *leaf(call, 6)),) * 2},
+        rearmed={6: 9}, doings={6: doings},
+    )  # fmt: skip
+    return chain_of(observed)
+
+
+OUTPUT = opened(peers=(71,), reads=False)
+
+
+def test_nobody_ends_a_wait_beside_a_thread_that_gets_nothing_and_does_not_compute():
+    for call, link in (("__semwait_signal", OUTPUT), ("kevent", opened(only_own=True, peers=()))):
+        chain = beating(call, link)
+        assert (chain.end.kind, chain.believed) == (Ends.DEAD, True)
+        assert "nobody is seen who would end that wait" in chain.describe()
+
+
+@pytest.mark.parametrize(
+    ("links", "did"),
+    [
+        ((), {}),  # its files are not told
+        ((OUTPUT, opened(kind="tcp", reads=None, remote="10.0.0.5:443")), {}),
+        ((OUTPUT, opened(kind="udp", peers=(), reads=None)), {}),
+        ((OUTPUT, opened(kind="file", peers=())), {}),
+        ((OUTPUT, opened(kind="other", peers=(), reads=None, unseen=True)), {}),
+        ((OUTPUT,), {"looks": 2}),
+        ((OUTPUT,), {"cpu_s": None}),
+        ((OUTPUT,), {"cpu_s": 0.02}),
+        ((OUTPUT,), {"varied": True}),
+    ],
+)
+def test_who_may_be_brought_something_or_computes_may_work_for_it(links, did):
+    assert beating("__semwait_signal", *links, **did).end.kind is Ends.POLLS
+
+
+def test_a_thread_that_has_always_been_in_its_beat_is_not_taken_for_the_one_that_trains():
+    def candidates(age_s):
+        def look(used):
+            each = ((5, 0.5), (6, 0.3 + used))
+            both = [thread(tid, syscall=None, wchan=None, switches=None, cpu_s=cpu_s)
+                    for tid, cpu_s in each]  # fmt: skip
+            return process(1, *both, main=5)
+
+        stacks_of = {1: ((*leaf("__psynch_cvwait"), *leaf("__semwait_signal", 6)),) * 2}
+        more = {1: More(started=10**15, age_s=age_s, moves=1)}
+        observed = seen(
+            look(0.0), later=(look(0.02),), shows_waits=False, stacks=stacks_of, more=more,
+            rearmed={6: 9},
+        )  # fmt: skip
+        return [node.tid for node in Facts(observed).candidates(1)]
+
+    assert candidates(20.0) == [5]
+    assert candidates(1.0) == [5, 6]  # it has used more before
+    assert candidates(None) == [5, 6]
+
+
+def test_who_waits_for_what_nobody_else_writes_wakes_by_its_own_clock():
+    def chain(*links):
+        observed = seen(
+            quiet(1, [5]), shows_waits=False, stacks={1: (leaf("kevent"),) * 2},
+            files={1: links}, rearmed={5: 9},
+        )  # fmt: skip
+        return chain_of(observed)
+
+    own = opened(kind="local_socket", peers=(), only_own=True, reads=None)
+    assert chain(own, OUTPUT).end.kind is Ends.POLLS
+    assert chain(own, opened(kind="socket", peers=(), reads=None)).end.kind is Ends.NETWORK
 
 
 def test_who_waits_for_a_disk_waits_for_no_person():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ipaddress
+import threading
 from collections.abc import Callable
 from socket import htons
 
@@ -11,6 +12,7 @@ from observations import process
 
 from harness.model.world import Link, Relations
 from harness.observe.macos import kernel, peers
+from harness.observe.macos import vnodes as vnodes_module
 from harness.observe.macos.layouts import PipeFdInfo, TaskAllInfo
 from harness.observe.macos.socket_layouts import FilePath, SocketFdInfo
 
@@ -46,9 +48,10 @@ def tcp(here: tuple[str, int], there: tuple[str, int], state: int = 4) -> tuple[
     return SOCKET, answer
 
 
-def named(path: bytes, kind: int = 0) -> tuple[int, object]:
+def named(path: bytes, kind: int = 0, flags: int = 1, inode: int = 0) -> tuple[int, object]:
     answer = FilePath()
     answer.path, answer.kind = path, kind
+    answer.pfi.fi_openflags, answer.stat.vst_ino = flags, inode
     return VNODE, answer
 
 
@@ -116,8 +119,48 @@ def test_a_connection_to_this_machine_and_to_another(read):
     assert (listens.peers, listens.remote, listens.told) == ((), None, "a connection to port 80")
 
 
-def test_datagrams_tell_nothing(read):
-    assert read({TREE: [unix(1, 2, kind=2)]}).files == {}
+def test_of_datagrams_it_is_told_that_they_may_come(read):
+    link = the_link(read({TREE: [unix(1, 2, kind=2), unix(3, 4, kind=2)]}))
+    assert (link.kind, link.peers) == ("udp", ())
+
+
+def test_a_file_is_told_with_the_processes_of_the_tree_that_have_it_too(read):
+    log, lock = named(b"/tmp/out.log", 1, flags=2, inode=3), named(b"/tmp/it.lock", 1, 3, inode=4)
+    null, device = named(b"/dev/null", 4), named(b"/dev/cu.usbserial-1", 4)
+    files = {TREE: [null, log, log, lock, device], 8: [null, null, null, lock], STRANGER: [lock]}
+    found = read(files, TREE, 8)
+    assert [(one.told, one.kind, one.peers, one.reads) for one in found.files[TREE]] == [
+        ("the file it.lock", "file", (8,), None),
+        ("the device cu.usbserial-1", "device", (), True),
+        ("the file out.log", "file", (), False),
+    ]
+    assert found.peers == {}
+
+
+def test_a_file_system_that_does_not_answer_holds_nobody_up(read, monkeypatch):
+    read({TREE: [named(b"/Volumes/gone/data", 1)], 8: [named(b"/tmp/a", 1)]}, TREE, 8)
+    path, answers, asked = kernel.path, threading.Event(), []
+
+    def silent(pid, number):
+        asked.append(pid)
+        if pid == TREE:
+            answers.wait()
+        return path(pid, number)
+
+    monkeypatch.setattr(kernel, "path", silent)
+    monkeypatch.setattr(vnodes_module, "ANSWER_S", 0.05)
+    vnodes = vnodes_module.Vnodes()
+    found = vnodes.of([TREE, 8])
+    (held,), (behind,) = found[TREE], found[8]
+    assert held.told == "a file whose file system does not answer"
+    assert behind.unseen
+    # It is asked about the others, and once it has answered about this one again.
+    found = vnodes.of([TREE, 8])
+    assert (found[TREE], found[8][0].told) == ((held,), "the file a")
+    assert asked == [TREE, 8]
+    answers.set()
+    while vnodes.of([TREE])[TREE] == (held,):
+        pass
 
 
 def test_terminals_and_named_pipes(read):
@@ -125,9 +168,16 @@ def test_terminals_and_named_pipes(read):
     files = [tty, tty, other, named(b"/tmp/feed", kind=7)]
     # The group in front; 0: it has no terminal of its own, and yet reads one.
     for front, person in ((9, True), (1, False), (0, True)):
-        terminal, fifo = read({TREE: files}, front=front).files[TREE]
+        fifo, terminal = read({TREE: files}, front=front).files[TREE]
         assert (terminal.kind, terminal.person) == ("terminal", person)
         assert (fifo.told, fifo.kind, fifo.reopenable) == ("the pipe feed", "fifo", True)
+
+
+def test_a_named_pipe_has_who_else_of_the_tree_has_it_open(read):
+    reads, writes = named(b"/tmp/feed", 7, inode=5), named(b"/tmp/feed", 7, flags=2, inode=5)
+    found = read({TREE: [reads], 8: [writes], STRANGER: [writes]}, TREE, 8)
+    assert (the_link(found).peers, the_link(found).reads) == ((8,), True)
+    assert found.peers == {TREE: (8,), 8: (TREE,)}
 
 
 @pytest.mark.parametrize(
@@ -145,9 +195,11 @@ def test_what_is_typed_is_read_from_an_input(read, files, typed):
     assert [link.kind for link in found.files.get(TREE, ())] == ["terminal"] * typed
 
 
-def test_what_is_refused_is_missing(read, monkeypatch):
+def test_what_is_refused_is_told_to_be_hidden(read, monkeypatch):
     read({TREE: []})
     for name in ("pipe", "socket", "path", "task"):
         monkeypatch.setattr(kernel, name, lambda *asked: None)
     monkeypatch.setattr(kernel, "files", lambda pid: ((0, PIPE), (1, SOCKET), (2, VNODE)))
-    assert peers.relations([process(TREE)]).files == {}
+    hidden = peers.relations([process(TREE)]).files[TREE]
+    assert [link.unseen for link in hidden] == [True] * 3
+    assert len({link.told for link in hidden}) == 3

@@ -140,6 +140,20 @@ def test_what_is_otherwise_is_seen(recorded):
     assert with_text("arguments.json", child=own, sleeper=own)["protected"] is False
 
 
+def test_a_folder_that_a_translated_python_made_settles_the_length_of_its_ticks(recorded):
+    """It does not ask for the length that it would be told."""
+    calls = tuple(
+        msgspec.structs.replace(call, buffers=("01", "04"))
+        if call.given[:1] == ("sysctl.proc_translated",)
+        else call
+        for call in recorded.calls
+        if call.name != "mach_timebase_info"
+    )
+    assert verdicts(msgspec.structs.replace(recorded, calls=calls))["ticks"] is True
+    without = [one for one in calls if one.given[:1] != ("sysctl.proc_translated",)]
+    assert verdicts(msgspec.structs.replace(recorded, calls=tuple(without)))["ticks"] is None
+
+
 def test_ticks_are_told_from_nanoseconds(recorded):
     """As it would be if a tick were a nanosecond, and if threads were counted in ticks."""
 

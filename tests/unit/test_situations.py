@@ -5,11 +5,12 @@ from __future__ import annotations
 import argparse
 import threading
 import time
+from itertools import product
 from pathlib import Path
 
 import pytest
 
-from benchmarks import simulated_mac, situations
+from benchmarks import macos_refused, simulated_mac, situations
 from benchmarks.corpus import ENDS, Corpus, Program, programs, read_labels
 from benchmarks.situation_run import Run
 
@@ -248,3 +249,30 @@ def test_a_summary_counts_what_came():
     assert found["ends"] == {"clock": 1, "none": 1, "network": 1}
     assert (found["ends_named"], found["ends_right"]) == (2, 1)
     assert found["wrong"] == ["hung/waiting: waits"]
+
+
+def test_each_source_is_refused_to_each_program_and_each_round_has_all_of_them():
+    programs = [*macos_refused.EVERY]
+    pairs = [*macos_refused.dealt(macos_refused.SOURCES, programs)]
+    assert sorted(pairs) == sorted(product(macos_refused.SOURCES, programs))
+    first = pairs[: len(pairs) // macos_refused.ROUNDS]
+    assert {source for source, _ in first} == {*macos_refused.SOURCES}
+    assert {name for _, name in first} == {*programs}
+    assert (len(macos_refused.HEALTHY), len(macos_refused.HANGING)) == (12, 6)
+
+
+@pytest.mark.parametrize(
+    ("healthy", "outcome", "blind", "right"),
+    [
+        (True, "completed", True, True),
+        (True, "hung", True, False),
+        (True, "unfinished", True, False),
+        (False, "hung", False, True),
+        (False, "unfinished", True, True),
+        (False, "unfinished", False, False),
+        (False, "raised", True, False),
+    ],
+)
+def test_what_is_right_where_a_source_is_refused(healthy, outcome, blind, right):
+    run = {"healthy": healthy, "outcome": outcome, "blind": blind}
+    assert macos_refused.right(run) is right

@@ -7,7 +7,15 @@ import pytest
 from observations import SPIN, busy, seen
 
 from harness.detect.policy import LOG_POLICY, Policy
-from harness.detect.spinning import LONG_S, Inspection, inspect, may_spin, spins
+from harness.detect.spinning import (
+    LONG_S,
+    YIELD_S,
+    Inspection,
+    inspect,
+    may_spin,
+    may_work,
+    spins,
+)
 from harness.model.world import More
 from harness.observe import platform
 from harness.observe.macos.platform import MacOS
@@ -123,3 +131,30 @@ def test_it_works_if_it_calls_the_kernel_or_that_is_not_counted(calls):
     assert inspect(made).stays == {}
     # Where its functions are seen, that does not matter.
     assert inspect(observed(sampled(LOOP), sampled(LOOP), calls=calls)).stays != {}
+
+
+YIELD = ("os_sched_yield  (in Python)", "sched_yield  (in libsystem_pthread.dylib)",
+         "swtch_pri  (in libsystem_kernel.dylib)")  # fmt: skip
+TURN = ("take_gil  (in Python)", "__psynch_cvwait  (in libsystem_kernel.dylib)")
+
+
+def test_who_does_nothing_but_yield_is_in_a_loop_and_believed_for_half_an_hour(mac):
+    ways = {(EVAL, *YIELD): 14, (EVAL, *TURN): 4, (EVAL,): 2}
+    made = observed(*(sampled(ways, python=()),) * 2, calls=99)
+    every = history(mac, made, (0.0, 5.0))
+    assert spins(every, LOG_POLICY) == {1: "swtch_pri"}
+    assert may_work(every) == {1: YIELD_S - 5.0}
+    assert may_spin(every[:1])
+
+
+@pytest.mark.parametrize(
+    "ways",
+    [
+        {(EVAL, *YIELD): 14, (EVAL,): 6},
+        {(EVAL, *YIELD): 19, (EVAL, "long_mul  (in Python)"): 1},
+        {(EVAL, *TURN): 20, (EVAL,): 1},
+    ],
+    ids=["computes", "calls", "never"],
+)
+def test_who_does_more_between_works(ways):
+    assert inspect(observed(*(sampled(ways, python=()),) * 2, calls=99)).stays == {}

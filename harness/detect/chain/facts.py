@@ -330,7 +330,7 @@ class Facts:
         more = self.observed.last.more.get(pid)
         if pace is None or more is None or more.started is None:
             return False
-        age = self.observed.last.t - more.started / _TICKS
+        age = more.age_s or self.observed.last.t - more.started / _TICKS
         woke = max(pace.sleeps or 0, self.observed.rearmed.get(thread.tid, 0))
         if woke < self.policy.rearmed or age <= 0 or pace.wanted >= self.policy.poll_cpu_share:
             return False

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import re
+
 import msgspec
 
 from harness.detect.chain.facts import Facts
 from harness.detect.chain.links import End, Ends, Node, Wait
 from harness.detect.chain.paced import left_s
+from harness.stacks.wait_rules import Category
 from harness.text import units
 
 _MOST = 64
@@ -19,6 +22,8 @@ _OF_EXECUTORS = frozenset(
     )
 )
 """Functions of the threads that end a future: a worker at work, or who waits for the processes."""
+_PRIVATE = re.compile(r"^_*(PyThread_acquire_lock|take_gil|Py(Mutex|ParkingLot|Semaphore)_)")
+"""Functions of Python's own locks, of which each release has some."""
 
 
 def runs_a_pool(node: Node, facts: Facts) -> bool:
@@ -38,6 +43,16 @@ def helpers(node: Node, facts: Facts) -> tuple[Node, ...]:
 def children(node: Node, facts: Facts) -> tuple[Node, ...]:
     """The threads of the children of its process that may be at work."""
     return tuple(n for child in facts.children(node.pid) for n in facts.candidates(child))
+
+
+def that_may_share(node: Node, facts: Facts) -> tuple[Node, ...]:
+    """The threads of the children of its process, if they may share the lock or semaphore that it
+    waits for: where waits are not shown, only locks of Python are known to be of one process."""
+    if facts.observed.shows_waits or facts.category(node) not in (Category.LOCK, Category.QUEUE):
+        return ()
+    stack = facts.stack(node)
+    private = stack is not None and any(_PRIVATE.match(frame.bare) for frame in stack.frames)
+    return () if private else children(node, facts)
 
 
 def noticed(node: Node, facts: Facts) -> tuple[Node, ...]:

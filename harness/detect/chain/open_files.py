@@ -8,11 +8,12 @@ may be, each is followed: one that goes on is enough to leave the thread alone.
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from enum import Enum
 
-from harness.detect.chain import files
+from harness.detect.chain import files, inputs
 from harness.detect.chain.facts import Facts
-from harness.detect.chain.links import Node, Wait
+from harness.detect.chain.links import End, Ends, Node, Wait
 from harness.model import Thread
 from harness.model.world import Link
 from harness.stacks import frame_names
@@ -20,6 +21,7 @@ from harness.stacks.parse import ThreadStack
 
 _END = r"(_nocancel|\$\w+)?$"
 _SOCKETS = frozenset(("local_socket", "tcp", "socket"))
+_TOLD = 2
 _TYPED = re.compile(r"readline|Readline|builtin_input|FileIO|fgets|getc|rl_|^input$")
 """Functions by which a program reads from a terminal, or from any file."""
 
@@ -32,6 +34,7 @@ class Way(Enum):
     WRITES = re.compile(rf"^_*p?writev?{_END}")
     SENDS = re.compile(rf"^_*(send(to|m?msg)?|sendfile){_END}")
     POLLS = re.compile(rf"^_*(p?poll|p?select|kevent\w*){_END}")
+    LOCKS = re.compile(rf"^_*(flock|fcntl|lockf){_END}")
 
 
 def file_wait(node: Node, thread: Thread, stack: ThreadStack, facts: Facts) -> Wait | None:
@@ -39,7 +42,15 @@ def file_wait(node: Node, thread: Thread, stack: ThreadStack, facts: Facts) -> W
     way = _way(stack)
     if way is None:
         return None
-    may_be = [link for link in facts.observed.files.get(node.pid, ()) if _fits(link, way)]
+    opened = facts.observed.files.get(node.pid, ())
+    on_disk = [link for link in opened if link.kind == "file"]
+    if way is Way.LOCKS:
+        return _lock(node, on_disk, facts)
+    may_be = [link for link in opened if _fits(link, way)]
+    may_be_device = any(link.kind == "device" for link in opened)
+    if not may_be and way in (Way.READS, Way.WRITES) and not may_be_device:
+        unfit = way is Way.WRITES  # of one that can only be read
+        return _file_system([link for link in on_disk if link.reads is not unfit])
     if thread.state == "D":
         # A disk's wait, or that for a server of files. Who waits for a person can be interrupted.
         may_be = [link for link in may_be if link.kind != "terminal"]
@@ -51,6 +62,46 @@ def file_wait(node: Node, thread: Thread, stack: ThreadStack, facts: Facts) -> W
         # for it in turn may have nothing to do.
         links = tuple(link for link in links if not _is_idle(link, node.pid, facts))
     return files.of_links(node, thread, "", links, facts) if links else None
+
+
+def _lock(node: Node, files_: Sequence[Link], facts: Facts) -> Wait | None:
+    """The wait for the lock of a file. Who has it is not shown: a process of the tree that has the
+    file open as well, or another program."""
+    if not files_:
+        return None
+    inside = {peer: None for link in files_ for peer in link.peers if peer in facts.processes}
+    named = " and ".join(facts.observed.name(pid) for pid in [*inside][:_TOLD])
+    detail = f"waits for the lock of {_named(files_)}"
+    end = End(kind=Ends.PROGRAM, detail="which another program may have", sure=False)
+    return Wait(
+        code="lock",
+        detail=f"{detail}, which {named} may have" if named else detail,
+        on=tuple(n for pid in inside for n in facts.candidates(pid)),
+        known=False,
+        ends=(end,),
+    )
+
+
+def _file_system(files_: Sequence[Link]) -> Wait | None:
+    """The wait of one that reads or writes where nothing but files is open for that."""
+    if not files_:
+        return None
+    silent = [link for link in files_ if link.fs]
+    end = End(kind=Ends.FILE_SYSTEM, detail=f"waits for {_named(silent or files_)}", sure=False)
+    return Wait(code="file", detail=end.detail, ends=(end,))
+
+
+def _named(files_: Sequence[Link]) -> str:
+    return " or ".join([*dict.fromkeys(link.told for link in files_)][:_TOLD])
+
+
+def only_by_clock(node: Node, facts: Facts) -> bool:
+    """True if a thread waits for several files, and none of them could wake it from outside of its
+    process: what wakes it again and again is its own clock."""
+    stack = facts.stack(node)
+    if stack is None or _way(stack) is not Way.POLLS:
+        return False
+    return inputs.none(node.pid, facts)
 
 
 def _is_idle(link: Link, pid: int, facts: Facts) -> bool:
@@ -75,9 +126,13 @@ def _way(stack: ThreadStack) -> Way | None:
 
 
 def _fits(link: Link, way: Way) -> bool:
+    if link.kind in ("file", "device", "udp"):
+        return False  # nothing tells whether they are ready, or who is at the other end
     if way in (Way.RECEIVES, Way.SENDS) and link.kind not in _SOCKETS:
         return False
     reads = link.reads is not False and not link.queued
+    if link.unseen and link.reads is None:
+        return True
     # Who writes to a pipe waits only where it is full. Of a socket that is not told.
     writes = link.reads is not True and (link.kind in _SOCKETS or bool(link.queued))
     if way is Way.POLLS:

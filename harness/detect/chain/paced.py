@@ -17,6 +17,7 @@ from collections.abc import Mapping, Sequence
 from enum import IntEnum
 from typing import NamedTuple
 
+from harness.detect.chain import inputs
 from harness.detect.chain.facts import Facts
 from harness.detect.chain.links import Node
 from harness.detect.io_activity import TRICKLE
@@ -50,16 +51,23 @@ def beat(path: Sequence[Node], facts: Facts, known: bool) -> Beat:
 
 
 def unchanged(path: Sequence[Node], facts: Facts) -> bool:
-    """True if the variables of the last thread of a way could be seen, and never changed.
+    """True if the variables of the last thread of a way could be seen, and never changed; or, where
+    they are not shown, if it does not compute and its process has nothing that brings it anything.
 
     A monitor computes as much as a loader may, and its own variables stay as they are, or are those
     of an object that hides them.
     """
-    tid = path[-1].tid
-    did = facts.observed.doings.get(tid)
+    last = path[-1]
+    did = facts.observed.doings.get(last.tid)
     if did is None or did.varied:
         return False
-    return did.same or facts.observed.varied.get(tid) is False
+    if did.same or facts.observed.varied.get(last.tid) is False:
+        return True
+    if facts.observed.shows_waits or did.looks < facts.policy.beat_looks:
+        return False
+    each = each_s(last, facts)
+    rests = each is not None and each < facts.policy.beat_may_work_s
+    return rests and not facts.children(last.pid) and inputs.none(last.pid, facts)
 
 
 def left_s(path: Sequence[Node], facts: Facts) -> float:

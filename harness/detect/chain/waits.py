@@ -152,7 +152,7 @@ def _polls(node: Node, thread: Thread, pace: Pace | None, facts: Facts) -> bool:
         return True
     # Where waits are not shown, its stack says that it sleeps, and its time that it has waked.
     if again and not facts.observed.shows_waits:
-        return facts.category(node) is Category.SLEEP
+        return facts.category(node) is Category.SLEEP or open_files.only_by_clock(node, facts)
     timed = thread.wakes_in is not None or facts.category(node) is Category.SLEEP
     # Who is woken in a futex without a timeout, again and again, looks as well.
     looks = timed or facts.call(thread) in _FUTEXES
@@ -374,7 +374,11 @@ def _is_own(futex: Futex) -> bool:
 def _ownerless(node: Node, facts: Facts) -> Wait:
     """A lock, queue, condition or event of which nobody is the owner: any other thread may help."""
     site = facts.site(node)
-    on = facts.others_at_work(node) + helpers.sharing(node, facts)
+    on = (
+        *facts.others_at_work(node),
+        *helpers.sharing(node, facts),
+        *helpers.that_may_share(node, facts),
+    )
     seen = site is not None and site.category not in _SAY_NOTHING
     detail = site.description if site and seen else "waits for another thread"
     code = site.category.value if site and seen else "futex"

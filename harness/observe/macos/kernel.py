@@ -34,7 +34,7 @@ _THREAD_BY_ID, _LIST_THREAD_IDS = 15, 28
 _PATH, _SOCKET, _PIPE = 2, 3, 6
 _RUSAGE_V4 = 4
 _VM_INFO64 = 4
-_TRANSLATED, _OF_APPLE_SILICON_S = "sysctl.proc_translated", 125 / 3 / 1e9
+TRANSLATED, OF_APPLE_SILICON_S = "sysctl.proc_translated", 125 / 3 / 1e9
 _CTL_KERN, _PROCARGS2 = 1, 49
 _ARG_MAX = 1 << 20
 """Bytes: more than that is an error of its own."""
@@ -225,8 +225,8 @@ def tick_s() -> float | None:
     A Python for Intel that Rosetta translates is told Intel's. The kernel still counts in the ticks
     of the machine.
     """
-    if number(_TRANSLATED) == 1:
-        return _OF_APPLE_SILICON_S
+    if number(TRANSLATED) == 1:
+        return OF_APPLE_SILICON_S
     answer = Timebase()
     done = _call(LIBSYSTEM, "mach_timebase_info", (c_void_p,), byref(answer))
     if done != 0 or not answer.numer or not answer.denom:

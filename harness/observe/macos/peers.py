@@ -7,7 +7,6 @@ not tell which of its files a thread waits for. It has never run on a Mac (docs/
 from __future__ import annotations
 
 import ipaddress
-import re
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from socket import ntohs
@@ -18,24 +17,21 @@ from harness.model import Process
 from harness.model.world import Link, LinkKind, Relations
 from harness.observe.macos import kernel
 from harness.observe.macos.socket_layouts import InternetInfo, SocketInfo
+from harness.observe.macos.vnodes import Vnodes, access
 
 _MOST = 64
 """Processes of a tree that are looked into, at most."""
-_VNODE, _SOCKET, _PIPE = 1, 2, 6
-_READS, _WRITES = 1, 2
-"""FREAD and FWRITE, of how a file is open."""
+_SOCKET, _PIPE = 2, 6
 _TCP, _UNIX = 2, 3
 """soi_kind."""
 _STREAM = 1
 _LISTENS = 1
 """tcpsi_state."""
 _IPV4 = 1
-_FIFO = 7
-TERMINAL = re.compile(rb"/dev/(tty|ttys\w+|console)")
-"""Paths of terminals. A serial device has another one, as /dev/tty.usbserial-1."""
-_OUTPUT = (1, 2)
-"""File descriptors that a program writes to."""
 _UNSEEN = "whose other end is not seen"
+_DATAGRAMS = Link(told="a socket for datagrams", kind="udp", complete=False)
+_HIDDEN_PIPE = Link(told="a pipe that is not shown", complete=False, unseen=True)
+_HIDDEN_SOCKET = Link(told="a socket that is not shown", kind="socket", complete=False, unseen=True)
 
 Key = tuple[object, ...]
 
@@ -56,22 +52,28 @@ class Opened(msgspec.Struct, frozen=True, kw_only=True):
     remote: str | None = None
 
 
-def relations(processes: Sequence[Process]) -> Relations:
-    """The pipes, streams and terminals of each of `processes`, with those at their other ends."""
+def relations(processes: Sequence[Process], vnodes: Vnodes | None = None) -> Relations:
+    """The pipes, streams, terminals and files of each of `processes`, with those at their other
+    ends. `vnodes` remembers which file systems do not answer."""
     pids = [process.pid for process in processes[:_MOST] if process.state != "Z"]
-    ends = {pid: tuple(_streams(pid)) for pid in pids}
+    told = {pid: tuple(_streams(pid)) for pid in pids}
+    ends = {pid: [one for one in own if isinstance(one, Opened)] for pid, own in told.items()}
+    beside = {pid: {one: None for one in own if isinstance(one, Link)} for pid, own in told.items()}
     holders: dict[Key, set[int]] = defaultdict(set)
     _hold(holders, (one for own in ends.values() for one in own))
     wanted = {one.peer for own in ends.values() for one in own if one.peer is not None}
     if wanted - holders.keys() and pids:
         for pid in _others(pids):
-            _hold(holders, _streams(pid))
+            _hold(holders, (one for one in _streams(pid) if isinstance(one, Opened)))
+    named = (vnodes or Vnodes()).of(pids)
     files = {
-        pid: tuple(_link(one, holders) for one in own) + tuple(_named(pid))
+        pid: (*(_link(one, holders) for one in own), *beside[pid], *named[pid])
         for pid, own in ends.items()
     }
     peers = {
-        pid: tuple(dict.fromkeys(peer for link in links for peer in link.peers))
+        pid: tuple(
+            dict.fromkeys(peer for link in links if link.kind != "file" for peer in link.peers)
+        )
         for pid, links in files.items()
     }
     return Relations(
@@ -116,9 +118,10 @@ def _link(one: Opened, holders: dict[Key, set[int]]) -> Link:
     )
 
 
-def _streams(pid: int) -> Iterator[Opened]:
+def _streams(pid: int) -> Iterator[Opened | Link]:
+    """Its pipes and sockets. Of what has no other end that could be followed, that it is there."""
     for number, kind in kernel.files(pid):
-        found = None
+        found: Opened | Link | None = None
         if kind == _PIPE:
             found = _pipe(pid, number)
         elif kind == _SOCKET:
@@ -127,9 +130,11 @@ def _streams(pid: int) -> Iterator[Opened]:
             yield found
 
 
-def _pipe(pid: int, number: int) -> Opened | None:
+def _pipe(pid: int, number: int) -> Opened | Link | None:
     answer = kernel.pipe(pid, number)
-    if answer is None or not answer.pipeinfo.pipe_peerhandle:
+    if answer is None:
+        return _HIDDEN_PIPE
+    if not answer.pipeinfo.pipe_peerhandle:
         return None  # who reads or writes at a closed pipe is told so, and does not wait
     info = answer.pipeinfo
     return Opened(
@@ -138,20 +143,17 @@ def _pipe(pid: int, number: int) -> Opened | None:
         told="a pipe",
         own=("pipe", info.pipe_handle),
         peer=("pipe", info.pipe_peerhandle),
-        reads=_access(answer.pfi.fi_openflags),
+        reads=access(answer.pfi.fi_openflags),
         queued=max(info.pipe_stat.vst_size, 0),
     )
 
 
-def _access(flags: int) -> bool | None:
-    both = flags & (_READS | _WRITES)
-    return None if both not in (_READS, _WRITES) else both == _READS
-
-
-def _socket(pid: int, number: int) -> Opened | None:
+def _socket(pid: int, number: int) -> Opened | Link | None:
     answer = kernel.socket(pid, number)
-    if answer is None or answer.psi.soi_type != _STREAM:
-        return None
+    if answer is None:
+        return _HIDDEN_SOCKET
+    if answer.psi.soi_type != _STREAM:
+        return _DATAGRAMS
     info = answer.psi
     if info.soi_kind == _UNIX:
         peer = info.soi_proto.pri_un.unsi_conn_so
@@ -194,29 +196,3 @@ def _address(
         return ipaddress.IPv4Address(packed[12:])
     address = ipaddress.IPv6Address(packed)
     return address.ipv4_mapped or address
-
-
-def _named(pid: int) -> Iterator[Link]:
-    """The terminals and named pipes that a process has open."""
-    task = kernel.task(pid)
-    # Zero is no group. Who has no terminal of its own reads one that a person may sit at, too.
-    front = task is not None and task.pbsd.e_tpgid in (0, task.pbsd.pbi_pgid)
-    seen: set[bytes] = set()
-    for number, kind in kernel.files(pid):
-        found = kernel.path(pid, number) if kind == _VNODE else None
-        if found is None or bytes(found.path) in seen:
-            continue
-        path = bytes(found.path)
-        if TERMINAL.fullmatch(path):
-            if number in _OUTPUT:
-                continue  # who types there is not read, where its input is something else
-            seen.add(path)
-            yield Link(told="what is typed at its terminal", kind="terminal", person=front,
-                       complete=False, reopenable=True)  # fmt: skip
-        elif found.kind == _FIFO:
-            seen.add(path)
-            name = path.rpartition(b"/")[2].decode("utf-8", "replace")
-            yield Link(
-                told=f"the pipe {name}", kind="fifo", complete=False, reopenable=True,
-                reads=_access(found.pfi.fi_openflags),
-            )  # fmt: skip

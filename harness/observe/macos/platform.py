@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import threading
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
@@ -10,6 +11,7 @@ from pathlib import Path
 from harness.model import Machine, Process
 from harness.model.world import Gpus, Hold, More, Relations
 from harness.observe.macos import crashes, gpu, jetsam, kernel, memory, peers, tree
+from harness.observe.macos.vnodes import Vnodes
 from harness.observe.portable import Portable
 from harness.observe.witness import Witness
 
@@ -34,6 +36,7 @@ class MacOS(Portable):
     def __init__(self, name: str, arch: str) -> None:
         super().__init__(name, arch)
         self._registry = gpu.Registry()
+        self._vnodes = Vnodes()
 
     def processes(self, roots: Iterable[int], deep: bool = False) -> tuple[Process, ...]:
         """`roots` and all that descends from them, each once. No look is a deep one here."""
@@ -61,7 +64,7 @@ class MacOS(Portable):
         return self._registry.gpus(pids, stop)
 
     def relations(self) -> Callable[[Sequence[Process]], Relations]:
-        return peers.relations
+        return functools.partial(peers.relations, vnodes=self._vnodes)
 
     def holds(self, pids: Iterable[int]) -> tuple[Hold, ...]:
         return tuple(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections import deque
 from collections.abc import Iterable, Sequence
 
@@ -109,8 +110,10 @@ def _more(task: TaskAllInfo) -> More:
     known = [each for each in counts if each is not None]
     calls = sum(known) if len(known) == len(counts) else None
     switches = _count(sums.pti_csw)
+    started = kernel.count(bsd.pbi_start_tvsec * 1_000_000 + bsd.pbi_start_tvusec)
     return More(
-        started=kernel.count(bsd.pbi_start_tvsec * 1_000_000 + bsd.pbi_start_tvusec),
+        started=started,
+        age_s=None if started is None else time.time() - started / 1e6,
         minor_faults=_count(sums.pti_faults),
         calls=calls,
         moves=None if calls is None or switches is None else calls + switches,
