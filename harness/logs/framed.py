@@ -24,7 +24,7 @@ _RULE = re.compile(
 _ROW = re.compile(
     r"[|│┃║]\s{0,40}(?P<name>[A-Za-z][\w/.@%()-]{0,40}(?: [A-Za-z(][\w/.@%()-]{0,30}){0,4})"
     r"(?:\s{0,80}[|│┃║:=]\s{0,40}|\s{1,80})"
-    rf"(?:(?P<value>{NUMBER}|None|null)(?: ?/ ?\d[\d,]{{0,20}})?(?: ?%| ?(?P<unit>[KMGT]i?B))?|)"
+    rf"(?:(?P<value>{NUMBER}|null)(?: ?/ ?\d[\d,]{{0,20}})?(?: ?%| ?(?P<unit>[KMGT]i?B))?|)"
     r"\s{0,80}[|│┃║]",
     re.ASCII,
 )
@@ -81,7 +81,7 @@ class Framed:
             name = f"{name}_{unit}"
         before = self._report(closes=True) if name in self._pairs else None
         if len(self._pairs) < _MOST:
-            self._pairs[name] = None if value in ("None", "null") else value
+            self._pairs[name] = None if value == "null" else value
         return before
 
     def _report(self, closes: bool) -> Reading | None:
@@ -93,7 +93,7 @@ class Framed:
         counts = [name for name in self._pairs if name.lower() in _COUNTS]
         if "step" not in given and counts:
             given |= from_pairs([("step", self._pairs[counts[0]])])
-            del given["figures"][counts[0].lower()]
+            given.get("figures", {}).pop(counts[0].lower(), None)
         measured = "loss" in given or any(map(_RESULTS.search, map(str.lower, self._pairs)))
         if closes or (measured and ("step" in given or "epoch" in given)):
             self._pairs = {}

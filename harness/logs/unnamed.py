@@ -29,6 +29,7 @@ _ROUNDS = ("episode", "update", "round", "generation")
 """Names that count where nothing else does."""
 _EARLY = 60
 """Characters within which they stand: later ones tell of something else."""
+_MEASURED = re.compile(r"loss|rew|return|score|acc")
 _SHARE = re.compile(
     r"(?<![A-Za-z])(?:acc|accuracy|correct|error|err|wer|cer|precision|recall|f1|score|hits?|auc|map"
     r"|m?iou|dice|success|match(?:es|ed)?|wins?|top.?\d|acc@\d)[\s:=(]{1,6}[\d.]{0,12}$",
@@ -53,10 +54,8 @@ def unnamed_step(line: str, given: dict[str, Any], figures: dict[str, float]) ->
     """
     if "epoch" in given:
         _step_in_epoch(line, given)
-    elif name := next((name for name in _ROUNDS if name in figures), None):
-        at = figures[name]
-        if at.is_integer() and 0 <= at < MAX_COUNT and name in line[:_EARLY].lower():
-            given["step"] = int(figures.pop(name))
+    elif name := _round(line, given, figures):
+        given["step"] = int(figures.pop(name))
     elif "loss" not in given and not any("loss" in name for name in figures):
         return  # as `Loss_D: 0.5 Loss_G: 3.2` of two that are trained together
     elif match := _BRACKETS.search(line) if "[" in line else None:
@@ -77,6 +76,16 @@ def unnamed_step(line: str, given: dict[str, Any], figures: dict[str, float]) ->
     ):
         done, total = filter(None, match.groups())
         given["step"], given["total"], given["drawn"] = int(done), int(total), True
+
+
+def _round(line: str, given: dict[str, Any], figures: dict[str, float]) -> str | None:
+    """The name of the figure that counts rounds; None where there is none, or none is measured."""
+    for name in _ROUNDS:
+        at = figures.get(name, -1)
+        if 0 <= at < MAX_COUNT and at == int(at) and name in line[:_EARLY].lower():
+            measured = "loss" in given or any(map(_MEASURED.search, figures))
+            return name if measured else None
+    return None
 
 
 def _step_in_epoch(line: str, given: dict[str, Any]) -> None:

@@ -92,6 +92,7 @@ RISING = [2 + 3 * 0.9**n + 0.02 * max(0, n - 60) for n in range(160)]
         ({"loss_recon": [3 * 0.98**n for n in range(160)]}, False),
         ({"accuracy": [0.004 * (160 - n) for n in range(160)]}, True),
         ({"accuracy": [0.4] * 160}, True),
+        ({"avg_loss": [3 * 0.98**n for n in range(160)]}, True),
         ({"train_time": [float(n) for n in range(160)]}, True),
         (
             {

@@ -45,6 +45,10 @@ LOWER = frozenset(
     + ("recon", "reconstruction", "rmse", "wer")
 )
 """Words of the name of a figure that is better the lower it is."""
+LAGS = frozenset(
+    ("average", "avg", "ema", "mean", "moving", "running", "scale", "smooth", "smoothed")
+)
+"""Words of the name of what is a mean over time, which falls long after the loss has turned."""
 ENOUGH = 5
 """Values of a figure before a step, and after it, that are compared."""
 ERRORS = 3.0
@@ -100,7 +104,7 @@ def _rated(record: Record) -> Iterator[tuple[array[int], list[float]]]:
     for name, series in record.figures.items():
         words = set(name.split("_"))
         sign = bool(words & HIGHER) - bool(words & LOWER)
-        if sign and math.isfinite(sum(series.value)):
+        if sign and not words & LAGS and math.isfinite(sum(series.value)):
             yield series.step, [sign * value for value in series.value]
 
 
