@@ -15,7 +15,9 @@ from harness.logs.numbers import NUMBER
 from harness.logs.reading import PAIR, VALIDATIONS, Reading, field, from_pairs
 
 _EDGES = frozenset("|│┃║")
-_BEGINS = frozenset("|│┃║+-=*#─━═╭┌┏╔╰└┗╚├┣╠")
+_BEGINS = frozenset("|│┃║+-=*#─━═╭┌┏╔╰└┗╚├┣╠w")
+_SUMMARY = "wandb: "
+"""Begins lines that repeat at the end what was logged before."""
 _LAST = frozenset("╰└┗╚")
 _RULE = re.compile(
     r"[-+=*#|─━═┄╌│┃║╭┌┏╔╰└┗╚├┣╠╞┡┼┿╪╬╋┴┬┤┫╣┘┐╯╮┛┓╝╗╡┩]{3,400}"
@@ -63,7 +65,7 @@ class Framed:
                 self._pairs.setdefault(name, figure)
             return report
         if not self._open:
-            return self._read(line)
+            return None if line.startswith(_SUMMARY) else self._read(line)
         if stripped[0] not in _EDGES or len(line) > _LONGEST:
             self._open = False
             return self._report(closes=True) or self._read(line)

@@ -89,8 +89,6 @@ def read(line: str) -> Reading | None:
         return read(rest) if rest.strip() else None
     if "(" in line or "#" in line:
         line = plainly(line)
-    if line[0] == "w" and line.startswith("wandb: "):
-        return None  # a summary of what was logged before
     if " | " in line:
         line = _without_places(line)
     if not ascii_only or "'" in line or "{" in line:
@@ -165,7 +163,8 @@ def read(line: str) -> Reading | None:
     if "Epoch(" in line:
         _mmengine(line, given)
     if "loss" in given:
-        if ("al" in line or "est" in line) and is_validation(line, exact):
+        # What begins so may be in capitals; all else is looked for in two of the letters.
+        if (line[0] in " [vetVET" or "al" in line or "est" in line) and is_validation(line, exact):
             given["validation"] = True
         return Reading(**given)
     if _says_enough(line, given, counted):

@@ -29,7 +29,7 @@ def is_validation(line: str, name: str) -> bool:
 
     A name that says of what it is, such as `train_loss`, is asked elsewhere.
     """
-    if line[0] in " [vetVET" and _BEGINS.match(line):
+    if _BEGINS.match(line):
         return True
     before = line[:_BEFORE].partition(name)[0] if name.lower().endswith("loss") else ""
     return "rain" not in before and _MARK.search(before) is not None
