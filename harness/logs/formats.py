@@ -19,6 +19,7 @@ from harness.logs import (
     tqdm,
 )
 from harness.logs.blocks import Blocks
+from harness.logs.framed import Framed
 from harness.logs.reading import Reading
 
 
@@ -42,7 +43,7 @@ ADAPTERS = (
     Adapter("tqdm", tqdm.read),
     Adapter("Hugging Face Trainer", huggingface.read, begin=lambda: Blocks(huggingface.read).read),
     Adapter("table", table.Table().read, begin=lambda: table.Table().read),
-    Adapter("plain text", plain.read),
+    Adapter("plain text", plain.read, begin=lambda: Framed(plain.read).reader()),
 )
 """The particular before the general: of formats that say the same, the first is meant."""
 

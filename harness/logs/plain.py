@@ -16,6 +16,8 @@ from typing import Any
 from harness.logs.numbers import FIGURE_TEXT, NAN, NUMBER, count, number, plainly
 from harness.logs.reading import FIGURE, MOST, PAIR, Reading, meaning, settle
 from harness.logs.tongues import in_english
+from harness.logs.unnamed import unnamed_step
+from harness.logs.validating import is_validation
 
 HEADER = Reading(phase="validate", validation=True)
 """`Test Error:` alone on a line: the loss that comes next is a validation's (see `Steps.place`)."""
@@ -24,29 +26,15 @@ LONGEST = 4096
 
 _KNOWN: dict[str, tuple[str, str, Any]] = {}
 _PRECISE = frozenset({"loss", "validation", "rate"})
-_IN_EPOCH = re.compile(
-    r"[Ee](?:POCH|poch)[: =\t]{0,4}\[?\d{1,9}(?:/\d{1,9})?[\] \t:,|-]{1,6}"
-    r"(?:[\[(]? {0,8}(\d{1,15}) {0,8}/ {0,8}(\d{1,15})|\[ {0,8}(\d{1,15})\])",
-    re.ASCII,
-)
 _MMENGINE = re.compile(
     r"Epoch\((train|val|test)\) {1,3}(?:\[(\d{1,9})\])?\[ {0,8}(\d{1,15})/ {0,8}(\d{1,15})\]",
     re.ASCII,
 )
 _ONLY_FIGURE = re.compile(rf"\d[\])]{{0,2}} {{0,4}}[:,|-] {{1,8}}({NUMBER}) {{0,8}}$", re.ASCII)
-_BRACKETS = re.compile(
-    r"(?:\bTrain(?:ing)?: {1,3}(\d{1,9}) {1,3}|)"
-    r"(?:\[ {0,12}(\d{1,9}) {0,12}/ {0,12}\d{1,9} {0,4}\] {0,4})?"
-    r"\[ {0,12}(\d[\d,]{0,18}) {0,12}/ {0,12}(\d[\d,]{0,18})"
-    r" {0,4}(?:\( {0,4}\d{1,3} ?%\) {0,4}|)\]",
-    re.ASCII,
-)
-_LEADS = re.compile(r"\s{0,20}(\d{1,15}):\s", re.ASCII)
 _PLACE = re.compile(r"\| {1,4}[\w.<>]{1,80}:[\w.<>]{1,80}:\d{1,6} - ")
 """`| __main__:train:123 - step 10 | loss 2.34`."""
 _TIMES = re.compile(r"\| Tot: [\dDhms]{1,20} \|(.{1,200}?) (\d{1,9}/\d{1,9})\s{0,8}$", re.ASCII)
 """`Step: 123ms | Tot: 2s345ms | Loss: 2.301 | Acc: 10.000% (13/128) 1/391`: `Step` is a time."""
-_NUMBERED = re.compile(r"(?:^\s{0,8}|[\])] )\[ {0,8}(\d{1,15})\]\s{1,8}(?=[A-Za-z])", re.ASCII)
 _GROUPED = re.compile(r"[=:\[(\t ]{1,12}(\d{1,3}(?:[. ]\d{3}){0,4})(?![\d,])", re.ASCII)
 _BROKEN = re.compile(r"[=:\[(\t ]{1,12}\d{1,15}\.[A-Za-z]", re.ASCII)
 _OF = re.compile(r" {0,8}/ {0,8}(\d{1,3}(?:[. ]\d{3}){0,4})(?![\d,])", re.ASCII)
@@ -56,10 +44,10 @@ _TOKENS = re.compile(r"tok(?:en)?s?/s(?:ec)?(?![a-z])", re.ASCII)
 _SHORT = 120
 """Characters that a line of a block has at most."""
 _BLOCK = re.compile(
-    r"[\s•*|-]{0,8}(?=[A-Za-z])"
+    r"[\s•*|-]{0,40}(?=[A-Za-z])"
     r"(?P<name>(?:total |group |mean |avg\.? |average )?rewards?|kl(?: divergence| penalty)?"
-    r"|learning rate|grad(?:ient)?[ _]norm|perplexity|ppl|accuracy|speed|(?:peak )?memory|clipping"
-    r"|margins?|entropy|mse|bleu|f1)\s{0,4}[:=]\s{0,8}(?P<rest>\S)",
+    r"|learning rate|grad(?:ient)?[ _]norm|perplexity|ppl|acc(?:uracy)?|speed|(?:peak )?memory"
+    r"|clipping|margins?|entropy|mse|bleu|f1)\s{0,4}[:=]\s{0,8}(?P<rest>\S)",
     re.IGNORECASE,
 )
 _MEAN = re.compile(rf"[μu]\s?=\s?({NUMBER})(?:,?\s{{1,4}}[σs]\s?=\s?({NUMBER}))?")
@@ -73,13 +61,9 @@ _SCALED = re.compile(
     r"(?:/(\d{1,6}(?:\.\d{1,3})?)([kKM])(?![A-Za-z]))?",
     re.ASCII,
 )
+_UNDERSCORED = re.compile(r"[=:\[(\t ]{1,12}(\d{1,3}(?:_\d{3}){1,4})(?!\w)", re.ASCII)
 _POWERS = {"k": 10**3, "K": 10**3, "M": 10**6}
-_BAR = re.compile(
-    r"\d ?% {1,4}(\d{1,12})/(\d{1,12})(?= |$)|(?<= )(\d{1,12})/(\d{1,12}) \[ ?\d{1,3} ?%\]"
-    r"|\d ?% \((\d{1,12}) of (\d{1,12})\)",
-    re.ASCII,
-)
-"""The counts of a bar of rich, alive-progress or progressbar2."""
+_NULL = re.compile(r"(?<![\w/.-])(?:train(?:ing)?[ _/])?loss[\s:=]{1,8}null\b", re.IGNORECASE)
 _DATES = re.compile(
     r"\((?:iteration|iter|step|global step)s? {0,2}:? {0,2}(\d{1,15})(?: {0,2}/ {0,2}\d{1,15})?\)"
     r"[\s=:*#─═-]{0,200}$",
@@ -88,7 +72,8 @@ _DATES = re.compile(
 
 
 def read(line: str) -> Reading | None:
-    if not line.isascii() or "loss" not in line:
+    ascii_only = line.isascii()
+    if not ascii_only or "loss" not in line:
         line = in_english(line)
     # Most lines have these in lower case: then nothing is copied.
     if not ("loss" in line or "step" in line or _is_of_training(line.lower())):
@@ -106,7 +91,7 @@ def read(line: str) -> Reading | None:
         line = plainly(line)
     if " | " in line:
         line = _without_places(line)
-    if "'" in line or "{" in line or not line.isascii():
+    if not ascii_only or "'" in line or "{" in line:
         line = _MARKS.sub("", line)  # 12'500
         if "{" in line and line[0] != "{":
             line = _DICT.sub(_parts, line).replace("'", "")
@@ -160,7 +145,9 @@ def read(line: str) -> Reading | None:
     if counted and "," in precise:
         _grouped(line, counted, given)
     if "step" not in given:
-        _unnamed_step(line, given, figures)
+        unnamed_step(line, given, figures)
+    if "loss" not in given and "null" in line and _NULL.search(line):
+        figures["loss"] = NAN
     if "step" in given and "loss" not in given and "validation" not in given:
         only = _ONLY_FIGURE.search(line)
         if only and not only[1].isdigit():
@@ -176,13 +163,14 @@ def read(line: str) -> Reading | None:
     if "Epoch(" in line:
         _mmengine(line, given)
     if "loss" in given:
-        if line[0] in " [vetVET" and line[:6].lower().lstrip(" [").startswith(
-            ("val", "eval", "test")
-        ):
-            given["validation"] = True  # `Test set: Average loss: 0.05`
+        # What begins so may be in capitals; all else is looked for in two of the letters.
+        if (line[0] in " [vetVET" or "al" in line or "est" in line) and is_validation(line, exact):
+            given["validation"] = True
         return Reading(**given)
     if _says_enough(line, given, counted):
         return Reading(**given)
+    if len(figures) == 1 and next(iter(figures)).endswith("loss") and len(line) <= _SHORT:
+        return Reading(figures=figures)  # one of several losses, in a report of more lines
     return _heading(line) if ")" in line else None
 
 
@@ -214,7 +202,9 @@ def _without_places(line: str) -> str:
 
 
 def _is_of_training(lower: str) -> bool:
-    return "loss" in lower or "step" in lower or "iter" in lower or "epoch" in lower
+    if "loss" in lower or "step" in lower or "iter" in lower or "epoch" in lower:
+        return True
+    return "episode" in lower and ("reward" in lower or "return" in lower or "score" in lower)
 
 
 def _learn(name: str) -> tuple[str, str, Any]:
@@ -266,26 +256,6 @@ def _heading(line: str) -> Reading | None:
     return Reading(dates=int(match[1]))
 
 
-def _unnamed_step(line: str, given: dict[str, Any], figures: dict[str, float]) -> None:
-    if "epoch" in given:
-        _step_in_epoch(line, given)
-    elif "loss" not in given and not any("loss" in name for name in figures):
-        return  # as `Loss_D: 0.5 Loss_G: 3.2` of two that are trained together
-    elif match := _BRACKETS.search(line) if "[" in line else None:
-        named, epoch, step, total = match.groups()
-        given["step"], given["total"] = count(step), count(total)
-        if named:
-            figures.pop("train", None)
-            epoch = named
-        if epoch:
-            given["epoch"] = float(epoch)
-    elif match := _LEADS.match(line) or _NUMBERED.search(line):
-        given["step"] = count(match[1])
-    elif match := _BAR.search(line) if "%" in line else None:
-        done, total = filter(None, match.groups())
-        given["step"], given["total"], given["drawn"] = int(done), int(total), True
-
-
 def _grouped(line: str, name: str, given: dict[str, Any]) -> None:
     """`step 12.500 loss 1,5`, `step 12 500 loss 1,5`: with decimal commas these are thousands."""
     match = _GROUPED.match(line, line.find(name) + len(name))
@@ -297,9 +267,11 @@ def _grouped(line: str, name: str, given: dict[str, Any]) -> None:
 
 
 def _scaled(line: str, name: str, figure: str, given: dict[str, Any]) -> None:
-    """`step 1.2k/10k`."""
-    match = _SCALED.match(line, line.find(name) + len(name))
-    if match and match[1] == figure:
+    """`step 1.2k/10k`, `step 12_500`."""
+    at = line.find(name) + len(name)
+    if match := _UNDERSCORED.match(line, at):
+        given["step"] = int(match[1].replace("_", ""))
+    elif (match := _SCALED.match(line, at)) and match[1] == figure:
         given["step"] = round(float(figure) * _POWERS[match[2]])
         if match[3]:
             given["total"] = round(float(match[3]) * _POWERS[match[4]])
@@ -309,15 +281,6 @@ def _scale(line: str, name: str, figure: str) -> int:
     """1000 of `tok/s: 12.3k`."""
     match = _SCALED.match(line, line.find(name) + len(name))
     return _POWERS[match[2]] if match and match[1] == figure else 1
-
-
-def _step_in_epoch(line: str, given: dict[str, Any]) -> None:
-    """`Epoch: [0][10/391]`, `Train Epoch: 1 [640/60000 (1%)]`, `epoch 001:  10 / 100`."""
-    match = _IN_EPOCH.search(line)
-    if match:
-        given["step"] = count(match[1] or match[3])
-        if match[2]:
-            given["total"] = count(match[2])
 
 
 def _speed(line: str, lower: str, given: dict[str, Any]) -> None:
@@ -350,11 +313,13 @@ def _mmengine(line: str, given: dict[str, Any]) -> None:
 
 def _says_enough(line: str, given: dict[str, Any], counted: str) -> bool:
     """Check whether a line without a loss is a report. A step alone must not stand amid prose."""
-    if ("step" not in given and "epoch" not in given) or counted.lower().endswith("batch"):
+    if "step" not in given and "epoch" not in given:
+        return False
+    if counted.lower().endswith("batch") and not ("total" in given and "epoch" in given):
         return False  # `batch=32` may be a size
     if len(given) > 1 + ("total" in given):
         return True
     if "step" not in given:
-        return line.lstrip().lower().startswith("epoch")
+        return line.lstrip(" \t=*#>─━═-").lower().startswith("epoch")
     before = counted.rpartition(" ")[0]
     return not before.islower() and f"({counted}" not in line

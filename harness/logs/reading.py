@@ -73,11 +73,12 @@ PAIR = re.compile(
 # --- names -----------------------------------------------------------------------------------
 
 _STEP = """step global_step globalstep train_step training_step current_step step_num iter iteration
-    it num_updates batch batch_idx train_iter global_iter"""  # no plural: that is how many
+    it num_updates current_steps batch batch_idx train_iter
+    global_iter"""  # no plural: that is how many
 _EPOCH = "epoch current_epoch train_epoch"
 _LOSS = """loss train_loss training_loss loss_train trainloss total_loss loss_total lm_loss ce_loss
     nll_loss mlm_loss loss_step train_loss_step train_loss_total tr_loss mean_loss losses
-    step_loss avr_loss"""
+    step_loss avr_loss loss_train_total"""
 _VALIDATION = """val_loss valid_loss validation_loss eval_loss test_loss dev_loss loss_val loss_eval
     valloss val_loss_step val_loss_epoch"""
 _RATE = "lr learning_rate learningrate train_lr train_learning_rate"
@@ -113,18 +114,24 @@ VALIDATIONS = frozenset(
     {"val", "valid", "validation", "validate", "eval", "evaluation", "test", "dev"}
 )
 _TRAININGS = frozenset({"train", "training", "trainer", "reduced"})
-_WHOLE = frozenset({"loss", "total_loss", "mean_loss", "train_loss"})
+_WHOLE = frozenset(
+    {"loss", "total_loss", "mean_loss", "train_loss", "crossentropyloss", "cross_entropy_loss"}
+)
 _COUNTS = frozenset({"step", "global_step", "iter", "iteration", "epoch"})
 FIGURE = "figure"
 MOST = 32
 """Figures that are kept of a line."""
 _NOT_KEPT = """took time eta dt elapsed elapsed_secs timestamp ts seconds secs sec ms date year
-    day hour minute num seed port pid rank world_size version line lineno size sizes
+    day hour minute jan feb mar apr may jun jul aug sep oct nov dec ip
+    num seed port pid rank world_size version line lineno size sizes
     length worker workers thread gpu gpus device node nodes array tensor dtype shape
     of in at to for and the on by with from as"""
 """Names of what says nothing about the training, and words of sentences."""
 _NO_FIGURES = frozenset(_NOT_KEPT.split())
+_NO_VALUE = frozenset(("none", "null", "na"))
 _SOURCES = (".py", ".rs", ".cc", ".cpp", ".cu", ".mm", ".swift", ".go", ".jl", ".ts", ".js")
+_PARTS = frozenset({"actor", "critic", "entropy", "function", "policy", "surrogate", "value"})
+"""Words before `loss` that make it one of several, none of which is the loss of the training."""
 _NOT_NOW = frozenset({"best", "final", "min", "max", "lowest", "initial", "previous", "last"})
 
 
@@ -139,6 +146,8 @@ def field(name: str) -> tuple[str, int]:
     first, _, last = name.rpartition(" ")
     if kind or not first or first.lower() in _NOT_NOW:
         return kind, scale
+    if last.lower() == "loss" and first.lower() in _PARTS:
+        return "", 0
     if first.lower() in ("validating", "evaluating") and last.lower() == "loss":
         return "validation", 0
     return _field(last)
@@ -168,7 +177,7 @@ def _below(path: str) -> str:
         return _KINDS[last]
     if group in VALIDATIONS:
         return "validation" if last in _WHOLE else ""
-    return _KINDS[last] if group in _TRAININGS and last in _WHOLE | _COUNTS else ""
+    return _KINDS.get(last, "loss") if group in _TRAININGS and last in _WHOLE | _COUNTS else ""
 
 
 def figure_name(name: str) -> str:
@@ -178,6 +187,8 @@ def figure_name(name: str) -> str:
     words = name[:60].lower().translate(_SIGNS).strip("_")
     last = words.rpartition("_")[2]
     before, _, rest = name.lower().rpartition(" ")
+    if before in _NO_VALUE:  # `loss None gnorm 1.2`
+        return figure_name(rest)
     if before in _NO_FIGURES or words.partition("_")[0] in _NOT_NOW:
         return ""
     if last in _NO_FIGURES and "/" not in rest:

@@ -50,6 +50,8 @@ class Table:
 
     def _row(self, line: str) -> Reading | None:
         cells = _cells(line, self._kind, rows=True)
+        if len(cells) != len(self._names) and "\t" in line:
+            cells = line.split()
         if len(cells) != len(self._names):
             return None
         pairs = []
@@ -89,7 +91,9 @@ def _cells(line: str, kind: str, rows: bool) -> list[str]:
     if kind == ",":
         return [cell.strip() for cell in line.split(",")]
     if kind == " ":
-        return line.split() if rows else _WIDE.split(line.strip())
-    cells = [cell.strip() for cell in _CELLS.split(line)]
+        if not rows:
+            return _WIDE.split(line.strip())
+        return [*map(str.strip, line.lstrip().split("\t"))] if "\t" in line else line.split()
+    cells = [cell.strip(" \t*`") for cell in _CELLS.split(line)]
     # The frame's own lines give an empty cell at each end.
     return cells[1 if not cells[0] else 0 : -1 if not cells[-1] else None]

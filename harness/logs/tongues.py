@@ -9,10 +9,13 @@ from __future__ import annotations
 import re
 
 _NAMES = {
-    "step": "étape etape schritt paso passo шаг krok adım 步骤 步驟 步数 步數 ステップ 스텝",
+    "step": "étape etape schritt paso passo шаг крок krok stap steg adım bước langkah "
+    "步骤 步驟 步数 步數 ステップ 스텝",
     "iteration": "itération iteración iteracion iteração iteracao iterazione итерация 迭代",
-    "epoch": "époque epoche época epoca эпоха epoka 轮次 輪次 エポック 에포크 에폭",
-    "loss": "perte verlust pérdida perdida perda perdita потери потеря strata kayıp förlust "
+    "epoch": "époque epoche época epoca эпоха епоха epoka epocha epok "
+    "轮次 輪次 エポック 에포크 에폭",
+    "loss": "perte verlust pérdida perdida perda perdita потери потеря втрати strata ztráta "
+    "verlies kayıp förlust kerugian "
     "损失 損失 损失值 損失値 ロス 손실",
     "train_loss": "trainingsverlust perte_d'entraînement pérdida_de_entrenamiento "
     "perda_de_treino perda_de_treinamento 训练损失 訓練損失 学習損失",
@@ -48,10 +51,10 @@ _WORDS = re.compile(
     ),
     re.IGNORECASE,
 )
-_FOREIGN = re.compile("[À-ɏЀ-ӿ぀-ヿ㐀-鿿가-힣：，＝]")
+_FOREIGN = re.compile("[À-ɏẀ-ỿЀ-ӿ぀-ヿ㐀-鿿가-힣：，＝]")
 """Letters that are not in ASCII, and signs of ideographic text."""
 _COUNTED = re.compile(r"第 ?(\d{1,12}) ?(?:/ ?(\d{1,12}) ?)?(步|轮|輪|回|エポック)")
-_ASCII = ("erlust", "erte", "erdida", "erda", "erdita")
+_ASCII = ("erlust", "erte", "erdida", "erda", "erdita", "trata", "erlies", "erugian")
 """Parts of the ASCII words for a loss, with which any line in ASCII begins to be looked at."""
 _WIDE = str.maketrans("：＝（）［］／｜％", ":=()[]/|%", "")
 _WIDE_SIGNS = "：＝，、（／｜"
@@ -62,8 +65,11 @@ def in_english(line: str) -> str:
     if line.isascii():
         if not any(part in line for part in _ASCII):
             return line
-    elif "%|" in line or not _FOREIGN.search(line):
-        return line  # bars and boxes
+    elif "%|" in line:
+        return line
+    elif not _FOREIGN.search(line):  # boxes, or an ASCII text with dashes of its own
+        if not any(part in line for part in _ASCII):
+            return line
     elif any(sign in line for sign in _WIDE_SIGNS):
         line = line.translate(_WIDE).replace("，", ", ").replace("、", ", ")
     return _WORDS.sub(_named, _COUNTED.sub(_count, line))

@@ -55,6 +55,8 @@ def _without_total(line: str) -> Reading | None:
 def _reading(description: str, figures: str, done: str, total: str | None) -> Reading | None:
     """`description` is what stands before the bar, `figures` what stands in its brackets."""
     what, epoch = _meaning(description)
+    if what == "validation" and ":" in description and _has_training_loss(description):
+        what, epoch = _meaning(PAIR.sub(" ", description))  # `loss: 2.3 test_accuracy: 0.4:  10%|`
     if what == "other":
         return None
     if what == "validation":
@@ -74,6 +76,10 @@ def _reading(description: str, figures: str, done: str, total: str | None) -> Re
     if epoch is not None:
         given["epoch"] = epoch
     return Reading(**given)
+
+
+def _has_training_loss(description: str) -> bool:
+    return any(field(name)[0] == "loss" for name, *_ in PAIR.findall(plainly(description)))
 
 
 def _with_unit(name: str, unit: str) -> str:

@@ -233,6 +233,15 @@ def pretraining_and_another_objective(draw: Random, of: int) -> list[float]:
     return noisy(draw, levels, draw.uniform(0.01, 0.05))
 
 
+@healthy
+def weight_that_is_raised_to_rest(draw: Random, of: int) -> list[float]:
+    middle, width, height = draw.uniform(0.4, 0.55), draw.uniform(0.05, 0.1), draw.uniform(0.3, 1)
+    raised = [height / (1 + math.exp(-(n / of - middle) / width)) for n in range(of)]
+    return noisy(
+        draw, [fall(n, of, 5, 1, 12) + raised[n] for n in range(of)], draw.uniform(0.005, 0.03)
+    )
+
+
 @faulty
 def rises_slowly(draw: Random, of: int) -> list[float]:
     best, rise = draw.uniform(0.5, 2), draw.uniform(2, 4)
@@ -259,3 +268,13 @@ def rises_in_a_few_reads(draw: Random, of: int) -> list[float]:
     at, best, level = draw.uniform(0.4, 0.6) * of, draw.uniform(0.5, 2), draw.uniform(4, 7)
     rise = [(level - best) / (1 + math.exp(-(n - at) / (of / 25))) for n in range(of)]
     return noisy(draw, [fall(n, of, 6, best, 12) + rise[n] for n in range(of)], 0.05)
+
+
+@faulty
+def rises_to_rest_near_its_beginning(draw: Random, of: int) -> list[float]:
+    at, best, rise = draw.uniform(0.3, 0.5), draw.uniform(0.3, 1.5), draw.uniform(3, 4)
+    levels = [
+        fall(n, of, 6, best, 12) + rise * (1 - math.exp(-6 * max(0.0, n / of - at)))
+        for n in range(of)
+    ]
+    return noisy(draw, levels, 0.04)

@@ -455,6 +455,8 @@ def test_names(name: str, kind: str):
         ),
         ("Epoch 3 - val_loss: 0.5", Reading(epoch=3.0, loss=0.5, validation=True)),
         ("[val] step 3 loss 0.5", Reading(step=3, loss=0.5, validation=True)),
+        ("[VAL] step 3 loss 0.5", Reading(step=3, loss=0.5, validation=True)),
+        ("[test-run] step 3 loss 0.5", Reading(step=3, loss=0.5)),
         ("step 5", Reading(step=5)),
         ("INFO step 5/10", Reading(step=5, total=10)),
         ("Epoch 2", Reading(epoch=2.0)),

@@ -82,6 +82,32 @@ def test_what_is_told_of_the_parameters_makes_the_loss_no_other_one(name):
     assert "loss_left_best" in {finding.code for finding in findings.find(told(losses, changes))}
 
 
+RISING = [2 + 3 * 0.9**n + 0.02 * max(0, n - 60) for n in range(160)]
+
+
+@pytest.mark.parametrize(
+    ("figures", "left"),
+    [
+        ({"accuracy": [0.004 * n for n in range(160)]}, False),
+        ({"loss_recon": [3 * 0.98**n for n in range(160)]}, False),
+        ({"accuracy": [0.004 * (160 - n) for n in range(160)]}, True),
+        ({"accuracy": [0.4] * 160}, True),
+        ({"avg_loss": [3 * 0.98**n for n in range(160)]}, True),
+        ({"train_time": [float(n) for n in range(160)]}, True),
+        (
+            {
+                "loss_recon": [3 * 0.98**n for n in range(160)],
+                "accuracy": [0.004 * (160 - n) for n in range(160)],
+            },
+            True,
+        ),
+    ],
+)
+def test_a_loss_that_rises_while_the_model_improves_has_not_left(figures, left):
+    codes = {finding.code for finding in findings.find(told(RISING, figures))}
+    assert ("loss_left_best" in codes) == left
+
+
 def test_a_jump_far_above_the_first_losses_is_no_other_training():
     losses = [2.5 * 0.98**n for n in range(40)] + [20 + 20 * 0.9**n for n in range(60)]
     assert "loss_exploded" in {finding.code for finding in findings.find(told(losses))}

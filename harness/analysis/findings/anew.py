@@ -6,10 +6,14 @@ data. See docs/reference/verdicts/loss.md for the rule and the reasons.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import math
+from array import array
+from bisect import bisect_right
+from collections.abc import Iterator, Sequence
 from itertools import pairwise
 
 from harness import stats
+from harness.analysis.findings.trend import error_of_median
 from harness.beats.record import Record
 
 ALIKE = 1.2
@@ -31,6 +35,24 @@ WEIGHTS = frozenset(
 """Words of the name of a figure that says what the loss is made of."""
 OF_PARAMETERS = frozenset(("decay", "norm", "norms", "grad", "std", "rms"))
 """Words of the name of a figure whose weights are the parameters, which change in each step."""
+HIGHER = frozenset(
+    ("acc", "accuracy", "auc", "bleu", "f1", "iou", "map", "precision", "psnr", "recall", "return")
+    + ("rew", "reward", "rewards", "score", "ssim", "success")
+)
+"""Words of the name of a figure that is better the higher it is."""
+LOWER = frozenset(
+    ("bpb", "ce", "cer", "err", "error", "kl", "loss", "mae", "mse", "nll", "perplexity", "ppl")
+    + ("recon", "reconstruction", "rmse", "wer")
+)
+"""Words of the name of a figure that is better the lower it is."""
+LAGS = frozenset(
+    ("average", "avg", "ema", "mean", "moving", "running", "scale", "smooth", "smoothed")
+)
+"""Words of the name of what is a mean over time, which falls long after the loss has turned."""
+ENOUGH = 5
+"""Values of a figure before a step, and after it, that are compared."""
+ERRORS = 3.0
+"""Standard errors by which the medians of two parts of a figure have to differ."""
 LEARNED = 0.1
 """The share of the jump that was learned before it."""
 
@@ -68,6 +90,35 @@ def weighed_anew(record: Record, since: int) -> bool:
         if before and abs(series.value[-1] - before[-1]) > 0.01 * abs(before[-1]):
             return True
     return False
+
+
+def improves_elsewhere(record: Record, since: int) -> bool:
+    """Return True if a figure that tells how good the model is goes on improving after a step, and
+    none becomes worse: the loss is then made of something else than before."""
+    better = [_improves(series, since) for series in _rated(record)]
+    return 1 in better and -1 not in better
+
+
+def _rated(record: Record) -> Iterator[tuple[array[int], list[float]]]:
+    """The steps and values of each figure that rates the model, as its improvement."""
+    for name, series in record.figures.items():
+        words = set(name.split("_"))
+        sign = bool(words & HIGHER) - bool(words & LOWER)
+        if sign and not words & LAGS and math.isfinite(sum(series.value)):
+            yield series.step, [sign * value for value in series.value]
+
+
+def _improves(series: tuple[array[int], list[float]], since: int) -> int:
+    """1 if a figure is better at its end than around a step, -1 if it is worse, 0 if neither."""
+    steps, values = series
+    at = bisect_right(steps, since)
+    part = max(ENOUGH, len(values) // 10)
+    before, after = values[max(0, at - part) : at + part // 2], values[-2 * part :]
+    if len(before) < ENOUGH or len(values) - at < 3 * part:
+        return 0
+    rise = stats.median(after) - stats.median(before)
+    least = ERRORS * math.hypot(*map(error_of_median, (before, after)))
+    return 0 if abs(rise) <= least else int(math.copysign(1, rise))
 
 
 def _jumps(values: Sequence[float], width: int) -> list[int]:

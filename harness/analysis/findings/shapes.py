@@ -11,7 +11,7 @@ from collections.abc import Iterator, Sequence
 from itertools import pairwise
 
 from harness import stats
-from harness.analysis.findings.anew import beginnings, weighed_anew
+from harness.analysis.findings.anew import beginnings, improves_elsewhere, weighed_anew
 from harness.analysis.findings.figures import reward
 from harness.analysis.findings.trend import classes, resolution
 from harness.beats.record import Record
@@ -32,6 +32,15 @@ ROUGH = 3.0
 """...and this many times the usual change from one loss to the next."""
 LOST = 0.2
 """The share of the best level, and of all that was learned, that has to be lost."""
+MODEST = 0.4
+"""The share of what was learned up to which a rise may be of another objective: what diverges and
+comes to rest has lost more."""
+SLOW = 3
+"""Blocks that such a rise takes at least."""
+RESTS = 1 / 3
+"""The rise in the last third, as a share of an earlier third's, up to which it comes to rest."""
+QUIET = 2.0
+"""The factor by which the noise, as a share of the level, has grown at most."""
 COMES = 0.4
 """The share of the rise that an earlier one had, which came and went."""
 ROUNDABOUT = 1.5
@@ -96,8 +105,10 @@ def loss_left_best(record: Record) -> Iterator[Finding]:
     if len(losses) < ENOUGH or not math.isfinite(sum(losses)) or reward(record) is not None:
         return  # the reward says more of a loss that follows the policy
     risen = _risen(losses, record.loss_step)
-    if any(weighed_anew(record, finding.evidence["best_step"]) for finding in risen):
-        return
+    for finding in risen:
+        best_step = finding.evidence["best_step"]
+        if weighed_anew(record, best_step) or improves_elsewhere(record, best_step):
+            return
     yield from risen or _swinging(record)
 
 
@@ -125,6 +136,8 @@ def _risen(losses: array[float], steps: array[int]) -> list[Finding]:
     since = len(above) - next((n for n, up in enumerate(reversed(above)) if not up), len(above))
     if len(levels) - since < BLOCKS // 5 or since <= at or _came_back(levels[:since], rise):
         return []
+    if rise <= MODEST * learned and _settles(levels[at:], [stats.spread(p) for p in parts[at:]]):
+        return []  # as where a weight of a part of the loss is raised step by step
     way = sum(abs(b - a) for a, b in pairwise(levels))
     if min(losses) < 0 < max(losses) and way > ROUNDABOUT * (learned + rise):
         return []
@@ -142,6 +155,22 @@ def _risen(losses: array[float], steps: array[int]) -> list[Finding]:
             noise=noise,
         )
     ]
+
+
+def _settles(levels: Sequence[float], noises: Sequence[float]) -> bool:
+    """Return True if they rise slowly, less and less, and end as quiet as they began."""
+    begin, end = levels[0], stats.median(levels[-3:])
+    rise, third = end - begin, (len(levels) - 1) // 3
+    if third < SLOW or rise <= 0:
+        return False
+    above = [(level - begin) / rise for level in levels]
+    slow = next(n for n, part in enumerate(above) if part >= 0.9)
+    slow -= next(n for n, part in enumerate(above) if part >= 0.1)
+    first, second = (stats.median(above[n - 1 : n + 2]) for n in (third, 2 * third))
+    if slow < SLOW or 1 - second > RESTS * max(first, second - first):
+        return False
+    quiet = stats.median(noises[:3]) / max(abs(begin), 1e-12)
+    return stats.median(noises[-3:]) <= QUIET * quiet * abs(end)
 
 
 def _came_back(levels: Sequence[float], rise: float) -> bool:

@@ -1,0 +1,97 @@
+"""Steps that a line gives without naming them: where they stand tells what they are.
+
+Epoch: [0][10/391] loss 2.3        [ 12/100] loss 1.2        12: loss 1.5
+train 10/100 loss 2.3              55% 55/100 loss 2.3       Episode 10 reward: 21.5
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+from harness.logs.numbers import MAX_COUNT, count
+
+_IN_EPOCH = re.compile(
+    r"[Ee](?:POCH|poch)[: =\t]{0,4}\[?\d{1,9}(?:/\d{1,9})?[\] \t:,|-]{1,6}"
+    r"(?:[\[(]? {0,8}(\d{1,15}) {0,8}/ {0,8}(\d{1,15})|\[ {0,8}(\d{1,15})\])",
+    re.ASCII,
+)
+_BRACKETS = re.compile(
+    r"(?:\bTrain(?:ing)?: {1,3}(\d{1,9}) {1,3}|)"
+    r"(?:\[ {0,12}(\d{1,9}) {0,12}/ {0,12}\d{1,9} {0,4}\] {0,4})?"
+    r"\[ {0,12}(\d[\d,]{0,18}) {0,12}/ {0,12}(\d[\d,]{0,18})"
+    r" {0,4}(?:\( {0,4}\d{1,3} ?%\) {0,4}|)\]",
+    re.ASCII,
+)
+_LEADS = re.compile(r"\s{0,20}(?:(\d{1,15}):|#(\d{1,15})[:,|]?)\s", re.ASCII)
+_NUMBERED = re.compile(r"(?:^\s{0,8}|[\])] )\[ {0,8}(\d{1,15})\]\s{1,8}(?=[A-Za-z])", re.ASCII)
+_ROUNDS = ("episode", "update", "round", "generation")
+"""Names that count where nothing else does."""
+_EARLY = 60
+"""Characters within which they stand: later ones tell of something else."""
+_MEASURED = re.compile(r"loss|rew|return|score|acc")
+_SHARE = re.compile(
+    r"(?<![A-Za-z])(?:acc|accuracy|correct|error|err|wer|cer|precision|recall|f1|score|hits?|auc|map"
+    r"|m?iou|dice|success|match(?:es|ed)?|wins?|top.?\d|acc@\d)[\s:=(]{1,6}[\d.]{0,12}$",
+    re.IGNORECASE | re.ASCII,
+)
+"""`acc: 98% 9825/10000`: what was counted are no steps."""
+_OF_TRAINING = re.compile(
+    r"\s{0,8}\[?train(?:ing)?[\]:]? {1,4}(\d{1,12}) {0,2}/ {0,2}(\d{1,12})(?![\d.])", re.IGNORECASE
+)
+_BAR = re.compile(
+    r"\d ?% {1,4}(\d{1,12})/(\d{1,12})(?= |$)|(?<= )(\d{1,12})/(\d{1,12}) \[ ?\d{1,3} ?%\]"
+    r"|\d ?% \((\d{1,12}) of (\d{1,12})\)",
+    re.ASCII,
+)
+"""The counts of a bar of rich, alive-progress or progressbar2."""
+
+
+def unnamed_step(line: str, given: dict[str, Any], figures: dict[str, float]) -> None:
+    """Put the step and its total into `given`, which has none.
+
+    A figure of `figures` that was it is taken out.
+    """
+    if "epoch" in given:
+        _step_in_epoch(line, given)
+    elif name := _round(line, given, figures):
+        given["step"] = int(figures.pop(name))
+    elif "loss" not in given and not any("loss" in name for name in figures):
+        return  # as `Loss_D: 0.5 Loss_G: 3.2` of two that are trained together
+    elif match := _BRACKETS.search(line) if "[" in line else None:
+        named, epoch, step, total = match.groups()
+        given["step"], given["total"] = count(step), count(total)
+        if named:
+            figures.pop("train", None)
+            epoch = named
+        if epoch:
+            given["epoch"] = float(epoch)
+    elif match := _LEADS.match(line) or _NUMBERED.search(line):
+        given["step"] = count(match[match.lastindex or 1])
+    elif match := _OF_TRAINING.match(line) if "train" in figures or "training" in figures else None:
+        figures.pop("train", figures.pop("training", None))
+        given["step"], given["total"] = int(match[1]), int(match[2])
+    elif (match := _BAR.search(line) if "%" in line else None) and not _SHARE.search(
+        line, 0, match.start()
+    ):
+        done, total = filter(None, match.groups())
+        given["step"], given["total"], given["drawn"] = int(done), int(total), True
+
+
+def _round(line: str, given: dict[str, Any], figures: dict[str, float]) -> str | None:
+    """The name of the figure that counts rounds; None where there is none, or none is measured."""
+    for name in _ROUNDS:
+        at = figures.get(name, -1)
+        if 0 <= at < MAX_COUNT and at == int(at) and name in line[:_EARLY].lower():
+            measured = "loss" in given or any(map(_MEASURED.search, figures))
+            return name if measured else None
+    return None
+
+
+def _step_in_epoch(line: str, given: dict[str, Any]) -> None:
+    """`Epoch: [0][10/391]`, `Train Epoch: 1 [640/60000 (1%)]`, `epoch 001:  10 / 100`."""
+    match = _IN_EPOCH.search(line)
+    if match:
+        given["step"] = count(match[1] or match[3])
+        if match[2]:
+            given["total"] = count(match[2])
