@@ -14,14 +14,12 @@ import os
 import subprocess
 import sys
 import tempfile
-import threading
 from collections.abc import Mapping
 from multiprocessing import forkserver
 from pathlib import Path
 from unittest import mock
 
 ROOT = Path(__file__).parents[2]
-MEASURED = {name: os.environ[name] for name in ("HARNESS_MEASURED",) if name in os.environ}
 PROCESSES = multiprocessing.get_context("forkserver")
 PROCESSES.set_forkserver_preload(
     [
@@ -42,7 +40,8 @@ def harness(
     on those that it starts.
     """
     words = tuple(map(str, words))
-    with mock.patch.dict(os.environ, MEASURED):  # whatever the test that needs it first
+    with mock.patch.dict(os.environ):
+        os.environ.pop("HARNESS_MEASURED", None)  # each process measures itself
         forkserver.ensure_running()
     with tempfile.TemporaryDirectory() as outputs:
         files = (Path(outputs, "stdout"), Path(outputs, "stderr"))
@@ -69,14 +68,14 @@ def _main(words, folder, variables, files) -> None:
         os.dup2(opened, number)
         os.close(opened)
     sys.argv = [str(ROOT / "harness" / "__main__.py"), *words]
-    if "HARNESS_MEASURED" not in variables:
-        sys.settrace(None)
-        threading.settrace(None)
+    if variables.get("HARNESS_MEASURED"):
+        import measured
+
+        measured.measure(str(ROOT))
     from harness.cli import main
 
     try:
         sys.exit(main())
     finally:
         sys.stdout.flush()
-        if "HARNESS_MEASURED" in variables:
-            atexit._run_exitfuncs()  # multiprocessing leaves them out, and with them the lines
+        atexit._run_exitfuncs()  # multiprocessing leaves them out
