@@ -44,8 +44,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     if argv is not None:
         return _main(argv)
     _complete_streams()
-    # Imports make a hundred thousand objects that stay. To look through them for garbage again and
-    # again would take a tenth of a short run.
+    # Imports make tens of thousands of objects that stay. To look through them for garbage again
+    # and again would take a tenth of a short run.
     gc.set_threshold(100_000)
     code = _main(sys.argv[1:])
     # From here on a Ctrl-C could only change the exit code.

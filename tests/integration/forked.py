@@ -69,9 +69,9 @@ def _main(words, folder, variables, files) -> None:
         os.close(opened)
     sys.argv = [str(ROOT / "harness" / "__main__.py"), *words]
     if variables.get("HARNESS_MEASURED"):
-        import measured
+        import measured  # as each Python does at its start, which this one has behind it
 
-        measured.measure(str(ROOT))
+        measured.measure(str(ROOT))  # nothing, where the import has done it
     from harness.cli import main
 
     try:
