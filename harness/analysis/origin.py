@@ -21,10 +21,11 @@ from harness.model import (
     ScenarioResult,
     Severity,
 )
+from harness.text import late
 
 CODES = ("loss_not_finite", "gradients_not_finite", "parameters_not_finite", "figure_not_finite")
 """Findings that a replay can explain. A validation is not replayed."""
-_DEFINED = re.compile(r" \([^()]*:\d+\)$")
+_DEFINED = late.compile(r" \([^()]*:\d+\)$")
 """The line at which a custom function is defined, behind its name."""
 _FAR = 1 << 40
 """A step that no run has: parameters are known to be bad at the end, and not since when."""

@@ -7,6 +7,7 @@ when it runs. A shell that completes a word starts this program at each press of
 from __future__ import annotations
 
 import argparse
+import gc
 import os
 import signal
 import sys
@@ -43,6 +44,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     if argv is not None:
         return _main(argv)
     _complete_streams()
+    # Imports make tens of thousands of objects that stay. To look through them for garbage again
+    # and again would take a tenth of a short run.
+    gc.set_threshold(100_000)
     code = _main(sys.argv[1:])
     # From here on a Ctrl-C could only change the exit code.
     signal.signal(signal.SIGINT, signal.SIG_IGN)

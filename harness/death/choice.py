@@ -6,7 +6,6 @@ told nothing: it was killed, it is no Python, or it was started without the hook
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Sequence
 
 import msgspec
@@ -15,10 +14,11 @@ from harness.death import codes, last_words
 from harness.death.last_words import CRASHES, Printed
 from harness.inject.processes import Told
 from harness.model.death import EndFacts, ErrorCode, LastWords
+from harness.text import late
 
 TAIL = 15
 """Lines at the end of an output in which a known error is looked for."""
-_BY_ANOTHER = re.compile(
+_BY_ANOTHER = late.compile(
     r"CalledProcessError|BrokenProcessPool|ProcessRaisedException|ProcessExitedException"
     r"|ChildFailedError|terminated abruptly|exited unexpectedly|is killed by signal"
 )

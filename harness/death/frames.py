@@ -6,7 +6,9 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-_LIBRARY = re.compile(
+from harness.text import late
+
+_LIBRARY = late.compile(
     r"(?:^|[/\\])(?:site-packages|dist-packages|lib(?:64)?[/\\]python\d[\d.]*t?|Lib)[/\\]"
     r"|^<(?!stdin>|string>|ipython|python-input)"
 )

@@ -14,6 +14,7 @@ from harness.death import native, tracebacks
 from harness.death.native import Said
 from harness.death.tracebacks import Raised
 from harness.model.death import Kind, LastWords
+from harness.text import late
 from harness.text.exits import signal_name
 from harness.text.sanitize import sanitize
 
@@ -32,7 +33,7 @@ CRASHES = frozenset(("SIGABRT", "SIGSEGV", "SIGBUS", "SIGFPE", "SIGILL", "SIGTRA
 """Signals by which a process dies of itself."""
 _PANICKED, _INTERRUPTED, _RAISED = 101, 130, 1
 """Exit codes of a panic of Rust, of Ctrl-C and of an exception of Python."""
-_GENERAL = re.compile(
+_GENERAL = late.compile(
     r"^(?:Killed|Aborted|Terminated|Segmentation fault|Bus error)\b|"
     r"^\s*(?:note:|stack backtrace|#?\d+:? |at |[│╭╰└]|\^)|Warning\b|\bwarn(?:ing)?:"
     r"|resource_tracker|\b(?:INFO|DEBUG|WARNING)\b|^\s*(?:step|epoch|iter)\b|^\W*$|\d+%\|",
@@ -41,9 +42,9 @@ _GENERAL = re.compile(
 """Lines that are no last word: warnings, logs, progress, frames."""
 
 
-_MESSAGE = re.compile(r"[ \t]+\S|In file included from |/[^\s:]+(?::\d+)*: ")
+_MESSAGE = late.compile(r"[ \t]+\S|In file included from |/[^\s:]+(?::\d+)*: ")
 """Lines that belong to the message above them."""
-_PROGRESS = re.compile(r"^(?!wandb:).*?\b(?:step|iter|iteration|epoch)\b\W{0,3}\d", re.IGNORECASE)
+_PROGRESS = late.compile(r"^(?!wandb:).*?\b(?:step|iter|iteration|epoch)\b\W{0,3}\d", re.IGNORECASE)
 """Lines of a training that goes on. A bar is none: it is drawn once more when it is closed."""
 
 

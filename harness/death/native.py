@@ -12,12 +12,13 @@ from dataclasses import dataclass, replace
 from harness.death import runtimes
 from harness.death.frames import Frame, own
 from harness.model.death import Kind
+from harness.text import late
 
 _UNCAUGHT = "terminate called after throwing an instance of"
-_BACKTRACE = re.compile(r"stack backtrace:|\s+\d+: |\s+at |note: ")
-_WHAT = re.compile(r"^\s*what\(\):\s*(.*)$")
-_PYTHON_THREAD = re.compile(r"^(Current thread|Thread) 0x[0-9a-f]+.*most recent call first")
-_PYTHON_FRAME = re.compile(r'^  File "(.+?)", line (\d+) in (.+?)\s*$')
+_BACKTRACE = late.compile(r"stack backtrace:|\s+\d+: |\s+at |note: ")
+_WHAT = late.compile(r"^\s*what\(\):\s*(.*)$")
+_PYTHON_THREAD = late.compile(r"^(Current thread|Thread) 0x[0-9a-f]+.*most recent call first")
+_PYTHON_FRAME = late.compile(r'^  File "(.+?)", line (\d+) in (.+?)\s*$')
 
 
 @dataclass(frozen=True)
@@ -170,52 +171,52 @@ def _time_limit(match: re.Match[str], lines: Sequence[str], at: int) -> Said:
 
 
 _FORMS: tuple[tuple[re.Pattern[str], _Reader], ...] = (
-    (re.compile(rf"{_UNCAUGHT} '(.+)'"), _gnu),
-    (re.compile(r"([Pp]ure virtual (?:method|function) called)"), _pure_virtual),
-    (re.compile(r"terminate called without an active exception"), _no_exception),
+    (late.compile(rf"{_UNCAUGHT} '(.+)'"), _gnu),
+    (late.compile(r"([Pp]ure virtual (?:method|function) called)"), _pure_virtual),
+    (late.compile(r"terminate called without an active exception"), _no_exception),
     (
-        re.compile(
+        late.compile(
             r"libc\+\+abi(?:\.dylib)?: terminating (?:due to|with) uncaught exception "
             r"of type (\S.*)"
         ),
         _llvm,
     ),
-    (re.compile(r"libc\+\+abi(?:\.dylib)?: terminating"), _as_it_is),
+    (late.compile(r"libc\+\+abi(?:\.dylib)?: terminating"), _as_it_is),
     (
-        re.compile(r"Terminating app due to uncaught exception '(\w+)', reason: '(.+?)'?$"),
+        late.compile(r"Terminating app due to uncaught exception '(\w+)', reason: '(.+?)'?$"),
         _objective_c,
     ),
-    (re.compile(r"^thread '(.*?)' (?:\(\d+\) )?panicked at ([^'\s].*?):(\d+):\d+:$"), _panic),
+    (late.compile(r"^thread '(.*?)' (?:\(\d+\) )?panicked at ([^'\s].*?):(\d+):\d+:$"), _panic),
     (
-        re.compile(r"^thread '(.*?)' (?:\(\d+\) )?panicked at '(.*)', (.+?):(\d+):\d+$"),
+        late.compile(r"^thread '(.*?)' (?:\(\d+\) )?panicked at '(.*)', (.+?):(\d+):\d+$"),
         _old_panic,
     ),
-    (re.compile(r"^Fatal Python error: (.+)$"), _python),
-    (re.compile(r"^(Timeout \(\d+:\d\d:\d\d(?:\.\d+)?\)!)$"), _time_limit),
+    (late.compile(r"^Fatal Python error: (.+)$"), _python),
+    (late.compile(r"^(Timeout \(\d+:\d\d:\d\d(?:\.\d+)?\)!)$"), _time_limit),
     (
-        re.compile(r": (?P<file>[^:\s]+):(?P<line>\d+): .+: Assertion `(?P<what>.+)' failed\.$"),
+        late.compile(r": (?P<file>[^:\s]+):(?P<line>\d+): .+: Assertion `(?P<what>.+)' failed\.$"),
         _assertion,
     ),
     (
-        re.compile(
+        late.compile(
             r"Assertion failed: (?P<what>.+), function .+, file (?P<file>\S+), line (?P<line>\d+)"
         ),
         _assertion,
     ),
-    (re.compile(r"failed assertion [`'].+'?$"), _as_it_is),
-    (re.compile(r"\*\*\* (?:stack smashing|buffer overflow) detected \*\*\*"), _as_it_is),
+    (late.compile(r"failed assertion [`'].+'?$"), _as_it_is),
+    (late.compile(r"\*\*\* (?:stack smashing|buffer overflow) detected \*\*\*"), _as_it_is),
     (
-        re.compile(
+        late.compile(
             r"^(?:free|malloc|realloc|calloc|munmap_chunk|malloc_consolidate|mremap_chunk)\(\): "
             r".+$|^double free or corruption.*$|^corrupted (?:size|double-linked list).*$"
             r"|^(?:\S+: )?malloc: \*\*\* error for object .+$|^Fatal glibc error: .+$"
         ),
         _as_it_is,
     ),
-    (re.compile(r"^(?:panic|fatal error): .+$"), _go),
-    (re.compile(r'^Exception in thread "[^"]*" ([\w.$]+(?:: .*)?)$'), _java),
-    (re.compile(r"^(?:Uncaught )?(?:[A-Z]\w*)?Error(?: \[\w+\])?(?:: .*)?$"), _javascript),
-    (re.compile(r"^FATAL ERROR: .+$"), _as_it_is),
-    (re.compile(r"ERROR: (?:Address|Thread|Memory|Leak)Sanitizer: .+$"), _as_it_is),
+    (late.compile(r"^(?:panic|fatal error): .+$"), _go),
+    (late.compile(r'^Exception in thread "[^"]*" ([\w.$]+(?:: .*)?)$'), _java),
+    (late.compile(r"^(?:Uncaught )?(?:[A-Z]\w*)?Error(?: \[\w+\])?(?:: .*)?$"), _javascript),
+    (late.compile(r"^FATAL ERROR: .+$"), _as_it_is),
+    (late.compile(r"ERROR: (?:Address|Thread|Memory|Leak)Sanitizer: .+$"), _as_it_is),
 )
 """The forms of the messages, and the function that reads each."""

@@ -5,26 +5,28 @@ The forms are those of Go 1.x, of the JVM's default handler and of Node.js.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 
 from harness.death.frames import Frame
+from harness.text import late
 
 LONGEST = 200
 """Lines after the first one in which more of the same is looked for."""
-_GO = re.compile(r"^\t(?P<file>\S.*?):(?P<line>\d+)(?: \+0x[0-9a-f]+)?$")
-_GO_LINE = re.compile(
+_GO = late.compile(r"^\t(?P<file>\S.*?):(?P<line>\d+)(?: \+0x[0-9a-f]+)?$")
+_GO_LINE = late.compile(
     r"^(?:\S{1,500}\(.*\)|\tpanic: .*|goroutine \d+ .*|created by .*|\[signal .*|)$"
 )
-_GO_OWN = re.compile(r"/go/(?:src|pkg/mod)/|/usr/lib/go")
-_AT = re.compile(
+_GO_OWN = late.compile(r"/go/(?:src|pkg/mod)/|/usr/lib/go")
+_AT = late.compile(
     r"^\s+at (?:(?P<function>[^()]{1,300}?) )?\(?(?:file://)?(?P<file>[^()]{0,1000}?)"
     r":(?P<line>\d+)(?::\d+)?\)?(?: \{)?$"
 )
-_JAVA_AT = re.compile(r"^\s+at (?P<function>[\w.$<>/@]+)\((?P<file>\w+\.\w+):(?P<line>\d+)\)$")
-_MORE = re.compile(r"^\s+(?:at |\.\.\. \d+ more)|^Caused by: ")
-_OF_THE_RUNTIME = re.compile(r"^(?:java|javax|jdk|sun|kotlin)\.|^node:|/node_modules/|^java\.base/")
-_NODE = re.compile(r"^Node\.js v\d+")
+_JAVA_AT = late.compile(r"^\s+at (?P<function>[\w.$<>/@]+)\((?P<file>\w+\.\w+):(?P<line>\d+)\)$")
+_MORE = late.compile(r"^\s+(?:at |\.\.\. \d+ more)|^Caused by: ")
+_OF_THE_RUNTIME = late.compile(
+    r"^(?:java|javax|jdk|sun|kotlin)\.|^node:|/node_modules/|^java\.base/"
+)
+_NODE = late.compile(r"^Node\.js v\d+")
 
 
 def go(lines: Sequence[str], at: int) -> tuple[str, int]:

@@ -11,24 +11,25 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from harness.death.frames import Frame, own
+from harness.text import late
 
-_HEAD = re.compile(r"^(.*?)(\+ Exception Group )?Traceback \(most recent call last\):\s*$")
-_FRAME = re.compile(r'^  File "(.+?)", line (\d+)(?:, in (.+?))?\s*$')
-_ERROR = re.compile(r"^((?:(?:[A-Za-z_]\w*|<locals>)\.)*[A-Za-z_]\w*)(?::(?: (.*))?)?$")
+_HEAD = late.compile(r"^(.*?)(\+ Exception Group )?Traceback \(most recent call last\):\s*$")
+_FRAME = late.compile(r'^  File "(.+?)", line (\d+)(?:, in (.+?))?\s*$')
+_ERROR = late.compile(r"^((?:(?:[A-Za-z_]\w*|<locals>)\.)*[A-Za-z_]\w*)(?::(?: (.*))?)?$")
 _LINKS = {
     "The above exception was the direct cause of the following exception:": True,
     "During handling of the above exception, another exception occurred:": False,
 }
 """The sentences between two exceptions of a chain; True: one was raised from the other."""
-_SEPARATOR = re.compile(r"^\s*\+(?:-\+)?-{4,} (?:\d+|\.\.\.) -{4,}\s*$")
-_GROUP_END = re.compile(r"^\s*\+-{10,}\s*$")
-_SYNTAX = re.compile(r"^(?:SyntaxError|IndentationError|TabError): ")
-_BOX = re.compile(r"^(.*?)[╭┌+][─-]+ Traceback \(most recent call last\) [─-]+[╮┐+]?\s*$")
-_BOX_FRAME = re.compile(r"^[│|] (?:in )?(\S.*?):(\d+) in (.+?)\s*[│|]?\s*$")
-_BOX_END = re.compile(r"^[╰└+][─-]+")
-_THREAD = re.compile(r"^Exception in thread (.+?):\s*$")
-_PROCESS = re.compile(r"^Process (\S+):\s*$")
-_GOES_ON = re.compile(
+_SEPARATOR = late.compile(r"^\s*\+(?:-\+)?-{4,} (?:\d+|\.\.\.) -{4,}\s*$")
+_GROUP_END = late.compile(r"^\s*\+-{10,}\s*$")
+_SYNTAX = late.compile(r"^(?:SyntaxError|IndentationError|TabError): ")
+_BOX = late.compile(r"^(.*?)[╭┌+][─-]+ Traceback \(most recent call last\) [─-]+[╮┐+]?\s*$")
+_BOX_FRAME = late.compile(r"^[│|] (?:in )?(\S.*?):(\d+) in (.+?)\s*[│|]?\s*$")
+_BOX_END = late.compile(r"^[╰└+][─-]+")
+_THREAD = late.compile(r"^Exception in thread (.+?):\s*$")
+_PROCESS = late.compile(r"^Process (\S+):\s*$")
+_GOES_ON = late.compile(
     r"^(?:Exception ignored (?:in|on|while)\b|Error in atexit\b|--- Logging error ---"
     r"|Task exception was never retrieved|Future exception was never retrieved"
     r"|Exception in callback |Error in sys\.excepthook:)"

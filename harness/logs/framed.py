@@ -13,17 +13,18 @@ from collections.abc import Callable
 
 from harness.logs.numbers import NUMBER
 from harness.logs.reading import PAIR, VALIDATIONS, Reading, field, from_pairs
+from harness.text import late
 
 _EDGES = frozenset("|│┃║")
 _BEGINS = frozenset("|│┃║+-=*#─━═╭┌┏╔╰└┗╚├┣╠w")
 _SUMMARY = "wandb: "
 """Begins lines that repeat at the end what was logged before."""
 _LAST = frozenset("╰└┗╚")
-_RULE = re.compile(
+_RULE = late.compile(
     r"[-+=*#|─━═┄╌│┃║╭┌┏╔╰└┗╚├┣╠╞┡┼┿╪╬╋┴┬┤┫╣┘┐╯╮┛┓╝╗╡┩]{3,400}"
     r"|[╭┌┏╔├+][-─━═┄]{1,400} (?P<title>[^│┃║|]{1,80}) [-─━═┄]{1,400}[╮┐┓╗┤+]"
 )
-_ROW = re.compile(
+_ROW = late.compile(
     r"[|│┃║]\s{0,40}(?P<name>[A-Za-z][\w/.@%()-]{0,40}(?: [A-Za-z(][\w/.@%()-]{0,30}){0,4})"
     r"(?:\s{0,80}[|│┃║:=]\s{0,40}|\s{1,80})"
     rf"(?:(?P<value>{NUMBER}|null)(?: ?/ ?\d[\d,]{{0,20}})?(?: ?%| ?(?P<unit>[KMGT]i?B))?|)"
@@ -32,7 +33,7 @@ _ROW = re.compile(
 )
 _COUNTS = frozenset(("total_timesteps", "timesteps", "env_steps", "num_timesteps"))
 """Names that count where figures are reported, and are a setting anywhere else."""
-_RESULTS = re.compile(r"loss|rew|return|acc|kl|norm|perplexity|ppl|score|entropy|error|mse")
+_RESULTS = late.compile(r"loss|rew|return|acc|kl|norm|perplexity|ppl|score|entropy|error|mse")
 """Parts of the names of what is measured: a frame of settings has none."""
 _MOST = 64
 _LONGEST = 400

@@ -7,7 +7,6 @@ Infinity, as Python writes them, are read though JSON has none.
 from __future__ import annotations
 
 import math
-import re
 from collections.abc import Iterator
 from datetime import datetime
 from typing import Any
@@ -15,8 +14,9 @@ from typing import Any
 import msgspec
 
 from harness.logs.reading import Reading, field, from_pairs
+from harness.text import late
 
-_NOT_JSON = re.compile(r"(?<=[:,\[\s])(-?)(?:(NaN)|Infinity)(?=[,}\]\s])")
+_NOT_JSON = late.compile(r"(?<=[:,\[\s])(-?)(?:(NaN)|Infinity)(?=[,}\]\s])")
 _CLOCKS = ("elapsed_secs", "elapsed_s", "elapsed_seconds", "wall_time", "timestamp", "time", "ts")
 _decoder = msgspec.json.Decoder()
 

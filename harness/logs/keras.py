@@ -12,12 +12,13 @@ import re
 
 from harness.logs.numbers import count
 from harness.logs.reading import PAIR, Reading, from_pairs
+from harness.text import late
 
-_COUNTS = re.compile(
+_COUNTS = late.compile(
     r"\s{0,20}(\d{1,15})/(?:(\d{1,15})\s{1,20}(?:[━\[=>.\]]{1,200}\s|- )|Unknown\s{1,20})", re.ASCII
 )
-_EPOCH = re.compile(r"Epoch (\d{1,9})/(\d{1,9})\s{0,9}", re.ASCII)
-_SAVED = re.compile(
+_EPOCH = late.compile(r"Epoch (\d{1,9})/(\d{1,9})\s{0,9}", re.ASCII)
+_SAVED = late.compile(
     r"Epoch (\d{1,9}): \w{1,40} (?:improved|did not).{0,200}?saving model", re.ASCII
 )
 

@@ -12,8 +12,9 @@ import re
 from harness.logs import tqdm
 from harness.logs.numbers import count
 from harness.logs.reading import PAIR, Reading, from_pairs
+from harness.text import late
 
-_RICH = re.compile(
+_RICH = late.compile(
     r"\s{0,20}(?:Epoch (\d{1,9})/\S{1,20}|(Validation|Sanity Checking|Testing|Predicting))"
     r"\s{1,20}[━╸╺ ]{1,400}(\d{1,15})/(\d{1,15}) \d+:\d\d:\d\d • \S{1,20}",
     re.ASCII,

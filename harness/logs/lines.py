@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import re
+from harness.text import late
 
 LIMIT = 64 * 1024
 """The most bytes of a line that are read."""
@@ -10,7 +10,7 @@ LIMIT = 64 * 1024
 # A sequence ends at the latest where the next begins or the line ends, so that one that was
 # never finished costs its own line only. No two parts can match the same character, so nothing is
 # tried twice.
-_ESCAPES = re.compile(
+_ESCAPES = late.compile(
     r"\x1b(?:\[[0-?]*[ -/]*[@-~]?|[\]PX^_][^\x07\x1b\n]*(?:\x07|\x1b\\)?|[ -/]*[0-~]?)"
 )
 _CONTROLS = bytes({*range(32), 127} - set(b"\t\n\r\x07\x1b"))  # \x07 may end a sequence

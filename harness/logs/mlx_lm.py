@@ -18,22 +18,25 @@ import re
 from harness.logs import tqdm
 from harness.logs.numbers import NUMBER, count, number, size
 from harness.logs.reading import PAIR, Reading, from_pairs
+from harness.text import late
 
-_SENTENCE = re.compile(
+_SENTENCE = late.compile(
     rf"Iter (\d{{1,15}}): (Train|Val) loss ({NUMBER})"
     rf"(?:, Learning Rate ({NUMBER}))?(?:, It/sec ({NUMBER}))?(?:, Tokens/sec ({NUMBER}))?"
     rf"(?:, Trained Tokens ({NUMBER}))?(?:, Peak mem ({NUMBER}) GB)?",
     re.ASCII,
 )
-_PEAK = re.compile(rf", Peak mem ({NUMBER}) GB", re.ASCII)
-_SAVED = re.compile(r"Iter (\d{1,15}): Saved ", re.ASCII)
-_ROW = re.compile(
+_PEAK = late.compile(rf", Peak mem ({NUMBER}) GB", re.ASCII)
+_SAVED = late.compile(r"Iter (\d{1,15}): Saved ", re.ASCII)
+_ROW = late.compile(
     rf"\s{{0,20}}(\d{{1,15}})\s{{1,20}}({NUMBER}) [▼▲]\s{{1,20}}({NUMBER})\s{{1,20}}{NUMBER}k",
     re.ASCII,
 )
-_VALIDATED = re.compile(rf"\s{{0,20}}(\d{{1,15}})\s{{1,20}}val\s{{1,20}}({NUMBER})\s+\d", re.ASCII)
-_SAVE = re.compile(r"\s{0,20}save\s{1,20}(\d{1,15})_adapters", re.ASCII)
-_BAR = re.compile(
+_VALIDATED = late.compile(
+    rf"\s{{0,20}}(\d{{1,15}})\s{{1,20}}val\s{{1,20}}({NUMBER})\s+\d", re.ASCII
+)
+_SAVE = late.compile(r"\s{0,20}save\s{1,20}(\d{1,15})_adapters", re.ASCII)
+_BAR = late.compile(
     r"\s{0,20}(train|val)\s{1,10}[█▏▎▍▌▋▊▉░]{1,200}\s{1,10}\d{1,3}% ·"
     r"\s{1,10}([\d,]{1,15})/([\d,]{1,15})",
     re.ASCII,

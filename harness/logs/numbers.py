@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import re
 
+from harness.text import late
+
 NAN = float("nan")
 """The one nan of all readings: a tuple with it equals itself, so that redraws are known as such."""
 
@@ -14,17 +16,17 @@ NUMBER = (
 )
 """A regex, which takes no more than some 50 characters."""
 
-_WRAPPED = re.compile(
+_WRAPPED = late.compile(
     r"(?:(?<![A-Za-z0-9_.])[A-Za-z]{1,10}\.)?\b(?:array|[Tt]ensor|Array|Parameter|b?float\d{1,3})\("
     rf"({NUMBER})\.?(?:, [^()]{{0,80}}(?:\([^()]{{0,40}}\)[^()]{{0,80}})?)?\)",
     re.ASCII,
 )
-_MSVC = re.compile(r"([-+]?)\b1\.#(?:(INF)|IND|[QS]NAN)\d{0,20}", re.ASCII)
+_MSVC = late.compile(r"([-+]?)\b1\.#(?:(INF)|IND|[QS]NAN)\d{0,20}", re.ASCII)
 
-_THOUSANDS = re.compile(r"[-+]?\d{1,3}(,\d{3}){1,6}(\.\d+)?", re.ASCII)
-_THOUSANDS_DOTTED = re.compile(r"[-+]?\d{1,3}(\.\d{3}){1,6},\d+", re.ASCII)
-FIGURE_TEXT = re.compile(NUMBER, re.ASCII)
-_FIRST = re.compile(r"[-+]?\d*[.,]?\d+(?:[eE][-+]?\d+)?", re.ASCII)
+_THOUSANDS = late.compile(r"[-+]?\d{1,3}(,\d{3}){1,6}(\.\d+)?", re.ASCII)
+_THOUSANDS_DOTTED = late.compile(r"[-+]?\d{1,3}(\.\d{3}){1,6},\d+", re.ASCII)
+FIGURE_TEXT = late.compile(NUMBER, re.ASCII)
+_FIRST = late.compile(r"[-+]?\d*[.,]?\d+(?:[eE][-+]?\d+)?", re.ASCII)
 MAX_COUNT = 2**53  # beyond it a float is no count
 
 

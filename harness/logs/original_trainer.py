@@ -17,20 +17,21 @@ import msgspec
 from harness.logs.jsonlines import clock, decode
 from harness.logs.numbers import NAN, NUMBER, count, number, size
 from harness.logs.reading import Reading
+from harness.text import late
 
-_DEBUG = re.compile(r"\[DEBUG\] Step (\d{1,15}): ([^\n]{0,100})", re.ASCII)
+_DEBUG = late.compile(r"\[DEBUG\] Step (\d{1,15}): ([^\n]{0,100})", re.ASCII)
 _PHASES = (("Clearing MLX cache", "clear_cache"), ("Skipping gradient update", "skip_update"))
-_BAR = re.compile(
+_BAR = late.compile(
     r"\[(?:\d{1,4}d )?\d{2,5}:\d\d:\d\d\] "
     r"(?:\[[#>=█▉▊▋▌▍▎▏░▒▓ -]{1,400}\]|[#>=█▉▊▋▌▍▎▏░▒▓-]{1,400}) "
     r"([\d,]{1,20})/([\d,]{1,20})(?= )([^|]{0,60})",
     re.ASCII,
 )
-_LOSS = re.compile(rf"loss: ({NUMBER})", re.ASCII)
-_RATE = re.compile(rf"\| lr: ({NUMBER})", re.ASCII)
-_MEMORY = re.compile(rf"\| mem: ({NUMBER}) ([KMGT])i?B", re.ASCII)
-_ACTIVE = re.compile(rf"\[MEM\] Active: ({NUMBER}) GB", re.ASCII)
-_PEAK = re.compile(rf"\| Peak: ({NUMBER}) GB", re.ASCII)
+_LOSS = late.compile(rf"loss: ({NUMBER})", re.ASCII)
+_RATE = late.compile(rf"\| lr: ({NUMBER})", re.ASCII)
+_MEMORY = late.compile(rf"\| mem: ({NUMBER}) ([KMGT])i?B", re.ASCII)
+_ACTIVE = late.compile(rf"\[MEM\] Active: ({NUMBER}) GB", re.ASCII)
+_PEAK = late.compile(rf"\| Peak: ({NUMBER}) GB", re.ASCII)
 _POWERS = {"K": 2**10, "M": 2**20, "G": 2**30, "T": 2**40}
 
 

@@ -13,10 +13,11 @@ import re
 
 from harness.logs.numbers import number
 from harness.model import ModelBeat
+from harness.text import late
 
 _FLOAT32 = 4
 """Bytes of a parameter, where nobody says of what type it is."""
-_TRAINABLE = re.compile(
+_TRAINABLE = late.compile(
     r"(?<![-\w])trainable[ _]param(?:eter)?s?\b"
     r"(?:[ \t]{0,4}[:=]\s{0,40}| (?=\d[\d,.]{0,30} ?[KMB](?![A-Za-z])))"
     r"(?:[\d.]{1,10} ?%\s{0,4}\(\s{0,4})?"

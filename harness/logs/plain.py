@@ -18,6 +18,7 @@ from harness.logs.reading import FIGURE, MOST, PAIR, Reading, meaning, settle
 from harness.logs.tongues import in_english
 from harness.logs.unnamed import unnamed_step
 from harness.logs.validating import is_validation
+from harness.text import late
 
 HEADER = Reading(phase="validate", validation=True)
 """`Test Error:` alone on a line: the loss that comes next is a validation's (see `Steps.place`)."""
@@ -26,45 +27,47 @@ LONGEST = 4096
 
 _KNOWN: dict[str, tuple[str, str, Any]] = {}
 _PRECISE = frozenset({"loss", "validation", "rate"})
-_MMENGINE = re.compile(
+_MMENGINE = late.compile(
     r"Epoch\((train|val|test)\) {1,3}(?:\[(\d{1,9})\])?\[ {0,8}(\d{1,15})/ {0,8}(\d{1,15})\]",
     re.ASCII,
 )
-_ONLY_FIGURE = re.compile(rf"\d[\])]{{0,2}} {{0,4}}[:,|-] {{1,8}}({NUMBER}) {{0,8}}$", re.ASCII)
-_PLACE = re.compile(r"\| {1,4}[\w.<>]{1,80}:[\w.<>]{1,80}:\d{1,6} - ")
+_ONLY_FIGURE = late.compile(rf"\d[\])]{{0,2}} {{0,4}}[:,|-] {{1,8}}({NUMBER}) {{0,8}}$", re.ASCII)
+_PLACE = late.compile(r"\| {1,4}[\w.<>]{1,80}:[\w.<>]{1,80}:\d{1,6} - ")
 """`| __main__:train:123 - step 10 | loss 2.34`."""
-_TIMES = re.compile(r"\| Tot: [\dDhms]{1,20} \|(.{1,200}?) (\d{1,9}/\d{1,9})\s{0,8}$", re.ASCII)
+_TIMES = late.compile(r"\| Tot: [\dDhms]{1,20} \|(.{1,200}?) (\d{1,9}/\d{1,9})\s{0,8}$", re.ASCII)
 """`Step: 123ms | Tot: 2s345ms | Loss: 2.301 | Acc: 10.000% (13/128) 1/391`: `Step` is a time."""
-_GROUPED = re.compile(r"[=:\[(\t ]{1,12}(\d{1,3}(?:[. ]\d{3}){0,4})(?![\d,])", re.ASCII)
-_BROKEN = re.compile(r"[=:\[(\t ]{1,12}\d{1,15}\.[A-Za-z]", re.ASCII)
-_OF = re.compile(r" {0,8}/ {0,8}(\d{1,3}(?:[. ]\d{3}){0,4})(?![\d,])", re.ASCII)
-_MARKS = re.compile(r"['’\u00a0\u202f](?<=\d.)(?=\d{3}(?!\d))")
-_HEADER = re.compile(r"\s{0,8}(?:Test|Val|Valid|Validation|Eval|Evaluation) (?:Error|Loss):\s{0,8}")
-_TOKENS = re.compile(r"tok(?:en)?s?/s(?:ec)?(?![a-z])", re.ASCII)
+_GROUPED = late.compile(r"[=:\[(\t ]{1,12}(\d{1,3}(?:[. ]\d{3}){0,4})(?![\d,])", re.ASCII)
+_BROKEN = late.compile(r"[=:\[(\t ]{1,12}\d{1,15}\.[A-Za-z]", re.ASCII)
+_OF = late.compile(r" {0,8}/ {0,8}(\d{1,3}(?:[. ]\d{3}){0,4})(?![\d,])", re.ASCII)
+_MARKS = late.compile(r"['’\u00a0\u202f](?<=\d.)(?=\d{3}(?!\d))")
+_HEADER = late.compile(
+    r"\s{0,8}(?:Test|Val|Valid|Validation|Eval|Evaluation) (?:Error|Loss):\s{0,8}"
+)
+_TOKENS = late.compile(r"tok(?:en)?s?/s(?:ec)?(?![a-z])", re.ASCII)
 _SHORT = 120
 """Characters that a line of a block has at most."""
-_BLOCK = re.compile(
+_BLOCK = late.compile(
     r"[\s•*|-]{0,40}(?=[A-Za-z])"
     r"(?P<name>(?:total |group |mean |avg\.? |average )?rewards?|kl(?: divergence| penalty)?"
     r"|learning rate|grad(?:ient)?[ _]norm|perplexity|ppl|acc(?:uracy)?|speed|(?:peak )?memory"
     r"|clipping|margins?|entropy|mse|bleu|f1)\s{0,4}[:=]\s{0,8}(?P<rest>\S)",
     re.IGNORECASE,
 )
-_MEAN = re.compile(rf"[μu]\s?=\s?({NUMBER})(?:,?\s{{1,4}}[σs]\s?=\s?({NUMBER}))?")
-_DICT = re.compile(r"\bloss(?:es)?\s{0,2}[:=]?\s{0,2}\{([^{}]{1,600})\}")
-_KEY = re.compile(r"[\s'\",]{0,4}\b([A-Za-z_][\w/.-]{0,40})['\"]?\s{0,2}[:=]\s{0,2}", re.ASCII)
+_MEAN = late.compile(rf"[μu]\s?=\s?({NUMBER})(?:,?\s{{1,4}}[σs]\s?=\s?({NUMBER}))?")
+_DICT = late.compile(r"\bloss(?:es)?\s{0,2}[:=]?\s{0,2}\{([^{}]{1,600})\}")
+_KEY = late.compile(r"[\s'\",]{0,4}\b([A-Za-z_][\w/.-]{0,40})['\"]?\s{0,2}[:=]\s{0,2}", re.ASCII)
 _ALL = frozenset({"loss", "total", "all", "sum", "total_loss"})
-_TRAIN = re.compile(r"(?:^|[\d\]])[\s|,;:()\[-]{0,8}train", re.IGNORECASE | re.ASCII)
+_TRAIN = late.compile(r"(?:^|[\d\]])[\s|,;:()\[-]{0,8}train", re.IGNORECASE | re.ASCII)
 """`step 10 | train 2.31`, where nothing says of what: `acc: train 0.9` is no loss."""
-_SCALED = re.compile(
+_SCALED = late.compile(
     r"[=:\[(\t ]{1,12}(\d{1,6}(?:\.\d{1,3})?)([kKM])(?![A-Za-z])"
     r"(?:/(\d{1,6}(?:\.\d{1,3})?)([kKM])(?![A-Za-z]))?",
     re.ASCII,
 )
-_UNDERSCORED = re.compile(r"[=:\[(\t ]{1,12}(\d{1,3}(?:_\d{3}){1,4})(?!\w)", re.ASCII)
+_UNDERSCORED = late.compile(r"[=:\[(\t ]{1,12}(\d{1,3}(?:_\d{3}){1,4})(?!\w)", re.ASCII)
 _POWERS = {"k": 10**3, "K": 10**3, "M": 10**6}
-_NULL = re.compile(r"(?<![\w/.-])(?:train(?:ing)?[ _/])?loss[\s:=]{1,8}null\b", re.IGNORECASE)
-_DATES = re.compile(
+_NULL = late.compile(r"(?<![\w/.-])(?:train(?:ing)?[ _/])?loss[\s:=]{1,8}null\b", re.IGNORECASE)
+_DATES = late.compile(
     r"\((?:iteration|iter|step|global step)s? {0,2}:? {0,2}(\d{1,15})(?: {0,2}/ {0,2}\d{1,15})?\)"
     r"[\s=:*#─═-]{0,200}$",
     re.IGNORECASE | re.ASCII,

@@ -11,6 +11,7 @@ from typing import Any, TypeAlias
 import msgspec
 
 from harness.logs.numbers import FIGURE_TEXT, MAX_COUNT, NAN, NUMBER, UNITS, count, number, size
+from harness.text import late
 
 
 class Reading(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
@@ -57,7 +58,7 @@ _Parser: TypeAlias = Callable[[object], float | str | None]
 # A name is tried whole or not at all; before Python 3.11 a look behind its end has to do.
 _WHOLE_NAME = "+" if sys.version_info >= (3, 11) else "(?![A-Za-z_/.-])"
 
-PAIR = re.compile(
+PAIR = late.compile(
     # That it begins a word is looked at after its first letter: what cannot be one is skipped fast.
     r"([A-Za-z_](?<![A-Za-z0-9_/.-][A-Za-z_])[A-Za-z_/.-]{0,40}"
     rf"{_WHOLE_NAME}"

@@ -15,13 +15,14 @@ import re
 
 from harness.logs.numbers import NUMBER
 from harness.logs.reading import FIGURE, Reading, from_pairs, meaning
+from harness.text import late
 
-_CELLS = re.compile(r"[|│┃║]")
-_WIDE = re.compile(r"\s{2,20}|\t")
-_RULE = re.compile(r"[\s|:+=─━═┄┅╌╍┌┐└┘├┤┬┴┼┏┓┗┛┣┫┳┻╋┡┩╇╈╞╡╪╒╕╘╛-]{3,400}")
-_NAME = re.compile(r"[A-Za-z][A-Za-z0-9_/. -]{0,40}", re.ASCII)
-_VALUE = re.compile(rf"({NUMBER})(?: ?[▼▲↓↑%])?", re.ASCII)
-_TIME = re.compile(r"\d{1,3}(?::\d\d){1,2}(?:\.\d{1,6})?", re.ASCII)
+_CELLS = late.compile(r"[|│┃║]")
+_WIDE = late.compile(r"\s{2,20}|\t")
+_RULE = late.compile(r"[\s|:+=─━═┄┅╌╍┌┐└┘├┤┬┴┼┏┓┗┛┣┫┳┻╋┡┩╇╈╞╡╪╒╕╘╛-]{3,400}")
+_NAME = late.compile(r"[A-Za-z][A-Za-z0-9_/. -]{0,40}", re.ASCII)
+_VALUE = late.compile(rf"({NUMBER})(?: ?[▼▲↓↑%])?", re.ASCII)
+_TIME = late.compile(r"\d{1,3}(?::\d\d){1,2}(?:\.\d{1,6})?", re.ASCII)
 _MISSING = frozenset(("", "-", "–", "—", "n/a", "na", "none", "no log"))
 _LONGEST = 1000
 _MOST = 32

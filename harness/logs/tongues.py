@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import re
 
+from harness.text import late
+
 _NAMES = {
     "step": "étape etape schritt paso passo шаг крок krok stap steg adım bước langkah "
     "步骤 步驟 步数 步數 ステップ 스텝",
@@ -42,7 +44,7 @@ _FOREIGN_WORDS = {
 _ENGLISH = {_key(foreign): name for foreign, name in _FOREIGN_WORDS.items()}
 _LETTER = r"[^\W\d_]"
 # Letters around it would make another word of it; ideographs stand without blanks.
-_WORDS = re.compile(
+_WORDS = late.compile(
     "|".join(
         re.escape(word)
         if ord(word[0]) > 0x2FFF
@@ -51,9 +53,9 @@ _WORDS = re.compile(
     ),
     re.IGNORECASE,
 )
-_FOREIGN = re.compile("[À-ɏẀ-ỿЀ-ӿ぀-ヿ㐀-鿿가-힣：，＝]")
+_FOREIGN = late.compile("[À-ɏẀ-ỿЀ-ӿ぀-ヿ㐀-鿿가-힣：，＝]")
 """Letters that are not in ASCII, and signs of ideographic text."""
-_COUNTED = re.compile(r"第 ?(\d{1,12}) ?(?:/ ?(\d{1,12}) ?)?(步|轮|輪|回|エポック)")
+_COUNTED = late.compile(r"第 ?(\d{1,12}) ?(?:/ ?(\d{1,12}) ?)?(步|轮|輪|回|エポック)")
 _ASCII = ("erlust", "erte", "erdida", "erda", "erdita", "trata", "erlies", "erugian")
 """Parts of the ASCII words for a loss, with which any line in ASCII begins to be looked at."""
 _WIDE = str.maketrans("：＝（）［］／｜％", ":=()[]/|%", "")

@@ -11,23 +11,24 @@ from functools import lru_cache
 
 from harness.logs.numbers import plainly
 from harness.logs.reading import PAIR, Reading, field, from_pairs
+from harness.text import late
 
 _COUNT = r"\d{1,15}(?:\.\d{1,2})?[kMGT]?"  # by `unit_scale`: 1.00, 12.0, 1.20k
-_COUNTS = re.compile(rf"\s{{0,20}}({_COUNT})/({_COUNT}) ?\[", re.ASCII)
-_OPEN = re.compile(rf"(?<![\d.])({_COUNT})(?:it|batch|batches|step|steps) \[\d\d:", re.ASCII)
+_COUNTS = late.compile(rf"\s{{0,20}}({_COUNT})/({_COUNT}) ?\[", re.ASCII)
+_OPEN = late.compile(rf"(?<![\d.])({_COUNT})(?:it|batch|batches|step|steps) \[\d\d:", re.ASCII)
 _SCALES = {"k": 10**3, "M": 10**6, "G": 10**9, "T": 10**12}
-_NO_STEPS = re.compile(r"[kMGT]?(?:i?B|ex|examples?|files?|shards?|rows?|tables?|tokens?)")
-_OTHER = re.compile(
+_NO_STEPS = late.compile(r"[kMGT]?(?:i?B|ex|examples?|files?|shards?|rows?|tables?|tokens?)")
+_OTHER = late.compile(
     r"\s*(?:map|filter|download|fetch|load|tokeni[sz]|generat|sav|writ|cast|sort|prepar|upload|"
     r"convert|pack|resolv|extract|creat|pre-?process|comput|group|quanti|merg|flatten|import)",
     re.IGNORECASE,
 )
-_VALIDATION = re.compile(
+_VALIDATION = late.compile(
     r"(?<![a-z])(?:val|valid|validation|validating|validate|eval|evaluating|evaluation|evaluate|"
     r"test|testing|predicting|calculating loss|sanity)(?![a-z])",
     re.IGNORECASE,
 )
-_EPOCH = re.compile(r"epochs?\W{0,3}(?:(\d{1,9})(?:\s?/\s?\d{1,9})?)?", re.IGNORECASE)
+_EPOCH = late.compile(r"epochs?\W{0,3}(?:(\d{1,9})(?:\s?/\s?\d{1,9})?)?", re.IGNORECASE)
 
 
 def read(line: str) -> Reading | None:

@@ -10,36 +10,37 @@ import re
 from typing import Any
 
 from harness.logs.numbers import MAX_COUNT, count
+from harness.text import late
 
-_IN_EPOCH = re.compile(
+_IN_EPOCH = late.compile(
     r"[Ee](?:POCH|poch)[: =\t]{0,4}\[?\d{1,9}(?:/\d{1,9})?[\] \t:,|-]{1,6}"
     r"(?:[\[(]? {0,8}(\d{1,15}) {0,8}/ {0,8}(\d{1,15})|\[ {0,8}(\d{1,15})\])",
     re.ASCII,
 )
-_BRACKETS = re.compile(
+_BRACKETS = late.compile(
     r"(?:\bTrain(?:ing)?: {1,3}(\d{1,9}) {1,3}|)"
     r"(?:\[ {0,12}(\d{1,9}) {0,12}/ {0,12}\d{1,9} {0,4}\] {0,4})?"
     r"\[ {0,12}(\d[\d,]{0,18}) {0,12}/ {0,12}(\d[\d,]{0,18})"
     r" {0,4}(?:\( {0,4}\d{1,3} ?%\) {0,4}|)\]",
     re.ASCII,
 )
-_LEADS = re.compile(r"\s{0,20}(?:(\d{1,15}):|#(\d{1,15})[:,|]?)\s", re.ASCII)
-_NUMBERED = re.compile(r"(?:^\s{0,8}|[\])] )\[ {0,8}(\d{1,15})\]\s{1,8}(?=[A-Za-z])", re.ASCII)
+_LEADS = late.compile(r"\s{0,20}(?:(\d{1,15}):|#(\d{1,15})[:,|]?)\s", re.ASCII)
+_NUMBERED = late.compile(r"(?:^\s{0,8}|[\])] )\[ {0,8}(\d{1,15})\]\s{1,8}(?=[A-Za-z])", re.ASCII)
 _ROUNDS = ("episode", "update", "round", "generation")
 """Names that count where nothing else does."""
 _EARLY = 60
 """Characters within which they stand: later ones tell of something else."""
-_MEASURED = re.compile(r"loss|rew|return|score|acc")
-_SHARE = re.compile(
+_MEASURED = late.compile(r"loss|rew|return|score|acc")
+_SHARE = late.compile(
     r"(?<![A-Za-z])(?:acc|accuracy|correct|error|err|wer|cer|precision|recall|f1|score|hits?|auc|map"
     r"|m?iou|dice|success|match(?:es|ed)?|wins?|top.?\d|acc@\d)[\s:=(]{1,6}[\d.]{0,12}$",
     re.IGNORECASE | re.ASCII,
 )
 """`acc: 98% 9825/10000`: what was counted are no steps."""
-_OF_TRAINING = re.compile(
+_OF_TRAINING = late.compile(
     r"\s{0,8}\[?train(?:ing)?[\]:]? {1,4}(\d{1,12}) {0,2}/ {0,2}(\d{1,12})(?![\d.])", re.IGNORECASE
 )
-_BAR = re.compile(
+_BAR = late.compile(
     r"\d ?% {1,4}(\d{1,12})/(\d{1,12})(?= |$)|(?<= )(\d{1,12})/(\d{1,12}) \[ ?\d{1,3} ?%\]"
     r"|\d ?% \((\d{1,12}) of (\d{1,12})\)",
     re.ASCII,

@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import re
 
-_BEGINS = re.compile(
+from harness.text import late
+
+_BEGINS = late.compile(
     r"[ \[]{0,6}(?:val|valid|validation|validating|eval|evaluation|evaluating|test|testing)"
     r"(?![\w/.-])",
     re.IGNORECASE | re.ASCII,
 )
-_MARK = re.compile(
+_MARK = late.compile(
     r"(?<![\w/.-])(?:(?:val|valid|validation|validating|eval|evaluation|evaluating|dev)"
     r"(?=[\])|,]|:(?!\s{0,4}[-+]?[\d.])|\s{1,3}(?:[|–-]|set\b|epoch\b|step\b|batch\b|iter)|\s{0,3}$)"
     r"|test(?:[ -]set\b|(?:ing)?[\])|:,]{0,2}\s{0,3}(?:average\s|avg\.?\s|mean\s)?$))"

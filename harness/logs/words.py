@@ -5,9 +5,11 @@ from __future__ import annotations
 import re
 from collections import deque
 
+from harness.text import late
+
 _MOST = 40
 _LONGEST = 400
-_STOPS = re.compile(
+_STOPS = late.compile(
     r"early.?stop|stopp(?:ed|ing)|converg|resum|patience|plateau|no (?:further )?improvement"
     r"|(?:target|goal|threshold)\b.{0,40}\breached|reached\b.{0,40}\b(?:target|goal|threshold)"
     r"|(?:time|wall.?clock|token|step|budget).{0,12}limit|max(?:imum)?[ _]?(?:time|duration|hours)"

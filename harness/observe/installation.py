@@ -14,8 +14,7 @@ from collections.abc import Sequence
 from importlib.machinery import PathFinder
 from importlib.util import find_spec
 from pathlib import Path
-from urllib.parse import urlsplit
-from urllib.request import url2pathname
+from urllib.parse import unquote, urlsplit
 
 from harness.errors import UsageError
 
@@ -89,7 +88,7 @@ def _source() -> tuple[Path, bool] | None:
     except (importlib.metadata.PackageNotFoundError, ValueError):
         return None
     url, info = urlsplit(origin.get("url", "")), origin.get("dir_info")
-    folder = Path(url2pathname(url.path))
+    folder = Path(unquote(url.path))
     if url.scheme != "file" or info is None or not (folder / "pyproject.toml").is_file():
         return None
     return folder, bool(info.get("editable"))

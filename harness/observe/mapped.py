@@ -6,17 +6,17 @@ Python alone, such as mlx-lm, nothing is mapped.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from pathlib import Path
 
 from harness.observe import platform
+from harness.text import late
 
 MOST = 16
 """Processes of a tree that are asked."""
-_MLX = re.compile(r"^(?P<site>/.*)/mlx/(?:lib/libmlx\.|core\.)\S*$")
-_PYTHON = re.compile(r"/(?:lib)?python(3\.\d+)[^/]*$")
-_INFO = re.compile(r"^(mlx(?:_cpu|_cuda\w*|_metal)?)-(.+)\.dist-info$")
+_MLX = late.compile(r"^(?P<site>/.*)/mlx/(?:lib/libmlx\.|core\.)\S*$")
+_PYTHON = late.compile(r"/(?:lib)?python(3\.\d+)[^/]*$")
+_INFO = late.compile(r"^(mlx(?:_cpu|_cuda\w*|_metal)?)-(.+)\.dist-info$")
 
 
 def versions(pid: int) -> dict[str, str]:

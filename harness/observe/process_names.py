@@ -8,7 +8,9 @@ from pathlib import Path
 
 import psutil
 
-_PYTHON = re.compile(r"^(python|pypy)[\d.]*$", re.IGNORECASE)
+from harness.text import late
+
+_PYTHON = late.compile(r"^(python|pypy)[\d.]*$", re.IGNORECASE)
 _WORKER = "harness.worker"
 _BOOTED = f"from {_WORKER} import main; sys.exit(main(sys.argv))"
 TAKES_ONE = ("-X", "-W", "--check-hash-based-pycs")

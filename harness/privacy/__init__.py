@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable
 from functools import cache
 from pathlib import Path
@@ -16,6 +15,7 @@ from harness.privacy.redact import Personal, arguments, redacted
 from harness.privacy.rules import RULES, Rule
 from harness.privacy.source import redacted_source
 from harness.scenario.load import shipped
+from harness.text import late
 
 __all__ = [
     "Personal",
@@ -29,7 +29,7 @@ __all__ = [
     "with_hosts",
 ]
 
-_MARK = re.compile(r"<([a-z-]+)>")
+_MARK = late.compile(r"<([a-z-]+)>")
 
 
 def published(run: RunResult, personal: Personal) -> RunResult:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 import sys
 
+from harness.text import late
+
 _LABEL = r"[A-Za-z0-9](?:[A-Za-z0-9-]{0,62}[A-Za-z0-9])?"
 _DOTTED = rf"{_LABEL}(?:\.{_LABEL}){{1,8}}"
 _FILES = (
@@ -44,19 +46,19 @@ _MODULES = sys.stdlib_module_names | frozenset((
     "context", "py",
 ))  # fmt: skip
 
-_URL = re.compile(
+_URL = late.compile(
     r"(\b[A-Za-z][\w+.-]{0,30}://(?:[^\s/@\"'<]{0,64}@|<credentials>@)?)"
     rf"({_LABEL}(?:\.{_LABEL}){{0,8}})"
     r"(?![\w@-]|\.\w)"
 )
-_SPOKEN = re.compile(
+_SPOKEN = late.compile(
     r"(\b(?:(?:connect(?:ed|ing|ion)?[ \t]{1,2}(?:to|from)|resolve|lookup|reach)[ \t]{1,2}"
     r"(?:host(?:name)?|server|address)[ \t:]{1,2}[\"']?|hostname"
     r"[\"']?[ \t]{0,4}[=:][ \t]{0,4}[\"']?))"
     rf"({_LABEL}(?:\.{_LABEL}){{0,8}})(?![\w(-]|\.\w)",
     re.IGNORECASE,
 )
-_GIVEN = re.compile(
+_GIVEN = late.compile(
     r"(\b(?:master_?addr(?:ess)?|\w{0,20}node(?:name|list))[\"']?[ \t]{0,4}[=:][ \t]{0,4}[\"']?"
     r"|\bssh\\{0,64}[\"'][ \t]{0,4}:[ \t]{0,4}\\{0,64}[\"']"
     r"|\bhost\\{0,64}[\"']?[ \t]{0,4}[=:][ \t]{0,4}\\{0,64}[\"']"
@@ -64,26 +66,26 @@ _GIVEN = re.compile(
     rf"({_LABEL}(?:\.{_LABEL}){{0,8}})",
     re.IGNORECASE,
 )
-_NCCL = re.compile(
+_NCCL = late.compile(
     rf"(?<![\w.-])({_LABEL}(?:\.{_LABEL}){{0,8}})"
     r"(?=:\d+:\d+ \[[^\]\n]{1,20}\] (?:[\w/.-]{1,80}:\d{1,5} )?NCCL |<\d{1,5}>)"
 )
 """The host at the begin of a line of NCCL, and a peer with its port."""
-_OPTION = re.compile(
+_OPTION = late.compile(
     r"((?<![\w-])--?hosts?(?:\\{0,64}[\"'],[ \t]{0,4}\\{0,64}[\"']|[ \t]+|=))([\w.,:-]+)"
 )
-_ITEM = re.compile(rf"(?<![\w.-]){_LABEL}(?:\.{_LABEL}){{0,8}}(?![\w.-])")
-_AFTER = re.compile(
+_ITEM = late.compile(rf"(?<![\w.-]){_LABEL}(?:\.{_LABEL}){{0,8}}(?![\w.-])")
+_AFTER = late.compile(
     r"(\b(?:connect(?:ed|ing|ion)?[ \t]{1,2}(?:to|from)|host|resolve|reach|ssh|scp|ping)"
     r"[\"']?[ \t:=]{1,4}[\"']?)"
     rf"({_DOTTED})(?![\w(-]|\.\w)",
     re.IGNORECASE,
 )
-_NAMED = re.compile(
+_NAMED = late.compile(
     rf"(?<![\w.@-])({_DOTTED})(?![\w(\[-]|\.\w|[ \t]{{0,2}}=[^=])(:\d{{2,5}}(?!\d))?"
 )
-_SUFFIX = re.compile(rf"(?:^|\.)(?:({_WORLD})|({_INSIDE})|({_ANY}))$", re.IGNORECASE)
-_FILE = re.compile(rf"\.{_FILES}$", re.IGNORECASE)
+_SUFFIX = late.compile(rf"(?:^|\.)(?:({_WORLD})|({_INSIDE})|({_ANY}))$", re.IGNORECASE)
+_FILE = late.compile(rf"\.{_FILES}$", re.IGNORECASE)
 
 
 def hidden(text: str) -> str:

@@ -13,6 +13,7 @@ from functools import lru_cache
 import msgspec
 
 from harness.privacy import hostnames, secrets, values
+from harness.text import late
 from harness.text.sanitize import sanitize
 
 
@@ -38,86 +39,86 @@ _SHORTEST = 3
 _PAUSE = r"[\s._,-]{0,2}"
 """The text that may stand between the parts of a person's name."""
 
-WRITTEN = re.compile(
+WRITTEN = late.compile(
     r"\\+(?:u001b|x1b|033|e)\[[\d;?]*[A-Za-z]|\\+(?:u(?:00ad|200[b-f]|2060|feff)|xad)",
     re.IGNORECASE,
 )
 """Terminal sequences and unseen characters as JSON and `repr` write them."""
 
-_EMAIL = re.compile(
+_EMAIL = late.compile(
     r"(?<![\w.+-])[\w.+-]{1,64}(?:@|%40|&#64;)(?!GLIBC|GCC|CXXABI|LIB)"
     r"(?:[\w-]{1,63}\.){1,8}[A-Za-z]{2,24}\b"
 )
-_AT_HOST = re.compile(
+_AT_HOST = late.compile(
     # Not the matrix product of two names; with a path behind it, it is none.
     r"(?<![\w.+@-])(?:(?<![=+*/,(] )(?<!return )|(?=[\w.-]{3,40}@[\w.-]{3,64}:[/~]))"
     r"[A-Za-z_][\w.-]{2,31}@(?!GLIBC|GCC|CXXABI|LIB)[A-Za-z][\w.-]{2,63}(?=[:\s,;\"')\]\\>]|$)"
 )
-_AT_ADDRESS = re.compile(r"(?<![\w.+@-])[A-Za-z_][\w.-]{1,31}@(?=<address>)")
-_MAC = re.compile(
+_AT_ADDRESS = late.compile(r"(?<![\w.+@-])[A-Za-z_][\w.-]{1,31}@(?=<address>)")
+_MAC = late.compile(
     r"(?<![\w:-])(?:[0-9A-Fa-f]{2}[:-]){5}[0-9A-Fa-f]{2}(?![\w:-])"
     r"|(?<![\w:])(?:[0-9A-Fa-f]{4}:){3}[0-9A-Fa-f]{4}(?![\w:])"
     r"|(?<![\w.])(?:[0-9A-Fa-f]{4}\.){2}[0-9A-Fa-f]{4}(?![\w.]*\w)"
     r"|(?<=HWaddr )[0-9A-Fa-f]{12}\b|(?<=ether )[0-9A-Fa-f]{12}\b"
 )
 _DOTTED = r"\d{1,3}(?:\.\d{1,3}){3}"
-_IPV6 = re.compile(
+_IPV6 = late.compile(
     r"(?<![A-Za-z0-9:.])(?:[0-9A-Fa-f]{0,4}:){2,7}"
     rf"(?:{_DOTTED}|[0-9A-Fa-f]{{1,4}}|(?<=::))(?:%\w+)?(?!\w|:[\w:])"
 )
-_ROUTED = re.compile(r"[23][0-9a-f]{3}:|f[cd][0-9a-f]{2}:|fe[89ab][0-9a-f]:|ff[0-9a-f]{2}:", re.I)
+_ROUTED = late.compile(r"[23][0-9a-f]{3}:|f[cd][0-9a-f]{2}:|fe[89ab][0-9a-f]:|ff[0-9a-f]{2}:", re.I)
 """The beginning of an address of IPv6 that is in use; `1::2` is a slice."""
-_IPV4 = re.compile(rf"(?<!\d)(?<!\d\.)(?<!\.so\.)(?<!\b[vV]){_DOTTED}(?!\d|\.\d)")
-_ZEROS = re.compile(r"(?<![\w:])0+(?=\d)")
-_HOST_OF_ADDRESS = re.compile(
+_IPV4 = late.compile(rf"(?<!\d)(?<!\d\.)(?<!\.so\.)(?<!\b[vV]){_DOTTED}(?!\d|\.\d)")
+_ZEROS = late.compile(r"(?<![\w:])0+(?=\d)")
+_HOST_OF_ADDRESS = late.compile(
     r"\b(?:(?:[a-z]\w{0,30}-){0,3}(?:ip|host|node|ec2|peer|server|vm|compute|worker)-\d{1,3}"
     r"|[a-z][\w-]{0,30}-(?:10|172|192))(?:-\d{1,3}){3}\b(?:\.[\w-]+){0,8}",
     re.IGNORECASE,
 )
-_ARN = re.compile(r"(\barn:aws[\w-]{0,10}:)[^\s\"'<>]+")
-_OWNER = re.compile(
+_ARN = late.compile(r"(\barn:aws[\w-]{0,10}:)[^\s\"'<>]+")
+_OWNER = late.compile(
     r"(\b[ug]id=\d{1,10}\(|\b(?:[A-Z_]{0,30}_)?(?:USER|LOGNAME|USERNAME)="
     r"|\buser_?name\\{0,64}[\"'][ \t]{0,4}[:=][ \t]{0,4}\\{0,64}[\"'])([\w.-]+)"
 )
-_HOMES = re.compile(
+_HOMES = late.compile(
     r"(?:/|%2[Ff])(?:home|Users)(?:/|%2[Ff]){1,8}"
     r"(?:[^\s/:\"'<>|,;()\[\]%]|%(?!2[Ff])[0-9A-Fa-f]{2})+"
     r"|(?<![\w./~>-])/root(?![\w-])|(?<![\w./~-])~[a-z_][\w-]{0,31}(?=/)"
     r"|(?<![^\s\"'])(?<![=&|,+*-] )~[a-z_][\w-]{0,31}(?=[\s:;\"')\\]|$)"
     r"|(?<=\()~[a-z_][\w-]{0,31}(?=:)"
 )
-_OF_USERS = re.compile(
+_OF_USERS = late.compile(
     r"(/run/media/|/var/(?:spool/)?mail/|/var/spool/cron/(?:crontabs/)?)[^\s/:\"'<>|,;()\[\]]+"
 )
-_OF_PYTEST = re.compile(r"(?<=/pytest-of-)[^\s/:\"']+")
-_QUOTED_HOME = re.compile(r"([\"'])/(?:home|Users)/[^/\"'\n]{1,64}(?=/[^\"'\n]{0,512}\1)")
-_WINDOWS_HOME = re.compile(
+_OF_PYTEST = late.compile(r"(?<=/pytest-of-)[^\s/:\"']+")
+_QUOTED_HOME = late.compile(r"([\"'])/(?:home|Users)/[^/\"'\n]{1,64}(?=/[^\"'\n]{0,512}\1)")
+_WINDOWS_HOME = late.compile(
     r"\b[A-Za-z]:\\+Users\\+(?:[^\\/:\"'<>|\n]{1,64}(?=\\)|[^\s\\:\"'<>|]+)", re.IGNORECASE
 )
-_WINDOWS = re.compile(
+_WINDOWS = late.compile(
     r"(?<![\w\\])[A-Z]:(\\{1,64})(?=[^\\])(?:[^\\/:\"'<>|\n]{1,128}\1(?!\\))+([^\s\\/:\"'<>|,;()]{0,128})"
 )
-_UNC = re.compile(
+_UNC = late.compile(
     r"(?<![^\s\"'=(:,])(\\{1,32})\1([A-Za-z0-9][\w.$-]{1,62})\1([\w$.-]{1,80}(?:\1[\w$.-]{1,80}){0,16})"
     r"(?![\w$.-])"
 )
 """A share of a file server: in JSON with twice as many backslashes."""
-_PRIVATE_TMP = re.compile(r"(?:/private)?/var/folders/[\w+]+/[\w+]+")
-_FILE_URL = re.compile(r"\bfile://(?=/)")
+_PRIVATE_TMP = late.compile(r"(?:/private)?/var/folders/[\w+]+/[\w+]+")
+_FILE_URL = late.compile(r"\bfile://(?=/)")
 _SYSTEM = (
     r"(?!(?:usr|lib|lib32|lib64|bin|sbin|opt|etc|proc|sys|dev|tmp|var|run|nix|snap|private"
     r"|System|Library|Applications)(?![\w-]))"
 )
-_VOLUME = re.compile(
+_VOLUME = late.compile(
     r"(?<![\w.~>/<}-])/(?:Volumes|media)/[^/\"'<>|:;\n]{1,64}/"
     r"(?:[^\s/:\"'<>|,;()\[\]]+/)*([^\s/:\"'<>|,;()\[\]]*)"
 )
 """A medium, whose name may have spaces in it."""
-_PHONE = re.compile(r"(?<![\w.)\]+-])\+[1-9]\d{0,2}(?:[ -]\(?\d{2,8}\)?){2,5}(?![\w.]|[ -]\d)")
+_PHONE = late.compile(r"(?<![\w.)\]+-])\+[1-9]\d{0,2}(?:[ -]\(?\d{2,8}\)?){2,5}(?![\w.]|[ -]\d)")
 """A telephone number as it is dialed from abroad, in groups: `+12345678` may be a difference."""
-_QUOTED = re.compile(rf"([\"'])/(?!/){_SYSTEM}(?:[^/\"'\n]{{1,128}}/)+([^/\"'\n]{{0,128}})(?=\1)")
+_QUOTED = late.compile(rf"([\"'])/(?!/){_SYSTEM}(?:[^/\"'\n]{{1,128}}/)+([^/\"'\n]{{0,128}})(?=\1)")
 """A path between quotes may have spaces in it."""
-_ABSOLUTE = re.compile(
+_ABSOLUTE = late.compile(
     rf"(?:(?<![\w.~>/<}}-])|(?<=\s-[A-Z]))/(?![/*]){_SYSTEM}"
     r"(?:[^\s/:\"'<>|,;()\[\]]+/)+([^\s/:\"'<>|,;()\[\]]*)"
 )

@@ -10,30 +10,33 @@ import re
 from collections.abc import Callable
 
 from harness.privacy import tokens, values
+from harness.text import late
 
 _NAME = r"PRIVATE KEY(?: BLOCK)?-----"
-_KEY_BLOCK = re.compile(rf"-----BEGIN [A-Z ]*{_NAME}.*?(?:-----END [A-Z ]*{_NAME}|\Z)", re.DOTALL)
-_KEY_END = re.compile(rf"-----END [A-Z ]*{_NAME}")
-_KEY_LINE = re.compile(r"\s*[A-Za-z0-9+/=]+\s*")
-_UUID = re.compile(
+_KEY_BLOCK = late.compile(rf"-----BEGIN [A-Z ]*{_NAME}.*?(?:-----END [A-Z ]*{_NAME}|\Z)", re.DOTALL)
+_KEY_END = late.compile(rf"-----END [A-Z ]*{_NAME}")
+_KEY_LINE = late.compile(r"\s*[A-Za-z0-9+/=]+\s*")
+_UUID = late.compile(
     r"(\b(?:[A-Za-z][\w-]{0,40}[ _-])?(?:key|token|secret|id|uuid)\b[\"' \t:=]{1,8})"
     r"[0-9A-Fa-f]{8}(?:-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}(?![\w-])",
     re.IGNORECASE,
 )
 """Such as the API key of Heroku: a UUID after a word that says what it is."""
-_LONG = re.compile(r"(?<![\w/+-])(?!_[ZR])[\w/+-]{24,}={0,2}")
-_HEADER = re.compile(
+_LONG = late.compile(r"(?<![\w/+-])(?!_[ZR])[\w/+-]{24,}={0,2}")
+_HEADER = late.compile(
     r"\b((?:proxy-)?authorization|(?:set-)?cookies?|x-[\w-]{0,40}(?:key|token))\b"
     r"([ \t]*[\"']?[ \t]*[:=][ \t]*)[^\s][^\n]*",
     re.IGNORECASE,
 )
-_BEARER = re.compile(r"\b(bearer|basic)([ \t]+)(?=[\w.~+/-]*[\d=])[\w.~+/=-]{8,}", re.IGNORECASE)
-_USERINFO = re.compile(
+_BEARER = late.compile(r"\b(bearer|basic)([ \t]+)(?=[\w.~+/-]*[\d=])[\w.~+/=-]{8,}", re.IGNORECASE)
+_USERINFO = late.compile(
     r"(\b[A-Za-z][\w+.-]{0,30}://)(?:[^\s/\"']{1,256}@|[^\s@:/\"']{1,64}:[^\s@\"']{1,256}@)"
 )
-_QUERY = re.compile(r"(\b[A-Za-z][\w+.-]{0,30}://[^\s?#\"'<>]{1,512}\?)[^\s\"'<>]+")
-_HOOK = re.compile(r"(\bhooks\.slack\.com/services/|/api/webhooks/)[^\s\"'<>]+")
-_PARAMETER = re.compile(r"([?&](?:sig|signature|key|code|auth|token)=)[^\s&\"'<>]+", re.IGNORECASE)
+_QUERY = late.compile(r"(\b[A-Za-z][\w+.-]{0,30}://[^\s?#\"'<>]{1,512}\?)[^\s\"'<>]+")
+_HOOK = late.compile(r"(\bhooks\.slack\.com/services/|/api/webhooks/)[^\s\"'<>]+")
+_PARAMETER = late.compile(
+    r"([?&](?:sig|signature|key|code|auth|token)=)[^\s&\"'<>]+", re.IGNORECASE
+)
 
 
 def hidden(text: str) -> str:

@@ -16,22 +16,23 @@ from functools import lru_cache
 
 from harness.privacy import values
 from harness.privacy.redact import WRITTEN, Personal, names_only, redacted
+from harness.text import late
 from harness.text.sanitize import sanitize
 
-_TOKEN = re.compile(
+_TOKEN = late.compile(
     r"(?P<comment>#[^\n]*(?:\n[ \t]*#[^\n]*)*)"
     r"|(?P<prefix>[bBfFuU]?[rR]?|[rR][bBfF])(?P<quotes>\"\"\"|'''|\"|')"
     r"|(?P<name>[^\W\d]\w*)|\d[\w.]*|\s+|.",
     re.DOTALL,
 )
-_LITERAL = re.compile(r"\\.|[^\\]", re.DOTALL)
-_IN_FORMAT = re.compile(r"\{\{|\}\}|\\N\{[^}]*\}|\\.|[^\\]", re.DOTALL)
+_LITERAL = late.compile(r"\\.|[^\\]", re.DOTALL)
+_IN_FORMAT = late.compile(r"\{\{|\}\}|\\N\{[^}]*\}|\\.|[^\\]", re.DOTALL)
 _MADE = (
     r"(?:(?:\w{1,30}\.)?(?:(?-i:[A-Z])\w{0,40}|str|bytes|repr)\(|(?P<list>[\[(])"
     r"|\{\s{0,40}[\"'][\w-]{1,30}[\"'][ \t]{0,4}:)\s{0,40}"
 )
 _HEADER = r"(?:proxy-)?authorization|(?:set-)?cookies?|x-[\w-]{0,40}(?:key|token)"
-_GIVEN_TO = re.compile(
+_GIVEN_TO = late.compile(
     rf"(?:(?P<key>{values.NAME})|{_HEADER})"
     rf"(?:[\"']\]?[ \t]{{0,8}}{values.SIGN}\s{{0,40}}"
     r"|\]?[ \t]{0,8}(?::[^=\n,]{1,60}=|:=|[!=]=|=)\s{0,40}|[ \t]{0,8}:[ \t]{0,8}"

@@ -7,8 +7,9 @@ word can be mended, a published token cannot.
 
 from __future__ import annotations
 
-import re
 from typing import NamedTuple
+
+from harness.text import late
 
 
 class Form(NamedTuple):
@@ -68,4 +69,4 @@ FORMS = (
 HEXADECIMAL = r"(?<![0-9A-Fa-f])(?!(?<=\d\.)\d{32,}(?![0-9A-Fa-f]))[0-9A-Fa-f]{32,}"
 """The form of many, among them Weights & Biases: 32 digits or more, but no decimals of a number."""
 
-ANY = re.compile(rf"(?<![A-Za-z0-9])(?:{'|'.join(form.pattern for form in FORMS)})|{HEXADECIMAL}")
+ANY = late.compile(rf"(?<![A-Za-z0-9])(?:{'|'.join(form.pattern for form in FORMS)})|{HEXADECIMAL}")

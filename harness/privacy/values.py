@@ -8,6 +8,8 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 
+from harness.text import late
+
 
 def _spelled(word: str) -> str:
     """A pattern for `word`, also as JSON writes the letters that are not of ASCII."""
@@ -67,84 +69,84 @@ def _quoted(name: str) -> str:
     )
 
 
-_ASSIGNED = re.compile(
+_ASSIGNED = late.compile(
     rf"(?P<key>{NAME})(?P<sign>{_CLOSED}{SIGN})"
     rf"(?:(?P<call>{_CALL})(?P<quoted>{_quoted('q')})"
     rf"|(?P<many>\[[ \t]*{_BACK}[\"'][^\]\n]*\]?|\{{[ \t]*{_BACK}[\"'][^}}\n]*\}}?)"
     r"|(?P<bare>[^\s,;\"'(){}\[\]]*[^\s,;\"'(){}\[\]\\]))",
     re.IGNORECASE,
 )
-_PAIR = re.compile(
+_PAIR = late.compile(
     rf"(?P<key>{NAME})(?P<sign>{_BACK}[\"'](?:,[ \t]{{0,8}}|[ \t]+value=))"
     rf"(?P<quoted>{_quoted('q')})",
     re.IGNORECASE,
 )
-_CELL = re.compile(
+_CELL = late.compile(
     rf"(?P<key>{NAME})"
     rf"(?P<sign>[ \t]*(?:\|(?=[ \t][^|\n]{{1,400}}\|)|[│┃║]|\\{{1,64}}u25[05][0-3])[ \t]*)"
     r"(?P<bare>[^\s\\|│┃║](?:[^\\|│┃║\n]*[^\s\\|│┃║])?)",
     re.IGNORECASE,
 )
-_ELEMENT = re.compile(
+_ELEMENT = late.compile(
     rf"(<(?P<tag>[\w:.-]{{0,40}}{KEY}[\w:.-]{{0,40}})"
     rf"(?:[ \t][^<>\n]{{0,200}})?>)[^<\n]+(?=</(?P=tag)>)",
     re.IGNORECASE,
 )
-_BLOCK = re.compile(
+_BLOCK = late.compile(
     rf"({NAME}{_BACK}[\"']?[ \t]{{0,8}}:[ \t]{{0,8}}[|>][-+\d]{{0,2}})"
     rf"((?:{_LINE}[ \t]+(?:[^\s\\]|\\(?![\\n]))[^\n\\]*)+)",
     re.IGNORECASE,
 )
-_OPTION = re.compile(
+_OPTION = late.compile(
     rf"((?<![\w-])--?(?:[\w-]{{0,40}}{KEY}[\w-]{{0,40}}|auth|pass)"
     rf"(?:{_BACK}[\"'],[ \t]{{0,4}}|[ \t]+|=))"
     rf"(?:{_quoted('q')}|[^\s\"'<-][^\s\"']*)",
     re.IGNORECASE,
 )
-_ANY = re.compile(
+_ANY = late.compile(
     rf"pass|secret|pwd?|key|credential|session|csrf|token|auth|-u|mysql|mariadb|redis|mongo"
     rf"|{_ABROAD}",
     re.IGNORECASE,
 )
 """One of these is in each of them: most lines have none."""
-_KEY = re.compile(KEY, re.IGNORECASE)
-_NAMES = re.compile(rf"--?(?:[\w-]*{KEY}[\w-]*|auth|pass|[\w-]+[_-]key)", re.IGNORECASE)
-_KEY_OPTION = re.compile(
+_KEY = late.compile(KEY, re.IGNORECASE)
+_NAMES = late.compile(rf"--?(?:[\w-]*{KEY}[\w-]*|auth|pass|[\w-]+[_-]key)", re.IGNORECASE)
+_KEY_OPTION = late.compile(
     rf"((?<![\w-])--[\w-]{{1,40}}[_-]key(?:{_BACK}[\"'],[ \t]{{0,4}}{_BACK}[\"']|[ \t]+|=))"
     r"(?=[\w+/=.-]*\d)[\w+/=.-]{6,}",
     re.IGNORECASE,
 )
 """An option for anybody's key, before what may be one: `--sort-key loss` is none."""
-_USER = re.compile(
+_USER = late.compile(
     rf"((?<![^\s\"'])(?:-u|--(?:proxy-)?user)"
     rf"(?:{_BACK}[\"'],[ \t]{{0,4}}{_BACK}[\"']|[ \t=]*[\"']?))"
     r"[^\s:/\"'\\]{1,64}:[^\s/\"'\\][^\s\"'\\]{0,256}"
 )
-_SSHPASS = re.compile(r"(\bsshpass[ \t]+-p[ \t]*)[^\s\"']+")
-_CLIENT = re.compile(
+_SSHPASS = late.compile(r"(\bsshpass[ \t]+-p[ \t]*)[^\s\"']+")
+_CLIENT = late.compile(
     r"(\b(?:mysql(?:dump|admin|import)?|mariadb(?:-dump)?|redis-cli|mongo(?:sh|dump)?)\b"
     r"(?:[ \t]+(?!-[pa][^\s-])[^\s;|]{1,80}){0,12}?[ \t]+-[pa])[ \t]*(?![ \t]|-)[^\s\"';|]+"
 )
 """The client of a database, which takes the password after `-p`, or `-a`, without a space."""
-_ACCOUNT = re.compile(
+_ACCOUNT = late.compile(
     rf"([\"']user_?name{_BACK}[\"'][ \t]{{0,4}}:[^{{}}\n]{{0,200}}?"
     rf"[\"']key{_BACK}[\"'][ \t]{{0,4}}:[ \t]{{0,4}}{_BACK}[\"'])[^\"'\\\n]{{4,200}}"
 )
 """The key beside a user's name, as in the file that Kaggle's client reads."""
-_NETRC = re.compile(r"(\blogin[ \t]+)\S+([ \t]+password[ \t]+)\S+")
-_SPOKEN = re.compile(
+_NETRC = late.compile(r"(\blogin[ \t]+)\S+([ \t]+password[ \t]+)\S+")
+_SPOKEN = late.compile(
     r"\b(passwords?|passwd|passphrase|passcode|(?:secret|api|access)[ _-]key)"
     r"([ \t]+(?:is[ \t]+|was[ \t]+)?)(?=\S{0,64}\d)(?=\S{0,64}[A-Za-z])[^\s'\"<]{6,}",
     re.IGNORECASE,
 )
-_NUMBER = re.compile(r"-?[\d.,]+(?:[eE][+-]?\d+)?%?|<[\w-]+>")
-_TIME = re.compile(r"[\d.,]+\w{0,3}")
-_SPECIAL = re.compile(r"<?([|｜])[^|｜<>]{1,40}\1>?|</?\w{1,8}>|\[[A-Z_]{1,12}\]")
+_NUMBER = late.compile(r"-?[\d.,]+(?:[eE][+-]?\d+)?%?|<[\w-]+>")
+_TIME = late.compile(r"[\d.,]+\w{0,3}")
+_SPECIAL = late.compile(r"<?([|｜])[^|｜<>]{1,40}\1>?|</?\w{1,8}>|\[[A-Z_]{1,12}\]")
 """A tokenizer's own words: the end of a text, padding."""
-_ODD = re.compile(r"(?=.*\d)(?=.*[A-Za-z])[\w+/=.-]{6,}")
-_LONG = re.compile(r"[\"'](?=[^\"'\s]*\d)[^\"'\s]{8,}[\"']")
-_NO_VALUE = re.compile(r"None|True|False|null|true|false|str|bytes|int|bool|getpass\.getpass")
-_CODE = re.compile(r"[A-Za-z_][A-Za-z_.]*")
+_ODD = late.compile(r"(?=.*\d)(?=.*[A-Za-z])[\w+/=.-]{6,}")
+_LONG = late.compile(r"[\"'](?=[^\"'\s]*\d)[^\"'\s]{8,}[\"']")
+_NO_VALUE = late.compile(r"None|True|False|null|true|false|str|bytes|int|bool|getpass\.getpass")
+_CODE = late.compile(r"[A-Za-z_][A-Za-z_.]*")
 
 
 def hidden(text: str) -> str:

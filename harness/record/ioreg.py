@@ -7,8 +7,9 @@ drivers.
 from __future__ import annotations
 
 import plistlib
-import re
 from typing import Any
+
+from harness.text import late
 
 KEPT = (
     "model",
@@ -20,7 +21,7 @@ KEPT = (
 )
 """The keys whose texts stay."""
 _CREATOR = "IOUserClientCreator"
-_PID = re.compile(r"pid (\d{1,9}), ")
+_PID = late.compile(r"pid (\d{1,9}), ")
 OTHER, LEFT_OUT = "other", "<text>"
 
 

@@ -13,6 +13,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from harness.reduce.symptom import Symptom
+from harness.text import late
 
 FEW = 3
 """Glances in a row that must show the same."""
@@ -40,7 +41,7 @@ def poses(text: str, program: str) -> list[Pose]:
     return [_pose(dump, program) for dump in dumps[:-1]]
 
 
-_FRAME = re.compile(r'^  File "(.*)", line \d+ in (.*)$', re.M)
+_FRAME = late.compile(r'^  File "(.*)", line \d+ in (.*)$', re.M)
 
 
 def _pose(dump: str, program: str) -> Pose:

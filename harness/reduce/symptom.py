@@ -18,6 +18,7 @@ from harness.model import Outcome, ScenarioResult, Severity
 from harness.model.enums import TextEnum
 from harness.releases import symptoms
 from harness.report import summary
+from harness.text import late
 
 
 class Keep(TextEnum):
@@ -166,7 +167,7 @@ OWN = ("own", "local_socket", "pipe", "eventfd")
 ALONE = ("dead", "cycle")
 """The ends of a chain that nobody else can end."""
 DIED = "thread raised "
-_RAISED = re.compile(r"^Exception in thread [^\n]*\n(?:(?:Traceback| ).*\n)+(\w[\w.]*)", re.M)
+_RAISED = late.compile(r"^Exception in thread [^\n]*\n(?:(?:Traceback| ).*\n)+(\w[\w.]*)", re.M)
 
 
 def _places(result: ScenarioResult) -> Iterator[str]:

@@ -13,6 +13,7 @@ from harness.analysis.findings import CODES
 from harness.errors import UsageError
 from harness.model import Outcome, ScenarioResult, Severity
 from harness.releases.search import Seen
+from harness.text import late
 from harness.text.units import duration, number, size
 
 CAUSES = ("deadlock", "stalled", "waiting", "stopped", "starved")
@@ -22,7 +23,7 @@ ALIASES = {"step_s": "step_median_s", "peak": "peak_over_p"}
 FAILED = (Outcome.HUNG, Outcome.DIVERGED, Outcome.CRASHED)
 """The outcomes that are a symptom by themselves."""
 _UNITS = {"": 1.0, "s": 1.0, "ms": 1e-3, "MiB": 2.0**20, "GiB": 2.0**30, "MB": 1e6, "GB": 1e9}
-_FIGURE = re.compile(r"(\w+)\s*([<>])\s*(\d+(?:\.\d*)?|\.\d+)\s*([A-Za-z]*)")
+_FIGURE = late.compile(r"(\w+)\s*([<>])\s*(\d+(?:\.\d*)?|\.\d+)\s*([A-Za-z]*)")
 
 
 class Symptoms(msgspec.Struct, frozen=True, kw_only=True):

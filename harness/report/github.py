@@ -12,6 +12,7 @@ from harness.analysis.failing import FailOn
 from harness.model import RunResult, ScenarioInfo, ScenarioResult
 from harness.report import screen
 from harness.report.text import line
+from harness.text import late
 from harness.text.units import plural
 
 SUMMARY = 1 << 20
@@ -20,7 +21,7 @@ MESSAGE = 1_000
 MOST = 10
 """Annotations of a kind that GitHub shows of one step."""
 _CUT = "\n\n*Cut short: a summary has at most 1 MiB. report.md has all of it.*\n"
-_FENCE = re.compile(r"^ {0,3}(`{3,}|~{3,})")
+_FENCE = late.compile(r"^ {0,3}(`{3,}|~{3,})")
 
 
 def summary(report: str, room: int) -> str:

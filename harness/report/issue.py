@@ -8,7 +8,6 @@ stand before the code, which is long.
 from __future__ import annotations
 
 import html
-import re
 import shlex
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
@@ -23,7 +22,7 @@ from harness.report.sections.scenario import last_lines
 from harness.report.sections.verdicts import steps
 from harness.report.text import NOTHING, cell, code, details, fence, line
 from harness.scenario.load import apply
-from harness.text import phrases
+from harness.text import late, phrases
 from harness.text.known_issues import describe
 from harness.text.units import duration, number, plural, size
 
@@ -39,7 +38,7 @@ _BLANK = """**Describe the bug**
 <!-- In your own words: what did you do, what did you see? MLX's template begins with a line on the
 use of AI, which is yours to confirm: https://github.com/ml-explore/mlx/issues/new/choose -->"""
 
-_MARK = re.compile(
+_MARK = late.compile(
     r"<(?:user|host|secret|token|path|project|harness|site-packages|python|email|address|credentials|query|key"
     r"|hidden|tmp)>"
 )

@@ -6,15 +6,16 @@ import html
 import re
 from collections.abc import Callable, Iterable, Sequence
 
+from harness.text import late
 from harness.text.sanitize import sanitize
 
 NOTHING = "–"
 """The cell of a table without a figure."""
 
-_MARKUP = re.compile(r"([\\`*\[\]|~$])|(?<![A-Za-z0-9])_|_(?![A-Za-z0-9])")
-_BLOCK = re.compile(r"^(\d*)([-+=#.)]+)(?=\s|$)")
+_MARKUP = late.compile(r"([\\`*\[\]|~$])|(?<![A-Za-z0-9])_|_(?![A-Za-z0-9])")
+_BLOCK = late.compile(r"^(\d*)([-+=#.)]+)(?=\s|$)")
 """Marks that would start a list, a title or a rule at the start of a line."""
-_LINKED = re.compile(r"[@#](?=\S)|www(?=\.)|gh(?=-)|:(?=//)", re.IGNORECASE)
+_LINKED = late.compile(r"[@#](?=\S)|www(?=\.)|gh(?=-)|:(?=//)", re.IGNORECASE)
 _BREAK = "\u200b"
 """A space of no width: GitHub links mentions and issues in the finished text, past any escape."""
 

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Sequence
 
 from harness.stacks.parse.frames import Frame, ThreadStack
 from harness.stacks.parse.names import bare_name
+from harness.text import late
 
-_EVALUATOR = re.compile(r"_?PyEval_EvalFrame(Default|Ex)?$")
+_EVALUATOR = late.compile(r"_?PyEval_EvalFrame(Default|Ex)?$")
 
 
 def evaluates(frame: Frame) -> bool:

@@ -8,17 +8,17 @@ the lines that it was in. Those of one moment stand beside its stack.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Mapping, Sequence
 
 import msgspec
 
 from harness.stacks import frame_names
 from harness.stacks.parse.frames import Frame, ThreadStack
+from harness.text import late
 
 _FARTHEST = 4096
 """Bytes at most from the beginning of a thread's record to what the kernel knows of it."""
-_OWNED = re.compile(r"^_*(psynch_(mutexwait|rw_)|ulock_wait|os_unfair_lock)")
+_OWNED = late.compile(r"^_*(psynch_(mutexwait|rw_)|ulock_wait|os_unfair_lock)")
 """The innermost functions of such waits. A condition variable has no owner."""
 
 

@@ -11,13 +11,15 @@ from bisect import bisect_right
 from collections.abc import Iterator
 from typing import NamedTuple
 
-_MAPPING = re.compile(
+from harness.text import late
+
+_MAPPING = late.compile(
     r"^([0-9a-f]{1,16})-([0-9a-f]{1,16}) (\S{4}) ([0-9a-f]{1,16}) [0-9a-f]+:[0-9a-f]+ \d+ +(/.*)$",
     re.M,
 )
 _LINES = {
-    "gdb": re.compile(r"^(#\d+ +0x([0-9a-f]{1,16}) in \?\? \(\))(?: from (\S.*))?$", re.M),
-    "py-spy": re.compile(r"^(    0x([0-9a-f]{1,16})) \(([^()\n]+)\)$", re.M),
+    "gdb": late.compile(r"^(#\d+ +0x([0-9a-f]{1,16}) in \?\? \(\))(?: from (\S.*))?$", re.M),
+    "py-spy": late.compile(r"^(    0x([0-9a-f]{1,16})) \(([^()\n]+)\)$", re.M),
 }
 """Frames without a symbol as a parser's tools print them: the frame, its address, its library."""
 _WRITTEN = {"gdb": "{} from {}", "py-spy": "{} ({})"}

@@ -13,6 +13,7 @@ from typing import NamedTuple
 
 from harness.stacks.parse.frames import UNKNOWN, Frame
 from harness.stacks.wait_rules import MUTEX, RW_LOCK, Category
+from harness.text import late
 
 
 class NativeWait(NamedTuple):
@@ -37,7 +38,7 @@ class Idle(NamedTuple):
 
 _RUST_SYNC = r"std::(sys::(\w+::)*|sync::(\w+::)*)"
 WAITS = tuple(
-    NativeWait(kind, category, re.compile(pattern), description)
+    NativeWait(kind, category, late.compile(pattern), description)
     for kind, category, pattern, description in (
         ("rwlock", Category.LOCK,
          _RUST_SYNC + r"RwLock::(read|write|lock)|parking_lot::(\w+::)*RawRwLock::"
@@ -99,7 +100,7 @@ WAITS = tuple(
 
 STREAM = "has nothing to do: an idle stream thread of MLX"
 IDLE = tuple(
-    Idle(re.compile(pattern), description, only)
+    Idle(late.compile(pattern), description, only)
     for pattern, description, only in (
         (r"StreamThread::thread_fn$", STREAM, False),
         (r"std::(\w+::)?thread::_State_impl::_M_run$|__thread_proxy$", "has nothing to do", True),
@@ -113,16 +114,16 @@ IDLE = tuple(
 )  # fmt: skip
 _FOR_WORK = ("condition", "park", "semaphore", "atomic")
 """The kinds of waits in which a pool's thread waits for something to do."""
-_LIBMLX = re.compile(r"^libmlx\.(so|dylib)")
-_DRIVES = re.compile(r"^tokio::runtime::(time|io|driver|signal|process)::")
-_AT_WORK = re.compile(rf"{_DRIVES.pattern}|^rayon_core::(join|scope|job)::")
+_LIBMLX = late.compile(r"^libmlx\.(so|dylib)")
+_DRIVES = late.compile(r"^tokio::runtime::(time|io|driver|signal|process)::")
+_AT_WORK = late.compile(rf"{_DRIVES.pattern}|^rayon_core::(join|scope|job)::")
 """Functions of pools whose threads have something to do, or to look after."""
 _SERVES = NativeWait(
     "driver", Category.LOCK, _DRIVES, "waits for timers and events of an async runtime"
 )
 """The one worker of tokio that looks after them for all."""
-_BLOCKS_ON = re.compile(r"::block_on\b")
-_MAIN = re.compile(r"^std::rt::lang_start")
+_BLOCKS_ON = late.compile(r"::block_on\b")
+_MAIN = late.compile(r"^std::rt::lang_start")
 
 
 def written(frames: Sequence[Frame]) -> list[Frame]:

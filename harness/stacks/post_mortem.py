@@ -24,6 +24,7 @@ from harness.observe.linux import kernel_log
 from harness.observe.witness import Core
 from harness.stacks.parse import Frame, gdb
 from harness.stacks.parse.frames import UNKNOWN, native
+from harness.text import late
 
 TIMEOUT_S = 20.0
 """For gdb and one core."""
@@ -33,14 +34,14 @@ _PAUSE_S = 0.5
 _FRAMES = 64
 _MOST = 16
 """Frames that are kept."""
-_VALUE = re.compile(r"^\$(\d) = (?:\(.*?\) )?(0x[0-9a-f]+|-?\d+)", re.MULTILINE)
+_VALUE = late.compile(r"^\$(\d) = (?:\(.*?\) )?(0x[0-9a-f]+|-?\d+)", re.MULTILINE)
 _MAPPED, _ALLOWED, _BY_ZERO = 1, 2, 1
 """The codes of a SIGSEGV for an address that is not mapped, or not allowed, and of a SIGFPE for a
 division (sigaction(2))."""
-_SIGNAL = re.compile(r"terminated with signal (SIG\w+)")
-_BLOCK = re.compile(r"^ +PID: (\d+)", re.MULTILINE)
-_OF_THREAD = re.compile(r"Stack trace of thread \d+:\n((?: *#\d+ .*\n?)+)")
-_JOURNAL_FRAME = re.compile(r"#\d+ +0x[0-9a-f]+ (\S.*?) \((\S+?)(?: \+ (0x[0-9a-f]+))?\)$")
+_SIGNAL = late.compile(r"terminated with signal (SIG\w+)")
+_BLOCK = late.compile(r"^ +PID: (\d+)", re.MULTILINE)
+_OF_THREAD = late.compile(r"Stack trace of thread \d+:\n((?: *#\d+ .*\n?)+)")
+_JOURNAL_FRAME = late.compile(r"#\d+ +0x[0-9a-f]+ (\S.*?) \((\S+?)(?: \+ (0x[0-9a-f]+))?\)$")
 
 
 def can_read() -> bool:

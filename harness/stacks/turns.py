@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from itertools import dropwhile, takewhile
 
@@ -10,8 +9,9 @@ from harness.stacks import frame_names, wait_site
 from harness.stacks.parse import Frame, ThreadStack
 from harness.stacks.parse.frames import UNKNOWN, in_interpreter
 from harness.stacks.parse.names import bare_name
+from harness.text import late
 
-_WAITS = re.compile(
+_WAITS = late.compile(
     r"(^|::|\.)_*("
     r"(\w+_)?sched_yield(_impl)?|(thrd|gthread|thread|kmp)_yield|pthread_yield(_np)?|yield_now"
     r"|osyield|procyield|swtch(_pri)?|thread_switch|SwitchToThread|thread_relax"
@@ -24,12 +24,12 @@ _WAITS = re.compile(
 )
 """Functions that do nothing but wait for another thread, by their whole names: one that a user has
 written may be called `yield_batches` or `spinner_update`."""
-_BACKTRACKS = re.compile(
+_BACKTRACKS = late.compile(
     r"^_?sre_\w+$|^std::__detail::_Executor::|^boost::re_detail\w*::|^pcre2?_(match|exec)\w*$"
 )
-_ENGINES = re.compile(r"^(_sre|_regex|libpcre2?(-\w+)?|libonig)(\.|$)")
+_ENGINES = late.compile(r"^(_sre|_regex|libpcre2?(-\w+)?|libonig)(\.|$)")
 """Functions and libraries that search with a regular expression, and try each way to match it."""
-_TURNS = re.compile(
+_TURNS = late.compile(
     r"^_*(pthread_cond_|pthread_mutex_|psynch_|futex|lll_|take_gil|drop_gil|PyEval_(Save|Restore|Acquire"
     r"|Release)(Thread|Lock)|PyThreadState_(At|De)tach)"
 )

@@ -16,14 +16,15 @@ import msgspec
 
 from harness.observe import run_tool
 from harness.stacks.parse import frames
+from harness.text import late
 
-_THREAD = re.compile(r"^Traceback for thread (\d+)[^\n]*\n", re.M)
-_FRAME = re.compile(r"^    \(Python\) File ", re.M)
-_NAMED = re.compile(r"^        \S+: .*\n", re.M)
-_EVENTS = re.compile(r"/(asyncio/\w+|selectors)\.py\"")
+_THREAD = late.compile(r"^Traceback for thread (\d+)[^\n]*\n", re.M)
+_FRAME = late.compile(r"^    \(Python\) File ", re.M)
+_NAMED = late.compile(r"^        \S+: .*\n", re.M)
+_EVENTS = late.compile(r"/(asyncio/\w+|selectors)\.py\"")
 """Loops that run tasks whose frames are not on the stack while they wait."""
-_VARIABLE = re.compile(r"^        \S+: (.*)$", re.M)
-_OPAQUE = re.compile(r"<.* at 0x[0-9a-f]+>")
+_VARIABLE = late.compile(r"^        \S+: (.*)$", re.M)
+_OPAQUE = late.compile(r"<.* at 0x[0-9a-f]+>")
 """An object of which only the address is shown: nobody sees what changes within it."""
 _BYTES = "<BINARY>"
 _TIMEOUT_S = 5.0

@@ -10,6 +10,8 @@ import re
 from enum import Enum
 from typing import NamedTuple
 
+from harness.text import late
+
 
 class Category(str, Enum):
     STREAM_EVALUATION = "stream_evaluation"
@@ -46,7 +48,7 @@ class Rule(NamedTuple):
 
 def _native(names: str) -> re.Pattern[str]:
     """C functions, whatever the C library puts around them: `__GI___poll`, `recv$NOCANCEL`."""
-    return re.compile(
+    return late.compile(
         rf"^(_*GI_)?_*(libc_|new_|pthread_)?({names})(64|_common|_common64)?(_nocancel|\$\w+)?$"
     )
 
@@ -96,7 +98,7 @@ _DRIVER = _native(r"iokit_user_client_trap|io_connect_method\w*")
 BLOCKING = (_CONDITION, _MUTEX, _NETWORK, _READY, _FILE, _CHILD, _SLEEP, _SIGNAL, _DRIVER)
 
 RULES = tuple(
-    Rule(category, pattern if isinstance(pattern, re.Pattern) else re.compile(pattern), *rest)
+    Rule(category, late.compile(pattern) if isinstance(pattern, str) else pattern, *rest)
     for category, pattern, *rest in (
         (Category.IDLE, _HELPERS, SERVES, Scope.ANYWHERE),
         (Category.JIT,
@@ -156,12 +158,12 @@ RULES = tuple(
     )
 )  # fmt: skip
 
-WORKER = re.compile(
+WORKER = late.compile(
     r"cu::Worker::thread_fn$|SocketThread::worker$|\bThreadPool::start_threads\b|^blas_thread_server$"
     r"|^gomp_thread_start$|__kmp_launch_worker$"
 )
 """The functions of a pool's thread: waiting right in here, it has nothing to do. More of them are
 in `harness.stacks.native_waits`."""
-EVENTS = re.compile(r"^lib(open-pal|open-rte|pmix|prrte)\.|^(progress_engine|progress_threads)\b")
+EVENTS = late.compile(r"^lib(open-pal|open-rte|pmix|prrte)\.|^(progress_engine|progress_threads)\b")
 """The libraries and functions in which threads of MPI begin that wait for its messages to itself.
 A clock wakes them each hour, whatever becomes of the ranks."""

@@ -31,6 +31,7 @@ from harness.stacks.wait_rules import (
     Category,
     Scope,
 )
+from harness.text import late
 
 
 class WaitSite(msgspec.Struct, frozen=True, kw_only=True):
@@ -67,7 +68,7 @@ class Waits(msgspec.Struct, frozen=True, kw_only=True):
     fingerprint: str
 
 
-_STREAM = re.compile(r"mlx::core::")
+_STREAM = late.compile(r"mlx::core::")
 _COMPREHENSION = ("<genexpr>", "<listcomp>", "<dictcomp>", "<setcomp>")
 
 

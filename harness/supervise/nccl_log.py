@@ -7,11 +7,13 @@ from __future__ import annotations
 
 import re
 
+from harness.text import late
+
 _WARNS = re.compile(rb":(\d+):\d+ \[[^\]\n]*\] [^\n]*?NCCL WARN ([^\n]+)")
 """`host:process:thread [GPU] file:line NCCL WARN ...`, which NCCL_DEBUG=WARN asks for."""
 _MLX = re.compile(rb"^NCCL error [^\n']*'([^\n]+)'\r?$", re.MULTILINE)
 _CUDA = re.compile(rb"^CUDA error [^\n']*'([^\n]+)'\r?$", re.MULTILINE)
-_FAILS = re.compile(
+_FAILS = late.compile(
     r"failure|failed|error|closed by|refused|reset by|timed? ?out|Duplicate GPU|mismatch", re.I
 )
 """A warning that tells of a failure. NCCL warns of settings as well."""

@@ -8,7 +8,6 @@ large as all that it trains. The hook takes the permission back in each Python b
 from __future__ import annotations
 
 import contextlib
-import re
 import time
 from pathlib import Path
 
@@ -21,12 +20,13 @@ from harness.model.death import CrashStack, DeadChild
 from harness.observe import platform
 from harness.observe.witness import Core
 from harness.stacks import post_mortem
+from harness.text import late
 from harness.text.exits import signal_name
 from harness.text.units import size
 
 SAVED = "core-gdb.txt"
 """The name of gdb's answer, among the stacks of the run."""
-_PYTHON = re.compile(r"(?:python|pypy)[\d.]*t?$")
+_PYTHON = late.compile(r"(?:python|pypy)[\d.]*t?$")
 
 
 class PostMortem:

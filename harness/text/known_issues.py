@@ -5,8 +5,9 @@ from __future__ import annotations
 import re
 
 from harness.model import KnownIssueMatch, Sameness
+from harness.text import late
 
-_ADDRESS = re.compile(r"https://github\.com/[\w./-]+", re.ASCII)
+_ADDRESS = late.compile(r"https://github\.com/[\w./-]+", re.ASCII)
 
 _SAME = {
     Sameness.WAIT_SITE: "same wait site",

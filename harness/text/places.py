@@ -6,13 +6,15 @@ import re
 from itertools import takewhile
 from typing import NamedTuple
 
-_PLACE = re.compile(r"(.+?):(\d+)(?: in (.+))?")
-_NAMED = re.compile(r"([\w.-]+\.py):(\d+)(?: in (\w+))?")
+from harness.text import late
+
+_PLACE = late.compile(r"(.+?):(\d+)(?: in (.+))?")
+_NAMED = late.compile(r"([\w.-]+\.py):(\d+)(?: in (\w+))?")
 _BEGIN = "Traceback (most recent call last):"
 _FATAL = "Current thread 0x"
-_FRAME = re.compile(r'^[ |+]*File "([^"\n]+)", line (\d+),? in (.+)$')
-_INSTALLED = re.compile(r"[/\\](?:site|dist)-packages[/\\]|[/\\]lib[/\\]python3\.\d+t?[/\\]")
-_OURS = re.compile(r"[/\\]harness[/\\](?:worker|training|inject|scenario)(?:[/\\.])")
+_FRAME = late.compile(r'^[ |+]*File "([^"\n]+)", line (\d+),? in (.+)$')
+_INSTALLED = late.compile(r"[/\\](?:site|dist)-packages[/\\]|[/\\]lib[/\\]python3\.\d+t?[/\\]")
+_OURS = late.compile(r"[/\\]harness[/\\](?:worker|training|inject|scenario)(?:[/\\.])")
 
 
 class Place(NamedTuple):

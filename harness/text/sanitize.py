@@ -5,12 +5,14 @@ from __future__ import annotations
 import re
 import unicodedata
 
-_SEQUENCE = re.compile(
+from harness.text import late
+
+_SEQUENCE = late.compile(
     r"(?:\x1b\[|\x9b)[0-9;:<=>?]*[ -/]*[@-~]"  # colors, the cursor
     r"|\x1b[\]P^_X][^\x07\x1b]*(?:\x07|\x1b\\)"  # titles, links and other strings
     r"|\x1b[ -/]*[0-~]?"
 )
-_UNCOMMON = re.compile(r"[^\n\t -~]")
+_UNCOMMON = late.compile(r"[^\n\t -~]")
 _INVISIBLE = frozenset(("Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"))
 """Unicode categories with nothing to see, or that no encoder or XML takes."""
 

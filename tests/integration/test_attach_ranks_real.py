@@ -12,6 +12,7 @@ import sys
 import time
 from pathlib import Path
 
+import forked
 import psutil
 import pytest
 
@@ -79,10 +80,7 @@ def printed(folder, process, text, times):
 
 def attach(pid, out):
     """Exit code, result, what was told people, and the folder."""
-    done = subprocess.run(
-        [sys.executable, "-m", "harness", "attach", str(pid), "--json", "--out", str(out),
-         "--for", "2.5"], cwd=ROOT, capture_output=True, text=True,
-    )  # fmt: skip
+    done = forked.harness("attach", pid, "--json", "--out", out, "--for", "2.5", folder=ROOT)
     assert done.returncode in (0, 1), done.stderr
     (result,) = json.loads(done.stdout)["results"]
     return done.returncode, result, done.stderr

@@ -6,10 +6,10 @@ import json
 import os
 import shutil
 import signal
-import subprocess
 import sys
 import time
 
+import forked
 import pytest
 from waiting import ROOT, compiled, python, started
 
@@ -172,10 +172,7 @@ ATTACHED = {
 
 def attached(pid, out):
     """Exit code, answer and summary of one look."""
-    done = subprocess.run(
-        [sys.executable, "-m", "harness", "attach", str(pid), "--json", "--out", str(out)],
-        cwd=ROOT, capture_output=True, text=True,
-    )  # fmt: skip
+    done = forked.harness("attach", pid, "--json", "--out", out, folder=ROOT)
     assert done.returncode in (0, 1), done.stderr
     (result,) = json.loads(done.stdout)["results"]
     (found,) = (one for one in result["findings"] if one["code"] == "attached")
@@ -262,11 +259,11 @@ queue.SimpleQueue().get()
 
 def watched(tmp_path, *command, options=("--budget", "90")):
     """The result of a command under `harness watch`."""
-    subprocess.run(
-        [sys.executable, "-m", "harness", "watch", *options, "--out",
-         str(tmp_path / "reports"), "--", *command],
-        cwd=tmp_path, capture_output=True, env={"PATH": "/usr/bin:/bin", "PYTHONPATH": str(ROOT)},
-    )  # fmt: skip
+    forked.harness(
+        *("watch", *options, "--out", tmp_path / "reports", "--", *command),
+        folder=tmp_path,
+        environment={"PATH": "/usr/bin:/bin", "PYTHONPATH": str(ROOT)},
+    )
     (file,) = tmp_path.glob("reports/*/run.json")
     (result,) = json.loads(file.read_text())["results"]
     return result

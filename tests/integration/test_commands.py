@@ -10,6 +10,7 @@ import sys
 import time
 from pathlib import Path
 
+import forked
 import jsonschema
 import psutil
 import pytest
@@ -20,15 +21,9 @@ ROOT = Path(__file__).parents[2]
 SCHEMA = json.loads((ROOT / "docs" / "run.schema.json").read_text())
 
 
-def harness(folder, *arguments, env=None, **options):
-    return subprocess.run(
-        [sys.executable, "-m", "harness", *map(str, arguments)],
-        cwd=folder,
-        env={**os.environ, "PYTHONPATH": str(ROOT), **(env or {})},
-        capture_output=True,
-        text=True,
-        **options,
-    )
+def harness(folder, *arguments, env=None):
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), **(env or {})}
+    return forked.harness(*arguments, folder=folder, environment=environment)
 
 
 def run_json(folder, *arguments, code=0, **options):

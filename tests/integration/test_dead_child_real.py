@@ -11,6 +11,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
+import forked
 import pytest
 
 VICTIM = Path(__file__).parents[1] / "victims" / "dead_child.py"
@@ -78,8 +79,7 @@ def attached(pid: int, folder: Path) -> dict:
     end = time.monotonic() + 60
     while True:
         out = folder / str(time.monotonic_ns())
-        command = [sys.executable, "-m", "harness", "attach", str(pid), "--out", str(out)]
-        answer = subprocess.run(command, capture_output=True, text=True)
+        answer = forked.harness("attach", pid, "--out", out, folder=Path.cwd())
         if answer.returncode == 1:
             return cause(out)
         assert time.monotonic() < end, answer.stdout + answer.stderr
@@ -104,9 +104,9 @@ def test_attach_names_a_dead_child(how: str, end: dict, words: str, tmp_path: Pa
 
 
 def watched(folder: Path, *arguments: str) -> dict:
-    command = [sys.executable, "-m", "harness", "watch", "--patience", "0", "--budget", "60",
-               "--out", str(folder), "--", sys.executable, str(VICTIM), *arguments]  # fmt: skip
-    answer = subprocess.run(command, capture_output=True, text=True)
+    words = ("watch", "--patience", "0", "--budget", "60", "--out", folder)
+    command = (sys.executable, VICTIM, *arguments)
+    answer = forked.harness(*words, "--", *command, folder=Path.cwd())
     assert answer.returncode == 1, answer.stdout + answer.stderr
     return cause(folder)
 

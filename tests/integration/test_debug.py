@@ -8,6 +8,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import forked
 import pytest
 
 ROOT = Path(__file__).parents[2]
@@ -33,13 +34,7 @@ with beats.step():
 def harness(folder, *words, command=(), **variables):
     """A command of the harness; its standard error."""
     words = [*words, "--out", str(folder / "reports"), *(["--", *command] if command else [])]
-    done = subprocess.run(
-        [sys.executable, "-m", "harness", *words],
-        cwd=ROOT,
-        env={**os.environ, **variables},
-        capture_output=True,
-        text=True,
-    )
+    done = forked.harness(*words, folder=ROOT, environment={**os.environ, **variables})
     assert done.returncode == 0, done.stderr
     return done.stderr
 

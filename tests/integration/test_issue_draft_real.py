@@ -10,6 +10,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import forked
 import pytest
 
 from harness.beats.file import read_beats
@@ -21,13 +22,8 @@ ROOT = Path(__file__).parents[2]
 
 
 def harness(folder, *arguments):
-    return subprocess.run(
-        [sys.executable, "-m", "harness", *arguments],
-        cwd=folder,
-        env={**os.environ, "PYTHONPATH": str(ROOT)},
-        capture_output=True,
-        text=True,
-    )
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    return forked.harness(*arguments, folder=folder, environment=environment)
 
 
 def drafted(tmp_path, *arguments):

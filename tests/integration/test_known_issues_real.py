@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import json
 import os
-import subprocess
 import sys
 from pathlib import Path
+
+import forked
 
 ROOT = Path(__file__).parents[2]
 PROGRAM = """
@@ -22,13 +23,9 @@ mx.grad(loss)(mx.ones((3, 3)))
 
 def test_a_pitfall_is_named_wherever_the_run_is_told_of(tmp_path):
     (tmp_path / "train.py").write_text(PROGRAM)
-    done = subprocess.run(
-        [sys.executable, "-m", "harness", "watch", "--json", "--", sys.executable, "train.py"],
-        cwd=tmp_path,
-        env={**os.environ, "PYTHONPATH": str(ROOT)},
-        capture_output=True,
-        text=True,
-    )
+    words = ("watch", "--json", "--", sys.executable, "train.py")
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    done = forked.harness(*words, folder=tmp_path, environment=environment)
     (result,) = json.loads(done.stdout)["results"]
     (match,) = result["known_issues"]
     assert (match["id"], match["same"]) == ("mlx#3787", "error")

@@ -8,19 +8,16 @@ import subprocess
 import sys
 from pathlib import Path
 
+import forked
 import pytest
 
 ROOT = Path(__file__).parents[2]
 
 
 def run_all(folder, *arguments, command="run-all"):
-    done = subprocess.run(
-        [sys.executable, "-m", "harness", command, *arguments, "--json"],
-        cwd=folder,
-        env={**os.environ, "PYTHONPATH": str(ROOT)},
-        capture_output=True,
-        text=True,
-    )
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    words = (command, *arguments, "--json")
+    done = forked.harness(*words, folder=folder, environment=environment)
     assert done.returncode == 0, done.stderr
     return json.loads(done.stdout)["results"]
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import json
 import os
-import subprocess
 import sys
 from pathlib import Path
 
+import forked
 import mlxlm_folder
 import pytest
 
@@ -29,13 +29,10 @@ for n in range(8):
 
 def watch(folder, *command):
     """The result of a command under `harness watch`."""
-    argv = [sys.executable, "-m", "harness", "watch", "--json", "--", sys.executable, *command]
-    done = subprocess.run(
-        list(map(str, argv)),
-        cwd=folder,
-        capture_output=True,
-        text=True,
-        env={**os.environ, "PYTHONPATH": str(ROOT)},
+    done = forked.harness(
+        *("watch", "--json", "--", sys.executable, *command),
+        folder=folder,
+        environment={**os.environ, "PYTHONPATH": str(ROOT)},
     )
     (result,) = json.loads(done.stdout)["results"]
     return result, json.loads(done.stdout)["diagnosis"]

@@ -6,9 +6,9 @@ import json
 import os
 import shutil
 import subprocess
-import sys
 from pathlib import Path
 
+import forked
 import pytest
 
 ROOT = Path(__file__).parents[2]
@@ -39,13 +39,9 @@ def program(tmp_path_factory):
 
 
 def watched(folder, program, *options, **variables):
-    return subprocess.run(
-        [sys.executable, "-m", "harness", "watch", "--json", *options, "--", str(program)],
-        cwd=folder,
-        env={**os.environ, "PYTHONPATH": str(ROOT), **variables},
-        capture_output=True,
-        text=True,
-    )
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), **variables}
+    words = ("watch", "--json", *options, "--", program)
+    return forked.harness(*words, folder=folder, environment=environment)
 
 
 def test_the_steps_of_a_program_that_hangs_are_seen(tmp_path, program):

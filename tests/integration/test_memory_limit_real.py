@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import json
-import subprocess
 import sys
 
+import forked
 import pytest
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="measures by /proc")
@@ -45,12 +45,10 @@ assert [os.waitpid(pid, 0)[1] for pid in children] == [0] * 4
 def watch(tmp_path, program, *argv):
     script = tmp_path / "program.py"
     script.write_text(program)
-    done = subprocess.run(
-        [sys.executable, "-m", "harness", "watch", "--json", "--out", str(tmp_path / "out"),
-         "--memory-limit", "300MiB", "--on-memory-signal", "USR1", "--", sys.executable,
-         str(script), *argv],
-        capture_output=True, text=True,
-    )  # fmt: skip
+    words = ("--memory-limit", "300MiB", "--on-memory-signal", "USR1", "--", sys.executable)
+    done = forked.harness(
+        *("watch", "--json", "--out", tmp_path / "out", *words, script, *argv), folder=tmp_path
+    )
     (result,) = json.loads(done.stdout)["results"]
     return done, result
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 import json
 import os
 import shutil
-import subprocess
 import sys
 from pathlib import Path
 
+import forked
 import psutil
 import pytest
 
@@ -22,12 +22,10 @@ AS_ROOT = {"OMPI_ALLOW_RUN_AS_ROOT": "1", "OMPI_ALLOW_RUN_AS_ROOT_CONFIRM": "1"}
 
 
 def harness(folder, command, *arguments):
-    done = subprocess.run(
-        [sys.executable, "-m", "harness", command, "--json", "--out", str(folder), *arguments],
-        env={**os.environ, **AS_ROOT, "PYTHONPATH": str(ROOT)},
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        text=True,
+    done = forked.harness(
+        *(command, "--json", "--out", folder, *arguments),
+        folder=ROOT,
+        environment={**os.environ, **AS_ROOT, "PYTHONPATH": str(ROOT)},
     )
     (result,) = json.loads(done.stdout)["results"]
     assert not [

@@ -11,6 +11,7 @@ import sys
 import time
 from pathlib import Path
 
+import forked
 import psutil
 import pytest
 from waiting import ROOT, settled, started
@@ -77,14 +78,7 @@ def finding(folder):
 
 
 def harness(*words, cwd):
-    return subprocess.run(
-        [sys.executable, "-m", "harness", *words],
-        cwd=cwd,
-        env=os.environ | {"PYTHONPATH": str(ROOT)},
-        capture_output=True,
-        text=True,
-        timeout=300,
-    )
+    return forked.harness(*words, folder=cwd, environment=os.environ | {"PYTHONPATH": str(ROOT)})
 
 
 def left(launched, file):

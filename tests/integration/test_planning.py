@@ -9,6 +9,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import forked
 import pytest
 
 from harness.scenario import load
@@ -18,13 +19,9 @@ VICTIM = ROOT / "tests" / "victims" / "fault_steps.py"
 
 
 def harness(folder, *arguments, **environment):
-    return subprocess.run(
-        [sys.executable, "-m", "harness", *map(str, arguments), "--json", "--out", str(folder)],
-        cwd=folder,
-        env={**os.environ, "PYTHONPATH": str(ROOT), **environment},
-        capture_output=True,
-        text=True,
-    )
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), **environment}
+    words = (*arguments, "--json", "--out", folder)
+    return forked.harness(*words, folder=folder, environment=environment)
 
 
 @pytest.mark.unmeasured

@@ -8,6 +8,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import forked
 import pytest
 
 pytestmark = pytest.mark.waits
@@ -69,10 +70,10 @@ def project(tmp_path):
 
 def harness(project, command, *arguments):
     options = ["--json", "--out", str(project / "out")]
-    done = subprocess.run(
-        [sys.executable, "-m", "harness", command, *options, *arguments],
-        cwd=project,
-        env={
+    done = forked.harness(
+        *(command, *options, *arguments),
+        folder=project,
+        environment={
             **os.environ,
             "PYTHONPATH": str(ROOT),
             "MARKERS": str(project / "markers.json"),
@@ -81,8 +82,6 @@ def harness(project, command, *arguments):
             "XDG_CACHE_HOME": str(project / "cache"),
             "HF_TOKEN": "hf_Zq9Xw3Lk7environment",
         },
-        capture_output=True,
-        text=True,
     )
     (folder,) = (project / "out").glob("*-*")
     return done, folder

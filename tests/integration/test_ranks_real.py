@@ -9,6 +9,7 @@ import sys
 from importlib.metadata import distributions
 from pathlib import Path
 
+import forked
 import psutil
 import pytest
 
@@ -31,11 +32,10 @@ def __getattr__(name):
 
 
 def run(folder, *arguments, status, modules=()):
-    done = subprocess.run(
-        [sys.executable, "-m", "harness", "run", *arguments, "--json", "--out", str(folder)],
-        env={**os.environ, "PYTHONPATH": os.pathsep.join(map(str, (*modules, ROOT)))},
-        capture_output=True,
-        text=True,
+    done = forked.harness(
+        *("run", *arguments, "--json", "--out", folder),
+        folder=ROOT,
+        environment={**os.environ, "PYTHONPATH": os.pathsep.join(map(str, (*modules, ROOT)))},
     )
     assert done.returncode == status, done.stderr
     (result,) = json.loads(done.stdout)["results"]

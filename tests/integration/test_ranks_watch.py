@@ -11,6 +11,7 @@ import sys
 from contextlib import closing
 from pathlib import Path
 
+import forked
 import pytest
 
 from harness.beats.file import read_beats
@@ -28,13 +29,11 @@ pytestmark = [
 def watch(folder, fault="", *options, train=ROOT / "tests" / "victims" / "ranks_train.py"):
     with closing(Ports(3)) as ports:
         launch = [LAUNCH, "-n", "3", "--backend", "ring", "--starting-port", str(ports.first)]
-        done = subprocess.run(
-            [sys.executable, "-m", "harness", "watch", "--json", "--out", str(folder), *options]
-            + ["--", *launch, "--", sys.executable, str(train), fault],
-            env={**os.environ, "PYTHONPATH": str(ROOT)},
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
+        done = forked.harness(
+            *("watch", "--json", "--out", folder, *options),
+            *("--", *launch, "--", sys.executable, train, fault),
+            folder=ROOT,
+            environment={**os.environ, "PYTHONPATH": str(ROOT)},
         )
     (result,) = json.loads(done.stdout)["results"]
     (run,) = (one for one in folder.iterdir() if one.is_dir())

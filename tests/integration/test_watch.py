@@ -9,6 +9,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import forked
 import psutil
 import pytest
 from pty_session import Session
@@ -25,10 +26,8 @@ def from_the_source(monkeypatch):
     monkeypatch.setenv("PYTHONPATH", str(ROOT))
 
 
-def watch(tmp_path, *argv, options=(), **popen):
-    return subprocess.run(
-        [*WATCH, *options, "--", *argv], cwd=tmp_path, capture_output=True, text=True, **popen
-    )
+def watch(tmp_path, *argv, options=()):
+    return forked.harness(*WATCH[3:], *options, "--", *argv, folder=tmp_path)
 
 
 def result(tmp_path):
@@ -67,7 +66,10 @@ def test_streams_that_are_closed_are_empty_ones(tmp_path, closed):
 
 def test_its_output_input_and_exit_code_are_the_commands_own(tmp_path):
     code = "import sys; print(sys.stdin.read().upper()); print('err', file=sys.stderr); sys.exit(7)"
-    ran = watch(tmp_path, sys.executable, "-c", code, input="hello")
+    ran = subprocess.run(
+        [*WATCH, "--", sys.executable, "-c", code],
+        cwd=tmp_path, input="hello", capture_output=True, text=True,
+    )  # fmt: skip
     assert (ran.returncode, ran.stdout) == (7, "HELLO\n")
     assert ran.stderr.startswith("err\n")
     one = result(tmp_path)

@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from xml.etree import ElementTree
 
+import forked
 import psutil
 
 ROOT = Path(__file__).parents[2]
@@ -38,9 +39,11 @@ class Trial:
             "TRIAL": str(folder),
         }
 
+    def words(self, *options) -> list[str]:
+        return [*map(str, ("run", VICTIM, "--json", "--out", self.folder / "reports", *options))]
+
     def command(self, *options) -> list[str]:
-        arguments = ["run", VICTIM, "--json", "--out", self.folder / "reports", *options]
-        return [sys.executable, "-m", "harness", *map(str, arguments)]
+        return [sys.executable, "-m", "harness", *self.words(*options)]
 
     def start(self, fault: str, *options, through: Sequence[str] = (), **popen) -> subprocess.Popen:
         """Start the harness; `through`: a program in front of it, given its command line."""
@@ -68,15 +71,24 @@ class Trial:
 
     def run(self, fault: str, *options, completed: int | None = None) -> dict:
         """The run's only result. `completed`: the steps to be told, where beats must get lost."""
-        self.start(fault, *options)
-        return self.finish(completed)
+        if (self.folder / "modules").exists():  # Python reads its path when it starts
+            self.start(fault, *options)
+            return self.finish(completed)
+        self.environment["FAULT"] = fault
+        words = self.words(*options)
+        done = forked.harness(*words, folder=self.folder, environment=self.environment)
+        return self.told(done.returncode, done.stdout, done.stderr, completed)
 
     def finish(self, completed: int | None = None) -> dict:
         output, errors = self.harness.communicate()
+        return self.told(self.harness.returncode, output, errors, completed)
+
+    def told(self, code: int, output: str, errors: str | None, completed: int | None) -> dict:
+        """The run's only result, once all that has to hold was checked."""
         self.nothing_is_left()
         assert "Traceback" not in (errors or "")
         (result,) = json.loads(output)["results"]
-        assert self.harness.returncode == (result["outcome"] != "completed"), errors
+        assert code == (result["outcome"] != "completed"), errors
         self.nothing_is_lost(result, completed)
         return result
 

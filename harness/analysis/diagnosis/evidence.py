@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -43,12 +44,18 @@ def cell(scenario: str, theory: Theory) -> Cell | None:
 
 def stays(scenario: str, theory: Theory) -> bool:
     """Return True if this scenario must show the symptom of `theory` when the baseline does."""
-    return cell(scenario, theory) == Cell(Effect.STAYS, True)
+    return scenario in _staying(theory.id)
+
+
+@functools.cache
+def _staying(theory: str) -> tuple[str, ...]:
+    """The scenarios that must show the symptom of this theory."""
+    return tuple(n for n, row in TABLE.items() if row.get(theory) == Cell(Effect.STAYS, True))
 
 
 def informative_runs(theory: Theory, evidence: Evidence) -> list[Facts]:
     """Runs that are well and would have shown it."""
-    return runs_of(theory, [name for name in TABLE if stays(name, theory)], evidence)
+    return runs_of(theory, _staying(theory.id), evidence)
 
 
 def runs_of(theory: Theory, names: Sequence[str], evidence: Evidence) -> list[Facts]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -10,7 +9,7 @@ from harness.analysis.diagnosis.hypotheses import STOPS, Kind
 from harness.analysis.findings.learning import REASONS
 from harness.model import Finding, Located, Outcome, ScenarioResult, Severity
 from harness.scenario.load import BASELINE
-from harness.text import phrases
+from harness.text import late, phrases
 from harness.text.units import duration, number, percent, plural
 
 HOST_WAITS = frozenset(("queue", "io"))
@@ -21,7 +20,7 @@ NOT_ITS_OWN = frozenset(("running", "gil", "jit", "memory", "unknown"))
 """Kinds of wait after which a hang is named though the main thread does not wait so."""
 KILLS = frozenset(("SIGKILL", "SIGSEGV", "SIGBUS", "SIGABRT"))
 """Signals as which the end of memory can show. SIGTERM and SIGINT are somebody's wish."""
-OUT_OF_MEMORY = re.compile(
+OUT_OF_MEMORY = late.compile(
     r"\[(malloc|malloc_or_wait|metal::malloc|cuda_?malloc)\]|^MemoryError|std::bad_alloc"
     r"|out of memory|Insufficient Memory|Cannot allocate memory",
 )

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -10,13 +9,13 @@ from typing import Any
 from harness.analysis.headline import advice
 from harness.detect.ranks.phrases import named
 from harness.model import Cause, RankResult, ScenarioResult, Standing
-from harness.text import phrases
+from harness.text import late, phrases
 from harness.text.places import parsed
 from harness.text.units import duration
 
 MOST = 6
 """Lines on who waits, at most."""
-_FROM = re.compile(r", from (\S+:\d+(?: in .+?)?)(?=$|; )")
+_FROM = late.compile(r", from (\S+:\d+(?: in .+?)?)(?=$|; )")
 """The user's place in a wait site."""
 
 

@@ -6,7 +6,6 @@ Where the version that ran is known, it must be one that has the issue.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Sequence
 
 import msgspec
@@ -15,10 +14,11 @@ from harness.analysis.known_issues import versions
 from harness.analysis.known_issues.catalog import KnownIssue, compiled, load
 from harness.death import last_words
 from harness.model import Environment, KnownIssueMatch, Sameness, ScenarioResult
+from harness.text import late
 
 SEEN = 160
 """Characters of the last matched line that are told."""
-_HEADER = re.compile(r"\n(?=\s*(?:\d+ )?(?:Traceback for thread |(?:Current t|T)hread[ _]))")
+_HEADER = late.compile(r"\n(?=\s*(?:\d+ )?(?:Traceback for thread |(?:Current t|T)hread[ _]))")
 """The line above a thread's frames; `sample` has the number of its looks before it."""
 
 

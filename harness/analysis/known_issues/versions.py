@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable
 
 from harness.analysis.known_issues.catalog import Backend, KnownIssue, System
 from harness.model import Environment
+from harness.text import late
 
-_RELEASE = re.compile(r"(\d+(?:\.\d+)*)(?:\.post\d+)?(?:\+[\w.]+)?")
+_RELEASE = late.compile(r"(\d+(?:\.\d+)*)(?:\.post\d+)?(?:\+[\w.]+)?")
 
 
 def watched(environment: Environment) -> dict[str, str | None]:

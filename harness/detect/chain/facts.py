@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections import Counter
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -21,20 +20,21 @@ from harness.stacks.parse import ThreadStack
 from harness.stacks.parse.names import bare_name
 from harness.stacks.wait_rules import ENDS, LOCKS, SERVES, SERVES_MPI, Category
 from harness.stacks.wait_site import WaitSite
+from harness.text import late
 
 _COMPREHENSION = ("<genexpr>", "<listcomp>", "<dictcomp>", "<setcomp>")
 """A thread is caught in one of these or in the function around it by chance."""
 _STANDS_FOR = (
-    (re.compile(r"nanosleep"), "clock_nanosleep"),
-    (re.compile(r"^futex_|^do_futex|^rt_mutex"), "futex"),
-    (re.compile(r"^(do|kernel)_wait(4|id)?$"), "wait4"),
-    (re.compile(r"sigsuspend|sigtimedwait|_pause$|^pause"), "rt_sigsuspend"),
-    (re.compile(r"^do_msg|^wq_sleep|mq_timed"), "msgrcv"),
-    (re.compile(r"poll|select"), "poll"),
-    (re.compile(r"pipe|eventfd|^sk_|skb|tcp|unix|inet_|tty|wait_woken|sock"), "read"),
+    (late.compile(r"nanosleep"), "clock_nanosleep"),
+    (late.compile(r"^futex_|^do_futex|^rt_mutex"), "futex"),
+    (late.compile(r"^(do|kernel)_wait(4|id)?$"), "wait4"),
+    (late.compile(r"sigsuspend|sigtimedwait|_pause$|^pause"), "rt_sigsuspend"),
+    (late.compile(r"^do_msg|^wq_sleep|mq_timed"), "msgrcv"),
+    (late.compile(r"poll|select"), "poll"),
+    (late.compile(r"pipe|eventfd|^sk_|skb|tcp|unix|inet_|tty|wait_woken|sock"), "read"),
 )
 """The system calls in which a thread sits that waits in these functions of the kernel."""
-_DRIVER = re.compile(r"^cuda-EvtHandlr$|^cuda\d{6,}$")
+_DRIVER = late.compile(r"^cuda-EvtHandlr$|^cuda\d{6,}$")
 """Names that NVIDIA's driver gives to its own threads. Their stacks have no names."""
 _TRAINER_SHARE = 0.2
 """Share of its process's CPU time from which on a thread may be the one that trains."""

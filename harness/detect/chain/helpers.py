@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import re
-
 import msgspec
 
 from harness.detect.chain.facts import Facts
 from harness.detect.chain.links import End, Ends, Node, Wait
 from harness.detect.chain.paced import left_s
 from harness.stacks.wait_rules import Category
-from harness.text import units
+from harness.text import late, units
 
 _MOST = 64
 """Processes of a tree of which each may be asked about."""
@@ -22,7 +20,7 @@ _OF_EXECUTORS = frozenset(
     )
 )
 """Functions of the threads that end a future: a worker at work, or who waits for the processes."""
-_PRIVATE = re.compile(r"^_*(PyThread_acquire_lock|take_gil|Py(Mutex|ParkingLot|Semaphore)_)")
+_PRIVATE = late.compile(r"^_*(PyThread_acquire_lock|take_gil|Py(Mutex|ParkingLot|Semaphore)_)")
 """Functions of Python's own locks, of which each release has some."""
 
 

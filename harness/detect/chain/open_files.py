@@ -7,7 +7,6 @@ may be, each is followed: one that goes on is enough to leave the thread alone.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from enum import Enum
 
@@ -18,23 +17,24 @@ from harness.model import Thread
 from harness.model.world import Link
 from harness.stacks import frame_names
 from harness.stacks.parse import ThreadStack
+from harness.text import late
 
 _END = r"(_nocancel|\$\w+)?$"
 _SOCKETS = frozenset(("local_socket", "tcp", "socket"))
 _TOLD = 2
-_TYPED = re.compile(r"readline|Readline|builtin_input|FileIO|fgets|getc|rl_|^input$")
+_TYPED = late.compile(r"readline|Readline|builtin_input|FileIO|fgets|getc|rl_|^input$")
 """Functions by which a program reads from a terminal, or from any file."""
 
 
 class Way(Enum):
     """The way in which a thread waits for files."""
 
-    READS = re.compile(rf"^_*(p?readv?|readinto){_END}")
-    RECEIVES = re.compile(rf"^_*recv(from|m?msg)?{_END}")
-    WRITES = re.compile(rf"^_*p?writev?{_END}")
-    SENDS = re.compile(rf"^_*(send(to|m?msg)?|sendfile){_END}")
-    POLLS = re.compile(rf"^_*(p?poll|p?select|kevent\w*){_END}")
-    LOCKS = re.compile(rf"^_*(flock|fcntl|lockf){_END}")
+    READS = late.compile(rf"^_*(p?readv?|readinto){_END}")
+    RECEIVES = late.compile(rf"^_*recv(from|m?msg)?{_END}")
+    WRITES = late.compile(rf"^_*p?writev?{_END}")
+    SENDS = late.compile(rf"^_*(send(to|m?msg)?|sendfile){_END}")
+    POLLS = late.compile(rf"^_*(p?poll|p?select|kevent\w*){_END}")
+    LOCKS = late.compile(rf"^_*(flock|fcntl|lockf){_END}")
 
 
 def file_wait(node: Node, thread: Thread, stack: ThreadStack, facts: Facts) -> Wait | None:

@@ -8,13 +8,13 @@ never the cause while there is another one; between the others, the first wins.
 from __future__ import annotations
 
 import math
-import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from enum import IntEnum
 
 from harness.detect.ranks.phrases import cut, where
 from harness.detect.ranks.state import RankState
+from harness.text import late
 
 JOINING = "distributed_init"
 IMPORT = "import"
@@ -25,7 +25,7 @@ START_S = 30.0
 LOOK_S = 0.5
 """A kill that was seen from outside may be so much older; an exception says itself when it was.
 What befell two ranks within such a while befell them together."""
-_LOST = re.compile(
+_LOST = late.compile(
     r"\[ring\] connection to a peer was lost"
     r"|\[(ring|jaccl|ibv)\] (Couldn't connect|Accept failed)"
     r"|\[(ring|jaccl|ibv)\] (Recv|Send|Receiving|Sending)\b.* failed"
@@ -34,7 +34,7 @@ _LOST = re.compile(
 )
 """The errors that MLX's backends raise when a peer is gone. Other errors tell of a rank's own
 fault. A file or a server of the training's own may be called anything."""
-_LOST_BY_NCCL = re.compile(
+_LOST_BY_NCCL = late.compile(
     r"remote process exited|ncclRemoteError|closed by remote peer"
     r"|Connection (refused|closed|reset|timed out)|exceeded (error )?retry count"
 )

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import glob
 import os
-import re
 import resource
 import struct
 import time
@@ -18,6 +17,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from harness.observe.witness import Core
+from harness.text import late
 
 _KERNEL = Path("/proc/sys/kernel")
 MOST = 1 << 30
@@ -26,7 +26,7 @@ frame."""
 SYSTEMD = "systemd-coredump"
 _ROOM = 8 * MOST
 """Free bytes of a disk on which a core is asked for."""
-_FIELD = re.compile(r"%(.)")
+_FIELD = late.compile(r"%(.)")
 _HEADER = struct.Struct("<16sHHIQQQIHHH")
 """Of ELF in 64 bits, little endian, up to the number of program headers."""
 _SEGMENT = struct.Struct("<IIQQQQQQ")

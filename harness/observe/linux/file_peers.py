@@ -29,13 +29,14 @@ from harness.observe.linux.file_table import READ_ONLY, WRITE_ONLY, FileTable
 from harness.observe.linux.mounts import Mount
 from harness.observe.linux.sockets import Sockets
 from harness.observe.linux.waited_files import Waited, waited
+from harness.text import late
 
 _LONGEST_PATH, _AT_FDCWD = 4096, 0xFFFFFF9C
 _OPENS = {"open": 0, "creat": 0, "openat": 1, "openat2": 1}
 """The index of the argument that is the address of the path."""
 _ACCESS = 0o3
 _FIFO_WAITS, _FUSE_WAITS = ("wait_for_partner", "fifo_open"), "request_wait_answer"
-_TIME = re.compile(r"^(it_value|it_interval): \((\d+), *(\d+)\)", re.M)
+_TIME = late.compile(r"^(it_value|it_interval): \((\d+), *(\d+)\)", re.M)
 """The time that a timer has left, and that between two times, in seconds and nanoseconds."""
 _FAULT = -1
 """In place of a system call: a page of memory is fetched, perhaps one of a file."""

@@ -12,6 +12,7 @@ import re
 from collections.abc import Iterator
 
 from harness.model.death import KernelWord
+from harness.text import late
 from harness.text.units import size
 
 _PLACE = "/dev/kmsg"
@@ -19,18 +20,18 @@ _MOST = 20_000
 """Lines that are read at most."""
 _FIRST_PIDS = "pid:[4026531836]"
 """The name space in which the kernel numbers processes in its log (PROC_PID_INIT_INO)."""
-_KILL = re.compile(
+_KILL = late.compile(
     r"^(?P<why>Memory cgroup out of memory|Out of memory)[^:]*: Killed process (?P<pid>\d+) "
     r"\((?P<name>.*?)\),?(?:.*?anon-rss:(?P<rss>\d+)kB)?"
 )
-_FAULT = re.compile(
+_FAULT = late.compile(
     r"^(?P<name>.*)\[(?P<pid>\d+)\]: (?P<kind>segfault|bus error) at (?P<at>[0-9a-f]+) "
     r"ip (?P<ip>[0-9a-f]+) sp (?P<sp>[0-9a-f]+) error \S+"
     r"(?: in (?P<file>\S+?)\[(?:(?P<offset>[0-9a-f]+),)?(?P<base>[0-9a-f]+)\+[0-9a-f]+\])?"
 )
-_TRAP = re.compile(r"^traps: (?P<name>.*)\[(?P<pid>\d+)\] (?P<what>.+?) ip:[0-9a-f]+")
-_XID = re.compile(r"^NVRM: (?P<text>Xid .+)")
-_XID_OF = re.compile(r"\bpid='?(\d+)'?(?:, name=([^,]+))?")
+_TRAP = late.compile(r"^traps: (?P<name>.*)\[(?P<pid>\d+)\] (?P<what>.+?) ip:[0-9a-f]+")
+_XID = late.compile(r"^NVRM: (?P<text>Xid .+)")
+_XID_OF = late.compile(r"\bpid='?(\d+)'?(?:, name=([^,]+))?")
 _STACK = 64 * 1024
 """An address so near to the stack pointer, and not there, is beyond the end of the stack."""
 

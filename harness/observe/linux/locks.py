@@ -15,6 +15,7 @@ from harness.model import Thread
 from harness.observe.linux import file_table, files, mounts, reading
 from harness.observe.linux.file_table import FileTable, Holder
 from harness.observe.linux.mounts import Mount
+from harness.text import late
 
 _SETLKW, _OFD_SETLKW = 7, 38
 _SHARED, _NON_BLOCKING = 1, 4
@@ -22,11 +23,11 @@ _SHARED, _NON_BLOCKING = 1, 4
 _RANGE = struct.Struct("<hhxxxxqq")
 """Type, from where, start and length of a struct flock."""
 _FOR_READING, _FROM_START = 0, 0
-_LINE = re.compile(
+_LINE = late.compile(
     r"^lock:\s*\d+:\s*(FLOCK|POSIX|OFDLCK)\s+\S+\s+(\w+)\s+-?\d+\s+([0-9a-f]+:[0-9a-f]+):(\d+)\s+(\d+)\s+(\w+)",
     re.M,
 )
-_LISTED = re.compile(r"^\d+:\s*\w+\s+\S+\s+\w+\s+(\d+)\s+([0-9a-f]+:[0-9a-f]+):(\d+)\s", re.M)
+_LISTED = late.compile(r"^\d+:\s*\w+\s+\S+\s+\w+\s+(\d+)\s+([0-9a-f]+:[0-9a-f]+):(\d+)\s", re.M)
 _WHOLE = (0, 1 << 63)
 
 

@@ -7,15 +7,15 @@ the memory of the process by the address of the semaphore, and believed by the n
 from __future__ import annotations
 
 import os
-import re
 import struct
 import time
 from collections.abc import Iterable, Iterator
 
 from harness.observe.linux import reading
 from harness.observe.linux.mappings import Mapping
+from harness.text import late
 
-_PYTHON = re.compile(r"^(?:lib)?python3\.(\d+)")
+_PYTHON = late.compile(r"^(?:lib)?python3\.(\d+)")
 _NEWEST = 13
 """3.14 has locks of another kind."""
 _LARGEST, _MOST = 64 << 20, 128 << 20

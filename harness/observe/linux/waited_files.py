@@ -9,6 +9,7 @@ from typing import NamedTuple
 from harness import syscalls
 from harness.model import Thread
 from harness.observe.linux import file_table, reading
+from harness.text import late
 
 MOST = 64
 """Files of one wait that are looked into."""
@@ -33,7 +34,7 @@ _POLLS = ("poll", "ppoll")
 _SELECTS = ("select", "pselect6")
 _EPOLLS = ("epoll_wait", "epoll_pwait", "epoll_pwait2")
 _EPOLL = "anon_inode:[eventpoll]"
-_REGISTERED = re.compile(r"^tfd:\s*(\d+)\s+events:\s*([0-9a-f]+)(?:.*?\bino:([0-9a-f]+))?", re.M)
+_REGISTERED = late.compile(r"^tfd:\s*(\d+)\s+events:\s*([0-9a-f]+)(?:.*?\bino:([0-9a-f]+))?", re.M)
 
 
 class Waited(NamedTuple):

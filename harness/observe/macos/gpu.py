@@ -18,7 +18,7 @@ import msgspec
 
 from harness.model.world import Gpus, GpuUse
 from harness.observe import run_tool
-from harness.text import units
+from harness.text import late, units
 
 COMMAND = ("ioreg", "-a", "-r", "-c", "IOAccelerator")
 TIMEOUT_S = 5.0
@@ -30,8 +30,8 @@ be counted only when it is over, and who draws the screen uses a few percent."""
 POWER = ("powermetrics", "--samplers", "gpu_power", "-n", "1", "-i", "500")
 HARD = 95
 """Percent, from which on it is asked what the GPU draws."""
-_POWER = re.compile(r"^GPU Power: (\d{1,9}) mW$", re.M)
-_CREATOR = re.compile(r"pid (\d{1,9})\b")
+_POWER = late.compile(r"^GPU Power: (\d{1,9}) mW$", re.M)
+_CREATOR = late.compile(r"pid (\d{1,9})\b")
 _DEEP = 64
 
 

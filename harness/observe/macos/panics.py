@@ -19,20 +19,21 @@ import msgspec
 
 from harness.model.enums import TextEnum
 from harness.observe.macos.jetsam import FOLDER as FOLDER
+from harness.text import late
 
 MOST = 32 << 20
 """Bytes of a report that are read: one with all stacks has some 3 MB."""
 _BUG_TYPE = "210"
-_STRING = re.compile(r'panic\(cpu \d+[^)]*\): ?(?P<said>.*?)(?=\\n|\n|"\s*,\s*"|\Z)')
-_EPOCH = re.compile(r"^\s*(Boot|Calendar)\s*: 0x([0-9a-f]+) 0x([0-9a-f]+)", re.M | re.I)
-_TASK = re.compile(r"^Panicked task [^:\n]*: (?:(\d+) pages, )?.*?pid (\d+): (.+?)\s*$", re.M)
-_KEXTS = re.compile(
+_STRING = late.compile(r'panic\(cpu \d+[^)]*\): ?(?P<said>.*?)(?=\\n|\n|"\s*,\s*"|\Z)')
+_EPOCH = late.compile(r"^\s*(Boot|Calendar)\s*: 0x([0-9a-f]+) 0x([0-9a-f]+)", re.M | re.I)
+_TASK = late.compile(r"^Panicked task [^:\n]*: (?:(\d+) pages, )?.*?pid (\d+): (.+?)\s*$", re.M)
+_KEXTS = late.compile(
     r"Kernel Extensions in backtrace:\s*\n((?:\s+(?:dependency: )?com\.\S+.*\n?)+)", re.M
 )
-_KEXT = re.compile(r"^\s*(com\.[\w.]+)", re.M)
-_COMPRESSOR = re.compile(r"^Compressor Info: (.*)$", re.M)
-_SYSTEM = re.compile(r"^(?:macOS|OS) version: *(\S+)\s*$", re.M)
-_DATE = re.compile(r"^\w{3} \w{3} +\d+ \d\d:\d\d:\d\d \d{4}$", re.M)
+_KEXT = late.compile(r"^\s*(com\.[\w.]+)", re.M)
+_COMPRESSOR = late.compile(r"^Compressor Info: (.*)$", re.M)
+_SYSTEM = late.compile(r"^(?:macOS|OS) version: *(\S+)\s*$", re.M)
+_DATE = late.compile(r"^\w{3} \w{3} +\d+ \d\d:\d\d:\d\d \d{4}$", re.M)
 
 
 class Names(TextEnum):
@@ -43,21 +44,21 @@ class Names(TextEnum):
     NEITHER = "neither"
 
 
-_GPU = re.compile(
+_GPU = late.compile(
     r"IOGPU|completeMemory\(\)|remove_memory_object|fPendingMemorySet|\bAGX|\bagx_|\bGFX\b"
     r"|GPU Panic|Graphics firmware|IOAccelerator|AppleIntel\w*Graphics|AMDRadeon|GeForce",
 )
 """In the panic's own words."""
-_GPU_KEXT = re.compile(
+_GPU_KEXT = late.compile(
     r"IOGPUFamily|\.AGX|IOAccelerator|AppleIntel\w+Graphics|AMDRadeon|AppleMuxControl|GeForce"
 )
 """In the backtrace; what it depends on is not listed there."""
-_MEMORY = re.compile(
+_MEMORY = late.compile(
     r"zone.map.exhaust|zalloc|memorystatus|out of memory|jetsam|no more (?:pages|memory)"
     r"|compressor (?:map|segment|space|pool)|vm_page_grab|vm_pageout",
     re.IGNORECASE,
 )
-_FULL = re.compile(r"\(BAD\)|\bLOW swap space")
+_FULL = late.compile(r"\(BAD\)|\bLOW swap space")
 """A compressor that has reached its limit, or whose swap has."""
 
 

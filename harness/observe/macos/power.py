@@ -11,17 +11,18 @@ import re
 from harness.model import Mac
 from harness.observe import run_tool
 from harness.observe.macos import kernel
+from harness.text import late
 from harness.text.units import percent
 
 WIRED_LIMIT = "iogpu.wired_limit_mb"
 """MiB that the GPU may keep in memory; 0 where macOS chooses."""
 SETTINGS, HEAT = ("pmset", "-g"), ("pmset", "-g", "therm")
 TIMEOUT_S = 5.0
-_LOW_POWER = re.compile(r"^\s*(?:low)?powermode\s+(\d{1,3})\b", re.MULTILINE)
+_LOW_POWER = late.compile(r"^\s*(?:low)?powermode\s+(\d{1,3})\b", re.MULTILINE)
 """1 is low power mode. Some Macs call it `powermode`, and have 2 for high power."""
-_WARNING = re.compile(r"\b(Thermal|Performance) Warning Level\s*=\s*(\d{1,6})")
-_LIMIT = re.compile(r"\bCPU_(Speed|Scheduler)_Limit\s*=\s*(\d{1,6})")
-_NOTE = re.compile(r"\bNo (?:thermal|performance) warning level has been recorded")
+_WARNING = late.compile(r"\b(Thermal|Performance) Warning Level\s*=\s*(\d{1,6})")
+_LIMIT = late.compile(r"\bCPU_(Speed|Scheduler)_Limit\s*=\s*(\d{1,6})")
+_NOTE = late.compile(r"\bNo (?:thermal|performance) warning level has been recorded")
 
 
 def read() -> Mac:

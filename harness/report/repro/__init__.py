@@ -15,9 +15,10 @@ from harness.model.settings import BUILT_IN_MODELS
 from harness.scenario.from_function import BOUND, NOT_WHOLE
 from harness.scenario.load import BASELINE, names
 from harness.scenario.slice_source import bound
+from harness.text import late
 
-_SETTINGS = re.compile(r"# settings: begin\n.*?# settings: end\n", re.DOTALL)
-_ONLY = re.compile(r"^ *# only: (.*)\n((?:.*\n)*?) *# end\n", re.MULTILINE)
+_SETTINGS = late.compile(r"# settings: begin\n.*?# settings: end\n", re.DOTALL)
+_ONLY = late.compile(r"^ *# only: (.*)\n((?:.*\n)*?) *# end\n", re.MULTILINE)
 _ERROR = "class {}(Exception):\n    pass\n"
 _STANDS_IN = {"harness.errors": _ERROR.format("SkipError") + "\n\n" + _ERROR.format("UsageError")}
 """The names that a scenario may import from this package."""
@@ -51,7 +52,7 @@ def script(info: ScenarioInfo, settings: Settings, siblings: Mapping[str, str]) 
     return "".join(parts)
 
 
-_SHIPPED = re.compile(r"<(?:harness|site-packages)>/(?:harness/)?scenarios/")
+_SHIPPED = late.compile(r"<(?:harness|site-packages)>/(?:harness/)?scenarios/")
 """The beginning of a published path of a scenario in the installed package."""
 
 

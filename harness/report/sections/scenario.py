@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ast
-import re
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
@@ -16,6 +15,7 @@ from harness.report.input import LOGS, Group, ReportInput
 from harness.report.sections.verdicts import SYMBOLS, outcomes, place, steps
 from harness.report.sections.verdicts import loss as loss_of
 from harness.report.text import NOTHING, cell, code, details, fence, line, table
+from harness.text import late
 from harness.text.sanitize import sanitize
 from harness.text.units import count, duration, number, percent, plural, size
 
@@ -61,7 +61,7 @@ LABELS = {
 """Labels of the evidence, by its key in run.json."""
 _SIZES = frozenset(("rss", "limit"))
 """Keys of the evidence that hold bytes, beside those that end in `_bytes`."""
-_CALL = re.compile(r"(\w+) 0x[0-9a-f]+")
+_CALL = late.compile(r"(\w+) 0x[0-9a-f]+")
 """A system call and its first argument, an address that says nothing to a reader."""
 
 Figure = Callable[[ScenarioResult], float | None]

@@ -8,10 +8,11 @@ from __future__ import annotations
 import re
 
 from harness.stacks.parse.frames import Frame, ThreadStack, python
+from harness.text import late
 
-_THREAD = re.compile(r"(?:Current thread|Thread) (0x[0-9a-f]+)(?: \[(.*)\])? \(most recent")
-_VARIABLES = re.compile(r"Variables of thread (0x[0-9a-f]+): ([0-9a-f]{32})$")
-_FRAME = re.compile(r'  File "(.*)", line (\d+|\?\?\?) in (.*)$')
+_THREAD = late.compile(r"(?:Current thread|Thread) (0x[0-9a-f]+)(?: \[(.*)\])? \(most recent")
+_VARIABLES = late.compile(r"Variables of thread (0x[0-9a-f]+): ([0-9a-f]{32})$")
+_FRAME = late.compile(r'  File "(.*)", line (\d+|\?\?\?) in (.*)$')
 
 
 def parse(text: str, pid: int) -> tuple[ThreadStack, ...]:

@@ -10,6 +10,7 @@ from pathlib import PurePath
 import msgspec
 
 from harness.stacks.parse import names
+from harness.text import late
 
 
 class Gil(str, Enum):
@@ -106,18 +107,18 @@ class ThreadStack(msgspec.Struct, frozen=True, kw_only=True):
 
 
 UNKNOWN = "???"
-_SYSTEM = re.compile(
+_SYSTEM = late.compile(
     r"^(lib(c|m|dl|rt|pthread|stdc\+\+|gcc_s|python[\d.]*|ffi|c\+\+|c\+\+abi|system_\w+|dyld)"
     r"|ld-linux[\w-]*|ld|linux-vdso|dyld|python[\d.]*|Python)(-[\d.]+)?(\.(so|dylib)[\d.]*)?t?$"
 )
-_OF_MACOS = re.compile(
+_OF_MACOS = late.compile(
     r"^(lib(c\+\+|c\+\+abi|objc|System|dispatch|xpc|swift\w+|BLAS|LAPACK|vDSP|vMisc|BNNS|SparseBLAS"
     r"|LinearAlgebra|Quadrature|MTLHud|GPUSupport\w*)(\.\w+)?\.dylib"
     r"|IOKit|IOSurface|IOGPU|IOAccelerator|Metal|MetalPerformance\w+|MetalTools|MPS\w+|AGX\w+"
     r"|MTLCompiler|Foundation|CoreFoundation|CoreServices|Accelerate|vecLib|Security|libRosetta\w*)$"
 )
 """macOS's libraries and frameworks that a training calls, as `sample` names them."""
-_SOURCE = re.compile(
+_SOURCE = late.compile(
     r"(^|/)(Python|Objects|Modules|Parser|Include)/[\w/]+\.[ch]$"
     r"|(^\.{0,2}/?|/glibc[^/]*/)(nptl|sysdeps|csu|stdlib|string|io|socket|posix|misc|time|libio|elf"
     r"|malloc|resolv|inet|dlfcn|debug|signal|setjmp|rt|nss|termios|dirent|wcsmbs)/[\w./+-]+\.[chSs]$"
@@ -126,8 +127,8 @@ _SOURCE = re.compile(
 C++, has a folder `misc` as well."""
 
 
-_OFFSET = re.compile(r"(.+)\+0x([0-9a-f]{1,16})$")
-_INTERPRETER = re.compile(r"^((lib)?python[\d.]*t?(\.(so|dylib)[\d.]*)?|Python)$")
+_OFFSET = late.compile(r"(.+)\+0x([0-9a-f]{1,16})$")
+_INTERPRETER = late.compile(r"^((lib)?python[\d.]*t?(\.(so|dylib)[\d.]*)?|Python)$")
 
 
 def in_interpreter(frame: Frame) -> bool:
@@ -206,7 +207,7 @@ def _is_library(path: str) -> bool:
 _PACKAGE = PurePath(__file__).parents[2]
 _MARKS = ("<harness>/", "<site-packages>/")
 """The folders that it may lie in, as a report shows them."""
-_IN_WORKERS = re.compile(r"^harness/(worker\.py|(training|inject)/)")
+_IN_WORKERS = late.compile(r"^harness/(worker\.py|(training|inject)/)")
 """The paths of ours in py-spy's output: it leaves out the folder in which a package lies."""
 
 

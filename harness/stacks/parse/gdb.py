@@ -5,11 +5,12 @@ from __future__ import annotations
 import re
 
 from harness.stacks.parse.frames import UNKNOWN, Frame, ThreadStack, native
+from harness.text import late
 
-_THREAD = re.compile(r"Thread \d+ \((?:.*?LWP (\d+)|process (\d+))\)?(?: \"(.*)\")?\)?:")
-_FRAME = re.compile(r"#\d+ +(?:0x[0-9a-f]+ in )?(.+)$")
-_SOURCE = re.compile(r" at ([^ ()]+):(\d+)$")
-_LIBRARY = re.compile(r" from (\S+)$")
+_THREAD = late.compile(r"Thread \d+ \((?:.*?LWP (\d+)|process (\d+))\)?(?: \"(.*)\")?\)?:")
+_FRAME = late.compile(r"#\d+ +(?:0x[0-9a-f]+ in )?(.+)$")
+_SOURCE = late.compile(r" at ([^ ()]+):(\d+)$")
+_LIBRARY = late.compile(r" from (\S+)$")
 
 
 def parse(text: str, pid: int) -> tuple[ThreadStack, ...]:

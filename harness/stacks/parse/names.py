@@ -6,22 +6,24 @@ import functools
 import re
 from pathlib import PurePath
 
-_HASH = re.compile(r"::h[0-9a-f]{16}(?![0-9a-zA-Z_])")
+from harness.text import late
+
+_HASH = late.compile(r"::h[0-9a-f]{16}(?![0-9a-zA-Z_])")
 """The digest at the end of a Rust name, another one in each build."""
-_CRATE = re.compile(r"\b([A-Za-z_]\w*)\[[0-9a-f]{8,16}\]")
+_CRATE = late.compile(r"\b([A-Za-z_]\w*)\[[0-9a-f]{8,16}\]")
 """A Rust crate with the digest of its version: `std[e28293b1aa0f68bd]`."""
-_CLOSURE = re.compile(r"\{\{?closure(?:[#:][^{}]*)?\}?\}")
-_SHIM = re.compile(r"\{\{?(?:vtable\.)?shim(?:[:.#][^{}]*)?\}?\}")
+_CLOSURE = late.compile(r"\{\{?closure(?:[#:][^{}]*)?\}?\}")
+_SHIM = late.compile(r"\{\{?(?:vtable\.)?shim(?:[:.#][^{}]*)?\}?\}")
 _ESCAPES = {
     "LT": "<", "GT": ">", "LP": "(", "RP": ")", "C": ",", "RF": "&", "BP": "*", "SP": "@",
 }  # fmt: skip
-_ESCAPE = re.compile(r"\$(LT|GT|LP|RP|C|RF|BP|SP|u[0-9a-f]{1,4})\$")
+_ESCAPE = late.compile(r"\$(LT|GT|LP|RP|C|RF|BP|SP|u[0-9a-f]{1,4})\$")
 """The signs of a Rust name that a tool has read as one of C++."""
-_SUFFIX = re.compile(
+_SUFFIX = late.compile(
     r" *\((inlined|deleted)\)$|@.*$|\.llvm\.\d+|\.(constprop|part|isra|cold|lto_priv)\.?\d*"
 )
 
-_STANDARD = re.compile(
+_STANDARD = late.compile(
     r"^(std|__gnu_cxx|__cxxabiv1|proc_macro|compiler_builtins|panic_unwind)::"
     r"|^core::(alloc|any|array|ascii|borrow|cell|char|clone|cmp|convert|default|error|ffi|fmt|future"
     r"|hash|hint|intrinsics|iter|marker|mem|net|num|ops|option|panic|panicking|pin|ptr|result|slice"
@@ -30,11 +32,11 @@ _STANDARD = re.compile(
     r"|^(__rust_\w+|rust_(begin_unwind|panic|eh_personality)|lang_start|__gthread_\w+|_start)$"
 )
 """The standard libraries of C++ and Rust. `core` and `alloc` are names that others use too."""
-_STANDARD_SOURCE = re.compile(
+_STANDARD_SOURCE = late.compile(
     r"^/rustc/|/rustlib/src/|/library/(std|core|alloc)/src/"
     r"|(^|/)include/(?:[\w.+-]+/)*c\+\+/|(^|/)libstdc\+\+-v3/"
 )
-_PACKAGE = re.compile(
+_PACKAGE = late.compile(
     r"^(mlx|at|c10|torch|tbb|boost|absl|folly|grpc|fmt|spdlog|dispatch)::"
     r"|^(mlx_(rs|sys|macros|internal_macros)|tokio(_\w+)?|rayon(_\w+)?|crossbeam(_\w+)?|parking_lot(_\w+)?|futures(_\w+)?|flume"
     r"|async_\w+|smol|mio|polling|hyper(_\w+)?|reqwest|tonic|once_cell|lock_api|kanal|thread_local"
@@ -42,8 +44,8 @@ _PACKAGE = re.compile(
     r"|^P?(MPI|nccl|NCCL)_?[A-Z]|^ompi_|^cblas_|^(cu|cuda|nvrtc)[A-Z]\w+$|^mlx_[a-z]\w+$"
 )
 """Known packages of native code: people use them, but have not written them."""
-_PACKAGE_SOURCE = re.compile(r"/(\.cargo|cargo|\.rustup)/(registry|git)/|/vendor/")
-_PACKAGE_LIBRARY = re.compile(r"^(/usr)?(/local)?/lib(32|64)?/|/site-packages/|/dist-packages/")
+_PACKAGE_SOURCE = late.compile(r"/(\.cargo|cargo|\.rustup)/(registry|git)/|/vendor/")
+_PACKAGE_LIBRARY = late.compile(r"^(/usr)?(/local)?/lib(32|64)?/|/site-packages/|/dist-packages/")
 
 
 @functools.lru_cache(maxsize=4096)

@@ -13,11 +13,12 @@ import re
 import msgspec
 
 from harness.stacks.parse.frames import UNKNOWN, Frame, Gil, ThreadStack, native, python
+from harness.text import late
 
-_THREAD = re.compile(r"Thread (0x[0-9A-Fa-f]+|\d+) \((.*?)\)(?:: \"(.*)\")?$")
-_FRAME = re.compile(r"    (\S.*) \(((?:[^()]|\([^()]*\))+?)(?::(\d+))?\)$")
-_ADDRESS = re.compile(r"0x[0-9a-f]+$")
-_PYTHON = re.compile(r"(\.pyx?|^<.*>)$")
+_THREAD = late.compile(r"Thread (0x[0-9A-Fa-f]+|\d+) \((.*?)\)(?:: \"(.*)\")?$")
+_FRAME = late.compile(r"    (\S.*) \(((?:[^()]|\([^()]*\))+?)(?::(\d+))?\)$")
+_ADDRESS = late.compile(r"0x[0-9a-f]+$")
+_PYTHON = late.compile(r"(\.pyx?|^<.*>)$")
 
 
 class _JsonFrame(msgspec.Struct):

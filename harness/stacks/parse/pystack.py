@@ -10,10 +10,11 @@ import re
 import msgspec
 
 from harness.stacks.parse.frames import UNKNOWN, Frame, Gil, ThreadStack, native, python
+from harness.text import late
 
-_THREAD = re.compile(r"Traceback for thread (\d+)(?: \((.*?)\))? \[(.*?)\]")
-_FRAME = re.compile(r'\s+\((C|Python)\) File "(.*?)", line (\d+), in (.+)$')
-_LIBRARY = re.compile(r" \(((?:~|<[\w-]+>)?/[^()]*)(?: \(deleted\))?\)$")
+_THREAD = late.compile(r"Traceback for thread (\d+)(?: \((.*?)\))? \[(.*?)\]")
+_FRAME = late.compile(r'\s+\((C|Python)\) File "(.*?)", line (\d+), in (.+)$')
+_LIBRARY = late.compile(r" \(((?:~|<[\w-]+>)?/[^()]*)(?: \(deleted\))?\)$")
 """Its path, also as it is after redaction."""
 _SOURCE = " " * 8
 """The beginning of the line below a frame of Python, which has its source."""

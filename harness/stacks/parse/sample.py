@@ -18,20 +18,21 @@ from pathlib import PurePath
 import msgspec
 
 from harness.stacks.parse.frames import UNKNOWN, Frame, Share, ThreadStack, native
+from harness.text import late
 
-_NODE = re.compile(r"([\s+!:|]*)(\d{1,9}) (.+)$")
-_THREAD = re.compile(r"Thread_(\d{1,20}|<multiple>)(?::? +|: *|$)(.*)$")
-_CALL = re.compile(r"(.+?)  \(in (.+?)\)(?: \+ [\d,.]+)?(?:  \[.*\])?(?:  (\S+):(\d{1,9}))?")
-_LOADED = re.compile(r"  load address 0x[0-9a-f]+ \+ (0x[0-9a-f]{1,16})\b")
+_NODE = late.compile(r"([\s+!:|]*)(\d{1,9}) (.+)$")
+_THREAD = late.compile(r"Thread_(\d{1,20}|<multiple>)(?::? +|: *|$)(.*)$")
+_CALL = late.compile(r"(.+?)  \(in (.+?)\)(?: \+ [\d,.]+)?(?:  \[.*\])?(?:  (\S+):(\d{1,9}))?")
+_LOADED = late.compile(r"  load address 0x[0-9a-f]+ \+ (0x[0-9a-f]{1,16})\b")
 """The place in its library of a call without a name."""
-_QUEUE = re.compile(
+_QUEUE = late.compile(
     r" *DispatchQueue_(?:\d+|<multiple>)(?:: (.*?))?(?:  \((?:serial|concurrent)\))?$"
 )
-_IMAGE = re.compile(r" *0x[0-9a-f]+ - +0x[0-9a-f]+ .*?(/\S.*)$")
+_IMAGE = late.compile(r" *0x[0-9a-f]+ - +0x[0-9a-f]+ .*?(/\S.*)$")
 _TITLE = "Main Thread"
 _MAIN = "com.apple.main-thread"
 _OF_THE_SYSTEM = ("/usr/lib/", "/System/")
-_TOUCHES_NO_KERNEL = re.compile(
+_TOUCHES_NO_KERNEL = late.compile(
     r"^_*(commpage_|gettimeofday|mach_(absolute|continuous)_time|swtch)"
 )
 """Functions of the kernel's library that wait for nothing: they read a clock, or yield."""

@@ -13,19 +13,20 @@ import re
 from dataclasses import dataclass, field
 
 from harness.stacks.parse.frames import UNKNOWN, Frame, Owner, ThreadStack, native
+from harness.text import late
 
-_PROCESS = re.compile(r"Process: +(.*?) \[(\d{1,9})\]")
-_THREAD = re.compile(r" +Thread 0x([0-9a-f]{1,16})\b(.*)$")
-_LOOKS = re.compile(r" (\d{1,9}) samples? ")
-_NAME = re.compile(r'Thread name "(.*?)"')
+_PROCESS = late.compile(r"Process: +(.*?) \[(\d{1,9})\]")
+_THREAD = late.compile(r" +Thread 0x([0-9a-f]{1,16})\b(.*)$")
+_LOOKS = late.compile(r" (\d{1,9}) samples? ")
+_NAME = late.compile(r'Thread name "(.*?)"')
 _MAIN = 'DispatchQueue "com.apple.main-thread"'
-_NODE = re.compile(r"( *)(\*?)(\d{1,9}) +(\S.*)$")
-_CALL = re.compile(r"(.+?)(?: \+ \d+)?(?: \((.+?)(?: \+ \d+)?\))? \[0x[0-9a-f]+\]")
-_WAITS = re.compile(r"blocked by turnstile waiting for (.*?)(?:\)$|\) |$)")
-_THIS = re.compile(r"this thread\b")
-_OTHER = re.compile(r"(?:.*\[(\d{1,9})\] )?(?:.* )?thread 0x([0-9a-f]{1,16})\b")
-_MAIN_THREAD = re.compile(r"(?:.*\[(\d{1,9})\] )?.*\bmain thread\b")
-_PROGRAM = re.compile(r".*\[(\d{1,9})\]")
+_NODE = late.compile(r"( *)(\*?)(\d{1,9}) +(\S.*)$")
+_CALL = late.compile(r"(.+?)(?: \+ \d+)?(?: \((.+?)(?: \+ \d+)?\))? \[0x[0-9a-f]+\]")
+_WAITS = late.compile(r"blocked by turnstile waiting for (.*?)(?:\)$|\) |$)")
+_THIS = late.compile(r"this thread\b")
+_OTHER = late.compile(r"(?:.*\[(\d{1,9})\] )?(?:.* )?thread 0x([0-9a-f]{1,16})\b")
+_MAIN_THREAD = late.compile(r"(?:.*\[(\d{1,9})\] )?.*\bmain thread\b")
+_PROGRAM = late.compile(r".*\[(\d{1,9})\]")
 _DEADLOCK = "part of a deadlock"
 
 

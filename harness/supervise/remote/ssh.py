@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import re
 import signal
 import subprocess
 import tempfile
@@ -22,10 +21,11 @@ import msgspec
 from harness.beats.file import BEATS, write_position
 from harness.model import Position, StartBeat
 from harness.supervise.remote.frame import Clock, Frame, Seen, Splitter
+from harness.text import late
 
 SEEN = "host.json"
 """The file, in the folder of a far rank, with the facts known of it besides its beats."""
-_RANK = re.compile(r"\bexport MLX_RANK=(\d+);")
+_RANK = late.compile(r"\bexport MLX_RANK=(\d+);")
 _QUIET, _ERRORS = "LogLevel=QUIET", "LogLevel=ERROR"
 
 
