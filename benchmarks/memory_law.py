@@ -140,7 +140,7 @@ def measure(cell: Cell, folder: Path) -> list[int]:
          "--model", s.model, "--train", str(s.train), "--dtype", str(s.dtype),
          "--optimizer", s.optimizer, "--batch-size", str(s.batch_size), "--seq-len", str(s.seq_len),
          "--steps", str(s.steps),
-         "--budget", "1800", "--repeat", str(REPEATS.get(cell.model, 3))],
+         "--budget", "1800", "--repeat", str(REPEATS.get(cell.model, 2))],
         capture_output=True,
         text=True,
     )  # fmt: skip

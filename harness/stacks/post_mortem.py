@@ -37,6 +37,8 @@ _VALUE = re.compile(r"^\$(\d) = (?:\(.*?\) )?(0x[0-9a-f]+|-?\d+)", re.MULTILINE)
 _MAPPED, _ALLOWED, _BY_ZERO = 1, 2, 1
 """The codes of a SIGSEGV for an address that is not mapped, or not allowed, and of a SIGFPE for a
 division (sigaction(2))."""
+_HANDLER = "<signal handler called>"
+"""What gdb writes between a handler and what it interrupted. It is no function."""
 _SIGNAL = re.compile(r"terminated with signal (SIG\w+)")
 _BLOCK = re.compile(r"^ +PID: (\d+)", re.MULTILINE)
 _OF_THREAD = re.compile(r"Stack trace of thread \d+:\n((?: *#\d+ .*\n?)+)")
@@ -84,6 +86,7 @@ def read(text: str, program: str = "") -> CrashStack:
     frames = [
         msgspec.structs.replace(frame, file=frame.file or program or None)
         for frame in threads[0].frames
+        if frame.function != _HANDLER
     ]
     return CrashStack(
         frames=shown(frames),
