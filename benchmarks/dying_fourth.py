@@ -371,9 +371,9 @@ SECRET = (
         "token_in_the_message",
         f"def main():\n    raise RuntimeError('401 for {TOKEN}')\nmain()\n",
         ("RuntimeError: 401 for", "token_in_the_message.py:2 in main"),
+        (TOKEN,),
     ),
 )
-"""Its report must not have the token; `tests/integration/test_deaths_real.py` looks."""
 
 _GOES_ON = f"import time\n{LOOP}\nfor i in range(60):\n    step(i)\n    if i == 30:\n"
 
