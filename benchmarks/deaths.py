@@ -1,10 +1,11 @@
 """The reasons that are given for planted deaths, and what healthy programs get that look alike.
 
-    python benchmarks/deaths.py [--more | --third] [--only NAME ...] [--jobs 1] [--out FILE.json]
+    python benchmarks/deaths.py [--more | --third | --fourth] [--only NAME ...] [--jobs 1]
+        [--out FILE.json]
 
 `benchmarks/dying.py` has the programs and the truth about each, written down before they were run;
 with --more those of `benchmarks/dying_more.py`, which need node, java and mpirun as well, and
-with --third those of `benchmarks/dying_third.py`.
+with --third and --fourth those of `benchmarks/dying_third.py` and `benchmarks/dying_fourth.py`.
 Each is watched by `harness watch` in a folder of its own. A program that needs what the machine
 does not allow (a control group, a mount) is skipped, and the summary says so. Needs gcc, g++ and
 rustc.
@@ -34,6 +35,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from benchmarks.common import save, table
 from benchmarks.dying import DEATHS, HEALTHY, Program
+from benchmarks.dying_fourth import FOURTH
 from benchmarks.dying_more import MORE
 from benchmarks.dying_third import THIRD
 
@@ -42,6 +44,7 @@ COMPILERS = {
     ".cpp": ("g++", "-O0", "-w"),
     ".rs": ("rustc", "-A", "warnings"),
 }
+SETS = {"more": MORE, "third": THIRD, "fourth": FOURTH}
 INTERPRETERS = {".js": "node", ".java": "java"}
 GROUP_BYTES = 192 << 20
 ERRORS = ("error", "warning")
@@ -198,12 +201,13 @@ def judged(program: Program, work: Path) -> dict[str, Any]:
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--only", nargs="+", default=[])
-    parser.add_argument("--more", action="store_true")
-    parser.add_argument("--third", action="store_true")
+    which = parser.add_mutually_exclusive_group()
+    for name in SETS:
+        which.add_argument(f"--{name}", dest="which", action="store_const", const=name)
     parser.add_argument("--jobs", type=int, default=1)
     parser.add_argument("--out", type=Path)
     arguments = parser.parse_args()
-    every = MORE if arguments.more else THIRD if arguments.third else (*DEATHS, *HEALTHY)
+    every = SETS.get(arguments.which, (*DEATHS, *HEALTHY))
     chosen = [one for one in every if not arguments.only or one.name in arguments.only]
     with (
         tempfile.TemporaryDirectory(prefix="deaths-") as work,
@@ -219,7 +223,7 @@ def main() -> int:
     print(table(head, counts))
     save(
         arguments.out,
-        "deaths_more" if arguments.more else "deaths_third" if arguments.third else "deaths",
+        f"deaths_{arguments.which}" if arguments.which else "deaths",
         {"counts": counts, "programs": rows},
     )
     return 0 if all(row["right"] for row in run) else 1

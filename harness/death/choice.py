@@ -63,7 +63,7 @@ def _words(
 ) -> LastWords | None:
     raised = main.error if main is not None else _of_wrapped(code, printed, told)
     if raised is not None and (signal is None or signal == "SIGINT"):
-        return last_words.of_text(raised)
+        return last_words.of_told(raised)
     if signal is not None:
         if signal == "SIGINT":
             return last_words.interrupted(printed)
@@ -80,7 +80,7 @@ def _of_wrapped(code: int | None, printed: Sequence[Printed], told: Sequence[Tol
     ended = [one for one in told if one.ended and not one.forked]
     if code != 1 or not ended or (raised := ended[-1].error) is None:
         return None
-    words = last_words.of_text(raised)
+    words = last_words.of_told(raised)
     return raised if words is not None and last_words.stands(words, printed) else None
 
 
@@ -90,7 +90,7 @@ def _other(
     """The last failure of a thread or of another process, if it came shortly before the end."""
     shown = last_words.of_others(printed)
     for one in reversed(told):
-        found = last_words.of_text(one.error) if one.error is not None else None
+        found = last_words.of_told(one.error) if one.error is not None else None
         if one.pid == pid or found is None:
             continue
         if not last_words.stands(found, printed):

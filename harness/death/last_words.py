@@ -97,6 +97,16 @@ def of_text(text: str) -> LastWords | None:
     return of_exception(found[-1], uncaught=True) if found else None
 
 
+def of_told(text: str) -> LastWords | None:
+    """The exception that Python itself told: `text` is its traceback and nothing else.
+
+    Its message and its notes may quote other tracebacks, which stand behind it.
+    """
+    found = tracebacks.find(sanitize(text).split("\n"))
+    chained = [one for one in found if one.before is not None]
+    return of_exception((chained[-1:] or found)[0], uncaught=True) if found else None
+
+
 def of_crash(outputs: Sequence[Printed]) -> LastWords | None:
     """The words for the end by a signal such as SIGABRT.
 

@@ -17,6 +17,10 @@ from harness.text import late
 _UNCAUGHT = "terminate called after throwing an instance of"
 _BACKTRACE = late.compile(r"stack backtrace:|\s+\d+: |\s+at |note: ")
 _WHAT = late.compile(r"^\s*what\(\):\s*(.*)$")
+_SUMMARY = late.compile(r"^SUMMARY: \w+Sanitizer: .+?(?: (\S+?):(\d+)(?::\d+)? in .+)?$")
+_ABORTING = late.compile(r"^==\d+==ABORTING")
+_DOTNET_AT = late.compile(r"^   at .+?(?: in (.+):line (\d+))?$")
+_JULIA_AT = late.compile(r"^\s+@ (?:(?:Base|Core)\b.*|(?:[\w.]+ )?(\S+\.jl):(\d+))$")
 _PYTHON_THREAD = late.compile(r"^(Current thread|Thread) 0x[0-9a-f]+.*most recent call first")
 _PYTHON_FRAME = late.compile(r'^  File "(.+?)", line (\d+) in (.+?)\s*$')
 
@@ -141,6 +145,65 @@ def _as_it_is(match: re.Match[str], lines: Sequence[str], at: int) -> Said:
     return Said(Kind.ABORT, " ".join(match[0].strip(" *").split()), at, at + 1)
 
 
+def _sanitizer(match: re.Match[str], lines: Sequence[str], at: int) -> Said:
+    """The report of a sanitizer: its summary names the line, and a table of bytes may follow."""
+    place, end = "", at + 1
+    for index in range(at + 1, min(len(lines), at + runtimes.LONGEST)):
+        if found := _SUMMARY.match(lines[index]):
+            place, end = Frame(found[1], int(found[2])).told if found[1] else "", index + 1
+        elif _ABORTING.match(lines[index]):
+            end = index + 1
+            break
+    return replace(_as_it_is(match, lines, at), end=end, place=place)
+
+
+def _r(match: re.Match[str], lines: Sequence[str], at: int) -> Said | None:
+    if not runtimes.follows(lines, at, "Execution halted", within=6):
+        return None
+    text = match[0].strip()
+    if text.endswith(":"):
+        text = f"{text} {_following(lines, at)}"
+    return Said(Kind.EXCEPTION, text, at, lines.index("Execution halted", at) + 1, leaves=True)
+
+
+def _hotspot(match: re.Match[str], lines: Sequence[str], at: int) -> Said:
+    """The report of the machine of Java, each line of which has a mark."""
+    end = at + 1
+    while end < len(lines) and lines[end].startswith("#"):
+        end += 1
+    more = next((text for line in lines[at + 1 : end] if (text := line.strip("# "))), "")
+    return Said(Kind.ABORT, f"{match[1]} {more}".strip(), at, end)
+
+
+def _swift(match: re.Match[str], lines: Sequence[str], at: int) -> Said:
+    file, line = match["before"] or match["behind"], match["line"] or match["row"]
+    # Swift's own library has no folder of the user's in front.
+    users = file is not None and not file.startswith(("Swift/", "_"))
+    place = Frame(file, int(line)).told if users else ""
+    return Said(Kind.ABORT, match["text"].strip(), at, at + 1, place=place)
+
+
+def _dotnet(match: re.Match[str], lines: Sequence[str], at: int) -> Said:
+    place, end = "", at + 1
+    while end < len(lines) and (frame := _DOTNET_AT.match(lines[end])):
+        if not place and frame[1]:
+            place = Frame(frame[1], int(frame[2])).told
+        end += 1
+    return Said(Kind.EXCEPTION, match[1], at, end, place)
+
+
+def _julia(match: re.Match[str], lines: Sequence[str], at: int) -> Said | None:
+    if not runtimes.follows(lines, at, "Stacktrace:", within=12):
+        return None
+    place, end = "", lines.index("Stacktrace:", at) + 1
+    while end < len(lines) and lines[end].startswith((" ", "in expression starting at ")):
+        frame = _JULIA_AT.match(lines[end])
+        if frame and frame[1] and not place:
+            place = Frame(frame[1], int(frame[2])).told
+        end += 1
+    return Said(Kind.EXCEPTION, match[1], at, end, place, leaves=True)
+
+
 def _objective_c(match: re.Match[str], lines: Sequence[str], at: int) -> Said:
     return Said(Kind.TERMINATE, f"{match[1]}: {match[2]}", at, at + 1)
 
@@ -213,10 +276,29 @@ _FORMS: tuple[tuple[re.Pattern[str], _Reader], ...] = (
         ),
         _as_it_is,
     ),
+    (late.compile(r"^(thread '.*?' (?:\(\d+\) )?has overflowed its stack)$"), _as_it_is),
+    (
+        late.compile(
+            r"^(?:(?P<before>\S+\.swift):(?P<line>\d+): )?"
+            r"(?P<text>(?:Fatal error|Assertion failed|Precondition failed)(?:: .+?)?)"
+            r"(?:: file (?P<behind>\S+\.swift), line (?P<row>\d+))?$"
+        ),
+        _swift,
+    ),
+    (
+        late.compile(
+            r"^# (There is insufficient memory for the Java Runtime Environment to continue\."
+            r"|A fatal error has been detected by the Java Runtime Environment:)"
+        ),
+        _hotspot,
+    ),
+    (late.compile(r"^Unhandled exception\. ([\w.]+(?:: .*)?)$"), _dotnet),
+    (late.compile(r"^ERROR: (?:LoadError: )?(\w+(?:: .*)?)$"), _julia),
     (late.compile(r"^(?:panic|fatal error): .+$"), _go),
     (late.compile(r'^Exception in thread "[^"]*" ([\w.$]+(?:: .*)?)$'), _java),
     (late.compile(r"^(?:Uncaught )?(?:[A-Z]\w*)?Error(?: \[\w+\])?(?:: .*)?$"), _javascript),
+    (late.compile(r"^Error(?: in .+?)? ?:.*$"), _r),
     (late.compile(r"^FATAL ERROR: .+$"), _as_it_is),
-    (late.compile(r"ERROR: (?:Address|Thread|Memory|Leak)Sanitizer: .+$"), _as_it_is),
+    (late.compile(r"(?:ERROR|WARNING): (?:Address|Thread|Memory|Leak)Sanitizer: .+$"), _sanitizer),
 )
 """The forms of the messages, and the function that reads each."""

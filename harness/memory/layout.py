@@ -32,7 +32,7 @@ BINARY = {
     "LogicalAnd", "LogicalOr", "Maximum", "Minimum", "Multiply", "NotEqual", "Power",
     "Remainder", "Subtract", "BitwiseBinary", "ArcTan2",
 }  # fmt: skip
-_MATMULS = {"Matmul", "AddMM"}
+_MATMULS = {"Matmul", "AddMM", "GatherMM", "SegmentedMM"}
 _QUANTIZED = {"QuantizedMatmul", "GatherQMM"}
 
 

@@ -38,6 +38,8 @@ _VALUE = late.compile(r"^\$(\d) = (?:\(.*?\) )?(0x[0-9a-f]+|-?\d+)", re.MULTILIN
 _MAPPED, _ALLOWED, _BY_ZERO = 1, 2, 1
 """The codes of a SIGSEGV for an address that is not mapped, or not allowed, and of a SIGFPE for a
 division (sigaction(2))."""
+_HANDLER = "<signal handler called>"
+"""What gdb writes between a handler and what it interrupted. It is no function."""
 _SIGNAL = late.compile(r"terminated with signal (SIG\w+)")
 _BLOCK = late.compile(r"^ +PID: (\d+)", re.MULTILINE)
 _OF_THREAD = late.compile(r"Stack trace of thread \d+:\n((?: *#\d+ .*\n?)+)")
@@ -85,6 +87,7 @@ def read(text: str, program: str = "") -> CrashStack:
     frames = [
         msgspec.structs.replace(frame, file=frame.file or program or None)
         for frame in threads[0].frames
+        if frame.function != _HANDLER
     ]
     return CrashStack(
         frames=shown(frames),

@@ -40,7 +40,7 @@ class Ran:
     def error(self, folder: Path, pid: int | None) -> str | None:
         """The exception that ended the process `pid`, as it has told in `folder`."""
         told = next((one for one in processes.read(folder) if one.pid == pid), None)
-        words = last_words.of_text(told.error) if told is not None and told.error else None
+        words = last_words.of_told(told.error) if told is not None and told.error else None
         return words.told if words is not None else None
 
     def completed(

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib
 import importlib.util
+import io
 import shutil
 import sys
 import tempfile
 from collections.abc import Callable
+from fnmatch import fnmatch
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -110,20 +113,54 @@ def _of_config(file: Path) -> nn.Module:
     """The model that a config.json describes, without its weights; nothing is evaluated."""
     from mlx_lm.utils import load_model
 
+    said = io.StringIO()
     try:
-        with tempfile.TemporaryDirectory() as folder:
+        with tempfile.TemporaryDirectory() as folder, contextlib.redirect_stdout(said):
             shutil.copy(file, Path(folder) / "config.json")
-            model, config = load_model(Path(folder), lazy=True, strict=False)
+            model, config = load_model(
+                Path(folder), lazy=True, strict=False, get_model_classes=_weightless
+            )
         if (how := config.get("quantization")) is not None:
-            # mlx-lm quantizes only what has weights that are quantized.
-            names = ("group_size", "bits", "mode")
-            nn.quantize(model, **{name: how[name] for name in names if name in how})
+            _quantize(model, how, config.get("quantization_config") or {})
         elif (dtype := config.get("torch_dtype") or config.get("dtype")) is not None:
             model.set_dtype(getattr(mx, str(dtype)))
-    except Exception as error:
-        first = (str(error).strip() or type(error).__name__).splitlines()[0]
+    except (Exception, SystemExit) as error:
+        # A module of mlx-lm that needs another package prints so, and ends Python.
+        words = said.getvalue() if isinstance(error, SystemExit) else str(error)
+        first = (words.strip() or type(error).__name__).splitlines()[0]
         raise UsageError(f"cannot load the model {file}: {first}") from error
     return model
+
+
+def _weightless(config: dict[str, Any]) -> tuple[Any, Any]:
+    """The classes of a model. Its `sanitize` may fail without weights."""
+    from mlx_lm.utils import _get_classes
+
+    model, args = _get_classes(config)
+
+    class Weightless(model):  # type: ignore[misc, valid-type]
+        def sanitize(self, weights: dict[str, Any]) -> dict[str, Any]:
+            for part in (super(), *self.children().values()):
+                if hasattr(part, "sanitize"):
+                    # Of a model that also sees, the part that reads decides about its last layer.
+                    with contextlib.suppress(Exception):
+                        part.sanitize({})
+            return weights
+
+    return Weightless, args
+
+
+def _quantize(model: nn.Module, how: dict[str, Any], original: dict[str, Any]) -> None:
+    """Quantize as the config says: mlx-lm quantizes only what has weights that are quantized."""
+    left = original.get("modules_to_not_convert") or ()
+
+    def chosen(path: str, module: nn.Module) -> Any:
+        if not hasattr(module, "to_quantized") or any(fnmatch(path, f"{p}*") for p in left):
+            return False
+        return how.get(path, True)
+
+    names = ("group_size", "bits", "mode")
+    nn.quantize(model, class_predicate=chosen, **{name: how[name] for name in names if name in how})
 
 
 def _choose_trainable(model: nn.Module, train: str | None) -> None:

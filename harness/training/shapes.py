@@ -23,11 +23,13 @@ from mlx.utils import tree_flatten, tree_map, tree_unflatten
 from harness.errors import UsageError
 from harness.memory import law
 from harness.memory.merge import merge
+from harness.memory.splice import Cuts, splice
 from harness.memory.trace import Op, Shapes, Trace
 from harness.memory.uncollected import uncollected
 from harness.memory.unmerge import unmerge
 from harness.model import Settings
 from harness.training import device, models
+from harness.training.experts import CUT, Calls, Cut, by_weights
 from harness.training.setup import OPTIMIZERS, Training
 
 _KEPT: deque[Any] = deque(maxlen=8)
@@ -100,12 +102,15 @@ def measure(
             f"{settings.batch_size} sequences of {settings.seq_len} tokens are more than MLX can "
             f"hold in one array: lower --batch-size or --seq-len ({error})"
         ) from error
-    except ValueError as error:
-        if not str(error).startswith("[export_function]"):
-            raise
+    except Exception as error:
+        first = (str(error).strip() or type(error).__name__).splitlines()[0]
+        if not first.startswith("[export_function]"):
+            raise UsageError(
+                f"the model cannot build a step of this training: {type(error).__name__}: {first}"
+            ) from error
         raise UsageError(
-            f"MLX {version} cannot show the operations of this training, as of a mixture of "
-            f"experts ({error}): measure the peak of a few steps instead, with harness run"
+            f"MLX {version} cannot show the operations of this training ({first}): measure the "
+            "peak of a few steps instead, with harness run"
         ) from error
     args = getattr(model, "args", None)
     known[key] = Shapes(
@@ -175,22 +180,51 @@ def _trace(
     state = [v for _, v in tree_flatten(optimizer.state)]
     batch = [mx.zeros((settings.batch_size, settings.seq_len), mx.int32)] * 2
     parameters = trainable + frozen
+    calls = Calls()
 
-    def step(*arrays: mx.array) -> list[mx.array]:
-        rest = iter(arrays)
+    def loss(model: nn.Module, *inputs: mx.array) -> mx.array:
+        with calls.noted():
+            return Training.loss(model, *inputs)
+
+    def begin(rest: Iterator[mx.array]) -> None:
         model.update(tree_unflatten([(name, next(rest)) for name, _ in parameters]))
         optimizer.state = tree_map(lambda _: next(rest), optimizer.state)
         optimizer._initialized = True
-        loss, gradients = nn.value_and_grad(model, Training.loss)(model, *rest)
-        flat = [v for _, v in tree_flatten(gradients)]
+
+    def end(loss: mx.array, flat: Sequence[mx.array]) -> list[mx.array]:
+        gradients = tree_unflatten([(n, g) for (n, _), g in zip(trainable, flat, strict=True)])
         optimizer.update(model, gradients)
         updated = [v for _, v in tree_flatten(model.trainable_parameters())]
         return [loss, *flat, *updated, *[v for _, v in tree_flatten(optimizer.state)]]
 
+    def step(*arrays: mx.array) -> list[mx.array]:
+        rest = iter(arrays)
+        begin(rest)
+        value, gradients = nn.value_and_grad(model, loss)(model, *rest)
+        return end(value, [v for _, v in tree_flatten(gradients)])
+
+    def cut_step(*arrays: mx.array) -> list[mx.array]:
+        """The same with each gradient by the weights of sorted experts cut out."""
+        rest = iter(arrays)
+        begin(rest)
+        inputs = [next(rest) for _ in batch]
+        added = [next(rest) for _ in calls.products]
+        cut = Cut()
+
+        def forward(*primals: mx.array) -> list[mx.array]:
+            own = zip(trainable, primals[: len(trainable)], strict=True)
+            model.update(tree_unflatten([(name, value) for (name, _), value in own]))
+            with cut.taken(primals[len(trainable) :]):
+                value = Training.loss(model, *inputs)
+            return [value, *cut.weights]
+
+        trained = [v for _, v in tree_flatten(model.trainable_parameters())]
+        given = [by_weights(each, b) for each, b in zip(rest, calls.weights, strict=True)]
+        outputs, found = mx.vjp(forward, [*trained, *added], [mx.array(1.0), *given])
+        ended = end(outputs[0], found[: len(trainable)])
+        return [*ended, *cut.operands(found[len(trainable) :])]
+
     arrays = [*[v for _, v in parameters], *state, *batch]
-    events: list[dict[str, Any]] = []
-    mx.export_function(events.append, step, *arrays)
-    merged = _read(events, len(trainable), len(frozen), len(state))
     # A checkpoint cannot be exported. Its graph repeats operations of the plain step.
     with _checkpointed(model) if grad_checkpoint else contextlib.nullcontext():
         outputs = step(*arrays)
@@ -198,11 +232,19 @@ def _trace(
     joined = mx.depends(outputs, outputs[:1])[0]
     mx.export_to_dot(dot, joined)
     _KEPT.append(joined)
+    events: list[dict[str, Any]] = []
+    if calls.products:
+        mx.export_function(events.append, cut_step, *arrays, *calls.added(), *calls.gradients())
+    else:
+        mx.export_function(events.append, step, *arrays)
+    merged = _read(events, len(trainable), len(frozen), len(state), len(calls.products))
     traced = unmerge(merged, dot.getvalue())
     return (merge(traced) if grad_checkpoint else merged), traced
 
 
-def _read(events: list[dict[str, Any]], trainable: int, frozen: int, state: int) -> Trace:
+def _read(
+    events: list[dict[str, Any]], trainable: int, frozen: int, state: int, cuts: int
+) -> Trace:
     known: dict[str, int] = {}
     arrays: list[tuple[tuple[int, ...], int]] = []
 
@@ -231,11 +273,11 @@ def _read(events: list[dict[str, Any]], trainable: int, frozen: int, state: int)
         for event in events
         if event["type"] == "primitive"
     ]
-    return Trace(
+    trace = Trace(
         trainable=take(inputs, trainable),
         frozen=take(inputs, frozen),
         state=take(inputs, state),
-        batch=tuple(inputs),
+        batch=take(inputs, 2),
         loss=next(outputs),
         gradients=take(outputs, trainable),
         updated=take(outputs, trainable),
@@ -243,6 +285,11 @@ def _read(events: list[dict[str, Any]], trainable: int, frozen: int, state: int)
         ops=tuple(ops),
         arrays=tuple(arrays),
     )
+    if not cuts:
+        return trace
+    added, results = take(inputs, cuts), take(inputs, cuts)
+    operands = tuple(take(outputs, 3) for _ in range(cuts))
+    return splice(trace, Cuts(name=CUT, operands=operands, results=results, added=added))
 
 
 def _as_lists(argument: Any) -> Any:

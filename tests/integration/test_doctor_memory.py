@@ -261,12 +261,79 @@ def test_what_has_no_weights_is_not_trained(tmp_path):
                   "--out", tmp_path / "out")  # fmt: skip
     assert done.returncode == 2
     assert "has no weights, so it cannot be trained" in done.stderr
-    experts = {"model_type": "mixtral", "num_local_experts": 2, "num_experts_per_tok": 1}
-    (tmp_path / "experts.json").write_text(json.dumps(CONFIG | experts))
-    done = python("-m", "harness", "doctor", "--json", "--model", tmp_path / "experts.json")
-    assert done.returncode == 2
-    assert "cannot show the operations of this training, as of a mixture of experts" in done.stderr
     (tmp_path / "bad.json").write_text("{}")
     done = python("-m", "harness", "doctor", "--json", "--model", tmp_path / "bad.json")
     assert done.returncode == 2
     assert "cannot load the model" in done.stderr
+
+
+MEASURED = """
+import sys, types
+from pathlib import Path
+
+import mlx.core as mx
+import mlx.nn as nn
+
+from harness.errors import UsageError
+from harness.memory import law
+from harness.model import Settings
+from harness.training import models, shapes
+from harness.training.setup import OPTIMIZERS, Training
+
+
+def settings(name, **more):
+    return Settings(model=name, train="full", dtype="float32", batch_size=2, seq_len=64, **more)
+
+
+def step_of(name):
+    chosen = settings(name)
+    model = models.prepare(chosen, lazy=True)[0]
+    mx.eval(model.parameters())
+    optimizer = OPTIMIZERS[chosen.optimizer](learning_rate=1e-4)
+    gradients_of = nn.value_and_grad(model, Training.loss)
+    batch = mx.zeros((2, 64), mx.int32)
+    mx.eval(batch)
+    for _ in range(3):
+        loss, gradients = gradients_of(model, batch, batch)
+        optimizer.update(model, gradients)
+        del gradients
+        loss.item()
+
+
+experts = sys.argv[1]
+traced = shapes.measure(settings(experts))
+print(sum(op.name == "SegmentedMM" for op in traced.trace.ops), traced.allocated)
+print(law.project(traced, steps=3).peak)
+mx.synchronize()
+mx.clear_cache()
+mx.reset_peak_memory()
+before = mx.get_active_memory()
+step_of(experts)
+print(mx.get_peak_memory() - before)
+from mlx_lm.models import switch_layers
+switch_layers.mx = types.SimpleNamespace(**vars(mx))
+for name in sys.argv[1:]:
+    try:
+        shapes.measure(settings(name))
+    except UsageError as error:
+        print(error)
+"""
+
+
+def test_a_mixture_of_experts_is_projected_and_what_cannot_be_has_its_reason(tmp_path):
+    experts = {"model_type": "mixtral", "num_local_experts": 4, "num_experts_per_tok": 2}
+    short = {"model_type": "gemma3_text", "sliding_window_pattern": 6, "head_dim": 16}
+    names = []
+    for name, more in {"experts": experts, "short": short, "olmo": {"model_type": "olmo"}}.items():
+        names.append(tmp_path / f"{name}.json")
+        names[-1].write_text(json.dumps(CONFIG | more))
+    done = python("-c", MEASURED, *names)
+    assert done.returncode == 0, done.stderr
+    found, projected, measured, *refused = done.stdout.splitlines()
+    products, allocated = map(int, found.split())
+    assert products == 3 * CONFIG["num_hidden_layers"]
+    assert allocated < 100_000
+    assert int(projected) == pytest.approx(int(measured), rel=0.1)
+    assert "cannot show the operations of this training ([export_function]" in refused[0]
+    assert "the model cannot build a step of this training: IndexError" in refused[1]
+    assert "install ai2-olmo" in refused[2]

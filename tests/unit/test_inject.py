@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import importlib.util
 import inspect
 import json
@@ -634,6 +635,26 @@ def test_a_folder_without_code_that_has_the_librarys_name_is_no_reason_to_switch
     found = hook.Finder(str(tmp_path)).find_spec("mlx_lm")
     assert found.submodule_search_locations is not None
     assert hook_report(tmp_path) is None
+
+
+def nested(depth):
+    nest = []
+    for _ in range(depth):
+        nest = [nest]
+    return copy.deepcopy(nest)
+
+
+def test_of_a_recursion_of_a_library_the_users_line_is_told():
+    spec = importlib.util.spec_from_file_location("hook_of_a_test", FOLDER / "sitecustomize.py")
+    hook = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(hook)
+    with pytest.raises(RecursionError) as caught:
+        nested(100_000)
+    told = json.loads(hook._printed(caught.value))
+    assert len(told) <= hook.MOST
+    words = last_words.of_told(told)
+    assert words.text.startswith("RecursionError: maximum recursion depth exceeded")
+    assert words.place.endswith("in nested")
 
 
 @pytest.mark.parametrize("message", ["bad ids: " + "7, " * 50_000, "bad ids: 7\n" * 20_000])

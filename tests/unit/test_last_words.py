@@ -179,6 +179,22 @@ def test_what_the_driver_of_a_gpu_logged_of_it():
     assert facts(8).error is None
 
 
+def test_a_traceback_that_a_note_quotes_is_not_the_one_of_the_end():
+    quoted = RAISED.replace("ValueError: bad shape", "KeyError: 'lr'")
+    words = last_words.of_told(f"{RAISED}{quoted}")
+    assert words is not None
+    assert words.text == "ValueError: bad shape"
+
+
+def test_of_a_chain_the_last_exception_counts_whatever_the_first_one_quotes():
+    quoted = RAISED.replace("ValueError: bad shape", "KeyError: 'lr'")
+    link = "\nThe above exception was the direct cause of the following exception:\n\n"
+    last = RAISED.replace("ValueError: bad shape", "RuntimeError: no batch")
+    words = last_words.of_told(f"{RAISED}{quoted}{link}{last}")
+    assert words is not None
+    assert words.text == "RuntimeError: no batch"
+
+
 def test_an_exception_that_was_ignored_last_is_not_the_one_of_the_end():
     ignored = RAISED.replace("ValueError: bad shape", "OSError: closed")
     words = last_words.of_text(f"{RAISED}Exception ignored in: <f>\n{ignored}")

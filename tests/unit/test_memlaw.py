@@ -22,6 +22,7 @@ from harness.memory.fuse import DEPTH, fuse
 from harness.memory.law import Fit, Pattern
 from harness.memory.merge import merge
 from harness.memory.replay import METAL, Array, Lag, Memory, Node
+from harness.memory.splice import Cuts, splice
 from harness.memory.trace import Op, Shapes, Trace
 from harness.memory.uncollected import uncollected
 from harness.memory.unmerge import unmerge
@@ -696,3 +697,52 @@ def test_an_error_ends_the_searches_too(monkeypatch):
     thread.join(20)
     assert [str(error) for error in raised] == ["no room for adapters"]
     assert searches.acquire(blocking=False)
+
+
+# --- what cannot be exported ---------------------------------------------------------------------
+
+
+def cut_step() -> tuple[Trace, Cuts]:
+    """y = w * x, loss = sum(y + added); the gradient by w was given, and dy, x, y are its operands.
+
+    Arrays: w 0, x 1, added 2, given 3, y 4, its sum with `added` 5, loss 6, dy 7, updated 8, an
+    array that nothing needs 9.
+    """
+    wide = ((N,), 4)
+    trace = Trace(
+        arrays=(wide, wide, wide, wide, wide, wide, ((), 4), wide, wide, wide),
+        ops=(
+            Op("Subtract", (0, 3), (8,)),
+            Op("Multiply", (0, 1), (4,)),
+            Op("Add", (4, 2), (5,)),
+            Op("Exp", (5,), (7,)),
+            Op("Sin", (5,), (9,)),
+            Op("Reduce", (5,), (6,)),
+        ),
+        trainable=(0,),
+        frozen=(),
+        state=(),
+        batch=(1,),
+        loss=6,
+        gradients=(3,),
+        updated=(8,),
+        next_state=(),
+    )
+    cuts = Cuts(name="SegmentedMM", operands=((7, 1, 5),), results=(3,), added=(2,))
+    return trace, cuts
+
+
+def test_what_was_cut_out_is_put_back_where_its_operands_are_known():
+    whole = splice(*cut_step())
+    made = {op.outputs[0]: op for op in whole.ops}
+    assert sorted(made) == [3, 4, 6, 7, 8]  # neither the sum nor what nobody needs
+    assert (made[3].name, made[3].inputs) == ("SegmentedMM", (7, 1, 4))
+    assert (made[7].inputs, made[6].inputs) == ((4,), (4,))
+    at = {out: place for place, op in enumerate(whole.ops) for out in op.outputs}
+    assert all(at[i] < at[op.outputs[0]] for op in whole.ops for i in op.inputs if i in at)
+
+
+def test_a_sum_that_was_taken_away_is_no_output_either():
+    trace, cuts = cut_step()
+    whole = splice(msgspec.structs.replace(trace, loss=5, updated=(5,)), cuts)
+    assert (whole.loss, whole.updated, whole.gradients) == (4, (4,), (3,))

@@ -132,6 +132,23 @@ def test_an_abort_has_no_address_and_no_way_through_the_c_library():
     assert len(found.frames) == 3
 
 
+HANDLED = """\
+Program terminated with signal SIGABRT, Aborted.
+$1 = -6
+
+Thread 1 (Thread 0x7f9f1c096440 (LWP 31347)):
+#0  0x00007f9f1bc44472 in __GI_abort () at ./stdlib/abort.c:79
+#1  <signal handler called>
+#2  0x00005629221af24f in trainer::down (n=...) at src/main.rs:7
+"""
+
+
+def test_what_gdb_writes_for_a_handler_is_no_function():
+    found = post_mortem.read(HANDLED, "trainer")
+    assert found.place == "main.rs:7 in trainer::down"
+    assert not any("signal handler" in frame for frame in found.frames)
+
+
 def test_a_core_that_was_cut_still_has_the_innermost_frame():
     found = post_mortem.read(CUT, "trainer")
     assert (found.place, found.fault) == ("deep in trainer", "its stack was used up")

@@ -79,7 +79,7 @@ class RankState:
         beat = self.columns.error
         if beat is None:
             return self.error
-        words = last_words.of_text(beat.traceback)
+        words = last_words.of_told(beat.traceback)
         at = f", at {words.place}" if words is not None and words.place else ""
         return f"{beat.type}: {beat.message}".rstrip(": ") + at
 

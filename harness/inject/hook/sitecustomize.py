@@ -51,6 +51,7 @@ MOST = 65536
 """Characters of a traceback that are told."""
 PART = 4000
 """Characters of one frame, or of one message."""
+HEAD = "Traceback (most recent call last):\n"
 INSIDE = "_harness_inside"
 HERE = os.path.dirname(os.path.abspath(__file__))
 
@@ -162,8 +163,13 @@ def _printed(error: BaseException) -> str:
     parts = traceback.format_exception(type(error), error, error.__traceback__)
     # A message can be as long as all of them together: its beginning has the type.
     text = "".join(part if len(part) <= PART else part[:PART] + "\n" for part in parts)
-    if len(text) > MOST:  # a recursion: its end has the line, and needs a head to be read
-        text = f"Traceback (most recent call last):\n{text[-MOST:].partition(chr(10))[2]}"
+    if len(text) > MOST:
+        # A recursion. Its end has the line, or its beginning, if it is one of a library.
+        first = text[:PART].rpartition("\n")[0].rpartition(HEAD)[2]
+        if any(line[:2] != "  " for line in first.splitlines()):
+            first = ""
+        last = text[len(HEAD) + PART - MOST :].partition("\n")[2]
+        text = f"{HEAD}{first}\n{last}" if first else HEAD + last
     return json.dumps(text)
 
 
