@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from harness.errors import UsageError
+from harness import cli
+from harness.errors import Exit, UsageError
 from harness.observe import installation
 from harness.session import forecast, plan
 from harness.session.plan import Settings
@@ -85,6 +86,23 @@ def test_where_mlx_is_missing_one_line_says_so(no_mlx):
         installation.need_mlx()
     assert "\n" not in str(told.value)
     assert str(told.value).startswith(f"MLX is not installed in {sys.prefix}; to install it, run: ")
+
+
+def test_an_extra_that_is_missing_is_told_as_mlx_is(monkeypatch):
+    monkeypatch.setattr(installation, "_source", lambda: None)
+    told = installation.missing("libcst", extra="reduce")
+    assert told.startswith(f"libcst is not installed in {sys.prefix}; to install it, run: ")
+    assert told.split()[-1] == "libcst"
+
+
+def test_an_investigation_begins_nothing_without_mlx(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(installation, "has_mlx", lambda: False)
+    assert cli.main(["investigate", "tiny_model"]) == Exit.USAGE
+    said = capsys.readouterr().err
+    assert said.startswith("harness: error: MLX is not installed in ")
+    assert said.count("\n") == 1
+    assert not list(tmp_path.iterdir())
 
 
 def test_mlx_is_found_and_not_imported():
