@@ -53,6 +53,7 @@ def test_without_an_extra_nothing_of_mlx_is_installed():
 )
 def test_the_command_is_that_of_the_installer(kind, source, expected, tmp_path, monkeypatch):
     monkeypatch.setattr(sys, "executable", "/an/env/bin/python3")
+    monkeypatch.setattr(installation, "find_spec", lambda name: name == "pip")
     if kind:
         (tmp_path / kind).touch()
     words = " ".join(installation.words(tmp_path, source, "cpu"))
@@ -69,6 +70,7 @@ def test_the_python_that_is_meant_anyway_has_a_short_name(tmp_path, monkeypatch)
     python = tmp_path / "python"
     python.touch(0o755)
     monkeypatch.setattr(sys, "executable", str(python))
+    monkeypatch.setattr(installation, "find_spec", lambda name: name == "pip")
     monkeypatch.setenv("PATH", str(tmp_path))
     assert installation.words(tmp_path, None, "cpu")[0] == "python"
 
