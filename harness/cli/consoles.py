@@ -17,6 +17,12 @@ _ROOM = 4
 """The times that an indent must fit into a line, or the usual one is taken."""
 
 
+class _Console(Console):
+    def on_broken_pipe(self) -> None:
+        # rich's own ends the process by exit code 1, which says that a run hung.
+        raise BrokenPipeError
+
+
 def console(stream: IO[str], **given: Any) -> Console:
     """A console for `stream`.
 
@@ -25,7 +31,7 @@ def console(stream: IO[str], **given: Any) -> Console:
     """
     if os.environ.get("FORCE_COLOR") and not stream.isatty():
         given = {"force_terminal": False, "color_system": "standard", **given}
-    return Console(file=stream, **given)
+    return _Console(file=stream, **given)
 
 
 def fold(text: Text, console: Console, indent: str = INDENT) -> Text:

@@ -68,6 +68,7 @@ def run(arguments: argparse.Namespace) -> int:
         with folders.opened(arguments.earlier, "investigate") as (plan, _):
             return _carry_out(plan, arguments.earlier, arguments, lines)
     plan = _plan(arguments)
+    stages.check(plan)
     flips = len(stages.ladder_for(plan).flips)
     lines.note(judgement.forecast(arguments.within, flips))
     folder = folders.begin(plan, arguments.out)

@@ -133,6 +133,12 @@ def first_runs(case: Case) -> StageResult:
     )
 
 
+def check(plan: Plan) -> None:
+    """Raise UsageError where the first stage cannot run what `plan` investigates."""
+    if plan.settings is not None:
+        installation.need_mlx()
+
+
 def ladder_for(plan: Plan) -> flips.Ladder:
     """The environment ladder of what `plan` investigates."""
     return flips.ladder(plan.target, os.environ, installation.backend())

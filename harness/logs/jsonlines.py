@@ -41,13 +41,22 @@ def clock(document: dict[str, Any]) -> float | None:
         value = document.get(name)
         if isinstance(value, str) and len(value) > 15:
             try:
-                return datetime.fromisoformat(value).timestamp()
-            except (ValueError, OverflowError):
+                return _moment(value).timestamp()
+            except (ValueError, OverflowError, msgspec.ValidationError):
                 continue
         if isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value):
             # Beyond the year 5000 in seconds these are milliseconds.
             return value / 1000 if value > 1e11 else float(value)
     return None
+
+
+def _moment(text: str) -> datetime:
+    """A date with a time. Raises ValueError or msgspec.ValidationError."""
+    try:
+        return datetime.fromisoformat(text)
+    except ValueError:
+        # That of Python 3.10 reads no Z, and no fraction but of three or six digits.
+        return msgspec.convert(text, datetime)
 
 
 def decode(text: str) -> dict[str, Any] | None:

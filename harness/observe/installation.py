@@ -1,4 +1,4 @@
-"""The check that MLX is installed for this Python, and the way to install it where it is not.
+"""The check that MLX is installed for this Python, and the way to install an extra.
 
 MLX is an extra of our distribution. Nothing here imports it: that is a worker's work.
 """
@@ -23,8 +23,9 @@ EXTRAS = {
     "cpu": ("mlx[cpu]", "mlx-lm"),
     "cuda": ("mlx[cuda13]", "mlx-lm"),
     "metal": ("mlx", "mlx-lm"),
+    "reduce": ("libcst",),
 }
-"""The extras of our distribution that bring MLX, and what each installs."""
+"""The extras of our distribution that a user may lack, and what each installs."""
 
 
 def need_mlx() -> None:
@@ -41,14 +42,17 @@ def has_mlx() -> bool:
     return PathFinder.find_spec("mlx.core", list(package.submodule_search_locations)) is not None
 
 
-def missing(name: str, problem: str = "is not installed") -> str:
-    """One line: what is wrong with `name`, and the command that mends it."""
-    return f"{name} {problem} in {sys.prefix}; to install it, run: {command()}"
+def missing(name: str, problem: str = "is not installed", extra: str | None = None) -> str:
+    """One line: what is wrong with `name`, and the command that mends it.
+
+    `extra` is the one that brings it: that of MLX for this machine if it is None.
+    """
+    return f"{name} {problem} in {sys.prefix}; to install it, run: {command(extra or backend())}"
 
 
-def command() -> str:
-    """The command that installs MLX for this Python, in the way in which we were installed."""
-    return shlex.join(words(Path(sys.prefix), _source(), backend()))
+def command(extra: str) -> str:
+    """The command that installs an extra for this Python, in the way in which we were installed."""
+    return shlex.join(words(Path(sys.prefix), _source(), extra))
 
 
 def backend() -> str:

@@ -7,11 +7,12 @@ libcst, of the extra `reduce`.
 from __future__ import annotations
 
 from harness.errors import UsageError
+from harness.observe import installation
 
 try:
     import libcst  # noqa: F401
 except ImportError:
-    raise UsageError("reducing a program needs libcst: pip install libcst") from None
+    raise UsageError(installation.missing("libcst", extra="reduce")) from None
 
 from harness.reduce.carry_out import Progress, Reduced, reduce
 from harness.reduce.symptom import Keep

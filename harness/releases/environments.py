@@ -122,17 +122,16 @@ class Environments:
 
     def _libraries(self, base: Python, program: Path) -> Path:
         """A folder with what a worker needs of other packages, for this kind of Python."""
-        model = _own_version("mlx-lm")
-        bare = [f"mlx-lm=={model}"] if model else []
+        own = _own_version("mlx-lm")
+        # The built-in model is the same in all releases, and needs nothing but MLX.
+        bare = [f"mlx-lm=={own}" if own else "mlx-lm"]
         key = f"libraries-{_key([base.tag, self._installer.name, *LIBRARIES, *bare])}"
         folder = self._home / key
         with self._locked(key):
             if not (folder / WHOLE).exists():
                 shutil.rmtree(folder, ignore_errors=True)
                 self._installer.add(folder, program, LIBRARIES, bare=False)
-                if bare:
-                    # The built-in model is the same in all releases, and needs nothing but MLX.
-                    self._installer.add(folder, program, bare, bare=True)
+                self._installer.add(folder, program, bare, bare=True)
                 (folder / WHOLE).write_text("{}", encoding="utf-8")
         return folder
 

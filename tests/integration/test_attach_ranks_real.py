@@ -171,7 +171,7 @@ def test_one_ranks_own_process_is_named_and_judged_by_itself(tmp_path):
 def test_a_job_that_runs_is_alive_at_every_look_and_adds_up_right(tmp_path):
     train = tmp_path / "train.py"
     train.write_text(STEPS_ON)
-    with launched(tmp_path, train, "600") as process:
+    with launched(tmp_path, train, "400") as process:
         printed(tmp_path, process, "step 1", 3)
         looks = 0
         while process.poll() is None and looks < 3:
@@ -184,8 +184,8 @@ def test_a_job_that_runs_is_alive_at_every_look_and_adds_up_right(tmp_path):
             assert not any(one["culprit"] for one in result["ranks"])
             assert [one["rank"] for one in result["ranks"]] == [0, 1, 2]
         assert looks
-        assert process.wait(PATIENCE_S) == 0
-    assert (tmp_path / "out").read_text().count("step 599") == 3
+        assert process.wait() == 0  # on a loaded machine a step takes many times longer
+    assert (tmp_path / "out").read_text().count("step 399") == 3
 
 
 def test_a_rank_that_is_gone_is_named_as_dead(tmp_path):

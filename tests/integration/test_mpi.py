@@ -83,7 +83,7 @@ def test_the_rank_that_fails_is_named(tmp_path, control, reason, code):
 
 @pytest.mark.slow
 def test_the_rank_that_is_stopped_is_named(tmp_path):
-    result, _ = run(tmp_path, "rank_stopped", "--budget", "12")
+    result, _ = run(tmp_path, "rank_stopped", "--budget", "30")
     assert result["cause"]["code"] == "stopped"
     assert [one["state"] for one in result["ranks"]] == ["waiting", "stopped", "waiting"]
     assert "rank 1 is stopped by a signal" in told(result)
@@ -135,7 +135,7 @@ def test_of_watched_ranks_that_hang_the_one_is_named_that_waits_elsewhere(tmp_pa
 
 @pytest.mark.slow
 def test_a_rank_that_is_stopped_under_a_watched_mpirun_is_named(tmp_path):
-    result, _ = watch(tmp_path, "stopped", "--budget", "14")
+    result, _ = watch(tmp_path, "stopped", "--budget", "30")
     assert result["cause"]["code"] == "stopped"
     assert culprits(result) == [1]
-    assert told(result).startswith("rank 1 is stopped by a signal")
+    assert "rank 1 is stopped by a signal" in told(result)

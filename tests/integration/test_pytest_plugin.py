@@ -281,13 +281,13 @@ def test_the_outer_limit_of_pytest_timeout_shows_the_stacks(project, method):
 def test_the_outer_limit_is_given_back_after_a_training(project):
     pytest.importorskip("pytest_timeout")
     result = project(
-        "@pytest.mark.timeout(10)\n"
+        "@pytest.mark.timeout(60)\n"
         "def test_it(harness_run):\n"
-        "    harness_run(make_step, batches=batches)\n    time.sleep(100)\n",
+        "    harness_run(make_step, batches=batches)\n    time.sleep(1000)\n",
         *("-p", "pytest_timeout"),
     )
     result.assert_outcomes(failed=1)
-    result.stdout.fnmatch_lines([">   *time.sleep(100)", "E *Timeout*from pytest-timeout*"])
+    result.stdout.fnmatch_lines([">   *time.sleep(1000)", "E *Timeout*from pytest-timeout*"])
 
 
 @pytest.mark.parametrize(

@@ -295,7 +295,7 @@ for step in range(1, 31):
         print(f"step {step} loss {3 - step / 100}", flush=True)
 time.sleep(10_000)
 """
-    ran = watch(tmp_path, sys.executable, "-c", code)
+    ran = watch(tmp_path, sys.executable, "-c", code, options=("--patience", "20"))
     one = result(tmp_path)
     assert (ran.returncode, one["outcome"], one["last_step"]) == (1, "hung", 30)
     assert one["stalled_at_s"] > 11

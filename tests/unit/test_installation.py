@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from harness.errors import UsageError
+from harness import cli
+from harness.errors import Exit, UsageError
 from harness.observe import installation
 from harness.session import forecast, plan
 from harness.session.plan import Settings
@@ -52,6 +53,7 @@ def test_without_an_extra_nothing_of_mlx_is_installed():
 )
 def test_the_command_is_that_of_the_installer(kind, source, expected, tmp_path, monkeypatch):
     monkeypatch.setattr(sys, "executable", "/an/env/bin/python3")
+    monkeypatch.setattr(installation, "find_spec", lambda name: name == "pip")
     if kind:
         (tmp_path / kind).touch()
     words = " ".join(installation.words(tmp_path, source, "cpu"))
@@ -68,6 +70,7 @@ def test_the_python_that_is_meant_anyway_has_a_short_name(tmp_path, monkeypatch)
     python = tmp_path / "python"
     python.touch(0o755)
     monkeypatch.setattr(sys, "executable", str(python))
+    monkeypatch.setattr(installation, "find_spec", lambda name: name == "pip")
     monkeypatch.setenv("PATH", str(tmp_path))
     assert installation.words(tmp_path, None, "cpu")[0] == "python"
 
@@ -85,6 +88,23 @@ def test_where_mlx_is_missing_one_line_says_so(no_mlx):
         installation.need_mlx()
     assert "\n" not in str(told.value)
     assert str(told.value).startswith(f"MLX is not installed in {sys.prefix}; to install it, run: ")
+
+
+def test_an_extra_that_is_missing_is_told_as_mlx_is(monkeypatch):
+    monkeypatch.setattr(installation, "_source", lambda: None)
+    told = installation.missing("libcst", extra="reduce")
+    assert told.startswith(f"libcst is not installed in {sys.prefix}; to install it, run: ")
+    assert told.split()[-1] == "libcst"
+
+
+def test_an_investigation_begins_nothing_without_mlx(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(installation, "has_mlx", lambda: False)
+    assert cli.main(["investigate", "tiny_model"]) == Exit.USAGE
+    said = capsys.readouterr().err
+    assert said.startswith("harness: error: MLX is not installed in ")
+    assert said.count("\n") == 1
+    assert not list(tmp_path.iterdir())
 
 
 def test_mlx_is_found_and_not_imported():

@@ -54,7 +54,8 @@ def test_the_lines_of_all_threads_and_processes_become_one_file_of_coverage(tmp_
     assert [path.name for path in tmp_path.glob(".coverage*")] == [".coverage.processes"]
     data = coverage.CoverageData(str(tmp_path / ".coverage"), suffix="processes")
     data.read()
-    assert {Path(name).as_posix() for name in data.measured_files()} == {"harness/shared.py"}
+    files = {Path(name).as_posix() for name in data.measured_files()}
+    assert files - {"harness/__init__.py"} == {"harness/shared.py"}  # 3.12 sees a line in no text
     found = set(data.lines("harness/shared.py") or ())
     assert found >= {5, 6, 7, 8, 9, 13, 14}
     assert not found & {15, 19}

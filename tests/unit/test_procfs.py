@@ -182,7 +182,7 @@ def test_any_signal_that_others_send_counts_but_those_of_the_c_library(caught):
     told = deep._handlers({b"SigCgt": [mask]})
     ours = {"SIGHUP", "SIGQUIT", "SIGUSR1", "SIGUSR2", "SIGTERM"}
     named = {name for name in told if not name.startswith("SIGRTMIN")}
-    assert named & ours == {signal.Signals(one).name for one in caught if one < 32} & ours
+    assert named & ours == {one for one in ours if getattr(signal, one) in caught}
     real_time = [one for one in caught if one >= signal.SIGRTMIN]
     assert sum(name.startswith("SIGRTMIN") for name in told) == len(real_time)
     assert deep._handlers({}) is None

@@ -112,8 +112,8 @@ def test_a_block_that_loses_everything_is_still_a_program():
 def test_numbers_become_small_together():
     text = "dims, steps = 64, 10\nmodel = Linear(64, 1)\n"
     assert each(text, settings.smaller) == [
-        "dims, steps = (2, 10)\nmodel = Linear(2, 1)",
-        "dims, steps = (64, 2)\nmodel = Linear(64, 1)",
+        plain("dims, steps = (2, 10)\nmodel = Linear(2, 1)"),
+        plain("dims, steps = (64, 2)\nmodel = Linear(64, 1)"),
     ]
 
 
@@ -180,7 +180,7 @@ def test_what_is_computed_becomes_zero():
     ],
 )
 def test_a_block_gives_way_to_what_is_in_it(text, left):
-    assert each(text, expressions.unwrapped)[0] == left
+    assert each(text, expressions.unwrapped)[0] == plain(left)
 
 
 def test_a_parameter_goes_with_what_is_given_for_it():

@@ -184,6 +184,15 @@ def test_a_command_to_copy_is_one_for_the_shell_at_any_width(width):
     assert piped.file.getvalue() == f"to narrow this down, run: {command}\n"
 
 
+def test_a_reader_that_has_gone_is_no_verdict():
+    class Gone(io.StringIO):
+        def write(self, text: str) -> int:
+            raise BrokenPipeError
+
+    with pytest.raises(BrokenPipeError):  # rich's own ends the process, as a hang does
+        consoles.console(Gone()).print("scenario")
+
+
 def test_the_way_to_a_process_that_is_kept_is_shown(tmp_path):
     screen = Screen(console(80), 1, False, False)
     screen.summary(fakes.run(fakes.hung("train", kept_pid=4242)), tmp_path)

@@ -104,7 +104,7 @@ def _told(left: list[float] | None) -> str:
     if left is None:
         return "None"
     rings = min((seconds for seconds in left if seconds > 0), default=None)
-    return str(left[0] > 0) if rings is None else f"{left[0] > 0} {rings:.3f}"
+    return str(left[0] > 0) if rings is None else f"{left[0] > 0} {rings}"
 
 
 def _timers(text: str) -> list[int]:
