@@ -30,9 +30,9 @@ def test_timers_that_send_no_signal_or_count_cpu_time_are_not_asked_for():
     ("left", "told", "timers"),
     [
         ([0.0], "False", Timers(armed=False)),
-        ([34.5], "True 34.500", Timers(armed=True, rings_s=34.5)),
-        ([0.0, 12.0, 0.0], "False 12.000", Timers(armed=False, rings_s=12.0)),
-        ([9.0, 3.25], "True 3.250", Timers(armed=True, rings_s=3.25)),
+        ([34.5], "True 34.5", Timers(armed=True, rings_s=34.5)),
+        ([0.0, 12.0, 0.0], "False 12.0", Timers(armed=False, rings_s=12.0)),
+        ([9.0, 3.25], "True 3.25", Timers(armed=True, rings_s=3.25)),
         (None, "None", None),
     ],
 )
