@@ -8,6 +8,8 @@ from harness.stacks.parse.frames import Frame, ThreadStack
 from harness.stacks.parse.names import bare_name
 from harness.text import late
 
+COMPREHENSIONS = ("<genexpr>", "<listcomp>", "<dictcomp>", "<setcomp>")
+"""A thread is caught in one of these or in the function around it by chance."""
 _EVALUATOR = late.compile(r"_?PyEval_EvalFrame(Default|Ex)?$")
 
 
@@ -85,3 +87,13 @@ def functions(thread: ThreadStack) -> str:
     Those of the C library and the interpreter do not count: any loop calls one or the other.
     """
     return " ".join(key(frame) for frame in whole(thread) if frame.python or not frame.system)
+
+
+def place(thread: ThreadStack) -> tuple[object, ...]:
+    """Return a thread's callers to the line, and the function that it is in.
+
+    The line in that function says nothing, if the thread runs.
+    """
+    own = [f for f in thread.frames if not (f.system or f.function in COMPREHENSIONS)]
+    names = [(frame.file, bare_name(frame.function)) for frame in own]
+    return (names[:1], [(*name, f.line) for name, f in zip(names[1:], own[1:], strict=True)])

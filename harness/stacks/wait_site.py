@@ -69,7 +69,6 @@ class Waits(msgspec.Struct, frozen=True, kw_only=True):
 
 
 _STREAM = late.compile(r"mlx::core::")
-_COMPREHENSION = ("<genexpr>", "<listcomp>", "<dictcomp>", "<setcomp>")
 
 
 def explain(threads: Sequence[ThreadStack]) -> Waits | None:
@@ -312,7 +311,7 @@ def _signature(thread: ThreadStack, category: Category) -> str:
     own = [
         frame
         for frame in thread.frames
-        if not frame.system and frame.function not in (UNKNOWN, *_COMPREHENSION)
+        if not frame.system and frame.function not in (UNKNOWN, *frame_names.COMPREHENSIONS)
     ]
     if category in (Category.RUNNING, Category.GIL, Category.UNKNOWN):
         names = [frame_names.last(frame.function) for frame in own if frame.python]

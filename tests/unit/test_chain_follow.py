@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import itertools
+from collections import Counter
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from observations import (
+    PAUSE,
     READS,
     RUNNING,
     SHARED,
@@ -37,6 +39,7 @@ from harness.detect.chain.links import (
     Wait,
 )
 from harness.detect.registry import Subject
+from harness.detect.tree import judge_tree
 from harness.model.world import Futex, Link
 
 MAIN = Node(1, 1)
@@ -319,6 +322,24 @@ def reachable(graph):
                 done.add(other)
                 todo.append(other)
     return [end for one in done for end in graph[one].ends]
+
+
+def test_each_thread_of_a_tree_is_looked_into_once_though_all_may_wait_for_all(monkeypatch):
+    """The time for a tree must not grow with the square of its threads, for each of its starts."""
+    looked, chosen = Counter(), Counter()
+    wait_of, candidates = follow_module.wait_of, Facts._candidates
+    monkeypatch.setattr(
+        follow_module, "wait_of", lambda node, facts: looked.update([node]) or wait_of(node, facts)
+    )
+    monkeypatch.setattr(
+        Facts, "_candidates", lambda facts, pid: chosen.update([pid]) or candidates(facts, pid)
+    )
+    many = range(20, 30)
+    tree = [process(n, *(thread(n + 100 * i, **calls(PAUSE)) for i in range(4))) for n in many]
+    judge_tree(replace(seen(*tree), root=20))
+    assert len(looked) == 40
+    assert set(looked.values()) == {1}
+    assert chosen == Counter(many)
 
 
 # --- words ---------------------------------------------------------------------------------------

@@ -10,20 +10,17 @@ import msgspec
 
 from harness import syscalls
 from harness.detect.activity import Motion, Pace, has_ended, motion
-from harness.detect.chain.links import Node
+from harness.detect.chain.links import Node, Wait
 from harness.detect.observation import Observation
 from harness.detect.policy import Policy
 from harness.model import Process, Thread
 from harness.model.world import Futex, Link, Surroundings
-from harness.stacks import turns, wait_site
+from harness.stacks import frame_names, turns, wait_site
 from harness.stacks.parse import ThreadStack
-from harness.stacks.parse.names import bare_name
 from harness.stacks.wait_rules import ENDS, LOCKS, SERVES, SERVES_MPI, Category
 from harness.stacks.wait_site import WaitSite
 from harness.text import late
 
-_COMPREHENSION = ("<genexpr>", "<listcomp>", "<dictcomp>", "<setcomp>")
-"""A thread is caught in one of these or in the function around it by chance."""
 _STANDS_FOR = (
     (late.compile(r"nanosleep"), "clock_nanosleep"),
     (late.compile(r"^futex_|^do_futex|^rt_mutex"), "futex"),
@@ -76,6 +73,11 @@ class Facts:
         """True if a thread uses the CPU, or wants to."""
         pace = self.pace(node)
         return pace is not None and (pace.cpu >= self.policy.cpu_share or pace.runnable)
+
+    @cached_property
+    def waits(self) -> dict[Node, Wait]:
+        """The waits that were followed, by thread: many ways lead to one."""
+        return {}
 
     def thread(self, node: Node) -> Thread | None:
         """The thread as the last look shows it."""
@@ -222,7 +224,7 @@ class Facts:
             return True
         if before is None or after is None:
             return None
-        return place(before) != place(after)
+        return frame_names.place(before) != frame_names.place(after)
 
     def in_places(self, node: Node) -> int:
         """The number of places of the user's code in which the last capture saw a thread."""
@@ -306,6 +308,15 @@ class Facts:
         those that have used a fifth of the process's CPU time, and not in a beat that goes on. A
         main thread that has ended leaves its work to any of the others.
         """
+        if pid not in self._chosen:
+            self._chosen[pid] = self._candidates(pid)
+        return self._chosen[pid]
+
+    @cached_property
+    def _chosen(self) -> dict[int, tuple[Node, ...]]:
+        return {}
+
+    def _candidates(self, pid: int) -> tuple[Node, ...]:
         process, main = self.processes.get(pid), self.thread(self.main(pid))
         if process is None or main is None:
             return ()
@@ -352,8 +363,7 @@ class Facts:
         """True if it is a thread of a pool, or of a stream of MLX, that has nothing to do, or one
         that serves a library. One that is joined has to end, and so something to do."""
         if node not in self._idle:
-            thread = self.thread(node)
-            call = self.call(thread) if thread else ""
+            call = self.call(thread) if (thread := self.thread(node)) else ""
             waits = call in ("", "futex", "futex_wait", "futex_waitv")
             idle = waits and self.category(node) is Category.IDLE
             self._idle[node] = (idle and node.tid not in self._joined) or self.serves(node)
@@ -388,13 +398,3 @@ def _by_thread(main: int, capture: tuple[ThreadStack, ...]) -> dict[int, ThreadS
         numbers = (stack.tid, main if stack.main else None)
         found |= {tid: stack for tid in numbers if tid is not None and tid not in found}
     return found
-
-
-def place(thread: ThreadStack) -> tuple[object, ...]:
-    """Return a thread's callers to the line, and the function that it is in.
-
-    The line in that function says nothing, if the thread runs.
-    """
-    own = [f for f in thread.frames if not (f.system or f.function in _COMPREHENSION)]
-    names = [(frame.file, bare_name(frame.function)) for frame in own]
-    return (names[:1], [(*name, f.line) for name, f in zip(names[1:], own[1:], strict=True)])

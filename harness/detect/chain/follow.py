@@ -97,7 +97,9 @@ def _reach(
         node = todo.popleft()
         wait = waits.get(node)
         if wait is None:
-            wait = waits[node] = wait_of(node, facts)
+            if node not in facts.waits:
+                facts.waits[node] = wait_of(node, facts)
+            wait = waits[node] = facts.waits[node]
         ends = wait.ends if certain[node] else map(_guessed, wait.ends)
         found += [_Reached(end, _path(node, before), certain[node]) for end in ends]
         joins = facts.joins(node)
