@@ -24,13 +24,14 @@ class IntervalTimers:
     def __init__(self, ask: Callable[[Sequence[int]], Mapping[int, Timers]]) -> None:
         self._ask = ask
         self._answers: dict[int, tuple[bool, object]] = {}
-        self._rings: dict[int, float] = {}
+        self._rings: Mapping[int, float] = {}
+        """Never changed, but replaced: another thread may be reading it."""
         self._asked: dict[int, int] = {}
 
     def reset(self) -> None:
         """The tree has moved: no answer holds any more."""
         self._answers.clear()
-        self._rings.clear()
+        self._rings = {}
         self._asked.clear()
 
     def ask(self, pids: Iterable[int], look: Callable[[], Sequence[Process]]) -> bool:
@@ -43,7 +44,8 @@ class IntervalTimers:
         answers = self._ask(todo)
         now = time.monotonic()
         rings = {pid: now + s for pid, one in answers.items() if (s := one.rings_s) is not None}
-        self._rings |= rings
+        kept = {pid: at for pid, at in self._rings.items() if pid not in answers}
+        self._rings = kept | rings
         time.sleep(SETTLE_S)
         held = {
             process.pid: (answers[process.pid].armed, _mark(process))

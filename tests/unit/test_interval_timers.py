@@ -179,3 +179,29 @@ def test_a_step_makes_it_unknown_when_a_timer_rings():
     timers, _ = asked(Asked({20: Timers(armed=True, rings_s=20.0)}, (PARENT, CHILD)))
     timers.reset()
     assert timers.rings() == {}
+
+
+def test_a_step_may_come_while_another_thread_reads_when_timers_ring():
+    class Rings(float):
+        """At a time at which, just when it is compared, a step comes."""
+
+        def __radd__(self, now):
+            return Rings(now + float(self))
+
+        def __gt__(self, now):
+            timers.reset()
+            return float(self) > now
+
+    soon = Timers(armed=True, rings_s=Rings(20.0))
+    timers, _ = asked(Asked({10: soon, 20: soon}, (PARENT, CHILD)), pids=(10, 20))
+    assert timers.rings().keys() == {10, 20}
+    assert timers.rings() == {}
+
+
+def test_a_timer_that_was_disarmed_since_does_not_ring():
+    tree = Asked({20: Timers(armed=True, rings_s=20.0)}, (PARENT, CHILD))
+    timers, _ = asked(tree)
+    tree.answers[20] = Timers(armed=False)
+    assert timers.ask([20], tree.look)
+    assert timers.rings() == {}
+    assert timers.of(CHILD) is False
