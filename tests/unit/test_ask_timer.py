@@ -43,3 +43,26 @@ def test_an_answer_says_if_the_interval_timer_is_armed_and_when_the_first_one_ri
     monkeypatch.setattr(real_timer, "_asked", lambda pids: f"20 {told}\n")
     monkeypatch.setitem(ask_timer.MACHINES, real_timer.platform.machine(), None)
     assert real_timer.timers([20]).get(20) == timers
+
+
+@pytest.mark.parametrize(
+    ("number", "result", "anew"),
+    [(45, -512, True), (45, -4, True), (45, 7, False), (2**64 - 1, -4, False)],
+)
+def test_a_call_is_made_anew_where_only_the_stop_has_ended_it(number, result, anew):
+    """A handler of a signal that has just returned leaves the result alone, and no call."""
+    machine = ask_timer.MACHINES["x86_64"]
+    registers = [0] * machine.size
+    registers[machine.pc], registers[machine.result] = 0x1002, result % 2**64
+    registers[ask_timer._ORIGINAL] = number
+    found = ask_timer._Tracer(1, machine)._made_anew(registers, returns=0x1002)
+    assert (found is not None) is anew
+    if found:
+        assert (found[machine.pc], found[machine.number]) == (0x1000, number)
+
+
+def test_where_posix_timers_are_not_listed_the_interval_timer_is_still_asked_for(tmp_path):
+    """As on a kernel without CONFIG_CHECKPOINT_RESTORE."""
+    assert ask_timer._listed(str(tmp_path / "timers")) == []
+    (tmp_path / "timers").write_text(LISTED.format(3, "signal", 4711, 1))
+    assert ask_timer._listed(str(tmp_path / "timers")) == [3]

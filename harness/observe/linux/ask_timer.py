@@ -71,6 +71,8 @@ MACHINES = {
 }  # fmt: skip
 _ORIGINAL = 15
 """On x86_64: the place of the number of the call that was interrupted."""
+_NO_CALL = (1 << 64) - 1
+"""In its place, where none was: so it is where a handler of a signal has returned."""
 
 
 def answers(pids: Iterable[int], above: int) -> Iterator[tuple[int, str]]:
@@ -93,7 +95,7 @@ def answer(pid: int, above: int) -> str:
             folder = f"/proc/{pid}/task/{tid}"
             words = _read(f"{folder}/syscall").split()
             if _at_rest(words, _read(f"{folder}/wchan"), machine) and _may_be(folder, pid, above):
-                timers = _timers(_read(f"/proc/{pid}/timers"))
+                timers = _listed(f"/proc/{pid}/timers")
                 return _told(_Tracer(tid, machine).ask(int(words[8], 16), timers))
     except (OSError, LookupError, ValueError) as error:
         return type(error).__name__
@@ -105,6 +107,13 @@ def _told(left: list[float] | None) -> str:
         return "None"
     rings = min((seconds for seconds in left if seconds > 0), default=None)
     return str(left[0] > 0) if rings is None else f"{left[0] > 0} {rings}"
+
+
+def _listed(path: str) -> list[int]:
+    try:
+        return _timers(_read(path))
+    except FileNotFoundError:
+        return []  # a kernel without CONFIG_CHECKPOINT_RESTORE
 
 
 def _timers(text: str) -> list[int]:
@@ -226,10 +235,12 @@ class _Tracer:
             # This kernel has made it so before it stops the thread.
             return again if registers[pc] + len(self._machine.instruction) == returns else None
         result = registers[self._machine.result]
-        if registers[pc] != returns or (result != _INTERRUPTED and result not in _RESTARTS):
+        if registers[pc] != returns or registers[_ORIGINAL] == _NO_CALL:
+            return None
+        if result != _INTERRUPTED and result not in _RESTARTS:
             return None
         again[pc] -= len(self._machine.instruction)
-        again[self._machine.number], again[_ORIGINAL] = registers[_ORIGINAL], (1 << 64) - 1
+        again[self._machine.number], again[_ORIGINAL] = registers[_ORIGINAL], _NO_CALL
         return again
 
     def _status(self, options: int = 0) -> int:
