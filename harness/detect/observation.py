@@ -57,8 +57,8 @@ class Observation(msgspec.Struct, frozen=True, kw_only=True):
     futexes: dict[int, Futex] = {}
     """The futex behind each wait in a futex, by thread."""
     files: dict[int, tuple[Link, ...]] = {}
-    """The pipes, streams and terminals that a process has open, by pid: where it is not shown which
-    of them a thread waits for."""
+    """The pipes, streams, terminals, devices and files that a process has open, by pid: where it is
+    not shown which of them a thread waits for."""
     sockets: dict[int, tuple[int, ...]] = {}
     """The processes that a process has a connection to, by pid."""
     names: dict[int, str] = {}

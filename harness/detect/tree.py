@@ -145,7 +145,8 @@ def judge_tree(observed: Observation, policy: Policy | None = None) -> Tree:
 
 
 def unasked(observed: Observation, policy: Policy | None = None) -> frozenset[int]:
-    """The processes to be asked for their interval timers before a deadlock can be proven."""
+    """The processes to be asked for their timers: before a deadlock can be proven, and where only
+    a timer could end the wait."""
     facts = Facts(observed, policy or Policy())
     ranks = [pid for pid in ranks_of(observed).values() if pid is not None]
     pids = dict.fromkeys([observed.root, *ranks])

@@ -183,8 +183,8 @@ class Relations(msgspec.Struct, frozen=True, kw_only=True):
     futexes: dict[int, Futex] = {}
     """The futex that a thread waits in, by thread."""
     files: dict[int, tuple[Link, ...]] = {}
-    """The pipes, streams and terminals that a process has open, by pid: where it is not shown which
-    of them a thread waits for."""
+    """The pipes, streams, terminals, devices and files that a process has open, by pid: where it is
+    not shown which of them a thread waits for."""
     peers: dict[int, tuple[int, ...]] = {}
     """The processes that a process has a connection to, by pid."""
     shares: frozenset[int] = frozenset()

@@ -933,7 +933,16 @@ def test_a_sibling_may_bring_about_what_comes_from_outside(link, fields):
     assert follow([MAIN], Facts(found)).end.kind is Ends.CLOCK
 
 
-def test_of_a_large_tree_only_children_are_asked_about():
-    siblings = [process(n, thread(n, **sleeps(30.0)), ppid=7) for n in range(20, 90)]
-    found = seen(process(1, thread(1, **calls(PAUSE))), *siblings)
-    assert wait(found).on == ()
+@pytest.mark.parametrize(
+    ("siblings", "threads", "asked"), [(62, 1, 63), (63, 1, 1), (3, 5000, 4), (62, 80, 1)]
+)
+def test_of_a_large_tree_only_children_are_asked_about(siblings, threads, asked):
+    """One of many processes, or of many threads in several processes."""
+    beside = [
+        process(n, *(thread(n + 100 * i, **sleeps(30.0)) for i in range(threads)), ppid=7)
+        for n in range(20, 20 + siblings)
+    ]
+    links = {1: (Link(kind="inotify", told="a change of a folder"),)}
+    waiting = process(1, thread(1, **READS))
+    found = seen(waiting, process(2, ppid=1), *beside, links=links)
+    assert len(wait(found).on) == asked

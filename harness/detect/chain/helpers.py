@@ -12,6 +12,8 @@ from harness.text import late, units
 
 _MOST = 64
 """Processes of a tree of which each may be asked about."""
+_WAYS = 1 << 18
+"""Ways from a process to a thread, in a tree in which each may lead to each: some seconds' work."""
 _OF_EXECUTORS = frozenset(
     (
         ("thread.py", "_worker"),
@@ -95,7 +97,8 @@ def in_tree(node: Node, facts: Facts) -> tuple[Node, ...]:
     """The threads of other processes of the tree that may be at work, children first: a sibling
     may connect, write or send as well as a child. Of a large tree only the children's."""
     below = children(node, facts)
-    if len(facts.processes) > _MOST:
+    number = len(facts.processes)
+    if number > _MOST or number * len(facts.by_tid) > _WAYS:
         return below
     every = (n for pid in facts.processes if pid != node.pid for n in facts.candidates(pid))
     return tuple(dict.fromkeys((*below, *every)))
