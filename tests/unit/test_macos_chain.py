@@ -408,7 +408,7 @@ def beating(call: str, *links: Link, **did: object) -> Chain:
         for tid, cpu_s in ((5, 9.0), (6, 0.1))
     ]
     observed = seen(
-        process(1, *both, main=5), shows_waits=False, files={1: links} if links else {},
+        process(1, *both, main=5), shows_waits=False, files={1: links},
         stacks={1: ((*leaf("__psynch_cvwait"), *leaf(call, 6)),) * 2},
         rearmed={6: 9}, doings={6: doings},
     )  # fmt: skip
@@ -474,6 +474,7 @@ def test_who_waits_for_what_nobody_else_writes_wakes_by_its_own_clock():
 
     own = opened(kind="local_socket", peers=(), only_own=True, reads=None)
     assert chain(own, OUTPUT).end.kind is Ends.POLLS
+    assert chain().end.kind is Ends.OUTSIDE  # its files are not told
     assert chain(own, opened(kind="socket", peers=(), reads=None)).end.kind is Ends.NETWORK
 
 

@@ -7,9 +7,10 @@ from harness.model.world import Link
 
 
 def none(pid: int, facts: Facts) -> bool:
-    """True if a process has no file open by which anything could come, as far as that was read."""
-    opened = facts.observed.files.get(pid)
-    return opened is not None and not any(map(_brings, opened))
+    """True if a process has no file open by which anything could come. One of which no file is told
+    may have any."""
+    opened = facts.observed.files.get(pid, ())
+    return bool(opened) and not any(map(_brings, opened))
 
 
 def _brings(link: Link) -> bool:
