@@ -23,7 +23,7 @@ WAITING   = -n 6 $(EACH)
 COVERED = 90
 MEASURE = HARNESS_MEASURED=$(CURDIR)/tests/measured.py $(BIN)/python -m pytest --cov=harness
 
-# Each test starts the harness anew. Where its modules are compiled each time, that takes twice as long.
+# Many tests start the harness anew. Where its modules are compiled each time, that takes twice as long.
 unexport PYTHONDONTWRITEBYTECODE
 
 .PHONY: run-all selftest unit test test-slow test-macos test-pytest8 lint docs clean

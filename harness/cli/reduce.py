@@ -83,7 +83,7 @@ def run(arguments: argparse.Namespace) -> int:
             patience=arguments.patience,
         )
     except KeyboardInterrupt:
-        lines.say("interrupted before the whole program had shown what to keep")
+        lines.say("interrupted before there was a result")
         return Exit.INTERRUPTED
     _answer(result, lines)
     if arguments.json:

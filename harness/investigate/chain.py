@@ -80,6 +80,8 @@ def _stage(case: Case, stage: StageName) -> StageResult:
     except KeyboardInterrupt:
         one = StageResult(stage=stage, status=Status.INTERRUPTED, summary="interrupted")
     except (HarnessError, OSError) as error:
+        if isinstance(error.__cause__ or error, BrokenPipeError):
+            raise BrokenPipeError from error  # who reads our lines has gone: the stage is not over
         if stage is StageName.RUNS:
             raise
         one = stages.failed(stage, error)

@@ -54,7 +54,7 @@ def goes_on(process):
     assert process.stdout.readline().startswith("ready"), process.wait(10)
 
 
-def asked(pid):
+def asked(pid, calls=CALLS):
     """The answer, once the process has come to rest.
 
     It may have to be asked again: a loaded machine stops a thread late, and one that asks too and
@@ -63,7 +63,7 @@ def asked(pid):
     end = time.monotonic() + SETTLE_S
     while (said := answer(pid)) not in ("True", "False"):
         assert time.monotonic() < end, said
-        settled(pid, *CALLS)
+        settled(pid, *calls)
     return said == "True"
 
 
@@ -72,15 +72,10 @@ def answer(pid):
     return ask_timer.answer(pid, os.getpid()).partition(" ")[0]
 
 
-def armed(pid):
-    timers = real_timer.timers([pid]).get(pid)
-    return None if timers is None else timers.armed
-
-
 def found_out(pid):
     """The answer of the product. It has three seconds, and a loaded machine may need more."""
     end = time.monotonic() + SETTLE_S
-    while (said := armed(pid)) is None and time.monotonic() < end:
+    while (said := real_timer.timers([pid]).get(pid)) is None and time.monotonic() < end:
         pass
     return said
 
@@ -104,7 +99,7 @@ def test_what_it_says_is_true_and_it_goes_on(rests, kind, timer, truth):
     with resting(rests, kind, timer) as (process, pid):
         for _ in range(3):
             settled(pid, *CALLS)
-            assert found_out(pid) is truth
+            assert found_out(pid).armed is truth
             goes_on(process)
         settled(pid, *CALLS)
         assert untouched(pid)
@@ -117,7 +112,7 @@ def test_who_reads_from_a_local_socket_is_asked_and_reads_on(rests, kind):
         for _ in range(5):
             for _ in range(3):
                 settled(pid, "recvfrom")
-                assert asked(pid) is True
+                assert asked(pid, ["recvfrom"]) is True
             goes_on(process)
         settled(pid, "recvfrom")
         assert untouched(pid)
@@ -126,8 +121,7 @@ def test_who_reads_from_a_local_socket_is_asked_and_reads_on(rests, kind):
 def test_a_posix_timer_tells_when_it_rings_and_the_wait_goes_on(rests):
     with resting(rests, "sem", "posix") as (process, pid):
         settled(pid, *CALLS)
-        assert not found_out(pid)
-        told = real_timer.timers([pid])[pid]
+        told = found_out(pid)
         assert not told.armed
         assert 0 < told.rings_s <= 600
         goes_on(process)
@@ -261,7 +255,7 @@ def test_one_that_is_traced_is_not_asked():
         )
         with python(tracer, stdin=subprocess.PIPE):
             assert ask_timer.answer(pid, os.getpid()) == "None"
-        assert found_out(pid) is False
+        assert found_out(pid).armed is False
 
 
 def test_another_user_is_not_permitted():
@@ -286,13 +280,13 @@ def test_an_ancestor_asks_itself_where_the_program_may_not(monkeypatch):
     with python(BEGIN + "signal.alarm(600); threading.Event().wait()") as (_, pid):
         settled(pid, "futex")
         monkeypatch.setattr(real_timer, "_asked", lambda pids: f"{pid} PermissionError\n")
-        assert found_out(pid) is True
+        assert found_out(pid).armed is True
         monkeypatch.setattr(ask_timer, "descends", lambda pid, above: False)
-        assert armed(pid) is None
+        assert pid not in real_timer.timers([pid])
 
 
 def test_one_that_is_gone_says_nothing():
-    assert armed(2**22 - 7) is None
+    assert not real_timer.timers([2**22 - 7])
 
 
 CHILD = (

@@ -297,6 +297,22 @@ def test_a_stage_that_fails_or_is_not_there_does_not_end_the_others(carried_out)
     assert not made.found
 
 
+@pytest.mark.parametrize("in_a_run", [False, True])
+def test_a_stage_whose_reader_has_gone_ends_all_and_is_carried_out_another_time(
+    carried_out, in_a_run
+):
+    gone: Exception = BrokenPipeError(errno.EPIPE, "Broken pipe")
+    if in_a_run:
+        told = HarnessError("Broken pipe")
+        told.__cause__ = gone
+        gone = told
+    with pytest.raises(BrokenPipeError):
+        carried_out({StageName.ENVIRONMENT: gone}, CRASH)
+    made, asked = carried_out({}, CRASH)
+    assert asked == list(StageName)[1:]
+    assert Status.FAILED not in {one.status for one in made.stages}
+
+
 def test_an_interrupted_one_goes_on_where_it_was(carried_out, tmp_path):
     first, asked = carried_out({StageName.RELEASES: KeyboardInterrupt()}, CRASH)
     assert first.interrupted

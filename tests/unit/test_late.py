@@ -1,5 +1,7 @@
 """Patterns that are compiled when they are first used."""
 
+import copy
+import enum
 import importlib
 import re
 from collections.abc import Iterator
@@ -36,9 +38,18 @@ def test_a_wrong_pattern_is_told_at_its_use():
         wrong.search("")
 
 
+def test_what_an_enum_and_a_copy_ask_of_it_is_no_use():
+    wrong = late.compile("(")
+    assert enum.Enum("Way", {"READS": wrong})["READS"].value is wrong
+    number = late.compile(r"\d+")
+    assert copy.copy(number).search("12 steps")[0] == "12"
+
+
 def patterns(value: object) -> Iterator[late.Late]:
     if isinstance(value, late.Late):
         yield value
+    elif isinstance(value, enum.EnumMeta):
+        yield from patterns([one.value for one in value])
     elif isinstance(value, dict):
         yield from patterns(tuple(value.items()))
     elif isinstance(value, tuple | list):

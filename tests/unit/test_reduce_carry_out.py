@@ -84,7 +84,7 @@ def test_time_that_is_over_before_the_whole_program_failed_is_told(
     assert judge.over() is (deadline is not None)
 
 
-def test_an_interruption_before_that_is_told_too(monkeypatch, capsys, tmp_path):
+def test_an_interruption_without_a_result_is_told_too(monkeypatch, capsys, tmp_path):
     def interrupted(*asked, **more):
         raise KeyboardInterrupt
 
@@ -92,4 +92,4 @@ def test_an_interruption_before_that_is_told_too(monkeypatch, capsys, tmp_path):
     program = tmp_path / "train.py"
     program.write_text("f()\n", encoding="utf-8")
     assert cli.main(["reduce", str(program)]) == Exit.INTERRUPTED
-    assert "before the whole program had shown what to keep" in capsys.readouterr().err
+    assert "interrupted before there was a result" in capsys.readouterr().err
