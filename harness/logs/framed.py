@@ -35,7 +35,9 @@ _ROW = late.compile(
 )
 _COUNTS = frozenset(("total_timesteps", "timesteps", "env_steps", "num_timesteps"))
 """Names that count where figures are reported, and are a setting anywhere else."""
-_RESULTS = late.compile(r"loss|rew|return|acc(?!um|el)|kl|norm|perplexity|ppl|score|entropy|error|mse")
+_RESULTS = late.compile(
+    r"loss|rew|return|acc(?!um|el)|kl|norm|perplexity|ppl|score|entropy|error|mse"
+)
 """Parts of the names of what is measured: a frame of settings has none."""
 _SETTINGS = late.compile(
     r"(?:^|/)(?:max|target|desired)[_ ](?:grad|kl|norm)|layer_?norm"

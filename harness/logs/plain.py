@@ -76,13 +76,14 @@ _DATES = late.compile(
 
 def read(line: str) -> Reading | None:
     ascii_only = line.isascii()
+    bar = -1
     # One character is found so much faster than two that it is looked for first.
-    bar = line.rfind("%|", 0, LONGEST) if "|" in line else -1
-    # The figures behind a bar are set once and drawn again and again. What is printed may stand
-    # after it on the same line.
-    behind = line[bar:LONGEST].partition("]")[2] if bar >= 0 else ""
-    if bar >= 0 and not behind.strip():
-        return None
+    if "|" in line and (bar := line.rfind("%|", 0, LONGEST)) >= 0:
+        # The figures behind a bar are set once and drawn again and again. What is printed may
+        # stand after it on the same line.
+        behind = line[bar:LONGEST].partition("]")[2]
+        if not behind.strip():
+            return None
     # Most lines have these in lower case: then nothing is copied.
     if not ascii_only or "loss" not in line:
         line = in_english(line)
