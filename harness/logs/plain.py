@@ -67,6 +67,8 @@ _SCALED = late.compile(
 _UNDERSCORED = late.compile(r"[=:\[(\t ]{1,12}(\d{1,3}(?:_\d{3}){1,4})(?!\w)", re.ASCII)
 _POWERS = {"k": 10**3, "K": 10**3, "M": 10**6}
 _NULL = late.compile(r"(?<![\w/.-])(?:train(?:ing)?[ _/])?loss[\s:=]{1,8}null\b", re.IGNORECASE)
+_CROSS = late.compile(r"cross[ -]entropy loss", re.IGNORECASE)
+"""The loss of most trainings, where `entropy loss` is a part of that of a policy."""
 _DATES = late.compile(
     r"\((?:iteration|iter|step|global step)s? {0,2}:? {0,2}(\d{1,15})(?: {0,2}/ {0,2}\d{1,15})?\)"
     r"[\s=:*#─═-]{0,200}$",
@@ -147,6 +149,8 @@ def read(line: str) -> Reading | None:
             if kind == "tokens" and isinstance(value, float) and value < 1000:
                 value *= _scale(line, name, figure)
             given[fills] = value
+    if "entropy_loss" in figures and "loss" not in given and (match := _CROSS.search(line)):
+        exact, given["loss"] = match[0], figures.pop("entropy_loss")
     if precise.isdigit() and (broken := _BROKEN.match(line, line.find(exact) + len(exact))):
         # `loss=2.step 2 ...`: the figure's end is lost, and another line begins.
         return read(line[: broken.start()])

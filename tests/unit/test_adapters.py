@@ -122,6 +122,18 @@ def test_the_name_of_a_deployment_makes_no_validation():
     assert plain("stage=dev region=local step=3 loss=2.5") == Reading(step=3, loss=2.5)
 
 
+@pytest.mark.parametrize(
+    ("line", "reading"),
+    [
+        ("step 10 | cross entropy loss: 2.5", Reading(step=10, loss=2.5)),
+        ("step 10 Binary Cross Entropy Loss = 2.5", Reading(step=10, loss=2.5)),
+        ("step 10 entropy loss: 2.5", Reading(step=10, figures={"entropy_loss": 2.5})),
+    ],
+)
+def test_a_cross_entropy_is_no_entropy_of_a_policy(line: str, reading: Reading):
+    assert plain(line) == reading
+
+
 def test_many_bars_on_one_line_are_one():
     bars = "50%|#5   | 1/2 [00:01]" * 150
     assert plain(f"{bars} step 3 loss 2.5") == Reading(step=3, loss=2.5)
