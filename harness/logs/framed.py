@@ -11,7 +11,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 
-from msgspec.structs import replace
+from msgspec.structs import asdict, replace
 
 from harness.logs.numbers import NUMBER
 from harness.logs.reading import PAIR, VALIDATIONS, Reading, field, from_pairs
@@ -119,9 +119,11 @@ def _both(report: Reading | None, line: Reading | None) -> Reading | None:
         return report or line
     if line.step is None or report.step is not None:
         return report
-    figures = {**(report.figures or {}), **(line.figures or {})}
-    loss = report.loss if line.loss is None and not line.validation else line.loss
-    return replace(line, loss=loss, figures=figures or None)
+    added = {name: one for name, one in asdict(report).items() if getattr(line, name) is None}
+    if line.validation != report.validation:
+        added.pop("loss", None)  # it is another one
+    added["figures"] = {**(report.figures or {}), **(line.figures or {})} or None
+    return replace(line, **added)
 
 
 def _is_measured(name: str) -> bool:

@@ -99,10 +99,12 @@ def test_a_dictionary_has_lists_of_others(indent: int):
 )
 def test_the_line_behind_a_frame_keeps_its_step(rows: str, behind: str, reading):
     steps = range(1, 30)
-    log = "".join(f"-------\n{rows}-------\n{behind.format(step)}" for step in steps)
+    frame = f"-------\n{rows}| lr | 0.001 |\n-------\n"
+    log = "".join(frame + behind.format(step) for step in steps)
     _, readings = read(log.encode())
     assert [one.step for one in readings] == list(steps)
     assert (readings[-1].loss, readings[-1].figures) == reading
+    assert readings[-1].learning_rate == 0.001
 
 
 @pytest.mark.parametrize(
