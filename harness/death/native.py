@@ -18,6 +18,7 @@ _UNCAUGHT = "terminate called after throwing an instance of"
 _BACKTRACE = late.compile(r"stack backtrace:|\s+\d+: |\s+at |note: ")
 _WHAT = late.compile(r"^\s*what\(\):\s*(.*)$")
 _SUMMARY = late.compile(r"^SUMMARY: \w+Sanitizer: .+?(?: (\S+?):(\d+)(?::\d+)? in .+)?$")
+_SANITIZER = late.compile(r"(?:ERROR|WARNING): (?:Address|Thread|Memory|Leak)Sanitizer: .+$")
 _ABORTING = late.compile(r"^==\d+==ABORTING")
 _DOTNET_AT = late.compile(r"^   at .+?(?: in (.+):line (\d+))?$")
 _JULIA_AT = late.compile(r"^\s+@ (?:(?:Base|Core)\b.*|(?:[\w.]+ )?(\S+\.jl):(\d+))$")
@@ -149,6 +150,8 @@ def _sanitizer(match: re.Match[str], lines: Sequence[str], at: int) -> Said:
     """The report of a sanitizer: its summary names the line, and a table of bytes may follow."""
     place, end = "", at + 1
     for index in range(at + 1, min(len(lines), at + runtimes.LONGEST)):
+        if _SANITIZER.search(lines[index]):
+            break  # the next report
         if found := _SUMMARY.match(lines[index]):
             place, end = Frame(found[1], int(found[2])).told if found[1] else "", index + 1
         elif _ABORTING.match(lines[index]):
@@ -157,13 +160,20 @@ def _sanitizer(match: re.Match[str], lines: Sequence[str], at: int) -> Said:
     return replace(_as_it_is(match, lines, at), end=end, place=place)
 
 
+def _behind_whole(lines: Sequence[str], at: int, text: str, within: int) -> int:
+    """The line after the one that is `text` and nothing else; 0: none of the next ones is."""
+    below = range(at + 1, min(len(lines), at + 1 + within))
+    return next((index + 1 for index in below if lines[index] == text), 0)
+
+
 def _r(match: re.Match[str], lines: Sequence[str], at: int) -> Said | None:
-    if not runtimes.follows(lines, at, "Execution halted", within=6):
+    end = _behind_whole(lines, at, "Execution halted", within=6)
+    if not end:
         return None
     text = match[0].strip()
     if text.endswith(":"):
         text = f"{text} {_following(lines, at)}"
-    return Said(Kind.EXCEPTION, text, at, lines.index("Execution halted", at) + 1, leaves=True)
+    return Said(Kind.EXCEPTION, text, at, end, leaves=True)
 
 
 def _hotspot(match: re.Match[str], lines: Sequence[str], at: int) -> Said:
@@ -193,9 +203,9 @@ def _dotnet(match: re.Match[str], lines: Sequence[str], at: int) -> Said:
 
 
 def _julia(match: re.Match[str], lines: Sequence[str], at: int) -> Said | None:
-    if not runtimes.follows(lines, at, "Stacktrace:", within=12):
+    place, end = "", _behind_whole(lines, at, "Stacktrace:", within=12)
+    if not end:
         return None
-    place, end = "", lines.index("Stacktrace:", at) + 1
     while end < len(lines) and lines[end].startswith((" ", "in expression starting at ")):
         frame = _JULIA_AT.match(lines[end])
         if frame and frame[1] and not place:
@@ -299,6 +309,6 @@ _FORMS: tuple[tuple[re.Pattern[str], _Reader], ...] = (
     (late.compile(r"^(?:Uncaught )?(?:[A-Z]\w*)?Error(?: \[\w+\])?(?:: .*)?$"), _javascript),
     (late.compile(r"^Error(?: in .+?)? ?:.*$"), _r),
     (late.compile(r"^FATAL ERROR: .+$"), _as_it_is),
-    (late.compile(r"(?:ERROR|WARNING): (?:Address|Thread|Memory|Leak)Sanitizer: .+$"), _sanitizer),
+    (_SANITIZER, _sanitizer),
 )
 """The forms of the messages, and the function that reads each."""

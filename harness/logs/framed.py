@@ -11,6 +11,8 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 
+from msgspec.structs import asdict, replace
+
 from harness.logs.numbers import NUMBER
 from harness.logs.reading import PAIR, VALIDATIONS, Reading, field, from_pairs
 from harness.text import late
@@ -33,8 +35,15 @@ _ROW = late.compile(
 )
 _COUNTS = frozenset(("total_timesteps", "timesteps", "env_steps", "num_timesteps"))
 """Names that count where figures are reported, and are a setting anywhere else."""
-_RESULTS = late.compile(r"loss|rew|return|acc|kl|norm|perplexity|ppl|score|entropy|error|mse")
+_RESULTS = late.compile(
+    r"loss|rew|return|acc(?!um|el)|kl|norm|perplexity|ppl|score|entropy|error|mse"
+)
 """Parts of the names of what is measured: a frame of settings has none."""
+_SETTINGS = late.compile(
+    r"(?:^|/)(?:max|target|desired)[_ ](?:grad|kl|norm)|layer_?norm"
+    r"|(?:coef|coeff|coefficient|scale|weight|eps|epsilon|fn|type|layers?)$"
+)
+"""Those of settings that are called after what is measured: `max_grad_norm`, `target_kl`."""
 _MOST = 64
 _LONGEST = 400
 
@@ -69,7 +78,7 @@ class Framed:
             return None if line.startswith(_SUMMARY) else self._read(line)
         if stripped[0] not in _EDGES or len(line) > _LONGEST:
             self._open = False
-            return self._report(closes=True) or self._read(line)
+            return _both(self._report(closes=True), self._read(line))
         match = _ROW.fullmatch(stripped)
         return self._read(line) if match is None else self._row(match)
 
@@ -97,8 +106,25 @@ class Framed:
         if "step" not in given and counts:
             given |= from_pairs([("step", self._pairs[counts[0]])])
             given.get("figures", {}).pop(counts[0].lower(), None)
-        measured = "loss" in given or any(map(_RESULTS.search, map(str.lower, self._pairs)))
+        measured = "loss" in given or any(map(_is_measured, map(str.lower, self._pairs)))
         if closes or (measured and ("step" in given or "epoch" in given)):
             self._pairs = {}
             return Reading(**given) if measured else None
         return None
+
+
+def _both(report: Reading | None, line: Reading | None) -> Reading | None:
+    """The report of a frame and the line behind it, which may tell its step."""
+    if report is None or line is None:
+        return report or line
+    if line.step is None or report.step is not None:
+        return report
+    added = {name: one for name, one in asdict(report).items() if getattr(line, name) is None}
+    if line.validation != report.validation:
+        added.pop("loss", None)  # it is another one
+    added["figures"] = {**(report.figures or {}), **(line.figures or {})} or None
+    return replace(line, **added)
+
+
+def _is_measured(name: str) -> bool:
+    return _RESULTS.search(name) is not None and _SETTINGS.search(name) is None

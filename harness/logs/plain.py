@@ -67,6 +67,8 @@ _SCALED = late.compile(
 _UNDERSCORED = late.compile(r"[=:\[(\t ]{1,12}(\d{1,3}(?:_\d{3}){1,4})(?!\w)", re.ASCII)
 _POWERS = {"k": 10**3, "K": 10**3, "M": 10**6}
 _NULL = late.compile(r"(?<![\w/.-])(?:train(?:ing)?[ _/])?loss[\s:=]{1,8}null\b", re.IGNORECASE)
+_CROSS = late.compile(r"cross[ -]entropy loss", re.IGNORECASE)
+"""The loss of most trainings, where `entropy loss` is a part of that of a policy."""
 _DATES = late.compile(
     r"\((?:iteration|iter|step|global step)s? {0,2}:? {0,2}(\d{1,15})(?: {0,2}/ {0,2}\d{1,15})?\)"
     r"[\s=:*#─═-]{0,200}$",
@@ -76,23 +78,28 @@ _DATES = late.compile(
 
 def read(line: str) -> Reading | None:
     ascii_only = line.isascii()
-    if not ascii_only or "loss" not in line:
-        line = in_english(line)
-    # Most lines have these in lower case: then nothing is copied.
-    if not ("loss" in line or "step" in line or _is_of_training(line.lower())):
-        if len(line) > _SHORT or ":" not in line or "%|" in line:
-            return None
-        return HEADER if len(line) < 40 and _HEADER.fullmatch(line) else _of_block(line)
-    if len(line) > LONGEST:
-        line = line[:LONGEST]
-    if "%|" in line:
+    bar = -1
+    # One character is found so much faster than two that it is looked for first.
+    if "|" in line and (bar := line.rfind("%|", 0, LONGEST)) >= 0:
         # The figures behind a bar are set once and drawn again and again. What is printed may
         # stand after it on the same line.
-        _, _, rest = line[line.find("%|") :].partition("]")
-        return read(rest) if rest.strip() else None
+        behind = line[bar:LONGEST].partition("]")[2]
+        if not behind.strip():
+            return None
+    # Most lines have these in lower case: then nothing is copied.
+    if not ascii_only or "loss" not in line:
+        line = in_english(line)
+        if not ("loss" in line or "step" in line or _is_of_training(line.lower())):
+            if len(line) > _SHORT or ":" not in line or bar >= 0:
+                return None
+            return HEADER if len(line) < 40 and _HEADER.fullmatch(line) else _of_block(line)
+    if bar >= 0:
+        return read(behind)
+    if len(line) > LONGEST:
+        line = line[:LONGEST]
     if "(" in line or "#" in line:
         line = plainly(line)
-    if " | " in line:
+    if "|" in line and " | " in line:
         line = _without_places(line)
     if not ascii_only or "'" in line or "{" in line:
         line = _MARKS.sub("", line)  # 12'500
@@ -142,6 +149,8 @@ def read(line: str) -> Reading | None:
             if kind == "tokens" and isinstance(value, float) and value < 1000:
                 value *= _scale(line, name, figure)
             given[fills] = value
+    if "entropy_loss" in figures and "loss" not in given and (match := _CROSS.search(line)):
+        exact, given["loss"] = match[0], figures.pop("entropy_loss")
     if precise.isdigit() and (broken := _BROKEN.match(line, line.find(exact) + len(exact))):
         # `loss=2.step 2 ...`: the figure's end is lost, and another line begins.
         return read(line[: broken.start()])
@@ -166,8 +175,9 @@ def read(line: str) -> Reading | None:
     if "Epoch(" in line:
         _mmengine(line, given)
     if "loss" in given:
-        # What begins so may be in capitals; all else is looked for in two of the letters.
-        if (line[0] in " [vetVET" or "al" in line or "est" in line) and is_validation(line, exact):
+        # What begins so may be in capitals; all else has these letters.
+        told = (("v" in line or "V" in line) and "al" in line) or "est" in line
+        if (told or line[0] in " [vetVET") and is_validation(line, exact):
             given["validation"] = True
         return Reading(**given)
     if _says_enough(line, given, counted):

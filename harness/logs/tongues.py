@@ -56,8 +56,6 @@ _WORDS = late.compile(
 _FOREIGN = late.compile("[À-ɏẀ-ỿЀ-ӿ぀-ヿ㐀-鿿가-힣：，＝]")
 """Letters that are not in ASCII, and signs of ideographic text."""
 _COUNTED = late.compile(r"第 ?(\d{1,12}) ?(?:/ ?(\d{1,12}) ?)?(步|轮|輪|回|エポック)")
-_ASCII = ("erlust", "erte", "erdida", "erda", "erdita", "trata", "erlies", "erugian")
-"""Parts of the ASCII words for a loss, with which any line in ASCII begins to be looked at."""
 _WIDE = str.maketrans("：＝（）［］／｜％", ":=()[]/|%", "")
 _WIDE_SIGNS = "：＝，、（／｜"
 
@@ -65,16 +63,30 @@ _WIDE_SIGNS = "：＝，、（／｜"
 def in_english(line: str) -> str:
     """The line with the names that are known in English, and with narrow signs."""
     if line.isascii():
-        if not any(part in line for part in _ASCII):
+        if not _may_be_foreign(line):
             return line
     elif "%|" in line:
         return line
     elif not _FOREIGN.search(line):  # boxes, or an ASCII text with dashes of its own
-        if not any(part in line for part in _ASCII):
+        if not _may_be_foreign(line):
             return line
     elif any(sign in line for sign in _WIDE_SIGNS):
         line = line.translate(_WIDE).replace("，", ", ").replace("、", ", ")
     return _WORDS.sub(_named, _COUNTED.sub(_count, line))
+
+
+def _may_be_foreign(line: str) -> bool:
+    """True if a part of the ASCII words for a loss is there. Asked of each line without `loss`."""
+    return "trata" in line or (
+        "er" in line
+        and (
+            "erlust" in line
+            or "erte" in line
+            or "erd" in line
+            or "erlies" in line
+            or "erugian" in line
+        )
+    )
 
 
 def _named(match: re.Match[str]) -> str:

@@ -16,10 +16,10 @@ _BEGINS = late.compile(
     re.IGNORECASE | re.ASCII,
 )
 _MARK = late.compile(
-    r"(?<![\w/.-])(?:(?:val|valid|validation|validating|eval|evaluation|evaluating|dev)"
+    r"(?<![\w/.-])(?:(?:val|valid|validation|validating|eval|evaluation|evaluating)"
     r"(?=[\])|,]|:(?!\s{0,4}[-+]?[\d.])|\s{1,3}(?:[|–-]|set\b|epoch\b|step\b|batch\b|iter)|\s{0,3}$)"
     r"|test(?:[ -]set\b|(?:ing)?[\])|:,]{0,2}\s{0,3}(?:average\s|avg\.?\s|mean\s)?$))"
-    r"|\b(?:phase|split|mode|subset|stage)['\"]?\s?[=:]\s?['\"]?(?:val|valid|validation|eval|test|dev)\b",
+    r"|\b(?:phase|split|mode|subset|stage)['\"]?\s?[=:]\s?['\"]?(?:val|valid|validation|eval|test)\b",
     re.IGNORECASE,
 )
 _BEFORE = 200

@@ -9,6 +9,7 @@ product to itself. So an input is added to the result, whose gradient is the sam
 from __future__ import annotations
 
 import contextlib
+import math
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -105,10 +106,7 @@ def _segments(indices: mx.array, rows: int, experts: int) -> mx.array:
 
 
 def _count(b: mx.array) -> int:
-    count = 1
-    for extent in b.shape[:-2]:
-        count *= extent
-    return count
+    return math.prod(b.shape[:-2])
 
 
 @contextlib.contextmanager

@@ -89,6 +89,59 @@ def test_a_dictionary_has_lists_of_others(indent: int):
     assert [reading.step for reading in read(log.encode())[1]] == [10, 20]
 
 
+@pytest.mark.parametrize(
+    ("rows", "behind", "reading"),
+    [
+        ("| loss | 0.5 |\n| acc | 0.9 |\n", "step {} loss 2.5\n", (2.5, {"acc": 0.9})),
+        ("| loss | 0.5 |\n| acc | 0.9 |\n", "step {}/100\n", (0.5, {"acc": 0.9})),
+        ("| mse | 0.5 |\n", "step {}/100\n", (None, {"mse": 0.5})),
+    ],
+)
+def test_the_line_behind_a_frame_keeps_its_step(rows: str, behind: str, reading):
+    steps = range(1, 30)
+    frame = f"-------\n{rows}| lr | 0.001 |\n-------\n"
+    log = "".join(frame + behind.format(step) for step in steps)
+    _, readings = read(log.encode())
+    assert [one.step for one in readings] == list(steps)
+    assert (readings[-1].loss, readings[-1].figures) == reading
+    assert readings[-1].learning_rate == 0.001
+
+
+@pytest.mark.parametrize(
+    "rows",
+    [
+        "| batch | 32 |\n| loss_scale | 128 |\n",
+        "| epoch | 10 |\n| max_grad_norm | 1.0 |\n| warmup steps | 100 |\n",
+        "| total_timesteps | 1000000 |\n| target_kl | 0.01 |\n| ent_coef | 0.0 |\n",
+    ],
+)
+def test_a_frame_of_settings_is_no_report(rows: str):
+    _, readings = read(f"------\n{rows}------\nstep 1 loss 2.5\n".encode())
+    assert [(one.step, one.loss, one.figures) for one in readings] == [(1, 2.5, None)]
+
+
+def test_the_name_of_a_deployment_makes_no_validation():
+    assert plain("stage=dev region=local step=3 loss=2.5") == Reading(step=3, loss=2.5)
+
+
+@pytest.mark.parametrize(
+    ("line", "reading"),
+    [
+        ("step 10 | cross entropy loss: 2.5", Reading(step=10, loss=2.5)),
+        ("step 10 Binary Cross Entropy Loss = 2.5", Reading(step=10, loss=2.5)),
+        ("step 10 entropy loss: 2.5", Reading(step=10, figures={"entropy_loss": 2.5})),
+    ],
+)
+def test_a_cross_entropy_is_no_entropy_of_a_policy(line: str, reading: Reading):
+    assert plain(line) == reading
+
+
+def test_many_bars_on_one_line_are_one():
+    bars = "50%|#5   | 1/2 [00:01]" * 150
+    assert plain(f"{bars} step 3 loss 2.5") == Reading(step=3, loss=2.5)
+    assert plain(f"{'%|]' * 1300} loss 2.5") == Reading(loss=2.5)
+
+
 @pytest.mark.parametrize("opens", ['{"prompt": "for (;;) {",\n "reward": 1\n}\n', '{"step": 9,\n'])
 def test_a_dictionary_that_seems_open_costs_none_of_the_next(opens: str):
     """Seconds or hours of training may lie between two of them."""

@@ -262,3 +262,21 @@ def test_what_is_quoted_while_a_program_goes_on_is_no_last_word(text):
     assert last_words.of_crash([last_words.read((text + later).encode())]) is None
     found = words(text + later, 3)
     assert found is None or found.kind is Kind.LINE
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["Error: x\nExecution halted by the user\n", "ERROR: LoadError: no\nStacktrace: below\n"],
+)
+def test_what_only_begins_like_the_end_of_r_or_julia_is_none(text):
+    assert not last_words.read(text.encode()).said
+
+
+def test_each_of_two_reports_of_a_sanitizer_has_its_own_place():
+    report = (
+        "WARNING: ThreadSanitizer: data race (pid={0})\n"
+        "    #0 step /src/step{0}.cpp:{0}\n"
+        "SUMMARY: ThreadSanitizer: data race /src/step{0}.cpp:{0}:9 in step\n"
+    )
+    said = last_words.read("".join(map(report.format, (1, 2))).encode()).said
+    assert [one.place for one in said] == ["step1.cpp:1", "step2.cpp:2"]
