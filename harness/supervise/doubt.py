@@ -85,6 +85,10 @@ class Doubts:
         """True if a beat has come since the doubt was said."""
         return self.open is not None and self._run.judgement.last_progress > self.open.since
 
+    def seen_since(self, t: float) -> bool:
+        """True if an inspection that began at `t` is not the one because of which it was said."""
+        return self.open is not None and t > self.open.since
+
     def stood_its_patience(self, now: float) -> bool:
         """True if the doubt has stood so long that the run is called hung.
 

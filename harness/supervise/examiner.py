@@ -113,6 +113,8 @@ class Examiner:
         )
         if judged.chain.believed:
             return None  # what may be work is believed for longer than any patience
+        if not (inspected.observed.shows_waits or self._doubts.seen_since(inspected.t)):
+            return None  # only time shows there that something wakes by its own clock
         return cause if self._doubts.stood_its_patience(now) else None
 
     def summary(self) -> str:

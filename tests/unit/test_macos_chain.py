@@ -464,18 +464,23 @@ def test_a_thread_that_has_always_been_in_its_beat_is_not_taken_for_the_one_that
     assert candidates(None) == [5, 6]
 
 
-def test_who_waits_for_what_nobody_else_writes_wakes_by_its_own_clock():
-    def chain(*links):
+def test_an_event_loop_that_wakes_again_and_again_may_work_by_its_own_clock():
+    def chain(*links, woke=9):
         observed = seen(
             quiet(1, [5]), shows_waits=False, stacks={1: (leaf("kevent"),) * 2},
-            files={1: links}, rearmed={5: 9},
+            files={1: links}, rearmed={5: woke}, doings={5: Doings(seconds=9.0, wakes=woke)},
         )  # fmt: skip
         return chain_of(observed)
 
     own = opened(kind="local_socket", peers=(), only_own=True, reads=None)
+    remote = opened(kind="socket", peers=(), reads=None)
+    nothing = opened(kind="device", peers=(), reads=True)  # as /dev/null is
+    for links in ((own, OUTPUT), (own, nothing), (), (own, remote)):
+        assert chain(*links).believed
     assert chain(own, OUTPUT).end.kind is Ends.POLLS
-    assert chain().end.kind is Ends.OUTSIDE  # its files are not told
-    assert chain(own, opened(kind="socket", peers=(), reads=None)).end.kind is Ends.NETWORK
+    assert chain(own, remote).end.kind is Ends.NETWORK
+    assert chain(own, nothing, woke=0).end.kind is Ends.OUTSIDE
+    assert not chain(own, nothing, woke=0).believed
 
 
 def test_who_waits_for_a_disk_waits_for_no_person():

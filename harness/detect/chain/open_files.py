@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from enum import Enum
 
-from harness.detect.chain import files, inputs
+from harness.detect.chain import files
 from harness.detect.chain.facts import Facts
 from harness.detect.chain.links import End, Ends, Node, Wait
 from harness.model import Thread
@@ -95,13 +95,11 @@ def _named(files_: Sequence[Link]) -> str:
     return " or ".join([*dict.fromkeys(link.told for link in files_)][:_TOLD])
 
 
-def only_by_clock(node: Node, facts: Facts) -> bool:
-    """True if a thread waits for several files, and none of them could wake it from outside of its
-    process: what wakes it again and again is its own clock."""
+def polls(node: Node, facts: Facts) -> bool:
+    """True if a thread waits for several files at once, as an event loop does. One that wakes again
+    and again may do what its own timers are for, whatever could come to it."""
     stack = facts.stack(node)
-    if stack is None or _way(stack) is not Way.POLLS:
-        return False
-    return inputs.none(node.pid, facts)
+    return stack is not None and _way(stack) is Way.POLLS
 
 
 def _is_idle(link: Link, pid: int, facts: Facts) -> bool:

@@ -152,7 +152,7 @@ def _polls(node: Node, thread: Thread, pace: Pace | None, facts: Facts) -> bool:
         return True
     # Where waits are not shown, its stack says that it sleeps, and its time that it has waked.
     if again and not facts.observed.shows_waits:
-        return facts.category(node) is Category.SLEEP or open_files.only_by_clock(node, facts)
+        return facts.category(node) is Category.SLEEP or open_files.polls(node, facts)
     timed = thread.wakes_in is not None or facts.category(node) is Category.SLEEP
     # Who is woken in a futex without a timeout, again and again, looks as well.
     looks = timed or facts.call(thread) in _FUTEXES
