@@ -149,7 +149,8 @@ def _of_another(ending: Ending, facts: EndFacts) -> Killer | None:
     ours = facts.group_kills or (facts.group_kills is None and ending.oom_kills)
     if code and ours:
         which = f" process {victims[-1].pid} ({victims[-1].name})" if victims else " a process"
-        told = f"{_OOM} had ended{which} of its control group"
+        where = "of its control group" if facts.group_kills else "while it ran"
+        told = f"{_OOM} had ended{which} {where}"
         return Killer("oom_killer", told, {"victims": [word.name for word in victims]})
     if code == _TIMED_OUT and facts.timed:
         return Killer("time_limit", "timeout ended it, for its time was over")

@@ -47,6 +47,15 @@ def test_who_killed_it(fields, code, says):
     assert says in found.told
 
 
+@pytest.mark.parametrize(("kills", "says"), [(1, "of its control group"), (None, "while it ran")])
+def test_the_kill_of_what_it_had_started_is_told_as_far_as_it_was_seen(kills, says):
+    other = KernelWord(kind="oom_kill", pid=8, name="python", text="")
+    found = death.killer(ended(exit_code=5, group_kills=kills, oom_kills=1, kernel=(other,)))
+    assert found is not None
+    assert found.code == "oom_killer"
+    assert found.told.endswith(f"had ended process 8 (python) {says}")
+
+
 def test_a_kill_of_another_process_is_not_its_own():
     other = KernelWord(kind="oom_kill", pid=8, name="python", text="")
     assert death.killer(ended(signal="SIGKILL", group_kills=0, kernel=(other,))).code == "unknown"

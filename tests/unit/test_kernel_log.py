@@ -109,7 +109,7 @@ def test_a_witness_of_this_very_process():
 def test_a_kill_before_the_first_look_into_another_group_counts(monkeypatch, missed, before, kills):
     """`before`: what the group that it went to has counted at the first look; `missed`: what the
     machine has counted since the start."""
-    machine = iter([100, 100 + missed])
+    machine = iter([100, 100 + missed, 100 + missed])
     monkeypatch.setattr(memory, "oom_kills", lambda: next(machine))
     counts = iter([{"ours": 3}, {"other": before}])
     monkeypatch.setattr(freezer, "kill_counts", lambda _: next(counts))
@@ -117,3 +117,14 @@ def test_a_kill_before_the_first_look_into_another_group_counts(monkeypatch, mis
     witness = Witness()
     witness.look([os.getpid()])
     assert witness.tell(os.getpid()).group_kills == kills
+
+
+@pytest.mark.parametrize(("later", "kills"), [(0, 0), (1, None)])
+def test_a_kill_after_the_last_look_may_be_of_a_group_that_it_went_to(monkeypatch, later, kills):
+    machine = iter([100, 100, 100 + later])
+    monkeypatch.setattr(memory, "oom_kills", lambda: next(machine))
+    monkeypatch.setattr(freezer, "kill_counts", lambda _: {"ours": 3})
+    monkeypatch.setattr(freezer, "kills_in", {"ours": 3}.get)
+    witness = Witness()
+    witness.look([os.getpid()])
+    assert witness.tell(os.getpid()).group_kills is kills

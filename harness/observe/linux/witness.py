@@ -26,20 +26,21 @@ class Witness:
         # Whoever dies before the first look was in the group that it was started in.
         self._kills = freezer.kill_counts(os.getpid())
         self._own = dict(self._kills)
-        self._machine = memory.oom_kills()
+        self._machine = self._last = memory.oom_kills()
         self._peaks: dict[int, int] = {}
         self._over = threading.Event()
         self._polled: int | None = None
 
     def look(self, pids: Iterable[int]) -> None:
         """Note where these processes are, and what they use; the first is the one launched."""
+        self._last = memory.oom_kills()
         for index, pid in enumerate(list(pids)[:_MOST]):
             if self._measured(pid) and index == 0:
                 counts = freezer.kill_counts(pid)
                 if counts.keys() != self._own.keys():
                     self._own = counts  # it has gone to another group
                     # What was killed before this look may have been of this group.
-                    missed = memory.oom_kills() - self._machine
+                    missed = self._last - self._machine
                     before = {file: max(0, count - missed) for file, count in counts.items()}
                     self._kills = {**before, **self._kills}
                 if self._polled is None and _is_limited(pid):
@@ -66,8 +67,8 @@ class Witness:
             if (now := freezer.kills_in(file)) is not None
         ]
         kills = sum(grown) if grown else None
-        if pid not in self._peaks and not kills:
-            kills = None  # nobody has seen in which group it was
+        if not kills and (pid not in self._peaks or memory.oom_kills() > self._last):
+            kills = None  # nobody has seen in which group it was, or went to after the last look
         return EndFacts(
             pid=pid,
             address_peak=self._peaks.get(pid),
