@@ -224,7 +224,7 @@ JAVA_MEMORY = """\
 # There is insufficient memory for the Java Runtime Environment to continue.
 # Native memory allocation (mmap) failed to map 2147483648 bytes for committing reserved memory.
 # An error report file with more information is saved as:
-# /work/hs_err_pid12.log
+# /app/hs_err_pid12.log
 """
 R = "Error in fit(x, y) : object 'lr' not found\nCalls: main -> fit\nExecution halted\n"
 R_LONG = "Error in fit(x, y) : \n  object 'lr' not found\nExecution halted\n"
