@@ -430,6 +430,28 @@ def test_files_are_completely_known_if_nobody_else_can_have_inherited_them(
     assert table.complete(5, anybody=True) is anybody
 
 
+@pytest.mark.parametrize(("line", "complete"), [("scm_fds: 0\n", True), ("scm_fds: 2\n", False),
+                                                ("", True)])  # fmt: skip
+def test_a_file_that_is_on_its_way_through_a_socket_may_be_any_file(monkeypatch, line, complete):
+    files = {5: [(3, "pipe:[1]")], 9: [(4, "socket:[2]")]}
+    monkeypatch.setattr(reading, "read", lambda path: b"")
+    monkeypatch.setattr(reading, "numbers", lambda folder: [5, 9])
+    monkeypatch.setattr(file_table, "opened", files.get)
+    monkeypatch.setattr(file_table, "info", lambda pid, file: f"flags: 02\n{line}")
+    assert file_table.FileTable().complete(5) is complete
+
+
+def test_the_kernel_says_how_many_files_are_on_their_way():
+    near, far = socket.socketpair()
+    with near, far:
+        socket.send_fds(near, [b"x"], [near.fileno()])
+        told = file_table.info_line(os.getpid(), far.fileno(), "scm_fds")
+        assert told in ("1", None)  # a kernel before 5.11 does not
+        _, received, _, _ = socket.recv_fds(far, 1, 1)
+        os.close(received[0])
+        assert file_table.info_line(os.getpid(), far.fileno(), "scm_fds") in ("0", None)
+
+
 def test_a_proc_that_hides_others_is_never_complete(monkeypatch):
     line = b"22 27 0:21 / /proc rw - proc proc rw,hidepid=invisible\n"
     monkeypatch.setattr(reading, "read", lambda path: line if "mountinfo" in path else b"")

@@ -30,6 +30,7 @@ class FileTable:
         self._closed: set[int] = set()
         self._kin = Kin()
         self._events: dict[str, list[Holder]] | None = None
+        self._sent: bool | None = None
 
     def holders(self, target: str) -> list[Holder]:
         """The holders of a file that is named so, such as `pipe:[123]`."""
@@ -44,10 +45,11 @@ class FileTable:
         """Check whether all could be looked into that may have what `pid` has open.
 
         What has no name is inherited, so the others' processes matter that descend from an ancestor
-        of `pid`; `anybody`: it has a name, by which any process may have opened it.
+        of `pid`; `anybody`: it has a name, by which any process may have opened it. An open file
+        that was sent, and not received yet, may be this one: no process has it then.
         """
         self._all()
-        return not self._kin.hidden() and not any(
+        return not (self._kin.hidden() or self._are_sent()) and not any(
             anybody or self._kin.near(pid, other) for other in self._closed
         )
 
@@ -63,6 +65,16 @@ class FileTable:
                 if found:
                     self._events[found].append(holder)
         return self._events.get(number, [])
+
+    def _are_sent(self) -> bool:
+        """Check whether open files are on their way through a local socket (SCM_RIGHTS).
+
+        The kernel says so since 5.11.
+        """
+        if self._sent is None:
+            sockets = (holders[0] for _, holders in self.named("socket:"))
+            self._sent = any(info_line(*one, "scm_fds") not in (None, "0") for one in sockets)
+        return self._sent
 
     def _all(self) -> dict[str, list[Holder]]:
         if self._holders is None:
