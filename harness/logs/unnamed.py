@@ -31,12 +31,20 @@ _ROUNDS = ("episode", "update", "round", "generation")
 _EARLY = 60
 """Characters within which they stand: later ones tell of something else."""
 _MEASURED = late.compile(r"loss|rew|return|score|acc")
-_SHARE = late.compile(
-    r"(?<![A-Za-z])(?:acc|accuracy|correct|error|err|wer|cer|precision|recall|f1|score|hits?|auc|map"
-    r"|m?iou|dice|success|match(?:es|ed)?|wins?|top.?\d|acc@\d)[\s:=(]{1,6}[\d.]{0,12}$",
+_GAP = r"[\s:=(|#━╸╺█▏▎▍▌▋▊▉░>-]"
+_HELD = late.compile(
+    r"(?<![A-Za-z])(?:cpu|gpu|v?ram|hbm|mem(?:ory)?|disk|swap|cache|buffer|queue|storage|space"
+    rf"|battery|usage|used|util(?:i[sz]ation)?|load|quota)\d{{0,3}}{_GAP}{{1,60}}[\d.]{{0,12}}$",
     re.IGNORECASE | re.ASCII,
 )
-"""`acc: 98% 9825/10000`: what was counted are no steps."""
+"""`mem [45/100]`, `disk 45% (45 of 100)`: a part of what the machine has is no step."""
+_NAMED = late.compile(r"(?<![\w.])([A-Za-z_][\w.@-]{0,40})[\s:=(|-]{1,6}[\d.]{0,12}$", re.ASCII)
+_PROGRESS = late.compile(
+    r"(?:pre|fine-?)?(?:train|tun|fit|learn|optimi[sz])|epoch|iter|step|batch|progress|done|work"
+    r"|complete|total|overall|info$|debug$|root$|main$",
+    re.IGNORECASE,
+)
+"""Words before a share that is one of the steps: `acc: 98% 9825/10000` is none."""
 _OF_TRAINING = late.compile(
     r"\s{0,8}\[?train(?:ing)?[\]:]? {1,4}(\d{1,12}) {0,2}/ {0,2}(\d{1,12})(?![\d.])", re.IGNORECASE
 )
@@ -59,7 +67,9 @@ def unnamed_step(line: str, given: dict[str, Any], figures: dict[str, float]) ->
         given["step"] = int(figures.pop(name))
     elif "loss" not in given and not any("loss" in name for name in figures):
         return  # as `Loss_D: 0.5 Loss_G: 3.2` of two that are trained together
-    elif match := _BRACKETS.search(line) if "[" in line else None:
+    elif (match := _BRACKETS.search(line) if "[" in line else None) and not _HELD.search(
+        line, 0, match.start()
+    ):
         named, epoch, step, total = match.groups()
         given["step"], given["total"] = count(step), count(total)
         if named:
@@ -72,11 +82,19 @@ def unnamed_step(line: str, given: dict[str, Any], figures: dict[str, float]) ->
     elif match := _OF_TRAINING.match(line) if "train" in figures or "training" in figures else None:
         figures.pop("train", figures.pop("training", None))
         given["step"], given["total"] = int(match[1]), int(match[2])
-    elif (match := _BAR.search(line) if "%" in line else None) and not _SHARE.search(
-        line, 0, match.start()
+    elif (match := _BAR.search(line) if "%" in line else None) and _is_progress(
+        line, match.start()
     ):
         done, total = filter(None, match.groups())
         given["step"], given["total"], given["drawn"] = int(done), int(total), True
+
+
+def _is_progress(line: str, at: int) -> bool:
+    """Return True unless a word before the share that begins at `at` names something else."""
+    named = _NAMED.search(line, 0, at)
+    return (named is None or _PROGRESS.match(named[1]) is not None) and not _HELD.search(
+        line, 0, at
+    )
 
 
 def _round(line: str, given: dict[str, Any], figures: dict[str, float]) -> str | None:

@@ -77,6 +77,38 @@ def test_the_prints_of_a_trainer_give_each_figure(name: str, piece: int | None):
     assert recognizer.recognition.format == expected["format"]
 
 
+@pytest.mark.parametrize(
+    "line",
+    [
+        "disk 45% (45 of 100) loss 0.3",
+        "gpu0: 45% 45/100 loss 0.3",
+        "gpu ████━━━━ 45% 45/100 loss 0.3",
+        "GPU mem [45/100] loss 0.3",
+        "padding 45% (45 of 100) loss 0.3",
+        "acc: 45% 45/100 loss 0.3",
+    ],
+)
+def test_a_share_of_something_else_is_no_step(line: str):
+    reading = plain(line)
+    assert (reading.loss, reading.step, reading.total) == (0.3, None, None)
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "45% (45 of 100) |####     | Elapsed Time: 0:00:01 loss 0.3",
+        "Training: 45% (45 of 100) loss 0.3",
+        "Llama ━━━━╸━━━ 45% 45/100 loss 0.3",
+        "rank0 [45/100] loss 0.3",
+        "finetune 45% 45/100 loss 0.3",
+        "Training |██████     | 45/100 [45%] in 2s loss 0.3",
+    ],
+)
+def test_a_share_of_the_training_is_its_step(line: str):
+    reading = plain(line)
+    assert (reading.loss, reading.step, reading.total) == (0.3, 45, 100)
+
+
 def test_a_dictionary_that_never_ends_costs_no_later_line():
     log = b"{\n" + b'  "x": 1,\n' * 100 + b"step 20 loss 2.2\nstep 30 loss 2.1\n"
     assert [reading.step for reading in read(log)[1]] == [20, 30]
