@@ -7,6 +7,7 @@ from collections.abc import Callable
 import msgspec
 
 from harness.logs import (
+    bare,
     huggingface,
     jsonlines,
     keras,
@@ -17,6 +18,7 @@ from harness.logs import (
     plain,
     table,
     tqdm,
+    ultralytics,
 )
 from harness.logs.blocks import Blocks
 from harness.logs.framed import Framed
@@ -40,9 +42,15 @@ ADAPTERS = (
     Adapter("JSON lines", jsonlines.read, begin=lambda: Blocks(jsonlines.read).read),
     Adapter("Lightning", lightning.read),
     Adapter("Keras", keras.read),
+    Adapter(
+        "Ultralytics",
+        ultralytics.Detection().read,
+        begin=lambda: ultralytics.Detection().read,
+    ),
     Adapter("tqdm", tqdm.read),
     Adapter("Hugging Face Trainer", huggingface.read, begin=lambda: Blocks(huggingface.read).read),
     Adapter("table", table.Table().read, begin=lambda: table.Table().read),
+    Adapter("bare counts", bare.Bare().read, begin=lambda: bare.Bare().read),
     Adapter("plain text", plain.read, begin=lambda: Framed(plain.read).reader()),
 )
 """The particular before the general: of formats that say the same, the first is meant."""

@@ -182,8 +182,8 @@ def read(line: str) -> Reading | None:
         return Reading(**given)
     if _says_enough(line, given, counted):
         return Reading(**given)
-    if len(figures) == 1 and next(iter(figures)).endswith("loss") and len(line) <= _SHORT:
-        return Reading(figures=figures)  # one of several losses, in a report of more lines
+    if figures and len(line) <= _SHORT and all(name.endswith("loss") for name in figures):
+        return Reading(figures=figures)  # some of several losses, in a report of more lines
     return _heading(line) if ")" in line else None
 
 

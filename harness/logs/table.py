@@ -3,8 +3,8 @@
 | Step | Training Loss | Validation Loss |        step    loss      lr   grad_norm
 |------|---------------|-----------------|          10   2.345   1e-4       1.21
 | 500  | 1.234000      | 1.345000        |          20   2.217   1e-4       1.18
-step,loss,lr
-10,2.345,0.0001
+step,loss,lr                                            E    #    LOSS NER   ENTS_F
+10,2.345,0.0001                                           0  200     142.83     0.45
 
 A row is read by the last heading; what stands for a missing figure is left out.
 """
@@ -20,6 +20,8 @@ from harness.text import late
 _CELLS = late.compile(r"[|│┃║]")
 _WIDE = late.compile(r"\s{2,20}|\t")
 _RULE = late.compile(r"[\s|:+=─━═┄┅╌╍┌┐└┘├┤┬┴┼┏┓┗┛┣┫┳┻╋┡┩╇╈╞╡╪╒╕╘╛-]{3,400}")
+_SPACY = ("E", "#")
+"""The first columns of spaCy's table: epoch and step."""
 _NAME = late.compile(r"[A-Za-z][A-Za-z0-9_/. -]{0,40}", re.ASCII)
 _VALUE = late.compile(rf"({NUMBER})(?: ?[▼▲↓↑%])?", re.ASCII)
 _TIME = late.compile(r"\d{1,3}(?::\d\d){1,2}(?:\.\d{1,6})?", re.ASCII)
@@ -45,7 +47,7 @@ class Table:
         if kind == self._kind and (reading := self._row(line)) is not None:
             return reading
         lower = line.lower()
-        if "step" in lower or "iter" in lower or "epoch" in lower:
+        if "step" in lower or "iter" in lower or "epoch" in lower or "#" in lower:
             self._heading(line, kind)
         return None
 
@@ -68,6 +70,8 @@ class Table:
 
     def _heading(self, line: str, kind: str) -> None:
         cells = _cells(line, kind, rows=False)
+        if (*cells[:2],) == _SPACY:
+            cells[:2] = "epoch", "step"
         if not 2 <= len(cells) <= _MOST or not all(map(_NAME.fullmatch, cells)):
             return
         kinds = [meaning(name)[0] for name in cells]

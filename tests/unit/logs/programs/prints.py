@@ -582,6 +582,59 @@ def json_null() -> Iterator[str]:
         yield json.dumps(record) + "\n"
 
 
+def ultralytics() -> Iterator[str]:
+    """ultralytics' trainer and validator on a terminal: bars whose descriptions are a table."""
+    names = ("Epoch", "GPU_mem", "box_loss", "cls_loss", "dfl_loss", "Instances", "Size")
+    scores = ("Class", "Images", "Instances", "Box(P", "R", "mAP50", "mAP50-95)")
+    yield "Starting training for 3 epochs...\n"
+    for epoch in (1, 2, 3):
+        yield "\n" + ("%11s" * 7) % names + "\n"
+        for batch in (1, 4, 8):
+            level = loss(10 * epoch + batch) if epoch < 3 else math.nan
+            losses = "%11.4g" * 3 % (level / 2, level, level / 3)
+            row = f"{f'{epoch}/3':>11}{'2.35G':>11}{losses}{140 + batch:>11}{640:>11}"
+            bar = "━" * batch + "─" * (8 - batch)
+            yield f"\r\x1b[K{row}: {12.5 * batch:.0f}% {bar} {batch}/8 2.4it/s {batch / 2.4:.1f}s"
+        yield "\n"
+        bar = "━" * 12 + " 4/4 3.2it/s 1.3s\n"
+        yield "\r\x1b[K" + ("%22s" + "%11s" * 6) % scores + f": 100% {bar}"
+        yield f"{'all':>22}{128:>11}{929:>11}{0.673:>11}{0.531:>11}{epoch / 10:>11}{0.452:>11}\n"
+
+
+def yolov5() -> Iterator[str]:
+    """YOLOv5 in a notebook: bars without blocks, and losses that are not called so."""
+    names = ("Epoch", "GPU_mem", "box", "obj", "cls", "labels", "img_size")
+    scores = ("Class", "Images", "Instances", "P", "R", "mAP50", "mAP50-95")
+    for epoch in (0, 1, 2):
+        yield "\n" + ("%11s" * 7) % names + "\n"
+        losses = "%11.4g" * 3 % (loss(10 * epoch) / 9, loss(10 * epoch) / 7, 0)
+        row = f"{f'{epoch}/2':>11}{'3.36G':>11}{losses}{19:>11}{640:>11}"
+        yield f"{row}: 100% 8/8 [00:03<00:00,  2.42it/s]\n"
+        head = ("%22s" + "%11s" * 6) % scores
+        yield f"{head}: 100% 4/4 [00:01<00:00,  3.27it/s]\n"
+        yield f"{'all':>22}{128:>11}{929:>11}{0.673:>11}{0.531:>11}{epoch / 10:>11}{0.452:>11}\n"
+
+
+def table_spacy() -> Iterator[str]:
+    """spaCy's ConsoleLogger: epoch and step are called E and #, names are cut."""
+    yield "ℹ Pipeline: ['tok2vec', 'textcat_multilabel']\nℹ Initial learn rate: 0.001\n"
+    names = ("E", "#", "LOSS TOK2VEC", "LOSS TEXTC...", "CATS_SCORE", "SCORE ")
+    widths = (3, 6, 12, 13, 10, 6)
+    yield "   ".join(f"{name:<{width}}" for name, width in zip(names, widths, strict=True)) + "\n"
+    yield "   ".join("-" * width for width in widths) + "\n"
+    for step in range(0, 1001, 200):
+        level = 90 * loss(step // 10) if step < 800 else math.nan
+        row = (step // 400, step, f"{level / 2:.2f}", f"{level:.2f}", f"{step / 20:.2f}", "0.45")
+        yield "   ".join(f"{cell:>{width}}" for cell, width in zip(row, widths, strict=True)) + "\n"
+    yield "✔ Saved pipeline to output directory\nmodel-last\n"
+
+
+def bare_counts() -> Iterator[str]:
+    """makemore's notebooks: a padded count of all steps, and the loss, with no word."""
+    for step in range(0, 200_000, 20_000):
+        yield f"{step:7d}/{200_000:7d}: {loss(step // 2000):.4f}\n"
+
+
 if __name__ == "__main__":
     sys.stdout.reconfigure(encoding="utf-8", newline="")
     sys.stdout.writelines(globals()[sys.argv[1]]())
