@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import random
 
 import pytest
@@ -106,6 +107,53 @@ RISING = [2 + 3 * 0.9**n + 0.02 * max(0, n - 60) for n in range(160)]
 def test_a_loss_that_rises_while_the_model_improves_has_not_left(figures, left):
     codes = {finding.code for finding in findings.find(told(RISING, figures))}
     assert ("loss_left_best" in codes) == left
+
+
+def weighed(weight, decimals=4, lost=6.0):
+    """A loss of two parts, of which one weighs more and more and the other becomes worse for it."""
+    draw = random.Random(1)
+    noise = [1 + 0.03 * draw.gauss(0, 1) for _ in range(400)]
+    weights = [weight(n / 200) for n in range(200)]
+    kl = [round(8 * math.exp(-n / 200) * noise[n], decimals) for n in range(200)]
+    recon = [3 + 30 * 0.9**n + lost * n / 200 for n in range(200)]
+    recon = [round(value * noise[200 + n], decimals) for n, value in enumerate(recon)]
+    losses = [r + w * k for r, w, k in zip(recon, weights, kl, strict=True)]
+    return told(losses, {"recon_loss": recon, "kl": kl}, decimals=decimals)
+
+
+@pytest.mark.parametrize("decimals", [2, 3, 4, 6])
+@pytest.mark.parametrize(
+    "weight",
+    [
+        lambda at: 4 * at,
+        lambda at: 4 * max(0.0, at - 0.2),
+        lambda at: 0.5 * int(8 * at),
+        lambda at: 4 / (1 + math.exp(-12 * (at - 0.5))),
+        lambda at: 0.001 * 4000**at,
+    ],
+    ids=["linear", "after a warm-up", "stairs", "sigmoid", "exponential"],
+)
+def test_a_weight_that_is_raised_to_the_end_shows_in_the_parts(weight, decimals):
+    codes = {finding.code for finding in findings.find(weighed(weight, decimals=decimals))}
+    assert "loss_left_best" not in codes
+
+
+@pytest.mark.parametrize(
+    "weight", [lambda at: 1.0, lambda at: 1 + at % 0.1], ids=["one", "to and fro"]
+)
+def test_parts_of_a_constant_weight_may_leave_their_best(weight):
+    codes = {finding.code for finding in findings.find(weighed(weight, lost=30))}
+    assert "loss_left_best" in codes
+
+
+def test_another_part_that_rises_shows_as_no_weight():
+    record = weighed(lambda at: 1 + 3 * at)
+    draw = random.Random(2)
+    hidden = [1 + 0.02 * n * (1 + 0.03 * draw.gauss(0, 1)) for n in range(200)]
+    losses = [loss + more for loss, more in zip(record.loss, hidden, strict=True)]
+    figures = {name: list(series.value) for name, series in record.figures.items()}
+    codes = {finding.code for finding in findings.find(told(losses, figures, decimals=4))}
+    assert "loss_left_best" in codes
 
 
 def test_a_jump_far_above_the_first_losses_is_no_other_training():

@@ -13,6 +13,7 @@ from itertools import pairwise
 from harness import stats
 from harness.analysis.findings.anew import beginnings, improves_elsewhere, weighed_anew
 from harness.analysis.findings.figures import reward
+from harness.analysis.findings.mixture import weight_changes
 from harness.analysis.findings.trend import classes, resolution
 from harness.beats.record import Record
 from harness.model import Finding
@@ -107,7 +108,8 @@ def loss_left_best(record: Record) -> Iterator[Finding]:
     risen = _risen(losses, record.loss_step)
     for finding in risen:
         best_step = finding.evidence["best_step"]
-        if weighed_anew(record, best_step) or improves_elsewhere(record, best_step):
+        anew = (weighed_anew, improves_elsewhere, weight_changes)
+        if any(told(record, best_step) for told in anew):
             return
     yield from risen or _swinging(record)
 

@@ -66,8 +66,11 @@ def printed(record: Record) -> bool:
 
 def resolution(record: Record, values: Sequence[float]) -> float:
     """The step between two values that a print of so many decimals can tell apart; 0: in full."""
-    if not printed(record):
-        return 0.0
+    return unit(values) if printed(record) else 0.0
+
+
+def unit(values: Sequence[float]) -> float:
+    """The step between two values that their decimals can tell apart; 0 if they have too many."""
     some = [value for value in stats.sample(values) if math.isfinite(value)]
     for decimals in range(_FINEST + 1):
         if all(abs(round(value, decimals) - value) <= 1e-12 * abs(value) for value in some):
