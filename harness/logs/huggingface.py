@@ -16,7 +16,7 @@ from harness.logs.numbers import NUMBER, plainly
 from harness.logs.reading import Reading, from_pairs
 from harness.text import late
 
-_ITEM = late.compile(rf"'([A-Za-z_][\w/.-]{{0,60}})': '?({NUMBER})", re.ASCII)
+_ITEM = late.compile(rf"'([A-Za-z_][\w/. ()-]{{0,60}})': '?({NUMBER})", re.ASCII)
 
 
 def read(line: str) -> Reading | None:

@@ -50,7 +50,10 @@ _BLOCK = late.compile(
     r"[\s•*|-]{0,40}(?=[A-Za-z])"
     r"(?P<name>(?:total |group |mean |avg\.? |average )?rewards?|kl(?: divergence| penalty)?"
     r"|learning rate|grad(?:ient)?[ _]norm|perplexity|ppl|acc(?:uracy)?|speed|(?:peak )?memory"
-    r"|clipping|margins?|entropy|mse|bleu|f1)\s{0,4}[:=]\s{0,8}(?P<rest>\S)",
+    r"|clipping|margins?|entropy|mse|bleu|f1"
+    r"|(?:(?:train|optim|throughput|device)/){1,3}"
+    r"(?:(?:total_)?grad_norm|learning_rate|tokens_per_second))"
+    r"\s{0,4}[:=]\s{0,8}(?P<rest>\S)",
     re.IGNORECASE,
 )
 _MEAN = late.compile(rf"[μu]\s?=\s?({NUMBER})(?:,?\s{{1,4}}[σs]\s?=\s?({NUMBER}))?")
@@ -90,7 +93,7 @@ def read(line: str) -> Reading | None:
     if not ascii_only or "loss" not in line:
         line = in_english(line)
         if not ("loss" in line or "step" in line or _is_of_training(line.lower())):
-            if len(line) > _SHORT or ":" not in line or bar >= 0:
+            if len(line) > _SHORT or bar >= 0 or not (":" in line or "=" in line):
                 return None
             return HEADER if len(line) < 40 and _HEADER.fullmatch(line) else _of_block(line)
     if bar >= 0:

@@ -88,9 +88,12 @@ _TOKENS = """tokens_per_second tokens_per_sec tokens_per_s tokens_sec tokens_s t
     train_tokens_per_second tokens_per_second_per_gpu tokens_per_second_per_device tokens_s_device
     tokens_s_gpu tok_per_s"""
 _MEMORY = """mem memory gpu_mem gpu_memory memory_used rss mem_used active_memory memory_allocated
-    memory_reserved memory_usage mlx_active active_mem"""
+    memory_reserved memory_usage mlx_active active_mem memallocated memory_device_reserved
+    memory_device_mem_reserved"""
 _PEAK = """max_mem max_memory peak_mem peak_memory max_memory_allocated peak_memory_allocated
-    mlx_peak max_gpu_mem peak_gpu_mem max_gpu_memory peak_gpu_memory peak_memory_usage"""
+    mlx_peak max_gpu_mem peak_gpu_mem max_gpu_memory peak_gpu_memory peak_memory_usage
+    maxmemallocated memory_max_active memory_max_allocated memory_max_mem_active
+    memory_max_mem_allocated"""
 
 _KINDS = {
     name: kind
@@ -145,6 +148,8 @@ def field(name: str) -> tuple[str, int]:
     """
     kind, scale = _field(name)
     first, _, last = name.rpartition(" ")
+    if last == "is":
+        return _field(first)
     if kind or not first or first.lower() in _NOT_NOW:
         return kind, scale
     if last.lower() == "loss" and first.lower() in _PARTS:
@@ -156,6 +161,8 @@ def field(name: str) -> tuple[str, int]:
 
 def _field(name: str) -> tuple[str, int]:
     path = name[:60].lower().strip("_")
+    if path.endswith(")"):
+        path = path[:-1].replace(" (", "_").replace("(", "_")  # `memory/max_active (GiB)`
     name = path.translate(_SIGNS).strip("_")
     kind = _KINDS.get(name, "")
     if kind:
@@ -178,6 +185,8 @@ def _below(path: str) -> str:
         return _KINDS[last]
     if group in VALIDATIONS:
         return "validation" if last in _WHOLE else ""
+    if slash and group == "losses" and last in ("loss", "total_loss"):
+        return "loss"
     return _KINDS.get(last, "loss") if group in _TRAININGS and last in _WHOLE | _COUNTS else ""
 
 
@@ -190,6 +199,8 @@ def figure_name(name: str) -> str:
     before, _, rest = name.lower().rpartition(" ")
     if before in _NO_VALUE:  # `loss None gnorm 1.2`
         return figure_name(rest)
+    if rest == "is" and before:  # `accuracy is 0.9`
+        return figure_name(before)
     if before in _NO_FIGURES or words.partition("_")[0] in _NOT_NOW:
         return ""
     if last in _NO_FIGURES and "/" not in rest:

@@ -22,9 +22,12 @@ _WIDE = late.compile(r"\s{2,20}|\t")
 _RULE = late.compile(r"[\s|:+=─━═┄┅╌╍┌┐└┘├┤┬┴┼┏┓┗┛┣┫┳┻╋┡┩╇╈╞╡╪╒╕╘╛-]{3,400}")
 _SPACY = ("E", "#")
 """The first columns of spaCy's table: epoch and step."""
-_NAME = late.compile(r"[A-Za-z][A-Za-z0-9_/. -]{0,40}", re.ASCII)
+_NAME = late.compile(r"[A-Za-z][A-Za-z0-9_/. ()-]{0,40}", re.ASCII)
 _VALUE = late.compile(rf"({NUMBER})(?: ?[▼▲↓↑%])?", re.ASCII)
 _TIME = late.compile(r"\d{1,3}(?::\d\d){1,2}(?:\.\d{1,6})?", re.ASCII)
+_WORD = late.compile(r"[A-Za-z][\w.-]{0,40}", re.ASCII)
+"""`PPO_CartPole`, `RUNNING`: names and states have columns of their own."""
+_NUMBERS = frozenset(("step", "epoch", "loss", "validation", "rate"))
 _MISSING = frozenset(("", "-", "–", "—", "n/a", "na", "none", "no log"))
 _LONGEST = 1000
 _MOST = 32
@@ -62,7 +65,11 @@ class Table:
             match = _VALUE.fullmatch(cell)
             if match is not None:
                 pairs.append((name, match[1]))
-            elif cell.lower() not in _MISSING and not _TIME.fullmatch(cell):
+            elif meaning(name)[0] in _NUMBERS and cell.lower() not in _MISSING:
+                return None
+            elif meaning(name)[0] == "phase":
+                pairs.append((name, cell))
+            elif not (cell.lower() in _MISSING or _TIME.fullmatch(cell) or _WORD.fullmatch(cell)):
                 return None
         given = from_pairs(pairs)
         counted = "step" in given or "epoch" in given

@@ -109,6 +109,66 @@ def test_a_share_of_the_training_is_its_step(line: str):
     assert (reading.loss, reading.step, reading.total) == (0.3, 45, 100)
 
 
+@pytest.mark.parametrize(
+    ("log", "expected"),
+    [
+        (
+            "{'loss': 2.5, 'memory/max_active (GiB)': 1.5, 'memory/device_reserved (GiB)': 2.0, "
+            "'epoch': 0.5}\n",
+            [{"epoch": 0.5, "loss": 2.5, "memory_bytes": 2**31, "peak_bytes": 3 * 2**29}],
+        ),
+        (
+            "epoch: 1 step: 100, loss is 2.5, accuracy is 0.9\n",
+            [{"step": 100, "epoch": 1.0, "loss": 2.5, "figures": {"accuracy": 0.9}}],
+        ),
+        (
+            "[step 10] losses/total_loss: 0.25 | losses/policy_loss: -0.5\n",
+            [{"step": 10, "loss": 0.25, "figures": {"losses_policy_loss": -0.5}}],
+        ),
+        (
+            "| trial | status | iter | total time (s) | reward |\n"
+            "| PPO_CartPole | RUNNING | 5 | 12.5 | 123.5 |\n",
+            [{"step": 5, "figures": {"total_time_(s)": 12.5, "reward": 123.5}}],
+        ),
+        (
+            "step  split   loss\n  10  train    2.5\n  10  val      2.75\n  so it goes\n",
+            [{"step": 10, "loss": 2.5}, {"step": 10, "loss": 2.75, "validation": True}],
+        ),
+        (
+            "INFO [step=10/100,epoch=0]\n    optim/total_grad_norm=1.5\n"
+            "    train/CrossEntropyLoss=2.5\n    throughput/device/tokens_per_second=12,345\n",
+            [
+                {"step": 10, "epoch": 0.0, "total": 100},
+                {"figures": {"optim_total_grad_norm": 1.5}},
+                {"step": 10, "loss": 2.5},
+                {"tokens_per_s": 12345.0},
+            ],
+        ),
+        (
+            "Iteration 1\npolicy loss 0.25 value loss 1.5\n",
+            [{"step": 1}, {"figures": {"policy_loss": 0.25, "value_loss": 1.5}}],
+        ),
+    ],
+    ids=["axolotl", "mindspore", "trlx", "rllib", "a column of words", "olmo", "two of a policy"],
+)
+def test_what_other_trainers_print_gives_each_figure(log, expected):
+    assert [written(reading) for reading in read(log.encode())[1]] == expected
+
+
+@pytest.mark.parametrize(
+    "log",
+    [
+        "1/2: 0.3\n2/2: 0.5\n1/2: 0.4\n",
+        "12/2024: 3.3\n",
+        "10/100: 5\n20/100: 6\n30/100: 7\n",
+        "3/10: 0.5\n2/10: 0.4\n1/10: 0.3\n",
+    ],
+    ids=["folds", "a month", "whole numbers", "a countdown"],
+)
+def test_a_share_and_a_figure_alone_are_no_training(log):
+    assert read(log.encode())[1] == []
+
+
 def test_a_dictionary_that_never_ends_costs_no_later_line():
     log = b"{\n" + b'  "x": 1,\n' * 100 + b"step 20 loss 2.2\nstep 30 loss 2.1\n"
     assert [reading.step for reading in read(log)[1]] == [20, 30]
