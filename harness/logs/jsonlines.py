@@ -7,6 +7,7 @@ Infinity, as Python writes them, are read though JSON has none.
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Iterator
 from datetime import datetime
 from typing import Any
@@ -17,6 +18,8 @@ from harness.logs.reading import Reading, field, from_pairs
 from harness.text import late
 
 _NOT_JSON = late.compile(r"(?<=[:,\[\s])(-?)(?:(NaN)|Infinity)(?=[,}\]\s])")
+_STEP = late.compile(r"\b(?:step|iter|iteration)[ :=#]{1,3}(\d{1,15})(?![\d.])", re.IGNORECASE)
+"""`INFO metrics at step 10: {"loss": 2.3}`."""
 _CLOCKS = ("elapsed_secs", "elapsed_s", "elapsed_seconds", "wall_time", "timestamp", "time", "ts")
 _decoder = msgspec.json.Decoder()
 
@@ -27,6 +30,13 @@ def read(line: str) -> Reading | None:
         return None
     document = decode(line[start:])
     given = from_pairs(_pairs(document)) if document else {}
+    if (
+        start
+        and "loss" in given
+        and "step" not in given
+        and (named := _STEP.search(line, 0, start))
+    ):
+        given["step"] = int(named[1])
     if document and "step" in given:
         given["clock"] = clock(document)
     return Reading(**given) if "step" in given or "loss" in given else None

@@ -39,6 +39,11 @@ _TIMES = late.compile(r"\| Tot: [\dDhms]{1,20} \|(.{1,200}?) (\d{1,9}/\d{1,9})\s
 _GROUPED = late.compile(r"[=:\[(\t ]{1,12}(\d{1,3}(?:[. ]\d{3}){0,4})(?![\d,])", re.ASCII)
 _BROKEN = late.compile(r"[=:\[(\t ]{1,12}\d{1,15}\.[A-Za-z]", re.ASCII)
 _OF = late.compile(r" {0,8}/ {0,8}(\d{1,3}(?:[. ]\d{3}){0,4})(?![\d,])", re.ASCII)
+_TOTAL = late.compile(
+    r"\b(?:step|iter|iteration|batch|update)[ :#]{1,3}\d{1,12} (?:out )?of (\d{1,12})(?![\d.]|,\d)",
+    re.IGNORECASE,
+)
+"""`Step 10 of 100`."""
 _MARKS = late.compile(r"['’\u00a0\u202f](?<=\d.)(?=\d{3}(?!\d))")
 _HEADER = late.compile(
     r"\s{0,8}(?:Test|Val|Valid|Validation|Eval|Evaluation) (?:Error|Loss):\s{0,8}"
@@ -159,6 +164,8 @@ def read(line: str) -> Reading | None:
         return read(line[: broken.start()])
     if counted and "," in precise:
         _grouped(line, counted, given)
+    if counted and " of " in line and "total" not in given and (of := _TOTAL.search(line)):
+        given["total"] = int(of[1])
     if "step" not in given:
         unnamed_step(line, given, figures)
     if "loss" not in given and "null" in line and _NULL.search(line):

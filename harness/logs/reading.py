@@ -136,6 +136,8 @@ _NO_VALUE = frozenset(("none", "null", "na"))
 _SOURCES = (".py", ".rs", ".cc", ".cpp", ".cu", ".mm", ".swift", ".go", ".jl", ".ts", ".js")
 _PARTS = frozenset({"actor", "critic", "entropy", "function", "policy", "surrogate", "value"})
 """Words before `loss` that make it one of several, none of which is the loss of the training."""
+_COPULAS = frozenset({"is", "was"})
+"""Words between a name and its figure: `loss is 2.3`. With `of` it may be any loss."""
 _NOT_NOW = frozenset({"best", "final", "min", "max", "lowest", "initial", "previous", "last"})
 
 
@@ -148,7 +150,7 @@ def field(name: str) -> tuple[str, int]:
     """
     kind, scale = _field(name)
     first, _, last = name.rpartition(" ")
-    if last == "is":
+    if last in _COPULAS:
         return _field(first)
     if kind or not first or first.lower() in _NOT_NOW:
         return kind, scale
@@ -199,7 +201,7 @@ def figure_name(name: str) -> str:
     before, _, rest = name.lower().rpartition(" ")
     if before in _NO_VALUE:  # `loss None gnorm 1.2`
         return figure_name(rest)
-    if rest == "is" and before:  # `accuracy is 0.9`
+    if rest in _COPULAS and before:  # `accuracy is 0.9`
         return figure_name(before)
     if before in _NO_FIGURES or words.partition("_")[0] in _NOT_NOW:
         return ""

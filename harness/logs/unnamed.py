@@ -26,6 +26,12 @@ _BRACKETS = late.compile(
 )
 _LEADS = late.compile(r"\s{0,20}(?:(\d{1,15}):|#(\d{1,15})[:,|]?)\s", re.ASCII)
 _NUMBERED = late.compile(r"(?:^\s{0,8}|[\])] )\[ {0,8}(\d{1,15})\]\s{1,8}(?=[A-Za-z])", re.ASCII)
+_BEGINS = late.compile(
+    r"\s{0,12}(?:\[?\d{1,2}:\d\d(?::\d\d)?(?:[.,]\d{1,6})?\]? {1,3})?"
+    r"(\d{1,12})/(\d{1,12})(?: {1,3}| ?[|,:] {0,3})(?=[A-Za-z])(?!of )",
+    re.ASCII,
+)
+"""`[00:12:34] 10/100 loss=2.3`."""
 _ROUNDS = ("episode", "update", "round", "generation")
 """Names that count where nothing else does."""
 _EARLY = 60
@@ -77,6 +83,8 @@ def unnamed_step(line: str, given: dict[str, Any], figures: dict[str, float]) ->
             epoch = named
         if epoch:
             given["epoch"] = float(epoch)
+    elif match := _BEGINS.match(line) if "/" in line else None:
+        given["step"], given["total"] = int(match[1]), int(match[2])
     elif match := _LEADS.match(line) or _NUMBERED.search(line):
         given["step"] = count(match[match.lastindex or 1])
     elif match := _OF_TRAINING.match(line) if "train" in figures or "training" in figures else None:

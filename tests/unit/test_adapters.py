@@ -148,8 +148,21 @@ def test_a_share_of_the_training_is_its_step(line: str):
             "Iteration 1\npolicy loss 0.25 value loss 1.5\n",
             [{"step": 1}, {"figures": {"policy_loss": 0.25, "value_loss": 1.5}}],
         ),
+        (
+            "Batch 10 of 100, loss is 2.5\nBatch 20 out of 100, loss was 2.25\n",
+            [{"step": 10, "loss": 2.5, "total": 100}, {"step": 20, "loss": 2.25, "total": 100}],
+        ),
+        (
+            "[00:12:34] 10/100 loss=2.5 lr=0.5\n",
+            [{"step": 10, "loss": 2.5, "learning_rate": 0.5, "total": 100}],
+        ),
+        (
+            'INFO:__main__:Metrics at step 10: {"loss": 2.5, "acc": 0.5}\n',
+            [{"step": 10, "loss": 2.5, "figures": {"acc": 0.5}}],
+        ),
     ],
-    ids=["axolotl", "mindspore", "trlx", "rllib", "a column of words", "olmo", "two of a policy"],
+    ids=["axolotl", "mindspore", "trlx", "rllib", "a column of words", "olmo", "two of a policy"]
+    + ["sentences", "a clock", "before JSON"],
 )
 def test_what_other_trainers_print_gives_each_figure(log, expected):
     assert [written(reading) for reading in read(log.encode())[1]] == expected
