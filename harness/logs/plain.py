@@ -43,7 +43,6 @@ _TOTAL = late.compile(
     r"\b(?:step|iter|iteration|batch|update)[ :#]{1,3}\d{1,12} (?:out )?of (\d{1,12})(?![\d.]|,\d)",
     re.IGNORECASE,
 )
-"""`Step 10 of 100`."""
 _MARKS = late.compile(r"['’\u00a0\u202f](?<=\d.)(?=\d{3}(?!\d))")
 _HEADER = late.compile(
     r"\s{0,8}(?:Test|Val|Valid|Validation|Eval|Evaluation) (?:Error|Loss):\s{0,8}"
@@ -164,8 +163,8 @@ def read(line: str) -> Reading | None:
         return read(line[: broken.start()])
     if counted and "," in precise:
         _grouped(line, counted, given)
-    if counted and " of " in line and "total" not in given and (of := _TOTAL.search(line)):
-        given["total"] = int(of[1])
+    if len(line) <= _SHORT and " of " in line and "total" not in given:
+        _in_words(line, given)
     if "step" not in given:
         unnamed_step(line, given, figures)
     if "loss" not in given and "null" in line and _NULL.search(line):
@@ -304,6 +303,13 @@ def _scale(line: str, name: str, figure: str) -> int:
     """1000 of `tok/s: 12.3k`."""
     match = _SCALED.match(line, line.find(name) + len(name))
     return _POWERS[match[2]] if match and match[1] == figure else 1
+
+
+def _in_words(line: str, given: dict[str, Any]) -> None:
+    """`Step 10 of 100`."""
+    total = _TOTAL.search(line)
+    if total and "step" in given:
+        given["total"] = int(total[1])
 
 
 def _speed(line: str, lower: str, given: dict[str, Any]) -> None:
