@@ -20,8 +20,8 @@ _ROW = late.compile(
 _MEMORY = late.compile(r"(\d{1,6}(?:\.\d{1,6})?)G")
 _CLASSES = late.compile(
     r"\s{0,30}Class\s{1,20}Images\s{1,20}(?P<names>\S.{1,200}?)"
-    r"(?::\s{1,4}\d{1,3}%[ |]?(?:[^|\d]{0,100}[| ])?\s{0,9}"
-    r"(?P<done>\d{1,12})/(?P<total>\d{1,12})[ \[].{0,100})?"
+    r":\s{1,4}\d{1,3}%[ |]?(?:[^|\d]{0,100}[| ])?\s{0,9}"
+    r"(?P<done>\d{1,12})/(?P<total>\d{1,12})[ \[].{0,100}"
 )
 _LOSSES = frozenset(("box", "cls", "dfl", "obj", "seg", "total"))
 """Names of YOLOv5's losses, which say no more."""
@@ -66,7 +66,7 @@ class Detection:
 
     def _validation(self, line: str) -> Reading | None:
         match = _CLASSES.fullmatch(line)
-        if match is None or match["done"] is None:
+        if match is None:
             return None
         self._scores = [name.strip("()").replace("(", "_") for name in match["names"].split()]
         done, total = int(match["done"]), int(match["total"])

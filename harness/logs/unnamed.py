@@ -28,10 +28,11 @@ _LEADS = late.compile(r"\s{0,20}(?:(\d{1,15}):|#(\d{1,15})[:,|]?)\s", re.ASCII)
 _NUMBERED = late.compile(r"(?:^\s{0,8}|[\])] )\[ {0,8}(\d{1,15})\]\s{1,8}(?=[A-Za-z])", re.ASCII)
 _BEGINS = late.compile(
     r"\s{0,12}(?:\[?\d{1,2}:\d\d(?::\d\d)?(?:[.,]\d{1,6})?\]? {1,3})?"
-    r"(\d{1,12})/(\d{1,12})(?: {1,3}| ?[|,:] {0,3})(?=[A-Za-z])(?!of )",
+    r"(\d{1,12})/(\d{1,12})(?: {1,3}| ?[|,:] {0,3})"
+    r"(?=(?:train |training |avg |mean )?[A-Za-z_/]{1,30}[=: ]{1,3}[-+\dni.])",
     re.ASCII,
 )
-"""`[00:12:34] 10/100 loss=2.3`."""
+"""`[00:12:34] 10/100 loss=2.3`: a figure follows at once, where a date has a word."""
 _ROUNDS = ("episode", "update", "round", "generation")
 """Names that count where nothing else does."""
 _EARLY = 60
@@ -39,7 +40,7 @@ _EARLY = 60
 _MEASURED = late.compile(r"loss|rew|return|score|acc")
 _GAP = r"[\s:=(|#━╸╺█▏▎▍▌▋▊▉░>-]"
 _HELD = late.compile(
-    r"(?<![A-Za-z])(?:cpu|gpu|v?ram|hbm|mem(?:ory)?|disk|swap|cache|buffer|queue|storage|space"
+    r"(?<![A-Za-z])(?:[cg]pu(?!\d)|v?ram|hbm|mem(?:ory)?|disk|swap|cache|buffer|queue|storage|space"
     rf"|battery|usage|used|util(?:i[sz]ation)?|load|quota)\d{{0,3}}{_GAP}{{1,60}}[\d.]{{0,12}}$",
     re.IGNORECASE | re.ASCII,
 )

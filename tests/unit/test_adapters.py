@@ -86,6 +86,8 @@ def test_the_prints_of_a_trainer_give_each_figure(name: str, piece: int | None):
         "GPU mem [45/100] loss 0.3",
         "padding 45% (45 of 100) loss 0.3",
         "acc: 45% 45/100 loss 0.3",
+        "12/31 INFO loss 0.3",
+        "3/4 of the data: loss 0.3",
     ],
 )
 def test_a_share_of_something_else_is_no_step(line: str):
@@ -100,6 +102,8 @@ def test_a_share_of_something_else_is_no_step(line: str):
         "Training: 45% (45 of 100) loss 0.3",
         "Llama ━━━━╸━━━ 45% 45/100 loss 0.3",
         "rank0 [45/100] loss 0.3",
+        "gpu0 [45/100] loss 0.3",
+        "45/100 train loss 0.3",
         "finetune 45% 45/100 loss 0.3",
         "Training |██████     | 45/100 [45%] in 2s loss 0.3",
     ],
