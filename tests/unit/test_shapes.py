@@ -248,6 +248,7 @@ CUT = {"original_bar", "original_days", "original_template", "original_terminal"
 CUT |= {"plain_llm_c", "plain_modded", "plain_thousands"}
 """Those that were cut before their total."""
 FAULTY |= {"original_metrics", "plain_mlx_arrays", "plain_nan", "tqdm_nan"}
+FAULTY |= {"table_spacy", "ultralytics"}
 
 
 @pytest.mark.parametrize("log", LOGS, ids=lambda log: log.stem)
