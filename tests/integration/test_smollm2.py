@@ -46,7 +46,7 @@ def test_lora_steps_of_a_quantised_model_train_the_adapters_and_nothing_else(
     smollm2_folder: Path, tmp_path: Path
 ):
     words = ["run", "constant_batch", "--json", "--steps", "3", "--model", smollm2_folder]
-    words += ["--batch-size", "1", "--seq-len", "16", "--learning-rate", "1e-4"]
+    words += ["--batch-size", "1", "--seq-len", "4", "--learning-rate", "1e-4"]
     done = harness(*words, folder=tmp_path)
     assert done.returncode == 0, done.stderr
     (result,) = json.loads(done.stdout)["results"]
