@@ -164,7 +164,7 @@ for step in range(30):
 def test_a_rank_that_leaves_one_out_is_named(tmp_path):
     (tmp_path / "train.py").write_text(SKIPS)
     out = tmp_path / "out"
-    options = ("--patience", "1", "--budget", "90")
+    options = ("--patience", "1", "--budget", "240")
     result, done, _ = watch(out, "skips", *options, train=tmp_path / "train.py")
     assert result["outcome"] in ("hung", "crashed"), done.stderr
     assert [one["rank"] for one in result["ranks"] if one["culprit"]] == [1]
