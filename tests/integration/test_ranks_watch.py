@@ -140,7 +140,8 @@ def test_a_rank_that_never_comes_is_named_with_the_collective_that_it_never_issu
     assert done.returncode == 1
     assert [one["rank"] for one in result["ranks"] if one["culprit"]] == [1]
     summary = result["cause"]["summary"]
-    assert summary.startswith("rank 1 never issued all_sum #5; ranks 0 and 2 have waited in it for")
+    # Of a machine that is slow, after words on what rank 1 waits for.
+    assert "rank 1 never issued all_sum #5; ranks 0 and 2 have waited in it for" in summary
     assert "ranks_train.py:" in summary
     assert [one["collective"] for one in result["ranks"]] == [5, 4, 5]
     report = (folder.parents[1] / "report.md").read_text()
