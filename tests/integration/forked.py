@@ -17,7 +17,6 @@ import tempfile
 from collections.abc import Mapping
 from multiprocessing import forkserver
 from pathlib import Path
-from unittest import mock
 
 ROOT = Path(__file__).parents[2]
 PROCESSES = multiprocessing.get_context("forkserver")
@@ -40,9 +39,12 @@ def harness(
     on those that it starts.
     """
     words = tuple(map(str, words))
-    with mock.patch.dict(os.environ):
-        os.environ.pop("HARNESS_MEASURED", None)  # each process measures itself
+    measured = os.environ.pop("HARNESS_MEASURED", None)  # each process measures itself
+    try:
         forkserver.ensure_running()
+    finally:
+        if measured is not None:
+            os.environ["HARNESS_MEASURED"] = measured
     with tempfile.TemporaryDirectory() as outputs:
         files = (Path(outputs, "stdout"), Path(outputs, "stderr"))
         variables = dict(os.environ if environment is None else environment)

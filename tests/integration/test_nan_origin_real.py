@@ -8,6 +8,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import forked
 import mlxlm_folder
 import pytest
 
@@ -24,6 +25,10 @@ def python(*arguments, folder):
         text=True,
         check=False,
     )
+
+
+def harness(*words, folder):
+    return forked.harness(*words, folder=folder, environment=os.environ | {"PYTHONPATH": str(ROOT)})
 
 
 @pytest.fixture(scope="session")
@@ -113,7 +118,7 @@ def test_the_probe_changes_no_number(probed):
 
 
 def test_a_run_that_diverged_is_not_replayed_without_leave(tmp_path):
-    done = python("-m", "harness", "run", CONTROL, "--no-locate", "--json", folder=tmp_path)
+    done = harness("run", CONTROL, "--no-locate", "--json", folder=tmp_path)
     (result,) = json.loads(done.stdout)["results"]
     assert (result["outcome"], result["origin"]) == ("diverged", None)
     assert not list(tmp_path.glob("reports/*/*/0/replay"))
@@ -139,7 +144,7 @@ def masked_prompts(folder: Path) -> list[str]:
 def test_mlx_lm_is_replayed_from_its_checkpoint_and_saves_nothing(tmp_path):
     arguments = masked_prompts(tmp_path)
     train = [sys.executable, "-m", "mlx_lm", *arguments]
-    done = python("-m", "harness", "watch", "--json", "--", *train, folder=tmp_path)
+    done = harness("watch", "--json", "--", *train, folder=tmp_path)
     (result,) = json.loads(done.stdout)["results"]
     found = result["origin"]
     assert found["status"] == "located", found["summary"]

@@ -13,6 +13,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
+import forked
 import pytest
 
 from harness.observe import linux
@@ -189,8 +190,7 @@ def test_attach_follows_the_chain_through_the_users_own_lines(built, tmp_path: P
         end = time.monotonic() + PATIENCE_S
         while True:
             out = tmp_path / str(time.monotonic_ns())
-            command = [sys.executable, "-m", "harness", "attach", str(pid), "--out", str(out)]
-            answer = subprocess.run(command, capture_output=True, text=True)
+            answer = forked.harness("attach", pid, "--out", out, folder=tmp_path)
             (file,) = out.glob("*/run.json")
             cause = json.loads(file.read_text())["results"][0]["cause"]
             # Its threads may not have come to rest, or the machine was too slow to ask.

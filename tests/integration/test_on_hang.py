@@ -49,11 +49,11 @@ def state(trial, name="state.json"):
 
 
 def test_a_hang_that_is_waited_for_and_resolves_itself_is_transient(trial):
-    trial.start("hangs_until_a_signal", "--patience", "0", "--on-hang", "wait")
+    run = trial.begin("hangs_until_a_signal", "--patience", "0", "--on-hang", "wait")
     worker = trial.worker()
     assert until(lambda: state(trial))
     worker.send_signal(signal.SIGUSR2)
-    result = trial.finish()
+    result = run.result()
     assert result["outcome"] == "completed"
     assert result["cause"] is None
     (finding,) = [one for one in result["findings"] if one["code"] == "hang_transient"]
@@ -65,12 +65,12 @@ def test_a_hang_that_is_waited_for_and_resolves_itself_is_transient(trial):
 
 
 def test_a_second_hang_has_evidence_of_its_own(trial):
-    trial.start("hangs_twice_until_a_signal", "--patience", "0", "--on-hang", "wait")
+    run = trial.begin("hangs_twice_until_a_signal", "--patience", "0", "--on-hang", "wait")
     worker = trial.worker()
     for name in ("state.json", "state-2.json"):
         assert until(lambda name=name: state(trial, name))
         worker.send_signal(signal.SIGUSR2)
-    result = trial.finish()
+    result = run.result()
     assert result["outcome"] == "completed"
     codes = [one["code"] for one in result["findings"]]
     assert codes.count("hang_transient") == 2
@@ -88,11 +88,11 @@ def test_a_hang_that_is_waited_for_in_vain_is_hung_when_the_budget_ends(trial):
 
 
 def test_a_hang_that_is_waited_for_and_killed_by_somebody_else_did_not_go_on(trial):
-    trial.start("hangs_until_a_signal", "--patience", "0", "--on-hang", "wait")
+    run = trial.begin("hangs_until_a_signal", "--patience", "0", "--on-hang", "wait")
     worker = trial.worker()
     assert until(lambda: state(trial))
     worker.kill()
-    result = trial.finish()
+    result = run.result()
     assert (result["outcome"], result["signal"]) == ("hung", "SIGKILL")
     assert result["cause"]["code"] == "stalled"
     assert result["reason"].endswith("; it was then killed by SIGKILL")
@@ -100,10 +100,9 @@ def test_a_hang_that_is_waited_for_and_killed_by_somebody_else_did_not_go_on(tri
 
 
 def test_a_hung_worker_that_is_kept_outlives_the_harness_and_dies_whole(trial):
-    harness = trial.start("hangs_until_a_signal", "--patience", "0", "--on-hang", "keep")
-    output, errors = harness.communicate()
-    assert harness.returncode == 1, errors
-    (result,) = json.loads(output)["results"]
+    done = trial.ended("hangs_until_a_signal", "--patience", "0", "--on-hang", "keep")
+    assert done.returncode == 1, done.stderr
+    (result,) = json.loads(done.stdout)["results"]
     assert result["outcome"] == "hung"
     worker = psutil.Process(result["cause"]["evidence"]["kept_pid"])
     guard = worker.parent()
@@ -156,11 +155,11 @@ def test_a_hang_that_is_killed_by_somebody_else_while_it_is_looked_at(trial, slo
 )
 def test_a_hang_that_is_waited_for_and_ends_badly_by_itself(trial, fault, outcome, reason):
     """An exception is a word of the worker, who went on; an exit code alone is none."""
-    trial.start(fault, "--patience", "0", "--on-hang", "wait")
+    run = trial.begin(fault, "--patience", "0", "--on-hang", "wait")
     worker = trial.worker()
     assert until(lambda: state(trial))
     worker.send_signal(signal.SIGUSR2)
-    result = trial.finish()
+    result = run.result()
     assert result["outcome"] == outcome
     assert reason in result["reason"]
     passed = "hang_transient" in [one["code"] for one in result["findings"]]
@@ -169,8 +168,7 @@ def test_a_hang_that_is_waited_for_and_ends_badly_by_itself(trial, fault, outcom
 
 def test_a_healthy_run_is_the_same_whatever_is_done_with_the_hung(trial):
     for policy in ("keep", "wait"):
-        trial.start("nothing", "--on-hang", policy, "--out", str(trial.folder / policy))
-        output, errors = trial.harness.communicate()
-        assert trial.harness.returncode == 0, errors
-        assert json.loads(output)["results"][0]["outcome"] == "completed"
+        done = trial.ended("nothing", "--on-hang", policy, "--out", trial.folder / policy)
+        assert done.returncode == 0, done.stderr
+        assert json.loads(done.stdout)["results"][0]["outcome"] == "completed"
         trial.nothing_is_left()

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import json
 import os
-import subprocess
-import sys
 from pathlib import Path
+
+import forked
 
 ROOT = Path(__file__).parents[2]
 STEP = """
@@ -40,14 +40,11 @@ def batches(training):
 def ran(folder, step, *options):
     (folder / "neighbor.py").write_text("rows = 16")
     (folder / "mine.py").write_text(step)
-    done = subprocess.run(
-        [sys.executable, "-m", "harness", "run-all", "--own", "mine.py", "--steps", "3", "--json",
-         *options],
-        cwd=folder,
-        env={**os.environ, "PYTHONPATH": str(ROOT)},
-        capture_output=True,
-        text=True,
-    )  # fmt: skip
+    done = forked.harness(
+        *("run-all", "--own", "mine.py", "--steps", "3", "--json", *options),
+        folder=folder,
+        environment={**os.environ, "PYTHONPATH": str(ROOT)},
+    )
     document = json.loads(done.stdout)
     return {result["scenario"]: result for result in document["results"]}, done, document
 

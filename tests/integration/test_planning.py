@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import shlex
-import subprocess
 import sys
 from pathlib import Path
 
@@ -18,10 +17,13 @@ ROOT = Path(__file__).parents[2]
 VICTIM = ROOT / "tests" / "victims" / "fault_steps.py"
 
 
-def harness(folder, *arguments, **environment):
+def from_the_source(folder, *words, **environment):
     environment = {**os.environ, "PYTHONPATH": str(ROOT), **environment}
-    words = (*arguments, "--json", "--out", folder)
     return forked.harness(*words, folder=folder, environment=environment)
+
+
+def harness(folder, *arguments, **environment):
+    return from_the_source(folder, *arguments, "--json", "--out", folder, **environment)
 
 
 @pytest.mark.unmeasured
@@ -63,13 +65,7 @@ def test_the_suggestions_are_commands_that_add_to_the_run_and_come_to_an_end(tmp
     words += ["--batch-size", "1", "--seq-len", "4", "--no-collective-beats", "--out", "my runs"]
     untested, kept = [], []
     while words:
-        done = subprocess.run(
-            [sys.executable, "-m", "harness", *words, "--json"],
-            cwd=tmp_path,
-            env={**os.environ, "PYTHONPATH": str(ROOT)},
-            capture_output=True,
-            text=True,
-        )
+        done = from_the_source(tmp_path, *words, "--json")
         assert done.returncode == 0, done.stderr
         document = json.loads(done.stdout)
         assert document["results"][: len(kept)] == kept
@@ -107,12 +103,6 @@ def test_a_hang_that_comes_now_and_then_is_one_hang_with_its_probability(tmp_pat
 
 
 def harness_compare(folder, a, b):
-    done = subprocess.run(
-        [sys.executable, "-m", "harness", "compare", a, b, "--json"],
-        cwd=folder,
-        env={**os.environ, "PYTHONPATH": str(ROOT)},
-        capture_output=True,
-        text=True,
-    )
+    done = from_the_source(folder, "compare", a, b, "--json")
     assert done.returncode == 0, done.stderr
     return json.loads(done.stdout)

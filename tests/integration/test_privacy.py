@@ -68,20 +68,20 @@ def project(tmp_path):
     return tmp_path
 
 
+def from_the_source(folder, *words, **variables):
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), **variables}
+    return forked.harness(*words, folder=folder, environment=environment)
+
+
 def harness(project, command, *arguments):
-    options = ["--json", "--out", str(project / "out")]
-    done = forked.harness(
-        *(command, *options, *arguments),
-        folder=project,
-        environment={
-            **os.environ,
-            "PYTHONPATH": str(ROOT),
-            "MARKERS": str(project / "markers.json"),
-            "HOME": "/home/alice",
-            "LOGNAME": "asmith42",
-            "XDG_CACHE_HOME": str(project / "cache"),
-            "HF_TOKEN": "hf_Zq9Xw3Lk7environment",
-        },
+    done = from_the_source(
+        project,
+        *(command, "--json", "--out", project / "out", *arguments),
+        MARKERS=str(project / "markers.json"),
+        HOME="/home/alice",
+        LOGNAME="asmith42",
+        XDG_CACHE_HOME=str(project / "cache"),
+        HF_TOKEN="hf_Zq9Xw3Lk7environment",
     )
     (folder,) = (project / "out").glob("*-*")
     return done, folder
@@ -128,12 +128,7 @@ def test_no_marker_of_a_scenario_is_published(project, happens, outcome):
     assert json.loads(done.stdout)["results"][0]["outcome"] == outcome, done.stderr
     assert HERE["password"][0] in logs(folder)  # it was really said
     assert found(done, folder, project) == set()
-    again = subprocess.run(
-        [sys.executable, "-m", "harness", "report", str(folder), "--json", "--issue"],
-        env={**os.environ, "PYTHONPATH": str(ROOT)},
-        capture_output=True,
-        text=True,
-    )
+    again = from_the_source(project, "report", folder, "--json", "--issue")
     assert again.returncode == 0, again.stderr
     draft = (folder / "issue.md").read_text()
     # What was redacted in the source has not made it unreadable, and its logs were found.
@@ -175,11 +170,6 @@ def test_everything_is_kept_on_demand_and_the_files_say_so(project):
     assert "do not publish" in report.partition("##")[0]
     assert "do not publish" in (folder / "report.html").read_text()
     assert 'name="redacted" value="no"' in (folder / "junit.xml").read_text()
-    subprocess.run(
-        [sys.executable, "-m", "harness", "report", str(folder)],
-        env={**os.environ, "PYTHONPATH": str(ROOT)},
-        check=True,
-        capture_output=True,
-    )
+    assert from_the_source(project, "report", folder).returncode == 0
     assert "Zq9Xw3Lk7" not in (folder / "run.json").read_text()
     assert "do not publish" not in (folder / "report.md").read_text()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fnmatch
 import os
 import re
 import shutil
@@ -127,28 +128,53 @@ def test_a_hang_fails_with_its_wait_site_its_stacks_and_its_report(project):
     assert "deadlock" in report(result).read_text()
 
 
-@pytest.mark.parametrize(
-    ("mark", "call", "told"),
-    [
-        ("expect='hung'", "make_step, batches=batches", "make_step completed (expected: hung)"),
-        ("", "broken", "broken crashed in *setup: ValueError: the data set is gone*"),
-        ("", "'nothing.py'", "*UsageError: no such scenario file: nothing.py*"),
-        ("", "lambda training: None", "*UsageError: *not at the top level of a module*"),
-        ("", "make_step, stepps=2", "*UsageError: stepps is unknown (did you mean steps?)"),
-        ("", "make_step, expect=[]", "*UsageError: expect is empty; name at least one outcome"),
-        ("expect='fine'", "make_step", "*UsageError: *'fine' is not a valid Outcome*hung*"),
-        ("20", "make_step", "*UsageError: the marker `training` takes keyword arguments only*"),
-    ],
-)
-def test_what_is_not_as_expected_is_said_in_a_line(project, mark, call, told):
+SAID = {
+    "other": (
+        "expect='hung'",
+        "make_step, batches=batches",
+        "make_step completed (expected: hung)",
+    ),
+    "crash": ("", "broken", "broken crashed in *setup: ValueError: the data set is gone*"),
+    "file": ("", "'nothing.py'", "*UsageError: no such scenario file: nothing.py*"),
+    "inner": ("", "lambda training: None", "*UsageError: *not at the top level of a module*"),
+    "option": ("", "make_step, stepps=2", "*UsageError: stepps is unknown (did you mean steps?)"),
+    "empty": (
+        "",
+        "make_step, expect=[]",
+        "*UsageError: expect is empty; name at least one outcome",
+    ),
+    "word": ("expect='fine'", "make_step", "*UsageError: *'fine' is not a valid Outcome*hung*"),
+    "number": (
+        "20",
+        "make_step",
+        "*UsageError: the marker `training` takes keyword arguments only*",
+    ),
+}
+"""Marks and calls that are not as expected, and what is said of each."""
+
+
+def test_what_is_not_as_expected_is_said_in_a_line(project):
+    """After a crash, the end of the worker's output stands below it."""
     result = project(
-        f"@pytest.mark.training({mark})\ndef test_it(harness_run):\n    harness_run({call})\n"
+        "".join(
+            f"@pytest.mark.training({mark})\n"
+            f"def test_{name}(harness_run):\n    harness_run({call})\n\n"
+            for name, (mark, call, _) in SAID.items()
+        )
     )
-    result.assert_outcomes(failed=1)
-    result.stdout.fnmatch_lines([f"E *{told}"])
-    assert len(result.stdout.lines) < 80
-    if "UsageError" in told:
-        assert not re.search(r"(running|api|from_function|load)\.py:", result.stdout.str())
+    result.assert_outcomes(failed=len(SAID))
+    _, *shown = re.split(r"(?m)^_+ test_(\w+) _+$", result.stdout.str())
+    failures = dict(zip(shown[::2], shown[1::2], strict=True))
+    assert list(failures) == list(SAID)
+    for name, (_, _, told) in SAID.items():
+        lines = failures[name].splitlines()
+        assert fnmatch.filter(lines, f"E *{told}"), failures[name]
+        assert len(lines) < 80
+        if "UsageError" in told:
+            assert not re.search(r"(running|api|from_function|load)\.py:", failures[name])
+    pytest.LineMatcher(failures["crash"].splitlines()).fnmatch_lines(
+        ["E *end of the worker's stderr", "E *in broken", "E *ValueError: the data set is gone"]
+    )
 
 
 LIMITS = (4, 20, 50)
@@ -169,13 +195,6 @@ def test_a_training_that_its_budget_ends_is_told_with_its_place(project):
     result.stdout.fnmatch_lines(["E *asleep unfinished in step 0, *; it sleeps*"])
 
 
-def test_a_crash_shows_the_end_of_the_workers_output(project):
-    result = project("def test_it(harness_run):\n    harness_run(broken)\n")
-    result.stdout.fnmatch_lines(
-        ["E *end of the worker's stderr", "E *in broken", "E *ValueError: the data set is gone"]
-    )
-
-
 def test_what_cannot_run_here_is_skipped(project):
     result = project(
         "from harness.errors import SkipError\n\n"
@@ -187,23 +206,22 @@ def test_what_cannot_run_here_is_skipped(project):
     result.stdout.fnmatch_lines(["SKIPPED * needs a moon"])
 
 
-def test_a_marked_test_that_trains_nothing_does_not_pass(project):
-    result = project("@pytest.mark.training(steps=3)\ndef test_it():\n    pass\n")
-    result.assert_outcomes(errors=1)
-    result.stdout.fnmatch_lines(["*has the marker `training`, but not the fixture harness_run*"])
-
-
-@pytest.mark.parametrize(
-    "test",
-    [
-        "@pytest.mark.usefixtures('harness_run')\n@pytest.mark.training(steps=3)\ndef test_it():",
-        "def test_it(harness_run):",
-    ],
-)
-def test_a_test_that_never_calls_the_fixture_does_not_pass(project, test):
-    result = project(f"{test}\n    pass\n\ndef test_no(harness_run):\n    pytest.skip('no')\n")
-    result.assert_outcomes(passed=1, errors=1, skipped=1)
-    result.stdout.fnmatch_lines(["*test_it passed, but it did not call its fixture harness_run*"])
+def test_a_test_that_trains_nothing_does_not_pass(project):
+    result = project(
+        "@pytest.mark.training(steps=3)\ndef test_marked():\n    pass\n\n"
+        "@pytest.mark.usefixtures('harness_run')\n@pytest.mark.training(steps=3)\n"
+        "def test_uses():\n    pass\n\n"
+        "def test_asks(harness_run):\n    pass\n\n"
+        "def test_no(harness_run):\n    pytest.skip('no')\n"
+    )
+    result.assert_outcomes(passed=2, errors=3, skipped=1)
+    result.stdout.fnmatch_lines_random(
+        [
+            "*test_marked has the marker `training`, but not the fixture harness_run*",
+            "*test_uses passed, but it did not call its fixture harness_run*",
+            "*test_asks passed, but it did not call its fixture harness_run*",
+        ]
+    )
 
 
 def test_one_can_select_stop_and_repeat(project):

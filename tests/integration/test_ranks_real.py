@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import subprocess
 import sys
 from importlib.metadata import distributions
 from pathlib import Path
@@ -17,6 +16,7 @@ from harness.beats.file import read_beats
 from harness.model import CollectiveBeat
 
 ROOT = Path(__file__).parents[2]
+CALM = ROOT / "tests" / "calm"
 
 
 TWO_GPUS = """
@@ -35,7 +35,7 @@ def run(folder, *arguments, status, modules=()):
     done = forked.harness(
         *("run", *arguments, "--json", "--out", folder),
         folder=ROOT,
-        environment={**os.environ, "PYTHONPATH": os.pathsep.join(map(str, (*modules, ROOT)))},
+        environment={**os.environ, "PYTHONPATH": os.pathsep.join(map(str, (*modules, CALM, ROOT)))},
     )
     assert done.returncode == status, done.stderr
     (result,) = json.loads(done.stdout)["results"]
@@ -191,12 +191,10 @@ CUDA = any((one.name or "").startswith("mlx-cuda") for one in distributions())
 
 @pytest.mark.skipif(CUDA or sys.platform != "linux", reason="this machine may have GPUs")
 def test_ranks_over_nccl_are_refused_in_one_line_where_there_is_no_gpu(tmp_path):
-    done = subprocess.run(
-        [sys.executable, "-m", "harness", "run", "baseline_update", "--ranks", "2"]
-        + ["--backend", "nccl", "--out", str(tmp_path)],
-        env={**os.environ, "PYTHONPATH": str(ROOT)},
-        capture_output=True,
-        text=True,
+    done = forked.harness(
+        *("run", "baseline_update", "--ranks", "2", "--backend", "nccl", "--out", tmp_path),
+        folder=ROOT,
+        environment={**os.environ, "PYTHONPATH": str(ROOT)},
     )
     assert (done.returncode, done.stdout) == (2, "")
     (line,) = done.stderr.splitlines()

@@ -25,7 +25,7 @@ if ARCH not in ask_timer.MACHINES:
 
 KINDS = ("sem", "join", "registers", "wait4", "waitid", "pipe")
 CALLS = ("futex", "wait4", "waitid", "read")
-ROUNDS = 200
+ROUNDS = 100
 
 
 @pytest.fixture(scope="module")

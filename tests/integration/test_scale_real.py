@@ -8,6 +8,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import forked
 import pytest
 
 ROOT = Path(__file__).parents[2]
@@ -36,12 +37,10 @@ def test_memory_grows_with_the_steps_of_a_report_and_not_with_those_supervised(t
 
 def told(folder: Path, *scenarios: str) -> dict[str, str | None]:
     """The summary of each scenario's `deferred_evaluation`, None where there is none."""
-    done = subprocess.run(
-        [sys.executable, "-m", "harness", "run", *scenarios, "--model", "micro", "--json"],
-        cwd=folder,
-        env={**os.environ, "PYTHONPATH": str(ROOT)},
-        capture_output=True,
-        text=True,
+    done = forked.harness(
+        *("run", *scenarios, "--model", "micro", "--json"),
+        folder=folder,
+        environment={**os.environ, "PYTHONPATH": str(ROOT)},
     )
     assert done.returncode == 0, done.stderr
     results = json.loads(done.stdout)["results"]

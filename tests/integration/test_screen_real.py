@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import os
 import re
-import subprocess
 import sys
 from pathlib import Path
 
+import forked
 import pyte
 import pytest
 from pty_session import Session
@@ -15,6 +15,7 @@ from pty_session import Session
 pytestmark = pytest.mark.waits
 
 ROOT = Path(__file__).parents[2]
+CALM = ROOT / "tests" / "calm"
 ROWS = 90
 
 
@@ -24,7 +25,7 @@ class Terminal:
     def __init__(self, folder, columns, *command):
         words = " ".join(f"'{word}'" for word in (sys.executable, "-m", "harness", *command))
         # Whoever sets COLUMNS wants that width, whatever the terminal's is.
-        environment = f"env -u COLUMNS -u LINES PYTHONPATH='{ROOT}' TERM=xterm-256color"
+        environment = f"env -u COLUMNS -u LINES PYTHONPATH='{CALM}:{ROOT}' TERM=xterm-256color"
         self.session = Session(["sh", "-c", f"{environment} {words}"], str(folder), (ROWS, columns))
         self.screen = pyte.Screen(columns, ROWS)
         self._stream = pyte.ByteStream(self.screen)
@@ -129,13 +130,7 @@ def test_the_picture_stays_right_when_the_window_changes(terminal, tmp_path, bef
 
 def piped(folder, *command, **variables):
     environment = {**os.environ, "PYTHONPATH": str(ROOT), **variables}
-    return subprocess.run(
-        [sys.executable, "-m", "harness", *command],
-        cwd=folder,
-        env=environment,
-        capture_output=True,
-        text=True,
-    )
+    return forked.harness(*command, folder=folder, environment=environment)
 
 
 @pytest.mark.parametrize("variables", [{}, {"CI": "true"}, {"NO_COLOR": "1"}, {"TERM": "dumb"}])

@@ -8,7 +8,14 @@ import subprocess
 import sys
 from pathlib import Path
 
+import forked
 import pytest
+
+ROOT = Path(__file__).parents[2]
+
+
+def harness(*words, folder):
+    return forked.harness(*words, folder=folder, environment=os.environ | {"PYTHONPATH": str(ROOT)})
 
 
 def test_mlx_lm_continues_a_sentence_with_what_is_true(smollm2_folder: Path):
@@ -38,17 +45,9 @@ print(json.dumps([tokens.tokens, tokenizer.decode(tokens.ids)]))
 def test_lora_steps_of_a_quantised_model_train_the_adapters_and_nothing_else(
     smollm2_folder: Path, tmp_path: Path
 ):
-    command = [sys.executable, "-m", "harness", "run", "constant_batch", "--json", "--steps", "3"]
-    command += ["--model", smollm2_folder, "--batch-size", "1", "--seq-len", "16"]
-    command += ["--learning-rate", "1e-4"]
-    root = Path(__file__).parents[2]
-    done = subprocess.run(
-        command,
-        cwd=tmp_path,
-        env={**os.environ, "PYTHONPATH": str(root)},
-        capture_output=True,
-        text=True,
-    )
+    words = ["run", "constant_batch", "--json", "--steps", "3", "--model", smollm2_folder]
+    words += ["--batch-size", "1", "--seq-len", "4", "--learning-rate", "1e-4"]
+    done = harness(*words, folder=tmp_path)
     assert done.returncode == 0, done.stderr
     (result,) = json.loads(done.stdout)["results"]
     assert result["outcome"] == "completed"
@@ -69,14 +68,7 @@ def test_lora_steps_of_a_quantised_model_train_the_adapters_and_nothing_else(
 
 
 def test_a_quantised_model_is_not_trained_in_full(smollm2_folder: Path, tmp_path: Path):
-    command = [sys.executable, "-m", "harness", "run-all", "--model", smollm2_folder]
-    done = subprocess.run(
-        [*command, "--train", "full"],
-        cwd=tmp_path,
-        env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])},
-        capture_output=True,
-        text=True,
-    )
+    done = harness("run-all", "--model", smollm2_folder, "--train", "full", folder=tmp_path)
     assert done.returncode == 2
     assert "quantized" in done.stderr
     assert len(done.stderr.splitlines()) == 1
@@ -111,15 +103,9 @@ def test_a_model_folder_that_is_not_quantised_is_trained_as_asked(
     subprocess.run([sys.executable, "-c", MAKE_FOLDER, smollm2_folder, folder], check=True)
     trained = {}
     for train in ("full", "last:1", "lora"):
-        command = [sys.executable, "-m", "harness", "run", "baseline_update", "--steps", "2"]
-        command += ["--json", "--model", folder, "--train", train, "--out", tmp_path / train]
-        done = subprocess.run(
-            command,
-            cwd=tmp_path,
-            env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])},
-            capture_output=True,
-            text=True,
-        )
+        words = ["run", "baseline_update", "--steps", "2", "--json"]
+        words += ["--model", folder, "--train", train, "--out", tmp_path / train]
+        done = harness(*words, folder=tmp_path)
         assert done.returncode == 0, done.stderr
         (result,) = json.loads(done.stdout)["results"]
         assert result["metrics"]["loss"]["finite"] is True

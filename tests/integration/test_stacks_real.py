@@ -117,17 +117,27 @@ CATEGORIES = {
 }
 
 
+@pytest.fixture(scope="module")
+def answering(tmp_path_factory: pytest.TempPathFactory) -> list[Tool]:
+    """The tools that read a process here."""
+    folder = tmp_path_factory.mktemp("answers")
+    with victim("sleeps") as it:
+        others = [
+            tool
+            for tool in (PY_SPY, GDB)
+            if shutil.which(tool.command[0]) is not None
+            and capture.capture(it.pid, folder, [tool], timeout=PATIENCE_S).tool
+        ]
+    return [PYSTACK, *others]
+
+
 @pytest.mark.parametrize("hang", CATEGORIES)
 def test_each_tool_names_the_wait_site(
-    hang: str, tmp_path: Path, works: Callable[[Tool], None]
+    hang: str, tmp_path: Path, works: Callable[[Tool], None], answering: list[Tool]
 ) -> None:
     works(PYSTACK)
     with victim(hang, TMPDIR=str(tmp_path)) as it:
-        for tool in (PYSTACK, PY_SPY, GDB):
-            if shutil.which(tool.command[0]) is None:
-                continue
-            if tool is not PYSTACK and not capture.capture(it.pid, tmp_path, [tool]).tool:
-                continue
+        for tool in answering:
             category = CATEGORIES[hang].get(tool.name, CATEGORIES[hang][""])
             seen = settle(it.pid, tool, tmp_path / "stacks", category)
             assert seen.tool == tool.name
@@ -197,7 +207,7 @@ def test_a_healthy_process_goes_on_and_ends_right(
     for most in MOST:
         with victim("counts", str(most)) as it:
             looks = 0
-            while it.process.poll() is None and looks < 20:
+            while it.process.poll() is None and looks < 10:
                 seen = capture.capture(it.pid, tmp_path, [tool], timeout=PATIENCE_S)
                 looks += seen.tool is not None
             assert it.rest() == f"{sum(range(most))}\n"

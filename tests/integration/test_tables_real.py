@@ -75,7 +75,7 @@ def tables(tmp_path, step, steps):
 
 @pytest.mark.parametrize(
     ("step", "steps"),
-    [(WORKS, 40), (SLEEPS, 4), (AWAITS_A_CHILD, 3)],
+    [(WORKS, 15), (SLEEPS, 4), (AWAITS_A_CHILD, 3)],
     ids=["works", "sleeps", "awaits a child that sleeps"],
 )
 def test_no_table_is_read_of_a_run_that_goes_on(tmp_path, step, steps):

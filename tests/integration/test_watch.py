@@ -236,7 +236,7 @@ def test_json_has_stdout_to_itself(tmp_path):
 
 @pytest.mark.parametrize("argv", [[], ["--"]])
 def test_a_command_is_needed(tmp_path, argv):
-    ran = subprocess.run([*WATCH, *argv], cwd=tmp_path, capture_output=True, text=True)
+    ran = forked.harness(*WATCH[3:], *argv, folder=tmp_path)
     assert ran.returncode == 2
     assert "harness watch -- COMMAND" in ran.stderr
 
@@ -353,8 +353,7 @@ def test_the_harness_killed_takes_the_command_with_it(tmp_path):
     harness.communicate()
     assert until(lambda: not psutil.pid_exists(pid))
     (folder,) = (tmp_path / "reports").glob("*-*")
-    report = [sys.executable, "-m", "harness", "report", str(folder)]
-    assert subprocess.run(report, cwd=tmp_path, capture_output=True).returncode == 0
+    assert forked.harness("report", folder, folder=tmp_path).returncode == 0
     assert "interrupted" in (folder / "report.md").read_text()
 
 
@@ -592,10 +591,8 @@ def test_variants_of_a_command_are_compared(tmp_path):
         f"command = ['{sys.executable}', 'train.py']\n"
         "[variants.baseline_update]\n[variants.sgd_step]\nargs = ['--broken']\n"
     )
-    arguments = ["run-all", "--variants", "v.toml", "--out", "reports", "--json"]
-    ran = subprocess.run(
-        [sys.executable, "-m", "harness", *arguments], cwd=tmp_path, capture_output=True, text=True
-    )
+    words = ["run-all", "--variants", "v.toml", "--out", "reports", "--json"]
+    ran = forked.harness(*words, folder=tmp_path)
     assert ran.returncode == 1, ran.stderr
     told = json.loads(ran.stdout)
     assert [(one["scenario"], one["outcome"]) for one in told["results"]] == [

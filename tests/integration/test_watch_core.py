@@ -10,6 +10,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import forked
 import pytest
 
 from harness.observe.linux import cores
@@ -41,12 +42,10 @@ def crashed(tmp_path_factory):
     (folder / "trainer.c").write_text(SOURCE)
     built = ["gcc", "-g", "-O0", "trainer.c", "-o", "trainer"]
     subprocess.run(built, cwd=folder, check=True)
-    done = subprocess.run(
-        [sys.executable, "-m", "harness", "watch", "--json", "--", "sh", "-c", "./trainer; exit 9"],
-        cwd=folder,
-        env={**os.environ, "PYTHONPATH": str(ROOT)},
-        capture_output=True,
-        text=True,
+    done = forked.harness(
+        *("watch", "--json", "--", "sh", "-c", "./trainer; exit 9"),
+        folder=folder,
+        environment={**os.environ, "PYTHONPATH": str(ROOT)},
     )
     (result,) = json.loads(done.stdout)["results"]
     return result, folder

@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from xml.etree import ElementTree
 
@@ -74,10 +75,20 @@ class Trial:
         if (self.folder / "modules").exists():  # Python reads its path when it starts
             self.start(fault, *options)
             return self.finish(completed)
+        done = self.ended(fault, *options)
+        return self.told(done.returncode, done.stdout, done.stderr, completed)
+
+    def begin(self, fault: str, *options) -> Future[dict]:
+        """What `run` returns, while the test goes on."""
+        runs = ThreadPoolExecutor(1)
+        result = runs.submit(self.run, fault, *options)
+        runs.shutdown(wait=False)
+        return result
+
+    def ended(self, fault: str, *options) -> subprocess.CompletedProcess[str]:
         self.environment["FAULT"] = fault
         words = self.words(*options)
-        done = forked.harness(*words, folder=self.folder, environment=self.environment)
-        return self.told(done.returncode, done.stdout, done.stderr, completed)
+        return forked.harness(*words, folder=self.folder, environment=self.environment)
 
     def finish(self, completed: int | None = None) -> dict:
         output, errors = self.harness.communicate()
