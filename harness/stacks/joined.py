@@ -82,6 +82,7 @@ def _one(thread: ThreadStack, told: ThreadStack | None) -> ThreadStack:
     thread = change(thread, python=python, variables=told.variables)
     if not _waited(thread):
         return thread
+    thread = change(thread, timeout_s=told.timeout_s)
     shares = tuple(change(share, frames=_merged(share.frames, python)) for share in thread.shares)
     return change(thread, frames=shares[0].frames, shares=shares)
 

@@ -104,9 +104,10 @@ def did(seconds=20.0, cpu_s=0.001):
 
 def test_who_sleeps_again_and_again_looks_for_something():
     assert chain_of("__semwait_signal", {5: POLICY.rearmed - 1}).end.kind is Ends.CLOCK
-    assert chain_of("__psynch_cvwait", {5: 90}).end.kind is Ends.DEAD
-    chain = chain_of("__semwait_signal", {5: POLICY.rearmed}, {5: did()})
-    assert (chain.end.kind, chain.alive) == (Ends.POLLS, False)
+    assert chain_of("__psynch_cvwait", {5: POLICY.rearmed - 1}).end.kind is Ends.DEAD
+    for leaf in ("__semwait_signal", "__psynch_cvwait"):
+        chain = chain_of(leaf, {5: POLICY.rearmed}, {5: did()})
+        assert (chain.end.kind, chain.alive, chain.believed) == (Ends.POLLS, False, True)
 
 
 def test_it_is_doubted_and_believed_for_half_an_hour_whatever_it_does():
