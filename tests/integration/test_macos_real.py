@@ -407,6 +407,44 @@ def test_a_worker_tells_its_lines_of_python(library, tmp_path):
     assert [one.split(":")[0] for one in evidence["stack_attempts"]] == ["sample", "faulthandler"]
 
 
+WAITS_ONCE = """
+import asyncio, threading
+import mlx.core as mx
+def waits():
+    if training_step == 8:
+        threading.Event().wait(30)
+    if training_step == 10:
+        asyncio.run(asyncio.sleep(30))
+def make_step(training):
+    def step(*batch):
+        global training_step
+        training_step = training.step
+        waits()
+        return mx.array(1.0)
+    return step
+"""
+
+
+def test_a_wait_is_believed_whose_timeout_the_worker_tells(library, tmp_path):
+    scenario = tmp_path / "waits_once.py"
+    scenario.write_text(WAITS_ONCE)
+    done = subprocess.run(
+        [sys.executable, str(HERE / "pretend.py"), "run", str(scenario), "--steps", "12", "--json"]
+        + ["--patience", "2", "--out", str(tmp_path / "out")],
+        env=environment_of(library), stdin=subprocess.DEVNULL, capture_output=True, text=True,
+    )  # fmt: skip
+    (result,) = json.loads(done.stdout)["results"]
+    assert (result["outcome"], result["doubts"]) == ("completed", [])
+
+
+@pytest.mark.parametrize(
+    "wait", ["asyncio.run(asyncio.sleep(40))", "select.select([os.pipe()[0]], [], [], 40)"]
+)
+def test_a_command_that_may_wait_with_a_timeout_is_left_alone(watched, wait):
+    program = f"import asyncio, os, select, time\n{STEPS}{wait}\n{LAST}"
+    assert watched(program, patience="2")[0]["outcome"] == "completed"
+
+
 @pytest.mark.skipif(os.geteuid() != 0, reason="spindump answers root alone")
 def test_root_is_told_who_owns_what_and_a_cycle_is_proven(watched):
     result, _ = watched(STUCK, patience="600", SAMPLE_MUTEXES="1", SPINDUMP_OWNERS="1>1")
