@@ -121,11 +121,16 @@ def test_a_timeout_is_that_of_a_thread_that_waited_at_each_look(waits, told):
     assert one.timeout_s == told
 
 
-def chain_of(stacks, woke: int = 0, seconds: float = 9.0, **told: float) -> Chain:
+def chain_of(
+    stacks, woke: int = 0, seconds: float = 9.0, before: float | None = None,
+    trains: tuple[int, int] | None = None, **told: float,
+) -> Chain:  # fmt: skip
+    """The chain of a process in these stacks; `before`: the timeout that it told a capture ago."""
     captured = tuple(msgspec.structs.replace(one, **told) for one in stacks)
+    earlier = tuple(msgspec.structs.replace(one, timeout_s=before) for one in stacks)
     observed = seen(
         process(1, thread(5, syscall=None, wchan=None, switches=None), main=5),
-        shows_waits=False, stacks={1: (captured, captured)}, rearmed={5: woke},
+        shows_waits=False, stacks={1: (earlier, captured)}, rearmed={5: woke}, trains=trains,
         more={1: More(started=1, moves=40)}, doings={5: Doings(seconds=seconds, wakes=woke)},
         files={1: (Link(told="a socket", kind="socket", peers=(), reads=None),)},
     )  # fmt: skip
@@ -146,6 +151,7 @@ def test_a_wait_whose_timeout_is_told_is_believed_until_then():
         for other in (POLICY.believed_s + 1, math.inf):
             chain = chain_of(stacks, timeout_s=other)
             assert (chain.alive, chain.believed) == (False, False)
+    assert chain_of(EVENT, before=LONG).alive  # the second answer came too late
     # One that is armed again and again is no end that can be waited for.
     assert chain_of(EVENT, woke=POLICY.rearmed, timeout_s=LONG).end.kind is Ends.POLLS
 
@@ -157,6 +163,10 @@ def test_one_that_may_have_a_timeout_stands_a_patience_that_is_shorter_than_the_
     assert (late.end.kind, late.alive, late.believed) == (Ends.NETWORK, False, False)
     # A lock of Python looks alike with a timeout and without, and is not believed.
     assert not chain_of(EVENT).believed
+    # A worker would have told, had it answered.
+    assert chain_of(EVENT, trains=(1, 5)).believed
+    assert not chain_of(EVENT, trains=(2, 5)).believed
+    assert not chain_of(EVENT, trains=(1, 5), timeout_s=math.inf).believed
 
 
 TIMED = (

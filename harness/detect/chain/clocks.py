@@ -44,15 +44,27 @@ def with_clock(wait: Wait, node: Node, thread: Thread, facts: Facts) -> Wait:
     alive = any(end.kind in ALIVE for end in wait.ends)
     if facts.observed.shows_waits or alive or facts.category(node) not in _MAY:
         return wait
-    stack = facts.stack(node)
-    told = None if stack is None else stack.timeout_s
+    told = _told(node, facts)
     if told is not None:
         return wait if math.isinf(told) else _ringing(wait, told, facts, exact=False)
     if _is_timed(node, facts):
         return _hidden(wait, node, "with a timeout", facts.policy.beat_believed_s, facts)
-    if open_files.polls(node, facts):
+    if open_files.polls(node, facts) or _has_not_answered(node, facts):
         return _hidden(wait, node, "perhaps with a timeout", facts.policy.clock_believed_s, facts)
     return wait
+
+
+def _told(node: Node, facts: Facts) -> float | None:
+    """The timeout that a worker has told, at the last capture or at the one before it."""
+    stacks = (facts.stack(node, capture) for capture in (-1, -2))
+    return next((one.timeout_s for one in stacks if one and one.timeout_s is not None), None)
+
+
+def _has_not_answered(node: Node, facts: Facts) -> bool:
+    """True if a worker of ours, which tells its timeouts, has told nothing in time."""
+    trains, stack = facts.observed.trains, facts.stack(node)
+    ours = trains is not None and trains[0] == node.pid and facts.is_main(node)
+    return ours and stack is not None and frame_names.hides_python(stack)
 
 
 def _ringing(wait: Wait, seconds: float, facts: Facts, exact: bool) -> Wait:
