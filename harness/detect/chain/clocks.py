@@ -37,14 +37,18 @@ def with_clock(wait: Wait, node: Node, thread: Thread, facts: Facts) -> Wait:
     if any(end.kind is Ends.CLOCK for end in wait.ends):
         return wait
     again = facts.observed.rearmed.get(node.tid, 0) >= facts.policy.rearmed
-    if again:
-        return wait
     if thread.wakes_in is not None:
-        return _ringing(wait, thread.wakes_in, facts, exact=True)
+        return wait if again else _ringing(wait, thread.wakes_in, facts, exact=True)
     alive = any(end.kind in ALIVE for end in wait.ends)
     if facts.observed.shows_waits or alive or facts.category(node) not in _MAY:
         return wait
     told = _told(node, facts)
+    if again:
+        if told == math.inf or facts.category(node) is Category.IO:
+            return wait
+        # A thread beside the main one may work between its waits, as one that sleeps may.
+        how = "again and again with a timeout"
+        return _hidden(wait, node, how, facts.policy.beat_believed_s, facts)
     if told is not None:
         return wait if math.isinf(told) else _ringing(wait, told, facts, exact=False)
     if _is_timed(node, facts):

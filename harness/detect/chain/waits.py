@@ -22,8 +22,6 @@ _SLEEPS = frozenset(("nanosleep", "clock_nanosleep", "restart_syscall"))
 _CHILDREN = frozenset(("wait4", "waitid"))
 _SAY_NOTHING = frozenset((Category.UNKNOWN, Category.RUNNING, Category.IDLE))
 """Wait sites that do not say what a thread in a futex waits for."""
-_WAKES = frozenset((Category.SLEEP, Category.LOCK, Category.QUEUE))
-"""Those of waits that a timeout may end."""
 _FUTEXES = frozenset(("futex", "futex_wait", "futex_waitv"))
 _SIGNALS = frozenset(("pause", "rt_sigsuspend", "rt_sigtimedwait"))
 _MESSAGES = frozenset(("msgsnd", "msgrcv", "mq_timedsend", "mq_timedreceive"))
@@ -155,7 +153,8 @@ def _polls(node: Node, thread: Thread, pace: Pace | None, facts: Facts) -> bool:
         return True
     # Where waits are not shown, its stack says that it waits, and its time that it has waked.
     if again and not facts.observed.shows_waits:
-        return facts.category(node) in _WAKES or open_files.polls(node, facts)
+        locks = (Category.LOCK, Category.QUEUE) if facts.is_main(node) else ()
+        return facts.category(node) in (Category.SLEEP, *locks) or open_files.polls(node, facts)
     timed = thread.wakes_in is not None or facts.category(node) is Category.SLEEP
     # Who is woken in a futex without a timeout, again and again, looks as well.
     looks = timed or facts.call(thread) in _FUTEXES
