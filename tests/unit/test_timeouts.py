@@ -1,202 +1,148 @@
-"""The timeouts of waits that no platform shows: told by a worker, or by names of functions."""
+"""What is left of a wait whose timeout counts from its begin."""
 
 from __future__ import annotations
 
+import ctypes
 import math
 import os
-import selectors
-import threading
-from functools import partial
+import struct
+import time
 
-import msgspec
 import pytest
-from observations import process, seen, thread
+from observations import process, thread
 
-from harness.detect.chain.facts import Facts
-from harness.detect.chain.follow import follow
-from harness.detect.chain.links import Chain, Ends
-from harness.detect.observation import Doings
-from harness.detect.policy import Policy
-from harness.detect.registry import Subject
-from harness.inject.inside import timeouts, variables
-from harness.model.world import Link, More
-from harness.stacks import joined
-from harness.stacks.parse import parse
+from harness import syscalls
+from harness.observe.linux import reading
+from harness.observe.linux.timeouts import Left, relative, wakes_in
 
-POLICY = Policy()
-LONG = 300.0
+ABSOLUTE, BITSET, LOCK_PI, PRIVATE = 1, 9, 6, 128
+SLEEP = (1, 0, 0x7FFC, 0, 0, 0)
 
 
-def select(kind: type[selectors.BaseSelector], fd: int, timeout: float | None) -> None:
-    with kind() as selector:
-        selector.register(fd, selectors.EVENT_READ)
-        selector.select(timeout)
+def number(called: str, arch: str = "x86_64") -> int:
+    return {name: n for n, name in syscalls.TABLES[arch].items()}[called]
 
 
-NAMES = ("SelectSelector", "PollSelector", "EpollSelector", "KqueueSelector")
-KINDS = [getattr(selectors, name) for name in NAMES if hasattr(selectors, name)]
+def sleeping(wakes_in=35.0, args=SLEEP, **fields):
+    given = {"syscall": number("clock_nanosleep"), "args": args, "switches": 7}
+    return process(1, thread(1, wakes_in=wakes_in, **{**given, **fields}))
 
 
-@pytest.mark.parametrize(
-    ("timeout", "told"), [(LONG, f"{LONG:.3f}"), (None, timeouts.NONE)], ids=["timed", "for ever"]
-)
-def test_a_process_tells_the_timeouts_of_its_waits(timeout, told):
-    end, (read, write) = threading.Event(), os.pipe()
-    longer = threading.Thread(target=end.wait, daemon=True)
-    waits = [
-        partial(end.wait, timeout),
-        partial(longer.join, timeout),
-        *(partial(select, kind, read, timeout) for kind in KINDS),
-    ]
-    threads = [longer, *(threading.Thread(target=one, daemon=True) for one in waits)]
-    for one in threads:
-        one.start()
-    try:
-        wanted = {f"Timeout of thread {one.ident:#x}: {told}" for one in threads[1:]}
-        wanted.add(f"Timeout of thread {longer.ident:#x}: {timeouts.NONE}")
-        while not wanted <= {*variables.told().splitlines()}:
-            assert all(one.is_alive() for one in threads)
-    finally:
-        end.set()
-        os.write(write, b"x")
-        for one in threads:
-            one.join()
-        os.close(read)
-        os.close(write)
+def left(*looks):
+    """Of the main thread at the last of `looks`, pairs of a time and the process."""
+    clock = Left("x86_64")
+    for t, seen in looks:
+        (found,) = clock.of([seen], t)
+    return found.threads[0].wakes_in
 
 
-@pytest.mark.parametrize(
-    ("timeout", "told"),
-    [(LONG, "300.000"), (-1, timeouts.NONE), ("soon", ""), (object(), ""), (True, "")],
-    ids=["timed", "none", "text", "object", "bool"],
-)
-def test_a_timeout_that_is_no_number_is_not_told(timeout, told):
-    def wait(timeout):
-        yield
-
-    waiting = wait(timeout)
-    next(waiting)
-    assert timeouts.told(waiting.gi_frame, {waiting.gi_code: 1.0}) == told
-    assert timeouts.told(waiting.gi_frame, timeouts.known()) == ""  # none of the known functions
+def test_a_relative_timeout_runs_out_from_the_first_look_on():
+    one = sleeping()
+    assert left((100.0, one)) == 35.0
+    assert left((100.0, one), (110.0, one)) == pytest.approx(25.0)
+    assert left((100.0, one), (110.0, one), (130.0, one)) == pytest.approx(5.0)
+    assert left((100.0, one), (140.0, one)) == 0.0
 
 
-ANSWER = """Thread 0x00000005 (most recent call first):
-  File "/lib/threading.py", line 331 in wait
-  File "train.py", line 9 in step
-Thread 0x00000006 (most recent call first):
-  File "train.py", line 9 in loads
-Current thread 0x00000007 (most recent call first):
-  File "answering.py", line 60 in rests
-Variables of thread 0x5: 0123456789abcdef0123456789abcdef
-Timeout of thread 0x5: 300.000
-Timeout of thread 0x6: none
-Variables: all are told
-"""
+def test_an_absolute_one_has_run_out_by_itself():
+    args = (1, ABSOLUTE, *SLEEP[2:])
+    assert left((100.0, sleeping(35.0, args)), (110.0, sleeping(25.0, args))) == 25.0
 
 
-def test_the_answer_of_a_worker_is_read():
-    told = {one.tid: one.timeout_s for one in parse("faulthandler", ANSWER, 1)}
-    assert told == {5: LONG, 6: math.inf, 7: None}
+@pytest.mark.parametrize("change", [{"switches": 8}, {"args": (0, *SLEEP[1:])}])
+def test_another_wait_begins_anew(change):
+    assert left((100.0, sleeping()), (110.0, sleeping(**change))) == 35.0
 
 
-EVALUATES = "_PyEval_EvalFrameDefault"
+def test_a_wait_that_was_not_seen_in_between_is_another_one():
+    away = sleeping(None, syscall=None, args=())
+    assert left((100.0, sleeping()), (105.0, away), (110.0, sleeping())) == 35.0
 
 
-def sampled(*names: str, leaf: str = "__psynch_cvwait", waits: bool = True):
-    """A thread in these functions, the outermost first, and in the kernel at each look or at all
-    but one."""
-    lines = [f"    + {'  ' * depth}9 {name}  (in Python) + 4  [0x1]"
-             for depth, name in enumerate(names)]  # fmt: skip
-    lines.append(f"    + {'  ' * len(names)}{9 if waits else 8} {leaf}"
-                 "  (in libsystem_kernel.dylib) + 8  [0x2]")  # fmt: skip
-    text = "\n".join(["Call graph:", "    9 Thread_5: Main Thread", *lines, ""])
-    return parse("sample", text, 1)
+def test_what_cannot_be_told_stays_untold():
+    unknown = sleeping(None)
+    assert left((100.0, unknown), (110.0, unknown)) is None
+    uncounted = sleeping(switches=None)
+    assert left((100.0, uncounted), (110.0, uncounted)) == 35.0
 
 
-@pytest.mark.parametrize(("waits", "told"), [(True, LONG), (False, None)])
-def test_a_timeout_is_that_of_a_thread_that_waited_at_each_look(waits, told):
-    native = sampled(EVALUATES, "PyThread_acquire_lock_timed", waits=waits)
-    python = msgspec.structs.replace(parse("faulthandler", ANSWER, 1)[0], main=True)
-    (one,) = joined.joined(native, [python], {})
-    assert one.timeout_s == told
+@pytest.mark.parametrize("arch", syscalls.TABLES)
+def test_which_timeouts_count_from_the_begin_of_the_wait(arch):
+    def told(called: str, flags: int = 0) -> bool:
+        return relative(number(called, arch), (1, flags, 0, 0, 0, 0), arch)
+
+    assert told("clock_nanosleep")
+    assert not told("clock_nanosleep", ABSOLUTE)
+    assert told("futex")
+    assert not told("futex", BITSET)
+    assert all(told(one) for one in ("nanosleep", "ppoll", "pselect6", "epoll_pwait"))
+    assert told("rt_sigtimedwait")
+    assert told("semtimedop")
+    assert not any(told(one) for one in ("read", "mq_timedreceive", "futex_waitv"))
 
 
-def chain_of(
-    stacks, woke: int = 0, seconds: float = 9.0, before: float | None = None,
-    trains: tuple[int, int] | None = None, **told: float,
-) -> Chain:  # fmt: skip
-    """The chain of a process in these stacks; `before`: the timeout that it told a capture ago."""
-    captured = tuple(msgspec.structs.replace(one, **told) for one in stacks)
-    earlier = tuple(msgspec.structs.replace(one, timeout_s=before) for one in stacks)
-    observed = seen(
-        process(1, thread(5, syscall=None, wchan=None, switches=None), main=5),
-        shows_waits=False, stacks={1: (earlier, captured)}, rearmed={5: woke}, trains=trains,
-        more={1: More(started=1, moves=40)}, doings={5: Doings(seconds=seconds, wakes=woke)},
-        files={1: (Link(told="a socket", kind="socket", peers=(), reads=None),)},
-    )  # fmt: skip
-    subject = Subject(Facts(observed), 1)
-    starts, followed = subject.starts()
-    return follow(starts, subject.facts, followed)
+@pytest.fixture
+def at():
+    """Keeps a struct timespec in this process, and says at which address."""
+    kept = []
+
+    def put(seconds):
+        whole = math.floor(seconds)
+        raw = struct.pack("<qq", whole, round((seconds - whole) * 1e9))
+        kept.append(ctypes.create_string_buffer(raw, len(raw)))
+        return ctypes.addressof(kept[-1])
+
+    return put
 
 
-EVENT = sampled(EVALUATES, "PyThread_acquire_lock_timed", "_pthread_cond_wait")
-LOOP = sampled(EVALUATES, "select_kqueue_control", leaf="kevent")
+def told(called, *args):
+    """Seconds until a wait of this process ends."""
+    every = (*args, *(0,) * (6 - len(args)))
+    return wakes_in(os.getpid(), number(called), every, "x86_64")
 
 
-def test_a_wait_whose_timeout_is_told_is_believed_until_then():
-    for stacks in (EVENT, LOOP):
-        chain = chain_of(stacks, timeout_s=LONG)
-        assert (chain.end.kind, chain.alive) == (Ends.CLOCK, True)
-        assert "with a timeout of 5 min" in chain.describe()
-        for other in (POLICY.believed_s + 1, math.inf):
-            chain = chain_of(stacks, timeout_s=other)
-            assert (chain.alive, chain.believed) == (False, False)
-    assert chain_of(EVENT, before=LONG).alive  # the second answer came too late
-    # One that is armed again and again is no end that can be waited for.
-    assert chain_of(EVENT, woke=POLICY.rearmed, timeout_s=LONG).end.kind is Ends.POLLS
+def test_a_wait_for_a_signal_or_a_semaphore_may_have_a_timeout(at):
+    assert told("rt_sigtimedwait", 0, 0, at(25.5), 8) == pytest.approx(25.5)
+    assert told("semtimedop", 7, 0, 1, at(25.5)) == pytest.approx(25.5)
+    assert told("io_getevents", 1, 1, 1, 0, at(25.5)) == pytest.approx(25.5)
+    assert told("rt_sigtimedwait", 0, 0, 0, 8) is None
 
 
-def test_one_that_may_have_a_timeout_stands_a_patience_that_is_shorter_than_the_usual_one():
-    early, late = chain_of(LOOP), chain_of(LOOP, seconds=POLICY.clock_believed_s)
-    assert (early.end.kind, early.alive, early.believed) == (Ends.NETWORK, False, True)
-    assert "waits, perhaps with a timeout, for" in early.describe()
-    assert (late.end.kind, late.alive, late.believed) == (Ends.NETWORK, False, False)
-    # A lock of Python looks alike with a timeout and without, and is not believed.
-    assert not chain_of(EVENT).believed
-    # A worker would have told, had it answered.
-    assert chain_of(EVENT, trains=(1, 5)).believed
-    assert not chain_of(EVENT, trains=(2, 5)).believed
-    assert not chain_of(EVENT, trains=(1, 5), timeout_s=math.inf).believed
+def test_a_message_queue_and_a_lock_with_inheritance_wait_until_a_time_of_day(at):
+    later = time.time() + 100
+    assert 0 < told("mq_timedreceive", 3, 0, 16, 0, at(later)) <= 100
+    assert 0 < told("futex", 0, LOCK_PI | PRIVATE, 0, at(later)) <= 100
+    assert told("mq_timedreceive", 3, 0, 16, 0, at(1.0)) == 0.0
 
 
-TIMED = (
-    (("std::__1::condition_variable::__do_timed_wait", "_pthread_cond_wait"), "__psynch_cvwait"),
-    (("_dispatch_semaphore_wait_slow",), "semaphore_timedwait_trap"),
-    (("std::sys::sync::condvar::pthread::Condvar::wait_timeout",), "__psynch_cvwait"),
-    ((EVALUATES, "sock_recv", "sock_call_ex"), "poll"),
-    ((EVALUATES, "_ssl__SSLSocket_read", "PySSL_select"), "poll"),
-)
-UNTIMED = (
-    (("std::__1::condition_variable::wait", "_pthread_cond_wait"), "__psynch_cvwait"),
-    (("std::__1::condition_variable::wait_for", EVALUATES, "PyThread_acquire_lock_timed"),
-     "__psynch_cvwait"),
-    ((EVALUATES, "sock_recv", "sock_call_ex"), "__recvfrom"),
-)  # fmt: skip
+def test_a_wait_for_several_futexes_says_by_which_clock_it_waits(at):
+    for called, first in (("futex_waitv", (0, 1, 0)), ("futex_wait", (0, 0, 0, 2))):
+        for clock in (time.CLOCK_REALTIME, time.CLOCK_MONOTONIC):
+            later = at(time.clock_gettime(clock) + 100)
+            assert 0 < told(called, *first, later, clock) <= 100
+        assert told(called, *first, 0, time.CLOCK_MONOTONIC) is None
+    assert 0 < told("futex", 0, BITSET | PRIVATE, 0, at(time.monotonic() + 100)) <= 100
 
 
-@pytest.mark.parametrize(("names", "leaf"), TIMED)
-def test_a_function_that_waits_with_a_timeout_may_end_by_it(names, leaf):
-    chain = chain_of(sampled(*names, leaf=leaf))
-    assert "waits, with a timeout, for" in chain.describe()
-    assert (chain.alive, chain.believed) == (False, True)
-    assert not chain_of(sampled(*names, leaf=leaf), seconds=POLICY.beat_believed_s).believed
+@pytest.mark.parametrize("clock", [2**32 - 6, 2**64 - 6, 2**63 + 1])
+def test_a_clock_is_an_int_whatever_else_its_register_holds(at, clock):
+    """Clocks of the CPU have negative numbers. To ask for one may fail, and raises nothing."""
+    for called, first in (("futex_wait", (0, 0, 0, 2)), ("clock_nanosleep", (clock, ABSOLUTE))):
+        left = told(called, *first, at(1e9), clock)
+        assert left is None or left >= 0.0
 
 
-@pytest.mark.parametrize(("names", "leaf"), UNTIMED)
-def test_others_have_none(names, leaf):
-    assert not chain_of(sampled(*names, leaf=leaf)).believed
+def test_a_timeout_that_is_looked_at_when_a_message_comes_is_no_clock(at):
+    assert told("recvmmsg", 3, 0, 1, 0, at(25.5)) is None
 
 
-def test_the_wait_for_the_interpreters_lock_is_no_clock():
-    captured = sampled(EVALUATES, "take_gil", "pthread_cond_timedwait")
-    assert not chain_of(captured).believed
+@pytest.mark.parametrize("shift", [86400, -86400])
+def test_in_a_time_namespace_the_clock_shows_another_time(at, monkeypatch, shift):
+    """As in a container that was restored on another machine."""
+    texts = {f"/proc/{os.getpid()}/timens_offsets": b"monotonic %d 0\nboottime 0 0\n" % shift}
+    monkeypatch.setattr(reading, "read", lambda path: texts.get(path, b""))
+    later = at(time.monotonic() + shift + 100)
+    assert 0 < told("futex", 0, BITSET | PRIVATE, 0, later) <= 100
+    assert 0 < told("clock_nanosleep", time.CLOCK_MONOTONIC, ABSOLUTE, later) <= 100
+    texts.clear()
+    assert told("futex", 0, BITSET | PRIVATE, 0, later) == pytest.approx(max(0, shift + 100), abs=9)
