@@ -9,9 +9,8 @@ from __future__ import annotations
 
 from harness.detect import deadlock
 from harness.detect.activity import Pace
-from harness.detect.chain import (
-    clocks, files, gpus, handing, helpers, open_files, scarcity, turnstiles,
-)  # fmt: skip
+from harness.detect.chain import clocks, files, gpus, handing, helpers, open_files, scarcity
+from harness.detect.chain import turnstiles as owners
 from harness.detect.chain.facts import Facts
 from harness.detect.chain.links import End, Ends, Node, Wait
 from harness.model import Thread
@@ -244,7 +243,7 @@ def _by_stack(node: Node, thread: Thread, facts: Facts) -> Wait:
     if facts.in_places(node) > 1:
         goes = End(kind=Ends.WORKS, detail="goes from place to place", sure=False)
         return _only(goes, "run")
-    if (owned := turnstiles.owner_wait(node, facts)) is not None:
+    if (owned := owners.owner_wait(node, facts)) is not None:
         return owned
     category = site.category
     if category is Category.GIL and not site.holds_gil:
