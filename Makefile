@@ -64,7 +64,8 @@ test-macos: $(VENV)/test-installed
 	  tests/unit/test_macos.py tests/unit/test_macos_chain.py tests/unit/test_record.py \
 	  tests/unit/test_macos_lies.py tests/unit/test_macos_peers.py \
 	  tests/unit/test_macos_power.py tests/unit/test_guard_kin.py tests/unit/test_sample.py \
-	  tests/unit/test_spinning_macos.py tests/unit/test_variables.py tests/unit/test_wakes.py $(ARGS)
+	  tests/unit/test_spinning_macos.py tests/unit/test_variables.py tests/unit/test_wakes.py \
+	  tests/unit/test_hidden_timeouts.py $(ARGS)
 
 # `make test` tests the plugin on the newest pytest; this does on the oldest that it works with.
 test-pytest8: $(VENV)/test-installed

@@ -1,12 +1,13 @@
 """Healthy and hanging programs on a simulated Mac that refuses sources, with `--patience 3`.
 
     python benchmarks/macos_refused.py [--jobs 12] [--only SOURCE ...] [--program NAME ...]
-                                       [--limit SECONDS] [--out FILE.json]
+                                       [--rounds 1 2 3] [--limit SECONDS] [--out FILE.json]
 
-There are twelve healthy programs and six that hang, one of each kind. A healthy one reports nothing
-for 20 s, so that the harness would end it if it doubted what it cannot see. Each source is refused
-alone, and all at once. The runs are dealt in three rounds: each round has every source and every
-program, and the three together have each program with each source. Beyond the limit no run begins.
+There are twelve healthy programs of four kinds, and six that hang, of two. A healthy one reports
+nothing for 20 s, so that the harness would end it if it doubted what it cannot see. Each source is
+refused alone, and all at once. The runs are dealt in three rounds. Each round has every source with
+one program of every kind, and every program with a third of the sources. The three together have
+each program with each source. Beyond the limit no run begins.
 
 Measures: each healthy program completes. One that hangs is called hung, or it is said that
 something could not be seen.
@@ -82,19 +83,6 @@ while time.monotonic() < end:
     time.sleep(0.05)
     sum(range(100000))
 {LAST}"""
-HEALTHY = {
-    **PROGRAMS,
-    "sleeps": f"{HEAD}time.sleep(20)\n{LAST}",
-    "child_sleeps": f"{HEAD}subprocess.run(['sleep', '20'])\n{LAST}",
-    "queue": QUEUE,
-    "asks": ASKS,
-    "pool": POOL,
-    "writes": WRITES,
-    "events": EVENTS,
-    "gpu": f"{HEAD}time.sleep(20)\n{LAST}",
-    "beats": BEATS,
-}
-del HEALTHY["alone"]  # it is the same as what its child does
 FOR_EVER = "lock = threading.Lock()\nlock.acquire()\nlock.acquire()\n"
 RING = f"""{HEAD}one, other = threading.Lock(), threading.Lock()
 def both(first, second):
@@ -106,25 +94,46 @@ beside = threading.Thread(target=both, args=(other, one), daemon=True)
 beside.start()
 both(one, other)
 """
-HANGING = {
-    "lock": f"{HEAD}{FOR_EVER}",
-    "child_blocked": f"{HEAD}subprocess.run({BLOCKED})\n",
-    "pipe_blocked": f"{HEAD}subprocess.run({BLOCKED}, stdout=subprocess.PIPE)\n",
-    "ring": RING,
-    "joined": f"{HEAD}beside = threading.Thread(target=exec, args=({FOR_EVER!r}, globals()))\n"
-    "beside.start()\nbeside.join()\n",
-    "stopped": f"{HEAD}import os, signal\nchild = subprocess.Popen({CHILD})\n"
-    "os.kill(child.pid, signal.SIGSTOP)\nchild.wait()\n",
-}
-EVERY = {**HEALTHY, **HANGING}
+KINDS = (
+    # computes, in another place than the main thread
+    {name: PROGRAMS[name] for name in ("child", "thread", "pipe")},
+    # wakes by its own clock
+    {"sleeps": f"{HEAD}time.sleep(20)\n{LAST}", "events": EVENTS, "beats": BEATS},
+    # waits for a thread, for workers, for a server
+    {"queue": QUEUE, "pool": POOL, "asks": ASKS},
+    # waits for a child, for the GPU, for a disk
+    {
+        "child_sleeps": f"{HEAD}subprocess.run(['sleep', '20'])\n{LAST}",
+        "gpu": f"{HEAD}time.sleep(20)\n{LAST}",
+        "writes": WRITES,
+    },
+    # hangs, by its threads
+    {
+        "lock": f"{HEAD}{FOR_EVER}",
+        "ring": RING,
+        "joined": f"{HEAD}beside = threading.Thread(target=exec, args=({FOR_EVER!r}, globals()))\n"
+        "beside.start()\nbeside.join()\n",
+    },
+    # hangs, by its children
+    {
+        "child_blocked": f"{HEAD}subprocess.run({BLOCKED})\n",
+        "pipe_blocked": f"{HEAD}subprocess.run({BLOCKED}, stdout=subprocess.PIPE)\n",
+        "stopped": f"{HEAD}import os, signal\nchild = subprocess.Popen({CHILD})\n"
+        "os.kill(child.pid, signal.SIGSTOP)\nchild.wait()\n",
+    },
+)
+"""Kinds of programs: as many of each as there are rounds."""
+HANGING = {name for kind in KINDS[-2:] for name in kind}
+EVERY = {name: program for kind in KINDS for name, program in kind.items()}
 
 
-def dealt(sources: Sequence[str], programs: Sequence[str]) -> Iterator[tuple[str, str]]:
-    """Each source with each program, a third of the pairs in each round."""
-    for turn in range(ROUNDS):
-        for row, name in enumerate(programs):
-            for column, source in enumerate(sources):
-                if (row + column) % ROUNDS == turn:
+def dealt(rounds: Sequence[int]) -> Iterator[tuple[str, str]]:
+    """A third of all pairs of a source and a program in each round: each source with one program
+    of each kind."""
+    for turn in rounds:
+        for row, name in enumerate(EVERY):
+            for column, source in enumerate(SOURCES):
+                if (row + column) % ROUNDS == turn - 1:
                     yield source, name
 
 
@@ -142,7 +151,7 @@ def watch(harness: tuple[str, ...], source: str, name: str, running: Running) ->
         environment = {**os.environ, **simulated_mac.refusals(sources), **tools}
         with running.started(command, env=environment, **pipes) as process:
             out, told = (each.decode("utf-8", "replace") for each in process.communicate())
-    run = {"source": source, "program": name, "healthy": name in HEALTHY}
+    run = {"source": source, "program": name, "healthy": name not in HANGING}
     if not out or "Traceback" in told:
         return {**run, "outcome": "raised", "proven": False, "blind": False, "says": told[-500:]}
     (result,) = json.loads(out)["results"]
@@ -168,10 +177,17 @@ def main() -> None:
     parser.add_argument("--jobs", type=int, default=12, help="runs at once (12)")
     parser.add_argument("--only", nargs="+", choices=SOURCES, default=SOURCES, metavar="SOURCE")
     parser.add_argument("--program", nargs="+", choices=EVERY, default=[*EVERY], metavar="NAME")
+    parser.add_argument(
+        "--rounds", nargs="+", type=int, choices=(1, 2, 3), default=(1, 2, 3), help="(all)"
+    )
     parser.add_argument("--limit", type=float, help="seconds in which all runs end")
     parser.add_argument("--out", type=Path)
     arguments = parser.parse_args()
-    tasks = [*dealt(arguments.only, arguments.program)]
+    tasks = [
+        (source, name)
+        for source, name in dealt(arguments.rounds)
+        if source in arguments.only and name in arguments.program
+    ]
     limit = Deadline(None if arguments.limit is None else arguments.limit / 60)
     runs: list[dict[str, Any]] = []
     running, stopped = Running(), threading.Event()
@@ -211,7 +227,8 @@ def main() -> None:
     print(table(("refused", "healthy completed", "hangs called", "blind said", "wrong"), rows))
     print(f"{len(runs)} of {len(tasks)} runs, {sum(map(right, runs))} right")
     print(f"on {machine()}, {commit()}")
-    save(arguments.out, "macos_refused", {"patience": PATIENCE_S, "runs": runs})
+    result = {"patience": PATIENCE_S, "pairs": len(tasks), "runs": runs}
+    save(arguments.out, "macos_refused", result)
     sys.exit(0 if all(map(right, runs)) else 1)
 
 

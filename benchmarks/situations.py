@@ -3,7 +3,7 @@
     python benchmarks/situations.py FOLDER [--jobs 6] [--repeat 1] [--patience S] [--budget S]
                                     [--spinners N] [--only NAME ...] [--check] [--out FILE.json]
                                     [--work FOLDER] [--mac [--refuse SOURCE ...]]
-                                    [--limit SECONDS]
+                                    [--limit SECONDS] [--heavy NAME ...]
 
 `benchmarks/corpus.py` says how such a folder looks. It is copied and set up below --work, where
 each run has a folder of its own. A program that needs what this machine lacks is skipped, and the
@@ -29,7 +29,7 @@ import sys
 import tempfile
 import threading
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
@@ -50,6 +50,8 @@ CERTAIN = {end.value for end in LOST}
 LIVES = {end.value for end in ALIVE} | {"stopped", "traced"}
 BESIDE_S = 25.0
 """That a run takes beside its budget, on a quiet machine."""
+HEAVY = 4
+"""Places of others that a program takes which computes for all of its time."""
 HEAD = ("truth, end", "programs", "runs", "right", "ended", "proven", "end named", "s")
 
 
@@ -128,21 +130,31 @@ class Journal:
 Task = tuple[Program, int]
 
 
-def side_by_side(tasks: Sequence[Task], jobs: int, do: Callable[[Program, int], None]) -> None:
-    """Do all tasks, so many at once, those of one program one after the other.
+def side_by_side(
+    tasks: Sequence[Task],
+    jobs: int,
+    do: Callable[[Program, int], None],
+    heavy: Collection[str] = (),
+) -> None:
+    """Do all tasks, so many at once, those of one program one after the other. One of the programs
+    `heavy` takes the places of `HEAVY`.
 
     Raises the first exception that one of them raised.
     """
     # The long ones first, so that none of them is left to run alone at the end.
-    pending = sorted(tasks, key=lambda task: -task[0].budget_s)
+    pending = sorted(tasks, key=lambda task: (task[0].name not in heavy, -task[0].budget_s))
     busy: set[str] = set()
     changed = threading.Condition()
     failed: list[BaseException] = []
 
+    def fits(name: str) -> bool:
+        taken = sum(HEAVY if one in heavy else 1 for one in (*busy, name))
+        return name not in busy and (taken <= jobs or not busy)
+
     def lane() -> None:
         while True:
             with changed:
-                while not (free := [task for task in pending if task[0].name not in busy]):
+                while not (free := [task for task in pending if fits(task[0].name)]):
                     if not pending:
                         return
                     changed.wait()
@@ -281,7 +293,7 @@ def measure(
     ]
     with spinners(arguments.spinners) if arguments.spinners else nullcontext():
         try:
-            side_by_side(tasks, arguments.jobs, do)
+            side_by_side(tasks, arguments.jobs, do, arguments.heavy)
         except KeyboardInterrupt:
             print("interrupted: what has ended is kept")
         finally:
@@ -295,6 +307,10 @@ def parsed(argv: Sequence[str] | None) -> argparse.Namespace:
     )
     parser.add_argument("folder", type=Path)
     parser.add_argument("--jobs", type=int, default=6, help="runs at once (6)")
+    parser.add_argument(
+        "--heavy", nargs="+", default=(), metavar="NAME",
+        help=f"programs that compute: they begin first, and take the places of {HEAVY} each",
+    )  # fmt: skip
     parser.add_argument("--repeat", type=int, default=1, help="runs of each program (1)")
     parser.add_argument("--patience", help="seconds (the default of each command)")
     parser.add_argument("--budget", help="seconds (the label of each program)")
@@ -326,7 +342,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     folder = arguments.work.resolve() / label(arguments)
     corpus = Corpus(arguments.folder.resolve(), folder)
     names = {program.name for program in corpus.programs}
-    if unknown := {*(arguments.only or ())} - names:
+    if unknown := {*(arguments.only or ()), *arguments.heavy} - names:
         raise SystemExit(f"no such program: {', '.join(sorted(unknown))}; use: {sorted(names)}")
     chosen = [program for program in corpus.programs if program.name in (arguments.only or names)]
     corpus.set_up()

@@ -65,6 +65,9 @@ class Policy(msgspec.Struct, frozen=True, kw_only=True):
     """A beat in which there may be work is believed to be that for so long."""
     believed_s: float = 3600.0
     """A clock that rings later than this is no end that can be waited for."""
+    clock_believed_s: float = 600.0
+    """A timeout that nothing shows is believed to be there for so long where a wait may have one:
+    for as long as the patience with a command lasts that nobody has set."""
     alarm_s: float = 60.0
     """A timer that sends a signal to who waits is a clock if it rings so soon. A later one may be a
     limit that a program has set itself: it is waited for, and doubted."""

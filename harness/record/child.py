@@ -34,6 +34,7 @@ class Child:
         self._terminal = os.openpty()
         self._ids: dict[str, int] = {}
         self._used: dict[str, float] = {}
+        self._pthreads = {"main": threading.get_ident()}
         for name, work in (("waits", self._waits), ("sleeps", sleeps), ("spins", self._spins)):
             threading.Thread(target=self._run, args=(name, work), name=name, daemon=True).start()
         self._sleeper = os.posix_spawn("/bin/sleep", ["/bin/sleep", "600"], dict(os.environ))
@@ -42,6 +43,7 @@ class Child:
             time.sleep(0.01)
 
     def _run(self, name: str, work: Callable[[], object]) -> None:
+        self._pthreads[name] = threading.get_ident()
         self._ids[name] = threading.get_native_id()
         work()
 
@@ -64,6 +66,7 @@ class Child:
             "begun": self._begun,
             "main": self._main,
             "threads": self._ids,
+            "pthreads": self._pthreads,
             "cpu_s": time.process_time(),
             "thread_cpu_s": self._used,
             "pipe": self._pipe,

@@ -111,6 +111,7 @@ def _look(pid: int, first: _Json) -> None:
     """Ask all that a look and a deep look ask, and the machine."""
     for one in tree.processes([pid]):
         tree.more(one.pid)
+    platform.current().pthreads(pid)
     kernel.files(pid)
     for number in first["pipe"]:
         kernel.pipe(pid, number)

@@ -23,6 +23,7 @@ from harness.observe.macos.layouts import (
 from harness.observe.macos.socket_layouts import FilePath
 from harness.observe.macos.vnodes import TERMINAL
 from harness.record.tape import Call
+from harness.stacks import joined
 from harness.stacks.parse import parse
 from harness.text.units import duration, percent
 
@@ -127,6 +128,15 @@ def _kernels_numbers(recorded: Recorded) -> _Answer:
     if not listed:
         return None, "PROC_PIDLISTTHREADIDS answered nothing"
     return own <= listed, f"{len(own & listed)} of {len(own)} threads"
+
+
+def _one_distance(recorded: Recorded) -> _Answer:
+    kept = recorded.numbers("proc_pidinfo", 8, recorded.pid, 6)
+    own = list(recorded.child[0]["pthreads"].values())
+    if not kept:
+        return None, "PROC_PIDLISTTHREADS answered nothing"
+    fits = joined.distances(own, kept)
+    return len(fits) == 1, " or ".join(f"{one} bytes" for one in sorted(fits)) or "no distance fits"
 
 
 def _of_sample(recorded: Recorded) -> _Answer:
@@ -322,6 +332,8 @@ GUESSES = (
            (_CALLS, _TOLD), _kernels_numbers),
     _guess("thread_n", "`Thread_N` of `sample` is the kernel's number", ("sample.txt", _TOLD),
            _of_sample),
+    _guess("pthreads", "the kernel keeps each thread's data at one distance from its pthread",
+           (_CALLS, _TOLD), _one_distance),
     _guess("oldest_first", "the main thread is the first one in the list", (_CALLS, _TOLD),
            _oldest_first),
     _guess("all_listed", "all threads of a task are listed", (_CALLS,), _counted),

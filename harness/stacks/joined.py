@@ -8,7 +8,7 @@ the lines that it was in. Those of one moment stand beside its stack.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 
 import msgspec
 
@@ -62,17 +62,23 @@ def _numbers(
 ) -> dict[int | None, int | None]:
     """The kernel's numbers by those of pthread: all lie the same distance from what it has kept."""
     own = [one.tid for one in python if one.tid is not None]
-    if not own:
-        return {}
-    fits = {
-        handle - own[0]
-        for handle in handles
-        if 0 <= handle - own[0] < _FARTHEST and all(tid + handle - own[0] in handles for tid in own)
-    }
+    fits = distances(own, handles)
     if len(fits) != 1:
         return {}  # of two distances that fit, neither is known to be the right one
     (distance,) = fits
     return {tid: handles[tid + distance] for tid in own}
+
+
+def distances(own: Sequence[int], handles: Collection[int]) -> set[int]:
+    """The bytes that may lie between each of the pthreads `own` and what the kernel has kept of
+    it."""
+    if not own:
+        return set()
+    return {
+        handle - own[0]
+        for handle in handles
+        if 0 <= handle - own[0] < _FARTHEST and all(tid + handle - own[0] in handles for tid in own)
+    }
 
 
 def _one(thread: ThreadStack, told: ThreadStack | None) -> ThreadStack:
@@ -82,6 +88,7 @@ def _one(thread: ThreadStack, told: ThreadStack | None) -> ThreadStack:
     thread = change(thread, python=python, variables=told.variables)
     if not _waited(thread):
         return thread
+    thread = change(thread, timeout_s=told.timeout_s)
     shares = tuple(change(share, frames=_merged(share.frames, python)) for share in thread.shares)
     return change(thread, frames=shares[0].frames, shares=shares)
 

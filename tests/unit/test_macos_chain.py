@@ -15,6 +15,7 @@ from harness.detect.chain.facts import Facts
 from harness.detect.chain.follow import follow
 from harness.detect.chain.links import Chain, Ends
 from harness.detect.observation import Doings, Observation
+from harness.detect.policy import Policy
 from harness.detect.registry import Subject, decide
 from harness.detect.verdicts import Answer, Says
 from harness.model import Machine, Process
@@ -465,10 +466,10 @@ def test_a_thread_that_has_always_been_in_its_beat_is_not_taken_for_the_one_that
 
 
 def test_an_event_loop_that_wakes_again_and_again_may_work_by_its_own_clock():
-    def chain(*links, woke=9):
+    def chain(*links, woke=9, seconds=9.0):
         observed = seen(
             quiet(1, [5]), shows_waits=False, stacks={1: (leaf("kevent"),) * 2},
-            files={1: links}, rearmed={5: woke}, doings={5: Doings(seconds=9.0, wakes=woke)},
+            files={1: links}, rearmed={5: woke}, doings={5: Doings(seconds=seconds, wakes=woke)},
         )  # fmt: skip
         return chain_of(observed)
 
@@ -480,7 +481,10 @@ def test_an_event_loop_that_wakes_again_and_again_may_work_by_its_own_clock():
     assert chain(own, OUTPUT).end.kind is Ends.POLLS
     assert chain(own, remote).end.kind is Ends.NETWORK
     assert chain(own, nothing, woke=0).end.kind is Ends.OUTSIDE
-    assert not chain(own, nothing, woke=0).believed
+    once = chain(own, nothing, woke=0)
+    assert "waits, perhaps with a timeout, for" in once.describe()
+    assert (once.alive, once.believed) == (False, True)
+    assert not chain(own, nothing, woke=0, seconds=Policy().clock_believed_s).believed
 
 
 def test_who_waits_for_a_disk_waits_for_no_person():

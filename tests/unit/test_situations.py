@@ -229,6 +229,30 @@ def test_runs_of_one_program_never_meet_and_others_do():
     assert most[0] > 1
 
 
+def test_a_program_that_computes_takes_the_places_of_others():
+    going: set[str] = set()
+    with_heavy: list[set[str]] = []
+    changed = threading.Condition()
+
+    def do(one, turn):
+        with changed:
+            going.add(one.name)
+            with_heavy.append({*going})
+            changed.notify_all()
+            changed.wait_for(lambda: len(with_heavy) > 1, 0.01)
+        with changed:
+            going.discard(one.name)
+
+    tasks = [(program(name=name), 0) for name in ("light", "other", "more", "computes")]
+    situations.side_by_side(tasks, situations.HEAVY + 1, do, heavy=["computes"])
+    assert "computes" in with_heavy[0]
+    assert sum(map(len, with_heavy)) >= len(tasks)
+    assert all(len(one) < 3 for one in with_heavy if "computes" in one)
+    alone: list[str] = []
+    situations.side_by_side(tasks, 1, lambda one, turn: alone.append(one.name), ["computes"])
+    assert (alone[0], len(alone)) == ("computes", 4)
+
+
 def test_a_run_that_fails_ends_the_series():
     def do(one, turn):
         raise ValueError(one.name)
@@ -252,13 +276,16 @@ def test_a_summary_counts_what_came():
 
 
 def test_each_source_is_refused_to_each_program_and_each_round_has_all_of_them():
-    programs = [*macos_refused.EVERY]
-    pairs = [*macos_refused.dealt(macos_refused.SOURCES, programs)]
-    assert sorted(pairs) == sorted(product(macos_refused.SOURCES, programs))
-    first = pairs[: len(pairs) // macos_refused.ROUNDS]
-    assert {source for source, _ in first} == {*macos_refused.SOURCES}
-    assert {name for _, name in first} == {*programs}
-    assert (len(macos_refused.HEALTHY), len(macos_refused.HANGING)) == (12, 6)
+    rounds = [[*macos_refused.dealt([turn])] for turn in (1, 2, 3)]
+    every = [pair for one in rounds for pair in one]
+    assert [*macos_refused.dealt([1, 2, 3])] == every
+    kind_of = {name: number for number, kind in enumerate(macos_refused.KINDS) for name in kind}
+    assert sorted(every) == sorted(product(macos_refused.SOURCES, kind_of))
+    for pairs in rounds:
+        kinds = [(source, kind_of[name]) for source, name in pairs]
+        assert sorted(kinds) == sorted(product(macos_refused.SOURCES, range(6)))
+        assert {name for _, name in pairs} == {*kind_of}
+    assert (len(kind_of), len(macos_refused.HANGING)) == (18, 6)
 
 
 @pytest.mark.parametrize(

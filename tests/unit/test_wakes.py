@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import msgspec
 from observations import process, seen, thread
 
@@ -104,9 +106,10 @@ def did(seconds=20.0, cpu_s=0.001):
 
 def test_who_sleeps_again_and_again_looks_for_something():
     assert chain_of("__semwait_signal", {5: POLICY.rearmed - 1}).end.kind is Ends.CLOCK
-    assert chain_of("__psynch_cvwait", {5: 90}).end.kind is Ends.DEAD
-    chain = chain_of("__semwait_signal", {5: POLICY.rearmed}, {5: did()})
-    assert (chain.end.kind, chain.alive) == (Ends.POLLS, False)
+    assert chain_of("__psynch_cvwait", {5: POLICY.rearmed - 1}).end.kind is Ends.DEAD
+    for leaf in ("__semwait_signal", "__psynch_cvwait"):
+        chain = chain_of(leaf, {5: POLICY.rearmed}, {5: did()})
+        assert (chain.end.kind, chain.alive, chain.believed) == (Ends.POLLS, False, True)
 
 
 def test_it_is_doubted_and_believed_for_half_an_hour_whatever_it_does():
@@ -128,3 +131,13 @@ def test_nobody_is_seen_to_end_a_wait_beside_one_that_only_looks():
     library = stack("__semwait_signal", 6)
     chain = chain_of("__psynch_cvwait", {6: 90}, {6: did()}, beside=library)
     assert (chain.end.kind, chain.believed) == (Ends.DEAD, False)
+
+
+def test_a_thread_that_waits_again_and_again_for_a_lock_may_work_between_its_waits():
+    python = stack("__psynch_cvwait", 6, "_PyEval_EvalFrameDefault  (in Python)")
+    for seconds, believed in ((20.0, True), (POLICY.beat_believed_s, False)):
+        chain = chain_of("__psynch_cvwait", {6: 90}, {6: did(seconds)}, beside=python)
+        assert (chain.end.kind, chain.alive, chain.believed) == (Ends.CYCLE, False, believed)
+    assert not chain_of("__psynch_cvwait", {}, {6: did()}, beside=python).believed
+    told = tuple(replace(one, timeout_s=math.inf) for one in python)
+    assert not chain_of("__psynch_cvwait", {6: 90}, {6: did()}, beside=told).believed

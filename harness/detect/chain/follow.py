@@ -78,6 +78,7 @@ def follow(starts: Sequence[Node], facts: Facts, followed: str = "") -> Chain:
         followed=followed,
         on=tuple(on),
         ended=() if best.end.kind in ALIVE else ended_children(facts, own | on.keys()),
+        clock_believed_s=max(wait.clock_believed_s for wait in waits.values()),
     )
 
 

@@ -110,6 +110,8 @@ class Wait(msgspec.Struct, frozen=True, kw_only=True):
     """False where `on` is a guess: threads that may have something to do with it."""
     ends: tuple[End, ...] = ()
     """The things it waits for that are no thread of the tree, and its own activity."""
+    clock_believed_s: float = 0.0
+    """Seconds for which a timeout that is not shown is believed to end it."""
 
 
 class ChainLink(msgspec.Struct, frozen=True, kw_only=True):
@@ -169,6 +171,8 @@ class Chain(msgspec.Struct, frozen=True, kw_only=True):
     """The other processes that were reached."""
     ended: tuple[EndedChild, ...] = ()
     """The ended children of the processes that were reached, where the chain does not go on."""
+    clock_believed_s: float = 0.0
+    """Seconds for which a timeout that is not shown is believed to end one of its waits."""
 
     @property
     def alive(self) -> bool:
@@ -177,8 +181,11 @@ class Chain(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def believed(self) -> bool:
-        """True if one of its ends may be at work: it is doubted, and not ended for it."""
-        return any(end.believed_s for end in (self.end, *self.all_ends))
+        """True if one of its ends may be at work, or one of its waits may end by a timeout that is
+        not shown: it is doubted, and not ended for it."""
+        return self.clock_believed_s > 0 or any(
+            end.believed_s for end in (self.end, *self.all_ends)
+        )
 
     def passes_by(self, pids: Collection[int]) -> bool:
         """True if nobody waits for the processes `pids`, which are stopped: it leads elsewhere.

@@ -1,7 +1,7 @@
 """Waits of which the kernel itself says who is waited for, and the cycles that they make. Pure.
 
 On macOS a lock that has an owner, a thread that is joined and a queue of work have a turnstile. XNU
-follows it to the thread at its end (`osfmk/kern/turnstile.c:3275`). Only root is told. Such a wait
+follows it to the thread at its end (`osfmk/kern/turnstile.c:3281`). Only root is told. Such a wait
 has no clock, so a cycle of them is a deadlock.
 """
 

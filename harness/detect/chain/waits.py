@@ -9,7 +9,8 @@ from __future__ import annotations
 
 from harness.detect import deadlock
 from harness.detect.activity import Pace
-from harness.detect.chain import files, gpus, handing, helpers, open_files, scarcity, turnstiles
+from harness.detect.chain import clocks, files, gpus, handing, helpers, open_files, scarcity
+from harness.detect.chain import turnstiles as owners
 from harness.detect.chain.facts import Facts
 from harness.detect.chain.links import End, Ends, Node, Wait
 from harness.model import Thread
@@ -150,9 +151,10 @@ def _polls(node: Node, thread: Thread, pace: Pace | None, facts: Facts) -> bool:
     # What it has armed before it came to wait without a clock is over.
     if again and (thread.wakes_in is not None or pace.wakes):
         return True
-    # Where waits are not shown, its stack says that it sleeps, and its time that it has waked.
+    # Where waits are not shown, its stack says that it waits, and its time that it has waked.
     if again and not facts.observed.shows_waits:
-        return facts.category(node) is Category.SLEEP or open_files.polls(node, facts)
+        locks = (Category.LOCK, Category.QUEUE) if facts.is_main(node) else ()
+        return facts.category(node) in (Category.SLEEP, *locks) or open_files.polls(node, facts)
     timed = thread.wakes_in is not None or facts.category(node) is Category.SLEEP
     # Who is woken in a futex without a timeout, again and again, looks as well.
     looks = timed or facts.call(thread) in _FUTEXES
@@ -182,15 +184,7 @@ def _waiting(node: Node, thread: Thread, pace: Pace | None, facts: Facts) -> Wai
     if _polls(node, thread, pace, facts) and facts.category(node) is not Category.GIL:
         return _polling(node, thread, pace, facts)
     wait = helpers.interrupted(_blocked(node, thread, facts), node, facts)
-    if thread.wakes_in is None or any(end.kind is Ends.CLOCK for end in wait.ends):
-        return wait
-    again = facts.observed.rearmed.get(node.tid, 0) >= facts.policy.rearmed
-    if again or thread.wakes_in > facts.policy.believed_s:
-        return wait
-    clock = End(kind=Ends.CLOCK, detail=f"{wait.detail}, with a timeout", left_s=thread.wakes_in)
-    return Wait(
-        code=wait.code, detail=wait.detail, on=wait.on, known=wait.known, ends=(*wait.ends, clock)
-    )
+    return clocks.with_clock(wait, node, thread, facts)
 
 
 def _blocked(node: Node, thread: Thread, facts: Facts) -> Wait:
@@ -249,7 +243,7 @@ def _by_stack(node: Node, thread: Thread, facts: Facts) -> Wait:
     if facts.in_places(node) > 1:
         goes = End(kind=Ends.WORKS, detail="goes from place to place", sure=False)
         return _only(goes, "run")
-    if (owned := turnstiles.owner_wait(node, facts)) is not None:
+    if (owned := owners.owner_wait(node, facts)) is not None:
         return owned
     category = site.category
     if category is Category.GIL and not site.holds_gil:

@@ -6,6 +6,7 @@ and what its attributes are. A digest tells nothing of the values: each process 
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import os
 import sys
@@ -13,6 +14,8 @@ import threading
 from collections.abc import Iterator
 from itertools import islice
 from types import FrameType, FunctionType, GetSetDescriptorType, ModuleType
+
+from harness.inject.inside import timeouts
 
 END = "Variables: all are told"
 _SALT = os.urandom(16)
@@ -27,20 +30,25 @@ _MRO, _CLASS_DICT = type.__dict__["__mro__"], type.__dict__["__dict__"]
 
 
 def told() -> str:
-    """A line for each other thread whose variables tell something: its number, and a digest. Then
-    END."""
-    lines = [f"Variables of thread {number:#x}: {one}" for number, one in _digests().items() if one]
+    """A line for each other thread whose variables tell something: its number, and a digest. One
+    for each whose wait is known to have a timeout, or none. Then END."""
+    lines: list[str] = []
+    with contextlib.suppress(Exception):  # what is told of a thread must not harm it
+        lines = list(_lines())
     return "\n".join([*lines, END, ""])
 
 
-def _digests() -> dict[int, str]:
-    own, frames = threading.get_ident(), sys._current_frames()
+def _lines() -> Iterator[str]:
     if not getattr(sys, "_is_gil_enabled", lambda: True)():
-        return {}  # they would change while they are read
-    try:
-        return {number: digest(frame) for number, frame in frames.items() if number != own}
-    except Exception:  # what is told of a thread must not harm it
-        return {}
+        return  # they would change while they are read
+    own, functions = threading.get_ident(), timeouts.known()
+    for number, frame in sys._current_frames().items():
+        if number == own:
+            continue
+        if one := digest(frame):
+            yield f"Variables of thread {number:#x}: {one}"
+        if seconds := timeouts.told(frame, functions):
+            yield f"Timeout of thread {number:#x}: {seconds}"
 
 
 def digest(innermost: FrameType) -> str:

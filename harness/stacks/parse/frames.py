@@ -104,6 +104,9 @@ class ThreadStack(msgspec.Struct, frozen=True, kw_only=True):
     innermost first."""
     variables: str = ""
     """A digest of its variables at that moment; empty where they are not told."""
+    timeout_s: float | None = None
+    """The timeout with which it waits, infinite of a wait without one; None where it is not
+    told."""
 
 
 UNKNOWN = "???"

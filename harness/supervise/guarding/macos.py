@@ -4,8 +4,8 @@ There is no subreaper, and no signal at a parent's death. `kin` remembers who de
 worker; kqueue says at once who has forked, and that the supervisor has ended. Line numbers are
 those of XNU 11417.101.15:
 
-- NOTE_FORK and NOTE_EXIT of any process may be asked for (`bsd/kern/kern_event.c:1094`).
-- A pid is not used again while a group or a session has its number (`bsd/kern/kern_fork.c:966`).
+- NOTE_FORK and NOTE_EXIT of any process may be asked for (`bsd/kern/kern_event.c:1098`).
+- A pid is not used again while a group or a session has its number (`bsd/kern/kern_fork.c:979`).
 - The environment that a process began with may be read of processes of the same user, but for
   those that macOS protects (`bsd/kern/kern_sysctl.c:1323`).
 """
