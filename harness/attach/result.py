@@ -136,7 +136,7 @@ def run(
     watched: Watched, name: str, argv: Sequence[str], began: datetime, command: Sequence[str]
 ) -> RunResult:
     """run.json of an attachment. `argv` is what may be shown of the process's command line."""
-    env = environment.of_nobody(environment.gather())
+    env = environment.of_nobody()
     info = ScenarioInfo(
         name=name, path="", summary="", doc="", source="", command=Command(argv=tuple(argv))
     )

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.metadata
 import os
 import platform
 import shutil
@@ -47,19 +46,32 @@ published. CUDA_VISIBLE_DEVICES is none of them, for it may name a GPU by its se
 
 
 def gather(device: str | None = None) -> Environment:
-    """This machine as it is now; `device` as a worker reported it."""
+    """This machine as it is now, and what is installed beside the harness; `device` as a worker
+    reported it."""
+    return msgspec.structs.replace(
+        of_nobody(),
+        python=platform.python_version(),
+        versions={name: installed for name in PACKAGES if (installed := version(name))},
+        device=device,
+    )
+
+
+def of_nobody() -> Environment:
+    """This machine as it is now, without the versions that are installed beside the harness.
+
+    What a command runs is known once it has been seen.
+    """
     memory, usable = psutil_memory.memory(), memory_limits.usable()
     return Environment(
         platform=_platform(),
         machine=platform.machine(),
-        python=platform.python_version(),
+        python=NOT_KNOWN,
         cpu_count=os.cpu_count() or 1,
         memory=memory.total,
         swap=memory.swap_total,
         usable_memory=usable.memory,
         usable_of=usable.bound,
-        versions={name: installed for name in PACKAGES if (installed := version(name))},
-        device=device,
+        versions={},
         compiler=compiler(),
         variables={name: os.environ[name] for name in VARIABLES if name in os.environ},
         mac=power.read() if sys.platform == "darwin" else None,
@@ -72,14 +84,6 @@ def on_device(environment: Environment, device: str, memory: int | None) -> Envi
     return msgspec.structs.replace(
         environment, device=device, usable_memory=usable.memory, usable_of=usable.bound
     )
-
-
-def of_nobody(environment: Environment) -> Environment:
-    """`environment` without the versions that are installed beside the harness.
-
-    What a command runs is known once it has been seen.
-    """
-    return msgspec.structs.replace(environment, python=NOT_KNOWN, versions={})
 
 
 def of_command(environment: Environment, versions: Mapping[str, str]) -> Environment:
@@ -110,9 +114,12 @@ def of_interpreter(environment: Environment, interpreter: Interpreter) -> Enviro
 
 def version(distribution: str) -> str | None:
     """The installed version of a distribution, or None."""
+    # It imports a parser of mail and more: a tenth of a short `watch`, which asks for none.
+    from importlib import metadata
+
     try:
-        return importlib.metadata.version(distribution)
-    except importlib.metadata.PackageNotFoundError:
+        return metadata.version(distribution)
+    except metadata.PackageNotFoundError:
         return None
 
 

@@ -5,7 +5,6 @@ MLX is an extra of our distribution. Nothing here imports it: that is a worker's
 
 from __future__ import annotations
 
-import importlib.metadata
 import json
 import shlex
 import shutil
@@ -86,10 +85,12 @@ def words(prefix: Path, source: tuple[Path, bool] | None, extra: str) -> Sequenc
 
 def _source() -> tuple[Path, bool] | None:
     """The folder on this machine that pip was given, and whether we run from it."""
+    from importlib import metadata  # only a mistake or `doctor` asks
+
     try:
-        text = importlib.metadata.distribution(DISTRIBUTION).read_text("direct_url.json")
+        text = metadata.distribution(DISTRIBUTION).read_text("direct_url.json")
         origin = json.loads(text or "{}")
-    except (importlib.metadata.PackageNotFoundError, ValueError):
+    except (metadata.PackageNotFoundError, ValueError):
         return None
     url, info = urlsplit(origin.get("url", "")), origin.get("dir_info")
     folder = Path(unquote(url.path))

@@ -15,7 +15,8 @@ LOG_END = 1 << 16
 """Bytes at the end of a log in which an error is looked for."""
 STACKS = 1 << 18
 """Bytes of a capture in which frames are looked for."""
-_ENDED_WELL = (Outcome.COMPLETED, Outcome.SKIPPED)
+ENDED_WELL = (Outcome.COMPLETED, Outcome.SKIPPED)
+"""The outcomes in which no known issue shows."""
 
 
 def with_known_issues(
@@ -23,10 +24,12 @@ def with_known_issues(
 ) -> ScenarioResult:
     """`result`, whose files are in `home`, with the known issues that it shows.
 
-    A file that cannot be read counts as empty.
+    A file that cannot be read counts as empty. A run that ended well shows none: the list of
+    them is not read.
     """
-    evidence = Evidence() if result.outcome in _ENDED_WELL else read(home)
-    matches = match(result, evidence, environment)
+    if result.outcome in ENDED_WELL:
+        return result
+    matches = match(result, read(home), environment)
     return msgspec.structs.replace(result, known_issues=matches) if matches else result
 
 

@@ -26,11 +26,12 @@ def begin(
     if earlier is not None:
         extended = resume.extended_run(earlier, plan, command, now())
         return extended, resume.extended_plan(earlier, plan)
-    machine = environment.gather()
     if settings is None:
-        machine = environment.of_nobody(machine)
+        machine = environment.of_nobody()
     elif options.interpreter is not None:
-        machine = environment.of_interpreter(machine, options.interpreter)
+        machine = environment.of_interpreter(environment.of_nobody(), options.interpreter)
+    else:
+        machine = environment.gather()
     run = RunResult(
         harness_version=__version__,
         started=now(),

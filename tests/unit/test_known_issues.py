@@ -21,7 +21,7 @@ from harness.model import (
     Sameness,
     ScenarioResult,
 )
-from harness.report.known_issues import with_known_issues
+from harness.report.known_issues import ENDED_WELL, with_known_issues
 from harness.text.known_issues import describe
 
 ISSUES = {issue.id: issue for issue in catalog.load()}
@@ -241,6 +241,7 @@ def test_the_files_of_a_result_are_read(tmp_path: Path):
     assert "detail::Power" in known.seen
     well = result(issue, outcome=Outcome.COMPLETED)
     assert with_known_issues(well, tmp_path, here) is well
+    assert all(set(ENDED_WELL).isdisjoint(one.outcomes) for one in catalog.load())
 
 
 def test_the_last_look_stands_for_stacks(tmp_path: Path):

@@ -11,6 +11,8 @@ from harness.detect.tree import judge_tree, unasked
 from harness.detect.verdicts import Answer
 from harness.model.world import More
 
+pytestmark = pytest.mark.unmeasured  # times what is judged in other tests too
+
 FEW, MANY, TIMES = 100, 1000, 5
 """The larger one may take so many times as long for each thread: caches, and a loaded machine."""
 

@@ -45,10 +45,11 @@ def test_the_lines_of_all_threads_and_processes_become_one_file_of_coverage(tmp_
     (tmp_path / "harness" / "__init__.py").touch()
     (tmp_path / "harness" / "shared.py").write_text(SHARED)
     environ = {**os.environ, "PYTHONPATH": "", "HARNESS_MEASURED": ""}
-    for _ in range(2):
+    for left_out in ("", "another", "harness"):
         # The last word is what the file knows a process of the harness by.
         command = [sys.executable, "-c", STARTED, "harness"]
-        subprocess.run(command, cwd=tmp_path, env=environ, check=True)
+        given = {**environ, "HARNESS_UNMEASURED": left_out}
+        subprocess.run(command, cwd=tmp_path, env=given, check=True)
     assert len(list(tmp_path.glob(".coverage-lines.*"))) == 2
     gather(tmp_path)
     assert [path.name for path in tmp_path.glob(".coverage*")] == [".coverage.processes"]

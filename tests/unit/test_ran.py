@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import platform
 from types import SimpleNamespace
 
 import msgspec
@@ -80,7 +81,8 @@ def test_what_is_mapped_is_looked_up_where_it_lies(tmp_path, monkeypatch):
 
 
 def test_the_harnesss_own_versions_are_not_those_of_a_command():
-    nobody = environment.of_nobody(HERE)
+    nobody, ours = environment.of_nobody(), environment.gather()
+    assert (ours.python, ours.machine) == (platform.python_version(), nobody.machine)
     assert (nobody.python, nobody.versions) == ("not known", {})
     run = RunResult(harness_version="1", started="now", environment=nobody, settings=None)
     run = with_versions(run, {})
