@@ -22,6 +22,7 @@ WAITING   = -n 6 $(EACH)
 # Percent of the lines of harness/; pyproject.toml says what is left out, and why.
 COVERED = 90
 MEASURE = HARNESS_MEASURED=$(CURDIR)/tests/measured.py $(BIN)/python -m pytest --cov=harness
+LONG    = $(BIN)/python -m pytest --durations=15 tests/integration
 
 # Each of the six would collect all other files too, for a second and a half.
 WAIT = $(shell grep -l 'mark[.]waits' tests/integration/test_*.py)
@@ -56,9 +57,16 @@ else
 	$(BIN)/python -m pytest $(PARALLEL) $(ARGS)
 endif
 
-# The long ones: many repeats, long stalls, big outputs.
+# The long ones: many repeats, long stalls, big outputs. Two groups, as in `make test`.
 test-slow: $(VENV)/test-installed
-	$(BIN)/python -m pytest $(PARALLEL) -m slow $(ARGS)
+ifeq ($(ARGS),)
+	@ended=0; \
+	  $(LONG) $(PARALLEL) --timeout 900 -m 'slow and not waits' || ended=$$?; \
+	  $(LONG) $(WAITING) --timeout 900 -m 'slow and waits' || ended=$$?; \
+	  exit $$ended
+else
+	$(LONG) $(PARALLEL) --timeout 900 -m slow $(ARGS)
+endif
 
 # A Mac on Linux: minutes of waits of the default length. Needs a C compiler.
 test-macos: $(VENV)/test-installed

@@ -63,9 +63,11 @@ def smollm2_folder(once: Once) -> Path:
 
 
 def pytest_configure() -> None:
-    """Who is started by nohup ignores SIGHUP, and so would all that the tests start."""
-    if signal.getsignal(signal.SIGHUP) is signal.SIG_IGN:
-        signal.signal(signal.SIGHUP, lambda *_: None)
+    """Who is started by nohup ignores SIGHUP, and in the background of a script SIGINT. So would
+    all that the tests start, and a test that interrupts it would wait for ever."""
+    for number in (signal.SIGHUP, signal.SIGINT):
+        if signal.getsignal(number) is signal.SIG_IGN:
+            signal.signal(number, lambda *_: None)
 
 
 @pytest.hookimpl(hookwrapper=True)

@@ -33,6 +33,7 @@ from harness.report.screen import HANGING, below, of_run
 from harness.report.sections.diagnosis import NO_PROBLEM, none_supported
 from harness.report.sections.verdicts import but, left_out
 from harness.supervise.job import Job
+from harness.text import invocation
 from harness.text.known_issues import describe
 from harness.text.units import duration, number, size
 
@@ -222,7 +223,7 @@ class Screen:
         pid = result.cause.evidence.get("kept_pid") if result.cause else None
         if isinstance(pid, int):
             self.say(Text(f"{result.scenario}: process {pid} is kept"))
-            consoles.suggest(self.console, "  look at it:", f"py-spy dump --pid {pid}")
+            consoles.suggest(self.console, "  look at it:", invocation.command("attach", str(pid)))
             consoles.suggest(self.console, "  end it:", f"kill {pid}")
 
     def _diagnosis(self, run: RunResult, written: bool) -> None:

@@ -19,8 +19,8 @@ from harness.errors import UsageError
 
 DISTRIBUTION = "mlx-hang-harness"
 EXTRAS = {
-    "cpu": ("mlx[cpu]", "mlx-lm"),
-    "cuda": ("mlx[cuda13]", "mlx-lm"),
+    "cpu": ("mlx[cpu]", "mlx-lm", "py-spy"),
+    "cuda": ("mlx[cuda13]", "mlx-lm", "py-spy"),
     "metal": ("mlx", "mlx-lm"),
     "reduce": ("libcst",),
 }

@@ -138,14 +138,22 @@ def test_an_environment_of_ones_own_is_a_cell(world, tmp_path):
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(1500)  # three releases are fetched: an index may be slow
 def test_a_training_bisects_releases_of_mlx(world, tmp_path):
-    """By the index of this machine, with uv or pip as it has them."""
+    """By the index of this machine, with uv or pip as it has them, and with their own caches."""
     bug = Path(__file__).parents[2] / "benchmarks" / "bisected" / "stream_of_main.py"
+    caches = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+    world = {
+        "PIP_CACHE_DIR": str(caches / "pip"),
+        "UV_CACHE_DIR": str(caches / "uv"),
+        **os.environ,
+        "XDG_CACHE_HOME": world["XDG_CACHE_HOME"],
+    }
     code, document, errors = ended(
         harness(
-            {**os.environ, "XDG_CACHE_HOME": world["XDG_CACHE_HOME"]}, tmp_path, "bisect", str(bug),
-            "--good", "0.31.1", "--bad", "0.32.1", "--json",
+            world, tmp_path, "bisect", str(bug), "--good", "0.31.1", "--bad", "0.32.0", "--json"
         )
-    )  # fmt: skip
+    )
     assert code == 0, errors
-    assert document["first_bad"] == "0.32.0"
+    assert document["releases"] == ["0.31.1", "0.31.2", "0.32.0"]
+    assert (document["last_good"], document["first_bad"]) == ("0.31.2", "0.32.0")

@@ -93,7 +93,8 @@ def test_cold_or_warm_one_job_or_two_the_verdicts_are_the_same(tmp_path):
 
 
 @pytest.mark.slow
-def test_a_hundred_healthy_runs_on_a_crowded_machine_are_all_healthy(tmp_path):
+def test_healthy_runs_on_a_crowded_machine_are_all_healthy(tmp_path):
+    """`benchmarks/false_hangs.py` measures hundreds."""
     spinners = [
         subprocess.Popen([sys.executable, "-c", "while True: pass"])
         for _ in range(2 * (os.cpu_count() or 1))
@@ -101,11 +102,11 @@ def test_a_hundred_healthy_runs_on_a_crowded_machine_are_all_healthy(tmp_path):
     try:
         names = ("baseline_update", "compiled_step", "lora_step", "loss_read_every_k")
         results = run_all(
-            tmp_path, *names, "--repeat", "25", "--jobs", "4", "--steps", "20", command="run"
+            tmp_path, *names, "--repeat", "5", "--jobs", "4", "--steps", "20", command="run"
         )
     finally:
         for spinner in spinners:
             spinner.kill()
             spinner.wait()
-    assert len(results) == 100
+    assert len(results) == 20
     assert {r["outcome"] for r in results} == {"completed"}

@@ -310,6 +310,7 @@ def test_a_host_that_waits_for_a_gpu_that_is_idle_has_stalled(watched):
 
 
 @pytest.mark.slow
+@pytest.mark.waits
 def test_a_gpu_that_works_without_end_is_doubted_after_minutes(watched):
     result, _ = watched(WAITS.replace("20", "900"), **GPU, IOREG_GROWS="1")
     assert result["outcome"] == "hung"

@@ -43,12 +43,16 @@ def test_without_an_extra_nothing_of_mlx_is_installed():
 @pytest.mark.parametrize(
     ("kind", "source", "expected"),
     [
-        ("", None, "PYTHON -m pip install mlx[cpu] mlx-lm"),
+        ("", None, "PYTHON -m pip install mlx[cpu] mlx-lm py-spy"),
         ("", (Path("/a/clone"), True), "PYTHON -m pip install -e /a/clone[cpu]"),
         ("", (Path("/a/clone"), False), "PYTHON -m pip install /a/clone[cpu]"),
-        ("pipx_metadata.json", None, "pipx inject mlx-hang-harness mlx[cpu] mlx-lm"),
-        ("pipx_metadata.json", (Path("/c"), True), "pipx inject mlx-hang-harness mlx[cpu] mlx-lm"),
-        ("uv-receipt.toml", None, "uv pip install --python PYTHON mlx[cpu] mlx-lm"),
+        ("pipx_metadata.json", None, "pipx inject mlx-hang-harness mlx[cpu] mlx-lm py-spy"),
+        (
+            "pipx_metadata.json",
+            (Path("/c"), True),
+            "pipx inject mlx-hang-harness mlx[cpu] mlx-lm py-spy",
+        ),
+        ("uv-receipt.toml", None, "uv pip install --python PYTHON mlx[cpu] mlx-lm py-spy"),
     ],
 )
 def test_the_command_is_that_of_the_installer(kind, source, expected, tmp_path, monkeypatch):

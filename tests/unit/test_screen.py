@@ -193,11 +193,12 @@ def test_a_reader_that_has_gone_is_no_verdict():
         consoles.console(Gone()).print("scenario")
 
 
-def test_the_way_to_a_process_that_is_kept_is_shown(tmp_path):
+def test_the_way_to_a_process_that_is_kept_is_shown(tmp_path, monkeypatch):
+    monkeypatch.setattr("sys.argv", ["/usr/bin/mlx-harness", "watch"])
     screen = Screen(console(80), 1, False, False)
     screen.summary(fakes.run(fakes.hung("train", kept_pid=4242)), tmp_path)
     lines = list(map(str.strip, written(screen)))
-    assert "look at it: py-spy dump --pid 4242" in lines
+    assert "look at it: mlx-harness attach 4242" in lines
     assert "end it: kill 4242" in lines
 
 
