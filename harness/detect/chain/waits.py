@@ -7,10 +7,13 @@ lock without an owner is, which thread is an idle worker, which line of the user
 
 from __future__ import annotations
 
+import msgspec
+
 from harness.detect import deadlock
 from harness.detect.activity import Pace
 from harness.detect.chain import files, gpus, handing, helpers, open_files, scarcity, turnstiles
 from harness.detect.chain.facts import Facts
+from harness.detect.chain.groups import together
 from harness.detect.chain.links import End, Ends, Node, Wait
 from harness.model import Thread
 from harness.model.world import Futex
@@ -121,12 +124,14 @@ def _holds_gil(node: Node, facts: Facts) -> bool:
 
 def _gil(node: Node, facts: Facts) -> Wait:
     """It wants the lock of the interpreter, which one thread of its process holds."""
-    others = facts.others(node)
-    holders = tuple(other for other in others if _holds_gil(other, facts))
+    every = facts.threads(node.pid)
+    have = facts.group("gil", node.pid, lambda: tuple(n for n in every if _holds_gil(n, facts)))
+    holders = tuple(one for one in have if one != node)
+    told = facts.group("told", node.pid, lambda: tuple(n for n in every if facts.stack(n)))
     return Wait(
         code="gil",
         detail="waits for Python's global interpreter lock",
-        on=holders or tuple(other for other in others if facts.stack(other)),
+        on=holders or together(node, told),
         known=bool(holders),
     )
 
@@ -170,7 +175,7 @@ def _polling(node: Node, thread: Thread, pace: Pace | None, facts: Facts) -> Wai
     return Wait(
         code="poll",
         detail=poll.detail,
-        on=tuple(dict.fromkeys((*inner.on, *helpers.helpers(node, facts)))),
+        on=together(node, inner.on, helpers.helpers(node, facts)),
         known=False,
         ends=(poll, *(end for end in inner.ends if end.kind not in over)),
     )
@@ -188,9 +193,7 @@ def _waiting(node: Node, thread: Thread, pace: Pace | None, facts: Facts) -> Wai
     if again or thread.wakes_in > facts.policy.believed_s:
         return wait
     clock = End(kind=Ends.CLOCK, detail=f"{wait.detail}, with a timeout", left_s=thread.wakes_in)
-    return Wait(
-        code=wait.code, detail=wait.detail, on=wait.on, known=wait.known, ends=(*wait.ends, clock)
-    )
+    return msgspec.structs.replace(wait, ends=(*wait.ends, clock))
 
 
 def _blocked(node: Node, thread: Thread, facts: Facts) -> Wait:
@@ -336,11 +339,13 @@ def _futex(node: Node, thread: Thread, call: str, facts: Facts) -> Wait:
             for pid in strangers[:2]
         )
         own = facts.others(node)
+        inside = [facts.at_work(pid) for pid in futex.sharers if pid in facts.processes]
         return Wait(
             code="shared_lock",
             detail="waits for a semaphore or lock that processes share",
-            on=on + own,
+            on=together(node, on, own),
             known=False,
+            may=together(node, *inside),
             ends=ends,
         )
     return gpus.waits(node, facts) or _without_owner(node, thread, call, facts)
@@ -356,13 +361,8 @@ def _without_owner(node: Node, thread: Thread, call: str, facts: Facts) -> Wait:
     else:
         told = "and other processes may share the futex"
     end = End(kind=Ends.UNKNOWN, detail=told, sure=False)
-    return Wait(
-        code=wait.code,
-        detail=wait.detail,
-        on=wait.on,
-        known=False,
-        ends=(*(one for one in wait.ends if one.kind is not Ends.DEAD), end),
-    )
+    ends = (*(one for one in wait.ends if one.kind is not Ends.DEAD), end)
+    return msgspec.structs.replace(wait, known=False, ends=ends)
 
 
 def _is_own(futex: Futex) -> bool:
@@ -374,18 +374,14 @@ def _is_own(futex: Futex) -> bool:
 def _ownerless(node: Node, facts: Facts) -> Wait:
     """A lock, queue, condition or event of which nobody is the owner: any other thread may help."""
     site = facts.site(node)
-    on = (
-        *facts.others_at_work(node),
-        *helpers.sharing(node, facts),
-        *helpers.that_may_share(node, facts),
-    )
+    elsewhere = (*helpers.sharing(node, facts), *helpers.that_may_share(node, facts))
+    on = together(node, facts.at_work(node.pid), elsewhere)
     seen = site is not None and site.category not in _SAY_NOTHING
     detail = site.description if site and seen else "waits for another thread"
     code = site.category.value if site and seen else "futex"
-    if code == Category.QUEUE.value and detail.endswith("a future"):
-        workers = tuple(n for n in on if helpers.runs_a_pool(n, facts))
-        if workers:
-            return Wait(code="future", detail=detail, on=workers)
+    future = code == Category.QUEUE.value and detail.endswith("a future")
+    if future and (workers := helpers.workers(node, elsewhere, facts)):
+        return Wait(code="future", detail=detail, on=workers)
     if code == Category.COLLECTIVE.value:
         # The threads that carry its data spin, whatever becomes of the other ranks.
         peers = End(kind=Ends.PEERS, detail=detail)
