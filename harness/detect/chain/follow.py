@@ -66,13 +66,15 @@ def follow(starts: Sequence[Node], facts: Facts, followed: str = "") -> Chain:
     """
     waits: dict[Node, Wait] = {}
     aside: set[int] = set()
-    reached = [one for start in starts for one in _Walk(start, facts, waits, aside).ends()]
+    walks = [_Walk(start, facts, waits, aside) for start in starts]
+    reached = [one for walk in walks for one in walk.ends()]
     if not reached:
         nothing = End(kind=Ends.UNKNOWN, detail="nothing could be read of it", sure=False)
         return Chain(links=(), end=nothing, followed=followed)
     best = min(reached, key=lambda one: one.rank(facts))
     own = {start.pid for start in starts}
-    on = dict.fromkeys([n.pid for n in waits if n.pid not in own] + sorted(aside))
+    on_the_way = (*(node for walk in walks for node in walk.way), *best.path)
+    on = dict.fromkeys([n.pid for n in on_the_way if n.pid not in own] + sorted(aside))
     return Chain(
         links=tuple(_link(node, waits[node], facts) for node in best.path),
         end=best.end,
@@ -96,12 +98,14 @@ class _Walk:
         """Threads of which one is waited for until it ends: it may do that slowly."""
         self._opened: set[int] = set()
         """The groups of threads, by identity, all of whose threads are reached."""
+        self.way: tuple[Node, ...] = ()
+        """The threads that were reached, without those that only may help from beside."""
 
     def ends(self) -> list[_Reached]:
         """All ends that the start leads to, and those of threads beside the way that may help."""
         beside, others = self._sorted(self._go([self._start]))
-        chosen = self._chosen(beside, others)
-        may = [node for node in self._before if self._waits[node].may]
+        chosen, self.way = self._chosen(beside, others), tuple(self._before)
+        may = [node for node in self.way if self._waits[node].may]
         if not may:
             return chosen
         # Whoever is on the way for certain is reached by now, and keeps that.

@@ -103,11 +103,19 @@ def interrupted(wait: Wait, node: Node, facts: Facts) -> Wait:
 
 def _senders(node: Node, facts: Facts) -> Sequence[Node]:
     """The threads of other processes by whom a handler of its own may be called: of children that
-    end, and of any process of the tree that may send a signal which is no request to end."""
+    end, and of any process of the tree that may soon send a signal which is no request to end."""
     around = facts.surroundings(node.pid)
-    if around is not None and any(name not in _TO_END for name in around.handlers or ()):
-        return in_tree(node, facts)
-    return noticed(node, facts)
+    told = around is not None and any(name not in _TO_END for name in around.handlers or ())
+    every = in_tree(node, facts) if told else ()
+    soon = facts.group("soon", node.pid, lambda: tuple(n for n in every if _is_soon(n, facts)))
+    return together(node, noticed(node, facts), soon)
+
+
+def _is_soon(node: Node, facts: Facts) -> bool:
+    """True if a thread works, or wakes within a minute: a later clock seldom sends a signal."""
+    thread = facts.thread(node)
+    left = None if thread is None else thread.wakes_in
+    return facts.busy(node) or (left is not None and left <= facts.policy.alarm_s)
 
 
 def from_outside(
