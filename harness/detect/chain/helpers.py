@@ -47,9 +47,10 @@ def workers(node: Node, elsewhere: Sequence[Node], facts: Facts) -> Sequence[Nod
     return together(node, own, tuple(n for n in elsewhere if runs_a_pool(n, facts)))
 
 
-def helpers(node: Node, facts: Facts) -> Sequence[Node]:
-    """The threads of its process and its children, which may do what a thread waits for."""
-    return together(node, facts.others(node), children(node, facts))
+def helpers(node: Node, facts: Facts, first: Sequence[Node] = ()) -> Sequence[Node]:
+    """The threads `first`, and those of its process and of its children, which may do what a thread
+    waits for."""
+    return together(node, first, facts.others(node), children(node, facts))
 
 
 def children(node: Node, facts: Facts) -> tuple[Node, ...]:
